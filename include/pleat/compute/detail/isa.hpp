@@ -1,0 +1,64 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Which instruction set a host kernel uses: asked of the processor at run time, never of the compiler's flags.
+/// An `#ifdef __AVX2__` body would be a different function in two translation units of one program (one-definition rule).
+#pragma once
+
+#include <cstdlib>
+#include <cstring>
+
+namespace pleat::compute::isa {
+
+/// Ascending: a level includes those below. avx2 means AVX2 + FMA + F16C; avx512 means F, BW, DQ, VL.
+enum class level { scalar, avx2, avx512 };
+
+/// Function attributes of the levels. Code under them may call always-inline code of a lower level.
+#if defined(__x86_64__)
+#define PLEAT_TARGET_AVX2 __attribute__((target("avx2,fma,f16c")))
+#define PLEAT_TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
+#define PLEAT_TARGET_AVX512VNNI __attribute__((target("avx512vnni,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
+#endif
+
+namespace detail {
+inline level ask_processor() noexcept {
+  level found = level::scalar;
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found = level::avx2;
+  if (found == level::avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    found = level::avx512;
+#endif
+  if (char const* cap = std::getenv("PLEAT_ISA")) {
+    if (std::strcmp(cap, "scalar") == 0) found = level::scalar;
+    if (std::strcmp(cap, "avx2") == 0 && found > level::avx2) found = level::avx2;
+  }
+  return found;
+}
+inline bool ask_vnni() noexcept {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512vnni");
+#else
+  return false;
+#endif
+}
+}  // namespace detail
+
+/// The best level of this machine, capped by the environment variable PLEAT_ISA (scalar, avx2, avx512). Asked once.
+[[nodiscard]] inline level best() noexcept {
+  static level const l = detail::ask_processor();
+  return l;
+}
+
+/// AVX512-VNNI (vpdpbusd), under the same cap.
+[[nodiscard]] inline bool has_vnni() noexcept {
+  static bool const v = best() == level::avx512 && detail::ask_vnni();
+  return v;
+}
+
+[[nodiscard]] inline char const* name(level l) noexcept {
+  return l == level::avx512 ? "avx512" : l == level::avx2 ? "avx2" : "scalar";
+}
+
+}  // namespace pleat::compute::isa
