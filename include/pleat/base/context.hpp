@@ -1,0 +1,48 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Where work happens: an execution-space instance and the memory that belongs to it.
+#pragma once
+
+#include <Kokkos_Core.hpp>
+
+#include <pleat/base/pool.hpp>
+
+namespace pleat {
+
+/// An execution-space instance of its own with its own pool. Not copyable: tensors point into it and must not outlive it.
+/// Belongs to one host thread at a time; two contexts work side by side (own OpenMP instances, own CUDA streams).
+template <class Space> class context {
+ public:
+  using execution_space = Space;
+
+  explicit context(Space instance) : space_(std::move(instance)) {}
+  context(context const&) = delete;
+  context& operator=(context const&) = delete;
+
+  [[nodiscard]] Space const& space() const noexcept { return space_; }
+  [[nodiscard]] pleat::pool<Space>& pool() noexcept { return pool_; }
+  void fence() const { space_.fence("pleat::context"); }
+
+ private:
+  Space space_;
+  pleat::pool<Space> pool_;
+};
+
+/// An instance of its own with `threads` threads, where the space can be cut that way; else a new instance as the space makes one.
+/// The default instance serialises callers from several host threads, own instances do not.
+template <class Space> [[nodiscard]] Space make_instance([[maybe_unused]] int threads) {
+#ifdef KOKKOS_ENABLE_OPENMP
+  if constexpr (std::is_same_v<Space, Kokkos::OpenMP>) return threads > 0 ? Kokkos::OpenMP(threads) : Kokkos::OpenMP();
+#endif
+#ifdef KOKKOS_ENABLE_SERIAL
+  if constexpr (std::is_same_v<Space, Kokkos::Serial>) return Kokkos::Serial(Kokkos::NewInstance{});
+#endif
+  if constexpr (!Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename Space::memory_space>::accessible) {
+    return Kokkos::Experimental::partition_space(Space(), 1)[0];
+  } else {
+    return Space();
+  }
+}
+
+}  // namespace pleat
