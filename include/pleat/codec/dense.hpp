@@ -1,0 +1,94 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// The plain form: every number stored, in the arena.
+#pragma once
+
+#include <pleat/codec/form.hpp>
+#include <pleat/compute/convolution.hpp>
+#include <pleat/compute/gemm.hpp>
+#include <pleat/tensor/tensor.hpp>
+
+namespace pleat::codec {
+
+namespace detail {
+
+/// y[m, rows] = x[m, cols] · Wᵀ for a dense W[rows, cols].
+template <class Space, class T>
+void apply_dense(context<Space>& c, extents const& shape, T const* w, index_t m, T const* x, T* y, compute::epilogue<T> const& after) {
+  index_t const n = rows_of(shape), k = columns_of(shape);
+  compute::gemm(c.space(), compute::gemm_arguments<T>{.m = m, .n = n, .k = k, .a = x, .lda = k, .b = w, .ldb = k,
+                                                      .tb = compute::transpose::yes, .c = y, .ldc = n, .after = after});
+}
+
+/// dx[m, cols] = dy[m, rows] · W; with a mask (same shape as dx) elements whose mask is not positive become zero.
+template <class Space, class T>
+void apply_dense_transposed(context<Space>& c, extents const& shape, T const* w, index_t m, T const* dy, T* dx, T const* mask) {
+  index_t const n = columns_of(shape), k = rows_of(shape);
+  compute::gemm(c.space(), compute::gemm_arguments<T>{.m = m, .n = n, .k = k, .a = dy, .lda = k, .b = w, .ldb = n, .c = dx, .ldc = n,
+                                                      .after = {.mask = mask, .ldmask = n}});
+}
+
+/// Copies n values between two places of the space's memory.
+template <class Space, class T> void copy_values(context<Space>& c, T const* from, T* to, index_t n) {
+  if (n == 0 || from == to) return;
+  using in = Kokkos::View<T const*, typename Space::memory_space, Kokkos::MemoryUnmanaged>;
+  using out = Kokkos::View<T*, typename Space::memory_space, Kokkos::MemoryUnmanaged>;
+  Kokkos::deep_copy(c.space(), out(to, static_cast<std::size_t>(n)), in(from, static_cast<std::size_t>(n)));
+}
+
+}  // namespace detail
+
+/// Dense values of type T in the arena. Exact.
+template <class T> struct dense {
+  using value_type = T;
+  static constexpr std::string_view name = "dense";
+  static constexpr bool trainable = true;
+
+  template <class Space> struct storage {
+    T* values = nullptr;
+    void attach(T* v) noexcept { values = v; }
+  };
+
+  /// Copies `values` into the arena's memory.
+  template <class Space> static void encode(context<Space>& c, extents const& shape, T const* values, storage<Space>& s) {
+    detail::copy_values(c, values, s.values, shape.size());
+  }
+  template <class Space> static void decode(context<Space>& c, extents const& shape, storage<Space> const& s, T* out) {
+    detail::copy_values(c, static_cast<T const*>(s.values), out, shape.size());
+  }
+  template <class Space>
+  static void apply(context<Space>& c, extents const& shape, storage<Space> const& s, index_t m, T const* x, T* y, compute::epilogue<T> const& after) {
+    detail::apply_dense(c, shape, static_cast<T const*>(s.values), m, x, y, after);
+  }
+  template <class Space>
+  static void apply_transposed(context<Space>& c, extents const& shape, storage<Space> const& s, index_t m, T const* dy, T* dx, T const* mask) {
+    detail::apply_dense_transposed(c, shape, static_cast<T const*>(s.values), m, dy, dx, mask);
+  }
+  /// y = x ∗ W + bias, NCHW.
+  template <class Space>
+  static void convolve(context<Space>& c, compute::conv2d_shape const& g, storage<Space> const& s, T const* x, T const* bias, T* y, compute::activation act) {
+    compute::conv2d_forward(c.space(), g, x, static_cast<T const*>(s.values), bias, y, act);
+  }
+  /// dx of the convolution.
+  template <class Space>
+  static void convolve_transposed(context<Space>& c, compute::conv2d_shape const& g, storage<Space> const& s, T const* dy, T* dx) {
+    compute::conv2d_backward_input(c.space(), g, dy, static_cast<T const*>(s.values), dx);
+  }
+  template <class Space> [[nodiscard]] static index_t bytes(extents const& shape, storage<Space> const&) noexcept {
+    return shape.size() * static_cast<index_t>(sizeof(T));
+  }
+  template <class Space> [[nodiscard]] static std::vector<file_tensor> to_file(context<Space>& c, extents const& shape, storage<Space> const& s) {
+    std::vector<std::byte> b(static_cast<std::size_t>(shape.size()) * sizeof(T));
+    copy_to_host(c, tensor<T, Space>::wrap(s.values, shape), reinterpret_cast<T*>(b.data()));
+    return {{"", dtype_of<T>, shape, std::move(b)}};
+  }
+  template <class Space> static void from_file(context<Space>& c, extents const& shape, std::span<file_tensor const> parts, storage<Space>& s) {
+    if (parts.size() != 1 || parts[0].shape != shape || parts[0].type != dtype_of<T>)
+      throw error{"codec::dense::from_file", "expected one tensor of shape " + shape.to_string() + " and type " + std::string(name_of(dtype_of<T>)) +
+                                                 (parts.empty() ? ", found none" : ", found " + parts[0].shape.to_string() + " " + std::string(name_of(parts[0].type)))};
+    copy_from_host(c, reinterpret_cast<T const*>(parts[0].bytes.data()), tensor<T, Space>::wrap(s.values, shape));
+  }
+};
+
+}  // namespace pleat::codec

@@ -1,0 +1,130 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// What a form is, and sets of forms. A form says how a weight's numbers are stored and runs them as they are stored (law 9).
+///
+/// A weight of shape [out, …] is a matrix of `out` rows and (product of the rest) columns. A form `F` provides
+///
+///     using value_type = T;                             // of the activations it multiplies with
+///     static constexpr std::string_view name;           // as it is written into files and reports
+///     static constexpr bool trainable;                  // its values live in the arena and take gradients
+///     template <class Space> struct storage;            // default-constructible, copyable (copies share immutable parts)
+///
+///     encode(context&, shape, T const* values, storage&)                    // from dense values in the space's memory
+///     decode(context&, shape, storage const&, T* out)                       // back to dense values
+///     apply(context&, shape, storage const&, m, x, y, epilogue)             // y[m, rows] = x[m, cols] · Wᵀ, then the epilogue
+///     apply_transposed(context&, shape, storage const&, m, dy, dx, mask)    // dx[m, cols] = dy[m, rows] · W (mask: ReLU's, or null)
+///     bytes(shape, storage const&)                                          // of the stored form, as in a file
+///     to_file(context&, shape, storage const&) -> std::vector<file_tensor>  // what a file holds
+///     from_file(context&, shape, std::span<file_tensor const>, storage&)    // throws error if the parts do not fit
+///
+/// and, if it can run convolutions, `convolve` and `convolve_transposed` (see codec/dense.hpp). A trainable form's storage has
+/// `void attach(T* values)`: the arena's memory. All are static functions.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <pleat/base/context.hpp>
+#include <pleat/tensor/dtype.hpp>
+#include <pleat/tensor/extents.hpp>
+
+namespace pleat::codec {
+
+/// One tensor of a stored weight's file image: "fc1.weight" + suffix. Host bytes, little-endian, row-major.
+struct file_tensor {
+  std::string suffix;
+  dtype type;
+  extents shape;
+  std::vector<std::byte> bytes;
+};
+
+/// Rows (outputs) and columns (inputs per output) of a weight's shape.
+[[nodiscard]] constexpr index_t rows_of(extents const& shape) noexcept { return shape.rank() ? shape[0] : 1; }
+[[nodiscard]] constexpr index_t columns_of(extents const& shape) noexcept { return shape.size_from(1); }
+
+namespace detail {
+template <class F, class Space> concept has_storage = requires { typename F::template storage<Space>; };
+template <class F> concept has_name = requires { std::string_view(F::name); };
+template <class F> concept has_trainable = requires { { F::trainable } -> std::convertible_to<bool>; };
+template <class F, class Space>
+concept has_codec = requires(context<Space>& c, extents const& e, typename F::value_type const* in, typename F::value_type* out,
+                             typename F::template storage<Space>& s, typename F::template storage<Space> const& cs) {
+  F::encode(c, e, in, s);
+  F::decode(c, e, cs, out);
+};
+template <class F, class Space>
+concept has_bytes = requires(extents const& e, typename F::template storage<Space> const& s) {
+  { F::bytes(e, s) } -> std::convertible_to<index_t>;
+};
+}  // namespace detail
+
+/// Says in words what a form lacks (law 1).
+template <class F, class Space = Kokkos::DefaultExecutionSpace> constexpr void demand_form() {
+  static_assert(requires { typename F::value_type; }, "pleat: a form needs 'using value_type = T': the type of the activations it multiplies with");
+  static_assert(detail::has_name<F>, "pleat: a form needs 'static constexpr std::string_view name': what files and reports call it");
+  static_assert(detail::has_trainable<F>, "pleat: a form needs 'static constexpr bool trainable': whether its values take gradients");
+  static_assert(detail::has_storage<F, Space>, "pleat: a form needs 'template <class Space> struct storage': the encoded weight");
+  static_assert(detail::has_codec<F, Space>,
+                "pleat: a form needs static 'encode(context&, shape, T const* values, storage&)' and 'decode(context&, shape, storage const&, T* out)'");
+  static_assert(detail::has_bytes<F, Space>, "pleat: a form needs static 'bytes(shape, storage const&)' that returns the stored bytes");
+}
+
+/// A closed set of forms, named in a weight's type; which member a weight uses is a run-time value.
+template <class First, class... Rest> struct forms {
+  using value_type = typename First::value_type;
+  static_assert((std::is_same_v<value_type, typename Rest::value_type> && ...), "pleat: the forms of one set multiply with one value_type");
+  static constexpr int size = 1 + static_cast<int>(sizeof...(Rest));
+  /// True if a weight of this set can be trained in some form.
+  static constexpr bool trainable = First::trainable || (Rest::trainable || ...);
+
+  template <class Space> using storages = std::tuple<typename First::template storage<Space>, typename Rest::template storage<Space>...>;
+  template <int I> using form = std::tuple_element_t<I, std::tuple<First, Rest...>>;
+
+  template <class F> static constexpr bool contains = std::is_same_v<F, First> || (std::is_same_v<F, Rest> || ...);
+  /// Position of F in the set.
+  template <class F> [[nodiscard]] static constexpr int index_of() {
+    static_assert(contains<F>, "pleat: this form is not a member of the weight's set: widen the model first (a transform does that)");
+    constexpr bool same[] = {std::is_same_v<F, First>, std::is_same_v<F, Rest>...};
+    int i = 0;
+    while (!same[i]) ++i;
+    return i;
+  }
+  /// This set with F appended, unless it is there.
+  template <class F> using with = std::conditional_t<contains<F>, forms, forms<First, Rest..., F>>;
+
+  [[nodiscard]] static std::string_view name(int i) {
+    constexpr std::string_view names[] = {First::name, Rest::name...};
+    return names[i];
+  }
+  /// Position of the form called `wanted`, or -1.
+  [[nodiscard]] static int index(std::string_view wanted) {
+    for (int i = 0; i < size; ++i)
+      if (name(i) == wanted) return i;
+    return -1;
+  }
+};
+
+/// A form as an argument.
+template <class F> struct form_tag {
+  using type = F;
+};
+
+/// Calls f(form_tag<F>{}) for member `index` of the set. With one member there is no dispatch.
+template <class Forms, class F, int I = 0> decltype(auto) visit_form(int index, F&& f) {
+  if constexpr (I + 1 == Forms::size) {
+    return f(form_tag<typename Forms::template form<I>>{});
+  } else {
+    if (index == I) return f(form_tag<typename Forms::template form<I>>{});
+    return visit_form<Forms, F, I + 1>(index, std::forward<F>(f));
+  }
+}
+
+}  // namespace pleat::codec

@@ -1,0 +1,168 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// The layer protocol and `nn::call`, the one way into a child.
+///
+/// A layer is a copyable struct with
+///
+///     struct saved;                                                  // default-constructible, movable: all that backward needs
+///     extents shape(extents in) const;                               // of the output; throws a sentence if `in` does not fit
+///     step<saved, tensor<T, Space>> forward(pass<Space> const&, tensor<T, Space> x) const;
+///     tensor<T, Space> backward(pass<Space> const&, saved&, tensor<T, Space> dy);
+///       // or the pair:  backward_input(pass, saved&, dy) -> dx   (keeps in `saved` what the weight half needs)
+///       //               backward_weight(pass, saved&)            (consumes saved)
+///     void for_each_parameter(auto&& f);                             // f(weight&); none: an empty body
+///
+/// and, where they differ from float and Kokkos' default space, `using value_type` and `using execution_space`.
+/// When `pass.training` is false, `saved` should stay empty. A layer owns weights or children, never both; one that owns children
+/// has `for_each_child(f)` and reaches them through `nn::call` / `nn::call_backward` only.
+#pragma once
+
+#include <concepts>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include <pleat/base/profile.hpp>
+#include <pleat/compute/reduce.hpp>
+#include <pleat/nn/parameter.hpp>
+#include <pleat/nn/pass.hpp>
+#include <pleat/tensor/tensor.hpp>
+
+namespace pleat::nn {
+
+/// What forward returns: the output, and what backward needs as a value (so a pipeline holds as many as its schedule says).
+template <class Saved, class Tensor> struct step {
+  Tensor y;
+  Saved saved;
+};
+
+namespace detail {
+template <class L> struct value_type_of { using type = float; };
+template <class L> requires requires { typename L::value_type; } struct value_type_of<L> { using type = typename L::value_type; };
+template <class L> struct space_of { using type = Kokkos::DefaultExecutionSpace; };
+template <class L> requires requires { typename L::execution_space; } struct space_of<L> { using type = typename L::execution_space; };
+struct any_parameter { void operator()(parameter const&) const {} };
+struct any_child { template <class C> void operator()(C const&) const {} };
+}  // namespace detail
+
+template <class L> using value_type_of = typename detail::value_type_of<std::remove_cvref_t<L>>::type;
+template <class L> using space_of = typename detail::space_of<std::remove_cvref_t<L>>::type;
+template <class L> using tensor_of = tensor<value_type_of<L>, space_of<L>>;
+template <class L> using pass_of = pass<space_of<L>>;
+
+template <class L> concept has_saved = std::default_initializable<typename L::saved> && std::movable<typename L::saved>;
+template <class L> concept has_shape = requires(L const& l, extents e) { { l.shape(e) } -> std::same_as<extents>; };
+template <class L> concept has_forward = requires(L const& l, pass_of<L> const& p, tensor_of<L> x) {
+  { l.forward(p, x).y } -> std::convertible_to<tensor_of<L>>;
+  { l.forward(p, x).saved } -> std::convertible_to<typename L::saved>;
+};
+template <class L> concept has_backward = requires(L& l, pass_of<L> const& p, typename L::saved& s, tensor_of<L> dy) {
+  { l.backward(p, s, dy) } -> std::convertible_to<tensor_of<L>>;
+};
+template <class L> concept has_split_backward = requires(L& l, pass_of<L> const& p, typename L::saved& s, tensor_of<L> dy) {
+  { l.backward_input(p, s, dy) } -> std::convertible_to<tensor_of<L>>;
+  l.backward_weight(p, s);
+};
+template <class L> concept has_for_each_parameter = requires(L& l) { l.for_each_parameter(detail::any_parameter{}); };
+template <class L> concept composite = requires(L& l) { l.for_each_child(detail::any_child{}); };
+
+/// A layer that can answer; enough for inference.
+template <class L> concept layer = has_saved<L> && has_shape<L> && has_forward<L> && has_for_each_parameter<L>;
+
+/// Says in words what a layer lacks for inference (law 1).
+template <class L> constexpr void demand_layer() {
+  static_assert(requires { typename L::saved; }, "pleat: a layer needs 'struct saved': what its backward needs, as a value");
+  if constexpr (requires { typename L::saved; })
+    static_assert(has_saved<L>, "pleat: a layer's 'saved' must be default-constructible and movable");
+  static_assert(has_shape<L>, "pleat: a layer needs 'extents shape(extents in) const': the output's extents");
+  static_assert(has_forward<L>,
+                "pleat: a layer needs 'step<saved, tensor<T, Space>> forward(pass<Space> const&, tensor<T, Space> x) const': the output y, and saved");
+  static_assert(has_for_each_parameter<L>, "pleat: a layer needs 'void for_each_parameter(auto&& f)': f(weight) for each, an empty body if there are none");
+}
+
+/// Says in words what a layer lacks for training.
+template <class L> constexpr void demand_trainable_layer() {
+  demand_layer<L>();
+  static_assert(has_backward<L> || has_split_backward<L>,
+                "pleat: a trainable layer needs 'tensor<T, Space> backward(pass<Space> const&, saved&, tensor<T, Space> dy)': the input's gradient; "
+                "or the pair 'backward_input' (returns it) and 'backward_weight'");
+}
+
+/// A layer's name for error messages: its own, or what it is.
+template <class L> [[nodiscard]] std::string name_of(L const& l) {
+  if constexpr (requires { { l.name() } -> std::convertible_to<std::string>; }) return l.name();
+  else if constexpr (requires { std::string(L::kind); }) return std::string(L::kind);
+  else return "a layer of the user's";
+}
+
+namespace detail {
+template <class L, class T, class Space> void check_finite(pass<Space> const& p, L const& l, tensor<T, Space> const& y, char const* what) {
+  if (!p.check_finite || composite<L>) return;
+  if (compute::any_nonfinite(p.space(), y.size(), y.data()))
+    throw error{"nn::call", std::string(what) + " of layer '" + name_of(l) + "' holds NaN or infinity in step " + std::to_string(p.step),
+                "Lower the learning rate, clip the gradient, or look at the data of this step"};
+}
+}  // namespace detail
+
+/// Forward into a child.
+template <class L, class Space, class T> [[nodiscard]] auto call(pass<Space> const& p, L const& l, tensor<T, Space> x) {
+  demand_layer<L>();
+  region r("pleat::nn::forward");
+  auto out = l.forward(p, std::move(x));
+  detail::check_finite(p, l, out.y, "the output");
+  return out;
+}
+
+/// Tells the listener that the gradients of a leaf are written, and lets communication move on.
+template <class L, class Space> void gradients_ready(pass<Space> const& p, L& l) {
+  if (!p.hooks) return;
+  if constexpr (!composite<L>)
+    l.for_each_parameter([&](parameter& w) {
+      if (w.id >= 0 && w.use && w.use->done >= w.use->expected) p.hooks->gradient_ready(w);
+    });
+  p.hooks->poll();
+}
+
+/// Backward into a child: dx, with the weights' gradients written and reported.
+template <class L, class Space, class T> [[nodiscard]] tensor<T, Space> call_backward(pass<Space> const& p, L& l, typename L::saved& s, tensor<T, Space> dy) {
+  demand_trainable_layer<L>();
+  region r("pleat::nn::backward");
+  tensor<T, Space> dx;
+  if constexpr (has_backward<L>) {
+    dx = l.backward(p, s, std::move(dy));
+  } else {
+    dx = l.backward_input(p, s, std::move(dy));
+    l.backward_weight(p, s);
+  }
+  if (dx.data()) detail::check_finite(p, l, dx, "the input gradient");
+  gradients_ready(p, l);
+  return dx;
+}
+
+/// The input half of a split backward. A layer without the pair does everything here.
+template <class L, class Space, class T> [[nodiscard]] tensor<T, Space> call_backward_input(pass<Space> const& p, L& l, typename L::saved& s, tensor<T, Space> dy) {
+  if constexpr (has_split_backward<L>) {
+    demand_layer<L>();
+    region r("pleat::nn::backward_input");
+    return l.backward_input(p, s, std::move(dy));
+  } else {
+    return call_backward(p, l, s, std::move(dy));
+  }
+}
+
+/// The weight half of a split backward.
+template <class L, class Space> void call_backward_weight(pass<Space> const& p, L& l, typename L::saved& s) {
+  if constexpr (has_split_backward<L>) {
+    region r("pleat::nn::backward_weight");
+    l.backward_weight(p, s);
+    gradients_ready(p, l);
+  }
+}
+
+/// f(parameter const&) over a const layer: the protocol has one spelling, which is not const; nothing is written here.
+template <class L, class F> void for_each_parameter(L const& l, F&& f) {
+  const_cast<L&>(l).for_each_parameter([&](auto& w) { f(std::as_const(w)); });
+}
+
+}  // namespace pleat::nn

@@ -1,0 +1,118 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// y = x·Wᵀ + b.
+#pragma once
+
+#include <string>
+#include <utility>
+
+#include <pleat/codec/dense.hpp>
+#include <pleat/compute/gemm.hpp>
+#include <pleat/compute/reduce.hpp>
+#include <pleat/nn/description.hpp>
+#include <pleat/nn/layer.hpp>
+#include <pleat/nn/weight.hpp>
+
+namespace pleat::nn {
+
+struct linear_options {
+  bool bias = true;
+  std::string tied_to{};  ///< path of the weight whose memory this one shares, e.g. "embedding.weight"
+};
+
+/// A fully connected layer: x[m, in] → y[m, out]. Inputs of any rank whose samples have `in` elements are taken as rows.
+/// Parameters: "<name>.weight" [out, in] in one of `Forms`, "<name>.bias" [out].
+template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos::DefaultExecutionSpace> class linear {
+ public:
+  using value_type = typename Forms::value_type;
+  using execution_space = Space;
+  using tensor_type = tensor<value_type, Space>;
+  static constexpr char const* kind = "linear";
+  template <class Others> using with_forms = linear<Others, Space>;
+
+  /// The input; after backward_input the output's gradient too.
+  struct saved {
+    tensor_type x, dy;
+  };
+
+  linear(std::string name, index_t in, index_t out, linear_options options = {})
+      : name_(std::move(name)), has_bias_(options.bias),
+        weight_(name_ + ".weight", extents{out, in}, initializer::fan_in_uniform(in)),
+        bias_(name_ + ".bias", extents{out}, initializer::fan_in_uniform(in)) {
+    if (in < 1 || out < 1) throw error{"nn::linear '" + name_ + "'", "extents must be positive, found in = " + std::to_string(in) + ", out = " + std::to_string(out)};
+    weight_.tied_to = std::move(options.tied_to);
+  }
+
+  /// The same layer with its weight in another set of forms.
+  template <class Others> explicit linear(linear<Others, Space> const& o)
+      : name_(o.name()), has_bias_(o.has_bias()), weight_(o.weight()), bias_(o.bias()) {}
+
+  [[nodiscard]] std::string const& name() const noexcept { return name_; }
+  [[nodiscard]] bool has_bias() const noexcept { return has_bias_; }
+  [[nodiscard]] nn::weight<Forms, Space> const& weight() const noexcept { return weight_; }
+  [[nodiscard]] values<value_type, Space> const& bias() const noexcept { return bias_; }
+  [[nodiscard]] index_t inputs() const noexcept { return weight_.shape[1]; }
+  [[nodiscard]] index_t outputs() const noexcept { return weight_.shape[0]; }
+
+  [[nodiscard]] extents shape(extents const& in) const {
+    if (in.rank() < 2 || in.size_from(1) != inputs())
+      throw error{"nn::linear '" + name_ + "'", "expected samples of " + std::to_string(inputs()) + " elements, found an input of shape " + in.to_string(),
+                  "Make the extents of this layer and the one before it agree"};
+    return {in[0], outputs()};
+  }
+
+  /// y = act(x·Wᵀ + b); the activation is handed in by a composite that fuses it.
+  [[nodiscard]] step<saved, tensor_type> forward(pass<Space> const& p, tensor_type x, compute::activation act = compute::activation::none) const {
+    (void)shape(x.shape());
+    auto y = apply(p, x, weight_, compute::epilogue<value_type>{.bias = has_bias_ ? bias_.data() : nullptr, .act = act});
+    saved s;
+    if (p.training) s.x = std::move(x);
+    return {std::move(y), std::move(s)};
+  }
+
+  /// dx; with `mask_input`, zero wherever the input is not positive: the backward of a ReLU that made the input, fused.
+  [[nodiscard]] tensor_type backward_input(pass<Space> const& p, saved& s, tensor_type dy, bool mask_input = false) {
+    tensor_type dx;
+    if (p.input_gradient) dx = apply_transposed(p, dy, weight_, mask_input ? s.x.data() : nullptr).reshape(s.x.shape());
+    s.dy = std::move(dy);
+    return dx;
+  }
+
+  void backward_weight(pass<Space> const& p, saved& s) {
+    accumulate_gradient(p, weight_, [&](value_type* out, compute::lanes const& l) {
+      compute::gemm_lanes(p.space(), outputs(), inputs(), s.dy.data(), outputs(), s.x.data(), inputs(), out, inputs(), l);
+    });
+    if (has_bias_)
+      accumulate_gradient(p, bias_, [&](value_type* out, compute::lanes const& l) {
+        compute::column_sum(p.space(), s.dy.batch(), outputs(), s.dy.data(), outputs(), out, l);
+      });
+    s = {};
+  }
+
+  template <class F> void for_each_parameter(F&& f) {
+    f(weight_);
+    if (has_bias_) f(bias_);
+  }
+
+  [[nodiscard]] layer_cost cost(extents const& in) const {
+    layer_cost c{.name = name_, .kind = kind, .in = in, .out = shape(in)};
+    double const mnk = static_cast<double>(in[0]) * static_cast<double>(inputs()) * static_cast<double>(outputs());
+    c.forward_flops = 2 * mnk;
+    c.backward_input_flops = 2 * mnk;
+    c.backward_weight_flops = 2 * mnk;
+    c.activation_bytes = c.out.size() * static_cast<index_t>(sizeof(value_type));
+    return c;
+  }
+
+ private:
+  std::string name_;
+  bool has_bias_;
+  nn::weight<Forms, Space> weight_;
+  values<value_type, Space> bias_;
+};
+
+linear(std::string, index_t, index_t) -> linear<>;
+linear(std::string, index_t, index_t, linear_options) -> linear<>;
+
+}  // namespace pleat::nn

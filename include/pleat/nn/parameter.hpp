@@ -1,0 +1,80 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// What a model's parts learn: a name, a shape, where the values and gradients live. Not a template, so that buckets, optimizers and
+/// checkpoints are compiled once. Needs no Kokkos.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include <pleat/tensor/dtype.hpp>
+#include <pleat/tensor/extents.hpp>
+
+namespace pleat::nn {
+
+/// How first values are drawn; element i of parameter `name` depends on (seed, name, i) alone, never on ranks or placement.
+struct initializer {
+  enum class kind : std::uint8_t { constant, uniform, normal };
+  kind draw = kind::constant;
+  /// constant: the value; uniform: the bound b of [−b, b); normal: the standard deviation around 0.
+  double value = 0;
+
+  [[nodiscard]] static constexpr initializer constant(double v) noexcept { return {kind::constant, v}; }
+  [[nodiscard]] static constexpr initializer uniform(double bound) noexcept { return {kind::uniform, bound}; }
+  [[nodiscard]] static constexpr initializer normal(double deviation) noexcept { return {kind::normal, deviation}; }
+  /// U(−1/√fan_in, 1/√fan_in), PyTorch's default for linear and convolution.
+  [[nodiscard]] static initializer fan_in_uniform(index_t fan_in) {
+    return uniform(1.0 / std::sqrt(static_cast<double>(fan_in > 0 ? fan_in : 1)));
+  }
+  /// N(0, 2/fan_in): He et al., "Delving deep into rectifiers", ICCV 2015.
+  [[nodiscard]] static initializer he_normal(index_t fan_in) {
+    return normal(std::sqrt(2.0 / static_cast<double>(fan_in > 0 ? fan_in : 1)));
+  }
+};
+
+/// What happens to a parameter in a step.
+enum class parameter_kind : std::uint8_t {
+  trainable,  ///< moved by the optimizer against its gradient
+  statistic   ///< a running average: its "gradient" is the batch's value, weighted by samples and summed over ranks like a gradient
+};
+
+/// How often a parameter's gradient has been written since the pass began. Shared by tied parameters (it lives in the arena).
+struct gradient_use {
+  int expected = 1;  ///< uses per backward pass: 2 for a weight that is tied once
+  int done = 0;
+};
+
+/// One named array of a model. A layer's weights derive from it.
+class parameter {
+ public:
+  parameter() = default;
+  parameter(std::string name, extents shape, dtype type, initializer init, parameter_kind kind = parameter_kind::trainable)
+      : name(std::move(name)), shape(shape), type(type), init(init), kind(kind) {}
+
+  std::string name;          ///< path, e.g. "block.3.fc1.weight"
+  extents shape;             ///< global extents
+  dtype type = dtype::f32;
+  initializer init;
+  parameter_kind kind = parameter_kind::trainable;
+  bool requires_grad = true;  ///< false: frozen (gradients still flow through it)
+  std::string tied_to;        ///< name of the parameter whose memory this one shares, or empty
+  int form = 0;               ///< which member of the weight's form set is in use
+  bool in_arena = true;       ///< false if the form in use keeps its numbers itself (an encoded form)
+
+  // Where it lives; set by the arena.
+  int id = -1;                       ///< number of its arena entry, in forward order; -1: described, not materialised
+  void* values = nullptr;            ///< in the space's memory
+  void* gradients = nullptr;         ///< slot 0; slot s is s·slot_stride elements further
+  index_t slot_stride = 0;           ///< elements between gradient slots
+  gradient_use* use = nullptr;
+  /// Decay of a statistic: value ← (1 − momentum)·value + momentum·batch value.
+  double momentum = 0.1;
+
+  [[nodiscard]] index_t size() const noexcept { return shape.size(); }
+  [[nodiscard]] bool materialised() const noexcept { return id >= 0 || !in_arena; }
+};
+
+}  // namespace pleat::nn

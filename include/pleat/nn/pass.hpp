@@ -1,0 +1,54 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// What travels down every call: where to work, which samples these are, who wants to hear about gradients.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include <pleat/base/context.hpp>
+#include <pleat/compute/lanes.hpp>
+
+namespace pleat::comm {
+class communicator;
+}
+
+namespace pleat::nn {
+
+class parameter;
+
+/// A run of this pass's sample rows whose gradient contributions go to gradient slot `slot` (compute/lanes.hpp says how they are summed).
+struct segment {
+  int slot = 0;
+  compute::lanes lanes;
+};
+
+/// Who listens to a backward pass. Called once per parameter and layer, so a virtual call is cheap enough.
+class pass_hooks {
+ public:
+  virtual ~pass_hooks() = default;
+  /// The gradient of this parameter is complete for this pass (tied parameters: after the last use).
+  virtual void gradient_ready(parameter const& p) = 0;
+  /// Somebody must drive non-blocking communication: called once per layer.
+  virtual void poll() = 0;
+};
+
+/// One forward or backward walk over a micro-batch. A small value; layers read it, composites hand it on.
+template <class Space> struct pass {
+  context<Space>* where = nullptr;
+  bool training = false;          ///< false: layers leave `saved` empty, dropout and batch statistics are off
+  bool input_gradient = true;     ///< false: nobody wants dx of the outermost layer (its input is data)
+  bool check_finite = false;      ///< diagnosis: nn::call looks for NaN and infinity after every layer and names it
+  std::uint64_t seed = 0;         ///< of the model
+  std::uint64_t step = 0;         ///< optimizer steps done
+  index_t first_sample = 0;       ///< position in the global batch of row 0; rows are consecutive
+  index_t global_batch = 1;       ///< samples of the whole step, over all ranks and micro-batches
+  std::span<segment const> segments;     ///< how this pass's rows contribute to gradients (empty in inference)
+  pass_hooks* hooks = nullptr;
+  comm::communicator* ranks = nullptr;   ///< those that share the batch; for statistics over all of it
+
+  [[nodiscard]] Space const& space() const noexcept { return where->space(); }
+};
+
+}  // namespace pleat::nn

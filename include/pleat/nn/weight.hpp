@@ -1,0 +1,122 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// A parameter with a form, and the three products a layer makes with it.
+#pragma once
+
+#include <string>
+#include <utility>
+
+#include <pleat/codec/form.hpp>
+#include <pleat/nn/parameter.hpp>
+#include <pleat/nn/pass.hpp>
+#include <pleat/tensor/tensor.hpp>
+
+namespace pleat::nn {
+
+/// A weight whose numbers are stored in one member of the set `Forms`, chosen at run time.
+template <class Forms, class Space> class weight : public parameter {
+ public:
+  using forms = Forms;
+  using execution_space = Space;
+  using value_type = typename Forms::value_type;
+
+  weight() = default;
+  weight(std::string name, extents shape, initializer init, parameter_kind kind = parameter_kind::trainable)
+      : parameter(std::move(name), shape, dtype_of<value_type>, init, kind) {
+    in_arena = visit_in_use([](auto tag) { return decltype(tag)::type::trainable; });
+  }
+
+  /// The same weight in a wider (or other) set of forms: the form in use keeps its name and its content.
+  template <class Others> explicit weight(weight<Others, Space> const& o) : parameter(o) { adopt(o); }
+
+  [[nodiscard]] std::string_view form_name() const { return Forms::name(form); }
+  [[nodiscard]] bool trainable() const {
+    return visit_in_use([](auto tag) { return decltype(tag)::type::trainable; });
+  }
+
+  /// Calls f(form_tag<F>, storage&) for the form in use, with its memory attached.
+  template <class F> decltype(auto) visit(F&& f) const {
+    return codec::visit_form<Forms>(form, [&](auto tag) -> decltype(auto) { return f(tag, storage_of(tag)); });
+  }
+
+  /// The storage of a member of the set. Arena memory is attached per call, so that it may move between calls.
+  template <class F> [[nodiscard]] typename F::template storage<Space>& storage_of(codec::form_tag<F>) const {
+    auto& s = std::get<Forms::template index_of<F>()>(storages_);
+    if constexpr (F::trainable) s.attach(static_cast<value_type*>(values));
+    return s;
+  }
+
+  /// Selects the form F; its storage must be filled by the caller (`F::encode`).
+  template <class F> void use_form() {
+    form = Forms::template index_of<F>();
+    in_arena = F::trainable;
+  }
+
+  /// Dense values into `out` (size() elements of the space's memory).
+  void decode(context<Space>& c, value_type* out) const {
+    visit([&](auto tag, auto& s) { decltype(tag)::type::decode(c, shape, s, out); });
+  }
+
+  /// Bytes of the stored form.
+  [[nodiscard]] index_t bytes() const {
+    return visit([&](auto tag, auto& s) { return decltype(tag)::type::bytes(shape, s); });
+  }
+
+  [[nodiscard]] value_type* data() const noexcept { return static_cast<value_type*>(values); }
+  [[nodiscard]] value_type* gradient(int slot = 0) const noexcept { return static_cast<value_type*>(gradients) + slot * slot_stride; }
+
+ private:
+  template <class F> decltype(auto) visit_in_use(F&& f) const { return codec::visit_form<Forms>(form, std::forward<F>(f)); }
+
+  template <class Others> void adopt(weight<Others, Space> const& o) {
+    o.visit([&](auto tag, auto const& s) {
+      using F = typename decltype(tag)::type;
+      static_assert(Forms::template contains<F>, "pleat: the new form set must contain every form of the old one: a transform may widen a set, not narrow it");
+      form = Forms::template index_of<F>();
+      std::get<Forms::template index_of<F>()>(storages_) = s;
+    });
+  }
+
+  // Attaching is not a change of the weight: forward is const.
+  mutable typename Forms::template storages<Space> storages_{};
+};
+
+/// A plain vector or table of values: biases, scales, statistics.
+template <class T, class Space> using values = weight<codec::forms<codec::dense<T>>, Space>;
+
+/// y[m, out] = x[m, in] · Wᵀ in whatever form W is stored, then bias and activation once per element.
+template <class Forms, class Space, class T>
+[[nodiscard]] tensor<T, Space> apply(pass<Space> const& p, tensor<T, Space> const& x, weight<Forms, Space> const& w, compute::epilogue<T> const& after = {}) {
+  index_t const m = x.size() / codec::columns_of(w.shape);
+  auto y = tensor<T, Space>::allocate(*p.where, {m, codec::rows_of(w.shape)});
+  w.visit([&](auto tag, auto const& s) { decltype(tag)::type::apply(*p.where, w.shape, s, m, x.data(), y.data(), after); });
+  return y;
+}
+
+/// dx[m, in] = dy[m, out] · W in whatever form W is stored; with a mask, elements whose mask is not positive become zero.
+template <class Forms, class Space, class T>
+[[nodiscard]] tensor<T, Space> apply_transposed(pass<Space> const& p, tensor<T, Space> const& dy, weight<Forms, Space> const& w, T const* mask = nullptr) {
+  index_t const m = dy.size() / codec::rows_of(w.shape);
+  auto dx = tensor<T, Space>::allocate(*p.where, {m, codec::columns_of(w.shape)});
+  w.visit([&](auto tag, auto const& s) { decltype(tag)::type::apply_transposed(*p.where, w.shape, s, m, dy.data(), dx.data(), mask); });
+  return dx;
+}
+
+/// Runs kernel(out, lanes) for every segment of the pass, so that a weight gradient lands where the pass wants it.
+/// `kernel` follows compute/lanes.hpp. Nothing happens for a frozen weight.
+template <class Forms, class Space, class Kernel> void accumulate_gradient(pass<Space> const& p, weight<Forms, Space>& w, Kernel&& kernel) {
+  if constexpr (Forms::trainable) {
+    if (!w.requires_grad || w.id < 0) return;
+    for (segment const& s : p.segments) {
+      compute::lanes l = s.lanes;
+      if (w.use->done > 0) l.accumulate = true;  // the second use of a tied weight; the arena gave it one slot per lane
+      kernel(w.gradient(s.slot), l);
+    }
+    ++w.use->done;
+  } else {
+    static_assert(Forms::trainable, "pleat: no form of this weight's set can be trained: add a trainable one, e.g. codec::dense<float>, to linear<codec::forms<…>>");
+  }
+}
+
+}  // namespace pleat::nn
