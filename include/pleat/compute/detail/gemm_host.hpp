@@ -1,0 +1,213 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// The blocking loops of the host product: who is packed when, and how a product is cut for threads. Needs no Kokkos.
+///
+/// Bits: every element is one chain over ascending k (continued from C at the border of two K blocks), so nothing that is
+/// decided here, neither a block length nor a cut, can be seen in a result.
+#pragma once
+
+#include <pleat/compute/detail/gemm_arguments.hpp>
+#include <pleat/compute/detail/gemm_tile_avx512.hpp>
+#include <pleat/compute/detail/isa.hpp>
+#include <pleat/compute/detail/scratch.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+namespace pleat::compute::detail {
+
+/// A rectangle of C.
+struct gemm_rectangle {
+  index_t m0 = 0, m1 = 0, n0 = 0, n1 = 0;
+};
+
+/// The kernels of a level; nullptr for `scalar` and on machines without vector kernels.
+template <class T> [[nodiscard]] inline tile_kernels<T> const* kernels_at(isa::level level) noexcept {
+#if defined(__x86_64__)
+  if (level == isa::level::avx512) return &avx512::kernels<T>;
+  if (level == isa::level::avx2) return &avx2::kernels<T>;
+#endif
+  (void)level;
+  return nullptr;
+}
+
+/// The B operand as the blocking loops see it. A source of another form (decoded while it is packed) offers the same two
+/// members:
+///   pack(k0, k1, n0, n1, to, stride): op(B)[k0..k1, n0..n1] to to[(k - k0) * stride + (n - n0)], whole vectors written;
+///   direct(k0, n0): where op(B)[k0, n0] lies if rows of op(B) are contiguous there and `ld` apart, else nullptr.
+template <class T> struct dense_b {
+  T const* b = nullptr;
+  index_t ld = 0;
+  bool turned = false;  ///< stored [n, k]
+  tile_kernels<T> const* kernels = nullptr;
+
+  void pack(index_t k0, index_t k1, index_t n0, index_t n1, T* to, index_t stride) const {
+    if (turned) kernels->turn_b(b + n0 * ld + k0, ld, k1 - k0, n1 - n0, to, stride);
+    else kernels->copy_b(b + k0 * ld + n0, ld, k1 - k0, n1 - n0, to, stride);
+  }
+  [[nodiscard]] T const* direct(index_t k0, index_t n0) const { return turned ? nullptr : b + k0 * ld + n0; }
+};
+
+/// Block lengths, in elements: a sliver of B (k × one tile's columns) stays in the first or second cache, a block of A
+/// (m × k) in the second, a panel of B (n × k) in the third.
+struct gemm_blocks {
+  index_t k = 384, m = 264, n = 3072;
+  index_t pack_a_from_n = 320;     ///< columns that pay for packing A
+  index_t pack_b_from_tiles = 3;   ///< row tiles that pay for packing a sliver of B that could be read in place
+};
+
+/// The nth of `parts` near-equal parts of `size` starts here.
+[[nodiscard]] inline index_t part_begin(index_t size, index_t parts, index_t nth) { return size * nth / parts; }
+
+struct gemm_scratch {};  // names this family's scratch block
+
+/// C[rectangle] by register tiles. `cuts` are the chains' borders in k (chains + 1 of them, absolute).
+template <class T, class Source>
+void gemm_tiled(tile_kernels<T> const& ks, gemm_arguments<T> const& g, Source const& source, index_t const* cuts,
+                int chains, gemm_rectangle const& r, gemm_blocks const& blocks = {}) {
+  index_t const m = r.m1 - r.m0, n = r.n1 - r.n0, k_begin = cuts[0], k = cuts[chains] - cuts[0];
+  if (m <= 0 || n <= 0) return;
+  bool const a_rows = g.ta == transpose::no;
+  // More than one chain must end within the tile; one chain may pause in C.
+  index_t const k_parts = chains > 1 || k <= blocks.k * 5 / 4 ? 1 : (k + blocks.k - 1) / blocks.k;
+  index_t const k_most = k / k_parts + 1;
+  index_t const m_parts = m <= blocks.m * 5 / 4 ? 1 : (m + blocks.m - 1) / blocks.m;
+  index_t const m_most = m / m_parts + 1 + ks.rows;
+  bool const pack_a = n >= blocks.pack_a_from_n && m > 2 * ks.rows;
+  index_t const vectors = (n + ks.width - 1) / ks.width;
+  index_t const n_parts = (vectors * ks.width + blocks.n - 1) / blocks.n;
+  index_t const sliver_stride = ks.width * ks.vectors;
+  index_t const slots = m_parts == 1 ? 1 : (vectors / n_parts + 1 + ks.vectors) / ks.vectors + 1;
+  index_t const stack_size = chains > 1 ? 6 * ks.rows * sliver_stride : 0;
+  index_t const b_size = slots * k_most * sliver_stride;
+  index_t const a_size = pack_a ? (m_most + ks.rows) * k_most + 64 : 0;
+  T* const stack = static_cast<T*>(scratch<gemm_scratch>(sizeof(T) * static_cast<std::size_t>(stack_size + b_size + a_size)));
+  T* const b_packed = stack + stack_size;
+  T* const a_packed = b_packed + b_size;
+  index_t local_cuts[lanes::max_count + 1];
+
+  tile_arguments<T> t;
+  t.cuts = local_cuts;
+  t.chains = chains;
+  t.stack = stack;
+  t.ldc = g.ldc;
+  t.ldmask = g.after.ldmask;
+  for (index_t np = 0; np < n_parts; ++np) {
+    index_t const v0 = part_begin(vectors, n_parts, np), v1 = part_begin(vectors, n_parts, np + 1);
+    index_t const slivers = (v1 - v0 + ks.vectors - 1) / ks.vectors;
+    for (index_t kp = 0; kp < k_parts; ++kp) {
+      index_t const k0 = k_begin + part_begin(k, k_parts, kp), k1 = k_begin + part_begin(k, k_parts, kp + 1);
+      bool const last = kp + 1 == k_parts;
+      if (chains == 1) local_cuts[0] = 0, local_cuts[1] = k1 - k0;
+      else for (int s = 0; s <= chains; ++s) local_cuts[s] = cuts[s] - k0;
+      t.from_c = g.accumulate || kp > 0;
+      t.relu = last && g.after.act == activation::relu;
+      for (index_t mp = 0; mp < m_parts; ++mp) {
+        index_t const i0 = r.m0 + part_begin(m, m_parts, mp), i1 = r.m0 + part_begin(m, m_parts, mp + 1);
+        index_t const tiles = (i1 - i0 + ks.rows - 1) / ks.rows;
+        for (index_t s = 0; s < slivers; ++s) {
+          index_t const s0 = v0 + part_begin(v1 - v0, slivers, s), s1 = v0 + part_begin(v1 - v0, slivers, s + 1);
+          index_t const j0 = r.n0 + s0 * ks.width, j1 = std::min(r.n0 + s1 * ks.width, r.n1);
+          t.b_stride = (s1 - s0) * ks.width;
+          t.columns = j1 - j0;
+          T const* in_place = nullptr;
+          if (m_parts == 1 && tiles < blocks.pack_b_from_tiles && t.columns == t.b_stride) in_place = source.direct(k0, j0);
+          if (in_place) {
+            t.b = in_place;
+            t.b_stride = source.ld;
+          } else {
+            T* const slot = b_packed + (m_parts == 1 ? 0 : s) * k_most * sliver_stride;
+            if (mp == 0) source.pack(k0, k1, j0, j1, slot, t.b_stride);
+            t.b = slot;
+          }
+          t.bias = last && g.after.bias ? g.after.bias + j0 : nullptr;
+          for (index_t i = 0; i < tiles; ++i) {
+            index_t const r0 = i0 + part_begin(i1 - i0, tiles, i), r1 = i0 + part_begin(i1 - i0, tiles, i + 1);
+            T const* a = a_rows ? g.a + r0 * g.lda + k0 : g.a + k0 * g.lda + r0;
+            if (pack_a) {
+              T* const to = a_packed + i * ks.rows * k_most;
+              if (s == 0) (a_rows ? ks.turn_a : ks.copy_a)(a, g.lda, k1 - k0, r1 - r0, to, ks.rows);
+              t.a = to;
+              t.a_stride = ks.rows;
+            } else {
+              t.a = a;
+              t.a_stride = g.lda;
+            }
+            t.c = g.c + r0 * g.ldc + j0;
+            t.mask = last && g.after.mask ? g.after.mask + r0 * g.after.ldmask + j0 : nullptr;
+            ks.tile[a_rows && !pack_a ? 0 : 1][r1 - r0 - 1][s1 - s0 - 1](t);
+          }
+        }
+      }
+    }
+  }
+}
+
+/// What follows the last term of an element.
+template <class T> [[nodiscard]] inline T gemm_finish(gemm_arguments<T> const& g, index_t i, index_t j, T value) {
+  if (g.after.bias) value += g.after.bias[j];
+  if (g.after.act == activation::relu) value = value < T(0) ? T(0) : value;
+  if (g.after.mask) value = g.after.mask[i * g.after.ldmask + j] > T(0) ? value : T(0);
+  return value;
+}
+
+/// Where no vector kernel runs: loops that a compiler vectorises by itself where the target has a fused multiply-add.
+template <class T>
+void gemm_plain(gemm_arguments<T> const& g, index_t const* cuts, int chains, gemm_rectangle const& r) {
+  constexpr index_t block = 64;
+  T stack[7][block];
+  for (index_t i = r.m0; i < r.m1; ++i)
+    for (index_t j0 = r.n0; j0 < r.n1; j0 += block) {
+      index_t const n = std::min(block, r.n1 - j0);
+      T* const c = g.c + i * g.ldc + j0;
+      int depth = 0;
+      for (int s = 0; s < chains; ++s) {
+        T* const sum = stack[depth];
+        for (index_t j = 0; j < n; ++j) sum[j] = g.accumulate ? c[j] : T(0);
+        for (index_t k = cuts[s]; k < cuts[s + 1]; ++k) {
+          T const a = g.ta == transpose::no ? g.a[i * g.lda + k] : g.a[k * g.lda + i];
+          index_t const step = g.tb == transpose::no ? 1 : g.ldb;
+          T const* const b = g.tb == transpose::no ? g.b + k * g.ldb + j0 : g.b + j0 * g.ldb + k;
+          for (index_t j = 0; j < n; ++j) sum[j] = std::fma(a, b[j * step], sum[j]);
+        }
+        ++depth;
+        for (int left = s; left & 1; left >>= 1) {
+          --depth;
+          for (index_t j = 0; j < n; ++j) stack[depth - 1][j] += stack[depth][j];
+        }
+      }
+      for (index_t j = 0; j < n; ++j) c[j] = gemm_finish(g, i, j0 + j, stack[0][j]);
+    }
+}
+
+/// One rectangle of a product at a given level, on the calling thread.
+template <class T>
+void gemm_part(isa::level level, gemm_arguments<T> const& g, index_t const* cuts, int chains, gemm_rectangle const& r) {
+  if (auto const* ks = kernels_at<T>(level))
+    gemm_tiled(*ks, g, dense_b<T>{g.b, g.ldb, g.tb == transpose::yes, ks}, cuts, chains, r);
+  else
+    gemm_plain(g, cuts, chains, r);
+}
+
+/// Task `nth` of `tasks`: N is cut where N ≥ M (each task then packs its own columns of B only), else M.
+[[nodiscard]] inline gemm_rectangle gemm_cut(index_t m, index_t n, int tasks, int nth) {
+  constexpr index_t columns = 16, rows = 4;  // cuts fall on whole vectors and near whole tiles
+  if (n >= m) {
+    index_t const v = (n + columns - 1) / columns;
+    return {0, m, part_begin(v, tasks, nth) * columns, std::min(n, part_begin(v, tasks, nth + 1) * columns)};
+  }
+  index_t const v = (m + rows - 1) / rows;
+  return {part_begin(v, tasks, nth) * rows, std::min(m, part_begin(v, tasks, nth + 1) * rows), 0, n};
+}
+
+/// The task that for_tasks runs.
+template <class T> struct gemm_task {
+  gemm_arguments<T> const& g;
+  index_t const* cuts;
+  int chains, tasks;
+  isa::level level;
+  void operator()(int nth) const { gemm_part(level, g, cuts, chains, gemm_cut(g.m, g.n, tasks, nth)); }
+};
+
+}  // namespace pleat::compute::detail

@@ -1,0 +1,51 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// What the register-tile kernels of every instruction set share: their arguments and the table through which the
+/// blocking loops (gemm_host.hpp) call them. Needs no Kokkos.
+#pragma once
+
+#include <pleat/tensor/extents.hpp>
+
+namespace pleat::compute::detail {
+
+/// One register tile of C: `rows` × `columns` elements, each a chain of fused multiply-adds over ascending k.
+template <class T> struct tile_arguments {
+  T const* a = nullptr;       ///< element (i, k) at a[i * a_stride + k] (tile_form::rows) or a[k * a_stride + i] (panel)
+  index_t a_stride = 0;
+  T const* b = nullptr;       ///< element (k, j) at b[k * b_stride + j]; whole vectors are readable
+  index_t b_stride = 0;
+  T* c = nullptr;
+  index_t ldc = 0;
+  index_t columns = 0;        ///< columns that exist; the last vector may be partial
+  index_t const* cuts = nullptr;  ///< chain s runs over k in [cuts[s], cuts[s + 1])
+  int chains = 1;             ///< a power of two; more than one: summed over a binary tree
+  T* stack = nullptr;         ///< room for 6 tiles, where chains > 1
+  bool from_c = false;        ///< the (only) chain starts from what C holds
+  bool relu = false;
+  T const* bias = nullptr;    ///< [columns]
+  T const* mask = nullptr;    ///< C = mask > 0 ? C : 0
+  index_t ldmask = 0;
+};
+
+template <class T> using tile_function = void(tile_arguments<T> const&);
+
+/// Copies a K × n piece of an operand to dst[k * stride + j].
+/// Columns are written in whole vectors; what lies beyond n is readable and never reaches a result.
+template <class T> using pack_function = void(T const* from, index_t ld, index_t k, index_t n, T* to, index_t stride);
+
+/// The kernels of one instruction set for one type.
+template <class T> struct tile_kernels {
+  static constexpr int most_rows = 8, most_vectors = 3;
+  int width = 0;    ///< elements of a vector
+  int rows = 0;     ///< rows of the largest tile
+  int vectors = 0;  ///< vectors of the largest tile
+  /// [A in rows, A in panels][rows - 1][vectors - 1]
+  tile_function<T>* tile[2][most_rows][most_vectors] = {};
+  pack_function<T>* copy_b = nullptr;  ///< from [k, n] storage
+  pack_function<T>* turn_b = nullptr;  ///< from [n, k] storage
+  pack_function<T>* copy_a = nullptr;
+  pack_function<T>* turn_a = nullptr;
+};
+
+}  // namespace pleat::compute::detail

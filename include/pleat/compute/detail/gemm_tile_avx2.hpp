@@ -1,0 +1,122 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// The tile kernels with AVX2: 6 × 2 vectors of 8 floats or 4 doubles; 12 of the 16 registers accumulate.
+#pragma once
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#include <pleat/compute/detail/gemm_tile.hpp>
+#include <pleat/compute/detail/isa.hpp>
+#include <type_traits>
+#include <utility>
+
+#if defined(__clang__)
+#define PLEAT_UNROLL _Pragma("unroll")
+#else
+#define PLEAT_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+namespace pleat::compute::detail::avx2 {
+
+#define PLEAT_TILE_TARGET PLEAT_TARGET_AVX2
+#define PLEAT_TILE_INLINE static inline __attribute__((always_inline)) PLEAT_TARGET_AVX2
+
+struct floats {
+  using value = float;
+  using vec = __m256;
+  static constexpr int width = 8, lane = 4;
+  PLEAT_TILE_INLINE vec zero() { return _mm256_setzero_ps(); }
+  PLEAT_TILE_INLINE vec load(float const* p) { return _mm256_loadu_ps(p); }
+  PLEAT_TILE_INLINE vec load(float const* p, index_t n) { return _mm256_maskload_ps(p, first(n)); }
+  PLEAT_TILE_INLINE void store(float* p, vec v) { _mm256_storeu_ps(p, v); }
+  PLEAT_TILE_INLINE void store(float* p, vec v, index_t n) { _mm256_maskstore_ps(p, first(n), v); }
+  PLEAT_TILE_INLINE vec broadcast(float const* p) { return _mm256_broadcast_ss(p); }
+  PLEAT_TILE_INLINE vec fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
+  PLEAT_TILE_INLINE vec add(vec a, vec b) { return _mm256_add_ps(a, b); }
+  PLEAT_TILE_INLINE vec relu(vec v) { return _mm256_max_ps(_mm256_setzero_ps(), v); }
+  PLEAT_TILE_INLINE vec where_positive(vec m, vec v) {
+    return _mm256_and_ps(_mm256_cmp_ps(m, _mm256_setzero_ps(), _CMP_GT_OQ), v);
+  }
+  PLEAT_TILE_INLINE vec across(float const* const* p, index_t k) {
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p[0] + k)), _mm_loadu_ps(p[4] + k), 1);
+  }
+  PLEAT_TILE_INLINE void turn(vec (&v)[4]) {
+    __m256d const ab = _mm256_castps_pd(_mm256_unpacklo_ps(v[0], v[1])), cd = _mm256_castps_pd(_mm256_unpacklo_ps(v[2], v[3]));
+    __m256d const ef = _mm256_castps_pd(_mm256_unpackhi_ps(v[0], v[1])), gh = _mm256_castps_pd(_mm256_unpackhi_ps(v[2], v[3]));
+    v[0] = _mm256_castpd_ps(_mm256_unpacklo_pd(ab, cd));
+    v[1] = _mm256_castpd_ps(_mm256_unpackhi_pd(ab, cd));
+    v[2] = _mm256_castpd_ps(_mm256_unpacklo_pd(ef, gh));
+    v[3] = _mm256_castpd_ps(_mm256_unpackhi_pd(ef, gh));
+  }
+
+ private:
+  PLEAT_TILE_INLINE __m256i first(index_t n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  }
+};
+
+struct doubles {
+  using value = double;
+  using vec = __m256d;
+  static constexpr int width = 4, lane = 2;
+  PLEAT_TILE_INLINE vec zero() { return _mm256_setzero_pd(); }
+  PLEAT_TILE_INLINE vec load(double const* p) { return _mm256_loadu_pd(p); }
+  PLEAT_TILE_INLINE vec load(double const* p, index_t n) { return _mm256_maskload_pd(p, first(n)); }
+  PLEAT_TILE_INLINE void store(double* p, vec v) { _mm256_storeu_pd(p, v); }
+  PLEAT_TILE_INLINE void store(double* p, vec v, index_t n) { _mm256_maskstore_pd(p, first(n), v); }
+  PLEAT_TILE_INLINE vec broadcast(double const* p) { return _mm256_broadcast_sd(p); }
+  PLEAT_TILE_INLINE vec fma(vec a, vec b, vec c) { return _mm256_fmadd_pd(a, b, c); }
+  PLEAT_TILE_INLINE vec add(vec a, vec b) { return _mm256_add_pd(a, b); }
+  PLEAT_TILE_INLINE vec relu(vec v) { return _mm256_max_pd(_mm256_setzero_pd(), v); }
+  PLEAT_TILE_INLINE vec where_positive(vec m, vec v) {
+    return _mm256_and_pd(_mm256_cmp_pd(m, _mm256_setzero_pd(), _CMP_GT_OQ), v);
+  }
+  PLEAT_TILE_INLINE vec across(double const* const* p, index_t k) {
+    return _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(p[0] + k)), _mm_loadu_pd(p[2] + k), 1);
+  }
+  PLEAT_TILE_INLINE void turn(vec (&v)[2]) {
+    vec const a = _mm256_unpacklo_pd(v[0], v[1]), b = _mm256_unpackhi_pd(v[0], v[1]);
+    v[0] = a;
+    v[1] = b;
+  }
+
+ private:
+  PLEAT_TILE_INLINE __m256i first(index_t n) {
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
+  }
+};
+
+#include <pleat/compute/detail/gemm_tile_body.hpp>
+
+#undef PLEAT_TILE_INLINE
+#undef PLEAT_TILE_TARGET
+
+template <class V, bool Rows, int... R> constexpr void fill_tiles(tile_kernels<typename V::value>& k, std::integer_sequence<int, R...>) {
+  ((k.tile[Rows ? 0 : 1][R][0] = &tile<V, R + 1, 1, Rows>, k.tile[Rows ? 0 : 1][R][1] = &tile<V, R + 1, 2, Rows>), ...);
+}
+
+template <class V> constexpr tile_kernels<typename V::value> make_kernels() {
+  tile_kernels<typename V::value> k;
+  k.width = V::width;
+  k.rows = 6;
+  k.vectors = 2;
+  fill_tiles<V, true>(k, std::make_integer_sequence<int, 6>{});
+  fill_tiles<V, false>(k, std::make_integer_sequence<int, 6>{});
+  k.copy_b = &pack_copy<V>;
+  k.turn_b = &pack_turn<V>;
+  k.copy_a = &pack_copy<V>;
+  k.turn_a = &pack_turn<V>;
+  return k;
+}
+
+/// A template, so that a translation unit pays only for the types that it multiplies.
+template <class T>
+inline constexpr tile_kernels<T> kernels =
+    make_kernels<std::conditional_t<std::is_same_v<T, float>, floats, doubles>>();
+
+}  // namespace pleat::compute::detail::avx2
+
+#endif

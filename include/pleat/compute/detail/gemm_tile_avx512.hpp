@@ -1,0 +1,119 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// The tile kernels with AVX-512: 8 × 3 vectors of 16 floats or 8 doubles; 24 of the 32 registers accumulate.
+/// Full masks where an unmasked intrinsic would do: g++ 12 warns of an uninitialized value inside the unmasked ones; the
+/// code is the same.
+#pragma once
+
+#if defined(__x86_64__)
+
+#include <pleat/compute/detail/gemm_tile_avx2.hpp>
+
+namespace pleat::compute::detail::avx512 {
+
+#define PLEAT_TILE_TARGET PLEAT_TARGET_AVX512
+#define PLEAT_TILE_INLINE static inline __attribute__((always_inline)) PLEAT_TARGET_AVX512
+
+struct floats {
+  using value = float;
+  using vec = __m512;
+  static constexpr int width = 16, lane = 4;
+  PLEAT_TILE_INLINE vec zero() { return _mm512_setzero_ps(); }
+  PLEAT_TILE_INLINE vec load(float const* p) { return _mm512_loadu_ps(p); }
+  PLEAT_TILE_INLINE vec load(float const* p, index_t n) { return _mm512_maskz_loadu_ps(first(n), p); }
+  PLEAT_TILE_INLINE void store(float* p, vec v) { _mm512_storeu_ps(p, v); }
+  PLEAT_TILE_INLINE void store(float* p, vec v, index_t n) { _mm512_mask_storeu_ps(p, first(n), v); }
+  PLEAT_TILE_INLINE vec broadcast(float const* p) { return _mm512_set1_ps(*p); }
+  PLEAT_TILE_INLINE vec fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
+  PLEAT_TILE_INLINE vec add(vec a, vec b) { return _mm512_add_ps(a, b); }
+  PLEAT_TILE_INLINE vec relu(vec v) { return _mm512_maskz_max_ps(0xffff, _mm512_setzero_ps(), v); }
+  PLEAT_TILE_INLINE vec where_positive(vec m, vec v) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(m, _mm512_setzero_ps(), _CMP_GT_OQ), v);
+  }
+  PLEAT_TILE_INLINE vec across(float const* const* p, index_t k) {
+    vec v = _mm512_castps128_ps512(_mm_loadu_ps(p[0] + k));
+    v = _mm512_maskz_insertf32x4(0xffff, v, _mm_loadu_ps(p[4] + k), 1);
+    v = _mm512_maskz_insertf32x4(0xffff, v, _mm_loadu_ps(p[8] + k), 2);
+    return _mm512_maskz_insertf32x4(0xffff, v, _mm_loadu_ps(p[12] + k), 3);
+  }
+  PLEAT_TILE_INLINE void turn(vec (&v)[4]) {
+    __m512d const ab = _mm512_castps_pd(_mm512_maskz_unpacklo_ps(0xffff, v[0], v[1])), cd = _mm512_castps_pd(_mm512_maskz_unpacklo_ps(0xffff, v[2], v[3]));
+    __m512d const ef = _mm512_castps_pd(_mm512_maskz_unpackhi_ps(0xffff, v[0], v[1])), gh = _mm512_castps_pd(_mm512_maskz_unpackhi_ps(0xffff, v[2], v[3]));
+    v[0] = _mm512_castpd_ps(_mm512_maskz_unpacklo_pd(0xff, ab, cd));
+    v[1] = _mm512_castpd_ps(_mm512_maskz_unpackhi_pd(0xff, ab, cd));
+    v[2] = _mm512_castpd_ps(_mm512_maskz_unpacklo_pd(0xff, ef, gh));
+    v[3] = _mm512_castpd_ps(_mm512_maskz_unpackhi_pd(0xff, ef, gh));
+  }
+
+ private:
+  PLEAT_TILE_INLINE __mmask16 first(index_t n) { return static_cast<__mmask16>((1U << n) - 1U); }
+};
+
+struct doubles {
+  using value = double;
+  using vec = __m512d;
+  static constexpr int width = 8, lane = 2;
+  PLEAT_TILE_INLINE vec zero() { return _mm512_setzero_pd(); }
+  PLEAT_TILE_INLINE vec load(double const* p) { return _mm512_loadu_pd(p); }
+  PLEAT_TILE_INLINE vec load(double const* p, index_t n) { return _mm512_maskz_loadu_pd(first(n), p); }
+  PLEAT_TILE_INLINE void store(double* p, vec v) { _mm512_storeu_pd(p, v); }
+  PLEAT_TILE_INLINE void store(double* p, vec v, index_t n) { _mm512_mask_storeu_pd(p, first(n), v); }
+  PLEAT_TILE_INLINE vec broadcast(double const* p) { return _mm512_set1_pd(*p); }
+  PLEAT_TILE_INLINE vec fma(vec a, vec b, vec c) { return _mm512_fmadd_pd(a, b, c); }
+  PLEAT_TILE_INLINE vec add(vec a, vec b) { return _mm512_add_pd(a, b); }
+  PLEAT_TILE_INLINE vec relu(vec v) { return _mm512_maskz_max_pd(0xff, _mm512_setzero_pd(), v); }
+  PLEAT_TILE_INLINE vec where_positive(vec m, vec v) {
+    return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(m, _mm512_setzero_pd(), _CMP_GT_OQ), v);
+  }
+  PLEAT_TILE_INLINE vec across(double const* const* p, index_t k) {
+    vec v = _mm512_castpd128_pd512(_mm_loadu_pd(p[0] + k));
+    v = _mm512_maskz_insertf64x2(0xff, v, _mm_loadu_pd(p[2] + k), 1);
+    v = _mm512_maskz_insertf64x2(0xff, v, _mm_loadu_pd(p[4] + k), 2);
+    return _mm512_maskz_insertf64x2(0xff, v, _mm_loadu_pd(p[6] + k), 3);
+  }
+  PLEAT_TILE_INLINE void turn(vec (&v)[2]) {
+    vec const a = _mm512_maskz_unpacklo_pd(0xff, v[0], v[1]), b = _mm512_maskz_unpackhi_pd(0xff, v[0], v[1]);
+    v[0] = a;
+    v[1] = b;
+  }
+
+ private:
+  PLEAT_TILE_INLINE __mmask8 first(index_t n) { return static_cast<__mmask8>((1U << n) - 1U); }
+};
+
+#include <pleat/compute/detail/gemm_tile_body.hpp>
+
+#undef PLEAT_TILE_INLINE
+#undef PLEAT_TILE_TARGET
+
+template <class V, bool Rows, int... R> constexpr void fill_tiles(tile_kernels<typename V::value>& k, std::integer_sequence<int, R...>) {
+  ((k.tile[Rows ? 0 : 1][R][0] = &tile<V, R + 1, 1, Rows>, k.tile[Rows ? 0 : 1][R][1] = &tile<V, R + 1, 2, Rows>,
+    k.tile[Rows ? 0 : 1][R][2] = &tile<V, R + 1, 3, Rows>),
+   ...);
+}
+
+/// V: vectors of the tile; A: vectors of 8 elements, for packing 8 rows of A.
+template <class V, class A> constexpr tile_kernels<typename V::value> make_kernels() {
+  tile_kernels<typename V::value> k;
+  k.width = V::width;
+  k.rows = 8;
+  k.vectors = 3;
+  fill_tiles<V, true>(k, std::make_integer_sequence<int, 8>{});
+  fill_tiles<V, false>(k, std::make_integer_sequence<int, 8>{});
+  k.copy_b = &pack_copy<V>;
+  k.turn_b = &pack_turn<V>;
+  k.copy_a = &pack_copy<A>;
+  k.turn_a = &pack_turn<A>;
+  return k;
+}
+
+/// A template, so that a translation unit pays only for the types that it multiplies.
+template <class T>
+inline constexpr tile_kernels<T> kernels =
+    make_kernels<std::conditional_t<std::is_same_v<T, float>, floats, doubles>,
+                 std::conditional_t<std::is_same_v<T, float>, avx2::floats, doubles>>();
+
+}  // namespace pleat::compute::detail::avx512
+
+#endif

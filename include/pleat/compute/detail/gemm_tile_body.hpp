@@ -1,0 +1,123 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// The register tile and the packing, written once for every instruction set. A target attribute belongs to a function,
+/// not to a template argument, so this text is included once per instruction set, inside that set's namespace, with
+/// PLEAT_TILE_TARGET naming the attribute. Alone it is empty. No `#pragma once`: it is meant to be read repeatedly.
+#ifdef PLEAT_TILE_TARGET
+
+/// See tile_arguments. MR × NV accumulators stay in registers; the loops over them are unrolled by the compiler, which
+/// needs to be told so. Rows: A is read in place along its rows.
+template <class V, int MR, int NV, bool Rows>
+PLEAT_TILE_TARGET void tile(tile_arguments<typename V::value> const& t) {
+  using T = typename V::value;
+  using vec = typename V::vec;
+  constexpr int width = V::width;
+  index_t const tail = t.columns - (NV - 1) * width;
+  bool const whole = tail >= width;
+  vec acc[MR][NV];
+  T const* row[MR];
+  PLEAT_UNROLL for (int i = 0; i < MR; ++i) row[i] = t.a + i * t.a_stride;
+  index_t const a_stride = t.a_stride, b_stride = t.b_stride;
+  int depth = 0;
+  int s = 0;
+  do {
+    if (t.from_c) {
+      PLEAT_UNROLL for (int i = 0; i < MR; ++i) {
+        T const* c = t.c + i * t.ldc;
+        PLEAT_UNROLL for (int j = 0; j < NV - 1; ++j) acc[i][j] = V::load(c + j * width);
+        acc[i][NV - 1] = whole ? V::load(c + (NV - 1) * width) : V::load(c + (NV - 1) * width, tail);
+      }
+    } else {
+      PLEAT_UNROLL for (int i = 0; i < MR; ++i)
+        PLEAT_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = V::zero();
+    }
+    index_t const end = t.cuts[s + 1];
+    T const* b = t.b + t.cuts[s] * b_stride;
+    T const* panel = t.a + t.cuts[s] * a_stride;
+    for (index_t k = t.cuts[s]; k < end; ++k) {
+      vec bv[NV];
+      PLEAT_UNROLL for (int j = 0; j < NV; ++j) bv[j] = V::load(b + j * width);
+      PLEAT_UNROLL for (int i = 0; i < MR; ++i) {
+        vec const av = V::broadcast(Rows ? row[i] + k : panel + i);
+        PLEAT_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = V::fma(av, bv[j], acc[i][j]);
+      }
+      b += b_stride;
+      if constexpr (!Rows) panel += a_stride;
+    }
+    if (t.chains > 1) {  // a finished chain meets every left neighbour of its size in the tree
+      for (int left = s; left & 1; left >>= 1) {
+        T const* top = t.stack + --depth * (MR * NV * width);
+        PLEAT_UNROLL for (int i = 0; i < MR; ++i)
+          PLEAT_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = V::add(V::load(top + (i * NV + j) * width), acc[i][j]);
+      }
+      if (s + 1 < t.chains) {
+        T* top = t.stack + depth++ * (MR * NV * width);
+        PLEAT_UNROLL for (int i = 0; i < MR; ++i)
+          PLEAT_UNROLL for (int j = 0; j < NV; ++j) V::store(top + (i * NV + j) * width, acc[i][j]);
+      }
+    }
+  } while (++s < t.chains);
+  if (t.bias) {
+    PLEAT_UNROLL for (int j = 0; j < NV; ++j) {
+      vec const bias = j < NV - 1 || whole ? V::load(t.bias + j * width) : V::load(t.bias + j * width, tail);
+      PLEAT_UNROLL for (int i = 0; i < MR; ++i) acc[i][j] = V::add(acc[i][j], bias);
+    }
+  }
+  if (t.relu) {
+    PLEAT_UNROLL for (int i = 0; i < MR; ++i)
+      PLEAT_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = V::relu(acc[i][j]);
+  }
+  if (t.mask) {
+    PLEAT_UNROLL for (int i = 0; i < MR; ++i) {
+      T const* m = t.mask + i * t.ldmask;
+      PLEAT_UNROLL for (int j = 0; j < NV; ++j)
+        acc[i][j] = V::where_positive(
+            j < NV - 1 || whole ? V::load(m + j * width) : V::load(m + j * width, tail), acc[i][j]);
+    }
+  }
+  PLEAT_UNROLL for (int i = 0; i < MR; ++i) {
+    T* c = t.c + i * t.ldc;
+    PLEAT_UNROLL for (int j = 0; j < NV - 1; ++j) V::store(c + j * width, acc[i][j]);
+    if (whole) V::store(c + (NV - 1) * width, acc[i][NV - 1]);
+    else V::store(c + (NV - 1) * width, acc[i][NV - 1], tail);
+  }
+}
+
+/// Storage [k, n] to [k][stride]: rows are copied.
+template <class V>
+PLEAT_TILE_TARGET void pack_copy(typename V::value const* from, index_t ld, index_t k, index_t n,
+                                 typename V::value* to, index_t stride) {
+  constexpr int width = V::width;
+  index_t const whole = n / width * width;
+  for (index_t r = 0; r < k; ++r, from += ld, to += stride) {
+    for (index_t j = 0; j < whole; j += width) V::store(to + j, V::load(from + j));
+    if (whole < n) V::store(to + whole, V::load(from + whole, n - whole));
+  }
+}
+
+/// Storage [n, k] to [k][stride]: a transpose, four (float) or two (double) k at a time within 128-bit lanes.
+/// Vector groups go from the last to the first: where stride is less than whole vectors, a group spills into the next
+/// k's first columns, which the first group writes after it.
+template <class V>
+PLEAT_TILE_TARGET void pack_turn(typename V::value const* from, index_t ld, index_t k, index_t n,
+                                 typename V::value* to, index_t stride) {
+  using T = typename V::value;
+  constexpr int width = V::width, step = V::lane;
+  for (index_t j = (n - 1) / width * width; j >= 0; j -= width) {
+    T const* row[width];
+    for (int i = 0; i < width; ++i) row[i] = from + (j + i < n ? j + i : n - 1) * ld;
+    T* out = to + j;
+    index_t r = 0;
+    for (; r + step <= k; r += step, out += step * stride) {
+      typename V::vec v[step];
+      PLEAT_UNROLL for (int i = 0; i < step; ++i) v[i] = V::across(row + i, r);
+      V::turn(v);
+      PLEAT_UNROLL for (int i = 0; i < step; ++i) V::store(out + i * stride, v[i]);
+    }
+    for (; r < k; ++r, out += stride)
+      for (int i = 0; i < width; ++i) out[i] = row[i][r];
+  }
+}
+
+#endif

@@ -1,0 +1,71 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// The matrix product of float and double matrices, and the weight gradient cut into lanes.
+///
+/// Every element is one chain of fused multiply-adds in ascending k (per lane), so its bits depend on the operands alone:
+/// not on the instruction set, the threads, the space, or how the product is cut. K = 0 gives zero (or C) + epilogue.
+#pragma once
+
+#include <pleat/compute/detail/gemm_arguments.hpp>
+#include <pleat/compute/detail/gemm_device.hpp>
+#include <pleat/compute/detail/gemm_host.hpp>
+#include <pleat/compute/detail/host.hpp>
+
+#include <type_traits>
+
+namespace pleat::compute {
+
+/// C[m,n] = op(A)[m,k] · op(B)[k,n] (+ C if accumulate), then the epilogue. Row-major, T float or double.
+/// On a host space it returns when C is written; on another space it is queued on the instance.
+/// Pointers must be readable (C writable) in the space. A steady state allocates nothing.
+/// \throws pleat::error if an extent is negative or a leading dimension is shorter than its rows
+template <class Space, class T> void gemm(Space const& space, gemm_arguments<T> const& g);
+
+/// Weight gradient: C[m,n] = Σ over sample rows r of A[r,m]·B[r,n]; A is [rows,m] and B is [rows,n], row-major, cut into
+/// lanes (compute/lanes.hpp): one chain per lane, the lanes over a binary tree in registers.
+/// `rows` counts from A's and B's first row. With one lane and `rows.accumulate` the chain starts from C.
+/// \throws pleat::error as gemm, or if there are no lanes, too many, or not a power of two of them
+template <class Space, class T>
+void gemm_lanes(Space const& space, index_t m, index_t n, T const* a, index_t lda, T const* b, index_t ldb, T* c, index_t ldc,
+                lanes const& rows);
+
+namespace detail {
+
+/// The host product over the instance's threads at a given level (tests name the level; everybody else wants isa::best()).
+template <class Space, class T>
+void gemm_on_host(Space const& space, gemm_arguments<T> const& g, lanes const& cut, isa::level level) {
+  double const work = 2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) * static_cast<double>(cut.rows());
+  int const tasks = tasks_for(space, work);
+  for_tasks(space, tasks, gemm_task<T>{g, cut.row.data(), cut.count, tasks, level});
+}
+
+template <class Space, class T> void gemm_run(Space const& space, gemm_arguments<T> const& g, lanes const& cut) {
+  static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "gemm multiplies float or double matrices");
+  gemm_check(g);
+  if constexpr (is_host_space_v<Space>) gemm_on_host(space, g, cut, isa::best());
+  else gemm_device(space, g, cut);
+}
+
+}  // namespace detail
+
+template <class Space, class T> void gemm(Space const& space, gemm_arguments<T> const& g) {
+  detail::gemm_run(space, g, lanes::whole(g.k, g.accumulate));
+}
+
+template <class Space, class T>
+void gemm_lanes(Space const& space, index_t m, index_t n, T const* a, index_t lda, T const* b, index_t ldb, T* c, index_t ldc,
+                lanes const& rows) {
+  if (rows.count < 1 || rows.count > lanes::max_count || (rows.count & (rows.count - 1)) != 0)
+    throw error{"compute::gemm_lanes", std::to_string(rows.count) + " lanes, expected a power of two up to " +
+                                           std::to_string(lanes::max_count)};
+  gemm_arguments<T> g;
+  g.m = m, g.n = n, g.k = rows.rows();
+  g.a = a, g.lda = lda, g.ta = transpose::yes;
+  g.b = b, g.ldb = ldb;
+  g.c = c, g.ldc = ldc;
+  g.accumulate = rows.accumulate && rows.count == 1;
+  detail::gemm_run(space, g, rows);
+}
+
+}  // namespace pleat::compute
