@@ -1,0 +1,58 @@
+# SPDX-FileCopyrightText: 2026 The pleat authors
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+# What our own tests, benchmarks and examples share; nothing of it reaches a user.
+
+# Warnings live here, not on the library's targets.
+add_library(pleat_dev INTERFACE)
+target_compile_options(pleat_dev INTERFACE
+  $<$<COMPILE_LANG_AND_ID:CXX,GNU,Clang,AppleClang>:-Wall -Wextra -Wpedantic>
+  $<$<AND:$<BOOL:${PLEAT_WERROR}>,$<COMPILE_LANG_AND_ID:CXX,GNU,Clang,AppleClang>>:-Werror>)
+
+# A Kokkos with CUDA or HIP may want its users' sources compiled as that language; follow what it was built with.
+function(pleat_set_language target)
+  if(Kokkos_COMPILE_LANGUAGE AND NOT Kokkos_COMPILE_LANGUAGE STREQUAL "CXX")
+    get_target_property(sources ${target} SOURCES)
+    set_source_files_properties(${sources} PROPERTIES LANGUAGE ${Kokkos_COMPILE_LANGUAGE})
+  endif()
+endfunction()
+
+# pleat_program(NAME SOURCES ... LIBRARIES ...): one program in bin/, with our warnings and everything of pleat that was found.
+function(pleat_program name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LIBRARIES")
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE pleat::pleat pleat_dev ${arg_LIBRARIES})
+  pleat_set_language(${name})
+endfunction()
+
+if(Kokkos_COMPILE_LANGUAGE AND NOT Kokkos_COMPILE_LANGUAGE STREQUAL "CXX")
+  enable_language(${Kokkos_COMPILE_LANGUAGE})
+endif()
+
+# How ranks are started under test. Root and oversubscription are a container's affair: in the tests' environment only.
+if(TARGET pleat::mpi)
+  execute_process(COMMAND ${MPIEXEC_EXECUTABLE} --version OUTPUT_VARIABLE pleat_mpiexec_version ERROR_QUIET)
+  string(REGEX MATCH "[^\n]+" pleat_mpiexec_version "${pleat_mpiexec_version}")
+  set(pleat_mpi_flags "")
+  if(pleat_mpiexec_version MATCHES "Open MPI|OpenRTE|PRTE|prte")
+    set(pleat_mpi_flags --oversubscribe --bind-to none)
+  endif()
+endif()
+set(pleat_test_environment
+  OMP_PROC_BIND=false OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive
+  OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_btl_vader_single_copy_mechanism=none
+  OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_btl_base_warn_component_unused=0
+  LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/support/lsan.supp:print_suppressions=0
+  UBSAN_OPTIONS=print_stacktrace=1)
+list(JOIN pleat_test_environment ";" pleat_test_environment)
+
+# pleat_rank_test(NAME RANKS n COMMAND program args... [TIMEOUT s]): a test on n MPI ranks, one thread each.
+function(pleat_rank_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "RANKS;TIMEOUT" "COMMAND;LABELS")
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 180)
+  endif()
+  add_test(NAME ${name}
+    COMMAND ${MPIEXEC_EXECUTABLE} ${pleat_mpi_flags} ${MPIEXEC_NUMPROC_FLAG} ${arg_RANKS} ${arg_COMMAND})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} PROCESSORS ${arg_RANKS} LABELS "mpi;${arg_LABELS}"
+    SKIP_RETURN_CODE 4 ENVIRONMENT "${pleat_test_environment};OMP_NUM_THREADS=1")
+endfunction()
