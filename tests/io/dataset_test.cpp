@@ -40,13 +40,13 @@ void tiny(scratch const& dir, bool dots, bool packed) {
   put("t10k-labels", "idx1-ubyte", ramp({3}, 10));
 }
 
-/// The source tree's data: where CMake says it, else where the tests are started by hand.
+/// examples/data/digits of the source tree: under ctest by PLEAT_SOURCE_DIR, else upwards from where the program was started.
 std::string digits_folder() {
-#ifdef PLEAT_SOURCE_DIR
-  return PLEAT_SOURCE_DIR "/examples/data/digits";
-#else
+  if (char const* const root = std::getenv("PLEAT_SOURCE_DIR")) return std::string(root) + "/examples/data/digits";
+  std::string up;
+  for (int level = 0; level < 6; ++level, up += "../")
+    if (std::filesystem::is_directory(up + "examples/data/digits")) return up + "examples/data/digits";
   return "examples/data/digits";
-#endif
 }
 
 /// Mean and deviation of all normalised values.

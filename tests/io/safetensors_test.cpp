@@ -21,13 +21,13 @@ namespace io = pleat::io;
 namespace {
 
 /// A file from a header text and a number of data bytes.
-std::vector<std::byte> file_of(std::string header, std::size_t data) {
+std::vector<std::byte> file_of(std::string const& header, std::size_t data) {
   std::string text(8, '\0');
   std::uint64_t const n = header.size();
   std::memcpy(text.data(), &n, 8);
-  auto b = bytes_of(text + header);
-  b.resize(b.size() + data);
-  return b;
+  text += header;
+  text.append(data, '\0');
+  return bytes_of(text);
 }
 std::string refusal(std::string const& header, std::size_t data) {
   return words([&] { io::safetensors_file const f(file_of(header, data)); });
