@@ -1,0 +1,481 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// What the ranks of one process share: arrivals, unmatched messages, and who is asleep.
+///
+/// A collective is the k-th one of its group on every rank. Ranks write down what they ask for; the last one to arrive cuts
+/// the work into chunks; whoever polls takes chunks until none is left. Every element is combined in ascending rank order by
+/// one thread, after all its operands were read, so results do not depend on timing and buffers may be used in place.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <pleat/base/error.hpp>
+#include <pleat/comm/detail/combine.hpp>
+#include <pleat/comm/types.hpp>
+
+namespace pleat::comm::detail {
+
+/// "rank 2", "ranks 1, 3"
+[[nodiscard]] inline std::string name_ranks(std::vector<int> const& ranks) {
+  std::string s = ranks.size() == 1 ? "rank " : "ranks ";
+  for (std::size_t i = 0; i < ranks.size(); ++i) s += (i ? ", " : "") + std::to_string(ranks[i]);
+  return s;
+}
+
+/// "0.25 s"
+[[nodiscard]] inline std::string name_seconds(double s) {
+  std::string t = std::to_string(s);
+  t.erase(t.find_last_not_of('0') + 1);
+  if (t.ends_with('.')) t.pop_back();
+  return t + " s";
+}
+
+/// Names what rank r asks for that differs from rank 0; empty if the two agree.
+[[nodiscard]] inline std::string disagreement(call const& a, call const& b, int rank) {
+  bool same = a.kind == b.kind && a.count() == b.count() && (a.kind == call_kind::barrier || a.type() == b.type()) &&
+              (!a.reduces() || a.op == b.op) && (!a.rooted() || a.root == b.root);
+  if (same && (a.kind == call_kind::all_gather_v || a.kind == call_kind::reduce_scatter_v))
+    same = std::equal(a.out_parts.counts.begin(), a.out_parts.counts.end(), b.out_parts.counts.begin(), b.out_parts.counts.end());
+  if (same) return {};
+  return "rank " + std::to_string(rank) + " asks for " + describe(b) + " where rank 0 asks for " + describe(a);
+}
+
+class local_core : public std::enable_shared_from_this<local_core> {
+ public:
+  enum status : int { open, ready, done, failed };
+
+  struct failure {
+    std::string call, problem, remedy;
+  };
+
+  struct collective {
+    std::uint64_t number = 0;
+    std::vector<call> calls;
+    std::vector<char> here;
+    int arrived = 0;
+    std::atomic<int> released{0}, state{open};
+    std::atomic<index_t> next{0}, finished{0};
+    index_t chunks = 0, grain = 0, total = 0;
+    failure why;
+  };
+
+  struct message {
+    call what;
+    int rank = 0;
+    std::atomic<int> state{open};
+    failure why;
+  };
+
+  /// Where a split leaves a rank.
+  struct place {
+    std::shared_ptr<local_core> core;
+    int rank = 0;
+  };
+
+  explicit local_core(int ranks)
+      : size_(ranks), spins_(static_cast<unsigned>(ranks) <= std::thread::hardware_concurrency() ? 1000 : 0),
+        ring_(16, nullptr), sends_(static_cast<std::size_t>(ranks)), receives_(static_cast<std::size_t>(ranks)) {}
+
+  [[nodiscard]] int size() const noexcept { return size_; }
+
+  // ---- collectives ----------------------------------------------------------------------------------------------------
+
+  /// Rank `rank` enters its collective number `number`. Never waits.
+  collective& arrive(int rank, std::uint64_t number, call const& c) {
+    bool completed = false;
+    collective* op = nullptr;
+    {
+      std::lock_guard lock(mutex_);
+      if (broken_) throw_failure({describe(c), broken_->problem, broken_->remedy}, rank);
+      op = find(number);
+      op->calls[static_cast<std::size_t>(rank)] = c;
+      op->here[static_cast<std::size_t>(rank)] = 1;
+      ++op->arrived;
+      if (op->arrived == size_ && op->state.load(std::memory_order_relaxed) == open) {
+        prepare(*op);
+        completed = true;
+        if (sleepers_ > 0 && (op->chunks != 1 || op->state.load(std::memory_order_relaxed) != ready)) changed_.notify_all();
+      }
+    }
+    if (completed) help(*op);
+    return *op;
+  }
+
+  /// Takes chunks until none is left. \returns whether the operation is over (done or failed)
+  bool help(collective& op) {
+    int const s = op.state.load(std::memory_order_acquire);
+    if (s == ready) {
+      for (index_t i; (i = op.next.fetch_add(1, std::memory_order_relaxed)) < op.chunks;) {
+        run_chunk(op, i);
+        if (op.finished.fetch_add(1, std::memory_order_acq_rel) + 1 == op.chunks) {
+          op.state.store(done, std::memory_order_release);
+          wake();
+        }
+      }
+      return op.state.load(std::memory_order_acquire) == done;
+    }
+    return s != open;
+  }
+
+  /// Waits for the operation. `seconds` < 0: for ever. \throws error if it failed or somebody did not come
+  void finish(collective& op, int rank, double seconds) {
+    if (!wait_until([&] { return op.state.load(std::memory_order_acquire) != open; }, seconds)) give_up(op, rank, seconds);
+    if (!help(op)) wait_until([&] { return op.state.load(std::memory_order_acquire) >= done; }, -1);
+    check(op, rank);
+  }
+
+  void check(collective const& op, int rank) const {
+    if (op.state.load(std::memory_order_acquire) == failed) throw_failure(op.why, rank);
+  }
+
+  /// Rank has read all it needs of the operation.
+  void leave(collective& op) {
+    if (op.released.fetch_add(1, std::memory_order_acq_rel) + 1 < size_) return;
+    std::lock_guard lock(mutex_);
+    ring_[op.number & (ring_.size() - 1)] = nullptr;
+    free_.push_back(&op);
+  }
+
+  /// The rank's stack unwinds: if the operation has not begun it never will; if it has, it is brought to an end.
+  void cancel(collective& op, int rank) {
+    {
+      std::lock_guard lock(mutex_);
+      if (op.state.load(std::memory_order_relaxed) == open)
+        fail(op, {describe(op.calls[static_cast<std::size_t>(rank)]),
+                  "rank " + std::to_string(rank) + " left while an exception unwound its stack", ""});
+    }
+    wake();
+    if (!help(op)) wait_until([&] { return op.state.load(std::memory_order_acquire) >= done; }, -1);
+  }
+
+  // ---- messages -------------------------------------------------------------------------------------------------------
+
+  /// Posts a send or a receive. Never waits for the other side; whoever comes second copies.
+  void post(message& m) {
+    bool const sending = m.what.kind == call_kind::send;
+    message* other = nullptr;
+    {
+      std::lock_guard lock(mutex_);
+      if (broken_) throw_failure({describe(m.what), broken_->problem, broken_->remedy}, m.rank);
+      int const home = sending ? m.what.root : m.rank;  // lists live with the receiver
+      auto& waiting = (sending ? receives_ : sends_)[static_cast<std::size_t>(home)];
+      int const peer = m.what.root;
+      auto it = std::find_if(waiting.begin(), waiting.end(), [&](message* w) {
+        return w->what.tag == m.what.tag && w->rank == peer && w->what.root == m.rank;
+      });
+      if (it == waiting.end()) {
+        (sending ? sends_ : receives_)[static_cast<std::size_t>(home)].push_back(&m);
+        return;
+      }
+      other = *it;
+      waiting.erase(it);
+      other->state.store(ready, std::memory_order_relaxed);
+    }
+    message& from = sending ? m : *other;
+    message& to = sending ? *other : m;
+    bool const fits = from.what.in.bytes() == to.what.out.bytes() && from.what.in.type == to.what.out.type;
+    if (fits) copy_bytes(to.what.out.data, from.what.in.data, from.what.in.bytes());
+    {
+      std::lock_guard lock(mutex_);
+      if (!fits) {
+        std::string const problem = "rank " + std::to_string(from.rank) + " sends " + describe(from.what) + ", but rank " +
+                                    std::to_string(to.rank) + " expects " + describe(to.what);
+        from.why = {describe(from.what), problem, "Give both calls the same count and element type"};
+        to.why = {describe(to.what), problem, "Give both calls the same count and element type"};
+      }
+      from.state.store(fits ? done : failed, std::memory_order_release);
+      to.state.store(fits ? done : failed, std::memory_order_release);
+      if (sleepers_ > 0) changed_.notify_all();
+    }
+  }
+
+  void finish(message& m, double seconds) {
+    if (!wait_until([&] { return m.state.load(std::memory_order_acquire) >= ready; }, seconds)) {
+      std::lock_guard lock(mutex_);
+      if (m.state.load(std::memory_order_relaxed) == open)
+        fail(m, {describe(m.what), "waited " + name_seconds(seconds) + ", and rank " + std::to_string(m.what.root) + " did not come",
+                 "Look at what that rank was doing, or allow more time"});
+    }
+    wait_until([&] { return m.state.load(std::memory_order_acquire) >= done; }, -1);
+    check(m);
+  }
+
+  void check(message const& m) const {
+    if (m.state.load(std::memory_order_acquire) == failed) throw_failure(m.why, m.rank);
+  }
+
+  void cancel(message& m) {
+    {
+      std::lock_guard lock(mutex_);
+      if (m.state.load(std::memory_order_relaxed) == open)
+        fail(m, {describe(m.what), "given up while an exception unwound the stack", ""});
+    }
+    wait_until([&] { return m.state.load(std::memory_order_acquire) >= done; }, -1);
+  }
+
+  // ---- the group ------------------------------------------------------------------------------------------------------
+
+  /// Rank will never come again: every operation that still needs it, now or later, fails and says so.
+  void abandon(int rank, std::string const& reason) {
+    std::vector<std::weak_ptr<local_core>> children;
+    {
+      std::lock_guard lock(mutex_);
+      if (!broken_)
+        broken_ = std::make_unique<failure>(failure{"", "rank " + std::to_string(rank) + " ended early: " + reason,
+                                                    "Mend what that rank reports first"});
+      for (auto* op : ring_)
+        if (op && op->state.load(std::memory_order_relaxed) == open)
+          for (std::size_t r = 0; r < op->here.size(); ++r)
+            if (op->here[r]) {
+              fail(*op, {describe(op->calls[r]), broken_->problem, broken_->remedy});
+              break;
+            }
+      for (auto* lists : {&sends_, &receives_})
+        for (auto& list : *lists)
+          while (!list.empty()) fail(*list.back(), {describe(list.back()->what), broken_->problem, broken_->remedy});
+      children = children_;
+    }
+    wake();
+    for (auto const& child : children)
+      if (auto c = child.lock()) c->abandon(rank, reason + " (rank " + std::to_string(rank) + " of the group it was split from)");
+  }
+
+ private:
+  [[noreturn]] static void throw_failure(failure const& f, int rank) { throw error{f.call, f.problem, f.remedy, rank}; }
+
+  void wake() {
+    std::lock_guard lock(mutex_);
+    if (sleepers_ > 0) changed_.notify_all();
+  }
+
+  /// Spins for about a microsecond where every rank can have a processor, then lets others run, then sleeps.
+  /// \returns false when `seconds` (≥ 0) passed first
+  template <class Done> bool wait_until(Done const& is_done, double seconds) {
+    for (int i = 0; i < spins_; ++i) {
+      if (is_done()) return true;
+#if defined(__x86_64__) || defined(__i386__)
+      __builtin_ia32_pause();
+#endif
+    }
+    for (int i = 0; i < 32; ++i) {
+      if (is_done()) return true;
+      std::this_thread::yield();
+    }
+    auto const limit = std::chrono::steady_clock::now() + std::chrono::duration<double>(std::max(seconds, 0.0));
+    std::unique_lock lock(mutex_);
+    ++sleepers_;
+    bool in_time = true;
+    while (!is_done() && in_time) {
+      if (seconds < 0) changed_.wait(lock);
+      else in_time = changed_.wait_until(lock, limit) == std::cv_status::no_timeout;
+    }
+    --sleepers_;
+    return in_time || is_done();
+  }
+
+  void give_up(collective& op, int rank, double seconds) {
+    {
+      std::lock_guard lock(mutex_);
+      if (op.state.load(std::memory_order_relaxed) != open) return;
+      std::vector<int> absent;
+      for (int r = 0; r < size_; ++r)
+        if (!op.here[static_cast<std::size_t>(r)]) absent.push_back(r);
+      fail(op, {describe(op.calls[static_cast<std::size_t>(rank)]),
+                "waited " + name_seconds(seconds) + ", and " + name_ranks(absent) + " did not come",
+                "Look at what " + std::string(absent.size() == 1 ? "that rank was" : "those ranks were") +
+                    " doing, or allow more time"});
+    }
+    wake();
+  }
+
+  void fail(collective& op, failure f) {  // with the mutex held
+    op.why = std::move(f);
+    op.state.store(failed, std::memory_order_release);
+  }
+  void fail(message& m, failure f) {
+    for (auto* lists : {&sends_, &receives_})
+      for (auto& list : *lists) std::erase(list, &m);
+    m.why = std::move(f);
+    m.state.store(failed, std::memory_order_release);
+  }
+
+  collective* find(std::uint64_t number) {
+    for (;;) {
+      auto*& slot = ring_[number & (ring_.size() - 1)];
+      if (slot && slot->number == number) return slot;
+      if (!slot) return slot = fresh(number);
+      std::vector<collective*> wider(ring_.size() * 2, nullptr);  // more operations under way than ever before
+      for (auto* op : ring_)
+        if (op) wider[op->number & (wider.size() - 1)] = op;
+      ring_.swap(wider);
+    }
+  }
+
+  collective* fresh(std::uint64_t number) {
+    if (free_.empty()) {
+      all_.push_back(std::make_unique<collective>());
+      free_.reserve(all_.size());
+      free_.push_back(all_.back().get());
+      free_.back()->calls.resize(static_cast<std::size_t>(size_));
+      free_.back()->here.resize(static_cast<std::size_t>(size_));
+    }
+    auto* op = free_.back();
+    free_.pop_back();
+    op->number = number;
+    std::fill(op->here.begin(), op->here.end(), char{0});
+    op->arrived = 0;
+    op->released.store(0, std::memory_order_relaxed);
+    op->next.store(0, std::memory_order_relaxed);
+    op->finished.store(0, std::memory_order_relaxed);
+    op->state.store(open, std::memory_order_relaxed);
+    return op;
+  }
+
+  /// All have arrived: agree, and cut the work into chunks of about 32 KiB.
+  void prepare(collective& op) {
+    auto const& c = op.calls[0];
+    for (int r = 1; r < size_; ++r)
+      if (auto text = disagreement(c, op.calls[static_cast<std::size_t>(r)], r); !text.empty())
+        return fail(op, {std::string(name_of(c.kind)), text, "Every rank must make the same calls in the same order"});
+    index_t const n = size_;
+    op.grain = std::max<index_t>(1, index_t{32768} / static_cast<index_t>(size_of(c.type())));
+    switch (c.kind) {
+      case call_kind::barrier: op.total = 0; break;
+      case call_kind::split: op.total = op.grain = 1; break;
+      case call_kind::all_to_all_v:
+        for (int i = 0; i < size_; ++i)
+          for (int j = 0; j < size_; ++j)
+            if (auto const sent = op.calls[static_cast<std::size_t>(i)].in_parts.count(j),
+                expected = op.calls[static_cast<std::size_t>(j)].out_parts.count(i);
+                sent != expected)
+              return fail(op, {"all_to_all_v", "rank " + std::to_string(i) + " sends " + std::to_string(sent) + " elements to rank " +
+                                                   std::to_string(j) + ", which expects " + std::to_string(expected),
+                               "in_parts.counts of the sender and out_parts.counts of the receiver must mirror each other"});
+        [[fallthrough]];
+      case call_kind::all_to_all:
+        op.total = n;
+        op.grain = 1;
+        break;
+      case call_kind::reduce_scatter: case call_kind::all_gather: op.total = c.count() * n; break;
+      default: op.total = c.count();
+    }
+    op.chunks = (op.total + op.grain - 1) / op.grain;
+    op.state.store(op.chunks == 0 ? done : ready, std::memory_order_release);
+  }
+
+  void run_chunk(collective& op, index_t chunk) {
+    index_t const begin = chunk * op.grain, end = std::min(op.total, begin + op.grain);
+    auto const& calls = op.calls;
+    auto const& c = calls[0];
+    dtype const t = c.type();
+    auto const of = [&](int r) -> call const& { return calls[static_cast<std::size_t>(r)]; };
+    switch (c.kind) {
+      case call_kind::barrier: case call_kind::send: case call_kind::receive: break;
+      case call_kind::broadcast:
+        for (int r = 0; r < size_; ++r)
+          copy_bytes(at(of(r).out.data, begin, t), at(of(c.root).in.data, begin, t), (end - begin) * bytes_of(t));
+        break;
+      case call_kind::reduce: case call_kind::all_reduce: {
+        bool const everywhere = c.kind == call_kind::all_reduce;
+        reduce_range(op, begin, end, [&](index_t b, index_t bytes, void const* x) {
+          for (int r = 0; r < size_; ++r)
+            if (everywhere || r == c.root) copy_bytes(at(of(r).out.data, b, t), x, bytes);
+        });
+        break;
+      }
+      case call_kind::reduce_scatter: case call_kind::reduce_scatter_v: case call_kind::all_gather: case call_kind::all_gather_v: {
+        index_t first = 0;  // walk over the blocks that [begin, end) touches
+        for (int r = 0; r < size_ && first < end; ++r) {
+          index_t const n = c.kind == call_kind::reduce_scatter ? c.out.count : c.kind == call_kind::all_gather ? c.in.count : c.out_parts.count(r);
+          index_t const b = std::max(begin, first), e = std::min(end, first + n);
+          if (b < e) scatter_or_gather(op, r, first, b, e);
+          first += n;
+        }
+        break;
+      }
+      case call_kind::all_to_all: case call_kind::all_to_all_v: {
+        bool const even = c.kind == call_kind::all_to_all;
+        int const i = static_cast<int>(begin);
+        for (int j = 0; j < size_; ++j) {
+          index_t const n = even ? of(i).in.count / size_ : of(i).in_parts.count(j);
+          index_t const from = even ? n * j : of(i).in_parts.offset(j), to = even ? n * i : of(j).out_parts.offset(i);
+          copy_bytes(at(of(j).out.data, to, t), at(of(i).in.data, from, t), n * bytes_of(t));
+        }
+        break;
+      }
+      case call_kind::split: run_split(op); break;
+    }
+  }
+
+  /// Elements [b, e) of the flat order, all within the block of rank r, which starts at `first`.
+  void scatter_or_gather(collective& op, int r, index_t first, index_t b, index_t e) {
+    auto const& mine = op.calls[static_cast<std::size_t>(r)];
+    dtype const t = mine.type();
+    if (mine.reduces()) {
+      reduce_range(op, b, e, [&](index_t at_element, index_t bytes, void const* x) {
+        copy_bytes(at(mine.out.data, at_element - first, t), x, bytes);
+      });
+      return;
+    }
+    for (auto const& to : op.calls) {
+      index_t const offset = mine.kind == call_kind::all_gather_v ? to.out_parts.offset(r) : first;
+      copy_bytes(at(to.out.data, offset + (b - first), t), at(mine.in.data, b - first, t), (e - b) * bytes_of(t));
+    }
+  }
+
+  template <class Store> void reduce_range(collective& op, index_t begin, index_t end, Store const& store) {
+    auto const& c = op.calls[0];
+    dispatch(c.type(), c.op, [&]<class T, reduction Op>() {
+      fold<T, Op>::run(size_, begin, end, [&](int r) { return op.calls[static_cast<std::size_t>(r)].in.data; }, store);
+    });
+  }
+
+  void run_split(collective& op) {
+    std::vector<int> order;
+    for (int r = 0; r < size_; ++r)
+      if (op.calls[static_cast<std::size_t>(r)].root >= 0) order.push_back(r);
+    std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
+      auto const &x = op.calls[static_cast<std::size_t>(a)], &y = op.calls[static_cast<std::size_t>(b)];
+      return std::pair(x.root, x.tag) < std::pair(y.root, y.tag);
+    });
+    for (std::size_t i = 0; i < order.size();) {
+      int const color = op.calls[static_cast<std::size_t>(order[i])].root;
+      std::size_t j = i;
+      while (j < order.size() && op.calls[static_cast<std::size_t>(order[j])].root == color) ++j;
+      auto child = std::make_shared<local_core>(static_cast<int>(j - i));
+      for (std::size_t k = i; k < j; ++k)
+        *static_cast<place*>(op.calls[static_cast<std::size_t>(order[k])].out.data) = {child, static_cast<int>(k - i)};
+      std::lock_guard lock(mutex_);
+      std::erase_if(children_, [](auto const& w) { return w.expired(); });
+      children_.push_back(child);
+      i = j;
+    }
+  }
+
+  [[nodiscard]] static index_t bytes_of(dtype t) noexcept { return static_cast<index_t>(size_of(t)); }
+
+  int size_, spins_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int sleepers_ = 0;
+  std::vector<collective*> ring_;  // by number; grows to the most operations ever under way
+  std::vector<std::unique_ptr<collective>> all_;
+  std::vector<collective*> free_;
+  std::vector<std::vector<message*>> sends_, receives_;  // unmatched, by receiver
+  std::unique_ptr<failure> broken_;
+  std::vector<std::weak_ptr<local_core>> children_;
+};
+
+}  // namespace pleat::comm::detail

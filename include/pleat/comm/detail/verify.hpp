@@ -1,0 +1,128 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// What a rank can see to be wrong about a call by itself: the rung `checks::cheap`.
+#pragma once
+
+#include <string>
+
+#include <pleat/base/error.hpp>
+#include <pleat/comm/detail/combine.hpp>
+#include <pleat/comm/types.hpp>
+
+namespace pleat::comm::detail {
+
+class verifier {
+ public:
+  verifier(call const& c, int rank, int size) : c_(c), rank_(rank), size_(size) {}
+
+  void run() const {
+    switch (c_.kind) {
+      case call_kind::barrier: case call_kind::split: return;
+      case call_kind::broadcast:
+        buffers(false, true);
+        return root();
+      case call_kind::reduce:
+        buffers(true, rank_ == c_.root);
+        root();
+        operation();
+        if (rank_ == c_.root) equal("out.count", c_.out.count, "in.count", c_.in.count);
+        return;
+      case call_kind::all_reduce:
+        buffers(true, true);
+        operation();
+        return equal("out.count", c_.out.count, "in.count", c_.in.count);
+      case call_kind::reduce_scatter:
+        buffers(true, true);
+        operation();
+        return equal("in.count", c_.in.count, "size() * out.count", size_ * c_.out.count);
+      case call_kind::reduce_scatter_v:
+        buffers(true, true);
+        operation();
+        deal("parts", c_.out_parts, false, c_.in.count);
+        equal("in.count", c_.in.count, "the sum of parts.counts", c_.out_parts.total());
+        return equal("out.count", c_.out.count, "parts.counts[rank]", c_.out_parts.count(rank_));
+      case call_kind::all_gather:
+        buffers(true, true);
+        return equal("out.count", c_.out.count, "size() * in.count", size_ * c_.in.count);
+      case call_kind::all_gather_v:
+        buffers(true, true);
+        deal("parts", c_.out_parts, true, c_.out.count);
+        return equal("in.count", c_.in.count, "parts.counts[rank]", c_.out_parts.count(rank_));
+      case call_kind::all_to_all:
+        buffers(true, true);
+        apart();
+        equal("out.count", c_.out.count, "in.count", c_.in.count);
+        return equal("in.count modulo size()", c_.in.count % size_, "what it must be", 0);
+      case call_kind::all_to_all_v:
+        buffers(true, true);
+        apart();
+        deal("in_parts", c_.in_parts, true, c_.in.count);
+        return deal("out_parts", c_.out_parts, true, c_.out.count);
+      case call_kind::send:
+        buffers(true, false);
+        return peer();
+      case call_kind::receive:
+        buffers(false, true);
+        return peer();
+    }
+  }
+
+ private:
+  [[noreturn]] void fail(std::string const& problem, char const* remedy = "") const {
+    throw error{describe(c_), problem, remedy, rank_};
+  }
+  void buffers(bool in, bool out) const {
+    if (in) one("in", c_.in.data, c_.in.count);
+    if (out) one("out", c_.out.data, c_.out.count);
+    if (in && out && c_.in.type != c_.out.type)
+      fail("in holds " + std::string(pleat::name_of(c_.in.type)) + " and out holds " + std::string(pleat::name_of(c_.out.type)),
+           "Both must hold the same element type");
+  }
+  void one(char const* name, void const* data, index_t count) const {
+    if (count < 0) fail(std::string(name) + ".count is " + std::to_string(count), "A count is never negative");
+    if (count > 0 && !data)
+      fail(std::string(name) + ".data is null, but " + std::to_string(count) + " elements are asked for",
+           "Allocate the buffer first");
+  }
+  void equal(char const* a, index_t x, char const* b, index_t y) const {
+    if (x != y) fail(std::string(a) + " is " + std::to_string(x) + ", and " + b + " is " + std::to_string(y), "The two must be equal");
+  }
+  void root() const {
+    if (c_.root < 0 || c_.root >= size_)
+      fail("root " + std::to_string(c_.root) + " is not in [0, " + std::to_string(size_) + ")");
+  }
+  void peer() const {
+    if (c_.root < 0 || c_.root >= size_)
+      fail("peer " + std::to_string(c_.root) + " is not in [0, " + std::to_string(size_) + ")");
+    if (c_.tag < 0 || c_.tag >= library_tags)
+      fail("tag " + std::to_string(c_.tag) + " is not in [0, " + std::to_string(user_tags) + ")");
+  }
+  void operation() const {
+    if (!reducible(c_.in.type, c_.op))
+      fail("reduction " + std::string(name_of(c_.op)) + " is not defined for " + std::string(pleat::name_of(c_.in.type)));
+  }
+  void apart() const {
+    auto const *a = static_cast<std::byte const*>(c_.in.data), *b = static_cast<std::byte const*>(c_.out.data);
+    if (c_.in.count > 0 && c_.out.count > 0 && a < b + c_.out.bytes() && b < a + c_.in.bytes())
+      fail("in and out overlap", "An exchange needs two buffers");
+  }
+  void deal(char const* name, parts const& p, bool may_offset, index_t room) const {
+    auto const n = static_cast<std::size_t>(size_);
+    if (p.counts.size() != n)
+      fail(std::string(name) + ".counts has " + std::to_string(p.counts.size()) + " entries for " + std::to_string(size_) + " ranks");
+    if (!p.offsets.empty() && (!may_offset || p.offsets.size() != n))
+      fail(std::string(name) + ".offsets has " + std::to_string(p.offsets.size()) + " entries" +
+               (may_offset ? " for " + std::to_string(size_) + " ranks" : ""),
+           may_offset ? "" : "Leave it empty: blocks lie one after the other here");
+    for (int r = 0; r < size_; ++r)
+      if (p.count(r) < 0 || p.offset(r) < 0 || p.offset(r) + p.count(r) > room)
+        fail(std::string(name) + " puts " + std::to_string(p.count(r)) + " elements of rank " + std::to_string(r) + " at " +
+             std::to_string(p.offset(r)) + " of " + std::to_string(room));
+  }
+
+  call const& c_;
+  int rank_, size_;
+};
+
+}  // namespace pleat::comm::detail

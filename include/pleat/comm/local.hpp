@@ -1,0 +1,209 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Ranks as threads of one process. Needs no Kokkos and no MPI.
+#pragma once
+
+#include <exception>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <pleat/comm/communicator.hpp>
+#include <pleat/comm/detail/local_core.hpp>
+#include <pleat/comm/detail/named_calls.hpp>
+#include <pleat/comm/request.hpp>
+
+namespace pleat::comm {
+
+namespace detail {
+
+/// One rank's side of a group: its operations under way and its count of collectives.
+class local_endpoint : public std::enable_shared_from_this<local_endpoint> {
+ public:
+  local_endpoint(std::shared_ptr<local_core> core, int rank) : core(std::move(core)), rank(rank) {}
+
+  struct operation final : pending {
+    std::shared_ptr<local_endpoint> owner;  // set while under way
+    local_core::collective* together = nullptr;
+    local_core::message alone;
+
+    bool test() override {
+      auto& core = *owner->core;
+      if (together) {
+        if (!core.help(*together)) return false;
+        core.check(*together, owner->rank);
+        return true;
+      }
+      if (alone.state.load(std::memory_order_acquire) < local_core::done) return false;
+      core.check(alone);
+      return true;
+    }
+    void wait() override {
+      if (together) owner->core->finish(*together, owner->rank, owner->seconds);
+      else owner->core->finish(alone, owner->seconds);
+    }
+    void release() noexcept override {
+      auto const keep = std::move(owner);
+      auto& core = *keep->core;
+      bool const unwinding = std::uncaught_exceptions() > 0;
+      try {
+        if (together) {
+          if (unwinding) core.cancel(*together, keep->rank);
+          else core.finish(*together, keep->rank, keep->seconds);
+        } else {
+          if (unwinding) core.cancel(alone);
+          else core.finish(alone, keep->seconds);
+        }
+      } catch (error const&) {  // the request's holder chose not to look
+      }
+      if (together) core.leave(*together);
+      together = nullptr;
+      std::erase(keep->active, this);
+      keep->idle.push_back(this);
+    }
+  };
+
+  void run(call const& c) {
+    if (c.kind == call_kind::send || c.kind == call_kind::receive) return start(c).wait();
+    auto& op = core->arrive(rank, number++, c);
+    struct leave {
+      local_core& core;
+      local_core::collective& op;
+      ~leave() { core.leave(op); }
+    } const at_end{*core, op};
+    core->finish(op, rank, seconds);
+  }
+
+  request start(call const& c) {
+    if (idle.empty()) {
+      all.push_back(std::make_unique<operation>());
+      idle.reserve(all.size());
+      active.reserve(all.size());
+      idle.push_back(all.back().get());
+    }
+    auto* op = idle.back();
+    if (c.kind == call_kind::send || c.kind == call_kind::receive) {
+      op->alone.what = c;
+      op->alone.rank = rank;
+      op->alone.state.store(local_core::open, std::memory_order_relaxed);
+      core->post(op->alone);
+    } else {
+      op->together = &core->arrive(rank, number++, c);
+    }
+    idle.pop_back();
+    active.push_back(op);
+    op->owner = shared_from_this();
+    return request(op);
+  }
+
+  void progress() {
+    for (auto* op : active)
+      if (op->together) core->help(*op->together);
+  }
+
+  std::shared_ptr<local_core> core;
+  int rank;
+  double seconds = -1;
+  std::uint64_t number = 0;
+  std::vector<std::unique_ptr<operation>> all;
+  std::vector<operation*> idle, active;
+};
+
+}  // namespace detail
+
+/// A thread's place in a group of threads. Move-only; used by one thread at a time.
+///
+/// - Sums go over the ranks in ascending order, 16-bit floats in float with one rounding at the end: same bits every time.
+/// - A non-blocking operation completes when every rank has started it; whoever polls does the copying and adding.
+/// - A send completes when its receive has been posted: code that sends first on both sides stops here, as MPI allows.
+class local : public detail::named_calls<local> {
+ public:
+  local(std::shared_ptr<detail::local_core> core, int rank)
+      : end_(std::make_shared<detail::local_endpoint>(std::move(core), rank)) {}
+  local(local&&) noexcept = default;
+  local& operator=(local&&) noexcept = default;
+
+  [[nodiscard]] static constexpr char const* name() noexcept { return "local"; }
+  [[nodiscard]] int rank() const noexcept { return end_->rank; }
+  [[nodiscard]] int size() const noexcept { return end_->core->size(); }
+
+  void run(call const& c) { end_->run(c); }
+  [[nodiscard]] request start(call const& c) { return end_->start(c); }
+  void progress() { end_->progress(); }
+  /// Waiting longer than this throws on every rank that waits and names who did not come; < 0: wait for ever.
+  void set_timeout(double seconds) noexcept { end_->seconds = seconds; }
+
+  /// Ranks of one color become one group, ordered by key, then by rank. A negative color belongs to none.
+  [[nodiscard]] std::unique_ptr<local> split(int color, int key) {
+    detail::local_core::place p;
+    end_->run({.kind = call_kind::split, .out = {&p, 0, dtype::u8}, .root = color, .tag = key});
+    return p.core ? std::make_unique<local>(p.core, p.rank) : nullptr;
+  }
+
+ private:
+  std::shared_ptr<detail::local_endpoint> end_;
+};
+
+/// n ranks in one process: hand communicator(r) to thread r.
+class local_group {
+ public:
+  explicit local_group(int ranks) : core_(std::make_shared<detail::local_core>(checked(ranks))) {}
+
+  [[nodiscard]] int size() const noexcept { return core_->size(); }
+  /// The communicator of one rank. Ask once per rank.
+  [[nodiscard]] comm::communicator communicator(int rank) const {
+    if (rank < 0 || rank >= size())
+      throw error{"local_group::communicator", "rank " + std::to_string(rank) + " is not in [0, " + std::to_string(size()) + ")"};
+    return comm::communicator(local(core_, rank));
+  }
+  /// Rank `rank` ends and will never come again: operations that need it, of this group and of groups split from it, fail on
+  /// every other rank with an error that carries this reason. Call it from any thread.
+  void abandon(int rank, std::string const& reason) const { core_->abandon(rank, reason); }
+
+ private:
+  static int checked(int ranks) {
+    if (ranks < 1) throw error{"local_group", std::to_string(ranks) + " ranks were asked for", "A group has at least one rank"};
+    return ranks;
+  }
+  std::shared_ptr<detail::local_core> core_;
+};
+
+/// Runs f(communicator) on n threads, one per rank, and waits for all of them. An exception of one rank releases the others;
+/// the first one is thrown here, after all threads have ended.
+template <class F> void run_local(int ranks, F const& f) {
+  local_group group(ranks);
+  std::mutex guard;
+  std::exception_ptr first;
+  auto const one = [&](int rank) {
+    try {
+      f(group.communicator(rank));
+    } catch (...) {
+      auto const what = std::current_exception();
+      std::string reason = "an exception of unknown type";
+      try {
+        std::rethrow_exception(what);
+      } catch (std::exception const& e) {
+        reason = e.what();
+      } catch (...) {
+      }
+      {
+        std::lock_guard const lock(guard);
+        if (!first) first = what;
+      }
+      group.abandon(rank, reason);
+    }
+  };
+  std::vector<std::thread> threads;
+  threads.reserve(static_cast<std::size_t>(ranks));
+  for (int r = 1; r < ranks; ++r) threads.emplace_back(one, r);
+  one(0);
+  for (auto& t : threads) t.join();
+  if (first) std::rethrow_exception(first);
+}
+
+}  // namespace pleat::comm

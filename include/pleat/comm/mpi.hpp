@@ -1,0 +1,653 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Ranks as MPI processes. The only door to mpi.h; including this header is how one says MPI.
+///
+/// Works with MPI 3.1 (Open MPI 4, MPICH 4): counts above an int are sent in pieces, here and nowhere else.
+#pragma once
+
+#include <mpi.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <climits>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <pleat/base/error.hpp>
+#include <pleat/comm/communicator.hpp>
+#include <pleat/comm/detail/combine.hpp>
+#include <pleat/comm/detail/local_core.hpp>
+#include <pleat/comm/detail/named_calls.hpp>
+#include <pleat/comm/request.hpp>
+
+namespace pleat::comm {
+
+/// What may call MPI, weakest first: the main thread alone, it among others, one thread at a time, any.
+enum class thread_level : int {
+  single = MPI_THREAD_SINGLE, funneled = MPI_THREAD_FUNNELED, serialized = MPI_THREAD_SERIALIZED, multiple = MPI_THREAD_MULTIPLE
+};
+[[nodiscard]] constexpr std::string_view name_of(thread_level l) noexcept {
+  return l == thread_level::single ? "single" : l == thread_level::funneled ? "funneled"
+       : l == thread_level::serialized ? "serialized" : "multiple";
+}
+
+namespace detail {
+
+[[nodiscard]] inline bool mpi_is_over() noexcept {
+  int over = 0, begun = 0;
+  MPI_Initialized(&begun);
+  MPI_Finalized(&over);
+  return !begun || over;
+}
+
+[[noreturn]] inline void mpi_fail(int code, std::string call, int rank) {
+  char text[MPI_MAX_ERROR_STRING] = {};
+  int length = 0;
+  MPI_Error_string(code, text, &length);
+  throw error{std::move(call), "MPI says: " + std::string(text, static_cast<std::size_t>(length)),
+              "The communicator cannot be trusted any more", rank};
+}
+
+[[nodiscard]] inline MPI_Datatype mpi_type(dtype t) noexcept {
+  switch (t) {
+    case dtype::boolean: case dtype::u8: return MPI_UINT8_T;
+    case dtype::i8: return MPI_INT8_T;
+    case dtype::i16: return MPI_INT16_T;
+    case dtype::u16: case dtype::f16: case dtype::bf16: return MPI_UINT16_T;
+    case dtype::i32: return MPI_INT32_T;
+    case dtype::u32: return MPI_UINT32_T;
+    case dtype::f32: return MPI_FLOAT;
+    case dtype::f64: return MPI_DOUBLE;
+    case dtype::i64: return MPI_INT64_T;
+    case dtype::u64: return MPI_UINT64_T;
+  }
+  return MPI_BYTE;
+}
+
+/// MPI knows no 16-bit floats: they travel as integers and are combined two at a time in float, rounded after each.
+template <class T, reduction Op> void mpi_combine(void* in, void* inout, int* count, MPI_Datatype*) {
+  auto const* a = static_cast<T const*>(in);
+  auto* b = static_cast<T*>(inout);
+  for (int i = 0; i < *count; ++i) b[i] = T(combine<Op>(static_cast<float>(a[i]), static_cast<float>(b[i])));
+}
+
+/// Who has entered which timed collective: every rank tells every other by one small message.
+class mpi_arrivals {
+ public:
+  explicit mpi_arrivals(MPI_Comm of) {
+    MPI_Comm_dup(of, &comm_);
+    MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN);
+    MPI_Comm_rank(comm_, &rank_);
+    MPI_Comm_size(comm_, &size_);
+    auto const n = static_cast<std::size_t>(size_);
+    inbox_.resize(n);
+    seen_.resize(n);
+    receives_.assign(n, MPI_REQUEST_NULL);
+    done_.resize(n);
+    sends_.assign(n * window, MPI_REQUEST_NULL);
+    for (int r = 0; r < size_; ++r)
+      if (r != rank_) listen(r);
+  }
+  mpi_arrivals(mpi_arrivals const&) = delete;
+  mpi_arrivals& operator=(mpi_arrivals const&) = delete;
+  ~mpi_arrivals() {
+    if (mpi_is_over()) return;
+    for (auto& r : receives_)
+      if (r != MPI_REQUEST_NULL) {
+        MPI_Cancel(&r);
+        MPI_Wait(&r, MPI_STATUS_IGNORE);
+      }
+    for (auto& s : sends_)  // eight bytes that nobody may ever fetch: MPI keeps them, we do not wait
+      if (s != MPI_REQUEST_NULL) MPI_Request_free(&s);
+    MPI_Comm_free(&comm_);
+  }
+
+  /// This rank enters a timed collective. \returns its number
+  std::int64_t announce() {
+    auto const number = ++mine_;
+    auto const slot = static_cast<std::size_t>(number) % window;
+    auto* const first = sends_.data() + slot * static_cast<std::size_t>(size_);
+    MPI_Waitall(size_, first, MPI_STATUSES_IGNORE);
+    outbox_[slot] = number;
+    for (int r = 0; r < size_; ++r)
+      if (r != rank_) MPI_Isend(&outbox_[slot], 1, MPI_INT64_T, r, 0, comm_, first + r);
+    return number;
+  }
+  void drain() {
+    int n = 0;
+    MPI_Testsome(size_, receives_.data(), &n, done_.data(), MPI_STATUSES_IGNORE);
+    for (int i = 0; n != MPI_UNDEFINED && i < n; ++i) {
+      int const r = done_[static_cast<std::size_t>(i)];
+      seen_[static_cast<std::size_t>(r)] = inbox_[static_cast<std::size_t>(r)];
+      listen(r);
+    }
+  }
+  [[nodiscard]] std::vector<int> absent(std::int64_t number) const {
+    std::vector<int> who;
+    for (int r = 0; r < size_; ++r)
+      if (r != rank_ && seen_[static_cast<std::size_t>(r)] < number) who.push_back(r);
+    return who;
+  }
+
+ private:
+  static constexpr std::size_t window = 16;
+  void listen(int r) {
+    auto const i = static_cast<std::size_t>(r);
+    MPI_Irecv(&inbox_[i], 1, MPI_INT64_T, r, 0, comm_, &receives_[i]);
+  }
+  MPI_Comm comm_ = MPI_COMM_NULL;
+  int rank_ = 0, size_ = 0;
+  std::int64_t mine_ = 0;
+  std::array<std::int64_t, window> outbox_{};
+  std::vector<std::int64_t> inbox_, seen_;
+  std::vector<int> done_;
+  std::vector<MPI_Request> receives_, sends_;
+};
+
+/// The state behind comm::mpi. Requests keep it alive.
+class mpi_core : public std::enable_shared_from_this<mpi_core> {
+ public:
+  mpi_core(MPI_Comm c, bool owned, index_t max_count) : comm(c), owned(owned), max_count(max_count) {
+    check(MPI_Comm_rank(comm, &rank), "MPI_Comm_rank");
+    check(MPI_Comm_size(comm, &size), "MPI_Comm_size");
+    ops_.fill(MPI_OP_NULL);
+  }
+  mpi_core(mpi_core const&) = delete;
+  mpi_core& operator=(mpi_core const&) = delete;
+  ~mpi_core() {
+    if (mpi_is_over()) return;  // freeing now would abort the job
+    for (auto& op : ops_)
+      if (op != MPI_OP_NULL) MPI_Op_free(&op);
+    if (owned) MPI_Comm_free(&comm);
+  }
+
+  void check(int code, char const* what) const {
+    if (code != MPI_SUCCESS) [[unlikely]] mpi_fail(code, what, rank);
+  }
+  void check(int code, call const& c) const {
+    if (code != MPI_SUCCESS) [[unlikely]] mpi_fail(code, describe(c), rank);
+  }
+
+  struct operation final : pending {
+    std::shared_ptr<mpi_core> owner;  // set while under way
+    call what;
+    std::vector<MPI_Request> requests;
+    std::vector<MPI_Status> statuses;  // of receives
+    std::vector<int> ints;             // counts and displacements that MPI reads until the end
+    std::vector<std::byte> stage;      // where MPI forbids the overlap that the call allows
+    bool over = false, lost = false;
+    int code = MPI_SUCCESS;
+    std::int64_t number = 0;
+    double seconds = -1;
+
+    MPI_Request* more() {
+      requests.push_back(MPI_REQUEST_NULL);
+      return &requests.back();
+    }
+    bool poll() {
+      if (over) return true;
+      int flag = 0;
+      int const n = static_cast<int>(requests.size());
+      if (what.kind == call_kind::receive) {
+        statuses.resize(requests.size());
+        code = MPI_Testall(n, requests.data(), &flag, statuses.data());
+      } else {
+        code = MPI_Testall(n, requests.data(), &flag, MPI_STATUSES_IGNORE);
+      }
+      over = flag != 0 || code != MPI_SUCCESS;
+      return over;
+    }
+    void conclude() {
+      owner->check(code, what);
+      if (what.kind == call_kind::receive) {
+        index_t came = 0;
+        for (auto& s : statuses) {
+          int n = 0;
+          MPI_Get_count(&s, mpi_type(what.out.type), &n);
+          came += n;
+        }
+        owner->check_count(what, came);
+      }
+      if (!stage.empty() && what.reduces()) copy_bytes(what.out.data, stage.data(), what.out.bytes());
+    }
+    bool test() override {
+      if (!poll()) return false;
+      conclude();
+      return true;
+    }
+    void wait() override {
+      if (!over && seconds < 0) {
+        if (what.kind == call_kind::receive) {
+          statuses.resize(requests.size());
+          code = MPI_Waitall(static_cast<int>(requests.size()), requests.data(), statuses.data());
+        } else {
+          code = MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE);
+        }
+        over = true;
+      } else if (!over) {
+        wait_in_time();
+      }
+      conclude();
+    }
+    void wait_in_time() {
+      auto const limit = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
+      for (int i = 0; !poll(); ++i) {
+        if (i < 100) continue;
+        if (owner->arrivals) owner->arrivals->drain();
+        std::this_thread::yield();
+        if (std::chrono::steady_clock::now() < limit) continue;
+        lost = true;
+        owner->give_up(*this);
+      }
+    }
+    void release() noexcept override {
+      auto const keep = std::move(owner);
+      if (!over && !lost) {
+        if (std::uncaught_exceptions() > 0 || mpi_is_over()) {
+          lost = true;  // MPI cannot take a collective back: its state stays where it is
+        } else {
+          owner = keep;
+          try {
+            wait();
+          } catch (error const&) {  // the request's holder chose not to look
+          }
+          owner.reset();
+        }
+      }
+      std::erase(keep->active, this);
+      if (!lost) keep->idle.push_back(this);
+    }
+  };
+
+  void run(call const& c) {
+    if (seconds >= 0 || !broken.empty() || !fits(c)) [[unlikely]] {
+      return start(c).wait();
+    }
+    auto const type = mpi_type(c.type());
+    int const n = static_cast<int>(c.count());
+    switch (c.kind) {
+      case call_kind::barrier: return check(MPI_Barrier(comm), c);
+      case call_kind::broadcast: return check(MPI_Bcast(c.out.data, n, type, c.root, comm), c);
+      case call_kind::reduce:
+        return check(MPI_Reduce(source(c), c.out.data, n, type, op(c), c.root, comm), c);
+      case call_kind::all_reduce: return check(MPI_Allreduce(source(c), c.out.data, n, type, op(c), comm), c);
+      case call_kind::all_gather: return check(MPI_Allgather(source(c), n, type, c.out.data, n, type, comm), c);
+      case call_kind::all_to_all: return check(MPI_Alltoall(c.in.data, n / size, type, c.out.data, n / size, type, comm), c);
+      case call_kind::send: return check(MPI_Send(c.in.data, n, type, c.root, c.tag, comm), c);
+      case call_kind::receive: {
+        MPI_Status s;
+        check(MPI_Recv(c.out.data, n, type, c.root, c.tag, comm, &s), c);
+        int came = 0;
+        MPI_Get_count(&s, type, &came);
+        return check_count(c, came);
+      }
+      default: return start(c).wait();
+    }
+  }
+
+  request start(call const& c) {
+    if (!broken.empty()) throw error{describe(c), broken, "Make a new communicator, or end the program", rank};
+    if (idle.empty()) {
+      all.push_back(std::make_unique<operation>());
+      idle.reserve(all.size());
+      active.reserve(all.size());
+      idle.push_back(all.back().get());
+    }
+    auto* o = idle.back();
+    o->what = c;
+    o->requests.clear();
+    o->stage.clear();
+    o->over = o->lost = false;
+    o->code = MPI_SUCCESS;
+    o->seconds = seconds;
+    if (arrivals && seconds >= 0 && c.kind != call_kind::send && c.kind != call_kind::receive) {
+      arrivals->drain();
+      o->number = arrivals->announce();
+    }
+    post(*o);
+    idle.pop_back();
+    active.push_back(o);
+    o->owner = shared_from_this();
+    return request(o);
+  }
+
+  void progress() {
+    for (auto* o : active) o->poll();
+    if (arrivals) arrivals->drain();
+    int flag = 0;
+    if (active.empty()) MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, comm, &flag, MPI_STATUS_IGNORE);
+  }
+
+  MPI_Comm comm;
+  bool owned;
+  index_t max_count;
+  int rank = 0, size = 1;
+  double seconds = -1;
+  std::unique_ptr<mpi_arrivals> arrivals;
+  std::string broken;
+
+ private:
+  static constexpr int exchange_tag = library_tags - 1;
+
+  [[nodiscard]] bool fits(call const& c) const noexcept {
+    switch (c.kind) {
+      case call_kind::all_gather: return c.out.count <= max_count;
+      case call_kind::reduce_scatter: case call_kind::reduce_scatter_v: return c.in.count <= max_count;
+      case call_kind::all_gather_v:
+        for (int r = 0; r < size; ++r)
+          if (c.out_parts.offset(r) + c.out_parts.count(r) > max_count) return false;
+        return true;
+      default: return c.count() <= max_count;
+    }
+  }
+
+  /// The operand, or MPI's word for "it lies where the result goes".
+  [[nodiscard]] void const* source(call const& c) const noexcept {
+    if (c.in.count == 0) return c.in.data;
+    if (c.kind == call_kind::reduce && rank != c.root) return c.in.data;
+    if (c.kind == call_kind::all_gather) return c.in.data == at(c.out.data, rank * c.in.count, c.in.type) ? MPI_IN_PLACE : c.in.data;
+    if (c.kind == call_kind::all_gather_v)
+      return c.in.data == at(c.out.data, c.out_parts.offset(rank), c.in.type) ? MPI_IN_PLACE : c.in.data;
+    return c.in.data == c.out.data ? MPI_IN_PLACE : c.in.data;
+  }
+
+  MPI_Op op(call const& c) {
+    if (c.in.type == dtype::f16 || c.in.type == dtype::bf16) return own_op(c);
+    switch (c.op) {
+      case reduction::sum: return MPI_SUM;
+      case reduction::min: return MPI_MIN;
+      case reduction::max: return MPI_MAX;
+      case reduction::prod: return MPI_PROD;
+      case reduction::bit_and: return MPI_BAND;
+      case reduction::bit_or: return MPI_BOR;
+    }
+    return MPI_OP_NULL;
+  }
+  MPI_Op own_op(call const& c) {
+    static constexpr std::array<MPI_User_function*, 8> functions{
+        mpi_combine<half, reduction::sum>, mpi_combine<half, reduction::min>, mpi_combine<half, reduction::max>,
+        mpi_combine<half, reduction::prod>, mpi_combine<bfloat16, reduction::sum>, mpi_combine<bfloat16, reduction::min>,
+        mpi_combine<bfloat16, reduction::max>, mpi_combine<bfloat16, reduction::prod>};
+    auto const i = static_cast<std::size_t>(c.op) + (c.in.type == dtype::bf16 ? 4u : 0u);
+    if (ops_[i] == MPI_OP_NULL) check(MPI_Op_create(functions[i], 1, &ops_[i]), c);
+    return ops_[i];
+  }
+
+  void check_count(call const& c, index_t came) const {
+    if (came != c.out.count)
+      throw error{describe(c), std::to_string(came) + " elements came, " + std::to_string(c.out.count) + " were expected",
+                  "Give send and receive the same count", rank};
+  }
+
+  /// f(offset, n) for pieces of at most max_count elements; at least one, so that empty messages match too.
+  template <class F> void pieces(index_t count, F const& f) const {
+    index_t b = 0;
+    do {
+      index_t const n = std::min(max_count, count - b);
+      f(b, static_cast<int>(n));
+      b += n;
+    } while (b < count);
+  }
+
+  void post(operation& o) {
+    call const& c = o.what;
+    auto const t = c.type();
+    auto const type = mpi_type(t);
+    switch (c.kind) {
+      case call_kind::barrier: return check(MPI_Ibarrier(comm, o.more()), c);
+      case call_kind::broadcast: return broadcast(o, c.out.data, c.count(), c.root);
+      case call_kind::reduce: case call_kind::all_reduce: {
+        bool const everywhere = c.kind == call_kind::all_reduce;
+        void const* const from = source(c);
+        pieces(c.in.count, [&](index_t b, int n) {
+          void const* const in = from == MPI_IN_PLACE ? from : at(from, b, t);
+          void* const out = c.out.data ? at(c.out.data, b, t) : nullptr;
+          if (everywhere) check(MPI_Iallreduce(in, out, n, type, op(c), comm, o.more()), c);
+          else check(MPI_Ireduce(in, out, n, type, op(c), c.root, comm, o.more()), c);
+        });
+        return;
+      }
+      case call_kind::reduce_scatter: case call_kind::reduce_scatter_v: return reduce_scatter(o);
+      case call_kind::all_gather:
+        if (fits(c)) {
+          int const n = static_cast<int>(c.in.count);
+          return check(MPI_Iallgather(source(c), n, type, c.out.data, n, type, comm, o.more()), c);
+        }
+        copy_bytes(at(c.out.data, rank * c.in.count, t), c.in.data, c.in.bytes());
+        for (int r = 0; r < size; ++r) broadcast(o, at(c.out.data, r * c.in.count, t), c.in.count, r);
+        return;
+      case call_kind::all_gather_v:
+        if (fits(c)) {
+          lay_out(o, c.out_parts);
+          return check(MPI_Iallgatherv(source(c), static_cast<int>(c.in.count), type, c.out.data, o.ints.data(),
+                                       o.ints.data() + size, type, comm, o.more()), c);
+        }
+        copy_bytes(at(c.out.data, c.out_parts.offset(rank), t), c.in.data, c.in.bytes());
+        for (int r = 0; r < size; ++r) broadcast(o, at(c.out.data, c.out_parts.offset(r), t), c.out_parts.count(r), r);
+        return;
+      case call_kind::all_to_all:
+        if (fits(c)) {
+          int const n = static_cast<int>(c.in.count / size);
+          return check(MPI_Ialltoall(c.in.data, n, type, c.out.data, n, type, comm, o.more()), c);
+        }
+        [[fallthrough]];
+      case call_kind::all_to_all_v: return exchange(o);
+      case call_kind::send:
+        return pieces(c.in.count, [&](index_t b, int n) {
+          check(MPI_Isend(at(c.in.data, b, t), n, type, c.root, c.tag, comm, o.more()), c);
+        });
+      case call_kind::receive:
+        return pieces(c.out.count, [&](index_t b, int n) {
+          check(MPI_Irecv(at(c.out.data, b, t), n, type, c.root, c.tag, comm, o.more()), c);
+        });
+      case call_kind::split: return;
+    }
+  }
+
+  void broadcast(operation& o, void* data, index_t count, int root) {
+    auto const t = o.what.type();
+    pieces(count, [&](index_t b, int n) { check(MPI_Ibcast(at(data, b, t), n, mpi_type(t), root, comm, o.more()), o.what); });
+  }
+
+  void lay_out(operation& o, parts const& p) {
+    o.ints.resize(2 * static_cast<std::size_t>(size));
+    for (int r = 0; r < size; ++r) {
+      o.ints[static_cast<std::size_t>(r)] = static_cast<int>(p.count(r));
+      o.ints[static_cast<std::size_t>(size + r)] = static_cast<int>(p.offset(r));
+    }
+  }
+
+  void reduce_scatter(operation& o) {
+    call const& c = o.what;
+    auto const t = c.type();
+    auto const type = mpi_type(t);
+    bool const even = c.kind == call_kind::reduce_scatter;
+    if (!fits(c)) {  // one reduction per block
+      index_t first = 0;
+      for (int r = 0; r < size; ++r) {
+        index_t const n = even ? c.out.count : c.out_parts.count(r);
+        pieces(n, [&](index_t b, int m) {
+          void const* in = at(c.in.data, first + b, t);
+          void* out = r == rank ? at(c.out.data, b, t) : nullptr;
+          check(MPI_Ireduce(in == out ? MPI_IN_PLACE : in, out, m, type, op(c), r, comm, o.more()), c);
+        });
+        first += n;
+      }
+      return;
+    }
+    void* out = c.out.data;
+    auto const *a = static_cast<std::byte const*>(c.in.data), *b = static_cast<std::byte const*>(out);
+    if (c.out.count > 0 && b < a + c.in.bytes() && a < b + c.out.bytes()) {  // MPI allows no such overlap
+      o.stage.resize(static_cast<std::size_t>(c.out.bytes()));
+      out = o.stage.data();
+    }
+    if (even) {
+      check(MPI_Ireduce_scatter_block(c.in.data, out, static_cast<int>(c.out.count), type, op(c), comm, o.more()), c);
+    } else {
+      lay_out(o, c.out_parts);
+      check(MPI_Ireduce_scatter(c.in.data, out, o.ints.data(), type, op(c), comm, o.more()), c);
+    }
+  }
+
+  /// Everybody to everybody, by messages: their counts are known pair by pair, so each pair cuts its own pieces.
+  void exchange(operation& o) {
+    call const& c = o.what;
+    auto const t = c.type();
+    auto const type = mpi_type(t);
+    bool const even = c.kind == call_kind::all_to_all;
+    index_t const block = c.in.count / size;
+    for (int i = 1; i < size; ++i) {
+      int const from = (rank - i + size) % size;
+      index_t const n = even ? block : c.out_parts.count(from), first = even ? block * from : c.out_parts.offset(from);
+      if (n > 0)
+        pieces(n, [&](index_t b, int m) {
+          check(MPI_Irecv(at(c.out.data, first + b, t), m, type, from, exchange_tag, comm, o.more()), c);
+        });
+    }
+    for (int i = 1; i < size; ++i) {
+      int const to = (rank + i) % size;
+      index_t const n = even ? block : c.in_parts.count(to), first = even ? block * to : c.in_parts.offset(to);
+      if (n > 0)
+        pieces(n, [&](index_t b, int m) {
+          check(MPI_Isend(at(c.in.data, first + b, t), m, type, to, exchange_tag, comm, o.more()), c);
+        });
+    }
+    index_t const n = even ? block : c.in_parts.count(rank);
+    copy_bytes(at(c.out.data, even ? block * rank : c.out_parts.offset(rank), t),
+               at(c.in.data, even ? block * rank : c.in_parts.offset(rank), t), n * static_cast<index_t>(size_of(t)));
+  }
+
+  [[noreturn]] void give_up(operation& o) {
+    std::string problem = "waited " + name_seconds(o.seconds) + ", and ";
+    if (o.what.kind == call_kind::send || o.what.kind == call_kind::receive) {
+      problem += "rank " + std::to_string(o.what.root) + " did not come";
+    } else if (auto const who = arrivals ? arrivals->absent(o.number) : std::vector<int>{}; !who.empty()) {
+      problem += name_ranks(who) + " did not come";
+    } else {
+      problem += "the operation did not end, although every rank had entered it";
+    }
+    broken = "an earlier " + std::string(name_of(o.what.kind)) + " was given up: " + problem;
+    throw error{describe(o.what), problem,
+                "The buffers of this call stay MPI's: end the program, or make a new communicator among those that are left", rank};
+  }
+
+  std::array<MPI_Op, 8> ops_;
+
+ public:
+  std::vector<std::unique_ptr<operation>> all;
+  std::vector<operation*> idle, active;
+};
+
+}  // namespace detail
+
+/// An MPI communicator. Move-only; used by one thread at a time (MPI_THREAD_FUNNELED for the main thread,
+/// MPI_THREAD_SERIALIZED for others, MPI_THREAD_MULTIPLE for several communicators on several threads at once).
+///
+/// - Sums of more than two ranks are in MPI's order: repeatable only as far as the MPI library is. comm::lane_all_reduce fixes it.
+/// - 16-bit floats are combined in float and rounded after each addition.
+/// - MPI's codes become pleat::error. A borrowed communicator keeps its owner's error handler, which may abort first.
+/// - Destructors are quiet after MPI_Finalize.
+class mpi : public detail::named_calls<mpi> {
+ public:
+  struct options {
+    index_t max_count = INT_MAX;  ///< elements per MPI call; more are cut into pieces (lowered by tests)
+  };
+
+  /// Collective: a private duplicate, freed at the end, which reports errors instead of aborting.
+  [[nodiscard]] static mpi duplicate(MPI_Comm of, options o) {
+    demand_running("comm::mpi::duplicate", of);
+    MPI_Comm copy = MPI_COMM_NULL;
+    if (int const code = MPI_Comm_dup(of, &copy); code != MPI_SUCCESS) detail::mpi_fail(code, "comm::mpi::duplicate", -1);
+    MPI_Comm_set_errhandler(copy, MPI_ERRORS_RETURN);
+    return mpi(std::make_shared<detail::mpi_core>(copy, true, o.max_count));
+  }
+  [[nodiscard]] static mpi duplicate(MPI_Comm of) { return duplicate(of, options{}); }
+
+  /// The user's own communicator, as it is: not freed, error handler untouched, traffic shared with the user's.
+  [[nodiscard]] static mpi borrow(MPI_Comm of, options o) {
+    demand_running("comm::mpi::borrow", of);
+    return mpi(std::make_shared<detail::mpi_core>(of, false, o.max_count));
+  }
+  [[nodiscard]] static mpi borrow(MPI_Comm of) { return borrow(of, options{}); }
+
+  mpi(mpi&&) noexcept = default;
+  mpi& operator=(mpi&&) noexcept = default;
+
+  [[nodiscard]] static constexpr char const* name() noexcept { return "mpi"; }
+  [[nodiscard]] int rank() const noexcept { return core_->rank; }
+  [[nodiscard]] int size() const noexcept { return core_->size; }
+  [[nodiscard]] MPI_Comm handle() const noexcept { return core_->comm; }
+
+  void run(call const& c) { core_->run(c); }
+  [[nodiscard]] request start(call const& c) { return core_->start(c); }
+  void progress() { core_->progress(); }
+
+  /// Collective when it is first set to >= 0. Timed collectives cost one 8-byte message per pair of ranks. After a time-out
+  /// this communicator refuses further calls: MPI cannot take an operation back.
+  void set_timeout(double seconds) {
+    if (seconds >= 0 && !core_->arrivals) core_->arrivals = std::make_unique<detail::mpi_arrivals>(core_->comm);
+    core_->seconds = seconds;
+  }
+
+  [[nodiscard]] std::unique_ptr<mpi> split(int color, int key) {
+    MPI_Comm part = MPI_COMM_NULL;
+    core_->check(MPI_Comm_split(core_->comm, color < 0 ? MPI_UNDEFINED : color, key, &part), "split");
+    if (part == MPI_COMM_NULL) return nullptr;
+    MPI_Comm_set_errhandler(part, MPI_ERRORS_RETURN);
+    return std::make_unique<mpi>(mpi(std::make_shared<detail::mpi_core>(part, true, core_->max_count)));
+  }
+
+ private:
+  explicit mpi(std::shared_ptr<detail::mpi_core> core) : core_(std::move(core)) {}
+  static void demand_running(char const* call, MPI_Comm of) {
+    if (detail::mpi_is_over())
+      throw error{call, "MPI is not running", "Call MPI_Init_thread first, or hold a comm::mpi_guard"};
+    if (of == MPI_COMM_NULL) throw error{call, "the communicator is MPI_COMM_NULL", "Pass one that this process belongs to"};
+  }
+  std::shared_ptr<detail::mpi_core> core_;
+};
+
+/// Starts MPI if nobody has, and ends it only then. Kokkos is not its business: start Kokkos after, end it before.
+class mpi_guard {
+ public:
+  /// \param asked the thread level to ask for; what MPI gives is provided()
+  explicit mpi_guard(int* argc = nullptr, char*** argv = nullptr, thread_level asked = thread_level::funneled) : asked_(asked) {
+    int begun = 0, over = 0, level = MPI_THREAD_SINGLE;
+    MPI_Initialized(&begun);
+    MPI_Finalized(&over);
+    if (over) throw error{"comm::mpi_guard", "MPI has been finalized already", "MPI can be started only once per process"};
+    if (begun) {
+      MPI_Query_thread(&level);
+    } else {
+      int const code = MPI_Init_thread(argc, argv, static_cast<int>(asked), &level);
+      MPI_Initialized(&begun);  // a return of success is not enough: ask
+      if (code != MPI_SUCCESS || !begun)
+        throw error{"comm::mpi_guard", "MPI_Init_thread did not start MPI", "Check that the program runs under this MPI's mpirun"};
+      started_ = true;
+    }
+    provided_ = static_cast<thread_level>(level);
+  }
+  mpi_guard(mpi_guard const&) = delete;
+  mpi_guard& operator=(mpi_guard const&) = delete;
+  ~mpi_guard() {
+    if (started_ && !detail::mpi_is_over()) MPI_Finalize();
+  }
+
+  [[nodiscard]] bool started() const noexcept { return started_; }
+  [[nodiscard]] thread_level asked() const noexcept { return asked_; }
+  [[nodiscard]] thread_level provided() const noexcept { return provided_; }
+
+ private:
+  bool started_ = false;
+  thread_level asked_, provided_ = thread_level::single;
+};
+
+}  // namespace pleat::comm

@@ -1,0 +1,130 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// What a communication call is made of: buffers, reductions, parts, and the call itself as a plain value.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include <pleat/tensor/dtype.hpp>
+#include <pleat/tensor/extents.hpp>
+
+namespace pleat::comm {
+
+/// How elements of several ranks become one. The bit operations need an integer (or boolean) element type.
+enum class reduction : std::uint8_t { sum, min, max, prod, bit_and, bit_or };
+
+[[nodiscard]] constexpr std::string_view name_of(reduction r) noexcept {
+  constexpr std::string_view names[] = {"sum", "min", "max", "prod", "bit_and", "bit_or"};
+  return names[static_cast<std::size_t>(r)];
+}
+
+/// Elements to read: `count` of `type` at `data`, in memory that the host can reach. Does not own.
+struct const_buffer {
+  void const* data = nullptr;
+  index_t count = 0;
+  dtype type = dtype::u8;
+  [[nodiscard]] constexpr index_t bytes() const noexcept { return count * static_cast<index_t>(size_of(type)); }
+};
+
+/// Elements to write. Does not own.
+struct buffer {
+  void* data = nullptr;
+  index_t count = 0;
+  dtype type = dtype::u8;
+  [[nodiscard]] constexpr index_t bytes() const noexcept { return count * static_cast<index_t>(size_of(type)); }
+  constexpr operator const_buffer() const noexcept { return {data, count, type}; }
+};
+
+/// How a buffer is dealt to the ranks: rank r has counts[r] elements from offsets[r] on. Without offsets the parts lie
+/// one after the other. The spans must live until the call (or its request) has finished.
+struct parts {
+  std::span<index_t const> counts{};
+  std::span<index_t const> offsets{};
+
+  [[nodiscard]] constexpr index_t count(int r) const noexcept { return counts[static_cast<std::size_t>(r)]; }
+  [[nodiscard]] constexpr index_t offset(int r) const noexcept {
+    if (!offsets.empty()) return offsets[static_cast<std::size_t>(r)];
+    index_t at = 0;
+    for (int i = 0; i < r; ++i) at += count(i);
+    return at;
+  }
+  [[nodiscard]] constexpr index_t total() const noexcept {
+    index_t n = 0;
+    for (auto c : counts) n += c;
+    return n;
+  }
+};
+
+enum class call_kind : std::uint8_t {
+  barrier, broadcast, reduce, all_reduce, reduce_scatter, reduce_scatter_v, all_gather, all_gather_v,
+  all_to_all, all_to_all_v, send, receive, split
+};
+inline constexpr std::size_t call_kinds = 13;
+
+[[nodiscard]] constexpr std::string_view name_of(call_kind k) noexcept {
+  constexpr std::string_view names[] = {"barrier", "broadcast", "reduce", "all_reduce", "reduce_scatter", "reduce_scatter_v",
+                                        "all_gather", "all_gather_v", "all_to_all", "all_to_all_v", "send", "receive", "split"};
+  return names[static_cast<std::size_t>(k)];
+}
+
+/// Point-to-point tags of users are below this bound; the library's own traffic is above it. MPI promises 32767.
+inline constexpr int user_tags = 16384;
+inline constexpr int library_tags = 32768;
+
+/// One operation as a rank asks for it. Members that the kind does not use stay as they are.
+struct call {
+  call_kind kind = call_kind::barrier;
+  const_buffer in{};
+  buffer out{};
+  reduction op = reduction::sum;
+  int root = 0;  ///< root of broadcast and reduce, peer of send and receive, color of split
+  int tag = 0;   ///< tag of send and receive, key of split
+  parts in_parts{}, out_parts{};
+
+  /// The elements that the ranks must agree on: what an oracle, a counter or an error message calls "the count".
+  [[nodiscard]] constexpr index_t count() const noexcept {
+    switch (kind) {
+      case call_kind::barrier: case call_kind::split: return 0;
+      case call_kind::broadcast: case call_kind::receive: case call_kind::reduce_scatter: return out.count;
+      case call_kind::reduce_scatter_v: case call_kind::all_gather_v: return out_parts.total();
+      case call_kind::all_to_all_v: return 0;  // differs from rank to rank as a matter of course
+      default: return in.count;
+    }
+  }
+  [[nodiscard]] constexpr dtype type() const noexcept {
+    return kind == call_kind::broadcast || kind == call_kind::receive ? out.type : in.type;
+  }
+  /// Bytes that this rank contributes or receives, whichever is named by the call.
+  [[nodiscard]] constexpr index_t bytes() const noexcept {
+    switch (kind) {
+      case call_kind::barrier: case call_kind::split: return 0;
+      case call_kind::broadcast: case call_kind::receive: return out.bytes();
+      default: return in.bytes();
+    }
+  }
+  [[nodiscard]] constexpr bool reduces() const noexcept {
+    return kind == call_kind::reduce || kind == call_kind::all_reduce || kind == call_kind::reduce_scatter ||
+           kind == call_kind::reduce_scatter_v;
+  }
+  [[nodiscard]] constexpr bool rooted() const noexcept { return kind == call_kind::broadcast || kind == call_kind::reduce; }
+};
+
+/// "all_reduce(F32 x 100, sum)"
+[[nodiscard]] inline std::string describe(call const& c) {
+  std::string s(name_of(c.kind));
+  if (c.kind == call_kind::barrier || c.kind == call_kind::split) return s;
+  s += "(" + std::string(pleat::name_of(c.type()));
+  if (c.kind != call_kind::all_to_all_v) s += " x " + std::to_string(c.count());
+  if (c.reduces()) s += ", " + std::string(name_of(c.op));
+  if (c.rooted()) s += ", root " + std::to_string(c.root);
+  if (c.kind == call_kind::send) s += ", to " + std::to_string(c.root) + ", tag " + std::to_string(c.tag);
+  if (c.kind == call_kind::receive) s += ", from " + std::to_string(c.root) + ", tag " + std::to_string(c.tag);
+  return s + ")";
+}
+
+}  // namespace pleat::comm
