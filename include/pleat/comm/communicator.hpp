@@ -29,15 +29,18 @@ namespace pleat::comm {
 namespace detail {
 
 /// The dtype of any arithmetic type: `long long` and `std::int64_t` are two types and one dtype.
-template <class T> struct element {
+template <class T>
+struct element {
   using U = std::remove_cv_t<T>;
   static constexpr bool integer = std::integral<U> && !std::same_as<U, bool>;
   static constexpr bool known = integer || std::same_as<U, bool> || std::same_as<U, float> || std::same_as<U, double> ||
                                 std::same_as<U, half> || std::same_as<U, bfloat16> || std::same_as<U, std::byte>;
   static constexpr dtype type() {
     static_assert(known, "pleat: communication knows bool, integers, float, double, pleat::half and pleat::bfloat16");
-    if constexpr (std::same_as<U, std::byte>) return dtype::u8;
-    else if constexpr (!integer) return dtype_of<U>;
+    if constexpr (std::same_as<U, std::byte>)
+      return dtype::u8;
+    else if constexpr (!integer)
+      return dtype_of<U>;
     else if constexpr (std::signed_integral<U>)
       return sizeof(U) == 1 ? dtype::i8 : sizeof(U) == 2 ? dtype::i16 : sizeof(U) == 4 ? dtype::i32 : dtype::i64;
     else
@@ -45,15 +48,20 @@ template <class T> struct element {
   }
 };
 
-template <class R> concept elements = std::ranges::contiguous_range<R> && std::ranges::sized_range<R>;
+template <class R>
+concept elements = std::ranges::contiguous_range<R> && std::ranges::sized_range<R>;
 
-template <elements R> [[nodiscard]] constexpr const_buffer reading(R&& r) noexcept {
-  return {std::ranges::data(r), static_cast<index_t>(std::ranges::size(r)), element<std::ranges::range_value_t<R>>::type()};
+template <elements R>
+[[nodiscard]] constexpr const_buffer reading(R&& r) noexcept {
+  return {std::ranges::data(r), static_cast<index_t>(std::ranges::size(r)),
+          element<std::ranges::range_value_t<R>>::type()};
 }
-template <elements R> [[nodiscard]] constexpr buffer writing(R&& r) noexcept {
+template <elements R>
+[[nodiscard]] constexpr buffer writing(R&& r) noexcept {
   static_assert(!std::is_const_v<std::remove_reference_t<std::ranges::range_reference_t<R>>>,
                 "pleat: the range that receives must have elements that can be written");
-  return {std::ranges::data(r), static_cast<index_t>(std::ranges::size(r)), element<std::ranges::range_value_t<R>>::type()};
+  return {std::ranges::data(r), static_cast<index_t>(std::ranges::size(r)),
+          element<std::ranges::range_value_t<R>>::type()};
 }
 
 }  // namespace detail
@@ -63,8 +71,9 @@ struct traffic {
   std::uint64_t calls = 0, bytes = 0;
 };
 
-/// A group of ranks that communicate. A move-only value over any transport that models `ranked` and whichever capabilities
-/// it has; used by one thread at a time. All ranks call collectives in the same order with the same counts.
+/// A group of ranks that communicate. A move-only value over any transport that models `ranked` and whichever
+/// capabilities it has; used by one thread at a time. All ranks call collectives in the same order with the same
+/// counts.
 ///
 /// Ranges are anything contiguous: std::vector, std::span, std::array. Elements are host memory.
 /// Errors name the rank, the call, the argument and what to do.
@@ -75,8 +84,8 @@ class communicator {
 
   /// Takes a transport.
   template <class Transport>
-    requires(!std::same_as<std::remove_cvref_t<Transport>, communicator> && !std::is_lvalue_reference_v<Transport>)
-  communicator(Transport&& t) {  // NOLINT: a transport *is* a communicator
+  requires(!std::same_as<std::remove_cvref_t<Transport>, communicator> && !std::is_lvalue_reference_v<Transport>)
+      communicator(Transport&& t) {  // NOLINT: a transport *is* a communicator
     demand_ranked<Transport>();
     if constexpr (ranked<Transport>) {
       adopt(std::make_unique<model<Transport>>(std::move(t)));
@@ -100,17 +109,25 @@ class communicator {
   [[nodiscard]] int size() const noexcept { return size_; }
   [[nodiscard]] std::string_view name() const { return transport_ ? transport_->name() : "empty"; }
 
-  // ---- collectives: each blocking and as `i…`, which returns a request ------------------------------------------------
+  // ---- collectives: each blocking and as `i…`, which returns a request ----
 
   void barrier() { run({.kind = call_kind::barrier}); }
   [[nodiscard]] request ibarrier() { return start({.kind = call_kind::barrier}); }
 
   /// Every rank ends with rank `root`'s elements.
-  template <detail::elements R> void broadcast(R&& data, int root = 0) { run(broadcast_of(data, root)); }
-  template <detail::elements R> [[nodiscard]] request ibroadcast(R&& data, int root = 0) { return start(broadcast_of(data, root)); }
+  template <detail::elements R>
+  void broadcast(R&& data, int root = 0) {
+    run(broadcast_of(data, root));
+  }
+  template <detail::elements R>
+  [[nodiscard]] request ibroadcast(R&& data, int root = 0) {
+    return start(broadcast_of(data, root));
+  }
 
-  /// Rank `root`'s `out` receives the elementwise combination; elsewhere `out` may be empty. In place: the same range twice.
-  template <detail::elements I, detail::elements O> void reduce(I&& in, O&& out, reduction op = reduction::sum, int root = 0) {
+  /// Rank `root`'s `out` receives the elementwise combination; elsewhere `out` may be empty. In place: the same range
+  /// twice.
+  template <detail::elements I, detail::elements O>
+  void reduce(I&& in, O&& out, reduction op = reduction::sum, int root = 0) {
     run(reduce_of(in, out, op, root));
   }
   template <detail::elements I, detail::elements O>
@@ -119,22 +136,26 @@ class communicator {
   }
 
   /// Every rank's `out` receives the elementwise combination, the same bits everywhere.
-  template <detail::elements I, detail::elements O> void all_reduce(I&& in, O&& out, reduction op = reduction::sum) {
+  template <detail::elements I, detail::elements O>
+  void all_reduce(I&& in, O&& out, reduction op = reduction::sum) {
     run(two(call_kind::all_reduce, in, out, op));
   }
-  template <detail::elements R> void all_reduce(R&& data, reduction op = reduction::sum) {
+  template <detail::elements R>
+  void all_reduce(R&& data, reduction op = reduction::sum) {
     run(two(call_kind::all_reduce, data, data, op));
   }
   template <detail::elements I, detail::elements O>
   [[nodiscard]] request iall_reduce(I&& in, O&& out, reduction op = reduction::sum) {
     return start(two(call_kind::all_reduce, in, out, op));
   }
-  template <detail::elements R> [[nodiscard]] request iall_reduce(R&& data, reduction op = reduction::sum) {
+  template <detail::elements R>
+  [[nodiscard]] request iall_reduce(R&& data, reduction op = reduction::sum) {
     return start(two(call_kind::all_reduce, data, data, op));
   }
 
   /// Block `rank` of the combination; in has size() times the elements of out. `out` may be this rank's block of `in`.
-  template <detail::elements I, detail::elements O> void reduce_scatter(I&& in, O&& out, reduction op = reduction::sum) {
+  template <detail::elements I, detail::elements O>
+  void reduce_scatter(I&& in, O&& out, reduction op = reduction::sum) {
     run(two(call_kind::reduce_scatter, in, out, op));
   }
   template <detail::elements I, detail::elements O>
@@ -147,57 +168,83 @@ class communicator {
     run(two(call_kind::reduce_scatter_v, in, out, op, {}, {counts, {}}));
   }
   template <detail::elements I, detail::elements O>
-  [[nodiscard]] request ireduce_scatter_v(I&& in, O&& out, std::span<index_t const> counts, reduction op = reduction::sum) {
+  [[nodiscard]] request ireduce_scatter_v(I&& in, O&& out, std::span<index_t const> counts,
+                                          reduction op = reduction::sum) {
     return start(two(call_kind::reduce_scatter_v, in, out, op, {}, {counts, {}}));
   }
 
   /// Everybody's elements in rank order. `in` may be its own block of `out`.
-  template <detail::elements I, detail::elements O> void all_gather(I&& in, O&& out) { run(two(call_kind::all_gather, in, out)); }
-  template <detail::elements I, detail::elements O> [[nodiscard]] request iall_gather(I&& in, O&& out) {
+  template <detail::elements I, detail::elements O>
+  void all_gather(I&& in, O&& out) {
+    run(two(call_kind::all_gather, in, out));
+  }
+  template <detail::elements I, detail::elements O>
+  [[nodiscard]] request iall_gather(I&& in, O&& out) {
     return start(two(call_kind::all_gather, in, out));
   }
-  template <detail::elements I, detail::elements O> void all_gather_v(I&& in, O&& out, parts p) {
+  template <detail::elements I, detail::elements O>
+  void all_gather_v(I&& in, O&& out, parts p) {
     run(two(call_kind::all_gather_v, in, out, {}, {}, p));
   }
-  template <detail::elements I, detail::elements O> [[nodiscard]] request iall_gather_v(I&& in, O&& out, parts p) {
+  template <detail::elements I, detail::elements O>
+  [[nodiscard]] request iall_gather_v(I&& in, O&& out, parts p) {
     return start(two(call_kind::all_gather_v, in, out, {}, {}, p));
   }
 
   /// Block j of rank i becomes block i of rank j.
-  template <detail::elements I, detail::elements O> void all_to_all(I&& in, O&& out) { run(two(call_kind::all_to_all, in, out)); }
-  template <detail::elements I, detail::elements O> [[nodiscard]] request iall_to_all(I&& in, O&& out) {
+  template <detail::elements I, detail::elements O>
+  void all_to_all(I&& in, O&& out) {
+    run(two(call_kind::all_to_all, in, out));
+  }
+  template <detail::elements I, detail::elements O>
+  [[nodiscard]] request iall_to_all(I&& in, O&& out) {
     return start(two(call_kind::all_to_all, in, out));
   }
-  template <detail::elements I, detail::elements O> void all_to_all_v(I&& in, parts from, O&& out, parts to) {
+  template <detail::elements I, detail::elements O>
+  void all_to_all_v(I&& in, parts from, O&& out, parts to) {
     run(two(call_kind::all_to_all_v, in, out, {}, from, to));
   }
-  template <detail::elements I, detail::elements O> [[nodiscard]] request iall_to_all_v(I&& in, parts from, O&& out, parts to) {
+  template <detail::elements I, detail::elements O>
+  [[nodiscard]] request iall_to_all_v(I&& in, parts from, O&& out, parts to) {
     return start(two(call_kind::all_to_all_v, in, out, {}, from, to));
   }
 
-  // ---- messages: 0 <= tag < user_tags; the receiver states the sender's count and type exactly ------------------------
+  // ---- messages: 0 <= tag < user_tags; the receiver states the sender's count and type exactly ----
 
-  template <detail::elements R> void send(R&& data, int peer, int tag = 0) { run(send_of(data, peer, tag)); }
-  template <detail::elements R> [[nodiscard]] request isend(R&& data, int peer, int tag = 0) { return start(send_of(data, peer, tag)); }
-  template <detail::elements R> void receive(R&& data, int peer, int tag = 0) { run(receive_of(data, peer, tag)); }
-  template <detail::elements R> [[nodiscard]] request ireceive(R&& data, int peer, int tag = 0) {
+  template <detail::elements R>
+  void send(R&& data, int peer, int tag = 0) {
+    run(send_of(data, peer, tag));
+  }
+  template <detail::elements R>
+  [[nodiscard]] request isend(R&& data, int peer, int tag = 0) {
+    return start(send_of(data, peer, tag));
+  }
+  template <detail::elements R>
+  void receive(R&& data, int peer, int tag = 0) {
+    run(receive_of(data, peer, tag));
+  }
+  template <detail::elements R>
+  [[nodiscard]] request ireceive(R&& data, int peer, int tag = 0) {
     return start(receive_of(data, peer, tag));
   }
 
-  // ---- one value ------------------------------------------------------------------------------------------------------
+  // ---- one value ----
 
-  template <class T> [[nodiscard]] T all_reduce_value(T x, reduction op = reduction::sum) {
+  template <class T>
+  [[nodiscard]] T all_reduce_value(T x, reduction op = reduction::sum) {
     all_reduce(std::span<T>(&x, 1), op);
     return x;
   }
-  template <class T> [[nodiscard]] T broadcast_value(T x, int root = 0) {
+  template <class T>
+  [[nodiscard]] T broadcast_value(T x, int root = 0) {
     broadcast(std::span<T>(&x, 1), root);
     return x;
   }
 
-  // ---- other groups ---------------------------------------------------------------------------------------------------
+  // ---- other groups ----
 
-  /// Collective: ranks of one color become one group, ordered by key, then by rank. A negative color gives an empty communicator.
+  /// Collective: ranks of one color become one group, ordered by key, then by rank. A negative color gives an empty
+  /// communicator.
   [[nodiscard]] communicator split(int color, int key) {
     prepare({.kind = call_kind::split, .root = color, .tag = key});
     communicator c;
@@ -211,14 +258,14 @@ class communicator {
   /// Collective: the same ranks, separate traffic.
   [[nodiscard]] communicator duplicate() { return split(0, rank_); }
 
-  // ---- behaviour ------------------------------------------------------------------------------------------------------
+  // ---- behaviour ----
 
   /// How much each call verifies; the same on all ranks.
   void set_checks(checks level) noexcept { checks_ = level; }
   [[nodiscard]] checks check_level() const noexcept { return checks_; }
 
-  /// Waiting longer than this throws on the ranks that wait, and names the ranks that did not come. Negative: wait for ever.
-  /// Call it on all ranks alike. \throws error if the transport has no time-outs
+  /// Waiting longer than this throws on the ranks that wait, and names the ranks that did not come. Negative: wait for
+  /// ever. Call it on all ranks alike. \throws error if the transport has no time-outs
   void set_timeout(double seconds) {
     demand_transport("set_timeout");
     transport_->set_timeout(seconds);
@@ -235,7 +282,8 @@ class communicator {
     ~timeout_scope() {
       try {
         c_.set_timeout(before_);
-      } catch (error const&) {  // it could be set before; a transport that refuses now is broken, and says so at its next call
+      } catch (error const&) {  // it could be set before; a transport that refuses now is broken, and says so at its
+                                // next call
       }
     }
 
@@ -245,8 +293,8 @@ class communicator {
   };
   [[nodiscard]] timeout_scope with_timeout(double seconds) { return {*this, seconds}; }
 
-  /// Moves on whatever is under way, without waiting. Transports advance only while somebody polls: a loop that computes
-  /// while requests are open calls this now and then.
+  /// Moves on whatever is under way, without waiting. Transports advance only while somebody polls: a loop that
+  /// computes while requests are open calls this now and then.
   void progress() {
     if (transport_) transport_->progress();
   }
@@ -254,7 +302,7 @@ class communicator {
   /// What went through this communicator since it was made: a test's eyes.
   [[nodiscard]] traffic const& counted(call_kind k) const noexcept { return traffic_[static_cast<std::size_t>(k)]; }
 
-  // ---- calls as values ------------------------------------------------------------------------------------------------
+  // ---- calls as values ----
 
   void run(call const& c) {
     prepare(c);
@@ -265,7 +313,9 @@ class communicator {
     return transport_->start(c);
   }
   /// A tag above the users' for one exchange of messages; the same on all ranks if all ask in the same order.
-  [[nodiscard]] int library_tag() noexcept { return user_tags + static_cast<int>(tag_++ % (library_tags - 1 - user_tags)); }
+  [[nodiscard]] int library_tag() noexcept {
+    return user_tags + static_cast<int>(tag_++ % (library_tags - 1 - user_tags));
+  }
 
  private:
   struct transport {
@@ -280,28 +330,37 @@ class communicator {
     virtual std::unique_ptr<transport> split(int color, int key) = 0;
   };
 
-  template <class T> struct model final : transport {
+  template <class T>
+  struct model final : transport {
     explicit model(T&& t) : t(std::move(t)) {}
     int rank() const override { return t.rank(); }
     int size() const override { return t.size(); }
     std::string_view name() const override {
-      if constexpr (requires { std::string_view(t.name()); }) return t.name();
-      else return "user's transport";
+      if constexpr (requires { std::string_view(t.name()); })
+        return t.name();
+      else
+        return "user's transport";
     }
     void run(call const& c) override {
-      if constexpr (runs_calls<T>) t.run(c);
-      else detail::run_by_name(t, c);
+      if constexpr (runs_calls<T>)
+        t.run(c);
+      else
+        detail::run_by_name(t, c);
     }
     request start(call const& c) override {
-      if constexpr (runs_calls<T>) return t.start(c);
-      else return detail::start_by_name(t, c);
+      if constexpr (runs_calls<T>)
+        return t.start(c);
+      else
+        return detail::start_by_name(t, c);
     }
     void progress() override {
       if constexpr (requires { t.progress(); }) t.progress();
     }
     void set_timeout(double seconds) override {
-      if constexpr (requires { t.set_timeout(seconds); }) t.set_timeout(seconds);
-      else detail::cannot({.kind = call_kind::barrier}, t.rank(), "set_timeout");
+      if constexpr (requires { t.set_timeout(seconds); })
+        t.set_timeout(seconds);
+      else
+        detail::cannot({.kind = call_kind::barrier}, t.rank(), "set_timeout");
     }
     std::unique_ptr<transport> split(int color, int key) override {
       if constexpr (requires { *t.split(color, key); }) {
@@ -315,23 +374,28 @@ class communicator {
     T t;
   };
 
-  template <class R> static call broadcast_of(R& data, int root) {
+  template <class R>
+  static call broadcast_of(R& data, int root) {
     auto const b = detail::writing(data);
     return {.kind = call_kind::broadcast, .in = b, .out = b, .root = root};
   }
-  template <class I, class O> static call reduce_of(I& in, O& out, reduction op, int root) {
+  template <class I, class O>
+  static call reduce_of(I& in, O& out, reduction op, int root) {
     return {.kind = call_kind::reduce, .in = detail::reading(in), .out = detail::writing(out), .op = op, .root = root};
   }
   template <class I, class O>
   static call two(call_kind k, I& in, O& out, reduction op = reduction::sum, parts from = {}, parts to = {}) {
     static_assert(std::same_as<std::ranges::range_value_t<I>, std::ranges::range_value_t<O>>,
                   "pleat: both ranges of a collective must have the same element type");
-    return {.kind = k, .in = detail::reading(in), .out = detail::writing(out), .op = op, .in_parts = from, .out_parts = to};
+    return {
+        .kind = k, .in = detail::reading(in), .out = detail::writing(out), .op = op, .in_parts = from, .out_parts = to};
   }
-  template <class R> static call send_of(R& data, int peer, int tag) {
+  template <class R>
+  static call send_of(R& data, int peer, int tag) {
     return {.kind = call_kind::send, .in = detail::reading(data), .root = peer, .tag = tag};
   }
-  template <class R> static call receive_of(R& data, int peer, int tag) {
+  template <class R>
+  static call receive_of(R& data, int peer, int tag) {
     return {.kind = call_kind::receive, .out = detail::writing(data), .root = peer, .tag = tag};
   }
 
@@ -343,14 +407,16 @@ class communicator {
 
   void demand_transport(std::string_view what) const {
     if (!transport_) [[unlikely]]
-      throw error{std::string(what), "the communicator is empty: it was moved from or never set", "Use the one that it was moved into"};
+      throw error{std::string(what), "the communicator is empty: it was moved from or never set",
+                  "Use the one that it was moved into"};
   }
 
   void prepare(call const& c) {
     demand_transport(name_of(c.kind));
     if (checks_ != checks::off) [[likely]] {
       detail::verifier(c, rank_, size_).run();
-      if (checks_ == checks::collective) [[unlikely]] agree(c);
+      if (checks_ == checks::collective) [[unlikely]]
+        agree(c);
     }
     auto& t = traffic_[static_cast<std::size_t>(c.kind)];
     ++t.calls;
@@ -363,7 +429,8 @@ class communicator {
     if (c.kind == call_kind::send || c.kind == call_kind::receive || size_ == 1) return;
     auto const number = [](auto x) { return static_cast<std::int64_t>(x); };
     auto count = number(c.count());
-    if (c.kind == call_kind::all_gather_v || c.kind == call_kind::reduce_scatter_v)  // the sum says too little: hash the list
+    if (c.kind == call_kind::all_gather_v ||
+        c.kind == call_kind::reduce_scatter_v)  // the sum says too little: hash the list
       for (auto n : c.out_parts.counts) count = (count ^ n) * 0x100000001b3 & 0x7fffffffffffffff;
     std::array<std::int64_t, fields> const mine{number(c.kind), count, number(c.type()), c.rooted() ? c.root : 0,
                                                 c.reduces() ? number(c.op) : 0};
@@ -380,7 +447,8 @@ class communicator {
     if (c.kind == call_kind::all_to_all_v) agree_on_parts(c);
   }
 
-  template <std::size_t N> [[noreturn]] void disagree(call const& c, std::array<std::int64_t, N> const& mine) {
+  template <std::size_t N>
+  [[noreturn]] void disagree(call const& c, std::array<std::int64_t, N> const& mine) {
     std::vector<std::int64_t> all(N * static_cast<std::size_t>(size_));
     transport_->run({.kind = call_kind::all_gather,
                      .in = {mine.data(), N, dtype::i64},
@@ -401,12 +469,13 @@ class communicator {
       d.out = {nullptr, of(r)[1], t};
       d.root = static_cast<int>(of(r)[3]);
       d.op = static_cast<reduction>(of(r)[4]);
-      if (d.kind == call_kind::all_gather_v || d.kind == call_kind::reduce_scatter_v) return std::string(name_of(d.kind)) + " with other parts";
+      if (d.kind == call_kind::all_gather_v || d.kind == call_kind::reduce_scatter_v)
+        return std::string(name_of(d.kind)) + " with other parts";
       return describe(d);
     };
     throw error{std::string(name_of(c.kind)),
-                "rank " + std::to_string(odd) + " asks for " + say(odd) + " where rank " + std::to_string(reference) + " asks for " +
-                    say(reference),
+                "rank " + std::to_string(odd) + " asks for " + say(odd) + " where rank " + std::to_string(reference) +
+                    " asks for " + say(reference),
                 "Every rank must make the same calls in the same order", rank_};
   }
 
@@ -421,17 +490,20 @@ class communicator {
     std::int64_t wrong = static_cast<std::int64_t>(n * n);
     std::int64_t* w = scratch_.data() + 2 * n;
     for (int r = size_; r-- > 0;)
-      if (scratch_[n + static_cast<std::size_t>(r)] != c.out_parts.count(r)) wrong = static_cast<std::int64_t>(rank_) * size_ + r;
+      if (scratch_[n + static_cast<std::size_t>(r)] != c.out_parts.count(r))
+        wrong = static_cast<std::int64_t>(rank_) * size_ + r;
     *w = wrong;
-    transport_->run({.kind = call_kind::all_reduce, .in = {w, 1, dtype::i64}, .out = {w, 1, dtype::i64}, .op = reduction::min});
+    transport_->run(
+        {.kind = call_kind::all_reduce, .in = {w, 1, dtype::i64}, .out = {w, 1, dtype::i64}, .op = reduction::min});
     if (*w == static_cast<std::int64_t>(n * n)) return;
     auto const to = *w / size_, from = *w % size_;
-    std::array<std::int64_t, 2> pair{scratch_[n + static_cast<std::size_t>(from)], c.out_parts.count(static_cast<int>(from))};
+    std::array<std::int64_t, 2> pair{scratch_[n + static_cast<std::size_t>(from)],
+                                     c.out_parts.count(static_cast<int>(from))};
     buffer const b{pair.data(), 2, dtype::i64};
     transport_->run({.kind = call_kind::broadcast, .in = b, .out = b, .root = static_cast<int>(to)});
     throw error{"all_to_all_v",
-                "rank " + std::to_string(from) + " sends " + std::to_string(pair[0]) + " elements to rank " + std::to_string(to) +
-                    ", which expects " + std::to_string(pair[1]),
+                "rank " + std::to_string(from) + " sends " + std::to_string(pair[0]) + " elements to rank " +
+                    std::to_string(to) + ", which expects " + std::to_string(pair[1]),
                 "in_parts.counts of the sender and out_parts.counts of the receiver must mirror each other", rank_};
   }
 

@@ -44,8 +44,10 @@ class local_endpoint : public std::enable_shared_from_this<local_endpoint> {
       return true;
     }
     void wait() override {
-      if (together) owner->core->finish(*together, owner->rank, owner->seconds);
-      else owner->core->finish(alone, owner->seconds);
+      if (together)
+        owner->core->finish(*together, owner->rank, owner->seconds);
+      else
+        owner->core->finish(alone, owner->seconds);
     }
     void release() noexcept override {
       auto const keep = std::move(owner);
@@ -53,11 +55,15 @@ class local_endpoint : public std::enable_shared_from_this<local_endpoint> {
       bool const unwinding = std::uncaught_exceptions() > 0;
       try {
         if (together) {
-          if (unwinding) core.cancel(*together, keep->rank);
-          else core.finish(*together, keep->rank, keep->seconds);
+          if (unwinding)
+            core.cancel(*together, keep->rank);
+          else
+            core.finish(*together, keep->rank, keep->seconds);
         } else {
-          if (unwinding) core.cancel(alone);
-          else core.finish(alone, keep->seconds);
+          if (unwinding)
+            core.cancel(alone);
+          else
+            core.finish(alone, keep->seconds);
         }
       } catch (error const&) {  // the request's holder chose not to look
       }
@@ -118,7 +124,8 @@ class local_endpoint : public std::enable_shared_from_this<local_endpoint> {
 
 /// A thread's place in a group of threads. Move-only; used by one thread at a time.
 ///
-/// - Sums go over the ranks in ascending order, 16-bit floats in float with one rounding at the end: same bits every time.
+/// - Sums go over the ranks in ascending order, 16-bit floats in float with one rounding at the end: same bits every
+/// time.
 /// - A non-blocking operation completes when every rank has started it; whoever polls does the copying and adding.
 /// - A send completes when its receive has been posted: code that sends first on both sides stops here, as MPI allows.
 class local : public detail::named_calls<local> {
@@ -158,24 +165,27 @@ class local_group {
   /// The communicator of one rank. Ask once per rank.
   [[nodiscard]] comm::communicator communicator(int rank) const {
     if (rank < 0 || rank >= size())
-      throw error{"local_group::communicator", "rank " + std::to_string(rank) + " is not in [0, " + std::to_string(size()) + ")"};
+      throw error{"local_group::communicator",
+                  "rank " + std::to_string(rank) + " is not in [0, " + std::to_string(size()) + ")"};
     return comm::communicator(local(core_, rank));
   }
-  /// Rank `rank` ends and will never come again: operations that need it, of this group and of groups split from it, fail on
-  /// every other rank with an error that carries this reason. Call it from any thread.
+  /// Rank `rank` ends and will never come again: operations that need it, of this group and of groups split from it,
+  /// fail on every other rank with an error that carries this reason. Call it from any thread.
   void abandon(int rank, std::string const& reason) const { core_->abandon(rank, reason); }
 
  private:
   static int checked(int ranks) {
-    if (ranks < 1) throw error{"local_group", std::to_string(ranks) + " ranks were asked for", "A group has at least one rank"};
+    if (ranks < 1)
+      throw error{"local_group", std::to_string(ranks) + " ranks were asked for", "A group has at least one rank"};
     return ranks;
   }
   std::shared_ptr<detail::local_core> core_;
 };
 
-/// Runs f(communicator) on n threads, one per rank, and waits for all of them. An exception of one rank releases the others;
-/// the first one is thrown here, after all threads have ended.
-template <class F> void run_local(int ranks, F const& f) {
+/// Runs f(communicator) on n threads, one per rank, and waits for all of them. An exception of one rank releases the
+/// others; the first one is thrown here, after all threads have ended.
+template <class F>
+void run_local(int ranks, F const& f) {
   local_group group(ranks);
   std::mutex guard;
   std::exception_ptr first;

@@ -32,11 +32,16 @@ namespace pleat::comm {
 
 /// What may call MPI, weakest first: the main thread alone, it among others, one thread at a time, any.
 enum class thread_level : int {
-  single = MPI_THREAD_SINGLE, funneled = MPI_THREAD_FUNNELED, serialized = MPI_THREAD_SERIALIZED, multiple = MPI_THREAD_MULTIPLE
+  single = MPI_THREAD_SINGLE,
+  funneled = MPI_THREAD_FUNNELED,
+  serialized = MPI_THREAD_SERIALIZED,
+  multiple = MPI_THREAD_MULTIPLE
 };
 [[nodiscard]] constexpr std::string_view name_of(thread_level l) noexcept {
-  return l == thread_level::single ? "single" : l == thread_level::funneled ? "funneled"
-       : l == thread_level::serialized ? "serialized" : "multiple";
+  return l == thread_level::single       ? "single"
+         : l == thread_level::funneled   ? "funneled"
+         : l == thread_level::serialized ? "serialized"
+                                         : "multiple";
 }
 
 namespace detail {
@@ -58,22 +63,36 @@ namespace detail {
 
 [[nodiscard]] inline MPI_Datatype mpi_type(dtype t) noexcept {
   switch (t) {
-    case dtype::boolean: case dtype::u8: return MPI_UINT8_T;
-    case dtype::i8: return MPI_INT8_T;
-    case dtype::i16: return MPI_INT16_T;
-    case dtype::u16: case dtype::f16: case dtype::bf16: return MPI_UINT16_T;
-    case dtype::i32: return MPI_INT32_T;
-    case dtype::u32: return MPI_UINT32_T;
-    case dtype::f32: return MPI_FLOAT;
-    case dtype::f64: return MPI_DOUBLE;
-    case dtype::i64: return MPI_INT64_T;
-    case dtype::u64: return MPI_UINT64_T;
+    case dtype::boolean:
+    case dtype::u8:
+      return MPI_UINT8_T;
+    case dtype::i8:
+      return MPI_INT8_T;
+    case dtype::i16:
+      return MPI_INT16_T;
+    case dtype::u16:
+    case dtype::f16:
+    case dtype::bf16:
+      return MPI_UINT16_T;
+    case dtype::i32:
+      return MPI_INT32_T;
+    case dtype::u32:
+      return MPI_UINT32_T;
+    case dtype::f32:
+      return MPI_FLOAT;
+    case dtype::f64:
+      return MPI_DOUBLE;
+    case dtype::i64:
+      return MPI_INT64_T;
+    case dtype::u64:
+      return MPI_UINT64_T;
   }
   return MPI_BYTE;
 }
 
 /// MPI knows no 16-bit floats: they travel as integers and are combined two at a time in float, rounded after each.
-template <class T, reduction Op> void mpi_combine(void* in, void* inout, int* count, MPI_Datatype*) {
+template <class T, reduction Op>
+void mpi_combine(void* in, void* inout, int* count, MPI_Datatype*) {
   auto const* a = static_cast<T const*>(in);
   auto* b = static_cast<T*>(inout);
   for (int i = 0; i < *count; ++i) b[i] = T(combine<Op>(static_cast<float>(a[i]), static_cast<float>(b[i])));
@@ -170,10 +189,12 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
   }
 
   void check(int code, char const* what) const {
-    if (code != MPI_SUCCESS) [[unlikely]] mpi_fail(code, what, rank);
+    if (code != MPI_SUCCESS) [[unlikely]]
+      mpi_fail(code, what, rank);
   }
   void check(int code, call const& c) const {
-    if (code != MPI_SUCCESS) [[unlikely]] mpi_fail(code, describe(c), rank);
+    if (code != MPI_SUCCESS) [[unlikely]]
+      mpi_fail(code, describe(c), rank);
   }
 
   struct operation final : pending {
@@ -274,14 +295,20 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     auto const type = mpi_type(c.type());
     int const n = static_cast<int>(c.count());
     switch (c.kind) {
-      case call_kind::barrier: return check(MPI_Barrier(comm), c);
-      case call_kind::broadcast: return check(MPI_Bcast(c.out.data, n, type, c.root, comm), c);
+      case call_kind::barrier:
+        return check(MPI_Barrier(comm), c);
+      case call_kind::broadcast:
+        return check(MPI_Bcast(c.out.data, n, type, c.root, comm), c);
       case call_kind::reduce:
         return check(MPI_Reduce(source(c), c.out.data, n, type, op(c), c.root, comm), c);
-      case call_kind::all_reduce: return check(MPI_Allreduce(source(c), c.out.data, n, type, op(c), comm), c);
-      case call_kind::all_gather: return check(MPI_Allgather(source(c), n, type, c.out.data, n, type, comm), c);
-      case call_kind::all_to_all: return check(MPI_Alltoall(c.in.data, n / size, type, c.out.data, n / size, type, comm), c);
-      case call_kind::send: return check(MPI_Send(c.in.data, n, type, c.root, c.tag, comm), c);
+      case call_kind::all_reduce:
+        return check(MPI_Allreduce(source(c), c.out.data, n, type, op(c), comm), c);
+      case call_kind::all_gather:
+        return check(MPI_Allgather(source(c), n, type, c.out.data, n, type, comm), c);
+      case call_kind::all_to_all:
+        return check(MPI_Alltoall(c.in.data, n / size, type, c.out.data, n / size, type, comm), c);
+      case call_kind::send:
+        return check(MPI_Send(c.in.data, n, type, c.root, c.tag, comm), c);
       case call_kind::receive: {
         MPI_Status s;
         check(MPI_Recv(c.out.data, n, type, c.root, c.tag, comm, &s), c);
@@ -289,7 +316,8 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
         MPI_Get_count(&s, type, &came);
         return check_count(c, came);
       }
-      default: return start(c).wait();
+      default:
+        return start(c).wait();
     }
   }
 
@@ -339,13 +367,17 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
 
   [[nodiscard]] bool fits(call const& c) const noexcept {
     switch (c.kind) {
-      case call_kind::all_gather: return c.out.count <= max_count;
-      case call_kind::reduce_scatter: case call_kind::reduce_scatter_v: return c.in.count <= max_count;
+      case call_kind::all_gather:
+        return c.out.count <= max_count;
+      case call_kind::reduce_scatter:
+      case call_kind::reduce_scatter_v:
+        return c.in.count <= max_count;
       case call_kind::all_gather_v:
         for (int r = 0; r < size; ++r)
           if (c.out_parts.offset(r) + c.out_parts.count(r) > max_count) return false;
         return true;
-      default: return c.count() <= max_count;
+      default:
+        return c.count() <= max_count;
     }
   }
 
@@ -353,7 +385,8 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
   [[nodiscard]] void const* source(call const& c) const noexcept {
     if (c.in.count == 0) return c.in.data;
     if (c.kind == call_kind::reduce && rank != c.root) return c.in.data;
-    if (c.kind == call_kind::all_gather) return c.in.data == at(c.out.data, rank * c.in.count, c.in.type) ? MPI_IN_PLACE : c.in.data;
+    if (c.kind == call_kind::all_gather)
+      return c.in.data == at(c.out.data, rank * c.in.count, c.in.type) ? MPI_IN_PLACE : c.in.data;
     if (c.kind == call_kind::all_gather_v)
       return c.in.data == at(c.out.data, c.out_parts.offset(rank), c.in.type) ? MPI_IN_PLACE : c.in.data;
     return c.in.data == c.out.data ? MPI_IN_PLACE : c.in.data;
@@ -362,19 +395,26 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
   MPI_Op op(call const& c) {
     if (c.in.type == dtype::f16 || c.in.type == dtype::bf16) return own_op(c);
     switch (c.op) {
-      case reduction::sum: return MPI_SUM;
-      case reduction::min: return MPI_MIN;
-      case reduction::max: return MPI_MAX;
-      case reduction::prod: return MPI_PROD;
-      case reduction::bit_and: return MPI_BAND;
-      case reduction::bit_or: return MPI_BOR;
+      case reduction::sum:
+        return MPI_SUM;
+      case reduction::min:
+        return MPI_MIN;
+      case reduction::max:
+        return MPI_MAX;
+      case reduction::prod:
+        return MPI_PROD;
+      case reduction::bit_and:
+        return MPI_BAND;
+      case reduction::bit_or:
+        return MPI_BOR;
     }
     return MPI_OP_NULL;
   }
   MPI_Op own_op(call const& c) {
     static constexpr std::array<MPI_User_function*, 8> functions{
-        mpi_combine<half, reduction::sum>, mpi_combine<half, reduction::min>, mpi_combine<half, reduction::max>,
-        mpi_combine<half, reduction::prod>, mpi_combine<bfloat16, reduction::sum>, mpi_combine<bfloat16, reduction::min>,
+        mpi_combine<half, reduction::sum>,     mpi_combine<half, reduction::min>,
+        mpi_combine<half, reduction::max>,     mpi_combine<half, reduction::prod>,
+        mpi_combine<bfloat16, reduction::sum>, mpi_combine<bfloat16, reduction::min>,
         mpi_combine<bfloat16, reduction::max>, mpi_combine<bfloat16, reduction::prod>};
     auto const i = static_cast<std::size_t>(c.op) + (c.in.type == dtype::bf16 ? 4u : 0u);
     if (ops_[i] == MPI_OP_NULL) check(MPI_Op_create(functions[i], 1, &ops_[i]), c);
@@ -383,12 +423,14 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
 
   void check_count(call const& c, index_t came) const {
     if (came != c.out.count)
-      throw error{describe(c), std::to_string(came) + " elements came, " + std::to_string(c.out.count) + " were expected",
+      throw error{describe(c),
+                  std::to_string(came) + " elements came, " + std::to_string(c.out.count) + " were expected",
                   "Give send and receive the same count", rank};
   }
 
   /// f(offset, n) for pieces of at most max_count elements; at least one, so that empty messages match too.
-  template <class F> void pieces(index_t count, F const& f) const {
+  template <class F>
+  void pieces(index_t count, F const& f) const {
     index_t b = 0;
     do {
       index_t const n = std::min(max_count, count - b);
@@ -402,20 +444,27 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     auto const t = c.type();
     auto const type = mpi_type(t);
     switch (c.kind) {
-      case call_kind::barrier: return check(MPI_Ibarrier(comm, o.more()), c);
-      case call_kind::broadcast: return broadcast(o, c.out.data, c.count(), c.root);
-      case call_kind::reduce: case call_kind::all_reduce: {
+      case call_kind::barrier:
+        return check(MPI_Ibarrier(comm, o.more()), c);
+      case call_kind::broadcast:
+        return broadcast(o, c.out.data, c.count(), c.root);
+      case call_kind::reduce:
+      case call_kind::all_reduce: {
         bool const everywhere = c.kind == call_kind::all_reduce;
         void const* const from = source(c);
         pieces(c.in.count, [&](index_t b, int n) {
           void const* const in = from == MPI_IN_PLACE ? from : at(from, b, t);
           void* const out = c.out.data ? at(c.out.data, b, t) : nullptr;
-          if (everywhere) check(MPI_Iallreduce(in, out, n, type, op(c), comm, o.more()), c);
-          else check(MPI_Ireduce(in, out, n, type, op(c), c.root, comm, o.more()), c);
+          if (everywhere)
+            check(MPI_Iallreduce(in, out, n, type, op(c), comm, o.more()), c);
+          else
+            check(MPI_Ireduce(in, out, n, type, op(c), c.root, comm, o.more()), c);
         });
         return;
       }
-      case call_kind::reduce_scatter: case call_kind::reduce_scatter_v: return reduce_scatter(o);
+      case call_kind::reduce_scatter:
+      case call_kind::reduce_scatter_v:
+        return reduce_scatter(o);
       case call_kind::all_gather:
         if (fits(c)) {
           int const n = static_cast<int>(c.in.count);
@@ -428,7 +477,8 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
         if (fits(c)) {
           lay_out(o, c.out_parts);
           return check(MPI_Iallgatherv(source(c), static_cast<int>(c.in.count), type, c.out.data, o.ints.data(),
-                                       o.ints.data() + size, type, comm, o.more()), c);
+                                       o.ints.data() + size, type, comm, o.more()),
+                       c);
         }
         copy_bytes(at(c.out.data, c.out_parts.offset(rank), t), c.in.data, c.in.bytes());
         for (int r = 0; r < size; ++r) broadcast(o, at(c.out.data, c.out_parts.offset(r), t), c.out_parts.count(r), r);
@@ -439,7 +489,8 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
           return check(MPI_Ialltoall(c.in.data, n, type, c.out.data, n, type, comm, o.more()), c);
         }
         [[fallthrough]];
-      case call_kind::all_to_all_v: return exchange(o);
+      case call_kind::all_to_all_v:
+        return exchange(o);
       case call_kind::send:
         return pieces(c.in.count, [&](index_t b, int n) {
           check(MPI_Isend(at(c.in.data, b, t), n, type, c.root, c.tag, comm, o.more()), c);
@@ -448,13 +499,15 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
         return pieces(c.out.count, [&](index_t b, int n) {
           check(MPI_Irecv(at(c.out.data, b, t), n, type, c.root, c.tag, comm, o.more()), c);
         });
-      case call_kind::split: return;
+      case call_kind::split:
+        return;
     }
   }
 
   void broadcast(operation& o, void* data, index_t count, int root) {
     auto const t = o.what.type();
-    pieces(count, [&](index_t b, int n) { check(MPI_Ibcast(at(data, b, t), n, mpi_type(t), root, comm, o.more()), o.what); });
+    pieces(count,
+           [&](index_t b, int n) { check(MPI_Ibcast(at(data, b, t), n, mpi_type(t), root, comm, o.more()), o.what); });
   }
 
   void lay_out(operation& o, parts const& p) {
@@ -535,8 +588,10 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
       problem += "the operation did not end, although every rank had entered it";
     }
     broken = "an earlier " + std::string(name_of(o.what.kind)) + " was given up: " + problem;
-    throw error{describe(o.what), problem,
-                "The buffers of this call stay MPI's: end the program, or make a new communicator among those that are left", rank};
+    throw error{
+        describe(o.what), problem,
+        "The buffers of this call stay MPI's: end the program, or make a new communicator among those that are left",
+        rank};
   }
 
   std::array<MPI_Op, 8> ops_;
@@ -551,7 +606,8 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
 /// An MPI communicator. Move-only; used by one thread at a time (MPI_THREAD_FUNNELED for the main thread,
 /// MPI_THREAD_SERIALIZED for others, MPI_THREAD_MULTIPLE for several communicators on several threads at once).
 ///
-/// - Sums of more than two ranks are in MPI's order: repeatable only as far as the MPI library is. comm::lane_all_reduce fixes it.
+/// - Sums of more than two ranks are in MPI's order: repeatable only as far as the MPI library is.
+/// comm::lane_all_reduce fixes it.
 /// - 16-bit floats are combined in float and rounded after each addition.
 /// - MPI's codes become pleat::error. A borrowed communicator keeps its owner's error handler, which may abort first.
 /// - Destructors are quiet after MPI_Finalize.
@@ -565,7 +621,8 @@ class mpi : public detail::named_calls<mpi> {
   [[nodiscard]] static mpi duplicate(MPI_Comm of, options o) {
     demand_running("comm::mpi::duplicate", of);
     MPI_Comm copy = MPI_COMM_NULL;
-    if (int const code = MPI_Comm_dup(of, &copy); code != MPI_SUCCESS) detail::mpi_fail(code, "comm::mpi::duplicate", -1);
+    if (int const code = MPI_Comm_dup(of, &copy); code != MPI_SUCCESS)
+      detail::mpi_fail(code, "comm::mpi::duplicate", -1);
     MPI_Comm_set_errhandler(copy, MPI_ERRORS_RETURN);
     return mpi(std::make_shared<detail::mpi_core>(copy, true, o.max_count));
   }
@@ -590,8 +647,8 @@ class mpi : public detail::named_calls<mpi> {
   [[nodiscard]] request start(call const& c) { return core_->start(c); }
   void progress() { core_->progress(); }
 
-  /// Collective when it is first set to >= 0. Timed collectives cost one 8-byte message per pair of ranks. After a time-out
-  /// this communicator refuses further calls: MPI cannot take an operation back.
+  /// Collective when it is first set to >= 0. Timed collectives cost one 8-byte message per pair of ranks. After a
+  /// time-out this communicator refuses further calls: MPI cannot take an operation back.
   void set_timeout(double seconds) {
     if (seconds >= 0 && !core_->arrivals) core_->arrivals = std::make_unique<detail::mpi_arrivals>(core_->comm);
     core_->seconds = seconds;
@@ -610,7 +667,8 @@ class mpi : public detail::named_calls<mpi> {
   static void demand_running(char const* call, MPI_Comm of) {
     if (detail::mpi_is_over())
       throw error{call, "MPI is not running", "Call MPI_Init_thread first, or hold a comm::mpi_guard"};
-    if (of == MPI_COMM_NULL) throw error{call, "the communicator is MPI_COMM_NULL", "Pass one that this process belongs to"};
+    if (of == MPI_COMM_NULL)
+      throw error{call, "the communicator is MPI_COMM_NULL", "Pass one that this process belongs to"};
   }
   std::shared_ptr<detail::mpi_core> core_;
 };
@@ -619,18 +677,21 @@ class mpi : public detail::named_calls<mpi> {
 class mpi_guard {
  public:
   /// \param asked the thread level to ask for; what MPI gives is provided()
-  explicit mpi_guard(int* argc = nullptr, char*** argv = nullptr, thread_level asked = thread_level::funneled) : asked_(asked) {
+  explicit mpi_guard(int* argc = nullptr, char*** argv = nullptr, thread_level asked = thread_level::funneled)
+      : asked_(asked) {
     int begun = 0, over = 0, level = MPI_THREAD_SINGLE;
     MPI_Initialized(&begun);
     MPI_Finalized(&over);
-    if (over) throw error{"comm::mpi_guard", "MPI has been finalized already", "MPI can be started only once per process"};
+    if (over)
+      throw error{"comm::mpi_guard", "MPI has been finalized already", "MPI can be started only once per process"};
     if (begun) {
       MPI_Query_thread(&level);
     } else {
       int const code = MPI_Init_thread(argc, argv, static_cast<int>(asked), &level);
       MPI_Initialized(&begun);  // a return of success is not enough: ask
       if (code != MPI_SUCCESS || !begun)
-        throw error{"comm::mpi_guard", "MPI_Init_thread did not start MPI", "Check that the program runs under this MPI's mpirun"};
+        throw error{"comm::mpi_guard", "MPI_Init_thread did not start MPI",
+                    "Check that the program runs under this MPI's mpirun"};
       started_ = true;
     }
     provided_ = static_cast<thread_level>(level);

@@ -10,7 +10,8 @@
 
 namespace pleat::comm {
 
-/// What a transport keeps for one operation under way. The transport owns it (a free list), a request only refers to it.
+/// What a transport keeps for one operation under way. The transport owns it (a free list), a request only refers to
+/// it.
 class pending {
  public:
   /// Moves the operation on without waiting. \returns whether it is complete. \throws error if it failed

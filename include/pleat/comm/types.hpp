@@ -61,14 +61,27 @@ struct parts {
 };
 
 enum class call_kind : std::uint8_t {
-  barrier, broadcast, reduce, all_reduce, reduce_scatter, reduce_scatter_v, all_gather, all_gather_v,
-  all_to_all, all_to_all_v, send, receive, split
+  barrier,
+  broadcast,
+  reduce,
+  all_reduce,
+  reduce_scatter,
+  reduce_scatter_v,
+  all_gather,
+  all_gather_v,
+  all_to_all,
+  all_to_all_v,
+  send,
+  receive,
+  split
 };
 inline constexpr std::size_t call_kinds = 13;
 
 [[nodiscard]] constexpr std::string_view name_of(call_kind k) noexcept {
-  constexpr std::string_view names[] = {"barrier", "broadcast", "reduce", "all_reduce", "reduce_scatter", "reduce_scatter_v",
-                                        "all_gather", "all_gather_v", "all_to_all", "all_to_all_v", "send", "receive", "split"};
+  constexpr std::string_view names[] = {"barrier",        "broadcast",        "reduce",     "all_reduce",
+                                        "reduce_scatter", "reduce_scatter_v", "all_gather", "all_gather_v",
+                                        "all_to_all",     "all_to_all_v",     "send",       "receive",
+                                        "split"};
   return names[static_cast<std::size_t>(k)];
 }
 
@@ -89,11 +102,20 @@ struct call {
   /// The elements that the ranks must agree on: what an oracle, a counter or an error message calls "the count".
   [[nodiscard]] constexpr index_t count() const noexcept {
     switch (kind) {
-      case call_kind::barrier: case call_kind::split: return 0;
-      case call_kind::broadcast: case call_kind::receive: case call_kind::reduce_scatter: return out.count;
-      case call_kind::reduce_scatter_v: case call_kind::all_gather_v: return out_parts.total();
-      case call_kind::all_to_all_v: return 0;  // differs from rank to rank as a matter of course
-      default: return in.count;
+      case call_kind::barrier:
+      case call_kind::split:
+        return 0;
+      case call_kind::broadcast:
+      case call_kind::receive:
+      case call_kind::reduce_scatter:
+        return out.count;
+      case call_kind::reduce_scatter_v:
+      case call_kind::all_gather_v:
+        return out_parts.total();
+      case call_kind::all_to_all_v:
+        return 0;  // differs from rank to rank as a matter of course
+      default:
+        return in.count;
     }
   }
   [[nodiscard]] constexpr dtype type() const noexcept {
@@ -102,16 +124,23 @@ struct call {
   /// Bytes that this rank contributes or receives, whichever is named by the call.
   [[nodiscard]] constexpr index_t bytes() const noexcept {
     switch (kind) {
-      case call_kind::barrier: case call_kind::split: return 0;
-      case call_kind::broadcast: case call_kind::receive: return out.bytes();
-      default: return in.bytes();
+      case call_kind::barrier:
+      case call_kind::split:
+        return 0;
+      case call_kind::broadcast:
+      case call_kind::receive:
+        return out.bytes();
+      default:
+        return in.bytes();
     }
   }
   [[nodiscard]] constexpr bool reduces() const noexcept {
     return kind == call_kind::reduce || kind == call_kind::all_reduce || kind == call_kind::reduce_scatter ||
            kind == call_kind::reduce_scatter_v;
   }
-  [[nodiscard]] constexpr bool rooted() const noexcept { return kind == call_kind::broadcast || kind == call_kind::reduce; }
+  [[nodiscard]] constexpr bool rooted() const noexcept {
+    return kind == call_kind::broadcast || kind == call_kind::reduce;
+  }
 };
 
 /// "all_reduce(F32 x 100, sum)"

@@ -26,7 +26,8 @@ namespace pleat::comm::detail {
 template <class T>
 using accumulator_t = std::conditional_t<std::is_same_v<T, half> || std::is_same_v<T, bfloat16>, float, T>;
 
-template <reduction Op, class A> [[nodiscard]] inline A combine(A a, A b) noexcept {
+template <reduction Op, class A>
+[[nodiscard]] inline A combine(A a, A b) noexcept {
   if constexpr (Op == reduction::sum) {
     if constexpr (std::is_integral_v<A>) {  // wraps: signed overflow would be undefined
       using U = std::make_unsigned_t<A>;
@@ -35,8 +36,10 @@ template <reduction Op, class A> [[nodiscard]] inline A combine(A a, A b) noexce
       return a + b;
     }
   } else if constexpr (Op == reduction::prod) {
-    if constexpr (std::is_integral_v<A>) return static_cast<A>(static_cast<std::uint64_t>(a) * static_cast<std::uint64_t>(b));
-    else return a * b;
+    if constexpr (std::is_integral_v<A>)
+      return static_cast<A>(static_cast<std::uint64_t>(a) * static_cast<std::uint64_t>(b));
+    else
+      return a * b;
   } else if constexpr (Op == reduction::min) {
     return b < a ? b : a;
   } else if constexpr (Op == reduction::max) {
@@ -49,39 +52,62 @@ template <reduction Op, class A> [[nodiscard]] inline A combine(A a, A b) noexce
 }
 
 /// Calls f.template operator()<T, Op>() for the run-time pair. Booleans travel as bytes of 0 or 1.
-template <class T, class F> inline void dispatch_op(reduction op, F&& f) {
+template <class T, class F>
+inline void dispatch_op(reduction op, F&& f) {
   switch (op) {
-    case reduction::sum: return f.template operator()<T, reduction::sum>();
-    case reduction::min: return f.template operator()<T, reduction::min>();
-    case reduction::max: return f.template operator()<T, reduction::max>();
-    case reduction::prod: return f.template operator()<T, reduction::prod>();
-    case reduction::bit_and: return f.template operator()<T, reduction::bit_and>();
-    case reduction::bit_or: return f.template operator()<T, reduction::bit_or>();
+    case reduction::sum:
+      return f.template operator()<T, reduction::sum>();
+    case reduction::min:
+      return f.template operator()<T, reduction::min>();
+    case reduction::max:
+      return f.template operator()<T, reduction::max>();
+    case reduction::prod:
+      return f.template operator()<T, reduction::prod>();
+    case reduction::bit_and:
+      return f.template operator()<T, reduction::bit_and>();
+    case reduction::bit_or:
+      return f.template operator()<T, reduction::bit_or>();
   }
 }
-template <class F> inline void dispatch(dtype t, reduction op, F&& f) {
+template <class F>
+inline void dispatch(dtype t, reduction op, F&& f) {
   switch (t) {
-    case dtype::boolean: case dtype::u8: return dispatch_op<std::uint8_t>(op, f);
-    case dtype::i8: return dispatch_op<std::int8_t>(op, f);
-    case dtype::i16: return dispatch_op<std::int16_t>(op, f);
-    case dtype::u16: return dispatch_op<std::uint16_t>(op, f);
-    case dtype::f16: return dispatch_op<half>(op, f);
-    case dtype::bf16: return dispatch_op<bfloat16>(op, f);
-    case dtype::i32: return dispatch_op<std::int32_t>(op, f);
-    case dtype::u32: return dispatch_op<std::uint32_t>(op, f);
-    case dtype::f32: return dispatch_op<float>(op, f);
-    case dtype::f64: return dispatch_op<double>(op, f);
-    case dtype::i64: return dispatch_op<std::int64_t>(op, f);
-    case dtype::u64: return dispatch_op<std::uint64_t>(op, f);
+    case dtype::boolean:
+    case dtype::u8:
+      return dispatch_op<std::uint8_t>(op, f);
+    case dtype::i8:
+      return dispatch_op<std::int8_t>(op, f);
+    case dtype::i16:
+      return dispatch_op<std::int16_t>(op, f);
+    case dtype::u16:
+      return dispatch_op<std::uint16_t>(op, f);
+    case dtype::f16:
+      return dispatch_op<half>(op, f);
+    case dtype::bf16:
+      return dispatch_op<bfloat16>(op, f);
+    case dtype::i32:
+      return dispatch_op<std::int32_t>(op, f);
+    case dtype::u32:
+      return dispatch_op<std::uint32_t>(op, f);
+    case dtype::f32:
+      return dispatch_op<float>(op, f);
+    case dtype::f64:
+      return dispatch_op<double>(op, f);
+    case dtype::i64:
+      return dispatch_op<std::int64_t>(op, f);
+    case dtype::u64:
+      return dispatch_op<std::uint64_t>(op, f);
   }
 }
 
 /// Block of the elementwise loops: accumulators of 512 doubles are 4 KiB and stay in the first-level cache.
 inline constexpr index_t combine_block = 512;
 
-/// source(r) = first byte of rank r's operand for element 0, target(i, bytes, src) stores. Sums ranks 0, 1, … in this order;
-/// the result of an element is written only after every operand of it was read, so targets may be the sources themselves.
-template <class T, reduction Op> struct fold {
+/// source(r) = first byte of rank r's operand for element 0, target(i, bytes, src) stores. Sums ranks 0, 1, … in this
+/// order; the result of an element is written only after every operand of it was read, so targets may be the sources
+/// themselves.
+template <class T, reduction Op>
+struct fold {
   template <class Source, class Store>
   static void run(int ranks, index_t begin, index_t end, Source const& source, Store const& store) {
     using A = accumulator_t<T>;

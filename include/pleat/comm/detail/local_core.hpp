@@ -3,9 +3,10 @@
 /// \file
 /// What the ranks of one process share: arrivals, unmatched messages, and who is asleep.
 ///
-/// A collective is the k-th one of its group on every rank. Ranks write down what they ask for; the last one to arrive cuts
-/// the work into chunks; whoever polls takes chunks until none is left. Every element is combined in ascending rank order by
-/// one thread, after all its operands were read, so results do not depend on timing and buffers may be used in place.
+/// A collective is the k-th one of its group on every rank. Ranks write down what they ask for; the last one to arrive
+/// cuts the work into chunks; whoever polls takes chunks until none is left. Every element is combined in ascending
+/// rank order by one thread, after all its operands were read, so results do not depend on timing and buffers may be
+/// used in place.
 #pragma once
 
 #include <algorithm>
@@ -47,7 +48,8 @@ namespace pleat::comm::detail {
   bool same = a.kind == b.kind && a.count() == b.count() && (a.kind == call_kind::barrier || a.type() == b.type()) &&
               (!a.reduces() || a.op == b.op) && (!a.rooted() || a.root == b.root);
   if (same && (a.kind == call_kind::all_gather_v || a.kind == call_kind::reduce_scatter_v))
-    same = std::equal(a.out_parts.counts.begin(), a.out_parts.counts.end(), b.out_parts.counts.begin(), b.out_parts.counts.end());
+    same = std::equal(a.out_parts.counts.begin(), a.out_parts.counts.end(), b.out_parts.counts.begin(),
+                      b.out_parts.counts.end());
   if (same) return {};
   return "rank " + std::to_string(rank) + " asks for " + describe(b) + " where rank 0 asks for " + describe(a);
 }
@@ -85,12 +87,15 @@ class local_core : public std::enable_shared_from_this<local_core> {
   };
 
   explicit local_core(int ranks)
-      : size_(ranks), spins_(static_cast<unsigned>(ranks) <= std::thread::hardware_concurrency() ? 1000 : 0),
-        ring_(16, nullptr), sends_(static_cast<std::size_t>(ranks)), receives_(static_cast<std::size_t>(ranks)) {}
+      : size_(ranks),
+        spins_(static_cast<unsigned>(ranks) <= std::thread::hardware_concurrency() ? 1000 : 0),
+        ring_(16, nullptr),
+        sends_(static_cast<std::size_t>(ranks)),
+        receives_(static_cast<std::size_t>(ranks)) {}
 
   [[nodiscard]] int size() const noexcept { return size_; }
 
-  // ---- collectives ----------------------------------------------------------------------------------------------------
+  // ---- collectives ----
 
   /// Rank `rank` enters its collective number `number`. Never waits.
   collective& arrive(int rank, std::uint64_t number, call const& c) {
@@ -106,7 +111,8 @@ class local_core : public std::enable_shared_from_this<local_core> {
       if (op->arrived == size_ && op->state.load(std::memory_order_relaxed) == open) {
         prepare(*op);
         completed = true;
-        if (sleepers_ > 0 && (op->chunks != 1 || op->state.load(std::memory_order_relaxed) != ready)) changed_.notify_all();
+        if (sleepers_ > 0 && (op->chunks != 1 || op->state.load(std::memory_order_relaxed) != ready))
+          changed_.notify_all();
       }
     }
     if (completed) help(*op);
@@ -131,7 +137,8 @@ class local_core : public std::enable_shared_from_this<local_core> {
 
   /// Waits for the operation. `seconds` < 0: for ever. \throws error if it failed or somebody did not come
   void finish(collective& op, int rank, double seconds) {
-    if (!wait_until([&] { return op.state.load(std::memory_order_acquire) != open; }, seconds)) give_up(op, rank, seconds);
+    if (!wait_until([&] { return op.state.load(std::memory_order_acquire) != open; }, seconds))
+      give_up(op, rank, seconds);
     if (!help(op)) wait_until([&] { return op.state.load(std::memory_order_acquire) >= done; }, -1);
     check(op, rank);
   }
@@ -160,7 +167,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
     if (!help(op)) wait_until([&] { return op.state.load(std::memory_order_acquire) >= done; }, -1);
   }
 
-  // ---- messages -------------------------------------------------------------------------------------------------------
+  // ---- messages ----
 
   /// Posts a send or a receive. Never waits for the other side; whoever comes second copies.
   void post(message& m) {
@@ -190,8 +197,8 @@ class local_core : public std::enable_shared_from_this<local_core> {
     {
       std::lock_guard lock(mutex_);
       if (!fits) {
-        std::string const problem = "rank " + std::to_string(from.rank) + " sends " + describe(from.what) + ", but rank " +
-                                    std::to_string(to.rank) + " expects " + describe(to.what);
+        std::string const problem = "rank " + std::to_string(from.rank) + " sends " + describe(from.what) +
+                                    ", but rank " + std::to_string(to.rank) + " expects " + describe(to.what);
         from.why = {describe(from.what), problem, "Give both calls the same count and element type"};
         to.why = {describe(to.what), problem, "Give both calls the same count and element type"};
       }
@@ -205,7 +212,8 @@ class local_core : public std::enable_shared_from_this<local_core> {
     if (!wait_until([&] { return m.state.load(std::memory_order_acquire) >= ready; }, seconds)) {
       std::lock_guard lock(mutex_);
       if (m.state.load(std::memory_order_relaxed) == open)
-        fail(m, {describe(m.what), "waited " + name_seconds(seconds) + ", and rank " + std::to_string(m.what.root) + " did not come",
+        fail(m, {describe(m.what),
+                 "waited " + name_seconds(seconds) + ", and rank " + std::to_string(m.what.root) + " did not come",
                  "Look at what that rank was doing, or allow more time"});
     }
     wait_until([&] { return m.state.load(std::memory_order_acquire) >= done; }, -1);
@@ -225,7 +233,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
     wait_until([&] { return m.state.load(std::memory_order_acquire) >= done; }, -1);
   }
 
-  // ---- the group ------------------------------------------------------------------------------------------------------
+  // ---- the group ----
 
   /// Rank will never come again: every operation that still needs it, now or later, fails and says so.
   void abandon(int rank, std::string const& reason) {
@@ -249,7 +257,8 @@ class local_core : public std::enable_shared_from_this<local_core> {
     }
     wake();
     for (auto const& child : children)
-      if (auto c = child.lock()) c->abandon(rank, reason + " (rank " + std::to_string(rank) + " of the group it was split from)");
+      if (auto c = child.lock())
+        c->abandon(rank, reason + " (rank " + std::to_string(rank) + " of the group it was split from)");
   }
 
  private:
@@ -262,7 +271,8 @@ class local_core : public std::enable_shared_from_this<local_core> {
 
   /// Spins for about a microsecond where every rank can have a processor, then lets others run, then sleeps.
   /// \returns false when `seconds` (≥ 0) passed first
-  template <class Done> bool wait_until(Done const& is_done, double seconds) {
+  template <class Done>
+  bool wait_until(Done const& is_done, double seconds) {
     for (int i = 0; i < spins_; ++i) {
       if (is_done()) return true;
 #if defined(__x86_64__) || defined(__i386__)
@@ -278,8 +288,10 @@ class local_core : public std::enable_shared_from_this<local_core> {
     ++sleepers_;
     bool in_time = true;
     while (!is_done() && in_time) {
-      if (seconds < 0) changed_.wait(lock);
-      else in_time = changed_.wait_until(lock, limit) == std::cv_status::no_timeout;
+      if (seconds < 0)
+        changed_.wait(lock);
+      else
+        in_time = changed_.wait_until(lock, limit) == std::cv_status::no_timeout;
     }
     --sleepers_;
     return in_time || is_done();
@@ -352,24 +364,34 @@ class local_core : public std::enable_shared_from_this<local_core> {
     index_t const n = size_;
     op.grain = std::max<index_t>(1, index_t{32768} / static_cast<index_t>(size_of(c.type())));
     switch (c.kind) {
-      case call_kind::barrier: op.total = 0; break;
-      case call_kind::split: op.total = op.grain = 1; break;
+      case call_kind::barrier:
+        op.total = 0;
+        break;
+      case call_kind::split:
+        op.total = op.grain = 1;
+        break;
       case call_kind::all_to_all_v:
         for (int i = 0; i < size_; ++i)
           for (int j = 0; j < size_; ++j)
             if (auto const sent = op.calls[static_cast<std::size_t>(i)].in_parts.count(j),
                 expected = op.calls[static_cast<std::size_t>(j)].out_parts.count(i);
                 sent != expected)
-              return fail(op, {"all_to_all_v", "rank " + std::to_string(i) + " sends " + std::to_string(sent) + " elements to rank " +
-                                                   std::to_string(j) + ", which expects " + std::to_string(expected),
-                               "in_parts.counts of the sender and out_parts.counts of the receiver must mirror each other"});
+              return fail(
+                  op, {"all_to_all_v",
+                       "rank " + std::to_string(i) + " sends " + std::to_string(sent) + " elements to rank " +
+                           std::to_string(j) + ", which expects " + std::to_string(expected),
+                       "in_parts.counts of the sender and out_parts.counts of the receiver must mirror each other"});
         [[fallthrough]];
       case call_kind::all_to_all:
         op.total = n;
         op.grain = 1;
         break;
-      case call_kind::reduce_scatter: case call_kind::all_gather: op.total = c.count() * n; break;
-      default: op.total = c.count();
+      case call_kind::reduce_scatter:
+      case call_kind::all_gather:
+        op.total = c.count() * n;
+        break;
+      default:
+        op.total = c.count();
     }
     op.chunks = (op.total + op.grain - 1) / op.grain;
     op.state.store(op.chunks == 0 ? done : ready, std::memory_order_release);
@@ -382,12 +404,16 @@ class local_core : public std::enable_shared_from_this<local_core> {
     dtype const t = c.type();
     auto const of = [&](int r) -> call const& { return calls[static_cast<std::size_t>(r)]; };
     switch (c.kind) {
-      case call_kind::barrier: case call_kind::send: case call_kind::receive: break;
+      case call_kind::barrier:
+      case call_kind::send:
+      case call_kind::receive:
+        break;
       case call_kind::broadcast:
         for (int r = 0; r < size_; ++r)
           copy_bytes(at(of(r).out.data, begin, t), at(of(c.root).in.data, begin, t), (end - begin) * bytes_of(t));
         break;
-      case call_kind::reduce: case call_kind::all_reduce: {
+      case call_kind::reduce:
+      case call_kind::all_reduce: {
         bool const everywhere = c.kind == call_kind::all_reduce;
         reduce_range(op, begin, end, [&](index_t b, index_t bytes, void const* x) {
           for (int r = 0; r < size_; ++r)
@@ -395,17 +421,23 @@ class local_core : public std::enable_shared_from_this<local_core> {
         });
         break;
       }
-      case call_kind::reduce_scatter: case call_kind::reduce_scatter_v: case call_kind::all_gather: case call_kind::all_gather_v: {
+      case call_kind::reduce_scatter:
+      case call_kind::reduce_scatter_v:
+      case call_kind::all_gather:
+      case call_kind::all_gather_v: {
         index_t first = 0;  // walk over the blocks that [begin, end) touches
         for (int r = 0; r < size_ && first < end; ++r) {
-          index_t const n = c.kind == call_kind::reduce_scatter ? c.out.count : c.kind == call_kind::all_gather ? c.in.count : c.out_parts.count(r);
+          index_t const n = c.kind == call_kind::reduce_scatter ? c.out.count
+                            : c.kind == call_kind::all_gather   ? c.in.count
+                                                                : c.out_parts.count(r);
           index_t const b = std::max(begin, first), e = std::min(end, first + n);
           if (b < e) scatter_or_gather(op, r, first, b, e);
           first += n;
         }
         break;
       }
-      case call_kind::all_to_all: case call_kind::all_to_all_v: {
+      case call_kind::all_to_all:
+      case call_kind::all_to_all_v: {
         bool const even = c.kind == call_kind::all_to_all;
         int const i = static_cast<int>(begin);
         for (int j = 0; j < size_; ++j) {
@@ -415,7 +447,9 @@ class local_core : public std::enable_shared_from_this<local_core> {
         }
         break;
       }
-      case call_kind::split: run_split(op); break;
+      case call_kind::split:
+        run_split(op);
+        break;
     }
   }
 
@@ -435,10 +469,12 @@ class local_core : public std::enable_shared_from_this<local_core> {
     }
   }
 
-  template <class Store> void reduce_range(collective& op, index_t begin, index_t end, Store const& store) {
+  template <class Store>
+  void reduce_range(collective& op, index_t begin, index_t end, Store const& store) {
     auto const& c = op.calls[0];
     dispatch(c.type(), c.op, [&]<class T, reduction Op>() {
-      fold<T, Op>::run(size_, begin, end, [&](int r) { return op.calls[static_cast<std::size_t>(r)].in.data; }, store);
+      fold<T, Op>::run(
+          size_, begin, end, [&](int r) { return op.calls[static_cast<std::size_t>(r)].in.data; }, store);
     });
   }
 

@@ -10,7 +10,8 @@
 namespace pleat::comm::detail {
 
 /// Gives Transport, which has run(call const&) and start(call const&), one member per operation.
-template <class Transport> class named_calls {
+template <class Transport>
+class named_calls {
  public:
   void barrier() { run({.kind = call_kind::barrier}); }
   void broadcast(buffer b, int root) { run({.kind = call_kind::broadcast, .in = b, .out = b, .root = root}); }
@@ -35,7 +36,9 @@ template <class Transport> class named_calls {
     run({.kind = call_kind::all_to_all_v, .in = in, .out = out, .in_parts = from, .out_parts = to});
   }
   void send(const_buffer in, int peer, int tag) { run({.kind = call_kind::send, .in = in, .root = peer, .tag = tag}); }
-  void receive(buffer out, int peer, int tag) { run({.kind = call_kind::receive, .out = out, .root = peer, .tag = tag}); }
+  void receive(buffer out, int peer, int tag) {
+    run({.kind = call_kind::receive, .out = out, .root = peer, .tag = tag});
+  }
 
   [[nodiscard]] request ibarrier() { return start({.kind = call_kind::barrier}); }
   [[nodiscard]] request ibroadcast(buffer b, int root) {

@@ -18,7 +18,9 @@ class verifier {
 
   void run() const {
     switch (c_.kind) {
-      case call_kind::barrier: case call_kind::split: return;
+      case call_kind::barrier:
+      case call_kind::split:
+        return;
       case call_kind::broadcast:
         buffers(false, true);
         return root();
@@ -76,7 +78,8 @@ class verifier {
     if (in) one("in", c_.in.data, c_.in.count);
     if (out) one("out", c_.out.data, c_.out.count);
     if (in && out && c_.in.type != c_.out.type)
-      fail("in holds " + std::string(pleat::name_of(c_.in.type)) + " and out holds " + std::string(pleat::name_of(c_.out.type)),
+      fail("in holds " + std::string(pleat::name_of(c_.in.type)) + " and out holds " +
+               std::string(pleat::name_of(c_.out.type)),
            "Both must hold the same element type");
   }
   void one(char const* name, void const* data, index_t count) const {
@@ -86,7 +89,9 @@ class verifier {
            "Allocate the buffer first");
   }
   void equal(char const* a, index_t x, char const* b, index_t y) const {
-    if (x != y) fail(std::string(a) + " is " + std::to_string(x) + ", and " + b + " is " + std::to_string(y), "The two must be equal");
+    if (x != y)
+      fail(std::string(a) + " is " + std::to_string(x) + ", and " + b + " is " + std::to_string(y),
+           "The two must be equal");
   }
   void root() const {
     if (c_.root < 0 || c_.root >= size_)
@@ -100,7 +105,8 @@ class verifier {
   }
   void operation() const {
     if (!reducible(c_.in.type, c_.op))
-      fail("reduction " + std::string(name_of(c_.op)) + " is not defined for " + std::string(pleat::name_of(c_.in.type)));
+      fail("reduction " + std::string(name_of(c_.op)) + " is not defined for " +
+           std::string(pleat::name_of(c_.in.type)));
   }
   void apart() const {
     auto const *a = static_cast<std::byte const*>(c_.in.data), *b = static_cast<std::byte const*>(c_.out.data);
@@ -110,15 +116,16 @@ class verifier {
   void deal(char const* name, parts const& p, bool may_offset, index_t room) const {
     auto const n = static_cast<std::size_t>(size_);
     if (p.counts.size() != n)
-      fail(std::string(name) + ".counts has " + std::to_string(p.counts.size()) + " entries for " + std::to_string(size_) + " ranks");
+      fail(std::string(name) + ".counts has " + std::to_string(p.counts.size()) + " entries for " +
+           std::to_string(size_) + " ranks");
     if (!p.offsets.empty() && (!may_offset || p.offsets.size() != n))
       fail(std::string(name) + ".offsets has " + std::to_string(p.offsets.size()) + " entries" +
                (may_offset ? " for " + std::to_string(size_) + " ranks" : ""),
            may_offset ? "" : "Leave it empty: blocks lie one after the other here");
     for (int r = 0; r < size_; ++r)
       if (p.count(r) < 0 || p.offset(r) < 0 || p.offset(r) + p.count(r) > room)
-        fail(std::string(name) + " puts " + std::to_string(p.count(r)) + " elements of rank " + std::to_string(r) + " at " +
-             std::to_string(p.offset(r)) + " of " + std::to_string(room));
+        fail(std::string(name) + " puts " + std::to_string(p.count(r)) + " elements of rank " + std::to_string(r) +
+             " at " + std::to_string(p.offset(r)) + " of " + std::to_string(room));
   }
 
   call const& c_;
