@@ -38,6 +38,7 @@ if(TARGET pleat::mpi)
   endif()
 endif()
 set(pleat_test_environment
+  PLEAT_SOURCE_DIR=${PROJECT_SOURCE_DIR}
   OMP_PROC_BIND=false OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive
   OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_btl_vader_single_copy_mechanism=none
   OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_btl_base_warn_component_unused=0

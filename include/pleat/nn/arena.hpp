@@ -94,9 +94,10 @@ template <class T, class Space> class arena {
     while (static_cast<int>(state_.size()) < count) state_.emplace_back("pleat::state", static_cast<std::size_t>(size_));
   }
 
-  /// Tells every parameter of `net` (this arena's, or a copy of it) where it lives.
+  /// Tells every parameter of `net` (this arena's, or a copy of it) where it lives, and the entries which elements are pruned. To be
+  /// called again whenever a parameter's mask has changed.
   template <class Net> void attach(Net& net) {
-    net.for_each_parameter([&](parameter& w) {
+    net.for_each_parameter([&](auto& w) {
       w.id = -1;
       w.values = w.gradients = nullptr;
       w.use = nullptr;
@@ -108,6 +109,8 @@ template <class T, class Space> class arena {
       w.slot_stride = size_;
       w.use = &e.use;
       e.requires_grad = w.requires_grad;
+      if constexpr (requires { w.mask_bits(); })
+        if (w.tied_to.empty()) e.mask_bits = w.mask_bits();
     });
   }
 

@@ -63,6 +63,14 @@ template <class Forms, class Space> class weight : public parameter {
     return visit([&](auto tag, auto& s) { return decltype(tag)::type::bytes(shape, s); });
   }
 
+  /// Bits of the elements that live, in the space's memory; null if all do. A pruned form has them (codec/masked.hpp).
+  [[nodiscard]] std::uint8_t const* mask_bits() const {
+    return visit([](auto, auto& s) -> std::uint8_t const* {
+      if constexpr (requires { s.mask_bits(); }) return s.mask_bits();
+      else return nullptr;
+    });
+  }
+
   [[nodiscard]] value_type* data() const noexcept { return static_cast<value_type*>(values); }
   [[nodiscard]] value_type* gradient(int slot = 0) const noexcept { return static_cast<value_type*>(gradients) + slot * slot_stride; }
 

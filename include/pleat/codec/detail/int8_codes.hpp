@@ -1,0 +1,45 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// The arithmetic of symmetric restricted 8-bit codes: scale = amax/127, code = round(x/scale) in ±127, ties to even. Needs no Kokkos.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <span>
+
+#include <pleat/tensor/extents.hpp>
+
+namespace pleat::codec::detail {
+
+/// Largest magnitude of a row, or NaN if one of its values is NaN or infinite.
+[[nodiscard]] inline float finite_amax(std::span<float const> row) noexcept {
+  float amax = 0;
+  for (float x : row) {
+    if (!std::isfinite(x)) return std::numeric_limits<float>::quiet_NaN();
+    amax = std::max(amax, std::fabs(x));
+  }
+  return amax;
+}
+
+/// amax/127, mended at both ends of the number line: where the quotient is subnormal it is rounded up, so that no value clips (zero only
+/// for amax = 0); where 127·scale would overflow it is rounded down.
+[[nodiscard]] inline float int8_scale(float amax) noexcept {
+  float s = amax / 127.0f;
+  if (s < std::numeric_limits<float>::min() && static_cast<double>(s) * 127.0 < static_cast<double>(amax))
+    s = std::nextafter(s, std::numeric_limits<float>::infinity());
+  if (!std::isfinite(s * 127.0f)) s = std::nextafter(s, 0.0f);
+  return s;
+}
+
+/// The nearest code. The quotient is taken in double: for two floats that is enough for a correctly rounded code, so that
+/// |x − scale·code| ≤ scale/2 holds exactly wherever |x| ≤ 127·scale.
+[[nodiscard]] inline std::int8_t int8_code(float x, float scale) noexcept {
+  if (scale == 0) return 0;
+  double const q = std::nearbyint(static_cast<double>(x) / static_cast<double>(scale));
+  return static_cast<std::int8_t>(q > 127 ? 127 : q < -127 ? -127 : q);
+}
+
+}  // namespace pleat::codec::detail

@@ -1,0 +1,12 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// The room io: files in and out. Data sets and samplers, safetensors, checkpoints. Needs zlib, no Kokkos.
+#pragma once
+
+#include <pleat/io/dataset.hpp>      // IWYU pragma: export
+#include <pleat/io/file.hpp>         // IWYU pragma: export
+#include <pleat/io/gzip.hpp>         // IWYU pragma: export
+#include <pleat/io/idx.hpp>          // IWYU pragma: export
+#include <pleat/io/safetensors.hpp>  // IWYU pragma: export
+#include <pleat/io/sampler.hpp>      // IWYU pragma: export

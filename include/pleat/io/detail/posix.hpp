@@ -1,0 +1,163 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// The only place of this room that talks to the operating system's file calls. Strings are paths: <filesystem> would cost
+/// every user of the umbrella a third of a second.
+#pragma once
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <pleat/base/error.hpp>
+
+namespace pleat::io::detail {
+
+/// "io::read_idx('a/b')"
+[[nodiscard]] inline std::string call_on(char const* function, std::string const& path) {
+  return std::string("io::") + function + "('" + path + "')";
+}
+
+/// The operating system's words for an error number, without strerror's shared buffer.
+[[nodiscard]] inline std::string system_words(int number) { return std::generic_category().message(number); }
+
+[[nodiscard]] inline std::string join(std::string const& folder, std::string const& name) {
+  return folder.empty() || folder.back() == '/' ? folder + name : folder + "/" + name;
+}
+
+/// The folder that holds `path`; "." for a bare name.
+[[nodiscard]] inline std::string parent_of(std::string const& path) {
+  auto const slash = path.find_last_of('/');
+  return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+}
+
+/// An open file descriptor, closed when it goes.
+class descriptor {
+ public:
+  descriptor() noexcept = default;
+  explicit descriptor(int fd) noexcept : fd_(fd) {}
+  descriptor(descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  descriptor& operator=(descriptor&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~descriptor() { (void)close(); }
+  [[nodiscard]] int get() const noexcept { return fd_; }
+  [[nodiscard]] bool is_open() const noexcept { return fd_ >= 0; }
+  /// 0 or the error number: some file systems report a full disk only here.
+  [[nodiscard]] int close() noexcept {
+    if (fd_ < 0) return 0;
+    int const r = ::close(std::exchange(fd_, -1));
+    return r == 0 || errno == EINTR ? 0 : errno;  // Linux: after EINTR the descriptor is gone all the same
+  }
+
+ private:
+  int fd_ = -1;
+};
+
+/// open(2) that survives signals; a negative descriptor leaves the reason in errno.
+[[nodiscard]] inline descriptor open_file(std::string const& path, int flags, unsigned mode = 0666) noexcept {
+  int fd;
+  do fd = ::open(path.c_str(), flags | O_CLOEXEC, mode);
+  while (fd < 0 && errno == EINTR);
+  return descriptor(fd);
+}
+
+/// Opens an existing regular file for reading and says how long it is. \throws error with the path and the reason.
+[[nodiscard]] inline std::pair<descriptor, std::uint64_t> open_to_read(std::string const& path, std::string const& call) {
+  // O_NONBLOCK: a pipe must be refused, not waited for.
+  descriptor file = open_file(path, O_RDONLY | O_NONBLOCK);
+  if (!file.is_open()) throw error{call, "cannot open the file: " + system_words(errno)};
+  struct stat info {};
+  if (::fstat(file.get(), &info) != 0) throw error{call, "cannot ask for the size: " + system_words(errno)};
+  if (S_ISDIR(info.st_mode)) throw error{call, "this is a folder, expected a file"};
+  if (!S_ISREG(info.st_mode)) throw error{call, "this is no regular file (a pipe, a socket or a device)"};
+  return {std::move(file), static_cast<std::uint64_t>(info.st_size)};
+}
+
+/// Writes everything or gives the error number (0: all is written). `written` counts what arrived.
+[[nodiscard]] inline int write_all(int fd, std::span<std::byte const> bytes, std::uint64_t& written) noexcept {
+  while (!bytes.empty()) {
+    // One call moves at most 2^31 − 4096 bytes on Linux; 1 GiB pieces keep clear of that.
+    auto const n = ::write(fd, bytes.data(), std::min<std::size_t>(bytes.size(), std::size_t{1} << 30));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return errno;
+    if (n == 0) return ENOSPC;
+    written += static_cast<std::uint64_t>(n);
+    bytes = bytes.subspan(static_cast<std::size_t>(n));
+  }
+  return 0;
+}
+
+[[nodiscard]] inline int sync(int fd) noexcept {
+  int r;
+  do r = ::fsync(fd);
+  while (r != 0 && errno == EINTR);
+  return r == 0 ? 0 : errno;
+}
+
+/// Makes the names in a folder durable. File systems that cannot say EINVAL; that is no failure.
+[[nodiscard]] inline int sync_folder(std::string const& folder) noexcept {
+  descriptor const d = open_file(folder, O_RDONLY | O_DIRECTORY);
+  if (!d.is_open()) return errno;
+  int const e = sync(d.get());
+  return e == EINVAL || e == ENOTSUP || e == EROFS ? 0 : e;
+}
+
+[[nodiscard]] inline bool exists(std::string const& path) noexcept {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0;
+}
+
+[[nodiscard]] inline bool is_folder(std::string const& path) noexcept {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+/// Makes a folder and all above it. \throws error with the path that could not be made.
+inline void make_folders(std::string const& folder, std::string const& call) {
+  if (folder.empty() || is_folder(folder)) return;
+  auto const parent = parent_of(folder);
+  if (parent != folder && parent != ".") make_folders(parent, call);
+  if (::mkdir(folder.c_str(), 0777) != 0 && !(errno == EEXIST && is_folder(folder)))
+    throw error{call, "cannot make the folder '" + folder + "': " + system_words(errno)};
+}
+
+/// The names in a folder, sorted; empty if it cannot be read.
+[[nodiscard]] inline std::vector<std::string> names_in(std::string const& folder) {
+  std::vector<std::string> names;
+  if (DIR* d = ::opendir(folder.c_str())) {
+    try {
+      while (dirent const* e = ::readdir(d)) {
+        std::string name = e->d_name;
+        if (name != "." && name != "..") names.push_back(std::move(name));
+      }
+    } catch (...) {
+      ::closedir(d);
+      throw;
+    }
+    ::closedir(d);
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+/// Removes a folder of plain files (not a tree); what cannot be removed stays.
+inline void remove_flat_folder(std::string const& folder) {
+  for (auto const& name : names_in(folder)) (void)::unlink(join(folder, name).c_str());
+  (void)::rmdir(folder.c_str());
+}
+
+}  // namespace pleat::io::detail

@@ -1,0 +1,140 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Whole files: read, mapped, and written so that a crash or a full disk leaves either the old file or the new one. Needs no Kokkos.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <pleat/io/detail/posix.hpp>
+
+namespace pleat::io {
+
+/// The whole file in memory.
+/// \param max_bytes a longer file is refused before anything is allocated
+/// \throws error that names the path and: missing, a folder, too long, or the offset at which reading stopped
+[[nodiscard]] inline std::vector<std::byte> read_file(std::string const& path,
+                                                      std::uint64_t max_bytes = std::numeric_limits<std::uint64_t>::max()) {
+  auto const call = detail::call_on("read_file", path);
+  auto [file, size] = detail::open_to_read(path, call);
+  if (size > max_bytes)
+    throw error{call, "the file has " + std::to_string(size) + " bytes, at most " + std::to_string(max_bytes) + " are expected"};
+  std::vector<std::byte> bytes(static_cast<std::size_t>(size));
+  std::size_t at = 0;
+  while (at < bytes.size()) {
+    auto const n = ::read(file.get(), bytes.data() + at, std::min<std::size_t>(bytes.size() - at, std::size_t{1} << 30));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw error{call, "reading failed at byte " + std::to_string(at) + ": " + detail::system_words(errno)};
+    if (n == 0)
+      throw error{call, "the file ended at byte " + std::to_string(at) + " of " + std::to_string(size) + ": it shrank while it was read"};
+    at += static_cast<std::size_t>(n);
+  }
+  return bytes;
+}
+
+/// A file seen as memory, read only; pages arrive when they are touched. Movable; the view lives as long as this object.
+///
+/// Whoever cuts the file short meanwhile ends the program with SIGBUS: files that another program may rewrite in place are for read_file.
+/// Files that pleat writes are replaced by renaming and are safe.
+class mapped_file {
+ public:
+  /// \throws error that names the path and the reason
+  explicit mapped_file(std::string const& path) {
+    auto const call = detail::call_on("mapped_file", path);
+    auto [file, size] = detail::open_to_read(path, call);
+    if (size == 0) return;
+    size_ = static_cast<std::size_t>(size);
+    void* const p = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
+    if (p == MAP_FAILED) throw error{call, "cannot map " + std::to_string(size) + " bytes: " + detail::system_words(errno)};
+    data_ = static_cast<std::byte const*>(p);
+  }
+  mapped_file(mapped_file&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  mapped_file& operator=(mapped_file&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+  ~mapped_file() {
+    if (data_) ::munmap(const_cast<std::byte*>(data_), size_);
+  }
+
+  [[nodiscard]] std::span<std::byte const> bytes() const noexcept { return {data_, size_}; }
+
+ private:
+  std::byte const* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+/// A file that appears under its name complete or not at all: it is written under a temporary name in the same folder, flushed to
+/// the disk, and renamed by commit(). Without commit() (an exception, a full disk) the temporary name goes and the old file stays.
+class atomic_file {
+ public:
+  /// \throws error if the folder is missing or not writable
+  explicit atomic_file(std::string path) : path_(std::move(path)), call_(detail::call_on("write", path_)) {
+    // The process id and a counter: no shared state, and a name left behind by a killed process is stepped over.
+    for (int attempt = 0; attempt < 1000; ++attempt) {
+      temporary_ = path_ + ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(attempt);
+      file_ = detail::open_file(temporary_, O_WRONLY | O_CREAT | O_EXCL);
+      if (file_.is_open()) return;
+      if (errno != EEXIST) break;
+    }
+    throw error{call_, "cannot make a file in '" + detail::parent_of(path_) + "': " + detail::system_words(errno),
+                "Make the folder, or choose one that can be written to"};
+  }
+  atomic_file(atomic_file const&) = delete;
+  atomic_file& operator=(atomic_file const&) = delete;
+  ~atomic_file() {
+    if (file_.is_open()) abandon();
+  }
+
+  /// Appends. \throws error with the number of bytes that found room; nothing of this file remains then
+  void write(std::span<std::byte const> bytes) { check(detail::write_all(file_.get(), bytes, written_)); }
+  void write(std::string_view text) { write(std::as_bytes(std::span(text.data(), text.size()))); }
+
+  /// Flushes, closes, renames, and makes the new name durable. At most once. \throws error; the old file is then still there
+  void commit() {
+    check(detail::sync(file_.get()));
+    if (int const e = file_.close()) check(e);
+    if (::rename(temporary_.c_str(), path_.c_str()) != 0) check(errno);
+    if (int const e = detail::sync_folder(detail::parent_of(path_)))
+      throw error{call_, "the file is written, but its folder could not be flushed: " + detail::system_words(e)};
+  }
+
+  [[nodiscard]] std::uint64_t written() const noexcept { return written_; }
+
+ private:
+  void abandon() noexcept {
+    (void)file_.close();
+    (void)::unlink(temporary_.c_str());
+  }
+  void check(int number) {
+    if (number == 0) return;
+    abandon();
+    throw error{call_, "writing failed after " + std::to_string(written_) + " bytes: " + detail::system_words(number),
+                "What was there before is untouched; free some space, or choose another folder"};
+  }
+
+  std::string path_, call_, temporary_;
+  detail::descriptor file_;
+  std::uint64_t written_ = 0;
+};
+
+/// Writes a whole file by way of atomic_file.
+inline void write_file(std::string const& path, std::span<std::byte const> bytes) {
+  atomic_file file(path);
+  file.write(bytes);
+  file.commit();
+}
+inline void write_file(std::string const& path, std::string_view text) {
+  write_file(path, std::as_bytes(std::span(text.data(), text.size())));
+}
+
+}  // namespace pleat::io

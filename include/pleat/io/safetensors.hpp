@@ -1,0 +1,332 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// safetensors: named arrays in one file, readable by PyTorch, JAX and others. 8 bytes length, a JSON header, the data. Needs no Kokkos.
+/// Source: the format's description and reference implementation (github.com/huggingface/safetensors).
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include <pleat/io/detail/json.hpp>
+#include <pleat/io/file.hpp>
+#include <pleat/tensor/dtype.hpp>
+#include <pleat/tensor/extents.hpp>
+
+namespace pleat::io {
+
+static_assert(std::endian::native == std::endian::little, "safetensors data are little endian; this machine would need swaps that pleat does not have yet");
+
+/// One array of a file: [begin, end) are byte positions relative to the start of the data.
+struct tensor_entry {
+  std::string name;
+  dtype type = dtype::f32;
+  extents shape;
+  std::uint64_t begin = 0, end = 0;
+};
+
+/// An array to be written: the bytes stay where they are.
+struct tensor_view {
+  std::string name;
+  dtype type = dtype::f32;
+  extents shape;
+  std::span<std::byte const> bytes;
+};
+
+/// A view of typed values.
+template <class T>
+[[nodiscard]] tensor_view view_of(std::string name, extents const& shape, std::span<T const> values) {
+  return {std::move(name), dtype_of<T>, shape, std::as_bytes(values)};
+}
+
+using metadata_map = std::map<std::string, std::string>;
+
+/// The format's own limit.
+inline constexpr std::uint64_t safetensors_max_header = 100'000'000;
+
+/// A file that has passed every check: the entries cover the data without a hole or an overlap, and end where the file ends.
+/// Memory is bounded by a small multiple of the header's length. Move-only.
+class safetensors_file {
+ public:
+  /// Maps the file (see mapped_file for what that means). \throws error with the path, the byte, expected and found
+  explicit safetensors_file(std::string const& path) : safetensors_file(storage(mapped_file(path)), detail::call_on("safetensors_file", path)) {}
+
+  /// Takes bytes that are in memory already. \param call how errors introduce themselves
+  explicit safetensors_file(std::vector<std::byte> bytes, std::string call = "io::safetensors_file")
+      : safetensors_file(storage(std::move(bytes)), std::move(call)) {}
+
+  /// In the order of their data.
+  [[nodiscard]] std::span<tensor_entry const> entries() const noexcept { return entries_; }
+  [[nodiscard]] metadata_map const& metadata() const noexcept { return metadata_; }
+
+  /// nullptr if there is none.
+  [[nodiscard]] tensor_entry const* find(std::string_view name) const noexcept {
+    auto const it = std::lower_bound(by_name_.begin(), by_name_.end(), name,
+                                     [&](std::size_t i, std::string_view n) { return entries_[i].name < n; });
+    return it != by_name_.end() && entries_[*it].name == name ? &entries_[*it] : nullptr;
+  }
+  /// \throws error that says what the file does hold
+  [[nodiscard]] tensor_entry const& at(std::string_view name) const {
+    if (auto const* e = find(name)) return *e;
+    std::string have;
+    for (std::size_t i = 0; i < std::min<std::size_t>(by_name_.size(), 8); ++i) have += (i ? ", '" : "'") + entries_[by_name_[i]].name + "'";
+    if (by_name_.size() > 8) have += ", ...";
+    throw error{call_, "there is no tensor '" + std::string(name) + "' among the " + std::to_string(entries_.size()) + ": " + have};
+  }
+
+  /// The raw bytes of an entry of this file. Aligned to the element only in files that were written so (all of pleat's are).
+  [[nodiscard]] std::span<std::byte const> bytes(tensor_entry const& e) const noexcept {
+    return data().subspan(static_cast<std::size_t>(e.begin), static_cast<std::size_t>(e.end - e.begin));
+  }
+  [[nodiscard]] std::span<std::byte const> bytes(std::string_view name) const { return bytes(at(name)); }
+
+  /// Copies the values out. \throws error if name, element type or count differ
+  template <class T>
+  void copy(std::string_view name, std::span<T> out) const {
+    auto const& e = at(name);
+    if (e.type != dtype_of<T> || e.shape.size() != static_cast<index_t>(out.size()))
+      throw error{call_, "tensor '" + e.name + "' holds " + std::string(name_of(e.type)) + " " + e.shape.to_string() + ", expected " +
+                             std::to_string(out.size()) + " of " + std::string(name_of(dtype_of<T>))};
+    if (!out.empty()) std::memcpy(out.data(), bytes(e).data(), out.size_bytes());
+  }
+
+  /// All data, without the header.
+  [[nodiscard]] std::span<std::byte const> data() const noexcept { return raw().subspan(data_begin_); }
+
+ private:
+  using storage = std::variant<std::vector<std::byte>, mapped_file>;
+
+  safetensors_file(storage held, std::string call) : storage_(std::move(held)), call_(std::move(call)) {
+    parse_header();
+    check_data();
+  }
+
+  [[nodiscard]] std::span<std::byte const> raw() const noexcept {
+    if (auto const* v = std::get_if<0>(&storage_)) return *v;
+    return std::get_if<1>(&storage_)->bytes();
+  }
+
+  void parse_header() {
+    auto const all = raw();
+    auto const size = std::to_string(all.size());
+    if (all.size() < 8) throw error{call_, "the file has " + size + " bytes, expected 8 for the header's length at byte 0", damaged};
+    std::uint64_t n = 0;
+    std::memcpy(&n, all.data(), 8);
+    if (n > safetensors_max_header)
+      throw error{call_, "the header's length at byte 0 is " + std::to_string(n) + ", the format allows 100000000: this is no safetensors file"};
+    if (n > all.size() - 8)
+      throw error{call_, "the header's length at byte 0 is " + std::to_string(n) + ", but only " + std::to_string(all.size() - 8) + " bytes follow", damaged};
+    data_begin_ = static_cast<std::size_t>(8 + n);
+    std::string_view const text(reinterpret_cast<char const*>(all.data() + 8), static_cast<std::size_t>(n));
+    if (text.empty() || text[0] != '{') throw error{call_, "the header at byte 8 does not begin with '{': this is no safetensors file"};
+    if (auto const bad = detail::first_not_utf8(text); bad != std::string_view::npos)
+      throw error{call_, "the header is no UTF-8 at byte " + std::to_string(8 + bad)};
+
+    detail::json_scanner scan(text, 8, call_);
+    bool seen_metadata = false;
+    scan.list('{', '}', "in the header", [&] {
+      std::string name = scan.string("a tensor's name");
+      scan.expect(':', "after a name");
+      if (name == "__metadata__") {
+        if (std::exchange(seen_metadata, true)) scan.fail("'__metadata__' appears twice");
+        scan.list('{', '}', "in '__metadata__'", [&] {
+          std::string key = scan.string("a metadata key");
+          scan.expect(':', "after a metadata key");
+          std::string value = scan.string("a metadata value");
+          if (!metadata_.emplace(std::move(key), std::move(value)).second) scan.fail("a metadata key appears twice");
+        });
+      } else {
+        parse_entry(scan, std::move(name));
+      }
+    });
+    scan.skip_space();
+    if (!scan.at_end()) scan.fail("expected nothing but spaces after the header");
+  }
+
+  void parse_entry(detail::json_scanner& scan, std::string name) {
+    tensor_entry e;
+    e.name = std::move(name);
+    bool has_type = false, has_shape = false, has_range = false;
+    scan.list('{', '}', "in the description of a tensor", [&] {
+      auto const key = scan.string("a key");
+      auto const once = [&](bool& seen) {
+        if (std::exchange(seen, true)) scan.fail("'" + key + "' of tensor '" + e.name + "' appears twice");
+      };
+      scan.expect(':', "after a key");
+      if (key == "dtype") {
+        once(has_type);
+        auto const type = scan.string("a dtype");
+        bool known = false;
+        for (int i = 0; i <= static_cast<int>(dtype::u64); ++i)
+          if (name_of(static_cast<dtype>(i)) == type) e.type = static_cast<dtype>(i), known = true;
+        if (!known) scan.fail("tensor '" + e.name + "' has the dtype '" + type + "', which this version of pleat does not know");
+      } else if (key == "shape") {
+        once(has_shape);
+        index_t list[extents::max_rank];
+        int rank = 0;
+        scan.list('[', ']', "in a shape", [&] {
+          index_t const extent = scan.natural("an extent");
+          if (rank == extents::max_rank) scan.fail("tensor '" + e.name + "' has more than " + std::to_string(extents::max_rank) + " dimensions");
+          list[rank++] = extent;
+        });
+        e.shape = extents(std::span<index_t const>(list, static_cast<std::size_t>(rank)));
+      } else if (key == "data_offsets") {
+        once(has_range);
+        int count = 0;
+        scan.list('[', ']', "in 'data_offsets'", [&] {
+          auto const offset = static_cast<std::uint64_t>(scan.natural("an offset"));
+          if (count == 2) scan.fail("'data_offsets' of tensor '" + e.name + "' has more than two numbers");
+          (count++ == 0 ? e.begin : e.end) = offset;
+        });
+        if (count != 2) scan.fail("'data_offsets' of tensor '" + e.name + "' needs two numbers");
+      } else {
+        scan.fail("tensor '" + e.name + "' has the key '" + key + "', the format knows dtype, shape and data_offsets");
+      }
+    });
+    if (!has_type || !has_shape || !has_range)
+      scan.fail("tensor '" + e.name + "' lacks its " + (!has_type ? "dtype" : !has_shape ? "shape" : "data_offsets"));
+
+    std::uint64_t need = size_of(e.type);
+    bool overflow = false, empty = false;
+    for (auto n : e.shape) {
+      empty |= n == 0;
+      overflow |= __builtin_mul_overflow(need, static_cast<std::uint64_t>(n), &need);
+    }
+    if (empty) need = 0;
+    if (overflow && !empty) scan.fail("the shape " + e.shape.to_string() + " of tensor '" + e.name + "' has more bytes than 64 bits can count");
+    if (e.end < e.begin || e.end - e.begin != need)
+      scan.fail("tensor '" + e.name + "' of shape " + e.shape.to_string() + " and dtype " + std::string(name_of(e.type)) + " needs " +
+                std::to_string(need) + " bytes, its data_offsets are [" + std::to_string(e.begin) + ", " + std::to_string(e.end) + ")");
+    entries_.push_back(std::move(e));
+  }
+
+  void check_data() {
+    std::sort(entries_.begin(), entries_.end(), [](tensor_entry const& a, tensor_entry const& b) {
+      return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name);
+    });
+    by_name_.resize(entries_.size());
+    for (std::size_t i = 0; i < by_name_.size(); ++i) by_name_[i] = i;
+    std::sort(by_name_.begin(), by_name_.end(), [&](std::size_t a, std::size_t b) { return entries_[a].name < entries_[b].name; });
+    for (std::size_t i = 1; i < by_name_.size(); ++i)
+      if (entries_[by_name_[i]].name == entries_[by_name_[i - 1]].name)
+        throw error{call_, "the name '" + entries_[by_name_[i]].name + "' appears twice"};
+    std::uint64_t at = 0;
+    for (auto const& e : entries_) {
+      if (e.begin != at)
+        throw error{call_, "tensor '" + e.name + "' begins at byte " + std::to_string(data_begin_ + e.begin) + ", expected byte " +
+                               std::to_string(data_begin_ + at) + ": " + (e.begin < at ? "it overlaps the one before" : "there is a hole before it")};
+      at = e.end;
+    }
+    if (std::uint64_t const have = raw().size() - data_begin_; at != have)
+      throw error{call_, "the tensors end at byte " + std::to_string(data_begin_ + at) + ", but the file ends at byte " +
+                             std::to_string(data_begin_ + have), damaged};
+  }
+
+  static constexpr char const* damaged = "The file is truncated or damaged: copy it again";
+  storage storage_;
+  std::string call_;
+  std::size_t data_begin_ = 0;
+  std::vector<tensor_entry> entries_;
+  std::vector<std::size_t> by_name_;
+  metadata_map metadata_;
+};
+
+/// A file to be: collects views and metadata, then writes. The same content gives the same bytes, whatever the order of adding: tensors
+/// by descending element type and then by name (so each is aligned to its element), metadata by key, the header padded to 8 bytes.
+class safetensors_writer {
+ public:
+  /// The bytes must live until the file is written. \throws error: a name that was there already, is reserved or is no UTF-8; bytes that do not fit
+  void add(tensor_view t) {
+    if (t.name == "__metadata__") throw error{call, "'__metadata__' is no name for a tensor: the format reserves it"};
+    if (detail::first_not_utf8(t.name) != std::string_view::npos) throw error{call, "the name of a tensor of shape " + t.shape.to_string() + " is no UTF-8"};
+    std::uint64_t const need = static_cast<std::uint64_t>(t.shape.size()) * size_of(t.type);
+    if (need != t.bytes.size())
+      throw error{call, "tensor '" + t.name + "' of shape " + t.shape.to_string() + " needs " + std::to_string(need) + " bytes, " +
+                            std::to_string(t.bytes.size()) + " were given"};
+    auto const [it, fresh] = tensors_.emplace(key{-static_cast<int>(t.type), t.name}, t);
+    bool twice = !fresh;
+    for (int i = 0; i <= static_cast<int>(dtype::u64) && !twice; ++i)
+      twice = -i != it->first.first && tensors_.contains(key{-i, t.name});
+    if (twice) throw error{call, "the name '" + t.name + "' was given to two tensors"};
+  }
+  template <class T>
+  void add(std::string name, extents const& shape, std::span<T const> values) {
+    add(view_of<T>(std::move(name), shape, values));
+  }
+  void metadata(std::string name, std::string value) {
+    if (detail::first_not_utf8(name) != std::string_view::npos || detail::first_not_utf8(value) != std::string_view::npos)
+      throw error{call, "a metadata entry is no UTF-8"};
+    metadata_[std::move(name)] = std::move(value);
+  }
+
+  /// The first part of the file: length and header.
+  [[nodiscard]] std::string header() const {
+    std::string json = "{";
+    if (!metadata_.empty()) {
+      json += "\"__metadata__\":{";
+      bool first = true;
+      for (auto const& [name, value] : metadata_) {
+        if (!std::exchange(first, false)) json += ',';
+        detail::append_json_string(json, name);
+        json += ':';
+        detail::append_json_string(json, value);
+      }
+      json += '}';
+    }
+    std::uint64_t at = 0;
+    for (auto const& [k, t] : tensors_) {
+      if (json.size() > 1) json += ',';
+      detail::append_json_string(json, t.name);
+      json += ":{\"dtype\":\"" + std::string(name_of(t.type)) + "\",\"shape\":[";
+      for (int i = 0; i < t.shape.rank(); ++i) json += (i ? "," : "") + std::to_string(t.shape[i]);
+      json += "],\"data_offsets\":[" + std::to_string(at) + "," + std::to_string(at + t.bytes.size()) + "]}";
+      at += t.bytes.size();
+    }
+    json += '}';
+    json.resize((json.size() + 7) / 8 * 8, ' ');
+    if (json.size() > safetensors_max_header)
+      throw error{call, "the header would have " + std::to_string(json.size()) + " bytes, the format allows 100000000"};
+    std::string out(8, '\0');
+    std::uint64_t const n = json.size();
+    std::memcpy(out.data(), &n, 8);
+    return out + json;
+  }
+
+  /// Hands the file to `sink(span of bytes)`, piece by piece, without a copy of the data.
+  template <class Sink>
+  void stream(Sink&& sink) const {
+    std::string const head = header();
+    sink(std::as_bytes(std::span(head.data(), head.size())));
+    for (auto const& [k, t] : tensors_) sink(t.bytes);
+  }
+  [[nodiscard]] std::vector<std::byte> bytes() const {
+    std::vector<std::byte> out;
+    stream([&](std::span<std::byte const> piece) { out.insert(out.end(), piece.begin(), piece.end()); });
+    return out;
+  }
+  /// Atomically (atomic_file).
+  void write(std::string const& path) const {
+    atomic_file file(path);
+    stream([&](std::span<std::byte const> piece) { file.write(piece); });
+    file.commit();
+  }
+
+ private:
+  static constexpr char const* call = "io::safetensors_writer";
+  using key = std::pair<int, std::string>;  // larger element types first
+  std::map<key, tensor_view> tensors_;
+  metadata_map metadata_;
+};
+
+}  // namespace pleat::io

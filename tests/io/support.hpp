@@ -1,0 +1,105 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// What the tests of this room share: a scratch folder, the words of an error, children, seeded damage.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <pleat/base/error.hpp>
+#include <pleat/base/random.hpp>
+
+namespace io_test {
+
+/// A folder that goes with its test.
+class scratch {
+ public:
+  scratch() {
+    std::string name = (std::filesystem::temp_directory_path() / "pleat-io-XXXXXX").string();
+    if (!::mkdtemp(name.data())) std::abort();
+    path_ = name;
+  }
+  scratch(scratch const&) = delete;
+  scratch& operator=(scratch const&) = delete;
+  ~scratch() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  [[nodiscard]] std::string operator/(std::string const& name) const { return path_ + "/" + name; }
+  [[nodiscard]] std::string const& path() const { return path_; }
+  [[nodiscard]] std::size_t count() const {
+    std::size_t n = 0;
+    for ([[maybe_unused]] auto const& e : std::filesystem::directory_iterator(path_)) ++n;
+    return n;
+  }
+
+ private:
+  std::string path_;
+};
+
+/// The words of the pleat::error that f throws; "" if it throws none (other exceptions pass).
+template <class F>
+std::string words(F&& f) {
+  try {
+    f();
+  } catch (pleat::error const& e) {
+    return e.what();
+  }
+  return "";
+}
+
+inline std::vector<std::byte> bytes_of(std::string_view text) {
+  auto const s = std::as_bytes(std::span(text.data(), text.size()));
+  return {s.begin(), s.end()};
+}
+
+/// Runs f in a child process; gives the wait status. The child ends without destructors, as one that is killed does.
+template <class F>
+int in_child(F&& f) {
+  pid_t const child = ::fork();
+  if (child < 0) std::abort();
+  if (child == 0) ::_exit(f());
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return status;
+}
+
+/// Damages a copy of `original` in one of six ways, a function of `number` alone.
+inline std::vector<std::byte> damaged(std::span<std::byte const> original, std::uint64_t number) {
+  std::vector<std::byte> b(original.begin(), original.end());
+  pleat::random::stream const draw(2026, number);
+  std::uint64_t k = 0;
+  auto const below = [&](std::size_t n) { return static_cast<std::size_t>(draw.below(k++, n)); };
+  // Half of the damage goes to the first 64 bytes, where headers are.
+  auto const place = [&] { return below(2) == 0 ? below(std::min<std::size_t>(b.size(), 64)) : below(b.size()); };
+  if (b.empty()) return b;
+  for (std::size_t hits = 1 + below(3); hits-- > 0 && !b.empty();) {
+    switch (below(6)) {
+      case 0: b[place()] ^= static_cast<std::byte>(1u << below(8)); break;
+      case 1: b[place()] = static_cast<std::byte>(below(256)); break;
+      case 2: b.resize(below(b.size() + 1)); break;
+      case 3: b.insert(b.begin() + static_cast<std::ptrdiff_t>(place()), static_cast<std::byte>(below(256))); break;
+      case 4: b.erase(b.begin() + static_cast<std::ptrdiff_t>(place())); break;
+      case 5: {  // a digit becomes another: numbers in headers change and the text stays well formed
+        for (std::size_t at = place(); at < b.size(); ++at)
+          if (b[at] >= std::byte{'0'} && b[at] <= std::byte{'9'}) {
+            b[at] = static_cast<std::byte>('0' + below(10));
+            break;
+          }
+      }
+    }
+  }
+  return b;
+}
+
+}  // namespace io_test
