@@ -1,0 +1,200 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// The convolutions on host spaces: geometry of each pass, work per thread, scratch. The loops are in conv_correlate.hpp
+/// and conv_gradient.hpp. Task functors are not templates over the space, so every space shares one instantiation.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+
+#include <pleat/compute/activation.hpp>
+#include <pleat/compute/detail/conv_correlate.hpp>
+#include <pleat/compute/detail/conv_gradient.hpp>
+#include <pleat/compute/detail/conv_shape.hpp>
+#include <pleat/compute/detail/host.hpp>
+
+namespace pleat::compute::detail {
+
+struct conv_scratch;  // names this family's scratch block
+
+/// The forward pass's geometry; the weight gradient's too.
+[[nodiscard]] inline conv_geometry conv_forward_geometry(conv2d_shape const& s) {
+  return {s.height, s.width, s.out_height(), s.out_width(), s.kernel_h, s.kernel_w, s.stride_h, s.stride_w,
+          -s.padding_h, -s.padding_w, s.dilation_h, s.dilation_w};
+}
+
+template <class T> struct conv_forward_task {
+  conv2d_shape s;
+  isa::level level;
+  int tasks;
+  T const *x, *w, *bias;
+  T* y;
+  bool relu;
+
+  void operator()(int const task) const {
+    index_t const first = s.batch * task / tasks, last = s.batch * (task + 1) / tasks;
+    if (first == last) return;
+    index_t const ins = s.group_in(), outs = s.group_out(), taps = s.kernel_h * s.kernel_w;
+    index_t const image = s.height * s.width, plane = s.out_height() * s.out_width();
+    correlator<T> c(conv_kernels_of<T>(level), conv_forward_geometry(s), outs, ins);
+    conv_carver count(nullptr);
+    c.carve(count);
+    conv_carver carver(scratch<conv_scratch>(count.used()));
+    c.carve(carver);
+    for (index_t g = 0; g < s.groups; ++g) {
+      c.pack({w + g * outs * ins * taps, ins * taps, taps, s.kernel_w, 1});
+      for (index_t n = first; n < last; ++n)
+        c.run(x + (n * s.in_channels + g * ins) * image, bias ? bias + g * outs : nullptr, relu,
+              y + (n * s.out_channels + g * outs) * plane);
+    }
+  }
+};
+
+/// dx as correlations of dy: the pixels of each residue class modulo the strides meet the same taps, and are one
+/// correlation of stride 1.
+template <class T> struct conv_input_task {
+  conv2d_shape s;
+  isa::level level;
+  int tasks;
+  T const *dy, *w;
+  T* dx;
+
+  /// Taps u in first, first + step, … (count of them) meet pixels y ≡ residue; the first reads dy row y' + shift.
+  struct axis {
+    index_t first = 0, step = 1, count = 0, shift = 0, next = 0, pixels = 0;
+    axis(index_t residue, index_t extent, index_t kernel, index_t stride, index_t padding, index_t dilation) {
+      pixels = residue < extent ? (extent - residue + stride - 1) / stride : 0;
+      step = stride / std::gcd(stride, dilation);
+      while (first < kernel && (residue + padding - first * dilation) % stride != 0) ++first;
+      count = first < kernel ? (kernel - first + step - 1) / step : 0;
+      shift = (residue + padding - first * dilation) / stride;
+      next = -step * dilation / stride;
+    }
+  };
+
+  void operator()(int const task) const {
+    index_t const first = s.batch * task / tasks, last = s.batch * (task + 1) / tasks;
+    if (first == last) return;
+    index_t const image = s.height * s.width;
+    bool const strided = s.stride_h > 1 || s.stride_w > 1;
+    if (strided)  // some residues may meet no tap at all
+      std::memset(dx + first * s.in_channels * image, 0, static_cast<std::size_t>((last - first) * s.in_channels * image) * sizeof(T));
+    for (index_t ry = 0; ry < s.stride_h; ++ry)
+      for (index_t rx = 0; rx < s.stride_w; ++rx)
+        residue(axis(ry, s.height, s.kernel_h, s.stride_h, s.padding_h, s.dilation_h),
+                axis(rx, s.width, s.kernel_w, s.stride_w, s.padding_w, s.dilation_w), ry, rx, first, last, strided);
+  }
+
+ private:
+  void residue(axis const& v, axis const& h, index_t ry, index_t rx, index_t first, index_t last, bool strided) const {
+    if (v.count == 0 || h.count == 0 || v.pixels == 0 || h.pixels == 0) return;
+    index_t const ins = s.group_in(), outs = s.group_out(), taps = s.kernel_h * s.kernel_w;
+    index_t const image = s.height * s.width, plane = s.out_height() * s.out_width(), part = v.pixels * h.pixels;
+    correlator<T> c(conv_kernels_of<T>(level),
+                    {s.out_height(), s.out_width(), v.pixels, h.pixels, v.count, h.count, 1, 1, v.shift, h.shift, v.next, h.next},
+                    ins, outs);
+    conv_carver count(nullptr);
+    c.carve(count);
+    (void)count.take<T>(strided ? ins * part : 0);
+    conv_carver carver(scratch<conv_scratch>(count.used()));
+    c.carve(carver);
+    T* const apart = carver.take<T>(strided ? ins * part : 0);
+    for (index_t g = 0; g < s.groups; ++g) {
+      c.pack({w + g * outs * ins * taps + v.first * s.kernel_w + h.first, taps, ins * taps, v.step * s.kernel_w, h.step});
+      for (index_t n = first; n < last; ++n) {
+        T* const to = dx + (n * s.in_channels + g * ins) * image;
+        c.run(dy + (n * s.out_channels + g * outs) * plane, nullptr, false, strided ? apart : to);
+        if (!strided) continue;
+        for (index_t i = 0; i < ins; ++i)
+          for (index_t y = 0; y < v.pixels; ++y) {
+            T const* from = apart + i * part + y * h.pixels;
+            T* row = to + (i * s.height + ry + y * s.stride_h) * s.width + rx;
+            for (index_t x = 0; x < h.pixels; ++x) row[x * s.stride_w] = from[x];
+          }
+      }
+    }
+  }
+};
+
+template <class T> struct conv_weight_task {
+  conv2d_shape s;
+  isa::level level;
+  int tasks;
+  T const *dy, *x;
+  T* dw;
+  lanes l;
+
+  void operator()(int const task) const {
+    index_t const rows = s.weights_per_output(), outs = s.group_out(), all = s.groups * rows;
+    index_t const image = s.height * s.width, plane = s.out_height() * s.out_width();
+    for (index_t k = all * task / tasks, end = all * (task + 1) / tasks; k < end;) {
+      index_t const g = k / rows, next = std::min(end, (g + 1) * rows);
+      gradient_collector<T> c(conv_kernels_of<T>(level), conv_forward_geometry(s), k - g * rows, next - g * rows, outs);
+      conv_carver count(nullptr);
+      c.carve(count, l);
+      conv_carver carver(scratch<conv_scratch>(count.used()));
+      c.carve(carver, l);
+      c.run(l, x + g * s.group_in() * image, s.in_channels * image, dy + g * outs * plane, s.out_channels * plane,
+            dw + g * outs * rows, rows);
+      k = next;
+    }
+  }
+};
+
+template <class T> struct conv_bias_task {
+  index_t channels, plane;
+  isa::level level;
+  int tasks;
+  T const* dy;
+  T* db;
+  lanes l;
+
+  void operator()(int const task) const {
+    auto const& kernels = conv_kernels_of<T>(level);
+    for (index_t o = channels * task / tasks; o < channels * (task + 1) / tasks; ++o) {
+      T top[8] = {};
+      int depth = 0;
+      for (int lane = 0; lane < l.count; ++lane) {
+        T total = l.count == 1 && l.accumulate ? db[o] : T(0);
+        for (index_t n = l.begin(lane); n < l.end(lane); ++n) total += kernels.sum(dy + (n * channels + o) * plane, plane);
+        for (int left = lane; left & 1; left >>= 1) total = top[--depth] + total;
+        top[depth++] = total;
+      }
+      db[o] = top[0];
+    }
+  }
+};
+
+template <class Space> [[nodiscard]] int conv_tasks(Space const& space, double work, index_t parts) {
+  return static_cast<int>(std::min<index_t>(tasks_for(space, work), std::max<index_t>(1, parts)));
+}
+
+template <class Space, class T>
+void conv2d_forward_host(Space const& space, isa::level level, conv2d_shape const& s, T const* x, T const* w, T const* bias, T* y,
+                         activation a) {
+  int const tasks = conv_tasks(space, s.flops(), s.batch);
+  for_tasks(space, tasks, conv_forward_task<T>{s, level, tasks, x, w, bias, y, a == activation::relu});
+}
+
+template <class Space, class T>
+void conv2d_backward_input_host(Space const& space, isa::level level, conv2d_shape const& s, T const* dy, T const* w, T* dx) {
+  int const tasks = conv_tasks(space, s.flops(), s.batch);
+  for_tasks(space, tasks, conv_input_task<T>{s, level, tasks, dy, w, dx});
+}
+
+template <class Space, class T>
+void conv2d_backward_weight_host(Space const& space, isa::level level, conv2d_shape const& s, T const* dy, T const* x, T* dw,
+                                 lanes const& l) {
+  int const tasks = conv_tasks(space, s.flops(), s.groups * s.weights_per_output());
+  for_tasks(space, tasks, conv_weight_task<T>{s, level, tasks, dy, x, dw, l});
+}
+
+template <class Space, class T>
+void conv2d_backward_bias_host(Space const& space, isa::level level, conv2d_shape const& s, T const* dy, T* db, lanes const& l) {
+  index_t const plane = s.out_height() * s.out_width();
+  int const tasks = conv_tasks(space, static_cast<double>(s.batch * s.out_channels * plane), s.out_channels);
+  for_tasks(space, tasks, conv_bias_task<T>{s.out_channels, plane, level, tasks, dy, db, l});
+}
+
+}  // namespace pleat::compute::detail

@@ -1,0 +1,77 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// What the convolution kernels of every instruction set share: their arguments and the table through which the blocking
+/// loops (conv_correlate.hpp, conv_gradient.hpp) call them. Needs no Kokkos.
+#pragma once
+
+#include <pleat/tensor/extents.hpp>
+
+namespace pleat::compute::detail {
+
+/// rows × columns outputs; output (i, j) is a chain of fused multiply-adds over k of
+/// weights[k * rows + i] · input[offset[k] + j], starting from bias[i], from what `out` holds, or from zero.
+template <class T> struct conv_tile_arguments {
+  T const* weights;
+  T const* input;         ///< whole vectors are readable, up to the tile's full width
+  index_t const* offset;  ///< [depth]
+  index_t depth;
+  T* out;                 ///< output (i, j) at out[i * out_stride + j]
+  index_t out_stride;
+  index_t columns;        ///< columns that exist; the last vector may be partial
+  T const* bias;          ///< [rows] or null; not read where from_out
+  bool from_out;
+  bool relu;
+};
+
+/// Up to R rows of a weight gradient times whole vectors of output channels; element (i, j) is a chain over the pixels p
+/// of row[i][p] · dy[p * dy_stride + j], starting from what `sum` holds.
+template <class T> struct conv_gradient_arguments {
+  T const* const* row;  ///< R pointers; those beyond `rows` repeat an existing one
+  T const* dy;
+  index_t dy_stride;
+  index_t pixels;
+  T* sum;               ///< element (i, j) at sum[i * dy_stride + j]
+  int rows;
+};
+
+/// Planes of shifted (and strided) image rows: out[c][j][x] = plane[c][first_y + j * step_y][first_x + x * step_x],
+/// zero outside of the image. May write less than a vector beyond its end.
+template <class T> struct conv_lower_arguments {
+  T const* plane;
+  index_t height, width;
+  index_t channels;
+  index_t first_y, step_y, first_x, step_x;
+  T* out;
+  index_t out_rows, out_width;
+};
+
+/// Transposes `rows` (at most a vector's width) rows of n elements: to[p * to_stride + i] = from[i * from_stride + p].
+/// Writes whole vectors (zeros for the rows that are missing) and p up to the next multiple of the width.
+template <class T> struct conv_transpose_arguments {
+  T const* from;
+  index_t from_stride;
+  index_t rows, n;
+  T* to;
+  index_t to_stride;
+};
+
+/// Kernels of one instruction set and type.
+template <class T> struct conv_kernels {
+  static constexpr int max_rows = 6, max_vectors = 8;
+  int width = 1;         ///< elements of a vector
+  int rows = 1;          ///< largest tile
+  int vectors = 1;       ///< its vectors
+  int wide_vectors = 1;  ///< vectors where a tile has at most two rows
+  int gradient_rows = 1, gradient_half = 1, gradient_quarter = 1;  ///< the row counts of the gradient tiles
+  void (*tile[max_rows][max_vectors])(conv_tile_arguments<T> const&) = {};
+  void (*gradient[3][2])(conv_gradient_arguments<T> const&) = {};  ///< [whole, half, quarter][vectors - 1]
+  void (*lower)(conv_lower_arguments<T> const&) = nullptr;
+  void (*transpose)(conv_transpose_arguments<T> const&) = nullptr;
+  T (*sum)(T const*, index_t) = nullptr;  ///< see conv_sum_stripes
+};
+
+/// The sum of an image's plane: pixel p belongs to stripe p mod 32; stripes ascend, then fold in halves (16, 8, 4, 2, 1).
+inline constexpr int conv_sum_stripes = 32;
+
+}  // namespace pleat::compute::detail

@@ -1,0 +1,193 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// The convolution kernels, written once for every instruction set. A target attribute belongs to a function, not to a
+/// template argument, so this text is included once per instruction set, inside that set's namespace, with
+/// PLEAT_CONV_TARGET naming the attribute. Alone it is empty. No `#pragma once`: it is meant to be read repeatedly.
+#ifdef PLEAT_CONV_TARGET
+
+/// See conv_tile_arguments. MR × NV accumulators stay in registers.
+template <class V, int MR, int NV> PLEAT_CONV_TARGET void tile(conv_tile_arguments<typename V::value> const& t) {
+  using T = typename V::value;
+  using vec = typename V::vec;
+  constexpr int width = V::width;
+  index_t const tail = t.columns - (NV - 1) * width;
+  bool const whole = tail >= width;
+  vec acc[MR][NV];
+  if (t.from_out) {
+    PLEAT_CONV_UNROLL for (int i = 0; i < MR; ++i) {
+      T const* c = t.out + i * t.out_stride;
+      PLEAT_CONV_UNROLL for (int j = 0; j < NV - 1; ++j) acc[i][j] = V::load(c + j * width);
+      acc[i][NV - 1] = whole ? V::load(c + (NV - 1) * width) : V::load_if(V::range(0, tail), c + (NV - 1) * width);
+    }
+  } else {
+    PLEAT_CONV_UNROLL for (int i = 0; i < MR; ++i) {
+      vec const b = t.bias ? V::broadcast(t.bias + i) : V::zero();
+      PLEAT_CONV_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = b;
+    }
+  }
+  T const* w = t.weights;
+  T const* const input = t.input;
+  index_t const* const end = t.offset + t.depth;
+  for (index_t const* o = t.offset; o != end; ++o) {
+    T const* x = input + *o;
+    vec xv[NV];
+    PLEAT_CONV_UNROLL for (int j = 0; j < NV; ++j) xv[j] = V::load(x + j * width);
+    PLEAT_CONV_UNROLL for (int i = 0; i < MR; ++i) {
+      vec const wv = V::broadcast(w + i);
+      PLEAT_CONV_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = V::fma(wv, xv[j], acc[i][j]);
+    }
+    w += MR;
+  }
+  if (t.relu) {
+    PLEAT_CONV_UNROLL for (int i = 0; i < MR; ++i)
+      PLEAT_CONV_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = V::relu(acc[i][j]);
+  }
+  PLEAT_CONV_UNROLL for (int i = 0; i < MR; ++i) {
+    T* c = t.out + i * t.out_stride;
+    PLEAT_CONV_UNROLL for (int j = 0; j < NV - 1; ++j) V::store(c + j * width, acc[i][j]);
+    if (whole)
+      V::store(c + (NV - 1) * width, acc[i][NV - 1]);
+    else
+      V::store_if(V::range(0, tail), c + (NV - 1) * width, acc[i][NV - 1]);
+  }
+}
+
+/// See conv_gradient_arguments.
+template <class V, int R, int NV> PLEAT_CONV_TARGET void gradient(conv_gradient_arguments<typename V::value> const& t) {
+  using T = typename V::value;
+  using vec = typename V::vec;
+  constexpr int width = V::width;
+  vec acc[R][NV];
+  T const* row[R];
+  index_t const stride = t.dy_stride;
+  PLEAT_CONV_UNROLL for (int i = 0; i < R; ++i) {
+    row[i] = t.row[i];
+    T const* s = t.sum + (i < t.rows ? i : 0) * stride;
+    PLEAT_CONV_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = V::load(s + j * width);
+  }
+  T const* dy = t.dy;
+  index_t const pixels = t.pixels;
+  for (index_t p = 0; p < pixels; ++p) {
+    vec v[NV];
+    PLEAT_CONV_UNROLL for (int j = 0; j < NV; ++j) v[j] = V::load(dy + j * width);
+    PLEAT_CONV_UNROLL for (int i = 0; i < R; ++i) {
+      vec const x = V::broadcast(row[i] + p);
+      PLEAT_CONV_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = V::fma(x, v[j], acc[i][j]);
+    }
+    dy += stride;
+  }
+  PLEAT_CONV_UNROLL for (int i = 0; i < R; ++i) {
+    if (i >= t.rows) break;
+    T* s = t.sum + i * stride;
+    PLEAT_CONV_UNROLL for (int j = 0; j < NV; ++j) V::store(s + j * width, acc[i][j]);
+  }
+}
+
+/// See conv_lower_arguments. Whole vectors are stored, so vector columns go from the last to the first: what one row
+/// spills into the next is overwritten later.
+template <class V> PLEAT_CONV_TARGET void lower(conv_lower_arguments<typename V::value> const& t) {
+  using T = typename V::value;
+  using vec = typename V::vec;
+  constexpr int width = V::width;
+  index_t const row_step = t.step_y * t.width;
+  if (t.step_x > 2) {
+    for (index_t c = 0; c < t.channels; ++c)
+      for (index_t j = 0; j < t.out_rows; ++j) {
+        T* out = t.out + (c * t.out_rows + j) * t.out_width;
+        index_t const y = t.first_y + j * t.step_y;
+        for (index_t i = 0; i < t.out_width; ++i) {
+          index_t const x = t.first_x + i * t.step_x;
+          bool const inside = y >= 0 && y < t.height && x >= 0 && x < t.width;
+          out[i] = inside ? t.plane[(c * t.height + y) * t.width + x] : T(0);
+        }
+      }
+    return;
+  }
+  // rows j in [low, high) exist in the image
+  index_t const low = t.first_y >= 0 ? 0 : (-t.first_y + t.step_y - 1) / t.step_y;
+  index_t const high = t.first_y >= t.height ? 0 : (t.height - t.first_y + t.step_y - 1) / t.step_y;
+  index_t const first = low < t.out_rows ? low : t.out_rows;
+  index_t const last = high < first ? first : high < t.out_rows ? high : t.out_rows;
+  for (index_t v = (t.out_width - 1) / width; v >= 0; --v) {
+    index_t const x = t.first_x + v * width * t.step_x;
+    auto const mask = V::range(-x, t.width - x);
+    auto const mask2 = V::range(-x - width, t.width - x - width);
+    for (index_t c = 0; c < t.channels; ++c) {
+      T const* in = t.plane + (c * t.height + t.first_y) * t.width + x;
+      T* out = t.out + c * t.out_rows * t.out_width + v * width;
+      for (index_t j = 0; j < first; ++j) V::store(out + j * t.out_width, V::zero());
+      if (t.step_x == 1) {
+        for (index_t j = first; j < last; ++j) V::store(out + j * t.out_width, V::load_if(mask, in + j * row_step));
+      } else {
+        for (index_t j = first; j < last; ++j) {
+          vec const a = V::load_if(mask, in + j * row_step), b = V::load_if(mask2, in + j * row_step + width);
+          V::store(out + j * t.out_width, V::even(a, b));
+        }
+      }
+      for (index_t j = last; j < t.out_rows; ++j) V::store(out + j * t.out_width, V::zero());
+    }
+  }
+}
+
+/// See conv_transpose_arguments.
+template <class V> PLEAT_CONV_TARGET void transpose(conv_transpose_arguments<typename V::value> const& t) {
+  constexpr int width = V::width;
+  for (index_t p = 0; p < t.n; p += width) {
+    typename V::vec v[width];
+    auto const mask = V::range(0, t.n - p);
+    PLEAT_CONV_UNROLL for (int i = 0; i < width; ++i)
+      v[i] = i < t.rows ? V::load_if(mask, t.from + i * t.from_stride + p) : V::zero();
+    V::turn(v);
+    PLEAT_CONV_UNROLL for (int i = 0; i < width; ++i) V::store(t.to + (p + i) * t.to_stride, v[i]);
+  }
+}
+
+/// See conv_sum_stripes.
+template <class V> PLEAT_CONV_TARGET typename V::value sum(typename V::value const* x, index_t n) {
+  using T = typename V::value;
+  constexpr int width = V::width, vectors = conv_sum_stripes / width;
+  typename V::vec acc[vectors];
+  PLEAT_CONV_UNROLL for (int j = 0; j < vectors; ++j) acc[j] = V::zero();
+  index_t p = 0;
+  for (; p + conv_sum_stripes <= n; p += conv_sum_stripes)
+    PLEAT_CONV_UNROLL for (int j = 0; j < vectors; ++j) acc[j] = V::add(acc[j], V::load(x + p + j * width));
+  T stripe[conv_sum_stripes];
+  PLEAT_CONV_UNROLL for (int j = 0; j < vectors; ++j) V::store(stripe + j * width, acc[j]);
+  for (int j = 0; p < n; ++p, ++j) stripe[j] += x[p];
+  for (int half = conv_sum_stripes / 2; half > 0; half /= 2)
+    for (int j = 0; j < half; ++j) stripe[j] += stripe[j + half];
+  return stripe[0];
+}
+
+/// The table of V: tiles of up to 6 rows × NV vectors, or 2 rows × 2·NV; gradient tiles of R, R/2, R/4 rows.
+template <class V, int NV, int R> constexpr conv_kernels<typename V::value> make_kernels() {
+  conv_kernels<typename V::value> k;
+  k.width = V::width;
+  k.rows = 6;
+  k.vectors = NV;
+  k.wide_vectors = 2 * NV;
+  [&]<int... I>(std::integer_sequence<int, I...>) {
+    ((k.tile[0][I] = &tile<V, 1, I + 1>, k.tile[1][I] = &tile<V, 2, I + 1>), ...);
+  }(std::make_integer_sequence<int, 2 * NV>{});
+  [&]<int... I>(std::integer_sequence<int, I...>) {
+    ((k.tile[2][I] = &tile<V, 3, I + 1>, k.tile[3][I] = &tile<V, 4, I + 1>, k.tile[4][I] = &tile<V, 5, I + 1>,
+      k.tile[5][I] = &tile<V, 6, I + 1>),
+     ...);
+  }(std::make_integer_sequence<int, NV>{});
+  k.gradient_rows = R;
+  k.gradient_half = R / 2;
+  k.gradient_quarter = R / 4;
+  k.gradient[0][0] = &gradient<V, R, 1>;
+  k.gradient[0][1] = &gradient<V, R, 2>;
+  k.gradient[1][0] = &gradient<V, R / 2, 1>;
+  k.gradient[1][1] = &gradient<V, R / 2, 2>;
+  k.gradient[2][0] = &gradient<V, R / 4, 1>;
+  k.gradient[2][1] = &gradient<V, R / 4, 2>;
+  k.lower = &lower<V>;
+  k.transpose = &transpose<V>;
+  k.sum = &sum<V>;
+  return k;
+}
+
+#endif

@@ -1,0 +1,349 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <catch2/catch_template_test_macros.hpp>
+#include <catch2/catch_test_macros.hpp>
+
+#include <pleat/compute/convolution.hpp>
+
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <vector>
+
+namespace {
+
+using namespace pleat;
+using namespace pleat::compute;
+using host = Kokkos::DefaultHostExecutionSpace;
+
+std::vector<isa::level> levels() {
+  std::vector<isa::level> all{isa::level::scalar};
+  if (isa::best() >= isa::level::avx2) all.push_back(isa::level::avx2);
+  if (isa::best() >= isa::level::avx512) all.push_back(isa::level::avx512);
+  return all;
+}
+
+template <class T> bool same_bits(std::vector<T> const& a, std::vector<T> const& b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
+}
+
+template <class T> std::vector<T> random_values(std::mt19937& r, index_t n) {
+  std::uniform_real_distribution<double> d(-1, 1);
+  std::vector<T> v(static_cast<std::size_t>(n));
+  for (auto& e : v) e = static_cast<T>(d(r));
+  return v;
+}
+
+std::string text(conv2d_shape const& s) {
+  std::string t = "batch " + std::to_string(s.batch) + ", in " + std::to_string(s.in_channels) + "x" + std::to_string(s.height) + "x" +
+                  std::to_string(s.width) + ", out " + std::to_string(s.out_channels) + ", kernel " + std::to_string(s.kernel_h) + "x" +
+                  std::to_string(s.kernel_w) + ", stride " + std::to_string(s.stride_h) + "," + std::to_string(s.stride_w) + ", padding " +
+                  std::to_string(s.padding_h) + "," + std::to_string(s.padding_w) + ", dilation " + std::to_string(s.dilation_h) + "," +
+                  std::to_string(s.dilation_w) + ", groups " + std::to_string(s.groups);
+  return t;
+}
+
+index_t outputs(conv2d_shape const& s) { return s.batch * s.out_channels * s.out_height() * s.out_width(); }
+index_t inputs(conv2d_shape const& s) { return s.batch * s.in_channels * s.height * s.width; }
+index_t weights(conv2d_shape const& s) { return s.out_channels * s.weights_per_output(); }
+
+// The oracles follow the documented order literally, by scattering over index tuples rather than by any geometry of the library's.
+
+template <class T>
+std::vector<T> oracle_forward(conv2d_shape const& s, std::vector<T> const& x, std::vector<T> const& w, T const* bias, bool relu) {
+  index_t const oh = s.out_height(), ow = s.out_width(), ci = s.in_channels / s.groups, co = s.out_channels / s.groups;
+  std::vector<T> y;
+  for (index_t n = 0; n < s.batch; ++n)
+    for (index_t o = 0; o < s.out_channels; ++o)
+      for (index_t i = 0; i < oh; ++i)
+        for (index_t j = 0; j < ow; ++j) {
+          T sum = bias ? bias[o] : T(0);
+          for (index_t c = 0; c < ci; ++c)
+            for (index_t u = 0; u < s.kernel_h; ++u)
+              for (index_t v = 0; v < s.kernel_w; ++v) {
+                index_t const a = i * s.stride_h + u * s.dilation_h - s.padding_h, b = j * s.stride_w + v * s.dilation_w - s.padding_w;
+                T value = 0;
+                if (a >= 0 && a < s.height && b >= 0 && b < s.width)
+                  value = x[static_cast<std::size_t>(((n * s.in_channels + o / co * ci + c) * s.height + a) * s.width + b)];
+                sum = std::fma(w[static_cast<std::size_t>(((o * ci + c) * s.kernel_h + u) * s.kernel_w + v)], value, sum);
+              }
+          y.push_back(relu && sum < 0 ? T(0) : sum);
+        }
+  return y;
+}
+
+// Every (output, tap) pair adds to the pixel it reads, in ascending order of (output channel, tap): each pixel meets each
+// such pair at most once, so this is the documented chain. Taps that read outside of dy add weight * 0, which changes
+// nothing in a sum that is not -0; sums of this test never are.
+template <class T> std::vector<T> oracle_input(conv2d_shape const& s, std::vector<T> const& dy, std::vector<T> const& w) {
+  index_t const oh = s.out_height(), ow = s.out_width(), ci = s.in_channels / s.groups, co = s.out_channels / s.groups;
+  std::vector<T> dx(static_cast<std::size_t>(inputs(s)), T(0));
+  for (index_t n = 0; n < s.batch; ++n)
+    for (index_t o = 0; o < s.out_channels; ++o)
+      for (index_t c = 0; c < ci; ++c)
+        for (index_t u = 0; u < s.kernel_h; ++u)
+          for (index_t v = 0; v < s.kernel_w; ++v)
+            for (index_t i = 0; i < oh; ++i)
+              for (index_t j = 0; j < ow; ++j) {
+                index_t const a = i * s.stride_h + u * s.dilation_h - s.padding_h, b = j * s.stride_w + v * s.dilation_w - s.padding_w;
+                if (a < 0 || a >= s.height || b < 0 || b >= s.width) continue;
+                T& d = dx[static_cast<std::size_t>(((n * s.in_channels + o / co * ci + c) * s.height + a) * s.width + b)];
+                d = std::fma(w[static_cast<std::size_t>(((o * ci + c) * s.kernel_h + u) * s.kernel_w + v)],
+                             dy[static_cast<std::size_t>(((n * s.out_channels + o) * oh + i) * ow + j)], d);
+              }
+  return dx;
+}
+
+template <class T> T tree_sum(std::vector<T> v) {
+  while (v.size() > 1) {
+    std::vector<T> half;
+    for (std::size_t i = 0; i < v.size(); i += 2) half.push_back(v[i] + v[i + 1]);
+    v = half;
+  }
+  return v[0];
+}
+
+template <class T>
+std::vector<T> oracle_weight(conv2d_shape const& s, std::vector<T> const& dy, std::vector<T> const& x, std::vector<T> dw, lanes const& l) {
+  index_t const oh = s.out_height(), ow = s.out_width(), ci = s.in_channels / s.groups, co = s.out_channels / s.groups;
+  for (index_t o = 0; o < s.out_channels; ++o)
+    for (index_t c = 0; c < ci; ++c)
+      for (index_t u = 0; u < s.kernel_h; ++u)
+        for (index_t v = 0; v < s.kernel_w; ++v) {
+          T& out = dw[static_cast<std::size_t>(((o * ci + c) * s.kernel_h + u) * s.kernel_w + v)];
+          std::vector<T> sums;
+          for (int lane = 0; lane < l.count; ++lane) {
+            T sum = l.count == 1 && l.accumulate ? out : T(0);
+            for (index_t n = l.begin(lane); n < l.end(lane); ++n)
+              for (index_t i = 0; i < oh; ++i)
+                for (index_t j = 0; j < ow; ++j) {
+                  index_t const a = i * s.stride_h + u * s.dilation_h - s.padding_h, b = j * s.stride_w + v * s.dilation_w - s.padding_w;
+                  T value = 0;
+                  if (a >= 0 && a < s.height && b >= 0 && b < s.width)
+                    value = x[static_cast<std::size_t>(((n * s.in_channels + o / co * ci + c) * s.height + a) * s.width + b)];
+                  sum = std::fma(value, dy[static_cast<std::size_t>(((n * s.out_channels + o) * oh + i) * ow + j)], sum);
+                }
+            sums.push_back(sum);
+          }
+          out = tree_sum(sums);
+        }
+  return dw;
+}
+
+template <class T> std::vector<T> oracle_bias(conv2d_shape const& s, std::vector<T> const& dy, std::vector<T> db, lanes const& l) {
+  index_t const plane = s.out_height() * s.out_width();
+  for (index_t o = 0; o < s.out_channels; ++o) {
+    T& out = db[static_cast<std::size_t>(o)];
+    std::vector<T> sums;
+    for (int lane = 0; lane < l.count; ++lane) {
+      T sum = l.count == 1 && l.accumulate ? out : T(0);
+      for (index_t n = l.begin(lane); n < l.end(lane); ++n) {
+        std::vector<T> stripe(32, T(0));
+        for (index_t p = 0; p < plane; ++p) stripe[static_cast<std::size_t>(p % 32)] += dy[static_cast<std::size_t>((n * s.out_channels + o) * plane + p)];
+        for (std::size_t half = 16; half > 0; half /= 2)
+          for (std::size_t i = 0; i < half; ++i) stripe[i] += stripe[i + half];
+        sum += stripe[0];
+      }
+      sums.push_back(sum);
+    }
+    out = tree_sum(sums);
+  }
+  return db;
+}
+
+lanes random_lanes(std::mt19937& r, index_t batch) {
+  lanes l;
+  l.count = 1 << r() % 5;
+  l.accumulate = l.count == 1 && r() % 2;
+  for (int i = 0; i < l.count; ++i) {  // empty lanes occur
+    index_t const left = batch - l.row[static_cast<std::size_t>(i)];
+    l.row[static_cast<std::size_t>(i) + 1] = l.row[static_cast<std::size_t>(i)] + (left > 0 ? static_cast<index_t>(r() % static_cast<unsigned>(left + 1)) / 2 : 0);
+  }
+  l.row[static_cast<std::size_t>(l.count)] = batch;
+  return l;
+}
+
+/// All paths at every instruction set against the oracles, on `space` and through the portable functors.
+template <class T, class Space> void compare(Space const& space, std::mt19937& r, conv2d_shape const& s, bool portable) {
+  INFO(text(s));
+  auto const x = random_values<T>(r, inputs(s)), w = random_values<T>(r, weights(s)), bias = random_values<T>(r, s.out_channels);
+  auto const dy = random_values<T>(r, outputs(s)), start = random_values<T>(r, weights(s));
+  bool const with_bias = r() % 2, relu = r() % 2;
+  T const* const b = with_bias ? bias.data() : nullptr;
+  activation const a = relu ? activation::relu : activation::none;
+  lanes const l = random_lanes(r, s.batch);
+  auto const y = oracle_forward(s, x, w, b, relu), dx = oracle_input(s, dy, w), dw = oracle_weight(s, dy, x, start, l);
+  auto const db = oracle_bias(s, dy, bias, l);
+  // Guard elements behind the results: kernels that store whole vectors must not reach them.
+  auto const check = [](std::vector<T> const& want, auto&& call, T const* initial = nullptr) {
+    std::vector<T> got(want.size() + 64, T(77));
+    if (initial) std::copy(initial, initial + want.size(), got.begin());
+    call(got.data());
+    for (std::size_t i = want.size(); i < got.size(); ++i)
+      if (got[i] != T(77)) return false;
+    got.resize(want.size());
+    return same_bits(got, want);
+  };
+  for (auto const level : levels()) {
+    INFO("instruction set " << isa::name(level));
+    CHECK(check(y, [&](T* p) { detail::conv2d_forward_host(space, level, s, x.data(), w.data(), b, p, a); }));
+    CHECK(check(dx, [&](T* p) { detail::conv2d_backward_input_host(space, level, s, dy.data(), w.data(), p); }));
+    CHECK(check(dw, [&](T* p) { detail::conv2d_backward_weight_host(space, level, s, dy.data(), x.data(), p, l); }, start.data()));
+    CHECK(check(db, [&](T* p) { detail::conv2d_backward_bias_host(space, level, s, dy.data(), p, l); }, bias.data()));
+  }
+  if (!portable) return;
+  INFO("portable");
+  auto const done = [&] { space.fence(); };
+  CHECK(check(y, [&](T* p) { detail::conv2d_forward_portable(space, s, x.data(), w.data(), b, p, a), done(); }));
+  CHECK(check(dx, [&](T* p) { detail::conv2d_backward_input_portable(space, s, dy.data(), w.data(), p), done(); }));
+  CHECK(check(dw, [&](T* p) { detail::conv2d_backward_weight_portable(space, s, dy.data(), x.data(), p, l), done(); }, start.data()));
+  CHECK(check(db, [&](T* p) { detail::conv2d_backward_bias_portable(space, s, dy.data(), p, l), done(); }, bias.data()));
+}
+
+conv2d_shape random_shape(std::mt19937& r, index_t most_channels) {
+  auto const pick = [&r](index_t low, index_t high) { return low + static_cast<index_t>(r() % static_cast<unsigned>(high - low + 1)); };
+  for (;;) {
+    conv2d_shape s{};
+    s.batch = pick(0, 3);
+    s.groups = pick(0, 3) ? 1 : pick(1, 4);
+    s.in_channels = s.groups * pick(1, most_channels / s.groups);
+    s.out_channels = s.groups * pick(1, most_channels / s.groups);
+    if (pick(0, 9) == 0) s.groups = s.out_channels = s.in_channels;  // depthwise
+    s.height = pick(1, 14);
+    s.width = pick(1, 20);
+    s.kernel_h = pick(1, 5);
+    s.kernel_w = pick(1, 5);
+    s.stride_h = pick(1, 3);
+    s.stride_w = pick(1, 3);
+    s.padding_h = pick(0, 3);
+    s.padding_w = pick(0, 3);
+    s.dilation_h = pick(1, 3);
+    s.dilation_w = pick(1, 3);
+    if (s.height + 2 * s.padding_h > s.dilation_h * (s.kernel_h - 1) && s.width + 2 * s.padding_w > s.dilation_w * (s.kernel_w - 1)) return s;
+  }
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("convolution: every path gives the documented chains, bit for bit", "[compute][convolution]", float, double) {
+  host const space;
+  std::mt19937 r(7);
+  for (int i = 0; i < 150; ++i) compare<TestType>(space, r, random_shape(r, 9), true);
+}
+
+TEMPLATE_TEST_CASE("convolution: the shapes of known networks", "[compute][convolution]", float, double) {
+  host const space;
+  std::mt19937 r(11);
+  // batch, in, height, width, out, kernel, stride, padding, dilation, groups
+  conv2d_shape const shapes[] = {
+      {2, 1, 28, 28, 20, 5, 5},
+      {2, 20, 12, 12, 50, 5, 5},
+      {2, 3, 32, 32, 16, 3, 3, 1, 1, 1, 1},
+      {2, 16, 32, 32, 32, 3, 3, 2, 2, 1, 1},
+      {2, 16, 32, 32, 32, 1, 1, 2, 2},
+      {2, 32, 16, 16, 32, 1, 1},
+      {2, 64, 8, 8, 64, 3, 3, 1, 1, 1, 1},
+      {1, 70, 9, 33, 19, 3, 3, 1, 1, 2, 2, 2, 2},
+      {1, 24, 40, 90, 8, 3, 5, 1, 1, 1, 2},  // more than one block of output lines
+      {3, 33, 7, 7, 33, 3, 3, 1, 1, 1, 1, 1, 1, 33},
+      {1, 2, 3, 3, 2, 5, 5, 1, 1, 2, 2},  // the kernel is larger than the image
+      {1, 1, 1, 1, 1, 1, 1},
+      {0, 3, 8, 8, 4, 3, 3},
+  };
+  for (auto const& s : shapes) compare<TestType>(space, r, s, s.in_channels * s.out_channels < 1100);
+}
+
+TEMPLATE_TEST_CASE("convolution: bits do not depend on threads or on the batch", "[compute][convolution]", float, double) {
+#if defined(KOKKOS_ENABLE_OPENMP)
+  Kokkos::OpenMP const one(1), two(2);
+#else
+  host const one, two;
+#endif
+  using T = TestType;
+  std::mt19937 r(3);
+  conv2d_shape s{5, 6, 13, 11, 14, 3, 3, 1, 1, 1, 1};
+  auto const x = random_values<T>(r, inputs(s)), w = random_values<T>(r, weights(s)), dy = random_values<T>(r, outputs(s));
+  auto const l = lanes::whole(s.batch);
+  auto const run = [&](auto const& space, conv2d_shape const& shape, index_t first) {
+    std::vector<T> y(static_cast<std::size_t>(outputs(shape))), dx(static_cast<std::size_t>(inputs(shape)));
+    conv2d_forward(space, shape, x.data() + first * inputs(s) / s.batch, w.data(), static_cast<T const*>(nullptr), y.data());
+    conv2d_backward_input(space, shape, dy.data() + first * outputs(s) / s.batch, w.data(), dx.data());
+    y.insert(y.end(), dx.begin(), dx.end());
+    return y;
+  };
+  auto const whole = run(one, s, 0);
+  CHECK(same_bits(whole, run(two, s, 0)));
+  std::vector<T> ys, dxs;
+  conv2d_shape single = s;
+  single.batch = 1;
+  for (index_t i = 0; i < s.batch; ++i) {
+    auto const part = run(two, single, i);
+    ys.insert(ys.end(), part.begin(), part.begin() + outputs(single));
+    dxs.insert(dxs.end(), part.begin() + outputs(single), part.end());
+  }
+  ys.insert(ys.end(), dxs.begin(), dxs.end());
+  CHECK(same_bits(whole, ys));
+
+  std::vector<T> a(static_cast<std::size_t>(weights(s))), b(a.size()), c(a.size(), T(0));
+  conv2d_backward_weight(one, s, dy.data(), x.data(), a.data(), l);
+  conv2d_backward_weight(two, s, dy.data(), x.data(), b.data(), l);
+  CHECK(same_bits(a, b));
+  for (index_t i = 0; i < s.batch; ++i)  // one lane, cut at every image
+    conv2d_backward_weight(two, single, dy.data() + i * outputs(single), x.data() + i * inputs(single), c.data(), lanes::whole(1, true));
+  CHECK(same_bits(a, c));
+}
+
+TEST_CASE("convolution: the input gradient is the adjoint", "[compute][convolution]") {
+  host const space;
+  std::mt19937 r(5);
+  for (int i = 0; i < 30; ++i) {
+    conv2d_shape const s = random_shape(r, 6);
+    INFO(text(s));
+    auto const x = random_values<double>(r, inputs(s)), w = random_values<double>(r, weights(s)), dy = random_values<double>(r, outputs(s));
+    std::vector<double> y(dy.size()), dx(x.size()), dw(w.size());
+    conv2d_forward(space, s, x.data(), w.data(), static_cast<double const*>(nullptr), y.data());
+    conv2d_backward_input(space, s, dy.data(), w.data(), dx.data());
+    conv2d_backward_weight(space, s, dy.data(), x.data(), dw.data(), lanes::whole(s.batch));
+    double a = 0, b = 0, c = 0;
+    for (std::size_t k = 0; k < y.size(); ++k) a += y[k] * dy[k];
+    for (std::size_t k = 0; k < x.size(); ++k) b += x[k] * dx[k];
+    for (std::size_t k = 0; k < w.size(); ++k) c += w[k] * dw[k];
+    // All three are the same sum of P = outputs × weights-per-output products, each at most 1 in magnitude. No chain of
+    // roundings is longer than P, so each differs from the exact sum by at most about P · P · 2^-53.
+    double const products = static_cast<double>(outputs(s) * s.weights_per_output());
+    double const bound = 2 * products * products * 0x1p-53;
+    CHECK(std::abs(a - b) <= bound);
+    CHECK(std::abs(a - c) <= bound);
+  }
+}
+
+TEST_CASE("convolution: NaN in a pixel reaches exactly the outputs that see it", "[compute][convolution]") {
+  host const space;
+  conv2d_shape const s{1, 1, 9, 9, 2, 3, 3, 1, 1, 1, 1};
+  std::vector<float> x(81, 1.0F), w(18, 0.5F), y(162);
+  x[4 * 9 + 4] = std::nanf("");
+  conv2d_forward(space, s, x.data(), w.data(), static_cast<float const*>(nullptr), y.data(), activation::relu);
+  for (std::size_t k = 0; k < y.size(); ++k) {
+    int const i = static_cast<int>(k % 81 / 9), j = static_cast<int>(k % 9);
+    CHECK(std::isnan(y[k]) == (std::abs(i - 4) <= 1 && std::abs(j - 4) <= 1));
+  }
+}
+
+TEST_CASE("convolution: shapes that do not fit are refused with the numbers", "[compute][convolution]") {
+  host const space;
+  float none = 0;
+  conv2d_shape const good{1, 4, 8, 8, 4, 3, 3};
+  auto const call = [&](conv2d_shape const& s) { conv2d_forward(space, s, &none, &none, &none, &none); };
+  auto bad = good;
+  bad.groups = 3;
+  CHECK_THROWS_AS(call(bad), error);
+  bad = good;
+  bad.kernel_w = 9;
+  CHECK_THROWS_AS(call(bad), error);
+  bad = good;
+  bad.stride_h = 0;
+  CHECK_THROWS_AS(call(bad), error);
+  bad = good;
+  bad.padding_w = -1;
+  CHECK_THROWS_AS(call(bad), error);
+}
