@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# SPDX-FileCopyrightText: 2026 The pleat authors
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+# Sets the machine up, builds everything and runs every test:  scripts/test.sh [preset] [ctest arguments]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+preset=release
+if [[ ${1:-} != "" && ${1:-} != -* ]]; then
+  preset=$1
+  shift
+fi
+jobs=${PLEAT_JOBS:-$(nproc)}
+timed() {
+  local begin=$SECONDS what=$1
+  shift
+  "$@"
+  parts+=("$what $((SECONDS - begin)) s")
+}
+parts=()
+set_up() { source scripts/setup.sh; }
+timed set-up set_up
+# Conan is tested from a virtual environment of the build tree; without an index the test says so and counts as skipped.
+timed venv scripts/python_venv.sh
+timed configure cmake --preset "$preset"
+timed build cmake --build --preset "$preset" -j "$jobs"
+status=0
+timed tests ctest --preset "$preset" -j "$jobs" "$@" || status=$?
+printf 'pleat: %s\n' "$(printf '%s, ' "${parts[@]}" | sed 's/, $//')"
+exit $status
