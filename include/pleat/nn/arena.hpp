@@ -49,6 +49,9 @@ template <class T> void draw(initializer const& init, std::uint64_t seed, std::s
   }
 }
 
+/// Name of the arena's last entry: one number per step that travels with the gradients, the batch's mean loss. No parameter.
+inline constexpr std::string_view loss_entry = "(loss)";
+
 /// The flat memory of one model on one rank. Owns Kokkos memory for its whole life, so that nothing is allocated while training.
 template <class T, class Space> class arena {
  public:
@@ -163,6 +166,15 @@ template <class T, class Space> class arena {
       ++e.use.expected;
       tied_ = true;
     });
+    arena_entry loss;
+    loss.name = loss_entry;
+    loss.shape = extents{1};
+    loss.begin = size_;
+    loss.end = size_ + 1;
+    loss.kind = parameter_kind::statistic;
+    loss.momentum = 1;
+    size_ += alignment;
+    entries_.push_back(std::move(loss));
   }
 
   std::vector<arena_entry> entries_;

@@ -85,7 +85,7 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
     });
     if (has_bias_)
       accumulate_gradient(p, bias_, [&](value_type* out, compute::lanes const& l) {
-        compute::column_sum(p.space(), s.dy.batch(), outputs(), s.dy.data(), outputs(), out, l);
+        compute::column_sum(p.space(), outputs(), s.dy.data(), outputs(), out, l);
       });
     s = {};
   }

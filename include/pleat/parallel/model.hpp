@@ -1,0 +1,288 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// A network that lives somewhere: its memory, its ranks, its plan. The pieces that training is made of are its members.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <pleat/comm/world.hpp>
+#include <pleat/nn/arena.hpp>
+#include <pleat/nn/describe.hpp>
+#include <pleat/nn/loss.hpp>
+#include <pleat/nn/optimizer.hpp>
+#include <pleat/parallel/gradient_exchange.hpp>
+#include <pleat/parallel/share.hpp>
+#include <pleat/plan/plan.hpp>
+
+namespace pleat::parallel {
+
+struct build_options {
+  std::uint64_t seed = 0;  ///< of initial values, dropout and everything else that is drawn
+};
+
+/// A move-only value: the network with its weights materialised on this rank. Every rank holds a replica and its share of each batch.
+///
+/// One step of training, as `run::fit` writes it:
+///
+///     model.zero_grad(batch_size);                                 // begins a step of so many samples, over all ranks
+///     for (auto const& micro : model.share().micro_batches()) {    // usually one
+///       auto [y, saved] = model.forward(x);                        // x: the samples at share().rows(), cut by micro.rows
+///       auto loss = model.cross_entropy(y, labels);                // or any dy of one's own
+///       model.backward(saved, loss.dy);
+///     }
+///     model.reduce();                                              // the sum of the gradients of all ranks
+///     model.step(optimizer);
+///
+/// Forward-only use never instantiates a backward.
+template <class Net> class model {
+ public:
+  using network_type = Net;
+  using value_type = nn::value_type_of<Net>;
+  using execution_space = nn::space_of<Net>;
+  using tensor_type = tensor<value_type, execution_space>;
+  using context_type = pleat::context<execution_space>;
+  using arena_type = nn::arena<value_type, execution_space>;
+  using saved = typename Net::saved;
+
+  /// Materialises `net` on this rank. Collective. \see parallel::build
+  model(Net net, plan::plan p, world& w, build_options options = {})
+      : model(std::move(net), std::move(p), std::make_shared<context_type>(make_instance<execution_space>(w.threads)),
+              std::make_shared<comm::communicator>(w.comm.duplicate()), options.seed) {
+    arena_ = std::make_unique<arena_type>(*context_, net_, seed_);
+    agree_on_plan();
+  }
+
+  model(model&&) noexcept = default;
+  model& operator=(model&&) noexcept = default;
+
+  [[nodiscard]] Net const& net() const noexcept { return net_; }
+  [[nodiscard]] Net& net() noexcept { return net_; }
+  [[nodiscard]] plan::plan const& plan() const noexcept { return plan_; }
+  [[nodiscard]] arena_type& arena() noexcept { return *arena_; }
+  [[nodiscard]] arena_type const& arena() const noexcept { return *arena_; }
+  [[nodiscard]] context_type& context() const noexcept { return *context_; }
+  /// Those that share the batch.
+  [[nodiscard]] comm::communicator& ranks() const noexcept { return *ranks_; }
+  [[nodiscard]] std::uint64_t seed() const noexcept { return seed_; }
+  /// Optimizer steps done.
+  [[nodiscard]] std::uint64_t steps() const noexcept { return steps_; }
+  void set_steps(std::uint64_t n) noexcept { steps_ = n; }
+
+  // --- one step of training -------------------------------------------------------------------------------------------------
+
+  /// Begins a step over `batch` samples in all; decides this rank's share.
+  void zero_grad(index_t batch) {
+    static_assert(nn::has_backward<Net> || nn::has_split_backward<Net>, "pleat: this network cannot be trained: a layer lacks its backward");
+    share_ = &share_for(batch);
+    micro_ = 0;
+    if (!exchange_) {
+      arena_->reserve_gradients(net_, share_->slots());
+      exchange_ = std::make_unique<gradient_exchange<value_type, execution_space>>(*context_, *ranks_, *arena_, plan_);
+    }
+  }
+  /// This rank's share of the step that zero_grad began.
+  [[nodiscard]] parallel::share const& share() const noexcept { return *share_; }
+
+  /// Forward of the current micro-batch.
+  [[nodiscard]] nn::step<saved, tensor_type> forward(tensor_type x) const { return nn::call(training_pass(), net_, std::move(x)); }
+
+  /// Mean cross entropy over the whole batch: dy, and this micro-batch's part of the loss into the step's sum.
+  /// \param labels class of each row; a negative label counts as no sample
+  [[nodiscard]] nn::loss_result<value_type, execution_space> cross_entropy(tensor_type const& y, tensor<std::int32_t, execution_space> const& labels) {
+    auto r = nn::cross_entropy{}(training_pass(), y, labels);
+    record_loss(r.rows);
+    return r;
+  }
+  /// Mean square error over the whole batch.
+  [[nodiscard]] nn::loss_result<value_type, execution_space> mean_square(tensor_type const& y, tensor_type const& target) {
+    auto r = nn::mean_square{}(training_pass(), y, target);
+    record_loss(r.rows);
+    return r;
+  }
+  /// Adds losses of a kind of one's own to the step's sum: one number per row, divided by the global batch already.
+  void record_loss(tensor_type const& rows) {
+    auto const p = training_pass();
+    auto& e = arena_->entries().back();
+    for (auto const& s : p.segments) compute::column_sum(p.space(), 1, rows.data(), 1, arena_->gradients(s.slot) + e.begin, s.lanes);
+    loss_recorded_ = true;
+  }
+
+  /// Backward of the current micro-batch, the last of which may send gradients while it runs.
+  void backward(saved& s, tensor_type dy) {
+    bool const last = micro_ + 1 == static_cast<index_t>(share_->micro_batches().size());
+    for (auto& e : arena_->entries()) e.use.done = 0;
+    auto p = training_pass();
+    p.input_gradient = false;
+    if (last) {
+      exchange_->begin(*share_);
+      p.hooks = exchange_.get();
+      if (loss_recorded_) exchange_->entry_ready(static_cast<int>(arena_->entries().size()) - 1);
+      loss_recorded_ = false;
+    }
+    (void)nn::call_backward(p, net_, s, std::move(dy));
+    ++micro_;
+  }
+
+  /// Completes the exchange: slot 0 of the gradients holds the sum over all ranks, divided by the global batch.
+  void reduce() {
+    region r("pleat::parallel::reduce");
+    exchange_->finish();
+  }
+
+  /// The step's mean loss over the global batch, the same bits on every rank. Valid after reduce.
+  [[nodiscard]] double loss() const {
+    value_type v{};
+    copy_to_host(*context_, tensor_type::wrap(arena_->gradients() + arena_->entries().back().begin, extents{1}), &v);
+    return static_cast<double>(v);
+  }
+
+  /// Moves the parameters. `scale` multiplies the gradient (clipping).
+  void step(nn::optimizer_state<value_type, execution_space>& optimizer, double learning_rate_factor = 1, double scale = 1) {
+    region r("pleat::parallel::step");
+    optimizer.apply(*context_, *arena_, learning_rate_factor, scale);
+    ++steps_;
+  }
+
+  // --- inference -------------------------------------------------------------------------------------------------------------
+
+  [[nodiscard]] tensor_type predict(tensor_type x) const {
+    nn::pass<execution_space> p;
+    p.where = context_.get();
+    p.seed = seed_;
+    p.step = steps_;
+    return nn::call(p, net_, std::move(x)).y;
+  }
+
+  /// Diagnosis after a loss that is not finite: walks forward once more and throws with the name of the first layer whose output is not.
+  void find_nonfinite(tensor_type x) const {
+    auto p = training_pass();
+    p.check_finite = true;
+    (void)nn::call(p, net_, std::move(x));
+  }
+
+  // --- as a value ------------------------------------------------------------------------------------------------------------
+
+  /// The same network with the same values in memory of its own.
+  [[nodiscard]] model clone() const { return rebuild(net_); }
+
+  /// A model of another network over the same ranks: parameters of the same name keep their values, forms keep their content.
+  template <class Other> [[nodiscard]] model<Other> rebuild(Other other) const {
+    model<Other> m(std::move(other), plan_, context_, ranks_, seed_);
+    m.steps_ = steps_;
+    m.arena_ = std::make_unique<typename model<Other>::arena_type>(model<Other>::arena_type::uninitialised(m.net_));
+    for (auto const& e : m.arena_->entries()) {
+      int const from = arena_->find(e.name);
+      if (from >= 0) codec::detail::copy_values(*context_, static_cast<value_type const*>(arena_->values() + arena_->entries()[static_cast<std::size_t>(from)].begin),
+                                                m.arena_->values() + e.begin, e.end - e.begin);
+    }
+    context_->fence();
+    m.refresh_masks();
+    return m;
+  }
+
+  /// Takes the parameter values of another model of this network; the optimizer's state stays.
+  void take_values(model const& other) {
+    codec::detail::copy_values(*context_, static_cast<value_type const*>(other.arena_->values()), arena_->values(), arena_->size());
+    context_->fence();
+  }
+
+  /// After a weight took a masked form: tells the arena which elements stay zero.
+  void refresh_masks() {
+    net_.for_each_parameter([&](auto& w) {
+      if (w.id < 0) return;
+      auto& e = arena_->entries()[static_cast<std::size_t>(w.id)];
+      w.visit([&](auto, auto const& s) {
+        if constexpr (requires { s.mask_bits(); }) e.mask_bits = s.mask_bits();
+        else e.mask_bits = nullptr;
+      });
+    });
+  }
+
+  /// 64 bits of all parameter values: equal on all ranks as long as the replicas agree.
+  [[nodiscard]] std::uint64_t checksum() const {
+    std::vector<value_type> host(static_cast<std::size_t>(arena_->size()));
+    copy_to_host(*context_, tensor_type::wrap(arena_->values(), extents{arena_->size()}), host.data());
+    return random::hash(std::string_view(reinterpret_cast<char const*>(host.data()), host.size() * sizeof(value_type)));
+  }
+
+  /// Collective. \throws error on every rank alike if some rank's parameters differ from rank 0's
+  void demand_equal_replicas() const {
+    auto const mine = checksum();
+    std::vector<std::uint64_t> all(static_cast<std::size_t>(ranks_->size()));
+    ranks_->all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));
+    for (std::size_t r = 1; r < all.size(); ++r)
+      if (all[r] != all[0])
+        throw error{"parallel::demand_equal_replicas", "after step " + std::to_string(steps_) + " the parameters of rank " + std::to_string(r) +
+                                                           " differ from those of rank 0", "Data or code differs between ranks; compare their inputs"};
+  }
+
+ private:
+  template <class> friend class model;
+
+  model(Net net, plan::plan p, std::shared_ptr<context_type> where, std::shared_ptr<comm::communicator> ranks, std::uint64_t seed)
+      : net_(std::move(net)), plan_(std::move(p)), context_(std::move(where)), ranks_(std::move(ranks)), seed_(seed) {
+    nn::demand_layer<Net>();
+    plan_.check();
+    if (plan_.data_ranks != ranks_->size())
+      throw error{"parallel::build", "the plan is for " + std::to_string(plan_.data_ranks) + " data ranks, the communicator has " + std::to_string(ranks_->size()),
+                  "Make a plan for this world: plan::data_parallel(world, …)"};
+  }
+
+  void agree_on_plan() const {
+    auto const mine = plan_.hash() ^ (seed_ * 0x9e3779b97f4a7c15u);
+    std::vector<std::uint64_t> all(static_cast<std::size_t>(ranks_->size()));
+    ranks_->all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));
+    for (std::size_t r = 1; r < all.size(); ++r)
+      if (all[r] != all[0])
+        throw error{"parallel::build", "rank " + std::to_string(r) + " has another plan or seed than rank 0 (hash " + std::to_string(all[r]) + ", not " + std::to_string(all[0]) + ")",
+                    "Give every rank the same options"}.on_rank(ranks_->rank());
+  }
+
+  [[nodiscard]] nn::pass<execution_space> training_pass() const {
+    auto const& all = share_->micro_batches();
+    auto const& m = all[std::min(static_cast<std::size_t>(micro_), all.size() - 1)];
+    nn::pass<execution_space> p;
+    p.where = context_.get();
+    p.training = true;
+    p.seed = seed_;
+    p.step = steps_;
+    p.first_sample = share_->rows().begin + m.rows.begin;
+    p.global_batch = share_->batch();
+    p.segments = m.segments;
+    p.ranks = ranks_.get();
+    return p;
+  }
+
+  [[nodiscard]] parallel::share const& share_for(index_t batch) {
+    for (auto const& s : shares_)
+      if (s->batch() == batch) return *s;
+    shares_.push_back(std::make_unique<parallel::share>(plan_, batch, ranks_->rank(), arena_->tied()));
+    return *shares_.back();
+  }
+
+  Net net_;
+  plan::plan plan_;
+  std::shared_ptr<context_type> context_;
+  std::shared_ptr<comm::communicator> ranks_;
+  std::unique_ptr<arena_type> arena_;  // of fixed address: the exchange and the parameters point into it
+  std::unique_ptr<gradient_exchange<value_type, execution_space>> exchange_;
+  std::vector<std::unique_ptr<parallel::share>> shares_;  // by batch size: a full one, the last one of an epoch
+  parallel::share const* share_ = nullptr;
+  index_t micro_ = 0;
+  bool loss_recorded_ = false;
+  std::uint64_t seed_ = 0, steps_ = 0;
+};
+
+/// Materialises a network on the ranks of a world, as the plan says: the same initial values on every number of ranks.
+/// Collective. \throws error, on every rank alike, if the plans differ, do not fit the world, or two parameters share a name
+template <class Net> [[nodiscard]] model<Net> build(Net net, plan::plan const& p, world& w, build_options options = {}) {
+  return model<Net>(std::move(net), p, w, options);
+}
+
+}  // namespace pleat::parallel

@@ -1,0 +1,106 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Who needs how many bytes on one rank, and how long a step should take: the planner's two sums. Needs no Kokkos.
+#pragma once
+
+#include <cstdio>
+#include <string>
+
+#include <pleat/nn/description.hpp>
+#include <pleat/plan/machine.hpp>
+#include <pleat/plan/plan.hpp>
+#include <pleat/tensor/index_set.hpp>
+
+namespace pleat::plan {
+
+/// Bytes of one rank while it trains under a plan.
+struct memory_ledger {
+  index_t parameters = 0, gradients = 0, optimizer_state = 0, activations = 0, input = 0;
+  [[nodiscard]] index_t total() const noexcept { return parameters + gradients + optimizer_state + activations + input; }
+
+  [[nodiscard]] std::string to_string() const {
+    char text[256];
+    auto const mib = [](index_t b) { return static_cast<double>(b) / (1 << 20); };
+    std::snprintf(text, sizeof text, "parameters %.2f MiB, gradients %.2f, optimizer state %.2f, activations %.2f, input %.2f: %.2f MiB per rank", mib(parameters),
+                  mib(gradients), mib(optimizer_state), mib(activations), mib(input), mib(total()));
+    return text;
+  }
+};
+
+/// Rows of the largest micro-batch of any rank.
+[[nodiscard]] inline index_t largest_micro_batch(plan const& p) {
+  index_t const rows = p.deterministic
+                           ? block_range(p.global_batch, p.lanes, 0).size() * block_range(p.lanes, p.data_ranks, 0).size()
+                           : block_range(p.global_batch, p.data_ranks, 0).size();
+  return (rows + p.micro_batches - 1) / p.micro_batches;
+}
+
+/// Gradient copies that rank 0 keeps: more than one where lanes stay apart, or where its lanes are no single subtree.
+[[nodiscard]] inline index_t gradient_slots(plan const& p, bool tied_weights) {
+  if (!p.deterministic) return 1;
+  index_range const lanes = block_range(p.lanes, p.data_ranks, 0);
+  if (p.micro_batches > 1 || tied_weights) return lanes.size();
+  index_t roots = 0;
+  for (index_t at = lanes.begin; at < lanes.end; ++roots) {
+    index_t count = 1;
+    while (at % (2 * count) == 0 && at + 2 * count <= lanes.end) count *= 2;
+    at += count;
+  }
+  return roots;
+}
+
+/// The ledger of a plan.
+/// \param at_micro_batch the network described for largest_micro_batch(p) rows
+/// \param arena_elements elements of one flat buffer (nn::arena::size): the parameters, each padded to 64 bytes, and the loss
+/// \param state_buffers flat buffers of the optimizer: 0 (plain SGD), 1 (momentum), 2 (Adam)
+[[nodiscard]] inline memory_ledger make_ledger(plan const& p, nn::description const& at_micro_batch, index_t arena_elements, int state_buffers,
+                                               index_t element_bytes = 4, bool tied_weights = false) {
+  memory_ledger l;
+  l.parameters = arena_elements * element_bytes;
+  l.gradients = l.parameters * gradient_slots(p, tied_weights);
+  l.optimizer_state = l.parameters * state_buffers;
+  l.activations = at_micro_batch.activation_bytes();
+  if (!at_micro_batch.layers.empty()) l.input = at_micro_batch.layers.front().in.size() * element_bytes;
+  return l;
+}
+
+/// Predicted seconds of one data-parallel step, by part.
+struct step_time {
+  double forward = 0, backward = 0, optimizer = 0, communication = 0, exposed_communication = 0;
+  [[nodiscard]] double total() const noexcept { return forward + backward + optimizer + exposed_communication; }
+
+  [[nodiscard]] std::string to_string() const {
+    char text[200];
+    std::snprintf(text, sizeof text, "forward %.3f ms, backward %.3f, optimizer %.3f, communication %.3f (exposed %.3f): %.3f ms", forward * 1e3, backward * 1e3,
+                  optimizer * 1e3, communication * 1e3, exposed_communication * 1e3, total() * 1e3);
+    return text;
+  }
+};
+
+/// Predicts a step from the description at largest_micro_batch(p) rows: a roofline per kernel, one pass of the optimizer over its buffers,
+/// and an all-reduce of the gradients of which all but the last bucket may hide behind backward.
+[[nodiscard]] inline step_time predict_step(plan const& p, nn::description const& at_micro_batch, machine const& m, int state_buffers = 2, index_t element_bytes = 4) {
+  step_time t;
+  bool first = true;
+  auto const bytes_of = [&](index_t elements) { return static_cast<double>(elements * element_bytes); };
+  for (auto const& l : at_micro_batch.layers) {
+    double const io = bytes_of(l.in.size() + l.out.size()), weights = static_cast<double>(l.parameter_bytes);
+    t.forward += m.kernel_seconds(l.forward_flops, io + weights);
+    if (!first) t.backward += m.kernel_seconds(l.backward_input_flops, io + weights);
+    if (l.parameters > 0) t.backward += m.kernel_seconds(l.backward_weight_flops, io + weights);
+    if (l.parameters > 0) first = false;
+  }
+  auto const walks = static_cast<double>(p.micro_batches);
+  t.forward *= walks;
+  t.backward *= walks;
+  double const parameters = bytes_of(at_micro_batch.parameters());
+  t.optimizer = m.kernel_seconds(0, parameters * (3 + 2 * state_buffers));
+  t.communication = m.all_reduce_seconds(parameters, p.data_ranks);
+  double const last_bucket = m.all_reduce_seconds(std::min(parameters, static_cast<double>(p.bucket_bytes)), p.data_ranks);
+  double const cover = p.overlap ? t.backward / walks : 0;
+  t.exposed_communication = p.data_ranks > 1 ? std::max(last_bucket, t.communication - cover) : 0;
+  return t;
+}
+
+}  // namespace pleat::plan

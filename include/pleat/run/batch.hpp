@@ -1,0 +1,56 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Samples of a data set as tensors on a model's space.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <span>
+#include <type_traits>
+#include <vector>
+
+#include <pleat/compute/detail/host.hpp>
+#include <pleat/io/dataset.hpp>
+#include <pleat/tensor/tensor.hpp>
+
+namespace pleat::run {
+
+/// Turns sample numbers into tensors. Keeps its staging memory, so a steady state allocates nothing.
+template <class T, class Space> class batch_loader {
+ public:
+  struct batch {
+    tensor<T, Space> x;                    ///< [n, sample…]
+    tensor<std::int32_t, Space> labels;    ///< [n]
+  };
+
+  explicit batch_loader(io::dataset const& data) : data_(&data) {}
+
+  /// The samples with these numbers, in this order.
+  [[nodiscard]] batch load(context<Space>& where, std::span<index_t const> samples) {
+    auto const n = static_cast<index_t>(samples.size());
+    std::array<index_t, extents::max_rank> dims{n};
+    std::copy(data_->sample.begin(), data_->sample.end(), dims.begin() + 1);
+    extents const shape(std::span<index_t const>(dims.data(), static_cast<std::size_t>(data_->sample.rank()) + 1));
+    batch b{tensor<T, Space>::allocate(where, shape), tensor<std::int32_t, Space>::allocate(where, extents{n})};
+    if constexpr (compute::is_host_space_v<Space> && std::is_same_v<T, float>) {
+      data_->gather(samples, b.x.data(), b.labels.data());
+    } else {
+      pixels_.resize(static_cast<std::size_t>(b.x.size()));
+      labels_.resize(samples.size());
+      data_->gather(samples, pixels_.data(), labels_.data());
+      converted_.assign(pixels_.begin(), pixels_.end());
+      copy_from_host(where, converted_.data(), b.x);
+      copy_from_host(where, labels_.data(), b.labels);
+    }
+    return b;
+  }
+
+ private:
+  io::dataset const* data_;
+  std::vector<float> pixels_;
+  std::vector<T> converted_;
+  std::vector<std::int32_t> labels_;
+};
+
+}  // namespace pleat::run

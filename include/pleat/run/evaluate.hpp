@@ -1,0 +1,59 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// How well a model answers, measured by all ranks together.
+#pragma once
+
+#include <numeric>
+#include <vector>
+
+#include <pleat/nn/metrics.hpp>
+#include <pleat/parallel/model.hpp>
+#include <pleat/run/batch.hpp>
+
+namespace pleat::run {
+
+struct evaluation {
+  index_t samples = 0, errors = 0;
+  /// Share of wrong answers, in [0, 1].
+  [[nodiscard]] double error() const noexcept { return samples ? static_cast<double>(errors) / static_cast<double>(samples) : 0; }
+  [[nodiscard]] double accuracy() const noexcept { return 1 - error(); }
+  /// confusion[label · classes + answer]
+  std::vector<index_t> confusion;
+};
+
+/// Classifies every sample of `data`, each on one rank, in batches of `batch`. Collective; the same result on every rank.
+/// The answer is the class of the largest output, the first one if several are largest.
+template <class Net> [[nodiscard]] evaluation evaluate(parallel::model<Net> const& m, io::dataset const& data, index_t batch = 256) {
+  using T = nn::value_type_of<Net>;
+  using Space = nn::space_of<Net>;
+  region r("pleat::run::evaluate");
+  auto& ranks = m.ranks();
+  batch_loader<T, Space> loader(data);
+  index_range const mine = block_range(data.size, ranks.size(), ranks.rank());
+  std::vector<index_t> samples(static_cast<std::size_t>(std::max<index_t>(0, std::min(batch, mine.size()))));
+  std::vector<index_t> confusion(static_cast<std::size_t>(data.classes) * static_cast<std::size_t>(data.classes));
+  std::vector<std::int32_t> answers;
+  for (index_t at = mine.begin; at < mine.end; at += batch) {
+    index_t const n = std::min(batch, mine.end - at);
+    samples.resize(static_cast<std::size_t>(n));
+    std::iota(samples.begin(), samples.end(), at);
+    auto b = loader.load(m.context(), samples);
+    nn::classify(m.context(), m.predict(std::move(b.x)), answers);
+    for (index_t i = 0; i < n; ++i) {
+      auto const label = data.labels[static_cast<std::size_t>(at + i)];
+      auto const answer = answers[static_cast<std::size_t>(i)];
+      if (answer >= 0 && answer < data.classes) ++confusion[static_cast<std::size_t>(label) * static_cast<std::size_t>(data.classes) + static_cast<std::size_t>(answer)];
+    }
+  }
+  ranks.all_reduce(confusion);
+  evaluation e;
+  e.samples = data.size;
+  e.confusion = std::move(confusion);
+  index_t right = 0;
+  for (int c = 0; c < data.classes; ++c) right += e.confusion[static_cast<std::size_t>(c) * static_cast<std::size_t>(data.classes + 1)];
+  e.errors = data.size - right;
+  return e;
+}
+
+}  // namespace pleat::run

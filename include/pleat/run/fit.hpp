@@ -1,0 +1,195 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Training as a call: epochs of steps, with progress, validation, checkpoints and resume. Everything it does is a public member of
+/// parallel::model, so that a loop of one's own is as short.
+#pragma once
+
+#include <chrono>
+#include <cmath>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <pleat/io/sampler.hpp>
+#include <pleat/nn/clip.hpp>
+#include <pleat/nn/optimizer.hpp>
+#include <pleat/nn/schedule.hpp>
+#include <pleat/parallel/model.hpp>
+#include <pleat/run/batch.hpp>
+#include <pleat/run/checkpoint.hpp>
+#include <pleat/run/evaluate.hpp>
+#include <pleat/run/progress.hpp>
+
+namespace pleat::run {
+
+/// What fit tells a listener; on every rank.
+struct event {
+  enum class kind { step, epoch, checkpoint } what = kind::step;
+  index_t epoch = 0;            ///< epochs begun, from 1
+  index_t step = 0;             ///< steps done
+  double loss = 0;              ///< of the step, or the epoch's mean
+  double learning_rate_factor = 1;
+  std::optional<double> validation_error;  ///< at the end of an epoch, if there is a validation set
+};
+
+struct fit_options {
+  index_t epochs = 1;
+  nn::optimizer optimizer = nn::adamw{};
+  nn::schedule schedule = nn::constant{};           ///< factor on the learning rate over all steps
+  std::vector<nn::parameter_group> groups = nn::default_groups();
+  double clip_norm = 0;                             ///< largest global gradient norm; 0: no clipping
+  io::dataset const* validation = nullptr;          ///< judged after every epoch
+  bool keep_best = false;                           ///< end with the parameters of the epoch that judged best
+  std::string checkpoint{};                         ///< folder; empty: none
+  index_t checkpoint_steps = 0;                     ///< steps between checkpoints; 0: one per epoch
+  bool resume = false;                              ///< go on from the newest checkpoint of the folder, if there is one
+  index_t check_replicas_steps = 0;                 ///< compare the parameters of all ranks every so many steps; 0: never
+  std::function<void(event const&)> on_event{};
+  bool progress = true;                             ///< rank 0 shows a progress line on standard error
+};
+
+struct fit_report {
+  index_t steps = 0;               ///< done in this call
+  double seconds = 0;              ///< of this call's training steps
+  double samples_per_second = 0;   ///< over all ranks
+  std::vector<double> epoch_loss;  ///< mean training loss
+  std::vector<double> validation_error;
+  std::optional<index_t> resumed_at;  ///< step of the checkpoint that training went on from
+};
+
+namespace detail {
+
+/// Some rank's loss is not finite; every rank knows, because the loss is summed with the gradients. Finds rank and layer; throws alike.
+template <class Net, class Batch> [[noreturn]] void explain_nonfinite(parallel::model<Net> const& m, Batch b, double loss) {
+  std::string said;
+  try {
+    m.find_nonfinite(std::move(b.x));
+  } catch (error const& e) {
+    said = e.problem();
+  }
+  auto& ranks = m.ranks();
+  constexpr std::size_t room = 256;
+  said.resize(room - 1);
+  said.push_back('\0');
+  std::string all(room * static_cast<std::size_t>(ranks.size()), '\0');
+  ranks.all_gather(said, all);
+  for (int r = 0; r < ranks.size(); ++r)
+    if (char const* text = all.data() + room * static_cast<std::size_t>(r); *text)
+      throw error{"run::fit", "the loss of step " + std::to_string(m.steps()) + " is " + std::to_string(loss) + ": on rank " + std::to_string(r) + " " + text,
+                  "Lower the learning rate, clip the gradient (clip_norm), or look at the data of this step"};
+  throw error{"run::fit", "the loss of step " + std::to_string(m.steps()) + " is " + std::to_string(loss) + ", though every layer's output is finite",
+              "Look at the labels of this step and at the loss function"};
+}
+
+}  // namespace detail
+
+/// Trains `m` on `data` for `epochs` epochs of ⌈size / plan.global_batch⌉ steps, each over plan.global_batch samples on all ranks
+/// together. Every sample is used exactly once per epoch on any number of ranks. Collective.
+///
+/// \throws error, on every rank alike: a loss that is not finite (step, rank, layer), labels outside the classes, replicas that differ,
+///         a checkpoint that cannot be written or read
+template <class Net> fit_report fit(parallel::model<Net>& m, io::dataset const& data, fit_options options = {}) {
+  using T = nn::value_type_of<Net>;
+  using Space = nn::space_of<Net>;
+  using clock = std::chrono::steady_clock;
+  auto& ranks = m.ranks();
+  bool const root = ranks.rank() == 0;
+  nn::demand_every_weight_trainable(m.net());
+
+  nn::optimizer_state<T, Space> optimizer(m.context(), m.arena(), options.optimizer, options.groups);
+  io::sampler const sampler(data.size, m.plan().global_batch, {.seed = m.seed()});
+  index_t const per_epoch = sampler.batches_per_epoch(), total = per_epoch * options.epochs;
+  batch_loader<T, Space> loader(data);
+  progress_line line(root && options.progress);
+  fit_report report;
+  std::optional<parallel::model<Net>> best;
+  double best_error = 2;
+
+  index_t step = 0;
+  if (!options.checkpoint.empty() && options.resume) {
+    if (auto const at = load_checkpoint(options.checkpoint, m, optimizer)) {
+      step = at->step;
+      report.resumed_at = at->step;
+      line.line((at->remark.empty() ? std::string() : at->remark + "\n") + "resumed at step " + std::to_string(step) + " from '" + options.checkpoint + "'");
+    }
+  }
+  auto const save = [&](index_t done) {
+    save_checkpoint(options.checkpoint, m, optimizer, done);
+    if (options.on_event) options.on_event({.what = event::kind::checkpoint, .epoch = done / per_epoch, .step = done});
+  };
+
+  std::vector<index_t> order;
+  auto const start = clock::now();
+  index_t const first_step = step;
+  index_t samples_done = 0;
+  for (index_t epoch = step / std::max<index_t>(per_epoch, 1); epoch < options.epochs && per_epoch > 0; ++epoch) {
+    sampler.order(epoch, order);
+    double loss_sum = 0, running = 0;
+    index_t const begin = step - epoch * per_epoch;
+    for (index_t b = begin; b < per_epoch; ++b) {
+      index_range const batch = sampler.batch(b);
+      double const factor = nn::factor(options.schedule, step, total);
+      m.zero_grad(batch.size());
+      typename batch_loader<T, Space>::batch last;
+      for (auto const& micro : m.share().micro_batches()) {
+        auto const at = static_cast<std::size_t>(batch.begin + m.share().rows().begin + micro.rows.begin);
+        last = loader.load(m.context(), std::span<index_t const>(order).subspan(at, static_cast<std::size_t>(micro.rows.size())));
+        auto [y, saved] = m.forward(last.x);
+        auto loss = m.cross_entropy(y, last.labels);
+        m.backward(saved, std::move(loss.dy));
+      }
+      m.reduce();
+      double const loss = m.loss();
+      if (!std::isfinite(loss)) detail::explain_nonfinite(m, std::move(last), loss);
+      double const scale = options.clip_norm > 0 ? nn::clip_scale(m.context(), m.arena(), options.clip_norm) : 1.0;
+      m.step(optimizer, factor, scale);
+      ++step;
+      samples_done += batch.size();
+      loss_sum += loss;
+      running = b == begin ? loss : 0.98 * running + 0.02 * loss;
+      if (options.check_replicas_steps > 0 && step % options.check_replicas_steps == 0) m.demand_equal_replicas();
+      if (options.on_event) options.on_event({event::kind::step, epoch + 1, step, loss, factor, {}});
+      if (root && options.progress) {
+        double const seconds = std::chrono::duration<double>(clock::now() - start).count();
+        double const rate = static_cast<double>(samples_done) / std::max(seconds, 1e-9);
+        line.show({epoch + 1, options.epochs, step, total, running, rate,
+                   seconds / static_cast<double>(step - first_step) * static_cast<double>(total - step)});
+      }
+      if (!options.checkpoint.empty() && options.checkpoint_steps > 0 && step % options.checkpoint_steps == 0) save(step);
+    }
+    report.epoch_loss.push_back(loss_sum / static_cast<double>(per_epoch - begin));
+    event e{event::kind::epoch, epoch + 1, step, report.epoch_loss.back(), nn::factor(options.schedule, step, total), {}};
+    if (options.validation) {
+      double const error = evaluate(m, *options.validation).error();
+      report.validation_error.push_back(error);
+      e.validation_error = error;
+      if (options.keep_best && error < best_error) {
+        best_error = error;
+        best.emplace(m.clone());
+      }
+    }
+    if (root && options.progress) {
+      double const seconds = std::chrono::duration<double>(clock::now() - start).count();
+      std::string text = to_string(progress_state{epoch + 1, options.epochs, step, total, report.epoch_loss.back(), static_cast<double>(samples_done) / std::max(seconds, 1e-9),
+                                                  seconds / static_cast<double>(std::max<index_t>(1, step - first_step)) * static_cast<double>(total - step)});
+      if (e.validation_error) {
+        char more[48];
+        std::snprintf(more, sizeof more, "  validation error %.2f %%", 100 * *e.validation_error);
+        text += more;
+      }
+      line.line(text);
+    }
+    if (options.on_event) options.on_event(e);
+    if (!options.checkpoint.empty() && options.checkpoint_steps == 0) save(step);
+  }
+  m.context().fence();
+  report.steps = step - first_step;
+  report.seconds = std::chrono::duration<double>(clock::now() - start).count();
+  report.samples_per_second = static_cast<double>(samples_done) / std::max(report.seconds, 1e-9);
+  if (best) m.take_values(*best);
+  return report;
+}
+
+}  // namespace pleat::run

@@ -1,0 +1,158 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Starting a program on its ranks: as MPI processes, as threads of one process, or alone. One source for all three.
+#pragma once
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include <pleat/base/runtime.hpp>
+#include <pleat/comm/local.hpp>
+#include <pleat/comm/self.hpp>
+#include <pleat/comm/world.hpp>
+#ifdef PLEAT_HAS_MPI
+#include <pleat/comm/mpi.hpp>
+#endif
+
+namespace pleat::run {
+
+/// A process that is alone, whatever launched it.
+struct self_processes {
+  struct guard {
+    guard(int&, char**&) {}
+  };
+  [[nodiscard]] static comm::communicator everybody() { return comm::communicator(comm::self{}); }
+  [[noreturn]] static void abort(comm::communicator const&, int code) { std::_Exit(code); }
+};
+
+#ifdef PLEAT_HAS_MPI
+/// The processes that mpirun (or a resource manager) started.
+struct mpi_processes {
+  struct guard {
+    guard(int& argc, char**& argv) : mpi(argc, argv) {}
+    comm::mpi_guard mpi;
+  };
+  [[nodiscard]] static comm::communicator everybody() { return comm::communicator(comm::mpi::duplicate(MPI_COMM_WORLD)); }
+  [[noreturn]] static void abort(comm::communicator const&, int code) {
+    MPI_Abort(MPI_COMM_WORLD, code);
+    std::_Exit(code);
+  }
+};
+using processes = mpi_processes;
+#else
+using processes = self_processes;
+#endif
+
+struct launch_options {
+  int thread_ranks = 0;  ///< ranks as threads of this process; 0: what `--thread-ranks N` on the command line says, else none
+  int threads = 0;       ///< threads per rank; 0: what `--threads N` says, else the cores of this machine dealt to its ranks
+};
+
+namespace detail {
+
+/// The value of `--name N` or `--name=N` on a command line, or 0.
+inline int option(int argc, char** argv, char const* name) {
+  auto const n = std::strlen(name);
+  for (int i = 1; i < argc; ++i) {
+    if (std::strncmp(argv[i], name, n) != 0) continue;
+    char const* value = argv[i][n] == '=' ? argv[i] + n + 1 : argv[i][n] == '\0' && i + 1 < argc ? argv[i + 1] : nullptr;
+    if (!value) continue;
+    char* end = nullptr;
+    long const v = std::strtol(value, &end, 10);
+    if (*value == '\0' || *end != '\0' || v < 1 || v > 100000)
+      throw error{"run::launch", std::string(name) + " needs a whole number of 1 or more, found '" + value + "'"};
+    return static_cast<int>(v);
+  }
+  return 0;
+}
+
+inline std::string what_of(std::exception_ptr e) {
+  try {
+    std::rethrow_exception(e);
+  } catch (std::exception const& x) {
+    return x.what();
+  } catch (...) {
+    return "an exception that is no std::exception";
+  }
+}
+
+/// After fn ended on this rank, well or with a sentence: the ranks meet once more, so that one sentence is said, by rank 0, and a rank
+/// that fails alone does not leave the others waiting for ever.
+template <class Processes> int farewell(comm::communicator& all, std::string const& sentence) {
+  constexpr std::size_t room = 1024;
+  constexpr double patience = 3;  // seconds for the others to fail alike
+  if (all.size() == 1) {
+    if (!sentence.empty()) std::fprintf(stderr, "%s\n", sentence.c_str());
+    return sentence.empty() ? 0 : 1;
+  }
+  std::string mine = sentence.substr(0, room - 1);
+  mine.resize(room, '\0');
+  std::string everybody(room * static_cast<std::size_t>(all.size()), '\0');
+  try {
+    if (!sentence.empty()) all.set_timeout(patience);
+    all.all_gather(mine, everybody);
+  } catch (std::exception const&) {
+    // Somebody is still inside a collective that will never complete: this rank's sentence is the one that matters.
+    std::fprintf(stderr, "%s\n", sentence.empty() ? "pleat: run::launch: another rank ended without saying why" : sentence.c_str());
+    std::fflush(stderr);
+    Processes::abort(all, 1);
+  }
+  for (int r = 0; r < all.size(); ++r) {
+    char const* said = everybody.data() + room * static_cast<std::size_t>(r);
+    if (*said == '\0') continue;
+    if (all.rank() == 0) std::fprintf(stderr, "%s\n", said);
+    return 1;
+  }
+  return 0;
+}
+
+}  // namespace detail
+
+/// Starts MPI and Kokkos where nobody has, calls fn(world) once per rank (process or thread), and ends what it started.
+///
+/// An exception of any rank becomes one sentence on standard error and the exit status 1, on every rank; nobody hangs.
+/// \returns the exit status for main
+template <class Processes = processes, class F> [[nodiscard]] int launch(int argc, char** argv, F&& fn, launch_options options = {}) {
+  try {
+    typename Processes::guard started(argc, argv);
+    if (options.thread_ranks == 0) options.thread_ranks = detail::option(argc, argv, "--thread-ranks");
+    if (options.threads == 0) options.threads = detail::option(argc, argv, "--threads");
+    auto all = Processes::everybody();
+    int const cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+    int const here = options.thread_ranks > 0 ? options.thread_ranks : all.size();  // ranks on this machine, at most
+    int const threads = options.threads > 0 ? options.threads : std::max(1, cores / here);
+    if (options.thread_ranks > 0 && all.size() > 1)
+      throw error{"run::launch", "--thread-ranks was given to " + std::to_string(all.size()) + " MPI processes", "Use ranks as threads or as processes, not both"};
+    kokkos_guard const kokkos(threads);
+
+    if (options.thread_ranks > 1) {
+      comm::run_local(options.thread_ranks, [&](comm::communicator c) {
+        world w(std::move(c), threads);
+        fn(w);
+      });
+      return 0;
+    }
+    std::string sentence;
+    {
+      world w(all.duplicate(), threads);
+      try {
+        fn(w);
+      } catch (...) {
+        sentence = detail::what_of(std::current_exception());
+      }
+    }
+    return detail::farewell<Processes>(all, sentence);
+  } catch (std::exception const& e) {
+    std::fprintf(stderr, "%s\n", e.what());
+    return 1;
+  }
+}
+
+}  // namespace pleat::run

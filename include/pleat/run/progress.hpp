@@ -1,0 +1,74 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// One progress line, from rank 0: rewritten in place on a terminal, a plain line now and then elsewhere.
+#pragma once
+
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <string>
+
+#include <pleat/tensor/extents.hpp>
+
+namespace pleat::run {
+
+/// Where training is, for the line.
+struct progress_state {
+  index_t epoch = 0, epochs = 0;  ///< epoch counts from 1
+  index_t step = 0, steps = 0;    ///< over all epochs
+  double loss = 0;                ///< running mean
+  double samples_per_second = 0;
+  double seconds_left = 0;
+};
+
+/// "epoch 3/10 · step 120/938 · loss 0.0712 · 48200 samples/s · 0:12 left"
+[[nodiscard]] inline std::string to_string(progress_state const& s) {
+  char line[160];
+  int const left = static_cast<int>(s.seconds_left + 0.5);
+  std::snprintf(line, sizeof line, "epoch %lld/%lld  step %lld/%lld  loss %.4f  %.0f samples/s  %d:%02d left", static_cast<long long>(s.epoch),
+                static_cast<long long>(s.epochs), static_cast<long long>(s.step), static_cast<long long>(s.steps), s.loss, s.samples_per_second, left / 60, left % 60);
+  return line;
+}
+
+/// Shows the state at most every `interval` seconds (plain lines: once per call of `line`, which fit makes at the end of an epoch).
+class progress_line {
+ public:
+  /// \param on false: prints nothing (ranks above 0, or a caller who wants silence)
+  explicit progress_line(bool on, std::FILE* out = stderr, double interval = 0.1)
+      : out_(on ? out : nullptr), terminal_(on && isatty(fileno(out)) != 0), interval_(interval) {}
+  progress_line(progress_line const&) = delete;
+  progress_line& operator=(progress_line const&) = delete;
+  ~progress_line() { clear(); }
+
+  /// A transient state: shown on a terminal only.
+  void show(progress_state const& s) {
+    if (!terminal_) return;
+    auto const now = std::chrono::steady_clock::now();
+    if (shown_ && std::chrono::duration<double>(now - last_).count() < interval_) return;
+    last_ = now;
+    shown_ = true;
+    std::fprintf(out_, "\r\033[K%s", to_string(s).c_str());
+    std::fflush(out_);
+  }
+  /// A lasting line.
+  void line(std::string const& text) {
+    if (!out_) return;
+    clear();
+    std::fprintf(out_, "%s\n", text.c_str());
+    std::fflush(out_);
+  }
+
+ private:
+  void clear() {
+    if (terminal_ && shown_) std::fprintf(out_, "\r\033[K");
+    shown_ = false;
+  }
+  std::FILE* out_;
+  bool terminal_, shown_ = false;
+  double interval_;
+  std::chrono::steady_clock::time_point last_{};
+};
+
+}  // namespace pleat::run

@@ -1,0 +1,72 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Answers at scale: requests in batches, batches spread over ranks, with the time that each took.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
+#include <pleat/nn/metrics.hpp>
+#include <pleat/parallel/model.hpp>
+#include <pleat/run/batch.hpp>
+
+namespace pleat::run {
+
+struct serve_options {
+  index_t batch = 32;   ///< requests answered together
+  index_t warm_up = 1;  ///< batches of each rank that are answered once more, before the clock starts
+};
+
+struct serve_report {
+  std::vector<std::int32_t> answers;  ///< class of every request, on every rank
+  double seconds = 0;                 ///< of the slowest rank
+  double throughput = 0;              ///< requests per second, over all ranks
+  double p50 = 0, p99 = 0;            ///< seconds from the start of a batch to its answers, over all batches of all ranks
+};
+
+/// Answers every sample of `requests`; batch b is answered by rank b mod ranks. Collective. Never instantiates a backward.
+template <class Net> [[nodiscard]] serve_report serve(parallel::model<Net> const& m, io::dataset const& requests, serve_options options = {}) {
+  using clock = std::chrono::steady_clock;
+  region r("pleat::run::serve");
+  if (options.batch < 1) throw error{"run::serve", "a batch of " + std::to_string(options.batch) + " requests", "Use 1 or more"};
+  auto& ranks = m.ranks();
+  index_t const batches = (requests.size + options.batch - 1) / options.batch;
+  batch_loader<nn::value_type_of<Net>, nn::space_of<Net>> loader(requests);
+  std::vector<index_t> samples;
+  std::vector<std::int32_t> answers;
+  auto const answer = [&](index_t b) {
+    index_t const begin = b * options.batch, end = std::min(requests.size, begin + options.batch);
+    samples.resize(static_cast<std::size_t>(end - begin));
+    for (index_t i = begin; i < end; ++i) samples[static_cast<std::size_t>(i - begin)] = i;
+    nn::classify(m.context(), m.predict(loader.load(m.context(), samples).x), answers);
+  };
+
+  for (index_t w = 0; w < options.warm_up && ranks.rank() < batches; ++w) answer(ranks.rank());
+  serve_report report;
+  report.answers.assign(static_cast<std::size_t>(requests.size), 0);
+  std::vector<double> latency(static_cast<std::size_t>(batches));
+  ranks.barrier();
+  auto const start = clock::now();
+  for (index_t b = ranks.rank(); b < batches; b += ranks.size()) {
+    auto const begin = clock::now();
+    answer(b);
+    latency[static_cast<std::size_t>(b)] = std::chrono::duration<double>(clock::now() - begin).count();
+    std::copy(answers.begin(), answers.end(), report.answers.begin() + b * options.batch);
+  }
+  report.seconds = ranks.all_reduce_value(std::chrono::duration<double>(clock::now() - start).count(), comm::reduction::max);
+  // Everybody filled its own places of zeroed arrays.
+  ranks.all_reduce(report.answers);
+  ranks.all_reduce(latency);
+  report.throughput = report.seconds > 0 ? static_cast<double>(requests.size) / report.seconds : 0;
+  if (!latency.empty()) {
+    std::sort(latency.begin(), latency.end());
+    auto const at = [&](double q) { return latency[std::min(latency.size() - 1, static_cast<std::size_t>(q * static_cast<double>(latency.size())))]; };
+    report.p50 = at(0.50);
+    report.p99 = at(0.99);
+  }
+  return report;
+}
+
+}  // namespace pleat::run
