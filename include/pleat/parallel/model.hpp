@@ -192,17 +192,8 @@ template <class Net> class model {
     context_->fence();
   }
 
-  /// After a weight took a masked form: tells the arena which elements stay zero.
-  void refresh_masks() {
-    net_.for_each_parameter([&](auto& w) {
-      if (w.id < 0) return;
-      auto& e = arena_->entries()[static_cast<std::size_t>(w.id)];
-      w.visit([&](auto, auto const& s) {
-        if constexpr (requires { s.mask_bits(); }) e.mask_bits = s.mask_bits();
-        else e.mask_bits = nullptr;
-      });
-    });
-  }
+  /// After a weight took another form or mask: tells the arena which elements stay zero.
+  void refresh_masks() { arena_->attach(net_); }
 
   /// 64 bits of all parameter values: equal on all ranks as long as the replicas agree.
   [[nodiscard]] std::uint64_t checksum() const {
