@@ -156,7 +156,7 @@ int main(int argc, char** argv) {
   if (argc > 1 && std::strcmp(argv[1], "--ratios") == 0) {
     if (!blas.found()) return 1;
     ratios<float>("f32", blas, argc > 2 ? argv[2] : "");
-    ratios<double>("f64", blas, argc > 2 ? argv[2] : "");
+    if (argc < 4) ratios<double>("f64", blas, argc > 2 ? argv[2] : "");
     return 0;
   }
   benchmark::Initialize(&argc, argv);

@@ -119,8 +119,8 @@ TEST_CASE("gemm equals the scalar chain bit for bit: transposes, gaps, epilogues
 
 TEST_CASE("gemm blocks of K, M and N cannot be seen", "[gemm]") {
   std::mt19937 r(4);
-  // Beyond one K block (384 × 5/4), one M block (264 × 5/4); packed and unpacked A; a panel of B in several slots.
-  for (auto [m, n, k] : {std::array<index_t, 3>{400, 330, 500}, {400, 100, 1000}, {20, 700, 1200}, {9, 3200, 20}, {350, 6200, 3}}) {
+  // Beyond one K block (512 × 5/4 with AVX-512), one M block (192 × 5/4); packed and unpacked A; a panel of B in several slots.
+  for (auto [m, n, k] : {std::array<index_t, 3>{400, 330, 700}, {400, 100, 1000}, {20, 700, 1200}, {64, 256, 300}, {9, 3200, 20}, {350, 6200, 3}}) {
     problem<float> p(r, m, n, k);
     p.solve();
     INFO(m << "x" << n << "x" << k);

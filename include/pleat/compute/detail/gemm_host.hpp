@@ -35,7 +35,7 @@ template <class T> [[nodiscard]] inline tile_kernels<T> const* kernels_at(isa::l
 /// The B operand as the blocking loops see it. A source of another form (decoded while it is packed) offers the same two
 /// members:
 ///   pack(k0, k1, n0, n1, to, stride): op(B)[k0..k1, n0..n1] to to[(k - k0) * stride + (n - n0)], whole vectors written;
-///   direct(k0, n0): where op(B)[k0, n0] lies if rows of op(B) are contiguous there and `ld` apart, else nullptr.
+///   ld, direct(k0, n0): where op(B)[k0, n0] lies if rows of op(B) are contiguous there and `ld` apart, else nullptr.
 template <class T> struct dense_b {
   T const* b = nullptr;
   index_t ld = 0;
@@ -49,12 +49,21 @@ template <class T> struct dense_b {
   [[nodiscard]] T const* direct(index_t k0, index_t n0) const { return turned ? nullptr : b + k0 * ld + n0; }
 };
 
-/// Block lengths, in elements: a sliver of B (k × one tile's columns) stays in the first or second cache, a block of A
-/// (m × k) in the second, a panel of B (n × k) in the third.
-struct gemm_blocks {
-  index_t k = 384, m = 264, n = 3072;
-  index_t pack_a_from_n = 320;     ///< columns that pay for packing A
-  index_t pack_b_from_tiles = 3;   ///< row tiles that pay for packing a sliver of B that could be read in place
+constexpr index_t pack_a_from_columns = 320;  ///< fewer columns do not repay packing A
+constexpr index_t direct_b_elements = 32768;  ///< a B of so few elements is read in place
+constexpr index_t direct_b_tiles = 8;         ///< or one that so few row tiles read
+
+/// `size` in `parts` near-equal parts, the longer ones first.
+class near_equal {
+ public:
+  near_equal(index_t size, index_t parts) : base_(size / parts), extra_(size - base_ * parts) {}
+  [[nodiscard]] index_t longer() const { return base_ + 1; }
+  [[nodiscard]] index_t shorter() const { return base_; }
+  [[nodiscard]] index_t longer_parts() const { return extra_; }
+  [[nodiscard]] index_t part(index_t nth) const { return nth < extra_ ? base_ + 1 : base_; }
+
+ private:
+  index_t base_, extra_;
 };
 
 /// The nth of `parts` near-equal parts of `size` starts here.
@@ -65,18 +74,18 @@ struct gemm_scratch {};  // names this family's scratch block
 /// C[rectangle] by register tiles. `cuts` are the chains' borders in k (chains + 1 of them, absolute).
 template <class T, class Source>
 void gemm_tiled(tile_kernels<T> const& ks, gemm_arguments<T> const& g, Source const& source, index_t const* cuts,
-                int chains, gemm_rectangle const& r, gemm_blocks const& blocks = {}) {
+                int chains, gemm_rectangle const& r) {
   index_t const m = r.m1 - r.m0, n = r.n1 - r.n0, k_begin = cuts[0], k = cuts[chains] - cuts[0];
   if (m <= 0 || n <= 0) return;
   bool const a_rows = g.ta == transpose::no;
   // More than one chain must end within the tile; one chain may pause in C.
-  index_t const k_parts = chains > 1 || k <= blocks.k * 5 / 4 ? 1 : (k + blocks.k - 1) / blocks.k;
+  index_t const k_parts = chains > 1 || k <= ks.block_k * 5 / 4 ? 1 : (k + ks.block_k - 1) / ks.block_k;
   index_t const k_most = k / k_parts + 1;
-  index_t const m_parts = m <= blocks.m * 5 / 4 ? 1 : (m + blocks.m - 1) / blocks.m;
+  index_t const m_parts = m <= ks.block_m * 5 / 4 ? 1 : (m + ks.block_m - 1) / ks.block_m;
   index_t const m_most = m / m_parts + 1 + ks.rows;
-  bool const pack_a = n >= blocks.pack_a_from_n && m > 2 * ks.rows;
+  bool const pack_a = n >= pack_a_from_columns && m > 2 * ks.rows;
   index_t const vectors = (n + ks.width - 1) / ks.width;
-  index_t const n_parts = (vectors * ks.width + blocks.n - 1) / blocks.n;
+  index_t const n_parts = (vectors * ks.width + ks.block_n - 1) / ks.block_n;
   index_t const sliver_stride = ks.width * ks.vectors;
   index_t const slots = m_parts == 1 ? 1 : (vectors / n_parts + 1 + ks.vectors) / ks.vectors + 1;
   index_t const stack_size = chains > 1 ? 6 * ks.rows * sliver_stride : 0;
@@ -102,17 +111,23 @@ void gemm_tiled(tile_kernels<T> const& ks, gemm_arguments<T> const& g, Source co
       if (chains == 1) local_cuts[0] = 0, local_cuts[1] = k1 - k0;
       else for (int s = 0; s <= chains; ++s) local_cuts[s] = cuts[s] - k0;
       t.from_c = g.accumulate || kp > 0;
+      t.prefetch = k1 - k0 >= 64;
       t.relu = last && g.after.act == activation::relu;
       for (index_t mp = 0; mp < m_parts; ++mp) {
         index_t const i0 = r.m0 + part_begin(m, m_parts, mp), i1 = r.m0 + part_begin(m, m_parts, mp + 1);
         index_t const tiles = (i1 - i0 + ks.rows - 1) / ks.rows;
-        for (index_t s = 0; s < slivers; ++s) {
-          index_t const s0 = v0 + part_begin(v1 - v0, slivers, s), s1 = v0 + part_begin(v1 - v0, slivers, s + 1);
+        bool const direct =
+            m_parts == 1 && (tiles <= 2 || (k1 - k0) * n <= direct_b_elements ||
+                             (tiles <= direct_b_tiles && source.ld * static_cast<index_t>(sizeof(T)) % 1024 != 0));
+        near_equal const tile_rows(i1 - i0, tiles);
+        near_equal const sliver_vectors(v1 - v0, slivers);
+        for (index_t s = 0, s0 = v0, s1 = v0; s < slivers; ++s, s0 = s1) {
+          s1 += sliver_vectors.part(s);
           index_t const j0 = r.n0 + s0 * ks.width, j1 = std::min(r.n0 + s1 * ks.width, r.n1);
           t.b_stride = (s1 - s0) * ks.width;
           t.columns = j1 - j0;
           T const* in_place = nullptr;
-          if (m_parts == 1 && tiles < blocks.pack_b_from_tiles && t.columns == t.b_stride) in_place = source.direct(k0, j0);
+          if (direct) in_place = source.direct(k0, j0);
           if (in_place) {
             t.b = in_place;
             t.b_stride = source.ld;
@@ -122,21 +137,31 @@ void gemm_tiled(tile_kernels<T> const& ks, gemm_arguments<T> const& g, Source co
             t.b = slot;
           }
           t.bias = last && g.after.bias ? g.after.bias + j0 : nullptr;
-          for (index_t i = 0; i < tiles; ++i) {
-            index_t const r0 = i0 + part_begin(i1 - i0, tiles, i), r1 = i0 + part_begin(i1 - i0, tiles, i + 1);
-            T const* a = a_rows ? g.a + r0 * g.lda + k0 : g.a + k0 * g.lda + r0;
+          // Tiles of one height are one call.
+          for (index_t group = 0, r0 = i0, nth = 0; group < 2; ++group) {
+            index_t const rows = group == 0 ? tile_rows.longer() : tile_rows.shorter();
+            t.tiles = group == 0 ? tile_rows.longer_parts() : tiles - tile_rows.longer_parts();
+            if (t.tiles == 0) continue;
+            T const* const a = a_rows ? g.a + r0 * g.lda + k0 : g.a + k0 * g.lda + r0;
             if (pack_a) {
-              T* const to = a_packed + i * ks.rows * k_most;
-              if (s == 0) (a_rows ? ks.turn_a : ks.copy_a)(a, g.lda, k1 - k0, r1 - r0, to, ks.rows);
+              T* const to = a_packed + nth * ks.rows * k_most;
+              if (s == 0)
+                for (index_t i = 0; i < t.tiles; ++i)
+                  (a_rows ? ks.turn_a : ks.copy_a)(a + i * rows * (a_rows ? g.lda : 1), g.lda, k1 - k0, rows,
+                                                   to + i * ks.rows * k_most, ks.rows);
               t.a = to;
               t.a_stride = ks.rows;
+              t.a_next = ks.rows * k_most;
             } else {
               t.a = a;
               t.a_stride = g.lda;
+              t.a_next = a_rows ? rows * g.lda : rows;
             }
             t.c = g.c + r0 * g.ldc + j0;
             t.mask = last && g.after.mask ? g.after.mask + r0 * g.after.ldmask + j0 : nullptr;
-            ks.tile[a_rows && !pack_a ? 0 : 1][r1 - r0 - 1][s1 - s0 - 1](t);
+            ks.tile[a_rows && !pack_a ? 0 : 1][rows - 1][s1 - s0 - 1](t);
+            r0 += t.tiles * rows;
+            nth += t.tiles;
           }
         }
       }

@@ -9,10 +9,13 @@
 
 namespace pleat::compute::detail {
 
-/// One register tile of C: `rows` × `columns` elements, each a chain of fused multiply-adds over ascending k.
+/// A column of register tiles of C, one below the other, each `rows` × `columns` elements, each element a chain of fused
+/// multiply-adds over ascending k.
 template <class T> struct tile_arguments {
-  T const* a = nullptr;       ///< element (i, k) at a[i * a_stride + k] (tile_form::rows) or a[k * a_stride + i] (panel)
+  T const* a = nullptr;       ///< element (i, k) at a[i * a_stride + k] (in rows) or a[k * a_stride + i] (in panels)
   index_t a_stride = 0;
+  index_t a_next = 0;         ///< from one tile's A to the next one's
+  index_t tiles = 1;          ///< at least 1
   T const* b = nullptr;       ///< element (k, j) at b[k * b_stride + j]; whole vectors are readable
   index_t b_stride = 0;
   T* c = nullptr;
@@ -22,6 +25,7 @@ template <class T> struct tile_arguments {
   int chains = 1;             ///< a power of two; more than one: summed over a binary tree
   T* stack = nullptr;         ///< room for 6 tiles, where chains > 1
   bool from_c = false;        ///< the (only) chain starts from what C holds
+  bool prefetch = false;      ///< k is long enough to hide requests for the next tile's C
   bool relu = false;
   T const* bias = nullptr;    ///< [columns]
   T const* mask = nullptr;    ///< C = mask > 0 ? C : 0
@@ -40,6 +44,9 @@ template <class T> struct tile_kernels {
   int width = 0;    ///< elements of a vector
   int rows = 0;     ///< rows of the largest tile
   int vectors = 0;  ///< vectors of the largest tile
+  /// Block lengths in elements: a sliver of B (k × one tile's columns) streams from the first or second cache, a block of
+  /// A (m × k) stays in the second, a panel of B (n × k) in the third.
+  index_t block_k = 0, block_m = 0, block_n = 0;
   /// [A in rows, A in panels][rows - 1][vectors - 1]
   tile_function<T>* tile[2][most_rows][most_vectors] = {};
   pack_function<T>* copy_b = nullptr;  ///< from [k, n] storage

@@ -27,12 +27,13 @@ namespace pleat::compute::detail::avx2 {
 struct floats {
   using value = float;
   using vec = __m256;
+  using mask = __m256i;
   static constexpr int width = 8, lane = 4;
   PLEAT_TILE_INLINE vec zero() { return _mm256_setzero_ps(); }
   PLEAT_TILE_INLINE vec load(float const* p) { return _mm256_loadu_ps(p); }
-  PLEAT_TILE_INLINE vec load(float const* p, index_t n) { return _mm256_maskload_ps(p, first(n)); }
+  PLEAT_TILE_INLINE vec load(float const* p, mask m) { return _mm256_maskload_ps(p, m); }
   PLEAT_TILE_INLINE void store(float* p, vec v) { _mm256_storeu_ps(p, v); }
-  PLEAT_TILE_INLINE void store(float* p, vec v, index_t n) { _mm256_maskstore_ps(p, first(n), v); }
+  PLEAT_TILE_INLINE void store(float* p, vec v, mask m) { _mm256_maskstore_ps(p, m, v); }
   PLEAT_TILE_INLINE vec broadcast(float const* p) { return _mm256_broadcast_ss(p); }
   PLEAT_TILE_INLINE vec fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
   PLEAT_TILE_INLINE vec add(vec a, vec b) { return _mm256_add_ps(a, b); }
@@ -51,9 +52,8 @@ struct floats {
     v[2] = _mm256_castpd_ps(_mm256_unpacklo_pd(ef, gh));
     v[3] = _mm256_castpd_ps(_mm256_unpackhi_pd(ef, gh));
   }
-
- private:
-  PLEAT_TILE_INLINE __m256i first(index_t n) {
+  /// The first n elements.
+  PLEAT_TILE_INLINE mask first(index_t n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
   }
 };
@@ -61,12 +61,13 @@ struct floats {
 struct doubles {
   using value = double;
   using vec = __m256d;
+  using mask = __m256i;
   static constexpr int width = 4, lane = 2;
   PLEAT_TILE_INLINE vec zero() { return _mm256_setzero_pd(); }
   PLEAT_TILE_INLINE vec load(double const* p) { return _mm256_loadu_pd(p); }
-  PLEAT_TILE_INLINE vec load(double const* p, index_t n) { return _mm256_maskload_pd(p, first(n)); }
+  PLEAT_TILE_INLINE vec load(double const* p, mask m) { return _mm256_maskload_pd(p, m); }
   PLEAT_TILE_INLINE void store(double* p, vec v) { _mm256_storeu_pd(p, v); }
-  PLEAT_TILE_INLINE void store(double* p, vec v, index_t n) { _mm256_maskstore_pd(p, first(n), v); }
+  PLEAT_TILE_INLINE void store(double* p, vec v, mask m) { _mm256_maskstore_pd(p, m, v); }
   PLEAT_TILE_INLINE vec broadcast(double const* p) { return _mm256_broadcast_sd(p); }
   PLEAT_TILE_INLINE vec fma(vec a, vec b, vec c) { return _mm256_fmadd_pd(a, b, c); }
   PLEAT_TILE_INLINE vec add(vec a, vec b) { return _mm256_add_pd(a, b); }
@@ -82,9 +83,8 @@ struct doubles {
     v[0] = a;
     v[1] = b;
   }
-
- private:
-  PLEAT_TILE_INLINE __m256i first(index_t n) {
+  /// The first n elements.
+  PLEAT_TILE_INLINE mask first(index_t n) {
     return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
   }
 };
@@ -103,6 +103,7 @@ template <class V> constexpr tile_kernels<typename V::value> make_kernels() {
   k.width = V::width;
   k.rows = 6;
   k.vectors = 2;
+  k.block_k = 320, k.block_m = 1056 / static_cast<index_t>(sizeof(typename V::value)), k.block_n = 4096;
   fill_tiles<V, true>(k, std::make_integer_sequence<int, 6>{});
   fill_tiles<V, false>(k, std::make_integer_sequence<int, 6>{});
   k.copy_b = &pack_copy<V>;

@@ -18,12 +18,13 @@ namespace pleat::compute::detail::avx512 {
 struct floats {
   using value = float;
   using vec = __m512;
+  using mask = __mmask16;
   static constexpr int width = 16, lane = 4;
   PLEAT_TILE_INLINE vec zero() { return _mm512_setzero_ps(); }
   PLEAT_TILE_INLINE vec load(float const* p) { return _mm512_loadu_ps(p); }
-  PLEAT_TILE_INLINE vec load(float const* p, index_t n) { return _mm512_maskz_loadu_ps(first(n), p); }
+  PLEAT_TILE_INLINE vec load(float const* p, mask m) { return _mm512_maskz_loadu_ps(m, p); }
   PLEAT_TILE_INLINE void store(float* p, vec v) { _mm512_storeu_ps(p, v); }
-  PLEAT_TILE_INLINE void store(float* p, vec v, index_t n) { _mm512_mask_storeu_ps(p, first(n), v); }
+  PLEAT_TILE_INLINE void store(float* p, vec v, mask m) { _mm512_mask_storeu_ps(p, m, v); }
   PLEAT_TILE_INLINE vec broadcast(float const* p) { return _mm512_set1_ps(*p); }
   PLEAT_TILE_INLINE vec fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
   PLEAT_TILE_INLINE vec add(vec a, vec b) { return _mm512_add_ps(a, b); }
@@ -45,20 +46,20 @@ struct floats {
     v[2] = _mm512_castpd_ps(_mm512_maskz_unpacklo_pd(0xff, ef, gh));
     v[3] = _mm512_castpd_ps(_mm512_maskz_unpackhi_pd(0xff, ef, gh));
   }
-
- private:
-  PLEAT_TILE_INLINE __mmask16 first(index_t n) { return static_cast<__mmask16>((1U << n) - 1U); }
+  /// The first n elements.
+  PLEAT_TILE_INLINE mask first(index_t n) { return static_cast<__mmask16>((1U << n) - 1U); }
 };
 
 struct doubles {
   using value = double;
   using vec = __m512d;
+  using mask = __mmask8;
   static constexpr int width = 8, lane = 2;
   PLEAT_TILE_INLINE vec zero() { return _mm512_setzero_pd(); }
   PLEAT_TILE_INLINE vec load(double const* p) { return _mm512_loadu_pd(p); }
-  PLEAT_TILE_INLINE vec load(double const* p, index_t n) { return _mm512_maskz_loadu_pd(first(n), p); }
+  PLEAT_TILE_INLINE vec load(double const* p, mask m) { return _mm512_maskz_loadu_pd(m, p); }
   PLEAT_TILE_INLINE void store(double* p, vec v) { _mm512_storeu_pd(p, v); }
-  PLEAT_TILE_INLINE void store(double* p, vec v, index_t n) { _mm512_mask_storeu_pd(p, first(n), v); }
+  PLEAT_TILE_INLINE void store(double* p, vec v, mask m) { _mm512_mask_storeu_pd(p, m, v); }
   PLEAT_TILE_INLINE vec broadcast(double const* p) { return _mm512_set1_pd(*p); }
   PLEAT_TILE_INLINE vec fma(vec a, vec b, vec c) { return _mm512_fmadd_pd(a, b, c); }
   PLEAT_TILE_INLINE vec add(vec a, vec b) { return _mm512_add_pd(a, b); }
@@ -77,9 +78,8 @@ struct doubles {
     v[0] = a;
     v[1] = b;
   }
-
- private:
-  PLEAT_TILE_INLINE __mmask8 first(index_t n) { return static_cast<__mmask8>((1U << n) - 1U); }
+  /// The first n elements.
+  PLEAT_TILE_INLINE mask first(index_t n) { return static_cast<__mmask8>((1U << n) - 1U); }
 };
 
 #include <pleat/compute/detail/gemm_tile_body.hpp>
@@ -99,6 +99,7 @@ template <class V, class A> constexpr tile_kernels<typename V::value> make_kerne
   k.width = V::width;
   k.rows = 8;
   k.vectors = 3;
+  k.block_k = 512, k.block_m = 768 / static_cast<index_t>(sizeof(typename V::value)), k.block_n = 2048;
   fill_tiles<V, true>(k, std::make_integer_sequence<int, 8>{});
   fill_tiles<V, false>(k, std::make_integer_sequence<int, 8>{});
   k.copy_b = &pack_copy<V>;

@@ -15,73 +15,87 @@ PLEAT_TILE_TARGET void tile(tile_arguments<typename V::value> const& t) {
   constexpr int width = V::width;
   index_t const tail = t.columns - (NV - 1) * width;
   bool const whole = tail >= width;
-  vec acc[MR][NV];
-  T const* row[MR];
-  PLEAT_UNROLL for (int i = 0; i < MR; ++i) row[i] = t.a + i * t.a_stride;
+  auto const in_tail = V::first(whole ? width : tail);
   index_t const a_stride = t.a_stride, b_stride = t.b_stride;
-  int depth = 0;
-  int s = 0;
+  T const* a = t.a;
+  T* c = t.c;
+  T const* mask = t.mask;
+  index_t tiles = t.tiles;
   do {
-    if (t.from_c) {
-      PLEAT_UNROLL for (int i = 0; i < MR; ++i) {
-        T const* c = t.c + i * t.ldc;
-        PLEAT_UNROLL for (int j = 0; j < NV - 1; ++j) acc[i][j] = V::load(c + j * width);
-        acc[i][NV - 1] = whole ? V::load(c + (NV - 1) * width) : V::load(c + (NV - 1) * width, tail);
+    vec acc[MR][NV];
+    T const* row[MR];
+    PLEAT_UNROLL for (int i = 0; i < MR; ++i) row[i] = a + i * a_stride;
+    int depth = 0;
+    if (t.prefetch && tiles > 1)  // the next tile's C arrives while this one is computed
+      for (int i = 0; i < MR; ++i)
+        for (index_t j = 0; j < t.columns; j += static_cast<index_t>(64 / sizeof(T)))
+          __builtin_prefetch(c + (MR + i) * t.ldc + j, 1);
+    int s = 0;
+    do {
+      if (t.from_c) {
+        PLEAT_UNROLL for (int i = 0; i < MR; ++i) {
+          T const* const ci = c + i * t.ldc;
+          PLEAT_UNROLL for (int j = 0; j < NV - 1; ++j) acc[i][j] = V::load(ci + j * width);
+          acc[i][NV - 1] = V::load(ci + (NV - 1) * width, in_tail);
+        }
+      } else {
+        PLEAT_UNROLL for (int i = 0; i < MR; ++i)
+          PLEAT_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = V::zero();
       }
-    } else {
+      index_t const end = t.cuts[s + 1];
+      T const* b = t.b + t.cuts[s] * b_stride;
+      T const* panel = a + t.cuts[s] * a_stride;
+      for (index_t k = t.cuts[s]; k < end; ++k) {
+        vec bv[NV];
+        PLEAT_UNROLL for (int j = 0; j < NV - 1; ++j) bv[j] = V::load(b + j * width);
+        bv[NV - 1] = V::load(b + (NV - 1) * width, in_tail);
+        PLEAT_UNROLL for (int i = 0; i < MR; ++i) {
+          vec const av = V::broadcast(Rows ? row[i] + k : panel + i);
+          PLEAT_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = V::fma(av, bv[j], acc[i][j]);
+        }
+        b += b_stride;
+        if constexpr (!Rows) panel += a_stride;
+      }
+      if (t.chains > 1) {  // a finished chain meets every left neighbour of its size in the tree
+        for (int left = s; left & 1; left >>= 1) {
+          T const* top = t.stack + --depth * (MR * NV * width);
+          PLEAT_UNROLL for (int i = 0; i < MR; ++i)
+            PLEAT_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = V::add(V::load(top + (i * NV + j) * width), acc[i][j]);
+        }
+        if (s + 1 < t.chains) {
+          T* top = t.stack + depth++ * (MR * NV * width);
+          PLEAT_UNROLL for (int i = 0; i < MR; ++i)
+            PLEAT_UNROLL for (int j = 0; j < NV; ++j) V::store(top + (i * NV + j) * width, acc[i][j]);
+        }
+      }
+    } while (++s < t.chains);
+    if (t.bias) {
+      PLEAT_UNROLL for (int j = 0; j < NV; ++j) {
+        vec const bias = j < NV - 1 ? V::load(t.bias + j * width) : V::load(t.bias + j * width, in_tail);
+        PLEAT_UNROLL for (int i = 0; i < MR; ++i) acc[i][j] = V::add(acc[i][j], bias);
+      }
+    }
+    if (t.relu) {
       PLEAT_UNROLL for (int i = 0; i < MR; ++i)
-        PLEAT_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = V::zero();
+        PLEAT_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = V::relu(acc[i][j]);
     }
-    index_t const end = t.cuts[s + 1];
-    T const* b = t.b + t.cuts[s] * b_stride;
-    T const* panel = t.a + t.cuts[s] * a_stride;
-    for (index_t k = t.cuts[s]; k < end; ++k) {
-      vec bv[NV];
-      PLEAT_UNROLL for (int j = 0; j < NV; ++j) bv[j] = V::load(b + j * width);
+    if (mask) {
       PLEAT_UNROLL for (int i = 0; i < MR; ++i) {
-        vec const av = V::broadcast(Rows ? row[i] + k : panel + i);
-        PLEAT_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = V::fma(av, bv[j], acc[i][j]);
-      }
-      b += b_stride;
-      if constexpr (!Rows) panel += a_stride;
-    }
-    if (t.chains > 1) {  // a finished chain meets every left neighbour of its size in the tree
-      for (int left = s; left & 1; left >>= 1) {
-        T const* top = t.stack + --depth * (MR * NV * width);
-        PLEAT_UNROLL for (int i = 0; i < MR; ++i)
-          PLEAT_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = V::add(V::load(top + (i * NV + j) * width), acc[i][j]);
-      }
-      if (s + 1 < t.chains) {
-        T* top = t.stack + depth++ * (MR * NV * width);
-        PLEAT_UNROLL for (int i = 0; i < MR; ++i)
-          PLEAT_UNROLL for (int j = 0; j < NV; ++j) V::store(top + (i * NV + j) * width, acc[i][j]);
+        T const* const m = mask + i * t.ldmask;
+        PLEAT_UNROLL for (int j = 0; j < NV; ++j)
+          acc[i][j] = V::where_positive(j < NV - 1 ? V::load(m + j * width) : V::load(m + j * width, in_tail), acc[i][j]);
       }
     }
-  } while (++s < t.chains);
-  if (t.bias) {
-    PLEAT_UNROLL for (int j = 0; j < NV; ++j) {
-      vec const bias = j < NV - 1 || whole ? V::load(t.bias + j * width) : V::load(t.bias + j * width, tail);
-      PLEAT_UNROLL for (int i = 0; i < MR; ++i) acc[i][j] = V::add(acc[i][j], bias);
-    }
-  }
-  if (t.relu) {
-    PLEAT_UNROLL for (int i = 0; i < MR; ++i)
-      PLEAT_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = V::relu(acc[i][j]);
-  }
-  if (t.mask) {
     PLEAT_UNROLL for (int i = 0; i < MR; ++i) {
-      T const* m = t.mask + i * t.ldmask;
-      PLEAT_UNROLL for (int j = 0; j < NV; ++j)
-        acc[i][j] = V::where_positive(
-            j < NV - 1 || whole ? V::load(m + j * width) : V::load(m + j * width, tail), acc[i][j]);
+      T* const ci = c + i * t.ldc;
+      PLEAT_UNROLL for (int j = 0; j < NV - 1; ++j) V::store(ci + j * width, acc[i][j]);
+      if (whole) V::store(ci + (NV - 1) * width, acc[i][NV - 1]);
+      else V::store(ci + (NV - 1) * width, acc[i][NV - 1], in_tail);
     }
-  }
-  PLEAT_UNROLL for (int i = 0; i < MR; ++i) {
-    T* c = t.c + i * t.ldc;
-    PLEAT_UNROLL for (int j = 0; j < NV - 1; ++j) V::store(c + j * width, acc[i][j]);
-    if (whole) V::store(c + (NV - 1) * width, acc[i][NV - 1]);
-    else V::store(c + (NV - 1) * width, acc[i][NV - 1], tail);
-  }
+    a += t.a_next;
+    c += MR * t.ldc;
+    if (mask) mask += MR * t.ldmask;
+  } while (--tiles > 0);
 }
 
 /// Storage [k, n] to [k][stride]: rows are copied.
@@ -92,7 +106,7 @@ PLEAT_TILE_TARGET void pack_copy(typename V::value const* from, index_t ld, inde
   index_t const whole = n / width * width;
   for (index_t r = 0; r < k; ++r, from += ld, to += stride) {
     for (index_t j = 0; j < whole; j += width) V::store(to + j, V::load(from + j));
-    if (whole < n) V::store(to + whole, V::load(from + whole, n - whole));
+    if (whole < n) V::store(to + whole, V::load(from + whole, V::first(n - whole)));
   }
 }
 

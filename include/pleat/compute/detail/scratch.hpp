@@ -8,9 +8,13 @@
 #include <cstdlib>
 #include <new>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 namespace pleat::compute::detail {
 
-/// A block of raw bytes on a 64-byte border that only grows.
+/// A block of raw bytes on a page border that only grows.
 class scratch_block {
  public:
   scratch_block() noexcept = default;
@@ -29,9 +33,14 @@ class scratch_block {
     std::free(data_);
     data_ = nullptr;
     size_ = 0;
-    std::size_t const whole = (bytes + bytes / 4 + 4095) / 4096 * 4096;
-    data_ = std::aligned_alloc(64, whole);
+    constexpr std::size_t page = 4096, huge = std::size_t{1} << 21;
+    std::size_t const wanted = bytes + bytes / 4, unit = wanted >= huge ? huge : page;
+    std::size_t const whole = (wanted + unit - 1) / unit * unit;
+    data_ = std::aligned_alloc(unit, whole);
     if (!data_) throw std::bad_alloc{};
+#if defined(__linux__)
+    if (unit == huge) (void)madvise(data_, whole, MADV_HUGEPAGE);  // a packed panel is walked often: fewer page look-ups
+#endif
     size_ = whole;
   }
 
