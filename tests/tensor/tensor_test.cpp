@@ -1,0 +1,93 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <pleat/tensor/adapt.hpp>
+#include <pleat/tensor/tensor.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <string>
+#include <vector>
+
+using space = Kokkos::DefaultExecutionSpace;
+using pleat::extents;
+using tensor = pleat::tensor<float, space>;
+
+namespace {
+// The smallest thing that is an array.
+struct archetype {
+  using element_type = float;
+  float* data() const { return nullptr; }
+  extents shape() const { return extents{0}; }
+  pleat::index_t stride(int) const { return 1; }
+};
+struct near_miss {
+  using element_type = float;
+  float* data() const { return nullptr; }
+  extents shape() const { return extents{0}; }
+};
+static_assert(pleat::strided_array<archetype>);
+static_assert(!pleat::strided_array<near_miss>);
+static_assert(pleat::strided_array<pleat::array_view<float>>);
+}  // namespace
+
+TEST_CASE("a tensor shares its block, and rows and reshape share it too") {
+  pleat::context<space> where(pleat::make_instance<space>(1));
+  auto t = tensor::allocate(where, {4, 6});
+  CHECK(t.sole_owner());
+  {
+    auto const u = t;
+    CHECK_FALSE(t.sole_owner());
+    CHECK(u.data() == t.data());
+  }
+  CHECK(t.sole_owner());
+  CHECK(t.rows(1, 3).data() == t.data() + 6);
+  CHECK(t.rows(1, 3).shape() == extents{2, 6});
+  CHECK(t.reshape({2, 12}).data() == t.data());
+  CHECK_THROWS_AS(t.reshape({5, 5}), pleat::error);
+  CHECK_THROWS_AS(tensor::wrap(nullptr, {1}), pleat::error);
+  CHECK(tensor::allocate(where, {0, 6}).data() == nullptr);
+}
+
+TEST_CASE("elements travel to the host and back unchanged") {
+  pleat::context<space> where(pleat::make_instance<space>(2));
+  auto const t = tensor::allocate(where, {2, 3});
+  std::vector<float> const in{1, 2, 3, 4, 5, 6};
+  pleat::copy_from_host(where, in.data(), t);
+  std::vector<float> out(6);
+  pleat::copy_to_host(where, t, out.data());
+  CHECK(out == in);
+  auto const v = t.view<float**>();
+  CHECK(v.extent(0) == 2);
+  CHECK(v.extent(1) == 3);
+  CHECK(v.data() == t.data());
+  CHECK_THROWS_AS(t.view<float*>(), pleat::error);
+}
+
+TEST_CASE("a View, a pointer and an mdspan become tensors without a copy") {
+  Kokkos::View<float**, Kokkos::LayoutRight, space::memory_space> const v("v", 3, 5);
+  auto const t = pleat::as_tensor<space>(pleat::adapt(v));
+  CHECK(t.data() == v.data());
+  CHECK(t.shape() == extents{3, 5});
+
+  if constexpr (Kokkos::SpaceAccessibility<space, Kokkos::HostSpace>::accessible) {
+    std::vector<float> host(15);
+    CHECK(pleat::as_tensor<space>(pleat::adapt(host.data(), {5, 3})).data() == host.data());
+    Kokkos::mdspan<float, Kokkos::dextents<int, 2>> const m(host.data(), 5, 3);
+    auto const u = pleat::as_tensor<space>(pleat::adapt(m));
+    CHECK(u.data() == host.data());
+    CHECK(u.shape() == extents{5, 3});
+  }
+}
+
+TEST_CASE("an array that is not row-major is refused with its stride") {
+  Kokkos::View<float**, Kokkos::LayoutLeft, space::memory_space> const v("v", 3, 5);
+  auto const a = pleat::adapt(v);
+  CHECK_FALSE(a.contiguous());
+  try {
+    (void)pleat::as_tensor<space>(a);
+    FAIL("a column-major View was taken as a tensor");
+  } catch (pleat::error const& e) {
+    CHECK(std::string(e.what()).find("dimension 0") != std::string::npos);
+    CHECK(std::string(e.what()).find("LayoutRight") != std::string::npos);
+  }
+}
