@@ -6,7 +6,7 @@
 
 namespace pleat::compute {
 
-/// relu(v) is 0 where v < 0 and v elsewhere (so NaN stays NaN).
+/// relu(v) is 0 where v < 0 and v elsewhere: NaN and the sign of zero stay.
 enum class activation : char { none, relu };
 
 }  // namespace pleat::compute

@@ -4,6 +4,7 @@
 /// What a matrix product is asked to do (public names; the door is compute/gemm.hpp). Needs no Kokkos.
 #pragma once
 
+#include <pleat/compute/activation.hpp>
 #include <pleat/compute/lanes.hpp>
 #include <pleat/tensor/extents.hpp>
 
@@ -12,9 +13,6 @@
 namespace pleat::compute {
 
 enum class transpose : char { no, yes };
-
-/// ReLU keeps NaN (and the sign of zero), as the formula x < 0 ? 0 : x does.
-enum class activation : char { none, relu };
 
 /// Applied once per element after the last term of its sum: C = act(AB + bias); then, with `mask`, C = mask > 0 ? C : 0
 /// (ReLU's backward).
