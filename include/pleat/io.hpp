@@ -4,6 +4,8 @@
 /// The room io: files in and out. Data sets and samplers, safetensors, checkpoints. Needs zlib, no Kokkos.
 #pragma once
 
+#include <pleat/io/checkpoint.hpp>   // IWYU pragma: export
+#include <pleat/io/checksum.hpp>     // IWYU pragma: export
 #include <pleat/io/dataset.hpp>      // IWYU pragma: export
 #include <pleat/io/file.hpp>         // IWYU pragma: export
 #include <pleat/io/gzip.hpp>         // IWYU pragma: export

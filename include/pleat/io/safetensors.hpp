@@ -289,7 +289,10 @@ class safetensors_writer {
       if (json.size() > 1) json += ',';
       detail::append_json_string(json, t.name);
       json += ":{\"dtype\":\"" + std::string(name_of(t.type)) + "\",\"shape\":[";
-      for (int i = 0; i < t.shape.rank(); ++i) json += (i ? "," : "") + std::to_string(t.shape[i]);
+      for (int i = 0; i < t.shape.rank(); ++i) {
+        if (i) json += ',';
+        json += std::to_string(t.shape[i]);
+      }
       json += "],\"data_offsets\":[" + std::to_string(at) + "," + std::to_string(at + t.bytes.size()) + "]}";
       at += t.bytes.size();
     }
