@@ -8,16 +8,7 @@
 #include <vector>
 
 using pleat::index_t;
-using pleat::parallel::lane_root;
-using pleat::parallel::roots_of;
 using pleat::parallel::share;
-
-TEST_CASE("roots are the maximal aligned subtrees") {
-  CHECK(roots_of({0, 8}) == std::vector<lane_root>{{0, 8}});
-  CHECK(roots_of({3, 6}) == std::vector<lane_root>{{3, 1}, {4, 2}});
-  CHECK(roots_of({1, 8}) == std::vector<lane_root>{{1, 1}, {2, 2}, {4, 4}});
-  CHECK(roots_of({5, 5}).empty());
-}
 
 TEST_CASE("every sample of a batch is contributed exactly once, on any number of ranks, in any number of micro-batches") {
   for (bool deterministic : {false, true})

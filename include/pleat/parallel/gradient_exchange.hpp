@@ -137,7 +137,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
       slots_.clear();
       for (int const s : share_->root_slots()) slots_.push_back(arena_->gradients(s) + k.begin);
       if (!lane_requests_[b]) lane_requests_[b] = std::make_unique<comm::lane_request<T>>(*ranks_, lanes_, n);
-      lane_requests_[b]->start(slots_.data(), arena_->gradients() + k.begin);
+      lane_requests_[b]->start(slots_, n, arena_->gradients() + k.begin);
     }
   }
 
@@ -145,8 +145,8 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   void fold(bucket const& k) {
     auto const& roots = share_->roots();
     for (std::size_t r = 0; r < roots.size(); ++r)
-      for (int half = 1; half < roots[r].count; half *= 2)
-        for (int l = 0; l + half < roots[r].count; l += 2 * half) {
+      for (int half = 1; half < roots[r].lanes; half *= 2)
+        for (int l = 0; l + half < roots[r].lanes; l += 2 * half) {
           int const to = share_->root_slots()[r] + l;
           compute::add(where_->space(), k.end - k.begin, static_cast<T const*>(arena_->gradients(to)) + k.begin,
                        static_cast<T const*>(arena_->gradients(to + half)) + k.begin, arena_->gradients(to) + k.begin);

@@ -1,35 +1,17 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Which samples of a global batch a rank works on, in which micro-batches, and where their gradients go. Pure; needs no Kokkos
-/// kernel, only the segment type.
+/// Which samples of a global batch a rank works on, in which micro-batches, and where their gradients go. Pure: data in, data out.
 #pragma once
 
 #include <vector>
 
+#include <pleat/comm/lane_reduce.hpp>
 #include <pleat/nn/pass.hpp>
 #include <pleat/plan/plan.hpp>
 #include <pleat/tensor/index_set.hpp>
 
 namespace pleat::parallel {
-
-/// A complete, aligned subtree of the lane tree: lanes [first, first + count), count a power of two that divides first.
-struct lane_root {
-  int first = 0, count = 1;
-  friend bool operator==(lane_root const&, lane_root const&) = default;
-};
-
-/// The maximal complete aligned subtrees that cover lanes [range.begin, range.end), ascending.
-[[nodiscard]] inline std::vector<lane_root> roots_of(index_range range) {
-  std::vector<lane_root> roots;
-  for (index_t at = range.begin; at < range.end;) {
-    index_t count = 1;
-    while (at % (2 * count) == 0 && at + 2 * count <= range.end) count *= 2;
-    roots.push_back({static_cast<int>(at), static_cast<int>(count)});
-    at += count;
-  }
-  return roots;
-}
 
 /// One forward/backward walk: rows [rows.begin, rows.end) of this rank's share, and where each row's contribution goes.
 struct micro_batch {
@@ -55,7 +37,7 @@ class share {
     } else {
       index_range const lanes = block_range(p.lanes, p.data_ranks, rank);
       rows_ = {row_of_lane(p, lanes.begin), row_of_lane(p, lanes.end)};
-      roots_ = roots_of(lanes);
+      for (auto const& root : comm::lane_roots(static_cast<int>(p.lanes), lanes)) roots_.push_back(root);
       slots_ = apart ? static_cast<int>(lanes.size()) : static_cast<int>(roots_.size());
       for (std::size_t i = 0; i < roots_.size(); ++i)
         root_slots_.push_back(apart ? roots_[i].first - static_cast<int>(lanes.begin) : static_cast<int>(i));
@@ -77,7 +59,7 @@ class share {
   /// Gradient slots in use.
   [[nodiscard]] int slots() const noexcept { return slots_; }
   /// Subtrees whose sums this rank contributes, and the slot in which each one's sum is after fold.
-  [[nodiscard]] std::vector<lane_root> const& roots() const noexcept { return roots_; }
+  [[nodiscard]] std::vector<comm::lane_root> const& roots() const noexcept { return roots_; }
   [[nodiscard]] std::vector<int> const& root_slots() const noexcept { return root_slots_; }
   /// True if lanes have slots of their own, to be summed before the exchange.
   [[nodiscard]] bool lanes_apart() const noexcept { return apart_; }
@@ -90,8 +72,8 @@ class share {
   void add_folded(plan::plan const& p, micro_batch& b) const {
     for (std::size_t i = 0; i < roots_.size(); ++i) {
       nn::segment s{static_cast<int>(i), {}};
-      s.lanes.count = roots_[i].count;
-      for (int l = 0; l <= roots_[i].count; ++l)
+      s.lanes.count = roots_[i].lanes;
+      for (int l = 0; l <= roots_[i].lanes; ++l)
         s.lanes.row[static_cast<std::size_t>(l)] = row_of_lane(p, roots_[i].first + l) - rows_.begin;
       b.segments.push_back(s);
     }
@@ -117,7 +99,7 @@ class share {
   index_t batch_;
   index_range rows_;
   std::vector<micro_batch> micro_batches_;
-  std::vector<lane_root> roots_;
+  std::vector<comm::lane_root> roots_;
   std::vector<int> root_slots_;
   int slots_ = 1;
   bool apart_ = false;

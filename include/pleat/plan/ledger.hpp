@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <string>
 
+#include <pleat/comm/lane_reduce.hpp>
 #include <pleat/nn/description.hpp>
 #include <pleat/plan/machine.hpp>
 #include <pleat/plan/plan.hpp>
@@ -41,13 +42,7 @@ struct memory_ledger {
   if (!p.deterministic) return 1;
   index_range const lanes = block_range(p.lanes, p.data_ranks, 0);
   if (p.micro_batches > 1 || tied_weights) return lanes.size();
-  index_t roots = 0;
-  for (index_t at = lanes.begin; at < lanes.end; ++roots) {
-    index_t count = 1;
-    while (at % (2 * count) == 0 && at + 2 * count <= lanes.end) count *= 2;
-    at += count;
-  }
-  return roots;
+  return comm::lane_roots(static_cast<int>(p.lanes), lanes).size();
 }
 
 /// The ledger of a plan.
