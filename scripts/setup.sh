@@ -136,6 +136,16 @@ Package: libkokkos*
 Pin: release n=sid
 Pin-Priority: 600
 END
+  if ! as_root apt-get update -q >"$pleat_root/build/apt.log" 2>&1; then
+    # A mirror that stands still (a snapshot, a cache without network) serves an index whose validity has run out.
+    if grep -q 'Release file.*is expired' "$pleat_root/build/apt.log" && in_container; then
+      say "this mirror's index of the new suites is past its date: a frozen mirror; taking it all the same (signatures are still checked)"
+      echo 'Check-Valid-Until: no' | as_root tee -a "$pleat_sources" >/dev/null
+    else
+      tail -n 3 "$pleat_root/build/apt.log" >&2
+    fi
+  fi
+  pleat_updated=no
   apt_fresh newer
 }
 # From trixie where the base suite is older; on Debian 13 itself that is the base suite.
