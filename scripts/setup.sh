@@ -59,14 +59,21 @@ apt_install() {
     stop "apt-get install failed; the whole of what it said is in build/apt.log"
   }
 }
+apt_update() { as_root apt-get update -q >"$pleat_root/build/apt.log" 2>&1; }
 apt_fresh() {
   [[ ${pleat_updated:-no} == "${1:-yes}" ]] && return
-  say "apt-get update"
-  as_root apt-get update -q >"$pleat_root/build/apt.log" 2>&1 || {
-    tail -n 5 "$pleat_root/build/apt.log" >&2
-    stop "apt-get update failed: is the package mirror reachable?"
-  }
   pleat_updated=${1:-yes}
+  say "apt-get update"
+  apt_update && return
+  # A mirror that stands still (a snapshot, a cache without network) serves an index whose validity has run out.
+  if grep -q 'Release file.*is expired' "$pleat_root/build/apt.log" && [[ -e $pleat_sources ]] && in_container &&
+    ! grep -q Check-Valid-Until "$pleat_sources"; then
+    say "this mirror's index of the new suites is past its date (a frozen mirror?); taking it all the same: signatures are still checked"
+    echo 'Check-Valid-Until: no' | as_root tee -a "$pleat_sources" >/dev/null
+    apt_update && return
+  fi
+  tail -n 5 "$pleat_root/build/apt.log" >&2
+  stop "apt-get update failed: is the package mirror reachable?"
 }
 installed() { [[ $(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null) == ii* ]]; }
 candidate() { LC_ALL=C apt-cache policy "$1" 2>/dev/null | sed -n 's/^  Candidate: \([0-9]*:\)\{0,1\}\([0-9.]*\).*/\2/p'; }
@@ -107,7 +114,10 @@ mend_kokkos_archives() {
 # Adds Debian's testing-to-be suites behind everything that the machine already has. The mirror and its key are those of the
 # machine's own entry for the base suite.
 add_newer_debian() {
-  [[ -e $pleat_sources && -e $pleat_pins ]] && return 0
+  if [[ -e $pleat_sources && -e $pleat_pins ]]; then
+    apt_fresh newer
+    return
+  fi
   local line site="" key="" file="" sources
   line=$(apt-get indextargets --format '$(REPO_URI)|$(CODENAME)|$(RELEASE)|$(SOURCESENTRY)' 'Created-By: Packages' 'Component: main' |
     grep -E '\|(bookworm|trixie|stable|oldstable)\|' | head -n1) || true
@@ -136,16 +146,6 @@ Package: libkokkos*
 Pin: release n=sid
 Pin-Priority: 600
 END
-  if ! as_root apt-get update -q >"$pleat_root/build/apt.log" 2>&1; then
-    # A mirror that stands still (a snapshot, a cache without network) serves an index whose validity has run out.
-    if grep -q 'Release file.*is expired' "$pleat_root/build/apt.log" && in_container; then
-      say "this mirror's index of the new suites is past its date: a frozen mirror; taking it all the same (signatures are still checked)"
-      echo 'Check-Valid-Until: no' | as_root tee -a "$pleat_sources" >/dev/null
-    else
-      tail -n 3 "$pleat_root/build/apt.log" >&2
-    fi
-  fi
-  pleat_updated=no
   apt_fresh newer
 }
 # From trixie where the base suite is older; on Debian 13 itself that is the base suite.
@@ -191,7 +191,7 @@ need_newer_packages() {
   if installed catch2 && ! at_least "$(dpkg-query -W -f '${Version}' catch2)" 3.4; then missing+=(catch2); fi
   ((${#missing[@]})) || return 0
   may_change_apt "install ${missing[*]} by apt" || stop "these packages are missing: ${missing[*]}"
-  apt_fresh "${pleat_updated:-yes}"
+  [[ -n ${pleat_updated:-} ]] || apt_fresh
   if at_least "$(candidate catch2)" 3.4; then
     apt_install "${missing[@]}"
   elif add_newer_debian; then
