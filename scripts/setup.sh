@@ -82,7 +82,7 @@ at_least() { [[ -n $1 && $(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n1) == 
 # Does CMake find a Kokkos that we can use? Prints "version folder". Asked in a scratch project, as a consumer would ask.
 probe_kokkos() {
   local folder=$pleat_root/build/probe
-  command -v cmake >/dev/null && command -v c++ >/dev/null || return 1
+  command -v cmake >/dev/null && command -v c++ >/dev/null && command -v ninja >/dev/null || return 1
   rm -rf "$folder" && mkdir -p "$folder"
   cat >"$folder/CMakeLists.txt" <<'END'
 cmake_minimum_required(VERSION 3.22)
@@ -93,7 +93,7 @@ if(NOT Kokkos_FOUND)
 endif()
 file(WRITE ${CMAKE_BINARY_DIR}/found "${Kokkos_VERSION} ${Kokkos_DIR}\n")
 END
-  cmake -S "$folder" -B "$folder/b" >"$folder/log" 2>&1 && cat "$folder/b/found"
+  cmake -G Ninja -S "$folder" -B "$folder/b" >"$folder/log" 2>&1 && cat "$folder/b/found"
 }
 
 # Debian's libkokkos-dev 5.2.2-2 names two static archives that it does not contain; empty ones make its CMake files true.
