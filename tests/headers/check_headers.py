@@ -1,0 +1,171 @@
+# SPDX-FileCopyrightText: 2026 The pleat authors
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Hygiene of the headers, by the compiler alone (-fsyntax-only, -dM -E).
+
+alone   every header compiles by itself and twice in one file, without a warning
+hostile all headers compile, in either order, after macros that other people's headers are known to define
+macros  the headers define no macro that is not named PLEAT_
+
+Usage: check_headers.py alone|hostile|macros --compiler CXX --flags RSP --include DIR --scratch DIR --jobs N
+Headers that pull in Kokkos are compiled after a precompiled <Kokkos_Core.hpp>, the others after nothing: that is the order in
+which they would see it anyway, and it saves a second each.
+"""
+import argparse
+import concurrent.futures
+import hashlib
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.M)
+# Defined by <complex.h>, <termios.h>, <sys/sysmacros.h>, <math.h> of older systems, X11, Windows and Fortran-style codes.
+HOSTILE = ("I B0 B50 B75 major minor makedev small near far interface OVERFLOW UNDERFLOW DOMAIN SING None Bool True False "
+           "Success Always Status Complex PI SQR").split()
+
+def all_headers(root):
+    return sorted(str(p.relative_to(root)) for p in root.glob("pleat/**/*.hpp"))
+
+
+def closure(root, header, known):
+    """(our headers, other headers) that `header` pulls in, itself included."""
+    if header in known:
+        return known[header]
+    ours, others = {header}, []
+    known[header] = (ours, others)
+    text = (root / header).read_text()
+    for name in INCLUDE.findall(text):
+        if name.startswith("pleat/"):
+            if not (root / name).exists():
+                continue
+            inner, outer = closure(root, name, known)
+            ours |= inner
+            others += [o for o in outer if o not in others]
+        elif name not in others:
+            others.append(name)
+    return known[header]
+
+
+def run(command, stdin=None):
+    return subprocess.run(command, input=stdin, text=True, capture_output=True)
+
+
+def kokkos_pch(args, flags):
+    folder = args.scratch / "pch"
+    folder.mkdir(parents=True, exist_ok=True)
+    source = folder / "kokkos.hpp"
+    source.write_text("#include <Kokkos_Core.hpp>\n")
+    out = folder / "kokkos.hpp.gch"
+    if not out.exists() or (args.scratch / "pch.flags").read_text() != flags:
+        made = run([args.compiler, f"@{args.flags}", "-x", "c++-header", str(source), "-o", str(out)])
+        if made.returncode:
+            sys.exit(made.stderr)
+        (args.scratch / "pch.flags").write_text(flags)
+    return ["-include", str(source)]
+
+
+def alone(args):
+    flags = args.flags.read_text()
+    headers = all_headers(args.include)
+    known = {}
+    pch = kokkos_pch(args, flags) if "clang" not in args.compiler else []
+    remembered = args.scratch / "passed"
+    remembered.mkdir(parents=True, exist_ok=True)
+
+    def one(header):
+        ours, others = closure(args.include, header, known)
+        digest = hashlib.sha256(flags.encode() + args.compiler.encode())
+        for name in sorted(ours):
+            digest.update((args.include / name).read_bytes())
+        stamp = remembered / (header.replace("/", "_") + "." + digest.hexdigest()[:16])
+        if stamp.exists():
+            return header, 0.0, ""
+        begin = time.monotonic()
+        before = pch if "Kokkos_Core.hpp" in others else []
+        text = f"#include <{header}>\n#include <{header}>\n"
+        done = run([args.compiler, f"@{args.flags}", "-Werror", *before, "-fsyntax-only", "-x", "c++", "-"], text)
+        if done.returncode == 0:
+            stamp.touch()
+        return header, time.monotonic() - begin, done.stderr if done.returncode else ""
+
+    for header in headers:
+        closure(args.include, header, known)
+    failures, seconds = [], 0.0
+    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+        for header, spent, said in pool.map(one, headers):
+            seconds += spent
+            if said:
+                failures.append(header)
+                print(f"--- {header} does not compile alone and twice without a warning:\n{said}")
+    print(f"{len(headers)} headers, {seconds:.1f} s of compiling, {len(failures)} failed: {' '.join(failures)}")
+    return 1 if failures else 0
+
+
+def others_of(args, headers):
+    known, others = {}, []
+    for header in headers:
+        others += [o for o in closure(args.include, header, known)[1] if o not in others]
+    return [o for o in others if exists(args, o)]
+
+
+def exists(args, name):
+    return run([args.compiler, f"@{args.flags}", "-fsyntax-only", "-x", "c++", "-"],
+               f'#if !__has_include(<{name}>)\n#error none\n#endif\n').returncode == 0
+
+
+def hostile(args):
+    headers = all_headers(args.include)
+    text = "".join(f"#include <{o}>\n" for o in others_of(args, headers))
+    for name in HOSTILE:
+        text += f"#undef {name}\n#define {name} ::this_name_belongs_to_somebody_else\n"
+    failed = 0
+    for order in (headers, headers[::-1]):
+        done = run([args.compiler, f"@{args.flags}", "-fsyntax-only", "-x", "c++", "-"],
+                   text + "".join(f"#include <{h}>\n" for h in order))
+        if done.returncode:
+            print(done.stderr)
+            failed = 1
+    print(f"{len(headers)} headers after {len(HOSTILE)} hostile macros, in both orders")
+    return failed
+
+
+def defined(args, includes):
+    done = run([args.compiler, f"@{args.flags}", "-dM", "-E", "-x", "c++", "-"], "".join(f"#include <{i}>\n" for i in includes))
+    if done.returncode:
+        sys.exit(done.stderr)
+    return dict(line.split(" ", 2)[1:] if line.count(" ") > 1 else (line.split(" ")[1], "") for line in done.stdout.splitlines())
+
+
+def macros(args):
+    headers = all_headers(args.include)
+    before = defined(args, others_of(args, headers))
+    after = defined(args, headers)
+    leaked = sorted(name for name in after if name not in before and not name.startswith("PLEAT_"))
+    ours = sorted(name for name in after if name not in before and name.startswith("PLEAT_"))
+    print(f"{len(headers)} headers define {' '.join(ours)}")
+    for name in leaked:
+        print(f"--- a macro leaks that is not named PLEAT_: {name} {after[name]}")
+    gone = sorted(name for name in before if name not in after)
+    for name in gone:
+        print(f"--- a macro of somebody else is gone after our headers: {name}")
+    return 1 if leaked or gone else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["alone", "hostile", "macros"])
+    parser.add_argument("--compiler", required=True)
+    parser.add_argument("--flags", type=pathlib.Path, required=True)
+    parser.add_argument("--include", type=pathlib.Path, required=True)
+    parser.add_argument("--scratch", type=pathlib.Path, required=True)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    args = parser.parse_args()
+    os.environ["LC_ALL"] = "C"
+    args.scratch.mkdir(parents=True, exist_ok=True)
+    return {"alone": alone, "hostile": hostile, "macros": macros}[args.what](args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
