@@ -9,6 +9,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdlib>
 #include <numeric>
 
 #include <pleat/compute/detail/conv_tile.hpp>
@@ -90,13 +91,41 @@ struct conv_lowering {
     for (index_t u = 0; u < g.taps_w; ++u)
       for (index_t s = 0; s < phases; ++s)
         kernels.lower({image, g.in_h, g.in_w, channels, row * g.step_h + lowest + phase(s), g.step_h,
-                       g.first_w + u * g.next_w, g.step_w, out + (u * phases + s) * channels * plane, plane_rows(rows), g.out_w});
+                       g.first_w + u * g.next_w, g.step_w, out + (u * phases + s) * channels * plane, plane_rows(rows), g.out_w, g.out_w});
   }
 
   /// One tap that reads the image as it lies.
   [[nodiscard]] bool in_place() const noexcept {
     return g.taps_h == 1 && g.taps_w == 1 && g.step_h == 1 && g.step_w == 1 && g.first_h == 0 && g.first_w == 0 &&
            g.out_h == g.in_h && g.out_w == g.in_w;
+  }
+};
+
+/// A plain copy of an image with room around it, for column step 1 and rows of whole vectors: no plane per tap column. Rows
+/// lie `pitch` apart; the zeros behind a row serve its right margin and the next row's left one, and are written once.
+struct conv_frame {
+  conv_geometry g;
+  index_t lowest, span, margin, pitch;
+
+  conv_frame(conv_geometry const& geometry, index_t width) : g(geometry) {
+    lowest = g.first_h + std::min<index_t>(0, (g.taps_h - 1) * g.next_h);
+    span = std::abs((g.taps_h - 1) * g.next_h);
+    index_t const left = g.first_w + std::min<index_t>(0, (g.taps_w - 1) * g.next_w);
+    index_t const right = g.first_w + std::max<index_t>(0, (g.taps_w - 1) * g.next_w) + g.out_w - g.in_w;
+    margin = (std::max<index_t>({0, -left, right}) + width - 1) / width * width;
+    pitch = (g.in_w + width - 1) / width * width + margin;
+  }
+  [[nodiscard]] index_t plane_rows(index_t rows) const noexcept { return (rows - 1) * g.step_h + span + 1; }
+  [[nodiscard]] index_t size(index_t channels, index_t rows) const noexcept { return margin + channels * plane_rows(rows) * pitch; }
+  void offsets(index_t channels, index_t rows, index_t* out) const noexcept {
+    for (index_t c = 0; c < channels; ++c)
+      for (index_t t = 0; t < g.taps_h; ++t)
+        for (index_t u = 0; u < g.taps_w; ++u)
+          *out++ = margin + (c * plane_rows(rows) + g.first_h + t * g.next_h - lowest) * pitch + g.first_w + u * g.next_w;
+  }
+  template <class T>
+  void copy(conv_kernels<T> const& kernels, T const* image, index_t channels, index_t row, index_t rows, T* out) const {
+    kernels.lower({image, g.in_h, g.in_w, channels, row * g.step_h + lowest, 1, 0, 1, out + margin, plane_rows(rows), g.in_w, pitch});
   }
 };
 
@@ -136,23 +165,26 @@ template <class T> struct conv_weights {
 template <class T> class correlator {
  public:
   correlator(conv_kernels<T> const& kernels, conv_geometry const& g, index_t rows, index_t channels)
-      : kernels_(kernels), lowering_(g), rows_(rows), channels_(channels),
+      : kernels_(kernels), lowering_(g), frame_(g, kernels.width), rows_(rows), channels_(channels),
         row_parts_(rows, rows <= 2 ? rows : kernels.rows),
-        channel_parts_(channels, std::max<index_t>(1, 192 / (g.taps_h * g.taps_w))),
+        channel_parts_(channels, std::max<index_t>(1, (std::getenv("KC")?atoi(std::getenv("KC")):192) / (g.taps_h * g.taps_w))),
         in_place_(lowering_.in_place() && g.out_h * g.out_w % kernels.width == 0),
-        line_parts_(g.out_h, in_place_ ? g.out_h : lines(lowering_, channel_parts_.largest())) {}
+        framed_(!in_place_ && g.step_w == 1 && g.out_w % kernels.width == 0),
+        line_parts_(g.out_h, in_place_ ? g.out_h : lines(channel_parts_.largest())) {}
 
   /// Scratch for everything that one task needs.
   void carve(conv_carver& c) {
     index_t const taps = lowering_.g.taps_h * lowering_.g.taps_w, most = channel_parts_.largest();
     packed_ = c.take<T>(rows_ * channels_ * taps);
     offset_ = c.take<index_t>(most * taps);
-    lowered_ = in_place_ ? nullptr : c.take<T>(lowering_.size(most, line_parts_.largest()) + kernels_.width * (conv_kernels<T>::max_vectors + 1));
+    index_t const size = in_place_ ? 0 : framed_ ? frame_.size(most, line_parts_.largest()) : lowering_.size(most, line_parts_.largest());
+    lowered_ = c.take<T>(size + kernels_.width * (conv_kernels<T>::max_vectors + 1));
   }
 
   /// Packs the weights: for each channel part, for each row part, [k][row].
   void pack(conv_weights<T> const& w) {
     auto const& g = lowering_.g;
+    frame_lines_ = 0;
     T* out = packed_;
     for (index_t cp = 0; cp < channel_parts_.parts; ++cp)
       for (index_t rp = 0; rp < row_parts_.parts; ++rp) {
@@ -178,6 +210,15 @@ template <class T> class correlator {
         T const* input = image + c0 * g.in_h * g.in_w;
         if (in_place_) {
           for (index_t c = 0; c < channels; ++c) offset_[c] = c * g.in_h * g.in_w;
+        } else if (framed_) {
+          if (frame_lines_ != lines || frame_channels_ != channels) {  // where the margins lie has changed
+            frame_lines_ = lines;
+            frame_channels_ = channels;
+            std::fill(lowered_, lowered_ + frame_.size(channels, lines), T(0));
+          }
+          frame_.offsets(channels, lines, offset_);
+          frame_.copy(kernels_, input, channels, line, lines, lowered_);
+          input = lowered_;
         } else {
           lowering_.offsets(channels, lines, offset_);
           lowering_.lower(kernels_, input, channels, line, lines, lowered_);
@@ -192,21 +233,27 @@ template <class T> class correlator {
 
  private:
   /// Output lines whose lowered rows fit into about a quarter of a second-level cache.
-  static index_t lines(conv_lowering const& l, index_t channels) {
+  [[nodiscard]] index_t lines(index_t channels) const {
+    auto const& l = lowering_;
     index_t const room = (index_t{256} << 10) / static_cast<index_t>(sizeof(T));
-    index_t const per_line = l.planes(channels) * l.g.out_w;
+    index_t const per_line = framed_ ? channels * l.g.step_h * frame_.pitch : l.planes(channels) * l.g.out_w;
     return std::clamp<index_t>(room / std::max<index_t>(1, per_line) - l.extra_rows, std::max<index_t>(1, l.extra_rows), std::max<index_t>(1, l.g.out_h));
   }
 
   void multiply(T const* packed, index_t depth, T const* input, T const* bias, bool from_out, bool relu, T* out, index_t columns) const {
     index_t const plane = lowering_.g.out_h * lowering_.g.out_w, width = kernels_.width;
+    index_t at[conv_kernels<T>::max_vectors];
     conv_parts const vectors((columns + width - 1) / width, rows_ <= 2 ? kernels_.wide_vectors : kernels_.vectors);
     for (index_t vp = 0; vp < vectors.parts; ++vp) {
       index_t const first = vectors.begin(vp) * width, nv = vectors.size(vp);
+      for (index_t j = 0; j < nv; ++j) {
+        index_t const p = first + j * width;
+        at[j] = framed_ ? p / lowering_.g.out_w * lowering_.g.step_h * frame_.pitch + p % lowering_.g.out_w : p;
+      }
       T const* w = packed;
       for (index_t rp = 0; rp < row_parts_.parts; ++rp) {
         index_t const r0 = row_parts_.begin(rp), rows = row_parts_.size(rp);
-        kernels_.tile[rows - 1][nv - 1]({w, input + first, offset_, depth, out + r0 * plane + first, plane,
+        kernels_.tile[rows - 1][nv - 1]({w, rows, input, at, offset_, depth, out + r0 * plane + first, plane,
                                          std::min(columns - first, nv * width), bias ? bias + r0 : nullptr, from_out, relu});
         w += rows * depth;
       }
@@ -215,13 +262,15 @@ template <class T> class correlator {
 
   conv_kernels<T> const& kernels_;
   conv_lowering lowering_;
+  conv_frame frame_;
   index_t rows_, channels_;
   conv_parts row_parts_, channel_parts_;
-  bool in_place_;
+  bool in_place_, framed_;
   conv_parts line_parts_;
   T* packed_ = nullptr;
   index_t* offset_ = nullptr;
   T* lowered_ = nullptr;
+  index_t frame_lines_ = 0, frame_channels_ = 0;
 };
 
 }  // namespace pleat::compute::detail

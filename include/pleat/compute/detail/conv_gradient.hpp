@@ -106,7 +106,7 @@ template <class T> class gradient_collector {
           int const kind = left > kernels_.gradient_half + kernels_.gradient_quarter ? 0 : left > kernels_.gradient_quarter ? 1 : 2;
           int const most = kind == 0 ? kernels_.gradient_rows : kind == 1 ? kernels_.gradient_half : kernels_.gradient_quarter;
           int const now = static_cast<int>(std::min<index_t>(left, most));
-          kernels_.gradient[kind][stride / width - 1]({row_ + k, turned, stride, pixels, strip_sum + k * stride, now});
+          kernels_.gradient[kind][stride / width - 1]({row_ + k, turned, pixels, strip_sum + k * stride, now});
           k += now;
         }
       }

@@ -10,10 +10,13 @@
 namespace pleat::compute::detail {
 
 /// rows × columns outputs; output (i, j) is a chain of fused multiply-adds over k of
-/// weights[k * rows + i] · input[offset[k] + j], starting from bias[i], from what `out` holds, or from zero.
+/// weights[k * weight_stride + i] · input[offset[k] + at[v] + l], where j = v · width + l, starting from bias[i], from what
+/// `out` holds, or from zero.
 template <class T> struct conv_tile_arguments {
   T const* weights;
-  T const* input;         ///< whole vectors are readable, up to the tile's full width
+  index_t weight_stride;
+  T const* input;         ///< whole vectors are readable
+  index_t const* at;      ///< [vectors of the tile]
   index_t const* offset;  ///< [depth]
   index_t depth;
   T* out;                 ///< output (i, j) at out[i * out_stride + j]
@@ -25,25 +28,25 @@ template <class T> struct conv_tile_arguments {
 };
 
 /// Up to R rows of a weight gradient times whole vectors of output channels; element (i, j) is a chain over the pixels p
-/// of row[i][p] · dy[p * dy_stride + j], starting from what `sum` holds.
+/// of row[i][p] · dy[p * columns + j], starting from what `sum` holds; `columns` is what the tile's vectors hold.
 template <class T> struct conv_gradient_arguments {
   T const* const* row;  ///< R pointers; those beyond `rows` repeat an existing one
   T const* dy;
-  index_t dy_stride;
   index_t pixels;
-  T* sum;               ///< element (i, j) at sum[i * dy_stride + j]
+  T* sum;               ///< element (i, j) at sum[i * columns + j]
   int rows;
 };
 
 /// Planes of shifted (and strided) image rows: out[c][j][x] = plane[c][first_y + j * step_y][first_x + x * step_x],
-/// zero outside of the image. May write less than a vector beyond its end.
+/// zero outside of the image. Rows of `out` lie out_pitch apart. May write less than a vector (of zeros, where step_x is 1
+/// and the row reaches the image's right edge) beyond each row's end.
 template <class T> struct conv_lower_arguments {
   T const* plane;
   index_t height, width;
   index_t channels;
   index_t first_y, step_y, first_x, step_x;
   T* out;
-  index_t out_rows, out_width;
+  index_t out_rows, out_width, out_pitch;
 };
 
 /// Transposes `rows` (at most a vector's width) rows of n elements: to[p * to_stride + i] = from[i * from_stride + p].

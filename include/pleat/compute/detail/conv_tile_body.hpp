@@ -28,16 +28,19 @@ template <class V, int MR, int NV> PLEAT_CONV_TARGET void tile(conv_tile_argumen
   }
   T const* w = t.weights;
   T const* const input = t.input;
+  index_t const weight_stride = t.weight_stride;
+  index_t at[NV];
+  PLEAT_CONV_UNROLL for (int j = 0; j < NV; ++j) at[j] = t.at[j];
   index_t const* const end = t.offset + t.depth;
   for (index_t const* o = t.offset; o != end; ++o) {
     T const* x = input + *o;
     vec xv[NV];
-    PLEAT_CONV_UNROLL for (int j = 0; j < NV; ++j) xv[j] = V::load(x + j * width);
+    PLEAT_CONV_UNROLL for (int j = 0; j < NV; ++j) xv[j] = V::load(x + at[j]);
     PLEAT_CONV_UNROLL for (int i = 0; i < MR; ++i) {
       vec const wv = V::broadcast(w + i);
       PLEAT_CONV_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = V::fma(wv, xv[j], acc[i][j]);
     }
-    w += MR;
+    w += weight_stride;
   }
   if (t.relu) {
     PLEAT_CONV_UNROLL for (int i = 0; i < MR; ++i)
@@ -60,15 +63,15 @@ template <class V, int R, int NV> PLEAT_CONV_TARGET void gradient(conv_gradient_
   constexpr int width = V::width;
   vec acc[R][NV];
   T const* row[R];
-  index_t const stride = t.dy_stride;
+  constexpr index_t stride = NV * width;
+  index_t const pixels = t.pixels;
   PLEAT_CONV_UNROLL for (int i = 0; i < R; ++i) {
-    row[i] = t.row[i];
+    row[i] = t.row[i] + pixels;
     T const* s = t.sum + (i < t.rows ? i : 0) * stride;
     PLEAT_CONV_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = V::load(s + j * width);
   }
   T const* dy = t.dy;
-  index_t const pixels = t.pixels;
-  for (index_t p = 0; p < pixels; ++p) {
+  for (index_t p = -pixels; p < 0; ++p) {  // from the rows' ends: twelve row pointers leave few registers
     vec v[NV];
     PLEAT_CONV_UNROLL for (int j = 0; j < NV; ++j) v[j] = V::load(dy + j * width);
     PLEAT_CONV_UNROLL for (int i = 0; i < R; ++i) {
@@ -94,7 +97,7 @@ template <class V> PLEAT_CONV_TARGET void lower(conv_lower_arguments<typename V:
   if (t.step_x > 2) {
     for (index_t c = 0; c < t.channels; ++c)
       for (index_t j = 0; j < t.out_rows; ++j) {
-        T* out = t.out + (c * t.out_rows + j) * t.out_width;
+        T* out = t.out + (c * t.out_rows + j) * t.out_pitch;
         index_t const y = t.first_y + j * t.step_y;
         for (index_t i = 0; i < t.out_width; ++i) {
           index_t const x = t.first_x + i * t.step_x;
@@ -115,17 +118,17 @@ template <class V> PLEAT_CONV_TARGET void lower(conv_lower_arguments<typename V:
     auto const mask2 = V::range(-x - width, t.width - x - width);
     for (index_t c = 0; c < t.channels; ++c) {
       T const* in = t.plane + (c * t.height + t.first_y) * t.width + x;
-      T* out = t.out + c * t.out_rows * t.out_width + v * width;
-      for (index_t j = 0; j < first; ++j) V::store(out + j * t.out_width, V::zero());
+      T* out = t.out + c * t.out_rows * t.out_pitch + v * width;
+      for (index_t j = 0; j < first; ++j) V::store(out + j * t.out_pitch, V::zero());
       if (t.step_x == 1) {
-        for (index_t j = first; j < last; ++j) V::store(out + j * t.out_width, V::load_if(mask, in + j * row_step));
+        for (index_t j = first; j < last; ++j) V::store(out + j * t.out_pitch, V::load_if(mask, in + j * row_step));
       } else {
         for (index_t j = first; j < last; ++j) {
           vec const a = V::load_if(mask, in + j * row_step), b = V::load_if(mask2, in + j * row_step + width);
-          V::store(out + j * t.out_width, V::even(a, b));
+          V::store(out + j * t.out_pitch, V::even(a, b));
         }
       }
-      for (index_t j = last; j < t.out_rows; ++j) V::store(out + j * t.out_width, V::zero());
+      for (index_t j = last; j < t.out_rows; ++j) V::store(out + j * t.out_pitch, V::zero());
     }
   }
 }
