@@ -9,7 +9,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdlib>
 #include <numeric>
 
 #include <pleat/compute/detail/conv_tile.hpp>
@@ -109,7 +108,7 @@ struct conv_frame {
 
   conv_frame(conv_geometry const& geometry, index_t width) : g(geometry) {
     lowest = g.first_h + std::min<index_t>(0, (g.taps_h - 1) * g.next_h);
-    span = std::abs((g.taps_h - 1) * g.next_h);
+    span = (g.taps_h - 1) * (g.next_h < 0 ? -g.next_h : g.next_h);
     index_t const left = g.first_w + std::min<index_t>(0, (g.taps_w - 1) * g.next_w);
     index_t const right = g.first_w + std::max<index_t>(0, (g.taps_w - 1) * g.next_w) + g.out_w - g.in_w;
     margin = (std::max<index_t>({0, -left, right}) + width - 1) / width * width;
@@ -167,7 +166,7 @@ template <class T> class correlator {
   correlator(conv_kernels<T> const& kernels, conv_geometry const& g, index_t rows, index_t channels)
       : kernels_(kernels), lowering_(g), frame_(g, kernels.width), rows_(rows), channels_(channels),
         row_parts_(rows, rows <= 2 ? rows : kernels.rows),
-        channel_parts_(channels, std::max<index_t>(1, (std::getenv("KC")?atoi(std::getenv("KC")):192) / (g.taps_h * g.taps_w))),
+        channel_parts_(channels, std::max<index_t>(1, 192 / (g.taps_h * g.taps_w))),
         in_place_(lowering_.in_place() && g.out_h * g.out_w % kernels.width == 0),
         framed_(!in_place_ && g.step_w == 1 && g.out_w % kernels.width == 0),
         line_parts_(g.out_h, in_place_ ? g.out_h : lines(channel_parts_.largest())) {}

@@ -24,20 +24,13 @@ template <class T> class gradient_collector {
         line_parts_(g.out_h, std::max<index_t>(1, std::min(lines(), 288 / std::max<index_t>(1, g.out_w)))),
         sum_size_((k1 - k0) * strips_ * strip_) {}
 
-  /// How many sums are kept: the one in work and those that wait for their neighbour in the tree.
-  static int levels(lanes const& l) {
-    int n = 1;
-    while ((1 << n) <= l.count) ++n;
-    return n;
-  }
-
   void carve(conv_carver& c, lanes const& l) {
     index_t const pixels = line_parts_.largest() * lowering_.g.out_w;
     offset_ = c.take<index_t>(channels_ * taps_);
     row_ = c.take<T const*>(k1_ - k0_ + kernels_.gradient_rows);
     lowered_ = in_place_ ? nullptr : c.take<T>(lowering_.size(channels_, line_parts_.largest()) + 2 * kernels_.width);
     dy_ = c.take<T>(strip_ * (pixels + kernels_.width));
-    sums_ = c.take<T>(sum_size_ * levels(l));
+    sums_ = c.take<T>(sum_size_ * lane_levels(l));
   }
 
   /// \param x,dy image 0, first channel of the group

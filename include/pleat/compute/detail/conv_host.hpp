@@ -11,6 +11,7 @@
 #include <pleat/compute/activation.hpp>
 #include <pleat/compute/detail/conv_correlate.hpp>
 #include <pleat/compute/detail/conv_gradient.hpp>
+#include <pleat/compute/detail/conv_gradient_strips.hpp>
 #include <pleat/compute/detail/conv_shape.hpp>
 #include <pleat/compute/detail/host.hpp>
 
@@ -126,6 +127,34 @@ template <class T> struct conv_weight_task {
   lanes l;
 
   void operator()(int const task) const {
+    if (by_outputs(s, level))
+      outputs(task);
+    else
+      rows(task);
+  }
+
+  /// Whether tasks share the output channels, or else the rows (channel, kernel row, kernel column) of each group.
+  [[nodiscard]] static bool by_outputs(conv2d_shape const& s, isa::level level) {
+    return strip_collector<T>::suits(conv_kernels_of<T>(level), conv_forward_geometry(s), s.group_in(), s.group_out());
+  }
+
+ private:
+  void outputs(int const task) const {
+    index_t const rows = s.weights_per_output(), outs = s.group_out();
+    index_t const image = s.height * s.width, plane = s.out_height() * s.out_width();
+    for (index_t o = s.out_channels * task / tasks, end = s.out_channels * (task + 1) / tasks; o < end;) {
+      index_t const g = o / outs, next = std::min(end, (g + 1) * outs);
+      strip_collector<T> c(conv_kernels_of<T>(level), conv_forward_geometry(s), s.group_in(), next - o);
+      conv_carver count(nullptr);
+      c.carve(count, l);
+      conv_carver carver(scratch<conv_scratch>(count.used()));
+      c.carve(carver, l);
+      c.run(l, x + g * s.group_in() * image, s.in_channels * image, dy + o * plane, s.out_channels * plane, dw + o * rows);
+      o = next;
+    }
+  }
+
+  void rows(int const task) const {
     index_t const rows = s.weights_per_output(), outs = s.group_out(), all = s.groups * rows;
     index_t const image = s.height * s.width, plane = s.out_height() * s.out_width();
     for (index_t k = all * task / tasks, end = all * (task + 1) / tasks; k < end;) {
@@ -186,7 +215,7 @@ void conv2d_backward_input_host(Space const& space, isa::level level, conv2d_sha
 template <class Space, class T>
 void conv2d_backward_weight_host(Space const& space, isa::level level, conv2d_shape const& s, T const* dy, T const* x, T* dw,
                                  lanes const& l) {
-  int const tasks = conv_tasks(space, s.flops(), s.groups * s.weights_per_output());
+  int const tasks = conv_tasks(space, s.flops(), conv_weight_task<T>::by_outputs(s, level) ? s.out_channels : s.groups * s.weights_per_output());
   for_tasks(space, tasks, conv_weight_task<T>{s, level, tasks, dy, x, dw, l});
 }
 

@@ -5,6 +5,7 @@
 /// loops (conv_correlate.hpp, conv_gradient.hpp) call them. Needs no Kokkos.
 #pragma once
 
+#include <pleat/compute/lanes.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::compute::detail {
@@ -58,6 +59,13 @@ template <class T> struct conv_transpose_arguments {
   T* to;
   index_t to_stride;
 };
+
+/// How many sums a tree of lanes keeps at a time: the one in work and those that wait for their neighbour.
+[[nodiscard]] inline int lane_levels(lanes const& l) noexcept {
+  int n = 1;
+  while ((1 << n) <= l.count) ++n;
+  return n;
+}
 
 /// Kernels of one instruction set and type.
 template <class T> struct conv_kernels {
