@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 # What our own tests, benchmarks and examples share; nothing of it reaches a user.
 
+find_package(Threads REQUIRED)
+
 # Warnings live here, not on the library's targets.
 add_library(pleat_dev INTERFACE)
 target_compile_options(pleat_dev INTERFACE
