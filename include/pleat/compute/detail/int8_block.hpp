@@ -30,7 +30,7 @@ inline void int8_block(int8_kernels const& kernels, std::int8_t const* a, index_
         widen_int8(a + r * lda + k0, depth, wide + r * int8_slab);
         if (depth % 2 != 0) wide[r * int8_slab + depth] = 0;  // slab is even, so there is room
       }
-    index_t const slab_offset = k0 / (quads ? 4 : 2) * panel_group_bytes;
+    index_t const slab_offset = int8_groups(kernels.layout, k0) * int8_group_bytes(kernels.layout);
     for (index_t p = 0; p < panels;) {
       int width = 0;
       while (int8_widths[width] > panels - p || kernels.tile[0][width] == nullptr) ++width;

@@ -4,8 +4,8 @@
 /// Register tiles of the int8 product and the two layouts of its packed operand.
 ///
 /// The packed operand B is cut into panels of 16 rows of B (16 columns of the result). A panel holds, for each group of G
-/// consecutive k, 16 × G values of one row after the other in 64 bytes:
-///   pairs (G = 2): int16, for multiply-add of 16-bit pairs (AVX2, AVX-512BW, and the plain loop);
+/// consecutive k, 16 × G values of one row after the other:
+///   pairs (G = 2): int8, widened while loaded, for multiply-add of 16-bit pairs (AVX2, AVX-512BW, and the plain loop);
 ///   quads (G = 4): uint8 = value + 128, for AVX512-VNNI, whose product wants one unsigned side. What is too much,
 ///   128·Σ_k a[m, k], is taken off each row at the start.
 /// All are exact: no step saturates, and int32 may wrap on the way only if it wraps back.
@@ -29,15 +29,13 @@ enum class int8_layout : char { plain, pairs, quads };
 [[nodiscard]] inline int8_layout int8_host_layout() noexcept { return isa::has_vnni() ? int8_layout::quads : int8_layout::pairs; }
 
 inline constexpr index_t panel_width = 16;
-inline constexpr index_t panel_group_bytes = 64;
 
 /// Groups of k in a panel.
 [[nodiscard]] constexpr index_t int8_groups(int8_layout l, index_t k) noexcept {
   return l == int8_layout::quads ? (k + 3) / 4 : (k + 1) / 2;
 }
-[[nodiscard]] constexpr index_t int8_panel_bytes(int8_layout l, index_t k) noexcept {
-  return int8_groups(l, k) * panel_group_bytes;
-}
+[[nodiscard]] constexpr index_t int8_group_bytes(int8_layout l) noexcept { return panel_width * (l == int8_layout::quads ? 4 : 2); }
+[[nodiscard]] constexpr index_t int8_panel_bytes(int8_layout l, index_t k) noexcept { return int8_groups(l, k) * int8_group_bytes(l); }
 
 /// Stores 16 rows (or `rows` < 16, the rest zero) of B as a panel.
 PLEAT_INLINE void pack_int8_panel(int8_layout layout, std::int8_t const* b, index_t ldb, index_t rows, index_t k, unsigned char* to) {
@@ -50,18 +48,19 @@ PLEAT_INLINE void pack_int8_panel(int8_layout layout, std::int8_t const* b, inde
         std::uint32_t four;
         std::memcpy(&four, row + 4 * g, 4);
         four ^= 0x80808080u;
-        std::memcpy(out + g * panel_group_bytes, &four, 4);
+        std::memcpy(out + g * 64, &four, 4);
       }
       for (index_t g = whole; g < groups; ++g)
         for (index_t j = 0; j < 4; ++j)
-          out[g * panel_group_bytes + j] =
-              c < rows && 4 * g + j < k ? static_cast<std::uint8_t>(static_cast<std::uint8_t>(row[4 * g + j]) ^ 0x80u) : std::uint8_t{0x80};
+          out[g * 64 + j] = c < rows && 4 * g + j < k ? static_cast<std::uint8_t>(static_cast<std::uint8_t>(row[4 * g + j]) ^ 0x80u)
+                                                      : std::uint8_t{0x80};
     } else {
-      auto* const out = reinterpret_cast<std::int16_t*>(to) + c * 2;
-      index_t const groups = (k + 1) / 2;
-      for (index_t g = 0; g < groups; ++g) {
-        out[g * 32] = c < rows ? row[2 * g] : std::int16_t{0};
-        out[g * 32 + 1] = c < rows && 2 * g + 1 < k ? row[2 * g + 1] : std::int16_t{0};
+      auto* const out = reinterpret_cast<std::int8_t*>(to) + c * 2;
+      index_t const whole = c < rows ? k / 2 : 0, groups = (k + 1) / 2;
+      for (index_t g = 0; g < whole; ++g) std::memcpy(out + g * 32, row + 2 * g, 2);
+      for (index_t g = whole; g < groups; ++g) {
+        out[g * 32] = c < rows && 2 * g < k ? row[2 * g] : std::int8_t{0};
+        out[g * 32 + 1] = std::int8_t{0};
       }
     }
   }
@@ -83,7 +82,7 @@ using int8_tile_function = void (*)(int8_tile const&);
 /// The plain loop: one panel.
 template <int R> inline void int8_tile_scalar(int8_tile const& t) {
   auto const* const a = static_cast<std::int16_t const*>(t.a);
-  auto const* const b = reinterpret_cast<std::int16_t const*>(t.b);
+  auto const* const b = reinterpret_cast<std::int8_t const*>(t.b);
   for (index_t g = 0; 2 * g < t.k; ++g)
     for (int r = 0; r < R; ++r) {
       std::int32_t const a0 = a[r * t.lda + 2 * g], a1 = a[r * t.lda + 2 * g + 1];
@@ -106,9 +105,9 @@ template <int R> PLEAT_TARGET_AVX2 inline void int8_tile_avx2(int8_tile const& t
   }
   auto const* const a = static_cast<std::int16_t const*>(t.a);
   unsigned char const* b = t.b;
-  for (index_t k = 0; k < t.k; k += 2, b += panel_group_bytes) {
-    __m256i const b0 = _mm256_load_si256(reinterpret_cast<__m256i const*>(b));
-    __m256i const b1 = _mm256_load_si256(reinterpret_cast<__m256i const*>(b + 32));
+  for (index_t k = 0; k < t.k; k += 2, b += 32) {
+    __m256i const b0 = _mm256_cvtepi8_epi16(_mm_load_si128(reinterpret_cast<__m128i const*>(b)));
+    __m256i const b1 = _mm256_cvtepi8_epi16(_mm_load_si128(reinterpret_cast<__m128i const*>(b + 16)));
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       std::int32_t two;
@@ -133,10 +132,11 @@ template <int R, int V> PLEAT_TARGET_AVX512 inline void int8_tile_avx512(int8_ti
     for (int v = 0; v < V; ++v) acc[r][v] = _mm512_loadu_si512(t.sums + r * sums_stride + 16 * v);
   auto const* const a = static_cast<std::int16_t const*>(t.a);
   unsigned char const* b = t.b;
-  for (index_t k = 0; k < t.k; k += 2, b += panel_group_bytes) {
+  for (index_t k = 0; k < t.k; k += 2, b += 32) {
     __m512i bv[V];
 #pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) bv[v] = _mm512_load_si512(b + v * t.panel_stride);
+    for (int v = 0; v < V; ++v)
+      bv[v] = _mm512_cvtepi8_epi16(_mm256_load_si256(reinterpret_cast<__m256i const*>(b + v * t.panel_stride)));
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       std::int32_t two;
@@ -161,7 +161,7 @@ template <int R, int V> PLEAT_TARGET_AVX512VNNI inline void int8_tile_vnni(int8_
   auto const* const a = static_cast<std::int8_t const*>(t.a);
   unsigned char const* b = t.b;
   index_t const whole = t.k / 4 * 4;
-  for (index_t k = 0; k < whole; k += 4, b += panel_group_bytes) {
+  for (index_t k = 0; k < whole; k += 4, b += 64) {
     __m512i bv[V];
 #pragma GCC unroll 8
     for (int v = 0; v < V; ++v) bv[v] = _mm512_load_si512(b + v * t.panel_stride);

@@ -1,0 +1,209 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// 2-D convolution of int8 images with int8 weights, exact in int32, scaled to float while it stores.
+///
+/// No unrolled image: a thread keeps one padded image and the K × 64 pixels that it works on. The weights are the product's
+/// rows and are read where they lie; the pixels are its packed operand (detail/int8_tile.hpp).
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include <pleat/compute/detail/conv_shape.hpp>
+#include <pleat/compute/int8_gemm.hpp>
+
+namespace pleat::compute {
+
+namespace detail {
+
+struct int8_conv_arguments {
+  conv2d_shape s;
+  std::int8_t const* x;
+  float const* x_scale;
+  std::int8_t const* w;
+  float const* w_scale;
+  float const* bias;
+  float* y;
+  activation act;
+};
+
+/// An image with its padding; rows have 16 bytes of slack, so that pixels may be fetched 16 at a time.
+struct padded_image {
+  index_t row, plane;  // bytes
+  unsigned char* data;
+};
+
+inline void pad_image(conv2d_shape const& s, std::int8_t const* x, unsigned char zero, padded_image const& to) {
+  std::memset(to.data, zero, static_cast<std::size_t>(to.plane * s.in_channels));
+  for (index_t c = 0; c < s.in_channels; ++c)
+    for (index_t i = 0; i < s.height; ++i) {
+      std::int8_t const* const from = x + (c * s.height + i) * s.width;
+      unsigned char* const row = to.data + c * to.plane + (i + s.padding_h) * to.row + s.padding_w;
+      for (index_t j = 0; j < s.width; ++j) row[j] = static_cast<unsigned char>(static_cast<unsigned char>(from[j]) ^ zero);
+    }
+}
+
+/// line[p] = the pixel under kernel element `at` for output pixels [first, first + 64); beyond the last pixel: anything.
+inline void gather_pixels(conv2d_shape const& s, padded_image const& image, unsigned char const* at, index_t first, unsigned char* line) {
+  index_t const width = s.out_width(), total = width * s.out_height();
+  index_t const last = first + 64 < total ? first + 64 : total;
+  index_t i = first / width, j = first % width;
+  for (index_t p = first; p < last;) {
+    index_t const run = width - j < last - p ? width - j : last - p;
+    unsigned char const* const from = at + i * s.stride_h * image.row + j * s.stride_w;
+    unsigned char* const to = line + (p - first);
+    if (s.stride_w == 1)
+      for (index_t q = 0; q < run; q += 16) std::memcpy(to + q, from + q, 16);  // the next run overwrites what is too much
+    else
+      for (index_t q = 0; q < run; ++q) to[q] = from[q * s.stride_w];
+    p += run;
+    ++i;
+    j = 0;
+  }
+}
+
+/// Four panels (64 pixels) of one group's channels.
+inline void pack_pixels(conv2d_shape const& s, padded_image const& image, index_t group, index_t first, int8_layout layout,
+                        unsigned char* packed) {
+  int const depth = layout == int8_layout::quads ? 4 : 2;
+  index_t const k = s.weights_per_output(), taps = s.kernel_h * s.kernel_w, panel = int8_panel_bytes(layout, k);
+  unsigned char line[4][64 + 16];
+  for (index_t k0 = 0; k0 < k; k0 += depth) {
+    for (int d = 0; d < depth; ++d) {
+      if (k0 + d >= k) {
+        std::memset(line[d], 0, sizeof line[d]);  // multiplied by a zero, whatever it is
+        continue;
+      }
+      index_t const c = (k0 + d) / taps, tap = (k0 + d) % taps;
+      gather_pixels(s, image,
+                    image.data + (group * s.group_in() + c) * image.plane + tap / s.kernel_w * s.dilation_h * image.row +
+                        tap % s.kernel_w * s.dilation_w,
+                    first, line[d]);
+    }
+    unsigned char* const out = packed + k0 / depth * int8_group_bytes(layout);
+    for (int p = 0; p < 4; ++p) {
+      unsigned char* const to = out + p * panel;
+      if (depth == 4)
+        for (int j = 0; j < 16; ++j) {
+          to[4 * j] = line[0][16 * p + j];
+          to[4 * j + 1] = line[1][16 * p + j];
+          to[4 * j + 2] = line[2][16 * p + j];
+          to[4 * j + 3] = line[3][16 * p + j];
+        }
+      else
+        for (int j = 0; j < 16; ++j) {
+          to[2 * j] = line[0][16 * p + j];
+          to[2 * j + 1] = line[1][16 * p + j];
+        }
+    }
+  }
+}
+
+/// Rows of sums are output channels here.
+struct int8_store_planes {
+  std::int32_t const* sums;
+  index_t columns, ldy;
+  float* y;
+  float x_scale;
+  float const* w_scale;
+  float const* bias;
+  activation act;
+  PLEAT_INLINE void operator()(index_t r) const {
+    float const ws = w_scale[r], b = bias != nullptr ? bias[r] : 0.0f;
+    for (index_t j = 0; j < columns; ++j) y[r * ldy + j] = int8_finish(sums[r * sums_stride + j], x_scale, ws, b, act);
+  }
+};
+
+/// Task t takes its share of the (image, 64 pixels) pairs in order.
+struct int8_conv_task {
+  int8_conv_arguments g;
+  int tasks;
+
+  void operator()(int t) const {
+    conv2d_shape const& s = g.s;
+    int8_kernels const& kernels = int8_best_kernels();
+    unsigned char const zero = kernels.layout == int8_layout::quads ? 0x80 : 0;
+    index_t const pixels = s.out_height() * s.out_width(), blocks = (pixels + 63) / 64, units = s.batch * blocks;
+    index_t const k = s.weights_per_output(), panel = int8_panel_bytes(kernels.layout, k), outs = s.group_out();
+    index_t const first = units * t / tasks, last = units * (t + 1) / tasks;
+    if (first == last) return;
+
+    padded_image image{s.width + 2 * s.padding_w + 16, 0, nullptr};
+    image.plane = image.row * (s.height + 2 * s.padding_h);
+    index_t const packed_bytes = 4 * panel + 64, sum_bytes = (s.out_channels * 4 + 63) / 64 * 64;
+    auto* const memory = static_cast<unsigned char*>(
+        scratch<int8_conv_task>(static_cast<std::size_t>(packed_bytes + sum_bytes + image.plane * s.in_channels + 64)));
+    auto* const weight_sums = reinterpret_cast<std::int32_t*>(memory + packed_bytes);
+    image.data = memory + packed_bytes + sum_bytes;
+    if (kernels.layout == int8_layout::quads)
+      for (index_t o = 0; o < s.out_channels; ++o) weight_sums[o] = int8_sum(g.w + o * k, k);
+
+    alignas(64) std::int32_t sums[int8_block_rows * sums_stride];
+    index_t loaded = -1;
+    for (index_t unit = first; unit < last; ++unit) {
+      index_t const n = unit / blocks, pixel = unit % blocks * 64, columns = std::min<index_t>(64, pixels - pixel);
+      if (n != loaded) {
+        pad_image(s, g.x + n * s.in_channels * s.height * s.width, zero, image);
+        loaded = n;
+      }
+      for (index_t group = 0; group < s.groups; ++group) {
+        pack_pixels(s, image, group, pixel, kernels.layout, memory);
+        for (index_t o = group * outs; o < (group + 1) * outs; o += int8_block_rows) {
+          index_t const rows = std::min(int8_block_rows, (group + 1) * outs - o);
+          int8_block(kernels, g.w + o * k, k, rows, k, memory, panel, (columns + panel_width - 1) / panel_width, weight_sums + o, sums);
+          loop_at<true>(isa::best(), 0, rows,
+                        int8_store_planes{sums, columns, pixels, g.y + (n * s.out_channels + o) * pixels + pixel, g.x_scale[n],
+                                          g.w_scale + o, g.bias != nullptr ? g.bias + o : nullptr, g.act});
+        }
+      }
+    }
+  }
+};
+
+/// One output element (device path and oracle).
+struct int8_conv_body {
+  int8_conv_arguments g;
+  PLEAT_FUNCTION void operator()(index_t i) const {
+    conv2d_shape const& s = g.s;
+    index_t const pixels = s.out_height() * s.out_width();
+    index_t const p = i % pixels, o = i / pixels % s.out_channels, n = i / pixels / s.out_channels;
+    index_t const channels = s.group_in(), first = o / s.group_out() * channels;
+    std::int32_t sum = 0;
+    for (index_t c = 0; c < channels; ++c)
+      for (index_t u = 0; u < s.kernel_h; ++u)
+        for (index_t v = 0; v < s.kernel_w; ++v) {
+          index_t const row = p / s.out_width() * s.stride_h - s.padding_h + u * s.dilation_h;
+          index_t const column = p % s.out_width() * s.stride_w - s.padding_w + v * s.dilation_w;
+          if (row < 0 || row >= s.height || column < 0 || column >= s.width) continue;
+          sum += static_cast<std::int32_t>(g.x[((n * s.in_channels + first + c) * s.height + row) * s.width + column]) *
+                 g.w[((o * channels + c) * s.kernel_h + u) * s.kernel_w + v];
+        }
+    g.y[i] = int8_finish(sum, g.x_scale[n], g.w_scale[o], g.bias != nullptr ? g.bias[o] : 0.0f, g.act);
+  }
+};
+
+}  // namespace detail
+
+/// y[n, o, p] = act(float(Σ w·x)·x_scale[n]·w_scale[o] + bias[o]), the shapes as in conv2d_forward.
+/// \param qx [batch, in_channels, height, width]; x_scale [batch] (quantize_rows of whole images)
+/// \param qw [out_channels, in_channels / groups, kernel_h, kernel_w] as it is stored; w_scale [out_channels]
+/// \param bias [out_channels], or null
+/// \throws pleat::error if the shape does not fit or an output sums more than int8_max_k products
+template <class Space>
+void int8_conv2d(Space const& space, conv2d_shape const& s, std::int8_t const* qx, float const* x_scale, std::int8_t const* qw,
+                 float const* w_scale, float const* bias, float* y, activation act = activation::none) {
+  s.check("compute::int8_conv2d");
+  detail::int8_demand("compute::int8_conv2d", s.batch, s.out_channels, s.weights_per_output());
+  if (s.batch == 0) return;
+  detail::int8_conv_arguments const g{s, qx, x_scale, qw, w_scale, bias, y, act};
+  index_t const pixels = s.out_height() * s.out_width();
+  if constexpr (is_host_space_v<Space>) {
+    int const tasks = static_cast<int>(std::min<index_t>(tasks_for(space, 0.3 * s.flops()), s.batch * ((pixels + 63) / 64)));
+    for_tasks(space, tasks, detail::int8_conv_task{g, tasks});
+  } else {
+    for_each(space, s.batch * s.out_channels * pixels, detail::int8_conv_body{g}, static_cast<double>(s.weights_per_output()));
+  }
+}
+
+}  // namespace pleat::compute
