@@ -31,18 +31,17 @@ bool kernels_agree(compute::detail::int8_kernels const& ks, index_t m, index_t n
   namespace d = compute::detail;
   auto const a = codes(m * k, 1, -128), b = codes(n * k, 2, -128);
   index_t const stride = d::int8_panel_bytes(ks.layout, k), panels = (n + 15) / 16;
-  auto* const packed = static_cast<unsigned char*>(std::aligned_alloc(64, static_cast<std::size_t>(stride * panels + 64)));
-  for (index_t p = 0; p < panels; ++p) d::pack_int8_panel(ks.layout, b.data() + p * 16 * k, k, std::min<index_t>(16, n - p * 16), k, packed + p * stride);
+  aligned_bytes packed(stride * panels);
+  for (index_t p = 0; p < panels; ++p) d::pack_int8_panel(ks.layout, b.data() + p * 16 * k, k, std::min<index_t>(16, n - p * 16), k, packed.data() + p * stride);
   std::int32_t sums[48 * 64], row_sums[48];
   for (index_t r = 0; r < m; ++r) {
     row_sums[r] = 0;
     for (index_t l = 0; l < k; ++l) row_sums[r] += a[r * k + l];
   }
-  d::int8_block(ks, a.data(), k, m, k, packed, stride, panels, row_sums, sums);
+  d::int8_block(ks, a.data(), k, m, k, packed.data(), stride, panels, row_sums, sums);
   bool good = true;
   for (index_t i = 0; i < m; ++i)
     for (index_t j = 0; j < n; ++j) good = good && sums[i * 64 + j] == exact(a, k, b, k, k, i, j);
-  std::free(packed);
   return good;
 }
 
@@ -74,10 +73,9 @@ TEST_CASE("the int8 product is exact for random problems, packed or not, on any 
     guarded<std::int32_t> c(m * ldc, 77), c2(m * ldc, 77), c3(m * ldc, 77);
     compute::int8_gemm(instance(1), m, n, k, a.data(), lda, b.data(), ldb, c.data(), ldc);
     compute::int8_gemm(instance(2), m, n, k, a.data(), lda, b.data(), ldb, c2.data(), ldc);
-    auto* const packed = std::aligned_alloc(64, static_cast<std::size_t>(compute::int8_packed_bytes<host>(n, k)) + 64);
-    compute::int8_pack(instance(2), n, k, b.data(), ldb, packed);
-    compute::int8_gemm_packed(instance(2), m, n, k, a.data(), lda, packed, c3.data(), ldc);
-    std::free(packed);
+    aligned_bytes packed(compute::int8_packed_bytes<host>(n, k));
+    compute::int8_pack(instance(2), n, k, b.data(), ldb, packed.data());
+    compute::int8_gemm_packed(instance(2), m, n, k, a.data(), lda, packed.data(), c3.data(), ldc);
     bool good = c.intact() && c2.intact() && c3.intact() && c.same_bits(c2) && c.same_bits(c3);
     for (index_t i = 0; i < m; ++i)
       for (index_t j = 0; j < ldc; ++j) good = good && c[i * ldc + j] == (j < n ? exact(a, lda, b, ldb, k, i, j) : 77);

@@ -67,6 +67,20 @@ template <class T> guarded<T> numbers(index_t n, std::uint64_t seed, double low 
   return x;
 }
 
+/// `n` bytes on a 64-byte border, exactly as many, so that an address sanitizer sees the end.
+class aligned_bytes {
+ public:
+  explicit aligned_bytes(index_t n) : all_(static_cast<std::size_t>(n) + 64), data_(all_.data()) {
+    data_ += (64 - reinterpret_cast<std::uintptr_t>(data_) % 64) % 64;
+    all_.resize(static_cast<std::size_t>(data_ - all_.data() + n));
+  }
+  unsigned char* data() { return data_; }
+
+ private:
+  std::vector<unsigned char> all_;
+  unsigned char* data_;
+};
+
 template <class T> std::uint64_t digest(std::uint64_t h, guarded<T> const& x) {
   auto const* p = reinterpret_cast<unsigned char const*>(x.data());
   for (std::size_t k = 0; k < static_cast<std::size_t>(x.size()) * sizeof(T); ++k) h = (h ^ p[k]) * 0x100000001b3u;

@@ -199,6 +199,7 @@ template <class Space, class Store>
 void int8_gemm_run(Space const& space, index_t m, index_t n, index_t k, std::int8_t const* a, index_t lda, std::int8_t const* b,
                    index_t ldb, Store const& store) {
   if constexpr (is_host_space_v<Space>) {
+    if (m == 0 || n == 0) return;
     struct pack_scratch {};
     void* const packed = scratch<pack_scratch>(static_cast<std::size_t>(int8_packed_bytes<Space>(n, k)));
     int8_pack(space, n, k, b, ldb, packed);
