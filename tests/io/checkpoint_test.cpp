@@ -62,7 +62,7 @@ template <class Prepare, class Act, class Verify>
 int kill_everywhere(Prepare&& prepare, Act&& act, Verify&& verify) {
   for (int stops = 0;; ++stops) {
     REQUIRE(stops < 2000);
-    scratch const dir;
+    scratch const dir = scratch::in_memory();
     prepare(dir.path());
     pid_t const child = ::fork();
     REQUIRE(child >= 0);
@@ -312,7 +312,7 @@ TEST_CASE("kill -9 within the first save leaves nothing or a whole checkpoint", 
 }
 
 TEST_CASE("kill -9 at random moments of saves in a loop leaves what was acknowledged", "[io][checkpoint]") {
-  scratch const dir;
+  scratch const dir = scratch::in_memory();
   pleat::random::stream const draw(11, 0);
   index_t newest = 1;
   io::save_checkpoint(dir.path(), newest, model(newest).view());
