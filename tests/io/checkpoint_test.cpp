@@ -26,11 +26,13 @@ namespace {
 struct model {
   std::vector<float> weights, moments;
   index_t step;
-  explicit model(index_t step, std::size_t n = 700) : weights(n, static_cast<float>(step)), moments(2 * n, static_cast<float>(-step)), step(step) {}
+  explicit model(index_t step, std::size_t n = 700)
+      : weights(n, static_cast<float>(step)), moments(2 * n, static_cast<float>(-step)), step(step) {}
   io::checkpoint_view view() const {
     auto const n = static_cast<index_t>(weights.size());
     return {{{"epoch", std::to_string(step)}, {"plan", "line one\nline \"two\" \\ é"}},
-            {{"parameters", {io::view_of<float>("fc1.weight", {n}, weights)}}, {"optimizer", {io::view_of<float>("m", {2, n}, moments)}}}};
+            {{"parameters", {io::view_of<float>("fc1.weight", {n}, weights)}},
+             {"optimizer", {io::view_of<float>("m", {2, n}, moments)}}}};
   }
 };
 
@@ -56,8 +58,9 @@ void change(std::string const& path, std::size_t at) {
   io::write_file(path, bytes);
 }
 
-/// Runs act(folder) in a child under ptrace and kills it at its n-th stop (before or after a system call), in a fresh folder for every
-/// n until the child lives to its end; verify(folder) looks at what is left each time. \returns the stops, −1 where ptrace is forbidden
+/// Runs act(folder) in a child under ptrace and kills it at its n-th stop (before or after a system call), in a fresh
+/// folder for every n until the child lives to its end; verify(folder) looks at what is left each time. \returns the
+/// stops, −1 where ptrace is forbidden
 template <class Prepare, class Act, class Verify>
 int kill_everywhere(Prepare&& prepare, Act&& act, Verify&& verify) {
   for (int stops = 0;; ++stops) {
@@ -108,11 +111,14 @@ TEST_CASE("a checkpoint comes back; two are kept", "[io][checkpoint]") {
   }
   CHECK(io::has_checkpoint(folder));
   CHECK(names(folder) == std::vector<std::string>{"latest", "step-20", "step-30"});
-  CHECK(names(folder + "/step-30") == std::vector<std::string>{"manifest", "optimizer.safetensors", "parameters.safetensors"});
+  CHECK(names(folder + "/step-30") ==
+        std::vector<std::string>{"manifest", "optimizer.safetensors", "parameters.safetensors"});
   io::save_checkpoint(folder, 40, model(40).view(), 1);
   CHECK(names(folder) == std::vector<std::string>{"latest", "step-40"});
-  CHECK_THAT(words([&] { (void)io::load_checkpoint(folder).value("none"); }), ContainsSubstring("step-40") && ContainsSubstring("no state 'none'"));
-  CHECK_THAT(words([&] { (void)io::load_checkpoint(folder).group("none"); }), ContainsSubstring("no group of tensors 'none'"));
+  CHECK_THAT(words([&] { (void)io::load_checkpoint(folder).value("none"); }),
+             ContainsSubstring("step-40") && ContainsSubstring("no state 'none'"));
+  CHECK_THAT(words([&] { (void)io::load_checkpoint(folder).group("none"); }),
+             ContainsSubstring("no group of tensors 'none'"));
 }
 
 TEST_CASE("a checkpoint without tensors or state is one too", "[io][checkpoint]") {
@@ -137,24 +143,29 @@ TEST_CASE("the last one saved is the newest, whatever its step", "[io][checkpoin
 TEST_CASE("what makes no sense is refused and leaves nothing", "[io][checkpoint]") {
   scratch const dir;
   auto const folder = dir / "c";
-  CHECK_THAT(words([&] { (void)io::load_checkpoint(folder); }), ContainsSubstring("io::load_checkpoint('" + folder + "'): there is no such folder"));
+  CHECK_THAT(words([&] { (void)io::load_checkpoint(folder); }),
+             ContainsSubstring("io::load_checkpoint('" + folder + "'): there is no such folder"));
   fs::create_directory(folder);
-  CHECK_THAT(words([&] { (void)io::load_checkpoint(folder); }), ContainsSubstring("there is no checkpoint in this folder"));
+  CHECK_THAT(words([&] { (void)io::load_checkpoint(folder); }),
+             ContainsSubstring("there is no checkpoint in this folder"));
   model const one(1);  // views point into it
   auto bad = one.view();
   bad.tensors["../x"] = {};
-  CHECK_THAT(words([&] { io::save_checkpoint(folder, 1, bad); }), ContainsSubstring("the group '../x' needs a name of letters"));
+  CHECK_THAT(words([&] { io::save_checkpoint(folder, 1, bad); }),
+             ContainsSubstring("the group '../x' needs a name of letters"));
   bad = one.view();
   bad.state["k"] = "\xff";
   CHECK_THAT(words([&] { io::save_checkpoint(folder, 1, bad); }), ContainsSubstring("no UTF-8"));
   bad = one.view();
   bad.tensors["parameters"].push_back(bad.tensors["parameters"][0]);
-  CHECK_THAT(words([&] { io::save_checkpoint(folder, 1, bad); }), ContainsSubstring("'fc1.weight' was given to two tensors"));
+  CHECK_THAT(words([&] { io::save_checkpoint(folder, 1, bad); }),
+             ContainsSubstring("'fc1.weight' was given to two tensors"));
   CHECK_THAT(words([&] { io::save_checkpoint(folder, -1, {}); }), ContainsSubstring("step -1"));
   CHECK_THAT(words([&] { io::save_checkpoint(folder, 1, {}, 0); }), ContainsSubstring("keep 0"));
   CHECK(names(folder).empty());
   io::write_file(dir / "file", "x");
-  CHECK_THAT(words([&] { io::save_checkpoint(dir / "file", 1, {}); }), ContainsSubstring("cannot make the folder '" + (dir / "file") + "'"));
+  CHECK_THAT(words([&] { io::save_checkpoint(dir / "file", 1, {}); }),
+             ContainsSubstring("cannot make the folder '" + (dir / "file") + "'"));
 }
 
 TEST_CASE("a damaged newest checkpoint is passed over, and a sentence says so", "[io][checkpoint]") {
@@ -187,14 +198,19 @@ TEST_CASE("every truncation and every flipped bit of a manifest is found", "[io]
   io::save_checkpoint(dir.path(), 1, model(1, 3).view());
   auto const path = dir / "step-1/manifest";
   auto const whole = io::read_file(path);
-  auto const put = [&](std::span<std::byte const> bytes) { std::ofstream(path, std::ios::binary).write(reinterpret_cast<char const*>(bytes.data()), static_cast<std::streamsize>(bytes.size())); };
+  auto const put = [&](std::span<std::byte const> bytes) {
+    std::ofstream(path, std::ios::binary)
+        .write(reinterpret_cast<char const*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  };
   for (std::size_t n = 0; n < whole.size(); ++n) {
     put(std::span(whole).first(n));
-    REQUIRE_THAT(words([&] { (void)io::load_checkpoint(dir.path()); }), ContainsSubstring("no checkpoint of 1 is whole") && ContainsSubstring("at byte"));
+    REQUIRE_THAT(words([&] { (void)io::load_checkpoint(dir.path()); }),
+                 ContainsSubstring("no checkpoint of 1 is whole") && ContainsSubstring("at byte"));
     auto bad = whole;
     bad[n] ^= static_cast<std::byte>(1u << n % 8);
     put(bad);
-    REQUIRE_THAT(words([&] { (void)io::load_checkpoint(dir.path()); }), ContainsSubstring("no checkpoint of 1 is whole"));
+    REQUIRE_THAT(words([&] { (void)io::load_checkpoint(dir.path()); }),
+                 ContainsSubstring("no checkpoint of 1 is whole"));
   }
   put(whole);
   CHECK(checked(io::load_checkpoint(dir.path())) == 1);
@@ -214,24 +230,28 @@ TEST_CASE("a hostile manifest with a right checksum is refused", "[io][checkpoin
   CHECK_THAT(refused(""), ContainsSubstring("there is no line 'step'"));
   CHECK_THAT(refused("step -1\n"), ContainsSubstring("at byte 24: expected the step as a whole number, found '-'"));
   CHECK_THAT(refused("step 1\nfile ../secret 1 0\n"), ContainsSubstring("a file name that pleat does not write"));
-  CHECK_THAT(refused("step 1\nfile ../secret.safetensors 1 0\n"), ContainsSubstring("a file name that pleat does not write"));
+  CHECK_THAT(refused("step 1\nfile ../secret.safetensors 1 0\n"),
+             ContainsSubstring("a file name that pleat does not write"));
   CHECK_THAT(refused("step 1\nfile /etc/passwd 1 0\n"), ContainsSubstring("a file name that pleat does not write"));
   CHECK_THAT(refused("step 1\nfile a.safetensors x 0\n"), ContainsSubstring("expected a size as a whole number"));
-  CHECK_THAT(refused("step 1\nfile a.safetensors 9223372036854775807 0\n"), ContainsSubstring("a.safetensors") && ContainsSubstring("No such file"));
+  CHECK_THAT(refused("step 1\nfile a.safetensors 9223372036854775807 0\n"),
+             ContainsSubstring("a.safetensors") && ContainsSubstring("No such file"));
   CHECK_THAT(refused("step 1\nstate \"a\n"), ContainsSubstring("the text ends within a key"));
   CHECK_THAT(refused("step 1\nstate \"a\" \"1\"\nstate \"a\" \"2\"\n"), ContainsSubstring("a state appears twice"));
   CHECK_THAT(refused("step 1\nwhat 3\n"), ContainsSubstring("a line of an unknown kind"));
   std::string other = "pleat checkpoint 2\nstep 1\n";
   other += "end " + io::checksum::hex(io::checksum_of(io_test::bytes_of(other))) + "\n";
   io::write_file(dir / "step-1/manifest", other);
-  CHECK_THAT(words([&] { (void)io::load_checkpoint(dir.path()); }), ContainsSubstring("at byte 17: version 2, this pleat reads version 1"));
+  CHECK_THAT(words([&] { (void)io::load_checkpoint(dir.path()); }),
+             ContainsSubstring("at byte 17: version 2, this pleat reads version 1"));
 }
 
 TEST_CASE("a lost or hostile list of checkpoints does no harm", "[io][checkpoint][hostile]") {
   scratch const dir;
   io::save_checkpoint(dir.path(), 9, model(9).view());
   io::save_checkpoint(dir.path(), 10, model(10).view());
-  for (std::string const list : {"", "step-11\nstep-10\n", "../../etc\n", "/step-1\n", "step-\nstep-1-\nstep-1-2-3\nstep-99999999999999999999\n", "\xff\0\n\n"}) {
+  for (std::string const list : {"", "step-11\nstep-10\n", "../../etc\n", "/step-1\n",
+                                 "step-\nstep-1-\nstep-1-2-3\nstep-99999999999999999999\n", "\xff\0\n\n"}) {
     io::write_file(dir / "latest", list);
     CHECK(checked(io::load_checkpoint(dir.path())) == 10);
   }
@@ -245,7 +265,8 @@ TEST_CASE("names of checkpoint folders", "[io][checkpoint]") {
   using pair = std::pair<index_t, index_t>;
   CHECK(io::detail::step_of_folder("step-0") == pair{0, 0});
   CHECK(io::detail::step_of_folder("step-12-3") == pair{12, 3});
-  for (auto const* bad : {"", "step-", "step-1.tmp", "step-a", "step-1-", "step-1-2-3", "step-+1", "step-1/..", "step-9999999999999999999", "Step-1"})
+  for (auto const* bad : {"", "step-", "step-1.tmp", "step-a", "step-1-", "step-1-2-3", "step-+1", "step-1/..",
+                          "step-9999999999999999999", "Step-1"})
     CHECK(io::detail::step_of_folder(bad) == pair{-1, -1});
 }
 
@@ -254,7 +275,8 @@ TEST_CASE("a disk that is full at any byte loses nothing that was saved", "[io][
   io::save_checkpoint(dir.path(), 1, model(1).view());
   io::save_checkpoint(dir.path(), 2, model(2).view());
   auto const before = names(dir.path());
-  // The parameters' file has 2880 bytes, the optimizer's 5680 (header 80, data): limits below hit either or the manifest.
+  // The parameters' file has 2880 bytes, the optimizer's 5680 (header 80, data): limits below hit either or the
+  // manifest.
   for (rlim_t const limit : {0, 1, 79, 81, 150, 2000, 2879, 3000, 5600}) {
     int const status = io_test::in_child([&] {
       ::signal(SIGXFSZ, SIG_IGN);
@@ -272,8 +294,8 @@ TEST_CASE("a disk that is full at any byte loses nothing that was saved", "[io][
 }
 
 TEST_CASE("kill -9 at every system call of a save leaves a whole checkpoint", "[io][checkpoint]") {
-  // Steps descend, so that nothing but the list says which is newest. What is found is the old one until the list has been renamed,
-  // and the new one from then on; a damaged one is never even looked at.
+  // Steps descend, so that nothing but the list says which is newest. What is found is the old one until the list has
+  // been renamed, and the new one from then on; a damaged one is never even looked at.
   for (int const keep : {1, 2}) {
     index_t last = 20;
     int const stops = kill_everywhere(
@@ -300,12 +322,14 @@ TEST_CASE("kill -9 at every system call of a save leaves a whole checkpoint", "[
 
 TEST_CASE("kill -9 within the first save leaves nothing or a whole checkpoint", "[io][checkpoint]") {
   int whole = 0;
-  int const stops = kill_everywhere([](std::string const&) {}, [](std::string const& folder) { io::save_checkpoint(folder, 10, model(10, 3).view()); },
-                                    [&](std::string const& folder) {
-                                      if (!io::has_checkpoint(folder)) return;
-                                      REQUIRE(checked(io::load_checkpoint(folder)) == 10);
-                                      ++whole;
-                                    });
+  int const stops =
+      kill_everywhere([](std::string const&) {},
+                      [](std::string const& folder) { io::save_checkpoint(folder, 10, model(10, 3).view()); },
+                      [&](std::string const& folder) {
+                        if (!io::has_checkpoint(folder)) return;
+                        REQUIRE(checked(io::load_checkpoint(folder)) == 10);
+                        ++whole;
+                      });
   if (stops < 0) SKIP("ptrace is not allowed here: the kill at every system call was not tried");
   CHECK(whole > 0);
   CHECK(whole < stops);

@@ -22,9 +22,18 @@ TEST_CASE("XXH64 of known inputs", "[io][checksum]") {
     std::size_t length;
     std::uint64_t value;
   };
-  for (auto const& k : {known{0, 0xef46db3751d8e999}, {1, 0xa96c7f0ce858bbb7}, {3, 0x56e6957632a487f9}, {4, 0xc60d15b1e3ff8f04}, {8, 0x3da5c7aa269683e0},
-                        {31, 0x4a74f3a1a39ad4a1}, {32, 0x8d57d6a4671cc43d}, {33, 0x62c9fd21ed857664}, {63, 0x5c320a0d2707057f}, {64, 0x7bbabbc45729d17e},
-                        {100, 0xefa0ad2d3e70c151}, {1000, 0x99594f4828043d35}})
+  for (auto const& k : {known{0, 0xef46db3751d8e999},
+                        {1, 0xa96c7f0ce858bbb7},
+                        {3, 0x56e6957632a487f9},
+                        {4, 0xc60d15b1e3ff8f04},
+                        {8, 0x3da5c7aa269683e0},
+                        {31, 0x4a74f3a1a39ad4a1},
+                        {32, 0x8d57d6a4671cc43d},
+                        {33, 0x62c9fd21ed857664},
+                        {63, 0x5c320a0d2707057f},
+                        {64, 0x7bbabbc45729d17e},
+                        {100, 0xefa0ad2d3e70c151},
+                        {1000, 0x99594f4828043d35}})
     CHECK(io::checksum_of(ramp(k.length)) == k.value);
   CHECK(io::checksum::hex(0xef46db3751d8e999) == "ef46db3751d8e999");
   CHECK(io::checksum::hex(1) == "0000000000000001");

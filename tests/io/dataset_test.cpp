@@ -23,7 +23,8 @@ namespace {
 
 io::idx_array ramp(extents shape, int modulus) {
   io::idx_array a{pleat::dtype::u8, shape, std::vector<std::byte>(static_cast<std::size_t>(shape.size()))};
-  for (std::size_t i = 0; i < a.bytes.size(); ++i) a.bytes[i] = static_cast<std::byte>(i % static_cast<std::size_t>(modulus));
+  for (std::size_t i = 0; i < a.bytes.size(); ++i)
+    a.bytes[i] = static_cast<std::byte>(i % static_cast<std::size_t>(modulus));
   return a;
 }
 
@@ -31,8 +32,10 @@ io::idx_array ramp(extents shape, int modulus) {
 void tiny(scratch const& dir, bool dots, bool packed) {
   auto const put = [&](std::string const& stem, std::string const& end, io::idx_array const& a) {
     auto const path = dir / (stem + (dots ? "." : "-") + end + (packed ? ".gz" : ""));
-    if (packed) io::write_file(path, io::gzip(io::encode_idx(a)));
-    else io::write_idx(path, a);
+    if (packed)
+      io::write_file(path, io::gzip(io::encode_idx(a)));
+    else
+      io::write_idx(path, a);
   };
   put("train-images", "idx3-ubyte", ramp({6, 2, 3}, 251));
   put("train-labels", "idx1-ubyte", ramp({6}, 10));
@@ -40,7 +43,8 @@ void tiny(scratch const& dir, bool dots, bool packed) {
   put("t10k-labels", "idx1-ubyte", ramp({3}, 10));
 }
 
-/// examples/data/digits of the source tree: under ctest by PLEAT_SOURCE_DIR, else upwards from where the program was started.
+/// examples/data/digits of the source tree: under ctest by PLEAT_SOURCE_DIR, else upwards from where the program was
+/// started.
 std::string digits_folder() {
   if (char const* const root = std::getenv("PLEAT_SOURCE_DIR")) return std::string(root) + "/examples/data/digits";
   std::string up;
@@ -96,12 +100,16 @@ TEST_CASE("gather normalises the rows that it is asked for", "[io][dataset]") {
   d.gather(rows, x.data(), y.data());
   for (std::size_t r = 0; r < rows.size(); ++r)
     for (std::size_t k = 0; k < 153; ++k)
-      REQUIRE(x[r * 153 + k] == (static_cast<float>(d.pixels[static_cast<std::size_t>(rows[r]) * 153 + k]) - 33.25f) * 0.0127f);  // bit for bit
+      REQUIRE(x[r * 153 + k] == (static_cast<float>(d.pixels[static_cast<std::size_t>(rows[r]) * 153 + k]) - 33.25f) *
+                                    0.0127f);  // bit for bit
   CHECK(x.back() == -99.0f);
   CHECK(y == std::vector<std::int32_t>{1, 4, 1});
   d.gather({}, nullptr, nullptr);
   for (index_t const bad : {index_t{-1}, index_t{5}, std::numeric_limits<index_t>::max()})
-    CHECK_THAT(words([&] { d.gather({&bad, 1}, x.data(), nullptr); }), ContainsSubstring("sample " + std::to_string(bad) + " of 'made', which has 5"));
+    CHECK_THAT(words([&] {
+                 d.gather({&bad, 1}, x.data(), nullptr);
+               }),
+               ContainsSubstring("sample " + std::to_string(bad) + " of 'made', which has 5"));
 }
 
 TEST_CASE("every instruction set gives the same bits", "[io][dataset]") {
@@ -115,9 +123,11 @@ TEST_CASE("every instruction set gives the same bits", "[io][dataset]") {
 
 TEST_CASE("a missing folder or file is named with what was looked for", "[io][dataset]") {
   scratch const dir;
-  CHECK_THAT(words([&] { (void)io::mnist(dir / "none"); }), ContainsSubstring("io::mnist('" + (dir / "none") + "'): there is no such folder"));
+  CHECK_THAT(words([&] { (void)io::mnist(dir / "none"); }),
+             ContainsSubstring("io::mnist('" + (dir / "none") + "'): there is no such folder"));
   CHECK_THAT(words([&] { (void)io::mnist(dir.path()); }),
-             ContainsSubstring("none of the files 'train-images-idx3-ubyte', 'train-images-idx3-ubyte.gz', 'train-images.idx3-ubyte', 'train-images.idx3-ubyte.gz' is in the folder"));
+             ContainsSubstring("none of the files 'train-images-idx3-ubyte', 'train-images-idx3-ubyte.gz', "
+                               "'train-images.idx3-ubyte', 'train-images.idx3-ubyte.gz' is in the folder"));
   tiny(dir, false, false);
   std::filesystem::remove(dir / "t10k-labels-idx1-ubyte");
   CHECK_THAT(words([&] { (void)io::mnist(dir.path()); }), ContainsSubstring("t10k-labels-idx1-ubyte"));
@@ -128,19 +138,24 @@ TEST_CASE("data that do not fit each other are refused", "[io][dataset]") {
   scratch const dir;
   tiny(dir, false, false);
   io::write_idx(dir / "train-labels-idx1-ubyte", ramp({5}, 10));
-  CHECK_THAT(words([&] { (void)io::mnist(dir.path()); }), ContainsSubstring("expected 6 labels, one for each image") && ContainsSubstring("found 5"));
+  CHECK_THAT(words([&] { (void)io::mnist(dir.path()); }),
+             ContainsSubstring("expected 6 labels, one for each image") && ContainsSubstring("found 5"));
   io::write_idx(dir / "train-labels-idx1-ubyte", ramp({6, 1}, 10));
-  CHECK_THAT(words([&] { (void)io::mnist(dir.path()); }), ContainsSubstring("expected labels, U8 of rank 1; found U8 [6, 1]"));
+  CHECK_THAT(words([&] { (void)io::mnist(dir.path()); }),
+             ContainsSubstring("expected labels, U8 of rank 1; found U8 [6, 1]"));
   auto labels = ramp({6}, 10);
   labels.bytes[4] = std::byte{10};
   io::write_idx(dir / "train-labels-idx1-ubyte", labels);
-  CHECK_THAT(words([&] { (void)io::mnist(dir.path()); }), ContainsSubstring("label 10 of sample 4 (byte 12), expected 0 to 9"));
+  CHECK_THAT(words([&] { (void)io::mnist(dir.path()); }),
+             ContainsSubstring("label 10 of sample 4 (byte 12), expected 0 to 9"));
   tiny(dir, false, false);
   io::write_idx(dir / "train-images-idx3-ubyte", ramp({6, 6}, 10));
-  CHECK_THAT(words([&] { (void)io::mnist(dir.path()); }), ContainsSubstring("expected images, U8 of rank 3 or 4; found U8 [6, 6]"));
+  CHECK_THAT(words([&] { (void)io::mnist(dir.path()); }),
+             ContainsSubstring("expected images, U8 of rank 3 or 4; found U8 [6, 6]"));
   tiny(dir, false, false);
   io::write_idx(dir / "t10k-images-idx3-ubyte", ramp({3, 2, 2}, 10));
-  CHECK_THAT(words([&] { (void)io::mnist(dir.path()); }), ContainsSubstring("training images are [1, 2, 3], test images [1, 2, 2]"));
+  CHECK_THAT(words([&] { (void)io::mnist(dir.path()); }),
+             ContainsSubstring("training images are [1, 2, 3], test images [1, 2, 2]"));
 }
 
 TEST_CASE("the shipped digits are complete", "[io][dataset]") {
@@ -153,7 +168,8 @@ TEST_CASE("the shipped digits are complete", "[io][dataset]") {
     for (auto const label : d->labels) ++per_class[static_cast<std::size_t>(label)];
   CHECK(per_class == std::vector<int>{178, 182, 177, 183, 181, 182, 181, 179, 174, 180});  // as the source says
   CHECK(*std::max_element(s.train.pixels.begin(), s.train.pixels.end()) == 16);
-  // The constants are the moments rounded to 0.005: mean within 0.005/6.02, deviation within 0.005/6.02 of 1, and float rounding.
+  // The constants are the moments rounded to 0.005: mean within 0.005/6.02, deviation within 0.005/6.02 of 1, and float
+  // rounding.
   auto const [mean, deviation] = moments(s.train);
   CHECK(std::abs(mean) < 0.001);
   CHECK(std::abs(deviation - 1) < 0.001);
@@ -166,8 +182,10 @@ TEST_CASE("MNIST itself", "[io][dataset][data]") {
   CHECK(s.train.size == 60'000);
   CHECK(s.test.size == 10'000);
   CHECK(s.train.sample == extents{1, 28, 28});
-  CHECK(std::vector<std::int32_t>(s.train.labels.begin(), s.train.labels.begin() + 5) == std::vector<std::int32_t>{5, 0, 4, 1, 9});
-  CHECK(std::vector<std::int32_t>(s.test.labels.begin(), s.test.labels.begin() + 5) == std::vector<std::int32_t>{7, 2, 1, 0, 4});
+  CHECK(std::vector<std::int32_t>(s.train.labels.begin(), s.train.labels.begin() + 5) ==
+        std::vector<std::int32_t>{5, 0, 4, 1, 9});
+  CHECK(std::vector<std::int32_t>(s.test.labels.begin(), s.test.labels.begin() + 5) ==
+        std::vector<std::int32_t>{7, 2, 1, 0, 4});
   // Constants rounded to 0.00005: mean within 0.00005/0.3081, deviation within 0.00005/0.3081 of 1.
   auto const [mean, deviation] = moments(s.train);
   CHECK(std::abs(mean) < 0.0002);

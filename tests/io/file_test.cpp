@@ -44,13 +44,16 @@ TEST_CASE("a mapped file moves and keeps its bytes", "[io][file]") {
 TEST_CASE("what cannot be read is named", "[io][file]") {
   scratch const dir;
   io::write_file(dir / "five", "12345");
-  CHECK_THAT(words([&] { (void)io::read_file(dir / "none"); }), ContainsSubstring("io::read_file('" + (dir / "none") + "')") && ContainsSubstring("No such file"));
-  CHECK_THAT(words([&] { io::mapped_file const m(dir / "none"); }), ContainsSubstring(dir / "none") && ContainsSubstring("No such file"));
+  CHECK_THAT(words([&] { (void)io::read_file(dir / "none"); }),
+             ContainsSubstring("io::read_file('" + (dir / "none") + "')") && ContainsSubstring("No such file"));
+  CHECK_THAT(words([&] { io::mapped_file const m(dir / "none"); }),
+             ContainsSubstring(dir / "none") && ContainsSubstring("No such file"));
   CHECK_THAT(words([&] { (void)io::read_file(dir.path()); }), ContainsSubstring("this is a folder, expected a file"));
   CHECK_THAT(words([&] { (void)io::read_file(dir / "five", 4); }), ContainsSubstring("has 5 bytes, at most 4"));
   CHECK(io::read_file(dir / "five", 5).size() == 5);
   REQUIRE(::mkfifo((dir / "pipe").c_str(), 0600) == 0);
-  CHECK_THAT(words([&] { (void)io::read_file(dir / "pipe"); }), ContainsSubstring("no regular file"));  // and does not wait for a writer
+  CHECK_THAT(words([&] { (void)io::read_file(dir / "pipe"); }),
+             ContainsSubstring("no regular file"));  // and does not wait for a writer
 }
 
 TEST_CASE("without commit the old file stays and the temporary goes", "[io][file]") {
@@ -69,7 +72,8 @@ TEST_CASE("without commit the old file stays and the temporary goes", "[io][file
 
 TEST_CASE("a folder that is missing is named when writing", "[io][file]") {
   scratch const dir;
-  CHECK_THAT(words([&] { io::write_file(dir / "none/a", "x"); }), ContainsSubstring("cannot make a file in '" + (dir / "none") + "'") && ContainsSubstring("No such file"));
+  CHECK_THAT(words([&] { io::write_file(dir / "none/a", "x"); }),
+             ContainsSubstring("cannot make a file in '" + (dir / "none") + "'") && ContainsSubstring("No such file"));
 }
 
 TEST_CASE("a temporary name left by a killed process is stepped over", "[io][file]") {
@@ -91,7 +95,8 @@ TEST_CASE("a full device is an error number with the count of what arrived", "[i
 TEST_CASE("a disk that fills up in the middle of a file leaves the old one", "[io][file]") {
   scratch const dir;
   io::write_file(dir / "a", "old");
-  // The limit on the size of a file stands for the full disk: the write that crosses it is cut short, the next one fails.
+  // The limit on the size of a file stands for the full disk: the write that crosses it is cut short, the next one
+  // fails.
   int const status = io_test::in_child([&] {
     ::signal(SIGXFSZ, SIG_IGN);
     rlimit const limit{10'000, 10'000};

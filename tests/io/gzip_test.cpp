@@ -39,7 +39,8 @@ TEST_CASE("data that expand beyond the bound are refused without being expanded"
   auto const bomb = io::gzip(std::vector<std::byte>(50'000'000));
   CHECK(bomb.size() < 60'000);
   CHECK_THAT(words([&] { (void)io::gunzip(bomb, 1000); }), ContainsSubstring("more than the 1000 bytes allowed"));
-  CHECK_THAT(words([&] { (void)io::gunzip(io::gzip(io_test::bytes_of("12345")), 4); }), ContainsSubstring("more than the 4 bytes allowed"));
+  CHECK_THAT(words([&] { (void)io::gunzip(io::gzip(io_test::bytes_of("12345")), 4); }),
+             ContainsSubstring("more than the 4 bytes allowed"));
 }
 
 TEST_CASE("every truncation is found", "[io][gzip]") {
@@ -57,7 +58,8 @@ TEST_CASE("damage and garbage are found and placed", "[io][gzip]") {
   auto const whole = io::gzip(sample(2000));
   auto bad = whole;
   bad[bad.size() - 5] ^= std::byte{1};  // checksum
-  CHECK_THAT(words([&] { (void)io::gunzip(bad, 10'000); }), ContainsSubstring("corrupt gzip data at byte") && ContainsSubstring("incorrect data check"));
+  CHECK_THAT(words([&] { (void)io::gunzip(bad, 10'000); }),
+             ContainsSubstring("corrupt gzip data at byte") && ContainsSubstring("incorrect data check"));
   bad = whole;
   bad[bad.size() - 1] ^= std::byte{1};  // length
   CHECK_THAT(words([&] { (void)io::gunzip(bad, 10'000); }), ContainsSubstring("incorrect length check"));

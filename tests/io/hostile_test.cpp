@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// What no single header's test can show: hostile files of every format read through the file system, within a bound of memory.
+// What no single header's test can show: hostile files of every format read through the file system, within a bound of
+// memory.
 #include <pleat/io.hpp>
 
 #include <array>
@@ -30,8 +31,8 @@ namespace {
   return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
-/// Runs f in a child that may take `bytes` more of address space; the sanitizers' shadow memory does not live with such a limit, there f runs without.
-/// \returns 0: f returned; 3: std::bad_alloc; 4: another exception; more: a signal
+/// Runs f in a child that may take `bytes` more of address space; the sanitizers' shadow memory does not live with such
+/// a limit, there f runs without. \returns 0: f returned; 3: std::bad_alloc; 4: another exception; more: a signal
 template <class F>
 int within(std::uint64_t bytes, F&& f) {
   int const status = io_test::in_child([&] {
@@ -102,7 +103,8 @@ TEST_CASE("a small file that announces much is refused within 64 MiB", "[io][hos
 TEST_CASE("a header full of tiny tensors takes a bounded multiple of its length", "[io][hostile]") {
   // 100,000 empty tensors: a header of about 5.6 MB.
   std::string header = "{";
-  for (int i = 0; i < 100'000; ++i) header += (i ? ",\"" : "\"") + std::to_string(i) + "\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}";
+  for (int i = 0; i < 100'000; ++i)
+    header += (i ? ",\"" : "\"") + std::to_string(i) + "\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}";
   header += "}";
   std::string text(8, '\0');
   std::uint64_t const n = header.size();
@@ -121,14 +123,16 @@ TEST_CASE("deep nesting does not reach the stack", "[io][hostile]") {
   std::string text(8, '\0');
   std::uint64_t const n = header.size();
   std::memcpy(text.data(), &n, 8);
-  CHECK_THAT(words([&] { io::safetensors_file const f(io_test::bytes_of(text + header)); }), ContainsSubstring("expected a key in quotes, found '{'"));
+  CHECK_THAT(words([&] { io::safetensors_file const f(io_test::bytes_of(text + header)); }),
+             ContainsSubstring("expected a key in quotes, found '{'"));
 }
 
 TEST_CASE("checkpoint files that were damaged: the one before, or an error, never more", "[io][hostile]") {
   scratch const dir = scratch::in_memory();
   std::array<float, 64> values{};
   auto const view = [&](char const* step) {
-    return io::checkpoint_view{{{"step", step}, {"plan", "data = 2"}}, {{"parameters", {io::view_of<float>("w", {8, 8}, values)}}}};
+    return io::checkpoint_view{{{"step", step}, {"plan", "data = 2"}},
+                               {{"parameters", {io::view_of<float>("w", {8, 8}, values)}}}};
   };
   io::save_checkpoint(dir.path(), 1, view("1"));
   io::save_checkpoint(dir.path(), 2, view("2"));
@@ -141,7 +145,8 @@ TEST_CASE("checkpoint files that were damaged: the one before, or an error, neve
       auto const c = io::load_checkpoint(dir.path());
       REQUIRE(c.value("step") == std::to_string(c.step));
       REQUIRE((c.step == 2 || c.step == 1));
-      if (c.step == 1 && name != std::string("latest")) REQUIRE_THAT(c.notice, ContainsSubstring("passed over a damaged checkpoint"));
+      if (c.step == 1 && name != std::string("latest"))
+        REQUIRE_THAT(c.notice, ContainsSubstring("passed over a damaged checkpoint"));
       passed_over += c.step == 1;
     }
     io::write_file(path, whole);

@@ -24,7 +24,9 @@ std::vector<std::byte> raw(std::initializer_list<int> list) {
   for (int const v : list) b.push_back(static_cast<std::byte>(v));
   return b;
 }
-bool same(io::idx_array const& a, io::idx_array const& b) { return a.type == b.type && a.shape == b.shape && a.bytes == b.bytes; }
+bool same(io::idx_array const& a, io::idx_array const& b) {
+  return a.type == b.type && a.shape == b.shape && a.bytes == b.bytes;
+}
 }  // namespace
 
 TEST_CASE("the bytes of an IDX file are those of the format", "[io][idx]") {
@@ -43,7 +45,8 @@ TEST_CASE("every element type and rank comes back, plain and compressed", "[io][
   scratch const dir;
   using enum pleat::dtype;
   for (auto const t : {u8, i8, i16, i32, f32, f64})
-    for (auto const& shape : {extents{5}, extents{0}, extents{3, 4}, extents{2, 0, 3}, extents{2, 3, 4}, extents{1, 2, 1, 2, 1, 2}}) {
+    for (auto const& shape :
+         {extents{5}, extents{0}, extents{3, 4}, extents{2, 0, 3}, extents{2, 3, 4}, extents{1, 2, 1, 2, 1, 2}}) {
       auto const a = make(t, shape);
       io::write_idx(dir / "a", a);
       CHECK(same(io::read_idx(dir / "a"), a));
@@ -58,25 +61,42 @@ TEST_CASE("every truncation of an IDX file is found", "[io][idx]") {
     CHECK(words([&] { (void)io::decode_idx(cut); }).size() > 20);
     CHECK(words([&] { (void)io::decode_idx(io::gzip(cut)); }).size() > 20);
   }
-  CHECK_THAT(words([&] { (void)io::decode_idx({}); }), ContainsSubstring("ends within the 4 bytes of its magic number: expected 4 bytes or more, found 0"));
-  CHECK_THAT(words([&] { (void)io::decode_idx(std::span(whole).first(9)); }), ContainsSubstring("ends within its extents: expected 12 bytes or more, found 9"));
-  CHECK_THAT(words([&] { (void)io::decode_idx(std::span(whole).first(70)); }), ContainsSubstring("ends within its data: expected 72 bytes or more, found 70"));
+  CHECK_THAT(words([&] { (void)io::decode_idx({}); }),
+             ContainsSubstring("ends within the 4 bytes of its magic number: expected 4 bytes or more, found 0"));
+  CHECK_THAT(words([&] { (void)io::decode_idx(std::span(whole).first(9)); }),
+             ContainsSubstring("ends within its extents: expected 12 bytes or more, found 9"));
+  CHECK_THAT(words([&] { (void)io::decode_idx(std::span(whole).first(70)); }),
+             ContainsSubstring("ends within its data: expected 72 bytes or more, found 70"));
 }
 
 TEST_CASE("hostile IDX headers are refused before anything is allocated", "[io][idx]") {
-  CHECK_THAT(words([&] { (void)io::decode_idx(raw({1, 2, 8, 1, 0, 0, 0, 0})); }), ContainsSubstring("not an IDX file: expected two zero bytes at byte 0, found 1 and 2"));
-  CHECK_THAT(words([&] { (void)io::decode_idx(raw({0, 0, 0x0A, 1, 0, 0, 0, 0})); }), ContainsSubstring("unknown element code 10 at byte 2"));
+  CHECK_THAT(words([&] {
+               (void)io::decode_idx(raw({1, 2, 8, 1, 0, 0, 0, 0}));
+             }),
+             ContainsSubstring("not an IDX file: expected two zero bytes at byte 0, found 1 and 2"));
+  CHECK_THAT(words([&] {
+               (void)io::decode_idx(raw({0, 0, 0x0A, 1, 0, 0, 0, 0}));
+             }),
+             ContainsSubstring("unknown element code 10 at byte 2"));
   CHECK_THAT(words([&] { (void)io::decode_idx(raw({0, 0, 8, 0})); }), ContainsSubstring("rank 0 at byte 3"));
-  CHECK_THAT(words([&] { (void)io::decode_idx(raw({0, 0, 8, 255})); }), ContainsSubstring("rank 255 at byte 3, expected 1 to 6"));
+  CHECK_THAT(words([&] {
+               (void)io::decode_idx(raw({0, 0, 8, 255}));
+             }),
+             ContainsSubstring("rank 255 at byte 3, expected 1 to 6"));
   auto const huge = raw({0, 0, 8, 1, 0xff, 0xff, 0xff, 0xff, 1});
-  CHECK_THAT(words([&] { (void)io::decode_idx(huge); }), ContainsSubstring("announces [4294967295] elements of 1 bytes from byte 8 on, more than the file can hold"));
+  CHECK_THAT(
+      words([&] { (void)io::decode_idx(huge); }),
+      ContainsSubstring("announces [4294967295] elements of 1 bytes from byte 8 on, more than the file can hold"));
   CHECK_THAT(words([&] { (void)io::decode_idx(io::gzip(huge)); }), ContainsSubstring("more than the file can hold"));
   auto const overflow = raw({0, 0, 0x0E, 3, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff});
   CHECK_THAT(words([&] { (void)io::decode_idx(overflow); }), ContainsSubstring("more than the file can hold"));
   // 2^32 · 2^32 wraps to 0 in 64 bits; a zero extent after an overflow is really empty.
   auto const wraps = raw({0, 0, 8, 3, 0x80, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 4});
   CHECK_THAT(words([&] { (void)io::decode_idx(wraps); }), ContainsSubstring("more than the file can hold"));
-  CHECK_THAT(words([&] { (void)io::decode_idx(raw({0, 0, 8, 1, 0, 0, 0, 1, 9, 9})); }), ContainsSubstring("end at byte 9, but the file goes on"));
+  CHECK_THAT(words([&] {
+               (void)io::decode_idx(raw({0, 0, 8, 1, 0, 0, 0, 1, 9, 9}));
+             }),
+             ContainsSubstring("end at byte 9, but the file goes on"));
 }
 
 TEST_CASE("a compressed IDX file that is longer, damaged or followed by garbage is refused", "[io][idx]") {
@@ -93,9 +113,13 @@ TEST_CASE("a compressed IDX file that is longer, damaged or followed by garbage 
 }
 
 TEST_CASE("what the format cannot hold is not written", "[io][idx]") {
-  CHECK_THAT(words([] { (void)io::encode_idx(make(pleat::dtype::u64, {1})); }), ContainsSubstring("no element type U64"));
+  CHECK_THAT(words([] { (void)io::encode_idx(make(pleat::dtype::u64, {1})); }),
+             ContainsSubstring("no element type U64"));
   CHECK_THAT(words([] { (void)io::encode_idx(make(pleat::dtype::u8, {})); }), ContainsSubstring("rank 0"));
-  CHECK_THAT(words([] { (void)io::encode_idx({pleat::dtype::u8, {3}, std::vector<std::byte>(2)}); }), ContainsSubstring("2 bytes do not fit [3]"));
+  CHECK_THAT(words([] {
+               (void)io::encode_idx({pleat::dtype::u8, {3}, std::vector<std::byte>(2)});
+             }),
+             ContainsSubstring("2 bytes do not fit [3]"));
 }
 
 TEST_CASE("ten thousand damaged IDX files: an error or a valid array, never more", "[io][idx][hostile]") {
@@ -103,7 +127,8 @@ TEST_CASE("ten thousand damaged IDX files: an error or a valid array, never more
   auto const packed = io::gzip(plain);
   int refused = 0;
   for (std::uint64_t n = 0; n < 10'000; ++n) {
-    auto const bad = io_test::damaged(n % 2 ? std::span<std::byte const>(packed) : std::span<std::byte const>(plain), n);
+    auto const bad =
+        io_test::damaged(n % 2 ? std::span<std::byte const>(packed) : std::span<std::byte const>(plain), n);
     auto const w = words([&] {
       auto const a = io::decode_idx(bad);
       REQUIRE(a.bytes.size() == static_cast<std::size_t>(a.shape.size()) * size_of(a.type));

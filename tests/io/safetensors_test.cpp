@@ -41,8 +41,9 @@ struct content {
   std::array<std::int64_t, 2> e{-1, 1};
   io::safetensors_writer writer(bool backwards = false) const {
     std::vector<io::tensor_view> list = {
-        io::view_of<float>("fc1.weight", {2, 3}, a), io::view_of<double>("scalar", {}, b), io::view_of<std::uint8_t>("bytes", {3}, c),
-        io::view_of<pleat::bfloat16>("a \"quoted\"\n名", {1, 2}, d), io::view_of<float>("empty", {0, 4}, {}), io::view_of<std::int64_t>("counts", {2}, e)};
+        io::view_of<float>("fc1.weight", {2, 3}, a), io::view_of<double>("scalar", {}, b),
+        io::view_of<std::uint8_t>("bytes", {3}, c),  io::view_of<pleat::bfloat16>("a \"quoted\"\n名", {1, 2}, d),
+        io::view_of<float>("empty", {0, 4}, {}),     io::view_of<std::int64_t>("counts", {2}, e)};
     io::safetensors_writer w;
     if (backwards) {
       std::reverse(list.begin(), list.end());
@@ -58,7 +59,9 @@ struct content {
 /// The first python that can import safetensors and numpy; "" if none. PLEAT_PYTHON names one.
 std::string python() {
   for (char const* candidate : std::initializer_list<char const*>{std::getenv("PLEAT_PYTHON"), "python3"})
-    if (candidate && std::system((std::string(candidate) + " -c 'import numpy, safetensors.numpy' >/dev/null 2>&1").c_str()) == 0) return candidate;
+    if (candidate &&
+        std::system((std::string(candidate) + " -c 'import numpy, safetensors.numpy' >/dev/null 2>&1").c_str()) == 0)
+      return candidate;
   return "";
 }
 
@@ -99,8 +102,10 @@ TEST_CASE("tensors and metadata come back, aligned, in the order of the format",
   CHECK(f.bytes("empty").empty());
   f.copy<float>("empty", {});
   CHECK(f.find("none") == nullptr);
-  CHECK_THAT(words([&] { (void)f.at("none"); }), ContainsSubstring("there is no tensor 'none' among the 6") && ContainsSubstring("'fc1.weight'"));
-  CHECK_THAT(words([&] { f.copy<double>("fc1.weight", {}); }), ContainsSubstring("tensor 'fc1.weight' holds F32 [2, 3], expected 0 of F64"));
+  CHECK_THAT(words([&] { (void)f.at("none"); }),
+             ContainsSubstring("there is no tensor 'none' among the 6") && ContainsSubstring("'fc1.weight'"));
+  CHECK_THAT(words([&] { f.copy<double>("fc1.weight", {}); }),
+             ContainsSubstring("tensor 'fc1.weight' holds F32 [2, 3], expected 0 of F64"));
 }
 
 TEST_CASE("the same content gives the same bytes", "[io][safetensors]") {
@@ -111,9 +116,12 @@ TEST_CASE("the same content gives the same bytes", "[io][safetensors]") {
 TEST_CASE("what a file cannot hold is not written", "[io][safetensors]") {
   content const c;
   auto w = c.writer();
-  CHECK_THAT(words([&] { w.add<float>("fc1.weight", {6}, c.a); }), ContainsSubstring("'fc1.weight' was given to two tensors"));
-  CHECK_THAT(words([&] { w.add<std::uint8_t>("fc1.weight", {3}, c.c); }), ContainsSubstring("'fc1.weight' was given to two tensors"));
-  CHECK_THAT(words([&] { w.add<float>("x", {5}, c.a); }), ContainsSubstring("'x' of shape [5] needs 20 bytes, 24 were given"));
+  CHECK_THAT(words([&] { w.add<float>("fc1.weight", {6}, c.a); }),
+             ContainsSubstring("'fc1.weight' was given to two tensors"));
+  CHECK_THAT(words([&] { w.add<std::uint8_t>("fc1.weight", {3}, c.c); }),
+             ContainsSubstring("'fc1.weight' was given to two tensors"));
+  CHECK_THAT(words([&] { w.add<float>("x", {5}, c.a); }),
+             ContainsSubstring("'x' of shape [5] needs 20 bytes, 24 were given"));
   CHECK_THAT(words([&] { w.add<float>("__metadata__", {6}, c.a); }), ContainsSubstring("the format reserves it"));
   CHECK_THAT(words([&] { w.add<float>("\xff", {6}, c.a); }), ContainsSubstring("no UTF-8"));
   CHECK_THAT(words([&] { w.metadata("k", "\xff"); }), ContainsSubstring("no UTF-8"));
@@ -123,55 +131,81 @@ TEST_CASE("each defect of a file has its own sentence with the place", "[io][saf
   auto const raw = [](std::string_view text) { return words([&] { io::safetensors_file const f(bytes_of(text)); }); };
   CHECK_THAT(raw(""), ContainsSubstring("the file has 0 bytes, expected 8"));
   CHECK_THAT(raw("1234567"), ContainsSubstring("the file has 7 bytes, expected 8"));
-  CHECK_THAT(raw(std::string_view("\x01\xe1\xf5\x05\0\0\0\0{}", 10)), ContainsSubstring("is 100000001, the format allows 100000000"));
-  CHECK_THAT(raw(std::string_view("\xff\xff\xff\xff\xff\xff\xff\xff{}", 10)), ContainsSubstring("is 18446744073709551615, the format allows"));
-  CHECK_THAT(raw(std::string_view("\x03\0\0\0\0\0\0\0{}", 10)), ContainsSubstring("the header's length at byte 0 is 3, but only 2 bytes follow"));
+  CHECK_THAT(raw(std::string_view("\x01\xe1\xf5\x05\0\0\0\0{}", 10)),
+             ContainsSubstring("is 100000001, the format allows 100000000"));
+  CHECK_THAT(raw(std::string_view("\xff\xff\xff\xff\xff\xff\xff\xff{}", 10)),
+             ContainsSubstring("is 18446744073709551615, the format allows"));
+  CHECK_THAT(raw(std::string_view("\x03\0\0\0\0\0\0\0{}", 10)),
+             ContainsSubstring("the header's length at byte 0 is 3, but only 2 bytes follow"));
   CHECK_THAT(raw(std::string_view("\0\0\0\0\0\0\0\0", 8)), ContainsSubstring("does not begin with '{'"));
   CHECK_THAT(refusal(" {}", 0), ContainsSubstring("does not begin with '{'"));
   CHECK_THAT(refusal("{\"\xff\":1}", 0), ContainsSubstring("no UTF-8 at byte 10"));
-  CHECK_THAT(refusal("{} x", 0), ContainsSubstring("at byte 11: expected nothing but spaces after the header, found 'x'"));
-  CHECK_THAT(refusal("{", 0), ContainsSubstring("at byte 9: expected a tensor's name in quotes, found the end of the text"));
+  CHECK_THAT(refusal("{} x", 0),
+             ContainsSubstring("at byte 11: expected nothing but spaces after the header, found 'x'"));
+  CHECK_THAT(refusal("{", 0),
+             ContainsSubstring("at byte 9: expected a tensor's name in quotes, found the end of the text"));
 
   auto const one = [](std::string const& type, std::string const& shape, std::string const& range) {
     return "{\"t\":{\"dtype\":\"" + type + "\",\"shape\":" + shape + ",\"data_offsets\":" + range + "}}";
   };
   CHECK(refusal(one("F32", "[2]", "[0,8]"), 8).empty());
-  CHECK_THAT(refusal(one("F8_E4M3", "[2]", "[0,2]"), 2), ContainsSubstring("tensor 't' has the dtype 'F8_E4M3', which this version of pleat does not know"));
-  CHECK_THAT(refusal(one("F32", "[-1]", "[0,8]"), 8), ContainsSubstring("expected an extent as a whole number, found '-'"));
+  CHECK_THAT(refusal(one("F8_E4M3", "[2]", "[0,2]"), 2),
+             ContainsSubstring("tensor 't' has the dtype 'F8_E4M3', which this version of pleat does not know"));
+  CHECK_THAT(refusal(one("F32", "[-1]", "[0,8]"), 8),
+             ContainsSubstring("expected an extent as a whole number, found '-'"));
   CHECK_THAT(refusal(one("F32", "[2.0]", "[0,8]"), 8), ContainsSubstring("expected an extent as a whole number"));
   CHECK_THAT(refusal(one("F32", "[1,1,1,1,1,1,1]", "[0,4]"), 4), ContainsSubstring("more than 6 dimensions"));
-  CHECK_THAT(refusal(one("F32", "[4294967296,4294967296]", "[0,0]"), 0), ContainsSubstring("more bytes than 64 bits can count"));
-  CHECK_THAT(refusal(one("F32", "[9223372036854775808]", "[0,0]"), 0), ContainsSubstring("an extent is above 2^63 - 1"));
+  CHECK_THAT(refusal(one("F32", "[4294967296,4294967296]", "[0,0]"), 0),
+             ContainsSubstring("more bytes than 64 bits can count"));
+  CHECK_THAT(refusal(one("F32", "[9223372036854775808]", "[0,0]"), 0),
+             ContainsSubstring("an extent is above 2^63 - 1"));
   CHECK(refusal(one("F32", "[4294967296,4294967296,0]", "[0,0]"), 0).empty());  // really empty
-  CHECK_THAT(refusal(one("F32", "[3]", "[0,8]"), 8), ContainsSubstring("tensor 't' of shape [3] and dtype F32 needs 12 bytes, its data_offsets are [0, 8)"));
+  CHECK_THAT(refusal(one("F32", "[3]", "[0,8]"), 8),
+             ContainsSubstring("tensor 't' of shape [3] and dtype F32 needs 12 bytes, its data_offsets are [0, 8)"));
   CHECK_THAT(refusal(one("F32", "[2]", "[8,0]"), 8), ContainsSubstring("its data_offsets are [8, 0)"));
   CHECK_THAT(refusal(one("F32", "[2]", "[0]"), 8), ContainsSubstring("needs two numbers"));
   CHECK_THAT(refusal(one("F32", "[2]", "[0,8,8]"), 8), ContainsSubstring("more than two numbers"));
-  CHECK_THAT(refusal(one("F32", "[2]", "[4,12]"), 12), ContainsSubstring("tensor 't' begins at byte 67, expected byte 63: there is a hole before it"));
-  CHECK_THAT(refusal(one("F32", "[2]", "[0,8]"), 9), ContainsSubstring("the tensors end at byte 70, but the file ends at byte 71"));
-  CHECK_THAT(refusal(one("F32", "[2]", "[0,8]"), 7), ContainsSubstring("the tensors end at byte 70, but the file ends at byte 69"));
-  CHECK_THAT(refusal("{\"t\":{\"dtype\":\"U8\",\"shape\":[1]}}", 0), ContainsSubstring("tensor 't' lacks its data_offsets"));
-  CHECK_THAT(refusal("{\"t\":{\"dtype\":\"U8\",\"dtype\":\"U8\"}}", 0), ContainsSubstring("'dtype' of tensor 't' appears twice"));
+  CHECK_THAT(refusal(one("F32", "[2]", "[4,12]"), 12),
+             ContainsSubstring("tensor 't' begins at byte 67, expected byte 63: there is a hole before it"));
+  CHECK_THAT(refusal(one("F32", "[2]", "[0,8]"), 9),
+             ContainsSubstring("the tensors end at byte 70, but the file ends at byte 71"));
+  CHECK_THAT(refusal(one("F32", "[2]", "[0,8]"), 7),
+             ContainsSubstring("the tensors end at byte 70, but the file ends at byte 69"));
+  CHECK_THAT(refusal("{\"t\":{\"dtype\":\"U8\",\"shape\":[1]}}", 0),
+             ContainsSubstring("tensor 't' lacks its data_offsets"));
+  CHECK_THAT(refusal("{\"t\":{\"dtype\":\"U8\",\"dtype\":\"U8\"}}", 0),
+             ContainsSubstring("'dtype' of tensor 't' appears twice"));
   CHECK_THAT(refusal("{\"t\":{\"strides\":[1]}}", 0), ContainsSubstring("tensor 't' has the key 'strides'"));
   std::string const u8 = "{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":";
-  CHECK_THAT(refusal("{\"a\":" + u8 + "[0,2]},\"a\":" + u8 + "[2,4]}}", 4), ContainsSubstring("the name 'a' appears twice"));
-  CHECK_THAT(refusal("{\"a\":" + u8 + "[0,2]},\"b\":" + u8 + "[1,3]}}", 3), ContainsSubstring("tensor 'b' begins at byte") && ContainsSubstring("it overlaps the one before"));
-  CHECK_THAT(refusal("{\"a\":" + u8 + "[0,2]},\"b\":" + u8 + "[3,5]}}", 5), ContainsSubstring("there is a hole before it"));
-  CHECK_THAT(refusal("{\"__metadata__\":{\"k\":1}}", 0), ContainsSubstring("expected a metadata value in quotes, found '1'"));
-  CHECK_THAT(refusal("{\"__metadata__\":{\"k\":\"1\",\"k\":\"2\"}}", 0), ContainsSubstring("a metadata key appears twice"));
-  CHECK_THAT(refusal("{\"__metadata__\":{},\"__metadata__\":{}}", 0), ContainsSubstring("'__metadata__' appears twice"));
-  CHECK_THAT(words([] { io::safetensors_file const f(std::string("/none/m.safetensors")); }), ContainsSubstring("/none/m.safetensors") && ContainsSubstring("No such file"));
+  CHECK_THAT(refusal("{\"a\":" + u8 + "[0,2]},\"a\":" + u8 + "[2,4]}}", 4),
+             ContainsSubstring("the name 'a' appears twice"));
+  CHECK_THAT(refusal("{\"a\":" + u8 + "[0,2]},\"b\":" + u8 + "[1,3]}}", 3),
+             ContainsSubstring("tensor 'b' begins at byte") && ContainsSubstring("it overlaps the one before"));
+  CHECK_THAT(refusal("{\"a\":" + u8 + "[0,2]},\"b\":" + u8 + "[3,5]}}", 5),
+             ContainsSubstring("there is a hole before it"));
+  CHECK_THAT(refusal("{\"__metadata__\":{\"k\":1}}", 0),
+             ContainsSubstring("expected a metadata value in quotes, found '1'"));
+  CHECK_THAT(refusal("{\"__metadata__\":{\"k\":\"1\",\"k\":\"2\"}}", 0),
+             ContainsSubstring("a metadata key appears twice"));
+  CHECK_THAT(refusal("{\"__metadata__\":{},\"__metadata__\":{}}", 0),
+             ContainsSubstring("'__metadata__' appears twice"));
+  CHECK_THAT(words([] { io::safetensors_file const f(std::string("/none/m.safetensors")); }),
+             ContainsSubstring("/none/m.safetensors") && ContainsSubstring("No such file"));
 }
 
 TEST_CASE("every truncation of a safetensors file is found", "[io][safetensors]") {
   auto const whole = content().writer().bytes();
   for (std::size_t n = 0; n < whole.size(); ++n) {
     INFO(n);
-    CHECK(words([&] { io::safetensors_file const f(std::vector<std::byte>(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(n))); }).size() > 20);
+    CHECK(words([&] {
+            io::safetensors_file const f(
+                std::vector<std::byte>(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(n)));
+          }).size() > 20);
   }
 }
 
-TEST_CASE("ten thousand damaged safetensors files: an error or a valid file, never more", "[io][safetensors][hostile]") {
+TEST_CASE("ten thousand damaged safetensors files: an error or a valid file, never more",
+          "[io][safetensors][hostile]") {
   auto const whole = content().writer().bytes();
   int refused = 0;
   for (std::uint64_t n = 0; n < 10'000; ++n) {
@@ -184,7 +218,8 @@ TEST_CASE("ten thousand damaged safetensors files: an error or a valid file, nev
         REQUIRE(f.find(e.name) == &e);
         auto const b = f.bytes(e);
         REQUIRE(b.size() == static_cast<std::uint64_t>(e.shape.size()) * size_of(e.type));
-        for (auto const v : b) total += std::to_integer<std::uint64_t>(v) & 0u;  // touches every byte under the address sanitizer
+        for (auto const v : b)
+          total += std::to_integer<std::uint64_t>(v) & 0u;  // touches every byte under the address sanitizer
         total += b.size();
       }
       REQUIRE(total == f.data().size());
@@ -219,7 +254,8 @@ assert t["counts"].tolist() == [-1, 1] and t["empty"].shape == (0, 4)
 assert t['a "quoted"\n名'].tolist() == [7, 8, 9]
 save_file(t, sys.argv[2], metadata={"format": "pt"})
 )py");
-  REQUIRE(std::system((interpreter + " " + (dir / "peer.py") + " " + (dir / "ours") + " " + (dir / "theirs")).c_str()) == 0);
+  REQUIRE(std::system(
+              (interpreter + " " + (dir / "peer.py") + " " + (dir / "ours") + " " + (dir / "theirs")).c_str()) == 0);
   CHECK(io::read_file(dir / "ours") == io::read_file(dir / "theirs"));
   io::safetensors_file const theirs(dir / "theirs");
   CHECK(theirs.at("fc1.weight").shape == extents{2, 3});

@@ -16,7 +16,8 @@ using pleat::index_range;
 using pleat::index_t;
 namespace io = pleat::io;
 
-TEST_CASE("an order is a permutation, other in every epoch and under every seed, the same when asked again", "[io][sampler]") {
+TEST_CASE("an order is a permutation, other in every epoch and under every seed, the same when asked again",
+          "[io][sampler]") {
   for (index_t const n : {0, 1, 2, 3, 17, 1000}) {
     std::set<std::vector<index_t>> orders;
     int asked = 0;
@@ -25,7 +26,9 @@ TEST_CASE("an order is a permutation, other in every epoch and under every seed,
         io::sampler const s(n, 8, {.seed = seed});
         auto const order = s.order(epoch);
         REQUIRE(std::set<index_t>(order.begin(), order.end()).size() == static_cast<std::size_t>(n));
-        if (n > 0) REQUIRE((*std::min_element(order.begin(), order.end()) == 0 && *std::max_element(order.begin(), order.end()) == n - 1));
+        if (n > 0)
+          REQUIRE((*std::min_element(order.begin(), order.end()) == 0 &&
+                   *std::max_element(order.begin(), order.end()) == n - 1));
         REQUIRE(order == io::sampler(n, 3, {.seed = seed}).order(epoch));  // the batch size is no part of the key
         orders.insert(order);
         ++asked;
@@ -37,7 +40,8 @@ TEST_CASE("an order is a permutation, other in every epoch and under every seed,
 }
 
 TEST_CASE("all orders of four samples are equally likely", "[io][sampler]") {
-  // 24 orders, 24,000 epochs: chi-square with 23 degrees of freedom; 49.7 is passed with probability 0.001, and the draw is fixed.
+  // 24 orders, 24,000 epochs: chi-square with 23 degrees of freedom; 49.7 is passed with probability 0.001, and the
+  // draw is fixed.
   std::map<std::vector<index_t>, int> counts;
   io::sampler const s(4, 2, {.seed = 7});
   for (index_t epoch = 0; epoch < 24'000; ++epoch) ++counts[s.order(epoch)];
@@ -62,7 +66,8 @@ TEST_CASE("every sample comes exactly once per epoch, whatever ranks and batch",
             REQUIRE(positions.size() <= batch);
             for (int rank = 0; rank < ranks; ++rank) {
               auto const rows = io::rank_rows(positions.size(), ranks, rank);
-              for (index_t r = rows.begin; r < rows.end; ++r) seen.push_back(order[static_cast<std::size_t>(positions.begin + r)]);
+              for (index_t r = rows.begin; r < rows.end; ++r)
+                seen.push_back(order[static_cast<std::size_t>(positions.begin + r)]);
             }
           }
           if (ranks == 1) reference = seen;
@@ -97,7 +102,8 @@ TEST_CASE("lanes cover a batch in order, and the ranks' lanes cover the lanes", 
         REQUIRE(row == batch);
       }
     }
-  for (int const bad : {0, -1, 3, 6, 128}) CHECK_THAT(words([&] { (void)io::lane_rows(4, bad); }), ContainsSubstring("expected a power of two up to 64"));
+  for (int const bad : {0, -1, 3, 6, 128})
+    CHECK_THAT(words([&] { (void)io::lane_rows(4, bad); }), ContainsSubstring("expected a power of two up to 64"));
 }
 
 TEST_CASE("a step is an epoch and a batch", "[io][sampler]") {
@@ -118,6 +124,7 @@ TEST_CASE("what makes no sense is refused", "[io][sampler]") {
 }
 
 TEST_CASE("the order is the same on every machine and in every version", "[io][sampler]") {
-  // Computed once by an independent program (Philox, Lemire, Fisher-Yates in Python): checkpoints and published runs depend on it.
+  // Computed once by an independent program (Philox, Lemire, Fisher-Yates in Python): checkpoints and published runs
+  // depend on it.
   CHECK(io::sampler(10, 4, {.seed = 42}).order(0) == std::vector<index_t>{7, 2, 9, 4, 8, 6, 3, 5, 0, 1});
 }

@@ -25,11 +25,9 @@ namespace io_test {
 class scratch {
  public:
   scratch() : scratch(std::filesystem::temp_directory_path().string()) {}
-  /// In memory where the system has such a place: hundreds of flushed saves take a minute on a busy disk, and a killed process does not
-  /// lose what it has written on either.
-  [[nodiscard]] static scratch in_memory() {
-    return ::access("/dev/shm", W_OK) == 0 ? scratch("/dev/shm") : scratch();
-  }
+  /// In memory where the system has such a place: hundreds of flushed saves take a minute on a busy disk, and a killed
+  /// process does not lose what it has written on either.
+  [[nodiscard]] static scratch in_memory() { return ::access("/dev/shm", W_OK) == 0 ? scratch("/dev/shm") : scratch(); }
   explicit scratch(std::string const& parent) {
     std::string name = parent + "/pleat-io-XXXXXX";
     if (!::mkdtemp(name.data())) std::abort();
@@ -91,11 +89,21 @@ inline std::vector<std::byte> damaged(std::span<std::byte const> original, std::
   if (b.empty()) return b;
   for (std::size_t hits = 1 + below(3); hits-- > 0 && !b.empty();) {
     switch (below(6)) {
-      case 0: b[place()] ^= static_cast<std::byte>(1u << below(8)); break;
-      case 1: b[place()] = static_cast<std::byte>(below(256)); break;
-      case 2: b.resize(below(b.size() + 1)); break;
-      case 3: b.insert(b.begin() + static_cast<std::ptrdiff_t>(place()), static_cast<std::byte>(below(256))); break;
-      case 4: b.erase(b.begin() + static_cast<std::ptrdiff_t>(place())); break;
+      case 0:
+        b[place()] ^= static_cast<std::byte>(1u << below(8));
+        break;
+      case 1:
+        b[place()] = static_cast<std::byte>(below(256));
+        break;
+      case 2:
+        b.resize(below(b.size() + 1));
+        break;
+      case 3:
+        b.insert(b.begin() + static_cast<std::ptrdiff_t>(place()), static_cast<std::byte>(below(256)));
+        break;
+      case 4:
+        b.erase(b.begin() + static_cast<std::ptrdiff_t>(place()));
+        break;
       case 5: {  // a digit becomes another: numbers in headers change and the text stays well formed
         for (std::size_t at = place(); at < b.size(); ++at)
           if (b[at] >= std::byte{'0'} && b[at] <= std::byte{'9'}) {

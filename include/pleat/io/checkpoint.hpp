@@ -1,12 +1,13 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Checkpoints: named values and named tensors that survive kill -9, a full disk and a damaged file. Knows nothing of models. Needs no Kokkos.
+/// Checkpoints: named values and named tensors that survive kill -9, a full disk and a damaged file. Knows nothing of
+/// models. Needs no Kokkos.
 ///
-///     DIR/latest                     the kept checkpoints, newest first; replaced atomically, so this line is the moment of change
-///     DIR/step-1200/<group>.safetensors
-///     DIR/step-1200/manifest         step, state, and size and checksum of every file; ends with its own checksum
-///     DIR/step-1200.tmp/             being written, or left behind by a process that was killed
+/// - `DIR/latest`: the kept checkpoints, newest first; replaced atomically, and that is the moment of change
+/// - `DIR/step-1200/GROUP.safetensors`: the tensors
+/// - `DIR/step-1200/manifest`: step, state, size and checksum of every file; ends with its own checksum
+/// - `DIR/step-1200.tmp/`: being written, or left behind by a process that was killed
 ///
 /// One process writes into a folder at a time (rank 0); any number may read.
 #pragma once
@@ -30,37 +31,44 @@ namespace pleat::io {
 
 /// What is to be saved; the tensors' bytes stay where they are until save() returns.
 struct checkpoint_view {
-  /// Text that resume needs: seeds and counters, epoch and batch, loss scale, plan, lane count. Names and values are UTF-8.
+  /// Text for resuming: seeds and counters, epoch and batch, loss scale, plan, lane count. Names and values are
+  /// UTF-8.
   std::map<std::string, std::string> state;
-  /// One safetensors file per group: {"parameters", …}, {"optimizer", …}. Groups are named with letters, digits, '-' and '_'.
+  /// One safetensors file per group: {"parameters", …}, {"optimizer", …}. Groups are named with letters, digits, '-'
+  /// and '_'.
   std::map<std::string, std::vector<tensor_view>> tensors;
 };
 
 /// What was loaded: every size and checksum was verified.
 struct checkpoint {
-  index_t step = 0;
-  std::string path;  ///< the folder that it came from
-  std::map<std::string, std::string> state;
-  std::map<std::string, safetensors_file> tensors;
+  index_t step = 0;                                 ///< as given to save_checkpoint
+  std::string path;                                 ///< the folder that it came from
+  std::map<std::string, std::string> state;         ///< see checkpoint_view
+  std::map<std::string, safetensors_file> tensors;  ///< by group
   /// Empty, or one sentence to be said on rank 0: the newest checkpoint was damaged, and which one was taken instead.
   std::string notice;
 
   /// \throws error that names the checkpoint and the key
   [[nodiscard]] std::string const& value(std::string const& key) const {
     if (auto const it = state.find(key); it != state.end()) return it->second;
-    throw error{detail::call_on("checkpoint", path), "there is no state '" + key + "' in it", "It was written by another version or another program"};
+    throw error{detail::call_on("checkpoint", path), "there is no state '" + key + "' in it",
+                "It was written by another version or another program"};
   }
+  /// \throws error that names the checkpoint and the group
   [[nodiscard]] safetensors_file const& group(std::string const& name) const {
     if (auto const it = tensors.find(name); it != tensors.end()) return it->second;
-    throw error{detail::call_on("checkpoint", path), "there is no group of tensors '" + name + "' in it", "It was written by another version or another program"};
+    throw error{detail::call_on("checkpoint", path), "there is no group of tensors '" + name + "' in it",
+                "It was written by another version or another program"};
   }
 };
 
 namespace detail {
 
+/// Letters, digits, '-' and '_': a name that can be a file and cannot be a path.
 [[nodiscard]] inline bool is_plain_name(std::string_view s) noexcept {
   for (char const c : s)
-    if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_')) return false;
+    if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_'))
+      return false;
   return !s.empty() && s.size() <= 100;
 }
 
@@ -96,7 +104,8 @@ std::string write_part(std::string const& folder, std::string const& name, Strea
   std::uint64_t size = 0;
   auto const check = [&](int number) {
     if (number)
-      throw error{call, "writing '" + path + "' failed after " + std::to_string(size) + " bytes: " + system_words(number),
+      throw error{call,
+                  "writing '" + path + "' failed after " + std::to_string(size) + " bytes: " + system_words(number),
                   "The checkpoints that were there are untouched; free some space, or choose another folder"};
   };
   stream([&](std::span<std::byte const> piece) {
@@ -110,6 +119,7 @@ std::string write_part(std::string const& folder, std::string const& name, Strea
 
 /// What a manifest says.
 struct checkpoint_manifest {
+  /// One file of the checkpoint.
   struct part {
     std::string name;  ///< "parameters.safetensors"
     std::uint64_t size = 0;
@@ -120,6 +130,7 @@ struct checkpoint_manifest {
   std::vector<part> parts;
 };
 
+/// What every part's name ends with.
 inline constexpr std::string_view part_suffix = ".safetensors";
 
 /// Reads and verifies the manifest of one checkpoint. \throws error that names the file, the byte, expected and found
@@ -133,13 +144,16 @@ inline constexpr std::string_view part_suffix = ".safetensors";
   if (!text.starts_with("pleat checkpoint ")) throw error{call, "at byte 0: this is no manifest of a checkpoint"};
   constexpr std::size_t tail = last.size() + 17;  // "end <16 digits>\n"
   if (text.size() < first.size() + tail || text.substr(text.size() - tail, last.size()) != last || text.back() != '\n')
-    throw error{call, "the manifest ends at byte " + std::to_string(text.size()) + " without its checksum: it is truncated"};
+    throw error{call,
+                "the manifest ends at byte " + std::to_string(text.size()) + " without its checksum: it is truncated"};
   auto const body = text.substr(0, text.size() - tail);
   auto const expected = text.substr(body.size() + last.size(), 16);
   if (auto const sum = checksum::hex(checksum_of(std::as_bytes(std::span(body.data(), body.size())))); sum != expected)
-    throw error{call, "the checksum at byte " + std::to_string(body.size() + last.size()) + " is " + std::string(expected) + ", the text gives " + sum +
-                          ": it is damaged"};
-  if (!text.starts_with(first)) throw error{call, "at byte 17: version " + std::string(text.substr(17, text.find('\n') - 17)) + ", this pleat reads version 1"};
+    throw error{call, "the checksum at byte " + std::to_string(body.size() + last.size()) + " is " +
+                          std::string(expected) + ", the text gives " + sum + ": it is damaged"};
+  if (!text.starts_with(first))
+    throw error{call, "at byte 17: version " + std::string(text.substr(17, text.find('\n') - 17)) +
+                          ", this pleat reads version 1"};
 
   // The text is as it was written; what follows finds mistakes of a program, not of a disk.
   checkpoint_manifest m;
@@ -159,9 +173,11 @@ inline constexpr std::string_view part_suffix = ".safetensors";
       if (!m.state.emplace(std::move(key), std::move(value)).second) scan.fail("a state appears twice");
     } else if (kind == "file") {
       auto const name = rest.substr(0, rest.find(' '));
-      if (!name.ends_with(part_suffix) || !is_plain_name(name.substr(0, name.size() - part_suffix.size()))) scan.fail("a file name that pleat does not write");
+      if (!name.ends_with(part_suffix) || !is_plain_name(name.substr(0, name.size() - part_suffix.size())))
+        scan.fail("a file name that pleat does not write");
       json_scanner size(rest.substr(name.size()), at + line.size() - rest.size() + name.size(), call);
-      m.parts.push_back({std::string(name), static_cast<std::uint64_t>(size.natural("a size")), std::string(rest.substr(rest.rfind(' ') + 1))});
+      m.parts.push_back({std::string(name), static_cast<std::uint64_t>(size.natural("a size")),
+                         std::string(rest.substr(rest.rfind(' ') + 1))});
     } else {
       scan.fail("a line of an unknown kind");
     }
@@ -183,10 +199,15 @@ inline constexpr std::string_view part_suffix = ".safetensors";
     auto const call = call_on("load_checkpoint", path);
     auto content = read_file(path, part.size);
     if (content.size() != part.size)
-      throw error{call, "the file ends at byte " + std::to_string(content.size()) + ", the manifest says " + std::to_string(part.size) + ": it is truncated"};
+      throw error{call, "the file ends at byte " + std::to_string(content.size()) + ", the manifest says " +
+                            std::to_string(part.size) + ": it is truncated"};
     if (auto const sum = checksum::hex(checksum_of(content)); sum != part.sum)
-      throw error{call, "the checksum of bytes 0 to " + std::to_string(part.size) + " is " + sum + ", the manifest says " + part.sum + ": it is damaged"};
-    if (!c.tensors.emplace(part.name.substr(0, part.name.size() - part_suffix.size()), safetensors_file(std::move(content), call)).second)
+      throw error{call, "the checksum of bytes 0 to " + std::to_string(part.size) + " is " + sum +
+                            ", the manifest says " + part.sum + ": it is damaged"};
+    if (!c.tensors
+             .emplace(part.name.substr(0, part.name.size() - part_suffix.size()),
+                      safetensors_file(std::move(content), call))
+             .second)
       throw error{call, "the manifest names the file twice"};
   }
   return c;
@@ -235,23 +256,28 @@ inline constexpr std::string_view part_suffix = ".safetensors";
 }  // namespace detail
 
 /// Whether a folder holds anything that load_checkpoint could try.
-[[nodiscard]] inline bool has_checkpoint(std::string const& folder) { return !detail::listed_checkpoints(folder).empty(); }
+[[nodiscard]] inline bool has_checkpoint(std::string const& folder) {
+  return !detail::listed_checkpoints(folder).empty();
+}
 
-/// Saves, then removes what is older than the newest `keep`. When this returns, the checkpoint survives a power cut; until then the one
-/// before is what load_checkpoint finds.
-/// \returns the folder that was written
-/// \throws error that names file and offset (a full disk); nothing that was saved before is touched then
+/// Saves, then removes what is older than the newest `keep`. When this returns, the checkpoint survives a power cut;
+/// until then the one before is what load_checkpoint finds. \returns the folder that was written \throws error that
+/// names file and offset (a full disk); nothing that was saved before is touched then
 inline std::string save_checkpoint(std::string const& folder, index_t step, checkpoint_view const& what, int keep = 2) {
   auto const call = detail::call_on("save_checkpoint", folder);
-  if (step < 0 || keep < 1) throw error{call, "step " + std::to_string(step) + ", keep " + std::to_string(keep) + ": expected step >= 0 and keep >= 1"};
+  if (step < 0 || keep < 1)
+    throw error{
+        call, "step " + std::to_string(step) + ", keep " + std::to_string(keep) + ": expected step >= 0 and keep >= 1"};
   detail::make_folders(folder, call);
 
   auto const before = detail::listed_checkpoints(folder);
   std::string name = "step-" + std::to_string(step);
-  for (int again = 1; detail::exists(detail::join(folder, name)); ++again) name = "step-" + std::to_string(step) + "-" + std::to_string(again);
+  for (int again = 1; detail::exists(detail::join(folder, name)); ++again)
+    name = "step-" + std::to_string(step) + "-" + std::to_string(again);
   auto const path = detail::join(folder, name), temporary = path + ".tmp";
   detail::remove_flat_folder(temporary);
-  if (::mkdir(temporary.c_str(), 0777) != 0) throw error{call, "cannot make the folder '" + temporary + "': " + detail::system_words(errno)};
+  if (::mkdir(temporary.c_str(), 0777) != 0)
+    throw error{call, "cannot make the folder '" + temporary + "': " + detail::system_words(errno)};
 
   auto const durable = [&](int number, std::string const& of) {
     if (number) throw error{call, "flushing '" + of + "' failed: " + detail::system_words(number)};
@@ -259,10 +285,12 @@ inline std::string save_checkpoint(std::string const& folder, index_t step, chec
   try {
     std::string manifest = "pleat checkpoint 1\nstep " + std::to_string(step) + "\n";
     for (auto const& [group, tensors] : what.tensors) {
-      if (!detail::is_plain_name(group)) throw error{call, "the group '" + group + "' needs a name of letters, digits, '-' and '_'"};
+      if (!detail::is_plain_name(group))
+        throw error{call, "the group '" + group + "' needs a name of letters, digits, '-' and '_'"};
       safetensors_writer writer;
       for (auto const& t : tensors) writer.add(t);
-      manifest += detail::write_part(temporary, group + ".safetensors", [&](auto&& sink) { writer.stream(sink); }, call);
+      manifest += detail::write_part(
+          temporary, group + ".safetensors", [&](auto&& sink) { writer.stream(sink); }, call);
     }
     for (auto const& [key, value] : what.state) {
       if (detail::first_not_utf8(key) != std::string::npos || detail::first_not_utf8(value) != std::string::npos)
@@ -274,7 +302,9 @@ inline std::string save_checkpoint(std::string const& folder, index_t step, chec
       manifest += '\n';
     }
     manifest += "end " + checksum::hex(checksum_of(std::as_bytes(std::span(manifest.data(), manifest.size())))) + "\n";
-    (void)detail::write_part(temporary, "manifest", [&](auto&& sink) { sink(std::as_bytes(std::span(manifest.data(), manifest.size()))); }, call);
+    (void)detail::write_part(
+        temporary, "manifest", [&](auto&& sink) { sink(std::as_bytes(std::span(manifest.data(), manifest.size()))); },
+        call);
     durable(detail::sync_folder(temporary), temporary);
     if (::rename(temporary.c_str(), path.c_str()) != 0)
       throw error{call, "cannot rename '" + temporary + "' to '" + name + "': " + detail::system_words(errno)};
@@ -295,11 +325,13 @@ inline std::string save_checkpoint(std::string const& folder, index_t step, chec
     }
     write_file(detail::join(folder, "latest"), list);
   } catch (...) {
-    if (auto const now = detail::listed_checkpoints(folder); now.empty() || now.front() != name) detail::remove_flat_folder(path);
+    if (auto const now = detail::listed_checkpoints(folder); now.empty() || now.front() != name)
+      detail::remove_flat_folder(path);
     throw;
   }
   for (auto const& other : detail::names_in(folder)) {
-    bool const unfinished = other.ends_with(".tmp") && detail::step_of_folder(std::string_view(other).substr(0, other.size() - 4)).first >= 0;
+    bool const unfinished = other.ends_with(".tmp") &&
+                            detail::step_of_folder(std::string_view(other).substr(0, other.size() - 4)).first >= 0;
     bool const finished = detail::step_of_folder(other).first >= 0;
     bool const listed = std::find(kept.begin(), kept.end(), other) != kept.end();
     if (unfinished || (finished && !listed)) detail::remove_flat_folder(detail::join(folder, other));
@@ -311,20 +343,26 @@ inline std::string save_checkpoint(std::string const& folder, index_t step, chec
 /// \throws error if there is no folder, no checkpoint, or none that is whole (with the first reason)
 [[nodiscard]] inline checkpoint load_checkpoint(std::string const& folder) {
   auto const call = detail::call_on("load_checkpoint", folder);
-  if (!detail::is_folder(folder)) throw error{call, "there is no such folder", "Name the folder that training saved to, or start without resuming"};
+  if (!detail::is_folder(folder))
+    throw error{call, "there is no such folder", "Name the folder that training saved to, or start without resuming"};
   auto const list = detail::listed_checkpoints(folder);
-  if (list.empty()) throw error{call, "there is no checkpoint in this folder", "Name the folder that training saved to, or start without resuming"};
+  if (list.empty())
+    throw error{call, "there is no checkpoint in this folder",
+                "Name the folder that training saved to, or start without resuming"};
   std::string reasons;
   for (auto const& name : list) {
     try {
       checkpoint c = detail::load_step(detail::join(folder, name));
-      if (!reasons.empty()) c.notice = "passed over a damaged checkpoint (" + reasons + "); going on from '" + c.path + "', step " + std::to_string(c.step);
+      if (!reasons.empty())
+        c.notice = "passed over a damaged checkpoint (" + reasons + "); going on from '" + c.path + "', step " +
+                   std::to_string(c.step);
       return c;
     } catch (error const& e) {
       reasons += (reasons.empty() ? "" : "; ") + e.call() + ": " + e.problem();
     }
   }
-  throw error{call, "no checkpoint of " + std::to_string(list.size()) + " is whole (" + reasons + ")", "Start without resuming"};
+  throw error{call, "no checkpoint of " + std::to_string(list.size()) + " is whole (" + reasons + ")",
+              "Start without resuming"};
 }
 
 }  // namespace pleat::io

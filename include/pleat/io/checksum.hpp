@@ -19,6 +19,7 @@ namespace pleat::io {
 /// XXH64 with seed 0 over bytes that arrive piece by piece; how they are cut does not matter. Little-endian machines.
 class checksum {
  public:
+  /// Takes the next piece.
   void add(std::span<std::byte const> bytes) noexcept {
     length_ += bytes.size();
     if (held_ + bytes.size() < block) {
@@ -67,8 +68,8 @@ class checksum {
 
  private:
   static constexpr std::size_t block = 32;
-  static constexpr std::uint64_t p1 = 0x9E3779B185EBCA87u, p2 = 0xC2B2AE3D27D4EB4Fu, p3 = 0x165667B19E3779F9u, p4 = 0x85EBCA77C2B2AE63u,
-                                 p5 = 0x27D4EB2F165667C5u;
+  static constexpr std::uint64_t p1 = 0x9E3779B185EBCA87u, p2 = 0xC2B2AE3D27D4EB4Fu, p3 = 0x165667B19E3779F9u,
+                                 p4 = 0x85EBCA77C2B2AE63u, p5 = 0x27D4EB2F165667C5u;
   template <class T>
   [[nodiscard]] static std::uint64_t load(std::byte const* p) noexcept {
     static_assert(std::endian::native == std::endian::little);
@@ -89,6 +90,7 @@ class checksum {
   std::uint64_t length_ = 0;
 };
 
+/// Of bytes that are all there.
 [[nodiscard]] inline std::uint64_t checksum_of(std::span<std::byte const> bytes) noexcept {
   checksum c;
   c.add(bytes);

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Labelled samples in memory: bytes as they lie in the file, turned into normalised floats batch by batch. Needs no Kokkos.
+/// Labelled samples in memory: bytes as they lie in the file, turned into normalised floats batch by batch. Needs no
+/// Kokkos.
 #pragma once
 
 #include <algorithm>
@@ -32,9 +33,9 @@ struct dataset {
   /// Elements of one sample.
   [[nodiscard]] index_t sample_size() const noexcept { return sample.size(); }
 
-  /// Row r of the batch becomes sample indices[r]: `x` receives indices.size() × sample_size() normalised values, `y` (if not null)
-  /// the labels. Host memory. Rows are independent: threads may each take a part of the indices.
-  /// \throws error if an index is outside [0, size)
+  /// Row r of the batch becomes sample indices[r]: `x` receives indices.size() × sample_size() normalised values, `y`
+  /// (if not null) the labels. Host memory. Rows are independent: threads may each take a part of the indices. \throws
+  /// error if an index is outside [0, size)
   void gather(std::span<index_t const> indices, float* x, std::int32_t* y) const;
 };
 
@@ -45,9 +46,10 @@ struct split {
 
 namespace detail {
 
-/// (byte − mean) · scale has no fused multiply-add to be contracted to: the same bits under every compiler flag and instruction set.
-/// Blocks of a known length are vectorised at -O2 too.
-PLEAT_INLINE void normalise_blocks(std::uint8_t const* __restrict in, float* __restrict out, index_t n, float mean, float scale) noexcept {
+/// (byte − mean) · scale has no fused multiply-add to be contracted to: the same bits under every compiler flag and
+/// instruction set. Blocks of a known length are vectorised at -O2 too.
+PLEAT_INLINE void normalise_blocks(std::uint8_t const* __restrict in, float* __restrict out, index_t n, float mean,
+                                   float scale) noexcept {
   constexpr index_t block = 64;
   index_t i = 0;
   for (; i + block <= n; i += block)
@@ -55,10 +57,12 @@ PLEAT_INLINE void normalise_blocks(std::uint8_t const* __restrict in, float* __r
   for (; i < n; ++i) out[i] = (static_cast<float>(in[i]) - mean) * scale;
 }
 #if defined(PLEAT_TARGET_AVX2)
-PLEAT_TARGET_AVX2 inline void normalise_avx2(std::uint8_t const* in, float* out, index_t n, float mean, float scale) noexcept {
+PLEAT_TARGET_AVX2 inline void normalise_avx2(std::uint8_t const* in, float* out, index_t n, float mean,
+                                             float scale) noexcept {
   normalise_blocks(in, out, n, mean, scale);
 }
 #endif
+/// normalise_blocks with the best instructions of this machine.
 inline void normalise(std::uint8_t const* in, float* out, index_t n, float mean, float scale) noexcept {
 #if defined(PLEAT_TARGET_AVX2)
   if (compute::isa::best() >= compute::isa::level::avx2) return normalise_avx2(in, out, n, mean, scale);
@@ -70,8 +74,8 @@ inline void normalise(std::uint8_t const* in, float* out, index_t n, float mean,
 
 inline void dataset::gather(std::span<index_t const> indices, float* x, std::int32_t* y) const {
   index_t const n = sample_size();
-  // Rows lie at random in a set larger than the caches. Asking for the head of a row some rows early hides the waiting (256 images of
-  // MNIST on a Zen 5: 105 µs before, 16 after); the rest of a long row is the hardware's prefetcher's.
+  // Rows lie at random in a set larger than the caches. Asking for the head of a row some rows early hides the waiting
+  // (256 images of MNIST on a Zen 5: 105 µs before, 16 after); the rest of a long row is the hardware's prefetcher's.
   constexpr std::size_t ahead = 4;
   index_t const head = std::min<index_t>(n, 4096);
   for (std::size_t r = 0; r < indices.size(); ++r) {
@@ -79,7 +83,8 @@ inline void dataset::gather(std::span<index_t const> indices, float* x, std::int
       for (index_t k = 0; k < head; k += 64) __builtin_prefetch(pixels.data() + indices[r + ahead] * n + k);
     index_t const i = indices[r];
     if (i < 0 || i >= size)
-      throw error{"io::dataset::gather", "sample " + std::to_string(i) + " of '" + name + "', which has " + std::to_string(size)};
+      throw error{"io::dataset::gather",
+                  "sample " + std::to_string(i) + " of '" + name + "', which has " + std::to_string(size)};
     detail::normalise(pixels.data() + i * n, x + static_cast<index_t>(r) * n, n, mean, scale);
     if (y) y[r] = labels[static_cast<std::size_t>(i)];
   }
@@ -93,23 +98,29 @@ struct idx_spec {
   float deviation = 255;  ///< of the training bytes
 };
 
-/// One part of a data set from a file of images (u8, [n, height, width] or [n, channels, height, width]) and a file of labels (u8, [n]).
-/// \throws error that names the file, and where: wrong rank or element type, counts that differ, a label out of range
-[[nodiscard]] inline dataset read_idx_pair(std::string const& images_path, std::string const& labels_path, idx_spec const& spec) {
-  auto const images_call = detail::call_on("read_idx", images_path), labels_call = detail::call_on("read_idx", labels_path);
+/// One part of a data set from a file of images (u8, [n, height, width] or [n, channels, height, width]) and a file of
+/// labels (u8, [n]). \throws error that names the file, and where: wrong rank or element type, counts that differ, a
+/// label out of range
+[[nodiscard]] inline dataset read_idx_pair(std::string const& images_path, std::string const& labels_path,
+                                           idx_spec const& spec) {
+  auto const images_call = detail::call_on("read_idx", images_path),
+             labels_call = detail::call_on("read_idx", labels_path);
   idx_array images = read_idx(images_path), labels = read_idx(labels_path);
   int const rank = images.shape.rank();
   if (images.type != dtype::u8 || (rank != 3 && rank != 4))
-    throw error{images_call, "expected images, U8 of rank 3 or 4; found " + std::string(name_of(images.type)) + " " + images.shape.to_string()};
+    throw error{images_call, "expected images, U8 of rank 3 or 4; found " + std::string(name_of(images.type)) + " " +
+                                 images.shape.to_string()};
   if (labels.type != dtype::u8 || labels.shape.rank() != 1)
-    throw error{labels_call, "expected labels, U8 of rank 1; found " + std::string(name_of(labels.type)) + " " + labels.shape.to_string()};
+    throw error{labels_call, "expected labels, U8 of rank 1; found " + std::string(name_of(labels.type)) + " " +
+                                 labels.shape.to_string()};
   if (images.shape[0] != labels.shape[0])
-    throw error{labels_call, "expected " + std::to_string(images.shape[0]) + " labels, one for each image of '" + images_path + "'; found " +
-                                 std::to_string(labels.shape[0])};
+    throw error{labels_call, "expected " + std::to_string(images.shape[0]) + " labels, one for each image of '" +
+                                 images_path + "'; found " + std::to_string(labels.shape[0])};
   dataset d;
   d.name = spec.name;
   d.size = images.shape[0];
-  d.sample = rank == 4 ? extents{images.shape[1], images.shape[2], images.shape[3]} : extents{1, images.shape[1], images.shape[2]};
+  d.sample = rank == 4 ? extents{images.shape[1], images.shape[2], images.shape[3]}
+                       : extents{1, images.shape[1], images.shape[2]};
   d.classes = spec.classes;
   d.mean = spec.mean;
   d.scale = 1 / spec.deviation;
@@ -117,8 +128,8 @@ struct idx_spec {
   for (std::size_t i = 0; i < labels.bytes.size(); ++i) {
     auto const label = std::to_integer<std::int32_t>(labels.bytes[i]);
     if (label >= spec.classes)
-      throw error{labels_call, "label " + std::to_string(label) + " of sample " + std::to_string(i) + " (byte " + std::to_string(8 + i) +
-                                   "), expected 0 to " + std::to_string(spec.classes - 1)};
+      throw error{labels_call, "label " + std::to_string(label) + " of sample " + std::to_string(i) + " (byte " +
+                                   std::to_string(8 + i) + "), expected 0 to " + std::to_string(spec.classes - 1)};
     d.labels.push_back(label);
   }
   auto const values = images.values<std::uint8_t>();
@@ -128,8 +139,10 @@ struct idx_spec {
 
 namespace detail {
 
-/// The file `stem` + "-idx<rank>-ubyte" in one of its customary spellings. \throws error with the folder and all names that were looked for
-[[nodiscard]] inline std::string find_idx(std::string const& folder, std::string const& stem, int rank, std::string const& call) {
+/// The file `stem` + "-idx<rank>-ubyte" in one of its customary spellings. \throws error with the folder and all names
+/// that were looked for
+[[nodiscard]] inline std::string find_idx(std::string const& folder, std::string const& stem, int rank,
+                                          std::string const& call) {
   std::string const end = "idx" + std::to_string(rank) + "-ubyte";
   std::string looked_for;
   for (auto const& name : {stem + "-" + end, stem + "-" + end + ".gz", stem + "." + end, stem + "." + end + ".gz"}) {
@@ -137,13 +150,16 @@ namespace detail {
     if (exists(path)) return path;
     looked_for += (looked_for.empty() ? "'" : ", '") + name + "'";
   }
-  throw error{call, "none of the files " + looked_for + " is in the folder", "Name the folder that holds the four IDX files"};
+  throw error{call, "none of the files " + looked_for + " is in the folder",
+              "Name the folder that holds the four IDX files"};
 }
 
+/// The four files of a folder. \throws error as mnist()
 [[nodiscard]] inline split read_split(std::string const& folder, char const* function, idx_spec spec) {
   auto const call = call_on(function, folder);
   if (!is_folder(folder))
-    throw error{call, exists(folder) ? "this is no folder" : "there is no such folder", "Name the folder that holds the four IDX files"};
+    throw error{call, exists(folder) ? "this is no folder" : "there is no such folder",
+                "Name the folder that holds the four IDX files"};
   std::string const name = spec.name;
   auto const part = [&](char const* stem, char const* suffix) {
     spec.name = name + suffix;
@@ -152,22 +168,23 @@ namespace detail {
   };
   split s{part("train", " train"), part("t10k", " test")};
   if (!(s.train.sample == s.test.sample))
-    throw error{call, "training images are " + s.train.sample.to_string() + ", test images " + s.test.sample.to_string()};
+    throw error{call,
+                "training images are " + s.train.sample.to_string() + ", test images " + s.test.sample.to_string()};
   return s;
 }
 
 }  // namespace detail
 
-/// MNIST, or a set in its form (Fashion-MNIST, KMNIST), from a folder with train-images, train-labels, t10k-images, t10k-labels as IDX,
-/// plain or gzip, "train-images-idx3-ubyte[.gz]" or "train-images.idx3-ubyte[.gz]". Values are (byte/255 − 0.1307)/0.3081, the mean and
-/// the deviation of MNIST's training images.
-/// \throws error that names folder or file, offset, expected and found
+/// MNIST, or a set in its form (Fashion-MNIST, KMNIST), from a folder with train-images, train-labels, t10k-images,
+/// t10k-labels as IDX, plain or gzip, "train-images-idx3-ubyte[.gz]" or "train-images.idx3-ubyte[.gz]". Values are
+/// (byte/255 − 0.1307)/0.3081, the mean and the deviation of MNIST's training images. \throws error that names folder
+/// or file, offset, expected and found
 [[nodiscard]] inline split mnist(std::string const& folder) {
   return detail::read_split(folder, "mnist", {"mnist", 10, 0.1307f * 255, 0.3081f * 255});
 }
 
-/// The UCI handwritten digits that pleat ships (examples/data/digits): 8×8 images of values 0 to 16, in the same four files.
-/// Values are (byte − 4.88)/6.02, mean and deviation of its training images.
+/// The UCI handwritten digits that pleat ships (examples/data/digits): 8×8 images of values 0 to 16, in the same four
+/// files. Values are (byte − 4.88)/6.02, mean and deviation of its training images.
 [[nodiscard]] inline split load_digits(std::string const& folder) {
   return detail::read_split(folder, "load_digits", {"digits", 10, 4.88f, 6.02f});
 }

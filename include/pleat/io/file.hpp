@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Whole files: read, mapped, and written so that a crash or a full disk leaves either the old file or the new one. Needs no Kokkos.
+/// Whole files: read, mapped, and written so that a crash or a full disk leaves either the old file or the new one.
+/// Needs no Kokkos.
 #pragma once
 
 #include <cstddef>
@@ -18,31 +19,36 @@
 namespace pleat::io {
 
 /// The whole file in memory.
+/// \param path      of a regular file
 /// \param max_bytes a longer file is refused before anything is allocated
 /// \throws error that names the path and: missing, a folder, too long, or the offset at which reading stopped
-[[nodiscard]] inline std::vector<std::byte> read_file(std::string const& path,
-                                                      std::uint64_t max_bytes = std::numeric_limits<std::uint64_t>::max()) {
+[[nodiscard]] inline std::vector<std::byte> read_file(
+    std::string const& path, std::uint64_t max_bytes = std::numeric_limits<std::uint64_t>::max()) {
   auto const call = detail::call_on("read_file", path);
   auto [file, size] = detail::open_to_read(path, call);
   if (size > max_bytes)
-    throw error{call, "the file has " + std::to_string(size) + " bytes, at most " + std::to_string(max_bytes) + " are expected"};
+    throw error{call, "the file has " + std::to_string(size) + " bytes, at most " + std::to_string(max_bytes) +
+                          " are expected"};
   std::vector<std::byte> bytes(static_cast<std::size_t>(size));
   std::size_t at = 0;
   while (at < bytes.size()) {
-    auto const n = ::read(file.get(), bytes.data() + at, std::min<std::size_t>(bytes.size() - at, std::size_t{1} << 30));
+    auto const n =
+        ::read(file.get(), bytes.data() + at, std::min<std::size_t>(bytes.size() - at, std::size_t{1} << 30));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) throw error{call, "reading failed at byte " + std::to_string(at) + ": " + detail::system_words(errno)};
     if (n == 0)
-      throw error{call, "the file ended at byte " + std::to_string(at) + " of " + std::to_string(size) + ": it shrank while it was read"};
+      throw error{call, "the file ended at byte " + std::to_string(at) + " of " + std::to_string(size) +
+                            ": it shrank while it was read"};
     at += static_cast<std::size_t>(n);
   }
   return bytes;
 }
 
-/// A file seen as memory, read only; pages arrive when they are touched. Movable; the view lives as long as this object.
+/// A file seen as memory, read only; pages arrive when they are touched. Movable; the view lives as long as this
+/// object.
 ///
-/// Whoever cuts the file short meanwhile ends the program with SIGBUS: files that another program may rewrite in place are for read_file.
-/// Files that pleat writes are replaced by renaming and are safe.
+/// Whoever cuts the file short meanwhile ends the program with SIGBUS: files that another program may rewrite in place
+/// are for read_file. Files that pleat writes are replaced by renaming and are safe.
 class mapped_file {
  public:
   /// \throws error that names the path and the reason
@@ -52,11 +58,14 @@ class mapped_file {
     if (size == 0) return;
     size_ = static_cast<std::size_t>(size);
     void* const p = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
-    if (p == MAP_FAILED) throw error{call, "cannot map " + std::to_string(size) + " bytes: " + detail::system_words(errno)};
+    if (p == MAP_FAILED)
+      throw error{call, "cannot map " + std::to_string(size) + " bytes: " + detail::system_words(errno)};
     data_ = static_cast<std::byte const*>(p);
   }
+  /// Leaves an empty file behind.
   mapped_file(mapped_file&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  /// Exchanges the two.
   mapped_file& operator=(mapped_file&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
@@ -66,6 +75,7 @@ class mapped_file {
     if (data_) ::munmap(const_cast<std::byte*>(data_), size_);
   }
 
+  /// The content.
   [[nodiscard]] std::span<std::byte const> bytes() const noexcept { return {data_, size_}; }
 
  private:
@@ -73,8 +83,9 @@ class mapped_file {
   std::size_t size_ = 0;
 };
 
-/// A file that appears under its name complete or not at all: it is written under a temporary name in the same folder, flushed to
-/// the disk, and renamed by commit(). Without commit() (an exception, a full disk) the temporary name goes and the old file stays.
+/// A file that appears under its name complete or not at all: it is written under a temporary name in the same folder,
+/// flushed to the disk, and renamed by commit(). Without commit() (an exception, a full disk) the temporary name goes
+/// and the old file stays.
 class atomic_file {
  public:
   /// \throws error if the folder is missing or not writable
@@ -97,9 +108,11 @@ class atomic_file {
 
   /// Appends. \throws error with the number of bytes that found room; nothing of this file remains then
   void write(std::span<std::byte const> bytes) { check(detail::write_all(file_.get(), bytes, written_)); }
+  /// Appends a text.
   void write(std::string_view text) { write(std::as_bytes(std::span(text.data(), text.size()))); }
 
-  /// Flushes, closes, renames, and makes the new name durable. At most once. \throws error; the old file is then still there
+  /// Flushes, closes, renames, and makes the new name durable. At most once. \throws error; the old file is then still
+  /// there
   void commit() {
     check(detail::sync(file_.get()));
     if (int const e = file_.close()) check(e);
@@ -108,6 +121,7 @@ class atomic_file {
       throw error{call_, "the file is written, but its folder could not be flushed: " + detail::system_words(e)};
   }
 
+  /// Bytes so far.
   [[nodiscard]] std::uint64_t written() const noexcept { return written_; }
 
  private:
@@ -133,6 +147,7 @@ inline void write_file(std::string const& path, std::span<std::byte const> bytes
   file.write(bytes);
   file.commit();
 }
+/// Writes a text by way of atomic_file.
 inline void write_file(std::string const& path, std::string_view text) {
   write_file(path, std::as_bytes(std::span(text.data(), text.size())));
 }

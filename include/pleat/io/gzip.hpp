@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The door to zlib: reading gzip (RFC 1952) from memory, piece by piece, so that nobody allocates more than was announced. Needs no Kokkos.
+/// The door to zlib: reading gzip (RFC 1952) from memory, piece by piece, so that nobody allocates more than was
+/// announced. Needs no Kokkos.
 #pragma once
 
 #include <algorithm>
@@ -24,7 +25,8 @@ namespace pleat::io {
   return bytes.size() >= 2 && bytes[0] == std::byte{0x1f} && bytes[1] == std::byte{0x8b};
 }
 
-/// deflate cannot expand by more than this: a length that announces more is a lie that can be told before anything is allocated.
+/// deflate cannot expand by more than this: a length that announces more is a lie that can be told before anything is
+/// allocated.
 inline constexpr std::uint64_t gzip_max_ratio = 1032;
 
 /// Expands gzip data that lie in memory. Several members one after the other count as one stream, as RFC 1952 says.
@@ -41,9 +43,9 @@ class gzip_reader {
   gzip_reader& operator=(gzip_reader const&) = delete;
   ~gzip_reader() { ::inflateEnd(z_.get()); }
 
-  /// Fills `out` as far as the stream reaches. \returns the bytes written; fewer than asked only at the end, where checksum and length
-  /// of the gzip trailer have been verified and nothing follows.
-  /// \throws error with the offset in the compressed data: truncated, corrupt, or garbage after the end
+  /// Fills `out` as far as the stream reaches. \returns the bytes written; fewer than asked only at the end, where
+  /// checksum and length of the gzip trailer have been verified and nothing follows. \throws error with the offset in
+  /// the compressed data: truncated, corrupt, or garbage after the end
   std::size_t read(std::span<std::byte> out) {
     std::size_t done = 0;
     while (done < out.size() && !end_) {
@@ -57,13 +59,17 @@ class gzip_reader {
       taken_ += offered - z_->avail_in;
       done += wanted - z_->avail_out;
       produced_ += wanted - z_->avail_out;
-      if (r == Z_STREAM_END) next_member();
+      if (r == Z_STREAM_END)
+        next_member();
       else if (r == Z_BUF_ERROR || (r == Z_OK && taken_ == in_.size() && z_->avail_out != 0))
-        throw error{call_, "the gzip data end too early, at byte " + std::to_string(taken_) + " (" + std::to_string(produced_) +
-                               " bytes expanded so far)", "The file is truncated: copy it again"};
+        throw error{call_,
+                    "the gzip data end too early, at byte " + std::to_string(taken_) + " (" +
+                        std::to_string(produced_) + " bytes expanded so far)",
+                    "The file is truncated: copy it again"};
       else if (r != Z_OK)
-        throw error{call_, "corrupt gzip data at byte " + std::to_string(taken_) + " (" + std::to_string(produced_) +
-                               " bytes expanded so far): " + (z_->msg ? z_->msg : "zlib error " + std::to_string(r)),
+        throw error{call_,
+                    "corrupt gzip data at byte " + std::to_string(taken_) + " (" + std::to_string(produced_) +
+                        " bytes expanded so far): " + (z_->msg ? z_->msg : "zlib error " + std::to_string(r)),
                     "The file is damaged: copy it again"};
     }
     return done;
@@ -75,7 +81,9 @@ class gzip_reader {
     return read({&extra, 1}) == 0;
   }
 
+  /// Bytes consumed so far.
   [[nodiscard]] std::uint64_t compressed_offset() const noexcept { return taken_; }
+  /// Bytes delivered so far.
   [[nodiscard]] std::uint64_t expanded_offset() const noexcept { return produced_; }
 
  private:
@@ -99,7 +107,9 @@ class gzip_reader {
 };
 
 /// Everything that a gzip file in memory holds.
+/// \param compressed one gzip stream and nothing else
 /// \param max_bytes what it may expand to; memory grows with the data, never with what a header promises
+/// \param call      how errors introduce themselves
 [[nodiscard]] inline std::vector<std::byte> gunzip(std::span<std::byte const> compressed, std::uint64_t max_bytes,
                                                    std::string const& call = "io::gunzip") {
   gzip_reader reader(compressed, call);
@@ -108,8 +118,8 @@ class gzip_reader {
     std::size_t const had = out.size();
     if (had == max_bytes) {
       if (!reader.at_end())
-        throw error{call, "the data expand to more than the " + std::to_string(max_bytes) + " bytes allowed (compressed byte " +
-                              std::to_string(reader.compressed_offset()) + ")"};
+        throw error{call, "the data expand to more than the " + std::to_string(max_bytes) +
+                              " bytes allowed (compressed byte " + std::to_string(reader.compressed_offset()) + ")"};
       return out;
     }
     auto const step = std::min<std::uint64_t>(std::max<std::size_t>(had, 64 * 1024), max_bytes - had);

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// IDX, the array format of MNIST: two zero bytes, an element code, the rank, big-endian 32-bit extents, big-endian data. Needs no Kokkos.
+/// IDX, the array format of MNIST: two zero bytes, an element code, the rank, big-endian 32-bit extents, big-endian
+/// data. Needs no Kokkos.
 #pragma once
 
 #include <bit>
@@ -22,9 +23,9 @@ namespace pleat::io {
 
 /// An array as an IDX file holds it, elements in the byte order of this machine, row-major.
 struct idx_array {
-  dtype type = dtype::u8;
-  extents shape;
-  std::vector<std::byte> bytes;
+  dtype type = dtype::u8;        ///< u8, i8, i16, i32, f32 or f64
+  extents shape;                 ///< rank 1 to 6
+  std::vector<std::byte> bytes;  ///< of all elements
 
   /// The elements. \throws error if T is not the element type of the file
   template <class T>
@@ -41,20 +42,29 @@ namespace detail {
 /// The element code of the format; -1 for types that it does not have.
 [[nodiscard]] constexpr int idx_code(dtype t) noexcept {
   switch (t) {
-    case dtype::u8: return 0x08;
-    case dtype::i8: return 0x09;
-    case dtype::i16: return 0x0B;
-    case dtype::i32: return 0x0C;
-    case dtype::f32: return 0x0D;
-    case dtype::f64: return 0x0E;
-    default: return -1;
+    case dtype::u8:
+      return 0x08;
+    case dtype::i8:
+      return 0x09;
+    case dtype::i16:
+      return 0x0B;
+    case dtype::i32:
+      return 0x0C;
+    case dtype::f32:
+      return 0x0D;
+    case dtype::f64:
+      return 0x0E;
+    default:
+      return -1;
   }
 }
 
+/// The element type of a code. \throws error that lists the known ones
 [[nodiscard]] inline dtype idx_type(unsigned code, std::string const& call) {
   for (auto t : {dtype::u8, dtype::i8, dtype::i16, dtype::i32, dtype::f32, dtype::f64})
     if (idx_code(t) == static_cast<int>(code)) return t;
-  throw error{call, "unknown element code " + std::to_string(code) + " at byte 2, expected 8 (u8), 9 (i8), 11 (i16), 12 (i32), 13 (f32) or 14 (f64)"};
+  throw error{call, "unknown element code " + std::to_string(code) +
+                        " at byte 2, expected 8 (u8), 9 (i8), 11 (i16), 12 (i32), 13 (f32) or 14 (f64)"};
 }
 
 /// Between big endian and this machine, both ways.
@@ -77,13 +87,15 @@ template <class Fill>
   std::byte magic[4];
   must(magic, 0, "the 4 bytes of its magic number");
   if (magic[0] != std::byte{0} || magic[1] != std::byte{0})
-    throw error{call, "not an IDX file: expected two zero bytes at byte 0, found " + std::to_string(std::to_integer<int>(magic[0])) + " and " +
+    throw error{call, "not an IDX file: expected two zero bytes at byte 0, found " +
+                          std::to_string(std::to_integer<int>(magic[0])) + " and " +
                           std::to_string(std::to_integer<int>(magic[1]))};
   idx_array a;
   a.type = idx_type(std::to_integer<unsigned>(magic[2]), call);
   int const rank = std::to_integer<int>(magic[3]);
   if (rank < 1 || rank > extents::max_rank)
-    throw error{call, "rank " + std::to_string(rank) + " at byte 3, expected 1 to " + std::to_string(extents::max_rank)};
+    throw error{call,
+                "rank " + std::to_string(rank) + " at byte 3, expected 1 to " + std::to_string(extents::max_rank)};
 
   std::byte raw[4 * extents::max_rank];
   must({raw, static_cast<std::size_t>(4 * rank)}, 4, "its extents");
@@ -101,27 +113,32 @@ template <class Fill>
   a.shape = extents(std::span<index_t const>(list, static_cast<std::size_t>(rank)));
   if (empty) size = 0, overflow = false;
   if (overflow || size > most)
-    throw error{call, "the header announces " + a.shape.to_string() + " elements of " + std::to_string(size_of(a.type)) +
-                          " bytes from byte " + std::to_string(header) + " on, more than the file can hold (" + std::to_string(most) + " bytes)",
+    throw error{call,
+                "the header announces " + a.shape.to_string() + " elements of " + std::to_string(size_of(a.type)) +
+                    " bytes from byte " + std::to_string(header) + " on, more than the file can hold (" +
+                    std::to_string(most) + " bytes)",
                 "The file is truncated or its header is damaged"};
   a.bytes.resize(static_cast<std::size_t>(size));
   must(a.bytes, header, "its data");
   std::byte extra{};
   if (fill(std::span<std::byte>(&extra, 1)) != 0)
-    throw error{call, "the data of " + a.shape.to_string() + " end at byte " + std::to_string(header + size) + ", but the file goes on"};
+    throw error{call, "the data of " + a.shape.to_string() + " end at byte " + std::to_string(header + size) +
+                          ", but the file goes on"};
   idx_swap(a.bytes, size_of(a.type));
   return a;
 }
 
 }  // namespace detail
 
-/// An IDX file in memory, plain or gzip (told by its first bytes). Allocates no more than the announced data, and refuses before that
-/// an announcement that the input cannot keep.
-/// \throws error that names the call, the offset, what was expected and what was found
-[[nodiscard]] inline idx_array decode_idx(std::span<std::byte const> input, std::string const& call = "io::decode_idx") {
+/// An IDX file in memory, plain or gzip (told by its first bytes). Allocates no more than the announced data, and
+/// refuses before that an announcement that the input cannot keep. \throws error that names the call, the offset, what
+/// was expected and what was found
+[[nodiscard]] inline idx_array decode_idx(std::span<std::byte const> input,
+                                          std::string const& call = "io::decode_idx") {
   if (is_gzip(input)) {
     gzip_reader reader(input, call);
-    return detail::read_idx_from([&](std::span<std::byte> out) { return reader.read(out); }, input.size() * gzip_max_ratio, call);
+    return detail::read_idx_from([&](std::span<std::byte> out) { return reader.read(out); },
+                                 input.size() * gzip_max_ratio, call);
   }
   std::size_t at = 0;
   return detail::read_idx_from(
@@ -140,12 +157,14 @@ template <class Fill>
   return decode_idx(file.bytes(), detail::call_on("read_idx", path));
 }
 
-/// The bytes of an IDX file. \throws error for an element type or an extent that the format does not have, or bytes that do not fit the shape
+/// The bytes of an IDX file. \throws error for an element type or an extent that the format does not have, or bytes
+/// that do not fit the shape
 [[nodiscard]] inline std::vector<std::byte> encode_idx(idx_array const& a) {
   int const code = detail::idx_code(a.type);
   if (code < 0) throw error{"io::encode_idx", "the format has no element type " + std::string(name_of(a.type))};
   if (a.shape.rank() < 1) throw error{"io::encode_idx", "the format has no arrays of rank 0"};
-  std::vector<std::byte> out = {std::byte{0}, std::byte{0}, static_cast<std::byte>(code), static_cast<std::byte>(a.shape.rank())};
+  std::vector<std::byte> out = {std::byte{0}, std::byte{0}, static_cast<std::byte>(code),
+                                static_cast<std::byte>(a.shape.rank())};
   for (auto n : a.shape) {
     if (n > 0xffffffff) throw error{"io::encode_idx", "extent " + std::to_string(n) + " is above 2^32 - 1"};
     for (int b = 3; b >= 0; --b) out.push_back(static_cast<std::byte>(n >> (8 * b)));

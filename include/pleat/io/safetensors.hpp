@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// safetensors: named arrays in one file, readable by PyTorch, JAX and others. 8 bytes length, a JSON header, the data. Needs no Kokkos.
-/// Source: the format's description and reference implementation (github.com/huggingface/safetensors).
+/// safetensors: named arrays in one file, readable by PyTorch, JAX and others. 8 bytes length, a JSON header, the data.
+/// Needs no Kokkos. Source: the format's description and reference implementation (github.com/huggingface/safetensors).
 #pragma once
 
 #include <algorithm>
@@ -26,7 +26,8 @@
 
 namespace pleat::io {
 
-static_assert(std::endian::native == std::endian::little, "safetensors data are little endian; this machine would need swaps that pleat does not have yet");
+static_assert(std::endian::native == std::endian::little,
+              "safetensors data are little endian; this machine would need swaps that pleat does not have yet");
 
 /// One array of a file: [begin, end) are byte positions relative to the start of the data.
 struct tensor_entry {
@@ -50,24 +51,29 @@ template <class T>
   return {std::move(name), dtype_of<T>, shape, std::as_bytes(values)};
 }
 
+/// What a file says about itself: text by name.
 using metadata_map = std::map<std::string, std::string>;
 
 /// The format's own limit.
 inline constexpr std::uint64_t safetensors_max_header = 100'000'000;
 
-/// A file that has passed every check: the entries cover the data without a hole or an overlap, and end where the file ends.
-/// Memory is bounded by a small multiple of the header's length. Move-only.
+/// A file that has passed every check: the entries cover the data without a hole or an overlap, and end where the file
+/// ends. Memory is bounded by a small multiple of the header's length. Move-only.
 class safetensors_file {
  public:
   /// Maps the file (see mapped_file for what that means). \throws error with the path, the byte, expected and found
-  explicit safetensors_file(std::string const& path) : safetensors_file(storage(mapped_file(path)), detail::call_on("safetensors_file", path)) {}
+  explicit safetensors_file(std::string const& path)
+      : safetensors_file(storage(mapped_file(path)), detail::call_on("safetensors_file", path)) {}
 
-  /// Takes bytes that are in memory already. \param call how errors introduce themselves
+  /// Takes a file that is in memory already.
+  /// \param bytes the whole file
+  /// \param call  how errors introduce themselves
   explicit safetensors_file(std::vector<std::byte> bytes, std::string call = "io::safetensors_file")
       : safetensors_file(storage(std::move(bytes)), std::move(call)) {}
 
   /// In the order of their data.
   [[nodiscard]] std::span<tensor_entry const> entries() const noexcept { return entries_; }
+  /// The file's `__metadata__`; empty if it has none.
   [[nodiscard]] metadata_map const& metadata() const noexcept { return metadata_; }
 
   /// nullptr if there is none.
@@ -80,15 +86,19 @@ class safetensors_file {
   [[nodiscard]] tensor_entry const& at(std::string_view name) const {
     if (auto const* e = find(name)) return *e;
     std::string have;
-    for (std::size_t i = 0; i < std::min<std::size_t>(by_name_.size(), 8); ++i) have += (i ? ", '" : "'") + entries_[by_name_[i]].name + "'";
+    for (std::size_t i = 0; i < std::min<std::size_t>(by_name_.size(), 8); ++i)
+      have += (i ? ", '" : "'") + entries_[by_name_[i]].name + "'";
     if (by_name_.size() > 8) have += ", ...";
-    throw error{call_, "there is no tensor '" + std::string(name) + "' among the " + std::to_string(entries_.size()) + ": " + have};
+    throw error{call_, "there is no tensor '" + std::string(name) + "' among the " + std::to_string(entries_.size()) +
+                           ": " + have};
   }
 
-  /// The raw bytes of an entry of this file. Aligned to the element only in files that were written so (all of pleat's are).
+  /// The raw bytes of an entry of this file. Aligned to the element only in files that were written so (all of pleat's
+  /// are).
   [[nodiscard]] std::span<std::byte const> bytes(tensor_entry const& e) const noexcept {
     return data().subspan(static_cast<std::size_t>(e.begin), static_cast<std::size_t>(e.end - e.begin));
   }
+  /// The same by name. \throws error as at()
   [[nodiscard]] std::span<std::byte const> bytes(std::string_view name) const { return bytes(at(name)); }
 
   /// Copies the values out. \throws error if name, element type or count differ
@@ -96,8 +106,8 @@ class safetensors_file {
   void copy(std::string_view name, std::span<T> out) const {
     auto const& e = at(name);
     if (e.type != dtype_of<T> || e.shape.size() != static_cast<index_t>(out.size()))
-      throw error{call_, "tensor '" + e.name + "' holds " + std::string(name_of(e.type)) + " " + e.shape.to_string() + ", expected " +
-                             std::to_string(out.size()) + " of " + std::string(name_of(dtype_of<T>))};
+      throw error{call_, "tensor '" + e.name + "' holds " + std::string(name_of(e.type)) + " " + e.shape.to_string() +
+                             ", expected " + std::to_string(out.size()) + " of " + std::string(name_of(dtype_of<T>))};
     if (!out.empty()) std::memcpy(out.data(), bytes(e).data(), out.size_bytes());
   }
 
@@ -120,16 +130,22 @@ class safetensors_file {
   void parse_header() {
     auto const all = raw();
     auto const size = std::to_string(all.size());
-    if (all.size() < 8) throw error{call_, "the file has " + size + " bytes, expected 8 for the header's length at byte 0", damaged};
+    if (all.size() < 8)
+      throw error{call_, "the file has " + size + " bytes, expected 8 for the header's length at byte 0", damaged};
     std::uint64_t n = 0;
     std::memcpy(&n, all.data(), 8);
     if (n > safetensors_max_header)
-      throw error{call_, "the header's length at byte 0 is " + std::to_string(n) + ", the format allows 100000000: this is no safetensors file"};
+      throw error{call_, "the header's length at byte 0 is " + std::to_string(n) +
+                             ", the format allows 100000000: this is no safetensors file"};
     if (n > all.size() - 8)
-      throw error{call_, "the header's length at byte 0 is " + std::to_string(n) + ", but only " + std::to_string(all.size() - 8) + " bytes follow", damaged};
+      throw error{call_,
+                  "the header's length at byte 0 is " + std::to_string(n) + ", but only " +
+                      std::to_string(all.size() - 8) + " bytes follow",
+                  damaged};
     data_begin_ = static_cast<std::size_t>(8 + n);
     std::string_view const text(reinterpret_cast<char const*>(all.data() + 8), static_cast<std::size_t>(n));
-    if (text.empty() || text[0] != '{') throw error{call_, "the header at byte 8 does not begin with '{': this is no safetensors file"};
+    if (text.empty() || text[0] != '{')
+      throw error{call_, "the header at byte 8 does not begin with '{': this is no safetensors file"};
     if (auto const bad = detail::first_not_utf8(text); bad != std::string_view::npos)
       throw error{call_, "the header is no UTF-8 at byte " + std::to_string(8 + bad)};
 
@@ -170,14 +186,16 @@ class safetensors_file {
         bool known = false;
         for (int i = 0; i <= static_cast<int>(dtype::u64); ++i)
           if (name_of(static_cast<dtype>(i)) == type) e.type = static_cast<dtype>(i), known = true;
-        if (!known) scan.fail("tensor '" + e.name + "' has the dtype '" + type + "', which this version of pleat does not know");
+        if (!known)
+          scan.fail("tensor '" + e.name + "' has the dtype '" + type + "', which this version of pleat does not know");
       } else if (key == "shape") {
         once(has_shape);
         index_t list[extents::max_rank];
         int rank = 0;
         scan.list('[', ']', "in a shape", [&] {
           index_t const extent = scan.natural("an extent");
-          if (rank == extents::max_rank) scan.fail("tensor '" + e.name + "' has more than " + std::to_string(extents::max_rank) + " dimensions");
+          if (rank == extents::max_rank)
+            scan.fail("tensor '" + e.name + "' has more than " + std::to_string(extents::max_rank) + " dimensions");
           list[rank++] = extent;
         });
         e.shape = extents(std::span<index_t const>(list, static_cast<std::size_t>(rank)));
@@ -204,10 +222,13 @@ class safetensors_file {
       overflow |= __builtin_mul_overflow(need, static_cast<std::uint64_t>(n), &need);
     }
     if (empty) need = 0;
-    if (overflow && !empty) scan.fail("the shape " + e.shape.to_string() + " of tensor '" + e.name + "' has more bytes than 64 bits can count");
+    if (overflow && !empty)
+      scan.fail("the shape " + e.shape.to_string() + " of tensor '" + e.name +
+                "' has more bytes than 64 bits can count");
     if (e.end < e.begin || e.end - e.begin != need)
-      scan.fail("tensor '" + e.name + "' of shape " + e.shape.to_string() + " and dtype " + std::string(name_of(e.type)) + " needs " +
-                std::to_string(need) + " bytes, its data_offsets are [" + std::to_string(e.begin) + ", " + std::to_string(e.end) + ")");
+      scan.fail("tensor '" + e.name + "' of shape " + e.shape.to_string() + " and dtype " +
+                std::string(name_of(e.type)) + " needs " + std::to_string(need) + " bytes, its data_offsets are [" +
+                std::to_string(e.begin) + ", " + std::to_string(e.end) + ")");
     entries_.push_back(std::move(e));
   }
 
@@ -217,20 +238,24 @@ class safetensors_file {
     });
     by_name_.resize(entries_.size());
     for (std::size_t i = 0; i < by_name_.size(); ++i) by_name_[i] = i;
-    std::sort(by_name_.begin(), by_name_.end(), [&](std::size_t a, std::size_t b) { return entries_[a].name < entries_[b].name; });
+    std::sort(by_name_.begin(), by_name_.end(),
+              [&](std::size_t a, std::size_t b) { return entries_[a].name < entries_[b].name; });
     for (std::size_t i = 1; i < by_name_.size(); ++i)
       if (entries_[by_name_[i]].name == entries_[by_name_[i - 1]].name)
         throw error{call_, "the name '" + entries_[by_name_[i]].name + "' appears twice"};
     std::uint64_t at = 0;
     for (auto const& e : entries_) {
       if (e.begin != at)
-        throw error{call_, "tensor '" + e.name + "' begins at byte " + std::to_string(data_begin_ + e.begin) + ", expected byte " +
-                               std::to_string(data_begin_ + at) + ": " + (e.begin < at ? "it overlaps the one before" : "there is a hole before it")};
+        throw error{call_, "tensor '" + e.name + "' begins at byte " + std::to_string(data_begin_ + e.begin) +
+                               ", expected byte " + std::to_string(data_begin_ + at) + ": " +
+                               (e.begin < at ? "it overlaps the one before" : "there is a hole before it")};
       at = e.end;
     }
     if (std::uint64_t const have = raw().size() - data_begin_; at != have)
-      throw error{call_, "the tensors end at byte " + std::to_string(data_begin_ + at) + ", but the file ends at byte " +
-                             std::to_string(data_begin_ + have), damaged};
+      throw error{call_,
+                  "the tensors end at byte " + std::to_string(data_begin_ + at) + ", but the file ends at byte " +
+                      std::to_string(data_begin_ + have),
+                  damaged};
   }
 
   static constexpr char const* damaged = "The file is truncated or damaged: copy it again";
@@ -242,30 +267,36 @@ class safetensors_file {
   metadata_map metadata_;
 };
 
-/// A file to be: collects views and metadata, then writes. The same content gives the same bytes, whatever the order of adding: tensors
-/// by descending element type and then by name (so each is aligned to its element), metadata by key, the header padded to 8 bytes.
+/// A file to be: collects views and metadata, then writes. The same content gives the same bytes, whatever the order of
+/// adding: tensors by descending element type and then by name (so each is aligned to its element), metadata by key,
+/// the header padded to 8 bytes.
 class safetensors_writer {
  public:
-  /// The bytes must live until the file is written. \throws error: a name that was there already, is reserved or is no UTF-8; bytes that do not fit
+  /// The bytes must live until the file is written. \throws error: a name that was there already, is reserved or is no
+  /// UTF-8; bytes that do not fit
   void add(tensor_view t) {
     if (t.name == "__metadata__") throw error{call, "'__metadata__' is no name for a tensor: the format reserves it"};
-    if (detail::first_not_utf8(t.name) != std::string_view::npos) throw error{call, "the name of a tensor of shape " + t.shape.to_string() + " is no UTF-8"};
+    if (detail::first_not_utf8(t.name) != std::string_view::npos)
+      throw error{call, "the name of a tensor of shape " + t.shape.to_string() + " is no UTF-8"};
     std::uint64_t const need = static_cast<std::uint64_t>(t.shape.size()) * size_of(t.type);
     if (need != t.bytes.size())
-      throw error{call, "tensor '" + t.name + "' of shape " + t.shape.to_string() + " needs " + std::to_string(need) + " bytes, " +
-                            std::to_string(t.bytes.size()) + " were given"};
+      throw error{call, "tensor '" + t.name + "' of shape " + t.shape.to_string() + " needs " + std::to_string(need) +
+                            " bytes, " + std::to_string(t.bytes.size()) + " were given"};
     auto const [it, fresh] = tensors_.emplace(key{-static_cast<int>(t.type), t.name}, t);
     bool twice = !fresh;
     for (int i = 0; i <= static_cast<int>(dtype::u64) && !twice; ++i)
       twice = -i != it->first.first && tensors_.contains(key{-i, t.name});
     if (twice) throw error{call, "the name '" + t.name + "' was given to two tensors"};
   }
+  /// The same for typed values.
   template <class T>
   void add(std::string name, extents const& shape, std::span<T const> values) {
     add(view_of<T>(std::move(name), shape, values));
   }
+  /// Sets an entry of `__metadata__`. \throws error for what is no UTF-8
   void metadata(std::string name, std::string value) {
-    if (detail::first_not_utf8(name) != std::string_view::npos || detail::first_not_utf8(value) != std::string_view::npos)
+    if (detail::first_not_utf8(name) != std::string_view::npos ||
+        detail::first_not_utf8(value) != std::string_view::npos)
       throw error{call, "a metadata entry is no UTF-8"};
     metadata_[std::move(name)] = std::move(value);
   }
@@ -313,6 +344,7 @@ class safetensors_writer {
     sink(std::as_bytes(std::span(head.data(), head.size())));
     for (auto const& [k, t] : tensors_) sink(t.bytes);
   }
+  /// The whole file in memory.
   [[nodiscard]] std::vector<std::byte> bytes() const {
     std::vector<std::byte> out;
     stream([&](std::span<std::byte const> piece) { out.insert(out.end(), piece.begin(), piece.end()); });

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Which sample comes when: an order that depends on (seed, epoch) alone, cut into batches, cut into shares. Needs no Kokkos.
+/// Which sample comes when: an order that depends on (seed, epoch) alone, cut into batches, cut into shares. Needs no
+/// Kokkos.
 #pragma once
 
 #include <algorithm>
@@ -18,26 +19,29 @@ namespace pleat::io {
 
 /// How an epoch runs over the samples.
 struct sampler_options {
-  std::uint64_t seed = 0;
+  std::uint64_t seed = 0;  ///< keys the order together with the epoch
   bool shuffle = true;     ///< false: the order of the data set, every epoch
   bool drop_last = false;  ///< true: a last batch that is not full is left out
 };
 
-/// Every rank builds the same sampler, computes the same order, and takes its share: every sample comes exactly once per epoch, on any
-/// number of ranks, without a message.
+/// Every rank builds the same sampler, computes the same order, and takes its share: every sample comes exactly once
+/// per epoch, on any number of ranks, without a message.
 class sampler {
  public:
   /// \param size         number of samples, ≥ 0
   /// \param global_batch samples per step over all ranks, ≥ 1 (may exceed size: one short batch)
+  /// \param options      seed, shuffle, drop_last
   sampler(index_t size, index_t global_batch, sampler_options options = {})
       : size_(size), global_batch_(global_batch), options_(options) {
     if (size < 0) throw error{"io::sampler", "a data set of " + std::to_string(size) + " samples"};
-    if (global_batch < 1) throw error{"io::sampler", "a global batch of " + std::to_string(global_batch) + ", expected 1 or more"};
+    if (global_batch < 1)
+      throw error{"io::sampler", "a global batch of " + std::to_string(global_batch) + ", expected 1 or more"};
   }
 
   [[nodiscard]] index_t size() const noexcept { return size_; }
   [[nodiscard]] index_t global_batch() const noexcept { return global_batch_; }
   [[nodiscard]] sampler_options const& options() const noexcept { return options_; }
+  /// Short last batch included, unless drop_last.
   [[nodiscard]] index_t batches_per_epoch() const noexcept {
     return size_ / global_batch_ + (!options_.drop_last && size_ % global_batch_ != 0 ? 1 : 0);
   }
@@ -57,24 +61,29 @@ class sampler {
   /// The epoch and batch of a step counted from 0. Requires at least one batch per epoch.
   [[nodiscard]] cursor at(index_t step) const {
     index_t const per = batches_per_epoch();
-    if (per == 0) throw error{"io::sampler::at", "an epoch of " + std::to_string(size_) + " samples has no batch of " + std::to_string(global_batch_)};
+    if (per == 0)
+      throw error{"io::sampler::at",
+                  "an epoch of " + std::to_string(size_) + " samples has no batch of " + std::to_string(global_batch_)};
     return {step / per, step % per};
   }
   /// The number, over all epochs, of the first sample of a batch: keys random numbers that belong to samples.
   [[nodiscard]] index_t first_sample(cursor c) const noexcept { return c.epoch * size_ + c.batch * global_batch_; }
 
-  /// order[p] = the sample at position p of the epoch: a permutation of 0 … size−1. Allocates only if `order` is too small.
+  /// order[p] = the sample at position p of the epoch: a permutation of 0 … size−1. Allocates only if `order` is too
+  /// small.
   ///
-  /// Fisher–Yates; the exchange at position i draws from Philox under (seed, epoch, i), without bias (rejection after Lemire, "Fast
-  /// random integer generation in an interval", 2019).
+  /// Fisher–Yates; the exchange at position i draws from Philox under (seed, epoch, i), without bias (rejection after
+  /// Lemire, "Fast random integer generation in an interval", 2019).
   void order(index_t epoch, std::vector<index_t>& order) const {
     order.resize(static_cast<std::size_t>(size_));
     for (index_t i = 0; i < size_; ++i) order[static_cast<std::size_t>(i)] = i;
     if (!options_.shuffle) return;
     random::stream const draws(options_.seed, random::hash("io::sampler") + static_cast<std::uint64_t>(epoch));
     for (index_t i = size_ - 1; i > 0; --i)
-      std::swap(order[static_cast<std::size_t>(i)], order[static_cast<std::size_t>(below(draws, static_cast<std::uint64_t>(i)))]);
+      std::swap(order[static_cast<std::size_t>(i)],
+                order[static_cast<std::size_t>(below(draws, static_cast<std::uint64_t>(i)))]);
   }
+  /// The same as a new vector.
   [[nodiscard]] std::vector<index_t> order(index_t epoch) const {
     std::vector<index_t> result;
     order(epoch, result);
@@ -88,7 +97,8 @@ class sampler {
     for (std::uint64_t attempt = 0;; ++attempt) {
       auto const words = draws.block(i + (attempt << 48));
       for (int half = 0; half < 2; ++half) {
-        std::uint64_t const x = static_cast<std::uint64_t>(words[2 * static_cast<std::size_t>(half) + 1]) << 32 | words[2 * static_cast<std::size_t>(half)];
+        std::uint64_t const x = static_cast<std::uint64_t>(words[2 * static_cast<std::size_t>(half) + 1]) << 32 |
+                                words[2 * static_cast<std::size_t>(half)];
         __extension__ using wide = unsigned __int128;
         wide const product = static_cast<wide>(x) * n;
         if (static_cast<std::uint64_t>(product) >= reject_under) return static_cast<std::uint64_t>(product >> 64);
@@ -101,12 +111,17 @@ class sampler {
 };
 
 /// Fast mode: the rows of a batch that a rank computes. Ranks beyond the rows get none.
-[[nodiscard]] constexpr index_range rank_rows(index_t batch, int ranks, int rank) noexcept { return block_range(batch, ranks, rank); }
+[[nodiscard]] constexpr index_range rank_rows(index_t batch, int ranks, int rank) noexcept {
+  return block_range(batch, ranks, rank);
+}
 
-/// The lanes of a whole batch, as every number of ranks sees them. \param lanes a power of two, at most compute::lanes::max_count
+/// The lanes of a whole batch, as every number of ranks sees them.
+/// \param batch rows
+/// \param lanes a power of two, at most compute::lanes::max_count
 [[nodiscard]] inline compute::lanes lane_rows(index_t batch, int lanes) {
   if (lanes < 1 || lanes > compute::lanes::max_count || (lanes & (lanes - 1)) != 0)
-    throw error{"io::lane_rows", std::to_string(lanes) + " lanes, expected a power of two up to " + std::to_string(compute::lanes::max_count)};
+    throw error{"io::lane_rows", std::to_string(lanes) + " lanes, expected a power of two up to " +
+                                     std::to_string(compute::lanes::max_count)};
   compute::lanes l;
   l.count = lanes;
   for (int i = 0; i < lanes; ++i) l.row[static_cast<std::size_t>(i) + 1] = block_range(batch, lanes, i).end;
@@ -114,7 +129,9 @@ class sampler {
 }
 
 /// Deterministic mode: the lanes that a rank computes, [first, last).
-[[nodiscard]] constexpr index_range rank_lanes(int lanes, int ranks, int rank) noexcept { return block_range(lanes, ranks, rank); }
+[[nodiscard]] constexpr index_range rank_lanes(int lanes, int ranks, int rank) noexcept {
+  return block_range(lanes, ranks, rank);
+}
 
 /// Deterministic mode: the rows of a batch that a rank computes, those of its lanes.
 [[nodiscard]] inline index_range rank_rows(compute::lanes const& l, int ranks, int rank) noexcept {

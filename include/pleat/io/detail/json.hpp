@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The little JSON that file headers need: strings, natural numbers, punctuation, every refusal with its offset. RFC 8259, strict.
-/// A general JSON library costs each user of the umbrella a second of compile time (seen: 1.4 s for the largest one) and does not
-/// give offsets in the file; the tests compare this scanner with one.
+/// The little JSON that file headers need: strings, natural numbers, punctuation, every refusal with its offset. RFC
+/// 8259, strict. A general JSON library costs each user of the umbrella a second of compile time (seen: 1.4 s for the
+/// largest one) and does not give offsets in the file; the tests compare this scanner with one.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +15,8 @@
 
 namespace pleat::io::detail {
 
-/// The position of the first byte that is no UTF-8 (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF); npos if all is well.
+/// The position of the first byte that is no UTF-8 (RFC 3629: no overlong forms, no surrogates, nothing above
+/// U+10FFFF); npos if all is well.
 [[nodiscard]] constexpr std::size_t first_not_utf8(std::string_view s) noexcept {
   auto const byte = [&](std::size_t i) { return static_cast<unsigned char>(s[i]); };
   for (std::size_t i = 0; i < s.size();) {
@@ -49,19 +50,34 @@ inline void append_utf8(std::string& out, std::uint32_t c) {
   }
 }
 
-/// Appends a string in quotes, escaped as little as RFC 8259 allows (the same bytes as serde_json, which writes most safetensors files).
+/// Appends a string in quotes, escaped as little as RFC 8259 allows (the same bytes as serde_json, which writes most
+/// safetensors files).
 inline void append_json_string(std::string& out, std::string_view s) {
   constexpr char hex[] = "0123456789abcdef";
   out += '"';
   for (char const c : s) {
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\b': out += "\\b"; break;
-      case '\f': out += "\\f"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\b':
+        out += "\\b";
+        break;
+      case '\f':
+        out += "\\f";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
       default:
         if (static_cast<unsigned char>(c) < 0x20) {
           out += "\\u00";
@@ -75,7 +91,8 @@ inline void append_json_string(std::string& out, std::string_view s) {
   out += '"';
 }
 
-/// Walks over a text; every failure throws with the offset in the file. The text must be UTF-8 already (first_not_utf8).
+/// Walks over a text; every failure throws with the offset in the file. The text must be UTF-8 already
+/// (first_not_utf8).
 class json_scanner {
  public:
   /// \param offset of text[0] in the file
@@ -136,7 +153,8 @@ class json_scanner {
     std::size_t const begin = at_;
     std::int64_t n = 0;
     while (!at_end() && text_[at_] >= '0' && text_[at_] <= '9') {
-      if (__builtin_mul_overflow(n, std::int64_t{10}, &n) || __builtin_add_overflow(n, std::int64_t{text_[at_] - '0'}, &n)) {
+      if (__builtin_mul_overflow(n, std::int64_t{10}, &n) ||
+          __builtin_add_overflow(n, std::int64_t{text_[at_] - '0'}, &n)) {
         at_ = begin;
         fail(std::string(what) + " is above 2^63 - 1");
       }
@@ -189,7 +207,10 @@ class json_scanner {
     std::uint32_t v = 0;
     for (std::size_t i = begin; i < begin + 4; ++i) {
       char const c = text_[i];
-      int const d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+      int const d = c >= '0' && c <= '9'   ? c - '0'
+                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                           : -1;
       if (d < 0) fail("an escape with a character that is no hexadecimal digit");
       v = v << 4 | static_cast<std::uint32_t>(d);
     }

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The only place of this room that talks to the operating system's file calls. Strings are paths: <filesystem> would cost
-/// every user of the umbrella a third of a second.
+/// The only place of this room that talks to the operating system's file calls. Strings are paths: the standard's
+/// filesystem header would cost every user of the umbrella a third of a second.
 #pragma once
 
 #include <algorithm>
@@ -33,6 +33,7 @@ namespace pleat::io::detail {
 /// The operating system's words for an error number, without strerror's shared buffer.
 [[nodiscard]] inline std::string system_words(int number) { return std::generic_category().message(number); }
 
+/// folder/name
 [[nodiscard]] inline std::string join(std::string const& folder, std::string const& name) {
   return folder.empty() || folder.back() == '/' ? folder + name : folder + "/" + name;
 }
@@ -76,7 +77,8 @@ class descriptor {
 }
 
 /// Opens an existing regular file for reading and says how long it is. \throws error with the path and the reason.
-[[nodiscard]] inline std::pair<descriptor, std::uint64_t> open_to_read(std::string const& path, std::string const& call) {
+[[nodiscard]] inline std::pair<descriptor, std::uint64_t> open_to_read(std::string const& path,
+                                                                       std::string const& call) {
   // O_NONBLOCK: a pipe must be refused, not waited for.
   descriptor file = open_file(path, O_RDONLY | O_NONBLOCK);
   if (!file.is_open()) throw error{call, "cannot open the file: " + system_words(errno)};
@@ -101,6 +103,7 @@ class descriptor {
   return 0;
 }
 
+/// fsync(2) that survives signals; 0 or the error number.
 [[nodiscard]] inline int sync(int fd) noexcept {
   int r;
   do r = ::fsync(fd);
@@ -116,11 +119,13 @@ class descriptor {
   return e == EINVAL || e == ENOTSUP || e == EROFS ? 0 : e;
 }
 
+/// Whether anything bears this name.
 [[nodiscard]] inline bool exists(std::string const& path) noexcept {
   struct stat info {};
   return ::stat(path.c_str(), &info) == 0;
 }
 
+/// Whether this is a folder, or a link to one.
 [[nodiscard]] inline bool is_folder(std::string const& path) noexcept {
   struct stat info {};
   return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
