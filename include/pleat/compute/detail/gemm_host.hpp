@@ -150,16 +150,18 @@ void gemm_tiled(tile_kernels<T> const& ks, gemm_arguments<T> const& g, Source co
                   (a_rows ? ks.turn_a : ks.copy_a)(a + i * rows * (a_rows ? g.lda : 1), g.lda, k1 - k0, rows,
                                                    to + i * ks.rows * k_most, ks.rows);
               t.a = to;
-              t.a_stride = ks.rows;
+              t.a_row = 1;
+              t.a_k = ks.rows;
               t.a_next = ks.rows * k_most;
             } else {
               t.a = a;
-              t.a_stride = g.lda;
-              t.a_next = a_rows ? rows * g.lda : rows;
+              t.a_row = a_rows ? g.lda : 1;
+              t.a_k = a_rows ? 1 : g.lda;
+              t.a_next = rows * t.a_row;
             }
             t.c = g.c + r0 * g.ldc + j0;
             t.mask = last && g.after.mask ? g.after.mask + r0 * g.after.ldmask + j0 : nullptr;
-            ks.tile[a_rows && !pack_a ? 0 : 1][rows - 1][s1 - s0 - 1](t);
+            ks.tile[rows - 1][s1 - s0 - 1](t);
             r0 += t.tiles * rows;
             nth += t.tiles;
           }

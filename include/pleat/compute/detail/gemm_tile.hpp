@@ -12,8 +12,8 @@ namespace pleat::compute::detail {
 /// A column of register tiles of C, one below the other, each `rows` × `columns` elements, each element a chain of fused
 /// multiply-adds over ascending k.
 template <class T> struct tile_arguments {
-  T const* a = nullptr;       ///< element (i, k) at a[i * a_stride + k] (in rows) or a[k * a_stride + i] (in panels)
-  index_t a_stride = 0;
+  T const* a = nullptr;       ///< element (i, k) at a[i * a_row + k * a_k]
+  index_t a_row = 0, a_k = 0;
   index_t a_next = 0;         ///< from one tile's A to the next one's
   index_t tiles = 1;          ///< at least 1
   T const* b = nullptr;       ///< element (k, j) at b[k * b_stride + j]; whole vectors are readable
@@ -47,8 +47,8 @@ template <class T> struct tile_kernels {
   /// Block lengths in elements: a sliver of B (k × one tile's columns) streams from the first or second cache, a block of
   /// A (m × k) stays in the second, a panel of B (n × k) in the third.
   index_t block_k = 0, block_m = 0, block_n = 0;
-  /// [A in rows, A in panels][rows - 1][vectors - 1]
-  tile_function<T>* tile[2][most_rows][most_vectors] = {};
+  /// [rows - 1][vectors - 1]
+  tile_function<T>* tile[most_rows][most_vectors] = {};
   pack_function<T>* copy_b = nullptr;  ///< from [k, n] storage
   pack_function<T>* turn_b = nullptr;  ///< from [n, k] storage
   pack_function<T>* copy_a = nullptr;

@@ -94,8 +94,8 @@ struct doubles {
 #undef PLEAT_TILE_INLINE
 #undef PLEAT_TILE_TARGET
 
-template <class V, bool Rows, int... R> constexpr void fill_tiles(tile_kernels<typename V::value>& k, std::integer_sequence<int, R...>) {
-  ((k.tile[Rows ? 0 : 1][R][0] = &tile<V, R + 1, 1, Rows>, k.tile[Rows ? 0 : 1][R][1] = &tile<V, R + 1, 2, Rows>), ...);
+template <class V, int... R> constexpr void fill_tiles(tile_kernels<typename V::value>& k, std::integer_sequence<int, R...>) {
+  ((k.tile[R][0] = &tile<V, R + 1, 1>, k.tile[R][1] = &tile<V, R + 1, 2>), ...);
 }
 
 template <class V> constexpr tile_kernels<typename V::value> make_kernels() {
@@ -104,8 +104,7 @@ template <class V> constexpr tile_kernels<typename V::value> make_kernels() {
   k.rows = 6;
   k.vectors = 2;
   k.block_k = 320, k.block_m = 1056 / static_cast<index_t>(sizeof(typename V::value)), k.block_n = 4096;
-  fill_tiles<V, true>(k, std::make_integer_sequence<int, 6>{});
-  fill_tiles<V, false>(k, std::make_integer_sequence<int, 6>{});
+  fill_tiles<V>(k, std::make_integer_sequence<int, 6>{});
   k.copy_b = &pack_copy<V>;
   k.turn_b = &pack_turn<V>;
   k.copy_a = &pack_copy<V>;

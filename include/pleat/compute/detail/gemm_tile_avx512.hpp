@@ -87,9 +87,9 @@ struct doubles {
 #undef PLEAT_TILE_INLINE
 #undef PLEAT_TILE_TARGET
 
-template <class V, bool Rows, int... R> constexpr void fill_tiles(tile_kernels<typename V::value>& k, std::integer_sequence<int, R...>) {
-  ((k.tile[Rows ? 0 : 1][R][0] = &tile<V, R + 1, 1, Rows>, k.tile[Rows ? 0 : 1][R][1] = &tile<V, R + 1, 2, Rows>,
-    k.tile[Rows ? 0 : 1][R][2] = &tile<V, R + 1, 3, Rows>),
+template <class V, int... R> constexpr void fill_tiles(tile_kernels<typename V::value>& k, std::integer_sequence<int, R...>) {
+  ((k.tile[R][0] = &tile<V, R + 1, 1>, k.tile[R][1] = &tile<V, R + 1, 2>,
+    k.tile[R][2] = &tile<V, R + 1, 3>),
    ...);
 }
 
@@ -100,8 +100,7 @@ template <class V, class A> constexpr tile_kernels<typename V::value> make_kerne
   k.rows = 8;
   k.vectors = 3;
   k.block_k = 512, k.block_m = 768 / static_cast<index_t>(sizeof(typename V::value)), k.block_n = 2048;
-  fill_tiles<V, true>(k, std::make_integer_sequence<int, 8>{});
-  fill_tiles<V, false>(k, std::make_integer_sequence<int, 8>{});
+  fill_tiles<V>(k, std::make_integer_sequence<int, 8>{});
   k.copy_b = &pack_copy<V>;
   k.turn_b = &pack_turn<V>;
   k.copy_a = &pack_copy<A>;

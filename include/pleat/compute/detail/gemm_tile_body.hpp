@@ -7,8 +7,8 @@
 #ifdef PLEAT_TILE_TARGET
 
 /// See tile_arguments. MR × NV accumulators stay in registers; the loops over them are unrolled by the compiler, which
-/// needs to be told so. Rows: A is read in place along its rows.
-template <class V, int MR, int NV, bool Rows>
+/// needs to be told so. Both strides of A are run-time values: one kernel serves A in rows, in columns and packed.
+template <class V, int MR, int NV>
 PLEAT_TILE_TARGET void tile(tile_arguments<typename V::value> const& t) {
   using T = typename V::value;
   using vec = typename V::vec;
@@ -16,7 +16,7 @@ PLEAT_TILE_TARGET void tile(tile_arguments<typename V::value> const& t) {
   index_t const tail = t.columns - (NV - 1) * width;
   bool const whole = tail >= width;
   auto const in_tail = V::first(whole ? width : tail);
-  index_t const a_stride = t.a_stride, b_stride = t.b_stride;
+  index_t const a_row = t.a_row, a_k = t.a_k, b_stride = t.b_stride;
   T const* a = t.a;
   T* c = t.c;
   T const* mask = t.mask;
@@ -24,7 +24,7 @@ PLEAT_TILE_TARGET void tile(tile_arguments<typename V::value> const& t) {
   do {
     vec acc[MR][NV];
     T const* row[MR];
-    PLEAT_UNROLL for (int i = 0; i < MR; ++i) row[i] = a + i * a_stride;
+    PLEAT_UNROLL for (int i = 0; i < MR; ++i) row[i] = a + i * a_row;
     int depth = 0;
     if (t.prefetch && tiles > 1)  // the next tile's C arrives while this one is computed
       for (int i = 0; i < MR; ++i)
@@ -44,17 +44,17 @@ PLEAT_TILE_TARGET void tile(tile_arguments<typename V::value> const& t) {
       }
       index_t const end = t.cuts[s + 1];
       T const* b = t.b + t.cuts[s] * b_stride;
-      T const* panel = a + t.cuts[s] * a_stride;
+      index_t at = t.cuts[s] * a_k;
       for (index_t k = t.cuts[s]; k < end; ++k) {
         vec bv[NV];
         PLEAT_UNROLL for (int j = 0; j < NV - 1; ++j) bv[j] = V::load(b + j * width);
         bv[NV - 1] = V::load(b + (NV - 1) * width, in_tail);
         PLEAT_UNROLL for (int i = 0; i < MR; ++i) {
-          vec const av = V::broadcast(Rows ? row[i] + k : panel + i);
+          vec const av = V::broadcast(row[i] + at);
           PLEAT_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = V::fma(av, bv[j], acc[i][j]);
         }
         b += b_stride;
-        if constexpr (!Rows) panel += a_stride;
+        at += a_k;
       }
       if (t.chains > 1) {  // a finished chain meets every left neighbour of its size in the tree
         for (int left = s; left & 1; left >>= 1) {
