@@ -171,6 +171,37 @@ void gemm_tiled(tile_kernels<T> const& ks, gemm_arguments<T> const& g, Source co
   }
 }
 
+/// Whether gemm_narrow is the kernel for this rectangle.
+template <class T>
+[[nodiscard]] bool is_narrow(tile_kernels<T> const& ks, gemm_arguments<T> const& g, int chains, gemm_rectangle const& r) {
+  index_t const n = r.n1 - r.n0;
+  return n > 0 && n <= narrow_columns && r.m1 - r.m0 >= ks.width && g.ta == transpose::no && chains == 1 && !g.accumulate;
+}
+
+/// A product with few columns would leave much of each vector empty; its own kernel turns it round. The bits are the same:
+/// fma(a, b, c) = fma(b, a, c).
+template <class T, class Source>
+void gemm_narrow(tile_kernels<T> const& ks, gemm_arguments<T> const& g, Source const& source, index_t const* cuts,
+                 gemm_rectangle const& r) {
+  index_t const k = cuts[1] - cuts[0], local_cuts[2] = {0, k};
+  T* const b = static_cast<T*>(scratch<gemm_scratch>(sizeof(T) * static_cast<std::size_t>((k + 1) * narrow_stride)));
+  if (k > 0) source.pack(cuts[0], cuts[1], r.n0, r.n1, b, narrow_stride);
+  tile_arguments<T> t;
+  t.a = g.a + r.m0 * g.lda + cuts[0];
+  t.a_row = g.lda;
+  t.a_k = 1;
+  t.b = b;
+  t.c = g.c + r.m0 * g.ldc + r.n0;
+  t.ldc = g.ldc;
+  t.columns = r.n1 - r.n0;
+  t.cuts = local_cuts;
+  t.relu = g.after.act == activation::relu;
+  t.bias = g.after.bias ? g.after.bias + r.n0 : nullptr;
+  t.mask = g.after.mask ? g.after.mask + r.m0 * g.after.ldmask + r.n0 : nullptr;
+  t.ldmask = g.after.ldmask;
+  ks.narrow(t, r.m1 - r.m0);
+}
+
 /// What follows the last term of an element.
 template <class T> [[nodiscard]] inline T gemm_finish(gemm_arguments<T> const& g, index_t i, index_t j, T value) {
   if (g.after.bias) value += g.after.bias[j];
@@ -211,10 +242,11 @@ void gemm_plain(gemm_arguments<T> const& g, index_t const* cuts, int chains, gem
 /// One rectangle of a product at a given level, on the calling thread.
 template <class T>
 void gemm_part(isa::level level, gemm_arguments<T> const& g, index_t const* cuts, int chains, gemm_rectangle const& r) {
-  if (auto const* ks = kernels_at<T>(level))
-    gemm_tiled(*ks, g, dense_b<T>{g.b, g.ldb, g.tb == transpose::yes, ks}, cuts, chains, r);
-  else
-    gemm_plain(g, cuts, chains, r);
+  auto const* const ks = kernels_at<T>(level);
+  dense_b<T> const b{g.b, g.ldb, g.tb == transpose::yes, ks};
+  if (!ks) gemm_plain(g, cuts, chains, r);
+  else if (is_narrow(*ks, g, chains, r)) gemm_narrow(*ks, g, b, cuts, r);
+  else gemm_tiled(*ks, g, b, cuts, chains, r);
 }
 
 /// Task `nth` of `tasks`: N is cut where N ≥ M (each task then packs its own columns of B only), else M.

@@ -38,6 +38,12 @@ template <class T> using tile_function = void(tile_arguments<T> const&);
 /// Columns are written in whole vectors; what lies beyond n is readable and never reaches a result.
 template <class T> using pack_function = void(T const* from, index_t ld, index_t k, index_t n, T* to, index_t stride);
 
+constexpr int narrow_columns = 10, narrow_stride = 16;
+
+/// `rows` rows of a product of at most `narrow_columns` columns, one chain from zero over k in [0, cuts[1]).
+/// a_k = 1; B is packed with narrow_stride columns, those beyond `columns` readable.
+template <class T> using narrow_function = void(tile_arguments<T> const&, index_t rows);
+
 /// The kernels of one instruction set for one type.
 template <class T> struct tile_kernels {
   static constexpr int most_rows = 8, most_vectors = 3;
@@ -53,6 +59,7 @@ template <class T> struct tile_kernels {
   pack_function<T>* turn_b = nullptr;  ///< from [n, k] storage
   pack_function<T>* copy_a = nullptr;
   pack_function<T>* turn_a = nullptr;
+  narrow_function<T>* narrow = nullptr;
 };
 
 }  // namespace pleat::compute::detail

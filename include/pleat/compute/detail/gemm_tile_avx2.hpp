@@ -28,7 +28,7 @@ struct floats {
   using value = float;
   using vec = __m256;
   using mask = __m256i;
-  static constexpr int width = 8, lane = 4;
+  static constexpr int width = 8, depth = 4;
   PLEAT_TILE_INLINE vec zero() { return _mm256_setzero_ps(); }
   PLEAT_TILE_INLINE vec load(float const* p) { return _mm256_loadu_ps(p); }
   PLEAT_TILE_INLINE vec load(float const* p, mask m) { return _mm256_maskload_ps(p, m); }
@@ -41,10 +41,15 @@ struct floats {
   PLEAT_TILE_INLINE vec where_positive(vec m, vec v) {
     return _mm256_and_ps(_mm256_cmp_ps(m, _mm256_setzero_ps(), _CMP_GT_OQ), v);
   }
-  PLEAT_TILE_INLINE vec across(float const* const* p, index_t k) {
-    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p[0] + k)), _mm_loadu_ps(p[4] + k), 1);
-  }
-  PLEAT_TILE_INLINE void turn(vec (&v)[4]) {
+  /// v[i] = column k + i of the 'width' rows, for i < left ≤ depth.
+  PLEAT_TILE_INLINE void turn(float const* const* row, index_t k, index_t left, vec (&v)[4]) {
+    __m128i const m = _mm_cmpgt_epi32(_mm_set1_epi32(static_cast<int>(left)), _mm_setr_epi32(0, 1, 2, 3));
+    PLEAT_UNROLL for (int i = 0; i < 4; ++i) {  // rows i and i + 4 side by side; transposes within 128 bits
+      float const *const low = row[i] + k, *const high = row[i + 4] + k;
+      __m128 const a = left >= 4 ? _mm_loadu_ps(low) : _mm_maskload_ps(low, m);
+      __m128 const b = left >= 4 ? _mm_loadu_ps(high) : _mm_maskload_ps(high, m);
+      v[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(a), b, 1);
+    }
     __m256d const ab = _mm256_castps_pd(_mm256_unpacklo_ps(v[0], v[1])), cd = _mm256_castps_pd(_mm256_unpacklo_ps(v[2], v[3]));
     __m256d const ef = _mm256_castps_pd(_mm256_unpackhi_ps(v[0], v[1])), gh = _mm256_castps_pd(_mm256_unpackhi_ps(v[2], v[3]));
     v[0] = _mm256_castpd_ps(_mm256_unpacklo_pd(ab, cd));
@@ -62,7 +67,7 @@ struct doubles {
   using value = double;
   using vec = __m256d;
   using mask = __m256i;
-  static constexpr int width = 4, lane = 2;
+  static constexpr int width = 4, depth = 2;
   PLEAT_TILE_INLINE vec zero() { return _mm256_setzero_pd(); }
   PLEAT_TILE_INLINE vec load(double const* p) { return _mm256_loadu_pd(p); }
   PLEAT_TILE_INLINE vec load(double const* p, mask m) { return _mm256_maskload_pd(p, m); }
@@ -75,13 +80,16 @@ struct doubles {
   PLEAT_TILE_INLINE vec where_positive(vec m, vec v) {
     return _mm256_and_pd(_mm256_cmp_pd(m, _mm256_setzero_pd(), _CMP_GT_OQ), v);
   }
-  PLEAT_TILE_INLINE vec across(double const* const* p, index_t k) {
-    return _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(p[0] + k)), _mm_loadu_pd(p[2] + k), 1);
-  }
-  PLEAT_TILE_INLINE void turn(vec (&v)[2]) {
-    vec const a = _mm256_unpacklo_pd(v[0], v[1]), b = _mm256_unpackhi_pd(v[0], v[1]);
-    v[0] = a;
-    v[1] = b;
+  /// v[i] = column k + i of the 'width' rows, for i < left ≤ depth.
+  PLEAT_TILE_INLINE void turn(double const* const* row, index_t k, index_t left, vec (&v)[2]) {
+    __m256d w[2];
+    PLEAT_UNROLL for (int i = 0; i < 2; ++i) {  // rows i and i + 2 side by side
+      double const *const low = row[i] + k, *const high = row[i + 2] + k;
+      __m128d const a = left >= 2 ? _mm_loadu_pd(low) : _mm_load_sd(low), b = left >= 2 ? _mm_loadu_pd(high) : _mm_load_sd(high);
+      w[i] = _mm256_insertf128_pd(_mm256_castpd128_pd256(a), b, 1);
+    }
+    v[0] = _mm256_unpacklo_pd(w[0], w[1]);
+    v[1] = _mm256_unpackhi_pd(w[0], w[1]);
   }
   /// The first n elements.
   PLEAT_TILE_INLINE mask first(index_t n) {
@@ -109,6 +117,7 @@ template <class V> constexpr tile_kernels<typename V::value> make_kernels() {
   k.turn_b = &pack_turn<V>;
   k.copy_a = &pack_copy<V>;
   k.turn_a = &pack_turn<V>;
+  k.narrow = &narrow<V>;
   return k;
 }
 

@@ -19,7 +19,7 @@ struct floats {
   using value = float;
   using vec = __m512;
   using mask = __mmask16;
-  static constexpr int width = 16, lane = 4;
+  static constexpr int width = 16, depth = 8;
   PLEAT_TILE_INLINE vec zero() { return _mm512_setzero_ps(); }
   PLEAT_TILE_INLINE vec load(float const* p) { return _mm512_loadu_ps(p); }
   PLEAT_TILE_INLINE vec load(float const* p, mask m) { return _mm512_maskz_loadu_ps(m, p); }
@@ -32,19 +32,31 @@ struct floats {
   PLEAT_TILE_INLINE vec where_positive(vec m, vec v) {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(m, _mm512_setzero_ps(), _CMP_GT_OQ), v);
   }
-  PLEAT_TILE_INLINE vec across(float const* const* p, index_t k) {
-    vec v = _mm512_castps128_ps512(_mm_loadu_ps(p[0] + k));
-    v = _mm512_maskz_insertf32x4(0xffff, v, _mm_loadu_ps(p[4] + k), 1);
-    v = _mm512_maskz_insertf32x4(0xffff, v, _mm_loadu_ps(p[8] + k), 2);
-    return _mm512_maskz_insertf32x4(0xffff, v, _mm_loadu_ps(p[12] + k), 3);
-  }
-  PLEAT_TILE_INLINE void turn(vec (&v)[4]) {
-    __m512d const ab = _mm512_castps_pd(_mm512_maskz_unpacklo_ps(0xffff, v[0], v[1])), cd = _mm512_castps_pd(_mm512_maskz_unpacklo_ps(0xffff, v[2], v[3]));
-    __m512d const ef = _mm512_castps_pd(_mm512_maskz_unpackhi_ps(0xffff, v[0], v[1])), gh = _mm512_castps_pd(_mm512_maskz_unpackhi_ps(0xffff, v[2], v[3]));
-    v[0] = _mm512_castpd_ps(_mm512_maskz_unpacklo_pd(0xff, ab, cd));
-    v[1] = _mm512_castpd_ps(_mm512_maskz_unpackhi_pd(0xff, ab, cd));
-    v[2] = _mm512_castpd_ps(_mm512_maskz_unpacklo_pd(0xff, ef, gh));
-    v[3] = _mm512_castpd_ps(_mm512_maskz_unpackhi_pd(0xff, ef, gh));
+  /// v[i] = column k + i of the 'width' rows, for i < left ≤ depth.
+  PLEAT_TILE_INLINE void turn(float const* const* row, index_t k, index_t left, vec (&v)[8]) {
+    // Rows i and i + 4 side by side, then transposes within 128 bits, then whole 128-bit pieces to their places.
+    __mmask8 const m = left >= 8 ? static_cast<__mmask8>(0xff) : static_cast<__mmask8>((1U << left) - 1U);
+    vec pair[8], quad[8];
+    PLEAT_UNROLL for (int i = 0; i < 8; ++i) {
+      int const low = i < 4 ? i : i + 4;
+      __m512 const a = _mm512_maskz_loadu_ps(m, row[low] + k);  // g++ 12 takes a widening cast through memory
+      __m256 const b = _mm256_maskz_loadu_ps(m, row[low + 4] + k);
+      v[i] = _mm512_maskz_insertf32x8(0xffff, a, b, 1);
+    }
+    PLEAT_UNROLL for (int i = 0; i < 8; i += 2) {
+      pair[i] = _mm512_maskz_unpacklo_ps(0xffff, v[i], v[i + 1]);
+      pair[i + 1] = _mm512_maskz_unpackhi_ps(0xffff, v[i], v[i + 1]);
+    }
+    PLEAT_UNROLL for (int i = 0; i < 8; i += 4)
+      PLEAT_UNROLL for (int h = 0; h < 2; ++h) {
+        __m512d const a = _mm512_castps_pd(pair[i + h]), b = _mm512_castps_pd(pair[i + 2 + h]);
+        quad[i + 2 * h] = _mm512_castpd_ps(_mm512_maskz_unpacklo_pd(0xff, a, b));
+        quad[i + 2 * h + 1] = _mm512_castpd_ps(_mm512_maskz_unpackhi_pd(0xff, a, b));
+      }
+    PLEAT_UNROLL for (int i = 0; i < 4; ++i) {
+      v[i] = _mm512_maskz_shuffle_f32x4(0xffff, quad[i], quad[i + 4], 0x88);
+      v[i + 4] = _mm512_maskz_shuffle_f32x4(0xffff, quad[i], quad[i + 4], 0xdd);
+    }
   }
   /// The first n elements.
   PLEAT_TILE_INLINE mask first(index_t n) { return static_cast<__mmask16>((1U << n) - 1U); }
@@ -54,7 +66,7 @@ struct doubles {
   using value = double;
   using vec = __m512d;
   using mask = __mmask8;
-  static constexpr int width = 8, lane = 2;
+  static constexpr int width = 8, depth = 4;
   PLEAT_TILE_INLINE vec zero() { return _mm512_setzero_pd(); }
   PLEAT_TILE_INLINE vec load(double const* p) { return _mm512_loadu_pd(p); }
   PLEAT_TILE_INLINE vec load(double const* p, mask m) { return _mm512_maskz_loadu_pd(m, p); }
@@ -67,16 +79,24 @@ struct doubles {
   PLEAT_TILE_INLINE vec where_positive(vec m, vec v) {
     return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(m, _mm512_setzero_pd(), _CMP_GT_OQ), v);
   }
-  PLEAT_TILE_INLINE vec across(double const* const* p, index_t k) {
-    vec v = _mm512_castpd128_pd512(_mm_loadu_pd(p[0] + k));
-    v = _mm512_maskz_insertf64x2(0xff, v, _mm_loadu_pd(p[2] + k), 1);
-    v = _mm512_maskz_insertf64x2(0xff, v, _mm_loadu_pd(p[4] + k), 2);
-    return _mm512_maskz_insertf64x2(0xff, v, _mm_loadu_pd(p[6] + k), 3);
-  }
-  PLEAT_TILE_INLINE void turn(vec (&v)[2]) {
-    vec const a = _mm512_maskz_unpacklo_pd(0xff, v[0], v[1]), b = _mm512_maskz_unpackhi_pd(0xff, v[0], v[1]);
-    v[0] = a;
-    v[1] = b;
+  /// v[i] = column k + i of the 'width' rows, for i < left ≤ depth.
+  PLEAT_TILE_INLINE void turn(double const* const* row, index_t k, index_t left, vec (&v)[4]) {
+    __mmask8 const m = left >= 4 ? static_cast<__mmask8>(0x0f) : static_cast<__mmask8>((1U << left) - 1U);
+    vec pair[4];
+    PLEAT_UNROLL for (int i = 0; i < 4; ++i) {  // rows i and i + 2 side by side
+      int const low = i < 2 ? i : i + 2;
+      __m512d const a = _mm512_maskz_loadu_pd(m, row[low] + k);
+      __m256d const b = _mm256_maskz_loadu_pd(m, row[low + 2] + k);
+      v[i] = _mm512_maskz_insertf64x4(0xff, a, b, 1);
+    }
+    PLEAT_UNROLL for (int i = 0; i < 4; i += 2) {
+      pair[i] = _mm512_maskz_unpacklo_pd(0xff, v[i], v[i + 1]);
+      pair[i + 1] = _mm512_maskz_unpackhi_pd(0xff, v[i], v[i + 1]);
+    }
+    PLEAT_UNROLL for (int i = 0; i < 2; ++i) {
+      v[i] = _mm512_maskz_shuffle_f64x2(0xff, pair[i], pair[i + 2], 0x88);
+      v[i + 2] = _mm512_maskz_shuffle_f64x2(0xff, pair[i], pair[i + 2], 0xdd);
+    }
   }
   /// The first n elements.
   PLEAT_TILE_INLINE mask first(index_t n) { return static_cast<__mmask8>((1U << n) - 1U); }
@@ -105,6 +125,7 @@ template <class V, class A> constexpr tile_kernels<typename V::value> make_kerne
   k.turn_b = &pack_turn<V>;
   k.copy_a = &pack_copy<A>;
   k.turn_a = &pack_turn<A>;
+  k.narrow = &narrow<V>;
   return k;
 }
 

@@ -110,27 +110,81 @@ PLEAT_TILE_TARGET void pack_copy(typename V::value const* from, index_t ld, inde
   }
 }
 
-/// Storage [n, k] to [k][stride]: a transpose, four (float) or two (double) k at a time within 128-bit lanes.
+/// Storage [n, k] to [k][stride]: a transpose in registers, V::depth values of k at a time.
 /// Vector groups go from the last to the first: where stride is less than whole vectors, a group spills into the next
 /// k's first columns, which the first group writes after it.
 template <class V>
 PLEAT_TILE_TARGET void pack_turn(typename V::value const* from, index_t ld, index_t k, index_t n,
                                  typename V::value* to, index_t stride) {
   using T = typename V::value;
-  constexpr int width = V::width, step = V::lane;
+  constexpr int width = V::width, depth = V::depth;
   for (index_t j = (n - 1) / width * width; j >= 0; j -= width) {
     T const* row[width];
     for (int i = 0; i < width; ++i) row[i] = from + (j + i < n ? j + i : n - 1) * ld;
     T* out = to + j;
+    typename V::vec v[depth];
     index_t r = 0;
-    for (; r + step <= k; r += step, out += step * stride) {
-      typename V::vec v[step];
-      PLEAT_UNROLL for (int i = 0; i < step; ++i) v[i] = V::across(row + i, r);
-      V::turn(v);
-      PLEAT_UNROLL for (int i = 0; i < step; ++i) V::store(out + i * stride, v[i]);
+    for (; r + depth <= k; r += depth) {
+      V::turn(row, r, depth, v);
+      PLEAT_UNROLL for (int i = 0; i < depth; ++i, out += stride) V::store(out, v[i]);
     }
-    for (; r < k; ++r, out += stride)
-      for (int i = 0; i < width; ++i) out[i] = row[i][r];
+    if (r < k) {
+      V::turn(row, r, k - r, v);
+      PLEAT_UNROLL for (int i = 0; i < depth - 1; ++i, out += stride)
+        if (r + i < k) V::store(out, v[i]);
+    }
+  }
+}
+
+/// A product of at most `narrow_columns` columns (see narrow_function). Vectors run along M, so that none is half empty:
+/// A is transposed on its way into registers, B is broadcast, and the sums are transposed back.
+template <class V>
+PLEAT_TILE_TARGET void narrow(tile_arguments<typename V::value> const& t, index_t rows) {
+  using T = typename V::value;
+  using vec = typename V::vec;
+  constexpr int width = V::width, depth = V::depth, most = narrow_columns, groups = (most + width - 1) / width;
+  index_t const n = t.columns, k_end = t.cuts[1];
+  alignas(64) T sums[most * width];
+  T const* sum_row[groups * width];
+  for (int j = 0; j < groups * width; ++j) sum_row[j] = sums + (j < n ? j : n - 1) * width;
+  for (index_t i = 0; i < rows; i += width) {
+    T const* row[width];
+    for (int r = 0; r < width; ++r) row[r] = t.a + (i + r < rows ? i + r : rows - 1) * t.a_row;
+    vec acc[most], v[depth];
+    PLEAT_UNROLL for (int j = 0; j < most; ++j) acc[j] = V::zero();
+    T const* b = t.b;
+    index_t k = 0;
+    for (; k + depth <= k_end; k += depth, b += depth * narrow_stride) {
+      V::turn(row, k, depth, v);
+      PLEAT_UNROLL for (int d = 0; d < depth; ++d)
+        PLEAT_UNROLL for (int j = 0; j < most; ++j)
+          acc[j] = V::fma(V::broadcast(b + d * narrow_stride + j), v[d], acc[j]);
+    }
+    if (k < k_end) {
+      V::turn(row, k, k_end - k, v);
+      PLEAT_UNROLL for (int d = 0; d < depth - 1; ++d) {
+        if (k + d >= k_end) break;
+        PLEAT_UNROLL for (int j = 0; j < most; ++j)
+          acc[j] = V::fma(V::broadcast(b + d * narrow_stride + j), v[d], acc[j]);
+      }
+    }
+    PLEAT_UNROLL for (int j = 0; j < most; ++j) V::store(sums + j * width, acc[j]);
+    for (int g = 0; g * width < n; ++g) {
+      auto const here = V::first(n - g * width < width ? n - g * width : width);
+      vec const bias = t.bias ? V::load(t.bias + g * width, here) : V::zero();
+      index_t const end = i + width < rows ? i + width : rows;
+      for (index_t r = i; r < end; r += depth) {
+        V::turn(sum_row + g * width, r - i, depth, v);
+        PLEAT_UNROLL for (int d = 0; d < depth; ++d) {
+          if (r + d >= end) break;
+          vec x = v[d];
+          if (t.bias) x = V::add(x, bias);
+          if (t.relu) x = V::relu(x);
+          if (t.mask) x = V::where_positive(V::load(t.mask + (r + d) * t.ldmask + g * width, here), x);
+          V::store(t.c + (r + d) * t.ldc + g * width, x, here);
+        }
+      }
+    }
   }
 }
 
