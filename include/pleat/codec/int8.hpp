@@ -1,0 +1,207 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Eight-bit weights, symmetric per output channel, multiplied as integers with activations that are quantized row by row as they come.
+#pragma once
+
+#include <cmath>
+
+#include <pleat/codec/dense.hpp>
+#include <pleat/codec/detail/bits.hpp>
+#include <pleat/codec/detail/int8_codes.hpp>
+#include <pleat/codec/detail/parts.hpp>
+#include <pleat/compute/elementwise.hpp>
+#include <pleat/compute/int8_convolution.hpp>
+#include <pleat/compute/int8_gemm.hpp>
+#include <pleat/compute/quantized.hpp>
+
+namespace pleat::codec {
+
+/// Row r of the matrix is scales[r] · codes[r, :], codes in ±127 (symmetric, restricted), scales[r] = (largest magnitude of the row)/127:
+/// |w − ŵ| ≤ scale/2 for every element, and zero stays exactly zero, so that what was pruned stays pruned. Not trainable; gradients flow
+/// through it to the layers before (`apply_transposed` decodes).
+///
+/// A product quantizes each row of activations (a convolution: each image) with a scale of its own (dynamic quantization: no calibration data, no static ranges),
+/// multiplies in integers, exactly, and scales the sums: y = fma(float(sum)·x_scale, scale, bias). Source of the scheme: the field's
+/// symmetric restricted range, as in TensorRT and oneDNN.
+///
+/// A file holds ".codes" I8 [shape] and ".scale" F32 [rows]; or, where that is smaller, ".mask" U8 (bit per element), ".nonzero" I8 (the
+/// codes that are not zero, in order) and ".scale".
+template <class T> struct int8 {
+  static_assert(std::is_same_v<T, float>, "pleat: codec::int8 multiplies float activations: say codec::int8<float>");
+  using value_type = T;
+  static constexpr std::string_view name = "int8";
+  static constexpr bool trainable = false;
+
+  /// Copies share everything; nothing in it changes after it was encoded.
+  template <class Space> struct storage {
+    using memory_space = typename Space::memory_space;
+    Kokkos::View<std::int8_t*, memory_space> codes;     ///< row-major
+    Kokkos::View<float*, memory_space> scales;          ///< [rows]
+    Kokkos::View<unsigned char*, memory_space> packed;  ///< the codes as the product wants them; empty on devices, which read `codes`
+    index_t nonzero = 0;                                ///< codes that are not zero
+  };
+
+  /// \throws error if an element is NaN or infinite (the row and column)
+  template <class Space> static void encode(context<Space>& c, extents const& shape, T const* values, storage<Space>& s) {
+    auto const host = to_host(c, shape, values);
+    std::vector<float> amax(static_cast<std::size_t>(rows_of(shape)));
+    for (index_t r = 0; r < rows_of(shape); ++r) amax[static_cast<std::size_t>(r)] = detail::finite_amax(row(host, shape, r));
+    encode_host(c, shape, host, amax, s);
+  }
+
+  /// The same with given ranges: what lies outside ±amax[r] becomes ±127 (an observer's choice: a few clipped outliers for finer steps).
+  /// \param amax host, one per row, finite and not negative
+  template <class Space>
+  static void encode_with_range(context<Space>& c, extents const& shape, T const* values, std::span<float const> amax, storage<Space>& s) {
+    auto const host = to_host(c, shape, values);
+    if (static_cast<index_t>(amax.size()) != rows_of(shape))
+      throw error{"codec::int8::encode_with_range", "expected one range per row, " + std::to_string(rows_of(shape)) + ", found " + std::to_string(amax.size())};
+    for (float a : amax)
+      if (!(a >= 0) || !std::isfinite(a)) throw error{"codec::int8::encode_with_range", "a range is " + std::to_string(a) + ", expected a finite number that is not negative"};
+    encode_host(c, shape, host, amax, s);
+  }
+
+  template <class Space> static void decode(context<Space>& c, extents const& shape, storage<Space> const& s, T* out) {
+    compute::dequantize_rows(c.space(), rows_of(shape), columns_of(shape), static_cast<std::int8_t const*>(s.codes.data()), columns_of(shape),
+                             static_cast<float const*>(s.scales.data()), out, columns_of(shape));
+  }
+
+  template <class Space>
+  static void apply(context<Space>& c, extents const& shape, storage<Space> const& s, index_t m, T const* x, T* y, compute::epilogue<T> const& after) {
+    index_t const n = rows_of(shape), k = columns_of(shape);
+    auto const codes = tensor<std::int8_t, Space>::allocate(c, {m, k});
+    auto const scales = tensor<float, Space>::allocate(c, {m});
+    compute::quantize_rows(c.space(), m, k, x, k, codes.data(), k, scales.data(), nullptr);
+    compute::int8_epilogue const e{.row_scale = scales.data(), .channel_scale = s.scales.data(), .bias = after.bias, .act = after.act};
+    if constexpr (compute::is_host_space_v<Space>)
+      compute::int8_gemm_scaled_packed(c.space(), m, n, k, codes.data(), k, static_cast<void const*>(s.packed.data()), e, y, n);
+    else
+      compute::int8_gemm_scaled(c.space(), m, n, k, codes.data(), k, static_cast<std::int8_t const*>(s.codes.data()), k, e, y, n);
+    if (after.mask) {
+      if (after.ldmask != n) throw error{"codec::int8::apply", "the mask's rows are " + std::to_string(after.ldmask) + " apart, expected " + std::to_string(n)};
+      compute::relu_backward(c.space(), m * n, after.mask, static_cast<T const*>(y), y);
+    }
+  }
+
+  /// Decodes into pooled memory and multiplies as floats: exact for ŵ.
+  template <class Space>
+  static void apply_transposed(context<Space>& c, extents const& shape, storage<Space> const& s, index_t m, T const* dy, T* dx, T const* mask) {
+    auto const w = tensor<T, Space>::allocate(c, shape);
+    decode(c, shape, s, w.data());
+    detail::apply_dense_transposed(c, shape, static_cast<T const*>(w.data()), m, dy, dx, mask);
+  }
+
+  /// Integers here too; each image has one scale.
+  template <class Space>
+  static void convolve(context<Space>& c, compute::conv2d_shape const& g, storage<Space> const& s, T const* x, T const* bias, T* y, compute::activation act) {
+    index_t const k = g.in_channels * g.height * g.width;
+    auto const codes = tensor<std::int8_t, Space>::allocate(c, {g.batch, k});
+    auto const scales = tensor<float, Space>::allocate(c, {g.batch});
+    compute::quantize_rows(c.space(), g.batch, k, x, k, codes.data(), k, scales.data(), nullptr);
+    compute::int8_conv2d(c.space(), g, static_cast<std::int8_t const*>(codes.data()), static_cast<float const*>(scales.data()),
+                         static_cast<std::int8_t const*>(s.codes.data()), static_cast<float const*>(s.scales.data()), bias, y, act);
+  }
+  template <class Space>
+  static void convolve_transposed(context<Space>& c, compute::conv2d_shape const& g, storage<Space> const& s, T const* dy, T* dx) {
+    extents const shape{g.out_channels, g.group_in(), g.kernel_h, g.kernel_w};
+    auto const w = tensor<T, Space>::allocate(c, shape);
+    decode(c, shape, s, w.data());
+    compute::conv2d_backward_input(c.space(), g, dy, static_cast<T const*>(w.data()), dx);
+  }
+
+  /// What a file's data holds: codes, or bits and nonzero codes, whichever is smaller; and the scales.
+  template <class Space> [[nodiscard]] static index_t bytes(extents const& shape, storage<Space> const& s) noexcept {
+    index_t const codes = sparse_image(shape, s.nonzero) ? detail::bit_bytes(shape.size()) + s.nonzero : shape.size();
+    return codes + rows_of(shape) * static_cast<index_t>(sizeof(float));
+  }
+
+  template <class Space> [[nodiscard]] static std::vector<file_tensor> to_file(context<Space>& c, extents const& shape, storage<Space> const& s) {
+    std::vector<std::int8_t> codes(static_cast<std::size_t>(shape.size()));
+    std::vector<float> scales(static_cast<std::size_t>(rows_of(shape)));
+    if (shape.size() > 0 && !s.codes.data()) throw error{"codec::int8::to_file", "this weight was never encoded"};
+    copy_to_host(c, tensor<std::int8_t, Space>::wrap(s.codes.data(), shape), codes.data());
+    copy_to_host(c, tensor<float, Space>::wrap(s.scales.data(), {rows_of(shape)}), scales.data());
+    file_tensor scale{".scale", dtype::f32, {rows_of(shape)}, detail::bytes_of(std::span<float const>(scales))};
+    if (!sparse_image(shape, s.nonzero)) return {{".codes", dtype::i8, shape, detail::bytes_of(std::span<std::int8_t const>(codes))}, std::move(scale)};
+    auto const bits = detail::bits_of_nonzeros(std::span<std::int8_t const>(codes));
+    auto const nonzero = detail::survivors(std::span<std::int8_t const>(codes), bits.data());
+    return {{".mask", dtype::u8, {static_cast<index_t>(bits.size())}, detail::bytes_of(std::span<std::uint8_t const>(bits))},
+            {".nonzero", dtype::i8, {static_cast<index_t>(nonzero.size())}, detail::bytes_of(std::span<std::int8_t const>(nonzero))},
+            std::move(scale)};
+  }
+
+  template <class Space> static void from_file(context<Space>& c, extents const& shape, std::span<file_tensor const> parts, storage<Space>& s) {
+    constexpr char const* call = "codec::int8::from_file";
+    std::vector<std::int8_t> codes;
+    if (detail::find_part(parts, ".codes")) {
+      detail::demand_only(call, parts, {".codes", ".scale"});
+      codes = detail::values_of<std::int8_t>(detail::demand_part(call, parts, ".codes", dtype::i8, shape).bytes);
+    } else {
+      detail::demand_only(call, parts, {".mask", ".nonzero", ".scale"});
+      auto const bits = detail::values_of<std::uint8_t>(detail::demand_part(call, parts, ".mask", dtype::u8, {detail::bit_bytes(shape.size())}).bytes);
+      auto const nonzero = detail::values_of<std::int8_t>(detail::demand_list(call, parts, ".nonzero", dtype::i8, shape.size()).bytes);
+      detail::check_bits(call, bits, shape.size(), static_cast<index_t>(nonzero.size()));
+      for (auto q : nonzero)
+        if (q == 0) throw error{call, "one of the stored nonzero codes is zero"};
+      codes = detail::scatter(std::span<std::int8_t const>(nonzero), bits.data(), shape.size());
+    }
+    for (auto q : codes)
+      if (q == -128) throw error{call, "a code is -128, outside of the form's range of ±127"};
+    auto const scales = detail::values_of<float>(detail::demand_part(call, parts, ".scale", dtype::f32, {rows_of(shape)}).bytes);
+    for (std::size_t r = 0; r < scales.size(); ++r)
+      if (!(scales[r] >= 0) || !std::isfinite(scales[r] * 127.0f))
+        throw error{call, "the scale of row " + std::to_string(r) + " is " + std::to_string(scales[r]) + ", expected a number that is not negative and at most the largest float / 127"};
+    set(c, shape, codes, scales, s);
+  }
+
+ private:
+  [[nodiscard]] static constexpr bool sparse_image(extents const& shape, index_t nonzero) noexcept {
+    return detail::bit_bytes(shape.size()) + nonzero < shape.size();
+  }
+  [[nodiscard]] static std::span<float const> row(std::vector<float> const& host, extents const& shape, index_t r) {
+    return std::span<float const>(host).subspan(static_cast<std::size_t>(r * columns_of(shape)), static_cast<std::size_t>(columns_of(shape)));
+  }
+  template <class Space> static std::vector<float> to_host(context<Space>& c, extents const& shape, T const* values) {
+    std::vector<float> host(static_cast<std::size_t>(shape.size()));
+    copy_to_host(c, tensor<T, Space>::wrap(const_cast<T*>(values), shape), host.data());  // wrap has one spelling; nothing is written
+    for (std::size_t i = 0; i < host.size(); ++i)
+      if (!std::isfinite(host[i]))
+        throw error{"codec::int8::encode", "the element in row " + std::to_string(static_cast<index_t>(i) / columns_of(shape)) + ", column " +
+                                               std::to_string(static_cast<index_t>(i) % columns_of(shape)) + " is " + std::to_string(host[i]),
+                    "Train again with a lower learning rate"};
+    return host;
+  }
+
+  template <class Space>
+  static void encode_host(context<Space>& c, extents const& shape, std::vector<float> const& host, std::span<float const> amax, storage<Space>& s) {
+    std::vector<std::int8_t> codes(host.size());
+    std::vector<float> scales(amax.size());
+    std::size_t i = 0;
+    for (index_t r = 0; r < rows_of(shape); ++r) {
+      float const scale = scales[static_cast<std::size_t>(r)] = detail::int8_scale(amax[static_cast<std::size_t>(r)]);
+      for (float x : row(host, shape, r)) codes[i++] = detail::int8_code(x, scale);
+    }
+    set(c, shape, codes, scales, s);
+  }
+
+  template <class Space>
+  static void set(context<Space>& c, extents const& shape, std::vector<std::int8_t> const& codes, std::vector<float> const& scales, storage<Space>& s) {
+    using Kokkos::view_alloc, Kokkos::WithoutInitializing;
+    storage<Space> fresh;
+    fresh.codes = decltype(s.codes)(view_alloc(WithoutInitializing, "pleat::codes"), codes.size());
+    fresh.scales = decltype(s.scales)(view_alloc(WithoutInitializing, "pleat::scales"), scales.size());
+    fresh.nonzero = static_cast<index_t>(codes.size()) - std::count(codes.begin(), codes.end(), std::int8_t{0});
+    copy_from_host(c, codes.data(), tensor<std::int8_t, Space>::wrap(fresh.codes.data(), shape));
+    copy_from_host(c, scales.data(), tensor<float, Space>::wrap(fresh.scales.data(), {rows_of(shape)}));
+    if constexpr (compute::is_host_space_v<Space>) {
+      index_t const n = rows_of(shape), k = columns_of(shape);
+      fresh.packed = decltype(s.packed)(view_alloc(WithoutInitializing, "pleat::packed"), static_cast<std::size_t>(compute::int8_packed_bytes<Space>(n, k)));
+      if (shape.size() > 0) compute::int8_pack(c.space(), n, k, static_cast<std::int8_t const*>(fresh.codes.data()), k, fresh.packed.data());
+      c.fence();
+    }
+    s = std::move(fresh);
+  }
+};
+
+}  // namespace pleat::codec
