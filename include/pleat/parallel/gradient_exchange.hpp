@@ -98,7 +98,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
     for (std::size_t i = 0; i < done_.size(); ++i) {
       if (done_[i]) continue;
       nn::arena_entry const& e = arena_->entries()[i];
-      for (int s = 0; s < share_->slots(); ++s) compute::fill(where_->space(), e.end - e.begin, arena_->gradients(s) + e.begin, T(0));
+      for (int s = 0; s < share_->slots(); ++s) compute::fill(where_->space(), e.end - e.begin, T(0), arena_->gradients(s) + e.begin);
       mark(static_cast<int>(i));
     }
     start_ready();

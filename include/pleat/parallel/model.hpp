@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/codec/dense.hpp>
 #include <pleat/comm/world.hpp>
 #include <pleat/nn/arena.hpp>
 #include <pleat/nn/describe.hpp>

@@ -85,7 +85,7 @@ void save_checkpoint(std::string const& folder, parallel::model<Net> const& m, n
     view.state = {{"seed", detail::as_text(m.seed())},
                   {"steps", detail::as_text(m.steps())},
                   {"cursor", std::to_string(step)},
-                  {"optimizer", optimizer.name()},
+                  {"optimizer", std::string(optimizer.name())},
                   {"optimizer_steps", detail::as_text(optimizer.steps())},
                   {"plan", m.plan().to_string()}};
     io::save_checkpoint(folder, step, view);
@@ -113,7 +113,7 @@ std::optional<resume_point> load_checkpoint(std::string const& folder, parallel:
     };
     auto const saved = plan::plan::parse(c->value("plan"));
     demand("seed", c->value("seed"), detail::as_text(m.seed()), "Start with the same --seed");
-    demand("the optimizer", c->value("optimizer"), optimizer.name(), "Go on with the same optimizer");
+    demand("the optimizer", c->value("optimizer"), std::string(optimizer.name()), "Go on with the same optimizer");
     demand("a global batch of", std::to_string(saved.global_batch), std::to_string(m.plan().global_batch), "Go on with the same batch size");
     if (saved.deterministic && m.plan().deterministic)
       demand("lanes =", std::to_string(saved.lanes), std::to_string(m.plan().lanes), "Plan with as many lanes, so that the bits go on");

@@ -117,7 +117,7 @@ template <class Net> fit_report fit(parallel::model<Net>& m, io::dataset const& 
   }
   auto const save = [&](index_t done) {
     save_checkpoint(options.checkpoint, m, optimizer, done);
-    if (options.on_event) options.on_event({.what = event::kind::checkpoint, .epoch = done / per_epoch, .step = done});
+    if (options.on_event) options.on_event({event::kind::checkpoint, done / per_epoch, done, 0, 1, {}});
   };
 
   std::vector<index_t> order;

@@ -36,7 +36,7 @@ struct self_processes {
 /// The processes that mpirun (or a resource manager) started.
 struct mpi_processes {
   struct guard {
-    guard(int& argc, char**& argv) : mpi(argc, argv) {}
+    guard(int& argc, char**& argv) : mpi(&argc, &argv) {}
     comm::mpi_guard mpi;
   };
   [[nodiscard]] static comm::communicator everybody() { return comm::communicator(comm::mpi::duplicate(MPI_COMM_WORLD)); }

@@ -1,0 +1,111 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Whole training steps: forward, loss, backward, optimizer on data that lie in memory. Alone (beside PyTorch: bench/peers/
+// pytorch_steps.py), on two ranks as threads beside two ranks that do not talk (the compute-only bound), and in deterministic mode.
+#include <pleat/pleat.hpp>
+
+#include <benchmark/benchmark.h>
+
+#include <barrier>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "networks.hpp"
+
+namespace {
+
+namespace pl = pleat;
+using space = Kokkos::DefaultExecutionSpace;
+
+/// One rank's model, data and optimizer.
+template <class Net> class trainer {
+ public:
+  trainer(Net const& net, pl::extents sample, pl::index_t batch, bool adamw, pl::world& w, bool deterministic = false)
+      : model_(pl::parallel::build(net, pl::plan::search(net, w, {.global_batch = batch, .deterministic = deterministic}), w, {.seed = 1})),
+        optimizer_(model_.context(), model_.arena(), adamw ? pl::nn::optimizer(pl::nn::adamw{.learning_rate = 1e-5}) : pl::nn::optimizer(pl::nn::sgd{.learning_rate = 1e-4, .momentum = 0.9})) {
+    model_.zero_grad(batch);
+    auto const rows = model_.share().rows();
+    x_ = pl::tensor<float, space>::allocate(model_.context(), sample.with_batch(rows.size()));
+    labels_ = pl::tensor<std::int32_t, space>::allocate(model_.context(), {rows.size()});
+    std::vector<float> x(static_cast<std::size_t>(x_.size()));
+    pl::nn::draw(pl::nn::initializer::normal(1), 1, "data", 0, x_.size(), x.data());
+    std::vector<std::int32_t> labels(static_cast<std::size_t>(rows.size()));
+    for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::int32_t>((static_cast<std::size_t>(rows.begin) + i) % 10);
+    pl::copy_from_host(model_.context(), x.data(), x_);
+    pl::copy_from_host(model_.context(), labels.data(), labels_);
+  }
+
+  void step() {
+    model_.zero_grad(model_.plan().global_batch);
+    auto [y, saved] = model_.forward(x_);
+    model_.backward(saved, model_.cross_entropy(y, labels_).dy);
+    model_.reduce();
+    model_.step(optimizer_);
+    model_.context().fence();
+  }
+
+ private:
+  pl::parallel::model<Net> model_;
+  pl::nn::optimizer_state<float, space> optimizer_;
+  pl::tensor<float, space> x_;
+  pl::tensor<std::int32_t, space> labels_;
+};
+
+template <class Net> void alone(benchmark::State& state, Net net, pl::extents sample, pl::index_t batch, bool adamw, int threads, bool deterministic) {
+  pl::world w(pl::comm::communicator(pl::comm::self{}), threads);
+  trainer t(net, sample, batch, adamw, w, deterministic);
+  for (int i = 0; i < 3; ++i) t.step();
+  for (auto _ : state) t.step();
+  state.counters["samples/s"] = benchmark::Counter(static_cast<double>(batch), benchmark::Counter::kIsIterationInvariantRate);
+}
+
+/// Two ranks as threads. `talk` = false: each has a model of its own over half the batch, and no exchange: what computing alone costs.
+template <class Net> void two_ranks(benchmark::State& state, Net net, pl::extents sample, pl::index_t batch, bool talk, bool deterministic) {
+  std::barrier<> gate(2);
+  bool go = true;
+  pl::comm::run_local(2, [&](pl::comm::communicator c) {
+    int const rank = c.rank();
+    pl::world w(talk ? std::move(c) : pl::comm::communicator(pl::comm::self{}), 1);
+    trainer t(net, sample, talk ? batch : batch / 2, false, w, deterministic);
+    for (int i = 0; i < 3; ++i) t.step();
+    if (rank == 0) {
+      for (auto _ : state) {
+        gate.arrive_and_wait();
+        t.step();
+        gate.arrive_and_wait();
+      }
+      go = false;
+      gate.arrive_and_wait();
+    } else {
+      for (;;) {
+        gate.arrive_and_wait();
+        if (!go) break;
+        t.step();
+        gate.arrive_and_wait();
+      }
+    }
+  });
+  state.counters["samples/s"] = benchmark::Counter(static_cast<double>(batch), benchmark::Counter::kIsIterationInvariantRate);
+}
+
+template <class Net> void add(std::string const& network, Net const& net, pl::extents const& sample, pl::index_t batch, std::initializer_list<char const*> optimizers) {
+  std::string const stem = "train_step/" + network + "/batch:" + std::to_string(batch) + "/";
+  auto const set = [](auto* b) { b->Unit(benchmark::kMicrosecond)->UseRealTime()->MinTime(0.5); };
+  for (std::string const optimizer : optimizers)
+    for (int threads : {1, 2})
+      set(benchmark::RegisterBenchmark((stem + optimizer + "/threads:" + std::to_string(threads)).c_str(),
+                                       [=](benchmark::State& s) { alone(s, net, sample, batch, optimizer == "adamw", threads, false); }));
+  set(benchmark::RegisterBenchmark((stem + "sgd/deterministic/threads:1").c_str(), [=](benchmark::State& s) { alone(s, net, sample, batch, false, 1, true); }));
+  set(benchmark::RegisterBenchmark((stem + "sgd/thread_ranks:2").c_str(), [=](benchmark::State& s) { two_ranks(s, net, sample, batch, true, false); }));
+  set(benchmark::RegisterBenchmark((stem + "sgd/compute_only:2").c_str(), [=](benchmark::State& s) { two_ranks(s, net, sample, batch, false, false); }));
+}
+
+int const registered = [] {
+  for (pl::index_t batch : {64, 256, 1024}) add("mlp", bench::mlp(), {1, 1, 28, 28}, batch, {"sgd", "adamw"});
+  for (pl::index_t batch : {64, 256}) add("lenet-5", bench::lenet_5(), {1, 1, 28, 28}, batch, {"sgd"});
+  add("resnet-20", bench::resnet_20(), {1, 3, 32, 32}, 32, {"sgd"});
+  return 0;
+}();
+
+}  // namespace
