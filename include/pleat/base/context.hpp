@@ -22,11 +22,14 @@ template <class Space> class context {
 
   [[nodiscard]] Space const& space() const noexcept { return space_; }
   [[nodiscard]] pleat::pool<Space>& pool() noexcept { return pool_; }
+  /// Host memory that is asked for once: results that the host reads, bookkeeping of a length known at run time.
+  [[nodiscard]] pleat::pool<Kokkos::DefaultHostExecutionSpace>& host_pool() noexcept { return host_pool_; }
   void fence() const { space_.fence("pleat::context"); }
 
  private:
   Space space_;
   pleat::pool<Space> pool_;
+  pleat::pool<Kokkos::DefaultHostExecutionSpace> host_pool_;
 };
 
 /// An instance of its own with `threads` threads, where the space can be cut that way; else a new instance as the space makes one.

@@ -26,6 +26,7 @@ namespace detail {
 template <class Space> struct pool_block {
   void* data = nullptr;
   std::size_t bytes = 0;
+  std::size_t requested = 0;  ///< what the present holder asked for
   int uses = 0;
   pool<Space>* home = nullptr;
 };
@@ -34,6 +35,8 @@ template <class Space> struct pool_block {
 /// Figures of a pool. `allocations` counts calls to the memory space, not requests: it stands still in a steady state.
 struct pool_statistics {
   std::size_t allocations = 0, requests = 0, bytes_held = 0, bytes_in_use = 0, bytes_peak = 0;
+  /// What the holders of blocks asked for, before it was rounded up to size classes: comparable with a plan's figures.
+  std::size_t bytes_requested_in_use = 0;
 };
 
 /// Blocks of a memory space, in size classes of four per power of two (waste below 25 %, 64-byte granules).
@@ -65,6 +68,8 @@ template <class Space> class pool {
     block* b = shelf.back();
     shelf.pop_back();
     b->uses = 1;
+    b->requested = bytes;
+    statistics_.bytes_requested_in_use += bytes;
     statistics_.bytes_in_use += b->bytes;
     statistics_.bytes_peak = std::max(statistics_.bytes_peak, statistics_.bytes_in_use);
     return b;
@@ -72,6 +77,7 @@ template <class Space> class pool {
 
   void give_back(block* b) noexcept {
     statistics_.bytes_in_use -= b->bytes;
+    statistics_.bytes_requested_in_use -= b->requested;
     free_[static_cast<std::size_t>(class_of(b->bytes))].push_back(b);  // capacity was reserved when the block was made
   }
 
@@ -107,7 +113,7 @@ template <class Space> class pool {
     }
     ++statistics_.allocations;
     statistics_.bytes_held += bytes;
-    blocks_.push_back(std::make_unique<block>(block{data, bytes, 0, this}));
+    blocks_.push_back(std::make_unique<block>(block{data, bytes, 0, 0, this}));
     auto& shelf = free_[static_cast<std::size_t>(class_of(bytes))];
     if (shelf.capacity() < blocks_.size()) shelf.reserve(2 * blocks_.size());
     return blocks_.back().get();

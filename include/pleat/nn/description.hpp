@@ -21,7 +21,14 @@ struct layer_cost {
   double forward_flops = 0;
   double backward_input_flops = 0;
   double backward_weight_flops = 0;
-  index_t activation_bytes = 0;        ///< memory that forward takes from the pool and that stays until backward (training)
+  index_t activation_bytes = 0;        ///< memory that forward takes from the pool and that stays until backward (filled by nn::describe)
+
+  // What the layer does with memory when it trains; nn::describe follows the blocks and fills activation_bytes from these.
+  bool keeps_input = true;    ///< `saved` holds the input
+  bool keeps_output = false;  ///< `saved` holds the output
+  bool in_place = false;      ///< writes over its input where nobody else holds it
+  bool view = false;          ///< the output is the input under another shape
+  index_t saved_bytes = 0;    ///< blocks of its own that `saved` holds: indices, statistics
 };
 
 /// A whole network, in forward order.

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <pleat/codec/dense.hpp>
@@ -90,6 +91,9 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
     s = {};
   }
 
+  /// Called by nn::prefix_names, which names the parameters too.
+  void prefix_name(std::string_view prefix) { name_.insert(0, prefix); }
+
   template <class F> void for_each_parameter(F&& f) {
     f(weight_);
     if (has_bias_) f(bias_);
@@ -101,7 +105,6 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
     c.forward_flops = 2 * mnk;
     c.backward_input_flops = 2 * mnk;
     c.backward_weight_flops = 2 * mnk;
-    c.activation_bytes = c.out.size() * static_cast<index_t>(sizeof(value_type));
     return c;
   }
 

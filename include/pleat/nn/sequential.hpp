@@ -4,12 +4,14 @@
 /// One layer after the other.
 #pragma once
 
+#include <array>
 #include <tuple>
 #include <utility>
 
 #include <pleat/compute/activation.hpp>
 #include <pleat/nn/describe.hpp>
 #include <pleat/nn/layer.hpp>
+#include <pleat/nn/units.hpp>
 
 namespace pleat::nn {
 
@@ -39,30 +41,45 @@ template <class... Ls> class sequential {
   static constexpr char const* kind = "sequential";
   static constexpr int size = static_cast<int>(sizeof...(Ls));
 
-  explicit sequential(Ls... layers) : layers_(std::move(layers)...) {}
+  explicit sequential(Ls... layers) : layers_(std::move(layers)...) {
+    std::size_t i = 0;
+    std::apply([&](auto const&... l) { ((first_unit_[i + 1] = first_unit_[i] + units_of(l), ++i), ...); }, layers_);
+  }
 
   [[nodiscard]] extents shape(extents in) const {
     std::apply([&](auto const&... l) { ((in = l.shape(in)), ...); }, layers_);
     return in;
   }
 
-  [[nodiscard]] index_t units() const {
-    return std::apply([](auto const&... l) { return (units_of(l) + ...); }, layers_);
-  }
+  [[nodiscard]] index_t units() const noexcept { return first_unit_[size]; }
 
   [[nodiscard]] step<saved, tensor_type> forward(pass_type const& p, tensor_type x) const {
     saved s;
-    auto y = forward_from<0>(p, std::move(x), s);
+    auto y = forward_from<0>(p, 0, units(), std::move(x), s);
     return {std::move(y), std::move(s)};
   }
+  [[nodiscard]] tensor_type backward(pass_type const& p, saved& s, tensor_type dy) { return backward_units(p, 0, units(), s, std::move(dy)); }
+  [[nodiscard]] tensor_type backward_input(pass_type const& p, saved& s, tensor_type dy) { return backward_input_units(p, 0, units(), s, std::move(dy)); }
+  void backward_weight(pass_type const& p, saved& s) { backward_weight_units(p, 0, units(), s); }
 
-  [[nodiscard]] tensor_type backward(pass_type const& p, saved& s, tensor_type dy) {
-    return backward_from<size - 1, half::both>(p, s, std::move(dy), false);
+  // The same over units [begin, end): nn/units.hpp.
+  [[nodiscard]] extents shape_units(extents in, index_t begin, index_t end) const {
+    std::size_t i = 0;
+    std::apply([&](auto const&... l) { ((in = nn::shape_units(l, in, begin - first_unit_[i], end - first_unit_[i]), ++i), ...); }, layers_);
+    return in;
   }
-  [[nodiscard]] tensor_type backward_input(pass_type const& p, saved& s, tensor_type dy) {
-    return backward_from<size - 1, half::input>(p, s, std::move(dy), false);
+  [[nodiscard]] tensor_type forward_units(pass_type const& p, index_t begin, index_t end, tensor_type x, saved& s) const {
+    return forward_from<0>(p, begin, end, std::move(x), s);
   }
-  void backward_weight(pass_type const& p, saved& s) { backward_weight_from<size - 1>(p, s); }
+  [[nodiscard]] tensor_type backward_units(pass_type const& p, index_t begin, index_t end, saved& s, tensor_type dy) {
+    return backward_from<size - 1, half::both>(p, {begin, end, last_needed(p, begin, end)}, s, std::move(dy), false);
+  }
+  [[nodiscard]] tensor_type backward_input_units(pass_type const& p, index_t begin, index_t end, saved& s, tensor_type dy) {
+    return backward_from<size - 1, half::input>(p, {begin, end, last_needed(p, begin, end)}, s, std::move(dy), false);
+  }
+  void backward_weight_units(pass_type const& p, index_t begin, index_t end, saved& s) {
+    backward_weight_from<size - 1>(p, {begin, end, last_needed(p, begin, end)}, s);
+  }
 
   template <class F> void for_each_parameter(F&& f) {
     std::apply([&](auto&... l) { (l.for_each_parameter(f), ...); }, layers_);
@@ -76,8 +93,8 @@ template <class... Ls> class sequential {
     return std::apply([&](auto const&... l) { return nn::sequential<decltype(f(l))...>(f(l)...); }, layers_);
   }
 
-  void describe(extents in, description& out) const {
-    std::apply([&](auto const&... l) { ((nn::describe(l, in, out), in = l.shape(in)), ...); }, layers_);
+  void describe(extents in, describe_walk& walk) const {
+    std::apply([&](auto const&... l) { ((nn::describe(l, in, walk), in = l.shape(in)), ...); }, layers_);
   }
 
   template <int I> [[nodiscard]] auto& layer() noexcept { return std::get<I>(layers_); }
@@ -98,62 +115,98 @@ template <class... Ls> class sequential {
     else return false;
   }
 
-  template <int I> [[nodiscard]] tensor_type forward_from(pass_type const& p, tensor_type x, saved& s) const {
+  /// Units [begin, end); nothing below child `stop` learns, and nobody wants its input gradient.
+  struct range {
+    index_t begin, end;
+    int stop;
+  };
+
+  template <int I> [[nodiscard]] bool inside(index_t begin, index_t end) const noexcept {
+    return begin < first_unit_[I + 1] && end > first_unit_[I];
+  }
+
+  /// The lowest child that backward must reach.
+  [[nodiscard]] int last_needed(pass_type const& p, index_t begin, index_t end) const {
+    if (p.input_gradient) return 0;
+    int stop = size, i = 0;
+    std::apply([&](auto const&... l) {
+      ((stop = stop == size && begin < first_unit_[static_cast<std::size_t>(i) + 1] && end > first_unit_[static_cast<std::size_t>(i)] && learns(l) ? i : stop, ++i), ...);
+    }, layers_);
+    return stop;
+  }
+
+  template <int I> [[nodiscard]] tensor_type forward_from(pass_type const& p, index_t begin, index_t end, tensor_type x, saved& s) const {
     if constexpr (I == size) {
       return x;
-    } else if constexpr (fused_forward<I>()) {
-      region r("pleat::nn::forward");
-      auto out = std::get<I>(layers_).forward(p, std::move(x), layer_at<I + 1>::fusable);
-      detail::check_finite(p, std::get<I>(layers_), out.y, "the output");
-      std::get<I>(s) = std::move(out.saved);
-      if (p.training) std::get<I + 1>(s) = layer_at<I + 1>::saved_from_output(out.y);
-      return forward_from<I + 2>(p, std::move(out.y), s);
     } else {
-      auto out = call(p, std::get<I>(layers_), std::move(x));
-      std::get<I>(s) = std::move(out.saved);
-      return forward_from<I + 1>(p, std::move(out.y), s);
+      if (!inside<I>(begin, end)) return forward_from<I + 1>(p, begin, end, std::move(x), s);
+      auto const& l = std::get<I>(layers_);
+      if constexpr (fused_forward<I>()) {
+        if (inside<I + 1>(begin, end)) {
+          region r("pleat::nn::forward");
+          auto out = l.forward(p, std::move(x), layer_at<I + 1>::fusable);
+          detail::check_finite(p, l, out.y, "the output");
+          std::get<I>(s) = std::move(out.saved);
+          if (p.training) std::get<I + 1>(s) = layer_at<I + 1>::saved_from_output(out.y);
+          return forward_from<I + 2>(p, begin, end, std::move(out.y), s);
+        }
+      }
+      return forward_from<I + 1>(p, begin, end, nn::forward_units(p, l, begin - first_unit_[I], end - first_unit_[I], std::move(x), std::get<I>(s)), s);
     }
   }
 
   /// `masked`: the child after this one has applied this activation's backward already.
-  template <int I, half Half> [[nodiscard]] tensor_type backward_from(pass_type const& p, saved& s, tensor_type dy, [[maybe_unused]] bool masked) {
+  template <int I, half Half>
+  [[nodiscard]] tensor_type backward_from(pass_type const& p, range const& u, saved& s, tensor_type dy, [[maybe_unused]] bool masked) {
     if constexpr (I < 0) {
       return dy;
     } else {
+      if (!inside<I>(u.begin, u.end)) return backward_from<I - 1, Half>(p, u, s, std::move(dy), false);
+      if (I < u.stop) {
+        std::get<I>(s) = {};
+        return backward_from<I - 1, Half>(p, u, s, tensor_type{}, false);
+      }
       auto& l = std::get<I>(layers_);
       pass_type inner = p;
-      if constexpr (I > 0) inner.input_gradient = true;
+      inner.input_gradient = p.input_gradient || I > u.stop;
       if constexpr (detail::fusable_activation<layer_at<I>>) {
         if (masked) {
           std::get<I>(s) = {};
-          return backward_from<I - 1, Half>(p, s, std::move(dy), false);
+          return backward_from<I - 1, Half>(p, u, s, std::move(dy), false);
         }
       }
       if constexpr (fused_backward<I>()) {
-        region r("pleat::nn::backward");
-        auto dx = l.backward_input(inner, std::get<I>(s), std::move(dy), true);
-        detail::check_finite(p, l, dx, "the input gradient");
-        if constexpr (Half == half::both) {
-          l.backward_weight(inner, std::get<I>(s));
-          gradients_ready(inner, l);
+        if (inside<I - 1>(u.begin, u.end) && I > u.stop) {
+          region r("pleat::nn::backward");
+          auto dx = l.backward_input(inner, std::get<I>(s), std::move(dy), true);
+          detail::check_finite(p, l, dx, "the input gradient");
+          if constexpr (Half == half::both) {
+            l.backward_weight(inner, std::get<I>(s));
+            gradients_ready(inner, l);
+          }
+          return backward_from<I - 1, Half>(p, u, s, std::move(dx), true);
         }
-        return backward_from<I - 1, Half>(p, s, std::move(dx), true);
-      } else if constexpr (Half == half::both) {
-        return backward_from<I - 1, Half>(p, s, call_backward(inner, l, std::get<I>(s), std::move(dy)), false);
-      } else {
-        return backward_from<I - 1, Half>(p, s, call_backward_input(inner, l, std::get<I>(s), std::move(dy)), false);
       }
+      index_t const begin = u.begin - first_unit_[I], end = u.end - first_unit_[I];
+      if constexpr (Half == half::both) dy = nn::backward_units(inner, l, begin, end, std::get<I>(s), std::move(dy));
+      else dy = nn::backward_input_units(inner, l, begin, end, std::get<I>(s), std::move(dy));
+      return backward_from<I - 1, Half>(p, u, s, std::move(dy), false);
     }
   }
 
-  template <int I> void backward_weight_from(pass_type const& p, saved& s) {
+  template <int I> void backward_weight_from(pass_type const& p, range const& u, saved& s) {
     if constexpr (I >= 0) {
-      call_backward_weight(p, std::get<I>(layers_), std::get<I>(s));
-      backward_weight_from<I - 1>(p, s);
+      if (inside<I>(u.begin, u.end) && I >= u.stop) {
+        pass_type inner = p;
+        inner.input_gradient = p.input_gradient || I > u.stop;
+        nn::backward_weight_units(inner, std::get<I>(layers_), u.begin - first_unit_[I], u.end - first_unit_[I], std::get<I>(s));
+      }
+      backward_weight_from<I - 1>(p, u, s);
     }
   }
 
   std::tuple<Ls...> layers_;
+  std::array<index_t, size + 1> first_unit_{};
 };
 
 template <class... Ls> sequential(Ls...) -> sequential<Ls...>;

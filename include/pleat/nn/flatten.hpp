@@ -1,0 +1,48 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Samples of any shape as rows.
+#pragma once
+
+#include <utility>
+
+#include <pleat/nn/description.hpp>
+#include <pleat/nn/layer.hpp>
+
+namespace pleat::nn {
+
+/// x[m, …] → y[m, elements of a sample]: another shape of the same memory.
+template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class flatten {
+ public:
+  using value_type = T;
+  using execution_space = Space;
+  using tensor_type = tensor<T, Space>;
+  static constexpr char const* kind = "flatten";
+
+  /// The input's shape.
+  struct saved {
+    extents in;
+  };
+
+  [[nodiscard]] extents shape(extents const& in) const {
+    if (in.rank() < 1) throw error{"nn::flatten", "expected a batch of samples, found an input without extents"};
+    return {in[0], in.size_from(1)};
+  }
+  [[nodiscard]] step<saved, tensor_type> forward(pass<Space> const&, tensor_type x) const {
+    saved s{x.shape()};
+    return {x.reshape(shape(x.shape())), s};
+  }
+  [[nodiscard]] tensor_type backward(pass<Space> const& p, saved& s, tensor_type dy) {
+    return p.input_gradient ? dy.reshape(s.in) : tensor_type{};
+  }
+  template <class F> void for_each_parameter(F&&) {}
+
+  [[nodiscard]] layer_cost cost(extents const& in) const {
+    layer_cost c{.name = kind, .kind = kind, .in = in, .out = shape(in)};
+    c.keeps_input = false;
+    c.view = true;
+    return c;
+  }
+};
+
+}  // namespace pleat::nn

@@ -1,0 +1,149 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// y = shortcut(x) + body(x).
+#pragma once
+
+#include <utility>
+
+#include <pleat/compute/elementwise.hpp>
+#include <pleat/nn/describe.hpp>
+#include <pleat/nn/layer.hpp>
+#include <pleat/nn/units.hpp>
+
+namespace pleat::nn {
+
+/// The shortcut that does nothing.
+struct identity_shortcut {};
+
+namespace detail {
+/// a + b, over a's or b's memory where nobody else holds it.
+template <class T, class Space> [[nodiscard]] tensor<T, Space> add(pass<Space> const& p, tensor<T, Space> a, tensor<T, Space> b) {
+  auto y = a.sole_owner() ? a : b.sole_owner() ? b : tensor<T, Space>::allocate(*p.where, a.shape());
+  compute::add(p.space(), a.size(), static_cast<T const*>(a.data()), static_cast<T const*>(b.data()), y.data());
+  return y;
+}
+template <class S> struct saved_of { using type = typename S::saved; };
+template <> struct saved_of<identity_shortcut> { using type = identity_shortcut; };
+}  // namespace detail
+
+/// y = x + body(x), or shortcut(x) + body(x) where the body changes the shape (He et al., "Deep residual learning", CVPR 2016).
+/// One unit: a pipeline does not cut inside.
+template <class Body, class Shortcut = identity_shortcut> class residual {
+  static constexpr bool plain = std::is_same_v<Shortcut, identity_shortcut>;
+
+ public:
+  using value_type = value_type_of<Body>;
+  using execution_space = space_of<Body>;
+  using tensor_type = tensor<value_type, execution_space>;
+  using pass_type = pass<execution_space>;
+  static constexpr char const* kind = "residual";
+
+  struct saved {
+    typename Body::saved body;
+    typename detail::saved_of<Shortcut>::type shortcut;
+  };
+
+  explicit residual(Body body, Shortcut shortcut = {}) requires plain : body_(std::move(body)), shortcut_(shortcut) {}
+  residual(Body body, Shortcut shortcut) requires (!plain) : body_(std::move(body)), shortcut_(std::move(shortcut)) {
+    static_assert(plain || (std::is_same_v<value_type_of<Shortcut>, value_type> && std::is_same_v<space_of<Shortcut>, execution_space>),
+                  "pleat: the body and the shortcut of nn::residual share one value type and one execution space");
+  }
+
+  [[nodiscard]] extents shape(extents const& in) const {
+    extents const out = body_.shape(in);
+    extents other = in;
+    if constexpr (!plain) other = shortcut_.shape(in);
+    if (out != other)
+      throw error{"nn::residual", "the body makes " + out.to_string() + " of " + in.to_string() + ", the shortcut " + other.to_string(),
+                  plain ? "Give residual a second layer that brings the input to the body's shape, e.g. a 1×1 convolution" : "Make the two agree"};
+    return out;
+  }
+
+  [[nodiscard]] step<saved, tensor_type> forward(pass_type const& p, tensor_type x) const {
+    (void)shape(x.shape());
+    saved s;
+    auto b = call(p, body_, x);
+    s.body = std::move(b.saved);
+    if constexpr (plain) {
+      return {detail::add(p, std::move(b.y), std::move(x)), std::move(s)};
+    } else {
+      auto c = call(p, shortcut_, std::move(x));
+      s.shortcut = std::move(c.saved);
+      return {detail::add(p, std::move(b.y), std::move(c.y)), std::move(s)};
+    }
+  }
+
+  [[nodiscard]] tensor_type backward(pass_type const& p, saved& s, tensor_type dy) {
+    return join(p, [&](auto& l, auto& saved, tensor_type d) { return call_backward(p, l, saved, std::move(d)); }, s, std::move(dy));
+  }
+  [[nodiscard]] tensor_type backward_input(pass_type const& p, saved& s, tensor_type dy) {
+    return join(p, [&](auto& l, auto& saved, tensor_type d) { return call_backward_input(p, l, saved, std::move(d)); }, s, std::move(dy));
+  }
+  void backward_weight(pass_type const& p, saved& s) {
+    call_backward_weight(p, body_, s.body);
+    if constexpr (!plain) call_backward_weight(p, shortcut_, s.shortcut);
+  }
+
+  template <class F> void for_each_parameter(F&& f) {
+    body_.for_each_parameter(f);
+    if constexpr (!plain) shortcut_.for_each_parameter(f);
+  }
+  template <class F> void for_each_child(F&& f) {
+    f(body_);
+    if constexpr (!plain) f(shortcut_);
+  }
+  /// The same with a mapped body and shortcut.
+  template <class F> [[nodiscard]] auto map(F&& f) const {
+    if constexpr (plain) return nn::residual<decltype(f(body_))>(f(body_));
+    else return nn::residual<decltype(f(body_)), decltype(f(shortcut_))>(f(body_), f(shortcut_));
+  }
+
+  void describe(extents const& in, describe_walk& walk) const {
+    int const x = walk.current();
+    walk.hold(x, 1);
+    nn::describe(body_, in, walk);
+    int const b = walk.current();
+    walk.hold(x, -1);
+    int other = x;
+    if constexpr (!plain) {
+      walk.hold(b, 1);
+      walk.set_current(x);
+      nn::describe(shortcut_, in, walk);
+      walk.hold(b, -1);
+      other = walk.current();
+    }
+    layer_cost c{.name = kind, .kind = kind, .in = in, .out = shape(in)};
+    c.forward_flops = c.backward_input_flops = static_cast<double>(c.out.size());
+    c.keeps_input = false;
+    c.view = true;  // the sum's memory is settled here
+    index_t const bytes = c.out.size() * static_cast<index_t>(sizeof(value_type));
+    walk.append(std::move(c), bytes);
+    walk.set_current(b != other && walk.free(b) ? b : b != other && walk.free(other) ? other : walk.take(bytes));
+  }
+
+  [[nodiscard]] Body& body() noexcept { return body_; }
+  [[nodiscard]] Body const& body() const noexcept { return body_; }
+  [[nodiscard]] Shortcut& shortcut() noexcept { return shortcut_; }
+  [[nodiscard]] Shortcut const& shortcut() const noexcept { return shortcut_; }
+
+ private:
+  /// dx = the body's + the shortcut's, each by `back`.
+  template <class Back> [[nodiscard]] tensor_type join(pass_type const& p, Back&& back, saved& s, tensor_type dy) {
+    tensor_type db = back(body_, s.body, dy);
+    if constexpr (plain) {
+      return p.input_gradient ? detail::add(p, std::move(db), std::move(dy)) : tensor_type{};
+    } else {
+      tensor_type dc = back(shortcut_, s.shortcut, std::move(dy));
+      return p.input_gradient ? detail::add(p, std::move(db), std::move(dc)) : tensor_type{};
+    }
+  }
+
+  Body body_;
+  Shortcut shortcut_;
+};
+
+template <class Body> residual(Body) -> residual<Body>;
+template <class Body, class Shortcut> residual(Body, Shortcut) -> residual<Body, Shortcut>;
+
+}  // namespace pleat::nn
