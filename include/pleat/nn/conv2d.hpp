@@ -1,0 +1,156 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// 2-D convolution of NCHW images.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <pleat/codec/dense.hpp>
+#include <pleat/compute/convolution.hpp>
+#include <pleat/nn/description.hpp>
+#include <pleat/nn/layer.hpp>
+#include <pleat/nn/window.hpp>
+#include <pleat/nn/weight.hpp>
+
+namespace pleat::nn {
+
+struct conv2d_options {
+  window stride = 1;
+  window padding = 0;
+  window dilation = 1;
+  index_t groups = 1;
+  bool bias = true;
+};
+
+/// x[m, in, h, w] → y[m, out, h', w'], h' = (h + 2·padding − dilation·(kernel − 1) − 1) / stride + 1.
+/// Parameters: "<name>.weight" [out, in / groups, kernel_h, kernel_w] in one of `Forms`, "<name>.bias" [out].
+template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos::DefaultExecutionSpace> class conv2d {
+ public:
+  using value_type = typename Forms::value_type;
+  using execution_space = Space;
+  using tensor_type = tensor<value_type, Space>;
+  static constexpr char const* kind = "conv2d";
+  template <class Others> using with_forms = conv2d<Others, Space>;
+
+  /// The input; after backward_input the output's gradient too.
+  struct saved {
+    tensor_type x, dy;
+  };
+
+  conv2d(std::string name, index_t in, index_t out, window kernel, conv2d_options options = {})
+      : name_(std::move(name)), options_(options) {
+    if (in < 1 || out < 1 || options.groups < 1 || in % options.groups != 0 || out % options.groups != 0)
+      throw error{"nn::conv2d '" + name_ + "'", "channels must be positive multiples of groups, found in = " + std::to_string(in) + ", out = " +
+                                                    std::to_string(out) + ", groups = " + std::to_string(options.groups)};
+    if (kernel.height < 1 || kernel.width < 1)
+      throw error{"nn::conv2d '" + name_ + "'", "kernel extents must be positive, found " + kernel.to_string()};
+    index_t const fan_in = in / options.groups * kernel.height * kernel.width;
+    weight_ = {name_ + ".weight", extents{out, in / options.groups, kernel.height, kernel.width}, initializer::fan_in_uniform(fan_in)};
+    bias_ = {name_ + ".bias", extents{out}, initializer::fan_in_uniform(fan_in)};
+  }
+
+  /// The same layer with its weight in another set of forms.
+  template <class Others> explicit conv2d(conv2d<Others, Space> const& o)
+      : name_(o.name()), options_(o.options()), weight_(o.weight()), bias_(o.bias()) {}
+
+  [[nodiscard]] std::string const& name() const noexcept { return name_; }
+  void prefix_name(std::string_view prefix) { name_.insert(0, prefix); }
+  [[nodiscard]] conv2d_options const& options() const noexcept { return options_; }
+  [[nodiscard]] bool has_bias() const noexcept { return options_.bias; }
+  [[nodiscard]] nn::weight<Forms, Space> const& weight() const noexcept { return weight_; }
+  [[nodiscard]] values<value_type, Space> const& bias() const noexcept { return bias_; }
+  [[nodiscard]] index_t inputs() const noexcept { return weight_.shape[1] * options_.groups; }
+  [[nodiscard]] index_t outputs() const noexcept { return weight_.shape[0]; }
+
+  [[nodiscard]] extents shape(extents const& in) const {
+    auto const g = geometry(in);
+    return {g.batch, g.out_channels, g.out_height(), g.out_width()};
+  }
+
+  /// y = act(x ∗ W + b); the activation is handed in by a composite that fuses it.
+  [[nodiscard]] step<saved, tensor_type> forward(pass<Space> const& p, tensor_type x, compute::activation act = compute::activation::none) const {
+    auto const g = geometry(x.shape());
+    auto y = tensor_type::allocate(*p.where, {g.batch, g.out_channels, g.out_height(), g.out_width()});
+    weight_.visit([&](auto tag, auto const& s) {
+      using F = typename decltype(tag)::type;
+      if constexpr (requires { F::convolve(*p.where, g, s, x.data(), bias_.data(), y.data(), act); })
+        F::convolve(*p.where, g, s, static_cast<value_type const*>(x.data()), static_cast<value_type const*>(options_.bias ? bias_.data() : nullptr), y.data(), act);
+      else
+        cannot_convolve(F::name);
+    });
+    saved s;
+    if (p.training) s.x = std::move(x);
+    return {std::move(y), std::move(s)};
+  }
+
+  [[nodiscard]] tensor_type backward_input(pass<Space> const& p, saved& s, tensor_type dy) {
+    tensor_type dx;
+    if (p.input_gradient) {
+      auto const g = geometry(s.x.shape());
+      dx = tensor_type::allocate(*p.where, s.x.shape());
+      weight_.visit([&](auto tag, auto const& w) {
+        using F = typename decltype(tag)::type;
+        if constexpr (requires { F::convolve_transposed(*p.where, g, w, dy.data(), dx.data()); })
+          F::convolve_transposed(*p.where, g, w, static_cast<value_type const*>(dy.data()), dx.data());
+        else
+          cannot_convolve(F::name);
+      });
+    }
+    s.dy = std::move(dy);
+    return dx;
+  }
+
+  void backward_weight(pass<Space> const& p, saved& s) {
+    auto const g = geometry(s.x.shape());
+    value_type const *const x = s.x.data(), *const dy = s.dy.data();
+    accumulate_gradient(p, weight_, [&](value_type* out, compute::lanes const& l) { compute::conv2d_backward_weight(p.space(), g, dy, x, out, l); });
+    if (options_.bias)
+      accumulate_gradient(p, bias_, [&](value_type* out, compute::lanes const& l) { compute::conv2d_backward_bias(p.space(), g, dy, out, l); });
+    s = {};
+  }
+
+  template <class F> void for_each_parameter(F&& f) {
+    f(weight_);
+    if (options_.bias) f(bias_);
+  }
+
+  [[nodiscard]] layer_cost cost(extents const& in) const {
+    layer_cost c{.name = name_, .kind = kind, .in = in, .out = shape(in)};
+    c.forward_flops = c.backward_input_flops = c.backward_weight_flops = geometry(in).flops();
+    return c;
+  }
+
+ private:
+  [[nodiscard]] compute::conv2d_shape geometry(extents const& in) const {
+    if (in.rank() != 4 || in[1] != inputs())
+      throw error{"nn::conv2d '" + name_ + "'", "expected images [m, " + std::to_string(inputs()) + ", h, w], found an input of shape " + in.to_string(),
+                  "Make the channels of this layer and the one before it agree"};
+    compute::conv2d_shape const g{.batch = in[0], .in_channels = in[1], .height = in[2], .width = in[3], .out_channels = outputs(),
+                                  .kernel_h = weight_.shape[2], .kernel_w = weight_.shape[3],
+                                  .stride_h = options_.stride.height, .stride_w = options_.stride.width,
+                                  .padding_h = options_.padding.height, .padding_w = options_.padding.width,
+                                  .dilation_h = options_.dilation.height, .dilation_w = options_.dilation.width, .groups = options_.groups};
+    try {
+      g.check("conv2d");
+    } catch (error const& e) {
+      throw error{"nn::conv2d '" + name_ + "'", e.problem() + ", for an input of shape " + in.to_string() + " and a weight of shape " + weight_.shape.to_string(), e.remedy()};
+    }
+    return g;
+  }
+  [[noreturn]] void cannot_convolve(std::string_view form) const {
+    throw error{"nn::conv2d '" + name_ + "'", "the form '" + std::string(form) + "' has no convolution", "Leave this layer in another form, e.g. 'dense' or 'masked'"};
+  }
+
+  std::string name_;
+  conv2d_options options_;
+  nn::weight<Forms, Space> weight_;
+  values<value_type, Space> bias_;
+};
+
+conv2d(std::string, index_t, index_t, window) -> conv2d<>;
+conv2d(std::string, index_t, index_t, window, conv2d_options) -> conv2d<>;
+
+}  // namespace pleat::nn
