@@ -40,6 +40,7 @@ template <class Space> struct pass {
   bool training = false;          ///< false: layers leave `saved` empty, dropout and batch statistics are off
   bool input_gradient = true;     ///< false: nobody wants dx of the outermost layer (its input is data)
   bool check_finite = false;      ///< diagnosis: nn::call looks for NaN and infinity after every layer and names it
+  bool deterministic = false;     ///< bits must not depend on the number of ranks: a layer refuses what would
   std::uint64_t seed = 0;         ///< of the model
   std::uint64_t step = 0;         ///< optimizer steps done
   index_t first_sample = 0;       ///< position in the global batch of row 0; rows are consecutive

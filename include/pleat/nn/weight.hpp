@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include <pleat/codec/dense.hpp>
 #include <pleat/codec/form.hpp>
 #include <pleat/nn/parameter.hpp>
 #include <pleat/nn/pass.hpp>

@@ -1,0 +1,193 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Batch normalisation that says whose statistics it takes.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <pleat/comm/communicator.hpp>
+#include <pleat/compute/norm.hpp>
+#include <pleat/compute/statistics.hpp>
+#include <pleat/nn/description.hpp>
+#include <pleat/nn/detail/batch_statistics.hpp>
+#include <pleat/nn/layer.hpp>
+#include <pleat/nn/weight.hpp>
+
+namespace pleat::nn {
+
+/// Over which samples a batch norm takes mean and variance while it trains.
+enum class statistics : std::uint8_t {
+  lane,    ///< each lane of the pass by itself: the same bits on any number of ranks. Without deterministic mode: all rows of the pass
+  global,  ///< the rows that all ranks hold in this pass together: one small exchange forward, one backward
+  rank     ///< all rows of this pass; deterministic mode refuses it
+};
+
+struct batch_norm_options {
+  nn::statistics statistics = nn::statistics::lane;
+  double epsilon = 1e-5;
+  double momentum = 0.1;  ///< of the running statistics: value ← (1 − momentum)·value + momentum·batch value
+};
+
+/// y = (x − mean)·weight / sqrt(variance + epsilon) + bias, per feature of [m, features] or channel of [m, channels, h, w]
+/// (Ioffe and Szegedy, arXiv:1502.03167). Inference takes the running statistics.
+///
+/// Parameters: "<name>.weight", "<name>.bias", and the statistics "<name>.running_mean", "<name>.running_var" (unbiased), all
+/// [features]. A statistic's gradient is the batch's value, each lane's weighted by its share of the batch: it is exchanged and summed
+/// as gradients are, and the optimizer's step folds it in.
+template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class batch_norm {
+ public:
+  using value_type = T;
+  using execution_space = Space;
+  using tensor_type = tensor<T, Space>;
+  static constexpr char const* kind = "batch_norm";
+
+  /// The input; mean and variance [2, lanes, features]; between the halves of backward the sums of dy and dy·x̂, and how many
+  /// elements one mean is over where that is more than a lane's.
+  struct saved {
+    tensor_type x, moments, sums;
+    index_t population = 0;
+  };
+
+  batch_norm(std::string name, index_t features, batch_norm_options options = {})
+      : name_(std::move(name)), options_(options), weight_(name_ + ".weight", extents{features}, initializer::constant(1)),
+        bias_(name_ + ".bias", extents{features}, initializer::constant(0)),
+        mean_(name_ + ".running_mean", extents{features}, initializer::constant(0), parameter_kind::statistic),
+        variance_(name_ + ".running_var", extents{features}, initializer::constant(1), parameter_kind::statistic) {
+    if (features < 1) throw error{"nn::batch_norm '" + name_ + "'", "expected at least one feature, found " + std::to_string(features)};
+    mean_.momentum = variance_.momentum = options.momentum;
+  }
+
+  [[nodiscard]] std::string const& name() const noexcept { return name_; }
+  void prefix_name(std::string_view prefix) { name_.insert(0, prefix); }
+  [[nodiscard]] index_t features() const noexcept { return weight_.shape[0]; }
+  [[nodiscard]] batch_norm_options const& options() const noexcept { return options_; }
+  [[nodiscard]] values<T, Space> const& weight() const noexcept { return weight_; }
+  [[nodiscard]] values<T, Space> const& bias() const noexcept { return bias_; }
+  [[nodiscard]] values<T, Space> const& running_mean() const noexcept { return mean_; }
+  [[nodiscard]] values<T, Space> const& running_variance() const noexcept { return variance_; }
+
+  [[nodiscard]] extents shape(extents const& in) const {
+    if (in.rank() < 2 || in[1] != features())
+      throw error{"nn::batch_norm '" + name_ + "'", "expected an input [m, " + std::to_string(features()) + ", …], found " + in.to_string(),
+                  "Make the features of this layer and the one before it agree"};
+    return in;
+  }
+
+  [[nodiscard]] step<saved, tensor_type> forward(pass<Space> const& p, tensor_type x) const {
+    (void)shape(x.shape());
+    auto const g = geometry(x.shape());
+    index_t const m = x.extent(0), c = features();
+    if (!p.training) {
+      auto y = x.sole_owner() ? x : tensor_type::allocate(*p.where, x.shape());
+      compute::batch_norm_forward(p.space(), m, g, in(x), compute::lanes::whole(m), in(mean_), in(variance_), epsilon(), in(weight_), in(bias_), y.data());
+      return {std::move(y), {}};
+    }
+    auto const cut = cut_of(p, m);
+    saved s;
+    s.moments = tensor_type::allocate(*p.where, {2, cut.count, c});
+    T* const mean = s.moments.data();
+    T* const variance = mean + cut.count * c;
+    compute::batch_norm_statistics(p.space(), g, in(x), cut, mean, variance);
+    if (options_.statistics == statistics::global) s.population = detail::share_moments(p, cut, g, s.moments, name_);
+    auto y = tensor_type::allocate(*p.where, x.shape());
+    compute::batch_norm_forward(p.space(), m, g, in(x), cut, static_cast<T const*>(mean), static_cast<T const*>(variance), epsilon(), in(weight_), in(bias_), y.data());
+    s.x = std::move(x);
+    return {std::move(y), std::move(s)};
+  }
+
+  [[nodiscard]] tensor_type backward_input(pass<Space> const& p, saved& s, tensor_type dy) {
+    auto const g = geometry(s.x.shape());
+    index_t const m = s.x.extent(0), c = features();
+    auto const cut = cut_of(p, m);
+    T const* const mean = s.moments.data();
+    T const* const variance = mean + cut.count * c;
+    s.sums = tensor_type::allocate(*p.where, {2, cut.count, c});
+    T* const sum_dy = s.sums.data();
+    T* const sum_dy_xhat = sum_dy + cut.count * c;
+    compute::batch_norm_backward_sums(p.space(), g, in(s.x), in(dy), cut, mean, variance, epsilon(), sum_dy, sum_dy_xhat);
+    // What dx is made of: the lane's own sums, or those of everybody who shared the statistics.
+    tensor_type all = s.sums, count;
+    if (options_.statistics == statistics::global) {
+      all = detail::total_sums(p, cut, s.sums, name_);
+      count = detail::filled(p, cut.count, static_cast<T>(s.population));
+    }
+    tensor_type dx;
+    if (p.input_gradient) {
+      dx = dy.sole_owner() ? dy : tensor_type::allocate(*p.where, dy.shape());
+      compute::batch_norm_backward(p.space(), m, g, in(s.x), in(dy), cut, mean, variance, epsilon(), in(weight_), in(all), in(all) + cut.count * c, in(count), dx.data());
+    }
+    s.x = tensor_type::wrap(nullptr, s.x.shape().with_batch(0));  // the weight half needs the sums and the shape of a sample
+    return dx;
+  }
+
+  void backward_weight(pass<Space> const& p, saved& s) {
+    index_t m = 0;
+    for (segment const& q : p.segments) m += q.lanes.rows();
+    auto const cut = cut_of(p, m);
+    index_t const c = features(), n = cut.count * c, pixels = s.x.shape().size_from(2);
+    auto weighed = tensor_type::allocate(*p.where, {2, cut.count, c});
+    compute::weigh_lanes(p.space(), c, cut, p.global_batch, pixels, false, s.population, in(s.moments), weighed.data());
+    compute::weigh_lanes(p.space(), c, cut, p.global_batch, pixels, true, s.population, in(s.moments) + n, weighed.data() + n);
+    fold(p, weight_, in(s.sums) + n);
+    fold(p, bias_, in(s.sums));
+    fold(p, mean_, in(weighed));
+    fold(p, variance_, in(weighed) + n);
+    s = {};
+  }
+
+  template <class F> void for_each_parameter(F&& f) {
+    f(weight_);
+    f(bias_);
+    f(mean_);
+    f(variance_);
+  }
+
+  [[nodiscard]] layer_cost cost(extents const& in) const {
+    layer_cost c{.name = name_, .kind = kind, .in = in, .out = shape(in)};
+    double const n = static_cast<double>(in.size());
+    c.forward_flops = 6 * n;
+    c.backward_input_flops = 8 * n;
+    c.saved_bytes = 2 * features() * static_cast<index_t>(sizeof(T));  // per lane
+    return c;
+  }
+
+ private:
+  [[nodiscard]] static T const* in(tensor_type const& t) noexcept { return t.data(); }
+  [[nodiscard]] static T const* in(values<T, Space> const& w) noexcept { return w.data(); }
+  [[nodiscard]] T epsilon() const noexcept { return static_cast<T>(options_.epsilon); }
+  [[nodiscard]] compute::norm_shape geometry(extents const& in) const noexcept { return {features(), in.size_from(2)}; }
+
+  /// The pass's lanes as one list, or one lane over everything.
+  [[nodiscard]] compute::lanes cut_of(pass<Space> const& p, index_t m) const {
+    if (options_.statistics == statistics::rank && p.deterministic)
+      throw error{"nn::batch_norm '" + name_ + "'", "its statistics are over the rows of a rank, which deterministic mode refuses: they change with the number of ranks",
+                  "Choose statistics::lane or statistics::global, or leave deterministic mode"};
+    if (options_.statistics != statistics::rank && p.deterministic)
+      for (segment const& s : p.segments)
+        if (s.lanes.accumulate)
+          throw error{"nn::batch_norm '" + name_ + "'", "a micro-batch ends inside a lane: the statistics of half a lane change with the number of ranks",
+                      "Use as many lanes as there are micro-batches on all ranks, or one micro-batch"};
+    return detail::all_lanes(p, m, name_);
+  }
+
+  /// A lane's sums become a gradient: each segment's lanes over their tree, into the segment's slot.
+  void fold(pass<Space> const& p, values<T, Space>& w, T const* per_lane) {
+    index_t at = 0;
+    accumulate_gradient(p, w, [&](T* out, compute::lanes const& l) {
+      compute::fold_lanes(p.space(), l.count, features(), per_lane + at * features(), out, l.accumulate);
+      at += l.count;
+    });
+  }
+
+  std::string name_;
+  batch_norm_options options_;
+  values<T, Space> weight_, bias_, mean_, variance_;
+};
+
+batch_norm(std::string, index_t) -> batch_norm<>;
+batch_norm(std::string, index_t, batch_norm_options) -> batch_norm<>;
+
+}  // namespace pleat::nn

@@ -1,0 +1,42 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Gradient clipping by the global norm.
+#pragma once
+
+#include <cmath>
+
+#include <pleat/base/pooled_array.hpp>
+#include <pleat/compute/elementwise.hpp>
+#include <pleat/compute/reduce.hpp>
+#include <pleat/nn/arena.hpp>
+
+namespace pleat::nn {
+
+/// The 2-norm of all gradients in slot 0 that would move a parameter. Squares are summed in double, per parameter in fixed chunks
+/// (compute/reduce.hpp), the parameters in the order of the arena: the same bits for the same gradients on any number of ranks.
+template <class T, class Space> [[nodiscard]] double gradient_norm(context<Space>& where, arena<T, Space> const& memory) {
+  auto const& all = memory.entries();
+  auto const n = static_cast<index_t>(all.size());
+  auto squares = tensor<double, Space>::allocate(where, {n});
+  pooled_array<double> host(where.host_pool(), all.size());
+  compute::fill(where.space(), n, 0.0, squares.data());
+  for (index_t i = 0; i < n; ++i) {
+    auto const& e = all[static_cast<std::size_t>(i)];
+    if (e.kind == parameter_kind::trainable && e.requires_grad)
+      compute::squared_norm(where.space(), e.end - e.begin, static_cast<T const*>(memory.gradients() + e.begin), squares.data() + i);
+  }
+  copy_to_host(where, squares, host.data());
+  double sum = 0;
+  for (double const s : host) sum += s;
+  return std::sqrt(sum);
+}
+
+/// The factor that brings the global norm down to `max_norm` (Pascanu, Mikolov and Bengio, arXiv:1211.5063): min(1, max_norm / norm).
+/// A norm that is not finite gives 1: scaling would not mend it.
+template <class T, class Space> [[nodiscard]] double clip_scale(context<Space>& where, arena<T, Space> const& memory, double max_norm) {
+  double const norm = gradient_norm(where, memory);
+  return std::isfinite(norm) && norm > max_norm ? max_norm / norm : 1.0;
+}
+
+}  // namespace pleat::nn

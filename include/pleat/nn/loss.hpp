@@ -1,0 +1,83 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Losses as values: called with the network's output, they give its gradient and what each sample lost.
+#pragma once
+
+#include <string>
+#include <utility>
+
+#include <pleat/compute/count.hpp>
+#include <pleat/compute/elementwise.hpp>
+#include <pleat/compute/softmax.hpp>
+#include <pleat/nn/pass.hpp>
+#include <pleat/tensor/tensor.hpp>
+
+namespace pleat::nn {
+
+/// What a loss gives. Both are divided by pass.global_batch: their sums over all micro-batches and ranks belong to the mean loss.
+template <class T, class Space> struct loss_result {
+  tensor<T, Space> rows;  ///< [m]: each sample's part of the mean loss
+  tensor<T, Space> dy;    ///< the gradient of the mean loss with respect to the output
+};
+
+/// Sums `rows` into slots as gradients are summed: slots[s · stride] for every segment of the pass (compute/lanes.hpp), so that the
+/// loss can travel with the gradients and has the same bits on every number of ranks. `slots` lies in the space's memory.
+template <class T, class Space> void lane_sums(pass<Space> const& p, tensor<T, Space> const& rows, T* slots, index_t stride) {
+  for (segment const& s : p.segments) compute::column_sum(p.space(), 1, static_cast<T const*>(rows.data()), 1, slots + s.slot * stride, s.lanes);
+}
+
+/// Cross entropy of softmax(y) against class numbers; softmax and its gradient in one pass.
+struct cross_entropy {
+  bool skip_negative = true;  ///< a negative label counts as no sample: no loss, no gradient (the divisor stays). False: it is an error
+
+  /// \param y      [m, classes]
+  /// \param labels [m]
+  /// \throws error if a label is not a class: the label, the position of its sample in the global batch, the number of classes
+  template <class T, class Space>
+  [[nodiscard]] loss_result<T, Space> operator()(pass<Space> const& p, tensor<T, Space> y, tensor<std::int32_t, Space> const& labels) const {
+    if (y.rank() != 2 || labels.size() != y.extent(0))
+      throw error{"nn::cross_entropy", "expected scores [m, classes] and m labels, found scores of shape " + y.shape().to_string() + " and labels of shape " + labels.shape().to_string()};
+    index_t const m = y.extent(0), classes = y.extent(1);
+    auto const where = p.where;
+    check(p, m, classes, labels);
+    loss_result<T, Space> r{tensor<T, Space>::allocate(*where, {m}), y.sole_owner() ? y : tensor<T, Space>::allocate(*where, y.shape())};
+    T const scale = T(1) / static_cast<T>(p.global_batch);
+    compute::cross_entropy(p.space(), m, classes, static_cast<T const*>(y.data()), static_cast<std::int32_t const*>(labels.data()), scale, r.dy.data(), r.rows.data(), static_cast<int*>(nullptr));
+    compute::scale(p.space(), m, scale, static_cast<T const*>(r.rows.data()), r.rows.data());
+    return r;
+  }
+
+ private:
+  template <class Space> void check(pass<Space> const& p, index_t m, index_t classes, tensor<std::int32_t, Space> const& labels) const {
+    if (m == 0) return;
+    auto found = tensor<index_t, Space>::allocate(*p.where, {1});
+    compute::first_bad_label(p.space(), m, static_cast<std::int32_t const*>(labels.data()), classes, skip_negative, found.data());
+    index_t at = 0;
+    copy_to_host(*p.where, found, &at);
+    if (at == compute::no_bad_label) return;
+    std::int32_t label = 0;
+    copy_to_host(*p.where, tensor<std::int32_t, Space>::wrap(labels.data() + at, {1}), &label);
+    throw error{"nn::cross_entropy", "the label of sample " + std::to_string(p.first_sample + at) + " of the batch is " + std::to_string(label) + ", but there are " +
+                                         std::to_string(classes) + " classes (0 to " + std::to_string(classes - 1) + ")",
+                "Look at the data's labels and at the outputs of the last layer"};
+  }
+};
+
+/// Mean over samples and elements of (y − target)².
+struct mean_square {
+  /// \param y, target [m, …] of one shape
+  template <class T, class Space>
+  [[nodiscard]] loss_result<T, Space> operator()(pass<Space> const& p, tensor<T, Space> y, tensor<T, Space> const& target) const {
+    if (y.shape() != target.shape() || y.rank() < 1)
+      throw error{"nn::mean_square", "the output has shape " + y.shape().to_string() + ", the target " + target.shape().to_string()};
+    index_t const m = y.extent(0), columns = y.shape().size_from(1);
+    loss_result<T, Space> r{tensor<T, Space>::allocate(*p.where, {m}), y.sole_owner() ? y : tensor<T, Space>::allocate(*p.where, y.shape())};
+    T const scale = T(1) / static_cast<T>(p.global_batch * (columns > 0 ? columns : 1));
+    compute::mean_square(p.space(), m, columns, static_cast<T const*>(y.data()), static_cast<T const*>(target.data()), scale, r.dy.data(), r.rows.data());
+    compute::scale(p.space(), m, scale, static_cast<T const*>(r.rows.data()), r.rows.data());
+    return r;
+  }
+};
+
+}  // namespace pleat::nn

@@ -1,0 +1,222 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Optimizers as plain values, parameter groups by name, and the state that a step needs.
+#pragma once
+
+#include <cmath>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include <pleat/compute/optimizer.hpp>
+#include <pleat/compute/statistics.hpp>
+#include <pleat/nn/arena.hpp>
+#include <pleat/nn/trainable.hpp>
+
+namespace pleat::nn {
+
+/// Stochastic gradient descent; compute/optimizer.hpp has the formula.
+struct sgd {
+  double learning_rate = 0.01;
+  double momentum = 0;
+  bool nesterov = false;
+  double weight_decay = 0;
+  double dampening = 0;
+};
+
+/// Kingma and Ba, arXiv:1412.6980; decay is added to the gradient.
+struct adam {
+  double learning_rate = 1e-3;
+  double beta1 = 0.9, beta2 = 0.999;
+  double epsilon = 1e-8;
+  double weight_decay = 0;
+};
+
+/// Loshchilov and Hutter, arXiv:1711.05101; decay acts on the parameter.
+struct adamw {
+  double learning_rate = 1e-3;
+  double beta1 = 0.9, beta2 = 0.999;
+  double epsilon = 1e-8;
+  double weight_decay = 0.01;
+};
+
+using optimizer = std::variant<sgd, adam, adamw>;
+
+/// Settings for the parameters whose name fits a pattern. Every group that fits applies, in order: rate factors multiply, the last
+/// stated decay counts, once frozen stays frozen.
+struct parameter_group {
+  std::string pattern = "*";               ///< '*' any characters, '?' one
+  int max_rank = extents::max_rank;        ///< only parameters of at most this rank: 1 means biases and the scales of norms
+  double learning_rate_scale = 1;
+  std::optional<double> weight_decay{};    ///< instead of the optimizer's
+  bool frozen = false;
+};
+
+/// No decay on biases and norms: on nothing that is a vector.
+[[nodiscard]] inline std::vector<parameter_group> default_groups() { return {{.pattern = "*", .max_rank = 1, .weight_decay = 0.0}}; }
+
+/// What an optimizer remembers for the parameters of one arena: flat buffers in the arena, a table of chunks, the number of steps.
+template <class T, class Space> class optimizer_state {
+ public:
+  /// \throws error if a group fits no parameter, or a setting makes no sense
+  optimizer_state(context<Space>& where, arena<T, Space>& memory, optimizer settings, std::vector<parameter_group> groups = default_groups())
+      : settings_(std::move(settings)), groups_(std::move(groups)) {
+    check();
+    memory.reserve_state(buffers());
+    rebuild(where, memory);
+  }
+
+  /// Reads the arena's entries again: after parameters were frozen or pruned.
+  void rebuild(context<Space>& where, arena<T, Space> const& memory) {
+    std::vector<compute::update_chunk> moved, averaged;
+    std::vector<char> used(groups_.size(), 0);
+    double const decay = std::visit([](auto const& o) { return o.weight_decay; }, settings_);
+    seen_.clear();
+    for (auto const& e : memory.entries()) {
+      seen_.push_back({e.mask_bits, e.requires_grad});
+      compute::update_chunk c{.begin = e.begin, .end = e.end, .lr_scale = 1, .weight_decay = static_cast<float>(decay), .frozen = !e.requires_grad, .mask_bits = e.mask_bits};
+      if (e.kind == parameter_kind::statistic) {
+        c.lr_scale = static_cast<float>(e.momentum);
+        c.weight_decay = 0;
+        if (!c.frozen && e.begin < e.end) append(averaged, c);
+        continue;
+      }
+      double scale = 1;
+      for (std::size_t g = 0; g < groups_.size(); ++g) {
+        auto const& group = groups_[g];
+        if (!matches(group.pattern, e.name)) continue;
+        used[g] = 1;
+        if (e.shape.rank() > group.max_rank) continue;
+        scale *= group.learning_rate_scale;
+        if (group.weight_decay) c.weight_decay = static_cast<float>(*group.weight_decay);
+        c.frozen = c.frozen || group.frozen;
+      }
+      c.lr_scale = static_cast<float>(scale);
+      if (!c.frozen && e.begin < e.end) append(moved, c);
+    }
+    for (std::size_t g = 0; g < groups_.size(); ++g)
+      if (!used[g] && groups_[g].pattern != "*")
+        throw error{"nn::optimizer_state", "no parameter's name fits the group '" + groups_[g].pattern + "'", "Compare it with the names that describe prints"};
+    upload(where, moved, moved_);
+    upload(where, averaged, averaged_);
+  }
+
+  /// One step: value ← value − rate(gradient · gradient_scale), running statistics take in the batch's. Gradients are in slot 0.
+  void apply(context<Space>& where, arena<T, Space>& memory, double learning_rate_factor = 1, double gradient_scale = 1) {
+    if (stale(memory)) rebuild(where, memory);
+    ++steps_;
+    std::visit([&](auto const& o) { move(o, where, memory, learning_rate_factor, gradient_scale); }, settings_);
+    compute::running_update(where.space(), static_cast<compute::update_chunk const*>(averaged_.data()), static_cast<index_t>(averaged_.size()), memory.size(),
+                            memory.values(), static_cast<T const*>(memory.gradients()));
+  }
+
+  /// Flat buffers that this optimizer keeps: arena.state(0) … arena.state(buffers() − 1). A checkpoint holds them and steps().
+  [[nodiscard]] int buffers() const noexcept {
+    if (auto const* s = std::get_if<sgd>(&settings_)) return s->momentum != 0 ? 1 : 0;
+    return 2;
+  }
+  /// What buffer i holds.
+  [[nodiscard]] std::string_view buffer_name(int i) const noexcept {
+    return std::holds_alternative<sgd>(settings_) ? "momentum" : i == 0 ? "first_moment" : "second_moment";
+  }
+  /// "sgd", "adam", "adamw"
+  [[nodiscard]] std::string_view name() const noexcept {
+    constexpr std::string_view names[] = {"sgd", "adam", "adamw"};
+    return names[settings_.index()];
+  }
+  [[nodiscard]] optimizer const& settings() const noexcept { return settings_; }
+  /// Steps done.
+  [[nodiscard]] std::uint64_t steps() const noexcept { return steps_; }
+  /// After the buffers were filled from a checkpoint.
+  void set_steps(std::uint64_t n) noexcept { steps_ = n; }
+  [[nodiscard]] double learning_rate() const {
+    return std::visit([](auto const& o) { return o.learning_rate; }, settings_);
+  }
+
+ private:
+  using table = Kokkos::View<compute::update_chunk*, typename Space::memory_space>;
+  struct seen {
+    std::uint8_t const* mask_bits;
+    bool requires_grad;
+  };
+
+  void check() const {
+    std::visit([](auto const& o) {
+      auto const demand = [](bool good, char const* what, double found) {
+        if (!good) throw error{"nn::optimizer_state", std::string(what) + ", found " + std::to_string(found)};
+      };
+      demand(o.learning_rate >= 0, "the learning rate must not be negative", o.learning_rate);
+      demand(o.weight_decay >= 0, "the weight decay must not be negative", o.weight_decay);
+      if constexpr (requires { o.beta1; }) {
+        demand(o.beta1 >= 0 && o.beta1 < 1, "beta1 must lie in [0, 1)", o.beta1);
+        demand(o.beta2 >= 0 && o.beta2 < 1, "beta2 must lie in [0, 1)", o.beta2);
+        demand(o.epsilon >= 0, "epsilon must not be negative", o.epsilon);
+      } else {
+        demand(o.momentum >= 0, "the momentum must not be negative", o.momentum);
+        demand(!o.nesterov || (o.momentum > 0 && o.dampening == 0), "Nesterov's rule needs a momentum and no dampening; the momentum", o.momentum);
+      }
+    }, settings_);
+  }
+
+  /// True if a parameter was frozen, thawed or pruned since the table was made.
+  [[nodiscard]] bool stale(arena<T, Space> const& memory) const noexcept {
+    auto const& all = memory.entries();
+    if (all.size() != seen_.size()) return true;
+    for (std::size_t i = 0; i < all.size(); ++i)
+      if (all[i].mask_bits != seen_[i].mask_bits || all[i].requires_grad != seen_[i].requires_grad) return true;
+    return false;
+  }
+
+  /// Neighbours with the same settings become one chunk (the padding between them is zero and stays zero). Mask bits count from a
+  /// chunk's begin, so a masked one stays alone.
+  static void append(std::vector<compute::update_chunk>& all, compute::update_chunk const& c) {
+    if (!all.empty()) {
+      auto& last = all.back();
+      bool const next = (last.end + arena<T, Space>::alignment - 1) / arena<T, Space>::alignment * arena<T, Space>::alignment == c.begin;
+      if (next && !last.mask_bits && !c.mask_bits && last.lr_scale == c.lr_scale && last.weight_decay == c.weight_decay) {
+        last.end = c.end;
+        return;
+      }
+    }
+    all.push_back(c);
+  }
+
+  static void upload(context<Space>& where, std::vector<compute::update_chunk> const& from, table& to) {
+    if (to.size() != from.size()) to = table(Kokkos::view_alloc(Kokkos::WithoutInitializing, "pleat::chunks"), from.size());
+    if (from.empty()) return;
+    using host = Kokkos::View<compute::update_chunk const*, Kokkos::HostSpace, Kokkos::MemoryUnmanaged>;
+    where.fence();
+    Kokkos::deep_copy(where.space(), to, host(from.data(), from.size()));
+    where.fence();
+  }
+
+  [[nodiscard]] T const* gradient(arena<T, Space> const& m) const { return m.gradients(); }
+
+  void move(sgd const& o, context<Space>& where, arena<T, Space>& m, double factor, double scale) {
+    compute::sgd_settings<T> const s{.lr = static_cast<T>(o.learning_rate * factor), .momentum = static_cast<T>(o.momentum), .dampening = static_cast<T>(o.dampening),
+                                     .grad_scale = static_cast<T>(scale), .nesterov = o.nesterov, .first_step = steps_ == 1};
+    compute::sgd_update(where.space(), static_cast<compute::update_chunk const*>(moved_.data()), static_cast<index_t>(moved_.size()), m.size(), s, m.values(),
+                        gradient(m), o.momentum != 0 ? m.state(0) : nullptr);
+  }
+  template <class Adam> void move(Adam const& o, context<Space>& where, arena<T, Space>& m, double factor, double scale) {
+    double const t = static_cast<double>(steps_);
+    compute::adam_settings<T> const s{.lr = static_cast<T>(o.learning_rate * factor), .beta1 = static_cast<T>(o.beta1), .beta2 = static_cast<T>(o.beta2),
+                                      .epsilon = static_cast<T>(o.epsilon), .grad_scale = static_cast<T>(scale),
+                                      .correction1 = static_cast<T>(1 - std::pow(o.beta1, t)), .correction2 = static_cast<T>(1 - std::pow(o.beta2, t)),
+                                      .decoupled = std::is_same_v<Adam, adamw>};
+    compute::adam_update(where.space(), static_cast<compute::update_chunk const*>(moved_.data()), static_cast<index_t>(moved_.size()), m.size(), s, m.values(),
+                         gradient(m), m.state(0), m.state(1));
+  }
+
+  optimizer settings_;
+  std::vector<parameter_group> groups_;
+  table moved_, averaged_;
+  std::vector<seen> seen_;
+  std::uint64_t steps_ = 0;
+};
+
+}  // namespace pleat::nn
