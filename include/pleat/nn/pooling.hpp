@@ -4,7 +4,6 @@
 /// Max and average pooling of NCHW images.
 #pragma once
 
-#include <optional>
 #include <utility>
 
 #include <pleat/compute/pooling.hpp>
@@ -15,20 +14,20 @@
 namespace pleat::nn {
 
 struct max_pool2d_options {
-  std::optional<window> stride{};  ///< the kernel's extents unless given
+  window stride = 0;               ///< 0: the kernel's extents
   window padding = 0;              ///< at most half of the kernel; padding never wins
 };
 
 struct avg_pool2d_options {
-  std::optional<window> stride{};  ///< the kernel's extents unless given
+  window stride = 0;               ///< 0: the kernel's extents
   window padding = 0;              ///< at most half of the kernel
   bool count_include_pad = true;   ///< divide by the whole window, or by the part of it in the image
 };
 
 namespace detail {
-[[nodiscard]] inline compute::pool2d_shape pool_geometry(char const* layer, extents const& in, window kernel, std::optional<window> stride, window padding, bool count_include_pad) {
+[[nodiscard]] inline compute::pool2d_shape pool_geometry(char const* layer, extents const& in, window kernel, window stride, window padding, bool count_include_pad) {
   if (in.rank() != 4) throw error{layer, "expected images [m, channels, h, w], found an input of shape " + in.to_string()};
-  window const s = stride.value_or(kernel);
+  window const s = stride == window(0) ? kernel : stride;
   compute::pool2d_shape const g{.batch = in[0], .channels = in[1], .height = in[2], .width = in[3], .kernel_h = kernel.height, .kernel_w = kernel.width,
                                 .stride_h = s.height, .stride_w = s.width, .padding_h = padding.height, .padding_w = padding.width,
                                 .count_include_pad = count_include_pad};

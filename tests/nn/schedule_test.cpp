@@ -1,0 +1,32 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <catch2/catch_test_macros.hpp>
+
+#include <cmath>
+
+#include <pleat/nn/schedule.hpp>
+
+using namespace pleat;
+
+TEST_CASE("schedules are functions of the step") {
+  CHECK(nn::factor(nn::constant{}, 17, 100) == 1.0);
+  CHECK(nn::factor(nn::step_decay{.every = 10, .gamma = 0.5}, 9, 100) == 1.0);
+  CHECK(nn::factor(nn::step_decay{.every = 10, .gamma = 0.5}, 10, 100) == 0.5);
+  CHECK(nn::factor(nn::step_decay{.every = 10, .gamma = 0.5}, 35, 100) == 0.125);
+  CHECK(nn::factor(nn::warm_up{.steps = 4}, 0, 100) == 0.25);
+  CHECK(nn::factor(nn::warm_up{.steps = 4}, 3, 100) == 1.0);
+  CHECK(nn::factor(nn::warm_up{.steps = 4}, 50, 100) == 1.0);
+  CHECK(nn::factor(nn::warm_up{.steps = 0}, 0, 100) == 1.0);
+}
+
+TEST_CASE("the cosine starts at one after its warm-up and ends at its minimum") {
+  nn::cosine const s{.warm_up_steps = 5, .minimum = 0.1};
+  CHECK(nn::factor(s, 0, 106) == 0.2);
+  CHECK(nn::factor(s, 4, 106) == 1.0);
+  CHECK(nn::factor(s, 5, 106) == 1.0);
+  CHECK(std::abs(nn::factor(s, 55, 106) - 0.55) < 1e-15);  // half way: the mean of 1 and the minimum
+  CHECK(std::abs(nn::factor(s, 105, 106) - 0.1) < 1e-15);
+  CHECK(std::abs(nn::factor(s, 500, 106) - 0.1) < 1e-15);  // training beyond the plan stays there
+  for (index_t i = 6; i < 106; ++i) CHECK(nn::factor(s, i, 106) < nn::factor(s, i - 1, 106));
+  CHECK(nn::factor(nn::cosine{}, 0, 1) == 0.0);
+}
