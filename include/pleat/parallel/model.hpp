@@ -248,6 +248,7 @@ template <class Net> class model {
     p.global_batch = share_->batch();
     p.segments = m.segments;
     p.ranks = ranks_.get();
+    p.deterministic = plan_.deterministic;
     return p;
   }
 
