@@ -13,7 +13,9 @@
 #include <type_traits>
 #include <utility>
 
-#if defined(__clang__)
+#if defined(__CUDACC__)
+#define PLEAT_UNROLL  // nvcc drops the pragma; the host compiler unrolls constant loops by itself at -O3
+#elif defined(__clang__)
 #define PLEAT_UNROLL _Pragma("unroll")
 #else
 #define PLEAT_UNROLL _Pragma("GCC unroll 16")
