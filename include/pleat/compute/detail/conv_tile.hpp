@@ -8,6 +8,13 @@
 #include <pleat/compute/lanes.hpp>
 #include <pleat/tensor/extents.hpp>
 
+/// Register tiles live in registers only where these loops are unrolled, and compilers need to be told so.
+#if defined(__clang__) || defined(__CUDACC__)
+#define PLEAT_CONV_UNROLL _Pragma("unroll")
+#else
+#define PLEAT_CONV_UNROLL _Pragma("GCC unroll 32")
+#endif
+
 namespace pleat::compute::detail {
 
 /// rows × columns outputs; output (i, j) is a chain of fused multiply-adds over k of

@@ -17,7 +17,6 @@
 namespace pleat::compute::detail::conv_avx2 {
 
 #define PLEAT_CONV_TARGET PLEAT_TARGET_AVX2
-#define PLEAT_CONV_UNROLL _Pragma("GCC unroll 32")
 #define PLEAT_CONV_INLINE static inline __attribute__((always_inline)) PLEAT_TARGET_AVX2
 
 struct floats {
@@ -34,6 +33,7 @@ struct floats {
     __m256i const lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     return _mm256_andnot_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32(a), lane), _mm256_cmpgt_epi32(_mm256_set1_epi32(b), lane));
   }
+  PLEAT_CONV_INLINE mask either(mask a, mask b) { return _mm256_or_si256(a, b); }
   PLEAT_CONV_INLINE vec load_if(mask m, float const* p) { return _mm256_maskload_ps(p, m); }
   PLEAT_CONV_INLINE void store_if(mask m, float* p, vec v) { _mm256_maskstore_ps(p, m, v); }
   PLEAT_CONV_INLINE vec broadcast(float const* p) { return _mm256_broadcast_ss(p); }
@@ -75,6 +75,7 @@ struct doubles {
     return _mm256_andnot_si256(_mm256_cmpgt_epi64(_mm256_set1_epi64x(from), lane),
                                _mm256_cmpgt_epi64(_mm256_set1_epi64x(to), lane));
   }
+  PLEAT_CONV_INLINE mask either(mask a, mask b) { return _mm256_or_si256(a, b); }
   PLEAT_CONV_INLINE vec load_if(mask m, double const* p) { return _mm256_maskload_pd(p, m); }
   PLEAT_CONV_INLINE void store_if(mask m, double* p, vec v) { _mm256_maskstore_pd(p, m, v); }
   PLEAT_CONV_INLINE vec broadcast(double const* p) { return _mm256_broadcast_sd(p); }
@@ -95,7 +96,6 @@ struct doubles {
 #include <pleat/compute/detail/conv_tile_body.hpp>
 
 #undef PLEAT_CONV_INLINE
-#undef PLEAT_CONV_UNROLL
 #undef PLEAT_CONV_TARGET
 
 template <class T> inline constexpr conv_kernels<T> kernels = {};

@@ -17,7 +17,6 @@
 namespace pleat::compute::detail::conv_avx512 {
 
 #define PLEAT_CONV_TARGET PLEAT_TARGET_AVX512
-#define PLEAT_CONV_UNROLL _Pragma("GCC unroll 32")
 #define PLEAT_CONV_INLINE static inline __attribute__((always_inline)) PLEAT_TARGET_AVX512
 
 struct floats {
@@ -35,6 +34,7 @@ struct floats {
     auto const b = static_cast<unsigned>(std::clamp<index_t>(to, 0, width));
     return static_cast<mask>(((1U << b) - 1U) & ~((1U << a) - 1U));
   }
+  PLEAT_CONV_INLINE mask either(mask a, mask b) { return static_cast<mask>(a | b); }
   PLEAT_CONV_INLINE vec load_if(mask m, float const* p) { return _mm512_maskz_loadu_ps(m, p); }
   PLEAT_CONV_INLINE void store_if(mask m, float* p, vec v) { _mm512_mask_storeu_ps(p, m, v); }
   PLEAT_CONV_INLINE vec broadcast(float const* p) { return _mm512_set1_ps(*p); }
@@ -82,6 +82,7 @@ struct doubles {
     auto const b = static_cast<unsigned>(std::clamp<index_t>(to, 0, width));
     return static_cast<mask>(((1U << b) - 1U) & ~((1U << a) - 1U));
   }
+  PLEAT_CONV_INLINE mask either(mask a, mask b) { return static_cast<mask>(a | b); }
   PLEAT_CONV_INLINE vec load_if(mask m, double const* p) { return _mm512_maskz_loadu_pd(m, p); }
   PLEAT_CONV_INLINE void store_if(mask m, double* p, vec v) { _mm512_mask_storeu_pd(p, m, v); }
   PLEAT_CONV_INLINE vec broadcast(double const* p) { return _mm512_set1_pd(*p); }
@@ -112,7 +113,6 @@ struct doubles {
 #include <pleat/compute/detail/conv_tile_body.hpp>
 
 #undef PLEAT_CONV_INLINE
-#undef PLEAT_CONV_UNROLL
 #undef PLEAT_CONV_TARGET
 
 template <class T> inline constexpr conv_kernels<T> kernels = {};

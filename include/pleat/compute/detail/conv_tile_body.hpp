@@ -91,7 +91,6 @@ template <class V, int R, int NV> PLEAT_CONV_TARGET void gradient(conv_gradient_
 /// spills into the next is overwritten later.
 template <class V> PLEAT_CONV_TARGET void lower(conv_lower_arguments<typename V::value> const& t) {
   using T = typename V::value;
-  using vec = typename V::vec;
   constexpr int width = V::width;
   index_t const row_step = t.step_y * t.width;
   if (t.step_x > 2) {
@@ -116,19 +115,34 @@ template <class V> PLEAT_CONV_TARGET void lower(conv_lower_arguments<typename V:
     index_t const x = t.first_x + v * width * t.step_x;
     auto const mask = V::range(-x, t.width - x);
     auto const mask2 = V::range(-x - width, t.width - x - width);
+    // several short rows in one vector, where they are neighbours in the image (step 1) or make one vector of it (step 2)
+    bool const dense = t.out_pitch == t.out_width && t.out_width < width && width % t.out_width == 0;
+    bool const same = dense && t.step_x == 1 && t.step_y == 1 && t.width == t.out_width;
+    bool const halves = dense && t.step_x == 2 && 2 * t.out_width == width;
+    index_t const together = same ? width / t.out_width : halves ? 2 : 1;
+    auto neighbours = mask;
+    if (same)
+      for (index_t r = 0, at = 0; r < together; ++r, at += t.out_width) {
+        auto const one = V::range(at + (x < 0 ? -x : 0), at + (x > 0 ? t.width - x : t.width));
+        neighbours = r == 0 ? one : V::either(neighbours, one);
+      }
     for (index_t c = 0; c < t.channels; ++c) {
       T const* in = t.plane + (c * t.height + t.first_y) * t.width + x;
       T* out = t.out + c * t.out_rows * t.out_pitch + v * width;
-      for (index_t j = 0; j < first; ++j) V::store(out + j * t.out_pitch, V::zero());
+      index_t j = 0;
+      for (; j < first; ++j) V::store(out + j * t.out_pitch, V::zero());
+      if (same)
+        for (; j + together <= last; j += together) V::store(out + j * t.out_pitch, V::load_if(neighbours, in + j * row_step));
+      if (halves)
+        for (; j + 2 <= last; j += 2)
+          V::store(out + j * t.out_pitch, V::even(V::load_if(mask, in + j * row_step), V::load_if(mask, in + (j + 1) * row_step)));
       if (t.step_x == 1) {
-        for (index_t j = first; j < last; ++j) V::store(out + j * t.out_pitch, V::load_if(mask, in + j * row_step));
+        for (; j < last; ++j) V::store(out + j * t.out_pitch, V::load_if(mask, in + j * row_step));
       } else {
-        for (index_t j = first; j < last; ++j) {
-          vec const a = V::load_if(mask, in + j * row_step), b = V::load_if(mask2, in + j * row_step + width);
-          V::store(out + j * t.out_pitch, V::even(a, b));
-        }
+        for (; j < last; ++j)
+          V::store(out + j * t.out_pitch, V::even(V::load_if(mask, in + j * row_step), V::load_if(mask2, in + j * row_step + width)));
       }
-      for (index_t j = last; j < t.out_rows; ++j) V::store(out + j * t.out_pitch, V::zero());
+      for (; j < t.out_rows; ++j) V::store(out + j * t.out_pitch, V::zero());
     }
   }
 }

@@ -20,6 +20,7 @@ template <class T> struct vector_of {
   static vec load(T const* p) { return *p; }
   static void store(T* p, vec v) { *p = v; }
   static mask range(index_t from, index_t to) { return from <= 0 && to > 0; }
+  static mask either(mask a, mask b) { return a || b; }
   static vec load_if(mask m, T const* p) { return m ? *p : T(0); }
   static void store_if(mask m, T* p, vec v) {
     if (m) *p = v;
@@ -33,9 +34,7 @@ template <class T> struct vector_of {
 };
 
 #define PLEAT_CONV_TARGET
-#define PLEAT_CONV_UNROLL _Pragma("GCC unroll 32")
 #include <pleat/compute/detail/conv_tile_body.hpp>
-#undef PLEAT_CONV_UNROLL
 #undef PLEAT_CONV_TARGET
 
 template <class T> inline constexpr conv_kernels<T> kernels = make_kernels<vector_of<T>, 1, 4>();
