@@ -3,15 +3,16 @@
 /// \file
 /// 2-D convolution of NCHW images, forward and its gradients, for float and double, without unrolling images in memory.
 ///
-/// Every result element is one chain of fused multiply-adds in an order that the shape alone decides, so its bits do not
+/// Every result element is one chain of fused multiply-adds (dx: see there) in an order that the shape alone decides, so its bits do not
 /// depend on the batch it is in, the threads, the instruction set, or the device:
 ///   - y:  (channel, kernel row, kernel column) ascending, starting from the bias (or zero);
 ///   - dx: (output channel, kernel row, kernel column) ascending; kernel elements under which no output meets the pixel
-///         because of the stride are skipped;
+///         because of the stride are skipped. Where conv2d_shape::taps_apart() holds, each kernel element has a chain of its own
+///         over the output channels, and those that meet the pixel are added in (kernel row, kernel column) order;
 ///   - dw: (image, output row, output column) ascending within a lane; the lanes over their tree (compute/lanes.hpp);
 ///   - db: each image's plane is summed in 32 stripes (pixel p belongs to stripe p mod 32) that fold in halves; images
 ///         ascend within a lane; the lanes over their tree.
-/// Padding is a zero that is multiplied and added like any value.
+/// Padding is a zero that is multiplied and added like any value (in the chains apart there is none).
 #pragma once
 
 #include <pleat/compute/activation.hpp>

@@ -77,6 +77,10 @@ template <class T> struct conv_input_task {
   void operator()(int const task) const {
     index_t const first = s.batch * task / tasks, last = s.batch * (task + 1) / tasks;
     if (first == last) return;
+    if (s.taps_apart()) {
+      apart(first, last);
+      return;
+    }
     index_t const image = s.height * s.width;
     bool const strided = s.stride_h > 1 || s.stride_w > 1;
     if (strided)  // some residues may meet no tap at all
@@ -88,6 +92,28 @@ template <class T> struct conv_input_task {
   }
 
  private:
+  /// A product of all taps at once, row (channel, tap), whose shifted planes are then added up.
+  void apart(index_t first, index_t last) const {
+    index_t const ins = s.group_in(), outs = s.group_out(), taps = s.kernel_h * s.kernel_w;
+    index_t const image = s.height * s.width, oh = s.out_height(), ow = s.out_width();
+    auto const& kernels = conv_kernels_of<T>(level);
+    correlator<T> c(kernels, {oh, ow, oh, ow, 1, 1, 1, 1, 0, 0, 0, 0}, ins * taps, outs);
+    conv_carver count(nullptr);
+    c.carve(count);
+    (void)count.take<T>(ins * taps * oh * ow);
+    conv_carver carver(scratch<conv_scratch>(count.used()));
+    c.carve(carver);
+    T* const products = carver.take<T>(ins * taps * oh * ow);
+    for (index_t g = 0; g < s.groups; ++g) {
+      c.pack({w + g * outs * ins * taps, 1, ins * taps, 0, 0});
+      for (index_t n = first; n < last; ++n) {
+        c.run(dy + (n * s.out_channels + g * outs) * oh * ow, nullptr, false, products);
+        kernels.collect({products, ins, s.kernel_h, s.kernel_w, s.dilation_h, s.dilation_w, oh, ow,
+                         dx + (n * s.in_channels + g * ins) * image, s.height, s.width});
+      }
+    }
+  }
+
   void residue(axis const& v, axis const& h, index_t ry, index_t rx, index_t first, index_t last, bool strided) const {
     if (v.count == 0 || h.count == 0 || v.pixels == 0 || h.pixels == 0) return;
     index_t const ins = s.group_in(), outs = s.group_out(), taps = s.kernel_h * s.kernel_w;

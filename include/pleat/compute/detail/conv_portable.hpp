@@ -45,6 +45,20 @@ template <class T> struct conv_input_functor {
     index_t const x = at % s.width, y = at / s.width % s.height, c = at / (s.width * s.height) % s.in_channels;
     index_t const n = at / (s.width * s.height * s.in_channels), g = c / s.group_in();
     T sum = 0;
+    if (s.taps_apart()) {
+      for (index_t u = 0; u < s.kernel_h; ++u)
+        for (index_t v = 0; v < s.kernel_w; ++v) {
+          index_t const i = y - u * s.dilation_h, j = x - v * s.dilation_w;
+          if (i < 0 || i >= oh || j < 0 || j >= ow) continue;
+          T chain = 0;
+          for (index_t o = g * outs; o < (g + 1) * outs; ++o)
+            chain = Kokkos::fma(w[((o * s.group_in() + c % s.group_in()) * s.kernel_h + u) * s.kernel_w + v],
+                                dy[((n * s.out_channels + o) * oh + i) * ow + j], chain);
+          sum += chain;
+        }
+      dx[at] = sum;
+      return;
+    }
     for (index_t o = g * outs; o < (g + 1) * outs; ++o)
       for (index_t u = 0; u < s.kernel_h; ++u)
         for (index_t v = 0; v < s.kernel_w; ++v) {

@@ -37,6 +37,12 @@ struct conv2d_shape {
     return 2.0 * static_cast<double>(batch * out_channels * out_height() * out_width()) * static_cast<double>(weights_per_output());
   }
 
+  /// Whether the input gradient sums each kernel element's chain over output channels apart (see compute/convolution.hpp):
+  /// without stride and padding, where most of the other order's terms would be zeros.
+  [[nodiscard]] PLEAT_FUNCTION constexpr bool taps_apart() const noexcept {
+    return stride_h == 1 && stride_w == 1 && padding_h == 0 && padding_w == 0 && 2 * out_height() * out_width() <= height * width;
+  }
+
   /// \throws pleat::error where the extents do not fit together
   void check(char const* call) const {
     auto const demand = [call](bool good, char const* what, index_t found) {

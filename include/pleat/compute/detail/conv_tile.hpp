@@ -67,6 +67,16 @@ template <class T> struct conv_transpose_arguments {
   index_t to_stride;
 };
 
+/// out[c][y][x] = the sum over taps (u, v), ascending, of products[c][u][v][y - u * dilation_h][x - v * dilation_w], where
+/// that lies in rows × columns.
+template <class T> struct conv_collect_arguments {
+  T const* products;
+  index_t channels, taps_h, taps_w, dilation_h, dilation_w;
+  index_t rows, columns;
+  T* out;
+  index_t height, width;
+};
+
 /// How many sums a tree of lanes keeps at a time: the one in work and those that wait for their neighbour.
 [[nodiscard]] inline int lane_levels(lanes const& l) noexcept {
   int n = 1;
@@ -86,6 +96,7 @@ template <class T> struct conv_kernels {
   void (*gradient[3][2])(conv_gradient_arguments<T> const&) = {};  ///< [whole, half, quarter][vectors - 1]
   void (*lower)(conv_lower_arguments<T> const&) = nullptr;
   void (*transpose)(conv_transpose_arguments<T> const&) = nullptr;
+  void (*collect)(conv_collect_arguments<T> const&) = nullptr;
   T (*sum)(T const*, index_t) = nullptr;  ///< see conv_sum_stripes
 };
 

@@ -147,6 +147,31 @@ template <class V> PLEAT_CONV_TARGET void lower(conv_lower_arguments<typename V:
   }
 }
 
+/// See conv_collect_arguments. A tap's row is read so that its elements fall on their places; the zeros around it change no
+/// sum that started from +0.
+template <class V> PLEAT_CONV_TARGET void collect(conv_collect_arguments<typename V::value> const& t) {
+  using T = typename V::value;
+  constexpr int width = V::width, kept = 8;
+  index_t const plane = t.rows * t.columns;
+  for (index_t x = 0; x < t.width; x += width) {
+    typename V::mask mask[kept];
+    for (index_t v = 0; v < t.taps_w && v < kept; ++v) mask[v] = V::range(v * t.dilation_w - x, t.columns + v * t.dilation_w - x);
+    auto const tail = V::range(0, t.width - x);
+    for (index_t c = 0; c < t.channels; ++c)
+      for (index_t y = 0; y < t.height; ++y) {
+        auto acc = V::zero();
+        for (index_t u = 0; u < t.taps_h; ++u) {
+          index_t const i = y - u * t.dilation_h;
+          if (i < 0 || i >= t.rows) continue;
+          T const* from = t.products + (c * t.taps_h + u) * t.taps_w * plane + i * t.columns + x;
+          for (index_t v = 0; v < t.taps_w; ++v, from += plane - t.dilation_w)
+            acc = V::add(acc, V::load_if(v < kept ? mask[v] : V::range(v * t.dilation_w - x, t.columns + v * t.dilation_w - x), from));
+        }
+        V::store_if(tail, t.out + (c * t.height + y) * t.width + x, acc);
+      }
+  }
+}
+
 /// See conv_transpose_arguments.
 template <class V> PLEAT_CONV_TARGET void transpose(conv_transpose_arguments<typename V::value> const& t) {
   constexpr int width = V::width;
@@ -202,6 +227,7 @@ template <class V, int NV, int R> constexpr conv_kernels<typename V::value> make
   k.gradient[2][0] = &gradient<V, R / 4, 1>;
   k.gradient[2][1] = &gradient<V, R / 4, 2>;
   k.lower = &lower<V>;
+  k.collect = &collect<V>;
   k.transpose = &transpose<V>;
   k.sum = &sum<V>;
   return k;
