@@ -1,0 +1,173 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Wrong calls give words; calls are counted; what was moved from says so.
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <array>
+#include <string>
+#include <vector>
+
+#include <pleat/comm/local.hpp>
+#include <pleat/comm/self.hpp>
+
+using namespace pleat;
+using Catch::Matchers::ContainsSubstring;
+using comm::call_kind;
+using comm::reduction;
+
+TEST_CASE("communicator: a wrong call names rank, call and argument") {
+  comm::communicator c = comm::self();
+  std::vector<float> v(4), w(3);
+  float* const null = nullptr;
+  CHECK_THROWS_WITH(c.all_reduce(std::span<float>(null, 4)),
+                    "pleat: rank 0: all_reduce(F32 x 4, sum): in.data is null, but 4 elements are asked for. "
+                    "Allocate the buffer first");
+  CHECK_THROWS_WITH(c.run({.kind = call_kind::broadcast, .out = {v.data(), -1, dtype::f32}}),
+                    ContainsSubstring("out.count is -1"));
+  CHECK_THROWS_WITH(c.broadcast(v, 1), ContainsSubstring("rank 0: broadcast(F32 x 4, root 1): root 1 is not in [0, 1)"));
+  CHECK_THROWS_WITH(c.broadcast(v, -1), ContainsSubstring("root -1 is not in [0, 1)"));
+  CHECK_THROWS_WITH(c.reduce(v, v, reduction::sum, 3), ContainsSubstring("root 3 is not in [0, 1)"));
+  CHECK_THROWS_WITH(c.all_reduce(v, w), ContainsSubstring("out.count is 3, and in.count is 4"));
+  CHECK_THROWS_WITH(c.reduce(v, w), ContainsSubstring("out.count is 3, and in.count is 4"));
+  CHECK_THROWS_WITH(c.reduce_scatter(v, w), ContainsSubstring("in.count is 4, and size() * out.count is 3"));
+  CHECK_THROWS_WITH(c.all_gather(v, w), ContainsSubstring("out.count is 3, and size() * in.count is 4"));
+  CHECK_THROWS_WITH(c.all_to_all(v, w), ContainsSubstring("out.count is 3, and in.count is 4"));
+  CHECK_THROWS_WITH(c.all_to_all(v, v), ContainsSubstring("in and out overlap"));
+  CHECK_THROWS_WITH(c.send(v, 1), ContainsSubstring("peer 1 is not in [0, 1)"));
+  CHECK_THROWS_WITH(c.send(v, 0, -4), ContainsSubstring("tag -4 is not in [0, 16384)"));
+  CHECK_THROWS_WITH(c.all_reduce(v, reduction::bit_or), ContainsSubstring("reduction bit_or is not defined for F32"));
+  CHECK_THROWS_WITH(c.run({.kind = call_kind::all_reduce, .in = {v.data(), 3, dtype::f32}, .out = {w.data(), 3, dtype::i32}}),
+                    ContainsSubstring("in holds F32 and out holds I32"));
+  std::array<index_t, 2> const two{2, 2};
+  std::array<index_t, 1> const three{3}, minus{-3}, far{9};
+  CHECK_THROWS_WITH(c.all_gather_v(v, w, {two, {}}), ContainsSubstring("parts.counts has 2 entries for 1 ranks"));
+  CHECK_THROWS_WITH(c.all_gather_v(v, w, {three, {}}), ContainsSubstring("in.count is 4, and parts.counts[rank] is 3"));
+  CHECK_THROWS_WITH(c.all_gather_v(w, w, {three, far}), ContainsSubstring("parts puts 3 elements of rank 0 at 9 of 3"));
+  CHECK_THROWS_WITH(c.reduce_scatter_v(v, w, three), ContainsSubstring("in.count is 4, and the sum of parts.counts is 3"));
+  CHECK_THROWS_WITH(c.all_to_all_v(v, {minus, {}}, w, {three, {}}), ContainsSubstring("in_parts puts -3 elements of rank 0"));
+}
+
+TEST_CASE("communicator: empty buffers may be null") {
+  comm::communicator c = comm::self();
+  std::span<float> const none;
+  c.all_reduce(none);
+  c.broadcast(none);
+  c.all_gather(none, none);
+  SUCCEED();
+}
+
+TEST_CASE("communicator: moved-from and empty communicators say what they are") {
+  comm::communicator c = comm::self();
+  comm::communicator d = std::move(c);
+  std::vector<float> v(2);
+  CHECK(d);
+  CHECK_FALSE(c);  // NOLINT: looking at a moved-from communicator is the point
+  CHECK(c.rank() == -1);
+  CHECK_THROWS_WITH(c.all_reduce(v), "pleat: all_reduce: the communicator is empty: it was moved from or never set. "
+                                     "Use the one that it was moved into");
+  CHECK_THROWS_WITH(c.split(0, 0), ContainsSubstring("split: the communicator is empty"));
+  CHECK_THROWS_WITH(c.set_timeout(1), ContainsSubstring("set_timeout: the communicator is empty"));
+  c.progress();
+}
+
+TEST_CASE("communicator: calls and bytes are counted per operation") {
+  comm::communicator c = comm::self();
+  std::vector<double> v(10);
+  c.all_reduce(v);
+  c.iall_reduce(v).wait();
+  c.broadcast(v);
+  c.barrier();
+  CHECK(c.counted(call_kind::all_reduce).calls == 2);
+  CHECK(c.counted(call_kind::all_reduce).bytes == 160);
+  CHECK(c.counted(call_kind::broadcast).calls == 1);
+  CHECK(c.counted(call_kind::broadcast).bytes == 80);
+  CHECK(c.counted(call_kind::barrier).calls == 1);
+  CHECK(c.counted(call_kind::barrier).bytes == 0);
+  CHECK(c.counted(call_kind::all_gather).calls == 0);
+  auto const d = std::move(c);
+  CHECK(d.counted(call_kind::all_reduce).calls == 2);
+}
+
+TEST_CASE("communicator: any contiguous range of any known element type") {
+  comm::communicator c = comm::self();
+  std::array<long long, 2> a{1, 2};
+  std::array<std::byte, 2> b{};
+  std::array<bool, 2> d{true, false};
+  std::vector<int> const from{1, 2, 3};
+  std::vector<int> to(3);
+  c.all_reduce(a);
+  c.broadcast(b);
+  c.all_reduce(d, reduction::bit_or);
+  c.all_reduce(from, to);
+  CHECK(to == from);
+  CHECK(a[1] == 2);
+  CHECK(d[0]);
+  CHECK_THROWS_WITH(c.all_reduce(d), ContainsSubstring("reduction sum is not defined for BOOL"));
+}
+
+TEST_CASE("communicator: at the collective rung ranks agree before they begin, and the odd one out is named on all") {
+  std::vector<std::string> said(4);
+  auto const wrong = [&](auto const& f) {
+    comm::run_local(4, [&](comm::communicator c) {
+      c.set_checks(checks::collective);
+      auto& mine = said[static_cast<std::size_t>(c.rank())];
+      try {
+        f(c, c.rank() == 0);  // rank 0 errs: the majority, not the first rank, decides what is right
+        mine = "no error";
+      } catch (error const& e) {
+        mine = e.what();
+      }
+    });
+  };
+  auto const all_say = [&](std::string const& text) {
+    for (int r = 0; r < 4; ++r)
+      CHECK_THAT(said[static_cast<std::size_t>(r)], ContainsSubstring("rank " + std::to_string(r) + ": ") && ContainsSubstring(text));
+  };
+  wrong([&](comm::communicator& c, bool odd) {
+    std::vector<float> v(odd ? 3 : 4);
+    c.all_reduce(v);
+  });
+  all_say("rank 0 asks for all_reduce(F32 x 3, sum) where rank 1 asks for all_reduce(F32 x 4, sum)");
+  wrong([&](comm::communicator& c, bool odd) {
+    std::vector<float> v(4);
+    odd ? c.barrier() : c.all_reduce(v);
+  });
+  all_say("rank 0 asks for barrier where rank 1 asks for all_reduce(F32 x 4, sum)");
+  wrong([&](comm::communicator& c, bool odd) {
+    std::vector<float> v(4);
+    c.broadcast(v, odd ? 0 : 2);
+  });
+  all_say("rank 0 asks for broadcast(F32 x 4, root 0) where rank 1 asks for broadcast(F32 x 4, root 2)");
+  wrong([&](comm::communicator& c, bool odd) {
+    std::vector<int> v(4);
+    c.iall_reduce(v, odd ? reduction::max : reduction::min).wait();
+  });
+  all_say("rank 0 asks for all_reduce(I32 x 4, max) where rank 1 asks for all_reduce(I32 x 4, min)");
+  wrong([&](comm::communicator& c, bool odd) {
+    std::vector<int> v(4);
+    std::vector<float> w(4);
+    odd ? c.all_reduce(v) : c.all_reduce(w);
+  });
+  all_say("rank 0 asks for all_reduce(I32 x 4, sum) where rank 1 asks for all_reduce(F32 x 4, sum)");
+  wrong([&](comm::communicator& c, bool odd) {
+    std::vector<index_t> const counts = odd ? std::vector<index_t>{1, 2, 1, 1} : std::vector<index_t>{1, 1, 2, 1};
+    std::vector<int> v(static_cast<std::size_t>(counts[static_cast<std::size_t>(c.rank())])), all(5);
+    c.all_gather_v(v, all, {counts, {}});
+  });
+  all_say("rank 0 asks for all_gather_v with other parts");
+  wrong([&](comm::communicator& c, bool odd) {
+    std::vector<index_t> const one(4, 1), sent{1, odd ? 2 : 1, 1, 1};
+    std::vector<int> v(odd ? 5 : 4), w(4);
+    c.all_to_all_v(v, {sent, {}}, w, {one, {}});
+  });
+  all_say("rank 0 sends 2 elements to rank 1, which expects 1");
+  wrong([&](comm::communicator& c, bool) {
+    std::vector<float> v(4, 1.0f);
+    c.all_reduce(v);
+    c.barrier();
+    auto d = c.split(0, 0);
+    if (d.check_level() != checks::collective || v[0] != 4.0f) throw error{"the test", "wrong answer"};
+  });
+  for (auto const& s : said) CHECK(s == "no error");
+}

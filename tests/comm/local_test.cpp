@@ -1,0 +1,248 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Ranks as threads: the operation matrix, many requests at once, failures that must not hang.
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <atomic>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <comm/op_matrix.hpp>
+#include <pleat/comm/local.hpp>
+#include <pleat/comm/self.hpp>
+
+using namespace pleat;
+using Catch::Matchers::ContainsSubstring;
+
+namespace {
+
+/// Runs f on n ranks and returns what each of them says: findings, or the error that it ended with.
+template <class F> std::vector<std::string> on_ranks(int n, F const& f) {
+  std::vector<std::string> said(static_cast<std::size_t>(n));
+  comm::run_local(n, [&](comm::communicator c) {
+    auto& mine = said[static_cast<std::size_t>(c.rank())];
+    try {
+      f(c, mine);
+    } catch (error const& e) {
+      mine = e.what();
+    }
+  });
+  return said;
+}
+
+std::string joined(pleat_test::findings const& f) {
+  std::string s;
+  for (auto const& x : f.list) s += x + "; ";
+  return s;
+}
+
+}  // namespace
+
+TEST_CASE("local: every operation agrees with the oracle on any number of ranks") {
+  int const ranks = GENERATE(1, 2, 3, 4, 7);
+  for (auto const& s : on_ranks(ranks, [](comm::communicator& c, std::string& said) {
+         said = joined(pleat_test::run_op_matrix(c, true));
+       })) {
+    INFO(ranks << " ranks");
+    CHECK(s == "");
+  }
+}
+
+TEST_CASE("local: large buffers are shared out among the ranks") {
+  int const ranks = GENERATE(2, 3);
+  for (auto const& s : on_ranks(ranks, [](comm::communicator& c, std::string& said) {
+         pleat_test::findings f;
+         pleat_test::op_matrix m(c, f, 3, false);
+         m.run<float>({1 << 20});
+         said = joined(f);
+       }))
+    CHECK(s == "");
+}
+
+TEST_CASE("local: requests may be finished in any order") {
+  int const ranks = GENERATE(1, 2, 5);
+  for (auto const& s : on_ranks(ranks, [](comm::communicator& c, std::string& said) {
+         for (int i = 0; i < 20; ++i) said += joined(pleat_test::run_many_requests(c));
+       }))
+    CHECK(s == "");
+}
+
+TEST_CASE("local: sums go over ascending ranks, so that they have the same bits each time") {
+  constexpr int ranks = 4;
+  constexpr std::size_t n = 20000;
+  auto const x = [](int r, std::size_t i) { return 1.0f / static_cast<float>(i * 31 + static_cast<std::size_t>(r) * 7 + 1); };
+  for (auto const& s : on_ranks(ranks, [&](comm::communicator& c, std::string& said) {
+         std::vector<float> v(n), w(n);
+         for (std::size_t i = 0; i < n; ++i) {
+           v[i] = x(c.rank(), i);
+           w[i] = ((x(0, i) + x(1, i)) + x(2, i)) + x(3, i);
+         }
+         c.all_reduce(v);
+         if (v != w) said = "other bits";
+       }))
+    CHECK(s == "");
+}
+
+TEST_CASE("local: 16-bit floats are added in float and rounded once") {
+  // 256 + 1 is 256 in bfloat16 (8 bits), so adding 1 seven times there leaves 256; in float it gives 263, which rounds to 264
+  for (auto const& s : on_ranks(8, [](comm::communicator& c, std::string& said) {
+         std::vector<bfloat16> v{bfloat16(c.rank() == 0 ? 256.0f : 1.0f)};
+         c.all_reduce(v);
+         said = std::to_string(static_cast<float>(v[0]));
+       }))
+    CHECK(s == std::to_string(264.0f));
+}
+
+TEST_CASE("local: split orders by key and separates traffic") {
+  for (auto const& s : on_ranks(5, [](comm::communicator& c, std::string& said) {
+         auto half = c.split(c.rank() % 2, -c.rank());
+         auto const sum = half.all_reduce_value(c.rank());
+         bool const even = c.rank() % 2 == 0;
+         if (half.size() != (even ? 3 : 2)) said += "size ";
+         if (half.rank() != (even ? (4 - c.rank()) / 2 : (3 - c.rank()) / 2)) said += "rank ";
+         if (sum != (even ? 6 : 4)) said += "sum ";
+         auto none = c.split(c.rank() == 0 ? -1 : 0, 0);
+         if (static_cast<bool>(none) != (c.rank() != 0)) said += "negative color ";
+         auto twin = c.duplicate();
+         auto r = c.iall_reduce(std::span<int>{});
+         if (twin.all_reduce_value(1) != 5) said += "duplicate ";
+         r.wait();
+       }))
+    CHECK(s == "");
+}
+
+TEST_CASE("local: messages match by source and tag in the order in which they were sent") {
+  for (auto const& s : on_ranks(2, [](comm::communicator& c, std::string& said) {
+         int a = 0, b = 0, d = 0;
+         if (c.rank() == 0) {
+           a = 1, b = 2, d = 3;
+           auto r1 = c.isend(std::span(&a, 1), 1, 7);
+           auto r2 = c.isend(std::span(&b, 1), 1, 7);
+           auto r3 = c.isend(std::span(&d, 1), 1, 8);
+           r3.wait();
+           r2.wait();
+           r1.wait();
+         } else {
+           c.receive(std::span(&d, 1), 0, 8);
+           c.receive(std::span(&a, 1), 0, 7);
+           c.receive(std::span(&b, 1), 0, 7);
+         }
+         said = std::to_string(a) + std::to_string(b) + std::to_string(d);
+       }))
+    CHECK(s == "123");
+}
+
+TEST_CASE("local: a rank that dies releases the others, who name it") {
+  auto said = std::vector<std::string>(3);
+  std::string thrown;
+  try {
+    comm::run_local(3, [&](comm::communicator c) {
+      auto part = c.split(0, 0);
+      if (c.rank() == 1) throw error{"the test", "rank 1 has had enough"};
+      try {
+        c.rank() == 0 ? c.barrier() : part.barrier();
+      } catch (error const& e) {
+        said[static_cast<std::size_t>(c.rank())] = e.what();
+        throw;
+      }
+    });
+  } catch (error const& e) {
+    thrown = e.what();
+  }
+  CHECK(thrown == "pleat: the test: rank 1 has had enough");
+  CHECK_THAT(said[0], ContainsSubstring("rank 0: barrier: rank 1 ended early") && ContainsSubstring("has had enough"));
+  CHECK_THAT(said[2], ContainsSubstring("rank 2: barrier: rank 1 ended early"));
+}
+
+TEST_CASE("local: requests under way when a rank dies end with its name, and destructors do not hang") {
+  std::atomic<bool> gone{false};
+  struct at_end {
+    std::atomic<bool>& flag;
+    ~at_end() { flag = true; }
+  };
+  auto const said = on_ranks(2, [&](comm::communicator& c, std::string& mine) {
+    std::vector<float> v(3);
+    auto r = c.iall_reduce(v);
+    if (c.rank() == 1) {
+      at_end const last{gone};
+      int x = 0;
+      auto q = c.ireceive(std::span(&x, 1), 0, 1);
+      auto lonely = c.ibarrier();
+      throw error{"the test", "gone"};
+    }
+    r.wait();
+    while (!gone) std::this_thread::yield();
+    c.barrier();
+    mine = "not reached";
+  });
+  CHECK_THAT(said[0], ContainsSubstring("rank 0: barrier: rank 1 left while an exception unwound its stack"));
+  CHECK_THAT(said[1], ContainsSubstring("gone"));
+}
+
+TEST_CASE("local: a time-out names who did not come, on every rank that waits, and on the one that comes too late") {
+  std::atomic<int> gave_up{0};
+  auto const said = on_ranks(4, [&](comm::communicator& c, std::string&) {
+    c.set_timeout(0.05);
+    if (c.rank() % 2 == 1) {  // arrives when the others have given up, whenever that is
+      while (gave_up.load() < 2) std::this_thread::yield();
+      if (c.rank() == 3) return;
+      c.barrier();
+    }
+    try {
+      c.barrier();
+    } catch (...) {
+      ++gave_up;
+      throw;
+    }
+  });
+  CHECK_THAT(said[0], ContainsSubstring("rank 0: barrier: waited 0.05 s, and ranks 1, 3 did not come"));
+  CHECK_THAT(said[2], ContainsSubstring("rank 2: barrier: waited 0.05 s, and ranks 1, 3 did not come"));
+  CHECK_THAT(said[1], ContainsSubstring("rank 1: barrier: waited 0.05 s, and ranks 1, 3 did not come"));
+  CHECK(said[3] == "");
+}
+
+TEST_CASE("local: a time-out of a message names the peer; a scope restores the time-out before") {
+  auto const said = on_ranks(2, [](comm::communicator& c, std::string&) {
+    if (c.rank() == 1) return;
+    {
+      auto const scope = c.with_timeout(0.02);
+      CHECK(c.timeout() == 0.02);
+    }
+    CHECK(c.timeout() < 0);
+    auto const scope = c.with_timeout(0.02);
+    int x = 0;
+    c.receive(std::span(&x, 1), 1, 3);
+  });
+  CHECK_THAT(said[0], ContainsSubstring("rank 0: receive(I32 x 1, from 1, tag 3): waited 0.02 s, and rank 1 did not come"));
+}
+
+TEST_CASE("local: ranks that ask for different things all throw the same sentence") {
+  auto const said = on_ranks(3, [](comm::communicator& c, std::string&) {
+    std::vector<float> v(c.rank() == 2 ? 5 : 4);
+    c.all_reduce(v);
+  });
+  for (auto const& s : said)
+    CHECK_THAT(s, ContainsSubstring(": all_reduce: rank 2 asks for all_reduce(F32 x 5, sum) where rank 0 asks for "
+                                    "all_reduce(F32 x 4, sum)"));
+}
+
+TEST_CASE("local: a message of another size fails on both sides") {
+  auto const said = on_ranks(2, [](comm::communicator& c, std::string&) {
+    std::vector<double> v(c.rank() == 0 ? 3 : 4);
+    if (c.rank() == 0) c.send(v, 1, 2);
+    else c.receive(v, 0, 2);
+  });
+  for (auto const& s : said)
+    CHECK_THAT(s, ContainsSubstring("rank 0 sends send(F64 x 3, to 1, tag 2), but rank 1 expects receive(F64 x 4, from 0, tag 2)"));
+}
+
+TEST_CASE("local: a group needs a rank, and a rank must be in the group") {
+  CHECK_THROWS_AS(comm::local_group(0), error);
+  comm::local_group const group(2);
+  CHECK_THROWS_AS(group.communicator(2), error);
+  CHECK_THROWS_AS(group.communicator(-1), error);
+}
