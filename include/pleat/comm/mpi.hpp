@@ -258,6 +258,15 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
       }
       conclude();
     }
+    /// A receive can be taken back, and then the buffer is the caller's again.
+    void cancel() noexcept {
+      for (auto& r : requests)
+        if (r != MPI_REQUEST_NULL) {
+          MPI_Cancel(&r);
+          MPI_Wait(&r, MPI_STATUS_IGNORE);
+        }
+      over = true;
+    }
     void wait_in_time() {
       auto const limit = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
       for (int i = 0; !poll(); ++i) {
@@ -265,14 +274,19 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
         if (owner->arrivals) owner->arrivals->drain();
         std::this_thread::yield();
         if (std::chrono::steady_clock::now() < limit) continue;
-        lost = true;
+        if (what.kind == call_kind::receive) cancel();
+        lost = !over;
         owner->give_up(*this);
       }
     }
     void release() noexcept override {
       auto const keep = std::move(owner);
       if (!over && !lost) {
-        if (std::uncaught_exceptions() > 0 || mpi_is_over()) {
+        if (mpi_is_over()) {
+          lost = true;
+        } else if (std::uncaught_exceptions() > 0 && what.kind == call_kind::receive) {
+          cancel();
+        } else if (std::uncaught_exceptions() > 0) {
           lost = true;  // MPI cannot take a collective back: its state stays where it is
         } else {
           owner = keep;
@@ -587,6 +601,8 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     } else {
       problem += "the operation did not end, although every rank had entered it";
     }
+    if (o.what.kind == call_kind::receive)
+      throw error{describe(o.what), problem, "Look at what that rank was doing, or allow more time", rank};
     broken = "an earlier " + std::string(name_of(o.what.kind)) + " was given up: " + problem;
     throw error{
         describe(o.what), problem,
