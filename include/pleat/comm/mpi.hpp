@@ -201,7 +201,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     std::shared_ptr<mpi_core> owner;  // set while under way
     call what;
     std::vector<MPI_Request> requests;
-    std::vector<MPI_Status> statuses;  // of receives
+    std::vector<MPI_Status> statuses;
     std::vector<int> ints;             // counts and displacements that MPI reads until the end
     std::vector<std::byte> stage;      // where MPI forbids the overlap that the call allows
     bool over = false, lost = false;
@@ -216,13 +216,11 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     bool poll() {
       if (over) return true;
       int flag = 0;
-      int const n = static_cast<int>(requests.size());
-      if (what.kind == call_kind::receive) {
-        statuses.resize(requests.size());
-        code = MPI_Testall(n, requests.data(), &flag, statuses.data());
-      } else {
-        code = MPI_Testall(n, requests.data(), &flag, MPI_STATUSES_IGNORE);
-      }
+      statuses.resize(requests.size());
+      code = MPI_Testall(static_cast<int>(requests.size()), requests.data(), &flag, statuses.data());
+      if (code == MPI_ERR_IN_STATUS)
+        for (auto const& s : statuses)
+          if (s.MPI_ERROR != MPI_SUCCESS && s.MPI_ERROR != MPI_ERR_PENDING) code = s.MPI_ERROR;
       over = flag != 0 || code != MPI_SUCCESS;
       return over;
     }
@@ -246,12 +244,9 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     }
     void wait() override {
       if (!over && seconds < 0) {
-        if (what.kind == call_kind::receive) {
-          statuses.resize(requests.size());
-          code = MPI_Waitall(static_cast<int>(requests.size()), requests.data(), statuses.data());
-        } else {
-          code = MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE);
-        }
+        statuses.resize(requests.size());
+        for (std::size_t i = 0; i < requests.size(); ++i)  // Open MPI's Waitall hangs on an error where threads are multiple
+          if (int const e = MPI_Wait(&requests[i], &statuses[i]); e != MPI_SUCCESS) code = e;
         over = true;
       } else if (!over) {
         wait_in_time();
