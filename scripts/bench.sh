@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# SPDX-FileCopyrightText: 2026 The pleat authors
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+# Builds and runs the benchmark programs, one per room, and merges what they say into build/bench.json (Google Benchmark's own
+# format). A room whose folder has a file `ranks` runs once per number in it, on that many MPI ranks. Where a Python has torch
+# (PLEAT_PEER_PYTHON, else python3), bench/peers/*.py run in the same session and add their rows under peer/.
+#   scripts/bench.sh [filter] [--no-peers] [further arguments of Google Benchmark]
+# The filter is a regular expression on names: 'gemm/f32', 'train_step/mlp'.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+filter=. peers=yes
+if [[ ${1:-} != "" && ${1:-} != -* ]]; then
+  filter=$1
+  shift
+fi
+if [[ ${1:-} == --no-peers ]]; then
+  peers=no
+  shift
+fi
+source scripts/setup.sh --
+parts=build/bench.parts
+rm -rf "$parts"
+mkdir -p "$parts"
+cmake --preset release >"$parts/build.log" 2>&1 || { cat "$parts/build.log" >&2; exit 1; }
+targets=()
+for folder in bench/*/; do
+  room=$(basename "$folder")
+  if compgen -G "$folder*_bench.cpp" >/dev/null; then targets+=("bench_$room"); fi
+done
+cmake --build --preset release -j "${PLEAT_JOBS:-$(nproc)}" --target "${targets[@]}" >>"$parts/build.log" 2>&1 || {
+  tail -n 40 "$parts/build.log" >&2
+  exit 1
+}
+
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_btl_vader_single_copy_mechanism=none
+export OMP_PROC_BIND=${OMP_PROC_BIND:-false}
+launch() {
+  local flags=()
+  if mpirun --version 2>&1 | grep -qE 'Open MPI|OpenRTE'; then flags=(--oversubscribe --bind-to none); fi
+  mpirun "${flags[@]}" "$@"
+}
+for target in "${targets[@]}"; do
+  program=build/release/bin/$target
+  [[ -n $("$program" --benchmark_list_tests --benchmark_filter="$filter" 2>/dev/null | grep -v '^Failed' | head -n1) ]] || continue
+  if [[ -e bench/${target#bench_}/ranks ]]; then
+    for ranks in $(cat "bench/${target#bench_}/ranks"); do
+      echo "pleat: $target on $ranks ranks" >&2
+      launch -n "$ranks" "$program" --benchmark_filter="$filter" --benchmark_out="$parts/$target.$ranks.json" --benchmark_out_format=json "$@"
+    done
+  else
+    echo "pleat: $target" >&2
+    "$program" --benchmark_filter="$filter" --benchmark_out="$parts/$target.json" --benchmark_out_format=json "$@"
+  fi
+done
+
+python=${PLEAT_PEER_PYTHON:-python3}
+if [[ $peers == yes ]]; then
+  if "$python" -c 'import torch' 2>/dev/null; then
+    for script in bench/peers/*.py; do
+      for threads in 1 2; do
+        echo "pleat: $script, $threads threads" >&2
+        "$python" "$script" --threads "$threads" --out "$parts/peer.$(basename "$script" .py).$threads.json" ||
+          echo "pleat: $script failed; its rows are missing" >&2
+      done
+    done
+  else
+    echo "pleat: $python has no torch, so there are no rows of PyTorch's (set PLEAT_PEER_PYTHON)" >&2
+  fi
+fi
+
+python3 - "$filter" build/bench.json "$parts"/*.json <<'END'
+import json, re, sys
+pattern, out, *files = sys.argv[1], sys.argv[2], *sys.argv[3:]
+merged = {"context": {}, "benchmarks": []}
+for file in sorted(files, key=lambda f: "/peer." in f):
+    text = open(file).read()
+    if not text.strip():
+        continue
+    part = json.loads(text)
+    merged["context"] = merged["context"] or part.get("context", {})
+    for row in part.get("benchmarks", []):
+        if "/peer." in file:
+            row["name"] = row["name"] if row["name"].startswith("peer/") else "peer/" + row["name"]
+            if not re.search(pattern, row["name"]):
+                continue
+        merged["benchmarks"].append(row)
+json.dump(merged, open(out, "w"), indent=1)
+print(f"pleat: {len(merged['benchmarks'])} rows in {out}")
+END

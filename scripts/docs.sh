@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# SPDX-FileCopyrightText: 2026 The pleat authors
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+# The API reference, by Doxygen, into build/reference/html. A warning is an error.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+out=${OUT:-build/reference}
+command -v doxygen >/dev/null || {
+  echo "pleat: SKIPPED: no doxygen here"
+  exit 4
+}
+mkdir -p "$out"
+version=$(sed -n 's/^#define PLEAT_VERSION_[MP][A-Z]* \([0-9]*\)$/\1/p' include/pleat/base/config.hpp | paste -sd.)
+{
+  cat docs/Doxyfile
+  echo "OUTPUT_DIRECTORY = $out"
+  echo "PROJECT_NUMBER = $version"
+} | doxygen - 2>"$out/warnings" || true
+if [[ -s $out/warnings ]]; then
+  cat "$out/warnings"
+  echo "pleat: Doxygen has $(wc -l <"$out/warnings") lines of warnings"
+  exit 1
+fi
+echo "pleat: the reference is in $out/html/index.html"
