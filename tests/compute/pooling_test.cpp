@@ -96,6 +96,13 @@ template <class T> void compare(pool2d_shape const& s, std::vector<T> const& x, 
     avg_pool2d_backward(*space, s, dy.data(), dx.data());
     CHECK(same_bits(dx, want.dx_mean));
   }
+  for (auto const level : {isa::level::scalar, isa::level::avx2, isa::level::avx512}) {
+    if (level > isa::best()) continue;
+    where.assign(where.size(), -1);
+    detail::max_pool_task<T>{s, level, 1, x.data(), y.data(), where.data()}(0);
+    CHECK(same_bits(y, want.most));
+    CHECK(where == want.where);
+  }
   detail::max_pool2d_forward_portable(one, s, x.data(), y.data(), where.data());
   one.fence();
   CHECK(same_bits(y, want.most));

@@ -20,7 +20,7 @@ void max_pool2d_forward(Space const& space, pool2d_shape const& s, T const* x, T
   if (s.batch == 0) return;
   if constexpr (is_host_space_v<Space>) {
     int const tasks = detail::pool_tasks(space, s);
-    for_tasks(space, tasks, detail::max_pool_task<T>{s, tasks, x, y, argmax});
+    for_tasks(space, tasks, detail::max_pool_task<T>{s, isa::best(), tasks, x, y, argmax});
   } else {
     detail::max_pool2d_forward_portable(space, s, x, y, argmax);
   }

@@ -5,15 +5,9 @@
 /// loops (conv_correlate.hpp, conv_gradient.hpp) call them. Needs no Kokkos.
 #pragma once
 
+#include <pleat/compute/detail/conv_unroll.hpp>
 #include <pleat/compute/lanes.hpp>
 #include <pleat/tensor/extents.hpp>
-
-/// Register tiles live in registers only where these loops are unrolled, and compilers need to be told so.
-#if defined(__clang__) || defined(__CUDACC__)
-#define PLEAT_CONV_UNROLL _Pragma("unroll")
-#else
-#define PLEAT_CONV_UNROLL _Pragma("GCC unroll 32")
-#endif
 
 namespace pleat::compute::detail {
 

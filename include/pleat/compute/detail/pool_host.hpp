@@ -9,11 +9,13 @@
 
 #include <pleat/compute/detail/host.hpp>
 #include <pleat/compute/detail/pool_portable.hpp>
+#include <pleat/compute/detail/pool_tile.hpp>
 
 namespace pleat::compute::detail {
 
 template <class T> struct max_pool_task {
   pool2d_shape s;
+  isa::level level;
   int tasks;
   T const* x;
   T* y;
@@ -22,56 +24,14 @@ template <class T> struct max_pool_task {
   void operator()(int const task) const {
     index_t const first = s.planes() * task / tasks, last = s.planes() * (task + 1) / tasks;
     index_t const oh = s.out_height(), ow = s.out_width();
-    bool const simple = s.padding_h == 0 && s.padding_w == 0 && s.kernel_h == 2 && s.kernel_w == 2;
+    auto* const by_vectors = max_plane_of<T>(level);
+    bool const suits = s.stride_w <= 2 && s.kernel_h * s.width < (index_t{1} << 24);
+    max_pool_functor<T> const one{s, x, y, argmax};
     for (index_t p = first; p < last; ++p) {
-      T const* plane = x + p * s.height * s.width;
-      for (index_t i = 0; i < oh; ++i) {
-        T* out = y + (p * oh + i) * ow;
-        std::int32_t* where = argmax ? argmax + (p * oh + i) * ow : nullptr;
-        if (simple)
-          quads(plane, i * s.stride_h * s.width, out, where, ow);
-        else
-          windows(plane, pool_window(i, s.kernel_h, s.stride_h, s.padding_h, s.height), out, where, ow);
-      }
-    }
-  }
-
- private:
-  void windows(T const* plane, pool_window const v, T* out, std::int32_t* where, index_t ow) const {
-    for (index_t j = 0; j < ow; ++j) {
-      pool_window const h(j, s.kernel_w, s.stride_w, s.padding_w, s.width);
-      index_t at = v.begin * s.width + h.begin;
-      T best = plane[at];
-      for (index_t a = v.begin; a < v.end; ++a)
-        for (index_t b = h.begin; b < h.end; ++b) {
-          T const value = plane[a * s.width + b];
-          bool const take = pool_replaces(value, best);
-          best = take ? value : best;
-          at = take ? a * s.width + b : at;
-        }
-      out[j] = best;
-      if (where) where[j] = static_cast<std::int32_t>(at);
-    }
-  }
-
-  /// Windows of 2 × 2 without padding, without branches.
-  void quads(T const* plane, index_t row, T* out, std::int32_t* where, index_t ow) const {
-    for (index_t j = 0; j < ow; ++j) {
-      auto at = static_cast<std::int32_t>(row + j * s.stride_w);
-      T const *a = plane + at, *b = a + s.width;
-      T best = a[0];
-      auto const take = [&best](T value) {
-        bool const yes = pool_replaces(value, best);
-        best = yes ? value : best;
-        return yes;
-      };
-      auto const w = static_cast<std::int32_t>(s.width);
-      std::int32_t offset = 0;
-      offset = take(a[1]) ? 1 : offset;
-      offset = take(b[0]) ? w : offset;
-      offset = take(b[1]) ? w + 1 : offset;
-      out[j] = best;
-      if (where) where[j] = at + offset;
+      if (suits)
+        by_vectors({s, x + p * s.height * s.width, y + p * oh * ow, argmax ? argmax + p * oh * ow : nullptr});
+      else
+        for (index_t o = p * oh * ow; o < (p + 1) * oh * ow; ++o) one(o);
     }
   }
 };
