@@ -1,0 +1,28 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// The door of the room compute: kernels, as named functors behind void functions. The doors that need Thrust (scan, select, sort, top_k)
+/// are included by name.
+#pragma once
+
+#include <pleat/compute/activation.hpp>
+#include <pleat/compute/convolution.hpp>
+#include <pleat/compute/copy_block.hpp>
+#include <pleat/compute/count.hpp>
+#include <pleat/compute/elementwise.hpp>
+#include <pleat/compute/for_each.hpp>
+#include <pleat/compute/gemm.hpp>
+#include <pleat/compute/histogram.hpp>
+#include <pleat/compute/int8_convolution.hpp>
+#include <pleat/compute/int8_gemm.hpp>
+#include <pleat/compute/keep_mask.hpp>
+#include <pleat/compute/lanes.hpp>
+#include <pleat/compute/math.hpp>
+#include <pleat/compute/norm.hpp>
+#include <pleat/compute/optimizer.hpp>
+#include <pleat/compute/pooling.hpp>
+#include <pleat/compute/quantized.hpp>
+#include <pleat/compute/reduce.hpp>
+#include <pleat/compute/softmax.hpp>
+#include <pleat/compute/statistics.hpp>
+#include <pleat/compute/threshold.hpp>

@@ -1,0 +1,9 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// The door of the room parallel: a rank's share of a batch, the exchange of gradients, the model.
+#pragma once
+
+#include <pleat/parallel/gradient_exchange.hpp>
+#include <pleat/parallel/model.hpp>
+#include <pleat/parallel/share.hpp>

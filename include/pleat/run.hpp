@@ -1,0 +1,13 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// The door of the room run: launch, fit, evaluate, serve, checkpoints and files of models.
+#pragma once
+
+#include <pleat/run/batch.hpp>
+#include <pleat/run/checkpoint.hpp>
+#include <pleat/run/evaluate.hpp>
+#include <pleat/run/fit.hpp>
+#include <pleat/run/launch.hpp>
+#include <pleat/run/progress.hpp>
+#include <pleat/run/serve.hpp>

@@ -1,0 +1,12 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// The door of the room tensor: shapes, element types, tensors, other people's arrays, index sets.
+#pragma once
+
+#include <pleat/tensor/adapt.hpp>
+#include <pleat/tensor/concepts.hpp>
+#include <pleat/tensor/dtype.hpp>
+#include <pleat/tensor/extents.hpp>
+#include <pleat/tensor/index_set.hpp>
+#include <pleat/tensor/tensor.hpp>

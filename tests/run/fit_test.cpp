@@ -1,0 +1,251 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <pleat/run/fit.hpp>
+
+#include <pleat/comm/local.hpp>
+#include <pleat/comm/self.hpp>
+#include <pleat/nn/activations.hpp>
+#include <pleat/nn/flatten.hpp>
+#include <pleat/nn/linear.hpp>
+#include <pleat/nn/sequential.hpp>
+#include <pleat/plan/search.hpp>
+#include <pleat/run/serve.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <filesystem>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "digits.hpp"
+
+namespace pl = pleat;
+using pl::index_t;
+
+namespace {
+
+auto net() { return pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 64, 32), pl::nn::relu(), pl::nn::linear("fc2", 32, 10)); }
+
+using model = pl::parallel::model<decltype(net())>;
+
+model build(pl::world& w, bool deterministic = true, index_t batch = 48, index_t micro = 1) {
+  return pl::parallel::build(net(), pl::plan::search(net(), w, {.global_batch = batch, .deterministic = deterministic, .micro_batches = micro}), w, {.seed = 4});
+}
+
+pl::run::fit_options quiet(index_t epochs) {
+  pl::run::fit_options o;
+  o.epochs = epochs;
+  o.optimizer = pl::nn::adamw{.learning_rate = 3e-3};
+  o.progress = false;
+  return o;
+}
+
+std::string sentence(auto&& f) {
+  try {
+    f();
+  } catch (std::exception const& e) {
+    return e.what();
+  }
+  return "";
+}
+
+struct folder {
+  std::string path = (std::filesystem::temp_directory_path() / ("pleat_fit_" + std::to_string(::getpid()))).string();
+  folder() { std::filesystem::remove_all(path); }
+  ~folder() { std::filesystem::remove_all(path); }
+};
+
+}  // namespace
+
+TEST_CASE("fit learns the digits, and the model it leaves is the same on any number of ranks") {
+  auto const data = test_digits();
+  std::uint64_t reference = 0;
+  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  {
+    auto m = build(alone);
+    auto options = quiet(6);
+    options.validation = &data.test;
+    int steps = 0, epochs = 0;
+    options.on_event = [&](pl::run::event const& e) { (e.what == pl::run::event::kind::step ? steps : epochs) += 1; };
+    auto const report = pl::run::fit(m, data.train, options);
+    CHECK(report.steps == 6 * ((data.train.size + 47) / 48));
+    CHECK(steps == report.steps);
+    CHECK(epochs == 6);
+    CHECK(report.epoch_loss.size() == 6);
+    CHECK(report.epoch_loss.back() < 0.25 * report.epoch_loss.front());
+    // Guessing has an error of 0.9; a linear model of these digits stays below 0.1.
+    CHECK(report.validation_error.back() < 0.1);
+    CHECK(pl::run::evaluate(m, data.test).error() == report.validation_error.back());
+    reference = m.checksum();
+  }
+  for (int ranks : {2, 3, 4})
+    for (index_t micro : {1, 2})
+      pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
+        pl::world w(std::move(c), 1);
+        auto m = build(w, true, 48, micro);
+        auto options = quiet(6);
+        options.check_replicas_steps = 20;
+        (void)pl::run::fit(m, data.train, options);
+        if (m.checksum() != reference) throw std::runtime_error(std::to_string(w.size()) + " ranks gave other bits");
+      });
+}
+
+TEST_CASE("evaluate counts every sample once, and its confusion matrix adds up") {
+  auto const data = test_digits();
+  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto m = build(alone);
+  (void)pl::run::fit(m, data.train, quiet(2));
+  auto const e = pl::run::evaluate(m, data.test);
+  index_t total = 0, diagonal = 0;
+  for (index_t i = 0; i < 100; ++i) {
+    total += e.confusion[static_cast<std::size_t>(i)];
+    if (i / 10 == i % 10) diagonal += e.confusion[static_cast<std::size_t>(i)];
+  }
+  CHECK(total == data.test.size);
+  CHECK(diagonal == data.test.size - e.errors);
+  for (int ranks : {2, 3})
+    pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
+      pl::world w(std::move(c), 1);
+      auto n = build(w);
+      (void)pl::run::fit(n, data.train, quiet(2));
+      for (index_t batch : {1, 7, 1000})
+        if (pl::run::evaluate(n, data.test, batch).confusion != e.confusion) throw std::runtime_error("another confusion matrix");
+    });
+}
+
+TEST_CASE("serve gives every request the answer that evaluate counts, on any number of ranks") {
+  auto const data = test_digits();
+  for (int ranks : {1, 2, 3})
+    pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
+      pl::world w(std::move(c), 1);
+      auto m = build(w);
+      (void)pl::run::fit(m, data.train, quiet(2));
+      auto const s = pl::run::serve(m, data.test, {.batch = 50});
+      index_t wrong = 0;
+      for (std::size_t i = 0; i < s.answers.size(); ++i) wrong += s.answers[i] != data.test.labels[i];
+      if (wrong != pl::run::evaluate(m, data.test).errors) throw std::runtime_error("serve and evaluate disagree");
+      if (!(s.p50 > 0 && s.p50 <= s.p99 && s.throughput > 0)) throw std::runtime_error("no times");
+    });
+  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto const m = build(alone);
+  CHECK(sentence([&] { (void)pl::run::serve(m, data.test, {.batch = 0}); }).find("a batch of 0 requests") != std::string::npos);
+}
+
+TEST_CASE("training goes on from a checkpoint bit for bit, on another number of ranks") {
+  auto const data = test_digits();
+  folder const f;
+  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto whole = build(alone);
+  (void)pl::run::fit(whole, data.train, quiet(3));
+
+  // Ranks stop at different places of an epoch: each run ends by an exception from its listener.
+  struct stop : std::exception {};
+  for (auto const& [ranks, until] : {std::pair{3, index_t{11}}, {2, index_t{40}}, {1, index_t{47}}, {4, index_t{1000}}}) {
+    std::uint64_t got = 0;
+    std::string const said = sentence([&] {
+      pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
+        pl::world w(std::move(c), 1);
+        auto m = build(w);
+        auto options = quiet(3);
+        options.checkpoint = f.path;
+        options.checkpoint_steps = 5;
+        options.resume = true;
+        options.on_event = [&](pl::run::event const& e) {
+          if (e.what == pl::run::event::kind::step && e.step == until) throw stop{};
+        };
+        (void)pl::run::fit(m, data.train, options);
+        if (w.root()) got = m.checksum();
+      });
+    });
+    if (until == 1000) CHECK(got == whole.checksum());
+    else CHECK(!said.empty());
+  }
+}
+
+TEST_CASE("a checkpoint of another seed, network, batch or optimizer is refused with both values") {
+  auto const data = test_digits();
+  folder const f;
+  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto options = quiet(1);
+  options.checkpoint = f.path;
+  {
+    auto m = build(alone);
+    (void)pl::run::fit(m, data.train, options);
+  }
+  options.resume = true;
+  options.epochs = 2;
+  auto const refuse = [&](auto&& m, pl::run::fit_options o) { return sentence([&] { (void)pl::run::fit(m, data.train, o); }); };
+  CHECK(refuse(pl::parallel::build(net(), {.global_batch = 48}, alone, {.seed = 5}), options).find("saved with seed 4, this run has 5") != std::string::npos);
+  CHECK(refuse(pl::parallel::build(net(), {.global_batch = 32}, alone, {.seed = 4}), options).find("a global batch of 48, this run has 32") != std::string::npos);
+  auto sgd = options;
+  sgd.optimizer = pl::nn::sgd{};
+  CHECK(refuse(build(alone), sgd).find("the optimizer adamw, this run has sgd") != std::string::npos);
+  auto other = pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 64, 31), pl::nn::relu(), pl::nn::linear("fc2", 31, 10));
+  CHECK(refuse(pl::parallel::build(other, {.global_batch = 48}, alone, {.seed = 4}), options).find("'fc1.weight' is F32 [32, 64] there and F32 [31, 64] here") != std::string::npos);
+}
+
+TEST_CASE("a loss that is not finite names step, rank and layer, on every rank") {
+  auto const data = test_digits();
+  for (int ranks : {1, 3}) {
+    std::string const said = sentence([&] {
+      pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
+        pl::world w(std::move(c), 1);
+        auto m = build(w, false);
+        if (w.rank() == w.size() - 1) {
+          float const nan = std::numeric_limits<float>::quiet_NaN();
+          auto const& e = m.arena().entries()[static_cast<std::size_t>(m.arena().find("fc2.bias"))];
+          pl::copy_from_host(m.context(), &nan, pl::tensor<float>::wrap(m.arena().values() + e.begin, {1}));
+        }
+        (void)pl::run::fit(m, data.train, quiet(1));
+      });
+    });
+    CHECK(said.find("the loss of step 0 is") != std::string::npos);
+    CHECK(said.find("on rank " + std::to_string(ranks - 1)) != std::string::npos);
+    CHECK(said.find("layer 'fc2'") != std::string::npos);
+  }
+}
+
+TEST_CASE("labels outside the classes are refused with sample and label") {
+  auto data = test_digits();
+  data.train.labels[100] = 10;
+  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto m = build(alone);
+  auto const said = sentence([&] { (void)pl::run::fit(m, data.train, quiet(1)); });
+  CHECK(said.find("is 10, but there are 10 classes") != std::string::npos);
+}
+
+TEST_CASE("a network that does not take the data's samples says so with both extents") {
+  auto const data = test_digits();
+  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto m = pl::parallel::build(pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 784, 10)), {.global_batch = 48}, alone);
+  auto const said = sentence([&] { (void)pl::run::fit(m, data.train, quiet(1)); });
+  CHECK(said.find("'fc1'") != std::string::npos);
+  CHECK(said.find("784") != std::string::npos);
+  CHECK(said.find("[48, 64]") != std::string::npos);
+}
+
+TEST_CASE("more ranks than samples train and agree") {
+  auto data = test_digits();
+  data.train.size = 3;
+  data.train.labels.resize(3);
+  data.train.pixels.resize(3 * 64);
+  pl::comm::run_local(5, [&](pl::comm::communicator c) {
+    pl::world w(std::move(c), 1);
+    auto m = build(w, w.size() % 2 == 0, 48);
+    (void)pl::run::fit(m, data.train, quiet(4));
+    m.demand_equal_replicas();
+  });
+}
+
+TEST_CASE("the best model of all epochs is kept on request") {
+  auto const data = test_digits();
+  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto m = build(alone);
+  auto options = quiet(5);
+  options.optimizer = pl::nn::adamw{.learning_rate = 0.05};  // jumps about
+  options.validation = &data.test;
+  options.keep_best = true;
+  auto const report = pl::run::fit(m, data.train, options);
+  CHECK(pl::run::evaluate(m, data.test).error() == *std::min_element(report.validation_error.begin(), report.validation_error.end()));
+}
