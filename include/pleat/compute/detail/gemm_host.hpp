@@ -127,7 +127,7 @@ void gemm_tiled(tile_kernels<T> const& ks, gemm_arguments<T> const& g, Source co
           t.b_stride = (s1 - s0) * ks.width;
           t.columns = j1 - j0;
           T const* in_place = nullptr;
-          if (direct) in_place = source.direct(k0, j0);
+          if (direct && (ks.masked_b || t.columns == t.b_stride)) in_place = source.direct(k0, j0);
           if (in_place) {
             t.b = in_place;
             t.b_stride = source.ld;

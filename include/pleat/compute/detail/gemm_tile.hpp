@@ -16,7 +16,7 @@ template <class T> struct tile_arguments {
   index_t a_row = 0, a_k = 0;
   index_t a_next = 0;         ///< from one tile's A to the next one's
   index_t tiles = 1;          ///< at least 1
-  T const* b = nullptr;       ///< element (k, j) at b[k * b_stride + j]; whole vectors are readable
+  T const* b = nullptr;       ///< element (k, j) at b[k * b_stride + j]; whole vectors are readable unless masked_b
   index_t b_stride = 0;
   T* c = nullptr;
   index_t ldc = 0;
@@ -50,6 +50,8 @@ template <class T> struct tile_kernels {
   int width = 0;    ///< elements of a vector
   int rows = 0;     ///< rows of the largest tile
   int vectors = 0;  ///< vectors of the largest tile
+  /// Whether B's partial vectors are read under a mask (free with AVX-512; with AVX2 it costs a tenth of the speed).
+  bool masked_b = false;
   /// Block lengths in elements: a sliver of B (k × one tile's columns) streams from the first or second cache, a block of
   /// A (m × k) stays in the second, a panel of B (n × k) in the third.
   index_t block_k = 0, block_m = 0, block_n = 0;

@@ -31,6 +31,7 @@ struct floats {
   using vec = __m256;
   using mask = __m256i;
   static constexpr int width = 8, depth = 4;
+  static constexpr bool masked_b = false;
   PLEAT_TILE_INLINE vec zero() { return _mm256_setzero_ps(); }
   PLEAT_TILE_INLINE vec load(float const* p) { return _mm256_loadu_ps(p); }
   PLEAT_TILE_INLINE vec load(float const* p, mask m) { return _mm256_maskload_ps(p, m); }
@@ -70,6 +71,7 @@ struct doubles {
   using vec = __m256d;
   using mask = __m256i;
   static constexpr int width = 4, depth = 2;
+  static constexpr bool masked_b = false;
   PLEAT_TILE_INLINE vec zero() { return _mm256_setzero_pd(); }
   PLEAT_TILE_INLINE vec load(double const* p) { return _mm256_loadu_pd(p); }
   PLEAT_TILE_INLINE vec load(double const* p, mask m) { return _mm256_maskload_pd(p, m); }
@@ -113,6 +115,7 @@ template <class V> constexpr tile_kernels<typename V::value> make_kernels() {
   k.width = V::width;
   k.rows = 6;
   k.vectors = 2;
+  k.masked_b = V::masked_b;
   k.block_k = 320, k.block_m = 1056 / static_cast<index_t>(sizeof(typename V::value)), k.block_n = 4096;
   fill_tiles<V>(k, std::make_integer_sequence<int, 6>{});
   k.copy_b = &pack_copy<V>;

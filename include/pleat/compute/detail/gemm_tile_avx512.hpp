@@ -20,6 +20,7 @@ struct floats {
   using vec = __m512;
   using mask = __mmask16;
   static constexpr int width = 16, depth = 8;
+  static constexpr bool masked_b = true;
   PLEAT_TILE_INLINE vec zero() { return _mm512_setzero_ps(); }
   PLEAT_TILE_INLINE vec load(float const* p) { return _mm512_loadu_ps(p); }
   PLEAT_TILE_INLINE vec load(float const* p, mask m) { return _mm512_maskz_loadu_ps(m, p); }
@@ -67,6 +68,7 @@ struct doubles {
   using vec = __m512d;
   using mask = __mmask8;
   static constexpr int width = 8, depth = 4;
+  static constexpr bool masked_b = true;
   PLEAT_TILE_INLINE vec zero() { return _mm512_setzero_pd(); }
   PLEAT_TILE_INLINE vec load(double const* p) { return _mm512_loadu_pd(p); }
   PLEAT_TILE_INLINE vec load(double const* p, mask m) { return _mm512_maskz_loadu_pd(m, p); }
@@ -119,6 +121,7 @@ template <class V, class A> constexpr tile_kernels<typename V::value> make_kerne
   k.width = V::width;
   k.rows = 8;
   k.vectors = 3;
+  k.masked_b = V::masked_b;
   k.block_k = 512, k.block_m = 768 / static_cast<index_t>(sizeof(typename V::value)), k.block_n = 2048;
   fill_tiles<V>(k, std::make_integer_sequence<int, 8>{});
   k.copy_b = &pack_copy<V>;

@@ -48,7 +48,7 @@ PLEAT_TILE_TARGET void tile(tile_arguments<typename V::value> const& t) {
       for (index_t k = t.cuts[s]; k < end; ++k) {
         vec bv[NV];
         PLEAT_UNROLL for (int j = 0; j < NV - 1; ++j) bv[j] = V::load(b + j * width);
-        bv[NV - 1] = V::load(b + (NV - 1) * width, in_tail);
+        bv[NV - 1] = V::masked_b ? V::load(b + (NV - 1) * width, in_tail) : V::load(b + (NV - 1) * width);
         PLEAT_UNROLL for (int i = 0; i < MR; ++i) {
           vec const av = V::broadcast(row[i] + at);
           PLEAT_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = V::fma(av, bv[j], acc[i][j]);
