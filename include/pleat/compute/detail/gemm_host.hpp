@@ -56,7 +56,7 @@ constexpr index_t direct_b_tiles = 8;         ///< or one that so few row tiles 
 /// `size` in `parts` near-equal parts, the longer ones first.
 class near_equal {
  public:
-  near_equal(index_t size, index_t parts) : base_(size / parts), extra_(size - base_ * parts) {}
+  near_equal(index_t size, index_t parts) : base_(parts == 1 ? size : size / parts), extra_(size - base_ * parts) {}
   [[nodiscard]] index_t longer() const { return base_ + 1; }
   [[nodiscard]] index_t shorter() const { return base_; }
   [[nodiscard]] index_t longer_parts() const { return extra_; }
@@ -67,7 +67,9 @@ class near_equal {
 };
 
 /// The nth of `parts` near-equal parts of `size` starts here.
-[[nodiscard]] inline index_t part_begin(index_t size, index_t parts, index_t nth) { return size * nth / parts; }
+[[nodiscard]] inline index_t part_begin(index_t size, index_t parts, index_t nth) {
+  return parts == 1 ? size * nth : size * nth / parts;  // small products feel a division
+}
 
 struct gemm_scratch {};  // names this family's scratch block
 
@@ -80,12 +82,12 @@ void gemm_tiled(tile_kernels<T> const& ks, gemm_arguments<T> const& g, Source co
   bool const a_rows = g.ta == transpose::no;
   // More than one chain must end within the tile; one chain may pause in C.
   index_t const k_parts = chains > 1 || k <= ks.block_k * 5 / 4 ? 1 : (k + ks.block_k - 1) / ks.block_k;
-  index_t const k_most = k / k_parts + 1;
+  index_t const k_most = k_parts == 1 ? k + 1 : k / k_parts + 1;
   index_t const m_parts = m <= ks.block_m * 5 / 4 ? 1 : (m + ks.block_m - 1) / ks.block_m;
-  index_t const m_most = m / m_parts + 1 + ks.rows;
+  index_t const m_most = (m_parts == 1 ? m : m / m_parts) + 1 + ks.rows;
   bool const pack_a = n >= pack_a_from_columns && m > 2 * ks.rows;
   index_t const vectors = (n + ks.width - 1) / ks.width;
-  index_t const n_parts = (vectors * ks.width + ks.block_n - 1) / ks.block_n;
+  index_t const n_parts = n <= ks.block_n ? 1 : (n + ks.block_n - 1) / ks.block_n;
   index_t const sliver_stride = ks.width * ks.vectors;
   index_t const slots = m_parts == 1 ? 1 : (vectors / n_parts + 1 + ks.vectors) / ks.vectors + 1;
   index_t const stack_size = chains > 1 ? 6 * ks.rows * sliver_stride : 0;
@@ -111,7 +113,7 @@ void gemm_tiled(tile_kernels<T> const& ks, gemm_arguments<T> const& g, Source co
       if (chains == 1) local_cuts[0] = 0, local_cuts[1] = k1 - k0;
       else for (int s = 0; s <= chains; ++s) local_cuts[s] = cuts[s] - k0;
       t.from_c = g.accumulate || kp > 0;
-      t.prefetch = k1 - k0 >= 64;
+      t.prefetch = k1 - k0 >= 64 && m * n >= 16384;
       t.relu = last && g.after.act == activation::relu;
       for (index_t mp = 0; mp < m_parts; ++mp) {
         index_t const i0 = r.m0 + part_begin(m, m_parts, mp), i1 = r.m0 + part_begin(m, m_parts, mp + 1);

@@ -25,7 +25,7 @@ template <class T> struct tile_arguments {
   int chains = 1;             ///< a power of two; more than one: summed over a binary tree
   T* stack = nullptr;         ///< room for 6 tiles, where chains > 1
   bool from_c = false;        ///< the (only) chain starts from what C holds
-  bool prefetch = false;      ///< k is long enough to hide requests for the next tile's C
+  bool prefetch = false;      ///< C is not in the first cache, and k is long enough to hide requests for the next tile's
   bool relu = false;
   T const* bias = nullptr;    ///< [columns]
   T const* mask = nullptr;    ///< C = mask > 0 ? C : 0
