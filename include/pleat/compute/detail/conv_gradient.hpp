@@ -96,8 +96,9 @@ template <class T> class gradient_collector {
         T* strip_sum = sum + s * rows * strip_;
         for (index_t k = 0; k < rows;) {
           index_t const left = rows - k;
-          int const kind = left > kernels_.gradient_half + kernels_.gradient_quarter ? 0 : left > kernels_.gradient_quarter ? 1 : 2;
-          int const most = kind == 0 ? kernels_.gradient_rows : kind == 1 ? kernels_.gradient_half : kernels_.gradient_quarter;
+          index_t const tiles = (left + kernels_.gradient_rows - 1) / kernels_.gradient_rows;
+          int const kind = left <= kernels_.gradient_least ? 2 : left <= tiles * kernels_.gradient_less ? 1 : 0;
+          int const most = kind == 0 ? kernels_.gradient_rows : kind == 1 ? kernels_.gradient_less : kernels_.gradient_least;
           int const now = static_cast<int>(std::min<index_t>(left, most));
           kernels_.gradient[kind][stride / width - 1]({row_ + k, turned, pixels, strip_sum + k * stride, now});
           k += now;

@@ -3,7 +3,7 @@
 /// \file
 /// The weight gradient on host spaces where input channels fill vectors: images are turned into strips of one vector of
 /// channels per pixel, so that every tap of a pixel is one whole vector; dy, turned as well, is broadcast.
-/// The chains are those of conv_gradient.hpp.
+/// The chains are those of conv_gradient.hpp. Depthwise convolutions (groups of one channel) work on strips too, channel by channel.
 #pragma once
 
 #include <algorithm>
@@ -13,10 +13,11 @@
 
 namespace pleat::compute::detail {
 
-/// The weight gradient of output channels [o0, o1) of one group.
+/// The weight gradient of some output channels of one group, or of some channels of a depthwise convolution.
 template <class T> class strip_collector {
  public:
-  strip_collector(conv_kernels<T> const& kernels, conv_geometry const& g, index_t channels, index_t outs)
+  /// \param channels input channels of the group; for a depthwise convolution as many as outs
+  strip_collector(conv_kernels<T> const& kernels, conv_geometry const& g, index_t channels, index_t outs, bool depthwise)
       : kernels_(kernels), g_(g), channels_(channels), outs_(outs), taps_(g.taps_h * g.taps_w),
         in_strips_((channels + kernels.width - 1) / kernels.width), out_strips_((outs + kernels.width - 1) / kernels.width),
         left_(std::min<index_t>(0, g.first_w)),
@@ -24,7 +25,7 @@ template <class T> class strip_collector {
         line_parts_(g.out_h, std::max<index_t>(1, most_pixels / g.out_w)),
         images_(line_parts_.parts > 1 ? 1 : std::max<index_t>(1, most_pixels / (g.out_h * g.out_w))),
         strip_size_(rows(line_parts_.largest()) * pitch_ * kernels.width),
-        columns_(in_strips_ * taps_ * kernels.width) {}
+        columns_(in_strips_ * taps_ * kernels.width), size_(depthwise ? columns_ : outs * columns_), depthwise_(depthwise) {}
 
   /// Worth it: vectors of input channels are fuller than those of output channels, and each turned pixel is used often.
   static bool suits(conv_kernels<T> const& kernels, conv_geometry const& g, index_t channels, index_t outs) {
@@ -39,13 +40,13 @@ template <class T> class strip_collector {
     image_size_ = in_strips_ * strip_size_;
     x_ = c.take<T>(images_ * image_size_ + width * width);
     dy_ = c.take<T>(out_strips_ * (pixels + width) * width);
-    sums_ = c.take<T>(outs_ * columns_ * lane_levels(l));
+    sums_ = c.take<T>(size_ * lane_levels(l));
   }
 
   /// \param x,dy image 0; first channel of the group, first output channel wanted
-  /// \param dw   row of the first output channel wanted; [outs][channels * taps]
+  /// \param dw   row of the first output channel wanted; [outs][channels * taps], or [outs][taps] for a depthwise convolution
   void run(lanes const& l, T const* x, index_t x_image, T const* dy, index_t dy_image, T* dw) {
-    index_t const width = kernels_.width, size = outs_ * columns_;
+    index_t const width = kernels_.width, size = size_;
     std::fill(x_, x_ + images_ * image_size_ + width * width, T(0));  // margins stay zero from here on
     for (index_t s = 0; s < in_strips_; ++s)
       for (index_t t = 0; t < g_.taps_h; ++t)
@@ -79,7 +80,8 @@ template <class T> class strip_collector {
   /// Between dw's order (output, channel, tap) and the sums' (output, strip, tap, channel in the strip).
   template <bool Load> void exchange(T* sum, T* dw) const {
     index_t const width = kernels_.width;
-    for (index_t o = 0; o < outs_; ++o)
+    index_t const rows = depthwise_ ? 1 : outs_;
+    for (index_t o = 0; o < rows; ++o)
       for (index_t c = 0; c < channels_; ++c)
         for (index_t t = 0; t < taps_; ++t) {
           T& inner = sum[o * columns_ + (c / width * taps_ + t) * width + c % width];
@@ -101,6 +103,15 @@ template <class T> class strip_collector {
         for (index_t s = 0; s < out_strips_; ++s)  // what spills behind an image's pixels is written over by the next image
           kernels_.transpose({dy + n * dy_image + s * width * plane + line * g_.out_w, plane, std::min(width, outs_ - s * width), part,
                               dy_ + s * dy_strip + n * part * width, width});
+      }
+      if (depthwise_) {
+        for (index_t s = 0; s < in_strips_; ++s)
+          for (index_t t = 0; t < taps_;) {
+            int const kind = taps_ - t >= 9 ? 0 : taps_ - t >= 3 ? 1 : 2;
+            kernels_.depthwise[kind]({x_, at_ + s * taps_ + t, offset_, dy_ + s * dy_strip, pixels, sum + (s * taps_ + t) * width});
+            t += kind == 0 ? 9 : kind == 1 ? 3 : 1;
+          }
+        continue;
       }
       conv_parts const vectors(in_strips_ * taps_, kernels_.vectors);
       for (index_t s = 0; s < out_strips_; ++s) {
@@ -134,7 +145,8 @@ template <class T> class strip_collector {
   index_t channels_, outs_, taps_, in_strips_, out_strips_;
   index_t left_, pitch_;
   conv_parts line_parts_;
-  index_t images_, strip_size_, columns_, image_size_ = 0;
+  index_t images_, strip_size_, columns_, size_, image_size_ = 0;
+  bool depthwise_;
   index_t* offset_ = nullptr;
   index_t* at_ = nullptr;
   T* x_ = nullptr;

@@ -159,9 +159,11 @@ template <class T> struct conv_weight_task {
       rows(task);
   }
 
+  [[nodiscard]] static bool depthwise(conv2d_shape const& s) { return s.groups > 1 && s.group_in() == 1 && s.group_out() == 1; }
+
   /// Whether tasks share the output channels, or else the rows (channel, kernel row, kernel column) of each group.
   [[nodiscard]] static bool by_outputs(conv2d_shape const& s, isa::level level) {
-    return strip_collector<T>::suits(conv_kernels_of<T>(level), conv_forward_geometry(s), s.group_in(), s.group_out());
+    return depthwise(s) || strip_collector<T>::suits(conv_kernels_of<T>(level), conv_forward_geometry(s), s.group_in(), s.group_out());
   }
 
  private:
@@ -169,8 +171,8 @@ template <class T> struct conv_weight_task {
     index_t const rows = s.weights_per_output(), outs = s.group_out();
     index_t const image = s.height * s.width, plane = s.out_height() * s.out_width();
     for (index_t o = s.out_channels * task / tasks, end = s.out_channels * (task + 1) / tasks; o < end;) {
-      index_t const g = o / outs, next = std::min(end, (g + 1) * outs);
-      strip_collector<T> c(conv_kernels_of<T>(level), conv_forward_geometry(s), s.group_in(), next - o);
+      index_t const g = o / outs, next = depthwise(s) ? end : std::min(end, (g + 1) * outs);
+      strip_collector<T> c(conv_kernels_of<T>(level), conv_forward_geometry(s), depthwise(s) ? next - o : s.group_in(), next - o, depthwise(s));
       conv_carver count(nullptr);
       c.carve(count, l);
       conv_carver carver(scratch<conv_scratch>(count.used()));

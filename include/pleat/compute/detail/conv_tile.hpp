@@ -39,6 +39,17 @@ template <class T> struct conv_gradient_arguments {
   int rows;
 };
 
+/// One vector of channels whose taps are elements of their own: sum[t * width + l] is a chain over the pixels p of
+/// x[offset[p] + at[t] + l] · dy[p * width + l], starting from what `sum` holds, for as many taps t as the tile has.
+template <class T> struct conv_depthwise_arguments {
+  T const* x;
+  index_t const* at;
+  index_t const* offset;  ///< [pixels]
+  T const* dy;
+  index_t pixels;
+  T* sum;
+};
+
 /// Planes of shifted (and strided) image rows: out[c][j][x] = plane[c][first_y + j * step_y][first_x + x * step_x],
 /// zero outside of the image. Rows of `out` lie out_pitch apart. May write less than a vector (of zeros, where step_x is 1
 /// and the row reaches the image's right edge) beyond each row's end.
@@ -85,9 +96,10 @@ template <class T> struct conv_kernels {
   int rows = 1;          ///< largest tile
   int vectors = 1;       ///< its vectors
   int wide_vectors = 1;  ///< vectors where a tile has at most two rows
-  int gradient_rows = 1, gradient_half = 1, gradient_quarter = 1;  ///< the row counts of the gradient tiles
+  int gradient_rows = 1, gradient_less = 1, gradient_least = 1;  ///< the row counts of the gradient tiles
   void (*tile[max_rows][max_vectors])(conv_tile_arguments<T> const&) = {};
-  void (*gradient[3][2])(conv_gradient_arguments<T> const&) = {};  ///< [whole, half, quarter][vectors - 1]
+  void (*gradient[3][2])(conv_gradient_arguments<T> const&) = {};  ///< [most, less, least rows][vectors - 1]
+  void (*depthwise[3])(conv_depthwise_arguments<T> const&) = {};  ///< of 9, 3 and 1 taps
   void (*lower)(conv_lower_arguments<T> const&) = nullptr;
   void (*transpose)(conv_transpose_arguments<T> const&) = nullptr;
   void (*collect)(conv_collect_arguments<T> const&) = nullptr;

@@ -19,8 +19,8 @@ namespace pleat::compute::detail::conv_avx2 {
 #undef PLEAT_CONV_TARGET
 
 template <class T> inline constexpr conv_kernels<T> kernels = {};
-template <> inline constexpr conv_kernels<float> kernels<float> = make_kernels<floats, 2, 6>();
-template <> inline constexpr conv_kernels<double> kernels<double> = make_kernels<doubles, 2, 6>();
+template <> inline constexpr conv_kernels<float> kernels<float> = make_kernels<floats, 2, 6, 3, 1>();
+template <> inline constexpr conv_kernels<double> kernels<double> = make_kernels<doubles, 2, 6, 3, 1>();
 
 }  // namespace pleat::compute::detail::conv_avx2
 

@@ -19,8 +19,8 @@ namespace pleat::compute::detail::conv_avx512 {
 #undef PLEAT_CONV_TARGET
 
 template <class T> inline constexpr conv_kernels<T> kernels = {};
-template <> inline constexpr conv_kernels<float> kernels<float> = make_kernels<floats, 4, 12>();
-template <> inline constexpr conv_kernels<double> kernels<double> = make_kernels<doubles, 4, 12>();
+template <> inline constexpr conv_kernels<float> kernels<float> = make_kernels<floats, 4, 12, 9, 3>();
+template <> inline constexpr conv_kernels<double> kernels<double> = make_kernels<doubles, 4, 12, 9, 3>();
 
 }  // namespace pleat::compute::detail::conv_avx512
 

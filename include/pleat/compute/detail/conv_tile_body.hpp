@@ -87,6 +87,21 @@ template <class V, int R, int NV> PLEAT_CONV_TARGET void gradient(conv_gradient_
   }
 }
 
+/// See conv_depthwise_arguments.
+template <class V, int R> PLEAT_CONV_TARGET void depthwise(conv_depthwise_arguments<typename V::value> const& t) {
+  using T = typename V::value;
+  typename V::vec acc[R];
+  index_t at[R];
+  PLEAT_CONV_UNROLL for (int i = 0; i < R; ++i) acc[i] = V::load(t.sum + i * V::width);
+  PLEAT_CONV_UNROLL for (int i = 0; i < R; ++i) at[i] = t.at[i];
+  for (index_t p = 0; p < t.pixels; ++p) {
+    T const* x = t.x + t.offset[p];
+    auto const d = V::load(t.dy + p * V::width);
+    PLEAT_CONV_UNROLL for (int i = 0; i < R; ++i) acc[i] = V::fma(V::load(x + at[i]), d, acc[i]);
+  }
+  PLEAT_CONV_UNROLL for (int i = 0; i < R; ++i) V::store(t.sum + i * V::width, acc[i]);
+}
+
 /// See conv_lower_arguments. Whole vectors are stored, so vector columns go from the last to the first: what one row
 /// spills into the next is overwritten later.
 template <class V> PLEAT_CONV_TARGET void lower(conv_lower_arguments<typename V::value> const& t) {
@@ -202,8 +217,8 @@ template <class V> PLEAT_CONV_TARGET typename V::value sum(typename V::value con
   return stripe[0];
 }
 
-/// The table of V: tiles of up to 6 rows × NV vectors, or 2 rows × 2·NV; gradient tiles of R, R/2, R/4 rows.
-template <class V, int NV, int R> constexpr conv_kernels<typename V::value> make_kernels() {
+/// The table of V: tiles of up to 6 rows × NV vectors, or 2 rows × 2·NV; gradient tiles of R, R1, R2 rows.
+template <class V, int NV, int R, int R1, int R2> constexpr conv_kernels<typename V::value> make_kernels() {
   conv_kernels<typename V::value> k;
   k.width = V::width;
   k.rows = 6;
@@ -218,14 +233,17 @@ template <class V, int NV, int R> constexpr conv_kernels<typename V::value> make
      ...);
   }(std::make_integer_sequence<int, NV>{});
   k.gradient_rows = R;
-  k.gradient_half = R / 2;
-  k.gradient_quarter = R / 4;
+  k.gradient_less = R1;
+  k.gradient_least = R2;
   k.gradient[0][0] = &gradient<V, R, 1>;
   k.gradient[0][1] = &gradient<V, R, 2>;
-  k.gradient[1][0] = &gradient<V, R / 2, 1>;
-  k.gradient[1][1] = &gradient<V, R / 2, 2>;
-  k.gradient[2][0] = &gradient<V, R / 4, 1>;
-  k.gradient[2][1] = &gradient<V, R / 4, 2>;
+  k.gradient[1][0] = &gradient<V, R1, 1>;
+  k.gradient[1][1] = &gradient<V, R1, 2>;
+  k.gradient[2][0] = &gradient<V, R2, 1>;
+  k.gradient[2][1] = &gradient<V, R2, 2>;
+  k.depthwise[0] = &depthwise<V, 9>;
+  k.depthwise[1] = &depthwise<V, 3>;
+  k.depthwise[2] = &depthwise<V, 1>;
   k.lower = &lower<V>;
   k.collect = &collect<V>;
   k.transpose = &transpose<V>;

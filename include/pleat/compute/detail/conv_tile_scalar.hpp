@@ -15,6 +15,6 @@ namespace pleat::compute::detail::conv_scalar {
 #include <pleat/compute/detail/conv_tile_body.hpp>
 #undef PLEAT_CONV_TARGET
 
-template <class T> inline constexpr conv_kernels<T> kernels = make_kernels<vector_of<T>, 1, 4>();
+template <class T> inline constexpr conv_kernels<T> kernels = make_kernels<vector_of<T>, 1, 4, 2, 1>();
 
 }  // namespace pleat::compute::detail::conv_scalar
