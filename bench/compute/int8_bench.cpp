@@ -1,8 +1,10 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // int8 products beside float products of the same shape: int8_gemm/MxNxK/threads:N (B packed once), …/unpacked, …/scaled with
-// the epilogue, and gemm/f32_for_int8/… for the quotient. PLEAT_ISA=avx2 shows the other paths.
+// the epilogue, and gemm/f32_for_int8/… for the quotient; int8_conv2d/… beside conv2d/f32_for_int8/…. PLEAT_ISA=avx2 shows the other paths.
+#include <pleat/compute/convolution.hpp>
 #include <pleat/compute/gemm.hpp>
+#include <pleat/compute/int8_convolution.hpp>
 #include <pleat/compute/int8_gemm.hpp>
 
 #include <benchmark/benchmark.h>
@@ -83,6 +85,29 @@ int const registered = [] {
         measure(state, s, [&] { pc::gemm(space, g); });
       })->UseRealTime();
     }
+  struct layer {
+    char const* name;
+    pc::conv2d_shape s;
+  };
+  for (layer const& l : {layer{"20to50x5x5on12", {16, 20, 12, 12, 50, 5, 5}}, layer{"16to16x3x3on32", {16, 16, 32, 32, 16, 3, 3, 1, 1, 1, 1}},
+                         layer{"64to64x3x3on32", {16, 64, 32, 32, 64, 3, 3, 1, 1, 1, 1}}}) {
+    pc::conv2d_shape const s = l.s;
+    index_t const in = s.batch * s.in_channels * s.height * s.width, weights = s.out_channels * s.weights_per_output(),
+                  out = s.batch * s.out_channels * s.out_height() * s.out_width();
+    benchmark::RegisterBenchmark((std::string("int8_conv2d/") + l.name + "/threads:1").c_str(), [=](benchmark::State& state) {
+      auto const space = with_threads(1);
+      auto const x = make<std::int8_t>(in), w = make<std::int8_t>(weights);
+      auto const y = make<float>(out), scales = make<float>(s.batch + s.out_channels);
+      for (auto _ : state) pc::int8_conv2d(space, s, x.get(), scales.get(), w.get(), scales.get(), nullptr, y.get());
+      state.counters["ops"] = benchmark::Counter(s.flops(), benchmark::Counter::kIsIterationInvariantRate);
+    })->UseRealTime();
+    benchmark::RegisterBenchmark((std::string("conv2d/f32_for_int8/") + l.name + "/threads:1").c_str(), [=](benchmark::State& state) {
+      auto const space = with_threads(1);
+      auto const x = make<float>(in), w = make<float>(weights), y = make<float>(out);
+      for (auto _ : state) pc::conv2d_forward(space, s, x.get(), w.get(), static_cast<float const*>(nullptr), y.get());
+      state.counters["ops"] = benchmark::Counter(s.flops(), benchmark::Counter::kIsIterationInvariantRate);
+    })->UseRealTime();
+  }
   return 0;
 }();
 

@@ -44,59 +44,76 @@ inline void pad_image(conv2d_shape const& s, std::int8_t const* x, unsigned char
     }
 }
 
-/// line[p] = the pixel under kernel element `at` for output pixels [first, first + 64); beyond the last pixel: anything.
-inline void gather_pixels(conv2d_shape const& s, padded_image const& image, unsigned char const* at, index_t first, unsigned char* line) {
-  index_t const width = s.out_width(), total = width * s.out_height();
-  index_t const last = first + 64 < total ? first + 64 : total;
-  index_t i = first / width, j = first % width;
-  for (index_t p = first; p < last;) {
-    index_t const run = width - j < last - p ? width - j : last - p;
-    unsigned char const* const from = at + i * s.stride_h * image.row + j * s.stride_w;
-    unsigned char* const to = line + (p - first);
-    if (s.stride_w == 1)
-      for (index_t q = 0; q < run; q += 16) std::memcpy(to + q, from + q, 16);  // the next run overwrites what is too much
-    else
-      for (index_t q = 0; q < run; ++q) to[q] = from[q * s.stride_w];
-    p += run;
-    ++i;
-    j = 0;
+/// Where the pixels of 64 neighbouring outputs lie, as seen from a kernel element: pieces of up to 16 outputs of one row.
+struct pixel_pieces {
+  struct piece {
+    index_t from;  ///< bytes from the kernel element's first pixel
+    index_t to;    ///< output, 0 … 63
+    index_t count;
+  };
+  piece at[64 + 4];
+  int count = 0;
+
+  pixel_pieces(conv2d_shape const& s, index_t row, index_t first) {
+    index_t const width = s.out_width(), total = width * s.out_height(), last = first + 64 < total ? first + 64 : total;
+    for (index_t p = first; p < last;) {
+      index_t const i = p / width, j = p % width;
+      index_t const run = std::min<index_t>({16, width - j, last - p});
+      at[count++] = {i * s.stride_h * row + j * s.stride_w, p - first, run};
+      p += run;
+    }
   }
+};
+
+/// line[p] = the pixel of output p; beyond the last: anything. Pieces ascend, so what a copy writes too much is overwritten.
+inline void gather_pixels(pixel_pieces const& pieces, unsigned char const* at, index_t stride, unsigned char* line) {
+  if (stride == 1)
+    for (int q = 0; q < pieces.count; ++q) std::memcpy(line + pieces.at[q].to, at + pieces.at[q].from, 16);
+  else
+    for (int q = 0; q < pieces.count; ++q)
+      for (index_t j = 0; j < pieces.at[q].count; ++j) line[pieces.at[q].to + j] = at[pieces.at[q].from + j * stride];
+}
+
+/// Byte j of 16 lines side by side: to[depth·j + d] = line[d][j].
+inline void interleave_lines(unsigned char const (*line)[64 + 16], int depth, int at, unsigned char* to) {
+#if defined(__x86_64__)  // SSE2, which every such processor has
+  auto const load = [&](int d) { return _mm_loadu_si128(reinterpret_cast<__m128i const*>(line[d] + at)); };
+  auto const store = [&](int q, __m128i v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(to) + q, v); };
+  __m128i const l0 = load(0), l1 = load(1), low = _mm_unpacklo_epi8(l0, l1), high = _mm_unpackhi_epi8(l0, l1);
+  if (depth == 2) {
+    store(0, low);
+    store(1, high);
+    return;
+  }
+  __m128i const l2 = load(2), l3 = load(3), low2 = _mm_unpacklo_epi8(l2, l3), high2 = _mm_unpackhi_epi8(l2, l3);
+  store(0, _mm_unpacklo_epi16(low, low2));
+  store(1, _mm_unpackhi_epi16(low, low2));
+  store(2, _mm_unpacklo_epi16(high, high2));
+  store(3, _mm_unpackhi_epi16(high, high2));
+#else
+  for (int j = 0; j < 16; ++j)
+    for (int d = 0; d < depth; ++d) to[depth * j + d] = line[d][at + j];
+#endif
 }
 
 /// Four panels (64 pixels) of one group's channels.
 inline void pack_pixels(conv2d_shape const& s, padded_image const& image, index_t group, index_t first, int8_layout layout,
                         unsigned char* packed) {
   int const depth = layout == int8_layout::quads ? 4 : 2;
-  index_t const k = s.weights_per_output(), taps = s.kernel_h * s.kernel_w, panel = int8_panel_bytes(layout, k);
-  unsigned char line[4][64 + 16];
-  for (index_t k0 = 0; k0 < k; k0 += depth) {
-    for (int d = 0; d < depth; ++d) {
-      if (k0 + d >= k) {
-        std::memset(line[d], 0, sizeof line[d]);  // multiplied by a zero, whatever it is
-        continue;
+  index_t const k = s.weights_per_output(), panel = int8_panel_bytes(layout, k);
+  pixel_pieces const pieces(s, image.row, first);
+  unsigned char const* channel = image.data + group * s.group_in() * image.plane;
+  index_t u = 0, v = 0;  // the kernel element
+  unsigned char line[4][64 + 16] = {};
+  for (index_t k0 = 0; k0 < k; k0 += depth, packed += int8_group_bytes(layout)) {
+    for (int d = 0; d < depth && k0 + d < k; ++d) {  // lines beyond k are multiplied by zero, whatever they hold
+      gather_pixels(pieces, channel + u * s.dilation_h * image.row + v * s.dilation_w, s.stride_w, line[d]);
+      if (++v == s.kernel_w) {
+        v = 0;
+        if (++u == s.kernel_h) u = 0, channel += image.plane;
       }
-      index_t const c = (k0 + d) / taps, tap = (k0 + d) % taps;
-      gather_pixels(s, image,
-                    image.data + (group * s.group_in() + c) * image.plane + tap / s.kernel_w * s.dilation_h * image.row +
-                        tap % s.kernel_w * s.dilation_w,
-                    first, line[d]);
     }
-    unsigned char* const out = packed + k0 / depth * int8_group_bytes(layout);
-    for (int p = 0; p < 4; ++p) {
-      unsigned char* const to = out + p * panel;
-      if (depth == 4)
-        for (int j = 0; j < 16; ++j) {
-          to[4 * j] = line[0][16 * p + j];
-          to[4 * j + 1] = line[1][16 * p + j];
-          to[4 * j + 2] = line[2][16 * p + j];
-          to[4 * j + 3] = line[3][16 * p + j];
-        }
-      else
-        for (int j = 0; j < 16; ++j) {
-          to[2 * j] = line[0][16 * p + j];
-          to[2 * j + 1] = line[1][16 * p + j];
-        }
-    }
+    for (int p = 0; p < 4; ++p) interleave_lines(line, depth, 16 * p, packed + p * panel);
   }
 }
 
