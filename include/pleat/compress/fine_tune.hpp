@@ -1,0 +1,43 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Training as a stage of shrinking.
+#pragma once
+
+#include <utility>
+
+#include <pleat/compress/transform.hpp>
+#include <pleat/io/dataset.hpp>
+#include <pleat/run/fit.hpp>
+
+namespace pleat::compress {
+
+/// Trains on, with what is pruned staying zero: the optimizer's pass skips dead elements, moments included. Weights in a form that cannot
+/// be trained stay as they are; gradients flow through them to the layers before.
+///
+///     model | prune{.sparsity = 0.9} | fine_tune(data.train, {.epochs = 3})
+class fine_tune {
+ public:
+  using fusable_transform = void;
+  static constexpr char const* what = "fine_tune";
+
+  /// `data` is kept by reference: it must live until the transform has run.
+  explicit fine_tune(io::dataset const& data, run::fit_options options = defaults()) : data_(&data), options_(std::move(options)) {}
+  explicit fine_tune(io::dataset&&, run::fit_options = {}) = delete;
+
+  [[nodiscard]] run::fit_options const& options() const noexcept { return options_; }
+
+  /// Collective. \throws error as run::fit does
+  template <class Net> void run(parallel::model<Net>& m) const { (void)pleat::run::fit(m, *data_, options_); }
+
+ private:
+  [[nodiscard]] static run::fit_options defaults() {
+    run::fit_options o;
+    o.epochs = 3;
+    return o;
+  }
+  io::dataset const* data_;
+  run::fit_options options_;
+};
+
+}  // namespace pleat::compress

@@ -1,0 +1,108 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Transforms one after the other.
+///
+///     auto small = model | prune{.sparsity = 0.9} | fine_tune(train) | quantize<codec::int8<float>>{};    // a model type per stage
+///     auto small = model | (prune{.sparsity = 0.9} | fine_tune(train) | quantize<codec::int8<float>>{});  // one type for all of them
+///
+/// Both give the same model; the second compiles faster (one further model type instead of one per stage), and can report its stages.
+/// The model on the left stays as it is; one that is given away (`std::move(model) | …`) is changed in place where its type allows it.
+#pragma once
+
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include <pleat/compress/transform.hpp>
+
+namespace pleat::compress {
+
+namespace detail {
+struct no_recorder {
+  template <class Net, class T> void operator()(T const&, parallel::model<Net> const&) const {}
+};
+}  // namespace detail
+
+/// Transforms that run one after the other on one model type.
+template <class Recorder, class... Ts> class basic_pipeline {
+ public:
+  static_assert((fusable<Ts> && ...),
+                "pleat: a pipeline takes transforms that can be fused ('using fusable_transform = void' and 'void run(model&) const'): "
+                "apply the others to the model one by one, model | a | b");
+  static_assert(detail::order_is_legal<Ts...>(),
+                "pleat: this pipeline prunes after it quantizes, and quantized weights cannot be pruned: prune first, then quantize");
+
+  explicit basic_pipeline(std::tuple<Ts...> steps, Recorder recorder = {}) : steps_(std::move(steps)), recorder_(std::move(recorder)) {}
+
+  [[nodiscard]] std::tuple<Ts...> const& steps() const noexcept { return steps_; }
+
+  /// The same pipeline that calls record(step, model) after each step: the transform, and the model as it is then.
+  template <class Record> [[nodiscard]] basic_pipeline<Record, Ts...> recorded(Record record) const {
+    return basic_pipeline<Record, Ts...>(steps_, std::move(record));
+  }
+
+  /// The transformed model; `m` stays as it is. Collective.
+  template <class Net> [[nodiscard]] auto operator()(parallel::model<Net> const& m) const {
+    auto out = widen<Ts...>(m);
+    run(out);
+    return out;
+  }
+  /// The same for a model that is given away.
+  template <class Net> [[nodiscard]] auto operator()(parallel::model<Net>&& m) const {
+    if constexpr (std::is_same_v<decltype(widen<Ts...>(m)), parallel::model<Net>>) {
+      run(m);
+      return parallel::model<Net>(std::move(m));
+    } else {
+      return (*this)(std::as_const(m));
+    }
+  }
+  /// In place, on a model whose weights can take all forms that are added. \see widen
+  template <class Net> void run(parallel::model<Net>& m) const {
+    std::apply([&](auto const&... step) { ((step.run(m), recorder_(step, std::as_const(m))), ...); }, steps_);
+  }
+
+ private:
+  std::tuple<Ts...> steps_;
+  Recorder recorder_;
+};
+
+template <class... Ts> using pipeline = basic_pipeline<detail::no_recorder, Ts...>;
+
+namespace detail {
+template <class T> [[nodiscard]] std::tuple<T> steps_of(T const& t) { return std::tuple<T>(t); }
+template <class... Ts> [[nodiscard]] std::tuple<Ts...> const& steps_of(pipeline<Ts...> const& p) { return p.steps(); }
+template <class... Ts> [[nodiscard]] pipeline<Ts...> make_pipeline(std::tuple<Ts...> steps) { return pipeline<Ts...>(std::move(steps)); }
+template <class T> struct is_pipeline { static constexpr bool value = false; };
+template <class... Ts> struct is_pipeline<pipeline<Ts...>> { static constexpr bool value = true; };
+template <class T> concept step_or_pipeline = fusable<T> || is_pipeline<std::remove_cvref_t<T>>::value;
+
+/// A transform alone is a pipeline of one.
+template <class Model, class T> [[nodiscard]] auto transformed(Model&& m, T const& t) {
+  if constexpr (fusable<T>) {
+    return pipeline<T>(std::tuple<T>(t))(std::forward<Model>(m));
+  } else {
+    static_assert(std::is_invocable_v<T const&, Model&&>,
+                  "pleat: the right side of model | … is no transform: it can neither be called with the model, nor has it 'using fusable_transform = void' and 'void run(model&) const'");
+    return t(std::forward<Model>(m));
+  }
+}
+}  // namespace detail
+
+/// a | b: first a, then b, on one model type.
+template <detail::step_or_pipeline A, detail::step_or_pipeline B> [[nodiscard]] auto operator|(A const& a, B const& b) {
+  return detail::make_pipeline(std::tuple_cat(detail::steps_of(a), detail::steps_of(b)));
+}
+
+}  // namespace pleat::compress
+
+namespace pleat::parallel {
+
+// Here, so that it is found for a transform of any namespace.
+
+/// The transformed model; `m` stays as it is. Collective.
+template <class Net, class T> [[nodiscard]] auto operator|(model<Net> const& m, T const& t) { return compress::detail::transformed(m, t); }
+/// The transformed model; `m` is given away. Collective.
+template <class Net, class T> [[nodiscard]] auto operator|(model<Net>&& m, T const& t) { return compress::detail::transformed(std::move(m), t); }
+
+}  // namespace pleat::parallel

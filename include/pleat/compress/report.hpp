@@ -1,0 +1,139 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Measuring models: error on data, bytes of the written file, time of one answer.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <iostream>
+#include <limits>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include <unistd.h>
+
+#include <pleat/compress/pipeline.hpp>
+#include <pleat/compress/stages.hpp>
+#include <pleat/run/batch.hpp>
+#include <pleat/run/evaluate.hpp>
+#include <pleat/run/model_file.hpp>
+
+namespace pleat::compress {
+
+struct measure_options {
+  std::string path{};              ///< where the model is written; empty: a temporary file that is removed
+  run::model_description about{};  ///< written into the file
+  index_t batch = 256;             ///< samples per batch of the evaluation
+  int repeats = 200;               ///< answers that are timed
+};
+
+namespace detail {
+
+/// Median time of one sample's way through the model, in microseconds; rank 0 measures, all get the figure. Collective.
+template <class Net> [[nodiscard]] double latency_us(parallel::model<Net> const& m, io::dataset const& data, int repeats) {
+  using T = typename parallel::model<Net>::value_type;
+  using Space = typename parallel::model<Net>::execution_space;
+  using clock = std::chrono::steady_clock;
+  double median = std::numeric_limits<double>::quiet_NaN();
+  m.ranks().barrier();  // nobody works while rank 0 measures, as far as that is ours to say
+  if (m.ranks().rank() == 0 && data.size > 0 && repeats > 0) {
+    run::batch_loader<T, Space> loader(data);
+    index_t const first = 0;
+    auto const x = loader.load(m.context(), std::span<index_t const>(&first, 1)).x;
+    std::vector<double> times;
+    int const warm = std::min(20, repeats);
+    for (int i = -warm; i < repeats; ++i) {
+      m.context().fence();
+      auto const begin = clock::now();
+      auto const y = m.predict(x);
+      m.context().fence();
+      if (i >= 0) times.push_back(std::chrono::duration<double, std::micro>(clock::now() - begin).count());
+    }
+    auto const middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
+    std::nth_element(times.begin(), middle, times.end());
+    median = *middle;
+  }
+  return m.ranks().broadcast_value(median);
+}
+
+/// A name for a temporary file that no other process or model uses.
+template <class Net> [[nodiscard]] std::string temporary_path(parallel::model<Net> const& m) {
+  std::error_code none;
+  auto folder = std::filesystem::temp_directory_path(none);
+  if (none) folder = ".";
+  char place[32];
+  std::snprintf(place, sizeof place, "%p", static_cast<void const*>(&m));
+  return (folder / ("pleat-" + std::to_string(::getpid()) + "-" + place + ".safetensors")).string();
+}
+
+}  // namespace detail
+
+/// Measures a model: test error (all ranks), parameters, nonzeros, bytes of the file as it was really written, latency of one sample
+/// (rank 0). Collective; the same stage on every rank.
+template <class Net> [[nodiscard]] stage measure(std::string name, parallel::model<Net> const& m, io::dataset const& test, measure_options const& options = {}) {
+  using T = typename parallel::model<Net>::value_type;
+  using Space = typename parallel::model<Net>::execution_space;
+  stage s;
+  s.name = std::move(name);
+  s.test_error = run::evaluate(m, test, options.batch).error();
+  nn::for_each_parameter(m.net(), [&](auto const& w) {
+    if (!w.tied_to.empty()) return;
+    auto const values = tensor<T, Space>::allocate(m.context(), w.shape);
+    w.decode(m.context(), values.data());
+    std::vector<T> host(static_cast<std::size_t>(w.size()));
+    copy_to_host(m.context(), values, host.data());
+    s.parameters += w.size();
+    s.nonzeros += w.size() - std::count(host.begin(), host.end(), T(0));
+  });
+  bool const keep = !options.path.empty();
+  std::string const path = keep ? options.path : detail::temporary_path(m);
+  run::save(m, path, options.about);
+  std::int64_t bytes = 0;
+  if (m.ranks().rank() == 0) {
+    std::error_code failed;
+    auto const size = std::filesystem::file_size(path, failed);
+    bytes = failed ? 0 : static_cast<std::int64_t>(size);
+    if (!keep) std::filesystem::remove(path, failed);
+  }
+  s.bytes = m.ranks().broadcast_value(bytes);
+  s.latency_us = detail::latency_us(m, test, options.repeats);
+  return s;
+}
+
+/// Measures a model before and after, prints the table on rank 0, and returns it. Collective.
+template <class Before, class After>
+stage_list report(parallel::model<Before> const& before, parallel::model<After> const& after, io::dataset const& test, std::ostream& out = std::cout) {
+  stage_list list;
+  list.add(measure("before", before, test));
+  list.add(measure("after", after, test));
+  if (before.ranks().rank() == 0) list.print(out);
+  return list;
+}
+
+/// Record for pipeline::recorded: measures the model after every step under the step's name.
+///
+///     stage_list stages;
+///     auto small = model | (prune{…} | fine_tune(train) | quantize<>{}).recorded(record_stages(stages, test));
+class record_stages {
+ public:
+  record_stages(stage_list& list, io::dataset const& test, measure_options options = {}) : list_(&list), test_(&test), options_(std::move(options)) {}
+
+  template <class Step, class Net> void operator()(Step const& step, parallel::model<Net> const& m) const {
+    list_->add(measure(name_of(step), m, *test_, options_));
+  }
+
+ private:
+  template <class Step> [[nodiscard]] static std::string name_of(Step const& step) {
+    if constexpr (requires { { step.name() } -> std::convertible_to<std::string>; }) return step.name();
+    else if constexpr (requires { std::string(Step::what); }) return Step::what;
+    else return "a transform of the user's";
+  }
+  stage_list* list_;
+  io::dataset const* test_;
+  measure_options options_;
+};
+
+}  // namespace pleat::compress

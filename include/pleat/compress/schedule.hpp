@@ -1,0 +1,42 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// How sparsity grows while a model is pruned step by step. Needs no Kokkos.
+#pragma once
+
+#include <string>
+#include <variant>
+
+#include <pleat/base/error.hpp>
+#include <pleat/tensor/extents.hpp>
+
+namespace pleat::compress {
+
+/// Everything at once.
+struct one_shot {};
+
+/// s(t) = s_f + (s_i − s_f)·(1 − t/steps)³: most goes early, while there is most to spare, and the last steps are small.
+/// Zhu and Gupta, "To prune, or not to prune", arXiv:1710.01878.
+struct cubic {
+  int steps = 5;
+};
+
+using prune_schedule = std::variant<one_shot, cubic>;
+
+/// Steps of a schedule. \throws error below one
+[[nodiscard]] inline int steps_of(prune_schedule const& s) {
+  int const n = std::holds_alternative<cubic>(s) ? std::get<cubic>(s).steps : 1;
+  if (n < 1) throw error{"compress::cubic", "the number of steps must be at least 1, found " + std::to_string(n)};
+  return n;
+}
+
+/// Sparsity after step t (1 … steps); t = 0 is where pruning begins. Both ends are exact, and it never falls if first ≤ last.
+[[nodiscard]] inline double sparsity_at(prune_schedule const& s, int t, double first, double last) {
+  int const n = steps_of(s);
+  if (t <= 0) return first;
+  if (t >= n) return last;
+  double const rest = 1 - static_cast<double>(t) / n;
+  return last + (first - last) * rest * rest * rest;
+}
+
+}  // namespace pleat::compress

@@ -1,0 +1,110 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// What a transform is: a map model → model. A transform that `|` can fuse with its neighbours is a struct with
+///
+///     using fusable_transform = void;
+///     template <class Net> void run(parallel::model<Net>& m) const;  // changes m, whose weights can take the forms that it adds
+///     template <class T> using form = …;                             // the form that it adds to weights of value type T, if any
+///     static constexpr bool encodes = true;                          // afterwards weights cannot be written any more (default: false)
+///     static constexpr bool writes_weights = true;                   // it changes weights element by element (default: false)
+///     static constexpr char const* what = "…";                       // for messages (optional)
+///
+/// The type of the model changes once (`widen`); everything else is a run-time value, per parameter name. Anything else that can be
+/// called with a model and returns one is a transform too, on its own.
+#pragma once
+
+#include <functional>
+#include <iostream>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <pleat/codec/form.hpp>
+#include <pleat/nn/describe.hpp>
+#include <pleat/nn/trainable.hpp>
+#include <pleat/parallel/model.hpp>
+
+namespace pleat::compress {
+
+/// Who hears what a transform has to say (law 10): called on rank 0 only. Empty: standard error.
+using listener = std::function<void(std::string_view line)>;
+
+namespace detail {
+
+[[nodiscard]] inline bool matches_any(std::vector<std::string> const& patterns, std::string_view name) {
+  for (auto const& p : patterns)
+    if (nn::matches(p, name)) return true;
+  return false;
+}
+
+template <class Net> void say(parallel::model<Net> const& m, listener const& to, std::string const& line) {
+  if (m.ranks().rank() != 0) return;
+  if (to) to(line);
+  else std::cerr << "pleat: " << line << std::endl;
+}
+
+template <class T> inline constexpr bool encodes = [] {
+  if constexpr (requires { { T::encodes } -> std::convertible_to<bool>; }) return static_cast<bool>(T::encodes);
+  else return false;
+}();
+template <class T> inline constexpr bool writes_weights = [] {
+  if constexpr (requires { { T::writes_weights } -> std::convertible_to<bool>; }) return static_cast<bool>(T::writes_weights);
+  else return false;
+}();
+
+/// A set of forms with the one that a transform adds.
+template <class Forms, class Transform> struct added { using type = Forms; };
+template <class Forms, class Transform> requires requires { typename Transform::template form<typename Forms::value_type>; }
+struct added<Forms, Transform> { using type = typename Forms::template with<typename Transform::template form<typename Forms::value_type>>; };
+template <class Forms, class... Transforms> struct widened { using type = Forms; };
+template <class Forms, class First, class... Rest> struct widened<Forms, First, Rest...> : widened<typename added<Forms, First>::type, Rest...> {};
+
+template <class Forms> struct any_encoded;
+template <class... Fs> struct any_encoded<codec::forms<Fs...>> { static constexpr bool value = (!Fs::trainable || ...); };
+
+/// A leaf whose weight can take other forms: it has `weight()` and `with_forms`.
+template <class L> concept has_forms = requires(L const& l) {
+  typename std::remove_cvref_t<decltype(l.weight())>::forms;
+  typename L::template with_forms<typename std::remove_cvref_t<decltype(l.weight())>::forms>;
+};
+
+/// Leaf → the leaf that can take the forms which the transforms add.
+template <class... Transforms> struct widen_leaf {
+  template <class L> [[nodiscard]] auto operator()(L const& l) const {
+    if constexpr (has_forms<L>) {
+      using forms = typename std::remove_cvref_t<decltype(l.weight())>::forms;
+      static_assert(!(any_encoded<forms>::value && (writes_weights<Transforms> || ...)),
+                    "pleat: this model's weights may be quantized already, and quantized weights cannot be pruned: "
+                    "prune first, then quantize, as in model | (compress::prune{…} | compress::quantize<…>{})");
+      return typename L::template with_forms<typename widened<forms, Transforms...>::type>(l);
+    } else {
+      return l;
+    }
+  }
+};
+
+/// No transform may write weights after one that encodes them.
+template <class... Ts> [[nodiscard]] consteval bool order_is_legal() {
+  bool const encoding[] = {encodes<Ts>..., false}, writing[] = {writes_weights<Ts>..., false};
+  bool encoded = false;
+  for (std::size_t i = 0; i < sizeof...(Ts); ++i) {
+    if (encoded && writing[i]) return false;
+    encoded = encoded || encoding[i];
+  }
+  return true;
+}
+
+}  // namespace detail
+
+/// A transform that `|` can fuse.
+template <class T> concept fusable = requires { typename std::remove_cvref_t<T>::fusable_transform; };
+
+/// A model over the same ranks with the same values whose weights can take the forms that the transforms add. The form in use stays.
+template <class... Transforms, class Net> [[nodiscard]] auto widen(parallel::model<Net> const& m) {
+  return m.rebuild(nn::map_leaves(m.net(), detail::widen_leaf<Transforms...>{}));
+}
+
+}  // namespace pleat::compress

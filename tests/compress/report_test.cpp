@@ -1,0 +1,84 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <pleat/compress/report.hpp>
+
+#include <pleat/compress/prune.hpp>
+#include <pleat/compress/quantize.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <compress/compress_support.hpp>
+
+#include <sstream>
+
+namespace {
+
+using namespace compress_test;
+namespace compress = pleat::compress;
+using int8 = pleat::codec::int8<float>;
+using Catch::Matchers::ContainsSubstring;
+
+TEST_CASE("a stage is what was measured on the written file and on the data") {
+  auto w = alone();
+  auto const model = build(w);
+  auto const test = data(50);
+  auto const path = (std::filesystem::temp_directory_path() / "pleat_report_test.safetensors").string();
+  auto const small = model | compress::prune{.sparsity = 0.9} | compress::quantize<int8>{};
+  auto const s = compress::measure("small", small, test, {.path = path, .repeats = 3});
+  CHECK(s.name == "small");
+  CHECK(s.parameters == parameters);
+  index_t alive = 0;
+  for (auto const& p : values_of(small)) alive += static_cast<index_t>(p.values.size()) - zeros(p.values);
+  CHECK(s.nonzeros == alive);
+  CHECK(s.bytes == static_cast<index_t>(std::filesystem::file_size(path)));
+  CHECK(s.bytes == static_cast<index_t>(pleat::run::file_image(small).size()));
+  CHECK(s.test_error == pleat::run::evaluate(small, test).error());
+  CHECK(s.latency_us > 0);
+  auto loaded = build(w, 99) | (compress::prune{.sparsity = 0.1} | compress::quantize<int8>{});
+  (void)pleat::run::load(loaded, path);  // the file that was measured is the model that was measured
+  CHECK((pleat::run::file_image(loaded) == pleat::run::file_image(small)));
+  CHECK(pleat::run::evaluate(loaded, test).errors == pleat::run::evaluate(small, test).errors);
+  std::filesystem::remove(path);
+}
+
+TEST_CASE("without a path nothing is left behind, and the report prints before and after") {
+  auto w = alone();
+  auto const model = build(w);
+  auto const test = data(30);
+  auto const count = [] {
+    index_t n = 0;
+    for (auto const& f : std::filesystem::directory_iterator(std::filesystem::temp_directory_path()))
+      n += f.path().filename().string().starts_with("pleat-" + std::to_string(::getpid()) + "-");
+    return n;
+  };
+  std::ostringstream out;
+  auto const list = compress::report(model, model | compress::prune{.sparsity = 0.9}, test, out);
+  CHECK(count() == 0);
+  REQUIRE(list.stages().size() == 2);
+  CHECK(list.stages()[1].bytes < list.stages()[0].bytes);
+  CHECK_THAT(out.str(), ContainsSubstring("before") && ContainsSubstring("after"));
+}
+
+TEST_CASE("a pipeline records its stages; all ranks hold the same list and only rank 0 prints") {
+  std::vector<std::string> json(2), printed(2);
+  pleat::comm::run_local(2, [&](pleat::comm::communicator c) {
+    auto const rank = static_cast<std::size_t>(c.rank());
+    pleat::world w(std::move(c), 1);
+    auto const test = data(31);
+    auto const model = build(w);
+    compress::stage_list stages;
+    stages.add(compress::measure("dense", model, test, {.repeats = 2}));
+    auto const small = model | (compress::prune{.sparsity = 0.9} | compress::quantize<int8>{}).recorded(compress::record_stages(stages, test, {.repeats = 2}));
+    json[rank] = stages.json();
+    std::ostringstream out;
+    (void)compress::report(model, small, test, out);
+    printed[rank] = out.str();
+  });
+  CHECK(json[0] == json[1]);
+  CHECK_THAT(json[0], ContainsSubstring("\"dense\"") && ContainsSubstring("\"prune 0.9\"") && ContainsSubstring("\"quantize int8\""));
+  CHECK_FALSE(printed[0].empty());
+  CHECK(printed[1].empty());
+}
+
+}  // namespace

@@ -1,0 +1,80 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <pleat/compress/stages.hpp>
+
+#include <pleat/io/detail/json.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <filesystem>
+#include <limits>
+#include <sstream>
+
+namespace {
+
+using namespace pleat::compress;
+using Catch::Matchers::ContainsSubstring;
+
+stage_list example() {
+  stage_list l;
+  l.add({"dense", 0.0164, 266610, 266610, 1066840, 61.25});
+  l.add({"prune 0.9", 0.5, 266610, 27033, 143000, 7});
+  return l;
+}
+
+TEST_CASE("the table is aligned and compares with the first stage") {
+  std::ostringstream out;
+  example().print(out);
+  std::istringstream lines(out.str());
+  std::string head, rule, first, second, none;
+  std::getline(lines, head), std::getline(lines, rule), std::getline(lines, first), std::getline(lines, second);
+  CHECK_FALSE(std::getline(lines, none));
+  CHECK((head.size() == rule.size() && first.size() == rule.size() && second.size() == rule.size()));
+  CHECK_THAT(first, ContainsSubstring("1.64 %") && ContainsSubstring("1.07 MB") && ContainsSubstring("1.0x") && ContainsSubstring("61.2 us"));
+  CHECK_THAT(second, ContainsSubstring("50.00 %") && ContainsSubstring("27033") && ContainsSubstring("143 kB") && ContainsSubstring("7.5x"));
+}
+
+TEST_CASE("names of more than one byte per letter do not break the alignment; what was not measured is a dash") {
+  stage_list l = example();
+  l.add({"Größe ½", std::numeric_limits<double>::quiet_NaN(), 1, 1, 0, std::numeric_limits<double>::quiet_NaN()});
+  std::ostringstream out;
+  l.print(out);
+  std::istringstream lines(out.str());
+  std::size_t width = 0;
+  for (std::string line; std::getline(lines, line);) {
+    if (width == 0) width = line.size();
+    CHECK(pleat::compress::detail::width_of(line) <= width);
+  }
+  CHECK_THAT(out.str(), ContainsSubstring("  -"));
+}
+
+TEST_CASE("JSON: every key, digits that read back, escapes, null for what was not measured") {
+  auto l = example();
+  l.add({"quote \" backslash \\ line\nend", std::numeric_limits<double>::quiet_NaN(), 1, 0, 3, std::numeric_limits<double>::infinity()});
+  auto const text = l.json();
+  CHECK_THAT(text, ContainsSubstring(R"({"name": "dense", "test_error": 0.0164, "parameters": 266610, "nonzeros": 266610, "bytes": 1066840, "latency_us": 61.25})"));
+  CHECK_THAT(text, ContainsSubstring(R"("quote \" backslash \\ line\u000aend", "test_error": null)") && ContainsSubstring(R"("latency_us": null)"));
+  CHECK(stage_list{}.json() == "[]");
+  CHECK(std::stod(detail::json_number(0.1 + 0.2)) == 0.1 + 0.2);
+}
+
+TEST_CASE("JSON goes to a file, or an error says why not") {
+  auto const path = (std::filesystem::temp_directory_path() / "pleat_stages_test.json").string();
+  example().write_json(path);
+  CHECK(std::filesystem::file_size(path) == example().json(2).size() + std::string("{\n  \"stages\": \n}\n").size());
+  std::filesystem::remove(path);
+  CHECK_THROWS_AS(example().write_json("/no/such/folder/report.json"), pleat::error);
+}
+
+TEST_CASE("bytes are said in three digits") {
+  CHECK(detail::human_bytes(0) == "0 B");
+  CHECK(detail::human_bytes(999) == "999 B");
+  CHECK(detail::human_bytes(1000) == "1.00 kB");
+  CHECK(detail::human_bytes(27040) == "27.0 kB");
+  CHECK(detail::human_bytes(999900) == "1.00 MB");
+  CHECK(detail::human_bytes(1066840) == "1.07 MB");
+  CHECK(detail::human_bytes(123.4e9) == "123 GB");
+}
+
+}  // namespace

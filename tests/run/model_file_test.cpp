@@ -1,0 +1,177 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <pleat/run/model_file.hpp>
+
+#include <pleat/compress/pipeline.hpp>
+#include <pleat/compress/prune.hpp>
+#include <pleat/compress/quantize.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <compress/compress_support.hpp>
+
+#include <filesystem>
+
+namespace {
+
+using namespace compress_test;
+namespace compress = pleat::compress;
+namespace io = pleat::io;
+namespace run = pleat::run;
+using int8 = pleat::codec::int8<float>;
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
+
+/// A file that is rewritten entry by entry: change(views, metadata) may do anything to it.
+template <class F> io::safetensors_file edited(std::vector<std::byte> const& image, F&& change) {
+  io::safetensors_file const file(image);
+  std::vector<io::tensor_view> views;
+  for (auto const& e : file.entries()) views.push_back({e.name, e.type, e.shape, file.bytes(e)});
+  auto metadata = file.metadata();
+  change(views, metadata);
+  io::safetensors_writer writer;
+  for (auto& v : views) writer.add(v);
+  for (auto& [k, v] : metadata) writer.metadata(k, v);
+  return io::safetensors_file(writer.bytes());
+}
+
+TEST_CASE("every form goes through a file bit for bit, and the same model gives the same bytes") {
+  auto w = alone();
+  auto const model = build(w);
+  auto const small = model | (compress::prune{.sparsity = 0.8, .ignore = {"fc1.*"}} | compress::quantize<int8>{.ignore = {"fc1.*", "fc2.*"}});  // dense, masked, int8
+  run::model_description const about{.network = "mlp:20-16-12-4", .input = run::input_normalisation{33.318f, 1 / 78.567f}, .more = {}};
+  auto const image = run::file_image(small, about);
+  CHECK((run::file_image(small, about) == image));
+
+  auto other = build(w, 77) | (compress::prune{.sparsity = 0.1} | compress::quantize<int8>{});
+  auto const read = run::load(other, io::safetensors_file(image));
+  CHECK(read.network == about.network);
+  CHECK(read.input == about.input);
+  CHECK((run::file_image(other, about) == image));
+  auto const a = values_of(small), b = values_of(other);
+  for (std::size_t p = 0; p < a.size(); ++p) {
+    CHECK(a[p].form == b[p].form);
+    CHECK(a[p].values == b[p].values);
+  }
+  CHECK((a[0].form == "dense" && a[2].form == "masked" && a[4].form == "int8"));
+  // What was loaded goes on learning: masks are back in the arena.
+  auto const train = data(32);
+  other.net().for_each_parameter([](auto& p) { p.requires_grad = p.trainable(); });
+  auto tuned = other.clone();
+  (void)run::fit(tuned, train, quiet(1));
+  auto const t = values_of(tuned);
+  for (std::size_t i = 0; i < a[2].values.size(); ++i)
+    if (a[2].values[i] == 0) REQUIRE(t[2].values[i] == 0);
+  CHECK(t[0].values != a[0].values);
+}
+
+TEST_CASE("a dense model's file is plain: one F32 tensor per parameter, no forms in the metadata") {
+  auto w = alone();
+  auto const model = build(w);
+  io::safetensors_file const file(run::file_image(model));
+  CHECK(file.entries().size() == 6);
+  REQUIRE(file.find("fc2.weight"));
+  CHECK(file.at("fc2.weight").shape == extents{12, 16});
+  CHECK(file.at("fc2.weight").type == pleat::dtype::f32);
+  CHECK(file.metadata().size() == 1);
+  CHECK(file.metadata().contains("pleat.version"));
+}
+
+TEST_CASE("files of other programs load: no metadata, any order") {
+  auto w = alone();
+  auto const model = build(w);
+  auto const plain = edited(run::file_image(model), [](auto&, auto& metadata) { metadata.clear(); });
+  auto other = build(w, 5) | compress::prune{.sparsity = 0.5};  // masked weights become dense again
+  (void)run::load(other, plain);
+  CHECK((run::file_image(other) == run::file_image(model)));
+  CHECK(other.arena().entries()[0].mask_bits == nullptr);
+}
+
+TEST_CASE("what does not fit is said in a sentence, and the model stays as it was") {
+  auto w = alone();
+  auto const model = build(w);
+  auto const image = run::file_image(model);
+  auto target = build(w, 8);
+  auto const untouched = run::file_image(target);
+  auto const refused = [&](io::safetensors_file const& file, std::string const& words) {
+    CHECK_THROWS_MATCHES(run::load(target, file), pleat::error, MessageMatches(ContainsSubstring(words)));
+    CHECK((run::file_image(target) == untouched));
+  };
+  float const number = 1;
+  std::span<std::byte const> const four = std::as_bytes(std::span(&number, 1));
+  refused(edited(image, [](auto& v, auto&) { v.erase(v.begin()); }), "the file has no 'fc1.bias' of shape [16]");
+  refused(edited(image, [&](auto& v, auto&) { v.push_back({"fc9.weight", pleat::dtype::f32, {1}, four}); }), "'fc9.weight', which the network has no parameter for");
+  refused(edited(image, [&](auto& v, auto&) { v.push_back({"fc1.weightless", pleat::dtype::f32, {1}, four}); }), "'fc1.weightless'");
+  refused(edited(image, [](auto& v, auto&) {
+            for (auto& t : v)
+              if (t.name == "fc1.weight") t.shape = {20, 16};
+          }), "'fc1.weight' has shape [16, 20] in the network and [20, 16] in the file");
+  refused(edited(image, [](auto& v, auto&) {
+            for (auto& t : v)
+              if (t.name == "fc1.weight") t.type = pleat::dtype::i32;
+          }), "I32");
+  refused(edited(image, [&](auto& v, auto&) { v.push_back({"fc1.weight.extra", pleat::dtype::f32, {1}, four}); }), "do not say in which form");
+
+  auto const small = model | compress::prune{.sparsity = 0.9};
+  auto const masked = run::file_image(small);
+  refused(io::safetensors_file(masked), "is stored in the form 'masked', the model's weight can take 'dense'");
+  auto wide = build(w, 8) | compress::prune{.sparsity = 0.5};
+  auto const before = run::file_image(wide);
+  auto const refused_wide = [&](io::safetensors_file const& file, std::string const& words) {
+    CHECK_THROWS_MATCHES(run::load(wide, file), pleat::error, MessageMatches(ContainsSubstring(words)));
+    CHECK((run::file_image(wide) == before));
+  };
+  auto const metadata = [&](std::string const& key, std::string const& value) {
+    return edited(masked, [&](auto&, auto& m) { m[key] = value; });
+  };
+  refused_wide(metadata("pleat.form.fc1.weight", "codebook"), "'codebook'");
+  refused_wide(metadata("pleat.form.fc1.weight", "dense"), "");
+  refused_wide(metadata("pleat.form.fc1.weight", std::string(100000, 'x')), "is stored in the form");
+  refused_wide(metadata("pleat.shape.fc1.weight", "[999999999999, 20]"), "the file says [999999999999, 20]");
+  refused_wide(edited(masked, [](auto&, auto& m) { m.erase("pleat.shape.fc1.weight"); }), "nothing about it");
+  refused_wide(edited(masked, [](auto&, auto& m) { m.erase("pleat.form.fc2.weight"); }), "do not say in which form");
+}
+
+TEST_CASE("the description survives, and nonsense in it is refused") {
+  auto w = alone();
+  auto const model = build(w);
+  auto const image = run::file_image(model, {.network = "net \"a\"\n", .input = run::input_normalisation{0.1f, 3e-8f}, .more = {{"author", "someone"}, {"pleat.form.fc1.weight", "int8"}}});
+  auto const d = run::describe_file(io::safetensors_file(image));
+  CHECK(d.network == "net \"a\"\n");
+  CHECK(d.input == run::input_normalisation{0.1f, 3e-8f});
+  CHECK(d.more.at("author") == "someone");
+  CHECK_FALSE(d.more.contains("pleat.form.fc1.weight"));  // a caller cannot lie about forms
+  for (std::string const bad : {"", "abc", "1e99", "nan", "inf", "1 ", "0x10"})
+    CHECK_THROWS_MATCHES(run::describe_file(edited(image, [&](auto&, auto& m) { m["pleat.input.scale"] = bad; })), pleat::error, MessageMatches(ContainsSubstring("'pleat.input.scale'")));
+}
+
+TEST_CASE("a file is written whole or not at all, on every rank alike") {
+  auto const folder = std::filesystem::temp_directory_path() / ("pleat_model_file_test_" + std::to_string(::getpid()));
+  std::filesystem::create_directories(folder);
+  auto const path = (folder / "m.safetensors").string();
+  std::vector<std::string> said(3);
+  std::vector<char> same(3);  // assertions are for one thread
+  pleat::comm::run_local(3, [&](pleat::comm::communicator c) {
+    auto const rank = static_cast<std::size_t>(c.rank());
+    pleat::world w(std::move(c), 1);
+    auto model = build(w);
+    run::save(model, path);
+    try {
+      run::save(model, (folder / "missing" / "m.safetensors").string());
+    } catch (pleat::error const& e) {
+      said[rank] = e.what();
+    }
+    w.comm.barrier();
+    auto other = build(w, 4);
+    (void)run::load(other, path);
+    same[rank] = run::file_image(other) == run::file_image(model);
+  });
+  CHECK(same == std::vector<char>{1, 1, 1});
+  for (auto const& s : said) CHECK_THAT(s, ContainsSubstring("missing"));
+  CHECK(std::distance(std::filesystem::directory_iterator(folder), std::filesystem::directory_iterator{}) == 1);
+  std::filesystem::remove_all(folder);
+}
+
+}  // namespace
