@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Matrix products: gemm/TYPE/MxNxK[/FORM]/threads:N, lanes of a weight gradient, and OpenBLAS at the same shapes under
-// peer/openblas/. Compare with --benchmark_enable_random_interleaving=true --benchmark_repetitions=20, or let this program
-// do it: `gemm_bench --ratios [filter]` takes turns between the two and prints best-of-many and their quotient.
+// peer/openblas/. Compare with --benchmark_enable_random_interleaving=true --benchmark_repetitions=20, or let this
+// program do it: `gemm_bench --ratios [filter]` takes turns between the two and prints best-of-many and their quotient.
 #include <pleat/compute/gemm.hpp>
 
 #include <benchmark/benchmark.h>
@@ -34,7 +34,8 @@ host with_threads([[maybe_unused]] int threads) {
 }
 
 /// Operands on 64-byte borders, filled with small numbers.
-template <class T> class operands {
+template <class T>
+class operands {
  public:
   explicit operands(gemm_shape const& s) : s_(s), a_(s.m * s.k), b_(s.k * s.n), c_(s.m * s.n) {
     std::mt19937 r(1);
@@ -79,12 +80,14 @@ template <class T> class operands {
   block a_, b_, c_;
 };
 
-template <class F> void measure(benchmark::State& state, double flops, F const& f) {
+template <class F>
+void measure(benchmark::State& state, double flops, F const& f) {
   for (auto _ : state) f();
   state.counters["flops"] = benchmark::Counter(flops, benchmark::Counter::kIsIterationInvariantRate);
 }
 
-template <class T> void register_all(std::string const& type, pleat::bench::openblas const& blas, std::vector<gemm_shape> const& shapes) {
+template <class T>
+void register_all(std::string const& type, pleat::bench::openblas const& blas, std::vector<gemm_shape> const& shapes) {
   for (int threads : {1, 2})
     for (auto const& s : shapes) {
       std::string const tail = "gemm/" + type + "/" + s.name() + "/threads:" + std::to_string(threads);
@@ -106,23 +109,27 @@ void register_lanes() {
   for (int batch : {64, 256})
     for (int count : {1, 8})
       benchmark::RegisterBenchmark(
-          ("gemm_lanes/f32/300x784x" + std::to_string(batch) + "/lanes:" + std::to_string(count) + "/threads:1").c_str(),
+          ("gemm_lanes/f32/300x784x" + std::to_string(batch) + "/lanes:" + std::to_string(count) + "/threads:1")
+              .c_str(),
           [=](benchmark::State& state) {
             operands<float> o({300, 784, batch, "tn", true});
             auto const space = with_threads(1);
             measure(state, o.flops(), [&] { o.in_lanes(space, count); });
-          })->UseRealTime();
+          })
+          ->UseRealTime();
 }
 
 /// Seconds of one call; `calls` are timed together.
-template <class F> double once(int calls, F const& f) {
+template <class F>
+double once(int calls, F const& f) {
   auto const t0 = std::chrono::steady_clock::now();
   for (int i = 0; i < calls; ++i) f();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - t0).count() / calls;
 }
 
 /// Best of many of both sides, in turns of about half a millisecond, so that other load meets both alike.
-template <class T> void ratios(std::string const& type, pleat::bench::openblas const& blas, std::string const& filter) {
+template <class T>
+void ratios(std::string const& type, pleat::bench::openblas const& blas, std::string const& filter) {
   auto const space = with_threads(1);
   blas.set_threads(1);
   double sum = 0;
@@ -151,8 +158,9 @@ template <class T> void ratios(std::string const& type, pleat::bench::openblas c
 int main(int argc, char** argv) {
   Kokkos::ScopeGuard const guard(argc, argv);
   pleat::bench::openblas const blas;
-  std::fprintf(stderr, "OpenBLAS: %s\n", blas.found() ? (blas.name() + ": " + blas.version()).c_str()
-                                                      : "not found (set PLEAT_OPENBLAS_LIB); no peer/ rows");
+  std::fprintf(stderr, "OpenBLAS: %s\n",
+               blas.found() ? (blas.name() + ": " + blas.version()).c_str()
+                            : "not found (set PLEAT_OPENBLAS_LIB); no peer/ rows");
   if (argc > 1 && std::strcmp(argv[1], "--ratios") == 0) {
     if (!blas.found()) return 1;
     ratios<float>("f32", blas, argc > 2 ? argv[2] : "");

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The products that the library is measured by: squares, and every product of a 784-300-100-10 network's training step.
+/// The products that the library is measured by: squares, and every product of a 784-300-100-10 network's training
+/// step.
 #pragma once
 
 #include <string>
@@ -25,9 +26,10 @@ struct gemm_shape {
 };
 
 inline std::vector<gemm_shape> gemm_shapes() {
-  std::vector<gemm_shape> s{{512, 512, 512, "nn", false},    {2048, 2048, 2048, "nn", false}, {1024, 1536, 384, "nn", false},
-                            {1024, 384, 1536, "nn", false},  {64, 300, 784, "nn", false},     {64, 100, 300, "nn", false},
-                            {256, 300, 784, "nn", false},    {64, 10, 100, "nn", false},      {256, 10, 100, "nn", false}};
+  std::vector<gemm_shape> s{
+      {512, 512, 512, "nn", false},   {2048, 2048, 2048, "nn", false}, {1024, 1536, 384, "nn", false},
+      {1024, 384, 1536, "nn", false}, {64, 300, 784, "nn", false},     {64, 100, 300, "nn", false},
+      {256, 300, 784, "nn", false},   {64, 10, 100, "nn", false},      {256, 10, 100, "nn", false}};
   constexpr int width[] = {784, 300, 100, 10};
   for (int batch : {64, 256})
     for (int l = 0; l < 3; ++l) {

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// OpenBLAS as a yardstick, found at run time and never linked: the library that PLEAT_OPENBLAS_LIB names (for example the
-/// one in the scipy-openblas32 package from PyPI), else the system's libopenblas.so.0, else none.
+/// OpenBLAS as a yardstick, found at run time and never linked: the library that PLEAT_OPENBLAS_LIB names (for example
+/// the one in the scipy-openblas32 package from PyPI), else the system's libopenblas.so.0, else none.
 #pragma once
 
 #include <dlfcn.h>
@@ -46,16 +46,20 @@ class openblas {
             bool accumulate = false) const {
     constexpr int row_major = 101, plain = 111, turned = 112;
     auto const call = [&] {
-      if constexpr (std::is_same_v<T, float>) return sgemm_;
-      else return dgemm_;
+      if constexpr (std::is_same_v<T, float>)
+        return sgemm_;
+      else
+        return dgemm_;
     }();
     call(row_major, ta ? turned : plain, tb ? turned : plain, m, n, k, T(1), a, lda, b, ldb, T(accumulate), c, ldc);
   }
 
  private:
-  template <class T> using gemm_function = void(int, int, int, int, int, int, T, T const*, int, T const*, int, T, T*, int);
+  template <class T>
+  using gemm_function = void(int, int, int, int, int, int, T, T const*, int, T const*, int, T, T*, int);
 
-  template <class F> F* find(std::string const& symbol) const {
+  template <class F>
+  F* find(std::string const& symbol) const {
     void* p = dlsym(handle_, symbol.c_str());
     if (!p) p = dlsym(handle_, ("scipy_" + symbol).c_str());  // the PyPI package prefixes its names
     return reinterpret_cast<F*>(p);

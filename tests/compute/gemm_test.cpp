@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Every comparison is of bits: the header promises one chain of fused multiply-adds per element, so there is no tolerance.
+// Every comparison is of bits: the header promises one chain of fused multiply-adds per element, so there is no
+// tolerance.
 #include <pleat/compute/gemm.hpp>
 
 #include <catch2/catch_test_macros.hpp>
@@ -33,12 +34,14 @@ host with_threads([[maybe_unused]] int threads) {
   return host{};
 }
 
-template <class T> bool same_bits(std::vector<T> const& a, std::vector<T> const& b) {
+template <class T>
+bool same_bits(std::vector<T> const& a, std::vector<T> const& b) {
   return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
 }
 
 /// A random product with everything around it: operands with gaps, C with guard values, an epilogue.
-template <class T> struct problem {
+template <class T>
+struct problem {
   std::vector<T> a, b, c, bias, mask, expected;
   pc::gemm_arguments<T> g;
   pc::lanes cut;
@@ -75,7 +78,8 @@ template <class T> struct problem {
     pc::detail::gemm_reference(reference, cut);
   }
   /// A fresh C, handed to `run` inside the arguments; true if every element and every guard has the reference's bits.
-  template <class Run> bool check(Run const& run) const {
+  template <class Run>
+  bool check(Run const& run) const {
     auto result = c;
     auto mine = g;
     mine.c = result.data();
@@ -93,13 +97,15 @@ index_t pick(std::mt19937& r, index_t most) {
   return std::uniform_int_distribution<index_t>(1, most)(r);
 }
 
-template <class T> void random_products(unsigned seed, int count, index_t most) {
+template <class T>
+void random_products(unsigned seed, int count, index_t most) {
   std::mt19937 r(seed);
   auto const one = with_threads(1), two = with_threads(2);
   for (int i = 0; i < count; ++i) {
     problem<T> p(r, pick(r, most), pick(r, most), pick(r, most));
     p.solve();
-    INFO("problem " << i << ": " << p.g.m << "x" << p.g.n << "x" << p.g.k << " ta " << int(p.g.ta) << " tb " << int(p.g.tb));
+    INFO("problem " << i << ": " << p.g.m << "x" << p.g.n << "x" << p.g.k << " ta " << int(p.g.ta) << " tb "
+                    << int(p.g.tb));
     for (auto level : levels()) {
       INFO(pc::isa::name(level));
       REQUIRE(p.check([&](auto const& g) { pc::detail::gemm_on_host(one, g, p.cut, level); }));
@@ -111,7 +117,8 @@ template <class T> void random_products(unsigned seed, int count, index_t most) 
 
 }  // namespace
 
-TEST_CASE("gemm equals the scalar chain bit for bit: transposes, gaps, epilogues, threads, instruction sets", "[gemm]") {
+TEST_CASE("gemm equals the scalar chain bit for bit: transposes, gaps, epilogues, threads, instruction sets",
+          "[gemm]") {
   random_products<float>(1, 150, 130);
   random_products<double>(2, 100, 100);
   random_products<float>(3, 8, 600);
@@ -119,12 +126,19 @@ TEST_CASE("gemm equals the scalar chain bit for bit: transposes, gaps, epilogues
 
 TEST_CASE("gemm blocks of K, M and N cannot be seen", "[gemm]") {
   std::mt19937 r(4);
-  // Beyond one K block (512 × 5/4 with AVX-512), one M block (192 × 5/4); packed and unpacked A; a panel of B in several slots.
-  for (auto [m, n, k] : {std::array<index_t, 3>{400, 330, 700}, {400, 100, 1000}, {20, 700, 1200}, {64, 256, 300}, {9, 3200, 20}, {350, 6200, 3}}) {
+  // Beyond one K block (512 × 5/4 with AVX-512), one M block (192 × 5/4); packed and unpacked A; a panel of B in
+  // several slots.
+  for (auto [m, n, k] : {std::array<index_t, 3>{400, 330, 700},
+                         {400, 100, 1000},
+                         {20, 700, 1200},
+                         {64, 256, 300},
+                         {9, 3200, 20},
+                         {350, 6200, 3}}) {
     problem<float> p(r, m, n, k);
     p.solve();
     INFO(m << "x" << n << "x" << k);
-    for (auto level : levels()) REQUIRE(p.check([&](auto const& g) { pc::detail::gemm_on_host(host{}, g, p.cut, level); }));
+    for (auto level : levels())
+      REQUIRE(p.check([&](auto const& g) { pc::detail::gemm_on_host(host{}, g, p.cut, level); }));
   }
 }
 
@@ -199,8 +213,10 @@ TEST_CASE("NaN and infinity reach exactly the elements that use them", "[gemm]")
     for (index_t i = 0; i < m; ++i)
       for (index_t j = 0; j < n; ++j) {
         float const v = c[i * n + j];
-        if (i == 5) CHECK(v != v);
-        else CHECK(v == (j == 36 ? inf : 19.0F));
+        if (i == 5)
+          CHECK(v != v);
+        else
+          CHECK(v == (j == 36 ? inf : 19.0F));
       }
   }
 }
@@ -229,7 +245,8 @@ TEST_CASE("gemm_lanes: a chain per lane and a binary tree, bit for bit", "[gemm]
           std::vector<float> sums;
           for (int s = 0; s < count; ++s) {
             float sum = l.accumulate ? p.c[static_cast<std::size_t>(y * p.g.ldc + x)] : 0.0F;
-            for (index_t k = l.begin(s); k < l.end(s); ++k) sum = std::fma(p.g.a[k * m + y], p.g.b[k * p.g.ldb + x], sum);
+            for (index_t k = l.begin(s); k < l.end(s); ++k)
+              sum = std::fma(p.g.a[k * m + y], p.g.b[k * p.g.ldb + x], sum);
             sums.push_back(sum);
           }
           while (sums.size() > 1) {
@@ -240,15 +257,52 @@ TEST_CASE("gemm_lanes: a chain per lane and a binary tree, bit for bit", "[gemm]
           p.expected[static_cast<std::size_t>(y * p.g.ldc + x)] = sums[0];
         }
       INFO(count << " lanes, " << m << "x" << n << "x" << rows);
-      for (auto level : levels()) REQUIRE(p.check([&](auto const& g) { pc::detail::gemm_on_host(with_threads(2), g, l, level); }));
-      REQUIRE(p.check([&](auto const& g) {
-        pc::gemm_lanes(host{}, m, n, g.a, g.lda, g.b, g.ldb, g.c, g.ldc, l);
-      }));
+      for (auto level : levels())
+        REQUIRE(p.check([&](auto const& g) { pc::detail::gemm_on_host(with_threads(2), g, l, level); }));
+      REQUIRE(p.check([&](auto const& g) { pc::gemm_lanes(host{}, m, n, g.a, g.lda, g.b, g.ldb, g.c, g.ldc, l); }));
       REQUIRE(p.check([&](auto const& g) { pc::detail::gemm_device(host{}, g, l, 1); }));
       auto const copy = p.expected;
       p.solve();  // gemm_reference says the same
       REQUIRE(same_bits(copy, p.expected));
     }
+}
+
+namespace {
+/// B[k, n] = code · scale[n], decoded while it is packed; stored [n, k].
+struct coded_b {
+  std::vector<signed char> const& code;
+  std::vector<float> const& scale;
+  index_t k;
+  index_t ld = 0;
+  void pack(index_t k0, index_t k1, index_t n0, index_t n1, float* to, index_t stride) const {
+    for (index_t r = k0; r < k1; ++r)
+      for (index_t j = n0; j < n1; ++j) to[(r - k0) * stride + j - n0] = at(r, j);
+  }
+  [[nodiscard]] float at(index_t r, index_t j) const {
+    return static_cast<float>(code[static_cast<std::size_t>(j * k + r)]) * scale[static_cast<std::size_t>(j)];
+  }
+  [[nodiscard]] float const* direct(index_t, index_t) const { return nullptr; }
+};
+}  // namespace
+
+TEST_CASE("a B that is decoded while it is packed gives the bits of the decoded product", "[gemm]") {
+  std::mt19937 r(9);
+  for (int i = 0; i < 20; ++i) {
+    problem<float> p(r, pick(r, 90), pick(r, 90), pick(r, 90));
+    std::vector<signed char> code(static_cast<std::size_t>(p.g.n * p.g.k));
+    std::vector<float> scale(static_cast<std::size_t>(p.g.n));
+    for (auto& c : code) c = static_cast<signed char>(std::uniform_int_distribution<int>(-127, 127)(r));
+    for (auto& s : scale) s = std::uniform_real_distribution<float>(0.1F, 2.0F)(r);
+    coded_b const source{code, scale, p.g.k};
+    std::vector<float> decoded;
+    for (index_t k = 0; k < p.g.k; ++k)
+      for (index_t j = 0; j < p.g.n; ++j) decoded.push_back(source.at(k, j));
+    p.g.b = decoded.data(), p.g.ldb = p.g.n, p.g.tb = pc::transpose::no;
+    p.solve();
+    p.g.b = nullptr;
+    for (auto level : levels())
+      REQUIRE(p.check([&](auto const& g) { pc::detail::gemm_from(with_threads(2), g, source, p.cut, level); }));
+  }
 }
 
 TEST_CASE("the device functor has the host's bits with any team size", "[gemm]") {

@@ -3,8 +3,9 @@
 /// \file
 /// The matrix product of float and double matrices, and the weight gradient cut into lanes.
 ///
-/// Every element is one chain of fused multiply-adds in ascending k (per lane), so its bits depend on the operands alone:
-/// not on the instruction set, the threads, the space, or how the product is cut. K = 0 gives zero (or C) + epilogue.
+/// Every element is one chain of fused multiply-adds in ascending k (per lane), so its bits depend on the operands
+/// alone: not on the instruction set, the threads, the space, or how the product is cut. K = 0 gives zero (or C) +
+/// epilogue.
 #pragma once
 
 #include <pleat/compute/detail/gemm_arguments.hpp>
@@ -20,42 +21,58 @@ namespace pleat::compute {
 /// On a host space it returns when C is written; on another space it is queued on the instance.
 /// Pointers must be readable (C writable) in the space. A steady state allocates nothing.
 /// \throws pleat::error if an extent is negative or a leading dimension is shorter than its rows
-template <class Space, class T> void gemm(Space const& space, gemm_arguments<T> const& g);
-
-/// Weight gradient: C[m,n] = Σ over sample rows r of A[r,m]·B[r,n]; A is [rows,m] and B is [rows,n], row-major, cut into
-/// lanes (compute/lanes.hpp): one chain per lane, the lanes over a binary tree in registers.
-/// `rows` counts from A's and B's first row. With one lane and `rows.accumulate` the chain starts from C.
-/// \throws pleat::error as gemm, or if there are no lanes, too many, or not a power of two of them
 template <class Space, class T>
-void gemm_lanes(Space const& space, index_t m, index_t n, T const* a, index_t lda, T const* b, index_t ldb, T* c, index_t ldc,
-                lanes const& rows);
+void gemm(Space const& space, gemm_arguments<T> const& g);
+
+/// Weight gradient: C[m,n] = Σ over sample rows r of A[r,m]·B[r,n]; A is [rows,m] and B is [rows,n], row-major, cut
+/// into lanes (compute/lanes.hpp): one chain per lane, the lanes over a binary tree in registers. `rows` counts from
+/// A's and B's first row. With one lane and `rows.accumulate` the chain starts from C. \throws pleat::error as gemm, or
+/// if there are no lanes, too many, or not a power of two of them
+template <class Space, class T>
+void gemm_lanes(Space const& space, index_t m, index_t n, T const* a, index_t lda, T const* b, index_t ldb, T* c,
+                index_t ldc, lanes const& rows);
 
 namespace detail {
 
-/// The host product over the instance's threads at a given level (tests name the level; everybody else wants isa::best()).
-template <class Space, class T>
-void gemm_on_host(Space const& space, gemm_arguments<T> const& g, lanes const& cut, isa::level level) {
-  double const work = 2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) * static_cast<double>(cut.rows());
+/// The host product over the instance's threads at a given level (tests name the level), B from a source
+/// (gemm_host.hpp).
+template <class Space, class T, class Source>
+void gemm_from(Space const& space, gemm_arguments<T> const& g, Source const& source, lanes const& cut,
+               isa::level level) {
+  // serial_cutoff counts operations at AVX2's pace; what AVX-512 does in half the time must be twice as much to pay.
+  double const pace = level == isa::level::avx512 ? 0.5 : 1.0;
+  double const work =
+      2.0 * pace * static_cast<double>(g.m) * static_cast<double>(g.n) * static_cast<double>(cut.rows());
   int const tasks = tasks_for(space, work);
-  for_tasks(space, tasks, gemm_task<T>{g, cut.row.data(), cut.count, tasks, level});
+  for_tasks(space, tasks, gemm_task<T, Source>{g, source, cut.row.data(), cut.count, tasks, level});
 }
 
-template <class Space, class T> void gemm_run(Space const& space, gemm_arguments<T> const& g, lanes const& cut) {
+/// The same with the dense B of `g`.
+template <class Space, class T>
+void gemm_on_host(Space const& space, gemm_arguments<T> const& g, lanes const& cut, isa::level level) {
+  gemm_from(space, g, dense_b<T>{g.b, g.ldb, g.tb == transpose::yes, kernels_at<T>(level)}, cut, level);
+}
+
+template <class Space, class T>
+void gemm_run(Space const& space, gemm_arguments<T> const& g, lanes const& cut) {
   static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "gemm multiplies float or double matrices");
   gemm_check(g);
-  if constexpr (is_host_space_v<Space>) gemm_on_host(space, g, cut, isa::best());
-  else gemm_device(space, g, cut);
+  if constexpr (is_host_space_v<Space>)
+    gemm_on_host(space, g, cut, isa::best());
+  else
+    gemm_device(space, g, cut);
 }
 
 }  // namespace detail
 
-template <class Space, class T> void gemm(Space const& space, gemm_arguments<T> const& g) {
+template <class Space, class T>
+void gemm(Space const& space, gemm_arguments<T> const& g) {
   detail::gemm_run(space, g, lanes::whole(g.k, g.accumulate));
 }
 
 template <class Space, class T>
-void gemm_lanes(Space const& space, index_t m, index_t n, T const* a, index_t lda, T const* b, index_t ldb, T* c, index_t ldc,
-                lanes const& rows) {
+void gemm_lanes(Space const& space, index_t m, index_t n, T const* a, index_t lda, T const* b, index_t ldb, T* c,
+                index_t ldc, lanes const& rows) {
   if (rows.count < 1 || rows.count > lanes::max_count || (rows.count & (rows.count - 1)) != 0)
     throw error{"compute::gemm_lanes", std::to_string(rows.count) + " lanes, expected a power of two up to " +
                                            std::to_string(lanes::max_count)};

@@ -16,7 +16,8 @@ enum class transpose : char { no, yes };
 
 /// Applied once per element after the last term of its sum: C = act(AB + bias); then, with `mask`, C = mask > 0 ? C : 0
 /// (ReLU's backward).
-template <class T> struct epilogue {
+template <class T>
+struct epilogue {
   T const* bias = nullptr;  ///< [n], added to each row
   activation act = activation::none;
   T const* mask = nullptr;  ///< [m, n] with leading dimension ldmask
@@ -24,7 +25,8 @@ template <class T> struct epilogue {
 };
 
 /// C[m, n] = op(A)[m, k] · op(B)[k, n], all row-major; a leading dimension is the distance of two stored rows.
-template <class T> struct gemm_arguments {
+template <class T>
+struct gemm_arguments {
   index_t m = 0, n = 0, k = 0;
   T const* a = nullptr;  ///< [m, k], or [k, m] with `ta`
   index_t lda = 0;
@@ -41,12 +43,14 @@ template <class T> struct gemm_arguments {
 namespace detail {
 
 [[noreturn]] __attribute__((noinline, cold)) inline void gemm_refuse(char const* name, index_t found, index_t least) {
-  throw error{"compute::gemm", std::string(name) + " is " + std::to_string(found) + ", expected at least " + std::to_string(least),
+  throw error{"compute::gemm",
+              std::string(name) + " is " + std::to_string(found) + ", expected at least " + std::to_string(least),
               "a leading dimension is the distance of two stored rows, in elements"};
 }
 
 /// Throws pleat::error if an extent is negative or a leading dimension is shorter than its rows.
-template <class T> inline void gemm_check(gemm_arguments<T> const& g) {
+template <class T>
+inline void gemm_check(gemm_arguments<T> const& g) {
   if (g.m < 0) gemm_refuse("m", g.m, 0);
   if (g.n < 0) gemm_refuse("n", g.n, 0);
   if (g.k < 0) gemm_refuse("k", g.k, 0);

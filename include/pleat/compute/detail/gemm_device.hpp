@@ -32,7 +32,8 @@ PLEAT_FUNCTION double fused(double a, double b, double c) {
 
 /// A team makes a tile × tile block of C; a thread makes micro × micro elements of it in registers.
 /// With fewer threads than (tile / micro)², the team goes over the block in several passes.
-template <class T> struct gemm_functor {
+template <class T>
+struct gemm_functor {
   static constexpr int tile = 64, micro = 4, depth = 16, per_row = tile / micro, pieces = per_row * per_row;
   static constexpr int levels = 6;  // of the tree over lanes::max_count lanes
 
@@ -75,7 +76,8 @@ template <class T> struct gemm_functor {
     }
   }
 
-  template <class Member> KOKKOS_FUNCTION void operator()(Member const& team) const {
+  template <class Member>
+  KOKKOS_FUNCTION void operator()(Member const& team) const {
     T* const a_panel = static_cast<T*>(team.team_shmem().get_shmem(panel * sizeof(T)));
     T* const b_panel = static_cast<T*>(team.team_shmem().get_shmem(panel * sizeof(T)));
     index_t const i0 = team.league_rank() / block_columns * tile, j0 = team.league_rank() % block_columns * tile;
@@ -134,7 +136,8 @@ void gemm_device(Space const& space, gemm_arguments<T> const& g, lanes const& cu
 }
 
 /// The definition, as plain as it can be said; for tests. One thread, host memory.
-template <class T> void gemm_reference(gemm_arguments<T> const& g, lanes const& cut) {
+template <class T>
+void gemm_reference(gemm_arguments<T> const& g, lanes const& cut) {
   for (index_t i = 0; i < g.m; ++i)
     for (index_t j = 0; j < g.n; ++j) {
       T sums[lanes::max_count];

@@ -3,8 +3,8 @@
 /// \file
 /// The blocking loops of the host product: who is packed when, and how a product is cut for threads. Needs no Kokkos.
 ///
-/// Bits: every element is one chain over ascending k (continued from C at the border of two K blocks), so nothing that is
-/// decided here, neither a block length nor a cut, can be seen in a result.
+/// Bits: every element is one chain over ascending k (continued from C at the border of two K blocks), so nothing that
+/// is decided here, neither a block length nor a cut, can be seen in a result.
 #pragma once
 
 #include <pleat/compute/detail/gemm_arguments.hpp>
@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 namespace pleat::compute::detail {
 
@@ -23,7 +24,8 @@ struct gemm_rectangle {
 };
 
 /// The kernels of a level; nullptr for `scalar` and on machines without vector kernels.
-template <class T> [[nodiscard]] inline tile_kernels<T> const* kernels_at(isa::level level) noexcept {
+template <class T>
+[[nodiscard]] inline tile_kernels<T> const* kernels_at(isa::level level) noexcept {
 #if defined(__x86_64__)
   if (level == isa::level::avx512) return &avx512::kernels<T>;
   if (level == isa::level::avx2) return &avx2::kernels<T>;
@@ -32,19 +34,25 @@ template <class T> [[nodiscard]] inline tile_kernels<T> const* kernels_at(isa::l
   return nullptr;
 }
 
-/// The B operand as the blocking loops see it. A source of another form (decoded while it is packed) offers the same two
-/// members:
-///   pack(k0, k1, n0, n1, to, stride): op(B)[k0..k1, n0..n1] to to[(k - k0) * stride + (n - n0)], whole vectors written;
-///   ld, direct(k0, n0): where op(B)[k0, n0] lies if rows of op(B) are contiguous there and `ld` apart, else nullptr.
-template <class T> struct dense_b {
+/// The B operand as the blocking loops see it. A source of another form (decoded while it is packed) offers the same
+/// members; see gemm_from in compute/gemm.hpp.
+///   pack(k0, k1, n0, n1, to, stride): op(B)[k0..k1, n0..n1] to to[(k - k0) * stride + (n - n0)]. It may write the
+///   whole
+///     stride of a row; what lies beyond n1 never reaches a result;
+///   direct(k0, n0): where op(B)[k0, n0] lies if rows of op(B) are contiguous there and `ld` apart, else nullptr;
+///   ld: see direct.
+template <class T>
+struct dense_b {
   T const* b = nullptr;
   index_t ld = 0;
   bool turned = false;  ///< stored [n, k]
   tile_kernels<T> const* kernels = nullptr;
 
   void pack(index_t k0, index_t k1, index_t n0, index_t n1, T* to, index_t stride) const {
-    if (turned) kernels->turn_b(b + n0 * ld + k0, ld, k1 - k0, n1 - n0, to, stride);
-    else kernels->copy_b(b + k0 * ld + n0, ld, k1 - k0, n1 - n0, to, stride);
+    if (turned)
+      kernels->turn_b(b + n0 * ld + k0, ld, k1 - k0, n1 - n0, to, stride);
+    else
+      kernels->copy_b(b + k0 * ld + n0, ld, k1 - k0, n1 - n0, to, stride);
   }
   [[nodiscard]] T const* direct(index_t k0, index_t n0) const { return turned ? nullptr : b + k0 * ld + n0; }
 };
@@ -93,7 +101,8 @@ void gemm_tiled(tile_kernels<T> const& ks, gemm_arguments<T> const& g, Source co
   index_t const stack_size = chains > 1 ? 6 * ks.rows * sliver_stride : 0;
   index_t const b_size = slots * k_most * sliver_stride;
   index_t const a_size = pack_a ? (m_most + ks.rows) * k_most + 64 : 0;
-  T* const stack = static_cast<T*>(scratch<gemm_scratch>(sizeof(T) * static_cast<std::size_t>(stack_size + b_size + a_size)));
+  T* const stack =
+      static_cast<T*>(scratch<gemm_scratch>(sizeof(T) * static_cast<std::size_t>(stack_size + b_size + a_size)));
   T* const b_packed = stack + stack_size;
   T* const a_packed = b_packed + b_size;
   index_t local_cuts[lanes::max_count + 1];
@@ -110,8 +119,7 @@ void gemm_tiled(tile_kernels<T> const& ks, gemm_arguments<T> const& g, Source co
     for (index_t kp = 0; kp < k_parts; ++kp) {
       index_t const k0 = k_begin + part_begin(k, k_parts, kp), k1 = k_begin + part_begin(k, k_parts, kp + 1);
       bool const last = kp + 1 == k_parts;
-      if (chains == 1) local_cuts[0] = 0, local_cuts[1] = k1 - k0;
-      else for (int s = 0; s <= chains; ++s) local_cuts[s] = cuts[s] - k0;
+      for (int s = 0; s <= chains; ++s) local_cuts[s] = chains == 1 ? s * (k1 - k0) : cuts[s] - k0;
       t.from_c = g.accumulate || kp > 0;
       t.prefetch = k1 - k0 >= 64 && m * n >= 16384;
       t.relu = last && g.after.act == activation::relu;
@@ -175,13 +183,15 @@ void gemm_tiled(tile_kernels<T> const& ks, gemm_arguments<T> const& g, Source co
 
 /// Whether gemm_narrow is the kernel for this rectangle.
 template <class T>
-[[nodiscard]] bool is_narrow(tile_kernels<T> const& ks, gemm_arguments<T> const& g, int chains, gemm_rectangle const& r) {
+[[nodiscard]] bool is_narrow(tile_kernels<T> const& ks, gemm_arguments<T> const& g, int chains,
+                             gemm_rectangle const& r) {
   index_t const n = r.n1 - r.n0;
-  return n > 0 && n <= narrow_columns && r.m1 - r.m0 >= ks.width && g.ta == transpose::no && chains == 1 && !g.accumulate;
+  return n > 0 && n <= narrow_columns && r.m1 - r.m0 >= ks.width && g.ta == transpose::no && chains == 1 &&
+         !g.accumulate;
 }
 
-/// A product with few columns would leave much of each vector empty; its own kernel turns it round. The bits are the same:
-/// fma(a, b, c) = fma(b, a, c).
+/// A product with few columns would leave much of each vector empty; its own kernel turns it round. The bits are the
+/// same: fma(a, b, c) = fma(b, a, c).
 template <class T, class Source>
 void gemm_narrow(tile_kernels<T> const& ks, gemm_arguments<T> const& g, Source const& source, index_t const* cuts,
                  gemm_rectangle const& r) {
@@ -205,7 +215,8 @@ void gemm_narrow(tile_kernels<T> const& ks, gemm_arguments<T> const& g, Source c
 }
 
 /// What follows the last term of an element.
-template <class T> [[nodiscard]] inline T gemm_finish(gemm_arguments<T> const& g, index_t i, index_t j, T value) {
+template <class T>
+[[nodiscard]] inline T gemm_finish(gemm_arguments<T> const& g, index_t i, index_t j, T value) {
   if (g.after.bias) value += g.after.bias[j];
   if (g.after.act == activation::relu) value = value < T(0) ? T(0) : value;
   if (g.after.mask) value = g.after.mask[i * g.after.ldmask + j] > T(0) ? value : T(0);
@@ -241,14 +252,32 @@ void gemm_plain(gemm_arguments<T> const& g, index_t const* cuts, int chains, gem
     }
 }
 
-/// One rectangle of a product at a given level, on the calling thread.
-template <class T>
-void gemm_part(isa::level level, gemm_arguments<T> const& g, index_t const* cuts, int chains, gemm_rectangle const& r) {
+/// One rectangle of a product with a B of any form, at a given level, on the calling thread.
+template <class T, class Source>
+void gemm_part(isa::level level, gemm_arguments<T> const& g, Source const& source, index_t const* cuts, int chains,
+               gemm_rectangle const& r) {
   auto const* const ks = kernels_at<T>(level);
-  dense_b<T> const b{g.b, g.ldb, g.tb == transpose::yes, ks};
-  if (!ks) gemm_plain(g, cuts, chains, r);
-  else if (is_narrow(*ks, g, chains, r)) gemm_narrow(*ks, g, b, cuts, r);
-  else gemm_tiled(*ks, g, b, cuts, chains, r);
+  if (ks && is_narrow(*ks, g, chains, r)) {
+    gemm_narrow(*ks, g, source, cuts, r);
+  } else if (ks) {
+    gemm_tiled(*ks, g, source, cuts, chains, r);
+  } else if constexpr (std::is_same_v<Source, dense_b<T>>) {
+    gemm_plain(g, cuts, chains, r);
+  } else {
+    index_t const n = r.n1 - r.n0, k0 = cuts[0], k1 = cuts[chains];
+    if (n <= 0) return;
+    T* const b = static_cast<T*>(scratch<gemm_scratch>(sizeof(T) * static_cast<std::size_t>((k1 - k0) * n + 1)));
+    if (k1 > k0) source.pack(k0, k1, r.n0, r.n1, b, n);
+    gemm_arguments<T> dense = g;  // the same product seen from its first column and its first k
+    dense.a += g.ta == transpose::no ? k0 : k0 * g.lda;
+    dense.b = b, dense.ldb = n, dense.tb = transpose::no;
+    dense.c += r.n0;
+    if (g.after.bias) dense.after.bias += r.n0;
+    if (g.after.mask) dense.after.mask += r.n0;
+    index_t local_cuts[lanes::max_count + 1];
+    for (int s = 0; s <= chains; ++s) local_cuts[s] = cuts[s] - k0;
+    gemm_plain(dense, local_cuts, chains, {r.m0, r.m1, 0, n});
+  }
 }
 
 /// Task `nth` of `tasks`: N is cut where N ≥ M (each task then packs its own columns of B only), else M.
@@ -263,12 +292,14 @@ void gemm_part(isa::level level, gemm_arguments<T> const& g, index_t const* cuts
 }
 
 /// The task that for_tasks runs.
-template <class T> struct gemm_task {
+template <class T, class Source>
+struct gemm_task {
   gemm_arguments<T> const& g;
+  Source const& source;
   index_t const* cuts;
   int chains, tasks;
   isa::level level;
-  void operator()(int nth) const { gemm_part(level, g, cuts, chains, gemm_cut(g.m, g.n, tasks, nth)); }
+  void operator()(int nth) const { gemm_part(level, g, source, cuts, chains, gemm_cut(g.m, g.n, tasks, nth)); }
 };
 
 }  // namespace pleat::compute::detail

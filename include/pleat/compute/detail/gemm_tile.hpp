@@ -9,51 +9,56 @@
 
 namespace pleat::compute::detail {
 
-/// A column of register tiles of C, one below the other, each `rows` × `columns` elements, each element a chain of fused
-/// multiply-adds over ascending k.
-template <class T> struct tile_arguments {
-  T const* a = nullptr;       ///< element (i, k) at a[i * a_row + k * a_k]
+/// A column of register tiles of C, one below the other, each `rows` × `columns` elements, each element a chain of
+/// fused multiply-adds over ascending k.
+template <class T>
+struct tile_arguments {
+  T const* a = nullptr;  ///< element (i, k) at a[i * a_row + k * a_k]
   index_t a_row = 0, a_k = 0;
-  index_t a_next = 0;         ///< from one tile's A to the next one's
-  index_t tiles = 1;          ///< at least 1
-  T const* b = nullptr;       ///< element (k, j) at b[k * b_stride + j]; whole vectors are readable unless masked_b
+  index_t a_next = 0;    ///< from one tile's A to the next one's
+  index_t tiles = 1;     ///< at least 1
+  T const* b = nullptr;  ///< element (k, j) at b[k * b_stride + j]; whole vectors are readable unless masked_b
   index_t b_stride = 0;
   T* c = nullptr;
   index_t ldc = 0;
-  index_t columns = 0;        ///< columns that exist; the last vector may be partial
+  index_t columns = 0;            ///< columns that exist; the last vector may be partial
   index_t const* cuts = nullptr;  ///< chain s runs over k in [cuts[s], cuts[s + 1])
-  int chains = 1;             ///< a power of two; more than one: summed over a binary tree
-  T* stack = nullptr;         ///< room for 6 tiles, where chains > 1
-  bool from_c = false;        ///< the (only) chain starts from what C holds
-  bool prefetch = false;      ///< C is not in the first cache, and k is long enough to hide requests for the next tile's
+  int chains = 1;                 ///< a power of two; more than one: summed over a binary tree
+  T* stack = nullptr;             ///< room for 6 tiles, where chains > 1
+  bool from_c = false;            ///< the (only) chain starts from what C holds
+  bool prefetch = false;  ///< C is not in the first cache, and k is long enough to hide requests for the next tile's
   bool relu = false;
-  T const* bias = nullptr;    ///< [columns]
-  T const* mask = nullptr;    ///< C = mask > 0 ? C : 0
+  T const* bias = nullptr;  ///< [columns]
+  T const* mask = nullptr;  ///< C = mask > 0 ? C : 0
   index_t ldmask = 0;
 };
 
-template <class T> using tile_function = void(tile_arguments<T> const&);
+template <class T>
+using tile_function = void(tile_arguments<T> const&);
 
 /// Copies a K × n piece of an operand to dst[k * stride + j].
 /// Columns are written in whole vectors; what lies beyond n is readable and never reaches a result.
-template <class T> using pack_function = void(T const* from, index_t ld, index_t k, index_t n, T* to, index_t stride);
+template <class T>
+using pack_function = void(T const* from, index_t ld, index_t k, index_t n, T* to, index_t stride);
 
 constexpr int narrow_columns = 10, narrow_stride = 16;
 
 /// `rows` rows of a product of at most `narrow_columns` columns, one chain from zero over k in [0, cuts[1]).
 /// a_k = 1; B is packed with narrow_stride columns, those beyond `columns` readable.
-template <class T> using narrow_function = void(tile_arguments<T> const&, index_t rows);
+template <class T>
+using narrow_function = void(tile_arguments<T> const&, index_t rows);
 
 /// The kernels of one instruction set for one type.
-template <class T> struct tile_kernels {
+template <class T>
+struct tile_kernels {
   static constexpr int most_rows = 8, most_vectors = 3;
   int width = 0;    ///< elements of a vector
   int rows = 0;     ///< rows of the largest tile
   int vectors = 0;  ///< vectors of the largest tile
   /// Whether B's partial vectors are read under a mask (free with AVX-512; with AVX2 it costs a tenth of the speed).
   bool masked_b = false;
-  /// Block lengths in elements: a sliver of B (k × one tile's columns) streams from the first or second cache, a block of
-  /// A (m × k) stays in the second, a panel of B (n × k) in the third.
+  /// Block lengths in elements: a sliver of B (k × one tile's columns) streams from the first or second cache, a block
+  /// of A (m × k) stays in the second, a panel of B (n × k) in the third.
   index_t block_k = 0, block_m = 0, block_n = 0;
   /// [rows - 1][vectors - 1]
   tile_function<T>* tile[most_rows][most_vectors] = {};

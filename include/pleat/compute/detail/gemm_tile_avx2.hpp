@@ -53,8 +53,10 @@ struct floats {
       __m128 const b = left >= 4 ? _mm_loadu_ps(high) : _mm_maskload_ps(high, m);
       v[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(a), b, 1);
     }
-    __m256d const ab = _mm256_castps_pd(_mm256_unpacklo_ps(v[0], v[1])), cd = _mm256_castps_pd(_mm256_unpacklo_ps(v[2], v[3]));
-    __m256d const ef = _mm256_castps_pd(_mm256_unpackhi_ps(v[0], v[1])), gh = _mm256_castps_pd(_mm256_unpackhi_ps(v[2], v[3]));
+    __m256d const ab = _mm256_castps_pd(_mm256_unpacklo_ps(v[0], v[1])),
+                  cd = _mm256_castps_pd(_mm256_unpacklo_ps(v[2], v[3]));
+    __m256d const ef = _mm256_castps_pd(_mm256_unpackhi_ps(v[0], v[1])),
+                  gh = _mm256_castps_pd(_mm256_unpackhi_ps(v[2], v[3]));
     v[0] = _mm256_castpd_ps(_mm256_unpacklo_pd(ab, cd));
     v[1] = _mm256_castpd_ps(_mm256_unpackhi_pd(ab, cd));
     v[2] = _mm256_castpd_ps(_mm256_unpacklo_pd(ef, gh));
@@ -89,7 +91,8 @@ struct doubles {
     __m256d w[2];
     PLEAT_UNROLL for (int i = 0; i < 2; ++i) {  // rows i and i + 2 side by side
       double const *const low = row[i] + k, *const high = row[i + 2] + k;
-      __m128d const a = left >= 2 ? _mm_loadu_pd(low) : _mm_load_sd(low), b = left >= 2 ? _mm_loadu_pd(high) : _mm_load_sd(high);
+      __m128d const a = left >= 2 ? _mm_loadu_pd(low) : _mm_load_sd(low),
+                    b = left >= 2 ? _mm_loadu_pd(high) : _mm_load_sd(high);
       w[i] = _mm256_insertf128_pd(_mm256_castpd128_pd256(a), b, 1);
     }
     v[0] = _mm256_unpacklo_pd(w[0], w[1]);
@@ -106,11 +109,13 @@ struct doubles {
 #undef PLEAT_TILE_INLINE
 #undef PLEAT_TILE_TARGET
 
-template <class V, int... R> constexpr void fill_tiles(tile_kernels<typename V::value>& k, std::integer_sequence<int, R...>) {
+template <class V, int... R>
+constexpr void fill_tiles(tile_kernels<typename V::value>& k, std::integer_sequence<int, R...>) {
   ((k.tile[R][0] = &tile<V, R + 1, 1>, k.tile[R][1] = &tile<V, R + 1, 2>), ...);
 }
 
-template <class V> constexpr tile_kernels<typename V::value> make_kernels() {
+template <class V>
+constexpr tile_kernels<typename V::value> make_kernels() {
   tile_kernels<typename V::value> k;
   k.width = V::width;
   k.rows = 6;

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
 /// The tile kernels with AVX-512: 8 × 3 vectors of 16 floats or 8 doubles; 24 of the 32 registers accumulate.
-/// Full masks where an unmasked intrinsic would do: g++ 12 warns of an uninitialized value inside the unmasked ones; the
-/// code is the same.
+/// Full masks where an unmasked intrinsic would do: g++ 12 warns of an uninitialized value inside the unmasked ones;
+/// the code is the same.
 #pragma once
 
 #if defined(__x86_64__)
@@ -48,12 +48,11 @@ struct floats {
       pair[i] = _mm512_maskz_unpacklo_ps(0xffff, v[i], v[i + 1]);
       pair[i + 1] = _mm512_maskz_unpackhi_ps(0xffff, v[i], v[i + 1]);
     }
-    PLEAT_UNROLL for (int i = 0; i < 8; i += 4)
-      PLEAT_UNROLL for (int h = 0; h < 2; ++h) {
-        __m512d const a = _mm512_castps_pd(pair[i + h]), b = _mm512_castps_pd(pair[i + 2 + h]);
-        quad[i + 2 * h] = _mm512_castpd_ps(_mm512_maskz_unpacklo_pd(0xff, a, b));
-        quad[i + 2 * h + 1] = _mm512_castpd_ps(_mm512_maskz_unpackhi_pd(0xff, a, b));
-      }
+    PLEAT_UNROLL for (int i = 0; i < 8; i += 4) PLEAT_UNROLL for (int h = 0; h < 2; ++h) {
+      __m512d const a = _mm512_castps_pd(pair[i + h]), b = _mm512_castps_pd(pair[i + 2 + h]);
+      quad[i + 2 * h] = _mm512_castpd_ps(_mm512_maskz_unpacklo_pd(0xff, a, b));
+      quad[i + 2 * h + 1] = _mm512_castpd_ps(_mm512_maskz_unpackhi_pd(0xff, a, b));
+    }
     PLEAT_UNROLL for (int i = 0; i < 4; ++i) {
       v[i] = _mm512_maskz_shuffle_f32x4(0xffff, quad[i], quad[i + 4], 0x88);
       v[i + 4] = _mm512_maskz_shuffle_f32x4(0xffff, quad[i], quad[i + 4], 0xdd);
@@ -109,14 +108,14 @@ struct doubles {
 #undef PLEAT_TILE_INLINE
 #undef PLEAT_TILE_TARGET
 
-template <class V, int... R> constexpr void fill_tiles(tile_kernels<typename V::value>& k, std::integer_sequence<int, R...>) {
-  ((k.tile[R][0] = &tile<V, R + 1, 1>, k.tile[R][1] = &tile<V, R + 1, 2>,
-    k.tile[R][2] = &tile<V, R + 1, 3>),
-   ...);
+template <class V, int... R>
+constexpr void fill_tiles(tile_kernels<typename V::value>& k, std::integer_sequence<int, R...>) {
+  ((k.tile[R][0] = &tile<V, R + 1, 1>, k.tile[R][1] = &tile<V, R + 1, 2>, k.tile[R][2] = &tile<V, R + 1, 3>), ...);
 }
 
 /// V: vectors of the tile; A: vectors of 8 elements, for packing 8 rows of A.
-template <class V, class A> constexpr tile_kernels<typename V::value> make_kernels() {
+template <class V, class A>
+constexpr tile_kernels<typename V::value> make_kernels() {
   tile_kernels<typename V::value> k;
   k.width = V::width;
   k.rows = 8;

@@ -5,6 +5,7 @@
 /// not to a template argument, so this text is included once per instruction set, inside that set's namespace, with
 /// PLEAT_TILE_TARGET naming the attribute. Alone it is empty. No `#pragma once`: it is meant to be read repeatedly.
 #ifdef PLEAT_TILE_TARGET
+// clang-format off: PLEAT_UNROLL before a loop is beyond it
 
 /// See tile_arguments. MR × NV accumulators stay in registers; the loops over them are unrolled by the compiler, which
 /// needs to be told so. Both strides of A are run-time values: one kernel serves A in rows, in columns and packed.
@@ -60,7 +61,8 @@ PLEAT_TILE_TARGET void tile(tile_arguments<typename V::value> const& t) {
         for (int left = s; left & 1; left >>= 1) {
           T const* top = t.stack + --depth * (MR * NV * width);
           PLEAT_UNROLL for (int i = 0; i < MR; ++i)
-            PLEAT_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = V::add(V::load(top + (i * NV + j) * width), acc[i][j]);
+            PLEAT_UNROLL for (int j = 0; j < NV; ++j)
+              acc[i][j] = V::add(V::load(top + (i * NV + j) * width), acc[i][j]);
         }
         if (s + 1 < t.chains) {
           T* top = t.stack + depth++ * (MR * NV * width);
@@ -82,8 +84,10 @@ PLEAT_TILE_TARGET void tile(tile_arguments<typename V::value> const& t) {
     if (mask) {
       PLEAT_UNROLL for (int i = 0; i < MR; ++i) {
         T const* const m = mask + i * t.ldmask;
-        PLEAT_UNROLL for (int j = 0; j < NV; ++j)
-          acc[i][j] = V::where_positive(j < NV - 1 ? V::load(m + j * width) : V::load(m + j * width, in_tail), acc[i][j]);
+        PLEAT_UNROLL for (int j = 0; j < NV; ++j) {
+          vec const mj = j < NV - 1 ? V::load(m + j * width) : V::load(m + j * width, in_tail);
+          acc[i][j] = V::where_positive(mj, acc[i][j]);
+        }
       }
     }
     PLEAT_UNROLL for (int i = 0; i < MR; ++i) {
@@ -136,8 +140,8 @@ PLEAT_TILE_TARGET void pack_turn(typename V::value const* from, index_t ld, inde
   }
 }
 
-/// A product of at most `narrow_columns` columns (see narrow_function). Vectors run along M, so that none is half empty:
-/// A is transposed on its way into registers, B is broadcast, and the sums are transposed back.
+/// A product of at most `narrow_columns` columns (see narrow_function). Vectors run along M, so that none is half
+/// empty: A is transposed on its way into registers, B is broadcast, and the sums are transposed back.
 template <class V>
 PLEAT_TILE_TARGET void narrow(tile_arguments<typename V::value> const& t, index_t rows) {
   using T = typename V::value;

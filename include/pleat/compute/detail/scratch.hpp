@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Packing buffers of host kernels: one per thread and kernel family, growing, kept until the thread ends. Needs no Kokkos.
+/// Packing buffers of host kernels: one per thread and kernel family, growing, kept until the thread ends. Needs no
+/// Kokkos.
 #pragma once
 
 #include <cstddef>
@@ -39,7 +40,8 @@ class scratch_block {
     data_ = std::aligned_alloc(unit, whole);
     if (!data_) throw std::bad_alloc{};
 #if defined(__linux__)
-    if (unit == huge) (void)madvise(data_, whole, MADV_HUGEPAGE);  // a packed panel is walked often: fewer page look-ups
+    if (unit == huge)
+      (void)madvise(data_, whole, MADV_HUGEPAGE);  // a packed panel is walked often: fewer page look-ups
 #endif
     size_ = whole;
   }
@@ -50,7 +52,8 @@ class scratch_block {
 
 /// This thread's block for the kernel family `Owner` (any tag type). Families that call each other have blocks of their
 /// own, so a caller's block stays valid while the callee uses another; the same family must not nest.
-template <class Owner> [[nodiscard]] inline void* scratch(std::size_t bytes) {
+template <class Owner>
+[[nodiscard]] inline void* scratch(std::size_t bytes) {
   thread_local scratch_block block;
   return block.reserve(bytes);
 }
