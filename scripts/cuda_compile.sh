@@ -17,6 +17,7 @@ if [[ ! -x $nvcc ]]; then
 fi
 toolkit=$(cd "$(dirname "$(readlink -f "$nvcc")")/.." && pwd)
 all_rooms=$(cd "$root/include/pleat" && for room in */; do [[ -n $(find "$room" -name '*.hpp' | head -n1) ]] && echo "${room%/}"; done)
+[[ -e $root/examples/01_train_shrink_run/train_shrink_run.cpp ]] && all_rooms+=" examples"
 export LC_ALL=C
 
 kokkos=${KOKKOS_INCLUDE:-}
@@ -66,15 +67,20 @@ fi
 launcher=()
 command -v ccache >/dev/null && launcher=(env CCACHE_BASEDIR="$root" ccache)
 
-# Every header of the room, then tests/cuda/<room>.hpp, which instantiates the room's templates for Kokkos::Cuda.
+# Every header of the room, then the instances of its templates for Kokkos::Cuda (tests/cuda/instantiate.py; what that cannot
+# write may be in tests/cuda/<room>.hpp). "examples" stands for the main job's program, which goes through all rooms.
 compile_room() {
   local room=$1 begin=$SECONDS header
   generate_front
-  {
-    (cd "$root/include" && find "pleat/$room" -name '*.hpp' | sort) | while read -r header; do echo "#include <$header>"; done
-    [[ -e $root/tests/cuda/$room.hpp ]] && echo "#include <cuda/$room.hpp>"
-    true
-  } >"$out/$room.cu.new"
+  if [[ $room == examples ]]; then
+    echo "#include \"$root/examples/01_train_shrink_run/train_shrink_run.cpp\"" >"$out/$room.cu.new"
+  else
+    {
+      (cd "$root/include" && find "pleat/$room" -name '*.hpp' | sort) | while read -r header; do echo "#include <$header>"; done
+      if [[ -e $root/tests/cuda/$room.hpp ]]; then echo "#include <cuda/$room.hpp>"; fi
+      python3 "$root/tests/cuda/instantiate.py" "$root/include" "$room"
+    } >"$out/$room.cu.new"
+  fi
   cmp -s "$out/$room.cu.new" "$out/$room.cu" || cp "$out/$room.cu.new" "$out/$room.cu"
   "${launcher[@]}" "$nvcc" "${flags[@]}" -c "$out/$room.cu" -o "$out/$room.o"
   echo "pleat: $room compiled for $arch in $((SECONDS - begin)) s"

@@ -1,0 +1,116 @@
+# SPDX-FileCopyrightText: 2026 The pleat authors
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Writes the lines that instantiate a room's templates for Kokkos::Cuda, so that nobody keeps a list.
+
+    instantiate.py INCLUDE ROOM
+
+compute: the address of every function template at namespace scope whose first parameter is a Space, in float and double where
+         it has a T. A template parameter of a name that is not in NAMES is an error that says what to do.
+codec:   linear and conv2d over the set of all forms.
+nn:      every class template whose parameters all have defaults (their default space is Kokkos::Cuda here).
+The other rooms are instantiated by examples/, which are compiled as a further file.
+"""
+import pathlib
+import re
+import sys
+
+# What stands for a template parameter, by its name. None: two values, float and double.
+NAMES = {
+    "Space": "Kokkos::Cuda", "T": None, "K": None, "S": "float", "R": "double", "V": "std::int64_t", "Index": "std::int64_t",
+    "Keep": "pleat::compute::keep_mask", "Predicate": "pleat_test::is_positive", "Unary": "pleat_test::is_positive",
+}
+# Functions that only pass a functor on: whoever hands it one instantiates them.
+PASSED_ON = {"Op", "Body", "Store", "F", "Task", "Bin", "Key", "Work"}
+PRELUDE = """#include <cstdint>
+namespace pleat_test {
+struct is_positive {
+  template <class T> PLEAT_FUNCTION bool operator()(T const& x) const { return x > T(0); }
+};
+}  // namespace pleat_test
+"""
+
+
+def namespace_scope(text):
+    """The text without what lies in a detail namespace and without comments."""
+    text = re.sub(r"//[^\n]*", lambda m: m.group(0) if m.group(0).startswith("//  namespace") else "", text)
+    out, depth, skip = [], 0, None
+    for line in text.split("\n"):
+        opens = re.match(r"\s*(?:inline )?namespace ([\w:]*) *\{", line)
+        if skip is None and opens and "detail" in opens.group(1).split("::"):
+            skip = depth
+        depth += line.count("{") - line.count("}")
+        if skip is None:
+            out.append(line)
+        elif depth <= skip:
+            skip = None
+    return "\n".join(out)
+
+
+def functions(include, room):
+    found = {}
+    for path in sorted((include / "pleat" / room).glob("*.hpp")):
+        text = namespace_scope(path.read_text())
+        for match in re.finditer(r"template <([^<>]*)>\s+(?:requires [^\n]*\n)?((?:\[\[nodiscard\]\] |inline |constexpr |PLEAT_\w+ )*)"
+                                 r"([\w:<>,*& ]+?[ \n&*])(\w+)\(\s*Space const& \w+", text):
+            parameters = [p.strip().split("=")[0].split()[-1] for p in match.group(1).split(",")]
+            name = match.group(4)
+            if name in found and found[name][0] != parameters:
+                sys.exit(f"instantiate.py: {name} has overloads; name them apart, or instantiate it in tests/cuda/{room}.hpp")
+            found[name] = (parameters, path.name)
+    return found
+
+
+def compute(include, room):
+    lines, passed = [], []
+    for name, (parameters, file) in functions(include, room).items():
+        if any(p in PASSED_ON for p in parameters):
+            passed.append(name)
+            continue
+        unknown = [p for p in parameters if p not in NAMES]
+        if unknown:
+            sys.exit(f"instantiate.py: pleat/{room}/{file}: {name} has the template parameter {unknown[0]}; say in tests/cuda/"
+                     f"instantiate.py (NAMES) what stands for it, or (PASSED_ON) that its callers instantiate it")
+        for value in ("float", "double") if any(NAMES[p] is None for p in parameters) else ("",):
+            arguments = ", ".join(NAMES[p] or value for p in parameters)
+            lines.append(f"    reinterpret_cast<void const*>(&pleat::{room}::{name}<{arguments}>),")
+    print(PRELUDE)
+    print(f"// passed on by others: {' '.join(passed)}")
+    print(f"extern void const* const pleat_instances_of_{room}[];\nvoid const* const pleat_instances_of_{room}[] = {{")
+    print("\n".join(lines) + "\n};")
+    return len(lines)
+
+
+def codec(include, room):
+    names = []
+    for path in sorted((include / "pleat" / room).glob("*.hpp")):
+        for match in re.finditer(r"\n((?:template <class T[^>]*> )?)struct (\w+) \{\n[^}]*?static constexpr (?:std::string_view|auto|char const\*) name", path.read_text()):
+            names.append(f"pleat::codec::{match.group(2)}" + ("<float>" if match.group(1) else ""))
+    print("#include <pleat/nn/conv2d.hpp>\n#include <pleat/nn/linear.hpp>")
+    print(f"using pleat_all_forms = pleat::codec::forms<{', '.join(names)}>;")
+    for layer in ("linear", "conv2d"):
+        print(f"template class pleat::nn::{layer}<pleat_all_forms, Kokkos::Cuda>;")
+    return len(names)
+
+
+def nn(include, room):
+    count = 0
+    for path in sorted((include / "pleat" / room).glob("*.hpp")):
+        text = namespace_scope(path.read_text())
+        for match in re.finditer(r"\ntemplate <((?:[^;{}()])*?)>\s+(class|struct) (\w+)(?: final)? (?=[:{])", text):
+            parameters = re.split(r",\s*(?=class |typename )", match.group(1))
+            if all("=" in p for p in parameters):
+                print(f"template {match.group(2)} pleat::{room}::{match.group(3)}<>;")
+                count += 1
+    return count
+
+
+def main():
+    include, room = pathlib.Path(sys.argv[1]), sys.argv[2]
+    made = {"compute": compute, "codec": codec, "nn": nn}.get(room)
+    count = made(include, room) if made else 0
+    if made and count == 0:
+        sys.exit(f"instantiate.py: found nothing to instantiate in pleat/{room}; is the pattern out of date?")
+    print(f"instantiate.py: {room}: {count} instances", file=sys.stderr)
+
+
+main()
