@@ -46,38 +46,59 @@ def namespace_scope(text):
     return "\n".join(out)
 
 
+def arguments_of(text, at):
+    """The text between the bracket at `at` and its partner."""
+    depth, end = 0, at
+    while True:
+        depth += {"(": 1, ")": -1}.get(text[end], 0)
+        if depth == 0:
+            return text[at + 1:end]
+        end += 1
+
+
 def functions(include, room):
+    """name -> [(template parameters, return type, function parameters without defaults, file)], one per overload"""
     found = {}
     for path in sorted((include / "pleat" / room).glob("*.hpp")):
         text = namespace_scope(path.read_text())
         for match in re.finditer(r"template <([^<>]*)>\s+(?:requires [^\n]*\n)?((?:\[\[nodiscard\]\] |inline |constexpr |PLEAT_\w+ )*)"
-                                 r"([\w:<>,*& ]+?[ \n&*])(\w+)\(\s*Space const& \w+", text):
+                                 r"([\w:<>,*& ]+?[ \n&*])(\w+)\((?=\s*Space const& \w+)", text):
             parameters = [p.strip().split("=")[0].split()[-1] for p in match.group(1).split(",")]
-            name = match.group(4)
-            if name in found and found[name][0] != parameters:
-                sys.exit(f"instantiate.py: {name} has overloads; name them apart, or instantiate it in tests/cuda/{room}.hpp")
-            found[name] = (parameters, path.name)
+            given = re.sub(r"\s*=\s*[^,]*", "", " ".join(arguments_of(text, match.end() - 1).split()))
+            entry = (parameters, match.group(3).strip(), given, path.name)
+            overloads = found.setdefault(match.group(4), [])
+            if all(o[2] != given for o in overloads):
+                overloads.append(entry)
     return found
 
 
 def compute(include, room):
-    lines, passed = [], []
-    for name, (parameters, file) in functions(include, room).items():
-        if any(p in PASSED_ON for p in parameters):
-            passed.append(name)
-            continue
-        unknown = [p for p in parameters if p not in NAMES]
-        if unknown:
-            sys.exit(f"instantiate.py: pleat/{room}/{file}: {name} has the template parameter {unknown[0]}; say in tests/cuda/"
-                     f"instantiate.py (NAMES) what stands for it, or (PASSED_ON) that its callers instantiate it")
-        for value in ("float", "double") if any(NAMES[p] is None for p in parameters) else ("",):
-            arguments = ", ".join(NAMES[p] or value for p in parameters)
-            lines.append(f"    reinterpret_cast<void const*>(&pleat::{room}::{name}<{arguments}>),")
+    lines, explicit, passed = [], [], []
+    for name, overloads in functions(include, room).items():
+        for parameters, returns, given, file in overloads:
+            if any(p in PASSED_ON for p in parameters):
+                passed.append(name)
+                continue
+            unknown = [p for p in parameters if p not in NAMES]
+            if unknown:
+                sys.exit(f"instantiate.py: pleat/{room}/{file}: {name} has the template parameter {unknown[0]}; say in tests/cuda/"
+                         f"instantiate.py (NAMES) what stands for it, or (PASSED_ON) that its callers instantiate it")
+            for value in ("float", "double") if any(NAMES[p] is None for p in parameters) else ("",):
+                stands = {p: NAMES[p] or value for p in parameters}
+                arguments = ", ".join(stands.values())
+                if len(overloads) == 1:
+                    lines.append(f"    reinterpret_cast<void const*>(&pleat::{room}::{name}<{arguments}>),")
+                else:  # an address would be ambiguous: the whole signature
+                    signature = f"{returns} {name}<{arguments}>({given})"
+                    for parameter, what in stands.items():
+                        signature = re.sub(rf"\b{parameter}\b", what, signature)
+                    explicit.append(f"template {signature};")
     print(PRELUDE)
     print(f"// passed on by others: {' '.join(passed)}")
+    print(f"namespace pleat::{room} {{\n" + "\n".join(explicit) + "\n}")
     print(f"extern void const* const pleat_instances_of_{room}[];\nvoid const* const pleat_instances_of_{room}[] = {{")
     print("\n".join(lines) + "\n};")
-    return len(lines)
+    return len(lines) + len(explicit)
 
 
 def codec(include, room):
