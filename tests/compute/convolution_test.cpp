@@ -261,6 +261,8 @@ TEMPLATE_TEST_CASE("convolution: the shapes of known networks", "[compute][convo
       {2, 32, 16, 16, 32, 1, 1},
       {2, 64, 8, 8, 64, 3, 3, 1, 1, 1, 1},
       {1, 70, 9, 33, 19, 3, 3, 1, 1, 2, 2, 2, 2},
+      {1, 70, 6, 16, 7, 3, 3, 1, 1, 1, 1},  // more than one block of channels
+      {1, 600, 4, 16, 5, 1, 1},
       {1, 24, 40, 90, 8, 3, 5, 1, 1, 1, 2},  // more than one block of output lines
       {3, 33, 7, 7, 33, 3, 3, 1, 1, 1, 1, 1, 1, 33},
       {1, 2, 3, 3, 2, 5, 5, 1, 1, 2, 2},  // the kernel is larger than the image

@@ -166,7 +166,7 @@ template <class T> class correlator {
   correlator(conv_kernels<T> const& kernels, conv_geometry const& g, index_t rows, index_t channels)
       : kernels_(kernels), lowering_(g), frame_(g, kernels.width), rows_(rows), channels_(channels),
         row_parts_(rows, rows <= 2 ? rows : kernels.rows),
-        channel_parts_(channels, std::max<index_t>(1, 192 / (g.taps_h * g.taps_w))),
+        channel_parts_(channels, std::max<index_t>(1, most_depth / (g.taps_h * g.taps_w))),
         in_place_(lowering_.in_place() && g.out_h * g.out_w % kernels.width == 0),
         framed_(!in_place_ && g.step_w == 1 && g.out_w % kernels.width == 0),
         line_parts_(g.out_h, in_place_ ? g.out_h : lines(channel_parts_.largest())) {}
@@ -231,6 +231,8 @@ template <class T> class correlator {
   }
 
  private:
+  static constexpr index_t most_depth = 576;  ///< of a chain between two visits of its outputs
+
   /// Output lines whose lowered rows fit into about a quarter of a second-level cache.
   [[nodiscard]] index_t lines(index_t channels) const {
     auto const& l = lowering_;
@@ -242,12 +244,21 @@ template <class T> class correlator {
   void multiply(T const* packed, index_t depth, T const* input, T const* bias, bool from_out, bool relu, T* out, index_t columns) const {
     index_t const plane = lowering_.g.out_h * lowering_.g.out_w, width = kernels_.width;
     index_t at[conv_kernels<T>::max_vectors];
+    index_t line = 0, column = 0;  // of the next vector in the frame
     conv_parts const vectors((columns + width - 1) / width, rows_ <= 2 ? kernels_.wide_vectors : kernels_.vectors);
     for (index_t vp = 0; vp < vectors.parts; ++vp) {
       index_t const first = vectors.begin(vp) * width, nv = vectors.size(vp);
       for (index_t j = 0; j < nv; ++j) {
-        index_t const p = first + j * width;
-        at[j] = framed_ ? p / lowering_.g.out_w * lowering_.g.step_h * frame_.pitch + p % lowering_.g.out_w : p;
+        if (!framed_) {
+          at[j] = first + j * width;
+          continue;
+        }
+        at[j] = line + column;
+        column += width;
+        if (column == lowering_.g.out_w) {
+          column = 0;
+          line += lowering_.g.step_h * frame_.pitch;
+        }
       }
       T const* w = packed;
       for (index_t rp = 0; rp < row_parts_.parts; ++rp) {
