@@ -69,7 +69,7 @@ if [[ $peers == yes ]]; then
 fi
 
 python3 - "$filter" build/bench.json "$parts"/*.json <<'END'
-import json, re, sys
+import json, os, re, sys
 pattern, out, *files = sys.argv[1], sys.argv[2], *sys.argv[3:]
 merged = {"context": {}, "benchmarks": []}
 for file in sorted(files, key=lambda f: "/peer." in f):
@@ -77,13 +77,21 @@ for file in sorted(files, key=lambda f: "/peer." in f):
     if not text.strip():
         continue
     part = json.loads(text)
-    merged["context"] = merged["context"] or part.get("context", {})
+    context = part.get("context", {})
+    if "/peer." in file:  # the peers' versions, for the page
+        merged["context"].setdefault("peers", {}).update({k: v for k, v in context.items() if k != "executable"})
+    else:
+        merged["context"] = merged["context"] or context
     for row in part.get("benchmarks", []):
         if "/peer." in file:
             row["name"] = row["name"] if row["name"].startswith("peer/") else "peer/" + row["name"]
             if not re.search(pattern, row["name"]):
                 continue
         merged["benchmarks"].append(row)
+for line in open("/proc/cpuinfo") if os.path.exists("/proc/cpuinfo") else ():
+    if line.startswith("model name"):
+        merged["context"]["cpu_model"] = line.split(":", 1)[1].strip()
+        break
 json.dump(merged, open(out, "w"), indent=1)
 print(f"pleat: {len(merged['benchmarks'])} rows in {out}")
 END

@@ -1,0 +1,285 @@
+#!/usr/bin/env python3
+# SPDX-FileCopyrightText: 2026 The pleat authors
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Writes docs/performance.md from build/bench.json (Google Benchmark's format; scripts/bench.sh makes it).
+
+    scripts/performance_page.py [bench.json] [page.md]
+
+A row `peer/<who>/<name>` is the peer's run of `<name>`. Every ratio is our time divided by the peer's: below 1 we are faster, and a row
+in which we are not is marked. Rows of several repetitions count with their median. Nothing is rounded in our favour: a ratio is cut to
+two digits upwards.
+"""
+import json
+import math
+import pathlib
+import re
+import statistics
+import sys
+
+# First part of a benchmark's name -> the room that it belongs to. What is not here gets a section of its own.
+ROOMS = {
+    "gemm": "compute", "gemm_lanes": "compute", "conv2d": "compute", "pool2d": "compute", "int8_gemm": "compute", "int8_conv2d": "compute",
+    "sort": "compute", "top_k": "compute", "threshold_of_top_k": "compute", "nth_element": "compute", "elementwise": "compute",
+    "softmax": "compute", "reduce": "compute", "norm": "compute", "optimizer": "compute", "comm": "comm", "lane_reduce": "comm",
+    "read_idx": "io", "gather": "io", "safetensors": "io", "checkpoint": "io", "apply": "codec", "layer": "nn", "step_cost": "parallel",
+    "train_step": "run", "serve": "run", "latency": "run",
+}
+ORDER = ["base", "tensor", "comm", "compute", "codec", "nn", "plan", "io", "parallel", "run", "compress"]
+TITLES = {"openblas": "OpenBLAS", "pytorch": "PyTorch", "mpi": "MPI by hand", "std_sort": "std::sort", "std_nth_element": "std::nth_element"}
+NANOSECONDS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
+BEHIND = "behind"
+
+
+class Row:
+    """One benchmark: its time in nanoseconds and its counters."""
+
+    def __init__(self, name, nanoseconds, counters):
+        self.name, self.time, self.counters = name, nanoseconds, counters
+
+    @property
+    def family(self):
+        return self.name.split("/")[0]
+
+    def rate(self):
+        c = self.counters
+        if "flops" in c:
+            return f"{c['flops'] * 1e-9:.1f} GFLOP/s"
+        if "GF/s" in c:
+            return f"{c['GF/s']:.1f} GFLOP/s"
+        if "ops" in c:
+            return f"{c['ops'] * 1e-9:.1f} Gop/s"
+        if "samples/s" in c:
+            return f"{c['samples/s']:,.0f} samples/s"
+        if "bytes_per_second" in c:
+            return f"{c['bytes_per_second'] * 1e-9:.2f} GB/s"
+        if "elements" in c:
+            return f"{c['elements'] * 1e-6:.1f} M elements/s"
+        if "items_per_second" in c:
+            return f"{c['items_per_second']:,.0f} items/s"
+        return ""
+
+
+def plain(name):
+    """The name without what Google Benchmark appends about how it measured."""
+    return re.sub(r"/(real_time|manual_time|process_time|(min_time|min_warmup_time|iterations|repeats):[^/]+)", "", name)
+
+
+def counters_of(entry):
+    known = {"family_index", "per_family_instance_index", "repetitions", "repetition_index", "threads", "iterations", "real_time", "cpu_time"}
+    return {k: float(v) for k, v in entry.items() if k not in known and isinstance(v, (int, float)) and not isinstance(v, bool)}
+
+
+def read(bench):
+    """(ours by name, peers by name and who, names that failed)"""
+    single, median, failed = {}, {}, []
+    for entry in bench.get("benchmarks", []):
+        name = plain(entry.get("run_name", entry["name"]))
+        if entry.get("error_occurred") or entry.get("skipped"):
+            failed.append((name, entry.get("error_message") or entry.get("skip_message") or "no reason given"))
+            continue
+        if "real_time" not in entry or "rms" in entry:
+            continue
+        row = Row(name, float(entry["real_time"]) * NANOSECONDS[entry.get("time_unit", "ns")], counters_of(entry))
+        if entry.get("run_type") == "aggregate":
+            if entry.get("aggregate_name") == "median":
+                median[name] = row
+        else:
+            single.setdefault(name, []).append(row)
+    rows = {}
+    for name, found in single.items():
+        rows[name] = median.get(name) or Row(name, statistics.median(r.time for r in found), found[0].counters)
+    for name, row in median.items():
+        rows.setdefault(name, row)
+    ours, peers = {}, {}
+    for name, row in rows.items():
+        if name.startswith("peer/"):
+            _, who, of = name.split("/", 2)
+            peers.setdefault(of, {})[who] = row
+        else:
+            ours[name] = row
+    return ours, peers, failed
+
+
+def time_text(nanoseconds):
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
+        if nanoseconds >= size:
+            return f"{three(nanoseconds / size)} {unit}"
+    return f"{three(nanoseconds)} ns"
+
+
+def three(x):
+    return f"{x:.0f}" if x >= 99.95 else f"{x:.1f}" if x >= 9.995 else f"{x:.2f}"
+
+
+def ratio_text(r):
+    text = f"{math.ceil(r * 100 - 1e-9) / 100:.2f}"
+    return f"**{text}** {BEHIND}" if r > 1 else text
+
+
+def geometric_mean(values):
+    return math.exp(sum(math.log(v) for v in values) / len(values))
+
+
+def title(who):
+    return TITLES.get(who, who)
+
+
+def table(head, rows):
+    return ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|", *("| " + " | ".join(r) + " |" for r in rows), ""]
+
+
+def natural(name):
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name)]
+
+
+def family_table(names, ours, peers):
+    whos = sorted({who for n in names for who in peers.get(n, {})})
+    rated = any(ours[n].rate() for n in names)
+    head = ["what", "time"] + (["rate"] if rated else []) + [c for who in whos for c in (title(who), "ours / " + title(who))]
+    rows, ratios = [], {who: [] for who in whos}
+    for n in names:
+        row = [f"`{n}`", time_text(ours[n].time)] + ([ours[n].rate()] if rated else [])
+        for who in whos:
+            peer = peers.get(n, {}).get(who)
+            if peer:
+                ratios[who].append(ours[n].time / peer.time)
+                row += [time_text(peer.time), ratio_text(ratios[who][-1])]
+            else:
+                row += ["", ""]
+        rows.append(row)
+    if whos and max(len(v) for v in ratios.values()) > 1:
+        row = ["geometric mean", ""] + ([""] if rated else [])
+        for who in whos:
+            row += ["", ratio_text(geometric_mean(ratios[who])) + f" over {len(ratios[who])}" if ratios[who] else ""]
+        rows.append(row)
+    return table(head, rows), {who: v for who, v in ratios.items() if v}
+
+
+def ranks_table(ours):
+    """Several ranks of one thread beside one, and beside as many that do not talk."""
+    rows = []
+    for name in sorted(ours, key=natural):
+        found = re.match(r"(.+)/(thread_ranks|mpi_ranks|ranks):(\d+)$", name)
+        if not found:
+            continue
+        stem, kind, n = found.groups()
+        one, bound = ours.get(f"{stem}/threads:1"), ours.get(f"{stem}/compute_only:{n}")
+        if not one:
+            continue
+        speed, share = one.time / ours[name].time, bound.time / ours[name].time if bound else None
+        rows.append([f"`{stem}`", f"{n} {kind.replace('_', ' ')}", time_text(one.time), time_text(ours[name].time), f"{math.floor(speed * 100) / 100:.2f}×",
+                     time_text(bound.time) if bound else "", f"{math.floor(share * 100) / 100:.2f}" if share else ""])
+    return table(["what", "ranks", "1 rank", "together", "speed-up", "ranks that do not talk", "share of that bound"], rows) if rows else []
+
+
+def deterministic_table(ours):
+    rows = []
+    for name in sorted(ours, key=natural):
+        if "/deterministic/" in name and name.replace("/deterministic/", "/") in ours:
+            fast = ours[name.replace("/deterministic/", "/")]
+            rows.append([f"`{name}`", time_text(fast.time), time_text(ours[name].time), f"{math.ceil(ours[name].time / fast.time * 100 - 1e-9) / 100:.2f}×"])
+    return table(["what", "fast mode", "deterministic", "costs"], rows) if rows else []
+
+
+def int8_table(ours):
+    rows = []
+    for name in sorted(ours, key=natural):
+        found = re.match(r"int8_gemm/(\d+x\d+x\d+)/(threads:\d+)$", name)
+        other = found and ours.get(f"gemm/f32_for_int8/{found.group(1)}/{found.group(2)}")
+        if other:
+            rows.append([f"`{name}`", time_text(ours[name].time), time_text(other.time), f"{math.floor(other.time / ours[name].time * 100) / 100:.2f}×"])
+    return table(["what", "int8", "our float product", "faster by"], rows) if rows else []
+
+
+def machine_lines(context):
+    lines = []
+    processor = context.get("cpu_model", "")
+    cpus, mhz = context.get("num_cpus"), context.get("mhz_per_cpu")
+    lines.append("- Machine: " + ", ".join(p for p in [processor, f"{cpus} processors" if cpus else "", f"{mhz} MHz" if mhz else ""] if p))
+    caches = [f"L{c['level']} {c['type'].lower()} {c['size'] // 1024} KiB" for c in context.get("caches", []) if "size" in c]
+    if caches:
+        lines.append("- Caches: " + ", ".join(caches))
+    if context.get("load_avg"):
+        lines.append("- Load when it began: " + ", ".join(f"{x:.2f}" for x in context["load_avg"]))
+    lines.append("- Date: " + str(context.get("date", "not said")))
+    known = {"cpu_model", "num_cpus", "mhz_per_cpu", "caches", "load_avg", "date", "host_name", "executable", "json_schema_version", "cpu_scaling_enabled",
+             "library_build_type", "library_version", "peers", "aslr_enabled"}
+    versions = {"Google Benchmark": context.get("library_version")}
+    for key, value in {**context, **context.get("peers", {})}.items():
+        if key not in known and isinstance(value, (str, int, float)) and not isinstance(value, bool):
+            versions[title(key)] = value
+    lines.append("- Versions: " + ", ".join(f"{k} {v}" for k, v in versions.items() if v))
+    if context.get("cpu_scaling_enabled"):
+        lines.append("- **The processor's frequency was not fixed**: ratios of one run mean more than times.")
+    if context.get("library_build_type") == "debug":
+        lines.append("- Google Benchmark itself was built without optimisation: times of a few nanoseconds are too long.")
+    return lines
+
+
+def page(bench):
+    ours, peers, failed = read(bench)
+    out = ["# Performance", "",
+           "<!-- Written by scripts/performance_page.py; do not edit. -->", "",
+           "Written by `scripts/performance_page.py` from `build/bench.json`, which `scripts/bench.sh` made. To repeat both:", "",
+           "```sh", "scripts/bench.sh && scripts/performance_page.py", "```", "",
+           "A ratio is our time divided by the peer's, in one session on one machine: below 1 we are faster. Rows in which we are slower say "
+           f"*{BEHIND}*. Ratios are rounded up, speed-ups down.", ""]
+    out += machine_lines(bench.get("context", {})) + [""]
+    if not ours:
+        return "\n".join(out + ["There are no rows in the file.", ""])
+
+    families = {}
+    for name in sorted(ours, key=natural):
+        families.setdefault(ours[name].family, []).append(name)
+    sections, summary, behind = {}, [], []
+    for family, names in families.items():
+        lines, ratios = family_table(names, ours, peers)
+        room = ROOMS.get(family, "")
+        sections.setdefault(room or family, []).append((family, lines))
+        for who, values in ratios.items():
+            summary.append([f"`{family}`", title(who), str(len(values)), ratio_text(geometric_mean(values)), ratio_text(max(values)), str(sum(v > 1 for v in values))])
+        for n in names:
+            behind += [(ours[n].time / p.time, n, who) for who, p in peers.get(n, {}).items() if ours[n].time > p.time]
+
+    if summary:
+        out += ["## Beside the peers", ""] + table(["family", "peer", "rows", "geometric mean", "worst", "rows behind"], summary)
+        if behind:
+            out += ["Where we are behind, worst first:", ""]
+            out += [f"- `{n}`: {math.ceil(r * 100 - 1e-9) / 100:.2f} of {title(who)}'s time" for r, n, who in sorted(behind, reverse=True)] + [""]
+        else:
+            out += ["There is no row in which we are behind.", ""]
+    else:
+        out += ["The file has no rows of peers: this run compares us with nobody.", ""]
+    for heading, lines in (("## Several ranks", ranks_table(ours)), ("## The price of determinism", deterministic_table(ours)), ("## Eight-bit products", int8_table(ours))):
+        if lines:
+            out += [heading, ""] + lines
+    for room in sorted(sections, key=lambda r: (ORDER.index(r) if r in ORDER else len(ORDER), r)):
+        out += [f"## {room}", ""]
+        for family, lines in sections[room]:
+            if len(sections[room]) > 1:
+                out += [f"### {family}", ""]
+            out += lines
+    lonely = sorted((n, who) for n, found in peers.items() if n not in ours for who in found)
+    if lonely:
+        out += ["## Peers' rows without one of ours", ""] + [f"- `{n}` ({title(who)}): {time_text(peers[n][who].time)}" for n, who in lonely] + [""]
+    if failed:
+        out += ["## Rows that failed", ""] + [f"- `{n}`: {why}" for n, why in failed] + [""]
+    return "\n".join(out)
+
+
+def main():
+    root = pathlib.Path(__file__).resolve().parent.parent
+    source = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else root / "build/bench.json"
+    target = pathlib.Path(sys.argv[2]) if len(sys.argv) > 2 else root / "docs/performance.md"
+    if not source.is_file():
+        sys.exit(f"performance_page.py: there is no {source}; scripts/bench.sh makes it")
+    try:
+        bench = json.loads(source.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as e:
+        sys.exit(f"performance_page.py: {source} is no JSON: {e}")
+    target.write_text(page(bench), encoding="utf-8")
+    print(f"pleat: {len(bench.get('benchmarks', []))} rows of {source} became {target}")
+
+
+if __name__ == "__main__":
+    main()

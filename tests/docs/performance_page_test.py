@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+# SPDX-FileCopyrightText: 2026 The pleat authors
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""scripts/performance_page.py on a made-up bench.json: pairs, ratios, means, marks. No figure here was measured."""
+import pathlib
+import sys
+import unittest
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts"))
+import performance_page as pp
+
+
+def row(name, time, unit="us", **more):
+    return {"name": name, "run_name": name, "run_type": "iteration", "iterations": 10, "real_time": time, "cpu_time": time, "time_unit": unit, **more}
+
+
+BENCH = {
+    "context": {"date": "2026-01-02", "num_cpus": 2, "mhz_per_cpu": 3000, "host_name": "secret", "executable": "secret", "library_version": "1.9",
+                "caches": [{"type": "Data", "level": 1, "size": 32768, "num_sharing": 1}], "load_avg": [0.5], "cpu_scaling_enabled": True,
+                "peers": {"pytorch": "9.9.9"}},
+    "benchmarks": [
+        row("gemm/f32/64x64x64/threads:1", 100, flops=5e9),
+        row("peer/openblas/gemm/f32/64x64x64/threads:1", 200),
+        row("gemm/f32/512x512x512/threads:1", 2, "ms", flops=8e10),
+        row("peer/openblas/gemm/f32/512x512x512/threads:1", 1000, "us"),
+        row("gemm/f32_for_int8/512x512x512/threads:1", 900),
+        row("int8_gemm/512x512x512/threads:1/real_time", 300, ops=1e12),
+        row("train_step/mlp/batch:64/sgd/threads:1/min_time:0.500/real_time", 1000, **{"samples/s": 64000.0}),
+        row("peer/pytorch/train_step/mlp/batch:64/sgd/threads:1", 1500),
+        row("train_step/mlp/batch:64/sgd/deterministic/threads:1/min_time:0.500/real_time", 1234),
+        row("train_step/mlp/batch:64/sgd/thread_ranks:2/min_time:0.500/real_time", 520),
+        row("train_step/mlp/batch:64/sgd/compute_only:2/min_time:0.500/real_time", 500),
+        row("teleport/far/threads:1", 7, "s"),
+        row("peer/pytorch/train_step/lonely/threads:1", 3),
+        {**row("gemm/f64/8x8x8/threads:1", 0), "error_occurred": True, "error_message": "no memory"},
+    ],
+}
+
+
+class Page(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.text = pp.page(BENCH)
+        cls.lines = cls.text.split("\n")
+
+    def line(self, *words):
+        found = [l for l in self.lines if all(w in l for w in words)]
+        self.assertEqual(len(found), 1, (words, found))
+        return found[0]
+
+    def test_pairs_and_marks(self):
+        self.assertEqual(self.line("`gemm/f32/64x64x64/threads:1`", "|"), "| `gemm/f32/64x64x64/threads:1` | 100 µs | 5.0 GFLOP/s | 200 µs | 0.50 |")
+        self.assertIn("| 2.00 ms | 80.0 GFLOP/s | 1.00 ms | **2.00** behind |", self.line("| `gemm/f32/512x512x512/threads:1`"))
+        self.assertIn("2.00 of OpenBLAS's time", self.line("- `gemm/f32/512x512x512/threads:1`"))
+
+    def test_geometric_mean(self):
+        self.assertIn("| 1.00 over 2 |", self.line("geometric mean |", "over 2"))  # sqrt(0.5 * 2)
+        self.assertEqual(self.line("| `gemm` | OpenBLAS"), "| `gemm` | OpenBLAS | 2 | 1.00 | **2.00** behind | 1 |")
+
+    def test_sizes_are_sorted_as_numbers(self):
+        self.assertLess(self.text.index("| `gemm/f32/64x64x64"), self.text.index("| `gemm/f32/512x512x512"))
+
+    def test_ratios_are_never_rounded_in_our_favour(self):
+        self.assertEqual(pp.ratio_text(0.501), "0.51")
+        self.assertEqual(pp.ratio_text(0.5), "0.50")
+        self.assertEqual(pp.ratio_text(1.0001), "**1.01** behind")
+
+    def test_how_it_was_measured_is_no_part_of_a_name(self):
+        self.assertIn("64,000 samples/s", self.line("| `train_step/mlp/batch:64/sgd/threads:1` | 1.00 ms"))
+        self.assertNotIn("min_time", self.text)
+
+    def test_derived_tables(self):
+        self.assertIn("| 2 thread ranks | 1.00 ms | 520 µs | 1.92× | 500 µs | 0.96 |", self.text)
+        self.assertIn("| 1.00 ms | 1.23 ms | 1.24× |", self.text)
+        self.assertIn("| 300 µs | 900 µs | 3.00× |", self.text)
+
+    def test_nothing_is_dropped_in_silence(self):
+        self.assertIn("train_step/lonely", self.line("- `train_step/lonely/threads:1` (PyTorch)"))
+        self.assertIn("no memory", self.line("- `gemm/f64/8x8x8/threads:1`"))
+        self.assertIn("## teleport", self.lines)
+
+    def test_machine_without_names_of_machines(self):
+        self.assertNotIn("secret", self.text)
+        self.assertIn("PyTorch 9.9.9", self.line("- Versions"))
+        self.assertIn("frequency was not fixed", self.text)
+
+    def test_repetitions_count_with_their_median(self):
+        rows = [row("gemm/x", t) for t in (9, 1, 2)]
+        self.assertEqual(pp.read({"benchmarks": rows})[0]["gemm/x"].time, 2000)
+        rows.append({**row("gemm/x", 5), "name": "gemm/x_median", "run_type": "aggregate", "aggregate_name": "median"})
+        rows.append({**row("gemm/x", 4), "name": "gemm/x_mean", "run_type": "aggregate", "aggregate_name": "mean"})
+        self.assertEqual(pp.read({"benchmarks": rows})[0]["gemm/x"].time, 5000)
+
+    def test_an_empty_file_and_a_file_without_peers_say_so(self):
+        self.assertIn("no rows in the file", pp.page({"benchmarks": []}))
+        self.assertIn("compares us with nobody", pp.page({"benchmarks": [row("gemm/x", 1)]}))
+
+
+if __name__ == "__main__":
+    unittest.main()
