@@ -1,0 +1,213 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The text of the pages: every fragment between two tags is cut into README.md or docs/ by scripts/snippets.py. So each of them
+// compiles and runs here, on the digits that pleat ships.
+#include <pleat/compress.hpp>
+#include <pleat/pleat.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+#include <string>
+
+namespace pl = pleat;
+using space = Kokkos::DefaultExecutionSpace;
+
+namespace {
+
+std::string digits() {
+  char const* source = std::getenv("PLEAT_SOURCE_DIR");
+  return std::string(source ? source : ".") + "/examples/data/digits";
+}
+
+/// A folder that goes when the test ends.
+struct scratch_folder {
+  std::filesystem::path path = std::filesystem::temp_directory_path() / ("pleat-pages-" + std::to_string(::getpid()));
+  scratch_folder() { std::filesystem::create_directories(path); }
+  ~scratch_folder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path, ignored);
+  }
+  [[nodiscard]] std::string operator/(char const* name) const { return (path / name).string(); }
+};
+
+// [small_net]
+auto small_net() {
+  return pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 64, 48), pl::nn::relu(), pl::nn::linear("fc2", 48, 10));
+}
+// [small_net]
+
+// A transform of one's own: every weight below a bound becomes zero. It adds no form, so the model's type stays.
+// [own_transform]
+struct threshold {
+  using fusable_transform = void;
+  static constexpr bool writes_weights = true;
+  static constexpr char const* what = "threshold";
+  float bound = 0.01f;
+
+  template <class Net> void run(pl::parallel::model<Net>& m) const {
+    m.net().for_each_parameter([&](auto& w) {
+      if (w.shape.rank() < 2 || !w.in_arena) return;  // weights, not biases
+      auto const t = pl::tensor<float, space>::wrap(w.data(), w.shape);
+      std::vector<float> values(static_cast<std::size_t>(w.size()));
+      pl::copy_to_host(m.context(), t, values.data());
+      for (auto& v : values)
+        if (std::abs(v) < bound) v = 0;
+      pl::copy_from_host(m.context(), values.data(), t);
+    });
+  }
+};
+// [own_transform]
+
+}  // namespace
+
+TEST_CASE("README: ten lines") {
+  scratch_folder const folder;
+  std::string const file = folder / "digits.safetensors";
+  pl::world world(pl::comm::communicator(pl::comm::self{}));
+  // [ten_lines]
+  auto data  = pl::io::load_digits(digits());
+  auto net   = pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 64, 300), pl::nn::relu(), pl::nn::linear("fc2", 300, 10));
+  auto plan  = pl::plan::search(net, world, {.global_batch = 64});
+  auto model = pl::parallel::build(net, plan, world, {.seed = 1});
+  pl::run::fit(model, data.train, {.epochs = 10, .optimizer = pl::nn::adamw{.learning_rate = 1e-3}});
+
+  auto small = model | (pl::compress::prune{.sparsity = 0.9} | pl::compress::fine_tune(data.train) | pl::compress::quantize<>{});
+  pl::compress::report(model, small, data.test);   // a table: error, bytes on disk, latency
+  pl::run::save(small, file);                      // safetensors
+  // [ten_lines]
+  CHECK(std::filesystem::file_size(file) > 0);
+  CHECK(pl::run::evaluate(small, data.test).error() < 0.1);  // ten classes: chance is 0.9
+}
+
+TEST_CASE("getting started: a program on any number of ranks") {
+  std::string const folder = digits();
+  double error = 1;
+  // [first_program]
+  auto const program = [&](pl::world& world) {
+    auto data  = pl::io::load_digits(folder);
+    auto net   = small_net();
+    auto model = pl::parallel::build(net, pl::plan::search(net, world, {.global_batch = 64}), world, {.seed = 1});
+    pl::run::fit(model, data.train, {.epochs = 5, .validation = &data.test});
+    auto const answer = pl::run::evaluate(model, data.test);
+    world.say("test error " + std::to_string(100 * answer.error()) + " %");  // rank 0 only
+    if (world.root()) error = answer.error();
+  };
+  // [first_program]
+  pl::comm::run_local(2, [&](pl::comm::communicator c) {
+    pl::world world(std::move(c));
+    program(world);
+  });
+  CHECK(error < 0.3);
+}
+
+TEST_CASE("getting started: the loop of one's own") {
+  using pl::index_t;
+  auto const data = pl::io::load_digits(digits());
+  pl::world world(pl::comm::communicator(pl::comm::self{}));
+  auto model = pl::parallel::build(small_net(), pl::plan::search(small_net(), world, {.global_batch = 64, .micro_batches = 2}), world, {.seed = 1});
+  double first = 0, last = 0;
+  // [own_loop]
+  pl::nn::optimizer_state<float, space> optimizer(model.context(), model.arena(), pl::nn::sgd{.learning_rate = 0.05, .momentum = 0.9});
+  pl::io::sampler const sampler(data.train.size, model.plan().global_batch, {.seed = model.seed()});
+  pl::run::batch_loader<float, space> loader(data.train);
+
+  for (index_t epoch = 0; epoch < 3; ++epoch) {
+    std::vector<index_t> const order = sampler.order(epoch);  // the same on every rank
+    for (index_t b = 0; b < sampler.batches_per_epoch(); ++b) {
+      pl::index_range const batch = sampler.batch(b);
+      model.zero_grad(batch.size());  // begins a step of so many samples, over all ranks
+      for (auto const& micro : model.share().micro_batches()) {
+        index_t const begin = batch.begin + model.share().rows().begin + micro.rows.begin;
+        std::span<index_t const> const samples(order.data() + begin, static_cast<std::size_t>(micro.rows.size()));
+        auto [x, labels] = loader.load(model.context(), samples);
+        auto [y, saved] = model.forward(x);
+        auto loss = model.cross_entropy(y, labels);
+        model.backward(saved, loss.dy);
+      }
+      model.reduce();         // the gradient, summed over all ranks
+      model.step(optimizer);
+      last = model.loss();    // the mean over the whole batch
+    }
+    if (epoch == 0) first = last;
+  }
+  // [own_loop]
+  CHECK(last < first);
+}
+
+TEST_CASE("determinism: how to check") {
+  auto const data = pl::io::load_digits(digits());
+  // [determinism]
+  auto const trained_on = [&](int ranks) {
+    std::vector<std::byte> file;
+    pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
+      pl::world world(std::move(c));
+      auto net   = small_net();
+      auto plan  = pl::plan::search(net, world, {.global_batch = 64, .deterministic = true, .lanes = 8});
+      auto model = pl::parallel::build(net, plan, world, {.seed = 1});
+      pl::run::fit(model, data.train, {.epochs = 1, .progress = false});
+      if (world.root()) file = pl::run::file_image(model);  // the bytes that save would write
+    });
+    return file;
+  };
+  CHECK(trained_on(1) == trained_on(3));
+  // [determinism]
+}
+
+TEST_CASE("extending: a transform of one's own") {
+  auto const data = pl::io::load_digits(digits());
+  pl::world world(pl::comm::communicator(pl::comm::self{}));
+  auto const model = pl::parallel::build(small_net(), pl::plan::search(small_net(), world), world, {.seed = 1});
+  auto const small = model | threshold{.bound = 0.02f};
+  auto const before = pl::compress::measure("before", model, data.test), after = pl::compress::measure("after", small, data.test);
+  CHECK(after.nonzeros < before.nonzeros);
+}
+
+TEST_CASE("rooms: freezing, groups, schedules, stages") {
+  auto const data = pl::io::load_digits(digits());
+  pl::world world(pl::comm::communicator(pl::comm::self{}));
+  // [groups]
+  auto net = small_net();
+  pl::nn::freeze(net, "fc1.*");  // gradients still flow through it
+  auto model = pl::parallel::build(net, pl::plan::search(net, world, {.global_batch = 64}), world);
+  pl::run::fit(model, data.train, {.epochs = 1,
+                                   .optimizer = pl::nn::adamw{.learning_rate = 1e-3},
+                                   .schedule = pl::nn::cosine{.warm_up_steps = 20},
+                                   .groups = {{.pattern = "*", .max_rank = 1, .weight_decay = 0.0},   // no decay on biases
+                                              {.pattern = "fc2.*", .learning_rate_scale = 0.5}},
+                                   .clip_norm = 1.0,
+                                   .progress = false});
+  // [groups]
+  pl::compress::measure_options const quick{.repeats = 3};
+  // [stages]
+  pl::compress::stage_list stages;
+  stages.add(pl::compress::measure("trained", model, data.test, quick));
+  auto small = model | (pl::compress::prune{.sparsity = 0.8} | pl::compress::quantize<>{})
+                           .recorded(pl::compress::record_stages(stages, data.test, quick));
+  stages.print(std::cout);
+  std::string const picture = pl::compress::svg(stages);
+  // [stages]
+  CHECK(stages.stages().size() == 3);
+  CHECK(picture.find("quantize int8") != std::string::npos);
+}
+
+TEST_CASE("rooms: a model file is loaded into a network that can take its forms") {
+  scratch_folder const folder;
+  std::string const file = folder / "small.safetensors";
+  auto const data = pl::io::load_digits(digits());
+  pl::world world(pl::comm::communicator(pl::comm::self{}));
+  auto const trained = pl::parallel::build(small_net(), pl::plan::search(small_net(), world), world, {.seed = 1});
+  auto const small = trained | (pl::compress::prune{.sparsity = 0.5} | pl::compress::quantize<>{});
+  // [model_file]
+  pl::run::save(small, file, {.network = "small", .input = pl::run::input_normalisation{data.train.mean, data.train.scale}});
+
+  using forms  = pl::codec::forms<pl::codec::dense<float>, pl::codec::masked<float>, pl::codec::int8<float>>;
+  using linear = pl::nn::linear<forms>;  // what the file may hold
+  auto net   = pl::nn::sequential(pl::nn::flatten(), linear("fc1", 64, 48), pl::nn::relu(), linear("fc2", 48, 10));
+  auto again = pl::parallel::build(net, pl::plan::search(net, world), world);
+  pl::run::load(again, file);
+  // [model_file]
+  CHECK(pl::run::evaluate(again, data.test).confusion == pl::run::evaluate(small, data.test).confusion);
+}
