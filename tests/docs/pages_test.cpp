@@ -72,11 +72,12 @@ TEST_CASE("README: ten lines") {
   auto net   = pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 64, 300), pl::nn::relu(), pl::nn::linear("fc2", 300, 10));
   auto plan  = pl::plan::search(net, world, {.global_batch = 64});
   auto model = pl::parallel::build(net, plan, world, {.seed = 1});
-  pl::run::fit(model, data.train, {.epochs = 10, .optimizer = pl::nn::adamw{.learning_rate = 1e-3}});
+  auto train = pl::run::fit_options{.epochs = 10, .optimizer = pl::nn::adamw{.learning_rate = 3e-3}};
+  pl::run::fit(model, data.train, train);
 
-  auto small = model | (pl::compress::prune{.sparsity = 0.9} | pl::compress::fine_tune(data.train) | pl::compress::quantize<>{});
-  pl::compress::report(model, small, data.test);   // a table: error, bytes on disk, latency
-  pl::run::save(small, file);                      // safetensors
+  auto small = model | (pl::compress::prune{.sparsity = 0.9} | pl::compress::fine_tune(data.train, train) | pl::compress::quantize<>{});
+  pl::compress::report(model, small, data.test);  // a table: error, bytes on disk, latency
+  pl::run::save(small, file);                     // safetensors
   // [ten_lines]
   CHECK(std::filesystem::file_size(file) > 0);
   CHECK(pl::run::evaluate(small, data.test).error() < 0.1);  // ten classes: chance is 0.9
@@ -163,6 +164,7 @@ TEST_CASE("extending: a transform of one's own") {
   auto const small = model | threshold{.bound = 0.02f};
   auto const before = pl::compress::measure("before", model, data.test), after = pl::compress::measure("after", small, data.test);
   CHECK(after.nonzeros < before.nonzeros);
+  CHECK(std::string(threshold::what) == "threshold");
 }
 
 TEST_CASE("rooms: freezing, groups, schedules, stages") {

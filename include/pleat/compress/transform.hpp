@@ -46,14 +46,17 @@ template <class Net> void say(parallel::model<Net> const& m, listener const& to,
   else std::cerr << "pleat: " << line << std::endl;
 }
 
-template <class T> inline constexpr bool encodes = [] {
+// Functions, not lambdas in an initialiser: clang 16 crashes on those.
+template <class T> [[nodiscard]] consteval bool says_encodes() {
   if constexpr (requires { { T::encodes } -> std::convertible_to<bool>; }) return static_cast<bool>(T::encodes);
   else return false;
-}();
-template <class T> inline constexpr bool writes_weights = [] {
+}
+template <class T> inline constexpr bool encodes = says_encodes<T>();
+template <class T> [[nodiscard]] consteval bool says_writes_weights() {
   if constexpr (requires { { T::writes_weights } -> std::convertible_to<bool>; }) return static_cast<bool>(T::writes_weights);
   else return false;
-}();
+}
+template <class T> inline constexpr bool writes_weights = says_writes_weights<T>();
 
 /// A set of forms with the one that a transform adds.
 template <class Forms, class Transform> struct added { using type = Forms; };

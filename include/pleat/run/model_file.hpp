@@ -30,9 +30,9 @@ struct input_normalisation {
 
 /// What a file says about its model besides the parameters.
 struct model_description {
-  std::string network;                       ///< a name that the caller can build a network from: "lenet-300-100"
-  std::optional<input_normalisation> input;
-  io::metadata_map more;                     ///< further entries, as they are in the file
+  std::string network{};                     ///< a name that the caller can build a network from: "lenet-300-100"
+  std::optional<input_normalisation> input{};
+  io::metadata_map more{};                   ///< further entries, as they are in the file
 };
 
 namespace detail {
