@@ -14,7 +14,7 @@ Markers in README.md, CHANGELOG.md and docs/**/*.md:
     <!-- headers: nn -->
         The table that follows lists the room's public headers with the first sentence after their `\\file`.
 
---check also demands that every relative link leads somewhere, and that every header (`pleat/...hpp`) and every file of the repository
+--check also demands that every relative link leads somewhere (to a heading, if it names one), and that every header (`pleat/...hpp`) and every file of the repository
 (`tests/...`, `scripts/...`, `examples/...`, ...) that a page names exists.
 """
 import argparse
@@ -112,13 +112,25 @@ def filled(root, text):
     return "\n".join(out), defects
 
 
+def without_fences(text):
+    return re.sub(r"^```.*?^```", "", text, flags=re.S | re.M)
+
+
+def anchors(page):
+    """What GitHub makes of the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", without_fences(page.read_text(encoding="utf-8")), flags=re.M)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+
+
 def dead_links(root, page, text):
     """Relative links that lead nowhere, and headers that do not exist. Fenced blocks count for headers only."""
-    prose = re.sub(r"^```.*?^```", "", text, flags=re.S | re.M)
+    prose = without_fences(text)
     for target in re.findall(r"\]\(([^)\s]+)\)", prose):
-        if re.match(r"[a-z]+:|#", target):
+        if re.match(r"[a-z]+:", target):
             continue
-        if not (page.parent / target.split("#")[0]).exists():
+        path, _, anchor = target.partition("#")
+        there = page.parent / path if path else page
+        if not there.exists() or (anchor and there.suffix == ".md" and anchor not in anchors(there)):
             yield f"the link ({target}) leads nowhere"
     for name in sorted(set(re.findall(r"[`<](pleat/[a-z0-9_/]+\.hpp)[`>]", text))):
         if not (root / "include" / name).is_file():

@@ -70,6 +70,7 @@ class Snippets(unittest.TestCase):
             ("\n<!-- snippet: examples/a.cpp hidden -->\n", "line 2: examples/a.cpp has 0 lines '// [hidden]', expected 2"),
             ("<!-- headers: cellar -->\n", "the room cellar has no headers"),
             ("see [there](nowhere.md#part)\n", "the link (nowhere.md#part) leads nowhere"),
+            ("# Part one\nsee [there](page.md#part-two)\n", "the link (page.md#part-two) leads nowhere"),
             ("see `pleat/base/verb.hpp`\n", "there is no header <pleat/base/verb.hpp>"),
             ("see `tests/base/verb_test.cpp`\n", "there is no tests/base/verb_test.cpp"),
             ("#include <pleat/base/verb.hpp>\n", "there is no header <pleat/base/verb.hpp>"),
@@ -80,7 +81,7 @@ class Snippets(unittest.TestCase):
             self.assertIn(words, said)
 
     def test_good_links_pass(self):
-        self.page("[a](../examples/a.cpp) [b](#part) [c](https://example.org) `pleat/base/noun.hpp`\n```cpp\nf[0](x)\n```\n")
+        self.page("# Part: a `b`, c\n[a](../examples/a.cpp) [b](#part-a-b-c) [c](https://example.org) `pleat/base/noun.hpp`\n```cpp\nf[0](x)\n```\n")
         self.assertEqual(self.run_script("--check")[0], 0)
 
 
