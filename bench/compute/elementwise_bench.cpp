@@ -26,21 +26,24 @@ host with_threads([[maybe_unused]] int threads) {
 }
 
 struct buffers {
-  explicit buffers(index_t n) : x(static_cast<std::size_t>(n), 0.5f), y(x), m(x), v(x), q(x.size()), labels(x.size(), 3) {}
+  explicit buffers(index_t n)
+      : x(static_cast<std::size_t>(n), 0.5f), y(x), m(x), v(x), q(x.size()), labels(x.size(), 3) {}
   std::vector<float> x, y, m, v;
   std::vector<std::int8_t> q;
   std::vector<std::int32_t> labels;
 };
 
-template <class F> void add(std::string const& name, index_t n, double bytes_per_element, F const& f) {
+template <class F>
+void add(std::string const& name, index_t n, double bytes_per_element, F const& f) {
   for (int const threads : {1, 2})
     benchmark::RegisterBenchmark((name + "/" + std::to_string(n) + "/threads:" + std::to_string(threads)).c_str(),
                                  [=](benchmark::State& state) {
                                    auto const space = with_threads(threads);
                                    buffers b(n);
                                    for (auto _ : state) f(space, b, n);
-                                   state.counters["bytes"] = benchmark::Counter(bytes_per_element * static_cast<double>(n),
-                                                                                benchmark::Counter::kIsIterationInvariantRate);
+                                   state.counters["bytes"] =
+                                       benchmark::Counter(bytes_per_element * static_cast<double>(n),
+                                                          benchmark::Counter::kIsIterationInvariantRate);
                                  })
         ->UseRealTime();
 }
@@ -49,10 +52,13 @@ int const registered = [] {
   for (index_t const n : {index_t{4096}, index_t{266240}, index_t{4194304}}) {
     add("relu/f32", n, 8, [](host const& s, buffers& b, index_t k) { pc::relu(s, k, b.x.data(), b.y.data()); });
     add("gelu/f32", n, 8, [](host const& s, buffers& b, index_t k) { pc::gelu(s, k, b.x.data(), b.y.data()); });
-    add("gelu_backward/f32", n, 12, [](host const& s, buffers& b, index_t k) { pc::gelu_backward(s, k, b.x.data(), b.v.data(), b.y.data()); });
-    add("tanh/f32", n, 8, [](host const& s, buffers& b, index_t k) { pc::tanh_activation(s, k, b.x.data(), b.y.data()); });
+    add("gelu_backward/f32", n, 12,
+        [](host const& s, buffers& b, index_t k) { pc::gelu_backward(s, k, b.x.data(), b.v.data(), b.y.data()); });
+    add("tanh/f32", n, 8,
+        [](host const& s, buffers& b, index_t k) { pc::tanh_activation(s, k, b.x.data(), b.y.data()); });
     add("sigmoid/f32", n, 8, [](host const& s, buffers& b, index_t k) { pc::sigmoid(s, k, b.x.data(), b.y.data()); });
-    add("squared_norm/f32", n, 4, [](host const& s, buffers& b, index_t k) { pc::squared_norm(s, k, b.x.data(), b.y.data()); });
+    add("squared_norm/f32", n, 4,
+        [](host const& s, buffers& b, index_t k) { pc::squared_norm(s, k, b.x.data(), b.y.data()); });
     add("column_sum/f32/256", n, 4, [](host const& s, buffers& b, index_t k) {
       pc::column_sum(s, 256, b.x.data(), 256, b.y.data(), pc::lanes::whole(k / 256));
     });

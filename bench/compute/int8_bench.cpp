@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// int8 products beside float products of the same shape: int8_gemm/MxNxK/threads:N (B packed once), …/unpacked, …/scaled with
-// the epilogue, and gemm/f32_for_int8/… for the quotient; int8_conv2d/… beside conv2d/f32_for_int8/…. PLEAT_ISA=avx2 shows the other paths.
+// int8 products beside float products of the same shape: int8_gemm/MxNxK/threads:N (B packed once), …/unpacked,
+// …/scaled with the epilogue, and gemm/f32_for_int8/… for the quotient; int8_conv2d/… beside conv2d/f32_for_int8/….
+// PLEAT_ISA=avx2 shows the other paths.
 #include <pleat/compute/convolution.hpp>
 #include <pleat/compute/gemm.hpp>
 #include <pleat/compute/int8_convolution.hpp>
@@ -29,8 +30,10 @@ host with_threads([[maybe_unused]] int threads) {
 struct freer {
   void operator()(void* p) const { std::free(p); }
 };
-template <class T> using block = std::unique_ptr<T, freer>;
-template <class T> block<T> make(index_t n) {
+template <class T>
+using block = std::unique_ptr<T, freer>;
+template <class T>
+block<T> make(index_t n) {
   auto const bytes = (static_cast<std::size_t>(n) * sizeof(T) + 127) / 64 * 64;
   block<T> b(static_cast<T*>(std::aligned_alloc(64, bytes)));
   for (index_t i = 0; i < n; ++i) b.get()[i] = static_cast<T>(i * 37 % 255 - 127);
@@ -41,14 +44,21 @@ struct shape {
   int m, n, k;
 };
 
-template <class F> void measure(benchmark::State& state, shape s, F const& f) {
+template <class F>
+void measure(benchmark::State& state, shape s, F const& f) {
   for (auto _ : state) f();
   state.counters["ops"] = benchmark::Counter(2.0 * s.m * s.n * s.k, benchmark::Counter::kIsIterationInvariantRate);
 }
 
 int const registered = [] {
   for (int const threads : {1, 2})
-    for (shape const s : {shape{64, 300, 784}, {256, 300, 784}, {512, 512, 512}, {1024, 1024, 1024}, {256, 1536, 384}, {64, 4096, 4096}, {1, 4096, 4096}}) {
+    for (shape const s : {shape{64, 300, 784},
+                          {256, 300, 784},
+                          {512, 512, 512},
+                          {1024, 1024, 1024},
+                          {256, 1536, 384},
+                          {64, 4096, 4096},
+                          {1, 4096, 4096}}) {
       std::string const tail = std::to_string(s.m) + "x" + std::to_string(s.n) + "x" + std::to_string(s.k);
       std::string const end = "/threads:" + std::to_string(threads);
       benchmark::RegisterBenchmark(("int8_gemm/" + tail + end).c_str(), [=](benchmark::State& state) {
@@ -57,7 +67,8 @@ int const registered = [] {
         auto const c = make<std::int32_t>(index_t{s.m} * s.n);
         auto const packed = make<unsigned char>(pc::int8_packed_bytes<host>(s.n, s.k));
         pc::int8_pack(space, s.n, s.k, b.get(), s.k, packed.get());
-        measure(state, s, [&] { pc::int8_gemm_packed(space, s.m, s.n, s.k, a.get(), s.k, packed.get(), c.get(), s.n); });
+        measure(state, s,
+                [&] { pc::int8_gemm_packed(space, s.m, s.n, s.k, a.get(), s.k, packed.get(), c.get(), s.n); });
       })->UseRealTime();
       benchmark::RegisterBenchmark(("int8_gemm/" + tail + "/unpacked" + end).c_str(), [=](benchmark::State& state) {
         auto const space = with_threads(threads);
@@ -72,11 +83,14 @@ int const registered = [] {
         auto const packed = make<unsigned char>(pc::int8_packed_bytes<host>(s.n, s.k));
         pc::int8_pack(space, s.n, s.k, b.get(), s.k, packed.get());
         pc::int8_epilogue const e{scales.get(), scales.get(), scales.get(), pc::activation::relu};
-        measure(state, s, [&] { pc::int8_gemm_scaled_packed(space, s.m, s.n, s.k, a.get(), s.k, packed.get(), e, y.get(), s.n); });
+        measure(state, s, [&] {
+          pc::int8_gemm_scaled_packed(space, s.m, s.n, s.k, a.get(), s.k, packed.get(), e, y.get(), s.n);
+        });
       })->UseRealTime();
       benchmark::RegisterBenchmark(("gemm/f32_for_int8/" + tail + end).c_str(), [=](benchmark::State& state) {
         auto const space = with_threads(threads);
-        auto const a = make<float>(index_t{s.m} * s.k), b = make<float>(index_t{s.n} * s.k), c = make<float>(index_t{s.m} * s.n);
+        auto const a = make<float>(index_t{s.m} * s.k), b = make<float>(index_t{s.n} * s.k),
+                   c = make<float>(index_t{s.m} * s.n);
         pc::gemm_arguments<float> g;
         g.m = s.m, g.n = s.n, g.k = s.k;
         g.a = a.get(), g.lda = s.k;
@@ -89,24 +103,30 @@ int const registered = [] {
     char const* name;
     pc::conv2d_shape s;
   };
-  for (layer const& l : {layer{"20to50x5x5on12", {16, 20, 12, 12, 50, 5, 5}}, layer{"16to16x3x3on32", {16, 16, 32, 32, 16, 3, 3, 1, 1, 1, 1}},
+  for (layer const& l : {layer{"20to50x5x5on12", {16, 20, 12, 12, 50, 5, 5}},
+                         layer{"16to16x3x3on32", {16, 16, 32, 32, 16, 3, 3, 1, 1, 1, 1}},
                          layer{"64to64x3x3on32", {16, 64, 32, 32, 64, 3, 3, 1, 1, 1, 1}}}) {
     pc::conv2d_shape const s = l.s;
     index_t const in = s.batch * s.in_channels * s.height * s.width, weights = s.out_channels * s.weights_per_output(),
                   out = s.batch * s.out_channels * s.out_height() * s.out_width();
-    benchmark::RegisterBenchmark((std::string("int8_conv2d/") + l.name + "/threads:1").c_str(), [=](benchmark::State& state) {
+    benchmark::RegisterBenchmark((std::string("int8_conv2d/") + l.name + "/threads:1").c_str(), [=](benchmark::State&
+                                                                                                        state) {
       auto const space = with_threads(1);
       auto const x = make<std::int8_t>(in), w = make<std::int8_t>(weights);
       auto const y = make<float>(out), scales = make<float>(s.batch + s.out_channels);
       for (auto _ : state) pc::int8_conv2d(space, s, x.get(), scales.get(), w.get(), scales.get(), nullptr, y.get());
       state.counters["ops"] = benchmark::Counter(s.flops(), benchmark::Counter::kIsIterationInvariantRate);
     })->UseRealTime();
-    benchmark::RegisterBenchmark((std::string("conv2d/f32_for_int8/") + l.name + "/threads:1").c_str(), [=](benchmark::State& state) {
-      auto const space = with_threads(1);
-      auto const x = make<float>(in), w = make<float>(weights), y = make<float>(out);
-      for (auto _ : state) pc::conv2d_forward(space, s, x.get(), w.get(), static_cast<float const*>(nullptr), y.get());
-      state.counters["ops"] = benchmark::Counter(s.flops(), benchmark::Counter::kIsIterationInvariantRate);
-    })->UseRealTime();
+    benchmark::RegisterBenchmark(
+        (std::string("conv2d/f32_for_int8/") + l.name + "/threads:1").c_str(),
+        [=](benchmark::State& state) {
+          auto const space = with_threads(1);
+          auto const x = make<float>(in), w = make<float>(weights), y = make<float>(out);
+          for (auto _ : state)
+            pc::conv2d_forward(space, s, x.get(), w.get(), static_cast<float const*>(nullptr), y.get());
+          state.counters["ops"] = benchmark::Counter(s.flops(), benchmark::Counter::kIsIterationInvariantRate);
+        })
+        ->UseRealTime();
   }
   return 0;
 }();

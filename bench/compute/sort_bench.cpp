@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Sorting and ranking through Thrust beside the standard library's sort; the exact threshold of magnitude pruning, which
-// counts digits, beside std::nth_element of a copy.
+// Sorting and ranking through Thrust beside the standard library's sort; the exact threshold of magnitude pruning,
+// which counts digits, beside std::nth_element of a copy.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -37,9 +37,11 @@ std::vector<float> numbers(index_t n) {
   return x;
 }
 
-template <class F> void measure(benchmark::State& state, index_t n, F const& f) {
+template <class F>
+void measure(benchmark::State& state, index_t n, F const& f) {
   for (auto _ : state) f();
-  state.counters["elements"] = benchmark::Counter(static_cast<double>(n), benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["elements"] =
+      benchmark::Counter(static_cast<double>(n), benchmark::Counter::kIsIterationInvariantRate);
 }
 
 int const registered = [] {

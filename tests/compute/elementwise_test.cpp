@@ -21,7 +21,8 @@ struct keep_some {
 };
 
 /// The largest |a - b| relative to max(1, |b|).
-template <class T, class F> double distance(guarded<T> const& a, F exact) {
+template <class T, class F>
+double distance(guarded<T> const& a, F exact) {
   double most = 0;
   for (index_t i = 0; i < a.size(); ++i) {
     double const e = exact(i), d = std::abs(static_cast<double>(a[i]) - e) / std::max(1.0, std::abs(e));
@@ -59,8 +60,8 @@ TEMPLATE_TEST_CASE("arithmetic kernels do what they say at every size", "[comput
 
 TEMPLATE_TEST_CASE("activations agree with their definitions in double", "[compute][elementwise]", float, double) {
   using T = TestType;
-  // Values: relative to max(1, |y|), a handful of roundings of T each (6 ε). Slopes likewise; |x| ≤ 8 magnifies the argument of
-  // exp(-x²/2) by up to 32 half-ulps where the density is below 1e-14, so 6 ε stands for them too.
+  // Values: relative to max(1, |y|), a handful of roundings of T each (6 ε). Slopes likewise; |x| ≤ 8 magnifies the
+  // argument of exp(-x²/2) by up to 32 half-ulps where the density is below 1e-14, so 6 ε stands for them too.
   double const bound = 6 * std::numeric_limits<T>::epsilon();
   auto const cdf = [](double v) { return 0.5 * std::erfc(-v / std::sqrt(2.0)); };
   auto const pdf = [](double v) { return std::exp(-0.5 * v * v) / std::sqrt(2 * 3.14159265358979323846); };

@@ -26,7 +26,8 @@ struct count_body {
 };
 
 /// Runs every vector kernel on awkward sizes and hashes all results.
-template <class T> std::uint64_t digest_of_kernels(host const& space) {
+template <class T>
+std::uint64_t digest_of_kernels(host const& space) {
   using namespace pleat::compute;
   std::uint64_t h = 0xcbf29ce484222325u;
   for (index_t const n : {1, 63, 1000, 70001}) {
@@ -57,7 +58,8 @@ template <class T> std::uint64_t digest_of_kernels(host const& space) {
       guarded<std::int32_t> labels(rows);
       for (index_t i = 0; i < rows; ++i) labels[i] = static_cast<std::int32_t>(i % columns);
       softmax_rows(space, rows, columns, x.data(), columns, y.data(), columns);
-      cross_entropy(space, rows, columns, x.data(), labels.data(), T(0.125), d.data(), static_cast<T*>(nullptr), nullptr);
+      cross_entropy(space, rows, columns, x.data(), labels.data(), T(0.125), d.data(), static_cast<T*>(nullptr),
+                    nullptr);
       add_up();
       mean_square(space, rows, columns, x.data(), b.data(), T(0.125), d.data(), y.data());
       add_up();
@@ -71,10 +73,12 @@ template <class T> std::uint64_t digest_of_kernels(host const& space) {
       guarded<T> m(4 * channels), v(4 * channels), sa(4 * channels), sb(4 * channels);
       norm_shape const shape{channels, pixels};
       batch_norm_statistics(space, shape, x.data(), cut, m.data(), v.data());
-      batch_norm_forward(space, batch, shape, x.data(), cut, m.data(), v.data(), T(1e-5), b.data(), b.data() + 3, y.data());
-      batch_norm_backward_sums(space, shape, x.data(), b.data(), cut, m.data(), v.data(), T(1e-5), sa.data(), sb.data());
-      batch_norm_backward(space, batch, shape, x.data(), b.data(), cut, m.data(), v.data(), T(1e-5), b.data(), sa.data(),
-                          sb.data(), static_cast<T const*>(nullptr), d.data());
+      batch_norm_forward(space, batch, shape, x.data(), cut, m.data(), v.data(), T(1e-5), b.data(), b.data() + 3,
+                         y.data());
+      batch_norm_backward_sums(space, shape, x.data(), b.data(), cut, m.data(), v.data(), T(1e-5), sa.data(),
+                               sb.data());
+      batch_norm_backward(space, batch, shape, x.data(), b.data(), cut, m.data(), v.data(), T(1e-5), b.data(),
+                          sa.data(), sb.data(), static_cast<T const*>(nullptr), d.data());
       h = digest(digest(digest(h, m), v), sb);
       add_up();
     }
@@ -102,7 +106,8 @@ template <class T> std::uint64_t digest_of_kernels(host const& space) {
 
 std::string digest_text() {
   char text[80];
-  std::snprintf(text, sizeof text, "digest=%016llx,%016llx", static_cast<unsigned long long>(digest_of_kernels<float>(instance(2))),
+  std::snprintf(text, sizeof text, "digest=%016llx,%016llx",
+                static_cast<unsigned long long>(digest_of_kernels<float>(instance(2))),
                 static_cast<unsigned long long>(digest_of_kernels<double>(instance(2))));
   return text;
 }

@@ -18,7 +18,9 @@ TEMPLATE_TEST_CASE("every value falls into its bin, outsiders into none", "[comp
   for (index_t const n : {0, 1, 1000, 400001})
     for (int const threads : {1, 2}) {
       auto x = numbers<T>(n, 1, -2, 2);
-      if (n > 10) x[3] = std::numeric_limits<T>::quiet_NaN(), x[4] = std::numeric_limits<T>::infinity(), x[5] = T(1), x[6] = T(-1);
+      if (n > 10)
+        x[3] = std::numeric_limits<T>::quiet_NaN(), x[4] = std::numeric_limits<T>::infinity(), x[5] = T(1),
+        x[6] = T(-1);
       index_t const bins = 16;  // a power of two over [-1, 1]: the bin's borders are exact
       guarded<index_t> counts(bins, 100), magnitudes(bins, 0);
       compute::histogram(instance(threads), n, x.data(), T(-1), T(1), bins, counts.data());
@@ -33,7 +35,8 @@ TEMPLATE_TEST_CASE("every value falls into its bin, outsiders into none", "[comp
       }
       bool good = counts.intact() && magnitudes.intact();
       for (index_t b = 0; b < bins; ++b)
-        good = good && counts[b] == expected[static_cast<std::size_t>(b)] && magnitudes[b] == expected_magnitudes[static_cast<std::size_t>(b)];
+        good = good && counts[b] == expected[static_cast<std::size_t>(b)] &&
+               magnitudes[b] == expected_magnitudes[static_cast<std::size_t>(b)];
       CHECK(good);
     }
 }
@@ -43,6 +46,7 @@ TEST_CASE("the atomic form counts the same", "[compute][histogram]") {
   guarded<index_t> a(7), b(7);
   compute::histogram(instance(1), 5000, x.data(), -1.0f, 1.0f, 7, a.data());
   using bin = compute::detail::equal_bins<float, false>;
-  compute::detail::loop_portable(instance(2), 5000, compute::detail::count_body<bin>{bin{x.data(), -1.0f, 1.0f, 3.5f, 7}, b.data()});
+  compute::detail::loop_portable(instance(2), 5000,
+                                 compute::detail::count_body<bin>{bin{x.data(), -1.0f, 1.0f, 3.5f, 7}, b.data()});
   CHECK(a.same_bits(b));
 }

@@ -13,20 +13,25 @@ namespace compute = pleat::compute;
 guarded<std::int8_t> codes(index_t n, std::uint64_t seed) {
   guarded<std::int8_t> x(n);
   pleat::random::stream const r(seed, 5);
-  for (index_t i = 0; i < n; ++i) x[i] = static_cast<std::int8_t>(static_cast<int>(r.below(static_cast<std::uint64_t>(i), 256)) - 128);
+  for (index_t i = 0; i < n; ++i)
+    x[i] = static_cast<std::int8_t>(static_cast<int>(r.below(static_cast<std::uint64_t>(i), 256)) - 128);
   return x;
 }
 
 compute::conv2d_shape shape(index_t batch, index_t in, index_t h, index_t w, index_t out, index_t kh, index_t kw) {
   compute::conv2d_shape s{};
-  s.batch = batch, s.in_channels = in, s.height = h, s.width = w, s.out_channels = out, s.kernel_h = kh, s.kernel_w = kw;
+  s.batch = batch, s.in_channels = in, s.height = h, s.width = w, s.out_channels = out, s.kernel_h = kh,
+  s.kernel_w = kw;
   return s;
 }
 
 void check(compute::conv2d_shape const& s) {
-  CAPTURE(s.batch, s.in_channels, s.height, s.width, s.out_channels, s.kernel_h, s.stride_h, s.stride_w, s.padding_h, s.dilation_w, s.groups);
-  auto const x = codes(s.batch * s.in_channels * s.height * s.width, 1), w = codes(s.out_channels * s.weights_per_output(), 2);
-  auto const xs = numbers<float>(s.batch, 3, 0.01, 0.1), ws = numbers<float>(s.out_channels, 4, 0.01, 0.1), bias = numbers<float>(s.out_channels, 5);
+  CAPTURE(s.batch, s.in_channels, s.height, s.width, s.out_channels, s.kernel_h, s.stride_h, s.stride_w, s.padding_h,
+          s.dilation_w, s.groups);
+  auto const x = codes(s.batch * s.in_channels * s.height * s.width, 1),
+             w = codes(s.out_channels * s.weights_per_output(), 2);
+  auto const xs = numbers<float>(s.batch, 3, 0.01, 0.1), ws = numbers<float>(s.out_channels, 4, 0.01, 0.1),
+             bias = numbers<float>(s.out_channels, 5);
   index_t const n = s.batch * s.out_channels * s.out_height() * s.out_width();
   for (bool const plain : {false, true}) {
     guarded<float> y(n), y2(n), z(n);
@@ -34,7 +39,9 @@ void check(compute::conv2d_shape const& s) {
     auto const act = plain ? compute::activation::none : compute::activation::relu;
     compute::int8_conv2d(instance(1), s, x.data(), xs.data(), w.data(), ws.data(), b, y.data(), act);
     compute::int8_conv2d(instance(2), s, x.data(), xs.data(), w.data(), ws.data(), b, y2.data(), act);
-    compute::detail::loop_portable(instance(1), n, compute::detail::int8_conv_body{{s, x.data(), xs.data(), w.data(), ws.data(), b, z.data(), act}});
+    compute::detail::loop_portable(
+        instance(1), n,
+        compute::detail::int8_conv_body{{s, x.data(), xs.data(), w.data(), ws.data(), b, z.data(), act}});
     CHECK((y.same_bits(z) && y2.same_bits(z) && y.intact() && y2.intact()));
   }
 }
@@ -49,7 +56,8 @@ TEST_CASE("the int8 convolution gives the bits of the direct sum for every shape
   same.padding_h = same.padding_w = 1;
   check(same);
   auto strided = shape(2, 4, 17, 23, 6, 3, 5);
-  strided.stride_h = 2, strided.stride_w = 3, strided.padding_h = 2, strided.padding_w = 1, strided.dilation_h = 2, strided.dilation_w = 3;
+  strided.stride_h = 2, strided.stride_w = 3, strided.padding_h = 2, strided.padding_w = 1, strided.dilation_h = 2,
+  strided.dilation_w = 3;
   check(strided);
   auto grouped = shape(2, 6, 10, 11, 9, 3, 3);
   grouped.groups = 3, grouped.padding_h = 1;
@@ -64,9 +72,12 @@ TEST_CASE("the int8 convolution gives the bits of the direct sum for every shape
 TEST_CASE("random int8 convolutions", "[compute][int8_convolution]") {
   pleat::random::stream const draw(11, 3);
   for (std::uint64_t t = 0; t < 60; ++t) {
-    auto const pick = [&](std::uint64_t i, index_t from, index_t to) { return from + index_t{draw.below(16 * t + i, static_cast<std::uint64_t>(to - from + 1))}; };
+    auto const pick = [&](std::uint64_t i, index_t from, index_t to) {
+      return from + index_t{draw.below(16 * t + i, static_cast<std::uint64_t>(to - from + 1))};
+    };
     index_t const groups = pick(0, 1, 3);
-    auto s = shape(pick(1, 1, 3), groups * pick(2, 1, 4), pick(3, 5, 20), pick(4, 5, 20), groups * pick(5, 1, 20), pick(6, 1, 4), pick(7, 1, 4));
+    auto s = shape(pick(1, 1, 3), groups * pick(2, 1, 4), pick(3, 5, 20), pick(4, 5, 20), groups * pick(5, 1, 20),
+                   pick(6, 1, 4), pick(7, 1, 4));
     s.stride_h = pick(8, 1, 3), s.stride_w = pick(9, 1, 3), s.padding_h = pick(10, 0, 3), s.padding_w = pick(11, 0, 3);
     s.groups = groups;
     if (s.height + 2 * s.padding_h > 2 * (s.kernel_h - 1)) s.dilation_h = pick(12, 1, 2);
@@ -80,6 +91,8 @@ TEST_CASE("an int8 convolution whose sum cannot fit is refused", "[compute][int8
   std::int8_t const x = 0;
   float const f = 0;
   float y;
-  CHECK_THROWS_WITH(compute::int8_conv2d(instance(1), s, &x, &f, &x, &f, nullptr, &y), Catch::Matchers::ContainsSubstring("133146"));
-  CHECK_THROWS_WITH(compute::int8_conv2d(instance(1), shape(1, 1, 2, 2, 1, 3, 3), &x, &f, &x, &f, nullptr, &y), Catch::Matchers::ContainsSubstring("taller"));
+  CHECK_THROWS_WITH(compute::int8_conv2d(instance(1), s, &x, &f, &x, &f, nullptr, &y),
+                    Catch::Matchers::ContainsSubstring("133146"));
+  CHECK_THROWS_WITH(compute::int8_conv2d(instance(1), shape(1, 1, 2, 2, 1, 3, 3), &x, &f, &x, &f, nullptr, &y),
+                    Catch::Matchers::ContainsSubstring("taller"));
 }

@@ -16,11 +16,14 @@ namespace compute = pleat::compute;
 guarded<std::int8_t> codes(index_t n, std::uint64_t seed, int low = -127) {
   guarded<std::int8_t> x(n);
   pleat::random::stream const r(seed, 5);
-  for (index_t i = 0; i < n; ++i) x[i] = static_cast<std::int8_t>(low + static_cast<int>(r.below(static_cast<std::uint64_t>(i), static_cast<std::uint64_t>(128 - low))));
+  for (index_t i = 0; i < n; ++i)
+    x[i] = static_cast<std::int8_t>(
+        low + static_cast<int>(r.below(static_cast<std::uint64_t>(i), static_cast<std::uint64_t>(128 - low))));
   return x;
 }
 
-std::int64_t exact(guarded<std::int8_t> const& a, index_t lda, guarded<std::int8_t> const& b, index_t ldb, index_t k, index_t i, index_t j) {
+std::int64_t exact(guarded<std::int8_t> const& a, index_t lda, guarded<std::int8_t> const& b, index_t ldb, index_t k,
+                   index_t i, index_t j) {
   std::int64_t s = 0;
   for (index_t l = 0; l < k; ++l) s += std::int64_t{a[i * lda + l]} * b[j * ldb + l];
   return s;
@@ -32,7 +35,9 @@ bool kernels_agree(compute::detail::int8_kernels const& ks, index_t m, index_t n
   auto const a = codes(m * k, 1, -128), b = codes(n * k, 2, -128);
   index_t const stride = d::int8_panel_bytes(ks.layout, k), panels = (n + 15) / 16;
   aligned_bytes packed(stride * panels);
-  for (index_t p = 0; p < panels; ++p) d::pack_int8_panel(ks.layout, b.data() + p * 16 * k, k, std::min<index_t>(16, n - p * 16), k, packed.data() + p * stride);
+  for (index_t p = 0; p < panels; ++p)
+    d::pack_int8_panel(ks.layout, b.data() + p * 16 * k, k, std::min<index_t>(16, n - p * 16), k,
+                       packed.data() + p * stride);
   std::int32_t sums[48 * 64], row_sums[48];
   for (index_t r = 0; r < m; ++r) {
     row_sums[r] = 0;
@@ -63,11 +68,13 @@ TEST_CASE("every instruction set gives the exact product, also of -128", "[compu
       }
 }
 
-TEST_CASE("the int8 product is exact for random problems, packed or not, on any number of threads", "[compute][int8_gemm]") {
+TEST_CASE("the int8 product is exact for random problems, packed or not, on any number of threads",
+          "[compute][int8_gemm]") {
   pleat::random::stream const draw(7, 7);
   for (std::uint64_t trial = 0; trial < 120; ++trial) {
     index_t const m = 1 + draw.below(5 * trial, trial % 4 == 0 ? 4 : 130), n = 1 + draw.below(5 * trial + 1, 200),
-                  k = draw.below(5 * trial + 2, 700), lda = k + draw.below(5 * trial + 3, 5), ldb = k + draw.below(5 * trial + 4, 5);
+                  k = draw.below(5 * trial + 2, 700), lda = k + draw.below(5 * trial + 3, 5),
+                  ldb = k + draw.below(5 * trial + 4, 5);
     auto const a = codes(m * lda + 1, trial, -128), b = codes(n * ldb + 1, trial + 1000, -128);
     index_t const ldc = n + 2;
     guarded<std::int32_t> c(m * ldc, 77), c2(m * ldc, 77), c3(m * ldc, 77);
@@ -103,19 +110,31 @@ TEST_CASE("the epilogue scales, adds the bias and applies the activation once", 
     for (index_t const n : {1, 10, 70}) {
       index_t const k = 300;
       auto const a = codes(m * k, 3), b = codes(n * k, 4);
-      auto const rs = numbers<float>(m, 5, 0.001, 0.01), cs = numbers<float>(n, 6, 0.001, 0.01), bias = numbers<float>(n, 7);
+      auto const rs = numbers<float>(m, 5, 0.001, 0.01), cs = numbers<float>(n, 6, 0.001, 0.01),
+                 bias = numbers<float>(n, 7);
       guarded<float> y(m * n), z(m * n), u(m * n);
-      compute::int8_gemm_scaled(instance(2), m, n, k, a.data(), k, b.data(), k, {rs.data(), cs.data(), bias.data(), compute::activation::relu}, y.data(), n);
-      compute::int8_gemm_scaled(instance(1), m, n, k, a.data(), k, b.data(), k, {rs.data(), cs.data(), nullptr, compute::activation::none}, z.data(), n);
+      compute::int8_gemm_scaled(instance(2), m, n, k, a.data(), k, b.data(), k,
+                                {rs.data(), cs.data(), bias.data(), compute::activation::relu}, y.data(), n);
+      compute::int8_gemm_scaled(instance(1), m, n, k, a.data(), k, b.data(), k,
+                                {rs.data(), cs.data(), nullptr, compute::activation::none}, z.data(), n);
       using body = compute::detail::int8_gemm_body<compute::detail::int8_to_floats>;
-      compute::detail::loop_portable(instance(2), m * n, body{n, k, a.data(), k, b.data(), k, {u.data(), n, {rs.data(), cs.data(), bias.data(), compute::activation::relu}}});
+      compute::detail::loop_portable(
+          instance(2), m * n,
+          body{n,
+               k,
+               a.data(),
+               k,
+               b.data(),
+               k,
+               {u.data(), n, {rs.data(), cs.data(), bias.data(), compute::activation::relu}}});
       CHECK(y.same_bits(u));
       CHECK((y.intact() && z.intact()));
       bool good = true;
       for (index_t i = 0; i < m; ++i)
         for (index_t j = 0; j < n; ++j) {
           float const s = static_cast<float>(exact(a, k, b, k, k, i, j)) * rs[i];
-          good = good && y[i * n + j] == std::max(0.0f, std::fma(s, cs[j], bias[j])) && z[i * n + j] == std::fma(s, cs[j], 0.0f);
+          good = good && y[i * n + j] == std::max(0.0f, std::fma(s, cs[j], bias[j])) &&
+                 z[i * n + j] == std::fma(s, cs[j], 0.0f);
         }
       CHECK(good);
     }

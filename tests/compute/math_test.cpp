@@ -21,7 +21,8 @@ double ulps(float got, double exact) {
 }
 
 /// The worst error over every `stride`-th float of [from, to] in magnitude order, both signs where asked.
-template <class F, class G> double worst(float from, float to, F f, G exact, bool negative, std::uint32_t stride = 911) {
+template <class F, class G>
+double worst(float from, float to, F f, G exact, bool negative, std::uint32_t stride = 911) {
   double most = 0;
   for (std::uint32_t u = math::bits(from); u <= math::bits(to); u += stride)
     for (int sign = 0; sign < (negative ? 2 : 1); ++sign) {
@@ -34,19 +35,25 @@ template <class F, class G> double worst(float from, float to, F f, G exact, boo
 
 }  // namespace
 
-// The bounds are measured over these sweeps (rounded up to the next quarter), against the C library in double, whose own
-// error is far below. A sweep visits every 911th float, a prime, so that mantissas vary.
+// The bounds are measured over these sweeps (rounded up to the next quarter), against the C library in double, whose
+// own error is far below. A sweep visits every 911th float, a prime, so that mantissas vary.
 TEST_CASE("exp, log, tanh, sigmoid, erf and the normal distribution in float keep their bounds", "[compute][math]") {
-  double const e = worst(1e-30f, 104.5f, [](float x) { return math::exp(x); }, [](double x) { return std::exp(x); }, true);
-  double const l = worst(1e-45f, 3e38f, [](float x) { return math::log(x); }, [](double x) { return std::log(x); }, false);
-  double const t = worst(1e-45f, 30.f, [](float x) { return math::tanh(x); }, [](double x) { return std::tanh(x); }, true);
-  double const s =
-      worst(1e-30f, 104.f, [](float x) { return math::sigmoid(x); }, [](double x) { return 1 / (1 + std::exp(-x)); }, true);
-  double const r = worst(1e-36f, 12.f, [](float x) { return math::erf(x); }, [](double x) { return std::erf(x); }, true);
-  double const n = worst(1e-30f, 12.f, [](float x) { return math::normal_cdf(x); },
-                         [](double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0)); }, false);
-  double const m = worst(1e-30f, 5.f, [](float x) { return math::normal_cdf(x); },
-                         [](double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0)); }, true);
+  double const e = worst(
+      1e-30f, 104.5f, [](float x) { return math::exp(x); }, [](double x) { return std::exp(x); }, true);
+  double const l = worst(
+      1e-45f, 3e38f, [](float x) { return math::log(x); }, [](double x) { return std::log(x); }, false);
+  double const t = worst(
+      1e-45f, 30.f, [](float x) { return math::tanh(x); }, [](double x) { return std::tanh(x); }, true);
+  double const s = worst(
+      1e-30f, 104.f, [](float x) { return math::sigmoid(x); }, [](double x) { return 1 / (1 + std::exp(-x)); }, true);
+  double const r = worst(
+      1e-36f, 12.f, [](float x) { return math::erf(x); }, [](double x) { return std::erf(x); }, true);
+  double const n = worst(
+      1e-30f, 12.f, [](float x) { return math::normal_cdf(x); },
+      [](double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0)); }, false);
+  double const m = worst(
+      1e-30f, 5.f, [](float x) { return math::normal_cdf(x); },
+      [](double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0)); }, true);
   CAPTURE(e, l, t, s, r, n, m);
   CHECK(e <= 1);
   CHECK(l <= 1);

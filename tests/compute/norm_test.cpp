@@ -28,7 +28,8 @@ double objective(index_t batch, norm_shape s, guarded<double> const& x, lanes co
                  guarded<double> const& beta, guarded<double> const& weight) {
   guarded<double> m(s.channels * cut.count), v(s.channels * cut.count), y(x.size());
   compute::batch_norm_statistics(instance(1), s, x.data(), cut, m.data(), v.data());
-  compute::batch_norm_forward(instance(1), batch, s, x.data(), cut, m.data(), v.data(), 1e-5, gamma.data(), beta.data(), y.data());
+  compute::batch_norm_forward(instance(1), batch, s, x.data(), cut, m.data(), v.data(), 1e-5, gamma.data(), beta.data(),
+                              y.data());
   double total = 0;
   for (index_t i = 0; i < y.size(); ++i) total += weight[i] * y[i];
   return total;
@@ -36,8 +37,8 @@ double objective(index_t batch, norm_shape s, guarded<double> const& x, lanes co
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("statistics are those of each lane, with the same bits on any number of threads", "[compute][norm]", float,
-                   double) {
+TEMPLATE_TEST_CASE("statistics are those of each lane, with the same bits on any number of threads", "[compute][norm]",
+                   float, double) {
   using T = TestType;
   for (index_t const pixels : {1, 9, 64})
     for (int const count : {1, 4}) {
@@ -56,8 +57,10 @@ TEMPLATE_TEST_CASE("statistics are those of each lane, with the same bits on any
           for (index_t r = cut.begin(l); r < cut.end(l); ++r)
             for (index_t p = 0; p < pixels; ++p) mean += static_cast<double>(x[(r * 5 + c) * pixels + p]) / n;
           for (index_t r = cut.begin(l); r < cut.end(l); ++r)
-            for (index_t p = 0; p < pixels; ++p) var += std::pow(static_cast<double>(x[(r * 5 + c) * pixels + p]) - mean, 2) / n;
-          // at most 37 + 2 + 5 roundings of a sum of one sign (mean ≤ 4); a wrong mean by δ adds δ² and 2·4·ε terms to the variance
+            for (index_t p = 0; p < pixels; ++p)
+              var += std::pow(static_cast<double>(x[(r * 5 + c) * pixels + p]) - mean, 2) / n;
+          // at most 37 + 2 + 5 roundings of a sum of one sign (mean ≤ 4); a wrong mean by δ adds δ² and 2·4·ε terms to
+          // the variance
           double const eps = std::numeric_limits<T>::epsilon();
           CHECK(std::abs(m[l * 5 + c] - mean) <= 44 * 4 * eps / 2);
           CHECK(std::abs(v[l * 5 + c] - var) <= 50 * eps);
@@ -65,7 +68,8 @@ TEMPLATE_TEST_CASE("statistics are those of each lane, with the same bits on any
     }
 }
 
-TEST_CASE("normalised channels have mean beta and deviation gamma; inference takes the running statistics", "[compute][norm]") {
+TEST_CASE("normalised channels have mean beta and deviation gamma; inference takes the running statistics",
+          "[compute][norm]") {
   index_t const batch = 20, pixels = 16;
   norm_shape const s{3, pixels};
   auto x = numbers<double>(batch * 3 * pixels, 2, -3, 7);
@@ -73,7 +77,8 @@ TEST_CASE("normalised channels have mean beta and deviation gamma; inference tak
   for (index_t c = 0; c < 3; ++c) gamma[c] = 1.0 + static_cast<double>(c), beta[c] = -static_cast<double>(c);
   auto const whole = lanes::whole(batch);
   compute::batch_norm_statistics(instance(1), s, x.data(), whole, m.data(), v.data());
-  compute::batch_norm_forward(instance(2), batch, s, x.data(), whole, m.data(), v.data(), 0.0, gamma.data(), beta.data(), y.data());
+  compute::batch_norm_forward(instance(2), batch, s, x.data(), whole, m.data(), v.data(), 0.0, gamma.data(),
+                              beta.data(), y.data());
   guarded<double> m2(3), v2(3);
   compute::batch_norm_statistics(instance(1), s, y.data(), whole, m2.data(), v2.data());
   for (index_t c = 0; c < 3; ++c) {
@@ -86,8 +91,8 @@ TEST_CASE("normalised channels have mean beta and deviation gamma; inference tak
     CHECK(std::abs(running_m[c] - (0.9 + 0.1 * m[c])) < 1e-14);
     CHECK(std::abs(running_v[c] - (1.8 + 0.1 * v[c] * 320 / 319)) < 1e-14);
   }
-  compute::batch_norm_forward(instance(1), batch, s, x.data(), whole, running_m.data(), running_v.data(), 1e-3, gamma.data(),
-                              beta.data(), x.data());
+  compute::batch_norm_forward(instance(1), batch, s, x.data(), whole, running_m.data(), running_v.data(), 1e-3,
+                              gamma.data(), beta.data(), x.data());
   CHECK(x.intact());
   CHECK(y.intact());
 }
@@ -105,9 +110,10 @@ TEST_CASE("the gradients of batch normalisation are those of differences, per la
       guarded<double> m(k), v(k), a(k), b(k), dx(x.size()), dgamma(2), dbeta(2);
       auto const space = instance(1);
       compute::batch_norm_statistics(space, s, x.data(), cut, m.data(), v.data());
-      compute::batch_norm_backward_sums(space, s, x.data(), weight.data(), cut, m.data(), v.data(), 1e-5, a.data(), b.data());
-      compute::batch_norm_backward(space, batch, s, x.data(), weight.data(), cut, m.data(), v.data(), 1e-5, gamma.data(), a.data(),
-                                   b.data(), static_cast<double const*>(nullptr), dx.data());
+      compute::batch_norm_backward_sums(space, s, x.data(), weight.data(), cut, m.data(), v.data(), 1e-5, a.data(),
+                                        b.data());
+      compute::batch_norm_backward(space, batch, s, x.data(), weight.data(), cut, m.data(), v.data(), 1e-5,
+                                   gamma.data(), a.data(), b.data(), static_cast<double const*>(nullptr), dx.data());
       compute::fold_lanes(space, count, 2, a.data(), dbeta.data());
       compute::fold_lanes(space, count, 2, b.data(), dgamma.data());
       // 4th-order differences with step h: truncation ~ h⁴·f⁽⁵⁾ ~ 1e-12·1e3, rounding ~ 1e-15·10/h

@@ -18,7 +18,9 @@ using compute::update_chunk;
 /// Three chunks with different settings, a gap between them, the last one frozen.
 std::vector<update_chunk> table(index_t n, std::uint8_t const* mask) {
   index_t const a = n / 3, b = n / 2, c = n - n / 8;
-  return {{0, a, 1, 0.1f, false, nullptr}, {a, b, 0.5f, 0, false, mask}, {b + (c > b), c, 2, 0.01f, false, nullptr},
+  return {{0, a, 1, 0.1f, false, nullptr},
+          {a, b, 0.5f, 0, false, mask},
+          {b + (c > b), c, 2, 0.01f, false, nullptr},
           {c, n, 1, 0.1f, true, nullptr}};
 }
 
@@ -97,7 +99,8 @@ TEMPLATE_TEST_CASE("SGD follows its formula over chunks, masks and gaps", "[comp
     }
 }
 
-TEMPLATE_TEST_CASE("Adam and AdamW follow their formulas over chunks, masks and gaps", "[compute][optimizer]", float, double) {
+TEMPLATE_TEST_CASE("Adam and AdamW follow their formulas over chunks, masks and gaps", "[compute][optimizer]", float,
+                   double) {
   using T = TestType;
   for (index_t const n : sizes)
     for (bool const decoupled : {false, true}) {
@@ -140,8 +143,8 @@ TEMPLATE_TEST_CASE("Adam and AdamW follow their formulas over chunks, masks and 
       CHECK((w.same_bits(w2) && m.same_bits(m2) && v.same_bits(v2)));
       CHECK((w.same_bits(w3) && m.same_bits(m3) && v.same_bits(v3)));
       CHECK((w.intact() && m.intact() && v.intact()));
-      // 1 - β2 is formed in T: its relative error ε/2·1000 is the largest; moments are below 1, and a step moves a weight by at
-      // most 0.13·(1 + that): per step 0.13·(500/2 + 10)·ε for the weights
+      // 1 - β2 is formed in T: its relative error ε/2·1000 is the largest; moments are below 1, and a step moves a
+      // weight by at most 0.13·(1 + that): per step 0.13·(500/2 + 10)·ε for the weights
       double const eps = std::numeric_limits<T>::epsilon();
       bool good = true;
       for (index_t i = 0; i < n; ++i) {

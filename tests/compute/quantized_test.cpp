@@ -54,7 +54,8 @@ TEST_CASE("ties go to even and the ends are reached", "[compute][quantized]") {
 }
 
 TEST_CASE("zero rows get scale zero; NaN and infinity are counted and leave no garbage", "[compute][quantized]") {
-  for (float const poison : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()})
+  for (float const poison : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+                             -std::numeric_limits<float>::infinity()})
     for (index_t const at : {0, 40, 99}) {
       auto x = numbers<float>(4 * 100, 2);
       for (index_t j = 0; j < 100; ++j) x[100 + j] = j % 2 ? 0.0f : -0.0f;

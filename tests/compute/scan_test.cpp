@@ -11,7 +11,8 @@ using namespace vector_support;
 namespace compute = pleat::compute;
 }  // namespace
 
-TEMPLATE_TEST_CASE("prefix sums run from left to right, whatever the threads", "[compute][scan]", float, double, index_t) {
+TEMPLATE_TEST_CASE("prefix sums run from left to right, whatever the threads", "[compute][scan]", float, double,
+                   index_t) {
   using T = TestType;
   for (index_t const n : {0, 1, 2, 1000, 600001})
     for (int const threads : {1, 2}) {

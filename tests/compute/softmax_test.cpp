@@ -14,7 +14,8 @@ namespace {
 using namespace vector_support;
 namespace compute = pleat::compute;
 
-template <class T> std::vector<double> exact_softmax(T const* x, index_t n, double* log_sum = nullptr) {
+template <class T>
+std::vector<double> exact_softmax(T const* x, index_t n, double* log_sum = nullptr) {
   double m = -std::numeric_limits<double>::infinity(), s = 0;
   for (index_t j = 0; j < n; ++j) m = std::max(m, static_cast<double>(x[j]));
   std::vector<double> p(static_cast<std::size_t>(n));
@@ -122,6 +123,7 @@ TEMPLATE_TEST_CASE("mean square and its gradient", "[compute][softmax]", float, 
       worst = std::max(worst, std::abs(loss[r] - s) / s);
     }
     CHECK(exact);
-    CHECK(worst <= 12 * std::numeric_limits<T>::epsilon());  // (1 + 4 + 5 roundings)·ε/2 of terms of one sign, and 2·ε/2 of each
+    CHECK(worst <=
+          12 * std::numeric_limits<T>::epsilon());  // (1 + 4 + 5 roundings)·ε/2 of terms of one sign, and 2·ε/2 of each
   }
 }

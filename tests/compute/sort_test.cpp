@@ -18,7 +18,8 @@ namespace compute = pleat::compute;
 using compute::order;
 }  // namespace
 
-TEMPLATE_TEST_CASE("keys are sorted both ways on any number of threads", "[compute][sort]", float, double, std::int32_t) {
+TEMPLATE_TEST_CASE("keys are sorted both ways on any number of threads", "[compute][sort]", float, double,
+                   std::int32_t) {
   using T = TestType;
   for (index_t const n : {0, 1, 2, 1000, 60001})
     for (int const threads : {1, 2}) {

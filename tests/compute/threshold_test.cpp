@@ -16,7 +16,8 @@ using namespace vector_support;
 namespace compute = pleat::compute;
 }  // namespace
 
-TEMPLATE_TEST_CASE("the k-th largest magnitude is that of a sort, over runs, ties and threads", "[compute][threshold]", float, double) {
+TEMPLATE_TEST_CASE("the k-th largest magnitude is that of a sort, over runs, ties and threads", "[compute][threshold]",
+                   float, double) {
   using T = TestType;
   for (index_t const n : {1, 2, 100, 5000, 200003}) {
     auto x = numbers<T>(n, 1, -1, 1);
@@ -25,7 +26,8 @@ TEMPLATE_TEST_CASE("the k-th largest magnitude is that of a sort, over runs, tie
     for (index_t i = 0; i < n; ++i) sorted[static_cast<std::size_t>(i)] = std::abs(x[i]);
     std::sort(sorted.begin(), sorted.end(), std::greater<T>());
     index_t const a = n / 3, b = n / 2;
-    compute::number_run<T> const runs[4] = {{x.data(), a}, {x.data() + a, 0}, {x.data() + a, b - a}, {x.data() + b, n - b}};
+    compute::number_run<T> const runs[4] = {
+        {x.data(), a}, {x.data() + a, 0}, {x.data() + a, b - a}, {x.data() + b, n - b}};
     for (index_t const k : {index_t{1}, n / 10 + 1, n / 2 + 1, n - 1, n, n + 5}) {
       if (k < 1) continue;
       T const expected = sorted[static_cast<std::size_t>(std::min(k, n) - 1)];
@@ -33,7 +35,8 @@ TEMPLATE_TEST_CASE("the k-th largest magnitude is that of a sort, over runs, tie
       for (T const v : sorted) above += v > expected, equal += v == expected;
       for (int const threads : {1, 2}) {
         auto const one = compute::threshold_of_top_k(instance(threads), n, x.data(), k);
-        auto const many = compute::threshold_of_top_k(instance(threads), std::span<compute::number_run<T> const>(runs), k);
+        auto const many =
+            compute::threshold_of_top_k(instance(threads), std::span<compute::number_run<T> const>(runs), k);
         CHECK((one.value == expected && one.above == above && one.equal == equal));
         CHECK((many.value == expected && many.above == above && many.equal == equal));
       }
@@ -43,7 +46,8 @@ TEMPLATE_TEST_CASE("the k-th largest magnitude is that of a sort, over runs, tie
 
 TEMPLATE_TEST_CASE("the k-th largest value knows signs, infinities and NaN", "[compute][threshold]", float, double) {
   using T = TestType;
-  T const inf = std::numeric_limits<T>::infinity(), nan = std::numeric_limits<T>::quiet_NaN(), tiny = std::numeric_limits<T>::denorm_min();
+  T const inf = std::numeric_limits<T>::infinity(), nan = std::numeric_limits<T>::quiet_NaN(),
+          tiny = std::numeric_limits<T>::denorm_min();
   T const x[10] = {T(-0.0), T(3), -inf, nan, tiny, T(0), -tiny, inf, T(-3), -nan};
   auto const at = [&](index_t k) { return compute::kth_largest(instance(1), 10, x, k); };
   CHECK(std::isnan(at(1).value));
@@ -61,7 +65,8 @@ TEMPLATE_TEST_CASE("the k-th largest value knows signs, infinities and NaN", "[c
 
 TEST_CASE("nothing to rank", "[compute][threshold]") {
   float const x = 1;
-  for (auto const& t : {compute::threshold_of_top_k(instance(1), 1, &x, 0), compute::threshold_of_top_k(instance(1), 0, &x, 3),
-                        compute::kth_largest(instance(1), 0, &x, 1), compute::kth_largest(instance(1), 1, &x, -1)})
+  for (auto const& t :
+       {compute::threshold_of_top_k(instance(1), 1, &x, 0), compute::threshold_of_top_k(instance(1), 0, &x, 3),
+        compute::kth_largest(instance(1), 0, &x, 1), compute::kth_largest(instance(1), 1, &x, -1)})
     CHECK((std::isinf(t.value) && t.above == 0 && t.equal == 0));
 }

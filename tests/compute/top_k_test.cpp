@@ -45,5 +45,6 @@ TEST_CASE("NaN comes first, and more than there is is refused", "[compute][top_k
   index_t index[4];
   compute::top_k(instance(1), 4, x, 3, static_cast<float*>(nullptr), index);
   CHECK((index[0] == 1 && index[1] == 2 && index[2] == 0));
-  CHECK_THROWS_WITH(compute::top_k(instance(1), 4, x, 5, static_cast<float*>(nullptr), index), Catch::Matchers::ContainsSubstring("k = 5"));
+  CHECK_THROWS_WITH(compute::top_k(instance(1), 4, x, 5, static_cast<float*>(nullptr), index),
+                    Catch::Matchers::ContainsSubstring("k = 5"));
 }

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Every elementwise, reducing, normalising, updating, 8-bit and Thrust-backed kernel for Kokkos::Cuda. Compiled and linked,
-// never run.
+// Every elementwise, reducing, normalising, updating, 8-bit and Thrust-backed kernel for Kokkos::Cuda. Compiled and
+// linked, never run.
 #pragma once
 
 #include <pleat/base/random.hpp>
@@ -26,11 +26,13 @@ struct keep_half {
   random::stream draw;
   PLEAT_INLINE bool operator()(index_t i) const { return draw.uniform(static_cast<std::uint64_t>(i)) < 0.5f; }
 };
-template <class T> struct positive {
+template <class T>
+struct positive {
   PLEAT_FUNCTION bool operator()(T const& x) const { return x > T(0); }
 };
 
-template <class T> void vector_kernels(Kokkos::Cuda const& s, index_t n, T* x, T* y, index_t* i, std::int32_t* labels, int* count) {
+template <class T>
+void vector_kernels(Kokkos::Cuda const& s, index_t n, T* x, T* y, index_t* i, std::int32_t* labels, int* count) {
   using namespace compute;
   T const* const c = x;
   fill(s, n, T(1), y);
@@ -101,7 +103,8 @@ template <class T> void vector_kernels(Kokkos::Cuda const& s, index_t n, T* x, T
   top_k(s, n, c, n, y, i);
 }
 
-inline void compute_vector(Kokkos::Cuda const& s, index_t n, float* x, double* d, std::int8_t* q, std::int32_t* c, index_t* i, int* count) {
+inline void compute_vector(Kokkos::Cuda const& s, index_t n, float* x, double* d, std::int8_t* q, std::int32_t* c,
+                           index_t* i, int* count) {
   using namespace compute;
   vector_kernels<float>(s, n, x, x, i, c, count);
   vector_kernels<double>(s, n, d, d, i, c, count);

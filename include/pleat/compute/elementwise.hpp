@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Elementwise kernels: fill, copy, arithmetic, activations forward and backward, bias, dropout, row gather, normalisation.
-/// Output may be the input itself (same pointer) everywhere; partly overlapping buffers are not allowed.
+/// Elementwise kernels: fill, copy, arithmetic, activations forward and backward, bias, dropout, row gather,
+/// normalisation. Output may be the input itself (same pointer) everywhere; partly overlapping buffers are not allowed.
 #pragma once
 
 #include <cstdint>
@@ -14,35 +14,41 @@ namespace pleat::compute {
 
 namespace detail {
 
-template <class T> struct fill_body {
+template <class T>
+struct fill_body {
   T* y;
   T value;
   PLEAT_INLINE void operator()(index_t i) const { y[i] = value; }
 };
-template <class S, class T> struct copy_body {
+template <class S, class T>
+struct copy_body {
   S const* x;
   T* y;
   PLEAT_INLINE void operator()(index_t i) const { y[i] = static_cast<T>(x[i]); }
 };
-template <class T> struct scale_body {
+template <class T>
+struct scale_body {
   T a;
   T const* x;
   T* y;
   PLEAT_INLINE void operator()(index_t i) const { y[i] = a * x[i]; }
 };
-template <class T> struct axpy_body {
+template <class T>
+struct axpy_body {
   T a;
   T const* x;
   T* y;
   PLEAT_INLINE void operator()(index_t i) const { y[i] = fma(a, x[i], y[i]); }
 };
-template <class T> struct add_body {
+template <class T>
+struct add_body {
   T const* a;
   T const* b;
   T* y;
   PLEAT_INLINE void operator()(index_t i) const { y[i] = a[i] + b[i]; }
 };
-template <class T> struct multiply_body {
+template <class T>
+struct multiply_body {
   T const* a;
   T const* b;
   T* y;
@@ -50,19 +56,22 @@ template <class T> struct multiply_body {
 };
 
 /// y = F(x): F is an empty functor.
-template <class F, class T> struct map_body {
+template <class F, class T>
+struct map_body {
   T const* x;
   T* y;
   PLEAT_INLINE void operator()(index_t i) const { y[i] = F{}(x[i]); }
 };
 /// dx = dy · G(s), where s is what the activation saved (its input or its output).
-template <class G, class T> struct chain_body {
+template <class G, class T>
+struct chain_body {
   T const* saved;
   T const* dy;
   T* dx;
   PLEAT_INLINE void operator()(index_t i) const { dx[i] = dy[i] * G{}(saved[i]); }
 };
-template <class T> struct relu_backward_body {
+template <class T>
+struct relu_backward_body {
   T const* y;
   T const* dy;
   T* dx;
@@ -70,28 +79,50 @@ template <class T> struct relu_backward_body {
 };
 
 struct relu_value {
-  template <class T> PLEAT_INLINE T operator()(T x) const { return x < T(0) ? T(0) : x; }  // NaN stays NaN
+  template <class T>
+  PLEAT_INLINE T operator()(T x) const {
+    return x < T(0) ? T(0) : x;
+  }  // NaN stays NaN
 };
 struct tanh_value {
-  template <class T> PLEAT_INLINE T operator()(T x) const { return math::tanh(x); }
+  template <class T>
+  PLEAT_INLINE T operator()(T x) const {
+    return math::tanh(x);
+  }
 };
 struct tanh_slope {  // from y
-  template <class T> PLEAT_INLINE T operator()(T y) const { return fma(-y, y, T(1)); }
+  template <class T>
+  PLEAT_INLINE T operator()(T y) const {
+    return fma(-y, y, T(1));
+  }
 };
 struct sigmoid_value {
-  template <class T> PLEAT_INLINE T operator()(T x) const { return math::sigmoid(x); }
+  template <class T>
+  PLEAT_INLINE T operator()(T x) const {
+    return math::sigmoid(x);
+  }
 };
 struct sigmoid_slope {  // from y
-  template <class T> PLEAT_INLINE T operator()(T y) const { return fma(-y, y, y); }
+  template <class T>
+  PLEAT_INLINE T operator()(T y) const {
+    return fma(-y, y, y);
+  }
 };
 struct gelu_value {
-  template <class T> PLEAT_INLINE T operator()(T x) const { return x * math::normal_cdf(x); }
+  template <class T>
+  PLEAT_INLINE T operator()(T x) const {
+    return x * math::normal_cdf(x);
+  }
 };
 struct gelu_slope {  // from x
-  template <class T> PLEAT_INLINE T operator()(T x) const { return fma(x, math::normal_pdf(x), math::normal_cdf(x)); }
+  template <class T>
+  PLEAT_INLINE T operator()(T x) const {
+    return fma(x, math::normal_pdf(x), math::normal_cdf(x));
+  }
 };
 
-template <class T> struct add_bias_body {
+template <class T>
+struct add_bias_body {
   index_t columns, ldy;
   T const* bias;
   T* y;
@@ -100,7 +131,8 @@ template <class T> struct add_bias_body {
     for (index_t j = 0; j < columns; ++j) row[j] = row[j] + bias[j];
   }
 };
-template <class T> struct add_channel_bias_body {
+template <class T>
+struct add_channel_bias_body {
   index_t channels, pixels;
   T const* bias;
   T* y;
@@ -110,14 +142,16 @@ template <class T> struct add_channel_bias_body {
     for (index_t j = 0; j < pixels; ++j) row[j] = row[j] + b;
   }
 };
-template <class T, class Keep> struct dropout_body {
+template <class T, class Keep>
+struct dropout_body {
   T factor;
   T const* x;
   T* y;
   Keep keep;
   PLEAT_INLINE void operator()(index_t i) const { y[i] = keep(i) ? x[i] * factor : T(0); }
 };
-template <class T, class Index> struct gather_rows_body {
+template <class T, class Index>
+struct gather_rows_body {
   index_t columns, ldx, ldy;
   T const* x;
   Index const* index;
@@ -128,13 +162,15 @@ template <class T, class Index> struct gather_rows_body {
     for (index_t j = 0; j < columns; ++j) to[j] = from[j];
   }
 };
-template <class T> struct normalize_body {
+template <class T>
+struct normalize_body {
   std::uint8_t const* x;
   T scale, shift;
   T* y;
   PLEAT_INLINE void operator()(index_t i) const { y[i] = fma(static_cast<T>(x[i]), scale, shift); }
 };
-template <class T, class Index> struct gather_normalize_body {
+template <class T, class Index>
+struct gather_normalize_body {
   index_t columns;
   std::uint8_t const* x;
   Index const* index;
@@ -152,48 +188,59 @@ inline constexpr double transcendental_work = 8;  // against 1 for a copy
 }  // namespace detail
 
 /// y[i] = value, i < n.
-template <class Space, class T> void fill(Space const& space, index_t n, T value, T* y) {
+template <class Space, class T>
+void fill(Space const& space, index_t n, T value, T* y) {
   for_each(space, n, detail::fill_body<T>{y, value});
 }
 /// y[i] = x[i], converted to y's type.
-template <class Space, class S, class T> void copy(Space const& space, index_t n, S const* x, T* y) {
+template <class Space, class S, class T>
+void copy(Space const& space, index_t n, S const* x, T* y) {
   for_each(space, n, detail::copy_body<S, T>{x, y});
 }
 /// y[i] = a·x[i].
-template <class Space, class T> void scale(Space const& space, index_t n, T a, T const* x, T* y) {
+template <class Space, class T>
+void scale(Space const& space, index_t n, T a, T const* x, T* y) {
   for_each(space, n, detail::scale_body<T>{a, x, y});
 }
 /// y[i] = fma(a, x[i], y[i]).
-template <class Space, class T> void axpy(Space const& space, index_t n, T a, T const* x, T* y) {
+template <class Space, class T>
+void axpy(Space const& space, index_t n, T a, T const* x, T* y) {
   for_each(space, n, detail::axpy_body<T>{a, x, y});
 }
 /// y[i] = a[i] + b[i].
-template <class Space, class T> void add(Space const& space, index_t n, T const* a, T const* b, T* y) {
+template <class Space, class T>
+void add(Space const& space, index_t n, T const* a, T const* b, T* y) {
   for_each(space, n, detail::add_body<T>{a, b, y});
 }
 /// y[i] = a[i]·b[i].
-template <class Space, class T> void multiply(Space const& space, index_t n, T const* a, T const* b, T* y) {
+template <class Space, class T>
+void multiply(Space const& space, index_t n, T const* a, T const* b, T* y) {
   for_each(space, n, detail::multiply_body<T>{a, b, y});
 }
 
 /// y = max(x, 0); NaN stays NaN.
-template <class Space, class T> void relu(Space const& space, index_t n, T const* x, T* y) {
+template <class Space, class T>
+void relu(Space const& space, index_t n, T const* x, T* y) {
   for_each(space, n, detail::map_body<detail::relu_value, T>{x, y});
 }
 /// dx = dy where y > 0, else 0; y is the forward output. dx may be dy.
-template <class Space, class T> void relu_backward(Space const& space, index_t n, T const* y, T const* dy, T* dx) {
+template <class Space, class T>
+void relu_backward(Space const& space, index_t n, T const* y, T const* dy, T* dx) {
   for_each(space, n, detail::relu_backward_body<T>{y, dy, dx});
 }
 /// y = x·Φ(x), the exact form of Hendrycks and Gimpel (arXiv:1606.08415).
-template <class Space, class T> void gelu(Space const& space, index_t n, T const* x, T* y) {
+template <class Space, class T>
+void gelu(Space const& space, index_t n, T const* x, T* y) {
   for_each(space, n, detail::map_body<detail::gelu_value, T>{x, y}, detail::transcendental_work);
 }
 /// dx = dy·(Φ(x) + x·φ(x)); x is the forward input.
-template <class Space, class T> void gelu_backward(Space const& space, index_t n, T const* x, T const* dy, T* dx) {
+template <class Space, class T>
+void gelu_backward(Space const& space, index_t n, T const* x, T const* dy, T* dx) {
   for_each(space, n, detail::chain_body<detail::gelu_slope, T>{x, dy, dx}, detail::transcendental_work);
 }
 /// y = tanh(x).
-template <class Space, class T> void tanh_activation(Space const& space, index_t n, T const* x, T* y) {
+template <class Space, class T>
+void tanh_activation(Space const& space, index_t n, T const* x, T* y) {
   for_each(space, n, detail::map_body<detail::tanh_value, T>{x, y}, detail::transcendental_work);
 }
 /// dx = dy·(1 − y²); y is the forward output.
@@ -202,11 +249,13 @@ void tanh_activation_backward(Space const& space, index_t n, T const* y, T const
   for_each(space, n, detail::chain_body<detail::tanh_slope, T>{y, dy, dx});
 }
 /// y = 1 / (1 + e^−x).
-template <class Space, class T> void sigmoid(Space const& space, index_t n, T const* x, T* y) {
+template <class Space, class T>
+void sigmoid(Space const& space, index_t n, T const* x, T* y) {
   for_each(space, n, detail::map_body<detail::sigmoid_value, T>{x, y}, detail::transcendental_work);
 }
 /// dx = dy·y·(1 − y); y is the forward output.
-template <class Space, class T> void sigmoid_backward(Space const& space, index_t n, T const* y, T const* dy, T* dx) {
+template <class Space, class T>
+void sigmoid_backward(Space const& space, index_t n, T const* y, T const* dy, T* dx) {
   for_each(space, n, detail::chain_body<detail::sigmoid_slope, T>{y, dy, dx});
 }
 

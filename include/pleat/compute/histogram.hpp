@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Counting: values into equal bins, and 11-bit digits of sortable keys. Counts are whole numbers, so no order shows in them.
+/// Counting: values into equal bins, and 11-bit digits of sortable keys. Counts are whole numbers, so no order shows in
+/// them.
 ///
 /// On the host each task counts into a block of its own; on a device the counters are atomic. Needs no Thrust.
 #pragma once
@@ -18,7 +19,8 @@ namespace pleat::compute {
 namespace detail {
 
 /// `Bin` is a functor: index_t operator()(index_t i), the bin of element i, or −1 for none.
-template <class Bin> struct count_task {
+template <class Bin>
+struct count_task {
   Bin bin;
   index_t n, bins;
   int tasks;
@@ -33,7 +35,8 @@ template <class Bin> struct count_task {
     }
   }
 };
-template <class Bin> struct count_body {
+template <class Bin>
+struct count_body {
   Bin bin;
   index_t* counts;
   PLEAT_FUNCTION void operator()(index_t i) const {
@@ -48,11 +51,13 @@ struct add_counts_body {
 };
 
 /// counts[b] += how many i < n fall into bin b.
-template <class Space, class Bin> void count_into(Space const& space, index_t n, Bin const& bin, index_t bins, index_t* counts) {
+template <class Space, class Bin>
+void count_into(Space const& space, index_t n, Bin const& bin, index_t bins, index_t* counts) {
   if (n <= 0 || bins <= 0) return;
   if constexpr (is_host_space_v<Space>) {
     int const tasks = tasks_for(space, 2.0 * static_cast<double>(n));
-    auto* const blocks = static_cast<index_t*>(scratch<count_task<Bin>>(static_cast<std::size_t>(tasks * bins) * sizeof(index_t)));
+    auto* const blocks =
+        static_cast<index_t*>(scratch<count_task<Bin>>(static_cast<std::size_t>(tasks * bins) * sizeof(index_t)));
     for_tasks(space, tasks, count_task<Bin>{bin, n, bins, tasks, blocks});
     for (int t = 0; t < tasks; ++t) for_each(space, bins, add_counts_body{blocks + t * bins, counts});
   } else {
@@ -60,7 +65,8 @@ template <class Space, class Bin> void count_into(Space const& space, index_t n,
   }
 }
 
-template <class T, bool Absolute> struct equal_bins {
+template <class T, bool Absolute>
+struct equal_bins {
   T const* x;
   T low, high, scale;
   index_t bins;
@@ -74,17 +80,20 @@ template <class T, bool Absolute> struct equal_bins {
 
 }  // namespace detail
 
-/// counts[b] += how many x[i] lie in bin b of `bins` equal bins over [low, high], high included. Values outside and NaN count
-/// nowhere: n minus the sum of the counts tells how many. `counts` lies in the instance's memory space and is only added to.
+/// counts[b] += how many x[i] lie in bin b of `bins` equal bins over [low, high], high included. Values outside and NaN
+/// count nowhere: n minus the sum of the counts tells how many. `counts` lies in the instance's memory space and is
+/// only added to.
 template <class Space, class T>
 void histogram(Space const& space, index_t n, T const* x, T low, T high, index_t bins, index_t* counts) {
-  detail::count_into(space, n, detail::equal_bins<T, false>{x, low, high, static_cast<T>(bins) / (high - low), bins}, bins, counts);
+  detail::count_into(space, n, detail::equal_bins<T, false>{x, low, high, static_cast<T>(bins) / (high - low), bins},
+                     bins, counts);
 }
 
 /// The same for |x[i]| over [0, high]: what a percentile observer collects.
 template <class Space, class T>
 void magnitude_histogram(Space const& space, index_t n, T const* x, T high, index_t bins, index_t* counts) {
-  detail::count_into(space, n, detail::equal_bins<T, true>{x, T(0), high, static_cast<T>(bins) / high, bins}, bins, counts);
+  detail::count_into(space, n, detail::equal_bins<T, true>{x, T(0), high, static_cast<T>(bins) / high, bins}, bins,
+                     counts);
 }
 
 }  // namespace pleat::compute

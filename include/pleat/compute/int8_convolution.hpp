@@ -3,8 +3,8 @@
 /// \file
 /// 2-D convolution of int8 images with int8 weights, exact in int32, scaled to float while it stores.
 ///
-/// No unrolled image: a thread keeps one padded image and the K × 64 pixels that it works on. The weights are the product's
-/// rows and are read where they lie; the pixels are its packed operand (detail/int8_tile.hpp).
+/// No unrolled image: a thread keeps one padded image and the K × 64 pixels that it works on. The weights are the
+/// product's rows and are read where they lie; the pixels are its packed operand (detail/int8_tile.hpp).
 #pragma once
 
 #include <cstdint>
@@ -40,11 +40,13 @@ inline void pad_image(conv2d_shape const& s, std::int8_t const* x, unsigned char
     for (index_t i = 0; i < s.height; ++i) {
       std::int8_t const* const from = x + (c * s.height + i) * s.width;
       unsigned char* const row = to.data + c * to.plane + (i + s.padding_h) * to.row + s.padding_w;
-      for (index_t j = 0; j < s.width; ++j) row[j] = static_cast<unsigned char>(static_cast<unsigned char>(from[j]) ^ zero);
+      for (index_t j = 0; j < s.width; ++j)
+        row[j] = static_cast<unsigned char>(static_cast<unsigned char>(from[j]) ^ zero);
     }
 }
 
-/// Where the pixels of 64 neighbouring outputs lie, as seen from a kernel element: pieces of up to 16 outputs of one row.
+/// Where the pixels of 64 neighbouring outputs lie, as seen from a kernel element: pieces of up to 16 outputs of one
+/// row.
 struct pixel_pieces {
   struct piece {
     index_t from;  ///< bytes from the kernel element's first pixel
@@ -65,7 +67,8 @@ struct pixel_pieces {
   }
 };
 
-/// line[p] = the pixel of output p; beyond the last: anything. Pieces ascend, so what a copy writes too much is overwritten.
+/// line[p] = the pixel of output p; beyond the last: anything. Pieces ascend, so what a copy writes too much is
+/// overwritten.
 inline void gather_pixels(pixel_pieces const& pieces, unsigned char const* at, index_t stride, unsigned char* line) {
   if (stride == 1)
     for (int q = 0; q < pieces.count; ++q) std::memcpy(line + pieces.at[q].to, at + pieces.at[q].from, 16);
@@ -97,8 +100,8 @@ inline void interleave_lines(unsigned char const (*line)[64 + 16], int depth, in
 }
 
 /// Four panels (64 pixels) of one group's channels.
-inline void pack_pixels(conv2d_shape const& s, padded_image const& image, index_t group, index_t first, int8_layout layout,
-                        unsigned char* packed) {
+inline void pack_pixels(conv2d_shape const& s, padded_image const& image, index_t group, index_t first,
+                        int8_layout layout, unsigned char* packed) {
   int const depth = layout == int8_layout::quads ? 4 : 2;
   index_t const k = s.weights_per_output(), panel = int8_panel_bytes(layout, k);
   pixel_pieces const pieces(s, image.row, first);
@@ -168,10 +171,12 @@ struct int8_conv_task {
         pack_pixels(s, image, group, pixel, kernels.layout, memory);
         for (index_t o = group * outs; o < (group + 1) * outs; o += int8_block_rows) {
           index_t const rows = std::min(int8_block_rows, (group + 1) * outs - o);
-          int8_block(kernels, g.w + o * k, k, rows, k, memory, panel, (columns + panel_width - 1) / panel_width, weight_sums + o, sums);
-          loop_at<true>(isa::best(), 0, rows,
-                        int8_store_planes{sums, columns, pixels, g.y + (n * s.out_channels + o) * pixels + pixel, g.x_scale[n],
-                                          g.w_scale + o, g.bias != nullptr ? g.bias + o : nullptr, g.act});
+          int8_block(kernels, g.w + o * k, k, rows, k, memory, panel, (columns + panel_width - 1) / panel_width,
+                     weight_sums + o, sums);
+          loop_at<true>(
+              isa::best(), 0, rows,
+              int8_store_planes{sums, columns, pixels, g.y + (n * s.out_channels + o) * pixels + pixel, g.x_scale[n],
+                                g.w_scale + o, g.bias != nullptr ? g.bias + o : nullptr, g.act});
         }
       }
     }
@@ -208,18 +213,21 @@ struct int8_conv_body {
 /// \param bias [out_channels], or null
 /// \throws pleat::error if the shape does not fit or an output sums more than int8_max_k products
 template <class Space>
-void int8_conv2d(Space const& space, conv2d_shape const& s, std::int8_t const* qx, float const* x_scale, std::int8_t const* qw,
-                 float const* w_scale, float const* bias, float* y, activation act = activation::none) {
+void int8_conv2d(Space const& space, conv2d_shape const& s, std::int8_t const* qx, float const* x_scale,
+                 std::int8_t const* qw, float const* w_scale, float const* bias, float* y,
+                 activation act = activation::none) {
   s.check("compute::int8_conv2d");
   detail::int8_demand("compute::int8_conv2d", s.batch, s.out_channels, s.weights_per_output());
   if (s.batch == 0) return;
   detail::int8_conv_arguments const g{s, qx, x_scale, qw, w_scale, bias, y, act};
   index_t const pixels = s.out_height() * s.out_width();
   if constexpr (is_host_space_v<Space>) {
-    int const tasks = static_cast<int>(std::min<index_t>(tasks_for(space, 0.3 * s.flops()), s.batch * ((pixels + 63) / 64)));
+    int const tasks =
+        static_cast<int>(std::min<index_t>(tasks_for(space, 0.3 * s.flops()), s.batch * ((pixels + 63) / 64)));
     for_tasks(space, tasks, detail::int8_conv_task{g, tasks});
   } else {
-    for_each(space, s.batch * s.out_channels * pixels, detail::int8_conv_body{g}, static_cast<double>(s.weights_per_output()));
+    for_each(space, s.batch * s.out_channels * pixels, detail::int8_conv_body{g},
+             static_cast<double>(s.weights_per_output()));
   }
 }
 

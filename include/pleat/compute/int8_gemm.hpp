@@ -1,11 +1,12 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The exact product of int8 matrices, C[m, n] = Σ_k A[m, k]·B[n, k] in int32 (B as weights lie: one row per result column).
+/// The exact product of int8 matrices, C[m, n] = Σ_k A[m, k]·B[n, k] in int32 (B as weights lie: one row per result
+/// column).
 ///
-/// Exact for every int8 value. Quantizers of this library stay in ±127; then |C| ≤ 127²·k fits int32 for k ≤ 133144, and a
-/// longer k is refused. (With −128 on both sides the same holds up to k = 131071.)
-/// Paths chosen at run time: AVX512-VNNI, AVX-512BW, AVX2, plain loops; a device computes each element in one thread.
+/// Exact for every int8 value. Quantizers of this library stay in ±127; then |C| ≤ 127²·k fits int32 for k ≤ 133144,
+/// and a longer k is refused. (With −128 on both sides the same holds up to k = 131071.) Paths chosen at run time:
+/// AVX512-VNNI, AVX-512BW, AVX2, plain loops; a device computes each element in one thread.
 #pragma once
 
 #include <cstdint>
@@ -74,7 +75,8 @@ struct int8_to_floats {
   index_t ldy;
   int8_epilogue e;
   void operator()(std::int32_t const* sums, index_t row, index_t rows, index_t column, index_t columns) const {
-    int8_epilogue const here{e.row_scale + row, e.channel_scale + column, e.bias != nullptr ? e.bias + column : nullptr, e.act};
+    int8_epilogue const here{e.row_scale + row, e.channel_scale + column, e.bias != nullptr ? e.bias + column : nullptr,
+                             e.act};
     loop_at<true>(isa::best(), 0, rows, int8_store_floats{sums, columns, ldy, y + row * ldy + column, here});
   }
   PLEAT_INLINE void element(std::int32_t sum, index_t i, index_t j) const {
@@ -82,7 +84,8 @@ struct int8_to_floats {
   }
 };
 
-template <class Store> struct int8_gemm_task {
+template <class Store>
+struct int8_gemm_task {
   index_t m, n, k;
   std::int8_t const* a;
   index_t lda;
@@ -95,7 +98,8 @@ template <class Store> struct int8_gemm_task {
     int8_kernels const& kernels = int8_best_kernels();
     index_t const panel_stride = int8_panel_bytes(kernels.layout, k);
     index_t const blocks = (n + sums_stride - 1) / sums_stride, tiles = (m + 5) / 6;
-    index_t const first_block = split_columns ? blocks * t / tasks : 0, last_block = split_columns ? blocks * (t + 1) / tasks : blocks;
+    index_t const first_block = split_columns ? blocks * t / tasks : 0,
+                  last_block = split_columns ? blocks * (t + 1) / tasks : blocks;
     index_t const first_row = split_columns ? 0 : std::min(m, tiles * t / tasks * 6);
     index_t const last_row = split_columns ? m : std::min(m, tiles * (t + 1) / tasks * 6);
     alignas(64) std::int32_t sums[int8_block_rows * sums_stride];
@@ -134,7 +138,8 @@ struct int8_copy_body {  // devices keep rows, without gaps
   PLEAT_INLINE void operator()(index_t i) const { packed[i] = b[i / k * ldb + i % k]; }
 };
 
-template <class Store> struct int8_gemm_body {
+template <class Store>
+struct int8_gemm_body {
   index_t n, k;
   std::int8_t const* a;
   index_t lda;
@@ -152,30 +157,34 @@ template <class Store> struct int8_gemm_body {
 
 inline void int8_demand(char const* call, index_t m, index_t n, index_t k) {
   if (m < 0 || n < 0 || k < 0)
-    throw error{call, "negative extent among m = " + std::to_string(m) + ", n = " + std::to_string(n) + ", k = " + std::to_string(k)};
+    throw error{call, "negative extent among m = " + std::to_string(m) + ", n = " + std::to_string(n) +
+                          ", k = " + std::to_string(k)};
   if (k > int8_max_k)
     throw error{call, "k = " + std::to_string(k) + " products of 8-bit numbers do not fit a 32-bit sum",
                 "split k into parts of at most " + std::to_string(int8_max_k) + " and add their results as floats"};
 }
 
 template <class Space, class Store>
-void int8_gemm_host(Space const& space, index_t m, index_t n, index_t k, std::int8_t const* a, index_t lda, void const* packed,
-                    Store const& store) {
+void int8_gemm_host(Space const& space, index_t m, index_t n, index_t k, std::int8_t const* a, index_t lda,
+                    void const* packed, Store const& store) {
   if (m == 0 || n == 0) return;
   int tasks = tasks_for(space, 0.5 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k));
   index_t const blocks = (n + sums_stride - 1) / sums_stride, tiles = (m + 5) / 6;
   bool const split_columns = blocks >= tasks && (n >= m || tiles < tasks);
   tasks = static_cast<int>(std::min<index_t>(tasks, split_columns ? blocks : tiles));
-  for_tasks(space, tasks,
-            int8_gemm_task<Store>{m, n, k, a, lda, static_cast<unsigned char const*>(packed), store, tasks, split_columns});
+  for_tasks(
+      space, tasks,
+      int8_gemm_task<Store>{m, n, k, a, lda, static_cast<unsigned char const*>(packed), store, tasks, split_columns});
 }
 
 }  // namespace detail
 
 /// Bytes of the packed form of an n × k matrix for this space on this machine. A packed matrix is not a file format.
-template <class Space> [[nodiscard]] index_t int8_packed_bytes(index_t n, index_t k) {
+template <class Space>
+[[nodiscard]] index_t int8_packed_bytes(index_t n, index_t k) {
   if constexpr (is_host_space_v<Space>)
-    return (n + detail::panel_width - 1) / detail::panel_width * detail::int8_panel_bytes(detail::int8_host_layout(), k);
+    return (n + detail::panel_width - 1) / detail::panel_width *
+           detail::int8_panel_bytes(detail::int8_host_layout(), k);
   else
     return n * k;
 }
@@ -196,8 +205,8 @@ void int8_pack(Space const& space, index_t n, index_t k, std::int8_t const* b, i
 namespace detail {
 
 template <class Space, class Store>
-void int8_gemm_run(Space const& space, index_t m, index_t n, index_t k, std::int8_t const* a, index_t lda, std::int8_t const* b,
-                   index_t ldb, Store const& store) {
+void int8_gemm_run(Space const& space, index_t m, index_t n, index_t k, std::int8_t const* a, index_t lda,
+                   std::int8_t const* b, index_t ldb, Store const& store) {
   if constexpr (is_host_space_v<Space>) {
     if (m == 0 || n == 0) return;
     struct pack_scratch {};
@@ -209,8 +218,8 @@ void int8_gemm_run(Space const& space, index_t m, index_t n, index_t k, std::int
   }
 }
 template <class Space, class Store>
-void int8_gemm_run_packed(Space const& space, index_t m, index_t n, index_t k, std::int8_t const* a, index_t lda, void const* packed,
-                          Store const& store) {
+void int8_gemm_run_packed(Space const& space, index_t m, index_t n, index_t k, std::int8_t const* a, index_t lda,
+                          void const* packed, Store const& store) {
   if constexpr (is_host_space_v<Space>)
     int8_gemm_host(space, m, n, k, a, lda, packed, store);
   else
@@ -223,24 +232,25 @@ void int8_gemm_run_packed(Space const& space, index_t m, index_t n, index_t k, s
 /// \param a [m, k], rows lda apart   \param b [n, k], rows ldb apart   \param c [m, n], rows ldc apart
 /// \throws pleat::error if k > int8_max_k or an extent is negative
 template <class Space>
-void int8_gemm(Space const& space, index_t m, index_t n, index_t k, std::int8_t const* a, index_t lda, std::int8_t const* b,
-               index_t ldb, std::int32_t* c, index_t ldc) {
+void int8_gemm(Space const& space, index_t m, index_t n, index_t k, std::int8_t const* a, index_t lda,
+               std::int8_t const* b, index_t ldb, std::int32_t* c, index_t ldc) {
   detail::int8_demand("compute::int8_gemm", m, n, k);
   detail::int8_gemm_run(space, m, n, k, a, lda, b, ldb, detail::int8_to_sums{c, ldc});
 }
 
 /// The same with B packed by int8_pack.
 template <class Space>
-void int8_gemm_packed(Space const& space, index_t m, index_t n, index_t k, std::int8_t const* a, index_t lda, void const* packed_b,
-                      std::int32_t* c, index_t ldc) {
+void int8_gemm_packed(Space const& space, index_t m, index_t n, index_t k, std::int8_t const* a, index_t lda,
+                      void const* packed_b, std::int32_t* c, index_t ldc) {
   detail::int8_demand("compute::int8_gemm_packed", m, n, k);
   detail::int8_gemm_run_packed(space, m, n, k, a, lda, packed_b, detail::int8_to_sums{c, ldc});
 }
 
-/// y[i, j] = act(float(Σ_l A[i, l]·B[j, l])·row_scale[i]·channel_scale[j] + bias[j]): the last product and the sum are one fma.
+/// y[i, j] = act(float(Σ_l A[i, l]·B[j, l])·row_scale[i]·channel_scale[j] + bias[j]): the last product and the sum are
+/// one fma.
 template <class Space>
-void int8_gemm_scaled(Space const& space, index_t m, index_t n, index_t k, std::int8_t const* a, index_t lda, std::int8_t const* b,
-                      index_t ldb, int8_epilogue const& e, float* y, index_t ldy) {
+void int8_gemm_scaled(Space const& space, index_t m, index_t n, index_t k, std::int8_t const* a, index_t lda,
+                      std::int8_t const* b, index_t ldb, int8_epilogue const& e, float* y, index_t ldy) {
   detail::int8_demand("compute::int8_gemm_scaled", m, n, k);
   detail::int8_gemm_run(space, m, n, k, a, lda, b, ldb, detail::int8_to_floats{y, ldy, e});
 }

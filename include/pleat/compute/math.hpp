@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
 /// Scalar functions without branches, so that loops over them vectorise, with the same bits on every instruction set.
-/// The float forms are our own (bounds in units in the last place are measured in math_test.cpp); the double forms are the
-/// C library's. Needs no Kokkos.
+/// The float forms are our own (bounds in units in the last place are measured in math_test.cpp); the double forms are
+/// the C library's. Needs no Kokkos.
 ///
 /// Coefficients: minimax fits (Lawson's reweighted least squares) of the functions named beside them.
 #pragma once
@@ -31,7 +31,8 @@ PLEAT_INLINE double fma(double a, double b, double c) noexcept {
 #endif
 }
 
-/// Names that an activation uses; in their own namespace, so that `using namespace pleat::compute` does not clash with libm.
+/// Names that an activation uses; in their own namespace, so that `using namespace pleat::compute` does not clash with
+/// libm.
 namespace math {
 
 PLEAT_INLINE std::uint32_t bits(float x) noexcept { return __builtin_bit_cast(std::uint32_t, x); }
@@ -50,8 +51,8 @@ PLEAT_INLINE bool is_finite(double x) noexcept {
 
 /// e^x. Gradual underflow, +inf above 88.72, NaN stays NaN.
 PLEAT_INLINE float exp(float x) noexcept {
-  x = x < -104.0f ? -104.0f : x;  // e^-104 rounds to 0
-  x = x > 89.0f ? 89.0f : x;      // e^89 overflows
+  x = x < -104.0f ? -104.0f : x;                            // e^-104 rounds to 0
+  x = x > 89.0f ? 89.0f : x;                                // e^89 overflows
   float const shifted = fma(x, 0x1.715476p+0f, 0x1.8p23f);  // round(x / ln 2) in the low bits
   float const n = shifted - 0x1.8p23f;
   float r = fma(n, -0x1.62e400p-1f, x);  // ln 2 = 0x1.62e4p-1 + 0x1.7f7d1cp-20 …: the first product is exact
@@ -67,7 +68,8 @@ PLEAT_INLINE float exp(float x) noexcept {
   // 2^n in two factors, because n reaches 128 and -150
   std::uint32_t const k = bits(shifted) - 0x4b400000u;
   std::uint32_t const half = static_cast<std::uint32_t>(static_cast<std::int32_t>(k) >> 1);
-  // the last product is an fma with 0, so that no caller's addition can be contracted with it (it rounds where it is subnormal)
+  // the last product is an fma with 0, so that no caller's addition can be contracted with it (it rounds where it is
+  // subnormal)
   return fma(p * from_bits((half + 127u) << 23), from_bits((k - half + 127u) << 23), 0.0f);
 }
 PLEAT_INLINE double exp(double x) noexcept { return std::exp(x); }
@@ -170,7 +172,8 @@ PLEAT_INLINE float normal_cdf(float x) noexcept {
 PLEAT_INLINE double normal_cdf(double x) noexcept { return 0.5 * std::erfc(x * -0.70710678118654752440); }
 
 /// φ(x), its density.
-template <class T> PLEAT_INLINE T normal_pdf(T x) noexcept {
+template <class T>
+PLEAT_INLINE T normal_pdf(T x) noexcept {
   return T(0.39894228040143267794) * exp(T(-0.5) * x * x);
 }
 

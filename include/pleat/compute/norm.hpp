@@ -1,11 +1,12 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Batch normalisation of an NCHW block (Ioffe and Szegedy, arXiv:1502.03167); pixels = 1 is the (batch, channels) case.
+/// Batch normalisation of an NCHW block (Ioffe and Szegedy, arXiv:1502.03167); pixels = 1 is the (batch, channels)
+/// case.
 ///
-/// Statistics are taken per lane (lanes.hpp): a lane's samples share a mean and a variance; one lane over the whole batch is
-/// the usual form. Arrays named [lanes, channels] hold lane l's number of channel c at l·channels + c.
-/// Order of every sum over a lane: a sample's pixels first (32 interleaved chains folded by halves), then samples ascending.
+/// Statistics are taken per lane (lanes.hpp): a lane's samples share a mean and a variance; one lane over the whole
+/// batch is the usual form. Arrays named [lanes, channels] hold lane l's number of channel c at l·channels + c. Order
+/// of every sum over a lane: a sample's pixels first (32 interleaved chains folded by halves), then samples ascending.
 #pragma once
 
 #include <pleat/compute/reduce.hpp>
@@ -19,11 +20,13 @@ struct norm_shape {
 
 namespace detail {
 
-template <class T> PLEAT_INLINE T inverse_deviation(T variance, T epsilon) {
+template <class T>
+PLEAT_INLINE T inverse_deviation(T variance, T epsilon) {
   return T(1) / std::sqrt(variance + epsilon);
 }
 
-template <class T> struct centred_square_op {
+template <class T>
+struct centred_square_op {
   using value_type = T;
   T const* x;
   T mean;
@@ -34,7 +37,8 @@ template <class T> struct centred_square_op {
   }
   PLEAT_INLINE static T combine(T a, T b) { return a + b; }
 };
-template <class T> struct centred_dot_op {
+template <class T>
+struct centred_dot_op {
   using value_type = T;
   T const* x;
   T const* dy;
@@ -55,7 +59,8 @@ PLEAT_INLINE typename Op::value_type lane_sum(norm_shape s, Op const& op, lanes 
   return total;
 }
 
-template <class T> struct norm_statistics_body {
+template <class T>
+struct norm_statistics_body {
   norm_shape shape;
   T const* x;
   lanes cut;
@@ -71,7 +76,8 @@ template <class T> struct norm_statistics_body {
   }
 };
 
-template <class T> struct norm_backward_sums_body {
+template <class T>
+struct norm_backward_sums_body {
   norm_shape shape;
   T const* x;
   T const* dy;
@@ -96,7 +102,8 @@ PLEAT_INLINE int lane_of(lanes const& cut, index_t sample) {
   return l;
 }
 
-template <class T> struct norm_forward_body {
+template <class T>
+struct norm_forward_body {
   norm_shape shape;
   T const* x;
   lanes cut;
@@ -118,7 +125,8 @@ template <class T> struct norm_forward_body {
   }
 };
 
-template <class T> struct norm_backward_body {
+template <class T>
+struct norm_backward_body {
   norm_shape shape;
   T const* x;
   T const* dy;
@@ -146,7 +154,8 @@ template <class T> struct norm_backward_body {
 
 }  // namespace detail
 
-/// mean, variance [lanes, channels]: the mean and the biased variance of each lane's samples (two passes). An empty lane: 0, 0.
+/// mean, variance [lanes, channels]: the mean and the biased variance of each lane's samples (two passes). An empty
+/// lane: 0, 0.
 template <class Space, class T>
 void batch_norm_statistics(Space const& space, norm_shape shape, T const* x, lanes const& cut, T* mean, T* variance) {
   for_each_row(space, shape.channels * cut.count, detail::norm_statistics_body<T>{shape, x, cut, mean, variance},
@@ -156,8 +165,8 @@ void batch_norm_statistics(Space const& space, norm_shape shape, T const* x, lan
 /// y = (x − mean)·gamma / sqrt(variance + epsilon) + beta for samples [0, batch). Training: the lanes' own statistics.
 /// Inference: lanes::whole(batch) and the running statistics, [1, channels]. y may be x.
 template <class Space, class T>
-void batch_norm_forward(Space const& space, index_t batch, norm_shape shape, T const* x, lanes const& cut, T const* mean,
-                        T const* variance, T epsilon, T const* gamma, T const* beta, T* y) {
+void batch_norm_forward(Space const& space, index_t batch, norm_shape shape, T const* x, lanes const& cut,
+                        T const* mean, T const* variance, T epsilon, T const* gamma, T const* beta, T* y) {
   for_each_row(space, batch, detail::norm_forward_body<T>{shape, x, cut, mean, variance, epsilon, gamma, beta, y},
                2.0 * static_cast<double>(shape.channels * shape.pixels));
 }
@@ -171,19 +180,22 @@ void batch_norm_backward_sums(Space const& space, norm_shape shape, T const* x, 
                3.0 * static_cast<double>(cut.rows() * shape.pixels) / cut.count);
 }
 
-/// dx = gamma·r·(dy − Σdy/n − x̂·Σ(dy·x̂)/n), r = 1/sqrt(variance + epsilon), with the sums of the sample's lane. dx may be dy.
-/// \param count [lanes]: n where the statistics span more than this block (other ranks' samples); null: the lane's own
+/// dx = gamma·r·(dy − Σdy/n − x̂·Σ(dy·x̂)/n), r = 1/sqrt(variance + epsilon), with the sums of the sample's lane. dx may
+/// be dy. \param count [lanes]: n where the statistics span more than this block (other ranks' samples); null: the
+/// lane's own
 template <class Space, class T>
 void batch_norm_backward(Space const& space, index_t batch, norm_shape shape, T const* x, T const* dy, lanes const& cut,
                          T const* mean, T const* variance, T epsilon, T const* gamma, T const* sum_dy,
                          T const* sum_dy_xhat, T const* count, T* dx) {
-  for_each_row(space, batch,
-               detail::norm_backward_body<T>{shape, x, dy, cut, mean, variance, epsilon, gamma, sum_dy, sum_dy_xhat, count, dx},
-               4.0 * static_cast<double>(shape.channels * shape.pixels));
+  for_each_row(
+      space, batch,
+      detail::norm_backward_body<T>{shape, x, dy, cut, mean, variance, epsilon, gamma, sum_dy, sum_dy_xhat, count, dx},
+      4.0 * static_cast<double>(shape.channels * shape.pixels));
 }
 
 namespace detail {
-template <class T> struct running_statistics_body {
+template <class T>
+struct running_statistics_body {
   T momentum, unbias;
   T const* mean;
   T const* variance;

@@ -3,8 +3,8 @@
 /// \file
 /// Optimizer steps as one fused pass over a flat parameter buffer. Decay, rate and masks come from a table of chunks.
 ///
-/// Every element is computed alone from fused multiply-adds, correctly rounded divisions and square roots: its bits depend on
-/// neither threads nor instruction set.
+/// Every element is computed alone from fused multiply-adds, correctly rounded divisions and square roots: its bits
+/// depend on neither threads nor instruction set.
 #pragma once
 
 #include <cstdint>
@@ -15,17 +15,20 @@
 
 namespace pleat::compute {
 
-/// Stochastic gradient descent, as PyTorch defines it: g = grad·grad_scale + decay·value; b = momentum·b + (1 − dampening)·g
-/// (b = g on the first step); value −= lr·lr_scale·(nesterov ? g + momentum·b : b).
-template <class T> struct sgd_settings {
+/// Stochastic gradient descent, as PyTorch defines it: g = grad·grad_scale + decay·value; b = momentum·b + (1 −
+/// dampening)·g (b = g on the first step); value −= lr·lr_scale·(nesterov ? g + momentum·b : b).
+template <class T>
+struct sgd_settings {
   T lr = T(0.01), momentum = 0, dampening = 0, grad_scale = 1;
   bool nesterov = false, first_step = false;
 };
 
 /// Adam (Kingma and Ba, arXiv:1412.6980) and AdamW (Loshchilov and Hutter, arXiv:1711.05101).
 /// g = grad·grad_scale (+ decay·value unless decoupled); m = β1·m + (1 − β1)·g; v = β2·v + (1 − β2)·g²;
-/// value −= lr·lr_scale·(m/(1 − β1ᵗ)) / (sqrt(v/(1 − β2ᵗ)) + ε); decoupled: value is first multiplied by 1 − lr·lr_scale·decay.
-template <class T> struct adam_settings {
+/// value −= lr·lr_scale·(m/(1 − β1ᵗ)) / (sqrt(v/(1 − β2ᵗ)) + ε); decoupled: value is first multiplied by 1 −
+/// lr·lr_scale·decay.
+template <class T>
+struct adam_settings {
   T lr = T(0.001), beta1 = T(0.9), beta2 = T(0.999), epsilon = T(1e-8), grad_scale = 1;
   T correction1 = 1;  ///< 1 − β1ᵗ
   T correction2 = 1;  ///< 1 − β2ᵗ
@@ -34,7 +37,8 @@ template <class T> struct adam_settings {
 
 namespace detail {
 
-template <class T> struct sgd_rule {
+template <class T>
+struct sgd_rule {
   static constexpr bool has_root = false;
   sgd_settings<T> s;
   T const* grad;
@@ -42,7 +46,8 @@ template <class T> struct sgd_rule {
   T* moment;  // may be null without momentum
 
   // blocks work on local copies of W elements: [0] value, [1] grad, [2] moment
-  template <int W> PLEAT_INLINE void before(T (*x)[W], T*, update_chunk const& c) const {
+  template <int W>
+  PLEAT_INLINE void before(T (*x)[W], T*, update_chunk const& c) const {
     T const decay = static_cast<T>(c.weight_decay), rate = -(s.lr * static_cast<T>(c.lr_scale));
     T const keep = T(1) - s.dampening;
     if (moment == nullptr) {
@@ -56,12 +61,14 @@ template <class T> struct sgd_rule {
       x[0][j] = fma(rate, s.nesterov ? fma(s.momentum, b, g) : b, x[0][j]);
     }
   }
-  template <int W> PLEAT_INLINE void after(T (*)[W], T*, update_chunk const&) const {}
+  template <int W>
+  PLEAT_INLINE void after(T (*)[W], T*, update_chunk const&) const {}
   PLEAT_INLINE T const* source() const { return grad; }
   PLEAT_INLINE T* state(int k) const { return k == 0 ? value : k == 1 ? moment : nullptr; }
 };
 
-template <class T> struct adam_rule {
+template <class T>
+struct adam_rule {
   static constexpr bool has_root = true;
   adam_settings<T> s;
   T const* grad;
@@ -69,7 +76,8 @@ template <class T> struct adam_rule {
   T* m;
   T* v;
   // [0] value, [1] grad, [2] m, [3] v
-  template <int W> PLEAT_INLINE void before(T (*x)[W], T* root, update_chunk const& c) const {
+  template <int W>
+  PLEAT_INLINE void before(T (*x)[W], T* root, update_chunk const& c) const {
     T const decay = s.decoupled ? T(0) : static_cast<T>(c.weight_decay);
     T const rest1 = T(1) - s.beta1, rest2 = T(1) - s.beta2, inverse = T(1) / s.correction2;
     for (int j = 0; j < W; ++j) {
@@ -79,7 +87,8 @@ template <class T> struct adam_rule {
       root[j] = x[3][j] * inverse;
     }
   }
-  template <int W> PLEAT_INLINE void after(T (*x)[W], T* root, update_chunk const& c) const {
+  template <int W>
+  PLEAT_INLINE void after(T (*x)[W], T* root, update_chunk const& c) const {
     T const rate = s.lr * static_cast<T>(c.lr_scale), step = -(rate / s.correction1);
     T const shrink = s.decoupled ? fma(-rate, static_cast<T>(c.weight_decay), T(1)) : T(1);
     for (int j = 0; j < W; ++j) {
@@ -96,8 +105,8 @@ template <class T> struct adam_rule {
 /// One SGD step over `chunks`; `moment` may be null if momentum is 0.
 /// \param n length of the flat buffers
 template <class Space, class T>
-void sgd_update(Space const& space, update_chunk const* chunks, index_t chunk_count, index_t n, sgd_settings<T> const& settings,
-                T* value, T const* grad, T* moment) {
+void sgd_update(Space const& space, update_chunk const* chunks, index_t chunk_count, index_t n,
+                sgd_settings<T> const& settings, T* value, T const* grad, T* moment) {
   detail::run_update(space, chunks, chunk_count, n,
                      detail::sgd_rule<T>{settings, grad, value, settings.momentum != T(0) ? moment : nullptr});
 }

@@ -1,11 +1,11 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Symmetric restricted 8-bit quantization (as TensorRT and oneDNN define it): scale = amax/127, code = round(x/scale), ties
-/// to even, in [−127, 127]; and what computes with the codes.
+/// Symmetric restricted 8-bit quantization (as TensorRT and oneDNN define it): scale = amax/127, code = round(x/scale),
+/// ties to even, in [−127, 127]; and what computes with the codes.
 ///
-/// A row of zeros has scale 0 and codes 0. A row with a NaN or an infinity has scale 0, codes 0, and is counted: the caller
-/// looks at the count and throws.
+/// A row of zeros has scale 0 and codes 0. A row with a NaN or an infinity has scale 0, codes 0, and is counted: the
+/// caller looks at the count and throws.
 #pragma once
 
 #include <cstdint>
@@ -109,33 +109,36 @@ struct dequantize_rows_body {
 }  // namespace detail
 
 /// out[r] = the largest |x[r, j]|; infinite or NaN if an entry is. 0 for no columns.
-template <class Space> void max_abs_rows(Space const& space, index_t rows, index_t columns, float const* x, index_t ldx, float* out) {
+template <class Space>
+void max_abs_rows(Space const& space, index_t rows, index_t columns, float const* x, index_t ldx, float* out) {
   for_each_row(space, rows, detail::row_max_abs_body{columns, ldx, x, out}, static_cast<double>(columns));
 }
 
 /// Dynamic quantization of activations: each row by its own largest magnitude, in one pass over the row.
 /// A scale below the smallest normal float loses accuracy (codes are cut at ±127 then), as the float itself does.
 /// \param q [rows, columns], rows ldq apart   \param scale [rows]
-/// \param nonfinite a count of rows with NaN or infinity, only ever added to; may be null; in the instance's memory space
+/// \param nonfinite a count of rows with NaN or infinity, only ever added to; may be null; in the instance's memory
+/// space
 template <class Space>
-void quantize_rows(Space const& space, index_t rows, index_t columns, float const* x, index_t ldx, std::int8_t* q, index_t ldq,
-                   float* scale, int* nonfinite) {
-  for_each_row(space, rows, detail::quantize_rows_body{columns, ldx, ldq, x, q, scale, nonfinite}, 3.0 * static_cast<double>(columns));
+void quantize_rows(Space const& space, index_t rows, index_t columns, float const* x, index_t ldx, std::int8_t* q,
+                   index_t ldq, float* scale, int* nonfinite) {
+  for_each_row(space, rows, detail::quantize_rows_body{columns, ldx, ldq, x, q, scale, nonfinite},
+               3.0 * static_cast<double>(columns));
 }
 
 /// Weights w[channels, per_channel] by a given range each (an observer's): scale = amax/127; what lies outside is cut.
 /// \param nonfinite counts channels whose amax or values are NaN, infinite, or whose amax is negative; may be null
 template <class Space>
-void quantize_channels(Space const& space, index_t channels, index_t per_channel, float const* w, float const* amax, std::int8_t* q,
-                       float* scale, int* nonfinite) {
+void quantize_channels(Space const& space, index_t channels, index_t per_channel, float const* w, float const* amax,
+                       std::int8_t* q, float* scale, int* nonfinite) {
   for_each_row(space, channels, detail::quantize_channels_body{per_channel, w, amax, q, scale, nonfinite},
                3.0 * static_cast<double>(per_channel));
 }
 
 /// x[r, j] = q[r, j]·scale[r].
 template <class Space>
-void dequantize_rows(Space const& space, index_t rows, index_t columns, std::int8_t const* q, index_t ldq, float const* scale, float* x,
-                     index_t ldx) {
+void dequantize_rows(Space const& space, index_t rows, index_t columns, std::int8_t const* q, index_t ldq,
+                     float const* scale, float* x, index_t ldx) {
   for_each_row(space, rows, detail::dequantize_rows_body{columns, ldq, ldx, q, scale, x}, static_cast<double>(columns));
 }
 

@@ -3,11 +3,13 @@
 /// \file
 /// Reductions whose bits depend on the data alone: not on threads, not on the instruction set.
 ///
-/// Order on host spaces: chunks of 4096 elements; in a chunk 32 interleaved chains (element i belongs to chain i mod 32),
-/// folded by halves (0+16, 1+17, …, then 8, 4, 2, 1); chunks are dealt to min(chunks, 256) groups of neighbours, a group adds its
-/// chunks pairwise like a binary counter, and the groups are folded the same way. On a device the order is Kokkos' own.
+/// Order on host spaces: chunks of 4096 elements; in a chunk 32 interleaved chains (element i belongs to chain i mod
+/// 32), folded by halves (0+16, 1+17, …, then 8, 4, 2, 1); chunks are dealt to min(chunks, 256) groups of neighbours, a
+/// group adds its chunks pairwise like a binary counter, and the groups are folded the same way. On a device the order
+/// is Kokkos' own.
 ///
-/// Results are written to `*out`, which lies in the instance's memory space; the result's type R is the accumulator's type.
+/// Results are written to `*out`, which lies in the instance's memory space; the result's type R is the accumulator's
+/// type.
 #pragma once
 
 #include <type_traits>
@@ -25,52 +27,61 @@ inline constexpr index_t reduce_chunk = 4096;
 inline constexpr index_t reduce_groups = 256;
 
 /// Folds a[0] … a[n-1] (n a power of two) by halves into a[0].
-template <class Op, class R> PLEAT_INLINE void fold_halves(R* a, int n) {
+template <class Op, class R>
+PLEAT_INLINE void fold_halves(R* a, int n) {
   for (int s = n / 2; s > 0; s /= 2)
     for (int j = 0; j < s; ++j) a[j] = Op::combine(a[j], a[j + s]);
 }
 
 // An operation: `using value_type`, identity(), step(i, acc), static combine(a, b).
-template <class T, class R> struct sum_op {
+template <class T, class R>
+struct sum_op {
   using value_type = R;
   T const* x;
   PLEAT_INLINE static R identity() { return R(0); }
   PLEAT_INLINE R step(index_t i, R acc) const { return acc + static_cast<R>(x[i]); }
   PLEAT_INLINE static R combine(R a, R b) { return a + b; }
 };
-template <class T, class R> struct absolute_sum_op : sum_op<T, R> {
+template <class T, class R>
+struct absolute_sum_op : sum_op<T, R> {
   PLEAT_INLINE R step(index_t i, R acc) const { return acc + static_cast<R>(math::absolute(this->x[i])); }
 };
-template <class T, class R> struct dot_op : sum_op<T, R> {
+template <class T, class R>
+struct dot_op : sum_op<T, R> {
   T const* y;
   PLEAT_INLINE R step(index_t i, R acc) const { return fma(static_cast<R>(this->x[i]), static_cast<R>(y[i]), acc); }
 };
-template <class T> struct max_op {
+template <class T>
+struct max_op {
   using value_type = T;
   T const* x;
   PLEAT_INLINE static T identity() { return -static_cast<T>(__builtin_inff()); }
   PLEAT_INLINE T step(index_t i, T acc) const { return combine(acc, x[i]); }
   PLEAT_INLINE static T combine(T a, T b) { return b > a || b != b ? b : a; }  // a NaN wins and stays
 };
-template <class T> struct min_op {
+template <class T>
+struct min_op {
   using value_type = T;
   T const* x;
   PLEAT_INLINE static T identity() { return static_cast<T>(__builtin_inff()); }
   PLEAT_INLINE T step(index_t i, T acc) const { return combine(acc, x[i]); }
   PLEAT_INLINE static T combine(T a, T b) { return b < a || b != b ? b : a; }
 };
-template <class T> struct max_abs_op : max_op<T> {
+template <class T>
+struct max_abs_op : max_op<T> {
   PLEAT_INLINE static T identity() { return T(0); }
   PLEAT_INLINE T step(index_t i, T acc) const { return max_op<T>::combine(acc, math::absolute(this->x[i])); }
 };
-template <class T> struct nonfinite_op {
+template <class T>
+struct nonfinite_op {
   using value_type = int;
   T const* x;
   PLEAT_INLINE static int identity() { return 0; }
   PLEAT_INLINE int step(index_t i, int acc) const { return acc | (math::is_finite(x[i]) ? 0 : 1); }
   PLEAT_INLINE static int combine(int a, int b) { return a | b; }
 };
-template <class T> struct nonzero_op {
+template <class T>
+struct nonzero_op {
   using value_type = index_t;
   T const* x;
   PLEAT_INLINE static index_t identity() { return 0; }
@@ -78,7 +89,8 @@ template <class T> struct nonzero_op {
   PLEAT_INLINE static index_t combine(index_t a, index_t b) { return a + b; }
 };
 
-template <class Op> PLEAT_INLINE typename Op::value_type reduce_one_chunk(Op const& op, index_t begin, index_t end) {
+template <class Op>
+PLEAT_INLINE typename Op::value_type reduce_one_chunk(Op const& op, index_t begin, index_t end) {
   using R = typename Op::value_type;
   R acc[chains];
   for (int j = 0; j < chains; ++j) acc[j] = Op::identity();
@@ -91,7 +103,8 @@ template <class Op> PLEAT_INLINE typename Op::value_type reduce_one_chunk(Op con
 }
 
 /// One group: chunks [C·g/G, C·(g+1)/G), added pairwise like a binary counter.
-template <class Op> struct reduce_group_body {
+template <class Op>
+struct reduce_group_body {
   Op op;
   index_t n, chunk_count, group_count;
   typename Op::value_type* partial;
@@ -114,7 +127,8 @@ template <class Op> struct reduce_group_body {
 };
 
 /// Joins Kokkos' reduction with an operation (device path).
-template <class Op> struct device_reduce {
+template <class Op>
+struct device_reduce {
   using value_type = typename Op::value_type;
   Op op;
   PLEAT_FUNCTION void init(value_type& a) const { a = Op::identity(); }
@@ -155,45 +169,55 @@ void reduce(Space const& space, index_t n, Op const& op, typename Op::value_type
 }  // namespace detail
 
 /// *out = Σ x[i]. 0 for n = 0.
-template <class Space, class T, class R> void sum(Space const& space, index_t n, T const* x, R* out) {
+template <class Space, class T, class R>
+void sum(Space const& space, index_t n, T const* x, R* out) {
   detail::reduce(space, n, detail::sum_op<T, R>{x}, out);
 }
 /// *out = Σ |x[i]|.
-template <class Space, class T, class R> void absolute_sum(Space const& space, index_t n, T const* x, R* out) {
+template <class Space, class T, class R>
+void absolute_sum(Space const& space, index_t n, T const* x, R* out) {
   detail::reduce(space, n, detail::absolute_sum_op<T, R>{{x}}, out);
 }
 /// *out = Σ x[i]·y[i].
-template <class Space, class T, class R> void dot(Space const& space, index_t n, T const* x, T const* y, R* out) {
+template <class Space, class T, class R>
+void dot(Space const& space, index_t n, T const* x, T const* y, R* out) {
   detail::reduce(space, n, detail::dot_op<T, R>{{x}, y}, out);
 }
 /// *out = Σ x[i]². With R = double a float sum of squares cannot overflow.
-template <class Space, class T, class R> void squared_norm(Space const& space, index_t n, T const* x, R* out) {
+template <class Space, class T, class R>
+void squared_norm(Space const& space, index_t n, T const* x, R* out) {
   detail::reduce(space, n, detail::dot_op<T, R>{{x}, x}, out);
 }
 /// *out = the largest x[i]; a NaN anywhere gives NaN; −inf for n = 0.
-template <class Space, class T> void max(Space const& space, index_t n, T const* x, T* out) {
+template <class Space, class T>
+void max(Space const& space, index_t n, T const* x, T* out) {
   detail::reduce(space, n, detail::max_op<T>{x}, out);
 }
 /// *out = the smallest x[i]; a NaN anywhere gives NaN; +inf for n = 0.
-template <class Space, class T> void min(Space const& space, index_t n, T const* x, T* out) {
+template <class Space, class T>
+void min(Space const& space, index_t n, T const* x, T* out) {
   detail::reduce(space, n, detail::min_op<T>{x}, out);
 }
 /// *out = the largest |x[i]|; a NaN anywhere gives NaN; 0 for n = 0.
-template <class Space, class T> void max_abs(Space const& space, index_t n, T const* x, T* out) {
+template <class Space, class T>
+void max_abs(Space const& space, index_t n, T const* x, T* out) {
   detail::reduce(space, n, detail::max_abs_op<T>{{x}}, out);
 }
 /// *out = 1 if any x[i] is NaN or infinite, else 0.
-template <class Space, class T> void any_nonfinite(Space const& space, index_t n, T const* x, int* out) {
+template <class Space, class T>
+void any_nonfinite(Space const& space, index_t n, T const* x, int* out) {
   detail::reduce(space, n, detail::nonfinite_op<T>{x}, out);
 }
 /// *out = how many x[i] are not zero.
-template <class Space, class T> void count_nonzero(Space const& space, index_t n, T const* x, index_t* out) {
+template <class Space, class T>
+void count_nonzero(Space const& space, index_t n, T const* x, index_t* out) {
   detail::reduce(space, n, detail::nonzero_op<T>{x}, out);
 }
 
 namespace detail {
 
-template <class T, class Index> struct argmax_body {
+template <class T, class Index>
+struct argmax_body {
   index_t columns, lda;
   T const* a;
   Index* out;
@@ -207,18 +231,23 @@ template <class T, class Index> struct argmax_body {
 };
 
 struct plus {
-  template <class T> PLEAT_INLINE static T combine(T a, T b) { return a + b; }
+  template <class T>
+  PLEAT_INLINE static T combine(T a, T b) {
+    return a + b;
+  }
 };
 
 /// ((l0 + l1) + (l2 + l3)) + …: `stride` numbers lie between lanes, `width` columns at once.
-template <int Width, class T> PLEAT_INLINE void fold_lane_tree(T* acc, int count) {
+template <int Width, class T>
+PLEAT_INLINE void fold_lane_tree(T* acc, int count) {
   for (int s = 1; s < count; s *= 2)
     for (int l = 0; l + s < count; l += 2 * s)
       for (int j = 0; j < Width; ++j) acc[l * Width + j] = acc[l * Width + j] + acc[(l + s) * Width + j];
 }
 
 /// Columns [block·Width, …+Width) of a column sum. Width 1 on devices, `chains` on the host: the bits are the same.
-template <int Width, class T> struct column_sum_body {
+template <int Width, class T>
+struct column_sum_body {
   index_t columns, lda;
   T const* a;
   T* out;
@@ -245,7 +274,8 @@ template <int Width, class T> struct column_sum_body {
 };
 
 /// Sum of an NCHW block over samples (by lanes) and pixels: one chain per lane, samples then pixels ascending.
-template <class T> struct channel_sum_body {
+template <class T>
+struct channel_sum_body {
   index_t channels, pixels;
   T const* a;
   T* out;
@@ -292,7 +322,8 @@ void channel_sum(Space const& space, index_t channels, index_t pixels, T const* 
 }
 
 namespace detail {
-template <class T> struct fold_lanes_body {
+template <class T>
+struct fold_lanes_body {
   index_t columns;
   int count;
   bool accumulate;
@@ -308,7 +339,8 @@ template <class T> struct fold_lanes_body {
 };
 }  // namespace detail
 
-/// out[j] = the tree sum over lanes of in[lane, j] (plus what out holds, if `accumulate`); count is a power of two ≤ 64.
+/// out[j] = the tree sum over lanes of in[lane, j] (plus what out holds, if `accumulate`); count is a power of two
+/// ≤ 64.
 template <class Space, class T>
 void fold_lanes(Space const& space, int count, index_t columns, T const* in, T* out, bool accumulate = false) {
   for_each_row(space, columns, detail::fold_lanes_body<T>{columns, count, accumulate, in, out}, count);

@@ -3,8 +3,8 @@
 /// \file
 /// Softmax over rows and the two losses, each with its gradient in the same pass.
 ///
-/// Row sums use 32 interleaved chains folded by halves, so a row's bits depend on the row alone. The gradient may be written
-/// over the logits (same pointer).
+/// Row sums use 32 interleaved chains folded by halves, so a row's bits depend on the row alone. The gradient may be
+/// written over the logits (same pointer).
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,8 @@ namespace pleat::compute {
 
 namespace detail {
 
-template <class T> PLEAT_INLINE T row_max(T const* x, index_t n) {
+template <class T>
+PLEAT_INLINE T row_max(T const* x, index_t n) {
   T m[chains];
   for (int j = 0; j < chains; ++j) m[j] = -static_cast<T>(__builtin_inff());
   index_t i = 0;
@@ -28,7 +29,8 @@ template <class T> PLEAT_INLINE T row_max(T const* x, index_t n) {
 }
 
 /// e[j] = exp(x[j] - m); returns their sum. The tail is padded to a full block (e^-inf = 0), so that it vectorises.
-template <class T> PLEAT_INLINE T row_exp(T const* x, T m, T* e, index_t n) {
+template <class T>
+PLEAT_INLINE T row_exp(T const* x, T m, T* e, index_t n) {
   T acc[chains];
   for (int j = 0; j < chains; ++j) acc[j] = T(0);
   index_t i = 0;
@@ -50,7 +52,8 @@ template <class T> PLEAT_INLINE T row_exp(T const* x, T m, T* e, index_t n) {
   return acc[0];
 }
 
-template <class T> struct softmax_body {
+template <class T>
+struct softmax_body {
   index_t columns, ldx, ldy;
   T const* x;
   T* y;
@@ -62,7 +65,8 @@ template <class T> struct softmax_body {
   }
 };
 
-template <class T> struct cross_entropy_body {
+template <class T>
+struct cross_entropy_body {
   index_t classes;
   T const* logits;
   std::int32_t const* labels;
@@ -90,7 +94,8 @@ template <class T> struct cross_entropy_body {
   }
 };
 
-template <class T> struct mean_square_body {
+template <class T>
+struct mean_square_body {
   index_t columns;
   T const* y;
   T const* target;
@@ -136,15 +141,16 @@ void softmax_rows(Space const& space, index_t rows, index_t columns, T const* x,
 /// \param loss       [rows], unscaled; may be null
 /// \param bad_labels a count that is only ever added to; may be null; in the instance's memory space
 template <class Space, class T>
-void cross_entropy(Space const& space, index_t rows, index_t classes, T const* logits, std::int32_t const* labels, T scale,
-                   T* dlogits, T* loss, int* bad_labels) {
+void cross_entropy(Space const& space, index_t rows, index_t classes, T const* logits, std::int32_t const* labels,
+                   T scale, T* dlogits, T* loss, int* bad_labels) {
   for_each_row(space, rows, detail::cross_entropy_body<T>{classes, logits, labels, scale, dlogits, loss, bad_labels},
                10.0 * static_cast<double>(classes));
 }
 
 /// loss[r] = Σ_j (y[r, j] − target[r, j])² (unscaled; may be null), dy = 2·(y − target)·scale. dy may be y.
 template <class Space, class T>
-void mean_square(Space const& space, index_t rows, index_t columns, T const* y, T const* target, T scale, T* dy, T* loss) {
+void mean_square(Space const& space, index_t rows, index_t columns, T const* y, T const* target, T scale, T* dy,
+                 T* loss) {
   for_each_row(space, rows, detail::mean_square_body<T>{columns, y, target, scale, dy, loss},
                3.0 * static_cast<double>(columns));
 }

@@ -1,15 +1,12 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Stable sorting through Thrust (OpenMP on the host, CUDA on the device). Not in the umbrella: include it where it is needed.
-/// Equal keys keep their order, and NaN is larger than every number, so the result is one and the same everywhere.
+/// Stable sorting through Thrust (OpenMP on the host, CUDA on the device). Not in the umbrella: include it where it is
+/// needed. Equal keys keep their order, and NaN is larger than every number, so the result is one and the same
+/// everywhere.
 #pragma once
 
 #include <pleat/compute/detail/thrust_policy.hpp>
-
-#include <thrust/iterator/constant_iterator.h>
-#include <thrust/reduce.h>
-#include <thrust/sort.h>
 
 #include <pleat/base/config.hpp>
 #include <pleat/tensor/extents.hpp>
@@ -21,36 +18,47 @@ enum class order : char { ascending, descending };
 namespace detail {
 
 /// a before b, for numbers of any kind; comparing a NaN with itself is spelled so that integers fit too.
-template <class T> struct number_less {
+template <class T>
+struct number_less {
   PLEAT_FUNCTION bool operator()(T const& a, T const& b) const { return a < b || (b != b && a == a); }
 };
-template <class T> struct number_greater {
+template <class T>
+struct number_greater {
   PLEAT_FUNCTION bool operator()(T const& a, T const& b) const { return b < a || (a != a && b == b); }
 };
 
-template <class K, class Less> struct sort_work {
+template <class K, class Less>
+struct sort_work {
   using result = void;
   index_t n;
   K* keys;
-  template <class Policy> void operator()(Policy const& policy) const { thrust::stable_sort(policy, keys, keys + n, Less{}); }
+  template <class Policy>
+  void operator()(Policy const& policy) const {
+    thrust::stable_sort(policy, keys, keys + n, Less{});
+  }
 };
-template <class K, class V, class Less> struct sort_pairs_work {
+template <class K, class V, class Less>
+struct sort_pairs_work {
   using result = void;
   index_t n;
   K* keys;
   V* values;
-  template <class Policy> void operator()(Policy const& policy) const {
+  template <class Policy>
+  void operator()(Policy const& policy) const {
     thrust::stable_sort_by_key(policy, keys, keys + n, values, Less{});
   }
 };
-template <class K> struct count_runs_work {
+template <class K>
+struct count_runs_work {
   using result = index_t;
   index_t n;
   K const* keys;
   K* unique;
   index_t* counts;
-  template <class Policy> index_t operator()(Policy const& policy) const {
-    auto const end = thrust::reduce_by_key(policy, keys, keys + n, thrust::constant_iterator<index_t>(1), unique, counts);
+  template <class Policy>
+  index_t operator()(Policy const& policy) const {
+    auto const end =
+        thrust::reduce_by_key(policy, keys, keys + n, thrust::constant_iterator<index_t>(1), unique, counts);
     return static_cast<index_t>(end.first - unique);
   }
 };
@@ -60,7 +68,8 @@ inline constexpr double sort_work_per_element = 20;
 }  // namespace detail
 
 /// Sorts keys[0 … n) in place.
-template <class Space, class K> void sort(Space const& space, index_t n, K* keys, order o = order::ascending) {
+template <class Space, class K>
+void sort(Space const& space, index_t n, K* keys, order o = order::ascending) {
   if (n <= 1) return;
   double const amount = detail::sort_work_per_element * static_cast<double>(n);
   if (o == order::ascending)

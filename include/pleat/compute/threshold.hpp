@@ -15,30 +15,35 @@
 namespace pleat::compute {
 
 /// A run of numbers; several runs are ranked together (a network's prunable weights).
-template <class T> struct number_run {
+template <class T>
+struct number_run {
   T const* data = nullptr;
   index_t n = 0;
 };
 
-/// The k-th largest and how many lie above it and at it: above < k ≤ above + equal. To keep exactly k, keep all above and the
-/// first k − above of those that are equal.
-template <class T> struct ranked_value {
+/// The k-th largest and how many lie above it and at it: above < k ≤ above + equal. To keep exactly k, keep all above
+/// and the first k − above of those that are equal.
+template <class T>
+struct ranked_value {
   T value;
   index_t above = 0, equal = 0;
 };
 
 namespace detail {
 
-template <class T> using key_of = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+template <class T>
+using key_of = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
 
 /// |x| as an integer that sorts alike; NaN is the largest.
-template <class T> struct magnitude_key {
+template <class T>
+struct magnitude_key {
   using value_type = T;
   PLEAT_INLINE static key_of<T> key(T x) { return __builtin_bit_cast(key_of<T>, x) & (~key_of<T>{0} >> 1); }
   PLEAT_INLINE static T value(key_of<T> k) { return __builtin_bit_cast(T, k); }
 };
 /// x as an integer that sorts alike: −0 equals 0, any NaN is the largest.
-template <class T> struct value_key {
+template <class T>
+struct value_key {
   using value_type = T;
   static constexpr key_of<T> sign = ~(~key_of<T>{0} >> 1);
   PLEAT_INLINE static key_of<T> key(T x) {
@@ -55,7 +60,8 @@ template <class T> struct value_key {
 inline constexpr int digit_bits = 11;
 
 /// The digit below `shift + digit_bits` of keys that begin with `prefix`.
-template <class Key> struct digit_bin {
+template <class Key>
+struct digit_bin {
   using T = typename Key::value_type;
   T const* x;
   key_of<T> prefix;
@@ -90,13 +96,15 @@ ranked_value<T> select_kth(Space const& space, std::span<number_run<T> const> ru
     index_t digit = (index_t{1} << (top - shift)) - 1;
     while (digit > 0 && above + counts[digit] < k) above += counts[digit--];
     here = counts[digit];
-    prefix = static_cast<key_of<T>>((top == all_bits ? key_of<T>{0} : prefix << (top - shift)) | static_cast<key_of<T>>(digit));
+    prefix = static_cast<key_of<T>>((top == all_bits ? key_of<T>{0} : prefix << (top - shift)) |
+                                    static_cast<key_of<T>>(digit));
     top = shift;
   }
   return {Key::value(prefix), above, here};
 }
 
-template <class T> [[nodiscard]] index_t total_count(std::span<number_run<T> const> runs) {
+template <class T>
+[[nodiscard]] index_t total_count(std::span<number_run<T> const> runs) {
   index_t n = 0;
   for (auto const& r : runs) n += r.n;
   return n;
@@ -104,8 +112,9 @@ template <class T> [[nodiscard]] index_t total_count(std::span<number_run<T> con
 
 }  // namespace detail
 
-/// The k-th largest |x| over all runs, exact: the threshold of magnitude pruning that keeps k numbers. NaN counts as largest.
-/// k ≤ 0 gives +inf with nothing above or equal; k above the count is taken as the count. Waits for the instance.
+/// The k-th largest |x| over all runs, exact: the threshold of magnitude pruning that keeps k numbers. NaN counts as
+/// largest. k ≤ 0 gives +inf with nothing above or equal; k above the count is taken as the count. Waits for the
+/// instance.
 template <class Space, class T>
 [[nodiscard]] ranked_value<T> threshold_of_top_k(Space const& space, std::span<number_run<T> const> runs, index_t k) {
   index_t const n = detail::total_count(runs);

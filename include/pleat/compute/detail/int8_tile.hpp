@@ -3,8 +3,8 @@
 /// \file
 /// Register tiles of the int8 product and the two layouts of its packed operand.
 ///
-/// The packed operand B is cut into panels of 16 rows of B (16 columns of the result). A panel holds, for each group of G
-/// consecutive k, 16 × G values of one row after the other:
+/// The packed operand B is cut into panels of 16 rows of B (16 columns of the result). A panel holds, for each group of
+/// G consecutive k, 16 × G values of one row after the other:
 ///   pairs (G = 2): int8, widened while loaded, for multiply-add of 16-bit pairs (AVX2, AVX-512BW, and the plain loop);
 ///   quads (G = 4): uint8 = value + 128, for AVX512-VNNI, whose product wants one unsigned side. What is too much,
 ///   128·Σ_k a[m, k], is taken off each row at the start.
@@ -26,7 +26,9 @@ namespace pleat::compute::detail {
 enum class int8_layout : char { plain, pairs, quads };
 
 /// The layout that this machine's host kernels read.
-[[nodiscard]] inline int8_layout int8_host_layout() noexcept { return isa::has_vnni() ? int8_layout::quads : int8_layout::pairs; }
+[[nodiscard]] inline int8_layout int8_host_layout() noexcept {
+  return isa::has_vnni() ? int8_layout::quads : int8_layout::pairs;
+}
 
 inline constexpr index_t panel_width = 16;
 
@@ -34,11 +36,16 @@ inline constexpr index_t panel_width = 16;
 [[nodiscard]] constexpr index_t int8_groups(int8_layout l, index_t k) noexcept {
   return l == int8_layout::quads ? (k + 3) / 4 : (k + 1) / 2;
 }
-[[nodiscard]] constexpr index_t int8_group_bytes(int8_layout l) noexcept { return panel_width * (l == int8_layout::quads ? 4 : 2); }
-[[nodiscard]] constexpr index_t int8_panel_bytes(int8_layout l, index_t k) noexcept { return int8_groups(l, k) * int8_group_bytes(l); }
+[[nodiscard]] constexpr index_t int8_group_bytes(int8_layout l) noexcept {
+  return panel_width * (l == int8_layout::quads ? 4 : 2);
+}
+[[nodiscard]] constexpr index_t int8_panel_bytes(int8_layout l, index_t k) noexcept {
+  return int8_groups(l, k) * int8_group_bytes(l);
+}
 
 /// Stores 16 rows (or `rows` < 16, the rest zero) of B as a panel.
-PLEAT_INLINE void pack_int8_panel(int8_layout layout, std::int8_t const* b, index_t ldb, index_t rows, index_t k, unsigned char* to) {
+PLEAT_INLINE void pack_int8_panel(int8_layout layout, std::int8_t const* b, index_t ldb, index_t rows, index_t k,
+                                  unsigned char* to) {
   for (index_t c = 0; c < panel_width; ++c) {
     std::int8_t const* const row = b + c * ldb;
     if (layout == int8_layout::quads) {
@@ -52,8 +59,9 @@ PLEAT_INLINE void pack_int8_panel(int8_layout layout, std::int8_t const* b, inde
       }
       for (index_t g = whole; g < groups; ++g)
         for (index_t j = 0; j < 4; ++j)
-          out[g * 64 + j] = c < rows && 4 * g + j < k ? static_cast<std::uint8_t>(static_cast<std::uint8_t>(row[4 * g + j]) ^ 0x80u)
-                                                      : std::uint8_t{0x80};
+          out[g * 64 + j] = c < rows && 4 * g + j < k
+                                ? static_cast<std::uint8_t>(static_cast<std::uint8_t>(row[4 * g + j]) ^ 0x80u)
+                                : std::uint8_t{0x80};
     } else {
       auto* const out = reinterpret_cast<std::int8_t*>(to) + c * 2;
       index_t const whole = c < rows ? k / 2 : 0, groups = (k + 1) / 2;
@@ -68,9 +76,9 @@ PLEAT_INLINE void pack_int8_panel(int8_layout layout, std::int8_t const* b, inde
 
 /// What a tile works on. `sums` holds rows × 64 results in the making.
 struct int8_tile {
-  void const* a;       ///< quads: int8 rows in place; pairs: int16 rows, padded with zero to an even count
-  index_t lda;         ///< elements between rows of a
-  index_t k;           ///< of this block
+  void const* a;  ///< quads: int8 rows in place; pairs: int16 rows, padded with zero to an even count
+  index_t lda;    ///< elements between rows of a
+  index_t k;      ///< of this block
   unsigned char const* b;
   index_t panel_stride;  ///< bytes between neighbouring panels
   std::int32_t* sums;
@@ -80,7 +88,8 @@ inline constexpr index_t sums_stride = 64;
 using int8_tile_function = void (*)(int8_tile const&);
 
 /// The plain loop: one panel.
-template <int R> inline void int8_tile_scalar(int8_tile const& t) {
+template <int R>
+inline void int8_tile_scalar(int8_tile const& t) {
   auto const* const a = static_cast<std::int16_t const*>(t.a);
   auto const* const b = reinterpret_cast<std::int8_t const*>(t.b);
   for (index_t g = 0; 2 * g < t.k; ++g)
@@ -96,7 +105,8 @@ template <int R> inline void int8_tile_scalar(int8_tile const& t) {
 
 #if defined(__x86_64__)
 
-template <int R> PLEAT_TARGET_AVX2 inline void int8_tile_avx2(int8_tile const& t) {
+template <int R>
+PLEAT_TARGET_AVX2 inline void int8_tile_avx2(int8_tile const& t) {
   __m256i acc[R][2];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
@@ -124,7 +134,8 @@ template <int R> PLEAT_TARGET_AVX2 inline void int8_tile_avx2(int8_tile const& t
   }
 }
 
-template <int R, int V> PLEAT_TARGET_AVX512 inline void int8_tile_avx512(int8_tile const& t) {
+template <int R, int V>
+PLEAT_TARGET_AVX512 inline void int8_tile_avx512(int8_tile const& t) {
   __m512i acc[R][V];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
@@ -152,7 +163,8 @@ template <int R, int V> PLEAT_TARGET_AVX512 inline void int8_tile_avx512(int8_ti
     for (int v = 0; v < V; ++v) _mm512_storeu_si512(t.sums + r * sums_stride + 16 * v, acc[r][v]);
 }
 
-template <int R, int V> PLEAT_TARGET_AVX512VNNI inline void int8_tile_vnni(int8_tile const& t) {
+template <int R, int V>
+PLEAT_TARGET_AVX512VNNI inline void int8_tile_vnni(int8_tile const& t) {
   __m512i acc[R][V];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
@@ -253,16 +265,18 @@ inline constexpr int8_kernels int8_avx2_kernels{int8_layout::pairs,
                                                  {nullptr, nullptr, &int8_tile_avx2<4>},
                                                  {nullptr, nullptr, &int8_tile_avx2<2>},
                                                  {nullptr, nullptr, &int8_tile_avx2<1>}}};
-inline constexpr int8_kernels int8_avx512_kernels{int8_layout::pairs,
-                                                  {{&int8_tile_avx512<6, 4>, &int8_tile_avx512<6, 2>, &int8_tile_avx512<6, 1>},
-                                                   {&int8_tile_avx512<4, 4>, &int8_tile_avx512<4, 2>, &int8_tile_avx512<4, 1>},
-                                                   {&int8_tile_avx512<2, 4>, &int8_tile_avx512<2, 2>, &int8_tile_avx512<2, 1>},
-                                                   {&int8_tile_avx512<1, 4>, &int8_tile_avx512<1, 2>, &int8_tile_avx512<1, 1>}}};
-inline constexpr int8_kernels int8_vnni_kernels{int8_layout::quads,
-                                                {{&int8_tile_vnni<6, 4>, &int8_tile_vnni<6, 2>, &int8_tile_vnni<6, 1>},
-                                                 {&int8_tile_vnni<4, 4>, &int8_tile_vnni<4, 2>, &int8_tile_vnni<4, 1>},
-                                                 {&int8_tile_vnni<2, 4>, &int8_tile_vnni<2, 2>, &int8_tile_vnni<2, 1>},
-                                                 {&int8_tile_vnni<1, 4>, &int8_tile_vnni<1, 2>, &int8_tile_vnni<1, 1>}}};
+inline constexpr int8_kernels int8_avx512_kernels{
+    int8_layout::pairs,
+    {{&int8_tile_avx512<6, 4>, &int8_tile_avx512<6, 2>, &int8_tile_avx512<6, 1>},
+     {&int8_tile_avx512<4, 4>, &int8_tile_avx512<4, 2>, &int8_tile_avx512<4, 1>},
+     {&int8_tile_avx512<2, 4>, &int8_tile_avx512<2, 2>, &int8_tile_avx512<2, 1>},
+     {&int8_tile_avx512<1, 4>, &int8_tile_avx512<1, 2>, &int8_tile_avx512<1, 1>}}};
+inline constexpr int8_kernels int8_vnni_kernels{
+    int8_layout::quads,
+    {{&int8_tile_vnni<6, 4>, &int8_tile_vnni<6, 2>, &int8_tile_vnni<6, 1>},
+     {&int8_tile_vnni<4, 4>, &int8_tile_vnni<4, 2>, &int8_tile_vnni<4, 1>},
+     {&int8_tile_vnni<2, 4>, &int8_tile_vnni<2, 2>, &int8_tile_vnni<2, 1>},
+     {&int8_tile_vnni<1, 4>, &int8_tile_vnni<1, 2>, &int8_tile_vnni<1, 1>}}};
 #endif
 
 [[nodiscard]] inline int8_kernels const& int8_best_kernels() noexcept {

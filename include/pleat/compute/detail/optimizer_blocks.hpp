@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// How an update rule walks a flat buffer: chunk by chunk, in blocks of 64 elements on the host, one element per thread elsewhere.
+/// How an update rule walks a flat buffer: chunk by chunk, in blocks of 64 elements on the host, one element per thread
+/// elsewhere.
 #pragma once
 
 #include <cmath>
@@ -15,14 +16,15 @@
 
 namespace pleat::compute {
 
-/// A run of elements [begin, end) that share their settings. A table of chunks is ascending and disjoint and lies, with its
-/// masks, in the instance's memory space; elements that no chunk covers are left alone.
+/// A run of elements [begin, end) that share their settings. A table of chunks is ascending and disjoint and lies, with
+/// its masks, in the instance's memory space; elements that no chunk covers are left alone.
 struct update_chunk {
   index_t begin = 0, end = 0;
   float lr_scale = 1;
   float weight_decay = 0;
-  bool frozen = false;                      ///< left alone
-  std::uint8_t const* mask_bits = nullptr;  ///< bit (i − begin), least significant first; 0: value and moments become zero
+  bool frozen = false;  ///< left alone
+  std::uint8_t const* mask_bits =
+      nullptr;  ///< bit (i − begin), least significant first; 0: value and moments become zero
 };
 
 namespace detail {
@@ -30,7 +32,8 @@ namespace detail {
 inline constexpr int block_width = 64;
 
 // Square roots of a block. A loop over std::sqrt would not vectorise: it may set errno.
-template <class T> inline void root_block_scalar(T* x) {
+template <class T>
+inline void root_block_scalar(T* x) {
   for (int j = 0; j < block_width; ++j) x[j] = std::sqrt(x[j]);
 }
 #if defined(__x86_64__)
@@ -42,27 +45,32 @@ inline PLEAT_TARGET_AVX2 void root_block_avx2(double* x) {
 }
 // the masked forms: the plain ones draw a false warning about an uninitialised register from g++ 12
 inline PLEAT_TARGET_WIDE void root_block_avx512(float* x) {
-  for (int j = 0; j < block_width; j += 16) _mm512_storeu_ps(x + j, _mm512_maskz_sqrt_ps(static_cast<__mmask16>(-1), _mm512_loadu_ps(x + j)));
+  for (int j = 0; j < block_width; j += 16)
+    _mm512_storeu_ps(x + j, _mm512_maskz_sqrt_ps(static_cast<__mmask16>(-1), _mm512_loadu_ps(x + j)));
 }
 inline PLEAT_TARGET_WIDE void root_block_avx512(double* x) {
-  for (int j = 0; j < block_width; j += 8) _mm512_storeu_pd(x + j, _mm512_maskz_sqrt_pd(static_cast<__mmask8>(-1), _mm512_loadu_pd(x + j)));
+  for (int j = 0; j < block_width; j += 8)
+    _mm512_storeu_pd(x + j, _mm512_maskz_sqrt_pd(static_cast<__mmask8>(-1), _mm512_loadu_pd(x + j)));
 }
 #endif
 
-template <class T> PLEAT_INLINE void load_block(T const* from, T* x, index_t width) {
+template <class T>
+PLEAT_INLINE void load_block(T const* from, T* x, index_t width) {
   if (width == block_width)
     for (int j = 0; j < block_width; ++j) x[j] = from[j];
   else
     for (int j = 0; j < block_width; ++j) x[j] = j < width ? from[j] : T(0);
 }
-template <class T> PLEAT_INLINE void store_block(T* to, T const* x, index_t width) {
+template <class T>
+PLEAT_INLINE void store_block(T* to, T const* x, index_t width) {
   if (width == block_width)
     for (int j = 0; j < block_width; ++j) to[j] = x[j];
   else
     for (index_t j = 0; j < width; ++j) to[j] = x[j];
 }
 
-template <class Rule, class T> PLEAT_INLINE void gather_block(Rule const& rule, index_t i, index_t width, T (*x)[block_width]) {
+template <class Rule, class T>
+PLEAT_INLINE void gather_block(Rule const& rule, index_t i, index_t width, T (*x)[block_width]) {
   load_block(rule.state(0) + i, x[0], width);
   load_block(rule.source() + i, x[1], width);
   for (int k = 1; k < 3; ++k)
@@ -70,7 +78,8 @@ template <class Rule, class T> PLEAT_INLINE void gather_block(Rule const& rule, 
 }
 /// `i` lies at a multiple of 64 from the chunk's begin, so that a block's mask bits start at a byte.
 template <class Rule, class T>
-PLEAT_INLINE void scatter_block(Rule const& rule, update_chunk const& c, index_t i, index_t width, T (*x)[block_width]) {
+PLEAT_INLINE void scatter_block(Rule const& rule, update_chunk const& c, index_t i, index_t width,
+                                T (*x)[block_width]) {
   if (c.mask_bits != nullptr) {
     std::uint8_t const* const bits = c.mask_bits + (i - c.begin) / 8;
     for (index_t j = 0; j < width; ++j)
@@ -81,7 +90,8 @@ PLEAT_INLINE void scatter_block(Rule const& rule, update_chunk const& c, index_t
     if (rule.state(k) != nullptr) store_block(rule.state(k) + i, x[k + 1], width);
 }
 
-template <class Rule> using rule_value = std::remove_pointer_t<decltype(std::declval<Rule const&>().state(0))>;
+template <class Rule>
+using rule_value = std::remove_pointer_t<decltype(std::declval<Rule const&>().state(0))>;
 
 template <class Rule>
 void update_scalar(Rule const& rule, update_chunk const& c, index_t begin, index_t end) {
@@ -122,7 +132,8 @@ PLEAT_TARGET_WIDE void update_avx512(Rule const& rule, update_chunk const& c, in
 }
 #endif
 
-template <class Rule> void update_range(Rule const& rule, update_chunk const& c, index_t begin, index_t end) {
+template <class Rule>
+void update_range(Rule const& rule, update_chunk const& c, index_t begin, index_t end) {
 #if defined(__x86_64__)
   if (isa::best() == isa::level::avx512) return update_avx512(rule, c, begin, end);
   if (isa::best() == isa::level::avx2) return update_avx2(rule, c, begin, end);
@@ -131,7 +142,8 @@ template <class Rule> void update_range(Rule const& rule, update_chunk const& c,
 }
 
 /// Task t takes its share of every chunk, cut at multiples of 64 from the chunk's begin.
-template <class Rule> struct update_task {
+template <class Rule>
+struct update_task {
   Rule const* rule;
   update_chunk const* chunks;
   index_t chunk_count, total;
@@ -154,7 +166,8 @@ template <class Rule> struct update_task {
 };
 
 /// One element of the flat buffer: finds its chunk by bisection (device path).
-template <class Rule> struct update_body {
+template <class Rule>
+struct update_body {
   Rule rule;
   update_chunk const* chunks;
   index_t chunk_count;

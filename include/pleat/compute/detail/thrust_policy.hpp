@@ -6,7 +6,16 @@
 
 #include <Kokkos_Core.hpp>
 
+#include <thrust/copy.h>
+#include <thrust/count.h>
 #include <thrust/execution_policy.h>
+#include <thrust/iterator/constant_iterator.h>
+#include <thrust/iterator/counting_iterator.h>
+#include <thrust/iterator/transform_iterator.h>
+#include <thrust/partition.h>
+#include <thrust/reduce.h>
+#include <thrust/scan.h>
+#include <thrust/sort.h>
 #if defined(KOKKOS_ENABLE_OPENMP)
 #include <omp.h>
 #include <thrust/system/omp/execution_policy.h>
@@ -37,7 +46,8 @@ class omp_threads {
 
 /// Calls work(policy), where `work` is a functor with a template call operator, and returns its result. Small work and
 /// instances of one thread run in the calling thread.
-template <class Space, class Work> auto with_thrust(Space const& space, double amount, Work const& work) -> typename Work::result {
+template <class Space, class Work>
+auto with_thrust(Space const& space, double amount, Work const& work) -> typename Work::result {
 #if defined(KOKKOS_ENABLE_CUDA) && defined(__CUDACC__)
   if constexpr (std::is_same_v<Space, Kokkos::Cuda>) return work(thrust::cuda::par.on(space.cuda_stream()));
 #endif
@@ -57,7 +67,8 @@ template <class Space, class Work> auto with_thrust(Space const& space, double a
 #if defined(KOKKOS_ENABLE_CUDA) && defined(__CUDACC__)
     static_assert(std::is_same_v<Space, Kokkos::Cuda>, "pleat's Thrust kernels serve host spaces and Kokkos::Cuda");
 #else
-    static_assert(is_host_space_v<Space>, "pleat's Thrust kernels serve host spaces, and Kokkos::Cuda where nvcc compiles");
+    static_assert(is_host_space_v<Space>,
+                  "pleat's Thrust kernels serve host spaces, and Kokkos::Cuda where nvcc compiles");
 #endif
   }
 }
