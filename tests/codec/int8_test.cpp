@@ -211,6 +211,20 @@ TEST_CASE("a convolution is the integer sum too, one scale per image; its input 
   CHECK(dx == expected);
 }
 
+TEST_CASE("an activation that is NaN or infinite makes its row of the result NaN, ReLU or not, and no other row") {
+  auto c = make_context();
+  extents const shape{7, 40};
+  encoded<int8> const w(c, shape, numbers(shape.size(), 85));
+  auto const bias = numbers(7, 86);
+  for (float const bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()}) {
+    auto x = numbers(3 * 40, 87);
+    x[40 + 13] = bad;
+    std::vector<float> y(21);
+    int8::apply(c, shape, w.storage, 3, x.data(), y.data(), {.bias = bias.data(), .act = pleat::compute::activation::relu});
+    for (std::size_t i = 0; i < 21; ++i) CHECK(std::isnan(y[i]) == (i / 7 == 1));
+  }
+}
+
 TEST_CASE("gradients flow through: apply_transposed is the float product with the decoded weight, ReLU's mask included") {
   auto c = make_context();
   extents const shape{9, 21};

@@ -21,9 +21,9 @@ namespace pleat::codec {
 /// |w − ŵ| ≤ scale/2 for every element, and zero stays exactly zero, so that what was pruned stays pruned. Not trainable; gradients flow
 /// through it to the layers before (`apply_transposed` decodes).
 ///
-/// A product quantizes each row of activations (a convolution: each image) with a scale of its own (dynamic quantization: no calibration data, no static ranges),
-/// multiplies in integers, exactly, and scales the sums: y = fma(float(sum)·x_scale, scale, bias). Source of the scheme: the field's
-/// symmetric restricted range, as in TensorRT and oneDNN.
+/// A product quantizes each row of activations (a convolution: each image) with a scale of its own (dynamic quantization: no calibration
+/// data, no static ranges; a row that holds NaN or infinity gives NaN), multiplies in integers, exactly, and scales the sums:
+/// y = fma(float(sum)·x_scale, scale, bias). Source of the scheme: the field's symmetric restricted range, as in TensorRT and oneDNN.
 ///
 /// A file holds ".codes" I8 [shape] and ".scale" F32 [rows]; or, where that is smaller, ".mask" U8 (bit per element), ".nonzero" I8 (the
 /// codes that are not zero, in order) and ".scale".

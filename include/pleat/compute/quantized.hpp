@@ -4,8 +4,9 @@
 /// Symmetric restricted 8-bit quantization (as TensorRT and oneDNN define it): scale = amax/127, code = round(x/scale),
 /// ties to even, in [−127, 127]; and what computes with the codes.
 ///
-/// A row of zeros has scale 0 and codes 0. A row with a NaN or an infinity has scale 0, codes 0, and is counted: the
-/// caller looks at the count and throws.
+/// A row of zeros has scale 0 and codes 0. A row with a NaN or an infinity has codes 0 and is counted, so that a caller may
+/// look at the count and throw. Activations (quantize_rows) get the scale NaN then, so that every product with the row is NaN
+/// and no plausible answer comes out of it; weights (quantize_channels) get the scale 0.
 #pragma once
 
 #include <cstdint>
@@ -57,7 +58,7 @@ struct quantize_rows_body {
     std::int8_t* const to = q + r * ldq;
     float const amax = row_max_abs(from, columns), s = amax / 127.0f;
     bool const good = math::is_finite(amax) && s > 0.0f;
-    scale[r] = good ? s : 0.0f;
+    scale[r] = good ? s : amax - amax;  // 0, or NaN
     if (!good) {
       for (index_t j = 0; j < columns; ++j) to[j] = 0;
       if (!math::is_finite(amax) && nonfinite != nullptr) Kokkos::atomic_inc(nonfinite);
