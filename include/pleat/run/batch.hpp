@@ -16,6 +16,13 @@
 
 namespace pleat::run {
 
+/// Extents of a batch of n samples.
+[[nodiscard]] inline extents batch_shape(io::dataset const& data, index_t n) {
+  std::array<index_t, extents::max_rank> dims{n};
+  std::copy(data.sample.begin(), data.sample.end(), dims.begin() + 1);
+  return extents(std::span<index_t const>(dims.data(), static_cast<std::size_t>(data.sample.rank()) + 1));
+}
+
 /// Turns sample numbers into tensors. Keeps its staging memory, so a steady state allocates nothing.
 template <class T, class Space> class batch_loader {
  public:
@@ -29,9 +36,7 @@ template <class T, class Space> class batch_loader {
   /// The samples with these numbers, in this order.
   [[nodiscard]] batch load(context<Space>& where, std::span<index_t const> samples) {
     auto const n = static_cast<index_t>(samples.size());
-    std::array<index_t, extents::max_rank> dims{n};
-    std::copy(data_->sample.begin(), data_->sample.end(), dims.begin() + 1);
-    extents const shape(std::span<index_t const>(dims.data(), static_cast<std::size_t>(data_->sample.rank()) + 1));
+    extents const shape = batch_shape(*data_, n);
     batch b{tensor<T, Space>::allocate(where, shape), tensor<std::int32_t, Space>::allocate(where, extents{n})};
     if constexpr (compute::is_host_space_v<Space> && std::is_same_v<T, float>) {
       data_->gather(samples, b.x.data(), b.labels.data());
