@@ -6,9 +6,7 @@
 //   mpirun -n 4 train_shrink_run --data DIR                 four processes
 //   train_shrink_run --data DIR --thread-ranks 4            four threads
 //   train_shrink_run --evaluate out/compressed.safetensors  the compressed model, in a new process
-#include <pleat/compress.hpp>
 #include <pleat/pleat.hpp>
-#include <pleat/run/model_file.hpp>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
@@ -59,9 +57,11 @@ pl::run::fit_options fit_options(options const& o) {
   return f;
 }
 
-pl::run::fit_options fine_tune_options(options const& o) {
+// A fifth of the training, but at least 300 steps: a small set needs more epochs to settle again.
+pl::run::fit_options fine_tune_options(options const& o, pl::index_t samples) {
   auto f = fit_options(o);
-  f.epochs = std::max<pl::index_t>(1, o.epochs / 5);
+  pl::index_t const per_epoch = (samples + o.batch - 1) / o.batch;
+  f.epochs = std::max(o.epochs / 5, (300 + per_epoch - 1) / per_epoch);
   f.optimizer = pl::nn::adamw{.learning_rate = o.learning_rate / 2};
   f.checkpoint.clear();
   f.resume = false;
@@ -99,7 +99,7 @@ template <class Net> void train_shrink_run(Net net, std::string const& network, 
   auto model = pl::parallel::build(net, plan, world, {.seed = o.seed});
   auto const trained = pl::run::fit(model, data.train, fit_options(o));
 
-  auto const again = fine_tune_options(o);
+  auto const again = fine_tune_options(o, data.train.size);
   pl::compress::stage_list stages;
   stages.add(pl::compress::measure("trained", model, data.test));
   auto const small = model | (pl::compress::prune{.sparsity = o.sparsity, .schedule = pl::compress::cubic{5}, .retrain = pl::compress::fine_tune(data.train, again)}

@@ -15,3 +15,4 @@
 #include <pleat/io.hpp>
 #include <pleat/parallel.hpp>
 #include <pleat/run.hpp>
+#include <pleat/compress.hpp>

@@ -9,5 +9,6 @@
 #include <pleat/run/evaluate.hpp>
 #include <pleat/run/fit.hpp>
 #include <pleat/run/launch.hpp>
+#include <pleat/run/model_file.hpp>
 #include <pleat/run/progress.hpp>
 #include <pleat/run/serve.hpp>

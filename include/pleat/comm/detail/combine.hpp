@@ -51,85 +51,76 @@ template <reduction Op, class A>
   }
 }
 
-/// Calls f.template operator()<T, Op>() for the run-time pair. Booleans travel as bytes of 0 or 1.
-template <class T, class F>
-inline void dispatch_op(reduction op, F&& f) {
-  switch (op) {
-    case reduction::sum:
-      return f.template operator()<T, reduction::sum>();
-    case reduction::min:
-      return f.template operator()<T, reduction::min>();
-    case reduction::max:
-      return f.template operator()<T, reduction::max>();
-    case reduction::prod:
-      return f.template operator()<T, reduction::prod>();
-    case reduction::bit_and:
-      return f.template operator()<T, reduction::bit_and>();
-    case reduction::bit_or:
-      return f.template operator()<T, reduction::bit_or>();
-  }
+/// One block of a reduction at a time, behind function pointers: the loops exist once per (type, operation), whoever stores the result.
+struct block_operations {
+  void (*load)(void* acc, void const* x, index_t n);      ///< acc = x
+  void (*combine)(void* acc, void const* x, index_t n);   ///< acc = acc (op) x
+  void (*round)(void* out, void const* acc, index_t n);   ///< out = acc in the element type; null: acc has it already
+};
+
+template <class T> void load_block(void* acc, void const* x, index_t n) {
+  auto* a = static_cast<accumulator_t<T>*>(acc);
+  auto const* p = static_cast<T const*>(x);
+  for (index_t i = 0; i < n; ++i) a[i] = static_cast<accumulator_t<T>>(p[i]);
 }
-template <class F>
-inline void dispatch(dtype t, reduction op, F&& f) {
+template <class T, reduction Op> void combine_block_of(void* acc, void const* x, index_t n) {
+  using A = accumulator_t<T>;
+  auto* a = static_cast<A*>(acc);
+  auto const* p = static_cast<T const*>(x);
+  for (index_t i = 0; i < n; ++i) a[i] = combine<Op>(a[i], static_cast<A>(p[i]));
+}
+template <class T> void round_block(void* out, void const* acc, index_t n) {
+  auto const* a = static_cast<accumulator_t<T> const*>(acc);
+  for (index_t i = 0; i < n; ++i) static_cast<T*>(out)[i] = T(a[i]);
+}
+
+template <class T> [[nodiscard]] block_operations operations_of(reduction op) {
+  constexpr bool wide = !std::is_same_v<accumulator_t<T>, T>;
+  constexpr void (*combiners[])(void*, void const*, index_t) = {combine_block_of<T, reduction::sum>,  combine_block_of<T, reduction::min>,
+                                                                combine_block_of<T, reduction::max>,  combine_block_of<T, reduction::prod>,
+                                                                combine_block_of<T, reduction::bit_and>, combine_block_of<T, reduction::bit_or>};
+  return {load_block<T>, combiners[static_cast<std::size_t>(op)], wide ? round_block<T> : nullptr};
+}
+
+/// Booleans travel as bytes of 0 or 1.
+[[nodiscard]] inline block_operations operations_of(dtype t, reduction op) {
   switch (t) {
-    case dtype::boolean:
-    case dtype::u8:
-      return dispatch_op<std::uint8_t>(op, f);
-    case dtype::i8:
-      return dispatch_op<std::int8_t>(op, f);
-    case dtype::i16:
-      return dispatch_op<std::int16_t>(op, f);
-    case dtype::u16:
-      return dispatch_op<std::uint16_t>(op, f);
-    case dtype::f16:
-      return dispatch_op<half>(op, f);
-    case dtype::bf16:
-      return dispatch_op<bfloat16>(op, f);
-    case dtype::i32:
-      return dispatch_op<std::int32_t>(op, f);
-    case dtype::u32:
-      return dispatch_op<std::uint32_t>(op, f);
-    case dtype::f32:
-      return dispatch_op<float>(op, f);
-    case dtype::f64:
-      return dispatch_op<double>(op, f);
-    case dtype::i64:
-      return dispatch_op<std::int64_t>(op, f);
-    case dtype::u64:
-      return dispatch_op<std::uint64_t>(op, f);
+    case dtype::boolean: case dtype::u8: return operations_of<std::uint8_t>(op);
+    case dtype::i8: return operations_of<std::int8_t>(op);
+    case dtype::i16: return operations_of<std::int16_t>(op);
+    case dtype::u16: return operations_of<std::uint16_t>(op);
+    case dtype::f16: return operations_of<half>(op);
+    case dtype::bf16: return operations_of<bfloat16>(op);
+    case dtype::i32: return operations_of<std::int32_t>(op);
+    case dtype::u32: return operations_of<std::uint32_t>(op);
+    case dtype::f32: return operations_of<float>(op);
+    case dtype::f64: return operations_of<double>(op);
+    case dtype::i64: return operations_of<std::int64_t>(op);
+    case dtype::u64: return operations_of<std::uint64_t>(op);
   }
+  return {};
 }
 
 /// Block of the elementwise loops: accumulators of 512 doubles are 4 KiB and stay in the first-level cache.
 inline constexpr index_t combine_block = 512;
 
-/// source(r) = first byte of rank r's operand for element 0, target(i, bytes, src) stores. Sums ranks 0, 1, … in this
+/// source(r) = first byte of rank r's operand for element 0, store(i, bytes, src) stores. Combines ranks 0, 1, … in this
 /// order; the result of an element is written only after every operand of it was read, so targets may be the sources
 /// themselves.
-template <class T, reduction Op>
-struct fold {
-  template <class Source, class Store>
-  static void run(int ranks, index_t begin, index_t end, Source const& source, Store const& store) {
-    using A = accumulator_t<T>;
-    alignas(64) A acc[combine_block];
-    alignas(64) T rounded[combine_block];
-    for (index_t b = begin; b < end; b += combine_block) {
-      index_t const n = std::min(combine_block, end - b);
-      auto const* first = static_cast<T const*>(source(0)) + b;
-      for (index_t i = 0; i < n; ++i) acc[i] = static_cast<A>(first[i]);
-      for (int r = 1; r < ranks; ++r) {
-        auto const* x = static_cast<T const*>(source(r)) + b;
-        for (index_t i = 0; i < n; ++i) acc[i] = combine<Op>(acc[i], static_cast<A>(x[i]));
-      }
-      if constexpr (std::is_same_v<A, T>) {
-        store(b, n * static_cast<index_t>(sizeof(T)), static_cast<void const*>(acc));
-      } else {
-        for (index_t i = 0; i < n; ++i) rounded[i] = T(acc[i]);
-        store(b, n * static_cast<index_t>(sizeof(T)), static_cast<void const*>(rounded));
-      }
-    }
+template <class Source, class Store>
+void fold(dtype t, reduction op, int ranks, index_t begin, index_t end, Source const& source, Store const& store) {
+  block_operations const block = operations_of(t, op);
+  auto const size = static_cast<index_t>(size_of(t));
+  alignas(64) std::byte acc[combine_block * 8];
+  alignas(64) std::byte rounded[combine_block * 2];
+  for (index_t b = begin; b < end; b += combine_block) {
+    index_t const n = std::min(combine_block, end - b);
+    block.load(acc, static_cast<std::byte const*>(source(0)) + b * size, n);
+    for (int r = 1; r < ranks; ++r) block.combine(acc, static_cast<std::byte const*>(source(r)) + b * size, n);
+    if (block.round) block.round(rounded, acc, n);
+    store(b, n * size, static_cast<void const*>(block.round ? rounded : acc));
   }
-};
+}
 
 /// memcpy that knows that a buffer may be its own copy, and that nothing may be null.
 inline void copy_bytes(void* to, void const* from, index_t bytes) noexcept {

@@ -472,10 +472,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
   template <class Store>
   void reduce_range(collective& op, index_t begin, index_t end, Store const& store) {
     auto const& c = op.calls[0];
-    dispatch(c.type(), c.op, [&]<class T, reduction Op>() {
-      fold<T, Op>::run(
-          size_, begin, end, [&](int r) { return op.calls[static_cast<std::size_t>(r)].in.data; }, store);
-    });
+    fold(c.type(), c.op, size_, begin, end, [&](int r) { return op.calls[static_cast<std::size_t>(r)].in.data; }, store);
   }
 
   void run_split(collective& op) {

@@ -1,0 +1,102 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// The kernels for float (and those that the gradient check needs for double) on Kokkos' default space, as instances that are compiled
+/// elsewhere: in the optional target pleat::kernels. Whoever links it includes this header (the target sees to that) and compiles
+/// layers, not matrix products. Nothing else changes: without it every program instantiates what it uses.
+#pragma once
+
+#include <pleat/compute/convolution.hpp>
+#include <pleat/compute/count.hpp>
+#include <pleat/compute/elementwise.hpp>
+#include <pleat/compute/gemm.hpp>
+#include <pleat/compute/int8_convolution.hpp>
+#include <pleat/compute/int8_gemm.hpp>
+#include <pleat/compute/norm.hpp>
+#include <pleat/compute/optimizer.hpp>
+#include <pleat/compute/pooling.hpp>
+#include <pleat/compute/quantized.hpp>
+#include <pleat/compute/reduce.hpp>
+#include <pleat/compute/softmax.hpp>
+#include <pleat/compute/statistics.hpp>
+
+#ifdef PLEAT_KERNEL  // a source of pleat::kernels defines it, as nothing
+#define PLEAT_KERNEL_IS_DEFINED
+#else
+#define PLEAT_KERNEL extern
+#endif
+
+namespace pleat::compute {
+
+namespace instances {
+using space = Kokkos::DefaultExecutionSpace;
+}
+
+#if !defined(PLEAT_KERNEL_IS_DEFINED) || defined(PLEAT_KERNELS_GEMM)
+PLEAT_KERNEL template void gemm(instances::space const&, gemm_arguments<float> const&);
+PLEAT_KERNEL template void gemm(instances::space const&, gemm_arguments<double> const&);
+PLEAT_KERNEL template void gemm_lanes(instances::space const&, index_t, index_t, float const*, index_t, float const*, index_t, float*, index_t, lanes const&);
+PLEAT_KERNEL template void gemm_lanes(instances::space const&, index_t, index_t, double const*, index_t, double const*, index_t, double*, index_t, lanes const&);
+#endif
+
+#if !defined(PLEAT_KERNEL_IS_DEFINED) || defined(PLEAT_KERNELS_CONVOLUTION)
+PLEAT_KERNEL template void conv2d_forward(instances::space const&, conv2d_shape const&, float const*, float const*, float const*, float*, activation);
+PLEAT_KERNEL template void conv2d_forward(instances::space const&, conv2d_shape const&, double const*, double const*, double const*, double*, activation);
+PLEAT_KERNEL template void conv2d_backward_input(instances::space const&, conv2d_shape const&, float const*, float const*, float*);
+PLEAT_KERNEL template void conv2d_backward_input(instances::space const&, conv2d_shape const&, double const*, double const*, double*);
+PLEAT_KERNEL template void conv2d_backward_weight(instances::space const&, conv2d_shape const&, float const*, float const*, float*, lanes const&);
+PLEAT_KERNEL template void conv2d_backward_weight(instances::space const&, conv2d_shape const&, double const*, double const*, double*, lanes const&);
+PLEAT_KERNEL template void conv2d_backward_bias(instances::space const&, conv2d_shape const&, float const*, float*, lanes const&);
+PLEAT_KERNEL template void conv2d_backward_bias(instances::space const&, conv2d_shape const&, double const*, double*, lanes const&);
+#endif
+
+#if !defined(PLEAT_KERNEL_IS_DEFINED) || defined(PLEAT_KERNELS_VECTOR)
+PLEAT_KERNEL template void max_pool2d_forward(instances::space const&, pool2d_shape const&, float const*, float*, std::int32_t*);
+PLEAT_KERNEL template void max_pool2d_backward(instances::space const&, pool2d_shape const&, float const*, std::int32_t const*, float*);
+PLEAT_KERNEL template void avg_pool2d_forward(instances::space const&, pool2d_shape const&, float const*, float*);
+PLEAT_KERNEL template void avg_pool2d_backward(instances::space const&, pool2d_shape const&, float const*, float*);
+PLEAT_KERNEL template void squared_norm(instances::space const&, index_t, float const*, double*);
+PLEAT_KERNEL template void any_nonfinite(instances::space const&, index_t, float const*, int*);
+PLEAT_KERNEL template void argmax_rows(instances::space const&, index_t, index_t, float const*, index_t, std::int32_t*);
+PLEAT_KERNEL template void column_sum(instances::space const&, index_t, float const*, index_t, float*, lanes const&);
+PLEAT_KERNEL template void column_sum(instances::space const&, index_t, double const*, index_t, double*, lanes const&);
+PLEAT_KERNEL template void channel_sum(instances::space const&, index_t, index_t, float const*, float*, lanes const&);
+PLEAT_KERNEL template void cross_entropy(instances::space const&, index_t, index_t, float const*, std::int32_t const*, float, float*, float*, int*);
+PLEAT_KERNEL template void mean_square(instances::space const&, index_t, index_t, float const*, float const*, float, float*, float*);
+PLEAT_KERNEL template void batch_norm_statistics(instances::space const&, norm_shape, float const*, lanes const&, float*, float*);
+PLEAT_KERNEL template void batch_norm_forward(instances::space const&, index_t, norm_shape, float const*, lanes const&, float const*, float const*, float, float const*, float const*, float*);
+PLEAT_KERNEL template void batch_norm_backward_sums(instances::space const&, norm_shape, float const*, float const*, lanes const&, float const*, float const*, float, float*, float*);
+PLEAT_KERNEL template void batch_norm_backward(instances::space const&, index_t, norm_shape, float const*, float const*, lanes const&, float const*, float const*, float, float const*, float const*, float const*, float const*, float*);
+PLEAT_KERNEL template void sgd_update(instances::space const&, update_chunk const*, index_t, index_t, sgd_settings<float> const&, float*, float const*, float*);
+PLEAT_KERNEL template void adam_update(instances::space const&, update_chunk const*, index_t, index_t, adam_settings<float> const&, float*, float const*, float*, float*);
+PLEAT_KERNEL template void weigh_lanes(instances::space const&, index_t, lanes const&, index_t, index_t, bool, index_t, float const*, float*);
+PLEAT_KERNEL template void running_update(instances::space const&, update_chunk const*, index_t, index_t, float*, float const*);
+PLEAT_KERNEL template void first_bad_label(instances::space const&, index_t, std::int32_t const*, index_t, bool, index_t*);
+PLEAT_KERNEL template void count_correct(instances::space const&, index_t, index_t, float const*, std::int32_t const*, index_t*);
+PLEAT_KERNEL template void fill(instances::space const&, index_t, float, float*);
+PLEAT_KERNEL template void scale(instances::space const&, index_t, float, float const*, float*);
+PLEAT_KERNEL template void add(instances::space const&, index_t, float const*, float const*, float*);
+PLEAT_KERNEL template void relu(instances::space const&, index_t, float const*, float*);
+PLEAT_KERNEL template void relu_backward(instances::space const&, index_t, float const*, float const*, float*);
+PLEAT_KERNEL template void gelu(instances::space const&, index_t, float const*, float*);
+PLEAT_KERNEL template void gelu_backward(instances::space const&, index_t, float const*, float const*, float*);
+PLEAT_KERNEL template void tanh_activation(instances::space const&, index_t, float const*, float*);
+PLEAT_KERNEL template void tanh_activation_backward(instances::space const&, index_t, float const*, float const*, float*);
+PLEAT_KERNEL template void sigmoid(instances::space const&, index_t, float const*, float*);
+PLEAT_KERNEL template void sigmoid_backward(instances::space const&, index_t, float const*, float const*, float*);
+#endif
+
+#if !defined(PLEAT_KERNEL_IS_DEFINED) || defined(PLEAT_KERNELS_INT8)
+PLEAT_KERNEL template void int8_pack(instances::space const&, index_t, index_t, std::int8_t const*, index_t, void*);
+PLEAT_KERNEL template void int8_gemm_scaled(instances::space const&, index_t, index_t, index_t, std::int8_t const*, index_t, std::int8_t const*, index_t, int8_epilogue const&, float*, index_t);
+PLEAT_KERNEL template void int8_gemm_scaled_packed(instances::space const&, index_t, index_t, index_t, std::int8_t const*, index_t, void const*, int8_epilogue const&, float*, index_t);
+PLEAT_KERNEL template void int8_conv2d(instances::space const&, conv2d_shape const&, std::int8_t const*, float const*, std::int8_t const*, float const*, float const*, float*, activation);
+PLEAT_KERNEL template void max_abs_rows(instances::space const&, index_t, index_t, float const*, index_t, float*);
+PLEAT_KERNEL template void quantize_rows(instances::space const&, index_t, index_t, float const*, index_t, std::int8_t*, index_t, float*, int*);
+PLEAT_KERNEL template void quantize_channels(instances::space const&, index_t, index_t, float const*, float const*, std::int8_t*, float*, int*);
+PLEAT_KERNEL template void dequantize_rows(instances::space const&, index_t, index_t, std::int8_t const*, index_t, float const*, float*, index_t);
+#endif
+
+}  // namespace pleat::compute
+
+#undef PLEAT_KERNEL
