@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <pleat/codec/form.hpp>
 
+#include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 #include <pleat/codec/dense.hpp>
 #include <pleat/codec/masked.hpp>
 #include <pleat/nn/linear.hpp>

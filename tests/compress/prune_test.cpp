@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <pleat/compress/prune.hpp>
 
+#include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 #include <pleat/compress/pipeline.hpp>
 
 #include <catch2/catch_test_macros.hpp>

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <pleat/compress/quantize.hpp>
 
+#include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 #include <pleat/compress/fine_tune.hpp>
 #include <pleat/compress/pipeline.hpp>
 #include <pleat/compress/prune.hpp>

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include <pleat/nn/activations.hpp>
+#include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 #include <pleat/nn/check_gradients.hpp>
 
 #include "nn/nn_support.hpp"

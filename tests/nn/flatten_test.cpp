@@ -4,6 +4,7 @@
 
 #include <pleat/nn/flatten.hpp>
 
+#include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 #include "nn/nn_support.hpp"
 
 using namespace pleat;

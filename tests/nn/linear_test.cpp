@@ -4,6 +4,7 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <pleat/codec/masked.hpp>
+#include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 #include <pleat/nn/check_gradients.hpp>
 #include <pleat/nn/linear.hpp>
 #include <pleat/nn/sequential.hpp>

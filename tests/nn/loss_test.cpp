@@ -7,6 +7,7 @@
 
 #include <pleat/nn/loss.hpp>
 
+#include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 #include "nn/nn_support.hpp"
 
 using namespace pleat;

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include <pleat/codec/masked.hpp>
+#include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 #include <pleat/nn/batch_norm.hpp>
 #include <pleat/nn/clip.hpp>
 #include <pleat/nn/linear.hpp>

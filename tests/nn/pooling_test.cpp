@@ -4,6 +4,7 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <pleat/nn/check_gradients.hpp>
+#include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 #include <pleat/nn/pooling.hpp>
 
 #include "nn/nn_support.hpp"

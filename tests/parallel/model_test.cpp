@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <pleat/parallel/model.hpp>
 
+#include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 #include <pleat/comm/local.hpp>
 #include <pleat/comm/self.hpp>
 #include <pleat/nn/activations.hpp>

@@ -132,7 +132,9 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
     if (ranks_->size() == 1 && share_->roots().size() == 1) return;
     ++exchanges_;
     if (!deterministic_) {
-      requests_[b] = ranks_->iall_reduce(std::span<T>(arena_->gradients() + k.begin, static_cast<std::size_t>(n)), comm::reduction::sum);
+      std::span<T> const gradients(arena_->gradients() + k.begin, static_cast<std::size_t>(n));
+      if (overlap_) requests_[b] = ranks_->iall_reduce(gradients, comm::reduction::sum);
+      else ranks_->all_reduce(gradients, comm::reduction::sum);  // nothing to hide behind: the blocking call is the faster one
     } else {
       slots_.clear();
       for (int const s : share_->root_slots()) slots_.push_back(arena_->gradients(s) + k.begin);
