@@ -40,7 +40,7 @@ class Check:
     def promise(self):
         for model in ("lenet-300-100", "lenet-5", "mlp:64-32-10"):
             out = self.folder / model.replace(":", "_")
-            said = self.run("--model", model, "--epochs", 6, "--out", out, "--json", out.with_suffix(".json"), "--quiet", "--threads", 1)
+            said = self.run("--model", model, "--epochs", 12, "--batch", 32, "--learning-rate", 2e-3, "--out", out, "--json", out.with_suffix(".json"), "--quiet", "--threads", 1)
             figures = json.loads(out.with_suffix(".json").read_text())
             for key in ("test_error", "samples_per_second", "seconds", "ranks", "threads", "stages"):
                 assert key in figures, f"{key} is missing from the JSON"
@@ -53,9 +53,9 @@ class Check:
             # Guessing errs at 0.9; a tenth of the weights in 8 bits must not lose the digits.
             assert trained["test_error"] < 0.1 and small["test_error"] < 0.2, stages
             assert small["bytes"] * 8 < trained["bytes"], stages
-            assert (out / "compressed.safetensors").stat().st_size == small["bytes"] or small["bytes"] > 0
+            assert (out / "compressed.safetensors").stat().st_size >= small["bytes"]
             assert (out / "model.safetensors").stat().st_size > 4 * trained["parameters"]
-            assert (out / "report.svg").read_text().startswith("<svg") or "<svg" in (out / "report.svg").read_text()
+            assert "<svg" in (out / "report.svg").read_text()
             assert json.loads((out / "report.json").read_text()) == figures
             again = self.run("--evaluate", out / "compressed.safetensors", "--json", out / "evaluated.json", "--threads", 1)
             assert json.loads((out / "evaluated.json").read_text())["test_error"] == small["test_error"], again
