@@ -25,7 +25,8 @@ TEST_CASE("communicator: a wrong call names rank, call and argument") {
                     "Allocate the buffer first");
   CHECK_THROWS_WITH(c.run({.kind = call_kind::broadcast, .out = {v.data(), -1, dtype::f32}}),
                     ContainsSubstring("out.count is -1"));
-  CHECK_THROWS_WITH(c.broadcast(v, 1), ContainsSubstring("rank 0: broadcast(F32 x 4, root 1): root 1 is not in [0, 1)"));
+  CHECK_THROWS_WITH(c.broadcast(v, 1),
+                    ContainsSubstring("rank 0: broadcast(F32 x 4, root 1): root 1 is not in [0, 1)"));
   CHECK_THROWS_WITH(c.broadcast(v, -1), ContainsSubstring("root -1 is not in [0, 1)"));
   CHECK_THROWS_WITH(c.reduce(v, v, reduction::sum, 3), ContainsSubstring("root 3 is not in [0, 1)"));
   CHECK_THROWS_WITH(c.all_reduce(v, w), ContainsSubstring("out.count is 3, and in.count is 4"));
@@ -37,15 +38,18 @@ TEST_CASE("communicator: a wrong call names rank, call and argument") {
   CHECK_THROWS_WITH(c.send(v, 1), ContainsSubstring("peer 1 is not in [0, 1)"));
   CHECK_THROWS_WITH(c.send(v, 0, -4), ContainsSubstring("tag -4 is not in [0, 16384)"));
   CHECK_THROWS_WITH(c.all_reduce(v, reduction::bit_or), ContainsSubstring("reduction bit_or is not defined for F32"));
-  CHECK_THROWS_WITH(c.run({.kind = call_kind::all_reduce, .in = {v.data(), 3, dtype::f32}, .out = {w.data(), 3, dtype::i32}}),
-                    ContainsSubstring("in holds F32 and out holds I32"));
+  CHECK_THROWS_WITH(
+      c.run({.kind = call_kind::all_reduce, .in = {v.data(), 3, dtype::f32}, .out = {w.data(), 3, dtype::i32}}),
+      ContainsSubstring("in holds F32 and out holds I32"));
   std::array<index_t, 2> const two{2, 2};
   std::array<index_t, 1> const three{3}, minus{-3}, far{9};
   CHECK_THROWS_WITH(c.all_gather_v(v, w, {two, {}}), ContainsSubstring("parts.counts has 2 entries for 1 ranks"));
   CHECK_THROWS_WITH(c.all_gather_v(v, w, {three, {}}), ContainsSubstring("in.count is 4, and parts.counts[rank] is 3"));
   CHECK_THROWS_WITH(c.all_gather_v(w, w, {three, far}), ContainsSubstring("parts puts 3 elements of rank 0 at 9 of 3"));
-  CHECK_THROWS_WITH(c.reduce_scatter_v(v, w, three), ContainsSubstring("in.count is 4, and the sum of parts.counts is 3"));
-  CHECK_THROWS_WITH(c.all_to_all_v(v, {minus, {}}, w, {three, {}}), ContainsSubstring("in_parts puts -3 elements of rank 0"));
+  CHECK_THROWS_WITH(c.reduce_scatter_v(v, w, three),
+                    ContainsSubstring("in.count is 4, and the sum of parts.counts is 3"));
+  CHECK_THROWS_WITH(c.all_to_all_v(v, {minus, {}}, w, {three, {}}),
+                    ContainsSubstring("in_parts puts -3 elements of rank 0"));
 }
 
 TEST_CASE("communicator: empty buffers may be null") {
@@ -64,8 +68,9 @@ TEST_CASE("communicator: moved-from and empty communicators say what they are") 
   CHECK(d);
   CHECK_FALSE(c);  // NOLINT: looking at a moved-from communicator is the point
   CHECK(c.rank() == -1);
-  CHECK_THROWS_WITH(c.all_reduce(v), "pleat: all_reduce: the communicator is empty: it was moved from or never set. "
-                                     "Use the one that it was moved into");
+  CHECK_THROWS_WITH(c.all_reduce(v),
+                    "pleat: all_reduce: the communicator is empty: it was moved from or never set. "
+                    "Use the one that it was moved into");
   CHECK_THROWS_WITH(c.split(0, 0), ContainsSubstring("split: the communicator is empty"));
   CHECK_THROWS_WITH(c.set_timeout(1), ContainsSubstring("set_timeout: the communicator is empty"));
   c.progress();
@@ -122,7 +127,8 @@ TEST_CASE("communicator: at the collective rung ranks agree before they begin, a
   };
   auto const all_say = [&](std::string const& text) {
     for (int r = 0; r < 4; ++r)
-      CHECK_THAT(said[static_cast<std::size_t>(r)], ContainsSubstring("rank " + std::to_string(r) + ": ") && ContainsSubstring(text));
+      CHECK_THAT(said[static_cast<std::size_t>(r)],
+                 ContainsSubstring("rank " + std::to_string(r) + ": ") && ContainsSubstring(text));
   };
   wrong([&](comm::communicator& c, bool odd) {
     std::vector<float> v(odd ? 3 : 4);

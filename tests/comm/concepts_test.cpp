@@ -23,22 +23,46 @@ struct place {
   [[nodiscard]] int rank() const { return 0; }
   [[nodiscard]] int size() const { return 1; }
 };
-struct only_barrier : place { void barrier() {} };
-struct only_broadcast : place { void broadcast(buffer, int) {} };
-struct only_reduce : place { void reduce(const_buffer, buffer, reduction, int) {} };
-struct only_all_reduce : place { void all_reduce(const_buffer, buffer, reduction) {} };
-struct only_reduce_scatter : place { void reduce_scatter(const_buffer, buffer, reduction) {} };
-struct only_reduce_scatter_v : place { void reduce_scatter_v(const_buffer, buffer, parts, reduction) {} };
-struct only_all_gather : place { void all_gather(const_buffer, buffer) {} };
-struct only_all_gather_v : place { void all_gather_v(const_buffer, buffer, parts) {} };
-struct only_all_to_all : place { void all_to_all(const_buffer, buffer) {} };
-struct only_all_to_all_v : place { void all_to_all_v(const_buffer, parts, buffer, parts) {} };
+struct only_barrier : place {
+  void barrier() {}
+};
+struct only_broadcast : place {
+  void broadcast(buffer, int) {}
+};
+struct only_reduce : place {
+  void reduce(const_buffer, buffer, reduction, int) {}
+};
+struct only_all_reduce : place {
+  void all_reduce(const_buffer, buffer, reduction) {}
+};
+struct only_reduce_scatter : place {
+  void reduce_scatter(const_buffer, buffer, reduction) {}
+};
+struct only_reduce_scatter_v : place {
+  void reduce_scatter_v(const_buffer, buffer, parts, reduction) {}
+};
+struct only_all_gather : place {
+  void all_gather(const_buffer, buffer) {}
+};
+struct only_all_gather_v : place {
+  void all_gather_v(const_buffer, buffer, parts) {}
+};
+struct only_all_to_all : place {
+  void all_to_all(const_buffer, buffer) {}
+};
+struct only_all_to_all_v : place {
+  void all_to_all_v(const_buffer, parts, buffer, parts) {}
+};
 struct only_messages : place {
   void send(const_buffer, int, int) {}
   void receive(buffer, int, int) {}
 };
-struct only_iall_reduce : place { comm::request iall_reduce(const_buffer, buffer, reduction) { return {}; } };
-struct not_ranked { void barrier() {} };
+struct only_iall_reduce : place {
+  comm::request iall_reduce(const_buffer, buffer, reduction) { return {}; }
+};
+struct not_ranked {
+  void barrier() {}
+};
 
 static_assert(comm::ranked<place> && !comm::ranked<not_ranked>);
 static_assert(comm::has_barrier<only_barrier> && !comm::has_barrier<place> && !comm::has_barrier<not_ranked>);

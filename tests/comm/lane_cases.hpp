@@ -16,7 +16,8 @@ namespace pleat_test {
 using namespace pleat;
 
 /// Values of mixed size and sign, so that another order of addition gives other bits.
-template <class T> std::vector<T> lane_values(int lane, index_t n) {
+template <class T>
+std::vector<T> lane_values(int lane, index_t n) {
   std::vector<T> v(static_cast<std::size_t>(n));
   for (std::size_t i = 0; i < v.size(); ++i) {
     auto const k = (i * 2654435761u + static_cast<std::size_t>(lane) * 40503u) % 10007;
@@ -25,7 +26,8 @@ template <class T> std::vector<T> lane_values(int lane, index_t n) {
   return v;
 }
 
-template <class T> std::vector<T> lane_tree(int lanes, index_t n, int first, int count) {
+template <class T>
+std::vector<T> lane_tree(int lanes, index_t n, int first, int count) {
   if (count == 1) return lane_values<T>(first, n);
   auto a = lane_tree<T>(lanes, n, first, count / 2);
   auto const b = lane_tree<T>(lanes, n, first + count / 2, count / 2);
@@ -34,11 +36,13 @@ template <class T> std::vector<T> lane_tree(int lanes, index_t n, int first, int
 }
 
 /// Empty if every size, form of slots, way to wait and in-place use gives the tree's bits on this rank.
-template <class T> std::string lane_findings(comm::communicator& c, int lanes) {
+template <class T>
+std::string lane_findings(comm::communicator& c, int lanes) {
   std::string said;
   index_t const capacity = 20011;
   comm::lane_request<T> first(c, lanes, capacity);
-  std::vector<T> room(static_cast<std::size_t>(comm::lane_request<T>::workspace_size(lanes, c.size(), c.rank(), capacity)));
+  std::vector<T> room(
+      static_cast<std::size_t>(comm::lane_request<T>::workspace_size(lanes, c.size(), c.rank(), capacity)));
   comm::lane_request<T> second(c, lanes, capacity, room);
   for (index_t const n : {index_t{0}, index_t{1}, index_t{5}, index_t{1000}, index_t{8192}, index_t{8193}, capacity}) {
     auto const want = lane_tree<T>(lanes, n, 0, lanes);

@@ -76,7 +76,8 @@ TEST_CASE("lane_request: wrong calls give words") {
   CHECK_THROWS_WITH(r.start(v.data(), 0, 11, v.data()), ContainsSubstring("n is 11, the capacity is 10"));
   CHECK_THROWS_WITH(r.start(nullptr, 0, 4, v.data()), ContainsSubstring("a slot or out is null"));
   std::array<float const*, 2> const two{v.data(), v.data()};
-  CHECK_THROWS_WITH(r.start(two, 4, v.data()), ContainsSubstring("2 slots were passed, this rank's lanes have 1 roots"));
+  CHECK_THROWS_WITH(r.start(two, 4, v.data()),
+                    ContainsSubstring("2 slots were passed, this rank's lanes have 1 roots"));
   std::vector<std::string> said(3);
   comm::run_local(3, [&](comm::communicator d) {
     try {

@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Every operation of a communicator against a sequential oracle: operation × element type × reduction × blocking or not ×
-/// in place or not × root × size. Values are small integers, so that every sum and product is exact in every type and the
-/// oracle's answer is the only right one. Used on ranks as threads and on MPI ranks.
+/// Every operation of a communicator against a sequential oracle: operation × element type × reduction × blocking or
+/// not × in place or not × root × size. Values are small integers, so that every sum and product is exact in every type
+/// and the oracle's answer is the only right one. Used on ranks as threads and on MPI ranks.
 #pragma once
 
 #include <chrono>
@@ -20,7 +20,8 @@ namespace pleat_test {
 
 using namespace pleat;
 
-/// What went wrong on this rank; ranks compare notes afterwards, since an assertion on one of them would leave the others.
+/// What went wrong on this rank; ranks compare notes afterwards, since an assertion on one of them would leave the
+/// others.
 struct findings {
   std::vector<std::string> list;
   void expect(bool good, std::string const& what) {
@@ -28,36 +29,57 @@ struct findings {
   }
 };
 
-/// Rank r's element i. Products of eight ranks stay below 2^9, sums below 2^6: exact in bfloat16's 8 bits as powers of two
-/// and small integers.
-template <class T> T value(int rank, index_t i, comm::reduction op) {
+/// Rank r's element i. Products of eight ranks stay below 2^9, sums below 2^6: exact in bfloat16's 8 bits as powers of
+/// two and small integers.
+template <class T>
+T value(int rank, index_t i, comm::reduction op) {
   auto const k = static_cast<int>((i * 7 + rank * 3 + i / 11) % 5);
   int const x = op == comm::reduction::prod ? 1 + k % 2 : k + 1;
-  if constexpr (std::is_integral_v<T>) return static_cast<T>(x);
-  else return T(static_cast<float>(x));
+  if constexpr (std::is_integral_v<T>)
+    return static_cast<T>(x);
+  else
+    return T(static_cast<float>(x));
 }
 
-template <class T> double as_number(T x) {
-  if constexpr (std::is_integral_v<T>) return static_cast<double>(x);
-  else return static_cast<double>(static_cast<float>(x));
+template <class T>
+double as_number(T x) {
+  if constexpr (std::is_integral_v<T>)
+    return static_cast<double>(x);
+  else
+    return static_cast<double>(static_cast<float>(x));
 }
 
-template <class T> T expected(int size, index_t i, comm::reduction op) {
+template <class T>
+T expected(int size, index_t i, comm::reduction op) {
   auto const one = [&](int r) { return static_cast<std::int64_t>(as_number(value<T>(r, i, op))); };
   std::int64_t x = one(0);
   for (int r = 1; r < size; ++r) {
     auto const y = one(r);
     switch (op) {
-      case comm::reduction::sum: x += y; break;
-      case comm::reduction::min: x = std::min(x, y); break;
-      case comm::reduction::max: x = std::max(x, y); break;
-      case comm::reduction::prod: x *= y; break;
-      case comm::reduction::bit_and: x &= y; break;
-      case comm::reduction::bit_or: x |= y; break;
+      case comm::reduction::sum:
+        x += y;
+        break;
+      case comm::reduction::min:
+        x = std::min(x, y);
+        break;
+      case comm::reduction::max:
+        x = std::max(x, y);
+        break;
+      case comm::reduction::prod:
+        x *= y;
+        break;
+      case comm::reduction::bit_and:
+        x &= y;
+        break;
+      case comm::reduction::bit_or:
+        x |= y;
+        break;
     }
   }
-  if constexpr (std::is_integral_v<T>) return static_cast<T>(x);
-  else return T(static_cast<float>(x));
+  if constexpr (std::is_integral_v<T>)
+    return static_cast<T>(x);
+  else
+    return T(static_cast<float>(x));
 }
 
 class op_matrix {
@@ -65,7 +87,8 @@ class op_matrix {
   op_matrix(comm::communicator& c, findings& f, unsigned seed, bool jitter)
       : c_(c), f_(f), random_(seed + static_cast<unsigned>(c.rank())), jitter_(jitter) {}
 
-  template <class T> void run(std::vector<index_t> const& sizes) {
+  template <class T>
+  void run(std::vector<index_t> const& sizes) {
     for (index_t const n : sizes)
       for (bool const later : {false, true}) {
         for (auto const op : {comm::reduction::sum, comm::reduction::min, comm::reduction::max, comm::reduction::prod,
@@ -79,13 +102,18 @@ class op_matrix {
   }
 
  private:
-  template <class T> static comm::const_buffer in(std::vector<T> const& v, index_t at = 0, index_t n = -1) {
+  template <class T>
+  static comm::const_buffer in(std::vector<T> const& v, index_t at = 0, index_t n = -1) {
     return {v.data() + at, n < 0 ? static_cast<index_t>(v.size()) : n, comm::detail::element<T>::type()};
   }
-  template <class T> static comm::buffer out(std::vector<T>& v, index_t at = 0, index_t n = -1) {
+  template <class T>
+  static comm::buffer out(std::vector<T>& v, index_t at = 0, index_t n = -1) {
     return {v.data() + at, n < 0 ? static_cast<index_t>(v.size()) : n, comm::detail::element<T>::type()};
   }
-  template <class T> static bool same(T a, T b) { return as_number(a) == as_number(b); }
+  template <class T>
+  static bool same(T a, T b) {
+    return as_number(a) == as_number(b);
+  }
 
   void go(comm::call const& c, bool later) {
     if (jitter_ && random_() % 8 == 0) std::this_thread::sleep_for(std::chrono::microseconds(random_() % 300));
@@ -95,17 +123,20 @@ class op_matrix {
     if (random_() % 2) r.wait();  // else the destructor finishes it
   }
 
-  template <class T> std::vector<T> values(index_t n, comm::reduction op, int rank) const {
+  template <class T>
+  std::vector<T> values(index_t n, comm::reduction op, int rank) const {
     std::vector<T> v(static_cast<std::size_t>(n));
     for (index_t i = 0; i < n; ++i) v[static_cast<std::size_t>(i)] = value<T>(rank, i, op);
     return v;
   }
 
-  template <class T> void reductions(index_t n, comm::reduction op, bool in_place, bool later) {
+  template <class T>
+  void reductions(index_t n, comm::reduction op, bool in_place, bool later) {
     int const me = c_.rank(), p = c_.size();
     auto const label = [&](char const* what) {
-      return std::string(what) + "(" + std::string(name_of(comm::detail::element<T>::type())) + " x " + std::to_string(n) + ", " +
-             std::string(name_of(op)) + (in_place ? ", in place" : "") + (later ? ", request)" : ")");
+      return std::string(what) + "(" + std::string(name_of(comm::detail::element<T>::type())) + " x " +
+             std::to_string(n) + ", " + std::string(name_of(op)) + (in_place ? ", in place" : "") +
+             (later ? ", request)" : ")");
     };
     auto const right = [&](std::vector<T> const& got, index_t first, index_t count) {
       for (index_t i = 0; i < count; ++i)
@@ -151,18 +182,20 @@ class op_matrix {
       auto const mine = counts[static_cast<std::size_t>(me)];
       std::vector<T> b(static_cast<std::size_t>(mine));
       auto const to = in_place ? out(a, first, mine) : out(b);
-      go({.kind = comm::call_kind::reduce_scatter_v, .in = in(a), .out = to, .op = op, .out_parts = {counts, {}}}, later);
+      go({.kind = comm::call_kind::reduce_scatter_v, .in = in(a), .out = to, .op = op, .out_parts = {counts, {}}},
+         later);
       if (in_place) b.assign(a.begin() + first, a.begin() + first + mine);
       f_.expect(right(b, first, mine), label("reduce_scatter_v"));
     }
   }
 
-  template <class T> void movements(index_t n, bool later) {
+  template <class T>
+  void movements(index_t n, bool later) {
     int const me = c_.rank(), p = c_.size();
     constexpr auto op = comm::reduction::sum;
     auto const label = [&](char const* what) {
-      return std::string(what) + "(" + std::string(name_of(comm::detail::element<T>::type())) + " x " + std::to_string(n) +
-             (later ? ", request)" : ")");
+      return std::string(what) + "(" + std::string(name_of(comm::detail::element<T>::type())) + " x " +
+             std::to_string(n) + (later ? ", request)" : ")");
     };
     go({.kind = comm::call_kind::barrier}, later);
     for (int const root : {0, p - 1}) {
@@ -208,7 +241,8 @@ class op_matrix {
       go({.kind = comm::call_kind::all_to_all, .in = in(a), .out = out(b)}, later);
       bool good = true;
       for (int r = 0; r < p; ++r)
-        for (index_t i = 0; i < n; ++i) good = good && same(b[static_cast<std::size_t>(r * n + i)], value<T>(r, me * n + i, op));
+        for (index_t i = 0; i < n; ++i)
+          good = good && same(b[static_cast<std::size_t>(r * n + i)], value<T>(r, me * n + i, op));
       f_.expect(good, label("all_to_all"));
     }
     {
@@ -228,7 +262,11 @@ class op_matrix {
       }
       auto const a = values<T>(s, op, me);
       std::vector<T> b(static_cast<std::size_t>(g));
-      go({.kind = comm::call_kind::all_to_all_v, .in = in(a), .out = out(b), .in_parts = {sent, {}}, .out_parts = {got, got_at}},
+      go({.kind = comm::call_kind::all_to_all_v,
+          .in = in(a),
+          .out = out(b),
+          .in_parts = {sent, {}},
+          .out_parts = {got, got_at}},
          later);
       bool good = same(b[0], T{});
       for (int r = 0; r < p; ++r) {

@@ -25,7 +25,8 @@ void report(pleat_test::findings const& f) {
   COLLECTIVE_CHECK(f.list.empty());
 }
 
-template <class F> std::string what_of(F const& f) {
+template <class F>
+std::string what_of(F const& f) {
   try {
     f();
   } catch (error const& e) {
@@ -34,9 +35,7 @@ template <class F> std::string what_of(F const& f) {
   return "no error";
 }
 
-bool contains(std::string const& text, std::string const& part) {
-  return text.find(part) != std::string::npos;
-}
+bool contains(std::string const& text, std::string const& part) { return text.find(part) != std::string::npos; }
 
 }  // namespace
 

@@ -376,8 +376,7 @@ class communicator {
 
   template <class R>
   static call broadcast_of(R& data, int root) {
-    auto const b = detail::writing(data);
-    return {.kind = call_kind::broadcast, .in = b, .out = b, .root = root};
+    return {.kind = call_kind::broadcast, .in = detail::reading(data), .out = detail::writing(data), .root = root};
   }
   template <class I, class O>
   static call reduce_of(I& in, O& out, reduction op, int root) {
@@ -407,14 +406,17 @@ class communicator {
 
   void demand_transport(std::string_view what) const {
     if (!transport_) [[unlikely]]
-      throw error{std::string(what), "the communicator is empty: it was moved from or never set",
-                  "Use the one that it was moved into"};
+      refuse(what);
+  }
+  [[noreturn, gnu::cold, gnu::noinline]] static void refuse(std::string_view what) {
+    throw error{std::string(what), "the communicator is empty: it was moved from or never set",
+                "Use the one that it was moved into"};
   }
 
   void prepare(call const& c) {
     demand_transport(name_of(c.kind));
     if (checks_ != checks::off) [[likely]] {
-      detail::verifier(c, rank_, size_).run();
+      if (!detail::surely_right(c, size_)) detail::verifier(c, rank_, size_).run();
       if (checks_ == checks::collective) [[unlikely]]
         agree(c);
     }
@@ -424,7 +426,7 @@ class communicator {
   }
 
   /// The rung `checks::collective`: every rank learns what every rank is about to do, or throws the same sentence.
-  void agree(call const& c) {
+  [[gnu::noinline]] void agree(call const& c) {
     constexpr std::size_t fields = 5;
     if (c.kind == call_kind::send || c.kind == call_kind::receive || size_ == 1) return;
     auto const number = [](auto x) { return static_cast<std::int64_t>(x); };

@@ -3,13 +3,14 @@
 /// \file
 /// A sum whose bits do not depend on the number of ranks: over L global lanes, along one fixed binary tree.
 ///
-/// The L lanes (a power of two) are dealt to the ranks in blocks: rank r holds block_range(L, size, r). A rank adds up, by
-/// itself, the maximal aligned complete subtrees within its lanes (lane_roots) and passes one slot of n elements for each.
-/// What is left of the tree is evaluated here, in the tree's own order, so ((l0 + l1) + (l2 + l3)) + … comes out bit for bit
-/// whether one rank holds all lanes or L ranks hold one each.
+/// The L lanes (a power of two) are dealt to the ranks in blocks: rank r holds block_range(L, size, r). A rank adds up,
+/// by itself, the maximal aligned complete subtrees within its lanes (lane_roots) and passes one slot of n elements for
+/// each. What is left of the tree is evaluated here, in the tree's own order, so ((l0 + l1) + (l2 + l3)) + … comes out
+/// bit for bit whether one rank holds all lanes or L ranks hold one each.
 ///
-/// Elements are dealt to the ranks too: each rank receives all foreign slots of its chunk, adds, and sends the sum to all
-/// (2 (p-1)/p of the buffer per rank where every rank has one slot). Short buffers skip the second half: everybody adds all.
+/// Elements are dealt to the ranks too: each rank receives all foreign slots of its chunk, adds, and sends the sum to
+/// all (2 (p-1)/p of the buffer per rank where every rank has one slot). Short buffers skip the second half: everybody
+/// adds all.
 #pragma once
 
 #include <algorithm>
@@ -41,7 +42,9 @@ inline constexpr int max_lanes = 64;
 class lane_root_list {
  public:
   [[nodiscard]] constexpr int size() const noexcept { return count_; }
-  [[nodiscard]] constexpr lane_root const& operator[](int i) const noexcept { return roots_[static_cast<std::size_t>(i)]; }
+  [[nodiscard]] constexpr lane_root const& operator[](int i) const noexcept {
+    return roots_[static_cast<std::size_t>(i)];
+  }
   [[nodiscard]] constexpr lane_root const* begin() const noexcept { return roots_.data(); }
   [[nodiscard]] constexpr lane_root const* end() const noexcept { return roots_.data() + count_; }
   constexpr void push_back(lane_root r) noexcept { roots_[static_cast<std::size_t>(count_++)] = r; }
@@ -68,7 +71,8 @@ class lane_root_list {
 namespace detail {
 
 /// to = a + b; `to` may be a or b themselves.
-template <class T> inline void add_blocks(T* to, T const* a, T const* b, index_t n) noexcept {
+template <class T>
+inline void add_blocks(T* to, T const* a, T const* b, index_t n) noexcept {
 #if defined(__clang__)
 #pragma clang loop vectorize(assume_safety)
 #elif defined(__GNUC__) && !defined(__CUDACC__)
@@ -77,8 +81,8 @@ template <class T> inline void add_blocks(T* to, T const* a, T const* b, index_t
   for (index_t i = 0; i < n; ++i) to[i] = a[i] + b[i];
 }
 
-/// Evaluates the tree over `roots` (all lanes, ascending), whose elements lie at `operands`, into `out`, which may be one of
-/// the operands.
+/// Evaluates the tree over `roots` (all lanes, ascending), whose elements lie at `operands`, into `out`, which may be
+/// one of the operands.
 template <class T>
 void evaluate_lane_tree(std::span<lane_root const> roots, T const* const* operands, index_t n, T* out) noexcept {
   if (roots.size() == 1) {
@@ -115,9 +119,10 @@ void evaluate_lane_tree(std::span<lane_root const> roots, T const* const* operan
 /// The non-blocking form: made once, started any number of times; after construction nothing is allocated by it.
 /// A polled state machine: it moves on in progress() and wait() only.
 ///
-/// T is float or double. All ranks construct and start their lane_requests of one communicator in the same order with the
-/// same lanes, capacity and n. The communicator must outlive this, and may not be moved while it lives.
-template <class T> class lane_request {
+/// T is float or double. All ranks construct and start their lane_requests of one communicator in the same order with
+/// the same lanes, capacity and n. The communicator must outlive this, and may not be moved while it lives.
+template <class T>
+class lane_request {
   static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "pleat: lanes are sums of float or double");
 
  public:
@@ -164,11 +169,12 @@ template <class T> class lane_request {
     return lane_roots(lanes_, block_range(lanes_, comm_->size(), comm_->rank()));
   }
 
-  /// slots[i] holds the n sums of local_roots()[i]. `out` receives the n totals and may be slots[0]. Both stay untouched by
-  /// the caller until the request is complete.
+  /// slots[i] holds the n sums of local_roots()[i]. `out` receives the n totals and may be slots[0]. Both stay
+  /// untouched by the caller until the request is complete.
   void start(std::span<T const* const> slots, index_t n, T* out) {
     demand(static_cast<index_t>(slots.size()) == roots(), [&] {
-      return std::to_string(slots.size()) + " slots were passed, this rank's lanes have " + std::to_string(roots()) + " roots";
+      return std::to_string(slots.size()) + " slots were passed, this rank's lanes have " + std::to_string(roots()) +
+             " roots";
     });
     std::copy(slots.begin(), slots.end(), slots_.begin());
     begin(n, out);
@@ -206,7 +212,8 @@ template <class T> class lane_request {
   enum class stage { idle, exchange, share, collect };
   static constexpr index_t direct_limit = index_t{32768} / static_cast<index_t>(sizeof(T));
 
-  template <class Text> void demand(bool holds, Text const& text) const {
+  template <class Text>
+  void demand(bool holds, Text const& text) const {
     if (!holds) throw error{"comm::lane_request::start", text(), "", comm_->rank()};
   }
   [[nodiscard]] int first_of(int r) const noexcept { return first_[static_cast<std::size_t>(r)]; }
@@ -258,7 +265,8 @@ template <class T> class lane_request {
 
   bool advance(bool received, bool sent) {
     int const p = comm_->size(), me = comm_->rank();
-    if (stage_ == stage::exchange && received && (sent || !direct_)) {  // direct: out may be a slot that is still being sent
+    if (stage_ == stage::exchange && received &&
+        (sent || !direct_)) {  // direct: out may be a slot that is still being sent
       index_range const mine = chunk(me);
       if (!mine.empty()) detail::evaluate_lane_tree<T>(roots_, operands_.data(), mine.size(), out_ + mine.begin);
       if (direct_) {
@@ -285,8 +293,8 @@ template <class T> class lane_request {
     return stage_ == stage::idle;
   }
 
-  /// The other chunks of out may lie in slot 0, whose elements must have left first. Sends of the second half do not wait:
-  /// they are the last ones of the list and read this rank's own chunk.
+  /// The other chunks of out may lie in slot 0, whose elements must have left first. Sends of the second half do not
+  /// wait: they are the last ones of the list and read this rank's own chunk.
   void post_receives_if_free() {
     int const p = comm_->size(), me = comm_->rank();
     if (!test_all(std::span(sends_).first(first_half()))) return;
@@ -306,10 +314,10 @@ template <class T> class lane_request {
   index_t capacity_, n_ = 0;
   std::span<T> workspace_;
   std::vector<T> own_;
-  std::vector<lane_root> roots_;     // of all ranks, ascending
-  std::vector<int> first_;           // of each rank in roots_
-  std::vector<T const*> operands_;   // of each root, this rank's chunk
-  std::vector<T const*> slots_;      // of this rank's roots
+  std::vector<lane_root> roots_;    // of all ranks, ascending
+  std::vector<int> first_;          // of each rank in roots_
+  std::vector<T const*> operands_;  // of each root, this rank's chunk
+  std::vector<T const*> slots_;     // of this rank's roots
   std::vector<request> receives_, sends_;
   stage stage_ = stage::idle;
   bool direct_ = false;

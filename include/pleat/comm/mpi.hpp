@@ -53,7 +53,7 @@ namespace detail {
   return !begun || over;
 }
 
-[[noreturn]] inline void mpi_fail(int code, std::string call, int rank) {
+[[noreturn, gnu::cold, gnu::noinline]] inline void mpi_fail(int code, std::string call, int rank) {
   char text[MPI_MAX_ERROR_STRING] = {};
   int length = 0;
   MPI_Error_string(code, text, &length);
@@ -192,9 +192,10 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     if (code != MPI_SUCCESS) [[unlikely]]
       mpi_fail(code, what, rank);
   }
+  [[noreturn, gnu::cold, gnu::noinline]] void fail(int code, call const& c) const { mpi_fail(code, describe(c), rank); }
   void check(int code, call const& c) const {
     if (code != MPI_SUCCESS) [[unlikely]]
-      mpi_fail(code, describe(c), rank);
+      fail(code, c);
   }
 
   struct operation final : pending {
@@ -202,8 +203,8 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     call what;
     std::vector<MPI_Request> requests;
     std::vector<MPI_Status> statuses;
-    std::vector<int> ints;             // counts and displacements that MPI reads until the end
-    std::vector<std::byte> stage;      // where MPI forbids the overlap that the call allows
+    std::vector<int> ints;         // counts and displacements that MPI reads until the end
+    std::vector<std::byte> stage;  // where MPI forbids the overlap that the call allows
     bool over = false, lost = false;
     int code = MPI_SUCCESS;
     std::int64_t number = 0;
@@ -245,7 +246,8 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     void wait() override {
       if (!over && seconds < 0) {
         statuses.resize(requests.size());
-        for (std::size_t i = 0; i < requests.size(); ++i)  // Open MPI's Waitall hangs on an error where threads are multiple
+        for (std::size_t i = 0; i < requests.size();
+             ++i)  // Open MPI's Waitall hangs on an error where threads are multiple
           if (int const e = MPI_Wait(&requests[i], &statuses[i]); e != MPI_SUCCESS) code = e;
         over = true;
       } else if (!over) {
@@ -316,6 +318,18 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
         return check(MPI_Allgather(source(c), n, type, c.out.data, n, type, comm), c);
       case call_kind::all_to_all:
         return check(MPI_Alltoall(c.in.data, n / size, type, c.out.data, n / size, type, comm), c);
+      case call_kind::reduce_scatter:
+        if (overlap(c)) return start(c).wait();
+        return check(MPI_Reduce_scatter_block(c.in.data, c.out.data, n, type, op(c), comm), c);
+      case call_kind::reduce_scatter_v:
+        if (overlap(c)) return start(c).wait();
+        lay_out(ints_, c.out_parts);
+        return check(MPI_Reduce_scatter(c.in.data, c.out.data, ints_.data(), type, op(c), comm), c);
+      case call_kind::all_gather_v:
+        lay_out(ints_, c.out_parts);
+        return check(MPI_Allgatherv(source(c), static_cast<int>(c.in.count), type, c.out.data, ints_.data(),
+                                    ints_.data() + size, type, comm),
+                     c);
       case call_kind::send:
         return check(MPI_Send(c.in.data, n, type, c.root, c.tag, comm), c);
       case call_kind::receive: {
@@ -484,7 +498,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
         return;
       case call_kind::all_gather_v:
         if (fits(c)) {
-          lay_out(o, c.out_parts);
+          lay_out(o.ints, c.out_parts);
           return check(MPI_Iallgatherv(source(c), static_cast<int>(c.in.count), type, c.out.data, o.ints.data(),
                                        o.ints.data() + size, type, comm, o.more()),
                        c);
@@ -519,12 +533,18 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
            [&](index_t b, int n) { check(MPI_Ibcast(at(data, b, t), n, mpi_type(t), root, comm, o.more()), o.what); });
   }
 
-  void lay_out(operation& o, parts const& p) {
-    o.ints.resize(2 * static_cast<std::size_t>(size));
+  void lay_out(std::vector<int>& ints, parts const& p) const {
+    ints.resize(2 * static_cast<std::size_t>(size));
     for (int r = 0; r < size; ++r) {
-      o.ints[static_cast<std::size_t>(r)] = static_cast<int>(p.count(r));
-      o.ints[static_cast<std::size_t>(size + r)] = static_cast<int>(p.offset(r));
+      ints[static_cast<std::size_t>(r)] = static_cast<int>(p.count(r));
+      ints[static_cast<std::size_t>(size + r)] = static_cast<int>(p.offset(r));
     }
+  }
+
+  /// MPI forbids a result within the operand; the call allows it where it is this rank's own block.
+  [[nodiscard]] static bool overlap(call const& c) noexcept {
+    auto const *a = static_cast<std::byte const*>(c.in.data), *b = static_cast<std::byte const*>(c.out.data);
+    return c.out.count > 0 && b < a + c.in.bytes() && a < b + c.out.bytes();
   }
 
   void reduce_scatter(operation& o) {
@@ -546,15 +566,14 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
       return;
     }
     void* out = c.out.data;
-    auto const *a = static_cast<std::byte const*>(c.in.data), *b = static_cast<std::byte const*>(out);
-    if (c.out.count > 0 && b < a + c.in.bytes() && a < b + c.out.bytes()) {  // MPI allows no such overlap
+    if (overlap(c)) {
       o.stage.resize(static_cast<std::size_t>(c.out.bytes()));
       out = o.stage.data();
     }
     if (even) {
       check(MPI_Ireduce_scatter_block(c.in.data, out, static_cast<int>(c.out.count), type, op(c), comm, o.more()), c);
     } else {
-      lay_out(o, c.out_parts);
+      lay_out(o.ints, c.out_parts);
       check(MPI_Ireduce_scatter(c.in.data, out, o.ints.data(), type, op(c), comm, o.more()), c);
     }
   }
@@ -606,6 +625,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
   }
 
   std::array<MPI_Op, 8> ops_;
+  std::vector<int> ints_;  // of a blocking call
 
  public:
   std::vector<std::unique_ptr<operation>> all;

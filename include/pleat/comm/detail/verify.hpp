@@ -16,7 +16,7 @@ class verifier {
  public:
   verifier(call const& c, int rank, int size) : c_(c), rank_(rank), size_(size) {}
 
-  void run() const {
+  [[gnu::noinline]] void run() const {
     switch (c_.kind) {
       case call_kind::barrier:
       case call_kind::split:
@@ -71,7 +71,7 @@ class verifier {
   }
 
  private:
-  [[noreturn]] void fail(std::string const& problem, char const* remedy = "") const {
+  [[noreturn, gnu::cold, gnu::noinline]] void fail(std::string const& problem, char const* remedy = "") const {
     throw error{describe(c_), problem, remedy, rank_};
   }
   void buffers(bool in, bool out) const {
@@ -131,5 +131,34 @@ class verifier {
   call const& c_;
   int rank_, size_;
 };
+
+/// The same questions about the frequent calls as one expression without words: a few ns before every call.
+/// False means: let the verifier look closer.
+[[nodiscard]] inline bool surely_right(call const& c, int size) noexcept {
+  bool const in = c.in.count >= 0 && (c.in.data || c.in.count == 0);
+  bool const out = c.out.count >= 0 && (c.out.data || c.out.count == 0);
+  bool const both = in && out && c.in.type == c.out.type;
+  bool const root = c.root >= 0 && c.root < size;
+  bool const tag = c.tag >= 0 && c.tag < library_tags;
+  switch (c.kind) {
+    case call_kind::barrier:
+    case call_kind::split:
+      return true;
+    case call_kind::broadcast:
+      return out && root;
+    case call_kind::all_reduce:
+      return both && c.in.count == c.out.count && reducible(c.in.type, c.op);
+    case call_kind::all_gather:
+      return both && size * c.in.count == c.out.count;
+    case call_kind::reduce_scatter:
+      return both && c.in.count == size * c.out.count && reducible(c.in.type, c.op);
+    case call_kind::send:
+      return in && root && tag;
+    case call_kind::receive:
+      return out && root && tag;
+    default:
+      return false;
+  }
+}
 
 }  // namespace pleat::comm::detail

@@ -1,0 +1,205 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The communicator beside the MPI call that a person would write by hand: run it as `mpirun -n 2 bench_comm`. Each pair
+// runs the library's call and the plain one in turn within the same iterations, so that both see the same machine; the
+// time of an iteration is the largest over the ranks.
+#include <benchmark/benchmark.h>
+
+#ifdef PLEAT_HAS_MPI
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include <pleat/comm/lane_reduce.hpp>
+#include <pleat/comm/mpi.hpp>
+
+namespace {
+
+using namespace pleat;
+
+/// Repetitions within one timed iteration: short calls are timed in bulk, as MPI_Wtime resolves a fraction of them
+/// only.
+index_t bulk(index_t bytes) { return std::clamp<index_t>(index_t{1 << 20} / std::max<index_t>(bytes, 256), 1, 1000); }
+index_t iterations(index_t bytes) { return bytes <= 65536 ? 60 : bytes <= (1 << 20) ? 40 : 10; }
+
+enum class what { all_reduce, broadcast, all_gather, reduce_scatter, send_receive };
+
+struct one {
+  comm::communicator c = comm::mpi::duplicate(MPI_COMM_WORLD);
+  MPI_Comm plain = MPI_COMM_NULL;
+  std::vector<float> in, out;
+  explicit one(index_t bytes) {
+    MPI_Comm_dup(MPI_COMM_WORLD, &plain);
+    in.assign(static_cast<std::size_t>(bytes / 4), 1.0f);
+    out.assign(in.size(), 0.0f);
+  }
+  one(one const&) = delete;
+  one& operator=(one const&) = delete;
+  ~one() { MPI_Comm_free(&plain); }
+
+  void library(what w) {
+    std::size_t const part = in.size() / static_cast<std::size_t>(c.size());
+    switch (w) {
+      case what::all_reduce:
+        return c.all_reduce(in, out);
+      case what::broadcast:
+        return c.broadcast(in, 0);
+      case what::all_gather:
+        return c.all_gather(std::span(in).first(part), std::span(out).first(part * static_cast<std::size_t>(c.size())));
+      case what::reduce_scatter:
+        return c.reduce_scatter(std::span(in).first(part * static_cast<std::size_t>(c.size())),
+                                std::span(out).first(part));
+      case what::send_receive:
+        if (c.rank() == 0)
+          c.send(in, 1), c.receive(out, 1);
+        else if (c.rank() == 1)
+          c.receive(out, 0), c.send(in, 0);
+    }
+  }
+  void by_hand(what w) {
+    int const n = static_cast<int>(in.size()), part = n / c.size();
+    switch (w) {
+      case what::all_reduce:
+        MPI_Allreduce(in.data(), out.data(), n, MPI_FLOAT, MPI_SUM, plain);
+        return;
+      case what::broadcast:
+        MPI_Bcast(in.data(), n, MPI_FLOAT, 0, plain);
+        return;
+      case what::all_gather:
+        MPI_Allgather(in.data(), part, MPI_FLOAT, out.data(), part, MPI_FLOAT, plain);
+        return;
+      case what::reduce_scatter:
+        MPI_Reduce_scatter_block(in.data(), out.data(), part, MPI_FLOAT, MPI_SUM, plain);
+        return;
+      case what::send_receive:
+        if (c.rank() == 0) {
+          MPI_Send(in.data(), n, MPI_FLOAT, 1, 0, plain);
+          MPI_Recv(out.data(), n, MPI_FLOAT, 1, 0, plain, MPI_STATUS_IGNORE);
+        } else if (c.rank() == 1) {
+          MPI_Recv(out.data(), n, MPI_FLOAT, 0, 0, plain, MPI_STATUS_IGNORE);
+          MPI_Send(in.data(), n, MPI_FLOAT, 0, 0, plain);
+        }
+    }
+  }
+};
+
+double largest(double seconds) {
+  double all = seconds;
+  MPI_Allreduce(&seconds, &all, 1, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
+  return all;
+}
+
+void run(benchmark::State& state, what w, index_t bytes, bool ours) {
+  one o(bytes);
+  auto const n = bulk(bytes);
+  for (int i = 0; i < 3; ++i) o.library(w), o.by_hand(w);
+  std::vector<double> seconds;
+  for (auto _ : state) {
+    double mine = 0;
+    for (bool const now : {ours, !ours}) {  // the other one runs too, untimed, so that both find the same caches
+      MPI_Barrier(o.plain);
+      double const begin = MPI_Wtime();
+      if (now)
+        for (index_t i = 0; i < n; ++i) o.library(w);
+      else
+        for (index_t i = 0; i < n; ++i) o.by_hand(w);
+      double const t = largest((MPI_Wtime() - begin) / static_cast<double>(n));
+      if (now == ours) mine = t;
+    }
+    state.SetIterationTime(mine);
+    seconds.push_back(mine);
+  }
+  std::sort(seconds.begin(), seconds.end());
+  state.counters["median_us"] = seconds[seconds.size() / 2] * 1e6;
+  state.counters["best_us"] = seconds.front() * 1e6;
+}
+
+/// The ratio itself, of medians over interleaved pairs: what the target (<= 1.02) is about.
+void ratio(benchmark::State& state, what w, index_t bytes) {
+  one o(bytes);
+  auto const n = bulk(bytes);
+  for (int i = 0; i < 3; ++i) o.library(w), o.by_hand(w);
+  std::vector<double> ours, plain;
+  bool first = false;
+  for (auto _ : state) {
+    first = !first;
+    double total = 0;
+    for (bool const now : {first, !first}) {
+      MPI_Barrier(o.plain);
+      double const begin = MPI_Wtime();
+      if (now)
+        for (index_t i = 0; i < n; ++i) o.library(w);
+      else
+        for (index_t i = 0; i < n; ++i) o.by_hand(w);
+      double const t = largest((MPI_Wtime() - begin) / static_cast<double>(n));
+      (now ? ours : plain).push_back(t);
+      total += t;
+    }
+    state.SetIterationTime(total);
+  }
+  auto const middle = [](std::vector<double>& v) {
+    std::sort(v.begin(), v.end());
+    return v[v.size() / 2];
+  };
+  auto const best = std::min_element(ours.begin(), ours.end()), bare = std::min_element(plain.begin(), plain.end());
+  state.counters["ratio_best"] = *best / *bare;
+  state.counters["ratio_median"] = middle(ours) / middle(plain);
+}
+
+/// The sum over 8 lanes, one slot per rank, beside the all_reduce that it replaces.
+void lanes(benchmark::State& state, index_t bytes) {
+  one o(bytes);
+  index_t const n = bytes / 4;
+  comm::lane_request<float> r(o.c, 8, n);
+  std::vector<float> slots(static_cast<std::size_t>(n * r.roots()), 1.0f);
+  for (auto _ : state) {
+    MPI_Barrier(o.plain);
+    double const begin = MPI_Wtime();
+    r.start(slots.data(), n, n, o.out.data());
+    r.wait();
+    state.SetIterationTime(largest(MPI_Wtime() - begin));
+  }
+}
+
+std::string named(index_t bytes) {
+  return bytes >= (1 << 20) ? std::to_string(bytes >> 20) + "MiB"
+         : bytes >= 1024    ? std::to_string(bytes >> 10) + "KiB"
+                            : std::to_string(bytes) + "B";
+}
+
+int register_all() {
+  struct entry {
+    what w;
+    char const* name;
+  };
+  constexpr entry entries[] = {{what::all_reduce, "all_reduce"},
+                               {what::broadcast, "broadcast"},
+                               {what::all_gather, "all_gather"},
+                               {what::reduce_scatter, "reduce_scatter"},
+                               {what::send_receive, "send_receive"}};
+  char const* const ranks =
+      std::getenv("OMPI_COMM_WORLD_SIZE") ? std::getenv("OMPI_COMM_WORLD_SIZE") : std::getenv("PMI_SIZE");
+  if (!ranks || std::string(ranks) == "1") return 0;  // alone there is nothing to compare
+  std::string const tail = std::string("/ranks:") + ranks;
+  for (auto const& e : entries)
+    for (index_t bytes = 8; bytes <= index_t{64} << 20; bytes *= 8) {
+      auto const about = std::string("/") + e.name + "/f32/" + named(bytes) + tail;
+      auto const n = iterations(bytes);
+      benchmark::RegisterBenchmark(("comm" + about).c_str(), run, e.w, bytes, true)->UseManualTime()->Iterations(n);
+      benchmark::RegisterBenchmark(("peer/mpi" + about).c_str(), run, e.w, bytes, false)
+          ->UseManualTime()
+          ->Iterations(n);
+      benchmark::RegisterBenchmark(("comm/ratio" + about).c_str(), ratio, e.w, bytes)
+          ->UseManualTime()
+          ->Iterations(2 * n);
+    }
+  for (index_t bytes : {index_t{4096}, index_t{1} << 20, index_t{16} << 20})
+    benchmark::RegisterBenchmark(("comm/lane_all_reduce/f32/" + named(bytes) + tail).c_str(), lanes, bytes)
+        ->UseManualTime()
+        ->Iterations(iterations(bytes));
+  return 0;
+}
+[[maybe_unused]] int const registered = register_all();
+
+}  // namespace
+#endif
