@@ -319,12 +319,19 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
       case call_kind::all_to_all:
         return check(MPI_Alltoall(c.in.data, n / size, type, c.out.data, n / size, type, comm), c);
       case call_kind::reduce_scatter:
-        if (overlap(c)) return start(c).wait();
-        return check(MPI_Reduce_scatter_block(c.in.data, c.out.data, n, type, op(c), comm), c);
-      case call_kind::reduce_scatter_v:
-        if (overlap(c)) return start(c).wait();
-        lay_out(ints_, c.out_parts);
-        return check(MPI_Reduce_scatter(c.in.data, c.out.data, ints_.data(), type, op(c), comm), c);
+      case call_kind::reduce_scatter_v: {  // staged or not is this rank's own affair; blocking or not is not
+        bool const staged = overlap(c);
+        if (staged) stage_.resize(static_cast<std::size_t>(c.out.bytes()));
+        void* const out = staged ? stage_.data() : c.out.data;
+        if (c.kind == call_kind::reduce_scatter) {
+          check(MPI_Reduce_scatter_block(c.in.data, out, n, type, op(c), comm), c);
+        } else {
+          lay_out(ints_, c.out_parts);
+          check(MPI_Reduce_scatter(c.in.data, out, ints_.data(), type, op(c), comm), c);
+        }
+        if (staged) copy_bytes(c.out.data, out, c.out.bytes());
+        return;
+      }
       case call_kind::all_gather_v:
         lay_out(ints_, c.out_parts);
         return check(MPI_Allgatherv(source(c), static_cast<int>(c.in.count), type, c.out.data, ints_.data(),
@@ -406,7 +413,6 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
 
   /// The operand, or MPI's word for "it lies where the result goes".
   [[nodiscard]] void const* source(call const& c) const noexcept {
-    if (c.in.count == 0) return c.in.data;
     if (c.kind == call_kind::reduce && rank != c.root) return c.in.data;
     if (c.kind == call_kind::all_gather)
       return c.in.data == at(c.out.data, rank * c.in.count, c.in.type) ? MPI_IN_PLACE : c.in.data;
@@ -625,7 +631,8 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
   }
 
   std::array<MPI_Op, 8> ops_;
-  std::vector<int> ints_;  // of a blocking call
+  std::vector<int> ints_;         // of a blocking call
+  std::vector<std::byte> stage_;  // of a blocking call
 
  public:
   std::vector<std::unique_ptr<operation>> all;
