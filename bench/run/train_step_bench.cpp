@@ -101,7 +101,18 @@ template <class Net> void add(std::string const& network, Net const& net, pl::ex
   set(benchmark::RegisterBenchmark((stem + "sgd/compute_only:2").c_str(), [=](benchmark::State& s) { two_ranks(s, net, sample, batch, false, false); }));
 }
 
+/// 400 parameters so small that computing is nothing: what is left is our host code (and 4x4 products).
+void host_cost(benchmark::State& state) {
+  pl::world w(pl::comm::communicator(pl::comm::self{}), 1);
+  auto const net = pl::nn::sequential(pl::nn::repeat("block", 200, pl::nn::linear("fc", 4, 4)), pl::nn::linear("out", 4, 10));
+  trainer t(net, {1, 4}, 1, false, w);
+  for (int i = 0; i < 3; ++i) t.step();
+  for (auto _ : state) t.step();
+  state.counters["us/parameter"] = benchmark::Counter(402e-6, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+}
+
 int const registered = [] {
+  benchmark::RegisterBenchmark("host_cost/parameters:402", host_cost)->Unit(benchmark::kMicrosecond)->UseRealTime();
   for (pl::index_t batch : {64, 256, 1024}) add("mlp", bench::mlp(), {1, 1, 28, 28}, batch, {"sgd", "adamw"});
   for (pl::index_t batch : {64, 256}) add("lenet-5", bench::lenet_5(), {1, 1, 28, 28}, batch, {"sgd"});
   add("resnet-20", bench::resnet_20(), {1, 3, 32, 32}, 32, {"sgd"});

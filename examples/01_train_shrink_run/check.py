@@ -115,6 +115,49 @@ class Check:
             self.run(*with_checkpoint, ranks=3)
             assert (self.folder / "resumed" / "model.safetensors").read_bytes() == reference
 
+    # --- a rank that dies ---------------------------------------------------------------------------------------------------------
+    def dead_rank(self):
+        if not self.launcher:
+            print("there is no MPI: nothing to kill")
+            return
+        checkpoint = self.folder / "checkpoint"
+        job = ["--train-only", "--quiet", "--threads", 1, "--epochs", 100000, "--checkpoint", checkpoint, "--checkpoint-steps", 20]
+        launcher = subprocess.Popen(self.command(job, 3), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        end = time.time() + 60
+        while time.time() < end and not list(checkpoint.glob("step-*[0-9]")):
+            time.sleep(0.01)
+        name = os.path.basename(self.program)[:15]
+        ranks = [int(p.name) for p in Path("/proc").glob("[0-9]*") if self.descends(int(p.name), launcher.pid) and self.name_of(int(p.name)) == name]
+        assert len(ranks) == 3, f"{len(ranks)} ranks are running"
+        os.kill(max(ranks), signal.SIGKILL)
+        said, _ = launcher.communicate(timeout=60)  # no hang
+        assert launcher.returncode != 0, said
+        # Nothing that was saved is lost.
+        newest = max(int(p.name.split("-")[1]) for p in checkpoint.glob("step-*[0-9]"))
+        job[job.index(100000)] = newest // 23 + 1
+        self.run(*job, "--resume", "--out", self.folder / "after")
+
+    @staticmethod
+    def stat(pid):
+        try:
+            return Path(f"/proc/{pid}/stat").read_text()
+        except OSError:
+            return ""
+
+    def name_of(self, pid):
+        text = self.stat(pid)
+        return text[text.find("(") + 1:text.rfind(")")]
+
+    def descends(self, pid, ancestor):
+        while pid > 1:
+            if pid == ancestor:
+                return True
+            text = self.stat(pid)
+            if not text:
+                return False
+            pid = int(text[text.rfind(")") + 2:].split()[1])
+        return False
+
     # --- one sentence, a non-zero exit, no hang ----------------------------------------------------------------------------------
     def bad_input(self):
         def refused(words, *arguments, ranks=1):

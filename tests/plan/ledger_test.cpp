@@ -1,0 +1,118 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <pleat/plan/ledger.hpp>
+
+#include <pleat/comm/local.hpp>
+#include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
+#include <pleat/nn/activations.hpp>
+#include <pleat/nn/flatten.hpp>
+#include <pleat/nn/linear.hpp>
+#include <pleat/nn/sequential.hpp>
+#include <pleat/parallel/model.hpp>
+#include <pleat/plan/measure.hpp>
+#include <pleat/plan/search.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <cmath>
+#include <stdexcept>
+#include <string>
+
+namespace pl = pleat;
+using space = Kokkos::DefaultExecutionSpace;
+using tensor = pl::tensor<float, space>;
+
+namespace {
+auto net() { return pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 16, 24), pl::nn::tanh_activation(), pl::nn::linear("fc2", 24, 5)); }
+}  // namespace
+
+TEST_CASE("the ledger is what a rank really holds: flat buffers, gradient slots, activations") {
+  for (bool deterministic : {false, true})
+    for (int ranks : {1, 3, 4})
+      for (pl::index_t micro : {1, 2})
+        pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
+          pl::world w(std::move(c), 1);
+          auto const p = pl::plan::search(net(), w, {.global_batch = 48, .deterministic = deterministic, .micro_batches = micro});
+          auto m = pl::parallel::build(net(), p, w);
+          pl::nn::optimizer_state<float, space> optimizer(m.context(), m.arena(), pl::nn::adamw{});
+          auto const network = pl::nn::describe(m.net(), {pl::plan::largest_micro_batch(p), 1, 4, 4});
+          auto const ledger = pl::plan::make_ledger(p, network, m.arena().size(), m.arena().states());
+          auto const fail = [&](std::string const& what, pl::index_t found, pl::index_t said) {
+            throw std::runtime_error(what + " of rank " + std::to_string(w.rank()) + ": " + std::to_string(found) + " bytes, the ledger says " + std::to_string(said));
+          };
+          if (pl::plan::arena_elements(net()) != m.arena().size()) fail("arena", m.arena().size(), pl::plan::arena_elements(net()));
+          m.zero_grad(48);
+          if (w.root()) {  // the largest share
+            if (m.arena().bytes() != ledger.parameters + ledger.gradients + ledger.optimizer_state) fail("flat buffers", m.arena().bytes(), ledger.total() - ledger.activations - ledger.input);
+            pl::index_t const rows = m.share().micro_batches()[0].rows.size();
+            if (rows != pl::plan::largest_micro_batch(p)) fail("rows", rows, pl::plan::largest_micro_batch(p));
+            auto const x = tensor::allocate(m.context(), {rows, 1, 4, 4});
+            pl::compute::fill(m.context().space(), x.size(), 0.5f, x.data());
+            auto const before = m.context().pool().statistics().bytes_requested_in_use;
+            auto const out = m.forward(x);
+            auto const live = static_cast<pl::index_t>(m.context().pool().statistics().bytes_requested_in_use - before);
+            if (live != ledger.activations) fail("activations", live, ledger.activations);
+          }
+        });
+}
+
+TEST_CASE("parameters of the description are those of the network") {
+  auto const d = pl::nn::describe(net(), {1, 1, 4, 4});
+  CHECK(d.parameters() == 16 * 24 + 24 + 24 * 5 + 5);
+  CHECK(d.parameter_bytes() == 4 * d.parameters());
+  CHECK(d.forward_flops() == 2.0 * (16 * 24 + 24 * 5) + [&] {
+    double rest = 0;
+    for (auto const& l : d.layers)
+      if (l.kind != "linear") rest += l.forward_flops;
+    return rest;
+  }());
+}
+
+TEST_CASE("the predicted step is the sum of its parts, and communication hides behind backward only with overlap") {
+  pl::plan::machine m{.flops = 1e9, .bandwidth = 1e9, .launch = 0, .latency = 1e-6, .link_bandwidth = 1e6};
+  pl::plan::plan p;
+  p.global_batch = 64;
+  p.data_ranks = 2;
+  auto const d = pl::nn::describe(net(), {pl::plan::largest_micro_batch(p), 1, 4, 4});
+  auto const with = pl::plan::predict_step(p, d, m);
+  p.overlap = false;
+  auto const without = pl::plan::predict_step(p, d, m);
+  CHECK(with.total() == with.forward + with.backward + with.optimizer + with.exposed_communication);
+  CHECK(without.exposed_communication == without.communication);
+  CHECK(with.exposed_communication <= without.exposed_communication);
+  p.data_ranks = 1;
+  CHECK(pl::plan::predict_step(p, d, m).communication == 0);
+}
+
+TEST_CASE("the search takes as few micro-batches as fit, and says how much is missing if none do") {
+  pl::comm::run_local(1, [](pl::comm::communicator c) {
+    pl::world w(std::move(c), 1);
+    auto const free = pl::plan::search(net(), w, {.global_batch = 64, .input = {1, 1, 4, 4}});
+    if (free.micro_batches != 1) throw std::runtime_error("without a bound one walk is enough");
+    auto const whole = pl::plan::make_ledger(free, pl::nn::describe(net(), {64, 1, 4, 4}), pl::plan::arena_elements(net()), 2).total();
+    auto const tight = pl::plan::search(net(), w, {.global_batch = 64, .input = {1, 1, 4, 4}, .memory_bytes = whole - 1});
+    if (tight.micro_batches != 2) throw std::runtime_error("one byte less asks for two walks, found " + std::to_string(tight.micro_batches));
+    std::string said;
+    try {
+      (void)pl::plan::search(net(), w, {.global_batch = 64, .input = {1, 1, 4, 4}, .memory_bytes = 1000});
+    } catch (pl::error const& e) {
+      said = e.what();
+    }
+    if (said.find("1000 are allowed") == std::string::npos) throw std::runtime_error("said: " + said);
+  });
+}
+
+TEST_CASE("a measured machine has the slowest rank's numbers on every rank") {
+  pl::comm::run_local(2, [](pl::comm::communicator c) {
+    pl::context<space> where(pl::make_instance<space>(1));
+    auto const m = pl::plan::measure_machine(where, c);
+    double numbers[] = {m.flops, m.bandwidth, m.launch, m.latency, m.link_bandwidth};
+    for (double const n : numbers)
+      if (!(std::isfinite(n) && n > 0)) throw std::runtime_error("a number is not positive: " + m.to_string());
+    double least[5], most[5];
+    c.all_reduce(numbers, least, pl::comm::reduction::min);
+    c.all_reduce(numbers, most, pl::comm::reduction::max);
+    for (int i = 0; i < 5; ++i)
+      if (least[i] != most[i]) throw std::runtime_error("ranks disagree");
+  });
+}

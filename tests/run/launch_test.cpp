@@ -1,0 +1,82 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <pleat/run/launch.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <vector>
+
+namespace run = pleat::run;
+
+namespace {
+
+// What f writes to standard error.
+template <class F> std::string said_on_stderr(F&& f) {
+  std::FILE* file = std::tmpfile();
+  std::fflush(stderr);
+  int const keep = dup(2);
+  dup2(fileno(file), 2);
+  f();
+  std::fflush(stderr);
+  dup2(keep, 2);
+  close(keep);
+  std::string text(static_cast<std::size_t>(std::ftell(file)), '\0');
+  std::rewind(file);
+  std::size_t const n = std::fread(text.data(), 1, text.size(), file);
+  text.resize(n);
+  std::fclose(file);
+  return text;
+}
+
+int launch(std::vector<char const*> arguments, auto&& fn, run::launch_options options = {}) {
+  arguments.insert(arguments.begin(), "program");
+  arguments.push_back(nullptr);
+  return run::launch<run::self_processes>(static_cast<int>(arguments.size()) - 1, const_cast<char**>(arguments.data()), fn, options);
+}
+
+}  // namespace
+
+TEST_CASE("launch calls fn once per rank, and the command line says how many") {
+  std::atomic<int> calls = 0, ranks = 0;
+  CHECK(launch({}, [&](pleat::world& w) { ++calls, ranks += w.size(); }) == 0);
+  CHECK((calls == 1 && ranks == 1));
+  calls = ranks = 0;
+  CHECK(launch({"--thread-ranks", "3", "--threads", "1"}, [&](pleat::world& w) { ++calls, ranks += w.size(); w.comm.barrier(); }) == 0);
+  CHECK((calls == 3 && ranks == 9));
+  calls = 0;
+  CHECK(launch({"--thread-ranks=2"}, [&](pleat::world& w) { calls += w.threads > 0; }) == 0);
+  CHECK(calls == 2);
+  int threads = 0;
+  CHECK(launch({"--threads", "2"}, [&](pleat::world& w) { threads = w.threads; }, {.threads = 1}) == 0);
+  CHECK(threads == 1);  // the options win
+}
+
+TEST_CASE("an exception of a rank is one sentence and exit status 1, and nobody hangs") {
+  for (char const* ranks : {"1", "4"}) {
+    int code = 0;
+    auto const said = said_on_stderr([&] {
+      code = launch({"--thread-ranks", ranks, "--threads", "1"}, [](pleat::world& w) {
+        if (w.rank() == w.size() - 1) throw pleat::error{"job", "the last rank gives up"};
+        w.comm.barrier();
+      });
+    });
+    CHECK(code == 1);
+    CHECK(said.find("the last rank gives up") != std::string::npos);
+    CHECK(std::count(said.begin(), said.end(), '\n') == 1);
+  }
+}
+
+TEST_CASE("a number of ranks that is none is refused") {
+  for (char const* bad : {"0", "-1", "two", "1x", ""}) {
+    int code = 0;
+    auto const said = said_on_stderr([&] { code = launch({"--thread-ranks", bad}, [](pleat::world&) {}); });
+    CHECK(code == 1);
+    CHECK(said.find("--thread-ranks needs a whole number") != std::string::npos);
+  }
+}
