@@ -181,13 +181,17 @@ need_packages() {
   fi
 }
 
-# Catch2 3, benchmark, CLI11 and JSON come in useful versions from Debian 13 on.
+# Catch2 3, benchmark, CLI11, JSON and Thrust come in useful versions from Debian 13 on.
 need_newer_packages() {
   command -v apt-get >/dev/null || return 0
   local name missing=()
   for name in catch2 libbenchmark-dev libcli11-dev nlohmann-json3-dev; do
     installed "$name" || missing+=("$name")
   done
+  # Thrust comes with a CUDA Toolkit; where there is none, Debian's headers.
+  if ! command -v nvcc >/dev/null && [[ ! -d /usr/local/cuda/lib/cmake/cccl ]]; then
+    for name in libthrust-dev libcub-dev; do installed "$name" || missing+=("$name"); done
+  fi
   if installed catch2 && ! at_least "$(dpkg-query -W -f '${Version}' catch2)" 3.4; then missing+=(catch2); fi
   ((${#missing[@]})) || return 0
   may_change_apt "install ${missing[*]} by apt" || stop "these packages are missing: ${missing[*]}"

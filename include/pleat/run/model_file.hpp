@@ -4,7 +4,7 @@
 /// Models as safetensors files: every parameter in the form it has, readable by PyTorch where that is dense.
 ///
 /// Parameter "fc1.weight" of form F becomes the tensors "fc1.weight" + suffix that F::to_file gives (dense: no suffix). Metadata: pleat.version,
-/// pleat.form.<name> and pleat.shape.<name> of every parameter that is not dense, pleat.network and pleat.input.* as the caller gives them.
+/// pleat.form.\<name\> and pleat.shape.\<name\> of every parameter that is not dense, pleat.network and pleat.input.* as the caller gives them.
 /// The same model gives the same bytes.
 #pragma once
 
