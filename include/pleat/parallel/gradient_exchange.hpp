@@ -50,6 +50,7 @@ struct bucket {
 ///
 /// All ranks start the exchanges in one order: at first from the back of the arena, after the first step in the order in which rank 0's
 /// buckets became ready. A bucket waits for those before it in that order. Parameters that no sample of this rank used count as zero.
+/// Gradients in device memory are exchanged through a copy on the host: whether an MPI reads device memory cannot be known beforehand.
 /// Progress: non-blocking communication advances when `poll` is called (nn::call does, once per layer).
 template <class T, class Space> class gradient_exchange final : public nn::pass_hooks {
  public:
@@ -60,6 +61,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
     auto const n = buckets_.size();
     waiting_.resize(n);
     requests_.resize(n);
+    started_.assign(n, 0);
     lane_requests_.resize(deterministic_ ? n : 0);
     order_.resize(n);
     for (std::size_t i = 0; i < n; ++i) order_[i] = static_cast<int>(i);
@@ -111,6 +113,8 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   [[nodiscard]] std::size_t exchanges() const noexcept { return exchanges_; }
 
  private:
+  static constexpr bool on_host = Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename Space::memory_space>::accessible;
+
   void mark(int entry) {
     auto const e = static_cast<std::size_t>(entry);
     if (done_[e]) return;
@@ -131,15 +135,30 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
     if (share_->lanes_apart()) fold(k);
     if (ranks_->size() == 1 && share_->roots().size() == 1) return;
     ++exchanges_;
+    started_[b] = 1;
     if (!deterministic_) {
-      std::span<T> const gradients(arena_->gradients() + k.begin, static_cast<std::size_t>(n));
+      std::span<T> const gradients(reachable(0, k), static_cast<std::size_t>(n));
       if (overlap_) requests_[b] = ranks_->iall_reduce(gradients, comm::reduction::sum);
       else ranks_->all_reduce(gradients, comm::reduction::sum);  // nothing to hide behind: the blocking call is the faster one
     } else {
       slots_.clear();
-      for (int const s : share_->root_slots()) slots_.push_back(arena_->gradients(s) + k.begin);
+      for (int const s : share_->root_slots()) slots_.push_back(reachable(s, k));
+      T* const out = staged_.empty() ? arena_->gradients() + k.begin : staged_.data() + k.begin;
       if (!lane_requests_[b]) lane_requests_[b] = std::make_unique<comm::lane_request<T>>(*ranks_, lanes_, n);
-      lane_requests_[b]->start(slots_, n, arena_->gradients() + k.begin);
+      lane_requests_[b]->start(slots_, n, out);
+    }
+  }
+
+  /// The bucket's part of a slot where the transport can read and write it: in place on a host space, else in a copy on the host.
+  [[nodiscard]] T* reachable(int slot, bucket const& k) {
+    T* const there = arena_->gradients(slot) + k.begin;
+    if constexpr (on_host) {
+      return there;
+    } else {
+      staged_.resize(static_cast<std::size_t>(arena_->size() * arena_->slots()));
+      T* const here = staged_.data() + slot * arena_->size() + k.begin;
+      copy_to_host(*where_, tensor<T, Space>::wrap(there, extents{k.end - k.begin}), here);
+      return here;
     }
   }
 
@@ -157,12 +176,19 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   }
 
   void advance(std::size_t b) {
+    if (!started_[b]) return;
     if (!deterministic_) (void)requests_[b].test();
-    else if (lane_requests_[b]) (void)lane_requests_[b]->progress();
+    else (void)lane_requests_[b]->progress();
   }
   void wait(std::size_t b) {
+    if (!started_[b]) return;
     if (!deterministic_) requests_[b].wait();
-    else if (lane_requests_[b]) lane_requests_[b]->wait();
+    else lane_requests_[b]->wait();
+    started_[b] = 0;
+    if constexpr (!on_host) {
+      bucket const& k = buckets_[b];
+      copy_from_host(*where_, static_cast<T const*>(staged_.data() + k.begin), tensor<T, Space>::wrap(arena_->gradients() + k.begin, extents{k.end - k.begin}));
+    }
   }
 
   /// After the first step: everybody takes the order in which rank 0 became ready.
@@ -187,6 +213,8 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   std::vector<comm::request> requests_;
   std::vector<std::unique_ptr<comm::lane_request<T>>> lane_requests_;
   std::vector<T const*> slots_;
+  std::vector<char> started_;           // bucket → an exchange is under way
+  std::vector<T> staged_;               // host copies of the gradients; empty on a host space
   share const* share_ = nullptr;
 };
 

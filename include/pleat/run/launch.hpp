@@ -29,6 +29,7 @@ struct self_processes {
     guard(int&, char**&) {}
   };
   [[nodiscard]] static comm::communicator everybody() { return comm::communicator(comm::self{}); }
+  [[nodiscard]] static int on_this_machine() { return 1; }
   [[noreturn]] static void abort(comm::communicator const&, int code) { std::_Exit(code); }
 };
 
@@ -40,6 +41,15 @@ struct mpi_processes {
     comm::mpi_guard mpi;
   };
   [[nodiscard]] static comm::communicator everybody() { return comm::communicator(comm::mpi::duplicate(MPI_COMM_WORLD)); }
+  /// Ranks that share this machine's memory, and so its cores.
+  [[nodiscard]] static int on_this_machine() {
+    MPI_Comm node = MPI_COMM_NULL;
+    int n = 1;
+    if (MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node) != MPI_SUCCESS) return n;
+    MPI_Comm_size(node, &n);
+    MPI_Comm_free(&node);
+    return n;
+  }
   [[noreturn]] static void abort(comm::communicator const&, int code) {
     MPI_Abort(MPI_COMM_WORLD, code);
     std::_Exit(code);
@@ -126,7 +136,7 @@ template <class Processes = processes, class F> [[nodiscard]] int launch(int arg
     if (options.threads == 0) options.threads = detail::option(argc, argv, "--threads");
     auto all = Processes::everybody();
     int const cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-    int const here = options.thread_ranks > 0 ? options.thread_ranks : all.size();  // ranks on this machine, at most
+    int const here = options.thread_ranks > 0 ? options.thread_ranks : Processes::on_this_machine();
     int const threads = options.threads > 0 ? options.threads : std::max(1, cores / here);
     if (options.thread_ranks > 0 && all.size() > 1)
       throw error{"run::launch", "--thread-ranks was given to " + std::to_string(all.size()) + " MPI processes", "Use ranks as threads or as processes, not both"};
