@@ -20,10 +20,18 @@ import sys
 ROOMS = {
     "gemm": "compute", "gemm_lanes": "compute", "conv2d": "compute", "pool2d": "compute", "int8_gemm": "compute", "int8_conv2d": "compute",
     "sort": "compute", "top_k": "compute", "threshold_of_top_k": "compute", "nth_element": "compute", "elementwise": "compute",
-    "softmax": "compute", "reduce": "compute", "norm": "compute", "optimizer": "compute", "comm": "comm", "lane_reduce": "comm",
-    "read_idx": "io", "gather": "io", "safetensors": "io", "checkpoint": "io", "apply": "codec", "layer": "nn", "step_cost": "parallel",
-    "train_step": "run", "serve": "run", "latency": "run",
+    "softmax": "compute", "reduce": "compute", "norm": "compute", "optimizer": "compute", "relu": "compute", "gelu": "compute",
+    "gelu_backward": "compute", "tanh": "compute", "sigmoid": "compute", "squared_norm": "compute", "column_sum": "compute",
+    "cross_entropy": "compute", "quantize_rows": "compute", "sgd_momentum": "compute", "adamw": "compute", "comm": "comm",
+    "lane_reduce": "comm", "form": "codec", "read_idx": "io", "gather": "io", "safetensors": "io", "checkpoint": "io",
+    "host_cost": "parallel", "train_step": "run", "serve": "run",
 }
+# Peers whose rows are not called as ours: what follows "peer/" -> who, and the name of our row.
+ALIASES = [
+    (re.compile(r"std_sort/(\d+)$"), "std_sort", r"sort/f32/\1/threads:1"),
+    (re.compile(r"std_nth_element/(\d+)$"), "std_nth_element", r"threshold_of_top_k/f32/\1/threads:1"),
+    (re.compile(r"mpi/(?!comm/)(.+)$"), "mpi", r"comm/\1"),
+]
 ORDER = ["base", "tensor", "comm", "compute", "codec", "nn", "plan", "io", "parallel", "run", "compress"]
 TITLES = {"openblas": "OpenBLAS", "pytorch": "PyTorch", "mpi": "MPI by hand", "std_sort": "std::sort", "std_nth_element": "std::nth_element"}
 NANOSECONDS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
@@ -50,6 +58,10 @@ class Row:
             return f"{c['ops'] * 1e-9:.1f} Gop/s"
         if "samples/s" in c:
             return f"{c['samples/s']:,.0f} samples/s"
+        if "us/parameter" in c:
+            return f"{c['us/parameter']:.2f} µs per parameter"
+        if "bytes" in c:
+            return f"{c['bytes'] * 1e-3:,.1f} kB stored" if self.family == "form" else f"{c['bytes'] * 1e-9:.2f} GB/s"
         if "bytes_per_second" in c:
             return f"{c['bytes_per_second'] * 1e-9:.2f} GB/s"
         if "elements" in c:
@@ -67,6 +79,16 @@ def plain(name):
 def counters_of(entry):
     known = {"family_index", "per_family_instance_index", "repetitions", "repetition_index", "threads", "iterations", "real_time", "cpu_time"}
     return {k: float(v) for k, v in entry.items() if k not in known and isinstance(v, (int, float)) and not isinstance(v, bool)}
+
+
+def peer_of(name):
+    """Who ran `peer/<who>/...`, and the row of ours that it is a peer of."""
+    rest = name.split("/", 1)[1]
+    for pattern, who, ours in ALIASES:
+        if pattern.match(rest):
+            return who, pattern.sub(ours, rest)
+    who, of = rest.split("/", 1)
+    return who, of
 
 
 def read(bench):
@@ -93,7 +115,7 @@ def read(bench):
     ours, peers = {}, {}
     for name, row in rows.items():
         if name.startswith("peer/"):
-            _, who, of = name.split("/", 2)
+            who, of = peer_of(name)
             peers.setdefault(of, {})[who] = row
         else:
             ours[name] = row
@@ -132,6 +154,14 @@ def natural(name):
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name)]
 
 
+def ratio_of(name, who, ours, peers):
+    """Ours / the peer's. Where the benchmark itself compared interleaved pairs of calls (comm/ratio/...), its median."""
+    paired = ours.get(name.replace("comm/", "comm/ratio/", 1)) if who == "mpi" else None
+    if paired and "ratio_median" in paired.counters:
+        return paired.counters["ratio_median"]
+    return ours[name].time / peers[name][who].time
+
+
 def family_table(names, ours, peers):
     whos = sorted({who for n in names for who in peers.get(n, {})})
     rated = any(ours[n].rate() for n in names)
@@ -142,7 +172,7 @@ def family_table(names, ours, peers):
         for who in whos:
             peer = peers.get(n, {}).get(who)
             if peer:
-                ratios[who].append(ours[n].time / peer.time)
+                ratios[who].append(ratio_of(n, who, ours, peers))
                 row += [time_text(peer.time), ratio_text(ratios[who][-1])]
             else:
                 row += ["", ""]
@@ -191,6 +221,17 @@ def int8_table(ours):
     return table(["what", "int8", "our float product", "faster by"], rows) if rows else []
 
 
+def forms_table(ours):
+    rows = []
+    for name in sorted(ours, key=natural):
+        found = re.match(r"form/([^/]+)/(apply/.+)$", name)
+        dense = found and found.group(1) != "dense" and ours.get(f"form/dense/{found.group(2)}")
+        if dense:
+            stored = [f"{r.counters['bytes'] / 1e3:,.1f} kB" if "bytes" in r.counters else "" for r in (dense, ours[name])]
+            rows.append([f"`{name}`", time_text(dense.time), time_text(ours[name].time), f"{math.floor(dense.time / ours[name].time * 100) / 100:.2f}×", *stored])
+    return table(["what", "dense", "this form", "faster by", "dense stores", "this form stores"], rows) if rows else []
+
+
 def machine_lines(context):
     lines = []
     processor = context.get("cpu_model", "")
@@ -223,23 +264,28 @@ def page(bench):
            "Written by `scripts/performance_page.py` from `build/bench.json`, which `scripts/bench.sh` made. To repeat both:", "",
            "```sh", "scripts/bench.sh && scripts/performance_page.py", "```", "",
            "A ratio is our time divided by the peer's, in one session on one machine: below 1 we are faster. Rows in which we are slower say "
-           f"*{BEHIND}*. Ratios are rounded up, speed-ups down.", ""]
+           f"*{BEHIND}*. Ratios are rounded up, speed-ups down. Beside MPI the ratio is the median over interleaved pairs of calls.", ""]
     out += machine_lines(bench.get("context", {})) + [""]
     if not ours:
         return "\n".join(out + ["There are no rows in the file.", ""])
 
     families = {}
-    for name in sorted(ours, key=natural):
+    for name in sorted((n for n in ours if not n.startswith("comm/ratio/")), key=natural):
         families.setdefault(ours[name].family, []).append(name)
-    sections, summary, behind = {}, [], []
+    sections, summary, behind, small = {}, [], [], {}
+    for family in [f for f in families if len(families[f]) <= 6 and f in ROOMS and not any(n in peers for n in families[f])]:
+        small.setdefault(ROOMS[family], []).append(family)
+    for room, found in small.items():  # families of a few rows without a peer share a table
+        if len(found) > 1:
+            families["others of " + room] = [n for family in found for n in families.pop(family)]
     for family, names in families.items():
         lines, ratios = family_table(names, ours, peers)
-        room = ROOMS.get(family, "")
+        room = ROOMS.get(family, family.removeprefix("others of ") if family.startswith("others of ") else "")
         sections.setdefault(room or family, []).append((family, lines))
         for who, values in ratios.items():
             summary.append([f"`{family}`", title(who), str(len(values)), ratio_text(geometric_mean(values)), ratio_text(max(values)), str(sum(v > 1 for v in values))])
         for n in names:
-            behind += [(ours[n].time / p.time, n, who) for who, p in peers.get(n, {}).items() if ours[n].time > p.time]
+            behind += [(r, n, who) for who in peers.get(n, {}) if (r := ratio_of(n, who, ours, peers)) > 1]
 
     if summary:
         out += ["## Beside the peers", ""] + table(["family", "peer", "rows", "geometric mean", "worst", "rows behind"], summary)
@@ -250,7 +296,8 @@ def page(bench):
             out += ["There is no row in which we are behind.", ""]
     else:
         out += ["The file has no rows of peers: this run compares us with nobody.", ""]
-    for heading, lines in (("## Several ranks", ranks_table(ours)), ("## The price of determinism", deterministic_table(ours)), ("## Eight-bit products", int8_table(ours))):
+    for heading, lines in (("## Several ranks", ranks_table(ours)), ("## The price of determinism", deterministic_table(ours)), ("## Eight-bit products", int8_table(ours)),
+                           ("## Forms", forms_table(ours))):
         if lines:
             out += [heading, ""] + lines
     for room in sorted(sections, key=lambda r: (ORDER.index(r) if r in ORDER else len(ORDER), r)):

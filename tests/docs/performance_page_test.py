@@ -31,6 +31,18 @@ BENCH = {
         row("train_step/mlp/batch:64/sgd/deterministic/threads:1/min_time:0.500/real_time", 1234),
         row("train_step/mlp/batch:64/sgd/thread_ranks:2/min_time:0.500/real_time", 520),
         row("train_step/mlp/batch:64/sgd/compute_only:2/min_time:0.500/real_time", 500),
+        row("comm/all_reduce/f32/8B/ranks:2/iterations:9/manual_time", 110),
+        row("peer/mpi/all_reduce/f32/8B/ranks:2/iterations:9/manual_time", 100),
+        row("comm/ratio/all_reduce/f32/8B/ranks:2/iterations:9/manual_time", 1, ratio_median=0.99),
+        row("comm/broadcast/f32/8B/ranks:2/iterations:9/manual_time", 110),
+        row("peer/mpi/broadcast/f32/8B/ranks:2/iterations:9/manual_time", 100),
+        row("sort/f32/1000/threads:1/real_time", 50, elements=2e7),
+        row("peer/std_sort/1000/real_time", 100),
+        row("form/dense/apply/1x8x8/threads:1/real_time", 40, flops=1e9, bytes=256000.0),
+        row("form/int8/apply/1x8x8/threads:1/real_time", 10, flops=4e9, bytes=64000.0),
+        row("relu/f32/64/threads:1/real_time", 1, bytes=5e9),
+        row("tanh/f32/64/threads:1/real_time", 2, bytes=3e9),
+        row("host_cost/parameters:402/real_time", 100, **{"us/parameter": 0.25}),
         row("teleport/far/threads:1", 7, "s"),
         row("peer/pytorch/train_step/lonely/threads:1", 3),
         {**row("gemm/f64/8x8x8/threads:1", 0), "error_occurred": True, "error_message": "no memory"},
@@ -55,7 +67,7 @@ class Page(unittest.TestCase):
         self.assertIn("2.00 of OpenBLAS's time", self.line("- `gemm/f32/512x512x512/threads:1`"))
 
     def test_geometric_mean(self):
-        self.assertIn("| 1.00 over 2 |", self.line("geometric mean |", "over 2"))  # sqrt(0.5 * 2)
+        self.line("geometric mean |", "| 1.00 over 2 |")  # sqrt(0.5 * 2)
         self.assertEqual(self.line("| `gemm` | OpenBLAS"), "| `gemm` | OpenBLAS | 2 | 1.00 | **2.00** behind | 1 |")
 
     def test_sizes_are_sorted_as_numbers(self):
@@ -74,6 +86,20 @@ class Page(unittest.TestCase):
         self.assertIn("| 2 thread ranks | 1.00 ms | 520 µs | 1.92× | 500 µs | 0.96 |", self.text)
         self.assertIn("| 1.00 ms | 1.23 ms | 1.24× |", self.text)
         self.assertIn("| 300 µs | 900 µs | 3.00× |", self.text)
+
+    def test_interleaved_pairs_beside_mpi(self):
+        self.assertEqual(self.line("| `comm/all_reduce"), "| `comm/all_reduce/f32/8B/ranks:2` | 110 µs | 100 µs | 0.99 |")
+        self.assertIn("**1.10** behind", self.line("| `comm/broadcast"))
+        self.assertNotIn("comm/ratio", self.text)
+
+    def test_peers_of_other_names(self):
+        self.assertEqual(self.line("| `sort/f32/1000/threads:1`"), "| `sort/f32/1000/threads:1` | 50.0 µs | 20.0 M elements/s | 100 µs | 0.50 |")
+
+    def test_forms_and_small_families(self):
+        self.assertIn("| 40.0 µs | 10.0 µs | 4.00× | 256.0 kB | 64.0 kB |", self.text)
+        self.assertIn("### others of compute", self.lines)
+        self.assertIn("5.00 GB/s", self.line("| `relu/"))
+        self.assertIn("0.25 µs per parameter", self.line("| `host_cost/"))
 
     def test_nothing_is_dropped_in_silence(self):
         self.assertIn("train_step/lonely", self.line("- `train_step/lonely/threads:1` (PyTorch)"))
