@@ -39,15 +39,17 @@ launch() {
   if mpirun --version 2>&1 | grep -qE 'Open MPI|OpenRTE'; then flags=(--oversubscribe --bind-to none); fi
   mpirun "${flags[@]}" "$@"
 }
+# Has the program rows for the filter? Asked under the launcher that will run it: some rows exist on several ranks only.
+has_rows() { [[ -n $("$@" "$program" --benchmark_list_tests --benchmark_filter="$filter" 2>/dev/null | grep -v '^Failed' | head -n1) ]]; }
 for target in "${targets[@]}"; do
   program=build/release/bin/$target
-  [[ -n $("$program" --benchmark_list_tests --benchmark_filter="$filter" 2>/dev/null | grep -v '^Failed' | head -n1) ]] || continue
   if [[ -e bench/${target#bench_}/ranks ]]; then
     for ranks in $(cat "bench/${target#bench_}/ranks"); do
+      has_rows launch -n "$ranks" || continue
       echo "pleat: $target on $ranks ranks" >&2
       launch -n "$ranks" "$program" --benchmark_filter="$filter" --benchmark_out="$parts/$target.$ranks.json" --benchmark_out_format=json "$@"
     done
-  else
+  elif has_rows; then
     echo "pleat: $target" >&2
     "$program" --benchmark_filter="$filter" --benchmark_out="$parts/$target.json" --benchmark_out_format=json "$@"
   fi

@@ -113,7 +113,8 @@ def filled(root, text):
 
 
 def without_fences(text):
-    return re.sub(r"^```.*?^```", "", text, flags=re.S | re.M)
+    """The page without fenced blocks and comments."""
+    return re.sub(r"^```.*?^```|<!--.*?-->", "", text, flags=re.S | re.M)
 
 
 def anchors(page):
