@@ -78,7 +78,7 @@ template <class... Ls> class branch {
   }
   /// The same with mapped layers.
   template <class F> [[nodiscard]] auto map(F&& f) const {
-    return std::apply([&](auto const&... l) { return nn::branch<decltype(f(l))...>(how_, f(l)...); }, layers_);
+    return std::apply([&](auto const&... l) { return nn::branch<decltype(f(l))...>{how_, f(l)...}; }, layers_);
   }
 
   void describe(extents const& in, describe_walk& walk) const {

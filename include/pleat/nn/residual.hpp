@@ -96,7 +96,7 @@ template <class Body, class Shortcut = identity_shortcut> class residual {
   /// The same with a mapped body and shortcut.
   template <class F> [[nodiscard]] auto map(F&& f) const {
     if constexpr (plain) return nn::residual<decltype(f(body_))>(f(body_));
-    else return nn::residual<decltype(f(body_)), decltype(f(shortcut_))>(f(body_), f(shortcut_));
+    else return nn::residual<decltype(f(body_)), decltype(f(shortcut_))>{f(body_), f(shortcut_)};
   }
 
   void describe(extents const& in, describe_walk& walk) const {

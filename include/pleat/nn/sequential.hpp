@@ -88,9 +88,9 @@ template <class... Ls> class sequential {
     std::apply([&](auto&... l) { (f(l), ...); }, layers_);
   }
 
-  /// The same composition of mapped layers: f(layer const&) returns the layer that takes its place.
+  /// The same composition of mapped layers: f(layer const&), called in forward order, returns the layer that takes its place.
   template <class F> [[nodiscard]] auto map(F&& f) const {
-    return std::apply([&](auto const&... l) { return nn::sequential<decltype(f(l))...>(f(l)...); }, layers_);
+    return std::apply([&](auto const&... l) { return nn::sequential<decltype(f(l))...>{f(l)...}; }, layers_);
   }
 
   void describe(extents in, describe_walk& walk) const {

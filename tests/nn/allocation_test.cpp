@@ -1,0 +1,68 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Law 11: after the first step, a training step and an answer allocate nothing: neither from the memory space nor from the heap.
+#include <catch2/catch_test_macros.hpp>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "nn/nn_nets.hpp"
+#include "nn/nn_support.hpp"
+
+namespace {
+std::atomic<bool> counting{false};
+std::atomic<long> allocations{0};
+void* counted(std::size_t n) {
+  if (counting.load(std::memory_order_relaxed)) allocations.fetch_add(1, std::memory_order_relaxed);
+  if (void* p = std::malloc(n > 0 ? n : 1)) return p;
+  throw std::bad_alloc();
+}
+}  // namespace
+
+void* operator new(std::size_t n) { return counted(n); }
+void* operator new[](std::size_t n) { return counted(n); }
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete[](void* p) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
+
+using namespace pleat;
+using namespace pleat::test;
+
+TEST_CASE("a steady state allocates nothing") {
+  context<space> c{make_instance<space>(2)};
+  trained t(c, image_net<float>());
+  nn::optimizer_state<float, space> optimizer(c, t.memory, nn::adamw{});
+  auto const x = random_tensor<float>(c, {8, 2, 8, 8}, 1);
+  auto const labels = from_host<std::int32_t>(c, {0, 1, 2, 3, 4, 5, 0, 1}, {8});
+  auto const s = cut(8, 4);
+  double norm = 0;
+  auto const step = [&](std::uint64_t number) {
+    auto p = t.pass({&s, 1}, 8);
+    p.step = number;
+    p.input_gradient = false;
+    t.begin();
+    auto out = nn::call(p, t.net, x);
+    auto loss = nn::cross_entropy{}(p, std::move(out.y), labels);
+    (void)nn::call_backward(p, t.net, out.saved, std::move(loss.dy));
+    norm += nn::gradient_norm(c, t.memory);
+    optimizer.apply(c, t.memory);
+    p.training = false;
+    (void)nn::call(p, t.net, x);
+  };
+  for (std::uint64_t i = 0; i < 2; ++i) step(i);
+  auto const before = c.pool().statistics().allocations, host_before = c.host_pool().statistics().allocations;
+  allocations = 0;
+  counting = true;
+  for (std::uint64_t i = 2; i < 6; ++i) step(i);
+  counting = false;
+  CHECK(c.pool().statistics().allocations == before);
+  CHECK(c.host_pool().statistics().allocations == host_before);
+  CHECK(allocations == 0);
+  counting = true;
+  delete new int(1);  // the counter counts
+  counting = false;
+  CHECK(allocations == 1);
+  CHECK(norm > 0);
+}

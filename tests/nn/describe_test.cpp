@@ -1,0 +1,58 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <catch2/catch_test_macros.hpp>
+
+#include "nn/nn_nets.hpp"
+#include "nn/nn_support.hpp"
+
+using namespace pleat;
+using namespace pleat::test;
+
+namespace {
+/// Bytes that the pool's users hold after a training forward, less what they held before.
+template <class Net> void bytes_agree(char const* what, Net const& net, extents const& in) {
+  context<space> c{make_instance<space>(1)};
+  trained t(c, net);
+  auto const x = random_tensor<float>(c, in, 1);
+  auto const s = whole(in[0]);
+  auto const before = c.pool().statistics().bytes_requested_in_use;
+  auto const out = nn::call(t.pass({&s, 1}, in[0]), t.net, x);
+  auto const held = c.pool().statistics().bytes_requested_in_use - before;
+  INFO(what);
+  CHECK(nn::describe(net, in).activation_bytes() == static_cast<index_t>(held));
+}
+}  // namespace
+
+TEST_CASE("the description's activation bytes are exactly what a training forward holds") {
+  extents const images{3, 2, 8, 8}, rows{5, 16};
+  bytes_agree("linear", nn::linear("l", 16, 3), rows);
+  bytes_agree("relu first", nn::relu(), rows);
+  bytes_agree("gelu", nn::sequential(nn::linear("l", 16, 8), nn::gelu(), nn::linear("k", 8, 3)), rows);
+  bytes_agree("two relus", nn::sequential(nn::linear("l", 16, 8), nn::relu(), nn::relu()), rows);
+  bytes_agree("tanh, relu", nn::sequential(nn::linear("l", 16, 8), nn::tanh_activation(), nn::relu(), nn::linear("k", 8, 3)), rows);
+  bytes_agree("dropout", nn::sequential(nn::linear("l", 16, 8), nn::dropout("d", 0.5), nn::linear("k", 8, 3), nn::relu(), nn::dropout("e", 0.5)), rows);
+  bytes_agree("no dropout", nn::sequential(nn::linear("l", 16, 8), nn::dropout("d", 0)), rows);
+  bytes_agree("pools", nn::sequential(nn::conv2d("c", 2, 4, 3), nn::max_pool2d(2), nn::conv2d("d", 4, 4, 1), nn::avg_pool2d(3), nn::flatten()), images);
+  bytes_agree("batch norm", nn::sequential(nn::conv2d("c", 2, 4, 3), nn::batch_norm("b", 4), nn::relu(), nn::flatten(), nn::linear("l", 144, 3)), images);
+  bytes_agree("residual", nn::sequential(nn::linear("l", 16, 16), nn::residual(nn::sequential(nn::linear("a", 16, 16), nn::relu())), nn::relu()), rows);
+  bytes_agree("residual that ends in a product", nn::residual(nn::sequential(nn::relu(), nn::linear("a", 16, 16))), rows);
+  bytes_agree("residual of nothing kept", nn::sequential(nn::linear("l", 16, 16), nn::residual(nn::dropout("d", 0.5))), rows);
+  bytes_agree("residual with a shortcut", nn::residual(nn::sequential(nn::linear("a", 16, 8), nn::relu()), nn::linear("b", 16, 8)), rows);
+  bytes_agree("concatenation", nn::branch(nn::linear("a", 16, 8), nn::relu(), nn::dropout("d", 0.5)), rows);
+  bytes_agree("sum", nn::sequential(nn::linear("l", 16, 16), nn::branch(nn::merge::sum, nn::linear("a", 16, 16), nn::tanh_activation(), nn::dropout("d", 0.5))), rows);
+  bytes_agree("repeat", nn::repeat("r", 4, nn::residual(nn::sequential(nn::linear("l", 16, 16), nn::gelu()))), rows);
+  bytes_agree("everything", image_net<float>(), images);
+  bytes_agree("everything else", cut_net<float>(), images);
+}
+
+TEST_CASE("a description counts parameters and operations") {
+  auto const net = nn::sequential(nn::linear("a", 784, 300), nn::relu(), nn::linear("b", 300, 10), nn::linear("c", 10, 10, {.bias = false, .tied_to = "c0"}));
+  auto const d = nn::describe(net, {64, 784});
+  REQUIRE(d.layers.size() == 4);
+  CHECK(d.parameters() == 784 * 300 + 300 + 300 * 10 + 10);  // the tied weight is somebody else's
+  CHECK(d.parameter_bytes() == 4 * d.parameters());
+  CHECK(d.layers[0].forward_flops == 2.0 * 64 * 784 * 300);
+  CHECK(d.layers[0].out == extents{64, 300});
+  CHECK(d.layers[1].kind == "relu");
+  CHECK(d.training_flops() > d.forward_flops());
+}
