@@ -122,7 +122,7 @@ shared_run run_global(int ranks) {
   index_t const m = 12, k = 3;
   shared_run all;
   std::vector<shared_run> each(static_cast<std::size_t>(ranks));
-  comm::run_local(ranks, [&](comm::communicator& who) {
+  comm::run_local(ranks, [&](comm::communicator who) {
     context<space> c{make_instance<space>(1)};
     trained t(c, nn::batch_norm("bn", k, {.statistics = nn::statistics::global}), 1);
     auto const x = random_tensor<float>(c, {m, k, 2, 2}, 1), dy = random_tensor<float>(c, {m, k, 2, 2}, 2);

@@ -77,7 +77,7 @@ template <class T, class Space> class arena {
 
   /// Lays out and attaches, leaving values zero: for a model whose values come from elsewhere.
   template <class Net> static arena uninitialised(Net& net) {
-    arena a;
+    arena a{};
     a.enter(net);
     a.values_ = view("pleat::values", static_cast<std::size_t>(a.size_));
     a.attach(net);

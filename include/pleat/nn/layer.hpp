@@ -84,7 +84,7 @@ template <class L> constexpr void demand_layer() {
 /// Says in words what a layer lacks for training.
 template <class L> constexpr void demand_trainable_layer() {
   demand_layer<L>();
-  static_assert(has_backward<L> || has_split_backward<L>,
+  static_assert(!layer<L> || has_backward<L> || has_split_backward<L>,  // without a layer, the first sentence is enough
                 "pleat: a trainable layer needs 'tensor<T, Space> backward(pass<Space> const&, saved&, tensor<T, Space> dy)': the input's gradient; "
                 "or the pair 'backward_input' (returns it) and 'backward_weight'");
 }
