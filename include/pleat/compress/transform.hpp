@@ -68,10 +68,10 @@ template <class Forms, class First, class... Rest> struct widened<Forms, First, 
 template <class Forms> struct any_encoded;
 template <class... Fs> struct any_encoded<codec::forms<Fs...>> { static constexpr bool value = (!Fs::trainable || ...); };
 
-/// A leaf whose weight can take other forms: it has `weight()` and `with_forms`.
+/// A leaf whose weight can take other forms: it has `weight()`, and `with_forms`, which with the leaf's own set of forms is the leaf's own
+/// type. (A layer that merely inherits with_forms from another would be replaced by that other one.)
 template <class L> concept has_forms = requires(L const& l) {
-  typename std::remove_cvref_t<decltype(l.weight())>::forms;
-  typename L::template with_forms<typename std::remove_cvref_t<decltype(l.weight())>::forms>;
+  requires std::is_same_v<typename L::template with_forms<typename std::remove_cvref_t<decltype(l.weight())>::forms>, L>;
 };
 
 /// Leaf → the leaf that can take the forms which the transforms add.
