@@ -433,7 +433,9 @@ class communicator {
     auto count = number(c.count());
     if (c.kind == call_kind::all_gather_v ||
         c.kind == call_kind::reduce_scatter_v)  // the sum says too little: hash the list
-      for (auto n : c.out_parts.counts) count = (count ^ n) * 0x100000001b3 & 0x7fffffffffffffff;
+      for (auto n : c.out_parts.counts)
+        count =
+            number((static_cast<std::uint64_t>(count ^ n) * 0x100000001b3u) >> 1);  // stays positive: -x is sent too
     std::array<std::int64_t, fields> const mine{number(c.kind), count, number(c.type()), c.rooted() ? c.root : 0,
                                                 c.reduces() ? number(c.op) : 0};
     std::array<std::int64_t, 2 * fields> extreme;  // largest of x and of -x: both ends in one exchange
