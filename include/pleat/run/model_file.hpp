@@ -170,7 +170,7 @@ template <class Net> model_description load(parallel::model<Net>& m, io::safeten
     int const index = forms::index(wanted);
     if (index < 0) {
       std::string have;
-      for (int i = 0; i < forms::size; ++i) have += (i ? ", '" : "'") + std::string(forms::name(i)) + "'";
+      for (int i = 0; i < forms::size; ++i) have.append(i ? ", '" : "'").append(forms::name(i)).append("'");
       throw error{call, "'" + w.name + "' is stored in the form '" + wanted + "', the model's weight can take " + have,
                   "Build the network with that form in its set, e.g. nn::linear<codec::forms<codec::dense<float>, codec::masked<float>, codec::int8<float>>>"};
     }
