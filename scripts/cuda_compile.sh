@@ -68,12 +68,15 @@ launcher=()
 command -v ccache >/dev/null && launcher=(env CCACHE_BASEDIR="$root" ccache)
 
 # Every header of the room, then the instances of its templates for Kokkos::Cuda (tests/cuda/instantiate.py; what that cannot
-# write may be in tests/cuda/<room>.hpp). "examples" stands for the main job's program, which goes through all rooms.
+# write may be in tests/cuda/<room>.hpp). "examples" stands for the main job (all but its command line), which goes through all rooms.
 compile_room() {
   local room=$1 begin=$SECONDS header
   generate_front
   if [[ $room == examples ]]; then
-    echo "#include \"$root/examples/01_train_shrink_run/train_shrink_run.cpp\"" >"$out/$room.cu.new"
+    {
+      echo '#define PLEAT_DIGITS ""'
+      for source in figures mlp lenet_5; do echo "#include \"$root/examples/01_train_shrink_run/$source.cpp\""; done
+    } >"$out/$room.cu.new"
   else
     {
       (cd "$root/include" && find "pleat/$room" -name '*.hpp' | sort) | while read -r header; do echo "#include <$header>"; done
