@@ -55,7 +55,7 @@ generate_front() {
 }
 
 flags=(-std=c++20 "-arch=$arch" --extended-lambda --expt-relaxed-constexpr -O1 -Xcompiler=-fopenmp -DKOKKOS_DEPENDENCE
-  -diag-suppress=20012 "-I$front" "-I$root/include" "-I$root/tests" -isystem "$kokkos")
+  -diag-suppress=20012,1675 "-I$front" "-I$root/include" "-I$root/tests" -isystem "$kokkos")
 [[ -d $toolkit/include/cccl ]] && flags+=("-I$toolkit/include/cccl")
 if command -v mpicxx >/dev/null; then
   flags+=(-DPLEAT_HAS_MPI -DOMPI_SKIP_MPICXX -DMPICH_SKIP_MPICXX)
