@@ -91,7 +91,7 @@ template <class Net> void two_ranks(benchmark::State& state, Net net, pl::extent
 
 template <class Net> void add(std::string const& network, Net const& net, pl::extents const& sample, pl::index_t batch, std::initializer_list<char const*> optimizers) {
   std::string const stem = "train_step/" + network + "/batch:" + std::to_string(batch) + "/";
-  auto const set = [](auto* b) { b->Unit(benchmark::kMicrosecond)->UseRealTime()->MinTime(0.5); };
+  auto const set = [](auto* b) { b->Unit(benchmark::kMicrosecond); };
   for (std::string const optimizer : optimizers)
     for (int threads : {1, 2})
       set(benchmark::RegisterBenchmark((stem + optimizer + "/threads:" + std::to_string(threads)).c_str(),
@@ -112,7 +112,7 @@ void host_cost(benchmark::State& state) {
 }
 
 int const registered = [] {
-  benchmark::RegisterBenchmark("host_cost/parameters:402", host_cost)->Unit(benchmark::kMicrosecond)->UseRealTime();
+  benchmark::RegisterBenchmark("host_cost/parameters:402", host_cost)->Unit(benchmark::kMicrosecond);
   for (pl::index_t batch : {64, 256, 1024}) add("mlp", bench::mlp(), {1, 1, 28, 28}, batch, {"sgd", "adamw"});
   for (pl::index_t batch : {64, 256}) add("lenet-5", bench::lenet_5(), {1, 1, 28, 28}, batch, {"sgd"});
   add("resnet-20", bench::resnet_20(), {1, 3, 32, 32}, 32, {"sgd"});
