@@ -36,6 +36,7 @@ ORDER = ["base", "tensor", "comm", "compute", "codec", "nn", "plan", "io", "para
 TITLES = {"openblas": "OpenBLAS", "pytorch": "PyTorch", "mpi": "MPI by hand", "std_sort": "std::sort", "std_nth_element": "std::nth_element"}
 NANOSECONDS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
 BEHIND = "behind"
+RATES = ["flops", "GF/s", "ops", "samples/s", "elements", "bytes_per_second", "items_per_second"]
 
 
 class Row:
@@ -77,8 +78,12 @@ def plain(name):
 
 
 def counters_of(entry):
+    """The counters per second of real time. Google Benchmark divides by the main thread's processor time unless a name says otherwise."""
+    cpu, real = entry.get("cpu_time", 0), entry.get("real_time", 0)
+    told = re.search(r"/(real_time|manual_time)\b", entry.get("run_name", entry["name"])) or cpu <= 0 or real <= 0
+    factor = {} if told else {**dict.fromkeys(RATES, cpu / real), "us/parameter": real / cpu}
     known = {"family_index", "per_family_instance_index", "repetitions", "repetition_index", "threads", "iterations", "real_time", "cpu_time"}
-    return {k: float(v) for k, v in entry.items() if k not in known and isinstance(v, (int, float)) and not isinstance(v, bool)}
+    return {k: float(v) * factor.get(k, 1.0) for k, v in entry.items() if k not in known and isinstance(v, (int, float)) and not isinstance(v, bool)}
 
 
 def peer_of(name):

@@ -82,6 +82,13 @@ class Page(unittest.TestCase):
         self.assertIn("64,000 samples/s", self.line("| `train_step/mlp/batch:64/sgd/threads:1` | 1.00 ms"))
         self.assertNotIn("min_time", self.text)
 
+    def test_rates_are_per_second_of_real_time(self):
+        entry = {**row("train_step/x/threads:2", 100), "cpu_time": 50, "samples/s": 2e6, "us/parameter": 0.1}
+        counters = pp.read({"benchmarks": [entry]})[0]["train_step/x/threads:2"].counters
+        self.assertEqual((counters["samples/s"], counters["us/parameter"]), (1e6, 0.2))
+        told = {**entry, "name": "train_step/x/real_time", "run_name": "train_step/x/real_time"}
+        self.assertEqual(pp.read({"benchmarks": [told]})[0]["train_step/x"].counters["samples/s"], 2e6)
+
     def test_derived_tables(self):
         self.assertIn("| 2 thread ranks | 1.00 ms | 520 µs | 1.92× | 500 µs | 0.96 |", self.text)
         self.assertIn("| 1.00 ms | 1.23 ms | 1.24× |", self.text)
