@@ -21,11 +21,13 @@ endfunction()
 # The kernels as instances that our programs share: a program then compiles layers, not matrix products. The forced include
 # says so to every source that is compiled without a precompiled header.
 file(GLOB pleat_kernel_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/*.cpp)
-add_library(pleat_kernels STATIC EXCLUDE_FROM_ALL ${pleat_kernel_sources})
-add_library(pleat::kernels ALIAS pleat_kernels)
-target_link_libraries(pleat_kernels PUBLIC pleat::core PRIVATE pleat_dev)
-target_compile_options(pleat_kernels INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:SHELL:-include pleat/compute/instances.hpp>")
-pleat_set_language(pleat_kernels)
+if(pleat_kernel_sources)  # a package that only installs the headers may have left them out
+  add_library(pleat_kernels STATIC EXCLUDE_FROM_ALL ${pleat_kernel_sources})
+  add_library(pleat::kernels ALIAS pleat_kernels)
+  target_link_libraries(pleat_kernels PUBLIC pleat::core PRIVATE pleat_dev)
+  target_compile_options(pleat_kernels INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:SHELL:-include pleat/compute/instances.hpp>")
+  pleat_set_language(pleat_kernels)
+endif()
 
 # pleat_program(NAME SOURCES ... LIBRARIES ...): one program in bin/, with our warnings and everything of pleat that was found.
 function(pleat_program name)

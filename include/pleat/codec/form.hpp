@@ -86,7 +86,7 @@ template <class First, class... Rest> struct forms {
   static constexpr bool trainable = First::trainable || (Rest::trainable || ...);
 
   template <class Space> using storages = std::tuple<typename First::template storage<Space>, typename Rest::template storage<Space>...>;
-  template <int I> using form = std::tuple_element_t<I, std::tuple<First, Rest...>>;
+  template <int At> using form = std::tuple_element_t<At, std::tuple<First, Rest...>>;
 
   template <class F> static constexpr bool contains = std::is_same_v<F, First> || (std::is_same_v<F, Rest> || ...);
   /// Position of F in the set.
@@ -118,12 +118,12 @@ template <class F> struct form_tag {
 };
 
 /// Calls f(form_tag<F>{}) for member `index` of the set. With one member there is no dispatch.
-template <class Forms, class F, int I = 0> decltype(auto) visit_form(int index, F&& f) {
-  if constexpr (I + 1 == Forms::size) {
-    return f(form_tag<typename Forms::template form<I>>{});
+template <class Forms, class F, int At = 0> decltype(auto) visit_form(int index, F&& f) {
+  if constexpr (At + 1 == Forms::size) {
+    return f(form_tag<typename Forms::template form<At>>{});
   } else {
-    if (index == I) return f(form_tag<typename Forms::template form<I>>{});
-    return visit_form<Forms, F, I + 1>(index, std::forward<F>(f));
+    if (index == At) return f(form_tag<typename Forms::template form<At>>{});
+    return visit_form<Forms, F, At + 1>(index, std::forward<F>(f));
   }
 }
 

@@ -126,26 +126,26 @@ class communicator {
 
   /// Rank `root`'s `out` receives the elementwise combination; elsewhere `out` may be empty. In place: the same range
   /// twice.
-  template <detail::elements I, detail::elements O>
-  void reduce(I&& in, O&& out, reduction op = reduction::sum, int root = 0) {
+  template <detail::elements In, detail::elements O>
+  void reduce(In&& in, O&& out, reduction op = reduction::sum, int root = 0) {
     run(reduce_of(in, out, op, root));
   }
-  template <detail::elements I, detail::elements O>
-  [[nodiscard]] request ireduce(I&& in, O&& out, reduction op = reduction::sum, int root = 0) {
+  template <detail::elements In, detail::elements O>
+  [[nodiscard]] request ireduce(In&& in, O&& out, reduction op = reduction::sum, int root = 0) {
     return start(reduce_of(in, out, op, root));
   }
 
   /// Every rank's `out` receives the elementwise combination, the same bits everywhere.
-  template <detail::elements I, detail::elements O>
-  void all_reduce(I&& in, O&& out, reduction op = reduction::sum) {
+  template <detail::elements In, detail::elements O>
+  void all_reduce(In&& in, O&& out, reduction op = reduction::sum) {
     run(two(call_kind::all_reduce, in, out, op));
   }
   template <detail::elements R>
   void all_reduce(R&& data, reduction op = reduction::sum) {
     run(two(call_kind::all_reduce, data, data, op));
   }
-  template <detail::elements I, detail::elements O>
-  [[nodiscard]] request iall_reduce(I&& in, O&& out, reduction op = reduction::sum) {
+  template <detail::elements In, detail::elements O>
+  [[nodiscard]] request iall_reduce(In&& in, O&& out, reduction op = reduction::sum) {
     return start(two(call_kind::all_reduce, in, out, op));
   }
   template <detail::elements R>
@@ -154,58 +154,58 @@ class communicator {
   }
 
   /// Block `rank` of the combination; in has size() times the elements of out. `out` may be this rank's block of `in`.
-  template <detail::elements I, detail::elements O>
-  void reduce_scatter(I&& in, O&& out, reduction op = reduction::sum) {
+  template <detail::elements In, detail::elements O>
+  void reduce_scatter(In&& in, O&& out, reduction op = reduction::sum) {
     run(two(call_kind::reduce_scatter, in, out, op));
   }
-  template <detail::elements I, detail::elements O>
-  [[nodiscard]] request ireduce_scatter(I&& in, O&& out, reduction op = reduction::sum) {
+  template <detail::elements In, detail::elements O>
+  [[nodiscard]] request ireduce_scatter(In&& in, O&& out, reduction op = reduction::sum) {
     return start(two(call_kind::reduce_scatter, in, out, op));
   }
   /// With counts[r] elements for rank r.
-  template <detail::elements I, detail::elements O>
-  void reduce_scatter_v(I&& in, O&& out, std::span<index_t const> counts, reduction op = reduction::sum) {
+  template <detail::elements In, detail::elements O>
+  void reduce_scatter_v(In&& in, O&& out, std::span<index_t const> counts, reduction op = reduction::sum) {
     run(two(call_kind::reduce_scatter_v, in, out, op, {}, {counts, {}}));
   }
-  template <detail::elements I, detail::elements O>
-  [[nodiscard]] request ireduce_scatter_v(I&& in, O&& out, std::span<index_t const> counts,
+  template <detail::elements In, detail::elements O>
+  [[nodiscard]] request ireduce_scatter_v(In&& in, O&& out, std::span<index_t const> counts,
                                           reduction op = reduction::sum) {
     return start(two(call_kind::reduce_scatter_v, in, out, op, {}, {counts, {}}));
   }
 
   /// Everybody's elements in rank order. `in` may be its own block of `out`.
-  template <detail::elements I, detail::elements O>
-  void all_gather(I&& in, O&& out) {
+  template <detail::elements In, detail::elements O>
+  void all_gather(In&& in, O&& out) {
     run(two(call_kind::all_gather, in, out));
   }
-  template <detail::elements I, detail::elements O>
-  [[nodiscard]] request iall_gather(I&& in, O&& out) {
+  template <detail::elements In, detail::elements O>
+  [[nodiscard]] request iall_gather(In&& in, O&& out) {
     return start(two(call_kind::all_gather, in, out));
   }
-  template <detail::elements I, detail::elements O>
-  void all_gather_v(I&& in, O&& out, parts p) {
+  template <detail::elements In, detail::elements O>
+  void all_gather_v(In&& in, O&& out, parts p) {
     run(two(call_kind::all_gather_v, in, out, {}, {}, p));
   }
-  template <detail::elements I, detail::elements O>
-  [[nodiscard]] request iall_gather_v(I&& in, O&& out, parts p) {
+  template <detail::elements In, detail::elements O>
+  [[nodiscard]] request iall_gather_v(In&& in, O&& out, parts p) {
     return start(two(call_kind::all_gather_v, in, out, {}, {}, p));
   }
 
   /// Block j of rank i becomes block i of rank j.
-  template <detail::elements I, detail::elements O>
-  void all_to_all(I&& in, O&& out) {
+  template <detail::elements In, detail::elements O>
+  void all_to_all(In&& in, O&& out) {
     run(two(call_kind::all_to_all, in, out));
   }
-  template <detail::elements I, detail::elements O>
-  [[nodiscard]] request iall_to_all(I&& in, O&& out) {
+  template <detail::elements In, detail::elements O>
+  [[nodiscard]] request iall_to_all(In&& in, O&& out) {
     return start(two(call_kind::all_to_all, in, out));
   }
-  template <detail::elements I, detail::elements O>
-  void all_to_all_v(I&& in, parts from, O&& out, parts to) {
+  template <detail::elements In, detail::elements O>
+  void all_to_all_v(In&& in, parts from, O&& out, parts to) {
     run(two(call_kind::all_to_all_v, in, out, {}, from, to));
   }
-  template <detail::elements I, detail::elements O>
-  [[nodiscard]] request iall_to_all_v(I&& in, parts from, O&& out, parts to) {
+  template <detail::elements In, detail::elements O>
+  [[nodiscard]] request iall_to_all_v(In&& in, parts from, O&& out, parts to) {
     return start(two(call_kind::all_to_all_v, in, out, {}, from, to));
   }
 
@@ -378,13 +378,13 @@ class communicator {
   static call broadcast_of(R& data, int root) {
     return {.kind = call_kind::broadcast, .in = detail::reading(data), .out = detail::writing(data), .root = root};
   }
-  template <class I, class O>
-  static call reduce_of(I& in, O& out, reduction op, int root) {
+  template <class In, class O>
+  static call reduce_of(In& in, O& out, reduction op, int root) {
     return {.kind = call_kind::reduce, .in = detail::reading(in), .out = detail::writing(out), .op = op, .root = root};
   }
-  template <class I, class O>
-  static call two(call_kind k, I& in, O& out, reduction op = reduction::sum, parts from = {}, parts to = {}) {
-    static_assert(std::same_as<std::ranges::range_value_t<I>, std::ranges::range_value_t<O>>,
+  template <class In, class O>
+  static call two(call_kind k, In& in, O& out, reduction op = reduction::sum, parts from = {}, parts to = {}) {
+    static_assert(std::same_as<std::ranges::range_value_t<In>, std::ranges::range_value_t<O>>,
                   "pleat: both ranges of a collective must have the same element type");
     return {
         .kind = k, .in = detail::reading(in), .out = detail::writing(out), .op = op, .in_parts = from, .out_parts = to};

@@ -97,8 +97,8 @@ template <class... Ls> class branch {
     walk.append(std::move(c), bytes);
   }
 
-  template <int I> [[nodiscard]] auto& layer() noexcept { return std::get<I>(layers_); }
-  template <int I> [[nodiscard]] auto const& layer() const noexcept { return std::get<I>(layers_); }
+  template <int At> [[nodiscard]] auto& layer() noexcept { return std::get<At>(layers_); }
+  template <int At> [[nodiscard]] auto const& layer() const noexcept { return std::get<At>(layers_); }
 
  private:
   using shapes_type = std::array<extents, static_cast<std::size_t>(size)>;
@@ -127,36 +127,36 @@ template <class... Ls> class branch {
     return out;
   }
 
-  template <int I> void forward_from(pass_type const& p, tensor_type x, tensor_type& y, index_t column, saved& s) const {
-    if constexpr (I < size) {
-      auto out = I + 1 < size ? call(p, std::get<I>(layers_), x) : call(p, std::get<I>(layers_), std::move(x));
-      std::get<I>(s.each) = std::move(out.saved);
-      index_t const width = s.out[I].size_from(1);
-      if (how_ == merge::sum) y = I == 0 ? std::move(out.y) : detail::add(p, std::move(y), std::move(out.y));
+  template <int At> void forward_from(pass_type const& p, tensor_type x, tensor_type& y, index_t column, saved& s) const {
+    if constexpr (At < size) {
+      auto out = At + 1 < size ? call(p, std::get<At>(layers_), x) : call(p, std::get<At>(layers_), std::move(x));
+      std::get<At>(s.each) = std::move(out.saved);
+      index_t const width = s.out[At].size_from(1);
+      if (how_ == merge::sum) y = At == 0 ? std::move(out.y) : detail::add(p, std::move(y), std::move(out.y));
       else compute::copy_block(p.space(), y.batch(), width, static_cast<value_type const*>(out.y.data()), width, y.data() + column, y.shape().size_from(1));
       out = {};
-      forward_from<I + 1>(p, std::move(x), y, column + width, s);
+      forward_from<At + 1>(p, std::move(x), y, column + width, s);
     }
   }
 
-  template <int I, class Back> void backward_from(pass_type const& p, Back const& back, saved& s, tensor_type& dy, index_t column, tensor_type& dx) {
-    if constexpr (I < size) {
-      index_t const width = s.out[I].size_from(1);
+  template <int At, class Back> void backward_from(pass_type const& p, Back const& back, saved& s, tensor_type& dy, index_t column, tensor_type& dx) {
+    if constexpr (At < size) {
+      index_t const width = s.out[At].size_from(1);
       tensor_type d = dy;
       if (how_ == merge::concatenate) {
-        d = tensor_type::allocate(*p.where, s.out[I]);
+        d = tensor_type::allocate(*p.where, s.out[At]);
         compute::copy_block(p.space(), dy.batch(), width, static_cast<value_type const*>(dy.data() + column), dy.shape().size_from(1), d.data(), width);
       }
-      if constexpr (I + 1 == size) dy = {};
-      auto part = back(std::get<I>(layers_), std::get<I>(s.each), std::move(d));
-      if (p.input_gradient) dx = I == 0 ? std::move(part) : detail::add(p, std::move(dx), std::move(part));
-      backward_from<I + 1>(p, back, s, dy, column + width, dx);
+      if constexpr (At + 1 == size) dy = {};
+      auto part = back(std::get<At>(layers_), std::get<At>(s.each), std::move(d));
+      if (p.input_gradient) dx = At == 0 ? std::move(part) : detail::add(p, std::move(dx), std::move(part));
+      backward_from<At + 1>(p, back, s, dy, column + width, dx);
     }
   }
-  template <int I> void backward_weight_from(pass_type const& p, saved& s) {
-    if constexpr (I < size) {
-      call_backward_weight(p, std::get<I>(layers_), std::get<I>(s.each));
-      backward_weight_from<I + 1>(p, s);
+  template <int At> void backward_weight_from(pass_type const& p, saved& s) {
+    if constexpr (At < size) {
+      call_backward_weight(p, std::get<At>(layers_), std::get<At>(s.each));
+      backward_weight_from<At + 1>(p, s);
     }
   }
 

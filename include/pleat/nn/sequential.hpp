@@ -97,21 +97,21 @@ template <class... Ls> class sequential {
     std::apply([&](auto const&... l) { ((nn::describe(l, in, walk), in = l.shape(in)), ...); }, layers_);
   }
 
-  template <int I> [[nodiscard]] auto& layer() noexcept { return std::get<I>(layers_); }
-  template <int I> [[nodiscard]] auto const& layer() const noexcept { return std::get<I>(layers_); }
+  template <int At> [[nodiscard]] auto& layer() noexcept { return std::get<At>(layers_); }
+  template <int At> [[nodiscard]] auto const& layer() const noexcept { return std::get<At>(layers_); }
 
  private:
   enum class half { both, input };
-  template <int I> using layer_at = std::tuple_element_t<I, std::tuple<Ls...>>;
+  template <int At> using layer_at = std::tuple_element_t<At, std::tuple<Ls...>>;
 
   /// Child I+1 is an activation that child I can apply in its epilogue.
-  template <int I> static constexpr bool fused_forward() {
-    if constexpr (I + 1 < size) return detail::fuses_activation<layer_at<I>> && detail::fusable_activation<layer_at<I + 1>>;
+  template <int At> static constexpr bool fused_forward() {
+    if constexpr (At + 1 < size) return detail::fuses_activation<layer_at<At>> && detail::fusable_activation<layer_at<At + 1>>;
     else return false;
   }
   /// Child I can apply the backward of child I−1, an activation, in its input gradient.
-  template <int I> static constexpr bool fused_backward() {
-    if constexpr (I > 0) return detail::masks_input<layer_at<I>> && detail::fusable_activation<layer_at<I - 1>>;
+  template <int At> static constexpr bool fused_backward() {
+    if constexpr (At > 0) return detail::masks_input<layer_at<At>> && detail::fusable_activation<layer_at<At - 1>>;
     else return false;
   }
 
@@ -121,8 +121,8 @@ template <class... Ls> class sequential {
     int stop;
   };
 
-  template <int I> [[nodiscard]] bool inside(index_t begin, index_t end) const noexcept {
-    return begin < first_unit_[I + 1] && end > first_unit_[I];
+  template <int At> [[nodiscard]] bool inside(index_t begin, index_t end) const noexcept {
+    return begin < first_unit_[At + 1] && end > first_unit_[At];
   }
 
   /// The lowest child that backward must reach.
@@ -135,73 +135,73 @@ template <class... Ls> class sequential {
     return stop;
   }
 
-  template <int I> [[nodiscard]] tensor_type forward_from(pass_type const& p, index_t begin, index_t end, tensor_type x, saved& s) const {
-    if constexpr (I == size) {
+  template <int At> [[nodiscard]] tensor_type forward_from(pass_type const& p, index_t begin, index_t end, tensor_type x, saved& s) const {
+    if constexpr (At == size) {
       return x;
     } else {
-      if (!inside<I>(begin, end)) return forward_from<I + 1>(p, begin, end, std::move(x), s);
-      auto const& l = std::get<I>(layers_);
-      if constexpr (fused_forward<I>()) {
-        if (inside<I + 1>(begin, end)) {
+      if (!inside<At>(begin, end)) return forward_from<At + 1>(p, begin, end, std::move(x), s);
+      auto const& l = std::get<At>(layers_);
+      if constexpr (fused_forward<At>()) {
+        if (inside<At + 1>(begin, end)) {
           region r("pleat::nn::forward");
-          auto out = l.forward(p, std::move(x), layer_at<I + 1>::fusable);
+          auto out = l.forward(p, std::move(x), layer_at<At + 1>::fusable);
           detail::check_finite(p, l, out.y, "the output");
-          std::get<I>(s) = std::move(out.saved);
-          if (p.training) std::get<I + 1>(s) = layer_at<I + 1>::saved_from_output(out.y);
-          return forward_from<I + 2>(p, begin, end, std::move(out.y), s);
+          std::get<At>(s) = std::move(out.saved);
+          if (p.training) std::get<At + 1>(s) = layer_at<At + 1>::saved_from_output(out.y);
+          return forward_from<At + 2>(p, begin, end, std::move(out.y), s);
         }
       }
-      return forward_from<I + 1>(p, begin, end, nn::forward_units(p, l, begin - first_unit_[I], end - first_unit_[I], std::move(x), std::get<I>(s)), s);
+      return forward_from<At + 1>(p, begin, end, nn::forward_units(p, l, begin - first_unit_[At], end - first_unit_[At], std::move(x), std::get<At>(s)), s);
     }
   }
 
   /// `masked`: the child after this one has applied this activation's backward already.
-  template <int I, half Half>
+  template <int At, half Half>
   [[nodiscard]] tensor_type backward_from(pass_type const& p, range const& u, saved& s, tensor_type dy, [[maybe_unused]] bool masked) {
-    if constexpr (I < 0) {
+    if constexpr (At < 0) {
       return dy;
     } else {
-      if (!inside<I>(u.begin, u.end)) return backward_from<I - 1, Half>(p, u, s, std::move(dy), false);
-      if (I < u.stop) {
-        std::get<I>(s) = {};
-        return backward_from<I - 1, Half>(p, u, s, tensor_type{}, false);
+      if (!inside<At>(u.begin, u.end)) return backward_from<At - 1, Half>(p, u, s, std::move(dy), false);
+      if (At < u.stop) {
+        std::get<At>(s) = {};
+        return backward_from<At - 1, Half>(p, u, s, tensor_type{}, false);
       }
-      auto& l = std::get<I>(layers_);
+      auto& l = std::get<At>(layers_);
       pass_type inner = p;
-      inner.input_gradient = p.input_gradient || I > u.stop;
-      if constexpr (detail::fusable_activation<layer_at<I>>) {
+      inner.input_gradient = p.input_gradient || At > u.stop;
+      if constexpr (detail::fusable_activation<layer_at<At>>) {
         if (masked) {
-          std::get<I>(s) = {};
-          return backward_from<I - 1, Half>(p, u, s, std::move(dy), false);
+          std::get<At>(s) = {};
+          return backward_from<At - 1, Half>(p, u, s, std::move(dy), false);
         }
       }
-      if constexpr (fused_backward<I>()) {
-        if (inside<I - 1>(u.begin, u.end) && I > u.stop) {
+      if constexpr (fused_backward<At>()) {
+        if (inside<At - 1>(u.begin, u.end) && At > u.stop) {
           region r("pleat::nn::backward");
-          auto dx = l.backward_input(inner, std::get<I>(s), std::move(dy), true);
+          auto dx = l.backward_input(inner, std::get<At>(s), std::move(dy), true);
           detail::check_finite(p, l, dx, "the input gradient");
           if constexpr (Half == half::both) {
-            l.backward_weight(inner, std::get<I>(s));
+            l.backward_weight(inner, std::get<At>(s));
             gradients_ready(inner, l);
           }
-          return backward_from<I - 1, Half>(p, u, s, std::move(dx), true);
+          return backward_from<At - 1, Half>(p, u, s, std::move(dx), true);
         }
       }
-      index_t const begin = u.begin - first_unit_[I], end = u.end - first_unit_[I];
-      if constexpr (Half == half::both) dy = nn::backward_units(inner, l, begin, end, std::get<I>(s), std::move(dy));
-      else dy = nn::backward_input_units(inner, l, begin, end, std::get<I>(s), std::move(dy));
-      return backward_from<I - 1, Half>(p, u, s, std::move(dy), false);
+      index_t const begin = u.begin - first_unit_[At], end = u.end - first_unit_[At];
+      if constexpr (Half == half::both) dy = nn::backward_units(inner, l, begin, end, std::get<At>(s), std::move(dy));
+      else dy = nn::backward_input_units(inner, l, begin, end, std::get<At>(s), std::move(dy));
+      return backward_from<At - 1, Half>(p, u, s, std::move(dy), false);
     }
   }
 
-  template <int I> void backward_weight_from(pass_type const& p, range const& u, saved& s) {
-    if constexpr (I >= 0) {
-      if (inside<I>(u.begin, u.end) && I >= u.stop) {
+  template <int At> void backward_weight_from(pass_type const& p, range const& u, saved& s) {
+    if constexpr (At >= 0) {
+      if (inside<At>(u.begin, u.end) && At >= u.stop) {
         pass_type inner = p;
-        inner.input_gradient = p.input_gradient || I > u.stop;
-        nn::backward_weight_units(inner, std::get<I>(layers_), u.begin - first_unit_[I], u.end - first_unit_[I], std::get<I>(s));
+        inner.input_gradient = p.input_gradient || At > u.stop;
+        nn::backward_weight_units(inner, std::get<At>(layers_), u.begin - first_unit_[At], u.end - first_unit_[At], std::get<At>(s));
       }
-      backward_weight_from<I - 1>(p, u, s);
+      backward_weight_from<At - 1>(p, u, s);
     }
   }
 

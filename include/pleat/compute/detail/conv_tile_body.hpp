@@ -224,12 +224,12 @@ template <class V, int NV, int R, int R1, int R2> constexpr conv_kernels<typenam
   k.rows = 6;
   k.vectors = NV;
   k.wide_vectors = 2 * NV;
-  [&]<int... I>(std::integer_sequence<int, I...>) {
-    ((k.tile[0][I] = &tile<V, 1, I + 1>, k.tile[1][I] = &tile<V, 2, I + 1>), ...);
+  [&]<int... At>(std::integer_sequence<int, At...>) {
+    ((k.tile[0][At] = &tile<V, 1, At + 1>, k.tile[1][At] = &tile<V, 2, At + 1>), ...);
   }(std::make_integer_sequence<int, 2 * NV>{});
-  [&]<int... I>(std::integer_sequence<int, I...>) {
-    ((k.tile[2][I] = &tile<V, 3, I + 1>, k.tile[3][I] = &tile<V, 4, I + 1>, k.tile[4][I] = &tile<V, 5, I + 1>,
-      k.tile[5][I] = &tile<V, 6, I + 1>),
+  [&]<int... At>(std::integer_sequence<int, At...>) {
+    ((k.tile[2][At] = &tile<V, 3, At + 1>, k.tile[3][At] = &tile<V, 4, At + 1>, k.tile[4][At] = &tile<V, 5, At + 1>,
+      k.tile[5][At] = &tile<V, 6, At + 1>),
      ...);
   }(std::make_integer_sequence<int, NV>{});
   k.gradient_rows = R;
