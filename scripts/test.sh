@@ -11,14 +11,15 @@ if [[ ${1:-} != "" && ${1:-} != -* ]]; then
 fi
 jobs=${PLEAT_JOBS:-$(nproc)}
 timed() {
-  local begin=$SECONDS what=$1
+  local begin=$SECONDS what=$1 code=0
   shift
-  "$@"
+  "$@" || code=$?
   parts+=("$what $((SECONDS - begin)) s")
+  return $code
 }
 parts=()
-set_up() { source scripts/setup.sh; }
-timed set-up set_up
+source scripts/setup.sh  # not timed(): a failure inside must stop here
+parts+=("set-up $SECONDS s")
 # Conan is tested from a virtual environment of the build tree; without an index the test says so and counts as skipped.
 timed venv scripts/python_venv.sh
 timed configure cmake --preset "$preset"

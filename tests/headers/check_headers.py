@@ -22,8 +22,9 @@ import time
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.M)
 # Defined by <complex.h>, <termios.h>, <sys/sysmacros.h>, <math.h> of older systems, X11, Windows and Fortran-style codes.
-HOSTILE = ("I B0 B50 B75 major minor makedev small near far interface OVERFLOW UNDERFLOW DOMAIN SING None Bool True False "
+HOSTILE = ("I B0 B50 B75 small near far interface OVERFLOW UNDERFLOW DOMAIN SING None Bool True False "
            "Success Always Status Complex PI SQR").split()
+HOSTILE_FUNCTIONS = "major minor makedev".split()  # of <sys/sysmacros.h>: they bite only before a parenthesis
 
 def all_headers(root):
     return sorted(str(p.relative_to(root)) for p in root.glob("pleat/**/*.hpp"))
@@ -120,6 +121,8 @@ def hostile(args):
     text = "".join(f"#include <{o}>\n" for o in others_of(args, headers))
     for name in HOSTILE:
         text += f"#undef {name}\n#define {name} ::this_name_belongs_to_somebody_else\n"
+    for name in HOSTILE_FUNCTIONS:
+        text += f"#undef {name}\n#define {name}(x) ::this_name_belongs_to_somebody_else\n"
     failed = 0
     for order in (headers, headers[::-1]):
         done = run([args.compiler, f"@{args.flags}", "-fsyntax-only", "-x", "c++", "-"],

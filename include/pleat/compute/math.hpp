@@ -109,9 +109,9 @@ PLEAT_INLINE float tanh(float x) noexcept {
   p = fma(p, z, -0.0536626838f);
   p = fma(p, z, 0.133305132f);
   p = fma(p, z, -0.333332479f);
-  float const small = fma(a * z, p, a);
+  float const inner = fma(a * z, p, a);
   float const large = fma(-2.0f, 1.0f / (exp(2.0f * a) + 1.0f), 1.0f);
-  return with_sign_of(a < 0.625f ? small : large, x);
+  return with_sign_of(a < 0.625f ? inner : large, x);
 }
 PLEAT_INLINE double tanh(double x) noexcept { return std::tanh(x); }
 
@@ -163,10 +163,10 @@ PLEAT_INLINE double erf(double x) noexcept { return std::erf(x); }
 /// Φ(x), the normal distribution: accurate in the negative tail too.
 PLEAT_INLINE float normal_cdf(float x) noexcept {
   float const a = absolute(x) * 0x1.6a09e6p-1f;  // |x| / sqrt 2
-  float const small = 0.5f * erf_small(a);
+  float const inner = 0.5f * erf_small(a);
   float const tail = 0.5f * erfc_large(a);
-  float const below = a < 1.0f ? 0.5f - small : tail;
-  float const above = a < 1.0f ? 0.5f + small : 1.0f - tail;
+  float const below = a < 1.0f ? 0.5f - inner : tail;
+  float const above = a < 1.0f ? 0.5f + inner : 1.0f - tail;
   return x != x ? x : x < 0.0f ? below : above;
 }
 PLEAT_INLINE double normal_cdf(double x) noexcept { return 0.5 * std::erfc(x * -0.70710678118654752440); }
