@@ -56,14 +56,14 @@ template <class F> void register_form() {
         for (auto _ : state) F::apply(w.where, w.shape, w.storage, p.m, x.data(), y.data(), {});
         state.counters["flops"] = flops;
         w.say_bytes(state);
-      })->UseRealTime();
+      });
       benchmark::RegisterBenchmark((form + "apply_transposed/" + tail).c_str(), [=](benchmark::State& state) {
         weight<F> w(threads, {p.n, p.k});
         auto const dy = numbers(p.m * p.n, 0);
         std::vector<float> dx(static_cast<std::size_t>(p.m * p.k));
         for (auto _ : state) F::apply_transposed(w.where, w.shape, w.storage, p.m, dy.data(), dx.data(), nullptr);
         state.counters["flops"] = flops;
-      })->UseRealTime();
+      });
     }
   for (extents const shape : {extents{300, 784}, extents{4096, 4096}}) {
     std::string const tail = std::to_string(shape[0]) + "x" + std::to_string(shape[1]);
@@ -71,12 +71,12 @@ template <class F> void register_form() {
       weight<F> w(1, shape);
       for (auto _ : state) F::encode(w.where, w.shape, w.values.data(), w.storage);
       w.say_bytes(state);
-    })->UseRealTime()->Unit(benchmark::kMillisecond);
+    })->Unit(benchmark::kMillisecond);
     benchmark::RegisterBenchmark((form + "decode/" + tail).c_str(), [=](benchmark::State& state) {
       weight<F> w(1, shape);
       std::vector<float> out(w.values.size());
       for (auto _ : state) F::decode(w.where, w.shape, w.storage, out.data());
-    })->UseRealTime()->Unit(benchmark::kMillisecond);
+    })->Unit(benchmark::kMillisecond);
   }
 }
 

@@ -45,7 +45,7 @@ void add(std::string const& name, index_t n, double bytes_per_element, F const& 
                                        benchmark::Counter(bytes_per_element * static_cast<double>(n),
                                                           benchmark::Counter::kIsIterationInvariantRate);
                                  })
-        ->UseRealTime();
+        ;
 }
 
 int const registered = [] {

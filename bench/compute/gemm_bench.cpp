@@ -95,13 +95,13 @@ void register_all(std::string const& type, pleat::bench::openblas const& blas, s
         operands<T> o(s);
         auto const space = with_threads(threads);
         measure(state, o.flops(), [&] { o.ours(space); });
-      })->UseRealTime();
+      });
       if (blas.found())
         benchmark::RegisterBenchmark(("peer/openblas/" + tail).c_str(), [=, &blas](benchmark::State& state) {
           operands<T> o(s);
           blas.set_threads(threads);
           measure(state, o.flops(), [&] { o.peer(blas); });
-        })->UseRealTime();
+        });
     }
 }
 
@@ -116,7 +116,7 @@ void register_lanes() {
             auto const space = with_threads(1);
             measure(state, o.flops(), [&] { o.in_lanes(space, count); });
           })
-          ->UseRealTime();
+          ;
 }
 
 /// Seconds of one call; `calls` are timed together.

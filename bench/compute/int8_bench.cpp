@@ -69,13 +69,13 @@ int const registered = [] {
         pc::int8_pack(space, s.n, s.k, b.get(), s.k, packed.get());
         measure(state, s,
                 [&] { pc::int8_gemm_packed(space, s.m, s.n, s.k, a.get(), s.k, packed.get(), c.get(), s.n); });
-      })->UseRealTime();
+      });
       benchmark::RegisterBenchmark(("int8_gemm/" + tail + "/unpacked" + end).c_str(), [=](benchmark::State& state) {
         auto const space = with_threads(threads);
         auto const a = make<std::int8_t>(index_t{s.m} * s.k), b = make<std::int8_t>(index_t{s.n} * s.k);
         auto const c = make<std::int32_t>(index_t{s.m} * s.n);
         measure(state, s, [&] { pc::int8_gemm(space, s.m, s.n, s.k, a.get(), s.k, b.get(), s.k, c.get(), s.n); });
-      })->UseRealTime();
+      });
       benchmark::RegisterBenchmark(("int8_gemm/" + tail + "/scaled" + end).c_str(), [=](benchmark::State& state) {
         auto const space = with_threads(threads);
         auto const a = make<std::int8_t>(index_t{s.m} * s.k), b = make<std::int8_t>(index_t{s.n} * s.k);
@@ -86,7 +86,7 @@ int const registered = [] {
         measure(state, s, [&] {
           pc::int8_gemm_scaled_packed(space, s.m, s.n, s.k, a.get(), s.k, packed.get(), e, y.get(), s.n);
         });
-      })->UseRealTime();
+      });
       benchmark::RegisterBenchmark(("gemm/f32_for_int8/" + tail + end).c_str(), [=](benchmark::State& state) {
         auto const space = with_threads(threads);
         auto const a = make<float>(index_t{s.m} * s.k), b = make<float>(index_t{s.n} * s.k),
@@ -97,7 +97,7 @@ int const registered = [] {
         g.b = b.get(), g.ldb = s.k, g.tb = pc::transpose::yes;
         g.c = c.get(), g.ldc = s.n;
         measure(state, s, [&] { pc::gemm(space, g); });
-      })->UseRealTime();
+      });
     }
   struct layer {
     char const* name;
@@ -116,7 +116,7 @@ int const registered = [] {
       auto const y = make<float>(out), scales = make<float>(s.batch + s.out_channels);
       for (auto _ : state) pc::int8_conv2d(space, s, x.get(), scales.get(), w.get(), scales.get(), nullptr, y.get());
       state.counters["ops"] = benchmark::Counter(s.flops(), benchmark::Counter::kIsIterationInvariantRate);
-    })->UseRealTime();
+    });
     benchmark::RegisterBenchmark(
         (std::string("conv2d/f32_for_int8/") + l.name + "/threads:1").c_str(),
         [=](benchmark::State& state) {
@@ -126,7 +126,7 @@ int const registered = [] {
             pc::conv2d_forward(space, s, x.get(), w.get(), static_cast<float const*>(nullptr), y.get());
           state.counters["ops"] = benchmark::Counter(s.flops(), benchmark::Counter::kIsIterationInvariantRate);
         })
-        ->UseRealTime();
+        ;
   }
   return 0;
 }();

@@ -55,7 +55,7 @@ int const registered = [] {
         std::nth_element(y.begin(), y.begin() + n / 10, y.end(), std::greater<float>());
         benchmark::DoNotOptimize(y[static_cast<std::size_t>(n / 10)]);
       });
-    })->UseRealTime();
+    });
     benchmark::RegisterBenchmark(("peer/std_sort" + size).c_str(), [=](benchmark::State& state) {
       auto const x = numbers(n);
       auto y = x;
@@ -63,14 +63,14 @@ int const registered = [] {
         y = x;
         std::sort(y.begin(), y.end());
       });
-    })->UseRealTime();
+    });
     for (int const threads : {1, 2}) {
       std::string const end = size + "/threads:" + std::to_string(threads);
       benchmark::RegisterBenchmark(("threshold_of_top_k/f32" + end).c_str(), [=](benchmark::State& state) {
         auto const space = with_threads(threads);
         auto const x = numbers(n);
         measure(state, n, [&] { benchmark::DoNotOptimize(pc::threshold_of_top_k(space, n, x.data(), n / 10)); });
-      })->UseRealTime();
+      });
 #if __has_include(<thrust/version.h>)
       benchmark::RegisterBenchmark(("sort/f32" + end).c_str(), [=](benchmark::State& state) {
         auto const space = with_threads(threads);
@@ -80,13 +80,13 @@ int const registered = [] {
           y = x;
           pc::sort(space, n, y.data());
         });
-      })->UseRealTime();
+      });
       benchmark::RegisterBenchmark(("top_k/f32/tenth" + end).c_str(), [=](benchmark::State& state) {
         auto const space = with_threads(threads);
         auto const x = numbers(n);
         std::vector<index_t> index(x.size());
         measure(state, n, [&] { pc::top_k(space, n, x.data(), n / 10, static_cast<float*>(nullptr), index.data()); });
-      })->UseRealTime();
+      });
 #endif
     }
   }
