@@ -71,7 +71,11 @@ command -v ccache >/dev/null && launcher=(env CCACHE_BASEDIR="$root" ccache)
 # write may be in tests/cuda/<room>.hpp). "examples" stands for the main job (all but its command line), which goes through all rooms.
 compile_room() {
   local room=$1 begin=$SECONDS header
-  generate_front
+  # ctest compiles several rooms at once: one of them writes the shared headers, the others wait.
+  (
+    flock 9
+    generate_front
+  ) 9>"$out/front.lock"
   if [[ $room == examples ]]; then
     {
       echo '#define PLEAT_DIGITS ""'
