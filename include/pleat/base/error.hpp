@@ -19,7 +19,7 @@ class error : public std::runtime_error {
   /// \param problem what was expected and what was found, with the numbers
   /// \param remedy  what the user can do (may be empty)
   /// \param rank    the rank that saw it; -1 where there is only one
-  [[gnu::cold, gnu::noinline]] error(std::string call, std::string problem, std::string remedy = {}, int rank = -1)
+  error(std::string call, std::string problem, std::string remedy = {}, int rank = -1)
       : std::runtime_error(sentence(call, problem, remedy, rank)),
         call_(std::move(call)), problem_(std::move(problem)), remedy_(std::move(remedy)), rank_(rank) {}
 

@@ -78,12 +78,12 @@ template <class T> struct dense {
   template <class Space> [[nodiscard]] static index_t bytes(extents const& shape, storage<Space> const&) noexcept {
     return shape.size() * static_cast<index_t>(sizeof(T));
   }
-  template <class Space> [[nodiscard, gnu::cold]] static std::vector<file_tensor> to_file(context<Space>& c, extents const& shape, storage<Space> const& s) {
+  template <class Space> [[nodiscard]] static std::vector<file_tensor> to_file(context<Space>& c, extents const& shape, storage<Space> const& s) {
     std::vector<std::byte> b(static_cast<std::size_t>(shape.size()) * sizeof(T));
     copy_to_host(c, tensor<T, Space>::wrap(s.values, shape), reinterpret_cast<T*>(b.data()));
     return {{"", dtype_of<T>, shape, std::move(b)}};
   }
-  template <class Space> [[gnu::cold]] static void from_file(context<Space>& c, extents const& shape, std::span<file_tensor const> parts, storage<Space>& s) {
+  template <class Space> static void from_file(context<Space>& c, extents const& shape, std::span<file_tensor const> parts, storage<Space>& s) {
     if (parts.size() != 1 || parts[0].shape != shape || parts[0].type != dtype_of<T>)
       throw error{"codec::dense::from_file", "expected one tensor of shape " + shape.to_string() + " and type " + std::string(name_of(dtype_of<T>)) +
                                                  (parts.empty() ? ", found none" : ", found " + parts[0].shape.to_string() + " " + std::string(name_of(parts[0].type)))};

@@ -116,7 +116,7 @@ template <class T> struct int8 {
     return codes + rows_of(shape) * static_cast<index_t>(sizeof(float));
   }
 
-  template <class Space> [[nodiscard, gnu::cold]] static std::vector<file_tensor> to_file(context<Space>& c, extents const& shape, storage<Space> const& s) {
+  template <class Space> [[nodiscard]] static std::vector<file_tensor> to_file(context<Space>& c, extents const& shape, storage<Space> const& s) {
     std::vector<std::int8_t> codes(static_cast<std::size_t>(shape.size()));
     std::vector<float> scales(static_cast<std::size_t>(rows_of(shape)));
     if (shape.size() > 0 && !s.codes.data()) throw error{"codec::int8::to_file", "this weight was never encoded"};
@@ -131,7 +131,7 @@ template <class T> struct int8 {
             std::move(scale)};
   }
 
-  template <class Space> [[gnu::cold]] static void from_file(context<Space>& c, extents const& shape, std::span<file_tensor const> parts, storage<Space>& s) {
+  template <class Space> static void from_file(context<Space>& c, extents const& shape, std::span<file_tensor const> parts, storage<Space>& s) {
     constexpr char const* call = "codec::int8::from_file";
     std::vector<std::int8_t> codes;
     if (detail::find_part(parts, ".codes")) {

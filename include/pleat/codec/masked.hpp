@@ -70,7 +70,7 @@ template <class T> struct masked {
   }
 
   /// ".mask" U8 [ceil(size/8)] and ".values" [survivors], in order.
-  template <class Space> [[nodiscard, gnu::cold]] static std::vector<file_tensor> to_file(context<Space>& c, extents const& shape, storage<Space> const& s) {
+  template <class Space> [[nodiscard]] static std::vector<file_tensor> to_file(context<Space>& c, extents const& shape, storage<Space> const& s) {
     auto const bits = mask(c, shape, s);
     auto const host = to_host(c, shape, static_cast<T const*>(s.values));
     auto const alive = detail::survivors(std::span<T const>(host), bits.data());
@@ -78,7 +78,7 @@ template <class T> struct masked {
             {".values", dtype_of<T>, {static_cast<index_t>(alive.size())}, detail::bytes_of(std::span<T const>(alive))}};
   }
 
-  template <class Space> [[gnu::cold]] static void from_file(context<Space>& c, extents const& shape, std::span<file_tensor const> parts, storage<Space>& s) {
+  template <class Space> static void from_file(context<Space>& c, extents const& shape, std::span<file_tensor const> parts, storage<Space>& s) {
     constexpr char const* call = "codec::masked::from_file";
     detail::demand_only(call, parts, {".mask", ".values"});
     auto const& m = detail::demand_part(call, parts, ".mask", dtype::u8, {detail::bit_bytes(shape.size())});

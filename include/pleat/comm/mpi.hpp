@@ -612,7 +612,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
                at(c.in.data, even ? block * rank : c.in_parts.offset(rank), t), n * static_cast<index_t>(size_of(t)));
   }
 
-  [[noreturn, gnu::cold]] void give_up(operation& o) {
+  [[noreturn]] void give_up(operation& o) {
     std::string problem = "waited " + name_seconds(o.seconds) + ", and ";
     if (o.what.kind == call_kind::send || o.what.kind == call_kind::receive) {
       problem += "rank " + std::to_string(o.what.root) + " did not come";
@@ -656,7 +656,7 @@ class mpi : public detail::named_calls<mpi> {
   };
 
   /// Collective: a private duplicate, freed at the end, which reports errors instead of aborting.
-  [[nodiscard, gnu::cold]] static mpi duplicate(MPI_Comm of, options o) {
+  [[nodiscard]] static mpi duplicate(MPI_Comm of, options o) {
     demand_running("comm::mpi::duplicate", of);
     MPI_Comm copy = MPI_COMM_NULL;
     if (int const code = MPI_Comm_dup(of, &copy); code != MPI_SUCCESS)
@@ -664,14 +664,14 @@ class mpi : public detail::named_calls<mpi> {
     MPI_Comm_set_errhandler(copy, MPI_ERRORS_RETURN);
     return mpi(std::make_shared<detail::mpi_core>(copy, true, o.max_count));
   }
-  [[nodiscard, gnu::cold]] static mpi duplicate(MPI_Comm of) { return duplicate(of, options{}); }
+  [[nodiscard]] static mpi duplicate(MPI_Comm of) { return duplicate(of, options{}); }
 
   /// The user's own communicator, as it is: not freed, error handler untouched, traffic shared with the user's.
-  [[nodiscard, gnu::cold]] static mpi borrow(MPI_Comm of, options o) {
+  [[nodiscard]] static mpi borrow(MPI_Comm of, options o) {
     demand_running("comm::mpi::borrow", of);
     return mpi(std::make_shared<detail::mpi_core>(of, false, o.max_count));
   }
-  [[nodiscard, gnu::cold]] static mpi borrow(MPI_Comm of) { return borrow(of, options{}); }
+  [[nodiscard]] static mpi borrow(MPI_Comm of) { return borrow(of, options{}); }
 
   mpi(mpi&&) noexcept = default;
   mpi& operator=(mpi&&) noexcept = default;
@@ -692,7 +692,7 @@ class mpi : public detail::named_calls<mpi> {
     core_->seconds = seconds;
   }
 
-  [[nodiscard, gnu::cold]] std::unique_ptr<mpi> split(int color, int key) {
+  [[nodiscard]] std::unique_ptr<mpi> split(int color, int key) {
     MPI_Comm part = MPI_COMM_NULL;
     core_->check(MPI_Comm_split(core_->comm, color < 0 ? MPI_UNDEFINED : color, key, &part), "split");
     if (part == MPI_COMM_NULL) return nullptr;
@@ -702,7 +702,7 @@ class mpi : public detail::named_calls<mpi> {
 
  private:
   explicit mpi(std::shared_ptr<detail::mpi_core> core) : core_(std::move(core)) {}
-  [[gnu::cold]] static void demand_running(char const* call, MPI_Comm of) {
+  static void demand_running(char const* call, MPI_Comm of) {
     if (detail::mpi_is_over())
       throw error{call, "MPI is not running", "Call MPI_Init_thread first, or hold a comm::mpi_guard"};
     if (of == MPI_COMM_NULL)

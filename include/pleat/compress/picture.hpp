@@ -17,7 +17,7 @@ namespace pleat::compress {
 
 namespace detail {
 
-[[nodiscard, gnu::cold]] inline std::string xml(std::string_view s) {
+[[nodiscard]] inline std::string xml(std::string_view s) {
   std::string out;
   for (char const ch : s) {
     if (ch == '<') out += "&lt;";
@@ -69,7 +69,7 @@ struct picture_frame {
   [[nodiscard]] double y(double percent) const { return bottom - (bottom - top) * (percent - low) / (high - low); }
 };
 
-[[gnu::cold]] inline void draw_axes(std::string& svg, picture_frame const& f) {
+inline void draw_axes(std::string& svg, picture_frame const& f) {
   for (double v = f.low; v <= f.high + 0.5 * f.step; v += f.step) {
     std::string const y = at(f.y(v));
     svg += "<line class=\"grid\" x1=\"" + at(f.left) + "\" x2=\"" + at(f.right) + "\" y1=\"" + y + "\" y2=\"" + y + "\"/>\n";
@@ -102,7 +102,7 @@ struct picture_box {
 };
 
 /// Labels of two lines beside the points: of eight places the one that covers least of what is there already.
-[[gnu::cold]] inline void draw_labels(std::string& svg, picture_frame const& f, std::vector<stage> const& stages) {
+inline void draw_labels(std::string& svg, picture_frame const& f, std::vector<stage> const& stages) {
   std::vector<picture_box> taken;
   auto const point = [&](stage const& s) { return std::array{f.x(std::max(1.0, static_cast<double>(s.bytes))), f.y(100 * (1 - s.test_error))}; };
   for (std::size_t i = 0; i < stages.size(); ++i) {
@@ -144,7 +144,7 @@ struct picture_box {
 }  // namespace detail
 
 /// The picture as SVG text. Stages without a test error or a size are left out.
-[[nodiscard, gnu::cold]] inline std::string svg(stage_list const& list, std::string_view title = "Size against accuracy") {
+[[nodiscard]] inline std::string svg(stage_list const& list, std::string_view title = "Size against accuracy") {
   std::vector<stage> stages;
   for (auto const& s : list.stages())
     if (std::isfinite(s.test_error) && s.bytes > 0) stages.push_back(s);
@@ -172,7 +172,7 @@ struct picture_box {
 }
 
 /// Writes the picture. \throws error if the file cannot be written
-[[gnu::cold]] inline void write_svg(stage_list const& list, std::string const& path, std::string_view title = "Size against accuracy") {
+inline void write_svg(stage_list const& list, std::string const& path, std::string_view title = "Size against accuracy") {
   io::write_file(path, svg(list, title));
 }
 

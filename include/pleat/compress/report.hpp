@@ -60,7 +60,7 @@ template <class Net> [[nodiscard]] double latency_us(parallel::model<Net> const&
 }
 
 /// A name for a temporary file that no other process or model uses.
-template <class Net> [[nodiscard, gnu::cold]] std::string temporary_path(parallel::model<Net> const& m) {
+template <class Net> [[nodiscard]] std::string temporary_path(parallel::model<Net> const& m) {
   std::error_code none;
   auto folder = std::filesystem::temp_directory_path(none);
   if (none) folder = ".";
@@ -73,7 +73,7 @@ template <class Net> [[nodiscard, gnu::cold]] std::string temporary_path(paralle
 
 /// Measures a model: test error (all ranks), parameters, nonzeros, bytes of the file as it was really written, latency of one sample
 /// (rank 0). Collective; the same stage on every rank.
-template <class Net> [[nodiscard, gnu::cold]] stage measure(std::string name, parallel::model<Net> const& m, io::dataset const& test, measure_options const& options = {}) {
+template <class Net> [[nodiscard]] stage measure(std::string name, parallel::model<Net> const& m, io::dataset const& test, measure_options const& options = {}) {
   using T = typename parallel::model<Net>::value_type;
   using Space = typename parallel::model<Net>::execution_space;
   stage s;
@@ -105,7 +105,7 @@ template <class Net> [[nodiscard, gnu::cold]] stage measure(std::string name, pa
 
 /// Measures a model before and after, prints the table on rank 0, and returns it. Collective.
 template <class Before, class After>
-[[gnu::cold]] stage_list report(parallel::model<Before> const& before, parallel::model<After> const& after, io::dataset const& test, std::ostream& out = std::cout) {
+stage_list report(parallel::model<Before> const& before, parallel::model<After> const& after, io::dataset const& test, std::ostream& out = std::cout) {
   stage_list list;
   list.add(measure("before", before, test));
   list.add(measure("after", after, test));

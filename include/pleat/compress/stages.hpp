@@ -32,7 +32,7 @@ struct stage {
 namespace detail {
 
 /// Digits that read back as the same double; JSON has no NaN, so that becomes null.
-[[nodiscard, gnu::cold]] inline std::string json_number(double x) {
+[[nodiscard]] inline std::string json_number(double x) {
   if (!std::isfinite(x)) return "null";
   char text[32];
   auto const end = std::to_chars(text, text + sizeof text, x);
@@ -40,7 +40,7 @@ namespace detail {
 }
 
 /// A JSON string: quotes, backslashes and control characters escaped; other bytes as they are (UTF-8).
-[[nodiscard, gnu::cold]] inline std::string json_string(std::string_view s) {
+[[nodiscard]] inline std::string json_string(std::string_view s) {
   std::string out = "\"";
   for (char const ch : s) {
     auto const u = static_cast<unsigned char>(ch);
@@ -58,7 +58,7 @@ namespace detail {
 }
 
 /// "1.07 MB", "27.0 kB", "312 B": decimal units, three digits.
-[[nodiscard, gnu::cold]] inline std::string human_bytes(double bytes) {
+[[nodiscard]] inline std::string human_bytes(double bytes) {
   char const* const units[] = {"B", "kB", "MB", "GB", "TB"};
   int u = 0;
   while (bytes >= 999.5 && u < 4) bytes /= 1000, ++u;
@@ -67,7 +67,7 @@ namespace detail {
   return text;
 }
 
-[[nodiscard, gnu::cold]] inline std::string format(char const* pattern, double x) {
+[[nodiscard]] inline std::string format(char const* pattern, double x) {
   if (!std::isfinite(x)) return "-";
   char text[48];
   std::snprintf(text, sizeof text, pattern, x);
@@ -88,7 +88,7 @@ class stage_list {
   [[nodiscard]] std::vector<stage> const& stages() const noexcept { return stages_; }
 
   /// An aligned table: one line per stage, and how many times smaller each is than the first.
-  [[gnu::cold]] void print(std::ostream& out) const {
+  void print(std::ostream& out) const {
     std::vector<std::vector<std::string>> rows{{"stage", "test error", "parameters", "nonzeros", "file", "smaller", "latency"}};
     for (auto const& s : stages_) {
       double const ratio = s.bytes > 0 ? static_cast<double>(stages_.front().bytes) / static_cast<double>(s.bytes) : NAN;
@@ -115,7 +115,7 @@ class stage_list {
   }
 
   /// The stages as a JSON array of objects: name, test_error, parameters, nonzeros, bytes, latency_us. NaN is written as null.
-  [[nodiscard, gnu::cold]] std::string json(int indent = 0) const {
+  [[nodiscard]] std::string json(int indent = 0) const {
     std::string const margin(static_cast<std::size_t>(indent), ' ');
     std::string text = "[";
     for (std::size_t i = 0; i < stages_.size(); ++i) {
@@ -128,7 +128,7 @@ class stage_list {
   }
 
   /// {"stages": […]}. \throws error if the file cannot be written
-  [[gnu::cold]] void write_json(std::string const& path) const {
+  void write_json(std::string const& path) const {
     io::write_file(path, "{\n  \"stages\": " + json(2) + "\n}\n");
   }
 

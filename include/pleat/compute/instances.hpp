@@ -74,8 +74,6 @@ PLEAT_KERNEL template void running_update(instances::space const&, update_chunk 
 PLEAT_KERNEL template void first_bad_label(instances::space const&, index_t, std::int32_t const*, index_t, bool, index_t*);
 PLEAT_KERNEL template void count_correct(instances::space const&, index_t, index_t, float const*, std::int32_t const*, index_t*);
 PLEAT_KERNEL template void fill(instances::space const&, index_t, float, float*);
-PLEAT_KERNEL template void fill(instances::space const&, index_t, double, double*);
-PLEAT_KERNEL template void copy(instances::space const&, index_t, float const*, float*);
 PLEAT_KERNEL template void scale(instances::space const&, index_t, float, float const*, float*);
 PLEAT_KERNEL template void add(instances::space const&, index_t, float const*, float const*, float*);
 PLEAT_KERNEL template void relu(instances::space const&, index_t, float const*, float*);

@@ -49,13 +49,13 @@ struct checkpoint {
   std::string notice;
 
   /// \throws error that names the checkpoint and the key
-  [[nodiscard, gnu::cold]] std::string const& value(std::string const& key) const {
+  [[nodiscard]] std::string const& value(std::string const& key) const {
     if (auto const it = state.find(key); it != state.end()) return it->second;
     throw error{detail::call_on("checkpoint", path), "there is no state '" + key + "' in it",
                 "It was written by another version or another program"};
   }
   /// \throws error that names the checkpoint and the group
-  [[nodiscard, gnu::cold]] safetensors_file const& group(std::string const& name) const {
+  [[nodiscard]] safetensors_file const& group(std::string const& name) const {
     if (auto const it = tensors.find(name); it != tensors.end()) return it->second;
     throw error{detail::call_on("checkpoint", path), "there is no group of tensors '" + name + "' in it",
                 "It was written by another version or another program"};
@@ -96,7 +96,7 @@ namespace detail {
 
 /// Writes one file of a folder that nobody looks at yet, flushed. \returns its line for the manifest
 template <class Stream>
-[[gnu::cold]] std::string write_part(std::string const& folder, std::string const& name, Stream&& stream, std::string const& call) {
+std::string write_part(std::string const& folder, std::string const& name, Stream&& stream, std::string const& call) {
   auto const path = join(folder, name);
   descriptor file = open_file(path, O_WRONLY | O_CREAT | O_TRUNC);
   if (!file.is_open()) throw error{call, "cannot make the file '" + path + "': " + system_words(errno)};
@@ -134,7 +134,7 @@ struct checkpoint_manifest {
 inline constexpr std::string_view part_suffix = ".safetensors";
 
 /// Reads and verifies the manifest of one checkpoint. \throws error that names the file, the byte, expected and found
-[[nodiscard, gnu::cold]] inline checkpoint_manifest read_manifest(std::string const& folder) {
+[[nodiscard]] inline checkpoint_manifest read_manifest(std::string const& folder) {
   auto const path = join(folder, "manifest");
   auto const call = call_on("load_checkpoint", path);
   auto const bytes = read_file(path, 1u << 30);
@@ -188,7 +188,7 @@ inline constexpr std::string_view part_suffix = ".safetensors";
 }
 
 /// One checkpoint folder, everything verified. \throws error that names the file, the byte, expected and found
-[[nodiscard, gnu::cold]] inline checkpoint load_step(std::string const& folder) {
+[[nodiscard]] inline checkpoint load_step(std::string const& folder) {
   auto m = read_manifest(folder);
   checkpoint c;
   c.step = m.step;
@@ -214,7 +214,7 @@ inline constexpr std::string_view part_suffix = ".safetensors";
 }
 
 /// Whether manifest and sizes are right: what can be known without reading everything.
-[[nodiscard, gnu::cold]] inline bool looks_whole(std::string const& folder) {
+[[nodiscard]] inline bool looks_whole(std::string const& folder) {
   try {
     for (auto const& part : read_manifest(folder).parts)
       if (open_to_read(join(folder, part.name), "").second != part.size) return false;
@@ -225,7 +225,7 @@ inline constexpr std::string_view part_suffix = ".safetensors";
 }
 
 /// Every finished checkpoint of a folder, the highest step first.
-[[nodiscard, gnu::cold]] inline std::vector<std::string> finished_checkpoints(std::string const& folder) {
+[[nodiscard]] inline std::vector<std::string> finished_checkpoints(std::string const& folder) {
   std::vector<std::pair<std::pair<index_t, index_t>, std::string>> found;
   for (auto const& name : names_in(folder))
     if (auto const step = step_of_folder(name); step.first >= 0) found.emplace_back(step, name);
@@ -236,7 +236,7 @@ inline constexpr std::string_view part_suffix = ".safetensors";
 }
 
 /// What `latest` lists, newest first; then, as a last resort, every other finished checkpoint.
-[[nodiscard, gnu::cold]] inline std::vector<std::string> listed_checkpoints(std::string const& folder) {
+[[nodiscard]] inline std::vector<std::string> listed_checkpoints(std::string const& folder) {
   std::vector<std::string> list;
   try {
     auto const bytes = read_file(join(folder, "latest"), 64 * 1024);
@@ -263,7 +263,7 @@ inline constexpr std::string_view part_suffix = ".safetensors";
 /// Saves, then removes what is older than the newest `keep`. When this returns, the checkpoint survives a power cut;
 /// until then the one before is what load_checkpoint finds. \returns the folder that was written \throws error that
 /// names file and offset (a full disk); nothing that was saved before is touched then
-[[gnu::cold]] inline std::string save_checkpoint(std::string const& folder, index_t step, checkpoint_view const& what, int keep = 2) {
+inline std::string save_checkpoint(std::string const& folder, index_t step, checkpoint_view const& what, int keep = 2) {
   auto const call = detail::call_on("save_checkpoint", folder);
   if (step < 0 || keep < 1)
     throw error{
@@ -341,7 +341,7 @@ inline constexpr std::string_view part_suffix = ".safetensors";
 
 /// The newest checkpoint that is whole. A damaged one is passed over for the one before, and `notice` says so.
 /// \throws error if there is no folder, no checkpoint, or none that is whole (with the first reason)
-[[nodiscard, gnu::cold]] inline checkpoint load_checkpoint(std::string const& folder) {
+[[nodiscard]] inline checkpoint load_checkpoint(std::string const& folder) {
   auto const call = detail::call_on("load_checkpoint", folder);
   if (!detail::is_folder(folder))
     throw error{call, "there is no such folder", "Name the folder that training saved to, or start without resuming"};

@@ -101,7 +101,7 @@ struct idx_spec {
 /// One part of a data set from a file of images (u8, [n, height, width] or [n, channels, height, width]) and a file of
 /// labels (u8, [n]). \throws error that names the file, and where: wrong rank or element type, counts that differ, a
 /// label out of range
-[[nodiscard, gnu::cold]] inline dataset read_idx_pair(std::string const& images_path, std::string const& labels_path,
+[[nodiscard]] inline dataset read_idx_pair(std::string const& images_path, std::string const& labels_path,
                                            idx_spec const& spec) {
   auto const images_call = detail::call_on("read_idx", images_path),
              labels_call = detail::call_on("read_idx", labels_path);
@@ -141,7 +141,7 @@ namespace detail {
 
 /// The file `stem` + "-idx<rank>-ubyte" in one of its customary spellings. \throws error with the folder and all names
 /// that were looked for
-[[nodiscard, gnu::cold]] inline std::string find_idx(std::string const& folder, std::string const& stem, int rank,
+[[nodiscard]] inline std::string find_idx(std::string const& folder, std::string const& stem, int rank,
                                           std::string const& call) {
   std::string const end = "idx" + std::to_string(rank) + "-ubyte";
   std::string looked_for;
@@ -155,7 +155,7 @@ namespace detail {
 }
 
 /// The four files of a folder. \throws error as mnist()
-[[nodiscard, gnu::cold]] inline split read_split(std::string const& folder, char const* function, idx_spec spec) {
+[[nodiscard]] inline split read_split(std::string const& folder, char const* function, idx_spec spec) {
   auto const call = call_on(function, folder);
   if (!is_folder(folder))
     throw error{call, exists(folder) ? "this is no folder" : "there is no such folder",
@@ -179,13 +179,13 @@ namespace detail {
 /// t10k-labels as IDX, plain or gzip, "train-images-idx3-ubyte[.gz]" or "train-images.idx3-ubyte[.gz]". Values are
 /// (byte/255 − 0.1307)/0.3081, the mean and the deviation of MNIST's training images. \throws error that names folder
 /// or file, offset, expected and found
-[[nodiscard, gnu::cold]] inline split mnist(std::string const& folder) {
+[[nodiscard]] inline split mnist(std::string const& folder) {
   return detail::read_split(folder, "mnist", {"mnist", 10, 0.1307f * 255, 0.3081f * 255});
 }
 
 /// The UCI handwritten digits that pleat ships (examples/data/digits): 8×8 images of values 0 to 16, in the same four
 /// files. Values are (byte − 4.88)/6.02, mean and deviation of its training images.
-[[nodiscard, gnu::cold]] inline split load_digits(std::string const& folder) {
+[[nodiscard]] inline split load_digits(std::string const& folder) {
   return detail::read_split(folder, "load_digits", {"digits", 10, 4.88f, 6.02f});
 }
 

@@ -22,7 +22,7 @@ namespace pleat::io {
 /// \param path      of a regular file
 /// \param max_bytes a longer file is refused before anything is allocated
 /// \throws error that names the path and: missing, a folder, too long, or the offset at which reading stopped
-[[nodiscard, gnu::cold]] inline std::vector<std::byte> read_file(
+[[nodiscard]] inline std::vector<std::byte> read_file(
     std::string const& path, std::uint64_t max_bytes = std::numeric_limits<std::uint64_t>::max()) {
   auto const call = detail::call_on("read_file", path);
   auto [file, size] = detail::open_to_read(path, call);
@@ -142,13 +142,13 @@ class atomic_file {
 };
 
 /// Writes a whole file by way of atomic_file.
-[[gnu::cold]] inline void write_file(std::string const& path, std::span<std::byte const> bytes) {
+inline void write_file(std::string const& path, std::span<std::byte const> bytes) {
   atomic_file file(path);
   file.write(bytes);
   file.commit();
 }
 /// Writes a text by way of atomic_file.
-[[gnu::cold]] inline void write_file(std::string const& path, std::string_view text) {
+inline void write_file(std::string const& path, std::string_view text) {
   write_file(path, std::as_bytes(std::span(text.data(), text.size())));
 }
 

@@ -110,7 +110,7 @@ class gzip_reader {
 /// \param compressed one gzip stream and nothing else
 /// \param max_bytes what it may expand to; memory grows with the data, never with what a header promises
 /// \param call      how errors introduce themselves
-[[nodiscard, gnu::cold]] inline std::vector<std::byte> gunzip(std::span<std::byte const> compressed, std::uint64_t max_bytes,
+[[nodiscard]] inline std::vector<std::byte> gunzip(std::span<std::byte const> compressed, std::uint64_t max_bytes,
                                                    std::string const& call = "io::gunzip") {
   gzip_reader reader(compressed, call);
   std::vector<std::byte> out;
@@ -133,7 +133,7 @@ class gzip_reader {
 }
 
 /// Everything, as one gzip member (tests, small exports).
-[[nodiscard, gnu::cold]] inline std::vector<std::byte> gzip(std::span<std::byte const> bytes, int level = 6) {
+[[nodiscard]] inline std::vector<std::byte> gzip(std::span<std::byte const> bytes, int level = 6) {
   if (bytes.size() >= (std::size_t{1} << 31)) throw error{"io::gzip", "more than 2 GiB in one piece"};
   z_stream z{};
   if (::deflateInit2(&z, level, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)

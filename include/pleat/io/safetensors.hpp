@@ -127,7 +127,7 @@ class safetensors_file {
     return std::get_if<1>(&storage_)->bytes();
   }
 
-  [[gnu::cold]] void parse_header() {
+  void parse_header() {
     auto const all = raw();
     auto const size = std::to_string(all.size());
     if (all.size() < 8)
@@ -170,7 +170,7 @@ class safetensors_file {
     if (!scan.at_end()) scan.fail("expected nothing but spaces after the header");
   }
 
-  [[gnu::cold]] void parse_entry(detail::json_scanner& scan, std::string name) {
+  void parse_entry(detail::json_scanner& scan, std::string name) {
     tensor_entry e;
     e.name = std::move(name);
     bool has_type = false, has_shape = false, has_range = false;
@@ -232,7 +232,7 @@ class safetensors_file {
     entries_.push_back(std::move(e));
   }
 
-  [[gnu::cold]] void check_data() {
+  void check_data() {
     std::sort(entries_.begin(), entries_.end(), [](tensor_entry const& a, tensor_entry const& b) {
       return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name);
     });
@@ -274,7 +274,7 @@ class safetensors_writer {
  public:
   /// The bytes must live until the file is written. \throws error: a name that was there already, is reserved or is no
   /// UTF-8; bytes that do not fit
-  [[gnu::cold]] void add(tensor_view t) {
+  void add(tensor_view t) {
     if (t.name == "__metadata__") throw error{call, "'__metadata__' is no name for a tensor: the format reserves it"};
     if (detail::first_not_utf8(t.name) != std::string_view::npos)
       throw error{call, "the name of a tensor of shape " + t.shape.to_string() + " is no UTF-8"};
@@ -290,11 +290,11 @@ class safetensors_writer {
   }
   /// The same for typed values.
   template <class T>
-  [[gnu::cold]] void add(std::string name, extents const& shape, std::span<T const> values) {
+  void add(std::string name, extents const& shape, std::span<T const> values) {
     add(view_of<T>(std::move(name), shape, values));
   }
   /// Sets an entry of `__metadata__`. \throws error for what is no UTF-8
-  [[gnu::cold]] void metadata(std::string name, std::string value) {
+  void metadata(std::string name, std::string value) {
     if (detail::first_not_utf8(name) != std::string_view::npos ||
         detail::first_not_utf8(value) != std::string_view::npos)
       throw error{call, "a metadata entry is no UTF-8"};
@@ -302,7 +302,7 @@ class safetensors_writer {
   }
 
   /// The first part of the file: length and header.
-  [[nodiscard, gnu::cold]] std::string header() const {
+  [[nodiscard]] std::string header() const {
     std::string json = "{";
     if (!metadata_.empty()) {
       json += "\"__metadata__\":{";
@@ -339,19 +339,19 @@ class safetensors_writer {
 
   /// Hands the file to `sink(span of bytes)`, piece by piece, without a copy of the data.
   template <class Sink>
-  [[gnu::cold]] void stream(Sink&& sink) const {
+  void stream(Sink&& sink) const {
     std::string const head = header();
     sink(std::as_bytes(std::span(head.data(), head.size())));
     for (auto const& [k, t] : tensors_) sink(t.bytes);
   }
   /// The whole file in memory.
-  [[nodiscard, gnu::cold]] std::vector<std::byte> bytes() const {
+  [[nodiscard]] std::vector<std::byte> bytes() const {
     std::vector<std::byte> out;
     stream([&](std::span<std::byte const> piece) { out.insert(out.end(), piece.begin(), piece.end()); });
     return out;
   }
   /// Atomically (atomic_file).
-  [[gnu::cold]] void write(std::string const& path) const {
+  void write(std::string const& path) const {
     atomic_file file(path);
     stream([&](std::span<std::byte const> piece) { file.write(piece); });
     file.commit();

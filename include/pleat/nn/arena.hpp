@@ -76,7 +76,7 @@ template <class T, class Space> class arena {
   }
 
   /// Lays out and attaches, leaving values zero: for a model whose values come from elsewhere.
-  template <class Net> [[gnu::cold]] static arena uninitialised(Net& net) {
+  template <class Net> static arena uninitialised(Net& net) {
     arena a{};
     a.enter(net);
     a.values_ = view("pleat::values", static_cast<std::size_t>(a.size_));
@@ -85,7 +85,7 @@ template <class T, class Space> class arena {
   }
 
   /// Gradient memory with this many slots (1 unless lanes stay apart); zeroed. Keeps what is there if it is enough.
-  template <class Net> [[gnu::cold]] void reserve_gradients(Net& net, int slots) {
+  template <class Net> void reserve_gradients(Net& net, int slots) {
     if (slots > slots_) {
       gradients_ = view("pleat::gradients", static_cast<std::size_t>(size_ * slots));
       slots_ = slots;
@@ -93,13 +93,13 @@ template <class T, class Space> class arena {
     }
   }
   /// Optimizer memory: `count` flat buffers, zeroed. Keeps what is there if it is enough.
-  [[gnu::cold]] void reserve_state(int count) {
+  void reserve_state(int count) {
     while (static_cast<int>(state_.size()) < count) state_.emplace_back("pleat::state", static_cast<std::size_t>(size_));
   }
 
   /// Tells every parameter of `net` (this arena's, or a copy of it) where it lives, and the entries which elements are pruned. To be
   /// called again whenever a parameter's mask has changed.
-  template <class Net> [[gnu::cold]] void attach(Net& net) {
+  template <class Net> void attach(Net& net) {
     net.for_each_parameter([&](auto& w) {
       w.id = -1;
       w.values = w.gradients = nullptr;
@@ -137,7 +137,7 @@ template <class T, class Space> class arena {
   [[nodiscard]] index_t bytes() const noexcept { return size_ * static_cast<index_t>(sizeof(T)) * (1 + slots_ + states()); }
 
  private:
-  template <class Net> [[gnu::cold]] void enter(Net& net) {
+  template <class Net> void enter(Net& net) {
     static_assert(std::is_same_v<value_type_of<Net>, T>, "pleat: the arena's element type is the network's value_type");
     std::vector<std::string> names;
     net.for_each_parameter([&](parameter& w) {

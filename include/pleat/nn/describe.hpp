@@ -64,7 +64,7 @@ class describe_walk {
 /// Appends the costs of `l` for an input of shape `in`. A layer gives `layer_cost cost(extents in) const` (a composite
 /// `void describe(extents in, describe_walk&) const`); for one that gives neither, shapes and parameters are all that is known,
 /// and it is taken to keep its input.
-template <class L> [[gnu::cold]] void describe(L const& l, extents const& in, describe_walk& walk) {
+template <class L> void describe(L const& l, extents const& in, describe_walk& walk) {
   if constexpr (requires { l.describe(in, walk); }) {
     l.describe(in, walk);
   } else {
@@ -88,7 +88,7 @@ template <class L> [[gnu::cold]] void describe(L const& l, extents const& in, de
 }
 
 /// The network as data for inputs of shape `in` (with the batch as extent 0). The network's output counts as held: the loss reads it.
-template <class L> [[nodiscard, gnu::cold]] description describe(L const& net, extents const& in) {
+template <class L> [[nodiscard]] description describe(L const& net, extents const& in) {
   description d;
   describe_walk walk(d);
   describe(net, in, walk);

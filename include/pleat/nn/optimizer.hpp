@@ -71,7 +71,7 @@ template <class T, class Space> class optimizer_state {
   }
 
   /// Reads the arena's entries again: after parameters were frozen or pruned.
-  [[gnu::cold]] void rebuild(context<Space>& where, arena<T, Space> const& memory) {
+  void rebuild(context<Space>& where, arena<T, Space> const& memory) {
     std::vector<compute::update_chunk> moved, averaged;
     std::vector<char> used(groups_.size(), 0);
     double const decay = std::visit([](auto const& o) { return o.weight_decay; }, settings_);

@@ -26,7 +26,7 @@ struct bucket {
 
 /// Cuts an arena's entries into buckets of about `bytes`, from the back (backward reaches the last layer first). Every entry is in
 /// exactly one bucket; `owner[i]` is the bucket of entry i. Entries without elements belong to the bucket of their position.
-[[nodiscard, gnu::cold]] inline std::vector<bucket> make_buckets(std::vector<nn::arena_entry> const& entries, index_t size, index_t element_bytes, index_t bytes,
+[[nodiscard]] inline std::vector<bucket> make_buckets(std::vector<nn::arena_entry> const& entries, index_t size, index_t element_bytes, index_t bytes,
                                                       std::vector<int>& owner) {
   std::vector<bucket> buckets;
   owner.assign(entries.size(), 0);
@@ -192,7 +192,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   }
 
   /// After the first step: everybody takes the order in which rank 0 became ready.
-  [[gnu::cold]] void agree() {
+  void agree() {
     agreed_ = true;
     if (ranks_->size() == 1) return;
     order_ = ready_order_;

@@ -161,7 +161,7 @@ template <class Net> class model {
   }
 
   /// Diagnosis after a loss that is not finite: walks forward once more and throws with the name of the first layer whose output is not.
-  [[gnu::cold]] void find_nonfinite(tensor_type x) const {
+  void find_nonfinite(tensor_type x) const {
     auto p = training_pass();
     p.check_finite = true;
     (void)nn::call(p, net_, std::move(x));
@@ -170,10 +170,10 @@ template <class Net> class model {
   // --- as a value ------------------------------------------------------------------------------------------------------------
 
   /// The same network with the same values in memory of its own.
-  [[nodiscard, gnu::cold]] model clone() const { return rebuild(net_); }
+  [[nodiscard]] model clone() const { return rebuild(net_); }
 
   /// A model of another network over the same ranks: parameters of the same name keep their values, forms keep their content.
-  template <class Other> [[nodiscard, gnu::cold]] model<Other> rebuild(Other other) const {
+  template <class Other> [[nodiscard]] model<Other> rebuild(Other other) const {
     model<Other> m(std::move(other), plan_, context_, ranks_, seed_);
     m.steps_ = steps_;
     m.arena_ = std::make_unique<typename model<Other>::arena_type>(model<Other>::arena_type::uninitialised(m.net_));
@@ -204,7 +204,7 @@ template <class Net> class model {
   }
 
   /// Collective. \throws error on every rank alike if some rank's parameters differ from rank 0's
-  [[gnu::cold]] void demand_equal_replicas() const {
+  void demand_equal_replicas() const {
     auto const mine = checksum();
     std::vector<std::uint64_t> all(static_cast<std::size_t>(ranks_->size()));
     ranks_->all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));
@@ -226,7 +226,7 @@ template <class Net> class model {
                   "Make a plan for this world: plan::data_parallel(world, …)"};
   }
 
-  [[gnu::cold]] void agree_on_plan() const {
+  void agree_on_plan() const {
     auto const mine = plan_.hash() ^ (seed_ * 0x9e3779b97f4a7c15u);
     std::vector<std::uint64_t> all(static_cast<std::size_t>(ranks_->size()));
     ranks_->all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));
@@ -274,7 +274,7 @@ template <class Net> class model {
 
 /// Materialises a network on the ranks of a world, as the plan says: the same initial values on every number of ranks.
 /// Collective. \throws error, on every rank alike, if the plans differ, do not fit the world, or two parameters share a name
-template <class Net> [[nodiscard, gnu::cold]] model<Net> build(Net net, plan::plan const& p, world& w, build_options options = {}) {
+template <class Net> [[nodiscard]] model<Net> build(Net net, plan::plan const& p, world& w, build_options options = {}) {
   return model<Net>(std::move(net), p, w, options);
 }
 

@@ -39,7 +39,7 @@ struct plan {
   friend bool operator==(plan const&, plan const&) = default;
 
   /// The entries of the plan in file order.
-  [[nodiscard, gnu::cold]] std::vector<std::pair<std::string, std::string>> entries() const {
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> entries() const {
     return {{"global_batch", std::to_string(global_batch)},
             {"mesh.data", std::to_string(data_ranks)},
             {"micro_batches", std::to_string(micro_batches)},
@@ -50,7 +50,7 @@ struct plan {
   }
 
   /// The file format: a first line that names it, then "key = value" per line.
-  [[nodiscard, gnu::cold]] std::string to_string() const {
+  [[nodiscard]] std::string to_string() const {
     std::string text = "pleat plan 1\n";
     for (auto const& [key, value] : entries()) text += key + " = " + value + "\n";
     return text;
@@ -60,7 +60,7 @@ struct plan {
   [[nodiscard]] static plan parse(std::string_view text);
 
   /// What two plans disagree about, as "key: a | b" lines; empty if they are equal.
-  [[nodiscard, gnu::cold]] std::string difference(plan const& other) const {
+  [[nodiscard]] std::string difference(plan const& other) const {
     auto const a = entries(), b = other.entries();
     std::string text;
     for (std::size_t i = 0; i < a.size(); ++i)
@@ -72,7 +72,7 @@ struct plan {
   [[nodiscard]] std::uint64_t hash() const { return random::hash(to_string()); }
 
   /// \throws error for a plan that cannot be carried out
-  [[gnu::cold]] void check() const {
+  void check() const {
     auto positive = [](char const* what, index_t n) {
       if (n < 1) throw error{"plan", std::string(what) + " must be at least 1, found " + std::to_string(n)};
     };
@@ -88,21 +88,21 @@ struct plan {
 };
 
 namespace detail {
-[[gnu::cold]] inline index_t parse_integer(std::string_view key, std::string_view value, int line) {
+inline index_t parse_integer(std::string_view key, std::string_view value, int line) {
   index_t n = 0;
   auto const [end, failure] = std::from_chars(value.data(), value.data() + value.size(), n);
   if (failure != std::errc{} || end != value.data() + value.size())
     throw error{"plan::parse", "line " + std::to_string(line) + ": '" + std::string(key) + "' must be a whole number, found '" + std::string(value) + "'"};
   return n;
 }
-[[gnu::cold]] inline bool parse_truth(std::string_view key, std::string_view value, int line) {
+inline bool parse_truth(std::string_view key, std::string_view value, int line) {
   if (value == "true") return true;
   if (value == "false") return false;
   throw error{"plan::parse", "line " + std::to_string(line) + ": '" + std::string(key) + "' must be true or false, found '" + std::string(value) + "'"};
 }
 }  // namespace detail
 
-[[gnu::cold]] inline plan plan::parse(std::string_view text) {
+inline plan plan::parse(std::string_view text) {
   plan p;
   int number = 0;
   while (!text.empty()) {

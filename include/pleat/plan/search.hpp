@@ -29,7 +29,7 @@ struct search_options {
 };
 
 /// Elements of the flat buffers that the parameters of `net` need: what nn::arena will ask for.
-template <class Net> [[nodiscard, gnu::cold]] index_t arena_elements(Net const& net) {
+template <class Net> [[nodiscard]] index_t arena_elements(Net const& net) {
   index_t const alignment = 64 / static_cast<index_t>(sizeof(nn::value_type_of<Net>));
   index_t n = alignment;  // the loss
   nn::for_each_parameter(net, [&](auto const& w) {
@@ -40,7 +40,7 @@ template <class Net> [[nodiscard, gnu::cold]] index_t arena_elements(Net const& 
 
 /// A data-parallel plan for this world. The same on every rank; communicates nothing.
 /// \throws error if no number of micro-batches fits into memory_bytes, naming the bytes that are missing
-template <class Net> [[nodiscard, gnu::cold]] plan search(Net const& net, world const& w, search_options const& o = {}) {
+template <class Net> [[nodiscard]] plan search(Net const& net, world const& w, search_options const& o = {}) {
   plan p;
   p.global_batch = o.global_batch;
   p.data_ranks = w.size();

@@ -27,7 +27,7 @@ namespace detail {
 inline std::string as_text(std::uint64_t n) { return std::to_string(n); }
 
 /// A failure that rank 0 alone sees becomes the same error on every rank.
-template <class F> [[gnu::cold]] void on_root(comm::communicator& ranks, F&& f) {
+template <class F> void on_root(comm::communicator& ranks, F&& f) {
   std::string said;
   if (ranks.rank() == 0) {
     try {
@@ -72,7 +72,7 @@ inline bool is_parameter(nn::arena_entry const& e) { return e.name != nn::loss_e
 /// Saves parameters, optimizer state, seed, counters and plan into a folder. Collective; rank 0 writes.
 /// \throws error on every rank alike; what was saved before stays
 template <class Net, class T, class Space>
-[[gnu::cold]] void save_checkpoint(std::string const& folder, parallel::model<Net> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step) {
+void save_checkpoint(std::string const& folder, parallel::model<Net> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step) {
   region r("pleat::run::save_checkpoint");
   detail::on_root(m.ranks(), [&] {
     detail::host_buffers<T, Space> host(m.context(), m.arena(), m.arena().states());
@@ -96,7 +96,7 @@ template <class Net, class T, class Space>
 /// Collective; rank 0 reads. \returns nothing if the folder holds no checkpoint yet
 /// \throws error, on every rank alike: another network, seed, optimizer or lane count; damaged files without an older whole one
 template <class Net, class T, class Space>
-[[gnu::cold]] std::optional<resume_point> load_checkpoint(std::string const& folder, parallel::model<Net>& m, nn::optimizer_state<T, Space>& optimizer) {
+std::optional<resume_point> load_checkpoint(std::string const& folder, parallel::model<Net>& m, nn::optimizer_state<T, Space>& optimizer) {
   region r("pleat::run::load_checkpoint");
   // Rank 0 looks and reads, so that a checkpoint that appears or is damaged meanwhile cannot part the ranks.
   bool there = false;

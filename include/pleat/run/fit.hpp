@@ -62,7 +62,7 @@ struct fit_report {
 namespace detail {
 
 /// Some rank's loss is not finite; every rank knows, because the loss is summed with the gradients. Finds rank and layer; throws alike.
-template <class Net, class Batch> [[noreturn, gnu::cold]] void explain_nonfinite(parallel::model<Net> const& m, Batch b, double loss) {
+template <class Net, class Batch> [[noreturn]] void explain_nonfinite(parallel::model<Net> const& m, Batch b, double loss) {
   std::string said;
   try {
     m.find_nonfinite(std::move(b.x));

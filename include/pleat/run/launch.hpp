@@ -68,7 +68,7 @@ struct launch_options {
 namespace detail {
 
 /// The value of `--name N` or `--name=N` on a command line, or 0.
-[[gnu::cold]] inline int option(int argc, char** argv, char const* name) {
+inline int option(int argc, char** argv, char const* name) {
   auto const n = std::strlen(name);
   for (int i = 1; i < argc; ++i) {
     if (std::strncmp(argv[i], name, n) != 0) continue;
@@ -83,7 +83,7 @@ namespace detail {
   return 0;
 }
 
-[[gnu::cold]] inline std::string what_of(std::exception_ptr e) {
+inline std::string what_of(std::exception_ptr e) {
   try {
     std::rethrow_exception(e);
   } catch (std::exception const& x) {
@@ -95,7 +95,7 @@ namespace detail {
 
 /// After fn ended on this rank, well or with a sentence: the ranks meet once more, so that one sentence is said, by rank 0, and a rank
 /// that fails alone does not leave the others waiting for ever.
-template <class Processes> [[gnu::cold]] int farewell(comm::communicator& all, std::string const& sentence) {
+template <class Processes> int farewell(comm::communicator& all, std::string const& sentence) {
   constexpr std::size_t room = 1024;
   constexpr double patience = 3;  // seconds for the others to fail alike
   if (all.size() == 1) {

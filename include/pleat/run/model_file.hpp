@@ -38,12 +38,12 @@ struct model_description {
 namespace detail {
 
 /// Shortest text that reads back as the same float.
-[[nodiscard, gnu::cold]] inline std::string float_text(float x) {
+[[nodiscard]] inline std::string float_text(float x) {
   char text[32];
   auto const end = std::to_chars(text, text + sizeof text, x);
   return {text, end.ptr};
 }
-[[nodiscard, gnu::cold]] inline float float_of(std::string const& call, std::string const& key, std::string const& text) {
+[[nodiscard]] inline float float_of(std::string const& call, std::string const& key, std::string const& text) {
   float x = 0;
   auto const [end, failed] = std::from_chars(text.data(), text.data() + text.size(), x);
   if (failed != std::errc{} || end != text.data() + text.size() || !std::isfinite(x))
@@ -58,7 +58,7 @@ struct model_image {
   io::safetensors_writer writer;
 };
 
-template <class Net> [[gnu::cold]] void fill_image(parallel::model<Net> const& m, model_description const& about, model_image& image) {
+template <class Net> void fill_image(parallel::model<Net> const& m, model_description const& about, model_image& image) {
   for (auto const& [key, value] : about.more)
     if (!key.starts_with("pleat.")) image.writer.metadata(key, value);
   auto const v = version();
@@ -93,7 +93,7 @@ template <class Net> [[gnu::cold]] void fill_image(parallel::model<Net> const& m
 
 /// Writes the model from rank 0, whole or not at all: a file that was there stays until the new one is complete. Collective.
 /// \throws error on every rank alike if it cannot be written
-template <class Net> [[gnu::cold]] void save(parallel::model<Net> const& m, std::string const& path, model_description const& about = {}) {
+template <class Net> void save(parallel::model<Net> const& m, std::string const& path, model_description const& about = {}) {
   detail::on_root(m.ranks(), [&] {
     detail::model_image image;
     detail::fill_image(m, about, image);
@@ -102,14 +102,14 @@ template <class Net> [[gnu::cold]] void save(parallel::model<Net> const& m, std:
 }
 
 /// The same file in memory, on the calling rank.
-template <class Net> [[nodiscard, gnu::cold]] std::vector<std::byte> file_image(parallel::model<Net> const& m, model_description const& about = {}) {
+template <class Net> [[nodiscard]] std::vector<std::byte> file_image(parallel::model<Net> const& m, model_description const& about = {}) {
   detail::model_image image;
   detail::fill_image(m, about, image);
   return image.writer.bytes();
 }
 
 /// What an opened file says about its model. \throws error for an entry that cannot be understood
-[[nodiscard, gnu::cold]] inline model_description describe_file(io::safetensors_file const& file, std::string const& call = "run::describe_file") {
+[[nodiscard]] inline model_description describe_file(io::safetensors_file const& file, std::string const& call = "run::describe_file") {
   model_description d;
   d.more = file.metadata();
   auto const find = [&](char const* key) -> std::string const* {
@@ -121,14 +121,14 @@ template <class Net> [[nodiscard, gnu::cold]] std::vector<std::byte> file_image(
   if (mean && scale) d.input = {detail::float_of(call, "pleat.input.mean", *mean), detail::float_of(call, "pleat.input.scale", *scale)};
   return d;
 }
-[[nodiscard, gnu::cold]] inline model_description describe_file(std::string const& path) {
+[[nodiscard]] inline model_description describe_file(std::string const& path) {
   return describe_file(io::safetensors_file(path), "run::describe_file('" + path + "')");
 }
 
 /// Gives the model the parameters and forms of an opened file. \param call how errors introduce themselves
 /// \throws error, and the model stays as it was: a parameter that is missing, of another shape or in a form that the model's weights cannot
 ///         take; a tensor that no parameter asked for
-template <class Net> [[gnu::cold]] model_description load(parallel::model<Net>& m, io::safetensors_file const& file, std::string const& call = "run::load") {
+template <class Net> model_description load(parallel::model<Net>& m, io::safetensors_file const& file, std::string const& call = "run::load") {
   auto const about = describe_file(file, call);
   auto const said = [&](std::string const& key) -> std::string const* {
     auto const it = about.more.find(key);
@@ -206,7 +206,7 @@ template <class Net> [[gnu::cold]] model_description load(parallel::model<Net>& 
 }
 
 /// Gives the model the parameters and forms of a file; every rank reads it. \throws error as above
-template <class Net> [[gnu::cold]] model_description load(parallel::model<Net>& m, std::string const& path) {
+template <class Net> model_description load(parallel::model<Net>& m, std::string const& path) {
   return load(m, io::safetensors_file(path), "run::load('" + path + "')");
 }
 

@@ -24,7 +24,7 @@ struct progress_state {
 };
 
 /// "epoch 3/10 · step 120/938 · loss 0.0712 · 48200 samples/s · 0:12 left"
-[[nodiscard, gnu::cold]] inline std::string to_string(progress_state const& s) {
+[[nodiscard]] inline std::string to_string(progress_state const& s) {
   char line[160];
   int const left = static_cast<int>(s.seconds_left + 0.5);
   std::snprintf(line, sizeof line, "epoch %lld/%lld  step %lld/%lld  loss %.4f  %.0f samples/s  %d:%02d left", static_cast<long long>(s.epoch),

@@ -13,14 +13,14 @@
 namespace pleat::codec::detail {
 
 /// The part called `suffix`, or null.
-[[nodiscard, gnu::cold]] inline file_tensor const* find_part(std::span<file_tensor const> parts, std::string_view suffix) noexcept {
+[[nodiscard]] inline file_tensor const* find_part(std::span<file_tensor const> parts, std::string_view suffix) noexcept {
   for (auto const& p : parts)
     if (p.suffix == suffix) return &p;
   return nullptr;
 }
 
 /// The part called `suffix`, which must be of this type and shape and hold as many bytes as they say. \throws error
-[[nodiscard, gnu::cold]] inline file_tensor const& demand_part(char const* call, std::span<file_tensor const> parts, std::string_view suffix, dtype type, extents const& shape) {
+[[nodiscard]] inline file_tensor const& demand_part(char const* call, std::span<file_tensor const> parts, std::string_view suffix, dtype type, extents const& shape) {
   file_tensor const* p = find_part(parts, suffix);
   std::string const wanted = "a tensor '" + std::string(suffix) + "' of shape " + shape.to_string() + " and type " + std::string(name_of(type));
   if (!p) throw error{call, "expected " + wanted + ", found none"};

@@ -29,14 +29,14 @@
 namespace pleat::comm::detail {
 
 /// "rank 2", "ranks 1, 3"
-[[nodiscard, gnu::cold]] inline std::string name_ranks(std::vector<int> const& ranks) {
+[[nodiscard]] inline std::string name_ranks(std::vector<int> const& ranks) {
   std::string s = ranks.size() == 1 ? "rank " : "ranks ";
   for (std::size_t i = 0; i < ranks.size(); ++i) s += (i ? ", " : "") + std::to_string(ranks[i]);
   return s;
 }
 
 /// "0.25 s"
-[[nodiscard, gnu::cold]] inline std::string name_seconds(double s) {
+[[nodiscard]] inline std::string name_seconds(double s) {
   std::string t = std::to_string(s);
   t.erase(t.find_last_not_of('0') + 1);
   if (t.ends_with('.')) t.pop_back();
@@ -44,7 +44,7 @@ namespace pleat::comm::detail {
 }
 
 /// Names what rank r asks for that differs from rank 0; empty if the two agree.
-[[nodiscard, gnu::cold]] inline std::string disagreement(call const& a, call const& b, int rank) {
+[[nodiscard]] inline std::string disagreement(call const& a, call const& b, int rank) {
   bool same = a.kind == b.kind && a.count() == b.count() && (a.kind == call_kind::barrier || a.type() == b.type()) &&
               (!a.reduces() || a.op == b.op) && (!a.rooted() || a.root == b.root);
   if (same && (a.kind == call_kind::all_gather_v || a.kind == call_kind::reduce_scatter_v))
@@ -236,7 +236,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
   // ---- the group ----
 
   /// Rank will never come again: every operation that still needs it, now or later, fails and says so.
-  [[gnu::cold]] void abandon(int rank, std::string const& reason) {
+  void abandon(int rank, std::string const& reason) {
     std::vector<std::weak_ptr<local_core>> children;
     {
       std::lock_guard lock(mutex_);
@@ -262,7 +262,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
   }
 
  private:
-  [[noreturn, gnu::cold]] static void throw_failure(failure const& f, int rank) { throw error{f.call, f.problem, f.remedy, rank}; }
+  [[noreturn]] static void throw_failure(failure const& f, int rank) { throw error{f.call, f.problem, f.remedy, rank}; }
 
   void wake() {
     std::lock_guard lock(mutex_);
@@ -297,7 +297,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
     return in_time || is_done();
   }
 
-  [[gnu::cold]] void give_up(collective& op, int rank, double seconds) {
+  void give_up(collective& op, int rank, double seconds) {
     {
       std::lock_guard lock(mutex_);
       if (op.state.load(std::memory_order_relaxed) != open) return;
@@ -312,11 +312,11 @@ class local_core : public std::enable_shared_from_this<local_core> {
     wake();
   }
 
-  [[gnu::cold]] void fail(collective& op, failure f) {  // with the mutex held
+  void fail(collective& op, failure f) {  // with the mutex held
     op.why = std::move(f);
     op.state.store(failed, std::memory_order_release);
   }
-  [[gnu::cold]] void fail(message& m, failure f) {
+  void fail(message& m, failure f) {
     for (auto* lists : {&sends_, &receives_})
       for (auto& list : *lists) std::erase(list, &m);
     m.why = std::move(f);
@@ -475,7 +475,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
     fold(c.type(), c.op, size_, begin, end, [&](int r) { return op.calls[static_cast<std::size_t>(r)].in.data; }, store);
   }
 
-  [[gnu::cold]] void run_split(collective& op) {
+  void run_split(collective& op) {
     std::vector<int> order;
     for (int r = 0; r < size_; ++r)
       if (op.calls[static_cast<std::size_t>(r)].root >= 0) order.push_back(r);

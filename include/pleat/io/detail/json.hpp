@@ -37,7 +37,7 @@ namespace pleat::io::detail {
 }
 
 /// Appends a code point as UTF-8.
-[[gnu::cold]] inline void append_utf8(std::string& out, std::uint32_t c) {
+inline void append_utf8(std::string& out, std::uint32_t c) {
   auto const put = [&](std::uint32_t b) { out.push_back(static_cast<char>(static_cast<unsigned char>(b))); };
   if (c < 0x80) {
     put(c);
@@ -52,7 +52,7 @@ namespace pleat::io::detail {
 
 /// Appends a string in quotes, escaped as little as RFC 8259 allows (the same bytes as serde_json, which writes most
 /// safetensors files).
-[[gnu::cold]] inline void append_json_string(std::string& out, std::string_view s) {
+inline void append_json_string(std::string& out, std::string_view s) {
   constexpr char hex[] = "0123456789abcdef";
   out += '"';
   for (char const c : s) {

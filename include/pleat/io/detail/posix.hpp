@@ -26,20 +26,20 @@
 namespace pleat::io::detail {
 
 /// "io::read_idx('a/b')"
-[[nodiscard, gnu::cold]] inline std::string call_on(char const* function, std::string const& path) {
+[[nodiscard]] inline std::string call_on(char const* function, std::string const& path) {
   return std::string("io::") + function + "('" + path + "')";
 }
 
 /// The operating system's words for an error number, without strerror's shared buffer.
-[[nodiscard, gnu::cold]] inline std::string system_words(int number) { return std::generic_category().message(number); }
+[[nodiscard]] inline std::string system_words(int number) { return std::generic_category().message(number); }
 
 /// folder/name
-[[nodiscard, gnu::cold]] inline std::string join(std::string const& folder, std::string const& name) {
+[[nodiscard]] inline std::string join(std::string const& folder, std::string const& name) {
   return folder.empty() || folder.back() == '/' ? folder + name : folder + "/" + name;
 }
 
 /// The folder that holds `path`; "." for a bare name.
-[[nodiscard, gnu::cold]] inline std::string parent_of(std::string const& path) {
+[[nodiscard]] inline std::string parent_of(std::string const& path) {
   auto const slash = path.find_last_of('/');
   return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
 }
@@ -77,7 +77,7 @@ class descriptor {
 }
 
 /// Opens an existing regular file for reading and says how long it is. \throws error with the path and the reason.
-[[nodiscard, gnu::cold]] inline std::pair<descriptor, std::uint64_t> open_to_read(std::string const& path,
+[[nodiscard]] inline std::pair<descriptor, std::uint64_t> open_to_read(std::string const& path,
                                                                        std::string const& call) {
   // O_NONBLOCK: a pipe must be refused, not waited for.
   descriptor file = open_file(path, O_RDONLY | O_NONBLOCK);
@@ -132,7 +132,7 @@ class descriptor {
 }
 
 /// Makes a folder and all above it. \throws error with the path that could not be made.
-[[gnu::cold]] inline void make_folders(std::string const& folder, std::string const& call) {
+inline void make_folders(std::string const& folder, std::string const& call) {
   if (folder.empty() || is_folder(folder)) return;
   auto const parent = parent_of(folder);
   if (parent != folder && parent != ".") make_folders(parent, call);
@@ -141,7 +141,7 @@ class descriptor {
 }
 
 /// The names in a folder, sorted; empty if it cannot be read.
-[[nodiscard, gnu::cold]] inline std::vector<std::string> names_in(std::string const& folder) {
+[[nodiscard]] inline std::vector<std::string> names_in(std::string const& folder) {
   std::vector<std::string> names;
   if (DIR* d = ::opendir(folder.c_str())) {
     try {
@@ -160,7 +160,7 @@ class descriptor {
 }
 
 /// Removes a folder of plain files (not a tree); what cannot be removed stays.
-[[gnu::cold]] inline void remove_flat_folder(std::string const& folder) {
+inline void remove_flat_folder(std::string const& folder) {
   for (auto const& name : names_in(folder)) (void)::unlink(join(folder, name).c_str());
   (void)::rmdir(folder.c_str());
 }
