@@ -4,6 +4,7 @@
 /// The door of the room parallel: a rank's share of a batch, the exchange of gradients, the model.
 #pragma once
 
+#include <pleat/parallel/built.hpp>
 #include <pleat/parallel/gradient_exchange.hpp>
 #include <pleat/parallel/model.hpp>
 #include <pleat/parallel/share.hpp>

@@ -28,8 +28,78 @@ TEST_CASE("a plan survives its own text") {
   p.lanes = 16;
   p.overlap = false;
   p.bucket_bytes = 12345;
+  p.tensor_ranks = 2;
+  p.pipeline_ranks = 2;
+  p.schedule = "interleaved";
+  p.chunks = 3;
+  p.cuts = {1, 1, 2, 5, 9};
+  p.state_stage = 3;
+  p.state_ranks = 3;
+  p.prefetch = 2;
+  p.recompute = pleat::plan::recompute_mode::full;
+  p.precision = pleat::plan::compute_precision::bf16;
+  p.wire = pleat::plan::wire_format::bf16;
   CHECK(plan::parse(p.to_string()) == p);
   CHECK(plan::parse(p.to_string()).hash() == p.hash());
+  CHECK(plan::parse(plan{}.to_string()) == plan{});
+  CHECK(plan{}.difference(p).find("cuts: by cost | 1 1 2 5 9\n") != std::string::npos);
+}
+
+TEST_CASE("a plan without the entries of a later version reads as it always did") {
+  auto const p = plan::parse("pleat plan 1\nglobal_batch = 32\nmesh.data = 2\n");
+  plan q;
+  q.global_batch = 32;
+  q.data_ranks = 2;
+  CHECK(p == q);
+}
+
+TEST_CASE("ranks and stages follow from the mesh and the schedule") {
+  plan p;
+  p.data_ranks = 2;
+  p.tensor_ranks = 3;
+  p.pipeline_ranks = 4;
+  CHECK(p.ranks() == 24);
+  CHECK(p.stages() == 4);
+  p.schedule = "zb-v";
+  CHECK(p.stages() == 8);
+  p.schedule = "interleaved";
+  CHECK(p.chunks_per_rank() == 2);
+  p.chunks = 3;
+  CHECK(p.stages() == 12);
+}
+
+TEST_CASE("a layout that makes no sense is refused with the nearest one that does") {
+  auto const refused = [](auto&& change) {
+    plan p;
+    p.data_ranks = 6;
+    p.pipeline_ranks = 2;
+    change(p);
+    return said([&] { p.check(); });
+  };
+  auto const has = [](std::string const& text, char const* words) {
+    INFO(text);
+    CHECK(text.find(words) != std::string::npos);
+  };
+  has(refused([](plan& p) { p.tensor_ranks = 0; }), "mesh.tensor must be at least 1, found 0");
+  has(refused([](plan& p) { p.pipeline_ranks = -2; }), "mesh.pipeline must be at least 1, found -2");
+  has(refused([](plan& p) { p.schedule = "zb_h1"; }), "Use schedule = zb-h1");
+  has(refused([](plan& p) { p.schedule = "g-pipe"; }), "Use schedule = gpipe");
+  has(refused([](plan& p) { p.schedule = "csv:0123456789abcdef"; }), "nothing");
+  has(refused([](plan& p) { p.chunks = -1; }), "Use chunks = 0");
+  has(refused([](plan& p) { p.chunks = 2; }), "Use chunks = 1, or schedule = interleaved");
+  has(refused([](plan& p) { p.schedule = "zb-v", p.chunks = 3; }), "Use chunks = 2");
+  has(refused([](plan& p) { p.cuts = {1, 2}; }), "2 stages (2 pipeline ranks of 1 stage) have 1 cuts between them, found 2");
+  has(refused([](plan& p) { p.schedule = "zb-v", p.cuts = {3, 2, 4}; }), "must not descend (each is the first unit of a stage), found '3 2 4'");
+  has(refused([](plan& p) { p.cuts = {-1}; }), "found '-1'");
+  has(refused([](plan& p) { p.cuts = {0}; }), "nothing");
+  has(refused([](plan& p) { p.state_stage = 4; }), "Use state_stage = 3");
+  has(refused([](plan& p) { p.state_ranks = 4; }), "Use state_ranks = 3");
+  has(refused([](plan& p) { p.state_ranks = 9; }), "Use state_ranks = 6");
+  has(refused([](plan& p) { p.prefetch = -1; }), "Use prefetch = 0");
+  has(said([] { (void)plan::parse("pleat plan 1\nrecompute = fully\n"); }), "line 2: 'recompute' must be none, selected or full, found 'fully'");
+  has(said([] { (void)plan::parse("pleat plan 1\nprecision = fp16\n"); }), "Use precision = f16");
+  has(said([] { (void)plan::parse("pleat plan 1\nwire = bf61\n"); }), "Use wire = bf16");
+  has(said([] { (void)plan::parse("pleat plan 1\ncuts = 1 two\n"); }), "line 2: 'cuts' must be a whole number, found 'two'");
 }
 
 TEST_CASE("two plans that differ in one entry differ in hash and name it") {

@@ -17,6 +17,7 @@
 #include <pleat/nn/describe.hpp>
 #include <pleat/nn/loss.hpp>
 #include <pleat/nn/optimizer.hpp>
+#include <pleat/parallel/built.hpp>
 #include <pleat/parallel/gradient_exchange.hpp>
 #include <pleat/parallel/share.hpp>
 #include <pleat/plan/plan.hpp>
@@ -221,6 +222,7 @@ template <class Net> class model {
       : net_(std::move(net)), plan_(std::move(p)), context_(std::move(where)), ranks_(std::move(ranks)), seed_(seed) {
     nn::demand_layer<Net>();
     plan_.check();
+    demand_built(plan_);
     if (plan_.data_ranks != ranks_->size())
       throw error{"parallel::build", "the plan is for " + std::to_string(plan_.data_ranks) + " data ranks, the communicator has " + std::to_string(ranks_->size()),
                   "Make a plan for this world: plan::data_parallel(world, …)"};

@@ -26,11 +26,71 @@ namespace pleat::plan {
   return static_cast<index_t>(std::bit_ceil(static_cast<std::uint64_t>(std::max<index_t>(n, 1))));
 }
 
+/// What backward finds of a unit that forward has left: everything, all but what is cheap to compute again, or the unit's input only.
+enum class recompute_mode : std::uint8_t { none, selected, full };
+/// What layers compute in; f32 is the masters' type.
+enum class compute_precision : std::uint8_t { f32, bf16, f16 };
+/// What gradients travel as: as they are, or in 16 bits (sums stay in float).
+enum class wire_format : std::uint8_t { same, bf16 };
+
+inline constexpr std::array<std::string_view, 3> recompute_names{"none", "selected", "full"};
+inline constexpr std::array<std::string_view, 3> precision_names{"f32", "bf16", "f16"};
+inline constexpr std::array<std::string_view, 2> wire_names{"same", "bf16"};
+/// The schedules that the library makes itself (plan/schedule.hpp).
+inline constexpr std::array<std::string_view, 6> schedule_names{"gpipe", "1f1b", "interleaved", "zb-h1", "zb-v", "dualpipe-v"};
+/// A schedule of the user's own is called by the hash of its text: "csv:" and 16 hexadecimal digits, so that plans can be compared.
+inline constexpr std::string_view own_schedule_prefix = "csv:";
+
+[[nodiscard]] constexpr std::string_view name_of(recompute_mode r) noexcept { return recompute_names[static_cast<std::size_t>(r)]; }
+[[nodiscard]] constexpr std::string_view name_of(compute_precision p) noexcept { return precision_names[static_cast<std::size_t>(p)]; }
+[[nodiscard]] constexpr std::string_view name_of(wire_format w) noexcept { return wire_names[static_cast<std::size_t>(w)]; }
+
+namespace detail {
+/// The name of `all` that takes the fewest letters to change into.
+template <std::size_t N> [[nodiscard]] inline std::string_view nearest(std::string_view found, std::array<std::string_view, N> const& all) {
+  std::size_t best = ~std::size_t{0};
+  std::string_view answer = all[0];
+  std::vector<std::size_t> row;
+  for (auto const name : all) {
+    row.resize(name.size() + 1);
+    for (std::size_t j = 0; j <= name.size(); ++j) row[j] = j;
+    for (std::size_t i = 1; i <= found.size(); ++i) {
+      std::size_t corner = std::exchange(row[0], i);
+      for (std::size_t j = 1; j <= name.size(); ++j) {
+        std::size_t const change = corner + (found[i - 1] == name[j - 1] ? 0 : 1);
+        corner = std::exchange(row[j], std::min({change, row[j] + 1, row[j - 1] + 1}));
+      }
+    }
+    if (row.back() < best) best = row.back(), answer = name;
+  }
+  return answer;
+}
+template <std::size_t N> [[nodiscard]] inline std::string choices(std::array<std::string_view, N> const& all) {
+  std::string text;
+  for (std::size_t i = 0; i < N; ++i) {
+    if (i > 0) text += i + 1 == N ? " or " : ", ";
+    text += all[i];
+  }
+  return text;
+}
+}  // namespace detail
+
 /// Every decision that all ranks must share. Members that the file does not name keep their defaults, so older files stay readable.
 struct plan {
   index_t global_batch = 64;     ///< samples per step, over all ranks and micro-batches
   index_t data_ranks = 1;        ///< extent of the mesh's data axis: replicas that share the batch
+  index_t tensor_ranks = 1;      ///< extent of the mesh's tensor axis: ranks that share every layer
+  index_t pipeline_ranks = 1;    ///< extent of the mesh's pipeline axis: ranks that share the layers out
+  std::string schedule = "1f1b"; ///< what a pipeline's ranks compute when: one of schedule_names, or own_schedule_prefix and a hash
+  index_t chunks = 0;            ///< stages per pipeline rank; 0: what the schedule asks for (2 for interleaved and the V shapes, else 1)
+  std::vector<index_t> cuts;     ///< first unit of each stage but the first, stages() − 1 of them; empty: cut by cost
   index_t micro_batches = 1;     ///< forward/backward walks per step and rank; gradients are exchanged after the last
+  int state_stage = 0;           ///< sharded over the data axis: 0 nothing, 1 optimizer state, 2 gradients too, 3 parameters too
+  index_t state_ranks = 0;       ///< data ranks that share one copy of the state; 0: all of them
+  index_t prefetch = 1;          ///< state stage 3: units whose parameters are gathered ahead
+  recompute_mode recompute = recompute_mode::none;    ///< what backward finds of a unit
+  compute_precision precision = compute_precision::f32;     ///< what layers compute in
+  wire_format wire = wire_format::same;                   ///< what gradients travel as
   bool deterministic = false;    ///< the same bits on every number of data ranks (lanes)
   index_t lanes = 8;             ///< deterministic: into how many lanes the global batch is cut; a power of two ≥ data_ranks
   bool overlap = true;           ///< exchange gradients while backward still runs
@@ -38,11 +98,33 @@ struct plan {
 
   friend bool operator==(plan const&, plan const&) = default;
 
+  /// Ranks of the whole mesh.
+  [[nodiscard]] index_t ranks() const noexcept { return pipeline_ranks * data_ranks * tensor_ranks; }
+  /// Stages that each pipeline rank holds.
+  [[nodiscard]] index_t chunks_per_rank() const noexcept { return chunks > 0 ? chunks : default_chunks(schedule); }
+  /// Stages of the whole pipeline.
+  [[nodiscard]] index_t stages() const noexcept { return pipeline_ranks * chunks_per_rank(); }
+  /// Stages per rank where nothing is said.
+  [[nodiscard]] static index_t default_chunks(std::string_view schedule) noexcept {
+    return schedule == "interleaved" || schedule == "zb-v" || schedule == "dualpipe-v" ? 2 : 1;
+  }
+
   /// The entries of the plan in file order.
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> entries() const {
     return {{"global_batch", std::to_string(global_batch)},
             {"mesh.data", std::to_string(data_ranks)},
+            {"mesh.tensor", std::to_string(tensor_ranks)},
+            {"mesh.pipeline", std::to_string(pipeline_ranks)},
+            {"schedule", schedule},
+            {"chunks", std::to_string(chunks)},
+            {"cuts", cuts_text()},
             {"micro_batches", std::to_string(micro_batches)},
+            {"state_stage", std::to_string(state_stage)},
+            {"state_ranks", std::to_string(state_ranks)},
+            {"prefetch", std::to_string(prefetch)},
+            {"recompute", std::string(name_of(recompute))},
+            {"precision", std::string(name_of(precision))},
+            {"wire", std::string(name_of(wire))},
             {"deterministic", deterministic ? "true" : "false"},
             {"lanes", std::to_string(lanes)},
             {"overlap", overlap ? "true" : "false"},
@@ -78,12 +160,55 @@ struct plan {
     };
     positive("global_batch", global_batch);
     positive("mesh.data", data_ranks);
+    positive("mesh.tensor", tensor_ranks);
+    positive("mesh.pipeline", pipeline_ranks);
     positive("micro_batches", micro_batches);
     positive("bucket_bytes", bucket_bytes);
     if (deterministic && (lanes < data_ranks || lanes > 64 || !std::has_single_bit(static_cast<std::uint64_t>(lanes))))
       throw error{"plan", "deterministic mode cuts the batch into a power of two of lanes, at least one per data rank and at most 64; found lanes = " +
                               std::to_string(lanes) + " for " + std::to_string(data_ranks) + " ranks",
                   "Use lanes = " + std::to_string(power_of_two_above(data_ranks))};
+    check_pipeline();
+    if (state_stage < 0 || state_stage > 3)
+      throw error{"plan", "state_stage must be 0 (nothing sharded), 1 (optimizer state), 2 (gradients too) or 3 (parameters too), found " + std::to_string(state_stage),
+                  "Use state_stage = " + std::to_string(state_stage < 0 ? 0 : 3)};
+    if (state_ranks < 0 || (state_ranks > 0 && data_ranks % state_ranks != 0)) {
+      index_t near = std::clamp<index_t>(state_ranks, 1, data_ranks);
+      while (data_ranks % near != 0) --near;
+      throw error{"plan", "state_ranks must divide the " + std::to_string(data_ranks) + " data ranks, found " + std::to_string(state_ranks),
+                  "Use state_ranks = " + std::to_string(near) + ", or 0 for all of them"};
+    }
+    if (prefetch < 0) throw error{"plan", "prefetch must not be negative, found " + std::to_string(prefetch), "Use prefetch = 0 to gather when a unit begins"};
+  }
+
+ private:
+  [[nodiscard]] std::string cuts_text() const {
+    std::string text;
+    for (index_t const c : cuts) {
+      if (!text.empty()) text += ' ';
+      text += std::to_string(c);
+    }
+    return text.empty() ? "by cost" : text;
+  }
+
+  void check_pipeline() const {
+    bool const own = schedule.starts_with(own_schedule_prefix);
+    if (!own && std::find(schedule_names.begin(), schedule_names.end(), schedule) == schedule_names.end())
+      throw error{"plan", "there is no schedule '" + schedule + "'; there are " + detail::choices(schedule_names),
+                  "Use schedule = " + std::string(detail::nearest(schedule, schedule_names))};
+    if (chunks < 0) throw error{"plan", "chunks must not be negative, found " + std::to_string(chunks), "Use chunks = 0 for what the schedule asks for"};
+    bool const two = schedule == "zb-v" || schedule == "dualpipe-v";
+    if (!own && schedule != "interleaved" && chunks > 0 && chunks != default_chunks(schedule))
+      throw error{"plan", "schedule " + schedule + " has " + (two ? "two stages" : "one stage") + " per rank, found chunks = " + std::to_string(chunks),
+                  two ? "Use chunks = 2" : "Use chunks = 1, or schedule = interleaved"};
+    if (cuts.empty()) return;
+    if (static_cast<index_t>(cuts.size()) != stages() - 1)
+      throw error{"plan", std::to_string(stages()) + " stages (" + std::to_string(pipeline_ranks) + " pipeline ranks of " + std::to_string(chunks_per_rank()) +
+                              (chunks_per_rank() == 1 ? " stage" : " stages") + ") have " + std::to_string(stages() - 1) + " cuts between them, found " + std::to_string(cuts.size()),
+                  "Leave cuts empty to cut by cost"};
+    for (std::size_t i = 0; i < cuts.size(); ++i)
+      if (cuts[i] < (i == 0 ? 0 : cuts[i - 1]))
+        throw error{"plan", "cuts must not descend (each is the first unit of a stage), found '" + cuts_text() + "'", "Two equal cuts make a stage without units"};
   }
 };
 
@@ -94,6 +219,25 @@ inline index_t parse_integer(std::string_view key, std::string_view value, int l
   if (failure != std::errc{} || end != value.data() + value.size())
     throw error{"plan::parse", "line " + std::to_string(line) + ": '" + std::string(key) + "' must be a whole number, found '" + std::string(value) + "'"};
   return n;
+}
+/// A value of an enumeration by its name.
+template <class E, std::size_t N>
+E parse_choice(std::string_view key, std::string_view value, int line, std::array<std::string_view, N> const& names) {
+  for (std::size_t i = 0; i < N; ++i)
+    if (names[i] == value) return static_cast<E>(i);
+  throw error{"plan::parse", "line " + std::to_string(line) + ": '" + std::string(key) + "' must be " + choices(names) + ", found '" + std::string(value) + "'",
+              "Use " + std::string(key) + " = " + std::string(nearest(value, names))};
+}
+/// Whole numbers with one blank between them, or "by cost".
+inline std::vector<index_t> parse_cuts(std::string_view key, std::string_view value, int line) {
+  std::vector<index_t> cuts;
+  if (value == "by cost") return cuts;
+  while (true) {
+    auto const stop = std::min(value.find(' '), value.size());
+    cuts.push_back(parse_integer(key, value.substr(0, stop), line));
+    if (stop == value.size()) return cuts;
+    value.remove_prefix(stop + 1);
+  }
 }
 inline bool parse_truth(std::string_view key, std::string_view value, int line) {
   if (value == "true") return true;
@@ -120,6 +264,17 @@ inline plan plan::parse(std::string_view text) {
     auto const key = line.substr(0, equals), value = line.substr(equals + 3);
     if (key == "global_batch") p.global_batch = detail::parse_integer(key, value, number);
     else if (key == "mesh.data") p.data_ranks = detail::parse_integer(key, value, number);
+    else if (key == "mesh.tensor") p.tensor_ranks = detail::parse_integer(key, value, number);
+    else if (key == "mesh.pipeline") p.pipeline_ranks = detail::parse_integer(key, value, number);
+    else if (key == "schedule") p.schedule = std::string(value);
+    else if (key == "chunks") p.chunks = detail::parse_integer(key, value, number);
+    else if (key == "cuts") p.cuts = detail::parse_cuts(key, value, number);
+    else if (key == "state_stage") p.state_stage = static_cast<int>(detail::parse_integer(key, value, number));
+    else if (key == "state_ranks") p.state_ranks = detail::parse_integer(key, value, number);
+    else if (key == "prefetch") p.prefetch = detail::parse_integer(key, value, number);
+    else if (key == "recompute") p.recompute = detail::parse_choice<recompute_mode>(key, value, number, recompute_names);
+    else if (key == "precision") p.precision = detail::parse_choice<compute_precision>(key, value, number, precision_names);
+    else if (key == "wire") p.wire = detail::parse_choice<wire_format>(key, value, number, wire_names);
     else if (key == "micro_batches") p.micro_batches = detail::parse_integer(key, value, number);
     else if (key == "deterministic") p.deterministic = detail::parse_truth(key, value, number);
     else if (key == "lanes") p.lanes = detail::parse_integer(key, value, number);

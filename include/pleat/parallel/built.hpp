@@ -1,0 +1,25 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// What a plan may say and this version does not carry out: refused when a model is built, never ignored. Needs no Kokkos.
+#pragma once
+
+#include <string>
+
+#include <pleat/base/error.hpp>
+#include <pleat/plan/plan.hpp>
+
+namespace pleat::parallel {
+
+/// \throws error naming the entry of the plan that is not built yet, and the nearest value that is
+inline void demand_built(plan::plan const& p) {
+  auto const refuse = [](std::string const& what, char const* remedy) { throw error{"parallel::build", what + " is not built yet", remedy}; };
+  if (p.tensor_ranks > 1) refuse("tensor parallelism (mesh.tensor = " + std::to_string(p.tensor_ranks) + ")", "Use mesh.tensor = 1");
+  if (p.pipeline_ranks > 1) refuse("pipeline parallelism (mesh.pipeline = " + std::to_string(p.pipeline_ranks) + ")", "Use mesh.pipeline = 1");
+  if (p.state_stage > 0) refuse("sharded state (state_stage = " + std::to_string(p.state_stage) + ")", "Use state_stage = 0");
+  if (p.recompute != plan::recompute_mode::none) refuse("recompute = " + std::string(name_of(p.recompute)), "Use recompute = none");
+  if (p.precision != plan::compute_precision::f32) refuse("precision = " + std::string(name_of(p.precision)), "Use precision = f32");
+  if (p.wire != plan::wire_format::same) refuse("wire = " + std::string(name_of(p.wire)), "Use wire = same");
+}
+
+}  // namespace pleat::parallel
