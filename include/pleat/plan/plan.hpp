@@ -37,7 +37,7 @@ inline constexpr std::array<std::string_view, 3> recompute_names{"none", "select
 inline constexpr std::array<std::string_view, 3> precision_names{"f32", "bf16", "f16"};
 inline constexpr std::array<std::string_view, 2> wire_names{"same", "bf16"};
 /// The schedules that the library makes itself (plan/schedule.hpp).
-inline constexpr std::array<std::string_view, 6> schedule_names{"gpipe", "1f1b", "interleaved", "zb-h1", "zb-v", "dualpipe-v"};
+inline constexpr std::array<std::string_view, 6> known_schedules{"gpipe", "1f1b", "interleaved", "zb-h1", "zb-v", "dualpipe-v"};
 /// A schedule of the user's own is called by the hash of its text: "csv:" and 16 hexadecimal digits, so that plans can be compared.
 inline constexpr std::string_view own_schedule_prefix = "csv:";
 
@@ -81,7 +81,7 @@ struct plan {
   index_t data_ranks = 1;        ///< extent of the mesh's data axis: replicas that share the batch
   index_t tensor_ranks = 1;      ///< extent of the mesh's tensor axis: ranks that share every layer
   index_t pipeline_ranks = 1;    ///< extent of the mesh's pipeline axis: ranks that share the layers out
-  std::string schedule = "1f1b"; ///< what a pipeline's ranks compute when: one of schedule_names, or own_schedule_prefix and a hash
+  std::string schedule = "1f1b"; ///< what a pipeline's ranks compute when: one of known_schedules, or own_schedule_prefix and a hash
   index_t chunks = 0;            ///< stages per pipeline rank; 0: what the schedule asks for (2 for interleaved and the V shapes, else 1)
   std::vector<index_t> cuts;     ///< first unit of each stage but the first, stages() − 1 of them; empty: cut by cost
   index_t micro_batches = 1;     ///< forward/backward walks per step and rank; gradients are exchanged after the last
@@ -193,9 +193,9 @@ struct plan {
 
   void check_pipeline() const {
     bool const own = schedule.starts_with(own_schedule_prefix);
-    if (!own && std::find(schedule_names.begin(), schedule_names.end(), schedule) == schedule_names.end())
-      throw error{"plan", "there is no schedule '" + schedule + "'; there are " + detail::choices(schedule_names),
-                  "Use schedule = " + std::string(detail::nearest(schedule, schedule_names))};
+    if (!own && std::find(known_schedules.begin(), known_schedules.end(), schedule) == known_schedules.end())
+      throw error{"plan", "there is no schedule '" + schedule + "'; there are " + detail::choices(known_schedules),
+                  "Use schedule = " + std::string(detail::nearest(schedule, known_schedules))};
     if (chunks < 0) throw error{"plan", "chunks must not be negative, found " + std::to_string(chunks), "Use chunks = 0 for what the schedule asks for"};
     bool const two = schedule == "zb-v" || schedule == "dualpipe-v";
     if (!own && schedule != "interleaved" && chunks > 0 && chunks != default_chunks(schedule))
