@@ -9,6 +9,8 @@
 #include <pleat/plan/measure.hpp>
 #include <pleat/plan/plan.hpp>
 #include <pleat/plan/schedule.hpp>
+#include <pleat/plan/schedule_check.hpp>
 #include <pleat/plan/schedule_passes.hpp>
 #include <pleat/plan/schedules.hpp>
 #include <pleat/plan/search.hpp>
+#include <pleat/plan/simulate.hpp>

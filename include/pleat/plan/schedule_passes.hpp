@@ -107,4 +107,83 @@ struct event {
   return out;
 }
 
+/// How sharded parameters travel (state stage 3).
+struct parameter_options {
+  index_t prefetch = 1;  ///< how many of the stages that come next on the rank are made whole beside the one at work; 0: none
+};
+
+/// Adds gather_parameters and release_parameters: a stage's parameters are whole while forward or the input half of backward works on it, and while it is
+/// one of the next `prefetch` stages that will. The weight half needs none. A rank with one stage gathers once per step.
+/// Every rank that shares the parameters has the same list, hence the same order of collectives.
+[[nodiscard]] constexpr schedule with_parameters(schedule const& s, parameter_options const& options = {}) {
+  if (options.prefetch < 0) throw error{"plan::with_parameters", "prefetch must be at least 0, found " + std::to_string(options.prefetch)};
+  schedule out = s;
+  auto const uses = [](action const& a) { return a.kind == action_kind::forward || gives_gradient(a.kind); };
+  for (auto& list : out.actions) {
+    std::vector<action> with;
+    std::vector<std::int32_t> whole, wanted;
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      if (!uses(list[i])) {
+        with.push_back(list[i]);
+        continue;
+      }
+      wanted.clear();
+      for (std::size_t k = i; k < list.size() && static_cast<index_t>(wanted.size()) <= options.prefetch; ++k)
+        if (uses(list[k]) && std::find(wanted.begin(), wanted.end(), list[k].stage) == wanted.end()) wanted.push_back(list[k].stage);
+      for (auto const stage : whole)
+        if (std::find(wanted.begin(), wanted.end(), stage) == wanted.end()) with.push_back({action_kind::release_parameters, stage, -1, -1});
+      for (auto const stage : wanted)
+        if (std::find(whole.begin(), whole.end(), stage) == whole.end()) with.push_back({action_kind::gather_parameters, stage, -1, -1});
+      whole = wanted;
+      with.push_back(list[i]);
+      if (std::none_of(list.begin() + static_cast<std::ptrdiff_t>(i) + 1, list.end(), uses)) {
+        for (auto const stage : whole) with.push_back({action_kind::release_parameters, stage, -1, -1});
+        whole.clear();
+      }
+    }
+    list = std::move(with);
+  }
+  return out;
+}
+
+/// Every whole backward as its two halves, one after the other.
+[[nodiscard]] constexpr schedule with_split_backward(schedule const& s) {
+  schedule out = s;
+  for (auto& list : out.actions) {
+    std::vector<action> with;
+    for (action a : list) {
+      bool const whole = a.kind == action_kind::backward;
+      if (whole) a.kind = action_kind::backward_input;
+      with.push_back(a);
+      if (whole) a.kind = action_kind::backward_weight, with.push_back(a);
+    }
+    list = std::move(with);
+  }
+  return out;
+}
+
+/// An input half that its weight half follows at once becomes a whole backward: one pass over what forward saved instead of two.
+/// Before with_messages: a message between the halves is a reason to keep them apart.
+[[nodiscard]] constexpr schedule with_merged_backward(schedule const& s) {
+  schedule out = s;
+  for (auto& list : out.actions) {
+    std::vector<action> with;
+    for (action const& a : list) {
+      if (a.kind == action_kind::backward_weight && !with.empty() && with.back() == action{action_kind::backward_input, a.stage, a.micro_batch, -1})
+        with.back().kind = action_kind::backward;
+      else
+        with.push_back(a);
+    }
+    list = std::move(with);
+  }
+  return out;
+}
+
+/// Without what passes added: the list that only computes.
+[[nodiscard]] constexpr schedule computing_only(schedule const& s) {
+  schedule out = s;
+  for (auto& list : out.actions) std::erase_if(list, [](action const& a) { return !computes(a.kind); });
+  return out;
+}
+
 }  // namespace pleat::plan

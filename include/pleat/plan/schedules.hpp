@@ -99,4 +99,128 @@ struct list_writer {
   return s;
 }
 
+/// Interleaved 1F1B (Narayanan et al. 2021): `chunks` stages per rank, in loops. Bubble (p-1)/(m·v), v times the messages, a little more memory.
+///
+/// Micro-batches travel in groups of p. A number that p does not divide is carried out as the next multiple would be, without the
+/// surplus: what is left keeps its order, so nothing can wait that did not wait before. The bubble is least where p divides m.
+[[nodiscard]] constexpr schedule interleaved(index_t ranks, index_t micro_batches, index_t chunks = 2) {
+  detail::demand_positive(ranks, micro_batches, chunks);
+  if (chunks == 1) return one_f_one_b(ranks, micro_batches);
+  auto s = detail::empty_schedule(micro_batches, place_in_loops(ranks, chunks), ranks);
+  index_t const rounded = (micro_batches + ranks - 1) / ranks * ranks, total = rounded * chunks;
+  for (index_t r = 0; r < ranks; ++r) {
+    auto& list = s.actions[static_cast<std::size_t>(r)];
+    auto const put = [&](action_kind kind, index_t k) {
+      index_t const turn = k / ranks % chunks, chunk = kind == action_kind::forward ? turn : chunks - 1 - turn;
+      index_t const j = k / (ranks * chunks) * ranks + k % ranks;
+      if (j < micro_batches) list.push_back({kind, static_cast<std::int32_t>(chunk * ranks + r), static_cast<std::int32_t>(j), -1});
+    };
+    index_t const warm_up = std::min(total, 2 * (ranks - 1 - r) + (chunks - 1) * ranks);
+    for (index_t k = 0; k < warm_up; ++k) put(action_kind::forward, k);
+    for (index_t k = 0; k < total; ++k) {
+      if (warm_up + k < total) put(action_kind::forward, warm_up + k);
+      put(action_kind::backward, k);
+    }
+  }
+  return s;
+}
+
+/// ZB-H1 (Qi et al. 2024): backward in two halves, the weight half postponed into the bubbles. Bubble (p-1)(f+b-w); rank i never
+/// lets more than i weight halves wait, so every rank holds p micro-batches at most, as 1F1B's first.
+[[nodiscard]] constexpr schedule zb_h1(index_t ranks, index_t micro_batches) {
+  detail::demand_positive(ranks, micro_batches);
+  auto s = detail::empty_schedule(micro_batches, place_in_loops(ranks), ranks);
+  for (index_t r = 0; r < ranks; ++r) {
+    detail::list_writer w{s.actions[static_cast<std::size_t>(r)], static_cast<std::int32_t>(r), 0, micro_batches};
+    index_t const warm_up = std::min(micro_batches, ranks - r);
+    for (index_t j = 0; j < warm_up; ++j) w.put(action_kind::forward);
+    for (index_t j = 0; j < micro_batches; ++j) {
+      w.put(action_kind::backward_input);
+      if (w.done(action_kind::backward_input) - w.done(action_kind::backward_weight) > r) w.put(action_kind::backward_weight);
+      if (w.done(action_kind::forward) < micro_batches) w.put(action_kind::forward);
+    }
+    while (w.done(action_kind::backward_weight) < micro_batches) w.put(action_kind::backward_weight);
+  }
+  return s;
+}
+
+/// ZB-V (Qi et al. 2024, "controllable memory"): two chunks per rank in a V, backward in two halves. No rank idles between its first work and its last
+/// if forward and both halves take equal times; every rank holds at most p micro-batches (2p chunks). Fewer than 2p-1 micro-batches are carried out
+/// as 2p-1 would be, without the surplus.
+[[nodiscard]] constexpr schedule zb_v(index_t ranks, index_t micro_batches) {
+  detail::demand_positive(ranks, micro_batches);
+  auto s = detail::empty_schedule(micro_batches, place_in_v(ranks), ranks);
+  index_t const m = std::max(micro_batches, 2 * ranks - 1);
+  using enum action_kind;
+  for (index_t r = 0; r < ranks; ++r) {
+    detail::list_writer w{s.actions[static_cast<std::size_t>(r)], static_cast<std::int32_t>(r), static_cast<std::int32_t>(2 * ranks - 1 - r), micro_batches};
+    for (index_t k = 0; k < 2 * (ranks - r) - 1; ++k) w.put(forward, 0);  // until the V comes back
+    for (index_t k = 0; k < r; ++k) w.put(forward, 1), w.put(forward, 0);
+    for (index_t k = 0; k < ranks - r; ++k) w.put(forward, 1), w.put(backward_input, 1), w.put(backward_weight, 1);
+    while (w.done(forward, 1) < w.done(forward, 0) || w.done(forward, 0) < m) {  // steady: one of each, for both chunks
+      if (w.done(forward, 0) < m) w.put(forward, 0);
+      w.put(backward_input, 0), w.put(backward_weight, 0);
+      w.put(forward, 1);
+      w.put(backward_input, 1), w.put(backward_weight, 1);
+    }
+    for (index_t k = 0; k < r; ++k) w.put(backward_input, 0), w.put(backward_input, 1);
+    for (index_t k = 0; k < ranks - r; ++k) w.put(backward_input, 0), w.put(backward_weight, 0);
+    while (w.done(backward_weight, 1) < m) w.put(backward_weight, 1);
+    while (w.done(backward_weight, 0) < m) w.put(backward_weight, 0);
+  }
+  return s;
+}
+
+/// DualPipe-V (DeepSeek 2025, the halved form of DualPipe): two chunks per rank in a V; in its steady part a forward of one chunk stands beside a
+/// whole backward of the other, so that one's messages hide behind the other's work. Fewer than 2p micro-batches are carried out as 2p would be,
+/// without the surplus.
+[[nodiscard]] constexpr schedule dualpipe_v(index_t ranks, index_t micro_batches) {
+  detail::demand_positive(ranks, micro_batches);
+  auto s = detail::empty_schedule(micro_batches, place_in_v(ranks), ranks);
+  index_t const m = std::max(micro_batches, 2 * ranks);
+  using enum action_kind;
+  for (index_t r = 0; r < ranks; ++r) {
+    detail::list_writer w{s.actions[static_cast<std::size_t>(r)], static_cast<std::int32_t>(r), static_cast<std::int32_t>(2 * ranks - 1 - r), micro_batches};
+    index_t const below = ranks - 1 - r;
+    for (index_t k = 0; k < 2 * below; ++k) w.put(forward, 0);
+    for (index_t k = 0; k <= r; ++k) w.put(forward, 0), w.put(forward, 1);
+    for (index_t k = 0; k < below; ++k) w.put(backward_input, 1), w.put(backward_weight, 1), w.put(forward, 1);
+    for (index_t k = 0; k < m - 2 * ranks + r + 1; ++k) w.put(forward, 0), w.put(backward, 1), w.put(forward, 1), w.put(backward, 0);
+    for (index_t k = 0; k < below; ++k) w.put(backward, 1), w.put(forward, 1), w.put(backward, 0);
+    // The drain: from its middle on weight halves wait, and fill what follows.
+    index_t const half = (r + 1) / 2;
+    for (index_t k = 0; k <= r; ++k) {
+      w.put(k > half || (k == half && r % 2 == 1) ? backward_input : backward, 1);
+      w.put(k >= half ? backward_input : backward, 0);
+    }
+    auto const postponed = [&] {  // the oldest weight half that waits: chunks took turns
+      bool const one = w.done(backward_input, 1) > w.done(backward_weight, 1) &&
+                       (w.done(backward_weight, 1) <= w.done(backward_weight, 0) || w.done(backward_input, 0) == w.done(backward_weight, 0));
+      w.put(backward_weight, one ? 1 : 0);
+    };
+    for (index_t k = 0; k < below; ++k) postponed(), w.put(backward_input, 0);
+    while (w.done(backward_weight, 0) < m || w.done(backward_weight, 1) < m) postponed();
+  }
+  return s;
+}
+
+/// The schedule of that kind. \param chunks stages per rank: any number for `interleaved`, 2 for the V-shaped ones, else 1; 0 takes the kind's own
+/// 	hrows error for a number of chunks that the kind does not have
+[[nodiscard]] constexpr schedule make_schedule(schedule_kind kind, index_t ranks, index_t micro_batches, index_t chunks = 0) {
+  bool const v = kind == schedule_kind::zb_v || kind == schedule_kind::dualpipe_v;
+  index_t const own = v || kind == schedule_kind::interleaved ? 2 : 1;
+  if (kind != schedule_kind::interleaved && chunks != 0 && chunks != own)
+    throw error{"plan::make_schedule", std::string(name(kind)) + " has " + std::to_string(own) + (own == 1 ? " chunk" : " chunks") + " per rank, found " + std::to_string(chunks),
+                "Only interleaved takes another number"};
+  switch (kind) {
+    case schedule_kind::gpipe: return gpipe(ranks, micro_batches);
+    case schedule_kind::one_f_one_b: return one_f_one_b(ranks, micro_batches);
+    case schedule_kind::interleaved: return interleaved(ranks, micro_batches, chunks == 0 ? own : chunks);
+    case schedule_kind::zb_h1: return zb_h1(ranks, micro_batches);
+    case schedule_kind::zb_v: return zb_v(ranks, micro_batches);
+    case schedule_kind::dualpipe_v: return dualpipe_v(ranks, micro_batches);
+  }
+  throw error{"plan::make_schedule", "no such kind of schedule"};
+}
+
 }  // namespace pleat::plan
