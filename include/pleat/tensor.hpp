@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The door of the room tensor: shapes, element types, tensors, other people's arrays, index sets.
+/// The door of the room tensor: shapes, element types, tensors, other people's arrays, index sets, meshes, placements and the way from one to another.
 #pragma once
 
 #include <pleat/tensor/adapt.hpp>
@@ -9,4 +9,8 @@
 #include <pleat/tensor/dtype.hpp>
 #include <pleat/tensor/extents.hpp>
 #include <pleat/tensor/index_set.hpp>
+#include <pleat/tensor/layout.hpp>
+#include <pleat/tensor/mesh.hpp>
+#include <pleat/tensor/placement.hpp>
+#include <pleat/tensor/redistribution.hpp>
 #include <pleat/tensor/tensor.hpp>

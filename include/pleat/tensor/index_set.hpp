@@ -39,6 +39,17 @@ struct index_range {
   return i < head ? i / (base + 1) : rest + (i - head) / base;
 }
 
+/// The same where only whole units of `unit` neighbouring elements may be dealt (heads of a width, blocks of a format): the
+/// ⌈n / unit⌉ units are cut as above, and the last one may be short.
+[[nodiscard]] constexpr index_range block_range(index_t n, index_t parts, index_t part, index_t unit) noexcept {
+  if (unit == 1) return block_range(n, parts, part);
+  index_range const r = block_range((n + unit - 1) / unit, parts, part);
+  return {std::min(n, r.begin * unit), std::min(n, r.end * unit)};
+}
+[[nodiscard]] constexpr index_t block_owner(index_t n, index_t parts, index_t i, index_t unit) noexcept {
+  return unit == 1 ? block_owner(n, parts, i) : block_owner((n + unit - 1) / unit, parts, i / unit);
+}
+
 /// A box of a tensor in global indices: one interval per dimension.
 class index_box {
  public:
@@ -59,6 +70,12 @@ class index_box {
   }
   [[nodiscard]] constexpr index_t size() const { return shape().size(); }
   [[nodiscard]] constexpr bool empty() const { return size() == 0; }
+  /// "[0:4, 2:6]"
+  [[nodiscard]] std::string to_string() const {
+    std::string s = "[";
+    for (int i = 0; i < rank_; ++i) s += (i ? ", " : "") + std::to_string((*this)[i].begin) + ":" + std::to_string((*this)[i].end);
+    return s + "]";
+  }
   friend constexpr bool operator==(index_box const&, index_box const&) = default;
 
  private:
