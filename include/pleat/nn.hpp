@@ -6,6 +6,7 @@
 
 #include <pleat/nn/activations.hpp>
 #include <pleat/nn/arena.hpp>
+#include <pleat/nn/attention.hpp>
 #include <pleat/nn/batch_norm.hpp>
 #include <pleat/nn/branch.hpp>
 #include <pleat/nn/check_gradients.hpp>
@@ -14,8 +15,10 @@
 #include <pleat/nn/describe.hpp>
 #include <pleat/nn/description.hpp>
 #include <pleat/nn/dropout.hpp>
+#include <pleat/nn/embedding.hpp>
 #include <pleat/nn/flatten.hpp>
 #include <pleat/nn/layer.hpp>
+#include <pleat/nn/layer_norm.hpp>
 #include <pleat/nn/linear.hpp>
 #include <pleat/nn/loss.hpp>
 #include <pleat/nn/metrics.hpp>

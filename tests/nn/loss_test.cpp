@@ -110,3 +110,32 @@ TEST_CASE("lane sums have the same bits however the lanes are spread over passes
   auto const v = to_host(c, slots);
   CHECK(together == ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7])));
 }
+
+TEST_CASE("cross entropy over positions is that over rows, and a sample's loss the mean of its positions'") {
+  context<space> c{make_instance<space>(1)};
+  index_t const m = 3, positions = 40, classes = 7;
+  auto const scores = numbers<float>(m * positions * classes, 9);
+  std::vector<std::int32_t> labels;
+  for (index_t i = 0; i < m * positions; ++i) labels.push_back(static_cast<std::int32_t>(i % 13 == 5 ? -1 : i % classes));
+  nn::pass<space> p;
+  p.where = &c;
+  p.global_batch = 5;
+  auto const by_position = nn::cross_entropy{}(p, from_host(c, scores, {m, positions, classes}), from_host(c, labels, {m, positions}));
+  p.global_batch = 5 * positions;
+  auto const by_row = nn::cross_entropy{}(p, from_host(c, scores, {m * positions, classes}), from_host(c, labels, {m * positions}));
+  CHECK(by_position.dy.shape() == extents{m, positions, classes});
+  CHECK(same_bits(to_host(c, by_position.dy), to_host(c, by_row.dy)));
+  REQUIRE(by_position.rows.shape() == extents{m});
+  auto const rows = to_host(c, by_row.rows), samples = to_host(c, by_position.rows);
+  for (std::size_t i = 0; i < 3; ++i) {
+    double sum = 0;
+    for (std::size_t t = 0; t < 40; ++t) sum += rows[i * 40 + t];
+    CHECK(std::abs(samples[i] - sum) <= 42 * 6e-8 * sum);  // forty additions of positive numbers and two scalings
+  }
+  labels[2 * 40 + 11] = 7;
+  p.first_sample = 100;
+  CHECK_THROWS_WITH(nn::cross_entropy{}(p, from_host(c, scores, {m, positions, classes}), from_host(c, labels, {m, positions})),
+                    Catch::Matchers::ContainsSubstring("position 11 of sample 102") && Catch::Matchers::ContainsSubstring("7 classes"));
+  CHECK_THROWS_WITH(nn::cross_entropy{}(p, from_host(c, scores, {m, positions, classes}), from_host(c, std::vector<std::int32_t>(3), {m})),
+                    Catch::Matchers::ContainsSubstring("[3, 40, 7]"));
+}

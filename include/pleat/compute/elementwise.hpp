@@ -121,6 +121,40 @@ struct gelu_slope {  // from x
   }
 };
 
+struct gelu_tanh_value {
+  template <class T>
+  PLEAT_INLINE T operator()(T x) const {
+    // tanh(u)/2 + 1/2 = sigmoid(2u)
+    return x * math::sigmoid(inner(x));
+  }
+  /// 2·sqrt(2/π)·(x + 0.044715 x³)
+  template <class T>
+  PLEAT_INLINE static T inner(T x) {
+    return T(1.5957691216057307) * fma(T(0.044715) * x * x, x, x);
+  }
+};
+struct gelu_tanh_slope {  // from x
+  template <class T>
+  PLEAT_INLINE T operator()(T x) const {
+    T const s = math::sigmoid(gelu_tanh_value::inner(x));
+    T const du = T(1.5957691216057307) * fma(T(3 * 0.044715) * x, x, T(1));
+    return fma(x * du, fma(-s, s, s), s);
+  }
+};
+struct silu_value {
+  template <class T>
+  PLEAT_INLINE T operator()(T x) const {
+    return x * math::sigmoid(x);
+  }
+};
+struct silu_slope {  // from x
+  template <class T>
+  PLEAT_INLINE T operator()(T x) const {
+    T const s = math::sigmoid(x);
+    return fma(x, fma(-s, s, s), s);
+  }
+};
+
 template <class T>
 struct add_bias_body {
   index_t columns, ldy;
@@ -237,6 +271,26 @@ void gelu(Space const& space, index_t n, T const* x, T* y) {
 template <class Space, class T>
 void gelu_backward(Space const& space, index_t n, T const* x, T const* dy, T* dx) {
   for_each(space, n, detail::chain_body<detail::gelu_slope, T>{x, dy, dx}, detail::transcendental_work);
+}
+/// y = x·(1 + tanh(sqrt(2/π)·(x + 0.044715 x³)))/2, the form of the same paper that GPT-2 uses.
+template <class Space, class T>
+void gelu_tanh(Space const& space, index_t n, T const* x, T* y) {
+  for_each(space, n, detail::map_body<detail::gelu_tanh_value, T>{x, y}, detail::transcendental_work);
+}
+/// dx = dy·(the derivative of the form with tanh); x is the forward input.
+template <class Space, class T>
+void gelu_tanh_backward(Space const& space, index_t n, T const* x, T const* dy, T* dx) {
+  for_each(space, n, detail::chain_body<detail::gelu_tanh_slope, T>{x, dy, dx}, detail::transcendental_work);
+}
+/// y = x / (1 + e^−x) (Elfwing, Uchibe, Doya, arXiv:1702.03118).
+template <class Space, class T>
+void silu(Space const& space, index_t n, T const* x, T* y) {
+  for_each(space, n, detail::map_body<detail::silu_value, T>{x, y}, detail::transcendental_work);
+}
+/// dx = dy·(s + x·s·(1 − s)), s = 1 / (1 + e^−x); x is the forward input.
+template <class Space, class T>
+void silu_backward(Space const& space, index_t n, T const* x, T const* dy, T* dx) {
+  for_each(space, n, detail::chain_body<detail::silu_slope, T>{x, dy, dx}, detail::transcendental_work);
 }
 /// y = tanh(x).
 template <class Space, class T>

@@ -6,17 +6,21 @@
 /// layers, not matrix products. Nothing else changes: without it every program instantiates what it uses.
 #pragma once
 
+#include <pleat/compute/attention.hpp>
 #include <pleat/compute/convolution.hpp>
 #include <pleat/compute/count.hpp>
 #include <pleat/compute/elementwise.hpp>
+#include <pleat/compute/embedding.hpp>
 #include <pleat/compute/gemm.hpp>
 #include <pleat/compute/int8_convolution.hpp>
 #include <pleat/compute/int8_gemm.hpp>
+#include <pleat/compute/layer_norm.hpp>
 #include <pleat/compute/norm.hpp>
 #include <pleat/compute/optimizer.hpp>
 #include <pleat/compute/pooling.hpp>
 #include <pleat/compute/quantized.hpp>
 #include <pleat/compute/reduce.hpp>
+#include <pleat/compute/rotary.hpp>
 #include <pleat/compute/softmax.hpp>
 #include <pleat/compute/statistics.hpp>
 
@@ -60,6 +64,7 @@ PLEAT_KERNEL template void any_nonfinite(instances::space const&, index_t, float
 PLEAT_KERNEL template void argmax_rows(instances::space const&, index_t, index_t, float const*, index_t, std::int32_t*);
 PLEAT_KERNEL template void column_sum(instances::space const&, index_t, float const*, index_t, float*, lanes const&);
 PLEAT_KERNEL template void column_sum(instances::space const&, index_t, double const*, index_t, double*, lanes const&);
+PLEAT_KERNEL template void row_sum(instances::space const&, index_t, index_t, float const*, index_t, float*);
 PLEAT_KERNEL template void channel_sum(instances::space const&, index_t, index_t, float const*, float*, lanes const&);
 PLEAT_KERNEL template void cross_entropy(instances::space const&, index_t, index_t, float const*, std::int32_t const*, float, float*, float*, int*);
 PLEAT_KERNEL template void mean_square(instances::space const&, index_t, index_t, float const*, float const*, float, float*, float*);
@@ -84,6 +89,25 @@ PLEAT_KERNEL template void tanh_activation(instances::space const&, index_t, flo
 PLEAT_KERNEL template void tanh_activation_backward(instances::space const&, index_t, float const*, float const*, float*);
 PLEAT_KERNEL template void sigmoid(instances::space const&, index_t, float const*, float*);
 PLEAT_KERNEL template void sigmoid_backward(instances::space const&, index_t, float const*, float const*, float*);
+#endif
+
+#if !defined(PLEAT_KERNEL_IS_DEFINED) || defined(PLEAT_KERNELS_ATTENTION)
+PLEAT_KERNEL template void attention_forward(instances::space const&, attention_shape const&, float const*, float*, float*);
+PLEAT_KERNEL template void attention_backward(instances::space const&, attention_shape const&, float const*, float const*, float const*, float const*, float*, float*);
+PLEAT_KERNEL template void attention_forward(instances::space const&, attention_shape const&, double const*, double*, double*);
+PLEAT_KERNEL template void attention_backward(instances::space const&, attention_shape const&, double const*, double const*, double const*, double const*, double*, double*);
+PLEAT_KERNEL template void rotary(instances::space const&, attention_shape const&, rotary_frequencies const&, bool, float const*, float*);
+PLEAT_KERNEL template void layer_norm_forward(instances::space const&, index_t, index_t, float const*, float, float const*, float const*, float*, float*, float*);
+PLEAT_KERNEL template void rms_norm_forward(instances::space const&, index_t, index_t, float const*, float, float const*, float*, float*);
+PLEAT_KERNEL template void row_norm_backward(instances::space const&, index_t, index_t, float const*, float const*, float const*, float const*, float const*, float*);
+PLEAT_KERNEL template void row_norm_gradient(instances::space const&, index_t, float const*, float const*, float const*, float const*, float*, lanes const&);
+PLEAT_KERNEL template void first_bad_token(instances::space const&, index_t, float const*, index_t, index_t*);
+PLEAT_KERNEL template void embed(instances::space const&, index_t, index_t, index_t, float const*, float const*, float const*, float*);
+PLEAT_KERNEL template void embed_gradient(instances::space const&, index_t, index_t, float const*, float const*, float*, lanes const&);
+PLEAT_KERNEL template void gelu_tanh(instances::space const&, index_t, float const*, float*);
+PLEAT_KERNEL template void gelu_tanh_backward(instances::space const&, index_t, float const*, float const*, float*);
+PLEAT_KERNEL template void silu(instances::space const&, index_t, float const*, float*);
+PLEAT_KERNEL template void silu_backward(instances::space const&, index_t, float const*, float const*, float*);
 #endif
 
 #if !defined(PLEAT_KERNEL_IS_DEFINED) || defined(PLEAT_KERNELS_INT8)

@@ -245,6 +245,16 @@ PLEAT_INLINE void fold_lane_tree(T* acc, int count) {
       for (int j = 0; j < Width; ++j) acc[l * Width + j] = acc[l * Width + j] + acc[(l + s) * Width + j];
 }
 
+template <class T>
+struct row_sum_body {
+  index_t columns, lda;
+  T const* a;
+  T* out;
+  PLEAT_INLINE void operator()(index_t r) const {
+    out[r] = reduce_one_chunk(sum_op<T, T>{a}, r * lda, r * lda + columns);
+  }
+};
+
 /// Columns [block·Width, …+Width) of a column sum. Width 1 on devices, `chains` on the host: the bits are the same.
 template <int Width, class T>
 struct column_sum_body {
@@ -303,6 +313,12 @@ struct channel_sum_body {
 template <class Space, class T, class Index>
 void argmax_rows(Space const& space, index_t rows, index_t columns, T const* a, index_t lda, Index* out) {
   for_each_row(space, rows, detail::argmax_body<T, Index>{columns, lda, a, out}, static_cast<double>(columns));
+}
+
+/// out[r] = Σ_j a[r, j] in 32 interleaved chains folded by halves: a row's bits depend on the row alone.
+template <class Space, class T>
+void row_sum(Space const& space, index_t rows, index_t columns, T const* a, index_t lda, T* out) {
+  for_each_row(space, rows, detail::row_sum_body<T>{columns, lda, a, out}, static_cast<double>(columns));
 }
 
 /// out[j] = Σ_r a[r, j] over the rows of `cut`, in the order that lanes.hpp defines: the gradient of a bias.

@@ -77,6 +77,20 @@ struct gelu_function {
   template <class Space, class T> static void forward(Space const& s, index_t n, T const* x, T* y) { compute::gelu(s, n, x, y); }
   template <class Space, class T> static void backward(Space const& s, index_t n, T const* x, T const* dy, T* dx) { compute::gelu_backward(s, n, x, dy, dx); }
 };
+struct gelu_tanh_function {
+  static constexpr char const* kind = "gelu_tanh";
+  static constexpr bool from_output = false;
+  static constexpr double forward_operations = 12, backward_operations = 20;
+  template <class Space, class T> static void forward(Space const& s, index_t n, T const* x, T* y) { compute::gelu_tanh(s, n, x, y); }
+  template <class Space, class T> static void backward(Space const& s, index_t n, T const* x, T const* dy, T* dx) { compute::gelu_tanh_backward(s, n, x, dy, dx); }
+};
+struct silu_function {
+  static constexpr char const* kind = "silu";
+  static constexpr bool from_output = false;
+  static constexpr double forward_operations = 9, backward_operations = 12;
+  template <class Space, class T> static void forward(Space const& s, index_t n, T const* x, T* y) { compute::silu(s, n, x, y); }
+  template <class Space, class T> static void backward(Space const& s, index_t n, T const* x, T const* dy, T* dx) { compute::silu_backward(s, n, x, dy, dx); }
+};
 struct tanh_function {
   static constexpr char const* kind = "tanh";
   static constexpr bool from_output = true;
@@ -105,9 +119,17 @@ class relu : public detail::activation_layer<detail::relu_function, T, Space> {
   [[nodiscard]] static typename base::saved saved_from_output(tensor<T, Space> y) { return {std::move(y)}; }
 };
 
-/// y = x·Φ(x) (Hendrycks and Gimpel, arXiv:1606.08415), Φ the normal distribution.
+/// y = x·Φ(x) (Hendrycks and Gimpel, arXiv:1606.08415), Φ the normal distribution: the exact form, with erf.
 template <class T = float, class Space = Kokkos::DefaultExecutionSpace>
 class gelu : public detail::activation_layer<detail::gelu_function, T, Space> {};
+
+/// y = x·(1 + tanh(√(2/π)·(x + 0.044715·x³)))/2, the approximation of the same paper: what GPT-2 was trained with.
+template <class T = float, class Space = Kokkos::DefaultExecutionSpace>
+class gelu_tanh : public detail::activation_layer<detail::gelu_tanh_function, T, Space> {};
+
+/// y = x/(1 + e^−x) (Elfwing, Uchibe, Doya, arXiv:1702.03118), also called swish.
+template <class T = float, class Space = Kokkos::DefaultExecutionSpace>
+class silu : public detail::activation_layer<detail::silu_function, T, Space> {};
 
 /// y = tanh(x).
 template <class T = float, class Space = Kokkos::DefaultExecutionSpace>

@@ -4,6 +4,7 @@
 /// y = x·Wᵀ + b.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,9 +21,11 @@ namespace pleat::nn {
 struct linear_options {
   bool bias = true;
   std::string tied_to{};  ///< path of the weight whose memory this one shares, e.g. "embedding.weight"
+  std::optional<initializer> initial{};  ///< of the weight, with a bias of zeros; not set: U(−1/√in, 1/√in) for both
 };
 
-/// A fully connected layer: x[m, in] → y[m, out]. Inputs of any rank whose samples have `in` elements are taken as rows.
+/// A fully connected layer: x[m, in] → y[m, out]. Inputs of any rank whose samples have `in` elements are taken as rows;
+/// sequences x[m, positions, in] → y[m, positions, out], each position a row.
 /// Parameters: "<name>.weight" [out, in] in one of `Forms`, "<name>.bias" [out].
 template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos::DefaultExecutionSpace> class linear {
  public:
@@ -39,8 +42,8 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
 
   linear(std::string name, index_t in, index_t out, linear_options options = {})
       : name_(std::move(name)), has_bias_(options.bias),
-        weight_(name_ + ".weight", extents{out, in}, initializer::fan_in_uniform(in)),
-        bias_(name_ + ".bias", extents{out}, initializer::fan_in_uniform(in)) {
+        weight_(name_ + ".weight", extents{out, in}, options.initial.value_or(initializer::fan_in_uniform(in))),
+        bias_(name_ + ".bias", extents{out}, options.initial ? initializer::constant(0) : initializer::fan_in_uniform(in)) {
     if (in < 1 || out < 1) throw error{"nn::linear '" + name_ + "'", "extents must be positive, found in = " + std::to_string(in) + ", out = " + std::to_string(out)};
     weight_.tied_to = std::move(options.tied_to);
   }
@@ -57,6 +60,7 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
   [[nodiscard]] index_t outputs() const noexcept { return weight_.shape[0]; }
 
   [[nodiscard]] extents shape(extents const& in) const {
+    if (has_positions(in)) return {in[0], in[1], outputs()};
     if (in.rank() < 2 || in.size_from(1) != inputs())
       throw error{"nn::linear '" + name_ + "'", "expected samples of " + std::to_string(inputs()) + " elements, found an input of shape " + in.to_string(),
                   "Make the extents of this layer and the one before it agree"};
@@ -65,8 +69,8 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
 
   /// y = act(x·Wᵀ + b); the activation is handed in by a composite that fuses it.
   [[nodiscard]] step<saved, tensor_type> forward(pass<Space> const& p, tensor_type x, compute::activation act = compute::activation::none) const {
-    (void)shape(x.shape());
-    auto y = apply(p, x, weight_, compute::epilogue<value_type>{.bias = has_bias_ ? bias_.data() : nullptr, .act = act});
+    auto const out = shape(x.shape());
+    auto y = apply(p, x, weight_, compute::epilogue<value_type>{.bias = has_bias_ ? bias_.data() : nullptr, .act = act}).reshape(out);
     saved s;
     if (p.training) s.x = std::move(x);
     return {std::move(y), std::move(s)};
@@ -81,11 +85,12 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
   }
 
   void backward_weight(pass<Space> const& p, saved& s) {
-    accumulate_gradient(p, weight_, [&](value_type* out, compute::lanes const& l) {
+    index_t const per_sample = has_positions(s.x.shape()) ? s.x.extent(1) : 1;
+    accumulate_gradient(p, weight_, per_sample, [&](value_type* out, compute::lanes const& l) {
       compute::gemm_lanes(p.space(), outputs(), inputs(), s.dy.data(), outputs(), s.x.data(), inputs(), out, inputs(), l);
     });
     if (has_bias_)
-      accumulate_gradient(p, bias_, [&](value_type* out, compute::lanes const& l) {
+      accumulate_gradient(p, bias_, per_sample, [&](value_type* out, compute::lanes const& l) {
         compute::column_sum(p.space(), outputs(), s.dy.data(), outputs(), out, l);
       });
     s = {};
@@ -101,7 +106,7 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
 
   [[nodiscard]] layer_cost cost(extents const& in) const {
     layer_cost c{.name = name_, .kind = kind, .in = in, .out = shape(in)};
-    double const mnk = static_cast<double>(in[0]) * static_cast<double>(inputs()) * static_cast<double>(outputs());
+    double const mnk = static_cast<double>(in.size()) * static_cast<double>(outputs());
     c.forward_flops = 2 * mnk;
     c.backward_input_flops = 2 * mnk;
     c.backward_weight_flops = 2 * mnk;
@@ -109,6 +114,9 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
   }
 
  private:
+  /// True for sequences of rows.
+  [[nodiscard]] bool has_positions(extents const& in) const noexcept { return in.rank() == 3 && in[2] == inputs(); }
+
   std::string name_;
   bool has_bias_;
   nn::weight<Forms, Space> weight_;

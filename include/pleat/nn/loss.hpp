@@ -31,25 +31,33 @@ template <class T, class Space> void lane_sums(pass<Space> const& p, tensor<T, S
 struct cross_entropy {
   bool skip_negative = true;  ///< a negative label counts as no sample: no loss, no gradient (the divisor stays). False: it is an error
 
-  /// \param y      [m, classes]
-  /// \param labels [m]
+  /// \param y      [m, classes], or a score per position of sequences: [m, positions, classes]
+  /// \param labels [m], or [m, positions]; a sample's loss is then the mean over its positions (those with a negative
+  ///               label count as nothing; the divisor stays)
   /// \throws error if a label is not a class: the label, the position of its sample in the global batch, the number of classes
   template <class T, class Space>
   [[nodiscard]] loss_result<T, Space> operator()(pass<Space> const& p, tensor<T, Space> y, tensor<std::int32_t, Space> const& labels) const {
-    if (y.rank() != 2 || labels.size() != y.extent(0))
-      throw error{"nn::cross_entropy", "expected scores [m, classes] and m labels, found scores of shape " + y.shape().to_string() + " and labels of shape " + labels.shape().to_string()};
-    index_t const m = y.extent(0), classes = y.extent(1);
+    bool const sequences = y.rank() == 3;
+    if ((y.rank() != 2 && !sequences) || labels.size() != y.extent(0) * (sequences ? y.extent(1) : 1))
+      throw error{"nn::cross_entropy", "expected scores [m, classes] and m labels, or scores [m, positions, classes] and m·positions labels, found scores of shape " +
+                                           y.shape().to_string() + " and labels of shape " + labels.shape().to_string()};
+    index_t const m = y.extent(0), positions = sequences ? y.extent(1) : 1, classes = y.extent(y.rank() - 1), n = m * positions;
     auto const where = p.where;
-    check(p, m, classes, labels);
-    loss_result<T, Space> r{tensor<T, Space>::allocate(*where, {m}), y.sole_owner() ? y : tensor<T, Space>::allocate(*where, y.shape())};
-    T const scale = T(1) / static_cast<T>(p.global_batch);
-    compute::cross_entropy(p.space(), m, classes, static_cast<T const*>(y.data()), static_cast<std::int32_t const*>(labels.data()), scale, r.dy.data(), r.rows.data(), static_cast<int*>(nullptr));
+    check(p, n, positions, classes, labels);
+    loss_result<T, Space> r{tensor<T, Space>::allocate(*where, {n}), y.sole_owner() ? y : tensor<T, Space>::allocate(*where, y.shape())};
+    T const scale = T(1) / static_cast<T>(p.global_batch * (positions > 0 ? positions : 1));
+    compute::cross_entropy(p.space(), n, classes, static_cast<T const*>(y.data()), static_cast<std::int32_t const*>(labels.data()), scale, r.dy.data(), r.rows.data(), static_cast<int*>(nullptr));
+    if (sequences) {  // one number per sample
+      auto per_sample = tensor<T, Space>::allocate(*where, {m});
+      compute::row_sum(p.space(), m, positions, static_cast<T const*>(r.rows.data()), positions, per_sample.data());
+      r.rows = std::move(per_sample);
+    }
     compute::scale(p.space(), m, scale, static_cast<T const*>(r.rows.data()), r.rows.data());
     return r;
   }
 
  private:
-  template <class Space> void check(pass<Space> const& p, index_t m, index_t classes, tensor<std::int32_t, Space> const& labels) const {
+  template <class Space> void check(pass<Space> const& p, index_t m, index_t positions, index_t classes, tensor<std::int32_t, Space> const& labels) const {
     if (m == 0) return;
     auto found = tensor<index_t, Space>::allocate(*p.where, {1});
     compute::first_bad_label(p.space(), m, static_cast<std::int32_t const*>(labels.data()), classes, skip_negative, found.data());
@@ -58,7 +66,8 @@ struct cross_entropy {
     if (at == compute::no_bad_label) return;
     std::int32_t label = 0;
     copy_to_host(*p.where, tensor<std::int32_t, Space>::wrap(labels.data() + at, {1}), &label);
-    throw error{"nn::cross_entropy", "the label of sample " + std::to_string(p.first_sample + at) + " of the batch is " + std::to_string(label) + ", but there are " +
+    throw error{"nn::cross_entropy", "the label of " + (positions > 1 ? "position " + std::to_string(at % positions) + " of " : std::string{}) + "sample " +
+                                         std::to_string(p.first_sample + at / positions) + " of the batch is " + std::to_string(label) + ", but there are " +
                                          std::to_string(classes) + " classes (0 to " + std::to_string(classes - 1) + ")",
                 "Look at the data's labels and at the outputs of the last layer"};
   }

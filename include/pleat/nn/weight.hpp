@@ -114,18 +114,26 @@ template <class Forms, class Space, class T>
 
 /// Runs kernel(out, lanes) for every segment of the pass, so that a weight gradient lands where the pass wants it.
 /// `kernel` follows compute/lanes.hpp. Nothing happens for a frozen weight.
-template <class Forms, class Space, class Kernel> void accumulate_gradient(pass<Space> const& p, weight<Forms, Space>& w, Kernel&& kernel) {
+/// \param rows_per_sample rows of the layer's matrices that one sample has (its positions): lanes are handed on in rows
+template <class Forms, class Space, class Kernel>
+void accumulate_gradient(pass<Space> const& p, weight<Forms, Space>& w, index_t rows_per_sample, Kernel&& kernel) {
   if constexpr (Forms::trainable) {
     if (!w.requires_grad || w.id < 0) return;
     for (segment const& s : p.segments) {
       compute::lanes l = s.lanes;
       if (w.use->done > 0) l.accumulate = true;  // the second use of a tied weight; the arena gave it one slot per lane
+      if (rows_per_sample != 1)
+        for (int i = 0; i <= l.count; ++i) l.row[static_cast<std::size_t>(i)] *= rows_per_sample;
       kernel(w.gradient(s.slot), l);
     }
     ++w.use->done;
   } else {
     static_assert(Forms::trainable, "pleat: no form of this weight's set can be trained: add a trainable one, e.g. codec::dense<float>, to linear<codec::forms<…>>");
   }
+}
+/// One row per sample.
+template <class Forms, class Space, class Kernel> void accumulate_gradient(pass<Space> const& p, weight<Forms, Space>& w, Kernel&& kernel) {
+  accumulate_gradient(p, w, 1, std::forward<Kernel>(kernel));
 }
 
 }  // namespace pleat::nn

@@ -1,0 +1,144 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Tokens to vectors: a row of a table per token, and one per position.
+///
+/// Tokens are the network's input, so they travel as its input does: a tensor of the network's own value type that holds
+/// whole numbers. float counts to 2^24 exactly; a vocabulary that the type cannot count is refused.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <pleat/compute/elementwise.hpp>
+#include <pleat/compute/embedding.hpp>
+#include <pleat/compute/reduce.hpp>
+#include <pleat/nn/description.hpp>
+#include <pleat/nn/layer.hpp>
+#include <pleat/nn/weight.hpp>
+
+namespace pleat::nn {
+
+struct embedding_options {
+  index_t positions = 0;   ///< longest sequence with a learned vector per position; 0: none are added
+  double deviation = 0.02; ///< first values are drawn from N(0, deviation²)
+};
+
+/// y[m, t, :] = weight[x[m, t], :] (+ positions[t, :]): x[m, t] → y[m, t, width]. Input layer only: tokens have no gradient.
+/// Parameters: "<name>.weight" [vocabulary, width]; with positions "<name>.positions" [positions, width].
+template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class embedding {
+ public:
+  using value_type = T;
+  using execution_space = Space;
+  using tensor_type = tensor<T, Space>;
+  static constexpr char const* kind = "embedding";
+
+  /// The tokens; after backward_input the output's gradient too.
+  struct saved {
+    tensor_type x, dy;
+  };
+
+  embedding(std::string name, index_t vocabulary, index_t width, embedding_options options = {})
+      : name_(std::move(name)), weight_(name_ + ".weight", extents{vocabulary, width}, initializer::normal(options.deviation)),
+        positions_(name_ + ".positions", extents{options.positions, width}, initializer::normal(options.deviation)) {
+    if (vocabulary < 1 || width < 1 || options.positions < 0)
+      throw error{"nn::embedding '" + name_ + "'", "expected a positive vocabulary and width, found vocabulary = " + std::to_string(vocabulary) + ", width = " +
+                                                       std::to_string(width) + ", positions = " + std::to_string(options.positions)};
+    if (static_cast<index_t>(static_cast<T>(vocabulary)) != vocabulary || static_cast<T>(vocabulary) - T(1) == static_cast<T>(vocabulary))
+      throw error{"nn::embedding '" + name_ + "'", "tokens travel as the network's numbers, which cannot count to " + std::to_string(vocabulary),
+                  "Use a smaller vocabulary, or a network of double"};
+  }
+
+  [[nodiscard]] std::string const& name() const noexcept { return name_; }
+  void prefix_name(std::string_view prefix) { name_.insert(0, prefix); }
+  [[nodiscard]] index_t vocabulary() const noexcept { return weight_.shape[0]; }
+  [[nodiscard]] index_t width() const noexcept { return weight_.shape[1]; }
+  /// Longest sequence; 0: any.
+  [[nodiscard]] index_t positions() const noexcept { return positions_.shape[0]; }
+  [[nodiscard]] values<T, Space> const& weight() const noexcept { return weight_; }
+  [[nodiscard]] values<T, Space> const& position_weight() const noexcept { return positions_; }
+
+  [[nodiscard]] extents shape(extents const& in) const {
+    if (in.rank() != 2)
+      throw error{"nn::embedding '" + name_ + "'", "expected tokens [m, positions], found an input of shape " + in.to_string()};
+    if (positions() > 0 && in[1] > positions())
+      throw error{"nn::embedding '" + name_ + "'", "a sequence of " + std::to_string(in[1]) + " tokens is longer than the " + std::to_string(positions()) + " positions of the table",
+                  "Shorten the sequences, or give the layer more positions"};
+    return {in[0], in[1], width()};
+  }
+
+  /// \throws error for a token that is not in the vocabulary, with its value, sample and position
+  [[nodiscard]] step<saved, tensor_type> forward(pass<Space> const& p, tensor_type x) const {
+    auto y = tensor_type::allocate(*p.where, shape(x.shape()));
+    check(p, x);
+    compute::embed(p.space(), x.size(), x.extent(1), width(), static_cast<T const*>(x.data()), static_cast<T const*>(weight_.data()),
+                   positions() > 0 ? static_cast<T const*>(positions_.data()) : nullptr, y.data());
+    saved s;
+    if (p.training) s.x = std::move(x);
+    return {std::move(y), std::move(s)};
+  }
+
+  /// The tokens' gradient is zero.
+  [[nodiscard]] tensor_type backward_input(pass<Space> const& p, saved& s, tensor_type dy) {
+    tensor_type dx;
+    if (p.input_gradient) {
+      dx = tensor_type::allocate(*p.where, s.x.shape());
+      compute::fill(p.space(), dx.size(), T(0), dx.data());
+    }
+    s.dy = std::move(dy);
+    return dx;
+  }
+
+  void backward_weight(pass<Space> const& p, saved& s) {
+    index_t const length = s.x.extent(1);
+    T const* const dy = s.dy.data();
+    accumulate_gradient(p, weight_, length, [&](T* out, compute::lanes const& l) {
+      compute::embed_gradient(p.space(), vocabulary(), width(), static_cast<T const*>(s.x.data()), dy, out, l);
+    });
+    if (positions() > 0)
+      accumulate_gradient(p, positions_, [&](T* out, compute::lanes const& l) {
+        index_t const used = length * width();
+        compute::column_sum(p.space(), used, dy, used, out, l);
+        if (!(l.accumulate && l.count == 1)) compute::fill(p.space(), positions_.size() - used, T(0), out + used);
+      });
+    s = {};
+  }
+
+  template <class F> void for_each_parameter(F&& f) {
+    f(weight_);
+    if (positions() > 0) f(positions_);
+  }
+
+  [[nodiscard]] layer_cost cost(extents const& in) const {
+    layer_cost c{.name = name_, .kind = kind, .in = in, .out = shape(in)};
+    double const n = static_cast<double>(c.out.size());
+    c.forward_flops = positions() > 0 ? n : 0;
+    c.backward_weight_flops = positions() > 0 ? 2 * n : n;
+    return c;
+  }
+
+ private:
+  void check(pass<Space> const& p, tensor_type const& x) const {
+    if (x.size() == 0) return;
+    auto found = tensor<index_t, Space>::allocate(*p.where, {1});
+    compute::first_bad_token(p.space(), x.size(), static_cast<T const*>(x.data()), vocabulary(), found.data());
+    index_t at = 0;
+    copy_to_host(*p.where, found, &at);
+    if (at == compute::no_bad_label) return;
+    T token{};
+    copy_to_host(*p.where, tensor_type::wrap(x.data() + at, {1}), &token);
+    throw error{"nn::embedding '" + name_ + "'", "the token at position " + std::to_string(at % x.extent(1)) + " of sample " + std::to_string(p.first_sample + at / x.extent(1)) +
+                                                     " of the batch is " + std::to_string(token) + ", but the vocabulary has " + std::to_string(vocabulary()) + " tokens (0 to " +
+                                                     std::to_string(vocabulary() - 1) + ")",
+                "Look at the data, and whether it was encoded with this vocabulary"};
+  }
+
+  std::string name_;
+  values<T, Space> weight_, positions_;
+};
+
+embedding(std::string, index_t, index_t) -> embedding<>;
+embedding(std::string, index_t, index_t, embedding_options) -> embedding<>;
+
+}  // namespace pleat::nn
