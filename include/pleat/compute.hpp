@@ -10,6 +10,7 @@
 #include <pleat/compute/attention_shape.hpp>
 #include <pleat/compute/convolution.hpp>
 #include <pleat/compute/copy_block.hpp>
+#include <pleat/compute/copy_box.hpp>
 #include <pleat/compute/count.hpp>
 #include <pleat/compute/elementwise.hpp>
 #include <pleat/compute/embedding.hpp>

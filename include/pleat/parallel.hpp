@@ -1,10 +1,11 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The door of the room parallel: a rank's share of a batch, the exchange of gradients, the model.
+/// The door of the room parallel: tensors that move from one placement to another, a rank's share of a batch, the exchange of gradients, the model.
 #pragma once
 
 #include <pleat/parallel/built.hpp>
 #include <pleat/parallel/gradient_exchange.hpp>
 #include <pleat/parallel/model.hpp>
+#include <pleat/parallel/redistribute.hpp>
 #include <pleat/parallel/share.hpp>
