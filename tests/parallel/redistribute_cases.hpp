@@ -5,6 +5,7 @@
 /// transport counts them that does every collective by messages.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -35,10 +36,14 @@ class counting {
     if (c.type() != dtype::f32) return inner_.run(c);
     auto const* in = static_cast<float const*>(c.in.data);
     auto* out = static_cast<float*>(c.out.data);
-    auto const p = static_cast<std::size_t>(size());
-    std::vector<index_t> blocks(p), begin(p + 1);
+    counts blocks{}, begin{};
     auto const cut = [&](auto const& count) {
-      for (std::size_t r = 0; r < p; ++r) begin[r + 1] = begin[r] + (blocks[r] = count(static_cast<int>(r)));
+      index_t at = 0;
+      for (int r = 0; r < size(); ++r) {
+        auto const i = static_cast<std::size_t>(r);
+        begin[i] = at;
+        at += blocks[i] = count(r);
+      }
     };
     switch (c.kind) {
       case comm::call_kind::all_reduce: {
@@ -53,9 +58,9 @@ class counting {
       case comm::call_kind::all_gather: cut([&](int) { return c.in.count; }); return gather(in, out, blocks, begin);
       case comm::call_kind::all_gather_v: cut([&](int r) { return c.out_parts.count(r); }); return gather(in, out, blocks, begin);
       case comm::call_kind::all_to_all_v: {
-        std::vector<float const*> from(p);
-        std::vector<float*> to(p);
-        std::vector<index_t> sent(p), received(p);
+        sources from{};
+        targets to{};
+        counts sent{}, received{};
         for (int r = 0; r < size(); ++r) {
           auto const i = static_cast<std::size_t>(r);
           from[i] = in + c.in_parts.offset(r);
@@ -74,29 +79,33 @@ class counting {
   }
 
  private:
-  using pointers = std::vector<float const*>;
-  using counts = std::vector<index_t>;
+  static constexpr std::size_t most = 8;  // ranks
+  using sources = std::array<float const*, most>;
+  using targets = std::array<float*, most>;
+  using counts = std::array<index_t, most>;
 
   void scatter(float const* in, float* out, counts const& blocks, counts const& begin) {
-    auto const p = blocks.size(), me = static_cast<std::size_t>(rank());
-    auto const n = static_cast<std::size_t>(blocks[me]);
+    auto const p = static_cast<std::size_t>(size());
+    auto const n = static_cast<std::size_t>(blocks[static_cast<std::size_t>(rank())]);
     std::vector<float> got(n * p);
-    pointers from(p);
-    std::vector<float*> to(p);
-    for (std::size_t r = 0; r < p; ++r) from[r] = in + begin[r], to[r] = got.data() + r * n;
-    exchange(from, blocks, to, counts(p, blocks[me]));
+    sources from{};
+    targets to{};
+    counts own{};
+    for (std::size_t r = 0; r < p; ++r) from[r] = in + begin[r], to[r] = got.data() + r * n, own[r] = static_cast<index_t>(n);
+    exchange(from, blocks, to, own);
     for (std::size_t i = 0; i < n; ++i) {
       out[i] = got[i];
       for (std::size_t r = 1; r < p; ++r) out[i] += got[r * n + i];
     }
   }
   void gather(float const* in, float* out, counts const& blocks, counts const& begin) {
-    auto const p = blocks.size(), me = static_cast<std::size_t>(rank());
-    std::vector<float*> to(p);
-    for (std::size_t r = 0; r < p; ++r) to[r] = out + begin[r];
-    exchange(pointers(p, in), counts(p, blocks[me]), to, blocks);
+    sources from{};
+    targets to{};
+    counts own{};
+    for (std::size_t r = 0; r < static_cast<std::size_t>(size()); ++r) from[r] = in, to[r] = out + begin[r], own[r] = blocks[static_cast<std::size_t>(rank())];
+    exchange(from, own, to, blocks);
   }
-  void exchange(pointers const& from, counts const& sent, std::vector<float*> const& to, counts const& received) {
+  void exchange(sources const& from, counts const& sent, targets const& to, counts const& received) {
     std::vector<comm::request> open;
     for (int r = 0; r < size(); ++r) {
       auto const i = static_cast<std::size_t>(r);
