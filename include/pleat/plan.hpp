@@ -10,7 +10,11 @@
 #include <pleat/plan/plan.hpp>
 #include <pleat/plan/schedule.hpp>
 #include <pleat/plan/schedule_check.hpp>
+#include <pleat/plan/schedule_csv.hpp>
 #include <pleat/plan/schedule_passes.hpp>
+#include <pleat/plan/schedule_picture.hpp>
 #include <pleat/plan/schedules.hpp>
 #include <pleat/plan/search.hpp>
 #include <pleat/plan/simulate.hpp>
+#include <pleat/plan/stages.hpp>
+#include <pleat/plan/static_schedule.hpp>

@@ -11,26 +11,12 @@
 #include <string_view>
 #include <vector>
 
+#include <pleat/base/svg.hpp>
 #include <pleat/compress/stages.hpp>
 
 namespace pleat::compress {
 
 namespace detail {
-
-[[nodiscard]] inline std::string xml(std::string_view s) {
-  std::string out;
-  for (char const ch : s) {
-    if (ch == '<') out += "&lt;";
-    else if (ch == '>') out += "&gt;";
-    else if (ch == '&') out += "&amp;";
-    else if (ch == '"') out += "&quot;";
-    else if (static_cast<unsigned char>(ch) >= 0x20) out += ch;
-  }
-  return out;
-}
-
-/// A coordinate with one digit after the point: small files, the same bytes everywhere.
-[[nodiscard]] inline std::string at(double x) { return format("%.1f", x); }
 
 /// A step of 1, 2 or 5 times a power of ten that cuts `span` into at most `most` parts.
 [[nodiscard]] inline double round_step(double span, int most) {
@@ -71,9 +57,9 @@ struct picture_frame {
 
 inline void draw_axes(std::string& svg, picture_frame const& f) {
   for (double v = f.low; v <= f.high + 0.5 * f.step; v += f.step) {
-    std::string const y = at(f.y(v));
-    svg += "<line class=\"grid\" x1=\"" + at(f.left) + "\" x2=\"" + at(f.right) + "\" y1=\"" + y + "\" y2=\"" + y + "\"/>\n";
-    svg += "<text class=\"tick\" text-anchor=\"end\" x=\"" + at(f.left - 10) + "\" y=\"" + at(f.y(v) + 4) + "\">" +
+    std::string const y = svg_number(f.y(v));
+    svg += "<line class=\"grid\" x1=\"" + svg_number(f.left) + "\" x2=\"" + svg_number(f.right) + "\" y1=\"" + y + "\" y2=\"" + y + "\"/>\n";
+    svg += "<text class=\"tick\" text-anchor=\"end\" x=\"" + svg_number(f.left - 10) + "\" y=\"" + svg_number(f.y(v) + 4) + "\">" +
            format(f.step < 0.095 ? "%.2f" : f.step < 0.95 ? "%.1f" : "%.0f", v) + " %</text>\n";
   }
   // Ticks at 1, 2, 5 times powers of ten; only 1 and powers where the axis is long.
@@ -82,14 +68,14 @@ inline void draw_axes(std::string& svg, picture_frame const& f) {
     for (double const factor : {1.0, 2.0, 5.0}) {
       double const v = power * factor;
       if (v < f.low_bytes || v > f.high_bytes || (long_axis && factor != 1.0)) continue;
-      std::string const x = at(f.x(v));
-      svg += "<line class=\"grid\" x1=\"" + x + "\" x2=\"" + x + "\" y1=\"" + at(f.top) + "\" y2=\"" + at(f.bottom) + "\"/>\n";
-      svg += "<text class=\"tick\" text-anchor=\"middle\" x=\"" + x + "\" y=\"" + at(f.bottom + 22) + "\">" + format("%g", v >= 1e9 ? v / 1e9 : v >= 1e6 ? v / 1e6 : v >= 1e3 ? v / 1e3 : v) +
+      std::string const x = svg_number(f.x(v));
+      svg += "<line class=\"grid\" x1=\"" + x + "\" x2=\"" + x + "\" y1=\"" + svg_number(f.top) + "\" y2=\"" + svg_number(f.bottom) + "\"/>\n";
+      svg += "<text class=\"tick\" text-anchor=\"middle\" x=\"" + x + "\" y=\"" + svg_number(f.bottom + 22) + "\">" + format("%g", v >= 1e9 ? v / 1e9 : v >= 1e6 ? v / 1e6 : v >= 1e3 ? v / 1e3 : v) +
              (v >= 1e9 ? " GB" : v >= 1e6 ? " MB" : v >= 1e3 ? " kB" : " B") + "</text>\n";
     }
-  svg += "<line class=\"axis\" x1=\"" + at(f.left) + "\" x2=\"" + at(f.right) + "\" y1=\"" + at(f.bottom) + "\" y2=\"" + at(f.bottom) + "\"/>\n";
-  svg += "<text class=\"label\" text-anchor=\"middle\" x=\"" + at((f.left + f.right) / 2) + "\" y=\"" + at(f.bottom + 50) + "\">bytes of the written file (logarithmic)</text>\n";
-  svg += "<text class=\"label\" text-anchor=\"middle\" transform=\"translate(24 " + at((f.top + f.bottom) / 2) + ") rotate(-90)\">test accuracy</text>\n";
+  svg += "<line class=\"axis\" x1=\"" + svg_number(f.left) + "\" x2=\"" + svg_number(f.right) + "\" y1=\"" + svg_number(f.bottom) + "\" y2=\"" + svg_number(f.bottom) + "\"/>\n";
+  svg += "<text class=\"label\" text-anchor=\"middle\" x=\"" + svg_number((f.left + f.right) / 2) + "\" y=\"" + svg_number(f.bottom + 50) + "\">bytes of the written file (logarithmic)</text>\n";
+  svg += "<text class=\"label\" text-anchor=\"middle\" transform=\"translate(24 " + svg_number((f.top + f.bottom) / 2) + ") rotate(-90)\">test accuracy</text>\n";
 }
 
 /// A rectangle on the page that is taken.
@@ -136,8 +122,8 @@ inline void draw_labels(std::string& svg, picture_frame const& f, std::vector<st
       if (cost < least) least = cost, best = p, best_box = box;
     }
     taken.push_back(best_box);
-    svg += "<text class=\"name\" text-anchor=\"" + std::string(best.anchor) + "\" x=\"" + at(best.x) + "\" y=\"" + at(best.y) + "\">" + xml(s.name) + "</text>\n";
-    svg += "<text class=\"note\" text-anchor=\"" + std::string(best.anchor) + "\" x=\"" + at(best.x) + "\" y=\"" + at(best.y + 16) + "\">" + xml(second) + "</text>\n";
+    svg += "<text class=\"name\" text-anchor=\"" + std::string(best.anchor) + "\" x=\"" + svg_number(best.x) + "\" y=\"" + svg_number(best.y) + "\">" + svg_text(s.name) + "</text>\n";
+    svg += "<text class=\"note\" text-anchor=\"" + std::string(best.anchor) + "\" x=\"" + svg_number(best.x) + "\" y=\"" + svg_number(best.y + 16) + "\">" + svg_text(second) + "</text>\n";
   }
 }
 
@@ -155,16 +141,16 @@ inline void draw_labels(std::string& svg, picture_frame const& f, std::vector<st
       ".note{fill:#5b6672;font-size:12px}.path{fill:none;stroke:#9db4cf;stroke-width:2;stroke-dasharray:5 4}"
       ".point{fill:#1f6fb5;stroke:#fff;stroke-width:2}.first{fill:#5b6672}.last{fill:#d1491f}"
       ".name,.note{paint-order:stroke;stroke:#fff;stroke-width:4px;stroke-linejoin:round}</style>\n"
-      "<rect width=\"900\" height=\"500\" fill=\"#fff\"/>\n<text class=\"title\" x=\"92\" y=\"46\">" + detail::xml(title) + "</text>\n";
+      "<rect width=\"900\" height=\"500\" fill=\"#fff\"/>\n<text class=\"title\" x=\"92\" y=\"46\">" + svg_text(title) + "</text>\n";
   if (stages.empty()) return out + "<text class=\"label\" x=\"92\" y=\"100\">no stage was measured</text>\n</svg>\n";
   detail::picture_frame const f(stages);
   detail::draw_axes(out, f);
   std::string path, points;
   for (std::size_t i = 0; i < stages.size(); ++i) {
-    std::string const x = detail::at(f.x(static_cast<double>(stages[i].bytes))), y = detail::at(f.y(100 * (1 - stages[i].test_error)));
+    std::string const x = svg_number(f.x(static_cast<double>(stages[i].bytes))), y = svg_number(f.y(100 * (1 - stages[i].test_error)));
     path += (i ? " L" : "M") + x + " " + y;
     points += "<circle class=\"point" + std::string(i == 0 ? " first" : i + 1 == stages.size() ? " last" : "") + "\" cx=\"" + x + "\" cy=\"" + y + "\" r=\"7\"><title>" +
-              detail::xml(stages[i].name) + "</title></circle>\n";
+              svg_text(stages[i].name) + "</title></circle>\n";
   }
   out += "<path class=\"path\" d=\"" + path + "\"/>\n";
   detail::draw_labels(out, f, stages);

@@ -1,0 +1,34 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// What every drawing needs: text that is safe in SVG, numbers that are short and the same everywhere.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace pleat {
+
+/// The text with what XML reserves escaped, and without control characters.
+[[nodiscard]] inline std::string svg_text(std::string_view s) {
+  std::string out;
+  for (char const ch : s) {
+    if (ch == '<') out += "&lt;";
+    else if (ch == '>') out += "&gt;";
+    else if (ch == '&') out += "&amp;";
+    else if (ch == '"') out += "&quot;";
+    else if (static_cast<unsigned char>(ch) >= 0x20) out += ch;
+  }
+  return out;
+}
+
+/// A coordinate with one digit after the point, whatever the locale: small files, the same bytes everywhere.
+[[nodiscard]] inline std::string svg_number(double x) {
+  auto const tenths = static_cast<std::int64_t>(std::llround(x * 10));
+  std::uint64_t const size = tenths < 0 ? static_cast<std::uint64_t>(-tenths) : static_cast<std::uint64_t>(tenths);
+  return (tenths < 0 ? "-" : "") + std::to_string(size / 10) + "." + std::to_string(size % 10);
+}
+
+}  // namespace pleat
