@@ -72,7 +72,10 @@ struct csv_place {
 [[nodiscard]] inline std::string to_csv(schedule const& s) {
   std::string text;
   for (auto const& list : s.actions) {
-    for (std::size_t i = 0; i < list.size(); ++i) text += (i == 0 ? "" : ",") + to_string(list[i]);
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      if (i > 0) text += ',';
+      text += to_string(list[i]);
+    }
     text += '\n';
   }
   return text;
