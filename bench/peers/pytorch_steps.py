@@ -10,11 +10,14 @@ runs. Without PyTorch the list is empty and a line on stderr says so; PyTorch is
 """
 import argparse
 import json
+import resource
 import sys
 import time
 
 
-def networks(nn):
+def networks(torch):
+    nn = torch.nn
+
     def mlp():
         return nn.Sequential(nn.Flatten(), nn.Linear(784, 300), nn.ReLU(), nn.Linear(300, 100), nn.ReLU(), nn.Linear(100, 10))
 
@@ -43,23 +46,59 @@ def networks(nn):
         return nn.Sequential(nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(), *stages,
                              nn.AvgPool2d(8), nn.Flatten(), nn.Linear(64, 10))
 
-    return {"mlp": (mlp, (1, 28, 28)), "lenet-5": (lenet_5, (1, 28, 28)), "resnet-20": (resnet_20, (3, 32, 32))}
+    class Attention(nn.Module):
+        def __init__(self, width, heads):
+            super().__init__()
+            self.heads, self.qkv, self.project = heads, nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+        def forward(self, x):
+            b, t, c = x.shape
+            q, k, v = (z.view(b, t, self.heads, c // self.heads).transpose(1, 2) for z in self.qkv(x).split(c, dim=2))
+            y = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+            return self.project(y.transpose(1, 2).reshape(b, t, c))
+
+    class TransformerBlock(nn.Module):
+        def __init__(self, width, heads):
+            super().__init__()
+            self.norm1, self.attention, self.norm2 = nn.LayerNorm(width), Attention(width, heads), nn.LayerNorm(width)
+            self.fc = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+        def forward(self, x):
+            x = x + self.attention(self.norm1(x))
+            return x + self.fc(self.norm2(x))
+
+    class GPT(nn.Module):
+        """Pre-norm blocks, learned positions, the output layer tied to the embedding: examples/07_language_model/network.hpp."""
+
+        def __init__(self, layers=6, width=384, heads=6, vocabulary=65, context=256):
+            super().__init__()
+            self.tokens, self.positions = nn.Embedding(vocabulary, width), nn.Parameter(torch.randn(context, width) * 0.02)
+            self.blocks = nn.Sequential(*[TransformerBlock(width, heads) for _ in range(layers)])
+            self.norm, self.output = nn.LayerNorm(width), nn.Linear(width, vocabulary, bias=False)
+            nn.init.normal_(self.tokens.weight, std=0.02)
+            self.output.weight = self.tokens.weight
+
+        def forward(self, x):
+            y = self.output(self.norm(self.blocks(self.tokens(x) + self.positions[:x.shape[1]])))
+            return y.flatten(0, 1)
+
+    return {"gpt-6x384": (GPT, (256,)), "mlp": (mlp, (1, 28, 28)), "lenet-5": (lenet_5, (1, 28, 28)), "resnet-20": (resnet_20, (3, 32, 32))}
 
 
 CASES = [("mlp", 64, "sgd"), ("mlp", 256, "sgd"), ("mlp", 64, "adamw"), ("mlp", 256, "adamw"),
-         ("lenet-5", 64, "sgd"), ("lenet-5", 256, "sgd"), ("resnet-20", 32, "sgd")]
+         ("lenet-5", 64, "sgd"), ("lenet-5", 256, "sgd"), ("resnet-20", 32, "sgd"), ("gpt-6x384", 4, "adamw")]
 
 
 def best(call, seconds):
-    for _ in range(5):
+    for _ in range(3):
         call()
-    least, runs, end = 1e30, 0, time.perf_counter() + seconds
+    least, runs, end, cpu = 1e30, 0, time.perf_counter() + seconds, time.process_time()
     while time.perf_counter() < end or runs < 5:
         start = time.perf_counter()
         call()
         least = min(least, time.perf_counter() - start)
         runs += 1
-    return least, runs
+    return least, runs, (time.process_time() - cpu) / runs
 
 
 def main():
@@ -83,9 +122,12 @@ def main():
             name = f"peer/pytorch/train_step/{network}/batch:{batch}/{optimizer}/threads:{options.threads}"
             if options.filter not in name:
                 continue
-            make, shape = networks(nn)[network]
+            make, shape = networks(torch)[network]
             model = make().train()
-            x, y = torch.randn(batch, *shape), torch.randint(0, 10, (batch,))
+            if network.startswith("gpt"):
+                x, y = torch.randint(0, 65, (batch, *shape)), torch.randint(0, 65, (batch * shape[0],))
+            else:
+                x, y = torch.randn(batch, *shape), torch.randint(0, 10, (batch,))
             loss = nn.CrossEntropyLoss()
             rule = (torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9) if optimizer == "sgd"
                     else torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True))
@@ -95,10 +137,10 @@ def main():
                 loss(model(x), y).backward()
                 rule.step()
 
-            seconds, runs = best(step, options.seconds)
+            seconds, runs, cpu = best(step, options.seconds)
             rows.append({"name": name, "run_name": name, "run_type": "iteration", "iterations": runs, "real_time": seconds * 1e6,
-                         "cpu_time": seconds * 1e6, "time_unit": "us"})
-            print(f"{name}  {seconds * 1e6:.1f} us", file=sys.stderr)
+                         "cpu_time": cpu * 1e6, "time_unit": "us", "peak_MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024})
+            print(f"{name}  {seconds * 1e6:.1f} us, {cpu * 1e6:.1f} us of processor time a step", file=sys.stderr)
     text = json.dumps({"context": context, "benchmarks": rows}, indent=1)
     if options.out == "-":
         print(text)

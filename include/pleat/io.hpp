@@ -12,3 +12,4 @@
 #include <pleat/io/idx.hpp>          // IWYU pragma: export
 #include <pleat/io/safetensors.hpp>  // IWYU pragma: export
 #include <pleat/io/sampler.hpp>      // IWYU pragma: export
+#include <pleat/io/text.hpp>         // IWYU pragma: export

@@ -43,7 +43,33 @@ template <class T> void training_step(context<Kokkos::Cuda>& c) {
   (void)nn::describe(net, {8, 2, 8, 8});
 }
 
+/// Sequences: tokens, positions, attention in all its forms, both norms, a tied output layer.
+template <class T> void sequence_step(context<Kokkos::Cuda>& c) {
+  using S = Kokkos::Cuda;
+  using F = codec::forms<codec::dense<T>>;
+  auto net = nn::sequential(
+      nn::embedding<T, S>("tokens", 11, 16, {.positions = 8}),
+      nn::repeat("block", 2,
+                 nn::sequential(nn::residual(nn::sequential(nn::layer_norm<T, S>("norm1", 16), nn::linear<F, S>("qkv", 16, nn::attention_width(4, 4, 2)),
+                                                            nn::attention<T, S>("attention", 4, 4, {.key_value_heads = 2, .rotary = true}), nn::linear<F, S>("project", 16, 16))),
+                                nn::residual(nn::sequential(nn::rms_norm<T, S>("norm2", 16), nn::linear<F, S>("fc1", 16, 32), nn::gelu_tanh<T, S>(), nn::linear<F, S>("fc2", 32, 16),
+                                                            nn::silu<T, S>())))),
+      nn::layer_norm<T, S>("norm", 16), nn::linear<F, S>("output", 16, 11, {.bias = false, .tied_to = "tokens.weight"}));
+  nn::arena<T, S> memory(c, net, 1);
+  memory.reserve_gradients(net, 1);
+  nn::segment const s{0, compute::lanes::whole(2)};
+  nn::pass<S> p;
+  p.where = &c;
+  p.training = true;
+  p.segments = {&s, 1};
+  auto out = nn::call(p, net, tensor<T, S>::allocate(c, {2, 8}));
+  auto loss = nn::cross_entropy{}(p, std::move(out.y), tensor<std::int32_t, S>::allocate(c, {2, 8}));
+  (void)nn::call_backward(p, net, out.saved, std::move(loss.dy));
+}
+
 inline void all_of_nn(context<Kokkos::Cuda>& c) {
+  sequence_step<float>(c);
+  sequence_step<double>(c);
   training_step<float>(c);
   training_step<double>(c);
   using F = codec::forms<codec::dense<double>>;
