@@ -65,7 +65,7 @@ TEST_CASE("every sample comes exactly once per epoch, whatever ranks and batch",
             REQUIRE(positions.size() >= 1);
             REQUIRE(positions.size() <= batch);
             for (int rank = 0; rank < ranks; ++rank) {
-              auto const rows = io::rank_rows(positions.size(), ranks, rank);
+              auto const rows = pleat::block_range(positions.size(), ranks, rank);
               for (index_t r = rows.begin; r < rows.end; ++r)
                 seen.push_back(order[static_cast<std::size_t>(positions.begin + r)]);
             }
@@ -77,33 +77,6 @@ TEST_CASE("every sample comes exactly once per epoch, whatever ranks and batch",
         REQUIRE(reference.size() == static_cast<std::size_t>(expected));
         REQUIRE(std::set<index_t>(reference.begin(), reference.end()).size() == static_cast<std::size_t>(expected));
       }
-}
-
-TEST_CASE("lanes cover a batch in order, and the ranks' lanes cover the lanes", "[io][sampler]") {
-  for (index_t batch = 0; batch <= 40; ++batch)
-    for (int const lanes : {1, 2, 4, 8, 16, 64}) {
-      auto const l = io::lane_rows(batch, lanes);
-      REQUIRE(l.count == lanes);
-      REQUIRE(!l.accumulate);
-      REQUIRE(l.begin(0) == 0);
-      REQUIRE(l.rows() == batch);
-      for (int i = 0; i < lanes; ++i) REQUIRE(l.end(i) - l.begin(i) == batch / lanes + (i < batch % lanes ? 1 : 0));
-      for (int ranks = 1; ranks <= 9; ++ranks) {
-        index_t row = 0, lane = 0;
-        for (int rank = 0; rank < ranks; ++rank) {
-          auto const mine = io::rank_lanes(lanes, ranks, rank);
-          REQUIRE(mine.begin == lane);
-          lane = mine.end;
-          auto const rows = io::rank_rows(l, ranks, rank);
-          REQUIRE(rows.begin == row);
-          row = rows.end;
-        }
-        REQUIRE(lane == lanes);
-        REQUIRE(row == batch);
-      }
-    }
-  for (int const bad : {0, -1, 3, 6, 128})
-    CHECK_THAT(words([&] { (void)io::lane_rows(4, bad); }), ContainsSubstring("expected a power of two up to 64"));
 }
 
 TEST_CASE("a step is an epoch and a batch", "[io][sampler]") {

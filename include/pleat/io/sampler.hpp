@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Which sample comes when: an order that depends on (seed, epoch) alone, cut into batches, cut into shares. Needs no
-/// Kokkos.
+/// Which sample comes when: an order that depends on (seed, epoch) alone, cut into batches. Which rank takes which rows of a batch is
+/// parallel/share.hpp. Needs no Kokkos.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +12,6 @@
 #include <vector>
 
 #include <pleat/base/random.hpp>
-#include <pleat/compute/lanes.hpp>
 #include <pleat/tensor/index_set.hpp>
 
 namespace pleat::io {
@@ -24,8 +23,8 @@ struct sampler_options {
   bool drop_last = false;  ///< true: a last batch that is not full is left out
 };
 
-/// Every rank builds the same sampler, computes the same order, and takes its share: every sample comes exactly once
-/// per epoch, on any number of ranks, without a message.
+/// Every rank builds the same sampler, computes the same order, and takes its block of each batch (block_range): every sample comes
+/// exactly once per epoch, on any number of ranks, without a message.
 class sampler {
  public:
   /// \param size         number of samples, ≥ 0
@@ -109,34 +108,5 @@ class sampler {
   index_t size_, global_batch_;
   sampler_options options_;
 };
-
-/// Fast mode: the rows of a batch that a rank computes. Ranks beyond the rows get none.
-[[nodiscard]] constexpr index_range rank_rows(index_t batch, int ranks, int rank) noexcept {
-  return block_range(batch, ranks, rank);
-}
-
-/// The lanes of a whole batch, as every number of ranks sees them.
-/// \param batch rows
-/// \param lanes a power of two, at most compute::lanes::max_count
-[[nodiscard]] inline compute::lanes lane_rows(index_t batch, int lanes) {
-  if (lanes < 1 || lanes > compute::lanes::max_count || (lanes & (lanes - 1)) != 0)
-    throw error{"io::lane_rows", std::to_string(lanes) + " lanes, expected a power of two up to " +
-                                     std::to_string(compute::lanes::max_count)};
-  compute::lanes l;
-  l.count = lanes;
-  for (int i = 0; i < lanes; ++i) l.row[static_cast<std::size_t>(i) + 1] = block_range(batch, lanes, i).end;
-  return l;
-}
-
-/// Deterministic mode: the lanes that a rank computes, [first, last).
-[[nodiscard]] constexpr index_range rank_lanes(int lanes, int ranks, int rank) noexcept {
-  return block_range(lanes, ranks, rank);
-}
-
-/// Deterministic mode: the rows of a batch that a rank computes, those of its lanes.
-[[nodiscard]] inline index_range rank_rows(compute::lanes const& l, int ranks, int rank) noexcept {
-  auto const mine = rank_lanes(l.count, ranks, rank);
-  return {l.row[static_cast<std::size_t>(mine.begin)], l.row[static_cast<std::size_t>(mine.end)]};
-}
 
 }  // namespace pleat::io
