@@ -86,7 +86,7 @@ TEST_CASE("every number of ranks reads the same windows in the same global order
     for (index_t b = 0; b < order.batches_per_epoch(); ++b) {
       auto const batch = order.batch(b);
       for (int r = 0; r < ranks; ++r) {
-        auto const mine = io::rank_rows(batch.end - batch.begin, ranks, r);
+        auto const mine = pleat::block_range(batch.end - batch.begin, ranks, r);
         std::span<index_t const> const pick(epoch.data() + batch.begin + mine.begin, static_cast<std::size_t>(mine.size()));
         std::vector<float> x(pick.size() * 6);
         d.gather(pick, x.data(), nullptr);
