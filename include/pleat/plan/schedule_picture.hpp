@@ -126,7 +126,7 @@ inline std::string svg_label(std::string_view kind, double x, double y, std::str
       has[static_cast<std::size_t>(a.kind)] = true;
       double const inset = width > 4 ? 0.6 : 0;  // a hair of white between boxes, where there is room
       out += "<rect class=\"" + detail::colour(a.kind, later) + "\" x=\"" + svg_number(x0 + inset) + "\" y=\"" + svg_number(y) + "\" width=\"" + svg_number(std::max(width - 2 * inset, 0.4)) +
-             "\" height=\"" + svg_number(page.row) + "\" rx=\"2\"><title>" + svg_text(in_words(a) + ": " + detail::short_number(times.start[rank][i]) + " to " + detail::short_number(times.end[rank][i])) +
+             "\" height=\"" + svg_number(page.row) + (width > 8 ? "\" rx=\"2\"><title>" : "\" rx=\"1\"><title>") + svg_text(in_words(a) + ": " + detail::short_number(times.start[rank][i]) + " to " + detail::short_number(times.end[rank][i])) +
              "</title></rect>\n";
       std::string const number = std::to_string(a.micro_batch);
       if (width > 5 + 6.5 * static_cast<double>(number.size()))
