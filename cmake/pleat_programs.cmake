@@ -8,6 +8,8 @@ find_package(Threads REQUIRED)
 add_library(pleat_dev INTERFACE)
 target_compile_options(pleat_dev INTERFACE
   $<$<COMPILE_LANG_AND_ID:CXX,GNU,Clang,AppleClang>:-Wall -Wextra -Wpedantic>
+  # The compiler's garbage collector costs up to a fifth of a source's front end; let it wait until there is something to collect.
+  $<$<COMPILE_LANG_AND_ID:CXX,GNU>:--param=ggc-min-expand=100;--param=ggc-min-heapsize=524288>
   $<$<AND:$<BOOL:${PLEAT_WERROR}>,$<COMPILE_LANG_AND_ID:CXX,GNU,Clang,AppleClang>>:-Werror>)
 
 # A Kokkos with CUDA or HIP may want its users' sources compiled as that language; follow what it was built with.
@@ -24,7 +26,8 @@ file(GLOB pleat_kernel_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/*
 if(pleat_kernel_sources)  # a package that only installs the headers may have left them out
   add_library(pleat_kernels STATIC EXCLUDE_FROM_ALL ${pleat_kernel_sources})
   add_library(pleat::kernels ALIAS pleat_kernels)
-  target_link_libraries(pleat_kernels PUBLIC pleat::core PRIVATE pleat_dev)
+  target_link_libraries(pleat_kernels PUBLIC pleat::core PRIVATE pleat::pleat pleat_dev)
+  target_compile_definitions(pleat_kernels INTERFACE PLEAT_ONCE_ELSEWHERE)
   target_compile_options(pleat_kernels INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:SHELL:-include pleat/compute/instances.hpp>")
   pleat_set_language(pleat_kernels)
 endif()

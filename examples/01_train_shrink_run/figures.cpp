@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <nlohmann/json.hpp>
 
-#include "options.hpp"
+#include "parts.hpp"
 
 // PLEAT_DIGITS is where the build found the shipped digits; an installed program is told by --data.
 pl::io::split read_data(options const& o) { return o.data.empty() ? pl::io::load_digits(PLEAT_DIGITS) : pl::io::mnist(o.data); }

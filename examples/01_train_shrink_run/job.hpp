@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <iostream>
 
-#include "options.hpp"
+#include "parts.hpp"
 
 // What the saved file says about itself, so that --evaluate needs nothing else.
 inline pl::run::model_description about(std::string const& network, pl::io::dataset const& d) { return {network, pl::run::input_normalisation{d.mean, d.scale}, {}}; }

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Version and the two function markers. Needs no Kokkos, so that pure headers stay pure.
+/// Version and the function markers. Needs no Kokkos, so that pure headers stay pure.
 #pragma once
 
 #include <compare>
@@ -17,6 +17,17 @@
 #else
 #define PLEAT_FUNCTION inline
 #define PLEAT_INLINE inline __attribute__((always_inline))
+#endif
+
+/// A function that is not worth inlining and that a program needs once: files, reports, words of errors. It is plain `inline`. A program
+/// that links pleat::kernels gets PLEAT_ONCE_ELSEWHERE defined, and then leaves the code to that target, which is compiled with
+/// PLEAT_ONCE_HERE. No type and no body depends on it.
+#if defined(PLEAT_ONCE_HERE)
+#define PLEAT_ONCE inline __attribute__((used, noinline))
+#elif defined(PLEAT_ONCE_ELSEWHERE) && defined(__GNUC__) && !defined(__clang__) && !defined(__CUDACC__)
+#define PLEAT_ONCE inline __attribute__((gnu_inline, optimize("O0")))
+#else
+#define PLEAT_ONCE inline __attribute__((noinline))
 #endif
 
 namespace pleat {

@@ -15,7 +15,7 @@
 namespace pleat {
 
 /// Name and value of every fact. Needs Kokkos to be running for the thread count.
-[[nodiscard]] inline std::vector<std::pair<std::string, std::string>> configuration() {
+[[nodiscard]] PLEAT_ONCE std::vector<std::pair<std::string, std::string>> configuration() {
   auto const v = version();
   std::vector<std::pair<std::string, std::string>> facts;
   facts.emplace_back("pleat", std::to_string(v.major) + "." + std::to_string(v.minor) + "." + std::to_string(v.patch));

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include <pleat/base/checks.hpp>
+#include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
 #include <pleat/comm/concepts.hpp>
 #include <pleat/comm/detail/by_name.hpp>
@@ -245,7 +246,7 @@ class communicator {
 
   /// Collective: ranks of one color become one group, ordered by key, then by rank. A negative color gives an empty
   /// communicator.
-  [[nodiscard]] communicator split(int color, int key) {
+  [[nodiscard]] PLEAT_ONCE communicator split(int color, int key) {
     prepare({.kind = call_kind::split, .root = color, .tag = key});
     communicator c;
     if (auto t = transport_->split(color, key)) {
@@ -426,7 +427,7 @@ class communicator {
   }
 
   /// The rung `checks::collective`: every rank learns what every rank is about to do, or throws the same sentence.
-  [[gnu::noinline]] void agree(call const& c) {
+  PLEAT_ONCE void agree(call const& c) {
     constexpr std::size_t fields = 5;
     if (c.kind == call_kind::send || c.kind == call_kind::receive || size_ == 1) return;
     auto const number = [](auto x) { return static_cast<std::int64_t>(x); };
@@ -483,7 +484,7 @@ class communicator {
                 "Every rank must make the same calls in the same order", rank_};
   }
 
-  void agree_on_parts(call const& c) {
+  PLEAT_ONCE void agree_on_parts(call const& c) {
     auto const n = static_cast<std::size_t>(size_);
     scratch_.resize(n + 2 * n);
     std::copy(c.in_parts.counts.begin(), c.in_parts.counts.end(), scratch_.begin());

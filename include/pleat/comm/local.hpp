@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/comm/communicator.hpp>
 #include <pleat/comm/detail/local_core.hpp>
 #include <pleat/comm/detail/named_calls.hpp>
@@ -74,7 +75,7 @@ class local_endpoint : public std::enable_shared_from_this<local_endpoint> {
     }
   };
 
-  void run(call const& c) {
+  PLEAT_ONCE void run(call const& c) {
     if (c.kind == call_kind::send || c.kind == call_kind::receive) return start(c).wait();
     auto& op = core->arrive(rank, number++, c);
     struct leave {
@@ -85,7 +86,7 @@ class local_endpoint : public std::enable_shared_from_this<local_endpoint> {
     core->finish(op, rank, seconds);
   }
 
-  request start(call const& c) {
+  PLEAT_ONCE request start(call const& c) {
     if (idle.empty()) {
       all.push_back(std::make_unique<operation>());
       idle.reserve(all.size());

@@ -21,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
 #include <pleat/comm/communicator.hpp>
 #include <pleat/comm/detail/combine.hpp>
@@ -53,7 +54,7 @@ namespace detail {
   return !begun || over;
 }
 
-[[noreturn, gnu::cold, gnu::noinline]] inline void mpi_fail(int code, std::string call, int rank) {
+[[noreturn, gnu::cold]] PLEAT_ONCE void mpi_fail(int code, std::string call, int rank) {
   char text[MPI_MAX_ERROR_STRING] = {};
   int length = 0;
   MPI_Error_string(code, text, &length);
@@ -101,7 +102,7 @@ void mpi_combine(void* in, void* inout, int* count, MPI_Datatype*) {
 /// Who has entered which timed collective: every rank tells every other by one small message.
 class mpi_arrivals {
  public:
-  explicit mpi_arrivals(MPI_Comm of) {
+  PLEAT_ONCE explicit mpi_arrivals(MPI_Comm of) {
     MPI_Comm_dup(of, &comm_);
     MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN);
     MPI_Comm_rank(comm_, &rank_);
@@ -117,7 +118,7 @@ class mpi_arrivals {
   }
   mpi_arrivals(mpi_arrivals const&) = delete;
   mpi_arrivals& operator=(mpi_arrivals const&) = delete;
-  ~mpi_arrivals() {
+  PLEAT_ONCE ~mpi_arrivals() {
     if (mpi_is_over()) return;
     for (auto& r : receives_)
       if (r != MPI_REQUEST_NULL) {
@@ -130,7 +131,7 @@ class mpi_arrivals {
   }
 
   /// This rank enters a timed collective. \returns its number
-  std::int64_t announce() {
+  PLEAT_ONCE std::int64_t announce() {
     auto const number = ++mine_;
     auto const slot = static_cast<std::size_t>(number) % window;
     auto* const first = sends_.data() + slot * static_cast<std::size_t>(size_);
@@ -140,7 +141,7 @@ class mpi_arrivals {
       if (r != rank_) MPI_Isend(&outbox_[slot], 1, MPI_INT64_T, r, 0, comm_, first + r);
     return number;
   }
-  void drain() {
+  PLEAT_ONCE void drain() {
     int n = 0;
     MPI_Testsome(size_, receives_.data(), &n, done_.data(), MPI_STATUSES_IGNORE);
     for (int i = 0; n != MPI_UNDEFINED && i < n; ++i) {
@@ -351,7 +352,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     }
   }
 
-  request start(call const& c) {
+  PLEAT_ONCE request start(call const& c) {
     if (!broken.empty()) throw error{describe(c), broken, "Make a new communicator, or end the program", rank};
     if (idle.empty()) {
       all.push_back(std::make_unique<operation>());
@@ -439,7 +440,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     }
     return MPI_OP_NULL;
   }
-  MPI_Op own_op(call const& c) {
+  PLEAT_ONCE MPI_Op own_op(call const& c) {
     static constexpr std::array<MPI_User_function*, 8> functions{
         mpi_combine<half, reduction::sum>,     mpi_combine<half, reduction::min>,
         mpi_combine<half, reduction::max>,     mpi_combine<half, reduction::prod>,
@@ -468,7 +469,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     } while (b < count);
   }
 
-  void post(operation& o) {
+  PLEAT_ONCE void post(operation& o) {
     call const& c = o.what;
     auto const t = c.type();
     auto const type = mpi_type(t);
@@ -539,7 +540,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
            [&](index_t b, int n) { check(MPI_Ibcast(at(data, b, t), n, mpi_type(t), root, comm, o.more()), o.what); });
   }
 
-  void lay_out(std::vector<int>& ints, parts const& p) const {
+  PLEAT_ONCE void lay_out(std::vector<int>& ints, parts const& p) const {
     ints.resize(2 * static_cast<std::size_t>(size));
     for (int r = 0; r < size; ++r) {
       ints[static_cast<std::size_t>(r)] = static_cast<int>(p.count(r));
@@ -553,7 +554,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     return c.out.count > 0 && b < a + c.in.bytes() && a < b + c.out.bytes();
   }
 
-  void reduce_scatter(operation& o) {
+  PLEAT_ONCE void reduce_scatter(operation& o) {
     call const& c = o.what;
     auto const t = c.type();
     auto const type = mpi_type(t);
@@ -585,7 +586,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
   }
 
   /// Everybody to everybody, by messages: their counts are known pair by pair, so each pair cuts its own pieces.
-  void exchange(operation& o) {
+  PLEAT_ONCE void exchange(operation& o) {
     call const& c = o.what;
     auto const t = c.type();
     auto const type = mpi_type(t);
@@ -612,7 +613,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
                at(c.in.data, even ? block * rank : c.in_parts.offset(rank), t), n * static_cast<index_t>(size_of(t)));
   }
 
-  [[noreturn]] void give_up(operation& o) {
+  [[noreturn]] PLEAT_ONCE void give_up(operation& o) {
     std::string problem = "waited " + name_seconds(o.seconds) + ", and ";
     if (o.what.kind == call_kind::send || o.what.kind == call_kind::receive) {
       problem += "rank " + std::to_string(o.what.root) + " did not come";
@@ -656,7 +657,7 @@ class mpi : public detail::named_calls<mpi> {
   };
 
   /// Collective: a private duplicate, freed at the end, which reports errors instead of aborting.
-  [[nodiscard]] static mpi duplicate(MPI_Comm of, options o) {
+  [[nodiscard]] PLEAT_ONCE static mpi duplicate(MPI_Comm of, options o) {
     demand_running("comm::mpi::duplicate", of);
     MPI_Comm copy = MPI_COMM_NULL;
     if (int const code = MPI_Comm_dup(of, &copy); code != MPI_SUCCESS)
@@ -692,7 +693,7 @@ class mpi : public detail::named_calls<mpi> {
     core_->seconds = seconds;
   }
 
-  [[nodiscard]] std::unique_ptr<mpi> split(int color, int key) {
+  [[nodiscard]] PLEAT_ONCE std::unique_ptr<mpi> split(int color, int key) {
     MPI_Comm part = MPI_COMM_NULL;
     core_->check(MPI_Comm_split(core_->comm, color < 0 ? MPI_UNDEFINED : color, key, &part), "split");
     if (part == MPI_COMM_NULL) return nullptr;
@@ -715,7 +716,7 @@ class mpi : public detail::named_calls<mpi> {
 class mpi_guard {
  public:
   /// \param asked the thread level to ask for; what MPI gives is provided()
-  explicit mpi_guard(int* argc = nullptr, char*** argv = nullptr, thread_level asked = thread_level::funneled)
+  PLEAT_ONCE explicit mpi_guard(int* argc = nullptr, char*** argv = nullptr, thread_level asked = thread_level::funneled)
       : asked_(asked) {
     int begun = 0, over = 0, level = MPI_THREAD_SINGLE;
     MPI_Initialized(&begun);

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include <pleat/base/config.hpp>
 #include <pleat/tensor/dtype.hpp>
 #include <pleat/tensor/extents.hpp>
 
@@ -144,7 +145,7 @@ struct call {
 };
 
 /// "all_reduce(F32 x 100, sum)"
-[[nodiscard]] inline std::string describe(call const& c) {
+[[nodiscard]] PLEAT_ONCE std::string describe(call const& c) {
   std::string s(name_of(c.kind));
   if (c.kind == call_kind::barrier || c.kind == call_kind::split) return s;
   s += "(" + std::string(pleat::name_of(c.type()));

@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/codec/int8.hpp>
 #include <pleat/compress/transform.hpp>
 
@@ -28,7 +29,7 @@ struct percentile {
 using weight_observer = std::variant<min_max, percentile>;
 
 /// The range that an observer sees in one row. \throws error for a percentile outside (0, 100]
-[[nodiscard]] inline float range_of(weight_observer const& observer, std::span<float const> row) {
+[[nodiscard]] PLEAT_ONCE float range_of(weight_observer const& observer, std::span<float const> row) {
   if (row.empty()) return 0;
   std::vector<float> magnitude(row.size());
   std::transform(row.begin(), row.end(), magnitude.begin(), [](float x) { return std::fabs(x); });

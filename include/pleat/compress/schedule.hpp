@@ -7,6 +7,7 @@
 #include <string>
 #include <variant>
 
+#include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
 #include <pleat/tensor/extents.hpp>
 
@@ -31,7 +32,7 @@ using prune_schedule = std::variant<one_shot, cubic>;
 }
 
 /// Sparsity after step t (1 … steps); t = 0 is where pruning begins. Both ends are exact, and it never falls if first ≤ last.
-[[nodiscard]] inline double sparsity_at(prune_schedule const& s, int t, double first, double last) {
+[[nodiscard]] PLEAT_ONCE double sparsity_at(prune_schedule const& s, int t, double first, double last) {
   int const n = steps_of(s);
   if (t <= 0) return first;
   if (t >= n) return last;

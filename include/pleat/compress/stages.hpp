@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/io/file.hpp>
 #include <pleat/tensor/extents.hpp>
 
@@ -40,7 +41,7 @@ namespace detail {
 }
 
 /// A JSON string: quotes, backslashes and control characters escaped; other bytes as they are (UTF-8).
-[[nodiscard]] inline std::string json_string(std::string_view s) {
+[[nodiscard]] PLEAT_ONCE std::string json_string(std::string_view s) {
   std::string out = "\"";
   for (char const ch : s) {
     auto const u = static_cast<unsigned char>(ch);
@@ -58,7 +59,7 @@ namespace detail {
 }
 
 /// "1.07 MB", "27.0 kB", "312 B": decimal units, three digits.
-[[nodiscard]] inline std::string human_bytes(double bytes) {
+[[nodiscard]] PLEAT_ONCE std::string human_bytes(double bytes) {
   char const* const units[] = {"B", "kB", "MB", "GB", "TB"};
   int u = 0;
   while (bytes >= 999.5 && u < 4) bytes /= 1000, ++u;
@@ -88,7 +89,7 @@ class stage_list {
   [[nodiscard]] std::vector<stage> const& stages() const noexcept { return stages_; }
 
   /// An aligned table: one line per stage, and how many times smaller each is than the first.
-  void print(std::ostream& out) const {
+  PLEAT_ONCE void print(std::ostream& out) const {
     std::vector<std::vector<std::string>> rows{{"stage", "test error", "parameters", "nonzeros", "file", "smaller", "latency"}};
     for (auto const& s : stages_) {
       double const ratio = s.bytes > 0 ? static_cast<double>(stages_.front().bytes) / static_cast<double>(s.bytes) : NAN;
@@ -115,7 +116,7 @@ class stage_list {
   }
 
   /// The stages as a JSON array of objects: name, test_error, parameters, nonzeros, bytes, latency_us. NaN is written as null.
-  [[nodiscard]] std::string json(int indent = 0) const {
+  [[nodiscard]] PLEAT_ONCE std::string json(int indent = 0) const {
     std::string const margin(static_cast<std::size_t>(indent), ' ');
     std::string text = "[";
     for (std::size_t i = 0; i < stages_.size(); ++i) {

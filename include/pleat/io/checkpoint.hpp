@@ -22,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/io/checksum.hpp>
 #include <pleat/io/detail/json.hpp>
 #include <pleat/io/file.hpp>
@@ -73,7 +74,7 @@ namespace detail {
 }
 
 /// "step-1200", or "step-1200-2" for a second one of that step: (step, number), or (−1, −1) for any other name.
-[[nodiscard]] inline std::pair<index_t, index_t> step_of_folder(std::string_view name) noexcept {
+[[nodiscard]] PLEAT_ONCE std::pair<index_t, index_t> step_of_folder(std::string_view name) noexcept {
   constexpr std::string_view prefix = "step-";
   constexpr std::pair<index_t, index_t> none{-1, -1};
   if (!name.starts_with(prefix)) return none;
@@ -134,7 +135,7 @@ struct checkpoint_manifest {
 inline constexpr std::string_view part_suffix = ".safetensors";
 
 /// Reads and verifies the manifest of one checkpoint. \throws error that names the file, the byte, expected and found
-[[nodiscard]] inline checkpoint_manifest read_manifest(std::string const& folder) {
+[[nodiscard]] PLEAT_ONCE checkpoint_manifest read_manifest(std::string const& folder) {
   auto const path = join(folder, "manifest");
   auto const call = call_on("load_checkpoint", path);
   auto const bytes = read_file(path, 1u << 30);
@@ -188,7 +189,7 @@ inline constexpr std::string_view part_suffix = ".safetensors";
 }
 
 /// One checkpoint folder, everything verified. \throws error that names the file, the byte, expected and found
-[[nodiscard]] inline checkpoint load_step(std::string const& folder) {
+[[nodiscard]] PLEAT_ONCE checkpoint load_step(std::string const& folder) {
   auto m = read_manifest(folder);
   checkpoint c;
   c.step = m.step;
@@ -214,7 +215,7 @@ inline constexpr std::string_view part_suffix = ".safetensors";
 }
 
 /// Whether manifest and sizes are right: what can be known without reading everything.
-[[nodiscard]] inline bool looks_whole(std::string const& folder) {
+[[nodiscard]] PLEAT_ONCE bool looks_whole(std::string const& folder) {
   try {
     for (auto const& part : read_manifest(folder).parts)
       if (open_to_read(join(folder, part.name), "").second != part.size) return false;
@@ -225,7 +226,7 @@ inline constexpr std::string_view part_suffix = ".safetensors";
 }
 
 /// Every finished checkpoint of a folder, the highest step first.
-[[nodiscard]] inline std::vector<std::string> finished_checkpoints(std::string const& folder) {
+[[nodiscard]] PLEAT_ONCE std::vector<std::string> finished_checkpoints(std::string const& folder) {
   std::vector<std::pair<std::pair<index_t, index_t>, std::string>> found;
   for (auto const& name : names_in(folder))
     if (auto const step = step_of_folder(name); step.first >= 0) found.emplace_back(step, name);
@@ -236,7 +237,7 @@ inline constexpr std::string_view part_suffix = ".safetensors";
 }
 
 /// What `latest` lists, newest first; then, as a last resort, every other finished checkpoint.
-[[nodiscard]] inline std::vector<std::string> listed_checkpoints(std::string const& folder) {
+[[nodiscard]] PLEAT_ONCE std::vector<std::string> listed_checkpoints(std::string const& folder) {
   std::vector<std::string> list;
   try {
     auto const bytes = read_file(join(folder, "latest"), 64 * 1024);
@@ -263,7 +264,7 @@ inline constexpr std::string_view part_suffix = ".safetensors";
 /// Saves, then removes what is older than the newest `keep`. When this returns, the checkpoint survives a power cut;
 /// until then the one before is what load_checkpoint finds. \returns the folder that was written \throws error that
 /// names file and offset (a full disk); nothing that was saved before is touched then
-inline std::string save_checkpoint(std::string const& folder, index_t step, checkpoint_view const& what, int keep = 2) {
+PLEAT_ONCE std::string save_checkpoint(std::string const& folder, index_t step, checkpoint_view const& what, int keep = 2) {
   auto const call = detail::call_on("save_checkpoint", folder);
   if (step < 0 || keep < 1)
     throw error{
@@ -341,7 +342,7 @@ inline std::string save_checkpoint(std::string const& folder, index_t step, chec
 
 /// The newest checkpoint that is whole. A damaged one is passed over for the one before, and `notice` says so.
 /// \throws error if there is no folder, no checkpoint, or none that is whole (with the first reason)
-[[nodiscard]] inline checkpoint load_checkpoint(std::string const& folder) {
+[[nodiscard]] PLEAT_ONCE checkpoint load_checkpoint(std::string const& folder) {
   auto const call = detail::call_on("load_checkpoint", folder);
   if (!detail::is_folder(folder))
     throw error{call, "there is no such folder", "Name the folder that training saved to, or start without resuming"};

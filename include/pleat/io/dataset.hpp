@@ -101,7 +101,7 @@ struct idx_spec {
 /// One part of a data set from a file of images (u8, [n, height, width] or [n, channels, height, width]) and a file of
 /// labels (u8, [n]). \throws error that names the file, and where: wrong rank or element type, counts that differ, a
 /// label out of range
-[[nodiscard]] inline dataset read_idx_pair(std::string const& images_path, std::string const& labels_path,
+[[nodiscard]] PLEAT_ONCE dataset read_idx_pair(std::string const& images_path, std::string const& labels_path,
                                            idx_spec const& spec) {
   auto const images_call = detail::call_on("read_idx", images_path),
              labels_call = detail::call_on("read_idx", labels_path);
@@ -141,7 +141,7 @@ namespace detail {
 
 /// The file `stem` + "-idx<rank>-ubyte" in one of its customary spellings. \throws error with the folder and all names
 /// that were looked for
-[[nodiscard]] inline std::string find_idx(std::string const& folder, std::string const& stem, int rank,
+[[nodiscard]] PLEAT_ONCE std::string find_idx(std::string const& folder, std::string const& stem, int rank,
                                           std::string const& call) {
   std::string const end = "idx" + std::to_string(rank) + "-ubyte";
   std::string looked_for;
@@ -155,7 +155,7 @@ namespace detail {
 }
 
 /// The four files of a folder. \throws error as mnist()
-[[nodiscard]] inline split read_split(std::string const& folder, char const* function, idx_spec spec) {
+[[nodiscard]] PLEAT_ONCE split read_split(std::string const& folder, char const* function, idx_spec spec) {
   auto const call = call_on(function, folder);
   if (!is_folder(folder))
     throw error{call, exists(folder) ? "this is no folder" : "there is no such folder",

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/io/detail/posix.hpp>
 
 namespace pleat::io {
@@ -22,7 +23,7 @@ namespace pleat::io {
 /// \param path      of a regular file
 /// \param max_bytes a longer file is refused before anything is allocated
 /// \throws error that names the path and: missing, a folder, too long, or the offset at which reading stopped
-[[nodiscard]] inline std::vector<std::byte> read_file(
+[[nodiscard]] PLEAT_ONCE std::vector<std::byte> read_file(
     std::string const& path, std::uint64_t max_bytes = std::numeric_limits<std::uint64_t>::max()) {
   auto const call = detail::call_on("read_file", path);
   auto [file, size] = detail::open_to_read(path, call);
@@ -52,7 +53,7 @@ namespace pleat::io {
 class mapped_file {
  public:
   /// \throws error that names the path and the reason
-  explicit mapped_file(std::string const& path) {
+  PLEAT_ONCE explicit mapped_file(std::string const& path) {
     auto const call = detail::call_on("mapped_file", path);
     auto [file, size] = detail::open_to_read(path, call);
     if (size == 0) return;
@@ -89,7 +90,7 @@ class mapped_file {
 class atomic_file {
  public:
   /// \throws error if the folder is missing or not writable
-  explicit atomic_file(std::string path) : path_(std::move(path)), call_(detail::call_on("write", path_)) {
+  PLEAT_ONCE explicit atomic_file(std::string path) : path_(std::move(path)), call_(detail::call_on("write", path_)) {
     // The process id and a counter: no shared state, and a name left behind by a killed process is stepped over.
     for (int attempt = 0; attempt < 1000; ++attempt) {
       temporary_ = path_ + ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(attempt);
@@ -113,7 +114,7 @@ class atomic_file {
 
   /// Flushes, closes, renames, and makes the new name durable. At most once. \throws error; the old file is then still
   /// there
-  void commit() {
+  PLEAT_ONCE void commit() {
     check(detail::sync(file_.get()));
     if (int const e = file_.close()) check(e);
     if (::rename(temporary_.c_str(), path_.c_str()) != 0) check(errno);

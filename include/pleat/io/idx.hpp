@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/io/file.hpp>
 #include <pleat/io/gzip.hpp>
 #include <pleat/tensor/dtype.hpp>
@@ -133,7 +134,7 @@ template <class Fill>
 /// An IDX file in memory, plain or gzip (told by its first bytes). Allocates no more than the announced data, and
 /// refuses before that an announcement that the input cannot keep. \throws error that names the call, the offset, what
 /// was expected and what was found
-[[nodiscard]] inline idx_array decode_idx(std::span<std::byte const> input,
+[[nodiscard]] PLEAT_ONCE idx_array decode_idx(std::span<std::byte const> input,
                                           std::string const& call = "io::decode_idx") {
   if (is_gzip(input)) {
     gzip_reader reader(input, call);
@@ -159,7 +160,7 @@ template <class Fill>
 
 /// The bytes of an IDX file. \throws error for an element type or an extent that the format does not have, or bytes
 /// that do not fit the shape
-[[nodiscard]] inline std::vector<std::byte> encode_idx(idx_array const& a) {
+[[nodiscard]] PLEAT_ONCE std::vector<std::byte> encode_idx(idx_array const& a) {
   int const code = detail::idx_code(a.type);
   if (code < 0) throw error{"io::encode_idx", "the format has no element type " + std::string(name_of(a.type))};
   if (a.shape.rank() < 1) throw error{"io::encode_idx", "the format has no arrays of rank 0"};

@@ -19,6 +19,7 @@
 #include <variant>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/io/detail/json.hpp>
 #include <pleat/io/file.hpp>
 #include <pleat/tensor/dtype.hpp>
@@ -83,7 +84,7 @@ class safetensors_file {
     return it != by_name_.end() && entries_[*it].name == name ? &entries_[*it] : nullptr;
   }
   /// \throws error that says what the file does hold
-  [[nodiscard]] tensor_entry const& at(std::string_view name) const {
+  [[nodiscard]] PLEAT_ONCE tensor_entry const& at(std::string_view name) const {
     if (auto const* e = find(name)) return *e;
     std::string have;
     for (std::size_t i = 0; i < std::min<std::size_t>(by_name_.size(), 8); ++i)
@@ -127,7 +128,7 @@ class safetensors_file {
     return std::get_if<1>(&storage_)->bytes();
   }
 
-  void parse_header() {
+  PLEAT_ONCE void parse_header() {
     auto const all = raw();
     auto const size = std::to_string(all.size());
     if (all.size() < 8)
@@ -170,7 +171,7 @@ class safetensors_file {
     if (!scan.at_end()) scan.fail("expected nothing but spaces after the header");
   }
 
-  void parse_entry(detail::json_scanner& scan, std::string name) {
+  PLEAT_ONCE void parse_entry(detail::json_scanner& scan, std::string name) {
     tensor_entry e;
     e.name = std::move(name);
     bool has_type = false, has_shape = false, has_range = false;
@@ -232,7 +233,7 @@ class safetensors_file {
     entries_.push_back(std::move(e));
   }
 
-  void check_data() {
+  PLEAT_ONCE void check_data() {
     std::sort(entries_.begin(), entries_.end(), [](tensor_entry const& a, tensor_entry const& b) {
       return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name);
     });
@@ -274,7 +275,7 @@ class safetensors_writer {
  public:
   /// The bytes must live until the file is written. \throws error: a name that was there already, is reserved or is no
   /// UTF-8; bytes that do not fit
-  void add(tensor_view t) {
+  PLEAT_ONCE void add(tensor_view t) {
     if (t.name == "__metadata__") throw error{call, "'__metadata__' is no name for a tensor: the format reserves it"};
     if (detail::first_not_utf8(t.name) != std::string_view::npos)
       throw error{call, "the name of a tensor of shape " + t.shape.to_string() + " is no UTF-8"};
@@ -302,7 +303,7 @@ class safetensors_writer {
   }
 
   /// The first part of the file: length and header.
-  [[nodiscard]] std::string header() const {
+  [[nodiscard]] PLEAT_ONCE std::string header() const {
     std::string json = "{";
     if (!metadata_.empty()) {
       json += "\"__metadata__\":{";

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/base/random.hpp>
 #include <pleat/tensor/index_set.hpp>
 
@@ -58,7 +59,7 @@ class sampler {
     friend constexpr bool operator==(cursor const&, cursor const&) = default;
   };
   /// The epoch and batch of a step counted from 0. Requires at least one batch per epoch.
-  [[nodiscard]] cursor at(index_t step) const {
+  [[nodiscard]] PLEAT_ONCE cursor at(index_t step) const {
     index_t const per = batches_per_epoch();
     if (per == 0)
       throw error{"io::sampler::at",
@@ -73,7 +74,7 @@ class sampler {
   ///
   /// Fisher–Yates; the exchange at position i draws from Philox under (seed, epoch, i), without bias (rejection after
   /// Lemire, "Fast random integer generation in an interval", 2019).
-  void order(index_t epoch, std::vector<index_t>& order) const {
+  PLEAT_ONCE void order(index_t epoch, std::vector<index_t>& order) const {
     order.resize(static_cast<std::size_t>(size_));
     for (index_t i = 0; i < size_; ++i) order[static_cast<std::size_t>(i)] = i;
     if (!options_.shuffle) return;

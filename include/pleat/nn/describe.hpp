@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/nn/description.hpp>
 #include <pleat/nn/layer.hpp>
 
@@ -32,7 +33,7 @@ class describe_walk {
     out_->layers[static_cast<std::size_t>(b.producer)].activation_bytes += b.bytes;
   }
   /// Appends a layer with all but activation_bytes, which takes `output_bytes` for its output if it cannot do without.
-  void append(layer_cost c, index_t output_bytes) {
+  PLEAT_ONCE void append(layer_cost c, index_t output_bytes) {
     c.activation_bytes = c.saved_bytes;
     bool const keeps_input = c.keeps_input, keeps_output = c.keeps_output, view = c.view, in_place = c.in_place;
     out_->layers.push_back(std::move(c));

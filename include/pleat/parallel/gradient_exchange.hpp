@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/comm/communicator.hpp>
 #include <pleat/comm/lane_reduce.hpp>
 #include <pleat/compute/elementwise.hpp>
@@ -26,7 +27,7 @@ struct bucket {
 
 /// Cuts an arena's entries into buckets of about `bytes`, from the back (backward reaches the last layer first). Every entry is in
 /// exactly one bucket; `owner[i]` is the bucket of entry i. Entries without elements belong to the bucket of their position.
-[[nodiscard]] inline std::vector<bucket> make_buckets(std::vector<nn::arena_entry> const& entries, index_t size, index_t element_bytes, index_t bytes,
+[[nodiscard]] PLEAT_ONCE std::vector<bucket> make_buckets(std::vector<nn::arena_entry> const& entries, index_t size, index_t element_bytes, index_t bytes,
                                                       std::vector<int>& owner) {
   std::vector<bucket> buckets;
   owner.assign(entries.size(), 0);

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <string>
 
+#include <pleat/base/config.hpp>
 #include <pleat/comm/lane_reduce.hpp>
 #include <pleat/nn/description.hpp>
 #include <pleat/plan/machine.hpp>
@@ -20,7 +21,7 @@ struct memory_ledger {
   index_t parameters = 0, gradients = 0, optimizer_state = 0, activations = 0, input = 0;
   [[nodiscard]] index_t total() const noexcept { return parameters + gradients + optimizer_state + activations + input; }
 
-  [[nodiscard]] std::string to_string() const {
+  [[nodiscard]] PLEAT_ONCE std::string to_string() const {
     char text[256];
     auto const mib = [](index_t b) { return static_cast<double>(b) / (1 << 20); };
     std::snprintf(text, sizeof text, "parameters %.2f MiB, gradients %.2f, optimizer state %.2f, activations %.2f, input %.2f: %.2f MiB per rank", mib(parameters),
@@ -49,7 +50,7 @@ struct memory_ledger {
 /// \param at_micro_batch the network described for largest_micro_batch(p) rows
 /// \param arena_elements elements of one flat buffer (nn::arena::size): the parameters, each padded to 64 bytes, and the loss
 /// \param state_buffers flat buffers of the optimizer: 0 (plain SGD), 1 (momentum), 2 (Adam)
-[[nodiscard]] inline memory_ledger make_ledger(plan const& p, nn::description const& at_micro_batch, index_t arena_elements, int state_buffers,
+[[nodiscard]] PLEAT_ONCE memory_ledger make_ledger(plan const& p, nn::description const& at_micro_batch, index_t arena_elements, int state_buffers,
                                                index_t element_bytes = 4, bool tied_weights = false) {
   memory_ledger l;
   l.parameters = arena_elements * element_bytes;
@@ -75,7 +76,7 @@ struct step_time {
 
 /// Predicts a step from the description at largest_micro_batch(p) rows: a roofline per kernel, one pass of the optimizer over its buffers,
 /// and an all-reduce of the gradients of which all but the last bucket may hide behind backward.
-[[nodiscard]] inline step_time predict_step(plan const& p, nn::description const& at_micro_batch, machine const& m, int state_buffers = 2, index_t element_bytes = 4) {
+[[nodiscard]] PLEAT_ONCE step_time predict_step(plan const& p, nn::description const& at_micro_batch, machine const& m, int state_buffers = 2, index_t element_bytes = 4) {
   step_time t;
   bool first = true;
   auto const bytes_of = [&](index_t elements) { return static_cast<double>(elements * element_bytes); };

@@ -13,6 +13,7 @@
 #include <string>
 #include <thread>
 
+#include <pleat/base/config.hpp>
 #include <pleat/base/runtime.hpp>
 #include <pleat/comm/local.hpp>
 #include <pleat/comm/self.hpp>
@@ -68,7 +69,7 @@ struct launch_options {
 namespace detail {
 
 /// The value of `--name N` or `--name=N` on a command line, or 0.
-inline int option(int argc, char** argv, char const* name) {
+PLEAT_ONCE int option(int argc, char** argv, char const* name) {
   auto const n = std::strlen(name);
   for (int i = 1; i < argc; ++i) {
     if (std::strncmp(argv[i], name, n) != 0) continue;
@@ -83,7 +84,7 @@ inline int option(int argc, char** argv, char const* name) {
   return 0;
 }
 
-inline std::string what_of(std::exception_ptr e) {
+PLEAT_ONCE std::string what_of(std::exception_ptr e) {
   try {
     std::rethrow_exception(e);
   } catch (std::exception const& x) {

@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/io/safetensors.hpp>
 #include <pleat/parallel/model.hpp>
 #include <pleat/run/checkpoint.hpp>
@@ -43,7 +44,7 @@ namespace detail {
   auto const end = std::to_chars(text, text + sizeof text, x);
   return {text, end.ptr};
 }
-[[nodiscard]] inline float float_of(std::string const& call, std::string const& key, std::string const& text) {
+[[nodiscard]] PLEAT_ONCE float float_of(std::string const& call, std::string const& key, std::string const& text) {
   float x = 0;
   auto const [end, failed] = std::from_chars(text.data(), text.data() + text.size(), x);
   if (failed != std::errc{} || end != text.data() + text.size() || !std::isfinite(x))
@@ -109,7 +110,7 @@ template <class Net> [[nodiscard]] std::vector<std::byte> file_image(parallel::m
 }
 
 /// What an opened file says about its model. \throws error for an entry that cannot be understood
-[[nodiscard]] inline model_description describe_file(io::safetensors_file const& file, std::string const& call = "run::describe_file") {
+[[nodiscard]] PLEAT_ONCE model_description describe_file(io::safetensors_file const& file, std::string const& call = "run::describe_file") {
   model_description d;
   d.more = file.metadata();
   auto const find = [&](char const* key) -> std::string const* {

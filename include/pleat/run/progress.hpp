@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <string>
 
+#include <pleat/base/config.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::run {
@@ -24,7 +25,7 @@ struct progress_state {
 };
 
 /// "epoch 3/10 · step 120/938 · loss 0.0712 · 48200 samples/s · 0:12 left"
-[[nodiscard]] inline std::string to_string(progress_state const& s) {
+[[nodiscard]] PLEAT_ONCE std::string to_string(progress_state const& s) {
   char line[160];
   int const left = static_cast<int>(s.seconds_left + 0.5);
   std::snprintf(line, sizeof line, "epoch %lld/%lld  step %lld/%lld  loss %.4f  %.0f samples/s  %d:%02d left", static_cast<long long>(s.epoch),
@@ -43,7 +44,7 @@ class progress_line {
   ~progress_line() { clear(); }
 
   /// A transient state: shown on a terminal only.
-  void show(progress_state const& s) {
+  PLEAT_ONCE void show(progress_state const& s) {
     if (!terminal_) return;
     auto const now = std::chrono::steady_clock::now();
     if (shown_ && std::chrono::duration<double>(now - last_).count() < interval_) return;

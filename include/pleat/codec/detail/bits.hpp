@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
 #include <pleat/tensor/extents.hpp>
 
@@ -54,7 +55,7 @@ template <class T> [[nodiscard]] std::vector<T> scatter(std::span<T const> alive
 }
 
 /// Refuses bits that a file may hold but no writer of ours writes. \throws error
-inline void check_bits(char const* call, std::span<std::uint8_t const> bits, index_t n, index_t alive) {
+PLEAT_ONCE void check_bits(char const* call, std::span<std::uint8_t const> bits, index_t n, index_t alive) {
   if (static_cast<index_t>(bits.size()) != bit_bytes(n))
     throw error{call, "the mask of " + std::to_string(n) + " elements takes " + std::to_string(bit_bytes(n)) + " bytes, found " + std::to_string(bits.size())};
   if (n % 8 != 0 && (bits.back() >> (n % 8)) != 0)

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include <pleat/base/config.hpp>
 #include <pleat/codec/form.hpp>
 
 namespace pleat::codec::detail {
@@ -20,7 +21,7 @@ namespace pleat::codec::detail {
 }
 
 /// The part called `suffix`, which must be of this type and shape and hold as many bytes as they say. \throws error
-[[nodiscard]] inline file_tensor const& demand_part(char const* call, std::span<file_tensor const> parts, std::string_view suffix, dtype type, extents const& shape) {
+[[nodiscard]] PLEAT_ONCE file_tensor const& demand_part(char const* call, std::span<file_tensor const> parts, std::string_view suffix, dtype type, extents const& shape) {
   file_tensor const* p = find_part(parts, suffix);
   std::string const wanted = "a tensor '" + std::string(suffix) + "' of shape " + shape.to_string() + " and type " + std::string(name_of(type));
   if (!p) throw error{call, "expected " + wanted + ", found none"};
@@ -39,7 +40,7 @@ namespace pleat::codec::detail {
 }
 
 /// No part but the expected ones. \throws error that names the first stranger
-inline void demand_only(char const* call, std::span<file_tensor const> parts, std::initializer_list<std::string_view> expected) {
+PLEAT_ONCE void demand_only(char const* call, std::span<file_tensor const> parts, std::initializer_list<std::string_view> expected) {
   for (auto const& p : parts) {
     bool known = false;
     for (auto e : expected) known = known || e == p.suffix;

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include <pleat/base/config.hpp>
 #include <pleat/comm/types.hpp>
 
 namespace pleat::comm::detail {
@@ -83,7 +84,7 @@ template <class T> [[nodiscard]] block_operations operations_of(reduction op) {
 }
 
 /// Booleans travel as bytes of 0 or 1.
-[[nodiscard]] inline block_operations operations_of(dtype t, reduction op) {
+[[nodiscard]] PLEAT_ONCE block_operations operations_of(dtype t, reduction op) {
   switch (t) {
     case dtype::boolean: case dtype::u8: return operations_of<std::uint8_t>(op);
     case dtype::i8: return operations_of<std::int8_t>(op);

@@ -22,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
 #include <pleat/comm/detail/combine.hpp>
 #include <pleat/comm/types.hpp>
@@ -44,7 +45,7 @@ namespace pleat::comm::detail {
 }
 
 /// Names what rank r asks for that differs from rank 0; empty if the two agree.
-[[nodiscard]] inline std::string disagreement(call const& a, call const& b, int rank) {
+[[nodiscard]] PLEAT_ONCE std::string disagreement(call const& a, call const& b, int rank) {
   bool same = a.kind == b.kind && a.count() == b.count() && (a.kind == call_kind::barrier || a.type() == b.type()) &&
               (!a.reduces() || a.op == b.op) && (!a.rooted() || a.root == b.root);
   if (same && (a.kind == call_kind::all_gather_v || a.kind == call_kind::reduce_scatter_v))
@@ -98,7 +99,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
   // ---- collectives ----
 
   /// Rank `rank` enters its collective number `number`. Never waits.
-  collective& arrive(int rank, std::uint64_t number, call const& c) {
+  PLEAT_ONCE collective& arrive(int rank, std::uint64_t number, call const& c) {
     bool completed = false;
     collective* op = nullptr;
     {
@@ -120,7 +121,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
   }
 
   /// Takes chunks until none is left. \returns whether the operation is over (done or failed)
-  bool help(collective& op) {
+  PLEAT_ONCE bool help(collective& op) {
     int const s = op.state.load(std::memory_order_acquire);
     if (s == ready) {
       for (index_t i; (i = op.next.fetch_add(1, std::memory_order_relaxed)) < op.chunks;) {
@@ -156,7 +157,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
   }
 
   /// The rank's stack unwinds: if the operation has not begun it never will; if it has, it is brought to an end.
-  void cancel(collective& op, int rank) {
+  PLEAT_ONCE void cancel(collective& op, int rank) {
     {
       std::lock_guard lock(mutex_);
       if (op.state.load(std::memory_order_relaxed) == open)
@@ -170,7 +171,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
   // ---- messages ----
 
   /// Posts a send or a receive. Never waits for the other side; whoever comes second copies.
-  void post(message& m) {
+  PLEAT_ONCE void post(message& m) {
     bool const sending = m.what.kind == call_kind::send;
     message* other = nullptr;
     {
@@ -208,7 +209,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
     }
   }
 
-  void finish(message& m, double seconds) {
+  PLEAT_ONCE void finish(message& m, double seconds) {
     if (!wait_until([&] { return m.state.load(std::memory_order_acquire) >= ready; }, seconds)) {
       std::lock_guard lock(mutex_);
       if (m.state.load(std::memory_order_relaxed) == open)
@@ -224,7 +225,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
     if (m.state.load(std::memory_order_acquire) == failed) throw_failure(m.why, m.rank);
   }
 
-  void cancel(message& m) {
+  PLEAT_ONCE void cancel(message& m) {
     {
       std::lock_guard lock(mutex_);
       if (m.state.load(std::memory_order_relaxed) == open)
@@ -236,7 +237,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
   // ---- the group ----
 
   /// Rank will never come again: every operation that still needs it, now or later, fails and says so.
-  void abandon(int rank, std::string const& reason) {
+  PLEAT_ONCE void abandon(int rank, std::string const& reason) {
     std::vector<std::weak_ptr<local_core>> children;
     {
       std::lock_guard lock(mutex_);
@@ -297,7 +298,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
     return in_time || is_done();
   }
 
-  void give_up(collective& op, int rank, double seconds) {
+  PLEAT_ONCE void give_up(collective& op, int rank, double seconds) {
     {
       std::lock_guard lock(mutex_);
       if (op.state.load(std::memory_order_relaxed) != open) return;
@@ -323,7 +324,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
     m.state.store(failed, std::memory_order_release);
   }
 
-  collective* find(std::uint64_t number) {
+  PLEAT_ONCE collective* find(std::uint64_t number) {
     for (;;) {
       auto*& slot = ring_[number & (ring_.size() - 1)];
       if (slot && slot->number == number) return slot;
@@ -335,7 +336,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
     }
   }
 
-  collective* fresh(std::uint64_t number) {
+  PLEAT_ONCE collective* fresh(std::uint64_t number) {
     if (free_.empty()) {
       all_.push_back(std::make_unique<collective>());
       free_.reserve(all_.size());
@@ -356,7 +357,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
   }
 
   /// All have arrived: agree, and cut the work into chunks of about 32 KiB.
-  void prepare(collective& op) {
+  PLEAT_ONCE void prepare(collective& op) {
     auto const& c = op.calls[0];
     for (int r = 1; r < size_; ++r)
       if (auto text = disagreement(c, op.calls[static_cast<std::size_t>(r)], r); !text.empty())
@@ -397,7 +398,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
     op.state.store(op.chunks == 0 ? done : ready, std::memory_order_release);
   }
 
-  void run_chunk(collective& op, index_t chunk) {
+  PLEAT_ONCE void run_chunk(collective& op, index_t chunk) {
     index_t const begin = chunk * op.grain, end = std::min(op.total, begin + op.grain);
     auto const& calls = op.calls;
     auto const& c = calls[0];
@@ -475,7 +476,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
     fold(c.type(), c.op, size_, begin, end, [&](int r) { return op.calls[static_cast<std::size_t>(r)].in.data; }, store);
   }
 
-  void run_split(collective& op) {
+  PLEAT_ONCE void run_split(collective& op) {
     std::vector<int> order;
     for (int r = 0; r < size_; ++r)
       if (op.calls[static_cast<std::size_t>(r)].root >= 0) order.push_back(r);

@@ -6,6 +6,7 @@
 
 #include <string>
 
+#include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
 #include <pleat/comm/detail/combine.hpp>
 #include <pleat/comm/types.hpp>
@@ -16,7 +17,7 @@ class verifier {
  public:
   verifier(call const& c, int rank, int size) : c_(c), rank_(rank), size_(size) {}
 
-  [[gnu::noinline]] void run() const {
+  PLEAT_ONCE void run() const {
     switch (c_.kind) {
       case call_kind::barrier:
       case call_kind::split:
@@ -74,7 +75,7 @@ class verifier {
   [[noreturn, gnu::cold, gnu::noinline]] void fail(std::string const& problem, char const* remedy = "") const {
     throw error{describe(c_), problem, remedy, rank_};
   }
-  void buffers(bool in, bool out) const {
+  PLEAT_ONCE void buffers(bool in, bool out) const {
     if (in) one("in", c_.in.data, c_.in.count);
     if (out) one("out", c_.out.data, c_.out.count);
     if (in && out && c_.in.type != c_.out.type)
@@ -113,7 +114,7 @@ class verifier {
     if (c_.in.count > 0 && c_.out.count > 0 && a < b + c_.out.bytes() && b < a + c_.in.bytes())
       fail("in and out overlap", "An exchange needs two buffers");
   }
-  void deal(char const* name, parts const& p, bool may_offset, index_t room) const {
+  PLEAT_ONCE void deal(char const* name, parts const& p, bool may_offset, index_t room) const {
     auto const n = static_cast<std::size_t>(size_);
     if (p.counts.size() != n)
       fail(std::string(name) + ".counts has " + std::to_string(p.counts.size()) + " entries for " +

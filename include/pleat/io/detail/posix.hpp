@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
 
 namespace pleat::io::detail {
@@ -77,7 +78,7 @@ class descriptor {
 }
 
 /// Opens an existing regular file for reading and says how long it is. \throws error with the path and the reason.
-[[nodiscard]] inline std::pair<descriptor, std::uint64_t> open_to_read(std::string const& path,
+[[nodiscard]] PLEAT_ONCE std::pair<descriptor, std::uint64_t> open_to_read(std::string const& path,
                                                                        std::string const& call) {
   // O_NONBLOCK: a pipe must be refused, not waited for.
   descriptor file = open_file(path, O_RDONLY | O_NONBLOCK);
@@ -132,7 +133,7 @@ class descriptor {
 }
 
 /// Makes a folder and all above it. \throws error with the path that could not be made.
-inline void make_folders(std::string const& folder, std::string const& call) {
+PLEAT_ONCE void make_folders(std::string const& folder, std::string const& call) {
   if (folder.empty() || is_folder(folder)) return;
   auto const parent = parent_of(folder);
   if (parent != folder && parent != ".") make_folders(parent, call);
@@ -141,7 +142,7 @@ inline void make_folders(std::string const& folder, std::string const& call) {
 }
 
 /// The names in a folder, sorted; empty if it cannot be read.
-[[nodiscard]] inline std::vector<std::string> names_in(std::string const& folder) {
+[[nodiscard]] PLEAT_ONCE std::vector<std::string> names_in(std::string const& folder) {
   std::vector<std::string> names;
   if (DIR* d = ::opendir(folder.c_str())) {
     try {
