@@ -7,6 +7,6 @@ set -euo pipefail
 program=$(realpath "${1:-build/release/bin/schedule}")
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 mkdir -p docs/schedules
-for kind in gpipe 1f1b interleaved zb-h1 zb-v dualpipe-v; do
+for kind in gpipe 1f1b interleaved zb-h1 zb-h2 zb-v dualpipe-v; do
   "$program" --kind "$kind" --stages 4 --micro-batches 8 --svg "docs/schedules/$kind.svg" >/dev/null
 done

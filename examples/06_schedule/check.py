@@ -9,7 +9,7 @@ import xml.dom.minidom
 
 what, program, scratch = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])
 scratch.mkdir(parents=True, exist_ok=True)
-KINDS = ["gpipe", "1f1b", "interleaved", "zb-h1", "zb-v", "dualpipe-v"]
+KINDS = ["gpipe", "1f1b", "interleaved", "zb-h1", "zb-h2", "zb-v", "dualpipe-v"]
 
 
 def run(*arguments, code=0):

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -34,7 +35,7 @@ std::vector<action>::iterator find(plan::schedule& s, std::size_t rank, std::str
 }  // namespace
 
 TEST_CASE("any action taken out of any schedule is named as missing, any doubled one as doubled") {
-  for (auto const k : {which::gpipe, which::one_f_one_b, which::interleaved, which::zb_h1, which::zb_v, which::dualpipe_v}) {
+  for (auto const k : {which::gpipe, which::one_f_one_b, which::interleaved, which::zb_h1, which::zb_h2, which::zb_v, which::dualpipe_v}) {
     auto const s = plan::with_reduction(plan::with_messages(plan::make_schedule(k, 3, 4)));
     for (std::size_t r = 0; r < 3; ++r)
       for (std::size_t i = 0; i < s.actions[r].size(); ++i) {
@@ -148,6 +149,55 @@ TEST_CASE("parameters must be whole where work needs them") {
   CHECK(verdict(early) == "rank 0: forward of micro-batch 0 on stage 1 comes before gather_parameters on stage 1, which it needs");
   s.actions[0].insert(s.actions[0].begin(), s.actions[0][0]);
   CHECK(verdict(s) == "rank 0: gather_parameters on stage 0 is there twice");
+}
+
+TEST_CASE("lists in random order: the verdict is deadlock exactly where ranks that block get stuck") {
+  // Each rank's list shuffled by neighbour swaps; chance decides nothing in the trial itself, for a blocking walk has one outcome.
+  auto const stuck = [](plan::schedule const& s) {
+    std::vector<std::size_t> next(s.actions.size(), 0);
+    for (bool moved = true; moved;) {
+      moved = false;
+      for (std::size_t r = 0; r < next.size(); ++r)
+        while (next[r] < s.actions[r].size()) {
+          auto const& a = s.actions[r][next[r]];
+          if (plan::sends(a.kind) || plan::receives(a.kind)) {
+            auto const q = static_cast<std::size_t>(s.rank_of[static_cast<std::size_t>(a.peer)]);
+            if (next[q] == s.actions[q].size() || s.actions[q][next[q]] != plan::counterpart(a)) break;
+            ++next[q];
+          }
+          ++next[r], moved = true;
+        }
+    }
+    for (std::size_t r = 0; r < next.size(); ++r)
+      if (next[r] < s.actions[r].size()) return true;
+    return false;
+  };
+  std::mt19937 random(11);
+  int deadlocks = 0, fine = 0, other = 0;
+  for (int round = 0; round < 4000; ++round) {
+    auto s = plan::with_messages(plan::make_schedule(round % 2 ? which::zb_v : which::interleaved, 3, 3));
+    for (unsigned swaps = 1 + random() % 6; swaps > 0; --swaps) {
+      auto& list = s.actions[random() % 3];
+      auto const i = random() % (list.size() - 1);
+      std::swap(list[i], list[i + 1]);
+    }
+    auto const f = plan::find_fault(s, {.ascending_weights = false});
+    if (f.kind == plan::fault_kind::deadlock) {
+      REQUIRE(stuck(s));
+      REQUIRE(f.cycle.size() >= 2);
+      for (std::size_t i = 0; i < f.cycle.size(); ++i) REQUIRE(f.cycle[i].on == f.cycle[(i + 1) % f.cycle.size()].rank);
+      ++deadlocks;
+    } else if (f) {
+      REQUIRE(f.kind == plan::fault_kind::out_of_order);
+      ++other;
+    } else {
+      REQUIRE_FALSE(stuck(s));
+      ++fine;
+    }
+  }
+  CHECK(deadlocks > 100);
+  CHECK(fine > 100);
+  CHECK(other > 100);
 }
 
 TEST_CASE("check throws the words") {

@@ -25,7 +25,7 @@ std::string said(std::string const& text) {
 }  // namespace
 
 TEST_CASE("every schedule with everything that passes add survives its table") {
-  for (auto const k : {which::gpipe, which::one_f_one_b, which::interleaved, which::zb_h1, which::zb_v, which::dualpipe_v})
+  for (auto const k : {which::gpipe, which::one_f_one_b, which::interleaved, which::zb_h1, which::zb_h2, which::zb_v, which::dualpipe_v})
     for (int p = 1; p <= 4; ++p) {
       auto const s = plan::with_reduction(plan::with_parameters(plan::with_messages(plan::make_schedule(k, p, 5))));
       CHECK(plan::parse_schedule(plan::to_csv(s)) == s);

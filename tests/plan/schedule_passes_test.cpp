@@ -63,7 +63,7 @@ TEST_CASE("messages stand where work ends on one side and before the work that n
 TEST_CASE("no schedule can hang ranks whose sends block, whatever the stages' times were taken to be") {
   for (index_t p = 1; p <= 5; ++p)
     for (index_t m : {1, 2, 3, 5, 8})
-      for (auto const k : {which::gpipe, which::one_f_one_b, which::interleaved, which::zb_h1, which::zb_v, which::dualpipe_v}) {
+      for (auto const k : {which::gpipe, which::one_f_one_b, which::interleaved, which::zb_h1, which::zb_h2, which::zb_v, which::dualpipe_v}) {
         auto const s = plan::make_schedule(k, p, m);
         plan::stage_ticks uneven;
         uneven.forward.clear();

@@ -54,7 +54,7 @@ TEST_CASE("every schedule is complete, in order and free of deadlock for any num
   for (index_t p = 1; p <= 8; ++p)
     for (index_t m = 1; m <= 16; ++m)
       for (index_t chunks = 1; chunks <= 4; ++chunks)
-        for (auto const k : {which::gpipe, which::one_f_one_b, which::interleaved, which::zb_h1, which::zb_v, which::dualpipe_v}) {
+        for (auto const k : {which::gpipe, which::one_f_one_b, which::interleaved, which::zb_h1, which::zb_h2, which::zb_v, which::dualpipe_v}) {
           if (chunks > 1 && k != which::interleaved) continue;
           INFO(plan::name(k) << " p = " << p << " m = " << m << " chunks = " << chunks);
           auto const s = plan::make_schedule(k, p, m, k == which::interleaved ? chunks : 0);
@@ -65,7 +65,7 @@ TEST_CASE("every schedule is complete, in order and free of deadlock for any num
           REQUIRE(plan::computing_only(full) == s);
           ++schedules;
         }
-  CHECK(schedules == 8 * 16 * (5 + 4));
+  CHECK(schedules == 8 * 16 * (6 + 4));
 }
 
 TEST_CASE("micro-batches that the group does not divide keep the order of the next multiple") {
@@ -83,6 +83,6 @@ TEST_CASE("numbers that make no pipeline are refused with the number") {
   CHECK(said([] { (void)plan::interleaved(2, 4, -1); }).find("at least one chunk, found -1") != std::string::npos);
   CHECK(said([] { (void)plan::one_f_one_b(index_t{1} << 40, 4); }).find("larger than any step") != std::string::npos);
   CHECK(said([] { (void)plan::make_schedule(which::zb_h1, 2, 4, 2); }).find("zb-h1 has 1 chunk per rank, found 2. Only interleaved") != std::string::npos);
-  CHECK(said([] { (void)plan::parse_schedule_kind("gpip"); }).find("Known are gpipe, 1f1b, interleaved, zb-h1, zb-v, dualpipe-v") != std::string::npos);
+  CHECK(said([] { (void)plan::parse_schedule_kind("gpip"); }).find("Known are gpipe, 1f1b, interleaved, zb-h1, zb-h2, zb-v, dualpipe-v") != std::string::npos);
   CHECK(plan::parse_schedule_kind("zb-v") == which::zb_v);
 }

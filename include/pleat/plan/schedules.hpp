@@ -15,9 +15,9 @@
 
 namespace pleat::plan {
 
-enum class schedule_kind : std::uint8_t { gpipe, one_f_one_b, interleaved, zb_h1, zb_v, dualpipe_v };
+enum class schedule_kind : std::uint8_t { gpipe, one_f_one_b, interleaved, zb_h1, zb_h2, zb_v, dualpipe_v };
 
-inline constexpr std::array<std::string_view, 6> schedule_names{"gpipe", "1f1b", "interleaved", "zb-h1", "zb-v", "dualpipe-v"};
+inline constexpr std::array<std::string_view, 7> schedule_names{"gpipe", "1f1b", "interleaved", "zb-h1", "zb-h2", "zb-v", "dualpipe-v"};
 
 [[nodiscard]] constexpr std::string_view name(schedule_kind k) noexcept { return schedule_names[static_cast<std::size_t>(k)]; }
 
@@ -125,23 +125,37 @@ struct list_writer {
   return s;
 }
 
-/// ZB-H1 (Qi et al. 2024): backward in two halves, the weight half postponed into the bubbles. Bubble (p-1)(f+b-w); rank i never
-/// lets more than i weight halves wait, so every rank holds p micro-batches at most, as 1F1B's first.
-[[nodiscard]] constexpr schedule zb_h1(index_t ranks, index_t micro_batches) {
-  detail::demand_positive(ranks, micro_batches);
-  auto s = detail::empty_schedule(micro_batches, place_in_loops(ranks), ranks);
+namespace detail {
+
+/// Rank r warms up with some forwards, then lets at most `lag` weight halves wait: both given as functions of the rank.
+template <class WarmUp, class Lag> [[nodiscard]] constexpr schedule handcrafted_zero_bubble(index_t ranks, index_t micro_batches, WarmUp const& warm_up, Lag const& lag) {
+  demand_positive(ranks, micro_batches);
+  auto s = empty_schedule(micro_batches, place_in_loops(ranks), ranks);
   for (index_t r = 0; r < ranks; ++r) {
-    detail::list_writer w{s.actions[static_cast<std::size_t>(r)], static_cast<std::int32_t>(r), 0, micro_batches};
-    index_t const warm_up = std::min(micro_batches, ranks - r);
-    for (index_t j = 0; j < warm_up; ++j) w.put(action_kind::forward);
+    list_writer w{s.actions[static_cast<std::size_t>(r)], static_cast<std::int32_t>(r), 0, micro_batches};
+    index_t const first = std::min(micro_batches, warm_up(r));
+    for (index_t j = 0; j < first; ++j) w.put(action_kind::forward);
     for (index_t j = 0; j < micro_batches; ++j) {
       w.put(action_kind::backward_input);
-      if (w.done(action_kind::backward_input) - w.done(action_kind::backward_weight) > r) w.put(action_kind::backward_weight);
+      if (w.done(action_kind::backward_input) - w.done(action_kind::backward_weight) > lag(r)) w.put(action_kind::backward_weight);
       if (w.done(action_kind::forward) < micro_batches) w.put(action_kind::forward);
     }
     while (w.done(action_kind::backward_weight) < micro_batches) w.put(action_kind::backward_weight);
   }
   return s;
+}
+
+}  // namespace detail
+
+/// ZB-H1 (Qi et al. 2024): backward in two halves, the weight half postponed into the bubbles. Bubble (p-1)(f+b-w); rank i never
+/// lets more than i weight halves wait, so every rank holds p micro-batches at most, as 1F1B's first.
+[[nodiscard]] constexpr schedule zb_h1(index_t ranks, index_t micro_batches) {
+  return detail::handcrafted_zero_bubble(ranks, micro_batches, [=](index_t r) { return ranks - r; }, [](index_t r) { return r; });
+}
+
+/// ZB-H2 (Qi et al. 2024): ZB-H1 with twice the warm-up. No rank idles between its first work and its last at equal times, for up to 2p-1 micro-batches in memory.
+[[nodiscard]] constexpr schedule zb_h2(index_t ranks, index_t micro_batches) {
+  return detail::handcrafted_zero_bubble(ranks, micro_batches, [=](index_t r) { return 2 * (ranks - r) - 1; }, [](index_t r) { return 2 * r; });
 }
 
 /// ZB-V (Qi et al. 2024, "controllable memory"): two chunks per rank in a V, backward in two halves. No rank idles between its first work and its last
@@ -217,6 +231,7 @@ struct list_writer {
     case schedule_kind::one_f_one_b: return one_f_one_b(ranks, micro_batches);
     case schedule_kind::interleaved: return interleaved(ranks, micro_batches, chunks == 0 ? own : chunks);
     case schedule_kind::zb_h1: return zb_h1(ranks, micro_batches);
+    case schedule_kind::zb_h2: return zb_h2(ranks, micro_batches);
     case schedule_kind::zb_v: return zb_v(ranks, micro_batches);
     case schedule_kind::dualpipe_v: return dualpipe_v(ranks, micro_batches);
   }

@@ -14,6 +14,7 @@
 
 #include <pleat/plan/detail/replay.hpp>
 #include <pleat/plan/schedule.hpp>
+#include <pleat/plan/schedule_passes.hpp>
 
 namespace pleat::plan {
 
@@ -40,6 +41,19 @@ struct stage_costs {
   return costs;
 }
 
+/// The costs as ticks, for with_messages: the longest work is 2^20. The same on every rank that has the same costs.
+[[nodiscard]] inline stage_ticks ticks_of(stage_costs const& costs) {
+  double longest = 0;
+  for (auto const* times : {&costs.forward, &costs.backward_input, &costs.backward_weight})
+    for (double const t : *times) longest = std::max(longest, t);
+  auto const ticks = [&](std::vector<double> const& times) {
+    std::vector<std::int64_t> out;
+    for (double const t : times) out.push_back(longest > 0 && t > 0 ? std::max<std::int64_t>(1, static_cast<std::int64_t>(t / longest * (1 << 20))) : 1);
+    return out;
+  };
+  return {ticks(costs.forward), ticks(costs.backward_input), ticks(costs.backward_weight)};
+}
+
 /// What a message between two ranks costs: latency + bytes / bandwidth.
 struct link_costs {
   double latency = 0;
@@ -59,7 +73,7 @@ struct rank_figures {
 ///
 /// A step's makespan counts from the first rank's first work to the last rank's last. Published bubbles count otherwise: a rank that starts later also
 /// ends later and may begin its next step at once, so what a step costs is the longest time that any rank is at it, here `period`. The
-/// two differ for V-shaped schedules only; `idle_share` is the published one, 1 - work / (ranks · period).
+/// two differ for ZB-H2 and ZB-V; `idle_share` is the published one, 1 - work / (ranks · period).
 struct figures {
   double makespan = 0;
   double period = 0;                  ///< max over ranks of (end - start)
