@@ -10,6 +10,7 @@
 #include <pleat/comm/grid.hpp>
 #include <pleat/comm/lane_reduce.hpp>
 #include <pleat/comm/local.hpp>
+#include <pleat/comm/narrow_sum.hpp>
 #include <pleat/comm/request.hpp>
 #include <pleat/comm/self.hpp>
 #include <pleat/comm/types.hpp>

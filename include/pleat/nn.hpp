@@ -31,6 +31,7 @@
 #include <pleat/nn/residual.hpp>
 #include <pleat/nn/schedule.hpp>
 #include <pleat/nn/sequential.hpp>
+#include <pleat/nn/state_layout.hpp>
 #include <pleat/nn/trainable.hpp>
 #include <pleat/nn/units.hpp>
 #include <pleat/nn/weight.hpp>

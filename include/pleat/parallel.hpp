@@ -4,8 +4,13 @@
 /// The door of the room parallel: tensors that move from one placement to another, a rank's share of a batch, the exchange of gradients, the model.
 #pragma once
 
+#include <pleat/parallel/bucket_sum.hpp>
 #include <pleat/parallel/built.hpp>
 #include <pleat/parallel/gradient_exchange.hpp>
 #include <pleat/parallel/model.hpp>
 #include <pleat/parallel/redistribute.hpp>
+#include <pleat/parallel/parameter_gather.hpp>
+#include <pleat/parallel/shard_group.hpp>
+#include <pleat/parallel/sharded_norm.hpp>
 #include <pleat/parallel/share.hpp>
+#include <pleat/parallel/step_hooks.hpp>

@@ -76,4 +76,39 @@ std::string lane_findings(comm::communicator& c, int lanes) {
   return said;
 }
 
+/// Empty if a reduce-scatter over groups of `shards` ranks (replicas across the groups) gives the tree's bits of this rank's range.
+template <class T>
+std::string lane_scatter_findings(comm::communicator& c, int lanes, int shards, index_t n) {
+  auto const want = lane_tree<T>(lanes, n, 0, lanes);
+  std::vector<index_range> wants;  // uneven on purpose: the first shard of three or more has nothing
+  for (int r = 0; r < c.size(); ++r) {
+    int const s = r % shards;
+    auto const part = shards > 2 ? (s == 0 ? index_range{0, 0} : block_range(n, shards - 1, s - 1)) : block_range(n, shards, s);
+    wants.push_back(part);
+  }
+  auto const mine = wants[static_cast<std::size_t>(c.rank())];
+  comm::lane_request<T> request(c, lanes, wants);
+  auto const roots = request.local_roots();
+  auto const label = " of " + std::to_string(n) + " over " + std::to_string(shards) + " of " + std::to_string(c.size()) + "; ";
+  std::string said;
+  for (bool in_place : {false, true}) {
+    std::vector<T> flat(static_cast<std::size_t>(n * roots.size())), out(static_cast<std::size_t>(mine.size()) + 1, T(-1));
+    for (int i = 0; i < roots.size(); ++i) {
+      auto const x = lane_tree<T>(lanes, n, roots[i].first, roots[i].lanes);
+      std::copy(x.begin(), x.end(), flat.begin() + i * n);
+    }
+    T* const to = in_place && !flat.empty() ? flat.data() + mine.begin : out.data();
+    request.start(flat.data(), n, n, to);
+    if (in_place) request.wait();
+    else
+      while (!request.progress()) {
+        c.progress();
+        std::this_thread::yield();
+      }
+    if (!std::equal(want.begin() + mine.begin, want.begin() + mine.end, to)) said += std::string(in_place ? "in place" : "out of place") + label;
+    if (out.back() != T(-1)) said += "past the end" + label;
+  }
+  return said;
+}
+
 }  // namespace pleat_test

@@ -54,6 +54,19 @@ TEMPLATE_TEST_CASE("lane_request: bits do not depend on the number of ranks", ""
   for (auto const& s : said) CHECK(s == "");
 }
 
+TEST_CASE("lane_request: a reduce-scatter gives every rank its range of the same bits, replicas included") {
+  struct layout {
+    int ranks, shards;
+  };
+  auto const [ranks, shards] = GENERATE(layout{1, 1}, layout{2, 2}, layout{2, 1}, layout{3, 3}, layout{4, 2}, layout{4, 4}, layout{6, 3}, layout{8, 2}, layout{8, 8});
+  index_t const n = GENERATE(0, 2, 1000, 40011);  // the last one: replicas divide the work and pass it on
+  std::vector<std::string> said(static_cast<std::size_t>(ranks));
+  comm::run_local(ranks, [&, shards = shards](comm::communicator c) {
+    said[static_cast<std::size_t>(c.rank())] = pleat_test::lane_scatter_findings<float>(c, 8, shards, n);
+  });
+  for (auto const& s : said) CHECK(s == "");
+}
+
 TEST_CASE("lane_request: the order matters, so the oracle can fail") {
   auto const tree = pleat_test::lane_tree<float>(8, 1000, 0, 8);
   auto chain = pleat_test::lane_values<float>(0, 1000);

@@ -10,7 +10,8 @@
 ///
 /// Elements are dealt to the ranks too: each rank receives all foreign slots of its chunk, adds, and sends the sum to
 /// all (2 (p-1)/p of the buffer per rank where every rank has one slot). Short buffers skip the second half: everybody
-/// adds all.
+/// adds all. Where a rank wants a part of the sum only (sharded state), the second half is left out too, or goes among
+/// those that want the same part.
 #pragma once
 
 #include <algorithm>
@@ -160,6 +161,31 @@ class lane_request {
     receives_.reserve(roots_.size() + peers);
     sends_.reserve(static_cast<std::size_t>(roots()) * peers + peers);
   }
+  /// A reduce-scatter: rank r receives the sums of elements wants[r] only. Ranks that want the same range are replicas:
+  /// each adds up a part of a long one and passes it to the others. n is the same in every start.
+  /// \param wants one range per rank; any two are equal or disjoint, together they cover the n elements
+  lane_request(communicator& c, int lanes, std::span<index_range const> wants)
+      : lane_request(c, lanes, end_of(wants), std::span<T>{}) {
+    int const p = c.size(), me = c.rank();
+    if (static_cast<int>(wants.size()) != p)
+      throw error{"comm::lane_request", std::to_string(wants.size()) + " ranges for " + std::to_string(p) + " ranks",
+                  "Say for every rank which elements it wants", me};
+    wants_.assign(wants.begin(), wants.end());
+    chunks_ = wants_;
+    for (int r = 0; r < p; ++r) {
+      index_t twins = 0, before = 0;
+      for (int q = 0; q < p; ++q)
+        if (wants_[static_cast<std::size_t>(q)] == wants_[static_cast<std::size_t>(r)]) ++twins, before += q < r ? 1 : 0;
+      index_range const w = wants_[static_cast<std::size_t>(r)];
+      if (twins == 1 || w.size() <= direct_limit) continue;
+      index_range const part = block_range(w.size(), twins, before);
+      chunks_[static_cast<std::size_t>(r)] = {w.begin + part.begin, w.begin + part.end};
+    }
+    scatter_direct_ = chunks_ == wants_;
+    index_t foreign = static_cast<index_t>(roots_.size()) - roots();
+    own_.resize(static_cast<std::size_t>(foreign * chunks_[static_cast<std::size_t>(me)].size()));
+    workspace_ = own_;
+  }
   lane_request(lane_request&&) = default;
   lane_request& operator=(lane_request&&) = default;
 
@@ -169,8 +195,9 @@ class lane_request {
     return lane_roots(lanes_, block_range(lanes_, comm_->size(), comm_->rank()));
   }
 
-  /// slots[i] holds the n sums of local_roots()[i]. `out` receives the n totals and may be slots[0]. Both stay
-  /// untouched by the caller until the request is complete.
+  /// slots[i] holds the n sums of local_roots()[i]. `out` receives the n totals and may be slots[0]; in a
+  /// reduce-scatter the totals of this rank's range, and it may be that range of slots[0]. Both stay untouched by the
+  /// caller until the request is complete.
   void start(std::span<T const* const> slots, index_t n, T* out) {
     demand(static_cast<index_t>(slots.size()) == roots(), [&] {
       return std::to_string(slots.size()) + " slots were passed, this rank's lanes have " + std::to_string(roots()) +
@@ -219,7 +246,21 @@ class lane_request {
   [[nodiscard]] int first_of(int r) const noexcept { return first_[static_cast<std::size_t>(r)]; }
   [[nodiscard]] int last_of(int r) const noexcept { return first_[static_cast<std::size_t>(r) + 1]; }
   [[nodiscard]] index_range chunk(int r) const noexcept {
+    if (!chunks_.empty()) return chunks_[static_cast<std::size_t>(r)];
     return direct_ ? index_range{0, n_} : block_range(n_, comm_->size(), r);
+  }
+  [[nodiscard]] static index_t end_of(std::span<index_range const> wants) noexcept {
+    index_t n = 0;
+    for (auto const& w : wants) n = std::max(n, w.end);
+    return n;
+  }
+  /// Whether rank r wants what this rank adds up.
+  [[nodiscard]] bool twin(int r) const noexcept {
+    return wants_.empty() || wants_[static_cast<std::size_t>(r)] == wants_[static_cast<std::size_t>(comm_->rank())];
+  }
+  /// Where the sum of element i goes.
+  [[nodiscard]] T* total(index_t i) const noexcept {
+    return out_ + (wants_.empty() ? i : i - wants_[static_cast<std::size_t>(comm_->rank())].begin);
   }
   static const_buffer reading(T const* p, index_t n) noexcept { return {p, n, dtype_of<T>}; }
   static buffer writing(T* p, index_t n) noexcept { return {p, n, dtype_of<T>}; }
@@ -233,7 +274,9 @@ class lane_request {
     int const p = comm_->size(), me = comm_->rank();
     n_ = n;
     out_ = out;
-    direct_ = n <= direct_limit;
+    demand(wants_.empty() || n == capacity_, [&] { return "n is " + std::to_string(n) + ", the ranges cover " + std::to_string(capacity_); });
+    direct_ = wants_.empty() ? n <= direct_limit : scatter_direct_;
+    shared_ = 0;
     tag_ = comm_->library_tag();
     receives_.clear();
     sends_.clear();
@@ -268,7 +311,7 @@ class lane_request {
     if (stage_ == stage::exchange && received &&
         (sent || !direct_)) {  // direct: out may be a slot that is still being sent
       index_range const mine = chunk(me);
-      if (!mine.empty()) detail::evaluate_lane_tree<T>(roots_, operands_.data(), mine.size(), out_ + mine.begin);
+      if (!mine.empty()) detail::evaluate_lane_tree<T>(roots_, operands_.data(), mine.size(), total(mine.begin));
       if (direct_) {
         stage_ = stage::idle;
         return true;
@@ -277,11 +320,13 @@ class lane_request {
       stage_ = stage::share;
       sent = false;
       if (!mine.empty())
-        for (int d = 1; d < p; ++d)
-          sends_.push_back(comm_->start({.kind = call_kind::send,
-                                         .in = reading(out_ + mine.begin, mine.size()),
-                                         .root = (me + d) % p,
-                                         .tag = tag_}));
+        for (int d = 1; d < p; ++d) {
+          int const r = (me + d) % p;
+          if (!twin(r)) continue;
+          sends_.push_back(
+              comm_->start({.kind = call_kind::send, .in = reading(total(mine.begin), mine.size()), .root = r, .tag = tag_}));
+          ++shared_;
+        }
       post_receives_if_free();
       return false;
     }
@@ -299,15 +344,13 @@ class lane_request {
     int const p = comm_->size(), me = comm_->rank();
     if (!test_all(std::span(sends_).first(first_half()))) return;
     for (int r = 0; r < p; ++r)
-      if (index_range const theirs = chunk(r); r != me && !theirs.empty())
+      if (index_range const theirs = chunk(r); r != me && twin(r) && !theirs.empty())
         receives_.push_back(comm_->start(
-            {.kind = call_kind::receive, .out = writing(out_ + theirs.begin, theirs.size()), .root = r, .tag = tag_}));
+            {.kind = call_kind::receive, .out = writing(total(theirs.begin), theirs.size()), .root = r, .tag = tag_}));
     stage_ = stage::collect;
   }
 
-  [[nodiscard]] std::size_t first_half() const noexcept {
-    return sends_.size() - (chunk(comm_->rank()).empty() ? 0 : static_cast<std::size_t>(comm_->size() - 1));
-  }
+  [[nodiscard]] std::size_t first_half() const noexcept { return sends_.size() - shared_; }
 
   communicator* comm_;
   int lanes_;
@@ -320,7 +363,9 @@ class lane_request {
   std::vector<T const*> slots_;     // of this rank's roots
   std::vector<request> receives_, sends_;
   stage stage_ = stage::idle;
-  bool direct_ = false;
+  bool direct_ = false, scatter_direct_ = false;
+  std::vector<index_range> wants_, chunks_;  // of a reduce-scatter; empty: everybody wants all
+  std::size_t shared_ = 0;                   // sends of the second half
   T* out_ = nullptr;
   int tag_ = 0;
 };

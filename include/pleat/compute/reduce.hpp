@@ -188,6 +188,56 @@ template <class Space, class T, class R>
 void squared_norm(Space const& space, index_t n, T const* x, R* out) {
   detail::reduce(space, n, detail::dot_op<T, R>{{x}, x}, out);
 }
+/// Elements of a chunk: where a long sum may be cut between ranks without changing its bits.
+inline constexpr index_t chunk_elements = detail::reduce_chunk;
+[[nodiscard]] constexpr index_t chunks_of(index_t n) noexcept { return (n + chunk_elements - 1) / chunk_elements; }
+
+namespace detail {
+template <class Op>
+struct chunk_sums_body {
+  Op op;
+  index_t n;
+  typename Op::value_type* out;
+  PLEAT_INLINE void operator()(index_t c) const {
+    index_t const begin = c * reduce_chunk, end = begin + reduce_chunk < n ? begin + reduce_chunk : n;
+    out[c] = reduce_one_chunk(op, begin, end);
+  }
+};
+}  // namespace detail
+
+/// out[c] = Σ x[i]² over chunk c, for every chunk. fold_chunk_sums of all chunks of an array gives squared_norm's bits (on host spaces).
+template <class Space, class T, class R>
+void squared_norm_chunks(Space const& space, index_t n, T const* x, R* out) {
+  for_each_row(space, chunks_of(n), detail::chunk_sums_body<detail::dot_op<T, R>>{{{x}, x}, n, out},
+               static_cast<double>(detail::reduce_chunk));
+}
+
+/// Adds the sums of an array's chunks up in the order in which a sum over the array does. Host memory.
+template <class R>
+[[nodiscard]] R fold_chunk_sums(R const* chunk, index_t count) {
+  R partial[detail::reduce_groups];
+  index_t const groups = count < detail::reduce_groups ? count : detail::reduce_groups;
+  if (groups == 0) return R(0);
+  for (index_t g = 0; g < groups; ++g) {
+    index_t const first = count * g / groups, last = count * (g + 1) / groups;
+    R stack[48];
+    int depth = 0;
+    for (index_t c = first; c < last; ++c) {
+      R s = chunk[c];
+      for (index_t bit = c - first; bit & 1; bit >>= 1) s = stack[--depth] + s;
+      stack[depth++] = s;
+    }
+    R s = stack[--depth];
+    while (depth > 0) s = stack[--depth] + s;
+    partial[g] = s;
+  }
+  int width = 1;
+  while (width < groups) width *= 2;
+  for (index_t g = groups; g < width; ++g) partial[g] = R(0);
+  detail::fold_halves<detail::sum_op<R, R>>(partial, width);
+  return partial[0];
+}
+
 /// *out = the largest x[i]; a NaN anywhere gives NaN; −inf for n = 0.
 template <class Space, class T>
 void max(Space const& space, index_t n, T const* x, T* out) {

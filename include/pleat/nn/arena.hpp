@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
 /// One flat buffer each for a model's parameters, gradients and optimizer state, in forward order. Buckets are ranges of it, the
-/// optimizer is one pass over it, a checkpoint is a copy of it.
+/// optimizer is one pass over it, a checkpoint is a copy of it. Where state is sharded over ranks, this rank's pieces of it are packed one
+/// after the other (state_layout.hpp).
 #pragma once
 
 #include <algorithm>
@@ -11,8 +12,10 @@
 #include <vector>
 
 #include <pleat/base/random.hpp>
+#include <pleat/compute/elementwise.hpp>
 #include <pleat/nn/layer.hpp>
 #include <pleat/nn/parameter.hpp>
+#include <pleat/nn/state_layout.hpp>
 #include <pleat/tensor/tensor.hpp>
 
 namespace pleat::nn {
@@ -52,49 +55,84 @@ template <class T> void draw(initializer const& init, std::uint64_t seed, std::s
 /// Name of the arena's last entry: one number per step that travels with the gradients, the batch's mean loss. No parameter.
 inline constexpr std::string_view loss_entry = "(loss)";
 
+/// What of an arena lies elsewhere: the stage of sharding (state_layout.hpp), among how many ranks, and which of them this is.
+struct sharding {
+  int stage = 0, shards = 1, shard = 0;
+  index_t bucket_bytes = 1 << 19;
+};
+
+/// A run of elements that this rank's optimizer moves: flat range [begin, end), at `packed` in packed buffers.
+struct owned_piece {
+  index_t begin = 0, end = 0, packed = 0;
+  [[nodiscard]] constexpr index_t size() const noexcept { return end - begin; }
+};
+
 /// The flat memory of one model on one rank. Owns Kokkos memory for its whole life, so that nothing is allocated while training.
+/// Values are of type T; gradients and optimizer state of master_t<T>: 16-bit values have float gradients, float moments and, next to
+/// them, float masters, which the optimizer moves and rounds.
 template <class T, class Space> class arena {
  public:
+  using master_type = master_t<T>;
   using view = Kokkos::View<T*, typename Space::memory_space>;
+  using master_view = Kokkos::View<master_type*, typename Space::memory_space>;
   static constexpr index_t alignment = 64 / static_cast<index_t>(sizeof(T));
+  static constexpr bool has_masters = !std::is_same_v<T, master_type>;
 
   arena() = default;
 
   /// Lays out the parameters of `net`, draws their first values and tells every parameter where it lives.
   /// \throws error for two parameters of one name, and for a tie to a name that is not there or has another shape
-  template <class Net> arena(context<Space>& where, Net& net, std::uint64_t seed) {
-    enter(net);
-    values_ = view("pleat::values", static_cast<std::size_t>(size_));
-    attach(net);
+  template <class Net> arena(context<Space>& where, Net& net, std::uint64_t seed, sharding const& over = {}) {
+    lay_out(net, over);
+    std::vector<master_type> wide;
     std::vector<T> host;
     net.for_each_parameter([&](auto& w) {
       if (w.id < 0 || !w.tied_to.empty()) return;
-      host.resize(static_cast<std::size_t>(w.size()));
-      draw(w.init, seed, w.name, 0, w.size(), host.data());
-      copy_from_host(where, host.data(), tensor<T, Space>::wrap(static_cast<T*>(w.values), w.shape));
+      index_t const begin = entries_[static_cast<std::size_t>(w.id)].begin;
+      for_each_held(w.id, [&](index_range const part, T* to) {
+        wide.resize(static_cast<std::size_t>(part.size()));
+        host.resize(wide.size());
+        draw(w.init, seed, w.name, part.begin - begin, part.end - begin, wide.data());
+        for (std::size_t i = 0; i < host.size(); ++i) host[i] = T(wide[i]);
+        copy_from_host(where, host.data(), tensor<T, Space>::wrap(to, extents{part.size()}));
+      });
     });
   }
 
   /// Lays out and attaches, leaving values zero: for a model whose values come from elsewhere.
-  template <class Net> static arena uninitialised(Net& net) {
+  template <class Net> static arena uninitialised(Net& net, sharding const& over = {}) {
     arena a{};
-    a.enter(net);
-    a.values_ = view("pleat::values", static_cast<std::size_t>(a.size_));
-    a.attach(net);
+    a.lay_out(net, over);
     return a;
   }
 
   /// Gradient memory with this many slots (1 unless lanes stay apart); zeroed. Keeps what is there if it is enough.
-  template <class Net> void reserve_gradients(Net& net, int slots) {
-    if (slots > slots_) {
-      gradients_ = view("pleat::gradients", static_cast<std::size_t>(size_ * slots));
-      slots_ = slots;
-      attach(net);
+  /// \param whole at stages 2 and 3: true keeps flat buffers none the less (micro-batches whose sums must not be exchanged one by one);
+  ///        false keeps this rank's pieces only, and whoever writes gradients brings the memory for the buckets in use
+  template <class Net> void reserve_gradients(Net& net, int slots, bool whole = true) {
+    if (slots <= slots_) return;
+    slots_ = slots;
+    pooled_ = layout_.stage() >= 2 && !whole;
+    index_t const flat = pooled_ ? alignment : size_;  // the loss is everybody's
+    gradients_ = master_view("pleat::gradients", static_cast<std::size_t>(flat * slots));
+    if (pooled_) owned_gradients_ = master_view("pleat::gradients", static_cast<std::size_t>(owned()));
+    attach(net);
+  }
+  /// Optimizer memory: `count` buffers of this rank's pieces, zeroed; for 16-bit values their masters too. Keeps what is there if it is
+  /// enough.
+  void reserve_state(context<Space>& where, int count) {
+    while (static_cast<int>(state_.size()) < count) state_.emplace_back("pleat::state", static_cast<std::size_t>(owned()));
+    if constexpr (has_masters) {
+      if (masters_.size() != 0) return;
+      masters_ = master_view("pleat::masters", static_cast<std::size_t>(owned()));
+      widen(where);
     }
   }
-  /// Optimizer memory: `count` flat buffers, zeroed. Keeps what is there if it is enough.
-  void reserve_state(int count) {
-    while (static_cast<int>(state_.size()) < count) state_.emplace_back("pleat::state", static_cast<std::size_t>(size_));
+  /// Masters take the values as they are: after values came from elsewhere.
+  void widen(context<Space>& where) {
+    if constexpr (has_masters)
+      for (auto const& p : pieces_)
+        if (masters_.size() != 0) compute::copy(where.space(), p.size(), static_cast<T const*>(owned_values(p)), masters_.data() + p.packed);
   }
 
   /// Tells every parameter of `net` (this arena's, or a copy of it) where it lives, and the entries which elements are pruned. To be
@@ -107,8 +145,8 @@ template <class T, class Space> class arena {
       if (!w.in_arena) return;
       w.id = find(w.tied_to.empty() ? w.name : w.tied_to);
       arena_entry& e = entries_[static_cast<std::size_t>(w.id)];
-      w.values = values_.data() + e.begin;
-      w.gradients = gradients_.data() ? gradients_.data() + e.begin : nullptr;
+      w.values = layout_.stage() == 3 ? nullptr : values_.data() + e.begin;
+      w.gradients = gradients_.data() && !pooled_ ? gradients_.data() + e.begin : nullptr;
       w.slot_stride = size_;
       w.use = &e.use;
       e.requires_grad = w.requires_grad;
@@ -128,15 +166,78 @@ template <class T, class Space> class arena {
   /// Elements of one flat buffer, padding included (each parameter starts on 64 bytes; padding is and stays zero).
   [[nodiscard]] index_t size() const noexcept { return size_; }
   [[nodiscard]] int slots() const noexcept { return slots_; }
+  /// The flat values; at stage 3 this rank's packed pieces.
   [[nodiscard]] T* values() const noexcept { return values_.data(); }
-  [[nodiscard]] T* gradients(int slot = 0) const noexcept { return gradients_.data() + slot * size_; }
-  [[nodiscard]] T* state(int i) const noexcept { return state_[static_cast<std::size_t>(i)].data(); }
+  /// The flat gradients; none if they are pooled().
+  [[nodiscard]] master_type* gradients(int slot = 0) const noexcept { return gradients_.data() + slot * size_; }
+  /// Optimizer buffer i: this rank's pieces, packed; at stage 0 that is the flat buffer.
+  [[nodiscard]] master_type* state(int i) const noexcept { return state_[static_cast<std::size_t>(i)].data(); }
   [[nodiscard]] int states() const noexcept { return static_cast<int>(state_.size()); }
+  /// Full-width values of this rank's pieces, packed; null unless the values are 16 bits wide and an optimizer has asked.
+  [[nodiscard]] master_type* masters() const noexcept { return masters_.data(); }
   [[nodiscard]] bool tied() const noexcept { return tied_; }
-  /// Bytes of all flat buffers.
-  [[nodiscard]] index_t bytes() const noexcept { return size_ * static_cast<index_t>(sizeof(T)) * (1 + slots_ + states()); }
+
+  [[nodiscard]] state_layout const& layout() const noexcept { return layout_; }
+  [[nodiscard]] sharding const& shards() const noexcept { return over_; }
+  /// Elements of this rank's pieces.
+  [[nodiscard]] index_t owned() const noexcept { return layout_.owned(over_.shard); }
+  /// What this rank's optimizer moves: everything at stage 0, else piece b is that of bucket b.
+  [[nodiscard]] std::vector<owned_piece> const& pieces() const noexcept { return pieces_; }
+  /// True if gradients have no flat buffer.
+  [[nodiscard]] bool pooled() const noexcept { return pooled_; }
+  [[nodiscard]] T* owned_values(owned_piece const& p) const noexcept { return values_.data() + (layout_.stage() == 3 ? p.packed : p.begin); }
+  /// Summed gradients of a piece.
+  [[nodiscard]] master_type* owned_gradients(owned_piece const& p) const noexcept {
+    if (!pooled_) return gradients_.data() + p.begin;
+    return p.begin == entries_.back().begin ? loss() : owned_gradients_.data() + p.packed;
+  }
+  /// Where the loss of the step is summed up.
+  [[nodiscard]] master_type* loss(int slot = 0) const noexcept {
+    return pooled_ ? gradients_.data() + slot * alignment : gradients(slot) + entries_.back().begin;
+  }
+
+  /// Bytes that are allocated here, by what they are for.
+  [[nodiscard]] index_t value_bytes() const noexcept { return bytes_of(values_); }
+  [[nodiscard]] index_t gradient_bytes() const noexcept { return bytes_of(gradients_) + bytes_of(owned_gradients_); }
+  [[nodiscard]] index_t state_bytes() const noexcept {
+    index_t n = bytes_of(masters_);
+    for (auto const& s : state_) n += bytes_of(s);
+    return n;
+  }
+  /// Bytes of all buffers.
+  [[nodiscard]] index_t bytes() const noexcept { return value_bytes() + gradient_bytes() + state_bytes(); }
 
  private:
+  template <class View> [[nodiscard]] static index_t bytes_of(View const& v) noexcept {
+    return static_cast<index_t>(v.size() * sizeof(typename View::value_type));
+  }
+
+  template <class Net> void lay_out(Net& net, sharding const& over) {
+    enter(net);
+    over_ = over;
+    if (over_.stage == 0) over_.shards = 1, over_.shard = 0;
+    std::vector<index_range> ranges;
+    for (auto const& e : entries_) ranges.push_back({e.begin, e.end});
+    layout_ = state_layout(ranges, size_, sizeof(T), over_.bucket_bytes, over_.stage, over_.shards);
+    if (over_.stage == 0) pieces_ = {{0, size_, 0}};
+    else
+      for (std::size_t b = 0; b < layout_.buckets().size(); ++b) {
+        index_range const r = layout_.piece(b, over_.shard);
+        pieces_.push_back({r.begin, r.end, layout_.packed(b, over_.shard)});
+      }
+    values_ = view("pleat::values", static_cast<std::size_t>(over_.stage == 3 ? owned() : size_));
+    attach(net);
+  }
+
+  /// f(flat range, where) for the parts of an entry whose values this rank holds.
+  template <class F> void for_each_held(int id, F&& f) const {
+    auto const& e = entries_[static_cast<std::size_t>(id)];
+    if (layout_.stage() < 3) return f(index_range{e.begin, e.end}, values_.data() + e.begin);
+    auto const& p = pieces_[static_cast<std::size_t>(layout_.owner()[static_cast<std::size_t>(id)])];
+    index_range const part = intersect({e.begin, e.end}, {p.begin, p.end});
+    if (!part.empty()) f(part, values_.data() + p.packed + (part.begin - p.begin));
+  }
+
   template <class Net> void enter(Net& net) {
     static_assert(std::is_same_v<value_type_of<Net>, T>, "pleat: the arena's element type is the network's value_type");
     std::vector<std::string> names;
@@ -178,11 +279,15 @@ template <class T, class Space> class arena {
   }
 
   std::vector<arena_entry> entries_;
-  view values_, gradients_;
-  std::vector<view> state_;
+  view values_;
+  master_view gradients_, owned_gradients_, masters_;
+  std::vector<master_view> state_;
+  state_layout layout_;
+  sharding over_;
+  std::vector<owned_piece> pieces_;
   index_t size_ = 0;
   int slots_ = 0;
-  bool tied_ = false;
+  bool tied_ = false, pooled_ = false;
 };
 
 }  // namespace pleat::nn

@@ -109,10 +109,38 @@ template <class L, class T, class Space> void check_finite(pass<Space> const& p,
 }
 }  // namespace detail
 
+namespace detail {
+/// A leaf's parameters while its code runs.
+template <class L, class Space> class in_use {
+ public:
+  enum class what { forward, backward, input_half, weight_half };
+  in_use(pass<Space> const& p, L const& l, what w) : hooks_(composite<L> ? nullptr : p.hooks), layer_(const_cast<L*>(&l)) {
+    if (!hooks_) return;
+    if (w != what::weight_half) {
+      closes_ = true;
+      layer_->for_each_parameter([&](parameter& x) { hooks_->open_values(x, w != what::forward); });
+    }
+    if (w == what::backward || w == what::weight_half) layer_->for_each_parameter([&](parameter& x) { hooks_->open_gradient(x); });
+  }
+  in_use(in_use const&) = delete;
+  in_use& operator=(in_use const&) = delete;
+  ~in_use() {
+    if (hooks_ && closes_) layer_->for_each_parameter([&](parameter& x) { hooks_->close_values(x); });
+  }
+
+ private:
+  pass_hooks* hooks_;
+  L* layer_;  // a view is opened: no change of the layer
+  bool closes_ = false;
+};
+}  // namespace detail
+
 /// Forward into a child.
 template <class L, class Space, class T> [[nodiscard]] auto call(pass<Space> const& p, L const& l, tensor<T, Space> x) {
   demand_layer<L>();
   region r("pleat::nn::forward");
+  using used = detail::in_use<L, Space>;
+  used const u(p, l, used::what::forward);
   auto out = l.forward(p, std::move(x));
   detail::check_finite(p, l, out.y, "the output");
   return out;
@@ -133,11 +161,15 @@ template <class L, class Space, class T> [[nodiscard]] tensor<T, Space> call_bac
   demand_trainable_layer<L>();
   region r("pleat::nn::backward");
   tensor<T, Space> dx;
-  if constexpr (has_backward<L>) {
-    dx = l.backward(p, s, std::move(dy));
-  } else {
-    dx = l.backward_input(p, s, std::move(dy));
-    l.backward_weight(p, s);
+  {
+    using used = detail::in_use<L, Space>;
+    used const u(p, l, used::what::backward);
+    if constexpr (has_backward<L>) {
+      dx = l.backward(p, s, std::move(dy));
+    } else {
+      dx = l.backward_input(p, s, std::move(dy));
+      l.backward_weight(p, s);
+    }
   }
   if (dx.data()) detail::check_finite(p, l, dx, "the input gradient");
   gradients_ready(p, l);
@@ -149,6 +181,8 @@ template <class L, class Space, class T> [[nodiscard]] tensor<T, Space> call_bac
   if constexpr (has_split_backward<L>) {
     demand_layer<L>();
     region r("pleat::nn::backward_input");
+    using used = detail::in_use<L, Space>;
+    used const u(p, l, used::what::input_half);
     return l.backward_input(p, s, std::move(dy));
   } else {
     return call_backward(p, l, s, std::move(dy));
@@ -159,6 +193,8 @@ template <class L, class Space, class T> [[nodiscard]] tensor<T, Space> call_bac
 template <class L, class Space> void call_backward_weight(pass<Space> const& p, L& l, typename L::saved& s) {
   if constexpr (has_split_backward<L>) {
     region r("pleat::nn::backward_weight");
+    using used = detail::in_use<L, Space>;
+    used const u(p, l, used::what::weight_half);
     l.backward_weight(p, s);
     gradients_ready(p, l);
   }

@@ -4,8 +4,10 @@
 /// Optimizers as plain values, parameter groups by name, and the state that a step needs.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -66,7 +68,7 @@ template <class T, class Space> class optimizer_state {
   optimizer_state(context<Space>& where, arena<T, Space>& memory, optimizer settings, std::vector<parameter_group> groups = default_groups())
       : settings_(std::move(settings)), groups_(std::move(groups)) {
     check();
-    memory.reserve_state(buffers());
+    memory.reserve_state(where, buffers());
     rebuild(where, memory);
   }
 
@@ -101,17 +103,30 @@ template <class T, class Space> class optimizer_state {
     for (std::size_t g = 0; g < groups_.size(); ++g)
       if (!used[g] && groups_[g].pattern != "*")
         throw error{"nn::optimizer_state", "no parameter's name fits the group '" + groups_[g].pattern + "'", "Compare it with the names that describe prints"};
-    upload(where, moved, moved_);
-    upload(where, averaged, averaged_);
+    upload(where, cut(moved, memory, moved_parts_), moved_);
+    upload(where, cut(averaged, memory, averaged_parts_), averaged_);
   }
 
-  /// One step: value ← value − rate(gradient · gradient_scale), running statistics take in the batch's. Gradients are in slot 0.
+  /// One step: value ← value − rate(gradient · gradient_scale), running statistics take in the batch's. Gradients are in slot 0, or
+  /// where sharded state has this rank's sums; this rank's pieces move.
   void apply(context<Space>& where, arena<T, Space>& memory, double learning_rate_factor = 1, double gradient_scale = 1) {
+    begin_step(where, memory);
+    for (std::size_t i = 0; i < memory.pieces().size(); ++i) apply_piece(where, memory, i, learning_rate_factor, gradient_scale);
+  }
+
+  /// The same in pieces, so that a piece may be sent while the next one is computed: begin_step once, then every piece of the arena.
+  void begin_step(context<Space>& where, arena<T, Space> const& memory) {
     if (stale(memory)) rebuild(where, memory);
     ++steps_;
-    std::visit([&](auto const& o) { move(o, where, memory, learning_rate_factor, gradient_scale); }, settings_);
-    compute::running_update(where.space(), static_cast<compute::update_chunk const*>(averaged_.data()), static_cast<index_t>(averaged_.size()), memory.size(),
-                            memory.values(), static_cast<T const*>(memory.gradients()));
+  }
+  void apply_piece(context<Space>& where, arena<T, Space>& memory, std::size_t i, double learning_rate_factor = 1, double gradient_scale = 1) {
+    auto const& p = memory.pieces()[i];
+    place const at{p.size(), wide_values(memory, p), memory.owned_gradients(p), p.packed};
+    std::visit([&](auto const& o) { move(o, where, memory, part(moved_, moved_parts_, i), at, learning_rate_factor, gradient_scale); }, settings_);
+    auto const chunks = part(averaged_, averaged_parts_, i);
+    compute::running_update(where.space(), chunks.data(), static_cast<index_t>(chunks.size()), at.n, at.values, static_cast<W const*>(at.gradients));
+    if constexpr (arena<T, Space>::has_masters)
+      compute::copy(where.space(), at.n, static_cast<W const*>(at.values), memory.owned_values(p));
   }
 
   /// Flat buffers that this optimizer keeps: arena.state(0) … arena.state(buffers() − 1). A checkpoint holds them and steps().
@@ -138,7 +153,15 @@ template <class T, class Space> class optimizer_state {
   }
 
  private:
+  using W = master_t<T>;
   using table = Kokkos::View<compute::update_chunk*, typename Space::memory_space>;
+  /// One piece's memory; chunks count from its begin.
+  struct place {
+    index_t n;
+    W* values;
+    W* gradients;
+    index_t packed;
+  };
   struct seen {
     std::uint8_t const* mask_bits;
     bool requires_grad;
@@ -194,27 +217,55 @@ template <class T, class Space> class optimizer_state {
     where.fence();
   }
 
-  [[nodiscard]] T const* gradient(arena<T, Space> const& m) const { return m.gradients(); }
+  using chunk_span = std::span<compute::update_chunk const>;
 
-  void move(sgd const& o, context<Space>& where, arena<T, Space>& m, double factor, double scale) {
-    compute::sgd_settings<T> const s{.lr = static_cast<T>(o.learning_rate * factor), .momentum = static_cast<T>(o.momentum), .dampening = static_cast<T>(o.dampening),
-                                     .grad_scale = static_cast<T>(scale), .nesterov = o.nesterov, .first_step = steps_ == 1};
-    compute::sgd_update(where.space(), static_cast<compute::update_chunk const*>(moved_.data()), static_cast<index_t>(moved_.size()), m.size(), s, m.values(),
-                        gradient(m), o.momentum != 0 ? m.state(0) : nullptr);
+  /// Cuts a table of flat chunks along the arena's pieces; piece i has chunks [first[i], first[i + 1]). A cut lies where bytes of mask
+  /// bits begin (state_layout.hpp).
+  static std::vector<compute::update_chunk> cut(std::vector<compute::update_chunk> const& flat, arena<T, Space> const& memory, std::vector<std::size_t>& first) {
+    std::vector<compute::update_chunk> all;
+    first.assign(1, 0);
+    for (auto const& p : memory.pieces()) {
+      for (auto c : flat) {
+        index_t const begin = std::max(c.begin, p.begin), end = std::min(c.end, p.end);
+        if (begin >= end) continue;
+        if (c.mask_bits) c.mask_bits += (begin - c.begin) / 8;
+        c.begin = begin - p.begin;
+        c.end = end - p.begin;
+        all.push_back(c);
+      }
+      first.push_back(all.size());
+    }
+    return all;
   }
-  template <class Adam> void move(Adam const& o, context<Space>& where, arena<T, Space>& m, double factor, double scale) {
+  static chunk_span part(table const& all, std::vector<std::size_t> const& first, std::size_t i) {
+    return chunk_span(all.data() + first[i], first[i + 1] - first[i]);
+  }
+  static W* wide_values(arena<T, Space> const& m, owned_piece const& p) {
+    if constexpr (arena<T, Space>::has_masters) return m.masters() + p.packed;
+    else return m.owned_values(p);
+  }
+
+  void move(sgd const& o, context<Space>& where, arena<T, Space>& m, chunk_span chunks, place const& at, double factor, double scale) {
+    compute::sgd_settings<W> const s{.lr = static_cast<W>(o.learning_rate * factor), .momentum = static_cast<W>(o.momentum), .dampening = static_cast<W>(o.dampening),
+                                     .grad_scale = static_cast<W>(scale), .nesterov = o.nesterov, .first_step = steps_ == 1};
+    compute::sgd_update(where.space(), chunks.data(), static_cast<index_t>(chunks.size()), at.n, s, at.values, static_cast<W const*>(at.gradients),
+                        o.momentum != 0 ? m.state(0) + at.packed : nullptr);
+  }
+  template <class Adam>
+  void move(Adam const& o, context<Space>& where, arena<T, Space>& m, chunk_span chunks, place const& at, double factor, double scale) {
     double const t = static_cast<double>(steps_);
-    compute::adam_settings<T> const s{.lr = static_cast<T>(o.learning_rate * factor), .beta1 = static_cast<T>(o.beta1), .beta2 = static_cast<T>(o.beta2),
-                                      .epsilon = static_cast<T>(o.epsilon), .grad_scale = static_cast<T>(scale),
-                                      .correction1 = static_cast<T>(1 - std::pow(o.beta1, t)), .correction2 = static_cast<T>(1 - std::pow(o.beta2, t)),
+    compute::adam_settings<W> const s{.lr = static_cast<W>(o.learning_rate * factor), .beta1 = static_cast<W>(o.beta1), .beta2 = static_cast<W>(o.beta2),
+                                      .epsilon = static_cast<W>(o.epsilon), .grad_scale = static_cast<W>(scale),
+                                      .correction1 = static_cast<W>(1 - std::pow(o.beta1, t)), .correction2 = static_cast<W>(1 - std::pow(o.beta2, t)),
                                       .decoupled = std::is_same_v<Adam, adamw>};
-    compute::adam_update(where.space(), static_cast<compute::update_chunk const*>(moved_.data()), static_cast<index_t>(moved_.size()), m.size(), s, m.values(),
-                         gradient(m), m.state(0), m.state(1));
+    compute::adam_update(where.space(), chunks.data(), static_cast<index_t>(chunks.size()), at.n, s, at.values, static_cast<W const*>(at.gradients),
+                         m.state(0) + at.packed, m.state(1) + at.packed);
   }
 
   optimizer settings_;
   std::vector<parameter_group> groups_;
   table moved_, averaged_;
+  std::vector<std::size_t> moved_parts_, averaged_parts_;  // where each piece's chunks begin
   std::vector<seen> seen_;
   std::uint64_t steps_ = 0;
 };

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdint>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include <pleat/tensor/dtype.hpp>
@@ -34,6 +35,9 @@ struct initializer {
     return normal(std::sqrt(2.0 / static_cast<double>(fan_in > 0 ? fan_in : 1)));
   }
 };
+
+/// What gradients, moments and master values of T are kept in: T itself, float for the 16-bit types.
+template <class T> using master_t = std::conditional_t<std::is_same_v<T, half> || std::is_same_v<T, bfloat16>, float, T>;
 
 /// What happens to a parameter in a step.
 enum class parameter_kind : std::uint8_t {

@@ -32,6 +32,16 @@ class pass_hooks {
   virtual void gradient_ready(parameter const& p) = 0;
   /// Somebody must drive non-blocking communication: called once per layer.
   virtual void poll() = 0;
+
+  // Memory that is there only while a layer needs it (sharded state). nn::call and its kin open it before a layer's own code runs and close
+  // it afterwards, whatever happens in between. The weight half of a split backward finds gradients only: it reads no values.
+
+  /// This parameter is about to be read.
+  /// \param backward the walk goes from the last layer to the first
+  virtual void open_values(parameter& p, bool backward) { (void)p, (void)backward; }
+  virtual void close_values(parameter& p) noexcept { (void)p; }
+  /// This parameter's gradient is about to be written.
+  virtual void open_gradient(parameter& p) { (void)p; }
 };
 
 /// One forward or backward walk over a micro-batch. A small value; layers read it, composites hand it on.

@@ -144,6 +144,8 @@ template <class... Ls> class sequential {
       if constexpr (fused_forward<At>()) {
         if (inside<At + 1>(begin, end)) {
           region r("pleat::nn::forward");
+          using used = detail::in_use<layer_at<At>, execution_space>;
+          used const u(p, l, used::what::forward);
           auto out = l.forward(p, std::move(x), layer_at<At + 1>::fusable);
           detail::check_finite(p, l, out.y, "the output");
           std::get<At>(s) = std::move(out.saved);
@@ -178,12 +180,15 @@ template <class... Ls> class sequential {
       if constexpr (fused_backward<At>()) {
         if (inside<At - 1>(u.begin, u.end) && At > u.stop) {
           region r("pleat::nn::backward");
-          auto dx = l.backward_input(inner, std::get<At>(s), std::move(dy), true);
-          detail::check_finite(p, l, dx, "the input gradient");
-          if constexpr (Half == half::both) {
-            l.backward_weight(inner, std::get<At>(s));
-            gradients_ready(inner, l);
+          tensor_type dx;
+          {
+            using used = detail::in_use<layer_at<At>, execution_space>;
+            used const opened(inner, l, Half == half::both ? used::what::backward : used::what::input_half);
+            dx = l.backward_input(inner, std::get<At>(s), std::move(dy), true);
+            detail::check_finite(p, l, dx, "the input gradient");
+            if constexpr (Half == half::both) l.backward_weight(inner, std::get<At>(s));
           }
+          if constexpr (Half == half::both) gradients_ready(inner, l);
           return backward_from<At - 1, Half>(p, u, s, std::move(dx), true);
         }
       }

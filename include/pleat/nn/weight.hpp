@@ -73,7 +73,8 @@ template <class Forms, class Space> class weight : public parameter {
   }
 
   [[nodiscard]] value_type* data() const noexcept { return static_cast<value_type*>(values); }
-  [[nodiscard]] value_type* gradient(int slot = 0) const noexcept { return static_cast<value_type*>(gradients) + slot * slot_stride; }
+  /// float where the values are 16 bits wide.
+  [[nodiscard]] master_t<value_type>* gradient(int slot = 0) const noexcept { return static_cast<master_t<value_type>*>(gradients) + slot * slot_stride; }
 
  private:
   template <class F> decltype(auto) visit_in_use(F&& f) const { return codec::visit_form<Forms>(form, std::forward<F>(f)); }

@@ -16,10 +16,8 @@ inline void demand_built(plan::plan const& p) {
   auto const refuse = [](std::string const& what, char const* remedy) { throw error{"parallel::build", what + " is not built yet", remedy}; };
   if (p.tensor_ranks > 1) refuse("tensor parallelism (mesh.tensor = " + std::to_string(p.tensor_ranks) + ")", "Use mesh.tensor = 1");
   if (p.pipeline_ranks > 1) refuse("pipeline parallelism (mesh.pipeline = " + std::to_string(p.pipeline_ranks) + ")", "Use mesh.pipeline = 1");
-  if (p.state_stage > 0) refuse("sharded state (state_stage = " + std::to_string(p.state_stage) + ")", "Use state_stage = 0");
   if (p.recompute != plan::recompute_mode::none) refuse("recompute = " + std::string(name_of(p.recompute)), "Use recompute = none");
   if (p.precision != plan::compute_precision::f32) refuse("precision = " + std::string(name_of(p.precision)), "Use precision = f32");
-  if (p.wire != plan::wire_format::same) refuse("wire = " + std::string(name_of(p.wire)), "Use wire = same");
 }
 
 }  // namespace pleat::parallel

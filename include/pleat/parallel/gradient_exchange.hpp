@@ -11,76 +11,89 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/comm/communicator.hpp>
-#include <pleat/comm/lane_reduce.hpp>
 #include <pleat/compute/elementwise.hpp>
 #include <pleat/nn/arena.hpp>
 #include <pleat/nn/pass.hpp>
+#include <pleat/nn/state_layout.hpp>
+#include <pleat/parallel/bucket_sum.hpp>
 #include <pleat/parallel/share.hpp>
+#include <pleat/parallel/shard_group.hpp>
 
 namespace pleat::parallel {
 
-/// A range of the arena's flat buffers that is exchanged at once.
-struct bucket {
-  index_t begin = 0, end = 0;
-  int entries = 0;  ///< parameters in it
-};
+using bucket = nn::bucket;
 
 /// Cuts an arena's entries into buckets of about `bytes`, from the back (backward reaches the last layer first). Every entry is in
 /// exactly one bucket; `owner[i]` is the bucket of entry i. Entries without elements belong to the bucket of their position.
 [[nodiscard]] PLEAT_ONCE std::vector<bucket> make_buckets(std::vector<nn::arena_entry> const& entries, index_t size, index_t element_bytes, index_t bytes,
                                                       std::vector<int>& owner) {
-  std::vector<bucket> buckets;
-  owner.assign(entries.size(), 0);
-  index_t end = size;
-  bucket open{size, size, 0};
-  for (int i = static_cast<int>(entries.size()) - 1; i >= 0; --i) {
-    open.begin = entries[static_cast<std::size_t>(i)].begin;
-    owner[static_cast<std::size_t>(i)] = static_cast<int>(buckets.size());
-    ++open.entries;
-    if ((open.end - open.begin) * element_bytes >= bytes || i == 0) {
-      if (i == 0) open.begin = 0;
-      buckets.push_back(open);
-      end = open.begin;
-      open = {end, end, 0};
-    }
-  }
-  return buckets;
+  std::vector<index_range> ranges;
+  for (auto const& e : entries) ranges.push_back({e.begin, e.end});
+  nn::state_layout const layout(ranges, size, element_bytes, bytes, 0, 1);
+  owner = layout.owner();
+  return layout.buckets();
 }
 
 /// Sums the gradients of the ranks that share a batch, bucket by bucket, while backward still runs.
 ///
 /// All ranks start the exchanges in one order: at first from the back of the arena, after the first step in the order in which rank 0's
 /// buckets became ready. A bucket waits for those before it in that order. Parameters that no sample of this rank used count as zero.
+/// Where state is sharded, a rank receives the sums of its pieces only. Where gradients are pooled (stages 2 and 3), a bucket has memory from
+/// the first gradient that is written into it until it has left; a small pool of such buffers goes round, and every micro-batch is exchanged.
 /// Gradients in device memory are exchanged through a copy on the host: whether an MPI reads device memory cannot be known beforehand.
 /// Progress: non-blocking communication advances when `poll` is called (nn::call does, once per layer).
 template <class T, class Space> class gradient_exchange final : public nn::pass_hooks {
  public:
-  /// \param ranks those that share the batch; must outlive this
-  gradient_exchange(context<Space>& where, comm::communicator& ranks, nn::arena<T, Space>& arena, plan::plan const& p)
-      : where_(&where), ranks_(&ranks), arena_(&arena), overlap_(p.overlap), deterministic_(p.deterministic), lanes_(static_cast<int>(p.lanes)) {
-    buckets_ = make_buckets(arena.entries(), arena.size(), sizeof(T), p.bucket_bytes, owner_);
-    auto const n = buckets_.size();
+  using arena_type = nn::arena<T, Space>;
+  using value_type = typename arena_type::master_type;
+
+  /// \param ranks those that share the batch; must outlive this, as must the arena
+  gradient_exchange(context<Space>& where, shard_group const& ranks, arena_type& arena, plan::plan const& p)
+      : where_(&where), ranks_(&ranks), arena_(&arena), overlap_(p.overlap), pooled_(arena.pooled()) {
+    auto const& layout = arena.layout();
+    auto const n = buckets().size();
+    for (std::size_t b = 0; b < n; ++b) sums_.emplace_back(ranks, p, layout, b);
     waiting_.resize(n);
-    requests_.resize(n);
-    started_.assign(n, 0);
-    lane_requests_.resize(deterministic_ ? n : 0);
     order_.resize(n);
     for (std::size_t i = 0; i < n; ++i) order_[i] = static_cast<int>(i);
     ready_order_.reserve(n);
     done_.resize(arena.entries().size());
+    first_entry_.assign(n + 1, 0);
+    for (std::size_t i = arena.entries().size(); i-- > 0;) first_entry_[static_cast<std::size_t>(layout.owner()[i])] = i;
+    first_entry_[n] = 0;
+    buffer_.assign(n, -1);
+    staged_.resize(on_host ? 0 : n);
+    if (pooled_) {
+      slots_ = arena.slots();
+      stride_ = layout.largest_bucket();
+      for (int i = 0; i < layout.gradient_buffers(); ++i) add_buffer();
+    }
   }
 
-  [[nodiscard]] std::vector<bucket> const& buckets() const noexcept { return buckets_; }
+  [[nodiscard]] std::vector<bucket> const& buckets() const noexcept { return arena_->layout().buckets(); }
   /// The order in which exchanges start.
   [[nodiscard]] std::vector<int> const& order() const noexcept { return order_; }
+  /// True if every micro-batch is exchanged, not the last one alone.
+  [[nodiscard]] bool every_micro_batch() const noexcept { return pooled_; }
+  /// Bytes of the pool of bucket buffers.
+  [[nodiscard]] index_t bytes() const noexcept {
+    index_t n = 0;
+    for (auto const& p : pool_) n += static_cast<index_t>(p.memory.size() * sizeof(value_type));
+    return n;
+  }
 
-  /// Before the last micro-batch of a step: from here on gradients may be sent. `s` says which slots hold what.
-  void begin(share const& s) {
+  /// Before the last micro-batch of a step: from here on gradients may be sent. `s` says which slots hold what. Pooled: before every one.
+  /// \param go_on true: sums are added to those of the step's earlier micro-batches
+  /// \param last false: the loss goes on being summed on this rank, and is sent with the last micro-batch
+  void begin(share const& s, bool go_on = false, bool last = true) {
     share_ = &s;
-    next_ = 0;
+    go_on_ = go_on;
+    last_ = last;
+    next_ = next_second_ = 0;
     ready_order_.clear();
     std::fill(done_.begin(), done_.end(), char{0});
-    for (std::size_t b = 0; b < buckets_.size(); ++b) waiting_[b] = buckets_[b].entries;
+    for (std::size_t b = 0; b < buckets().size(); ++b) waiting_[b] = buckets()[b].entries;
+    if (!last) mark(static_cast<int>(done_.size()) - 1);
   }
 
   void gradient_ready(nn::parameter const& p) override { entry_ready(p.id); }
@@ -92,20 +105,32 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   }
 
   void poll() override {
-    if (!overlap_ || next_ == 0) return;
-    for (std::size_t i = 0; i < next_; ++i) advance(static_cast<std::size_t>(order_[i]));
+    if (overlap_ && next_ > 0) advance();
   }
 
-  /// Zeroes what nobody wrote, sends what has not been sent, waits for everything: slot 0 holds the sum over all ranks.
+  /// Pooled: the gradient of this parameter gets memory.
+  void open_gradient(nn::parameter& w) override {
+    if (!pooled_ || w.id < 0 || !w.requires_grad) return;
+    auto const b = static_cast<std::size_t>(arena_->layout().owner()[static_cast<std::size_t>(w.id)]);
+    if (arena_->layout().replicated(b)) return;
+    w.gradients = open(b) + (arena_->entries()[static_cast<std::size_t>(w.id)].begin - buckets()[b].begin);
+    w.slot_stride = stride_;
+  }
+
+  /// Zeroes what nobody wrote, sends what has not been sent, waits for everything: slot 0 (this rank's pieces of it, where state is sharded)
+  /// holds the sum over all ranks.
   void finish() {
-    for (std::size_t i = 0; i < done_.size(); ++i) {
-      if (done_[i]) continue;
-      nn::arena_entry const& e = arena_->entries()[i];
-      for (int s = 0; s < share_->slots(); ++s) compute::fill(where_->space(), e.end - e.begin, T(0), arena_->gradients(s) + e.begin);
-      mark(static_cast<int>(i));
+    for (std::size_t i = 0; i < order_.size(); ++i) {
+      auto const b = static_cast<std::size_t>(order_[i]);
+      for (std::size_t k = first_entry_[b]; k < first_entry_[b] + static_cast<std::size_t>(buckets()[b].entries); ++k) {
+        if (done_[k]) continue;
+        nn::arena_entry const& e = arena_->entries()[k];
+        for (int s = 0; s < share_->slots(); ++s) compute::fill(where_->space(), e.end - e.begin, value_type(0), at(b, s) + (e.begin - buckets()[b].begin));
+        mark(static_cast<int>(k));
+      }
+      start_ready();
     }
-    start_ready();
-    for (std::size_t i = 0; i < buckets_.size(); ++i) wait(static_cast<std::size_t>(order_[i]));
+    for (int const b : order_) complete(static_cast<std::size_t>(b));
     share_ = nullptr;
     if (!agreed_) agree();
   }
@@ -115,12 +140,66 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
 
  private:
   static constexpr bool on_host = Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename Space::memory_space>::accessible;
+  struct pool_buffer {
+    typename arena_type::master_view memory;
+    int bucket = -1;
+  };
+
+  // --- memory of a bucket ---
+
+  void add_buffer() { pool_.push_back({typename arena_type::master_view("pleat::bucket", static_cast<std::size_t>(stride_ * slots_)), -1}); }
+
+  /// The bucket's buffer; takes one from the pool. If all are in use, the one that was sent first is waited for; only a backward pass that
+  /// holds all of them open, none of them sent, makes the pool grow.
+  value_type* open(std::size_t b) {
+    if (buffer_[b] >= 0) return pool_[static_cast<std::size_t>(buffer_[b])].memory.data();
+    if (spare() == pool_.size()) advance();
+    for (std::size_t i = 0; spare() == pool_.size() && i < next_; ++i)
+      if (auto const k = static_cast<std::size_t>(order_[i]); buffer_[k] >= 0) complete(k);
+    std::size_t const at = spare();
+    if (at == pool_.size()) add_buffer();
+    pool_[at].bucket = static_cast<int>(b);
+    buffer_[b] = static_cast<int>(at);
+    value_type* const memory = pool_[at].memory.data();
+    // What lies between parameters is summed with them: it must be zero, as in flat buffers.
+    bucket const& k = buckets()[b];
+    for (std::size_t i = first_entry_[b]; i < first_entry_[b] + static_cast<std::size_t>(k.entries); ++i) {
+      index_t const gap = arena_->entries()[i].end, next = i + 1 < first_entry_[b] + static_cast<std::size_t>(k.entries) ? arena_->entries()[i + 1].begin : k.end;
+      for (int s = 0; s < slots_; ++s) compute::fill(where_->space(), next - gap, value_type(0), memory + s * stride_ + (gap - k.begin));
+    }
+    return memory;
+  }
+  [[nodiscard]] std::size_t spare() const noexcept {
+    std::size_t i = 0;
+    while (i < pool_.size() && pool_[i].bucket >= 0) ++i;
+    return i;
+  }
+  void give_back(std::size_t b) noexcept {
+    if (buffer_[b] < 0) return;
+    pool_[static_cast<std::size_t>(buffer_[b])].bucket = -1;
+    buffer_[b] = -1;
+  }
+  /// The bucket's part of a slot.
+  [[nodiscard]] value_type* at(std::size_t b, int slot) {
+    if (!pooled_) return arena_->gradients(slot) + buckets()[b].begin;
+    if (arena_->layout().replicated(b)) return arena_->loss(slot);
+    return open(b) + slot * stride_;
+  }
+  /// Where the sum that this rank keeps goes.
+  [[nodiscard]] value_type* kept(std::size_t b) {
+    if (arena_->layout().stage() == 0 || arena_->layout().replicated(b)) return at(b, 0);
+    return arena_->owned_gradients(arena_->pieces()[b]);
+  }
+  /// True if the sum of this micro-batch is put next to what is kept and added.
+  [[nodiscard]] bool adds(std::size_t b) const noexcept { return go_on_ && !arena_->layout().replicated(b); }
+
+  // --- exchange ---
 
   void mark(int entry) {
     auto const e = static_cast<std::size_t>(entry);
     if (done_[e]) return;
     done_[e] = 1;
-    auto const b = static_cast<std::size_t>(owner_[e]);
+    auto const b = static_cast<std::size_t>(arena_->layout().owner()[e]);
     if (--waiting_[b] == 0) ready_order_.push_back(static_cast<int>(b));
   }
 
@@ -129,93 +208,119 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   }
 
   void start(std::size_t b) {
-    bucket const& k = buckets_[b];
-    index_t const n = k.end - k.begin;
-    if (n == 0) return;
+    bucket const& k = buckets()[b];
+    if (k.size() == 0 || (!last_ && arena_->layout().replicated(b))) return;
+    if (share_->lanes_apart()) fold(b);
     where_->fence();  // the gradients are written by the instance; the transport reads them from the host
-    if (share_->lanes_apart()) fold(k);
-    if (ranks_->size() == 1 && share_->roots().size() == 1) return;
+    bool const alone = ranks_->all->size() == 1 && share_->roots().size() == 1;
+    if (alone && at(b, 0) + sums_[b].first() == kept(b)) return;
     ++exchanges_;
-    started_[b] = 1;
-    if (!deterministic_) {
-      std::span<T> const gradients(reachable(0, k), static_cast<std::size_t>(n));
-      if (overlap_) requests_[b] = ranks_->iall_reduce(gradients, comm::reduction::sum);
-      else ranks_->all_reduce(gradients, comm::reduction::sum);  // nothing to hide behind: the blocking call is the faster one
-    } else {
-      slots_.clear();
-      for (int const s : share_->root_slots()) slots_.push_back(reachable(s, k));
-      T* const out = staged_.empty() ? arena_->gradients() + k.begin : staged_.data() + k.begin;
-      if (!lane_requests_[b]) lane_requests_[b] = std::make_unique<comm::lane_request<T>>(*ranks_, lanes_, n);
-      lane_requests_[b]->start(slots_, n, out);
-    }
+    slots_read_.clear();
+    for (int const s : share_->root_slots()) slots_read_.push_back(reachable(s, b));
+    value_type* const in = slots_read_.empty() ? nullptr : slots_read_.front();
+    value_type* out = kept(b);
+    if (adds(b)) out = at(b, 0) + sums_[b].first();
+    if constexpr (!on_host) out = staged_[b].data() + (in ? in - staged_[b].data() : 0) + sums_[b].first();
+    sums_[b].start(slots_read_, out);
   }
 
   /// The bucket's part of a slot where the transport can read and write it: in place on a host space, else in a copy on the host.
-  [[nodiscard]] T* reachable(int slot, bucket const& k) {
-    T* const there = arena_->gradients(slot) + k.begin;
+  [[nodiscard]] value_type* reachable(int slot, std::size_t b) {
+    value_type* const there = at(b, slot);
     if constexpr (on_host) {
       return there;
     } else {
-      staged_.resize(static_cast<std::size_t>(arena_->size() * arena_->slots()));
-      T* const here = staged_.data() + slot * arena_->size() + k.begin;
-      copy_to_host(*where_, tensor<T, Space>::wrap(there, extents{k.end - k.begin}), here);
+      index_t const n = buckets()[b].size();
+      staged_[b].resize(static_cast<std::size_t>(n * arena_->slots()));
+      value_type* const here = staged_[b].data() + slot * n;
+      copy_to_host(*where_, tensor<value_type, Space>::wrap(there, extents{n}), here);
       return here;
     }
   }
 
   /// Sums the lanes of each root over the tree; the sum lands in the root's first slot.
-  void fold(bucket const& k) {
+  void fold(std::size_t b) {
     auto const& roots = share_->roots();
     for (std::size_t r = 0; r < roots.size(); ++r)
       for (int half = 1; half < roots[r].lanes; half *= 2)
         for (int l = 0; l + half < roots[r].lanes; l += 2 * half) {
           int const to = share_->root_slots()[r] + l;
-          compute::add(where_->space(), k.end - k.begin, static_cast<T const*>(arena_->gradients(to)) + k.begin,
-                       static_cast<T const*>(arena_->gradients(to + half)) + k.begin, arena_->gradients(to) + k.begin);
+          compute::add(where_->space(), buckets()[b].size(), static_cast<value_type const*>(at(b, to)), static_cast<value_type const*>(at(b, to + half)), at(b, to));
         }
-    where_->fence();
   }
 
-  void advance(std::size_t b) {
-    if (!started_[b]) return;
-    if (!deterministic_) (void)requests_[b].test();
-    else (void)lane_requests_[b]->progress();
-  }
-  void wait(std::size_t b) {
-    if (!started_[b]) return;
-    if (!deterministic_) requests_[b].wait();
-    else lane_requests_[b]->wait();
-    started_[b] = 0;
-    if constexpr (!on_host) {
-      bucket const& k = buckets_[b];
-      copy_from_host(*where_, static_cast<T const*>(staged_.data() + k.begin), tensor<T, Space>::wrap(arena_->gradients() + k.begin, extents{k.end - k.begin}));
+  /// Moves everything that is under way on, without waiting.
+  void advance() {
+    for (std::size_t i = 0; i < next_; ++i) {
+      auto const b = static_cast<std::size_t>(order_[i]);
+      auto& s = sums_[b];
+      if (s.under_way() && s.progress() && (!s.has_second() || i < next_second_)) end(b);
     }
+    // Second halves start in the order of the first ones, on every rank alike.
+    while (next_second_ < next_) {
+      auto const b = static_cast<std::size_t>(order_[next_second_]);
+      if (sums_[b].under_way() && sums_[b].has_second()) {
+        if (!sums_[b].progress()) return;
+        sums_[b].start_second(sums_[b].out());
+      }
+      ++next_second_;
+    }
+  }
+  /// Waits until bucket b is where it belongs.
+  void complete(std::size_t b) {
+    while (sums_[b].under_way() && sums_[b].has_second()) {
+      std::size_t const i = next_second_;
+      bool started = false;
+      for (std::size_t k = 0; k < i; ++k) started = started || order_[k] == static_cast<int>(b);
+      if (started) break;
+      auto const before = static_cast<std::size_t>(order_[i]);  // first halves in order, up to this one
+      if (sums_[before].under_way() && sums_[before].has_second()) {
+        sums_[before].wait();
+        sums_[before].start_second(sums_[before].out());
+      }
+      ++next_second_;
+    }
+    if (!sums_[b].under_way()) return give_back(b);
+    sums_[b].wait();
+    end(b);
+  }
+  void end(std::size_t b) {
+    auto& s = sums_[b];
+    s.end();
+    value_type* const to = kept(b);
+    if constexpr (!on_host) {
+      if (!adds(b)) copy_from_host(*where_, static_cast<value_type const*>(s.out()), tensor<value_type, Space>::wrap(to, extents{s.own()}));
+      else copy_from_host(*where_, static_cast<value_type const*>(s.out()), tensor<value_type, Space>::wrap(at(b, 0) + s.first(), extents{s.own()}));
+    }
+    if (adds(b)) compute::add(where_->space(), s.own(), static_cast<value_type const*>(to), static_cast<value_type const*>(at(b, 0) + s.first()), to);
+    if (adds(b)) where_->fence();
+    give_back(b);
   }
 
   /// After the first step: everybody takes the order in which rank 0 became ready.
   void agree() {
     agreed_ = true;
-    if (ranks_->size() == 1) return;
+    if (ranks_->all->size() == 1) return;
     order_ = ready_order_;
-    ranks_->broadcast(std::span<int>(order_), 0);
+    ranks_->all->broadcast(std::span<int>(order_), 0);
   }
 
   context<Space>* where_;
-  comm::communicator* ranks_;
-  nn::arena<T, Space>* arena_;
-  bool overlap_, deterministic_, agreed_ = false;
-  int lanes_;
-  std::vector<bucket> buckets_;
-  std::vector<int> owner_;              // entry → bucket
-  std::vector<char> done_;              // entry → gradient complete
-  std::vector<int> waiting_;            // bucket → entries not complete
+  shard_group const* ranks_;
+  arena_type* arena_;
+  bool overlap_, pooled_, agreed_ = false, go_on_ = false, last_ = true;
+  std::vector<bucket_sum<value_type>> sums_;  // of each bucket
+  std::vector<char> done_;                    // entry → gradient complete
+  std::vector<int> waiting_;                  // bucket → entries not complete
+  std::vector<std::size_t> first_entry_;      // bucket → its first entry
   std::vector<int> order_, ready_order_;
-  std::size_t next_ = 0, exchanges_ = 0;
-  std::vector<comm::request> requests_;
-  std::vector<std::unique_ptr<comm::lane_request<T>>> lane_requests_;
-  std::vector<T const*> slots_;
-  std::vector<char> started_;           // bucket → an exchange is under way
-  std::vector<T> staged_;               // host copies of the gradients; empty on a host space
+  std::size_t next_ = 0, next_second_ = 0, exchanges_ = 0;
+  std::vector<value_type*> slots_read_;
+  std::vector<pool_buffer> pool_;
+  std::vector<int> buffer_;                   // bucket → its buffer, or -1
+  int slots_ = 1;
+  index_t stride_ = 0;                        // elements between the slots of a pool buffer
+  std::vector<std::vector<value_type>> staged_;  // bucket → host copies of its slots; empty on a host space
   share const* share_ = nullptr;
 };
 

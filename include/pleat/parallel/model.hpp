@@ -19,7 +19,11 @@
 #include <pleat/nn/optimizer.hpp>
 #include <pleat/parallel/built.hpp>
 #include <pleat/parallel/gradient_exchange.hpp>
+#include <pleat/parallel/parameter_gather.hpp>
+#include <pleat/parallel/shard_group.hpp>
+#include <pleat/parallel/sharded_norm.hpp>
 #include <pleat/parallel/share.hpp>
+#include <pleat/parallel/step_hooks.hpp>
 #include <pleat/plan/plan.hpp>
 
 namespace pleat::parallel {
@@ -56,8 +60,10 @@ template <class Net> class model {
   model(Net net, plan::plan p, world& w, build_options options = {})
       : model(std::move(net), std::move(p), std::make_shared<context_type>(make_instance<execution_space>(w.threads)),
               std::make_shared<comm::communicator>(w.comm.duplicate()), options.seed) {
-    arena_ = std::make_unique<arena_type>(*context_, net_, seed_);
     agree_on_plan();
+    group_ = std::make_shared<shard_group>(plan_, ranks_);
+    arena_ = std::make_unique<arena_type>(*context_, net_, seed_, group_->over(plan_));
+    make_gather();
   }
 
   model(model&&) noexcept = default;
@@ -84,8 +90,8 @@ template <class Net> class model {
     share_ = &share_for(batch);
     micro_ = 0;
     if (!exchange_) {
-      arena_->reserve_gradients(net_, share_->slots());
-      exchange_ = std::make_unique<gradient_exchange<value_type, execution_space>>(*context_, *ranks_, *arena_, plan_);
+      arena_->reserve_gradients(net_, share_->slots(), plan::whole_gradients(plan_));
+      exchange_ = std::make_unique<gradient_exchange<value_type, execution_space>>(*context_, *group_, *arena_, plan_);
     }
   }
   /// This rank's share of the step that zero_grad began.
@@ -110,8 +116,11 @@ template <class Net> class model {
   /// Adds losses of a kind of one's own to the step's sum: one number per row, divided by the global batch already.
   void record_loss(tensor_type const& rows) {
     auto const p = training_pass();
-    auto& e = arena_->entries().back();
-    for (auto const& s : p.segments) compute::column_sum(p.space(), 1, rows.data(), 1, arena_->gradients(s.slot) + e.begin, s.lanes);
+    for (auto const& s : p.segments) {
+      auto lanes = s.lanes;
+      if (exchange_->every_micro_batch() && micro_ > 0) lanes.accumulate = true;  // sums of gradients leave with every micro-batch, this one stays
+      compute::column_sum(p.space(), 1, rows.data(), 1, arena_->loss(s.slot), lanes);
+    }
     loss_recorded_ = true;
   }
 
@@ -121,17 +130,20 @@ template <class Net> class model {
     for (auto& e : arena_->entries()) e.use.done = 0;
     auto p = training_pass();
     p.input_gradient = false;
-    if (last) {
-      exchange_->begin(*share_);
-      p.hooks = exchange_.get();
-      if (loss_recorded_) exchange_->entry_ready(static_cast<int>(arena_->entries().size()) - 1);
-      loss_recorded_ = false;
+    bool const every = exchange_->every_micro_batch();
+    if (last || every) {
+      exchange_->begin(*share_, every && micro_ > 0, last);
+      p.hooks = hooks(exchange_.get());
+      if (last && loss_recorded_) exchange_->entry_ready(static_cast<int>(arena_->entries().size()) - 1);
+      if (last) loss_recorded_ = false;
     }
     (void)nn::call_backward(p, net_, s, std::move(dy));
+    if (every && !last) exchange_->finish();
     ++micro_;
   }
 
-  /// Completes the exchange: slot 0 of the gradients holds the sum over all ranks, divided by the global batch.
+  /// Completes the exchange: slot 0 of the gradients holds the sum over all ranks, divided by the global batch. Where state is sharded, the
+  /// sums of this rank's pieces are where arena().owned_gradients says.
   void reduce() {
     region r("pleat::parallel::reduce");
     exchange_->finish();
@@ -140,14 +152,25 @@ template <class Net> class model {
   /// The step's mean loss over the global batch, the same bits on every rank. Valid after reduce.
   [[nodiscard]] double loss() const {
     value_type v{};
-    copy_to_host(*context_, tensor_type::wrap(arena_->gradients() + arena_->entries().back().begin, extents{1}), &v);
+    copy_to_host(*context_, tensor_type::wrap(arena_->loss(), extents{1}), &v);
     return static_cast<double>(v);
   }
 
-  /// Moves the parameters. `scale` multiplies the gradient (clipping).
+  /// The 2-norm of the step's gradient. Valid after reduce. Collective where state is sharded; the same bits under every stage.
+  [[nodiscard]] double gradient_norm() const { return parallel::gradient_norm(*context_, *group_, *arena_); }
+  /// The factor that brings the norm down to max_norm: nn::clip_scale. Collective where state is sharded.
+  [[nodiscard]] double clip_scale(double max_norm) const { return parallel::clip_scale(*context_, *group_, *arena_, max_norm); }
+
+  /// Moves the parameters. `scale` multiplies the gradient (clipping). Collective where state is sharded: every rank moves its pieces, and
+  /// at stages 1 and 2 passes each on while it moves the next.
   void step(nn::optimizer_state<value_type, execution_space>& optimizer, double learning_rate_factor = 1, double scale = 1) {
     region r("pleat::parallel::step");
-    optimizer.apply(*context_, *arena_, learning_rate_factor, scale);
+    optimizer.begin_step(*context_, *arena_);
+    for (std::size_t i = 0; i < arena_->pieces().size(); ++i) {
+      optimizer.apply_piece(*context_, *arena_, i, learning_rate_factor, scale);
+      if (gather_ && group_->stage < 3) gather_->send(i);
+    }
+    if (gather_) group_->stage < 3 ? gather_->finish() : gather_->forget();
     ++steps_;
   }
 
@@ -158,6 +181,7 @@ template <class Net> class model {
     p.where = context_.get();
     p.seed = seed_;
     p.step = steps_;
+    p.hooks = hooks(nullptr);
     return nn::call(p, net_, std::move(x)).y;
   }
 
@@ -177,7 +201,21 @@ template <class Net> class model {
   template <class Other> [[nodiscard]] model<Other> rebuild(Other other) const {
     model<Other> m(std::move(other), plan_, context_, ranks_, seed_);
     m.steps_ = steps_;
-    m.arena_ = std::make_unique<typename model<Other>::arena_type>(model<Other>::arena_type::uninitialised(m.net_));
+    m.group_ = group_;
+    m.arena_ = std::make_unique<typename model<Other>::arena_type>(model<Other>::arena_type::uninitialised(m.net_, group_->over(plan_)));
+    m.make_gather();
+    if (group_->stage == 3) {
+      auto const from = host_values();
+      std::vector<value_type> to(static_cast<std::size_t>(m.arena_->size()));
+      for (auto const& e : m.arena_->entries())
+        if (int const at = arena_->find(e.name); at >= 0) {
+          auto const begin = from.begin() + arena_->entries()[static_cast<std::size_t>(at)].begin;
+          std::copy(begin, begin + (e.end - e.begin), to.begin() + e.begin);
+        }
+      m.set_host_values(to);
+      m.refresh_masks();
+      return m;
+    }
     for (auto const& e : m.arena_->entries()) {
       int const from = arena_->find(e.name);
       if (from >= 0) codec::detail::copy_values(*context_, static_cast<value_type const*>(arena_->values() + arena_->entries()[static_cast<std::size_t>(from)].begin),
@@ -190,17 +228,45 @@ template <class Net> class model {
 
   /// Takes the parameter values of another model of this network; the optimizer's state stays.
   void take_values(model const& other) {
-    codec::detail::copy_values(*context_, static_cast<value_type const*>(other.arena_->values()), arena_->values(), arena_->size());
+    codec::detail::copy_values(*context_, static_cast<value_type const*>(other.arena_->values()), arena_->values(), group_->stage == 3 ? arena_->owned() : arena_->size());
     context_->fence();
+    values_changed();
+  }
+
+  /// All parameter values in the arena's flat order, on the host. Collective at stage 3.
+  [[nodiscard]] std::vector<value_type> host_values() const {
+    if (group_->stage == 3) return whole_of<value_type>(*context_, *group_, *arena_, arena_->values());
+    std::vector<value_type> flat(static_cast<std::size_t>(arena_->size()));
+    copy_to_host(*context_, tensor_type::wrap(arena_->values(), extents{arena_->size()}), flat.data());
+    return flat;
+  }
+  /// Buffer i of the optimizer in the arena's flat order, on the host. Collective where state is sharded.
+  [[nodiscard]] std::vector<nn::master_t<value_type>> host_state(int i) const {
+    return whole_of<nn::master_t<value_type>>(*context_, *group_, *arena_, arena_->state(i));
+  }
+  /// Takes values in flat order: the same on every rank.
+  void set_host_values(std::vector<value_type> const& flat) {
+    if (group_->stage == 3) take_pieces(*context_, *arena_, flat, arena_->values());
+    else copy_from_host(*context_, flat.data(), tensor_type::wrap(arena_->values(), extents{arena_->size()}));
+    values_changed();
+  }
+  void set_host_state(int i, std::vector<nn::master_t<value_type>> const& flat) { take_pieces(*context_, *arena_, flat, arena_->state(i)); }
+
+  /// Bytes that this rank has allocated for the model, by what they are for. plan::make_ledger foretells them.
+  struct memory_use {
+    index_t parameters = 0, gradients = 0, optimizer_state = 0;
+    friend bool operator==(memory_use const&, memory_use const&) = default;
+  };
+  [[nodiscard]] memory_use memory() const noexcept {
+    return {arena_->value_bytes() + (gather_ ? gather_->bytes() : 0), arena_->gradient_bytes() + (exchange_ ? exchange_->bytes() : 0), arena_->state_bytes()};
   }
 
   /// After a weight took another form or mask: tells the arena which elements stay zero.
   void refresh_masks() { arena_->attach(net_); }
 
-  /// 64 bits of all parameter values: equal on all ranks as long as the replicas agree.
+  /// 64 bits of all parameter values: equal on all ranks as long as the replicas agree. Collective at stage 3.
   [[nodiscard]] std::uint64_t checksum() const {
-    std::vector<value_type> host(static_cast<std::size_t>(arena_->size()));
-    copy_to_host(*context_, tensor_type::wrap(arena_->values(), extents{arena_->size()}), host.data());
+    auto const host = host_values();
     return random::hash(std::string_view(reinterpret_cast<char const*>(host.data()), host.size() * sizeof(value_type)));
   }
 
@@ -228,6 +294,23 @@ template <class Net> class model {
                   "Make a plan for this world: plan::data_parallel(world, …)"};
   }
 
+  void make_gather() {
+    if (group_->stage == 0) return;
+    gather_ = std::make_unique<parameter_gather<value_type, execution_space>>(*context_, *group_, *arena_, plan_.prefetch, buckets_of_a_layer(net_, arena_->layout().owner()));
+    hooks_ = std::make_unique<step_hooks<value_type, execution_space>>();
+    if (group_->stage == 3) hooks_->gather = gather_.get();
+  }
+  /// What a pass tells about itself: to the exchange, if there is one now, and to whoever gathers parameters.
+  [[nodiscard]] nn::pass_hooks* hooks(gradient_exchange<value_type, execution_space>* exchange) const {
+    if (!hooks_) return exchange;
+    hooks_->exchange = exchange;
+    return exchange || hooks_->gather ? hooks_.get() : nullptr;
+  }
+  void values_changed() {
+    if (gather_ && group_->stage == 3) gather_->forget();
+    arena_->widen(*context_);
+  }
+
   void agree_on_plan() const {
     auto const mine = plan_.hash() ^ (seed_ * 0x9e3779b97f4a7c15u);
     std::vector<std::uint64_t> all(static_cast<std::size_t>(ranks_->size()));
@@ -251,6 +334,7 @@ template <class Net> class model {
     p.segments = m.segments;
     p.ranks = ranks_.get();
     p.deterministic = plan_.deterministic;
+    p.hooks = hooks(nullptr);
     return p;
   }
 
@@ -266,7 +350,10 @@ template <class Net> class model {
   std::shared_ptr<context_type> context_;
   std::shared_ptr<comm::communicator> ranks_;
   std::unique_ptr<arena_type> arena_;  // of fixed address: the exchange and the parameters point into it
+  std::shared_ptr<shard_group> group_;
   std::unique_ptr<gradient_exchange<value_type, execution_space>> exchange_;
+  std::unique_ptr<parameter_gather<value_type, execution_space>> gather_;  // null at stage 0
+  std::unique_ptr<step_hooks<value_type, execution_space>> hooks_;
   std::vector<std::unique_ptr<parallel::share>> shares_;  // by batch size: a full one, the last one of an epoch
   parallel::share const* share_ = nullptr;
   index_t micro_ = 0;

@@ -9,6 +9,7 @@
 #include <pleat/base/config.hpp>
 #include <pleat/comm/lane_reduce.hpp>
 #include <pleat/nn/pass.hpp>
+#include <pleat/plan/ledger.hpp>
 #include <pleat/plan/plan.hpp>
 #include <pleat/tensor/index_set.hpp>
 
@@ -46,7 +47,7 @@ class share {
     apart_ = apart;
     for (index_t m = 0; m < p.micro_batches; ++m) {
       micro_batch b{block_range(rows_.size(), p.micro_batches, m), {}};
-      if (!p.deterministic) b.segments.push_back({0, compute::lanes::whole(b.rows.size(), m > 0)});
+      if (!p.deterministic) b.segments.push_back({0, compute::lanes::whole(b.rows.size(), m > 0 && plan::whole_gradients(p))});
       else if (!apart) add_folded(p, b);
       else add_apart(p, b, m, rank);
       micro_batches_.push_back(std::move(b));

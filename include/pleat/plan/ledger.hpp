@@ -10,6 +10,7 @@
 #include <pleat/base/config.hpp>
 #include <pleat/comm/lane_reduce.hpp>
 #include <pleat/nn/description.hpp>
+#include <pleat/nn/state_layout.hpp>
 #include <pleat/plan/machine.hpp>
 #include <pleat/plan/plan.hpp>
 #include <pleat/tensor/index_set.hpp>
@@ -38,12 +39,47 @@ struct memory_ledger {
   return (rows + p.micro_batches - 1) / p.micro_batches;
 }
 
+/// Whether gradients need flat buffers: at stages 0 and 1, and where sums over micro-batches must be complete before they are exchanged
+/// (deterministic chains go on from one micro-batch to the next; the walks of a pipeline interleave). Else every micro-batch is exchanged.
+[[nodiscard]] inline bool whole_gradients(plan const& p) noexcept {
+  return p.state_stage < 2 || (p.micro_batches > 1 && (p.deterministic || p.pipeline_ranks > 1));
+}
+
 /// Gradient copies that rank 0 keeps: more than one where lanes stay apart, or where its lanes are no single subtree.
 [[nodiscard]] inline index_t gradient_slots(plan const& p, bool tied_weights) {
   if (!p.deterministic) return 1;
   index_range const lanes = block_range(p.lanes, p.data_ranks, 0);
   if (p.micro_batches > 1 || tied_weights) return lanes.size();
   return comm::lane_roots(static_cast<int>(p.lanes), lanes).size();
+}
+
+/// Whole-bucket buffers and pieces of one rank where state is sharded; of rank 0's shard unless said otherwise.
+struct state_bytes {
+  index_t parameters = 0, gradients = 0, optimizer_state = 0;
+  friend bool operator==(state_bytes const&, state_bytes const&) = default;
+};
+
+/// Bytes of parameters, gradients and optimizer state that a rank holds, as functions of the stage. N: elements of a flat buffer; O: those of
+/// this rank's pieces, about N / shards; B: those of the largest bucket; k: buffers of the optimizer; s: gradient slots; L: the loss.
+///
+///     stage   parameters                       gradients                            optimizer state
+///     0       N                                N·s                                  k·N
+///     1       N                                N·s                                  k·O
+///     2       N                                O + buffers·B·s + L·s                k·O
+///     3       O + buffers·B                    O + buffers·B·s + L·s                k·O
+///
+/// Stages 2 and 3 keep flat gradients, N·s, where whole_gradients(plan) says so.
+/// \param open buckets that one layer's parameters lie in, at the most
+/// \param shard which shard; sizes differ by less than a grain per bucket
+[[nodiscard]] inline state_bytes make_state_bytes(plan const& p, nn::state_layout const& layout, int state_buffers, int slots, int open, int shard = 0,
+                                                  index_t element_bytes = 4) {
+  state_bytes s;
+  index_t const all = layout.size() * element_bytes, own = layout.owned(shard) * element_bytes, bucket = layout.largest_bucket() * element_bytes;
+  index_t const loss = 64;  // the tail of the flat buffer: one number in a line of its own
+  s.parameters = p.state_stage < 3 ? all : own + layout.parameter_buffers(open, static_cast<int>(p.prefetch)) * bucket;
+  s.gradients = whole_gradients(p) ? all * slots : own + layout.gradient_buffers() * bucket * slots + loss * slots;
+  s.optimizer_state = own * state_buffers;
+  return s;
 }
 
 /// The ledger of a plan.

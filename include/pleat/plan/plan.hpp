@@ -83,7 +83,7 @@ struct plan {
   index_t pipeline_ranks = 1;    ///< extent of the mesh's pipeline axis: ranks that share the layers out
   std::string schedule = "1f1b"; ///< what a pipeline's ranks compute when: one of known_schedules, or own_schedule_prefix and a hash
   index_t chunks = 0;            ///< stages per pipeline rank; 0: what the schedule asks for (2 for interleaved and the V shapes, else 1)
-  std::vector<index_t> cuts;     ///< first unit of each stage but the first, stages() − 1 of them; empty: cut by cost
+  std::vector<index_t> cuts{};   ///< first unit of each stage but the first, stages() − 1 of them; empty: cut by cost
   index_t micro_batches = 1;     ///< forward/backward walks per step and rank; gradients are exchanged after the last
   int state_stage = 0;           ///< sharded over the data axis: 0 nothing, 1 optimizer state, 2 gradients too, 3 parameters too
   index_t state_ranks = 0;       ///< data ranks that share one copy of the state; 0: all of them
@@ -178,6 +178,9 @@ struct plan {
       throw error{"plan", "state_ranks must divide the " + std::to_string(data_ranks) + " data ranks, found " + std::to_string(state_ranks),
                   "Use state_ranks = " + std::to_string(near) + ", or 0 for all of them"};
     }
+    if (deterministic && wire != wire_format::same)
+      throw error{"plan", "wire = bf16 rounds what each rank has summed, so bits would change with the number of ranks, which deterministic mode refuses",
+                  "Use wire = same, or leave deterministic mode"};
     if (prefetch < 0) throw error{"plan", "prefetch must not be negative, found " + std::to_string(prefetch), "Use prefetch = 0 to gather when a unit begins"};
   }
 

@@ -46,19 +46,23 @@ template <class F> void on_root(comm::communicator& ranks, F&& f) {
   throw error{said.substr(0, first), said.substr(first + 1, second - first - 1), said.substr(second + 1)};
 }
 
-/// Host copies of the flat buffers, and per parameter views of them: parameters are stored by name and global index, without padding.
-template <class T, class Space> struct host_buffers {
+/// Host copies of the flat buffers, and per parameter views of them: parameters are stored by name and global index, without padding, so
+/// that the files are the same whichever way state is sharded.
+template <class T> struct host_buffers {
   std::vector<std::vector<T>> flat;  // values, then optimizer state
 
-  host_buffers(context<Space> const& where, nn::arena<T, Space> const& arena, int states) : flat(static_cast<std::size_t>(1 + states)) {
-    for (std::size_t b = 0; b < flat.size(); ++b) {
-      flat[b].resize(static_cast<std::size_t>(arena.size()));
-      copy_to_host(where, tensor<T, Space>::wrap(b == 0 ? arena.values() : arena.state(static_cast<int>(b) - 1), extents{arena.size()}), flat[b].data());
-    }
+  /// Room for a model's buffers.
+  template <class Net> static host_buffers empty(parallel::model<Net> const& m) {
+    return {std::vector<std::vector<T>>(static_cast<std::size_t>(1 + m.arena().states()), std::vector<T>(static_cast<std::size_t>(m.arena().size())))};
   }
-  void write_back(context<Space> const& where, nn::arena<T, Space>& arena) const {
-    for (std::size_t b = 0; b < flat.size(); ++b)
-      copy_from_host(where, flat[b].data(), tensor<T, Space>::wrap(b == 0 ? arena.values() : arena.state(static_cast<int>(b) - 1), extents{arena.size()}));
+  /// What a model holds. Collective where its state is sharded.
+  template <class Net> static host_buffers of_model(parallel::model<Net> const& m) {
+    host_buffers h;
+    bool const sharded = m.plan().state_stage > 0;
+    if (!sharded && m.ranks().rank() != 0) return h;
+    h.flat.push_back(m.host_values());
+    for (int i = 0; i < m.arena().states(); ++i) h.flat.push_back(m.host_state(i));
+    return h;
   }
   [[nodiscard]] std::span<T> of(std::size_t buffer, nn::arena_entry const& e) {
     return std::span<T>(flat[buffer]).subspan(static_cast<std::size_t>(e.begin), static_cast<std::size_t>(e.end - e.begin));
@@ -74,8 +78,8 @@ inline bool is_parameter(nn::arena_entry const& e) { return e.name != nn::loss_e
 template <class Net, class T, class Space>
 void save_checkpoint(std::string const& folder, parallel::model<Net> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step) {
   region r("pleat::run::save_checkpoint");
+  auto host = detail::host_buffers<T>::of_model(m);
   detail::on_root(m.ranks(), [&] {
-    detail::host_buffers<T, Space> host(m.context(), m.arena(), m.arena().states());
     io::checkpoint_view view;
     for (std::size_t b = 0; b < host.flat.size(); ++b) {
       auto& group = view.tensors[b == 0 ? "parameters" : "optimizer-" + std::to_string(b)];
@@ -106,6 +110,7 @@ std::optional<resume_point> load_checkpoint(std::string const& folder, parallel:
   detail::on_root(m.ranks(), [&] { c.emplace(io::load_checkpoint(folder)); });
   resume_point point;
   std::uint64_t counters[3] = {};
+  auto host = detail::host_buffers<T>::empty(m);
   detail::on_root(m.ranks(), [&] {
     std::string const call = "run::load_checkpoint('" + c->path + "')";
     auto const demand = [&](std::string const& what, std::string const& saved, std::string const& here, std::string const& remedy) {
@@ -117,7 +122,6 @@ std::optional<resume_point> load_checkpoint(std::string const& folder, parallel:
     demand("a global batch of", std::to_string(saved.global_batch), std::to_string(m.plan().global_batch), "Go on with the same batch size");
     if (saved.deterministic && m.plan().deterministic)
       demand("lanes =", std::to_string(saved.lanes), std::to_string(m.plan().lanes), "Plan with as many lanes, so that the bits go on");
-    detail::host_buffers<T, Space> host(m.context(), m.arena(), m.arena().states());
     for (std::size_t b = 0; b < host.flat.size(); ++b) {
       auto const& group = c->group(b == 0 ? "parameters" : "optimizer-" + std::to_string(b));
       std::size_t used = 0;
@@ -135,7 +139,6 @@ std::optional<resume_point> load_checkpoint(std::string const& folder, parallel:
       if (used != group.entries().size())
         throw error{call, "it has " + std::to_string(group.entries().size()) + " parameters, this network has " + std::to_string(used), "It belongs to another network"};
     }
-    host.write_back(m.context(), m.arena());
     counters[0] = std::stoull(c->value("steps"));
     counters[1] = std::stoull(c->value("cursor"));
     counters[2] = std::stoull(c->value("optimizer_steps"));
@@ -143,12 +146,10 @@ std::optional<resume_point> load_checkpoint(std::string const& folder, parallel:
   });
   m.ranks().broadcast(std::span<std::uint64_t>(counters));
   // Rank 0 has read and verified; the others take its bits.
-  std::vector<T> flat(static_cast<std::size_t>(m.arena().size()));
-  for (int b = -1; b < m.arena().states(); ++b) {
-    auto const t = tensor<T, Space>::wrap(b < 0 ? m.arena().values() : m.arena().state(b), extents{m.arena().size()});
-    copy_to_host(m.context(), t, flat.data());
-    m.ranks().broadcast(flat);
-    copy_from_host(m.context(), flat.data(), t);
+  for (std::size_t b = 0; b < host.flat.size(); ++b) {
+    m.ranks().broadcast(host.flat[b]);
+    if (b == 0) m.set_host_values(host.flat[b]);
+    else m.set_host_state(static_cast<int>(b) - 1, host.flat[b]);
   }
   m.set_steps(counters[0]);
   point.step = static_cast<index_t>(counters[1]);

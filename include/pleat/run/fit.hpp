@@ -143,7 +143,7 @@ template <class Net> fit_report fit(parallel::model<Net>& m, io::dataset const& 
       m.reduce();
       double const loss = m.loss();
       if (!std::isfinite(loss)) detail::explain_nonfinite(m, std::move(last), loss);
-      double const scale = options.clip_norm > 0 ? nn::clip_scale(m.context(), m.arena(), options.clip_norm) : 1.0;
+      double const scale = options.clip_norm > 0 ? m.clip_scale(options.clip_norm) : 1.0;
       m.step(optimizer, factor, scale);
       ++step;
       samples_done += batch.size();

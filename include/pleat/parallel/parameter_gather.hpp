@@ -1,0 +1,180 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// How parameters that ranks move in pieces become whole again: after the step, or just before a layer needs them.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include <pleat/codec/dense.hpp>
+#include <pleat/comm/communicator.hpp>
+#include <pleat/nn/arena.hpp>
+#include <pleat/nn/pass.hpp>
+#include <pleat/parallel/shard_group.hpp>
+
+namespace pleat::parallel {
+
+/// Stages 1 and 2: `send` gives a bucket's pieces to everybody, `finish` waits for all of them; values stay where they are.
+///
+/// Stage 3: `open_values` gathers the bucket of a parameter into one of a few buffers, and the next ones in the direction of the walk ahead
+/// of their use; `close_values` lets the buffer be used again. What was gathered last stays until its buffer is needed, so that backward finds
+/// what forward ended with. Which buffer is reused depends on the order of calls alone, never on time: all ranks gather in one order.
+template <class T, class Space> class parameter_gather {
+ public:
+  /// \param open buckets that one layer needs at once; more buffers are made if a layer needs more
+  parameter_gather(context<Space>& where, shard_group const& ranks, nn::arena<T, Space>& arena, index_t prefetch, int open)
+      : where_(&where), ranks_(&ranks), arena_(&arena), prefetch_(prefetch), requests_(layout().buckets().size()) {
+    if (layout().stage() < 3) return;
+    state_.resize(requests_.size());
+    for (int i = 0; i < layout().parameter_buffers(open, static_cast<int>(prefetch)); ++i) add_buffer();
+  }
+
+  /// Bytes of the buffers that hold whole buckets.
+  [[nodiscard]] index_t bytes() const noexcept {
+    index_t n = 0;
+    for (auto const& b : buffers_) n += static_cast<index_t>(b.memory.size() * sizeof(T));
+    return n;
+  }
+  /// How often a bucket has been gathered.
+  [[nodiscard]] std::size_t gathers() const noexcept { return gathers_; }
+
+  // --- stages 1 and 2 ---
+
+  /// Piece b has been moved; gives it to everybody.
+  void send(std::size_t b) {
+    if (layout().replicated(b)) return;
+    start(b, arena_->values() + layout().buckets()[b].begin);
+  }
+  void finish() {
+    for (std::size_t b = 0; b < requests_.size(); ++b) arrive(b, arena_->values() + layout().buckets()[b].begin);
+  }
+
+  // --- stage 3 ---
+
+  void open_values(nn::parameter& w, bool backward) {
+    if (w.id < 0) return;
+    auto const b = static_cast<std::size_t>(layout().owner()[static_cast<std::size_t>(w.id)]);
+    if (layout().replicated(b) || layout().buckets()[b].size() == 0) return;
+    ++state_[b].uses;  // before anything else is gathered: its buffer is taken
+    acquire(b);
+    state_[b].last = ++clock_;
+    for (index_t k = 1; k <= prefetch_; ++k) {
+      index_t const next = static_cast<index_t>(b) + (backward ? k : -k);  // buckets are numbered from the back
+      if (next < 1 || next >= static_cast<index_t>(requests_.size())) break;
+      if (layout().buckets()[static_cast<std::size_t>(next)].size() > 0 && can_acquire(static_cast<std::size_t>(next))) acquire(static_cast<std::size_t>(next));
+    }
+    T* const memory = buffers_[static_cast<std::size_t>(state_[b].buffer)].memory.data();
+    arrive(b, memory);
+    w.values = memory + (arena_->entries()[static_cast<std::size_t>(w.id)].begin - layout().buckets()[b].begin);
+  }
+  void close_values(nn::parameter& w) noexcept {
+    if (w.id < 0) return;
+    auto const b = static_cast<std::size_t>(layout().owner()[static_cast<std::size_t>(w.id)]);
+    if (layout().replicated(b) || layout().buckets()[b].size() == 0) return;
+    if (--state_[b].uses == 0) state_[b].last = ++clock_;
+    w.values = nullptr;
+  }
+  /// Polls what is under way.
+  void poll() {
+    for (auto& r : requests_) (void)r.test();
+  }
+  /// The pieces have been moved: nothing that was gathered is true any more.
+  void forget() {
+    for (std::size_t b = 0; b < state_.size(); ++b) {
+      if (state_[b].buffer < 0) continue;
+      requests_[b].wait();
+      buffers_[static_cast<std::size_t>(state_[b].buffer)].bucket = -1;
+      state_[b] = {};
+    }
+  }
+
+ private:
+  static constexpr bool on_host = Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename Space::memory_space>::accessible;
+  using view = typename nn::arena<T, Space>::view;
+  struct buffer {
+    view memory;
+    int bucket = -1;
+  };
+  struct bucket_state {
+    int buffer = -1, uses = 0;
+    std::uint64_t last = 0;
+  };
+
+  [[nodiscard]] nn::state_layout const& layout() const noexcept { return arena_->layout(); }
+  void add_buffer() { buffers_.push_back({view("pleat::gathered", static_cast<std::size_t>(layout().largest_bucket())), -1}); }
+
+  /// Everybody's pieces of bucket b, into `whole` (where this rank's piece may lie already).
+  void start(std::size_t b, T* whole) {
+    ++gathers_;
+    auto const& k = layout().buckets()[b];
+    auto const& p = arena_->pieces()[b];
+    T* const own = arena_->owned_values(p);
+    T* const mine = whole + (p.begin - k.begin);
+    if (ranks_->shards == 1) {
+      if (own != mine) codec::detail::copy_values(*where_, static_cast<T const*>(own), mine, p.size());
+      return;
+    }
+    where_->fence();  // the optimizer has written the piece; whoever read the buffer before is done
+    if constexpr (on_host) {
+      requests_[b] = ranks_->gathers->iall_gather_v(std::span<T const>(own, static_cast<std::size_t>(p.size())), std::span<T>(whole, static_cast<std::size_t>(k.size())),
+                                                    comm::parts{layout().counts(b), {}});
+    } else {
+      staged_.resize(requests_.size());
+      staged_[b].resize(static_cast<std::size_t>(k.size()));
+      T* const here = staged_[b].data() + (p.begin - k.begin);
+      copy_to_host(*where_, tensor<T, Space>::wrap(own, extents{p.size()}), here);
+      requests_[b] = ranks_->gathers->iall_gather_v(std::span<T const>(here, static_cast<std::size_t>(p.size())), std::span<T>(staged_[b]), comm::parts{layout().counts(b), {}});
+    }
+  }
+  void arrive(std::size_t b, T* whole) {
+    if (requests_[b].done() && on_host) return;
+    requests_[b].wait();
+    if constexpr (!on_host) {
+      if (staged_.empty() || staged_[b].empty()) return;
+      copy_from_host(*where_, static_cast<T const*>(staged_[b].data()), tensor<T, Space>::wrap(whole, extents{layout().buckets()[b].size()}));
+      staged_[b].clear();  // its memory stays
+    }
+  }
+
+  /// A buffer that may be taken: an empty one, else the one whose bucket was used longest ago and is not in use. None: size().
+  [[nodiscard]] std::size_t victim() const noexcept {
+    std::size_t best = buffers_.size();
+    for (std::size_t i = 0; i < buffers_.size(); ++i) {
+      int const b = buffers_[i].bucket;
+      if (b < 0) return i;
+      if (state_[static_cast<std::size_t>(b)].uses > 0) continue;
+      if (best == buffers_.size() || state_[static_cast<std::size_t>(b)].last < state_[static_cast<std::size_t>(buffers_[best].bucket)].last) best = i;
+    }
+    return best;
+  }
+  [[nodiscard]] bool can_acquire(std::size_t b) const noexcept { return state_[b].buffer >= 0 || victim() < buffers_.size(); }
+
+  void acquire(std::size_t b) {
+    if (state_[b].buffer >= 0) return;
+    std::size_t const at = victim();
+    if (at == buffers_.size()) add_buffer();
+    if (int const old = buffers_[at].bucket; old >= 0) {
+      auto const o = static_cast<std::size_t>(old);
+      arrive(o, buffers_[at].memory.data());
+      state_[o] = {};
+    }
+    buffers_[at].bucket = static_cast<int>(b);
+    state_[b].buffer = static_cast<int>(at);
+    state_[b].last = ++clock_;
+    start(b, buffers_[at].memory.data());
+  }
+
+  context<Space>* where_;
+  shard_group const* ranks_;
+  nn::arena<T, Space>* arena_;
+  index_t prefetch_;
+  std::vector<comm::request> requests_;  // of each bucket
+  std::vector<bucket_state> state_;
+  std::vector<buffer> buffers_;
+  std::vector<std::vector<T>> staged_;   // host copies; empty on a host space
+  std::uint64_t clock_ = 0;
+  std::size_t gathers_ = 0;
+};
+
+}  // namespace pleat::parallel

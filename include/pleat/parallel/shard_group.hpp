@@ -1,0 +1,69 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// The ranks of the data axis as those who sharded state needs: neighbours that divide one copy of it, and their twins in other groups.
+#pragma once
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include <pleat/comm/communicator.hpp>
+#include <pleat/nn/arena.hpp>
+#include <pleat/plan/plan.hpp>
+
+namespace pleat::parallel {
+
+/// Data rank r belongs to shard group r / n and holds shard r % n of it, n = plan.state_ranks. With n = data_ranks there is one group and
+/// nobody has a twin; with fewer (hybrid sharding), sums cross the groups after they were scattered within them.
+struct shard_group {
+  int stage = 0, shards = 1, shard = 0;
+  std::shared_ptr<comm::communicator> all;       ///< those that share the batch
+  std::shared_ptr<comm::communicator> members;   ///< those that divide one copy; null at stage 0
+  std::shared_ptr<comm::communicator> gathers;   ///< the same ranks, for parameters: never in turn with gradients
+  std::shared_ptr<comm::communicator> replicas;  ///< twins of the other groups; null if there is one group
+
+  shard_group() = default;
+  /// Collective over `ranks`.
+  shard_group(plan::plan const& p, std::shared_ptr<comm::communicator> ranks) : stage(p.state_stage), all(std::move(ranks)) {
+    if (stage == 0) return;
+    shards = static_cast<int>(p.state_ranks > 0 ? p.state_ranks : p.data_ranks);
+    int const rank = all->rank();
+    shard = rank % shards;
+    members = std::make_shared<comm::communicator>(all->split(rank / shards, rank));
+    gathers = std::make_shared<comm::communicator>(members->duplicate());
+    auto twins = all->split(shard, rank);
+    if (twins.size() > 1) replicas = std::make_shared<comm::communicator>(std::move(twins));
+  }
+
+  [[nodiscard]] nn::sharding over(plan::plan const& p) const noexcept { return {stage, shards, shard, p.bucket_bytes}; }
+};
+
+/// The flat buffer on the host of which every rank of a group holds packed pieces. Collective over the group.
+/// \param packed this rank's pieces, in the space's memory
+template <class U, class T, class Space>
+[[nodiscard]] std::vector<U> whole_of(context<Space> const& where, shard_group const& g, nn::arena<T, Space> const& memory, U* packed) {
+  auto const& layout = memory.layout();
+  std::vector<U> own(static_cast<std::size_t>(memory.owned())), flat(static_cast<std::size_t>(memory.size()));
+  copy_to_host(where, tensor<U, Space>::wrap(packed, extents{memory.owned()}), own.data());
+  for (std::size_t b = 0; b < memory.pieces().size(); ++b) {
+    auto const& p = memory.pieces()[b];
+    auto const mine = std::span<U const>(own).subspan(static_cast<std::size_t>(p.packed), static_cast<std::size_t>(p.size()));
+    if (layout.stage() == 0 || layout.replicated(b)) {
+      std::copy(mine.begin(), mine.end(), flat.begin() + p.begin);
+      continue;
+    }
+    auto const& k = layout.buckets()[b];
+    g.members->all_gather_v(mine, std::span<U>(flat).subspan(static_cast<std::size_t>(k.begin), static_cast<std::size_t>(k.size())), comm::parts{layout.counts(b), {}});
+  }
+  return flat;
+}
+
+/// This rank's pieces of a flat buffer on the host.
+template <class U, class T, class Space> void take_pieces(context<Space> const& where, nn::arena<T, Space> const& memory, std::vector<U> const& flat, U* packed) {
+  std::vector<U> own(static_cast<std::size_t>(memory.owned()));
+  for (auto const& p : memory.pieces()) std::copy(flat.begin() + p.begin, flat.begin() + p.end, own.begin() + p.packed);
+  copy_from_host(where, own.data(), tensor<U, Space>::wrap(packed, extents{memory.owned()}));
+}
+
+}  // namespace pleat::parallel

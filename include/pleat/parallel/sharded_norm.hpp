@@ -1,0 +1,59 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// The norm of gradients of which every rank holds pieces: the same bits as if one rank held them all.
+#pragma once
+
+#include <cmath>
+#include <span>
+
+#include <pleat/base/pooled_array.hpp>
+#include <pleat/compute/reduce.hpp>
+#include <pleat/nn/clip.hpp>
+#include <pleat/parallel/shard_group.hpp>
+
+namespace pleat::parallel {
+
+static_assert(nn::shard_grain == compute::chunk_elements, "shards are cut where chunks of a sum begin");
+
+/// nn::gradient_norm where state may be sharded. Collective. Pieces are cut at chunks of the sum, so every chunk's sum is computed by one
+/// rank; they are collected and added up as one rank would. (On a device the order within a sum is Kokkos' own, with and without shards.)
+template <class T, class Space> [[nodiscard]] double gradient_norm(context<Space>& where, shard_group const& g, nn::arena<T, Space> const& memory) {
+  if (memory.layout().stage() == 0) return nn::gradient_norm(where, memory);
+  using W = typename nn::arena<T, Space>::master_type;
+  auto const& all = memory.entries();
+  auto const chunks_of = [](nn::arena_entry const& e) { return compute::chunks_of(e.end - e.begin); };
+  index_t count = 0;
+  for (auto const& e : all) count += chunks_of(e);
+  auto sums = tensor<double, Space>::allocate(where, {count});
+  pooled_array<double> host(where.host_pool(), static_cast<std::size_t>(count));
+  compute::fill(where.space(), count, 0.0, sums.data());
+  index_t at = 0;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    auto const& e = all[i];
+    auto const b = static_cast<std::size_t>(memory.layout().owner()[i]);
+    auto const& p = memory.pieces()[b];
+    index_range const part = intersect({e.begin, e.end}, {p.begin, p.end});
+    if (!part.empty() && e.kind == nn::parameter_kind::trainable && e.requires_grad)
+      compute::squared_norm_chunks(where.space(), part.size(), static_cast<W const*>(memory.owned_gradients(p) + (part.begin - p.begin)),
+                                   sums.data() + at + (part.begin - e.begin) / compute::chunk_elements);
+    at += chunks_of(e);
+  }
+  copy_to_host(where, sums, host.data());
+  if (g.shards > 1) g.members->all_reduce(std::span<double>(host.data(), static_cast<std::size_t>(count)), comm::reduction::sum);  // one rank's, and zeros
+  double total = 0;
+  at = 0;
+  for (auto const& e : all) {
+    total += compute::fold_chunk_sums(host.data() + at, chunks_of(e));
+    at += chunks_of(e);
+  }
+  return std::sqrt(total);
+}
+
+/// nn::clip_scale where state may be sharded. Collective.
+template <class T, class Space> [[nodiscard]] double clip_scale(context<Space>& where, shard_group const& g, nn::arena<T, Space> const& memory, double max_norm) {
+  double const norm = gradient_norm(where, g, memory);
+  return std::isfinite(norm) && norm > max_norm ? max_norm / norm : 1.0;
+}
+
+}  // namespace pleat::parallel

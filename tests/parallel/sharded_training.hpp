@@ -1,0 +1,122 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// A short training run under any plan, on any communicator, and what a test of sharded state wants to know of it.
+#pragma once
+
+#include <pleat/comm/self.hpp>
+#include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
+#include <pleat/nn/activations.hpp>
+#include <pleat/nn/batch_norm.hpp>
+#include <pleat/nn/linear.hpp>
+#include <pleat/nn/repeat.hpp>
+#include <pleat/nn/sequential.hpp>
+#include <pleat/parallel/model.hpp>
+
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace pleat_test {
+
+using space = Kokkos::DefaultExecutionSpace;
+using tensor = pleat::tensor<float, space>;
+
+/// A weight that is cut between ranks (17 chunks of a norm), tied ones, and parameters smaller than the ranks.
+inline auto network(bool tie = true) {
+  using namespace pleat::nn;
+  return sequential(linear("in", 12, 260), relu(), linear("wide", 260, 260), tanh_activation(), linear("tied", 260, 260, {.tied_to = tie ? "wide.weight" : ""}), relu(),
+                    linear("small", 260, 3), tanh_activation(), linear("out", 3, 5));
+}
+/// Many layers of one size, each far smaller than the whole.
+inline auto deep_network() {
+  using namespace pleat::nn;
+  return sequential(linear("in", 12, 64), relu(), repeat("block", 16, sequential(linear("fc", 64, 64), tanh_activation())), linear("out", 64, 5));
+}
+/// With running statistics, which are no parameters and have no tie: deterministic mode folds lanes inside the kernels.
+inline auto network_with_statistics() {
+  using namespace pleat::nn;
+  return sequential(linear("in", 12, 260), relu(), linear("wide", 260, 260), batch_norm("norm", 260), relu(), linear("out", 260, 5));
+}
+
+struct training {
+  pleat::plan::plan plan{.bucket_bytes = 30000};
+  int steps = 3;
+  std::vector<pleat::index_t> batches{37, 37, 2};  // the last one is smaller than the lanes and some ranks
+  int optimizer = 0;                               // 0: SGD with momentum, 1: AdamW
+  double norm = 0.5;                               // clip to it; 0: not
+  int die = -1;                                    // rank 1 throws in this phase of the second step
+};
+
+struct outcome {
+  std::vector<float> values;
+  std::vector<std::vector<float>> states;
+  std::vector<double> losses, norms;
+  pleat::plan::state_bytes found, said;
+  std::size_t allocations_after_first = 0, allocations_after_last = 0;
+  pleat::index_t bytes_after_first = 0, bytes_after_last = 0;
+};
+
+template <class Net> outcome train(Net net, pleat::comm::communicator c, training const& o) {
+  using pleat::index_t;
+  pleat::world w(std::move(c), 1);
+  auto p = o.plan;
+  p.data_ranks = w.size();
+  auto m = pleat::parallel::build(std::move(net), p, w, {.seed = 3});
+  using settings = pleat::nn::optimizer;
+  pleat::nn::optimizer_state<float, space> optimizer(m.context(), m.arena(), o.optimizer == 0 ? settings(pleat::nn::sgd{.learning_rate = 0.1, .momentum = 0.9, .weight_decay = 0.01})
+                                                                                             : settings(pleat::nn::adamw{.learning_rate = 0.01}));
+  outcome out;
+  auto const use = [&] {
+    auto const u = m.memory();
+    return u.parameters + u.gradients + u.optimizer_state;
+  };
+  auto const perhaps_die = [&](int step, int phase) {
+    if (step == 1 && o.die == phase && w.rank() == 1) throw std::runtime_error("rank 1 dies in phase " + std::to_string(phase));
+  };
+  for (int s = 0; s < o.steps; ++s) {
+    index_t const batch = o.batches[static_cast<std::size_t>(s) % o.batches.size()];
+    m.zero_grad(batch);
+    for (auto const& micro : m.share().micro_batches()) {
+      index_t const n = micro.rows.size();
+      auto x = tensor::allocate(m.context(), {n, 12});
+      auto labels = pleat::tensor<std::int32_t, space>::allocate(m.context(), {n});
+      std::vector<float> hx(static_cast<std::size_t>(n * 12));
+      std::vector<std::int32_t> hl(static_cast<std::size_t>(n));
+      for (index_t i = 0; i < n; ++i) {
+        index_t const k = 1000 * s + m.share().rows().begin + micro.rows.begin + i;
+        pleat::nn::draw(pleat::nn::initializer::normal(1), 5, "sample " + std::to_string(k), 0, 12, hx.data() + i * 12);
+        hl[static_cast<std::size_t>(i)] = static_cast<std::int32_t>((k * 7) % 5);
+      }
+      pleat::copy_from_host(m.context(), hx.data(), x);
+      pleat::copy_from_host(m.context(), hl.data(), labels);
+      perhaps_die(s, 0);
+      auto [y, saved] = m.forward(x);
+      perhaps_die(s, 1);
+      m.backward(saved, m.cross_entropy(y, labels).dy);
+    }
+    perhaps_die(s, 2);
+    m.reduce();
+    out.losses.push_back(m.loss());
+    out.norms.push_back(m.gradient_norm());
+    m.step(optimizer, 1, o.norm > 0 ? m.clip_scale(o.norm) : 1);
+    if (s == 0) {
+      out.allocations_after_first = m.context().pool().statistics().allocations;
+      out.bytes_after_first = use();
+    }
+  }
+  out.allocations_after_last = m.context().pool().statistics().allocations;
+  out.bytes_after_last = use();
+  m.demand_equal_replicas();
+  out.values = m.host_values();
+  for (int i = 0; i < m.arena().states(); ++i) out.states.push_back(m.host_state(i));
+  auto const used = m.memory();
+  out.found = {used.parameters, used.gradients, used.optimizer_state};
+  auto const& layout = m.arena().layout();
+  out.said = pleat::plan::make_state_bytes(m.plan(), layout, optimizer.buffers(), m.share().slots(), pleat::parallel::buckets_of_a_layer(m.net(), layout.owner()),
+                                           m.arena().shards().shard);
+  return out;
+}
+
+}  // namespace pleat_test

@@ -1,0 +1,206 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Sharded state: the same training under every stage, in the bytes that the ledger says.
+#include <pleat/parallel/model.hpp>
+
+#include <parallel/sharded_training.hpp>
+#include <pleat/comm/local.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
+
+#include <chrono>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace pl = pleat;
+using namespace pleat_test;
+using pl::index_t;
+
+namespace {
+template <class Net> outcome train_on(Net const& net, int ranks, training const& o) {
+  outcome first;
+  pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
+    bool const root = c.rank() == 0;
+    auto r = train(net, std::move(c), o);
+    if (root) first = std::move(r);
+  });
+  return first;
+}
+}  // namespace
+
+TEST_CASE("deterministic training gives the same bits under every stage, on any number of ranks, in groups and in micro-batches") {
+  training o;
+  o.plan.deterministic = true;
+  o.optimizer = GENERATE(0, 1);
+  // Tied weights: both uses of a micro-batch go on with one chain, so where micro-batches are cut belongs to the bits, under any stage.
+  outcome const tied = train_on(network(), 1, o), untied = train_on(network(false), 1, o);
+  CHECK(tied.norms[0] > 0);
+  for (int stage : {1, 2, 3})
+    for (int ranks : {1, 2, 3, 4, 8})
+      for (index_t group : {0, 2})
+        for (index_t micro : {1, 3}) {
+          if (group > 0 && ranks % group != 0) continue;
+          auto q = o;
+          q.plan.state_stage = stage;
+          q.plan.state_ranks = group;
+          q.plan.micro_batches = micro;
+          q.plan.prefetch = ranks % 3;
+          q.plan.overlap = micro == 1;
+          q.plan.bucket_bytes = ranks == 4 ? 1 << 20 : 20000;
+          INFO("stage " << stage << ", " << ranks << " ranks in groups of " << group << ", " << micro << " micro-batches");
+          auto const r = train_on(network(micro == 1), ranks, q);
+          auto const& reference = micro == 1 ? tied : untied;
+          CHECK((r.values == reference.values));
+          CHECK((r.losses == reference.losses));
+          CHECK((r.norms == reference.norms));
+          for (std::size_t i = 0; i < r.states.size(); ++i) CHECK((r.states[i] == reference.states[i]));
+        }
+}
+
+TEST_CASE("running statistics are the same bits under every stage") {
+  training o;
+  o.plan.deterministic = true;
+  auto const reference = train_on(network_with_statistics(), 1, o);
+  for (int stage : {1, 2, 3})
+    for (int ranks : {2, 3}) {
+      o.plan.state_stage = stage;
+      INFO("stage " << stage << ", " << ranks << " ranks");
+      auto const r = train_on(network_with_statistics(), ranks, o);
+      CHECK((r.values == reference.values));
+      CHECK((r.norms == reference.norms));
+    }
+}
+
+TEST_CASE("fast training on threads gives the bits of stage 0 under every stage") {
+  // A thread rank sums over the ranks in ascending order whatever the collective, so this may be demanded; with MPI it may not.
+  for (int ranks : {1, 2, 3, 4}) {
+    training o;
+    auto const reference = train_on(network(), ranks, o);
+    for (int stage : {1, 2, 3}) {
+      o.plan.state_stage = stage;
+      o.plan.overlap = stage != 2;
+      INFO("stage " << stage << ", " << ranks << " ranks");
+      auto const r = train_on(network(), ranks, o);
+      CHECK((r.values == reference.values));
+      CHECK((r.losses == reference.losses));
+      CHECK((r.norms == reference.norms));
+    }
+  }
+}
+
+TEST_CASE("hybrid sharding, micro-batches and the 16-bit wire agree with stage 0 within the rounding of the sums") {
+  training o;
+  auto const reference = train_on(network(), 1, o);
+  for (int stage : {0, 1, 2, 3})
+    for (index_t micro : {1, 3})
+      for (index_t group : {0, 1, 2})
+        for (bool narrow : {false, true}) {
+          auto q = o;
+          q.plan.state_stage = stage;
+          q.plan.state_ranks = group;
+          q.plan.micro_batches = micro;
+          q.plan.wire = narrow ? pl::plan::wire_format::bf16 : pl::plan::wire_format::same;
+          q.norm = 0;  // no clipping: its factor would carry the norm's error
+          auto s = q;
+          s.plan = o.plan;
+          auto const want = train_on(network(), 1, s);
+          auto const r = train_on(network(), 4, q);
+          // One step's gradient: an element is a sum over at most 37 samples (two orders differ by 37·2⁻²⁴ of the sum of magnitudes, below
+          // 4 here); a bfloat16 wire rounds every operand and, where all want the sum, the sum (2·2⁻⁸; hybrid: twice). Rate 0.1, momentum
+          // 0.9 and 3 steps move a parameter by less than 3·0.1·10 times that; a step's difference enters the next gradient at most doubled.
+          double const bound = (37 * 0x1p-24 + (narrow ? 4 * 0x1p-8 : 0)) * 4 * 3 * 0.1 * 10 * 4;
+          INFO("stage " << stage << ", micro " << micro << ", group " << group << ", narrow " << narrow);
+          double worst = 0;
+          for (std::size_t i = 0; i < r.values.size(); ++i) worst = std::max(worst, std::abs(static_cast<double>(r.values[i]) - static_cast<double>(want.values[i])));
+          CHECK(worst < bound);
+          if (narrow) CHECK(worst > 0);
+        }
+}
+
+TEST_CASE("a rank holds the bytes that the ledger says, under every stage") {
+  index_t total[4] = {};
+  for (int stage : {0, 1, 2, 3})
+    for (int ranks : {1, 2, 4})
+      for (bool deterministic : {false, true})
+        for (index_t micro : {1, 2})
+          pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
+            training o;
+            o.plan.state_stage = stage;
+            o.plan.deterministic = deterministic;
+            o.plan.micro_batches = micro;
+            o.plan.bucket_bytes = 20000;
+            int const rank = c.rank();
+            auto const r = train(deep_network(), std::move(c), o);
+            if (!(r.found == r.said))
+              throw std::runtime_error("stage " + std::to_string(stage) + ", rank " + std::to_string(rank) + " of " + std::to_string(ranks) + ": parameters " +
+                                       std::to_string(r.found.parameters) + ", said " + std::to_string(r.said.parameters) + "; gradients " + std::to_string(r.found.gradients) +
+                                       ", said " + std::to_string(r.said.gradients) + "; state " + std::to_string(r.found.optimizer_state) + ", said " +
+                                       std::to_string(r.said.optimizer_state));
+            if (rank == 0 && ranks == 4 && micro == 1 && !deterministic) total[stage] = r.found.parameters + r.found.gradients + r.found.optimizer_state;
+          });
+  CHECK(total[1] < total[0]);
+  CHECK(total[2] < total[1]);
+  CHECK(total[3] < total[2]);
+}
+
+TEST_CASE("a steady state allocates nothing under any stage") {
+  for (int stage : {1, 2, 3})
+    pl::comm::run_local(2, [&](pl::comm::communicator c) {
+      training o;
+      o.plan.state_stage = stage;
+      o.steps = 6;
+      o.batches = {32};
+      auto const r = train(network(), std::move(c), o);
+      if (r.allocations_after_first != r.allocations_after_last) throw std::runtime_error("the pool grew at stage " + std::to_string(stage));
+      if (r.bytes_after_first != r.bytes_after_last) throw std::runtime_error("buffers grew at stage " + std::to_string(stage));
+    });
+}
+
+TEST_CASE("clone, rebuild, take_values and inference work under every stage") {
+  for (int stage : {0, 1, 2, 3})
+    pl::comm::run_local(3, [&](pl::comm::communicator c) {
+      pl::world w(std::move(c), 1);
+      auto m = pl::parallel::build(network(), {.data_ranks = 3, .state_stage = stage}, w, {.seed = 9});
+      auto const sum = m.checksum();
+      auto copy = m.clone();
+      if (copy.checksum() != sum) throw std::runtime_error("clone");
+      std::vector<float> const zero(static_cast<std::size_t>(m.arena().size()));
+      m.set_host_values(zero);
+      if (m.checksum() == sum) throw std::runtime_error("set_host_values");
+      m.take_values(copy);
+      if (m.checksum() != sum) throw std::runtime_error("take_values");
+      m.demand_equal_replicas();
+      auto x = tensor::allocate(m.context(), {2, 12});
+      pl::compute::fill(m.context().space(), 24, 0.5f, x.data());
+      std::vector<float> y(10);
+      pl::copy_to_host(m.context(), m.predict(x), y.data());
+      pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+      auto const other = pl::parallel::build(network(), {}, alone, {.seed = 9});
+      auto x2 = tensor::allocate(other.context(), {2, 12});
+      pl::compute::fill(other.context().space(), 24, 0.5f, x2.data());
+      std::vector<float> want(10);
+      pl::copy_to_host(other.context(), other.predict(x2), want.data());
+      if (y != want) throw std::runtime_error("predict at stage " + std::to_string(stage));
+      if (other.checksum() != sum) throw std::runtime_error("initial values differ from one rank's");
+    });
+}
+
+TEST_CASE("a rank that dies in a step of sharded training releases the others with its reason") {
+  for (int stage : {1, 2, 3})
+    for (int phase : {0, 1, 2}) {
+      std::string said;
+      try {
+        pl::comm::run_local(3, [&](pl::comm::communicator c) {
+          training o;
+          o.plan.state_stage = stage;
+          o.die = phase;
+          (void)train(network(), std::move(c), o);
+        });
+      } catch (std::exception const& e) {
+        said = e.what();
+      }
+      CHECK(said.find("rank 1 dies in phase " + std::to_string(phase)) != std::string::npos);
+    }
+}
