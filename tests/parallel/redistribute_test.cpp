@@ -101,6 +101,14 @@ TEST_CASE("from the second run on nothing is allocated, and a slice of rows copi
           parallel::redistribute<float, space> slice(where, ranks, l, placement{shard<0>{}});
           auto x = tensor<float, space>::allocate(where, l.local(ranks.rank()));
           auto const y = slice(x);
+          parallel::redistribute<float, space> sum(where, ranks, layout(ranks.mesh(), extents{9, 5}, placement{partial{}}), placement{});
+          auto addend = tensor<float, space>::allocate(where, {9, 5});
+          compute::fill(where.space(), 45, 2.0f, addend.data());
+          float const* const at = addend.data();
+          auto const kept = sum(addend);  // the caller still holds it: it stays
+          if (kept.data() == at || host_view(addend)[44] != 2.0f || host_view(kept)[44] != 4.0f) return "an addend was overwritten";
+          auto const moved = sum(std::move(addend));
+          if (moved.data() != at || host_view(moved)[44] != 4.0f) return "a tensor that was moved in was not reduced in place";
           return y.data() == x.data() + slice.plan().to().box(ranks.rank())[0].begin * 5 ? "" : "a slice of rows was copied";
         }) == "");
 }

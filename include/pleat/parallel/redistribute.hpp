@@ -59,7 +59,7 @@ class redistribute {
   [[nodiscard]] redistribution const& plan() const noexcept { return plan_; }
 
   /// This rank's part under the new placement, from its part under the old one (a contiguous tensor of the local extents). The result
-  /// may share x's memory where nothing has to move.
+  /// may share x's memory where nothing has to move; a tensor that is moved in and held by nobody else is reduced in place.
   /// \throws error if x has other extents than the plan's layout gives this rank
   [[nodiscard]] tensor<T, Space> operator()(tensor<T, Space> x) {
     extents const expected = plan_.from().local(ranks_->rank());
@@ -156,10 +156,11 @@ class redistribute {
     return g;
   }
 
-  [[nodiscard]] block run(stage const& s, block const& x) {
+  [[nodiscard]] block run(stage const& s, block& x) {
     if (s.same) return x;
     if (s.stretch >= 0)  // a slice of rows: the same memory
       return x.reshape({x.size()}).rows(s.stretch, s.stretch + s.after.size()).reshape(s.after.shape());
+    if (s.kind == movement::all_reduce && x.sole_owner()) return reduce(s, x, x);
     block y = block::allocate(*where_, s.after.shape());
     Space const& space = where_->space();
     if (!s.takes_part) {
@@ -172,13 +173,7 @@ class redistribute {
         copy(s.own, s.before, x.data(), s.after, y.data());
         break;
       }
-      case movement::all_reduce: {
-        host_reading const in(*this, x);
-        host_writing out(*this, y);
-        s.group->all_reduce(in.span(), out.span(), comm::reduction::sum);
-        out.finish();
-        break;
-      }
+      case movement::all_reduce: return reduce(s, x, y);
       case movement::all_gather: {
         block const all = s.in_place ? y : block::allocate(*where_, {s.received});
         host_reading const in(*this, x);
@@ -223,6 +218,14 @@ class redistribute {
         break;
       }
     }
+    return y;
+  }
+
+  [[nodiscard]] block reduce(stage const& s, block const& x, block const& y) {
+    host_reading const in(*this, x);
+    host_writing out(*this, y);
+    s.group->all_reduce(in.span(), out.span(), comm::reduction::sum);
+    out.finish();
     return y;
   }
 

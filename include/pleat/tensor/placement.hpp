@@ -5,6 +5,7 @@
 /// values alike; no Kokkos.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <concepts>
@@ -169,10 +170,12 @@ class placement {
 };
 
 /// A placement that is a type: `placed<replicate, shard<0>>`. It becomes a `placement` and goes the same way.
-template <std::convertible_to<axis_placement>... Words>
+template <class... Words>
 struct placed {
-  static_assert(sizeof...(Words) >= 1 && sizeof...(Words) <= mesh::max_axes, "pleat::placed: one word per mesh axis, 1 to 6");
-  static constexpr placement value{Words{}...};
+  static_assert((std::convertible_to<Words, axis_placement> && ...),
+                "pleat::placed<...>: each word is replicate, shard<dim>, shard<dim, unit> or partial<>");
+  static_assert(sizeof...(Words) >= 1 && sizeof...(Words) <= mesh::max_axes, "pleat::placed<...>: one word per mesh axis, 1 to 6");
+  static constexpr placement value{axis_placement(Words{})...};
   constexpr operator placement() const noexcept { return value; }  // NOLINT
 };
 
