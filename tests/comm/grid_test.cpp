@@ -7,6 +7,7 @@
 
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 using Catch::Matchers::ContainsSubstring;
@@ -36,6 +37,38 @@ TEST_CASE("every set of axes has its group, in the mesh's order") {
     });
     CHECK(wrong.empty());
   }
+}
+
+namespace {
+/// A transport whose split keeps everybody together.
+class careless : public comm::local {
+ public:
+  using local::local;
+  explicit careless(comm::local&& l) : local(std::move(l)) {}
+  std::unique_ptr<comm::local> split(int, int key) { return comm::local::split(0, key); }
+};
+}  // namespace
+
+TEST_CASE("a transport that splits wrongly is named") {
+  comm::communicator one = careless(std::make_shared<comm::detail::local_core>(1), 0);
+  CHECK_NOTHROW(comm::grid(one, mesh{{"data", 1}}));
+  auto const core = std::make_shared<comm::detail::local_core>(4);
+  std::mutex guard;
+  std::vector<std::string> said;
+  auto const run = [&](int r) {
+    comm::communicator c = careless(core, r);
+    try {
+      comm::grid const g(c, mesh{{"data", 2}, {"tensor", 2}});
+    } catch (error const& e) {
+      std::lock_guard const lock(guard);
+      said.emplace_back(e.what());
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int r = 0; r < 4; ++r) threads.emplace_back(run, r);
+  for (auto& t : threads) t.join();
+  REQUIRE(said.size() == 4);
+  for (auto const& s : said) CHECK_THAT(s, ContainsSubstring("of 4 where rank") && ContainsSubstring("of 2 was asked for"));
 }
 
 TEST_CASE("axes by name") {

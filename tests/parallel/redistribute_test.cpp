@@ -60,6 +60,15 @@ TEST_CASE("pairs of placements over ranks as threads: right numbers, and the byt
   }
 }
 
+TEST_CASE("other element types, 16-bit ones with sums on the way") {
+  CHECK(on_ranks(4, [](context<space>& where, comm::communicator c) {
+          comm::grid ranks(c, mesh{{"data", 2}, {"tensor", 2}});
+          auto why = pleat_test::try_pairs<bfloat16>(where, ranks, extents{5, 6}, 1, nullptr);
+          auto const more = pleat_test::try_pairs<double>(where, ranks, extents{5, 6}, 1, nullptr);
+          return why.empty() ? more : why;
+        }) == "");
+}
+
 TEST_CASE("the collective that the plan names is the one that is called") {
   auto const calls = [](placement const& from, placement const& to, comm::call_kind kind) {
     return on_ranks(2, [&](context<space>& where, comm::communicator c) -> std::string {

@@ -256,6 +256,31 @@ TEST_CASE("the field's five moves are found, with the field's bytes") {
   CHECK(both.steps()[0].group() == two.all());
 }
 
+TEST_CASE("hardly a detour by another placement is cheaper") {
+  // The planner tries a few ways, not all. Against the best way over any one placement in between, plans to complete tensors are at most
+  // 1/16 above (seen: 6 %, in three kinds of nested cuts). Left out: sources with copies, which could help each other with their group's
+  // work and are not asked to; targets with addends, which nobody redistributes to.
+  for (auto const& m : {mesh{{"data", 2}, {"tensor", 2}}, mesh{{"data", 2}, {"tensor", 4}}})
+    for (auto const& shape : {extents{16, 8}, extents{5, 7}}) {
+      auto const all = all_placements(m, 2);
+      std::vector<std::vector<index_t>> price;
+      for (auto const& from : all) {
+        price.emplace_back();
+        for (auto const& to : all) price.back().push_back(redistribution(layout(m, shape, from), to, 1).bytes());
+      }
+      for (std::size_t i = 0; i < all.size(); ++i)
+        for (std::size_t j = 0; j < all.size(); ++j) {
+          bool const copies = (all[i].partial_axes() | all[i].shard_axes()) != m.all();
+          if (copies || !all[j].complete()) continue;
+          for (std::size_t k = 0; k < all.size(); ++k) {
+            INFO(m.to_string() << ' ' << shape.to_string() << ": " << all[i].to_string(2) << " -> " << all[j].to_string(2) << " by " << all[k].to_string(2));
+            if (16 * price[i][j] > 17 * (price[i][k] + price[k][j])) FAIL(price[i][j] << " > " << price[i][k] << " + " << price[k][j]);
+          }
+        }
+    }
+  SUCCEED();
+}
+
 TEST_CASE("a plan prints, for all and for one rank, and its hash tells plans apart") {
   mesh const m{{"data", 2}, {"tensor", 2}};
   redistribution const r(layout(m, extents{4, 6}, placement{replicate{}, shard<0>{}}), placement{replicate{}, shard<1>{}}, 4);

@@ -36,7 +36,13 @@ class grid {
     groups_.resize(std::size_t{wide} + 1);
     for (std::uint32_t bits = 1; bits <= wide; ++bits) {
       axis_set const axes{bits};
-      if ((bits & ~wide) == 0) groups_[bits] = world.split(m.group_index(rank_, axes), m.position(rank_, axes));
+      if ((bits & ~wide) != 0) continue;
+      groups_[bits] = world.split(m.group_index(rank_, axes), m.position(rank_, axes));
+      if (groups_[bits].size() != m.group_size(axes) || groups_[bits].rank() != m.position(rank_, axes))
+        throw error{"comm::grid", "the transport '" + std::string(world.name()) + "' split off rank " + std::to_string(groups_[bits].rank()) + " of " +
+                                      std::to_string(groups_[bits].size()) + " where rank " + std::to_string(m.position(rank_, axes)) + " of " +
+                                      std::to_string(m.group_size(axes)) + " was asked for",
+                    "split(color, key) must keep ranks of one color together, ordered by key", rank_};
     }
   }
 

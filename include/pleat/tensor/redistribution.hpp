@@ -13,9 +13,11 @@
 /// | partial → partial   | oneself                                     |
 /// | partial → any other | all of them, summed                         |
 ///
-/// The plan is the cheaper (in bytes over all ranks; of equals, the fewer steps) of two:
+/// The plan is the cheapest (in bytes over all ranks; of equals, the fewest steps) of these:
+/// - shrink what can be shrunk in place or by reduce-scatter, then all-reduce, then exchange shards by all-to-all, then all-gather;
 /// - one exchange of boxes straight from the old placement to the new;
-/// - shrink what can be shrunk in place or by reduce-scatter, then all-reduce, then exchange shards by all-to-all, then all-gather.
+/// - both of them after a reduce-scatter along some dimension of what would be all-reduced: it is gathered later, or never.
+/// Ranks that hold copies are not asked to help each other with their group's work.
 #pragma once
 
 #include <algorithm>
@@ -258,10 +260,22 @@ class redistribution {
     if (p == to) return;
     append(steps_, from.with(p), staged(p, to));
     if (steps_.size() == 1 && steps_[0].kind() != movement::all_to_all) return;
+    for (int d = 0; d < from.shape().rank(); ++d) {
+      placement q = p;  // addends become blocks of dimension d
+      for (int a = 0; a < from.mesh().axes(); ++a)
+        if (p[a].partial() && !to[a].partial() && !cut_later(p, a, d)) q.set(a, to[a].shards(d) ? to[a] : axis_placement(shard{d}));
+      if (q == p) continue;
+      std::vector<priced_step> other, another;
+      append(other, from.with(p), {q});
+      another = other;
+      append(other, from.with(q), staged(q, to));
+      take_if_cheaper(std::move(other));
+      append(another, from.with(q), {to});
+      take_if_cheaper(std::move(another));
+    }
     std::vector<priced_step> straight;
     append(straight, from.with(p), {to});
-    index_t const a = sum(steps_), b = sum(straight);
-    if (b < a || (b == a && straight.size() < steps_.size())) steps_ = std::move(straight);
+    take_if_cheaper(std::move(straight));
   }
 
   [[nodiscard]] layout const& from() const noexcept { return from_; }
@@ -319,15 +333,20 @@ class redistribution {
   [[nodiscard]] std::uint64_t hash() const { return random::hash(to_string()) ^ static_cast<std::uint64_t>(element_bytes_); }
 
  private:
+  /// Whether a later axis cuts dimension d too: then a's blocks are not whole blocks of the group, and only an exchange fits.
+  [[nodiscard]] bool cut_later(placement const& p, int a, int d) const noexcept {
+    for (int b = a + 1; b < from_.mesh().axes(); ++b)
+      if (from_.mesh().extent(b) > 1 && p[b].shards(d)) return true;
+    return false;
+  }
+  void take_if_cheaper(std::vector<priced_step> other) {
+    index_t const a = sum(steps_), b = sum(other);
+    if (b < a || (b == a && other.size() < steps_.size())) steps_ = std::move(other);
+  }
+
   /// The placements on the way, the last included, if each axis goes by the collective that fits it.
   [[nodiscard]] std::vector<placement> staged(placement const& from, placement const& to) const {
     auto const& m = from_.mesh();
-    // Whether a later axis cuts dimension d too: then a's blocks are not whole blocks of the group, and only an exchange fits.
-    auto const cut_later = [&](placement const& p, int a, int d) {
-      for (int b = a + 1; b < m.axes(); ++b)
-        if (m.extent(b) > 1 && p[b].shards(d)) return true;
-      return false;
-    };
     placement p = from;
     std::vector<placement> way;
     auto const arrive = [&] {
