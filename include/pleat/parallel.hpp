@@ -7,6 +7,7 @@
 #include <pleat/parallel/bucket_sum.hpp>
 #include <pleat/parallel/built.hpp>
 #include <pleat/parallel/gradient_exchange.hpp>
+#include <pleat/parallel/loss_scale.hpp>
 #include <pleat/parallel/model.hpp>
 #include <pleat/parallel/redistribute.hpp>
 #include <pleat/parallel/parameter_gather.hpp>

@@ -16,6 +16,9 @@
 
 #include <filesystem>
 #include <limits>
+#include <fstream>
+#include <iterator>
+#include <tuple>
 #include <string>
 #include <vector>
 
@@ -90,6 +93,68 @@ TEST_CASE("fit learns the digits, and the model it leaves is the same on any num
         (void)pl::run::fit(m, data.train, options);
         if (m.checksum() != reference) throw std::runtime_error(std::to_string(w.size()) + " ranks gave other bits");
       });
+}
+
+TEST_CASE("checkpoints are the same files whichever way state is sharded, and training goes on under any other stage") {
+  auto const data = test_digits();
+  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto whole = build(alone);
+  auto options = quiet(2);
+  options.optimizer = pl::nn::adamw{};
+  options.clip_norm = 0.5;
+  auto const complete = pl::run::fit(whole, data.train, options);
+  folder const f;
+  auto const bytes_of = [&](index_t step) {
+    std::string all;
+    for (char const* group : {"parameters", "optimizer-1", "optimizer-2"}) {
+      std::ifstream in(std::filesystem::path(f.path) / ("step-" + std::to_string(step)) / (std::string(group) + ".safetensors"), std::ios::binary);
+      REQUIRE(in.good());
+      all.append(std::istreambuf_iterator<char>(in), {});
+    }
+    return all;
+  };
+  struct stop : std::exception {};
+  std::string reference;
+  for (int const first : {0, 1, 2, 3}) {
+    std::filesystem::remove_all(f.path);
+    // Two ranks up to step 7 under one stage, then three ranks under another one to the end.
+    for (auto const& [ranks, stage, until] : {std::tuple{2, first, index_t{7}}, {3, (first + 2) % 4, index_t{100000}}}) {
+      std::uint64_t got = 0;
+      double error = 1;
+      try {
+        pl::comm::run_local(ranks, [&, stage = stage, until = until](pl::comm::communicator c) {
+          pl::world w(std::move(c), 1);
+          auto p = pl::plan::search(net(), w, {.global_batch = 48, .deterministic = true});
+          p.state_stage = stage;
+          auto m = pl::parallel::build(net(), p, w, {.seed = 4});
+          auto o = options;
+          o.checkpoint = f.path;
+          o.checkpoint_steps = 7;
+          o.resume = true;
+          o.validation = &data.test;
+          o.on_event = [until = until](pl::run::event const& e) {
+            if (e.what == pl::run::event::kind::checkpoint && e.step == until) throw stop{};
+          };
+          (void)pl::run::fit(m, data.train, o);
+          auto const sum = m.checksum();
+          auto const e = pl::run::evaluate(m, data.test).error();
+          if (w.root()) got = sum, error = e;
+        });
+      } catch (stop const&) {
+        CHECK(until == 7);
+      }
+      INFO("stage " << first << " to 7, then stage " << stage);
+      if (until == 7) {
+        auto const bytes = bytes_of(7);
+        if (reference.empty()) reference = bytes;
+        CHECK((bytes == reference));
+      } else {
+        CHECK(got == whole.checksum());
+        CHECK(error == pl::run::evaluate(whole, data.test).error());
+      }
+    }
+  }
+  CHECK(complete.steps > 7);
 }
 
 TEST_CASE("evaluate counts every sample once, and its confusion matrix adds up") {

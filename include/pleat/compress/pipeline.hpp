@@ -79,6 +79,7 @@ template <class T> concept step_or_pipeline = fusable<T> || is_pipeline<std::rem
 
 /// A transform alone is a pipeline of one.
 template <class Model, class T> [[nodiscard]] auto transformed(Model&& m, T const& t) {
+  m.demand_whole_parameters("compress");
   if constexpr (fusable<T>) {
     return pipeline<T>(std::tuple<T>(t))(std::forward<Model>(m));
   } else {

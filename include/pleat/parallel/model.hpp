@@ -197,6 +197,34 @@ template <class Net> class model {
   /// The same network with the same values in memory of its own.
   [[nodiscard]] model clone() const { return rebuild(net_); }
 
+  /// The same network with the same values under another way of sharding its state: of the plan, state_stage, state_ranks, prefetch and
+  /// bucket_bytes may differ. Collective. The optimizer's state stays behind (a checkpoint takes it along).
+  /// \throws error if the plan lays the step out otherwise
+  [[nodiscard]] model replanned(plan::plan p) const {
+    auto same = p;
+    same.state_stage = plan_.state_stage, same.state_ranks = plan_.state_ranks, same.prefetch = plan_.prefetch, same.bucket_bytes = plan_.bucket_bytes;
+    if (!(same == plan_)) throw error{"parallel::model::replanned", "the plans differ in more than how state is sharded:\n" + same.difference(plan_), "Save a checkpoint and build anew"};
+    model m(net_, std::move(p), context_, ranks_, seed_);
+    m.steps_ = steps_;
+    m.group_ = std::make_shared<shard_group>(m.plan_, ranks_);
+    m.arena_ = std::make_unique<arena_type>(arena_type::uninitialised(m.net_, m.group_->over(m.plan_)));
+    m.make_gather();
+    m.set_host_values(host_values());
+    m.refresh_masks();
+    return m;
+  }
+  /// The same model with every parameter whole on every rank: what evaluation, compression and model files need. Collective at stage 3.
+  [[nodiscard]] model unsharded() const {
+    auto p = plan_;
+    p.state_stage = 0;
+    return replanned(std::move(p));
+  }
+  /// \throws error if parameters are sharded, so that no rank can look at whole ones
+  void demand_whole_parameters(char const* call) const {
+    if (group_->stage == 3)
+      throw error{call, "the parameters are sharded (state_stage = 3): no rank holds a whole one", "Give it model.unsharded(); model.replanned(plan) shards again"};
+  }
+
   /// A model of another network over the same ranks: parameters of the same name keep their values, forms keep their content.
   template <class Other> [[nodiscard]] model<Other> rebuild(Other other) const {
     model<Other> m(std::move(other), plan_, context_, ranks_, seed_);

@@ -95,6 +95,7 @@ template <class Net> void fill_image(parallel::model<Net> const& m, model_descri
 /// Writes the model from rank 0, whole or not at all: a file that was there stays until the new one is complete. Collective.
 /// \throws error on every rank alike if it cannot be written
 template <class Net> void save(parallel::model<Net> const& m, std::string const& path, model_description const& about = {}) {
+  if (m.plan().state_stage == 3) return save(m.unsharded(), path, about);
   detail::on_root(m.ranks(), [&] {
     detail::model_image image;
     detail::fill_image(m, about, image);
@@ -104,6 +105,7 @@ template <class Net> void save(parallel::model<Net> const& m, std::string const&
 
 /// The same file in memory, on the calling rank.
 template <class Net> [[nodiscard]] std::vector<std::byte> file_image(parallel::model<Net> const& m, model_description const& about = {}) {
+  m.demand_whole_parameters("run::file_image");
   detail::model_image image;
   detail::fill_image(m, about, image);
   return image.writer.bytes();
@@ -130,6 +132,7 @@ template <class Net> [[nodiscard]] std::vector<std::byte> file_image(parallel::m
 /// \throws error, and the model stays as it was: a parameter that is missing, of another shape or in a form that the model's weights cannot
 ///         take; a tensor that no parameter asked for
 template <class Net> model_description load(parallel::model<Net>& m, io::safetensors_file const& file, std::string const& call = "run::load") {
+  m.demand_whole_parameters("run::load");
   auto const about = describe_file(file, call);
   auto const said = [&](std::string const& key) -> std::string const* {
     auto const it = about.more.find(key);

@@ -29,6 +29,7 @@ struct serve_report {
 /// Answers every sample of `requests`; batch b is answered by rank b mod ranks. Collective. Never instantiates a backward.
 template <class Net> [[nodiscard]] serve_report serve(parallel::model<Net> const& m, io::dataset const& requests, serve_options options = {}) {
   using clock = std::chrono::steady_clock;
+  if (m.plan().state_stage == 3) return serve(m.unsharded(), requests, options);
   region r("pleat::run::serve");
   if (options.batch < 1) throw error{"run::serve", "a batch of " + std::to_string(options.batch) + " requests", "Use 1 or more"};
   auto& ranks = m.ranks();

@@ -1,0 +1,54 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Sharded state on 1 to 4 MPI ranks: the bits of one rank in deterministic mode, the derived bound in fast mode.
+#include <support/collective.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+#include <parallel/sharded_training.hpp>
+#include <pleat/comm/mpi.hpp>
+
+using namespace pleat_test;
+
+TEST_CASE("mpi: deterministic training gives the same bits under every stage and group") {
+  training o;
+  o.plan.deterministic = true;
+  o.optimizer = 1;
+  auto const reference = train(network(), pleat::comm::communicator(pleat::comm::self{}), o);
+  for (int stage : {0, 1, 2, 3})
+    for (pleat::index_t group : {0, 2}) {
+      if (group > 0 && world_size() % group != 0) continue;
+      auto q = o;
+      q.plan.state_stage = stage;
+      q.plan.state_ranks = group;
+      auto const r = train(network(), pleat::comm::mpi::duplicate(MPI_COMM_WORLD), q);
+      INFO("stage " << stage << ", groups of " << group);
+      COLLECTIVE_CHECK(r.values == reference.values);
+      COLLECTIVE_CHECK(r.norms == reference.norms);
+      COLLECTIVE_CHECK(r.losses == reference.losses);
+      COLLECTIVE_CHECK(r.states == reference.states);
+      COLLECTIVE_CHECK(r.found == r.said);
+    }
+}
+
+TEST_CASE("mpi: fast training, hybrid groups and the 16-bit wire stay within the rounding of the sums") {
+  training o;
+  o.norm = 0;
+  auto const reference = train(network(), pleat::comm::communicator(pleat::comm::self{}), o);
+  for (int stage : {0, 1, 2, 3})
+    for (bool narrow : {false, true})
+      for (pleat::index_t group : {0, 1}) {
+        auto q = o;
+        q.plan.state_stage = stage;
+        q.plan.state_ranks = group;
+        q.plan.micro_batches = stage == 2 ? 3 : 1;
+        q.plan.wire = narrow ? pleat::plan::wire_format::bf16 : pleat::plan::wire_format::same;
+        auto const r = train(network(), pleat::comm::mpi::duplicate(MPI_COMM_WORLD), q);
+        double worst = 0;
+        for (std::size_t i = 0; i < r.values.size(); ++i) worst = std::max(worst, std::abs(static_cast<double>(r.values[i]) - static_cast<double>(reference.values[i])));
+        double const bound = (37 * 0x1p-24 + (narrow ? 4 * 0x1p-8 : 0)) * 4 * 3 * 0.1 * 10 * 4;  // tests/parallel/state_shards_test.cpp
+        INFO("stage " << stage << ", narrow " << narrow << ", groups of " << group << ": " << worst);
+        COLLECTIVE_CHECK(worst < bound);
+      }
+}
