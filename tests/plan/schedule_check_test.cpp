@@ -88,7 +88,7 @@ TEST_CASE("sends that block: both ranks in a send is a deadlock, with the cycle 
         "  rank 0 is at receive_gradient of micro-batch 0 on stage 0 from stage 1 and waits for rank 1 to come to send_gradient of micro-batch 0 from stage 1 to stage 0\n"
         "  rank 1 is at receive_activation of micro-batch 1 on stage 1 from stage 0 and waits for rank 0 to come to send_activation of micro-batch 1 from stage 0 to stage 1");
   plan::schedule both{1, {0, 1, 0, 1}, {}};
-  using enum kind;
+  using enum plan::action_kind;
   both.actions = {{{forward, 0, 0, -1}, {send_activation, 0, 0, 1}, {receive_activation, 2, 0, 1}, {forward, 2, 0, -1}, {send_activation, 2, 0, 3}, {receive_gradient, 2, 0, 3},
                    {backward, 2, 0, -1}, {send_gradient, 2, 0, 1}, {receive_gradient, 0, 0, 1}, {backward, 0, 0, -1}},
                   {{receive_activation, 1, 0, 0}, {forward, 1, 0, -1}, {send_activation, 1, 0, 2}, {receive_activation, 3, 0, 2}, {forward, 3, 0, -1}, {backward, 3, 0, -1},
@@ -105,7 +105,7 @@ TEST_CASE("a channel whose messages are received in another order than sent is a
 TEST_CASE("lists that only compute: a cycle of three ranks is found through all of them") {
   // Rank 2 wants micro-batch 1 first, rank 1 micro-batch 0 backward before it goes on, rank 0 sends 1 after 0: rank 1 waits for 2, 2 waits for 1.
   plan::schedule s{2, {0, 1, 2}, {}};
-  using enum kind;
+  using enum plan::action_kind;
   s.actions = {{{forward, 0, 0, -1}, {backward, 0, 0, -1}, {forward, 0, 1, -1}, {backward, 0, 1, -1}},
                {{forward, 1, 0, -1}, {forward, 1, 1, -1}, {backward, 1, 0, -1}, {backward, 1, 1, -1}},
                {{forward, 2, 0, -1}, {backward, 2, 0, -1}, {forward, 2, 1, -1}, {backward, 2, 1, -1}}};
