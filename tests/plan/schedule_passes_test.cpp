@@ -17,7 +17,10 @@ using which = plan::schedule_kind;
 namespace {
 std::string list(plan::schedule const& s, index_t rank) {
   std::string text;
-  for (auto const& a : s.actions[static_cast<std::size_t>(rank)]) text += (text.empty() ? "" : " ") + plan::to_string(a);
+  for (auto const& a : s.actions[static_cast<std::size_t>(rank)]) {
+    if (!text.empty()) text += ' ';
+    text += plan::to_string(a);
+  }
   return text;
 }
 

@@ -25,7 +25,10 @@ static_assert(!plan::find_fault(plan::with_reduction(plan::with_messages(plan::d
 namespace {
 std::string list(plan::schedule const& s, index_t rank) {
   std::string text;
-  for (auto const& a : s.actions[static_cast<std::size_t>(rank)]) text += (text.empty() ? "" : " ") + plan::to_string(a);
+  for (auto const& a : s.actions[static_cast<std::size_t>(rank)]) {
+    if (!text.empty()) text += ' ';
+    text += plan::to_string(a);
+  }
   return text;
 }
 std::string said(auto&& f) {
