@@ -73,6 +73,34 @@ TEMPLATE_TEST_CASE("activations agree with their definitions in double", "[compu
     CHECK(distance(y, [&](index_t i) { return x[i] * cdf(x[i]); }) <= bound);
     compute::gelu_backward(space, n, x.data(), dy.data(), dx.data());
     CHECK(distance(dx, [&](index_t i) { return dy[i] * (cdf(x[i]) + x[i] * pdf(x[i])); }) <= bound);
+    guarded<T> y2(n), slope(n);
+    compute::gelu_with_slope(space, n, x.data(), y2.data(), slope.data());
+    CHECK(y2.same_bits(y));
+    CHECK(distance(slope, [&](index_t i) { return cdf(x[i]) + x[i] * pdf(x[i]); }) <= bound);
+    auto const sigmoid = [](double v) { return 1 / (1 + std::exp(-v)); };
+    compute::silu(space, n, x.data(), y.data());
+    CHECK(distance(y, [&](index_t i) { return x[i] * sigmoid(x[i]); }) <= bound);
+    compute::silu_backward(space, n, x.data(), dy.data(), dx.data());
+    auto const silu_slope = [&](double v) { return sigmoid(v) * (1 + v * sigmoid(-v)); };
+    CHECK(distance(dx, [&](index_t i) { return dy[i] * silu_slope(x[i]); }) <= bound);
+    compute::silu_with_slope(space, n, x.data(), y2.data(), slope.data());
+    CHECK(y2.same_bits(y));
+    CHECK(distance(slope, [&](index_t i) { return silu_slope(x[i]); }) <= bound);
+    // A relative rounding of the argument 2u moves the sigmoid by |2u|·s·(1 − s) < 0.23 of it, x times that stays below 1; the slope's
+    // second term, x·2u'·s·(1 − s) < 0.5, takes in |2u| < 6 times its rounding before it vanishes: 3 ε more.
+    compute::gelu_tanh(space, n, x.data(), y.data());
+    auto const inner = [](double v) { return std::sqrt(2 / 3.14159265358979323846) * (v + 0.044715 * v * v * v); };
+    CHECK(distance(y, [&](index_t i) { return x[i] * sigmoid(2 * inner(x[i])); }) <= 2 * bound);
+    compute::gelu_tanh_with_slope(space, n, x.data(), y2.data(), slope.data());
+    CHECK(y2.same_bits(y));
+    auto const tanh_slope = [&](double v) {
+      double const z = 2 * inner(v), dz = 2 * std::sqrt(2 / 3.14159265358979323846) * (1 + 3 * 0.044715 * v * v);
+      return sigmoid(z) * (1 + v * dz * sigmoid(-z));
+    };
+    CHECK(distance(slope, [&](index_t i) { return tanh_slope(x[i]); }) <= 2 * bound);
+    compute::gelu_tanh_backward(space, n, x.data(), dy.data(), dx.data());
+    CHECK(distance(dx, [&](index_t i) { return dy[i] * tanh_slope(x[i]); }) <= 2 * bound);
+    CHECK((y2.intact() && slope.intact()));
     compute::tanh_activation(space, n, x.data(), y.data());
     CHECK(distance(y, [&](index_t i) { return std::tanh(double(x[i])); }) <= bound);
     compute::tanh_activation_backward(space, n, y.data(), dy.data(), dx.data());

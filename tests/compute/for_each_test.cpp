@@ -40,6 +40,13 @@ std::uint64_t digest_of_kernels(host const& space) {
     gelu(space, n, x.data(), y.data());
     gelu_backward(space, n, x.data(), b.data(), d.data());
     add_up();
+    gelu_with_slope(space, n, x.data(), y.data(), d.data());
+    add_up();
+    gelu_tanh(space, n, x.data(), y.data());
+    gelu_tanh_backward(space, n, x.data(), b.data(), d.data());
+    add_up();
+    silu_with_slope(space, n, x.data(), y.data(), d.data());
+    add_up();
     tanh_activation(space, n, x.data(), y.data());
     tanh_activation_backward(space, n, y.data(), b.data(), d.data());
     add_up();

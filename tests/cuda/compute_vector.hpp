@@ -45,6 +45,13 @@ void vector_kernels(Kokkos::Cuda const& s, index_t n, T* x, T* y, index_t* i, st
   relu_backward(s, n, c, c, y);
   gelu(s, n, c, y);
   gelu_backward(s, n, c, c, y);
+  gelu_with_slope(s, n, c, y, y);
+  gelu_tanh(s, n, c, y);
+  gelu_tanh_backward(s, n, c, c, y);
+  gelu_tanh_with_slope(s, n, c, y, y);
+  silu(s, n, c, y);
+  silu_backward(s, n, c, c, y);
+  silu_with_slope(s, n, c, y, y);
   tanh_activation(s, n, c, y);
   tanh_activation_backward(s, n, c, c, y);
   sigmoid(s, n, c, y);

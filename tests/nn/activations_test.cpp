@@ -56,13 +56,23 @@ TEST_CASE("an activation writes in place only where nobody else needs the input"
     CHECK(y.data() != x.data());
     CHECK(same_bits(before, to_host(c, x)));
   }
-  SECTION("gelu keeps its input while it trains") {
+  SECTION("gelu keeps its slope where its input was while it trains") {
     p.training = true;
     auto x = random_tensor<float>(c, {4, 4}, 1);
     auto const at = x.data();
     auto const out = nn::call(p, nn::gelu(), std::move(x));
     CHECK(out.y.data() != at);
     CHECK(out.saved.t.data() == at);
+  }
+  SECTION("an input that somebody holds stays as it is while gelu trains") {
+    p.training = true;
+    auto x = random_tensor<float>(c, {4, 4}, 1);
+    auto const before = to_host(c, x);
+    auto const out = nn::call(p, nn::gelu(), x);
+    CHECK(out.saved.t.data() != x.data());
+    CHECK(same_bits(before, to_host(c, x)));
+    p.training = false;
+    CHECK(same_bits(to_host(c, out.y), to_host(c, nn::call(p, nn::gelu(), x).y)));
   }
   SECTION("memory of the caller's is never written") {
     std::vector<float> mine{-1, 2};

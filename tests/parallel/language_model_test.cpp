@@ -210,7 +210,7 @@ TEST_CASE("a GPT's description: parameters counted once, flops of the products a
   CHECK(d.parameters() == 65 * C + 256 * C + 6 * block + 2 * C);
   double const products = 2.0 * 1024 * (6.0 * 12 * C * C + 65.0 * C), attention = 6 * 4.0 * 4 * 6 * 64 * 256 * 257 / 2;
   CHECK(d.forward_flops() > products + attention);
-  CHECK(d.forward_flops() < 1.01 * (products + attention));
+  CHECK(d.forward_flops() < 1.02 * (products + attention));  // norms and activations
 }
 
 TEST_CASE("a GPT's sizes are checked in words") {

@@ -70,6 +70,19 @@ struct chain_body {
   T* dx;
   PLEAT_INLINE void operator()(index_t i) const { dx[i] = dy[i] * G{}(saved[i]); }
 };
+/// y = F(x) and the slope F'(x) at once, which costs little more than one of them.
+template <class F, class T>
+struct map_with_slope_body {
+  T const* x;
+  T* y;
+  T* slope;
+  PLEAT_INLINE void operator()(index_t i) const {
+    T d;
+    T const v = F{}(x[i], d);
+    y[i] = v;
+    slope[i] = d;
+  }
+};
 template <class T>
 struct relu_backward_body {
   T const* y;
@@ -113,6 +126,13 @@ struct gelu_value {
   PLEAT_INLINE T operator()(T x) const {
     return x * math::normal_cdf(x);
   }
+  template <class T>
+  PLEAT_INLINE T operator()(T x, T& slope) const {
+    T e;
+    T const cdf = math::normal_cdf(x, e);
+    slope = fma(x * T(0.39894228040143267794), e, cdf);
+    return x * cdf;
+  }
 };
 struct gelu_slope {  // from x
   template <class T>
@@ -120,25 +140,23 @@ struct gelu_slope {  // from x
     return fma(x, math::normal_pdf(x), math::normal_cdf(x));
   }
 };
-
 struct gelu_tanh_value {
-  template <class T>
-  PLEAT_INLINE T operator()(T x) const {
-    // tanh(u)/2 + 1/2 = sigmoid(2u)
-    return x * math::sigmoid(inner(x));
-  }
   /// 2·sqrt(2/π)·(x + 0.044715 x³)
   template <class T>
   PLEAT_INLINE static T inner(T x) {
     return T(1.5957691216057307) * fma(T(0.044715) * x * x, x, x);
   }
-};
-struct gelu_tanh_slope {  // from x
   template <class T>
   PLEAT_INLINE T operator()(T x) const {
-    T const s = math::sigmoid(gelu_tanh_value::inner(x));
+    return x * math::sigmoid(inner(x));  // tanh(u)/2 + 1/2 = sigmoid(2u)
+  }
+  template <class T>
+  PLEAT_INLINE T operator()(T x, T& slope) const {
+    T product;
+    T const s = math::sigmoid(inner(x), product);
     T const du = T(1.5957691216057307) * fma(T(3 * 0.044715) * x, x, T(1));
-    return fma(x * du, fma(-s, s, s), s);
+    slope = fma(x * du, product, s);
+    return x * s;
   }
 };
 struct silu_value {
@@ -146,12 +164,22 @@ struct silu_value {
   PLEAT_INLINE T operator()(T x) const {
     return x * math::sigmoid(x);
   }
+  template <class T>
+  PLEAT_INLINE T operator()(T x, T& slope) const {
+    T product;
+    T const s = math::sigmoid(x, product);
+    slope = fma(x, product, s);
+    return x * s;
+  }
 };
-struct silu_slope {  // from x
+/// The slope alone, of a value that offers both.
+template <class F>
+struct slope_of {
   template <class T>
   PLEAT_INLINE T operator()(T x) const {
-    T const s = math::sigmoid(x);
-    return fma(x, fma(-s, s, s), s);
+    T slope;
+    static_cast<void>(F{}(x, slope));
+    return slope;
   }
 };
 
@@ -272,6 +300,11 @@ template <class Space, class T>
 void gelu_backward(Space const& space, index_t n, T const* x, T const* dy, T* dx) {
   for_each(space, n, detail::chain_body<detail::gelu_slope, T>{x, dy, dx}, detail::transcendental_work);
 }
+/// y = gelu(x), and the slope that backward multiplies by: two for little more than the price of one. y or slope may be x.
+template <class Space, class T>
+void gelu_with_slope(Space const& space, index_t n, T const* x, T* y, T* slope) {
+  for_each(space, n, detail::map_with_slope_body<detail::gelu_value, T>{x, y, slope}, detail::transcendental_work);
+}
 /// y = x·(1 + tanh(sqrt(2/π)·(x + 0.044715 x³)))/2, the form of the same paper that GPT-2 uses.
 template <class Space, class T>
 void gelu_tanh(Space const& space, index_t n, T const* x, T* y) {
@@ -280,7 +313,12 @@ void gelu_tanh(Space const& space, index_t n, T const* x, T* y) {
 /// dx = dy·(the derivative of the form with tanh); x is the forward input.
 template <class Space, class T>
 void gelu_tanh_backward(Space const& space, index_t n, T const* x, T const* dy, T* dx) {
-  for_each(space, n, detail::chain_body<detail::gelu_tanh_slope, T>{x, dy, dx}, detail::transcendental_work);
+  for_each(space, n, detail::chain_body<detail::slope_of<detail::gelu_tanh_value>, T>{x, dy, dx}, detail::transcendental_work);
+}
+/// y = gelu_tanh(x), and the slope that backward multiplies by: two for little more than the price of one. y or slope may be x.
+template <class Space, class T>
+void gelu_tanh_with_slope(Space const& space, index_t n, T const* x, T* y, T* slope) {
+  for_each(space, n, detail::map_with_slope_body<detail::gelu_tanh_value, T>{x, y, slope}, detail::transcendental_work);
 }
 /// y = x / (1 + e^−x) (Elfwing, Uchibe, Doya, arXiv:1702.03118).
 template <class Space, class T>
@@ -290,7 +328,12 @@ void silu(Space const& space, index_t n, T const* x, T* y) {
 /// dx = dy·(s + x·s·(1 − s)), s = 1 / (1 + e^−x); x is the forward input.
 template <class Space, class T>
 void silu_backward(Space const& space, index_t n, T const* x, T const* dy, T* dx) {
-  for_each(space, n, detail::chain_body<detail::silu_slope, T>{x, dy, dx}, detail::transcendental_work);
+  for_each(space, n, detail::chain_body<detail::slope_of<detail::silu_value>, T>{x, dy, dx}, detail::transcendental_work);
+}
+/// y = silu(x), and the slope that backward multiplies by: two for little more than the price of one. y or slope may be x.
+template <class Space, class T>
+void silu_with_slope(Space const& space, index_t n, T const* x, T* y, T* slope) {
+  for_each(space, n, detail::map_with_slope_body<detail::silu_value, T>{x, y, slope}, detail::transcendental_work);
 }
 /// y = tanh(x).
 template <class Space, class T>

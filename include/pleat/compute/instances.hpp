@@ -104,10 +104,14 @@ PLEAT_KERNEL template void row_norm_gradient(instances::space const&, index_t, f
 PLEAT_KERNEL template void first_bad_token(instances::space const&, index_t, float const*, index_t, index_t*);
 PLEAT_KERNEL template void embed(instances::space const&, index_t, index_t, index_t, float const*, float const*, float const*, float*);
 PLEAT_KERNEL template void embed_gradient(instances::space const&, index_t, index_t, float const*, float const*, float*, lanes const&);
+PLEAT_KERNEL template void gelu_with_slope(instances::space const&, index_t, float const*, float*, float*);
+PLEAT_KERNEL template void multiply(instances::space const&, index_t, float const*, float const*, float*);
 PLEAT_KERNEL template void gelu_tanh(instances::space const&, index_t, float const*, float*);
 PLEAT_KERNEL template void gelu_tanh_backward(instances::space const&, index_t, float const*, float const*, float*);
+PLEAT_KERNEL template void gelu_tanh_with_slope(instances::space const&, index_t, float const*, float*, float*);
 PLEAT_KERNEL template void silu(instances::space const&, index_t, float const*, float*);
 PLEAT_KERNEL template void silu_backward(instances::space const&, index_t, float const*, float const*, float*);
+PLEAT_KERNEL template void silu_with_slope(instances::space const&, index_t, float const*, float*, float*);
 #endif
 
 #if !defined(PLEAT_KERNEL_IS_DEFINED) || defined(PLEAT_KERNELS_INT8)

@@ -125,6 +125,14 @@ PLEAT_INLINE double sigmoid(double x) noexcept {
   return x < 0.0 ? e * d : d;
 }
 
+/// The same, and s·(1 − s) without the cancellation in 1 − s.
+template <class T>
+PLEAT_INLINE T sigmoid(T x, T& product) noexcept {
+  T const e = exp(-absolute(x)), d = T(1) / (T(1) + e), small = e * d;
+  product = small * d;
+  return x < T(0) ? small : d;
+}
+
 /// erf(a) for 0 ≤ a ≤ 1: a + a·q(a²).
 PLEAT_INLINE float erf_small(float a) noexcept {
   float const z = a * a;
@@ -137,8 +145,8 @@ PLEAT_INLINE float erf_small(float a) noexcept {
   p = fma(p, z, 0.128379166f);
   return fma(a, p, a);
 }
-/// erfc(a) for a ≥ 0.98, relative error a few units.
-PLEAT_INLINE float erfc_large(float a) noexcept {
+/// erfc(a) for a ≥ 0.98, relative error a few units; `e` becomes exp(-a²).
+PLEAT_INLINE float erfc_large(float a, float& e) noexcept {
   a = a > 10.2f ? 10.2f : a;  // erfc(10.06) rounds to 0
   float const s = (a - 2.5f) / (a + 1.5f);
   float p = -8.64197355e-05f;  // erfc(a)·exp(a²) in s
@@ -151,7 +159,12 @@ PLEAT_INLINE float erfc_large(float a) noexcept {
   p = fma(p, s, -0.297389388f);
   p = fma(p, s, 0.21080637f);
   float const h = a * a, low = fma(a, a, -h);  // a² = h + low exactly
-  return fma(exp(-h), fma(-low, p, p), 0.0f);  // an fma: `1 - erfc` must not contract
+  e = exp(-h);
+  return fma(e, fma(-low, p, p), 0.0f);  // an fma: `1 - erfc` must not contract
+}
+PLEAT_INLINE float erfc_large(float a) noexcept {
+  float e;
+  return erfc_large(a, e);
 }
 PLEAT_INLINE float erf(float x) noexcept {
   float const a = absolute(x);
@@ -160,16 +173,25 @@ PLEAT_INLINE float erf(float x) noexcept {
 }
 PLEAT_INLINE double erf(double x) noexcept { return std::erf(x); }
 
-/// Φ(x), the normal distribution: accurate in the negative tail too.
-PLEAT_INLINE float normal_cdf(float x) noexcept {
+/// Φ(x), the normal distribution: accurate in the negative tail too. `e` becomes exp(-x²/2).
+PLEAT_INLINE float normal_cdf(float x, float& e) noexcept {
   float const a = absolute(x) * 0x1.6a09e6p-1f;  // |x| / sqrt 2
   float const inner = 0.5f * erf_small(a);
-  float const tail = 0.5f * erfc_large(a);
+  float const tail = 0.5f * erfc_large(a, e);
   float const below = a < 1.0f ? 0.5f - inner : tail;
   float const above = a < 1.0f ? 0.5f + inner : 1.0f - tail;
   return x != x ? x : x < 0.0f ? below : above;
 }
+PLEAT_INLINE float normal_cdf(float x) noexcept {
+  float e;
+  return normal_cdf(x, e);
+}
 PLEAT_INLINE double normal_cdf(double x) noexcept { return 0.5 * std::erfc(x * -0.70710678118654752440); }
+
+PLEAT_INLINE double normal_cdf(double x, double& e) noexcept {
+  e = exp(-0.5 * x * x);
+  return normal_cdf(x);
+}
 
 /// φ(x), its density.
 template <class T>

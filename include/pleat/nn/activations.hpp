@@ -1,13 +1,14 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Elementwise activations: relu, gelu, tanh_activation, sigmoid.
+/// Elementwise activations: relu, gelu (exact and with tanh), silu, tanh_activation, sigmoid.
 #pragma once
 
 #include <utility>
 
 #include <pleat/compute/activation.hpp>
 #include <pleat/compute/elementwise.hpp>
+#include <pleat/nn/describe.hpp>
 #include <pleat/nn/description.hpp>
 #include <pleat/nn/layer.hpp>
 
@@ -15,7 +16,8 @@ namespace pleat::nn {
 
 namespace detail {
 
-/// A layer around y = f(x) whose slope follows from y (`from_output`) or from x. Writes in place where nobody needs the input.
+/// A layer around y = f(x) whose slope follows from y (`from_output`), or is computed with y and kept instead of x. Writes in place
+/// where nobody needs the input.
 template <class Function, class T, class Space> class activation_layer {
  public:
   using value_type = T;
@@ -23,7 +25,7 @@ template <class Function, class T, class Space> class activation_layer {
   using tensor_type = tensor<T, Space>;
   static constexpr char const* kind = Function::kind;
 
-  /// What the slope follows from: the output, or the input.
+  /// The output, from which the slope follows, or the slope itself.
   struct saved {
     tensor_type t;
   };
@@ -31,11 +33,18 @@ template <class Function, class T, class Space> class activation_layer {
   [[nodiscard]] extents shape(extents const& in) const { return in; }
 
   [[nodiscard]] step<saved, tensor_type> forward(pass<Space> const& p, tensor_type x) const {
-    bool const in_place = x.sole_owner() && (Function::from_output || !p.training);
-    auto y = in_place ? x : tensor_type::allocate(*p.where, x.shape());
-    Function::forward(p.space(), x.size(), static_cast<T const*>(x.data()), y.data());
     saved s;
-    if (p.training) s.t = Function::from_output ? y : std::move(x);
+    if constexpr (!Function::from_output) {
+      if (p.training) {  // the slope lies where the input was
+        auto y = tensor_type::allocate(*p.where, x.shape());
+        s.t = x.sole_owner() ? x : tensor_type::allocate(*p.where, x.shape());
+        Function::forward_with_slope(p.space(), x.size(), static_cast<T const*>(x.data()), y.data(), s.t.data());
+        return {std::move(y), std::move(s)};
+      }
+    }
+    auto y = x.sole_owner() ? x : tensor_type::allocate(*p.where, x.shape());
+    Function::forward(p.space(), x.size(), static_cast<T const*>(x.data()), y.data());
+    if (p.training) s.t = y;
     return {std::move(y), std::move(s)};
   }
 
@@ -43,7 +52,8 @@ template <class Function, class T, class Space> class activation_layer {
     tensor_type dx;
     if (p.input_gradient) {
       dx = dy.sole_owner() ? dy : tensor_type::allocate(*p.where, dy.shape());
-      Function::backward(p.space(), dy.size(), static_cast<T const*>(s.t.data()), static_cast<T const*>(dy.data()), dx.data());
+      if constexpr (Function::from_output) Function::backward(p.space(), dy.size(), static_cast<T const*>(s.t.data()), static_cast<T const*>(dy.data()), dx.data());
+      else compute::multiply(p.space(), dy.size(), static_cast<T const*>(dy.data()), static_cast<T const*>(s.t.data()), dx.data());
     }
     s = {};
     return dx;
@@ -60,6 +70,17 @@ template <class Function, class T, class Space> class activation_layer {
     c.in_place = Function::from_output;
     return c;
   }
+
+  /// The slope takes the input's memory, or memory of its own where somebody else holds the input.
+  void describe(extents const& in, describe_walk& walk) const {
+    auto c = cost(in);
+    index_t const bytes = in.size() * static_cast<index_t>(sizeof(T));
+    if (!Function::from_output && !walk.free(walk.current())) {
+      c.keeps_input = false;
+      c.saved_bytes = bytes;
+    }
+    walk.append(std::move(c), bytes);
+  }
 };
 
 // A transcendental counts as eight operations.
@@ -73,23 +94,23 @@ struct relu_function {
 struct gelu_function {
   static constexpr char const* kind = "gelu";
   static constexpr bool from_output = false;
-  static constexpr double forward_operations = 9, backward_operations = 19;
+  static constexpr double forward_operations = 25, backward_operations = 1;
   template <class Space, class T> static void forward(Space const& s, index_t n, T const* x, T* y) { compute::gelu(s, n, x, y); }
-  template <class Space, class T> static void backward(Space const& s, index_t n, T const* x, T const* dy, T* dx) { compute::gelu_backward(s, n, x, dy, dx); }
+  template <class Space, class T> static void forward_with_slope(Space const& s, index_t n, T const* x, T* y, T* slope) { compute::gelu_with_slope(s, n, x, y, slope); }
 };
 struct gelu_tanh_function {
   static constexpr char const* kind = "gelu_tanh";
   static constexpr bool from_output = false;
-  static constexpr double forward_operations = 12, backward_operations = 20;
+  static constexpr double forward_operations = 22, backward_operations = 1;
   template <class Space, class T> static void forward(Space const& s, index_t n, T const* x, T* y) { compute::gelu_tanh(s, n, x, y); }
-  template <class Space, class T> static void backward(Space const& s, index_t n, T const* x, T const* dy, T* dx) { compute::gelu_tanh_backward(s, n, x, dy, dx); }
+  template <class Space, class T> static void forward_with_slope(Space const& s, index_t n, T const* x, T* y, T* slope) { compute::gelu_tanh_with_slope(s, n, x, y, slope); }
 };
 struct silu_function {
   static constexpr char const* kind = "silu";
   static constexpr bool from_output = false;
-  static constexpr double forward_operations = 9, backward_operations = 12;
+  static constexpr double forward_operations = 12, backward_operations = 1;
   template <class Space, class T> static void forward(Space const& s, index_t n, T const* x, T* y) { compute::silu(s, n, x, y); }
-  template <class Space, class T> static void backward(Space const& s, index_t n, T const* x, T const* dy, T* dx) { compute::silu_backward(s, n, x, dy, dx); }
+  template <class Space, class T> static void forward_with_slope(Space const& s, index_t n, T const* x, T* y, T* slope) { compute::silu_with_slope(s, n, x, y, slope); }
 };
 struct tanh_function {
   static constexpr char const* kind = "tanh";
