@@ -8,6 +8,10 @@ namespace pleat {
 
 class error;
 class extents;
+class layout;
+class mesh;
+class placement;
+class redistribution;
 class world;
 struct bfloat16;
 struct half;
@@ -17,6 +21,7 @@ template <class T, class Space> class tensor;
 
 namespace comm {
 class communicator;
+class grid;
 class request;
 }  // namespace comm
 

@@ -382,7 +382,7 @@ template <class... Axes>
 class static_mesh {
  public:
   static constexpr int open = (0 + ... + (Axes::extent == 0 ? 1 : 0));
-  /// \param extents those that the type leaves open, in order
+  /// From the extents that the type leaves open, in order.
   template <std::same_as<int>... E>
   constexpr explicit(sizeof...(E) > 0) static_mesh(E... extents) : value_(make({extents...})) {
     static_assert(sizeof...(E) == open, "pleat::static_mesh: give exactly the extents that the type leaves open");

@@ -37,7 +37,7 @@ enum class movement : std::uint8_t {
   all_gather,      ///< shard → replicate
   reduce_scatter,  ///< partial → shard
   all_reduce,      ///< partial → replicate
-  all_to_all       ///< shard<i> → shard<j>, and whatever fits nothing else
+  all_to_all       ///< shard of one dimension → shard of another, and whatever fits nothing else
 };
 
 [[nodiscard]] constexpr std::string_view name_of(movement k) noexcept {
