@@ -297,6 +297,63 @@ class op_matrix {
   bool jitter_;
 };
 
+/// Booleans, which travel as bytes of 0 or 1: all_reduce, reduce and reduce_scatter with the reductions that they have, and the
+/// refusal of those that they have not.
+inline void run_booleans(comm::communicator& c, findings& f) {
+  auto const p = c.size(), me = c.rank();
+  auto const truth = [](int r, index_t i) { return static_cast<std::uint8_t>((i + r * i / 3 + r) % 3 == 0); };
+  auto const any = [&](index_t i) {
+    int n = 0;
+    for (int r = 0; r < p; ++r) n += truth(r, i);
+    return n;
+  };
+  constexpr index_t n = 37;
+  auto const mine = [&](index_t count) {
+    std::vector<std::uint8_t> v(static_cast<std::size_t>(count));
+    for (index_t i = 0; i < count; ++i) v[static_cast<std::size_t>(i)] = truth(me, i);
+    return v;
+  };
+  for (auto const op : {comm::reduction::min, comm::reduction::max, comm::reduction::bit_and, comm::reduction::bit_or}) {
+    bool const all = op == comm::reduction::min || op == comm::reduction::bit_and;  // the logical and; the others are the or
+    auto const want = [&](index_t i) { return static_cast<std::uint8_t>(all ? any(i) == p : any(i) > 0); };
+    for (bool const later : {false, true}) {
+      auto const go = [&](comm::call const& k) {
+        if (later)
+          c.start(k).wait();
+        else
+          c.run(k);
+      };
+      auto const label = "(BOOL, " + std::string(name_of(op)) + (later ? ", request)" : ")");
+      auto const a = mine(n);
+      std::vector<std::uint8_t> b(a.size(), 7);
+      auto const matches = [&](index_t first) {
+        for (index_t i = 0; i < n; ++i)
+          if (b[static_cast<std::size_t>(i)] != want(first + i)) return false;
+        return true;
+      };
+      go({.kind = comm::call_kind::all_reduce, .in = {a.data(), n, dtype::boolean}, .out = {b.data(), n, dtype::boolean}, .op = op});
+      f.expect(matches(0), "all_reduce" + label);
+      std::fill(b.begin(), b.end(), std::uint8_t{7});
+      go({.kind = comm::call_kind::reduce, .in = {a.data(), n, dtype::boolean}, .out = {b.data(), n, dtype::boolean}, .op = op, .root = p - 1});
+      if (me == p - 1) f.expect(matches(0), "reduce" + label);
+      auto const wide = mine(n * p);
+      go({.kind = comm::call_kind::reduce_scatter, .in = {wide.data(), n * p, dtype::boolean}, .out = {b.data(), n, dtype::boolean}, .op = op});
+      f.expect(matches(n * me), "reduce_scatter" + label);
+    }
+  }
+  for (auto const op : {comm::reduction::sum, comm::reduction::prod}) {
+    auto const a = mine(3);
+    std::vector<std::uint8_t> b(3);
+    bool refused = false;
+    try {
+      c.run({.kind = comm::call_kind::all_reduce, .in = {a.data(), 3, dtype::boolean}, .out = {b.data(), 3, dtype::boolean}, .op = op});
+    } catch (error const& e) {
+      refused = std::string(e.what()).find(name_of(op)) != std::string::npos;
+    }
+    f.expect(refused, "all_reduce(BOOL, " + std::string(name_of(op)) + ") was not refused with the reduction's name");
+  }
+}
+
 /// The whole matrix on one rank.
 inline findings run_op_matrix(comm::communicator& c, bool jitter) {
   findings f;
@@ -314,6 +371,7 @@ inline findings run_op_matrix(comm::communicator& c, bool jitter) {
   m.run<std::uint32_t>({37});
   m.run<std::int64_t>({37});
   m.run<std::uint64_t>({37});
+  run_booleans(c, f);
   return f;
 }
 

@@ -458,15 +458,16 @@ class communicator {
     transport_->run({.kind = call_kind::all_gather,
                      .in = {mine.data(), N, dtype::i64},
                      .out = {all.data(), static_cast<index_t>(all.size()), dtype::i64}});
-    auto const of = [&](int r) { return std::span(all).subspan(static_cast<std::size_t>(r) * N, N); };
+    auto const of = [&](int r) { return all.data() + static_cast<std::size_t>(r) * N; };
+    auto const alike = [&](int r, int s) { return std::equal(of(r), of(r) + N, of(s)); };
     int reference = 0, most = 0;  // what most ranks want is right; the first of them stands for it
     for (int r = 0; r < size_; ++r) {
       int n = 0;
-      for (int s = 0; s < size_; ++s) n += std::ranges::equal(of(r), of(s)) ? 1 : 0;
+      for (int s = 0; s < size_; ++s) n += alike(r, s) ? 1 : 0;
       if (n > most) most = n, reference = r;
     }
     int odd = 0;
-    while (std::ranges::equal(of(odd), of(reference))) ++odd;
+    while (alike(odd, reference)) ++odd;
     auto const say = [&](int r) {
       call d{.kind = static_cast<call_kind>(of(r)[0])};
       auto const t = static_cast<dtype>(of(r)[2]);

@@ -230,9 +230,9 @@ inline constexpr std::string_view part_suffix = ".safetensors";
   std::vector<std::pair<std::pair<index_t, index_t>, std::string>> found;
   for (auto const& name : names_in(folder))
     if (auto const step = step_of_folder(name); step.first >= 0) found.emplace_back(step, name);
-  std::sort(found.rbegin(), found.rend());
+  std::sort(found.begin(), found.end());
   std::vector<std::string> list;
-  for (auto& [step, name] : found) list.push_back(std::move(name));
+  for (std::size_t i = found.size(); i-- > 0;) list.push_back(std::move(found[i].second));
   return list;
 }
 

@@ -62,7 +62,7 @@ class checksum {
   /// 16 hexadecimal digits.
   [[nodiscard]] static std::string hex(std::uint64_t v) {
     std::string s(16, '0');
-    for (auto it = s.rbegin(); it != s.rend(); ++it, v >>= 4) *it = "0123456789abcdef"[v & 15];
+    for (std::size_t i = s.size(); i-- > 0; v >>= 4) s[i] = "0123456789abcdef"[v & 15];
     return s;
   }
 

@@ -48,7 +48,10 @@ using schedule = std::variant<constant, step_decay, warm_up, cosine>;
 
 /// The factor for step `step` (from 0) of `total`.
 [[nodiscard]] inline double factor(schedule const& s, index_t step, index_t total) {
-  return std::visit([&](auto const& v) { return v.factor(step, total); }, s);
+  if (auto const* v = std::get_if<step_decay>(&s)) return v->factor(step, total);
+  if (auto const* v = std::get_if<warm_up>(&s)) return v->factor(step, total);
+  if (auto const* v = std::get_if<cosine>(&s)) return v->factor(step, total);
+  return std::get<constant>(s).factor(step, total);
 }
 
 }  // namespace pleat::nn
