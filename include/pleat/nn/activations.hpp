@@ -24,6 +24,7 @@ template <class Function, class T, class Space> class activation_layer {
   using execution_space = Space;
   using tensor_type = tensor<T, Space>;
   static constexpr char const* kind = Function::kind;
+  static constexpr mixing mixes = mixing::nothing;
 
   /// The output, from which the slope follows, or the slope itself.
   struct saved {

@@ -28,6 +28,7 @@ struct arena_entry {
   parameter_kind kind = parameter_kind::trainable;
   bool requires_grad = true;
   double momentum = 0.1;       ///< of a statistic
+  axis_placement where{};      ///< along the tensor axis: replicate, or the dimension that is cut
   std::uint8_t const* mask_bits = nullptr;  ///< in the space's memory: element i lives if bit i%8 of byte i/8 is set; null: all live
   gradient_use use;
 };
@@ -49,6 +50,19 @@ template <class T> void draw(initializer const& init, std::uint64_t seed, std::s
         *out++ = static_cast<T>(init.value * std::sqrt(-2.0 * std::log(u)) * std::cos(6.283185307179586 * v));
       }
       return;
+  }
+}
+
+/// Draws elements [begin, end) of this rank's part of a parameter: the same numbers as in the whole.
+template <class T> void draw_part(parameter const& w, std::uint64_t seed, index_t begin, index_t end, T* out) {
+  if (!w.where.shards() || w.parts == 1) return draw(w.init, seed, w.name, begin, end, out);
+  index_range const b = w.box()[w.where.dim];
+  index_t const inner = w.whole().size_from(w.where.dim + 1), run = b.size() * inner, stride = w.whole()[w.where.dim] * inner;
+  while (begin < end) {  // a run of neighbours in the whole at a time
+    index_t const row = begin / run, at = begin % run, n = std::min(run - at, end - begin), first = row * stride + b.begin * inner + at;
+    draw(w.init, seed, w.name, first, first + n, out);
+    begin += n;
+    out += n;
   }
 }
 
@@ -92,7 +106,7 @@ template <class T, class Space> class arena {
       for_each_held(w.id, [&](index_range const part, T* to) {
         wide.resize(static_cast<std::size_t>(part.size()));
         host.resize(wide.size());
-        draw(w.init, seed, w.name, part.begin - begin, part.end - begin, wide.data());
+        draw_part(w, seed, part.begin - begin, part.end - begin, wide.data());
         for (std::size_t i = 0; i < host.size(); ++i) host[i] = T(wide[i]);
         copy_from_host(where, host.data(), tensor<T, Space>::wrap(to, extents{part.size()}));
       });
@@ -254,7 +268,8 @@ template <class T, class Space> class arena {
       e.kind = w.kind;
       e.requires_grad = w.requires_grad;
       e.momentum = w.momentum;
-      size_ = (e.end + alignment - 1) / alignment * alignment;
+      e.where = w.parts > 1 ? w.where : axis_placement{};
+      size_ = (e.begin + w.largest() + alignment - 1) / alignment * alignment;
       entries_.push_back(std::move(e));
     });
     net.for_each_parameter([&](parameter& w) {
@@ -262,6 +277,9 @@ template <class T, class Space> class arena {
       int const to = find(w.tied_to);
       if (to < 0) throw error{"parallel::build", "'" + w.name + "' is tied to '" + w.tied_to + "', which no parameter is called"};
       arena_entry& e = entries_[static_cast<std::size_t>(to)];
+      if (w.parts > 1 && e.where != w.where)
+        throw error{"parallel::build", "'" + w.name + "', placed as " + w.where.to_string() + ", is tied to '" + e.name + "', placed as " + e.where.to_string(),
+                    "Place both alike: they are one array"};
       if (e.shape != w.shape)
         throw error{"parallel::build", "'" + w.name + "' of shape " + w.shape.to_string() + " is tied to '" + e.name + "' of shape " + e.shape.to_string()};
       ++e.use.expected;

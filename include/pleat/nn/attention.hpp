@@ -42,6 +42,7 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class at
   using execution_space = Space;
   using tensor_type = tensor<T, Space>;
   static constexpr char const* kind = "attention";
+  static constexpr mixing mixes = mixing::everything;  // but see takes
 
   /// The (turned) packed rows, the output, and one number per query.
   struct saved {
@@ -69,6 +70,9 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class at
   /// Elements of one group in a packed row: borders at which a row may be cut.
   [[nodiscard]] index_t group_width() const noexcept { return (group_heads() + 2) * head_size_; }
 
+  /// True for rows that are cut between groups: each rank attends with its own heads (a rank may have none).
+  [[nodiscard]] bool takes(axis_layout const& x, int rank, int parts) const noexcept { return rank == 3 && x.where.dim == 2 && x.borders_on(group_width(), parts); }
+
   [[nodiscard]] extents shape(extents const& in) const {
     if (in.rank() != 3 || in[2] % group_width() != 0 || in[2] == 0)
       throw error{"nn::attention '" + name_ + "'", "expected [m, positions, " + std::to_string(attention_width(heads_, head_size_, options_.key_value_heads)) +
@@ -78,11 +82,17 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class at
   }
 
   [[nodiscard]] step<saved, tensor_type> forward(pass<Space> const& p, tensor_type x) const {
-    auto y = tensor_type::allocate(*p.where, shape(x.shape()));
+    (void)shape(x.whole_shape());
     auto const s = geometry(x.shape());
+    auto y = tensor_type::allocate(*p.where, {s.batch, s.positions, s.out_width()}).with_layout(of_output(x.layout()));
+    if (s.groups == 0) {  // no heads on this rank
+      saved keep;
+      if (p.training) keep = {std::move(x), y, {}};
+      return {std::move(y), std::move(keep)};
+    }
     auto logsum = tensor_type::allocate(*p.where, {s.batch, s.heads(), s.positions});
     if (options_.rotary) {
-      auto turned = x.sole_owner() ? x : tensor_type::allocate(*p.where, x.shape());
+      auto turned = x.sole_owner() ? x : tensor_type::allocate(*p.where, x.shape()).with_layout(x.layout());
       compute::rotary(p.space(), s, frequencies_, false, static_cast<T const*>(x.data()), turned.data());
       x = std::move(turned);
     }
@@ -96,7 +106,11 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class at
     tensor_type dx;
     if (p.input_gradient) {
       auto const s = geometry(keep.x.shape());
-      dx = tensor_type::allocate(*p.where, keep.x.shape());
+      dx = tensor_type::allocate(*p.where, keep.x.shape()).with_layout(keep.x.layout());
+      if (s.groups == 0) {
+        keep = {};
+        return dx;
+      }
       auto const delta = tensor_type::allocate(*p.where, keep.logsum.shape());
       compute::attention_backward(p.space(), s, static_cast<T const*>(keep.x.data()), static_cast<T const*>(keep.y.data()), static_cast<T const*>(keep.logsum.data()),
                                   static_cast<T const*>(dy.data()), delta.data(), dx.data());
@@ -121,6 +135,14 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class at
   }
 
  private:
+  /// Where the heads live if the packed rows live so.
+  [[nodiscard]] axis_layout of_output(axis_layout x) const noexcept {
+    if (!x.cut()) return x;
+    index_t const width = group_heads() * head_size_, group = group_width();
+    x.where.unit = (x.where.unit % group == 0 ? x.where.unit / group : 1) * width;
+    x.whole = x.whole / group * width;
+    return x;
+  }
   [[nodiscard]] compute::attention_shape geometry(extents const& in) const noexcept {
     return {in[0], in[1], in[2] / group_width(), group_heads(), head_size_, options_.causal};
   }

@@ -37,7 +37,7 @@ template <class... Ls> class branch {
   static constexpr int size = static_cast<int>(sizeof...(Ls));
 
   struct saved {
-    std::tuple<typename Ls::saved...> each;
+    std::tuple<saved_of<Ls>...> each;
     std::array<extents, static_cast<std::size_t>(size)> out;
   };
 

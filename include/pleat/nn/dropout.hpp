@@ -18,13 +18,14 @@ namespace pleat::nn {
 /// y = x / (1 − probability) for the elements that are kept, 0 for the others (Srivastava et al., JMLR 15, 2014); y = x in inference.
 ///
 /// An element is kept by a number keyed with (seed, name, step, position in the global batch): the mask is the same however the
-/// batch is split over ranks and micro-batches. Two dropouts of one name drop alike: give each a name.
+/// batch is split over ranks and micro-batches, and however the tensor is cut. Two dropouts of one name drop alike: give each a name.
 template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class dropout {
  public:
   using value_type = T;
   using execution_space = Space;
   using tensor_type = tensor<T, Space>;
   static constexpr char const* kind = "dropout";
+  static constexpr mixing mixes = mixing::nothing;
 
   /// Nothing: the mask follows from the pass.
   struct saved {};
@@ -66,10 +67,19 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class dr
     std::uint64_t z = random::hash(name_) + (p.step + 1) * 0x9e3779b97f4a7c15u;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    compute::keep_mask const mask{random::stream(p.seed, z ^ (z >> 31)),
-                                  static_cast<std::uint64_t>(p.first_sample) * static_cast<std::uint64_t>(x.shape().size_from(1)),
-                                  static_cast<std::uint64_t>(keep * 0x1p32)};
-    compute::dropout(p.space(), x.size(), mask, static_cast<T>(1 / keep), static_cast<T const*>(x.data()), y.data());
+    random::stream const numbers(p.seed, z ^ (z >> 31));
+    auto const first = static_cast<std::uint64_t>(p.first_sample) * static_cast<std::uint64_t>(x.whole_shape().size_from(1));
+    auto const threshold = static_cast<std::uint64_t>(keep * 0x1p32);
+    auto const factor = static_cast<T>(1 / keep);
+    if (x.layout().cut()) {  // the mask of the whole tensor, seen from here
+      int const d = x.layout().where.dim;
+      index_t const inner = x.shape().size_from(d + 1), begin = x.layout().range(p.tensor->size(), p.tensor->rank()).begin;
+      compute::keep_mask_part const mask{numbers, first + static_cast<std::uint64_t>(begin * inner), threshold, std::max<index_t>(x.extent(d) * inner, 1), x.layout().whole * inner};
+      compute::dropout(p.space(), x.size(), mask, factor, static_cast<T const*>(x.data()), y.data());
+    } else {
+      compute::keep_mask const mask{numbers, first, threshold};
+      compute::dropout(p.space(), x.size(), mask, factor, static_cast<T const*>(x.data()), y.data());
+    }
     return y;
   }
 

@@ -13,6 +13,7 @@
 
 #include <pleat/compute/elementwise.hpp>
 #include <pleat/compute/embedding.hpp>
+#include <pleat/compute/embedding_part.hpp>
 #include <pleat/compute/reduce.hpp>
 #include <pleat/nn/description.hpp>
 #include <pleat/nn/layer.hpp>
@@ -33,6 +34,7 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class em
   using execution_space = Space;
   using tensor_type = tensor<T, Space>;
   static constexpr char const* kind = "embedding";
+  static constexpr mixing mixes = mixing::weights;
 
   /// The tokens; after backward_input the output's gradient too.
   struct saved {
@@ -52,8 +54,8 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class em
 
   [[nodiscard]] std::string const& name() const noexcept { return name_; }
   void prefix_name(std::string_view prefix) { name_.insert(0, prefix); }
-  [[nodiscard]] index_t vocabulary() const noexcept { return weight_.shape[0]; }
-  [[nodiscard]] index_t width() const noexcept { return weight_.shape[1]; }
+  [[nodiscard]] index_t vocabulary() const noexcept { return weight_.whole()[0]; }
+  [[nodiscard]] index_t width() const noexcept { return weight_.whole()[1]; }
   /// Longest sequence; 0: any.
   [[nodiscard]] index_t positions() const noexcept { return positions_.shape[0]; }
   [[nodiscard]] values<T, Space> const& weight() const noexcept { return weight_; }
@@ -70,10 +72,27 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class em
 
   /// \throws error for a token that is not in the vocabulary, with its value, sample and position
   [[nodiscard]] step<saved, tensor_type> forward(pass<Space> const& p, tensor_type x) const {
-    auto y = tensor_type::allocate(*p.where, shape(x.shape()));
+    x = redistribute(p, std::move(x), {}, name_);
+    extents out = shape(x.shape());
     check(p, x);
-    compute::embed(p.space(), x.size(), x.extent(1), width(), static_cast<T const*>(x.data()), static_cast<T const*>(weight_.data()),
-                   positions() > 0 ? static_cast<T const*>(positions_.data()) : nullptr, y.data());
+    index_t const columns = weight_.shape[1];
+    out[2] = columns;
+    auto y = tensor_type::allocate(*p.where, out);
+    auto const by_position = positions() > 0 ? static_cast<T const*>(positions_.data()) : nullptr;
+    bool const partial = p.tensor && weight_.where.shards(0);
+    if (!partial) {
+      compute::embed(p.space(), x.size(), x.extent(1), columns, static_cast<T const*>(x.data()), static_cast<T const*>(weight_.data()), by_position, y.data());
+    } else {  // rows of tokens that others have are zero here; positions enter the sum once
+      index_range const mine = weight_.box()[0];
+      compute::embed_part(p.space(), x.size(), x.extent(1), columns, mine.begin, mine.end, static_cast<T const*>(x.data()), static_cast<T const*>(weight_.data()),
+                          p.tensor->rank() == 0 ? by_position : nullptr, y.data());
+    }
+    if (p.tensor) {
+      axis_layout const wish = weight_.leaves.shards() ? axis_layout{weight_.leaves, y.extent(weight_.leaves.dim)} : axis_layout{};
+      if (partial) y = resolve(p, std::move(y), wish);
+      else if (weight_.where.shards(1)) y = y.with_layout({{spread::shard, 2, weight_.where.unit}, width()});
+      else y = redistribute(p, std::move(y), wish);
+    }
     saved s;
     if (p.training) s.x = std::move(x);
     return {std::move(y), std::move(s)};
@@ -86,19 +105,34 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class em
       dx = tensor_type::allocate(*p.where, s.x.shape());
       compute::fill(p.space(), dx.size(), T(0), dx.data());
     }
+    if (p.tensor && !weight_.where.shards(1)) dy = redistribute(p, std::move(dy), {});
     s.dy = std::move(dy);
     return dx;
   }
 
   void backward_weight(pass<Space> const& p, saved& s) {
-    index_t const length = s.x.extent(1);
+    index_t const length = s.x.extent(1), columns = weight_.shape[1];
     T const* const dy = s.dy.data();
-    accumulate_gradient(p, weight_, length, [&](T* out, compute::lanes const& l) {
-      compute::embed_gradient(p.space(), vocabulary(), width(), static_cast<T const*>(s.x.data()), dy, out, l);
-    });
+    bool const part = p.tensor && weight_.where.shards(0);
+    auto tokens = s.x;
+    auto d = s.dy;
+    if (part) {  // tokens that others have count as the first row's, with a gradient of zero
+      index_range const mine = weight_.box()[0];
+      tokens = tensor_type::allocate(*p.where, s.x.shape());
+      d = tensor_type::allocate(*p.where, s.dy.shape());
+      compute::own_tokens(p.space(), s.x.size(), columns, mine.begin, mine.end, static_cast<T const*>(s.x.data()), dy, tokens.data(), d.data());
+    }
+    auto q = p;
+    q.addends = false;  // all positions are here: the gradients are complete
+    if (weight_.shape[0] > 0)
+      accumulate_gradient(q, weight_, length, [&](T* out, compute::lanes const& l) {
+        compute::embed_gradient(p.space(), weight_.shape[0], columns, static_cast<T const*>(tokens.data()), static_cast<T const*>(d.data()), out, l);
+      });
+    else
+      accumulate_gradient(q, weight_, length, [](T*, compute::lanes const&) {});
     if (positions() > 0)
-      accumulate_gradient(p, positions_, [&](T* out, compute::lanes const& l) {
-        index_t const used = length * width();
+      accumulate_gradient(q, positions_, [&](T* out, compute::lanes const& l) {
+        index_t const used = length * columns;
         compute::column_sum(p.space(), used, dy, used, out, l);
         if (!(l.accumulate && l.count == 1)) compute::fill(p.space(), positions_.size() - used, T(0), out + used);
       });

@@ -18,6 +18,7 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class fl
   using execution_space = Space;
   using tensor_type = tensor<T, Space>;
   static constexpr char const* kind = "flatten";
+  static constexpr mixing mixes = mixing::nothing;
 
   /// The input's shape.
   struct saved {

@@ -13,6 +13,10 @@
 ///       //               backward_weight(pass, saved&)            (consumes saved)
 ///     void for_each_parameter(auto&& f);                             // f(weight&); none: an empty body
 ///
+/// If parts of the network are cut along the tensor axis of a mesh, `static constexpr mixing mixes` says which dimensions the layer mixes
+/// (placement_rules.hpp); without it the layer gets its whole input, which is always right. Shapes are those of whole tensors; only
+/// `forward` and its backward see parts.
+///
 /// and, where they differ from float and Kokkos' default space, `using value_type` and `using execution_space`.
 /// When `pass.training` is false, `saved` should stay empty. A layer owns weights or children, never both; one that owns children
 /// has `for_each_child(f)` and reaches them through `nn::call` / `nn::call_backward` only.
@@ -25,6 +29,7 @@
 
 #include <pleat/base/profile.hpp>
 #include <pleat/compute/reduce.hpp>
+#include <pleat/nn/align.hpp>
 #include <pleat/nn/parameter.hpp>
 #include <pleat/nn/pass.hpp>
 #include <pleat/tensor/tensor.hpp>
@@ -133,15 +138,98 @@ template <class L, class Space> class in_use {
   L* layer_;  // a view is opened: no change of the layer
   bool closes_ = false;
 };
+};
+}  // namespace detail
+
+/// What a layer mixes: as it says, else everything.
+template <class L> [[nodiscard]] consteval mixing mixing_of() noexcept {
+  if constexpr (requires { { L::mixes } -> std::convertible_to<mixing>; }) return L::mixes;
+  else return mixing::everything;
+}
+
+/// What nn::call keeps of a layer besides the layer's own `saved`: where its input lived, where it was brought, where its output lived.
+template <class L> struct kept : L::saved {
+  axis_layout in, taken, out;
+};
+/// What a composite holds per child. A composite that passes placements on needs no more than its own `saved`.
+template <class L> using saved_of = std::conditional_t<mixing_of<L>() == mixing::children, typename L::saved, kept<L>>;
+
+namespace detail {
+
+/// True if the layer may take an input that lives so.
+template <class L> [[nodiscard]] bool takes_layout(L const& l, axis_layout const& x, int rank, int parts) {
+  if (!x.cut()) return true;
+  if constexpr (requires { { l.takes(x, rank, parts) } -> std::convertible_to<bool>; }) return l.takes(x, rank, parts);
+  else return takes(mixing_of<L>(), x.where, rank);
+}
+
+/// Says that y or dx, which a layer made of a cut tensor, is cut alike.
+template <class L, class T, class Space> void cut_alike(L const& l, tensor<T, Space>& y, axis_layout const& like, index_t extent) {
+  if (!like.cut() || y.layout().cut()) return;
+  int const d = like.where.dim;
+  if (d >= y.rank() || y.extent(d) != extent)
+    throw error{"nn::call", "layer '" + name_of(l) + "' takes an input placed as " + like.to_string() + " along the tensor axis and returns " + y.shape().to_string() + ", which is not cut alike",
+                "Declare what it mixes (nn::mixing), or give the tensor it returns its layout"};
+  y = y.with_layout(like);
+}
+
+/// Brings x to where the layer can work on it; `k` remembers.
+template <class L, class T, class Space> [[nodiscard]] tensor<T, Space> enter(pass<Space> const& p, L const& l, kept<L>& k, tensor<T, Space> x) {
+  k.in = x.layout();
+  if constexpr (mixing_of<L>() != mixing::weights)
+    if (p.tensor && !takes_layout(l, x.layout(), x.rank(), p.tensor->size())) x = redistribute(p, std::move(x), {}, p.layer);
+  k.taken = x.layout();
+  return x;
+}
+/// The local extent of the dimension that x is cut along.
+template <class T, class Space> [[nodiscard]] index_t cut_extent(tensor<T, Space> const& x) noexcept {
+  return x.layout().cut() ? x.extent(x.layout().where.dim) : 0;
+}
+template <class L, class T, class Space> void leave(L const& l, kept<L>& k, tensor<T, Space>& y, index_t extent) {
+  if constexpr (mixing_of<L>() != mixing::weights) cut_alike(l, y, k.taken, extent);
+  k.out = y.layout();
+}
+/// Brings dy to where y lived; the pass then says where dx is wanted.
+template <class L, class T, class Space> [[nodiscard]] tensor<T, Space> enter_backward(pass<Space>& p, kept<L> const& k, tensor<T, Space> dy) {
+  p.input = k.in;
+  p.addends = k.out.cut();
+  return redistribute(p, std::move(dy), k.out);
+}
+/// dx returns to where x came from.
+template <class L, class T, class Space> [[nodiscard]] tensor<T, Space> leave_backward(pass<Space> const& p, L const& l, kept<L> const& k, tensor<T, Space> dx) {
+  if (!p.tensor || dx.rank() == 0) return dx;
+  if constexpr (mixing_of<L>() != mixing::weights)
+    if (k.taken.cut() && k.taken.where.dim < dx.rank()) cut_alike(l, dx, k.taken, k.taken.range(p.tensor->size(), p.tensor->rank()).size());
+  return redistribute(p, std::move(dx), k.in);
+}
+template <class L> [[nodiscard]] std::string layer_label(L const& l, bool wanted) { return wanted ? name_of(l) : std::string{}; }
 }  // namespace detail
 
 /// Forward into a child.
-template <class L, class Space, class T> [[nodiscard]] auto call(pass<Space> const& p, L const& l, tensor<T, Space> x) {
+template <class L, class Space, class T> [[nodiscard]] step<saved_of<L>, tensor<T, Space>> call(pass<Space> const& p, L const& l, tensor<T, Space> x) {
   demand_layer<L>();
   region r("pleat::nn::forward");
   using used = detail::in_use<L, Space>;
   used const u(p, l, used::what::forward);
-  auto out = l.forward(p, std::move(x));
+  step<saved_of<L>, tensor<T, Space>> out;
+  if (p.tensor) {
+    if constexpr (mixing_of<L>() != mixing::children) {
+      std::string const label = detail::layer_label(l, p.moves != nullptr);
+      pass<Space> inner = p;
+      inner.layer = label;
+      x = detail::enter(inner, l, out.saved, std::move(x));
+      index_t const extent = detail::cut_extent(x);
+      auto made = l.forward(inner, std::move(x));
+      detail::leave(l, out.saved, made.y, extent);
+      out.y = std::move(made.y);
+      static_cast<typename L::saved&>(out.saved) = std::move(made.saved);
+      detail::check_finite(p, l, out.y, "the output");
+      return out;
+    }
+  }
+  auto made = l.forward(p, std::move(x));
+  out.y = std::move(made.y);
+  static_cast<typename L::saved&>(out.saved) = std::move(made.saved);
   detail::check_finite(p, l, out.y, "the output");
   return out;
 }
@@ -156,46 +244,75 @@ template <class L, class Space> void gradients_ready(pass<Space> const& p, L& l)
   p.hooks->poll();
 }
 
-/// Backward into a child: dx, with the weights' gradients written and reported.
-template <class L, class Space, class T> [[nodiscard]] tensor<T, Space> call_backward(pass<Space> const& p, L& l, typename L::saved& s, tensor<T, Space> dy) {
-  demand_trainable_layer<L>();
-  region r("pleat::nn::backward");
-  tensor<T, Space> dx;
-  {
-    using used = detail::in_use<L, Space>;
-    used const u(p, l, used::what::backward);
-    if constexpr (has_backward<L>) {
-      dx = l.backward(p, s, std::move(dy));
-    } else {
-      dx = l.backward_input(p, s, std::move(dy));
-      l.backward_weight(p, s);
+namespace detail {
+/// back(pass, dy) → dx, between aligning dy and returning dx. `s` is what nn::call gave, or (without a tensor axis) just the layer's own.
+template <class L, class Space, class S, class T, class Back>
+[[nodiscard]] tensor<T, Space> aligned_backward(pass<Space> const& p, L& l, [[maybe_unused]] S& s, tensor<T, Space> dy, Back&& back) {
+  if constexpr (std::is_same_v<S, kept<L>>) {
+    if (p.tensor) {
+      pass<Space> inner = p;
+      dy = enter_backward(inner, s, std::move(dy));
+      kept<L> where{};
+      where.in = s.in, where.taken = s.taken, where.out = s.out;  // the layer may empty `s`
+      auto dx = leave_backward(p, l, where, back(inner, std::move(dy)));
+      s.in = where.in, s.taken = where.taken, s.out = where.out;
+      return dx;
     }
   }
+  return back(p, std::move(dy));
+}
+}  // namespace detail
+
+/// Backward into a child: dx, with the weights' gradients written and reported.
+/// \param s what nn::call returned
+template <class L, class Space, class S, class T> [[nodiscard]] tensor<T, Space> call_backward(pass<Space> const& p, L& l, S& s, tensor<T, Space> dy) {
+  static_assert(std::is_base_of_v<typename L::saved, S> || std::is_same_v<typename L::saved, S>, "pleat: hand nn::call_backward the `saved` that nn::call of the same layer returned");
+  demand_trainable_layer<L>();
+  region r("pleat::nn::backward");
+  auto dx = detail::aligned_backward(p, l, s, std::move(dy), [&](pass<Space> const& inner, tensor<T, Space> d) {
+    using used = detail::in_use<L, Space>;
+    used const u(inner, l, used::what::backward);
+    if constexpr (has_backward<L>) {
+      return tensor<T, Space>(l.backward(inner, s, std::move(d)));
+    } else {
+      tensor<T, Space> made = l.backward_input(inner, s, std::move(d));
+      l.backward_weight(inner, s);
+      return made;
+    }
+  });
   if (dx.data()) detail::check_finite(p, l, dx, "the input gradient");
   gradients_ready(p, l);
   return dx;
 }
 
 /// The input half of a split backward. A layer without the pair does everything here.
-template <class L, class Space, class T> [[nodiscard]] tensor<T, Space> call_backward_input(pass<Space> const& p, L& l, typename L::saved& s, tensor<T, Space> dy) {
+template <class L, class Space, class S, class T> [[nodiscard]] tensor<T, Space> call_backward_input(pass<Space> const& p, L& l, S& s, tensor<T, Space> dy) {
   if constexpr (has_split_backward<L>) {
     demand_layer<L>();
     region r("pleat::nn::backward_input");
-    using used = detail::in_use<L, Space>;
-    used const u(p, l, used::what::input_half);
-    return l.backward_input(p, s, std::move(dy));
+    return detail::aligned_backward(p, l, s, std::move(dy), [&](pass<Space> const& inner, tensor<T, Space> d) {
+      using used = detail::in_use<L, Space>;
+      used const u(inner, l, used::what::input_half);
+      return tensor<T, Space>(l.backward_input(inner, s, std::move(d)));
+    });
   } else {
     return call_backward(p, l, s, std::move(dy));
   }
 }
 
 /// The weight half of a split backward.
-template <class L, class Space> void call_backward_weight(pass<Space> const& p, L& l, typename L::saved& s) {
+template <class L, class Space, class S> void call_backward_weight(pass<Space> const& p, L& l, S& s) {
   if constexpr (has_split_backward<L>) {
     region r("pleat::nn::backward_weight");
     using used = detail::in_use<L, Space>;
     used const u(p, l, used::what::weight_half);
-    l.backward_weight(p, s);
+    if constexpr (std::is_same_v<S, kept<L>>) {
+      pass<Space> inner = p;
+      inner.addends = s.out.cut();
+      l.backward_weight(inner, s);
+    } else {
+      l.backward_weight(p, s);
+    }
     gradients_ready(p, l);
   }
 }

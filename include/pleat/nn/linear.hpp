@@ -33,11 +33,13 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
   using execution_space = Space;
   using tensor_type = tensor<value_type, Space>;
   static constexpr char const* kind = "linear";
+  static constexpr mixing mixes = mixing::weights;
   template <class Others> using with_forms = linear<Others, Space>;
 
-  /// The input; after backward_input the output's gradient too.
+  /// The input as rows, and its shape as it came; after backward_input the output's gradient too.
   struct saved {
     tensor_type x, dy;
+    extents in;
   };
 
   linear(std::string name, index_t in, index_t out, linear_options options = {})
@@ -56,8 +58,8 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
   [[nodiscard]] bool has_bias() const noexcept { return has_bias_; }
   [[nodiscard]] nn::weight<Forms, Space> const& weight() const noexcept { return weight_; }
   [[nodiscard]] values<value_type, Space> const& bias() const noexcept { return bias_; }
-  [[nodiscard]] index_t inputs() const noexcept { return weight_.shape[1]; }
-  [[nodiscard]] index_t outputs() const noexcept { return weight_.shape[0]; }
+  [[nodiscard]] index_t inputs() const noexcept { return weight_.whole()[1]; }
+  [[nodiscard]] index_t outputs() const noexcept { return weight_.whole()[0]; }
 
   [[nodiscard]] extents shape(extents const& in) const {
     if (has_positions(in)) return {in[0], in[1], outputs()};
@@ -69,9 +71,12 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
 
   /// y = act(x·Wᵀ + b); the activation is handed in by a composite that fuses it.
   [[nodiscard]] step<saved, tensor_type> forward(pass<Space> const& p, tensor_type x, compute::activation act = compute::activation::none) const {
-    auto const out = shape(x.shape());
-    auto y = apply(p, x, weight_, compute::epilogue<value_type>{.bias = has_bias_ ? bias_.data() : nullptr, .act = act}).reshape(out);
+    (void)shape(x.whole_shape());
     saved s;
+    s.in = x.shape();
+    if (!has_positions(x.whole_shape())) x = x.reshape(rows_of_samples(s.in));
+    x = aligned(p, std::move(x), weight_);
+    auto y = apply(p, x, weight_, compute::epilogue<value_type>{.bias = has_bias_ ? bias_.data() : nullptr, .act = act});
     if (p.training) s.x = std::move(x);
     return {std::move(y), std::move(s)};
   }
@@ -79,19 +84,26 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
   /// dx; with `mask_input`, zero wherever the input is not positive: the backward of a ReLU that made the input, fused.
   [[nodiscard]] tensor_type backward_input(pass<Space> const& p, saved& s, tensor_type dy, bool mask_input = false) {
     tensor_type dx;
-    if (p.input_gradient) dx = apply_transposed(p, dy, weight_, mask_input ? s.x.data() : nullptr).reshape(s.x.shape());
+    dy = aligned_gradient(p, std::move(dy), weight_);
+    if (p.input_gradient) {
+      pass<Space> inner = p;
+      if (s.in.rank() != s.x.rank()) inner.input = reshaped(p.input, s.in, rows_of_samples(s.in)).layout;
+      dx = apply_transposed(inner, dy, weight_, mask_input ? s.x.data() : nullptr).reshape(s.in);
+    }
     s.dy = std::move(dy);
     return dx;
   }
 
   void backward_weight(pass<Space> const& p, saved& s) {
-    index_t const per_sample = has_positions(s.x.shape()) ? s.x.extent(1) : 1;
-    accumulate_gradient(p, weight_, per_sample, [&](value_type* out, compute::lanes const& l) {
-      compute::gemm_lanes(p.space(), outputs(), inputs(), s.dy.data(), outputs(), s.x.data(), inputs(), out, inputs(), l);
+    index_t const per_sample = s.x.rank() == 3 ? s.x.extent(1) : 1;
+    index_t const rows = weight_.shape[0], columns = weight_.shape[1];  // of this rank's part
+    auto const q = p.on(s.dy);
+    accumulate_gradient(q, weight_, per_sample, [&](value_type* out, compute::lanes const& l) {
+      compute::gemm_lanes(p.space(), rows, columns, s.dy.data(), rows, s.x.data(), columns, out, columns, l);
     });
     if (has_bias_)
-      accumulate_gradient(p, bias_, per_sample, [&](value_type* out, compute::lanes const& l) {
-        compute::column_sum(p.space(), outputs(), s.dy.data(), outputs(), out, l);
+      accumulate_gradient(q, bias_, per_sample, [&](value_type* out, compute::lanes const& l) {
+        compute::column_sum(p.space(), rows, s.dy.data(), rows, out, l);
       });
     s = {};
   }
@@ -114,6 +126,7 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
   }
 
  private:
+  [[nodiscard]] static extents rows_of_samples(extents const& in) { return {in[0], in.size_from(1)}; }
   /// True for sequences of rows.
   [[nodiscard]] bool has_positions(extents const& in) const noexcept { return in.rank() == 3 && in[2] == inputs(); }
 

@@ -10,6 +10,8 @@
 #include <pleat/compute/count.hpp>
 #include <pleat/compute/elementwise.hpp>
 #include <pleat/compute/softmax.hpp>
+#include <pleat/compute/softmax_part.hpp>
+#include <pleat/nn/align.hpp>
 #include <pleat/nn/pass.hpp>
 #include <pleat/tensor/tensor.hpp>
 
@@ -27,7 +29,8 @@ template <class T, class Space> void lane_sums(pass<Space> const& p, tensor<T, S
   for (segment const& s : p.segments) compute::column_sum(p.space(), 1, static_cast<T const*>(rows.data()), 1, slots + s.slot * stride, s.lanes);
 }
 
-/// Cross entropy of softmax(y) against class numbers; softmax and its gradient in one pass.
+/// Cross entropy of softmax(y) against class numbers; softmax and its gradient in one pass. Scores may be cut along the classes over the
+/// tensor axis (an output layer by vocabulary): they are never gathered.
 struct cross_entropy {
   bool skip_negative = true;  ///< a negative label counts as no sample: no loss, no gradient (the divisor stays). False: it is an error
 
@@ -37,16 +40,18 @@ struct cross_entropy {
   /// \throws error if a label is not a class: the label, the position of its sample in the global batch, the number of classes
   template <class T, class Space>
   [[nodiscard]] loss_result<T, Space> operator()(pass<Space> const& p, tensor<T, Space> y, tensor<std::int32_t, Space> const& labels) const {
+    if (y.layout().cut() && y.layout().where.dim != y.rank() - 1) y = redistribute(p, std::move(y), {}, "cross_entropy");
     bool const sequences = y.rank() == 3;
     if ((y.rank() != 2 && !sequences) || labels.size() != y.extent(0) * (sequences ? y.extent(1) : 1))
       throw error{"nn::cross_entropy", "expected scores [m, classes] and m labels, or scores [m, positions, classes] and m·positions labels, found scores of shape " +
                                            y.shape().to_string() + " and labels of shape " + labels.shape().to_string()};
-    index_t const m = y.extent(0), positions = sequences ? y.extent(1) : 1, classes = y.extent(y.rank() - 1), n = m * positions;
+    index_t const m = y.extent(0), positions = sequences ? y.extent(1) : 1, classes = y.whole_shape()[y.rank() - 1], n = m * positions;
     auto const where = p.where;
     check(p, n, positions, classes, labels);
-    loss_result<T, Space> r{tensor<T, Space>::allocate(*where, {n}), y.sole_owner() ? y : tensor<T, Space>::allocate(*where, y.shape())};
+    loss_result<T, Space> r{tensor<T, Space>::allocate(*where, {n}), y.sole_owner() ? y : tensor<T, Space>::allocate(*where, y.shape()).with_layout(y.layout())};
     T const scale = T(1) / static_cast<T>(p.global_batch * (positions > 0 ? positions : 1));
-    compute::cross_entropy(p.space(), n, classes, static_cast<T const*>(y.data()), static_cast<std::int32_t const*>(labels.data()), scale, r.dy.data(), r.rows.data(), static_cast<int*>(nullptr));
+    if (y.layout().cut()) over_parts(p, n, y, labels, scale, r);
+    else compute::cross_entropy(p.space(), n, classes, static_cast<T const*>(y.data()), static_cast<std::int32_t const*>(labels.data()), scale, r.dy.data(), r.rows.data(), static_cast<int*>(nullptr));
     if (sequences) {  // one number per sample
       auto per_sample = tensor<T, Space>::allocate(*where, {m});
       compute::row_sum(p.space(), m, positions, static_cast<T const*>(r.rows.data()), positions, per_sample.data());
@@ -57,6 +62,24 @@ struct cross_entropy {
   }
 
  private:
+  /// Every rank of the tensor axis has the scores of some classes: a maximum and two sums per row are exchanged.
+  template <class T, class Space>
+  static void over_parts(pass<Space> const& p, index_t n, tensor<T, Space> const& y, tensor<std::int32_t, Space> const& labels, T scale, loss_result<T, Space> const& r) {
+    index_t const here = y.extent(y.rank() - 1), first = y.layout().range(p.tensor->size(), p.tensor->rank()).begin;
+    auto const max = tensor<T, Space>::allocate(*p.where, {n});
+    compute::cross_entropy_part_max(p.space(), n, here, static_cast<T const*>(y.data()), max.data());
+    if (n > 0) {
+      detail::wire_memory<T, Space> const m(*p.where, max, true);
+      p.tensor->all_reduce(m.span(), comm::reduction::max);
+      m.arrived();
+    }
+    auto sums = tensor<T, Space>::allocate(*p.where, {2, n});
+    compute::cross_entropy_part_exp(p.space(), n, here, first, static_cast<T const*>(y.data()), static_cast<std::int32_t const*>(labels.data()), static_cast<T const*>(max.data()),
+                                    r.dy.data(), sums.data());
+    sums = resolve(p, std::move(sums), {});
+    compute::cross_entropy_part_finish(p.space(), n, here, first, static_cast<std::int32_t const*>(labels.data()), scale, static_cast<T const*>(sums.data()), r.dy.data(), r.rows.data());
+  }
+
   template <class Space> void check(pass<Space> const& p, index_t m, index_t positions, index_t classes, tensor<std::int32_t, Space> const& labels) const {
     if (m == 0) return;
     auto found = tensor<index_t, Space>::allocate(*p.where, {1});
@@ -78,6 +101,7 @@ struct mean_square {
   /// \param y, target [m, …] of one shape
   template <class T, class Space>
   [[nodiscard]] loss_result<T, Space> operator()(pass<Space> const& p, tensor<T, Space> y, tensor<T, Space> const& target) const {
+    y = redistribute(p, std::move(y), {}, "mean_square");
     if (y.shape() != target.shape() || y.rank() < 1)
       throw error{"nn::mean_square", "the output has shape " + y.shape().to_string() + ", the target " + target.shape().to_string()};
     index_t const m = y.extent(0), columns = y.shape().size_from(1);

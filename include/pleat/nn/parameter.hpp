@@ -11,6 +11,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <pleat/tensor/axis_layout.hpp>
 #include <pleat/tensor/dtype.hpp>
 #include <pleat/tensor/extents.hpp>
 
@@ -49,6 +50,7 @@ enum class parameter_kind : std::uint8_t {
 struct gradient_use {
   int expected = 1;  ///< uses per backward pass: 2 for a weight that is tied once
   int done = 0;
+  bool addend = false;  ///< every rank of the tensor axis has an addend of it: `parallel` sums them
 };
 
 /// One named array of a model. A layer's weights derive from it.
@@ -59,7 +61,7 @@ class parameter {
       : name(std::move(name)), shape(shape), type(type), init(init), kind(kind) {}
 
   std::string name;          ///< path, e.g. "block.3.fc1.weight"
-  extents shape;             ///< global extents
+  extents shape;             ///< extents; once build has cut it along the tensor axis, of this rank's part
   dtype type = dtype::f32;
   initializer init;
   parameter_kind kind = parameter_kind::trainable;
@@ -68,7 +70,37 @@ class parameter {
   int form = 0;               ///< which member of the weight's form set is in use
   bool in_arena = true;       ///< false if the form in use keeps its numbers itself (an encoded form)
 
-  // Where it lives; set by the arena.
+  // Where it lives along the tensor axis: words that a recipe sets, numbers that build sets.
+  axis_placement where{};     ///< of its elements
+  axis_placement leaves{};    ///< where the results of products with it are brought; replicate: no wish, a sum is completed everywhere
+  extents global_shape;       ///< of all ranks' parts together; rank 0 until build has cut it
+  int part = 0, parts = 1;    ///< which part `shape` is, and of how many
+
+  /// Extents over all ranks.
+  [[nodiscard]] extents const& whole() const noexcept { return parts > 1 ? global_shape : shape; }
+  /// The indices that this rank holds: what a file or another layout needs to know. Row-major in memory, as the whole is.
+  [[nodiscard]] index_box box() const { return box(part); }
+  /// The indices that rank `r` of the tensor axis holds.
+  [[nodiscard]] index_box box(int r) const {
+    index_box b(whole());
+    if (parts > 1 && where.shards()) b[where.dim] = block_range(global_shape[where.dim], parts, r, where.unit);
+    return b;
+  }
+  /// Makes `shape` that of part `r` of `n`. \throws error if the word names a dimension that is not there
+  void cut(int r, int n) {
+    if (where.partial() || (where.shards() && where.dim >= shape.rank()))
+      throw error{"nn::parameter::cut", "'" + name + "' of shape " + shape.to_string() + " cannot be placed as " + where.to_string(),
+                  "A parameter is replicated or cut along one of its dimensions"};
+    if (parts > 1) throw error{"nn::parameter::cut", "'" + name + "' has been cut into " + std::to_string(parts) + " parts before"};
+    global_shape = shape;
+    part = r;
+    parts = n;
+    shape = box().shape();
+  }
+  /// Elements of the largest part: what every rank sets aside, so that flat buffers are laid out alike on all ranks of the axis.
+  [[nodiscard]] index_t largest() const { return parts > 1 ? box(0).size() : shape.size(); }
+
+  // Where it lives in memory; set by the arena.
   int id = -1;                       ///< number of its arena entry, in forward order; -1: described, not materialised
   void* values = nullptr;            ///< in the space's memory
   void* gradients = nullptr;         ///< slot 0; slot s is s·slot_stride elements further

@@ -6,9 +6,11 @@
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 #include <pleat/base/context.hpp>
 #include <pleat/compute/lanes.hpp>
+#include <pleat/tensor/axis_layout.hpp>
 
 namespace pleat::comm {
 class communicator;
@@ -44,6 +46,14 @@ class pass_hooks {
   virtual void open_gradient(parameter& p) { (void)p; }
 };
 
+/// Who hears that an activation had to move because a layer got it placed otherwise than it needs it.
+class move_listener {
+ public:
+  virtual ~move_listener() = default;
+  /// \param bytes that this rank sends and receives
+  virtual void moved(std::string_view layer, extents const& shape, axis_layout const& from, axis_layout const& to, index_t bytes) = 0;
+};
+
 /// One forward or backward walk over a micro-batch. A small value; layers read it, composites hand it on.
 template <class Space> struct pass {
   context<Space>* where = nullptr;
@@ -58,6 +68,19 @@ template <class Space> struct pass {
   std::span<segment const> segments;     ///< how this pass's rows contribute to gradients (empty in inference)
   pass_hooks* hooks = nullptr;
   comm::communicator* ranks = nullptr;   ///< those that share the batch; for statistics over all of it
+
+  comm::communicator* tensor = nullptr;  ///< those that hold the parts of each weight; null: nothing is cut
+  move_listener* moves = nullptr;        ///< hears of activations that had to move
+  std::string_view layer{};              ///< name of the layer that nn::call is in, for words; empty where nobody asks
+  axis_layout input{};                   ///< where the layer's input lived before it was aligned: dx returns there
+  bool addends = false;                  ///< the layer's activations are cut: the gradient of a replicated parameter is one rank's addend
+
+  /// This pass as the gradients of a layer see it whose dy is this tensor.
+  template <class Tensor> [[nodiscard]] pass on(Tensor const& dy) const noexcept {
+    pass p = *this;
+    p.addends = dy.layout().cut();
+    return p;
+  }
 
   [[nodiscard]] Space const& space() const noexcept { return where->space(); }
 };

@@ -48,6 +48,7 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ma
   using execution_space = Space;
   using tensor_type = tensor<T, Space>;
   static constexpr char const* kind = "max_pool2d";
+  static constexpr mixing mixes = mixing::planes;
 
   /// Which pixel won each window, and the input's shape.
   struct saved {
@@ -108,6 +109,7 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class av
   using execution_space = Space;
   using tensor_type = tensor<T, Space>;
   static constexpr char const* kind = "avg_pool2d";
+  static constexpr mixing mixes = mixing::planes;
 
   /// The input's shape.
   struct saved {

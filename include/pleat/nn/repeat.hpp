@@ -24,10 +24,11 @@ template <class L> class repeat {
   using tensor_type = tensor<value_type, execution_space>;
   using pass_type = pass<execution_space>;
   static constexpr char const* kind = "repeat";
+  static constexpr mixing mixes = mixing::children;
 
   /// What every copy saved; n is known at run time, so the memory comes from the context's host pool.
   struct saved {
-    pooled_array<typename L::saved> each;
+    pooled_array<saved_of<L>> each;
   };
 
   repeat(std::string name, index_t n, L const& layer) : name_(std::move(name)) {
@@ -60,7 +61,7 @@ template <class L> class repeat {
     return in;
   }
   [[nodiscard]] tensor_type forward_units(pass_type const& p, index_t begin, index_t end, tensor_type x, saved& s) const {
-    if (p.training && s.each.empty()) s.each = pooled_array<typename L::saved>(p.where->host_pool(), layers_.size());
+    if (p.training && s.each.empty()) s.each = pooled_array<saved_of<L>>(p.where->host_pool(), layers_.size());
     for (index_t i = first(begin); i < last(end); ++i) {
       auto out = call(p, copy(i), std::move(x));
       x = std::move(out.y);

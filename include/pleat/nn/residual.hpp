@@ -17,14 +17,15 @@ namespace pleat::nn {
 struct identity_shortcut {};
 
 namespace detail {
-/// a + b, over a's or b's memory where nobody else holds it.
+/// a + b, placed as a is, over a's or b's memory where nobody else holds it.
 template <class T, class Space> [[nodiscard]] tensor<T, Space> add(pass<Space> const& p, tensor<T, Space> a, tensor<T, Space> b) {
-  auto y = a.sole_owner() ? a : b.sole_owner() ? b : tensor<T, Space>::allocate(*p.where, a.shape());
+  b = align_with(p, a, std::move(b));
+  auto y = a.sole_owner() ? a : b.sole_owner() ? b : tensor<T, Space>::allocate(*p.where, a.shape()).with_layout(a.layout());
   compute::add(p.space(), a.size(), static_cast<T const*>(a.data()), static_cast<T const*>(b.data()), y.data());
   return y;
 }
-template <class S> struct saved_of { using type = typename S::saved; };
-template <> struct saved_of<identity_shortcut> { using type = identity_shortcut; };
+template <class S> struct saved_by { using type = saved_of<S>; };
+template <> struct saved_by<identity_shortcut> { using type = identity_shortcut; };
 }  // namespace detail
 
 /// y = x + body(x), or shortcut(x) + body(x) where the body changes the shape (He et al., "Deep residual learning", CVPR 2016).
@@ -38,10 +39,11 @@ template <class Body, class Shortcut = identity_shortcut> class residual {
   using tensor_type = tensor<value_type, execution_space>;
   using pass_type = pass<execution_space>;
   static constexpr char const* kind = "residual";
+  static constexpr mixing mixes = mixing::children;
 
   struct saved {
-    typename Body::saved body;
-    typename detail::saved_of<Shortcut>::type shortcut;
+    saved_of<Body> body;
+    typename detail::saved_by<Shortcut>::type shortcut;
   };
 
   explicit residual(Body body, Shortcut shortcut = {}) requires plain : body_(std::move(body)), shortcut_(shortcut) {}
@@ -61,7 +63,7 @@ template <class Body, class Shortcut = identity_shortcut> class residual {
   }
 
   [[nodiscard]] step<saved, tensor_type> forward(pass_type const& p, tensor_type x) const {
-    (void)shape(x.shape());
+    (void)shape(x.whole_shape());
     saved s;
     auto b = call(p, body_, x);
     s.body = std::move(b.saved);

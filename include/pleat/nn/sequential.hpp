@@ -35,10 +35,11 @@ template <class... Ls> class sequential {
   using execution_space = space_of<first_layer>;
   using tensor_type = tensor<value_type, execution_space>;
   using pass_type = pass<execution_space>;
-  using saved = std::tuple<typename Ls::saved...>;
+  using saved = std::tuple<saved_of<Ls>...>;
   static_assert((std::is_same_v<value_type_of<Ls>, value_type> && ...) && (std::is_same_v<space_of<Ls>, execution_space> && ...),
                 "pleat: the layers of one nn::sequential share one value type and one execution space");
   static constexpr char const* kind = "sequential";
+  static constexpr mixing mixes = mixing::children;
   static constexpr int size = static_cast<int>(sizeof...(Ls));
 
   explicit sequential(Ls... layers) : layers_(std::move(layers)...) {
@@ -146,10 +147,15 @@ template <class... Ls> class sequential {
           region r("pleat::nn::forward");
           using used = detail::in_use<layer_at<At>, execution_space>;
           used const u(p, l, used::what::forward);
+          static_assert(mixing_of<layer_at<At>>() == mixing::weights, "pleat: a layer that applies an activation places its input by its weights");
+          auto& own = std::get<At>(s);
+          auto& next = std::get<At + 1>(s);
+          own.in = own.taken = x.layout();
           auto out = l.forward(p, std::move(x), layer_at<At + 1>::fusable);
           detail::check_finite(p, l, out.y, "the output");
-          std::get<At>(s) = std::move(out.saved);
-          if (p.training) std::get<At + 1>(s) = layer_at<At + 1>::saved_from_output(out.y);
+          own.out = next.in = next.taken = next.out = out.y.layout();
+          static_cast<typename layer_at<At>::saved&>(own) = std::move(out.saved);
+          if (p.training) static_cast<typename layer_at<At + 1>::saved&>(next) = layer_at<At + 1>::saved_from_output(out.y);
           return forward_from<At + 2>(p, begin, end, std::move(out.y), s);
         }
       }
@@ -180,13 +186,14 @@ template <class... Ls> class sequential {
       if constexpr (fused_backward<At>()) {
         if (inside<At - 1>(u.begin, u.end) && At > u.stop) {
           region r("pleat::nn::backward");
+          auto& own = std::get<At>(s);
           tensor_type dx;
           {
             using used = detail::in_use<layer_at<At>, execution_space>;
             used const opened(inner, l, Half == half::both ? used::what::backward : used::what::input_half);
-            dx = l.backward_input(inner, std::get<At>(s), std::move(dy), true);
+            dx = detail::aligned_backward(inner, l, own, std::move(dy), [&](pass_type const& q, tensor_type d) { return tensor_type(l.backward_input(q, own, std::move(d), true)); });
             detail::check_finite(p, l, dx, "the input gradient");
-            if constexpr (Half == half::both) l.backward_weight(inner, std::get<At>(s));
+            if constexpr (Half == half::both) l.backward_weight(inner, own);
           }
           if constexpr (Half == half::both) gradients_ready(inner, l);
           return backward_from<At - 1, Half>(p, u, s, std::move(dx), true);

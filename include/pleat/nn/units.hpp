@@ -35,8 +35,8 @@ template <class L> [[nodiscard]] extents shape_units(L const& l, extents const& 
   else return begin <= 0 && end > 0 ? l.shape(in) : in;
 }
 
-template <class L, class Space, class T>
-[[nodiscard]] tensor<T, Space> forward_units(pass<Space> const& p, L const& l, index_t begin, index_t end, tensor<T, Space> x, typename L::saved& s) {
+template <class L, class Space, class T, class S>
+[[nodiscard]] tensor<T, Space> forward_units(pass<Space> const& p, L const& l, index_t begin, index_t end, tensor<T, Space> x, S& s) {
   if constexpr (has_units<L>) {
     return l.forward_units(p, begin, end, std::move(x), s);
   } else {
@@ -47,20 +47,20 @@ template <class L, class Space, class T>
   }
 }
 
-template <class L, class Space, class T>
-[[nodiscard]] tensor<T, Space> backward_units(pass<Space> const& p, L& l, index_t begin, index_t end, typename L::saved& s, tensor<T, Space> dy) {
+template <class L, class Space, class S, class T>
+[[nodiscard]] tensor<T, Space> backward_units(pass<Space> const& p, L& l, index_t begin, index_t end, S& s, tensor<T, Space> dy) {
   if constexpr (has_units<L>) return l.backward_units(p, begin, end, s, std::move(dy));
   else return begin <= 0 && end > 0 ? call_backward(p, l, s, std::move(dy)) : dy;
 }
 
-template <class L, class Space, class T>
-[[nodiscard]] tensor<T, Space> backward_input_units(pass<Space> const& p, L& l, index_t begin, index_t end, typename L::saved& s, tensor<T, Space> dy) {
+template <class L, class Space, class S, class T>
+[[nodiscard]] tensor<T, Space> backward_input_units(pass<Space> const& p, L& l, index_t begin, index_t end, S& s, tensor<T, Space> dy) {
   if constexpr (has_units<L>) return l.backward_input_units(p, begin, end, s, std::move(dy));
   else return begin <= 0 && end > 0 ? call_backward_input(p, l, s, std::move(dy)) : dy;
 }
 
-template <class L, class Space>
-void backward_weight_units(pass<Space> const& p, L& l, index_t begin, index_t end, typename L::saved& s) {
+template <class L, class Space, class S>
+void backward_weight_units(pass<Space> const& p, L& l, index_t begin, index_t end, S& s) {
   if constexpr (has_units<L>) l.backward_weight_units(p, begin, end, s);
   else if (begin <= 0 && end > 0) call_backward_weight(p, l, s);
 }

@@ -9,6 +9,8 @@
 
 #include <pleat/codec/dense.hpp>
 #include <pleat/codec/form.hpp>
+#include <pleat/compute/elementwise.hpp>
+#include <pleat/nn/align.hpp>
 #include <pleat/nn/parameter.hpp>
 #include <pleat/nn/pass.hpp>
 #include <pleat/tensor/tensor.hpp>
@@ -95,22 +97,68 @@ template <class Forms, class Space> class weight : public parameter {
 /// A plain vector or table of values: biases, scales, statistics.
 template <class T, class Space> using values = weight<codec::forms<codec::dense<T>>, Space>;
 
-/// y[m, out] = x[m, in] · Wᵀ in whatever form W is stored, then bias and activation once per element.
+/// x, placed as a product with w needs it: what a layer saves for its weight gradient. Rows are x's last dimension.
 template <class Forms, class Space, class T>
-[[nodiscard]] tensor<T, Space> apply(pass<Space> const& p, tensor<T, Space> const& x, weight<Forms, Space> const& w, compute::epilogue<T> const& after = {}) {
-  index_t const m = x.size() / codec::columns_of(w.shape);
-  auto y = tensor<T, Space>::allocate(*p.where, {m, codec::rows_of(w.shape)});
-  w.visit([&](auto tag, auto const& s) { decltype(tag)::type::apply(*p.where, w.shape, s, m, x.data(), y.data(), after); });
+[[nodiscard]] tensor<T, Space> aligned(pass<Space> const& p, tensor<T, Space> x, weight<Forms, Space> const& w) {
+  if (!p.tensor) return x;
+  int const c = x.rank() - 1;
+  auto const need = product_needs(w.where, x.layout(), c, codec::columns_of(w.whole()));
+  // cut positions that a column-parallel weight gathers are the plan, not a mismatch
+  bool const expected = w.where.shards(0) && x.layout().cut() && x.layout().where.dim != c;
+  return redistribute(p, std::move(x), need, expected ? std::string_view{} : std::string_view(w.name));
+}
+/// dy, placed as the two backward products with w need it.
+template <class Forms, class Space, class T>
+[[nodiscard]] tensor<T, Space> aligned_gradient(pass<Space> const& p, tensor<T, Space> dy, weight<Forms, Space> const& w) {
+  if (!p.tensor) return dy;
+  int const c = dy.rank() - 1;
+  auto const made = product_gives(w.where, dy.layout().cut() && dy.layout().where.dim == c ? axis_layout{} : dy.layout(), c, codec::rows_of(w.whole()));
+  return redistribute(p, std::move(dy), made.layout);
+}
+
+/// y[m, out] = x[m, in] · Wᵀ in whatever form W is stored and wherever its parts live, then bias and activation once per element.
+/// Sequences x[m, positions, in] give y[m, positions, out].
+template <class Forms, class Space, class T>
+[[nodiscard]] tensor<T, Space> apply(pass<Space> const& p, tensor<T, Space> x, weight<Forms, Space> const& w, compute::epilogue<T> const& after = {}) {
+  x = aligned(p, std::move(x), w);
+  index_t const in = codec::columns_of(w.shape), out = codec::rows_of(w.shape);
+  bool const sequences = x.rank() == 3 && x.extent(2) == in;
+  index_t const m = sequences ? x.extent(0) * x.extent(1) : in > 0 ? x.size() / in : x.extent(0);
+  auto y = tensor<T, Space>::allocate(*p.where, sequences ? extents{x.extent(0), x.extent(1), out} : extents{m, out});
+  auto const made = product_gives(w.where, x.layout(), y.rank() - 1, codec::rows_of(w.whole()));
+  bool const partial = p.tensor && made.partial;
+  w.visit([&](auto tag, auto const& s) {
+    decltype(tag)::type::apply(*p.where, w.shape, s, m, static_cast<T const*>(x.data()), y.data(), partial ? compute::epilogue<T>{} : after);
+  });
+  if (!p.tensor) return y;
+  axis_layout const wish = w.leaves.shards() ? axis_layout{w.leaves, y.extent(w.leaves.dim)} : axis_layout{};
+  if (!partial) {
+    y = y.with_layout(made.layout);
+    return wish.cut() && !made.layout.cut() ? redistribute(p, std::move(y), wish) : y;
+  }
+  y = resolve(p, std::move(y), wish);
+  if (after.bias) compute::add_bias(p.space(), out > 0 ? y.size() / out : 0, out, after.bias, y.data(), out);
+  if (after.act == compute::activation::relu) compute::relu(p.space(), y.size(), static_cast<T const*>(y.data()), y.data());
   return y;
 }
 
-/// dx[m, in] = dy[m, out] · W in whatever form W is stored; with a mask, elements whose mask is not positive become zero.
+/// dx[m, in] = dy[m, out] · W in whatever form W is stored; with a mask, elements whose mask is not positive become zero. A sum over the
+/// ranks of the tensor axis is completed where the pass wants dx.
 template <class Forms, class Space, class T>
-[[nodiscard]] tensor<T, Space> apply_transposed(pass<Space> const& p, tensor<T, Space> const& dy, weight<Forms, Space> const& w, T const* mask = nullptr) {
-  index_t const m = dy.size() / codec::rows_of(w.shape);
-  auto dx = tensor<T, Space>::allocate(*p.where, {m, codec::columns_of(w.shape)});
-  w.visit([&](auto tag, auto const& s) { decltype(tag)::type::apply_transposed(*p.where, w.shape, s, m, dy.data(), dx.data(), mask); });
-  return dx;
+[[nodiscard]] tensor<T, Space> apply_transposed(pass<Space> const& p, tensor<T, Space> dy, weight<Forms, Space> const& w, T const* mask = nullptr) {
+  dy = aligned_gradient(p, std::move(dy), w);
+  index_t const in = codec::columns_of(w.shape), out = codec::rows_of(w.shape);
+  bool const sequences = dy.rank() == 3 && dy.extent(2) == out;
+  index_t const m = sequences ? dy.extent(0) * dy.extent(1) : out > 0 ? dy.size() / out : dy.extent(0);
+  auto dx = tensor<T, Space>::allocate(*p.where, sequences ? extents{dy.extent(0), dy.extent(1), in} : extents{m, in});
+  w.visit([&](auto tag, auto const& s) {
+    decltype(tag)::type::apply_transposed(*p.where, w.shape, s, m, static_cast<T const*>(dy.data()), dx.data(), mask);
+  });
+  if (!p.tensor) return dx;
+  auto const need = product_needs(w.where, dy.layout(), dx.rank() - 1, codec::columns_of(w.whole()));
+  auto const made = product_input_gradient(w.where, need);
+  if (made.partial) return resolve(p, std::move(dx), p.input);
+  return redistribute(p, dx.with_layout(made.layout), p.input);
 }
 
 /// Runs kernel(out, lanes) for every segment of the pass, so that a weight gradient lands where the pass wants it.
@@ -120,6 +168,7 @@ template <class Forms, class Space, class Kernel>
 void accumulate_gradient(pass<Space> const& p, weight<Forms, Space>& w, index_t rows_per_sample, Kernel&& kernel) {
   if constexpr (Forms::trainable) {
     if (!w.requires_grad || w.id < 0) return;
+    if (gradient_is_addend(w.where, p.addends)) w.use->addend = true;
     for (segment const& s : p.segments) {
       compute::lanes l = s.lanes;
       if (w.use->done > 0) l.accumulate = true;  // the second use of a tied weight; the arena gave it one slot per lane

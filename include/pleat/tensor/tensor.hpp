@@ -11,6 +11,7 @@
 #include <type_traits>
 
 #include <pleat/base/context.hpp>
+#include <pleat/tensor/axis_layout.hpp>
 #include <pleat/tensor/dtype.hpp>
 #include <pleat/tensor/extents.hpp>
 
@@ -52,18 +53,37 @@ template <class T, class Space = Kokkos::DefaultExecutionSpace> class tensor {
   [[nodiscard]] index_t size() const noexcept { return shape_.size(); }
   /// Outermost extent: samples.
   [[nodiscard]] index_t batch() const noexcept { return shape_.rank() ? shape_[0] : 1; }
+  /// Where it lives along the tensor axis of the mesh; its shape is this rank's part.
+  [[nodiscard]] axis_layout const& layout() const noexcept { return layout_; }
+  /// The extents of all ranks' parts together.
+  [[nodiscard]] extents whole_shape() const noexcept {
+    extents e = shape_;
+    if (layout_.cut()) e[layout_.where.dim] = layout_.whole;
+    return e;
+  }
+  /// The same memory, said to live so.
+  [[nodiscard]] tensor with_layout(axis_layout const& l) const {
+    tensor t = *this;
+    t.layout_ = l;
+    return t;
+  }
   /// Address in the space's memory; not to be dereferenced by host code (law 12: use host_view).
   [[nodiscard]] T* data() const noexcept { return data_; }
   /// True if nobody else holds this block: an elementwise layer may then write in place.
   [[nodiscard]] bool sole_owner() const noexcept { return block_.uses() == 1; }
 
-  /// The same elements under another shape. \throws error if the sizes differ.
+  /// The same elements under another shape. \throws error if the sizes differ, or a cut along the tensor axis would be lost.
   [[nodiscard]] tensor reshape(extents const& shape) const {
     if (shape.size() != size())
       throw error{"tensor::reshape", shape_.to_string() + " has " + std::to_string(size()) + " elements, " + shape.to_string() +
                                          " has " + std::to_string(shape.size())};
+    auto const l = reshaped(layout_, shape_, shape);
+    if (!l.fits)
+      throw error{"tensor::reshape", shape_.to_string() + " placed as " + layout_.to_string() + " along the tensor axis cannot be seen as " + shape.to_string(),
+                  "Keep the extents before the dimension that is cut"};
     tensor t = *this;
     t.shape_ = shape;
+    t.layout_ = l.layout;
     return t;
   }
 
@@ -89,6 +109,7 @@ template <class T, class Space = Kokkos::DefaultExecutionSpace> class tensor {
 
  private:
   extents shape_;
+  axis_layout layout_;
   T* data_ = nullptr;
   pool_handle<Space> block_;
 };

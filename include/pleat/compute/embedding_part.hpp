@@ -1,0 +1,62 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Embedding with a part of the vocabulary: tokens [first, last) have their rows here, the others somewhere else.
+#pragma once
+
+#include <pleat/compute/for_each.hpp>
+
+namespace pleat::compute {
+
+namespace detail {
+template <class T>
+struct embed_part_body {
+  index_t positions, columns;
+  T first, last;
+  T const* tokens;
+  T const* table;
+  T const* by_position;
+  T* y;
+  PLEAT_INLINE void operator()(index_t row) const {
+    bool const mine = tokens[row] >= first && tokens[row] < last;
+    T const* const from = mine ? table + static_cast<index_t>(tokens[row] - first) * columns : nullptr;
+    T const* const add = by_position != nullptr ? by_position + row % positions * columns : nullptr;
+    T* const to = y + row * columns;
+    for (index_t j = 0; j < columns; ++j) {
+      T const v = mine ? from[j] : T(0);
+      to[j] = add != nullptr ? v + add[j] : v;
+    }
+  }
+};
+template <class T>
+struct own_tokens_body {
+  index_t columns;
+  T first, last;
+  T const* tokens;
+  T const* dy;
+  T* own;
+  T* masked;
+  PLEAT_INLINE void operator()(index_t row) const {
+    bool const mine = tokens[row] >= first && tokens[row] < last;
+    own[row] = mine ? tokens[row] - first : T(0);
+    for (index_t j = 0; j < columns; ++j) masked[row * columns + j] = mine ? dy[row * columns + j] : T(0);
+  }
+};
+}  // namespace detail
+
+/// y[r, :] = table[tokens[r] − first, :] if first ≤ tokens[r] < last, else 0; then + by_position[r mod positions, :]. Summed over the
+/// parts of a vocabulary (with by_position on one of them) it is `embed`. \param by_position [positions, columns]; may be null
+template <class Space, class T>
+void embed_part(Space const& space, index_t rows, index_t positions, index_t columns, index_t first, index_t last, T const* tokens, T const* table, T const* by_position, T* y) {
+  for_each_row(space, rows, detail::embed_part_body<T>{positions, columns, static_cast<T>(first), static_cast<T>(last), tokens, table, by_position, y},
+               static_cast<double>(columns));
+}
+
+/// What embed_gradient needs for a part of the table: own[r] = tokens[r] − first and masked[r, :] = dy[r, :] where first ≤ tokens[r] <
+/// last, else token 0 with a gradient of zero, which adds nothing.
+template <class Space, class T>
+void own_tokens(Space const& space, index_t rows, index_t columns, index_t first, index_t last, T const* tokens, T const* dy, T* own, T* masked) {
+  for_each_row(space, rows, detail::own_tokens_body<T>{columns, static_cast<T>(first), static_cast<T>(last), tokens, dy, own, masked}, static_cast<double>(columns));
+}
+
+}  // namespace pleat::compute

@@ -1,0 +1,258 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Activations from one layout along the tensor axis to another, by the collective that the layout algebra names (tensor/
+/// redistribution.hpp): shard → replicate an all-gather, partial → replicate an all-reduce, partial → shard a reduce-scatter, shard →
+/// another shard an all-to-all, replicate → shard a slice. Only nn::call and nn::apply come here: layers do not communicate.
+///
+/// In steady state nothing is allocated: parts are packed into pooled memory. Device memory is exchanged through a copy on the host.
+#pragma once
+
+#include <span>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include <pleat/base/pooled_array.hpp>
+#include <pleat/comm/communicator.hpp>
+#include <pleat/compute/copy_block.hpp>
+#include <pleat/compute/elementwise.hpp>
+#include <pleat/nn/pass.hpp>
+#include <pleat/nn/placement_rules.hpp>
+#include <pleat/tensor/tensor.hpp>
+
+namespace pleat::nn {
+
+namespace detail {
+
+/// A tensor's elements where a transport can read and write them: in place on a host space, else a copy on the host.
+template <class T, class Space> class wire_memory {
+ public:
+  static constexpr bool on_host = Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename Space::memory_space>::accessible;
+  wire_memory(context<Space>& c, tensor<T, Space> t, bool read) : where_(&c), t_(std::move(t)) {
+    if constexpr (!on_host) {
+      copy_ = pooled_array<T>(c.host_pool(), static_cast<std::size_t>(t_.size()));
+      if (read) copy_to_host(c, t_, copy_.data());
+    } else if (read) {
+      c.fence();  // the instance wrote it, the transport reads it from the host
+    }
+  }
+  [[nodiscard]] std::span<T> span() const noexcept {
+    if constexpr (on_host) return {t_.data(), static_cast<std::size_t>(t_.size())};
+    else return {copy_.data(), copy_.size()};
+  }
+  /// After the transport has written.
+  void arrived() const {
+    if constexpr (!on_host) copy_from_host(*where_, static_cast<T const*>(copy_.data()), t_);
+  }
+
+ private:
+  context<Space>* where_;
+  tensor<T, Space> t_;
+  pooled_array<T> copy_;
+};
+
+/// Elements of `shape` with extent n in dimension d.
+[[nodiscard]] inline extents with_extent(extents shape, int d, index_t n) noexcept {
+  shape[d] = n;
+  return shape;
+}
+
+/// Elements before and behind a dimension.
+struct around {
+  index_t outer = 1, inner = 1;
+  around(extents const& shape, int d) noexcept : inner(shape.size_from(d + 1)) {
+    for (int i = 0; i < d; ++i) outer *= shape[i];
+  }
+};
+
+/// Local indices r of dimension d, copied out of x into `to` (packed), or from `from` (packed) into y.
+template <class T, class Space> void pack(pass<Space> const& p, tensor<T, Space> const& x, int d, index_range r, T* to) {
+  around const a(x.shape(), d);
+  if (a.outer == 0 || r.empty() || a.inner == 0) return;
+  compute::copy_block(p.space(), a.outer, r.size() * a.inner, static_cast<T const*>(x.data()) + r.begin * a.inner, x.extent(d) * a.inner, to, r.size() * a.inner);
+}
+template <class T, class Space> void unpack(pass<Space> const& p, T const* from, index_range r, tensor<T, Space> const& y, int d) {
+  around const a(y.shape(), d);
+  if (a.outer == 0 || r.empty() || a.inner == 0) return;
+  compute::copy_block(p.space(), a.outer, r.size() * a.inner, from, r.size() * a.inner, y.data() + r.begin * a.inner, y.extent(d) * a.inner);
+}
+
+/// True if sums must not be left to the transport: MPI may choose its order by the message's length, which changes with the data ranks.
+/// Two addends have one order.
+template <class Space> [[nodiscard]] bool own_order(pass<Space> const& p) {
+  return p.deterministic && p.tensor->size() > 2 && p.tensor->name() != "local";
+}
+
+/// Sums `parts` neighbouring blocks of n elements into the first, in ascending order.
+template <class T, class Space> void sum_blocks(pass<Space> const& p, T* blocks, int parts, index_t n) {
+  for (int r = 1; r < parts; ++r) compute::add(p.space(), n, static_cast<T const*>(blocks), static_cast<T const*>(blocks) + r * n, blocks);
+}
+
+template <class T, class Space> [[nodiscard]] tensor<T, Space> sum(pass<Space> const& p, tensor<T, Space> x) {
+  if (x.size() == 0) return x;
+  auto& ranks = *p.tensor;
+  if (own_order(p)) {
+    auto all = tensor<T, Space>::allocate(*p.where, {ranks.size(), x.size()});
+    wire_memory<T, Space> const in(*p.where, x, true), out(*p.where, all, false);
+    ranks.all_gather(std::span<T const>(in.span()), out.span());
+    out.arrived();
+    sum_blocks(p, all.data(), ranks.size(), x.size());
+    return all.rows(0, 1).reshape(x.shape());
+  }
+  auto y = x.sole_owner() ? x : tensor<T, Space>::allocate(*p.where, x.shape());
+  if (y.data() == x.data()) {
+    wire_memory<T, Space> const m(*p.where, y, true);
+    ranks.all_reduce(m.span());
+    m.arrived();
+  } else {
+    wire_memory<T, Space> const in(*p.where, x, true), out(*p.where, y, false);
+    ranks.all_reduce(std::span<T const>(in.span()), out.span());
+    out.arrived();
+  }
+  return y;
+}
+
+/// This rank's part of a tensor that all have.
+template <class T, class Space> [[nodiscard]] tensor<T, Space> slice(pass<Space> const& p, tensor<T, Space> const& x, axis_layout const& to) {
+  int const d = to.where.dim;
+  index_range const r = to.range(p.tensor->size(), p.tensor->rank());
+  auto y = tensor<T, Space>::allocate(*p.where, with_extent(x.shape(), d, r.size()));
+  pack(p, x, d, r, y.data());
+  return y.with_layout(to);
+}
+
+template <class T, class Space> [[nodiscard]] tensor<T, Space> gather(pass<Space> const& p, tensor<T, Space> const& x) {
+  auto& ranks = *p.tensor;
+  axis_layout const from = x.layout();
+  int const d = from.where.dim;
+  around const a(x.shape(), d);
+  auto y = tensor<T, Space>::allocate(*p.where, with_extent(x.shape(), d, from.whole));
+  if (y.size() == 0) return y;
+  bool const direct = a.outer == 1;
+  auto got = direct ? y : tensor<T, Space>::allocate(*p.where, y.shape());
+  pooled_array<index_t> counts(p.where->host_pool(), static_cast<std::size_t>(ranks.size()));
+  bool even = true;
+  for (int r = 0; r < ranks.size(); ++r) {
+    counts[static_cast<std::size_t>(r)] = a.outer * a.inner * from.range(ranks.size(), r).size();
+    even = even && counts[static_cast<std::size_t>(r)] == counts[0];
+  }
+  {
+    wire_memory<T, Space> const in(*p.where, x, true), out(*p.where, got, false);
+    if (even) ranks.all_gather(std::span<T const>(in.span()), out.span());
+    else ranks.all_gather_v(std::span<T const>(in.span()), out.span(), comm::parts{{counts.data(), counts.size()}, {}});
+    out.arrived();
+  }
+  T const* block = got.data();
+  for (int r = 0; !direct && r < ranks.size(); block += counts[static_cast<std::size_t>(r)], ++r) unpack(p, block, from.range(ranks.size(), r), y, d);
+  return y;
+}
+
+template <class T, class Space> [[nodiscard]] tensor<T, Space> sum_to_part(pass<Space> const& p, tensor<T, Space> const& x, axis_layout const& to) {
+  auto& ranks = *p.tensor;
+  int const d = to.where.dim;
+  around const a(x.shape(), d);
+  index_range const mine = to.range(ranks.size(), ranks.rank());
+  auto y = tensor<T, Space>::allocate(*p.where, with_extent(x.shape(), d, mine.size())).with_layout(to);
+  if (x.size() == 0) return y;
+  pooled_array<index_t> counts(p.where->host_pool(), static_cast<std::size_t>(ranks.size()));
+  bool even = true;
+  auto packed = a.outer == 1 ? x : tensor<T, Space>::allocate(*p.where, x.shape());
+  T* block = packed.data();
+  for (int r = 0; r < ranks.size(); ++r) {
+    index_range const part = to.range(ranks.size(), r);
+    auto& n = counts[static_cast<std::size_t>(r)];
+    n = a.outer * a.inner * part.size();
+    even = even && n == counts[0];
+    if (a.outer != 1) pack(p, x, d, part, block);
+    block += n;
+  }
+  if (own_order(p)) {
+    auto all = tensor<T, Space>::allocate(*p.where, {ranks.size(), y.size()});
+    pooled_array<index_t> same(p.where->host_pool(), static_cast<std::size_t>(ranks.size()));
+    for (auto& n : same) n = y.size();
+    {
+      wire_memory<T, Space> const in(*p.where, packed, true), out(*p.where, all, false);
+      ranks.all_to_all_v(std::span<T const>(in.span()), comm::parts{{counts.data(), counts.size()}, {}}, out.span(), comm::parts{{same.data(), same.size()}, {}});
+      out.arrived();
+    }
+    sum_blocks(p, all.data(), ranks.size(), y.size());
+    return all.rows(0, 1).reshape(y.shape()).with_layout(to);
+  }
+  wire_memory<T, Space> const in(*p.where, packed, true), out(*p.where, y, false);
+  if (even) ranks.reduce_scatter(std::span<T const>(in.span()), out.span());
+  else ranks.reduce_scatter_v(std::span<T const>(in.span()), out.span(), std::span<index_t const>(counts.data(), counts.size()));
+  out.arrived();
+  return y;
+}
+
+/// The part of dimension d that travels between one who cuts it as `a` (this rank: `mine`) and another, in local indices of the one
+/// who holds all of d, or in those of `mine`.
+[[nodiscard]] constexpr index_range overlap(bool same_dimension, index_range mine, index_range theirs) noexcept {
+  if (!same_dimension) return theirs;
+  index_range const r = intersect(mine, theirs);
+  return {r.begin - mine.begin, r.end - mine.begin};
+}
+
+template <class T, class Space> [[nodiscard]] tensor<T, Space> exchange(pass<Space> const& p, tensor<T, Space> const& x, axis_layout const& to) {
+  auto& ranks = *p.tensor;
+  axis_layout const from = x.layout();
+  int const n = ranks.size(), me = ranks.rank(), i = from.where.dim, j = to.where.dim;
+  bool const same = i == j;
+  index_range const had = from.range(n, me), get = to.range(n, me);
+  extents shape = with_extent(with_extent(x.shape(), i, from.whole), j, get.size());
+  auto y = tensor<T, Space>::allocate(*p.where, shape).with_layout(to);
+  pooled_array<index_t> sent(p.where->host_pool(), static_cast<std::size_t>(n)), received(p.where->host_pool(), static_cast<std::size_t>(n));
+  around const ax(x.shape(), j), ay(y.shape(), i);
+  auto out = tensor<T, Space>::allocate(*p.where, x.shape()), in = tensor<T, Space>::allocate(*p.where, y.shape());
+  T* block = out.data();
+  for (int r = 0; r < n; ++r) {
+    index_range const part = overlap(same, had, to.range(n, r));
+    pack(p, x, j, part, block);
+    block += sent[static_cast<std::size_t>(r)] = ax.outer * ax.inner * std::max<index_t>(part.size(), 0);
+    received[static_cast<std::size_t>(r)] = ay.outer * ay.inner * std::max<index_t>(overlap(same, get, from.range(n, r)).size(), 0);
+  }
+  {
+    wire_memory<T, Space> const a(*p.where, out, true), b(*p.where, in, false);
+    ranks.all_to_all_v(std::span<T const>(a.span()), comm::parts{{sent.data(), sent.size()}, {}}, b.span(), comm::parts{{received.data(), received.size()}, {}});
+    b.arrived();
+  }
+  T const* got = in.data();
+  for (int r = 0; r < n; got += received[static_cast<std::size_t>(r)], ++r) unpack(p, got, overlap(same, get, from.range(n, r)), y, i);
+  return y;
+}
+
+/// Bytes that this rank sends and receives: what the algebra says of a step on one axis.
+[[nodiscard]] inline index_t move_bytes(extents const& local, axis_layout const& from, axis_layout const& to, int n, index_t element) {
+  if (!from.cut()) return 0;  // a slice
+  index_t whole = element;
+  for (int i = 0; i < local.rank(); ++i) whole *= i == from.where.dim ? from.whole : local[i];
+  return to.cut() ? 2 * whole / n * (n - 1) / n : whole / n * (n - 1) * 2;
+}
+
+}  // namespace detail
+
+/// x, placed as `to` says. Costs nothing where it lives so already.
+/// \param what the layer, for the listener; empty: an expected move
+template <class T, class Space>
+[[nodiscard]] tensor<T, Space> redistribute(pass<Space> const& p, tensor<T, Space> x, axis_layout const& to, std::string_view what = {}) {
+  if (!p.tensor || x.rank() == 0 || x.layout().same(to, p.tensor->size())) return x;
+  if (p.moves && !what.empty())
+    p.moves->moved(what, x.shape(), x.layout(), to, detail::move_bytes(x.shape(), x.layout(), to, p.tensor->size(), static_cast<index_t>(sizeof(T))));
+  if (!x.layout().cut()) return detail::slice(p, x, to);
+  if (!to.cut()) return detail::gather(p, x);
+  return detail::exchange(p, x, to);
+}
+
+/// The sum of all ranks' x, placed as `to` says.
+template <class T, class Space> [[nodiscard]] tensor<T, Space> resolve(pass<Space> const& p, tensor<T, Space> x, axis_layout const& to) {
+  if (!p.tensor) return x;
+  return to.cut() ? detail::sum_to_part(p, x, to) : detail::sum(p, std::move(x));
+}
+
+/// b, placed as a is: what a sum of two activations needs.
+template <class T, class Space> [[nodiscard]] tensor<T, Space> align_with(pass<Space> const& p, tensor<T, Space> const& a, tensor<T, Space> b) {
+  return redistribute(p, std::move(b), a.layout());
+}
+
+}  // namespace pleat::nn

@@ -1,0 +1,80 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// What a layer does with placements: the rules from which tensor parallelism follows. Pure functions of words; no Kokkos.
+///
+/// A product y = x·Wᵀ (or a convolution) with W [out, in, …] reads dimension `c` of x and writes dimension `c` of y (the last one of
+/// rows, dimension 1 of images); all other dimensions pass through it.
+///
+/// | W         | needs x                           | gives y     | needs dy   | gives dx    | gradient of W        |
+/// |-----------|-----------------------------------|-------------|------------|-------------|----------------------|
+/// | replicate | as it is, but for a cut of c or 0 | as x        | as y       | as x        | an addend, if y is cut |
+/// | shard<0>  | replicate                         | shard<c>    | shard<c>   | partial     | its own rows         |
+/// | shard<1>  | shard<c>                          | partial     | replicate  | shard<c>    | its own columns      |
+///
+/// What is partial is resolved before the epilogue: by all-reduce, or by reduce-scatter where the weight `leaves` its results cut.
+/// Gradients return to where the input lived: a partial dx by all-reduce or reduce-scatter.
+/// The gradient of any parameter is complete on the ranks that hold it, but for one case: a replicated parameter of a layer whose
+/// activations are cut has an addend on every rank (`gradient_is_addend`). Nothing else is ever summed along the tensor axis.
+#pragma once
+
+#include <cstdint>
+
+#include <pleat/tensor/axis_layout.hpp>
+
+namespace pleat::nn {
+
+/// Which dimensions of its input a layer mixes, that is: along which a cut would change its result. `static constexpr mixing mixes`
+/// of a layer; without it: everything, so that a layer of one's own is right before it is fast. Samples (dimension 0) are the data
+/// axis' business: no layer takes them cut along the tensor axis.
+enum class mixing : std::uint8_t {
+  everything,  ///< the input is gathered before the layer sees it
+  nothing,     ///< elementwise
+  rows,        ///< the last dimension only: norms of rows
+  planes,      ///< all but samples and channels: pooling
+  weights,     ///< as its weights say: it goes through nn::aligned and nn::apply
+  children     ///< a composite that calls its children by nn::call and joins what they give by nn::align_with
+};
+
+/// True if a layer that mixes so may take its input as it lives.
+[[nodiscard]] constexpr bool takes(mixing m, axis_placement const& where, int rank) noexcept {
+  if (where.replicates()) return true;
+  if (!where.shards() || where.dim == 0) return false;
+  switch (m) {
+    case mixing::nothing: return true;
+    case mixing::rows: return where.dim + 1 < rank;
+    case mixing::planes: return where.dim == 1;
+    default: return false;
+  }
+}
+
+/// Where a product needs its input. \param c the dimension that the weight's columns read, of extent `whole` over all ranks
+[[nodiscard]] constexpr axis_layout product_needs(axis_placement const& w, axis_layout const& x, int c, index_t whole) noexcept {
+  if (w.shards(1)) return {{spread::shard, static_cast<std::int8_t>(c), w.unit}, whole};
+  if (w.shards(0) || !x.cut() || x.where.dim == c || x.where.dim == 0) return {};
+  return x;
+}
+
+/// Where a product's result lives; `partial` if every rank has an addend. \param x as product_needs says
+struct product_result {
+  axis_layout layout;
+  bool partial = false;
+};
+[[nodiscard]] constexpr product_result product_gives(axis_placement const& w, axis_layout const& x, int c, index_t whole) noexcept {
+  if (w.shards(1)) return {{}, true};
+  if (w.shards(0)) return {{{spread::shard, static_cast<std::int8_t>(c), w.unit}, whole}, false};
+  return {x, false};
+}
+
+/// Where its input gradient lives. \param x as product_needs says
+[[nodiscard]] constexpr product_result product_input_gradient(axis_placement const& w, axis_layout const& x) noexcept {
+  if (w.shards(0)) return {{}, true};
+  return {x, false};
+}
+
+/// True if every rank has an addend of a parameter's gradient. \param activations_cut whether the layer's dy is cut
+[[nodiscard]] constexpr bool gradient_is_addend(axis_placement const& parameter, bool activations_cut) noexcept {
+  return activations_cut && parameter.replicates();
+}
+
+}  // namespace pleat::nn
