@@ -14,6 +14,7 @@
 #include <pleat/compute/count.hpp>
 #include <pleat/compute/elementwise.hpp>
 #include <pleat/compute/embedding.hpp>
+#include <pleat/compute/embedding_part.hpp>
 #include <pleat/compute/for_each.hpp>
 #include <pleat/compute/gemm.hpp>
 #include <pleat/compute/histogram.hpp>
@@ -30,5 +31,6 @@
 #include <pleat/compute/reduce.hpp>
 #include <pleat/compute/rotary.hpp>
 #include <pleat/compute/softmax.hpp>
+#include <pleat/compute/softmax_part.hpp>
 #include <pleat/compute/statistics.hpp>
 #include <pleat/compute/threshold.hpp>

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <pleat/nn/activations.hpp>
+#include <pleat/nn/align.hpp>
 #include <pleat/nn/arena.hpp>
 #include <pleat/nn/attention.hpp>
 #include <pleat/nn/batch_norm.hpp>
@@ -26,6 +27,7 @@
 #include <pleat/nn/optimizer.hpp>
 #include <pleat/nn/parameter.hpp>
 #include <pleat/nn/pass.hpp>
+#include <pleat/nn/placement_rules.hpp>
 #include <pleat/nn/pooling.hpp>
 #include <pleat/nn/repeat.hpp>
 #include <pleat/nn/residual.hpp>

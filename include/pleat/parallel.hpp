@@ -9,9 +9,11 @@
 #include <pleat/parallel/gradient_exchange.hpp>
 #include <pleat/parallel/loss_scale.hpp>
 #include <pleat/parallel/model.hpp>
-#include <pleat/parallel/redistribute.hpp>
+#include <pleat/parallel/move_report.hpp>
 #include <pleat/parallel/parameter_gather.hpp>
+#include <pleat/parallel/redistribute.hpp>
 #include <pleat/parallel/shard_group.hpp>
 #include <pleat/parallel/sharded_norm.hpp>
 #include <pleat/parallel/share.hpp>
 #include <pleat/parallel/step_hooks.hpp>
+#include <pleat/parallel/tensor_recipe.hpp>

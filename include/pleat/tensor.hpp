@@ -5,6 +5,7 @@
 #pragma once
 
 #include <pleat/tensor/adapt.hpp>
+#include <pleat/tensor/axis_layout.hpp>
 #include <pleat/tensor/concepts.hpp>
 #include <pleat/tensor/dtype.hpp>
 #include <pleat/tensor/extents.hpp>

@@ -1,13 +1,14 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Activations from one layout along the tensor axis to another, by the collective that the layout algebra names (tensor/
+/// Activations from one layout along the tensor axis to another. By the collective that the layout algebra names (tensor/
 /// redistribution.hpp): shard → replicate an all-gather, partial → replicate an all-reduce, partial → shard a reduce-scatter, shard →
 /// another shard an all-to-all, replicate → shard a slice. Only nn::call and nn::apply come here: layers do not communicate.
 ///
 /// In steady state nothing is allocated: parts are packed into pooled memory. Device memory is exchanged through a copy on the host.
 #pragma once
 
+#include <algorithm>
 #include <span>
 #include <string>
 #include <type_traits>

@@ -4,12 +4,14 @@
 /// 2-D convolution of NCHW images.
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include <pleat/codec/dense.hpp>
 #include <pleat/compute/convolution.hpp>
+#include <pleat/compute/elementwise.hpp>
 #include <pleat/nn/description.hpp>
 #include <pleat/nn/layer.hpp>
 #include <pleat/nn/window.hpp>
@@ -33,6 +35,7 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
   using execution_space = Space;
   using tensor_type = tensor<value_type, Space>;
   static constexpr char const* kind = "conv2d";
+  static constexpr mixing mixes = mixing::weights;
   template <class Others> using with_forms = conv2d<Others, Space>;
 
   /// The input; after backward_input the output's gradient too.
@@ -62,25 +65,41 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
   [[nodiscard]] bool has_bias() const noexcept { return options_.bias; }
   [[nodiscard]] nn::weight<Forms, Space> const& weight() const noexcept { return weight_; }
   [[nodiscard]] values<value_type, Space> const& bias() const noexcept { return bias_; }
-  [[nodiscard]] index_t inputs() const noexcept { return weight_.shape[1] * options_.groups; }
-  [[nodiscard]] index_t outputs() const noexcept { return weight_.shape[0]; }
+  [[nodiscard]] index_t inputs() const noexcept { return weight_.whole()[1] * options_.groups; }
+  [[nodiscard]] index_t outputs() const noexcept { return weight_.whole()[0]; }
 
   [[nodiscard]] extents shape(extents const& in) const {
-    auto const g = geometry(in);
+    auto const g = geometry(in, inputs(), outputs());
     return {g.batch, g.out_channels, g.out_height(), g.out_width()};
   }
 
   /// y = act(x ∗ W + b); the activation is handed in by a composite that fuses it.
   [[nodiscard]] step<saved, tensor_type> forward(pass<Space> const& p, tensor_type x, compute::activation act = compute::activation::none) const {
-    auto const g = geometry(x.shape());
+    (void)shape(x.whole_shape());
+    if (p.tensor) x = redistribute(p, std::move(x), product_needs(weight_.where, x.layout().where.dim > 1 ? axis_layout{} : x.layout(), 1, inputs()), p.layer);
+    auto const g = part(x.shape());
     auto y = tensor_type::allocate(*p.where, {g.batch, g.out_channels, g.out_height(), g.out_width()});
-    weight_.visit([&](auto tag, auto const& s) {
-      using F = typename decltype(tag)::type;
-      if constexpr (requires { F::convolve(*p.where, g, s, x.data(), bias_.data(), y.data(), act); })
-        F::convolve(*p.where, g, s, static_cast<value_type const*>(x.data()), static_cast<value_type const*>(options_.bias ? bias_.data() : nullptr), y.data(), act);
-      else
-        cannot_convolve(F::name);
-    });
+    auto const made = product_gives(weight_.where, x.layout(), 1, outputs());
+    bool const partial = p.tensor && made.partial;  // then bias and activation wait for the sum
+    value_type const* const bias = options_.bias ? bias_.data() : nullptr;
+    if (g.in_channels == 0) {
+      compute::fill(p.space(), y.size(), value_type(0), y.data());
+    } else if (y.size() > 0) {
+      weight_.visit([&](auto tag, auto const& s) {
+        using F = typename decltype(tag)::type;
+        if constexpr (requires { F::convolve(*p.where, g, s, x.data(), bias_.data(), y.data(), act); })
+          F::convolve(*p.where, g, s, static_cast<value_type const*>(x.data()), partial ? nullptr : bias, y.data(), partial ? compute::activation::none : act);
+        else
+          cannot_convolve(F::name);
+      });
+    }
+    if (partial) {
+      y = resolve(p, std::move(y), weight_.leaves.shards() ? axis_layout{weight_.leaves, y.extent(weight_.leaves.dim)} : axis_layout{});
+      if (bias) compute::add_channel_bias(p.space(), y.extent(0), y.extent(1), y.shape().size_from(2), bias, y.data());
+      if (act == compute::activation::relu) compute::relu(p.space(), y.size(), static_cast<value_type const*>(y.data()), y.data());
+    } else if (p.tensor) {
+      y = y.with_layout(made.layout);
+    }
     saved s;
     if (p.training) s.x = std::move(x);
     return {std::move(y), std::move(s)};
@@ -88,27 +107,44 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
 
   [[nodiscard]] tensor_type backward_input(pass<Space> const& p, saved& s, tensor_type dy) {
     tensor_type dx;
+    if (p.tensor && weight_.where.shards(1)) dy = redistribute(p, std::move(dy), {});
     if (p.input_gradient) {
-      auto const g = geometry(s.x.shape());
+      auto const g = part(s.x.shape());
       dx = tensor_type::allocate(*p.where, s.x.shape());
-      weight_.visit([&](auto tag, auto const& w) {
-        using F = typename decltype(tag)::type;
-        if constexpr (requires { F::convolve_transposed(*p.where, g, w, dy.data(), dx.data()); })
-          F::convolve_transposed(*p.where, g, w, static_cast<value_type const*>(dy.data()), dx.data());
-        else
-          cannot_convolve(F::name);
-      });
+      if (g.out_channels == 0) {
+        compute::fill(p.space(), dx.size(), value_type(0), dx.data());
+      } else if (dx.size() > 0) {
+        weight_.visit([&](auto tag, auto const& w) {
+          using F = typename decltype(tag)::type;
+          if constexpr (requires { F::convolve_transposed(*p.where, g, w, dy.data(), dx.data()); })
+            F::convolve_transposed(*p.where, g, w, static_cast<value_type const*>(dy.data()), dx.data());
+          else
+            cannot_convolve(F::name);
+        });
+      }
+      if (p.tensor) {
+        auto const made = product_input_gradient(weight_.where, s.x.layout());
+        dx = made.partial ? resolve(p, std::move(dx), p.input) : redistribute(p, dx.with_layout(made.layout), p.input);
+      }
     }
     s.dy = std::move(dy);
     return dx;
   }
 
   void backward_weight(pass<Space> const& p, saved& s) {
-    auto const g = geometry(s.x.shape());
+    auto const g = part(s.x.shape());
     value_type const *const x = s.x.data(), *const dy = s.dy.data();
-    accumulate_gradient(p, weight_, [&](value_type* out, compute::lanes const& l) { compute::conv2d_backward_weight(p.space(), g, dy, x, out, l); });
+    auto const q = p.on(s.dy);
+    bool const empty = g.out_channels == 0 || g.in_channels == 0;
+    accumulate_gradient(q, weight_, [&](value_type* out, compute::lanes const& l) {
+      if (!empty) compute::conv2d_backward_weight(p.space(), g, dy, x, out, l);
+    });
     if (options_.bias)
-      accumulate_gradient(p, bias_, [&](value_type* out, compute::lanes const& l) { compute::conv2d_backward_bias(p.space(), g, dy, out, l); });
+      accumulate_gradient(q, bias_, [&](value_type* out, compute::lanes const& l) {
+        auto b = g;
+        b.in_channels = std::max<index_t>(g.in_channels, 1);  // of which the bias knows nothing
+        if (g.out_channels > 0) compute::conv2d_backward_bias(p.space(), b, dy, out, l);
+      });
     s = {};
   }
 
@@ -119,16 +155,24 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
 
   [[nodiscard]] layer_cost cost(extents const& in) const {
     layer_cost c{.name = name_, .kind = kind, .in = in, .out = shape(in)};
-    c.forward_flops = c.backward_input_flops = c.backward_weight_flops = geometry(in).flops();
+    c.forward_flops = c.backward_input_flops = c.backward_weight_flops = geometry(in, inputs(), outputs()).flops();
     return c;
   }
 
  private:
-  [[nodiscard]] compute::conv2d_shape geometry(extents const& in) const {
-    if (in.rank() != 4 || in[1] != inputs())
-      throw error{"nn::conv2d '" + name_ + "'", "expected images [m, " + std::to_string(inputs()) + ", h, w], found an input of shape " + in.to_string(),
+  /// Of this rank's part.
+  [[nodiscard]] compute::conv2d_shape part(extents const& in) const {
+    if (weight_.parts == 1 || weight_.size() > 0) return geometry(in, weight_.shape[1] * options_.groups, weight_.shape[0]);
+    auto g = geometry(extents{in[0], inputs(), in[2], in[3]}, inputs(), outputs());
+    g.in_channels = in[1];
+    g.out_channels = weight_.shape[0];
+    return g;
+  }
+  [[nodiscard]] compute::conv2d_shape geometry(extents const& in, index_t const inputs, index_t const outputs) const {
+    if (in.rank() != 4 || in[1] != inputs)
+      throw error{"nn::conv2d '" + name_ + "'", "expected images [m, " + std::to_string(inputs) + ", h, w], found an input of shape " + in.to_string(),
                   "Make the channels of this layer and the one before it agree"};
-    compute::conv2d_shape const g{.batch = in[0], .in_channels = in[1], .height = in[2], .width = in[3], .out_channels = outputs(),
+    compute::conv2d_shape const g{.batch = in[0], .in_channels = in[1], .height = in[2], .width = in[3], .out_channels = outputs,
                                   .kernel_h = weight_.shape[2], .kernel_w = weight_.shape[3],
                                   .stride_h = options_.stride.height, .stride_w = options_.stride.width,
                                   .padding_h = options_.padding.height, .padding_w = options_.padding.width,

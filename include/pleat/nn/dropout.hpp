@@ -4,6 +4,7 @@
 /// Inverted dropout whose mask is drawn anew in backward instead of being stored.
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <utility>

@@ -138,7 +138,6 @@ template <class L, class Space> class in_use {
   L* layer_;  // a view is opened: no change of the layer
   bool closes_ = false;
 };
-};
 }  // namespace detail
 
 /// What a layer mixes: as it says, else everything.

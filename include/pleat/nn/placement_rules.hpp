@@ -15,7 +15,8 @@
 /// What is partial is resolved before the epilogue: by all-reduce, or by reduce-scatter where the weight `leaves` its results cut.
 /// Gradients return to where the input lived: a partial dx by all-reduce or reduce-scatter.
 /// The gradient of any parameter is complete on the ranks that hold it, but for one case: a replicated parameter of a layer whose
-/// activations are cut has an addend on every rank (`gradient_is_addend`). Nothing else is ever summed along the tensor axis.
+/// activations are cut has an addend on every rank (`gradient_is_addend`); nothing else is ever summed along the tensor axis. (A
+/// replicated weight that is tied counts as such as soon as it is used twice: its whole uses then enter the sum from rank 0.)
 #pragma once
 
 #include <cstdint>

@@ -63,22 +63,23 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ma
     return {g.batch, g.channels, g.out_height(), g.out_width()};
   }
   [[nodiscard]] step<saved, tensor_type> forward(pass<Space> const& p, tensor_type x) const {
-    auto const g = geometry(x.shape());
-    extents const out{g.batch, g.channels, g.out_height(), g.out_width()};
+    extents out = shape(x.whole_shape());
+    out[1] = x.extent(1);
     auto y = tensor_type::allocate(*p.where, out);
     saved s;
     if (p.training) {
       s.winner = tensor<std::int32_t, Space>::allocate(*p.where, out);
       s.in = x.shape();
     }
-    compute::max_pool2d_forward(p.space(), g, static_cast<T const*>(x.data()), y.data(), s.winner.data());
+    if (x.extent(1) > 0)  // a rank may have no channel
+      compute::max_pool2d_forward(p.space(), geometry(x.shape()), static_cast<T const*>(x.data()), y.data(), s.winner.data());
     return {std::move(y), std::move(s)};
   }
   [[nodiscard]] tensor_type backward(pass<Space> const& p, saved& s, tensor_type dy) {
     tensor_type dx;
     if (p.input_gradient) {
       dx = tensor_type::allocate(*p.where, s.in);
-      compute::max_pool2d_backward(p.space(), geometry(s.in), static_cast<T const*>(dy.data()), static_cast<std::int32_t const*>(s.winner.data()), dx.data());
+      if (s.in[1] > 0) compute::max_pool2d_backward(p.space(), geometry(s.in), static_cast<T const*>(dy.data()), static_cast<std::int32_t const*>(s.winner.data()), dx.data());
     }
     s = {};
     return dx;
@@ -123,16 +124,17 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class av
     return {g.batch, g.channels, g.out_height(), g.out_width()};
   }
   [[nodiscard]] step<saved, tensor_type> forward(pass<Space> const& p, tensor_type x) const {
-    auto const g = geometry(x.shape());
-    auto y = tensor_type::allocate(*p.where, {g.batch, g.channels, g.out_height(), g.out_width()});
-    compute::avg_pool2d_forward(p.space(), g, static_cast<T const*>(x.data()), y.data());
+    extents out = shape(x.whole_shape());
+    out[1] = x.extent(1);
+    auto y = tensor_type::allocate(*p.where, out);
+    if (x.extent(1) > 0) compute::avg_pool2d_forward(p.space(), geometry(x.shape()), static_cast<T const*>(x.data()), y.data());
     return {std::move(y), saved{x.shape()}};
   }
   [[nodiscard]] tensor_type backward(pass<Space> const& p, saved& s, tensor_type dy) {
     tensor_type dx;
     if (p.input_gradient) {
       dx = tensor_type::allocate(*p.where, s.in);
-      compute::avg_pool2d_backward(p.space(), geometry(s.in), static_cast<T const*>(dy.data()), dx.data());
+      if (s.in[1] > 0) compute::avg_pool2d_backward(p.space(), geometry(s.in), static_cast<T const*>(dy.data()), dx.data());
     }
     return dx;
   }

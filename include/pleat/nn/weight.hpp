@@ -5,6 +5,8 @@
 #pragma once
 
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include <pleat/codec/dense.hpp>
@@ -168,9 +170,20 @@ template <class Forms, class Space, class Kernel>
 void accumulate_gradient(pass<Space> const& p, weight<Forms, Space>& w, index_t rows_per_sample, Kernel&& kernel) {
   if constexpr (Forms::trainable) {
     if (!w.requires_grad || w.id < 0) return;
-    if (gradient_is_addend(w.where, p.addends)) w.use->addend = true;
+    bool counted_elsewhere = false;
+    if (gradient_is_addend(w.where, p.addends)) {
+      w.use->addend = true;
+    } else if (p.tensor && w.use->expected > 1 && !w.where.shards()) {
+      // Another use of this weight may have addends: then this one, which all ranks have alike, must enter the sum once.
+      w.use->addend = true;
+      counted_elsewhere = p.tensor->rank() != 0;
+    }
     for (segment const& s : p.segments) {
       compute::lanes l = s.lanes;
+      if (counted_elsewhere) {
+        if (w.use->done == 0 && !l.accumulate) compute::fill(p.space(), w.size(), std::remove_pointer_t<decltype(w.gradient())>(0), w.gradient(s.slot));
+        continue;
+      }
       if (w.use->done > 0) l.accumulate = true;  // the second use of a tied weight; the arena gave it one slot per lane
       if (rows_per_sample != 1)
         for (int i = 0; i <= l.count; ++i) l.row[static_cast<std::size_t>(i)] *= rows_per_sample;

@@ -1,0 +1,220 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Where the parts of a network's weights live along the tensor axis: words by pattern of name, or a recipe for a whole transformer.
+///
+/// A recipe only sets words; `build` cuts the weights when it knows the mesh, so the same program runs with mesh.tensor = 1, 2, 3, ….
+#pragma once
+
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <pleat/nn/layer.hpp>
+#include <pleat/nn/trainable.hpp>
+
+namespace pleat::parallel {
+
+/// Words for the parameters whose names fit a pattern ('*' any characters, '?' one): one word for matrices, one for vectors.
+struct placement_rule {
+  std::string pattern;
+  axis_placement matrices{}, vectors{};
+  axis_placement leaves{};  ///< where the matrices' results are brought; replicate: no wish
+};
+
+/// Outputs are shared out: every rank has some rows of a weight [out, in, …] and those elements of the bias. Its results are cut along
+/// their channels, no communication forward. \param unit neighbouring outputs that stay together
+[[nodiscard]] inline placement_rule column(std::string pattern, index_t unit = 1) { return {std::move(pattern), shard{0, unit}, shard{0, unit}, {}}; }
+/// Inputs are shared out: every rank has some columns of a weight, the bias is replicated. Results are sums over the ranks.
+[[nodiscard]] inline placement_rule row(std::string pattern, index_t unit = 1) { return {std::move(pattern), shard{1, unit}, {}, {}}; }
+/// The same, but the sum is cut along the positions of sequences [m, positions, in]: a reduce-scatter instead of an all-reduce, and what
+/// follows (norms, dropout, sums) works on a part of the positions until the next column-parallel weight gathers them.
+[[nodiscard]] inline placement_rule row_by_sequence(std::string pattern, index_t unit = 1) { return {std::move(pattern), shard{1, unit}, {}, shard{1}}; }
+/// A table by the rows of its vocabulary; also of the output layer that shares it.
+[[nodiscard]] inline placement_rule vocabulary(std::string pattern) { return {std::move(pattern), shard{0}, {}, {}}; }
+/// A placement that is known at compile time, checked there: `placed_as<shard<0>>("*.weight")`.
+template <class Word> [[nodiscard]] placement_rule placed_as(std::string pattern) {
+  constexpr axis_placement word = Word{};
+  static_assert(!word.partial(), "pleat: a parameter cannot be placed as partial<sum>: no operation accepts a weight that is a sum over ranks; say replicate, shard<0> or shard<1>");
+  static_assert(!word.shards() || word.dim <= 1, "pleat: no operation accepts a weight that is cut along dimension 2 or higher: products read dimension 1 (inputs) and write dimension 0 (outputs)");
+  return {std::move(pattern), word, word.shards(0) ? word : axis_placement{}, {}};
+}
+
+namespace detail {
+
+/// Two placements that an operation does not accept together.
+[[noreturn, gnu::cold]] inline void refuse_placements(std::string const& operation, std::string const& a, std::string const& b, std::string remedy) {
+  throw error{"parallel::tensor_parallel", operation + " does not accept " + a + " with " + b, std::move(remedy)};
+}
+[[nodiscard]] inline std::string say(nn::parameter const& w) { return "'" + w.name + "' placed as " + w.where.to_string(); }
+
+template <class L> void check_leaf(L& l) {
+  nn::parameter* cut = nullptr;
+  l.for_each_parameter([&](nn::parameter& w) {
+    if (!cut && w.where.shards()) cut = &w;
+  });
+  if (!cut) return;
+  std::string const operation = std::string(requires { std::string(L::kind); } ? "nn::" : "") + nn::name_of(l);
+  if constexpr (nn::mixing_of<L>() != nn::mixing::weights) {
+    refuse_placements("the layer '" + operation + "'", say(*cut), "an input placed as replicate",
+                      "Leave its parameters replicated, or let it declare mixing::weights and go through nn::aligned, nn::apply and nn::apply_transposed");
+  } else {
+    // the first matrix leads: what its results or inputs are cut along, its companions must be cut along too
+    nn::parameter* lead = nullptr;
+    l.for_each_parameter([&](nn::parameter& w) {
+      if (!lead) {
+        lead = &w;
+        if (w.where.shards() && w.where.dim > 1)
+          refuse_placements("'" + operation + "'", say(w), "any input", "A weight is cut along dimension 0 (outputs) or 1 (inputs)");
+        if constexpr (requires { l.options().groups; })
+          if (l.options().groups > 1 && w.where.shards())
+            refuse_placements("'" + operation + "'", say(w), "groups = " + std::to_string(l.options().groups), "Leave the weights of grouped convolutions replicated");
+        return;
+      }
+      bool const table = w.whole().rank() > 1;  // an embedding's positions go with the columns of its table, a bias with the rows
+      axis_placement expected{};
+      if (table && lead->where.shards(1)) expected = lead->where;
+      if (!table && lead->where.shards(0)) expected = lead->where;
+      if (!(w.where == expected))
+        refuse_placements("'" + operation + "'", say(*lead), say(w), "Place '" + w.name + "' as " + expected.to_string());
+    });
+  }
+}
+
+/// \param open false below a composite that does not pass placements on
+template <class L> void check_placements(L& l, bool open) {
+  if constexpr (nn::composite<L>) {
+    bool const passes = open && nn::mixing_of<L>() == nn::mixing::children;
+    l.for_each_child([&](auto& child) { check_placements(child, passes); });
+  } else {
+    if (!open)
+      l.for_each_parameter([&](nn::parameter& w) {
+        if (w.where.shards())
+          refuse_placements("the composite around '" + nn::name_of(l) + "'", say(w), "results placed as replicate", "Leave it replicated: this composite joins its children's whole results");
+      });
+    check_leaf(l);
+  }
+}
+
+}  // namespace detail
+
+/// The network with its parameters' words set. Later rules overrule earlier ones.
+/// \throws error if a pattern fits no name, or an operation does not accept what it would get: both placements and the operation
+template <class Net> [[nodiscard]] Net tensor_parallel(Net net, std::vector<placement_rule> const& rules) {
+  for (auto const& r : rules) {
+    bool any = false;
+    net.for_each_parameter([&](nn::parameter& w) {
+      if (!nn::matches(r.pattern, w.name)) return;
+      any = true;
+      w.where = w.shape.rank() > 1 ? r.matrices : r.vectors;
+      w.leaves = w.shape.rank() > 1 ? r.leaves : axis_placement{};
+    });
+    if (!any) throw error{"parallel::tensor_parallel", "no parameter's name fits '" + r.pattern + "'", "Compare it with the names that nn::describe prints"};
+  }
+  detail::check_placements(net, true);
+  return net;
+}
+
+struct megatron_options {
+  bool sequence = false;   ///< norms and dropout by position: reduce-scatter and all-gather instead of all-reduce
+  bool vocabulary = true;  ///< embedding and output layer by vocabulary; the cross entropy then works on cut scores
+};
+
+namespace detail {
+/// What the recipe for transformers sees of a leaf.
+struct seen_leaf {
+  enum class what { linear, attention, between, embedding, other } kind = what::other;
+  nn::parameter *weight = nullptr, *bias = nullptr;
+  index_t group_width = 1, heads_width = 1;  ///< of attention
+};
+template <class L> void see_leaves(L& l, std::vector<seen_leaf>& out) {
+  if constexpr (nn::composite<L>) {
+    l.for_each_child([&](auto& child) { see_leaves(child, out); });
+  } else {
+    seen_leaf s;
+    std::string_view kind;
+    if constexpr (requires { std::string_view(L::kind); }) kind = L::kind;
+    if (kind == "linear") s.kind = seen_leaf::what::linear;
+    else if (kind == "embedding") s.kind = seen_leaf::what::embedding;
+    else if (nn::mixing_of<L>() == nn::mixing::nothing) s.kind = seen_leaf::what::between;
+    if constexpr (requires { l.group_width(); l.group_heads(); l.head_size(); }) {
+      s.kind = seen_leaf::what::attention;
+      s.group_width = l.group_width();
+      s.heads_width = l.group_heads() * l.head_size();
+    }
+    l.for_each_parameter([&](nn::parameter& w) {
+      if (!s.weight) s.weight = &w;
+      else if (!s.bias && w.shape.rank() == 1) s.bias = &w;
+    });
+    out.push_back(s);
+  }
+}
+}  // namespace detail
+
+/// The placements of Shoeybi et al. (arXiv:1909.08053) and, with `sequence`, of Korthikanti et al. (arXiv:2205.05198), found by structure,
+/// not by name: of two linear layers with an attention between them the first is cut by heads (outputs) and the second by heads (inputs);
+/// of two with elementwise layers or nothing between them the first by outputs and the second by inputs; embeddings and the last layer
+/// by vocabulary. Any other layer stays replicated.
+/// \throws error if nothing in the network fits, or as tensor_parallel does
+template <class Net> [[nodiscard]] Net megatron(Net net, megatron_options const& o = {}) {
+  using what = detail::seen_leaf::what;
+  std::vector<detail::seen_leaf> leaves;
+  detail::see_leaves(net, leaves);
+  bool any = false;
+  std::size_t i = 0;
+  while (i < leaves.size()) {
+    auto& l = leaves[i];
+    if (l.kind == what::embedding && o.vocabulary) {
+      l.weight->where = shard{0};
+      any = true;
+    }
+    if (l.kind == what::embedding && o.sequence) l.weight->leaves = shard{1};
+    if (l.kind != what::linear) {
+      ++i;
+      continue;
+    }
+    std::size_t j = i + 1;
+    index_t out_unit = 1, in_unit = 1;
+    while (j < leaves.size() && (leaves[j].kind == what::between || leaves[j].kind == what::attention)) {
+      if (leaves[j].kind == what::attention) out_unit = leaves[j].group_width, in_unit = leaves[j].heads_width;
+      ++j;
+    }
+    if (j == leaves.size() || leaves[j].kind != what::linear) {
+      if (j == leaves.size() && o.vocabulary) {
+        l.weight->where = shard{0};
+        if (l.bias) l.bias->where = shard{0};
+        any = true;
+      }
+      i = j;
+      continue;
+    }
+    l.weight->where = shard{0, out_unit};
+    if (l.bias) l.bias->where = shard{0, out_unit};
+    leaves[j].weight->where = shard{1, in_unit};
+    if (o.sequence) leaves[j].weight->leaves = shard{1};
+    any = true;
+    i = j + 1;
+  }
+  if (!any) throw error{"parallel::megatron", "there is nothing in this network that it could cut: no two linear layers in a row, no embedding", "Name the placements: parallel::tensor_parallel(net, {column(…), row(…)})"};
+  detail::check_placements(net, true);
+  return net;
+}
+
+/// Makes every parameter that of this rank. What `build` does with a network's words. \throws error for a weight that is encoded already
+template <class Net> void cut_parameters(Net& net, int part, int parts) {
+  if (parts <= 1) return;
+  net.for_each_parameter([&](nn::parameter& w) { w.cut(part, parts); });
+}
+
+/// A hash of all words, so that ranks can compare them.
+template <class Net> [[nodiscard]] std::uint64_t placements_hash(Net const& net) {
+  std::string all;
+  nn::for_each_parameter(net, [&](nn::parameter const& w) {
+    if (w.where.shards() || w.leaves.shards()) all += w.name + " " + w.where.to_string() + " " + w.leaves.to_string() + "\n";
+  });
+  return all.empty() ? 0 : random::hash(all);
+}
+
+}  // namespace pleat::parallel

@@ -1,0 +1,163 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <pleat/parallel/tensor_recipe.hpp>
+
+#include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
+#include <pleat/nn.hpp>
+#include <pleat/parallel/move_report.hpp>
+
+#include "parallel/tensor_support.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+namespace pl = pleat;
+namespace nn = pleat::nn;
+namespace par = pleat::parallel;
+using namespace pleat::test;
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
+
+namespace {
+
+auto mlp() { return nn::sequential(nn::linear("fc1", 12, 20), nn::gelu(), nn::linear("fc2", 20, 9), nn::relu(), nn::linear("fc3", 9, 5)); }
+
+// Attention with grouped heads, norms, dropout, an MLP, a tied output layer: 6 heads of 4 in 3 groups.
+auto block() {
+  return nn::sequential(nn::residual(nn::sequential(nn::layer_norm("norm1", 24), nn::linear("qkv", 24, nn::attention_width(6, 4, 3)),
+                                                    nn::attention("attention", 6, 4, {.key_value_heads = 3, .rotary = true}), nn::linear("project", 24, 24), nn::dropout("drop", 0.2))),
+                        nn::residual(nn::sequential(nn::rms_norm("norm2", 24), nn::linear("fc1", 24, 50), nn::gelu_tanh(), nn::linear("fc2", 50, 24))));
+}
+auto gpt() {
+  return nn::sequential(nn::embedding("tokens", 11, 24, {.positions = 8}), nn::repeat("block", 2, block()), nn::layer_norm("norm", 24),
+                        nn::linear("output", 24, 11, {.bias = false, .tied_to = "tokens.weight"}));
+}
+
+void same_as_serial(walked const& a, walked const& serial, int ranks) {
+  INFO(ranks << " ranks");
+  for (auto const& [name, v] : serial.values) {
+    INFO(name);
+    REQUIRE(a.values.at(name) == v);  // first values are drawn by global element
+  }
+  // forward: three products deep at most between norms; the bound of the gradients is wider than what it needs
+  CHECK(distance(a.y, serial.y) <= 64 * 0x1p-23);
+  CHECK(distance(a.rows, serial.rows) <= 64 * 0x1p-23);
+  CHECK(beyond_bound(a, serial, ranks) == "");
+}
+
+}  // namespace
+
+TEST_CASE("column and row placements give the serial run's numbers, and uneven and empty parts are a matter of course") {
+  auto const serial = walk(mlp(), nullptr, {7, 12}, 0, 5);
+  auto const net = par::tensor_parallel(mlp(), {par::column("fc1.*"), par::row("fc2.*"), par::column("fc3.*")});
+  for (int ranks : {1, 2, 3, 4, 8}) same_as_serial(walk_on(ranks, net, {7, 12}, 0, 5), serial, ranks);  // 5 classes on 8 ranks: three have none
+}
+
+TEST_CASE("every pair of placements of two layers works, whatever has to move") {
+  auto const serial = walk(mlp(), nullptr, {7, 12}, 0, 5);
+  for (int a : {0, 1, 2})
+    for (int b : {0, 1, 2}) {
+      std::vector<par::placement_rule> rules;
+      auto const add = [&](int k, char const* name) {
+        if (k == 0) rules.push_back(par::column(name));
+        if (k == 1) rules.push_back(par::row(name));
+      };
+      add(a, "fc1.*");
+      add(b, "fc2.*");
+      add((a + b) % 3, "fc3.*");
+      INFO("fc1 " << a << ", fc2 " << b);
+      for (int ranks : {2, 3}) same_as_serial(walk_on(ranks, par::tensor_parallel(mlp(), rules), {7, 12}, 0, 5), serial, ranks);
+    }
+}
+
+TEST_CASE("a column-then-row pair costs exactly one all-reduce forward and one backward") {
+  auto const pair = nn::sequential(nn::linear("in", 8, 8), nn::linear("fc1", 8, 32), nn::gelu(), nn::linear("fc2", 32, 8));
+  auto const r = walk_on(2, par::tensor_parallel(pair, {par::column("fc1.*"), par::row("fc2.*")}), {5, 8});
+  CHECK(r.calls == std::vector<std::uint64_t>{1, 0, 0, 0, 1, 0, 0, 0});
+}
+
+TEST_CASE("a transformer block costs two all-reduces each way; by sequence as many reduce-scatters and all-gathers instead") {
+  auto const net = nn::sequential(nn::linear("in", 24, 24), block());
+  auto const plain = walk_on(3, par::megatron(net, {.vocabulary = false}), {2, 6, 24});
+  CHECK(plain.calls == std::vector<std::uint64_t>{2, 0, 0, 0, 2, 0, 0, 0});
+  auto const placed = par::tensor_parallel(par::megatron(net, {.sequence = true, .vocabulary = false}), {});
+  auto const by_sequence = walk_on(3, placed, {2, 6, 24});
+  // forward: the first sum is cut, the second gathers before its product and scatters after it
+  CHECK(by_sequence.calls[0] == 0);
+  CHECK(by_sequence.calls[1] == 2);
+  CHECK(by_sequence.calls[3] == 0);
+}
+
+TEST_CASE("the recipe for transformers gives the serial run's numbers, with grouped heads, uneven heads and ranks without a head") {
+  auto const serial = walk(gpt(), nullptr, {3, 7}, 11, 11);
+  for (bool sequence : {false, true})
+    for (bool vocabulary : {false, true}) {
+      INFO("sequence " << sequence << ", vocabulary " << vocabulary);
+      auto const net = par::megatron(gpt(), {.sequence = sequence, .vocabulary = vocabulary});
+      for (int ranks : {1, 2, 3, 4, 8}) same_as_serial(walk_on(ranks, net, {3, 7}, 11, 11), serial, ranks);
+    }
+}
+
+TEST_CASE("convolutions by output and by input channels") {
+  auto const net = nn::sequential(nn::conv2d("c1", 3, 7, 3, {.padding = 1}), nn::relu(), nn::max_pool2d(2), nn::conv2d("c2", 7, 5, 3), nn::relu(), nn::flatten(), nn::linear("fc", 20, 4));
+  auto const serial = walk(net, nullptr, {3, 3, 8, 8}, 0, 4);
+  for (int ranks : {2, 3, 8}) {
+    same_as_serial(walk_on(ranks, par::tensor_parallel(net, {par::column("c1.*"), par::row("c2.*")}), {3, 3, 8, 8}, 0, 4), serial, ranks);
+    same_as_serial(walk_on(ranks, par::tensor_parallel(net, {par::row("c1.*"), par::column("c2.*"), par::row("fc.*", 4)}), {3, 3, 8, 8}, 0, 4), serial, ranks);
+    same_as_serial(walk_on(ranks, par::tensor_parallel(net, {par::column("c*"), par::column("fc.*")}), {3, 3, 8, 8}, 0, 4), serial, ranks);
+  }
+}
+
+TEST_CASE("an activation that must move is reported once, with its bytes; what a recipe plans is not") {
+  par::move_report report;
+  auto const net = nn::sequential(nn::linear("a", 6, 6), nn::linear("b", 6, 6));
+  (void)walk_on(2, par::tensor_parallel(net, {par::column("a.*"), par::column("b.*")}), {4, 6}, 0, 0, &report);
+  REQUIRE(report.entries().size() == 1);
+  CHECK(report.entries()[0].layer == "b.weight");
+  CHECK(report.entries()[0].bytes == 2 * 4 * 3 * 4);  // half of a [4, 6] of floats goes out, half comes in
+  par::move_report quiet;
+  (void)walk_on(2, par::megatron(gpt(), {.sequence = true}), {3, 7}, 11, 11, &quiet);
+  CHECK(quiet.entries().empty());
+}
+
+namespace {
+// A layer of the user's that mixes all of a sample: it must see whole samples.
+struct reverse {
+  struct saved {};
+  static constexpr char const* kind = "reverse";
+  [[nodiscard]] pl::extents shape(pl::extents const& in) const { return in; }
+  [[nodiscard]] static pl::tensor<float, space> turned(nn::pass<space> const& p, pl::tensor<float, space> const& x) {
+    auto y = pl::tensor<float, space>::allocate(*p.where, x.shape());
+    auto const n = x.shape().size_from(1);
+    std::vector<float> h(static_cast<std::size_t>(x.size()));
+    pl::copy_to_host(*p.where, x, h.data());
+    for (pl::index_t r = 0; r < x.extent(0); ++r) std::reverse(h.begin() + r * n, h.begin() + (r + 1) * n);
+    pl::copy_from_host(*p.where, h.data(), y);
+    return y;
+  }
+  [[nodiscard]] nn::step<saved, pl::tensor<float, space>> forward(nn::pass<space> const& p, pl::tensor<float, space> x) const { return {turned(p, x), {}}; }
+  [[nodiscard]] pl::tensor<float, space> backward(nn::pass<space> const& p, saved&, pl::tensor<float, space> dy) { return turned(p, dy); }
+  template <class F> void for_each_parameter(F&&) {}
+};
+}  // namespace
+
+TEST_CASE("a layer of one's own that says nothing gets whole inputs and is right") {
+  auto const net = nn::sequential(nn::linear("a", 6, 10), nn::gelu(), reverse(), nn::tanh_activation(), nn::linear("b", 10, 4));
+  auto const serial = walk(net, nullptr, {5, 6}, 0, 4);
+  par::move_report report;
+  for (int ranks : {2, 3}) same_as_serial(walk_on(ranks, par::tensor_parallel(net, {par::column("a.*"), par::row("b.*")}), {5, 6}, 0, 4, &report), serial, ranks);
+  REQUIRE(report.entries().size() == 2);  // gathered for it, sliced after it
+  CHECK(report.entries()[0].layer == "reverse");
+}
+
+TEST_CASE("placements that no operation accepts are refused with both placements and the operation") {
+  CHECK_THROWS_MATCHES(par::tensor_parallel(mlp(), {par::column("fc9.*")}), pl::error, MessageMatches(ContainsSubstring("no parameter's name fits 'fc9.*'")));
+  CHECK_THROWS_MATCHES(par::tensor_parallel(mlp(), {par::column("fc1.weight")}), pl::error,
+                       MessageMatches(ContainsSubstring("'nn::fc1' does not accept 'fc1.weight' placed as shard<0> with 'fc1.bias' placed as replicate")));
+  CHECK_THROWS_MATCHES(par::tensor_parallel(nn::sequential(nn::layer_norm("norm", 8)), {par::column("norm.*")}), pl::error,
+                       MessageMatches(ContainsSubstring("does not accept 'norm.weight' placed as shard<0> with an input placed as replicate")));
+  CHECK_THROWS_MATCHES(par::tensor_parallel(nn::sequential(nn::conv2d("c", 4, 4, 3, {.groups = 2})), {par::column("c.*")}), pl::error, MessageMatches(ContainsSubstring("groups = 2")));
+  CHECK_THROWS_MATCHES(par::tensor_parallel(nn::sequential(nn::embedding("t", 5, 4, {.positions = 3})), {par::vocabulary("t.*")}), pl::error,
+                       MessageMatches(ContainsSubstring("'t.positions' placed as shard<0>")));
+}
