@@ -28,6 +28,7 @@ struct arena_entry {
   parameter_kind kind = parameter_kind::trainable;
   bool requires_grad = true;
   double momentum = 0.1;       ///< of a statistic
+  index_t room = 0;            ///< elements set aside from `begin` on: those of the largest part, where ranks of the tensor axis hold uneven ones
   axis_placement where{};      ///< along the tensor axis: replicate, or the dimension that is cut
   std::uint8_t const* mask_bits = nullptr;  ///< in the space's memory: element i lives if bit i%8 of byte i/8 is set; null: all live
   gradient_use use;
@@ -231,7 +232,7 @@ template <class T, class Space> class arena {
     over_ = over;
     if (over_.stage == 0) over_.shards = 1, over_.shard = 0;
     std::vector<index_range> ranges;
-    for (auto const& e : entries_) ranges.push_back({e.begin, e.end});
+    for (auto const& e : entries_) ranges.push_back({e.begin, e.begin + e.room});  // the same cuts on every rank of the tensor axis
     layout_ = state_layout(ranges, size_, sizeof(T), over_.bucket_bytes, over_.stage, over_.shards);
     if (over_.stage == 0) pieces_ = {{0, size_, 0}};
     else
@@ -269,7 +270,8 @@ template <class T, class Space> class arena {
       e.requires_grad = w.requires_grad;
       e.momentum = w.momentum;
       e.where = w.parts > 1 ? w.where : axis_placement{};
-      size_ = (e.begin + w.largest() + alignment - 1) / alignment * alignment;
+      e.room = w.largest();
+      size_ = (e.begin + e.room + alignment - 1) / alignment * alignment;
       entries_.push_back(std::move(e));
     });
     net.for_each_parameter([&](parameter& w) {
@@ -290,6 +292,7 @@ template <class T, class Space> class arena {
     loss.shape = extents{1};
     loss.begin = size_;
     loss.end = size_ + 1;
+    loss.room = 1;
     loss.kind = parameter_kind::statistic;
     loss.momentum = 1;
     size_ += alignment;
