@@ -128,9 +128,9 @@ PLEAT_INLINE double sigmoid(double x) noexcept {
 /// The same, and s·(1 − s) without the cancellation in 1 − s.
 template <class T>
 PLEAT_INLINE T sigmoid(T x, T& product) noexcept {
-  T const e = exp(-absolute(x)), d = T(1) / (T(1) + e), small = e * d;
-  product = small * d;
-  return x < T(0) ? small : d;
+  T const e = exp(-absolute(x)), d = T(1) / (T(1) + e), below = e * d;
+  product = below * d;
+  return x < T(0) ? below : d;
 }
 
 /// erf(a) for 0 ≤ a ≤ 1: a + a·q(a²).
