@@ -12,6 +12,7 @@
 #include <pleat/nn/repeat.hpp>
 #include <pleat/nn/sequential.hpp>
 #include <pleat/parallel/model.hpp>
+#include <pleat/plan/search.hpp>
 
 #include <stdexcept>
 #include <string>
@@ -53,13 +54,14 @@ struct outcome {
   std::vector<float> values;
   std::vector<std::vector<float>> states;
   std::vector<double> losses, norms;
-  pleat::plan::state_bytes found, said;
+  pleat::plan::state_bytes found, said, foretold;  // foretold: by plan::ledger_of before anything was built
   std::size_t allocations_after_first = 0, allocations_after_last = 0;
   pleat::index_t bytes_after_first = 0, bytes_after_last = 0;
 };
 
 template <class Net> outcome train(Net net, pleat::comm::communicator c, training const& o) {
   using pleat::index_t;
+  auto const described = net;
   pleat::world w(std::move(c), 1);
   auto p = o.plan;
   p.data_ranks = w.size();
@@ -114,8 +116,11 @@ template <class Net> outcome train(Net net, pleat::comm::communicator c, trainin
   auto const used = m.memory();
   out.found = {used.parameters, used.gradients, used.optimizer_state};
   auto const& layout = m.arena().layout();
+  // Gradient slots may differ by rank (deterministic mode on three ranks); the ledger of a whole rank speaks of rank 0.
   out.said = pleat::plan::make_state_bytes(m.plan(), layout, optimizer.buffers(), m.share().slots(), pleat::parallel::buckets_of_a_layer(m.net(), layout.owner()),
                                            m.arena().shards().shard);
+  auto const foretold = pleat::plan::ledger_of(described, m.plan(), {1, 12}, optimizer.buffers(), m.arena().shards().shard);
+  out.foretold = {foretold.parameters, foretold.gradients, foretold.optimizer_state};
   return out;
 }
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <bit>
 #include <string>
+#include <vector>
 
 #include <pleat/comm/world.hpp>
 #include <pleat/nn/describe.hpp>
@@ -36,6 +37,57 @@ template <class Net> [[nodiscard]] index_t arena_elements(Net const& net) {
     if (w.in_arena && w.tied_to.empty()) n += (w.size() + alignment - 1) / alignment * alignment;
   });
   return n;
+}
+
+/// How the parameters of `net` are cut into buckets and shards under a plan: what nn::arena will do.
+template <class Net> [[nodiscard]] nn::state_layout layout_of(Net const& net, plan const& p) {
+  constexpr index_t bytes = static_cast<index_t>(sizeof(nn::value_type_of<Net>)), alignment = 64 / bytes;
+  std::vector<index_range> ranges;
+  index_t at = 0;
+  nn::for_each_parameter(net, [&](auto const& w) {
+    if (!w.in_arena || !w.tied_to.empty()) return;
+    ranges.push_back({at, at + w.size()});
+    at = (at + w.size() + alignment - 1) / alignment * alignment;
+  });
+  ranges.push_back({at, at + 1});
+  return {ranges, at + alignment, bytes, p.bucket_bytes, p.state_stage, static_cast<int>(p.state_ranks > 0 ? p.state_ranks : p.data_ranks)};
+}
+
+/// The largest number of buckets that the parameters of one layer lie in.
+template <class L> [[nodiscard]] int buckets_of_a_layer(L const& layer, std::vector<std::string> const& names, std::vector<int> const& owner) {
+  int most = 0;
+  auto& walk = const_cast<L&>(layer);  // the protocol has one spelling, which is not const; nothing is written here
+  if constexpr (nn::composite<L>) {
+    walk.for_each_child([&](auto& child) { most = std::max(most, buckets_of_a_layer(child, names, owner)); });
+  } else {
+    std::vector<int> touched;
+    walk.for_each_parameter([&](auto& w) {
+      auto const at = std::find(names.begin(), names.end(), w.tied_to.empty() ? w.name : w.tied_to);
+      if (w.in_arena && at != names.end()) touched.push_back(owner[static_cast<std::size_t>(at - names.begin())]);
+    });
+    std::sort(touched.begin(), touched.end());
+    most = static_cast<int>(std::unique(touched.begin(), touched.end()) - touched.begin());
+  }
+  return most;
+}
+
+/// The ledger of a network under a plan, its state sharded as the plan says. Needs no memory: the network is only described.
+/// \param input extents of one batch; extent 0 is replaced
+/// \param state_buffers of the optimizer: 0 (plain SGD), 1 (momentum), 2 (Adam)
+/// \param shard whose bytes; parameters, gradients and state differ a little where shards are uneven
+template <class Net> [[nodiscard]] memory_ledger ledger_of(Net const& net, plan const& p, extents const& input, int state_buffers = 2, int shard = 0) {
+  auto const layout = layout_of(net, p);
+  std::vector<std::string> names;
+  bool tied = false;
+  nn::for_each_parameter(net, [&](auto const& w) {
+    if (w.in_arena && w.tied_to.empty()) names.push_back(w.name);
+    tied = tied || !w.tied_to.empty();
+  });
+  memory_ledger l = make_ledger(p, nn::describe(net, input.with_batch(largest_micro_batch(p))), layout.size(), state_buffers, sizeof(nn::value_type_of<Net>), tied);
+  auto const s = make_state_bytes(p, layout, state_buffers, gradient_slots(p, tied), buckets_of_a_layer(net, names, layout.owner()), p.state_stage > 0 ? shard : 0,
+                                  sizeof(nn::value_type_of<Net>));
+  l.parameters = s.parameters, l.gradients = s.gradients, l.optimizer_state = s.optimizer_state;
+  return l;
 }
 
 /// A data-parallel plan for this world. The same on every rank; communicates nothing.
