@@ -33,22 +33,11 @@
 #include <vector>
 
 #include <pleat/base/context.hpp>
+#include <pleat/codec/file_tensor.hpp>
 #include <pleat/tensor/dtype.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::codec {
-
-/// One tensor of a stored weight's file image: "fc1.weight" + suffix. Host bytes, little-endian, row-major.
-struct file_tensor {
-  std::string suffix;
-  dtype type;
-  extents shape;
-  std::vector<std::byte> bytes;
-};
-
-/// Rows (outputs) and columns (inputs per output) of a weight's shape.
-[[nodiscard]] constexpr index_t rows_of(extents const& shape) noexcept { return shape.rank() ? shape[0] : 1; }
-[[nodiscard]] constexpr index_t columns_of(extents const& shape) noexcept { return shape.size_from(1); }
 
 namespace detail {
 template <class F, class Space> concept has_storage = requires { typename F::template storage<Space>; };

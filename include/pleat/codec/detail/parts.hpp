@@ -1,15 +1,17 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Finding and checking the parts of a stored weight (what a file claims is not what it holds).
+/// Finding and checking the parts of a stored weight (what a file claims is not what it holds). Needs no Kokkos.
 #pragma once
 
+#include <initializer_list>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include <pleat/base/config.hpp>
-#include <pleat/codec/form.hpp>
+#include <pleat/base/error.hpp>
+#include <pleat/codec/file_tensor.hpp>
 
 namespace pleat::codec::detail {
 

@@ -1,0 +1,137 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// What products run from the stored form cost, beside the float product: one processor, a weight of 4096 × 4096, batches of 1 to 64.
+//   stored/<form>/apply/M       y[M, 4096] = x · Ŵᵀ (quantizing x inside the timing); `bytes`: of the form in a file
+//   stored/<form>/encode, /decode
+//   float/apply/M               the dense form;  peer/openblas/apply/M: cblas_sgemm, where it is found (bench/peers/openblas.hpp)
+//   memory/copy                 memcpy of the float weight: what encoding is measured against;  weights_per_second · 4 is bytes of weights
+// Sparse forms hold 90 % zeros (block_1x4 in whole blocks), 2:4 its half.
+#include <pleat/codec.hpp>
+
+#include <pleat/base/random.hpp>
+
+#include <peers/openblas.hpp>
+
+#include <benchmark/benchmark.h>
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+namespace {
+
+namespace codec = pleat::codec;
+using pleat::extents;
+using pleat::index_t;
+using host = Kokkos::DefaultHostExecutionSpace;
+
+constexpr index_t side = 4096;
+
+/// `zeros` of the runs of `run` neighbours are zero.
+std::vector<float> numbers(index_t n, double zeros, index_t run) {
+  pleat::random::stream const s(1, 2), keep(1, 3);
+  std::vector<float> v(static_cast<std::size_t>(n));
+  for (index_t i = 0; i < n; ++i) {
+    auto const u = static_cast<std::uint64_t>(i);
+    float const x = 2 * s.uniform(u) - 1;
+    v[static_cast<std::size_t>(i)] = keep.uniform(static_cast<std::uint64_t>(i / run)) < zeros ? 0.0f : x * x * x;
+  }
+  return v;
+}
+
+template <class F> struct weight {
+  pleat::context<host> where{pleat::make_instance<host>(1)};
+  extents shape{side, side};
+  std::vector<float> values, arena;
+  typename F::template storage<host> storage;
+  weight(double zeros, index_t run) : values(numbers(side * side, zeros, run)) {
+    if constexpr (F::trainable) {
+      arena.resize(values.size());
+      storage.attach(arena.data());
+    }
+    F::encode(where, shape, values.data(), storage);
+  }
+};
+
+void rate(benchmark::State& state) {
+  state.counters["weights_per_second"] = benchmark::Counter(static_cast<double>(side * side), benchmark::Counter::kIsIterationInvariantRate);
+}
+
+template <class F> void register_form(std::string const& form, double zeros = 0, index_t run = 1) {
+  for (index_t const m : {1, 8, 32, 64})
+    benchmark::RegisterBenchmark((form + "/apply/" + std::to_string(m)).c_str(), [=](benchmark::State& state) {
+      weight<F> w(zeros, run);
+      auto const x = numbers(m * side, 0, 1);
+      std::vector<float> y(static_cast<std::size_t>(m * side));
+      for (auto _ : state) F::apply(w.where, w.shape, w.storage, m, x.data(), y.data(), {});
+      state.counters["flops"] = benchmark::Counter(2.0 * static_cast<double>(m * side * side), benchmark::Counter::kIsIterationInvariantRate);
+      state.counters["bytes"] = static_cast<double>(F::bytes(w.shape, w.storage));
+    })->Unit(benchmark::kMillisecond);
+  if (form.starts_with("float")) return;
+  benchmark::RegisterBenchmark((form + "/encode").c_str(), [=](benchmark::State& state) {
+    weight<F> w(zeros, run);
+    for (auto _ : state) F::encode(w.where, w.shape, w.values.data(), w.storage);
+    rate(state);
+  })->Unit(benchmark::kMillisecond);
+  // The bit logic alone, to memory that is there already: what the block formats' aim speaks of.
+  if constexpr (requires { F::bits::image(extents{}); })
+    benchmark::RegisterBenchmark((form + "/encode_into").c_str(), [=](benchmark::State& state) {
+      weight<F> w(zeros, run);
+      for (auto _ : state) F::bits::encode_into(w.shape, w.values, {}, w.storage.block.data());
+      rate(state);
+    })->Unit(benchmark::kMillisecond);
+  benchmark::RegisterBenchmark((form + "/decode").c_str(), [=](benchmark::State& state) {
+    weight<F> w(zeros, run);
+    std::vector<float> out(w.values.size());
+    for (auto _ : state) F::decode(w.where, w.shape, w.storage, out.data());
+    rate(state);
+  })->Unit(benchmark::kMillisecond);
+}
+
+int const registered = [] {
+  benchmark::RegisterBenchmark("memory/copy", [](benchmark::State& state) {
+    auto const from = numbers(side * side, 0, 1);
+    std::vector<float> to(from.size());
+    for (auto _ : state) {
+      std::memcpy(to.data(), from.data(), from.size() * sizeof(float));
+      benchmark::DoNotOptimize(to.data());
+      benchmark::ClobberMemory();
+    }
+    rate(state);
+  })->Unit(benchmark::kMillisecond);
+  for (int const m : {1, 8, 32, 64})
+    benchmark::RegisterBenchmark(("peer/openblas/apply/" + std::to_string(m)).c_str(), [m](benchmark::State& state) {
+      pleat::bench::openblas const blas;
+      if (!blas.found()) {
+        state.SkipWithError("no OpenBLAS found: PLEAT_OPENBLAS_LIB may name one");
+        return;
+      }
+      blas.set_threads(1);
+      auto const w = numbers(side * side, 0, 1), x = numbers(m * side, 0, 1);
+      std::vector<float> y(static_cast<std::size_t>(m * side));
+      constexpr int n = static_cast<int>(side);
+      for (auto _ : state) blas.gemm(false, true, m, n, n, x.data(), n, w.data(), n, y.data(), n);
+      state.counters["flops"] = benchmark::Counter(2.0 * m * static_cast<double>(side * side), benchmark::Counter::kIsIterationInvariantRate);
+    })->Unit(benchmark::kMillisecond);
+  register_form<codec::dense<float>>("float");
+  register_form<codec::bf16<float>>("stored/bf16");
+  register_form<codec::f16<float>>("stored/f16");
+  register_form<codec::int8<float>>("stored/int8");
+  register_form<codec::q8_0<float>>("stored/q8_0");
+  register_form<codec::q4_0<float>>("stored/q4_0");
+  register_form<codec::q4_1<float>>("stored/q4_1");
+  register_form<codec::q5_0<float>>("stored/q5_0");
+  register_form<codec::q5_1<float>>("stored/q5_1");
+  register_form<codec::q4_k<float>>("stored/q4_K");
+  register_form<codec::q6_k<float>>("stored/q6_K");
+  register_form<codec::int4<float>>("stored/int4_g128");
+  register_form<codec::csr<float>>("stored/csr", 0.9);
+  register_form<codec::bitmask<float>>("stored/bitmask", 0.9);
+  register_form<codec::block_sparse<float>>("stored/block_1x4", 0.9, 4);
+  register_form<codec::n_m<float>>("stored/2:4");
+  register_form<codec::codebook<float>>("stored/codebook");
+  register_form<codec::coded<float>>("stored/coded", 0.9);
+  return 0;
+}();
+
+}  // namespace

@@ -1,0 +1,115 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// The product of a weight in a block format: activations become pieces of 32 8-bit codes with a scale each, then integers are multiplied.
+#pragma once
+
+#include <pleat/codec/detail/apply_decoded.hpp>
+#include <pleat/codec/detail/block_bits.hpp>
+#include <pleat/codec/detail/block_product.hpp>
+#include <pleat/codec/detail/block_vector.hpp>
+#include <pleat/compute/detail/scratch.hpp>
+#include <pleat/compute/quantized.hpp>
+#include <pleat/tensor/tensor.hpp>
+
+namespace pleat::codec::detail {
+
+/// One piece of 32 activations: x_scale = amax/127, codes to nearest even in ±127; a piece with NaN or infinity gets the scale NaN.
+struct quantize_pieces_body {
+  float const* x;
+  int offset;
+  signed char* codes;
+  float* scale;
+  std::int32_t* start;
+  float* sum;
+  PLEAT_INLINE void operator()(index_t q) const {
+    float const* const from = x + 32 * q;
+    signed char* const to = codes + 32 * q;
+    float const amax = compute::detail::row_max_abs(from, 32), s = amax / 127.0f;
+    bool const good = compute::math::is_finite(amax) && s > 0.0f;
+    std::int32_t half[2] = {0, 0};
+    for (int h = 0; h < 2; ++h)
+      for (int i = 0; i < 16; ++i) {
+        std::int8_t const code = good ? compute::detail::code_of(from[16 * h + i] / s) : std::int8_t{0};
+        to[16 * h + i] = code;
+        half[h] += code;
+      }
+    scale[q] = good ? s : amax - amax;
+    start[2 * q] = -offset * half[0];
+    start[2 * q + 1] = -offset * half[1];
+    sum[q] = scale[q] * static_cast<float>(half[0] + half[1]);
+  }
+};
+
+struct block_scratch {};
+
+/// Tiles of sixteen rows, on the calling thread.
+template <class F> struct block_task {
+  static constexpr index_t panel_from = 4;  ///< columns that repay unpacking
+  block_product const* p;
+  float* y;
+  compute::epilogue<float> const* after;
+  int tasks;
+
+  void operator()(int t) const {
+    index_t const tiles = (p->n + 15) / 16;
+    for (index_t tile = tiles * t / tasks; tile < tiles * (t + 1) / tasks; ++tile) run(16 * tile, std::min<index_t>(16, p->n - 16 * tile));
+  }
+  void run(index_t first, index_t rows) const {
+#if defined(__x86_64__)
+    auto const level = isa::best();
+    if (level != isa::level::scalar) {
+      byte_t const* row[16];
+      for (index_t r = 0; r < 16; ++r) row[r] = p->w + (first + std::min(r, rows - 1)) * p->row_bytes;
+      bool const panel = isa::has_vnni() && p->m >= panel_from;
+      std::size_t const panel_bytes = (sizeof(block_panel<F>) + 63) / 64 * 64;
+      auto* const memory = static_cast<byte_t*>(compute::detail::scratch<block_scratch>(panel_bytes + static_cast<std::size_t>(p->m) * 64));
+      auto* const acc = reinterpret_cast<float*>(memory + panel_bytes);
+      if (panel) {
+        panel16<F>(*p, row, *reinterpret_cast<block_panel<F>*>(memory), acc);
+        store(acc, 16, first, rows);
+      } else {
+        for (index_t h = 0; h < rows; h += 8) {
+          auto const run8 = isa::has_vnni() ? (p->m == 1 ? &vnni::rows8<F, true> : &vnni::rows8<F, false>) : (p->m == 1 ? &avx2::rows8<F, true> : &avx2::rows8<F, false>);
+          run8(*p, row + h, acc);
+          store(acc, 8, first + h, std::min<index_t>(8, rows - h));
+        }
+      }
+      return;
+    }
+#endif
+    for (index_t i = 0; i < p->m; ++i)
+      for (index_t j = first; j < first + rows; ++j) y[i * p->n + j] = finish(*after, i, j, block_element<F>(*p, i, j));
+  }
+  void store(float const* acc, index_t stride, index_t first, index_t rows) const {
+    for (index_t i = 0; i < p->m; ++i)
+      for (index_t r = 0; r < rows; ++r) y[i * p->n + first + r] = finish(*after, i, first + r, acc[i * stride + r]);
+  }
+};
+
+template <class F> struct block_element_body {
+  block_product p;
+  float* y;
+  compute::epilogue<float> after;
+  PLEAT_FUNCTION void operator()(index_t e) const { y[e] = finish(after, e / p.n, e % p.n, block_element<F>(p, e / p.n, e % p.n)); }
+};
+
+struct block_kernel {
+  template <class Space, class F>
+  static void apply(context<Space>& c, extents const& shape, block_view<F> const& view, index_t m, float const* x, float* y, compute::epilogue<float> const& after) {
+    index_t const n = rows_of(shape), k = columns_of(shape), pieces = k / 32;
+    auto const codes = tensor<std::int8_t, Space>::allocate(c, {m, k});
+    auto const scales = tensor<float, Space>::allocate(c, {2, m, pieces});
+    auto const starts = tensor<std::int32_t, Space>::allocate(c, {m, pieces, 2});
+    block_product const p{.n = n, .k = k, .m = m, .row_bytes = view.row_bytes, .w = view.blocks, .x = codes.data(), .x_scale = scales.data(), .start = starts.data(), .x_sum = scales.data() + m * pieces};
+    compute::for_each_row(c.space(), m * pieces, quantize_pieces_body{x, F::offset, codes.data(), scales.data(), starts.data(), scales.data() + m * pieces}, 96.0);
+    if constexpr (compute::is_host_space_v<Space>) {
+      int const tasks = static_cast<int>(std::min<index_t>((n + 15) / 16, compute::tasks_for(c.space(), 0.5 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k))));
+      compute::for_tasks(c.space(), tasks, block_task<F>{&p, y, &after, tasks});
+    } else {
+      compute::for_each(c.space(), m * n, block_element_body<F>{p, y, after}, static_cast<double>(k));
+    }
+  }
+};
+
+}  // namespace pleat::codec::detail

@@ -1,0 +1,192 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// The bit logic of weights with shared values: a few centroids, and for every element (or survivor) which one. Needs no Kokkos.
+#pragma once
+
+#include <pleat/codec/detail/at_level.hpp>
+#include <pleat/codec/detail/entropy.hpp>
+#include <pleat/codec/detail/host_bits.hpp>
+#include <pleat/codec/detail/kmeans.hpp>
+#include <pleat/codec/detail/sparse_bits.hpp>
+#include <pleat/codec/error_norms.hpp>
+
+namespace pleat::codec {
+
+/// How a codebook is found and written.
+struct codebook_options {
+  int entries = 16;                               ///< 2 to 256 shared values
+  centroid_start start = centroid_start::linear;  ///< k-means starts here
+  index_t rows_per_group = 0;                     ///< rows that share a codebook; 0: one codebook for the weight
+  std::uint64_t seed = 0;                         ///< for centroid_start::random
+  int iterations = 100;                           ///< Lloyd's steps at most
+  std::vector<float> centroids{};                 ///< given ones (fine-tuned): `entries` ascending numbers per group; then there is no k-means
+  int index_bits = 5;                             ///< codec::coded only: 2 to 8 bits of a relative index; 0: no index, every element has a code
+  bool entropy = true;                            ///< codec::coded only: false leaves plain bits
+};
+
+namespace detail {
+
+inline void check_codebook_options(std::string const& call, codebook_options const& o, index_t groups, bool coded) {
+  if (o.entries < 2 || o.entries > 256) throw error{call, std::to_string(o.entries) + " codebook entries, expected 2 to 256"};
+  if (o.rows_per_group < 0) throw error{call, "rows_per_group is " + std::to_string(o.rows_per_group)};
+  if (coded && o.index_bits != 0 && (o.index_bits < 2 || o.index_bits > 8)) throw error{call, "an index of " + std::to_string(o.index_bits) + " bits, expected 0 or 2 to 8 (5 and 8 are usual)"};
+  if (!o.centroids.empty()) {
+    if (static_cast<index_t>(o.centroids.size()) != groups * o.entries)
+      throw error{call, std::to_string(o.centroids.size()) + " centroids are given, expected " + std::to_string(groups * o.entries)};
+    for (std::size_t i = 0; i < o.centroids.size(); ++i)
+      if (!std::isfinite(o.centroids[i]) || (i % static_cast<std::size_t>(o.entries) != 0 && o.centroids[i] < o.centroids[i - 1])) throw error{call, "the given centroids are not finite and ascending"};
+  }
+}
+
+/// What both forms write beside their codes: ".codebook" F32 [groups, entries] and ".layout" U32.
+struct codebook_layout {
+  std::uint32_t entries = 2, rows_per_group = 1, phase = 0;  ///< row r is of group (r + phase) / rows_per_group
+  std::uint32_t rows_per_chunk = 1, index_bits = 0;          ///< codec::coded only
+};
+[[nodiscard]] inline index_t group_count(extents const& shape, codebook_layout const& l) noexcept {
+  return rows_of(shape) == 0 ? 0 : (rows_of(shape) - 1 + static_cast<index_t>(l.phase)) / static_cast<index_t>(l.rows_per_group) + 1;
+}
+[[nodiscard]] inline file_tensor layout_part(codebook_layout const& l) {
+  return part_of(".layout", std::vector<std::uint32_t>{l.entries, l.rows_per_group, l.phase, l.rows_per_chunk, l.index_bits});
+}
+[[nodiscard]] inline codebook_layout read_layout(std::string const& call, extents const& shape, std::span<file_tensor const> parts) {
+  auto const v = values_of<std::uint32_t>(demand_part(call.c_str(), parts, ".layout", dtype::u32, {5}).bytes);
+  codebook_layout const l{v[0], v[1], v[2], v[3], v[4]};
+  if (l.entries < 2 || l.entries > 256) throw error{call, std::to_string(l.entries) + " codebook entries, expected 2 to 256"};
+  if (l.rows_per_group == 0 || l.phase >= l.rows_per_group || l.rows_per_chunk == 0 || l.index_bits > 8 || l.index_bits == 1) throw error{call, "the layout makes no sense"};
+  for (float c : values_of<float>(demand_part(call.c_str(), parts, ".codebook", dtype::f32, {group_count(shape, l), static_cast<index_t>(l.entries)}).bytes))
+    if (!std::isfinite(c)) throw error{call, "a codebook entry is NaN or infinite"};
+  return l;
+}
+
+/// Codebooks of all groups. `skip_zeros`: zeros are no part of the k-means (they are not stored, or have an entry of their own).
+/// With `zero_entry` a group that holds zeros has one entry that is exactly 0.
+[[nodiscard]] inline std::vector<float> find_codebooks(extents const& shape, std::span<float const> values, codebook_options const& o, codebook_layout const& l, bool zero_entry) {
+  if (!o.centroids.empty()) return o.centroids;
+  std::vector<float> all;
+  index_t const k = columns_of(shape), step = static_cast<index_t>(l.rows_per_group);
+  for (index_t r = 0; r < rows_of(shape); r += step) {
+    auto const group = values.subspan(static_cast<std::size_t>(r * k), static_cast<std::size_t>(std::min(step, rows_of(shape) - r) * k));
+    std::vector<float> alive;
+    alive.reserve(group.size());
+    std::copy_if(group.begin(), group.end(), std::back_inserter(alive), [](float v) { return v != 0; });
+    bool const zeros = zero_entry && alive.size() < group.size();
+    auto c = kmeans(alive, o.entries - (zeros ? 1 : 0), o.start, o.seed + static_cast<std::uint64_t>(r), o.iterations);
+    if (zeros) c.push_back(0.0f);
+    std::sort(c.begin(), c.end());
+    all.insert(all.end(), c.begin(), c.end());
+  }
+  return all;
+}
+
+/// Half the gap around each value, or the way to the last centroid: what rounding to the nearest entry can cost. Elements that are not stored cost 0.
+[[nodiscard]] inline error_norms predict_codebook(extents const& shape, std::span<float const> values, std::span<float const> books, codebook_layout const& l, bool zeros_are_stored) {
+  error_norms e;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (values[i] == 0 && !zeros_are_stored) continue;
+    auto const group = (static_cast<index_t>(i) / columns_of(shape) + static_cast<index_t>(l.phase)) / static_cast<index_t>(l.rows_per_group);
+    auto const book = books.subspan(static_cast<std::size_t>(group) * l.entries, l.entries);
+    auto const above = std::lower_bound(book.begin(), book.end(), values[i]);
+    if (above != book.end() && *above == values[i]) continue;
+    if (above == book.begin() || above == book.end()) e.add(std::fabs(static_cast<double>(values[i]) - static_cast<double>(above == book.begin() ? book.front() : book.back())));
+    else e.add((static_cast<double>(*above) - static_cast<double>(above[-1])) / 2);
+  }
+  return e;
+}
+
+/// Every element has a code of ⌈log₂ entries⌉ bits; rows on byte borders.
+struct codebook_logic {
+  static constexpr std::string_view name = "codebook";
+  using options = codebook_options;
+
+  static std::vector<file_tensor> encode(extents const& shape, std::span<float const> values, options const& o) {
+    demand_finite(name, shape, values);
+    codebook_layout const l{static_cast<std::uint32_t>(o.entries), static_cast<std::uint32_t>(std::max<index_t>(1, o.rows_per_group ? o.rows_per_group : rows_of(shape))), 0, 1, 0};
+    check_codebook_options(call_of(name, "encode"), o, group_count(shape, l), false);
+    auto const books = find_codebooks(shape, values, o, l, true);
+    int const width = plain_bits(o.entries);
+    index_t const bytes = bit_bytes(columns_of(shape) * width);
+    std::vector<std::uint8_t> codes(static_cast<std::size_t>(rows_of(shape) * bytes), 0);
+    for (index_t r = 0; r < rows_of(shape); ++r) {
+      auto const book = std::span<float const>(books).subspan(static_cast<std::size_t>(r / static_cast<index_t>(l.rows_per_group)) * l.entries, l.entries);
+      for (index_t k = 0; k < columns_of(shape); ++k) {
+        auto const code = static_cast<unsigned>(nearest(book, values[static_cast<std::size_t>(r * columns_of(shape) + k)]));
+        index_t const bit = k * width;
+        std::uint8_t* const to = codes.data() + r * bytes + bit / 8;
+        unsigned const both = code << (bit % 8);
+        to[0] = static_cast<std::uint8_t>(to[0] | both);
+        if (both >> 8) to[1] = static_cast<std::uint8_t>(to[1] | both >> 8);
+      }
+    }
+    return {part_of(".codebook", {group_count(shape, l), o.entries}, books), layout_part(l), part_of(".codes", {rows_of(shape), bytes}, codes)};
+  }
+  static void check(extents const& shape, std::span<file_tensor const> parts) {
+    auto const call = call_of(name, "from_file");
+    demand_only(call.c_str(), parts, {".codebook", ".layout", ".codes"});
+    auto const l = read_layout(call, shape, parts);
+    int const width = plain_bits(static_cast<int>(l.entries));
+    auto const& codes = demand_part(call.c_str(), parts, ".codes", dtype::u8, {rows_of(shape), bit_bytes(columns_of(shape) * width)});
+    auto padded = values_of<std::uint8_t>(codes.bytes);
+    padded.resize(padded.size() + 8);
+    view v;
+    v.codes = padded.data();
+    v.width = width;
+    v.bytes = bit_bytes(columns_of(shape) * width);
+    for (index_t r = 0; r < rows_of(shape); ++r)
+      for (index_t k = 0; k < columns_of(shape); ++k)
+        if (v.code(r, k) >= l.entries)
+          throw error{call, "the code in row " + std::to_string(r) + ", column " + std::to_string(k) + " is " + std::to_string(v.code(r, k)) + ", the last entry of the codebook is " + std::to_string(l.entries - 1)};
+  }
+  struct view {
+    byte_t const* codes = nullptr;
+    float const* books = nullptr;
+    index_t bytes = 0, entries = 0, rows_per_group = 1, phase = 0;
+    int width = 1;
+    [[nodiscard]] PLEAT_INLINE unsigned code(index_t r, index_t k) const {
+      index_t const bit = k * width;
+      byte_t const* const p = codes + r * bytes + bit / 8;
+      unsigned const two = static_cast<unsigned>(p[0]) | static_cast<unsigned>(p[1]) << 8;  // may look at one byte past the row
+      return (two >> (bit % 8)) & ((1u << width) - 1u);
+    }
+    PLEAT_INLINE void decode(index_t r, index_t first, index_t last, float* out) const {
+      float const* const book = books + (r + phase) / rows_per_group * entries;
+      if (width == 4 && first % 2 == 0) {
+        byte_t const* const p = codes + r * bytes;
+        for (index_t k = first; k < last; ++k) out[k - first] = book[p[k / 2] >> (4 * (k % 2)) & 15];
+      } else if (width == 8) {
+        byte_t const* const p = codes + r * bytes;
+        for (index_t k = first; k < last; ++k) out[k - first] = book[p[k]];
+      } else {
+        for (index_t k = first; k < last; ++k) out[k - first] = book[code(r, k)];
+      }
+    }
+  };
+  template <class Parts> static view open(extents const& shape, Parts const& p, std::span<file_tensor const> parts) {
+    auto const l = read_layout(call_of(name, "open"), shape, parts);
+    view v;
+    v.codes = p.template find<byte_t>(".codes");
+    v.books = p.template find<float>(".codebook");
+    v.width = plain_bits(static_cast<int>(l.entries));
+    v.bytes = bit_bytes(columns_of(shape) * v.width);
+    v.entries = l.entries;
+    v.rows_per_group = l.rows_per_group;
+    v.phase = l.phase;
+    return v;
+  }
+  static cut_unit granularity(extents const&) { return {1, 8}; }
+  static std::vector<file_tensor> slice(extents const& shape, std::span<file_tensor const> parts, index_t first, index_t last) {
+    auto l = read_layout(call_of(name, "slice"), shape, parts);
+    index_t const group = (first + l.phase) / l.rows_per_group;
+    auto const books = part_rows(*find_part(parts, ".codebook"), group, last > first ? (last - 1 + l.phase) / l.rows_per_group + 1 : group);
+    l.phase = static_cast<std::uint32_t>((first + l.phase) % l.rows_per_group);
+    return {books, layout_part(l), part_rows(*find_part(parts, ".codes"), first, last)};
+  }
+  static error_norms predict(extents const& shape, std::span<float const> values, std::span<file_tensor const> parts) {
+    auto const l = read_layout(call_of(name, "predict"), shape, parts);
+    return predict_codebook(shape, values, values_of<float>(find_part(parts, ".codebook")->bytes), l, true);
+  }
+};
+
+}  // namespace detail
+}  // namespace pleat::codec

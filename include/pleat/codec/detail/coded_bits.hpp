@@ -1,0 +1,312 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// The bit logic of entropy-coded shared values: survivors by relative index, both streams coded, with restart points. Needs no Kokkos.
+///
+/// Rows are cut into chunks of whole rows. In a chunk the elements are counted through; the index stream says how many dead elements precede the
+/// next survivor (its largest symbol skips that many and names none), the code stream says which centroid the survivor has. With index_bits = 0 there
+/// is no index stream and every element has a code.
+#pragma once
+
+#include <pleat/codec/detail/codebook_bits.hpp>
+
+namespace pleat::codec::detail {
+
+/// Where a chunk's survivors go: one list after the other.
+struct chunk_lists {
+  std::uint32_t* start;   ///< [rows of the chunk + 1]
+  std::uint32_t* column;  ///< [survivors]; null (index_bits = 0 only): not wanted
+  float* value;           ///< [survivors]
+};
+
+struct coded_logic {
+  static constexpr std::string_view name = "coded";
+  using options = codebook_options;
+  static constexpr index_t chunk_symbols = 4096;  ///< about so many survivors between two restart points
+
+  static std::vector<file_tensor> encode(extents const& shape, std::span<float const> values, options const& o) {
+    demand_finite(name, shape, values);
+    index_t const rows = rows_of(shape), k = columns_of(shape);
+    codebook_layout l{static_cast<std::uint32_t>(o.entries), static_cast<std::uint32_t>(std::max<index_t>(1, o.rows_per_group ? o.rows_per_group : rows)), 0, 1, static_cast<std::uint32_t>(o.index_bits)};
+    check_codebook_options(call_of(name, "encode"), o, group_count(shape, l), true);
+    bool const indexed = o.index_bits != 0;
+    auto const books = find_codebooks(shape, values, o, l, !indexed);
+    std::vector<std::uint8_t> codes;
+    std::vector<index_t> places;
+    for (index_t i = 0; i < shape.size(); ++i) {
+      float const v = values[static_cast<std::size_t>(i)];
+      if (indexed && v == 0) continue;
+      auto const book = std::span<float const>(books).subspan(static_cast<std::size_t>(i / k / static_cast<index_t>(l.rows_per_group)) * l.entries, l.entries);
+      codes.push_back(static_cast<std::uint8_t>(nearest(book, v)));
+      places.push_back(i);
+    }
+    return write(shape, books, l, codes, places, o.entropy);
+  }
+
+  /// Codes and where they belong (ascending) as the parts of a file.
+  static std::vector<file_tensor> write(extents const& shape, std::vector<float> const& books, codebook_layout l, std::vector<std::uint8_t> const& codes, std::vector<index_t> const& places, bool entropy) {
+    index_t const rows = rows_of(shape), k = std::max<index_t>(1, columns_of(shape)), filler = l.index_bits ? (index_t{1} << l.index_bits) - 1 : 0;
+    index_t const alive = static_cast<index_t>(codes.size());
+    l.rows_per_chunk = static_cast<std::uint32_t>(std::clamp<index_t>(alive > 0 ? chunk_symbols * rows / alive : rows, 1, std::max<index_t>(1, rows)));
+    index_t const chunks = (rows + l.rows_per_chunk - 1) / l.rows_per_chunk, chunk_elements = static_cast<index_t>(l.rows_per_chunk) * k;
+    std::vector<std::uint8_t> gaps;
+    std::vector<std::size_t> code_end, gap_end;
+    std::size_t next = 0;
+    for (index_t c = 0; c < chunks; ++c) {
+      for (index_t at = c * chunk_elements; next < places.size() && places[next] < (c + 1) * chunk_elements; ++next) {
+        if (l.index_bits) {
+          for (; places[next] - at >= filler; at += filler) gaps.push_back(static_cast<std::uint8_t>(filler));
+          gaps.push_back(static_cast<std::uint8_t>(places[next] - at));
+        }
+        at = places[next] + 1;
+      }
+      code_end.push_back(next);
+      gap_end.push_back(gaps.size());
+    }
+    auto const model_of = [&](std::vector<std::uint8_t> const& symbols, std::size_t alphabet) {
+      std::vector<std::uint64_t> counts(alphabet, 0);
+      for (auto s : symbols) ++counts[s];
+      return best_model(counts, chunks, entropy);
+    };
+    auto const code_model = model_of(codes, l.entries), gap_model = model_of(gaps, static_cast<std::size_t>(filler) + 1);
+    std::vector<std::uint8_t> tables, bytes;
+    write_model(code_model, tables);
+    write_model(gap_model, tables);
+    std::vector<std::uint32_t> restart;
+    for (std::size_t c = 0, code = 0, gap = 0; c < code_end.size(); code = code_end[c], gap = gap_end[c], ++c) {
+      auto const before = bytes.size();
+      encode_symbols(code_model, std::span<std::uint8_t const>(codes).subspan(code, code_end[c] - code), bytes);
+      auto const between = bytes.size();
+      if (l.index_bits) encode_symbols(gap_model, std::span<std::uint8_t const>(gaps).subspan(gap, gap_end[c] - gap), bytes);
+      if (bytes.size() > 0xffffffffu) throw error{call_of(name, "encode"), "a weight of shape " + shape.to_string() + " takes more than 4 GiB"};
+      restart.insert(restart.end(), {static_cast<std::uint32_t>(code_end[c] - code), static_cast<std::uint32_t>(between - before), static_cast<std::uint32_t>(bytes.size() - between)});
+    }
+    return {part_of(".codebook", {group_count(shape, l), static_cast<index_t>(l.entries)}, books), layout_part(l), part_of(".tables", tables),
+            part_of(".restart", {chunks, 3}, restart), part_of(".bytes", bytes)};
+  }
+
+  struct view {
+    std::uint32_t const* restart = nullptr;
+    std::uint64_t const* begin = nullptr;  ///< [chunks + 1]: where a chunk's bytes begin
+    byte_t const* bytes = nullptr;
+    std::uint32_t const* code_table = nullptr;
+    std::uint32_t const* gap_table = nullptr;
+    float const* books = nullptr;
+    coder code_how = coder::plain, gap_how = coder::plain;
+    int code_bits = 0, gap_bits = 0;
+    index_t rows = 0, columns = 0, chunk_rows = 1, chunks = 0, entries = 0, rows_per_group = 1, phase = 0, filler = 0, alive = 0, most_alive = 0;
+
+    [[nodiscard]] PLEAT_FUNCTION index_t rows_in(index_t chunk) const { return chunk_rows < rows - chunk * chunk_rows ? chunk_rows : rows - chunk * chunk_rows; }
+    /// The survivors of a chunk. With `Check` every step is checked. \returns false if a check failed
+    template <bool Check> bool read(index_t chunk, chunk_lists const& to) const {
+      index_t const n = restart[3 * chunk], limit = rows_in(chunk) * columns;
+      byte_t const* const from = bytes + begin[chunk];
+      byte_t const* const middle = from + restart[3 * chunk + 1];
+      byte_t const* const end = middle + restart[3 * chunk + 2];
+      if (Check && (n > limit || (filler == 0 && n != limit))) return false;
+      bool good = true;
+      if (filler == 0) places_of_all(chunk, to);
+      else if (gap_how == coder::huffman) good = gaps<coder::huffman, Check>(n, limit, middle, end, rows_in(chunk), to);
+      else if (gap_how == coder::range) good = gaps<coder::range, Check>(n, limit, middle, end, rows_in(chunk), to);
+      else good = gaps<coder::plain, Check>(n, limit, middle, end, rows_in(chunk), to);
+      if (!good) return false;
+      if (code_how == coder::huffman) return codes<coder::huffman, Check>(chunk, from, middle, to);
+      if (code_how == coder::range) return codes<coder::range, Check>(chunk, from, middle, to);
+      return codes<coder::plain, Check>(chunk, from, middle, to);
+    }
+
+    /// A chunk as dense rows, element by element (for devices).
+    PLEAT_FUNCTION void scatter(index_t chunk, float* out) const {
+      for (index_t i = 0; i < rows_in(chunk) * columns; ++i) out[i] = 0;
+      if (code_how == coder::huffman) scatter_codes<coder::huffman>(chunk, out);
+      else if (code_how == coder::range) scatter_codes<coder::range>(chunk, out);
+      else scatter_codes<coder::plain>(chunk, out);
+    }
+
+   private:
+    template <coder Code> PLEAT_FUNCTION void scatter_codes(index_t chunk, float* out) const {
+      if (gap_how == coder::huffman) scatter_both<Code, coder::huffman>(chunk, out);
+      else if (gap_how == coder::range && filler) scatter_both<Code, coder::range>(chunk, out);
+      else scatter_both<Code, coder::plain>(chunk, out);
+    }
+    template <coder Code, coder Gap> PLEAT_FUNCTION void scatter_both(index_t chunk, float* out) const {
+      byte_t const* const from = bytes + begin[chunk];
+      symbol_reader<Code> code(from, code_table, code_bits);
+      symbol_reader<Gap> gap(from + restart[3 * chunk + 1], gap_table, gap_bits);
+      index_t at = 0;
+      for (index_t i = 0; i < restart[3 * chunk];) {
+        if (filler) {
+          index_t const g = gap.next();
+          at += g;
+          if (g == filler) continue;
+        }
+        out[at] = books[(chunk * chunk_rows + at / columns + phase) / rows_per_group * entries + code.next()];
+        ++at;
+        ++i;
+      }
+    }
+    void places_of_all(index_t chunk, chunk_lists const& to) const {
+      for (index_t r = 0; r <= rows_in(chunk); ++r) to.start[r] = static_cast<std::uint32_t>(r * columns);
+      if (to.column == nullptr) return;  // whoever wants dense rows knows them
+      for (index_t r = 0; r < rows_in(chunk); ++r)
+        for (index_t k = 0; k < columns; ++k) to.column[r * columns + k] = static_cast<std::uint32_t>(k);
+    }
+    template <coder How, bool Check> bool gaps(index_t n, index_t limit, byte_t const* from, byte_t const* end, index_t chunk_rows_here, chunk_lists const& to) const {
+      symbol_reader<How> reader(from, gap_table, gap_bits);
+      index_t row = 0, row_begin = 0, at = 0;  // positions count through the chunk
+      to.start[0] = 0;
+      for (index_t i = 0; i < n;) {
+        auto const gap = static_cast<index_t>(reader.next());
+        at += gap;
+        if constexpr (Check)
+          if (at >= limit || reader.position() > end) return false;
+        if (gap == filler) continue;
+        while (at - row_begin >= columns) {
+          to.start[++row] = static_cast<std::uint32_t>(i);
+          row_begin += columns;
+        }
+        to.column[i++] = static_cast<std::uint32_t>(at - row_begin);
+        ++at;
+      }
+      while (row < chunk_rows_here) to.start[++row] = static_cast<std::uint32_t>(n);
+      return true;
+    }
+    template <coder How, bool Check> bool codes(index_t chunk, byte_t const* from, byte_t const* end, chunk_lists const& to) const {
+      symbol_reader<How> reader(from, code_table, code_bits);
+      for (index_t r = 0; r < rows_in(chunk); ++r) {
+        float const* const book = books + (chunk * chunk_rows + r + phase) / rows_per_group * entries;
+        for (auto i = to.start[r]; i < to.start[r + 1]; ++i) {
+          unsigned const code = reader.next();
+          if constexpr (Check)
+            if (code >= static_cast<unsigned>(entries) || reader.position() > end) return false;
+          to.value[i] = book[code];
+        }
+      }
+      return true;
+    }
+  };
+
+  static void check(extents const& shape, std::span<file_tensor const> parts) {
+    auto const call = call_of(name, "from_file");
+    demand_only(call.c_str(), parts, {".codebook", ".layout", ".tables", ".restart", ".bytes"});
+    auto const l = read_layout(call, shape, parts);
+    index_t const chunks = (rows_of(shape) + l.rows_per_chunk - 1) / l.rows_per_chunk;
+    auto const tables = values_of<std::uint8_t>(demand_part(call.c_str(), parts, ".tables", dtype::u8, {std::min<index_t>(list_length(parts, ".tables"), 2048)}).bytes);
+    std::size_t at = 0;
+    auto const code_model = read_model(call, tables, at), gap_model = read_model(call, tables, at);
+    if (at != tables.size()) throw error{call, std::to_string(tables.size() - at) + " bytes follow the tables"};
+    if (code_model.size != static_cast<int>(l.entries) || gap_model.size != (l.index_bits ? 1 << l.index_bits : 1)) throw error{call, "a table's alphabet is not the layout's"};
+    auto const restart = values_of<std::uint32_t>(demand_part(call.c_str(), parts, ".restart", dtype::u32, {chunks, 3}).bytes);
+    index_t const size = list_length(parts, ".bytes");
+    if (size > 8 * shape.size() + 64 * (chunks + 1)) throw error{call, std::to_string(size) + " bytes of codes are more than a weight of shape " + shape.to_string() + " can have"};
+    (void)demand_part(call.c_str(), parts, ".bytes", dtype::u8, {size});
+    std::uint64_t sum = 0;
+    for (index_t c = 0; c < chunks; ++c) {
+      auto const* const r = restart.data() + 3 * c;
+      sum += std::uint64_t{r[1]} + r[2];
+      if ((code_model.how == coder::range && r[1] < 4) || (gap_model.how == coder::range && l.index_bits && r[2] < 4)) throw error{call, "chunk " + std::to_string(c) + " is too short for its coder"};
+    }
+    if (sum != static_cast<std::uint64_t>(size)) throw error{call, "the chunks hold " + std::to_string(sum) + " bytes, " + std::to_string(size) + " are stored"};
+    host_copy const h(shape, parts);
+    auto lists = h.lists();
+    for (index_t c = 0; c < chunks; ++c)
+      if (restart[static_cast<std::size_t>(3 * c)] > static_cast<std::uint64_t>(h.v.rows_in(c) * h.v.columns) || !h.v.template read<true>(c, lists.where()))
+        throw error{call, "the codes of chunk " + std::to_string(c) + " lead out of its rows, its codebook or its bytes"};
+  }
+
+  /// Look-up tables and where chunks begin.
+  static std::vector<file_tensor> derive(extents const& shape, std::span<file_tensor const> parts) {
+    auto const tables = values_of<std::uint8_t>(find_part(parts, ".tables")->bytes);
+    auto const restart = values_of<std::uint32_t>(find_part(parts, ".restart")->bytes);
+    static_cast<void>(shape);
+    std::size_t at = 0;
+    auto const code = read_model(std::string(name), tables, at), gap = read_model(std::string(name), tables, at);
+    std::vector<std::uint64_t> begin{0};
+    for (std::size_t c = 0; c < restart.size(); c += 3) begin.push_back(begin.back() + restart[c + 1] + restart[c + 2]);
+    return {part_of(".begin", begin), part_of(".code_table", decode_table(code)), part_of(".gap_table", decode_table(gap))};
+  }
+  template <class Parts> static view open(extents const& shape, Parts const& p, std::span<file_tensor const> parts) {
+    auto const l = read_layout(call_of(name, "open"), shape, parts);
+    auto const tables = values_of<std::uint8_t>(find_part(parts, ".tables")->bytes);
+    std::size_t at = 0;
+    auto const code = read_model(std::string(name), tables, at), gap = read_model(std::string(name), tables, at);
+    view v;
+    v.restart = p.template find<std::uint32_t>(".restart");
+    v.begin = p.template find<std::uint64_t>(".begin");
+    v.bytes = p.template find<byte_t>(".bytes");
+    v.code_table = p.template find<std::uint32_t>(".code_table");
+    v.gap_table = p.template find<std::uint32_t>(".gap_table");
+    v.books = p.template find<float>(".codebook");
+    v.code_how = code.how, v.gap_how = gap.how;
+    v.code_bits = plain_bits(code.size), v.gap_bits = plain_bits(gap.size);
+    v.rows = rows_of(shape), v.columns = columns_of(shape), v.chunk_rows = l.rows_per_chunk;
+    v.chunks = (v.rows + v.chunk_rows - 1) / v.chunk_rows;
+    v.entries = l.entries, v.rows_per_group = l.rows_per_group, v.phase = l.phase;
+    v.filler = l.index_bits ? (index_t{1} << l.index_bits) - 1 : 0;
+    auto const restart = values_of<std::uint32_t>(find_part(parts, ".restart")->bytes);
+    for (std::size_t c = 0; c < restart.size(); c += 3) {
+      v.alive += restart[c];
+      v.most_alive = std::max<index_t>(v.most_alive, restart[c]);
+    }
+    return v;
+  }
+  static cut_unit granularity(extents const&) { return {1, 0}; }
+  /// The same centroids and codes, in chunks of their own.
+  static std::vector<file_tensor> slice(extents const& shape, std::span<file_tensor const> parts, index_t first, index_t last) {
+    auto l = read_layout(call_of(name, "slice"), shape, parts);
+    host_copy const h(shape, parts);
+    auto lists = h.lists();
+    std::vector<std::uint8_t> codes;
+    std::vector<index_t> places;
+    std::vector<float> const books = values_of<float>(find_part(parts, ".codebook")->bytes);
+    for (index_t c = 0; c < h.v.chunks; ++c) {
+      h.v.template read<false>(c, lists.where());
+      for (index_t r = 0; r < h.v.rows_in(c); ++r) {
+        index_t const row = c * h.v.chunk_rows + r;
+        if (row < first || row >= last) continue;
+        float const* const book = books.data() + (row + h.v.phase) / h.v.rows_per_group * h.v.entries;
+        for (auto i = lists.start[static_cast<std::size_t>(r)]; i < lists.start[static_cast<std::size_t>(r) + 1]; ++i) {
+          codes.push_back(static_cast<std::uint8_t>(std::find(book, book + h.v.entries, lists.value[i]) - book));
+          places.push_back((row - first) * h.v.columns + lists.column[i]);
+        }
+      }
+    }
+    index_t const group = (first + l.phase) / l.rows_per_group, end = last > first ? (last - 1 + l.phase) / l.rows_per_group + 1 : group;
+    l.phase = static_cast<std::uint32_t>((first + l.phase) % l.rows_per_group);
+    std::vector<index_t> e;
+    for (int i = 0; i < shape.rank(); ++i) e.push_back(i == 0 ? last - first : shape[i]);
+    return write(extents(std::span<index_t const>(e)), {books.begin() + group * l.entries, books.begin() + end * l.entries}, l, codes, places, true);
+  }
+  static error_norms predict(extents const& shape, std::span<float const> values, std::span<file_tensor const> parts) {
+    auto const l = read_layout(call_of(name, "predict"), shape, parts);
+    return predict_codebook(shape, values, values_of<float>(find_part(parts, ".codebook")->bytes), l, l.index_bits == 0);
+  }
+
+ private:
+  /// Room for one chunk.
+  struct list_room {
+    std::vector<std::uint32_t> start, column;
+    std::vector<float> value;
+    [[nodiscard]] chunk_lists where() { return {start.data(), column.data(), value.data()}; }
+  };
+  /// A view of parts on the host, with room behind the bytes that readers look at.
+  struct host_copy {
+    std::vector<file_tensor> parts, derived;
+    view v;
+    host_copy(extents const& shape, std::span<file_tensor const> from) : parts(from.begin(), from.end()), derived(derive(shape, from)) {
+      for (auto& p : parts) p.bytes.resize(p.bytes.size() + 16);
+      v = open(shape, *this, from);
+    }
+    template <class V> [[nodiscard]] V const* find(std::string_view suffix) const {
+      auto const* p = find_part(parts, suffix);
+      if (!p) p = find_part(derived, suffix);
+      return reinterpret_cast<V const*>(p->bytes.data());
+    }
+    [[nodiscard]] list_room lists() const {
+      auto const n = static_cast<std::size_t>(std::min(v.most_alive, v.chunk_rows * v.columns));
+      return {std::vector<std::uint32_t>(static_cast<std::size_t>(std::min(v.chunk_rows, std::max<index_t>(v.rows, 1))) + 1), std::vector<std::uint32_t>(n + 1), std::vector<float>(n + 1)};
+    }
+  };
+};
+
+}  // namespace pleat::codec::detail

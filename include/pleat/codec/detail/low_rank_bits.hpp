@@ -1,0 +1,205 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// The bit logic of factored weights W ≈ L·R (+ a sparse matrix): a deterministic singular value decomposition and the factors' images. Needs no Kokkos.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include <pleat/codec/detail/sparse_bits.hpp>
+
+namespace pleat::codec {
+
+/// How a weight is factored. The first rule that is set decides; by default the largest rank that makes the weight smaller.
+struct low_rank_options {
+  index_t rank = 0;          ///< this rank
+  double energy = 0;         ///< the smallest rank that keeps this share of ‖W‖²_F, in (0, 1]
+  double relative_error = 0; ///< the smallest rank with ‖W − Ŵ‖_F ≤ relative_error·‖W‖_F
+  double sparse_share = 0;   ///< codec::sparse_low_rank only: this share of the elements, those of the largest magnitude, is stored as it is
+};
+
+namespace detail {
+
+/// A = U·diag(s)·Vᵀ, thin, s descending: one-sided Jacobi rotations in double in a fixed order (the same bits for the same compiler; accurate to a few
+/// units in the last place of the largest value). Costs about 6·sweeps·m·n²; meant for layers up to some thousand columns.
+struct thin_svd {
+  index_t m, n, r;             ///< r = min(m, n)
+  std::vector<double> u, s, v;  ///< [r, m] (a row per singular vector), [r], [r, n]
+};
+[[nodiscard]] inline thin_svd jacobi_svd(index_t m, index_t n, std::span<double const> a) {
+  bool const wide = n > m;  // rotate the rows of the smaller side
+  index_t const r = std::min(m, n), length = std::max(m, n);
+  std::vector<double> b(static_cast<std::size_t>(r * length)), q(static_cast<std::size_t>(r * r), 0.0);
+  for (index_t i = 0; i < r; ++i) {
+    q[static_cast<std::size_t>(i * r + i)] = 1;
+    for (index_t j = 0; j < length; ++j) b[static_cast<std::size_t>(i * length + j)] = wide ? a[static_cast<std::size_t>(i * n + j)] : a[static_cast<std::size_t>(j * n + i)];
+  }
+  auto const dot = [&](index_t i, index_t j) {
+    double sum[8] = {};
+    double const *x = b.data() + i * length, *y = b.data() + j * length;
+    index_t l = 0;
+    for (; l + 8 <= length; l += 8)
+      for (int c = 0; c < 8; ++c) sum[c] += x[l + c] * y[l + c];
+    for (; l < length; ++l) sum[0] += x[l] * y[l];
+    return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
+  };
+  auto const rotate = [](double* x, double* y, index_t count, double c, double s) {
+    for (index_t l = 0; l < count; ++l) {
+      double const old = x[l];
+      x[l] = c * old - s * y[l];
+      y[l] = s * old + c * y[l];
+    }
+  };
+  for (int sweep = 0; sweep < 40; ++sweep) {
+    bool turned = false;
+    for (index_t i = 0; i + 1 < r; ++i)
+      for (index_t j = i + 1; j < r; ++j) {
+        double const xx = dot(i, i), yy = dot(j, j), xy = dot(i, j);
+        if (std::fabs(xy) <= 1e-15 * std::sqrt(xx * yy) || xy == 0) continue;
+        turned = true;
+        double const zeta = (yy - xx) / (2 * xy), t = std::copysign(1.0, zeta) / (std::fabs(zeta) + std::sqrt(1 + zeta * zeta)), c = 1 / std::sqrt(1 + t * t);
+        rotate(b.data() + i * length, b.data() + j * length, length, c, c * t);
+        rotate(q.data() + i * r, q.data() + j * r, r, c, c * t);
+      }
+    if (!turned) break;
+  }
+  std::vector<double> norm(static_cast<std::size_t>(r));
+  for (index_t i = 0; i < r; ++i) norm[static_cast<std::size_t>(i)] = std::sqrt(dot(i, i));
+  std::vector<index_t> order(static_cast<std::size_t>(r));
+  std::iota(order.begin(), order.end(), index_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](index_t i, index_t j) { return norm[static_cast<std::size_t>(i)] > norm[static_cast<std::size_t>(j)]; });
+  thin_svd out{m, n, r, std::vector<double>(static_cast<std::size_t>(r * m)), {}, std::vector<double>(static_cast<std::size_t>(r * n))};
+  for (index_t i = 0; i < r; ++i) {
+    index_t const from = order[static_cast<std::size_t>(i)];
+    double const s = norm[static_cast<std::size_t>(from)];
+    out.s.push_back(s);
+    double* const lengthy = (wide ? out.v.data() + i * n : out.u.data() + i * m);
+    double* const square = (wide ? out.u.data() + i * m : out.v.data() + i * n);
+    for (index_t l = 0; l < length; ++l) lengthy[l] = s > 0 ? b[static_cast<std::size_t>(from * length + l)] / s : 0.0;
+    for (index_t l = 0; l < r; ++l) square[l] = q[static_cast<std::size_t>(from * r + l)];
+  }
+  return out;
+}
+
+/// The rank that the options ask for. \throws error for a rank above the matrix, an energy outside (0, 1]
+[[nodiscard]] inline index_t choose_rank(std::string const& call, thin_svd const& f, low_rank_options const& o) {
+  double all = 0;
+  for (double s : f.s) all += s * s;
+  if (o.rank != 0) {
+    if (o.rank < 1 || o.rank > f.r) throw error{call, "rank " + std::to_string(o.rank) + " of a matrix of " + std::to_string(f.m) + " × " + std::to_string(f.n) + ", expected 1 to " + std::to_string(f.r)};
+    return o.rank;
+  }
+  if (o.energy != 0 || o.relative_error != 0) {
+    if (o.energy < 0 || o.energy > 1 || o.relative_error < 0) throw error{call, "an energy lies in (0, 1] and a relative error is positive"};
+    double const drop = all * (o.energy != 0 ? 1 - o.energy : o.relative_error * o.relative_error);
+    double rest = 0;
+    index_t rank = f.r;
+    while (rank > 1 && rest + f.s[static_cast<std::size_t>(rank - 1)] * f.s[static_cast<std::size_t>(rank - 1)] <= drop) {
+      --rank;
+      rest += f.s[static_cast<std::size_t>(rank)] * f.s[static_cast<std::size_t>(rank)];
+    }
+    return rank;
+  }
+  return std::max<index_t>(1, f.m * f.n / std::max<index_t>(1, f.m + f.n));
+}
+
+/// Sparse: there are also compressed rows of what the factors need not explain.
+template <bool Sparse> struct low_rank_logic {
+  static constexpr std::string_view name = Sparse ? "sparse_low_rank" : "low_rank";
+  using options = low_rank_options;
+  using rows_logic = compressed_rows_logic<1>;
+
+  static std::vector<file_tensor> encode(extents const& shape, std::span<float const> values, options const& o) {
+    demand_finite(name, shape, values);
+    index_t const m = rows_of(shape), n = columns_of(shape);
+    auto const call = call_of(name, "encode");
+    if (m == 0 || n == 0) throw error{call, "a weight of shape " + shape.to_string() + " has no factors"};
+    if (!(o.sparse_share >= 0 && o.sparse_share < 1)) throw error{call, "sparse_share is " + std::to_string(o.sparse_share) + ", expected a share in [0, 1)"};
+    std::vector<float> rest(values.begin(), values.end()), apart(Sparse ? values.size() : 0, 0.0f);
+    if constexpr (Sparse) {
+      std::vector<index_t> order(values.size());
+      std::iota(order.begin(), order.end(), index_t{0});
+      auto const count = static_cast<std::ptrdiff_t>(o.sparse_share * static_cast<double>(values.size()));
+      std::nth_element(order.begin(), order.begin() + count, order.end(), [&](index_t a, index_t b) {
+        float const x = std::fabs(values[static_cast<std::size_t>(a)]), y = std::fabs(values[static_cast<std::size_t>(b)]);
+        return x != y ? x > y : a < b;
+      });
+      for (std::ptrdiff_t i = 0; i < count; ++i) std::swap(rest[static_cast<std::size_t>(order[static_cast<std::size_t>(i)])], apart[static_cast<std::size_t>(order[static_cast<std::size_t>(i)])]);
+    }
+    float amax = 0;
+    for (float v : rest) amax = std::max(amax, std::fabs(v));
+    // Scaled to 1, so that no square overflows or vanishes.
+    double const unit = amax > 0 ? static_cast<double>(amax) : 1.0;
+    std::vector<double> a(rest.size());
+    for (std::size_t i = 0; i < rest.size(); ++i) a[i] = static_cast<double>(rest[i]) / unit;
+    auto const f = jacobi_svd(m, n, a);
+    index_t const rank = choose_rank(call, f, o);
+    std::vector<float> left(static_cast<std::size_t>(m * rank)), right(static_cast<std::size_t>(rank * n));
+    for (index_t q = 0; q < rank; ++q) {
+      double const root = std::sqrt(f.s[static_cast<std::size_t>(q)]) * std::sqrt(unit);  // balanced: each factor takes √σ
+      for (index_t i = 0; i < m; ++i) left[static_cast<std::size_t>(i * rank + q)] = static_cast<float>(f.u[static_cast<std::size_t>(q * m + i)] * root);
+      for (index_t j = 0; j < n; ++j) right[static_cast<std::size_t>(q * n + j)] = static_cast<float>(f.v[static_cast<std::size_t>(q * n + j)] * root);
+    }
+    return from_factors(shape, rank, left, right, apart);
+  }
+  /// Factors of one's own (another decomposition's, or trained ones): left [rows, rank], right [rank, columns]; `apart`: dense values, or none.
+  static std::vector<file_tensor> from_factors(extents const& shape, index_t rank, std::vector<float> const& left, std::vector<float> const& right, std::vector<float> const& apart = {}) {
+    std::vector<file_tensor> parts{part_of(".left", {rows_of(shape), rank}, left), part_of(".right", {rank, columns_of(shape)}, right)};
+    if constexpr (Sparse) {
+      std::vector<float> const none(apart.empty() ? static_cast<std::size_t>(shape.size()) : 0, 0.0f);
+      for (auto& p : rows_logic::encode(matrix(shape), apart.empty() ? none : apart, {})) parts.push_back(std::move(p));
+    }
+    check(shape, parts);
+    return parts;
+  }
+  static void check(extents const& shape, std::span<file_tensor const> parts) {
+    auto const call = call_of(name, "from_file");
+    if constexpr (Sparse) demand_only(call.c_str(), parts, {".left", ".right", ".row", ".column", ".values"});
+    else demand_only(call.c_str(), parts, {".left", ".right"});
+    auto const* const r = find_part(parts, ".right");
+    index_t const rank = r && r->shape.rank() == 2 ? std::min(r->shape[0], std::max(rows_of(shape), columns_of(shape))) : 1;
+    if (rank < 1) throw error{call, "factors of rank 0"};
+    for (auto const* p : {&demand_part(call.c_str(), parts, ".left", dtype::f32, {rows_of(shape), rank}), &demand_part(call.c_str(), parts, ".right", dtype::f32, {rank, columns_of(shape)})})
+      for (float v : values_of<float>(p->bytes))
+        if (!std::isfinite(v)) throw error{call, "a stored number is NaN or infinite"};
+    if constexpr (Sparse) {
+      auto const rest = sparse_parts(parts);
+      rows_logic::check(matrix(shape), rest);
+    }
+  }
+  struct view {
+    float const* left = nullptr;
+    float const* right = nullptr;
+    index_t rank = 0;
+    rows_logic::view apart{};
+  };
+  template <class Parts> static view open(extents const& shape, Parts const& p) {
+    view v;
+    v.left = p.template find<float>(".left");
+    v.right = p.template find<float>(".right");
+    v.rank = columns_of(shape) > 0 ? p.count(".right") / columns_of(shape) : 0;
+    if constexpr (Sparse) v.apart = rows_logic::open(matrix(shape), p);
+    return v;
+  }
+  static cut_unit granularity(extents const&) { return {1, 1}; }
+  static std::vector<file_tensor> slice(extents const& shape, std::span<file_tensor const> parts, index_t first, index_t last) {
+    std::vector<file_tensor> out{part_rows(*find_part(parts, ".left"), first, last), *find_part(parts, ".right")};
+    if constexpr (Sparse)
+      for (auto& p : rows_logic::slice(matrix(shape), sparse_parts(parts), first, last)) out.push_back(std::move(p));
+    return out;
+  }
+
+ private:
+  [[nodiscard]] static extents matrix(extents const& shape) { return {rows_of(shape), columns_of(shape)}; }
+  [[nodiscard]] static std::vector<file_tensor> sparse_parts(std::span<file_tensor const> parts) {
+    std::vector<file_tensor> out;
+    for (auto const& p : parts)
+      if (p.suffix != ".left" && p.suffix != ".right") out.push_back(p);
+    return out;
+  }
+};
+
+}  // namespace detail
+}  // namespace pleat::codec

@@ -1,0 +1,65 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Sixteen bits per number: bfloat16 and IEEE half. Needs no Kokkos.
+#pragma once
+
+#include <pleat/codec/detail/host_bits.hpp>
+#include <pleat/codec/error_norms.hpp>
+
+namespace pleat::codec::detail {
+
+/// E: pleat::bfloat16 or pleat::half.
+template <class E> struct reduced_logic {
+  static constexpr bool is_half = std::is_same_v<E, half>;
+  static constexpr std::string_view name = is_half ? "f16" : "bf16";
+  struct options {};
+
+  /// \throws error for NaN, infinity, and a value that rounds to infinity
+  static std::vector<file_tensor> encode(extents const& shape, std::span<float const> values, options const&) {
+    demand_finite(name, shape, values);
+    std::vector<E> out(values.size());
+    for (std::size_t i = 0; i < values.size(); ++i) out[i] = E(values[i]);
+    for (std::size_t i = 0; i < values.size(); ++i)
+      if (!std::isfinite(static_cast<float>(out[i])))
+        throw error{call_of(name, "encode"), "the element in row " + std::to_string(static_cast<index_t>(i) / columns_of(shape)) + ", column " +
+                                                 std::to_string(static_cast<index_t>(i) % columns_of(shape)) + " is " + std::to_string(values[i]) + ", above the largest number of this type"};
+    return {part_of("", shape, out)};
+  }
+  static void check(extents const& shape, std::span<file_tensor const> parts) {
+    auto const call = call_of(name, "from_file");
+    demand_only(call.c_str(), parts, {""});
+    for (E v : values_of<E>(demand_part(call.c_str(), parts, "", dtype_of<E>, shape).bytes))
+      if (!std::isfinite(static_cast<float>(v))) throw error{call, "a stored number is NaN or infinite"};
+  }
+  struct view {
+    E const* values = nullptr;
+    index_t columns = 0;
+    PLEAT_INLINE void decode(index_t r, index_t first, index_t last, float* out) const {
+      E const* const from = values + r * columns;
+      for (index_t k = first; k < last; ++k) {
+        if constexpr (is_half) out[k - first] = wide(from[k].bits);
+        else out[k - first] = static_cast<float>(from[k]);
+      }
+    }
+    /// Half to float without branches, so that loops over it vectorise; exact (subnormals by a product that does not round).
+    PLEAT_INLINE static float wide(std::uint16_t h) {
+      std::uint32_t const magnitude = static_cast<std::uint32_t>(h & 0x7fffu) << 13, sign = static_cast<std::uint32_t>(h & 0x8000u) << 16;
+      float const v = __builtin_bit_cast(float, magnitude) * 0x1p112f;
+      return __builtin_bit_cast(float, __builtin_bit_cast(std::uint32_t, v) | sign);
+    }
+  };
+  template <class Parts> static view open(extents const& shape, Parts const& p) { return {p.template find<E>(""), columns_of(shape)}; }
+  static cut_unit granularity(extents const&) { return {1, 1}; }
+  static std::vector<file_tensor> slice(extents const&, std::span<file_tensor const> parts, index_t first, index_t last) { return {part_rows(parts[0], first, last)}; }
+
+  /// Half a unit of the last place: 2⁻⁸·|w| (bfloat16), 2⁻¹¹·|w| (half); below the normal range half the spacing.
+  static error_norms predict(extents const&, std::span<float const> values, std::span<file_tensor const>) {
+    double const relative = is_half ? 0x1p-11 : 0x1p-8, least = is_half ? 0x1p-25 : 0x1p-134;
+    error_norms e;
+    for (float w : values) e.add(w == 0 ? 0 : std::max(std::fabs(static_cast<double>(w)) * relative, least));
+    return e;
+  }
+};
+
+}  // namespace pleat::codec::detail

@@ -1,0 +1,81 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// A layer that computes in integers alone: 8-bit codes in, int32 sums, fixed-point requantization, 8-bit codes out.
+#pragma once
+
+#include <vector>
+
+#include <pleat/codec/int8.hpp>
+#include <pleat/codec/requantize.hpp>
+
+namespace pleat::codec {
+
+/// What turns a layer's integer sums into its output's codes: bias in units of x_scale·w_scale, one multiplier per row of the weight.
+template <class Space> struct requantizer {
+  Kokkos::View<fixed_multiplier*, typename Space::memory_space> multiplier;
+  Kokkos::View<std::int32_t*, typename Space::memory_space> bias;
+  std::int32_t low = -127, high = 127;  ///< low = 0: a ReLU
+
+  /// Static scales: x ≈ x_scale·code, y ≈ y_scale·code (an observer's ranges / 127).
+  /// \param bias host, one per row, or null   \throws error unless the scales are positive and finite
+  static requantizer make(context<Space>& c, extents const& shape, typename int8<float>::template storage<Space> const& w, float x_scale, float y_scale, float const* bias, compute::activation act) {
+    if (!(x_scale > 0) || !std::isfinite(x_scale) || !(y_scale > 0) || !std::isfinite(y_scale))
+      throw error{"codec::requantizer::make", "the scales are " + std::to_string(x_scale) + " and " + std::to_string(y_scale) + ", expected positive finite numbers", "Calibrate with data that is not all zero"};
+    auto const n = static_cast<std::size_t>(rows_of(shape));
+    std::vector<float> scale(n);
+    copy_to_host(c, tensor<float, Space>::wrap(w.scales.data(), {rows_of(shape)}), scale.data());
+    std::vector<fixed_multiplier> m(n);
+    std::vector<std::int32_t> b(n, 0);
+    for (std::size_t j = 0; j < n; ++j) {
+      double const unit = static_cast<double>(x_scale) * static_cast<double>(scale[j]);
+      if (unit > 0) m[j] = to_fixed(unit / static_cast<double>(y_scale));
+      if (bias && unit > 0) b[j] = static_cast<std::int32_t>(std::clamp(std::nearbyint(static_cast<double>(bias[j]) / unit), -0x1p30, 0x1p30));
+      if (bias && unit == 0 && bias[j] != 0) {  // a row of zeros: the bias is its own unit
+        m[j] = to_fixed(std::fabs(static_cast<double>(bias[j])) / static_cast<double>(y_scale));
+        b[j] = bias[j] > 0 ? 1 : -1;
+      }
+    }
+    requantizer r;
+    r.multiplier = decltype(r.multiplier)("pleat::multiplier", n);
+    r.bias = decltype(r.bias)("pleat::bias", n);
+    using host_multipliers = Kokkos::View<fixed_multiplier const*, Kokkos::HostSpace, Kokkos::MemoryUnmanaged>;
+    Kokkos::deep_copy(c.space(), r.multiplier, host_multipliers(m.data(), n));
+    copy_from_host(c, b.data(), tensor<std::int32_t, Space>::wrap(r.bias.data(), {rows_of(shape)}));
+    c.fence();
+    r.low = act == compute::activation::relu ? 0 : -127;
+    return r;
+  }
+};
+
+namespace detail {
+struct requantize_body {
+  index_t n;
+  std::int32_t const* sums;
+  std::int32_t const* bias;
+  fixed_multiplier const* multiplier;
+  std::int32_t low, high;
+  std::int8_t* y;
+  PLEAT_INLINE void operator()(index_t e) const {
+    index_t const j = e % n;
+    std::int64_t const sum = static_cast<std::int64_t>(sums[e]) + bias[j];
+    constexpr std::int64_t most = 0x7fffffff;
+    y[e] = static_cast<std::int8_t>(requantized(static_cast<std::int32_t>(sum > most ? most : sum < -most ? -most : sum), multiplier[j], 0, low, high));
+  }
+};
+}  // namespace detail
+
+/// y[m, rows] = codes of x[m, columns] · Wᵀ + bias, in integers from end to end: the same codes on every machine, device and number of threads.
+/// Against the float result of the same codes: at most one unit beside the rounding to a code (to_fixed's 2⁻³¹ and a second rounding).
+template <class Space>
+void apply_integer(context<Space>& c, extents const& shape, typename int8<float>::template storage<Space> const& w, requantizer<Space> const& r, index_t m, std::int8_t const* x, std::int8_t* y) {
+  index_t const n = rows_of(shape), k = columns_of(shape);
+  auto const sums = tensor<std::int32_t, Space>::allocate(c, {m, n});
+  if constexpr (compute::is_host_space_v<Space>)
+    compute::int8_gemm_packed(c.space(), m, n, k, x, k, static_cast<void const*>(w.packed.data()), sums.data(), n);
+  else
+    compute::int8_gemm(c.space(), m, n, k, x, k, static_cast<std::int8_t const*>(w.codes.data()), k, sums.data(), n);
+  compute::for_each(c.space(), m * n, detail::requantize_body{n, sums.data(), r.bias.data(), r.multiplier.data(), r.low, r.high, y}, 8.0);
+}
+
+}  // namespace pleat::codec

@@ -1,0 +1,50 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Weights as a product of two thin factors, alone or with a sparse matrix beside them.
+#pragma once
+
+#include <pleat/codec/detail/apply_sparse.hpp>
+#include <pleat/codec/detail/low_rank_bits.hpp>
+#include <pleat/codec/stored.hpp>
+
+namespace pleat::codec {
+
+namespace detail {
+
+template <bool Sparse> struct low_rank_kernel {
+  using view_type = typename low_rank_logic<Sparse>::view;
+  template <class Space> static void decode(context<Space>& c, extents const& shape, view_type const& v, float* out) {
+    index_t const m = rows_of(shape), n = columns_of(shape);
+    if constexpr (Sparse) compute::for_each_row(c.space(), m, decode_rows_body<decltype(v.apart)>{v.apart, n, out}, static_cast<double>(n));
+    compute::gemm(c.space(), compute::gemm_arguments<float>{.m = m, .n = n, .k = v.rank, .a = v.left, .lda = v.rank, .b = v.right, .ldb = n, .c = out, .ldc = n, .accumulate = Sparse});
+  }
+  /// (x·Rᵀ)·Lᵀ; with a sparse part that comes first and the factors' part is added to it.
+  template <class Space>
+  static void apply(context<Space>& c, extents const& shape, view_type const& v, index_t m, float const* x, float* y, compute::epilogue<float> const& after) {
+    index_t const n = rows_of(shape), k = columns_of(shape);
+    auto const inner = tensor<float, Space>::allocate(c, {m, v.rank});
+    apply_dense(c, extents{v.rank, k}, v.right, m, x, inner.data(), compute::epilogue<float>{});
+    if constexpr (Sparse) sparse_kernel::apply(c, extents{n, k}, v.apart, m, x, y, compute::epilogue<float>{});
+    compute::gemm(c.space(), compute::gemm_arguments<float>{.m = m, .n = n, .k = v.rank, .a = inner.data(), .lda = v.rank, .b = v.left, .ldb = v.rank, .tb = compute::transpose::yes,
+                                                            .c = y, .ldc = n, .accumulate = Sparse, .after = after});
+  }
+};
+
+template <bool Sparse> struct low_rank_bits : low_rank_logic<Sparse> {
+  using kernel = low_rank_kernel<Sparse>;
+};
+
+}  // namespace detail
+
+/// W ≈ L·R, L [rows, rank], R [rank, columns], by singular values (the best of its rank in the Frobenius norm: ‖W − Ŵ‖_F = √(Σ of the dropped σ²),
+/// beside the factors' rounding); each factor takes √σ. Options choose rank, energy or relative error; by default the largest rank that is smaller
+/// than the dense weight. A product is two thin ones, (rows + columns)·rank multiply-adds a sample. A file holds ".left" and ".right" F32.
+/// Cut by rows only L is cut; R stays whole. `set` with `bits::from_factors` takes factors of one's own.
+template <class T> using low_rank = stored<T, detail::low_rank_bits<false>>;
+
+/// W ≈ S + L·R: the largest magnitudes (`sparse_share`) are stored as they are, in compressed rows, the rest is factored: for weights with outliers.
+/// A file holds ".left", ".right", and csr's ".row", ".column", ".values".
+template <class T> using sparse_low_rank = stored<T, detail::low_rank_bits<true>>;
+
+}  // namespace pleat::codec

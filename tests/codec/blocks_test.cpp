@@ -1,0 +1,240 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <pleat/codec/blocks.hpp>
+
+#include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
+#include <pleat/nn/linear.hpp>
+
+#include <catch2/catch_template_test_macros.hpp>
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <codec/codec_support.hpp>
+
+#include <cstring>
+#include <limits>
+
+namespace {
+
+using namespace codec_test;
+namespace codec = pleat::codec;
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
+using codec::detail::byte_t;
+
+/// FNV-1a, 64 bits.
+std::uint64_t hash_of(std::vector<std::byte> const& bytes) {
+  std::uint64_t h = 0xcbf29ce484222325u;
+  for (auto b : bytes) h = (h ^ static_cast<std::uint64_t>(b)) * 0x100000001b3u;
+  return h;
+}
+
+/// Inputs that every machine computes alike: no libm. 64 rows of 512: small integers over powers of two; uniform; sparse; shifted; ties; tiny.
+std::vector<float> golden_input() {
+  std::vector<float> v(64 * 512);
+  std::uint32_t state = 12345;
+  for (std::size_t i = 0; i < v.size(); ++i) {
+    state = state * 1664525u + 1013904223u;
+    float const u = static_cast<float>(static_cast<std::int32_t>(state)) * 0x1p-31f;
+    std::size_t const kind = i / 512 % 8;
+    v[i] = kind == 0   ? u
+           : kind == 1 ? u * u * u * 4
+           : kind == 2 ? (state >> 16 & 7 ? 0.0f : u)
+           : kind == 3 ? u + 3.0f
+           : kind == 4 ? static_cast<float>(static_cast<int>(state >> 20 & 31) - 16) * 0.25f
+           : kind == 5 ? u * 1e-5f
+           : kind == 6 ? u * 1000.0f
+                       : (i % 512 < 256 ? 0.0f : 0.37f);
+  }
+  return v;
+}
+
+template <class F> struct golden;
+// FNV-1a of what ggml's own reference quantizers (quantize_row_*_ref, ggml 0.13.1) write for golden_input().
+template <> struct golden<codec::q8_0<float>> { static constexpr std::uint64_t hash = 0x30249565838055d4u; };
+template <> struct golden<codec::q4_0<float>> { static constexpr std::uint64_t hash = 0x22f8cf799095d6a3u; };
+template <> struct golden<codec::q4_1<float>> { static constexpr std::uint64_t hash = 0x657b9b34ff77c773u; };
+template <> struct golden<codec::q5_0<float>> { static constexpr std::uint64_t hash = 0x9395df6a8f3bc72cu; };
+template <> struct golden<codec::q5_1<float>> { static constexpr std::uint64_t hash = 0xec11741ebc1d4888u; };
+template <> struct golden<codec::q4_k<float>> { static constexpr std::uint64_t hash = 0x89aa30adc47d6b44u; };
+template <> struct golden<codec::q6_k<float>> { static constexpr std::uint64_t hash = 0xfe38305783e0054cu; };
+
+#define GGML_FORMS codec::q8_0<float>, codec::q4_0<float>, codec::q4_1<float>, codec::q5_0<float>, codec::q5_1<float>, codec::q4_k<float>, codec::q6_k<float>
+using int4_32 = codec::int4<float, 32>;
+#define BLOCK_FORMS GGML_FORMS, codec::int4<float>, int4_32
+
+TEMPLATE_TEST_CASE("the bytes are those of ggml's reference quantizers", "", GGML_FORMS) {
+  auto c = make_context();
+  extents const shape{64, 512};
+  encoded<TestType> const w(c, shape, golden_input());
+  auto const parts = TestType::to_file(c, shape, w.storage);
+  REQUIRE(parts.size() == 1);
+  CHECK(parts[0].suffix == ".blocks");
+  CHECK(parts[0].bytes.size() == static_cast<std::size_t>(TestType::bytes(shape, w.storage)));
+  CHECK(hash_of(parts[0].bytes) == golden<TestType>::hash);
+}
+
+TEMPLATE_TEST_CASE("errors stay within the predicted norms, whatever comes in", "", BLOCK_FORMS) {
+  auto c = make_context();
+  extents const shape{8, 512};
+  auto const n = static_cast<std::size_t>(shape.size());
+  std::vector<std::vector<float>> inputs{numbers(shape.size(), 1), std::vector<float>(n, 0.0f), std::vector<float>(n, 0.37f), std::vector<float>(n, -3e-39f), sparse_numbers(shape.size(), 0.9, 3)};
+  for (float scale : {1e-44f, 1e-39f, 1e-20f, 1e-7f, 1e3f, 3e4f}) {
+    inputs.push_back(numbers(shape.size(), 5));
+    for (float& v : inputs.back()) v *= scale;
+  }
+  inputs.push_back(numbers(shape.size(), 6));
+  for (std::size_t i = 0; i < n; i += 32) inputs.back()[i] = 100;  // one outlier a piece
+  for (auto const& values : inputs) {
+    encoded<TestType> const w(c, shape, values);
+    auto const measured = codec::measure_error(values, w.decode(c));
+    auto const predicted = TestType::bits::predict(shape, values, TestType::to_file(c, shape, w.storage));
+    CHECK(measured.max <= predicted.max);
+    CHECK(measured.frobenius <= predicted.frobenius);
+    float amax = 0;
+    for (float v : values) amax = std::max(amax, std::fabs(v));
+    // The prediction says something: never more than the plain step of the coarsest (4 bits: d at the end of the range), and the rounding of a subnormal scale times the largest code.
+    CHECK(predicted.max <= 0.25 * static_cast<double>(amax) + 256 * 0x1p-24);
+  }
+}
+
+TEMPLATE_TEST_CASE("products run on the stored blocks: within the bound of the activations' codes, and the same bits for every batch", "", BLOCK_FORMS) {
+  auto c = make_context();
+  extents const shape{37, 512};
+  index_t const n = 37, k = 512;
+  encoded<TestType> const w(c, shape, numbers(shape.size(), 1));
+  auto const decoded = w.decode(c);
+  auto const x = numbers(9 * k, 2), bias = numbers(n, 3);
+  pleat::compute::epilogue<float> const after{.bias = bias.data(), .act = pleat::compute::activation::relu};
+  std::vector<float> all(static_cast<std::size_t>(9 * n));
+  TestType::apply(c, shape, w.storage, 9, x.data(), all.data(), after);
+  auto const exact = product(shape, decoded, 9, x);
+  for (index_t i = 0; i < 9; ++i)
+    for (index_t j = 0; j < n; ++j) {
+      double bound = 0, magnitude = 0;  // Σ amax/254·Σ|ŵ| over pieces; and (2·16 + 4) roundings of sums below Σ|x·ŵ|·(1 + …)
+      for (index_t q = 0; q < k; q += 32) {
+        double amax = 0, weights = 0;
+        for (index_t l = q; l < q + 32; ++l) {
+          amax = std::max(amax, static_cast<double>(std::fabs(x[static_cast<std::size_t>(i * k + l)])));
+          weights += std::fabs(decoded[static_cast<std::size_t>(j * k + l)]);
+        }
+        bound += amax / 254 * weights;
+        magnitude += 2 * amax * weights;
+      }
+      double const y = std::max(0.0, exact[static_cast<std::size_t>(i * n + j)] + static_cast<double>(bias[static_cast<std::size_t>(j)]));
+      CHECK(std::abs(y - static_cast<double>(all[static_cast<std::size_t>(i * n + j)])) <= bound * (1 + 1e-5) + magnitude * 36 * 0x1p-24);
+    }
+  for (index_t m : {1, 2, 3, 4, 5, 8}) {
+    std::vector<float> some(static_cast<std::size_t>(m * n));
+    TestType::apply(c, shape, w.storage, m, x.data(), some.data(), after);
+    CHECK(std::memcmp(some.data(), all.data(), some.size() * sizeof(float)) == 0);
+  }
+  // The definition, element by element: what a device and a machine without vector units compute.
+  using format = typename TestType::bits::format;
+  std::vector<signed char> codes(static_cast<std::size_t>(9 * k));
+  std::vector<float> scale(static_cast<std::size_t>(9 * k / 32)), sum(scale.size());
+  std::vector<std::int32_t> start(2 * scale.size());
+  codec::detail::quantize_pieces_body const quantize{x.data(), format::offset, codes.data(), scale.data(), start.data(), sum.data()};
+  for (index_t q = 0; q < 9 * k / 32; ++q) quantize(q);
+  codec::detail::block_product const p{n, k, 9, w.storage.view.row_bytes, w.storage.view.blocks, codes.data(), scale.data(), start.data(), sum.data()};
+  for (index_t i = 0; i < 9; ++i)
+    for (index_t j = 0; j < n; ++j)
+      CHECK(codec::detail::finish(after, i, j, codec::detail::block_element<format>(p, i, j)) == all[static_cast<std::size_t>(i * n + j)]);
+}
+
+TEMPLATE_TEST_CASE("files: the same bytes again; slices are rows of them; claims are checked", "", BLOCK_FORMS) {
+  auto c = make_context();
+  extents const shape{6, 2, 256};
+  encoded<TestType> const w(c, shape, numbers(shape.size(), 4));
+  auto const parts = TestType::to_file(c, shape, w.storage);
+  encoded<TestType> back(shape);
+  TestType::from_file(c, shape, parts, back.storage);
+  CHECK(TestType::to_file(c, shape, back.storage)[0].bytes == parts[0].bytes);
+
+  CHECK(TestType::granularity(shape) == codec::cut_unit{1, TestType::bits::format::block});
+  encoded<TestType> part(extents{3, 2, 256});
+  TestType::slice(c, shape, w.storage, 2, 5, part.storage);
+  auto const all = w.decode(c), some = part.decode(c);
+  CHECK(std::equal(some.begin(), some.end(), all.begin() + 2 * 512));
+  CHECK_THROWS_MATCHES(TestType::slice(c, shape, w.storage, 2, 7, part.storage), pleat::error, MessageMatches(ContainsSubstring("no whole pieces")));
+
+  auto const refused = [&](auto const& bad, char const* words) {
+    CHECK_THROWS_MATCHES(TestType::from_file(c, shape, bad, back.storage), pleat::error, MessageMatches(ContainsSubstring(words)));
+  };
+  auto bad = parts;
+  bad[0].bytes.pop_back();
+  refused(bad, "bytes");
+  bad = parts, bad[0].shape = {6, 1};
+  refused(bad, "expected a tensor '.blocks'");
+  bad = parts, bad[0].suffix = ".block";
+  refused(bad, "'.block'");
+  bad = parts, bad[0].bytes[TestType::bits::format::halves_at] = std::byte{0}, bad[0].bytes[TestType::bits::format::halves_at + 1] = std::byte{0x7c};
+  refused(bad, "scale of block 0 is NaN or infinite");
+  refused(std::vector<codec::file_tensor>{}, "found none");
+}
+
+TEMPLATE_TEST_CASE("what a block format cannot hold is refused by name", "", BLOCK_FORMS) {
+  auto c = make_context();
+  extents const shape{2, 512};
+  auto values = numbers(shape.size(), 7);
+  encoded<TestType> w(shape);
+  auto const refused = [&](std::vector<float> const& v, extents const& e, char const* words) {
+    CHECK_THROWS_MATCHES(TestType::encode(c, e, v.data(), w.storage), pleat::error, MessageMatches(ContainsSubstring(words)));
+  };
+  values[515] = std::numeric_limits<float>::quiet_NaN();
+  refused(values, shape, "row 1, column 3 is nan");
+  values[515] = -std::numeric_limits<float>::infinity();
+  refused(values, shape, "row 1, column 3 is -inf");
+  values[515] = 3e38f;
+  refused(values, shape, "too large: their scale is above 65504");
+  refused(numbers(2 * 100, 1), {2, 100}, "has 100 columns, expected a multiple of");
+  std::vector<float> y(2);
+  CHECK_THROWS_MATCHES(TestType::apply(c, shape, w.storage, 1, values.data(), y.data(), {}), pleat::error, MessageMatches(ContainsSubstring("never encoded")));
+}
+
+TEST_CASE("NaN in the activations is no plausible answer; an empty batch is none") {
+  auto c = make_context();
+  extents const shape{3, 64};
+  encoded<codec::q8_0<float>> const w(c, shape, numbers(192, 1));
+  auto x = numbers(5 * 64, 2);
+  x[70] = std::numeric_limits<float>::infinity();
+  std::vector<float> y(15);
+  codec::q8_0<float>::apply(c, shape, w.storage, 5, x.data(), y.data(), {});
+  for (std::size_t j = 0; j < 15; ++j) CHECK(std::isnan(y[j]) == (j / 3 == 1));
+  codec::q8_0<float>::apply(c, shape, w.storage, 0, x.data(), y.data(), {});
+}
+
+TEST_CASE("a layer runs in a block format, forward and the way back to its input") {
+  auto c = make_context();
+  using form = codec::q4_k<float>;
+  using layer = pleat::nn::linear<codec::forms<codec::dense<float>, codec::q8_0<float>, form>, space>;
+  layer l("fc", 256, 5, {.bias = false});
+  auto const values = numbers(5 * 256, 1);
+  l.for_each_parameter([&](auto& w) {
+    if constexpr (std::remove_cvref_t<decltype(w)>::forms::template contains<form>) {
+      form::encode(c, w.shape, values.data(), w.storage_of(codec::form_tag<form>{}));
+      w.template use_form<form>();
+    }
+  });
+  CHECK(l.weight().form_name() == "q4_K");
+  CHECK(l.weight().bytes() == 5 * 144);
+  pleat::nn::pass<space> p;
+  p.where = &c;
+  auto x = numbers(3 * 256, 2), dy = numbers(15, 3);
+  auto const y = l.forward(p, pleat::tensor<float, space>::wrap(x.data(), {3, 256})).y;
+  std::vector<float> decoded(5 * 256);
+  l.weight().decode(c, decoded.data());
+  auto const exact = product({5, 256}, decoded, 3, x);
+  for (std::size_t i = 0; i < 15; ++i) CHECK(std::abs(y.data()[i] - exact[i]) <= 256.0 / 254);
+  typename layer::saved s;
+  s.x = pleat::tensor<float, space>::wrap(x.data(), {3, 256});
+  auto const dx = l.backward_input(p, s, pleat::tensor<float, space>::wrap(dy.data(), {3, 5}));
+  for (index_t k = 0; k < 256; ++k) {
+    double sum = 0;
+    for (index_t j = 0; j < 5; ++j) sum += static_cast<double>(dy[static_cast<std::size_t>(j)]) * static_cast<double>(decoded[static_cast<std::size_t>(j * 256 + k)]);
+    CHECK(std::abs(dx.data()[k] - sum) <= 5 * 5 * 0x1p-24 * 1.2);
+  }
+}
+
+}  // namespace

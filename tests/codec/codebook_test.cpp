@@ -1,0 +1,250 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <pleat/codec/codebook.hpp>
+
+#include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
+
+#include <catch2/catch_template_test_macros.hpp>
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <codec/codec_support.hpp>
+
+#include <cstring>
+#include <limits>
+#include <set>
+
+namespace {
+
+using namespace codec_test;
+namespace codec = pleat::codec;
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
+using codec::detail::coder;
+
+using book = codec::codebook<float>;
+using coded = codec::coded<float>;
+
+template <class F> encoded<F> with(pleat::context<space>& c, extents const& shape, std::vector<float> const& values, codec::codebook_options const& o) {
+  encoded<F> w(shape);
+  F::encode_with(c, shape, values.data(), o, w.storage);
+  return w;
+}
+
+TEST_CASE("k-means on a line: Lloyd's fixed point, the same for every order of the input, every start") {
+  auto values = numbers(2000, 1);
+  for (auto start : {codec::centroid_start::linear, codec::centroid_start::density, codec::centroid_start::random}) {
+    auto const c = codec::detail::kmeans(values, 16, start, 3, 1000);
+    REQUIRE(std::is_sorted(c.begin(), c.end()));
+    std::vector<double> sum(16), count(16);
+    for (float v : values) sum[static_cast<std::size_t>(codec::detail::nearest(c, v))] += static_cast<double>(v), ++count[static_cast<std::size_t>(codec::detail::nearest(c, v))];
+    for (std::size_t i = 0; i < 16; ++i)
+      if (count[i] > 0) CHECK(std::abs(sum[i] / count[i] - static_cast<double>(c[i])) <= 1e-7);  // a centroid is its members' mean, rounded to float
+    auto turned = values;
+    std::reverse(turned.begin(), turned.end());
+    CHECK(codec::detail::kmeans(turned, 16, start, 3, 1000) == c);
+  }
+  // More entries never cost more.
+  double before = 1e9;
+  for (int k : {2, 4, 8, 32, 256}) {
+    auto const c = codec::detail::kmeans(values, k, codec::centroid_start::linear, 0, 1000);
+    double error = 0;
+    for (float v : values) error += std::pow(static_cast<double>(v) - static_cast<double>(c[static_cast<std::size_t>(codec::detail::nearest(c, v))]), 2);
+    CHECK(error < before);
+    before = error;
+  }
+  CHECK(codec::detail::kmeans({}, 2, codec::centroid_start::linear, 0, 10) == std::vector<float>{0, 0});
+  CHECK(codec::detail::kmeans(std::vector<float>(5, 3.0f), 4, codec::centroid_start::density, 0, 10) == std::vector<float>(4, 3.0f));
+}
+
+TEST_CASE("streams of symbols come back, whatever their counts; the smaller coder is taken") {
+  for (int alphabet : {1, 2, 3, 17, 32, 64, 256})
+    for (int shape : {0, 1, 2}) {  // flat, steep, one symbol only
+      std::vector<std::uint8_t> symbols;
+      std::uint64_t state = 9;
+      for (int i = 0; i < 5000; ++i) {
+        state = codec::detail::mix64(state);
+        double const u = static_cast<double>(state >> 11) * 0x1p-53;
+        int const s = shape == 0 ? static_cast<int>(u * alphabet) : shape == 1 ? static_cast<int>(std::pow(u, 6) * alphabet) : alphabet - 1;
+        symbols.push_back(static_cast<std::uint8_t>(s));
+      }
+      std::vector<std::uint64_t> counts(static_cast<std::size_t>(alphabet), 0);
+      for (auto s : symbols) ++counts[s];
+      codec::detail::symbol_model const plain{coder::plain, alphabet, {}}, huffman{coder::huffman, alphabet, codec::detail::huffman_lengths(counts)},
+          range{coder::range, alphabet, codec::detail::range_frequencies(counts)};
+      for (auto const* m : {&plain, &huffman, &range}) {
+        std::vector<std::uint8_t> bytes, table;
+        codec::detail::encode_symbols(*m, symbols, bytes);
+        codec::detail::write_model(*m, table);
+        std::size_t at = 0;
+        auto const back = codec::detail::read_model("test", table, at);
+        CHECK(at == table.size());
+        CHECK(back.weight == m->weight);
+        double const said = codec::detail::bits_of_model(*m, counts) / 8 - static_cast<double>(table.size());
+        CHECK(std::abs(said - static_cast<double>(bytes.size())) <= 0.01 * said + 8);
+        bytes.resize(bytes.size() + 8, 0xa5);
+        auto const lookup = codec::detail::decode_table(back);
+        auto const read = [&](auto reader) {
+          for (auto s : symbols)
+            if (reader.next() != s) return false;
+          return true;
+        };
+        int const bits = codec::detail::plain_bits(alphabet);
+        if (m->how == coder::plain) CHECK(read(codec::detail::symbol_reader<coder::plain>(bytes.data(), lookup.data(), bits)));
+        if (m->how == coder::huffman) CHECK(read(codec::detail::symbol_reader<coder::huffman>(bytes.data(), lookup.data(), bits)));
+        if (m->how == coder::range) CHECK(read(codec::detail::symbol_reader<coder::range>(bytes.data(), lookup.data(), bits)));
+      }
+      auto const best = codec::detail::bits_of_model(codec::detail::best_model(counts, 1, true), counts);
+      for (auto const* m : {&plain, &huffman}) CHECK(best <= codec::detail::bits_of_model(*m, counts));
+    }
+}
+
+TEST_CASE("a Huffman code is limited and complete where counts grow like Fibonacci's numbers") {
+  std::vector<std::uint64_t> counts{1, 1};
+  while (counts.size() < 40) counts.push_back(counts[counts.size() - 1] + counts[counts.size() - 2]);
+  auto const length = codec::detail::huffman_lengths(counts);
+  std::uint32_t sum = 0;
+  for (auto l : length) {
+    REQUIRE(l >= 1);
+    REQUIRE(l <= codec::detail::code_limit);
+    sum += codec::detail::code_span >> l;
+  }
+  CHECK(sum == codec::detail::code_span);
+}
+
+/// Within the predicted norms; the product is the dense one's; files and slices come back.
+template <class F> void check_form(pleat::context<space>& c, extents const& shape, std::vector<float> const& values, codec::codebook_options const& o) {
+  auto const w = with<F>(c, shape, values, o);
+  auto const decoded = w.decode(c);
+  auto const parts = F::to_file(c, shape, w.storage);
+  auto const measured = codec::measure_error(values, decoded), predicted = F::bits::predict(shape, values, parts);
+  CHECK(measured.max <= predicted.max * (1 + 1e-6));
+  CHECK(measured.frobenius <= predicted.frobenius * (1 + 1e-6));
+  for (std::size_t i = 0; i < values.size(); ++i)
+    if (values[i] == 0) CHECK(decoded[i] == 0);
+  index_t const n = shape[0], k = shape.size_from(1);
+  if (o.rows_per_group == 0) CHECK(std::set<float>(decoded.begin(), decoded.end()).size() <= static_cast<std::size_t>(o.entries) + 1);
+  encoded<codec::dense<float>> const d(c, shape, decoded);
+  for (index_t m : {1, 3, 20}) {
+    auto const x = numbers(m * k, 3);
+    std::vector<float> y(static_cast<std::size_t>(m * n)), z(y.size());
+    F::apply(c, shape, w.storage, m, x.data(), y.data(), {});
+    codec::dense<float>::apply(c, shape, d.storage, m, x.data(), z.data(), {});
+    CHECK(y == z);
+  }
+  CHECK(bytes_of_parts(parts) == F::bytes(shape, w.storage));
+  encoded<F> back(shape);
+  F::from_file(c, shape, parts, back.storage);
+  CHECK(back.decode(c) == decoded);
+  auto const again = F::to_file(c, shape, back.storage);
+  for (std::size_t i = 0; i < parts.size(); ++i) CHECK(again[i].bytes == parts[i].bytes);
+  index_t const from = n / 3, to = n - n / 5;
+  encoded<F> part(shape.with_batch(to - from));
+  F::slice(c, shape, w.storage, from, to, part.storage);
+  auto const some = part.decode(c);
+  CHECK(std::equal(some.begin(), some.end(), decoded.begin() + from * k));
+}
+
+TEST_CASE("shared values, one code per element") {
+  auto c = make_context();
+  for (int entries : {2, 3, 16, 33, 256})
+    for (double zeros : {0.0, 0.6}) {
+      check_form<book>(c, {13, 77}, sparse_numbers(13 * 77, zeros, 2), {.entries = entries});
+      check_form<book>(c, {13, 7, 11}, sparse_numbers(13 * 77, zeros, 2), {.entries = entries, .start = codec::centroid_start::random, .rows_per_group = 4});
+    }
+  check_form<book>(c, {3, 40}, std::vector<float>(120, 0.0f), {});
+  check_form<book>(c, {3, 40}, std::vector<float>(120, -1e30f), {.entries = 4});
+  check_form<book>(c, {3, 40}, std::vector<float>(120, 1e-42f), {.entries = 4});
+  auto const w = with<book>(c, {8, 32}, numbers(256, 1), {.entries = 16});
+  CHECK(book::bytes({8, 32}, w.storage) == 128 + 64 + 20);  // codes, codebook, layout
+}
+
+TEST_CASE("survivors by relative index, entropy-coded") {
+  auto c = make_context();
+  for (int bits : {0, 2, 5, 8})
+    for (double zeros : {0.0, 0.6, 0.92, 1.0})
+      for (bool entropy : {true, false}) {
+        check_form<coded>(c, {60, 300}, sparse_numbers(18000, zeros, 2), {.entries = 32, .index_bits = bits, .entropy = entropy});
+        check_form<coded>(c, {11, 3, 9}, sparse_numbers(297, zeros, 4), {.entries = 4, .rows_per_group = 3, .index_bits = bits, .entropy = entropy});
+      }
+}
+
+TEST_CASE("entropy coding pays: Deep Compression's first layer at 8 % survivors takes less than its plain bits, and a 36th of float") {
+  auto c = make_context();
+  extents const shape{300, 784};
+  auto values = sparse_numbers(shape.size(), 0.92, 5);
+  for (float& v : values) v = v * v * v;  // more small ones than large ones, as trained weights have
+  auto const plain = with<coded>(c, shape, values, {.entries = 64, .entropy = false}), small = with<coded>(c, shape, values, {.entries = 64});
+  CHECK(coded::bytes(shape, small.storage) < coded::bytes(shape, plain.storage));
+  CHECK(coded::bytes(shape, small.storage) * 36 < 4 * shape.size());
+  CHECK(small.decode(c) == plain.decode(c));
+  CHECK(small.storage.view.chunks > 1);  // there are restart points to decode from in parallel
+}
+
+TEST_CASE("given centroids are used as they are") {
+  auto c = make_context();
+  auto const w = with<coded>(c, {2, 4}, {0, 0.2f, -3, 0, 0, 0, 0.9f, 0.4f}, {.entries = 2, .centroids = {-1, 1}});
+  CHECK(w.decode(c) == std::vector<float>{0, 1, -1, 0, 0, 0, 1, 1});
+  encoded<coded> bad(extents{2, 4});
+  std::vector<float> const v(8, 1.0f);
+  auto const refused = [&](codec::codebook_options const& o, char const* words) {
+    CHECK_THROWS_MATCHES(coded::encode_with(c, bad.shape, v.data(), o, bad.storage), pleat::error, MessageMatches(ContainsSubstring(words)));
+  };
+  refused({.entries = 2, .centroids = {1, -1}}, "not finite and ascending");
+  refused({.entries = 2, .centroids = {1}}, "1 centroids are given, expected 2");
+  refused({.entries = 1}, "1 codebook entries, expected 2 to 256");
+  refused({.entries = 257}, "257 codebook entries");
+  refused({.index_bits = 9}, "index of 9 bits");
+  auto nan = v;
+  nan[6] = std::numeric_limits<float>::quiet_NaN();
+  CHECK_THROWS_MATCHES(coded::encode(c, bad.shape, nan.data(), bad.storage), pleat::error, MessageMatches(ContainsSubstring("row 1, column 2 is nan")));
+}
+
+TEST_CASE("bytes of a stranger: whatever is changed, a reader refuses or gives numbers of the codebook") {
+  auto c = make_context();
+  extents const shape{20, 50};
+  auto const values = sparse_numbers(1000, 0.7, 2);
+  int refused = 0, taken = 0;
+  auto const attack = [&]<class F>(encoded<F> const& w, std::vector<codec::file_tensor> const& good) {
+    encoded<F> back(shape);
+    std::uint64_t state = 77;
+    for (int trial = 0; trial < 600; ++trial) {
+      auto bad = good;
+      state = codec::detail::mix64(state);
+      auto& p = bad[state % bad.size()];
+      if (p.bytes.empty()) continue;
+      std::size_t const at = (state >> 8) % p.bytes.size();
+      if (trial % 10 == 0) {
+        p.bytes.resize(at);
+        if (trial % 20 == 0) p.shape = {static_cast<index_t>(at / pleat::size_of(p.type))};
+      } else {
+        p.bytes[at] ^= static_cast<std::byte>(1u << (state >> 40 & 7));
+      }
+      try {
+        F::from_file(c, shape, bad, back.storage);
+        for (float v : back.decode(c)) REQUIRE(std::isfinite(v));
+        ++taken;
+      } catch (pleat::error const&) {
+        ++refused;
+      }
+    }
+    static_cast<void>(w);
+  };
+  for (int bits : {0, 5})
+    for (bool entropy : {true, false}) {
+      auto const w = with<coded>(c, shape, values, {.entries = 13, .index_bits = bits, .entropy = entropy});
+      attack(w, coded::to_file(c, shape, w.storage));
+    }
+  auto const w = with<book>(c, shape, values, {.entries = 13});
+  attack(w, book::to_file(c, shape, w.storage));
+  CHECK(refused > 500);
+  CHECK(taken > 100);  // a flipped code is another code
+
+  auto bad = book::to_file(c, shape, w.storage);
+  bad[2].bytes[30] = std::byte{0xff};  // codes 15, where there are 13
+  encoded<book> back(shape);
+  CHECK_THROWS_MATCHES(book::from_file(c, shape, bad, back.storage), pleat::error, MessageMatches(ContainsSubstring("is 15, the last entry of the codebook is 12")));
+}
+
+}  // namespace

@@ -1,0 +1,95 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <pleat/codec/reduced.hpp>
+
+#include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
+
+#include <catch2/catch_template_test_macros.hpp>
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <codec/codec_support.hpp>
+
+#include <limits>
+
+namespace {
+
+using namespace codec_test;
+namespace codec = pleat::codec;
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
+
+TEMPLATE_TEST_CASE("sixteen bits: errors stay within the unit roundoff; a second encoding changes nothing", "", codec::bf16<float>, codec::f16<float>) {
+  auto c = make_context();
+  extents const shape{7, 33};
+  for (float scale : {1.0f, 1e-4f, 1e-7f, 1e-20f, 1e-39f, 1e4f}) {
+    auto values = numbers(shape.size(), 1);
+    for (float& v : values) v *= scale;
+    encoded<TestType> const w(c, shape, values);
+    auto const decoded = w.decode(c);
+    auto const measured = codec::measure_error(values, decoded);
+    auto const predicted = TestType::bits::predict(shape, values, {});
+    CHECK(measured.max <= predicted.max);
+    CHECK(measured.frobenius <= predicted.frobenius);
+    encoded<TestType> const again(c, shape, decoded);
+    CHECK(again.decode(c) == decoded);
+    CHECK(TestType::bytes(shape, w.storage) == 2 * shape.size());
+  }
+}
+
+TEMPLATE_TEST_CASE("products are those of the dense form with the rounded numbers, bit for bit", "", codec::bf16<float>, codec::f16<float>) {
+  auto c = make_context();
+  extents const shape{70, 133};
+  encoded<TestType> const w(c, shape, numbers(shape.size(), 2));
+  encoded<codec::dense<float>> const d(c, shape, w.decode(c));
+  auto const bias = numbers(70, 4);
+  pleat::compute::epilogue<float> const after{.bias = bias.data(), .act = pleat::compute::activation::relu};
+  for (index_t m : {1, 3, 4, 5, 40}) {
+    auto const x = numbers(m * 133, 3), dy = numbers(m * 70, 5);
+    std::vector<float> y(static_cast<std::size_t>(m * 70)), z(y.size()), dx(static_cast<std::size_t>(m * 133)), dz(dx.size());
+    TestType::apply(c, shape, w.storage, m, x.data(), y.data(), after);
+    codec::dense<float>::apply(c, shape, d.storage, m, x.data(), z.data(), after);
+    CHECK(y == z);
+    TestType::apply_transposed(c, shape, w.storage, m, dy.data(), dx.data(), x.data());
+    codec::dense<float>::apply_transposed(c, shape, d.storage, m, dy.data(), dz.data(), x.data());
+    CHECK(dx == dz);
+  }
+  // The portable functor: what a device runs.
+  auto const x = numbers(133, 3);
+  std::vector<float> y(70);
+  TestType::apply(c, shape, w.storage, 1, x.data(), y.data(), after);
+  std::vector<float> z(70);
+  codec::detail::decoded_dot_body<typename TestType::view> const dot{w.storage.view, 70, 133, x.data(), z.data(), after};
+  for (index_t j = 0; j < 70; ++j) dot(j);
+  CHECK(y == z);
+}
+
+TEST_CASE("sixteen bits: files and refusals") {
+  auto c = make_context();
+  extents const shape{4, 3, 5};
+  encoded<codec::bf16<float>> w(c, shape, numbers(60, 1));
+  auto parts = codec::bf16<float>::to_file(c, shape, w.storage);
+  REQUIRE(parts.size() == 1);
+  CHECK(parts[0].suffix.empty());
+  CHECK(parts[0].type == pleat::dtype::bf16);
+  CHECK(parts[0].shape == shape);
+  encoded<codec::bf16<float>> back(shape);
+  codec::bf16<float>::from_file(c, shape, parts, back.storage);
+  CHECK(back.decode(c) == w.decode(c));
+  encoded<codec::bf16<float>> part(extents{2, 3, 5});
+  codec::bf16<float>::slice(c, shape, w.storage, 1, 3, part.storage);
+  auto const all = w.decode(c), some = part.decode(c);
+  CHECK(std::equal(some.begin(), some.end(), all.begin() + 15));
+
+  parts[0].bytes[1] = std::byte{0x7f}, parts[0].bytes[0] = std::byte{0xc0};
+  CHECK_THROWS_MATCHES(codec::bf16<float>::from_file(c, shape, parts, back.storage), pleat::error, MessageMatches(ContainsSubstring("NaN or infinite")));
+  auto values = numbers(60, 1);
+  values[17] = 70000;
+  encoded<codec::f16<float>> h(shape);
+  CHECK_THROWS_MATCHES(codec::f16<float>::encode(c, shape, values.data(), h.storage), pleat::error, MessageMatches(ContainsSubstring("row 1, column 2 is 70000")));
+  values[17] = std::numeric_limits<float>::quiet_NaN();
+  CHECK_THROWS_MATCHES(codec::bf16<float>::encode(c, shape, values.data(), w.storage), pleat::error, MessageMatches(ContainsSubstring("row 1, column 2 is nan")));
+}
+
+}  // namespace
