@@ -60,6 +60,10 @@ set(pleat_test_environment
   OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_btl_base_warn_component_unused=0
   LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/support/lsan.supp:print_suppressions=0
   UBSAN_OPTIONS=print_stacktrace=1)
+# Peers of our files (scripts/python_venv.sh); a PLEAT_PYTHON of the caller's own goes first.
+if(NOT DEFINED ENV{PLEAT_PYTHON} AND EXISTS ${PROJECT_SOURCE_DIR}/build/venv/bin/python)
+  list(APPEND pleat_test_environment PLEAT_PYTHON=${PROJECT_SOURCE_DIR}/build/venv/bin/python)
+endif()
 list(JOIN pleat_test_environment ";" pleat_test_environment)
 
 # pleat_rank_test(NAME RANKS n COMMAND program args... [TIMEOUT s]): a test on n MPI ranks, one thread each.

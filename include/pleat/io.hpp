@@ -1,13 +1,15 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The room io: files in and out. Data sets and samplers, safetensors, checkpoints. Needs zlib, no Kokkos.
+/// The room io: files in and out. Data sets and samplers, safetensors, GGUF, checkpoints. Needs zlib, no Kokkos.
 #pragma once
 
 #include <pleat/io/checkpoint.hpp>   // IWYU pragma: export
 #include <pleat/io/checksum.hpp>     // IWYU pragma: export
 #include <pleat/io/dataset.hpp>      // IWYU pragma: export
 #include <pleat/io/file.hpp>         // IWYU pragma: export
+#include <pleat/io/ggml_type.hpp>    // IWYU pragma: export
+#include <pleat/io/gguf.hpp>         // IWYU pragma: export
 #include <pleat/io/gzip.hpp>         // IWYU pragma: export
 #include <pleat/io/idx.hpp>          // IWYU pragma: export
 #include <pleat/io/safetensors.hpp>  // IWYU pragma: export

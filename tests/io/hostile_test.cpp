@@ -73,12 +73,17 @@ TEST_CASE("damaged files of every format stay within 64 MiB", "[io][hostile]") {
   std::array<float, 64> const values{};
   for (int i = 0; i < 5; ++i) w.add<float>("layer" + std::to_string(i), {8, 8}, values);
   auto const tensors = w.bytes();
+  io::gguf_writer g("test");
+  g.metadata("tokens", io::gguf_array(std::vector<std::string>(50, "word")));
+  for (int i = 0; i < 5; ++i) g.add<float>("layer" + std::to_string(i), {8, 8}, values);
+  auto const gguf = g.bytes();
   CHECK(within(64 * mib, [&] {
           for (std::uint64_t n = 0; n < 5000; ++n) {
             (void)words([&] { (void)io::decode_idx(io_test::damaged(idx, n)); });
             (void)words([&] { (void)io::decode_idx(io_test::damaged(packed, n)); });
             (void)words([&] { (void)io::gunzip(io_test::damaged(packed, n), mib); });
             (void)words([&] { io::safetensors_file const f(io_test::damaged(tensors, n)); });
+            (void)words([&] { io::gguf_file const f(io_test::damaged(gguf, n)); });
           }
         }) == 0);
 }
@@ -97,6 +102,14 @@ TEST_CASE("a small file that announces much is refused within 64 MiB", "[io][hos
           std::uint64_t const n = 100'000'000;
           std::memcpy(st.data(), &n, 8);
           if (words([&] { io::safetensors_file const f(st); }).empty()) throw 1;
+          // 2^40 tensors, 2^40 keys, an array of 2^40 strings.
+          auto gguf = io::gguf_writer("x").bytes();
+          for (std::size_t const at : {8, 16, 24}) {
+            auto bad = gguf;
+            std::uint64_t const many = std::uint64_t{1} << 40;
+            std::memcpy(bad.data() + at, &many, 8);
+            if (words([&] { io::gguf_file const f(bad); }).empty()) throw 1;
+          }
         }) == 0);
 }
 

@@ -56,15 +56,6 @@ struct content {
   }
 };
 
-/// The first python that can import safetensors and numpy; "" if none. PLEAT_PYTHON names one.
-std::string python() {
-  for (char const* candidate : std::initializer_list<char const*>{std::getenv("PLEAT_PYTHON"), "python3"})
-    if (candidate &&
-        std::system((std::string(candidate) + " -c 'import numpy, safetensors.numpy' >/dev/null 2>&1").c_str()) == 0)
-      return candidate;
-  return "";
-}
-
 }  // namespace
 
 TEST_CASE("an empty file has the bytes that the format gives", "[io][safetensors]") {
@@ -231,7 +222,7 @@ TEST_CASE("ten thousand damaged safetensors files: an error or a valid file, nev
 }
 
 TEST_CASE("the reference implementation reads our file and writes the same bytes", "[io][safetensors][peer]") {
-  auto const interpreter = python();
+  auto const interpreter = io_test::python_with("numpy, safetensors.numpy");
   if (interpreter.empty()) SKIP("no python3 with the packages safetensors and numpy (PLEAT_PYTHON names another one)");
   scratch const dir;
   content const c;

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
+#include <initializer_list>
 #include <span>
 #include <string>
 #include <vector>
@@ -65,6 +66,14 @@ std::string words(F&& f) {
 inline std::vector<std::byte> bytes_of(std::string_view text) {
   auto const s = std::as_bytes(std::span(text.data(), text.size()));
   return {s.begin(), s.end()};
+}
+
+/// The first python that can import the packages ("numpy, safetensors.numpy"); "" if none. PLEAT_PYTHON names one.
+inline std::string python_with(std::string const& packages) {
+  for (char const* candidate : std::initializer_list<char const*>{std::getenv("PLEAT_PYTHON"), "python3"})
+    if (candidate && std::system((std::string(candidate) + " -c 'import " + packages + "' >/dev/null 2>&1").c_str()) == 0)
+      return candidate;
+  return "";
 }
 
 /// Runs f in a child process; gives the wait status. The child ends without destructors, as one that is killed does.
