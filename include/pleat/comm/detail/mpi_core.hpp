@@ -1,0 +1,499 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Calls of a communicator as MPI's calls, blocking and as operations under way. Counts above an int are sent in pieces, here and
+/// nowhere else.
+#pragma once
+
+#include <mpi.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <pleat/base/config.hpp>
+#include <pleat/base/error.hpp>
+#include <pleat/comm/detail/combine.hpp>
+#include <pleat/comm/detail/local_core.hpp>
+#include <pleat/comm/detail/mpi_arrivals.hpp>
+#include <pleat/comm/detail/mpi_words.hpp>
+#include <pleat/comm/request.hpp>
+
+namespace pleat::comm::detail {
+
+/// The state behind comm::mpi. Requests keep it alive.
+class mpi_core : public std::enable_shared_from_this<mpi_core> {
+ public:
+  mpi_core(MPI_Comm c, bool owned, index_t max_count) : comm(c), owned(owned), max_count(max_count) {
+    check(MPI_Comm_rank(comm, &rank), "MPI_Comm_rank");
+    check(MPI_Comm_size(comm, &size), "MPI_Comm_size");
+    ops_.fill(MPI_OP_NULL);
+  }
+  mpi_core(mpi_core const&) = delete;
+  mpi_core& operator=(mpi_core const&) = delete;
+  ~mpi_core() {
+    if (mpi_is_over()) return;  // freeing now would abort the job
+    for (auto& op : ops_)
+      if (op != MPI_OP_NULL) MPI_Op_free(&op);
+    if (owned) MPI_Comm_free(&comm);
+  }
+
+  void check(int code, char const* what) const {
+    if (code != MPI_SUCCESS) [[unlikely]]
+      mpi_fail(code, what, rank);
+  }
+  [[noreturn, gnu::cold, gnu::noinline]] void fail(int code, call const& c) const { mpi_fail(code, describe(c), rank); }
+  void check(int code, call const& c) const {
+    if (code != MPI_SUCCESS) [[unlikely]]
+      fail(code, c);
+  }
+
+  struct operation final : pending {
+    std::shared_ptr<mpi_core> owner;  // set while under way
+    call what;
+    std::vector<MPI_Request> requests;
+    std::vector<MPI_Status> statuses;
+    std::vector<int> ints;         // counts and displacements that MPI reads until the end
+    std::vector<std::byte> stage;  // where MPI forbids the overlap that the call allows
+    bool over = false, lost = false;
+    int code = MPI_SUCCESS;
+    std::int64_t number = 0;
+    double seconds = -1;
+
+    MPI_Request* more() {
+      requests.push_back(MPI_REQUEST_NULL);
+      return &requests.back();
+    }
+    bool poll() {
+      if (over) return true;
+      int flag = 0;
+      statuses.resize(requests.size());
+      code = MPI_Testall(static_cast<int>(requests.size()), requests.data(), &flag, statuses.data());
+      if (code == MPI_ERR_IN_STATUS)
+        for (auto const& s : statuses)
+          if (s.MPI_ERROR != MPI_SUCCESS && s.MPI_ERROR != MPI_ERR_PENDING) code = s.MPI_ERROR;
+      over = flag != 0 || code != MPI_SUCCESS;
+      return over;
+    }
+    void conclude() {
+      owner->check(code, what);
+      if (what.kind == call_kind::receive) {
+        index_t came = 0;
+        for (auto& s : statuses) {
+          int n = 0;
+          MPI_Get_count(&s, mpi_type(what.out.type), &n);
+          came += n;
+        }
+        owner->check_count(what, came);
+      }
+      if (!stage.empty() && what.reduces()) copy_bytes(what.out.data, stage.data(), what.out.bytes());
+    }
+    bool test() override {
+      if (!poll()) return false;
+      conclude();
+      return true;
+    }
+    void wait() override {
+      if (!over && seconds < 0) {
+        statuses.resize(requests.size());
+        for (std::size_t i = 0; i < requests.size();
+             ++i)  // Open MPI's Waitall hangs on an error where threads are multiple
+          if (int const e = MPI_Wait(&requests[i], &statuses[i]); e != MPI_SUCCESS) code = e;
+        over = true;
+      } else if (!over) {
+        wait_in_time();
+      }
+      conclude();
+    }
+    /// A receive can be taken back, and then the buffer is the caller's again.
+    void cancel() noexcept {
+      for (auto& r : requests)
+        if (r != MPI_REQUEST_NULL) {
+          MPI_Cancel(&r);
+          MPI_Wait(&r, MPI_STATUS_IGNORE);
+        }
+      over = true;
+    }
+    void wait_in_time() {
+      auto const limit = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
+      for (int i = 0; !poll(); ++i) {
+        if (i < 100) continue;
+        if (owner->arrivals) owner->arrivals->drain();
+        std::this_thread::yield();
+        if (std::chrono::steady_clock::now() < limit) continue;
+        if (what.kind == call_kind::receive) cancel();
+        lost = !over;
+        owner->give_up(*this);
+      }
+    }
+    void release() noexcept override {
+      auto const keep = std::move(owner);
+      if (!over && !lost) {
+        if (mpi_is_over()) {
+          lost = true;
+        } else if (std::uncaught_exceptions() > 0 && what.kind == call_kind::receive) {
+          cancel();
+        } else if (std::uncaught_exceptions() > 0) {
+          lost = true;  // MPI cannot take a collective back: its state stays where it is
+        } else {
+          owner = keep;
+          try {
+            wait();
+          } catch (error const&) {  // the request's holder chose not to look
+          }
+          owner.reset();
+        }
+      }
+      std::erase(keep->active, this);
+      if (!lost) keep->idle.push_back(this);
+    }
+  };
+
+  void run(call const& c) {
+    if (seconds >= 0 || !broken.empty() || !fits(c)) [[unlikely]] {
+      return start(c).wait();
+    }
+    auto const type = mpi_type(c.type());
+    int const n = static_cast<int>(c.count());
+    switch (c.kind) {
+      case call_kind::barrier:
+        return check(MPI_Barrier(comm), c);
+      case call_kind::broadcast:
+        return check(MPI_Bcast(c.out.data, n, type, c.root, comm), c);
+      case call_kind::reduce:
+        return check(MPI_Reduce(source(c), c.out.data, n, type, op(c), c.root, comm), c);
+      case call_kind::all_reduce:
+        return check(MPI_Allreduce(source(c), c.out.data, n, type, op(c), comm), c);
+      case call_kind::all_gather:
+        return check(MPI_Allgather(source(c), n, type, c.out.data, n, type, comm), c);
+      case call_kind::all_to_all:
+        return check(MPI_Alltoall(c.in.data, n / size, type, c.out.data, n / size, type, comm), c);
+      case call_kind::reduce_scatter:
+      case call_kind::reduce_scatter_v: {  // staged or not is this rank's own affair; blocking or not is not
+        bool const staged = overlap(c);
+        if (staged) stage_.resize(static_cast<std::size_t>(c.out.bytes()));
+        void* const out = staged ? stage_.data() : c.out.data;
+        if (c.kind == call_kind::reduce_scatter) {
+          check(MPI_Reduce_scatter_block(c.in.data, out, n, type, op(c), comm), c);
+        } else {
+          lay_out(ints_, c.out_parts);
+          check(MPI_Reduce_scatter(c.in.data, out, ints_.data(), type, op(c), comm), c);
+        }
+        if (staged) copy_bytes(c.out.data, out, c.out.bytes());
+        return;
+      }
+      case call_kind::all_gather_v:
+        lay_out(ints_, c.out_parts);
+        return check(MPI_Allgatherv(source(c), static_cast<int>(c.in.count), type, c.out.data, ints_.data(),
+                                    ints_.data() + size, type, comm),
+                     c);
+      case call_kind::send:
+        return check(MPI_Send(c.in.data, n, type, c.root, c.tag, comm), c);
+      case call_kind::receive: {
+        MPI_Status s;
+        check(MPI_Recv(c.out.data, n, type, c.root, c.tag, comm, &s), c);
+        int came = 0;
+        MPI_Get_count(&s, type, &came);
+        return check_count(c, came);
+      }
+      default:
+        return start(c).wait();
+    }
+  }
+
+  PLEAT_ONCE request start(call const& c) {
+    if (!broken.empty()) throw error{describe(c), broken, "Make a new communicator, or end the program", rank};
+    if (idle.empty()) {
+      all.push_back(std::make_unique<operation>());
+      idle.reserve(all.size());
+      active.reserve(all.size());
+      idle.push_back(all.back().get());
+    }
+    auto* o = idle.back();
+    o->what = c;
+    o->requests.clear();
+    o->stage.clear();
+    o->over = o->lost = false;
+    o->code = MPI_SUCCESS;
+    o->seconds = seconds;
+    if (arrivals && seconds >= 0 && c.kind != call_kind::send && c.kind != call_kind::receive) {
+      arrivals->drain();
+      o->number = arrivals->announce();
+    }
+    post(*o);
+    idle.pop_back();
+    active.push_back(o);
+    o->owner = shared_from_this();
+    return request(o);
+  }
+
+  void progress() {
+    for (auto* o : active) o->poll();
+    if (arrivals) arrivals->drain();
+    int flag = 0;
+    if (active.empty()) MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, comm, &flag, MPI_STATUS_IGNORE);
+  }
+
+  MPI_Comm comm;
+  bool owned;
+  index_t max_count;
+  int rank = 0, size = 1;
+  double seconds = -1;
+  std::unique_ptr<mpi_arrivals> arrivals;
+  std::string broken;
+
+ private:
+  static constexpr int exchange_tag = library_tags - 1;
+
+  [[nodiscard]] bool fits(call const& c) const noexcept {
+    switch (c.kind) {
+      case call_kind::all_gather:
+        return c.out.count <= max_count;
+      case call_kind::reduce_scatter:
+      case call_kind::reduce_scatter_v:
+        return c.in.count <= max_count;
+      case call_kind::all_gather_v:
+        for (int r = 0; r < size; ++r)
+          if (c.out_parts.offset(r) + c.out_parts.count(r) > max_count) return false;
+        return true;
+      default:
+        return c.count() <= max_count;
+    }
+  }
+
+  /// The operand, or MPI's word for "it lies where the result goes".
+  [[nodiscard]] void const* source(call const& c) const noexcept {
+    if (c.kind == call_kind::reduce && rank != c.root) return c.in.data;
+    if (c.kind == call_kind::all_gather)
+      return c.in.data == at(c.out.data, rank * c.in.count, c.in.type) ? MPI_IN_PLACE : c.in.data;
+    if (c.kind == call_kind::all_gather_v)
+      return c.in.data == at(c.out.data, c.out_parts.offset(rank), c.in.type) ? MPI_IN_PLACE : c.in.data;
+    return c.in.data == c.out.data ? MPI_IN_PLACE : c.in.data;
+  }
+
+  MPI_Op op(call const& c) {
+    if (c.in.type == dtype::f16 || c.in.type == dtype::bf16) return own_op(c);
+    switch (c.op) {
+      case reduction::sum:
+        return MPI_SUM;
+      case reduction::min:
+        return MPI_MIN;
+      case reduction::max:
+        return MPI_MAX;
+      case reduction::prod:
+        return MPI_PROD;
+      case reduction::bit_and:
+        return MPI_BAND;
+      case reduction::bit_or:
+        return MPI_BOR;
+    }
+    return MPI_OP_NULL;
+  }
+  PLEAT_ONCE MPI_Op own_op(call const& c) {
+    static constexpr std::array<MPI_User_function*, 8> functions{
+        mpi_combine<half, reduction::sum>,     mpi_combine<half, reduction::min>,
+        mpi_combine<half, reduction::max>,     mpi_combine<half, reduction::prod>,
+        mpi_combine<bfloat16, reduction::sum>, mpi_combine<bfloat16, reduction::min>,
+        mpi_combine<bfloat16, reduction::max>, mpi_combine<bfloat16, reduction::prod>};
+    auto const i = static_cast<std::size_t>(c.op) + (c.in.type == dtype::bf16 ? 4u : 0u);
+    if (ops_[i] == MPI_OP_NULL) check(MPI_Op_create(functions[i], 1, &ops_[i]), c);
+    return ops_[i];
+  }
+
+  void check_count(call const& c, index_t came) const {
+    if (came != c.out.count)
+      throw error{describe(c),
+                  std::to_string(came) + " elements came, " + std::to_string(c.out.count) + " were expected",
+                  "Give send and receive the same count", rank};
+  }
+
+  /// f(offset, n) for pieces of at most max_count elements; at least one, so that empty messages match too.
+  template <class F>
+  void pieces(index_t count, F const& f) const {
+    index_t b = 0;
+    do {
+      index_t const n = std::min(max_count, count - b);
+      f(b, static_cast<int>(n));
+      b += n;
+    } while (b < count);
+  }
+
+  PLEAT_ONCE void post(operation& o) {
+    call const& c = o.what;
+    auto const t = c.type();
+    auto const type = mpi_type(t);
+    switch (c.kind) {
+      case call_kind::barrier:
+        return check(MPI_Ibarrier(comm, o.more()), c);
+      case call_kind::broadcast:
+        return broadcast(o, c.out.data, c.count(), c.root);
+      case call_kind::reduce:
+      case call_kind::all_reduce: {
+        bool const everywhere = c.kind == call_kind::all_reduce;
+        void const* const from = source(c);
+        pieces(c.in.count, [&](index_t b, int n) {
+          void const* const in = from == MPI_IN_PLACE ? from : at(from, b, t);
+          void* const out = c.out.data ? at(c.out.data, b, t) : nullptr;
+          if (everywhere)
+            check(MPI_Iallreduce(in, out, n, type, op(c), comm, o.more()), c);
+          else
+            check(MPI_Ireduce(in, out, n, type, op(c), c.root, comm, o.more()), c);
+        });
+        return;
+      }
+      case call_kind::reduce_scatter:
+      case call_kind::reduce_scatter_v:
+        return reduce_scatter(o);
+      case call_kind::all_gather:
+        if (fits(c)) {
+          int const n = static_cast<int>(c.in.count);
+          return check(MPI_Iallgather(source(c), n, type, c.out.data, n, type, comm, o.more()), c);
+        }
+        copy_bytes(at(c.out.data, rank * c.in.count, t), c.in.data, c.in.bytes());
+        for (int r = 0; r < size; ++r) broadcast(o, at(c.out.data, r * c.in.count, t), c.in.count, r);
+        return;
+      case call_kind::all_gather_v:
+        if (fits(c)) {
+          lay_out(o.ints, c.out_parts);
+          return check(MPI_Iallgatherv(source(c), static_cast<int>(c.in.count), type, c.out.data, o.ints.data(),
+                                       o.ints.data() + size, type, comm, o.more()),
+                       c);
+        }
+        copy_bytes(at(c.out.data, c.out_parts.offset(rank), t), c.in.data, c.in.bytes());
+        for (int r = 0; r < size; ++r) broadcast(o, at(c.out.data, c.out_parts.offset(r), t), c.out_parts.count(r), r);
+        return;
+      case call_kind::all_to_all:
+        if (fits(c)) {
+          int const n = static_cast<int>(c.in.count / size);
+          return check(MPI_Ialltoall(c.in.data, n, type, c.out.data, n, type, comm, o.more()), c);
+        }
+        [[fallthrough]];
+      case call_kind::all_to_all_v:
+        return exchange(o);
+      case call_kind::send:
+        return pieces(c.in.count, [&](index_t b, int n) {
+          check(MPI_Isend(at(c.in.data, b, t), n, type, c.root, c.tag, comm, o.more()), c);
+        });
+      case call_kind::receive:
+        return pieces(c.out.count, [&](index_t b, int n) {
+          check(MPI_Irecv(at(c.out.data, b, t), n, type, c.root, c.tag, comm, o.more()), c);
+        });
+      case call_kind::split:
+        return;
+    }
+  }
+
+  void broadcast(operation& o, void* data, index_t count, int root) {
+    auto const t = o.what.type();
+    pieces(count,
+           [&](index_t b, int n) { check(MPI_Ibcast(at(data, b, t), n, mpi_type(t), root, comm, o.more()), o.what); });
+  }
+
+  PLEAT_ONCE void lay_out(std::vector<int>& ints, parts const& p) const {
+    ints.resize(2 * static_cast<std::size_t>(size));
+    for (int r = 0; r < size; ++r) {
+      ints[static_cast<std::size_t>(r)] = static_cast<int>(p.count(r));
+      ints[static_cast<std::size_t>(size + r)] = static_cast<int>(p.offset(r));
+    }
+  }
+
+  /// MPI forbids a result within the operand; the call allows it where it is this rank's own block.
+  [[nodiscard]] static bool overlap(call const& c) noexcept {
+    auto const *a = static_cast<std::byte const*>(c.in.data), *b = static_cast<std::byte const*>(c.out.data);
+    return c.out.count > 0 && b < a + c.in.bytes() && a < b + c.out.bytes();
+  }
+
+  PLEAT_ONCE void reduce_scatter(operation& o) {
+    call const& c = o.what;
+    auto const t = c.type();
+    auto const type = mpi_type(t);
+    bool const even = c.kind == call_kind::reduce_scatter;
+    if (!fits(c)) {  // one reduction per block
+      index_t first = 0;
+      for (int r = 0; r < size; ++r) {
+        index_t const n = even ? c.out.count : c.out_parts.count(r);
+        pieces(n, [&](index_t b, int m) {
+          void const* in = at(c.in.data, first + b, t);
+          void* out = r == rank ? at(c.out.data, b, t) : nullptr;
+          check(MPI_Ireduce(in == out ? MPI_IN_PLACE : in, out, m, type, op(c), r, comm, o.more()), c);
+        });
+        first += n;
+      }
+      return;
+    }
+    void* out = c.out.data;
+    if (overlap(c)) {
+      o.stage.resize(static_cast<std::size_t>(c.out.bytes()));
+      out = o.stage.data();
+    }
+    if (even) {
+      check(MPI_Ireduce_scatter_block(c.in.data, out, static_cast<int>(c.out.count), type, op(c), comm, o.more()), c);
+    } else {
+      lay_out(o.ints, c.out_parts);
+      check(MPI_Ireduce_scatter(c.in.data, out, o.ints.data(), type, op(c), comm, o.more()), c);
+    }
+  }
+
+  /// Everybody to everybody, by messages: their counts are known pair by pair, so each pair cuts its own pieces.
+  PLEAT_ONCE void exchange(operation& o) {
+    call const& c = o.what;
+    auto const t = c.type();
+    auto const type = mpi_type(t);
+    bool const even = c.kind == call_kind::all_to_all;
+    index_t const block = c.in.count / size;
+    for (int i = 1; i < size; ++i) {
+      int const from = (rank - i + size) % size;
+      index_t const n = even ? block : c.out_parts.count(from), first = even ? block * from : c.out_parts.offset(from);
+      if (n > 0)
+        pieces(n, [&](index_t b, int m) {
+          check(MPI_Irecv(at(c.out.data, first + b, t), m, type, from, exchange_tag, comm, o.more()), c);
+        });
+    }
+    for (int i = 1; i < size; ++i) {
+      int const to = (rank + i) % size;
+      index_t const n = even ? block : c.in_parts.count(to), first = even ? block * to : c.in_parts.offset(to);
+      if (n > 0)
+        pieces(n, [&](index_t b, int m) {
+          check(MPI_Isend(at(c.in.data, first + b, t), m, type, to, exchange_tag, comm, o.more()), c);
+        });
+    }
+    index_t const n = even ? block : c.in_parts.count(rank);
+    copy_bytes(at(c.out.data, even ? block * rank : c.out_parts.offset(rank), t),
+               at(c.in.data, even ? block * rank : c.in_parts.offset(rank), t), n * static_cast<index_t>(size_of(t)));
+  }
+
+  [[noreturn]] PLEAT_ONCE void give_up(operation& o) {
+    std::string problem = "waited " + name_seconds(o.seconds) + ", and ";
+    if (o.what.kind == call_kind::send || o.what.kind == call_kind::receive) {
+      problem += "rank " + std::to_string(o.what.root) + " did not come";
+    } else if (auto const who = arrivals ? arrivals->absent(o.number) : std::vector<int>{}; !who.empty()) {
+      problem += name_ranks(who) + " did not come";
+    } else {
+      problem += "the operation did not end, although every rank had entered it";
+    }
+    if (o.what.kind == call_kind::receive)
+      throw error{describe(o.what), problem, "Look at what that rank was doing, or allow more time", rank};
+    broken = "an earlier " + std::string(name_of(o.what.kind)) + " was given up: " + problem;
+    throw error{
+        describe(o.what), problem,
+        "The buffers of this call stay MPI's: end the program, or make a new communicator among those that are left",
+        rank};
+  }
+
+  std::array<MPI_Op, 8> ops_;
+  std::vector<int> ints_;         // of a blocking call
+  std::vector<std::byte> stage_;  // of a blocking call
+
+ public:
+  std::vector<std::unique_ptr<operation>> all;
+  std::vector<operation*> idle, active;
+};
+
+}  // namespace pleat::comm::detail
