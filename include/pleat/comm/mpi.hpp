@@ -1,13 +1,10 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Ranks as MPI processes. Including this header is how one says MPI; with comm/mpi_guard.hpp and their details it is the only door to
-/// mpi.h.
+/// Ranks as MPI processes. Including this header is how one says MPI.
 ///
 /// Works with MPI 3.1 (Open MPI 4, MPICH 4): counts above an int are sent in pieces.
 #pragma once
-
-#include <mpi.h>
 
 #include <climits>
 #include <memory>

@@ -4,8 +4,6 @@
 /// MPI started and ended by whoever is first, and the thread level that it has.
 #pragma once
 
-#include <mpi.h>
-
 #include <string_view>
 
 #include <pleat/base/config.hpp>

@@ -4,8 +4,6 @@
 /// Who came to a collective of MPI ranks that has a time-out.
 #pragma once
 
-#include <mpi.h>
-
 #include <array>
 #include <cstddef>
 #include <cstdint>

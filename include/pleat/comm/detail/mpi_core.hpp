@@ -5,8 +5,6 @@
 /// nowhere else.
 #pragma once
 
-#include <mpi.h>
-
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -67,6 +65,11 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     std::int64_t number = 0;
     double seconds = -1;
 
+    void make_room(std::size_t n) {
+      requests.reserve(n);
+      statuses.reserve(n);
+      ints.reserve(n);
+    }
     MPI_Request* more() {
       requests.push_back(MPI_REQUEST_NULL);
       return &requests.back();
@@ -212,6 +215,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     if (!broken.empty()) throw error{describe(c), broken, "Make a new communicator, or end the program", rank};
     if (idle.empty()) {
       all.push_back(std::make_unique<operation>());
+      all.back()->make_room(2 * static_cast<std::size_t>(size));  // any call within MPI's counts: which operation serves it is chance
       idle.reserve(all.size());
       active.reserve(all.size());
       idle.push_back(all.back().get());

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Words that MPI and pleat have for the same things: errors, element types, reductions.
+/// Words that MPI and pleat have for the same things: errors, element types, reductions. The only door to mpi.h.
 #pragma once
 
 #include <mpi.h>
