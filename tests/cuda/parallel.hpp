@@ -3,8 +3,41 @@
 // What lives on ranks, for Kokkos::Cuda. Compiled and linked, never run.
 #pragma once
 
+#include <pleat/nn.hpp>
 #include <pleat/parallel.hpp>
 
 template class pleat::parallel::redistribute<float, Kokkos::Cuda>;
 template class pleat::parallel::redistribute<double, Kokkos::Cuda>;
 template class pleat::parallel::redistribute<pleat::bfloat16, Kokkos::Cuda>;
+
+template class pleat::parallel::gradient_exchange<float, Kokkos::Cuda>;
+template class pleat::parallel::gradient_exchange<double, Kokkos::Cuda>;
+template class pleat::parallel::parameter_gather<float, Kokkos::Cuda>;
+template class pleat::parallel::parameter_gather<double, Kokkos::Cuda>;
+template class pleat::nn::arena<pleat::bfloat16, Kokkos::Cuda>;
+template class pleat::nn::optimizer_state<pleat::bfloat16, Kokkos::Cuda>;
+template class pleat::nn::optimizer_state<pleat::half, Kokkos::Cuda>;
+
+namespace pleat::cuda_compile {
+
+/// A step under a plan, its state sharded or not, and what looks at a model from outside.
+void sharded_step(world& w, plan::plan const& p) {
+  using S = Kokkos::Cuda;
+  using F = codec::forms<codec::dense<float>>;
+  auto m = parallel::build(nn::sequential(nn::linear<F, S>("a", 16, 16), nn::relu<float, S>(), nn::linear<F, S>("b", 16, 4)), p, w);
+  nn::optimizer_state<float, S> optimizer(m.context(), m.arena(), nn::adamw{});
+  m.zero_grad(8);
+  auto [y, saved] = m.forward(tensor<float, S>::allocate(m.context(), {4, 16}));
+  m.backward(saved, m.cross_entropy(y, tensor<std::int32_t, S>::allocate(m.context(), {4})).dy);
+  m.reduce();
+  parallel::loss_scale scale;
+  if (scale.update(parallel::found_nonfinite(m.context(), m.arena()), m.ranks())) m.step(optimizer, 1, m.clip_scale(1));
+  m.set_host_values(m.host_values());
+  m.set_host_state(0, m.host_state(0));
+  auto whole = m.unsharded();
+  whole.take_values(whole.clone());
+  m.demand_equal_replicas();
+  (void)m.memory();
+}
+
+}  // namespace pleat::cuda_compile

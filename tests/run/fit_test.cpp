@@ -157,6 +157,25 @@ TEST_CASE("checkpoints are the same files whichever way state is sharded, and tr
   CHECK(complete.steps > 7);
 }
 
+TEST_CASE("a loss that is not finite is explained on every rank where parameters are sharded") {
+  auto const data = test_digits();
+  std::string const said = sentence([&] {
+    pl::comm::run_local(2, [&](pl::comm::communicator c) {
+      pl::world w(std::move(c), 1);
+      auto p = pl::plan::search(net(), w, {.global_batch = 48});
+      p.state_stage = 3;
+      auto m = pl::parallel::build(net(), p, w, {.seed = 4});
+      auto values = m.host_values();
+      auto const& e = m.arena().entries()[static_cast<std::size_t>(m.arena().find("fc2.bias"))];
+      values[static_cast<std::size_t>(e.begin)] = std::numeric_limits<float>::quiet_NaN();
+      m.set_host_values(values);
+      (void)pl::run::fit(m, data.train, quiet(1));
+    });
+  });
+  INFO(said);
+  CHECK(said.find("fc2") != std::string::npos);
+}
+
 TEST_CASE("evaluate counts every sample once, and its confusion matrix adds up") {
   auto const data = test_digits();
   pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);

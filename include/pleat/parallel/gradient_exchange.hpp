@@ -309,7 +309,6 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   shard_group const* ranks_;
   arena_type* arena_;
   bool overlap_, pooled_, agreed_ = false, go_on_ = false, last_ = true;
-  std::vector<bucket_sum<value_type>> sums_;  // of each bucket
   std::vector<char> done_;                    // entry → gradient complete
   std::vector<int> waiting_;                  // bucket → entries not complete
   std::vector<std::size_t> first_entry_;      // bucket → its first entry
@@ -321,6 +320,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   int slots_ = 1;
   index_t stride_ = 0;                        // elements between the slots of a pool buffer
   std::vector<std::vector<value_type>> staged_;  // bucket → host copies of its slots; empty on a host space
+  std::vector<bucket_sum<value_type>> sums_;  // of each bucket; ends before the buffers that it reads
   share const* share_ = nullptr;
 };
 

@@ -185,10 +185,16 @@ template <class Net> class model {
     return nn::call(p, net_, std::move(x)).y;
   }
 
-  /// Diagnosis after a loss that is not finite: walks forward once more and throws with the name of the first layer whose output is not.
+  /// Diagnosis after a loss that is not finite (collective at stage 3): walks forward once more and throws with the name of the first layer whose output is not.
   void find_nonfinite(tensor_type x) const {
     auto p = training_pass();
     p.check_finite = true;
+    if (group_->stage == 3) {  // a rank that has found something leaves: nobody may wait for it to gather
+      auto const whole = unsharded();
+      p.hooks = nullptr;
+      (void)nn::call(p, whole.net_, std::move(x));
+      return;
+    }
     (void)nn::call(p, net_, std::move(x));
   }
 

@@ -24,7 +24,7 @@ template <class T, class Space> class parameter_gather {
  public:
   /// \param open buckets that one layer needs at once; more buffers are made if a layer needs more
   parameter_gather(context<Space>& where, shard_group const& ranks, nn::arena<T, Space>& arena, index_t prefetch, int open)
-      : where_(&where), ranks_(&ranks), arena_(&arena), prefetch_(prefetch), requests_(layout().buckets().size()) {
+      : where_(&where), ranks_(&ranks), arena_(&arena), prefetch_(prefetch), requests_(arena.layout().buckets().size()) {
     if (layout().stage() < 3) return;
     state_.resize(requests_.size());
     for (int i = 0; i < layout().parameter_buffers(open, static_cast<int>(prefetch)); ++i) add_buffer();
@@ -169,12 +169,12 @@ template <class T, class Space> class parameter_gather {
   shard_group const* ranks_;
   nn::arena<T, Space>* arena_;
   index_t prefetch_;
-  std::vector<comm::request> requests_;  // of each bucket
   std::vector<bucket_state> state_;
   std::vector<buffer> buffers_;
   std::vector<std::vector<T>> staged_;   // host copies; empty on a host space
   std::uint64_t clock_ = 0;
   std::size_t gathers_ = 0;
+  std::vector<comm::request> requests_;  // of each bucket; ends before the buffers that it writes
 };
 
 }  // namespace pleat::parallel

@@ -34,7 +34,7 @@ template <class Net> [[nodiscard]] index_t arena_elements(Net const& net) {
   index_t const alignment = 64 / static_cast<index_t>(sizeof(nn::value_type_of<Net>));
   index_t n = alignment;  // the loss
   nn::for_each_parameter(net, [&](auto const& w) {
-    if (w.in_arena && w.tied_to.empty()) n += (w.size() + alignment - 1) / alignment * alignment;
+    if (w.in_arena && w.tied_to.empty()) n += (w.largest() + alignment - 1) / alignment * alignment;
   });
   return n;
 }
@@ -46,8 +46,8 @@ template <class Net> [[nodiscard]] nn::state_layout layout_of(Net const& net, pl
   index_t at = 0;
   nn::for_each_parameter(net, [&](auto const& w) {
     if (!w.in_arena || !w.tied_to.empty()) return;
-    ranges.push_back({at, at + w.size()});
-    at = (at + w.size() + alignment - 1) / alignment * alignment;
+    ranges.push_back({at, at + w.largest()});
+    at = (at + w.largest() + alignment - 1) / alignment * alignment;
   });
   ranges.push_back({at, at + 1});
   return {ranges, at + alignment, bytes, p.bucket_bytes, p.state_stage, static_cast<int>(p.state_ranks > 0 ? p.state_ranks : p.data_ranks)};
