@@ -7,6 +7,7 @@
 #include <pleat/io/checkpoint.hpp>   // IWYU pragma: export
 #include <pleat/io/checksum.hpp>     // IWYU pragma: export
 #include <pleat/io/dataset.hpp>      // IWYU pragma: export
+#include <pleat/io/decode.hpp>       // IWYU pragma: export
 #include <pleat/io/file.hpp>         // IWYU pragma: export
 #include <pleat/io/ggml_type.hpp>    // IWYU pragma: export
 #include <pleat/io/gguf.hpp>         // IWYU pragma: export
@@ -15,3 +16,5 @@
 #include <pleat/io/safetensors.hpp>  // IWYU pragma: export
 #include <pleat/io/sampler.hpp>      // IWYU pragma: export
 #include <pleat/io/text.hpp>         // IWYU pragma: export
+#include <pleat/io/weight_file.hpp>  // IWYU pragma: export
+#include <pleat/io/weights.hpp>      // IWYU pragma: export

@@ -68,6 +68,57 @@ TEST_CASE("every form goes through a file bit for bit, and the same model gives 
   CHECK(t[0].values != a[0].values);
 }
 
+TEST_CASE("every form goes through GGUF too, and errors travel with it") {
+  auto w = alone();
+  auto const model = build(w);
+  auto const small = model | (compress::prune{.sparsity = 0.8, .ignore = {"fc1.*"}} | compress::quantize<int8>{.ignore = {"fc1.*", "fc2.*"}});
+  run::model_description about{.network = "mlp:20-16-12-4", .input = run::input_normalisation{33.318f, 1 / 78.567f}, .more = {{"author", "someone"}}};
+  about.errors["fc3.weight"].max = 0.25;
+  about.errors["fc3.weight"].frobenius = 1.5;
+  auto const path = (std::filesystem::temp_directory_path() / ("pleat_model_file_" + std::to_string(::getpid()) + ".gguf")).string();
+  run::save_gguf(small, path, "pleat-mlp", about);
+  auto other = build(w, 77) | (compress::prune{.sparsity = 0.1} | compress::quantize<int8>{});
+  auto const read = run::load(other, path);
+  CHECK(run::describe_file(path).network == about.network);
+  std::filesystem::remove(path);
+  CHECK((run::file_image(other, about) == run::file_image(small, about)));
+  CHECK(read.input == about.input);
+  CHECK(read.more.at("author") == "someone");
+  REQUIRE(read.errors.size() == 1);
+  CHECK(read.errors.at("fc3.weight").max == 0.25);
+  CHECK(read.errors.at("fc3.weight").frobenius == 1.5);
+}
+
+TEST_CASE("dense weights in other floating-point types, out and in") {
+  auto w = alone();
+  auto const model = build(w);
+  for (auto const type : {pleat::dtype::bf16, pleat::dtype::f16, pleat::dtype::f64}) {
+    auto const image = run::file_image(model, {}, {.dense_as = type});
+    io::safetensors_file const file(image);
+    for (auto const& e : file.entries()) CHECK(e.type == type);
+    auto other = build(w, 5);
+    (void)run::load(other, file);
+    auto const a = values_of(model), b = values_of(other);
+    for (std::size_t p = 0; p < a.size(); ++p)
+      for (std::size_t i = 0; i < a[p].values.size(); ++i) {
+        float const x = a[p].values[i];
+        float const expected = type == pleat::dtype::bf16 ? static_cast<float>(pleat::bfloat16(x)) : type == pleat::dtype::f16 ? static_cast<float>(pleat::half(x)) : x;
+        REQUIRE(b[p].values[i] == expected);
+      }
+    CHECK((run::file_image(other, {}, {.dense_as = type}) == image));
+  }
+  // What the narrower type cannot hold is said, and the model stays.
+  auto target = build(w, 8);
+  auto const untouched = run::file_image(target);
+  auto const bad = edited(run::file_image(model, {}, {.dense_as = pleat::dtype::f64}), [](auto& views, auto&) {
+    static constexpr double huge[] = {1, 2, 1e300, 3};
+    for (auto& v : views)
+      if (v.name == "fc3.bias") v.bytes = std::as_bytes(std::span(huge));
+  });
+  CHECK_THROWS_MATCHES(run::load(target, bad), pleat::error, MessageMatches(ContainsSubstring("'fc3.bias': element 2 is above the largest number of F32")));
+  CHECK((run::file_image(target) == untouched));
+}
+
 TEST_CASE("a dense model's file is plain: one F32 tensor per parameter, no forms in the metadata") {
   auto w = alone();
   auto const model = build(w);
@@ -133,6 +184,7 @@ TEST_CASE("what does not fit is said in a sentence, and the model stays as it wa
   refused_wide(metadata("pleat.shape.fc1.weight", "[999999999999, 20]"), "the file says [999999999999, 20]");
   refused_wide(edited(masked, [](auto&, auto& m) { m.erase("pleat.shape.fc1.weight"); }), "nothing about it");
   refused_wide(edited(masked, [](auto&, auto& m) { m.erase("pleat.form.fc2.weight"); }), "do not say in which form");
+  refused_wide(metadata("pleat.format", "2"), "by version 2 of pleat's rules, this pleat knows 1 at most");
 }
 
 TEST_CASE("the description survives, and nonsense in it is refused") {

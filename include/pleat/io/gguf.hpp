@@ -262,8 +262,8 @@ class gguf_file {
     } else if constexpr (std::is_same_v<T, gguf_array>) {
       auto const item = in.number<std::uint32_t>("the type of an array's items");
       auto const n = in.number<std::uint64_t>("the length of an array");
-      [&]<std::size_t... I>(std::index_sequence<I...>) {
-        if (!((item == I ? (read_array<I>(in, key, n, out), true) : false) || ...)) refuse_type(key, item);
+      [&]<std::size_t... Is>(std::index_sequence<Is...>) {
+        if (!((item == Is ? (read_array<Is>(in, key, n, out), true) : false) || ...)) refuse_type(key, item);
       }(std::make_index_sequence<std::variant_size_v<gguf_array>>{});
     } else {
       out.emplace<At>(in.number<T>("a metadata value"));
@@ -271,8 +271,8 @@ class gguf_file {
   }
   [[nodiscard]] PLEAT_ONCE gguf_value read_value(detail::byte_reader& in, std::string const& key, std::uint32_t type) {
     gguf_value v;
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
-      if (!((type == I ? (read_one<I>(in, key, v), true) : false) || ...)) refuse_type(key, type);
+    [&]<std::size_t... Is>(std::index_sequence<Is...>) {
+      if (!((type == Is ? (read_one<Is>(in, key, v), true) : false) || ...)) refuse_type(key, type);
     }(std::make_index_sequence<std::variant_size_v<gguf_value>>{});
     return v;
   }

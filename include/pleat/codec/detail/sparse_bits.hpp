@@ -207,7 +207,7 @@ struct bitmask_logic {
   }
   /// Where each row's numbers begin.
   static std::vector<file_tensor> derive(extents const& shape, std::span<file_tensor const> parts) {
-    auto const* const bits = reinterpret_cast<std::uint8_t const*>(parts[0].bytes.data());
+    auto const* const bits = reinterpret_cast<std::uint8_t const*>(find_part(parts, ".mask")->bytes.data());
     std::vector<std::uint32_t> start{0};
     for (index_t r = 0; r < rows_of(shape); ++r)
       start.push_back(start.back() + static_cast<std::uint32_t>(count_bits(std::span<std::uint8_t const>(bits + r * row_bytes(shape), static_cast<std::size_t>(row_bytes(shape))))));
@@ -255,7 +255,7 @@ struct bitmask_logic {
   static cut_unit granularity(extents const&) { return {1, 8}; }
   static std::vector<file_tensor> slice(extents const& shape, std::span<file_tensor const> parts, index_t first, index_t last) {
     auto const start = values_of<std::uint32_t>(derive(shape, parts)[0].bytes);
-    return {part_rows(parts[0], first, last), part_rows(parts[1], start[static_cast<std::size_t>(first)], start[static_cast<std::size_t>(last)])};
+    return {part_rows(*find_part(parts, ".mask"), first, last), part_rows(*find_part(parts, ".values"), start[static_cast<std::size_t>(first)], start[static_cast<std::size_t>(last)])};
   }
   static error_norms predict(extents const&, std::span<float const>, std::span<file_tensor const>) { return {}; }
 

@@ -1,0 +1,127 @@
+# SPDX-FileCopyrightText: 2026 The pleat authors
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Tests of the program `inspect`: check.py trained|by_hand|refusals PROGRAM TRAIN_SHRINK_RUN SCRATCH"""
+import json
+import pathlib
+import shutil
+import struct
+import subprocess
+import sys
+
+what, program, trainer, scratch = sys.argv[1], sys.argv[2], sys.argv[3], pathlib.Path(sys.argv[4])
+shutil.rmtree(scratch, ignore_errors=True)
+scratch.mkdir(parents=True)
+
+
+def run(*arguments, code=0):
+    done = subprocess.run([program, *map(str, arguments)], capture_output=True)
+    out, said = done.stdout.decode(), done.stderr.decode()
+    assert done.returncode == code, f"{arguments}: exit code {done.returncode}\n{out}{said}"
+    return out + said
+
+
+def figures(*arguments):
+    printed = run(*arguments, "--json")
+    run(*arguments, "--json", scratch / "figures.json")
+    assert printed == (scratch / "figures.json").read_text()
+    return json.loads(printed)
+
+
+def safetensors(path, tensors, metadata=None):
+    """tensors: {name: (dtype, shape, bytes)}, in the order of their data"""
+    header, at = {"__metadata__": metadata} if metadata else {}, 0
+    for name, (dtype, shape, data) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + len(data)]}
+        at += len(data)
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(d for _, _, d in tensors.values()))
+
+
+def gguf(path, tensors, keys):
+    """tensors: {name: (ggml type, extents innermost first, bytes)}; keys: {name: text}"""
+    string = lambda s: struct.pack("<Q", len(s.encode())) + s.encode()
+    head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(keys))
+    for k, v in keys.items():
+        head += string(k) + struct.pack("<I", 8) + string(v)
+    data = b""
+    for name, (kind, extents, b) in tensors.items():
+        head += string(name) + struct.pack("<I", len(extents)) + b"".join(struct.pack("<Q", e) for e in extents) + struct.pack("<IQ", kind, len(data))
+        data += b + bytes(-len(b) % 32)
+    path.write_bytes(head + bytes(-len(head) % 32) + data)
+
+
+if what == "trained":
+    out, checkpoint = scratch / "out", scratch / "checkpoint"
+    subprocess.run([trainer, "--model", "mlp:64-32-10", "--epochs", "2", "--out", str(out), "--checkpoint", str(checkpoint), "--quiet", "--threads", "1"], check=True, capture_output=True)
+    large, small = figures(out / "model.safetensors"), figures(out / "compressed.safetensors", "--against", out / "model.safetensors", "--check")
+    assert large["format"] == "safetensors" and large["elements"] == 64 * 32 + 32 + 32 * 10 + 10
+    assert large["effective_bits"] == 32 and all(w["form"] == "dense" and w["type"] == "F32" for w in large["weights"])
+    assert large["file_bytes"] == (out / "model.safetensors").stat().st_size
+    by_name = {w["name"]: w for w in small["weights"]}
+    assert set(by_name) == {w["name"] for w in large["weights"]}
+    coded = [w for w in by_name.values() if w["form"] == "int8"]
+    assert coded and all(w["effective_bits"] < 9 and w["decodable"] and w["error"]["source"] == "measured" and w["error"]["max"] > 0 for w in coded), small
+    assert small["bytes"] < large["bytes"] / 4 and small["elements"] == large["elements"]
+    text = run(out / "compressed.safetensors", "--against", out / "model.safetensors")
+    assert all(n in text for n in by_name) and "int8" in text and "safetensors, " in text
+    c = figures(checkpoint)
+    assert c["format"] == "checkpoint" and c["step"] > 0 and c["groups"]["parameters"]["elements"] == large["elements"], c
+    assert "group parameters" in run(checkpoint)
+elif what == "by_hand":
+    # 3 numbers of a 2 x 3 matrix, as CSR; a bfloat16 vector; the error that a writer knew
+    safetensors(
+        scratch / "a.safetensors",
+        {"w.row": ("U32", [3], struct.pack("<3I", 0, 2, 3)), "w.values": ("F32", [3], struct.pack("<3f", 1, 2, 3)), "w.column": ("U16", [3], struct.pack("<3H", 0, 2, 1)), "b": ("BF16", [2], b"\x80\x3f\x00\x40")},
+        {"pleat.format": "1", "pleat.form.w": "csr", "pleat.shape.w": "[2, 3]", "pleat.error.w": "0.5 1.25", "who": "by \u001b[31m hand"},
+    )
+    f = figures(scratch / "a.safetensors", "--check")
+    w = {x["name"]: x for x in f["weights"]}
+    assert w["w"]["form"] == "csr" and w["w"]["shape"] == [2, 3] and w["w"]["bytes"] == 30 and w["w"]["effective_bits"] == 40
+    assert w["w"]["error"] == {"max": 0.5, "frobenius": 1.25, "source": "file"} and w["w"]["decodable"]
+    assert w["b"]["type"] == "BF16" and w["b"]["effective_bits"] == 16 and "error" not in w["b"]
+    assert "\x1b" not in run(scratch / "a.safetensors", "--metadata")
+    # the dense matrix that it is: nothing is lost
+    safetensors(scratch / "dense.safetensors", {"w": ("F32", [2, 3], struct.pack("<6f", 1, 0, 2, 0, 3, 0))})
+    w = {x["name"]: x for x in figures(scratch / "a.safetensors", "--against", scratch / "dense.safetensors")["weights"]}
+    assert w["w"]["error"] == {"max": 0, "frobenius": 0, "source": "measured"}, w
+    # GGUF: a type that is a form, a plain one, one that pleat has no form for
+    gguf(scratch / "m.gguf", {"q": (8, [32, 2], bytes(68)), "f": (0, [3], struct.pack("<3f", 1, 2, 3)), "k": (10, [256], bytes(84))}, {"general.architecture": "test", "general.name": "n"})
+    f = figures(scratch / "m.gguf", "--check")
+    w = {x["name"]: x for x in f["weights"]}
+    assert f["format"] == "GGUF" and f["metadata"]["general.name"] == "n"
+    assert w["q"]["form"] == "q8_0" and w["q"]["type"] == "Q8_0" and w["q"]["shape"] == [2, 32] and w["q"]["effective_bits"] == 8.5
+    assert w["f"]["form"] == "dense" and w["k"]["form"] == "" and w["k"]["type"] == "Q2_K" and not w["k"]["decodable"]
+    assert "(none)" in run(scratch / "m.gguf")
+elif what == "refusals":
+    bad = scratch / "bad"
+
+    def refused(words, *arguments):
+        said = run(bad, *arguments, code=1)
+        assert words in said and said.startswith("pleat: "), f"expected '{words}', found: {said}"
+
+    refused("No such file")
+    bad.write_bytes(b"")
+    refused("the file has 0 bytes")
+    bad.write_bytes(b"hello world, this is text")
+    refused("this is no safetensors file")
+    bad.write_bytes(b"GGUF\x04\0\0\0" + bytes(16))
+    refused("version 4 of the format")
+    one = {"w": ("F32", [2], bytes(8))}
+    safetensors(bad, one, {"pleat.format": "7"})
+    refused("by version 7 of pleat's rules, this pleat knows 1 at most")
+    safetensors(bad, one, {"pleat.form.w": "csr", "pleat.shape.w": "[1, 2]"})
+    run(bad)
+    refused("'w': a part '' does not belong to this form", "--check")
+    safetensors(bad, one, {"pleat.error.w": "much"})
+    refused("expected two numbers")
+    safetensors(bad, one)
+    whole = bad.read_bytes()
+    for n in range(len(whole)):
+        bad.write_bytes(whole[:n])
+        refused("byte")
+    bad.unlink()
+    bad.mkdir()
+    run(bad, code=1)  # a folder without a checkpoint
+    assert "required" in run(code=106)
+else:
+    sys.exit(f"unknown part '{what}'")

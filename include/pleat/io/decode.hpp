@@ -1,0 +1,166 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Stored weights as floats, on the host, whatever their form: for tools that look at files without a network. Needs no Kokkos.
+#pragma once
+
+#include <cmath>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <pleat/codec/detail/block_bits.hpp>
+#include <pleat/codec/detail/codebook_bits.hpp>
+#include <pleat/codec/detail/coded_bits.hpp>
+#include <pleat/codec/detail/low_rank_bits.hpp>
+#include <pleat/codec/detail/reduced_bits.hpp>
+#include <pleat/codec/detail/sparse_bits.hpp>
+#include <pleat/io/weights.hpp>
+
+namespace pleat::io {
+
+namespace detail {
+
+/// A weight's parts where a form's bit logic can open them: with room behind each.
+struct host_parts {
+  std::vector<codec::file_tensor> parts;
+  template <class V> [[nodiscard]] V const* find(std::string_view suffix) const noexcept {
+    auto const* p = codec::detail::find_part(parts, suffix);
+    return p ? reinterpret_cast<V const*>(p->bytes.data()) : nullptr;
+  }
+  [[nodiscard]] index_t count(std::string_view suffix) const noexcept {
+    auto const* p = codec::detail::find_part(parts, suffix);
+    return p ? p->shape.size() : 0;
+  }
+};
+
+/// Through the bit logic of codec/: check, derive, open, decode.
+template <class Bits> std::vector<float> decode_bits(extents const& shape, std::vector<codec::file_tensor> parts) {
+  Bits::check(shape, parts);
+  if constexpr (requires { Bits::derive(shape, parts); })
+    for (auto& p : Bits::derive(shape, std::span<codec::file_tensor const>(parts))) parts.push_back(std::move(p));
+  host_parts held{parts};
+  for (auto& p : held.parts) p.bytes.resize(p.bytes.size() + 64);  // vector code may read past a part's end
+  typename Bits::view view;
+  if constexpr (requires { Bits::open(shape, held, std::span<codec::file_tensor const>(parts)); }) view = Bits::open(shape, held, std::span<codec::file_tensor const>(parts));
+  else view = Bits::open(shape, held);
+
+  index_t const rows = codec::rows_of(shape), columns = codec::columns_of(shape);
+  std::vector<float> out(static_cast<std::size_t>(shape.size()), 0.0f);
+  if (out.empty()) return out;
+  if constexpr (requires { view.scatter(index_t{}, out.data()); }) {
+    for (index_t c = 0; c < view.chunks; ++c) view.scatter(c, out.data() + c * view.chunk_rows * columns);
+  } else if constexpr (requires { view.left; }) {
+    for (index_t r = 0; r < rows; ++r) {
+      float* const row = out.data() + r * columns;
+      if constexpr (std::is_same_v<Bits, codec::detail::low_rank_logic<true>>) view.apart.decode(r, 0, columns, row);
+      for (index_t k = 0; k < columns; ++k)
+        for (index_t q = 0; q < view.rank; ++q) row[k] = std::fma(view.left[r * view.rank + q], view.right[q * columns + k], row[k]);
+    }
+  } else {
+    for (index_t r = 0; r < rows; ++r) view.decode(r, 0, columns, out.data() + r * columns);
+  }
+  return out;
+}
+
+template <class T> std::vector<float> widened(std::span<std::byte const> bytes) {
+  auto const values = codec::detail::values_of<T>(bytes);
+  std::vector<float> out(values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) out[i] = static_cast<float>(values[i]);
+  return out;
+}
+
+[[nodiscard]] PLEAT_ONCE std::vector<float> decode_dense(std::string const& call, stored_weight const& w) {
+  if (w.parts.size() != 1 || !w.parts[0].suffix.empty() || w.parts[0].shape != w.shape) throw error{call, "'" + w.name + "' is no single tensor of shape " + w.shape.to_string()};
+  auto const bytes = w.parts[0].bytes;
+  switch (w.parts[0].type) {
+    case dtype::f32: return widened<float>(bytes);
+    case dtype::f64: return widened<double>(bytes);
+    case dtype::f16: return widened<half>(bytes);
+    case dtype::bf16: return widened<bfloat16>(bytes);
+    case dtype::boolean: case dtype::u8: return widened<std::uint8_t>(bytes);
+    case dtype::i8: return widened<std::int8_t>(bytes);
+    case dtype::i16: return widened<std::int16_t>(bytes);
+    case dtype::u16: return widened<std::uint16_t>(bytes);
+    case dtype::i32: return widened<std::int32_t>(bytes);
+    case dtype::u32: return widened<std::uint32_t>(bytes);
+    case dtype::i64: return widened<std::int64_t>(bytes);
+    case dtype::u64: return widened<std::uint64_t>(bytes);
+  }
+  return {};
+}
+
+/// The two forms whose logic lives with their kernels.
+[[nodiscard]] PLEAT_ONCE std::vector<float> decode_masked(extents const& shape, std::span<codec::file_tensor const> parts) {
+  namespace cd = codec::detail;
+  constexpr char const* call = "codec::masked::from_file";
+  cd::demand_only(call, parts, {".mask", ".values"});
+  auto const bits = cd::values_of<std::uint8_t>(cd::demand_part(call, parts, ".mask", dtype::u8, {cd::bit_bytes(shape.size())}).bytes);
+  auto const alive = cd::values_of<float>(cd::demand_list(call, parts, ".values", dtype::f32, shape.size()).bytes);
+  cd::check_bits(call, bits, shape.size(), static_cast<index_t>(alive.size()));
+  return cd::scatter(std::span<float const>(alive), bits.data(), shape.size());
+}
+[[nodiscard]] PLEAT_ONCE std::vector<float> decode_int8(extents const& shape, std::span<codec::file_tensor const> parts) {
+  namespace cd = codec::detail;
+  constexpr char const* call = "codec::int8::from_file";
+  std::vector<std::int8_t> codes;
+  if (cd::find_part(parts, ".codes")) {
+    cd::demand_only(call, parts, {".codes", ".scale"});
+    codes = cd::values_of<std::int8_t>(cd::demand_part(call, parts, ".codes", dtype::i8, shape).bytes);
+  } else {
+    cd::demand_only(call, parts, {".mask", ".nonzero", ".scale"});
+    auto const bits = cd::values_of<std::uint8_t>(cd::demand_part(call, parts, ".mask", dtype::u8, {cd::bit_bytes(shape.size())}).bytes);
+    auto const nonzero = cd::values_of<std::int8_t>(cd::demand_list(call, parts, ".nonzero", dtype::i8, shape.size()).bytes);
+    cd::check_bits(call, bits, shape.size(), static_cast<index_t>(nonzero.size()));
+    codes = cd::scatter(std::span<std::int8_t const>(nonzero), bits.data(), shape.size());
+  }
+  auto const scales = cd::values_of<float>(cd::demand_part(call, parts, ".scale", dtype::f32, {codec::rows_of(shape)}).bytes);
+  std::vector<float> out(codes.size());
+  for (std::size_t i = 0; i < codes.size(); ++i) out[i] = static_cast<float>(codes[i]) * scales[i / static_cast<std::size_t>(codec::columns_of(shape))];
+  return out;
+}
+
+/// Calls f.operator()<Bits>() for the bit logic of that name. \returns false if there is none
+template <class F> bool with_bit_logic(std::string_view form, F&& f) {
+  using namespace codec::detail;
+  auto const any = [&]<class... Bits>(std::type_identity<Bits>...) { return ((form == Bits::name ? (f.template operator()<Bits>(), true) : false) || ...); };
+  return any(std::type_identity<reduced_logic<bfloat16>>{}, std::type_identity<reduced_logic<half>>{}, std::type_identity<block_logic<q8_0_format>>{},
+             std::type_identity<block_logic<q4_0_format>>{}, std::type_identity<block_logic<q4_1_format>>{}, std::type_identity<block_logic<q5_0_format>>{},
+             std::type_identity<block_logic<q5_1_format>>{}, std::type_identity<block_logic<q4_k_format>>{}, std::type_identity<block_logic<q6_k_format>>{},
+             std::type_identity<block_logic<int4_format<32>>>{}, std::type_identity<block_logic<int4_format<64>>>{}, std::type_identity<block_logic<int4_format<128>>>{},
+             std::type_identity<block_logic<int4_format<256>>>{}, std::type_identity<compressed_rows_logic<1>>{}, std::type_identity<compressed_rows_logic<4>>{},
+             std::type_identity<bitmask_logic>{}, std::type_identity<n_m_logic<1, 4>>{}, std::type_identity<n_m_logic<2, 4>>{}, std::type_identity<n_m_logic<4, 8>>{},
+             std::type_identity<codebook_logic>{}, std::type_identity<coded_logic>{}, std::type_identity<low_rank_logic<false>>{}, std::type_identity<low_rank_logic<true>>{});
+}
+
+}  // namespace detail
+
+/// True if decode knows the form: dense, masked, int8, and every form of codec/ in its usual sizes. A form of one's own is not known here: a network
+/// that has it in its set loads it.
+template <int = 0> [[nodiscard]] bool can_decode(std::string_view form) {  // a template: who does not ask does not compile every form
+  return form == "dense" || form == "masked" || form == "int8" || detail::with_bit_logic(form, []<class>() {});
+}
+
+/// The numbers of a stored weight, row-major (64-bit ones rounded to float). What the file claims is checked first.
+/// \throws error for a form that can_decode does not know, and parts that cannot be believed
+template <int = 0> [[nodiscard]] std::vector<float> decode(stored_weight const& w, std::string const& call = "io::decode") {
+  if (w.form == "dense") return detail::decode_dense(call, w);
+  // A few bytes may claim any number of zeros: 1/128 bit each is where belief ends.
+  if (static_cast<std::uint64_t>(w.shape.size()) / 1024 > w.bytes() + 1024)
+    throw error{call, "'" + w.name + "' claims the shape " + w.shape.to_string() + " with " + std::to_string(w.bytes()) + " bytes stored", "The file is damaged, or no file of pleat's"};
+  try {
+    std::vector<float> out;
+    if (w.form == "masked") return detail::decode_masked(w.shape, w.copy());
+    if (w.form == "int8") return detail::decode_int8(w.shape, w.copy());
+    if (detail::with_bit_logic(w.form, [&]<class Bits>() { out = detail::decode_bits<Bits>(w.shape, w.copy()); })) return out;
+  } catch (error const& e) {
+    throw error{call, "'" + w.name + "': " + e.problem(), e.remedy()};
+  }
+  throw error{call, "'" + w.name + "' is stored in " + (w.form.empty() ? "the type " + w.type : "the form '" + w.form.substr(0, 80) + "'") + ", which this tool cannot decode",
+              w.form.empty() ? "Requantize it with llama.cpp to a type that pleat has, e.g. Q8_0" : "Load it into a network whose form set has it"};
+}
+
+}  // namespace pleat::io
