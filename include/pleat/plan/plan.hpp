@@ -173,10 +173,10 @@ struct plan {
       throw error{"plan", "state_stage must be 0 (nothing sharded), 1 (optimizer state), 2 (gradients too) or 3 (parameters too), found " + std::to_string(state_stage),
                   "Use state_stage = " + std::to_string(state_stage < 0 ? 0 : 3)};
     if (state_ranks < 0 || (state_ranks > 0 && data_ranks % state_ranks != 0)) {
-      index_t near = std::clamp<index_t>(state_ranks, 1, data_ranks);
-      while (data_ranks % near != 0) --near;
+      index_t divisor = std::clamp<index_t>(state_ranks, 1, data_ranks);
+      while (data_ranks % divisor != 0) --divisor;
       throw error{"plan", "state_ranks must divide the " + std::to_string(data_ranks) + " data ranks, found " + std::to_string(state_ranks),
-                  "Use state_ranks = " + std::to_string(near) + ", or 0 for all of them"};
+                  "Use state_ranks = " + std::to_string(divisor) + ", or 0 for all of them"};
     }
     if (deterministic && wire != wire_format::same)
       throw error{"plan", "wire = bf16 rounds what each rank has summed, so bits would change with the number of ranks, which deterministic mode refuses",
