@@ -18,3 +18,4 @@
 #include <pleat/io/text.hpp>         // IWYU pragma: export
 #include <pleat/io/weight_file.hpp>  // IWYU pragma: export
 #include <pleat/io/weights.hpp>      // IWYU pragma: export
+#include <pleat/io/trace.hpp>        // IWYU pragma: export

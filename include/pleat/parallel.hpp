@@ -1,19 +1,28 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The door of the room parallel: tensors that move from one placement to another, a rank's share of a batch, the exchange of gradients, the model.
+/// The door of the room parallel: tensors that move from one placement to another, a rank's share of a batch, the exchange of gradients, the pipeline, the model.
 #pragma once
 
 #include <pleat/parallel/bucket_sum.hpp>
 #include <pleat/parallel/built.hpp>
+#include <pleat/parallel/forward_chain.hpp>
 #include <pleat/parallel/gradient_exchange.hpp>
+#include <pleat/parallel/groups.hpp>
 #include <pleat/parallel/loss_scale.hpp>
 #include <pleat/parallel/model.hpp>
 #include <pleat/parallel/move_report.hpp>
 #include <pleat/parallel/parameter_gather.hpp>
+#include <pleat/parallel/pipeline.hpp>
 #include <pleat/parallel/redistribute.hpp>
 #include <pleat/parallel/shard_group.hpp>
 #include <pleat/parallel/sharded_norm.hpp>
 #include <pleat/parallel/share.hpp>
+#include <pleat/parallel/source.hpp>
+#include <pleat/parallel/stage_work.hpp>
+#include <pleat/parallel/stages.hpp>
 #include <pleat/parallel/step_hooks.hpp>
+#include <pleat/parallel/step_trace.hpp>
 #include <pleat/parallel/tensor_recipe.hpp>
+#include <pleat/parallel/tied.hpp>
+#include <pleat/parallel/trace.hpp>

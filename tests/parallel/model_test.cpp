@@ -263,7 +263,7 @@ TEST_CASE("plans that differ, worlds that do not fit and names that clash are re
   CHECK(sentence_of(1, [](pl::comm::communicator& c) {
           pl::world w(std::move(c), 1);
           (void)pl::parallel::build(small_net(), {.data_ranks = 2}, w);
-        }).find("the plan is for 2 data ranks, the communicator has 1") != std::string::npos);
+        }).find("the communicator has 1") != std::string::npos);
   CHECK(sentence_of(1, [](pl::comm::communicator& c) {
           pl::world w(std::move(c), 1);
           (void)pl::parallel::build(pl::nn::sequential(pl::nn::linear("fc", 2, 2), pl::nn::linear("fc", 2, 2)), {}, w);

@@ -15,11 +15,12 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <filesystem>
-#include <limits>
 #include <fstream>
 #include <iterator>
-#include <tuple>
+#include <limits>
+#include <stdexcept>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "digits.hpp"
@@ -333,4 +334,50 @@ TEST_CASE("the best model of all epochs is kept on request") {
   options.keep_best = true;
   auto const report = pl::run::fit(m, data.train, options);
   CHECK(pl::run::evaluate(m, data.test).error() == *std::min_element(report.validation_error.begin(), report.validation_error.end()));
+}
+
+TEST_CASE("fit and evaluate over a pipeline give the bits of one rank") {
+  auto const data = test_digits();
+  auto const fitted = [&](pl::world& w, char const* schedule, index_t pipeline, index_t micro) {
+    pl::plan::plan p;
+    p.global_batch = 48;
+    p.deterministic = true;
+    p.schedule = schedule;
+    p.pipeline_ranks = pipeline;
+    p.data_ranks = w.size() / pipeline;
+    p.micro_batches = micro;
+    auto m = pl::parallel::build(net(), p, w, {.seed = 4, .input = {48, 64}});
+    auto options = quiet(2);
+    options.validation = &data.test;
+    options.clip_norm = 0.5;
+    options.check_replicas_steps = 10;
+    return pl::run::fit(m, data.train, options);
+  };
+  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto const reference = fitted(alone, "1f1b", 1, 1);
+  for (auto const& [schedule, ranks, pipeline, micro] : {std::tuple{"1f1b", 2, 2, 3}, {"zb-h1", 4, 2, 4}, {"zb-v", 2, 2, 2}})
+    pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
+      pl::world w(std::move(c), 1);
+      auto const r = fitted(w, schedule, pipeline, micro);
+      if (r.epoch_loss != reference.epoch_loss || r.validation_error != reference.validation_error) throw std::runtime_error("another result on rank " + std::to_string(w.rank()));
+    });
+  SUCCEED();
+}
+
+TEST_CASE("a checkpoint of several pipeline ranks is refused in words on every rank") {
+  auto const data = test_digits();
+  folder const f;
+  auto const said = sentence([&] {
+    pl::comm::run_local(2, [&](pl::comm::communicator c) {
+      pl::world w(std::move(c), 1);
+      pl::plan::plan p;
+      p.global_batch = 48;
+      p.pipeline_ranks = 2;
+      auto m = pl::parallel::build(net(), p, w, {.seed = 4});
+      auto options = quiet(1);
+      options.checkpoint = f.path;
+      (void)pl::run::fit(m, data.train, options);
+    });
+  });
+  CHECK(said.find("checkpoints of a model on several pipeline ranks are not built yet") != std::string::npos);
 }

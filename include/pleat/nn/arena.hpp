@@ -20,7 +20,8 @@
 
 namespace pleat::nn {
 
-/// What the arena knows of one parameter (tied ones share an entry).
+/// What the arena knows of one parameter. Tied ones share an entry; where their gradients stay apart, each further use has an entry of
+/// kind `use`, of whose memory only the gradient is used.
 struct arena_entry {
   std::string name;
   extents shape;
@@ -32,6 +33,14 @@ struct arena_entry {
   axis_placement where{};      ///< along the tensor axis: replicate, or the dimension that is cut
   std::uint8_t const* mask_bits = nullptr;  ///< in the space's memory: element i lives if bit i%8 of byte i/8 is set; null: all live
   gradient_use use;
+  int owner = -1;      ///< of a `use`: the entry whose values it takes
+  int position = 0;    ///< number of the parameter in the whole network, absent ones counted: the same on every stage
+};
+
+/// What becomes of the gradients of tied weights.
+enum class tied_gradients : std::uint8_t {
+  shared,  ///< all uses write one gradient, in the order of backward
+  apart    ///< every use has a gradient of its own: sums do not depend on who computes which use when
 };
 
 /// Draws element values of `init` for parameter `name` on the host: a pure function of (seed, name, index).
@@ -97,14 +106,16 @@ template <class T, class Space> class arena {
 
   /// Lays out the parameters of `net`, draws their first values and tells every parameter where it lives.
   /// \throws error for two parameters of one name, and for a tie to a name that is not there or has another shape
-  template <class Net> arena(context<Space>& where, Net& net, std::uint64_t seed, sharding const& over = {}) {
-    lay_out(net, over);
+  template <class Net> arena(context<Space>& where, Net& net, std::uint64_t seed, sharding const& over = {}, tied_gradients ties = tied_gradients::shared) {
+    lay_out(net, over, ties);
     std::vector<master_type> wide;
     std::vector<T> host;
     net.for_each_parameter([&](auto& w) {
-      if (w.id < 0 || !w.tied_to.empty()) return;
-      index_t const begin = entries_[static_cast<std::size_t>(w.id)].begin;
-      for_each_held(w.id, [&](index_range const part, T* to) {
+      if (!w.in_arena || !w.tied_to.empty()) return;
+      int const id = find(w.name);  // an absent one has an entry too, if one that is tied to it is here
+      if (id < 0) return;
+      index_t const begin = entries_[static_cast<std::size_t>(id)].begin;
+      for_each_held(id, [&](index_range const part, T* to) {
         wide.resize(static_cast<std::size_t>(part.size()));
         host.resize(wide.size());
         draw_part(w, seed, part.begin - begin, part.end - begin, wide.data());
@@ -115,9 +126,9 @@ template <class T, class Space> class arena {
   }
 
   /// Lays out and attaches, leaving values zero: for a model whose values come from elsewhere.
-  template <class Net> static arena uninitialised(Net& net, sharding const& over = {}) {
+  template <class Net> static arena uninitialised(Net& net, sharding const& over = {}, tied_gradients ties = tied_gradients::shared) {
     arena a{};
-    a.lay_out(net, over);
+    a.lay_out(net, over, ties);
     return a;
   }
 
@@ -158,9 +169,14 @@ template <class T, class Space> class arena {
       w.values = w.gradients = nullptr;
       w.use = nullptr;
       if (!w.in_arena) return;
-      w.id = find(w.tied_to.empty() ? w.name : w.tied_to);
+      if (w.absent) {  // its entry is here if a tied one is
+        int const id = w.tied_to.empty() ? find(w.name) : -1;
+        if (id >= 0) entries_[static_cast<std::size_t>(id)].requires_grad = w.requires_grad;
+        return;
+      }
+      w.id = find(w.tied_to.empty() || apart_ ? w.name : w.tied_to);
       arena_entry& e = entries_[static_cast<std::size_t>(w.id)];
-      w.values = layout_.stage() == 3 ? nullptr : values_.data() + e.begin;
+      w.values = layout_.stage() == 3 ? nullptr : values_.data() + entries_[static_cast<std::size_t>(values_of(w.id))].begin;
       w.gradients = gradients_.data() && !pooled_ ? gradients_.data() + e.begin : nullptr;
       w.slot_stride = size_;
       w.use = &e.use;
@@ -190,7 +206,17 @@ template <class T, class Space> class arena {
   [[nodiscard]] int states() const noexcept { return static_cast<int>(state_.size()); }
   /// Full-width values of this rank's pieces, packed; null unless the values are 16 bits wide and an optimizer has asked.
   [[nodiscard]] master_type* masters() const noexcept { return masters_.data(); }
+  /// True if a gradient is written by several uses, so that lanes must have slots of their own.
   [[nodiscard]] bool tied() const noexcept { return tied_; }
+  /// The entry whose values entry `id` takes: itself, or of a further use of a tied weight its owner.
+  [[nodiscard]] int values_of(int id) const noexcept {
+    int const owner = entries_[static_cast<std::size_t>(id)].owner;
+    return owner < 0 ? id : owner;
+  }
+  /// Names of the parameters that live on other stages.
+  [[nodiscard]] std::vector<std::string> const& absent() const noexcept { return absent_; }
+  /// Parameters of the whole network, those of other stages too: one more than the last position.
+  [[nodiscard]] int parameters() const noexcept { return parameters_; }
 
   [[nodiscard]] state_layout const& layout() const noexcept { return layout_; }
   [[nodiscard]] sharding const& shards() const noexcept { return over_; }
@@ -227,8 +253,8 @@ template <class T, class Space> class arena {
     return static_cast<index_t>(v.size() * sizeof(typename View::value_type));
   }
 
-  template <class Net> void lay_out(Net& net, sharding const& over) {
-    enter(net);
+  template <class Net> void lay_out(Net& net, sharding const& over, tied_gradients ties) {
+    enter(net, ties);
     over_ = over;
     if (over_.stage == 0) over_.shards = 1, over_.shard = 0;
     std::vector<index_range> ranges;
@@ -253,20 +279,28 @@ template <class T, class Space> class arena {
     if (!part.empty()) f(part, values_.data() + p.packed + (part.begin - p.begin));
   }
 
-  template <class Net> void enter(Net& net) {
+  template <class Net> void enter(Net& net, tied_gradients ties) {
     static_assert(std::is_same_v<value_type_of<Net>, T>, "pleat: the arena's element type is the network's value_type");
-    std::vector<std::string> names;
+    apart_ = ties == tied_gradients::apart;
+    std::vector<std::string> names, wanted;  // wanted: owners of tied parameters that are here
+    net.for_each_parameter([&](parameter& w) {
+      if (!w.tied_to.empty() && !w.absent) wanted.push_back(w.tied_to);
+    });
     net.for_each_parameter([&](parameter& w) {
       if (std::find(names.begin(), names.end(), w.name) != names.end())
         throw error{"parallel::build", "two parameters are called '" + w.name + "'", "Give every layer a name of its own"};
       names.push_back(w.name);
-      if (!w.in_arena || !w.tied_to.empty()) return;
+      int const position = parameters_++;
+      if (w.absent) absent_.push_back(w.name);
+      if (!w.in_arena || (!w.tied_to.empty() && !apart_)) return;
+      if (w.absent && (!w.tied_to.empty() || std::find(wanted.begin(), wanted.end(), w.name) == wanted.end())) return;
       arena_entry e;
+      e.position = position;
       e.name = w.name;
       e.shape = w.shape;
       e.begin = size_;
       e.end = size_ + w.size();
-      e.kind = w.kind;
+      e.kind = w.tied_to.empty() ? w.kind : parameter_kind::use;
       e.requires_grad = w.requires_grad;
       e.momentum = w.momentum;
       e.where = w.parts > 1 ? w.where : axis_placement{};
@@ -275,7 +309,7 @@ template <class T, class Space> class arena {
       entries_.push_back(std::move(e));
     });
     net.for_each_parameter([&](parameter& w) {
-      if (w.tied_to.empty()) return;
+      if (w.tied_to.empty() || w.absent) return;
       int const to = find(w.tied_to);
       if (to < 0) throw error{"parallel::build", "'" + w.name + "' is tied to '" + w.tied_to + "', which no parameter is called"};
       arena_entry& e = entries_[static_cast<std::size_t>(to)];
@@ -284,8 +318,12 @@ template <class T, class Space> class arena {
                     "Place both alike: they are one array"};
       if (e.shape != w.shape)
         throw error{"parallel::build", "'" + w.name + "' of shape " + w.shape.to_string() + " is tied to '" + e.name + "' of shape " + e.shape.to_string()};
-      ++e.use.expected;
-      tied_ = true;
+      if (apart_) {
+        entries_[static_cast<std::size_t>(find(w.name))].owner = to;
+      } else {
+        ++e.use.expected;
+        tied_ = true;
+      }
     });
     arena_entry loss;
     loss.name = loss_entry;
@@ -295,6 +333,7 @@ template <class T, class Space> class arena {
     loss.room = 1;
     loss.kind = parameter_kind::statistic;
     loss.momentum = 1;
+    loss.position = parameters_;
     size_ += alignment;
     entries_.push_back(std::move(loss));
   }
@@ -308,7 +347,9 @@ template <class T, class Space> class arena {
   std::vector<owned_piece> pieces_;
   index_t size_ = 0;
   int slots_ = 0;
-  bool tied_ = false, pooled_ = false;
+  bool tied_ = false, pooled_ = false, apart_ = false;
+  int parameters_ = 0;
+  std::vector<std::string> absent_;
 };
 
 }  // namespace pleat::nn

@@ -13,20 +13,26 @@
 
 namespace pleat::nn {
 
-/// The 2-norm of all gradients in slot 0 that would move a parameter. Squares are summed in double, per parameter in fixed chunks
-/// (compute/reduce.hpp), the parameters in the order of the arena: the same bits for the same gradients on any number of ranks.
-template <class T, class Space> [[nodiscard]] double gradient_norm(context<Space>& where, arena<T, Space> const& memory) {
+/// The squared 2-norm of each parameter's gradient in slot 0, of those that would move a parameter, else 0, in double, in fixed chunks
+/// (compute/reduce.hpp): the same bits for the same gradients on any number of ranks. \param out one number per entry of the arena
+template <class T, class Space> void gradient_squares(context<Space>& where, arena<T, Space> const& memory, double* out) {
   auto const& all = memory.entries();
   auto const n = static_cast<index_t>(all.size());
   auto squares = tensor<double, Space>::allocate(where, {n});
-  pooled_array<double> host(where.host_pool(), all.size());
   compute::fill(where.space(), n, 0.0, squares.data());
   for (index_t i = 0; i < n; ++i) {
     auto const& e = all[static_cast<std::size_t>(i)];
     if (e.kind == parameter_kind::trainable && e.requires_grad)
       compute::squared_norm(where.space(), e.end - e.begin, static_cast<T const*>(memory.gradients() + e.begin), squares.data() + i);
   }
-  copy_to_host(where, squares, host.data());
+  copy_to_host(where, squares, out);
+}
+
+/// The 2-norm of all gradients in slot 0 that would move a parameter. Squares are summed in double, per parameter in fixed chunks
+/// (compute/reduce.hpp), the parameters in the order of the arena: the same bits for the same gradients on any number of ranks.
+template <class T, class Space> [[nodiscard]] double gradient_norm(context<Space>& where, arena<T, Space> const& memory) {
+  pooled_array<double> host(where.host_pool(), memory.entries().size());
+  gradient_squares(where, memory, host.data());
   double sum = 0;
   for (double const s : host) sum += s;
   return std::sqrt(sum);

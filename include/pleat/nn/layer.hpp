@@ -230,6 +230,7 @@ template <class L, class Space, class T> [[nodiscard]] step<saved_of<L>, tensor<
   out.y = std::move(made.y);
   static_cast<typename L::saved&>(out.saved) = std::move(made.saved);
   detail::check_finite(p, l, out.y, "the output");
+  if (p.hooks) p.hooks->poll();
   return out;
 }
 

@@ -80,6 +80,7 @@ template <class T, class Space> class optimizer_state {
     seen_.clear();
     for (auto const& e : memory.entries()) {
       seen_.push_back({e.mask_bits, e.requires_grad});
+      if (e.kind == parameter_kind::use) continue;  // its gradient has been added to its owner's
       compute::update_chunk c{.begin = e.begin, .end = e.end, .lr_scale = 1, .weight_decay = static_cast<float>(decay), .frozen = !e.requires_grad, .mask_bits = e.mask_bits};
       if (e.kind == parameter_kind::statistic) {
         c.lr_scale = static_cast<float>(e.momentum);
@@ -100,6 +101,9 @@ template <class T, class Space> class optimizer_state {
       c.lr_scale = static_cast<float>(scale);
       if (!c.frozen && e.begin < e.end) append(moved, c);
     }
+    for (auto const& name : memory.absent())
+      for (std::size_t g = 0; g < groups_.size(); ++g)
+        if (matches(groups_[g].pattern, name)) used[g] = 1;
     for (std::size_t g = 0; g < groups_.size(); ++g)
       if (!used[g] && groups_[g].pattern != "*")
         throw error{"nn::optimizer_state", "no parameter's name fits the group '" + groups_[g].pattern + "'", "Compare it with the names that describe prints"};

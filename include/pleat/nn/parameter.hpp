@@ -43,7 +43,8 @@ template <class T> using master_t = std::conditional_t<std::is_same_v<T, half> |
 /// What happens to a parameter in a step.
 enum class parameter_kind : std::uint8_t {
   trainable,  ///< moved by the optimizer against its gradient
-  statistic   ///< a running average: its "gradient" is the batch's value, weighted by samples and summed over ranks like a gradient
+  statistic,  ///< a running average: its "gradient" is the batch's value, weighted by samples and summed over ranks like a gradient
+  use         ///< a further use of a tied parameter: a gradient only, which is added to its owner's when all are complete
 };
 
 /// How often a parameter's gradient has been written since the pass began. Shared by tied parameters (it lives in the arena).
@@ -69,6 +70,7 @@ class parameter {
   std::string tied_to;        ///< name of the parameter whose memory this one shares, or empty
   int form = 0;               ///< which member of the weight's form set is in use
   bool in_arena = true;       ///< false if the form in use keeps its numbers itself (an encoded form)
+  bool absent = false;        ///< lives on another pipeline stage: described here, never materialised, its layer never called
 
   // Where it lives along the tensor axis: words that a recipe sets, numbers that build sets.
   axis_placement where{};     ///< of its elements
@@ -110,7 +112,7 @@ class parameter {
   double momentum = 0.1;
 
   [[nodiscard]] index_t size() const noexcept { return shape.size(); }
-  [[nodiscard]] bool materialised() const noexcept { return id >= 0 || !in_arena; }
+  [[nodiscard]] bool materialised() const noexcept { return !absent && (id >= 0 || !in_arena); }
 };
 
 }  // namespace pleat::nn

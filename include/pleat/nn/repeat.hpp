@@ -89,6 +89,9 @@ template <class L> class repeat {
   template <class F> void for_each_parameter(F&& f) {
     for (auto& l : layers_) l.for_each_parameter(f);
   }
+  template <class F> void for_each_parameter_units(index_t begin, index_t end, F&& f) {
+    for (index_t i = first(begin); i < last(end); ++i) copy(i).for_each_parameter(f);
+  }
   template <class F> void for_each_child(F&& f) {
     for (auto& l : layers_) f(l);
   }

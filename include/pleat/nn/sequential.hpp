@@ -85,6 +85,10 @@ template <class... Ls> class sequential {
   template <class F> void for_each_parameter(F&& f) {
     std::apply([&](auto&... l) { (l.for_each_parameter(f), ...); }, layers_);
   }
+  template <class F> void for_each_parameter_units(index_t begin, index_t end, F&& f) {
+    std::size_t i = 0;
+    std::apply([&](auto&... l) { ((nn::for_each_parameter_units(l, begin - first_unit_[i], end - first_unit_[i], f), ++i), ...); }, layers_);
+  }
   template <class F> void for_each_child(F&& f) {
     std::apply([&](auto&... l) { (f(l), ...); }, layers_);
   }

@@ -11,6 +11,7 @@
 ///     tensor backward_input_units(pass, begin, end, saved&, dy);
 ///     void   backward_weight_units(pass, begin, end, saved&);
 ///     extents shape_units(in, begin, end) const;
+///     void   for_each_parameter_units(begin, end, f);
 #pragma once
 
 #include <utility>
@@ -63,6 +64,19 @@ template <class L, class Space, class S>
 void backward_weight_units(pass<Space> const& p, L& l, index_t begin, index_t end, S& s) {
   if constexpr (has_units<L>) l.backward_weight_units(p, begin, end, s);
   else if (begin <= 0 && end > 0) call_backward_weight(p, l, s);
+}
+
+/// Visits the parameters of a range of units: what a stage holds.
+template <class L, class F> void for_each_parameter_units(L& l, index_t begin, index_t end, F&& f) {
+  if constexpr (has_units<L>) l.for_each_parameter_units(begin, end, f);
+  else if (begin <= 0 && end > 0) l.for_each_parameter(f);
+}
+
+/// True if something in a range of units learns.
+template <class L> [[nodiscard]] bool learns_units(L const& l, index_t begin, index_t end) {
+  bool any = false;
+  for_each_parameter_units(const_cast<L&>(l), begin, end, [&](parameter const& w) { any = any || w.requires_grad; });  // only read
+  return any;
 }
 
 }  // namespace pleat::nn

@@ -15,8 +15,7 @@ namespace pleat::parallel {
 inline void demand_built(plan::plan const& p) {
   auto const refuse = [](std::string const& what, char const* remedy) { throw error{"parallel::build", what + " is not built yet", remedy}; };
   if (p.tensor_ranks > 1) refuse("tensor parallelism (mesh.tensor = " + std::to_string(p.tensor_ranks) + ")", "Use mesh.tensor = 1");
-  if (p.pipeline_ranks > 1) refuse("pipeline parallelism (mesh.pipeline = " + std::to_string(p.pipeline_ranks) + ")", "Use mesh.pipeline = 1");
-  if (p.recompute != plan::recompute_mode::none) refuse("recompute = " + std::string(name_of(p.recompute)), "Use recompute = none");
+  if (p.recompute == plan::recompute_mode::selected) refuse("recompute = selected", "Use recompute = full or none");
   if (p.precision != plan::compute_precision::f32) refuse("precision = " + std::string(name_of(p.precision)), "Use precision = f32");
 }
 

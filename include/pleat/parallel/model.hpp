@@ -5,8 +5,11 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,11 +21,18 @@
 #include <pleat/nn/loss.hpp>
 #include <pleat/nn/optimizer.hpp>
 #include <pleat/parallel/built.hpp>
+#include <pleat/parallel/forward_chain.hpp>
 #include <pleat/parallel/gradient_exchange.hpp>
+#include <pleat/parallel/groups.hpp>
 #include <pleat/parallel/parameter_gather.hpp>
 #include <pleat/parallel/shard_group.hpp>
 #include <pleat/parallel/sharded_norm.hpp>
+#include <pleat/parallel/pipeline.hpp>
 #include <pleat/parallel/share.hpp>
+#include <pleat/parallel/source.hpp>
+#include <pleat/parallel/stages.hpp>
+#include <pleat/parallel/step_trace.hpp>
+#include <pleat/parallel/tied.hpp>
 #include <pleat/parallel/step_hooks.hpp>
 #include <pleat/plan/plan.hpp>
 
@@ -30,20 +40,30 @@ namespace pleat::parallel {
 
 struct build_options {
   std::uint64_t seed = 0;  ///< of initial values, dropout and everything else that is drawn
+  extents input{};         ///< of a batch; where a pipeline is cut by cost, the cost is flops then, else the number of parameters
+  std::optional<plan::schedule> schedule{};  ///< of one's own: the one that the plan names (parallel::name_of)
 };
 
-/// A move-only value: the network with its weights materialised on this rank. Every rank holds a replica and its share of each batch.
+/// Which ranks of a pipeline get an answer.
+enum class answer_at : std::uint8_t { every_stage, last_stage };
+
+/// A move-only value: the network with its weights materialised on this rank. The ranks of the data axis each hold a replica and a
+/// share of each batch; the ranks of the pipeline axis each hold some stages, and the parameters of the others are absent.
 ///
-/// One step of training, as `run::fit` writes it:
+/// One step of training under any plan, as `run::fit` writes it:
 ///
-///     model.zero_grad(batch_size);                                 // begins a step of so many samples, over all ranks
+///     model.zero_grad(batch_size);    // begins a step of so many samples, over all ranks
+///     model.walk(source);             // all micro-batches forward and backward, as the plan's schedule says (parallel/source.hpp)
+///     model.reduce();                 // the sum of the gradients of all ranks
+///     model.step(optimizer);
+///
+/// Where there is one stage, the walk may be written out:
+///
 ///     for (auto const& micro : model.share().micro_batches()) {    // usually one
 ///       auto [y, saved] = model.forward(x);                        // x: the samples at share().rows(), cut by micro.rows
 ///       auto loss = model.cross_entropy(y, labels);                // or any dy of one's own
 ///       model.backward(saved, loss.dy);
 ///     }
-///     model.reduce();                                              // the sum of the gradients of all ranks
-///     model.step(optimizer);
 ///
 /// Forward-only use never instantiates a backward.
 template <class Net> class model {
@@ -59,10 +79,10 @@ template <class Net> class model {
   /// Materialises `net` on this rank. Collective. \see parallel::build
   model(Net net, plan::plan p, world& w, build_options options = {})
       : model(std::move(net), std::move(p), std::make_shared<context_type>(make_instance<execution_space>(w.threads)),
-              std::make_shared<comm::communicator>(w.comm.duplicate()), options.seed) {
+              groups::make(p, w.comm), std::make_shared<stages const>(laid_out(p, net, options)), options.seed) {
     agree_on_plan();
     group_ = std::make_shared<shard_group>(plan_, ranks_);
-    arena_ = std::make_unique<arena_type>(*context_, net_, seed_, group_->over(plan_));
+    arena_ = std::make_unique<arena_type>(*context_, net_, seed_, group_->over(plan_), ties());
     make_gather();
   }
 
@@ -75,8 +95,23 @@ template <class Net> class model {
   [[nodiscard]] arena_type& arena() noexcept { return *arena_; }
   [[nodiscard]] arena_type const& arena() const noexcept { return *arena_; }
   [[nodiscard]] context_type& context() const noexcept { return *context_; }
-  /// Those that share the batch.
+  /// Those that share the batch: the data axis, which this rank's stages are replicated over.
   [[nodiscard]] comm::communicator& ranks() const noexcept { return *ranks_; }
+  /// Those that share the layers out: the pipeline axis.
+  [[nodiscard]] comm::communicator& pipeline() const noexcept { return groups_->pipeline(); }
+  /// All ranks of the mesh.
+  [[nodiscard]] comm::communicator& all_ranks() const noexcept { return groups_->all(); }
+  /// Which units are where, and who does what when.
+  [[nodiscard]] stages const& layout() const noexcept { return *layout_; }
+  /// Whether this rank has the first (last) stage: it is asked for input (for the loss).
+  [[nodiscard]] bool has_first_stage() const noexcept { return layout_->first_rank() == pipeline().rank(); }
+  [[nodiscard]] bool has_last_stage() const noexcept { return layout_->last_rank() == pipeline().rank(); }
+  /// Waiting longer than this for other ranks throws, and names who did not come. Negative: for ever. Call it on all ranks alike.
+  /// \throws error if the transport has no time-outs
+  void set_timeout(double seconds) const {
+    for (auto* c : {&all_ranks(), ranks_.get(), &pipeline()})
+      if (c->size() > 1) c->set_timeout(seconds);
+  }
   [[nodiscard]] std::uint64_t seed() const noexcept { return seed_; }
   /// Optimizer steps done.
   [[nodiscard]] std::uint64_t steps() const noexcept { return steps_; }
@@ -97,7 +132,25 @@ template <class Net> class model {
   /// This rank's share of the step that zero_grad began.
   [[nodiscard]] parallel::share const& share() const noexcept { return *share_; }
 
-  /// Forward of the current micro-batch.
+  /// All micro-batches forward and backward, as the plan's schedule says. \see parallel/source.hpp
+  /// \throws error on every rank alike if the ranks are not at the same step with the same batch; else on the rank that sees it
+  template <class Source> void walk(Source&& source) {
+    demand_source<std::remove_reference_t<Source>, tensor_type>();
+    region r("pleat::parallel::walk");
+    if (!pipeline_) pipeline_ = std::make_unique<pipeline_type>(*context_, pipeline(), layout_, plan_.recompute);
+    step_source<std::remove_reference_t<Source>> asked{this, &source};
+    micro_ = 0;
+    extents const input = agree_on_step([&] { return asked.input(share_->micro_batches().front()); });
+    bool const each = exchange_->every_micro_batch() && plan_.micro_batches > 1;
+    if (!each) exchange_->begin(*share_);
+    if (!walk_hooks_) walk_hooks_ = std::make_unique<step_hooks<value_type, execution_space>>();
+    walk_hooks_->exchange = exchange_.get();
+    walk_hooks_->gather = group_->stage == 3 ? gather_.get() : nullptr;
+    pipeline_->run(net_, training_pass(), *share_, input, source_ref<tensor_type>(asked), *exchange_, *walk_hooks_, *arena_, trace_.on() ? &trace_ : nullptr);
+    micro_ = plan_.micro_batches;
+  }
+
+  /// Forward of the current micro-batch. One stage only.
   [[nodiscard]] nn::step<saved, tensor_type> forward(tensor_type x) const { return nn::call(training_pass(), net_, std::move(x)); }
 
   /// Mean cross entropy over the whole batch: dy, and this micro-batch's part of the loss into the step's sum.
@@ -126,6 +179,7 @@ template <class Net> class model {
 
   /// Backward of the current micro-batch, the last of which may send gradients while it runs.
   void backward(saved& s, tensor_type dy) {
+    if (layout_->count() > 1) throw error{"parallel::model::backward", "this model has " + std::to_string(layout_->count()) + " stages", "Use model.walk(source)"};
     bool const last = micro_ + 1 == static_cast<index_t>(share_->micro_batches().size());
     for (auto& e : arena_->entries()) e.use.done = 0;
     auto p = training_pass();
@@ -146,49 +200,79 @@ template <class Net> class model {
   /// sums of this rank's pieces are where arena().owned_gradients says.
   void reduce() {
     region r("pleat::parallel::reduce");
+    auto const begun = trace_.now();
     exchange_->finish();
+    if (!ties_) ties_.emplace(net_, *layout_, *arena_);
+    if (!ties_->empty() && ties() == nn::tied_gradients::apart) ties_->sum(*context_, pipeline(), *group_, *arena_);
+    if (pipeline().size() > 1) loss_ = pipeline().broadcast_value(own_loss(), layout_->last_rank());
+    if (trace_.on()) trace_.add({"reduce", "exchange", begun, trace_.now()});
   }
 
   /// The step's mean loss over the global batch, the same bits on every rank. Valid after reduce.
-  [[nodiscard]] double loss() const {
-    value_type v{};
-    copy_to_host(*context_, tensor_type::wrap(arena_->loss(), extents{1}), &v);
-    return static_cast<double>(v);
-  }
+  [[nodiscard]] double loss() const { return loss_ ? *loss_ : own_loss(); }
 
-  /// The 2-norm of the step's gradient. Valid after reduce. Collective where state is sharded; the same bits under every stage.
-  [[nodiscard]] double gradient_norm() const { return parallel::gradient_norm(*context_, *group_, *arena_); }
-  /// The factor that brings the norm down to max_norm: nn::clip_scale. Collective where state is sharded.
-  [[nodiscard]] double clip_scale(double max_norm) const { return parallel::clip_scale(*context_, *group_, *arena_, max_norm); }
+  /// The 2-norm of the step's gradient. Valid after reduce. Collective where state is sharded and over a pipeline; the same bits however
+  /// state is sharded and wherever the pipeline is cut.
+  [[nodiscard]] double gradient_norm() const {
+    if (pipeline().size() == 1) return parallel::gradient_norm(*context_, *group_, *arena_);
+    auto const& entries = arena_->entries();
+    pooled_array<double> mine(context_->host_pool(), entries.size()), all(context_->host_pool(), static_cast<std::size_t>(arena_->parameters()));
+    gradient_squares(*context_, *group_, *arena_, mine.data());
+    auto const& absent = arena_->absent();
+    for (std::size_t i = 0; i + 1 < entries.size(); ++i)  // the last one is the loss; a tied weight counts where its owner is
+      if (std::find(absent.begin(), absent.end(), entries[i].name) == absent.end()) all[static_cast<std::size_t>(entries[i].position)] = mine[i];
+    pipeline().all_reduce(std::span<double>(all.data(), all.size()));  // one stage has each number: x + 0 is x
+    double sum = 0;
+    for (double const s : all) sum += s;
+    return std::sqrt(sum);
+  }
+  /// The factor that brings the norm down to max_norm: nn::clip_scale. Collective as gradient_norm is.
+  [[nodiscard]] double clip_scale(double max_norm) const {
+    double const norm = gradient_norm();
+    return std::isfinite(norm) && norm > max_norm ? max_norm / norm : 1.0;
+  }
 
   /// Moves the parameters. `scale` multiplies the gradient (clipping). Collective where state is sharded: every rank moves its pieces, and
   /// at stages 1 and 2 passes each on while it moves the next.
   void step(nn::optimizer_state<value_type, execution_space>& optimizer, double learning_rate_factor = 1, double scale = 1) {
     region r("pleat::parallel::step");
+    auto const begun = trace_.now();
     optimizer.begin_step(*context_, *arena_);
     for (std::size_t i = 0; i < arena_->pieces().size(); ++i) {
       optimizer.apply_piece(*context_, *arena_, i, learning_rate_factor, scale);
       if (gather_ && group_->stage < 3) gather_->send(i);
     }
     if (gather_) group_->stage < 3 ? gather_->finish() : gather_->forget();
+    if (trace_.on()) {
+      context_->fence();
+      trace_.add({"optimizer", "compute", begun, trace_.now()});
+    }
     ++steps_;
   }
 
+  /// What this rank did when, while it is on: trace().start() before a step. \see parallel/trace.hpp
+  [[nodiscard]] step_trace& trace() noexcept { return trace_; }
+  [[nodiscard]] step_trace const& trace() const noexcept { return trace_; }
+
   // --- inference -------------------------------------------------------------------------------------------------------------
 
-  [[nodiscard]] tensor_type predict(tensor_type x) const {
+  /// Over a pipeline: collective among its ranks; every rank gives x of the same shape, the first stage's is looked at.
+  /// \param at who gets the answer; elsewhere it is an empty tensor
+  [[nodiscard]] tensor_type predict(tensor_type x, answer_at at = answer_at::every_stage) const {
     nn::pass<execution_space> p;
     p.where = context_.get();
     p.seed = seed_;
     p.step = steps_;
     p.hooks = hooks(nullptr);
-    return nn::call(p, net_, std::move(x)).y;
+    if (layout_->count() == 1) return nn::call(p, net_, std::move(x)).y;
+    return forward_chain(p, net_, *layout_, pipeline(), std::move(x), at == answer_at::every_stage);
   }
 
   /// Diagnosis after a loss that is not finite (collective at stage 3): walks forward once more and throws with the name of the first layer whose output is not.
   void find_nonfinite(tensor_type x) const {
     auto p = training_pass();
     p.check_finite = true;
+<<<<<<< HEAD
     if (group_->stage == 3) {  // a rank that has found something leaves: nobody may wait for it to gather
       auto const whole = unsharded();
       p.hooks = nullptr;
@@ -196,6 +280,10 @@ template <class Net> class model {
       return;
     }
     (void)nn::call(p, net_, std::move(x));
+=======
+    if (layout_->count() == 1) (void)nn::call(p, net_, std::move(x));
+    else (void)forward_chain(p, net_, *layout_, pipeline(), std::move(x), false);
+>>>>>>> cbfe78e (parallel: the pipeline executor, one walk for every schedule; stages, tied weights across stages, recompute, answers through the pipeline; fit and evaluate; a trace of all ranks)
   }
 
   // --- as a value ------------------------------------------------------------------------------------------------------------
@@ -233,10 +321,11 @@ template <class Net> class model {
 
   /// A model of another network over the same ranks: parameters of the same name keep their values, forms keep their content.
   template <class Other> [[nodiscard]] model<Other> rebuild(Other other) const {
-    model<Other> m(std::move(other), plan_, context_, ranks_, seed_);
+    auto layout = std::make_shared<stages const>(layout_->of_other_units(nn::units_of(other)));
+    model<Other> m(std::move(other), plan_, context_, groups_, std::move(layout), seed_);
     m.steps_ = steps_;
     m.group_ = group_;
-    m.arena_ = std::make_unique<typename model<Other>::arena_type>(model<Other>::arena_type::uninitialised(m.net_, group_->over(plan_)));
+    m.arena_ = std::make_unique<typename model<Other>::arena_type>(model<Other>::arena_type::uninitialised(m.net_, group_->over(plan_), m.ties()));
     m.make_gather();
     if (group_->stage == 3) {
       auto const from = host_values();
@@ -307,25 +396,85 @@ template <class Net> class model {
   /// Collective. \throws error on every rank alike if some rank's parameters differ from rank 0's
   void demand_equal_replicas() const {
     auto const mine = checksum();
-    std::vector<std::uint64_t> all(static_cast<std::size_t>(ranks_->size()));
-    ranks_->all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));
-    for (std::size_t r = 1; r < all.size(); ++r)
-      if (all[r] != all[0])
+    std::vector<std::uint64_t> all(static_cast<std::size_t>(all_ranks().size()));
+    all_ranks().all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));
+    auto const replicas = static_cast<std::size_t>(ranks_->size());
+    for (std::size_t r = 1; r < all.size(); ++r)  // the ranks of one stage are neighbours
+      if (all[r] != all[r / replicas * replicas])
         throw error{"parallel::demand_equal_replicas", "after step " + std::to_string(steps_) + " the parameters of rank " + std::to_string(r) +
-                                                           " differ from those of rank 0", "Data or code differs between ranks; compare their inputs"};
+                                                           " differ from those of rank " + std::to_string(r / replicas * replicas), "Data or code differs between ranks; compare their inputs"};
   }
 
  private:
   template <class> friend class model;
 
-  model(Net net, plan::plan p, std::shared_ptr<context_type> where, std::shared_ptr<comm::communicator> ranks, std::uint64_t seed)
-      : net_(std::move(net)), plan_(std::move(p)), context_(std::move(where)), ranks_(std::move(ranks)), seed_(seed) {
+  using pipeline_type = parallel::pipeline<Net>;
+
+  model(Net net, plan::plan p, std::shared_ptr<context_type> where, std::shared_ptr<groups> ranks, std::shared_ptr<stages const> layout, std::uint64_t seed)
+      : net_(std::move(net)), plan_(std::move(p)), context_(std::move(where)), groups_(std::move(ranks)), ranks_(groups_, &groups_->data()), layout_(std::move(layout)), seed_(seed) {
     nn::demand_layer<Net>();
-    plan_.check();
-    demand_built(plan_);
-    if (plan_.data_ranks != ranks_->size())
-      throw error{"parallel::build", "the plan is for " + std::to_string(plan_.data_ranks) + " data ranks, the communicator has " + std::to_string(ranks_->size()),
-                  "Make a plan for this world: plan::data_parallel(world, …)"};
+    layout_->mark_absent(net_, pipeline().rank());
+  }
+
+  [[nodiscard]] static stages laid_out(plan::plan const& p, Net const& net, build_options const& options) {
+    return stages(p, unit_costs(net, options.input), options.schedule);
+  }
+  /// Sums must not depend on which stage, or when, a use of a tied weight is computed.
+  [[nodiscard]] nn::tied_gradients ties() const noexcept {
+    return plan_.deterministic || layout_->count() > 1 ? nn::tied_gradients::apart : nn::tied_gradients::shared;
+  }
+
+  [[nodiscard]] double own_loss() const {
+    value_type v{};
+    copy_to_host(*context_, tensor_type::wrap(arena_->loss(), extents{1}), &v);
+    return static_cast<double>(v);
+  }
+
+  /// The user's source, asked with the micro-batch known to the model: cross_entropy and its like belong to it.
+  template <class Source> struct step_source {
+    model* self;
+    Source* source;
+    [[nodiscard]] tensor_type input(micro_batch const& m) { return source->input(m); }
+    [[nodiscard]] tensor_type loss(micro_batch const& m, tensor_type y) {
+      self->micro_ = m.index;
+      tensor_type dy = source->loss(m, std::move(y));
+      if (m.index + 1 < self->plan_.micro_batches) return dy;
+      if (!std::exchange(self->loss_recorded_, false))
+        for (int s = 0; s < self->share_->slots(); ++s) compute::fill(self->context_->space(), 1, nn::master_t<value_type>(0), self->arena_->loss(s));
+      if (!self->exchange_->every_micro_batch() || self->plan_.micro_batches == 1) self->exchange_->entry_ready(static_cast<int>(self->arena_->entries().size()) - 1);
+      return dy;
+    }
+  };
+
+  /// Every rank learns what every other is about to do, so that ranks that went apart hear of it instead of waiting for each other.
+  /// \param first asks the source for the first micro-batch; its shape is what the other stages' buffers follow from
+  template <class First> [[nodiscard]] extents agree_on_step(First&& first) {
+    if (pipeline().size() == 1) return {};
+    constexpr std::size_t room = 4 + extents::max_rank;
+    std::array<std::int64_t, room> mine{static_cast<std::int64_t>(steps_), share_->batch(), has_first_stage() ? 1 : 0, 0};
+    if (has_first_stage()) {
+      auto x = first();
+      mine[3] = x.rank();
+      for (int d = 1; d < x.rank(); ++d) mine[4 + static_cast<std::size_t>(d)] = x.extent(d);
+      pipeline_->give_first_input(std::move(x));
+    }
+    auto& everybody = all_ranks();
+    agreement_.resize(room * static_cast<std::size_t>(everybody.size()));
+    everybody.all_gather(std::span<std::int64_t const>(mine), std::span<std::int64_t>(agreement_));
+    auto const of = [&](int r) { return std::span<std::int64_t const>(agreement_).subspan(room * static_cast<std::size_t>(r), room); };
+    auto const say = [&](int r) { return "rank " + std::to_string(r) + " begins step " + std::to_string(of(r)[0]) + " with a batch of " + std::to_string(of(r)[1]); };
+    int shaped = -1;
+    for (int r = 0; r < everybody.size(); ++r) {
+      if (of(r)[0] != of(0)[0] || of(r)[1] != of(0)[1])
+        throw error{"parallel::walk", say(r) + ", but " + say(0), "Every rank must make the same steps in the same order"};
+      if (of(r)[2] == 0) continue;
+      if (shaped < 0) shaped = r;
+      if (!std::ranges::equal(of(r).subspan(3), of(shaped).subspan(3)))
+        throw error{"parallel::walk", "the samples of ranks " + std::to_string(shaped) + " and " + std::to_string(r) + " have different shapes in step " + std::to_string(steps_)};
+    }
+    std::array<index_t, extents::max_rank> dims{};
+    std::copy_n(of(shaped).begin() + 4, dims.size(), dims.begin());
+    return extents(std::span<index_t const>(dims.data(), static_cast<std::size_t>(of(shaped)[3])));
   }
 
   void make_gather() {
@@ -347,12 +496,12 @@ template <class Net> class model {
 
   void agree_on_plan() const {
     auto const mine = plan_.hash() ^ (seed_ * 0x9e3779b97f4a7c15u);
-    std::vector<std::uint64_t> all(static_cast<std::size_t>(ranks_->size()));
-    ranks_->all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));
+    std::vector<std::uint64_t> all(static_cast<std::size_t>(all_ranks().size()));
+    all_ranks().all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));
     for (std::size_t r = 1; r < all.size(); ++r)
       if (all[r] != all[0])
         throw error{"parallel::build", "rank " + std::to_string(r) + " has another plan or seed than rank 0 (hash " + std::to_string(all[r]) + ", not " + std::to_string(all[0]) + ")",
-                    "Give every rank the same options"}.on_rank(ranks_->rank());
+                    "Give every rank the same options"}.on_rank(all_ranks().rank());
   }
 
   [[nodiscard]] nn::pass<execution_space> training_pass() const {
@@ -382,12 +531,20 @@ template <class Net> class model {
   Net net_;
   plan::plan plan_;
   std::shared_ptr<context_type> context_;
-  std::shared_ptr<comm::communicator> ranks_;
+  std::shared_ptr<groups> groups_;
+  std::shared_ptr<comm::communicator> ranks_;  // the data axis
+  std::shared_ptr<stages const> layout_;
   std::unique_ptr<arena_type> arena_;  // of fixed address: the exchange and the parameters point into it
   std::shared_ptr<shard_group> group_;
   std::unique_ptr<gradient_exchange<value_type, execution_space>> exchange_;
   std::unique_ptr<parameter_gather<value_type, execution_space>> gather_;  // null at stage 0
   std::unique_ptr<step_hooks<value_type, execution_space>> hooks_;
+  std::unique_ptr<pipeline_type> pipeline_;
+  std::unique_ptr<step_hooks<value_type, execution_space>> walk_hooks_;
+  std::optional<tied_sums<value_type, execution_space>> ties_;
+  std::optional<double> loss_;  // of the last stage, over a pipeline
+  std::vector<std::int64_t> agreement_;
+  step_trace trace_;
   std::vector<std::unique_ptr<parallel::share>> shares_;  // by batch size: a full one, the last one of an epoch
   parallel::share const* share_ = nullptr;
   index_t micro_ = 0;

@@ -54,7 +54,8 @@ template <class T, class Space> class parameter_gather {
 
   void open_values(nn::parameter& w, bool backward) {
     if (w.id < 0) return;
-    auto const b = static_cast<std::size_t>(layout().owner()[static_cast<std::size_t>(w.id)]);
+    int const id = arena_->values_of(w.id);
+    auto const b = static_cast<std::size_t>(layout().owner()[static_cast<std::size_t>(id)]);
     if (layout().replicated(b) || layout().buckets()[b].size() == 0) return;
     ++state_[b].uses;  // before anything else is gathered: its buffer is taken
     acquire(b);
@@ -66,11 +67,11 @@ template <class T, class Space> class parameter_gather {
     }
     T* const memory = buffers_[static_cast<std::size_t>(state_[b].buffer)].memory.data();
     arrive(b, memory);
-    w.values = memory + (arena_->entries()[static_cast<std::size_t>(w.id)].begin - layout().buckets()[b].begin);
+    w.values = memory + (arena_->entries()[static_cast<std::size_t>(id)].begin - layout().buckets()[b].begin);
   }
   void close_values(nn::parameter& w) noexcept {
     if (w.id < 0) return;
-    auto const b = static_cast<std::size_t>(layout().owner()[static_cast<std::size_t>(w.id)]);
+    auto const b = static_cast<std::size_t>(layout().owner()[static_cast<std::size_t>(arena_->values_of(w.id))]);
     if (layout().replicated(b) || layout().buckets()[b].size() == 0) return;
     if (--state_[b].uses == 0) state_[b].last = ++clock_;
     w.values = nullptr;

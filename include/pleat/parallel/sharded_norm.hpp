@@ -18,8 +18,8 @@ static_assert(nn::shard_grain == compute::chunk_elements, "shards are cut where 
 
 /// nn::gradient_norm where state may be sharded. Collective. Pieces are cut at chunks of the sum, so every chunk's sum is computed by one
 /// rank; they are collected and added up as one rank would. (On a device the order within a sum is Kokkos' own, with and without shards.)
-template <class T, class Space> [[nodiscard]] double gradient_norm(context<Space>& where, shard_group const& g, nn::arena<T, Space> const& memory) {
-  if (memory.layout().stage() == 0) return nn::gradient_norm(where, memory);
+template <class T, class Space> void gradient_squares(context<Space>& where, shard_group const& g, nn::arena<T, Space> const& memory, double* out) {
+  if (memory.layout().stage() == 0) return nn::gradient_squares(where, memory, out);
   using W = typename nn::arena<T, Space>::master_type;
   auto const& all = memory.entries();
   auto const chunks_of = [](nn::arena_entry const& e) { return compute::chunks_of(e.end - e.begin); };
@@ -41,12 +41,19 @@ template <class T, class Space> [[nodiscard]] double gradient_norm(context<Space
   }
   copy_to_host(where, sums, host.data());
   if (g.shards > 1) g.members->all_reduce(std::span<double>(host.data(), static_cast<std::size_t>(count)), comm::reduction::sum);  // one rank's, and zeros
-  double total = 0;
   at = 0;
   for (auto const& e : all) {
-    total += compute::fold_chunk_sums(host.data() + at, chunks_of(e));
+    *out++ = compute::fold_chunk_sums(host.data() + at, chunks_of(e));
     at += chunks_of(e);
   }
+}
+
+/// The 2-norm of all gradients. Collective where state is sharded.
+template <class T, class Space> [[nodiscard]] double gradient_norm(context<Space>& where, shard_group const& g, nn::arena<T, Space> const& memory) {
+  pooled_array<double> squares(where.host_pool(), memory.entries().size());
+  gradient_squares(where, g, memory, squares.data());
+  double total = 0;
+  for (double const s : squares) total += s;
   return std::sqrt(total);
 }
 

@@ -19,6 +19,7 @@ namespace pleat::parallel {
 struct micro_batch {
   index_range rows;
   std::vector<nn::segment> segments;
+  index_t index = 0;  ///< which of the step's micro-batches
 };
 
 /// One rank's share of one global batch.
@@ -46,7 +47,7 @@ class share {
     }
     apart_ = apart;
     for (index_t m = 0; m < p.micro_batches; ++m) {
-      micro_batch b{block_range(rows_.size(), p.micro_batches, m), {}};
+      micro_batch b{block_range(rows_.size(), p.micro_batches, m), {}, m};
       if (!p.deterministic) b.segments.push_back({0, compute::lanes::whole(b.rows.size(), m > 0 && plan::whole_gradients(p))});
       else if (!apart) add_folded(p, b);
       else add_apart(p, b, m, rank);

@@ -42,14 +42,14 @@ struct memory_ledger {
 /// Whether gradients need flat buffers: at stages 0 and 1, and where sums over micro-batches must be complete before they are exchanged
 /// (deterministic chains go on from one micro-batch to the next; the walks of a pipeline interleave). Else every micro-batch is exchanged.
 [[nodiscard]] inline bool whole_gradients(plan const& p) noexcept {
-  return p.state_stage < 2 || (p.micro_batches > 1 && (p.deterministic || p.pipeline_ranks > 1));
+  return p.state_stage < 2 || (p.micro_batches > 1 && (p.deterministic || p.stages() > 1 || (p.schedule != "1f1b" && p.schedule != "gpipe")));
 }
 
 /// Gradient copies that rank 0 keeps: more than one where lanes stay apart, or where its lanes are no single subtree.
-[[nodiscard]] inline index_t gradient_slots(plan const& p, bool tied_weights) {
+[[nodiscard]] inline index_t gradient_slots(plan const& p) {
   if (!p.deterministic) return 1;
   index_range const lanes = block_range(p.lanes, p.data_ranks, 0);
-  if (p.micro_batches > 1 || tied_weights) return lanes.size();
+  if (p.micro_batches > 1) return lanes.size();
   return comm::lane_roots(static_cast<int>(p.lanes), lanes).size();
 }
 
@@ -87,10 +87,10 @@ struct state_bytes {
 /// \param arena_elements elements of one flat buffer (nn::arena::size): the parameters, each padded to 64 bytes, and the loss
 /// \param state_buffers flat buffers of the optimizer: 0 (plain SGD), 1 (momentum), 2 (Adam)
 [[nodiscard]] PLEAT_ONCE memory_ledger make_ledger(plan const& p, nn::description const& at_micro_batch, index_t arena_elements, int state_buffers,
-                                               index_t element_bytes = 4, bool tied_weights = false) {
+                                               index_t element_bytes = 4) {
   memory_ledger l;
   l.parameters = arena_elements * element_bytes;
-  l.gradients = l.parameters * gradient_slots(p, tied_weights);
+  l.gradients = l.parameters * gradient_slots(p);
   l.optimizer_state = l.parameters * state_buffers;
   l.activations = at_micro_batch.activation_bytes();
   if (!at_micro_batch.layers.empty()) l.input = at_micro_batch.layers.front().in.size() * element_bytes;

@@ -30,11 +30,16 @@ struct search_options {
 };
 
 /// Elements of the flat buffers that the parameters of `net` need: what nn::arena will ask for.
-template <class Net> [[nodiscard]] index_t arena_elements(Net const& net) {
+/// \param ties_apart each further use of a tied weight has a gradient of its own: deterministic mode, and more than one stage
+template <class Net> [[nodiscard]] index_t arena_elements(Net const& net, bool ties_apart = false) {
   index_t const alignment = 64 / static_cast<index_t>(sizeof(nn::value_type_of<Net>));
   index_t n = alignment;  // the loss
   nn::for_each_parameter(net, [&](auto const& w) {
+<<<<<<< HEAD
     if (w.in_arena && w.tied_to.empty()) n += (w.largest() + alignment - 1) / alignment * alignment;
+=======
+    if (w.in_arena && (ties_apart || w.tied_to.empty())) n += (w.size() + alignment - 1) / alignment * alignment;
+>>>>>>> cbfe78e (parallel: the pipeline executor, one walk for every schedule; stages, tied weights across stages, recompute, answers through the pipeline; fit and evaluate; a trace of all ranks)
   });
   return n;
 }
@@ -106,7 +111,7 @@ template <class Net> [[nodiscard]] plan search(Net const& net, world const& w, s
     if (o.input.rank() == 0) throw error{"plan::search", "memory is bounded, but the input's extents are not given", "Set .input, e.g. extents{1, 1, 28, 28}"};
     for (;; p.micro_batches *= 2) {
       index_t const rows = largest_micro_batch(p);
-      auto const need = make_ledger(p, nn::describe(net, o.input.with_batch(rows)), arena_elements(net), o.state_buffers, sizeof(nn::value_type_of<Net>)).total();
+      auto const need = make_ledger(p, nn::describe(net, o.input.with_batch(rows)), arena_elements(net, p.deterministic), o.state_buffers, sizeof(nn::value_type_of<Net>)).total();
       if (need <= o.memory_bytes) break;
       if (rows <= 1)
         throw error{"plan::search", "one sample at a time still needs " + std::to_string(need) + " bytes per rank, " + std::to_string(o.memory_bytes) + " are allowed",

@@ -69,7 +69,12 @@ template <class T> struct host_buffers {
   }
 };
 
-inline bool is_parameter(nn::arena_entry const& e) { return e.name != nn::loss_entry; }
+inline bool is_parameter(nn::arena_entry const& e) { return e.name != nn::loss_entry && e.kind != nn::parameter_kind::use; }
+
+/// Not yet: stages hold different parameters.
+template <class Net> void demand_one_stage_rank(parallel::model<Net> const& m, char const* call) {
+  if (m.pipeline().size() > 1) throw error{call, "checkpoints of a model on several pipeline ranks are not built yet", "Use mesh.pipeline = 1, or train without a checkpoint folder"};
+}
 
 }  // namespace detail
 
@@ -78,6 +83,7 @@ inline bool is_parameter(nn::arena_entry const& e) { return e.name != nn::loss_e
 template <class Net, class T, class Space>
 void save_checkpoint(std::string const& folder, parallel::model<Net> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step) {
   region r("pleat::run::save_checkpoint");
+  detail::demand_one_stage_rank(m, "run::save_checkpoint");
   auto host = detail::host_buffers<T>::of_model(m);
   detail::on_root(m.ranks(), [&] {
     io::checkpoint_view view;
@@ -102,6 +108,7 @@ void save_checkpoint(std::string const& folder, parallel::model<Net> const& m, n
 template <class Net, class T, class Space>
 std::optional<resume_point> load_checkpoint(std::string const& folder, parallel::model<Net>& m, nn::optimizer_state<T, Space>& optimizer) {
   region r("pleat::run::load_checkpoint");
+  detail::demand_one_stage_rank(m, "run::load_checkpoint");
   // Rank 0 looks and reads, so that a checkpoint that appears or is damaged meanwhile cannot part the ranks.
   bool there = false;
   if (m.ranks().rank() == 0) there = io::has_checkpoint(folder);

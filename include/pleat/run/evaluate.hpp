@@ -29,7 +29,7 @@ template <class Net> [[nodiscard]] evaluation evaluate(parallel::model<Net> cons
   using Space = nn::space_of<Net>;
   if (m.plan().state_stage == 3) return evaluate(m.unsharded(), data, batch);  // ranks have different numbers of batches: none may wait in one
   region r("pleat::run::evaluate");
-  auto& ranks = m.ranks();
+  auto& ranks = m.ranks();  // each stage's replicas; all stages of one replica see the same samples
   batch_loader<T, Space> loader(data);
   index_range const mine = block_range(data.size, ranks.size(), ranks.rank());
   std::vector<index_t> samples(static_cast<std::size_t>(std::max<index_t>(0, std::min(batch, mine.size()))));
@@ -40,7 +40,9 @@ template <class Net> [[nodiscard]] evaluation evaluate(parallel::model<Net> cons
     samples.resize(static_cast<std::size_t>(n));
     std::iota(samples.begin(), samples.end(), at);
     auto b = loader.load(m.context(), samples);
-    nn::classify(m.context(), m.predict(std::move(b.x)), answers);
+    auto const y = m.predict(std::move(b.x), parallel::answer_at::last_stage);
+    if (!m.has_last_stage()) continue;
+    nn::classify(m.context(), y, answers);
     for (index_t i = 0; i < n; ++i) {
       auto const label = data.labels[static_cast<std::size_t>(at + i)];
       auto const answer = answers[static_cast<std::size_t>(i)];
@@ -48,6 +50,7 @@ template <class Net> [[nodiscard]] evaluation evaluate(parallel::model<Net> cons
     }
   }
   ranks.all_reduce(confusion);
+  if (m.pipeline().size() > 1) m.pipeline().broadcast(confusion, m.layout().last_rank());
   evaluation e;
   e.samples = data.size;
   e.confusion = std::move(confusion);

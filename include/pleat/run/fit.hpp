@@ -61,6 +61,49 @@ struct fit_report {
 
 namespace detail {
 
+/// A data set's samples in a sampler's order as the source of a step (parallel/source.hpp). Loads a micro-batch once where one rank
+/// has both ends of the network.
+template <class Net> class dataset_source {
+ public:
+  using batch = typename batch_loader<nn::value_type_of<Net>, nn::space_of<Net>>::batch;
+
+  dataset_source(parallel::model<Net>& m, io::dataset const& data) : model_(&m), loader_(data) {}
+
+  /// The step's batch: positions [begin, …) of `order`.
+  void begin(std::span<index_t const> order, index_t begin) {
+    order_ = order;
+    begin_ = begin;
+    loaded_ = -1;
+  }
+  [[nodiscard]] nn::tensor_of<Net> input(parallel::micro_batch const& m) {
+    load(m);
+    return last_.x;
+  }
+  [[nodiscard]] nn::tensor_of<Net> loss(parallel::micro_batch const& m, nn::tensor_of<Net> y) {
+    load(m);
+    return model_->cross_entropy(y, last_.labels).dy;
+  }
+  /// The step's last micro-batch, on every rank: for a diagnosis.
+  [[nodiscard]] batch last() {
+    load(model_->share().micro_batches().back());
+    return std::move(last_);
+  }
+
+ private:
+  void load(parallel::micro_batch const& m) {
+    if (loaded_ == m.index) return;
+    auto const at = static_cast<std::size_t>(begin_ + model_->share().rows().begin + m.rows.begin);
+    last_ = loader_.load(model_->context(), order_.subspan(at, static_cast<std::size_t>(m.rows.size())));
+    loaded_ = m.index;
+  }
+
+  parallel::model<Net>* model_;
+  batch_loader<nn::value_type_of<Net>, nn::space_of<Net>> loader_;
+  std::span<index_t const> order_;
+  index_t begin_ = 0, loaded_ = -1;
+  batch last_;
+};
+
 /// Some rank's loss is not finite; every rank knows, because the loss is summed with the gradients. Finds rank and layer; throws alike.
 template <class Net, class Batch> [[noreturn]] void explain_nonfinite(parallel::model<Net> const& m, Batch b, double loss) {
   std::string said;
@@ -69,7 +112,7 @@ template <class Net, class Batch> [[noreturn]] void explain_nonfinite(parallel::
   } catch (error const& e) {
     said = e.problem();
   }
-  auto& ranks = m.ranks();
+  auto& ranks = m.all_ranks();
   constexpr std::size_t room = 256;
   said.resize(room - 1);
   said.push_back('\0');
@@ -94,14 +137,13 @@ template <class Net> fit_report fit(parallel::model<Net>& m, io::dataset const& 
   using T = nn::value_type_of<Net>;
   using Space = nn::space_of<Net>;
   using clock = std::chrono::steady_clock;
-  auto& ranks = m.ranks();
-  bool const root = ranks.rank() == 0;
+  bool const root = m.all_ranks().rank() == 0;
   nn::demand_every_weight_trainable(m.net());
 
   nn::optimizer_state<T, Space> optimizer(m.context(), m.arena(), options.optimizer, options.groups);
   io::sampler const sampler(data.size, m.plan().global_batch, {.seed = m.seed()});
   index_t const per_epoch = sampler.batches_per_epoch(), total = per_epoch * options.epochs;
-  batch_loader<T, Space> loader(data);
+  detail::dataset_source<Net> source(m, data);
   progress_line line(root && options.progress);
   fit_report report;
   std::optional<parallel::model<Net>> best;
@@ -132,17 +174,11 @@ template <class Net> fit_report fit(parallel::model<Net>& m, io::dataset const& 
       index_range const batch = sampler.batch(b);
       double const factor = nn::factor(options.schedule, step, total);
       m.zero_grad(batch.size());
-      typename batch_loader<T, Space>::batch last;
-      for (auto const& micro : m.share().micro_batches()) {
-        auto const at = static_cast<std::size_t>(batch.begin + m.share().rows().begin + micro.rows.begin);
-        last = loader.load(m.context(), std::span<index_t const>(order).subspan(at, static_cast<std::size_t>(micro.rows.size())));
-        auto [y, saved] = m.forward(last.x);
-        auto loss = m.cross_entropy(y, last.labels);
-        m.backward(saved, std::move(loss.dy));
-      }
+      source.begin(order, batch.begin);
+      m.walk(source);
       m.reduce();
       double const loss = m.loss();
-      if (!std::isfinite(loss)) detail::explain_nonfinite(m, std::move(last), loss);
+      if (!std::isfinite(loss)) detail::explain_nonfinite(m, source.last(), loss);
       double const scale = options.clip_norm > 0 ? m.clip_scale(options.clip_norm) : 1.0;
       m.step(optimizer, factor, scale);
       ++step;

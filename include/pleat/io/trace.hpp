@@ -1,0 +1,68 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Who did what when, as the JSON that Chrome (chrome://tracing) and Perfetto (ui.perfetto.dev) show. Needs no Kokkos.
+///
+/// The "Trace Event Format": an object whose "traceEvents" are complete events ("ph":"X", times in microseconds) and names of rows
+/// ("ph":"M").
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <string>
+#include <string_view>
+
+#include <pleat/io/detail/json.hpp>
+#include <pleat/io/file.hpp>
+
+namespace pleat::io {
+
+/// Collects events as text; several texts may be joined, so that every rank writes its own part.
+class trace_text {
+ public:
+  /// A stretch of time on row `row`. \param begin, end nanoseconds \param note what else is to be seen; may be empty
+  void add(int row, std::string_view name, std::string_view category, std::int64_t begin, std::int64_t end, std::string_view note = {}) {
+    next();
+    text_ += "{\"ph\":\"X\",\"pid\":0,\"tid\":" + std::to_string(row) + ",\"name\":";
+    detail::append_json_string(text_, name);
+    text_ += ",\"cat\":";
+    detail::append_json_string(text_, category);
+    char times[80];
+    std::snprintf(times, sizeof times, ",\"ts\":%.3f,\"dur\":%.3f", static_cast<double>(begin) * 1e-3, static_cast<double>(end - begin) * 1e-3);
+    text_ += times;
+    if (!note.empty()) {
+      text_ += ",\"args\":{\"detail\":";
+      detail::append_json_string(text_, note);
+      text_ += '}';
+    }
+    text_ += '}';
+  }
+  /// What row `row` is called.
+  void name_row(int row, std::string_view name) {
+    next();
+    text_ += "{\"ph\":\"M\",\"pid\":0,\"tid\":" + std::to_string(row) + ",\"name\":\"thread_name\",\"args\":{\"name\":";
+    detail::append_json_string(text_, name);
+    text_ += "}}";
+  }
+  /// Takes the events of another text.
+  void join(std::string_view other) {
+    if (other.empty()) return;
+    next();
+    text_ += other;
+  }
+  /// The events so far, without what is around them.
+  [[nodiscard]] std::string const& events() const noexcept { return text_; }
+  /// The whole file.
+  [[nodiscard]] std::string to_string() const { return "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n" + text_ + "\n]}\n"; }
+
+ private:
+  void next() {
+    if (!text_.empty()) text_ += ",\n";
+  }
+  std::string text_;
+};
+
+/// \throws error if the file cannot be written
+inline void write_trace(std::string const& path, trace_text const& trace) { write_file(path, trace.to_string()); }
+
+}  // namespace pleat::io

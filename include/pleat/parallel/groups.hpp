@@ -1,0 +1,51 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// The communicators of one rank in the mesh of a plan.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include <pleat/comm/communicator.hpp>
+#include <pleat/comm/grid.hpp>
+#include <pleat/parallel/built.hpp>
+#include <pleat/plan/plan.hpp>
+
+namespace pleat::parallel {
+
+/// The mesh is pipeline × data × tensor, tensor innermost: rank = (pipeline · data_ranks + data) · tensor_ranks + tensor.
+struct groups {
+  comm::grid grid;
+
+  /// The whole mesh.
+  [[nodiscard]] comm::communicator& all() { return grid.along(grid.mesh().wide()); }
+  /// Those that hold the same stages and share the batch.
+  [[nodiscard]] comm::communicator& data() { return grid.along(axis_set::of(1)); }
+  /// Those that share the layers out, in the order of the pipeline.
+  [[nodiscard]] comm::communicator& pipeline() { return grid.along(axis_set::of(0)); }
+
+  /// Collective over `world`. \throws error, on every rank alike, for a plan that cannot be carried out or is for another number of ranks
+  [[nodiscard]] static std::shared_ptr<groups> make(plan::plan const& p, comm::communicator& world) {
+    p.check();
+    demand_built(p);
+    if (p.ranks() != world.size())
+      throw error{"parallel::build", "the plan is for " + std::to_string(p.ranks()) + " ranks (mesh.pipeline " + std::to_string(p.pipeline_ranks) + " × mesh.data " +
+                                         std::to_string(p.data_ranks) + " × mesh.tensor " + std::to_string(p.tensor_ranks) + "), the communicator has " + std::to_string(world.size()),
+                  remedy(p, world.size())};
+    mesh const m{{"pipeline", static_cast<int>(p.pipeline_ranks)}, {"data", static_cast<int>(p.data_ranks)}, {"tensor", static_cast<int>(p.tensor_ranks)}};
+    return std::make_shared<groups>(groups{comm::grid(world, m)});
+  }
+
+ private:
+  /// The nearest mesh that fits.
+  [[nodiscard]] static std::string remedy(plan::plan const& p, index_t ranks) {
+    index_t const layers = p.pipeline_ranks * p.tensor_ranks;
+    if (ranks % layers == 0) return "Use mesh.data = " + std::to_string(ranks / layers);
+    if (ranks % p.pipeline_ranks == 0) return "Use mesh.tensor = 1 and mesh.data = " + std::to_string(ranks / p.pipeline_ranks);
+    return "Use mesh.pipeline = 1, mesh.tensor = 1 and mesh.data = " + std::to_string(ranks) + ", or start " + std::to_string(p.ranks()) + " ranks";
+  }
+};
+
+}  // namespace pleat::parallel

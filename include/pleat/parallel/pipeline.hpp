@@ -1,0 +1,386 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// The executor: carries out this rank's list of a pipeline schedule. One for all schedules; it calls nothing but ranges of units.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <pleat/base/pooled_array.hpp>
+#include <pleat/base/profile.hpp>
+#include <pleat/comm/communicator.hpp>
+#include <pleat/nn/units.hpp>
+#include <pleat/parallel/gradient_exchange.hpp>
+#include <pleat/parallel/share.hpp>
+#include <pleat/parallel/source.hpp>
+#include <pleat/parallel/stage_work.hpp>
+#include <pleat/parallel/stages.hpp>
+#include <pleat/parallel/step_trace.hpp>
+
+namespace pleat::parallel {
+
+/// One rank's part of a pipeline.
+///
+/// The list is carried out strictly in order. Sends do not wait: what they send is held until it is gone. A receive is posted before
+/// the work that stands before it in the list begins, and waited for where its tensor is needed, so messages travel beside the work.
+/// That waits for less than the list says, and the list has been checked to come to its end even where every send blocks.
+///
+/// A message is known by its edge, its direction and its micro-batch; sizes follow from nn::shape_units. Between stages of one rank
+/// a tensor is handed over. Where nothing learns below a stage, no gradient leaves it.
+template <class Net> class pipeline {
+ public:
+  using value_type = nn::value_type_of<Net>;
+  using execution_space = nn::space_of<Net>;
+  using tensor_type = nn::tensor_of<Net>;
+  using pass_type = nn::pass_of<Net>;
+  using exchange_type = gradient_exchange<value_type, execution_space>;
+
+  /// \param ranks those of the pipeline; must outlive this, as must `where`
+  pipeline(context<execution_space>& where, comm::communicator& ranks, std::shared_ptr<stages const> layout, plan::recompute_mode recompute)
+      : where_(&where), ranks_(&ranks), layout_(std::move(layout)), recompute_(recompute), list_(&layout_->schedule().actions[static_cast<std::size_t>(ranks.rank())]) {
+    auto const& s = layout_->schedule();
+    auto const cells = static_cast<std::size_t>(s.stages() * s.micro_batches);
+    index_.assign(cells, -1);
+    std::size_t sends = 0;
+    std::int32_t mine = 0;
+    for (auto const& a : *list_) {
+      if (a.kind == plan::action_kind::forward) index_[cell_number(a.stage, a.micro_batch)] = mine++;
+      if (plan::sends(a.kind)) ++sends;
+    }
+    cells_.resize(static_cast<std::size_t>(mine));
+    outgoing_.reserve(sends);
+    wanted_.resize(static_cast<std::size_t>(s.stages()) + 1);
+    window_ = std::max<index_t>(1, (comm::user_tags - 1) / (2 * s.stages()));
+  }
+
+  /// Walks all micro-batches forward and backward. \param base a pass that lacks what belongs to a micro-batch
+  /// \param input extents of a micro-batch of this step's input, whatever its rows
+  /// \throws error naming this rank, the step and the action
+  void run(Net& net, pass_type const& base, share const& s, extents const& input, source_ref<tensor_type> const& source, exchange_type& exchange,
+           nn::pass_hooks& hooks, nn::arena<value_type, execution_space>& memory, step_trace* trace) {
+    net_ = &net;
+    memory_ = &memory;
+    base_ = &base;
+    share_ = &s;
+    source_ = &source;
+    exchange_ = &exchange;
+    hooks_.inner = &hooks;
+    hooks_.ranks = ranks_;
+    trace_ = trace;
+    input_ = input;
+    for (index_t stage = 0; stage <= layout_->count(); ++stage)
+      wanted_[static_cast<std::size_t>(stage)] = nn::learns_units(net, 0, stage == layout_->count() ? layout_->units() : layout_->begin(stage));
+    posted_ = 0;
+    std::size_t at = 0;
+    try {
+      struct on_failure {  // while the exception unwinds, so that open requests give up instead of waiting
+        pipeline* self;
+        ~on_failure() {
+          if (self) self->abandon();
+        }
+      } guard{this};
+      for (; at < list_->size(); ++at) {
+        post_receives(at);
+        carry_out((*list_)[at]);
+      }
+      at = list_->size();
+      auto const mark = begin_mark();
+      for (auto& o : outgoing_) o.under_way.wait();
+      end_mark(mark, "wait", "send", -1, -1);
+      outgoing_.clear();
+      guard.self = nullptr;
+    } catch (error const& e) {
+      if (ranks_->size() == 1) throw;
+      std::string const doing = at < list_->size() ? plan::in_words((*list_)[at]) : "the end of its sends";
+      throw error{"parallel::walk", "step " + std::to_string(base.step) + ", pipeline rank " + std::to_string(ranks_->rank()) + ", at " + doing + ": " + e.call() + ": " + e.problem(), e.remedy(), e.rank()};
+    }
+  }
+
+  /// What the first stage's first micro-batch begins with, if it was asked for before the walk (its shape is needed then).
+  void give_first_input(tensor_type x) { first_input_ = std::move(x); }
+
+ private:
+  using kind = plan::action_kind;
+  static constexpr bool on_host = Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename execution_space::memory_space>::accessible;
+
+  struct message {
+    tensor_type data;
+    pooled_array<value_type> staged;  // where the host cannot reach `data`
+    comm::request under_way;
+  };
+  /// All that is alive of one micro-batch on one stage.
+  struct cell {
+    stage_work<Net> work;
+    message x, dy;       // come in
+    tensor_type y, dx;   // go out
+  };
+
+  /// Passes the walk's events on: gradients only when they are complete for the step. Keeps messages moving.
+  struct listener final : nn::pass_hooks {
+    nn::pass_hooks* inner = nullptr;
+    comm::communicator* ranks = nullptr;
+    bool complete = false;
+    void gradient_ready(nn::parameter const& p) override {
+      if (complete) inner->gradient_ready(p);
+    }
+    void poll() override {
+      inner->poll();
+      if (ranks->size() > 1) ranks->progress();
+    }
+    void open_values(nn::parameter& p, bool backward) override { inner->open_values(p, backward); }
+    void close_values(nn::parameter& p) noexcept override { inner->close_values(p); }
+    void open_gradient(nn::parameter& p) override { inner->open_gradient(p); }
+  };
+
+  [[nodiscard]] std::size_t cell_number(index_t stage, index_t micro) const noexcept { return static_cast<std::size_t>(stage * layout_->schedule().micro_batches + micro); }
+  [[nodiscard]] cell& at(index_t stage, index_t micro) { return cells_[static_cast<std::size_t>(index_[cell_number(stage, micro)])]; }
+  [[nodiscard]] bool here(index_t stage) const noexcept { return layout_->rank_of(stage) == ranks_->rank(); }
+  [[nodiscard]] micro_batch const& micro(plan::action const& a) const noexcept { return share_->micro_batches()[static_cast<std::size_t>(a.micro_batch)]; }
+  /// Somebody wants the gradient of the stage's input.
+  [[nodiscard]] bool wanted(index_t stage) const noexcept { return wanted_[static_cast<std::size_t>(stage)] != 0; }
+  [[nodiscard]] extents shape_before(index_t stage, index_t rows) const { return nn::shape_units(*net_, input_.with_batch(rows), 0, layout_->begin(stage)); }
+
+  [[nodiscard]] pass_type pass_of(plan::action const& a) {
+    auto const& m = micro(a);
+    pass_type p = *base_;
+    p.first_sample = share_->rows().begin + m.rows.begin;
+    p.segments = m.segments;
+    p.input_gradient = wanted(a.stage);
+    // Weight work ascends: the last micro-batch completes the sums. Where each is exchanged, there is one stage, and each completes its own.
+    hooks_.complete = last(a) || each();
+    p.hooks = &hooks_;
+    return p;
+  }
+
+  /// Every micro-batch is exchanged by itself: one stage, backward in one piece (plan::whole_gradients).
+  [[nodiscard]] bool each() const noexcept { return exchange_->every_micro_batch() && layout_->schedule().micro_batches > 1; }
+  [[nodiscard]] bool last(plan::action const& a) const noexcept { return a.micro_batch + 1 == layout_->schedule().micro_batches; }
+
+  void carry_out(plan::action const& a) {
+    index_t const begin = layout_->begin(a.stage), end = layout_->end(a.stage);
+    switch (a.kind) {
+      case kind::forward: return forward(a, begin, end);
+      case kind::backward:
+      case kind::backward_input:
+      case kind::backward_weight: return backward(a, begin, end);
+      case kind::send_activation: return send(a, at(a.stage, a.micro_batch).y);
+      case kind::send_gradient:
+        if (wanted(a.stage)) send(a, at(a.stage, a.micro_batch).dx);
+        return;
+      case kind::receive_activation:
+      case kind::receive_gradient:        // posted already; waited for where it is needed
+      case kind::gather_parameters:        // sharded state hangs in nn::call
+      case kind::release_parameters:
+      case kind::reduce_gradients: break;  // begun by the listener when a stage's last gradient was ready
+    }
+  }
+
+  void forward(plan::action const& a, index_t begin, index_t end) {
+    cell& c = at(a.stage, a.micro_batch);
+    auto const p = pass_of(a);
+    tensor_type x;
+    if (a.stage == 0) {
+      auto const mark = begin_mark();
+      x = first_input_.rank() > 0 ? std::exchange(first_input_, tensor_type{}) : source_->input(micro(a));
+      end_mark(mark, "input", "input", a.stage, a.micro_batch);
+      if (ranks_->size() > 1 && x.shape() != input_.with_batch(x.batch()))
+        throw error{"parallel::walk", "the input of micro-batch " + std::to_string(a.micro_batch) + " has shape " + x.shape().to_string() + ", the first one's was " + input_.to_string(),
+                    "Every micro-batch of a step has samples of one shape"};
+    } else {
+      x = take(c.x, a);
+    }
+    auto mark = begin_mark();
+    auto y = c.work.forward(p, *net_, begin, end, recompute_, std::move(x));
+    mark = end_mark(mark, "forward", "compute", a.stage, a.micro_batch);
+    if (a.stage + 1 == layout_->count()) {
+      c.dy.data = source_->loss(micro(a), std::move(y));
+      end_mark(mark, "loss", "compute", a.stage, a.micro_batch);
+    } else if (here(a.stage + 1)) {
+      at(a.stage + 1, a.micro_batch).x.data = std::move(y);
+    } else {
+      c.y = std::move(y);
+    }
+  }
+
+  void backward(plan::action const& a, index_t begin, index_t end) {
+    cell& c = at(a.stage, a.micro_batch);
+    bool const every = each();
+    if (every) {
+      exchange_->begin(*share_, a.micro_batch > 0, last(a));
+      if (last(a) && a.stage + 1 == layout_->count()) exchange_->entry_ready(static_cast<int>(memory_->entries().size()) - 1);
+    }
+    if (!wanted(a.stage + 1)) {  // nothing learns here nor below
+      c.work.drop();
+      c.dy.data = {};
+      if (every && !last(a)) exchange_->finish();
+      return;
+    }
+    auto const p = pass_of(a);
+    for (auto& e : memory_->entries()) e.use.done = 0;
+    if (a.kind == kind::backward_weight) {
+      auto const mark = begin_mark();
+      c.work.backward_weight(p, *net_, begin, end);
+      end_mark(mark, "backward_weight", "compute", a.stage, a.micro_batch);
+      return;
+    }
+    auto dy = take(c.dy, a);
+    auto const mark = begin_mark();
+    bool const whole = a.kind == kind::backward;
+    auto dx = whole ? c.work.backward(p, *net_, begin, end, std::move(dy)) : c.work.backward_input(p, *net_, begin, end, std::move(dy));
+    end_mark(mark, whole ? "backward" : "backward_input", "compute", a.stage, a.micro_batch);
+    if (every && !last(a)) exchange_->finish();
+    if (a.stage == 0 || !wanted(a.stage)) return;
+    if (here(a.stage - 1)) at(a.stage - 1, a.micro_batch).dy.data = std::move(dx);
+    else c.dx = std::move(dx);
+  }
+
+  // --- messages ----------------------------------------------------------------------------------------------------------------
+
+  [[nodiscard]] int tag(plan::action const& a) const noexcept {
+    bool const gradient = a.kind == kind::send_gradient || a.kind == kind::receive_gradient;
+    index_t const edge = std::min(a.stage, a.peer);
+    return static_cast<int>((edge * 2 + (gradient ? 1 : 0)) * window_ + a.micro_batch % window_);
+  }
+
+  /// Posts the receives that stand before the work after the next one: they travel beside the next one.
+  void post_receives(std::size_t from) {
+    std::size_t works = plan::computes((*list_)[from].kind) ? 0 : 1;
+    if (posted_ < from) posted_ = from;
+    for (std::size_t i = from; i < list_->size(); ++i) {
+      auto const& a = (*list_)[i];
+      if (plan::computes(a.kind) && ++works > 1) break;
+      if (i < posted_) continue;
+      posted_ = i + 1;
+      if (plan::receives(a.kind)) post(a);
+    }
+  }
+
+  void post(plan::action const& a) {
+    bool const gradient = a.kind == kind::receive_gradient;
+    if (gradient && !wanted(a.peer)) return;
+    cell& c = at(a.stage, a.micro_batch);
+    message& m = gradient ? c.dy : c.x;
+    auto const shape = shape_before(gradient ? a.stage + 1 : a.stage, micro(a).rows.size());
+    m.data = tensor_type::allocate(*where_, shape);
+    auto const n = static_cast<std::size_t>(shape.size());
+    if (n == 0) return;
+    value_type* into = m.data.data();
+    if constexpr (!on_host) {
+      m.staged = pooled_array<value_type>(where_->host_pool(), n);
+      into = m.staged.data();
+    } else {
+      where_->fence();  // what the block held before has been read
+    }
+    m.under_way = ranks_->ireceive(std::span<value_type>(into, n), layout_->rank_of(a.peer), tag(a));
+  }
+
+  /// The tensor of a message that has come, or comes now.
+  [[nodiscard]] tensor_type take(message& m, plan::action const& a) {
+    if (!m.under_way.done()) {
+      auto const mark = begin_mark();
+      m.under_way.wait();
+      end_mark(mark, "wait", "receive", a.stage, a.micro_batch);
+    }
+    if constexpr (!on_host) {
+      if (!m.staged.empty()) copy_from_host(*where_, static_cast<value_type const*>(m.staged.data()), m.data);
+      m.staged.clear();
+    }
+    return std::exchange(m.data, tensor_type{});
+  }
+
+  void send(plan::action const& a, tensor_type& from) {
+    for (std::size_t i = 0; i < outgoing_.size();) {  // what is gone need not be held
+      if (!outgoing_[i].under_way.test()) {
+        ++i;
+        continue;
+      }
+      if (i + 1 < outgoing_.size()) outgoing_[i] = std::move(outgoing_.back());
+      outgoing_.pop_back();
+    }
+    auto data = std::exchange(from, tensor_type{});
+    auto const n = static_cast<std::size_t>(data.size());
+    bool const gradient = a.kind == kind::send_gradient;
+    auto const expected = shape_before(gradient ? a.stage : a.stage + 1, micro(a).rows.size());
+    if (data.shape() != expected)
+      throw error{"parallel::walk", std::string(gradient ? "the gradient of the input" : "the output") + " of stage " + std::to_string(a.stage) + " has shape " + data.shape().to_string() +
+                                        ", the layers' shape() says " + expected.to_string(), "Make a layer's shape() say what its forward gives"};
+    if (n == 0) return;
+    auto const mark = begin_mark();
+    outgoing_.emplace_back();
+    message& m = outgoing_.back();
+    value_type const* out = data.data();
+    if constexpr (!on_host) {
+      m.staged = pooled_array<value_type>(where_->host_pool(), n);
+      copy_to_host(*where_, data, m.staged.data());
+      out = m.staged.data();
+    } else {
+      where_->fence();  // written by the instance; read by the transport
+    }
+    m.data = std::move(data);
+    m.under_way = ranks_->isend(std::span<value_type const>(out, n), layout_->rank_of(a.peer), tag(a));
+    end_mark(mark, "send", "send", a.stage, a.micro_batch);
+  }
+
+  /// After an error: lets go of everything. Requests that are open give up while the exception unwinds.
+  void abandon() noexcept {
+    try {
+      for (auto& o : outgoing_) release(o);
+      for (auto& c : cells_) {
+        release(c.x);
+        release(c.dy);
+        c.work.drop();
+        c.y = c.dx = {};
+      }
+      outgoing_.clear();
+      first_input_ = {};
+    } catch (...) {  // the first error is the one that counts
+    }
+  }
+  static void release(message& m) {
+    m.under_way = {};
+    m.data = {};
+    m.staged.clear();
+  }
+
+  // --- the trace ---------------------------------------------------------------------------------------------------------------
+
+  [[nodiscard]] std::int64_t begin_mark() const { return trace_ ? trace_->now() : 0; }
+  std::int64_t end_mark(std::int64_t begun, char const* what, char const* category, index_t stage, index_t micro) const {
+    if (!trace_) return 0;
+    if (category[0] == 'c') where_->fence();  // the work, not its launch
+    auto const now = trace_->now();
+    trace_->add({what, category, begun, now, static_cast<std::int32_t>(stage), static_cast<std::int32_t>(micro)});
+    return now;
+  }
+
+  context<execution_space>* where_;
+  comm::communicator* ranks_;
+  std::shared_ptr<stages const> layout_;
+  plan::recompute_mode recompute_;
+  std::vector<plan::action> const* list_;
+  std::vector<std::int32_t> index_;  // (stage, micro-batch) → cell, or -1
+  std::vector<cell> cells_;
+  std::vector<message> outgoing_;
+  std::vector<char> wanted_;  // per stage: something learns below its first unit; last: anywhere
+  index_t window_ = 1;
+  std::size_t posted_ = 0;
+  listener hooks_;
+  tensor_type first_input_;
+  extents input_;
+  // for the time of a walk
+  Net* net_ = nullptr;
+  pass_type const* base_ = nullptr;
+  share const* share_ = nullptr;
+  source_ref<tensor_type> const* source_ = nullptr;
+  exchange_type* exchange_ = nullptr;
+  nn::arena<value_type, execution_space>* memory_ = nullptr;
+  step_trace* trace_ = nullptr;
+};
+
+}  // namespace pleat::parallel

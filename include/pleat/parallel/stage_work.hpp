@@ -1,0 +1,94 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// What one stage does with one micro-batch: forward, backward in one piece or two, with or without computing activations again.
+#pragma once
+
+#include <utility>
+
+#include <pleat/base/pooled_array.hpp>
+#include <pleat/nn/units.hpp>
+#include <pleat/plan/plan.hpp>
+
+namespace pleat::parallel {
+
+/// Units [begin, end) at work on one micro-batch. Between forward and backward it holds what backward needs: all that the layers save,
+/// or, with full recompute, each unit's input only. Then a unit's forward runs again just before its backward; with a backward in two
+/// halves, what it saves the second time lives until the weight half.
+template <class Net> class stage_work {
+ public:
+  using tensor_type = nn::tensor_of<Net>;
+  using pass_type = nn::pass_of<Net>;
+
+  [[nodiscard]] tensor_type forward(pass_type const& p, Net const& net, index_t begin, index_t end, plan::recompute_mode mode, tensor_type x) {
+    if (mode == plan::recompute_mode::none) return nn::forward_units(p, net, begin, end, std::move(x), saved_);
+    inputs_ = pooled_array<tensor_type>(p.where->host_pool(), static_cast<std::size_t>(end - begin));
+    for (index_t u = begin; u < end; ++u) {
+      inputs_[static_cast<std::size_t>(u - begin)] = x;
+      x = nn::forward_units(p, net, u, u + 1, std::move(x), saved_);
+      saved_ = {};
+    }
+    return x;
+  }
+
+  /// Both halves. \param p input_gradient says whether somebody wants dx
+  [[nodiscard]] tensor_type backward(pass_type const& p, Net& net, index_t begin, index_t end, tensor_type dy) {
+    if (inputs_.empty()) dy = nn::backward_units(p, net, begin, end, saved_, std::move(dy));
+    else dy = again<true>(p, net, begin, end, std::move(dy));
+    drop();
+    return dy;
+  }
+  /// The half that the stage before waits for.
+  [[nodiscard]] tensor_type backward_input(pass_type const& p, Net& net, index_t begin, index_t end, tensor_type dy) {
+    if (inputs_.empty()) return nn::backward_input_units(p, net, begin, end, saved_, std::move(dy));
+    return again<false>(p, net, begin, end, std::move(dy));
+  }
+  /// The half that nobody waits for.
+  void backward_weight(pass_type const& p, Net& net, index_t begin, index_t end) {
+    if (inputs_.empty()) {
+      nn::backward_weight_units(p, net, begin, end, saved_);
+    } else {
+      index_t const stop = last_needed(p, net, begin, end);
+      for (index_t u = end; u-- > stop;) nn::backward_weight_units(inner(p, u, stop), net, u, u + 1, saved_);
+    }
+    drop();
+  }
+  void drop() {
+    saved_ = {};
+    inputs_.clear();
+  }
+
+ private:
+  /// The lowest unit that backward must reach.
+  [[nodiscard]] static index_t last_needed(pass_type const& p, Net const& net, index_t begin, index_t end) {
+    index_t u = begin;
+    if (!p.input_gradient)
+      while (u < end && !nn::learns_units(net, u, u + 1)) ++u;
+    return u;
+  }
+  [[nodiscard]] static pass_type inner(pass_type p, index_t u, index_t stop) {
+    p.input_gradient = p.input_gradient || u > stop;
+    return p;
+  }
+
+  template <bool Both> [[nodiscard]] tensor_type again(pass_type const& p, Net& net, index_t begin, index_t end, tensor_type dy) {
+    index_t const stop = last_needed(p, net, begin, end);
+    for (index_t u = end; u-- > stop;) {
+      auto const q = inner(p, u, stop);
+      (void)nn::forward_units(q, std::as_const(net), u, u + 1, std::move(inputs_[static_cast<std::size_t>(u - begin)]), saved_);
+      if constexpr (Both) {
+        dy = nn::backward_units(q, net, u, u + 1, saved_, std::move(dy));
+        saved_ = {};
+      } else {
+        dy = nn::backward_input_units(q, net, u, u + 1, saved_, std::move(dy));
+      }
+    }
+    for (index_t u = begin; u < stop; ++u) inputs_[static_cast<std::size_t>(u - begin)] = {};
+    return stop > begin ? tensor_type{} : dy;
+  }
+
+  typename Net::saved saved_;
+  pooled_array<tensor_type> inputs_;
+};
+
+}  // namespace pleat::parallel

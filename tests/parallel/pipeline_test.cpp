@@ -1,0 +1,305 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <pleat/parallel/pipeline.hpp>
+
+#include "pipeline_training.hpp"
+
+using namespace pipeline_training;
+
+TEST_CASE("every schedule on every cut gives the bits of one rank") {
+  options o;
+  o.plan.deterministic = true;
+  auto const reference = run(network(), o);
+  CHECK(reference.losses[0] > 1);  // about log 5
+  for (auto const schedule : pl::plan::schedule_names)
+    for (index_t p : {1, 2, 3, 4})
+      for (index_t micro : {1, 2, 3, 4, 8})
+        for (index_t data : {1, 2}) {
+          if (p * data > 6) continue;
+          INFO(schedule << ", " << p << " stages' ranks, " << data << " data ranks, " << micro << " micro-batches");
+          auto q = o;
+          q.plan = layout(std::string(schedule), p, data, micro);
+          check_equal(run(network(), q), reference);
+        }
+}
+
+TEST_CASE("ranks that sleep at random, clipping, a frozen bottom and cuts by hand change no bit") {
+  options o;
+  o.plan.deterministic = true;
+  SECTION("sleeps and clipping") {
+    o.clip = true;
+    auto const reference = run(network(), o);
+    for (auto const schedule : {"1f1b", "zb-h1", "zb-v", "interleaved"}) {
+      auto q = o;
+      q.plan = layout(schedule, 3, 2, 4);
+      q.sleeps = true;
+      check_equal(run(network(), q), reference);
+    }
+  }
+  SECTION("a frozen bottom sends no gradient below itself") {
+    o.frozen = "fc1.*";
+    auto const reference = run(network(), o);
+    for (auto const schedule : {"gpipe", "zb-h1", "dualpipe-v"}) {
+      auto q = o;
+      q.plan = layout(schedule, 4, 1, 4);
+      check_equal(run(network(), q), reference);
+    }
+  }
+  SECTION("everything but the last layer frozen") {
+    auto net = network();
+    pl::nn::freeze(net, "*");
+    pl::nn::freeze(net, "last.*", true);
+    auto const reference = run(net, o);
+    auto q = o;
+    q.plan = layout("zb-h1", 3, 1, 3);
+    check_equal(run(net, q), reference);
+  }
+  SECTION("uneven and empty stages") {
+    auto const reference = run(network(), o);
+    for (std::vector<index_t> const& cuts : {std::vector<index_t>{0, 2, 9}, {9, 9, 9}, {0, 0, 0}, {1, 8, 8}, {3, 3, 4}})
+      for (auto const schedule : {"1f1b", "zb-h1"}) {
+        auto q = o;
+        q.plan = layout(schedule, 4, 1, 3);
+        q.plan.cuts = cuts;
+        INFO(schedule << " with " << cuts[0] << " " << cuts[1] << " " << cuts[2]);
+        check_equal(run(network(), q), reference);
+      }
+  }
+  SECTION("more micro-batches than samples") {
+    o.batches = {3, 1, 2};
+    auto const reference = run(network(), o);
+    auto q = o;
+    q.plan = layout("1f1b", 2, 2, 6);
+    check_equal(run(network(), q), reference);
+  }
+}
+
+TEST_CASE("activations that are computed again are the same bits, with backward in one piece and in two") {
+  options o;
+  o.plan.deterministic = true;
+  auto const reference = run(network(), o);
+  for (auto const schedule : {"gpipe", "1f1b", "zb-h1", "zb-v"})
+    for (index_t p : {1, 2, 3}) {
+      auto q = o;
+      q.plan = layout(schedule, p, 1, 4);
+      q.plan.recompute = pl::plan::recompute_mode::full;
+      INFO(schedule << " on " << p);
+      check_equal(run(network(), q), reference);
+    }
+}
+
+TEST_CASE("a pipeline whose state is sharded over its data ranks gives the same bits") {
+  options o;
+  o.plan.deterministic = true;
+  auto const reference = run(network(), o);
+  for (int stage : {1, 2, 3})
+    for (auto const schedule : {"1f1b", "zb-h1", "zb-v"})
+      for (index_t micro : {1, 4}) {
+        auto q = o;
+        q.plan = layout(schedule, 2, 2, micro);
+        q.plan.state_stage = stage;
+        q.plan.bucket_bytes = 512;
+        INFO(schedule << ", state stage " << stage << ", " << micro << " micro-batches");
+        outcome out;
+        // parameters are in pieces here: losses and norms tell
+        pl::comm::run_local(4, [&](pl::comm::communicator c) {
+          pl::world w(std::move(c), 1);
+          auto m = pl::parallel::build(network(), q.plan, w, {.seed = 3});
+          pl::nn::optimizer_state<float, space> optimizer(m.context(), m.arena(), pl::nn::sgd{.learning_rate = 0.1, .momentum = 0.9});
+          samples<decltype(network())> source{&m};
+          std::vector<double> losses, norms;
+          for (int s = 0; s < q.steps; ++s) {
+            source.step = s;
+            m.zero_grad(q.batches[static_cast<std::size_t>(s)]);
+            m.walk(source);
+            m.reduce();
+            losses.push_back(m.loss());
+            norms.push_back(m.gradient_norm());
+            m.step(optimizer);
+          }
+          std::lock_guard const lock(guard);
+          if (w.root()) out.losses = losses, out.norms = norms;
+        });
+        CHECK(out.losses == reference.losses);
+        CHECK(out.norms == reference.norms);
+      }
+}
+
+TEST_CASE("a schedule of one's own is carried out, by its name in the plan") {
+  options o;
+  o.plan.deterministic = true;
+  auto const reference = run(network(), o);
+  auto q = o;
+  q.plan = layout("1f1b", 2, 1, 3);
+  // Everything forward; then every stage all input halves, then all weight halves.
+  pl::plan::schedule s;
+  s.micro_batches = 3;
+  s.rank_of = {0, 1};
+  s.actions.resize(2);
+  using pl::plan::action_kind;
+  for (auto const kind : {action_kind::forward, action_kind::backward_input, action_kind::backward_weight})
+    for (int stage = 0; stage < 2; ++stage)
+      for (int m = 0; m < 3; ++m) s.actions[static_cast<std::size_t>(stage)].push_back({kind, stage, m, -1});
+  q.schedule = s;
+  q.plan.schedule = pl::parallel::name_of(s);
+  check_equal(run(network(), q), reference);
+  q.plan.schedule = "csv:0000000000000000";
+  CHECK_THROWS_AS(run(network(), q), pl::error);
+  q.schedule.reset();
+  CHECK_THROWS_AS(run(network(), q), pl::error);
+}
+
+TEST_CASE("answers go through the stages and reach every rank, or the last one only") {
+  std::vector<float> reference;
+  for (auto const& [schedule, ranks] : {std::pair{"1f1b", 1}, {"1f1b", 3}, {"zb-v", 2}, {"interleaved", 2}})
+    pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
+      pl::world w(std::move(c), 1);
+      auto p = layout(schedule, ranks, 1, 2);
+      auto const m = pl::parallel::build(network(), p, w, {.seed = 3});
+      for (auto const at : {pl::parallel::answer_at::every_stage, pl::parallel::answer_at::last_stage}) {
+        auto x = tensor::allocate(m.context(), {7, 12});
+        pl::compute::fill(m.context().space(), x.size(), m.has_first_stage() ? 0.5f : 0.0f, x.data());
+        auto const y = m.predict(x, at);
+        if (at == pl::parallel::answer_at::last_stage && !m.has_last_stage()) {
+          if (y.size() > 1) throw pl::error{"test", "an answer where none was asked for"};
+          continue;
+        }
+        std::vector<float> v(static_cast<std::size_t>(y.size()));
+        pl::copy_to_host(m.context(), y, v.data());
+        std::lock_guard const lock(guard);
+        if (reference.empty()) reference = v;
+        if (v != reference) throw pl::error{"test", "another answer on rank " + std::to_string(w.rank())};
+      }
+    });
+  CHECK(reference.size() == 35);
+}
+
+namespace {
+std::string said(int ranks, auto&& f) {
+  try {
+    pl::comm::run_local(ranks, f);
+  } catch (pl::error const& e) {
+    return e.what();
+  }
+  return "nothing";
+}
+template <class Source> std::string one_step_of(pl::plan::plan const& p, double seconds, Source const& make) {
+  return said(static_cast<int>(p.ranks()), [&](pl::comm::communicator c) {
+    pl::world w(std::move(c), 1);
+    auto m = pl::parallel::build(network(), p, w, {.seed = 3});
+    if (seconds > 0) m.set_timeout(seconds);
+    auto source = make(m, w.rank());
+    m.zero_grad(24);
+    m.walk(source);
+    m.reduce();
+  });
+}
+// Ends or hangs in one phase of one rank.
+struct saboteur {
+  samples<decltype(network())> good;
+  int rank;
+  char const* phase;
+  bool hang;
+  void maybe(char const* at, index_t micro) const {
+    if (good.m->all_ranks().rank() != rank || micro != 1 || std::string(at) != phase) return;
+    if (hang) std::this_thread::sleep_for(std::chrono::milliseconds(900));
+    throw pl::error{"test", "sabotage in " + std::string(at)};
+  }
+  tensor input(pl::parallel::micro_batch const& b) {
+    maybe("input", b.index);
+    return good.input(b);
+  }
+  tensor loss(pl::parallel::micro_batch const& b, tensor y) {
+    maybe("loss", b.index);
+    return good.loss(b, std::move(y));
+  }
+};
+}  // namespace
+
+TEST_CASE("a rank that ends or hangs is not waited for in vain") {
+  for (auto const schedule : {"gpipe", "1f1b", "zb-h1"})
+    for (auto const& [rank, phase] : {std::pair{0, "input"}, {2, "loss"}}) {
+      auto const p = layout(schedule, 3, 1, 4);
+      auto const killed = one_step_of(p, -1, [&](auto& m, int) { return saboteur{{&m}, rank, phase, false}; });
+      INFO(killed);
+      CHECK(killed.find("sabotage in " + std::string(phase)) != std::string::npos);
+      // Whoever waits for the sleeper gives up first, naming step, rank and action.
+      auto const hung = one_step_of(p, 0.2, [&](auto& m, int) { return saboteur{{&m}, rank, phase, true}; });
+      INFO(hung);
+      CHECK(hung.find("step 0, pipeline rank") != std::string::npos);
+      CHECK(hung.find("micro-batch") != std::string::npos);
+      CHECK(hung.find("did not come") != std::string::npos);
+    }
+}
+
+TEST_CASE("ranks that went apart hear of it on every rank") {
+  auto const p = layout("1f1b", 2, 1, 2);
+  auto const text = said(2, [&](pl::comm::communicator c) {
+    pl::world w(std::move(c), 1);
+    auto m = pl::parallel::build(network(), p, w, {.seed = 3});
+    samples<decltype(network())> source{&m};
+    m.zero_grad(w.rank() == 0 ? 24 : 23);
+    m.walk(source);
+  });
+  CHECK(text.find("rank 1 begins step 0 with a batch of 23, but rank 0 begins step 0 with a batch of 24") != std::string::npos);
+}
+
+TEST_CASE("plans that do not fit the network or the ranks are refused with the nearest that does") {
+  auto const refused = [](pl::plan::plan const& p, int ranks) {
+    return said(ranks, [&](pl::comm::communicator c) {
+      pl::world w(std::move(c), 1);
+      (void)pl::parallel::build(network(), p, w);
+    });
+  };
+  auto p = layout("1f1b", 2, 1, 2);
+  CHECK(refused(p, 4).find("Use mesh.data = 2") != std::string::npos);
+  p.cuts = {11};
+  CHECK(refused(p, 2).find("a stage begins at unit 11, but the network has 9 units") != std::string::npos);
+  p.cuts.clear();
+  p.recompute = pl::plan::recompute_mode::selected;
+  CHECK(refused(p, 2).find("recompute = selected is not built yet") != std::string::npos);
+}
+
+namespace {
+bool plan_sends(pl::plan::action const& a) { return pl::plan::sends(a.kind); }
+}  // namespace
+
+TEST_CASE("what is carried out, and in which order, is what the schedule says; a step in steady state allocates nothing") {
+  for (auto const schedule : {"gpipe", "1f1b", "interleaved", "zb-h1", "zb-v"}) {
+    auto const p = layout(schedule, 2, 2, 4);
+    std::string wrong;
+    pl::comm::run_local(4, [&](pl::comm::communicator c) {
+      pl::world w(std::move(c), 1);
+      auto m = pl::parallel::build(network(), p, w, {.seed = 3});
+      pl::nn::optimizer_state<float, space> optimizer(m.context(), m.arena(), pl::nn::sgd{.learning_rate = 0.1});
+      samples<decltype(network())> source{&m};
+      auto const step = [&] {
+        m.zero_grad(24);
+        m.walk(source);
+        m.reduce();
+        m.step(optimizer);
+      };
+      step();
+      m.trace().start();
+      step();
+      m.trace().stop();
+      std::vector<std::string> done, planned;
+      for (auto const& s : m.trace().spans())
+        if (std::string(s.category) == "compute" && s.stage >= 0 && std::string(s.what) != "loss") done.push_back(std::string(s.what) + std::to_string(s.stage) + "." + std::to_string(s.micro_batch));
+      for (auto const& a : m.layout().schedule().actions[static_cast<std::size_t>(m.pipeline().rank())])
+        if (pl::plan::computes(a.kind)) planned.push_back(std::string(pl::plan::name(a.kind)) + std::to_string(a.stage) + "." + std::to_string(a.micro_batch));
+      step();
+      auto const before = m.context().pool().statistics().allocations;
+      for (int i = 0; i < 20; ++i) step();
+      auto const after = m.context().pool().statistics().allocations;
+      // A send that is slower than in every step before may hold its block a little longer, each at most once more than ever.
+      std::size_t sends = 0;
+      for (auto const& a : m.layout().schedule().actions[static_cast<std::size_t>(m.pipeline().rank())]) sends += plan_sends(a) ? 1 : 0;
+      std::lock_guard const lock(guard);
+      if (done != planned) wrong = "another order";
+      if (after > before + sends) wrong = std::to_string(after - before) + " blocks were allocated";
+    });
+    INFO(schedule);
+    CHECK(wrong == "");
+  }
+}
