@@ -298,10 +298,10 @@ template <class Net> class model {
     auto same = p;
     same.state_stage = plan_.state_stage, same.state_ranks = plan_.state_ranks, same.prefetch = plan_.prefetch, same.bucket_bytes = plan_.bucket_bytes;
     if (!(same == plan_)) throw error{"parallel::model::replanned", "the plans differ in more than how state is sharded:\n" + same.difference(plan_), "Save a checkpoint and build anew"};
-    model m(net_, std::move(p), context_, ranks_, seed_);
+    model m(net_, std::move(p), context_, groups_, layout_, seed_);
     m.steps_ = steps_;
     m.group_ = std::make_shared<shard_group>(m.plan_, ranks_);
-    m.arena_ = std::make_unique<arena_type>(arena_type::uninitialised(m.net_, m.group_->over(m.plan_)));
+    m.arena_ = std::make_unique<arena_type>(arena_type::uninitialised(m.net_, m.group_->over(m.plan_), m.ties()));
     m.make_gather();
     m.set_host_values(host_values());
     m.refresh_masks();
@@ -421,7 +421,7 @@ template <class Net> class model {
   }
   /// Sums must not depend on which stage, or when, a use of a tied weight is computed.
   [[nodiscard]] nn::tied_gradients ties() const noexcept {
-    return plan_.deterministic || layout_->count() > 1 ? nn::tied_gradients::apart : nn::tied_gradients::shared;
+    return plan::ties_apart(plan_) ? nn::tied_gradients::apart : nn::tied_gradients::shared;
   }
 
   [[nodiscard]] double own_loss() const {

@@ -45,6 +45,9 @@ struct memory_ledger {
   return p.state_stage < 2 || (p.micro_batches > 1 && (p.deterministic || p.stages() > 1 || (p.schedule != "1f1b" && p.schedule != "gpipe")));
 }
 
+/// Whether each further use of a tied weight has a gradient of its own, so that sums do not depend on when, and on which stage, it is computed.
+[[nodiscard]] inline bool ties_apart(plan const& p) noexcept { return p.deterministic || p.stages() > 1; }
+
 /// Gradient copies that rank 0 keeps: more than one where lanes stay apart, or where its lanes are no single subtree.
 [[nodiscard]] inline index_t gradient_slots(plan const& p) {
   if (!p.deterministic) return 1;

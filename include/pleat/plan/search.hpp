@@ -30,16 +30,12 @@ struct search_options {
 };
 
 /// Elements of the flat buffers that the parameters of `net` need: what nn::arena will ask for.
-/// \param ties_apart each further use of a tied weight has a gradient of its own: deterministic mode, and more than one stage
-template <class Net> [[nodiscard]] index_t arena_elements(Net const& net, bool ties_apart = false) {
+/// \param apart each further use of a tied weight has a gradient of its own: ties_apart(plan)
+template <class Net> [[nodiscard]] index_t arena_elements(Net const& net, bool apart = false) {
   index_t const alignment = 64 / static_cast<index_t>(sizeof(nn::value_type_of<Net>));
   index_t n = alignment;  // the loss
   nn::for_each_parameter(net, [&](auto const& w) {
-<<<<<<< HEAD
-    if (w.in_arena && w.tied_to.empty()) n += (w.largest() + alignment - 1) / alignment * alignment;
-=======
-    if (w.in_arena && (ties_apart || w.tied_to.empty())) n += (w.size() + alignment - 1) / alignment * alignment;
->>>>>>> cbfe78e (parallel: the pipeline executor, one walk for every schedule; stages, tied weights across stages, recompute, answers through the pipeline; fit and evaluate; a trace of all ranks)
+    if (w.in_arena && (apart || w.tied_to.empty())) n += (w.largest() + alignment - 1) / alignment * alignment;
   });
   return n;
 }
@@ -50,7 +46,7 @@ template <class Net> [[nodiscard]] nn::state_layout layout_of(Net const& net, pl
   std::vector<index_range> ranges;
   index_t at = 0;
   nn::for_each_parameter(net, [&](auto const& w) {
-    if (!w.in_arena || !w.tied_to.empty()) return;
+    if (!w.in_arena || (!w.tied_to.empty() && !ties_apart(p))) return;
     ranges.push_back({at, at + w.largest()});
     at = (at + w.largest() + alignment - 1) / alignment * alignment;
   });
@@ -83,13 +79,11 @@ template <class L> [[nodiscard]] int buckets_of_a_layer(L const& layer, std::vec
 template <class Net> [[nodiscard]] memory_ledger ledger_of(Net const& net, plan const& p, extents const& input, int state_buffers = 2, int shard = 0) {
   auto const layout = layout_of(net, p);
   std::vector<std::string> names;
-  bool tied = false;
   nn::for_each_parameter(net, [&](auto const& w) {
-    if (w.in_arena && w.tied_to.empty()) names.push_back(w.name);
-    tied = tied || !w.tied_to.empty();
+    if (w.in_arena && (ties_apart(p) || w.tied_to.empty())) names.push_back(w.name);
   });
-  memory_ledger l = make_ledger(p, nn::describe(net, input.with_batch(largest_micro_batch(p))), layout.size(), state_buffers, sizeof(nn::value_type_of<Net>), tied);
-  auto const s = make_state_bytes(p, layout, state_buffers, gradient_slots(p, tied), buckets_of_a_layer(net, names, layout.owner()), p.state_stage > 0 ? shard : 0,
+  memory_ledger l = make_ledger(p, nn::describe(net, input.with_batch(largest_micro_batch(p))), layout.size(), state_buffers, sizeof(nn::value_type_of<Net>));
+  auto const s = make_state_bytes(p, layout, state_buffers, gradient_slots(p), buckets_of_a_layer(net, names, layout.owner()), p.state_stage > 0 ? shard : 0,
                                   sizeof(nn::value_type_of<Net>));
   l.parameters = s.parameters, l.gradients = s.gradients, l.optimizer_state = s.optimizer_state;
   return l;
@@ -111,7 +105,7 @@ template <class Net> [[nodiscard]] plan search(Net const& net, world const& w, s
     if (o.input.rank() == 0) throw error{"plan::search", "memory is bounded, but the input's extents are not given", "Set .input, e.g. extents{1, 1, 28, 28}"};
     for (;; p.micro_batches *= 2) {
       index_t const rows = largest_micro_batch(p);
-      auto const need = make_ledger(p, nn::describe(net, o.input.with_batch(rows)), arena_elements(net, p.deterministic), o.state_buffers, sizeof(nn::value_type_of<Net>)).total();
+      auto const need = make_ledger(p, nn::describe(net, o.input.with_batch(rows)), arena_elements(net, ties_apart(p)), o.state_buffers, sizeof(nn::value_type_of<Net>)).total();
       if (need <= o.memory_bytes) break;
       if (rows <= 1)
         throw error{"plan::search", "one sample at a time still needs " + std::to_string(need) + " bytes per rank, " + std::to_string(o.memory_bytes) + " are allowed",
