@@ -24,10 +24,18 @@ namespace pleat::parallel {
 /// What a schedule of one's own is called in a plan: "csv:" and 16 hexadecimal digits of a hash of its actions.
 [[nodiscard]] inline std::string name_of(plan::schedule const& s) {
   std::string text = std::to_string(s.micro_batches);
-  for (auto const r : s.rank_of) text += ' ' + std::to_string(r);
+  for (auto const r : s.rank_of) {
+    text += ' ';
+    text += std::to_string(r);
+  }
   for (auto const& list : s.actions) {
     text += '\n';
-    for (auto const& a : list) text += plan::to_string(a) + (a.peer >= 0 ? ">" + std::to_string(a.peer) : "") + ' ';
+    for (auto const& a : list) {
+      text += plan::to_string(a);
+      text += '>';
+      text += std::to_string(a.peer);
+      text += ' ';
+    }
   }
   char digits[17];
   std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(random::hash(text)));
