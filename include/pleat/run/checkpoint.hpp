@@ -4,7 +4,9 @@
 /// A model in training as a checkpoint, and back, on any number of ranks. The files are io/checkpoint.hpp's business.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
+#include <deque>
 #include <optional>
 #include <span>
 #include <string>
@@ -69,12 +71,41 @@ template <class T> struct host_buffers {
   }
 };
 
-inline bool is_parameter(nn::arena_entry const& e) { return e.name != nn::loss_entry && e.kind != nn::parameter_kind::use; }
-
-/// Not yet: stages hold different parameters.
-template <class Net> void demand_one_stage_rank(parallel::model<Net> const& m, char const* call) {
-  if (m.pipeline().size() > 1) throw error{call, "checkpoints of a model on several pipeline ranks are not built yet", "Use mesh.pipeline = 1, or train without a checkpoint folder"};
+/// f(parameter, pipeline rank that has it) for everything that a checkpoint holds, in the order of the network, on every rank alike.
+template <class Net, class F> void for_each_stored(parallel::model<Net> const& m, F&& f) {
+  auto const& layout = m.layout();
+  for (index_t s = 0; s < layout.count(); ++s)
+    nn::for_each_parameter_units(const_cast<Net&>(m.net()), layout.begin(s), layout.end(s), [&](nn::parameter const& w) {  // only read
+      if (w.in_arena && w.tied_to.empty()) f(w, layout.rank_of(s));
+    });
 }
+
+/// The tensors of a model as they go into the file: on rank 0 all of them, those of other stages sent by the first replica of each.
+template <class T> struct gathered {
+  host_buffers<T> own;
+  std::deque<std::vector<T>> others;
+  std::vector<std::vector<io::tensor_view>> groups;  // values, then optimizer state; rank 0 only
+
+  /// Collective.
+  template <class Net> explicit gathered(parallel::model<Net> const& m) : own(host_buffers<T>::of_model(m)), groups(static_cast<std::size_t>(1 + m.arena().states())) {
+    if (m.ranks().rank() != 0) return;
+    auto& pipeline = m.pipeline();
+    int const me = pipeline.rank();
+    constexpr int tag = comm::user_tags - 4;
+    for (std::size_t b = 0; b < groups.size(); ++b)
+      for_each_stored(m, [&](nn::parameter const& w, int holder) {
+        std::span<T> values;
+        if (holder == me) values = own.of(b, m.arena().entries()[static_cast<std::size_t>(m.arena().find(w.name))]);
+        if (holder != 0 && holder == me) pipeline.send(std::span<T const>(values), 0, tag);
+        if (me != 0) return;
+        if (holder != 0) {
+          values = others.emplace_back(static_cast<std::size_t>(w.size()));
+          pipeline.receive(values, holder, tag);
+        }
+        groups[b].push_back(io::view_of<T>(w.name, w.shape, values));
+      });
+  }
+};
 
 }  // namespace detail
 
@@ -83,15 +114,10 @@ template <class Net> void demand_one_stage_rank(parallel::model<Net> const& m, c
 template <class Net, class T, class Space>
 void save_checkpoint(std::string const& folder, parallel::model<Net> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step) {
   region r("pleat::run::save_checkpoint");
-  detail::demand_one_stage_rank(m, "run::save_checkpoint");
-  auto host = detail::host_buffers<T>::of_model(m);
-  detail::on_root(m.ranks(), [&] {
+  detail::gathered<T> all(m);
+  detail::on_root(m.all_ranks(), [&] {
     io::checkpoint_view view;
-    for (std::size_t b = 0; b < host.flat.size(); ++b) {
-      auto& group = view.tensors[b == 0 ? "parameters" : "optimizer-" + std::to_string(b)];
-      for (auto const& e : m.arena().entries())
-        if (detail::is_parameter(e)) group.push_back(io::view_of<T>(e.name, e.shape, host.of(b, e)));
-    }
+    for (std::size_t b = 0; b < all.groups.size(); ++b) view.tensors[b == 0 ? "parameters" : "optimizer-" + std::to_string(b)] = std::move(all.groups[b]);
     view.state = {{"seed", detail::as_text(m.seed())},
                   {"steps", detail::as_text(m.steps())},
                   {"cursor", std::to_string(step)},
@@ -108,17 +134,18 @@ void save_checkpoint(std::string const& folder, parallel::model<Net> const& m, n
 template <class Net, class T, class Space>
 std::optional<resume_point> load_checkpoint(std::string const& folder, parallel::model<Net>& m, nn::optimizer_state<T, Space>& optimizer) {
   region r("pleat::run::load_checkpoint");
-  detail::demand_one_stage_rank(m, "run::load_checkpoint");
+  auto& ranks = m.all_ranks();
   // Rank 0 looks and reads, so that a checkpoint that appears or is damaged meanwhile cannot part the ranks.
   bool there = false;
-  if (m.ranks().rank() == 0) there = io::has_checkpoint(folder);
-  if (!m.ranks().broadcast_value(static_cast<int>(there))) return std::nullopt;
+  if (ranks.rank() == 0) there = io::has_checkpoint(folder);
+  if (!ranks.broadcast_value(static_cast<int>(there))) return std::nullopt;
   std::optional<io::checkpoint> c;
-  detail::on_root(m.ranks(), [&] { c.emplace(io::load_checkpoint(folder)); });
+  detail::on_root(ranks, [&] { c.emplace(io::load_checkpoint(folder)); });
   resume_point point;
   std::uint64_t counters[3] = {};
   auto host = detail::host_buffers<T>::empty(m);
-  detail::on_root(m.ranks(), [&] {
+  auto const group_name = [](std::size_t b) { return b == 0 ? std::string("parameters") : "optimizer-" + std::to_string(b); };
+  detail::on_root(ranks, [&] {
     std::string const call = "run::load_checkpoint('" + c->path + "')";
     auto const demand = [&](std::string const& what, std::string const& saved, std::string const& here, std::string const& remedy) {
       if (saved != here) throw error{call, "it was saved with " + what + " " + saved + ", this run has " + here, remedy};
@@ -130,19 +157,16 @@ std::optional<resume_point> load_checkpoint(std::string const& folder, parallel:
     if (saved.deterministic && m.plan().deterministic)
       demand("lanes =", std::to_string(saved.lanes), std::to_string(m.plan().lanes), "Plan with as many lanes, so that the bits go on");
     for (std::size_t b = 0; b < host.flat.size(); ++b) {
-      auto const& group = c->group(b == 0 ? "parameters" : "optimizer-" + std::to_string(b));
+      auto const& group = c->group(group_name(b));
       std::size_t used = 0;
-      for (auto const& e : m.arena().entries()) {
-        if (!detail::is_parameter(e)) continue;
+      detail::for_each_stored(m, [&](nn::parameter const& e, int) {
         auto const* t = group.find(e.name);
         if (!t) throw error{call, "there is no parameter '" + e.name + "' in it", "It belongs to another network"};
         if (t->shape != e.shape || t->type != dtype_of<T>)
           throw error{call, "'" + e.name + "' is " + std::string(name_of(t->type)) + " " + t->shape.to_string() + " there and " + std::string(name_of(dtype_of<T>)) + " " +
                                 e.shape.to_string() + " here", "It belongs to another network"};
-        auto const bytes = group.bytes(e.name);
-        std::memcpy(host.of(b, e).data(), bytes.data(), bytes.size());
         ++used;
-      }
+      });
       if (used != group.entries().size())
         throw error{call, "it has " + std::to_string(group.entries().size()) + " parameters, this network has " + std::to_string(used), "It belongs to another network"};
     }
@@ -151,10 +175,19 @@ std::optional<resume_point> load_checkpoint(std::string const& folder, parallel:
     counters[2] = std::stoull(c->value("optimizer_steps"));
     point.remark = c->notice;
   });
-  m.ranks().broadcast(std::span<std::uint64_t>(counters));
-  // Rank 0 has read and verified; the others take its bits.
+  ranks.broadcast(std::span<std::uint64_t>(counters));
+  // Rank 0 has read and verified; the others take its bits, parameter by parameter, each those that it has.
+  std::vector<T> values;
   for (std::size_t b = 0; b < host.flat.size(); ++b) {
-    m.ranks().broadcast(host.flat[b]);
+    detail::for_each_stored(m, [&](nn::parameter const& w, int) {
+      values.resize(static_cast<std::size_t>(w.size()));
+      if (ranks.rank() == 0) {
+        auto const bytes = c->group(group_name(b)).bytes(w.name);
+        std::memcpy(values.data(), bytes.data(), bytes.size());
+      }
+      ranks.broadcast(values);
+      if (int const at = m.arena().find(w.name); at >= 0) std::copy(values.begin(), values.end(), host.of(b, m.arena().entries()[static_cast<std::size_t>(at)]).begin());
+    });
     if (b == 0) m.set_host_values(host.flat[b]);
     else m.set_host_state(static_cast<int>(b) - 1, host.flat[b]);
   }
