@@ -272,18 +272,16 @@ template <class Net> class model {
   void find_nonfinite(tensor_type x) const {
     auto p = training_pass();
     p.check_finite = true;
-<<<<<<< HEAD
+    bool const one = layout_->count() == 1;
     if (group_->stage == 3) {  // a rank that has found something leaves: nobody may wait for it to gather
       auto const whole = unsharded();
       p.hooks = nullptr;
-      (void)nn::call(p, whole.net_, std::move(x));
+      if (one) (void)nn::call(p, whole.net_, std::move(x));
+      else (void)forward_chain(p, whole.net_, *layout_, pipeline(), std::move(x), false);
       return;
     }
-    (void)nn::call(p, net_, std::move(x));
-=======
-    if (layout_->count() == 1) (void)nn::call(p, net_, std::move(x));
+    if (one) (void)nn::call(p, net_, std::move(x));
     else (void)forward_chain(p, net_, *layout_, pipeline(), std::move(x), false);
->>>>>>> cbfe78e (parallel: the pipeline executor, one walk for every schedule; stages, tied weights across stages, recompute, answers through the pipeline; fit and evaluate; a trace of all ranks)
   }
 
   // --- as a value ------------------------------------------------------------------------------------------------------------
