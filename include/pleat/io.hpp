@@ -13,6 +13,7 @@
 #include <pleat/io/gguf.hpp>         // IWYU pragma: export
 #include <pleat/io/gzip.hpp>         // IWYU pragma: export
 #include <pleat/io/idx.hpp>          // IWYU pragma: export
+#include <pleat/io/onnx.hpp>         // IWYU pragma: export
 #include <pleat/io/safetensors.hpp>  // IWYU pragma: export
 #include <pleat/io/sampler.hpp>      // IWYU pragma: export
 #include <pleat/io/text.hpp>         // IWYU pragma: export

@@ -10,5 +10,6 @@
 #include <pleat/run/fit.hpp>
 #include <pleat/run/launch.hpp>
 #include <pleat/run/model_file.hpp>
+#include <pleat/run/onnx.hpp>
 #include <pleat/run/progress.hpp>
 #include <pleat/run/serve.hpp>

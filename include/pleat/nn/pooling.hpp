@@ -58,6 +58,9 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ma
 
   explicit max_pool2d(window kernel, max_pool2d_options options = {}) : kernel_(kernel), options_(options) {}
 
+  [[nodiscard]] window kernel() const noexcept { return kernel_; }
+  [[nodiscard]] max_pool2d_options const& options() const noexcept { return options_; }
+
   [[nodiscard]] extents shape(extents const& in) const {
     auto const g = geometry(in);
     return {g.batch, g.channels, g.out_height(), g.out_width()};
@@ -118,6 +121,9 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class av
   };
 
   explicit avg_pool2d(window kernel, avg_pool2d_options options = {}) : kernel_(kernel), options_(options) {}
+
+  [[nodiscard]] window kernel() const noexcept { return kernel_; }
+  [[nodiscard]] avg_pool2d_options const& options() const noexcept { return options_; }
 
   [[nodiscard]] extents shape(extents const& in) const {
     auto const g = geometry(in);

@@ -91,6 +91,13 @@ PLEAT_ONCE void convert_part(std::string const& call, codec::file_tensor& part, 
   part.type = to;
 }
 
+/// A file holds whole weights. \throws error for a part of one, or one that is on another pipeline stage
+PLEAT_ONCE void demand_whole(char const* call, nn::parameter const& w) {
+  if (w.parts > 1 && w.where.shards())
+    throw error{call, "'" + w.name + "' is one of " + std::to_string(w.parts) + " parts over the tensor axis: no rank holds a whole one", "Write a checkpoint, and load it into a model on one rank of that axis"};
+  if (!w.materialised()) throw error{call, "'" + w.name + "' is not here: it is only described, or on another pipeline stage"};
+}
+
 /// A model's weights as files take them, and the bytes that they refer to.
 struct model_image {
   std::vector<std::vector<codec::file_tensor>> parts;
@@ -100,6 +107,7 @@ struct model_image {
 template <class Net> void fill_image(parallel::model<Net> const& m, model_description const& about, file_options const& how, model_image& image) {
   nn::for_each_parameter(m.net(), [&](auto const& w) {
     if (!w.tied_to.empty()) return;
+    demand_whole("run::save", w);
     auto parts = w.visit([&](auto tag, auto const& s) {
       using F = typename decltype(tag)::type;
       static_assert(requires { F::to_file(m.context(), w.shape, s); },

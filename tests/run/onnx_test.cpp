@@ -1,0 +1,176 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <pleat/run/onnx.hpp>
+
+#include <pleat/comm/self.hpp>
+#include <pleat/comm/world.hpp>
+#include <pleat/compress/pipeline.hpp>
+#include <pleat/compress/quantize.hpp>
+#include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
+#include <pleat/nn/activations.hpp>
+#include <pleat/nn/batch_norm.hpp>
+#include <pleat/nn/branch.hpp>
+#include <pleat/nn/conv2d.hpp>
+#include <pleat/nn/dropout.hpp>
+#include <pleat/nn/flatten.hpp>
+#include <pleat/nn/layer_norm.hpp>
+#include <pleat/nn/linear.hpp>
+#include <pleat/nn/pooling.hpp>
+#include <pleat/nn/repeat.hpp>
+#include <pleat/nn/residual.hpp>
+#include <pleat/nn/sequential.hpp>
+
+#include <cmath>
+#include <cstdio>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <io/support.hpp>
+
+namespace {
+
+namespace io = pleat::io;
+namespace nn = pleat::nn;
+namespace run = pleat::run;
+namespace codec = pleat::codec;
+namespace compress = pleat::compress;
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
+using pleat::extents;
+using pleat::index_t;
+using int8 = codec::int8<float>;
+
+pleat::world alone() { return pleat::world(pleat::comm::communicator(pleat::comm::self{}), 1); }
+template <class Net> auto build(Net net, pleat::world& w) {
+  pleat::plan::plan p;
+  p.global_batch = 4;
+  return pleat::parallel::build(std::move(net), p, w, {.seed = 3});
+}
+std::vector<float> inputs(index_t n) {
+  std::vector<float> v(static_cast<std::size_t>(n));
+  for (std::size_t i = 0; i < v.size(); ++i) v[i] = std::sin(static_cast<float>(i * i % 1000) * 0.37f) * 1.5f;
+  return v;
+}
+template <class Net> std::vector<float> answers(pleat::parallel::model<Net> const& m, extents const& shape, std::vector<float> const& x) {
+  using Space = typename pleat::parallel::model<Net>::execution_space;
+  auto t = pleat::tensor<float, Space>::allocate(m.context(), shape);
+  pleat::copy_from_host(m.context(), x.data(), t);
+  auto const y = m.predict(std::move(t));
+  std::vector<float> out(static_cast<std::size_t>(y.size()));
+  pleat::copy_to_host(m.context(), y, out.data());
+  return out;
+}
+
+/// Runs ONNX Runtime beside the model. |difference| ≤ tolerance · (1 + largest |y|): both compute in float, in sums of another order.
+/// For sums of k terms the difference is at most about 2·k·2⁻²⁴ of Σ|x·w|; k ≤ 400 here, and Σ|x·w| within 20 of what results: 10⁻³ is above it.
+struct peer {
+  std::string interpreter = io_test::python_with("numpy, onnx, onnxruntime, safetensors.numpy");
+  io_test::scratch dir;
+
+  template <class Net> std::vector<std::string> agrees(pleat::parallel::model<Net> const& m, extents const& sample, float tolerance = 1e-3f, run::onnx_options const& options = {}) {
+    std::vector<index_t> list{3};
+    list.insert(list.end(), sample.begin(), sample.end());
+    extents const shape{std::span<index_t const>(list)};
+    auto const x = inputs(shape.size()), y = answers(m, shape, x);
+    auto notes = run::export_onnx(m, dir / "m.onnx", sample, options);
+    io::safetensors_writer w;
+    w.add<float>("x", shape, x);
+    w.add<float>("y", {static_cast<index_t>(y.size())}, y);
+    w.add<float>("tolerance", {}, std::span<float const>(&tolerance, 1));
+    w.write(dir / "m.safetensors");
+    io::write_file(dir / "peer.py", R"py(
+import sys, numpy, onnx, onnxruntime
+from safetensors.numpy import load_file
+onnx.checker.check_model(onnx.load(sys.argv[1]), full_check=True)
+s = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+t = load_file(sys.argv[2])
+assert s.get_inputs()[0].shape[0] == "batch", s.get_inputs()[0].shape
+y = s.run(["output"], {"input": t["x"]})[0]
+worst = abs(y.flatten() - t["y"]).max()
+assert worst <= t["tolerance"] * (1 + abs(t["y"]).max()), (worst, abs(t["y"]).max())
+assert abs(t["y"]).max() > 1e-3
+)py");
+    CHECK(std::system((interpreter + " " + (dir / "peer.py") + " " + (dir / "m.onnx") + " " + (dir / "m.safetensors")).c_str()) == 0);
+    return notes;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("ONNX Runtime gives our answers: dense networks of every layer that has words", "[run][onnx][peer]") {
+  peer p;
+  if (p.interpreter.empty()) SKIP("no python3 with the packages onnx, onnxruntime, safetensors and numpy (PLEAT_PYTHON names another one)");
+  auto w = alone();
+  SECTION("a perceptron, images as rows") {
+    CHECK(p.agrees(build(nn::sequential(nn::linear("fc1", 16, 32), nn::relu(), nn::dropout("drop", 0.5), nn::linear("fc2", 32, 5, {.bias = false})), w), {1, 4, 4}).empty());
+  }
+  SECTION("convolutions and pooling") {
+    (void)p.agrees(build(nn::sequential(nn::conv2d("conv1", 1, 6, 5, {.padding = 2}), nn::relu(), nn::max_pool2d(2), nn::conv2d("conv2", 6, 8, {3, 2}, {.stride = {2, 1}, .padding = {1, 0}, .dilation = {1, 2}, .groups = 2, .bias = false}),
+                                        nn::avg_pool2d(3, {.stride = 1, .padding = 1, .count_include_pad = false}), nn::flatten(), nn::linear("fc", 8 * 4 * 6, 10)),
+                         w),
+                   {1, 16, 16});
+  }
+  SECTION("residuals, branches, repeats, norms, activations") {
+    auto const block = nn::residual(nn::sequential(nn::layer_norm("norm", 12), nn::linear("up", 12, 24), nn::gelu(), nn::linear("down", 24, 12)));
+    (void)p.agrees(build(nn::sequential(nn::linear("in", 7, 12), nn::batch_norm("bn", 12), nn::tanh_activation(), nn::repeat("block", 2, block), nn::branch(nn::merge::concatenate, nn::linear("a", 12, 3), nn::silu()),
+                                        nn::gelu_tanh(), nn::branch(nn::merge::sum, nn::linear("b", 15, 4), nn::linear("c", 15, 4)), nn::sigmoid()),
+                         w),
+                   {7});
+  }
+  SECTION("positions as rows") { (void)p.agrees(build(nn::sequential(nn::layer_norm("norm", 6), nn::linear("fc1", 6, 9), nn::gelu(), nn::linear("fc2", 9, 6, {.bias = false})), w), {5, 6}); }
+}
+
+TEST_CASE("ONNX Runtime gives our answers: 8-bit weights with QuantizeLinear and DequantizeLinear", "[run][onnx][peer]") {
+  peer p;
+  if (p.interpreter.empty()) SKIP("no python3 with the packages onnx, onnxruntime, safetensors and numpy (PLEAT_PYTHON names another one)");
+  auto w = alone();
+  auto const net = nn::sequential(nn::conv2d("conv", 1, 4, 3), nn::relu(), nn::flatten(), nn::linear("fc", 4 * 6 * 6, 10));
+  auto const small = build(net, w) | compress::quantize<int8>{};
+  // Our product quantizes activations to 8 bits row by row, the exported one multiplies floats by the same weights: each activation differs by
+  // at most amax/254, the sum of 144 by no more than 144 · amax/254 · 0.084 (largest weight 1/√144) ≈ 0.05 · amax.
+  CHECK(p.agrees(small, {1, 8, 8}, 0.05f).empty());
+  CHECK(p.agrees(small, {1, 8, 8}, 0.08f, {.input_ranges = {{"conv", 1.5f}, {"fc", 2.5f}}}).empty());
+}
+
+TEST_CASE("the page's lines: every file of one model", "[run][onnx]") {
+  io_test::scratch const dir;
+  auto w = alone();
+  auto const model = build(nn::sequential(nn::linear("fc1", 16, 32), nn::relu(), nn::linear("fc2", 32, 5)), w);
+  auto const small = model | compress::quantize<int8>{};
+  auto const folder = dir.path() + "/";
+  // [files]
+  run::save(model, folder + "large.safetensors", {.network = "mlp:16-32-5"});
+  run::save(model, folder + "half.safetensors", {}, {.dense_as = pleat::dtype::bf16});  // for PyTorch
+  run::save(small, folder + "small.safetensors");
+  run::save_gguf(small, folder + "small.gguf", "pleat-mlp");
+  for (auto const& words : run::export_onnx(small, folder + "small.onnx", {16})) std::puts(words.c_str());
+
+  auto again = small.clone();
+  run::load(again, folder + "small.gguf");  // safetensors or GGUF: the file says which
+
+  io::weight_file const file(folder + "small.safetensors");  // without a network
+  for (auto const& weight : file.weights())
+    std::printf("%s: %s, %.3g bits a number, the first is %g\n", weight.name.c_str(), weight.form.c_str(), weight.effective_bits(), io::decode(weight)[0]);
+  // [files]
+  CHECK((run::file_image(again) == run::file_image(small)));
+  CHECK(file.weights().size() == 4);
+  CHECK(run::describe_file(folder + "large.safetensors").network == "mlp:16-32-5");
+}
+
+TEST_CASE("what cannot be exported is said", "[run][onnx]") {
+  auto w = alone();
+  auto const m = build(nn::sequential(nn::linear("fc", 4, 3), nn::relu()), w);
+  CHECK_THROWS_MATCHES(run::to_onnx(m, {5}), pleat::error, MessageMatches(ContainsSubstring("expected samples of 4 elements")));
+  for (float bad : {0.0f, -1.0f, std::nanf(""), HUGE_VALF})
+    CHECK_THROWS_MATCHES(run::to_onnx(m, {4}, {.input_ranges = {{"fc", bad}}}), pleat::error, MessageMatches(ContainsSubstring("the range of the input of 'fc' is")));
+  auto const rms = build(nn::sequential(nn::rms_norm("norm", 4), nn::linear("fc", 4, 3)), w);
+  CHECK_THROWS_MATCHES(run::to_onnx(rms, {4}), pleat::error, MessageMatches(ContainsSubstring("a layer of the kind 'rms_norm' has no words in ONNX here") && ContainsSubstring("to_onnx(")));
+  CHECK(run::to_onnx(m, {4}).bytes() == run::to_onnx(m, {4}).bytes());
+  auto const holds = [](std::vector<std::byte> const& b, std::string_view words) { return std::string_view(reinterpret_cast<char const*>(b.data()), b.size()).find(words) != std::string_view::npos; };
+  auto const small = m | compress::quantize<int8>{};
+  CHECK((holds(run::to_onnx(small, {4}).bytes(), "DequantizeLinear")));
+  auto const ranges = run::to_onnx(small, {4}, {.input_ranges = {{"fc", 1.0f}}}).bytes();
+  CHECK((holds(ranges, "fc.input_codes") && holds(ranges, "fc.bias.codes") && !holds(run::to_onnx(small, {4}).bytes(), "fc.input_codes")));
+}
