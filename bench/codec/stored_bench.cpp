@@ -15,7 +15,9 @@
 #include <benchmark/benchmark.h>
 
 #include <cstring>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -39,12 +41,21 @@ std::vector<float> numbers(index_t n, double zeros, index_t run) {
   return v;
 }
 
+/// The numbers of a weight, drawn once.
+std::vector<float> const& weight_numbers(double zeros, index_t run) {
+  static std::map<std::pair<double, index_t>, std::vector<float>> drawn;
+  auto& v = drawn[{zeros, run}];
+  if (v.empty()) v = numbers(side * side, zeros, run);
+  return v;
+}
+
 template <class F> struct weight {
   pleat::context<host> where{pleat::make_instance<host>(1)};
   extents shape{side, side};
-  std::vector<float> values, arena;
+  std::vector<float> const& values;
+  std::vector<float> arena;
   typename F::template storage<host> storage;
-  weight(double zeros, index_t run) : values(numbers(side * side, zeros, run)) {
+  weight(double zeros, index_t run) : values(weight_numbers(zeros, run)) {
     if constexpr (F::trainable) {
       arena.resize(values.size());
       storage.attach(arena.data());
@@ -90,7 +101,7 @@ template <class F> void register_form(std::string const& form, double zeros = 0,
 
 int const registered = [] {
   benchmark::RegisterBenchmark("memory/copy", [](benchmark::State& state) {
-    auto const from = numbers(side * side, 0, 1);
+    auto const& from = weight_numbers(0, 1);
     std::vector<float> to(from.size());
     for (auto _ : state) {
       std::memcpy(to.data(), from.data(), from.size() * sizeof(float));
@@ -107,7 +118,8 @@ int const registered = [] {
         return;
       }
       blas.set_threads(1);
-      auto const w = numbers(side * side, 0, 1), x = numbers(m * side, 0, 1);
+      auto const& w = weight_numbers(0, 1);
+      auto const x = numbers(m * side, 0, 1);
       std::vector<float> y(static_cast<std::size_t>(m * side));
       constexpr int n = static_cast<int>(side);
       for (auto _ : state) blas.gemm(false, true, m, n, n, x.data(), n, w.data(), n, y.data(), n);

@@ -73,6 +73,20 @@ TEMPLATE_TEST_CASE("the bytes are those of ggml's reference quantizers", "", GGM
   CHECK(parts[0].suffix == ".blocks");
   CHECK(parts[0].bytes.size() == static_cast<std::size_t>(TestType::bytes(shape, w.storage)));
   CHECK(hash_of(parts[0].bytes) == golden<TestType>::hash);
+  // And on every instruction set.
+  using format = typename TestType::bits::format;
+  auto const values = golden_input();
+  std::vector<std::byte> bytes(parts[0].bytes.size());
+  codec::detail::encode_row_body<format> const body{values.data(), reinterpret_cast<byte_t*>(bytes.data()), 512};
+  codec::detail::run_scalar(0, 64, body);
+  CHECK(bytes == parts[0].bytes);
+#if defined(__x86_64__)
+  if (!codec::detail::searched<format> && pleat::compute::isa::best() != pleat::compute::isa::level::scalar) {
+    std::fill(bytes.begin(), bytes.end(), std::byte{0});
+    codec::detail::run_avx2(0, 64, body);
+    CHECK(bytes == parts[0].bytes);
+  }
+#endif
 }
 
 TEMPLATE_TEST_CASE("errors stay within the predicted norms, whatever comes in", "", BLOCK_FORMS) {
@@ -229,6 +243,7 @@ TEST_CASE("a layer runs in a block format, forward and the way back to its input
   for (std::size_t i = 0; i < 15; ++i) CHECK(std::abs(y.data()[i] - exact[i]) <= 256.0 / 254);
   typename layer::saved s;
   s.x = pleat::tensor<float, space>::wrap(x.data(), {3, 256});
+  s.in = {3, 256};
   auto const dx = l.backward_input(p, s, pleat::tensor<float, space>::wrap(dy.data(), {3, 5}));
   for (index_t k = 0; k < 256; ++k) {
     double sum = 0;

@@ -104,12 +104,22 @@ def compute(include, room):
 def codec(include, room):
     names = []
     for path in sorted((include / "pleat" / room).glob("*.hpp")):
-        for match in re.finditer(r"\n((?:template <class T[^>]*> )?)struct (\w+) \{\n[^}]*?static constexpr (?:std::string_view|auto|char const\*) name", path.read_text()):
+        for match in re.finditer(r"\n((?:template <class T> )?)struct (\w+) \{\n[^}]*?static constexpr (?:std::string_view|auto|char const\*) name", path.read_text()):
             names.append(f"pleat::codec::{match.group(2)}" + ("<float>" if match.group(1) else ""))
+        for match in re.finditer(r"\ntemplate <class T[^>]*> using (\w+) = stored<", path.read_text()):
+            names.append(f"pleat::codec::{match.group(1)}<float>")
     print("#include <pleat/nn/conv2d.hpp>\n#include <pleat/nn/linear.hpp>")
     print(f"using pleat_all_forms = pleat::codec::forms<{', '.join(names)}>;")
     for layer in ("linear", "conv2d"):
         print(f"template class pleat::nn::{layer}<pleat_all_forms, Kokkos::Cuda>;")
+    # Members of a class template of static functions that no layer calls.
+    for name in names:
+        if name not in ("pleat::codec::dense<float>", "pleat::codec::masked<float>", "pleat::codec::int8<float>"):
+            print(f"template void {name}::slice(pleat::context<Kokkos::Cuda>&, pleat::extents const&, {name}::storage<Kokkos::Cuda> const&, "
+                  f"pleat::index_t, pleat::index_t, {name}::storage<Kokkos::Cuda>&);")
+    print("template void pleat::codec::apply_integer(pleat::context<Kokkos::Cuda>&, pleat::extents const&, pleat::codec::int8<float>::storage<Kokkos::Cuda> const&, "
+          "pleat::codec::requantizer<Kokkos::Cuda> const&, pleat::index_t, std::int8_t const*, std::int8_t*);")
+    print("template struct pleat::codec::requantizer<Kokkos::Cuda>;")
     return len(names)
 
 

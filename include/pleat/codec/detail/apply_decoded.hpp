@@ -91,7 +91,7 @@ struct few_scratch {};
 
 /// Few columns of x: rows are decoded and turned in pieces that stay in the first cache, never into a panel. 32 rows a tile.
 template <class View> struct decoded_few_task {
-  static constexpr index_t height = 32, depth = 64;
+  static constexpr index_t height = 32, depth = 256;
   View const* view;
   compute::detail::tile_kernels<float> const* kernels;
   index_t m, n, k;
@@ -107,13 +107,18 @@ template <class View> struct decoded_few_task {
     index_t k, deep;
     float* acc;
     PLEAT_INLINE void operator()(index_t i) const {
-      float sum[height];
-      for (index_t r = 0; r < height; ++r) sum[r] = acc[i * height + r];
+      float low[16], high[16];  // two vectors: more, or one array of 32, and compilers leave them in memory
+      float* const to = acc + i * height;
+      for (int r = 0; r < 16; ++r) low[r] = to[r];
+      for (int r = 0; r < 16; ++r) high[r] = to[16 + r];
       for (index_t l = 0; l < deep; ++l) {
         float const v = x[i * k + l];
-        for (index_t r = 0; r < height; ++r) sum[r] = compute::fma(turned[l * height + r], v, sum[r]);
+        float const* const w = turned + l * height;
+        for (int r = 0; r < 16; ++r) low[r] = compute::fma(w[r], v, low[r]);
+        for (int r = 0; r < 16; ++r) high[r] = compute::fma(w[16 + r], v, high[r]);
       }
-      for (index_t r = 0; r < height; ++r) acc[i * height + r] = sum[r];
+      for (int r = 0; r < 16; ++r) to[r] = low[r];
+      for (int r = 0; r < 16; ++r) to[16 + r] = high[r];
     }
   };
 

@@ -4,7 +4,7 @@
 /// The bit logic of a block format: a weight is rows of blocks, nothing else. Needs no Kokkos.
 #pragma once
 
-#include <pleat/codec/detail/block_encode.hpp>
+#include <pleat/codec/detail/block_encode_avx512.hpp>
 #include <pleat/codec/detail/host_bits.hpp>
 #include <pleat/codec/detail/k_quants.hpp>
 #include <pleat/codec/error_norms.hpp>
@@ -71,7 +71,16 @@ template <class F> struct block_logic {
       std::uint32_t most = 0;
       run_at(isa::best(), 0, 1, largest_body{from, some * columns_of(shape), &most});
       if (most >= 0x7f800000u) demand_finite(name, shape, values);
-      if constexpr (searched<F>)
+      bool done = false;
+#if defined(__x86_64__)
+      if constexpr (has_encode_avx512<F>)
+        if (isa::best() == isa::level::avx512) {
+          encode_blocks_avx512(F{}, from, some * columns_of(shape) / F::block, body.out);
+          done = true;
+        }
+#endif
+      if (done) {
+      } else if constexpr (searched<F>)
         for (index_t i = 0; i < some; ++i) body(i);  // reference arithmetic: not for other instruction sets
       else
         run_at(isa::best(), 0, some, body);

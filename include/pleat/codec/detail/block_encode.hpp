@@ -61,7 +61,10 @@ PLEAT_INLINE void encode_block(q8_0_format, float const* x, byte_t* b) {
   block_range const r = range32(x);
   float const d = r.amax / 127.0f, inverse = inverse_of(d);
   store16(b, pleat::detail::half_bits(d));
-  for (int i = 0; i < 32; ++i) b[2 + i] = static_cast<byte_t>(round_half_away(x[i] * inverse));
+  float v[32];
+  for (int i = 0; i < 32; ++i) v[i] = x[i] * inverse;
+  rounded_all(v);
+  for (int i = 0; i < 32; ++i) b[2 + i] = static_cast<byte_t>(round_half_away(v[i]));
 }
 
 /// u[i] = min(most, trunc((x[i] − base)·inverse + shift)).

@@ -16,6 +16,7 @@
 #include <pleat/codec/detail/block_formats.hpp>
 #include <pleat/codec/detail/host_bits.hpp>
 #include <pleat/codec/error_norms.hpp>
+#include <pleat/compute/math.hpp>
 
 namespace pleat::codec::detail {
 
@@ -51,7 +52,7 @@ template <class View> struct sparse_view {
   struct chain {
     float const* x;
     float* sum;
-    PLEAT_INLINE void operator()(index_t k, float v) const { *sum = __builtin_fmaf(v, x[k], *sum); }
+    PLEAT_INLINE void operator()(index_t k, float v) const { *sum = compute::fma(v, x[k], *sum); }
   };
 };
 
@@ -317,26 +318,34 @@ template <int N, int M> struct n_m_logic {
         if (i % N != 0 && at(row, i) <= at(row, i - 1)) throw error{call, "the places of a group in row " + std::to_string(r) + " do not ascend"};
       }
   }
+  static constexpr bool in_sixteens = M > 1 && 16 % M == 0;
+  /// The places as a bit per element, sixteen columns at a time: what vector units expand by.
+  static std::vector<file_tensor> derive(extents const& shape, std::span<file_tensor const> parts) {
+    index_t const sixteens = columns_of(shape) / 16;
+    std::vector<std::uint16_t> masks(in_sixteens ? static_cast<std::size_t>(rows_of(shape) * sixteens) : 0, 0);
+    auto const* const where = reinterpret_cast<byte_t const*>(find_part(parts, ".index")->bytes.data());
+    for (index_t r = 0; in_sixteens && r < rows_of(shape); ++r)
+      for (index_t i = 0; i < sixteens * 16 / M * N; ++i) {
+        index_t const k = i / N * M + at(where + r * row_bytes(shape), i);
+        auto& m = masks[static_cast<std::size_t>(r * sixteens + k / 16)];
+        m = static_cast<std::uint16_t>(m | 1u << (k % 16));
+      }
+    return {part_of(".masks", masks)};
+  }
   struct view : sparse_view<view> {
     static constexpr int block = 1;
     float const* value = nullptr;
     byte_t const* where = nullptr;
-    index_t each = 0, bytes = 0, rows = 0;
+    std::uint16_t const* masks = nullptr;
+    index_t each = 0, bytes = 0, rows = 0, sixteens = 0;
 #if defined(__x86_64__)
     /// Columns [first, last), multiples of 16, where groups divide 16.
-    static constexpr bool has_decode_avx512 = M == 2 || M == 4 || M == 8 || M == 16;
+    static constexpr bool has_decode_avx512 = in_sixteens;
     PLEAT_TARGET_AVX512 void decode_avx512(index_t r, index_t first, index_t last, float* out) const {
-      byte_t const* const row = where + r * bytes;
       float const* v = value + r * each + first / M * N;
-      index_t entry = first / M * N;
-      for (index_t k = first; k < last; k += 16, out += 16) {
-        unsigned mask = 0;
-        for (int g = 0; g < 16 / M; ++g)
-          for (int i = 0; i < N; ++i) mask |= 1u << (g * M + at(row, entry++));
-        auto const kept = static_cast<__mmask16>(mask);
-        _mm512_storeu_ps(out, _mm512_maskz_expand_ps(kept, _mm512_loadu_ps(v)));  // may read past the last value: the block is longer
-        v += 16 / M * N;
-      }
+      std::uint16_t const* const mask = masks + r * sixteens;
+      for (index_t k = first; k < last; k += 16, out += 16, v += 16 / M * N)  // may read past the last value: the block is longer
+        _mm512_storeu_ps(out, _mm512_maskz_expand_ps(static_cast<__mmask16>(mask[k / 16]), _mm512_loadu_ps(v)));
     }
 #endif
     /// Whole groups without branches; the chains of the decoded product are those of the sparse one.
@@ -364,6 +373,8 @@ template <int N, int M> struct n_m_logic {
     v.each = columns_of(shape) / M * N;
     v.bytes = row_bytes(shape);
     v.rows = rows_of(shape);
+    v.masks = p.template find<std::uint16_t>(".masks");
+    v.sixteens = columns_of(shape) / 16;
     return v;
   }
   static cut_unit granularity(extents const&) { return {1, M}; }
