@@ -103,6 +103,7 @@ TEST_CASE("a user's own codec runs inside a layer: apply agrees with the decoded
   auto dy = numbers(12, 14);
   typename layer::saved s;
   s.x = pleat::tensor<float, space>::wrap(x.data(), {3, 6});
+  s.in = {3, 6};
   auto const dx = l.backward_input(p, s, pleat::tensor<float, space>::wrap(dy.data(), {3, 4}));
   for (index_t i = 0; i < 3; ++i)
     for (index_t j = 0; j < 6; ++j) {
