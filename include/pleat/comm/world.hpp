@@ -39,6 +39,9 @@ class world {
     if (root() && sink_) sink_(line);
   }
 
+  /// Where say() goes from this rank: empty on all but rank 0. For what must speak when the world is not at hand.
+  [[nodiscard]] sink voice() const { return root() ? sink_ : sink{}; }
+
   /// The same, but once per key: notes that a silent fallback would have hidden (law 10).
   void say_once(std::string const& key, std::string_view line) {
     if (root() && said_.insert(key).second) say(line);

@@ -14,7 +14,6 @@ namespace pleat::parallel {
 /// \throws error naming the entry of the plan that is not built yet, and the nearest value that is
 inline void demand_built(plan::plan const& p) {
   auto const refuse = [](std::string const& what, char const* remedy) { throw error{"parallel::build", what + " is not built yet", remedy}; };
-  if (p.tensor_ranks > 1) refuse("tensor parallelism (mesh.tensor = " + std::to_string(p.tensor_ranks) + ")", "Use mesh.tensor = 1");
   if (p.recompute == plan::recompute_mode::selected) refuse("recompute = selected", "Use recompute = full or none");
   if (p.precision != plan::compute_precision::f32) refuse("precision = " + std::string(name_of(p.precision)), "Use precision = f32");
 }

@@ -55,7 +55,7 @@ template <class Net>
     if (!failed) {
       try {
         typename Net::saved saved;
-        x = nn::forward_units(p, net, layout.begin(s), layout.end(s), std::move(x), saved);
+        x = nn::redistribute(p, nn::forward_units(p, net, layout.begin(s), layout.end(s), std::move(x), saved), {});
       } catch (...) {
         failed = std::current_exception();
       }

@@ -23,6 +23,8 @@ struct groups {
   [[nodiscard]] comm::communicator& all() { return grid.along(grid.mesh().wide()); }
   /// Those that hold the same stages and share the batch.
   [[nodiscard]] comm::communicator& data() { return grid.along(axis_set::of(1)); }
+  /// Those that hold the parts of each weight.
+  [[nodiscard]] comm::communicator& tensor() { return grid.along(axis_set::of(2)); }
   /// Those that share the layers out, in the order of the pipeline.
   [[nodiscard]] comm::communicator& pipeline() { return grid.along(axis_set::of(0)); }
 

@@ -23,6 +23,7 @@
 #include <pleat/parallel/built.hpp>
 #include <pleat/parallel/forward_chain.hpp>
 #include <pleat/parallel/gradient_exchange.hpp>
+#include <pleat/parallel/move_report.hpp>
 #include <pleat/parallel/groups.hpp>
 #include <pleat/parallel/parameter_gather.hpp>
 #include <pleat/parallel/shard_group.hpp>
@@ -32,6 +33,8 @@
 #include <pleat/parallel/source.hpp>
 #include <pleat/parallel/stages.hpp>
 #include <pleat/parallel/step_trace.hpp>
+#include <pleat/parallel/tensor_recipe.hpp>
+#include <pleat/parallel/tensor_sums.hpp>
 #include <pleat/parallel/tied.hpp>
 #include <pleat/parallel/step_hooks.hpp>
 #include <pleat/plan/plan.hpp>
@@ -74,13 +77,14 @@ template <class Net> class model {
   using tensor_type = tensor<value_type, execution_space>;
   using context_type = pleat::context<execution_space>;
   using arena_type = nn::arena<value_type, execution_space>;
-  using saved = typename Net::saved;
+  using saved = nn::saved_of<Net>;
 
   /// Materialises `net` on this rank. Collective. \see parallel::build
   model(Net net, plan::plan p, world& w, build_options options = {})
       : model(std::move(net), std::move(p), std::make_shared<context_type>(make_instance<execution_space>(w.threads)),
               groups::make(p, w.comm), std::make_shared<stages const>(laid_out(p, net, options)), options.seed) {
     agree_on_plan();
+    if (tensor_axis()) moves_ = std::make_shared<move_report>(w.voice());
     group_ = std::make_shared<shard_group>(plan_, ranks_);
     arena_ = std::make_unique<arena_type>(*context_, net_, seed_, group_->over(plan_), ties());
     make_gather();
@@ -99,6 +103,11 @@ template <class Net> class model {
   [[nodiscard]] comm::communicator& ranks() const noexcept { return *ranks_; }
   /// Those that share the layers out: the pipeline axis.
   [[nodiscard]] comm::communicator& pipeline() const noexcept { return groups_->pipeline(); }
+  /// Those that hold the parts of each weight: the tensor axis.
+  [[nodiscard]] comm::communicator& parts() const noexcept { return groups_->tensor(); }
+  /// Activations that had to move because a layer got them placed otherwise than it needs them, as they have been met so far; said once
+  /// by the voice of the world's rank 0.
+  [[nodiscard]] std::vector<move_report::entry> moves() const { return moves_ ? moves_->entries() : std::vector<move_report::entry>{}; }
   /// All ranks of the mesh.
   [[nodiscard]] comm::communicator& all_ranks() const noexcept { return groups_->all(); }
   /// Which units are where, and who does what when.
@@ -109,7 +118,7 @@ template <class Net> class model {
   /// Waiting longer than this for other ranks throws, and names who did not come. Negative: for ever. Call it on all ranks alike.
   /// \throws error if the transport has no time-outs
   void set_timeout(double seconds) const {
-    for (auto* c : {&all_ranks(), ranks_.get(), &pipeline()})
+    for (auto* c : {&all_ranks(), ranks_.get(), &pipeline(), &parts()})
       if (c->size() > 1) c->set_timeout(seconds);
   }
   [[nodiscard]] std::uint64_t seed() const noexcept { return seed_; }
@@ -202,6 +211,7 @@ template <class Net> class model {
     region r("pleat::parallel::reduce");
     auto const begun = trace_.now();
     exchange_->finish();
+    sum_addends(*context_, parts(), plan_.deterministic, *arena_);
     if (!ties_) ties_.emplace(net_, *layout_, *arena_);
     if (!ties_->empty() && ties() == nn::tied_gradients::apart) ties_->sum(*context_, pipeline(), *group_, *arena_);
     if (pipeline().size() > 1) loss_ = pipeline().broadcast_value(own_loss(), layout_->last_rank());
@@ -214,10 +224,11 @@ template <class Net> class model {
   /// The 2-norm of the step's gradient. Valid after reduce. Collective where state is sharded and over a pipeline; the same bits however
   /// state is sharded and wherever the pipeline is cut.
   [[nodiscard]] double gradient_norm() const {
-    if (pipeline().size() == 1) return parallel::gradient_norm(*context_, *group_, *arena_);
+    if (pipeline().size() == 1 && !tensor_axis()) return parallel::gradient_norm(*context_, *group_, *arena_);
     auto const& entries = arena_->entries();
     pooled_array<double> mine(context_->host_pool(), entries.size()), all(context_->host_pool(), static_cast<std::size_t>(arena_->parameters()));
     gradient_squares(*context_, *group_, *arena_, mine.data());
+    squares_of_wholes(*context_, parts(), *arena_, std::span<double>(mine.data(), mine.size()));
     auto const& absent = arena_->absent();
     for (std::size_t i = 0; i + 1 < entries.size(); ++i)  // the last one is the loss; a tied weight counts where its owner is
       if (std::find(absent.begin(), absent.end(), entries[i].name) == absent.end()) all[static_cast<std::size_t>(entries[i].position)] = mine[i];
@@ -264,7 +275,10 @@ template <class Net> class model {
     p.seed = seed_;
     p.step = steps_;
     p.hooks = hooks(nullptr);
-    if (layout_->count() == 1) return nn::call(p, net_, std::move(x)).y;
+    p.tensor = tensor_axis();
+    p.moves = moves_.get();
+    p.deterministic = plan_.deterministic;
+    if (layout_->count() == 1) return nn::redistribute(p, nn::call(p, net_, std::move(x)).y, {});
     return forward_chain(p, net_, *layout_, pipeline(), std::move(x), at == answer_at::every_stage);
   }
 
@@ -313,6 +327,8 @@ template <class Net> class model {
   }
   /// \throws error if parameters are sharded, so that no rank can look at whole ones
   void demand_whole_parameters(char const* call) const {
+    if (tensor_axis())
+      throw error{call, "the parameters are cut along the tensor axis (mesh.tensor = " + std::to_string(parts().size()) + "): no rank holds whole ones", "Train with mesh.tensor = 1 where this is needed"};
     if (group_->stage == 3)
       throw error{call, "the parameters are sharded (state_stage = 3): no rank holds a whole one", "Give it model.unsharded(); model.replanned(plan) shards again"};
   }
@@ -323,6 +339,7 @@ template <class Net> class model {
     model<Other> m(std::move(other), plan_, context_, groups_, std::move(layout), seed_);
     m.steps_ = steps_;
     m.group_ = group_;
+    m.moves_ = moves_;
     m.arena_ = std::make_unique<typename model<Other>::arena_type>(model<Other>::arena_type::uninitialised(m.net_, group_->over(plan_), m.ties()));
     m.make_gather();
     if (group_->stage == 3) {
@@ -396,11 +413,18 @@ template <class Net> class model {
     auto const mine = checksum();
     std::vector<std::uint64_t> all(static_cast<std::size_t>(all_ranks().size()));
     all_ranks().all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));
-    auto const replicas = static_cast<std::size_t>(ranks_->size());
-    for (std::size_t r = 1; r < all.size(); ++r)  // the ranks of one stage are neighbours
-      if (all[r] != all[r / replicas * replicas])
-        throw error{"parallel::demand_equal_replicas", "after step " + std::to_string(steps_) + " the parameters of rank " + std::to_string(r) +
-                                                           " differ from those of rank " + std::to_string(r / replicas * replicas), "Data or code differs between ranks; compare their inputs"};
+    auto const parts = static_cast<std::size_t>(parts().size()), stage = static_cast<std::size_t>(ranks_->size()) * parts;
+    auto const demand = [&](std::size_t r, std::size_t like, char const* what) {
+      if (all[r] != all[like])
+        throw error{"parallel::demand_equal_replicas", "after step " + std::to_string(steps_) + " the " + what + "parameters of rank " + std::to_string(r) +
+                                                           " differ from those of rank " + std::to_string(like), "Data or code differs between ranks; compare their inputs"};
+    };
+    // the ranks of one stage are neighbours, and of those the ranks that hold the parts of one replica
+    for (std::size_t r = 1; r < all.size(); ++r) demand(r, r / stage * stage + r % parts, "");
+    if (parts == 1) return;
+    auto const alike = replicated_hash(*arena_, host_values());
+    all_ranks().all_gather(std::span<std::uint64_t const>(&alike, 1), std::span<std::uint64_t>(all));
+    for (std::size_t r = 1; r < all.size(); ++r) demand(r, r / parts * parts, "replicated ");
   }
 
  private:
@@ -412,6 +436,7 @@ template <class Net> class model {
       : net_(std::move(net)), plan_(std::move(p)), context_(std::move(where)), groups_(std::move(ranks)), ranks_(groups_, &groups_->data()), layout_(std::move(layout)), seed_(seed) {
     nn::demand_layer<Net>();
     layout_->mark_absent(net_, pipeline().rank());
+    cut_parameters(net_, parts().rank(), parts().size());
   }
 
   [[nodiscard]] static stages laid_out(plan::plan const& p, Net const& net, build_options const& options) {
@@ -495,12 +520,12 @@ template <class Net> class model {
   }
 
   void agree_on_plan() const {
-    auto const mine = plan_.hash() ^ (seed_ * 0x9e3779b97f4a7c15u);
+    auto const mine = plan_.hash() ^ (seed_ * 0x9e3779b97f4a7c15u) ^ placements_hash(net_);
     std::vector<std::uint64_t> all(static_cast<std::size_t>(all_ranks().size()));
     all_ranks().all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));
     for (std::size_t r = 1; r < all.size(); ++r)
       if (all[r] != all[0])
-        throw error{"parallel::build", "rank " + std::to_string(r) + " has another plan or seed than rank 0 (hash " + std::to_string(all[r]) + ", not " + std::to_string(all[0]) + ")",
+        throw error{"parallel::build", "rank " + std::to_string(r) + " has another plan, other placements or another seed than rank 0 (hash " + std::to_string(all[r]) + ", not " + std::to_string(all[0]) + ")",
                     "Give every rank the same options"}.on_rank(all_ranks().rank());
   }
 
@@ -518,8 +543,13 @@ template <class Net> class model {
     p.ranks = ranks_.get();
     p.deterministic = plan_.deterministic;
     p.hooks = hooks(nullptr);
+    p.tensor = tensor_axis();
+    p.moves = moves_.get();
     return p;
   }
+
+  /// Null where nothing is cut.
+  [[nodiscard]] comm::communicator* tensor_axis() const noexcept { return parts().size() > 1 ? &parts() : nullptr; }
 
   [[nodiscard]] parallel::share const& share_for(index_t batch) {
     for (auto const& s : shares_)
@@ -536,6 +566,7 @@ template <class Net> class model {
   std::shared_ptr<stages const> layout_;
   std::unique_ptr<arena_type> arena_;  // of fixed address: the exchange and the parameters point into it
   std::shared_ptr<shard_group> group_;
+  std::shared_ptr<move_report> moves_;
   std::unique_ptr<gradient_exchange<value_type, execution_space>> exchange_;
   std::unique_ptr<parameter_gather<value_type, execution_space>> gather_;  // null at stage 0
   std::unique_ptr<step_hooks<value_type, execution_space>> hooks_;

@@ -21,14 +21,14 @@ template <class Net> class stage_work {
   using pass_type = nn::pass_of<Net>;
 
   [[nodiscard]] tensor_type forward(pass_type const& p, Net const& net, index_t begin, index_t end, plan::recompute_mode mode, tensor_type x) {
-    if (mode == plan::recompute_mode::none) return nn::forward_units(p, net, begin, end, std::move(x), saved_);
+    if (mode == plan::recompute_mode::none) return leaving(p, net, end, nn::forward_units(p, net, begin, end, std::move(x), saved_));
     inputs_ = pooled_array<tensor_type>(p.where->host_pool(), static_cast<std::size_t>(end - begin));
     for (index_t u = begin; u < end; ++u) {
       inputs_[static_cast<std::size_t>(u - begin)] = x;
       x = nn::forward_units(p, net, u, u + 1, std::move(x), saved_);
       saved_ = {};
     }
-    return x;
+    return leaving(p, net, end, std::move(x));
   }
 
   /// Both halves. \param p input_gradient says whether somebody wants dx
@@ -59,6 +59,10 @@ template <class Net> class stage_work {
   }
 
  private:
+  /// Between stages activations travel whole; what leaves the last one stays where it lives along the tensor axis (a loss may take it cut).
+  [[nodiscard]] static tensor_type leaving(pass_type const& p, Net const& net, index_t end, tensor_type x) {
+    return end < nn::units_of(net) ? nn::redistribute(p, std::move(x), {}) : x;
+  }
   /// The lowest unit that backward must reach.
   [[nodiscard]] static index_t last_needed(pass_type const& p, Net const& net, index_t begin, index_t end) {
     index_t u = begin;

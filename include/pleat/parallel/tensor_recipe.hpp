@@ -205,7 +205,9 @@ template <class Net> [[nodiscard]] Net megatron(Net net, megatron_options const&
 /// Makes every parameter that of this rank. What `build` does with a network's words. \throws error for a weight that is encoded already
 template <class Net> void cut_parameters(Net& net, int part, int parts) {
   if (parts <= 1) return;
-  net.for_each_parameter([&](nn::parameter& w) { w.cut(part, parts); });
+  net.for_each_parameter([&](nn::parameter& w) {
+    if (w.parts == 1) w.cut(part, parts);
+  });
 }
 
 /// A hash of all words, so that ranks can compare them.
