@@ -413,18 +413,18 @@ template <class Net> class model {
     auto const mine = checksum();
     std::vector<std::uint64_t> all(static_cast<std::size_t>(all_ranks().size()));
     all_ranks().all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));
-    auto const parts = static_cast<std::size_t>(parts().size()), stage = static_cast<std::size_t>(ranks_->size()) * parts;
+    auto const cut = static_cast<std::size_t>(parts().size()), stage = static_cast<std::size_t>(ranks_->size()) * cut;
     auto const demand = [&](std::size_t r, std::size_t like, char const* what) {
       if (all[r] != all[like])
         throw error{"parallel::demand_equal_replicas", "after step " + std::to_string(steps_) + " the " + what + "parameters of rank " + std::to_string(r) +
                                                            " differ from those of rank " + std::to_string(like), "Data or code differs between ranks; compare their inputs"};
     };
     // the ranks of one stage are neighbours, and of those the ranks that hold the parts of one replica
-    for (std::size_t r = 1; r < all.size(); ++r) demand(r, r / stage * stage + r % parts, "");
-    if (parts == 1) return;
+    for (std::size_t r = 1; r < all.size(); ++r) demand(r, r / stage * stage + r % cut, "");
+    if (cut == 1) return;
     auto const alike = replicated_hash(*arena_, host_values());
     all_ranks().all_gather(std::span<std::uint64_t const>(&alike, 1), std::span<std::uint64_t>(all));
-    for (std::size_t r = 1; r < all.size(); ++r) demand(r, r / parts * parts, "replicated ");
+    for (std::size_t r = 1; r < all.size(); ++r) demand(r, r / cut * cut, "replicated ");
   }
 
  private:
