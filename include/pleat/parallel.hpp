@@ -14,6 +14,7 @@
 #include <pleat/parallel/move_report.hpp>
 #include <pleat/parallel/parameter_gather.hpp>
 #include <pleat/parallel/pipeline.hpp>
+#include <pleat/parallel/place.hpp>
 #include <pleat/parallel/redistribute.hpp>
 #include <pleat/parallel/shard_group.hpp>
 #include <pleat/parallel/sharded_norm.hpp>
@@ -24,5 +25,6 @@
 #include <pleat/parallel/step_hooks.hpp>
 #include <pleat/parallel/step_trace.hpp>
 #include <pleat/parallel/tensor_recipe.hpp>
+#include <pleat/parallel/tensor_sums.hpp>
 #include <pleat/parallel/tied.hpp>
 #include <pleat/parallel/trace.hpp>

@@ -23,5 +23,5 @@ TEST_CASE("what a plan says and nobody builds is refused by its entry") {
   using pleat::plan::plan;
   CHECK(refused([](plan&) {}) == "nothing");
   CHECK(refused([](plan& p) { p.precision = pleat::plan::compute_precision::f16; }).find("precision = f16 is not built yet") != std::string::npos);
-  CHECK(refused([](plan& p) { p.tensor_ranks = 2; }).find("mesh.tensor = 2") != std::string::npos);
+  CHECK(refused([](plan& p) { p.tensor_ranks = 2; }) == "nothing");
 }

@@ -54,7 +54,7 @@ inline std::vector<std::uint64_t> count_calls(comm::communicator const& c) {
 template <class Net>
 walked walk(Net net, comm::communicator* axis, extents const& input_shape, index_t tokens, index_t classes, std::uint64_t seed = 3, nn::move_listener* moves = nullptr) {
   context<space> c(make_instance<space>(1));
-  if (axis) parallel::cut_parameters(net, axis->rank(), axis->size());
+  if (axis) parallel::cut_parameters(c, net, axis->rank(), axis->size());
   nn::arena<float, space> memory(c, net, seed);
   memory.reserve_gradients(net, 1);
   index_t const m = input_shape[0];

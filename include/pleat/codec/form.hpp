@@ -18,6 +18,10 @@
 ///     to_file(context&, shape, storage const&) -> std::vector<file_tensor>  // what a file holds
 ///     from_file(context&, shape, std::span<file_tensor const>, storage&)    // throws error if the parts do not fit
 ///
+/// if a stored weight can be cut along the tensor axis of a mesh,
+///
+///     slice(context&, shape, storage const&, index_box const&) -> storage   // the part of the box; values in the arena are not touched
+///
 /// and, if it can run convolutions, `convolve` and `convolve_transposed` (see codec/dense.hpp). A trainable form's storage has
 /// `void attach(T* values)`: the arena's memory. All are static functions.
 #pragma once

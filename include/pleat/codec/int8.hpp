@@ -9,6 +9,7 @@
 #include <pleat/codec/dense.hpp>
 #include <pleat/codec/detail/bits.hpp>
 #include <pleat/codec/detail/int8_codes.hpp>
+#include <pleat/codec/detail/part_of.hpp>
 #include <pleat/codec/detail/parts.hpp>
 #include <pleat/compute/elementwise.hpp>
 #include <pleat/compute/int8_convolution.hpp>
@@ -153,6 +154,20 @@ template <class T> struct int8 {
       if (!(scales[r] >= 0) || !std::isfinite(scales[r] * 127.0f))
         throw error{call, "the scale of row " + std::to_string(r) + " is " + std::to_string(scales[r]) + ", expected a number that is not negative and at most the largest float / 127"};
     set(c, shape, codes, scales, s);
+  }
+
+  /// The codes and scales of a part: the same numbers as in the whole. Cut along the columns, rows keep the scales of whole rows.
+  template <class Space> [[nodiscard]] static storage<Space> slice(context<Space>& c, extents const& shape, storage<Space> const& s, index_box const& part) {
+    storage<Space> out;
+    if (!s.codes.data()) return out;
+    std::vector<std::int8_t> all(static_cast<std::size_t>(shape.size())), codes;
+    std::vector<float> scales(static_cast<std::size_t>(rows_of(shape)));
+    copy_to_host(c, tensor<std::int8_t, Space>::wrap(s.codes.data(), shape), all.data());
+    copy_to_host(c, tensor<float, Space>::wrap(s.scales.data(), {rows_of(shape)}), scales.data());
+    codes.reserve(static_cast<std::size_t>(part.size()));
+    detail::for_each_of_part(shape, part, [&](index_t i) { codes.push_back(all[static_cast<std::size_t>(i)]); });
+    set(c, part.shape(), codes, {scales.begin() + part[0].begin, scales.begin() + part[0].end}, out);
+    return out;
   }
 
  private:

@@ -6,6 +6,7 @@
 
 #include <pleat/codec/dense.hpp>
 #include <pleat/codec/detail/bits.hpp>
+#include <pleat/codec/detail/part_of.hpp>
 #include <pleat/codec/detail/parts.hpp>
 
 namespace pleat::codec {
@@ -87,6 +88,23 @@ template <class T> struct masked {
     auto const alive = detail::values_of<T>(v.bytes);
     detail::check_bits(call, bits, shape.size(), static_cast<index_t>(alive.size()));
     set(c, shape, detail::scatter(std::span<T const>(alive), bits.data(), shape.size()), bits, s);
+  }
+
+  /// The bits of a part. (The values lie in the arena, which is cut by itself.)
+  template <class Space> [[nodiscard]] static storage<Space> slice(context<Space>& c, extents const& shape, storage<Space> const& s, index_box const& part) {
+    storage<Space> out;
+    if (!s.bits.data()) return out;
+    auto const all = mask(c, shape, s);
+    std::vector<std::uint8_t> bits(static_cast<std::size_t>(detail::bit_bytes(part.size())), 0);
+    index_t at = 0;
+    detail::for_each_of_part(shape, part, [&](index_t i) {
+      if (detail::bit_at(all.data(), i)) bits[static_cast<std::size_t>(at / 8)] |= static_cast<std::uint8_t>(1u << (at % 8));
+      ++at;
+    });
+    out.bits = typename storage<Space>::bits_view(Kokkos::view_alloc(Kokkos::WithoutInitializing, "pleat::mask"), bits.size());
+    out.alive = detail::count_bits(bits);
+    copy_from_host(c, bits.data(), tensor<std::uint8_t, Space>::wrap(out.bits.data(), {static_cast<index_t>(bits.size())}));
+    return out;
   }
 
   /// A host copy of the bits.

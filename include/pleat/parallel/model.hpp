@@ -108,6 +108,9 @@ template <class Net> class model {
   /// Activations that had to move because a layer got them placed otherwise than it needs them, as they have been met so far; said once
   /// by the voice of the world's rank 0.
   [[nodiscard]] std::vector<move_report::entry> moves() const { return moves_ ? moves_->entries() : std::vector<move_report::entry>{}; }
+  /// A tensor of this model, whole on every rank of the tensor axis: what a loss of one's own asks for, if scores may come cut. Collective
+  /// where it is cut.
+  [[nodiscard]] tensor_type whole(tensor_type y) const { return nn::redistribute(training_pass(), std::move(y), {}); }
   /// All ranks of the mesh.
   [[nodiscard]] comm::communicator& all_ranks() const noexcept { return groups_->all(); }
   /// Which units are where, and who does what when.
@@ -436,7 +439,7 @@ template <class Net> class model {
       : net_(std::move(net)), plan_(std::move(p)), context_(std::move(where)), groups_(std::move(ranks)), ranks_(groups_, &groups_->data()), layout_(std::move(layout)), seed_(seed) {
     nn::demand_layer<Net>();
     layout_->mark_absent(net_, pipeline().rank());
-    cut_parameters(net_, parts().rank(), parts().size());
+    cut_parameters(*context_, net_, parts().rank(), parts().size());
   }
 
   [[nodiscard]] static stages laid_out(plan::plan const& p, Net const& net, build_options const& options) {

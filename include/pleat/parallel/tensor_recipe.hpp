@@ -202,11 +202,29 @@ template <class Net> [[nodiscard]] Net megatron(Net net, megatron_options const&
   return net;
 }
 
-/// Makes every parameter that of this rank. What `build` does with a network's words. \throws error for a weight that is encoded already
-template <class Net> void cut_parameters(Net& net, int part, int parts) {
+namespace detail {
+template <class Weight, class Context> void cut_storage(Weight& w, Context& where) {
+  w.visit([&](auto tag, auto const& s) {
+    using F = typename decltype(tag)::type;
+    if constexpr (requires { F::slice(where, w.shape, s, w.box()); }) {
+      auto part = F::slice(where, w.global_shape, s, w.box());
+      w.storage_of(tag) = std::move(part);
+    } else if constexpr (!F::trainable) {
+      throw error{"parallel::tensor_parallel", "the weight '" + w.name + "' is stored as '" + std::string(F::name) + "', which cannot be cut as " + w.where.to_string(),
+                  "Cut it while it is dense and encode the parts, or leave it replicated"};
+    }
+  });
+}
+}  // namespace detail
+
+/// Makes every parameter that of this rank: what `build` does with a network's words. Forms that keep their numbers themselves are sliced.
+/// \throws error for a weight whose form has no `slice`
+template <class Net, class Context> void cut_parameters(Context& where, Net& net, int part, int parts) {
   if (parts <= 1) return;
-  net.for_each_parameter([&](nn::parameter& w) {
-    if (w.parts == 1) w.cut(part, parts);
+  net.for_each_parameter([&](auto& w) {
+    if (w.parts > 1) return;
+    w.cut(part, parts);
+    if (w.where.shards()) detail::cut_storage(w, where);
   });
 }
 
