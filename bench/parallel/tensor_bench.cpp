@@ -4,7 +4,9 @@
 // talk: their communicator swallows everything. `share` is the quotient: 1 means that all-reduces cost nothing. `speedup` is over one rank.
 // Two ranks need two idle processors; under load compare the counters of one run only.
 #include <pleat/comm/local.hpp>
-#include <pleat/pleat.hpp>
+#include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
+#include <pleat/nn.hpp>
+#include <pleat/parallel/model.hpp>
 
 #include <benchmark/benchmark.h>
 
