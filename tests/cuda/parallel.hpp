@@ -40,4 +40,18 @@ void sharded_step(world& w, plan::plan const& p) {
   (void)m.memory();
 }
 
+/// A model over the tensor axis: recipes, cutting, a step, a placed copy.
+inline void tensor_axis(world& w) {
+  using S = Kokkos::Cuda;
+  using F = codec::forms<codec::dense<float>>;
+  auto const net = parallel::megatron(nn::sequential(nn::linear<F, S>("fc1", 8, 16), nn::gelu<float, S>(), nn::linear<F, S>("fc2", 16, 8)));
+  auto m = parallel::build(net, {.global_batch = 4, .tensor_ranks = 2}, w);
+  m.zero_grad(4);
+  auto [y, saved] = m.forward(tensor<float, S>::allocate(m.context(), {4, 8}));
+  auto const dy = m.mean_square(y, m.whole(y)).dy;
+  m.backward(saved, dy);
+  m.reduce();
+  (void)parallel::place(m, m.net(), m.plan(), w).predict(dy);
+}
+
 }  // namespace pleat::cuda_compile
