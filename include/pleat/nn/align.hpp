@@ -223,14 +223,6 @@ template <class T, class Space> [[nodiscard]] tensor<T, Space> exchange(pass<Spa
   return y;
 }
 
-/// Bytes that this rank sends and receives: what the algebra says of a step on one axis.
-[[nodiscard]] inline index_t move_bytes(extents const& local, axis_layout const& from, axis_layout const& to, int n, index_t element) {
-  if (!from.cut()) return 0;  // a slice
-  index_t whole = element;
-  for (int i = 0; i < local.rank(); ++i) whole *= i == from.where.dim ? from.whole : local[i];
-  return to.cut() ? 2 * whole / n * (n - 1) / n : whole / n * (n - 1) * 2;
-}
-
 }  // namespace detail
 
 /// x, placed as `to` says. Costs nothing where it lives so already.
@@ -239,7 +231,7 @@ template <class T, class Space>
 [[nodiscard]] tensor<T, Space> redistribute(pass<Space> const& p, tensor<T, Space> x, axis_layout const& to, std::string_view what = {}) {
   if (!p.tensor || x.rank() == 0 || x.layout().same(to, p.tensor->size())) return x;
   if (p.moves && !what.empty())
-    p.moves->moved(what, x.shape(), x.layout(), to, detail::move_bytes(x.shape(), x.layout(), to, p.tensor->size(), static_cast<index_t>(sizeof(T))));
+    p.moves->moved({what, x.whole_shape(), x.layout(), to, static_cast<index_t>(sizeof(T)), p.tensor->size(), p.tensor->rank()});
   if (!x.layout().cut()) return detail::slice(p, x, to);
   if (!to.cut()) return detail::gather(p, x);
   return detail::exchange(p, x, to);

@@ -49,9 +49,15 @@ class pass_hooks {
 /// Who hears that an activation had to move because a layer got it placed otherwise than it needs it.
 class move_listener {
  public:
+  struct move {
+    std::string_view layer;     ///< or the parameter that wants it
+    extents const& whole;       ///< of the activation
+    axis_layout const &from, &to;
+    index_t element_bytes;
+    int ranks, rank;            ///< of the tensor axis
+  };
   virtual ~move_listener() = default;
-  /// \param bytes that this rank sends and receives
-  virtual void moved(std::string_view layer, extents const& shape, axis_layout const& from, axis_layout const& to, index_t bytes) = 0;
+  virtual void moved(move const& m) = 0;
 };
 
 /// One forward or backward walk over a micro-batch. A small value; layers read it, composites hand it on.

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <pleat/nn/pass.hpp>
+#include <pleat/tensor/redistribution.hpp>
 
 namespace pleat::parallel {
 
@@ -27,12 +28,15 @@ class move_report final : public nn::move_listener {
   move_report() = default;
   explicit move_report(voice v) : voice_(std::move(v)) {}
 
-  void moved(std::string_view layer, extents const& shape, axis_layout const& from, axis_layout const& to, index_t bytes) override {
+  void moved(move const& m) override {
     for (auto const& e : entries_)
-      if (e.layer == layer && e.from.where == from.where && e.to.where == to.where) return;
-    entries_.push_back({std::string(layer), from, to, bytes});
+      if (e.layer == m.layer && e.from.where == m.from.where && e.to.where == m.to.where) return;
+    redistribution const way(layout(mesh{{"tensor", m.ranks}}, m.whole, placement(m.from.where)), placement(m.to.where), m.element_bytes);
+    auto const wire = way.bytes(m.rank);
+    index_t const bytes = wire.sent + wire.received;
+    entries_.push_back({std::string(m.layer), m.from, m.to, bytes});
     if (voice_)
-      voice_("pleat: '" + std::string(layer) + "' gets its input " + shape.to_string() + " placed as " + from.to_string() + " and needs " + to.to_string() + ": " +
+      voice_("pleat: '" + std::string(m.layer) + "' gets its input " + m.whole.to_string() + " placed as " + m.from.to_string() + " and needs " + m.to.to_string() + ": " +
              (bytes > 0 ? std::to_string(bytes) + " bytes per rank move in every forward, as many in backward" : "a slice forward, a gather backward"));
   }
   [[nodiscard]] std::vector<entry> const& entries() const noexcept { return entries_; }
