@@ -328,10 +328,14 @@ template <class Net> class model {
     p.state_stage = 0;
     return replanned(std::move(p));
   }
-  /// \throws error if parameters are sharded, so that no rank can look at whole ones
-  void demand_whole_parameters(char const* call) const {
+  /// \throws error if parameters are cut along the tensor axis
+  void demand_uncut(char const* call) const {
     if (tensor_axis())
-      throw error{call, "the parameters are cut along the tensor axis (mesh.tensor = " + std::to_string(parts().size()) + "): no rank holds whole ones", "Train with mesh.tensor = 1 where this is needed"};
+      throw error{call, "the parameters are cut along the tensor axis (mesh.tensor = " + std::to_string(parts().size()) + "): no rank holds whole ones", "Use mesh.tensor = 1 where this is needed"};
+  }
+  /// \throws error if parameters are sharded or cut, so that no rank can look at whole ones
+  void demand_whole_parameters(char const* call) const {
+    demand_uncut(call);
     if (group_->stage == 3)
       throw error{call, "the parameters are sharded (state_stage = 3): no rank holds a whole one", "Give it model.unsharded(); model.replanned(plan) shards again"};
   }

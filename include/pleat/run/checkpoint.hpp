@@ -114,6 +114,7 @@ template <class T> struct gathered {
 template <class Net, class T, class Space>
 void save_checkpoint(std::string const& folder, parallel::model<Net> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step) {
   region r("pleat::run::save_checkpoint");
+  m.demand_uncut("run::save_checkpoint");
   detail::gathered<T> all(m);
   detail::on_root(m.all_ranks(), [&] {
     io::checkpoint_view view;
@@ -134,6 +135,7 @@ void save_checkpoint(std::string const& folder, parallel::model<Net> const& m, n
 template <class Net, class T, class Space>
 std::optional<resume_point> load_checkpoint(std::string const& folder, parallel::model<Net>& m, nn::optimizer_state<T, Space>& optimizer) {
   region r("pleat::run::load_checkpoint");
+  m.demand_uncut("run::load_checkpoint");
   auto& ranks = m.all_ranks();
   // Rank 0 looks and reads, so that a checkpoint that appears or is damaged meanwhile cannot part the ranks.
   bool there = false;
