@@ -532,7 +532,7 @@ template <class Net> class model {
     all_ranks().all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));
     for (std::size_t r = 1; r < all.size(); ++r)
       if (all[r] != all[0])
-        throw error{"parallel::build", "rank " + std::to_string(r) + " has another plan, other placements or another seed than rank 0 (hash " + std::to_string(all[r]) + ", not " + std::to_string(all[0]) + ")",
+        throw error{"parallel::build", "rank " + std::to_string(r) + " has another plan or seed than rank 0, or other placements (hash " + std::to_string(all[r]) + ", not " + std::to_string(all[0]) + ")",
                     "Give every rank the same options"}.on_rank(all_ranks().rank());
   }
 
