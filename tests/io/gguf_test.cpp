@@ -73,7 +73,8 @@ std::size_t place_of(std::vector<std::byte> const& b, std::string_view text) {
 
 TEST_CASE("a small file has the bytes that the format gives", "[io][gguf]") {
   io::gguf_writer w("x");
-  w.add<float>("t", {1, 2}, std::array{1.0f, -2.0f});
+  std::array const values{1.0f, -2.0f};  // lives until the file is written
+  w.add<float>("t", {1, 2}, values);
   auto golden = io_test::bytes_of(std::string_view(
       "GGUF\x03\0\0\0\x01\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0"                                             // 1 tensor, 1 key
       "\x14\0\0\0\0\0\0\0general.architecture\x08\0\0\0\x01\0\0\0\0\0\0\0x"                            // string "x"

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <pleat/run/model_file.hpp>
 
+#include <pleat/codec/blocks.hpp>
 #include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 #include <pleat/compress/pipeline.hpp>
 #include <pleat/compress/prune.hpp>
@@ -87,6 +88,43 @@ TEST_CASE("every form goes through GGUF too, and errors travel with it") {
   REQUIRE(read.errors.size() == 1);
   CHECK(read.errors.at("fc3.weight").max == 0.25);
   CHECK(read.errors.at("fc3.weight").frobenius == 1.5);
+}
+
+TEST_CASE("block types are ggml's own tensors in GGUF, and a foreign GGUF file loads") {
+  auto w = alone();
+  using q8_0 = pleat::codec::q8_0<float>;
+  using q4_0 = pleat::codec::q4_0<float>;
+  auto const net = pleat::nn::sequential(pleat::nn::linear("fc1", 64, 32), pleat::nn::relu(), pleat::nn::linear("fc2", 32, 4));
+  pleat::plan::plan p;
+  p.global_batch = 4;
+  auto const model = pleat::parallel::build(net, p, w, {.seed = 3});
+  auto const small = model | (compress::quantize<q8_0>{.ignore = {"fc2.*"}} | compress::quantize<q4_0>{.ignore = {"fc1.*"}});
+  auto const path = (std::filesystem::temp_directory_path() / ("pleat_blocks_" + std::to_string(::getpid()) + ".gguf")).string();
+  run::save_gguf(small, path, "pleat-mlp");
+  auto other = small.clone();
+  {
+    io::gguf_file const file(path);
+    CHECK(file.at("fc1.weight").type.name == "Q8_0");
+    CHECK(file.at("fc1.weight").shape == pleat::extents{32, 64});
+    CHECK(file.at("fc2.weight").type.name == "Q4_0");
+    CHECK(file.at("fc2.bias").type.name == "F32");
+    CHECK_FALSE(file.metadata().contains("pleat.form.fc1.weight"));
+    CHECK(file.value<std::uint32_t>("general.quantization_version") == 2);
+    // Nothing but tensors: as other programs write them.
+    io::gguf_writer plain("other");
+    for (auto const& e : file.entries()) plain.add({e.name, e.type, e.shape, file.bytes(e)});
+    plain.write(path + ".plain");
+  }
+  for (auto const* end : {"", ".plain"}) {
+    auto target = pleat::parallel::build(net, p, w, {.seed = 9}) | (compress::quantize<q8_0>{.ignore = {"fc2.*"}} | compress::quantize<q4_0>{.ignore = {"fc1.*"}});
+    (void)run::load(target, path + end);
+    CHECK((run::file_image(target) == run::file_image(small)));
+  }
+  // A type that is no form of the network's is named.
+  auto dense = pleat::parallel::build(net, p, w, {.seed = 9});
+  CHECK_THROWS_MATCHES(run::load(dense, path), pleat::error, MessageMatches(ContainsSubstring("'fc1.weight' is stored in the form 'q8_0', the model's weight can take 'dense'")));
+  std::filesystem::remove(path);
+  std::filesystem::remove(path + ".plain");
 }
 
 TEST_CASE("dense weights in other floating-point types, out and in") {
