@@ -31,6 +31,7 @@ auto gpt() {
 struct outcome {
   std::map<std::string, std::vector<float>> values;
   std::vector<double> losses, norms;
+  long taken_later = 0;  ///< blocks that the pools took from the system after the second step
 };
 
 template <class Net> outcome train(Net const& net, pl::plan::plan p, pl::comm::communicator c, int steps) {
@@ -63,7 +64,10 @@ template <class Net> outcome train(Net const& net, pl::plan::plan p, pl::comm::c
       return x;
     }
   };
+  auto const taken = [&] { return m.context().pool().statistics().allocations + m.context().host_pool().statistics().allocations; };
+  auto before = taken();
   for (int s = 0; s < steps; ++s) {
+    if (s == 2) before = taken();
     m.zero_grad(p.global_batch);
     m.walk(source{&m, s});
     m.reduce();
@@ -71,6 +75,7 @@ template <class Net> outcome train(Net const& net, pl::plan::plan p, pl::comm::c
     out.norms.push_back(m.gradient_norm());
     m.step(optimizer, 1, m.clip_scale(0.5));
   }
+  out.taken_later = steps > 2 ? static_cast<long>(taken() - before) : 0;
   m.demand_equal_replicas();
   auto const flat = m.host_values();
   m.net().for_each_parameter([&](auto& x) {
@@ -124,6 +129,12 @@ TEST_CASE("data times tensor trains as one rank does, clipping by the norm of wh
       INFO("data " << data << ", tensor " << tensor << ", sequence " << sequence);
       close(train_on(par::megatron(gpt(), {.sequence = sequence}), {.global_batch = 8, .data_ranks = data, .tensor_ranks = tensor}), serial);
     }
+}
+
+TEST_CASE("after the second step the pools of a model over the tensor axis take nothing") {
+  for (bool sequence : {false, true})
+    for (bool deterministic : {false, true})
+      CHECK(train_on(par::megatron(gpt(), {.sequence = sequence}), {.global_batch = 8, .tensor_ranks = 3, .deterministic = deterministic}, 5).taken_later == 0);
 }
 
 TEST_CASE("in deterministic mode a fixed tensor extent gives the same bits on any number of data ranks and micro-batches") {

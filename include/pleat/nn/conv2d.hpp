@@ -76,7 +76,7 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
   /// y = act(x ∗ W + b); the activation is handed in by a composite that fuses it.
   [[nodiscard]] step<saved, tensor_type> forward(pass<Space> const& p, tensor_type x, compute::activation act = compute::activation::none) const {
     (void)shape(x.whole_shape());
-    if (p.tensor) x = redistribute(p, std::move(x), product_needs(weight_.where, x.layout().where.dim > 1 ? axis_layout{} : x.layout(), 1, inputs()), p.layer);
+    if (p.tensor) x = redistribute(p, std::move(x), product_needs(weight_.where, x.layout().where.dim > 1 ? axis_layout{} : x.layout(), 1, inputs()), weight_.name);
     auto const g = part(x.shape());
     auto y = tensor_type::allocate(*p.where, {g.batch, g.out_channels, g.out_height(), g.out_width()});
     auto const made = product_gives(weight_.where, x.layout(), 1, outputs());

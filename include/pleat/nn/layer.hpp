@@ -176,7 +176,7 @@ template <class L, class T, class Space> void cut_alike(L const& l, tensor<T, Sp
 template <class L, class T, class Space> [[nodiscard]] tensor<T, Space> enter(pass<Space> const& p, L const& l, kept<L>& k, tensor<T, Space> x) {
   k.in = x.layout();
   if constexpr (mixing_of<L>() != mixing::weights)
-    if (p.tensor && !takes_layout(l, x.layout(), x.rank(), p.tensor->size())) x = redistribute(p, std::move(x), {}, p.layer);
+    if (p.tensor && !takes_layout(l, x.layout(), x.rank(), p.tensor->size())) x = redistribute(p, std::move(x), {}, p.moves ? name_of(l) : std::string{});
   k.taken = x.layout();
   return x;
 }
@@ -201,7 +201,6 @@ template <class L, class T, class Space> [[nodiscard]] tensor<T, Space> leave_ba
     if (k.taken.cut() && k.taken.where.dim < dx.rank()) cut_alike(l, dx, k.taken, k.taken.range(p.tensor->size(), p.tensor->rank()).size());
   return redistribute(p, std::move(dx), k.in);
 }
-template <class L> [[nodiscard]] std::string layer_label(L const& l, bool wanted) { return wanted ? name_of(l) : std::string{}; }
 }  // namespace detail
 
 /// Forward into a child.
@@ -213,12 +212,9 @@ template <class L, class Space, class T> [[nodiscard]] step<saved_of<L>, tensor<
   step<saved_of<L>, tensor<T, Space>> out;
   if (p.tensor) {
     if constexpr (mixing_of<L>() != mixing::children) {
-      std::string const label = detail::layer_label(l, p.moves != nullptr);
-      pass<Space> inner = p;
-      inner.layer = label;
-      x = detail::enter(inner, l, out.saved, std::move(x));
+      x = detail::enter(p, l, out.saved, std::move(x));
       index_t const extent = detail::cut_extent(x);
-      auto made = l.forward(inner, std::move(x));
+      auto made = l.forward(p, std::move(x));
       detail::leave(l, out.saved, made.y, extent);
       out.y = std::move(made.y);
       static_cast<typename L::saved&>(out.saved) = std::move(made.saved);

@@ -77,7 +77,6 @@ template <class Space> struct pass {
 
   comm::communicator* tensor = nullptr;  ///< those that hold the parts of each weight; null: nothing is cut
   move_listener* moves = nullptr;        ///< hears of activations that had to move
-  std::string_view layer{};              ///< name of the layer that nn::call is in, for words; empty where nobody asks
   axis_layout input{};                   ///< where the layer's input lived before it was aligned: dx returns there
   bool addends = false;                  ///< the layer's activations are cut: the gradient of a replicated parameter is one rank's addend
 
