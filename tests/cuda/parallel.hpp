@@ -54,4 +54,26 @@ inline void tensor_axis(world& w) {
   (void)parallel::place(m, m.net(), m.plan(), w).predict(dy);
 }
 
+/// A step over a pipeline: messages of device memory go through the host.
+struct device_source {
+  using S = Kokkos::Cuda;
+  pleat::context<S>* where;
+  tensor<float, S> input(parallel::micro_batch const& b) { return tensor<float, S>::allocate(*where, {b.rows.size(), 16}); }
+  tensor<float, S> loss(parallel::micro_batch const&, tensor<float, S> y) { return y; }
+};
+inline void pipelined_step(world& w, plan::plan const& p) {
+  using S = Kokkos::Cuda;
+  using F = codec::forms<codec::dense<float>>;
+  auto m = parallel::build(nn::sequential(nn::linear<F, S>("a", 16, 16), nn::repeat("r", 2, nn::linear<F, S>("b", 16, 16)), nn::linear<F, S>("c", 16, 16, {.tied_to = "a.weight"})), p, w);
+  nn::optimizer_state<float, S> optimizer(m.context(), m.arena(), nn::adamw{});
+  m.trace().start();
+  m.zero_grad(8);
+  m.walk(device_source{&m.context()});
+  m.reduce();
+  m.step(optimizer, 1, m.clip_scale(1));
+  (void)m.predict(tensor<float, S>::allocate(m.context(), {4, 16}));
+  m.find_nonfinite(tensor<float, S>::allocate(m.context(), {4, 16}));
+  parallel::write_trace(m, "trace.json");
+}
+
 }  // namespace pleat::cuda_compile
