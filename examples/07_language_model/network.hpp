@@ -4,30 +4,14 @@
 #pragma once
 
 #include <cmath>
-#include <string>
 
 #include <pleat/nn.hpp>
 
+#include "sizes.hpp"
+
 namespace gpt {
 
-namespace pl = pleat;
 namespace nn = pleat::nn;
-
-struct sizes {
-  pl::index_t vocabulary = 65;
-  pl::index_t context = 256;  ///< longest sequence
-  pl::index_t layers = 6;
-  pl::index_t width = 384;
-  pl::index_t heads = 6;
-  pl::index_t key_value_heads = 0;  ///< 0: as many as heads
-};
-
-/// Says what does not fit before any layer does.
-inline void check(sizes const& s) {
-  if (s.layers < 1 || s.heads < 1 || s.width < 1 || s.width % s.heads != 0)
-    throw pl::error{"gpt", "a width of " + std::to_string(s.width) + " cannot be cut into " + std::to_string(s.heads) + " heads in " + std::to_string(s.layers) + " layers",
-                    "The nearest width is " + std::to_string((s.width + s.heads / 2) / (s.heads > 0 ? s.heads : 1) * s.heads)};
-}
 
 // [block]
 /// One block: attention, then two linear layers, each normalised before and added to its input.

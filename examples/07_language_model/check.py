@@ -1,0 +1,237 @@
+#!/usr/bin/env python3
+# SPDX-FileCopyrightText: 2026 The pleat authors
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Runs train_gpt and sample as a user would and looks at what they leave.
+
+    check.py learns|same_bits|meshes|kill_and_resume|samples|bad_input|shakespeare TRAIN_GPT SAMPLE FOLDER "LAUNCHER OPTIONS -n"
+
+The launcher may be empty: then ranks are threads only.
+"""
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+SKIPPED = 4  # the exit status that ctest counts as skipped
+
+# Small enough for a second, large enough that a pipeline has something to cut: units are the embedding, blocks, the last norm, the output.
+SMALL = ("--layers", 3, "--width", 24, "--heads", 3, "--context", 16, "--threads", 1)
+
+
+def rhyme(lines):
+    """A text with an order that is quickly learned: every line counts through the same words."""
+    words = "one two three four five six seven eight nine ten".split()
+    return "".join(" ".join(words[(i + k) % len(words)] for k in range(5)) + ".\n" for i in range(lines))
+
+
+class Check:
+    def __init__(self, train, sample, folder, launcher):
+        self.train, self.sample, self.folder, self.launcher = train, sample, Path(folder), launcher.replace(";", " ").split()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        self.text = self.folder / "rhyme.txt"
+        self.text.write_text(rhyme(120))
+
+    def command(self, program, arguments, ranks=1):
+        start = self.launcher + [str(ranks)] if ranks > 1 else []
+        return start + [program] + [str(a) for a in arguments]
+
+    def run(self, program, *arguments, ranks=1, fails=False):
+        done = subprocess.run(self.command(program, arguments, ranks), capture_output=True, text=True, timeout=200)
+        said = done.stdout + done.stderr
+        assert (done.returncode != 0) == fails, f"{arguments} on {ranks} ranks ended with {done.returncode}:\n{said}"
+        return said
+
+    def figures(self, *arguments, ranks=1):
+        """Trains the small model and gives the JSON."""
+        out = self.folder / "figures.json"
+        out.unlink(missing_ok=True)
+        self.run(self.train, "--data", self.text, *SMALL, "--quiet", "--json", out, *arguments, ranks=ranks)
+        return json.loads(out.read_text())
+
+    # --- it learns ---------------------------------------------------------------------------------------------------------------
+    def learns(self):
+        said = self.run(self.train, "--data", self.text, *SMALL, "--batch", 8, "--steps", 150, "--learning-rate", 1e-2, "--warm-up", 10, "--validate-steps", 50,
+                        "--json", self.folder / "f.json")
+        f = json.loads((self.folder / "f.json").read_text())
+        assert len(f["loss"]) == 150 and [v["step"] for v in f["validations"]] == [50, 100, 150], f
+        guess = math.log(len(set(self.text.read_text())))
+        assert abs(f["loss"][0] - guess) < 0.5, "an untrained model should know nothing"
+        # Only where a line begins, and with which word, is left to guess.
+        assert f["validation_loss"] < 0.5 * guess and f["validation_loss"] == f["validations"][-1]["loss"], f
+        assert f["milliseconds_per_step"] > 0 and len(f["peak_bytes"]) == 1 and f["peak_bytes"][0] > 8 * f["parameters"], f
+        assert f["plan"]["global_batch"] == "8" and f["plan"]["mesh.pipeline"] == "1", f["plan"]
+        assert "step 150/150" in said and "validation loss" in said, said
+
+    # --- the same bits wherever data and layers are ------------------------------------------------------------------------------
+    def same_bits(self):
+        # 7 windows: no number of ranks or micro-batches divides them
+        plain = ("--deterministic", "--batch", 7, "--steps", 3, "--warm-up", 2, "--validation-windows", 5)
+        numbers = lambda f: (f["loss"], f["validation_loss"])
+        reference = self.figures(*plain)
+        assert numbers(reference) != numbers(self.figures(*plain, "--seed", 2)), "another seed gave the same numbers"
+        variants = [(n, ("--micro-batches", m)) for n, m in ((1, 3), (2, 1), (3, 2), (4, 1))]
+        variants += [(2, ("--mesh", "pipeline=2", "--schedule", s, "--micro-batches", m)) for s, m in (("gpipe", 2), ("interleaved", 4), ("zb-v", 3))]
+        variants += [(3, ("--mesh", "pipeline=3", "--schedule", "zb-h1", "--micro-batches", 4)),
+                     (4, ("--mesh", "data=2,pipeline=2", "--schedule", "1f1b", "--micro-batches", 3)),
+                     (4, ("--mesh", "data=2,pipeline=2", "--micro-batches", 2, "--state-stage", 1, "--recompute", "full")),
+                     (3, ("--state-stage", 2)), (2, ("--state-stage", 3, "--micro-batches", 2))]
+        for n, more in variants:
+            f = self.figures(*plain, *more, "--thread-ranks", n)
+            assert numbers(f) == numbers(reference), f"{n} ranks as threads, {more}: {numbers(f)} and not {numbers(reference)}"
+            assert len(f["peak_bytes"]) == n and min(f["peak_bytes"]) > 0
+        for n, more in ((3, ()), (4, ("--mesh", "data=2,pipeline=2", "--micro-batches", 2))) if self.launcher else ():
+            assert numbers(self.figures(*plain, *more, ranks=n)) == numbers(reference), f"{n} MPI ranks, {more}"
+        # without the mode another summation order shows, or this test could not fail
+        loose = [self.figures(*plain[1:], "--thread-ranks", n)["loss"] for n in (1, 3)]
+        assert loose[0] != loose[1], "sums in another order gave the same bits: are they compared?"
+        assert all(abs(a - b) < 1e-4 for a, b in zip(*loose)), loose
+
+    # --- the same answers where sums are cut -------------------------------------------------------------------------------------
+    def meshes(self):
+        plain = ("--batch", 7, "--steps", 3, "--warm-up", 2, "--validation-windows", 5)
+        alone = self.figures(*plain)
+        axes = lambda d, t, p: f"data={d},tensor={t},pipeline={p}"
+        meshes = [((1, 2, 1), ()), ((1, 3, 1), ("--recompute", "full")), ((2, 2, 1), ("--state-stage", 3)), ((1, 2, 2), ("--schedule", "zb-v", "--micro-batches", 3)),
+                  ((2, 2, 2), ("--micro-batches", 2, "--state-stage", 2))]
+        for mesh, more in meshes:
+            n = math.prod(mesh)
+            f = self.figures(*plain, "--mesh", axes(*mesh), *more, "--thread-ranks", n)
+            # Losses are near 3 and rounded to 24 bits; sums of at most 16 x 7 terms in another order move them by a few units in the last
+            # place, and the gradients, through three steps of AdamW at a rate of 1e-3, by less than a thousandth of a step.
+            for a, b in zip(f["loss"] + [f["validation_loss"]], alone["loss"] + [alone["validation_loss"]]):
+                assert abs(a - b) < 1e-5, f"{mesh}, {more}: {f['loss']} and not {alone['loss']}"
+            assert f["parameters"] == alone["parameters"] and max(f["peak_bytes"]) < 0.8 * alone["peak_bytes"][0], (mesh, f["peak_bytes"], alone["peak_bytes"])
+        if self.launcher:
+            f = self.figures(*plain, "--mesh", axes(1, 2, 1), ranks=2)
+            assert abs(f["validation_loss"] - alone["validation_loss"]) < 1e-5
+
+    # --- kill -9, then on another mesh -------------------------------------------------------------------------------------------
+    def kill_and_resume(self):
+        plain = ["--data", self.text, *SMALL, "--deterministic", "--batch", 4, "--steps", 120, "--validation-windows", 3, "--quiet"]
+        self.run(self.train, *plain, "--out", self.folder / "whole.safetensors")
+        checkpoint = self.folder / "checkpoint"
+        newest = lambda: max((p.stat().st_mtime_ns for p in checkpoint.glob("step-*[0-9]")), default=0) if checkpoint.exists() else 0
+        job = plain + ["--checkpoint", checkpoint, "--checkpoint-steps", 5, "--resume", "--json", self.folder / "f.json"]
+        kills = 0
+        meshes = (("--thread-ranks", 2, "--state-stage", 3), ("--thread-ranks", 2, "--mesh", "pipeline=2", "--schedule", "zb-h1", "--micro-batches", 2),
+                  ("--thread-ranks", 4, "--mesh", "data=2,pipeline=2"), ())
+        for mesh in meshes:
+            child = subprocess.Popen(self.command(self.train, job + list(mesh)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            before, end = newest(), time.time() + 60
+            while child.poll() is None and time.time() < end and newest() <= before:  # kill it once it has saved something new
+                time.sleep(0.001)
+            if child.poll() is None:
+                child.send_signal(signal.SIGKILL)
+                kills += 1
+            child.wait()
+        assert kills > 0, "training ended before it could be killed"
+        self.run(self.train, *job, "--thread-ranks", 3, "--state-stage", 1, "--out", self.folder / "resumed.safetensors")
+        f = json.loads((self.folder / "f.json").read_text())
+        assert 0 < f["first_step"] and len(f["loss"]) == 120 - f["first_step"], f["first_step"]
+        whole, resumed = ((self.folder / n).read_bytes() for n in ("whole.safetensors", "resumed.safetensors"))
+        assert whole == resumed, "resume gave other bytes"
+
+    # --- text from what was learned ----------------------------------------------------------------------------------------------
+    def samples(self):
+        checkpoint, file = self.folder / "checkpoint", self.folder / "model.safetensors"
+        self.run(self.train, "--data", self.text, *SMALL, "--batch", 8, "--steps", 250, "--learning-rate", 1e-2, "--warm-up", 10, "--validation-windows", 1, "--quiet",
+                 "--checkpoint", checkpoint, "--out", file)
+        wish = ("--tokens", 60, "--seed", 3, "--prompt", "one two ")
+        text = self.run(self.sample, checkpoint, *wish)
+        assert text.startswith("one two ") and len(text) == 8 + 60 + 1, text
+        assert set(text) <= set(self.text.read_text()), text
+        assert text == self.run(self.sample, checkpoint, *wish) == self.run(self.sample, file, *wish), "the same seed, another text"
+        assert text == self.run(self.sample, file, *wish, "--threads", 2), "two threads, another text"
+        assert text != self.run(self.sample, file, *wish[:3], 4, *wish[4:], "--temperature", 3), "another seed and a high temperature, the same text"
+        sure = self.run(self.sample, file, "--tokens", 20, "--temperature", 0, "--prompt", "three four ")
+        assert sure == self.run(self.sample, file, "--tokens", 20, "--top-k", 1, "--prompt", "three four "), "the likeliest of one is the likeliest"
+        assert sure.startswith("three four five six"), f"it has not learned to count: {sure}"
+        assert len(self.run(self.sample, file, "--tokens", 5)) == 6
+        for words, arguments in ((["byte 35", "none of the"], (file, "--prompt", "#")), (["no such"], (self.folder / "nowhere",)), (["no checkpoint"], (self.folder,)),
+                                 (["--temperature"], (file, "--temperature", -1))):
+            said = self.run(self.sample, *arguments, fails=True)
+            assert all(w.lower() in said.lower() for w in words), said
+        cut = self.folder / "cut.safetensors"
+        cut.write_bytes(file.read_bytes()[:-5])
+        assert "cut.safetensors" in self.run(self.sample, cut, fails=True)
+        card = checkpoint / "model"
+        good = card.read_text()
+        for bad in (good[:-9], good.replace("gpt 1", "gpt 2"), good.replace("heads = 3", "heads = 5"), good.replace("layers = 3", "layers = 4"), good.replace("characters = ", "characters = zz")):
+            assert bad != good
+            card.write_text(bad)
+            said = self.run(self.sample, checkpoint, fails=True)
+            assert said.startswith("pleat: ") and said.count("\n") == 1, said
+
+    # --- one sentence, a non-zero exit, no hang ----------------------------------------------------------------------------------
+    def bad_input(self):
+        def refused(words, *arguments, ranks=1):
+            said = self.run(self.train, "--data", self.text, *SMALL, "--steps", 1, "--quiet", *arguments, ranks=ranks, fails=True)
+            for w in words:
+                assert w in said, f"'{w}' is not in:\n{said}"
+            assert sum(line.startswith("pleat:") for line in said.splitlines()) <= 1, f"more than one sentence:\n{said}"
+
+        four = ("--thread-ranks", 4)
+        refused(["'data=1,pipeline=3' has 3 ranks, there are 4", "'data=1,pipeline=4'"], "--mesh", "pipeline=3", *four)
+        refused(["'data=2' has 2 ranks, there are 1", "'data=1'"], "--mesh", "data=2")
+        refused(["'data=3,pipeline=2' has 6 ranks", "'data=2,pipeline=2'"], "--mesh", "data=3,pipeline=2", *four)
+        refused(["no axis 'pipe'", "pipeline=2"], "--mesh", "pipe=2", *four)
+        refused(["'data' is named twice"], "--mesh", "data=2,data=2", *four)
+        refused(["'data=two' has no extent"], "--mesh", "data=two", *four)
+        refused(["the order of the axes is fixed"], "--mesh", "data=2,pipeline=2,order=data.pipeline", *four)
+        refused(["width of 24", "5 heads", "nearest number of heads 4"], "--heads", 5)
+        refused(["no schedule '1b1f'", "1f1b"], "--schedule", "1b1f")
+        refused(["one stage per rank, found chunks = 3", "interleaved"], "--chunks", 3)
+        refused(["tensor=2 shares out the terms of a sum", "--mesh data=4,tensor=1,pipeline=1"], "--deterministic", "--mesh", "tensor=2", *four)
+        refused(["state_stage must be", "state_stage = 3"], "--state-stage", 4)
+        refused(["state_ranks must divide"], "--state-stage", 1, "--state-ranks", 3, *four)
+        refused(["no 'some'", "--recompute none"], "--recompute", "some")
+        refused(["no 'f32x'", "--precision f32"], "--precision", "f32x")
+        refused(["wire = bf16", "deterministic"], "--wire", "bf16", "--deterministic")
+        refused(["cannot be saved yet", "--mesh data=4,tensor=1,pipeline=1"], "--mesh", "tensor=2", "--checkpoint", self.folder / "c", *four)
+        refused(["whole parameters", "--checkpoint DIR", "--mesh data=4,tensor=1,pipeline=1"], "--mesh", "pipeline=2", "--out", self.folder / "m.safetensors", *four)
+        refused(["precision = bf16 is not built yet", "f32"], "--precision", "bf16")
+        refused(["--resume needs --checkpoint"], "--resume")
+        refused(["--steps"], "--steps", "many")
+        refused(["windows", "fewer than a batch"], "--batch", 100000)
+        refused(["shorter context"], "--context", 4000)
+        said = self.run(self.train, "--data", self.folder / "nowhere.txt", "--quiet", fails=True)
+        assert "nowhere.txt" in said and said.startswith("pleat:"), said
+        if os.path.exists("/dev/full"):
+            refused(["/dev/full"], "--json", "/dev/full/f.json")
+        # a folder of another model
+        self.run(self.train, "--data", self.text, *SMALL, "--steps", 1, "--quiet", "--checkpoint", self.folder / "c")
+        refused(["holds a model of 3 layers", "this run asks for 2"], "--layers", 2, "--checkpoint", self.folder / "c", "--resume")
+        refused(["seed"], "--seed", 9, "--checkpoint", self.folder / "c", "--resume")
+        # every rank refuses alike, rank 0 speaks, nobody hangs
+        if self.launcher:
+            refused(["there are 3", "'data=1,pipeline=3'"], "--mesh", "pipeline=2", ranks=3)
+            refused(["no schedule"], "--schedule", "hope", ranks=2)
+        # strange, but legal: more ranks than windows, more micro-batches than windows, stages without a layer
+        self.figures("--batch", 2, "--steps", 1, *four)
+        self.figures("--batch", 2, "--steps", 1, "--mesh", "pipeline=2", "--micro-batches", 4, "--thread-ranks", 2)
+        self.figures("--layers", 1, "--batch", 2, "--steps", 1, "--mesh", "pipeline=3", "--schedule", "interleaved", "--chunks", 3, "--micro-batches", 2, "--thread-ranks", 3)
+
+    # --- the real text -----------------------------------------------------------------------------------------------------------
+    def shakespeare(self):
+        root = os.environ.get("PLEAT_DATA_DIR")
+        if not root:
+            print("SKIPPED: PLEAT_DATA_DIR is not set: tiny-shakespeare was not read")
+            sys.exit(SKIPPED)
+        out = self.folder / "f.json"
+        self.run(self.train, "--data", Path(root) / "shakespeare" / "input.txt", "--layers", 2, "--width", 32, "--heads", 2, "--context", 32, "--batch", 8, "--steps", 200,
+                 "--learning-rate", 3e-3, "--warm-up", 10, "--validation-windows", 40, "--quiet", "--json", out, "--thread-ranks", 2, "--mesh", "pipeline=2", "--micro-batches", 4, "--threads", 1)
+        f = json.loads(out.read_text())
+        # 65 characters: 4.17 for a guess, 3.3 for one that knows how often each occurs
+        assert abs(f["loss"][0] - math.log(65)) < 0.3 and f["validation_loss"] < 3.0, f["validation_loss"]
+
+
+if __name__ == "__main__":
+    check = Check(*sys.argv[2:6])
+    getattr(check, sys.argv[1])()
+    print(sys.argv[1] + ": good")

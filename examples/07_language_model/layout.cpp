@@ -1,0 +1,81 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "layout.hpp"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include <pleat/tensor/mesh.hpp>
+
+#include "sizes.hpp"
+
+namespace gpt {
+namespace {
+
+constexpr std::array<std::string_view, 3> axes{"data", "tensor", "pipeline"};
+
+/// What is not named: tensor and pipeline 1, data the ranks that are left.
+[[nodiscard]] pl::mesh parse_mesh(std::string text, int ranks) {
+  if (text.find("order=") != std::string::npos)
+    throw pl::error{"--mesh", "the order of the axes is fixed: pipeline outermost, tensor innermost, so that those are neighbours who talk most", "Leave out 'order=…'"};
+  if (!text.starts_with("data=") && text.find(",data=") == std::string::npos) text = "data=*" + (text.empty() ? text : "," + text);
+  auto const m = pl::mesh::parse(text, ranks);
+  for (int i = 0; i < m.axes(); ++i) {
+    auto const name = m[i].name.view();
+    if (std::find(axes.begin(), axes.end(), name) != axes.end()) continue;
+    auto const begun = std::find_if(axes.begin(), axes.end(), [&](std::string_view a) { return a.starts_with(name); });
+    throw pl::error{"--mesh", "there is no axis '" + std::string(name) + "'; there are " + pl::plan::detail::choices(axes),
+                    "Use " + std::string(begun != axes.end() ? *begun : pl::plan::detail::nearest(name, axes)) + "=" + std::to_string(m.extent(i))};
+  }
+  return m;
+}
+[[nodiscard]] pl::index_t extent(pl::mesh const& m, std::string_view axis) { return m.find(axis) < 0 ? 1 : m.extent(axis); }
+[[nodiscard]] std::string in_words(pl::index_t data, pl::index_t tensor, pl::index_t pipeline) {
+  return "data=" + std::to_string(data) + ",tensor=" + std::to_string(tensor) + ",pipeline=" + std::to_string(pipeline);
+}
+
+/// An enumeration by its name.
+template <class E, std::size_t N> [[nodiscard]] E choice(std::string const& option, std::string const& value, std::array<std::string_view, N> const& names) {
+  for (std::size_t i = 0; i < N; ++i)
+    if (names[i] == value) return static_cast<E>(i);
+  throw pl::error{option, "there is no '" + value + "'; there are " + pl::plan::detail::choices(names), "Use " + option + " " + std::string(pl::plan::detail::nearest(value, names))};
+}
+
+}  // namespace
+
+pl::plan::plan lay_out(options const& o, int ranks) {
+  check(sizes{.context = o.context, .layers = o.layers, .width = o.width, .heads = o.heads});
+  auto const mesh = parse_mesh(o.mesh, ranks);
+  auto const data = extent(mesh, "data"), tensor = extent(mesh, "tensor"), pipeline = extent(mesh, "pipeline");
+
+  pl::plan::plan p;
+  p.global_batch = o.batch;
+  p.data_ranks = data;
+  p.tensor_ranks = tensor;
+  p.pipeline_ranks = pipeline;
+  p.schedule = o.schedule;
+  p.chunks = o.chunks;
+  p.micro_batches = o.micro_batches;
+  p.state_stage = static_cast<int>(std::clamp<std::int64_t>(o.state_stage, -1, 4));
+  p.state_ranks = o.state_ranks;
+  p.recompute = choice<pl::plan::recompute_mode>("--recompute", o.recompute, pl::plan::recompute_names);
+  p.precision = choice<pl::plan::compute_precision>("--precision", o.precision, pl::plan::precision_names);
+  p.wire = choice<pl::plan::wire_format>("--wire", o.wire, pl::plan::wire_names);
+  p.deterministic = o.deterministic;
+  p.lanes = std::max<pl::index_t>(p.lanes, pl::plan::power_of_two_above(data));
+  p.overlap = !o.no_overlap;
+  p.check();
+
+  if (o.deterministic && tensor > 1)
+    throw pl::error{"--deterministic", "tensor=" + std::to_string(tensor) + " shares out the terms of a sum, so bits change with it; only data and pipeline leave them as they are",
+                    "Use --mesh " + in_words(data * tensor, 1, pipeline) + ", or leave out --deterministic"};
+  if (tensor > 1 && !o.checkpoint.empty())
+    throw pl::error{"--checkpoint", "parameters that are cut (tensor=" + std::to_string(tensor) + ") cannot be saved yet", "Use --mesh " + in_words(data * tensor, 1, pipeline) + ", or leave it out"};
+  if (tensor * pipeline > 1 && !o.out.empty())
+    throw pl::error{"--out", "a model file needs whole parameters on one rank, " + in_words(data, tensor, pipeline) + " spreads them",
+                    tensor > 1 ? "Use --mesh " + in_words(ranks, 1, 1) : "Use --checkpoint DIR, which sample reads too, or --mesh " + in_words(ranks, 1, 1)};
+  return p;
+}
+
+}  // namespace gpt

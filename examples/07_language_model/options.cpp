@@ -1,0 +1,93 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "options.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <cstdlib>
+#include <iostream>
+#include <sstream>
+
+namespace gpt {
+namespace {
+
+// mpirun's ranks all parse; only one of them should speak.
+template <class Check> std::optional<int> parse(CLI::App& app, int argc, char** argv, Check check) {
+  char const* rank = std::getenv("OMPI_COMM_WORLD_RANK");
+  if (!rank) rank = std::getenv("PMI_RANK");
+  bool const speaks = !rank || std::string(rank) == "0";
+  try {
+    app.parse(argc, argv);
+    check();
+  } catch (CLI::ParseError const& e) {
+    std::ostringstream out, err;
+    int const code = app.exit(e, out, err);
+    if (speaks) std::cout << out.str(), std::cerr << err.str();
+    return code;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<int> parse(int argc, char** argv, options& o) {
+  CLI::App app("Trains a language model of characters, spread over ranks as you say.");
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  auto const positive = CLI::Range(std::int64_t{1}, std::int64_t{1} << 40);
+  auto const natural = CLI::Range(std::int64_t{0}, std::int64_t{1} << 40);
+  app.add_option("--data", o.data, "a text file: its first nine tenths are trained on, the rest validates")->required();
+  app.add_option("--layers", o.layers)->check(positive)->capture_default_str();
+  app.add_option("--width", o.width)->check(positive)->capture_default_str();
+  app.add_option("--heads", o.heads, "of attention; divides the width")->check(positive)->capture_default_str();
+  app.add_option("--context", o.context, "characters that the model sees")->check(positive)->capture_default_str();
+  app.add_option("--batch", o.batch, "windows of text per step, over all ranks")->check(positive)->capture_default_str();
+  app.add_option("--steps", o.steps)->check(natural)->capture_default_str();
+  app.add_option("--seed", o.seed)->capture_default_str();
+  app.add_option("--learning-rate", o.learning_rate)->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--warm-up", o.warm_up, "steps until the rate is reached; then half a cosine")->check(natural)->capture_default_str();
+  app.add_option("--final-rate", o.final_rate, "share of the rate at the last step")->check(CLI::Range(0.0, 1.0))->capture_default_str();
+  app.add_option("--weight-decay", o.weight_decay)->check(CLI::NonNegativeNumber)->capture_default_str();
+  app.add_option("--beta2", o.beta2, "of AdamW")->check(CLI::Range(0.0, 0.999999))->capture_default_str();
+  app.add_option("--clip", o.clip, "largest norm of a step's gradient; 0: any")->check(CLI::NonNegativeNumber)->capture_default_str();
+  app.add_option("--mesh", o.mesh, "data=a,tensor=b,pipeline=c; what is not named: tensor and pipeline 1, data the ranks that are left");
+  app.add_option("--schedule", o.schedule, "of a pipeline: gpipe, 1f1b, interleaved, zb-h1, zb-v, dualpipe-v")->capture_default_str();
+  app.add_option("--micro-batches", o.micro_batches, "pieces that a rank cuts its share of the batch into")->check(positive)->capture_default_str();
+  app.add_option("--chunks", o.chunks, "stages per pipeline rank; 0: what the schedule asks for")->check(natural)->capture_default_str();
+  app.add_option("--state-stage", o.state_stage, "sharded over the data axis: 0 nothing, 1 optimizer state, 2 gradients too, 3 parameters too")->capture_default_str();
+  app.add_option("--state-ranks", o.state_ranks, "data ranks that share one copy of the state; 0: all")->check(natural)->capture_default_str();
+  app.add_option("--recompute", o.recompute, "what backward computes again: none, selected, full")->capture_default_str();
+  app.add_option("--precision", o.precision, "what layers compute in: f32, bf16, f16")->capture_default_str();
+  app.add_option("--wire", o.wire, "what gradients travel as: same, bf16")->capture_default_str();
+  app.add_option("--threads", o.threads, "threads per rank (default: the cores dealt to the ranks)")->check(CLI::Range(1, 100000));
+  app.add_option("--thread-ranks", o.thread_ranks, "ranks as threads of this process")->check(CLI::Range(1, 1000));
+  app.add_option("--validate-steps", o.validate_steps, "steps between validations; 0: after the last step only")->check(natural)->capture_default_str();
+  app.add_option("--validation-windows", o.validation_windows, "windows to validate by; 0: all")->check(natural)->capture_default_str();
+  app.add_option("--checkpoint", o.checkpoint, "folder for checkpoints");
+  app.add_option("--checkpoint-steps", o.checkpoint_steps, "steps between checkpoints; 0: after the last step only")->check(natural)->capture_default_str();
+  app.add_option("--out", o.out, "safetensors file for the trained model");
+  app.add_option("--json", o.json, "file for every figure");
+  app.add_option("--log-steps", o.log_steps, "steps between lines of progress; 0: twenty lines in all")->check(natural)->capture_default_str();
+  app.add_flag("--deterministic", o.deterministic, "the same bits on any number of data ranks, over any pipeline and schedule");
+  app.add_flag("--resume", o.resume, "go on from the newest checkpoint");
+  app.add_flag("--no-overlap", o.no_overlap, "exchange gradients after backward, not during it");
+  app.add_flag("--quiet", o.quiet, "no progress");
+  return parse(app, argc, argv, [&] {
+    if (o.resume && o.checkpoint.empty()) throw CLI::ValidationError("--resume needs --checkpoint DIR: the folder to go on from");
+    if (o.checkpoint_steps > 0 && o.checkpoint.empty()) throw CLI::ValidationError("--checkpoint-steps needs --checkpoint DIR: the folder to write to");
+  });
+}
+
+std::optional<int> parse(int argc, char** argv, sample_options& o) {
+  CLI::App app("Writes text with a model that train_gpt has trained.");
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  app.add_option("FROM", o.from, "folder of checkpoints (--checkpoint) or model file (--out)")->required();
+  app.add_option("--tokens", o.tokens, "characters to write")->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40))->capture_default_str();
+  app.add_option("--temperature", o.temperature, "0: always the likeliest character; 1: as the model says")->check(CLI::NonNegativeNumber)->capture_default_str();
+  app.add_option("--top-k", o.top_k, "only the k likeliest characters; 0: all")->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 20))->capture_default_str();
+  app.add_option("--seed", o.seed, "another seed, another text")->capture_default_str();
+  app.add_option("--prompt", o.prompt, "what the text begins with");
+  app.add_option("--threads", o.threads)->check(CLI::Range(1, 100000));
+  return parse(app, argc, argv, [] {});
+}
+
+}  // namespace gpt

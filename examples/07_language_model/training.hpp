@@ -1,0 +1,180 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The training of a language model on whatever mesh the options name.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <pleat/nn/schedule.hpp>
+#include <pleat/parallel.hpp>
+#include <pleat/run/checkpoint.hpp>
+#include <pleat/run/model_file.hpp>
+#include <pleat/run/progress.hpp>
+
+#include "card.hpp"
+#include "figures.hpp"
+#include "layout.hpp"
+#include "network.hpp"
+#include "windows.hpp"
+
+namespace gpt {
+
+/// A line of progress, on rank 0.
+class voice {
+ public:
+  voice(options const& o, pl::index_t first, bool on) : line_(on), steps_(o.steps), first_(first), characters_(o.batch * o.context), every_(o.log_steps > 0 ? o.log_steps : std::max<pl::index_t>(1, o.steps / 20)) {}
+
+  void step(pl::index_t done, double loss, double seconds) {
+    double const rate = static_cast<double>(done - first_) * static_cast<double>(characters_) / std::max(seconds, 1e-9);
+    int const left = static_cast<int>(seconds / static_cast<double>(done - first_) * static_cast<double>(steps_ - done) + 0.5);
+    if (done % every_ != 0 && done != steps_) return;
+    char text[120];
+    std::snprintf(text, sizeof text, "step %lld/%lld  loss %.4f  %.0f characters/s  %d:%02d left", static_cast<long long>(done), static_cast<long long>(steps_), loss, rate, left / 60, left % 60);
+    line_.line(text);
+  }
+  void validation(pl::index_t done, double loss) {
+    char text[80];
+    std::snprintf(text, sizeof text, "step %lld/%lld  validation loss %.4f", static_cast<long long>(done), static_cast<long long>(steps_), loss);
+    line_.line(text);
+  }
+  void say(std::string const& text) { line_.line(text); }
+
+ private:
+  pl::run::progress_line line_;
+  pl::index_t steps_, first_, characters_, every_;
+};
+
+/// Bytes of a rank: parameters, gradients, optimizer state, and the most that activations needed.
+template <class Model> [[nodiscard]] std::int64_t peak_bytes(Model const& m) {
+  auto const held = m.memory();
+  return held.parameters + held.gradients + held.optimizer_state + static_cast<std::int64_t>(m.context().pool().statistics().bytes_peak);
+}
+
+/// The card beside the checkpoints: written when there is none or another one; compared where training goes on.
+inline void leave_card(std::string const& folder, card const& c) {
+  auto const path = folder + "/" + card_file;
+  std::filesystem::create_directories(folder);
+  pl::io::write_file(path, c.to_text());
+}
+inline void compare_card(std::string const& folder, card const& mine) {
+  auto const path = folder + "/" + card_file;
+  if (!std::filesystem::exists(path)) return;  // nothing was saved yet
+  auto const bytes = pl::io::read_file(path);
+  auto const there = card::parse({reinterpret_cast<char const*>(bytes.data()), bytes.size()}, path);
+  if (there == mine) return;
+  if (there.sizes != mine.sizes)
+    throw pl::error{"--resume", "'" + folder + "' holds a model of " + std::to_string(there.sizes.layers) + " layers, width " + std::to_string(there.sizes.width) + ", " +
+                                    std::to_string(there.sizes.heads) + " heads, context " + std::to_string(there.sizes.context) + " and " + std::to_string(there.sizes.vocabulary) + " characters, this run asks for " +
+                                    std::to_string(mine.sizes.layers) + ", " + std::to_string(mine.sizes.width) + ", " + std::to_string(mine.sizes.heads) + ", " + std::to_string(mine.sizes.context) + " and " +
+                                    std::to_string(mine.sizes.vocabulary), "Use the same sizes and the same text, or another folder"};
+  throw pl::error{"--resume", "the text of '" + folder + "' has other characters than this one", "Use the same text, or another folder"};
+}
+
+template <class T> void train_in(options const& o, pl::world& world) {
+  using clock = std::chrono::steady_clock;
+  auto const since = [](clock::time_point t) { return std::chrono::duration<double>(clock::now() - t).count(); };
+  bool const root = world.root();
+
+  // [build]
+  auto const plan = lay_out(o, world.size());
+  auto const text = pl::io::read_text(o.data, o.context);
+  card const about{{.vocabulary = text.vocabulary.size(), .context = o.context, .layers = o.layers, .width = o.width, .heads = o.heads}, text.vocabulary};
+  auto model = pl::parallel::build(pl::parallel::megatron(network<T>(about.sizes)), plan, world, {.seed = o.seed, .input = pl::extents{o.batch, o.context}});
+  // [build]
+  using model_type = decltype(model);
+  pl::nn::optimizer_state<T, typename model_type::execution_space> optimizer(
+      model.context(), model.arena(), pl::nn::adamw{.learning_rate = o.learning_rate, .beta2 = o.beta2, .weight_decay = o.weight_decay});
+  pl::nn::schedule const rate = pl::nn::cosine{.warm_up_steps = o.warm_up, .minimum = o.final_rate};
+
+  pl::io::sampler const sampler(text.train.size(), o.batch, {.seed = o.seed, .drop_last = true});
+  if (sampler.batches_per_epoch() == 0)
+    throw pl::error{"--batch", "the text has " + std::to_string(text.train.size()) + " windows of " + std::to_string(o.context) + " characters to train on, fewer than a batch of " + std::to_string(o.batch),
+                    "Use --batch " + std::to_string(text.train.size()) + " or less, or a longer text"};
+  pl::index_t const windows = o.validation_windows > 0 ? std::min<pl::index_t>(o.validation_windows, text.validation.size()) : text.validation.size();
+
+  pl::index_t step = 0;
+  std::string remark;
+  if (o.resume) {
+    compare_card(o.checkpoint, about);
+    if (auto const at = pl::run::load_checkpoint(o.checkpoint, model, optimizer)) {
+      step = at->step;
+      remark = (at->remark.empty() ? std::string() : at->remark + "\n") + "resumed at step " + std::to_string(step) + " from '" + o.checkpoint + "'";
+    }
+  }
+  figures f;
+  f.first_step = step;
+  voice out(o, step, root && !o.quiet);
+  if (!remark.empty()) out.say(remark);
+
+  auto const validate = [&] {
+    if (!f.validations.empty() && f.validations.back().first == step) return;
+    f.validations.emplace_back(step, validation_loss(model, text.validation, windows, std::min<pl::index_t>(8, std::max<pl::index_t>(1, o.batch))));
+    out.validation(step, f.validations.back().second);
+  };
+  pl::index_t saved = -1;
+  auto const save = [&] {
+    if (saved == step) return;
+    if (root) leave_card(o.checkpoint, about);
+    pl::run::save_checkpoint(o.checkpoint, model, optimizer, step);
+    saved = step;
+  };
+
+  std::vector<double> seconds;
+  std::vector<pl::index_t> order;
+  pl::index_t epoch = -1;
+  double busy = 0;
+  // [loop]
+  window_source<model_type> source(model, text.train);
+  while (step < o.steps) {
+    auto const begun = clock::now();
+    auto const at = sampler.at(step);
+    if (at.epoch != epoch) sampler.order(epoch = at.epoch, order);
+    source.begin(order, sampler.batch(at.batch).begin);
+    model.zero_grad(o.batch);
+    model.walk(source);
+    model.reduce();
+    double const loss = model.loss();
+    if (!std::isfinite(loss))
+      throw pl::error{"train_gpt", "the loss of step " + std::to_string(step) + " is " + std::to_string(loss), "Use a smaller --learning-rate or a smaller --clip"};
+    model.step(optimizer, pl::nn::factor(rate, step, o.steps), o.clip > 0 ? model.clip_scale(o.clip) : 1.0);
+    model.context().fence();
+    ++step;
+    // [loop]
+    f.loss.push_back(loss);
+    seconds.push_back(since(begun));
+    busy += seconds.back();
+    out.step(step, loss, busy);
+    if (o.validate_steps > 0 && step % o.validate_steps == 0) validate();
+    if (o.checkpoint_steps > 0 && step % o.checkpoint_steps == 0) save();
+  }
+  validate();
+  if (!o.checkpoint.empty()) save();
+  if (!o.out.empty()) pl::run::save(model, o.out, {.network = "gpt", .more = {{card_key, about.to_text()}}});
+
+  std::int64_t const mine = peak_bytes(model);
+  f.peak_bytes.resize(static_cast<std::size_t>(world.size()));
+  world.comm.all_gather(std::span<std::int64_t const>(&mine, 1), std::span<std::int64_t>(f.peak_bytes));
+  if (!root) return;
+  if (!seconds.empty()) {
+    std::nth_element(seconds.begin(), seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2), seconds.end());
+    f.milliseconds_per_step = seconds[seconds.size() / 2] * 1e3;
+  }
+  f.seconds = busy;
+  f.plan = plan.entries();
+  f.stages = model.layout().to_string();
+  f.ranks = world.size();
+  f.threads = world.threads;
+  pl::nn::for_each_parameter(model.net(), [&](pl::nn::parameter const& w) {
+    if (w.tied_to.empty()) f.parameters += w.whole().size();
+  });
+  if (!o.json.empty()) pl::io::write_file(o.json, to_json(f));
+}
+
+}  // namespace gpt

@@ -1,0 +1,11 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The instance that computes in float: one source per precision.
+#include "train.hpp"
+#include "training.hpp"
+
+namespace gpt {
+
+void train_f32(options const& o, pl::world& world) { train_in<float>(o, world); }
+
+}  // namespace gpt
