@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The pleat authors
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Tests of the program `inspect`: check.py trained|by_hand|refusals PROGRAM TRAIN_SHRINK_RUN SCRATCH"""
+"""Tests of the program `inspect`: check.py trained|by_hand|every_form|refusals PROGRAM TRAIN_SHRINK_RUN EVERY_FORM SCRATCH"""
 import json
 import pathlib
 import shutil
@@ -8,7 +8,7 @@ import struct
 import subprocess
 import sys
 
-what, program, trainer, scratch = sys.argv[1], sys.argv[2], sys.argv[3], pathlib.Path(sys.argv[4])
+what, program, trainer, every_form, scratch = *sys.argv[1:5], pathlib.Path(sys.argv[5])
 shutil.rmtree(scratch, ignore_errors=True)
 scratch.mkdir(parents=True)
 
@@ -92,6 +92,20 @@ elif what == "by_hand":
     assert w["q"]["form"] == "q8_0" and w["q"]["type"] == "Q8_0" and w["q"]["shape"] == [2, 32] and w["q"]["effective_bits"] == 8.5
     assert w["f"]["form"] == "dense" and w["k"]["form"] == "" and w["k"]["type"] == "Q2_K" and not w["k"]["decodable"]
     assert "(none)" in run(scratch / "m.gguf")
+elif what == "every_form":
+    path = scratch / "forms.safetensors"
+    subprocess.run([every_form, path], check=True)
+    first = path.read_bytes()
+    subprocess.run([every_form, path], check=True)
+    assert path.read_bytes() == first
+    w = {x["name"]: x for x in figures(path, "--check")["weights"]}
+    assert len(w) == 18 and all(x["decodable"] for x in w.values())
+    # bits by the formats' definitions; exact forms lose nothing
+    for form, bits in {"dense": 32, "bf16": 16, "q8_0": 8.5, "q6_K": 6.5625, "q5_1": 6, "q5_0": 5.5, "q4_K": 4.5, "q4_1": 5, "q4_0": 4.5, "int4_g32": 4.5, "int4_g128": 4.125, "2:4": 17}.items():
+        assert w[form]["effective_bits"] == bits, w[form]
+    for form in ("csr", "block_1x4", "bitmask"):
+        assert w[form]["error"]["max"] == 0 and w[form]["effective_bits"] < 16, w[form]
+    assert w["coded"]["effective_bits"] < 1 and w["q8_0"]["error"]["frobenius"] < w["q6_K"]["error"]["frobenius"] < w["q5_0"]["error"]["frobenius"] < w["q4_0"]["error"]["frobenius"]
 elif what == "refusals":
     bad = scratch / "bad"
 
