@@ -159,8 +159,11 @@ template <class Context> class onnx_walk {
     std::vector<std::string> inputs{quantized(l.name(), std::move(x), scale), parameter(l.weight())};
     if (l.has_bias()) inputs.push_back(bias(l, scale));
     auto attributes = window_of({l.weight().shape[2], l.weight().shape[3]}, {o.stride.height, o.stride.width}, {o.padding.height, o.padding.width});
-    attributes.push_back({"dilations", std::vector<std::int64_t>{o.dilation.height, o.dilation.width}});
-    attributes.push_back({"group", std::int64_t{o.groups}});
+    // Named: cudafe++ 13 loses a brace of nested ones whose values depend on a template.
+    std::vector<std::int64_t> const dilations{o.dilation.height, o.dilation.width};
+    std::int64_t const groups = o.groups;
+    attributes.push_back({"dilations", dilations});
+    attributes.push_back({"group", groups});
     return graph_->node("Conv", inputs, l.name(), attributes);
   }
   template <class L> [[nodiscard]] std::string pool(L const& l, std::string x, extents const&) {
@@ -168,7 +171,8 @@ template <class Context> class onnx_walk {
     auto const stride = o.stride.height == 0 ? l.kernel() : o.stride;
     auto attributes = window_of({l.kernel().height, l.kernel().width}, {stride.height, stride.width}, {o.padding.height, o.padding.width});
     if constexpr (requires { o.count_include_pad; }) {
-      attributes.push_back({"count_include_pad", std::int64_t{o.count_include_pad}});
+      std::int64_t const count = o.count_include_pad;
+      attributes.push_back({"count_include_pad", count});
       return graph_->node("AveragePool", {x}, L::kind, attributes);
     } else {
       return graph_->node("MaxPool", {x}, L::kind, attributes);
