@@ -4,7 +4,11 @@
 /// The room io: files in and out. Data sets and samplers, safetensors, GGUF, checkpoints. Needs zlib, no Kokkos.
 #pragma once
 
+#include <pleat/io/array_sum.hpp>    // IWYU pragma: export
 #include <pleat/io/checkpoint.hpp>   // IWYU pragma: export
+#include <pleat/io/checkpoint_job.hpp>       // IWYU pragma: export
+#include <pleat/io/checkpoint_layout.hpp>    // IWYU pragma: export
+#include <pleat/io/checkpoint_manifest.hpp>  // IWYU pragma: export
 #include <pleat/io/checksum.hpp>     // IWYU pragma: export
 #include <pleat/io/dataset.hpp>      // IWYU pragma: export
 #include <pleat/io/decode.hpp>       // IWYU pragma: export

@@ -241,11 +241,11 @@ TEST_CASE("a hostile manifest with a right checksum is refused", "[io][checkpoin
   CHECK_THAT(refused("step 1\nstate \"a\n"), ContainsSubstring("the text ends within a key"));
   CHECK_THAT(refused("step 1\nstate \"a\" \"1\"\nstate \"a\" \"2\"\n"), ContainsSubstring("a state appears twice"));
   CHECK_THAT(refused("step 1\nwhat 3\n"), ContainsSubstring("a line of an unknown kind"));
-  std::string other = "pleat checkpoint 2\nstep 1\n";
+  std::string other = "pleat checkpoint 3\nstep 1\n";
   other += "end " + io::checksum::hex(io::checksum_of(io_test::bytes_of(other))) + "\n";
   io::write_file(dir / "step-1/manifest", other);
   CHECK_THAT(words([&] { (void)io::load_checkpoint(dir.path()); }),
-             ContainsSubstring("at byte 17: version 2, this pleat reads version 1"));
+             ContainsSubstring("at byte 17: version 3, this pleat reads versions 1 and 2"));
 }
 
 TEST_CASE("a lost or hostile list of checkpoints does no harm", "[io][checkpoint][hostile]") {

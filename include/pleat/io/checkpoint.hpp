@@ -6,10 +6,11 @@
 ///
 /// - `DIR/latest`: the kept checkpoints, newest first; replaced atomically, and that is the moment of change
 /// - `DIR/step-1200/GROUP.safetensors`: the tensors
-/// - `DIR/step-1200/manifest`: step, state, size and checksum of every file; ends with its own checksum
+/// - `DIR/step-1200/manifest`: step, state, size and checksums of every file; ends with its own checksum
 /// - `DIR/step-1200.tmp/`: being written, or left behind by a process that was killed
 ///
-/// One process writes into a folder at a time (rank 0); any number may read.
+/// One job writes into a folder at a time: one process (save_checkpoint), or many together (io/checkpoint_job.hpp), and the bytes do not
+/// tell which. Any number may read.
 #pragma once
 
 #include <algorithm>
@@ -23,8 +24,9 @@
 #include <vector>
 
 #include <pleat/base/config.hpp>
+#include <pleat/io/array_sum.hpp>
+#include <pleat/io/checkpoint_manifest.hpp>
 #include <pleat/io/checksum.hpp>
-#include <pleat/io/detail/json.hpp>
 #include <pleat/io/file.hpp>
 #include <pleat/io/safetensors.hpp>
 
@@ -65,14 +67,6 @@ struct checkpoint {
 
 namespace detail {
 
-/// Letters, digits, '-' and '_': a name that can be a file and cannot be a path.
-[[nodiscard]] inline bool is_plain_name(std::string_view s) noexcept {
-  for (char const c : s)
-    if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_'))
-      return false;
-  return !s.empty() && s.size() <= 100;
-}
-
 /// "step-1200", or "step-1200-2" for a second one of that step: (step, number), or (−1, −1) for any other name.
 [[nodiscard]] PLEAT_ONCE std::pair<index_t, index_t> step_of_folder(std::string_view name) noexcept {
   constexpr std::string_view prefix = "step-";
@@ -95,97 +89,57 @@ namespace detail {
   return none;
 }
 
-/// Writes one file of a folder that nobody looks at yet, flushed. \returns its line for the manifest
+/// Writes one file of a folder that nobody looks at yet, flushed. \returns its size
 template <class Stream>
-std::string write_part(std::string const& folder, std::string const& name, Stream&& stream, std::string const& call) {
+std::uint64_t write_part(std::string const& folder, std::string const& name, Stream&& stream, std::string const& call) {
   auto const path = join(folder, name);
   descriptor file = open_file(path, O_WRONLY | O_CREAT | O_TRUNC);
   if (!file.is_open()) throw error{call, "cannot make the file '" + path + "': " + system_words(errno)};
-  checksum sum;
   std::uint64_t size = 0;
   auto const check = [&](int number) {
-    if (number)
-      throw error{call,
-                  "writing '" + path + "' failed after " + std::to_string(size) + " bytes: " + system_words(number),
-                  "The checkpoints that were there are untouched; free some space, or choose another folder"};
+    if (number) throw write_failure(call, path, size, number);
   };
-  stream([&](std::span<std::byte const> piece) {
-    sum.add(piece);
-    check(write_all(file.get(), piece, size));
-  });
+  stream([&](std::span<std::byte const> piece) { check(write_all(file.get(), piece, size)); });
   check(sync(file.get()));
   check(file.close());
-  return "file " + name + " " + std::to_string(size) + " " + checksum::hex(sum.value()) + "\n";
+  return size;
 }
 
-/// What a manifest says.
-struct checkpoint_manifest {
-  /// One file of the checkpoint.
-  struct part {
-    std::string name;  ///< "parameters.safetensors"
-    std::uint64_t size = 0;
-    std::string sum;
-  };
-  index_t step = 0;
-  std::map<std::string, std::string> state;
-  std::vector<part> parts;
-};
+[[noreturn]] inline void sums_differ(std::string const& call, std::string const& what, std::uint64_t begin, std::uint64_t end,
+                                     std::string const& found, std::string const& expected) {
+  throw error{call, "the checksum of " + what + ", bytes " + std::to_string(begin) + " to " + std::to_string(end) + ", is " + found +
+                        ", the manifest says " + expected + ": it is damaged"};
+}
 
-/// What every part's name ends with.
-inline constexpr std::string_view part_suffix = ".safetensors";
+/// Compares a file's header with what the manifest says. \throws error that names the bytes, expected and found
+PLEAT_ONCE void verify_header(checkpoint_manifest::part const& part, safetensors_file const& file, std::string const& call) {
+  auto const header = file.header();
+  if (auto const sum = checksum::hex(checksum_of(header)); sum != part.sum)
+    sums_differ(call, "the header", 0, header.size(), sum, part.sum);
+  if (part.sums.size() != file.entries().size())
+    throw error{call, "the file has " + std::to_string(file.entries().size()) + " arrays, the manifest has checksums of " +
+                          std::to_string(part.sums.size()) + ": it is damaged"};
+}
 
-/// Reads and verifies the manifest of one checkpoint. \throws error that names the file, the byte, expected and found
-[[nodiscard]] PLEAT_ONCE checkpoint_manifest read_manifest(std::string const& folder) {
-  auto const path = join(folder, "manifest");
-  auto const call = call_on("load_checkpoint", path);
-  auto const bytes = read_file(path, 1u << 30);
-  std::string_view const text(reinterpret_cast<char const*>(bytes.data()), bytes.size());
-
-  constexpr std::string_view first = "pleat checkpoint 1\n", last = "end ";
-  if (!text.starts_with("pleat checkpoint ")) throw error{call, "at byte 0: this is no manifest of a checkpoint"};
-  constexpr std::size_t tail = last.size() + 17;  // "end <16 digits>\n"
-  if (text.size() < first.size() + tail || text.substr(text.size() - tail, last.size()) != last || text.back() != '\n')
-    throw error{call,
-                "the manifest ends at byte " + std::to_string(text.size()) + " without its checksum: it is truncated"};
-  auto const body = text.substr(0, text.size() - tail);
-  auto const expected = text.substr(body.size() + last.size(), 16);
-  if (auto const sum = checksum::hex(checksum_of(std::as_bytes(std::span(body.data(), body.size())))); sum != expected)
-    throw error{call, "the checksum at byte " + std::to_string(body.size() + last.size()) + " is " +
-                          std::string(expected) + ", the text gives " + sum + ": it is damaged"};
-  if (!text.starts_with(first))
-    throw error{call, "at byte 17: version " + std::string(text.substr(17, text.find('\n') - 17)) +
-                          ", this pleat reads version 1"};
-
-  // The text is as it was written; what follows finds mistakes of a program, not of a disk.
-  checkpoint_manifest m;
-  bool has_step = false;
-  for (std::size_t at = first.size(); at < body.size();) {
-    auto const line = body.substr(at, body.find('\n', at) - at);
-    auto const kind = line.substr(0, line.find(' '));
-    auto const rest = line.substr(std::min(line.size(), kind.size() + 1));
-    json_scanner scan(rest, at + line.size() - rest.size(), call);
-    if (kind == "step") {
-      m.step = scan.natural("the step");
-      has_step = true;
-    } else if (kind == "state") {
-      if (first_not_utf8(rest) != std::string_view::npos) scan.fail("a state that is no UTF-8");
-      auto key = scan.string("a key");
-      auto value = scan.string("a value");
-      if (!m.state.emplace(std::move(key), std::move(value)).second) scan.fail("a state appears twice");
-    } else if (kind == "file") {
-      auto const name = rest.substr(0, rest.find(' '));
-      if (!name.ends_with(part_suffix) || !is_plain_name(name.substr(0, name.size() - part_suffix.size())))
-        scan.fail("a file name that pleat does not write");
-      json_scanner size(rest.substr(name.size()), at + line.size() - rest.size() + name.size(), call);
-      m.parts.push_back({std::string(name), static_cast<std::uint64_t>(size.natural("a size")),
-                         std::string(rest.substr(rest.rfind(' ') + 1))});
-    } else {
-      scan.fail("a line of an unknown kind");
-    }
-    at += line.size() + 1;
+/// Compares the checksums of its arrays. \throws error as above
+PLEAT_ONCE void verify_sums(checkpoint_manifest::part const& part, safetensors_file const& file, std::span<std::uint64_t const> found,
+                        std::string const& call) {
+  for (std::size_t i = 0; i < part.sums.size(); ++i) {
+    auto const& e = file.entries()[i];
+    auto const data = file.header().size();
+    if (found[i] != part.sums[i])
+      sums_differ(call, "'" + e.name + "'", data + e.begin, data + e.end, checksum::hex(found[i]), checksum::hex(part.sums[i]));
   }
-  if (!has_step) throw error{call, "there is no line 'step'"};
-  return m;
+}
+
+/// Where a file of a checkpoint is. \throws error unless it is as long as the manifest says
+[[nodiscard]] PLEAT_ONCE std::string path_of_part(std::string const& folder, checkpoint_manifest::part const& part) {
+  auto const path = join(folder, part.name);
+  auto const call = call_on("load_checkpoint", path);
+  if (auto const size = open_to_read(path, call).second; size != part.size)
+    throw error{call, "the file ends at byte " + std::to_string(size) + ", the manifest says " +
+                          std::to_string(part.size) + ": it is " + (size < part.size ? "truncated" : "damaged")};
+  return path;
 }
 
 /// One checkpoint folder, everything verified. \throws error that names the file, the byte, expected and found
@@ -196,19 +150,22 @@ inline constexpr std::string_view part_suffix = ".safetensors";
   c.path = folder;
   c.state = std::move(m.state);
   for (auto const& part : m.parts) {
-    auto const path = join(folder, part.name);
+    auto const path = path_of_part(folder, part);
     auto const call = call_on("load_checkpoint", path);
     auto content = read_file(path, part.size);
-    if (content.size() != part.size)
-      throw error{call, "the file ends at byte " + std::to_string(content.size()) + ", the manifest says " +
-                            std::to_string(part.size) + ": it is truncated"};
-    if (auto const sum = checksum::hex(checksum_of(content)); sum != part.sum)
-      throw error{call, "the checksum of bytes 0 to " + std::to_string(part.size) + " is " + sum +
-                            ", the manifest says " + part.sum + ": it is damaged"};
-    if (!c.tensors
-             .emplace(part.name.substr(0, part.name.size() - part_suffix.size()),
-                      safetensors_file(std::move(content), call))
-             .second)
+    if (content.size() != part.size) throw error{call, "the file changed while it was read"};
+    if (m.version == 1)
+      if (auto const sum = checksum::hex(checksum_of(content)); sum != part.sum)
+        throw error{call, "the checksum of bytes 0 to " + std::to_string(part.size) + " is " + sum +
+                              ", the manifest says " + part.sum + ": it is damaged"};
+    safetensors_file file(std::move(content), call);
+    if (m.version > 1) {
+      verify_header(part, file, call);
+      std::vector<std::uint64_t> sums;
+      for (auto const& e : file.entries()) sums.push_back(array_sum(file.bytes(e), size_of(e.type)));
+      verify_sums(part, file, sums, call);
+    }
+    if (!c.tensors.emplace(part.group(), std::move(file)).second)
       throw error{call, "the manifest names the file twice"};
   }
   return c;
@@ -261,83 +218,109 @@ inline constexpr std::string_view part_suffix = ".safetensors";
   return !detail::listed_checkpoints(folder).empty();
 }
 
+namespace detail {
+
+/// A checkpoint that is being written: a folder that nobody looks at, until commit renames it.
+struct unfinished_checkpoint {
+  std::string call, folder, name, path, temporary;
+  std::vector<std::string> before;  ///< what was listed when it began
+
+  [[noreturn]] void fail(std::string const& what, int number) const { throw error{call, what + ": " + system_words(number)}; }
+  void durable(int number, std::string const& of) const {
+    if (number) fail("flushing '" + of + "' failed", number);
+  }
+  /// Nothing of it remains.
+  void abandon() const noexcept {
+    try {
+      remove_flat_folder(temporary);
+    } catch (...) {  // no memory: the next save removes it
+    }
+  }
+};
+
+/// Makes the folder that is written into. \throws error
+[[nodiscard]] PLEAT_ONCE unfinished_checkpoint begin_checkpoint(std::string const& folder, index_t step, int keep) {
+  unfinished_checkpoint u{call_on("save_checkpoint", folder), folder, "step-" + std::to_string(step), {}, {}, {}};
+  if (step < 0 || keep < 1)
+    throw error{
+        u.call, "step " + std::to_string(step) + ", keep " + std::to_string(keep) + ": expected step >= 0 and keep >= 1"};
+  make_folders(folder, u.call);
+  u.before = listed_checkpoints(folder);
+  for (int again = 1; exists(join(folder, u.name)); ++again)
+    u.name = "step-" + std::to_string(step) + "-" + std::to_string(again);
+  u.path = join(folder, u.name);
+  u.temporary = u.path + ".tmp";
+  remove_flat_folder(u.temporary);
+  if (::mkdir(u.temporary.c_str(), 0777) != 0) u.fail("cannot make the folder '" + u.temporary + "'", errno);
+  return u;
+}
+
+/// Writes the manifest, gives the folder its name, lists it, and removes what is older than the newest `keep`. \throws error; what was
+/// saved before is untouched then, and nothing of this one remains
+PLEAT_ONCE void commit_checkpoint(unfinished_checkpoint const& u, checkpoint_manifest const& manifest, int keep) {
+  try {
+    auto const text = manifest.to_string(u.call);
+    write_part(
+        u.temporary, "manifest", [&](auto&& sink) { sink(std::as_bytes(std::span(text.data(), text.size()))); }, u.call);
+    u.durable(sync_folder(u.temporary), u.temporary);
+    if (::rename(u.temporary.c_str(), u.path.c_str()) != 0) u.fail("cannot rename '" + u.temporary + "' to '" + u.name + "'", errno);
+  } catch (...) {
+    u.abandon();
+    throw;
+  }
+
+  auto const& folder = u.folder;
+  std::vector<std::string> kept = {u.name};
+  std::string list = u.name + "\n";
+  try {
+    u.durable(sync_folder(folder), folder);
+    for (auto const& old : u.before) {
+      if (static_cast<int>(kept.size()) == keep) break;
+      if (!looks_whole(join(folder, old))) continue;  // a damaged one is no safety net
+      kept.push_back(old);
+      list += old + "\n";
+    }
+    write_file(join(folder, "latest"), list);
+  } catch (...) {
+    if (auto const now = listed_checkpoints(folder); now.empty() || now.front() != u.name) remove_flat_folder(u.path);
+    throw;
+  }
+  for (auto const& other : names_in(folder)) {
+    bool const unfinished =
+        other.ends_with(".tmp") && step_of_folder(std::string_view(other).substr(0, other.size() - 4)).first >= 0;
+    bool const finished = step_of_folder(other).first >= 0;
+    bool const listed = std::find(kept.begin(), kept.end(), other) != kept.end();
+    if (unfinished || (finished && !listed)) remove_flat_folder(join(folder, other));
+  }
+}
+
+}  // namespace detail
+
 /// Saves, then removes what is older than the newest `keep`. When this returns, the checkpoint survives a power cut;
 /// until then the one before is what load_checkpoint finds. \returns the folder that was written \throws error that
 /// names file and offset (a full disk); nothing that was saved before is touched then
 PLEAT_ONCE std::string save_checkpoint(std::string const& folder, index_t step, checkpoint_view const& what, int keep = 2) {
-  auto const call = detail::call_on("save_checkpoint", folder);
-  if (step < 0 || keep < 1)
-    throw error{
-        call, "step " + std::to_string(step) + ", keep " + std::to_string(keep) + ": expected step >= 0 and keep >= 1"};
-  detail::make_folders(folder, call);
-
-  auto const before = detail::listed_checkpoints(folder);
-  std::string name = "step-" + std::to_string(step);
-  for (int again = 1; detail::exists(detail::join(folder, name)); ++again)
-    name = "step-" + std::to_string(step) + "-" + std::to_string(again);
-  auto const path = detail::join(folder, name), temporary = path + ".tmp";
-  detail::remove_flat_folder(temporary);
-  if (::mkdir(temporary.c_str(), 0777) != 0)
-    throw error{call, "cannot make the folder '" + temporary + "': " + detail::system_words(errno)};
-
-  auto const durable = [&](int number, std::string const& of) {
-    if (number) throw error{call, "flushing '" + of + "' failed: " + detail::system_words(number)};
-  };
+  auto const u = detail::begin_checkpoint(folder, step, keep);
+  detail::checkpoint_manifest manifest{.step = step, .state = what.state};
   try {
-    std::string manifest = "pleat checkpoint 1\nstep " + std::to_string(step) + "\n";
     for (auto const& [group, tensors] : what.tensors) {
       if (!detail::is_plain_name(group))
-        throw error{call, "the group '" + group + "' needs a name of letters, digits, '-' and '_'"};
+        throw error{u.call, "the group '" + group + "' needs a name of letters, digits, '-' and '_'"};
       safetensors_writer writer;
       for (auto const& t : tensors) writer.add(t);
-      manifest += detail::write_part(
-          temporary, group + ".safetensors", [&](auto&& sink) { writer.stream(sink); }, call);
+      auto const header = writer.header();
+      detail::checkpoint_manifest::part part{group + std::string(detail::part_suffix)};
+      part.sum = checksum::hex(checksum_of(std::as_bytes(std::span(header.data(), header.size()))));
+      part.size = detail::write_part(u.temporary, part.name, [&](auto&& sink) { writer.stream(sink); }, u.call);
+      for (auto const& t : writer.views()) part.sums.push_back(array_sum(t->bytes, size_of(t->type)));
+      manifest.parts.push_back(std::move(part));
     }
-    for (auto const& [key, value] : what.state) {
-      if (detail::first_not_utf8(key) != std::string::npos || detail::first_not_utf8(value) != std::string::npos)
-        throw error{call, "a state is no UTF-8"};
-      manifest += "state ";
-      detail::append_json_string(manifest, key);
-      manifest += ' ';
-      detail::append_json_string(manifest, value);
-      manifest += '\n';
-    }
-    manifest += "end " + checksum::hex(checksum_of(std::as_bytes(std::span(manifest.data(), manifest.size())))) + "\n";
-    (void)detail::write_part(
-        temporary, "manifest", [&](auto&& sink) { sink(std::as_bytes(std::span(manifest.data(), manifest.size()))); },
-        call);
-    durable(detail::sync_folder(temporary), temporary);
-    if (::rename(temporary.c_str(), path.c_str()) != 0)
-      throw error{call, "cannot rename '" + temporary + "' to '" + name + "': " + detail::system_words(errno)};
   } catch (...) {
-    detail::remove_flat_folder(temporary);
+    u.abandon();
     throw;
   }
-
-  std::vector<std::string> kept = {name};
-  std::string list = name + "\n";
-  try {
-    durable(detail::sync_folder(folder), folder);
-    for (auto const& old : before) {
-      if (static_cast<int>(kept.size()) == keep) break;
-      if (!detail::looks_whole(detail::join(folder, old))) continue;  // a damaged one is no safety net
-      kept.push_back(old);
-      list += old + "\n";
-    }
-    write_file(detail::join(folder, "latest"), list);
-  } catch (...) {
-    if (auto const now = detail::listed_checkpoints(folder); now.empty() || now.front() != name)
-      detail::remove_flat_folder(path);
-    throw;
-  }
-  for (auto const& other : detail::names_in(folder)) {
-    bool const unfinished = other.ends_with(".tmp") &&
-                            detail::step_of_folder(std::string_view(other).substr(0, other.size() - 4)).first >= 0;
-    bool const finished = detail::step_of_folder(other).first >= 0;
-    bool const listed = std::find(kept.begin(), kept.end(), other) != kept.end();
-    if (unfinished || (finished && !listed)) detail::remove_flat_folder(detail::join(folder, other));
-  }
-  return path;
+  detail::commit_checkpoint(u, manifest, keep);
+  return u.path;
 }
 
 /// The newest checkpoint that is whole. A damaged one is passed over for the one before, and `notice` says so.

@@ -112,6 +112,8 @@ class safetensors_file {
     if (!out.empty()) std::memcpy(out.data(), bytes(e).data(), out.size_bytes());
   }
 
+  /// Length and header: all that is not data.
+  [[nodiscard]] std::span<std::byte const> header() const noexcept { return raw().first(data_begin_); }
   /// All data, without the header.
   [[nodiscard]] std::span<std::byte const> data() const noexcept { return raw().subspan(data_begin_); }
 
@@ -276,23 +278,22 @@ class safetensors_writer {
   /// The bytes must live until the file is written. \throws error: a name that was there already, is reserved or is no
   /// UTF-8; bytes that do not fit
   PLEAT_ONCE void add(tensor_view t) {
-    if (t.name == "__metadata__") throw error{call, "'__metadata__' is no name for a tensor: the format reserves it"};
-    if (detail::first_not_utf8(t.name) != std::string_view::npos)
-      throw error{call, "the name of a tensor of shape " + t.shape.to_string() + " is no UTF-8"};
-    std::uint64_t const need = static_cast<std::uint64_t>(t.shape.size()) * size_of(t.type);
-    if (need != t.bytes.size())
-      throw error{call, "tensor '" + t.name + "' of shape " + t.shape.to_string() + " needs " + std::to_string(need) +
-                            " bytes, " + std::to_string(t.bytes.size()) + " were given"};
-    auto const [it, fresh] = tensors_.emplace(key{-static_cast<int>(t.type), t.name}, t);
-    bool twice = !fresh;
-    for (int i = 0; i <= static_cast<int>(dtype::u64) && !twice; ++i)
-      twice = -i != it->first.first && tensors_.contains(key{-i, t.name});
-    if (twice) throw error{call, "the name '" + t.name + "' was given to two tensors"};
+    check_name(t);
+    if (need(t) != t.bytes.size())
+      throw error{call, "tensor '" + t.name + "' of shape " + t.shape.to_string() + " needs " +
+                            std::to_string(need(t)) + " bytes, " + std::to_string(t.bytes.size()) + " were given"};
+    enter(t);
   }
   /// The same for typed values.
   template <class T>
   void add(std::string name, extents const& shape, std::span<T const> values) {
     add(view_of<T>(std::move(name), shape, values));
+  }
+  /// Adds an array whose bytes somebody else writes: for header() and entries() only.
+  void describe(std::string name, dtype type, extents const& shape) {
+    tensor_view const t{std::move(name), type, shape, {}};
+    check_name(t);
+    enter(t);
   }
   /// Sets an entry of `__metadata__`. \throws error for what is no UTF-8
   void metadata(std::string name, std::string value) {
@@ -325,8 +326,8 @@ class safetensors_writer {
         if (i) json += ',';
         json += std::to_string(t.shape[i]);
       }
-      json += "],\"data_offsets\":[" + std::to_string(at) + "," + std::to_string(at + t.bytes.size()) + "]}";
-      at += t.bytes.size();
+      json += "],\"data_offsets\":[" + std::to_string(at) + "," + std::to_string(at + need(t)) + "]}";
+      at += need(t);
     }
     json += '}';
     json.resize((json.size() + 7) / 8 * 8, ' ');
@@ -336,6 +337,24 @@ class safetensors_writer {
     std::uint64_t const n = json.size();
     std::memcpy(out.data(), &n, 8);
     return out + json;
+  }
+
+  /// What the file will hold, in the order of the data.
+  [[nodiscard]] PLEAT_ONCE std::vector<tensor_entry> entries() const {
+    std::vector<tensor_entry> list;
+    std::uint64_t at = 0;
+    for (auto const& [k, t] : tensors_) {
+      list.push_back({t.name, t.type, t.shape, at, at + need(t)});
+      at = list.back().end;
+    }
+    return list;
+  }
+
+  /// The arrays, in the order of the data; they live as long as this object.
+  [[nodiscard]] PLEAT_ONCE std::vector<tensor_view const*> views() const {
+    std::vector<tensor_view const*> list;
+    for (auto const& [k, t] : tensors_) list.push_back(&t);
+    return list;
   }
 
   /// Hands the file to `sink(span of bytes)`, piece by piece, without a copy of the data.
@@ -360,6 +379,21 @@ class safetensors_writer {
 
  private:
   static constexpr char const* call = "io::safetensors_writer";
+  [[nodiscard]] static std::uint64_t need(tensor_view const& t) {
+    return static_cast<std::uint64_t>(t.shape.size()) * size_of(t.type);
+  }
+  PLEAT_ONCE static void check_name(tensor_view const& t) {
+    if (t.name == "__metadata__") throw error{call, "'__metadata__' is no name for a tensor: the format reserves it"};
+    if (detail::first_not_utf8(t.name) != std::string_view::npos)
+      throw error{call, "the name of a tensor of shape " + t.shape.to_string() + " is no UTF-8"};
+  }
+  PLEAT_ONCE void enter(tensor_view const& t) {
+    auto const [it, fresh] = tensors_.emplace(key{-static_cast<int>(t.type), t.name}, t);
+    bool twice = !fresh;
+    for (int i = 0; i <= static_cast<int>(dtype::u64) && !twice; ++i)
+      twice = -i != it->first.first && tensors_.contains(key{-i, t.name});
+    if (twice) throw error{call, "the name '" + t.name + "' was given to two tensors"};
+  }
   using key = std::pair<int, std::string>;  // larger element types first
   std::map<key, tensor_view> tensors_;
   metadata_map metadata_;

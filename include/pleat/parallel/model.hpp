@@ -397,6 +397,12 @@ template <class Net> class model {
   }
   void set_host_state(int i, std::vector<nn::master_t<value_type>> const& flat) { take_pieces(*context_, *arena_, flat, arena_->state(i)); }
 
+  /// After the arena's values were written from outside (a checkpoint): gathered copies are forgotten, masters take them.
+  void values_changed() {
+    if (gather_ && group_->stage == 3) gather_->forget();
+    arena_->widen(*context_);
+  }
+
   /// Bytes that this rank has allocated for the model, by what they are for. plan::make_ledger foretells them.
   struct memory_use {
     index_t parameters = 0, gradients = 0, optimizer_state = 0;
@@ -520,10 +526,6 @@ template <class Net> class model {
     if (!hooks_) return exchange;
     hooks_->exchange = exchange;
     return exchange || hooks_->gather ? hooks_.get() : nullptr;
-  }
-  void values_changed() {
-    if (gather_ && group_->stage == 3) gather_->forget();
-    arena_->widen(*context_);
   }
 
   void agree_on_plan() const {

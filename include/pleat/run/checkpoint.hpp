@@ -1,20 +1,26 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// A model in training as a checkpoint, and back, on any number of ranks. The files are io/checkpoint.hpp's business.
+/// A model in training as a checkpoint, and back, under any layout: written by all ranks at once, in the background if asked; every rank
+/// reads what it holds. The files are io/checkpoint.hpp's business.
 #pragma once
 
-#include <algorithm>
+#include <cstdio>
 #include <cstring>
-#include <deque>
+#include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include <pleat/io/checkpoint.hpp>
+#include <pleat/codec/masked.hpp>
+#include <pleat/io/checkpoint_job.hpp>
 #include <pleat/nn/optimizer.hpp>
+#include <pleat/parallel/loss_scale.hpp>
 #include <pleat/parallel/model.hpp>
+#include <pleat/run/checkpoint_image.hpp>
 
 namespace pleat::run {
 
@@ -22,181 +28,396 @@ namespace pleat::run {
 struct resume_point {
   index_t step = 0;
   std::string remark;  ///< empty, or a sentence to be said: the newest checkpoint was damaged
+  std::map<std::string, std::string> more{};  ///< what the program saved besides
+};
+
+/// What a program has to remember besides model and optimizer. Equal on every rank.
+struct checkpoint_extras {
+  parallel::loss_scale const* scale = nullptr;
+  std::map<std::string, std::string> more{};  ///< words of one's own, UTF-8
+};
+
+struct checkpoint_writer_options {
+  int keep = 2;                ///< checkpoints that stay; a damaged one does not count
+  bool asynchronous = false;   ///< save returns when host copies are taken; the files are written meanwhile
 };
 
 namespace detail {
 
 inline std::string as_text(std::uint64_t n) { return std::to_string(n); }
 
-/// A failure that rank 0 alone sees becomes the same error on every rank.
-template <class F> void on_root(comm::communicator& ranks, F&& f) {
-  std::string said;
-  if (ranks.rank() == 0) {
-    try {
-      f();
-    } catch (error const& e) {
-      said = e.call() + '\n' + e.problem() + '\n' + e.remedy();
-    } catch (std::exception const& e) {
-      said = std::string("run::checkpoint\n") + e.what() + "\n";
+/// Reads back as the same number.
+inline std::string as_text(double x) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%.17g", x);
+  return text;
+}
+
+/// What the manifest's state holds of a program's own words is called so.
+inline constexpr char const* own_words = "program.";
+
+/// One checkpoint folder as every rank has opened it.
+struct opened_checkpoint {
+  io::detail::checkpoint_manifest manifest;
+  std::string call;
+  std::vector<io::safetensors_file> files;  // as manifest.parts
+
+  [[nodiscard]] std::string const& value(std::string const& key) const {
+    if (auto const it = manifest.state.find(key); it != manifest.state.end()) return it->second;
+    throw error{call, "there is no state '" + key + "' in it", "It was written by another version or another program"};
+  }
+  [[nodiscard]] std::uint64_t number(std::string const& key) const {
+    auto const& text = value(key);
+    if (text.empty() || text.size() > 19 || text.find_first_not_of("0123456789") != std::string::npos)
+      throw error{call, "the state '" + key + "' is '" + text + "', expected a whole number", "It was written by another program"};
+    return std::stoull(text);
+  }
+  /// Null if there is none.
+  [[nodiscard]] io::safetensors_file const* group(std::string const& name) const noexcept {
+    for (std::size_t i = 0; i < files.size(); ++i)
+      if (manifest.parts[i].name.size() == name.size() + io::detail::part_suffix.size() && manifest.parts[i].name.starts_with(name)) return &files[i];
+    return nullptr;
+  }
+  /// \throws error that names the folder and the group
+  [[nodiscard]] io::safetensors_file const& demand_group(std::string const& name) const {
+    if (auto const* f = group(name)) return *f;
+    throw error{call, "there is no group of tensors '" + name + "' in it", "It was written by another version or another program"};
+  }
+
+  /// Opens and verifies all that can be without reading the data. \param whole read and verify the data too, where only that can be done
+  PLEAT_ONCE void open(std::string const& folder, std::string const& text, bool whole) {
+    call = "run::load_checkpoint('" + folder + "')";
+    manifest = io::detail::checkpoint_manifest::parse(text, io::detail::call_on("load_checkpoint", io::detail::join(folder, "manifest")));
+    for (auto const& part : manifest.parts) {
+      auto const path = io::detail::path_of_part(folder, part);
+      auto const where = io::detail::call_on("load_checkpoint", path);
+      if (manifest.version == 1 && whole)
+        if (auto const sum = io::checksum::hex(io::checksum_of(io::read_file(path, part.size))); sum != part.sum)
+          throw error{where, "the checksum of bytes 0 to " + std::to_string(part.size) + " is " + sum + ", the manifest says " + part.sum + ": it is damaged"};
+      files.emplace_back(path);
+      if (manifest.version > 1) io::detail::verify_header(part, files.back(), where);
     }
   }
-  auto const length = ranks.broadcast_value(static_cast<index_t>(said.size()));
-  if (length == 0) return;
-  said.resize(static_cast<std::size_t>(length));
-  ranks.broadcast(said);
-  auto const first = said.find('\n'), second = said.rfind('\n');
-  throw error{said.substr(0, first), said.substr(first + 1, second - first - 1), said.substr(second + 1)};
-}
-
-/// Host copies of the flat buffers, and per parameter views of them: parameters are stored by name and global index, without padding, so
-/// that the files are the same whichever way state is sharded.
-template <class T> struct host_buffers {
-  std::vector<std::vector<T>> flat;  // values, then optimizer state
-
-  /// Room for a model's buffers.
-  template <class Net> static host_buffers empty(parallel::model<Net> const& m) {
-    return {std::vector<std::vector<T>>(static_cast<std::size_t>(1 + m.arena().states()), std::vector<T>(static_cast<std::size_t>(m.arena().size())))};
-  }
-  /// What a model holds. Collective where its state is sharded.
-  template <class Net> static host_buffers of_model(parallel::model<Net> const& m) {
-    host_buffers h;
-    bool const sharded = m.plan().state_stage > 0;
-    if (!sharded && m.ranks().rank() != 0) return h;
-    h.flat.push_back(m.host_values());
-    for (int i = 0; i < m.arena().states(); ++i) h.flat.push_back(m.host_state(i));
-    return h;
-  }
-  [[nodiscard]] std::span<T> of(std::size_t buffer, nn::arena_entry const& e) {
-    return std::span<T>(flat[buffer]).subspan(static_cast<std::size_t>(e.begin), static_cast<std::size_t>(e.end - e.begin));
-  }
 };
 
-/// f(parameter, pipeline rank that has it) for everything that a checkpoint holds, in the order of the network, on every rank alike.
-template <class Net, class F> void for_each_stored(parallel::model<Net> const& m, F&& f) {
-  auto const& layout = m.layout();
-  for (index_t s = 0; s < layout.count(); ++s)
-    nn::for_each_parameter_units(const_cast<Net&>(m.net()), layout.begin(s), layout.end(s), [&](nn::parameter const& w) {  // only read
-      if (w.in_arena && w.tied_to.empty()) f(w, layout.rank_of(s));
-    });
-}
+/// Host copies of what this rank's arena holds, before anything is believed.
+template <class Net> struct arrived {
+  using T = nn::value_type_of<Net>;
+  using W = nn::master_t<T>;
+  std::vector<T> values;
+  std::vector<W> masters;
+  std::vector<std::vector<W>> states;
+  std::map<std::string, std::vector<std::uint8_t>> masks;  // bits of this rank's parts
 
-/// The tensors of a model as they go into the file: on rank 0 all of them, those of other stages sent by the first replica of each.
-template <class T> struct gathered {
-  host_buffers<T> own;
-  std::deque<std::vector<T>> others;
-  std::vector<std::vector<io::tensor_view>> groups;  // values, then optimizer state; rank 0 only
-
-  /// Collective.
-  template <class Net> explicit gathered(parallel::model<Net> const& m) : own(host_buffers<T>::of_model(m)), groups(static_cast<std::size_t>(1 + m.arena().states())) {
-    if (m.ranks().rank() != 0) return;
-    auto& pipeline = m.pipeline();
-    int const me = pipeline.rank();
-    constexpr int tag = comm::user_tags - 4;
-    for (std::size_t b = 0; b < groups.size(); ++b)
-      for_each_stored(m, [&](nn::parameter const& w, int holder) {
-        std::span<T> values;
-        if (holder == me) values = own.of(b, m.arena().entries()[static_cast<std::size_t>(m.arena().find(w.name))]);
-        if (holder != 0 && holder == me) pipeline.send(std::span<T const>(values), 0, tag);
-        if (me != 0) return;
-        if (holder != 0) {
-          values = others.emplace_back(static_cast<std::size_t>(w.size()));
-          pipeline.receive(values, holder, tag);
-        }
-        groups[b].push_back(io::view_of<T>(w.name, w.shape, values));
+  /// Not collective. \throws error
+  void read(parallel::model<Net> const& m, opened_checkpoint const& c) {
+    auto const& a = m.arena();
+    bool const packed = m.plan().state_stage == 3;
+    take(m, c.demand_group(parameters_group), packed, values, packed ? a.owned() : a.size());
+    if (auto const* wide = c.group(masters_group); wide && a.masters()) take(m, *wide, true, masters, a.owned());
+    states.resize(static_cast<std::size_t>(a.states()));
+    for (int i = 0; i < a.states(); ++i) take(m, c.demand_group(optimizer_group(i)), true, states[static_cast<std::size_t>(i)], a.owned());
+    if (auto const* f = c.group(masks_group))
+      nn::for_each_parameter(m.net(), [&](nn::parameter const& w) {
+        auto const* e = is_stored(w) && !w.absent ? f->find(w.name) : nullptr;
+        if (!e) return;
+        std::vector<std::byte> alive(static_cast<std::size_t>(w.size()));
+        io::copy_part(f->bytes(*e), e->shape, 1, w.box(), {0, w.size()}, alive);
+        auto& bits = masks[w.name];
+        bits.assign(static_cast<std::size_t>(codec::detail::bit_bytes(w.size())), 0);
+        for (std::size_t i = 0; i < alive.size(); ++i)
+          if (alive[i] != std::byte{0}) bits[i / 8] = static_cast<std::uint8_t>(bits[i / 8] | (1u << i % 8));
       });
   }
+
+  /// What this rank's shares of it add to the checksums: one list per file of the checkpoint.
+  [[nodiscard]] std::vector<std::uint64_t> sums(parallel::model<Net> const& m, opened_checkpoint const& c) const {
+    std::vector<std::uint64_t> all;
+    for (std::size_t i = 0; i < c.files.size(); ++i) {
+      auto const& f = c.files[i];
+      auto const group = c.manifest.parts[i].group();
+      std::vector<std::uint64_t> list(f.entries().size(), 0);
+      if (group == parameters_group) add(m, f, m.plan().state_stage == 3, values, list);
+      if (group == masters_group && !masters.empty()) add(m, f, true, masters, list);
+      for (std::size_t s = 0; s < states.size(); ++s)
+        if (group == optimizer_group(static_cast<int>(s))) add(m, f, true, states[s], list);
+      if (group == masks_group) add_masks(m, f, list);
+      all.insert(all.end(), list.begin(), list.end());
+    }
+    return all;
+  }
+  /// Whether anything of a file was read.
+  [[nodiscard]] bool uses(std::string const& group) const {
+    bool used = group == parameters_group || group == masks_group || (group == masters_group && !masters.empty());
+    for (std::size_t s = 0; s < states.size(); ++s) used = used || group == optimizer_group(static_cast<int>(s));
+    return used;
+  }
+
+  /// Into the model.
+  void hand_over(parallel::model<Net>& m) const {
+    using Space = nn::space_of<Net>;
+    auto& a = m.arena();
+    for (auto const& [name, bits] : masks) give_mask(m, name, bits);
+    if (!masks.empty()) m.refresh_masks();
+    copy_from_host(m.context(), values.data(), tensor<T, Space>::wrap(a.values(), {static_cast<index_t>(values.size())}));
+    m.values_changed();
+    if (!masters.empty()) copy_from_host(m.context(), masters.data(), tensor<W, Space>::wrap(a.masters(), {static_cast<index_t>(masters.size())}));
+    for (std::size_t i = 0; i < states.size(); ++i)
+      copy_from_host(m.context(), states[i].data(), tensor<W, Space>::wrap(a.state(static_cast<int>(i)), {static_cast<index_t>(states[i].size())}));
+  }
+
+ private:
+  template <class U> static void take(parallel::model<Net> const& m, io::safetensors_file const& f, bool packed, std::vector<U>& to, index_t size) {
+    to.assign(static_cast<std::size_t>(size), U{});
+    for_each_held(m, packed, [&](nn::parameter const& w, index_box const& box, index_range range, index_t at) {
+      auto const& e = f.at(w.name);
+      io::copy_part(f.bytes(e), e.shape, sizeof(U), box, range, std::as_writable_bytes(std::span(to).subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(range.size()))));
+    });
+  }
+  template <class U> static void add(parallel::model<Net> const& m, io::safetensors_file const& f, bool packed, std::vector<U> const& from, std::vector<std::uint64_t>& list) {
+    for_each_share(m, packed, [&](nn::parameter const& w, index_box const& box, index_range range, index_t at) {
+      auto const& e = f.at(w.name);
+      list[static_cast<std::size_t>(&e - f.entries().data())] +=
+          io::sum_of_part(e.shape, sizeof(U), box, range, std::as_bytes(std::span(from).subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(range.size()))));
+    });
+  }
+  void add_masks(parallel::model<Net> const& m, io::safetensors_file const& f, std::vector<std::uint64_t>& list) const {
+    for_each_share(m, false, [&](nn::parameter const& w, index_box const& box, index_range range, index_t) {
+      auto const at = masks.find(w.name);
+      if (at == masks.end()) return;
+      auto const& e = f.at(w.name);
+      std::vector<std::byte> alive(static_cast<std::size_t>(range.size()));
+      for (index_t i = range.begin; i < range.end; ++i) alive[static_cast<std::size_t>(i - range.begin)] = std::byte{codec::detail::bit_at(at->second.data(), i)};
+      list[static_cast<std::size_t>(&e - f.entries().data())] += io::sum_of_part(e.shape, 1, box, range, alive);
+    });
+  }
+  static void give_mask(parallel::model<Net>& m, std::string const& name, std::vector<std::uint8_t> const& bits) {
+    m.net().for_each_parameter([&](auto& w) {
+      using Weight = std::remove_cvref_t<decltype(w)>;
+      using F = codec::masked<T>;
+      if constexpr (Weight::forms::template contains<F>) {
+        if (w.name != name) return;
+        using Space = typename Weight::execution_space;
+        w.template use_form<F>();
+        auto& s = w.storage_of(codec::form_tag<F>{});
+        s.bits = typename F::template storage<Space>::bits_view(Kokkos::view_alloc(Kokkos::WithoutInitializing, "pleat::mask"), bits.size());
+        s.alive = codec::detail::count_bits(bits);
+        copy_from_host(m.context(), bits.data(), tensor<std::uint8_t, Space>::wrap(s.bits.data(), {static_cast<index_t>(bits.size())}));
+      }
+    });
+  }
 };
+
+/// Whether a checkpoint belongs to this model: the same answer on every rank. Collective. \throws error with both sides
+template <class Net, class T, class Space>
+void demand_same_training(parallel::model<Net> const& m, nn::optimizer_state<T, Space> const& optimizer, opened_checkpoint const& c) {
+  auto const demand = [&](std::string const& what, std::string const& saved, std::string const& here, std::string const& remedy) {
+    if (saved != here) throw error{c.call, "it was saved with " + what + " " + saved + ", this run has " + here, remedy};
+  };
+  auto const saved = plan::plan::parse(c.value("plan"));
+  demand("seed", c.value("seed"), as_text(m.seed()), "Start with the same --seed");
+  demand("the optimizer", c.value("optimizer"), std::string(optimizer.name()), "Go on with the same optimizer");
+  demand("a global batch of", std::to_string(saved.global_batch), std::to_string(m.plan().global_batch), "Go on with the same batch size");
+  if (saved.deterministic && m.plan().deterministic)
+    demand("lanes =", std::to_string(saved.lanes), std::to_string(m.plan().lanes), "Plan with as many lanes, so that the bits go on");
+
+  using W = nn::master_t<T>;
+  auto const compare = [&](io::safetensors_file const& group, dtype type, bool all) {
+    std::size_t used = 0;
+    nn::for_each_parameter(m.net(), [&](nn::parameter const& w) {
+      if (!is_stored(w)) return;
+      auto const* t = group.find(w.name);
+      if (!t && !all) return;
+      if (!t) throw error{c.call, "there is no parameter '" + w.name + "' in it", "It belongs to another network"};
+      if (t->shape != w.whole() || t->type != type)
+        throw error{c.call, "'" + w.name + "' is " + std::string(name_of(t->type)) + " " + t->shape.to_string() + " there and " + std::string(name_of(type)) + " " + w.whole().to_string() + " here",
+                    "It belongs to another network"};
+      ++used;
+    });
+    if (used != group.entries().size())
+      throw error{c.call, "it has " + std::to_string(group.entries().size()) + " parameters, this network has " + std::to_string(used), "It belongs to another network"};
+  };
+  compare(c.demand_group(parameters_group), dtype_of<T>, true);
+  if (auto const* f = c.group(masters_group)) compare(*f, dtype_of<W>, true);
+  for (int i = 0; i < m.arena().states(); ++i) compare(c.demand_group(optimizer_group(i)), dtype_of<W>, true);
+
+  auto const* masks = c.group(masks_group);
+  if (masks) compare(*masks, dtype::u8, false);
+  auto const here = pruned(m);
+  std::size_t number = 0;
+  nn::for_each_parameter(m.net(), [&](auto const& w) {
+    bool const cut = here[number++] == 1;
+    bool const there = masks && is_stored(w) && masks->find(w.name);
+    using Weight = std::remove_cvref_t<decltype(w)>;
+    if (there && !Weight::forms::template contains<codec::masked<T>>)
+      throw error{c.call, "'" + w.name + "' was saved pruned, and here it cannot be", "Give its weight a form set with codec::masked, as compress::prune does"};
+    if (cut && !there && c.manifest.version > 1)
+      throw error{c.call, "'" + w.name + "' is pruned here, and was not when it was saved", "Load first, then prune"};
+  });
+}
 
 }  // namespace detail
 
-/// Saves parameters, optimizer state, seed, counters and plan into a folder. Collective; rank 0 writes.
+/// Writes checkpoints of one model into one folder: every rank its share, by global index, so that the tensors' files have the same bytes
+/// under every layout that computes the same numbers. Make one on every rank.
+///
+///     run::checkpoint_writer writer(folder, {.asynchronous = true});
+///     …
+///     writer.save(model, optimizer, step);   // waits for the save before
+///     …
+///     writer.wait();                         // says what went wrong with the last one
+class checkpoint_writer {
+ public:
+  using options = checkpoint_writer_options;
+
+  explicit checkpoint_writer(std::string folder, options o = {}) : folder_(std::move(folder)), o_(o) {}
+
+  /// Collective. Synchronous: when it returns, the checkpoint survives a power cut. Asynchronous: it will, once it is written; until then the
+  /// one before is what is found. \throws error on every rank alike, also for the save before; what was saved before stays
+  template <class Net, class T, class Space>
+  void save(parallel::model<Net> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step, checkpoint_extras const& extras = {}) {
+    region r("pleat::run::save_checkpoint");
+    wait();
+    auto& ranks = m.all_ranks();
+    auto data = detail::image::of(m);
+    auto const layout = std::make_shared<io::checkpoint_layout const>(std::move(data.layout));
+    std::optional<io::checkpoint_commit> commit;
+    detail::on_root(ranks, [&] { commit = io::begin_checkpoint(folder_, step, state_of(m, optimizer, step, extras), *layout, o_.keep); });
+    std::string temporary = commit ? commit->begun.temporary : std::string();
+    detail::share_text(ranks, temporary);
+    if (o_.asynchronous) {
+      if (!voice_) voice_ = std::make_unique<comm::communicator>(ranks.duplicate());
+      auto const failed = detail::attempt(ranks, [&] {
+        job_ = std::make_unique<io::checkpoint_job>(layout, temporary, ranks.rank(), ranks.size(), std::move(data.parts), std::move(data.bytes), std::move(commit));
+      });
+      if (!failed) return;
+      job_.reset();
+      throw *failed;
+    }
+    std::vector<std::uint64_t> sums;
+    if (auto const failed = detail::attempt(ranks, [&] { sums = io::write_parts(temporary, *layout, data.parts, ranks.rank() == 0); })) {
+      if (commit) commit->begun.abandon();
+      throw *failed;
+    }
+    if (!sums.empty()) ranks.all_reduce(sums);
+    detail::on_root(ranks, [&] { io::commit_checkpoint(*commit, *layout, sums); });
+  }
+
+  /// Collective: until the save under way is done, if there is one. \throws error on every rank alike if it failed
+  void wait() {
+    if (!job_) return;
+    auto const job = std::move(job_);
+    auto& ranks = *voice_;
+    auto const failed = detail::attempt(ranks, [&] {
+      if (ranks.rank() != 0) job->wait();
+    });
+    if (failed && ranks.rank() == 0) job->give_up();
+    auto const root_failed = detail::attempt(ranks, [&] {
+      if (ranks.rank() == 0) job->wait();
+    });
+    if (failed) throw *failed;
+    if (root_failed) throw *root_failed;
+  }
+
+  [[nodiscard]] std::string const& folder() const noexcept { return folder_; }
+
+ private:
+  template <class Net, class T, class Space>
+  [[nodiscard]] static std::map<std::string, std::string> state_of(parallel::model<Net> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step, checkpoint_extras const& extras) {
+    std::map<std::string, std::string> state{{"seed", detail::as_text(m.seed())},
+                                             {"steps", detail::as_text(m.steps())},
+                                             {"cursor", std::to_string(step)},
+                                             {"optimizer", std::string(optimizer.name())},
+                                             {"optimizer_steps", detail::as_text(optimizer.steps())},
+                                             {"plan", m.plan().to_string()}};
+    if (auto const* s = extras.scale) {
+      state["loss_scale"] = detail::as_text(s->value());
+      state["loss_scale_good_steps"] = std::to_string(s->good_steps());
+      state["loss_scale_skipped"] = std::to_string(s->skipped());
+    }
+    for (auto const& [key, value] : extras.more) state[detail::own_words + key] = value;
+    return state;
+  }
+
+  std::string folder_;
+  options o_;
+  std::unique_ptr<comm::communicator> voice_;  // the model may be gone when wait is called
+  std::unique_ptr<io::checkpoint_job> job_;
+};
+
+/// Saves parameters, optimizer state, masks, seed, counters and plan into a folder. Collective; every rank writes its share.
 /// \throws error on every rank alike; what was saved before stays
 template <class Net, class T, class Space>
-void save_checkpoint(std::string const& folder, parallel::model<Net> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step) {
-  region r("pleat::run::save_checkpoint");
-  m.demand_uncut("run::save_checkpoint");
-  detail::gathered<T> all(m);
-  detail::on_root(m.all_ranks(), [&] {
-    io::checkpoint_view view;
-    for (std::size_t b = 0; b < all.groups.size(); ++b) view.tensors[b == 0 ? "parameters" : "optimizer-" + std::to_string(b)] = std::move(all.groups[b]);
-    view.state = {{"seed", detail::as_text(m.seed())},
-                  {"steps", detail::as_text(m.steps())},
-                  {"cursor", std::to_string(step)},
-                  {"optimizer", std::string(optimizer.name())},
-                  {"optimizer_steps", detail::as_text(optimizer.steps())},
-                  {"plan", m.plan().to_string()}};
-    io::save_checkpoint(folder, step, view);
-  });
+void save_checkpoint(std::string const& folder, parallel::model<Net> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step, checkpoint_extras const& extras = {}) {
+  checkpoint_writer(folder).save(m, optimizer, step, extras);
 }
 
-/// Loads the newest whole checkpoint of a folder into a model that was built from the same network and seed, on any number of ranks.
-/// Collective; rank 0 reads. \returns nothing if the folder holds no checkpoint yet
+/// Loads the newest whole checkpoint of a folder into a model that was built from the same network and seed, under any layout. Collective;
+/// every rank reads what it holds, all of them together verify. \param scale takes the loss scale, if one was saved
+/// \returns nothing if the folder holds no checkpoint yet
 /// \throws error, on every rank alike: another network, seed, optimizer or lane count; damaged files without an older whole one
 template <class Net, class T, class Space>
-std::optional<resume_point> load_checkpoint(std::string const& folder, parallel::model<Net>& m, nn::optimizer_state<T, Space>& optimizer) {
+std::optional<resume_point> load_checkpoint(std::string const& folder, parallel::model<Net>& m, nn::optimizer_state<T, Space>& optimizer, parallel::loss_scale* scale = nullptr) {
   region r("pleat::run::load_checkpoint");
-  m.demand_uncut("run::load_checkpoint");
   auto& ranks = m.all_ranks();
-  // Rank 0 looks and reads, so that a checkpoint that appears or is damaged meanwhile cannot part the ranks.
-  bool there = false;
-  if (ranks.rank() == 0) there = io::has_checkpoint(folder);
-  if (!ranks.broadcast_value(static_cast<int>(there))) return std::nullopt;
-  std::optional<io::checkpoint> c;
-  detail::on_root(ranks, [&] { c.emplace(io::load_checkpoint(folder)); });
-  resume_point point;
-  std::uint64_t counters[3] = {};
-  auto host = detail::host_buffers<T>::empty(m);
-  auto const group_name = [](std::size_t b) { return b == 0 ? std::string("parameters") : "optimizer-" + std::to_string(b); };
+  // Rank 0 looks, so that a checkpoint that appears or vanishes meanwhile cannot part the ranks.
+  std::string list;
   detail::on_root(ranks, [&] {
-    std::string const call = "run::load_checkpoint('" + c->path + "')";
-    auto const demand = [&](std::string const& what, std::string const& saved, std::string const& here, std::string const& remedy) {
-      if (saved != here) throw error{call, "it was saved with " + what + " " + saved + ", this run has " + here, remedy};
-    };
-    auto const saved = plan::plan::parse(c->value("plan"));
-    demand("seed", c->value("seed"), detail::as_text(m.seed()), "Start with the same --seed");
-    demand("the optimizer", c->value("optimizer"), std::string(optimizer.name()), "Go on with the same optimizer");
-    demand("a global batch of", std::to_string(saved.global_batch), std::to_string(m.plan().global_batch), "Go on with the same batch size");
-    if (saved.deterministic && m.plan().deterministic)
-      demand("lanes =", std::to_string(saved.lanes), std::to_string(m.plan().lanes), "Plan with as many lanes, so that the bits go on");
-    for (std::size_t b = 0; b < host.flat.size(); ++b) {
-      auto const& group = c->group(group_name(b));
-      std::size_t used = 0;
-      detail::for_each_stored(m, [&](nn::parameter const& e, int) {
-        auto const* t = group.find(e.name);
-        if (!t) throw error{call, "there is no parameter '" + e.name + "' in it", "It belongs to another network"};
-        if (t->shape != e.shape || t->type != dtype_of<T>)
-          throw error{call, "'" + e.name + "' is " + std::string(name_of(t->type)) + " " + t->shape.to_string() + " there and " + std::string(name_of(dtype_of<T>)) + " " +
-                                e.shape.to_string() + " here", "It belongs to another network"};
-        ++used;
-      });
-      if (used != group.entries().size())
-        throw error{call, "it has " + std::to_string(group.entries().size()) + " parameters, this network has " + std::to_string(used), "It belongs to another network"};
-    }
-    counters[0] = std::stoull(c->value("steps"));
-    counters[1] = std::stoull(c->value("cursor"));
-    counters[2] = std::stoull(c->value("optimizer_steps"));
-    point.remark = c->notice;
+    for (auto const& name : io::detail::listed_checkpoints(folder)) list += name + "\n";
   });
-  ranks.broadcast(std::span<std::uint64_t>(counters));
-  // Rank 0 has read and verified; the others take its bits, parameter by parameter, each those that it has.
-  std::vector<T> values;
-  for (std::size_t b = 0; b < host.flat.size(); ++b) {
-    detail::for_each_stored(m, [&](nn::parameter const& w, int) {
-      values.resize(static_cast<std::size_t>(w.size()));
-      if (ranks.rank() == 0) {
-        auto const bytes = c->group(group_name(b)).bytes(w.name);
-        std::memcpy(values.data(), bytes.data(), bytes.size());
-      }
-      ranks.broadcast(values);
-      if (int const at = m.arena().find(w.name); at >= 0) std::copy(values.begin(), values.end(), host.of(b, m.arena().entries()[static_cast<std::size_t>(at)]).begin());
-    });
-    if (b == 0) m.set_host_values(host.flat[b]);
-    else m.set_host_state(static_cast<int>(b) - 1, host.flat[b]);
+  detail::share_text(ranks, list);
+  if (list.empty()) return std::nullopt;
+  std::string reasons;
+  int tried = 0;
+  for (std::size_t at = 0; at < list.size(); ++tried) {
+    auto const end = list.find('\n', at);
+    auto const path = io::detail::join(folder, list.substr(at, end - at));
+    at = end + 1;
+    std::string text;
+    detail::opened_checkpoint c;
+    detail::arrived<Net> data;
+    auto const damaged = [&](std::optional<error> const& e) {
+      if (e) reasons += (reasons.empty() ? "" : "; ") + e->call() + ": " + e->problem();
+      return e.has_value();
+    };
+    if (damaged(detail::attempt(ranks, [&] {
+          if (ranks.rank() == 0) text = io::detail::read_manifest_text(path);
+        })))
+      continue;
+    detail::share_text(ranks, text);
+    if (damaged(detail::attempt(ranks, [&] { c.open(path, text, ranks.rank() == 0); }))) continue;
+    detail::demand_same_training(m, optimizer, c);
+    resume_point point;
+    std::uint64_t const steps = c.number("steps"), optimizer_steps = c.number("optimizer_steps");
+    point.step = static_cast<index_t>(c.number("cursor"));
+    for (auto const& [key, value] : c.manifest.state)
+      if (key.starts_with(detail::own_words)) point.more.emplace(key.substr(std::strlen(detail::own_words)), value);
+    if (damaged(detail::attempt(ranks, [&] { data.read(m, c); }))) continue;
+    if (c.manifest.version > 1) {
+      auto sums = data.sums(m, c);
+      if (!sums.empty()) ranks.all_reduce(sums);
+      if (damaged(detail::attempt(ranks, [&] {
+            for (std::size_t i = 0, next = 0; i < c.files.size(); ++i) {
+              auto const& part = c.manifest.parts[i];
+              auto const found = std::span<std::uint64_t const>(sums).subspan(next, part.sums.size());
+              next += part.sums.size();
+              if (data.uses(part.group())) io::detail::verify_sums(part, c.files[i], found, io::detail::call_on("load_checkpoint", io::detail::join(path, part.name)));
+            }
+          })))
+        continue;
+    }
+    if (!reasons.empty()) point.remark = "passed over a damaged checkpoint (" + reasons + "); going on from '" + path + "', step " + std::to_string(point.step);
+    data.hand_over(m);
+    m.set_steps(steps);
+    optimizer.set_steps(optimizer_steps);
+    if (scale && c.manifest.state.contains("loss_scale")) {
+      double const value = std::strtod(c.value("loss_scale").c_str(), nullptr);
+      if (!(value > 0)) throw error{c.call, "the loss scale is '" + c.value("loss_scale") + "', expected a positive number", "It was written by another program"};
+      scale->set(value, static_cast<std::int64_t>(c.number("loss_scale_good_steps")), static_cast<std::int64_t>(c.number("loss_scale_skipped")));
+    }
+    return point;
   }
-  m.set_steps(counters[0]);
-  point.step = static_cast<index_t>(counters[1]);
-  optimizer.set_steps(counters[2]);
-  return point;
+  throw error{"io::load_checkpoint('" + folder + "')", "no checkpoint of " + std::to_string(tried) + " is whole (" + reasons + ")", "Start without resuming"};
 }
 
 }  // namespace pleat::run

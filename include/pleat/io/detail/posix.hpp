@@ -104,6 +104,25 @@ class descriptor {
   return 0;
 }
 
+/// Writes everything from byte `at` of the file on, or gives the error number. `at` counts what arrived.
+[[nodiscard]] inline int write_all_at(int fd, std::span<std::byte const> bytes, std::uint64_t& at) noexcept {
+  while (!bytes.empty()) {
+    auto const n = ::pwrite(fd, bytes.data(), std::min<std::size_t>(bytes.size(), std::size_t{1} << 30), static_cast<off_t>(at));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return errno;
+    if (n == 0) return ENOSPC;
+    at += static_cast<std::uint64_t>(n);
+    bytes = bytes.subspan(static_cast<std::size_t>(n));
+  }
+  return 0;
+}
+
+/// How a write that failed is said.
+[[nodiscard]] PLEAT_ONCE error write_failure(std::string const& call, std::string const& path, std::uint64_t at, int number) {
+  return {call, "writing '" + path + "' failed after " + std::to_string(at) + " bytes: " + system_words(number),
+          "The checkpoints that were there are untouched; free some space, or choose another folder"};
+}
+
 /// fsync(2) that survives signals; 0 or the error number.
 [[nodiscard]] inline int sync(int fd) noexcept {
   int r;

@@ -1,0 +1,198 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// What a model in training keeps in files, by global index: which elements this rank writes, which it needs, under any layout. How ranks
+/// find the same words for a failure that one of them has seen.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <pleat/codec/detail/bits.hpp>
+#include <pleat/io/checkpoint_layout.hpp>
+#include <pleat/nn/optimizer.hpp>
+#include <pleat/parallel/model.hpp>
+
+namespace pleat::run::detail {
+
+/// Runs f on every rank; if it throws on some, all learn what it said on the lowest of them. Collective.
+template <class F> [[nodiscard]] std::optional<error> attempt(comm::communicator& ranks, F&& f) {
+  std::string said;
+  try {
+    f();
+  } catch (error const& e) {
+    said = e.call() + '\n' + e.problem() + '\n' + e.remedy();
+  } catch (std::exception const& e) {
+    said = std::string("run::checkpoint\n") + e.what() + "\n";
+  }
+  int const failed = ranks.all_reduce_value(said.empty() ? ranks.size() : ranks.rank(), comm::reduction::min);
+  if (failed == ranks.size()) return std::nullopt;
+  said.resize(static_cast<std::size_t>(ranks.broadcast_value(static_cast<index_t>(said.size()), failed)));
+  ranks.broadcast(said, failed);
+  auto const first = said.find('\n'), second = said.rfind('\n');
+  return error{said.substr(0, first), said.substr(first + 1, second - first - 1), said.substr(second + 1)};
+}
+/// The same, thrown. \throws error on every rank alike
+template <class F> void all_or_none(comm::communicator& ranks, F&& f) {
+  if (auto const e = attempt(ranks, std::forward<F>(f))) throw *e;
+}
+/// For what rank 0 does alone. \throws error on every rank alike
+template <class F> void on_root(comm::communicator& ranks, F&& f) {
+  all_or_none(ranks, [&] {
+    if (ranks.rank() == 0) f();
+  });
+}
+/// Rank 0's text, on all.
+inline void share_text(comm::communicator& ranks, std::string& text) {
+  text.resize(static_cast<std::size_t>(ranks.broadcast_value(static_cast<index_t>(text.size()))));
+  if (!text.empty()) ranks.broadcast(text);
+}
+
+/// Group names of a checkpoint's files.
+inline constexpr char const *parameters_group = "parameters", *masters_group = "masters", *masks_group = "masks";
+[[nodiscard]] inline std::string optimizer_group(int buffer) { return "optimizer-" + std::to_string(buffer + 1); }
+
+/// Everything with a place in the files: tied parameters are stored once, encoded forms keep their numbers themselves.
+[[nodiscard]] inline bool is_stored(nn::parameter const& w) { return w.in_arena && w.tied_to.empty(); }
+
+/// Neighbours that one rank writes: fewer are not dealt out among those that have the same.
+inline constexpr index_t share_grain = 16384;
+
+/// Elements of a buffer that this rank writes: f(parameter, its box, elements of the box, position of the first in the buffer). Over all ranks, every
+/// element of every parameter comes exactly once.
+/// \param packed whether the buffer holds this rank's pieces of sharded state one after the other
+template <class Net, class F> void for_each_share(parallel::model<Net> const& m, bool packed, F&& f) {
+  auto const& a = m.arena();
+  index_t const data = m.ranks().size(), rank = m.ranks().rank();
+  nn::for_each_parameter(m.net(), [&](auto const& w) {
+    if (!is_stored(w) || w.absent) return;
+    auto const& e = a.entries()[static_cast<std::size_t>(a.find(w.name))];
+    auto const deal = [&](index_range held, index_t at, index_t copies, index_t copy) {
+      if (w.parts > 1 && !w.where.shards()) copy = copy * w.parts + w.part, copies *= w.parts;
+      index_range r = block_range(held.size(), copies, copy, share_grain);
+      at += r.begin;
+      r = {held.begin + r.begin, held.begin + r.end};
+      if (!r.empty()) f(w, w.box(), r, at);
+    };
+    if (!packed) return deal({0, e.end - e.begin}, e.begin, data, rank);
+    index_t const shards = a.shards().shards;
+    for (auto const& p : a.pieces()) {
+      index_range const held = intersect({e.begin, e.end}, {p.begin, p.end});
+      if (!held.empty()) deal({held.begin - e.begin, held.end - e.begin}, p.packed + held.begin - p.begin, data / shards, rank / shards);
+    }
+  });
+}
+
+/// Elements of a buffer that this rank holds: f(parameter, its box, elements of the box, position of the first in the buffer).
+template <class Net, class F> void for_each_held(parallel::model<Net> const& m, bool packed, F&& f) {
+  auto const& a = m.arena();
+  nn::for_each_parameter(m.net(), [&](auto const& w) {
+    int const id = is_stored(w) ? a.find(w.name) : -1;  // also the owner on another stage of a tied weight that is here
+    if (id < 0) return;
+    auto const& e = a.entries()[static_cast<std::size_t>(id)];
+    if (!packed) return f(w, w.box(), index_range{0, e.end - e.begin}, e.begin);
+    for (auto const& p : a.pieces()) {
+      index_range const held = intersect({e.begin, e.end}, {p.begin, p.end});
+      if (!held.empty()) f(w, w.box(), index_range{held.begin - e.begin, held.end - e.begin}, p.packed + held.begin - p.begin);
+    }
+  });
+}
+
+/// One entry per parameter, in the order of the network: 1 if it is pruned, on whichever rank it lives. Collective.
+template <class Net> [[nodiscard]] std::vector<std::int32_t> pruned(parallel::model<Net> const& m) {
+  std::vector<std::int32_t> flags;
+  nn::for_each_parameter(m.net(), [&](auto const& w) {
+    flags.push_back(0);
+    if constexpr (requires { w.mask_bits(); }) flags.back() = is_stored(w) && !w.absent && w.mask_bits() != nullptr;
+  });
+  if (!flags.empty()) m.all_ranks().all_reduce(flags, comm::reduction::max);
+  return flags;
+}
+
+/// A host copy of a pruned parameter's bits; all ones if it has none here.
+template <class Weight, class Context> [[nodiscard]] std::vector<std::uint8_t> host_bits(Weight const& w, Context& c) {
+  std::vector<std::uint8_t> bits(static_cast<std::size_t>(codec::detail::bit_bytes(w.size())), 0xff);
+  if constexpr (requires { w.mask_bits(); })
+    if (w.mask_bits() && !bits.empty())
+      copy_to_host(c, tensor<std::uint8_t, typename Weight::execution_space>::wrap(const_cast<std::uint8_t*>(w.mask_bits()), {static_cast<index_t>(bits.size())}), bits.data());  // only read
+  return bits;
+}
+
+/// What this rank adds to a checkpoint: host copies of its share.
+struct image {
+  io::checkpoint_layout layout;
+  std::vector<io::array_part> parts;
+  std::vector<std::vector<std::byte>> bytes;
+
+  /// Collective. \throws error on every rank alike
+  template <class Net> [[nodiscard]] static image of(parallel::model<Net> const& m) {
+    using T = nn::value_type_of<Net>;
+    using W = nn::master_t<T>;
+    auto const& a = m.arena();
+    auto const masked = pruned(m);
+    bool const wide = a.masters() != nullptr;
+    image out;
+    std::map<std::string, std::vector<io::array_description>> groups{{parameters_group, {}}};
+    auto const list = [&](std::string const& group, dtype type, auto&& wanted) {
+      auto& all = groups[group];
+      std::size_t number = 0;
+      nn::for_each_parameter(m.net(), [&](nn::parameter const& w) {
+        if (wanted(number++) && is_stored(w)) all.push_back({w.name, type, w.whole()});
+      });
+    };
+    auto const all = [](std::size_t) { return true; };
+    list(parameters_group, dtype_of<T>, all);
+    if (m.all_ranks().all_reduce_value(wide ? 1 : 0, comm::reduction::max)) list(masters_group, dtype_of<W>, all);
+    for (int i = 0; i < a.states(); ++i) list(optimizer_group(i), dtype_of<W>, all);
+    if (std::find(masked.begin(), masked.end(), 1) != masked.end())
+      list(masks_group, dtype::u8, [&](std::size_t i) { return masked[i] == 1; });
+    all_or_none(m.all_ranks(), [&] {
+      out.layout = io::checkpoint_layout(groups);
+      out.add<T>(m, parameters_group, a.values(), m.plan().state_stage == 3);
+      if (wide) out.add<W>(m, masters_group, a.masters(), true);
+      for (int i = 0; i < a.states(); ++i) out.add<W>(m, optimizer_group(i), a.state(i), true);
+      out.add_masks(m, groups);
+    });
+    out.demand_same_layout(m.all_ranks());
+    return out;
+  }
+
+ private:
+  template <class U, class Net> void add(parallel::model<Net> const& m, std::string const& group, U* buffer, bool packed) {
+    for_each_share(m, packed, [&](nn::parameter const& w, index_box const& box, index_range range, index_t at) {
+      auto& to = bytes.emplace_back(static_cast<std::size_t>(range.size()) * sizeof(U));
+      copy_to_host(m.context(), tensor<U, nn::space_of<Net>>::wrap(buffer + at, {range.size()}), reinterpret_cast<U*>(to.data()));
+      parts.push_back({layout.find(group, w.name), box, range, to});
+    });
+  }
+  template <class Net> void add_masks(parallel::model<Net> const& m, std::map<std::string, std::vector<io::array_description>> const& groups) {
+    auto const at = groups.find(masks_group);
+    if (at == groups.end()) return;
+    for_each_share(m, false, [&](auto const& w, index_box const& box, index_range range, index_t) {
+      if (std::none_of(at->second.begin(), at->second.end(), [&](auto const& d) { return d.name == w.name; })) return;
+      auto const bits = host_bits(w, m.context());
+      auto& to = bytes.emplace_back(static_cast<std::size_t>(range.size()));
+      for (index_t i = range.begin; i < range.end; ++i) to[static_cast<std::size_t>(i - range.begin)] = std::byte{codec::detail::bit_at(bits.data(), i)};
+      parts.push_back({layout.find(masks_group, w.name), box, range, to});
+    });
+  }
+  /// Ranks whose networks differ would write over each other.
+  void demand_same_layout(comm::communicator& ranks) const {
+    std::string text;
+    for (auto const& f : layout.files()) text += f.group + f.header;
+    auto const mine = random::hash(text);
+    std::vector<std::uint64_t> all(static_cast<std::size_t>(ranks.size()));
+    ranks.all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));
+    for (std::size_t r = 1; r < all.size(); ++r)
+      if (all[r] != all[0])
+        throw error{"run::save_checkpoint", "rank " + std::to_string(r) + " has other parameters or optimizer state than rank 0", "Transform the network alike on every rank"};
+  }
+};
+
+}  // namespace pleat::run::detail

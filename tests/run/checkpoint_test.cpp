@@ -1,0 +1,361 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <pleat/run/checkpoint.hpp>
+
+#include <cstring>
+#include <mutex>
+#include <set>
+
+#include <catch2/catch_test_macros.hpp>
+
+#include "checkpoint_support.hpp"
+
+namespace pl = pleat;
+using namespace checkpoint_test;
+
+namespace {
+
+std::vector<layout> const layouts = {{1, 1, 1, 0}, {1, 3, 1, 0}, {1, 2, 1, 1}, {1, 3, 1, 2}, {1, 4, 1, 3}, {1, 4, 1, 3, 2}, {2, 1, 1, 0}, {2, 2, 1, 3},
+                                     {4, 2, 1, 2}, {3, 1, 1, 0}, {1, 1, 2, 0}, {1, 1, 3, 0}, {1, 2, 3, 1}, {2, 2, 2, 3}, {1, 4, 2, 2, 2}, {8, 1, 1, 0}};
+
+/// Loads the newest checkpoint of `from` under a layout, and does something with what has become of it.
+template <class Forms, class F> void resumed(layout const& l, std::string const& from, F&& then) {
+  pl::comm::run_local(l.ranks(), [&](pl::comm::communicator c) {
+    trained t(network<Forms>(), std::move(c), l);
+    auto const at = pl::run::load_checkpoint(from, t.model, t.optimizer);
+    if (!at) throw std::runtime_error("no checkpoint in " + from);
+    then(t, *at);
+  });
+}
+
+/// A checkpoint of training on one rank.
+void train_alone(std::string const& to, int steps) {
+  trained t(network<dense>(), pl::comm::communicator(pl::comm::self{}), {});
+  t.steps(0, steps);
+  pl::run::save_checkpoint(to, t.model, t.optimizer, steps);
+}
+
+std::string sentence(auto&& f) {
+  try {
+    f();
+  } catch (std::exception const& e) {
+    return e.what();
+  }
+  return "";
+}
+
+/// What every rank of a layout says when it loads; all must say the same.
+std::string said_by_all(layout const& l, std::string const& from, std::uint64_t seed = 3) {
+  std::mutex guard;
+  std::set<std::string> said;
+  pl::comm::run_local(l.ranks(), [&](pl::comm::communicator c) {
+    trained t(network<dense>(), std::move(c), l, seed);
+    std::string what;
+    try {
+      auto const at = pl::run::load_checkpoint(from, t.model, t.optimizer);
+      what = at ? "step " + std::to_string(at->step) + " " + at->remark : "nothing";
+    } catch (pl::error const& e) {
+      what = e.call() + ": " + e.problem();
+    }
+    std::lock_guard const lock(guard);
+    said.insert(what);
+  });
+  REQUIRE(said.size() == 1);
+  return *said.begin();
+}
+
+void change_byte(std::string const& path, std::size_t at) {
+  std::fstream f(path, std::ios::binary | std::ios::in | std::ios::out);
+  f.seekg(static_cast<std::streamoff>(at));
+  char c = 0;
+  f.get(c);
+  f.seekp(static_cast<std::streamoff>(at));
+  f.put(static_cast<char>(c ^ 4));
+}
+
+}  // namespace
+
+TEST_CASE("a checkpoint of any layout is loaded under any other, and saved again it has the same bytes") {
+  folder const f;
+  train_alone(f / "alone", 3);
+  auto const expected = files(f / "alone/step-3");
+  auto const manifest = manifest_without_plan(f / "alone/step-3");
+  REQUIRE(expected.size() == 3);
+  // From each layout to every other one: first a checkpoint of every layout, then all pairs.
+  for (std::size_t i = 0; i < layouts.size(); ++i)
+    resumed<dense>(layouts[i], f / "alone", [&](auto& t, auto const& at) { pl::run::save_checkpoint(f / std::to_string(i), t.model, t.optimizer, at.step); });
+  for (std::size_t i = 0; i < layouts.size(); ++i) {
+    INFO(layouts[i].words());
+    auto const step = f / (std::to_string(i) + "/step-3");
+    REQUIRE((files(step) == expected));
+    REQUIRE(manifest_without_plan(step) == manifest);
+    for (std::size_t j = 0; j < layouts.size(); ++j) {
+      if (j == i) continue;
+      INFO("to " << layouts[j].words());
+      resumed<dense>(layouts[j], f / std::to_string(i), [&](auto& t, auto const& at) { pl::run::save_checkpoint(f / "again", t.model, t.optimizer, at.step); });
+      REQUIRE((files(f / "again/step-3") == expected));
+      std::filesystem::remove_all(f / "again");
+    }
+  }
+}
+
+TEST_CASE("training goes on under another layout with the same bits") {
+  folder const f;
+  train_alone(f / "alone", 4);
+  auto const expected = files(f / "alone/step-4");
+  for (std::size_t i = 0; i < layouts.size(); ++i) {
+    if (layouts[i].tensor > 1) continue;  // a tensor split changes sums
+    auto next = layouts[(i + 5) % layouts.size()];
+    next.tensor = 1;
+    INFO("from " << layouts[i].words() << " to " << next.words());
+    pl::comm::run_local(layouts[i].ranks(), [&](pl::comm::communicator c) {
+      trained t(network<dense>(), std::move(c), layouts[i]);
+      t.steps(0, 2);
+      pl::run::save_checkpoint(f / "on", t.model, t.optimizer, 2);
+    });
+    resumed<dense>(next, f / "on", [&](auto& t, auto const& at) {
+      if (at.step != 2 || t.model.steps() != 2 || t.optimizer.steps() != 2) throw std::runtime_error("other counters");
+      t.steps(2, 4);
+      t.model.demand_equal_replicas();
+      pl::run::save_checkpoint(f / "on", t.model, t.optimizer, 4);
+    });
+    CHECK((files(f / "on/step-4") == expected));
+    std::filesystem::remove_all(f / "on");
+  }
+}
+
+TEST_CASE("16-bit values keep their masters under every layout") {
+  using forms = pl::codec::forms<pl::codec::dense<pl::bfloat16>>;
+  folder const f;
+  {
+    trained t(network<forms>(), pl::comm::communicator(pl::comm::self{}), {});
+    auto const n = static_cast<std::size_t>(t.model.arena().size());
+    std::vector<float> wide(n, 0);
+    std::vector<pl::bfloat16> values(n);
+    for (auto const& e : t.model.arena().entries())
+      if (e.name != pl::nn::loss_entry)
+        for (index_t i = e.begin; i < e.end; ++i) {
+          wide[static_cast<std::size_t>(i)] = 1.f / static_cast<float>(i + 3);  // not a bfloat16
+          values[static_cast<std::size_t>(i)] = pl::bfloat16(wide[static_cast<std::size_t>(i)]);
+        }
+    t.model.set_host_values(values);
+    pl::copy_from_host(t.model.context(), wide.data(), pl::tensor<float, space>::wrap(t.model.arena().masters(), {static_cast<index_t>(n)}));
+    pl::run::save_checkpoint(f / "alone", t.model, t.optimizer, 1);
+  }
+  auto const expected = files(f / "alone/step-1");
+  REQUIRE(expected.contains("masters.safetensors"));
+  for (auto const& l : {layout{1, 3, 1, 3}, layout{2, 2, 2, 1}, layout{1, 4, 1, 2, 2}}) {
+    INFO(l.words());
+    resumed<forms>(l, f / "alone", [&](auto& t, auto const& at) { pl::run::save_checkpoint(f / "again", t.model, t.optimizer, at.step); });
+    CHECK((files(f / "again/step-1") == expected));
+    std::filesystem::remove_all(f / "again");
+  }
+}
+
+TEST_CASE("masks of pruned weights are part of a checkpoint") {
+  using masked = pl::codec::masked<float>;
+  using forms = pl::codec::forms<pl::codec::dense<float>, masked>;
+  folder const f;
+  {
+    trained t(network<forms>(), pl::comm::communicator(pl::comm::self{}), {});
+    t.model.net().for_each_parameter([&](auto& w) {
+      if constexpr (std::remove_cvref_t<decltype(w)>::forms::template contains<masked>) {
+        if (w.shape.rank() < 2 || !w.tied_to.empty() || w.name == "last.weight") return;
+        std::vector<std::uint8_t> bits(static_cast<std::size_t>(w.size() + 7) / 8, 0);
+        for (index_t i = 0; i < w.size(); ++i)
+          if (i % 3 != 0 || i % 7 == 0) bits[static_cast<std::size_t>(i / 8)] |= static_cast<std::uint8_t>(1u << i % 8);
+        masked::encode_with_mask(t.model.context(), w.shape, w.data(), bits, w.storage_of(pl::codec::form_tag<masked>{}));
+        w.template use_form<masked>();
+      }
+    });
+    t.model.refresh_masks();
+    pl::run::save_checkpoint(f / "alone", t.model, t.optimizer, 1);
+  }
+  auto const expected = files(f / "alone/step-1");
+  REQUIRE(expected.contains("masks.safetensors"));
+  for (auto const& l : layouts) {
+    INFO(l.words());
+    // The network that loads was never pruned: it gets the masks, and keeps them through a step.
+    resumed<forms>(l, f / "alone", [&](auto& t, auto const& at) {
+      pl::run::save_checkpoint(f / "again", t.model, t.optimizer, at.step);
+      t.steps(1, 2);
+      pl::run::save_checkpoint(f / "later", t.model, t.optimizer, 2);
+    });
+    CHECK((files(f / "again/step-1") == expected));
+    auto const later = files(f / "later/step-2");
+    CHECK(later.at("masks.safetensors") == expected.at("masks.safetensors"));
+    CHECK(later.at("parameters.safetensors") != expected.at("parameters.safetensors"));
+    auto const c = pl::io::load_checkpoint(f / "later");
+    index_t dead = 0;
+    for (auto const& e : c.group("masks").entries()) {
+      auto const alive = c.group("masks").bytes(e), values = c.group("parameters").bytes(e.name);
+      for (std::size_t i = 0; i < alive.size(); ++i) {
+        float v = 0;
+        std::memcpy(&v, values.data() + 4 * i, 4);
+        if (alive[i] != std::byte{0}) continue;
+        REQUIRE(v == 0);
+        ++dead;
+      }
+    }
+    CHECK(dead > 100);
+    std::filesystem::remove_all(f / "again");
+    std::filesystem::remove_all(f / "later");
+  }
+  // A network that cannot be pruned, and one that is where the checkpoint is not.
+  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  CHECK(said_by_all({1, 2, 1, 1}, f / "alone").find("'fc1.weight' was saved pruned, and here it cannot be") != std::string::npos);
+}
+
+TEST_CASE("the loss scale and words of the program's own come back") {
+  folder const f;
+  pl::comm::run_local(2, [&](pl::comm::communicator c) {
+    trained t(network<dense>(), std::move(c), {1, 2, 1, 1});
+    pl::parallel::loss_scale scale;
+    scale.set(0.1 + 0.2, 17, 3);
+    pl::run::save_checkpoint(f.path, t.model, t.optimizer, 9, {.scale = &scale, .more = {{"epoch", "4 é"}}});
+  });
+  resumed<dense>({2, 1, 1, 0}, f.path, [&](auto& t, auto const& at) {
+    if (at.step != 9 || at.more != std::map<std::string, std::string>{{"epoch", "4 é"}}) throw std::runtime_error("other words");
+    pl::parallel::loss_scale scale;
+    (void)pl::run::load_checkpoint(f.path, t.model, t.optimizer, &scale);
+    if (scale.value() != 0.1 + 0.2 || scale.good_steps() != 17 || scale.skipped() != 3) throw std::runtime_error("another loss scale");
+  });
+}
+
+TEST_CASE("missing, truncated and altered parts are refused on every rank alike, and the one before is taken") {
+  folder const f;
+  train_alone(f / "c", 1);
+  train_alone(f / "c", 2);
+  auto const keep = [&] {
+    std::filesystem::remove_all(f / "d");
+    std::filesystem::copy(f / "c", f / "d", std::filesystem::copy_options::recursive);
+  };
+  for (auto const& l : {layout{1, 3, 1, 1}, layout{2, 2, 2, 3}})
+    for (std::string const file : {"manifest", "parameters.safetensors", "optimizer-1.safetensors", "optimizer-2.safetensors"}) {
+      auto const path = f / ("d/step-2/" + file);
+      auto const size = std::filesystem::file_size(f / ("c/step-2/" + file));
+      std::vector<std::size_t> const places{0, 9, size / 5, size / 2, size - 1};
+      for (int how = 0; how < static_cast<int>(places.size()) + 3; ++how) {
+        keep();
+        if (how == 0) std::filesystem::remove(path);
+        if (how == 1) std::filesystem::resize_file(path, size - 1);
+        if (how == 2) std::filesystem::resize_file(path, size + 1);
+        if (how > 2) change_byte(path, places[static_cast<std::size_t>(how - 3)]);
+        INFO(l.words() << ", " << file << ", damage " << how);
+        auto const said = said_by_all(l, f / "d");
+        CHECK(said.starts_with("step 1 passed over a damaged checkpoint ("));
+        CHECK(said.find(path) != std::string::npos);
+        CHECK(said.ends_with("going on from '" + (f / "d/step-1") + "', step 1"));
+        std::filesystem::remove_all(f / "d/step-1");
+        auto const worse = said_by_all(l, f / "d");
+        CHECK(worse.find("no checkpoint of 2 is whole (") != std::string::npos);
+      }
+    }
+  CHECK(said_by_all({1, 2, 1, 0}, f / "nowhere") == "nothing");
+  CHECK(said_by_all({2, 2, 1, 2}, f / "c", 8).find("it was saved with seed 3, this run has 8") != std::string::npos);
+}
+
+TEST_CASE("a damaged array is named, with its bytes") {
+  folder const f;
+  train_alone(f.path, 1);
+  auto const path = f / "step-1/optimizer-2.safetensors";
+  std::uint64_t begin = 0;
+  {
+    pl::io::safetensors_file const file(path);
+    begin = file.header().size() + file.at("block.1.in.weight").begin;
+  }
+  change_byte(path, begin + 7);
+  auto const said = said_by_all({2, 2, 2, 3}, f.path);
+  CHECK(said.find("the checksum of 'block.1.in.weight', bytes " + std::to_string(begin) + " to " + std::to_string(begin + 4 * 140) + ", is ") != std::string::npos);
+  CHECK(said.find("it is damaged") != std::string::npos);
+  CHECK(sentence([&] { (void)pl::io::load_checkpoint(f.path); }).find("the checksum of 'block.1.in.weight'") != std::string::npos);
+}
+
+TEST_CASE("a foreign network is refused on every rank") {
+  folder const f;
+  train_alone(f.path, 1);
+  auto const refused = [&](auto make) {
+    std::mutex guard;
+    std::set<std::string> said;
+    pl::comm::run_local(4, [&](pl::comm::communicator c) {
+      trained t(make(), std::move(c), {2, 2, 1, 1});
+      auto const s = sentence([&] { (void)pl::run::load_checkpoint(f.path, t.model, t.optimizer); });
+      std::lock_guard const lock(guard);
+      said.insert(s);
+    });
+    REQUIRE(said.size() == 1);
+    return *said.begin();
+  };
+  namespace nn = pl::nn;
+  CHECK(refused([] { return nn::sequential(nn::linear("fc1", 12, 11), nn::relu(), nn::linear("last", 11, 5)); }).find("'fc1.weight' is F32 [10, 12] there and F32 [11, 12] here") != std::string::npos);
+  CHECK(refused([] { return nn::sequential(nn::linear("other", 12, 10), nn::relu(), nn::linear("last", 10, 5)); }).find("there is no parameter 'other.weight' in it") != std::string::npos);
+  CHECK(refused([] { return nn::sequential(nn::linear("fc1", 12, 10), nn::relu(), nn::linear("last", 10, 5)); }).find("it has 15 parameters, this network has 4") != std::string::npos);
+}
+
+TEST_CASE("checkpoints of the first format are read under any layout") {
+  folder const f;
+  train_alone(f / "c", 2);
+  auto const expected = files(f / "c/step-2");
+  // The same files with the manifest that the first version wrote.
+  std::string text = "pleat checkpoint 1\nstep 2\n";
+  for (auto const& [name, content] : expected)
+    text += "file " + name + " " + std::to_string(content.size()) + " " + pl::io::checksum::hex(pl::io::checksum_of(std::as_bytes(std::span(content.data(), content.size())))) + "\n";
+  std::ifstream in(f / "c/step-2/manifest");
+  for (std::string line; std::getline(in, line);)
+    if (line.starts_with("state ")) text += line + "\n";
+  text += "end " + pl::io::checksum::hex(pl::io::checksum_of(std::as_bytes(std::span(text.data(), text.size())))) + "\n";
+  pl::io::write_file(f / "c/step-2/manifest", text);
+  for (auto const& l : {layout{}, layout{2, 2, 2, 3}, layout{1, 3, 1, 1}}) {
+    resumed<dense>(l, f / "c", [&](auto& t, auto const& at) { pl::run::save_checkpoint(f / "again", t.model, t.optimizer, at.step); });
+    CHECK((files(f / "again/step-2") == expected));
+    std::filesystem::remove_all(f / "again");
+  }
+  change_byte(f / "c/step-2/optimizer-1.safetensors", 2000);
+  CHECK(said_by_all({2, 2, 1, 1}, f / "c").find("the checksum of bytes 0 to") != std::string::npos);
+}
+
+TEST_CASE("a save in the background holds what was there when it began") {
+  for (auto const& l : {layout{}, layout{1, 3, 1, 1}, layout{2, 2, 2, 3}}) {
+    folder const f;
+    INFO(l.words());
+    pl::comm::run_local(l.ranks(), [&](pl::comm::communicator c) {
+      trained t(network<dense>(), std::move(c), l);
+      pl::run::checkpoint_writer background(f / "b", {.keep = 3, .asynchronous = true}), foreground(f / "f", {.keep = 3});
+      for (int s = 0; s < 3; ++s) {
+        t.steps(s, s + 1);
+        background.save(t.model, t.optimizer, s);
+        foreground.save(t.model, t.optimizer, s);
+      }
+      t.steps(3, 4);
+      background.wait();
+      background.wait();  // nothing is under way: nothing happens
+    });
+    for (int s = 0; s < 3; ++s) {
+      auto const step = "/step-" + std::to_string(s);
+      CHECK((files(f / "b" + step) == files(f / "f" + step)));
+      CHECK(manifest_without_plan(f / "b" + step) == manifest_without_plan(f / "f" + step));
+      CHECK(pl::io::detail::names_in(f / "b" + step) == pl::io::detail::names_in(f / "f" + step));
+    }
+  }
+}
+
+TEST_CASE("a save that fails is said on every rank, whoever saw it, and the one before stays") {
+  folder const f;
+  pl::io::write_file(f / "file", "x");
+  for (bool const asynchronous : {false, true}) {
+    std::mutex guard;
+    std::set<std::string> said;
+    pl::comm::run_local(4, [&](pl::comm::communicator c) {
+      trained t(network<dense>(), std::move(c), {2, 2, 1, 1});
+      pl::run::checkpoint_writer writer(f / "file", {.asynchronous = asynchronous});
+      auto const s = sentence([&] {
+        writer.save(t.model, t.optimizer, 1);
+        writer.wait();
+      });
+      std::lock_guard const lock(guard);
+      said.insert(s);
+    });
+    REQUIRE(said.size() == 1);
+    CHECK(said.begin()->find("cannot make the folder '" + (f / "file") + "'") != std::string::npos);
+  }
+}
