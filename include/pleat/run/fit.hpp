@@ -44,6 +44,7 @@ struct fit_options {
   bool keep_best = false;                           ///< end with the parameters of the epoch that judged best
   std::string checkpoint{};                         ///< folder; empty: none
   index_t checkpoint_steps = 0;                     ///< steps between checkpoints; 0: one per epoch
+  bool checkpoint_asynchronous = false;             ///< write them while training goes on; the last one is waited for
   bool resume = false;                              ///< go on from the newest checkpoint of the folder, if there is one
   index_t check_replicas_steps = 0;                 ///< compare the parameters of all ranks every so many steps; 0: never
   std::function<void(event const&)> on_event{};
@@ -157,8 +158,9 @@ template <class Net> fit_report fit(parallel::model<Net>& m, io::dataset const& 
       line.line((at->remark.empty() ? std::string() : at->remark + "\n") + "resumed at step " + std::to_string(step) + " from '" + options.checkpoint + "'");
     }
   }
+  checkpoint_writer writer(options.checkpoint, {.asynchronous = options.checkpoint_asynchronous});
   auto const save = [&](index_t done) {
-    save_checkpoint(options.checkpoint, m, optimizer, done);
+    writer.save(m, optimizer, done);
     if (options.on_event) options.on_event({event::kind::checkpoint, done / per_epoch, done, 0, 1, {}});
   };
 
@@ -220,6 +222,7 @@ template <class Net> fit_report fit(parallel::model<Net>& m, io::dataset const& 
     if (options.on_event) options.on_event(e);
     if (!options.checkpoint.empty() && options.checkpoint_steps == 0) save(step);
   }
+  writer.wait();
   m.context().fence();
   report.steps = step - first_step;
   report.seconds = std::chrono::duration<double>(clock::now() - start).count();
