@@ -70,11 +70,9 @@ pl::plan::plan lay_out(options const& o, int ranks) {
   if (o.deterministic && tensor > 1)
     throw pl::error{"--deterministic", "tensor=" + std::to_string(tensor) + " shares out the terms of a sum, so bits change with it; only data and pipeline leave them as they are",
                     "Use --mesh " + in_words(data * tensor, 1, pipeline) + ", or leave out --deterministic"};
-  if (tensor > 1 && !o.checkpoint.empty())
-    throw pl::error{"--checkpoint", "parameters that are cut (tensor=" + std::to_string(tensor) + ") cannot be saved yet", "Use --mesh " + in_words(data * tensor, 1, pipeline) + ", or leave it out"};
   if (tensor * pipeline > 1 && !o.out.empty())
     throw pl::error{"--out", "a model file needs whole parameters on one rank, " + in_words(data, tensor, pipeline) + " spreads them",
-                    tensor > 1 ? "Use --mesh " + in_words(ranks, 1, 1) : "Use --checkpoint DIR, which sample reads too, or --mesh " + in_words(ranks, 1, 1)};
+                    "Use --checkpoint DIR, which sample reads too, or --mesh " + in_words(ranks, 1, 1)};
   return p;
 }
 

@@ -5,24 +5,18 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <pleat/io/sampler.hpp>
 #include <pleat/nn/schedule.hpp>
-#include <pleat/parallel.hpp>
-#include <pleat/run/checkpoint.hpp>
-#include <pleat/run/model_file.hpp>
 #include <pleat/run/progress.hpp>
 
-#include "card.hpp"
 #include "figures.hpp"
 #include "layout.hpp"
-#include "network.hpp"
-#include "windows.hpp"
+#include "pieces.hpp"
 
 namespace gpt {
 
@@ -57,26 +51,6 @@ template <class Model> [[nodiscard]] std::int64_t peak_bytes(Model const& m) {
   return held.parameters + held.gradients + held.optimizer_state + static_cast<std::int64_t>(m.context().pool().statistics().bytes_peak);
 }
 
-/// The card beside the checkpoints: written when there is none or another one; compared where training goes on.
-inline void leave_card(std::string const& folder, card const& c) {
-  auto const path = folder + "/" + card_file;
-  std::filesystem::create_directories(folder);
-  pl::io::write_file(path, c.to_text());
-}
-inline void compare_card(std::string const& folder, card const& mine) {
-  auto const path = folder + "/" + card_file;
-  if (!std::filesystem::exists(path)) return;  // nothing was saved yet
-  auto const bytes = pl::io::read_file(path);
-  auto const there = card::parse({reinterpret_cast<char const*>(bytes.data()), bytes.size()}, path);
-  if (there == mine) return;
-  if (there.sizes != mine.sizes)
-    throw pl::error{"--resume", "'" + folder + "' holds a model of " + std::to_string(there.sizes.layers) + " layers, width " + std::to_string(there.sizes.width) + ", " +
-                                    std::to_string(there.sizes.heads) + " heads, context " + std::to_string(there.sizes.context) + " and " + std::to_string(there.sizes.vocabulary) + " characters, this run asks for " +
-                                    std::to_string(mine.sizes.layers) + ", " + std::to_string(mine.sizes.width) + ", " + std::to_string(mine.sizes.heads) + ", " + std::to_string(mine.sizes.context) + " and " +
-                                    std::to_string(mine.sizes.vocabulary), "Use the same sizes and the same text, or another folder"};
-  throw pl::error{"--resume", "the text of '" + folder + "' has other characters than this one", "Use the same text, or another folder"};
-}
-
 template <class T> void train_in(options const& o, pl::world& world) {
   using clock = std::chrono::steady_clock;
   auto const since = [](clock::time_point t) { return std::chrono::duration<double>(clock::now() - t).count(); };
@@ -88,9 +62,8 @@ template <class T> void train_in(options const& o, pl::world& world) {
   card const about{{.vocabulary = text.vocabulary.size(), .context = o.context, .layers = o.layers, .width = o.width, .heads = o.heads}, text.vocabulary};
   auto model = pl::parallel::build(pl::parallel::megatron(network<T>(about.sizes)), plan, world, {.seed = o.seed, .input = pl::extents{o.batch, o.context}});
   // [build]
-  using model_type = decltype(model);
-  pl::nn::optimizer_state<T, typename model_type::execution_space> optimizer(
-      model.context(), model.arena(), pl::nn::adamw{.learning_rate = o.learning_rate, .beta2 = o.beta2, .weight_decay = o.weight_decay});
+  using model_type = model_of<T>;
+  optimizer_of<T> optimizer(model.context(), model.arena(), pl::nn::adamw{.learning_rate = o.learning_rate, .beta2 = o.beta2, .weight_decay = o.weight_decay});
   pl::nn::schedule const rate = pl::nn::cosine{.warm_up_steps = o.warm_up, .minimum = o.final_rate};
 
   pl::io::sampler const sampler(text.train.size(), o.batch, {.seed = o.seed, .drop_last = true});
@@ -101,13 +74,8 @@ template <class T> void train_in(options const& o, pl::world& world) {
 
   pl::index_t step = 0;
   std::string remark;
-  if (o.resume) {
-    compare_card(o.checkpoint, about);
-    if (auto const at = pl::run::load_checkpoint(o.checkpoint, model, optimizer)) {
-      step = at->step;
-      remark = (at->remark.empty() ? std::string() : at->remark + "\n") + "resumed at step " + std::to_string(step) + " from '" + o.checkpoint + "'";
-    }
-  }
+  if (o.resume)
+    if (auto const at = resume<T>(o.checkpoint, model, optimizer, about)) step = at->first, remark = at->second;
   figures f;
   f.first_step = step;
   voice out(o, step, root && !o.quiet);
@@ -115,14 +83,13 @@ template <class T> void train_in(options const& o, pl::world& world) {
 
   auto const validate = [&] {
     if (!f.validations.empty() && f.validations.back().first == step) return;
-    f.validations.emplace_back(step, validation_loss(model, text.validation, windows, std::min<pl::index_t>(8, std::max<pl::index_t>(1, o.batch))));
+    f.validations.emplace_back(step, validation_loss<T>(model, text.validation, windows, std::min<pl::index_t>(8, std::max<pl::index_t>(1, o.batch))));
     out.validation(step, f.validations.back().second);
   };
   pl::index_t saved = -1;
   auto const save = [&] {
     if (saved == step) return;
-    if (root) leave_card(o.checkpoint, about);
-    pl::run::save_checkpoint(o.checkpoint, model, optimizer, step);
+    keep<T>(o.checkpoint, model, optimizer, step, about);
     saved = step;
   };
 
@@ -130,23 +97,14 @@ template <class T> void train_in(options const& o, pl::world& world) {
   std::vector<pl::index_t> order;
   pl::index_t epoch = -1;
   double busy = 0;
-  // [loop]
   window_source<model_type> source(model, text.train);
   while (step < o.steps) {
     auto const begun = clock::now();
     auto const at = sampler.at(step);
     if (at.epoch != epoch) sampler.order(epoch = at.epoch, order);
     source.begin(order, sampler.batch(at.batch).begin);
-    model.zero_grad(o.batch);
-    model.walk(source);
-    model.reduce();
-    double const loss = model.loss();
-    if (!std::isfinite(loss))
-      throw pl::error{"train_gpt", "the loss of step " + std::to_string(step) + " is " + std::to_string(loss), "Use a smaller --learning-rate or a smaller --clip"};
-    model.step(optimizer, pl::nn::factor(rate, step, o.steps), o.clip > 0 ? model.clip_scale(o.clip) : 1.0);
-    model.context().fence();
+    double const loss = train_step<T>(model, source, optimizer, o.batch, pl::nn::factor(rate, step, o.steps), o.clip);
     ++step;
-    // [loop]
     f.loss.push_back(loss);
     seconds.push_back(since(begun));
     busy += seconds.back();
@@ -156,7 +114,7 @@ template <class T> void train_in(options const& o, pl::world& world) {
   }
   validate();
   if (!o.checkpoint.empty()) save();
-  if (!o.out.empty()) pl::run::save(model, o.out, {.network = "gpt", .more = {{card_key, about.to_text()}}});
+  if (!o.out.empty()) write_model<T>(o.out, model, about);
 
   std::int64_t const mine = peak_bytes(model);
   f.peak_bytes.resize(static_cast<std::size_t>(world.size()));

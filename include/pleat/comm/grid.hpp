@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/comm/communicator.hpp>
 #include <pleat/comm/self.hpp>
 #include <pleat/tensor/mesh.hpp>
@@ -29,7 +30,7 @@ class grid {
   /// Collective over `world`.
   /// \throws error if the mesh does not have world.size() ranks (with the nearest that has), or if ranks come with different meshes;
   /// on every rank alike
-  grid(communicator& world, pleat::mesh const& m) : mesh_(m), rank_(world.rank()), alone_(self()) {
+  PLEAT_ONCE grid(communicator& world, pleat::mesh const& m) : mesh_(m), rank_(world.rank()), alone_(self()) {
     agree(world);
     m.demand_ranks(world.size());
     std::uint32_t const wide = m.wide().bits;

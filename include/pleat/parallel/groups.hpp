@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include <pleat/base/config.hpp>
 #include <pleat/comm/communicator.hpp>
 #include <pleat/comm/grid.hpp>
 #include <pleat/parallel/built.hpp>
@@ -29,7 +30,7 @@ struct groups {
   [[nodiscard]] comm::communicator& pipeline() { return grid.along(axis_set::of(0)); }
 
   /// Collective over `world`. \throws error, on every rank alike, for a plan that cannot be carried out or is for another number of ranks
-  [[nodiscard]] static std::shared_ptr<groups> make(plan::plan const& p, comm::communicator& world) {
+  [[nodiscard]] PLEAT_ONCE static std::shared_ptr<groups> make(plan::plan const& p, comm::communicator& world) {
     p.check();
     demand_built(p);
     if (p.ranks() != world.size())

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/nn/units.hpp>
 #include <pleat/plan/plan.hpp>
 #include <pleat/plan/schedule.hpp>
@@ -86,7 +87,7 @@ class stages {
  public:
   /// \param costs of the network's units; \param own the schedule that the plan names, if it is one of the user's
   /// \throws error for a schedule that cannot be carried out, with the reason; for cuts beyond the units
-  stages(plan::plan const& p, std::vector<double> const& costs, std::optional<plan::schedule> const& own = {}) : units_(static_cast<index_t>(costs.size())) {
+  PLEAT_ONCE stages(plan::plan const& p, std::vector<double> const& costs, std::optional<plan::schedule> const& own = {}) : units_(static_cast<index_t>(costs.size())) {
     if (p.schedule.starts_with(plan::own_schedule_prefix)) {
       if (!own)
         throw error{"parallel::build", "the plan names the schedule '" + p.schedule + "', which is not one of the library's", "Hand it over: build(net, plan, world, {.schedule = …})"};

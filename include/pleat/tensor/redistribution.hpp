@@ -27,6 +27,7 @@
 #include <string_view>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/tensor/layout.hpp>
 
 namespace pleat {
@@ -253,7 +254,7 @@ class redistribution {
   /// \param to            the placement that it shall have, on the same mesh
   /// \param element_bytes of one element on the wire
   /// \throws error as layout does
-  redistribution(layout const& from, placement const& to, index_t element_bytes) : from_(from), to_(from.with(to)), element_bytes_(element_bytes) {
+  PLEAT_ONCE redistribution(layout const& from, placement const& to, index_t element_bytes) : from_(from), to_(from.with(to)), element_bytes_(element_bytes) {
     placement p = from.where();
     for (int a = 0; a < mesh::max_axes; ++a)
       if (from.mesh().extent(a) == 1) p.set(a, to[a]);  // along an axis of one rank all placements are the same

@@ -1,0 +1,51 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Checkpoints and model files. Included by one source for each precision.
+#pragma once
+
+#include <pleat/run/checkpoint.hpp>
+#include <pleat/run/model_file.hpp>
+
+#include <filesystem>
+
+#include "pieces.hpp"
+
+namespace gpt {
+
+/// The card beside the checkpoints: written when there is none or another one; compared where training goes on.
+inline void leave_card(std::string const& folder, card const& c) {
+  auto const path = folder + "/" + card_file;
+  std::filesystem::create_directories(folder);
+  pl::io::write_file(path, c.to_text());
+}
+inline void compare_card(std::string const& folder, card const& mine) {
+  auto const path = folder + "/" + card_file;
+  if (!std::filesystem::exists(path)) return;  // nothing was saved yet
+  auto const bytes = pl::io::read_file(path);
+  auto const there = card::parse({reinterpret_cast<char const*>(bytes.data()), bytes.size()}, path);
+  if (there == mine) return;
+  if (there.sizes != mine.sizes)
+    throw pl::error{"--resume", "'" + folder + "' holds a model of " + std::to_string(there.sizes.layers) + " layers, width " + std::to_string(there.sizes.width) + ", " +
+                                    std::to_string(there.sizes.heads) + " heads, context " + std::to_string(there.sizes.context) + " and " + std::to_string(there.sizes.vocabulary) + " characters, this run asks for " +
+                                    std::to_string(mine.sizes.layers) + ", " + std::to_string(mine.sizes.width) + ", " + std::to_string(mine.sizes.heads) + ", " + std::to_string(mine.sizes.context) + " and " +
+                                    std::to_string(mine.sizes.vocabulary), "Use the same sizes and the same text, or another folder"};
+  throw pl::error{"--resume", "the text of '" + folder + "' has other characters than this one", "Use the same text, or another folder"};
+}
+
+template <class T> std::optional<std::pair<pl::index_t, std::string>> resume(std::string const& folder, model_of<T>& model, optimizer_of<T>& optimizer, card const& about) {
+  compare_card(folder, about);
+  auto const at = pl::run::load_checkpoint(folder, model, optimizer);
+  if (!at) return std::nullopt;
+  return std::pair{at->step, (at->remark.empty() ? std::string() : at->remark + "\n") + "resumed at step " + std::to_string(at->step) + " from '" + folder + "'"};
+}
+
+template <class T> void keep(std::string const& folder, model_of<T> const& model, optimizer_of<T> const& optimizer, pl::index_t step, card const& about) {
+  if (model.all_ranks().rank() == 0) leave_card(folder, about);
+  pl::run::save_checkpoint(folder, model, optimizer, step);
+}
+
+template <class T> void write_model(std::string const& file, model_of<T> const& model, card const& about) {
+  pl::run::save(model, file, {.network = "gpt", .more = {{card_key, about.to_text()}}});
+}
+
+}  // namespace gpt

@@ -1,0 +1,7 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "keeping.hpp"
+
+template std::optional<std::pair<pleat::index_t, std::string>> gpt::resume<float>(std::string const&, model_of<float>&, optimizer_of<float>&, card const&);
+template void gpt::keep<float>(std::string const&, model_of<float> const&, optimizer_of<float> const&, pl::index_t, card const&);
+template void gpt::write_model<float>(std::string const&, model_of<float> const&, card const&);

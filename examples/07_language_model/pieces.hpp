@@ -1,0 +1,35 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The pieces of training, declared: each is compiled in a source of its own, so that they compile side by side.
+#pragma once
+
+#include <pleat/parallel.hpp>
+
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "card.hpp"
+#include "network.hpp"
+#include "windows.hpp"
+
+namespace gpt {
+
+template <class T> using model_of = pl::parallel::model<decltype(network<T>(sizes{}))>;
+template <class T> using optimizer_of = pl::nn::optimizer_state<T, typename model_of<T>::execution_space>;
+
+/// One step over a batch of `batch` windows. Collective. \returns its mean loss
+template <class T> double train_step(model_of<T>& model, window_source<model_of<T>>& source, optimizer_of<T>& optimizer, pl::index_t batch, double rate, double clip);
+
+/// Mean loss per character over the first `windows` windows. Collective. The same bits wherever data and layers are: each window's loss is
+/// summed on one rank, then all windows' in their order.
+template <class T> double validation_loss(model_of<T> const& m, pl::io::token_dataset const& text, pl::index_t windows, pl::index_t batch);
+
+/// Where training goes on, and what is to be said about it. Collective.
+template <class T> std::optional<std::pair<pl::index_t, std::string>> resume(std::string const& folder, model_of<T>& model, optimizer_of<T>& optimizer, card const& about);
+/// A checkpoint after `step` steps, the card beside it. Collective.
+template <class T> void keep(std::string const& folder, model_of<T> const& model, optimizer_of<T> const& optimizer, pl::index_t step, card const& about);
+/// The model as a safetensors file. Collective.
+template <class T> void write_model(std::string const& file, model_of<T> const& model, card const& about);
+
+}  // namespace gpt
