@@ -50,7 +50,7 @@ std::optional<int> parse(int argc, char** argv, options& o) {
   app.add_option("--beta2", o.beta2, "of AdamW")->check(CLI::Range(0.0, 0.999999))->capture_default_str();
   app.add_option("--clip", o.clip, "largest norm of a step's gradient; 0: any")->check(CLI::NonNegativeNumber)->capture_default_str();
   app.add_option("--mesh", o.mesh, "data=a,tensor=b,pipeline=c; what is not named: tensor and pipeline 1, data the ranks that are left");
-  app.add_option("--schedule", o.schedule, "of a pipeline: gpipe, 1f1b, interleaved, zb-h1, zb-v, dualpipe-v")->capture_default_str();
+  app.add_option("--schedule", o.schedule, "of a pipeline: gpipe, 1f1b, interleaved, zb-h1, zb-h2, zb-v, dualpipe-v")->capture_default_str();
   app.add_option("--micro-batches", o.micro_batches, "pieces that a rank cuts its share of the batch into")->check(positive)->capture_default_str();
   app.add_option("--chunks", o.chunks, "stages per pipeline rank; 0: what the schedule asks for")->check(natural)->capture_default_str();
   app.add_option("--state-stage", o.state_stage, "sharded over the data axis: 0 nothing, 1 optimizer state, 2 gradients too, 3 parameters too")->capture_default_str();
