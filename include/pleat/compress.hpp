@@ -11,5 +11,6 @@
 #include <pleat/compress/quantize.hpp>
 #include <pleat/compress/report.hpp>
 #include <pleat/compress/schedule.hpp>
+#include <pleat/compress/share_weights.hpp>
 #include <pleat/compress/stages.hpp>
 #include <pleat/compress/transform.hpp>

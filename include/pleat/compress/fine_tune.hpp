@@ -26,6 +26,7 @@ class fine_tune {
   explicit fine_tune(io::dataset&&, run::fit_options = {}) = delete;
 
   [[nodiscard]] run::fit_options const& options() const noexcept { return options_; }
+  [[nodiscard]] io::dataset const& data() const noexcept { return *data_; }
 
   /// Collective. \throws error as run::fit does
   template <class Net> void run(parallel::model<Net>& m) const { (void)pleat::run::fit(m, *data_, options_); }

@@ -30,7 +30,13 @@ template <class Recorder, class... Ts> class basic_pipeline {
   static_assert((fusable<Ts> && ...),
                 "pleat: a pipeline takes transforms that can be fused ('using fusable_transform = void' and 'void run(model&) const'): "
                 "apply the others to the model one by one, model | a | b");
-  static_assert(detail::order_is_legal<Ts...>(),
+  static_assert(!detail::stands_before<Ts...>({detail::needs_a_form<Ts>...}, {detail::shares_values<Ts>...}),
+                "pleat: this pipeline entropy-codes before weights share values: share_weights first, then entropy_code");
+  static_assert(!detail::stands_before<Ts...>({detail::shares_values<Ts>...}, {detail::writes_weights<Ts>...}),
+                "pleat: this pipeline prunes after weights share values, and coded weights cannot be pruned: prune first, then share_weights, then entropy_code");
+  static_assert(!detail::stands_before<Ts...>({detail::encodes<Ts>...}, {detail::shares_values<Ts>...}),
+                "pleat: this pipeline shares values of weights that are encoded already: share_weights comes after prune and before quantize and entropy_code");
+  static_assert(detail::stands_before<Ts...>({detail::shares_values<Ts>...}, {detail::writes_weights<Ts>...}) || detail::order_is_legal<Ts...>(),
                 "pleat: this pipeline prunes after it quantizes, and quantized weights cannot be pruned: prune first, then quantize");
 
   explicit basic_pipeline(std::tuple<Ts...> steps, Recorder recorder = {}) : steps_(std::move(steps)), recorder_(std::move(recorder)) {}

@@ -8,6 +8,8 @@
 ///     template <class T> using form = …;                             // the form that it adds to weights of value type T, if any
 ///     static constexpr bool encodes = true;                          // afterwards weights cannot be written any more (default: false)
 ///     static constexpr bool writes_weights = true;                   // it changes weights element by element (default: false)
+///     static constexpr bool shares_values = true;                    // it finds few values for many elements (default: false)
+///     template <class T> using needs_form = …;                       // the form that some weights must be able to take already, if any
 ///     static constexpr char const* what = "…";                       // for messages (optional)
 ///
 /// The type of the model changes once (`widen`); everything else is a run-time value, per parameter name. Anything else that can be
@@ -57,6 +59,12 @@ template <class T> [[nodiscard]] consteval bool says_writes_weights() {
   else return false;
 }
 template <class T> inline constexpr bool writes_weights = says_writes_weights<T>();
+template <class T> [[nodiscard]] consteval bool says_shares_values() {
+  if constexpr (requires { { T::shares_values } -> std::convertible_to<bool>; }) return static_cast<bool>(T::shares_values);
+  else return false;
+}
+template <class T> inline constexpr bool shares_values = says_shares_values<T>();
+template <class T> inline constexpr bool needs_a_form = requires { typename T::template needs_form<float>; };
 
 /// A set of forms with the one that a transform adds.
 template <class Forms, class Transform> struct added { using type = Forms; };
@@ -64,6 +72,13 @@ template <class Forms, class Transform> requires requires { typename Transform::
 struct added<Forms, Transform> { using type = typename Forms::template with<typename Transform::template form<typename Forms::value_type>>; };
 template <class Forms, class... Transforms> struct widened { using type = Forms; };
 template <class Forms, class First, class... Rest> struct widened<Forms, First, Rest...> : widened<typename added<Forms, First>::type, Rest...> {};
+
+/// True if a set has the form that a transform asks for.
+template <class Forms, class Transform> [[nodiscard]] consteval bool has_needed() {
+  if constexpr (requires { typename Transform::template needs_form<typename Forms::value_type>; })
+    return Forms::template contains<typename Transform::template needs_form<typename Forms::value_type>>;
+  else return true;
+}
 
 template <class Forms> struct any_encoded;
 template <class... Fs> struct any_encoded<codec::forms<Fs...>> { static constexpr bool value = (!Fs::trainable || ...); };
@@ -82,12 +97,28 @@ template <class... Transforms> struct widen_leaf {
       static_assert(!(any_encoded<forms>::value && (writes_weights<Transforms> || ...)),
                     "pleat: this model's weights may be quantized already, and quantized weights cannot be pruned: "
                     "prune first, then quantize, as in model | (compress::prune{…} | compress::quantize<…>{})");
-      return typename L::template with_forms<typename widened<forms, Transforms...>::type>(l);
+      static_assert(!(any_encoded<forms>::value && (shares_values<Transforms> || ...)),
+                    "pleat: this model's weights may be encoded already, and only weights that can be trained get shared values: "
+                    "share_weights comes after prune and before quantize and entropy_code");
+      using wide = typename widened<forms, Transforms...>::type;
+      static_assert((has_needed<wide, Transforms>() && ...),
+                    "pleat: entropy coding needs weights with shared values: model | (share_weights{…} | entropy_code{})");
+      return typename L::template with_forms<wide>(l);
     } else {
       return l;
     }
   }
 };
+
+/// True if a step that says `earlier` stands before one that says `later`.
+template <class... Ts> [[nodiscard]] consteval bool stands_before(std::initializer_list<bool> earlier, std::initializer_list<bool> later) {
+  bool seen = false;
+  for (std::size_t i = 0; i < sizeof...(Ts); ++i) {
+    if (seen && later.begin()[i]) return true;
+    seen = seen || earlier.begin()[i];
+  }
+  return false;
+}
 
 /// No transform may write weights after one that encodes them.
 template <class... Ts> [[nodiscard]] consteval bool order_is_legal() {

@@ -47,6 +47,7 @@ struct fit_options {
   bool checkpoint_asynchronous = false;             ///< write them while training goes on; the last one is waited for
   bool resume = false;                              ///< go on from the newest checkpoint of the folder, if there is one
   index_t check_replicas_steps = 0;                 ///< compare the parameters of all ranks every so many steps; 0: never
+  std::function<void()> before_step{};              ///< the sums of all ranks' gradients are there, nothing has moved yet: may change them, alike on every rank
   std::function<void(event const&)> on_event{};
   bool progress = true;                             ///< rank 0 shows a progress line on standard error
 };
@@ -181,6 +182,7 @@ template <class Net> fit_report fit(parallel::model<Net>& m, io::dataset const& 
       m.reduce();
       double const loss = m.loss();
       if (!std::isfinite(loss)) detail::explain_nonfinite(m, source.last(), loss);
+      if (options.before_step) options.before_step();
       double const scale = options.clip_norm > 0 ? m.clip_scale(options.clip_norm) : 1.0;
       m.step(optimizer, factor, scale);
       ++step;

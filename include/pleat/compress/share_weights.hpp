@@ -1,0 +1,194 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Shared values: every weight becomes one of a few, the few are trained on, and what says which is which is entropy-coded.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <pleat/codec/codebook.hpp>
+#include <pleat/codec/masked.hpp>
+#include <pleat/compress/detail/clusters.hpp>
+#include <pleat/compress/fine_tune.hpp>
+#include <pleat/compress/transform.hpp>
+
+namespace pleat::compress {
+
+/// Another width for the weights whose name fits.
+struct width_for {
+  std::string pattern;  ///< * and ? as in a shell: "conv*"
+  int num_bits = 8;
+};
+
+/// Gives every weight 2^num_bits values to share: k-means over its survivors, each of which takes the nearest centroid. Zeros of a pruned
+/// weight stay zeros and are not stored; a weight without zeros needs no index. Then, with `.tune`, the centroids are trained: the gradient
+/// of a centroid is the sum of the gradients of its members (S. Han et al., Deep Compression, 2016, section 3.3), and biases and whatever is
+/// not selected learn along. At last the weight takes the form codec::coded with plain bits; `entropy_code` makes it smaller.
+///
+///     model | (prune{.sparsity = 0.95} | fine_tune(train) | share_weights{.num_bits = 4, .tune = fine_tune(train)} | entropy_code{})
+///
+/// Every rank computes the same from its replica: no message but those of training. Where training is deterministic, so are the bytes.
+struct share_weights {
+  using fusable_transform = void;
+  template <class T> using form = codec::coded<T>;
+  static constexpr bool encodes = true;
+  static constexpr bool shares_values = true;
+  static constexpr char const* what = "share_weights";
+
+  int num_bits = 4;                              ///< of a code, 1 to 8
+  codec::centroid_start start = codec::centroid_start::linear;  ///< k-means starts here
+  std::uint64_t seed = 0;                        ///< for centroid_start::random
+  index_t rows_per_group = 0;                    ///< rows that share centroids; 0: one set of centroids per weight
+  int index_bits = 5;                            ///< of a relative index, 2 to 8 (survivors of pruned weights)
+  std::optional<compress::fine_tune> tune{};     ///< trains centroids, biases and all that shares nothing
+  std::vector<width_for> widths{};               ///< exceptions to num_bits; the last one that fits counts
+  std::vector<std::string> ignore{};             ///< names that stay as they are; * and ? as in a shell
+  listener on_note{};
+
+  /// "share 4 bits"
+  [[nodiscard]] std::string name() const { return "share " + std::to_string(num_bits) + " bits"; }
+
+  /// Collective. \throws error for a width outside 1 to 8, a weight with NaN or infinity (by name), no weight that is selected, or
+  ///                     optimizer state that is sharded while centroids are to be trained
+  template <class Net> void run(parallel::model<Net>& m) const {
+    using T = typename parallel::model<Net>::value_type;
+    using Space = typename parallel::model<Net>::execution_space;
+    if (tune && m.plan().state_stage != 0)
+      throw error{"compress::share_weights", "the optimizer's state is sharded, and no rank holds all members of a centroid", "Give it model.unsharded()"};
+    std::vector<detail::cluster_map> maps;
+    for_each_selected(m, true, [&](auto& w) {
+      std::vector<float> host(static_cast<std::size_t>(w.size()));
+      copy_to_host(m.context(), tensor<T, Space>::wrap(w.data(), w.shape), host.data());
+      try {
+        maps.push_back(detail::make_clusters(w.shape, host, {.entries = 1 << width_of(w.name), .start = start, .rows_per_group = rows_per_group, .seed = seed, .index_bits = index_bits}));
+      } catch (error const& e) {
+        throw error{"compress::share_weights", "'" + w.name + "': " + e.problem(), e.remedy()};
+      }
+      copy_from_host(m.context(), host.data(), tensor<T, Space>::wrap(w.data(), w.shape));
+      w.visit([&](auto tag, auto& s) {  // a survivor that is 0 is none any more
+        if constexpr (std::is_same_v<typename decltype(tag)::type, codec::masked<T>>) codec::masked<T>::encode(m.context(), w.shape, w.data(), s);
+      });
+    });
+    m.refresh_masks();
+    if (maps.empty()) throw error{"compress::share_weights", "no weight is left whose values could be shared", "See .ignore, and whether the layers have with_forms"};
+    if (tune) train(m, maps);
+    std::size_t next = 0;
+    for_each_selected(m, false, [&](auto& w) {
+      using form = codec::coded<T>;
+      auto& map = maps[next++];
+      std::vector<float> host(static_cast<std::size_t>(w.size()));
+      copy_to_host(m.context(), tensor<T, Space>::wrap(w.data(), w.shape), host.data());
+      form::encode_with(m.context(), w.shape, static_cast<T const*>(w.data()), detail::options_of(map, host, false), w.storage_of(codec::form_tag<form>{}));
+      w.template use_form<form>();
+      w.requires_grad = false;
+    });
+    m = m.rebuild(m.net());  // an arena without the coded weights
+  }
+
+ private:
+  [[nodiscard]] int width_of(std::string const& name) const {
+    int bits = num_bits;
+    for (auto const& x : widths)
+      if (nn::matches(x.pattern, name)) bits = x.num_bits;
+    if (bits < 1 || bits > 8) throw error{"compress::share_weights", "a code of " + std::to_string(bits) + " bits, expected 1 to 8"};
+    return bits;
+  }
+
+  /// f(weight&) for every weight whose values are shared; with `aloud`, says which are not and why.
+  template <class Net, class F> void for_each_selected(parallel::model<Net>& m, bool aloud, F&& f) const {
+    using T = typename parallel::model<Net>::value_type;
+    std::string untouched;
+    std::vector<std::string> tied;
+    m.net().for_each_parameter([&](nn::parameter const& w) {
+      if (!w.tied_to.empty()) tied.push_back(w.tied_to), tied.push_back(w.name);
+    });
+    auto const leave = [&](nn::parameter const& w, char const* why) { untouched += (untouched.empty() ? "'" : ", '") + w.name + "' (" + why + ")"; };
+    m.net().for_each_parameter([&](auto& w) {
+      using W = std::remove_cvref_t<decltype(w)>;
+      if (w.kind != nn::parameter_kind::trainable || detail::matches_any(ignore, w.name)) return;
+      if constexpr (requires { typename W::forms; }) {
+        if constexpr (W::forms::template contains<codec::coded<T>>) {
+          if (std::find(tied.begin(), tied.end(), w.name) != tied.end()) leave(w, "its memory is shared with another weight");
+          else if (!w.in_arena) leave(w, "it is encoded already");
+          else f(w);
+          return;
+        }
+      }
+      if (w.shape.rank() >= 2) leave(w, "its layer has no with_forms");
+    });
+    if (aloud && !untouched.empty()) detail::say(m, on_note, "compress::share_weights left " + untouched + " as it was");
+  }
+
+  template <class Space> static void share(context<Space>& c, detail::cluster_map& map, float* gradient, extents const& shape) {
+    auto const g = tensor<float, Space>::wrap(gradient, shape);
+    if constexpr (compute::is_host_space_v<Space>) {
+      c.fence();
+      detail::share_gradients(map, gradient);
+    } else {
+      std::vector<float> host(static_cast<std::size_t>(shape.size()));
+      copy_to_host(c, g, host.data());
+      detail::share_gradients(map, host.data());
+      copy_from_host(c, host.data(), g);
+    }
+  }
+
+  /// Members of a cluster begin with one value, get one gradient and have one history: they stay equal, whatever the optimizer.
+  template <class Net> void train(parallel::model<Net>& m, std::vector<detail::cluster_map>& maps) const {
+    auto options = tune->options();
+    auto const theirs = options.before_step;
+    options.before_step = [&] {
+      std::size_t next = 0;
+      for_each_selected(m, false, [&](auto& w) {
+        share(m.context(), maps[next++], w.gradient(), w.shape);
+      });
+      if (theirs) theirs();
+    };
+    (void)pleat::run::fit(m, tune->data(), options);
+  }
+};
+
+/// Codes of shared values and relative indices are written in canonical Huffman codes or by a range coder, whichever is smallest; the
+/// numbers do not change. The width of the relative index is the one that makes the weight smallest, unless it is given.
+struct entropy_code {
+  using fusable_transform = void;
+  static constexpr bool encodes = true;
+  template <class T> using needs_form = codec::coded<T>;
+  static constexpr char const* what = "entropy_code";
+
+  std::optional<int> index_bits{};    ///< of a relative index, 2 to 8; empty: the best
+  std::vector<std::string> ignore{};  ///< names that stay as they are
+  [[nodiscard]] std::string name() const { return "entropy code"; }
+
+  /// \throws error if no weight has shared values
+  template <class Net> void run(parallel::model<Net>& m) const {
+    using T = typename parallel::model<Net>::value_type;
+    using form = codec::coded<T>;
+    int done = 0;
+    m.net().for_each_parameter([&](auto& w) {
+      using W = std::remove_cvref_t<decltype(w)>;
+      if constexpr (requires { typename W::forms; })
+        if constexpr (W::forms::template contains<form>)
+          if (w.form_name() == form::name && !detail::matches_any(ignore, w.name)) recode(m, w), ++done;
+    });
+    if (done == 0) throw error{"compress::entropy_code", "no weight has shared values", "Share them first: model | (share_weights{…} | entropy_code{})"};
+  }
+
+ private:
+  template <class Model, class W> void recode(Model& m, W& w) const {
+    using form = codec::coded<typename W::value_type>;
+    auto& storage = w.storage_of(codec::form_tag<form>{});
+    auto const values = tensor<typename W::value_type, typename W::execution_space>::allocate(m.context(), w.shape);
+    form::decode(m.context(), w.shape, storage, values.data());
+    std::vector<float> host(static_cast<std::size_t>(w.size()));
+    copy_to_host(m.context(), values, host.data());
+    auto best = detail::recoded(w.shape, form::to_file(m.context(), w.shape, storage), host, index_bits);
+    form::set(m.context(), w.shape, std::move(best), storage);
+  }
+};
+
+}  // namespace pleat::compress
