@@ -13,8 +13,8 @@
 
 // A network's own settings, for MNIST.
 struct recipe {
-  pl::index_t epochs = 15, prune_epochs = 20, retrain_epochs = 15, tune_epochs = 4;
-  double sparsity = 0.955, learning_rate = 2e-3, weight_decay = 0.01;
+  pl::index_t epochs = 12, prune_epochs = 15, retrain_epochs = 12, tune_epochs = 3;
+  double sparsity = 0.955, learning_rate = 2e-3, weight_decay = 0.3;
   int num_bits = 4, shift = 0;
   std::vector<pl::compress::width_for> widths{};
 };

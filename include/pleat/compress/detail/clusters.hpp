@@ -27,14 +27,13 @@ struct cluster_map {
   std::vector<double> sum;            ///< room for one gradient per cluster
 };
 
-/// Finds centroids and gives every element of `values` its centroid's value; zeros stay. A weight of few zeros has no index (a code for each
-/// element is shorter), and one entry that is 0. \throws error for options out of range, NaN and infinity
+/// Finds centroids and gives every element of `values` its centroid's value; zeros stay, and nothing else becomes 0. A weight of few zeros (less than
+/// an eighth) has no index, and one entry that is 0 if it has any. \throws error for options out of range, NaN and infinity
 [[nodiscard]] PLEAT_ONCE cluster_map make_clusters(extents const& shape, std::vector<float>& values, codec::codebook_options o) {
   using namespace codec::detail;
   demand_finite(coded_logic::name, shape, values);
-  auto const n = shape.size(), alive = n - std::count(values.begin(), values.end(), 0.0f);
-  int const code_bits = plain_bits(o.entries);
-  bool const indexed = alive * (code_bits + o.index_bits) < n * code_bits;
+  auto const n = shape.size(), zeros = static_cast<index_t>(std::count(values.begin(), values.end(), 0.0f));
+  bool const indexed = 8 * zeros >= n || (zeros > 0 && o.entries < 4);
   cluster_map m;
   codebook_layout const l{static_cast<std::uint32_t>(o.entries), static_cast<std::uint32_t>(std::max<index_t>(1, o.rows_per_group ? o.rows_per_group : codec::rows_of(shape))), 0, 1,
                           static_cast<std::uint32_t>(o.index_bits)};
@@ -46,7 +45,8 @@ struct cluster_map {
     float& v = values[static_cast<std::size_t>(i)];
     auto const group = static_cast<std::size_t>(i / std::max<index_t>(1, codec::columns_of(shape)) / static_cast<index_t>(l.rows_per_group));
     auto const book = std::span<float const>(m.books).subspan(group * l.entries, l.entries);
-    auto const entry = v == 0 ? 0 : static_cast<std::size_t>(nearest(book, v));
+    auto entry = v == 0 ? 0 : static_cast<std::size_t>(nearest(book, v));
+    if (v != 0 && book[entry] == 0) entry = v > 0 && entry + 1 < book.size() ? entry + 1 : entry > 0 ? entry - 1 : entry + 1;  // the entry of the zeros is not for survivors
     v = v == 0 ? 0 : book[entry];
     if (v == 0) {
       m.zero.push_back(i);
