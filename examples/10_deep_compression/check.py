@@ -30,7 +30,7 @@ class Check:
 
     # --- what the page promises ----------------------------------------------------------------------------------------------------
     def promise(self):
-        for model, sparsity, short in (("lenet-300-100", 0.9, ()), ("lenet-5", 0.93, ("--epochs", 4, "--prune-epochs", 6, "--retrain-epochs", 4, "--tune-epochs", 2))):
+        for model, sparsity, short in (("lenet-300-100", 0.9, ()), ("lenet-5", 0.93, ("--epochs", 12, "--prune-epochs", 16, "--retrain-epochs", 20, "--tune-epochs", 4))):
             out = self.folder / model
             said = self.run("--model", model, "--sparsity", sparsity, "--out", out, "--json", out.with_suffix(".json"), "--quiet", "--threads", 1, *short)
             figures = json.loads(out.with_suffix(".json").read_text())

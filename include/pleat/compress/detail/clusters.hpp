@@ -13,7 +13,7 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/codec/detail/coded_bits.hpp>
-#include <pleat/tensor/tensor.hpp>
+#include <pleat/tensor/extents.hpp>
 
 namespace pleat::compress::detail {
 
