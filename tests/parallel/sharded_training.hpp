@@ -117,7 +117,7 @@ template <class Net> outcome train(Net net, pleat::comm::communicator c, trainin
   out.found = {used.parameters, used.gradients, used.optimizer_state};
   auto const& layout = m.arena().layout();
   // Gradient slots may differ by rank (deterministic mode on three ranks); the ledger of a whole rank speaks of rank 0.
-  out.said = pleat::plan::make_state_bytes(m.plan(), layout, optimizer.buffers(), m.share().slots(), pleat::parallel::buckets_of_a_layer(m.net(), layout.owner()),
+  out.said = pleat::plan::make_state_bytes(m.plan(), layout, optimizer.buffers(), m.share().slots(), pleat::parallel::buckets_of_a_layer(m.net(), m.arena()),
                                            m.arena().shards().shard);
   auto const foretold = pleat::plan::ledger_of(described, m.plan(), {1, 12}, optimizer.buffers(), m.arena().shards().shard);
   out.foretold = {foretold.parameters, foretold.gradients, foretold.optimizer_state};

@@ -4,7 +4,9 @@
 /// A mesh with its communicators: one for every set of axes, made once, by all ranks in one order.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -66,9 +68,9 @@ class grid {
   /// Meshes that differ would split the ranks in different ways, and hang: the text's hash is compared first.
   void agree(communicator& world) const {
     std::uint64_t const mine = mesh_.hash();
-    std::int64_t ends[2] = {static_cast<std::int64_t>(mine >> 1), -static_cast<std::int64_t>(mine >> 1)};
-    world.all_reduce(ends, reduction::max);
-    if (ends[0] != -ends[1])
+    std::vector<std::uint64_t> all(static_cast<std::size_t>(world.size()));
+    world.all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));
+    if (std::any_of(all.begin(), all.end(), [&](std::uint64_t h) { return h != all[0]; }))
       throw error{"comm::grid", "the ranks come with different meshes; this one with '" + mesh_.to_string() + "'", "Give every rank the same mesh", rank_};
   }
 

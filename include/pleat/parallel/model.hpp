@@ -515,9 +515,7 @@ template <class Net> class model {
 
   void make_gather() {
     if (group_->stage == 0) return;
-    auto bucket_of = arena_->layout().owner();  // of the values of each entry
-    for (std::size_t i = 0; i < bucket_of.size(); ++i) bucket_of[i] = arena_->layout().owner()[static_cast<std::size_t>(arena_->values_of(static_cast<int>(i)))];
-    gather_ = std::make_unique<parameter_gather<value_type, execution_space>>(*context_, *group_, *arena_, plan_.prefetch, buckets_of_a_layer(net_, bucket_of));
+    gather_ = std::make_unique<parameter_gather<value_type, execution_space>>(*context_, *group_, *arena_, plan_.prefetch, buckets_of_a_layer(net_, *arena_));
     hooks_ = std::make_unique<step_hooks<value_type, execution_space>>();
     if (group_->stage == 3) hooks_->gather = gather_.get();
   }

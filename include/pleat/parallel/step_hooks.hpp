@@ -38,15 +38,15 @@ template <class T, class Space> class step_hooks final : public nn::pass_hooks {
   }
 };
 
-/// The largest number of buckets that the parameters of one layer lie in.
-template <class L> [[nodiscard]] int buckets_of_a_layer(L& layer, std::vector<int> const& owner) {
+/// The largest number of buckets that the values of one layer's parameters lie in.
+template <class L, class T, class Space> [[nodiscard]] int buckets_of_a_layer(L& layer, nn::arena<T, Space> const& arena) {
   int most = 0;
   if constexpr (nn::composite<L>) {
-    layer.for_each_child([&](auto& child) { most = std::max(most, buckets_of_a_layer(child, owner)); });
+    layer.for_each_child([&](auto& child) { most = std::max(most, buckets_of_a_layer(child, arena)); });
   } else {
     std::vector<int> touched;
     layer.for_each_parameter([&](nn::parameter& w) {
-      if (w.id >= 0) touched.push_back(owner[static_cast<std::size_t>(w.id)]);
+      if (w.id >= 0) touched.push_back(arena.layout().owner()[static_cast<std::size_t>(arena.values_of(w.id))]);
     });
     std::sort(touched.begin(), touched.end());
     most = static_cast<int>(std::unique(touched.begin(), touched.end()) - touched.begin());
