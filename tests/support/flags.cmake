@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The pleat authors
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 # cmake -DCOMMANDS=compile_commands.json -DFLAGS=out -DPLAIN=out -DCOMPILER=path -P flags.cmake
-file(STRINGS ${COMMANDS} line REGEX "\"command\": .*support/empty\\.cpp\",?$")
+file(STRINGS ${COMMANDS} line REGEX "\"command\": .*pleat_test_pch\\.dir/support/empty\\.cpp\\.o .*\",?$")
 if(NOT line MATCHES "\"command\": \"(.*) -o [^ ]+ -c [^ ]+\",?$")
   message(FATAL_ERROR "${COMMANDS} has no compile command of tests/support/empty.cpp")
 endif()
