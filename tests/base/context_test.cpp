@@ -1,0 +1,28 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <pleat/base/context.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <type_traits>
+
+using space = Kokkos::DefaultExecutionSpace;
+
+TEST_CASE("two contexts share no memory, and a context stays where it is") {
+  pleat::context<space> a(pleat::make_instance<space>(1)), b(pleat::make_instance<space>(1));
+  static_assert(!std::is_copy_constructible_v<pleat::context<space>> && !std::is_move_constructible_v<pleat::context<space>>);
+  pleat::pool_handle<space> const block(a.pool().take(1 << 12));
+  CHECK(a.pool().statistics().bytes_in_use >= 1 << 12);
+  CHECK(b.pool().statistics().bytes_in_use == 0);
+  CHECK(&a.host_pool() != &b.host_pool());
+  a.fence();
+}
+
+#ifdef KOKKOS_ENABLE_OPENMP
+TEST_CASE("an instance of OpenMP has the threads that were asked for, as far as the process has them") {
+  int const all = Kokkos::OpenMP().concurrency();
+  CHECK(pleat::make_instance<Kokkos::OpenMP>(1).concurrency() == 1);
+  CHECK(pleat::make_instance<Kokkos::OpenMP>(all).concurrency() == all);
+  CHECK(pleat::make_instance<Kokkos::OpenMP>(0).concurrency() == all);
+}
+#endif
