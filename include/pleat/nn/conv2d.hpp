@@ -77,6 +77,11 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
   [[nodiscard]] step<saved, tensor_type> forward(pass<Space> const& p, tensor_type x, compute::activation act = compute::activation::none) const {
     (void)shape(x.whole_shape());
     if (p.tensor) x = redistribute(p, std::move(x), product_needs(weight_.where, x.layout().where.dim > 1 ? axis_layout{} : x.layout(), 1, inputs()), weight_.name);
+    if (p.inputs) {
+      auto const whole = redistribute(p, x, {});
+      auto const g = geometry(whole.shape(), inputs(), outputs());
+      p.inputs->multiplied({weight_, whole.data(), whole.shape(), &g});
+    }
     auto const g = part(x.shape());
     auto y = tensor_type::allocate(*p.where, {g.batch, g.out_channels, g.out_height(), g.out_width()});
     auto const made = product_gives(weight_.where, x.layout(), 1, outputs());

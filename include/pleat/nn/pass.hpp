@@ -15,6 +15,9 @@
 namespace pleat::comm {
 class communicator;
 }
+namespace pleat::compute {
+struct conv2d_shape;
+}
 
 namespace pleat::nn {
 
@@ -60,6 +63,20 @@ class move_listener {
   virtual void moved(move const& m) = 0;
 };
 
+/// Who hears what the weights multiply with: calibration.
+class input_listener {
+ public:
+  struct product {
+    parameter const& weight;
+    void const* x;                              ///< whole, contiguous, of the model's value type, in the space's memory, until the call returns
+    extents const& shape;                       ///< of x: its rows are the last dimension, unless it is images
+    compute::conv2d_shape const* convolution;   ///< of all channels, where x is images; else null
+  };
+  virtual ~input_listener() = default;
+  /// x is about to be multiplied with the weight. Called once per product and layer.
+  virtual void multiplied(product const& p) = 0;
+};
+
 /// One forward or backward walk over a micro-batch. A small value; layers read it, composites hand it on.
 template <class Space> struct pass {
   context<Space>* where = nullptr;
@@ -77,6 +94,7 @@ template <class Space> struct pass {
 
   comm::communicator* tensor = nullptr;  ///< those that hold the parts of each weight; null: nothing is cut
   move_listener* moves = nullptr;        ///< hears of activations that had to move
+  input_listener* inputs = nullptr;      ///< hears what the weights multiply with
   axis_layout input{};                   ///< where the layer's input lived before it was aligned: dx returns there
   bool addends = false;                  ///< the layer's activations are cut: the gradient of a replicated parameter is one rank's addend
 

@@ -123,6 +123,10 @@ template <class Forms, class Space, class T>
 template <class Forms, class Space, class T>
 [[nodiscard]] tensor<T, Space> apply(pass<Space> const& p, tensor<T, Space> x, weight<Forms, Space> const& w, compute::epilogue<T> const& after = {}) {
   x = aligned(p, std::move(x), w);
+  if (p.inputs) {
+    auto const whole = redistribute(p, x, {});
+    p.inputs->multiplied({w, whole.data(), whole.shape(), nullptr});
+  }
   index_t const in = codec::columns_of(w.shape), out = codec::rows_of(w.shape);
   bool const sequences = x.rank() == 3 && x.extent(2) == in;
   index_t const m = sequences ? x.extent(0) * x.extent(1) : in > 0 ? x.size() / in : x.extent(0);

@@ -272,7 +272,8 @@ template <class Net> class model {
 
   /// Over a pipeline: collective among its ranks; every rank gives x of the same shape, the first stage's is looked at.
   /// \param at who gets the answer; elsewhere it is an empty tensor
-  [[nodiscard]] tensor_type predict(tensor_type x, answer_at at = answer_at::every_stage) const {
+  /// \param inputs hears what the weights of this rank's stages multiply with
+  [[nodiscard]] tensor_type predict(tensor_type x, answer_at at = answer_at::every_stage, nn::input_listener* inputs = nullptr) const {
     nn::pass<execution_space> p;
     p.where = context_.get();
     p.seed = seed_;
@@ -280,6 +281,7 @@ template <class Net> class model {
     p.hooks = hooks(nullptr);
     p.tensor = tensor_axis();
     p.moves = moves_.get();
+    p.inputs = inputs;
     p.deterministic = plan_.deterministic;
     if (layout_->count() == 1) return nn::redistribute(p, nn::call(p, net_, std::move(x)).y, {});
     return forward_chain(p, net_, *layout_, pipeline(), std::move(x), at == answer_at::every_stage);
