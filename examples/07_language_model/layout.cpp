@@ -44,6 +44,14 @@ template <class E, std::size_t N> [[nodiscard]] E choice(std::string const& opti
 
 }  // namespace
 
+pl::plan::plan lay_out(sample_options const& o, int ranks) {
+  auto const mesh = parse_mesh(o.mesh.empty() ? "pipeline=" + std::to_string(ranks) : o.mesh, ranks);
+  auto const data = extent(mesh, "data"), tensor = extent(mesh, "tensor"), pipeline = extent(mesh, "pipeline");
+  if (data > 1)
+    throw pl::error{"--mesh", "one text is written by one replica, data=" + std::to_string(data) + " has " + std::to_string(data), "Use --mesh " + in_words(1, tensor, data * pipeline)};
+  return {.global_batch = 1, .tensor_ranks = tensor, .pipeline_ranks = pipeline, .schedule = "gpipe"};
+}
+
 pl::plan::plan lay_out(options const& o, int ranks) {
   check(sizes{.context = o.context, .layers = o.layers, .width = o.width, .heads = o.heads});
   auto const mesh = parse_mesh(o.mesh, ranks);
@@ -70,9 +78,6 @@ pl::plan::plan lay_out(options const& o, int ranks) {
   if (o.deterministic && tensor > 1)
     throw pl::error{"--deterministic", "tensor=" + std::to_string(tensor) + " shares out the terms of a sum, so bits change with it; only data and pipeline leave them as they are",
                     "Use --mesh " + in_words(data * tensor, 1, pipeline) + ", or leave out --deterministic"};
-  if (tensor * pipeline > 1 && !o.out.empty())
-    throw pl::error{"--out", "a model file needs whole parameters on one rank, " + in_words(data, tensor, pipeline) + " spreads them",
-                    "Use --checkpoint DIR, which sample reads too, or --mesh " + in_words(ranks, 1, 1)};
   return p;
 }
 

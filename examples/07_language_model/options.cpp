@@ -86,7 +86,9 @@ std::optional<int> parse(int argc, char** argv, sample_options& o) {
   app.add_option("--top-k", o.top_k, "only the k likeliest characters; 0: all")->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 20))->capture_default_str();
   app.add_option("--seed", o.seed, "another seed, another text")->capture_default_str();
   app.add_option("--prompt", o.prompt, "what the text begins with");
+  app.add_option("--mesh", o.mesh, "tensor=b,pipeline=c: where the model is while it writes; nothing said: every rank a stage");
   app.add_option("--threads", o.threads)->check(CLI::Range(1, 100000));
+  app.add_option("--thread-ranks", o.thread_ranks, "ranks as threads of this process")->check(CLI::Range(1, 1000));
   return parse(app, argc, argv, [] {});
 }
 

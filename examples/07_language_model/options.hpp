@@ -24,10 +24,10 @@ struct options {
 std::optional<int> parse(int argc, char** argv, options& o);
 
 struct sample_options {
-  std::string from, prompt;
+  std::string from, prompt, mesh;
   std::int64_t tokens = 500, top_k = 0;
   std::uint64_t seed = 1;
-  int threads = 0;
+  int threads = 0, thread_ranks = 0;
   double temperature = 0.8;
 };
 std::optional<int> parse(int argc, char** argv, sample_options& o);

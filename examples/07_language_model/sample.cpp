@@ -3,6 +3,7 @@
 // Writes text with a model that train_gpt has trained, one character at a time:
 //
 //   sample CHECKPOINTS --tokens 200 --temperature 0.8 --top-k 20 --prompt "ROMEO:"
+//   mpirun -n 4 sample MODEL.safetensors --mesh tensor=2,pipeline=2    a model that is too large for one rank, whichever mesh trained it
 #include <pleat/io/checkpoint.hpp>
 #include <pleat/parallel.hpp>
 #include <pleat/run/launch.hpp>
@@ -14,9 +15,11 @@
 #include <filesystem>
 #include <numeric>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "card.hpp"
+#include "layout.hpp"
 #include "network.hpp"
 #include "options.hpp"
 
@@ -33,7 +36,7 @@ struct stored {
   [[nodiscard]] pl::io::safetensors_file const& parameters() const { return file ? *file : checkpoint->group("parameters"); }
 };
 
-[[nodiscard]] stored open(std::string const& from) {
+[[nodiscard]] stored open(std::string const& from, bool loud) {
   stored s;
   std::string const call = "sample('" + from + "')";
   if (std::filesystem::is_directory(from)) {
@@ -41,7 +44,7 @@ struct stored {
     auto const text = pl::io::read_file(from + "/" + gpt::card_file);
     s.about = gpt::card::parse({reinterpret_cast<char const*>(text.data()), text.size()}, from + "/" + gpt::card_file);
     s.checkpoint.emplace(pl::io::load_checkpoint(from));
-    if (!s.checkpoint->notice.empty()) std::fprintf(stderr, "%s\n", s.checkpoint->notice.c_str());
+    if (loud && !s.checkpoint->notice.empty()) std::fprintf(stderr, "%s\n", s.checkpoint->notice.c_str());
     return s;
   }
   s.file.emplace(from);
@@ -69,27 +72,29 @@ struct stored {
 
 // [write]
 void write(gpt::sample_options const& o, pl::world& world) {
-  auto const from = open(o.from);
+  auto const from = open(o.from, world.root());
   auto const& [sizes, vocabulary] = from.about;
   auto text = vocabulary.encode(o.prompt);
   if (text.empty()) text.push_back(static_cast<std::uint16_t>(std::max(0, vocabulary.token('\n'))));  // as after the end of a line
-  auto model = pl::parallel::build(gpt::network(sizes), pl::plan::plan{.global_batch = 1}, world);
+  auto model = pl::parallel::build(pl::parallel::megatron(gpt::network(sizes)), gpt::lay_out(o, world.size()), world);
   pl::run::load(model, from.parameters(), "sample('" + o.from + "')");
-  std::fputs(o.prompt.c_str(), stdout);
+  auto const say = [&](std::string_view s) {
+    if (world.root()) std::fwrite(s.data(), 1, s.size(), stdout), std::fflush(stdout);
+  };
+  say(o.prompt);
   for (std::int64_t i = 0; i < o.tokens; ++i) {
     std::size_t const seen = std::min(text.size(), static_cast<std::size_t>(sizes.context));
     std::vector<float> const tokens(text.end() - static_cast<std::ptrdiff_t>(seen), text.end());
     auto x = decltype(model)::tensor_type::allocate(model.context(), {1, static_cast<pl::index_t>(seen)});
     pl::copy_from_host(model.context(), tokens.data(), x);
-    auto const y = model.predict(std::move(x));
+    auto const y = model.predict(std::move(x));  // on every rank, the same bits
     std::vector<float> scores(static_cast<std::size_t>(y.size()));
     pl::copy_to_host(model.context(), y, scores.data());
     scores.erase(scores.begin(), scores.end() - sizes.vocabulary);  // those after the last character
     text.push_back(draw(scores, o, static_cast<std::uint64_t>(i)));
-    std::fputc(vocabulary.characters()[text.back()], stdout);
-    std::fflush(stdout);
+    say(std::string_view(vocabulary.characters()).substr(text.back(), 1));
   }
-  std::fputc('\n', stdout);
+  say("\n");
 }
 // [write]
 
@@ -98,5 +103,5 @@ void write(gpt::sample_options const& o, pl::world& world) {
 int main(int argc, char** argv) {
   gpt::sample_options o;
   if (auto const code = gpt::parse(argc, argv, o)) return *code;
-  return pl::run::launch<pl::run::self_processes>(argc, argv, [&](pl::world& world) { write(o, world); }, {.threads = o.threads});
+  return pl::run::launch(argc, argv, [&](pl::world& world) { write(o, world); }, {.thread_ranks = o.thread_ranks, .threads = o.threads});
 }

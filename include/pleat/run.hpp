@@ -4,6 +4,7 @@
 /// The door of the room run: launch, fit, evaluate, serve, checkpoints and files of models.
 #pragma once
 
+#include <pleat/run/attempt.hpp>
 #include <pleat/run/batch.hpp>
 #include <pleat/run/checkpoint.hpp>
 #include <pleat/run/checkpoint_image.hpp>
@@ -11,6 +12,7 @@
 #include <pleat/run/fit.hpp>
 #include <pleat/run/launch.hpp>
 #include <pleat/run/model_file.hpp>
+#include <pleat/run/model_image.hpp>
 #include <pleat/run/onnx.hpp>
 #include <pleat/run/progress.hpp>
 #include <pleat/run/serve.hpp>

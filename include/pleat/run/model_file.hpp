@@ -20,32 +20,12 @@
 #include <vector>
 
 #include <pleat/base/config.hpp>
-#include <pleat/codec/detail/bits.hpp>
 #include <pleat/io/safetensors.hpp>
 #include <pleat/io/weight_file.hpp>
 #include <pleat/parallel/model.hpp>
-#include <pleat/run/checkpoint.hpp>
+#include <pleat/run/model_image.hpp>
 
 namespace pleat::run {
-
-/// How bytes of an image became the numbers that the model was trained on: value = (byte − mean) · scale.
-struct input_normalisation {
-  float mean = 0, scale = 1;
-  friend bool operator==(input_normalisation const&, input_normalisation const&) = default;
-};
-
-/// What a file says about its model besides the parameters.
-struct model_description {
-  std::string network{};                     ///< a name that the caller can build a network from: "lenet-300-100"
-  std::optional<input_normalisation> input{};
-  io::metadata_map more{};                   ///< further entries, as they are in the file
-  std::map<std::string, codec::error_norms> errors{};  ///< ‖W − Ŵ‖ of parameters by name, where known; the file keeps it
-};
-
-/// How a model is written.
-struct file_options {
-  std::optional<dtype> dense_as{};  ///< dense parameters in this type: f32, f64, bf16, f16 (rounded to nearest even); not set: as they are
-};
 
 namespace detail {
 
@@ -61,67 +41,6 @@ namespace detail {
   if (failed != std::errc{} || end != text.data() + text.size() || !std::isfinite(x))
     throw error{call, "the metadata entry '" + key + "' is '" + text + "', expected a finite number"};
   return x;
-}
-
-/// Floating-point values in another type, rounded to nearest even. \throws error if a finite value would become infinite
-template <class From, class To> std::vector<std::byte> convert(std::string const& call, std::vector<std::byte> const& bytes) {
-  auto const from = codec::detail::values_of<From>(bytes);
-  std::vector<To> to(from.size());
-  for (std::size_t i = 0; i < from.size(); ++i) {
-    if constexpr (std::is_same_v<To, double>) to[i] = static_cast<double>(static_cast<std::conditional_t<std::is_same_v<From, double>, double, float>>(from[i]));
-    else to[i] = static_cast<To>(static_cast<float>(from[i]));
-    if (!std::isfinite(static_cast<float>(to[i])) && std::isfinite(static_cast<double>(static_cast<std::conditional_t<std::is_same_v<From, double>, double, float>>(from[i]))))
-      throw error{call, "element " + std::to_string(i) + " is above the largest number of " + std::string(name_of(dtype_of<To>))};
-  }
-  return codec::detail::bytes_of(std::span<To const>(to));
-}
-/// Where both types are floating-point ones; other parts stay as they are, for the form to refuse.
-PLEAT_ONCE void convert_part(std::string const& call, codec::file_tensor& part, dtype to) {
-  auto const floating = [](dtype t) { return t == dtype::f32 || t == dtype::f64 || t == dtype::f16 || t == dtype::bf16; };
-  if (part.type == to || !floating(part.type) || !floating(to)) return;
-  auto const with = [](dtype t, auto&& f) {
-    switch (t) {
-      case dtype::f64: return f(double{});
-      case dtype::f16: return f(half{});
-      case dtype::bf16: return f(bfloat16{});
-      default: return f(float{});
-    }
-  };
-  part.bytes = with(part.type, [&](auto a) { return with(to, [&](auto b) { return convert<decltype(a), decltype(b)>(call, part.bytes); }); });
-  part.type = to;
-}
-
-/// A file holds whole weights. \throws error for a part of one, or one that is on another pipeline stage
-PLEAT_ONCE void demand_whole(char const* call, nn::parameter const& w) {
-  if (w.parts > 1 && w.where.shards())
-    throw error{call, "'" + w.name + "' is one of " + std::to_string(w.parts) + " parts over the tensor axis: no rank holds a whole one", "Write a checkpoint, and load it into a model on one rank of that axis"};
-  if (!w.materialised()) throw error{call, "'" + w.name + "' is not here: it is only described, or on another pipeline stage"};
-}
-
-/// A model's weights as files take them, and the bytes that they refer to.
-struct model_image {
-  std::vector<std::vector<codec::file_tensor>> parts;
-  std::vector<io::stored_weight> weights;
-};
-
-template <class Net> void fill_image(parallel::model<Net> const& m, model_description const& about, file_options const& how, model_image& image) {
-  nn::for_each_parameter(m.net(), [&](auto const& w) {
-    if (!w.tied_to.empty()) return;
-    demand_whole("run::save", w);
-    auto parts = w.visit([&](auto tag, auto const& s) {
-      using F = typename decltype(tag)::type;
-      static_assert(requires { F::to_file(m.context(), w.shape, s); },
-                    "pleat: to be saved, a form needs static 'std::vector<file_tensor> to_file(context&, shape, storage const&)' and 'from_file'");
-      return F::to_file(m.context(), w.shape, s);
-    });
-    if (how.dense_as && w.form_name() == "dense")
-      for (auto& p : parts) convert_part("run::save: '" + w.name + "'", p, *how.dense_as);
-    io::stored_weight stored{w.name, std::string(w.form_name()), {}, w.shape, {}, {}};
-    if (auto const e = about.errors.find(w.name); e != about.errors.end()) stored.error = e->second;
-    for (auto const& p : parts) stored.parts.push_back({p.suffix, p.type, p.shape, p.bytes});
-    image.parts.push_back(std::move(parts));  // the vectors' memory moves with them: the views stay good
-    image.weights.push_back(std::move(stored));
-  });
 }
 
 /// Metadata and weights to a writer of either format.
@@ -140,13 +59,13 @@ template <class Writer> void put_image(model_description const& about, model_ima
 
 }  // namespace detail
 
-/// Writes the model from rank 0, whole or not at all: a file that was there stays until the new one is complete. Collective.
+/// Writes the model from rank 0, whole or not at all: a file that was there stays until the new one is complete. The same bytes from every mesh:
+/// what is cut along the tensor axis or lies on other stages is collected on rank 0, which holds the whole file in memory. Collective over all ranks.
 /// \throws error on every rank alike if it cannot be written
 template <class Net> void save(parallel::model<Net> const& m, std::string const& path, model_description const& about = {}, file_options const& how = {}) {
   if (m.plan().state_stage == 3) return save(m.unsharded(), path, about, how);
-  detail::on_root(m.ranks(), [&] {
-    detail::model_image image;
-    detail::fill_image(m, about, how, image);
+  auto const image = detail::image_of(m, about, how);
+  detail::on_root(m.all_ranks(), [&] {
     io::safetensors_writer writer;
     detail::put_image(about, image, writer);
     writer.write(path);
@@ -158,20 +77,23 @@ template <class Net> void save(parallel::model<Net> const& m, std::string const&
 template <class Net>
 void save_gguf(parallel::model<Net> const& m, std::string const& path, std::string const& architecture, model_description const& about = {}, file_options const& how = {}) {
   if (m.plan().state_stage == 3) return save_gguf(m.unsharded(), path, architecture, about, how);
-  detail::on_root(m.ranks(), [&] {
-    detail::model_image image;
-    detail::fill_image(m, about, how, image);
+  auto const image = detail::image_of(m, about, how);
+  detail::on_root(m.all_ranks(), [&] {
     io::gguf_writer writer(architecture);
     detail::put_image(about, image, writer);
     writer.write(path);
   });
 }
 
-/// The same file in memory, on the calling rank.
+/// The same file in memory, on the calling rank, which must hold every weight whole (one stage, uncut). Not collective.
 template <class Net> [[nodiscard]] std::vector<std::byte> file_image(parallel::model<Net> const& m, model_description const& about = {}, file_options const& how = {}) {
   m.demand_whole_parameters("run::file_image");
   detail::model_image image;
-  detail::fill_image(m, about, how, image);
+  nn::for_each_parameter(m.net(), [&](auto const& w) {
+    if (!w.tied_to.empty()) return;
+    detail::demand_whole("run::file_image", w);
+    image.add(w.name, std::string(w.form_name()), w.shape, w.visit([&](auto tag, auto const& s) { return decltype(tag)::type::to_file(m.context(), w.shape, s); }), about, how);
+  });
   io::safetensors_writer writer;
   detail::put_image(about, image, writer);
   return writer.bytes();
@@ -202,13 +124,20 @@ template <class Net> [[nodiscard]] std::vector<std::byte> file_image(parallel::m
   return describe_file(io::weight_file(path), "run::describe_file('" + path + "')");
 }
 
-/// Gives the model the parameters and forms of stored weights. Dense parameters of another floating-point type are rounded to the model's.
+/// Gives the model the parameters and forms of stored weights, whichever mesh wrote them: every rank takes what it holds. Dense parameters of another
+/// floating-point type are rounded to the model's. Collective over a mesh with a tensor or pipeline axis, and at state_stage = 3.
 /// \param call how errors introduce themselves
 /// \throws error, and the model stays as it was: a parameter that is missing, of another shape or in a form that the model's weights cannot
 ///         take; a tensor that no parameter asked for
 template <class Net>
 model_description load(parallel::model<Net>& m, std::span<io::stored_weight const> weights, io::metadata_map const& metadata, std::string const& call = "run::load") {
-  m.demand_whole_parameters("run::load");
+  if (m.plan().state_stage == 3) {
+    auto const plan = m.plan();
+    auto whole = m.unsharded();
+    auto const about = load(whole, weights, metadata, call);
+    m = whole.replanned(plan);
+    return about;
+  }
   auto const about = describe_file(weights, metadata, call);
 
   std::vector<io::stored_weight const*> mine;  // in the order of the network's parameters
@@ -236,7 +165,7 @@ model_description load(parallel::model<Net>& m, std::span<io::stored_weight cons
     using forms = typename std::remove_cvref_t<decltype(w)>::forms;
     if (!w.tied_to.empty()) return;
     auto const* stored = mine[next++];
-    if (!stored) throw error{call, "the file has no '" + w.name + "' of shape " + w.shape.to_string(), "Is it the file of another network?"};
+    if (!stored) throw error{call, "the file has no '" + w.name + "' of shape " + w.whole().to_string(), "Is it the file of another network?"};
     int index = stored->form.empty() ? -1 : forms::index(stored->form);
     if (index < 0 && stored->form == "dense" && (stored->type == "BF16" || stored->type == "F16")) index = forms::index(stored->type == "BF16" ? "bf16" : "f16");
     if (index < 0) {
@@ -245,9 +174,9 @@ model_description load(parallel::model<Net>& m, std::span<io::stored_weight cons
       throw error{call, "'" + w.name + "' is stored in " + (stored->form.empty() ? "the type " + stored->type : "the form '" + stored->form + "'") + ", the model's weight can take " + have,
                   "Build the network with that form in its set, e.g. nn::linear<codec::forms<codec::dense<float>, codec::masked<float>, codec::int8<float>>>"};
     }
-    if (stored->shape != w.shape) {
+    if (stored->shape != w.whole()) {
       bool const dense = stored->form == "dense";
-      throw error{call, "'" + w.name + "' has shape " + w.shape.to_string() + " in the network" + (dense ? " and " + stored->shape.to_string() + " in the file" : ", the file says " + stored->shape.to_string())};
+      throw error{call, "'" + w.name + "' has shape " + w.whole().to_string() + " in the network" + (dense ? " and " + stored->shape.to_string() + " in the file" : ", the file says " + stored->shape.to_string())};
     }
     codec::visit_form<forms>(index, [&](auto tag) { w.template use_form<typename decltype(tag)::type>(); });
     w.requires_grad = w.requires_grad && w.trainable();
@@ -255,21 +184,31 @@ model_description load(parallel::model<Net>& m, std::span<io::stored_weight cons
 
   auto fresh = m.rebuild(std::move(net));
   next = 0;
-  fresh.net().for_each_parameter([&](auto& w) {
-    if (!w.tied_to.empty()) return;
-    auto parts = mine[next++]->copy();
-    w.visit([&](auto tag, auto& s) {
-      using F = typename decltype(tag)::type;
-      try {
-        if (F::name == "dense")
-          for (auto& p : parts) detail::convert_part(call, p, dtype_of<typename F::value_type>);
-        F::from_file(fresh.context(), w.shape, parts, s);
-      } catch (error const& e) {
-        throw error{call, "'" + w.name + "': " + e.problem(), e.remedy()};
-      }
+  auto const fill = [&] {
+    fresh.net().for_each_parameter([&](auto& w) {
+      if (!w.tied_to.empty()) return;
+      auto const& stored = *mine[next++];
+      int const twin = w.absent ? fresh.arena().find(w.name) : -1;  // on another stage, but used here too
+      if (w.absent && twin < 0) return;
+      auto parts = stored.copy();
+      w.visit([&](auto tag, auto& s) {
+        using F = typename decltype(tag)::type;
+        try {
+          if (F::name == "dense")
+            for (auto& p : parts) detail::convert_part(call, p, dtype_of<typename F::value_type>);
+          if (twin < 0 && !(w.parts > 1 && w.where.shards())) F::from_file(fresh.context(), w.shape, parts, s);
+          else if (twin < 0) detail::take_weight(w, F{}, fresh.context(), parts, &s, w.data());
+          else if constexpr (F::trainable) detail::take_weight(w, F{}, fresh.context(), parts, nullptr, fresh.arena().values() + fresh.arena().entries()[static_cast<std::size_t>(twin)].begin);
+        } catch (error const& e) {
+          throw error{call, "'" + w.name + "': " + e.problem(), e.remedy()};
+        }
+      });
     });
-  });
+  };
+  if (m.pipeline().size() > 1 || m.parts().size() > 1) detail::all_or_none(m.all_ranks(), fill);  // what one stage finds, all hear
+  else fill();
   fresh.refresh_masks();
+  fresh.values_changed();
   m = std::move(fresh);
   return about;
 }

@@ -1,0 +1,50 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// How ranks find the same words for a failure that one of them has seen. Needs no Kokkos.
+#pragma once
+
+#include <exception>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include <pleat/base/error.hpp>
+#include <pleat/comm/communicator.hpp>
+
+namespace pleat::run::detail {
+
+/// Runs f on every rank; if it throws on some, all learn what it said on the lowest of them. Collective.
+template <class F> [[nodiscard]] std::optional<error> attempt(comm::communicator& ranks, F&& f) {
+  std::string said;
+  try {
+    f();
+  } catch (error const& e) {
+    said = e.call() + '\n' + e.problem() + '\n' + e.remedy();
+  } catch (std::exception const& e) {
+    said = std::string("run::checkpoint\n") + e.what() + "\n";
+  }
+  int const failed = ranks.all_reduce_value(said.empty() ? ranks.size() : ranks.rank(), comm::reduction::min);
+  if (failed == ranks.size()) return std::nullopt;
+  said.resize(static_cast<std::size_t>(ranks.broadcast_value(static_cast<index_t>(said.size()), failed)));
+  ranks.broadcast(said, failed);
+  auto const first = said.find('\n'), second = said.rfind('\n');
+  return error{said.substr(0, first), said.substr(first + 1, second - first - 1), said.substr(second + 1)};
+}
+/// The same, thrown. \throws error on every rank alike
+template <class F> void all_or_none(comm::communicator& ranks, F&& f) {
+  if (auto const e = attempt(ranks, std::forward<F>(f))) throw *e;
+}
+/// For what rank 0 does alone. \throws error on every rank alike
+template <class F> void on_root(comm::communicator& ranks, F&& f) {
+  all_or_none(ranks, [&] {
+    if (ranks.rank() == 0) f();
+  });
+}
+/// Rank 0's text, on all.
+inline void share_text(comm::communicator& ranks, std::string& text) {
+  text.resize(static_cast<std::size_t>(ranks.broadcast_value(static_cast<index_t>(text.size()))));
+  if (!text.empty()) ranks.broadcast(text);
+}
+
+}  // namespace pleat::run::detail

@@ -1,0 +1,308 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// A model's weights as files take them: whole, in the form that they have, collected from wherever the mesh has them; and back.
+#pragma once
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstring>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <pleat/codec/detail/bits.hpp>
+#include <pleat/codec/detail/parts.hpp>
+#include <pleat/io/checkpoint_layout.hpp>
+#include <pleat/io/weights.hpp>
+#include <pleat/parallel/model.hpp>
+#include <pleat/run/attempt.hpp>
+
+namespace pleat::run {
+
+/// How bytes of an image became the numbers that the model was trained on: value = (byte − mean) · scale.
+struct input_normalisation {
+  float mean = 0, scale = 1;
+  friend bool operator==(input_normalisation const&, input_normalisation const&) = default;
+};
+
+/// What a file says about its model besides the parameters.
+struct model_description {
+  std::string network{};                     ///< a name that the caller can build a network from: "lenet-300-100"
+  std::optional<input_normalisation> input{};
+  io::metadata_map more{};                   ///< further entries, as they are in the file
+  std::map<std::string, codec::error_norms> errors{};  ///< ‖W − Ŵ‖ of parameters by name, where known; the file keeps it
+};
+
+/// How a model is written.
+struct file_options {
+  std::optional<dtype> dense_as{};  ///< dense parameters in this type: f32, f64, bf16, f16 (rounded to nearest even); not set: as they are
+};
+
+namespace detail {
+
+/// Floating-point values in another type, rounded to nearest even. \throws error if a finite value would become infinite
+template <class From, class To> std::vector<std::byte> convert(std::string const& call, std::vector<std::byte> const& bytes) {
+  auto const from = codec::detail::values_of<From>(bytes);
+  std::vector<To> to(from.size());
+  for (std::size_t i = 0; i < from.size(); ++i) {
+    if constexpr (std::is_same_v<To, double>) to[i] = static_cast<double>(static_cast<std::conditional_t<std::is_same_v<From, double>, double, float>>(from[i]));
+    else to[i] = static_cast<To>(static_cast<float>(from[i]));
+    if (!std::isfinite(static_cast<float>(to[i])) && std::isfinite(static_cast<double>(static_cast<std::conditional_t<std::is_same_v<From, double>, double, float>>(from[i]))))
+      throw error{call, "element " + std::to_string(i) + " is above the largest number of " + std::string(name_of(dtype_of<To>))};
+  }
+  return codec::detail::bytes_of(std::span<To const>(to));
+}
+/// Where both types are floating-point ones; other parts stay as they are, for the form to refuse.
+PLEAT_ONCE void convert_part(std::string const& call, codec::file_tensor& part, dtype to) {
+  auto const floating = [](dtype t) { return t == dtype::f32 || t == dtype::f64 || t == dtype::f16 || t == dtype::bf16; };
+  if (part.type == to || !floating(part.type) || !floating(to)) return;
+  auto const with = [](dtype t, auto&& f) {
+    switch (t) {
+      case dtype::f64: return f(double{});
+      case dtype::f16: return f(half{});
+      case dtype::bf16: return f(bfloat16{});
+      default: return f(float{});
+    }
+  };
+  part.bytes = with(part.type, [&](auto a) { return with(to, [&](auto b) { return convert<decltype(a), decltype(b)>(call, part.bytes); }); });
+  part.type = to;
+}
+
+/// A file holds whole weights. \throws error for a part of one, or one that is on another pipeline stage
+PLEAT_ONCE void demand_whole(char const* call, nn::parameter const& w) {
+  if (w.parts > 1 && w.where.shards())
+    throw error{call, "'" + w.name + "' is one of " + std::to_string(w.parts) + " parts over the tensor axis: no rank holds a whole one", "Write a checkpoint, and load it into a model on one rank of that axis"};
+  if (!w.materialised()) throw error{call, "'" + w.name + "' is not here: it is only described, or on another pipeline stage"};
+}
+
+/// A model's weights as files take them, and the bytes that they refer to.
+struct model_image {
+  std::vector<std::vector<codec::file_tensor>> parts;
+  std::vector<io::stored_weight> weights;
+
+  /// \param shape of the whole weight
+  PLEAT_ONCE void add(std::string const& name, std::string const& form, extents const& shape, std::vector<codec::file_tensor> tensors, model_description const& about, file_options const& how) {
+    if (how.dense_as && form == "dense")
+      for (auto& t : tensors) convert_part("run::save: '" + name + "'", t, *how.dense_as);
+    io::stored_weight stored{name, form, {}, shape, {}, {}};
+    if (auto const e = about.errors.find(name); e != about.errors.end()) stored.error = e->second;
+    for (auto const& t : tensors) stored.parts.push_back({t.suffix, t.type, t.shape, t.bytes});
+    parts.push_back(std::move(tensors));  // the vectors' memory moves with them: the views stay good
+    weights.push_back(std::move(stored));
+  }
+};
+
+/// A weight on its way to the file: as its form writes it; one that is cut as dense numbers of this rank's part, and which of them live.
+struct collected_weight {
+  std::string form;
+  std::vector<codec::file_tensor> tensors;
+
+  /// What a message says of it, besides the bytes.
+  [[nodiscard]] PLEAT_ONCE std::string words() const {
+    std::string s = form;
+    for (auto const& t : tensors) {
+      s += '\n' + t.suffix + '\n' + std::to_string(static_cast<int>(t.type));
+      for (int d = 0; d < t.shape.rank(); ++d) s += ' ' + std::to_string(t.shape[d]);
+    }
+    return s;
+  }
+  /// The same with room for the bytes.
+  [[nodiscard]] PLEAT_ONCE static collected_weight of_words(std::string_view s) {
+    auto const line = [&] {
+      auto const stop = s.find('\n');
+      auto const l = s.substr(0, stop);
+      s = stop == std::string_view::npos ? std::string_view{} : s.substr(stop + 1);
+      return l;
+    };
+    collected_weight w{std::string(line()), {}};
+    while (!s.empty()) {
+      codec::file_tensor t{std::string(line()), {}, {}, {}};
+      auto const numbers = line();
+      index_t list[extents::max_rank + 1], n = 0;
+      for (char const *at = numbers.data(), *const end = at + numbers.size(); at < end; ++n) at = std::from_chars(at, end, list[n]).ptr + 1;
+      t.type = static_cast<dtype>(list[0]);
+      t.shape = extents(std::span<index_t const>(list + 1, static_cast<std::size_t>(n - 1)));
+      t.bytes.resize(static_cast<std::size_t>(t.shape.size()) * size_of(t.type));
+      w.tensors.push_back(std::move(t));
+    }
+    return w;
+  }
+};
+
+/// This rank's part of a weight that is cut. \throws error for a form whose parts cannot be put together
+template <class Weight, class Context> [[nodiscard]] collected_weight part_of(Weight const& w, Context& where) {
+  return w.visit([&](auto tag, auto const& s) -> collected_weight {
+    using F = typename decltype(tag)::type;
+    if constexpr (F::trainable) {
+      using T = typename F::value_type;
+      collected_weight c{std::string(F::name), {{"", dtype_of<T>, w.shape, {}}}};
+      c.tensors[0].bytes.resize(static_cast<std::size_t>(w.size()) * sizeof(T));
+      copy_to_host(where, tensor<T, typename Weight::execution_space>::wrap(s.values, w.shape), reinterpret_cast<T*>(c.tensors[0].bytes.data()));
+      if constexpr (requires { F::mask(where, w.shape, s); }) {
+        auto const bits = F::mask(where, w.shape, s);
+        c.tensors.push_back({".mask", dtype::u8, w.shape, std::vector<std::byte>(static_cast<std::size_t>(w.size()))});
+        for (index_t i = 0; i < w.size(); ++i) c.tensors[1].bytes[static_cast<std::size_t>(i)] = std::byte{codec::detail::bit_at(bits.data(), i)};
+      }
+      return c;
+    } else {
+      throw error{"run::save", "'" + w.name + "' is one of " + std::to_string(w.parts) + " parts along the tensor axis, stored as '" + std::string(F::name) + "': parts of that form cannot be put together",
+                  "Save the model before it is cut (parallel::place)"};
+    }
+  });
+}
+
+/// From the numbers of all parts to what the form writes.
+template <class T> void finish_joined(collected_weight& w) {
+  if (w.tensors.size() < 2) return;
+  std::vector<std::uint8_t> bits(static_cast<std::size_t>(codec::detail::bit_bytes(w.tensors[1].shape.size())), 0);
+  auto const& alive = w.tensors[1].bytes;
+  for (std::size_t i = 0; i < alive.size(); ++i)
+    if (alive[i] != std::byte{0}) bits[i / 8] = static_cast<std::uint8_t>(bits[i / 8] | (1u << i % 8));
+  auto const values = codec::detail::values_of<T>(w.tensors[0].bytes);
+  auto const left = codec::detail::survivors(std::span<T const>(values), bits.data());
+  w.tensors = {{".mask", dtype::u8, {static_cast<index_t>(bits.size())}, codec::detail::bytes_of(std::span<std::uint8_t const>(bits))},
+               {".values", dtype_of<T>, {static_cast<index_t>(left.size())}, codec::detail::bytes_of(std::span<T const>(left))}};
+}
+
+/// All tensors of a weight are sent (received) by two messages, and one for each tensor's bytes.
+inline constexpr int collect_tag = comm::user_tags - 3;
+PLEAT_ONCE void send_weight(comm::communicator& to, int peer, collected_weight const& w) {
+  auto const words = w.words();
+  auto const n = static_cast<index_t>(words.size());
+  to.send(std::span<index_t const>(&n, 1), peer, collect_tag);
+  to.send(words, peer, collect_tag);
+  for (auto const& t : w.tensors)
+    if (!t.bytes.empty()) to.send(t.bytes, peer, collect_tag);
+}
+[[nodiscard]] PLEAT_ONCE collected_weight receive_weight(comm::communicator& from, int peer) {
+  index_t n = 0;
+  from.receive(std::span<index_t>(&n, 1), peer, collect_tag);
+  std::string words(static_cast<std::size_t>(n), '\0');
+  from.receive(words, peer, collect_tag);
+  auto w = collected_weight::of_words(words);
+  for (auto& t : w.tensors)
+    if (!t.bytes.empty()) from.receive(t.bytes, peer, collect_tag);
+  return w;
+}
+
+/// The parts of a cut weight from the tensor axis, put together on its rank 0. Collective over the axis.
+PLEAT_ONCE void join_parts(comm::communicator& axis, nn::parameter const& w, collected_weight& c) {
+  if (axis.rank() > 0) {
+    for (auto const& t : c.tensors)
+      if (!t.bytes.empty()) axis.send(t.bytes, 0, collect_tag);
+    return;
+  }
+  for (auto& t : c.tensors) {
+    std::size_t const width = size_of(t.type);
+    std::vector<std::byte> whole(static_cast<std::size_t>(w.whole().size()) * width), part = std::move(t.bytes);
+    for (int r = 0; r < axis.size(); ++r) {
+      auto const box = w.box(r);
+      if (box.size() == 0) continue;
+      part.resize(static_cast<std::size_t>(box.size()) * width);
+      if (r > 0) axis.receive(part, r, collect_tag);
+      io::for_each_run(w.whole(), box, {0, box.size()}, [&](index_t global, index_t local, index_t n) {
+        std::memcpy(whole.data() + static_cast<std::size_t>(global) * width, part.data() + static_cast<std::size_t>(local) * width, static_cast<std::size_t>(n) * width);
+      });
+    }
+    t.bytes = std::move(whole);
+    t.shape = w.whole();
+  }
+}
+
+/// Which rank of the pipeline has each parameter, in the order of the network.
+template <class Net> [[nodiscard]] std::map<std::string, int> homes(parallel::model<Net> const& m) {
+  std::map<std::string, int> at;
+  auto const& layout = m.layout();
+  for (index_t s = 0; s < layout.count(); ++s)
+    nn::for_each_parameter_units(const_cast<Net&>(m.net()), layout.begin(s), layout.end(s), [&](nn::parameter const& w) { at[w.name] = layout.rank_of(s); });  // only read
+  return at;
+}
+
+/// Every weight whole, on rank 0 of the mesh; nothing elsewhere. The same image from every mesh. Collective over all ranks; state must not be
+/// sharded at stage 3. \throws error on every rank alike
+template <class Net> [[nodiscard]] model_image image_of(parallel::model<Net> const& m, model_description const& about, file_options const& how) {
+  model_image image;
+  bool const asked = m.ranks().rank() == 0;  // one replica speaks
+  auto& axis = m.parts();
+  auto& stages = m.pipeline();
+  std::vector<collected_weight> mine;  // of this rank's stages, in the order of the network
+  all_or_none(m.all_ranks(), [&] {
+    if (!asked) return;
+    nn::for_each_parameter(m.net(), [&](auto const& w) {
+      if (!w.tied_to.empty() || w.absent) return;
+      if (w.parts > 1 && w.where.shards()) {
+        mine.push_back(part_of(w, m.context()));
+      } else if (axis.rank() == 0) {
+        demand_whole("run::save", w);
+        mine.push_back(w.visit([&](auto tag, auto const& s) -> collected_weight {
+          using F = typename decltype(tag)::type;
+          static_assert(requires { F::to_file(m.context(), w.shape, s); },
+                        "pleat: to be saved, a form needs static 'std::vector<file_tensor> to_file(context&, shape, storage const&)' and 'from_file'");
+          return {std::string(F::name), F::to_file(m.context(), w.shape, s)};
+        }));
+      } else {
+        mine.emplace_back();
+      }
+    });
+  });
+  if (!asked) return image;
+  auto const home = homes(m);
+  std::size_t next = 0;
+  std::vector<std::pair<nn::parameter const*, collected_weight>> whole;
+  nn::for_each_parameter(m.net(), [&](auto const& w) {
+    if (!w.tied_to.empty()) return;
+    int const from = home.at(w.name);
+    if (from == stages.rank()) {
+      auto& c = mine[next++];
+      if (w.parts > 1 && w.where.shards()) {
+        join_parts(axis, w, c);
+        if (axis.rank() == 0) finish_joined<typename std::remove_cvref_t<decltype(w)>::value_type>(c);
+      }
+      if (axis.rank() > 0) return;
+      if (from > 0) send_weight(stages, 0, c);
+      else whole.emplace_back(&w, std::move(c));
+      c = {};
+    } else if (stages.rank() == 0 && axis.rank() == 0) {
+      whole.emplace_back(&w, receive_weight(stages, from));
+    }
+  });
+  for (auto& [w, c] : whole) image.add(w->name, c.form, w->whole(), std::move(c.tensors), about, how);
+  return image;
+}
+
+/// What a file says of a weight, or of this rank's part of it, into the weight. `values` takes the numbers of a form that trains.
+/// \throws error for a form that cannot be cut
+template <class F, class Weight, class Context>
+void take_weight(Weight const& w, F, Context& where, std::vector<codec::file_tensor> const& tensors, typename F::template storage<typename Weight::execution_space>* to,
+                 typename Weight::value_type* values) {
+  using Space = typename Weight::execution_space;
+  using T = typename F::value_type;
+  typename F::template storage<Space> all;
+  if constexpr (F::trainable) {
+    auto numbers = tensor<T, Space>::allocate(where, w.whole());
+    all.attach(numbers.data());
+    F::from_file(where, w.whole(), tensors, all);
+    std::vector<T> host(static_cast<std::size_t>(w.whole().size())), part(static_cast<std::size_t>(w.size()));
+    copy_to_host(where, numbers, host.data());
+    io::copy_part(std::as_bytes(std::span<T const>(host)), w.whole(), sizeof(T), w.box(), {0, w.size()}, std::as_writable_bytes(std::span<T>(part)));
+    copy_from_host(where, static_cast<T const*>(part.data()), tensor<T, Space>::wrap(values, w.shape));
+    if constexpr (requires { F::slice(where, w.whole(), all, w.box()); })
+      if (to) *to = F::slice(where, w.whole(), all, w.box());
+  } else if constexpr (requires { F::slice(where, w.whole(), all, w.box()); }) {
+    F::from_file(where, w.whole(), tensors, all);
+    *to = F::slice(where, w.whole(), all, w.box());
+  } else {
+    throw error{"run::load", "the form '" + std::string(F::name) + "' cannot be cut as " + w.where.to_string(), "Leave the weight replicated, or load on one rank of the tensor axis"};
+  }
+}
+
+}  // namespace detail
+
+}  // namespace pleat::run
