@@ -7,6 +7,7 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <comm/lane_cases.hpp>
+#include <comm/watched_sends.hpp>
 #include <pleat/comm/local.hpp>
 #include <pleat/comm/self.hpp>
 
@@ -59,11 +60,27 @@ TEST_CASE("lane_request: a reduce-scatter gives every rank its range of the same
     int ranks, shards;
   };
   auto const [ranks, shards] = GENERATE(layout{1, 1}, layout{2, 2}, layout{2, 1}, layout{3, 3}, layout{4, 2}, layout{4, 4}, layout{6, 3}, layout{8, 2}, layout{8, 8});
-  index_t const n = GENERATE(0, 2, 1000, 40011);  // the last one: replicas divide the work and pass it on
+  // 16385: of two shards one is short and one is long; 40011: replicas divide the work and pass it on
+  index_t const n = GENERATE(0, 2, 1000, 16385, 40011);
   std::vector<std::string> said(static_cast<std::size_t>(ranks));
   comm::run_local(ranks, [&, shards = shards](comm::communicator c) {
     said[static_cast<std::size_t>(c.rank())] = pleat_test::lane_scatter_findings<float>(c, 8, shards, n);
   });
+  for (auto const& s : said) CHECK(s == "");
+}
+
+TEST_CASE("lane_request: nothing is written where a send still reads") {
+  struct layout {
+    int ranks, shards;
+  };
+  auto const [ranks, shards] = GENERATE(layout{2, 1}, layout{2, 2}, layout{3, 1}, layout{4, 1}, layout{4, 2}, layout{8, 2}, layout{8, 8});
+  index_t const n = GENERATE(1000, 16385, 40011);
+  std::vector<std::string> said(static_cast<std::size_t>(ranks));
+  CHECK(pleat_test::run_watched(ranks, [&, shards = shards](comm::communicator c) {
+          auto& mine = said[static_cast<std::size_t>(c.rank())];
+          mine = pleat_test::lane_scatter_findings<float>(c, 8, shards, n);
+          if (shards == 1) mine += pleat_test::lane_findings<float>(c, 8);
+        }) == 0);
   for (auto const& s : said) CHECK(s == "");
 }
 

@@ -94,6 +94,19 @@ TEST_CASE("mpi: sums over lanes have the bits of the tree") {
   COLLECTIVE_CHECK(two.empty());
 }
 
+TEST_CASE("mpi: a reduce-scatter over lanes has the bits of the tree, where some ranges are short and others are long") {
+  comm::communicator c = comm::mpi::duplicate(MPI_COMM_WORLD);
+  for (index_t const n : {1000, 16385, 20480, 40011})  // with two shards: 8193 | 8192 elements, 10240 each; 8192 are short
+    for (int shards = 1; shards <= c.size(); ++shards) {
+      if (c.size() % shards != 0) continue;
+      for (int again = 0; again < 20; ++again) {
+        auto const said = pleat_test::lane_scatter_findings<float>(c, 8, shards, n);
+        INFO(said);
+        COLLECTIVE_CHECK(said.empty());
+      }
+    }
+}
+
 TEST_CASE("mpi: split orders by key and separates traffic") {
   comm::communicator c = comm::mpi::duplicate(MPI_COMM_WORLD);
   auto part = c.split(c.rank() % 2, -c.rank());

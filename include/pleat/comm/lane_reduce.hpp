@@ -181,7 +181,8 @@ class lane_request {
       index_range const part = block_range(w.size(), twins, before);
       chunks_[static_cast<std::size_t>(r)] = {w.begin + part.begin, w.begin + part.end};
     }
-    scatter_direct_ = chunks_ == wants_;
+    // Of each rank by itself, as twins share it: ranges may be short for some and long for others.
+    scatter_direct_ = chunks_[static_cast<std::size_t>(me)] == wants_[static_cast<std::size_t>(me)];
     index_t foreign = static_cast<index_t>(roots_.size()) - roots();
     own_.resize(static_cast<std::size_t>(foreign * chunks_[static_cast<std::size_t>(me)].size()));
     workspace_ = own_;
