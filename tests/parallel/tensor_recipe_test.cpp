@@ -81,12 +81,13 @@ TEST_CASE("a transformer block costs two all-reduces each way; by sequence as ma
   auto const net = nn::sequential(nn::linear("in", 24, 24), block());
   auto const plain = walk_on(3, par::megatron(net, {.vocabulary = false}), {2, 6, 24});
   CHECK(plain.calls == std::vector<std::uint64_t>{2, 0, 0, 0, 2, 0, 0, 0});
-  auto const placed = par::tensor_parallel(par::megatron(net, {.sequence = true, .vocabulary = false}), {});
-  auto const by_sequence = walk_on(3, placed, {2, 6, 24});
-  // forward: the first sum is cut, the second gathers before its product and scatters after it
-  CHECK(by_sequence.calls[0] == 0);
-  CHECK(by_sequence.calls[1] == 2);
-  CHECK(by_sequence.calls[3] == 0);
+  auto const by_sequence = [](auto const& whole) { return walk_on(3, par::megatron(whole, {.sequence = true, .vocabulary = false}), {2, 6, 24}).calls; };
+  auto const one = by_sequence(net);
+  // A block whose input is whole on every rank slices where others gather (forward), and gathers or completes its dx (backward).
+  CHECK(one == std::vector<std::uint64_t>{0, 2, 1, 0, 1, 1, 3, 0});
+  auto more = by_sequence(nn::sequential(nn::linear("in", 24, 24), nn::repeat("block", 2, block())));
+  for (std::size_t i = 0; i < more.size(); ++i) more[i] -= one[i];
+  CHECK(more == std::vector<std::uint64_t>{0, 2, 2, 0, 0, 2, 2, 0});  // a block behind a block
 }
 
 TEST_CASE("the recipe for transformers gives the serial run's numbers, with grouped heads, uneven heads and ranks without a head") {
@@ -107,6 +108,23 @@ TEST_CASE("convolutions by output and by input channels") {
     same_as_serial(walk_on(ranks, par::tensor_parallel(net, {par::row("c1.*"), par::column("c2.*"), par::row("fc.*", 4)}), {3, 3, 8, 8}, 0, 4), serial, ranks);
     same_as_serial(walk_on(ranks, par::tensor_parallel(net, {par::column("c*"), par::column("fc.*")}), {3, 3, 8, 8}, 0, 4), serial, ranks);
   }
+}
+
+TEST_CASE("by sequence, results without positions stay whole, which is said once") {
+  par::move_report quiet;
+  std::vector<std::string> said;
+  par::move_report report([&](std::string_view line) { said.emplace_back(line); });
+  auto const rows = walk(mlp(), nullptr, {7, 12}, 0, 5);
+  auto const images = nn::sequential(nn::conv2d("c1", 3, 7, 3, {.padding = 1}), nn::relu(), nn::conv2d("c2", 7, 6, 3), nn::flatten(), nn::linear("fc", 96, 4));
+  auto const serial = walk(images, nullptr, {3, 3, 6, 6}, 0, 4);
+  for (int ranks : {2, 3, 8}) {
+    same_as_serial(walk_on(ranks, par::megatron(mlp(), {.sequence = true}), {7, 12}, 0, 5, &report), rows, ranks);
+    same_as_serial(walk_on(ranks, par::tensor_parallel(mlp(), {par::row_by_sequence("*")}), {7, 12}, 0, 5), rows, ranks);
+    same_as_serial(walk_on(ranks, par::tensor_parallel(images, {par::row_by_sequence("*")}), {3, 3, 6, 6}, 0, 4, &quiet), serial, ranks);
+  }
+  REQUIRE(said.size() == 1);
+  CHECK_THAT(said[0], ContainsSubstring("'fc2.weight'") && ContainsSubstring("[7, 9]") && ContainsSubstring("no positions"));
+  CHECK(report.entries().empty());
 }
 
 TEST_CASE("an activation that must move is reported once, with its bytes; what a recipe plans is not") {

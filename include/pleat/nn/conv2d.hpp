@@ -99,7 +99,7 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
       });
     }
     if (partial) {
-      y = resolve(p, std::move(y), weight_.leaves.shards() ? axis_layout{weight_.leaves, y.extent(weight_.leaves.dim)} : axis_layout{});
+      y = resolve(p, std::move(y), left_layout(p, weight_, y.shape(), 1));
       if (bias) compute::add_channel_bias(p.space(), y.extent(0), y.extent(1), y.shape().size_from(2), bias, y.data());
       if (act == compute::activation::relu) compute::relu(p.space(), y.size(), static_cast<value_type const*>(y.data()), y.data());
     } else if (p.tensor) {

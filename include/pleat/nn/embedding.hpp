@@ -88,7 +88,7 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class em
                           p.tensor->rank() == 0 ? by_position : nullptr, y.data());
     }
     if (p.tensor) {
-      axis_layout const wish = weight_.leaves.shards() ? axis_layout{weight_.leaves, y.extent(weight_.leaves.dim)} : axis_layout{};
+      axis_layout const wish = left_layout(p, weight_, out, 2);
       if (partial) y = resolve(p, std::move(y), wish);
       else if (weight_.where.shards(1)) y = y.with_layout({{spread::shard, 2, weight_.where.unit}, width()});
       else y = redistribute(p, std::move(y), wish);

@@ -61,6 +61,8 @@ class move_listener {
   };
   virtual ~move_listener() = default;
   virtual void moved(move const& m) = 0;
+  /// The results of this weight were to be cut, and have no dimension for it.
+  virtual void stays_whole(parameter const& weight, extents const& result) { (void)weight, (void)result; }
 };
 
 /// Who hears what the weights multiply with: calibration.

@@ -12,7 +12,8 @@
 /// | shard<0>  | replicate                         | shard<c>    | shard<c>   | partial     | its own rows         |
 /// | shard<1>  | shard<c>                          | partial     | replicate  | shard<c>    | its own columns      |
 ///
-/// What is partial is resolved before the epilogue: by all-reduce, or by reduce-scatter where the weight `leaves` its results cut.
+/// What is partial is resolved before the epilogue: by all-reduce, or by reduce-scatter where the weight `leaves` its results cut and they
+/// have positions.
 /// Gradients return to where the input lived: a partial dx by all-reduce or reduce-scatter.
 /// The gradient of any parameter is complete on the ranks that hold it, but for one case: a replicated parameter of a layer whose
 /// activations are cut has an addend on every rank (`gradient_is_addend`); nothing else is ever summed along the tensor axis. (A
@@ -22,6 +23,7 @@
 #include <cstdint>
 
 #include <pleat/tensor/axis_layout.hpp>
+#include <pleat/tensor/extents.hpp>
 
 namespace pleat::nn {
 
@@ -65,6 +67,13 @@ struct product_result {
   if (w.shards(1)) return {{}, true};
   if (w.shards(0)) return {{{spread::shard, static_cast<std::int8_t>(c), w.unit}, whole}, false};
   return {x, false};
+}
+
+/// Where a product's complete result is brought because its weight `leaves` it cut: along positions, that is, a dimension that is neither
+/// samples nor channels. A result without such a dimension stays whole.
+[[nodiscard]] constexpr axis_layout product_leaves(axis_placement const& leaves, extents const& y, int c) noexcept {
+  if (!leaves.shards() || leaves.dim == 0 || leaves.dim == c || leaves.dim >= y.rank()) return {};
+  return {leaves, y[leaves.dim]};
 }
 
 /// Where its input gradient lives. \param x as product_needs says

@@ -118,6 +118,13 @@ template <class Forms, class Space, class T>
   return redistribute(p, std::move(dy), made.layout);
 }
 
+/// Where a complete result of w is brought. \param c the dimension of y that w's rows write
+template <class Space> [[nodiscard]] axis_layout left_layout(pass<Space> const& p, parameter const& w, extents const& y, int c) {
+  auto const wish = product_leaves(w.leaves, y, c);
+  if (p.moves && w.leaves.shards() && !wish.cut()) p.moves->stays_whole(w, y);
+  return wish;
+}
+
 /// y[m, out] = x[m, in] · Wᵀ in whatever form W is stored and wherever its parts live, then bias and activation once per element.
 /// Sequences x[m, positions, in] give y[m, positions, out].
 template <class Forms, class Space, class T>
@@ -137,7 +144,7 @@ template <class Forms, class Space, class T>
     decltype(tag)::type::apply(*p.where, w.shape, s, m, static_cast<T const*>(x.data()), y.data(), partial ? compute::epilogue<T>{} : after);
   });
   if (!p.tensor) return y;
-  axis_layout const wish = w.leaves.shards() ? axis_layout{w.leaves, y.extent(w.leaves.dim)} : axis_layout{};
+  axis_layout const wish = left_layout(p, w, y.shape(), y.rank() - 1);
   if (!partial) {
     y = y.with_layout(made.layout);
     return wish.cut() && !made.layout.cut() ? redistribute(p, std::move(y), wish) : y;

@@ -1,15 +1,18 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Says once, on rank 0, which activations must move because a layer got them placed otherwise than it needs them.
+/// Says once, on rank 0, which activations must move because a layer got them placed otherwise than it needs them, and which results could
+/// not be cut as was asked.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include <pleat/nn/parameter.hpp>
 #include <pleat/nn/pass.hpp>
 #include <pleat/tensor/redistribution.hpp>
 
@@ -39,11 +42,18 @@ class move_report final : public nn::move_listener {
       voice_("pleat: '" + std::string(m.layer) + "' gets its input " + m.whole.to_string() + " placed as " + m.from.to_string() + " and needs " + m.to.to_string() + ": " +
              (bytes > 0 ? std::to_string(bytes) + " bytes per rank move in every forward, as many in backward" : "a slice forward, a gather backward"));
   }
+  void stays_whole(nn::parameter const& w, extents const& result) override {
+    if (!voice_ || std::find(whole_.begin(), whole_.end(), w.name) != whole_.end()) return;
+    whole_.push_back(w.name);
+    voice_("pleat: '" + w.name + "' was to leave its results cut as " + w.leaves.to_string() + " (by sequence), but " + result.to_string() +
+           " has no positions: they stay whole, by an all-reduce instead of a reduce-scatter");
+  }
   [[nodiscard]] std::vector<entry> const& entries() const noexcept { return entries_; }
 
  private:
   voice voice_;
   std::vector<entry> entries_;
+  std::vector<std::string> whole_;
 };
 
 }  // namespace pleat::parallel

@@ -30,7 +30,8 @@ struct placement_rule {
 /// Inputs are shared out: every rank has some columns of a weight, the bias is replicated. Results are sums over the ranks.
 [[nodiscard]] inline placement_rule row(std::string pattern, index_t unit = 1) { return {std::move(pattern), shard{1, unit}, {}, {}}; }
 /// The same, but the sum is cut along the positions of sequences [m, positions, in]: a reduce-scatter instead of an all-reduce, and what
-/// follows (norms, dropout, sums) works on a part of the positions until the next column-parallel weight gathers them.
+/// follows (norms, dropout, sums) works on a part of the positions until the next column-parallel weight gathers them. Rows and images have
+/// no positions: their sums stay whole, which is said once.
 [[nodiscard]] inline placement_rule row_by_sequence(std::string pattern, index_t unit = 1) { return {std::move(pattern), shard{1, unit}, {}, shard{1}}; }
 /// A table by the rows of its vocabulary; also of the output layer that shares it.
 [[nodiscard]] inline placement_rule vocabulary(std::string pattern) { return {std::move(pattern), shard{0}, {}, {}}; }
