@@ -3,6 +3,7 @@
 // What no single header's test can show: hostile files of every format read through the file system, within a bound of
 // memory.
 #include <pleat/io.hpp>
+#include <pleat/io/decode.hpp>
 
 #include <array>
 #include <cstdio>
@@ -110,6 +111,33 @@ TEST_CASE("a small file that announces much is refused within 64 MiB", "[io][hos
             std::memcpy(bad.data() + at, &many, 8);
             if (words([&] { io::gguf_file const f(bad); }).empty()) throw 1;
           }
+        }) == 0);
+}
+
+TEST_CASE("entropy-coded weights that announce chunks of 2^32 rows or survivors are refused within 64 MiB", "[io][hostile]") {
+  using logic = pleat::codec::detail::coded_logic;
+  pleat::extents const shape{10, 10};
+  std::vector<float> values(100, 0.0f);
+  for (std::size_t i = 0; i < 100; i += 7) values[i] = static_cast<float>(i);
+  auto const good = logic::encode(shape, values, {.entries = 4});
+  auto const set = [](std::vector<pleat::codec::file_tensor>& parts, char const* suffix, std::size_t word, std::uint32_t v) {
+    for (auto& p : parts)
+      if (p.suffix == suffix) std::memcpy(p.bytes.data() + 4 * word, &v, 4);
+  };
+  auto const refusal = [&](std::uint32_t rows, std::uint32_t survivors) {
+    auto parts = good;
+    if (rows) set(parts, ".layout", 3, rows);
+    if (survivors) set(parts, ".restart", 0, survivors);
+    io::stored_weight w{"w", "coded", {}, shape, {}, {}};
+    for (auto const& p : parts) w.parts.push_back({p.suffix, p.type, p.shape, p.bytes});
+    return words([&] { (void)io::decode(w); });
+  };
+  CHECK(refusal(0, 0).empty());
+  CHECK(within(64 * mib, [&] {
+          if (refusal(0xffffffff, 0xffffffff).find("a chunk of 4294967295 rows in a weight of 10") == std::string::npos) throw 1;
+          if (refusal(11, 0).find("a chunk of 11 rows in a weight of 10") == std::string::npos) throw 1;
+          if (refusal(0, 0xffffffff).find("4294967295 survivors among 100 elements") == std::string::npos) throw 1;
+          if (refusal(0, 101).find("101 survivors among 100 elements") == std::string::npos) throw 1;
         }) == 0);
 }
 

@@ -55,6 +55,8 @@ struct codebook_layout {
   codebook_layout const l{v[0], v[1], v[2], v[3], v[4]};
   if (l.entries < 2 || l.entries > 256) throw error{call, std::to_string(l.entries) + " codebook entries, expected 2 to 256"};
   if (l.rows_per_group == 0 || l.phase >= l.rows_per_group || l.rows_per_chunk == 0 || l.index_bits > 8 || l.index_bits == 1) throw error{call, "the layout makes no sense"};
+  if (static_cast<index_t>(l.rows_per_chunk) > std::max<index_t>(1, rows_of(shape)))
+    throw error{call, "a chunk of " + std::to_string(l.rows_per_chunk) + " rows in a weight of " + std::to_string(rows_of(shape))};
   for (float c : values_of<float>(demand_part(call.c_str(), parts, ".codebook", dtype::f32, {group_count(shape, l), static_cast<index_t>(l.entries)}).bytes))
     if (!std::isfinite(c)) throw error{call, "a codebook entry is NaN or infinite"};
   return l;

@@ -203,6 +203,8 @@ struct coded_logic {
     std::uint64_t sum = 0;
     for (index_t c = 0; c < chunks; ++c) {
       auto const* const r = restart.data() + 3 * c;
+      index_t const here = std::min<index_t>(l.rows_per_chunk, rows_of(shape) - c * static_cast<index_t>(l.rows_per_chunk)) * columns_of(shape);
+      if (r[0] > here) throw error{call, "chunk " + std::to_string(c) + " is said to have " + std::to_string(r[0]) + " survivors among " + std::to_string(here) + " elements"};
       sum += std::uint64_t{r[1]} + r[2];
       if ((code_model.how == coder::range && r[1] < 4) || (gap_model.how == coder::range && l.index_bits && r[2] < 4)) throw error{call, "chunk " + std::to_string(c) + " is too short for its coder"};
     }
@@ -210,7 +212,7 @@ struct coded_logic {
     host_copy const h(shape, parts);
     auto lists = h.lists();
     for (index_t c = 0; c < chunks; ++c)
-      if (restart[static_cast<std::size_t>(3 * c)] > static_cast<std::uint64_t>(h.v.rows_in(c) * h.v.columns) || !h.v.template read<true>(c, lists.where()))
+      if (!h.v.template read<true>(c, lists.where()))
         throw error{call, "the codes of chunk " + std::to_string(c) + " lead out of its rows, its codebook or its bytes"};
   }
 
@@ -303,8 +305,8 @@ struct coded_logic {
       return reinterpret_cast<V const*>(p->bytes.data());
     }
     [[nodiscard]] list_room lists() const {
-      auto const n = static_cast<std::size_t>(std::min(v.most_alive, v.chunk_rows * v.columns));
-      return {std::vector<std::uint32_t>(static_cast<std::size_t>(std::min(v.chunk_rows, std::max<index_t>(v.rows, 1))) + 1), std::vector<std::uint32_t>(n + 1), std::vector<float>(n + 1)};
+      auto const n = static_cast<std::size_t>(v.most_alive);  // check has seen that a chunk has no more elements, and the weight no fewer rows
+      return {std::vector<std::uint32_t>(static_cast<std::size_t>(v.chunk_rows) + 1), std::vector<std::uint32_t>(n + 1), std::vector<float>(n + 1)};
     }
   };
 };
