@@ -4,6 +4,7 @@
 /// What the tests of this room share: a scratch folder, the words of an error, children, seeded damage.
 #pragma once
 
+#include <clocale>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -85,6 +86,20 @@ int in_child(F&& f) {
   int status = 0;
   ::waitpid(child, &status, 0);
   return status;
+}
+
+/// Runs f in a child whose numbers have a decimal comma (a locale made for the occasion: most machines have none installed).
+/// \returns what f returns; -1 if there is no localedef, or no description of de_DE
+template <class F>
+int with_decimal_comma(F&& f) {
+  scratch const dir;
+  if (std::system(("localedef -i de_DE -f UTF-8 " + (dir / "comma") + " >/dev/null 2>&1").c_str()) != 0) return -1;
+  int const status = in_child([&] {
+    ::setenv("LOCPATH", dir.path().c_str(), 1);
+    if (!std::setlocale(LC_ALL, "comma") || std::string(std::localeconv()->decimal_point) != ",") return 100;
+    return f();
+  });
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 200;
 }
 
 /// Damages a copy of `original` in one of six ways, a function of `number` alone.

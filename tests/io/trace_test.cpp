@@ -7,7 +7,10 @@
 
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <string>
+
+#include "support.hpp"
 
 TEST_CASE("a trace is JSON with events in microseconds and names of rows") {
   pleat::io::trace_text a, b;
@@ -27,6 +30,29 @@ TEST_CASE("a trace is JSON with events in microseconds and names of rows") {
   CHECK(e[1].at("args").at("detail") == "stage 0");
   CHECK(e[2].at("tid") == 1);
   CHECK(e[2].at("ts") == -0.5);
+}
+
+TEST_CASE("times are exact, whatever their size and sign") {
+  auto const text = [](std::int64_t begin, std::int64_t end) {
+    pleat::io::trace_text t;
+    t.add(0, "x", "y", begin, end);
+    return t.events().substr(t.events().find("\"ts\""));
+  };
+  CHECK(text(1, 2'000'000) == "\"ts\":0.001,\"dur\":1999.999}");
+  CHECK(text(-7, 3) == "\"ts\":-0.007,\"dur\":0.010}");
+  CHECK(text(std::numeric_limits<std::int64_t>::max(), std::numeric_limits<std::int64_t>::max()) == "\"ts\":9223372036854775.807,\"dur\":0.000}");
+  CHECK(text(std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::min()) == "\"ts\":-9223372036854775.808,\"dur\":0.000}");
+}
+
+TEST_CASE("a trace is JSON where the locale writes a decimal comma, too") {
+  int const wrong = io_test::with_decimal_comma([] {
+    pleat::io::trace_text t;
+    t.add(0, "x", "y", 1500, 4000);
+    auto const j = nlohmann::json::parse(t.to_string(), nullptr, false);
+    return !j.is_discarded() && j.at("traceEvents")[0].at("ts") == 1.5 ? 0 : 1;
+  });
+  if (wrong < 0) SKIP("no decimal comma here: localedef or the description of de_DE is missing");
+  CHECK(wrong == 0);
 }
 
 TEST_CASE("a trace of nothing is a file all the same") {

@@ -8,6 +8,8 @@
 
 #include <string>
 
+#include <io/support.hpp>
+
 namespace plan = pleat::plan;
 
 namespace {
@@ -46,6 +48,16 @@ TEST_CASE("the picture has a box with its words for every piece of work, and its
   CHECK(count(svg, "class=\"rank\"") == 3);
   CHECK(svg == plan::draw_svg(s, plan::simulate(s), "a <title> & \"more\""));
   CHECK(svg.find("nan") == std::string::npos);
+}
+
+TEST_CASE("numbers of a picture are the same in every locale") {
+  using pleat::plan::detail::short_number;
+  CHECK(short_number(0.0001234) == "0.000123");
+  CHECK(short_number(12345678) == "1.23e+07");
+  CHECK(short_number(-1.25) == "-1.25");
+  int const wrong = io_test::with_decimal_comma([] { return short_number(0.0001234) == "0.000123" && short_number(1.5) == "1.5" ? 0 : 1; });
+  if (wrong < 0) SKIP("no decimal comma here: localedef or the description of de_DE is missing");
+  CHECK(wrong == 0);
 }
 
 TEST_CASE("collectives stand under the work that they run beside") {

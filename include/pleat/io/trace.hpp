@@ -8,7 +8,6 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdio>
 #include <string>
 #include <string_view>
 
@@ -27,9 +26,7 @@ class trace_text {
     detail::append_json_string(text_, name);
     text_ += ",\"cat\":";
     detail::append_json_string(text_, category);
-    char times[80];
-    std::snprintf(times, sizeof times, ",\"ts\":%.3f,\"dur\":%.3f", static_cast<double>(begin) * 1e-3, static_cast<double>(end - begin) * 1e-3);
-    text_ += times;
+    text_ += ",\"ts\":" + microseconds(begin) + ",\"dur\":" + microseconds(end - begin);
     if (!note.empty()) {
       text_ += ",\"args\":{\"detail\":";
       detail::append_json_string(text_, note);
@@ -56,6 +53,12 @@ class trace_text {
   [[nodiscard]] std::string to_string() const { return "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n" + text_ + "\n]}\n"; }
 
  private:
+  /// Nanoseconds as microseconds, exactly; printf would ask the process' locale for the point.
+  [[nodiscard]] static std::string microseconds(std::int64_t nanoseconds) {
+    auto const n = nanoseconds < 0 ? 0 - static_cast<std::uint64_t>(nanoseconds) : static_cast<std::uint64_t>(nanoseconds);
+    auto const rest = std::to_string(n % 1000);
+    return (nanoseconds < 0 ? "-" : "") + std::to_string(n / 1000) + "." + std::string(3 - rest.size(), '0') + rest;
+  }
   void next() {
     if (!text_.empty()) text_ += ",\n";
   }

@@ -6,9 +6,9 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -27,8 +27,7 @@ namespace detail {
   std::array<char, 64> text{};
   if (!(std::fabs(x) < 1e15)) return "-";
   if (std::fabs(x) >= 1e6 || (x != 0 && std::fabs(x) < 1e-3)) {
-    std::snprintf(text.data(), text.size(), "%.3g", x);
-    return text.data();
+    return {text.data(), std::to_chars(text.data(), text.data() + text.size(), x, std::chars_format::general, 3).ptr};
   }
   auto const thousandths = std::llround(x * 1000);
   std::string out = std::to_string(thousandths / 1000);

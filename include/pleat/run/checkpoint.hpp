@@ -5,7 +5,7 @@
 /// reads what it holds. The files are io/checkpoint.hpp's business.
 #pragma once
 
-#include <cstdio>
+#include <charconv>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -46,11 +46,10 @@ namespace detail {
 
 inline std::string as_text(std::uint64_t n) { return std::to_string(n); }
 
-/// Reads back as the same number.
+/// Reads back as the same number, whatever the locale.
 inline std::string as_text(double x) {
   char text[40];
-  std::snprintf(text, sizeof text, "%.17g", x);
-  return text;
+  return {text, std::to_chars(text, text + sizeof text, x, std::chars_format::general, 17).ptr};
 }
 
 /// What the manifest's state holds of a program's own words is called so.
@@ -411,8 +410,10 @@ std::optional<resume_point> load_checkpoint(std::string const& folder, parallel:
     m.set_steps(steps);
     optimizer.set_steps(optimizer_steps);
     if (scale && c.manifest.state.contains("loss_scale")) {
-      double const value = std::strtod(c.value("loss_scale").c_str(), nullptr);
-      if (!(value > 0)) throw error{c.call, "the loss scale is '" + c.value("loss_scale") + "', expected a positive number", "It was written by another program"};
+      auto const& text = c.value("loss_scale");
+      double value = 0;
+      auto const read = std::from_chars(text.data(), text.data() + text.size(), value);
+      if (read.ec != std::errc{} || read.ptr != text.data() + text.size() || !(value > 0)) throw error{c.call, "the loss scale is '" + text + "', expected a positive number", "It was written by another program"};
       scale->set(value, static_cast<std::int64_t>(c.number("loss_scale_good_steps")), static_cast<std::int64_t>(c.number("loss_scale_skipped")));
     }
     return point;
