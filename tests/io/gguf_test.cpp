@@ -14,6 +14,7 @@ using Catch::Matchers::ContainsSubstring;
 using io_test::scratch;
 using io_test::words;
 using pleat::extents;
+using pleat::index_t;
 namespace io = pleat::io;
 
 namespace {
@@ -145,6 +146,8 @@ TEST_CASE("what a GGUF file cannot hold is not written", "[io][gguf]") {
   CHECK_THAT(words([&] { w.add<std::uint8_t>("x", {1}, std::array{std::uint8_t{1}}); }), ContainsSubstring("GGUF has no U8 elements"));
   CHECK_THAT(words([&] { w.metadata("", 1.0f); }), ContainsSubstring("is empty, too long or no UTF-8"));
   CHECK_THAT(words([&] { w.metadata("k", std::string("\xff")); }), ContainsSubstring("the value of 'k' is no UTF-8"));
+  CHECK_THAT(words([&] { w.metadata("k", io::gguf_array(std::vector<std::string>{"a", "\xc3"})); }), ContainsSubstring("item 1 of 'k' is no UTF-8"));
+  CHECK_THAT(words([&] { w.add({"x", f32, {index_t{1} << 62, index_t{1} << 62, 0}, {}}); }), ContainsSubstring("more bytes than 62 bits can count"));
   for (io::gguf_value bad : {io::gguf_value(std::uint32_t{24}), io::gguf_value(std::uint32_t{4}), io::gguf_value(std::uint32_t{0}), io::gguf_value(std::int32_t{32})})
     CHECK_THAT(words([&] { w.metadata("general.alignment", bad); }), ContainsSubstring("a power of two"));
 }
@@ -194,6 +197,34 @@ TEST_CASE("each defect of a GGUF file has its own sentence with the place", "[io
   longer.resize(good.size() + 32);
   CHECK_THAT(refusal(longer), ContainsSubstring("bytes follow the last tensor"));
   CHECK_THAT(words([] { io::gguf_file const f(std::string("/none/m.gguf")); }), ContainsSubstring("/none/m.gguf") && ContainsSubstring("No such file"));
+}
+
+TEST_CASE("texts of a GGUF file are UTF-8, each one of them; errors do not write a file's control characters to a terminal", "[io][gguf]") {
+  content const c;
+  auto w = c.writer();
+  w.metadata("k.text", std::string("a text"));
+  w.metadata("k.words", io::gguf_array(std::vector<std::string>{"one", "other"}));
+  auto const good = w.bytes();
+  CHECK_THAT(refusal(with(good, place_of(good, "a text"), '\xff')), ContainsSubstring("the string 'k.text' at byte " + std::to_string(place_of(good, "a text") - 8) + " is no UTF-8"));
+  CHECK_THAT(refusal(with(good, place_of(good, "other") + 4, '\xc3')), ContainsSubstring("a string of 'k.words' at byte " + std::to_string(place_of(good, "other") - 8) + " is no UTF-8"));
+  // ESC ] and a line break, DEL, and U+009B, which some terminals take for ESC [.
+  auto const bad = refusal(with(with(with(good, place_of(good, "blocks"), std::array{'\x1b', ']', '\n', '\x7f', '\xc2', '\x9b'}), place_of(good, "blocks") + 6, std::uint32_t{5}), 4, std::uint32_t{3}));
+  CHECK_THAT(bad, ContainsSubstring("tensor '\\x1b]\\x0a\\x7f\\xc2\\x9b' has 5 dimensions"));
+  CHECK(std::ranges::none_of(bad, [](char b) { return static_cast<unsigned char>(b) < 0x20; }));
+  CHECK(io::detail::shown(std::string(300, 'x')) == "'" + std::string(200, 'x') + "...'");
+  CHECK(io::detail::shown("名\xff") == "'\\xe5\\x90\\x8d\\xff'");
+}
+
+TEST_CASE("an extent of 0 does not forgive the others", "[io][gguf]") {
+  auto w = io::gguf_writer("test");
+  w.add({"none", *io::ggml_type_of(pleat::dtype::f32), {3, 5, 0, 7}, {}});  // extents innermost first in the file
+  auto const good = w.bytes();
+  auto const at = place_of(good, "none") + 8;
+  auto const huge = std::uint64_t{1} << 62;
+  REQUIRE(refusal(good).empty());
+  CHECK_THAT(refusal(with(with(good, at, huge), at + 16, huge)), ContainsSubstring("more bytes than 62 bits can count"));
+  CHECK_THAT(refusal(with(with(good, at + 16, std::uint64_t{1} << 40), at + 24, std::uint64_t{1} << 40)), ContainsSubstring("more bytes than 62 bits can count"));
+  CHECK(refusal(with(good, at, std::uint64_t{1} << 40)).empty());  // 2^40 · 15 · 4 bytes can be counted
 }
 
 TEST_CASE("every truncation of a GGUF file is found", "[io][gguf]") {

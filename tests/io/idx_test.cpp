@@ -90,9 +90,12 @@ TEST_CASE("hostile IDX headers are refused before anything is allocated", "[io][
   CHECK_THAT(words([&] { (void)io::decode_idx(io::gzip(huge)); }), ContainsSubstring("more than the file can hold"));
   auto const overflow = raw({0, 0, 0x0E, 3, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff});
   CHECK_THAT(words([&] { (void)io::decode_idx(overflow); }), ContainsSubstring("more than the file can hold"));
-  // 2^32 · 2^32 wraps to 0 in 64 bits; a zero extent after an overflow is really empty.
+  // 2^31 · 2^31 · 4 wraps to 0 in 64 bits, and an extent of 0 does not forgive it.
   auto const wraps = raw({0, 0, 8, 3, 0x80, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 4});
   CHECK_THAT(words([&] { (void)io::decode_idx(wraps); }), ContainsSubstring("more than the file can hold"));
+  auto const forgiven = raw({0, 0, 8, 4, 0x80, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0});
+  CHECK_THAT(words([&] { (void)io::decode_idx(forgiven); }), ContainsSubstring("more than the file can hold"));
+  CHECK(io::decode_idx(raw({0, 0, 8, 2, 0x80, 0, 0, 0, 0, 0, 0, 0})).shape.size() == 0);
   CHECK_THAT(words([&] {
                (void)io::decode_idx(raw({0, 0, 8, 1, 0, 0, 0, 1, 9, 9}));
              }),

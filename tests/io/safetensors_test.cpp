@@ -147,10 +147,15 @@ TEST_CASE("each defect of a file has its own sentence with the place", "[io][saf
   CHECK_THAT(refusal(one("F32", "[2.0]", "[0,8]"), 8), ContainsSubstring("expected an extent as a whole number"));
   CHECK_THAT(refusal(one("F32", "[1,1,1,1,1,1,1]", "[0,4]"), 4), ContainsSubstring("more than 6 dimensions"));
   CHECK_THAT(refusal(one("F32", "[4294967296,4294967296]", "[0,0]"), 0),
-             ContainsSubstring("more bytes than 64 bits can count"));
+             ContainsSubstring("more bytes than 62 bits can count"));
   CHECK_THAT(refusal(one("F32", "[9223372036854775808]", "[0,0]"), 0),
              ContainsSubstring("an extent is above 2^63 - 1"));
-  CHECK(refusal(one("F32", "[4294967296,4294967296,0]", "[0,0]"), 0).empty());  // really empty
+  // An extent of 0 does not forgive the others: whoever multiplies them in their order would overflow.
+  for (auto const* shape : {"[4294967296,4294967296,0]", "[0,4294967296,4294967296]", "[4294967296,0,4294967296]"})
+    CHECK_THAT(refusal(one("F32", shape, "[0,0]"), 0), ContainsSubstring("more bytes than 62 bits can count"));
+  CHECK(refusal(one("F32", "[1073741824,1073741824,0]", "[0,0]"), 0).empty());  // 2^60 elements: counted, and really empty
+  auto const named = refusal("{\"\\u001b[2J\\n\":{\"dtype\":\"U8\",\"shape\":[1]}}", 0);
+  CHECK_THAT(named, ContainsSubstring("tensor '\\x1b[2J\\x0a' lacks its data_offsets"));
   CHECK_THAT(refusal(one("F32", "[3]", "[0,8]"), 8),
              ContainsSubstring("tensor 't' of shape [3] and dtype F32 needs 12 bytes, its data_offsets are [0, 8)"));
   CHECK_THAT(refusal(one("F32", "[2]", "[8,0]"), 8), ContainsSubstring("its data_offsets are [8, 0)"));

@@ -74,7 +74,7 @@ template <class T> std::vector<float> widened(std::span<std::byte const> bytes) 
 }
 
 [[nodiscard]] PLEAT_ONCE std::vector<float> decode_dense(std::string const& call, stored_weight const& w) {
-  if (w.parts.size() != 1 || !w.parts[0].suffix.empty() || w.parts[0].shape != w.shape) throw error{call, "'" + w.name + "' is no single tensor of shape " + w.shape.to_string()};
+  if (w.parts.size() != 1 || !w.parts[0].suffix.empty() || w.parts[0].shape != w.shape) throw error{call, detail::shown(w.name) + " is no single tensor of shape " + w.shape.to_string()};
   auto const bytes = w.parts[0].bytes;
   switch (w.parts[0].type) {
     case dtype::f32: return widened<float>(bytes);
@@ -150,16 +150,16 @@ template <int = 0> [[nodiscard]] std::vector<float> decode(stored_weight const& 
   if (w.form == "dense") return detail::decode_dense(call, w);
   // A few bytes may claim any number of zeros: 1/128 bit each is where belief ends.
   if (static_cast<std::uint64_t>(w.shape.size()) / 1024 > w.bytes() + 1024)
-    throw error{call, "'" + w.name + "' claims the shape " + w.shape.to_string() + " with " + std::to_string(w.bytes()) + " bytes stored", "The file is damaged, or no file of pleat's"};
+    throw error{call, detail::shown(w.name) + " claims the shape " + w.shape.to_string() + " with " + std::to_string(w.bytes()) + " bytes stored", "The file is damaged, or no file of pleat's"};
   try {
     std::vector<float> out;
     if (w.form == "masked") return detail::decode_masked(w.shape, w.copy());
     if (w.form == "int8") return detail::decode_int8(w.shape, w.copy());
     if (detail::with_bit_logic(w.form, [&]<class Bits>() { out = detail::decode_bits<Bits>(w.shape, w.copy()); })) return out;
   } catch (error const& e) {
-    throw error{call, "'" + w.name + "': " + e.problem(), e.remedy()};
+    throw error{call, detail::shown(w.name) + ": " + e.problem(), e.remedy()};
   }
-  throw error{call, "'" + w.name + "' is stored in " + (w.form.empty() ? "the type " + w.type : "the form '" + w.form.substr(0, 80) + "'") + ", which this tool cannot decode",
+  throw error{call, detail::shown(w.name) + " is stored in " + (w.form.empty() ? "the type " + w.type : "the form " + detail::shown(w.form.substr(0, 80))) + ", which this tool cannot decode",
               w.form.empty() ? "Requantize it with llama.cpp to a type that pleat has, e.g. Q8_0" : "Load it into a network whose form set has it"};
 }
 

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <span>
 #include <string>
@@ -21,8 +22,10 @@
 #include <vector>
 
 #include <pleat/base/config.hpp>
+#include <pleat/io/detail/array_bytes.hpp>
 #include <pleat/io/detail/byte_reader.hpp>
 #include <pleat/io/detail/json.hpp>
+#include <pleat/io/detail/shown.hpp>
 #include <pleat/io/file.hpp>
 #include <pleat/io/ggml_type.hpp>
 #include <pleat/tensor/extents.hpp>
@@ -94,16 +97,9 @@ struct gguf_size {
   if (row % t.block != 0)
     return {0, what + " has rows of " + std::to_string(row) + " numbers, expected a multiple of " +
                    std::to_string(t.block)};
-  std::uint64_t n = 1;
-  bool overflow = false, empty = false;
-  for (auto e : shape) {
-    empty |= e == 0;
-    overflow |= __builtin_mul_overflow(n, static_cast<std::uint64_t>(e), &n);
-  }
-  if (empty) return {};
-  overflow |= __builtin_mul_overflow(n / t.block, static_cast<std::uint64_t>(t.bytes), &n);
-  if (overflow || n > std::uint64_t{1} << 62) return {0, what + " has more bytes than 62 bits can count"};
-  return {n, {}};
+  auto const n = array_bytes(shape, static_cast<std::uint64_t>(t.bytes), static_cast<std::uint64_t>(t.block));
+  if (!n) return {0, what + " has more bytes than 62 bits can count"};
+  return {*n, {}};
 }
 
 inline constexpr char const* gguf_type_names[] = {"u8",   "i8",     "u16",   "i16", "u32", "i32", "f32",
@@ -153,15 +149,15 @@ class gguf_file {
   /// \throws error that says how many the file does hold
   [[nodiscard]] gguf_entry const& at(std::string_view name) const {
     if (auto const* e = find(name)) return *e;
-    throw error{call_, "there is no tensor '" + std::string(name) + "' among the " + std::to_string(entries_.size())};
+    throw error{call_, "there is no tensor " + detail::shown(name) + " among the " + std::to_string(entries_.size())};
   }
   /// A metadata value of a given type. \throws error if it is not there or of another type
   template <class T>
   [[nodiscard]] T const& value(std::string_view key) const {
     auto const it = metadata_.find(key);
-    if (it == metadata_.end()) throw error{call_, "there is no metadata key '" + std::string(key) + "'"};
+    if (it == metadata_.end()) throw error{call_, "there is no metadata key " + detail::shown(key)};
     if (auto const* v = std::get_if<T>(&it->second)) return *v;
-    throw error{call_, "the metadata key '" + std::string(key) + "' holds " +
+    throw error{call_, "the metadata key " + detail::shown(key) + " holds " +
                            detail::gguf_type_names[it->second.index()] + ", expected " +
                            detail::gguf_type_names[gguf_value(T{}).index()]};
   }
@@ -209,14 +205,11 @@ class gguf_file {
     in.demand_room(tensors, 24, "tensors");
     in.demand_room(keys, 13, "metadata keys");
     for (std::uint64_t i = 0; i < keys; ++i) {
-      auto const begin = in.position();
-      auto key = in.string("a metadata key", 65535);
-      if (detail::first_not_utf8(key) != std::string_view::npos)
-        throw error{call_, "the metadata key at byte " + std::to_string(begin) + " is no UTF-8"};
+      auto key = read_text(in, "a metadata key", 65535);
       auto const type = in.number<std::uint32_t>("the type of a metadata value");
       auto value = read_value(in, key, type);
       if (auto const [it, fresh] = metadata_.emplace(std::move(key), std::move(value)); !fresh)
-        throw error{call_, "the metadata key '" + it->first + "' appears twice"};
+        throw error{call_, "the metadata key " + detail::shown(it->first) + " appears twice"};
     }
     alignment_ = detail::gguf_alignment(metadata_);
     if (alignment_ == 0) throw error{call_, "general.alignment is no u32 that is a power of two and at least 8"};
@@ -228,13 +221,14 @@ class gguf_file {
   void read_array(detail::byte_reader& in, std::string const& key, std::uint64_t n, gguf_value& out) {
     using list = std::variant_alternative_t<At, gguf_array>;
     if constexpr (std::is_same_v<list, detail::gguf_no_nesting>) {
-      throw error{call_, "the metadata key '" + key + "' holds an array of arrays, which pleat does not read"};
+      throw error{call_, "the metadata key " + detail::shown(key) + " holds an array of arrays, which pleat does not read"};
     } else {
       using item = typename list::value_type;
       list v;
       if constexpr (std::is_same_v<item, std::string>) {
         in.demand_room(n, 8, "strings");
-        for (std::uint64_t i = 0; i < n; ++i) v.push_back(in.string("a string"));
+        auto const what = "a string of " + detail::shown(key);
+        for (std::uint64_t i = 0; i < n; ++i) v.push_back(read_text(in, what));
       } else if constexpr (std::is_same_v<item, bool>) {
         in.demand_room(n, 1, "booleans");
         for (std::uint64_t i = 0; i < n; ++i) v.push_back(read_bool(in, key));
@@ -246,17 +240,24 @@ class gguf_file {
       out = gguf_array(std::in_place_index<At>, std::move(v));
     }
   }
+  /// A string, which the format wants to be UTF-8.
+  [[nodiscard]] std::string read_text(detail::byte_reader& in, std::string const& what, std::uint64_t most = std::numeric_limits<std::uint64_t>::max()) {
+    auto const begin = in.position();
+    auto s = in.string(what.c_str(), most);
+    if (detail::first_not_utf8(s) != std::string_view::npos) throw error{call_, what + " at byte " + std::to_string(begin) + " is no UTF-8"};
+    return s;
+  }
   [[nodiscard]] bool read_bool(detail::byte_reader& in, std::string const& key) {
     auto const b = in.number<std::uint8_t>("a boolean");
     if (b > 1)
-      throw error{call_, "the metadata key '" + key + "' holds the boolean " + std::to_string(b) + ", expected 0 or 1"};
+      throw error{call_, "the metadata key " + detail::shown(key) + " holds the boolean " + std::to_string(b) + ", expected 0 or 1"};
     return b == 1;
   }
   template <std::size_t At>
   void read_one(detail::byte_reader& in, std::string const& key, gguf_value& out) {
     using T = std::variant_alternative_t<At, gguf_value>;
     if constexpr (std::is_same_v<T, std::string>) {
-      out.emplace<At>(in.string("a string"));
+      out.emplace<At>(read_text(in, "the string " + detail::shown(key)));
     } else if constexpr (std::is_same_v<T, bool>) {
       out.emplace<At>(read_bool(in, key));
     } else if constexpr (std::is_same_v<T, gguf_array>) {
@@ -277,7 +278,7 @@ class gguf_file {
     return v;
   }
   [[noreturn]] void refuse_type(std::string const& key, std::uint32_t type) const {
-    throw error{call_, "the metadata key '" + key + "' has the value type " + std::to_string(type) +
+    throw error{call_, "the metadata key " + detail::shown(key) + " has the value type " + std::to_string(type) +
                            ", the format knows 0 to 12"};
   }
 
@@ -291,26 +292,26 @@ class gguf_file {
                                                  : std::string("no UTF-8"))};
     auto const rank = in.number<std::uint32_t>("a rank");
     if (rank > 4)
-      throw error{call_, "tensor '" + e.name + "' has " + std::to_string(rank) + " dimensions, the format allows 4"};
+      throw error{call_, "tensor " + detail::shown(e.name) + " has " + std::to_string(rank) + " dimensions, the format allows 4"};
     index_t list[4];
     for (std::uint32_t d = 0; d < rank; ++d) {
       auto const n = in.number<std::uint64_t>("an extent");
       if (n > static_cast<std::uint64_t>(INT64_MAX))
-        throw error{call_, "tensor '" + e.name + "' has the extent " + std::to_string(n) + ", above 2^63 - 1"};
+        throw error{call_, "tensor " + detail::shown(e.name) + " has the extent " + std::to_string(n) + ", above 2^63 - 1"};
       list[rank - 1 - d] = static_cast<index_t>(n);
     }
     e.shape = extents(std::span<index_t const>(list, rank));
     auto const number = in.number<std::uint32_t>("a tensor's type");
     auto const* type = find_ggml_type(number);
     if (!type)
-      throw error{call_, "tensor '" + e.name + "' has the ggml type " + std::to_string(number) +
+      throw error{call_, "tensor " + detail::shown(e.name) + " has the ggml type " + std::to_string(number) +
                              ", which this version of pleat does not know"};
     e.type = *type;
     e.begin = in.number<std::uint64_t>("a tensor's offset");
     auto const size = detail::gguf_bytes(e.type, e.shape);
-    if (!size.problem.empty()) throw error{call_, "tensor '" + e.name + "': " + size.problem};
+    if (!size.problem.empty()) throw error{call_, "tensor " + detail::shown(e.name) + ": " + size.problem};
     if (__builtin_add_overflow(e.begin, size.bytes, &e.end))
-      throw error{call_, "tensor '" + e.name + "' ends above 2^64"};
+      throw error{call_, "tensor " + detail::shown(e.name) + " ends above 2^64"};
     entries_.push_back(std::move(e));
   }
 
@@ -324,7 +325,7 @@ class gguf_file {
               [&](std::size_t a, std::size_t b) { return entries_[a].name < entries_[b].name; });
     for (std::size_t i = 1; i < by_name_.size(); ++i)
       if (entries_[by_name_[i]].name == entries_[by_name_[i - 1]].name)
-        throw error{call_, "the name '" + entries_[by_name_[i]].name + "' appears twice"};
+        throw error{call_, "the name " + detail::shown(entries_[by_name_[i]].name) + " appears twice"};
     std::uint64_t const size = raw().size();
     // A file without tensors may end with its header.
     data_begin_ = entries_.empty() ? std::min(detail::padded(header_end, alignment_), size)
@@ -336,15 +337,15 @@ class gguf_file {
     std::uint64_t at = 0, last = 0;
     for (auto const& e : entries_) {
       if (e.begin % alignment_ != 0)
-        throw error{call_, "tensor '" + e.name + "' has the offset " + std::to_string(e.begin) +
+        throw error{call_, "tensor " + detail::shown(e.name) + " has the offset " + std::to_string(e.begin) +
                                ", expected a multiple of " + std::to_string(alignment_)};
       if (e.begin != at)
-        throw error{call_, "tensor '" + e.name + "' has the offset " + std::to_string(e.begin) + ", expected " +
+        throw error{call_, "tensor " + detail::shown(e.name) + " has the offset " + std::to_string(e.begin) + ", expected " +
                                std::to_string(at) + ": " +
                                (e.begin < at ? "it overlaps the one before" : "there is a hole before it")};
       if (e.end > have)
         throw error{call_,
-                    "tensor '" + e.name + "' ends at byte " + std::to_string(data_begin_ + e.end) +
+                    "tensor " + detail::shown(e.name) + " ends at byte " + std::to_string(data_begin_ + e.end) +
                         ", but the file has " + std::to_string(size),
                     damaged};
       last = e.end;
@@ -377,9 +378,14 @@ class gguf_writer {
     if (key.empty() || key.size() > 65535 || detail::first_not_utf8(key) != std::string_view::npos)
       throw error{call, "a metadata key of " + std::to_string(key.size()) + " bytes is empty, too long or no UTF-8"};
     if (auto const* s = std::get_if<std::string>(&value); s && detail::first_not_utf8(*s) != std::string_view::npos)
-      throw error{call, "the value of '" + key + "' is no UTF-8"};
-    if (auto const* a = std::get_if<gguf_array>(&value); a && a->index() == 9)
-      throw error{call, "the value of '" + key + "' is an array without a type"};
+      throw error{call, "the value of " + detail::shown(key) + " is no UTF-8"};
+    if (auto const* a = std::get_if<gguf_array>(&value)) {
+      if (a->index() == 9) throw error{call, "the value of " + detail::shown(key) + " is an array without a type"};
+      if (auto const* list = std::get_if<std::vector<std::string>>(a))
+        for (std::size_t i = 0; i < list->size(); ++i)
+          if (detail::first_not_utf8((*list)[i]) != std::string_view::npos)
+            throw error{call, "item " + std::to_string(i) + " of " + detail::shown(key) + " is no UTF-8"};
+    }
     gguf_map const one{{key, value}};
     if (detail::gguf_alignment(one) == 0)
       throw error{call, "general.alignment must be a u32 that is a power of two and at least 8"};
@@ -390,26 +396,25 @@ class gguf_writer {
   /// above 63 bytes (what ggml takes); a rank above 4; rows that are no whole blocks; bytes that do not fit
   PLEAT_ONCE void add(gguf_view t) {
     if (t.name.empty() || t.name.size() > 63 || detail::first_not_utf8(t.name) != std::string_view::npos)
-      throw error{call, "the tensor's name '" + t.name + "' has " + std::to_string(t.name.size()) +
+      throw error{call, "the tensor's name " + detail::shown(t.name) + " has " + std::to_string(t.name.size()) +
                             " bytes, expected 1 to 63 of UTF-8",
                   "Shorten the layers' names, or write safetensors"};
     if (t.shape.rank() > 4)
-      throw error{call, "tensor '" + t.name + "' has the shape " + t.shape.to_string() + ", the format allows 4 dimensions"};
+      throw error{call, "tensor " + detail::shown(t.name) + " has the shape " + t.shape.to_string() + ", the format allows 4 dimensions"};
     auto const size = detail::gguf_bytes(t.type, t.shape);
-    if (!size.problem.empty()) throw error{call, "tensor '" + t.name + "': " + size.problem};
+    if (!size.problem.empty()) throw error{call, "tensor " + detail::shown(t.name) + ": " + size.problem};
     if (size.bytes != t.bytes.size())
-      throw error{call, "tensor '" + t.name + "' of shape " + t.shape.to_string() + " and type " +
+      throw error{call, "tensor " + detail::shown(t.name) + " of shape " + t.shape.to_string() + " and type " +
                             std::string(t.type.name) + " needs " + std::to_string(size.bytes) + " bytes, " +
                             std::to_string(t.bytes.size()) + " were given"};
-    auto name = t.name;
-    if (!tensors_.emplace(std::move(name), std::move(t)).second)
-      throw error{call, "the name '" + t.name + "' was given to two tensors"};
+    if (!tensors_.try_emplace(t.name, t).second)
+      throw error{call, "the name " + detail::shown(t.name) + " was given to two tensors"};
   }
   /// The same for typed values. \throws error too for types that ggml does not have
   template <class T>
   void add(std::string name, extents const& shape, std::span<T const> values) {
     auto const* type = ggml_type_of(dtype_of<T>);
-    if (!type) throw error{call, "tensor '" + name + "': GGUF has no " + std::string(name_of(dtype_of<T>)) + " elements"};
+    if (!type) throw error{call, "tensor " + detail::shown(name) + ": GGUF has no " + std::string(name_of(dtype_of<T>)) + " elements"};
     add({std::move(name), *type, shape, std::as_bytes(values)});
   }
 

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include <pleat/base/config.hpp>
+#include <pleat/io/detail/array_bytes.hpp>
 #include <pleat/io/file.hpp>
 #include <pleat/io/gzip.hpp>
 #include <pleat/tensor/dtype.hpp>
@@ -102,28 +103,24 @@ template <class Fill>
   must({raw, static_cast<std::size_t>(4 * rank)}, 4, "its extents");
   std::uint64_t const header = 4 + 4 * static_cast<std::uint64_t>(rank);
   index_t list[extents::max_rank];
-  std::uint64_t size = size_of(a.type);
-  bool overflow = false, empty = false;
   for (int i = 0; i < rank; ++i) {
     std::uint32_t n = 0;
     for (int b = 0; b < 4; ++b) n = n << 8 | std::to_integer<std::uint32_t>(raw[4 * i + b]);
     list[i] = n;
-    empty |= n == 0;
-    overflow |= __builtin_mul_overflow(size, std::uint64_t{n}, &size);
   }
   a.shape = extents(std::span<index_t const>(list, static_cast<std::size_t>(rank)));
-  if (empty) size = 0, overflow = false;
-  if (overflow || size > most)
+  auto const size = array_bytes(a.shape, size_of(a.type));
+  if (!size || *size > most)
     throw error{call,
                 "the header announces " + a.shape.to_string() + " elements of " + std::to_string(size_of(a.type)) +
                     " bytes from byte " + std::to_string(header) + " on, more than the file can hold (" +
                     std::to_string(most) + " bytes)",
                 "The file is truncated or its header is damaged"};
-  a.bytes.resize(static_cast<std::size_t>(size));
+  a.bytes.resize(static_cast<std::size_t>(*size));
   must(a.bytes, header, "its data");
   std::byte extra{};
   if (fill(std::span<std::byte>(&extra, 1)) != 0)
-    throw error{call, "the data of " + a.shape.to_string() + " end at byte " + std::to_string(header + size) +
+    throw error{call, "the data of " + a.shape.to_string() + " end at byte " + std::to_string(header + *size) +
                           ", but the file goes on"};
   idx_swap(a.bytes, size_of(a.type));
   return a;

@@ -20,7 +20,9 @@
 #include <vector>
 
 #include <pleat/base/config.hpp>
+#include <pleat/io/detail/array_bytes.hpp>
 #include <pleat/io/detail/json.hpp>
+#include <pleat/io/detail/shown.hpp>
 #include <pleat/io/file.hpp>
 #include <pleat/tensor/dtype.hpp>
 #include <pleat/tensor/extents.hpp>
@@ -88,9 +90,9 @@ class safetensors_file {
     if (auto const* e = find(name)) return *e;
     std::string have;
     for (std::size_t i = 0; i < std::min<std::size_t>(by_name_.size(), 8); ++i)
-      have += (i ? ", '" : "'") + entries_[by_name_[i]].name + "'";
+      have += (i ? ", " : "") + detail::shown(entries_[by_name_[i]].name);
     if (by_name_.size() > 8) have += ", ...";
-    throw error{call_, "there is no tensor '" + std::string(name) + "' among the " + std::to_string(entries_.size()) +
+    throw error{call_, "there is no tensor " + detail::shown(name) + " among the " + std::to_string(entries_.size()) +
                            ": " + have};
   }
 
@@ -107,7 +109,7 @@ class safetensors_file {
   void copy(std::string_view name, std::span<T> out) const {
     auto const& e = at(name);
     if (e.type != dtype_of<T> || e.shape.size() != static_cast<index_t>(out.size()))
-      throw error{call_, "tensor '" + e.name + "' holds " + std::string(name_of(e.type)) + " " + e.shape.to_string() +
+      throw error{call_, "tensor " + detail::shown(e.name) + " holds " + std::string(name_of(e.type)) + " " + e.shape.to_string() +
                              ", expected " + std::to_string(out.size()) + " of " + std::string(name_of(dtype_of<T>))};
     if (!out.empty()) std::memcpy(out.data(), bytes(e).data(), out.size_bytes());
   }
@@ -180,7 +182,7 @@ class safetensors_file {
     scan.list('{', '}', "in the description of a tensor", [&] {
       auto const key = scan.string("a key");
       auto const once = [&](bool& seen) {
-        if (std::exchange(seen, true)) scan.fail("'" + key + "' of tensor '" + e.name + "' appears twice");
+        if (std::exchange(seen, true)) scan.fail(detail::shown(key) + " of tensor " + detail::shown(e.name) + " appears twice");
       };
       scan.expect(':', "after a key");
       if (key == "dtype") {
@@ -190,7 +192,7 @@ class safetensors_file {
         for (int i = 0; i <= static_cast<int>(dtype::u64); ++i)
           if (name_of(static_cast<dtype>(i)) == type) e.type = static_cast<dtype>(i), known = true;
         if (!known)
-          scan.fail("tensor '" + e.name + "' has the dtype '" + type + "', which this version of pleat does not know");
+          scan.fail("tensor " + detail::shown(e.name) + " has the dtype " + detail::shown(type) + ", which this version of pleat does not know");
       } else if (key == "shape") {
         once(has_shape);
         index_t list[extents::max_rank];
@@ -198,7 +200,7 @@ class safetensors_file {
         scan.list('[', ']', "in a shape", [&] {
           index_t const extent = scan.natural("an extent");
           if (rank == extents::max_rank)
-            scan.fail("tensor '" + e.name + "' has more than " + std::to_string(extents::max_rank) + " dimensions");
+            scan.fail("tensor " + detail::shown(e.name) + " has more than " + std::to_string(extents::max_rank) + " dimensions");
           list[rank++] = extent;
         });
         e.shape = extents(std::span<index_t const>(list, static_cast<std::size_t>(rank)));
@@ -207,29 +209,23 @@ class safetensors_file {
         int count = 0;
         scan.list('[', ']', "in 'data_offsets'", [&] {
           auto const offset = static_cast<std::uint64_t>(scan.natural("an offset"));
-          if (count == 2) scan.fail("'data_offsets' of tensor '" + e.name + "' has more than two numbers");
+          if (count == 2) scan.fail("'data_offsets' of tensor " + detail::shown(e.name) + " has more than two numbers");
           (count++ == 0 ? e.begin : e.end) = offset;
         });
-        if (count != 2) scan.fail("'data_offsets' of tensor '" + e.name + "' needs two numbers");
+        if (count != 2) scan.fail("'data_offsets' of tensor " + detail::shown(e.name) + " needs two numbers");
       } else {
-        scan.fail("tensor '" + e.name + "' has the key '" + key + "', the format knows dtype, shape and data_offsets");
+        scan.fail("tensor " + detail::shown(e.name) + " has the key " + detail::shown(key) + ", the format knows dtype, shape and data_offsets");
       }
     });
     if (!has_type || !has_shape || !has_range)
-      scan.fail("tensor '" + e.name + "' lacks its " + (!has_type ? "dtype" : !has_shape ? "shape" : "data_offsets"));
+      scan.fail("tensor " + detail::shown(e.name) + " lacks its " + (!has_type ? "dtype" : !has_shape ? "shape" : "data_offsets"));
 
-    std::uint64_t need = size_of(e.type);
-    bool overflow = false, empty = false;
-    for (auto n : e.shape) {
-      empty |= n == 0;
-      overflow |= __builtin_mul_overflow(need, static_cast<std::uint64_t>(n), &need);
-    }
-    if (empty) need = 0;
-    if (overflow && !empty)
-      scan.fail("the shape " + e.shape.to_string() + " of tensor '" + e.name +
-                "' has more bytes than 64 bits can count");
+    auto const bytes = detail::array_bytes(e.shape, size_of(e.type));
+    if (!bytes)
+      scan.fail("the shape " + e.shape.to_string() + " of tensor " + detail::shown(e.name) + " has more bytes than 62 bits can count");
+    std::uint64_t const need = *bytes;
     if (e.end < e.begin || e.end - e.begin != need)
-      scan.fail("tensor '" + e.name + "' of shape " + e.shape.to_string() + " and dtype " +
+      scan.fail("tensor " + detail::shown(e.name) + " of shape " + e.shape.to_string() + " and dtype " +
                 std::string(name_of(e.type)) + " needs " + std::to_string(need) + " bytes, its data_offsets are [" +
                 std::to_string(e.begin) + ", " + std::to_string(e.end) + ")");
     entries_.push_back(std::move(e));
@@ -245,11 +241,11 @@ class safetensors_file {
               [&](std::size_t a, std::size_t b) { return entries_[a].name < entries_[b].name; });
     for (std::size_t i = 1; i < by_name_.size(); ++i)
       if (entries_[by_name_[i]].name == entries_[by_name_[i - 1]].name)
-        throw error{call_, "the name '" + entries_[by_name_[i]].name + "' appears twice"};
+        throw error{call_, "the name " + detail::shown(entries_[by_name_[i]].name) + " appears twice"};
     std::uint64_t at = 0;
     for (auto const& e : entries_) {
       if (e.begin != at)
-        throw error{call_, "tensor '" + e.name + "' begins at byte " + std::to_string(data_begin_ + e.begin) +
+        throw error{call_, "tensor " + detail::shown(e.name) + " begins at byte " + std::to_string(data_begin_ + e.begin) +
                                ", expected byte " + std::to_string(data_begin_ + at) + ": " +
                                (e.begin < at ? "it overlaps the one before" : "there is a hole before it")};
       at = e.end;
@@ -280,7 +276,7 @@ class safetensors_writer {
   PLEAT_ONCE void add(tensor_view t) {
     check_name(t);
     if (need(t) != t.bytes.size())
-      throw error{call, "tensor '" + t.name + "' of shape " + t.shape.to_string() + " needs " +
+      throw error{call, "tensor " + detail::shown(t.name) + " of shape " + t.shape.to_string() + " needs " +
                             std::to_string(need(t)) + " bytes, " + std::to_string(t.bytes.size()) + " were given"};
     enter(t);
   }
@@ -392,7 +388,7 @@ class safetensors_writer {
     bool twice = !fresh;
     for (int i = 0; i <= static_cast<int>(dtype::u64) && !twice; ++i)
       twice = -i != it->first.first && tensors_.contains(key{-i, t.name});
-    if (twice) throw error{call, "the name '" + t.name + "' was given to two tensors"};
+    if (twice) throw error{call, "the name " + detail::shown(t.name) + " was given to two tensors"};
   }
   using key = std::pair<int, std::string>;  // larger element types first
   std::map<key, tensor_view> tensors_;

@@ -76,14 +76,14 @@ PLEAT_ONCE void check_stored_format(std::string const& call, std::string const* 
   int v = 0;
   auto const [end, failed] = std::from_chars(text->data(), text->data() + text->size(), v);
   if (failed != std::errc{} || end != text->data() + text->size() || v < 1)
-    throw error{call, "the metadata entry 'pleat.format' is '" + text->substr(0, 40) + "', expected a version number"};
+    throw error{call, "the metadata entry 'pleat.format' is " + detail::shown(text->substr(0, 40)) + ", expected a version number"};
   if (v > stored_format)
     throw error{call, "the weights are stored by version " + std::to_string(v) + " of pleat's rules, this pleat knows " + std::to_string(stored_format) + " at most", "Take a newer pleat to read the file"};
 }
 
 /// "[300, 784]" \throws error
 [[nodiscard]] PLEAT_ONCE extents shape_of_text(std::string const& call, std::string const& name, std::string_view text) {
-  auto const fail = [&] { throw error{call, "the shape of '" + name + "' in the metadata is '" + std::string(text.substr(0, 80)) + "', expected e.g. '[300, 784]'"}; };
+  auto const fail = [&] { throw error{call, "the shape of " + detail::shown(name) + " in the metadata is " + detail::shown(text.substr(0, 80)) + ", expected e.g. '[300, 784]'"}; };
   index_t list[extents::max_rank], size = 1;
   std::size_t rank = 0;
   if (text.size() < 2 || text.front() != '[' || text.back() != ']') fail();
@@ -117,7 +117,7 @@ PLEAT_ONCE void check_stored_format(std::string const& call, std::string const* 
     auto const second = std::from_chars(first.ptr + 1, text.data() + text.size(), e.frobenius);
     good = second.ec == std::errc{} && second.ptr == text.data() + text.size() && std::isfinite(e.max) && std::isfinite(e.frobenius) && e.max >= 0 && e.frobenius >= 0;
   }
-  if (!good) throw error{call, "the error of '" + name + "' in the metadata is '" + std::string(text.substr(0, 80)) + "', expected two numbers"};
+  if (!good) throw error{call, "the error of " + detail::shown(name) + " in the metadata is " + detail::shown(text.substr(0, 80)) + ", expected two numbers"};
   return e;
 }
 
@@ -134,7 +134,7 @@ PLEAT_ONCE void check_stored_format(std::string const& call, std::string const* 
   for (auto it = m.lower_bound(std::string(form_key)); it != m.end() && it->first.starts_with(form_key); ++it) {
     stored_weight w{it->first.substr(form_key.size()), it->second, {}, {}, {}, {}};
     auto const* shape = find(std::string(shape_key) + w.name);
-    if (!shape) throw error{call, "'" + w.name + "' is stored in the form '" + w.form + "'; of its shape the file says nothing (nothing about it in the metadata)"};
+    if (!shape) throw error{call, detail::shown(w.name) + " is stored in the form " + detail::shown(w.form) + "; of its shape the file says nothing (nothing about it in the metadata)"};
     w.shape = shape_of_text(call, w.name, *shape);
     if (auto const* e = find(std::string(error_key) + w.name)) w.error = error_of_text(call, w.name, *e);
     place.emplace(w.name, formed.size());
@@ -166,7 +166,7 @@ PLEAT_ONCE void check_stored_format(std::string const& call, std::string const* 
     }
   }
   for (auto& w : formed) {
-    if (w.parts.empty()) throw error{call, "the metadata say that '" + w.name + "' is stored in the form '" + w.form + "', but there is no such tensor"};
+    if (w.parts.empty()) throw error{call, "the metadata say that " + detail::shown(w.name) + " is stored in the form " + detail::shown(w.form) + ", but there is no such tensor"};
     if (w.parts.size() == 1 && w.parts[0].suffix.empty()) w.type = std::string(name_of(w.parts[0].type));
     out.push_back(std::move(w));
   }
@@ -207,7 +207,7 @@ PLEAT_ONCE void check_stored_format(std::string const& call, std::string const* 
       auto shape = e.shape;
       if (auto const it = m.find(std::string(detail::type_key) + e.name); it != m.end()) {
         dtype const said = dtype_from_name(it->second);
-        if (pleat::size_of(said) != pleat::size_of(type)) throw error{call, "the metadata say that '" + e.name + "' holds " + it->second + ", the file stores " + std::string(e.type.name)};
+        if (pleat::size_of(said) != pleat::size_of(type)) throw error{call, "the metadata say that " + detail::shown(e.name) + " holds " + it->second + ", the file stores " + std::string(e.type.name)};
         type = said;
       }
       plain.push_back({e.name, "dense", std::string(name_of(type)), shape, {{"", type, shape, bytes}}, {}});
