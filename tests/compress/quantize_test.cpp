@@ -6,6 +6,8 @@
 #include <pleat/compress/fine_tune.hpp>
 #include <pleat/compress/pipeline.hpp>
 #include <pleat/compress/prune.hpp>
+#include <pleat/codec/blocks.hpp>
+#include <pleat/parallel/place.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
@@ -99,20 +101,6 @@ TEST_CASE("NaN is refused by the parameter's name, whatever the observer") {
   CHECK_THROWS_MATCHES((model | compress::quantize<int8>{.observer = compress::percentile{99}}), pleat::error, MessageMatches(ContainsSubstring("'fc2.weight': ")));
 }
 
-TEST_CASE("a percentile is the nearest rank of the magnitudes") {
-  std::vector<float> row;
-  for (int i = 1; i <= 200; ++i) row.push_back(static_cast<float>(i % 2 ? i : -i));
-  CHECK(compress::range_of(compress::min_max{}, row) == 200);
-  CHECK(compress::range_of(compress::percentile{100}, row) == 200);
-  CHECK(compress::range_of(compress::percentile{99.5}, row) == 199);
-  CHECK(compress::range_of(compress::percentile{99.4}, row) == 199);
-  CHECK(compress::range_of(compress::percentile{50}, row) == 100);
-  CHECK(compress::range_of(compress::percentile{0.001}, row) == 1);
-  CHECK(compress::range_of(compress::percentile{}, std::vector<float>{}) == 0);
-  for (double const bad : {0.0, -1.0, 100.5, std::numeric_limits<double>::quiet_NaN()})
-    CHECK_THROWS_AS(compress::range_of(compress::percentile{bad}, row), pleat::error);
-}
-
 TEST_CASE("the percentile observer clips outliers and refines the rest") {
   auto w = alone();
   auto model = build(w);
@@ -127,6 +115,184 @@ TEST_CASE("the percentile observer clips outliers and refines the rest") {
   for (std::size_t i = 0; i < 20; ++i)
     if (i != 3) fine_error += std::abs(fine[i] - values[i]), coarse_error += std::abs(coarse[i] - values[i]);
   CHECK(fine_error < coarse_error / 10);
+}
+
+/// Widths that blocks of 32 divide, and a last layer that they do not.
+auto wide_network() {
+  return pleat::nn::sequential(pleat::nn::linear("fc1", 32, 64), pleat::nn::relu(), pleat::nn::linear("fc2", 64, 20), pleat::nn::relu(), pleat::nn::linear("fc3", 20, 4));
+}
+auto wide_model(pleat::world& w) { return pleat::parallel::build(wide_network(), pleat::plan::plan{.global_batch = 16}, w, {.seed = 3}); }
+
+TEST_CASE("forms by name, and what blocks do not divide: refused, the next form, or left alone") {
+  using q4 = pleat::codec::q4_0<float>;
+  using q8 = pleat::codec::q8_0<float>;
+  using mixed = compress::quantize<q4, q8, int8>;
+  auto w = alone();
+  auto const model = wide_model(w);
+  std::string said;
+  compress::listener const note = [&](std::string_view line) { said += line; };
+  auto const next = values_of(model | mixed{.forms = {{"fc2.*", "q8_0"}}, .misfit = compress::misfit::next, .on_note = note});
+  CHECK((next[0].form == "q4_0" && next[2].form == "q8_0" && next[4].form == "int8"));
+  CHECK_THAT(said, ContainsSubstring("'fc3.weight' is stored as 'int8': its 20 columns are no multiple of 32, the block of 'q4_0'"));
+  said.clear();
+  auto const left = values_of(model | mixed{.misfit = compress::misfit::ignore, .on_note = note});
+  CHECK((left[0].form == "q4_0" && left[2].form == "q4_0" && left[4].form == "dense"));
+  CHECK_THAT(said, ContainsSubstring("left 'fc3.weight' (20 columns are no multiple of 32") && ContainsSubstring("as it was"));
+  CHECK_THROWS_MATCHES(model | mixed{}, pleat::error, MessageMatches(ContainsSubstring("'fc3.weight': its 20 columns are no multiple of 32") && ContainsSubstring("misfit::next")));
+  CHECK_THROWS_MATCHES((model | mixed{.forms = {{"fc1.*", "q8_1"}}}), pleat::error, MessageMatches(ContainsSubstring("there is no form 'q8_1'") && ContainsSubstring("Did you mean 'q8_0'?")));
+  said.clear();
+  auto const edges = values_of(model | compress::quantize<int8>{.first_layer = false, .last_layer = false, .on_note = note});
+  CHECK((edges[0].form == "dense" && edges[2].form == "int8" && edges[4].form == "dense"));
+  CHECK_THAT(said, ContainsSubstring("'fc1.weight' (the first layer), 'fc3.weight' (the last layer)"));
+}
+
+TEST_CASE("an all-zero weight and a constant one are stored exactly") {
+  auto w = alone();
+  auto model = build(w);
+  set_values(model, "fc1.weight", std::vector<float>(320, 0.0f));
+  set_values(model, "fc2.weight", std::vector<float>(192, 0.5f));
+  for (compress::observer const& o : {compress::observer{compress::min_max{}}, compress::observer{compress::percentile{99}}}) {
+    auto const after = values_of(model | compress::quantize<int8>{.observer = o});
+    CHECK(after[0].values == std::vector<float>(320, 0.0f));
+    for (float const x : after[2].values) CHECK(std::abs(x - 0.5f) <= 0x1p-24f);  // 127·(0.5/127): two roundings of at most 2⁻²⁵ each
+  }
+}
+
+/// The scales that calibration gave the int8 weights.
+template <class Net> std::vector<float> input_scales(pleat::parallel::model<Net> const& m) {
+  std::vector<float> all;
+  pleat::nn::for_each_parameter(m.net(), [&](auto const& w) {
+    w.visit([&](auto, auto const& s) {
+      if constexpr (requires { s.input_scale; }) all.push_back(s.input_scale);
+    });
+  });
+  return all;
+}
+
+TEST_CASE("static activations: the range that the observer saw, the same bits on any number of ranks, in the file") {
+  auto const train = data(48);
+  for (compress::observer const& o : {compress::observer{compress::min_max{}}, compress::observer{compress::percentile{99}}, compress::observer{compress::mean_square{}}, compress::observer{compress::kl_divergence{}}}) {
+    std::vector<std::byte> one;
+    for (int const ranks : {1, 2, 3, 4}) {
+      std::vector<std::vector<std::byte>> images(static_cast<std::size_t>(ranks));
+      pleat::comm::run_local(ranks, [&](pleat::comm::communicator c) {
+        auto const rank = static_cast<std::size_t>(c.rank());
+        pleat::world w(std::move(c), 1);
+        auto const model = build(w);
+        images[rank] = pleat::run::file_image(model | compress::quantize<int8>{.activations = compress::static_activations{.data = compress::calibration(train, 37), .observer = o, .batch = 5}});
+      });
+      if (ranks == 1) one = images[0];
+      for (auto const& image : images) CHECK((image == one));
+    }
+  }
+  auto w = alone();
+  auto const model = build(w);
+  auto const fixed = model | compress::quantize<int8>{.activations = compress::static_activations{.data = compress::calibration(train)}};
+  auto const scales = input_scales(fixed);
+  REQUIRE(scales.size() == 3);
+  float largest = 0;
+  for (auto const b : train.pixels) largest = std::max(largest, std::abs((static_cast<float>(b) - train.mean) * train.scale));
+  CHECK(scales[0] == largest / 127.0f);
+  CHECK(scales[1] > 0);
+  auto const image = pleat::run::file_image(fixed);
+  auto copy = model | compress::quantize<int8>{};
+  CHECK(input_scales(copy) == std::vector<float>{0, 0, 0});
+  pleat::io::safetensors_file const file(image, "memory");
+  pleat::run::load(copy, file);
+  CHECK(input_scales(copy) == scales);
+  // and the answers are those of the same scales: bits
+  auto const test = data(32);
+  CHECK(pleat::run::evaluate(copy, test).confusion == pleat::run::evaluate(fixed, test).confusion);
+}
+
+TEST_CASE("bad calibration: empty, NaN in the activations, all zero, forms without static activations") {
+  auto w = alone();
+  auto model = build(w);
+  auto const train = data(8);
+  CHECK_THROWS_MATCHES((model | compress::quantize<int8>{.activations = compress::static_activations{}}), pleat::error, MessageMatches(ContainsSubstring("the calibration set is empty")));
+  CHECK_THROWS_MATCHES((model | compress::quantize<int8>{.activations = compress::static_activations{.data = compress::calibration(train), .batch = 0}}), pleat::error, MessageMatches(ContainsSubstring("batches of 0")));
+  auto broken = train;
+  broken.mean = std::numeric_limits<float>::quiet_NaN();
+  CHECK_THROWS_MATCHES((model | compress::quantize<int8>{.activations = compress::static_activations{.data = compress::calibration(broken)}}), pleat::error, MessageMatches(ContainsSubstring("'fc1.weight'") && ContainsSubstring("hold NaN or infinity in the calibration set")));
+  auto flat = train;
+  flat.mean = 0;
+  std::fill(flat.pixels.begin(), flat.pixels.end(), std::uint8_t{0});
+  std::string said;
+  auto const small = model | compress::quantize<int8>{.activations = compress::static_activations{.data = compress::calibration(flat)}, .on_note = [&](std::string_view line) { said += line; }};
+  CHECK_THAT(said, ContainsSubstring("the inputs of 'fc1.weight' are all zero in the calibration set"));
+  CHECK(input_scales(small)[0] == 0);
+  CHECK(input_scales(small)[1] > 0);
+  auto const blocks = wide_model(w);
+  CHECK_THROWS_MATCHES((blocks | compress::quantize<pleat::codec::q8_0<float>>{.activations = compress::static_activations{.data = compress::calibration(train)}, .ignore = {"fc3.*"}}), pleat::error,
+                       MessageMatches(ContainsSubstring("static activations are for codec::int8")));
+}
+
+TEST_CASE("a model that is cut over the ranks is quantized and calibrated where it is: the codes and scales of the whole") {
+  auto const train = data(24);
+  auto w1 = alone();
+  auto const calibrated = compress::quantize<int8>{.activations = compress::static_activations{.data = compress::calibration(train)}};
+  auto const whole = build(w1) | compress::quantize<int8>{};
+  auto const scales = input_scales(build(w1) | calibrated);
+  for (int const ranks : {2, 3, 4}) {
+    std::vector<std::string> wrong(static_cast<std::size_t>(ranks));
+    pleat::comm::run_local(ranks, [&](pleat::comm::communicator c) {
+      auto const rank = static_cast<std::size_t>(c.rank());
+      pleat::world self(pleat::comm::communicator(pleat::comm::self{}), 1), w(std::move(c), 1);
+      w.set_sink({});
+      namespace par = pleat::parallel;
+      auto const dense = par::build(network(), pleat::plan::plan{.global_batch = 16}, self, {.seed = 3});
+      for (bool const rows : {true, false}) {
+        auto const cut = par::place(dense, par::tensor_parallel(dense.net(), rows ? std::vector<par::placement_rule>{par::column("fc*")} : std::vector<par::placement_rule>{par::row("fc*")}), {.global_batch = 16, .tensor_ranks = ranks}, w);
+        auto const small = cut | calibrated;
+        // By rows nothing else is computed than in the whole; by columns activations have a scale per part while calibrating, so only the first layer sees the same.
+        auto const mine = input_scales(small);
+        if (rows ? mine != scales : mine[0] != scales[0]) wrong[rank] += "scales ";
+        auto const reference = par::place(whole, par::tensor_parallel(whole.net(), rows ? std::vector<par::placement_rule>{par::column("fc*")} : std::vector<par::placement_rule>{par::row("fc*")}), {.global_batch = 16, .tensor_ranks = ranks}, w);
+        auto const a = values_of(small), b = values_of(reference);
+        for (std::size_t p = 0; p < a.size(); ++p)
+          if (a[p].values != b[p].values || a[p].form != b[p].form) wrong[rank] += a[p].name + " ";
+      }
+    });
+    for (auto const& text : wrong) CHECK(text == "");
+  }
+}
+
+TEST_CASE("every stage of a pipeline quantizes its own; a NaN on one stage is told on all") {
+  auto const train = data(24);
+  auto w1 = alone();
+  auto const scales = input_scales(build(w1) | compress::quantize<int8>{.activations = compress::static_activations{.data = compress::calibration(train)}});
+  std::vector<std::vector<float>> seen(3);
+  std::vector<std::string> said(3);
+  pleat::comm::run_local(3, [&](pleat::comm::communicator c) {
+    auto const rank = static_cast<std::size_t>(c.rank());
+    pleat::world w(std::move(c), 1);
+    pleat::plan::plan p;
+    p.global_batch = 16;
+    p.pipeline_ranks = 3;
+    auto model = pleat::parallel::build(network(), p, w, {.seed = 3});
+    seen[rank] = input_scales(model | compress::quantize<int8>{.activations = compress::static_activations{.data = compress::calibration(train)}});
+    model.net().for_each_parameter([&](auto& x) {
+      if (x.name == "fc2.weight" && x.data()) {
+        auto bad = std::vector<float>(static_cast<std::size_t>(x.size()), std::numeric_limits<float>::infinity());
+        pleat::copy_from_host(model.context(), bad.data(), pleat::tensor<float, Kokkos::DefaultExecutionSpace>::wrap(x.data(), x.shape));
+      }
+    });
+    try {
+      (void)(model | compress::quantize<int8>{});
+    } catch (pleat::error const& e) {
+      said[rank] = e.what();
+    }
+  });
+  std::vector<float> together(3, 0.0f);
+  for (auto const& s : seen)
+    for (std::size_t i = 0; i < 3; ++i) together[i] += s[i];  // an absent weight has none
+  CHECK(together == scales);
+  int named = 0;
+  for (auto const& s : said) {
+    CHECK((s.find("'fc2.weight'") != std::string::npos || s.find("could not go on") != std::string::npos));
+    named += s.find("'fc2.weight'") != std::string::npos;
+  }
+  CHECK(named == 1);
 }
 
 }  // namespace

@@ -5,12 +5,14 @@
 #pragma once
 
 #include <cmath>
+#include <memory>
 
 #include <pleat/codec/dense.hpp>
 #include <pleat/codec/detail/bits.hpp>
 #include <pleat/codec/detail/int8_codes.hpp>
 #include <pleat/codec/detail/part_of.hpp>
 #include <pleat/codec/detail/parts.hpp>
+#include <pleat/codec/magnitude_histogram.hpp>
 #include <pleat/compute/elementwise.hpp>
 #include <pleat/compute/int8_convolution.hpp>
 #include <pleat/compute/int8_gemm.hpp>
@@ -23,11 +25,11 @@ namespace pleat::codec {
 /// through it to the layers before (`apply_transposed` decodes).
 ///
 /// A product quantizes each row of activations (a convolution: each image) with a scale of its own (dynamic quantization: no calibration
-/// data, no static ranges; a row that holds NaN or infinity gives NaN), multiplies in integers, exactly, and scales the sums:
-/// y = fma(float(sum)·x_scale, scale, bias). Source of the scheme: the field's symmetric restricted range, as in TensorRT and oneDNN.
+/// data; a row that holds NaN or infinity gives NaN) or, if `storage::input_scale` says so, with that one scale (static quantization: what
+/// calibration did not foresee is cut). It multiplies in integers, exactly, and scales the sums: y = fma(float(sum)·x_scale, scale, bias). Source of the scheme: the field's symmetric restricted range, as in TensorRT and oneDNN.
 ///
 /// A file holds ".codes" I8 [shape] and ".scale" F32 [rows]; or, where that is smaller, ".mask" U8 (bit per element), ".nonzero" I8 (the
-/// codes that are not zero, in order) and ".scale".
+/// codes that are not zero, in order) and ".scale"; with static activations ".input_scale" F32 [1], too.
 template <class T> struct int8 {
   static_assert(std::is_same_v<T, float>, "pleat: codec::int8 multiplies float activations: say codec::int8<float>");
   using value_type = T;
@@ -41,7 +43,16 @@ template <class T> struct int8 {
     Kokkos::View<float*, memory_space> scales;          ///< [rows]
     Kokkos::View<unsigned char*, memory_space> packed;  ///< the codes as the product wants them; empty on devices, which read `codes`
     index_t nonzero = 0;                                ///< codes that are not zero
+    float input_scale = 0;                              ///< of static activations; 0: every row has its own
+    std::shared_ptr<magnitude_histogram> watch;         ///< while calibrating: counts the magnitudes of all activations that come by
   };
+
+  /// Activations are quantized with the scale of this range from now on; 0: each row with its own again.
+  /// \throws error for a range that is negative, NaN or infinite
+  template <class Space> static void set_input_range(storage<Space>& s, float amax) {
+    if (!(amax >= 0) || !std::isfinite(amax)) throw error{"codec::int8::set_input_range", "a range is " + std::to_string(amax) + ", expected a finite number that is not negative"};
+    s.input_scale = detail::int8_scale(amax);
+  }
 
   /// \throws error if an element is NaN or infinite (the row and column)
   template <class Space> static void encode(context<Space>& c, extents const& shape, T const* values, storage<Space>& s) {
@@ -73,7 +84,7 @@ template <class T> struct int8 {
     index_t const n = rows_of(shape), k = columns_of(shape);
     auto const codes = tensor<std::int8_t, Space>::allocate(c, {m, k});
     auto const scales = tensor<float, Space>::allocate(c, {m});
-    compute::quantize_rows(c.space(), m, k, x, k, codes.data(), k, scales.data(), nullptr);
+    quantize_inputs(c, s, m, k, x, codes.data(), scales.data());
     compute::int8_epilogue const e{.row_scale = scales.data(), .channel_scale = s.scales.data(), .bias = after.bias, .act = after.act};
     if constexpr (compute::is_host_space_v<Space>)
       compute::int8_gemm_scaled_packed(c.space(), m, n, k, codes.data(), k, static_cast<void const*>(s.packed.data()), e, y, n);
@@ -99,7 +110,7 @@ template <class T> struct int8 {
     index_t const k = g.in_channels * g.height * g.width;
     auto const codes = tensor<std::int8_t, Space>::allocate(c, {g.batch, k});
     auto const scales = tensor<float, Space>::allocate(c, {g.batch});
-    compute::quantize_rows(c.space(), g.batch, k, x, k, codes.data(), k, scales.data(), nullptr);
+    quantize_inputs(c, s, g.batch, k, x, codes.data(), scales.data());
     compute::int8_conv2d(c.space(), g, static_cast<std::int8_t const*>(codes.data()), static_cast<float const*>(scales.data()),
                          static_cast<std::int8_t const*>(s.codes.data()), static_cast<float const*>(s.scales.data()), bias, y, act);
   }
@@ -114,7 +125,7 @@ template <class T> struct int8 {
   /// What a file's data holds: codes, or bits and nonzero codes, whichever is smaller; and the scales.
   template <class Space> [[nodiscard]] static index_t bytes(extents const& shape, storage<Space> const& s) noexcept {
     index_t const codes = sparse_image(shape, s.nonzero) ? detail::bit_bytes(shape.size()) + s.nonzero : shape.size();
-    return codes + rows_of(shape) * static_cast<index_t>(sizeof(float));
+    return codes + (rows_of(shape) + (s.input_scale > 0 ? 1 : 0)) * static_cast<index_t>(sizeof(float));
   }
 
   template <class Space> [[nodiscard]] static std::vector<file_tensor> to_file(context<Space>& c, extents const& shape, storage<Space> const& s) {
@@ -124,22 +135,28 @@ template <class T> struct int8 {
     copy_to_host(c, tensor<std::int8_t, Space>::wrap(s.codes.data(), shape), codes.data());
     copy_to_host(c, tensor<float, Space>::wrap(s.scales.data(), {rows_of(shape)}), scales.data());
     file_tensor scale{".scale", dtype::f32, {rows_of(shape)}, detail::bytes_of(std::span<float const>(scales))};
-    if (!sparse_image(shape, s.nonzero)) return {{".codes", dtype::i8, shape, detail::bytes_of(std::span<std::int8_t const>(codes))}, std::move(scale)};
-    auto const bits = detail::bits_of_nonzeros(std::span<std::int8_t const>(codes));
-    auto const nonzero = detail::survivors(std::span<std::int8_t const>(codes), bits.data());
-    return {{".mask", dtype::u8, {static_cast<index_t>(bits.size())}, detail::bytes_of(std::span<std::uint8_t const>(bits))},
-            {".nonzero", dtype::i8, {static_cast<index_t>(nonzero.size())}, detail::bytes_of(std::span<std::int8_t const>(nonzero))},
-            std::move(scale)};
+    std::vector<file_tensor> parts;
+    if (!sparse_image(shape, s.nonzero)) {
+      parts.push_back({".codes", dtype::i8, shape, detail::bytes_of(std::span<std::int8_t const>(codes))});
+    } else {
+      auto const bits = detail::bits_of_nonzeros(std::span<std::int8_t const>(codes));
+      auto const nonzero = detail::survivors(std::span<std::int8_t const>(codes), bits.data());
+      parts.push_back({".mask", dtype::u8, {static_cast<index_t>(bits.size())}, detail::bytes_of(std::span<std::uint8_t const>(bits))});
+      parts.push_back({".nonzero", dtype::i8, {static_cast<index_t>(nonzero.size())}, detail::bytes_of(std::span<std::int8_t const>(nonzero))});
+    }
+    parts.push_back(std::move(scale));
+    if (s.input_scale > 0) parts.push_back({".input_scale", dtype::f32, {1}, detail::bytes_of(std::span<float const>(&s.input_scale, 1))});
+    return parts;
   }
 
   template <class Space> static void from_file(context<Space>& c, extents const& shape, std::span<file_tensor const> parts, storage<Space>& s) {
     constexpr char const* call = "codec::int8::from_file";
     std::vector<std::int8_t> codes;
     if (detail::find_part(parts, ".codes")) {
-      detail::demand_only(call, parts, {".codes", ".scale"});
+      detail::demand_only(call, parts, {".codes", ".scale", ".input_scale"});
       codes = detail::values_of<std::int8_t>(detail::demand_part(call, parts, ".codes", dtype::i8, shape).bytes);
     } else {
-      detail::demand_only(call, parts, {".mask", ".nonzero", ".scale"});
+      detail::demand_only(call, parts, {".mask", ".nonzero", ".scale", ".input_scale"});
       auto const bits = detail::values_of<std::uint8_t>(detail::demand_part(call, parts, ".mask", dtype::u8, {detail::bit_bytes(shape.size())}).bytes);
       auto const nonzero = detail::values_of<std::int8_t>(detail::demand_list(call, parts, ".nonzero", dtype::i8, shape.size()).bytes);
       detail::check_bits(call, bits, shape.size(), static_cast<index_t>(nonzero.size()));
@@ -153,6 +170,20 @@ template <class T> struct int8 {
     for (std::size_t r = 0; r < scales.size(); ++r)
       if (!(scales[r] >= 0) || !std::isfinite(scales[r] * 127.0f))
         throw error{call, "the scale of row " + std::to_string(r) + " is " + std::to_string(scales[r]) + ", expected a number that is not negative and at most the largest float / 127"};
+    float input = 0;
+    if (detail::find_part(parts, ".input_scale")) {
+      input = detail::values_of<float>(detail::demand_part(call, parts, ".input_scale", dtype::f32, {1}).bytes)[0];
+      if (!(input > 0) || !std::isfinite(input)) throw error{call, "the scale of the activations is " + std::to_string(input) + ", expected a positive finite number"};
+    }
+    set(c, shape, codes, scales, s);
+    s.input_scale = input;
+  }
+
+  /// Codes within ±127 and scales of one's own: what an encoder found, or training. Row r is scales[r]·codes[r, :].
+  template <class Space>
+  static void encode_codes(context<Space>& c, extents const& shape, std::vector<std::int8_t> const& codes, std::vector<float> const& scales, storage<Space>& s) {
+    if (static_cast<index_t>(codes.size()) != shape.size() || static_cast<index_t>(scales.size()) != rows_of(shape))
+      throw error{"codec::int8::encode_codes", "expected " + std::to_string(shape.size()) + " codes and " + std::to_string(rows_of(shape)) + " scales, found " + std::to_string(codes.size()) + " and " + std::to_string(scales.size())};
     set(c, shape, codes, scales, s);
   }
 
@@ -167,10 +198,28 @@ template <class T> struct int8 {
     codes.reserve(static_cast<std::size_t>(part.size()));
     detail::for_each_of_part(shape, part, [&](index_t i) { codes.push_back(all[static_cast<std::size_t>(i)]); });
     set(c, part.shape(), codes, {scales.begin() + part[0].begin, scales.begin() + part[0].end}, out);
+    out.input_scale = s.input_scale;
     return out;
   }
 
  private:
+  /// Rows of activations as codes: by the static scale, or each by its own.
+  template <class Space>
+  static void quantize_inputs(context<Space>& c, storage<Space> const& s, index_t m, index_t k, T const* x, std::int8_t* codes, float* scales) {
+    if (s.watch) watch(c, x, m * k, *s.watch);
+    if (s.input_scale > 0) compute::quantize_rows_by(c.space(), m, k, x, k, s.input_scale, codes, k, scales);
+    else compute::quantize_rows(c.space(), m, k, x, k, codes, k, scales, nullptr);
+  }
+  template <class Space> static void watch(context<Space>& c, T const* x, index_t n, magnitude_histogram& to) {
+    if constexpr (compute::is_host_space_v<Space>) {
+      c.fence();
+      to.add(std::span<float const>(x, static_cast<std::size_t>(n)));
+    } else {
+      std::vector<float> host(static_cast<std::size_t>(n));
+      copy_to_host(c, tensor<T, Space>::wrap(const_cast<T*>(x), {n}), host.data());  // wrap has one spelling; nothing is written
+      to.add(host);
+    }
+  }
   [[nodiscard]] static constexpr bool sparse_image(extents const& shape, index_t nonzero) noexcept {
     return detail::bit_bytes(shape.size()) + nonzero < shape.size();
   }

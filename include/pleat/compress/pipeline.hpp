@@ -83,9 +83,12 @@ template <class T> struct is_pipeline { static constexpr bool value = false; };
 template <class... Ts> struct is_pipeline<pipeline<Ts...>> { static constexpr bool value = true; };
 template <class T> concept step_or_pipeline = fusable<T> || is_pipeline<std::remove_cvref_t<T>>::value;
 
+template <class T> struct takes_parts_of { static constexpr bool value = takes_parts<T>; };
+template <class... Ts> struct takes_parts_of<pipeline<Ts...>> { static constexpr bool value = (takes_parts<Ts> && ...); };
+
 /// A transform alone is a pipeline of one.
 template <class Model, class T> [[nodiscard]] auto transformed(Model&& m, T const& t) {
-  m.demand_whole_parameters("compress");
+  if constexpr (!takes_parts_of<std::remove_cvref_t<T>>::value) m.demand_whole_parameters("compress");
   if constexpr (fusable<T>) {
     return pipeline<T>(std::tuple<T>(t))(std::forward<Model>(m));
   } else {

@@ -1,125 +1,161 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Post-training quantization: weights take an encoded form, per output channel, without data and without training.
+/// Post-training quantization: weights take an encoded form, by name, per output channel, without training.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <optional>
 #include <string>
-#include <variant>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <pleat/base/config.hpp>
 #include <pleat/codec/int8.hpp>
+#include <pleat/compress/observers.hpp>
+#include <pleat/compress/selection.hpp>
+#include <pleat/compress/static_activations.hpp>
 #include <pleat/compress/transform.hpp>
 
 namespace pleat::compress {
 
-/// The range of a row is its largest magnitude: nothing clips.
-struct min_max {};
-
-/// The range of a row is its magnitude at this percentile, by nearest rank: of n magnitudes in ascending order the ⌈value·n/100⌉-th. A few
-/// outliers clip, all others get finer steps.
-struct percentile {
-  double value = 99.99;
-};
-
-using weight_observer = std::variant<min_max, percentile>;
-
-/// The range that an observer sees in one row. \throws error for a percentile outside (0, 100]
-[[nodiscard]] PLEAT_ONCE float range_of(weight_observer const& observer, std::span<float const> row) {
-  if (row.empty()) return 0;
-  std::vector<float> magnitude(row.size());
-  std::transform(row.begin(), row.end(), magnitude.begin(), [](float x) { return std::fabs(x); });
-  if (auto const* p = std::get_if<percentile>(&observer)) {
-    if (!(p->value > 0 && p->value <= 100)) throw error{"compress::quantize", "a percentile lies in (0, 100], found " + std::to_string(p->value)};
-    auto const n = static_cast<double>(row.size());
-    auto const at = static_cast<std::ptrdiff_t>(std::clamp(std::ceil(p->value * n / 100.0 - 1e-9) - 1, 0.0, n - 1));
-    std::nth_element(magnitude.begin(), magnitude.begin() + at, magnitude.end());
-    return magnitude[static_cast<std::size_t>(at)];
-  }
-  return *std::max_element(magnitude.begin(), magnitude.end());
-}
-
-/// Gives every weight matrix and kernel the form `Form`. Zeros stay zero, so that what was pruned stays pruned. Biases, norms and
-/// statistics keep their numbers. Encoded weights are frozen: fine-tuning goes on around them.
+/// Gives every weight matrix and kernel a form of a closed list: `Form` unless `.forms` says otherwise by name. Zeros stay zero (but for
+/// ggml's types with a minimum), so that what was pruned stays pruned. Biases, norms and statistics keep their numbers. Encoded weights are
+/// frozen: fine-tuning goes on around them.
 ///
-/// The observers look at weights only. int8 products quantize activations dynamically, with a scale per row that is found as the row
-/// comes, so there is no calibration data; observers of activations belong to static quantization, which is not here.
-template <class Form = codec::int8<float>> struct quantize {
+///     model | quantize<codec::int8<float>>{.observer = percentile{99.99}, .ignore = {"fc3.*"}}
+///     model | quantize<codec::q4_k<float>, codec::q4_0<float>, codec::q8_0<float>>{.forms = {{"*attention*", "q8_0"}}, .misfit = misfit::next}
+///     model | quantize<>{.activations = static_activations{.data = calibration(train, 300), .observer = kl_divergence{}}}
+///
+/// The weight observer chooses the range of each row for forms that take one (int8). int8 products quantize activations as they come, each
+/// row by its own scale (dynamic), unless `.activations` holds data: then each int8 weight's inputs get one scale, which that observer
+/// found (static); samples pass through the quantized weights before it.
+///
+/// Runs on sharded models where they are: a weight that is cut by rows is encoded in parts as in the whole; cut by columns its rows' ranges
+/// are maxima over the ranks (min_max only), and blocks must fit into the parts. Over a pipeline every stage encodes its own.
+template <class Form = codec::int8<float>, class... Others> struct quantize {
   using fusable_transform = void;
-  template <class T> using form = Form;
-  static constexpr bool encodes = !Form::trainable;
+  using choice_list = codec::forms<Form, Others...>;
+  template <class T> using form_set = choice_list;
+  static constexpr bool encodes = !Form::trainable || (!Others::trainable || ...);
+  static constexpr bool takes_parts = true;
   static constexpr char const* what = "quantize";
 
   weight_observer observer = min_max{};
-  std::vector<std::string> ignore{};  ///< names that stay as they are; * and ? as in a shell: {"fc3.*"}
+  std::optional<static_activations> activations{};  ///< data for static activations; empty: dynamic
+  std::vector<form_for> forms{};              ///< forms by name; the first pattern that fits counts
+  compress::misfit misfit = misfit::refuse;   ///< when a weight's columns are no multiple of the form's block
+  bool first_layer = true, last_layer = true; ///< false: the first (last) weight that could be quantized stays as it is
+  std::vector<std::string> ignore{};          ///< names that stay as they are; * and ? as in a shell: {"fc3.*"}
   listener on_note{};
 
   /// "quantize int8"
-  [[nodiscard]] std::string name() const { return std::string(what) + " " + std::string(Form::name); }
+  [[nodiscard]] std::string name() const {
+    std::string s = std::string(what) + " " + std::string(Form::name);
+    ((s += "|" + std::string(Others::name)), ...);
+    return s;
+  }
 
-  /// \throws error for a weight with NaN or infinity (by name), or if no weight is selected
+  /// Collective. \throws error for a weight with NaN or infinity (by name), a form that is not in the list, columns that a form's blocks do
+  ///         not divide (misfit::refuse), an empty calibration set, or if no weight is selected
   template <class Net> void run(parallel::model<Net>& m) const {
-    std::string untouched;
-    std::vector<std::string> shared;
-    m.net().for_each_parameter([&](nn::parameter const& w) {
-      if (!w.tied_to.empty()) shared.push_back(w.tied_to), shared.push_back(w.name);
+    detail::check(observer);
+    if (activations) activations->check("compress::quantize");
+    auto const plan = detail::select_forms<choice_list>(m, {forms, misfit, first_layer, last_layer, ignore}, "compress::quantize", on_note);
+    detail::agree(m, "compress::quantize", [&] {
+      m.net().for_each_parameter([&](auto& w) {
+        using W = std::remove_cvref_t<decltype(w)>;
+        if constexpr (requires { typename W::forms; })
+          if constexpr (detail::contains_all<typename W::forms, choice_list>)
+            if (int const at = plan.form_of(w.name); at >= 0)
+              codec::visit_form<choice_list>(at, [&](auto tag) { encode<typename decltype(tag)::type>(m, w); });
+      });
     });
-    auto const leave = [&](nn::parameter const& w, char const* why) { untouched += (untouched.empty() ? "'" : ", '") + w.name + "' (" + why + ")"; };
-    int done = 0;
-    m.net().for_each_parameter([&](auto& w) {
-      using W = std::remove_cvref_t<decltype(w)>;
-      if (w.kind != nn::parameter_kind::trainable || detail::matches_any(ignore, w.name)) return;
-      if constexpr (requires { typename W::forms; }) {
-        if constexpr (W::forms::template contains<Form>) {
-          if (std::find(shared.begin(), shared.end(), w.name) != shared.end()) leave(w, "its memory is shared with another weight");
-          else if (!w.in_arena) leave(w, "it is encoded already");
-          else encode(m, w), ++done;
-          return;
-        }
-      }
-      if (w.shape.rank() >= 2) leave(w, "its layer has no with_forms");
-    });
-    if (!untouched.empty()) detail::say(m, on_note, "compress::quantize left " + untouched + " as it was");
-    if (done == 0) throw error{"compress::quantize", "no weight is left to be quantized", "See .ignore, and whether the layers have with_forms"};
     m = m.rebuild(m.net());  // an arena without the encoded weights
+    if (activations) calibrate(m, plan);
   }
 
  private:
-  template <class Model, class W> void encode(Model& m, W& w) const {
+  template <class F, class Model, class W> void encode(Model& m, W& w) const {
     using T = typename W::value_type;
     using Space = typename W::execution_space;
     auto& c = m.context();
-    auto const values = tensor<T, Space>::allocate(c, w.shape);
-    w.decode(c, values.data());
-    auto& storage = w.storage_of(codec::form_tag<Form>{});
-    try {
-      if constexpr (requires { Form::encode_with_range(c, w.shape, static_cast<T const*>(nullptr), std::span<float const>{}, storage); }) {
-        std::vector<float> host(static_cast<std::size_t>(w.size())), range;
-        copy_to_host(c, values, host.data());
-        auto const columns = static_cast<std::size_t>(codec::columns_of(w.shape));
-        for (std::size_t r = 0; r < static_cast<std::size_t>(codec::rows_of(w.shape)); ++r)
-          range.push_back(finite_range(std::span<float const>(host).subspan(r * columns, columns)));
-        Form::encode_with_range(c, w.shape, static_cast<T const*>(values.data()), range, storage);
-      } else {
-        if (!std::holds_alternative<min_max>(observer))
-          throw error{"compress::quantize", "the form '" + std::string(Form::name) + "' takes no observer", "It needs 'encode_with_range', see codec/int8.hpp"};
-        Form::encode(c, w.shape, static_cast<T const*>(values.data()), storage);
+    if (!w.absent) {
+      auto const values = tensor<T, Space>::allocate(c, w.shape);
+      w.decode(c, values.data());
+      typename F::template storage<Space> fresh;
+      try {
+        if constexpr (requires { F::encode_with_range(c, w.shape, static_cast<T const*>(nullptr), std::span<float const>{}, fresh); }) {
+          std::vector<float> host(static_cast<std::size_t>(w.size())), range;
+          copy_to_host(c, values, host.data());
+          auto const columns = static_cast<std::size_t>(codec::columns_of(w.shape));
+          for (std::size_t r = 0; r < static_cast<std::size_t>(codec::rows_of(w.shape)); ++r)
+            range.push_back(finite_range(std::span<float const>(host).subspan(r * columns, columns)));
+          if (w.parts > 1 && w.where.shards(1)) {
+            if (!std::holds_alternative<min_max>(observer))
+              throw error{"", "its rows are cut over the tensor axis, where no rank sees a whole one", "Use the observer min_max, or cut this weight by rows (parallel::column)"};
+            m.parts().all_reduce(range, comm::reduction::max);
+          }
+          F::encode_with_range(c, w.shape, static_cast<T const*>(values.data()), range, fresh);
+        } else {
+          if (!std::holds_alternative<min_max>(observer))
+            throw error{"", "the form '" + std::string(F::name) + "' takes no observer", "It needs 'encode_with_range', see codec/int8.hpp"};
+          F::encode(c, w.shape, static_cast<T const*>(values.data()), fresh);
+        }
+      } catch (error const& e) {
+        throw error{"compress::quantize", "'" + w.name + "': " + e.problem(), e.remedy()};
       }
-    } catch (error const& e) {
-      throw error{"compress::quantize", "'" + w.name + "': " + e.problem(), e.remedy()};
+      w.storage_of(codec::form_tag<F>{}) = std::move(fresh);
     }
-    w.template use_form<Form>();
-    w.requires_grad = w.requires_grad && Form::trainable;
+    w.template use_form<F>();
+    w.requires_grad = w.requires_grad && F::trainable;
   }
 
   /// Zero for a row that holds NaN or infinity: the encoder finds and names the element.
   [[nodiscard]] float finite_range(std::span<float const> row) const {
-    float const r = range_of(observer, row);
-    return std::isfinite(codec::detail::finite_amax(row)) ? r : 0.0f;
+    return std::isfinite(codec::detail::finite_amax(row)) ? range_of(observer, row) : 0.0f;
+  }
+
+  /// f(weight&, storage&) for every weight that this call gave the form int8.
+  template <class Net, class F> static void for_each_int8(parallel::model<Net>& m, detail::form_plan const& plan, F&& f) {
+    using int8 = codec::int8<float>;
+    m.net().for_each_parameter([&](auto& w) {
+      using W = std::remove_cvref_t<decltype(w)>;
+      if constexpr (requires { typename W::forms; })
+        if constexpr (W::forms::template contains<int8>)
+          if (plan.form_of(w.name) >= 0 && w.form_name() == int8::name) f(w, w.storage_of(codec::form_tag<int8>{}));
+    });
+  }
+
+  template <class Net> void calibrate(parallel::model<Net>& m, detail::form_plan const& plan) const {
+    using int8 = codec::int8<float>;
+    if constexpr (choice_list::template contains<int8>) {
+      for_each_int8(m, plan, [&](auto& w, auto& s) {
+        if (!w.absent) s.watch = std::make_shared<codec::magnitude_histogram>();
+      });
+      activations->walk(m);
+      std::string nothing, bad;
+      for_each_int8(m, plan, [&](auto& w, auto& s) {
+        if (w.absent) return;
+        auto seen = *s.watch;
+        s.watch.reset();
+        detail::merge_over(m.ranks(), seen);
+        if (w.parts > 1) detail::merge_over(m.parts(), seen);  // alike on all parts where inputs are whole: counts times parts, the same range
+        if (seen.nonfinite() > 0) bad += (bad.empty() ? "'" : ", '") + w.name + "'";
+        else if (float const range = range_of(activations->observer, seen); range > 0) int8::set_input_range(s, range);
+        else nothing += (nothing.empty() ? "'" : ", '") + w.name + "'";
+      });
+      detail::agree(m, "compress::quantize", [&] {
+        if (!bad.empty())
+          throw error{"compress::quantize", "the inputs of " + bad + " hold NaN or infinity in the calibration set", "Look at its samples, and at the layers before"};
+      });
+      if (!nothing.empty()) detail::say(m, on_note, "compress::quantize: the inputs of " + nothing + " are all zero in the calibration set, so its activations are quantized as they come");
+    } else {
+      throw error{"compress::quantize", "static activations are for codec::int8, which is not among the forms", "Leave .activations empty: block forms quantize activations as they come"};
+    }
   }
 };
 

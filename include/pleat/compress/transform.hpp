@@ -6,10 +6,12 @@
 ///     using fusable_transform = void;
 ///     template <class Net> void run(parallel::model<Net>& m) const;  // changes m, whose weights can take the forms that it adds
 ///     template <class T> using form = …;                             // the form that it adds to weights of value type T, if any
+///     template <class T> using form_set = codec::forms<…>;           // or several of them
 ///     static constexpr bool encodes = true;                          // afterwards weights cannot be written any more (default: false)
 ///     static constexpr bool writes_weights = true;                   // it changes weights element by element (default: false)
 ///     static constexpr bool shares_values = true;                    // it finds few values for many elements (default: false)
 ///     template <class T> using needs_form = …;                       // the form that some weights must be able to take already, if any
+///     static constexpr bool takes_parts = true;                      // it works on weights that are cut over the ranks (default: false)
 ///     static constexpr char const* what = "…";                       // for messages (optional)
 ///
 /// The type of the model changes once (`widen`); everything else is a run-time value, per parameter name. Anything else that can be
@@ -64,12 +66,23 @@ template <class T> [[nodiscard]] consteval bool says_shares_values() {
   else return false;
 }
 template <class T> inline constexpr bool shares_values = says_shares_values<T>();
+template <class T> [[nodiscard]] consteval bool says_takes_parts() {
+  if constexpr (requires { { T::takes_parts } -> std::convertible_to<bool>; }) return static_cast<bool>(T::takes_parts);
+  else return false;
+}
+template <class T> inline constexpr bool takes_parts = says_takes_parts<T>();
 template <class T> inline constexpr bool needs_a_form = requires { typename T::template needs_form<float>; };
 
 /// A set of forms with the one that a transform adds.
 template <class Forms, class Transform> struct added { using type = Forms; };
 template <class Forms, class Transform> requires requires { typename Transform::template form<typename Forms::value_type>; }
 struct added<Forms, Transform> { using type = typename Forms::template with<typename Transform::template form<typename Forms::value_type>>; };
+template <class Forms, class... More> struct joined { using type = Forms; };
+template <class Forms, class First, class... Rest> struct joined<Forms, First, Rest...> : joined<typename Forms::template with<First>, Rest...> {};
+template <class Forms, class Set> struct joined_set;
+template <class Forms, class... More> struct joined_set<Forms, codec::forms<More...>> : joined<Forms, More...> {};
+template <class Forms, class Transform> requires requires { typename Transform::template form_set<typename Forms::value_type>; }
+struct added<Forms, Transform> : joined_set<Forms, typename Transform::template form_set<typename Forms::value_type>> {};
 template <class Forms, class... Transforms> struct widened { using type = Forms; };
 template <class Forms, class First, class... Rest> struct widened<Forms, First, Rest...> : widened<typename added<Forms, First>::type, Rest...> {};
 

@@ -121,6 +121,7 @@ PLEAT_KERNEL template void int8_gemm_scaled_packed(instances::space const&, inde
 PLEAT_KERNEL template void int8_conv2d(instances::space const&, conv2d_shape const&, std::int8_t const*, float const*, std::int8_t const*, float const*, float const*, float*, activation);
 PLEAT_KERNEL template void max_abs_rows(instances::space const&, index_t, index_t, float const*, index_t, float*);
 PLEAT_KERNEL template void quantize_rows(instances::space const&, index_t, index_t, float const*, index_t, std::int8_t*, index_t, float*, int*);
+PLEAT_KERNEL template void quantize_rows_by(instances::space const&, index_t, index_t, float const*, index_t, float, std::int8_t*, index_t, float*);
 PLEAT_KERNEL template void quantize_channels(instances::space const&, index_t, index_t, float const*, float const*, std::int8_t*, float*, int*);
 PLEAT_KERNEL template void dequantize_rows(instances::space const&, index_t, index_t, std::int8_t const*, index_t, float const*, float*, index_t);
 #endif

@@ -71,6 +71,31 @@ struct quantize_rows_body {
   }
 };
 
+/// By one given scale.
+struct quantize_rows_by_body {
+  index_t columns, ldx, ldq;
+  float const* x;
+  float given;
+  std::int8_t* q;
+  float* scale;
+  PLEAT_INLINE void operator()(index_t r) const {
+    float const* const from = x + r * ldx;
+    std::int8_t* const to = q + r * ldq;
+    std::int32_t bad = 0;
+    index_t i = 0;
+    for (; i + 64 <= columns; i += 64)
+      for (int j = 0; j < 64; ++j) {
+        bad |= magnitude_bits(from[i + j]) >= 0x7f800000 ? 1 : 0;
+        to[i + j] = code_of(from[i + j] / given);
+      }
+    for (; i < columns; ++i) {
+      bad |= magnitude_bits(from[i]) >= 0x7f800000 ? 1 : 0;
+      to[i] = code_of(from[i] / given);
+    }
+    scale[r] = bad == 0 ? given : math::from_bits(0x7fc00000u);
+  }
+};
+
 struct quantize_channels_body {
   index_t columns;
   float const* w;
@@ -125,6 +150,16 @@ void quantize_rows(Space const& space, index_t rows, index_t columns, float cons
                    index_t ldq, float* scale, int* nonfinite) {
   for_each_row(space, rows, detail::quantize_rows_body{columns, ldx, ldq, x, q, scale, nonfinite},
                3.0 * static_cast<double>(columns));
+}
+
+/// Static quantization of activations: every row by the same given scale, what lies beyond ±127 steps is cut. A row with NaN or infinity
+/// gets the scale NaN.
+/// \param given positive and finite   \param q [rows, columns], rows ldq apart   \param scale [rows]: `given`, or NaN
+template <class Space>
+void quantize_rows_by(Space const& space, index_t rows, index_t columns, float const* x, index_t ldx, float given,
+                      std::int8_t* q, index_t ldq, float* scale) {
+  for_each_row(space, rows, detail::quantize_rows_by_body{columns, ldx, ldq, x, given, q, scale},
+               2.0 * static_cast<double>(columns));
 }
 
 /// Weights w[channels, per_channel] by a given range each (an observer's): scale = amax/127; what lies outside is cut.

@@ -108,10 +108,10 @@ template <class T> std::vector<float> widened(std::span<std::byte const> bytes) 
   constexpr char const* call = "codec::int8::from_file";
   std::vector<std::int8_t> codes;
   if (cd::find_part(parts, ".codes")) {
-    cd::demand_only(call, parts, {".codes", ".scale"});
+    cd::demand_only(call, parts, {".codes", ".scale", ".input_scale"});
     codes = cd::values_of<std::int8_t>(cd::demand_part(call, parts, ".codes", dtype::i8, shape).bytes);
   } else {
-    cd::demand_only(call, parts, {".mask", ".nonzero", ".scale"});
+    cd::demand_only(call, parts, {".mask", ".nonzero", ".scale", ".input_scale"});
     auto const bits = cd::values_of<std::uint8_t>(cd::demand_part(call, parts, ".mask", dtype::u8, {cd::bit_bytes(shape.size())}).bytes);
     auto const nonzero = cd::values_of<std::int8_t>(cd::demand_list(call, parts, ".nonzero", dtype::i8, shape.size()).bytes);
     cd::check_bits(call, bits, shape.size(), static_cast<index_t>(nonzero.size()));

@@ -1,0 +1,197 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Observers: which range of magnitudes the codes of a quantizer should span. Needs no Kokkos.
+///
+/// A range a gives symmetric codes: step a/levels, codes within ±levels; what lies outside is cut. All observers give the same bits for
+/// the same numbers in any order, so histograms that ranks have summed give the same range on all of them.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include <pleat/base/config.hpp>
+#include <pleat/base/error.hpp>
+#include <pleat/codec/magnitude_histogram.hpp>
+
+namespace pleat::compress {
+
+/// The range is the largest magnitude: nothing clips.
+struct min_max {};
+
+/// The range is the magnitude at this percentile, by nearest rank: of n magnitudes in ascending order the ⌈value·n/100⌉-th (of a
+/// histogram: the upper edge of its bin). A few outliers clip, all others get finer steps.
+struct percentile {
+  double value = 99.99;
+};
+
+/// The range whose rounding and clipping errors, to the power `exponent`, have the smallest sum: ranges (1 − i/grid)·largest are tried for
+/// i = 0, 1, … up to max_shrink, until `patience` of them in a row were no better. Defaults as in llm-compressor; exponent 2 is the mean
+/// square. A histogram's numbers are taken at the middles of their bins.
+struct mean_square {
+  double max_shrink = 0.2;
+  int grid = 100;
+  int patience = 5;
+  double exponent = 2.4;
+};
+
+/// The range that keeps the distribution of magnitudes closest to itself in the Kullback–Leibler divergence, as in TensorRT: the tail
+/// beyond bin i is folded into it, the bins below are merged to as many groups as there are levels, and the i ≥ first_bin of the smallest
+/// divergence is taken, the last one of equals. For activations; of few numbers (the row of a weight) it is no good estimate.
+struct kl_divergence {
+  int first_bin = 128;
+};
+
+using observer = std::variant<min_max, percentile, mean_square, kl_divergence>;
+using weight_observer = observer;
+
+/// "min-max", "percentile 99.99", …
+[[nodiscard]] PLEAT_ONCE std::string name_of(observer const& o) {
+  if (auto const* p = std::get_if<percentile>(&o)) {
+    std::string s = std::to_string(p->value);
+    s.erase(s.find_last_not_of('0') + 1);
+    if (s.ends_with('.')) s.pop_back();
+    return "percentile " + s;
+  }
+  return o.index() == 0 ? "min-max" : o.index() == 2 ? "mean-square" : "kl";
+}
+
+namespace detail {
+
+/// \throws error for settings that mean nothing
+PLEAT_ONCE void check(observer const& o) {
+  char const* const call = "compress::quantize";
+  if (auto const* p = std::get_if<percentile>(&o))
+    if (!(p->value > 0 && p->value <= 100)) throw error{call, "a percentile lies in (0, 100], found " + std::to_string(p->value)};
+  if (auto const* m = std::get_if<mean_square>(&o)) {
+    if (!(m->max_shrink >= 0 && m->max_shrink < 1)) throw error{call, "mean_square tries ranges down to (1 - max_shrink), max_shrink in [0, 1), found " + std::to_string(m->max_shrink)};
+    if (m->grid < 1 || m->patience < 1 || !(m->exponent > 0))
+      throw error{call, "mean_square needs a positive grid, patience and exponent, found " + std::to_string(m->grid) + ", " + std::to_string(m->patience) + ", " + std::to_string(m->exponent)};
+  }
+  if (auto const* k = std::get_if<kl_divergence>(&o))
+    if (k->first_bin < 1 || k->first_bin > codec::magnitude_histogram::bins)
+      throw error{call, "kl_divergence begins at a bin from 1 to " + std::to_string(codec::magnitude_histogram::bins) + ", found " + std::to_string(k->first_bin)};
+}
+
+/// |x − x̂|^exponent for a magnitude.
+[[nodiscard]] inline double code_error(double magnitude, double step, int levels, double exponent) noexcept {
+  double const q = std::min(std::nearbyint(magnitude / step), static_cast<double>(levels)), e = std::fabs(magnitude - q * step);
+  return exponent == 2 ? e * e : e == 0 ? 0 : std::pow(e, exponent);
+}
+
+/// The best range of the grid: cost(range) is the summed error.
+template <class Cost> [[nodiscard]] float search_range(mean_square const& m, float largest, Cost const& cost) {
+  double best = std::numeric_limits<double>::infinity();
+  float range = largest;
+  int waited = 0;
+  for (int i = 0; i <= static_cast<int>(m.max_shrink * m.grid) && waited < m.patience; ++i) {
+    auto const r = static_cast<float>((1 - static_cast<double>(i) / m.grid) * static_cast<double>(largest));
+    if (!(r > 0)) break;
+    double const c = cost(r);
+    if (c < best) best = c, range = r, waited = 0;
+    else ++waited;
+  }
+  return range;
+}
+
+/// The bin after the last one that counts, by the smallest divergence.
+[[nodiscard]] PLEAT_ONCE int kl_bin(std::span<std::int64_t const> counts, int levels, int first) {
+  int const n = static_cast<int>(counts.size());
+  std::vector<double> p(counts.begin(), counts.end());
+  if (n > 1) p[0] = p[1];  // zeros are exact under every range: they have no say
+  double tail = 0;
+  for (int i = first; i < n; ++i) tail += p[static_cast<std::size_t>(i)];
+  double best = std::numeric_limits<double>::infinity();
+  int at = n;
+  for (int i = first; i <= n; ++i) {
+    // Bins j of group g = j·levels/i; what a group holds is spread evenly over those of its bins that are not empty.
+    double total = 0, divergence = 0;
+    for (int j = 0; j < i; ++j) total += p[static_cast<std::size_t>(j)];
+    double const all = total + tail;
+    if (total > 0) {
+      int j = 0;
+      for (int g = 0; g < levels && j < i; ++g) {
+        int const end = g + 1 == levels ? i : std::max(j, static_cast<int>((static_cast<std::int64_t>(g) + 1) * i / levels));
+        double sum = 0;
+        int filled = 0;
+        for (int k = j; k < end; ++k) sum += p[static_cast<std::size_t>(k)], filled += p[static_cast<std::size_t>(k)] > 0;
+        for (int k = j; k < end; ++k) {
+          double const own = p[static_cast<std::size_t>(k)] + (k == i - 1 ? tail : 0.0);
+          if (own == 0) continue;
+          double const q = p[static_cast<std::size_t>(k)] > 0 ? sum / filled / total : 1e-12;  // a tail that folds into an empty bin
+          divergence += own / all * std::log(own / all / q);
+        }
+        j = end;
+      }
+      if (divergence <= best) best = divergence, at = i;
+    }
+    if (i < n) tail -= p[static_cast<std::size_t>(i)];
+  }
+  return at;
+}
+
+}  // namespace detail
+
+/// The range that an observer sees in a histogram; 0 if it saw nothing but zeros. \throws error for settings that mean nothing
+[[nodiscard]] PLEAT_ONCE float range_of(observer const& o, codec::magnitude_histogram const& h, int levels = 127) {
+  detail::check(o);
+  int const used = h.used();
+  if (used == 0 || h.largest() == 0 || o.index() == 0) return h.largest();
+  auto const& counts = h.counts();
+  double const width = h.width();
+  auto const edge = [&](int bin) { return std::min(static_cast<float>(bin * width), h.largest()); };
+  if (auto const* p = std::get_if<percentile>(&o)) {
+    auto const wanted = std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(p->value * static_cast<double>(h.total()) / 100.0 - 1e-9)));
+    std::int64_t seen = 0;
+    for (int i = 0; i < used; ++i)
+      if ((seen += counts[static_cast<std::size_t>(i)]) >= wanted) return edge(i + 1);
+    return h.largest();
+  }
+  if (auto const* m = std::get_if<mean_square>(&o))
+    return detail::search_range(*m, h.largest(), [&](float range) {
+      double sum = 0;
+      for (int i = 0; i < used; ++i)
+        if (auto const c = counts[static_cast<std::size_t>(i)]; c > 0) sum += static_cast<double>(c) * detail::code_error((i + 0.5) * width, range / static_cast<double>(levels), levels, m->exponent);
+      return sum;
+    });
+  int const first = std::get<kl_divergence>(o).first_bin;
+  if (used <= first) return h.largest();
+  return edge(detail::kl_bin(std::span<std::int64_t const>(counts).first(static_cast<std::size_t>(used)), levels, first));
+}
+
+/// The range that an observer sees in a row of numbers, none of which is NaN or infinite; 0 for an empty one.
+/// \throws error for settings that mean nothing
+[[nodiscard]] PLEAT_ONCE float range_of(observer const& o, std::span<float const> row, int levels = 127) {
+  detail::check(o);
+  if (row.empty()) return 0;
+  if (std::holds_alternative<kl_divergence>(o)) {
+    codec::magnitude_histogram h;
+    h.add(row);
+    return range_of(o, h, levels);
+  }
+  std::vector<float> magnitude(row.size());
+  std::transform(row.begin(), row.end(), magnitude.begin(), [](float x) { return std::fabs(x); });
+  if (auto const* p = std::get_if<percentile>(&o)) {
+    auto const n = static_cast<double>(row.size());
+    auto const at = static_cast<std::ptrdiff_t>(std::clamp(std::ceil(p->value * n / 100.0 - 1e-9) - 1, 0.0, n - 1));
+    std::nth_element(magnitude.begin(), magnitude.begin() + at, magnitude.end());
+    return magnitude[static_cast<std::size_t>(at)];
+  }
+  float const largest = *std::max_element(magnitude.begin(), magnitude.end());
+  auto const* m = std::get_if<mean_square>(&o);
+  if (!m || largest == 0) return largest;
+  return detail::search_range(*m, largest, [&](float range) {
+    double sum = 0;
+    for (float const a : magnitude) sum += detail::code_error(a, range / static_cast<double>(levels), levels, m->exponent);
+    return sum;
+  });
+}
+
+}  // namespace pleat::compress

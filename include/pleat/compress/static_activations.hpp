@@ -1,0 +1,57 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Static activations: samples that a model answers while observers look at what its weights multiply with. Every sample is looked at
+/// once, on one replica; what was seen is summed in integers, so it has the same bits on any number of ranks.
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include <pleat/codec/magnitude_histogram.hpp>
+#include <pleat/compress/calibration.hpp>
+#include <pleat/compress/observers.hpp>
+#include <pleat/parallel/model.hpp>
+
+namespace pleat::compress {
+
+/// Inputs of int8 weights are to be quantized with one scale, which `observer` finds in what the samples give.
+struct static_activations {
+  calibration data{};         ///< some hundred samples of the training set
+  compress::observer observer = min_max{};
+  index_t batch = 64;         ///< samples at a time; no number depends on it
+
+  /// \throws error if there is nothing to look at
+  void check(char const* call) const {
+    if (batch < 1) throw error{call, "calibration takes batches of " + std::to_string(batch) + " samples, expected at least 1"};
+    if (data.empty()) throw error{call, "the calibration set is empty", "Give some hundred samples of the training set: compress::calibration(data.train, 300)"};
+    detail::check(observer);
+  }
+
+  /// Lets the model answer all samples, each on one of the replicas. Collective.
+  template <class Net> void walk(parallel::model<Net> const& m) const {
+    using T = nn::value_type_of<Net>;
+    index_range const mine = block_range(data.size(), m.ranks().size(), m.ranks().rank());
+    for (index_t at = mine.begin; at < mine.end; at += batch)
+      (void)m.predict(data.template load<T>(m.context(), at, std::min(batch, mine.end - at)), parallel::answer_at::last_stage);
+  }
+};
+
+namespace detail {
+
+/// What all ranks of a communicator saw, on each of them. Collective.
+template <class Communicator> void merge_over(Communicator& ranks, codec::magnitude_histogram& h) {
+  if (ranks.size() == 1) return;
+  h.widen_to(ranks.all_reduce_value(h.exponent(), comm::reduction::max));
+  float const largest = ranks.all_reduce_value(h.largest(), comm::reduction::max);
+  std::vector<std::int64_t> sums(h.counts().begin(), h.counts().end());
+  sums.push_back(h.total());
+  sums.push_back(h.nonfinite());
+  ranks.all_reduce(sums);
+  h.take(std::span<std::int64_t const, codec::magnitude_histogram::bins + 2>(sums), largest);
+}
+
+}  // namespace detail
+
+}  // namespace pleat::compress
