@@ -37,6 +37,8 @@ struct batch_norm_options {
 /// Parameters: "<name>.weight", "<name>.bias", and the statistics "<name>.running_mean", "<name>.running_var" (unbiased), all
 /// [features]. A statistic's gradient is the batch's value, each lane's weighted by its share of the batch: it is exchanged and summed
 /// as gradients are, and the optimizer's step folds it in.
+///
+/// A norm that has been folded into the layer before it is an identity: it hands its input on and has no parameters.
 template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class batch_norm {
  public:
   using value_type = T;
@@ -63,6 +65,9 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
   [[nodiscard]] std::string const& name() const noexcept { return name_; }
   void prefix_name(std::string_view prefix) { name_.insert(0, prefix); }
   [[nodiscard]] index_t features() const noexcept { return weight_.shape[0]; }
+  [[nodiscard]] bool is_identity() const noexcept { return identity_; }
+  /// To be followed by model.rebuild (compress::fold_batch_norm does it).
+  void set_identity(bool yes) noexcept { identity_ = yes; }
   [[nodiscard]] batch_norm_options const& options() const noexcept { return options_; }
   [[nodiscard]] values<T, Space> const& weight() const noexcept { return weight_; }
   [[nodiscard]] values<T, Space> const& bias() const noexcept { return bias_; }
@@ -78,6 +83,7 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
 
   [[nodiscard]] step<saved, tensor_type> forward(pass<Space> const& p, tensor_type x) const {
     (void)shape(x.shape());
+    if (identity_) return {std::move(x), {}};
     auto const g = geometry(x.shape());
     index_t const m = x.extent(0), c = features();
     if (!p.training) {
@@ -99,6 +105,7 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
   }
 
   [[nodiscard]] tensor_type backward_input(pass<Space> const& p, saved& s, tensor_type dy) {
+    if (identity_) return dy;
     auto const g = geometry(s.x.shape());
     index_t const m = s.x.extent(0), c = features();
     auto const cut = cut_of(p, m);
@@ -124,6 +131,7 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
   }
 
   void backward_weight(pass<Space> const& p, saved& s) {
+    if (identity_) return;
     index_t m = 0;
     for (segment const& q : p.segments) m += q.lanes.rows();
     auto const cut = cut_of(p, m);
@@ -139,6 +147,7 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
   }
 
   template <class F> void for_each_parameter(F&& f) {
+    if (identity_) return;
     f(weight_);
     f(bias_);
     f(mean_);
@@ -147,6 +156,10 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
 
   [[nodiscard]] layer_cost cost(extents const& in) const {
     layer_cost c{.name = name_, .kind = kind, .in = in, .out = shape(in)};
+    if (identity_) {
+      c.view = true;
+      return c;
+    }
     double const n = static_cast<double>(in.size());
     c.forward_flops = 6 * n;
     c.backward_input_flops = 8 * n;
@@ -185,6 +198,7 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
   std::string name_;
   batch_norm_options options_;
   values<T, Space> weight_, bias_, mean_, variance_;
+  bool identity_ = false;
 };
 
 batch_norm(std::string, index_t) -> batch_norm<>;

@@ -63,6 +63,8 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
   void prefix_name(std::string_view prefix) { name_.insert(0, prefix); }
   [[nodiscard]] conv2d_options const& options() const noexcept { return options_; }
   [[nodiscard]] bool has_bias() const noexcept { return options_.bias; }
+  /// Gives the layer a bias if it has none (a norm is to be folded into it), or takes it away. To be followed by model.rebuild.
+  void use_bias(bool yes) noexcept { options_.bias = yes; }
   [[nodiscard]] nn::weight<Forms, Space> const& weight() const noexcept { return weight_; }
   [[nodiscard]] values<value_type, Space> const& bias() const noexcept { return bias_; }
   [[nodiscard]] index_t inputs() const noexcept { return weight_.whole()[1] * options_.groups; }

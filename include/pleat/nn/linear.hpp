@@ -56,6 +56,8 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
 
   [[nodiscard]] std::string const& name() const noexcept { return name_; }
   [[nodiscard]] bool has_bias() const noexcept { return has_bias_; }
+  /// Gives the layer a bias if it has none (a norm is to be folded into it), or takes it away. To be followed by model.rebuild.
+  void use_bias(bool yes) noexcept { has_bias_ = yes; }
   [[nodiscard]] nn::weight<Forms, Space> const& weight() const noexcept { return weight_; }
   [[nodiscard]] values<value_type, Space> const& bias() const noexcept { return bias_; }
   [[nodiscard]] index_t inputs() const noexcept { return weight_.whole()[1]; }

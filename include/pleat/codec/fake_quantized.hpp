@@ -1,0 +1,280 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Weights that train as floats and multiply as the codes that they will be stored in.
+#pragma once
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include <pleat/codec/detail/bits.hpp>
+#include <pleat/codec/detail/block_formats.hpp>
+#include <pleat/codec/detail/parts.hpp>
+#include <pleat/codec/masked.hpp>
+#include <pleat/compute/for_each.hpp>
+
+namespace pleat::codec {
+
+/// Which codes a quantizer has: integers from low to high times a step; one step per row (group = 0) or per `group` columns; a step may
+/// have to be a 16-bit float.
+struct code_grid {
+  std::int32_t low = -127, high = 127;
+  index_t group = 0;
+  bool half_steps = false;
+  friend bool operator==(code_grid const&, code_grid const&) = default;
+
+  [[nodiscard]] index_t columns_per_step(extents const& shape) const noexcept { return group > 0 ? group : std::max<index_t>(1, columns_of(shape)); }
+  [[nodiscard]] index_t steps(extents const& shape) const noexcept { return shape.size() / columns_per_step(shape); }
+};
+
+/// The grid of a form that stores codes times steps: int8, int4<G>, q8_0, q4_0, q5_0.
+template <class F> [[nodiscard]] constexpr code_grid grid_of() {
+  if constexpr (requires { typename F::bits::format; }) {
+    using format = typename F::bits::format;
+    static_assert(!format::has_base && !format::multipliers,
+                  "pleat: quantization-aware training is for forms that store a code times one step per row or block: int8, int4, q8_0, q4_0, q5_0");
+    int const high = format::most - format::offset;
+    bool const lopsided = format::name == std::string_view("q4_0") || format::name == std::string_view("q5_0");
+    return {lopsided ? -format::offset : -high, high, format::block, true};
+  } else {
+    static_assert(F::name == std::string_view("int8"), "pleat: quantization-aware training is for forms that store a code times one step per row or block: int8, int4, q8_0, q4_0, q5_0");
+    return {};
+  }
+}
+
+namespace detail {
+
+/// Codes of one row or group; what is not wanted is null.
+struct fake_quantize_body {
+  index_t columns;
+  float const* w;
+  float const* steps;   ///< null: the largest magnitude decides
+  std::int32_t low, high;
+  bool half_steps;
+  float* out;           ///< step·code
+  std::int8_t* codes;
+  float* used;          ///< the step
+
+  PLEAT_INLINE static double code(float w, float step, std::int32_t low, std::int32_t high) {
+    double const q = nearbyint(static_cast<double>(w) / static_cast<double>(step));
+    return q < low ? low : q > high ? high : q;
+  }
+  PLEAT_INLINE void operator()(index_t i) const {
+    float const* const from = w + i * columns;
+    float step = 0;
+    if (steps != nullptr) {
+      step = steps[i];
+    } else {
+      for (index_t j = 0; j < columns; ++j) {
+        float const a = from[j] < 0 ? -from[j] : from[j];
+        step = a > step ? a : step;
+      }
+      step /= static_cast<float>(high);
+      if (half_steps) step = half_float(pleat::detail::half_bits(step));
+    }
+    if (used != nullptr) used[i] = step;
+    for (index_t j = 0; j < columns; ++j) {
+      double const q = step > 0 ? code(from[j], step, low, high) : 0.0;
+      if (codes != nullptr) codes[i * columns + j] = static_cast<std::int8_t>(q);
+      if (out != nullptr) out[i * columns + j] = step * static_cast<float>(q);
+    }
+  }
+};
+
+/// Gradient of one step, and of the weights below it through the rounding.
+struct step_gradient_body {
+  index_t columns;
+  float const* w;
+  float const* steps;
+  std::int32_t low, high;
+  double scale;
+  float* gradient;  ///< dL/dŵ in, dL/dw out
+  float* out;
+  PLEAT_INLINE void operator()(index_t i) const {
+    float const step = steps[i];
+    double sum = 0;
+    for (index_t j = 0; j < columns; ++j) {
+      float& g = gradient[i * columns + j];
+      if (!(step > 0)) continue;
+      double const v = static_cast<double>(w[i * columns + j]) / static_cast<double>(step), q = nearbyint(v);
+      bool const below = q < low, above = q > high;
+      sum += static_cast<double>(g) * (below ? static_cast<double>(low) : above ? static_cast<double>(high) : q - v);
+      if (below || above) g = 0;
+    }
+    out[i] = static_cast<float>(sum * scale);
+  }
+};
+
+}  // namespace detail
+
+/// Floats in the arena, which the optimizer moves; every product takes ŵ = step·clamp(round(w/step), low, high) instead, so training sees
+/// what the codes will do. Gradients of ŵ are taken for those of w (straight-through); clipped ones must be zeroed, which
+/// `step_gradients` does. Without steps of its own (the default) each row's or group's step is its largest magnitude over `grid.high`, as
+/// it is at that moment: then nothing clips. Steps that are learned are set by `set_steps` (S. K. Esser et al., Learned step size
+/// quantization, ICLR 2020). What was pruned stays zero if the weight had a mask.
+///
+/// `convert` writes exactly the codes and steps of the last product into a form of the same grid. A file holds ".values" F32, ".grid" I32
+/// [4], ".step" F32 if there are learned ones, and ".mask" U8 if there is one.
+template <class T> struct fake_quantized {
+  static_assert(std::is_same_v<T, float>, "pleat: codec::fake_quantized trains float weights: say codec::fake_quantized<float>");
+  using value_type = T;
+  static constexpr std::string_view name = "fake_quantized";
+  static constexpr bool trainable = true;
+
+  template <class Space> struct storage {
+    using memory_space = typename Space::memory_space;
+    T* values = nullptr;
+    code_grid grid;
+    Kokkos::View<float*, memory_space> steps;  ///< learned ones; empty: the largest magnitudes decide
+    typename masked<T>::template storage<Space>::bits_view bits;  ///< of what lives; empty: all
+    void attach(T* v) noexcept { values = v; }
+    [[nodiscard]] std::uint8_t const* mask_bits() const noexcept { return bits.data(); }
+  };
+
+  /// Copies `values` into the arena's memory; grid, steps and mask stay.
+  template <class Space> static void encode(context<Space>& c, extents const& shape, T const* values, storage<Space>& s) {
+    detail::copy_values(c, values, s.values, shape.size());
+  }
+  /// ŵ.
+  template <class Space> static void decode(context<Space>& c, extents const& shape, storage<Space> const& s, T* out) { run(c, shape, s, out, nullptr, nullptr); }
+
+  template <class Space>
+  static void apply(context<Space>& c, extents const& shape, storage<Space> const& s, index_t m, T const* x, T* y, compute::epilogue<T> const& after) {
+    auto const w = decoded(c, shape, s);
+    detail::apply_dense(c, shape, static_cast<T const*>(w.data()), m, x, y, after);
+  }
+  template <class Space>
+  static void apply_transposed(context<Space>& c, extents const& shape, storage<Space> const& s, index_t m, T const* dy, T* dx, T const* mask) {
+    auto const w = decoded(c, shape, s);
+    detail::apply_dense_transposed(c, shape, static_cast<T const*>(w.data()), m, dy, dx, mask);
+  }
+  template <class Space>
+  static void convolve(context<Space>& c, compute::conv2d_shape const& g, storage<Space> const& s, T const* x, T const* bias, T* y, compute::activation act) {
+    auto const w = decoded(c, kernel_shape(g), s);
+    compute::conv2d_forward(c.space(), g, x, static_cast<T const*>(w.data()), bias, y, act);
+  }
+  template <class Space>
+  static void convolve_transposed(context<Space>& c, compute::conv2d_shape const& g, storage<Space> const& s, T const* dy, T* dx) {
+    auto const w = decoded(c, kernel_shape(g), s);
+    compute::conv2d_backward_input(c.space(), g, dy, static_cast<T const*>(w.data()), dx);
+  }
+
+  template <class Space> [[nodiscard]] static index_t bytes(extents const& shape, storage<Space> const& s) noexcept {
+    return shape.size() * static_cast<index_t>(sizeof(T)) + 16 + static_cast<index_t>(s.steps.size()) * 4 + static_cast<index_t>(s.bits.size());
+  }
+  template <class Space> [[nodiscard]] static std::vector<file_tensor> to_file(context<Space>& c, extents const& shape, storage<Space> const& s) {
+    std::vector<T> values(static_cast<std::size_t>(shape.size()));
+    copy_to_host(c, tensor<T, Space>::wrap(s.values, shape), values.data());
+    std::vector<std::int32_t> const grid{s.grid.low, s.grid.high, static_cast<std::int32_t>(s.grid.group), s.grid.half_steps ? 1 : 0};
+    std::vector<file_tensor> parts{{".values", dtype::f32, shape, detail::bytes_of(std::span<T const>(values))}, {".grid", dtype::i32, {4}, detail::bytes_of(std::span<std::int32_t const>(grid))}};
+    if (s.steps.size() > 0) {
+      auto const steps = host_steps(c, s);
+      parts.push_back({".step", dtype::f32, {static_cast<index_t>(steps.size())}, detail::bytes_of(std::span<float const>(steps))});
+    }
+    if (s.bits.size() > 0) {
+      std::vector<std::uint8_t> bits(s.bits.size());
+      copy_to_host(c, tensor<std::uint8_t, Space>::wrap(s.bits.data(), {static_cast<index_t>(bits.size())}), bits.data());
+      parts.push_back({".mask", dtype::u8, {static_cast<index_t>(bits.size())}, detail::bytes_of(std::span<std::uint8_t const>(bits))});
+    }
+    return parts;
+  }
+  template <class Space> static void from_file(context<Space>& c, extents const& shape, std::span<file_tensor const> parts, storage<Space>& s) {
+    constexpr char const* call = "codec::fake_quantized::from_file";
+    detail::demand_only(call, parts, {".values", ".grid", ".step", ".mask"});
+    auto const values = detail::values_of<T>(detail::demand_part(call, parts, ".values", dtype::f32, shape).bytes);
+    auto const g = detail::values_of<std::int32_t>(detail::demand_part(call, parts, ".grid", dtype::i32, {4}).bytes);
+    code_grid const grid{g[0], g[1], g[2], g[3] == 1};
+    if (g[0] < -128 || g[0] > 0 || g[1] < 1 || g[1] > 127 || g[2] < 0 || g[3] < 0 || g[3] > 1 || (g[2] > 0 && columns_of(shape) % g[2] != 0))
+      throw error{call, "the grid says codes from " + std::to_string(g[0]) + " to " + std::to_string(g[1]) + " by groups of " + std::to_string(g[2]) + " columns, which no weight of shape " + shape.to_string() + " has"};
+    storage<Space> fresh;
+    fresh.values = s.values;
+    fresh.grid = grid;
+    if (detail::find_part(parts, ".step"))
+      set_steps(c, shape, detail::values_of<float>(detail::demand_part(call, parts, ".step", dtype::f32, {grid.steps(shape)}).bytes), fresh);
+    if (detail::find_part(parts, ".mask")) {
+      auto const bits = detail::values_of<std::uint8_t>(detail::demand_part(call, parts, ".mask", dtype::u8, {detail::bit_bytes(shape.size())}).bytes);
+      detail::check_bits(call, bits, shape.size(), detail::count_bits(bits));
+      fresh.bits = decltype(fresh.bits)(Kokkos::view_alloc(Kokkos::WithoutInitializing, "pleat::mask"), bits.size());
+      copy_from_host(c, bits.data(), tensor<std::uint8_t, Space>::wrap(fresh.bits.data(), {static_cast<index_t>(bits.size())}));
+    }
+    copy_from_host(c, values.data(), tensor<T, Space>::wrap(fresh.values, shape));
+    s = std::move(fresh);
+  }
+
+  /// Steps of one's own, one per row or group. \throws error for a number of them that does not fit, or one that is negative or not finite
+  template <class Space> static void set_steps(context<Space>& c, extents const& shape, std::vector<float> const& steps, storage<Space>& s) {
+    if (static_cast<index_t>(steps.size()) != s.grid.steps(shape))
+      throw error{"codec::fake_quantized::set_steps", "expected " + std::to_string(s.grid.steps(shape)) + " steps, found " + std::to_string(steps.size())};
+    for (std::size_t i = 0; i < steps.size(); ++i)
+      if (!(steps[i] >= 0) || !std::isfinite(steps[i])) throw error{"codec::fake_quantized::set_steps", "step " + std::to_string(i) + " is " + std::to_string(steps[i]) + ", expected a finite number that is not negative"};
+    if (s.steps.size() != steps.size()) s.steps = decltype(s.steps)(Kokkos::view_alloc(Kokkos::WithoutInitializing, "pleat::steps"), steps.size());
+    copy_from_host(c, steps.data(), tensor<float, Space>::wrap(s.steps.data(), {static_cast<index_t>(steps.size())}));
+  }
+  template <class Space> [[nodiscard]] static std::vector<float> host_steps(context<Space>& c, storage<Space> const& s) {
+    std::vector<float> steps(s.steps.size());
+    copy_to_host(c, tensor<float, Space>::wrap(s.steps.data(), {static_cast<index_t>(steps.size())}), steps.data());
+    return steps;
+  }
+
+  /// The gradient of every learned step, out[steps], = Σ dL/dŵ·∂ŵ/∂step / √(N·high), N elements to a step, with ∂ŵ/∂step = round(w/step) −
+  /// w/step inside, low or high where w is clipped; and the gradient of ŵ becomes that of w: zero where it is clipped.
+  template <class Space> static void step_gradients(context<Space>& c, extents const& shape, storage<Space> const& s, float* gradient, float* out) {
+    index_t const columns = s.grid.columns_per_step(shape);
+    double const scale = 1 / std::sqrt(static_cast<double>(columns) * static_cast<double>(s.grid.high));
+    compute::for_each_row(c.space(), s.grid.steps(shape), detail::step_gradient_body{columns, s.values, s.steps.data(), s.grid.low, s.grid.high, scale, gradient, out}, 8.0 * static_cast<double>(columns));
+  }
+
+  /// The codes and steps that products see, in a form of the same grid. \returns false, and nothing is written, if the grids differ
+  template <class F, class Space> static bool convert(context<Space>& c, extents const& shape, storage<Space> const& s, typename F::template storage<Space>& to) {
+    if constexpr (has_grid<F>()) {
+      if (!(s.grid == grid_of<F>())) return false;
+      auto const n = static_cast<std::size_t>(s.grid.steps(shape));
+      std::vector<std::int8_t> codes(static_cast<std::size_t>(shape.size()));
+      std::vector<float> steps(n);
+      auto const codes_there = tensor<std::int8_t, Space>::allocate(c, shape);
+      auto const steps_there = tensor<float, Space>::allocate(c, {static_cast<index_t>(n)});
+      run(c, shape, s, nullptr, codes_there.data(), steps_there.data());
+      copy_to_host(c, codes_there, codes.data());
+      copy_to_host(c, steps_there, steps.data());
+      if constexpr (requires { F::encode_codes(c, shape, codes, steps, to); }) {
+        F::encode_codes(c, shape, codes, steps, to);
+      } else {
+        using format = typename F::bits::format;
+        auto part = F::bits::image(shape);
+        part.bytes.assign(static_cast<std::size_t>(part.shape.size()), std::byte{0});
+        auto* b = reinterpret_cast<detail::byte_t*>(part.bytes.data());
+        for (std::size_t i = 0; i < n; ++i, b += format::bytes) {
+          detail::store16(b, pleat::detail::half_bits(steps[i]));
+          for (int j = 0; j < format::block; ++j) detail::put_code(format{}, b, j, codes[i * static_cast<std::size_t>(format::block) + static_cast<std::size_t>(j)] + format::offset);
+        }
+        std::vector<file_tensor> parts;
+        parts.push_back(std::move(part));
+        F::from_file(c, shape, parts, to);
+      }
+      return true;
+    } else {
+      return false;
+    }
+  }
+
+ private:
+  template <class F> [[nodiscard]] static consteval bool has_grid() {
+    if constexpr (requires { typename F::bits::format; }) return !F::bits::format::has_base && !F::bits::format::multipliers;
+    else return F::name == std::string_view("int8");
+  }
+  [[nodiscard]] static extents kernel_shape(compute::conv2d_shape const& g) { return {g.out_channels, g.group_in(), g.kernel_h, g.kernel_w}; }
+  template <class Space> [[nodiscard]] static tensor<T, Space> decoded(context<Space>& c, extents const& shape, storage<Space> const& s) {
+    auto w = tensor<T, Space>::allocate(c, shape);
+    decode(c, shape, s, w.data());
+    return w;
+  }
+  template <class Space> static void run(context<Space>& c, extents const& shape, storage<Space> const& s, float* out, std::int8_t* codes, float* used) {
+    index_t const columns = s.grid.columns_per_step(shape);
+    compute::for_each_row(c.space(), s.grid.steps(shape),
+                          detail::fake_quantize_body{columns, s.values, s.steps.data(), s.grid.low, s.grid.high, s.grid.half_steps, out, codes, used}, 6.0 * static_cast<double>(columns));
+  }
+};
+
+}  // namespace pleat::codec

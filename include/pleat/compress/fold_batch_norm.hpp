@@ -1,0 +1,148 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Batch norms become part of the layer before them: scale and shift of a trained norm are numbers, so they can be multiplied into the
+/// weight's rows and added to the bias.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <pleat/compress/transform.hpp>
+
+namespace pleat::compress {
+
+namespace detail {
+
+template <class L> concept takes_norm = requires(L& l) {
+  l.use_bias(true);
+  { l.has_bias() } -> std::convertible_to<bool>;
+  l.weight();
+  l.bias();
+};
+template <class L> concept foldable_norm = requires(L& l) {
+  l.set_identity(true);
+  l.running_mean();
+  l.running_variance();
+};
+
+/// found(producer&, norm&) for every norm that follows a producer directly in a sequential; alone(norm&) for every other one.
+template <class L, class Found, class Alone> void for_each_norm(L& l, Found const& found, Alone const& alone);
+template <int At, class L, class Found, class Alone> void for_each_norm_of(L& l, Found const& found, Alone const& alone) {
+  if constexpr (At < L::size) {
+    auto& child = l.template layer<At>();
+    using C = std::remove_cvref_t<decltype(child)>;
+    if constexpr (foldable_norm<C>) {
+      if constexpr (At > 0) {
+        if constexpr (takes_norm<std::remove_cvref_t<decltype(l.template layer<At - 1>())>>) found(l.template layer<At - 1>(), child);
+        else alone(child);
+      } else {
+        alone(child);
+      }
+    } else {
+      for_each_norm(child, found, alone);
+    }
+    for_each_norm_of<At + 1>(l, found, alone);
+  }
+}
+template <class L, class Found, class Alone> void for_each_norm(L& l, Found const& found, Alone const& alone) {
+  if constexpr (foldable_norm<L>) alone(l);
+  else if constexpr (requires { l.template layer<0>(); L::size; }) for_each_norm_of<0>(l, found, alone);
+  else if constexpr (nn::composite<L>) l.for_each_child([&](auto& child) { for_each_norm(child, found, alone); });
+}
+
+}  // namespace detail
+
+/// The network with the norms that fold_batch_norm folds as identities: what a file of a folded model is loaded into.
+template <class Net> [[nodiscard]] Net with_folded_norms(Net net, std::vector<std::string> const& ignore = {}) {
+  detail::for_each_norm(net, [&](auto& producer, auto& norm) {
+    if (detail::matches_any(ignore, norm.name())) return;
+    producer.use_bias(true);
+    norm.set_identity(true);
+  }, [](auto&) {});
+  return net;
+}
+
+/// Folds every batch norm that directly follows a linear or conv2d layer in a sequential into that layer: with the running statistics,
+/// factor = weight/√(variance + epsilon), row r of the layer's weight is multiplied by factor[r] and its bias becomes
+/// (bias − mean)·factor + norm's bias, in double, rounded once. The layer gets a bias if it had none; the norm is an identity from then on.
+/// Answers differ by rounding only; training after it is without the norm. Zeros stay zeros.
+///
+/// Before quantizing: an encoded weight cannot be scaled, and ranges are to be those of the folded one.
+struct fold_batch_norm {
+  using fusable_transform = void;
+  static constexpr bool folds = true;
+  static constexpr char const* what = "fold_batch_norm";
+
+  std::vector<std::string> ignore{};  ///< names of norms that stay; * and ? as in a shell
+  listener on_note{};
+
+  [[nodiscard]] std::string name() const { return "fold batch norms"; }
+
+  /// \throws error for statistics or parameters with NaN or infinity, a negative variance, a weight that is encoded, or if nothing can be folded
+  template <class Net> void run(parallel::model<Net>& m) const {
+    if (m.layout().count() > 1) throw error{call, "the model is cut into stages", "Fold first, then build over a pipeline: a norm and the layer before it may be on different ranks"};
+    struct folded {
+      std::string weight, bias;
+      std::vector<float> w, b;
+    };
+    std::vector<folded> all;
+    std::string left;
+    auto net = m.net();
+    detail::for_each_norm(net, [&](auto& producer, auto& norm) {
+      if (norm.is_identity() || detail::matches_any(ignore, norm.name())) return;
+      auto const& w = producer.weight();
+      if (w.form_name() != "dense" && w.form_name() != "masked")
+        throw error{call, "'" + w.name + "' is stored as '" + std::string(w.form_name()) + "', which cannot be scaled row by row", "Fold before quantizing, or leave the norm alone: .ignore = {\"" + norm.name() + "\"}"};
+      if (!w.tied_to.empty()) throw error{call, "'" + w.name + "' shares its memory with '" + w.tied_to + "'", "Leave the norm alone: .ignore = {\"" + norm.name() + "\"}"};
+      auto const gamma = host(m, norm.weight()), beta = host(m, norm.bias()), mean = host(m, norm.running_mean()), variance = host(m, norm.running_variance());
+      folded f{w.name, producer.bias().name, host(m, w), producer.has_bias() ? host(m, producer.bias()) : std::vector<float>(gamma.size(), 0.0f)};
+      if (f.b.size() != gamma.size())
+        throw error{call, "'" + norm.name() + "' has " + std::to_string(gamma.size()) + " features, the layer before it " + std::to_string(f.b.size()) + " outputs"};
+      std::size_t const columns = f.w.size() / gamma.size();
+      for (std::size_t r = 0; r < gamma.size(); ++r) {
+        double const spread = static_cast<double>(variance[r]) + norm.options().epsilon, factor = static_cast<double>(gamma[r]) / std::sqrt(spread);
+        double const bias = (static_cast<double>(f.b[r]) - static_cast<double>(mean[r])) * factor + static_cast<double>(beta[r]);
+        if (!(spread > 0) || !std::isfinite(factor) || !std::isfinite(bias))
+          throw error{call, "feature " + std::to_string(r) + " of '" + norm.name() + "' has weight " + std::to_string(gamma[r]) + ", bias " + std::to_string(beta[r]) + ", mean " + std::to_string(mean[r]) +
+                                " and variance " + std::to_string(variance[r]) + ": no finite factor comes out of that", "Train again with a lower learning rate"};
+        for (std::size_t j = 0; j < columns; ++j) f.w[r * columns + j] = static_cast<float>(static_cast<double>(f.w[r * columns + j]) * factor);
+        f.b[r] = static_cast<float>(bias);
+      }
+      all.push_back(std::move(f));
+      producer.use_bias(true);
+      norm.set_identity(true);
+    }, [&](auto& norm) {
+      if (!norm.is_identity()) left += (left.empty() ? "'" : ", '") + norm.name() + "'";
+    });
+    if (!left.empty()) detail::say(m, on_note, std::string(call) + " left " + left + " as it was: no linear or conv2d stands directly before it");
+    if (all.empty()) throw error{call, "no batch norm can be folded", "It must directly follow a linear or conv2d layer in a sequential"};
+    m = m.rebuild(std::move(net));
+    m.net().for_each_parameter([&](auto& w) {
+      using T = typename std::remove_cvref_t<decltype(w)>::value_type;
+      using Space = typename std::remove_cvref_t<decltype(w)>::execution_space;
+      for (auto const& f : all) {
+        if (w.name != f.weight && w.name != f.bias) continue;
+        auto const& values = w.name == f.weight ? f.w : f.b;
+        std::vector<T> const typed(values.begin(), values.end());
+        copy_from_host(m.context(), typed.data(), tensor<T, Space>::wrap(w.data(), w.shape));
+      }
+    });
+    m.values_changed();
+  }
+
+ private:
+  static constexpr char const* call = "compress::fold_batch_norm";
+  template <class Model, class W> [[nodiscard]] static std::vector<float> host(Model const& m, W const& w) {
+    using T = typename W::value_type;
+    static_assert(std::is_same_v<T, float>, "pleat: compress::fold_batch_norm folds float networks");
+    std::vector<float> v(static_cast<std::size_t>(w.size()));
+    copy_to_host(m.context(), tensor<T, typename W::execution_space>::wrap(w.data(), w.shape), v.data());
+    return v;
+  }
+};
+
+}  // namespace pleat::compress
