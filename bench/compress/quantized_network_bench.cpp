@@ -58,8 +58,8 @@ template <class Net> void answer(benchmark::State& state, Net const& net, pl::ex
   pl::world w(pl::comm::communicator(pl::comm::self{}), 1);
   auto const data = noise(sample);
   auto const dense = pl::parallel::build(net, pl::plan::plan{.global_batch = batch}, w, {.seed = 1});
-  std::optional<shrink::calibration> calibration;
-  if (f == form::static_int8) calibration.emplace(data);
+  std::optional<shrink::static_activations> calibration;
+  if (f == form::static_int8) calibration = shrink::static_activations{.data = shrink::calibration(data)};
   auto const small = dense | shrink::quantize<>{.activations = calibration};
   pl::run::batch_loader<float, space> loader(data);
   std::vector<pl::index_t> some;

@@ -10,8 +10,9 @@
 #include <vector>
 
 #include <pleat/codec/detail/bits.hpp>
-#include <pleat/codec/detail/block_formats.hpp>
+#include <pleat/codec/detail/host_bits.hpp>
 #include <pleat/codec/detail/parts.hpp>
+#include <pleat/codec/detail/put_code.hpp>
 #include <pleat/codec/masked.hpp>
 #include <pleat/compute/for_each.hpp>
 
@@ -231,6 +232,9 @@ template <class T> struct fake_quantized {
     if constexpr (has_grid<F>()) {
       if (!(s.grid == grid_of<F>())) return false;
       auto const n = static_cast<std::size_t>(s.grid.steps(shape));
+      std::vector<float> values(static_cast<std::size_t>(shape.size()));
+      copy_to_host(c, tensor<T, Space>::wrap(s.values, shape), values.data());
+      detail::demand_finite(name, shape, values);
       std::vector<std::int8_t> codes(static_cast<std::size_t>(shape.size()));
       std::vector<float> steps(n);
       auto const codes_there = tensor<std::int8_t, Space>::allocate(c, shape);

@@ -36,6 +36,12 @@ template <class Recorder, class... Ts> class basic_pipeline {
                 "pleat: this pipeline prunes after weights share values, and coded weights cannot be pruned: prune first, then share_weights, then entropy_code");
   static_assert(!detail::stands_before<Ts...>({detail::encodes<Ts>...}, {detail::shares_values<Ts>...}),
                 "pleat: this pipeline shares values of weights that are encoded already: share_weights comes after prune and before quantize and entropy_code");
+  static_assert(!detail::stands_before<Ts...>({(detail::encodes<Ts> || detail::trains_codes<Ts> || detail::shares_values<Ts>)...}, {detail::folds<Ts>...}),
+                "pleat: this pipeline folds batch norms after it quantizes, and a norm cannot be folded into codes: fold first, then quantize");
+  static_assert(!detail::stands_before<Ts...>({detail::encodes<Ts>...}, {detail::trains_codes<Ts>...}),
+                "pleat: this pipeline trains codes of weights that are encoded already: quantize_aware comes before quantize");
+  static_assert(!detail::stands_before<Ts...>({detail::trains_codes<Ts>...}, {(detail::writes_weights<Ts> || detail::shares_values<Ts>)...}),
+                "pleat: this pipeline prunes or shares values after quantization-aware training, which would undo it: prune first, then quantize_aware, then quantize");
   static_assert(detail::stands_before<Ts...>({detail::shares_values<Ts>...}, {detail::writes_weights<Ts>...}) || detail::order_is_legal<Ts...>(),
                 "pleat: this pipeline prunes after it quantizes, and quantized weights cannot be pruned: prune first, then quantize");
 

@@ -88,7 +88,12 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
       w.decode(c, values.data());
       typename F::template storage<Space> fresh;
       try {
-        if constexpr (requires { F::encode_with_range(c, w.shape, static_cast<T const*>(nullptr), std::span<float const>{}, fresh); }) {
+        bool const exact = w.visit([&](auto tag, auto& s) {  // codes that the weight was trained with (codec/fake_quantized.hpp)
+          if constexpr (requires { decltype(tag)::type::template convert<F>(c, w.shape, s, fresh); }) return decltype(tag)::type::template convert<F>(c, w.shape, s, fresh);
+          else return false;
+        });
+        if (exact) {
+        } else if constexpr (requires { F::encode_with_range(c, w.shape, static_cast<T const*>(nullptr), std::span<float const>{}, fresh); }) {
           std::vector<float> host(static_cast<std::size_t>(w.size())), range;
           copy_to_host(c, values, host.data());
           auto const columns = static_cast<std::size_t>(codec::columns_of(w.shape));

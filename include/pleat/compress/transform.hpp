@@ -11,6 +11,8 @@
 ///     static constexpr bool writes_weights = true;                   // it changes weights element by element (default: false)
 ///     static constexpr bool shares_values = true;                    // it finds few values for many elements (default: false)
 ///     template <class T> using needs_form = …;                       // the form that some weights must be able to take already, if any
+///     static constexpr bool folds = true;                            // it multiplies rows of weights by factors (default: false)
+///     static constexpr bool trains_codes = true;                     // it trains weights as codes, which it changes (default: false)
 ///     static constexpr bool takes_parts = true;                      // it works on weights that are cut over the ranks (default: false)
 ///     static constexpr char const* what = "…";                       // for messages (optional)
 ///
@@ -66,6 +68,16 @@ template <class T> [[nodiscard]] consteval bool says_shares_values() {
   else return false;
 }
 template <class T> inline constexpr bool shares_values = says_shares_values<T>();
+template <class T> [[nodiscard]] consteval bool says_folds() {
+  if constexpr (requires { { T::folds } -> std::convertible_to<bool>; }) return static_cast<bool>(T::folds);
+  else return false;
+}
+template <class T> inline constexpr bool folds = says_folds<T>();
+template <class T> [[nodiscard]] consteval bool says_trains_codes() {
+  if constexpr (requires { { T::trains_codes } -> std::convertible_to<bool>; }) return static_cast<bool>(T::trains_codes);
+  else return false;
+}
+template <class T> inline constexpr bool trains_codes = says_trains_codes<T>();
 template <class T> [[nodiscard]] consteval bool says_takes_parts() {
   if constexpr (requires { { T::takes_parts } -> std::convertible_to<bool>; }) return static_cast<bool>(T::takes_parts);
   else return false;
@@ -113,6 +125,9 @@ template <class... Transforms> struct widen_leaf {
       static_assert(!(any_encoded<forms>::value && (shares_values<Transforms> || ...)),
                     "pleat: this model's weights may be encoded already, and only weights that can be trained get shared values: "
                     "share_weights comes after prune and before quantize and entropy_code");
+      static_assert(!(any_encoded<forms>::value && (folds<Transforms> || ...)),
+                    "pleat: this model's weights may be quantized already, and a batch norm cannot be folded into codes: fold first, then "
+                    "quantize, as in model | (compress::fold_batch_norm{} | compress::quantize<…>{})");
       using wide = typename widened<forms, Transforms...>::type;
       static_assert((has_needed<wide, Transforms>() && ...),
                     "pleat: entropy coding needs weights with shared values: model | (share_weights{…} | entropy_code{})");

@@ -1,0 +1,138 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <pleat/compress/quantize_aware.hpp>
+
+#include <pleat/codec/blocks.hpp>
+#include <pleat/compress/pipeline.hpp>
+#include <pleat/compress/prune.hpp>
+#include <pleat/compress/quantize.hpp>
+#include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <compress/compress_support.hpp>
+
+#include <limits>
+
+namespace {
+
+using namespace compress_test;
+namespace compress = pleat::compress;
+using int8 = pleat::codec::int8<float>;
+using int4 = pleat::codec::int4<float, 32>;
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
+
+/// Inputs that groups of 32 divide but for the last layer.
+auto wide(pleat::world& w) {
+  pleat::plan::plan p;
+  p.global_batch = 16;
+  p.data_ranks = w.size();
+  p.deterministic = true;
+  return pleat::parallel::build(pleat::nn::sequential(pleat::nn::linear("fc1", 20, 32), pleat::nn::relu(), pleat::nn::linear("fc2", 32, 64), pleat::nn::relu(), pleat::nn::linear("fc3", 64, 4)), p, w, {.seed = 3});
+}
+
+TEST_CASE("training with codes, then storing them: exactly the values trained with") {
+  auto w = alone();
+  auto const train = data(64);
+  for (auto const rule : {compress::step_rule::learned, compress::step_rule::largest}) {
+    auto const trained = build(w) | compress::quantize_aware<int8>{.train = compress::fine_tune(train, quiet(3)), .steps = rule};
+    auto const stored = trained | compress::quantize<int8>{};
+    auto const a = values_of(trained), b = values_of(stored);
+    for (std::size_t p = 0; p < a.size(); ++p) {
+      CHECK(a[p].values == b[p].values);
+      CHECK(b[p].form == (is_weight(b[p]) ? "int8" : "dense"));
+      CHECK(a[p].form == (is_weight(a[p]) ? "fake_quantized" : "dense"));
+    }
+  }
+  auto const trained = wide(w) | compress::quantize_aware<int4>{.train = compress::fine_tune(train, quiet(3)), .ignore = {"fc1.*"}};
+  auto const stored = trained | compress::quantize<int4>{.ignore = {"fc1.*"}};
+  auto const a = values_of(trained), b = values_of(stored);
+  CHECK(b[2].form == "int4_g32");
+  for (std::size_t p = 0; p < a.size(); ++p) CHECK(a[p].values == b[p].values);
+}
+
+TEST_CASE("steps are learned, weights under them too, and the loss at 4 bits falls below that of rounding") {
+  auto w = alone();
+  auto const train = data(256);
+  auto model = wide(w);
+  (void)pleat::run::fit(model, train, quiet(6));
+  auto const rounded = model | compress::quantize<int4>{.ignore = {"fc1.*"}};
+  auto const aware = model | (compress::quantize_aware<int4>{.train = compress::fine_tune(train, quiet(6)), .ignore = {"fc1.*"}} | compress::quantize<int4>{.ignore = {"fc1.*"}});
+  // Distance between a model's answers and the labels: the mean of 1 − (own score − best other), clipped, over the samples.
+  auto const hinge = [&](auto const& m) {
+    pleat::run::batch_loader<float, Kokkos::DefaultExecutionSpace> loader(train);
+    std::vector<index_t> all(256);
+    std::iota(all.begin(), all.end(), index_t{0});
+    auto const y = m.predict(loader.load(m.context(), all).x);
+    std::vector<float> h(static_cast<std::size_t>(y.size()));
+    pleat::copy_to_host(m.context(), y, h.data());
+    double sum = 0;
+    for (std::size_t i = 0; i < 256; ++i) {
+      auto const label = static_cast<std::size_t>(train.labels[i]);
+      float other = -1e9f;
+      for (std::size_t k = 0; k < 4; ++k)
+        if (k != label) other = std::max(other, h[4 * i + k]);
+      sum += std::max(0.0, 4.0 - (static_cast<double>(h[4 * i + label]) - static_cast<double>(other)));
+    }
+    return sum / 256;
+  };
+  CHECK(hinge(aware) < hinge(rounded));
+}
+
+TEST_CASE("the same bytes on any number of ranks") {
+  auto const train = data(64);
+  std::vector<std::byte> one;
+  for (int const ranks : {1, 2, 3, 4}) {
+    std::vector<std::vector<std::byte>> images(static_cast<std::size_t>(ranks));
+    pleat::comm::run_local(ranks, [&](pleat::comm::communicator c) {
+      auto const rank = static_cast<std::size_t>(c.rank());
+      pleat::world w(std::move(c), 1);
+      auto const trained = wide(w) | compress::quantize_aware<int4>{.train = compress::fine_tune(train, quiet(2)), .ignore = {"fc1.*"}};
+      images[rank] = pleat::run::file_image(trained);
+    });
+    if (ranks == 1) one = images[0];
+    for (auto const& image : images) CHECK((image == one));
+  }
+}
+
+TEST_CASE("masks survive: what was pruned is zero through training with codes and after") {
+  auto w = alone();
+  auto const train = data(64);
+  auto const small = build(w) | (compress::prune{.sparsity = 0.8} | compress::quantize_aware<int8>{.train = compress::fine_tune(train, quiet(2))} | compress::quantize<int8>{});
+  auto const pruned = values_of(build(w) | compress::prune{.sparsity = 0.8}), after = values_of(small);
+  for (std::size_t p = 0; p < pruned.size(); ++p)
+    for (std::size_t i = 0; i < pruned[p].values.size(); ++i)
+      if (is_weight(pruned[p]) && pruned[p].values[i] == 0) REQUIRE(after[p].values[i] == 0);
+  CHECK(after[0].form == "int8");
+}
+
+TEST_CASE("a trained model with fake-quantized weights is saved and loaded as it is") {
+  auto w = alone();
+  auto const train = data(32);
+  auto const trained = build(w) | compress::quantize_aware<int8>{.train = compress::fine_tune(train, quiet(1))};
+  auto copy = build(w) | compress::quantize_aware<int8>{};
+  auto const image = pleat::run::file_image(trained);
+  pleat::run::load(copy, pleat::io::safetensors_file(image, "memory"));
+  CHECK((pleat::run::file_image(copy) == image));
+  CHECK(values_of(copy)[0].values == values_of(trained)[0].values);
+}
+
+TEST_CASE("bad input: groups that do not divide, NaN by name, a rate that is none") {
+  auto w = alone();
+  auto model = wide(w);
+  std::string said;
+  CHECK_THROWS_MATCHES(model | compress::quantize_aware<int4>{}, pleat::error, MessageMatches(ContainsSubstring("compress::quantize_aware: 'fc1.weight': its 20 columns are no multiple of 32")));
+  auto const left = model | compress::quantize_aware<int4>{.misfit = compress::misfit::ignore, .on_note = [&](std::string_view line) { said += line; }};
+  CHECK_THAT(said, ContainsSubstring("compress::quantize_aware left 'fc1.weight' (20 columns"));
+  CHECK(values_of(left)[0].form == "dense");
+  CHECK_THROWS_MATCHES((model | compress::quantize_aware<int8>{.step_rate = 0}), pleat::error, MessageMatches(ContainsSubstring("step_rate is the relative change")));
+  auto values = values_of(model)[2].values;
+  values[40] = std::numeric_limits<float>::infinity();
+  set_values(model, "fc2.weight", values);
+  CHECK_THROWS_MATCHES(model | compress::quantize_aware<int8>{}, pleat::error, MessageMatches(ContainsSubstring("'fc2.weight': ") && ContainsSubstring("row 1, column 8")));
+}
+
+}  // namespace
