@@ -5,6 +5,8 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 
+#include <cmath>
+
 namespace {
 
 using namespace pleat::compress;
@@ -25,6 +27,16 @@ TEST_CASE("the cubic schedule has exact ends, never falls, and follows its formu
 TEST_CASE("the cubic schedule halfway") {
   CHECK(sparsity_at(cubic{.steps = 4}, 2, 0.0, 0.8) == 0.8 - 0.8 * 0.125);  // 1 − (1/2)³ of the way
   CHECK(sparsity_at(cubic{.steps = 2}, 1, 0.5, 1.0) == 1.0 - 0.5 * 0.125);
+}
+
+TEST_CASE("the iterative schedule removes the same share of the survivors in every step, with exact ends") {
+  prune_schedule const s = iterative{.steps = 4};
+  CHECK(steps_of(s) == 4);
+  CHECK(sparsity_at(s, 0, 0.2, 0.9) == 0.2);
+  CHECK(sparsity_at(s, 4, 0.2, 0.9) == 0.9);
+  double const share = (1 - sparsity_at(s, 1, 0.2, 0.9)) / 0.8;
+  for (int t = 2; t <= 4; ++t) CHECK(std::abs((1 - sparsity_at(s, t, 0.2, 0.9)) / (1 - sparsity_at(s, t - 1, 0.2, 0.9)) - share) < 1e-12);  // a few roundings
+  CHECK_THROWS_AS(steps_of(iterative{.steps = 0}), pleat::error);
 }
 
 TEST_CASE("one shot is one step; a schedule without steps is refused") {

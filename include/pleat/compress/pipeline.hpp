@@ -45,6 +45,8 @@ template <class Recorder, class... Ts> class basic_pipeline {
   static_assert(detail::stands_before<Ts...>({detail::shares_values<Ts>...}, {detail::writes_weights<Ts>...}) || detail::order_is_legal<Ts...>(),
                 "pleat: this pipeline prunes after it quantizes, and quantized weights cannot be pruned: prune first, then quantize");
 
+  static constexpr bool takes_parts = (detail::takes_parts<Ts> && ...);
+
   explicit basic_pipeline(std::tuple<Ts...> steps, Recorder recorder = {}) : steps_(std::move(steps)), recorder_(std::move(recorder)) {}
 
   [[nodiscard]] std::tuple<Ts...> const& steps() const noexcept { return steps_; }
@@ -89,12 +91,10 @@ template <class T> struct is_pipeline { static constexpr bool value = false; };
 template <class... Ts> struct is_pipeline<pipeline<Ts...>> { static constexpr bool value = true; };
 template <class T> concept step_or_pipeline = fusable<T> || is_pipeline<std::remove_cvref_t<T>>::value;
 
-template <class T> struct takes_parts_of { static constexpr bool value = takes_parts<T>; };
-template <class... Ts> struct takes_parts_of<pipeline<Ts...>> { static constexpr bool value = (takes_parts<Ts> && ...); };
-
 /// A transform alone is a pipeline of one.
 template <class Model, class T> [[nodiscard]] auto transformed(Model&& m, T const& t) {
-  if constexpr (!takes_parts_of<std::remove_cvref_t<T>>::value) m.demand_whole_parameters("compress");
+  if constexpr (takes_parts<std::remove_cvref_t<T>>) m.demand_gathered("compress");
+  else m.demand_whole_parameters("compress");
   if constexpr (fusable<T>) {
     return pipeline<T>(std::tuple<T>(t))(std::forward<Model>(m));
   } else {

@@ -1,18 +1,20 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Magnitude pruning: the smallest weights become zero and stay zero.
+/// Pruning: the weights that matter least become zero and stay zero.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <pleat/codec/masked.hpp>
+#include <pleat/compress/detail/selected.hpp>
 #include <pleat/compress/fine_tune.hpp>
 #include <pleat/compress/schedule.hpp>
 #include <pleat/compress/stages.hpp>
@@ -23,164 +25,185 @@ namespace pleat::compress {
 /// Over what weights compete for survival.
 enum class scope : std::uint8_t {
   global,  ///< all selected weights together: layers that can spare more lose more
-  layer    ///< each weight alone: every one ends with the same sparsity
+  layer,   ///< each weight alone: every one ends with the same sparsity
+  group,   ///< those that match one entry of `.groups` together; those that match none are one more group
+  row      ///< each output of each weight alone, as Wanda does
+};
+
+/// Of every m neighbouring columns n stay.
+struct n_of_m {
+  int n = 2, m = 4;
+};
+
+/// What matters is |w|. A criterion is a small value with
+///
+///     static constexpr char const* what;
+///     template <class Net, class C> void score(parallel::model<Net>& m, std::vector<C>& weights) const;   // fills weights[i].scores
+///
+/// and, if another scope is usual for it, `static constexpr scope usual_scope`. Further ones: compress/criteria.hpp.
+struct magnitude {
+  static constexpr char const* what = "magnitude";
+  template <class Net, class C> void score(parallel::model<Net>&, std::vector<C>& weights) const {
+    for (auto& c : weights) {
+      c.scores.resize(c.values.size());
+      for (std::size_t i = 0; i < c.values.size(); ++i) c.scores[i] = std::abs(static_cast<typename C::score_type>(c.values[i]));
+    }
+  }
 };
 
 namespace detail {
-
-/// A weight that is to be pruned, on the host.
-template <class T> struct candidate {
-  std::string name;
-  std::vector<T> values;
-  std::vector<std::uint8_t> bits;  ///< who lives
-};
 
 /// How many of n go. At least one stays.
 [[nodiscard]] inline index_t pruned_count(double sparsity, index_t n) noexcept {
   return n == 0 ? 0 : std::min<index_t>(n - 1, static_cast<index_t>(std::llround(sparsity * static_cast<double>(n))));
 }
 
-/// Clears the bits of exactly k elements: those already dead first, then by |w|, then by position (weight, element). A total order, so
-/// ties have one answer, everywhere. `first … last`: the candidates that compete.
-template <class T> void keep_largest(std::vector<candidate<T>>& all, std::size_t first, std::size_t last, double sparsity) {
-  struct rank {
-    T magnitude;  ///< −1 if dead
-    index_t position;
-    bool operator<(rank const& o) const noexcept { return magnitude < o.magnitude || (magnitude == o.magnitude && position < o.position); }
-  };
-  std::vector<rank> order;
-  for (std::size_t c = first; c < last; ++c)
-    for (std::size_t i = 0; i < all[c].values.size(); ++i) {
-      bool const alive = codec::detail::bit_at(all[c].bits.data(), static_cast<index_t>(i));
-      order.push_back({alive ? std::abs(all[c].values[i]) : T(-1), static_cast<index_t>(order.size())});
-    }
-  index_t const k = pruned_count(sparsity, static_cast<index_t>(order.size()));
-  if (k == 0) return;
-  // The k-th smallest is the last one that goes.
-  std::nth_element(order.begin(), order.begin() + (k - 1), order.end());
-  rank const threshold = order[static_cast<std::size_t>(k - 1)];
-  index_t position = 0;
-  for (std::size_t c = first; c < last; ++c)
-    for (std::size_t i = 0; i < all[c].values.size(); ++i, ++position) {
-      bool const alive = codec::detail::bit_at(all[c].bits.data(), static_cast<index_t>(i));
-      rank const r{alive ? std::abs(all[c].values[i]) : T(-1), position};
-      if (!(threshold < r)) all[c].bits[i >> 3] = static_cast<std::uint8_t>(all[c].bits[i >> 3] & ~(1u << (i & 7)));
-    }
+template <class Criterion> [[nodiscard]] consteval scope usual_scope() {
+  if constexpr (requires { Criterion::usual_scope; }) return Criterion::usual_scope;
+  else return scope::global;
+}
+
+inline void demand_sparsity(char const* call, double sparsity) {
+  if (!(sparsity >= 0 && sparsity < 1))
+    throw error{call, "sparsity is the share of zeros, in [0, 1), found " + std::to_string(sparsity), "Say .sparsity = 0.9 to remove 90 %"};
+}
+/// \throws error if a pattern makes no sense, or does not fit a weight or this rank's part of it
+template <class Net, class T> void demand_pattern(parallel::model<Net> const& m, char const* call, n_of_m p, std::vector<candidate<T>> const& all) {
+  auto const text = std::to_string(p.n) + ":" + std::to_string(p.m);
+  if (p.m < 2 || p.n < 1 || p.n >= p.m)
+    throw error{call, "the pattern " + text + " keeps " + std::to_string(p.n) + " of every " + std::to_string(p.m) + " columns: 1 <= n < m is needed", "Say .pattern = n_of_m{2, 4}"};
+  std::string bad;
+  for (auto const& c : all) {
+    if (c.whole.size_from(1) % p.m != 0)
+      throw error{call, "'" + c.name + "' has " + std::to_string(c.whole.size_from(1)) + " columns, which groups of " + std::to_string(p.m) + " do not divide (" + text + ")",
+                  "Choose another m, or leave the weight alone: .ignore"};
+    if (c.size() > 0 && (c.columns() % p.m != 0 || c.first_column() % p.m != 0))
+      bad = "the tensor axis gives columns " + std::to_string(c.first_column()) + " to " + std::to_string(c.first_column() + c.columns()) + " of '" + c.name + "' to one rank, which cuts a group of " + text;
+  }
+  agree(m, call, bad, "Cut at multiples of m: give the placement a unit");
 }
 
 }  // namespace detail
 
-/// Sets the given share of the weights to zero, smallest magnitude first, and keeps them at zero (codec::masked). Biases, norms and
-/// statistics are never pruned. The threshold is exact: of n competing elements round(sparsity·n) are zero afterwards (one stays in any
-/// case); ties are broken by position. What a former pruning removed stays removed and counts. Every rank computes the same from its
-/// replica, without communication.
-struct prune {
+/// Sets the given share of the weights to zero, those with the lowest score first, and keeps them at zero (codec::masked). Biases, norms
+/// and statistics are never pruned. The threshold is exact: of n competing elements round(sparsity·n) are zero afterwards (one stays in any
+/// case); ties are broken by position. What a former pruning removed stays removed and counts.
+///
+/// Weights may be cut along the tensor axis and lie on stages: the ranks count, nobody gathers (three sums of 16 KiB per group of rivals, six
+/// where there are ties), and the same elements go as on one rank.
+template <class Criterion = magnitude> struct prune_by {
   using fusable_transform = void;
   template <class T> using form = codec::masked<T>;
   static constexpr bool writes_weights = true;
+  static constexpr bool takes_parts = true;
   static constexpr char const* what = "prune";
 
   double sparsity = 0.9;                      ///< in [0, 1): share of zeros among the selected weights afterwards
-  compress::scope scope = compress::scope::global;
+  compress::scope scope = detail::usual_scope<Criterion>();
   prune_schedule schedule = one_shot{};
   std::optional<compress::fine_tune> retrain{};  ///< between the steps of the schedule (after the last: append a fine_tune)
   std::vector<std::string> ignore{};          ///< names that stay as they are; * and ? as in a shell: {"fc3.*"}
   listener on_note{};
+  Criterion criterion{};
+  std::optional<n_of_m> pattern{};            ///< instead of a sparsity and a scope
+  std::vector<std::vector<std::string>> groups{};  ///< patterns of names, for scope::group
 
-  /// "prune 0.9"
-  [[nodiscard]] std::string name() const { return std::string(what) + detail::format(" %g", sparsity); }
+  /// "prune 0.9", "prune 2:4", "prune wanda 0.5"
+  [[nodiscard]] std::string name() const {
+    std::string const by = std::is_same_v<Criterion, magnitude> ? "" : std::string(" ") + Criterion::what;
+    return what + by + (pattern ? " " + std::to_string(pattern->n) + ":" + std::to_string(pattern->m) : detail::format(" %g", sparsity));
+  }
 
-  /// Collective. \throws error for a sparsity outside [0, 1), a weight with NaN or infinity (by name), or if no weight is selected
+  /// Collective. \throws error for a sparsity outside [0, 1), a pattern that does not divide, a weight with NaN or infinity (by name), or if
+  /// no weight is selected
   template <class Net> void run(parallel::model<Net>& m) const {
-    if (!(sparsity >= 0 && sparsity < 1))
-      throw error{"compress::prune", "sparsity is the share of zeros, in [0, 1), found " + std::to_string(sparsity), "Say .sparsity = 0.9 to remove 90 %"};
+    constexpr char const* call = "compress::prune";
+    detail::demand_sparsity(call, sparsity);
+    if (scope == compress::scope::group && groups.empty() && !pattern)
+      throw error{call, "scope::group needs .groups", "Say which names compete together: .groups = {{\"block.*.fc?.*\"}, {\"head.*\"}}"};
     int const steps = steps_of(schedule);
     if (steps > 1 && !retrain)
-      detail::say(m, on_note, "compress::prune: the schedule has " + std::to_string(steps) +
+      detail::say(m, on_note, std::string(call) + ": the schedule has " + std::to_string(steps) +
                                   " steps but nothing trains between them, so they do at once what one step does. Say .retrain = fine_tune(data, {.epochs = 1})");
-    auto now = gather(m, true);
-    double const first = zeros(now);
+    double const last = pattern ? 1 - static_cast<double>(pattern->n) / pattern->m : sparsity;
+    auto now = detail::gather(m, call, ignore, &on_note);
+    if (pattern) detail::demand_pattern(m, call, *pattern, now);
+    double const first = std::min(zeros(m, now), last);
     for (int t = 1; t <= steps; ++t) {
       if (t > 1) {
-        if (!retrain) continue;
-        now = gather(m, false);
+        if (!retrain) break;
+        now = detail::gather(m, call, ignore, nullptr);
       }
-      double const target = retrain ? sparsity_at(schedule, t, std::min(first, sparsity), sparsity) : sparsity;
-      if (scope == compress::scope::global) detail::keep_largest(now, 0, now.size(), target);
-      else
-        for (std::size_t c = 0; c < now.size(); ++c) detail::keep_largest(now, c, c + 1, target);
-      encode(m, now);
+      if constexpr (requires { criterion.prepare(m, now); }) {  // it trains: the numbers are others afterwards
+        criterion.prepare(m, now);
+        auto scores = std::move(now);
+        now = detail::gather(m, call, ignore, nullptr);
+        for (std::size_t i = 0; i < now.size(); ++i) now[i].scores = std::move(scores[i].scores);
+      } else {
+        criterion.score(m, now);
+      }
+      remove(m, now, retrain ? sparsity_at(schedule, t, first, last) : last);
+      detail::encode(m, ignore, now);
       if (retrain && t < steps) retrain->run(m);
     }
-    for (auto const& c : now)
-      if (!c.values.empty() && codec::detail::count_bits(c.bits) == 0)
-        detail::say(m, on_note, "compress::prune removed all of '" + c.name + "'. A lower sparsity, .scope = scope::layer or .ignore keeps the layer alive");
+    detail::say_emptied(m, call, on_note, now);
   }
 
  private:
-  template <class Net> using values_of = std::vector<detail::candidate<typename parallel::model<Net>::value_type>>;
-
-  /// f(weight&) for every weight that is pruned; with `aloud`, says which are not and why.
-  template <class Net, class F> void for_each_selected(parallel::model<Net>& m, bool aloud, F&& f) const {
-    using T = typename parallel::model<Net>::value_type;
-    std::string untouched;
-    auto const leave = [&](nn::parameter const& w, char const* why) { untouched += (untouched.empty() ? "'" : ", '") + w.name + "' (" + why + ")"; };
-    m.net().for_each_parameter([&](auto& w) {
-      using W = std::remove_cvref_t<decltype(w)>;
-      if (w.kind != nn::parameter_kind::trainable || !w.tied_to.empty() || detail::matches_any(ignore, w.name)) return;
-      if constexpr (requires { typename W::forms; }) {
-        if constexpr (W::forms::template contains<codec::masked<T>>) {
-          if (w.in_arena) f(w);
-          else leave(w, "its form cannot be pruned");
-          return;
-        }
-      }
-      if (w.shape.rank() >= 2) leave(w, "its layer has no with_forms");
-    });
-    if (aloud && !untouched.empty()) detail::say(m, on_note, "compress::prune left " + untouched + " as it was");
-  }
-
-  template <class Net> values_of<Net> gather(parallel::model<Net>& m, bool aloud) const {
-    using T = typename parallel::model<Net>::value_type;
-    using Space = typename parallel::model<Net>::execution_space;
-    values_of<Net> all;
-    for_each_selected(m, aloud, [&](auto& w) {
-      detail::candidate<T> c;
-      c.name = w.name;
-      c.values.resize(static_cast<std::size_t>(w.size()));
-      copy_to_host(m.context(), tensor<T, Space>::wrap(w.data(), w.shape), c.values.data());
-      for (std::size_t i = 0; i < c.values.size(); ++i)
-        if (!std::isfinite(c.values[i]))
-          throw error{"compress::prune", "element " + std::to_string(i) + " of '" + w.name + "' is " + std::to_string(c.values[i]), "Train again with a lower learning rate"};
-      w.visit([&](auto tag, auto const& s) {
-        if constexpr (std::is_same_v<typename decltype(tag)::type, codec::masked<T>>) c.bits = codec::masked<T>::mask(m.context(), w.shape, s);
-        else c.bits.assign(static_cast<std::size_t>(codec::detail::bit_bytes(w.size())), 0xff);
-      });
-      if (w.size() % 8 != 0) c.bits.back() = static_cast<std::uint8_t>(c.bits.back() & ((1u << (w.size() % 8)) - 1u));
-      all.push_back(std::move(c));
-    });
-    if (all.empty()) throw error{"compress::prune", "no weight is left to be pruned", "See .ignore, and whether the layers have with_forms"};
-    return all;
-  }
-
-  template <class T> static double zeros(std::vector<detail::candidate<T>> const& all) {
-    index_t n = 0, alive = 0;
-    for (auto const& c : all) {
-      n += static_cast<index_t>(c.values.size());
-      alive += codec::detail::count_bits(c.bits);
+  template <class Net, class T> void remove(parallel::model<Net>& m, std::vector<detail::candidate<T>>& all, double target) const {
+    std::string bad;
+    for (auto const& c : all)
+      for (index_t i = 0; i < c.size() && bad.empty(); ++i)
+        if (!std::isfinite(c.scores[static_cast<std::size_t>(i)])) bad = "the score of element " + std::to_string(i) + " of '" + c.name + "' by " + Criterion::what + " is not finite";
+    detail::agree(m, "compress::prune", bad, "Look at the data that the criterion was given, and at the learning rate");
+    if (pattern) {
+      auto const kept = static_cast<index_t>(std::ceil((1 - target) * pattern->m - 1e-9));
+      for (auto& c : all) detail::keep_in_groups(c, std::max<index_t>(kept, pattern->n), pattern->m);
+      return;
     }
+    detail::remove_lowest(all, std::span<detail::rivals const>(rivals_of(all, target)), detail::sum_of_parts<Net>{&m});
+  }
+
+  /// Who competes with whom: from names and whole extents, so that every rank says the same.
+  template <class T> [[nodiscard]] std::vector<detail::rivals> rivals_of(std::vector<detail::candidate<T>> const& all, double target) const {
+    std::vector<detail::rivals> out;
+    std::vector<index_t> sizes;
+    auto const enter = [&](std::size_t g, std::size_t c) {
+      if (out.size() <= g) out.resize(g + 1), sizes.resize(g + 1);
+      out[g].runs.push_back({c, 0, all[c].size()});
+      sizes[g] += all[c].whole.size();
+    };
+    for (std::size_t c = 0; c < all.size(); ++c) {
+      auto const& w = all[c];
+      if (scope == compress::scope::row) {
+        std::size_t const begin = out.size();
+        index_t const rows = w.whole[0], columns = w.columns();
+        for (index_t r = 0; r < rows; ++r) {
+          out.emplace_back();
+          sizes.push_back(w.whole.size_from(1));
+          if (w.size() > 0 && r >= w.box[0].begin && r < w.box[0].end) out[begin + static_cast<std::size_t>(r)].runs.push_back({c, (r - w.box[0].begin) * columns, (r - w.box[0].begin + 1) * columns});
+        }
+      } else if (scope == compress::scope::group) {
+        std::size_t g = 0;
+        while (g < groups.size() && !detail::matches_any(groups[g], w.name)) ++g;
+        enter(g, c);
+      } else {
+        enter(scope == compress::scope::layer ? c : 0, c);
+      }
+    }
+    for (std::size_t g = 0; g < out.size(); ++g) out[g].goes = detail::pruned_count(target, sizes[g]);
+    return out;
+  }
+
+  template <class Net, class T> [[nodiscard]] static double zeros(parallel::model<Net> const& m, std::vector<detail::candidate<T>> const& all) {
+    index_t n = 0, alive = 0;
+    for (auto const& c : all) n += c.whole.size();
+    for (auto const a : detail::living(m, all)) alive += a;
     return n ? static_cast<double>(n - alive) / static_cast<double>(n) : 0;
   }
-
-  template <class Net> void encode(parallel::model<Net>& m, values_of<Net> const& all) const {
-    using masked = codec::masked<typename parallel::model<Net>::value_type>;
-    std::size_t next = 0;
-    for_each_selected(m, false, [&](auto& w) {
-      w.template use_form<masked>();
-      masked::encode_with_mask(m.context(), w.shape, w.data(), all[next++].bits, w.storage_of(codec::form_tag<masked>{}));
-    });
-    m.refresh_masks();
-  }
 };
+
+/// Magnitude pruning.
+using prune = prune_by<>;
 
 }  // namespace pleat::compress

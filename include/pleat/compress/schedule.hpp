@@ -4,6 +4,7 @@
 /// How sparsity grows while a model is pruned step by step. Needs no Kokkos.
 #pragma once
 
+#include <cmath>
 #include <string>
 #include <variant>
 
@@ -22,12 +23,18 @@ struct cubic {
   int steps = 5;
 };
 
-using prune_schedule = std::variant<one_shot, cubic>;
+/// The same share of the survivors goes in every step: 1 − s(t) = (1 − s_i)·((1 − s_f) / (1 − s_i))^(t/steps). Han et al., "Learning both
+/// weights and connections", arXiv:1506.02626.
+struct iterative {
+  int steps = 5;
+};
+
+using prune_schedule = std::variant<one_shot, cubic, iterative>;
 
 /// Steps of a schedule. \throws error below one
 [[nodiscard]] inline int steps_of(prune_schedule const& s) {
-  int const n = std::holds_alternative<cubic>(s) ? std::get<cubic>(s).steps : 1;
-  if (n < 1) throw error{"compress::cubic", "the number of steps must be at least 1, found " + std::to_string(n)};
+  int const n = std::holds_alternative<cubic>(s) ? std::get<cubic>(s).steps : std::holds_alternative<iterative>(s) ? std::get<iterative>(s).steps : 1;
+  if (n < 1) throw error{std::holds_alternative<iterative>(s) ? "compress::iterative" : "compress::cubic", "the number of steps must be at least 1, found " + std::to_string(n)};
   return n;
 }
 
@@ -37,6 +44,7 @@ using prune_schedule = std::variant<one_shot, cubic>;
   if (t <= 0) return first;
   if (t >= n) return last;
   double const rest = 1 - static_cast<double>(t) / n;
+  if (std::holds_alternative<iterative>(s)) return 1 - (1 - first) * std::pow((1 - last) / (1 - first), 1 - rest);
   return last + (first - last) * rest * rest * rest;
 }
 

@@ -47,7 +47,7 @@ namespace detail {
 }
 
 template <class Net> void say(parallel::model<Net> const& m, listener const& to, std::string const& line) {
-  if (m.ranks().rank() != 0) return;
+  if (m.all_ranks().rank() != 0) return;
   if (to) to(line);
   else std::cerr << "pleat: " << line << std::endl;
 }

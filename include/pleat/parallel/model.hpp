@@ -338,6 +338,10 @@ template <class Net> class model {
   /// \throws error if parameters are sharded or cut, so that no rank can look at whole ones
   void demand_whole_parameters(char const* call) const {
     demand_uncut(call);
+    demand_gathered(call);
+  }
+  /// \throws error if parameters are sharded over the data axis, so that no rank holds all of its stages' ones
+  void demand_gathered(char const* call) const {
     if (group_->stage == 3)
       throw error{call, "the parameters are sharded (state_stage = 3): no rank holds a whole one", "Give it model.unsharded(); model.replanned(plan) shards again"};
   }

@@ -1,0 +1,187 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// What makes a weight matter, besides its magnitude: Taylor, movement, Wanda, and scores made comparable between layers.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <pleat/compress/layer_inputs.hpp>
+#include <pleat/compress/prune.hpp>
+
+namespace pleat::compress {
+
+namespace detail {
+
+/// Scores that stay apart until the end: double sums over steps.
+template <class C> class score_sums {
+ public:
+  explicit score_sums(std::vector<C>& weights) : weights_(&weights) {
+    for (auto& c : weights) sums_.emplace_back(c.values.size(), 0.0);
+  }
+  /// f(sum, weight, gradient) for every element of every weight, with the gradient that a step has summed up.
+  template <class Net, class F> void add(parallel::model<Net>& m, F&& f) {
+    using T = typename parallel::model<Net>::value_type;
+    using G = nn::master_t<T>;
+    using Space = typename parallel::model<Net>::execution_space;
+    m.net().for_each_parameter([&](auto& w) {
+      if constexpr (requires { w.gradient(); w.data(); }) {
+        std::size_t at = 0;
+        while (at < weights_->size() && (*weights_)[at].name != w.name) ++at;
+        if (at == weights_->size() || w.absent || w.size() == 0) return;
+        if (!w.requires_grad) return;
+        std::vector<T> values(static_cast<std::size_t>(w.size()));
+        std::vector<G> gradient(values.size());
+        copy_to_host(m.context(), tensor<T, Space>::wrap(w.data(), w.shape), values.data());
+        copy_to_host(m.context(), tensor<G, Space>::wrap(w.gradient(), w.shape), gradient.data());
+        auto& sum = sums_[at];
+        for (std::size_t i = 0; i < values.size(); ++i) f(sum[i], static_cast<double>(values[i]), static_cast<double>(gradient[i]));
+      }
+    });
+  }
+  void finish() {
+    for (std::size_t k = 0; k < sums_.size(); ++k)
+      (*weights_)[k].scores.assign(sums_[k].begin(), sums_[k].end());
+  }
+
+ private:
+  std::vector<C>* weights_;
+  std::vector<std::vector<double>> sums_;
+};
+
+template <class Net> void demand_gradients(parallel::model<Net> const& m, char const* call) {
+  if (m.plan().state_stage != 0)
+    throw error{call, "gradients are sharded (state_stage = " + std::to_string(m.plan().state_stage) + "), and a score needs all of them", "Give it model.unsharded()"};
+}
+
+/// n samples of a data set, evenly spread.
+[[nodiscard]] inline io::dataset evenly(io::dataset const& data, index_t n) {
+  io::dataset d;
+  d.name = data.name;
+  d.sample = data.sample;
+  d.size = std::min(n, data.size);
+  d.classes = data.classes;
+  d.mean = data.mean;
+  d.scale = data.scale;
+  auto const pixels = static_cast<std::size_t>(data.sample_size());
+  for (index_t i = 0; i < d.size; ++i) {
+    auto const from = static_cast<std::size_t>(i * data.size / d.size);
+    d.pixels.insert(d.pixels.end(), data.pixels.begin() + static_cast<std::ptrdiff_t>(from * pixels), data.pixels.begin() + static_cast<std::ptrdiff_t>((from + 1) * pixels));
+    d.labels.push_back(data.labels[from]);
+  }
+  return d;
+}
+
+}  // namespace detail
+
+/// (gradient × weight)², summed over the batches of `subset_size` samples: the square of the first-order change of the loss if the weight
+/// were zero (Molchanov et al., "Importance estimation for neural network pruning", CVPR 2019). The model does not move. The same bits on
+/// any number of ranks in deterministic mode.
+struct taylor {
+  static constexpr char const* what = "taylor";
+  io::dataset const* data = nullptr;  ///< labelled samples; must live until the transform has run
+  index_t subset_size = 512;
+
+  template <class Net, class C> void score(parallel::model<Net>& m, std::vector<C>& weights) const {
+    if (!data || data->size < 1 || subset_size < 1)
+      throw error{"compress::taylor", "there are no samples to take gradients of", "Say .criterion = {.data = &data.train}"};
+    detail::demand_gradients(m, "compress::taylor");
+    auto const samples = detail::evenly(*data, subset_size);
+    auto still = m.clone();  // batch norms would move
+    detail::score_sums<C> sums(weights);
+    run::fit_options options;
+    options.optimizer = nn::sgd{.learning_rate = 0};
+    options.progress = false;
+    options.before_step = [&] { sums.add(still, [](double& sum, double w, double g) { sum += (w * g) * (w * g); }); };
+    (void)run::fit(still, samples, options);
+    sums.finish();
+  }
+};
+
+/// −Σ weight × gradient over the steps of a fine-tuning: what moves away from zero stays, whatever its size (Sanh et al., "Movement
+/// pruning", arXiv:2005.07683). The model is trained by it.
+struct movement {
+  static constexpr char const* what = "movement";
+  std::optional<compress::fine_tune> training{};
+
+  template <class Net, class C> void prepare(parallel::model<Net>& m, std::vector<C>& weights) const {
+    if (!training) throw error{"compress::movement", "nothing trains, so nothing moves", "Say .criterion = {.training = fine_tune(data.train, {.epochs = 1})}"};
+    detail::demand_gradients(m, "compress::movement");
+    detail::score_sums<C> sums(weights);
+    auto options = training->options();
+    auto const theirs = options.before_step;
+    options.before_step = [&] {
+      if (theirs) theirs();
+      sums.add(m, [](double& sum, double w, double g) { sum -= w * g; });
+    };
+    (void)run::fit(m, training->data(), options);
+    sums.finish();
+  }
+};
+
+/// |w|·‖x‖₂, with ‖x‖₂ over the inputs that the column multiplies with; each output row by itself (Sun et al., "A simple and effective
+/// pruning approach for large language models", arXiv:2306.11695). No labels, no training: one forward pass.
+/// The same bits on any number of data ranks; over the tensor axis activations are sums in another order.
+struct wanda {
+  static constexpr char const* what = "wanda";
+  static constexpr scope usual_scope = scope::row;
+  calibration samples{};
+
+  template <class Net, class C> void score(parallel::model<Net>& m, std::vector<C>& weights) const {
+    auto const named = [&](nn::parameter const& w) { return std::any_of(weights.begin(), weights.end(), [&](C const& c) { return c.name == w.name; }); };
+    auto const inputs = layer_inputs(m, samples, {.what = input_sums::squares, .only = named});
+    std::string bad;
+    for (auto& c : weights) {
+      c.scores.resize(c.values.size());
+      if (c.size() == 0) continue;
+      auto const in = std::find_if(inputs.begin(), inputs.end(), [&](layer_input const& l) { return l.name == c.name; });
+      if (in == inputs.end()) {
+        bad = "no input of '" + c.name + "' was seen";
+        continue;
+      }
+      index_t const rows = c.whole[0], columns = c.columns();
+      for (index_t i = 0; i < c.size(); ++i) {
+        index_t const row = c.box[0].begin + i / columns, group = row / (rows / in->groups), column = c.first_column() + i % columns;
+        double const norm = std::sqrt(in->squares[static_cast<std::size_t>(group * in->columns + column)]);
+        c.scores[static_cast<std::size_t>(i)] = static_cast<typename C::score_type>(std::abs(static_cast<double>(c.values[static_cast<std::size_t>(i)])) * norm);
+      }
+    }
+    detail::agree(m, "compress::wanda", bad, "A weight that nothing is multiplied with has no Wanda score: name it in .ignore");
+  }
+};
+
+/// Another criterion's scores over their root mean square in each weight, so that weights of different scales compete fairly:
+/// prune_by<compress::normalised<compress::taylor>>{.criterion = {.of = {.data = &data.train}}}. A weight whose scores are all zero stays so.
+template <class Criterion> struct normalised {
+  static constexpr char const* what = Criterion::what;
+  Criterion of{};
+
+  template <class Net, class C> void score(parallel::model<Net>& m, std::vector<C>& weights) const requires requires { of.score(m, weights); } {
+    of.score(m, weights);
+    scale(m, weights);
+  }
+  template <class Net, class C> void prepare(parallel::model<Net>& m, std::vector<C>& weights) const requires requires { of.prepare(m, weights); } {
+    of.prepare(m, weights);
+    scale(m, weights);
+  }
+
+ private:
+  /// Sums of squares: over the ranks that hold parts in their order, then one number for all.
+  template <class Net, class C> static void scale(parallel::model<Net>& m, std::vector<C>& weights) {
+    for (auto& c : weights) {
+      double sum = 0;
+      if (c.counts)
+        for (auto const s : c.scores) sum += static_cast<double>(s) * static_cast<double>(s);
+      if (m.parts().size() > 1) sum = m.parts().all_reduce_value(sum);
+      double const rms = std::sqrt(sum / static_cast<double>(std::max<index_t>(1, c.whole.size())));
+      if (!(rms > 0)) continue;
+      for (auto& s : c.scores) s = static_cast<typename C::score_type>(static_cast<double>(s) / rms);
+    }
+  }
+};
+
+}  // namespace pleat::compress

@@ -1,0 +1,124 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// The weights that a pruning works on: which, their numbers on the host, and their new masks.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <pleat/codec/masked.hpp>
+#include <pleat/compress/detail/selection.hpp>
+#include <pleat/compress/transform.hpp>
+
+namespace pleat::compress::detail {
+
+/// Throws what some rank has to say, on every rank alike. Collective. \param said empty: nothing is wrong here
+template <class Net> void agree(parallel::model<Net> const& m, char const* call, std::string const& said, char const* remedy) {
+  auto& ranks = m.all_ranks();
+  int const bad = ranks.all_reduce_value(said.empty() ? ranks.size() : ranks.rank(), comm::reduction::min);
+  if (bad == ranks.size()) return;
+  std::string text = said;
+  text.resize(256, '\0');
+  ranks.broadcast(std::span<char>(text.data(), text.size()), bad);
+  throw error{call, std::string(text.c_str()), remedy};
+}
+
+/// The sum over the ranks that hold different elements: the parts of a weight, and the stages.
+template <class Net> struct sum_of_parts {
+  parallel::model<Net> const* model;
+  void operator()(std::vector<std::int64_t>& counts) const {
+    if (model->parts().size() > 1) model->parts().all_reduce(counts);
+    if (model->pipeline().size() > 1) model->pipeline().all_reduce(counts);
+  }
+};
+
+/// f(weight&) for every weight that can be masked and is not ignored, those of other stages too; with `aloud`, says which are not and why.
+template <class Net, class F>
+void for_each_prunable(parallel::model<Net>& m, char const* call, std::vector<std::string> const& ignore, listener const* aloud, F&& f) {
+  using T = typename parallel::model<Net>::value_type;
+  std::string untouched;
+  auto const leave = [&](nn::parameter const& w, char const* why) { untouched += (untouched.empty() ? "'" : ", '") + w.name + "' (" + why + ")"; };
+  m.net().for_each_parameter([&](auto& w) {
+    using W = std::remove_cvref_t<decltype(w)>;
+    if (w.kind != nn::parameter_kind::trainable || !w.tied_to.empty() || matches_any(ignore, w.name)) return;
+    if constexpr (requires { typename W::forms; }) {
+      if constexpr (W::forms::template contains<codec::masked<T>>) {
+        if (w.in_arena) f(w);
+        else leave(w, "its form cannot be pruned");
+        return;
+      }
+    }
+    if (w.shape.rank() >= 2) leave(w, "its layer has no with_forms");
+  });
+  if (aloud && !untouched.empty()) say(m, *aloud, std::string(call) + " left " + untouched + " as it was");
+}
+
+/// Their numbers and masks, without scores.
+/// \throws error, on every rank alike, for NaN and infinity, by name, and if there is nothing to prune
+template <class Net>
+[[nodiscard]] std::vector<candidate<typename parallel::model<Net>::value_type>> gather(parallel::model<Net>& m, char const* call, std::vector<std::string> const& ignore, listener const* aloud) {
+  using T = typename parallel::model<Net>::value_type;
+  using Space = typename parallel::model<Net>::execution_space;
+  std::vector<candidate<T>> all;
+  std::string bad;
+  index_t position = 0;
+  for_each_prunable(m, call, ignore, aloud, [&](auto& w) {
+    candidate<T> c;
+    c.name = w.name;
+    c.whole = w.whole();
+    c.box = w.box();
+    c.counts = w.parts == 1 || w.where.shards() || w.part == 0;
+    c.first_position = std::exchange(position, position + c.whole.size());
+    if (!w.absent) {
+      c.values.resize(static_cast<std::size_t>(w.size()));
+      copy_to_host(m.context(), tensor<T, Space>::wrap(w.data(), w.shape), c.values.data());
+      for (std::size_t i = 0; i < c.values.size() && bad.empty(); ++i)
+        if (!std::isfinite(static_cast<double>(c.values[i]))) bad = "element " + std::to_string(i) + " of '" + w.name + "' is " + std::to_string(static_cast<double>(c.values[i]));
+      w.visit([&](auto tag, auto const& s) {
+        if constexpr (std::is_same_v<typename decltype(tag)::type, codec::masked<T>>) c.bits = codec::masked<T>::mask(m.context(), w.shape, s);
+        else c.bits.assign(static_cast<std::size_t>(codec::detail::bit_bytes(w.size())), 0xff);
+      });
+      if (w.size() % 8 != 0) c.bits.back() = static_cast<std::uint8_t>(c.bits.back() & ((1u << (w.size() % 8)) - 1u));
+    }
+    all.push_back(std::move(c));
+  });
+  agree(m, call, bad, "Train again with a lower learning rate");
+  if (all.empty()) throw error{call, "no weight is left to be pruned", "See .ignore, and whether the layers have with_forms"};
+  return all;
+}
+
+/// The masks become the weights'.
+template <class Net>
+void encode(parallel::model<Net>& m, std::vector<std::string> const& ignore, std::vector<candidate<typename parallel::model<Net>::value_type>> const& all) {
+  using masked = codec::masked<typename parallel::model<Net>::value_type>;
+  std::size_t next = 0;
+  for_each_prunable(m, "", ignore, nullptr, [&](auto& w) {
+    auto const& c = all[next++];
+    w.template use_form<masked>();
+    if (!w.absent) masked::encode_with_mask(m.context(), w.shape, w.data(), c.bits, w.storage_of(codec::form_tag<masked>{}));
+  });
+  m.refresh_masks();
+}
+
+/// Living elements of each weight, over all ranks. Collective.
+template <class Net, class T> [[nodiscard]] std::vector<std::int64_t> living(parallel::model<Net> const& m, std::vector<candidate<T>> const& all) {
+  std::vector<std::int64_t> alive;
+  for (auto const& c : all) alive.push_back(c.counts ? codec::detail::count_bits(c.bits) : 0);
+  sum_of_parts<Net>{&m}(alive);
+  return alive;
+}
+
+/// Names who lost everything.
+template <class Net, class T> void say_emptied(parallel::model<Net> const& m, char const* call, listener const& to, std::vector<candidate<T>> const& all) {
+  auto const alive = living(m, all);
+  for (std::size_t i = 0; i < all.size(); ++i)
+    if (alive[i] == 0 && all[i].whole.size() > 0)
+      say(m, to, std::string(call) + " removed all of '" + all[i].name + "'. A lower sparsity, .scope = scope::layer or .ignore keeps the layer alive");
+}
+
+}  // namespace pleat::compress::detail
