@@ -83,6 +83,7 @@ template <class Net> void demand_gradients(parallel::model<Net> const& m, char c
 /// any number of ranks in deterministic mode.
 struct taylor {
   static constexpr char const* what = "taylor";
+  static constexpr bool scores_are_squares = true;
   io::dataset const* data = nullptr;  ///< labelled samples; must live until the transform has run
   index_t subset_size = 512;
 

@@ -236,4 +236,24 @@ template <class Net> [[nodiscard]] std::vector<layer_input> layer_inputs(paralle
   return recorder.sums(ranks, lanes);
 }
 
+/// Σ over the inputs of ‖(W − Ŵ)·x‖²: what a change of a weight does to the layer's outputs, tr((W − Ŵ)·G·(W − Ŵ)ᵀ), the norm in which GPTQ and
+/// SparseGPT are best. Divided by `rows` it is the mean per input.
+/// \param shape of the (whole) weight; the numbers are host memory
+template <class A, class B> [[nodiscard]] double output_error(layer_input const& in, extents const& shape, std::span<A const> w, std::span<B const> w_hat) {
+  auto const rows = static_cast<std::size_t>(shape[0]), columns = static_cast<std::size_t>(in.columns), each = rows / static_cast<std::size_t>(in.groups);
+  double sum = 0;
+  std::vector<double> d(columns);
+  for (std::size_t r = 0; r < rows; ++r) {
+    double const* const gram = in.gram.data() + r / each * columns * columns;
+    for (std::size_t j = 0; j < columns; ++j) d[j] = static_cast<double>(w[r * columns + j]) - static_cast<double>(w_hat[r * columns + j]);
+    for (std::size_t i = 0; i < columns; ++i) {
+      if (d[i] == 0) continue;
+      double along = 0;
+      for (std::size_t j = 0; j < columns; ++j) along += gram[i * columns + j] * d[j];
+      sum += d[i] * along;
+    }
+  }
+  return sum;
+}
+
 }  // namespace pleat::compress
