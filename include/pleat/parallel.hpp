@@ -12,6 +12,7 @@
 #include <pleat/parallel/loss_scale.hpp>
 #include <pleat/parallel/model.hpp>
 #include <pleat/parallel/move_report.hpp>
+#include <pleat/parallel/nonfinite.hpp>
 #include <pleat/parallel/parameter_gather.hpp>
 #include <pleat/parallel/pipeline.hpp>
 #include <pleat/parallel/place.hpp>

@@ -23,7 +23,9 @@ template <class T> void training_step(context<Kokkos::Cuda>& c) {
   nn::segment const s{0, compute::lanes::whole(8)};
   nn::pass<S> p;
   p.where = &c;
-  p.training = p.check_finite = true;
+  nn::nonfinite_note note;
+  p.training = true;
+  p.nonfinite = &note;
   p.segments = {&s, 1};
   auto out = nn::call(p, net, tensor<T, S>::allocate(c, {8, 2, 8, 8}));
   auto const labels = tensor<std::int32_t, S>::allocate(c, {8});

@@ -4,6 +4,8 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <pleat/comm/self.hpp>
+
 #include "nn/nn_nets.hpp"
 #include "nn/nn_support.hpp"
 
@@ -222,11 +224,39 @@ TEST_CASE("a tied weight's gradient is ready after its last use, and sums both u
   }
 }
 
+TEST_CASE("communication is polled once per layer, forward and backward, with a tensor axis and without") {
+  context<space> c{make_instance<space>(1)};
+  struct counter final : nn::pass_hooks {
+    int polls = 0;
+    void gradient_ready(nn::parameter const&) override {}
+    void poll() override { ++polls; }
+  };
+  comm::communicator axis = comm::self();
+  trained t(c, nn::sequential(nn::linear("a", 3, 4), nn::relu(), nn::linear("b", 4, 4), nn::gelu(), nn::linear("c", 4, 2)));
+  for (comm::communicator* const tensor_axis : {static_cast<comm::communicator*>(nullptr), &axis}) {
+    auto const all = whole(2);
+    auto p = t.pass({&all, 1}, 2);
+    counter polled;
+    p.hooks = &polled;
+    p.tensor = tensor_axis;
+    t.begin();
+    auto out = nn::call(p, t.net, random_tensor<float>(c, {2, 3}, 1));
+    CHECK(polled.polls == 5);  // a with its relu, b, gelu, c; and the whole
+    polled.polls = 0;
+    (void)nn::call_backward(p, t.net, out.saved, random_tensor<float>(c, {2, 2}, 2));
+    CHECK(polled.polls == 5);
+  }
+}
+
 TEST_CASE("the diagnosis names the layer whose output is not finite") {
   context<space> c{make_instance<space>(1)};
   trained t(c, nn::sequential(nn::linear("first", 3, 3), nn::relu(), nn::linear("second", 3, 3)));
   t.set("second.bias", {0, std::numeric_limits<float>::infinity(), 0});
   auto p = t.pass({}, 2, false);
-  p.check_finite = true;
-  CHECK_THROWS_WITH(nn::call(p, t.net, random_tensor<float>(c, {2, 3}, 1)), ContainsSubstring("'second'") && ContainsSubstring("step 5"));
+  nn::nonfinite_note note;
+  p.nonfinite = &note;
+  (void)nn::call(p, t.net, random_tensor<float>(c, {2, 3}, 1));
+  CHECK_THAT(note.found, ContainsSubstring("'second'") && ContainsSubstring("step 5"));
+  CHECK(note.at == 1);  // the first one is fused with its activation: one output
+  CHECK(note.looked == 2);
 }

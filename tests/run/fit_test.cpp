@@ -6,6 +6,7 @@
 #include <pleat/comm/local.hpp>
 #include <pleat/comm/self.hpp>
 #include <pleat/nn/activations.hpp>
+#include <pleat/nn/batch_norm.hpp>
 #include <pleat/nn/flatten.hpp>
 #include <pleat/nn/linear.hpp>
 #include <pleat/nn/sequential.hpp>
@@ -13,6 +14,7 @@
 #include <pleat/run/serve.hpp>
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <filesystem>
 #include <fstream>
@@ -26,6 +28,7 @@
 #include "digits.hpp"
 
 namespace pl = pleat;
+using Catch::Matchers::ContainsSubstring;
 using pl::index_t;
 
 namespace {
@@ -290,6 +293,42 @@ TEST_CASE("a loss that is not finite names step, rank and layer, on every rank")
     CHECK(said.find("on rank " + std::to_string(ranks - 1)) != std::string::npos);
     CHECK(said.find("layer 'fc2'") != std::string::npos);
   }
+}
+
+TEST_CASE("a loss that is not finite is explained where ranks wait for each other inside layers") {
+  // One rank alone sees the first bad output; the others are in the middle of a sum that it must join.
+  auto const data = test_digits();
+  auto const explained = [&](auto const& network, pl::plan::plan const& p, int bad_rank, char const* parameter) {
+    return sentence([&] {
+      pl::comm::run_local(static_cast<int>(p.data_ranks * p.tensor_ranks * p.pipeline_ranks), [&](pl::comm::communicator c) {
+        pl::world w(std::move(c), 1);
+        auto m = pl::parallel::build(network, p, w, {.seed = 4});
+        m.set_timeout(20);  // only where it hangs
+        if (w.rank() == bad_rank) {
+          float const nan = std::numeric_limits<float>::quiet_NaN();
+          auto const& e = m.arena().entries()[static_cast<std::size_t>(m.arena().find(parameter))];
+          pl::copy_from_host(m.context(), &nan, pl::tensor<float>::wrap(m.arena().values() + e.begin, {1}));
+        }
+        (void)pl::run::fit(m, data.train, quiet(1));
+      });
+    });
+  };
+  auto const cut = pl::parallel::tensor_parallel(net(), {pl::parallel::column("fc1.*"), pl::parallel::row("fc2.*")});
+  for (int bad : {0, 1}) {
+    auto const said = explained(cut, {.global_batch = 48, .tensor_ranks = 2}, bad, "fc1.bias");
+    CHECK_THAT(said, ContainsSubstring("the loss of step 0 is") && ContainsSubstring("on rank " + std::to_string(bad) + " the output of layer 'fc1'"));
+  }
+  auto const normed = pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 64, 32), pl::nn::batch_norm("norm", 32, {.statistics = pl::nn::statistics::global}), pl::nn::relu(), pl::nn::linear("fc2", 32, 10));
+  for (int bad : {0, 1}) {
+    auto const said = explained(normed, {.global_batch = 48, .data_ranks = 2}, bad, "fc1.bias");
+    CHECK_THAT(said, ContainsSubstring("on rank " + std::to_string(bad) + " the output of layer 'fc1'"));
+  }
+  // rank 1 of a pipeline that comes back to rank 0
+  pl::plan::plan p{.global_batch = 48, .pipeline_ranks = 2, .micro_batches = 2};
+  p.schedule = "zb-v";
+  auto const deep = pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 64, 32), pl::nn::relu(), pl::nn::linear("fc2", 32, 32), pl::nn::relu(), pl::nn::linear("fc3", 32, 10));
+  p.cuts = {2, 4, 5};
+  CHECK_THAT(explained(deep, p, 1, "fc2.bias"), ContainsSubstring("on rank 1 the output of layer 'fc2'"));
 }
 
 TEST_CASE("labels outside the classes are refused with sample and label") {

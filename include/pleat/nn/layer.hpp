@@ -103,14 +103,17 @@ template <class L> [[nodiscard]] std::string name_of(L const& l) {
 
 namespace detail {
 template <class L, class T, class Space> void check_finite(pass<Space> const& p, L const& l, tensor<T, Space> const& y, char const* what) {
-  if (!p.check_finite || composite<L>) return;
+  if (!p.nonfinite || composite<L>) return;
+  auto& note = *p.nonfinite;
+  index_t const number = note.looked++;
+  if (note.at >= 0) return;
   auto found = tensor<int, Space>::allocate(*p.where, {1});
   compute::any_nonfinite(p.space(), y.size(), static_cast<T const*>(y.data()), found.data());
   int bad = 0;
   copy_to_host(*p.where, found, &bad);
-  if (bad != 0)
-    throw error{"nn::call", std::string(what) + " of layer '" + name_of(l) + "' holds NaN or infinity in step " + std::to_string(p.step),
-                "Lower the learning rate, clip the gradient, or look at the data of this step"};
+  if (bad == 0) return;
+  note.at = number;
+  note.found = std::string(what) + " of layer '" + name_of(l) + "' holds NaN or infinity in step " + std::to_string(p.step);
 }
 }  // namespace detail
 
@@ -219,6 +222,7 @@ template <class L, class Space, class T> [[nodiscard]] step<saved_of<L>, tensor<
       out.y = std::move(made.y);
       static_cast<typename L::saved&>(out.saved) = std::move(made.saved);
       detail::check_finite(p, l, out.y, "the output");
+      if (p.hooks) p.hooks->poll();
       return out;
     }
   }

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include <pleat/base/context.hpp>
@@ -79,12 +80,19 @@ class input_listener {
   virtual void multiplied(product const& p) = 0;
 };
 
+/// The first layer of a walk whose output holds NaN or infinity. The walk goes on behind it: other ranks may count on this one.
+struct nonfinite_note {
+  std::string found;    ///< a sentence that names the layer; empty: none so far
+  index_t looked = 0;   ///< outputs that were looked at
+  index_t at = -1;      ///< number of the one that was found: ranks that walk through the same layers count alike
+};
+
 /// One forward or backward walk over a micro-batch. A small value; layers read it, composites hand it on.
 template <class Space> struct pass {
   context<Space>* where = nullptr;
   bool training = false;          ///< false: layers leave `saved` empty, dropout and batch statistics are off
   bool input_gradient = true;     ///< false: nobody wants dx of the outermost layer (its input is data)
-  bool check_finite = false;      ///< diagnosis: nn::call looks for NaN and infinity after every layer and names it
+  nonfinite_note* nonfinite = nullptr;  ///< diagnosis: nn::call looks for NaN and infinity after every layer; null: it does not
   bool deterministic = false;     ///< bits must not depend on the number of ranks: a layer refuses what would
   std::uint64_t seed = 0;         ///< of the model
   std::uint64_t step = 0;         ///< optimizer steps done

@@ -157,6 +157,7 @@ template <class... Ls> class sequential {
           own.in = own.taken = x.layout();
           auto out = l.forward(p, std::move(x), layer_at<At + 1>::fusable);
           detail::check_finite(p, l, out.y, "the output");
+          if (p.hooks) p.hooks->poll();
           own.out = next.in = next.taken = next.out = out.y.layout();
           static_cast<typename layer_at<At>::saved&>(own) = std::move(out.saved);
           if (p.training) static_cast<typename layer_at<At + 1>::saved&>(next) = layer_at<At + 1>::saved_from_output(out.y);

@@ -60,7 +60,7 @@ template <class Net>
         failed = std::current_exception();
       }
     }
-    if (failed) {
+    if (failed || (p.nonfinite && p.nonfinite->at >= 0)) {  // one stage has to say so, not all behind it
       x = tensor_type::allocate(*p.where, out);
       compute::fill(p.space(), x.size(), T(0), x.data());
     }

@@ -25,6 +25,7 @@
 #include <pleat/parallel/gradient_exchange.hpp>
 #include <pleat/parallel/move_report.hpp>
 #include <pleat/parallel/groups.hpp>
+#include <pleat/parallel/nonfinite.hpp>
 #include <pleat/parallel/parameter_gather.hpp>
 #include <pleat/parallel/shard_group.hpp>
 #include <pleat/parallel/sharded_norm.hpp>
@@ -287,20 +288,15 @@ template <class Net> class model {
     return forward_chain(p, net_, *layout_, pipeline(), std::move(x), at == answer_at::every_stage);
   }
 
-  /// Diagnosis after a loss that is not finite (collective at stage 3): walks forward once more and throws with the name of the first layer whose output is not.
+  /// Diagnosis after a loss that is not finite: walks forward once more. Collective. \throws error on every rank alike with the first layer
+  /// whose output is not finite, and the rank that saw it
   void find_nonfinite(tensor_type x) const {
     auto p = training_pass();
-    p.check_finite = true;
-    bool const one = layout_->count() == 1;
-    if (group_->stage == 3) {  // a rank that has found something leaves: nobody may wait for it to gather
-      auto const whole = unsharded();
-      p.hooks = nullptr;
-      if (one) (void)nn::call(p, whole.net_, std::move(x));
-      else (void)forward_chain(p, whole.net_, *layout_, pipeline(), std::move(x), false);
-      return;
-    }
-    if (one) (void)nn::call(p, net_, std::move(x));
+    nn::nonfinite_note note;
+    p.nonfinite = &note;
+    if (layout_->count() == 1) (void)nn::call(p, net_, std::move(x));
     else (void)forward_chain(p, net_, *layout_, pipeline(), std::move(x), false);
+    demand_finite(note, all_ranks());
   }
 
   // --- as a value ------------------------------------------------------------------------------------------------------------

@@ -108,22 +108,12 @@ template <class Net> class dataset_source {
 
 /// Some rank's loss is not finite; every rank knows, because the loss is summed with the gradients. Finds rank and layer; throws alike.
 template <class Net, class Batch> [[noreturn]] void explain_nonfinite(parallel::model<Net> const& m, Batch b, double loss) {
-  std::string said;
   try {
     m.find_nonfinite(std::move(b.x));
   } catch (error const& e) {
-    said = e.problem();
+    throw error{"run::fit", "the loss of step " + std::to_string(m.steps()) + " is " + std::to_string(loss) + ": " + e.problem(),
+                "Lower the learning rate, clip the gradient (clip_norm), or look at the data of this step"};
   }
-  auto& ranks = m.all_ranks();
-  constexpr std::size_t room = 256;
-  said.resize(room - 1);
-  said.push_back('\0');
-  std::string all(room * static_cast<std::size_t>(ranks.size()), '\0');
-  ranks.all_gather(said, all);
-  for (int r = 0; r < ranks.size(); ++r)
-    if (char const* text = all.data() + room * static_cast<std::size_t>(r); *text)
-      throw error{"run::fit", "the loss of step " + std::to_string(m.steps()) + " is " + std::to_string(loss) + ": on rank " + std::to_string(r) + " " + text,
-                  "Lower the learning rate, clip the gradient (clip_norm), or look at the data of this step"};
   throw error{"run::fit", "the loss of step " + std::to_string(m.steps()) + " is " + std::to_string(loss) + ", though every layer's output is finite",
               "Look at the labels of this step and at the loss function"};
 }
