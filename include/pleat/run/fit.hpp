@@ -120,12 +120,14 @@ template <class Net, class Batch> [[noreturn]] void explain_nonfinite(parallel::
 
 }  // namespace detail
 
-/// Trains `m` on `data` for `epochs` epochs of ⌈size / plan.global_batch⌉ steps, each over plan.global_batch samples on all ranks
+/// Trains `m` on `size` samples for `epochs` epochs of ⌈size / plan.global_batch⌉ steps, each over plan.global_batch samples on all ranks
 /// together. Every sample is used exactly once per epoch on any number of ranks. Collective.
 ///
+/// \param source a parallel::source_of that also has `begin(span<index_t const> order, index_t begin)`, called before each step: the step's
+///               batch are the positions [begin, …) of the order; and `last()`, whose `.x` are the samples of the step's last micro-batch
 /// \throws error, on every rank alike: a loss that is not finite (step, rank, layer), labels outside the classes, replicas that differ,
 ///         a checkpoint that cannot be written or read
-template <class Net> fit_report fit(parallel::model<Net>& m, io::dataset const& data, fit_options options = {}) {
+template <class Net, class Source> fit_report fit_from(parallel::model<Net>& m, index_t size, Source& source, fit_options options = {}) {
   using T = nn::value_type_of<Net>;
   using Space = nn::space_of<Net>;
   using clock = std::chrono::steady_clock;
@@ -133,9 +135,8 @@ template <class Net> fit_report fit(parallel::model<Net>& m, io::dataset const& 
   nn::demand_every_weight_trainable(m.net());
 
   nn::optimizer_state<T, Space> optimizer(m.context(), m.arena(), options.optimizer, options.groups);
-  io::sampler const sampler(data.size, m.plan().global_batch, {.seed = m.seed()});
+  io::sampler const sampler(size, m.plan().global_batch, {.seed = m.seed()});
   index_t const per_epoch = sampler.batches_per_epoch(), total = per_epoch * options.epochs;
-  detail::dataset_source<Net> source(m, data);
   progress_line line(root && options.progress);
   fit_report report;
   std::optional<parallel::model<Net>> best;
@@ -221,6 +222,12 @@ template <class Net> fit_report fit(parallel::model<Net>& m, io::dataset const& 
   report.samples_per_second = static_cast<double>(samples_done) / std::max(report.seconds, 1e-9);
   if (best) m.take_values(*best);
   return report;
+}
+
+/// The same on a data set, against its labels: mean cross entropy.
+template <class Net> fit_report fit(parallel::model<Net>& m, io::dataset const& data, fit_options options = {}) {
+  detail::dataset_source<Net> source(m, data);
+  return fit_from(m, data.size, source, std::move(options));
 }
 
 }  // namespace pleat::run

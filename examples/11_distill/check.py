@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+# SPDX-FileCopyrightText: 2026 The pleat authors
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Runs distill as a user would and looks at what it leaves.
+
+    check.py promise|same_bytes|bad_input PROGRAM FOLDER "LAUNCHER OPTIONS -n"
+
+The launcher may be empty: then ranks are threads only.
+"""
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+SMALL = ("--teacher-width", 48, "--width", 24, "--batch", 32, "--quiet", "--threads", 1)
+STILL = ("--shift", 0, "--turn", 0)  # 8x8 digits fill their images
+
+
+class Check:
+    def __init__(self, program, folder, launcher):
+        self.program, self.folder, self.launcher = program, Path(folder), launcher.replace(";", " ").split()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+
+    def run(self, *arguments, ranks=1, fails=False):
+        start = self.launcher + [str(ranks)] if ranks > 1 else []
+        done = subprocess.run(start + [self.program] + [str(a) for a in arguments], capture_output=True, text=True, timeout=200)
+        said = done.stdout + done.stderr
+        assert (done.returncode != 0) == fails, f"{arguments} on {ranks} ranks ended with {done.returncode}:\n{said}"
+        return said
+
+    # --- what the page promises ----------------------------------------------------------------------------------------------------
+    def promise(self):
+        out = self.folder / "out"
+        said = self.run(*SMALL, *STILL, "--teacher-epochs", 20, "--epochs", 15, "--baseline", "--out", out, "--json", out.with_suffix(".json"))
+        figures = json.loads(out.with_suffix(".json").read_text())
+        assert json.loads((out / "report.json").read_text()) == figures
+        for who in ("teacher", "baseline", "student"):
+            errors = figures[who]["errors"]
+            assert f"{errors} errors" in said, said
+            assert errors < 0.15 * figures["samples"], figures  # guessing errs at 0.9
+        assert figures["student"]["parameters"] == figures["baseline"]["parameters"] < figures["teacher"]["parameters"]
+        self.run("--evaluate", out / "student.safetensors", "--width", 24, "--json", out / "again.json", "--threads", 1)
+        assert json.loads((out / "again.json").read_text())["errors"] == figures["student"]["errors"]
+        # The teacher from its file, its scores from disk: all of them teach the same student.
+        twice = self.folder / "twice"
+        self.run(*SMALL, "--epochs", 15, "--teacher", out / "teacher.safetensors", "--top-k", 0, "--out", twice)
+        assert (twice / "student.safetensors").read_bytes() == (out / "student.safetensors").read_bytes()
+        some = self.folder / "some"
+        said = self.run(*SMALL, "--epochs", 15, "--teacher", out / "teacher.safetensors", "--top-k", 3, "--out", some)
+        targets = json.loads((some / "report.json").read_text())["targets"]
+        assert targets["top_k"] == 3 and 0 < targets["dropped_mean"] <= targets["dropped_max"] < 1 and "3 of 10 scores kept" in said, (targets, said)
+
+    # --- the same bytes on any number of ranks, wherever the teacher is -------------------------------------------------------------
+    def same_bytes(self):
+        short = SMALL + ("--teacher-epochs", 2, "--epochs", 2, "--deterministic", "--shift", 1, "--turn", 10)
+
+        def bytes_of(name, *arguments, ranks=1):
+            self.run(*short, "--out", self.folder / name, *arguments, ranks=ranks)
+            return (self.folder / name / "student.safetensors").read_bytes()
+
+        for moved in ((), ("--student-shift", 1)):
+            reference = bytes_of("alone", *moved)
+            assert reference != bytes_of("seed", "--seed", 2, *moved), "another seed gave the same bytes"
+            for n in (2, 3, 4):
+                assert bytes_of(f"threads{n}", "--thread-ranks", n, *moved) == reference, f"{n} thread ranks"
+            for n in (2, 3, 4) if self.launcher else ():
+                assert bytes_of(f"ranks{n}", *moved, ranks=n) == reference, f"{n} MPI ranks"
+        reference = bytes_of("alone")
+        for n, teachers in ((2, 1), (3, 1), (4, 2)):
+            assert bytes_of("streamed", "--thread-ranks", n, "--teacher-ranks", teachers) == reference, f"{teachers} of {n} thread ranks teach"
+            if self.launcher:
+                assert bytes_of("streamed_mpi", "--teacher-ranks", teachers, ranks=n) == reference, f"{teachers} of {n} MPI ranks teach"
+
+    # --- one sentence, a non-zero exit ---------------------------------------------------------------------------------------------
+    def bad_input(self):
+        def refused(words, *arguments):
+            said = self.run(*SMALL, "--teacher-epochs", 1, "--epochs", 1, *arguments, fails=True)
+            for w in words:
+                assert w in said, f"'{w}' is not in:\n{said}"
+            assert len([line for line in said.splitlines() if line.startswith("pleat:")]) <= 1, f"more than one sentence:\n{said}"
+
+        out = self.folder / "good"
+        self.run(*SMALL, "--teacher-epochs", 1, "--epochs", 1, "--out", out)
+        refused(["there is no such folder"], "--data", self.folder / "nowhere")
+        refused(["the temperature must be positive"], "--temperature", 0)
+        refused(["hard_weight must lie in [0, 1]"], "--hard-weight", 2)
+        refused(["top_k is 11, the teacher has 10 classes"], "--top-k", 11, "--out", out)
+        refused(["needs --student-shift 0"], "--top-k", 3, "--student-shift", 1)
+        refused(["choose one"], "--top-k", 3, "--teacher-ranks", 1)
+        refused(["nobody is left to learn"], "--teacher-ranks", 1)
+        refused(["fc1.weight", "shape"], "--teacher", out / "student.safetensors")
+        good = (out / "teacher.safetensors").read_bytes()
+        bad = self.folder / "bad.safetensors"
+        for content in (b"", good[:100], good[:-3], good + b"x"):
+            bad.write_bytes(content)
+            refused(["bad.safetensors"], "--teacher", bad)
+
+
+if __name__ == "__main__":
+    check = Check(*sys.argv[2:5])
+    getattr(check, sys.argv[1])()
+    print(sys.argv[1] + ": good")

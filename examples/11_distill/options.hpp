@@ -1,0 +1,21 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// What the command line says. Plain data: the source that parses needs nothing of pleat, the others nothing of the parser.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+struct options {
+  std::string data, out, json, teacher, evaluate;
+  std::uint64_t seed = 1;
+  std::int64_t batch = 256, teacher_epochs = 60, epochs = 40, teacher_width = 1200, width = 800, top_k = -1;
+  double temperature = 20, hard_weight = 0.1, learning_rate = 1e-3, dropout = 0.3, input_dropout = 0.1, turn = 10, student_turn = 0;
+  int shift = 2, student_shift = 0;
+  int threads = 0, thread_ranks = 0, teacher_ranks = 0;
+  bool baseline = false, deterministic = false, quiet = false;
+};
+
+// The exit code, where there is nothing to run: --help, or options that do not parse.
+std::optional<int> parse(int argc, char** argv, options& o);

@@ -1,0 +1,203 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Distillation: a student learns from what its teachers say of the training samples.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <pleat/compress/hint.hpp>
+#include <pleat/compress/teacher.hpp>
+#include <pleat/compute/distill.hpp>
+#include <pleat/run/fit.hpp>
+
+namespace pleat::compress {
+
+struct distill_options {
+  double temperature = 4;     ///< of the soft targets, > 0: the higher, the more is said about the classes that are not the answer
+  double hard_weight = 0.1;   ///< α of the labels' cross entropy, in [0, 1]; the soft targets get 1 − α
+  double feature_weight = 1;  ///< of each hint's mean square difference
+  run::fit_options fit{};     ///< epochs, optimizer, schedule: of the student's training
+};
+
+namespace detail {
+
+/// The samples of a step with what teachers say of them, as the source of that step. \see parallel/source.hpp
+template <class Net> class lesson {
+  using T = nn::value_type_of<Net>;
+  using Space = nn::space_of<Net>;
+  using tensor_type = nn::tensor_of<Net>;
+  static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "pleat: compress::distill trains float and double models");
+
+ public:
+  lesson(parallel::model<Net>& m, io::dataset const& data, std::vector<teacher> const& teachers, distill_options const& o)
+      : model_(&m), data_(&data), teachers_(&teachers), o_(&o), loader_(data) {
+    auto collect = [&](auto& h) { hints_.push_back(&h); };
+    for_each_hint(m.net(), collect);
+    for (auto const* h : hints_) taps_.push_back(h->teacher_unit());
+    std::sort(taps_.begin(), taps_.end());
+    taps_.erase(std::unique(taps_.begin(), taps_.end()), taps_.end());
+    if (!hints_.empty() && !teachers.front().has_features())
+      throw error{"compress::distill", "the student has hints, but the first teacher (" + teachers.front().name() + ") gives scores only", "Let a model of this process be the first teacher, or leave the hints out"};
+    if (!hints_.empty() && (m.layout().count() > 1 || m.parts().size() > 1))
+      throw error{"compress::distill", "hints need the whole student on this rank", "Train it with mesh.pipeline = 1 and mesh.tensor = 1, or leave the hints out"};
+    for (auto const& t : teachers) weights_ += t.weight();
+  }
+  lesson(lesson const&) = delete;
+  lesson& operator=(lesson const&) = delete;
+  ~lesson() {
+    for (auto* h : hints_) h->board() = {};
+  }
+
+  void begin(std::span<index_t const> order, index_t begin) {
+    order_ = order;
+    begin_ = begin;
+    loaded_ = -1;
+  }
+  [[nodiscard]] tensor_type input(parallel::micro_batch const& micro) {
+    load(micro);
+    if (hints_.empty()) return last_.x;
+    hear();
+    for (auto* h : hints_) {
+      auto const at = static_cast<std::size_t>(std::lower_bound(taps_.begin(), taps_.end(), h->teacher_unit()) - taps_.begin());
+      auto const& f = said_.front().features.at(at);
+      index_t const m = last_.x.extent(0), width = h->width();
+      if (static_cast<index_t>(f.size()) != m * width)
+        throw error{"compress::hint '" + h->name() + "'", "the teacher has " + std::to_string(m > 0 ? static_cast<index_t>(f.size()) / m : 0) + " elements per sample after unit " + std::to_string(h->teacher_unit()) +
+                                                            ", the hint says " + std::to_string(width), "Look at the hint's width and teacher_unit"};
+      h->board().target = to_space(f, {m, width});
+      h->board().weight = static_cast<T>(o_->feature_weight);
+    }
+    return last_.x;
+  }
+  [[nodiscard]] tensor_type loss(parallel::micro_batch const& micro, tensor_type y) {
+    load(micro);
+    hear();
+    auto& c = model_->context();
+    y = model_->whole(std::move(y));
+    if (y.rank() != 2) throw error{"compress::distill", "the student's scores have shape " + y.shape().to_string() + ", expected [samples, classes]"};
+    index_t const m = y.extent(0), classes = y.extent(1);
+    auto const targets = tensor_type::allocate(c, y.shape()), work = tensor_type::allocate(c, y.shape()), dy = tensor_type::allocate(c, y.shape());
+    auto rows = tensor_type::allocate(c, {m});
+    auto const temperature = static_cast<T>(o_->temperature);
+    for (std::size_t k = 0; k < teachers_->size(); ++k) {
+      auto const& t = (*teachers_)[k];
+      if (static_cast<index_t>(said_[k].scores.size()) != m * classes)
+        throw error{"compress::distill", "teacher " + std::to_string(k) + " (" + t.name() + ") has " + std::to_string(m > 0 ? static_cast<index_t>(said_[k].scores.size()) / m : 0) + " classes, the student " + std::to_string(classes)};
+      auto const scores = to_space(said_[k].scores, y.shape());
+      compute::soft_targets(c.space(), m, classes, static_cast<T const*>(scores.data()), temperature, static_cast<T>(t.weight() / weights_), k > 0, work.data(), targets.data());
+    }
+    T const scale = T(1) / static_cast<T>(model_->share().batch());
+    compute::distillation(c.space(), m, classes, static_cast<T const*>(y.data()), static_cast<std::int32_t const*>(last_.labels.data()), targets.data(), temperature,
+                          static_cast<T>(o_->hard_weight), static_cast<T>(1 - o_->hard_weight), scale, dy.data(), rows.data());
+    compute::scale(c.space(), m, scale, static_cast<T const*>(rows.data()), rows.data());
+    for (auto* h : hints_)
+      if (h->board().rows.size() == m) compute::add(c.space(), m, static_cast<T const*>(rows.data()), static_cast<T const*>(h->board().rows.data()), rows.data());
+    model_->record_loss(rows);
+    return dy;
+  }
+  [[nodiscard]] auto last() {
+    load(model_->share().micro_batches().back());
+    return std::move(last_);
+  }
+
+ private:
+  using batch = typename run::batch_loader<T, Space>::batch;
+
+  void load(parallel::micro_batch const& micro) {
+    if (loaded_ == micro.index) return;
+    auto const at = static_cast<std::size_t>(begin_ + model_->share().rows().begin + micro.rows.begin);
+    question_ = {data_, order_.subspan(at, static_cast<std::size_t>(micro.rows.size())), taps_};
+    last_ = loader_.load(model_->context(), question_.samples);
+    loaded_ = micro.index;
+    heard_ = false;
+    if (model_->has_last_stage())
+      for (auto const& t : *teachers_) t.announce(question_);
+  }
+  void hear() {
+    if (std::exchange(heard_, true)) return;
+    said_.resize(teachers_->size());
+    for (std::size_t k = 0; k < teachers_->size(); ++k) {
+      auto q = question_;
+      if (k > 0) q.taps = {};
+      (*teachers_)[k].ask(q, said_[k]);
+    }
+  }
+  [[nodiscard]] tensor_type to_space(std::vector<float> const& values, extents const& shape) {
+    auto t = tensor_type::allocate(model_->context(), shape);
+    if constexpr (std::is_same_v<T, float>) {
+      copy_from_host(model_->context(), values.data(), t);
+    } else {
+      std::vector<T> const wide(values.begin(), values.end());
+      copy_from_host(model_->context(), wide.data(), t);
+    }
+    return t;
+  }
+
+  parallel::model<Net>* model_;
+  io::dataset const* data_;
+  std::vector<teacher> const* teachers_;
+  distill_options const* o_;
+  run::batch_loader<T, Space> loader_;
+  std::vector<hint<T, Space>*> hints_;
+  std::vector<index_t> taps_;
+  double weights_ = 0;
+  std::span<index_t const> order_;
+  index_t begin_ = 0, loaded_ = -1;
+  bool heard_ = false;
+  question question_;
+  batch last_;
+  std::vector<answer> said_;
+};
+
+}  // namespace detail
+
+/// Trains a student on soft targets: L = α·CE(label, softmax(z)) + (1 − α)·T²·KL(p‖softmax(z/T)), where p is the teachers' weighted mean of
+/// softmax(t/T). The factor T² keeps the two gradients comparable when T changes (G. Hinton, O. Vinyals, J. Dean, arXiv:1503.02531).
+///
+///     auto small = model | distill(train, {teacher(large)}, {.temperature = 20, .fit = {.epochs = 10}})
+///
+/// The student is any model that can be trained: built from a spec, or the pruned teacher (`large | (prune{…} | distill(train, {teacher(large)}))`).
+/// Zeros stay zeros. The same bits on any number of data ranks in deterministic mode: scores of a sample depend on that sample alone.
+/// The data set and the teachers' models must live until the transform has run.
+class distill {
+ public:
+  using fusable_transform = void;
+  static constexpr char const* what = "distill";
+
+  /// \throws error for an empty list of teachers, a temperature that is not positive and finite, weights outside their range
+  distill(io::dataset const& data, std::vector<teacher> teachers, distill_options options = {})
+      : data_(&data), teachers_(std::move(teachers)), options_(std::move(options)) {
+    if (teachers_.empty()) throw error{"compress::distill", "the list of teachers is empty", "Name at least one: distill(data, {teacher(model)})"};
+    if (!(options_.temperature > 0) || !std::isfinite(options_.temperature))
+      throw error{"compress::distill", "the temperature must be positive, found " + std::to_string(options_.temperature), "1 takes the teacher's probabilities as they are; 2 to 20 are usual"};
+    if (!(options_.hard_weight >= 0 && options_.hard_weight <= 1)) throw error{"compress::distill", "hard_weight must lie in [0, 1], found " + std::to_string(options_.hard_weight)};
+    if (!(options_.feature_weight >= 0) || !std::isfinite(options_.feature_weight)) throw error{"compress::distill", "feature_weight must not be negative, found " + std::to_string(options_.feature_weight)};
+  }
+  distill(io::dataset&&, std::vector<teacher>, distill_options = {}) = delete;
+
+  [[nodiscard]] std::string name() const { return what; }
+  [[nodiscard]] distill_options const& options() const noexcept { return options_; }
+
+  /// Collective over the student's ranks.
+  template <class Net> void run(parallel::model<Net>& m) const { (void)fit(m); }
+  /// The same, with what training has to tell.
+  template <class Net> run::fit_report fit(parallel::model<Net>& m) const {
+    detail::lesson<Net> source(m, *data_, teachers_, options_);
+    auto report = run::fit_from(m, data_->size, source, options_.fit);
+    for (auto const& t : teachers_) t.done();
+    return report;
+  }
+
+ private:
+  io::dataset const* data_;
+  std::vector<teacher> teachers_;
+  distill_options options_;
+};
+
+}  // namespace pleat::compress

@@ -1,0 +1,234 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// A teacher's scores on disk: the largest k of every sample and what the others weigh together, so that a large teacher runs once.
+///
+/// The file is a safetensors file:
+///
+///     scores    F32 [samples, k]   the k largest scores (logits), descending; ties by class
+///     classes   I32 [samples, k]   whose they are
+///     rest      F32 [samples]      log Σ exp of all other scores; only if k < classes
+///
+/// and `__metadata__`: pleat.targets = "1" (version), pleat.targets.classes, pleat.targets.data (16 hexadecimal digits: XXH64 of the data
+/// set's pixels, then labels as I32), pleat.targets.checksum (XXH64 of all tensors' bytes in the order above), pleat.targets.dropped_mean and
+/// .dropped_max (probability at temperature 1 that the k largest do not have). Read back, the other classes share their weight evenly, which
+/// is exact at temperature 1 in sum, and exact in everything if k = classes.
+#pragma once
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdint>
+#include <memory>
+#include <numeric>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <pleat/comm/communicator.hpp>
+#include <pleat/compress/teacher.hpp>
+#include <pleat/io/checksum.hpp>
+#include <pleat/io/dataset.hpp>
+#include <pleat/io/safetensors.hpp>
+#include <pleat/run/checkpoint_image.hpp>
+#include <pleat/tensor/index_set.hpp>
+
+namespace pleat::compress {
+
+/// The k largest scores of samples, and what is left.
+struct top_scores {
+  index_t samples = 0, k = 0, classes = 0;
+  std::vector<float> scores;         ///< [samples, k]
+  std::vector<std::int32_t> labels;  ///< [samples, k]
+  std::vector<float> rest;           ///< [samples], empty if k = classes
+  double dropped_mean = 0, dropped_max = 0;
+
+  /// All scores of one sample into out[classes].
+  void expand(index_t sample, float* out) const {
+    if (k < classes) std::fill(out, out + classes, rest[static_cast<std::size_t>(sample)] - std::log(static_cast<float>(classes - k)));
+    for (index_t j = sample * k; j < (sample + 1) * k; ++j) out[labels[static_cast<std::size_t>(j)]] = scores[static_cast<std::size_t>(j)];
+  }
+};
+
+namespace detail {
+
+/// XXH64 of pixels, then labels: whose scores these are.
+[[nodiscard]] inline std::string fingerprint(io::dataset const& d) {
+  io::checksum c;
+  c.add(std::as_bytes(std::span(d.pixels)));
+  c.add(std::as_bytes(std::span(d.labels)));
+  return io::checksum::hex(c.value());
+}
+[[nodiscard]] inline std::string checksum_of(top_scores const& t) {
+  io::checksum c;
+  c.add(std::as_bytes(std::span(t.scores)));
+  c.add(std::as_bytes(std::span(t.labels)));
+  c.add(std::as_bytes(std::span(t.rest)));
+  return io::checksum::hex(c.value());
+}
+/// Appends the k largest of one sample's scores. \throws error for a score that is not finite
+inline void append_top(std::span<float const> scores, index_t sample, top_scores& t) {
+  std::vector<std::int32_t> order(scores.size());
+  std::iota(order.begin(), order.end(), 0);
+  auto const at = [&](std::int32_t c) { return scores[static_cast<std::size_t>(c)]; };
+  for (std::int32_t const c : order)
+    if (!std::isfinite(at(c))) throw error{"compress::cache_targets", "the teacher's score of class " + std::to_string(c) + " for sample " + std::to_string(sample) + " is " + std::to_string(at(c))};
+  std::sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) { return at(a) != at(b) ? at(a) > at(b) : a < b; });
+  double const top = static_cast<double>(at(order.front()));
+  double rest = 0;
+  for (std::size_t j = 0; j < order.size(); ++j) {
+    if (static_cast<index_t>(j) < t.k) {
+      t.scores.push_back(at(order[j]));
+      t.labels.push_back(order[j]);
+    } else {
+      rest += std::exp(static_cast<double>(at(order[j])) - top);
+    }
+  }
+  if (t.k == t.classes) return;
+  t.rest.push_back(static_cast<float>(top + std::log(rest)));
+}
+/// What the k largest leave out, over all samples.
+inline void measure_dropped(top_scores& t) {
+  t.dropped_mean = t.dropped_max = 0;
+  if (t.k == t.classes || t.samples == 0) return;
+  for (index_t s = 0; s < t.samples; ++s) {
+    double const top = static_cast<double>(t.scores[static_cast<std::size_t>(s * t.k)]), rest = std::exp(static_cast<double>(t.rest[static_cast<std::size_t>(s)]) - top);
+    double kept = 0;
+    for (index_t j = 0; j < t.k; ++j) kept += std::exp(static_cast<double>(t.scores[static_cast<std::size_t>(s * t.k + j)]) - top);
+    double const share = rest / (kept + rest);
+    t.dropped_mean += share / static_cast<double>(t.samples);
+    t.dropped_max = std::max(t.dropped_max, share);
+  }
+}
+[[nodiscard]] inline std::string plain(double x) {
+  char text[40];
+  auto const end = std::to_chars(text, text + sizeof text, x);
+  return {text, end.ptr};
+}
+
+}  // namespace detail
+
+/// Writes the file of targets, whole or not at all. \see target_cache.hpp
+inline void write_targets(std::string const& path, top_scores const& t, io::dataset const& data) {
+  io::safetensors_writer w;
+  w.add<float>("scores", {t.samples, t.k}, t.scores);
+  w.add<std::int32_t>("classes", {t.samples, t.k}, t.labels);
+  if (t.k < t.classes) w.add<float>("rest", {t.samples}, t.rest);
+  w.metadata("pleat.targets", "1");
+  w.metadata("pleat.targets.classes", std::to_string(t.classes));
+  w.metadata("pleat.targets.data", detail::fingerprint(data));
+  w.metadata("pleat.targets.checksum", detail::checksum_of(t));
+  w.metadata("pleat.targets.dropped_mean", detail::plain(t.dropped_mean));
+  w.metadata("pleat.targets.dropped_max", detail::plain(t.dropped_max));
+  w.write(path);
+}
+
+/// Reads and checks a file of targets.
+/// \throws error: no such file or no safetensors; not a file of targets, or of a newer version; tensors that are missing or of other shapes;
+///         a checksum that does not fit; classes out of range or twice, scores that ascend or are not finite; another data set's targets
+[[nodiscard]] inline top_scores read_targets(std::string const& path, io::dataset const& data) {
+  std::string const call = "compress::read_targets('" + path + "')";
+  io::safetensors_file const file(path);
+  auto const text = [&](char const* key) -> std::string {
+    auto const it = file.metadata().find(key);
+    if (it == file.metadata().end()) throw error{call, "the metadata entry '" + std::string(key) + "' is missing: this is no file of targets", "Write one with compress::cache_targets"};
+    return it->second;
+  };
+  if (auto const v = text("pleat.targets"); v != "1") throw error{call, "the file is of version " + v + " of the format, this pleat knows 1"};
+  top_scores t;
+  auto const number = text("pleat.targets.classes");
+  auto const [end, failed] = std::from_chars(number.data(), number.data() + number.size(), t.classes);
+  if (failed != std::errc{} || end != number.data() + number.size() || t.classes < 1 || t.classes > 1 << 30)
+    throw error{call, "the metadata entry 'pleat.targets.classes' is '" + number + "', expected a count"};
+  auto const& scores = file.at("scores");
+  if (scores.shape.rank() != 2 || scores.shape[1] < 1 || scores.shape[1] > t.classes)
+    throw error{call, "the scores have shape " + scores.shape.to_string() + ", expected [samples, k] with k from 1 to " + std::to_string(t.classes)};
+  t.samples = scores.shape[0];
+  t.k = scores.shape[1];
+  t.scores.resize(static_cast<std::size_t>(t.samples * t.k));
+  t.labels.resize(t.scores.size());
+  file.copy<float>("scores", t.scores);
+  file.copy<std::int32_t>("classes", t.labels);
+  if (t.k < t.classes) {
+    t.rest.resize(static_cast<std::size_t>(t.samples));
+    file.copy<float>("rest", t.rest);
+  }
+  if (auto const sum = text("pleat.targets.checksum"); sum != detail::checksum_of(t))
+    throw error{call, "the checksum of the scores is " + detail::checksum_of(t) + ", the file says " + sum + ": it was altered or damaged", "Write it again with compress::cache_targets"};
+  if (t.samples != data.size) throw error{call, "the file holds targets of " + std::to_string(t.samples) + " samples, '" + data.name + "' has " + std::to_string(data.size)};
+  if (auto const mark = text("pleat.targets.data"); mark != detail::fingerprint(data))
+    throw error{call, "the targets belong to another data set (" + mark + ") than '" + data.name + "' (" + detail::fingerprint(data) + ")", "Write them again for this data set with compress::cache_targets"};
+  std::vector<index_t> last(static_cast<std::size_t>(t.classes), -1);
+  for (index_t s = 0; s < t.samples; ++s) {
+    auto const where = [&] { return " of sample " + std::to_string(s); };
+    for (index_t j = s * t.k; j < (s + 1) * t.k; ++j) {
+      auto const c = t.labels[static_cast<std::size_t>(j)];
+      if (c < 0 || c >= t.classes) throw error{call, "class " + std::to_string(c) + where() + ", expected 0 to " + std::to_string(t.classes - 1)};
+      if (std::exchange(last[static_cast<std::size_t>(c)], s) == s) throw error{call, "class " + std::to_string(c) + where() + " is there twice"};
+      if (!std::isfinite(t.scores[static_cast<std::size_t>(j)])) throw error{call, "a score" + where() + " is NaN or infinite"};
+      if (j > s * t.k && t.scores[static_cast<std::size_t>(j)] > t.scores[static_cast<std::size_t>(j - 1)]) throw error{call, "the scores" + where() + " do not descend"};
+    }
+    if (t.k < t.classes && !std::isfinite(t.rest[static_cast<std::size_t>(s)])) throw error{call, "what is left" + where() + " is NaN or infinite"};
+  }
+  detail::measure_dropped(t);
+  return t;
+}
+
+/// Asks a teacher for the scores of every sample, each on one rank, and writes the `top_k` largest of each (0: all) to a file. Collective;
+/// the same bytes on any number of ranks. Returns what was written: say `dropped_mean` and `dropped_max` where it matters.
+/// \throws error on every rank alike: top_k below 0 or above the classes, scores that are not finite, a file that cannot be written
+inline top_scores cache_targets(teacher const& from, io::dataset const& data, comm::communicator& ranks, std::string const& path, index_t top_k = 0, index_t batch = 256) {
+  if (data.size == 0) throw error{"compress::cache_targets", "the data set '" + data.name + "' is empty"};
+  if (top_k < 0) throw error{"compress::cache_targets", "top_k is " + std::to_string(top_k) + ", expected 1 to the number of classes, or 0 for all"};
+  index_range const mine = block_range(data.size, ranks.size(), ranks.rank());
+  top_scores t;
+  std::vector<index_t> samples;
+  answer said;
+  run::detail::all_or_none(ranks, [&] {
+    for (index_t at = mine.begin; at < mine.end; at += batch) {
+      samples.resize(static_cast<std::size_t>(std::min(batch, mine.end - at)));
+      std::iota(samples.begin(), samples.end(), at);
+      from.ask({&data, samples, {}}, said);
+      t.classes = static_cast<index_t>(said.scores.size() / samples.size());
+      t.k = top_k == 0 ? t.classes : top_k;
+      if (t.k > t.classes) throw error{"compress::cache_targets", "top_k is " + std::to_string(top_k) + ", the teacher has " + std::to_string(t.classes) + " classes"};
+      for (std::size_t i = 0; i < samples.size(); ++i)
+        detail::append_top(std::span<float const>(said.scores).subspan(i * static_cast<std::size_t>(t.classes), static_cast<std::size_t>(t.classes)), samples[i], t);
+    }
+  });
+  t.samples = data.size;
+  t.classes = ranks.broadcast_value(t.classes);  // rank 0 has samples if anybody has
+  t.k = ranks.broadcast_value(t.k);
+  if (ranks.size() > 1) {
+    auto const gather = [&]<class V>(std::vector<V>& part, index_t per_sample) {
+      std::vector<index_t> counts;
+      for (int r = 0; r < ranks.size(); ++r) counts.push_back(block_range(data.size, ranks.size(), r).size() * per_sample);
+      std::vector<V> all(static_cast<std::size_t>(data.size * per_sample));
+      ranks.all_gather_v(part, all, {counts, {}});
+      part = std::move(all);
+    };
+    gather(t.scores, t.k);
+    gather(t.labels, t.k);
+    if (t.k < t.classes) gather(t.rest, 1);
+  }
+  detail::measure_dropped(t);
+  run::detail::on_root(ranks, [&] { write_targets(path, t, data); });
+  return t;
+}
+
+/// A teacher that answers from a file of targets, for the samples of the data set that it was written for.
+/// \throws error as read_targets
+[[nodiscard]] inline teacher cached_teacher(std::string const& path, io::dataset const& data, double weight = 1) {
+  auto const t = std::make_shared<top_scores const>(read_targets(path, data));
+  teacher::source s;
+  s.name = "'" + path + "'";
+  s.ask = [t](question const& q, answer& a) {
+    a.features.clear();
+    a.scores.resize(q.samples.size() * static_cast<std::size_t>(t->classes));
+    for (std::size_t i = 0; i < q.samples.size(); ++i) t->expand(q.samples[i], a.scores.data() + i * static_cast<std::size_t>(t->classes));
+  };
+  return teacher(std::move(s), weight);
+}
+
+}  // namespace pleat::compress

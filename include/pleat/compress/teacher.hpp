@@ -1,0 +1,125 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Whoever can be asked for scores of samples: a model in this process, scores on disk (target_cache.hpp), ranks elsewhere (remote_teacher.hpp).
+#pragma once
+
+#include <cmath>
+#include <functional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <pleat/nn/units.hpp>
+#include <pleat/parallel/model.hpp>
+#include <pleat/run/batch.hpp>
+
+namespace pleat::compress {
+
+/// A question to a teacher: these samples of the student's data set, in this order.
+struct question {
+  io::dataset const* data = nullptr;
+  std::span<index_t const> samples;
+  std::span<index_t const> taps;  ///< features after the first so many units, ascending
+};
+
+/// A teacher's answer, on the host: no tensor crosses from one context to another.
+struct answer {
+  std::vector<float> scores;                 ///< [samples, classes]
+  std::vector<std::vector<float>> features;  ///< per tap [samples, width]
+};
+
+/// A teacher by value, its type forgotten: asked once per micro-batch. Several may teach one student.
+class teacher {
+ public:
+  struct source {
+    std::string name;                                      ///< for messages
+    bool has_features = false;                             ///< can answer for taps
+    std::function<void(question const&)> announce{};       ///< optional: the question comes early, the answer may be prepared
+    std::function<void(question const&, answer&)> ask{};
+    std::function<void()> done{};                          ///< optional: no more questions
+  };
+
+  /// One of the user's own.
+  explicit teacher(source s, double weight = 1) : source_(std::move(s)), weight_(weight) { demand_weight(); }
+
+  /// A model of this process; it must live as long as the teacher, and may be of any type: dense, pruned, quantized.
+  /// \throws error if this rank does not hold all of it
+  template <class Net> explicit teacher(parallel::model<Net> const& m, double weight = 1) : weight_(weight) {
+    demand_weight();
+    if (m.layout().count() > 1)
+      throw error{"compress::teacher", "the teacher is cut into " + std::to_string(m.layout().count()) + " stages: no rank can answer alone", "Build it with mesh.pipeline = 1, or load its file into such a model"};
+    m.demand_whole_parameters("compress::teacher");
+    source_.name = "a model";
+    source_.has_features = true;
+    source_.ask = [&m](question const& q, answer& a) { answer_from(m, q, a); };
+  }
+  template <class Net> explicit teacher(parallel::model<Net>&&, double = 1) = delete;
+
+  [[nodiscard]] double weight() const noexcept { return weight_; }
+  [[nodiscard]] std::string const& name() const noexcept { return source_.name; }
+  [[nodiscard]] bool has_features() const noexcept { return source_.has_features; }
+  void announce(question const& q) const {
+    if (source_.announce) source_.announce(q);
+  }
+  void ask(question const& q, answer& a) const { source_.ask(q, a); }
+  void done() const {
+    if (source_.done) source_.done();
+  }
+
+ private:
+  void demand_weight() const {
+    if (!(weight_ > 0) || !std::isfinite(weight_)) throw error{"compress::teacher", "a teacher's weight must be positive, found " + std::to_string(weight_)};
+  }
+  template <class Tensor, class Context> static std::vector<float> on_host(Context& c, Tensor const& t) {
+    using T = typename Tensor::value_type;
+    if constexpr (std::is_same_v<T, float>) {
+      std::vector<float> host(static_cast<std::size_t>(t.size()));
+      copy_to_host(c, t, host.data());
+      return host;
+    } else {
+      std::vector<T> host(static_cast<std::size_t>(t.size()));
+      copy_to_host(c, t, host.data());
+      std::vector<float> out;
+      for (T const v : host) out.push_back(static_cast<float>(v));
+      return out;
+    }
+  }
+  template <class Net> static void answer_from(parallel::model<Net> const& m, question const& q, answer& a) {
+    using T = nn::value_type_of<Net>;
+    using Space = nn::space_of<Net>;
+    run::batch_loader<T, Space> loader(*q.data);
+    auto& c = m.context();
+    if (q.samples.empty()) {  // more ranks than samples
+      a = {{}, std::vector<std::vector<float>>(q.taps.size())};
+      return;
+    }
+    auto x = loader.load(c, q.samples).x;
+    a.features.clear();
+    if (q.taps.empty()) {
+      a.scores = on_host(c, m.predict(std::move(x)));
+      return;
+    }
+    nn::pass<Space> p;
+    p.where = &c;
+    p.seed = m.seed();
+    p.step = m.steps();
+    p.deterministic = m.plan().deterministic;
+    typename Net::saved nothing;
+    index_t at = 0;
+    for (index_t const tap : q.taps) {
+      if (tap < at || tap > nn::units_of(m.net()))
+        throw error{"compress::teacher", "a feature after unit " + std::to_string(tap) + " of a teacher of " + std::to_string(nn::units_of(m.net())) + " units"};
+      x = nn::forward_units(p, m.net(), at, tap, std::move(x), nothing);
+      a.features.push_back(on_host(c, x));
+      at = tap;
+    }
+    a.scores = on_host(c, nn::forward_units(p, m.net(), at, nn::units_of(m.net()), std::move(x), nothing));
+  }
+
+  source source_;
+  double weight_ = 1;
+};
+
+}  // namespace pleat::compress

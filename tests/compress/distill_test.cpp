@@ -1,0 +1,342 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <pleat/compress/distill.hpp>
+#include <pleat/compress/remote_teacher.hpp>
+#include <pleat/compress/target_cache.hpp>
+
+#include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
+#include <pleat/compress/pipeline.hpp>
+#include <pleat/compress/prune.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <compress/compress_support.hpp>
+
+#include <cstring>
+#include <filesystem>
+#include <numeric>
+
+#include <unistd.h>
+
+namespace {
+
+using namespace compress_test;
+namespace compress = pleat::compress;
+namespace nn = pleat::nn;
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
+
+pleat::plan::plan plan_for(pleat::world& w) {
+  pleat::plan::plan p;
+  p.global_batch = 16;
+  p.data_ranks = w.size();
+  p.deterministic = true;
+  return p;
+}
+auto student(pleat::world& w, std::uint64_t seed = 8) {
+  return pleat::parallel::build(nn::sequential(nn::linear("a", 20, 6), nn::relu(), nn::linear("b", 6, 4)), plan_for(w), w, {.seed = seed});
+}
+auto hinted(pleat::world& w, index_t width = 16, index_t unit = 2) {
+  return pleat::parallel::build(nn::sequential(nn::linear("a", 20, 6), nn::relu(), compress::hint("hint", 6, width, unit), nn::linear("b", 6, 4)), plan_for(w), w, {.seed = 8});
+}
+auto trained(pleat::world& w, pleat::io::dataset const& d, index_t epochs = 6) {
+  auto m = build(w);
+  (void)pleat::run::fit(m, d, quiet(epochs));
+  return m;
+}
+compress::distill_options lessons(index_t epochs, double temperature = 4, double hard = 0.1) {
+  return {.temperature = temperature, .hard_weight = hard, .fit = quiet(epochs)};
+}
+struct scratch {
+  std::string path;
+  explicit scratch(char const* name) : path((std::filesystem::temp_directory_path() / ("pleat-distill-" + std::to_string(::getpid()) + "-" + name)).string()) {}
+  ~scratch() { std::filesystem::remove(path); }
+};
+std::vector<std::byte> bytes_of(std::string const& path) {
+  auto const s = pleat::io::mapped_file(path);
+  return {s.bytes().begin(), s.bytes().end()};
+}
+
+/// Σ over samples and classes of (p_teacher − p_student)², at temperature 1.
+template <class A, class B> double apart(A const& a, B const& b, pleat::io::dataset const& d) {
+  std::vector<index_t> all(static_cast<std::size_t>(d.size));
+  for (index_t i = 0; i < d.size; ++i) all[static_cast<std::size_t>(i)] = i;
+  compress::answer x, y;
+  compress::teacher(a).ask({&d, all, {}}, x);
+  compress::teacher(b).ask({&d, all, {}}, y);
+  double sum = 0;
+  for (std::size_t s = 0; s < all.size(); ++s) {
+    auto const prob = [&](std::vector<float> const& v, std::size_t j) {
+      double total = 0;
+      for (std::size_t i = 0; i < 4; ++i) total += std::exp(static_cast<double>(v[4 * s + i]));
+      return std::exp(static_cast<double>(v[4 * s + j])) / total;
+    };
+    for (std::size_t j = 0; j < 4; ++j) sum += std::pow(prob(x.scores, j) - prob(y.scores, j), 2);
+  }
+  return sum;
+}
+
+TEST_CASE("a student comes to say what its teacher says, without labels too") {
+  auto w = alone();
+  auto train = data(320);
+  auto const large = trained(w, train);
+  auto const before = student(w);
+  bool const labels = GENERATE(true, false);
+  if (!labels) train.labels.assign(train.labels.size(), -1);
+  auto const after = before | compress::distill(train, {compress::teacher(large)}, lessons(20, 2, labels ? 0.1 : 0.0));
+  CHECK(apart(large, after, train) < 0.1 * apart(large, before, train));
+}
+
+TEST_CASE("at hard weight 1 the loss is the labels' own") {
+  auto w = alone();
+  auto const train = data(64);
+  auto const large = trained(w, train, 1);
+  auto plain = student(w), taught = student(w);
+  auto const a = pleat::run::fit(plain, train, quiet(2));
+  auto const b = compress::distill(train, {compress::teacher(large)}, lessons(2, 4, 1)).fit(taught);
+  // the same gradient up to the rounding of one product per element, through eight steps of Adam whose moves are 1e-3
+  for (std::size_t e = 0; e < 2; ++e) CHECK(std::fabs(a.epoch_loss[e] - b.epoch_loss[e]) < 1e-4 * a.epoch_loss[e]);
+}
+
+TEST_CASE("the same bits on 1, 2, 3 and 4 ranks, from a model, from disk, with hints, and from ranks elsewhere") {
+  auto const train = data(80);
+  scratch file("ranks");
+  auto const learn = [&](pleat::world& w) {
+    auto const large = trained(w, train, 2);
+    compress::cache_targets(compress::teacher(large), train, w.comm, file.path, 4);
+    w.comm.barrier();
+    auto const cached = compress::cached_teacher(file.path, train, 0.5);
+    auto const of_two = student(w) | compress::distill(train, {compress::teacher(large), cached}, lessons(2));
+    auto const with_hint = hinted(w) | compress::distill(train, {compress::teacher(large)}, lessons(2));
+    auto image = pleat::run::file_image(of_two);
+    for (auto const b : pleat::run::file_image(with_hint)) image.push_back(b);
+    for (auto const b : bytes_of(file.path)) image.push_back(b);
+    w.comm.barrier();
+    return image;
+  };
+  auto one = alone();
+  auto const reference = learn(one);
+  for (int const n : {2, 3, 4}) {
+    std::vector<std::vector<std::byte>> images(static_cast<std::size_t>(n));
+    pleat::comm::run_local(n, [&](pleat::comm::communicator c) {
+      auto const r = static_cast<std::size_t>(c.rank());
+      pleat::world w(std::move(c), 1);
+      images[r] = learn(w);
+    });
+    for (auto const& image : images) CHECK(image == reference);
+  }
+
+  auto const large = trained(one, train, 2);
+  auto const here = pleat::run::file_image(student(one) | compress::distill(train, {compress::teacher(large)}, lessons(2)));
+  for (auto const& [ranks, students] : {std::pair{2, 1}, {3, 2}, {4, 3}, {4, 1}}) {
+    std::vector<std::vector<std::byte>> images(static_cast<std::size_t>(ranks));
+    std::vector<index_t> served(static_cast<std::size_t>(ranks));
+    pleat::comm::run_local(ranks, [&, students = students](pleat::comm::communicator all) {
+      auto const r = static_cast<std::size_t>(all.rank());
+      bool const learns = all.rank() < students;
+      pleat::world mine(all.split(learns ? 0 : 1 + all.rank(), all.rank()), 1);
+      if (learns) images[r] = pleat::run::file_image(student(mine) | compress::distill(train, {compress::remote_teacher(all, students, 4)}, lessons(2)));
+      else {
+        auto const own = trained(mine, train, 2);  // deterministic: the same teacher everywhere
+        served[r] = compress::serve_students(compress::teacher(own), train, all, students);
+      }
+    });
+    for (int r = 0; r < students; ++r) CHECK(images[static_cast<std::size_t>(r)] == here);
+    CHECK(served[static_cast<std::size_t>(students)] > 0);
+  }
+}
+
+TEST_CASE("all scores on disk teach like the model, the largest few nearly") {
+  auto w = alone();
+  auto const train = data(80);
+  auto const large = trained(w, train, 2);
+  scratch all("all"), some("some");
+  auto const whole = compress::cache_targets(compress::teacher(large), train, w.comm, all.path);
+  auto const top = compress::cache_targets(compress::teacher(large), train, w.comm, some.path, 2);
+  CHECK(whole.dropped_max == 0);
+  CHECK((top.dropped_mean > 0 && top.dropped_mean <= top.dropped_max && top.dropped_max < 0.5));
+  auto const direct = student(w) | compress::distill(train, {compress::teacher(large)}, lessons(2));
+  CHECK(pleat::run::file_image(student(w) | compress::distill(train, {compress::cached_teacher(all.path, train)}, lessons(2))) == pleat::run::file_image(direct));
+  auto const near = student(w) | compress::distill(train, {compress::cached_teacher(some.path, train)}, lessons(2));
+  CHECK(apart(near, direct, train) < 0.1 * apart(student(w), direct, train));
+  // What the largest two leave is shared evenly: the sum of exponentials stays.
+  compress::answer exact, rough;
+  std::vector<index_t> const first{5};
+  compress::teacher(large).ask({&train, first, {}}, exact);
+  compress::cached_teacher(some.path, train).ask({&train, first, {}}, rough);
+  double a = 0, b = 0;
+  for (std::size_t j = 0; j < 4; ++j) a += std::exp(static_cast<double>(exact.scores[j])), b += std::exp(static_cast<double>(rough.scores[j]));
+  CHECK(std::fabs(a - b) < 1e-5 * a);
+}
+
+TEST_CASE("a file of targets that was altered, or is another's, is refused by name") {
+  auto w = alone();
+  auto const train = data(24);
+  auto const large = trained(w, train, 1);
+  scratch file("bad");
+  compress::cache_targets(compress::teacher(large), train, w.comm, file.path, 2);
+  auto const good = bytes_of(file.path);
+  auto const refused = [&](std::vector<std::byte> const& bytes, std::string const& words) {
+    pleat::io::write_file(file.path, std::span<std::byte const>(bytes));
+    CHECK_THROWS_MATCHES(compress::read_targets(file.path, train), pleat::error, MessageMatches(ContainsSubstring(words)));
+  };
+  auto const replaced = [&](std::string_view from, std::string_view to) {
+    std::string text(reinterpret_cast<char const*>(good.data()), good.size());
+    auto const at = text.find(from);
+    REQUIRE(at != std::string::npos);
+    text.replace(at, from.size(), to);
+    std::vector<std::byte> b(text.size());
+    std::memcpy(b.data(), text.data(), text.size());
+    return b;
+  };
+  CHECK_NOTHROW(compress::read_targets(file.path, train));
+  for (std::size_t n = 0; n < good.size(); n += 13) {  // cut anywhere
+    pleat::io::write_file(file.path, std::span<std::byte const>(good).first(n));
+    CHECK_THROWS_AS(compress::read_targets(file.path, train), pleat::error);
+  }
+  auto flipped = good;
+  flipped[good.size() - 30] ^= std::byte{1};
+  refused(flipped, "it was altered or damaged");
+  refused(replaced("\"pleat.targets\":\"1\"", "\"pleat.targets\":\"7\""), "of version 7");
+  refused(replaced("\"pleat.targets\":\"1\"", "\"pleat.tirgets\":\"1\""), "this is no file of targets");
+  refused(replaced("\"pleat.targets.classes\":\"4\"", "\"pleat.targets.classes\":\"1\""), "expected [samples, k] with k from 1 to 1");
+  pleat::io::write_file(file.path, std::span<std::byte const>(good));
+  auto other = train;
+  other.pixels[7] ^= 1;
+  CHECK_THROWS_MATCHES(compress::read_targets(file.path, other), pleat::error, MessageMatches(ContainsSubstring("belong to another data set")));
+  CHECK_THROWS_MATCHES(compress::read_targets(file.path, data(25)), pleat::error, MessageMatches(ContainsSubstring("targets of 24 samples")));
+  // Good checksums of bad numbers.
+  auto const forged = [&](auto&& change, std::string const& words) {
+    auto t = compress::read_targets(file.path, train);
+    change(t);
+    scratch f("forged");
+    compress::write_targets(f.path, t, train);
+    CHECK_THROWS_MATCHES(compress::read_targets(f.path, train), pleat::error, MessageMatches(ContainsSubstring(words)));
+  };
+  forged([](auto& t) { t.labels[3] = 4; }, "class 4 of sample 1, expected 0 to 3");
+  forged([](auto& t) { t.labels[3] = t.labels[2]; }, "of sample 1 is there twice");
+  forged([](auto& t) { t.scores[2] = std::numeric_limits<float>::quiet_NaN(); }, "a score of sample 1 is NaN or infinite");
+  forged([](auto& t) { t.scores[3] = t.scores[2] + 1; }, "the scores of sample 1 do not descend");
+  forged([](auto& t) { t.rest[1] = std::numeric_limits<float>::infinity(); }, "what is left of sample 1 is NaN");
+}
+
+TEST_CASE("hints: the student's features come nearer, the gradient is right, nothing is left behind") {
+  auto w = alone();
+  auto const train = data(160);
+  auto const large = trained(w, train, 3);
+  auto const fit_with = [&](double weight) {
+    auto m = hinted(w);
+    auto o = lessons(8, 4, 0.1);
+    o.feature_weight = weight;
+    auto const r = compress::distill(train, {compress::teacher(large)}, o).fit(m);
+    return std::pair(r.epoch_loss, pleat::run::file_image(compress::without_hints(m)));
+  };
+  auto const [with, image] = fit_with(1);
+  auto const [without, other] = fit_with(0);
+  CHECK(with.front() > without.front());  // the features' part counts
+  CHECK(with.back() < with.front());
+  CHECK(image != other);                  // and is learned from
+  auto const bare = compress::without_hints(hinted(w));
+  auto const names = values_of(bare);
+  CHECK(std::none_of(names.begin(), names.end(), [](auto const& p) { return p.name.starts_with("hint"); }));
+  // Without a teacher it is transparent.
+  auto h = hinted(w);
+  auto plain = student(w);
+  (void)pleat::run::fit(h, train, quiet(1));
+  (void)pleat::run::fit(plain, train, quiet(1));
+  CHECK(apart(h, plain, train) == 0);
+
+}
+
+TEST_CASE("the gradient of the features' loss is its derivative, for the adapter and for what lies below") {
+  using dense = pleat::codec::forms<pleat::codec::dense<double>>;
+  auto w = alone();
+  auto m = pleat::parallel::build(nn::sequential(nn::linear<dense>("a", 3, 2), compress::hint<double>("h", 2, 4, 1)), plan_for(w), w, {.seed = 2});
+  using tensor = typename decltype(m)::tensor_type;
+  auto& c = m.context();
+  auto const tensor_of = [&](extents const& e, double step) {
+    std::vector<double> v;
+    for (index_t i = 0; i < e.size(); ++i) v.push_back(std::sin(step * static_cast<double>(i + 1)));
+    auto t = tensor::allocate(c, e);
+    pleat::copy_from_host(c, v.data(), t);
+    return t;
+  };
+  auto& board = m.net().layer<1>().board();
+  board.target = tensor_of({5, 4}, 0.9);
+  board.weight = 3;
+  auto const lost = [&] {
+    m.zero_grad(5);
+    (void)m.forward(tensor_of({5, 3}, 0.7));
+    std::vector<double> rows(5);
+    pleat::copy_to_host(c, board.rows, rows.data());
+    return std::accumulate(rows.begin(), rows.end(), 0.0);
+  };
+  m.zero_grad(5);
+  auto out = m.forward(tensor_of({5, 3}, 0.7));
+  auto dy = tensor::allocate(c, out.y.shape());
+  pleat::compute::fill(c.space(), dy.size(), 0.0, dy.data());
+  m.backward(out.saved, dy);
+  m.reduce();
+  std::vector<double> gradient;
+  m.net().for_each_parameter([&](auto& p) {
+    std::vector<double> g(static_cast<std::size_t>(p.size()));
+    pleat::copy_to_host(c, tensor::wrap(p.gradient(), p.shape), g.data());
+    gradient.insert(gradient.end(), g.begin(), g.end());
+  });
+  std::size_t next = 0;
+  m.net().for_each_parameter([&](auto& p) {
+    for (index_t i = 0; i < p.size(); ++i, ++next) {
+      double const was = p.data()[i], h = 1e-6;
+      p.data()[i] = was + h;
+      double const up = lost();
+      p.data()[i] = was - h;
+      double const down = lost();
+      p.data()[i] = was;
+      // the loss is quadratic in each element: only rounding, 1e-16·L/h with L < 10
+      INFO(p.name << " " << i);
+      CHECK(std::fabs(gradient[next] - (up - down) / (2 * h)) < 1e-8);
+    }
+  });
+  CHECK(*std::max_element(gradient.begin(), gradient.end()) > 1e-3);
+  board = {};  // its tensors belong to the model's context
+}
+
+TEST_CASE("a pruned teacher may be its own student: zeros stay zeros") {
+  auto w = alone();
+  auto const train = data(160);
+  auto const large = trained(w, train);
+  auto const small = large | (compress::prune{.sparsity = 0.8} | compress::distill(train, {compress::teacher(large)}, lessons(4)));
+  CHECK(weight_zeros(small) >= std::llround(0.8 * static_cast<double>(weights)));
+  CHECK(apart(small, large, train) < apart(large | compress::prune{.sparsity = 0.8}, large, train));
+}
+
+TEST_CASE("what cannot teach or learn is refused in words") {
+  auto w = alone();
+  auto const train = data(32);
+  auto const large = build(w);
+  auto const refused = [&](auto&& f, std::string const& words) { CHECK_THROWS_MATCHES(f(), pleat::error, MessageMatches(ContainsSubstring(words))); };
+  refused([&] { compress::distill(train, {}); }, "the list of teachers is empty");
+  for (double const t : {0.0, -1.0, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()})
+    refused([&] { compress::distill(train, {compress::teacher(large)}, lessons(1, t)); }, "the temperature must be positive");
+  refused([&] { compress::distill(train, {compress::teacher(large)}, lessons(1, 4, 1.5)); }, "hard_weight must lie in [0, 1]");
+  refused([&] { compress::distill(train, {compress::teacher(large)}, {.feature_weight = -1}); }, "feature_weight must not be negative");
+  refused([&] { compress::teacher(large, 0); }, "a teacher's weight must be positive");
+  refused([&] { (void)(hinted(w, 17) | compress::distill(train, {compress::teacher(large)}, lessons(1))); }, "the teacher has 16 elements per sample after unit 2, the hint says 17");
+  refused([&] { (void)(hinted(w, 16, 9) | compress::distill(train, {compress::teacher(large)}, lessons(1))); }, "a feature after unit 9 of a teacher of 5 units");
+  refused([&] { compress::hint("h", 0, 1, 1); }, "must be positive");
+  auto five = pleat::parallel::build(nn::sequential(nn::linear("c", 20, 5)), plan_for(w), w, {});
+  refused([&] { (void)(student(w) | compress::distill(train, {compress::teacher(large), compress::teacher(five)}, lessons(1))); }, "teacher 1 (a model) has 5 classes, the student 4");
+  scratch file("refuse");
+  refused([&] { compress::cache_targets(compress::teacher(large), train, w.comm, file.path, 5); }, "top_k is 5, the teacher has 4 classes");
+  refused([&] { compress::cache_targets(compress::teacher(large), train, w.comm, file.path, -1); }, "top_k is -1");
+  refused([&] { compress::cache_targets(compress::teacher(large), data(0), w.comm, file.path); }, "is empty");
+  compress::cache_targets(compress::teacher(large), train, w.comm, file.path);
+  refused([&] { (void)(hinted(w) | compress::distill(train, {compress::cached_teacher(file.path, train)}, lessons(1))); }, "gives scores only");
+  refused([&] { (void)compress::remote_teacher(w.comm, 1, 4); }, "both students and teachers need at least one");
+  refused([&] { compress::serve_students(compress::teacher(large), train, w.comm, 0); }, "both students and teachers need at least one");
+}
+
+}  // namespace
