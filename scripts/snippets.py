@@ -12,7 +12,8 @@ Markers in README.md, CHANGELOG.md and docs/**/*.md:
         The fenced block that follows is the text between the two lines `// [guest]` of that file (a comment may say more before the
         bracket). Indentation is taken off.
     <!-- headers: nn -->
-        The table that follows lists the room's public headers with the first sentence after their `\\file`.
+        The table that follows lists the room's public headers with the first sentence after their `\\file`; those that the room's door
+        leaves out say so.
 
 --check also demands that every relative link leads somewhere (to a heading, if it names one), and that every header (`pleat/...hpp`) and every file of the repository
 (`tests/...`, `scripts/...`, `examples/...`, ...) that a page names exists.
@@ -64,9 +65,12 @@ def headers(root, room):
     found = sorted(folder.glob("*.hpp"))
     if not found:
         raise Defect(f"the room {room} has no headers")
+    door = folder.with_suffix(".hpp")
+    inside = set(re.findall(r"^#include <pleat/(\S+)>", door.read_text(encoding="utf-8"), re.M)) if door.is_file() else None
     rows = ["| header | what it is |", "|---|---|"]
     for header in found:
-        rows.append(f"| `{room}/{header.name}` | {first_sentence(header)} |")
+        remark = "" if inside is None or f"{room}/{header.name}" in inside else " *By its own name.*"
+        rows.append(f"| `{room}/{header.name}` | {first_sentence(header)}{remark} |")
     return rows
 
 

@@ -9,6 +9,10 @@
 #include <pleat/codec.hpp>
 
 #include <pleat/base/random.hpp>
+#include <pleat/codec/blocks.hpp>
+#include <pleat/codec/codebook.hpp>
+#include <pleat/codec/reduced.hpp>
+#include <pleat/codec/sparse.hpp>
 
 #include <peers/openblas.hpp>
 

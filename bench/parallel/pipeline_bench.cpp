@@ -5,6 +5,7 @@
 // Two ranks need two idle processors. `cpu_share` compares processor time in place of time on the clock: under load it still says what
 // messages and bookkeeping cost, though not how long ranks idle.
 #include <pleat/comm/local.hpp>
+#include <pleat/plan/simulate.hpp>
 #include <pleat/pleat.hpp>
 
 #include <benchmark/benchmark.h>

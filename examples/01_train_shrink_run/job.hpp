@@ -7,6 +7,9 @@
 #include <cstdio>
 #include <iostream>
 
+#include <pleat/compress/picture.hpp>
+#include <pleat/plan/measure.hpp>
+
 #include "parts.hpp"
 
 // What the saved file says about itself, so that --evaluate needs nothing else.

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // A layer of one's own: y = x · scale[feature], proved by finite differences, then used inside a data-parallel model.
+#include <pleat/nn/check_gradients.hpp>
 #include <pleat/pleat.hpp>
 
 #include <cstdio>

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <pleat/codec.hpp>
+#include <pleat/codec/codebook.hpp>
 #include <pleat/nn.hpp>
 
 namespace networks {

@@ -9,6 +9,9 @@
 #include <filesystem>
 #include <iostream>
 
+#include <pleat/compress/picture.hpp>
+#include <pleat/compress/share_weights.hpp>
+
 #include "parts.hpp"
 
 // A network's own settings, for MNIST.

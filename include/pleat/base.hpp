@@ -14,4 +14,3 @@
 #include <pleat/base/profile.hpp>
 #include <pleat/base/random.hpp>
 #include <pleat/base/runtime.hpp>
-#include <pleat/base/svg.hpp>

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The door of the room compute: kernels, as named functors behind void functions. The doors that need Thrust (scan, select, sort, top_k)
-/// are included by name.
+/// The door of the room compute: kernels, as named functors behind void functions. What no layer needs (copy_box, histogram, threshold)
+/// and what needs Thrust (scan, select, sort, top_k) is included by its own name.
 #pragma once
 
 #include <pleat/compute/activation.hpp>
@@ -10,14 +10,12 @@
 #include <pleat/compute/attention_shape.hpp>
 #include <pleat/compute/convolution.hpp>
 #include <pleat/compute/copy_block.hpp>
-#include <pleat/compute/copy_box.hpp>
 #include <pleat/compute/count.hpp>
 #include <pleat/compute/elementwise.hpp>
 #include <pleat/compute/embedding.hpp>
 #include <pleat/compute/embedding_part.hpp>
 #include <pleat/compute/for_each.hpp>
 #include <pleat/compute/gemm.hpp>
-#include <pleat/compute/histogram.hpp>
 #include <pleat/compute/int8_convolution.hpp>
 #include <pleat/compute/int8_gemm.hpp>
 #include <pleat/compute/keep_mask.hpp>
@@ -33,4 +31,3 @@
 #include <pleat/compute/softmax.hpp>
 #include <pleat/compute/softmax_part.hpp>
 #include <pleat/compute/statistics.hpp>
-#include <pleat/compute/threshold.hpp>

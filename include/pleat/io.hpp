@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The room io: files in and out. Data sets and samplers, safetensors, GGUF, checkpoints. Needs zlib, no Kokkos.
+/// The room io: files in and out. Data sets and samplers, safetensors, checkpoints. Needs zlib, no Kokkos. Other
+/// formats (gguf, onnx, text, trace) and what reads any of them (weight_file, decode) are included by their own names.
 #pragma once
 
 #include <pleat/io/array_sum.hpp>    // IWYU pragma: export
@@ -11,16 +12,9 @@
 #include <pleat/io/checkpoint_manifest.hpp>  // IWYU pragma: export
 #include <pleat/io/checksum.hpp>     // IWYU pragma: export
 #include <pleat/io/dataset.hpp>      // IWYU pragma: export
-#include <pleat/io/decode.hpp>       // IWYU pragma: export
 #include <pleat/io/file.hpp>         // IWYU pragma: export
-#include <pleat/io/ggml_type.hpp>    // IWYU pragma: export
-#include <pleat/io/gguf.hpp>         // IWYU pragma: export
 #include <pleat/io/gzip.hpp>         // IWYU pragma: export
 #include <pleat/io/idx.hpp>          // IWYU pragma: export
-#include <pleat/io/onnx.hpp>         // IWYU pragma: export
 #include <pleat/io/safetensors.hpp>  // IWYU pragma: export
 #include <pleat/io/sampler.hpp>      // IWYU pragma: export
-#include <pleat/io/text.hpp>         // IWYU pragma: export
-#include <pleat/io/weight_file.hpp>  // IWYU pragma: export
 #include <pleat/io/weights.hpp>      // IWYU pragma: export
-#include <pleat/io/trace.hpp>        // IWYU pragma: export

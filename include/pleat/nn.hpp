@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The door of the room nn: layers, composition, losses, optimizers, schedules, metrics, the gradient check.
+/// The door of the room nn: layers, composition, losses, optimizers, schedules, metrics. The gradient check is included by its own name.
 #pragma once
 
 #include <pleat/nn/activations.hpp>
@@ -10,7 +10,6 @@
 #include <pleat/nn/attention.hpp>
 #include <pleat/nn/batch_norm.hpp>
 #include <pleat/nn/branch.hpp>
-#include <pleat/nn/check_gradients.hpp>
 #include <pleat/nn/clip.hpp>
 #include <pleat/nn/conv2d.hpp>
 #include <pleat/nn/describe.hpp>

@@ -15,8 +15,6 @@
 #include <pleat/parallel/nonfinite.hpp>
 #include <pleat/parallel/parameter_gather.hpp>
 #include <pleat/parallel/pipeline.hpp>
-#include <pleat/parallel/place.hpp>
-#include <pleat/parallel/redistribute.hpp>
 #include <pleat/parallel/shard_group.hpp>
 #include <pleat/parallel/sharded_norm.hpp>
 #include <pleat/parallel/share.hpp>
@@ -28,4 +26,3 @@
 #include <pleat/parallel/tensor_recipe.hpp>
 #include <pleat/parallel/tensor_sums.hpp>
 #include <pleat/parallel/tied.hpp>
-#include <pleat/parallel/trace.hpp>

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The door of the room run: launch, fit, evaluate, serve, checkpoints and files of models.
+/// The door of the room run: launch, fit, evaluate, serve, checkpoints and files of models. GGUF and ONNX are included by
+/// their own names.
 #pragma once
 
 #include <pleat/run/attempt.hpp>
@@ -13,6 +14,5 @@
 #include <pleat/run/launch.hpp>
 #include <pleat/run/model_file.hpp>
 #include <pleat/run/model_image.hpp>
-#include <pleat/run/onnx.hpp>
 #include <pleat/run/progress.hpp>
 #include <pleat/run/serve.hpp>

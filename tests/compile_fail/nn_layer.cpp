@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // What the layer protocol says when a layer does not meet it. As it stands the layer is complete and the minimal model.
 #include <pleat/nn.hpp>
+#include <pleat/nn/check_gradients.hpp>
 
 namespace nn = pleat::nn;
 using space = Kokkos::DefaultExecutionSpace;

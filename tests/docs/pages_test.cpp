@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // The text of the pages: every fragment between two tags is cut into README.md or docs/ by scripts/snippets.py. So each of them
 // compiles and runs here, on the digits that pleat ships.
+#include <pleat/compress/picture.hpp>
 #include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 #include <pleat/pleat.hpp>
 

@@ -56,6 +56,14 @@ class Snippets(unittest.TestCase):
         self.run_script()
         self.assertEqual((self.root / "docs/page.md").read_text(), text)
 
+    def test_a_header_that_the_door_leaves_out_is_marked(self):
+        (self.root / "include/pleat/base/verb.hpp").write_text(HEADER)
+        (self.root / "include/pleat/base.hpp").write_text("#include <pleat/base/noun.hpp>\n")
+        self.page("<!-- headers: base -->\n")
+        self.run_script()
+        text = (self.root / "docs/page.md").read_text()
+        self.assertIn("| `base/noun.hpp` | One noun, e.g. a number \\| or two. |\n| `base/verb.hpp` | One noun, e.g. a number \\| or two. *By its own name.* |\n", text)
+
     def test_a_change_of_the_source_is_found(self):
         self.page("<!-- snippet: examples/a.cpp shown -->\n")
         self.run_script()

@@ -4,6 +4,7 @@
 // memory.
 #include <pleat/io.hpp>
 #include <pleat/io/decode.hpp>
+#include <pleat/io/gguf.hpp>
 
 #include <array>
 #include <cstdio>

@@ -4,6 +4,8 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <pleat/nn/check_gradients.hpp>
+
 #include "nn/nn_nets.hpp"
 #include "nn/nn_support.hpp"
 

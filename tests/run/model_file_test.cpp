@@ -7,6 +7,8 @@
 #include <pleat/compress/pipeline.hpp>
 #include <pleat/compress/prune.hpp>
 #include <pleat/compress/quantize.hpp>
+#include <pleat/io/gguf.hpp>
+#include <pleat/run/gguf.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
@@ -79,8 +81,8 @@ TEST_CASE("every form goes through GGUF too, and errors travel with it") {
   auto const path = (std::filesystem::temp_directory_path() / ("pleat_model_file_" + std::to_string(::getpid()) + ".gguf")).string();
   run::save_gguf(small, path, "pleat-mlp", about);
   auto other = build(w, 77) | (compress::prune{.sparsity = 0.1} | compress::quantize<int8>{});
-  auto const read = run::load(other, path);
-  CHECK(run::describe_file(path).network == about.network);
+  auto const read = run::load(other, io::weight_file(path));
+  CHECK(run::describe_file(io::weight_file(path)).network == about.network);
   std::filesystem::remove(path);
   CHECK((run::file_image(other, about) == run::file_image(small, about)));
   CHECK(read.input == about.input);
@@ -117,12 +119,14 @@ TEST_CASE("block types are ggml's own tensors in GGUF, and a foreign GGUF file l
   }
   for (auto const* end : {"", ".plain"}) {
     auto target = pleat::parallel::build(net, p, w, {.seed = 9}) | (compress::quantize<q8_0>{.ignore = {"fc2.*"}} | compress::quantize<q4_0>{.ignore = {"fc1.*"}});
-    (void)run::load(target, path + end);
+    (void)run::load(target, io::weight_file(path + end));
     CHECK((run::file_image(target) == run::file_image(small)));
   }
   // A type that is no form of the network's is named.
   auto dense = pleat::parallel::build(net, p, w, {.seed = 9});
-  CHECK_THROWS_MATCHES(run::load(dense, path), pleat::error, MessageMatches(ContainsSubstring("'fc1.weight' is stored in the form 'q8_0', the model's weight can take 'dense'")));
+  CHECK_THROWS_MATCHES(run::load(dense, io::weight_file(path)), pleat::error, MessageMatches(ContainsSubstring("'fc1.weight' is stored in the form 'q8_0', the model's weight can take 'dense'")));
+  // The road reads safetensors; which header says GGUF is in the error.
+  CHECK_THROWS_MATCHES(run::load(dense, path), pleat::error, MessageMatches(ContainsSubstring("this is a GGUF file") && ContainsSubstring("<pleat/run/gguf.hpp>")));
   std::filesystem::remove(path);
   std::filesystem::remove(path + ".plain");
 }

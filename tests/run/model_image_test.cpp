@@ -7,6 +7,7 @@
 #include <pleat/compress/pipeline.hpp>
 #include <pleat/compress/prune.hpp>
 #include <pleat/compress/quantize.hpp>
+#include <pleat/run/gguf.hpp>
 #include <pleat/run/model_file.hpp>
 
 #include <catch2/matchers/catch_matchers_string.hpp>
@@ -67,7 +68,7 @@ TEST_CASE("a model file has the same bytes from every mesh and goes into every m
       t.steps(2, 3);  // uses of a tied weight on other stages have its values too, or this goes elsewhere
       t.model.demand_equal_replicas();
       if (l.tensor == 1) run::save(t.model, path("here-further"), {.network = "twelve"});
-      run::load(t.model, path("again.gguf"));
+      run::load(t.model, pleat::io::weight_file(path("again.gguf")));
       run::save(t.model, path("back"), {.network = "twelve"});
     });
     INFO(l.words());

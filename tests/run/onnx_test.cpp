@@ -19,6 +19,9 @@
 #include <pleat/nn/repeat.hpp>
 #include <pleat/nn/residual.hpp>
 #include <pleat/nn/sequential.hpp>
+#include <pleat/io/decode.hpp>
+#include <pleat/io/weight_file.hpp>
+#include <pleat/run/gguf.hpp>
 
 #include <cmath>
 #include <cstdio>
@@ -148,7 +151,7 @@ TEST_CASE("the page's lines: every file of one model", "[run][onnx]") {
   for (auto const& words : run::export_onnx(small, folder + "small.onnx", {16})) std::puts(words.c_str());
 
   auto again = small.clone();
-  run::load(again, folder + "small.gguf");  // safetensors or GGUF: the file says which
+  run::load(again, io::weight_file(folder + "small.gguf"));  // or safetensors: the file says which
 
   io::weight_file const file(folder + "small.safetensors");  // without a network
   for (auto const& weight : file.weights())

@@ -139,6 +139,8 @@ class safetensors_file {
       throw error{call_, "the file has " + size + " bytes, expected 8 for the header's length at byte 0", damaged};
     std::uint64_t n = 0;
     std::memcpy(&n, all.data(), 8);
+    if (std::memcmp(all.data(), "GGUF", 4) == 0)
+      throw error{call_, "this is a GGUF file, expected safetensors", "Open it with io::weight_file; for models include <pleat/run/gguf.hpp>"};
     if (n > safetensors_max_header)
       throw error{call_, "the header's length at byte 0 is " + std::to_string(n) +
                              ", the format allows 100000000: this is no safetensors file"};

@@ -4,6 +4,7 @@
 /// A file of weights, safetensors or GGUF, told apart by its first bytes. Needs no Kokkos.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <span>
 #include <string>
@@ -12,7 +13,7 @@
 #include <variant>
 #include <vector>
 
-#include <pleat/io/weights.hpp>
+#include <pleat/io/weights_gguf.hpp>
 
 namespace pleat::io {
 

@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Models as safetensors and GGUF files: every parameter in the form it has, readable by PyTorch where that is dense, by ggml where it is a block type.
+/// Models as safetensors files: every parameter in the form it has, readable by PyTorch where that is dense. GGUF: run/gguf.hpp.
 ///
-/// How a form's tensors and metadata lie in either file: io/weights.hpp. Beside them pleat.version, pleat.network and pleat.input.* as the caller gives
+/// How a form's tensors and metadata lie in it: io/weights.hpp. Beside them pleat.version, pleat.network and pleat.input.* as the caller gives
 /// them. The same model gives the same bytes.
 #pragma once
 
@@ -21,7 +21,7 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/io/safetensors.hpp>
-#include <pleat/io/weight_file.hpp>
+#include <pleat/io/weights.hpp>
 #include <pleat/parallel/model.hpp>
 #include <pleat/run/model_image.hpp>
 
@@ -54,7 +54,7 @@ template <class Writer> void put_image(model_description const& about, model_ima
     writer.metadata("pleat.input.mean", float_text(about.input->mean));
     writer.metadata("pleat.input.scale", float_text(about.input->scale));
   }
-  for (auto const& w : image.weights) io::add_weight(writer, w);
+  for (auto const& w : image.weights) add_weight(writer, w);  // the writer's own
 }
 
 }  // namespace detail
@@ -67,19 +67,6 @@ template <class Net> void save(parallel::model<Net> const& m, std::string const&
   auto const image = detail::image_of(m, about, how);
   detail::on_root(m.all_ranks(), [&] {
     io::safetensors_writer writer;
-    detail::put_image(about, image, writer);
-    writer.write(path);
-  });
-}
-
-/// The same as GGUF. Block types (q8_0, q4_0, …, q6_K) are ggml's own tensors; other forms are tensors that only pleat understands.
-/// \param architecture  what the format wants to know of every file; llama.cpp runs those that it knows, with its own names of tensors
-template <class Net>
-void save_gguf(parallel::model<Net> const& m, std::string const& path, std::string const& architecture, model_description const& about = {}, file_options const& how = {}) {
-  if (m.plan().state_stage == 3) return save_gguf(m.unsharded(), path, architecture, about, how);
-  auto const image = detail::image_of(m, about, how);
-  detail::on_root(m.all_ranks(), [&] {
-    io::gguf_writer writer(architecture);
     detail::put_image(about, image, writer);
     writer.write(path);
   });
@@ -117,11 +104,8 @@ template <class Net> [[nodiscard]] std::vector<std::byte> file_image(parallel::m
 [[nodiscard]] inline model_description describe_file(io::safetensors_file const& file, std::string const& call = "run::describe_file") {
   return describe_file(io::weights_of(file, call), file.metadata(), call);
 }
-[[nodiscard]] inline model_description describe_file(io::weight_file const& file, std::string const& call = "run::describe_file") {
-  return describe_file(file.weights(), file.metadata(), call);
-}
 [[nodiscard]] inline model_description describe_file(std::string const& path) {
-  return describe_file(io::weight_file(path), "run::describe_file('" + path + "')");
+  return describe_file(io::safetensors_file(path), "run::describe_file('" + path + "')");
 }
 
 /// Gives the model the parameters and forms of stored weights, whichever mesh wrote them: every rank takes what it holds. Dense parameters of another
@@ -214,15 +198,12 @@ model_description load(parallel::model<Net>& m, std::span<io::stored_weight cons
 }
 
 /// The same of a file that is open already.
-template <class Net> model_description load(parallel::model<Net>& m, io::weight_file const& file, std::string const& call = "run::load") {
-  return load(m, file.weights(), file.metadata(), call);
-}
 template <class Net> model_description load(parallel::model<Net>& m, io::safetensors_file const& file, std::string const& call = "run::load") {
   return load(m, io::weights_of(file, call), file.metadata(), call);
 }
-/// Gives the model the parameters and forms of a file, safetensors or GGUF; every rank reads it. \throws error as above
+/// Gives the model the parameters and forms of a safetensors file (GGUF: run/gguf.hpp); every rank reads it. \throws error as above
 template <class Net> model_description load(parallel::model<Net>& m, std::string const& path) {
-  return load(m, io::weight_file(path), "run::load('" + path + "')");
+  return load(m, io::safetensors_file(path), "run::load('" + path + "')");
 }
 
 }  // namespace pleat::run
