@@ -1,6 +1,10 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Checkpoints written and read by MPI processes: the same files as those of one rank.
+#include <csignal>
+
+#include <sys/resource.h>
+
 #include <pleat/comm/mpi.hpp>
 
 #include "run/checkpoint_support.hpp"
@@ -95,4 +99,38 @@ TEST_CASE("a damaged checkpoint is refused by every MPI rank alike") {
     said = e.problem();
   }
   CHECK(said.find("no checkpoint of 2 is whole") != std::string::npos);
+}
+
+TEST_CASE("a save in the background whose last writer finds the disk full says so on every MPI rank") {
+  pl::comm::communicator world = pl::comm::mpi::duplicate(MPI_COMM_WORLD);
+  if (world.size() == 1) return;  // rank 0 makes the files: it would fail before it writes
+  shared_folder const f(world);
+  trained t(network<dense>(), world.duplicate(), {1, world.size(), 1, 1});
+  pl::run::checkpoint_writer writer(f.path, {.asynchronous = true});
+  writer.save(t.model, t.optimizer, 1);
+  writer.wait();
+  bool const full = world.rank() == world.size() - 1;
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+  auto const handler = std::signal(SIGXFSZ, SIG_IGN);
+  if (full) {
+    rlimit const none{0, before.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &none) == 0);
+  }
+  std::string said;
+  try {
+    writer.save(t.model, t.optimizer, 2);
+    writer.wait();
+  } catch (pl::error const& e) {
+    said = e.problem();
+  }
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+  std::signal(SIGXFSZ, handler);
+  INFO(said);
+  CHECK(said.find("File too large") != std::string::npos);
+  world.barrier();
+  auto const at = pl::run::load_checkpoint(f.path, t.model, t.optimizer);
+  REQUIRE(at);
+  CHECK(at->step == 1);
+  CHECK(at->remark.empty());
 }

@@ -14,6 +14,9 @@
 #include <pleat/parallel/model.hpp>
 #include <pleat/plan/search.hpp>
 
+#include <algorithm>
+#include <cmath>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -122,6 +125,78 @@ template <class Net> outcome train(Net net, pleat::comm::communicator c, trainin
   auto const foretold = pleat::plan::ledger_of(described, m.plan(), {1, 12}, optimizer.buffers(), m.arena().shards().shard);
   out.foretold = {foretold.parameters, foretold.gradients, foretold.optimizer_state};
   return out;
+}
+
+/// One gradient summed on a 16-bit wire against the sum of what the ranks had, by the bound of comm/narrow_sum.hpp; and what is no gradient
+/// (running statistics, the loss) by that of a sum in full width. Empty if all is well. Collective.
+inline std::string narrow_gradient_findings(pleat::comm::communicator c, int stage, pleat::index_t group) {
+  using pleat::index_t;
+  pleat::world w(std::move(c), 1);
+  // Flat gradients of the first batch, whole on every rank; `summed` false: what this rank alone has computed.
+  auto const gradients = [&](pleat::plan::plan p, bool summed, std::vector<pleat::nn::arena_entry>& entries) {
+    p.data_ranks = w.size();
+    p.global_batch = 37;
+    p.bucket_bytes = 30000;
+    auto m = pleat::parallel::build(network_with_statistics(), p, w, {.seed = 3});
+    m.zero_grad(37);
+    index_t const n = m.share().rows().size();
+    auto x = tensor::allocate(m.context(), {n, 12});
+    auto labels = pleat::tensor<std::int32_t, space>::allocate(m.context(), {n});
+    std::vector<float> hx(static_cast<std::size_t>(n * 12));
+    std::vector<std::int32_t> hl(static_cast<std::size_t>(n));
+    for (index_t i = 0; i < n; ++i) {
+      index_t const k = m.share().rows().begin + i;
+      pleat::nn::draw(pleat::nn::initializer::normal(1), 5, "sample " + std::to_string(k), 0, 12, hx.data() + i * 12);
+      hl[static_cast<std::size_t>(i)] = static_cast<std::int32_t>((k * 7) % 5);
+    }
+    pleat::copy_from_host(m.context(), hx.data(), x);
+    pleat::copy_from_host(m.context(), hl.data(), labels);
+    auto [y, saved] = m.forward(x);
+    m.backward(saved, m.cross_entropy(y, labels).dy);
+    auto const& a = m.arena();
+    entries = a.entries();
+    std::vector<float> flat(static_cast<std::size_t>(a.size()));
+    if (!summed) {  // nothing has been sent yet: there is no overlap
+      pleat::copy_to_host(m.context(), tensor::wrap(a.gradients(), {a.size()}), flat.data());
+      m.reduce();
+      return flat;
+    }
+    m.reduce();
+    auto own = tensor::allocate(m.context(), {a.owned()});
+    for (auto const& q : a.pieces()) pleat::compute::copy(m.context().space(), q.size(), static_cast<float const*>(a.owned_gradients(q)), own.data() + q.packed);
+    auto const parts = pleat::parallel::shard_group(m.plan(), std::make_shared<pleat::comm::communicator>(m.ranks().duplicate()));
+    return pleat::parallel::whole_of<float>(m.context(), parts, a, own.data());
+  };
+  std::vector<pleat::nn::arena_entry> entries;
+  auto const mine = gradients({.overlap = false}, false, entries);
+  auto const found = gradients({.state_stage = stage, .state_ranks = group, .wire = pleat::plan::wire_format::bf16}, true, entries);
+  auto const ranks = static_cast<std::size_t>(w.size());
+  std::vector<float> all(mine.size() * ranks);
+  w.comm.all_gather(mine, all);
+  double const u = 0x1p-8;  // of bfloat16
+  auto const gamma = [](double n) { return (n - 1) * 0x1p-24 / (1 - (n - 1) * 0x1p-24); };
+  auto const scattered = [&](double n, double size) { return n > 1 ? (u + (1 + u) * gamma(n)) * size : 0; };
+  auto const everywhere = [&](double n, double size, double sum) { return n > 1 ? (1 + u) * scattered(n, size) + u * sum : 0; };
+  auto const p = static_cast<double>(ranks), members = stage == 0 ? 1.0 : group > 0 ? static_cast<double>(group) : p;
+  double rounded = 0;
+  for (auto const& e : entries)
+    for (index_t i = e.begin; i < e.end; ++i) {
+      double sum = 0, size = 0;
+      for (std::size_t r = 0; r < ranks; ++r) {
+        double const x = all[r * mine.size() + static_cast<std::size_t>(i)];
+        sum += x;
+        size += std::abs(x);
+      }
+      bool const gradient = e.kind == pleat::nn::parameter_kind::trainable;
+      double const within = scattered(members, size);  // then across the groups, of operands that are this much larger at the most
+      double const bound = !gradient ? gamma(p) * size : within + everywhere(p / members, size + within, std::abs(sum) + within);
+      double const error = std::abs(found[static_cast<std::size_t>(i)] - sum);
+      if (!(error <= bound)) return e.name + " [" + std::to_string(i - e.begin) + "]: the sum " + std::to_string(sum) + " is off by " + std::to_string(error) + ", allowed " + std::to_string(bound);
+      if (gradient && size > 0) rounded = std::max(rounded, error / size);
+    }
+  // The wire was narrow: some element is off by more than a sum in full width could be.
+  if (ranks > 1 && !(rounded > 2 * gamma(p))) return "nothing was rounded";
+  return {};
 }
 
 }  // namespace pleat_test

@@ -2,9 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <pleat/run/checkpoint.hpp>
 
+#include <chrono>
 #include <cstring>
+#include <functional>
+#include <memory>
 #include <mutex>
 #include <set>
+#include <thread>
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -358,4 +362,70 @@ TEST_CASE("a save that fails is said on every rank, whoever saw it, and the one 
     REQUIRE(said.size() == 1);
     CHECK(said.begin()->find("cannot make the folder '" + (f / "file") + "'") != std::string::npos);
   }
+}
+
+namespace {
+/// Thread ranks that do something when rank 0 has told all of them a text: in a save, the folder is made and nobody has written yet.
+class interrupted {
+ public:
+  using what = std::function<void(int rank)>;
+  interrupted(pl::comm::local inner, int rank, what const& then) : inner_(std::move(inner)), world_rank_(rank), then_(&then) {}
+  [[nodiscard]] static constexpr char const* name() noexcept { return "local"; }
+  [[nodiscard]] int rank() const noexcept { return inner_.rank(); }
+  [[nodiscard]] int size() const noexcept { return inner_.size(); }
+  void run(pl::comm::call const& c) {
+    inner_.run(c);
+    if (c.kind == pl::comm::call_kind::broadcast && c.out.count > 1) (*then_)(world_rank_);
+  }
+  [[nodiscard]] pl::comm::request start(pl::comm::call const& c) { return inner_.start(c); }
+  void progress() { inner_.progress(); }
+  void set_timeout(double seconds) noexcept { inner_.set_timeout(seconds); }
+  [[nodiscard]] std::unique_ptr<interrupted> split(int color, int key) {
+    auto part = inner_.split(color, key);
+    return part ? std::make_unique<interrupted>(std::move(*part), world_rank_, *then_) : nullptr;
+  }
+
+ private:
+  pl::comm::local inner_;
+  int world_rank_;
+  what const* then_;
+};
+}  // namespace
+
+TEST_CASE("a save in the background that rank 0 fails in says on every rank what stopped rank 0") {
+  folder const f;
+  layout const l{1, 3, 1, 1};
+  std::string const file = f / "step-2.tmp/parameters.safetensors";
+  interrupted::what const then = [&](int rank) {
+    if (!std::filesystem::exists(std::filesystem::symlink_status(f / "step-2.tmp"))) return;
+    if (rank == 0) {  // it can open its file no more, and takes the folder away
+      std::filesystem::remove(file);
+      std::filesystem::create_symlink(file, file);
+    } else {  // the others come when it is gone
+      for (int i = 0; std::filesystem::exists(f / "step-2.tmp"); ++i) {
+        if (i > 60000) throw std::runtime_error("rank 0 has not given up its folder");
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
+    }
+  };
+  auto const core = std::make_shared<pl::comm::detail::local_core>(l.ranks());
+  std::vector<std::string> said(static_cast<std::size_t>(l.ranks()));
+  std::vector<std::thread> threads;
+  for (int r = 0; r < l.ranks(); ++r)
+    threads.emplace_back([&, r] {
+      said[static_cast<std::size_t>(r)] = sentence([&] {
+        trained t(network<dense>(), pl::comm::communicator(interrupted(pl::comm::local(core, r), r, then)), l);
+        pl::run::checkpoint_writer writer(f.path, {.asynchronous = true});
+        writer.save(t.model, t.optimizer, 1);
+        writer.wait();
+        writer.save(t.model, t.optimizer, 2);
+        writer.wait();
+      });
+    });
+  for (auto& t : threads) t.join();
+  for (auto const& s : said) {
+    INFO(s);
+    CHECK(s.find("Too many levels of symbolic links") != std::string::npos);
+  }
+  CHECK(said_by_all(l, f.path) == "step 1 ");
 }

@@ -130,6 +130,8 @@ class checkpoint_job {
     thread_.join();
     if (shared_->failure) std::rethrow_exception(shared_->failure);
   }
+  /// After wait() has thrown: whether writer 0 failed only because it was told not to wait for the others any more.
+  [[nodiscard]] bool gave_up() const noexcept { return shared_->gave_up; }
   /// Whether wait() would return at once.
   [[nodiscard]] bool done() const noexcept { return shared_->done; }
 
@@ -143,6 +145,7 @@ class checkpoint_job {
     std::optional<checkpoint_commit> commit;
     std::exception_ptr failure{};
     std::atomic<bool> given_up{false}, done{false};
+    bool gave_up = false;
 
     shared(std::shared_ptr<checkpoint_layout const> l, std::string t, int w, int n, std::vector<array_part> p, std::vector<std::vector<std::byte>> b, std::optional<checkpoint_commit> c)
         : layout(std::move(l)), temporary(std::move(t)), writer(w), writers(n), parts(std::move(p)), bytes(std::move(b)), commit(std::move(c)) {}
@@ -173,7 +176,8 @@ class checkpoint_job {
     auto pause = std::chrono::microseconds(200);
     for (int w = 1; w < s.writers;) {
       if (!detail::exists(note(s, w))) {
-        if (s.given_up) throw error{s.commit->begun.call, "writer " + std::to_string(w) + " of " + std::to_string(s.writers) + " did not finish: the checkpoint is given up", "The one before is untouched"};
+        s.gave_up = s.given_up;
+        if (s.gave_up) throw error{s.commit->begun.call, "writer " + std::to_string(w) + " of " + std::to_string(s.writers) + " did not finish: the checkpoint is given up", "The one before is untouched"};
         std::this_thread::sleep_for(pause);
         pause = std::min(pause * 2, std::chrono::microseconds(20000));
         continue;

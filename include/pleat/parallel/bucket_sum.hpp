@@ -5,6 +5,7 @@
 /// a wire of full or half width.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <span>
 #include <vector>
@@ -22,7 +23,8 @@ namespace pleat::parallel {
 /// only; deterministic mode sums over all ranks at once). All ranks start the first halves of the buckets in one order, and the second halves.
 template <class T> class bucket_sum {
  public:
-  bucket_sum(shard_group const& g, plan::plan const& p, nn::state_layout const& layout, std::size_t b)
+  /// \param exact flat ranges that are no gradients (running statistics, the loss): a narrow wire does not round them
+  bucket_sum(shard_group const& g, plan::plan const& p, nn::state_layout const& layout, std::size_t b, std::span<index_range const> exact = {})
       : group_(&g), size_(layout.buckets()[b].size()), scatter_(layout.stage() > 0 && !layout.replicated(b)), overlap_(p.overlap) {
     if (scatter_) counts_ = layout.counts(b);
     first_ = scatter_ ? layout.piece(b, g.shard).begin - layout.buckets()[b].begin : 0;
@@ -46,6 +48,13 @@ template <class T> class bucket_sum {
       if (!scatter_) narrow_ = std::make_unique<comm::narrow_request<T>>(*g.all, even(size_, g.all->size()), true);
       else if (g.shards > 1) narrow_ = std::make_unique<comm::narrow_request<T>>(*g.members, counts_, false);
       if (scatter_ && g.replicas) across_ = std::make_unique<comm::narrow_request<T>>(*g.replicas, even(own_, g.replicas->size()), true);
+      for (index_range const& e : exact) {
+        auto const& k = layout.buckets()[b];
+        index_range const here = intersect(e, {k.begin, k.end});
+        if (here.empty()) continue;
+        exact_.push_back({here.begin - k.begin, here.end - k.begin});
+        exact_sums_.resize(exact_sums_.size() + static_cast<std::size_t>(here.size()));
+      }
     }
   }
 
@@ -54,6 +63,11 @@ template <class T> class bucket_sum {
   void start(std::span<T* const> slots, T* out) {
     out_ = out;
     half_ = 1;
+    if (!exact_.empty()) {  // few numbers, summed everywhere at full width; they take their places in end()
+      T* at = exact_sums_.data();
+      for (auto const& e : exact_) at = std::copy(slots[0] + e.begin, slots[0] + e.end, at);
+      exact_request_ = group_->all->iall_reduce(std::span<T>(exact_sums_), comm::reduction::sum);
+    }
     if (lanes_) {
       read_.assign(slots.begin(), slots.end());
       lanes_->start(read_, size_, out);
@@ -82,8 +96,9 @@ template <class T> class bucket_sum {
 
   /// Moves the half that is under way on. \returns whether it is complete
   bool progress() {
-    if (half_ == 2) return across_ ? across_->progress() : request_.test();
-    return lanes_ ? lanes_->progress() : narrow_ ? narrow_->progress() : request_.test();
+    bool const exact = exact_request_.test();
+    bool const rest = half_ == 2 ? (across_ ? across_->progress() : request_.test()) : lanes_ ? lanes_->progress() : narrow_ ? narrow_->progress() : request_.test();
+    return exact && rest;
   }
   void wait() {
     if (half_ == 2) {
@@ -92,6 +107,7 @@ template <class T> class bucket_sum {
     } else if (lanes_) lanes_->wait();
     else if (narrow_) narrow_->wait();
     else request_.wait();
+    exact_request_.wait();
   }
   /// Starts the second half, after the first one is complete.
   void start_second(T* out) {
@@ -99,7 +115,14 @@ template <class T> class bucket_sum {
     if (across_) across_->start(out, out);
     else request_ = group_->replicas->iall_reduce(std::span<T>(out, static_cast<std::size_t>(own_)), comm::reduction::sum);
   }
-  void end() noexcept { half_ = 0; }
+  void end() noexcept {
+    half_ = 0;
+    T const* at = exact_sums_.data();
+    for (auto const& e : exact_) {
+      for (index_t i = std::max(e.begin, first_); i < std::min(e.end, first_ + own_); ++i) out_[i - first_] = at[i - e.begin];
+      at += e.size();
+    }
+  }
 
   /// Where the sum goes.
   [[nodiscard]] T* out() const noexcept { return out_; }
@@ -111,7 +134,9 @@ template <class T> class bucket_sum {
   std::span<index_t const> counts_;
   std::unique_ptr<comm::lane_request<T>> lanes_;
   std::unique_ptr<comm::narrow_request<T>> narrow_, across_;
-  comm::request request_;
+  comm::request request_, exact_request_;
+  std::vector<index_range> exact_;  // of the bucket
+  std::vector<T> exact_sums_;
   std::vector<T const*> read_;
   T* out_ = nullptr;
   int half_ = 0;

@@ -52,7 +52,10 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
       : where_(&where), ranks_(&ranks), arena_(&arena), overlap_(p.overlap), pooled_(arena.pooled()) {
     auto const& layout = arena.layout();
     auto const n = buckets().size();
-    for (std::size_t b = 0; b < n; ++b) sums_.emplace_back(ranks, p, layout, b);
+    std::vector<index_range> exact;
+    for (auto const& e : arena.entries())
+      if (e.kind == nn::parameter_kind::statistic) exact.push_back({e.begin, e.end});
+    for (std::size_t b = 0; b < n; ++b) sums_.emplace_back(ranks, p, layout, b, exact);
     waiting_.resize(n);
     order_.resize(n);
     for (std::size_t i = 0; i < n; ++i) order_[i] = static_cast<int>(i);

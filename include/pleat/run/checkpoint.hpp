@@ -312,10 +312,15 @@ class checkpoint_writer {
     });
     if (failed && ranks.rank() == 0) job->give_up();
     auto const root_failed = detail::attempt(ranks, [&] {
-      if (ranks.rank() == 0) job->wait();
+      if (ranks.rank() != 0) return;
+      try {
+        job->wait();
+      } catch (error const&) {
+        if (!job->gave_up()) throw;
+      }
     });
+    if (root_failed) throw *root_failed;  // then its folder is gone, and what the others say is that they cannot find it
     if (failed) throw *failed;
-    if (root_failed) throw *root_failed;
   }
 
   [[nodiscard]] std::string const& folder() const noexcept { return folder_; }
