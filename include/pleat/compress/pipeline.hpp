@@ -30,6 +30,8 @@ template <class Recorder, class... Ts> class basic_pipeline {
   static_assert((fusable<Ts> && ...),
                 "pleat: a pipeline takes transforms that can be fused ('using fusable_transform = void' and 'void run(model&) const'): "
                 "apply the others to the model one by one, model | a | b");
+  static_assert(!detail::stands_before<Ts...>({detail::masks<Ts>...}, {detail::resizes<Ts>...}),
+                "pleat: this pipeline prunes single weights before it takes channels out, and only dense weights can lose rows and columns: prune_channels first, then prune");
   static_assert(!detail::stands_before<Ts...>({detail::needs_a_form<Ts>...}, {detail::shares_values<Ts>...}),
                 "pleat: this pipeline entropy-codes before weights share values: share_weights first, then entropy_code");
   static_assert(!detail::stands_before<Ts...>({detail::shares_values<Ts>...}, {detail::writes_weights<Ts>...}),

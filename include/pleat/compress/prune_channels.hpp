@@ -49,6 +49,24 @@ struct batch_norm_scale {
   }
 };
 
+/// Units whose gate has closed (nn/hard_concrete.hpp), all of them and no others: multiply_adds says nothing here.
+struct closed_gates {
+  static constexpr char const* what = "closed gates";
+  static constexpr bool zeros_only = true;
+  template <class Net, class C> void score(parallel::model<Net>& m, std::vector<C>& weights) const { visit(m.net(), weights); }
+
+ private:
+  template <class L, class C> static void visit(L const& l, std::vector<C>& weights) {
+    if constexpr (nn::composite<L>) {
+      const_cast<L&>(l).for_each_child([&](auto const& child) { visit(child, weights); });
+    } else if constexpr (detail::kind_of<L>() == "hard_concrete") {
+      for (auto& c : weights)
+        if (c.name == l.log_alpha().name)
+          for (auto const v : c.values) c.scores.push_back(static_cast<typename C::score_type>(l.gate(static_cast<double>(v))));
+    }
+  }
+};
+
 /// Units are removed, those with the lowest score first, until linear layers and convolutions do at most `multiply_adds` of what they did. A
 /// unit is a neuron, a channel or a head (a group of query heads with its key and value), with everything that belongs to it: found by
 /// following the network through residuals, branches, norms and flattening (Fang et al., "DepGraph", CVPR 2023). What a layer of a user's own
@@ -60,6 +78,7 @@ struct batch_norm_scale {
 template <class Criterion = magnitude> struct prune_channels_by {
   using fusable_transform = void;
   static constexpr bool writes_weights = true;
+  static constexpr bool resizes = true;
   static constexpr char const* what = "prune_channels";
 
   double multiply_adds = 0.5;           ///< the share that stays at most, in (0, 1]
@@ -93,7 +112,9 @@ template <class Criterion = magnitude> struct prune_channels_by {
     std::vector<index_t> removed(groups.size());
     // The work falls with every entry of the order that goes: the shortest part that is enough.
     std::size_t few = 0, many = plan.order.size();
-    if (total(removed) > target) {
+    if constexpr (requires { requires Criterion::zeros_only; }) {
+      removed = counts(groups, plan, plan.order.size());
+    } else if (total(removed) > target) {
       if (total(counts(groups, plan, many)) > target)
         throw error{call, detail::format("at least %.3g of the multiply-adds stay", total(counts(groups, plan, many)) / before) + detail::format(", %.3g are asked for", multiply_adds),
                     "Ask for less, or see which groups are fixed: .on_report, .ignore, .round_to"};
@@ -189,9 +210,12 @@ template <class Criterion = magnitude> struct prune_channels_by {
       for (index_t u = 0; u < group.units; ++u) list.push_back(u);
       std::stable_sort(list.begin(), list.end(), [&](index_t a, index_t b) { return score[static_cast<std::size_t>(a)] < score[static_cast<std::size_t>(b)]; });
       index_t const most = elements == 0 ? 0 : removable(group);
-      for (index_t k = 0; k < most; ++k)
+      for (index_t k = 0; k < most; ++k) {
+        if constexpr (requires { requires Criterion::zeros_only; })
+          if (score[static_cast<std::size_t>(list[static_cast<std::size_t>(k)])] > 0) break;
         entries.push_back({scope == compress::scope::layer ? static_cast<double>(k + 1) / static_cast<double>(group.units)
                                                            : std::sqrt(score[static_cast<std::size_t>(list[static_cast<std::size_t>(k)])] / static_cast<double>(elements)), g});
+      }
     }
     std::stable_sort(entries.begin(), entries.end(), [](entry const& a, entry const& b) { return a.key < b.key; });
     for (auto const& e : entries) r.order.push_back(e.group);

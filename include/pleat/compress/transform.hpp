@@ -11,6 +11,7 @@
 ///     static constexpr bool writes_weights = true;                   // it changes weights element by element (default: false)
 ///     static constexpr bool shares_values = true;                    // it finds few values for many elements (default: false)
 ///     template <class T> using needs_form = …;                       // the form that some weights must be able to take already, if any
+///     static constexpr bool resizes = true;                          // it changes extents, of dense weights only (default: false)
 ///     static constexpr bool folds = true;                            // it multiplies rows of weights by factors (default: false)
 ///     static constexpr bool trains_codes = true;                     // it trains weights as codes, which it changes (default: false)
 ///     static constexpr bool takes_parts = true;                      // it works on weights that are cut over the ranks (default: false)
@@ -78,6 +79,17 @@ template <class T> [[nodiscard]] consteval bool says_trains_codes() {
   else return false;
 }
 template <class T> inline constexpr bool trains_codes = says_trains_codes<T>();
+template <class T> [[nodiscard]] consteval bool says_resizes() {
+  if constexpr (requires { { T::resizes } -> std::convertible_to<bool>; }) return static_cast<bool>(T::resizes);
+  else return false;
+}
+template <class T> inline constexpr bool resizes = says_resizes<T>();
+/// It sets single weights to zero.
+template <class T> [[nodiscard]] consteval bool says_masks() {
+  if constexpr (requires { typename T::template form<float>; }) return T::template form<float>::trainable && writes_weights<T>;
+  else return false;
+}
+template <class T> inline constexpr bool masks = says_masks<T>();
 template <class T> [[nodiscard]] consteval bool says_takes_parts() {
   if constexpr (requires { { T::takes_parts } -> std::convertible_to<bool>; }) return static_cast<bool>(T::takes_parts);
   else return false;

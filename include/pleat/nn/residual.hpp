@@ -52,7 +52,15 @@ template <class Body, class Shortcut = identity_shortcut> class residual {
                   "pleat: the body and the shortcut of nn::residual share one value type and one execution space");
   }
 
+  /// Takes the body out for good: what remains is x itself. Its parameters are no longer the network's: give them back their memory by
+  /// building or rebuilding the model. A file of such a network is read into one whose body is taken out too.
+  void remove_body() requires plain { removed_ = true; }
+  /// Puts it back where nothing was rebuilt meanwhile.
+  void restore_body() requires plain { removed_ = false; }
+  [[nodiscard]] bool removed() const noexcept { return removed_; }
+
   [[nodiscard]] extents shape(extents const& in) const {
+    if (removed_) return in;
     extents const out = body_.shape(in);
     extents other = in;
     if constexpr (!plain) other = shortcut_.shape(in);
@@ -63,6 +71,7 @@ template <class Body, class Shortcut = identity_shortcut> class residual {
   }
 
   [[nodiscard]] step<saved, tensor_type> forward(pass_type const& p, tensor_type x) const {
+    if (removed_) return {std::move(x), saved{}};
     (void)shape(x.whole_shape());
     saved s;
     auto b = call(p, body_, x);
@@ -83,25 +92,32 @@ template <class Body, class Shortcut = identity_shortcut> class residual {
     return join(p, [&](auto& l, auto& saved, tensor_type d) { return call_backward_input(p, l, saved, std::move(d)); }, s, std::move(dy));
   }
   void backward_weight(pass_type const& p, saved& s) {
+    if (removed_) return;
     call_backward_weight(p, body_, s.body);
     if constexpr (!plain) call_backward_weight(p, shortcut_, s.shortcut);
   }
 
   template <class F> void for_each_parameter(F&& f) {
+    if (removed_) return;
     body_.for_each_parameter(f);
     if constexpr (!plain) shortcut_.for_each_parameter(f);
   }
   template <class F> void for_each_child(F&& f) {
+    if (removed_) return;
     f(body_);
     if constexpr (!plain) f(shortcut_);
   }
   /// The same with a mapped body and shortcut.
   template <class F> [[nodiscard]] auto map(F&& f) const {
-    if constexpr (plain) return nn::residual<decltype(f(body_))>(f(body_));
-    else return nn::residual<decltype(f(body_)), decltype(f(shortcut_))>{f(body_), f(shortcut_)};
+    if constexpr (plain) {
+      nn::residual<decltype(f(body_))> mapped(f(body_));
+      if (removed_) mapped.remove_body();
+      return mapped;
+    } else return nn::residual<decltype(f(body_)), decltype(f(shortcut_))>{f(body_), f(shortcut_)};
   }
 
   void describe(extents const& in, describe_walk& walk) const {
+    if (removed_) return;
     int const x = walk.current();
     walk.hold(x, 1);
     nn::describe(body_, in, walk);
@@ -132,6 +148,7 @@ template <class Body, class Shortcut = identity_shortcut> class residual {
  private:
   /// dx = the body's + the shortcut's, each by `back`.
   template <class Back> [[nodiscard]] tensor_type join(pass_type const& p, Back&& back, saved& s, tensor_type dy) {
+    if (removed_) return p.input_gradient ? std::move(dy) : tensor_type{};
     tensor_type db = back(body_, s.body, dy);
     if constexpr (plain) {
       return p.input_gradient ? detail::add(p, std::move(db), std::move(dy)) : tensor_type{};
@@ -143,6 +160,7 @@ template <class Body, class Shortcut = identity_shortcut> class residual {
 
   Body body_;
   Shortcut shortcut_;
+  bool removed_ = false;
 };
 
 template <class Body> residual(Body) -> residual<Body>;

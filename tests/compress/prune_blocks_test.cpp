@@ -1,0 +1,129 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <pleat/compress/prune_blocks.hpp>
+
+#include <pleat/compress/pipeline.hpp>
+#include <pleat/compress/prune_channels.hpp>
+#include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
+#include <pleat/nn/hard_concrete.hpp>
+#include <pleat/nn/repeat.hpp>
+#include <pleat/nn/residual.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <compress/compress_support.hpp>
+
+#include <cmath>
+#include <cstring>
+
+namespace {
+
+using namespace compress_test;
+namespace compress = pleat::compress;
+namespace nn = pleat::nn;
+namespace par = pleat::parallel;
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
+
+/// 20 → 16, four residual blocks of 16 behind gates, → 4.
+auto deep() {
+  auto const body = nn::residual(nn::sequential(nn::linear("up", 16, 12), nn::relu(), nn::hard_concrete("gate", 12, {.penalty = 0.5, .start = 1.0}), nn::linear("down", 12, 16)));
+  return nn::sequential(nn::linear("in", 20, 16), nn::repeat("block", 4, body), nn::linear("out", 16, 4));
+}
+auto build_deep(pleat::world& w) {
+  pleat::plan::plan p;
+  p.global_batch = 16;
+  p.data_ranks = w.size();
+  p.deterministic = true;
+  return par::build(deep(), p, w, {.seed = 5});
+}
+template <class Net> std::vector<float> answers(par::model<Net> const& m, pleat::io::dataset const& d) {
+  std::vector<index_t> all;
+  for (index_t i = 0; i < d.size; ++i) all.push_back(i);
+  pleat::run::batch_loader<float, typename par::model<Net>::execution_space> loader(d);
+  auto const y = m.predict(loader.load(m.context(), all).x);
+  std::vector<float> out(static_cast<std::size_t>(y.size()));
+  pleat::copy_to_host(m.context(), y, out.data());
+  return out;
+}
+
+TEST_CASE("the block that does nothing goes first, and no bit changes; the next one is the one that does least") {
+  auto w = alone();
+  auto const samples = data(32);
+  auto model = build_deep(w);
+  set_values(model, "block.2.down.weight", std::vector<float>(192, 0.0f));
+  set_values(model, "block.2.down.bias", std::vector<float>(16, 0.0f));
+  std::vector<float> little(192, 1e-5f);
+  set_values(model, "block.0.down.weight", little);
+  set_values(model, "block.0.down.bias", std::vector<float>(16, 0.0f));
+  std::vector<compress::removed_block> gone;
+  auto const note = [&](compress::removed_block const& b) { gone.push_back(b); };
+  auto const one = model | compress::prune_blocks{.count = 1, .samples = compress::calibration(samples, 32), .on_block = note};
+  auto const a = answers(model, samples), b = answers(one, samples);
+  CHECK(std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
+  REQUIRE(gone.size() == 1);
+  CHECK(gone[0].name == "block.2.up.weight");
+  CHECK(gone[0].change == 0);
+  auto const two = model | compress::prune_blocks{.count = 2, .samples = compress::calibration(samples, 32), .on_block = note};
+  CHECK(gone[2].name == "block.0.up.weight");
+  CHECK(gone[2].change > 0);
+  // It is gone: no parameter, no work.
+  CHECK(values_of(two).size() == values_of(model).size() - 2 * 5);
+  CHECK(two.arena().size() < model.arena().size());
+  CHECK(nn::describe(two.net(), {1, 20}).forward_flops() < 0.75 * nn::describe(model.net(), {1, 20}).forward_flops());
+  // The model that was pruned is whole, and an ignored block stays.
+  CHECK(answers(model, samples) == a);
+  auto const other = model | compress::prune_blocks{.samples = compress::calibration(samples, 32), .ignore = {"block.2.*"}, .on_block = note};
+  CHECK(gone.back().name == "block.0.up.weight");
+}
+
+TEST_CASE("what is left trains, is saved and read, and every number of ranks has the same bytes") {
+  std::vector<std::byte> one;
+  for (int const ranks : {1, 2, 3}) {
+    std::vector<std::vector<std::byte>> images(static_cast<std::size_t>(ranks));
+    pleat::comm::run_local(ranks, [&](pleat::comm::communicator c) {
+      auto const rank = static_cast<std::size_t>(c.rank());
+      pleat::world w(std::move(c), 1);
+      auto const train = data(40);
+      images[rank] = pleat::run::file_image(build_deep(w) | (compress::prune_blocks{.count = 2, .samples = compress::calibration(train, 13)} | compress::fine_tune(train, quiet(1))));
+    });
+    if (ranks == 1) one = images[0];
+    for (auto const& image : images) CHECK((image == one));
+  }
+}
+
+TEST_CASE("gates close while training, and what they closed is taken out without changing a bit") {
+  auto w = alone();
+  auto const train = data(64);
+  auto model = build_deep(w);
+  auto options = quiet(30);
+  options.optimizer = nn::adamw{.learning_rate = 0.05, .weight_decay = 0};
+  (void)pleat::run::fit(model, train, options);
+  compress::channel_report report;
+  auto const small = model | compress::prune_channels_by<compress::closed_gates>{.input = {20}, .on_report = [&](auto const& r) { report = r; }};
+  index_t closed = 0, taken = 0;
+  for (auto const& p : values_of(model))
+    if (p.name.ends_with("log_alpha"))
+      for (float const v : p.values) closed += nn::hard_concrete("g", 1).gate(static_cast<double>(v)) == 0;
+  for (auto const& g : report.groups) taken += g.units - g.kept;
+  INFO("closed " << closed << " of 48");
+  CHECK(closed > 4);
+  CHECK(taken <= closed);  // a block of closed gates keeps one
+  CHECK(taken >= closed - 4);
+  CHECK(report.multiply_adds_after < report.multiply_adds_before);
+  auto const a = answers(model, train), b = answers(small, train);
+  for (std::size_t i = 0; i < a.size(); ++i) REQUIRE(a[i] == b[i]);
+}
+
+TEST_CASE("what cannot be done is refused in words") {
+  auto w = alone();
+  auto const samples = data(8);
+  auto const model = build_deep(w);
+  CHECK_THROWS_MATCHES(model | compress::prune_blocks{}, pleat::error, MessageMatches(ContainsSubstring("the calibration set is empty")));
+  CHECK_THROWS_MATCHES((model | compress::prune_blocks{.count = 5, .samples = compress::calibration(samples, 8)}), pleat::error, MessageMatches(ContainsSubstring("5 blocks are to go, and there are 4")));
+  CHECK_THROWS_MATCHES((model | compress::prune_blocks{.count = -1, .samples = compress::calibration(samples, 8)}), pleat::error, MessageMatches(ContainsSubstring("must not be negative")));
+}
+
+}  // namespace
