@@ -11,14 +11,15 @@
 
 namespace pleat::codec {
 
-/// What turns a layer's integer sums into its output's codes: bias in units of x_scale·w_scale, one multiplier per row of the weight.
+/// What turns a layer's integer sums into its output's codes: bias in units of x_scale·w_scale·2^drop, one multiplier per row of the weight.
 template <class Space> struct requantizer {
   Kokkos::View<fixed_multiplier*, typename Space::memory_space> multiplier;
   Kokkos::View<std::int32_t*, typename Space::memory_space> bias;
-  std::int32_t low = -127, high = 127;  ///< low = 0: a ReLU
+  Kokkos::View<std::int32_t*, typename Space::memory_space> drop;  ///< bits that a sum loses before the bias is added; 0 unless the bias is above 2^30 units
+  std::int32_t low = -127, high = 127;                              ///< low = 0: a ReLU
 
   /// Static scales: x ≈ x_scale·code, y ≈ y_scale·code (an observer's ranges / 127).
-  /// \param bias host, one per row, or null   \throws error unless the scales are positive and finite
+  /// \param bias host, one per row, or null   \throws error unless the scales are positive and finite, and the biases finite (the row)
   static requantizer make(context<Space>& c, extents const& shape, typename int8<float>::template storage<Space> const& w, float x_scale, float y_scale, float const* bias, compute::activation act) {
     if (!(x_scale > 0) || !std::isfinite(x_scale) || !(y_scale > 0) || !std::isfinite(y_scale))
       throw error{"codec::requantizer::make", "the scales are " + std::to_string(x_scale) + " and " + std::to_string(y_scale) + ", expected positive finite numbers", "Calibrate with data that is not all zero"};
@@ -26,15 +27,16 @@ template <class Space> struct requantizer {
     std::vector<float> scale(n);
     copy_to_host(c, tensor<float, Space>::wrap(w.scales.data(), {rows_of(shape)}), scale.data());
     std::vector<fixed_multiplier> m(n);
-    std::vector<std::int32_t> b(n, 0);
+    std::vector<std::int32_t> b(n, 0), drop(n, 0);
     for (std::size_t j = 0; j < n; ++j) {
-      double const unit = static_cast<double>(x_scale) * static_cast<double>(scale[j]);
-      if (unit > 0) m[j] = to_fixed(unit / static_cast<double>(y_scale));
-      if (bias && unit > 0) b[j] = static_cast<std::int32_t>(std::clamp(std::nearbyint(static_cast<double>(bias[j]) / unit), -0x1p30, 0x1p30));
-      if (bias && unit == 0 && bias[j] != 0) {  // a row of zeros: the bias is its own unit
-        m[j] = to_fixed(std::fabs(static_cast<double>(bias[j])) / static_cast<double>(y_scale));
-        b[j] = bias[j] > 0 ? 1 : -1;
-      }
+      double const add = bias ? static_cast<double>(bias[j]) : 0.0;
+      if (!std::isfinite(add)) throw error{"codec::requantizer::make", "the bias of row " + std::to_string(j) + " is " + std::to_string(add), "Train again with a lower learning rate"};
+      double unit = static_cast<double>(x_scale) * static_cast<double>(scale[j]);
+      // A bias of many units: sums are rounded to larger ones, until it fits. Nothing is left of a sum that lost 32 bits: then, and in a row of zeros,
+      // the bias is its own unit.
+      while (drop[j] < 32 && std::fabs(add) > unit * 0x1p30) unit *= 2, ++drop[j];
+      if (std::fabs(add) > unit * 0x1p30) unit = std::fabs(add);
+      if (unit > 0) m[j] = to_fixed(unit / static_cast<double>(y_scale)), b[j] = static_cast<std::int32_t>(std::nearbyint(add / unit));
     }
     requantizer r;
     r.multiplier = decltype(r.multiplier)("pleat::multiplier", n);
@@ -42,6 +44,8 @@ template <class Space> struct requantizer {
     using host_multipliers = Kokkos::View<fixed_multiplier const*, Kokkos::HostSpace, Kokkos::MemoryUnmanaged>;
     Kokkos::deep_copy(c.space(), r.multiplier, host_multipliers(m.data(), n));
     copy_from_host(c, b.data(), tensor<std::int32_t, Space>::wrap(r.bias.data(), {rows_of(shape)}));
+    r.drop = decltype(r.drop)("pleat::drop", n);
+    copy_from_host(c, drop.data(), tensor<std::int32_t, Space>::wrap(r.drop.data(), {rows_of(shape)}));
     c.fence();
     r.low = act == compute::activation::relu ? 0 : -127;
     return r;
@@ -53,12 +57,13 @@ struct requantize_body {
   index_t n;
   std::int32_t const* sums;
   std::int32_t const* bias;
+  std::int32_t const* drop;
   fixed_multiplier const* multiplier;
   std::int32_t low, high;
   std::int8_t* y;
   PLEAT_INLINE void operator()(index_t e) const {
     index_t const j = e % n;
-    std::int64_t const sum = static_cast<std::int64_t>(sums[e]) + bias[j];
+    std::int64_t const rounding = (std::int64_t{1} << drop[j]) >> 1, sum = ((sums[e] + rounding) >> drop[j]) + bias[j];
     constexpr std::int64_t most = 0x7fffffff;
     y[e] = static_cast<std::int8_t>(requantized(static_cast<std::int32_t>(sum > most ? most : sum < -most ? -most : sum), multiplier[j], 0, low, high));
   }
@@ -75,7 +80,7 @@ void apply_integer(context<Space>& c, extents const& shape, typename int8<float>
     compute::int8_gemm_packed(c.space(), m, n, k, x, k, static_cast<void const*>(w.packed.data()), sums.data(), n);
   else
     compute::int8_gemm(c.space(), m, n, k, x, k, static_cast<std::int8_t const*>(w.codes.data()), k, sums.data(), n);
-  compute::for_each(c.space(), m * n, detail::requantize_body{n, sums.data(), r.bias.data(), r.multiplier.data(), r.low, r.high, y}, 8.0);
+  compute::for_each(c.space(), m * n, detail::requantize_body{n, sums.data(), r.bias.data(), r.drop.data(), r.multiplier.data(), r.low, r.high, y}, 8.0);
 }
 
 }  // namespace pleat::codec
