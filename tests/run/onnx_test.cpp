@@ -162,6 +162,27 @@ TEST_CASE("the page's lines: every file of one model", "[run][onnx]") {
   CHECK(run::describe_file(folder + "large.safetensors").network == "mlp:16-32-5");
 }
 
+TEST_CASE("a bias in integers is within half a unit, in rows of zeros too; one that does not fit stays float, and it is said", "[run][onnx]") {
+  std::vector<float> const scales{0.01f, 0, 0.002f, 0}, bias{0.3f, 0.4f, -0.5f, 0};
+  auto const b = run::detail::integer_bias(bias, scales, 0.02f);
+  REQUIRE(b.codes.size() == 4);
+  for (std::size_t i = 0; i < 4; ++i)  // half the largest unit of the layer, and float's rounding of the unit
+    CHECK(std::fabs(static_cast<double>(b.codes[i]) * static_cast<double>(b.units[i]) - static_cast<double>(bias[i])) <= 0.5 * 0.01 * 0.02 + 0x1p-23);
+  CHECK(run::detail::integer_bias({0.5f}, {1e-6f / 127}, 1 / 127.0f).codes.empty());
+  CHECK(run::detail::integer_bias({0.5f}, {0}, 1e-38f).codes.empty());  // a unit of 0
+  CHECK(run::detail::integer_bias({0, 1e-3f}, {0, 0}, 1).codes == std::vector<std::int32_t>{0, 0});  // nothing but zeros: units of 1/127
+
+  auto w = alone();
+  auto m = build(nn::sequential(nn::linear("fc", 4, 2)), w);
+  m.net().for_each_parameter([&](auto& p) {
+    std::vector<float> const values = p.shape.rank() == 2 ? std::vector<float>{1e-6f, 1e-6f, 1e-6f, 1e-6f, 1, 1, 1, 1} : std::vector<float>{0.5f, 0.5f};
+    pleat::copy_from_host(m.context(), values.data(), pleat::tensor<float, typename decltype(m)::execution_space>::wrap(p.data(), p.shape));
+  });
+  auto const graph = run::to_onnx(m | compress::quantize<int8>{}, {4}, {.input_ranges = {{"fc", 1.0f}}});
+  REQUIRE(graph.notes().size() == 1);
+  CHECK_THAT(graph.notes()[0], ContainsSubstring("'fc.bias' is written as float"));
+}
+
 TEST_CASE("what cannot be exported is said", "[run][onnx]") {
   auto w = alone();
   auto const m = build(nn::sequential(nn::linear("fc", 4, 3), nn::relu()), w);

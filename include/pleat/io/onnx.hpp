@@ -155,6 +155,14 @@ namespace detail {
 
 enum onnx_type : int { onnx_float = 1, onnx_int8 = 3, onnx_int32 = 6, onnx_half = 10, onnx_bfloat16 = 16, onnx_int4 = 22 };
 
+/// A scale per row of 8-bit codes as ONNX may have them: some runtimes refuse a scale of 0, so a row of zeros takes the largest one (a bias in units of
+/// such a scale is as precise as those of the other rows).
+inline void onnx_scales(std::vector<float>& scales) {
+  float const most = scales.empty() ? 0 : *std::max_element(scales.begin(), scales.end());
+  for (auto& s : scales)
+    if (s == 0) s = most > 0 ? most : 1.0f / 127;
+}
+
 /// Symmetric blocks along the columns as codes, two's complement, and a scale per block; opset 21.
 template <class F> std::string onnx_blocks(onnx_graph& g, stored_weight const& w) {
   codec::detail::block_logic<F>::check(w.shape, w.copy());
@@ -200,8 +208,7 @@ template <int = 0> [[nodiscard]] std::string add_weight(onnx_graph& g, stored_we
       codes = codec::detail::scatter(std::span<std::int8_t const>(codec::detail::values_of<std::int8_t>(codec::detail::find_part(parts, ".nonzero")->bytes)), bits.data(), w.shape.size());
     }
     auto scales = codec::detail::values_of<float>(codec::detail::find_part(parts, ".scale")->bytes);
-    for (auto& s : scales)
-      if (s == 0) s = 1;  // a row of zeros; some runtimes refuse a scale of zero
+    detail::onnx_scales(scales);
     auto const q = g.constant(w.name + ".codes", detail::onnx_int8, w.shape, codes);
     auto const s = g.constant(w.name + ".scale", detail::onnx_float, {codec::rows_of(w.shape)}, scales);
     auto const z = g.constant(w.name + ".zero_point", detail::onnx_int8, {codec::rows_of(w.shape)}, std::vector<std::int8_t>(scales.size(), 0));

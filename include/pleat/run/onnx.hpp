@@ -31,6 +31,23 @@ struct onnx_options {
 
 namespace detail {
 
+/// A bias as multiples of x_scale · w_scale, row by row, as runtimes that compute in integers take it; no codes if one of them needs more than 32 bits.
+struct onnx_bias {
+  std::vector<std::int32_t> codes;
+  std::vector<float> units;
+};
+[[nodiscard]] PLEAT_ONCE onnx_bias integer_bias(std::vector<float> const& values, std::vector<float> w_scales, float x_scale) {
+  io::detail::onnx_scales(w_scales);
+  onnx_bias b;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    b.units.push_back(w_scales[i] * x_scale);
+    double const code = std::nearbyint(static_cast<double>(values[i]) / static_cast<double>(b.units[i]));
+    if (!(std::fabs(code) <= 0x7fffffff)) return {};
+    b.codes.push_back(static_cast<std::int32_t>(code));
+  }
+  return b;
+}
+
 /// Walks the layers. A layer of one's own takes part with
 ///     std::string to_onnx(io::onnx_graph&, std::string x, extents in) const;   // adds nodes, returns the name of its result
 template <class Context> class onnx_walk {
@@ -121,21 +138,18 @@ template <class Context> class onnx_walk {
     auto const z = graph_->constant(layer + ".input_zero_point", io::detail::onnx_int8, {}, std::vector<std::int8_t>{0});
     return graph_->node("DequantizeLinear", {graph_->node("QuantizeLinear", {std::move(x), s, z}, layer + ".input_codes"), s, z}, layer + ".input");
   }
-  /// The bias, in units of x_scale · w_scale where both are there.
+  /// The bias, in units of x_scale · w_scale where both are there and it fits.
   template <class L> [[nodiscard]] std::string bias(L const& l, float x_scale) {
     if (x_scale == 0 || l.weight().form_name() != "int8") return parameter(l.bias());
-    std::vector<codec::file_tensor> weight_parts, bias_parts = parts_of(l.bias());
-    weight_parts = parts_of(l.weight());
-    auto scales = codec::detail::values_of<float>(codec::detail::find_part(weight_parts, ".scale")->bytes);
+    auto const weight_parts = parts_of(l.weight()), bias_parts = parts_of(l.bias());
     auto const values = codec::detail::values_of<float>(bias_parts[0].bytes);
-    std::vector<std::int32_t> codes(values.size());
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      if (scales[i] == 0) scales[i] = 1;
-      scales[i] *= x_scale;
-      codes[i] = static_cast<std::int32_t>(std::fmin(std::fmax(std::nearbyint(static_cast<double>(values[i]) / static_cast<double>(scales[i])), -2147483647.0), 2147483647.0));
+    auto b = integer_bias(values, codec::detail::values_of<float>(codec::detail::find_part(weight_parts, ".scale")->bytes), x_scale);
+    if (b.codes.empty()) {
+      graph_->note("'" + l.bias().name + "' is written as float: in units of the input's and the weight's scale it does not fit into 32 bits");
+      return parameter(l.bias());
     }
-    auto const n = static_cast<index_t>(codes.size());
-    return graph_->node("DequantizeLinear", {graph_->constant(l.bias().name + ".codes", io::detail::onnx_int32, {n}, codes), graph_->constant(l.bias().name + ".scale", io::detail::onnx_float, {n}, scales)},
+    auto const n = static_cast<index_t>(b.codes.size());
+    return graph_->node("DequantizeLinear", {graph_->constant(l.bias().name + ".codes", io::detail::onnx_int32, {n}, b.codes), graph_->constant(l.bias().name + ".scale", io::detail::onnx_float, {n}, b.units)},
                         l.bias().name, {{"axis", std::int64_t{0}}});
   }
 
