@@ -3,8 +3,10 @@
 // Every form of codec/ through both file formats, without Kokkos. decode.hpp and weight_file.hpp are tested here too.
 #include <pleat/io/weights.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <set>
 
 #include <pleat/io/decode.hpp>
@@ -181,6 +183,29 @@ TEST_CASE("metadata that cannot be believed, each in a sentence", "[io][weights]
     CHECK_THAT(said({{"pleat.error.a.weight.values", bad}}), ContainsSubstring("the error of 'a.weight.values'"));
   }
   CHECK(said({{"pleat.error.a.weight.values", "1.5 2e-3"}}).empty());
+}
+
+TEST_CASE("the claims of int8 and masked are those that the forms themselves check", "[io][weights]") {
+  auto const list = all_forms();
+  auto const* made = &*std::find_if(list.begin(), list.end(), [](auto const& m) { return m.name == "int8.weight"; });
+  auto const said = [&](char const* suffix, std::size_t at, auto v) {
+    auto bad = *made;
+    for (auto& p : bad.parts)
+      if (p.suffix == suffix) std::memcpy(p.bytes.data() + at, &v, sizeof v);
+    return words([&] { (void)io::decode(bad.view()); });
+  };
+  CHECK(said(".scale", 4, 2.0f).empty());
+  CHECK_THAT(said(".scale", 4, std::nanf("")), ContainsSubstring("the scale of row 1 is nan"));
+  CHECK_THAT(said(".scale", 0, -0.5f), ContainsSubstring("the scale of row 0 is -0.5"));
+  CHECK_THAT(said(".scale", 0, HUGE_VALF), ContainsSubstring("the scale of row 0 is inf"));
+  CHECK_THAT(said(".codes", 0, std::int8_t{-128}), ContainsSubstring("a code is -128"));
+  made = &*std::find_if(list.begin(), list.end(), [](auto const& m) { return m.name == "int8s.weight"; });
+  CHECK_THAT(said(".nonzero", 0, std::int8_t{0}), ContainsSubstring("one of the stored nonzero codes is zero"));
+  made = &*std::find_if(list.begin(), list.end(), [](auto const& m) { return m.name == "masked.weight"; });
+  CHECK_THAT(said(".mask", 1, std::uint8_t{0xff}), ContainsSubstring("bits past its last element"));
+  auto with_input = *std::find_if(list.begin(), list.end(), [](auto const& m) { return m.name == "int8.weight"; });
+  with_input.parts.push_back(cd::part_of(".input_scale", std::vector<float>{0}));
+  CHECK_THAT(words([&] { (void)io::decode(with_input.view()); }), ContainsSubstring("the scale of the activations is 0"));
 }
 
 TEST_CASE("damaged files of all forms: an error or numbers, never more", "[io][weights][hostile]") {

@@ -9,6 +9,7 @@
 
 #include <pleat/codec/dense.hpp>
 #include <pleat/codec/detail/bits.hpp>
+#include <pleat/codec/detail/int8_bits.hpp>
 #include <pleat/codec/detail/int8_codes.hpp>
 #include <pleat/codec/detail/part_of.hpp>
 #include <pleat/codec/detail/parts.hpp>
@@ -150,33 +151,9 @@ template <class T> struct int8 {
   }
 
   template <class Space> static void from_file(context<Space>& c, extents const& shape, std::span<file_tensor const> parts, storage<Space>& s) {
-    constexpr char const* call = "codec::int8::from_file";
-    std::vector<std::int8_t> codes;
-    if (detail::find_part(parts, ".codes")) {
-      detail::demand_only(call, parts, {".codes", ".scale", ".input_scale"});
-      codes = detail::values_of<std::int8_t>(detail::demand_part(call, parts, ".codes", dtype::i8, shape).bytes);
-    } else {
-      detail::demand_only(call, parts, {".mask", ".nonzero", ".scale", ".input_scale"});
-      auto const bits = detail::values_of<std::uint8_t>(detail::demand_part(call, parts, ".mask", dtype::u8, {detail::bit_bytes(shape.size())}).bytes);
-      auto const nonzero = detail::values_of<std::int8_t>(detail::demand_list(call, parts, ".nonzero", dtype::i8, shape.size()).bytes);
-      detail::check_bits(call, bits, shape.size(), static_cast<index_t>(nonzero.size()));
-      for (auto q : nonzero)
-        if (q == 0) throw error{call, "one of the stored nonzero codes is zero"};
-      codes = detail::scatter(std::span<std::int8_t const>(nonzero), bits.data(), shape.size());
-    }
-    for (auto q : codes)
-      if (q == -128) throw error{call, "a code is -128, outside of the form's range of ±127"};
-    auto const scales = detail::values_of<float>(detail::demand_part(call, parts, ".scale", dtype::f32, {rows_of(shape)}).bytes);
-    for (std::size_t r = 0; r < scales.size(); ++r)
-      if (!(scales[r] >= 0) || !std::isfinite(scales[r] * 127.0f))
-        throw error{call, "the scale of row " + std::to_string(r) + " is " + std::to_string(scales[r]) + ", expected a number that is not negative and at most the largest float / 127"};
-    float input = 0;
-    if (detail::find_part(parts, ".input_scale")) {
-      input = detail::values_of<float>(detail::demand_part(call, parts, ".input_scale", dtype::f32, {1}).bytes)[0];
-      if (!(input > 0) || !std::isfinite(input)) throw error{call, "the scale of the activations is " + std::to_string(input) + ", expected a positive finite number"};
-    }
-    set(c, shape, codes, scales, s);
-    s.input_scale = input;
+    auto const w = detail::read_int8(shape, parts);
+    set(c, shape, w.codes, w.scales, s);
+    s.input_scale = w.input_scale;
   }
 
   /// Codes within ±127 and scales of one's own: what an encoder found, or training. Row r is scales[r]·codes[r, :].

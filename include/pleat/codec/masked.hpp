@@ -6,6 +6,7 @@
 
 #include <pleat/codec/dense.hpp>
 #include <pleat/codec/detail/bits.hpp>
+#include <pleat/codec/detail/int8_bits.hpp>
 #include <pleat/codec/detail/part_of.hpp>
 #include <pleat/codec/detail/parts.hpp>
 
@@ -80,14 +81,8 @@ template <class T> struct masked {
   }
 
   template <class Space> static void from_file(context<Space>& c, extents const& shape, std::span<file_tensor const> parts, storage<Space>& s) {
-    constexpr char const* call = "codec::masked::from_file";
-    detail::demand_only(call, parts, {".mask", ".values"});
-    auto const& m = detail::demand_part(call, parts, ".mask", dtype::u8, {detail::bit_bytes(shape.size())});
-    auto const& v = detail::demand_list(call, parts, ".values", dtype_of<T>, shape.size());
-    auto const bits = detail::values_of<std::uint8_t>(m.bytes);
-    auto const alive = detail::values_of<T>(v.bytes);
-    detail::check_bits(call, bits, shape.size(), static_cast<index_t>(alive.size()));
-    set(c, shape, detail::scatter(std::span<T const>(alive), bits.data(), shape.size()), bits, s);
+    auto w = detail::read_masked<T>(shape, parts);
+    set(c, shape, std::move(w.values), w.bits, s);
   }
 
   /// The bits of a part. (The values lie in the arena, which is cut by itself.)

@@ -15,6 +15,7 @@
 #include <pleat/codec/detail/block_bits.hpp>
 #include <pleat/codec/detail/codebook_bits.hpp>
 #include <pleat/codec/detail/coded_bits.hpp>
+#include <pleat/codec/detail/int8_bits.hpp>
 #include <pleat/codec/detail/low_rank_bits.hpp>
 #include <pleat/codec/detail/reduced_bits.hpp>
 #include <pleat/codec/detail/sparse_bits.hpp>
@@ -93,33 +94,10 @@ template <class T> std::vector<float> widened(std::span<std::byte const> bytes) 
   return {};
 }
 
-/// The two forms whose logic lives with their kernels.
-[[nodiscard]] PLEAT_ONCE std::vector<float> decode_masked(extents const& shape, std::span<codec::file_tensor const> parts) {
-  namespace cd = codec::detail;
-  constexpr char const* call = "codec::masked::from_file";
-  cd::demand_only(call, parts, {".mask", ".values"});
-  auto const bits = cd::values_of<std::uint8_t>(cd::demand_part(call, parts, ".mask", dtype::u8, {cd::bit_bytes(shape.size())}).bytes);
-  auto const alive = cd::values_of<float>(cd::demand_list(call, parts, ".values", dtype::f32, shape.size()).bytes);
-  cd::check_bits(call, bits, shape.size(), static_cast<index_t>(alive.size()));
-  return cd::scatter(std::span<float const>(alive), bits.data(), shape.size());
-}
 [[nodiscard]] PLEAT_ONCE std::vector<float> decode_int8(extents const& shape, std::span<codec::file_tensor const> parts) {
-  namespace cd = codec::detail;
-  constexpr char const* call = "codec::int8::from_file";
-  std::vector<std::int8_t> codes;
-  if (cd::find_part(parts, ".codes")) {
-    cd::demand_only(call, parts, {".codes", ".scale", ".input_scale"});
-    codes = cd::values_of<std::int8_t>(cd::demand_part(call, parts, ".codes", dtype::i8, shape).bytes);
-  } else {
-    cd::demand_only(call, parts, {".mask", ".nonzero", ".scale", ".input_scale"});
-    auto const bits = cd::values_of<std::uint8_t>(cd::demand_part(call, parts, ".mask", dtype::u8, {cd::bit_bytes(shape.size())}).bytes);
-    auto const nonzero = cd::values_of<std::int8_t>(cd::demand_list(call, parts, ".nonzero", dtype::i8, shape.size()).bytes);
-    cd::check_bits(call, bits, shape.size(), static_cast<index_t>(nonzero.size()));
-    codes = cd::scatter(std::span<std::int8_t const>(nonzero), bits.data(), shape.size());
-  }
-  auto const scales = cd::values_of<float>(cd::demand_part(call, parts, ".scale", dtype::f32, {codec::rows_of(shape)}).bytes);
-  std::vector<float> out(codes.size());
-  for (std::size_t i = 0; i < codes.size(); ++i) out[i] = static_cast<float>(codes[i]) * scales[i / static_cast<std::size_t>(codec::columns_of(shape))];
+  auto const w = codec::detail::read_int8(shape, parts);
+  std::vector<float> out(w.codes.size());
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>(w.codes[i]) * w.scales[i / static_cast<std::size_t>(codec::columns_of(shape))];
   return out;
 }
 
@@ -153,7 +131,7 @@ template <int = 0> [[nodiscard]] std::vector<float> decode(stored_weight const& 
     throw error{call, detail::shown(w.name) + " claims the shape " + w.shape.to_string() + " with " + std::to_string(w.bytes()) + " bytes stored", "The file is damaged, or no file of pleat's"};
   try {
     std::vector<float> out;
-    if (w.form == "masked") return detail::decode_masked(w.shape, w.copy());
+    if (w.form == "masked") return codec::detail::read_masked<float>(w.shape, w.copy()).values;
     if (w.form == "int8") return detail::decode_int8(w.shape, w.copy());
     if (detail::with_bit_logic(w.form, [&]<class Bits>() { out = detail::decode_bits<Bits>(w.shape, w.copy()); })) return out;
   } catch (error const& e) {

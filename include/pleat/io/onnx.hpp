@@ -198,20 +198,12 @@ template <int = 0> [[nodiscard]] std::string add_weight(onnx_graph& g, stored_we
     return g.node("Cast", {g.constant(w.name + ".stored", half ? detail::onnx_half : detail::onnx_bfloat16, w.shape, w.parts[0].bytes)}, w.name, {{"to", std::int64_t{detail::onnx_float}}});
   }
   if (w.form == "int8") {
-    auto const parts = w.copy();
-    auto const values = decode(w, "io::add_weight");  // checks
-    std::vector<std::int8_t> codes;
-    if (auto const* p = codec::detail::find_part(parts, ".codes")) {
-      codes = codec::detail::values_of<std::int8_t>(p->bytes);
-    } else {
-      auto const bits = codec::detail::values_of<std::uint8_t>(codec::detail::find_part(parts, ".mask")->bytes);
-      codes = codec::detail::scatter(std::span<std::int8_t const>(codec::detail::values_of<std::int8_t>(codec::detail::find_part(parts, ".nonzero")->bytes)), bits.data(), w.shape.size());
-    }
-    auto scales = codec::detail::values_of<float>(codec::detail::find_part(parts, ".scale")->bytes);
-    detail::onnx_scales(scales);
-    auto const q = g.constant(w.name + ".codes", detail::onnx_int8, w.shape, codes);
-    auto const s = g.constant(w.name + ".scale", detail::onnx_float, {codec::rows_of(w.shape)}, scales);
-    auto const z = g.constant(w.name + ".zero_point", detail::onnx_int8, {codec::rows_of(w.shape)}, std::vector<std::int8_t>(scales.size(), 0));
+    (void)decode(w, "io::add_weight");  // checks
+    auto image = codec::detail::read_int8(w.shape, w.copy());
+    detail::onnx_scales(image.scales);
+    auto const q = g.constant(w.name + ".codes", detail::onnx_int8, w.shape, image.codes);
+    auto const s = g.constant(w.name + ".scale", detail::onnx_float, {codec::rows_of(w.shape)}, image.scales);
+    auto const z = g.constant(w.name + ".zero_point", detail::onnx_int8, {codec::rows_of(w.shape)}, std::vector<std::int8_t>(image.scales.size(), 0));
     return g.node("DequantizeLinear", {q, s, z}, w.name, {{"axis", std::int64_t{0}}});
   }
   using namespace codec::detail;
