@@ -83,8 +83,9 @@ struct thin_svd {
   return out;
 }
 
-/// The rank that the options ask for. \throws error for a rank above the matrix, an energy outside (0, 1]
-[[nodiscard]] inline index_t choose_rank(std::string const& call, thin_svd const& f, low_rank_options const& o) {
+/// The rank that the options ask for. \param apart bytes that are stored beside the factors
+/// \throws error for a rank above the matrix, an energy outside (0, 1], a matrix that no rank makes smaller where none was asked for
+[[nodiscard]] inline index_t choose_rank(std::string const& call, thin_svd const& f, low_rank_options const& o, index_t apart = 0) {
   double all = 0;
   for (double s : f.s) all += s * s;
   if (o.rank != 0) {
@@ -102,7 +103,11 @@ struct thin_svd {
     }
     return rank;
   }
-  return std::max<index_t>(1, f.m * f.n / std::max<index_t>(1, f.m + f.n));
+  index_t const rank = std::max<index_t>(0, 4 * f.m * f.n - apart - 1) / (4 * (f.m + f.n));  // smaller by a byte at least
+  if (rank < 1)
+    throw error{call, "no rank makes a matrix of " + std::to_string(f.m) + " × " + std::to_string(f.n) + " smaller" + (apart ? " beside " + std::to_string(apart) + " bytes of sparse rows" : ""),
+                "Leave this weight out, or say which rank"};
+  return rank;
 }
 
 /// Sparse: there are also compressed rows of what the factors need not explain.
@@ -135,7 +140,10 @@ template <bool Sparse> struct low_rank_logic {
     std::vector<double> a(rest.size());
     for (std::size_t i = 0; i < rest.size(); ++i) a[i] = static_cast<double>(rest[i]) / unit;
     auto const f = jacobi_svd(m, n, a);
-    index_t const rank = choose_rank(call, f, o);
+    index_t beside = 0;
+    if constexpr (Sparse)
+      for (auto const& p : rows_logic::encode(matrix(shape), apart, {})) beside += static_cast<index_t>(p.bytes.size());
+    index_t const rank = choose_rank(call, f, o, beside);
     std::vector<float> left(static_cast<std::size_t>(m * rank)), right(static_cast<std::size_t>(rank * n));
     for (index_t q = 0; q < rank; ++q) {
       double const root = std::sqrt(f.s[static_cast<std::size_t>(q)]) * std::sqrt(unit);  // balanced: each factor takes √σ
