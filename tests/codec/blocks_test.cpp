@@ -3,6 +3,7 @@
 #include <pleat/codec/blocks.hpp>
 
 #include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
+#include <pleat/io/file.hpp>
 #include <pleat/nn/linear.hpp>
 
 #include <catch2/catch_template_test_macros.hpp>
@@ -11,6 +12,7 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <codec/codec_support.hpp>
+#include <io/support.hpp>
 
 #include <cstring>
 #include <limits>
@@ -51,7 +53,7 @@ std::vector<float> golden_input() {
 }
 
 template <class F> struct golden;
-// FNV-1a of what ggml's own reference quantizers (quantize_row_*_ref, ggml 0.13.1) write for golden_input().
+// FNV-1a of what ggml's own reference quantizers (quantize_row_*_ref, ggml 0.13.1 and 0.21.0) write for golden_input(): ggml_golden.c prints them.
 template <> struct golden<codec::q8_0<float>> { static constexpr std::uint64_t hash = 0x30249565838055d4u; };
 template <> struct golden<codec::q4_0<float>> { static constexpr std::uint64_t hash = 0x22f8cf799095d6a3u; };
 template <> struct golden<codec::q4_1<float>> { static constexpr std::uint64_t hash = 0x657b9b34ff77c773u; };
@@ -87,6 +89,34 @@ TEMPLATE_TEST_CASE("the bytes are those of ggml's reference quantizers", "", GGM
     CHECK(bytes == parts[0].bytes);
   }
 #endif
+}
+
+TEST_CASE("the peer's quantizers write the same bytes", "[peer]") {
+  auto const interpreter = io_test::python_with("numpy, gguf");
+  if (interpreter.empty()) SKIP("no python3 with the packages gguf and numpy (PLEAT_PYTHON names another one)");
+  io_test::scratch const dir;
+  auto values = golden_input();
+  auto const more = numbers(64 * 512, 9);
+  values.insert(values.end(), more.begin(), more.end());
+  extents const shape{128, 512};
+  pleat::io::write_file(dir / "values", std::as_bytes(std::span<float const>(values)));
+  pleat::io::write_file(dir / "peer.py", R"py(
+import sys, numpy, gguf
+x = numpy.fromfile(sys.argv[1] + "/values", dtype=numpy.float32).reshape(128, 512)
+for name in ["Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"]:
+    gguf.quants.quantize(x, gguf.GGMLQuantizationType[name]).tofile(sys.argv[1] + "/" + name.lower())
+)py");
+  REQUIRE(std::system((interpreter + " " + (dir / "peer.py") + " " + dir.path() + " 2>&1").c_str()) == 0);
+  auto const same = [&]<class F>() {
+    INFO(F::name);
+    auto const ours = codec::detail::block_logic<F>::encode(shape, values, {});
+    CHECK(ours[0].bytes == pleat::io::read_file(dir / std::string(F::name)));
+  };
+  same.operator()<codec::detail::q8_0_format>();
+  same.operator()<codec::detail::q4_0_format>();
+  same.operator()<codec::detail::q4_1_format>();
+  same.operator()<codec::detail::q5_0_format>();
+  same.operator()<codec::detail::q5_1_format>();
 }
 
 TEMPLATE_TEST_CASE("errors stay within the predicted norms, whatever comes in", "", BLOCK_FORMS) {

@@ -86,39 +86,25 @@ PLEAT_INLINE void fifth_bits(byte_t const* u, byte_t* to) {
   for (int i = 0; i < 4; ++i) to[i] = static_cast<byte_t>(high >> (8 * i));
 }
 
-PLEAT_INLINE void encode_block(q4_0_format, float const* x, byte_t* b) {
-  float const d = signed_extreme(x, range32(x)) / -8.0f;
-  byte_t u[32];
-  codes32(x, 0.0f, inverse_of(d), 8.5f, 15, u);
-  store16(b, pleat::detail::half_bits(d));
-  nibbles32(u, b + 2);
-}
-PLEAT_INLINE void encode_block(q5_0_format, float const* x, byte_t* b) {
-  float const d = signed_extreme(x, range32(x)) / -16.0f;
-  byte_t u[32];
-  codes32(x, 0.0f, inverse_of(d), 16.5f, 31, u);
-  store16(b, pleat::detail::half_bits(d));
-  fifth_bits(u, b + 2);
-  nibbles32(u, b + 6);
-}
-PLEAT_INLINE void encode_block(q4_1_format, float const* x, byte_t* b) {
+/// q4_0, q4_1, q5_0, q5_1: codes of F::most + 1 steps, around zero or above the least number.
+template <class F> PLEAT_INLINE void encode_block(F, float const* x, byte_t* b) {
+  constexpr bool five = F::most == 31;
+  constexpr int bits_at = F::has_base ? 4 : 2, nibbles_at = bits_at + (five ? 4 : 0);
   block_range const r = range32(x);
-  float const d = (r.most - r.least) / 15.0f;
   byte_t u[32];
-  codes32(x, r.least, inverse_of(d), 0.5f, 15, u);
+  float d;
+  if constexpr (F::has_base) {
+    d = (r.most - r.least) / static_cast<float>(F::most);
+    codes32(x, r.least, inverse_of(d), 0.5f, F::most, u);
+    store16(b + 2, pleat::detail::half_bits(r.least));
+  } else {
+    constexpr float steps = static_cast<float>((F::most + 1) / 2);
+    d = signed_extreme(x, r) / -steps;
+    codes32(x, 0.0f, inverse_of(d), steps + 0.5f, F::most, u);
+  }
   store16(b, pleat::detail::half_bits(d));
-  store16(b + 2, pleat::detail::half_bits(r.least));
-  nibbles32(u, b + 4);
-}
-PLEAT_INLINE void encode_block(q5_1_format, float const* x, byte_t* b) {
-  block_range const r = range32(x);
-  float const d = (r.most - r.least) / 31.0f;
-  byte_t u[32];
-  codes32(x, r.least, inverse_of(d), 0.5f, 31, u);
-  store16(b, pleat::detail::half_bits(d));
-  store16(b + 2, pleat::detail::half_bits(r.least));
-  fifth_bits(u, b + 4);
-  nibbles32(u, b + 8);
+  if constexpr (five) fifth_bits(u, b + bits_at);
+  nibbles32(u, b + nibbles_at);
 }
 
 /// d = amax/7, codes = round(x/d) in ±7, ties to even; zero stays zero.
