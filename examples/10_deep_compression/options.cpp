@@ -25,7 +25,7 @@ std::optional<int> parse(int argc, char** argv, options& o) {
   app.add_option("--learning-rate", o.learning_rate)->check(CLI::PositiveNumber);
   app.add_option("--weight-decay", o.weight_decay)->check(CLI::NonNegativeNumber);
   app.add_option("--bits", o.num_bits, "of a code: 2^bits shared values per layer")->check(CLI::Range(1, 8));
-  app.add_option("--shift", o.shift, "training images are also shown moved by up to so many pixels in x and y")->check(CLI::Range(0, 3));
+  app.add_option("--shift", o.shift, "training images are also shown moved by so many pixels up, down, left and right")->check(CLI::Range(0, 3));
   app.add_option("--threads", o.threads, "threads per rank (default: the cores dealt to the ranks)")->check(CLI::Range(1, 100000));
   app.add_option("--thread-ranks", o.thread_ranks, "ranks as threads of this process")->check(CLI::Range(1, 1000));
   app.add_flag("--deterministic", o.deterministic, "the same bytes on any number of ranks");

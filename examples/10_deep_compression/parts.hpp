@@ -12,7 +12,7 @@
 
 namespace pl = pleat;
 
-// MNIST from --data, or the shipped digits; with every training image moved by up to `shift` pixels as well, once per direction.
+// MNIST from --data, or the shipped digits; with every training image moved by `shift` pixels up, down, left and right as well.
 pl::io::split read_data(options const& o);
 pl::io::dataset with_shifts(pl::io::dataset const& d, int shift);
 
