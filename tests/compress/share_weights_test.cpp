@@ -94,6 +94,31 @@ TEST_CASE("the gradient of a centroid is the sum over its members: one step of p
   std::vector<float> gradient{1, 10, 100, 2, 20, 40};
   compress::detail::share_gradients(map, gradient.data());
   CHECK(gradient == std::vector<float>{3, 70, 0, 3, 70, 70});
+  auto const before = values;
+  pleat::compute::update_chunk const whole{.begin = 0, .end = 6};
+  float const rate = 0.125f;
+  pleat::compute::sgd_update(Kokkos::DefaultHostExecutionSpace(), &whole, 1, 6, {.lr = rate}, values.data(), gradient.data(), static_cast<float*>(nullptr));
+  CHECK(values[0] == std::fma(-rate, 3.0f, before[0]));
+  CHECK(values[1] == std::fma(-rate, 70.0f, before[1]));
+  CHECK(values[2] == 0);
+  CHECK(values[3] == values[0]);
+  CHECK(values[4] == values[1]);
+  CHECK(values[5] == values[1]);
+  // What encodes them has the moved centroids, ascending.
+  CHECK(compress::detail::options_of(map, values, true).centroids == std::vector<float>{values[1], values[0]});
+}
+
+TEST_CASE("a part that begins within a group of rows is not coded anew: its rows would take the wrong shared values") {
+  using logic = pleat::codec::detail::coded_logic;
+  extents const shape{6, 8};
+  std::vector<float> values(48);
+  for (std::size_t i = 0; i < 48; ++i) values[i] = i % 3 == 0 ? 0.0f : static_cast<float>(i / 24 * 10 + i % 3);
+  auto const whole = logic::encode(shape, values, {.entries = 2, .rows_per_group = 3});
+  CHECK(compress::detail::recoded(shape, whole, values, std::nullopt).size() == whole.size());
+  auto const part = logic::slice(shape, whole, 2, 5);
+  CHECK_THROWS_MATCHES(compress::detail::recoded({3, 8}, part, {values.begin() + 16, values.begin() + 40}, std::nullopt), pleat::error, MessageMatches(ContainsSubstring("begins within a group of rows")));
+  auto const rest = logic::slice(shape, whole, 3, 6);
+  CHECK(compress::detail::recoded({3, 8}, rest, {values.begin() + 24, values.end()}, std::nullopt).size() == whole.size());
 }
 
 TEST_CASE("entropy coding changes bytes, not numbers; the best index width is no larger than any given one") {

@@ -83,6 +83,7 @@ inline void share_gradients(cluster_map& m, float* gradient) {
 [[nodiscard]] PLEAT_ONCE std::vector<codec::file_tensor> recoded(extents const& shape, std::span<codec::file_tensor const> parts, std::vector<float> const& values, std::optional<int> index_bits) {
   using namespace codec::detail;
   auto const l = read_layout("compress::entropy_code", shape, parts);
+  if (l.phase != 0) throw error{"compress::entropy_code", "a weight of shape " + shape.to_string() + " begins within a group of rows that share a codebook: it is a part of a larger one", "Code the whole weight, and cut it then"};
   codec::codebook_options o;
   o.entries = static_cast<int>(l.entries);
   o.rows_per_group = static_cast<index_t>(l.rows_per_group);
