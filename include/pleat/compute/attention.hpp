@@ -6,7 +6,7 @@
 ///
 /// Every score, output and gradient is one chain of fused multiply-adds over ascending elements, keys, or (heads of a
 /// group, then) queries; a query's weights are summed in 32 interleaved chains folded by halves. So the bits depend on
-/// the sequence alone: not on its neighbours in the batch, the threads, the instruction set or the space.
+/// the sequence alone (16-bit numbers are computed with in float, rounded when they are stored): not on its neighbours in the batch, the threads, the instruction set or the space.
 #pragma once
 
 #include <cmath>
@@ -25,8 +25,8 @@ inline void attention_check(char const* call, attention_shape const& s) {
                           std::to_string(s.group_heads) + ", head size " + std::to_string(s.head_size) + ": heads and their size must be positive"};
 }
 template <class T>
-[[nodiscard]] T attention_scale(attention_shape const& s) {
-  return static_cast<T>(1.0 / std::sqrt(static_cast<double>(s.head_size)));
+[[nodiscard]] wide_t<T> attention_scale(attention_shape const& s) {
+  return static_cast<wide_t<T>>(1.0 / std::sqrt(static_cast<double>(s.head_size)));
 }
 }  // namespace detail
 
@@ -35,13 +35,13 @@ template <class T>
 /// \param out    [batch, positions, out_width]
 /// \param logsum [batch, heads, positions]: log Σ exp(score), what backward needs
 template <class Space, class T>
-void attention_forward(Space const& space, attention_shape const& shape, T const* qkv, T* out, T* logsum) {
+void attention_forward(Space const& space, attention_shape const& shape, T const* qkv, T* out, wide_t<T>* logsum) {
   detail::attention_check("compute::attention_forward", shape);
-  T const scale = detail::attention_scale<T>(shape);
+  auto const scale = detail::attention_scale<T>(shape);
   if constexpr (is_host_space_v<Space>) {
     double const work = 2.0 * static_cast<double>(detail::attention_block * shape.positions * shape.head_size);
     for_each_row(space, shape.batch * shape.heads() * detail::attention_blocks(shape),
-                 detail::attention_forward_host<T>{shape, scale, qkv, out, logsum, detail::small_product<T>(isa::best())}, work);
+                 detail::attention_forward_host<T>{shape, scale, qkv, out, logsum, detail::small_product<wide_t<T>>(isa::best())}, work);
   } else {
     detail::attention_forward_on_space(space, shape, scale, qkv, out, logsum);
   }
@@ -52,15 +52,16 @@ void attention_forward(Space const& space, attention_shape const& shape, T const
 /// \param dout        gradient of out
 /// \param delta       [batch, heads, positions], work space
 template <class Space, class T>
-void attention_backward(Space const& space, attention_shape const& shape, T const* qkv, T const* out, T const* logsum, T const* dout, T* delta, T* dqkv) {
+void attention_backward(Space const& space, attention_shape const& shape, T const* qkv, T const* out, wide_t<T> const* logsum, T const* dout, wide_t<T>* delta,
+                        T* dqkv) {
   detail::attention_check("compute::attention_backward", shape);
-  T const scale = detail::attention_scale<T>(shape);
+  auto const scale = detail::attention_scale<T>(shape);
   if constexpr (is_host_space_v<Space>) {
     for_each_row(space, shape.batch * shape.heads() * shape.positions, detail::attention_delta_body<T>{shape, out, dout, delta},
                  2.0 * static_cast<double>(shape.head_size));
     double const work = 5.0 * static_cast<double>(shape.positions * shape.positions * shape.head_size * shape.group_heads);
     for_each_row(space, shape.batch * shape.groups,
-                 detail::attention_backward_host<T>{shape, scale, qkv, logsum, delta, dout, dqkv, detail::small_product<T>(isa::best())}, work);
+                 detail::attention_backward_host<T>{shape, scale, qkv, logsum, delta, dout, dqkv, detail::small_product<wide_t<T>>(isa::best())}, work);
   } else {
     detail::attention_backward_on_space(space, shape, scale, qkv, out, logsum, dout, delta, dqkv);
   }

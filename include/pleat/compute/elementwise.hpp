@@ -3,10 +3,14 @@
 /// \file
 /// Elementwise kernels: fill, copy, arithmetic, activations forward and backward, bias, dropout, row gather,
 /// normalisation. Output may be the input itself (same pointer) everywhere; partly overlapping buffers are not allowed.
+///
+/// Arithmetic, bias, activations and dropout take 16-bit types too: computed in float, rounded once per element (element.hpp).
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
+#include <pleat/compute/element.hpp>
 #include <pleat/compute/for_each.hpp>
 #include <pleat/compute/math.hpp>
 
@@ -28,67 +32,67 @@ struct copy_body {
 };
 template <class T>
 struct scale_body {
-  T a;
-  T const* x;
-  T* y;
+  wide_t<T> a;
+  source_t<T> x;
+  target_t<T> y;
   PLEAT_INLINE void operator()(index_t i) const { y[i] = a * x[i]; }
 };
 template <class T>
 struct axpy_body {
-  T a;
-  T const* x;
-  T* y;
+  wide_t<T> a;
+  source_t<T> x;
+  target_t<T> y;
   PLEAT_INLINE void operator()(index_t i) const { y[i] = fma(a, x[i], y[i]); }
 };
 template <class T>
 struct add_body {
-  T const* a;
-  T const* b;
-  T* y;
+  source_t<T> a;
+  source_t<T> b;
+  target_t<T> y;
   PLEAT_INLINE void operator()(index_t i) const { y[i] = a[i] + b[i]; }
 };
 template <class T>
 struct multiply_body {
-  T const* a;
-  T const* b;
-  T* y;
+  source_t<T> a;
+  source_t<T> b;
+  target_t<T> y;
   PLEAT_INLINE void operator()(index_t i) const { y[i] = a[i] * b[i]; }
 };
 
 /// y = F(x): F is an empty functor.
 template <class F, class T>
 struct map_body {
-  T const* x;
-  T* y;
+  source_t<T> x;
+  target_t<T> y;
   PLEAT_INLINE void operator()(index_t i) const { y[i] = F{}(x[i]); }
 };
 /// dx = dy · G(s), where s is what the activation saved (its input or its output).
 template <class G, class T>
 struct chain_body {
-  T const* saved;
-  T const* dy;
-  T* dx;
+  source_t<T> saved;
+  source_t<T> dy;
+  target_t<T> dx;
   PLEAT_INLINE void operator()(index_t i) const { dx[i] = dy[i] * G{}(saved[i]); }
 };
 /// y = F(x) and the slope F'(x) at once, which costs little more than one of them.
 template <class F, class T>
 struct map_with_slope_body {
-  T const* x;
-  T* y;
-  T* slope;
+  source_t<T> x;
+  target_t<T> y;
+  target_t<T> slope;
   PLEAT_INLINE void operator()(index_t i) const {
-    T d;
-    T const v = F{}(x[i], d);
+    wide_t<T> d;
+    wide_t<T> const v = F{}(x[i], d);
     y[i] = v;
     slope[i] = d;
   }
 };
 template <class T>
 struct relu_backward_body {
-  T const* y;
-  T const* dy;
-  T* dx;
-  PLEAT_INLINE void operator()(index_t i) const { dx[i] = y[i] > T(0) ? dy[i] : T(0); }
+  source_t<T> y;
+  source_t<T> dy;
+  target_t<T> dx;
+  PLEAT_INLINE void operator()(index_t i) const { dx[i] = y[i] > wide_t<T>(0) ? dy[i] : wide_t<T>(0); }
 };
 
 struct relu_value {
@@ -186,10 +190,10 @@ struct slope_of {
 template <class T>
 struct add_bias_body {
   index_t columns, ldy;
-  T const* bias;
-  T* y;
+  source_t<T> bias;
+  target_t<T> y;
   PLEAT_INLINE void operator()(index_t r) const {
-    T* const row = y + r * ldy;
+    auto const row = y + r * ldy;
     for (index_t j = 0; j < columns; ++j) row[j] = row[j] + bias[j];
   }
 };
@@ -206,11 +210,11 @@ struct add_channel_bias_body {
 };
 template <class T, class Keep>
 struct dropout_body {
-  T factor;
-  T const* x;
-  T* y;
+  wide_t<T> factor;
+  source_t<T> x;
+  target_t<T> y;
   Keep keep;
-  PLEAT_INLINE void operator()(index_t i) const { y[i] = keep(i) ? x[i] * factor : T(0); }
+  PLEAT_INLINE void operator()(index_t i) const { y[i] = keep(i) ? x[i] * factor : wide_t<T>(0); }
 };
 template <class T, class Index>
 struct gather_rows_body {
@@ -261,12 +265,12 @@ void copy(Space const& space, index_t n, S const* x, T* y) {
 }
 /// y[i] = a·x[i].
 template <class Space, class T>
-void scale(Space const& space, index_t n, T a, T const* x, T* y) {
+void scale(Space const& space, index_t n, std::type_identity_t<wide_t<T>> a, T const* x, T* y) {
   for_each(space, n, detail::scale_body<T>{a, x, y});
 }
 /// y[i] = fma(a, x[i], y[i]).
 template <class Space, class T>
-void axpy(Space const& space, index_t n, T a, T const* x, T* y) {
+void axpy(Space const& space, index_t n, std::type_identity_t<wide_t<T>> a, T const* x, T* y) {
   for_each(space, n, detail::axpy_body<T>{a, x, y});
 }
 /// y[i] = a[i] + b[i].
@@ -371,7 +375,7 @@ void add_channel_bias(Space const& space, index_t batch, index_t channels, index
 /// y[i] = keep(i) ? x[i]·factor : 0. `keep` is a functor `bool operator()(index_t) const` (PLEAT_INLINE), usually a
 /// counter-based random number of the global element: forward and backward then draw the same mask without storing it.
 template <class Space, class T, class Keep>
-void dropout(Space const& space, index_t n, Keep const& keep, T factor, T const* x, T* y) {
+void dropout(Space const& space, index_t n, Keep const& keep, std::type_identity_t<wide_t<T>> factor, T const* x, T* y) {
   for_each(space, n, detail::dropout_body<T, Keep>{factor, x, y, keep}, 4 * detail::transcendental_work);
 }
 

@@ -4,41 +4,44 @@
 /// Embedding with a part of the vocabulary: tokens [first, last) have their rows here, the others somewhere else.
 #pragma once
 
+#include <pleat/compute/element.hpp>
 #include <pleat/compute/for_each.hpp>
+#include <pleat/tensor/token.hpp>
 
 namespace pleat::compute {
 
 namespace detail {
 template <class T>
 struct embed_part_body {
-  index_t positions, columns;
-  T first, last;
+  index_t positions, columns, first, last;
   T const* tokens;
-  T const* table;
-  T const* by_position;
-  T* y;
+  source_t<T> table;
+  source_t<T> by_position;
+  target_t<T> y;
   PLEAT_INLINE void operator()(index_t row) const {
-    bool const mine = tokens[row] >= first && tokens[row] < last;
-    T const* const from = mine ? table + static_cast<index_t>(tokens[row] - first) * columns : nullptr;
-    T const* const add = by_position != nullptr ? by_position + row % positions * columns : nullptr;
-    T* const to = y + row * columns;
+    using W = wide_t<T>;
+    index_t const token = token_index(tokens[row]);
+    bool const mine = token >= first && token < last, placed = by_position != nullptr;
+    auto const from = table + (mine ? token - first : 0) * columns;
+    auto const add = by_position + (placed ? row % positions * columns : 0);
+    auto const to = y + row * columns;
     for (index_t j = 0; j < columns; ++j) {
-      T const v = mine ? from[j] : T(0);
-      to[j] = add != nullptr ? v + add[j] : v;
+      W const v = mine ? W(from[j]) : W(0);
+      to[j] = placed ? v + add[j] : v;
     }
   }
 };
 template <class T>
 struct own_tokens_body {
-  index_t columns;
-  T first, last;
+  index_t columns, first, last;
   T const* tokens;
   T const* dy;
   T* own;
   T* masked;
   PLEAT_INLINE void operator()(index_t row) const {
-    bool const mine = tokens[row] >= first && tokens[row] < last;
-    own[row] = mine ? tokens[row] - first : T(0);
+    index_t const token = token_index(tokens[row]);
+    bool const mine = token >= first && token < last;
+    own[row] = token_value<T>(mine ? token - first : 0);
     for (index_t j = 0; j < columns; ++j) masked[row * columns + j] = mine ? dy[row * columns + j] : T(0);
   }
 };
@@ -48,7 +51,7 @@ struct own_tokens_body {
 /// parts of a vocabulary (with by_position on one of them) it is `embed`. \param by_position [positions, columns]; may be null
 template <class Space, class T>
 void embed_part(Space const& space, index_t rows, index_t positions, index_t columns, index_t first, index_t last, T const* tokens, T const* table, T const* by_position, T* y) {
-  for_each_row(space, rows, detail::embed_part_body<T>{positions, columns, static_cast<T>(first), static_cast<T>(last), tokens, table, by_position, y},
+  for_each_row(space, rows, detail::embed_part_body<T>{positions, columns, first, last, tokens, table, by_position, y},
                static_cast<double>(columns));
 }
 
@@ -56,7 +59,7 @@ void embed_part(Space const& space, index_t rows, index_t positions, index_t col
 /// last, else token 0 with a gradient of zero, which adds nothing.
 template <class Space, class T>
 void own_tokens(Space const& space, index_t rows, index_t columns, index_t first, index_t last, T const* tokens, T const* dy, T* own, T* masked) {
-  for_each_row(space, rows, detail::own_tokens_body<T>{columns, static_cast<T>(first), static_cast<T>(last), tokens, dy, own, masked}, static_cast<double>(columns));
+  for_each_row(space, rows, detail::own_tokens_body<T>{columns, first, last, tokens, dy, own, masked}, static_cast<double>(columns));
 }
 
 }  // namespace pleat::compute

@@ -9,11 +9,12 @@
 /// is Kokkos' own.
 ///
 /// Results are written to `*out`, which lies in the instance's memory space; the result's type R is the accumulator's
-/// type.
+/// type. Sums of 16-bit numbers are float.
 #pragma once
 
 #include <type_traits>
 
+#include <pleat/compute/element.hpp>
 #include <pleat/compute/for_each.hpp>
 #include <pleat/compute/lanes.hpp>
 #include <pleat/compute/math.hpp>
@@ -37,7 +38,7 @@ PLEAT_INLINE void fold_halves(R* a, int n) {
 template <class T, class R>
 struct sum_op {
   using value_type = R;
-  T const* x;
+  source_t<T> x;
   PLEAT_INLINE static R identity() { return R(0); }
   PLEAT_INLINE R step(index_t i, R acc) const { return acc + static_cast<R>(x[i]); }
   PLEAT_INLINE static R combine(R a, R b) { return a + b; }
@@ -48,13 +49,13 @@ struct absolute_sum_op : sum_op<T, R> {
 };
 template <class T, class R>
 struct dot_op : sum_op<T, R> {
-  T const* y;
+  source_t<T> y;
   PLEAT_INLINE R step(index_t i, R acc) const { return fma(static_cast<R>(this->x[i]), static_cast<R>(y[i]), acc); }
 };
 template <class T>
 struct max_op {
   using value_type = T;
-  T const* x;
+  source_t<T> x;
   PLEAT_INLINE static T identity() { return -static_cast<T>(__builtin_inff()); }
   PLEAT_INLINE T step(index_t i, T acc) const { return combine(acc, x[i]); }
   PLEAT_INLINE static T combine(T a, T b) { return b > a || b != b ? b : a; }  // a NaN wins and stays
@@ -62,7 +63,7 @@ struct max_op {
 template <class T>
 struct min_op {
   using value_type = T;
-  T const* x;
+  source_t<T> x;
   PLEAT_INLINE static T identity() { return static_cast<T>(__builtin_inff()); }
   PLEAT_INLINE T step(index_t i, T acc) const { return combine(acc, x[i]); }
   PLEAT_INLINE static T combine(T a, T b) { return b < a || b != b ? b : a; }
@@ -75,7 +76,7 @@ struct max_abs_op : max_op<T> {
 template <class T>
 struct nonfinite_op {
   using value_type = int;
-  T const* x;
+  source_t<T> x;
   PLEAT_INLINE static int identity() { return 0; }
   PLEAT_INLINE int step(index_t i, int acc) const { return acc | (math::is_finite(x[i]) ? 0 : 1); }
   PLEAT_INLINE static int combine(int a, int b) { return a | b; }
@@ -83,9 +84,9 @@ struct nonfinite_op {
 template <class T>
 struct nonzero_op {
   using value_type = index_t;
-  T const* x;
+  source_t<T> x;
   PLEAT_INLINE static index_t identity() { return 0; }
-  PLEAT_INLINE index_t step(index_t i, index_t acc) const { return acc + (x[i] != T(0) ? 1 : 0); }
+  PLEAT_INLINE index_t step(index_t i, index_t acc) const { return acc + (x[i] != wide_t<T>(0) ? 1 : 0); }
   PLEAT_INLINE static index_t combine(index_t a, index_t b) { return a + b; }
 };
 
@@ -269,10 +270,10 @@ namespace detail {
 template <class T, class Index>
 struct argmax_body {
   index_t columns, lda;
-  T const* a;
+  source_t<T> a;
   Index* out;
   PLEAT_INLINE void operator()(index_t r) const {
-    T const* const row = a + r * lda;
+    auto const row = a + r * lda;
     index_t best = 0;
     for (index_t j = 1; j < columns; ++j)
       if (row[j] > row[best] || (row[j] != row[j] && row[best] == row[best])) best = j;
@@ -298,10 +299,10 @@ PLEAT_INLINE void fold_lane_tree(T* acc, int count) {
 template <class T>
 struct row_sum_body {
   index_t columns, lda;
-  T const* a;
-  T* out;
+  source_t<T> a;
+  wide_t<T>* out;
   PLEAT_INLINE void operator()(index_t r) const {
-    out[r] = reduce_one_chunk(sum_op<T, T>{a}, r * lda, r * lda + columns);
+    out[r] = reduce_one_chunk(sum_op<T, wide_t<T>>{a}, r * lda, r * lda + columns);
   }
 };
 
@@ -309,16 +310,16 @@ struct row_sum_body {
 template <int Width, class T>
 struct column_sum_body {
   index_t columns, lda;
-  T const* a;
-  T* out;
+  source_t<T> a;
+  wide_t<T>* out;
   lanes cut;
   PLEAT_INLINE void operator()(index_t block) const {
     index_t const first = block * Width, left = columns - first;
-    T const* const base = a + first;
-    T acc[lanes::max_count * Width];
+    auto const base = a + first;
+    wide_t<T> acc[lanes::max_count * Width];
     for (int l = 0; l < cut.count; ++l) {
-      T* const sum = acc + l * Width;
-      for (int j = 0; j < Width; ++j) sum[j] = T(0);
+      wide_t<T>* const sum = acc + l * Width;
+      for (int j = 0; j < Width; ++j) sum[j] = wide_t<T>(0);
       if (cut.accumulate && cut.count == 1)
         for (index_t j = 0; j < Width && j < left; ++j) sum[j] = out[first + j];
       if (left >= Width)
@@ -367,13 +368,13 @@ void argmax_rows(Space const& space, index_t rows, index_t columns, T const* a, 
 
 /// out[r] = Σ_j a[r, j] in 32 interleaved chains folded by halves: a row's bits depend on the row alone.
 template <class Space, class T>
-void row_sum(Space const& space, index_t rows, index_t columns, T const* a, index_t lda, T* out) {
+void row_sum(Space const& space, index_t rows, index_t columns, T const* a, index_t lda, wide_t<T>* out) {
   for_each_row(space, rows, detail::row_sum_body<T>{columns, lda, a, out}, static_cast<double>(columns));
 }
 
 /// out[j] = Σ_r a[r, j] over the rows of `cut`, in the order that lanes.hpp defines: the gradient of a bias.
 template <class Space, class T>
-void column_sum(Space const& space, index_t columns, T const* a, index_t lda, T* out, lanes const& cut) {
+void column_sum(Space const& space, index_t columns, T const* a, index_t lda, wide_t<T>* out, lanes const& cut) {
   constexpr int width = is_host_space_v<Space> ? detail::chains : 1;
   for_each_row(space, (columns + width - 1) / width, detail::column_sum_body<width, T>{columns, lda, a, out, cut},
                static_cast<double>(cut.rows()) * width);

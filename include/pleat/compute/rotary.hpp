@@ -11,6 +11,7 @@
 #include <string>
 
 #include <pleat/compute/attention_shape.hpp>
+#include <pleat/compute/element.hpp>
 #include <pleat/compute/for_each.hpp>
 
 namespace pleat::compute {
@@ -66,35 +67,36 @@ struct rotary_body {
   attention_shape shape;
   rotary_frequencies frequencies;
   bool back;
-  T const* x;
-  T* y;
+  source_t<T> x;
+  target_t<T> y;
   PLEAT_INLINE void operator()(index_t row) const {
+    using W = wide_t<T>;
     constexpr index_t block = 16;
     index_t const half = shape.head_size / 2, width = shape.width(), group = (shape.group_heads + 2) * shape.head_size;
     double const position = static_cast<double>(row % shape.positions);
-    T const* const from = x + row * width;
-    T* const to = y + row * width;
+    auto const from = x + row * width;
+    auto const to = y + row * width;
     for (index_t d0 = 0; d0 < half; d0 += block) {
-      T sine[block], cosine[block];
+      W sine[block], cosine[block];
       for (index_t d = 0; d < block; ++d) {
         double s, c;
         sine_cosine(position * frequencies.of[d0 + d < half ? d0 + d : 0], s, c);
-        sine[d] = static_cast<T>(back ? -s : s);
-        cosine[d] = static_cast<T>(c);
+        sine[d] = static_cast<W>(back ? -s : s);
+        cosine[d] = static_cast<W>(c);
       }
       index_t const count = half - d0 < block ? half - d0 : block;
       for (index_t g = 0; g < shape.groups; ++g)
         for (index_t h = 0; h < shape.group_heads + 1; ++h) {
-          T const* const a = from + g * group + h * shape.head_size + d0;
-          T* const b = to + g * group + h * shape.head_size + d0;
+          auto const a = from + g * group + h * shape.head_size + d0;
+          auto const b = to + g * group + h * shape.head_size + d0;
           for (index_t d = 0; d < count; ++d) {
-            T const low = a[d], high = a[d + half];
+            W const low = a[d], high = a[d + half];
             b[d] = fma(low, cosine[d], -(high * sine[d]));
             b[d + half] = fma(high, cosine[d], low * sine[d]);
           }
         }
     }
-    if (from != to)
+    if (address_of(x) != address_of(y))
       for (index_t g = 0; g < shape.groups; ++g)
         for (index_t d = 0; d < shape.head_size; ++d) {
           index_t const at = g * group + (shape.group_heads + 1) * shape.head_size + d;

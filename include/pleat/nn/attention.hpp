@@ -46,7 +46,8 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class at
 
   /// The (turned) packed rows, the output, and one number per query.
   struct saved {
-    tensor_type x, y, logsum;
+    tensor_type x, y;
+    tensor<wide_t<T>, Space> logsum;
   };
 
   /// \param heads     of queries, of the whole layer (a rank may be given fewer)
@@ -90,7 +91,7 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class at
       if (p.training) keep = {std::move(x), y, {}};
       return {std::move(y), std::move(keep)};
     }
-    auto logsum = tensor_type::allocate(*p.where, {s.batch, s.heads(), s.positions});
+    auto logsum = tensor<wide_t<T>, Space>::allocate(*p.where, {s.batch, s.heads(), s.positions});
     if (options_.rotary) {
       auto turned = x.sole_owner() ? x : tensor_type::allocate(*p.where, x.shape()).with_layout(x.layout());
       compute::rotary(p.space(), s, frequencies_, false, static_cast<T const*>(x.data()), turned.data());
@@ -111,8 +112,8 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class at
         keep = {};
         return dx;
       }
-      auto const delta = tensor_type::allocate(*p.where, keep.logsum.shape());
-      compute::attention_backward(p.space(), s, static_cast<T const*>(keep.x.data()), static_cast<T const*>(keep.y.data()), static_cast<T const*>(keep.logsum.data()),
+      auto const delta = tensor<wide_t<T>, Space>::allocate(*p.where, keep.logsum.shape());
+      compute::attention_backward(p.space(), s, static_cast<T const*>(keep.x.data()), static_cast<T const*>(keep.y.data()), static_cast<wide_t<T> const*>(keep.logsum.data()),
                                   static_cast<T const*>(dy.data()), delta.data(), dx.data());
       if (options_.rotary) compute::rotary(p.space(), s, frequencies_, true, static_cast<T const*>(dx.data()), dx.data());
     }
@@ -130,7 +131,7 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class at
     c.forward_flops = 2 * product;
     c.backward_input_flops = 5 * product;
     c.keeps_output = true;
-    c.saved_bytes = s.batch * s.heads() * s.positions * static_cast<index_t>(sizeof(T));
+    c.saved_bytes = s.batch * s.heads() * s.positions * static_cast<index_t>(sizeof(wide_t<T>));
     return c;
   }
 

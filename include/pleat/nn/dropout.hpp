@@ -71,7 +71,7 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class dr
     random::stream const numbers(p.seed, z ^ (z >> 31));
     auto const first = static_cast<std::uint64_t>(p.first_sample) * static_cast<std::uint64_t>(x.whole_shape().size_from(1));
     auto const threshold = static_cast<std::uint64_t>(keep * 0x1p32);
-    auto const factor = static_cast<T>(1 / keep);
+    auto const factor = static_cast<wide_t<T>>(1 / keep);
     if (x.layout().cut()) {  // the mask of the whole tensor, seen from here
       int const d = x.layout().where.dim;
       index_t const inner = x.shape().size_from(d + 1), begin = x.layout().range(p.tensor->size(), p.tensor->rank()).begin;

@@ -4,7 +4,7 @@
 /// Tokens to vectors: a row of a table per token, and one per position.
 ///
 /// Tokens are the network's input, so they travel as its input does: a tensor of the network's own value type that holds
-/// whole numbers. float counts to 2^24 exactly; a vocabulary that the type cannot count is refused.
+/// their numbers (tensor/token.hpp). A vocabulary that the type cannot tell apart is refused.
 #pragma once
 
 #include <string>
@@ -18,6 +18,7 @@
 #include <pleat/nn/description.hpp>
 #include <pleat/nn/layer.hpp>
 #include <pleat/nn/weight.hpp>
+#include <pleat/tensor/token.hpp>
 
 namespace pleat::nn {
 
@@ -47,9 +48,9 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class em
     if (vocabulary < 1 || width < 1 || options.positions < 0)
       throw error{"nn::embedding '" + name_ + "'", "expected a positive vocabulary and width, found vocabulary = " + std::to_string(vocabulary) + ", width = " +
                                                        std::to_string(width) + ", positions = " + std::to_string(options.positions)};
-    if (static_cast<index_t>(static_cast<T>(vocabulary)) != vocabulary || static_cast<T>(vocabulary) - T(1) == static_cast<T>(vocabulary))
-      throw error{"nn::embedding '" + name_ + "'", "tokens travel as the network's numbers, which cannot count to " + std::to_string(vocabulary),
-                  "Use a smaller vocabulary, or a network of double"};
+    if (vocabulary > most_tokens<T>())
+      throw error{"nn::embedding '" + name_ + "'", "tokens travel as the network's numbers, which tell " + std::to_string(most_tokens<T>()) + " of them apart, found vocabulary = " + std::to_string(vocabulary),
+                  "Use a smaller vocabulary, or a network of a wider type"};
   }
 
   [[nodiscard]] std::string const& name() const noexcept { return name_; }
@@ -125,16 +126,16 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class em
     auto q = p;
     q.addends = false;  // all positions are here: the gradients are complete
     if (weight_.shape[0] > 0)
-      accumulate_gradient(q, weight_, length, [&](T* out, compute::lanes const& l) {
+      accumulate_gradient(q, weight_, length, [&](auto* out, compute::lanes const& l) {
         compute::embed_gradient(p.space(), weight_.shape[0], columns, static_cast<T const*>(tokens.data()), static_cast<T const*>(d.data()), out, l);
       });
     else
-      accumulate_gradient(q, weight_, length, [](T*, compute::lanes const&) {});
+      accumulate_gradient(q, weight_, length, [](auto*, compute::lanes const&) {});
     if (positions() > 0)
-      accumulate_gradient(q, positions_, [&](T* out, compute::lanes const& l) {
+      accumulate_gradient(q, positions_, [&](auto* out, compute::lanes const& l) {
         index_t const used = length * columns;
         compute::column_sum(p.space(), used, dy, used, out, l);
-        if (!(l.accumulate && l.count == 1)) compute::fill(p.space(), positions_.size() - used, T(0), out + used);
+        if (!(l.accumulate && l.count == 1)) compute::fill(p.space(), positions_.size() - used, wide_t<T>(0), out + used);
       });
     s = {};
   }
@@ -163,9 +164,14 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class em
     T token{};
     copy_to_host(*p.where, tensor_type::wrap(x.data() + at, {1}), &token);
     throw error{"nn::embedding '" + name_ + "'", "the token at position " + std::to_string(at % x.extent(1)) + " of sample " + std::to_string(p.first_sample + at / x.extent(1)) +
-                                                     " of the batch is " + std::to_string(token) + ", but the vocabulary has " + std::to_string(vocabulary()) + " tokens (0 to " +
+                                                     " of the batch is " + shown(token) + ", but the vocabulary has " + std::to_string(vocabulary()) + " tokens (0 to " +
                                                      std::to_string(vocabulary() - 1) + ")",
                 "Look at the data, and whether it was encoded with this vocabulary"};
+  }
+
+  [[nodiscard]] static std::string shown(T token) {
+    if constexpr (is_reduced_v<T>) return std::to_string(token_index(token));
+    else return std::to_string(token);
   }
 
   std::string name_;

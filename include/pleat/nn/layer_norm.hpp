@@ -37,7 +37,9 @@ template <class T, class Space, bool Centred> class row_norm {
 
   /// The input and each row's statistics; after backward_input the output's gradient too.
   struct saved {
-    tensor_type x, statistics, dy;
+    tensor_type x;
+    tensor<wide_t<T>, Space> statistics;
+    tensor_type dy;
   };
 
   [[nodiscard]] std::string const& name() const noexcept { return name_; }
@@ -60,18 +62,18 @@ template <class T, class Space, bool Centred> class row_norm {
     index_t const rows = x.size() / width();
     auto y = !p.training && x.sole_owner() ? x : tensor_type::allocate(*p.where, x.shape());
     saved s;
-    T* mean = nullptr;
-    T* inverse = nullptr;
+    wide_t<T>* mean = nullptr;
+    wide_t<T>* inverse = nullptr;
     if (p.training) {
-      s.statistics = tensor_type::allocate(*p.where, {Centred ? 2 : 1, rows});
+      s.statistics = tensor<wide_t<T>, Space>::allocate(*p.where, {Centred ? 2 : 1, rows});
       inverse = s.statistics.data();
       if constexpr (Centred) mean = inverse + rows;
     }
     if constexpr (Centred)
-      compute::layer_norm_forward(p.space(), rows, width(), static_cast<T const*>(x.data()), static_cast<T>(epsilon_), static_cast<T const*>(weight_.data()),
+      compute::layer_norm_forward(p.space(), rows, width(), static_cast<T const*>(x.data()), static_cast<wide_t<T>>(epsilon_), static_cast<T const*>(weight_.data()),
                                   has_bias_ ? static_cast<T const*>(bias_.data()) : nullptr, y.data(), mean, inverse);
     else
-      compute::rms_norm_forward(p.space(), rows, width(), static_cast<T const*>(x.data()), static_cast<T>(epsilon_), static_cast<T const*>(weight_.data()), y.data(), inverse);
+      compute::rms_norm_forward(p.space(), rows, width(), static_cast<T const*>(x.data()), static_cast<wide_t<T>>(epsilon_), static_cast<T const*>(weight_.data()), y.data(), inverse);
     if (p.training) s.x = std::move(x);
     return {std::move(y), std::move(s)};
   }
@@ -90,11 +92,11 @@ template <class T, class Space, bool Centred> class row_norm {
   void backward_weight(pass<Space> const& p, saved& s) {
     index_t const per_sample = s.x.shape().size_from(1) / width();
     T const* const dy = s.dy.data();
-    accumulate_gradient(p, weight_, per_sample, [&](T* out, compute::lanes const& l) {
+    accumulate_gradient(p, weight_, per_sample, [&](auto* out, compute::lanes const& l) {
       compute::row_norm_gradient(p.space(), width(), static_cast<T const*>(s.x.data()), mean(s), inverse(s), dy, out, l);
     });
     if (has_bias_)
-      accumulate_gradient(p, bias_, per_sample, [&](T* out, compute::lanes const& l) { compute::column_sum(p.space(), width(), dy, width(), out, l); });
+      accumulate_gradient(p, bias_, per_sample, [&](auto* out, compute::lanes const& l) { compute::column_sum(p.space(), width(), dy, width(), out, l); });
     s = {};
   }
 
@@ -109,7 +111,7 @@ template <class T, class Space, bool Centred> class row_norm {
     c.forward_flops = (Centred ? 7 : 4) * n;
     c.backward_input_flops = (Centred ? 13 : 10) * n;
     c.backward_weight_flops = (has_bias_ ? 5 : 4) * n;
-    c.saved_bytes = (Centred ? 2 : 1) * (in.size() / width()) * static_cast<index_t>(sizeof(T));
+    c.saved_bytes = (Centred ? 2 : 1) * (in.size() / width()) * static_cast<index_t>(sizeof(wide_t<T>));
     return c;
   }
 
@@ -123,8 +125,8 @@ template <class T, class Space, bool Centred> class row_norm {
   }
 
  private:
-  [[nodiscard]] static T const* inverse(saved const& s) noexcept { return s.statistics.data(); }
-  [[nodiscard]] static T const* mean(saved const& s) noexcept { return Centred ? s.statistics.data() + s.statistics.extent(1) : nullptr; }
+  [[nodiscard]] static wide_t<T> const* inverse(saved const& s) noexcept { return s.statistics.data(); }
+  [[nodiscard]] static wide_t<T> const* mean(saved const& s) noexcept { return Centred ? s.statistics.data() + s.statistics.extent(1) : nullptr; }
 
   std::string name_;
   double epsilon_;

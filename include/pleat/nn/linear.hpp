@@ -100,11 +100,11 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
     index_t const per_sample = s.x.rank() == 3 ? s.x.extent(1) : 1;
     index_t const rows = weight_.shape[0], columns = weight_.shape[1];  // of this rank's part
     auto const q = p.on(s.dy);
-    accumulate_gradient(q, weight_, per_sample, [&](value_type* out, compute::lanes const& l) {
+    accumulate_gradient(q, weight_, per_sample, [&](auto* out, compute::lanes const& l) {
       compute::gemm_lanes(p.space(), rows, columns, s.dy.data(), rows, s.x.data(), columns, out, columns, l);
     });
     if (has_bias_)
-      accumulate_gradient(q, bias_, per_sample, [&](value_type* out, compute::lanes const& l) {
+      accumulate_gradient(q, bias_, per_sample, [&](auto* out, compute::lanes const& l) {
         compute::column_sum(p.space(), rows, s.dy.data(), rows, out, l);
       });
     s = {};

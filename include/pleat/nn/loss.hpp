@@ -19,13 +19,13 @@ namespace pleat::nn {
 
 /// What a loss gives. Both are divided by pass.global_batch: their sums over all micro-batches and ranks belong to the mean loss.
 template <class T, class Space> struct loss_result {
-  tensor<T, Space> rows;  ///< [m]: each sample's part of the mean loss
-  tensor<T, Space> dy;    ///< the gradient of the mean loss with respect to the output
+  tensor<wide_t<T>, Space> rows;  ///< [m]: each sample's part of the mean loss
+  tensor<T, Space> dy;            ///< pass.loss_scale times the gradient of the mean loss with respect to the output
 };
 
 /// Sums `rows` into slots as gradients are summed: slots[s · stride] for every segment of the pass (compute/lanes.hpp), so that the
 /// loss can travel with the gradients and has the same bits on every number of ranks. `slots` lies in the space's memory.
-template <class T, class Space> void lane_sums(pass<Space> const& p, tensor<T, Space> const& rows, T* slots, index_t stride) {
+template <class T, class Space> void lane_sums(pass<Space> const& p, tensor<T, Space> const& rows, wide_t<T>* slots, index_t stride) {
   for (segment const& s : p.segments) compute::column_sum(p.space(), 1, static_cast<T const*>(rows.data()), 1, slots + s.slot * stride, s.lanes);
 }
 
@@ -48,36 +48,41 @@ struct cross_entropy {
     index_t const m = y.extent(0), positions = sequences ? y.extent(1) : 1, classes = y.whole_shape()[y.rank() - 1], n = m * positions;
     auto const where = p.where;
     check(p, n, positions, classes, labels);
-    loss_result<T, Space> r{tensor<T, Space>::allocate(*where, {n}), y.sole_owner() ? y : tensor<T, Space>::allocate(*where, y.shape()).with_layout(y.layout())};
-    T const scale = T(1) / static_cast<T>(p.global_batch * (positions > 0 ? positions : 1));
-    if (y.layout().cut()) over_parts(p, n, y, labels, scale, r);
-    else compute::cross_entropy(p.space(), n, classes, static_cast<T const*>(y.data()), static_cast<std::int32_t const*>(labels.data()), scale, r.dy.data(), r.rows.data(), static_cast<int*>(nullptr));
+    using W = wide_t<T>;
+    loss_result<T, Space> r{tensor<W, Space>::allocate(*where, {n}), y.sole_owner() ? y : tensor<T, Space>::allocate(*where, y.shape()).with_layout(y.layout())};
+    W const scale = W(1) / static_cast<W>(p.global_batch * (positions > 0 ? positions : 1));
+    W const gradient_scale = scale * static_cast<W>(p.loss_scale);
+    if (y.layout().cut()) over_parts(p, n, y, labels, gradient_scale, r);
+    else compute::cross_entropy(p.space(), n, classes, static_cast<T const*>(y.data()), static_cast<std::int32_t const*>(labels.data()), gradient_scale, r.dy.data(), r.rows.data(),
+                                static_cast<int*>(nullptr));
     if (sequences) {  // one number per sample
-      auto per_sample = tensor<T, Space>::allocate(*where, {m});
-      compute::row_sum(p.space(), m, positions, static_cast<T const*>(r.rows.data()), positions, per_sample.data());
+      auto per_sample = tensor<W, Space>::allocate(*where, {m});
+      compute::row_sum(p.space(), m, positions, static_cast<W const*>(r.rows.data()), positions, per_sample.data());
       r.rows = std::move(per_sample);
     }
-    compute::scale(p.space(), m, scale, static_cast<T const*>(r.rows.data()), r.rows.data());
+    compute::scale(p.space(), m, scale, static_cast<wide_t<T> const*>(r.rows.data()), r.rows.data());
     return r;
   }
 
  private:
   /// Every rank of the tensor axis has the scores of some classes: a maximum and two sums per row are exchanged.
   template <class T, class Space>
-  static void over_parts(pass<Space> const& p, index_t n, tensor<T, Space> const& y, tensor<std::int32_t, Space> const& labels, T scale, loss_result<T, Space> const& r) {
+  static void over_parts(pass<Space> const& p, index_t n, tensor<T, Space> const& y, tensor<std::int32_t, Space> const& labels, wide_t<T> scale, loss_result<T, Space> const& r) {
+    using W = wide_t<T>;
     index_t const here = y.extent(y.rank() - 1), first = y.layout().range(p.tensor->size(), p.tensor->rank()).begin;
-    auto const max = tensor<T, Space>::allocate(*p.where, {n});
+    auto const max = tensor<W, Space>::allocate(*p.where, {n});
     compute::cross_entropy_part_max(p.space(), n, here, static_cast<T const*>(y.data()), max.data());
     if (n > 0) {
-      detail::wire_memory<T, Space> const m(*p.where, max, true);
+      detail::wire_memory<W, Space> const m(*p.where, max, true);
       p.tensor->all_reduce(m.span(), comm::reduction::max);
       m.arrived();
     }
-    auto sums = tensor<T, Space>::allocate(*p.where, {2, n});
-    compute::cross_entropy_part_exp(p.space(), n, here, first, static_cast<T const*>(y.data()), static_cast<std::int32_t const*>(labels.data()), static_cast<T const*>(max.data()),
+    auto sums = tensor<W, Space>::allocate(*p.where, {2, n});
+    compute::cross_entropy_part_exp(p.space(), n, here, first, static_cast<T const*>(y.data()), static_cast<std::int32_t const*>(labels.data()), static_cast<W const*>(max.data()),
                                     r.dy.data(), sums.data());
     sums = resolve(p, std::move(sums), {});
-    compute::cross_entropy_part_finish(p.space(), n, here, first, static_cast<std::int32_t const*>(labels.data()), scale, static_cast<T const*>(sums.data()), r.dy.data(), r.rows.data());
+    compute::cross_entropy_part_finish(p.space(), n, here, first, static_cast<std::int32_t const*>(labels.data()), scale, static_cast<W const*>(max.data()), static_cast<W const*>(sums.data()),
+                                       r.dy.data(), r.rows.data());
   }
 
   template <class Space> void check(pass<Space> const& p, index_t m, index_t positions, index_t classes, tensor<std::int32_t, Space> const& labels) const {
@@ -105,10 +110,11 @@ struct mean_square {
     if (y.shape() != target.shape() || y.rank() < 1)
       throw error{"nn::mean_square", "the output has shape " + y.shape().to_string() + ", the target " + target.shape().to_string()};
     index_t const m = y.extent(0), columns = y.shape().size_from(1);
-    loss_result<T, Space> r{tensor<T, Space>::allocate(*p.where, {m}), y.sole_owner() ? y : tensor<T, Space>::allocate(*p.where, y.shape())};
-    T const scale = T(1) / static_cast<T>(p.global_batch * (columns > 0 ? columns : 1));
-    compute::mean_square(p.space(), m, columns, static_cast<T const*>(y.data()), static_cast<T const*>(target.data()), scale, r.dy.data(), r.rows.data());
-    compute::scale(p.space(), m, scale, static_cast<T const*>(r.rows.data()), r.rows.data());
+    using W = wide_t<T>;
+    loss_result<T, Space> r{tensor<W, Space>::allocate(*p.where, {m}), y.sole_owner() ? y : tensor<T, Space>::allocate(*p.where, y.shape())};
+    W const scale = W(1) / static_cast<W>(p.global_batch * (columns > 0 ? columns : 1));
+    compute::mean_square(p.space(), m, columns, static_cast<T const*>(y.data()), static_cast<T const*>(target.data()), scale * static_cast<W>(p.loss_scale), r.dy.data(), r.rows.data());
+    compute::scale(p.space(), m, scale, static_cast<wide_t<T> const*>(r.rows.data()), r.rows.data());
     return r;
   }
 };

@@ -38,7 +38,7 @@ struct initializer {
 };
 
 /// What gradients, moments and master values of T are kept in: T itself, float for the 16-bit types.
-template <class T> using master_t = std::conditional_t<std::is_same_v<T, half> || std::is_same_v<T, bfloat16>, float, T>;
+template <class T> using master_t = wide_t<T>;
 
 /// What happens to a parameter in a step.
 enum class parameter_kind : std::uint8_t {

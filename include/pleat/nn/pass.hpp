@@ -98,6 +98,7 @@ template <class Space> struct pass {
   std::uint64_t step = 0;         ///< optimizer steps done
   index_t first_sample = 0;       ///< position in the global batch of row 0; rows are consecutive
   index_t global_batch = 1;       ///< samples of the whole step, over all ranks and micro-batches
+  double loss_scale = 1;          ///< what the loss's gradient is multiplied by, so that 16 bits can hold it (parallel/loss_scale.hpp)
   std::span<segment const> segments;     ///< how this pass's rows contribute to gradients (empty in inference)
   pass_hooks* hooks = nullptr;
   comm::communicator* ranks = nullptr;   ///< those that share the batch; for statistics over all of it

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <type_traits>
 
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
@@ -16,46 +17,34 @@ namespace pleat {
 
 namespace detail {
 
+// Conversions without branches, so that loops over them vectorise.
+
 /// Round to nearest even; NaN stays NaN.
-PLEAT_FUNCTION std::uint16_t bfloat16_bits(float x) noexcept {
+PLEAT_INLINE std::uint16_t bfloat16_bits(float x) noexcept {
   auto const u = __builtin_bit_cast(std::uint32_t, x);
-  if ((u & 0x7fffffffu) > 0x7f800000u) return static_cast<std::uint16_t>((u >> 16) | 0x40u);
-  return static_cast<std::uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
+  std::uint32_t const rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16, quiet = (u >> 16) | 0x40u;
+  return static_cast<std::uint16_t>((u & 0x7fffffffu) > 0x7f800000u ? quiet : rounded);
 }
 
 /// IEEE 754 binary16, round to nearest even, gradual underflow, overflow to infinity.
-PLEAT_FUNCTION std::uint16_t half_bits(float x) noexcept {
+PLEAT_INLINE std::uint16_t half_bits(float x) noexcept {
   auto const u = __builtin_bit_cast(std::uint32_t, x);
-  auto const sign = static_cast<std::uint16_t>((u >> 16) & 0x8000u);
-  std::uint32_t const a = u & 0x7fffffffu;
-  if (a > 0x7f800000u) return static_cast<std::uint16_t>(sign | 0x7e00u);
-  if (a >= 0x47800000u) return static_cast<std::uint16_t>(sign | 0x7c00u);  // ≥ 2^16
-  if (a < 0x33000000u) return sign;                                           // < 2^-25 rounds to zero
-  std::uint32_t mantissa, shift, base;
-  if (a < 0x38800000u) {  // subnormal half
-    mantissa = (a & 0x7fffffu) | 0x800000u;
-    shift = 126u - (a >> 23);
-    base = 0;
-  } else {
-    mantissa = a & 0x7fffffu;
-    shift = 13;
-    base = ((a >> 23) - 112u) << 10;
-  }
-  std::uint32_t const half = 1u << (shift - 1), rest = mantissa & ((1u << shift) - 1u);
-  std::uint32_t r = base + (mantissa >> shift);
-  if (rest > half || (rest == half && (r & 1u))) ++r;
+  std::uint32_t const sign = (u >> 16) & 0x8000u, a = u & 0x7fffffffu;
+  std::uint32_t const normal = (a + 0xfffu + ((a >> 13) & 1u) - 0x38000000u) >> 13;  // up to 65520, which rounds to infinity
+  std::uint32_t const mantissa = (a & 0x7fffffu) | 0x800000u, e = a >> 23;
+  std::uint32_t const shift = e >= 113u ? 14u : e < 95u ? 31u : 126u - e;
+  std::uint32_t const small = (mantissa + (1u << (shift - 1u)) - 1u + ((mantissa >> shift) & 1u)) >> shift;  // subnormal, in units of 2^-24
+  std::uint32_t r = a < 0x38800000u ? small : normal;
+  r = a >= 0x47800000u ? 0x7c00u : r;  // ≥ 2^16
+  r = a > 0x7f800000u ? 0x7e00u : r;
   return static_cast<std::uint16_t>(sign | r);
 }
 
-PLEAT_FUNCTION float half_value(std::uint16_t h) noexcept {
-  std::uint32_t const sign = static_cast<std::uint32_t>(h & 0x8000u) << 16;
-  std::uint32_t const e = (h >> 10) & 0x1fu, m = h & 0x3ffu;
-  if (e == 0x1f) return __builtin_bit_cast(float, sign | 0x7f800000u | (m << 13));
-  if (e == 0) {
-    float const v = static_cast<float>(m) * 0x1p-24f;
-    return sign ? -v : v;
-  }
-  return __builtin_bit_cast(float, sign | ((e + 112u) << 23) | (m << 13));
+PLEAT_INLINE float half_value(std::uint16_t h) noexcept {
+  std::uint32_t const sign = static_cast<std::uint32_t>(h & 0x8000u) << 16, magnitude = static_cast<std::uint32_t>(h & 0x7fffu) << 13;
+  float const v = __builtin_bit_cast(float, magnitude) * 0x1p112f;  // exact, subnormals too
+  std::uint32_t const finite = __builtin_bit_cast(std::uint32_t, v), other = magnitude | 0x7f800000u;
+  return __builtin_bit_cast(float, sign | (magnitude >= 0x0f800000u ? other : finite));
 }
 
 }  // namespace detail
@@ -64,8 +53,8 @@ PLEAT_FUNCTION float half_value(std::uint16_t h) noexcept {
 struct bfloat16 {
   std::uint16_t bits = 0;
   bfloat16() = default;
-  PLEAT_FUNCTION explicit bfloat16(float x) noexcept : bits(detail::bfloat16_bits(x)) {}
-  PLEAT_FUNCTION explicit operator float() const noexcept {
+  PLEAT_INLINE explicit bfloat16(float x) noexcept : bits(detail::bfloat16_bits(x)) {}
+  PLEAT_INLINE explicit operator float() const noexcept {
     return __builtin_bit_cast(float, static_cast<std::uint32_t>(bits) << 16);
   }
 };
@@ -74,9 +63,20 @@ struct bfloat16 {
 struct half {
   std::uint16_t bits = 0;
   half() = default;
-  PLEAT_FUNCTION explicit half(float x) noexcept : bits(detail::half_bits(x)) {}
-  PLEAT_FUNCTION explicit operator float() const noexcept { return detail::half_value(bits); }
+  PLEAT_INLINE explicit half(float x) noexcept : bits(detail::half_bits(x)) {}
+  PLEAT_INLINE explicit operator float() const noexcept { return detail::half_value(bits); }
 };
+
+namespace detail {
+template <class T> struct wide { using type = T; };
+template <> struct wide<half> { using type = float; };
+template <> struct wide<bfloat16> { using type = float; };
+}  // namespace detail
+
+/// True for the types that are only stored: bfloat16 and half.
+template <class T> inline constexpr bool is_reduced_v = !std::is_same_v<T, typename detail::wide<T>::type>;
+/// What T is computed with: float for the 16-bit types, else T itself.
+template <class T> using wide_t = typename detail::wide<T>::type;
 
 /// Element types by the names of the safetensors format.
 enum class dtype : std::uint8_t { boolean, u8, i8, i16, u16, f16, bf16, i32, u32, f32, f64, i64, u64 };

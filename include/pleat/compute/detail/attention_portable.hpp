@@ -28,9 +28,10 @@ struct packed_heads {
 };
 
 /// a·b over n elements, one chain.
-template <class T>
-PLEAT_INLINE T chain_dot(T const* a, T const* b, index_t n) {
-  T sum = T(0);
+template <class Row>
+PLEAT_INLINE auto chain_dot(Row a, Row b, index_t n) {
+  using W = std::remove_cvref_t<decltype(a[0])>;
+  W sum = W(0);
   for (index_t i = 0; i < n; ++i) sum = fma(a[i], b[i], sum);
   return sum;
 }
@@ -38,11 +39,12 @@ PLEAT_INLINE T chain_dot(T const* a, T const* b, index_t n) {
 /// out and logsum of one query row per team.
 template <class T>
 struct attention_forward_team {
+  using W = wide_t<T>;
   attention_shape s;
-  T scale;
+  W scale;
   T const* qkv;
   T* out;
-  T* logsum;
+  W* logsum;
   int level = 0;  // of the scratch memory
 
   template <class Member>
@@ -51,40 +53,40 @@ struct attention_forward_team {
     index_t const batch = bh / s.heads(), head = bh % s.heads(), g = head / s.group_heads;
     packed_heads<T const> const in{s, qkv};
     index_t const width = s.width(), n = s.causal ? i + 1 : s.positions;
-    T const* const q = in.query(batch, g, head % s.group_heads) + i * width;
-    T const* const k = in.key(batch, g);
-    T const* const v = in.value(batch, g);
-    T* const p = static_cast<T*>(team.team_scratch(level).get_shmem(static_cast<int>(sizeof(T)) * static_cast<int>(s.positions + chains)));
-    T* const sums = p + s.positions;
+    source_t<T> const q = in.query(batch, g, head % s.group_heads) + i * width;
+    source_t<T> const k = in.key(batch, g);
+    source_t<T> const v = in.value(batch, g);
+    W* const p = static_cast<W*>(team.team_scratch(level).get_shmem(static_cast<int>(sizeof(W)) * static_cast<int>(s.positions + chains)));
+    W* const sums = p + s.positions;
     for (index_t j = team.team_rank(); j < n; j += team.team_size()) p[j] = chain_dot(q, k + j * width, s.head_size);
     team.team_barrier();
     for (int c = team.team_rank(); c < chains; c += team.team_size()) {
-      T most = -static_cast<T>(__builtin_inff());
+      W most = -static_cast<W>(__builtin_inff());
       for (index_t j = c; j < n; j += chains) most = p[j] > most ? p[j] : most;
       sums[c] = most;
     }
     team.team_barrier();
-    T most = sums[0];
+    W most = sums[0];
     for (int c = 1; c < chains; ++c) most = sums[c] > most ? sums[c] : most;
-    T const shift = most * scale;
+    W const shift = most * scale;
     team.team_barrier();
     for (int c = team.team_rank(); c < chains; c += team.team_size()) {
-      T sum = T(0);
+      W sum = W(0);
       for (index_t j = c; j < n; j += chains) {
-        T const e = math::exp(fma(p[j], scale, -shift));
+        W const e = math::exp(fma(p[j], scale, -shift));
         p[j] = e;
         sum = sum + e;
       }
       sums[c] = sum;
     }
     team.team_barrier();
-    T fold[chains];
+    W fold[chains];
     for (int c = 0; c < chains; ++c) fold[c] = sums[c];
     fold_halves<plus>(fold, chains);
-    T const inverse = T(1) / fold[0];
-    T* const to = out + ((batch * s.positions + i) * s.heads() + head) * s.head_size;
+    W const inverse = W(1) / fold[0];
+    target_t<T> const to = out + ((batch * s.positions + i) * s.heads() + head) * s.head_size;
     for (index_t d = team.team_rank(); d < s.head_size; d += team.team_size()) {
-      T sum = T(0);
+      W sum = W(0);
       for (index_t j = 0; j < n; ++j) sum = fma(p[j], v[j * width + d], sum);
       to[d] = sum * inverse;
     }
@@ -96,13 +98,13 @@ struct attention_forward_team {
 template <class T>
 struct attention_delta_body {
   attention_shape s;
-  T const* out;
-  T const* dout;
-  T* delta;
+  source_t<T> out;
+  source_t<T> dout;
+  wide_t<T>* delta;
   PLEAT_INLINE void operator()(index_t row) const {
     index_t const i = row % s.positions, bh = row / s.positions;
     index_t const at = ((bh / s.heads() * s.positions + i) * s.heads() + bh % s.heads()) * s.head_size;
-    delta[row] = reduce_one_chunk(dot_op<T, T>{{out}, dout}, at, at + s.head_size);
+    delta[row] = reduce_one_chunk(dot_op<T, wide_t<T>>{{out}, dout}, at, at + s.head_size);
   }
 };
 
@@ -119,11 +121,12 @@ PLEAT_INLINE T attention_slope(T weight, T dweight, T delta, T scale) {
 /// dq of one query row per team.
 template <class T>
 struct attention_query_team {
+  using W = wide_t<T>;
   attention_shape s;
-  T scale;
+  W scale;
   T const* qkv;
-  T const* logsum;
-  T const* delta;
+  W const* logsum;
+  W const* delta;
   T const* dout;
   T* dqkv;
   int level = 0;  // of the scratch memory
@@ -134,18 +137,18 @@ struct attention_query_team {
     index_t const batch = bh / s.heads(), head = bh % s.heads(), g = head / s.group_heads;
     packed_heads<T const> const in{s, qkv};
     index_t const width = s.width(), n = s.causal ? i + 1 : s.positions, row = bh * s.positions + i;
-    T const* const q = in.query(batch, g, head % s.group_heads) + i * width;
-    T const* const k = in.key(batch, g);
-    T const* const v = in.value(batch, g);
-    T const* const d_out = dout + ((batch * s.positions + i) * s.heads() + head) * s.head_size;
-    T* const slope = static_cast<T*>(team.team_scratch(level).get_shmem(static_cast<int>(sizeof(T)) * static_cast<int>(s.positions)));
+    source_t<T> const q = in.query(batch, g, head % s.group_heads) + i * width;
+    source_t<T> const k = in.key(batch, g);
+    source_t<T> const v = in.value(batch, g);
+    source_t<T> const d_out = dout + ((batch * s.positions + i) * s.heads() + head) * s.head_size;
+    W* const slope = static_cast<W*>(team.team_scratch(level).get_shmem(static_cast<int>(sizeof(W)) * static_cast<int>(s.positions)));
     for (index_t j = team.team_rank(); j < n; j += team.team_size())
       slope[j] = attention_slope(attention_weight(chain_dot(q, k + j * width, s.head_size), scale, logsum[row]),
                                  chain_dot(d_out, v + j * width, s.head_size), delta[row], scale);
     team.team_barrier();
-    T* const to = packed_heads<T>{s, dqkv}.query(batch, g, head % s.group_heads) + i * width;
+    target_t<T> const to = packed_heads<T>{s, dqkv}.query(batch, g, head % s.group_heads) + i * width;
     for (index_t d = team.team_rank(); d < s.head_size; d += team.team_size()) {
-      T sum = T(0);
+      W sum = W(0);
       for (index_t j = 0; j < n; ++j) sum = fma(slope[j], k[j * width + d], sum);
       to[d] = sum;
     }
@@ -155,11 +158,12 @@ struct attention_query_team {
 /// dk and dv of one position of a group per team: over the group's heads, then over the queries, ascending.
 template <class T>
 struct attention_key_team {
+  using W = wide_t<T>;
   attention_shape s;
-  T scale;
+  W scale;
   T const* qkv;
-  T const* logsum;
-  T const* delta;
+  W const* logsum;
+  W const* delta;
   T const* dout;
   T* dqkv;
   int level = 0;  // of the scratch memory
@@ -171,16 +175,18 @@ struct attention_key_team {
     packed_heads<T const> const in{s, qkv};
     packed_heads<T> const d_in{s, dqkv};
     index_t const width = s.width(), out_width = s.out_width(), first = s.causal ? j : 0;
-    T const* const k = in.key(batch, g) + j * width;
-    T const* const v = in.value(batch, g) + j * width;
-    T* const dk = d_in.key(batch, g) + j * width;
-    T* const dv = d_in.value(batch, g) + j * width;
-    T* const weight = static_cast<T*>(team.team_scratch(level).get_shmem(2 * static_cast<int>(sizeof(T)) * static_cast<int>(s.positions)));
-    T* const slope = weight + s.positions;
+    source_t<T> const k = in.key(batch, g) + j * width;
+    source_t<T> const v = in.value(batch, g) + j * width;
+    target_t<T> const dk = d_in.key(batch, g) + j * width;
+    target_t<T> const dv = d_in.value(batch, g) + j * width;
+    W* const weight = static_cast<W*>(team.team_scratch(level).get_shmem(2 * static_cast<int>(sizeof(W)) * static_cast<int>(s.positions + s.head_size)));
+    W* const slope = weight + s.positions;
+    W* const of_k = slope + s.positions;  // sums over the heads so far
+    W* const of_v = of_k + s.head_size;
     for (index_t h = 0; h < s.group_heads; ++h) {
       index_t const head = g * s.group_heads + h, row = (batch * s.heads() + head) * s.positions;
-      T const* const q = in.query(batch, g, h);
-      T const* const d_out = dout + (batch * s.positions * s.heads() + head) * s.head_size;
+      source_t<T> const q = in.query(batch, g, h);
+      source_t<T> const d_out = dout + (batch * s.positions * s.heads() + head) * s.head_size;
       team.team_barrier();
       for (index_t i = first + team.team_rank(); i < s.positions; i += team.team_size()) {
         weight[i] = attention_weight(chain_dot(q + i * width, k, s.head_size), scale, logsum[row + i]);
@@ -188,11 +194,14 @@ struct attention_key_team {
       }
       team.team_barrier();
       for (index_t d = team.team_rank(); d < s.head_size; d += team.team_size()) {
-        T sum_k = h == 0 ? T(0) : dk[d], sum_v = h == 0 ? T(0) : dv[d];
+        W sum_k = h == 0 ? W(0) : of_k[d], sum_v = h == 0 ? W(0) : of_v[d];
         for (index_t i = first; i < s.positions; ++i) {
           sum_k = fma(slope[i], q[i * width + d], sum_k);
           sum_v = fma(weight[i], d_out[i * out_width + d], sum_v);
         }
+        of_k[d] = sum_k;
+        of_v[d] = sum_v;
+        if (h + 1 < s.group_heads) continue;
         dk[d] = sum_k;
         dv[d] = sum_v;
       }
@@ -207,7 +216,7 @@ void attention_launch(Space const& space, index_t league, index_t numbers, Funct
   if (league == 0) return;
   int const team = is_host_space_v<Space> ? 1 : 64;
   policy p(space, static_cast<int>(league), team);
-  int const bytes = static_cast<int>(static_cast<index_t>(sizeof(T)) * numbers) + 64;
+  int const bytes = static_cast<int>(static_cast<index_t>(sizeof(wide_t<T>)) * numbers) + 64;
   // Rows too long for a processor's own memory lie in the device's.
   f.level = bytes <= 40960 ? 0 : 1;
   p.set_scratch_size(f.level, Kokkos::PerTeam(bytes));
@@ -216,18 +225,18 @@ void attention_launch(Space const& space, index_t league, index_t numbers, Funct
 
 /// The path for any space.
 template <class Space, class T>
-void attention_forward_on_space(Space const& space, attention_shape const& s, T scale, T const* qkv, T* out, T* logsum) {
+void attention_forward_on_space(Space const& space, attention_shape const& s, wide_t<T> scale, T const* qkv, T* out, wide_t<T>* logsum) {
   attention_launch<Space, T>(space, s.batch * s.heads() * s.positions, s.positions + chains,
                              attention_forward_team<T>{s, scale, qkv, out, logsum});
 }
 template <class Space, class T>
-void attention_backward_on_space(Space const& space, attention_shape const& s, T scale, T const* qkv, T const* out,
-                                 T const* logsum, T const* dout, T* delta, T* dqkv) {
+void attention_backward_on_space(Space const& space, attention_shape const& s, wide_t<T> scale, T const* qkv, T const* out,
+                                 wide_t<T> const* logsum, T const* dout, wide_t<T>* delta, T* dqkv) {
   index_t const rows = s.batch * s.heads() * s.positions;
   loop_portable(space, rows, attention_delta_body<T>{s, out, dout, delta});
   attention_launch<Space, T>(space, rows, s.positions,
                              attention_query_team<T>{s, scale, qkv, logsum, delta, dout, dqkv});
-  attention_launch<Space, T>(space, s.batch * s.groups * s.positions, 2 * s.positions,
+  attention_launch<Space, T>(space, s.batch * s.groups * s.positions, 2 * (s.positions + s.head_size),
                              attention_key_team<T>{s, scale, qkv, logsum, delta, dout, dqkv});
 }
 

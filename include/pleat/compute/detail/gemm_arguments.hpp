@@ -24,8 +24,9 @@ struct epilogue {
   index_t ldmask = 0;
 };
 
-/// C[m, n] = op(A)[m, k] · op(B)[k, n], all row-major; a leading dimension is the distance of two stored rows.
-template <class T>
+/// C[m, n] = op(A)[m, k] · op(B)[k, n], all row-major; a leading dimension is the distance of two stored rows. Operands of a 16-bit type
+/// are multiplied and summed in float; what C holds is To: T, or float where a sum is kept wide.
+template <class T, class To = T>
 struct gemm_arguments {
   index_t m = 0, n = 0, k = 0;
   T const* a = nullptr;  ///< [m, k], or [k, m] with `ta`
@@ -34,7 +35,7 @@ struct gemm_arguments {
   T const* b = nullptr;  ///< [k, n], or [n, k] with `tb`
   index_t ldb = 0;
   transpose tb = transpose::no;
-  T* c = nullptr;  ///< [m, n]; overlaps neither operand
+  To* c = nullptr;  ///< [m, n]; overlaps neither operand
   index_t ldc = 0;
   bool accumulate = false;  ///< the sum starts from what C holds, not from zero
   epilogue<T> after{};
@@ -49,8 +50,8 @@ namespace detail {
 }
 
 /// Throws pleat::error if an extent is negative or a leading dimension is shorter than its rows.
-template <class T>
-inline void gemm_check(gemm_arguments<T> const& g) {
+template <class T, class To>
+inline void gemm_check(gemm_arguments<T, To> const& g) {
   if (g.m < 0) gemm_refuse("m", g.m, 0);
   if (g.n < 0) gemm_refuse("n", g.n, 0);
   if (g.k < 0) gemm_refuse("k", g.k, 0);
