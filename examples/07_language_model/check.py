@@ -214,7 +214,6 @@ class Check:
         refused(["no 'some'", "--recompute none"], "--recompute", "some")
         refused(["no 'f32x'", "--precision f32"], "--precision", "f32x")
         refused(["wire = bf16", "deterministic"], "--wire", "bf16", "--deterministic")
-        refused(["precision = bf16 is not built yet", "f32"], "--precision", "bf16")
         refused(["--resume needs --checkpoint"], "--resume")
         refused(["--steps"], "--steps", "many")
         refused(["windows", "fewer than a batch"], "--batch", 100000)

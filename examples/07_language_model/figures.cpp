@@ -15,6 +15,8 @@ std::string to_json(figures const& f) {
                            {"loss", f.loss},
                            {"validation_loss", f.validations.empty() ? nlohmann::json() : nlohmann::json(f.validations.back().second)},
                            {"validations", validations},
+                           {"skipped_steps", f.skipped},
+                           {"loss_scale", f.loss_scale},
                            {"milliseconds_per_step", f.milliseconds_per_step},
                            {"seconds", f.seconds},
                            {"peak_bytes", f.peak_bytes},

@@ -18,8 +18,13 @@ namespace gpt {
 template <class T> using model_of = pl::parallel::model<decltype(network<T>(sizes{}))>;
 template <class T> using optimizer_of = pl::nn::optimizer_state<T, typename model_of<T>::execution_space>;
 
-/// One step over a batch of `batch` windows. Collective. \returns its mean loss
-template <class T> double train_step(model_of<T>& model, window_source<model_of<T>>& source, optimizer_of<T>& optimizer, pl::index_t batch, double rate, double clip);
+struct step_result {
+  double loss = 0;    ///< the batch's mean
+  bool moved = true;  ///< false: a gradient of half overflowed on some rank, so no rank has moved its parameters
+};
+
+/// One step over a batch of `batch` windows. Collective.
+template <class T> step_result train_step(model_of<T>& model, window_source<model_of<T>>& source, optimizer_of<T>& optimizer, pl::index_t batch, double rate, double clip);
 
 /// Mean loss per character over the first `windows` windows. Collective. The same bits wherever data and layers are: each window's loss is
 /// summed on one rank, then all windows' in their order.

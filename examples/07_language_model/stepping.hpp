@@ -11,16 +11,16 @@
 namespace gpt {
 
 // [step]
-template <class T> double train_step(model_of<T>& model, window_source<model_of<T>>& source, optimizer_of<T>& optimizer, pl::index_t batch, double rate, double clip) {
+template <class T> step_result train_step(model_of<T>& model, window_source<model_of<T>>& source, optimizer_of<T>& optimizer, pl::index_t batch, double rate, double clip) {
   model.zero_grad(batch);
   model.walk(source);  // all micro-batches forward and backward, as the plan's schedule says
   model.reduce();      // the sum of the gradients of all ranks
   double const loss = model.loss();
   if (!std::isfinite(loss))
     throw pl::error{"train_gpt", "the loss of step " + std::to_string(model.steps()) + " is " + std::to_string(loss), "Use a smaller --learning-rate or a smaller --clip"};
-  model.step(optimizer, rate, clip > 0 ? model.clip_scale(clip) : 1.0);
+  bool const moved = model.step(optimizer, rate, clip > 0 ? model.clip_scale(clip) : 1.0);
   model.context().fence();
-  return loss;
+  return {loss, moved};
 }
 // [step]
 

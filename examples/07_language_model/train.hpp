@@ -8,7 +8,9 @@
 
 namespace gpt {
 
-/// Trains as the options say, on every rank of the world. Collective.
+/// Trains as the options say, on every rank of the world, with layers of this type. Collective.
 void train_f32(options const& o, pleat::world& world);
+void train_bf16(options const& o, pleat::world& world);
+void train_f16(options const& o, pleat::world& world);
 
 }  // namespace gpt

@@ -14,5 +14,6 @@
 int main(int argc, char** argv) {
   gpt::options o;
   if (auto const code = gpt::parse(argc, argv, o)) return *code;
-  return pleat::run::launch(argc, argv, [&](pleat::world& world) { gpt::train_f32(o, world); }, {.thread_ranks = o.thread_ranks, .threads = o.threads});
+  auto const train = o.precision == "bf16" ? gpt::train_bf16 : o.precision == "f16" ? gpt::train_f16 : gpt::train_f32;
+  return pleat::run::launch(argc, argv, [&](pleat::world& world) { train(o, world); }, {.thread_ranks = o.thread_ranks, .threads = o.threads});
 }

@@ -103,9 +103,13 @@ template <class T> void train_in(options const& o, pl::world& world) {
     auto const at = sampler.at(step);
     if (at.epoch != epoch) sampler.order(epoch = at.epoch, order);
     source.begin(order, sampler.batch(at.batch).begin);
-    double const loss = train_step<T>(model, source, optimizer, o.batch, pl::nn::factor(rate, step, o.steps), o.clip);
+    auto const [loss, moved] = train_step<T>(model, source, optimizer, o.batch, pl::nn::factor(rate, step, o.steps), o.clip);
     ++step;
     f.loss.push_back(loss);
+    if (!moved) {
+      f.skipped.push_back(step);
+      out.say(pl::parallel::skipped_step(step, *model.scaling()));
+    }
     seconds.push_back(since(begun));
     busy += seconds.back();
     out.step(step, loss, busy);
@@ -125,6 +129,7 @@ template <class T> void train_in(options const& o, pl::world& world) {
     f.milliseconds_per_step = seconds[seconds.size() / 2] * 1e3;
   }
   f.seconds = busy;
+  f.loss_scale = model.loss_factor();
   f.plan = plan.entries();
   f.stages = model.layout().to_string();
   f.ranks = world.size();

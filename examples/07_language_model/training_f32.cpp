@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The instance that computes in float: one source per precision.
+// The instance of float, the one that is used most: its pieces are compiled side by side.
 #include "train.hpp"
 #include "training.hpp"
 

@@ -15,10 +15,11 @@ namespace gpt {
 
 /// −log of the probability that softmax(scores) gives to class `label`.
 template <class T> [[nodiscard]] double surprise(std::span<T const> scores, std::int32_t label) {
+  auto const wide = [](T s) { return static_cast<double>(static_cast<pl::wide_t<T>>(s)); };
   double largest = -1e300, sum = 0;
-  for (T const s : scores) largest = std::max(largest, static_cast<double>(s));
-  for (T const s : scores) sum += std::exp(static_cast<double>(s) - largest);
-  return std::log(sum) + largest - static_cast<double>(scores[static_cast<std::size_t>(label)]);
+  for (T const s : scores) largest = std::max(largest, wide(s));
+  for (T const s : scores) sum += std::exp(wide(s) - largest);
+  return std::log(sum) + largest - wide(scores[static_cast<std::size_t>(label)]);
 }
 
 template <class T> double validation_loss(model_of<T> const& m, pl::io::token_dataset const& text, pl::index_t windows, pl::index_t batch) {

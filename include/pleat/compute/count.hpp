@@ -29,7 +29,7 @@ struct bad_label_op {
   PLEAT_INLINE static index_t combine(index_t a, index_t b) { return b < a ? b : a; }
 };
 
-template <class T> PLEAT_INLINE index_t argmax_of(T const* row, index_t columns) {
+template <class Row> PLEAT_INLINE index_t argmax_of(Row row, index_t columns) {
   index_t best = 0;
   for (index_t j = 1; j < columns; ++j)
     if (row[j] > row[best] || (row[j] != row[j] && row[best] == row[best])) best = j;
@@ -38,7 +38,7 @@ template <class T> PLEAT_INLINE index_t argmax_of(T const* row, index_t columns)
 
 template <class T> struct correct_op {
   using value_type = index_t;
-  T const* scores;
+  source_t<T> scores;
   std::int32_t const* labels;
   index_t classes;
   PLEAT_INLINE static index_t identity() { return 0; }
@@ -49,7 +49,7 @@ template <class T> struct correct_op {
 };
 
 template <class T> struct confusion_body {
-  T const* scores;
+  source_t<T> scores;
   std::int32_t const* labels;
   index_t classes;
   index_t* counts;

@@ -114,6 +114,47 @@ PLEAT_KERNEL template void silu_backward(instances::space const&, index_t, float
 PLEAT_KERNEL template void silu_with_slope(instances::space const&, index_t, float const*, float*, float*);
 #endif
 
+#if !defined(PLEAT_KERNEL_IS_DEFINED) || defined(PLEAT_KERNELS_REDUCED)
+PLEAT_KERNEL template void gemm(instances::space const&, gemm_arguments<bfloat16> const&);
+PLEAT_KERNEL template void gemm_lanes(instances::space const&, index_t, index_t, bfloat16 const*, index_t, bfloat16 const*, index_t, float*, index_t, lanes const&);
+PLEAT_KERNEL template void attention_forward(instances::space const&, attention_shape const&, bfloat16 const*, bfloat16*, float*);
+PLEAT_KERNEL template void attention_backward(instances::space const&, attention_shape const&, bfloat16 const*, bfloat16 const*, float const*, bfloat16 const*, float*, bfloat16*);
+PLEAT_KERNEL template void rotary(instances::space const&, attention_shape const&, rotary_frequencies const&, bool, bfloat16 const*, bfloat16*);
+PLEAT_KERNEL template void layer_norm_forward(instances::space const&, index_t, index_t, bfloat16 const*, float, bfloat16 const*, bfloat16 const*, bfloat16*, float*, float*);
+PLEAT_KERNEL template void rms_norm_forward(instances::space const&, index_t, index_t, bfloat16 const*, float, bfloat16 const*, bfloat16*, float*);
+PLEAT_KERNEL template void row_norm_backward(instances::space const&, index_t, index_t, bfloat16 const*, float const*, float const*, bfloat16 const*, bfloat16 const*, bfloat16*);
+PLEAT_KERNEL template void row_norm_gradient(instances::space const&, index_t, bfloat16 const*, float const*, float const*, bfloat16 const*, float*, lanes const&);
+PLEAT_KERNEL template void embed(instances::space const&, index_t, index_t, index_t, bfloat16 const*, bfloat16 const*, bfloat16 const*, bfloat16*);
+PLEAT_KERNEL template void embed_gradient(instances::space const&, index_t, index_t, bfloat16 const*, bfloat16 const*, float*, lanes const&);
+PLEAT_KERNEL template void cross_entropy(instances::space const&, index_t, index_t, bfloat16 const*, std::int32_t const*, float, bfloat16*, float*, int*);
+PLEAT_KERNEL template void column_sum(instances::space const&, index_t, bfloat16 const*, index_t, float*, lanes const&);
+PLEAT_KERNEL template void add(instances::space const&, index_t, bfloat16 const*, bfloat16 const*, bfloat16*);
+PLEAT_KERNEL template void multiply(instances::space const&, index_t, bfloat16 const*, bfloat16 const*, bfloat16*);
+PLEAT_KERNEL template void gelu(instances::space const&, index_t, bfloat16 const*, bfloat16*);
+PLEAT_KERNEL template void gelu_with_slope(instances::space const&, index_t, bfloat16 const*, bfloat16*, bfloat16*);
+PLEAT_KERNEL template void copy(instances::space const&, index_t, bfloat16 const*, float*);
+PLEAT_KERNEL template void copy(instances::space const&, index_t, float const*, bfloat16*);
+PLEAT_KERNEL template void gemm(instances::space const&, gemm_arguments<half> const&);
+PLEAT_KERNEL template void gemm_lanes(instances::space const&, index_t, index_t, half const*, index_t, half const*, index_t, float*, index_t, lanes const&);
+PLEAT_KERNEL template void attention_forward(instances::space const&, attention_shape const&, half const*, half*, float*);
+PLEAT_KERNEL template void attention_backward(instances::space const&, attention_shape const&, half const*, half const*, float const*, half const*, float*, half*);
+PLEAT_KERNEL template void rotary(instances::space const&, attention_shape const&, rotary_frequencies const&, bool, half const*, half*);
+PLEAT_KERNEL template void layer_norm_forward(instances::space const&, index_t, index_t, half const*, float, half const*, half const*, half*, float*, float*);
+PLEAT_KERNEL template void rms_norm_forward(instances::space const&, index_t, index_t, half const*, float, half const*, half*, float*);
+PLEAT_KERNEL template void row_norm_backward(instances::space const&, index_t, index_t, half const*, float const*, float const*, half const*, half const*, half*);
+PLEAT_KERNEL template void row_norm_gradient(instances::space const&, index_t, half const*, float const*, float const*, half const*, float*, lanes const&);
+PLEAT_KERNEL template void embed(instances::space const&, index_t, index_t, index_t, half const*, half const*, half const*, half*);
+PLEAT_KERNEL template void embed_gradient(instances::space const&, index_t, index_t, half const*, half const*, float*, lanes const&);
+PLEAT_KERNEL template void cross_entropy(instances::space const&, index_t, index_t, half const*, std::int32_t const*, float, half*, float*, int*);
+PLEAT_KERNEL template void column_sum(instances::space const&, index_t, half const*, index_t, float*, lanes const&);
+PLEAT_KERNEL template void add(instances::space const&, index_t, half const*, half const*, half*);
+PLEAT_KERNEL template void multiply(instances::space const&, index_t, half const*, half const*, half*);
+PLEAT_KERNEL template void gelu(instances::space const&, index_t, half const*, half*);
+PLEAT_KERNEL template void gelu_with_slope(instances::space const&, index_t, half const*, half*, half*);
+PLEAT_KERNEL template void copy(instances::space const&, index_t, half const*, float*);
+PLEAT_KERNEL template void copy(instances::space const&, index_t, float const*, half*);
+#endif
+
 #if !defined(PLEAT_KERNEL_IS_DEFINED) || defined(PLEAT_KERNELS_INT8)
 PLEAT_KERNEL template void int8_pack(instances::space const&, index_t, index_t, std::int8_t const*, index_t, void*);
 PLEAT_KERNEL template void int8_gemm_scaled(instances::space const&, index_t, index_t, index_t, std::int8_t const*, index_t, std::int8_t const*, index_t, int8_epilogue const&, float*, index_t);

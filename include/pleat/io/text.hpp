@@ -19,6 +19,7 @@
 
 #include <pleat/io/file.hpp>
 #include <pleat/tensor/extents.hpp>
+#include <pleat/tensor/token.hpp>
 
 namespace pleat::io {
 
@@ -95,7 +96,7 @@ struct token_dataset {
     return last < 0 || context < 1 || stride < 1 ? 0 : last / stride + 1;
   }
 
-  /// Row r of the batch becomes window indices[r]: `x` receives indices.size() × context tokens as numbers of type T,
+  /// Row r of the batch becomes window indices[r]: `x` receives indices.size() × context tokens as a network of T takes them (tensor/token.hpp),
   /// `y` (if not null) the tokens that follow. Host memory. \throws error if an index is outside [0, size())
   template <class T>
   void gather(std::span<index_t const> indices, T* x, std::int32_t* y) const {
@@ -107,7 +108,7 @@ struct token_dataset {
                     "window " + std::to_string(i) + " of '" + name + "', which has " + std::to_string(windows)};
       std::uint16_t const* const from = tokens.data() + i * stride;
       T* const to = x + static_cast<index_t>(r) * context;
-      for (index_t t = 0; t < context; ++t) to[t] = static_cast<T>(from[t]);
+      for (index_t t = 0; t < context; ++t) to[t] = token_value<T>(from[t]);
       if (y) std::copy(from + 1, from + 1 + context, y + static_cast<index_t>(r) * context);
     }
   }

@@ -23,7 +23,7 @@ template <class T, class Space> void gradient_squares(context<Space>& where, are
   for (index_t i = 0; i < n; ++i) {
     auto const& e = all[static_cast<std::size_t>(i)];
     if (e.kind == parameter_kind::trainable && e.requires_grad)
-      compute::squared_norm(where.space(), e.end - e.begin, static_cast<T const*>(memory.gradients() + e.begin), squares.data() + i);
+      compute::squared_norm(where.space(), e.end - e.begin, static_cast<master_t<T> const*>(memory.gradients() + e.begin), squares.data() + i);
   }
   copy_to_host(where, squares, out);
 }

@@ -8,6 +8,7 @@
 
 #include <pleat/base/error.hpp>
 #include <pleat/plan/plan.hpp>
+#include <pleat/tensor/dtype.hpp>
 
 namespace pleat::parallel {
 
@@ -15,7 +16,18 @@ namespace pleat::parallel {
 inline void demand_built(plan::plan const& p) {
   auto const refuse = [](std::string const& what, char const* remedy) { throw error{"parallel::build", what + " is not built yet", remedy}; };
   if (p.recompute == plan::recompute_mode::selected) refuse("recompute = selected", "Use recompute = full or none");
-  if (p.precision != plan::compute_precision::f32) refuse("precision = " + std::string(name_of(p.precision)), "Use precision = f32");
+}
+
+/// What a network computes in is its type; the plan says it too, because bytes follow from it and every rank must mean the same.
+/// \param type the network's value_type
+/// \throws error if they differ
+inline void demand_precision(plan::plan const& p, dtype type) {
+  using plan::compute_precision;
+  bool const fits = p.precision == compute_precision::bf16 ? type == dtype::bf16 : p.precision == compute_precision::f16 ? type == dtype::f16 : type != dtype::bf16 && type != dtype::f16;
+  if (fits) return;
+  std::string const says = "the plan says precision = " + std::string(name_of(p.precision)) + ", the network's layers are of type " + std::string(name_of(type));
+  if (p.precision == compute_precision::f32) throw error{"parallel::build", says, "Use precision = " + std::string(type == dtype::bf16 ? "bf16" : "f16")};
+  throw error{"parallel::build", says, "Make the network of pleat::" + std::string(p.precision == compute_precision::bf16 ? "bfloat16" : "half") + ", or use precision = f32"};
 }
 
 }  // namespace pleat::parallel

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdio>
 #include <string>
 
 #include <pleat/base/error.hpp>
@@ -27,11 +28,12 @@ struct loss_scale_options {
   double smallest = 1, largest = 16777216;  ///< 2^24
 };
 
-/// A dynamic loss scale. A value; every rank has an equal one, because update() asks all of them.
+/// A dynamic loss scale. A value; every rank has an equal one, because update() asks all of them. A parallel::model of half has one and
+/// does this in its step:
 ///
-///     auto dy = scaled loss gradient: multiply dy by scale.value()
+///     the loss multiplies dy by scale.value()
 ///     model.reduce();
-///     if (scale.update(found_nonfinite(where, arena), ranks)) model.step(optimizer, factor, clip / scale_of_this_step);
+///     if (scale.update(found_nonfinite(where, arena), ranks)) move the parameters by the gradient / the scale of this step;
 class loss_scale {
  public:
   loss_scale() = default;
@@ -84,6 +86,13 @@ class loss_scale {
   double value_ = loss_scale_options{}.initial;
   std::int64_t good_ = 0, skipped_ = 0;
 };
+
+/// What rank 0 says of a step that moved nothing. \param step number of the step, from 1
+[[nodiscard]] inline std::string skipped_step(std::int64_t step, loss_scale const& s) {
+  char text[160];
+  std::snprintf(text, sizeof text, "step %lld skipped: a gradient overflowed, the loss scale is now %g (%lld skipped so far)", static_cast<long long>(step), s.value(), static_cast<long long>(s.skipped()));
+  return text;
+}
 
 /// Whether this rank's summed gradients hold a NaN or infinity. Not collective; loss_scale::update makes one answer of all ranks'.
 template <class T, class Space> [[nodiscard]] bool found_nonfinite(context<Space>& where, nn::arena<T, Space> const& memory) {

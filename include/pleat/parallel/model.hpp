@@ -23,6 +23,7 @@
 #include <pleat/parallel/built.hpp>
 #include <pleat/parallel/forward_chain.hpp>
 #include <pleat/parallel/gradient_exchange.hpp>
+#include <pleat/parallel/loss_scale.hpp>
 #include <pleat/parallel/move_report.hpp>
 #include <pleat/parallel/groups.hpp>
 #include <pleat/parallel/nonfinite.hpp>
@@ -46,6 +47,7 @@ struct build_options {
   std::uint64_t seed = 0;  ///< of initial values, dropout and everything else that is drawn
   extents input{};         ///< of a batch; where a pipeline is cut by cost, the cost is flops then, else the number of parameters
   std::optional<plan::schedule> schedule{};  ///< of one's own: the one that the plan names (parallel::name_of)
+  loss_scale_options loss_scale{};           ///< of precision = f16; others have none
 };
 
 /// Which ranks of a pipeline get an answer.
@@ -84,6 +86,7 @@ template <class Net> class model {
   model(Net net, plan::plan p, world& w, build_options options = {})
       : model(std::move(net), std::move(p), std::make_shared<context_type>(make_instance<execution_space>(w.threads)),
               groups::make(p, w.comm), std::make_shared<stages const>(laid_out(p, net, options)), options.seed) {
+    if (scale_) scale_.emplace(options.loss_scale);
     agree_on_plan();
     if (tensor_axis()) moves_ = std::make_shared<move_report>(w.voice());
     group_ = std::make_shared<shard_group>(plan_, ranks_);
@@ -126,7 +129,7 @@ template <class Net> class model {
       if (c->size() > 1) c->set_timeout(seconds);
   }
   [[nodiscard]] std::uint64_t seed() const noexcept { return seed_; }
-  /// Optimizer steps done.
+  /// Steps done, those that moved nothing counted.
   [[nodiscard]] std::uint64_t steps() const noexcept { return steps_; }
   void set_steps(std::uint64_t n) noexcept { steps_ = n; }
 
@@ -179,13 +182,18 @@ template <class Net> class model {
     record_loss(r.rows);
     return r;
   }
+  /// The loss scale of a network of half, null for others. A loss of one's own multiplies its dy by `loss_factor()`, in float.
+  [[nodiscard]] parallel::loss_scale const* scaling() const noexcept { return scale_ ? &*scale_ : nullptr; }
+  [[nodiscard]] parallel::loss_scale* scaling() noexcept { return scale_ ? &*scale_ : nullptr; }
+  /// What gradients are multiplied by until step divides them: the loss scale, or 1.
+  [[nodiscard]] double loss_factor() const noexcept { return scale_ ? scale_->value() : 1.0; }
   /// Adds losses of a kind of one's own to the step's sum: one number per row, divided by the global batch already.
-  void record_loss(tensor_type const& rows) {
+  void record_loss(tensor<nn::master_t<value_type>, execution_space> const& rows) {
     auto const p = training_pass();
     for (auto const& s : p.segments) {
       auto lanes = s.lanes;
       if (exchange_->every_micro_batch() && micro_ > 0) lanes.accumulate = true;  // sums of gradients leave with every micro-batch, this one stays
-      compute::column_sum(p.space(), 1, rows.data(), 1, arena_->loss(s.slot), lanes);
+      compute::column_sum(p.space(), 1, static_cast<nn::master_t<value_type> const*>(rows.data()), 1, arena_->loss(s.slot), lanes);
     }
     loss_recorded_ = true;
   }
@@ -228,7 +236,7 @@ template <class Net> class model {
   /// The 2-norm of the step's gradient. Valid after reduce. Collective where state is sharded and over a pipeline; the same bits however
   /// state is sharded and wherever the pipeline is cut.
   [[nodiscard]] double gradient_norm() const {
-    if (pipeline().size() == 1 && !tensor_axis()) return parallel::gradient_norm(*context_, *group_, *arena_);
+    if (pipeline().size() == 1 && !tensor_axis()) return parallel::gradient_norm(*context_, *group_, *arena_) / loss_factor();
     auto const& entries = arena_->entries();
     pooled_array<double> mine(context_->host_pool(), entries.size()), all(context_->host_pool(), static_cast<std::size_t>(arena_->parameters()));
     gradient_squares(*context_, *group_, *arena_, mine.data());
@@ -239,7 +247,7 @@ template <class Net> class model {
     pipeline().all_reduce(std::span<double>(all.data(), all.size()));  // one stage has each number: x + 0 is x
     double sum = 0;
     for (double const s : all) sum += s;
-    return std::sqrt(sum);
+    return std::sqrt(sum) / loss_factor();
   }
   /// The factor that brings the norm down to max_norm: nn::clip_scale. Collective as gradient_norm is.
   [[nodiscard]] double clip_scale(double max_norm) const {
@@ -248,10 +256,17 @@ template <class Net> class model {
   }
 
   /// Moves the parameters. `scale` multiplies the gradient (clipping). Collective where state is sharded: every rank moves its pieces, and
-  /// at stages 1 and 2 passes each on while it moves the next.
-  void step(nn::optimizer_state<value_type, execution_space>& optimizer, double learning_rate_factor = 1, double scale = 1) {
+  /// at stages 1 and 2 passes each on while it moves the next. A network of half agrees first, over all ranks, whether the gradient is
+  /// finite; if it is not, no rank moves anything and the loss scale shrinks.
+  /// \returns false for such a step
+  bool step(nn::optimizer_state<value_type, execution_space>& optimizer, double learning_rate_factor = 1, double scale = 1) {
     region r("pleat::parallel::step");
     auto const begun = trace_.now();
+    scale /= loss_factor();
+    if (scale_ && !scale_->update(found_nonfinite(*context_, *arena_), all_ranks())) {
+      ++steps_;
+      return false;
+    }
     optimizer.begin_step(*context_, *arena_);
     for (std::size_t i = 0; i < arena_->pieces().size(); ++i) {
       optimizer.apply_piece(*context_, *arena_, i, learning_rate_factor, scale);
@@ -263,6 +278,7 @@ template <class Net> class model {
       trace_.add({"optimizer", "compute", begun, trace_.now()});
     }
     ++steps_;
+    return true;
   }
 
   /// What this rank did when, while it is on: trace().start() before a step. \see parallel/trace.hpp
@@ -313,6 +329,7 @@ template <class Net> class model {
     if (!(same == plan_)) throw error{"parallel::model::replanned", "the plans differ in more than how state is sharded:\n" + same.difference(plan_), "Save a checkpoint and build anew"};
     model m(net_, std::move(p), context_, groups_, layout_, seed_);
     m.steps_ = steps_;
+    m.scale_ = scale_;
     m.group_ = std::make_shared<shard_group>(m.plan_, ranks_);
     m.arena_ = std::make_unique<arena_type>(arena_type::uninitialised(m.net_, m.group_->over(m.plan_), m.ties()));
     m.make_gather();
@@ -347,6 +364,7 @@ template <class Net> class model {
     auto layout = std::make_shared<stages const>(layout_->of_other_units(nn::units_of(other)));
     model<Other> m(std::move(other), plan_, context_, groups_, std::move(layout), seed_);
     m.steps_ = steps_;
+    m.scale_ = scale_;
     m.group_ = group_;
     m.moves_ = moves_;
     m.arena_ = std::make_unique<typename model<Other>::arena_type>(model<Other>::arena_type::uninitialised(m.net_, group_->over(plan_), m.ties()));
@@ -450,6 +468,8 @@ template <class Net> class model {
   model(Net net, plan::plan p, std::shared_ptr<context_type> where, std::shared_ptr<groups> ranks, std::shared_ptr<stages const> layout, std::uint64_t seed)
       : net_(std::move(net)), plan_(std::move(p)), context_(std::move(where)), groups_(std::move(ranks)), ranks_(groups_, &groups_->data()), layout_(std::move(layout)), seed_(seed) {
     nn::demand_layer<Net>();
+    demand_precision(plan_, dtype_of<value_type>);
+    if (plan_.precision == plan::compute_precision::f16) scale_.emplace();
     layout_->mark_absent(net_, pipeline().rank());
     cut_parameters(*context_, net_, parts().rank(), parts().size());
   }
@@ -463,8 +483,8 @@ template <class Net> class model {
   }
 
   [[nodiscard]] double own_loss() const {
-    value_type v{};
-    copy_to_host(*context_, tensor_type::wrap(arena_->loss(), extents{1}), &v);
+    nn::master_t<value_type> v{};
+    copy_to_host(*context_, tensor<nn::master_t<value_type>, execution_space>::wrap(arena_->loss(), extents{1}), &v);
     return static_cast<double>(v);
   }
 
@@ -548,6 +568,7 @@ template <class Net> class model {
     p.step = steps_;
     p.first_sample = share_->rows().begin + m.rows.begin;
     p.global_batch = share_->batch();
+    p.loss_scale = loss_factor();
     p.segments = m.segments;
     p.ranks = ranks_.get();
     p.deterministic = plan_.deterministic;
@@ -589,6 +610,7 @@ template <class Net> class model {
   parallel::share const* share_ = nullptr;
   index_t micro_ = 0;
   bool loss_recorded_ = false;
+  std::optional<parallel::loss_scale> scale_;  // of half
   std::uint64_t seed_ = 0, steps_ = 0;
 };
 

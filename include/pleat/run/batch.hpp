@@ -44,7 +44,8 @@ template <class T, class Space> class batch_loader {
       pixels_.resize(static_cast<std::size_t>(b.x.size()));
       labels_.resize(samples.size());
       data_->gather(samples, pixels_.data(), labels_.data());
-      converted_.assign(pixels_.begin(), pixels_.end());
+      converted_.resize(pixels_.size());
+      std::transform(pixels_.begin(), pixels_.end(), converted_.begin(), [](float x) { return static_cast<T>(x); });
       copy_from_host(where, converted_.data(), b.x);
       copy_from_host(where, labels_.data(), b.labels);
     }

@@ -216,6 +216,7 @@ void demand_same_training(parallel::model<Net> const& m, nn::optimizer_state<T, 
   auto const saved = plan::plan::parse(c.value("plan"));
   demand("seed", c.value("seed"), as_text(m.seed()), "Start with the same --seed");
   demand("the optimizer", c.value("optimizer"), std::string(optimizer.name()), "Go on with the same optimizer");
+  demand("precision =", std::string(plan::name_of(saved.precision)), std::string(plan::name_of(m.plan().precision)), "Go on with the same precision");
   demand("a global batch of", std::to_string(saved.global_batch), std::to_string(m.plan().global_batch), "Go on with the same batch size");
   if (saved.deterministic && m.plan().deterministic)
     demand("lanes =", std::to_string(saved.lanes), std::to_string(m.plan().lanes), "Plan with as many lanes, so that the bits go on");

@@ -32,6 +32,7 @@ struct event {
   double loss = 0;              ///< of the step, or the epoch's mean
   double learning_rate_factor = 1;
   std::optional<double> validation_error;  ///< at the end of an epoch, if there is a validation set
+  bool moved = true;            ///< false: a gradient of half overflowed on some rank, so no rank has moved its parameters
 };
 
 struct fit_options {
@@ -47,7 +48,7 @@ struct fit_options {
   bool checkpoint_asynchronous = false;             ///< write them while training goes on; the last one is waited for
   bool resume = false;                              ///< go on from the newest checkpoint of the folder, if there is one
   index_t check_replicas_steps = 0;                 ///< compare the parameters of all ranks every so many steps; 0: never
-  std::function<void()> before_step{};              ///< the sums of all ranks' gradients are there, nothing has moved yet: may change them, alike on every rank
+  std::function<void()> before_step{};              ///< the sums of all ranks' gradients (times model.loss_factor()) are there, nothing has moved yet: may change them, alike on every rank
   std::function<void(event const&)> on_event{};
   bool progress = true;                             ///< rank 0 shows a progress line on standard error
 };
@@ -144,7 +145,7 @@ template <class Net, class Source> fit_report fit_from(parallel::model<Net>& m, 
 
   index_t step = 0;
   if (!options.checkpoint.empty() && options.resume) {
-    if (auto const at = load_checkpoint(options.checkpoint, m, optimizer)) {
+    if (auto const at = load_checkpoint(options.checkpoint, m, optimizer, m.scaling())) {
       step = at->step;
       report.resumed_at = at->step;
       line.line((at->remark.empty() ? std::string() : at->remark + "\n") + "resumed at step " + std::to_string(step) + " from '" + options.checkpoint + "'");
@@ -152,7 +153,7 @@ template <class Net, class Source> fit_report fit_from(parallel::model<Net>& m, 
   }
   checkpoint_writer writer(options.checkpoint, {.asynchronous = options.checkpoint_asynchronous});
   auto const save = [&](index_t done) {
-    writer.save(m, optimizer, done);
+    writer.save(m, optimizer, done, {.scale = m.scaling()});
     if (options.on_event) options.on_event({event::kind::checkpoint, done / per_epoch, done, 0, 1, {}});
   };
 
@@ -175,13 +176,14 @@ template <class Net, class Source> fit_report fit_from(parallel::model<Net>& m, 
       if (!std::isfinite(loss)) detail::explain_nonfinite(m, source.last(), loss);
       if (options.before_step) options.before_step();
       double const scale = options.clip_norm > 0 ? m.clip_scale(options.clip_norm) : 1.0;
-      m.step(optimizer, factor, scale);
+      bool const moved = m.step(optimizer, factor, scale);
       ++step;
+      if (!moved) line.line(parallel::skipped_step(step, *m.scaling()));
       samples_done += batch.size();
       loss_sum += loss;
       running = b == begin ? loss : 0.98 * running + 0.02 * loss;
       if (options.check_replicas_steps > 0 && step % options.check_replicas_steps == 0) m.demand_equal_replicas();
-      if (options.on_event) options.on_event({event::kind::step, epoch + 1, step, loss, factor, {}});
+      if (options.on_event) options.on_event({event::kind::step, epoch + 1, step, loss, factor, {}, moved});
       if (root && options.progress) {
         double const seconds = std::chrono::duration<double>(clock::now() - start).count();
         double const rate = static_cast<double>(samples_done) / std::max(seconds, 1e-9);

@@ -1,0 +1,111 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Models of 16-bit types as a whole: the same bits wherever data and layers are, near a float model, steps skipped by all ranks or none.
+#include <pleat/parallel/built.hpp>
+
+#include "precision_training.hpp"
+
+#include <catch2/catch_template_test_macros.hpp>
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <algorithm>
+
+using namespace precision_training;
+
+namespace {
+template <class T> constexpr double roundoff = std::is_same_v<T, pl::bfloat16> ? 0x1p-8 : 0x1p-11;
+
+/// Every rank's parameters and numbers are those of one rank.
+void check_equal(std::vector<outcome> const& all, outcome const& reference) {
+  for (auto const& r : all) {
+    CHECK(r.losses == reference.losses);
+    CHECK(r.norms == reference.norms);
+    for (auto const& [name, v] : r.values) {
+      INFO(name);
+      bool const same = v == reference.values.at(name);
+      CHECK(same);
+    }
+  }
+}
+}  // namespace
+
+TEMPLATE_TEST_CASE("a GPT of 16-bit numbers has the same bits on any number of threads and ranks, over any cut and schedule", "", pl::bfloat16, pl::half) {
+  options o{.plan = layout<TestType>(1)};
+  auto const reference = run<TestType>(o).front();
+  CHECK(reference.norms[0] > 0);
+  CHECK(reference.moved == std::vector<bool>(3, true));
+  auto threads = o;
+  threads.threads = 2;
+  check_equal(run<TestType>(threads), reference);
+  for (auto const& plan : {layout<TestType>(2), layout<TestType>(3, 1, 1, 2), layout<TestType>(1, 1, 2, 4, "zb-h1"), layout<TestType>(2, 1, 2, 2)}) {
+    INFO(plan.to_string());
+    auto q = o;
+    q.plan = plan;
+    check_equal(run<TestType>(q), reference);
+    q.plan.state_stage = q.plan.data_ranks > 1 ? 2 : 0;
+    if (q.plan.state_stage > 0) check_equal(run<TestType>(q), reference);
+  }
+}
+
+TEMPLATE_TEST_CASE("a GPT of 16-bit numbers learns as one of floats does", "", pl::bfloat16, pl::half) {
+  options o{.plan = layout<float>(1), .steps = 60, .batch = 16, .rate = 3e-3};
+  auto const wide = run<float>(o).front();
+  o.plan = layout<TestType>(1);
+  auto const narrow = run<TestType>(o).front();
+  // Scores of a fresh network are near zero and the loss is taken in float: a score is off by less than a few of its own roundings.
+  CHECK(std::abs(narrow.losses.front() - wide.losses.front()) < 4 * roundoff<TestType>);
+  CHECK(narrow.losses.back() < 0.5 * narrow.losses.front());
+  // Steps drift apart by what was rounded; both have learned the same text, whose every window they have seen fifteen times.
+  CHECK(std::abs(narrow.losses.back() - wide.losses.back()) < 0.1 * wide.losses.front());
+  // The gradient of the first step: every element carries the roundings of the walk (some 20 layers both ways, of random sign), its norm less.
+  CHECK(std::abs(narrow.norms.front() / wide.norms.front() - 1) < 8 * roundoff<TestType>);
+}
+
+TEST_CASE("half: a gradient that overflows on one rank makes all of them skip, and the loss scale shrinks") {
+  for (auto const& plan : {layout<pl::half>(1), layout<pl::half>(3), layout<pl::half>(1, 1, 2, 2), layout<pl::half>(1, 2), layout<pl::half>(2, 1, 2, 2)})
+    for (int stage : {0, 2}) {
+      if (stage > 0 && plan.data_ranks == 1) continue;
+      INFO(plan.to_string() << ", stage " << stage);
+      options o{.plan = plan, .steps = 4, .scale = {.initial = 1024, .interval = 2}, .poisoned_step = 2, .poisoned_rank = static_cast<int>(plan.ranks()) - 1};
+      o.plan.state_stage = stage;
+      for (auto const& r : run<pl::half>(o)) {
+        CHECK(r.moved == std::vector<bool>{true, true, false, true});
+        CHECK(r.scales == std::vector<double>{1024, 2048, 1024, 1024});
+        CHECK(r.skipped == 1);
+      }
+      // Nothing has moved: the values are those of three steps, the fourth of which saw another batch.
+      auto two = o;
+      two.steps = 2;
+      auto three = o;
+      three.steps = 3;
+      auto const a = run<pl::half>(two), b = run<pl::half>(three);
+      for (std::size_t i = 0; i < a.size(); ++i) CHECK((a[i].values == b[i].values));
+    }
+}
+
+TEST_CASE("half: the scale is no part of the answer as long as nothing overflows or vanishes") {
+  options o{.plan = layout<pl::half>(2), .steps = 1, .scale = {.initial = 256}};
+  auto const a = run<pl::half>(o).front();
+  o.scale.initial = 4096;
+  auto const b = run<pl::half>(o).front();
+  CHECK(a.losses == b.losses);
+  // Powers of two round nothing, but numbers near the bottom of half do: the norm knows little of them.
+  CHECK(std::abs(a.norms[0] / b.norms[0] - 1) < 0x1p-9);
+  o.scale = {.initial = 0x1p24, .largest = 0x1p24};
+  o.steps = 12;  // too large a scale overflows by itself, and is brought down by skipping
+  auto const c = run<pl::half>(o).front();
+  CHECK(c.skipped > 0);
+  CHECK(c.moved.back());
+  CHECK(c.scales.back() < 0x1p24);
+}
+
+TEST_CASE("a plan and a network of different precision are refused in words") {
+  using Catch::Matchers::ContainsSubstring;
+  auto const build = [](auto type, pl::plan::plan const& p) {
+    pl::world w(pl::comm::communicator(pl::comm::self{}), 1);
+    (void)pl::parallel::build(gpt::network<decltype(type)>(sizes()), p, w);
+  };
+  CHECK_THROWS_WITH(build(0.0f, layout<pl::bfloat16>(1)), ContainsSubstring("the plan says precision = bf16, the network's layers are of type F32") && ContainsSubstring("pleat::bfloat16"));
+  CHECK_THROWS_WITH(build(pl::half{}, layout<float>(1)), ContainsSubstring("the network's layers are of type F16") && ContainsSubstring("Use precision = f16"));
+}

@@ -1,0 +1,117 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A small GPT (examples/07_language_model) of any type under any plan, for the tests of 16-bit training on ranks as threads and as processes.
+#pragma once
+
+#include <pleat/comm/local.hpp>
+#include <pleat/comm/self.hpp>
+#include <pleat/io/text.hpp>
+#include <pleat/parallel/model.hpp>
+
+#include <cmath>
+#include <limits>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "../../examples/07_language_model/network.hpp"
+#include "../../examples/07_language_model/windows.hpp"
+
+namespace precision_training {
+
+namespace pl = pleat;
+using pl::index_t;
+using space = Kokkos::DefaultExecutionSpace;
+
+inline pl::io::text_split const& text() {
+  static pl::io::text_split const t = [] {
+    std::string s;
+    for (int i = 0; i < 60; ++i) s += "the cat sat on the mat, and the dog " + std::to_string(i * i % 7) + " ran; ";
+    return pl::io::split_text(s, 24);
+  }();
+  return t;
+}
+inline gpt::sizes sizes() { return {.vocabulary = text().vocabulary.size(), .context = 24, .layers = 2, .width = 32, .heads = 4, .key_value_heads = 2}; }
+
+template <class T> constexpr pl::plan::compute_precision precision_of() {
+  return std::is_same_v<T, pl::bfloat16> ? pl::plan::compute_precision::bf16 : std::is_same_v<T, pl::half> ? pl::plan::compute_precision::f16 : pl::plan::compute_precision::f32;
+}
+
+/// A plan of these ranks.
+template <class T> pl::plan::plan layout(index_t data, index_t tensor = 1, index_t pipeline = 1, index_t micro = 1, std::string const& schedule = "1f1b") {
+  pl::plan::plan p;
+  p.deterministic = tensor == 1;
+  p.data_ranks = data;
+  p.tensor_ranks = tensor;
+  p.pipeline_ranks = pipeline;
+  p.micro_batches = micro;
+  p.schedule = schedule;
+  p.precision = precision_of<T>();
+  return p;
+}
+
+struct options {
+  pl::plan::plan plan;
+  int threads = 1, steps = 3;
+  index_t batch = 8;
+  double rate = 1e-3;
+  pl::parallel::loss_scale_options scale{};
+  int poisoned_step = -1, poisoned_rank = 0;  ///< of all ranks: an infinity in its gradients
+};
+
+struct outcome {
+  std::map<std::string, std::vector<float>> values;  ///< of the parameters that live on this rank
+  std::vector<double> losses, norms, scales;
+  std::vector<bool> moved;
+  std::int64_t skipped = 0;
+};
+
+/// What the network learns from: the windows of a batch in order, the same ones every step if `steps` is large.
+template <class T> outcome train(pl::comm::communicator c, options const& o) {
+  pl::world w(std::move(c), o.threads);
+  auto net = gpt::network<T>(sizes());
+  auto m = o.plan.tensor_ranks > 1 ? pl::parallel::build(pl::parallel::megatron(std::move(net)), o.plan, w, {.seed = 3, .loss_scale = o.scale})
+                                   : pl::parallel::build(std::move(net), o.plan, w, {.seed = 3, .loss_scale = o.scale});
+  using model = decltype(m);
+  pl::nn::optimizer_state<T, space> optimizer(m.context(), m.arena(), pl::nn::adamw{.learning_rate = o.rate});
+  gpt::window_source<model> source(m, text().train);
+  std::vector<index_t> order(static_cast<std::size_t>(text().train.size()));
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<index_t>(i * 37 % order.size());
+  outcome out;
+  for (int s = 0; s < o.steps; ++s) {
+    m.zero_grad(o.batch);
+    source.begin(order, s % 4 * o.batch);
+    m.walk(source);
+    m.reduce();
+    out.losses.push_back(m.loss());
+    if (s == o.poisoned_step && m.all_ranks().rank() == o.poisoned_rank) {
+      auto const& piece = m.arena().pieces().front();
+      pl::compute::fill(m.context().space(), 1, std::numeric_limits<float>::infinity(), m.arena().owned_gradients(piece));
+    } else if (s != o.poisoned_step) {
+      out.norms.push_back(m.gradient_norm());
+    }
+    out.moved.push_back(m.step(optimizer));
+    out.scales.push_back(m.loss_factor());
+  }
+  if (m.scaling()) out.skipped = m.scaling()->skipped();
+  auto const host = m.host_values();
+  for (auto const& e : m.arena().entries()) {
+    auto& v = out.values[e.name];
+    for (index_t i = e.begin; i < e.end; ++i) v.push_back(static_cast<float>(host[static_cast<std::size_t>(i)]));
+  }
+  m.demand_equal_replicas();
+  return out;
+}
+
+/// On ranks as threads: rank by rank.
+template <class T> std::vector<outcome> run(options const& o) {
+  std::vector<outcome> all(static_cast<std::size_t>(o.plan.ranks()));
+  pl::comm::run_local(static_cast<int>(o.plan.ranks()), [&](pl::comm::communicator c) {
+    auto const rank = static_cast<std::size_t>(c.rank());
+    all[rank] = train<T>(std::move(c), o);
+  });
+  return all;
+}
+
+}  // namespace precision_training
