@@ -67,7 +67,7 @@ struct outcome {
   std::int64_t skipped = 0;
 };
 
-/// What the network learns from: the windows of a batch in order, the same ones every step if `steps` is large.
+/// Four batches of windows, over and over.
 template <class T> outcome train(pl::comm::communicator c, options const& o) {
   pl::world w(std::move(c), o.threads);
   auto net = gpt::network<T>(sizes());
@@ -97,6 +97,7 @@ template <class T> outcome train(pl::comm::communicator c, options const& o) {
   if (m.scaling()) out.skipped = m.scaling()->skipped();
   auto const host = m.host_values();
   for (auto const& e : m.arena().entries()) {
+    if (e.name == pl::nn::loss_entry) continue;  // no parameter
     auto& v = out.values[e.name];
     for (index_t i = e.begin; i < e.end; ++i) v.push_back(static_cast<float>(host[static_cast<std::size_t>(i)]));
   }
