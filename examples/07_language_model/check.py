@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Runs train_gpt and sample as a user would and looks at what they leave.
 
-    check.py learns|same_bits|meshes|kill_and_resume|samples|bad_input|shakespeare TRAIN_GPT SAMPLE FOLDER "LAUNCHER OPTIONS -n"
+    check.py learns|same_bits|meshes|precisions|kill_and_resume|samples|bad_input|shakespeare TRAIN_GPT SAMPLE FOLDER "LAUNCHER OPTIONS -n"
 
 The launcher may be empty: then ranks are threads only.
 """
@@ -124,6 +124,41 @@ class Check:
         if self.launcher:
             f = self.figures(*plain, "--mesh", axes(1, 2, 1), ranks=2)
             assert abs(f["validation_loss"] - alone["validation_loss"]) < 1e-5
+
+    # --- sixteen bits ------------------------------------------------------------------------------------------------------------
+    def precisions(self):
+        learn = ("--batch", 8, "--steps", 150, "--learning-rate", 1e-2, "--warm-up", 10, "--validation-windows", 5)
+        wide = self.figures(*learn)
+        for p, bits in (("bf16", 8), ("f16", 11)):
+            f = self.figures(*learn, "--precision", p)
+            assert f["plan"]["precision"] == p
+            # a fresh network knows nothing in any precision: scores near zero, each off by a few roundings
+            assert abs(f["loss"][0] - wide["loss"][0]) < 4 * 2.0**-bits, (f["loss"][0], wide["loss"][0])
+            assert f["validation_loss"] < 0.6 * f["loss"][0], f["validation_loss"]
+            assert f["peak_bytes"][0] < wide["peak_bytes"][0], (f["peak_bytes"], wide["peak_bytes"])
+            assert p == "f16" or f["loss_scale"] == 1 and f["skipped_steps"] == []
+            # the same bits wherever data and layers are
+            plain = ("--deterministic", "--batch", 7, "--steps", 3, "--warm-up", 2, "--validation-windows", 5, "--precision", p)
+            numbers = lambda f: (f["loss"], f["validation_loss"], f["loss_scale"])
+            reference = numbers(self.figures(*plain))
+            for n, more in ((3, ("--state-stage", 3)), (2, ("--mesh", "pipeline=2", "--schedule", "zb-h1", "--micro-batches", 2)), (4, ("--mesh", "data=2,pipeline=2", "--micro-batches", 2))):
+                assert numbers(self.figures(*plain, *more, "--thread-ranks", n)) == reference, (p, more)
+            if self.launcher:
+                assert numbers(self.figures(*plain, ranks=2)) == reference
+        # a scale that overflows on the way: skipped, said once each, kept in the checkpoint and gone on with
+        c = self.folder / "half"
+        plain = ("--deterministic", "--batch", 7, "--warm-up", 2, "--validation-windows", 5, "--precision", "f16", "--loss-scale", 2**24, "--thread-ranks", 2)
+        out = self.folder / "figures.json"
+        said = self.run(self.train, "--data", self.text, *SMALL, "--json", out, *plain, "--steps", 12)
+        whole = json.loads(out.read_text())
+        assert whole["skipped_steps"] and whole["loss_scale"] == 2.0**24 / 2 ** len(whole["skipped_steps"]), whole
+        assert said.count("skipped: a gradient overflowed") == len(whole["skipped_steps"]), said
+        assert f"the loss scale is now {whole['loss_scale']:g}" in said, said
+        self.run(self.train, "--data", self.text, *SMALL, "--quiet", *plain, "--steps", 1, "--checkpoint", c)
+        f = self.figures(*plain[:-2], "--steps", 12, "--checkpoint", c, "--resume", "--thread-ranks", 3)
+        assert f["first_step"] == 1 and f["loss_scale"] == whole["loss_scale"] and f["skipped_steps"] == whole["skipped_steps"][1:], (f, whole)
+        said = self.run(self.train, "--data", self.text, *SMALL, "--quiet", "--batch", 7, "--steps", 12, "--checkpoint", c, "--resume", fails=True)
+        assert "precision = f16, this run has f32" in said, said
 
     # --- kill -9, then on another mesh -------------------------------------------------------------------------------------------
     def kill_and_resume(self):

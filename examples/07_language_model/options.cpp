@@ -57,6 +57,7 @@ std::optional<int> parse(int argc, char** argv, options& o) {
   app.add_option("--state-ranks", o.state_ranks, "data ranks that share one copy of the state; 0: all")->check(natural)->capture_default_str();
   app.add_option("--recompute", o.recompute, "what backward computes again: none, selected, full")->capture_default_str();
   app.add_option("--precision", o.precision, "of weights and activations: f32; bf16; f16 with a dynamic loss scale")->capture_default_str();
+  app.add_option("--loss-scale", o.loss_scale, "of f16, at the beginning; it grows and shrinks as gradients allow")->check(CLI::Range(1.0, 16777216.0))->capture_default_str();
   app.add_option("--wire", o.wire, "what gradients travel as: same, bf16")->capture_default_str();
   app.add_option("--threads", o.threads, "threads per rank (default: the cores dealt to the ranks)")->check(CLI::Range(1, 100000));
   app.add_option("--thread-ranks", o.thread_ranks, "ranks as threads of this process")->check(CLI::Range(1, 1000));

@@ -16,7 +16,7 @@ struct options {
   std::int64_t warm_up = 100, validate_steps = 0, validation_windows = 0, checkpoint_steps = 0, log_steps = 0;
   std::uint64_t seed = 1;
   int threads = 0, thread_ranks = 0;
-  double learning_rate = 1e-3, final_rate = 0.1, weight_decay = 0.1, beta2 = 0.99, clip = 1;
+  double learning_rate = 1e-3, final_rate = 0.1, weight_decay = 0.1, beta2 = 0.99, clip = 1, loss_scale = 65536;
   bool deterministic = false, resume = false, no_overlap = false, quiet = false;
 };
 

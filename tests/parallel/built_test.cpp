@@ -7,11 +7,11 @@
 #include <string>
 
 namespace {
-template <class Change> std::string refused(Change&& change) {
+std::string refused(pleat::plan::compute_precision said, pleat::dtype type) {
   pleat::plan::plan p;
-  change(p);
+  p.precision = said;
   try {
-    pleat::parallel::demand_built(p);
+    pleat::parallel::demand_precision(p, type);
   } catch (pleat::error const& e) {
     return e.what();
   }
@@ -19,9 +19,14 @@ template <class Change> std::string refused(Change&& change) {
 }
 }  // namespace
 
-TEST_CASE("what a plan says and nobody builds is refused by its entry") {
-  using pleat::plan::plan;
-  CHECK(refused([](plan&) {}) == "nothing");
-  CHECK(refused([](plan& p) { p.precision = pleat::plan::compute_precision::f16; }) == "nothing");
-  CHECK(refused([](plan& p) { p.tensor_ranks = 2; }) == "nothing");
+TEST_CASE("a plan's precision is the network's type, or it is refused") {
+  using enum pleat::plan::compute_precision;
+  using pleat::dtype;
+  CHECK(refused(f32, dtype::f32) == "nothing");
+  CHECK(refused(f32, dtype::f64) == "nothing");
+  CHECK(refused(bf16, dtype::bf16) == "nothing");
+  CHECK(refused(f16, dtype::f16) == "nothing");
+  CHECK(refused(bf16, dtype::f32).find("Make the network of pleat::bfloat16, or use precision = f32") != std::string::npos);
+  CHECK(refused(f16, dtype::bf16).find("the plan says precision = f16, the network's layers are of type BF16") != std::string::npos);
+  CHECK(refused(f32, dtype::f16).find("Use precision = f16") != std::string::npos);
 }

@@ -255,9 +255,6 @@ TEST_CASE("plans that do not fit the network or the ranks are refused with the n
   CHECK(refused(p, 4).find("Use mesh.data = 2") != std::string::npos);
   p.cuts = {11};
   CHECK(refused(p, 2).find("a stage begins at unit 11, but the network has 9 units") != std::string::npos);
-  p.cuts.clear();
-  p.recompute = pl::plan::recompute_mode::selected;
-  CHECK(refused(p, 2).find("recompute = selected is not built yet") != std::string::npos);
 }
 
 namespace {

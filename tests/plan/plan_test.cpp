@@ -37,6 +37,7 @@ TEST_CASE("a plan survives its own text") {
   p.state_ranks = 3;
   p.prefetch = 2;
   p.recompute = pleat::plan::recompute_mode::full;
+  p.recompute_units = {0, 3, 7};
   p.precision = pleat::plan::compute_precision::bf16;
   CHECK(plan::parse(p.to_string()) == p);
   CHECK(plan::parse(p.to_string()).hash() == p.hash());
@@ -98,6 +99,8 @@ TEST_CASE("a layout that makes no sense is refused with the nearest one that doe
   has(refused([](plan& p) { p.state_ranks = 4; }), "Use state_ranks = 3");
   has(refused([](plan& p) { p.state_ranks = 9; }), "Use state_ranks = 6");
   has(refused([](plan& p) { p.prefetch = -1; }), "Use prefetch = 0");
+  has(said([] { (void)plan::parse("pleat plan 1\nrecompute = full\nrecompute_units = 3 3\n"); }), "recompute_units must ascend from 0, found '3 3'");
+  has(said([] { (void)plan::parse("pleat plan 1\nrecompute_units = 1\n"); }), "recompute_units = 1, but recompute = none");
   has(said([] { (void)plan::parse("pleat plan 1\nrecompute = fully\n"); }), "line 2: 'recompute' must be none, selected or full, found 'fully'");
   has(said([] { (void)plan::parse("pleat plan 1\nprecision = fp16\n"); }), "Use precision = f16");
   has(said([] { (void)plan::parse("pleat plan 1\nwire = bf61\n"); }), "Use wire = bf16");

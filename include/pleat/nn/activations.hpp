@@ -25,6 +25,7 @@ template <class Function, class T, class Space> class activation_layer {
   using tensor_type = tensor<T, Space>;
   static constexpr char const* kind = Function::kind;
   static constexpr mixing mixes = mixing::nothing;
+  static constexpr bool cheap = !Function::from_output;  // else the input would have to be kept instead of the output
 
   /// The output, from which the slope follows, or the slope itself.
   struct saved {

@@ -43,6 +43,7 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class at
   using tensor_type = tensor<T, Space>;
   static constexpr char const* kind = "attention";
   static constexpr mixing mixes = mixing::everything;  // but see takes
+  static constexpr bool cheap = true;  // against the products around it
 
   /// The (turned) packed rows, the output, and one number per query.
   struct saved {

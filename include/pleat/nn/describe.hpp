@@ -17,7 +17,13 @@ namespace pleat::nn {
 /// an activation of the layer that takes it, if anybody still holds it when forward is over.
 class describe_walk {
  public:
-  explicit describe_walk(description& out) : out_(&out) { blocks_.push_back({0, -1, true, 1}); }
+  /// \param recompute the pass that is described says so (pass.recompute)
+  explicit describe_walk(description& out, bool recompute = false) : out_(&out), recompute_(recompute) { blocks_.push_back({0, -1, true, 1}); }
+
+  [[nodiscard]] bool recompute() const noexcept { return recompute_; }
+  void set_recompute(bool on) noexcept { recompute_ = on; }
+  /// Layers appended from now on save nothing: they are computed again. Until it is said again with −1.
+  void dropping(int by) noexcept { dropping_ += by; }
 
   /// The block that holds the output of the layer visited last (at first the network's input, which the caller holds).
   [[nodiscard]] int current() const noexcept { return current_; }
@@ -30,16 +36,30 @@ class describe_walk {
   void keep(int block) {
     auto& b = at(block);
     if (std::exchange(b.kept, true)) return;
-    out_->layers[static_cast<std::size_t>(b.producer)].activation_bytes += b.bytes;
+    if (b.producer >= 0) out_->layers[static_cast<std::size_t>(b.producer)].activation_bytes += b.bytes;
   }
+  /// Whether the input of the network (or of the units that are described) is held until backward, and between its halves.
+  [[nodiscard]] bool keeps_input() const noexcept { return input_kept_; }
+  [[nodiscard]] bool input_between() const noexcept { return at(0).between; }
   /// Appends a layer with all but activation_bytes, which takes `output_bytes` for its output if it cannot do without.
   PLEAT_ONCE void append(layer_cost c, index_t output_bytes) {
-    c.activation_bytes = c.saved_bytes;
-    bool const keeps_input = c.keeps_input, keeps_output = c.keeps_output, view = c.view, in_place = c.in_place;
+    bool const drops = dropping_ > 0;
+    c.activation_bytes = drops ? 0 : c.saved_bytes;
+    bool const keeps_input = c.keeps_input, keeps_output = c.keeps_output, view = c.view, in_place = c.in_place, split = c.split;
+    c.between_bytes = split ? c.saved_bytes + output_bytes : 0;  // the output's gradient is a block of its own
     out_->layers.push_back(std::move(c));
-    if (keeps_input) keep(current_);
+    if (keeps_input) {
+      auto& x = at(current_);
+      if (split && !std::exchange(x.between, true)) out_->layers.back().between_bytes += x.bytes;
+      if (!drops) hold_for_backward(current_);
+    }
     if (!view && !(in_place && free(current_))) current_ = take(output_bytes);
-    if (keeps_output) keep(current_);
+    if (keeps_output && !drops) hold_for_backward(current_);
+  }
+  /// keep, of any block: the input's is counted by who described it.
+  void hold_for_backward(int block) {
+    if (block == 0) input_kept_ = true;
+    keep(block);
   }
   /// A new block of the layer appended last.
   [[nodiscard]] int take(index_t bytes) {
@@ -53,13 +73,15 @@ class describe_walk {
     int producer;
     bool kept;
     int holders;
+    bool between = false;  // counted as held between the halves of backward
   };
   [[nodiscard]] block& at(int i) noexcept { return blocks_[static_cast<std::size_t>(i)]; }
   [[nodiscard]] block const& at(int i) const noexcept { return blocks_[static_cast<std::size_t>(i)]; }
 
   description* out_;
   std::vector<block> blocks_;
-  int current_ = 0;
+  int current_ = 0, dropping_ = 0;
+  bool recompute_ = false, input_kept_ = false;
 };
 
 /// Appends the costs of `l` for an input of shape `in`. A layer gives `layer_cost cost(extents in) const` (a composite
@@ -83,15 +105,28 @@ template <class L> void describe(L const& l, extents const& in, describe_walk& w
       c.parameters += w.size();
       c.parameter_bytes += w.bytes();
     });
+    c.split = has_split_backward<L>;
     index_t const bytes = c.out.size() * static_cast<index_t>(sizeof(value_type_of<L>));
     walk.append(std::move(c), bytes);
   }
 }
 
+/// The same for units [begin, end) of it (nn/units.hpp). \returns the shape of their output
+template <class L> extents describe_units(L const& l, extents const& in, index_t begin, index_t end, describe_walk& walk) {
+  if constexpr (requires { { l.describe_units(in, begin, end, walk) } -> std::same_as<extents>; }) {
+    return l.describe_units(in, begin, end, walk);
+  } else {
+    if (begin > 0 || end <= 0) return in;
+    describe(l, in, walk);
+    return l.shape(in);
+  }
+}
+
 /// The network as data for inputs of shape `in` (with the batch as extent 0). The network's output counts as held: the loss reads it.
-template <class L> [[nodiscard]] description describe(L const& net, extents const& in) {
+/// \param recompute as a pass with pass.recompute holds it
+template <class L> [[nodiscard]] description describe(L const& net, extents const& in, bool recompute = false) {
   description d;
-  describe_walk walk(d);
+  describe_walk walk(d, recompute);
   describe(net, in, walk);
   walk.keep(walk.current());
   return d;

@@ -22,12 +22,14 @@ struct layer_cost {
   double backward_input_flops = 0;
   double backward_weight_flops = 0;
   index_t activation_bytes = 0;        ///< memory that forward takes from the pool and that stays until backward (filled by nn::describe)
+  index_t between_bytes = 0;           ///< memory that stays between the two halves of backward: input, statistics, gradient (filled by nn::describe)
 
   // What the layer does with memory when it trains; nn::describe follows the blocks and fills activation_bytes from these.
   bool keeps_input = true;    ///< `saved` holds the input
   bool keeps_output = false;  ///< `saved` holds the output
   bool in_place = false;      ///< writes over its input where nobody else holds it
   bool view = false;          ///< the output is the input under another shape
+  bool split = false;         ///< its backward has two halves (filled by nn::describe)
   index_t saved_bytes = 0;    ///< blocks of its own that `saved` holds: indices, statistics
 };
 
@@ -38,6 +40,7 @@ struct description {
   [[nodiscard]] index_t parameters() const noexcept { return total(&layer_cost::parameters); }
   [[nodiscard]] index_t parameter_bytes() const noexcept { return total(&layer_cost::parameter_bytes); }
   [[nodiscard]] index_t activation_bytes() const noexcept { return total(&layer_cost::activation_bytes); }
+  [[nodiscard]] index_t between_bytes() const noexcept { return total(&layer_cost::between_bytes); }
   [[nodiscard]] double forward_flops() const noexcept { return total(&layer_cost::forward_flops); }
   /// Forward and both halves of backward; the first layer's input gradient is not needed and not counted.
   [[nodiscard]] double training_flops() const noexcept {

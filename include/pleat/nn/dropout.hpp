@@ -26,6 +26,7 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class dr
   using execution_space = Space;
   using tensor_type = tensor<T, Space>;
   static constexpr char const* kind = "dropout";
+  static constexpr bool cheap = true;
   static constexpr mixing mixes = mixing::nothing;
 
   /// Nothing: the mask follows from the pass.

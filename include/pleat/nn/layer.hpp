@@ -18,6 +18,10 @@
 /// `forward` and its backward see parts.
 ///
 /// and, where they differ from float and Kokkos' default space, `using value_type` and `using execution_space`.
+/// Two words let a sequence keep less where pass.recompute says so: `static constexpr bool cheap = true` says that forward costs little
+/// against the bytes that it saves, so it may run again before backward; `drop_input(saved&)` and `supply_input(pass, saved&, x)` of an
+/// expensive layer let go of its input and take it back.
+///
 /// When `pass.training` is false, `saved` should stay empty. A layer owns weights or children, never both; one that owns children
 /// has `for_each_child(f)` and reaches them through `nn::call` / `nn::call_backward` only.
 #pragma once

@@ -34,6 +34,7 @@ template <class T, class Space, bool Centred> class row_norm {
   using tensor_type = tensor<T, Space>;
   static constexpr char const* kind = Centred ? "layer_norm" : "rms_norm";
   static constexpr mixing mixes = mixing::rows;
+  static constexpr bool cheap = true;
 
   /// The input and each row's statistics; after backward_input the output's gradient too.
   struct saved {

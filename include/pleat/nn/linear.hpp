@@ -83,6 +83,13 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
     return {std::move(y), std::move(s)};
   }
 
+  /// Lets go of the input, which supply_input brings back before backward (sequential.hpp).
+  void drop_input(saved& s) const { s.x = {}; }
+  void supply_input(pass<Space> const& p, saved& s, tensor_type x) const {
+    if (!has_positions(x.whole_shape())) x = x.reshape(rows_of_samples(s.in));
+    s.x = aligned(p, std::move(x), weight_);
+  }
+
   /// dx; with `mask_input`, zero wherever the input is not positive: the backward of a ReLU that made the input, fused.
   [[nodiscard]] tensor_type backward_input(pass<Space> const& p, saved& s, tensor_type dy, bool mask_input = false) {
     tensor_type dx;

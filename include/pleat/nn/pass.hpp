@@ -92,6 +92,7 @@ template <class Space> struct pass {
   context<Space>* where = nullptr;
   bool training = false;          ///< false: layers leave `saved` empty, dropout and batch statistics are off
   bool input_gradient = true;     ///< false: nobody wants dx of the outermost layer (its input is data)
+  bool recompute = false;         ///< forward keeps less: results that are cheap against their bytes are computed again in backward (sequential.hpp)
   nonfinite_note* nonfinite = nullptr;  ///< diagnosis: nn::call looks for NaN and infinity after every layer; null: it does not
   bool deterministic = false;     ///< bits must not depend on the number of ranks: a layer refuses what would
   std::uint64_t seed = 0;         ///< of the model

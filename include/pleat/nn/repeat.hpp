@@ -102,11 +102,13 @@ template <class L> class repeat {
     for (auto const& l : layers_) mapped.push_back(f(l));
     return nn::repeat<decltype(f(layers_.front()))>(name_, std::move(mapped));
   }
-  void describe(extents in, describe_walk& walk) const {
-    for (auto const& l : layers_) {
-      nn::describe(l, in, walk);
-      in = l.shape(in);
+  void describe(extents const& in, describe_walk& walk) const { (void)describe_units(in, 0, units(), walk); }
+  extents describe_units(extents in, index_t begin, index_t end, describe_walk& walk) const {
+    for (index_t i = first(begin); i < last(end); ++i) {
+      nn::describe(copy(i), in, walk);
+      in = copy(i).shape(in);
     }
+    return in;
   }
 
   /// Copy i.

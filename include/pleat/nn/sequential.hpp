@@ -18,6 +18,11 @@ namespace pleat::nn {
 namespace detail {
 template <class L> concept fusable_activation = requires { { L::fusable } -> std::convertible_to<compute::activation>; };
 template <class L> concept fuses_activation = requires(L const& l, pass_of<L> const& p, tensor_of<L> x) { l.forward(p, x, compute::activation::relu); };
+template <class L> concept cheap_layer = requires { { L::cheap } -> std::convertible_to<bool>; } && bool(L::cheap);
+template <class L> concept resupplied = requires(L const& l, pass_of<L> const& p, typename L::saved& s, tensor_of<L> x) {
+  l.drop_input(s);
+  l.supply_input(p, s, x);
+};
 template <class L> concept masks_input = requires(L& l, pass_of<L> const& p, typename L::saved& s, tensor_of<L> dy) { l.backward_input(p, s, dy, true); };
 }  // namespace detail
 
@@ -25,9 +30,43 @@ template <class L> concept masks_input = requires(L& l, pass_of<L> const& p, typ
 ///
 /// Where a linear or convolution is followed by a ReLU, the ReLU happens in the product's epilogue; where a ReLU is followed by a linear,
 /// its backward happens in the epilogue of that layer's input gradient. Results are the same bits as unfused.
+///
+/// Where pass.recompute says so, a run of cheap layers (norms, activations that keep slopes, dropout, the core of attention) before an
+/// expensive one (linear) keeps its input only: neither what the cheap layers save nor the expensive one's input. They run again just
+/// before the expensive layer's backward, with the same bits, as selective recompute does in Korthikanti et al., "Reducing activation
+/// recomputation in large transformer models", arXiv:2205.05198, section 5. With a backward in two halves, what was computed again
+/// lives until the weight half.
 /// Units (what a pipeline may cut between): the sum of the children's.
 template <class... Ls> class sequential {
   using first_layer = std::tuple_element_t<0, std::tuple<Ls..., void>>;
+
+  // Runs of cheap children that end before one whose input can be brought back: per child the number of its run (that one belongs to it),
+  // or −1; how many there are.
+  struct run_table {
+    std::array<int, sizeof...(Ls)> of{}, first{};
+    std::size_t count = 0;
+  };
+  static constexpr run_table find_runs() {
+    run_table t;
+    std::array<bool, sizeof...(Ls)> const cheap{detail::cheap_layer<Ls>...}, ends{detail::resupplied<Ls>...};
+    int begin = -1;
+    for (int i = 0; i < static_cast<int>(sizeof...(Ls)); ++i) {
+      auto const at = static_cast<std::size_t>(i);
+      t.of[at] = -1;
+      t.first[at] = i;
+      if (cheap[at]) {
+        if (begin < 0) begin = i;
+        continue;
+      }
+      if (ends[at] && begin >= 0) {
+        for (int j = begin; j <= i; ++j) t.of[static_cast<std::size_t>(j)] = static_cast<int>(t.count), t.first[static_cast<std::size_t>(j)] = begin;
+        ++t.count;
+      }
+      begin = -1;
+    }
+    return t;
+  }
+  static constexpr std::size_t run_count() { return find_runs().count; }
 
  public:
   static_assert(sizeof...(Ls) > 0, "pleat: nn::sequential needs at least one layer");
@@ -35,12 +74,15 @@ template <class... Ls> class sequential {
   using execution_space = space_of<first_layer>;
   using tensor_type = tensor<value_type, execution_space>;
   using pass_type = pass<execution_space>;
-  using saved = std::tuple<saved_of<Ls>...>;
+  static constexpr int size = static_cast<int>(sizeof...(Ls));
+  /// What each child saved, and the inputs of the runs that are computed again.
+  struct saved : std::tuple<saved_of<Ls>...> {
+    std::array<tensor_type, run_count()> again;
+  };
   static_assert((std::is_same_v<value_type_of<Ls>, value_type> && ...) && (std::is_same_v<space_of<Ls>, execution_space> && ...),
                 "pleat: the layers of one nn::sequential share one value type and one execution space");
   static constexpr char const* kind = "sequential";
   static constexpr mixing mixes = mixing::children;
-  static constexpr int size = static_cast<int>(sizeof...(Ls));
 
   explicit sequential(Ls... layers) : layers_(std::move(layers)...) {
     std::size_t i = 0;
@@ -98,8 +140,12 @@ template <class... Ls> class sequential {
     return std::apply([&](auto const&... l) { return nn::sequential<decltype(f(l))...>{f(l)...}; }, layers_);
   }
 
-  void describe(extents in, describe_walk& walk) const {
-    std::apply([&](auto const&... l) { ((nn::describe(l, in, walk), in = l.shape(in)), ...); }, layers_);
+  void describe(extents const& in, describe_walk& walk) const { (void)describe_units(in, 0, units(), walk); }
+  extents describe_units(extents in, index_t begin, index_t end, describe_walk& walk) const {
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      ((in = describe_child<static_cast<int>(I)>(in, begin, end, walk)), ...);
+    }(std::make_index_sequence<sizeof...(Ls)>{});
+    return in;
   }
 
   template <int At> [[nodiscard]] auto& layer() noexcept { return std::get<At>(layers_); }
@@ -107,6 +153,50 @@ template <class... Ls> class sequential {
 
  private:
   enum class half { both, input };
+  static constexpr run_table runs = find_runs();
+  /// The run that child At is in, or −1; its first child; whether At is the one whose input is dropped.
+  template <int At> static constexpr int run_of = runs.of[static_cast<std::size_t>(At)];
+  template <int At> static constexpr int run_begin = runs.first[static_cast<std::size_t>(At)];
+  template <int At> static constexpr bool ends_run() {
+    if constexpr (At + 1 < size) return run_of<At> >= 0 && run_of<At + 1> != run_of<At>;
+    else return run_of<At> >= 0;
+  }
+  template <int At> static constexpr int run_end() {
+    if constexpr (run_of<At> < 0 || ends_run<At>()) return At;
+    else return run_end<At + 1>();
+  }
+  /// Child At is in a run that lies within the units, so it may be computed again.
+  template <int At> [[nodiscard]] bool runs_again(index_t begin, index_t end) const noexcept {
+    if constexpr (run_of<At> < 0) return false;
+    else return inside<run_begin<At>>(begin, end) && inside<run_end<At>()>(begin, end);
+  }
+  template <int At> extents describe_child(extents const& in, index_t begin, index_t end, describe_walk& walk) const {
+    bool const again = walk.recompute() && runs_again<At>(begin, end);
+    if (again && At == run_begin<At>) {
+      walk.hold_for_backward(walk.current());
+      walk.dropping(1);
+    }
+    auto const out = nn::describe_units(std::get<At>(layers_), in, begin - first_unit_[At], end - first_unit_[At], walk);
+    if (again && ends_run<At>()) walk.dropping(-1);
+    return out;
+  }
+
+  /// The cheap children before At, once more; what they save is there again, and so is At's input.
+  template <int At> void again_before(pass_type const& p, saved& s) const {
+    constexpr auto run = static_cast<std::size_t>(run_of<At>);
+    auto x = std::exchange(s.again[run], tensor_type{});
+    x = again_from<run_begin<At>, At>(p, std::move(x), s);
+    std::get<At>(layers_).supply_input(p, std::get<At>(s), std::move(x));
+  }
+  template <int At, int End> [[nodiscard]] tensor_type again_from(pass_type const& p, tensor_type x, saved& s) const {
+    if constexpr (At == End) {
+      return x;
+    } else {
+      auto out = nn::call(p, std::get<At>(layers_), std::move(x));
+      std::get<At>(s) = std::move(out.saved);
+      return again_from<At + 1, End>(p, std::move(out.y), s);
+    }
+  }
   template <int At> using layer_at = std::tuple_element_t<At, std::tuple<Ls...>>;
 
   /// Child I+1 is an activation that child I can apply in its epilogue.
@@ -146,6 +236,13 @@ template <class... Ls> class sequential {
     } else {
       if (!inside<At>(begin, end)) return forward_from<At + 1>(p, begin, end, std::move(x), s);
       auto const& l = std::get<At>(layers_);
+      [[maybe_unused]] bool const again = p.recompute && p.training && runs_again<At>(begin, end);
+      if constexpr (run_of<At> >= 0) {
+        if (again) {
+          if constexpr (run_begin<At> == At) s.again[static_cast<std::size_t>(run_of<At>)] = x;
+          if constexpr (!ends_run<At>()) return forward_from<At + 1>(p, begin, end, nn::call(p, l, std::move(x)).y, s);
+        }
+      }
       if constexpr (fused_forward<At>()) {
         if (inside<At + 1>(begin, end)) {
           region r("pleat::nn::forward");
@@ -161,10 +258,15 @@ template <class... Ls> class sequential {
           own.out = next.in = next.taken = next.out = out.y.layout();
           static_cast<typename layer_at<At>::saved&>(own) = std::move(out.saved);
           if (p.training) static_cast<typename layer_at<At + 1>::saved&>(next) = layer_at<At + 1>::saved_from_output(out.y);
+          if constexpr (ends_run<At>())
+            if (again) l.drop_input(own);
           return forward_from<At + 2>(p, begin, end, std::move(out.y), s);
         }
       }
-      return forward_from<At + 1>(p, begin, end, nn::forward_units(p, l, begin - first_unit_[At], end - first_unit_[At], std::move(x), std::get<At>(s)), s);
+      auto y = nn::forward_units(p, l, begin - first_unit_[At], end - first_unit_[At], std::move(x), std::get<At>(s));
+      if constexpr (ends_run<At>())
+        if (again) l.drop_input(std::get<At>(s));
+      return forward_from<At + 1>(p, begin, end, std::move(y), s);
     }
   }
 
@@ -175,8 +277,11 @@ template <class... Ls> class sequential {
       return dy;
     } else {
       if (!inside<At>(u.begin, u.end)) return backward_from<At - 1, Half>(p, u, s, std::move(dy), false);
+      if constexpr (ends_run<At>())
+        if (At >= u.stop && s.again[static_cast<std::size_t>(run_of<At>)].rank() > 0) again_before<At>(p, s);
       if (At < u.stop) {
         std::get<At>(s) = {};
+        if constexpr (run_of<At> >= 0) s.again[static_cast<std::size_t>(run_of<At>)] = {};
         return backward_from<At - 1, Half>(p, u, s, tensor_type{}, false);
       }
       auto& l = std::get<At>(layers_);

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// What a plan may say and this version does not carry out: refused when a model is built, never ignored. Needs no Kokkos.
+/// What a plan says that must be true of the network: looked at when a model is built, never ignored. Needs no Kokkos.
 #pragma once
 
 #include <string>
@@ -11,12 +11,6 @@
 #include <pleat/tensor/dtype.hpp>
 
 namespace pleat::parallel {
-
-/// \throws error naming the entry of the plan that is not built yet, and the nearest value that is
-inline void demand_built(plan::plan const& p) {
-  auto const refuse = [](std::string const& what, char const* remedy) { throw error{"parallel::build", what + " is not built yet", remedy}; };
-  if (p.recompute == plan::recompute_mode::selected) refuse("recompute = selected", "Use recompute = full or none");
-}
 
 /// What a network computes in is its type; the plan says it too, because bytes follow from it and every rank must mean the same.
 /// \param type the network's value_type

@@ -32,7 +32,6 @@ struct groups {
   /// Collective over `world`. \throws error, on every rank alike, for a plan that cannot be carried out or is for another number of ranks
   [[nodiscard]] PLEAT_ONCE static std::shared_ptr<groups> make(plan::plan const& p, comm::communicator& world) {
     p.check();
-    demand_built(p);
     if (p.ranks() != world.size())
       throw error{"parallel::build", "the plan is for " + std::to_string(p.ranks()) + " ranks (mesh.pipeline " + std::to_string(p.pipeline_ranks) + " × mesh.data " +
                                          std::to_string(p.data_ranks) + " × mesh.tensor " + std::to_string(p.tensor_ranks) + "), the communicator has " + std::to_string(world.size()),

@@ -153,7 +153,7 @@ template <class Net> class model {
   template <class Source> void walk(Source&& source) {
     demand_source<std::remove_reference_t<Source>, tensor_type>();
     region r("pleat::parallel::walk");
-    if (!pipeline_) pipeline_ = std::make_unique<pipeline_type>(*context_, pipeline(), layout_, plan_.recompute);
+    if (!pipeline_) pipeline_ = std::make_unique<pipeline_type>(*context_, pipeline(), layout_, plan_.recomputes());
     step_source<std::remove_reference_t<Source>> asked{this, &source};
     micro_ = 0;
     extents const input = agree_on_step([&] { return asked.input(share_->micro_batches().front()); });
@@ -569,6 +569,7 @@ template <class Net> class model {
     p.first_sample = share_->rows().begin + m.rows.begin;
     p.global_batch = share_->batch();
     p.loss_scale = loss_factor();
+    p.recompute = plan_.recompute == plan::recompute_mode::selected && plan_.recompute_units.empty();
     p.segments = m.segments;
     p.ranks = ranks_.get();
     p.deterministic = plan_.deterministic;

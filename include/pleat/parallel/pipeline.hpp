@@ -42,8 +42,8 @@ template <class Net> class pipeline {
   using exchange_type = gradient_exchange<value_type, execution_space>;
 
   /// \param ranks those of the pipeline; must outlive this, as must `where`
-  pipeline(context<execution_space>& where, comm::communicator& ranks, std::shared_ptr<stages const> layout, plan::recompute_mode recompute)
-      : where_(&where), ranks_(&ranks), layout_(std::move(layout)), recompute_(recompute), list_(&layout_->schedule().actions[static_cast<std::size_t>(ranks.rank())]) {
+  pipeline(context<execution_space>& where, comm::communicator& ranks, std::shared_ptr<stages const> layout, plan::recompute_choice recompute)
+      : where_(&where), ranks_(&ranks), layout_(std::move(layout)), recompute_(std::move(recompute)), list_(&layout_->schedule().actions[static_cast<std::size_t>(ranks.rank())]) {
     auto const& s = layout_->schedule();
     auto const cells = static_cast<std::size_t>(s.stages() * s.micro_batches);
     index_.assign(cells, -1);
@@ -362,7 +362,7 @@ template <class Net> class pipeline {
   context<execution_space>* where_;
   comm::communicator* ranks_;
   std::shared_ptr<stages const> layout_;
-  plan::recompute_mode recompute_;
+  plan::recompute_choice recompute_;
   std::vector<plan::action> const* list_;
   std::vector<std::int32_t> index_;  // (stage, micro-batch) → cell, or -1
   std::vector<cell> cells_;

@@ -12,37 +12,46 @@
 
 namespace pleat::parallel {
 
-/// Units [begin, end) at work on one micro-batch. Between forward and backward it holds what backward needs: all that the layers save,
-/// or, with full recompute, each unit's input only. Then a unit's forward runs again just before its backward; with a backward in two
-/// halves, what it saves the second time lives until the weight half.
+/// Units [begin, end) at work on one micro-batch. Between forward and backward it holds what backward needs: of each unit, as is chosen for
+/// it, all that its layers save; that without what is cheap to compute again (nn::sequential); or its input only. In the last two cases
+/// forward, or the cheap part of it, runs again just before the unit's backward; with a backward in two halves, what is saved the second
+/// time lives until the weight half.
 template <class Net> class stage_work {
  public:
   using tensor_type = nn::tensor_of<Net>;
   using pass_type = nn::pass_of<Net>;
+  using mode = plan::recompute_mode;
 
-  [[nodiscard]] tensor_type forward(pass_type const& p, Net const& net, index_t begin, index_t end, plan::recompute_mode mode, tensor_type x) {
-    if (mode == plan::recompute_mode::none) return leaving(p, net, end, nn::forward_units(p, net, begin, end, std::move(x), saved_));
-    inputs_ = pooled_array<tensor_type>(p.where->host_pool(), static_cast<std::size_t>(end - begin));
-    for (index_t u = begin; u < end; ++u) {
-      inputs_[static_cast<std::size_t>(u - begin)] = x;
-      x = nn::forward_units(p, net, u, u + 1, std::move(x), saved_);
-      saved_ = {};
+  [[nodiscard]] tensor_type forward(pass_type p, Net const& net, index_t begin, index_t end, plan::recompute_choice const& choice, tensor_type x) {
+    modes_ = &choice;
+    for (index_t u = begin; u < end;) {
+      mode const m = choice.of(u);
+      if (m == mode::full) {
+        if (inputs_.empty()) inputs_ = pooled_array<tensor_type>(p.where->host_pool(), static_cast<std::size_t>(end - begin));
+        inputs_[static_cast<std::size_t>(u - begin)] = x;
+        p.recompute = false;
+        typename Net::saved dropped;
+        x = nn::forward_units(p, net, u, u + 1, std::move(x), dropped);
+        ++u;
+        continue;
+      }
+      index_t stop = u + 1;
+      while (stop < end && choice.of(stop) == m) ++stop;
+      p.recompute = m == mode::selected;
+      x = nn::forward_units(p, net, u, stop, std::move(x), saved_);
+      u = stop;
     }
     return leaving(p, net, end, std::move(x));
   }
 
   /// Both halves. \param p input_gradient says whether somebody wants dx
   [[nodiscard]] tensor_type backward(pass_type const& p, Net& net, index_t begin, index_t end, tensor_type dy) {
-    if (inputs_.empty()) dy = nn::backward_units(p, net, begin, end, saved_, std::move(dy));
-    else dy = again<true>(p, net, begin, end, std::move(dy));
+    dy = walk<true>(p, net, begin, end, std::move(dy));
     drop();
     return dy;
   }
   /// The half that the stage before waits for.
-  [[nodiscard]] tensor_type backward_input(pass_type const& p, Net& net, index_t begin, index_t end, tensor_type dy) {
-    if (inputs_.empty()) return nn::backward_input_units(p, net, begin, end, saved_, std::move(dy));
-    return again<false>(p, net, begin, end, std::move(dy));
-  }
+  [[nodiscard]] tensor_type backward_input(pass_type const& p, Net& net, index_t begin, index_t end, tensor_type dy) { return walk<false>(p, net, begin, end, std::move(dy)); }
   /// The half that nobody waits for.
   void backward_weight(pass_type const& p, Net& net, index_t begin, index_t end) {
     if (inputs_.empty()) {
@@ -75,15 +84,22 @@ template <class Net> class stage_work {
     return p;
   }
 
-  template <bool Both> [[nodiscard]] tensor_type again(pass_type const& p, Net& net, index_t begin, index_t end, tensor_type dy) {
+  template <bool Both> [[nodiscard]] tensor_type walk(pass_type const& p, Net& net, index_t begin, index_t end, tensor_type dy) {
+    if (inputs_.empty()) {
+      if constexpr (Both) return nn::backward_units(p, net, begin, end, saved_, std::move(dy));
+      else return nn::backward_input_units(p, net, begin, end, saved_, std::move(dy));
+    }
     index_t const stop = last_needed(p, net, begin, end);
     for (index_t u = end; u-- > stop;) {
       auto const q = inner(p, u, stop);
-      (void)nn::forward_units(q, std::as_const(net), u, u + 1, std::move(inputs_[static_cast<std::size_t>(u - begin)]), saved_);
+      bool const again = modes_->of(u) == mode::full;
       if constexpr (Both) {
-        dy = nn::backward_units(q, net, u, u + 1, saved_, std::move(dy));
-        saved_ = {};
+        typename Net::saved fresh;
+        auto& s = again ? fresh : saved_;
+        if (again) (void)nn::forward_units(q, std::as_const(net), u, u + 1, std::move(inputs_[static_cast<std::size_t>(u - begin)]), s);
+        dy = nn::backward_units(q, net, u, u + 1, s, std::move(dy));
       } else {
+        if (again) (void)nn::forward_units(q, std::as_const(net), u, u + 1, std::move(inputs_[static_cast<std::size_t>(u - begin)]), saved_);
         dy = nn::backward_input_units(q, net, u, u + 1, saved_, std::move(dy));
       }
     }
@@ -92,7 +108,8 @@ template <class Net> class stage_work {
   }
 
   typename Net::saved saved_;
-  pooled_array<tensor_type> inputs_;
+  pooled_array<tensor_type> inputs_;  // of the units whose forward runs again as a whole
+  plan::recompute_choice const* modes_ = nullptr;
 };
 
 }  // namespace pleat::parallel

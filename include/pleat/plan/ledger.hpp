@@ -20,13 +20,14 @@ namespace pleat::plan {
 /// Bytes of one rank while it trains under a plan.
 struct memory_ledger {
   index_t parameters = 0, gradients = 0, optimizer_state = 0, activations = 0, input = 0;
-  [[nodiscard]] index_t total() const noexcept { return parameters + gradients + optimizer_state + activations + input; }
+  index_t recomputed = 0;  ///< what is computed again of one unit at a time, while backward passes it
+  [[nodiscard]] index_t total() const noexcept { return parameters + gradients + optimizer_state + activations + input + recomputed; }
 
   [[nodiscard]] PLEAT_ONCE std::string to_string() const {
     char text[256];
     auto const mib = [](index_t b) { return static_cast<double>(b) / (1 << 20); };
     std::snprintf(text, sizeof text, "parameters %.2f MiB, gradients %.2f, optimizer state %.2f, activations %.2f, input %.2f: %.2f MiB per rank", mib(parameters),
-                  mib(gradients), mib(optimizer_state), mib(activations), mib(input), mib(total()));
+                  mib(gradients), mib(optimizer_state), mib(activations + recomputed), mib(input), mib(total()));
     return text;
   }
 };
@@ -71,17 +72,19 @@ struct state_bytes {
 ///     2       N                                O + buffers·B·s + L·s                k·O
 ///     3       O + buffers·B                    O + buffers·B·s + L·s                k·O
 ///
-/// Stages 2 and 3 keep flat gradients, N·s, where whole_gradients(plan) says so.
+/// Stages 2 and 3 keep flat gradients, N·s, where whole_gradients(plan) says so. Parameters of 16 bits have gradients and optimizer state
+/// of floats, and one buffer of the optimizer's more: their masters.
 /// \param open buckets that one layer's parameters lie in, at the most
 /// \param shard which shard; sizes differ by less than a grain per bucket
 [[nodiscard]] inline state_bytes make_state_bytes(plan const& p, nn::state_layout const& layout, int state_buffers, int slots, int open, int shard = 0,
                                                   index_t element_bytes = 4) {
   state_bytes s;
-  index_t const all = layout.size() * element_bytes, own = layout.owned(shard) * element_bytes, bucket = layout.largest_bucket() * element_bytes;
-  index_t const loss = 64;  // the tail of the flat buffer: one number in a line of its own
-  s.parameters = p.state_stage < 3 ? all : own + layout.parameter_buffers(open, static_cast<int>(p.prefetch)) * bucket;
-  s.gradients = whole_gradients(p) ? all * slots : own + layout.gradient_buffers() * bucket * slots + loss * slots;
-  s.optimizer_state = own * state_buffers;
+  bool const masters = element_bytes < 4;
+  index_t const wide = masters ? 4 : element_bytes, all = layout.size(), own = layout.owned(shard), bucket = layout.largest_bucket();
+  index_t const loss = 64 / element_bytes;  // the tail of the flat buffer: one number in a line of its own
+  s.parameters = (p.state_stage < 3 ? all : own + layout.parameter_buffers(open, static_cast<int>(p.prefetch)) * bucket) * element_bytes;
+  s.gradients = (whole_gradients(p) ? all * slots : own + layout.gradient_buffers() * bucket * slots + loss * slots) * wide;
+  s.optimizer_state = own * (state_buffers + (masters ? 1 : 0)) * wide;
   return s;
 }
 
@@ -93,8 +96,10 @@ struct state_bytes {
                                                index_t element_bytes = 4) {
   memory_ledger l;
   l.parameters = arena_elements * element_bytes;
-  l.gradients = l.parameters * gradient_slots(p);
-  l.optimizer_state = l.parameters * state_buffers;
+  bool const masters = element_bytes < 4;
+  index_t const wide = arena_elements * (masters ? 4 : element_bytes);
+  l.gradients = wide * gradient_slots(p);
+  l.optimizer_state = wide * (state_buffers + (masters ? 1 : 0));
   l.activations = at_micro_batch.activation_bytes();
   if (!at_micro_batch.layers.empty()) l.input = at_micro_batch.layers.front().in.size() * element_bytes;
   return l;

@@ -75,6 +75,15 @@ template <std::size_t N> [[nodiscard]] inline std::string choices(std::array<std
 }
 }  // namespace detail
 
+/// What backward computes again, unit by unit.
+struct recompute_choice {
+  recompute_mode mode = recompute_mode::none;
+  std::vector<index_t> units{};  ///< ascending; empty: all
+  [[nodiscard]] recompute_mode of(index_t unit) const noexcept {
+    return units.empty() || std::binary_search(units.begin(), units.end(), unit) ? mode : recompute_mode::none;
+  }
+};
+
 /// Every decision that all ranks must share. Members that the file does not name keep their defaults, so older files stay readable.
 struct plan {
   index_t global_batch = 64;     ///< samples per step, over all ranks and micro-batches
@@ -89,6 +98,7 @@ struct plan {
   index_t state_ranks = 0;       ///< data ranks that share one copy of the state; 0: all of them
   index_t prefetch = 1;          ///< state stage 3: units whose parameters are gathered ahead
   recompute_mode recompute = recompute_mode::none;    ///< what backward finds of a unit
+  std::vector<index_t> recompute_units{};  ///< the units that this is said of, ascending; empty: all. Others keep everything
   compute_precision precision = compute_precision::f32;     ///< what layers compute in
   wire_format wire = wire_format::same;                   ///< what gradients travel as
   bool deterministic = false;    ///< the same bits on every number of data ranks (lanes)
@@ -109,6 +119,8 @@ struct plan {
     return schedule == "interleaved" || schedule == "zb-v" || schedule == "dualpipe-v" ? 2 : 1;
   }
 
+  [[nodiscard]] recompute_choice recomputes() const { return {recompute, recompute_units}; }
+
   /// The entries of the plan in file order.
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> entries() const {
     return {{"global_batch", std::to_string(global_batch)},
@@ -117,12 +129,13 @@ struct plan {
             {"mesh.pipeline", std::to_string(pipeline_ranks)},
             {"schedule", schedule},
             {"chunks", std::to_string(chunks)},
-            {"cuts", cuts_text()},
+            {"cuts", list_text(cuts, "by cost")},
             {"micro_batches", std::to_string(micro_batches)},
             {"state_stage", std::to_string(state_stage)},
             {"state_ranks", std::to_string(state_ranks)},
             {"prefetch", std::to_string(prefetch)},
             {"recompute", std::string(name_of(recompute))},
+            {"recompute_units", list_text(recompute_units, "all")},
             {"precision", std::string(name_of(precision))},
             {"wire", std::string(name_of(wire))},
             {"deterministic", deterministic ? "true" : "false"},
@@ -181,17 +194,22 @@ struct plan {
     if (deterministic && wire != wire_format::same)
       throw error{"plan", "wire = bf16 rounds what each rank has summed, so bits would change with the number of ranks, which deterministic mode refuses",
                   "Use wire = same, or leave deterministic mode"};
+    for (std::size_t i = 0; i < recompute_units.size(); ++i)
+      if (recompute_units[i] < 0 || (i > 0 && recompute_units[i] <= recompute_units[i - 1]))
+        throw error{"plan", "recompute_units must ascend from 0, found '" + list_text(recompute_units, "all") + "'", "Name every unit once, or none for all"};
+    if (!recompute_units.empty() && recompute == recompute_mode::none)
+      throw error{"plan", "recompute_units = " + list_text(recompute_units, "all") + ", but recompute = none", "Say recompute = selected or full, what those units shall do"};
     if (prefetch < 0) throw error{"plan", "prefetch must not be negative, found " + std::to_string(prefetch), "Use prefetch = 0 to gather when a unit begins"};
   }
 
  private:
-  [[nodiscard]] std::string cuts_text() const {
+  [[nodiscard]] static std::string list_text(std::vector<index_t> const& numbers, char const* none) {
     std::string text;
-    for (index_t const c : cuts) {
+    for (index_t const c : numbers) {
       if (!text.empty()) text += ' ';
       text += std::to_string(c);
     }
-    return text.empty() ? "by cost" : text;
+    return text.empty() ? none : text;
   }
 
   void check_pipeline() const {
@@ -211,7 +229,7 @@ struct plan {
                   "Leave cuts empty to cut by cost"};
     for (std::size_t i = 0; i < cuts.size(); ++i)
       if (cuts[i] < (i == 0 ? 0 : cuts[i - 1]))
-        throw error{"plan", "cuts must not descend (each is the first unit of a stage), found '" + cuts_text() + "'", "Two equal cuts make a stage without units"};
+        throw error{"plan", "cuts must not descend (each is the first unit of a stage), found '" + list_text(cuts, "by cost") + "'", "Two equal cuts make a stage without units"};
   }
 };
 
@@ -231,14 +249,14 @@ E parse_choice(std::string_view key, std::string_view value, int line, std::arra
   throw error{"plan::parse", "line " + std::to_string(line) + ": '" + std::string(key) + "' must be " + choices(names) + ", found '" + std::string(value) + "'",
               "Use " + std::string(key) + " = " + std::string(nearest(value, names))};
 }
-/// Whole numbers with one blank between them, or "by cost".
-inline std::vector<index_t> parse_cuts(std::string_view key, std::string_view value, int line) {
-  std::vector<index_t> cuts;
-  if (value == "by cost") return cuts;
+/// Whole numbers with one blank between them, or a word for none.
+inline std::vector<index_t> parse_list(std::string_view key, std::string_view value, std::string_view none, int line) {
+  std::vector<index_t> all;
+  if (value == none) return all;
   while (true) {
     auto const stop = std::min(value.find(' '), value.size());
-    cuts.push_back(parse_integer(key, value.substr(0, stop), line));
-    if (stop == value.size()) return cuts;
+    all.push_back(parse_integer(key, value.substr(0, stop), line));
+    if (stop == value.size()) return all;
     value.remove_prefix(stop + 1);
   }
 }
@@ -271,11 +289,12 @@ inline plan plan::parse(std::string_view text) {
     else if (key == "mesh.pipeline") p.pipeline_ranks = detail::parse_integer(key, value, number);
     else if (key == "schedule") p.schedule = std::string(value);
     else if (key == "chunks") p.chunks = detail::parse_integer(key, value, number);
-    else if (key == "cuts") p.cuts = detail::parse_cuts(key, value, number);
+    else if (key == "cuts") p.cuts = detail::parse_list(key, value, "by cost", number);
     else if (key == "state_stage") p.state_stage = static_cast<int>(detail::parse_integer(key, value, number));
     else if (key == "state_ranks") p.state_ranks = detail::parse_integer(key, value, number);
     else if (key == "prefetch") p.prefetch = detail::parse_integer(key, value, number);
     else if (key == "recompute") p.recompute = detail::parse_choice<recompute_mode>(key, value, number, recompute_names);
+    else if (key == "recompute_units") p.recompute_units = detail::parse_list(key, value, "all", number);
     else if (key == "precision") p.precision = detail::parse_choice<compute_precision>(key, value, number, precision_names);
     else if (key == "wire") p.wire = detail::parse_choice<wire_format>(key, value, number, wire_names);
     else if (key == "micro_batches") p.micro_batches = detail::parse_integer(key, value, number);

@@ -29,14 +29,28 @@ struct search_options {
   int state_buffers = 2;        ///< the optimizer's flat buffers, for the ledger
 };
 
+/// The parameters of `net` that have a place in flat buffers, in forward order: what nn::arena will enter. Those of other pipeline stages
+/// (absent ones) have none, unless one that is here is tied to them.
+/// \param apart each further use of a tied weight has a gradient of its own: ties_apart(plan)
+template <class Net> [[nodiscard]] std::vector<nn::parameter const*> in_buffers(Net const& net, bool apart) {
+  std::vector<nn::parameter const*> all;
+  std::vector<std::string> wanted;
+  nn::for_each_parameter(net, [&](nn::parameter const& w) {
+    if (!w.tied_to.empty() && !w.absent) wanted.push_back(w.tied_to);
+  });
+  nn::for_each_parameter(net, [&](nn::parameter const& w) {
+    bool const here = !w.absent || (w.tied_to.empty() && std::find(wanted.begin(), wanted.end(), w.name) != wanted.end());
+    if (w.in_arena && here && (apart || w.tied_to.empty())) all.push_back(&w);
+  });
+  return all;
+}
+
 /// Elements of the flat buffers that the parameters of `net` need: what nn::arena will ask for.
 /// \param apart each further use of a tied weight has a gradient of its own: ties_apart(plan)
 template <class Net> [[nodiscard]] index_t arena_elements(Net const& net, bool apart = false) {
   index_t const alignment = 64 / static_cast<index_t>(sizeof(nn::value_type_of<Net>));
   index_t n = alignment;  // the loss
-  nn::for_each_parameter(net, [&](auto const& w) {
-    if (w.in_arena && (apart || w.tied_to.empty())) n += (w.largest() + alignment - 1) / alignment * alignment;
-  });
+  for (auto const* w : in_buffers(net, apart)) n += (w->largest() + alignment - 1) / alignment * alignment;
   return n;
 }
 
@@ -45,11 +59,10 @@ template <class Net> [[nodiscard]] nn::state_layout layout_of(Net const& net, pl
   constexpr index_t bytes = static_cast<index_t>(sizeof(nn::value_type_of<Net>)), alignment = 64 / bytes;
   std::vector<index_range> ranges;
   index_t at = 0;
-  nn::for_each_parameter(net, [&](auto const& w) {
-    if (!w.in_arena || (!w.tied_to.empty() && !ties_apart(p))) return;
-    ranges.push_back({at, at + w.largest()});
-    at = (at + w.largest() + alignment - 1) / alignment * alignment;
-  });
+  for (auto const* w : in_buffers(net, ties_apart(p))) {
+    ranges.push_back({at, at + w->largest()});
+    at = (at + w->largest() + alignment - 1) / alignment * alignment;
+  }
   ranges.push_back({at, at + 1});
   return {ranges, at + alignment, bytes, p.bucket_bytes, p.state_stage, static_cast<int>(p.state_ranks > 0 ? p.state_ranks : p.data_ranks)};
 }
@@ -72,20 +85,28 @@ template <class L> [[nodiscard]] int buckets_of_a_layer(L const& layer, std::vec
   return most;
 }
 
-/// The ledger of a network under a plan, its state sharded as the plan says. Needs no memory: the network is only described.
+/// Parameters, gradients and optimizer state of the ledger below.
+template <class Net> [[nodiscard]] memory_ledger state_ledger(Net const& net, plan const& p, int state_buffers = 2, int shard = 0) {
+  auto const layout = layout_of(net, p);
+  std::vector<std::string> names;
+  for (auto const* w : in_buffers(net, ties_apart(p))) names.push_back(w->name);
+  auto const s = make_state_bytes(p, layout, state_buffers, static_cast<int>(gradient_slots(p)), buckets_of_a_layer(net, names, layout.owner()), p.state_stage > 0 ? shard : 0,
+                                  sizeof(nn::value_type_of<Net>));
+  memory_ledger l;
+  l.parameters = s.parameters, l.gradients = s.gradients, l.optimizer_state = s.optimizer_state;
+  return l;
+}
+
+/// The ledger of a network under a plan, its state sharded as the plan says. Needs no memory: the network is only described. (Of a rank of a
+/// pipeline: plan/stage_memory.hpp.)
 /// \param input extents of one batch; extent 0 is replaced
 /// \param state_buffers of the optimizer: 0 (plain SGD), 1 (momentum), 2 (Adam)
 /// \param shard whose bytes; parameters, gradients and state differ a little where shards are uneven
 template <class Net> [[nodiscard]] memory_ledger ledger_of(Net const& net, plan const& p, extents const& input, int state_buffers = 2, int shard = 0) {
-  auto const layout = layout_of(net, p);
-  std::vector<std::string> names;
-  nn::for_each_parameter(net, [&](auto const& w) {
-    if (w.in_arena && (ties_apart(p) || w.tied_to.empty())) names.push_back(w.name);
-  });
-  memory_ledger l = make_ledger(p, nn::describe(net, input.with_batch(largest_micro_batch(p))), layout.size(), state_buffers, sizeof(nn::value_type_of<Net>));
-  auto const s = make_state_bytes(p, layout, state_buffers, gradient_slots(p), buckets_of_a_layer(net, names, layout.owner()), p.state_stage > 0 ? shard : 0,
-                                  sizeof(nn::value_type_of<Net>));
-  l.parameters = s.parameters, l.gradients = s.gradients, l.optimizer_state = s.optimizer_state;
+  memory_ledger l = state_ledger(net, p, state_buffers, shard);
+  auto const d = nn::describe(net, input.with_batch(largest_micro_batch(p)), p.recompute == recompute_mode::selected);
+  l.activations = d.activation_bytes();
+  if (!d.layers.empty()) l.input = d.layers.front().in.size() * static_cast<index_t>(sizeof(nn::value_type_of<Net>));
   return l;
 }
 
