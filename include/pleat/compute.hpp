@@ -11,6 +11,7 @@
 #include <pleat/compute/convolution.hpp>
 #include <pleat/compute/copy_block.hpp>
 #include <pleat/compute/count.hpp>
+#include <pleat/compute/element.hpp>
 #include <pleat/compute/elementwise.hpp>
 #include <pleat/compute/embedding.hpp>
 #include <pleat/compute/embedding_part.hpp>

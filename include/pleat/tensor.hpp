@@ -15,3 +15,4 @@
 #include <pleat/tensor/placement.hpp>
 #include <pleat/tensor/redistribution.hpp>
 #include <pleat/tensor/tensor.hpp>
+#include <pleat/tensor/token.hpp>

@@ -10,16 +10,18 @@ using namespace pleat::test;
 
 namespace {
 /// Bytes that the pool's users hold after a training forward, less what they held before.
-template <class Net> void bytes_agree(char const* what, Net const& net, extents const& in) {
+template <class Net> void bytes_agree(char const* what, Net const& net, extents const& in, bool recompute = false) {
   context<space> c{make_instance<space>(1)};
   trained t(c, net);
   auto const x = random_tensor<float>(c, in, 1);
   auto const s = whole(in[0]);
   auto const before = c.pool().statistics().bytes_requested_in_use;
-  auto const out = nn::call(t.pass({&s, 1}, in[0]), t.net, x);
+  auto p = t.pass({&s, 1}, in[0]);
+  p.recompute = recompute;
+  auto const out = nn::call(p, t.net, x);
   auto const held = c.pool().statistics().bytes_requested_in_use - before;
   INFO(what);
-  CHECK(nn::describe(net, in).activation_bytes() == static_cast<index_t>(held));
+  CHECK(nn::describe(net, in, recompute).activation_bytes() == static_cast<index_t>(held));
 }
 }  // namespace
 
@@ -43,6 +45,19 @@ TEST_CASE("the description's activation bytes are exactly what a training forwar
   bytes_agree("repeat", nn::repeat("r", 4, nn::residual(nn::sequential(nn::linear("l", 16, 16), nn::gelu()))), rows);
   bytes_agree("everything", image_net<float>(), images);
   bytes_agree("everything else", cut_net<float>(), images);
+}
+
+TEST_CASE("the description's activation bytes are exactly what a training forward holds that computes again what is cheap") {
+  extents const rows{5, 16}, sequences{2, 6, 16};
+  auto const body = [] { return nn::sequential(nn::layer_norm("n", 16), nn::linear("a", 16, 48), nn::gelu(), nn::dropout("d", 0.5), nn::linear("b", 48, 16)); };
+  bytes_agree("a norm and a product", nn::sequential(nn::layer_norm("n", 16), nn::linear("a", 16, 48)), rows, true);
+  bytes_agree("two runs", body(), rows, true);
+  bytes_agree("residual", nn::sequential(nn::linear("l", 16, 16), nn::residual(body()), nn::layer_norm("m", 16)), rows, true);
+  bytes_agree("runs that end in nothing", nn::sequential(nn::linear("l", 16, 16), nn::gelu(), nn::layer_norm("m", 16)), rows, true);
+  bytes_agree("fused", nn::sequential(nn::layer_norm("n", 16), nn::linear("a", 16, 8), nn::relu(), nn::linear("b", 8, 4), nn::dropout("d", 0), nn::linear("c", 4, 4)), rows, true);
+  bytes_agree("repeat", nn::repeat("r", 3, nn::residual(body())), rows, true);
+  bytes_agree("attention", nn::residual(nn::sequential(nn::rms_norm("n", 16), nn::linear("qkv", 16, 48), nn::attention("t", 4, 4, {.rotary = true}), nn::linear("out", 16, 16))), sequences, true);
+  CHECK(nn::describe(body(), rows, true).activation_bytes() < nn::describe(body(), rows).activation_bytes());
 }
 
 TEST_CASE("a description counts parameters and operations") {

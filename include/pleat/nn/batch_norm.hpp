@@ -41,6 +41,7 @@ struct batch_norm_options {
 /// A norm that has been folded into the layer before it is an identity: it hands its input on and has no parameters.
 template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class batch_norm {
  public:
+  static_assert(!is_reduced_v<T>, "pleat: nn::batch_norm computes in float or double: layers of images have no 16-bit kernels yet");
   using value_type = T;
   using execution_space = Space;
   using tensor_type = tensor<T, Space>;

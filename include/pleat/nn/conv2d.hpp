@@ -31,6 +31,7 @@ struct conv2d_options {
 /// Parameters: "<name>.weight" [out, in / groups, kernel_h, kernel_w] in one of `Forms`, "<name>.bias" [out].
 template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos::DefaultExecutionSpace> class conv2d {
  public:
+  static_assert(!is_reduced_v<typename Forms::value_type>, "pleat: nn::conv2d computes in float or double: layers of images have no 16-bit kernels yet");
   using value_type = typename Forms::value_type;
   using execution_space = Space;
   using tensor_type = tensor<value_type, Space>;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <pleat/nn/describe.hpp>
+#include <pleat/nn/units.hpp>
 #include <pleat/plan/ledger.hpp>
 #include <pleat/plan/schedule.hpp>
 #include <pleat/plan/search.hpp>
