@@ -67,11 +67,17 @@ template <class T> void sequence_step(context<Kokkos::Cuda>& c) {
   auto out = nn::call(p, net, tensor<T, S>::allocate(c, {2, 8}));
   auto loss = nn::cross_entropy{}(p, std::move(out.y), tensor<std::int32_t, S>::allocate(c, {2, 8}));
   (void)nn::call_backward(p, net, out.saved, std::move(loss.dy));
+  p.recompute = true;
+  auto again = nn::call(p, net, tensor<T, S>::allocate(c, {2, 8}));
+  (void)nn::call_backward_input(p, net, again.saved, std::move(again.y));
+  nn::call_backward_weight(p, net, again.saved);
 }
 
 inline void all_of_nn(context<Kokkos::Cuda>& c) {
   sequence_step<float>(c);
   sequence_step<double>(c);
+  sequence_step<bfloat16>(c);
+  sequence_step<half>(c);
   training_step<float>(c);
   training_step<double>(c);
   using F = codec::forms<codec::dense<double>>;

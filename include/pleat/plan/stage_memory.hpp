@@ -64,7 +64,7 @@ template <class Net> [[nodiscard]] stage_memory describe_stage(Net const& net, e
 
 /// The most that a rank holds between two actions of its list.
 /// \param stages one entry per stage of the schedule
-[[nodiscard]] PLEAT_ONCE index_t peak_activations(schedule const& s, index_t rank, std::span<stage_memory const> stages) {
+[[nodiscard]] inline index_t peak_activations(schedule const& s, index_t rank, std::span<stage_memory const> stages) {
   index_t now = 0, most = 0;
   std::vector<char> halved(static_cast<std::size_t>(s.stages() * s.micro_batches), 0);
   for (auto const& a : s.actions[static_cast<std::size_t>(rank)]) {
