@@ -105,8 +105,13 @@ template <class Net> struct trained {
   pl::nn::optimizer_state<T, space> optimizer;
 
   trained(Net net, pl::comm::communicator c, layout const& l, std::uint64_t seed = 3)
-      : world(quiet(std::move(c))), model(pl::parallel::build(std::move(net), l.plan(), world, {.seed = seed})), optimizer(model.context(), model.arena(), pl::nn::adamw{.learning_rate = 0.01}) {}
+      : world(quiet(std::move(c))), model(pl::parallel::build(std::move(net), plan_of(l), world, {.seed = seed})), optimizer(model.context(), model.arena(), pl::nn::adamw{.learning_rate = 0.01}) {}
 
+  static pl::plan::plan plan_of(layout const& l) {
+    auto p = l.plan();
+    if (std::is_same_v<T, pl::bfloat16>) p.precision = pl::plan::compute_precision::bf16;
+    return p;
+  }
   /// What activations have to move is not what these tests are about.
   static pl::world quiet(pl::comm::communicator c) {
     pl::world w(std::move(c), 1);
