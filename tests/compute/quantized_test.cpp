@@ -43,6 +43,31 @@ TEST_CASE("rows are quantized to the nearest code of their own scale", "[compute
     }
 }
 
+TEST_CASE("a given scale: the nearest code, cut at both ends; a row that is not finite says so", "[compute][quantized]") {
+  float const given = 0.03f;
+  for (index_t const columns : {1, 31, 32, 64, 129, 784})
+    for (index_t const rows : {0, 1, 5, 300}) {
+      index_t const ldx = columns + 1, ldq = columns + 2;
+      auto x = numbers<float>(rows * ldx, 1, -3, 5);  // beyond 127 steps of 0.03 on one side
+      index_t const bad = rows > 2 ? 2 : -1;
+      if (bad >= 0) x[bad * ldx + columns - 1] = columns % 2 ? std::numeric_limits<float>::quiet_NaN() : -std::numeric_limits<float>::infinity();
+      guarded<std::int8_t> q(rows * ldq, 99), q2(rows * ldq, 99);
+      guarded<float> s(rows), s2(rows);
+      compute::quantize_rows_by(instance(1), rows, columns, x.data(), ldx, given, q.data(), ldq, s.data());
+      compute::quantize_rows_by(instance(2), rows, columns, x.data(), ldx, given, q2.data(), ldq, s2.data());
+      CHECK((q.same_bits(q2) && s.same_bits(s2) && q.intact() && s.intact()));
+      bool good = true;
+      for (index_t r = 0; r < rows; ++r) {
+        good = good && (r == bad ? std::isnan(s[r]) : s[r] == given);
+        for (index_t j = 0; j < columns && r != bad; ++j) {
+          float const v = std::nearbyint(x[r * ldx + j] / given);
+          good = good && q[r * ldq + j] == static_cast<int>(v > 127 ? 127 : v < -127 ? -127 : v);
+        }
+      }
+      CHECK(good);
+    }
+}
+
 TEST_CASE("ties go to even and the ends are reached", "[compute][quantized]") {
   float const x[8] = {127, -127, 0.5f, 1.5f, 2.5f, -0.5f, -1.5f, -0.0f};
   std::int8_t q[8];

@@ -103,6 +103,7 @@ def compute(include, room):
 
 def codec(include, room):
     names = []
+    print("#include <pleat/codec/fake_quantized.hpp>")  # not in the door: few programs train with codes
     for path in sorted((include / "pleat" / room).glob("*.hpp")):
         for match in re.finditer(r"\n((?:template <class T> )?)struct (\w+) \{\n[^}]*?static constexpr (?:std::string_view|auto|char const\*) name", path.read_text()):
             names.append(f"pleat::codec::{match.group(2)}" + ("<float>" if match.group(1) else ""))
@@ -114,12 +115,16 @@ def codec(include, room):
         print(f"template class pleat::nn::{layer}<pleat_all_forms, Kokkos::Cuda>;")
     # Members of a class template of static functions that no layer calls.
     for name in names:
-        if name not in ("pleat::codec::dense<float>", "pleat::codec::masked<float>", "pleat::codec::int8<float>"):
+        if name not in ("pleat::codec::dense<float>", "pleat::codec::masked<float>", "pleat::codec::int8<float>", "pleat::codec::fake_quantized<float>"):
             print(f"template void {name}::slice(pleat::context<Kokkos::Cuda>&, pleat::extents const&, {name}::storage<Kokkos::Cuda> const&, "
                   f"pleat::index_t, pleat::index_t, {name}::storage<Kokkos::Cuda>&);")
     print("template void pleat::codec::apply_integer(pleat::context<Kokkos::Cuda>&, pleat::extents const&, pleat::codec::int8<float>::storage<Kokkos::Cuda> const&, "
           "pleat::codec::requantizer<Kokkos::Cuda> const&, pleat::index_t, std::int8_t const*, std::int8_t*);")
     print("template struct pleat::codec::requantizer<Kokkos::Cuda>;")
+    fake, weight = "pleat::codec::fake_quantized<float>", "pleat::context<Kokkos::Cuda>&, pleat::extents const&, pleat::codec::fake_quantized<float>::storage<Kokkos::Cuda> const&"
+    print(f"template void {fake}::step_gradients({weight}, float*, float*);")
+    for form in ("int8<float>", "int4<float, 32>"):
+        print(f"template bool {fake}::convert<pleat::codec::{form}>({weight}, pleat::codec::{form}::storage<Kokkos::Cuda>&);")
     return len(names)
 
 

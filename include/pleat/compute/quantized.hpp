@@ -47,6 +47,19 @@ PLEAT_INLINE std::int8_t code_of(float v) {
   return static_cast<std::int8_t>(math::bits(v + 0x1.8p23f) & 0xffu);
 }
 
+inline constexpr index_t code_block = 32;
+
+/// The codes of 32 neighbours. By stages, through arrays of its own: bytes may alias anything, which keeps compilers from vectorising.
+PLEAT_INLINE void codes_of_block(float const* from, float s, std::int8_t* to) {
+  float v[code_block];
+  std::int32_t q[code_block];
+  for (int j = 0; j < code_block; ++j) v[j] = from[j] / s;
+  for (int j = 0; j < code_block; ++j) v[j] = 127.0f < v[j] ? 127.0f : v[j];
+  for (int j = 0; j < code_block; ++j) v[j] = -127.0f > v[j] ? -127.0f : v[j];
+  for (int j = 0; j < code_block; ++j) q[j] = static_cast<std::int32_t>(math::bits(v[j] + 0x1.8p23f) & 0xffu);
+  for (int j = 0; j < code_block; ++j) to[j] = static_cast<std::int8_t>(q[j]);
+}
+
 struct quantize_rows_body {
   index_t columns, ldx, ldq;
   float const* x;
@@ -65,8 +78,7 @@ struct quantize_rows_body {
       return;
     }
     index_t i = 0;
-    for (; i + 64 <= columns; i += 64)
-      for (int j = 0; j < 64; ++j) to[i + j] = code_of(from[i + j] / s);
+    for (; i + code_block <= columns; i += code_block) codes_of_block(from + i, s, to + i);
     for (; i < columns; ++i) to[i] = code_of(from[i] / s);
   }
 };
@@ -83,11 +95,12 @@ struct quantize_rows_by_body {
     std::int8_t* const to = q + r * ldq;
     std::int32_t bad = 0;
     index_t i = 0;
-    for (; i + 64 <= columns; i += 64)
-      for (int j = 0; j < 64; ++j) {
-        bad |= magnitude_bits(from[i + j]) >= 0x7f800000 ? 1 : 0;
-        to[i + j] = code_of(from[i + j] / given);
-      }
+    for (; i + code_block <= columns; i += code_block) {
+      std::int32_t odd[code_block];
+      for (int j = 0; j < code_block; ++j) odd[j] = magnitude_bits(from[i + j]) >= 0x7f800000 ? 1 : 0;
+      for (int j = 0; j < code_block; ++j) bad |= odd[j];
+      codes_of_block(from + i, given, to + i);
+    }
     for (; i < columns; ++i) {
       bad |= magnitude_bits(from[i]) >= 0x7f800000 ? 1 : 0;
       to[i] = code_of(from[i] / given);

@@ -1,0 +1,19 @@
+# SPDX-FileCopyrightText: 2026 The pleat authors
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""check.py PROGRAM JSON: trains on the digits and looks at the table."""
+import json
+import subprocess
+import sys
+
+program, path = sys.argv[1:]
+subprocess.run([program, "--quiet", "--epochs", "20", "--seed", "1", "--json", path], check=True)
+stages = {s["name"]: s for s in json.load(open(path))["stages"]}
+floating = stages["float"]
+assert floating["test_error"] < 0.1, floating
+for name, s in stages.items():
+    if name == "float":
+        continue
+    lost = s["test_error"] - floating["test_error"]
+    assert lost <= (0.005 if name.startswith("int8") else 0.05), (name, lost)
+    assert s["bytes"] < floating["bytes"] / (3 if name.startswith("int8") else 4), (name, s["bytes"])
+print("ok:", len(stages), "stages")

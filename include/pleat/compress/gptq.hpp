@@ -1,0 +1,202 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// GPTQ: codes that make up for each other's errors on what the layer really multiplies with.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <numeric>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <pleat/codec/blocks.hpp>
+#include <pleat/codec/masked.hpp>
+#include <pleat/compress/detail/gptq_rows.hpp>
+#include <pleat/compress/layer_inputs.hpp>
+#include <pleat/compress/selection.hpp>
+#include <pleat/compress/transform.hpp>
+#include <pleat/compute/cholesky.hpp>
+
+namespace pleat::compress {
+
+/// What GPTQ did to one weight. Losses are tr((W − Ŵ)·H·(W − Ŵ)ᵀ), H = (2/N)·Σ x·xᵀ over the calibration set, without damping.
+struct gptq_result {
+  std::string name, form;
+  double loss = 0;      ///< of what is stored now
+  double rounding = 0;  ///< of rounding to nearest, the form's own encoder
+  bool rounded = false; ///< rounding was no worse, or H could not be factored: the form's own encoder's codes are stored
+};
+
+/// In which order a row's columns take their codes.
+enum class act_order : std::uint8_t {
+  natural,       ///< as they lie; a group's scale is found when its turn comes, from columns that have made up for the errors before
+  static_groups  ///< by falling diag(H), with the scales that the original row has: the stored layout stays, no cost at run time
+};
+
+/// Gives weights a form of four to eight bits column by column: the error of each code is made up for by the columns that follow, weighted
+/// by what the inputs say (E. Frantar et al., GPTQ, ICLR 2023). For the forms with blocks or groups and int8.
+///
+///     model | gptq<codec::int4<float, 128>>{.data = calibration(data.train, 128)}
+///
+/// Weight by weight in forward order; the inputs of each are those behind the quantized weights before it (`sequential`). For each: damping
+/// dampening_frac·mean(diag H) on the diagonal; inputs that never came have no say, their weights become zero. The result is compared with
+/// rounding to nearest in the same norm, and the better one is stored. What was pruned stays zero in forms where a zero is one.
+///
+/// The same bytes on any number of ranks: sums over samples are those of layer_inputs, the rest is one chain per element whatever the
+/// blocks and threads. A weight cut by rows is solved in parts; one that is cut by columns is put together for the time of its solution,
+/// one layer at a time. Over a pipeline every stage solves its own.
+template <class Form = codec::int4<float, 128>, class... Others> struct gptq {
+  using fusable_transform = void;
+  using choice_list = codec::forms<Form, Others...>;
+  template <class T> using form_set = choice_list;
+  static constexpr bool encodes = true;
+  static constexpr bool takes_parts = true;
+  static constexpr char const* what = "gptq";
+
+  calibration data{};
+  index_t block_size = 128;                   ///< columns whose errors are handed on together: time, never bits
+  double dampening_frac = 0.01;
+  act_order actorder = act_order::natural;
+  bool sequential = true;                     ///< false: one walk over the samples for all weights, each with the inputs of the original model
+  std::vector<form_for> forms{};              ///< forms by name; the first pattern that fits counts
+  compress::misfit misfit = misfit::refuse;   ///< when a weight's columns are no multiple of the form's block
+  bool first_layer = true, last_layer = true; ///< false: the first (last) weight that could be quantized stays as it is
+  std::vector<std::string> ignore{};          ///< names that stay as they are; * and ? as in a shell
+  std::function<void(gptq_result const&)> on_layer{};  ///< on every rank that has the weight
+  listener on_note{};
+
+  /// "gptq int4_g128"
+  [[nodiscard]] std::string name() const {
+    std::string s = std::string(what) + " " + std::string(Form::name);
+    ((s += "|" + std::string(Others::name)), ...);
+    return s;
+  }
+
+  /// Collective. \throws error for an empty calibration set, a block size below 1, a negative or infinite damping, weights or inputs with NaN
+  ///         or infinity (by name), groups that do not divide (misfit::refuse), or if no weight is selected
+  template <class Net> void run(parallel::model<Net>& m) const {
+    if (data.empty()) throw error{call, "the calibration set is empty", "Give it samples: .data = calibration(data.train, 128)"};
+    if (block_size < 1) throw error{call, "block_size must be at least 1, found " + std::to_string(block_size)};
+    if (!(dampening_frac >= 0) || !std::isfinite(dampening_frac)) throw error{call, "dampening_frac is a finite number that is not negative, found " + std::to_string(dampening_frac), "0.01 is usual"};
+    auto const plan = detail::select_forms<choice_list>(m, {forms, misfit, first_layer, last_layer, ignore}, call, on_note);
+    std::vector<layer_input> all;
+    if (!sequential)
+      all = layer_inputs(m, data, {.only = [&](nn::parameter const& w) { return plan.form_of(w.name) >= 0; }});
+    std::string rounded;
+    for (auto const& [chosen, form] : plan.chosen) {
+      std::vector<layer_input> one;
+      if (sequential) one = layer_inputs(m, data, {.only = [&](nn::parameter const& w) { return w.name == chosen; }});
+      layer_input const* input = nullptr;
+      for (auto const& l : sequential ? one : all)
+        if (l.name == chosen) input = &l;
+      detail::agree(m, call, [&] {
+        m.net().for_each_parameter([&](auto& w) {
+          if constexpr (requires { typename std::remove_cvref_t<decltype(w)>::forms; })
+            if constexpr (detail::contains_all<typename std::remove_cvref_t<decltype(w)>::forms, choice_list>)
+              if (w.name == chosen)
+                codec::visit_form<choice_list>(form, [&](auto tag) { solve<typename decltype(tag)::type>(m, w, input, rounded); });
+        });
+      });
+    }
+    if (!rounded.empty()) detail::say(m, on_note, std::string(call) + ": " + rounded);
+    m = m.rebuild(m.net());  // an arena without the encoded weights
+  }
+
+ private:
+  static constexpr char const* call = "compress::gptq";
+
+  template <class F, class Model, class W> void solve(Model& m, W& w, layer_input const* input, std::string& rounded) const {
+    using T = typename W::value_type;
+    using Space = typename W::execution_space;
+    static_assert(detail::gptq_solves<F>, "pleat: gptq is for forms that store codes with scales: int8, int4, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q6_k");
+    if (!w.absent) {
+      auto& c = m.context();
+      bool const by_columns = w.parts > 1 && w.where.shards() && w.where.dim > 0;
+      extents const shape = by_columns ? w.whole() : w.shape;
+      std::vector<float> values(static_cast<std::size_t>(w.size()));
+      std::vector<std::uint8_t> dead(values.size(), 0);
+      copy_to_host(c, tensor<T, Space>::wrap(w.data(), w.shape), values.data());
+      w.visit([&](auto tag, auto const& s) {
+        if constexpr (std::is_same_v<typename decltype(tag)::type, codec::masked<T>>) {
+          auto const bits = codec::masked<T>::mask(c, w.shape, s);
+          for (std::size_t i = 0; i < dead.size(); ++i) dead[i] = codec::detail::bit_at(bits.data(), static_cast<index_t>(i)) ? 0 : 1;
+        }
+      });
+      if (by_columns) {
+        values = together(m, w, values);
+        dead = together(m, w, dead);
+      }
+      try {
+        codec::detail::demand_finite("gptq", shape, values);
+        auto done = work<F>(c, shape, values, dead, input, w.name, rounded);
+        if (by_columns) {
+          for (auto& p : done.parts) p = detail::columns_of_part<F>(p, w.whole(), w.box());
+        }
+        typename F::template storage<Space> fresh;
+        detail::store_parts<F>(c, w.shape, done.parts, fresh);
+        w.storage_of(codec::form_tag<F>{}) = std::move(fresh);
+        if (on_layer) on_layer(done.result);
+      } catch (error const& e) {
+        throw error{call, "'" + w.name + "': " + e.problem(), e.remedy()};
+      }
+    }
+    w.template use_form<F>();
+    w.requires_grad = false;
+  }
+
+  /// The whole weight on every rank of the tensor axis: others' parts are zero here, so a sum puts them together exactly.
+  template <class Model, class W, class V> [[nodiscard]] static std::vector<V> together(Model& m, W const& w, std::vector<V> const& mine) {
+    std::vector<float> whole(static_cast<std::size_t>(w.whole().size()), 0.0f);
+    std::size_t next = 0;
+    codec::detail::for_each_of_part(w.whole(), w.box(), [&](index_t i) { whole[static_cast<std::size_t>(i)] = static_cast<float>(mine[next++]); });
+    m.parts().all_reduce(whole);
+    return {whole.begin(), whole.end()};
+  }
+
+  struct outcome {
+    std::vector<codec::file_tensor> parts;
+    gptq_result result;
+  };
+
+  template <class F, class Space>
+  [[nodiscard]] outcome work(context<Space>& c, extents const& shape, std::vector<float> const& values, std::vector<std::uint8_t> const& dead, layer_input const* input,
+                             std::string const& name, std::string& rounded) const {
+    // Where the library works on a device, the solution is the host's.
+    using host_space = std::conditional_t<compute::is_host_space_v<Space>, Space, Kokkos::DefaultHostExecutionSpace>;
+    host_space host{};
+    if constexpr (std::is_same_v<host_space, Space>) host = c.space();
+    outcome o;
+    o.result.name = name;
+    o.result.form = std::string(F::name);
+    auto nearest = detail::rounded_parts<F>(shape, values);
+    std::string why;
+    if (!input) why = "nothing came through it in the calibration set";
+    else {
+      for (double const x : input->gram)
+        if (!std::isfinite(x)) throw error{"", "its inputs hold NaN or infinity in the calibration set", "Look at its samples, and at the layers before"};
+      auto solved = detail::gptq_image<F>(host, shape, values, dead, *input, {block_size, dampening_frac, actorder == act_order::static_groups});
+      o.result.rounding = detail::h_loss(host, shape, values, detail::decoded_parts<F>(shape, nearest), *input);
+      if (solved.empty()) {
+        why = "H could not be factored; a larger dampening_frac may help";
+        o.result.loss = o.result.rounding;
+      } else {
+        o.result.loss = detail::h_loss(host, shape, values, detail::decoded_parts<F>(shape, solved), *input);
+        if (o.result.loss <= o.result.rounding) {
+          o.parts = std::move(solved);
+          return o;
+        }
+        why = "that is better in the norm of its inputs";
+        o.result.loss = o.result.rounding;
+      }
+    }
+    rounded += (rounded.empty() ? "'" : "; '") + name + "' is rounded to nearest: " + why;
+    o.result.rounded = true;
+    o.parts = std::move(nearest);
+    return o;
+  }
+};
+
+}  // namespace pleat::compress
