@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The bit logic of factored weights W ≈ L·R (+ a sparse matrix): a deterministic singular value decomposition and the factors' images. Needs no Kokkos.
+/// The bit logic of factored weights W ≈ L·R (+ a sparse matrix): the factors' images. Needs no Kokkos.
 #pragma once
 
 #include <algorithm>
@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include <pleat/codec/detail/sparse_bits.hpp>
+#include <pleat/compute/svd.hpp>
 
 namespace pleat::codec {
 
@@ -22,66 +23,8 @@ struct low_rank_options {
 
 namespace detail {
 
-/// A = U·diag(s)·Vᵀ, thin, s descending: one-sided Jacobi rotations in double in a fixed order (the same bits for the same compiler; accurate to a few
-/// units in the last place of the largest value). Costs about 6·sweeps·m·n²; meant for layers up to some thousand columns.
-struct thin_svd {
-  index_t m, n, r;             ///< r = min(m, n)
-  std::vector<double> u, s, v;  ///< [r, m] (a row per singular vector), [r], [r, n]
-};
-[[nodiscard]] inline thin_svd jacobi_svd(index_t m, index_t n, std::span<double const> a) {
-  bool const wide = n > m;  // rotate the rows of the smaller side
-  index_t const r = std::min(m, n), length = std::max(m, n);
-  std::vector<double> b(static_cast<std::size_t>(r * length)), q(static_cast<std::size_t>(r * r), 0.0);
-  for (index_t i = 0; i < r; ++i) {
-    q[static_cast<std::size_t>(i * r + i)] = 1;
-    for (index_t j = 0; j < length; ++j) b[static_cast<std::size_t>(i * length + j)] = wide ? a[static_cast<std::size_t>(i * n + j)] : a[static_cast<std::size_t>(j * n + i)];
-  }
-  auto const dot = [&](index_t i, index_t j) {
-    double sum[8] = {};
-    double const *x = b.data() + i * length, *y = b.data() + j * length;
-    index_t l = 0;
-    for (; l + 8 <= length; l += 8)
-      for (int c = 0; c < 8; ++c) sum[c] += x[l + c] * y[l + c];
-    for (; l < length; ++l) sum[0] += x[l] * y[l];
-    return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
-  };
-  auto const rotate = [](double* x, double* y, index_t count, double c, double s) {
-    for (index_t l = 0; l < count; ++l) {
-      double const old = x[l];
-      x[l] = c * old - s * y[l];
-      y[l] = s * old + c * y[l];
-    }
-  };
-  for (int sweep = 0; sweep < 40; ++sweep) {
-    bool turned = false;
-    for (index_t i = 0; i + 1 < r; ++i)
-      for (index_t j = i + 1; j < r; ++j) {
-        double const xx = dot(i, i), yy = dot(j, j), xy = dot(i, j);
-        if (std::fabs(xy) <= 1e-15 * std::sqrt(xx * yy) || xy == 0) continue;
-        turned = true;
-        double const zeta = (yy - xx) / (2 * xy), t = std::copysign(1.0, zeta) / (std::fabs(zeta) + std::sqrt(1 + zeta * zeta)), c = 1 / std::sqrt(1 + t * t);
-        rotate(b.data() + i * length, b.data() + j * length, length, c, c * t);
-        rotate(q.data() + i * r, q.data() + j * r, r, c, c * t);
-      }
-    if (!turned) break;
-  }
-  std::vector<double> norm(static_cast<std::size_t>(r));
-  for (index_t i = 0; i < r; ++i) norm[static_cast<std::size_t>(i)] = std::sqrt(dot(i, i));
-  std::vector<index_t> order(static_cast<std::size_t>(r));
-  std::iota(order.begin(), order.end(), index_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](index_t i, index_t j) { return norm[static_cast<std::size_t>(i)] > norm[static_cast<std::size_t>(j)]; });
-  thin_svd out{m, n, r, std::vector<double>(static_cast<std::size_t>(r * m)), {}, std::vector<double>(static_cast<std::size_t>(r * n))};
-  for (index_t i = 0; i < r; ++i) {
-    index_t const from = order[static_cast<std::size_t>(i)];
-    double const s = norm[static_cast<std::size_t>(from)];
-    out.s.push_back(s);
-    double* const lengthy = (wide ? out.v.data() + i * n : out.u.data() + i * m);
-    double* const square = (wide ? out.u.data() + i * m : out.v.data() + i * n);
-    for (index_t l = 0; l < length; ++l) lengthy[l] = s > 0 ? b[static_cast<std::size_t>(from * length + l)] / s : 0.0;
-    for (index_t l = 0; l < r; ++l) square[l] = q[static_cast<std::size_t>(from * r + l)];
-  }
-  return out;
-}
+using compute::jacobi_svd;
+using compute::thin_svd;
 
 /// The rank that the options ask for. \param apart bytes that are stored beside the factors
 /// \throws error for a rank above the matrix, an energy outside (0, 1], a matrix that no rank makes smaller where none was asked for
@@ -139,7 +82,7 @@ template <bool Sparse> struct low_rank_logic {
     double const unit = amax > 0 ? static_cast<double>(amax) : 1.0;
     std::vector<double> a(rest.size());
     for (std::size_t i = 0; i < rest.size(); ++i) a[i] = static_cast<double>(rest[i]) / unit;
-    auto const f = jacobi_svd(m, n, a);
+    auto const f = compute::svd(m, n, a);
     index_t beside = 0;
     if constexpr (Sparse)
       for (auto const& p : rows_logic::encode(matrix(shape), apart, {})) beside += static_cast<index_t>(p.bytes.size());
