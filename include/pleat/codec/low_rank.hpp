@@ -29,6 +29,24 @@ template <bool Sparse> struct low_rank_kernel {
     compute::gemm(c.space(), compute::gemm_arguments<float>{.m = m, .n = n, .k = v.rank, .a = inner.data(), .lda = v.rank, .b = v.left, .ldb = v.rank, .tb = compute::transpose::yes,
                                                             .c = y, .ldc = n, .accumulate = Sparse, .after = after});
   }
+  /// `rank` kernels, then a 1×1 convolution.
+  template <class Space>
+  static bool convolve(context<Space>& c, compute::conv2d_shape const& g, view_type const& v, float const* x, float const* bias, float* y, compute::activation act) {
+    if (Sparse || g.groups != 1 || v.rank * (g.group_in() * g.kernel_h * g.kernel_w + g.out_channels) >= g.out_channels * g.group_in() * g.kernel_h * g.kernel_w) return false;
+    auto thin = g;
+    thin.out_channels = v.rank;
+    compute::conv2d_shape point;
+    point.batch = g.batch;
+    point.in_channels = v.rank;
+    point.height = g.out_height();
+    point.width = g.out_width();
+    point.out_channels = g.out_channels;
+    point.kernel_h = point.kernel_w = 1;
+    auto const inner = tensor<float, Space>::allocate(c, {g.batch, v.rank, point.height, point.width});
+    compute::conv2d_forward(c.space(), thin, x, v.right, static_cast<float const*>(nullptr), inner.data(), compute::activation::none);
+    compute::conv2d_forward(c.space(), point, static_cast<float const*>(inner.data()), v.left, bias, y, act);
+    return true;
+  }
 };
 
 template <bool Sparse> struct low_rank_bits : low_rank_logic<Sparse> {
@@ -39,7 +57,7 @@ template <bool Sparse> struct low_rank_bits : low_rank_logic<Sparse> {
 
 /// W ≈ L·R, L [rows, rank], R [rank, columns], by singular values (the best of its rank in the Frobenius norm: ‖W − Ŵ‖_F = √(Σ of the dropped σ²),
 /// beside the factors' rounding); each factor takes √σ. Options choose rank, energy or relative error; by default the largest rank that is smaller
-/// than the dense weight. A product is two thin ones, (rows + columns)·rank multiply-adds a sample. A file holds ".left" and ".right" F32.
+/// than the dense weight. A product is two thin ones, (rows + columns)·rank multiply-adds a sample; a convolution is one to `rank` channels and a 1×1 one. A file holds ".left" and ".right" F32.
 /// Cut by rows only L is cut; R stays whole. `set` with `bits::from_factors` takes factors of one's own.
 template <class T> using low_rank = stored<T, detail::low_rank_bits<false>>;
 

@@ -41,6 +41,7 @@ template <class View> struct decode_rows_body {
 ///     static std::vector<file_tensor> slice(extents const&, std::span<file_tensor const>, index_t first, index_t last);
 ///     using kernel = …;                                                    // kernel::apply(context&, shape, view, m, x, y, epilogue)
 ///
+/// A kernel may have `bool convolve(context&, conv2d_shape, view, x, bias, y, activation)`: false if it leaves this one to the decoded weight.
 /// Not trainable; gradients flow through it to the layers before: `apply_transposed` and the convolutions decode into pooled memory.
 template <class T, class Bits> struct stored {
   static_assert(std::is_same_v<T, float>, "pleat: this form multiplies float activations: say float");
@@ -97,6 +98,10 @@ template <class T, class Bits> struct stored {
   template <class Space>
   static void convolve(context<Space>& c, compute::conv2d_shape const& g, storage<Space> const& s, T const* x, T const* bias, T* y, compute::activation act) {
     extents const shape{g.out_channels, g.group_in(), g.kernel_h, g.kernel_w};
+    if constexpr (requires { Bits::kernel::convolve(c, g, s.view, x, bias, y, act); }) {
+      demand(shape, s);
+      if (Bits::kernel::convolve(c, g, s.view, x, bias, y, act)) return;
+    }
     auto const w = tensor<T, Space>::allocate(c, shape);
     decode(c, shape, s, w.data());
     compute::conv2d_forward(c.space(), g, x, static_cast<T const*>(w.data()), bias, y, act);

@@ -14,6 +14,7 @@
 ///     static constexpr bool resizes = true;                          // it changes extents, of dense weights only (default: false)
 ///     static constexpr bool folds = true;                            // it multiplies rows of weights by factors (default: false)
 ///     static constexpr bool trains_codes = true;                     // it trains weights as codes, which it changes (default: false)
+///     static constexpr bool fills_zeros = true;                      // what was zero is not afterwards (default: false)
 ///     static constexpr bool takes_parts = true;                      // it works on weights that are cut over the ranks (default: false)
 ///     static constexpr char const* what = "…";                       // for messages (optional)
 ///
@@ -79,6 +80,7 @@ template <class T> [[nodiscard]] consteval bool says_trains_codes() {
   else return false;
 }
 template <class T> inline constexpr bool trains_codes = says_trains_codes<T>();
+<<<<<<< HEAD
 template <class T> [[nodiscard]] consteval bool says_resizes() {
   if constexpr (requires { { T::resizes } -> std::convertible_to<bool>; }) return static_cast<bool>(T::resizes);
   else return false;
@@ -90,6 +92,13 @@ template <class T> [[nodiscard]] consteval bool says_masks() {
   else return false;
 }
 template <class T> inline constexpr bool masks = says_masks<T>();
+=======
+template <class T> [[nodiscard]] consteval bool says_fills_zeros() {
+  if constexpr (requires { { T::fills_zeros } -> std::convertible_to<bool>; }) return static_cast<bool>(T::fills_zeros);
+  else return false;
+}
+template <class T> inline constexpr bool fills_zeros = says_fills_zeros<T>();
+>>>>>>> 708ef4b (Low rank: by rank, energy, error, budget, EVBMF and outputs; convolutions by channels; weights cut over ranks by TSQR; outliers apart)
 template <class T> [[nodiscard]] consteval bool says_takes_parts() {
   if constexpr (requires { { T::takes_parts } -> std::convertible_to<bool>; }) return static_cast<bool>(T::takes_parts);
   else return false;
@@ -119,6 +128,8 @@ template <class Forms, class Transform> [[nodiscard]] consteval bool has_needed(
 
 template <class Forms> struct any_encoded;
 template <class... Fs> struct any_encoded<codec::forms<Fs...>> { static constexpr bool value = (!Fs::trainable || ...); };
+template <class Forms> struct any_masked;
+template <class... Fs> struct any_masked<codec::forms<Fs...>> { static constexpr bool value = ((Fs::name == std::string_view("masked")) || ...); };
 
 /// A leaf whose weight can take other forms: it has `weight()`, and `with_forms`, which with the leaf's own set of forms is the leaf's own
 /// type. (A layer that merely inherits with_forms from another would be replaced by that other one.)
@@ -137,6 +148,9 @@ template <class... Transforms> struct widen_leaf {
       static_assert(!(any_encoded<forms>::value && (shares_values<Transforms> || ...)),
                     "pleat: this model's weights may be encoded already, and only weights that can be trained get shared values: "
                     "share_weights comes after prune and before quantize and entropy_code");
+      static_assert(!(any_masked<forms>::value && (fills_zeros<Transforms> || ...)),
+                    "pleat: this model's weights may be pruned already, and factors would fill the zeros: sparse_low_rank keeps what survived apart, "
+                    "or factor the model before it is pruned");
       static_assert(!(any_encoded<forms>::value && (folds<Transforms> || ...)),
                     "pleat: this model's weights may be quantized already, and a batch norm cannot be folded into codes: fold first, then "
                     "quantize, as in model | (compress::fold_batch_norm{} | compress::quantize<…>{})");

@@ -1,0 +1,24 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Factors of weights that were pruned: the words.
+#include <pleat/compress/low_rank.hpp>
+#include <pleat/compress/pipeline.hpp>
+#include <pleat/compress/prune.hpp>
+#include <pleat/nn/linear.hpp>
+#include <pleat/nn/sequential.hpp>
+
+namespace shrink = pleat::compress;  // zlib has a function `compress`
+using dense_model = pleat::parallel::model<pleat::nn::sequential<pleat::nn::linear<>>>;
+
+inline auto right(dense_model const& m) { return m | (shrink::prune{} | shrink::sparse_low_rank{}); }
+
+#if defined(WRONG_1)
+// expect: this pipeline factors weights after it prunes them, and factors would fill the zeros: sparse_low_rank keeps what survived apart
+inline auto wrong(dense_model const& m) { return m | (shrink::prune{} | shrink::low_rank{}); }
+#elif defined(WRONG_2)
+// expect: this model's weights may be pruned already, and factors would fill the zeros
+inline auto wrong(dense_model const& m) { return m | shrink::prune{} | shrink::low_rank{}; }
+#elif defined(WRONG_3)
+// expect: quantized weights cannot be pruned: prune first, then quantize
+inline auto wrong(dense_model const& m) { return m | (shrink::low_rank{} | shrink::prune{}); }
+#endif

@@ -1,0 +1,263 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <pleat/compress/low_rank.hpp>
+
+#include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
+#include <pleat/compress/pipeline.hpp>
+#include <pleat/compress/prune.hpp>
+#include <pleat/nn/conv2d.hpp>
+#include <pleat/nn/flatten.hpp>
+#include <pleat/parallel/tensor_recipe.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <compress/compress_support.hpp>
+
+namespace {
+
+using namespace compress_test;
+namespace compress = pleat::compress;
+namespace nn = pleat::nn;
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
+
+/// Σ σ_k x_k y_kᵀ with vectors that are orthogonal because they live apart; noise of a given size.
+std::vector<float> planted(index_t m, index_t n, std::vector<double> const& sigma, double noise = 0) {
+  pleat::random::stream const s(11, 1);
+  std::vector<float> w(static_cast<std::size_t>(m * n));
+  for (index_t i = 0; i < m; ++i)
+    for (index_t j = 0; j < n; ++j) {
+      auto const k = static_cast<std::size_t>(i) % sigma.size();
+      double v = k == static_cast<std::size_t>(j) % sigma.size() ? sigma[k] : 0;
+      v += noise * (static_cast<double>(s.uniform(static_cast<std::uint64_t>(i * n + j))) - 0.5) * std::sqrt(12.0);
+      w[static_cast<std::size_t>(i * n + j)] = static_cast<float>(v);
+    }
+  return w;
+}
+compress::spectrum spectrum_of(index_t m, index_t n, std::vector<float> const& w) {
+  std::vector<double> const a(w.begin(), w.end());
+  return {m, n, pleat::compute::svd(m, n, a).s};
+}
+template <class Model> auto const& entry(std::vector<compress::factored_weight> const& found, Model const&, std::string const& name) {
+  return *std::find_if(found.begin(), found.end(), [&](auto const& f) { return f.name == name; });
+}
+
+TEST_CASE("the rules choose the smallest rank that keeps what they promise") {
+  compress::spectrum const a{10, 8, {4, 2, 1, 0.5, 0.25, 0, 0, 0}};  // squares 16 4 1 .25 .0625, sum 21.3125
+  auto const rank = [&](compress::rank_rule const& r) { return compress::ranks_of(r, {a}, {"a"}).front(); };
+  CHECK(rank(compress::by_rank{3}) == 3);
+  CHECK(rank(compress::by_energy{0.75}) == 1);
+  CHECK(rank(compress::by_energy{0.76}) == 2);
+  CHECK(rank(compress::by_energy{1}) == 5);
+  CHECK(rank(compress::by_error{0.5}) == 1);  // √(5.3125/21.3125) = 0.4993
+  CHECK(rank(compress::by_error{0.499}) == 2);
+  CHECK(rank(compress::by_error{0.3}) == 2);
+  CHECK(rank(compress::by_error{0.0}) == 5);
+  // Two matrices, 160 elements, half of them: four times 18 + 0 of 80; the steeper one gets fewer.
+  compress::spectrum const flat{10, 8, {1, 1, 1, 1, 1, 1, 1, 1}};
+  auto const both = compress::ranks_of(compress::by_budget{0.5}, {a, flat}, {"a", "b"});
+  CHECK((both[0] + both[1]) * 18 <= 80);
+  CHECK((both[0] + both[1] + 1) * 18 > 80);
+  CHECK(both == std::vector<index_t>{2, 2});
+  auto const refused = [&](compress::rank_rule const& r, std::string const& words) { CHECK_THROWS_MATCHES(rank(r), pleat::error, MessageMatches(ContainsSubstring(words))); };
+  refused(compress::by_rank{9}, "rank 9 of 'a', which is 10 × 8: expected 1 to 8");
+  refused(compress::by_rank{0}, "expected 1 to 8");
+  for (double const e : {0.0, 1.1, -1.0, std::numeric_limits<double>::quiet_NaN()}) refused(compress::by_energy{e}, "energy is the share");
+  for (double const e : {1.0, -0.1, std::numeric_limits<double>::quiet_NaN()}) refused(compress::by_error{e}, "epsilon is the largest");
+  for (double const e : {0.0, 1.5, std::numeric_limits<double>::quiet_NaN()}) refused(compress::by_budget{e}, "a budget is a share");
+  refused(compress::by_budget{0.1}, "leaves nothing for 'a': its smallest factors have 18 of 80 numbers");
+}
+
+TEST_CASE("EVBMF counts what stands out of noise") {
+  auto const found = [](std::vector<double> const& sigma, double noise) {
+    return compress::ranks_of(compress::evbmf{}, {spectrum_of(60, 90, planted(60, 90, sigma, noise))}, {"w"}).front();
+  };
+  // Planted blocks have singular values of sigma·√(count): 60·90/k² elements each. Noise of variance 1 reaches √60 + √90 = 17.2; 4 → 4·√(20·30) = 98.
+  CHECK(found({4, 4, 4}, 1) == 3);
+  CHECK(found({0.0}, 1) == 0);
+  CHECK(found({4, 4, 4, 4, 4, 4}, 1) == 6);
+  CHECK(found({0.0}, 0) == 0);
+}
+
+TEST_CASE("a model's weights become factors, as near as the rule says, and answers follow") {
+  auto w = alone();
+  auto model = build(w);
+  set_values(model, "fc1.weight", planted(16, 20, {3, 1}, 0.01));
+  std::vector<std::string> said;
+  compress::low_rank const t{.rule = compress::by_error{0.1}, .on_note = [&](std::string_view s) { said.emplace_back(s); }};
+  auto const small = model | t;
+  auto const before = values_of(model), after = values_of(small);
+  for (std::size_t p = 0; p < before.size(); ++p) {
+    if (!is_weight(before[p])) {
+      CHECK(after[p].values == before[p].values);
+      continue;
+    }
+    double lost = 0, all = 0;
+    for (std::size_t i = 0; i < before[p].values.size(); ++i) {
+      lost += std::pow(static_cast<double>(before[p].values[i] - after[p].values[i]), 2);
+      all += std::pow(static_cast<double>(before[p].values[i]), 2);
+    }
+    CHECK(std::sqrt(lost) <= 0.1 * (1 + 1e-5) * std::sqrt(all));
+    if (before[p].name == "fc1.weight") CHECK(after[p].form == "low_rank");
+    else CHECK(after[p].form == "dense");  // random weights: a tenth of the error needs almost all ranks
+  }
+  REQUIRE(said.size() == 1);
+  CHECK_THAT(said[0], ContainsSubstring("'fc2.weight' (rank ") && ContainsSubstring("as one matrix: the factors would have more numbers"));
+}
+
+TEST_CASE("the error that plan() foretells is the one that is measured") {
+  auto w = alone();
+  auto model = pleat::compress::widen<compress::low_rank>(build(w));
+  compress::low_rank const t{.rule = compress::by_rank{2}, .on_note = [](auto) {}};
+  auto const found = t.plan(model);
+  auto const before = values_of(model);
+  t.run(model);
+  auto const after = values_of(model);
+  int checked = 0;
+  for (std::size_t p = 0; p < before.size(); ++p) {
+    if (after[p].form != "low_rank") continue;
+    auto const& f = entry(found, model, before[p].name);
+    double lost = 0, all = 0;
+    for (std::size_t i = 0; i < before[p].values.size(); ++i) {
+      lost += std::pow(static_cast<double>(before[p].values[i]) - static_cast<double>(after[p].values[i]), 2);
+      all += std::pow(static_cast<double>(before[p].values[i]), 2);
+    }
+    CHECK(f.pays);
+    CHECK(f.rank == 2);
+    CHECK(std::fabs(std::sqrt(lost / all) - f.error) < 1e-5);  // beside the factors' rounding to float
+    ++checked;
+  }
+  CHECK(checked == 3);
+}
+
+TEST_CASE("with samples the outputs count: nearer answers at the same rank") {
+  auto w = alone();
+  auto const train = data(200);
+  auto model = build(w);
+  (void)pleat::run::fit(model, train, quiet(4));
+  auto const distance = [&](auto const& small) {  // of the first layer's outputs, where the samples are what was looked at
+    auto const in = compress::layer_inputs(model, compress::calibration(train, 200));
+    auto const a = values_of(model), b = values_of(small);
+    return compress::output_error(in.front(), a[0].shape, std::span<float const>(a[0].values), std::span<float const>(b[0].values));
+  };
+  compress::low_rank plain{.rule = compress::by_rank{4}, .on_note = [](auto) {}}, looking = plain;
+  looking.data = compress::calibration(train, 200);
+  double const without = distance(model | plain), with = distance(model | looking);
+  CHECK(with < 0.9 * without);
+  // and the weight itself is farther, as Eckart and Young say
+  auto const far = [&](auto const& small) {
+    auto const a = values_of(model), b = values_of(small);
+    double s = 0;
+    for (std::size_t i = 0; i < a[0].values.size(); ++i) s += std::pow(static_cast<double>(a[0].values[i] - b[0].values[i]), 2);
+    return s;
+  };
+  CHECK(far(model | looking) >= far(model | plain) * (1 - 1e-5));
+}
+
+TEST_CASE("a convolution becomes thin kernels and a 1×1 one, with the answers of the decoded kernel") {
+  auto w = alone();
+  pleat::plan::plan p;
+  p.global_batch = 4;
+  auto model = pleat::parallel::build(nn::sequential(nn::conv2d("c1", 3, 12, 3, {.padding = 1}), nn::relu(), nn::conv2d("c2", 12, 8, 3, {.stride = 2}), nn::flatten(), nn::linear("f", 8 * 2 * 2, 3)), p, w, {});
+  auto const small = model | compress::low_rank{.rule = compress::by_rank{2}, .on_note = [](auto) {}};
+  auto const forms = values_of(small);
+  CHECK((forms[0].form == "low_rank" && forms[2].form == "low_rank"));
+  auto plain = model.clone();
+  for (auto const& v : forms) set_values(plain, v.name, v.values);
+  auto x = pleat::tensor<float, typename decltype(model)::execution_space>::allocate(model.context(), {4, 3, 6, 6});
+  pleat::random::stream const s(3, 1);
+  std::vector<float> in(static_cast<std::size_t>(x.size())), a(12), b(12);
+  for (std::size_t i = 0; i < in.size(); ++i) in[i] = 2 * s.uniform(i) - 1;
+  pleat::copy_from_host(model.context(), in.data(), x);
+  pleat::copy_to_host(model.context(), small.predict(x), a.data());
+  pleat::copy_to_host(model.context(), plain.predict(x), b.data());
+  // Three layers whose sums have at most 108 + 2 terms of size below 1: some hundred roundings
+  for (std::size_t i = 0; i < 12; ++i) CHECK(std::fabs(a[i] - b[i]) < 300 * 0x1p-24f * 4);
+}
+
+TEST_CASE("the randomised solver and the whole one agree; every rank computes the same bytes") {
+  auto w = alone();
+  auto const train = data(64);
+  auto model = build(w);
+  set_values(model, "fc1.weight", planted(16, 20, {3, 1}, 0.001));
+  auto const whole = values_of(model | compress::low_rank{.rule = compress::by_rank{2}, .ignore = {"fc2*", "fc3*"}});
+  auto const drawn = values_of(model | compress::low_rank{.rule = compress::by_rank{2}, .randomized = true, .ignore = {"fc2*", "fc3*"}});
+  for (std::size_t i = 0; i < whole[0].values.size(); ++i) CHECK(std::fabs(whole[0].values[i] - drawn[0].values[i]) < 1e-5f);
+
+  auto const shrink = [&](pleat::world& world) {
+    return pleat::run::file_image(build(world) | compress::low_rank{.rule = compress::by_budget{0.6}, .data = compress::calibration(train, 40), .on_note = [](auto) {}});
+  };
+  auto const reference = shrink(w);
+  for (int const n : {2, 3, 4}) {
+    std::vector<std::vector<std::byte>> images(static_cast<std::size_t>(n));
+    pleat::comm::run_local(n, [&](pleat::comm::communicator c) {
+      auto const r = static_cast<std::size_t>(c.rank());
+      pleat::world mine(std::move(c), 1);
+      images[r] = shrink(mine);
+    });
+    for (auto const& image : images) CHECK(image == reference);
+  }
+}
+
+TEST_CASE("weights cut over the tensor axis are factored where they are") {
+  auto one = alone();
+  auto const reference = build(one) | compress::low_rank{.rule = compress::by_rank{3}, .on_note = [](auto) {}};
+  std::vector<index_t> const samples{0, 1, 2, 3, 4, 5, 6, 7};
+  auto const d = data(8);
+  auto const answers = [&](auto const& m) {
+    using Model = std::remove_cvref_t<decltype(m)>;
+    pleat::run::batch_loader<float, typename Model::execution_space> loader(d);
+    auto const y = m.predict(loader.load(m.context(), samples).x);
+    std::vector<float> host(static_cast<std::size_t>(y.size()));
+    pleat::copy_to_host(m.context(), y, host.data());
+    return host;
+  };
+  auto const right = answers(reference);
+  for (int const n : {2, 3, 4}) {
+    std::vector<std::vector<float>> got(static_cast<std::size_t>(n));
+    std::vector<std::string> forms(static_cast<std::size_t>(n));
+    pleat::comm::run_local(n, [&](pleat::comm::communicator c) {
+      auto const r = static_cast<std::size_t>(c.rank());
+      pleat::world w(std::move(c), 1);
+      pleat::plan::plan p;
+      p.global_batch = 16;
+      p.tensor_ranks = n;
+      namespace par = pleat::parallel;
+      auto const m = par::build(par::tensor_parallel(network(), {par::column("fc1.*"), par::row("fc2.*")}), p, w, {.seed = 3});
+      auto const small = m | compress::low_rank{.rule = compress::by_rank{3}, .on_note = [](auto) {}};
+      got[r] = answers(small);
+      pleat::nn::for_each_parameter(small.net(), [&](auto const& x) { forms[r] += std::string(x.form_name()) + " "; });
+    });
+    for (auto const& f : forms) CHECK(f == "low_rank dense low_rank dense dense dense ");  // 4 × 12 at rank 3: 48 numbers, as many as it has
+    // Another order of sums in the decomposition (1e-15 relative, in double) and in the products: some tens of roundings of answers below 4
+    for (auto const& y : got)
+      for (std::size_t i = 0; i < y.size(); ++i) CHECK(std::fabs(y[i] - right[i]) < 200 * 0x1p-24f * 4);
+  }
+}
+
+TEST_CASE("of a pruned weight the survivors stay apart; what does not fit is refused in words") {
+  auto w = alone();
+  auto const model = build(w);
+  auto const both = model | (compress::prune{.sparsity = 0.5} | compress::sparse_low_rank{.rule = compress::by_rank{1}, .sparse_share = 0.25, .on_note = [](auto) {}});
+  auto const after = values_of(both);
+  CHECK(after[0].form == "sparse_low_rank");
+  auto const refused = [&](auto&& f, std::string const& words) { CHECK_THROWS_MATCHES(f(), pleat::error, MessageMatches(ContainsSubstring(words))); };
+  refused([&] { (void)(model | compress::low_rank{.rule = compress::by_rank{13}}); }, "rank 13 of 'fc2.weight', which is 12 × 16: expected 1 to 12");
+  refused([&] { (void)(model | compress::low_rank{.sparse_share = 0.1}); }, "sparse_share is for sparse_low_rank");
+  refused([&] { (void)(model | compress::sparse_low_rank{.sparse_share = 1}); }, "expected a share in [0, 1)");
+  refused([&] { (void)(model | compress::low_rank{.randomized = true}); }, "this rule has to see all");
+  refused([&] { (void)(model | compress::low_rank{.ignore = {"*"}}); }, "no weight is left to be factored");
+  refused([&] { (void)(model | compress::low_rank{.dampening_frac = 0}); }, "dampening_frac must be positive");
+  auto sick = build(w);
+  auto v = values_of(sick)[0].values;
+  v[5] = std::numeric_limits<float>::quiet_NaN();
+  set_values(sick, "fc1.weight", v);
+  refused([&] { (void)(sick | compress::low_rank{}); }, "element 5 of 'fc1.weight' is nan");
+  auto pruned = pleat::compress::widen<compress::low_rank, compress::prune>(model);
+  compress::prune{.sparsity = 0.5}.run(pruned);
+  refused([&] { compress::low_rank{}.run(pruned); }, "'fc1.weight' is pruned, and factors would fill its zeros");
+}
+
+}  // namespace
