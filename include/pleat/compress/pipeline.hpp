@@ -38,7 +38,7 @@ template <class Recorder, class... Ts> class basic_pipeline {
                 "pleat: this pipeline prunes after weights share values, and coded weights cannot be pruned: prune first, then share_weights, then entropy_code");
   static_assert(!detail::stands_before<Ts...>({detail::encodes<Ts>...}, {detail::shares_values<Ts>...}),
                 "pleat: this pipeline shares values of weights that are encoded already: share_weights comes after prune and before quantize and entropy_code");
-  static_assert(!detail::stands_before<Ts...>({detail::writes_weights<Ts>...}, {detail::fills_zeros<Ts>...}),
+  static_assert(!detail::stands_before<Ts...>({detail::masks<Ts>...}, {detail::fills_zeros<Ts>...}),
                 "pleat: this pipeline factors weights after it prunes them, and factors would fill the zeros: sparse_low_rank keeps what survived apart");
   static_assert(!detail::stands_before<Ts...>({(detail::encodes<Ts> || detail::trains_codes<Ts> || detail::shares_values<Ts>)...}, {detail::folds<Ts>...}),
                 "pleat: this pipeline folds batch norms after it quantizes, and a norm cannot be folded into codes: fold first, then quantize");

@@ -80,7 +80,6 @@ template <class T> [[nodiscard]] consteval bool says_trains_codes() {
   else return false;
 }
 template <class T> inline constexpr bool trains_codes = says_trains_codes<T>();
-<<<<<<< HEAD
 template <class T> [[nodiscard]] consteval bool says_resizes() {
   if constexpr (requires { { T::resizes } -> std::convertible_to<bool>; }) return static_cast<bool>(T::resizes);
   else return false;
@@ -92,13 +91,11 @@ template <class T> [[nodiscard]] consteval bool says_masks() {
   else return false;
 }
 template <class T> inline constexpr bool masks = says_masks<T>();
-=======
 template <class T> [[nodiscard]] consteval bool says_fills_zeros() {
   if constexpr (requires { { T::fills_zeros } -> std::convertible_to<bool>; }) return static_cast<bool>(T::fills_zeros);
   else return false;
 }
 template <class T> inline constexpr bool fills_zeros = says_fills_zeros<T>();
->>>>>>> 708ef4b (Low rank: by rank, energy, error, budget, EVBMF and outputs; convolutions by channels; weights cut over ranks by TSQR; outliers apart)
 template <class T> [[nodiscard]] consteval bool says_takes_parts() {
   if constexpr (requires { { T::takes_parts } -> std::convertible_to<bool>; }) return static_cast<bool>(T::takes_parts);
   else return false;
