@@ -79,9 +79,9 @@ struct negate_rows_body {
 /// A = L·Lᵀ, in place: the lower triangle of a [n, n] (row-major, host memory; what lies above the diagonal is not read)
 /// becomes L. \returns −1, or the first row whose pivot is not a positive number: A is not positive definite, and its
 /// contents are of no use
-template <class Space>
-[[nodiscard]] index_t cholesky(Space const& space, index_t n, double* a, index_t lda) {
-  static_assert(is_host_space_v<Space>, "pleat: compute::cholesky works in host memory: hand it an instance of a host space");
+template <class Host>
+[[nodiscard]] index_t cholesky(Host const& space, index_t n, double* a, index_t lda) {
+  static_assert(is_host_space_v<Host>, "pleat: compute::cholesky works in host memory: hand it an instance of a host space");
   std::vector<double> negative(static_cast<std::size_t>(n * std::min(n, detail::factor_block)));
   for (index_t k = 0; k < n; k += detail::factor_block) {
     index_t const nb = std::min(detail::factor_block, n - k), below = n - k - nb;
@@ -106,9 +106,9 @@ template <class Space>
 }
 
 /// X = L⁻¹ of a lower triangle; X is written whole, zeros above the diagonal. X may not be L.
-template <class Space>
-void invert_lower(Space const& space, index_t n, double const* l, index_t ldl, double* x, index_t ldx) {
-  static_assert(is_host_space_v<Space>, "pleat: compute::invert_lower works in host memory: hand it an instance of a host space");
+template <class Host>
+void invert_lower(Host const& space, index_t n, double const* l, index_t ldl, double* x, index_t ldx) {
+  static_assert(is_host_space_v<Host>, "pleat: compute::invert_lower works in host memory: hand it an instance of a host space");
   std::vector<double> negative(static_cast<std::size_t>(n * std::min(n, detail::factor_block)));
   for (index_t k = 0; k < n; k += detail::factor_block) {
     index_t const nb = std::min(detail::factor_block, n - k);
@@ -130,8 +130,8 @@ void invert_lower(Space const& space, index_t n, double const* l, index_t ldl, d
 
 /// A⁻¹ of a symmetric positive definite A, of which the lower triangle is read and overwritten. `inverse` [n, n] is
 /// written whole. \returns as cholesky
-template <class Space>
-[[nodiscard]] index_t cholesky_inverse(Space const& space, index_t n, double* a, double* inverse) {
+template <class Host>
+[[nodiscard]] index_t cholesky_inverse(Host const& space, index_t n, double* a, double* inverse) {
   if (index_t const bad = cholesky(space, n, a, n); bad >= 0) return bad;
   std::vector<double> x(static_cast<std::size_t>(n * n));
   invert_lower(space, n, a, n, x.data(), n);
@@ -144,8 +144,8 @@ template <class Space>
 /// orders of rows and columns reversed A is M·Mᵀ, and U is M⁻¹ reversed.
 /// Row i of U, over its diagonal, is what an error in column i of W costs the columns that follow.
 /// \returns −1, or the row of the first pivot that is not positive
-template <class Space>
-[[nodiscard]] index_t upper_factor_of_inverse(Space const& space, index_t n, double* a, double* u) {
+template <class Host>
+[[nodiscard]] index_t upper_factor_of_inverse(Host const& space, index_t n, double* a, double* u) {
   for (index_t i = 0; i < n; ++i)
     for (index_t j = 0; j <= i; ++j) u[(n - 1 - j) * n + (n - 1 - i)] = a[i * n + j];
   if (index_t const bad = cholesky(space, n, u, n); bad >= 0) return n - 1 - bad;

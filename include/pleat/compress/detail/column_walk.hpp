@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -60,40 +61,57 @@ struct column_walk {
   index_t block_size = 128;
 };
 
+/// The candidate of columns [begin, end) with the scores w²/U_ii²; what is dead is dead.
+[[nodiscard]] inline candidate<double> column_scores(index_t rows, index_t columns, index_t begin, index_t end, index_t first_row, index_t all_rows, double const* w, double const* u, std::uint8_t const* dead) {
+  index_t const block = end - begin;
+  candidate<double> c;
+  c.whole = extents{all_rows, block};
+  c.box = index_box(c.whole);
+  c.box[0] = {first_row, first_row + rows};
+  c.values.assign(static_cast<std::size_t>(rows * block), 0.0);
+  c.scores.resize(c.values.size());
+  c.bits.assign(static_cast<std::size_t>(codec::detail::bit_bytes(rows * block)), 0xff);
+  for (index_t r = 0; r < rows; ++r)
+    for (index_t j = 0; j < block; ++j) {
+      double const x = w[r * columns + begin + j], d = u[(begin + j) * columns + begin + j];
+      c.scores[static_cast<std::size_t>(r * block + j)] = x * x / (d * d);
+      if (dead[r * columns + begin + j]) c.remove(r * block + j);
+    }
+  return c;
+}
+
 /// Prunes w [rows, columns] (this rank's rows of `all_rows`, from first_row on) along U, the upper factor of the inverse of Σ x·xᵀ. `dead`
-/// [rows, columns]: what is gone already, and afterwards all that is. Of each block of columns round(share) elements go, the lowest
-/// w²/U_ii² of all rows, dead ones first; of the whole weight exactly round(sparsity·n), unless more were dead.
-/// Frantar and Alistarh, "SparseGPT", arXiv:2301.00774.
+/// [rows, columns]: what is gone already, and afterwards all that is: of the whole weight exactly round(sparsity·n), unless more were dead.
+/// How many go in each block of columns is what one threshold on w²/U_ii² for the whole weight says at the beginning (inputs differ: a block of
+/// pixels that are always black can lose nearly all); which ones, the lowest w²/U_ii² of all rows when their block's turn comes.
+/// Frantar and Alistarh, "SparseGPT", arXiv:2301.00774, with blocks of equal shares there.
 /// \param sum adds counts up over the ranks that hold the other rows
 template <class Space, class Sum>
 void walk_columns(Space const& space, column_walk const& how, index_t rows, index_t columns, index_t first_row, index_t all_rows, double* w, double const* u, std::uint8_t* dead, Sum&& sum) {
   index_t const most = how.m > 0 ? std::max<index_t>(how.m, how.block_size / how.m * how.m) : how.block_size;
   std::vector<double> error(static_cast<std::size_t>(rows * std::min(most, columns)));
   std::vector<std::uint8_t> gone(error.size());
-  auto const due = [&](index_t at) { return std::llround(how.sparsity * static_cast<double>(all_rows * at)); };
+  auto const lowest = [&](index_t begin, index_t end, index_t goes) {
+    std::vector<candidate<double>> one{column_scores(rows, columns, begin, end, first_row, all_rows, w, u, dead)};
+    std::vector<rivals> groups(1);
+    groups[0].runs.push_back({0, 0, one[0].size()});
+    groups[0].goes = goes;
+    remove_lowest(one, std::span<rivals const>(groups), sum);
+    return std::move(one[0]);
+  };
+  std::vector<std::int64_t> due(static_cast<std::size_t>((columns + most - 1) / most), 0);
+  if (how.m == 0) {
+    std::vector<std::int64_t> were(1, 0);
+    for (index_t i = 0; i < rows * columns; ++i) were[0] += dead[i];
+    sum(were);
+    auto const all = lowest(0, columns, std::max<index_t>(were[0], std::llround(how.sparsity * static_cast<double>(all_rows * columns))));
+    for (index_t i = 0; i < all.size(); ++i) due[static_cast<std::size_t>(i % columns / most)] += all.alive(i) ? 0 : 1;
+    sum(due);
+  }
   for (index_t begin = 0; begin < columns; begin += most) {
     index_t const block = std::min(most, columns - begin), end = begin + block;
     if (how.m == 0) {
-      std::vector<candidate<double>> one(1);
-      auto& c = one[0];
-      c.whole = extents{all_rows, block};
-      c.box = index_box(c.whole);
-      c.box[0] = {first_row, first_row + rows};
-      c.values.assign(static_cast<std::size_t>(rows * block), 0.0);
-      c.scores.resize(c.values.size());
-      c.bits.assign(static_cast<std::size_t>(codec::detail::bit_bytes(rows * block)), 0xff);
-      std::vector<std::int64_t> were(1, 0);
-      for (index_t r = 0; r < rows; ++r)
-        for (index_t j = 0; j < block; ++j) {
-          double const x = w[r * columns + begin + j], d = u[(begin + j) * columns + begin + j];
-          c.scores[static_cast<std::size_t>(r * block + j)] = x * x / (d * d);
-          if (dead[r * columns + begin + j]) c.remove(r * block + j), ++were[0];
-        }
-      sum(were);
-      std::vector<rivals> groups(1);
-      groups[0].runs.push_back({0, 0, rows * block});
-      groups[0].goes = std::max<index_t>(were[0], due(end) - due(begin));
-      remove_lowest(one, std::span<rivals const>(groups), sum);
+      auto const c = lowest(begin, end, due[static_cast<std::size_t>(begin / most)]);
       for (index_t i = 0; i < rows * block; ++i) gone[static_cast<std::size_t>(i)] = c.alive(i) ? 0 : 1;
     } else {
       for (index_t r = 0; r < rows; ++r) std::copy_n(dead + r * columns + begin, block, gone.begin() + r * block);
