@@ -18,6 +18,7 @@
 #include <pleat/parallel/bucket_sum.hpp>
 #include <pleat/parallel/share.hpp>
 #include <pleat/parallel/shard_group.hpp>
+#include <pleat/parallel/step_words.hpp>
 
 namespace pleat::parallel {
 
@@ -47,9 +48,9 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   using arena_type = nn::arena<T, Space>;
   using value_type = typename arena_type::master_type;
 
-  /// \param ranks those that share the batch; must outlive this, as must the arena
-  gradient_exchange(context<Space>& where, shard_group const& ranks, arena_type& arena, plan::plan const& p)
-      : where_(&where), ranks_(&ranks), arena_(&arena), overlap_(p.overlap), pooled_(arena.pooled()) {
+  /// \param ranks those that share the batch; must outlive this, as must the arena \param hybrid whether the mesh has other axes, too
+  gradient_exchange(context<Space>& where, shard_group const& ranks, arena_type& arena, plan::plan const& p, bool hybrid = false)
+      : where_(&where), ranks_(&ranks), arena_(&arena), overlap_(p.overlap), pooled_(arena.pooled()), hybrid_(hybrid) {
     auto const& layout = arena.layout();
     auto const n = buckets().size();
     std::vector<index_range> exact;
@@ -224,7 +225,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
     value_type* out = kept(b);
     if (adds(b)) out = at(b, 0) + sums_[b].first();
     if constexpr (!on_host) out = staged_[b].data() + (in ? in - staged_[b].data() : 0) + sums_[b].first();
-    sums_[b].start(slots_read_, out);
+    about(b, [&] { sums_[b].start(slots_read_, out); });
   }
 
   /// The bucket's part of a slot where the transport can read and write it: in place on a host space, else in a copy on the host.
@@ -257,14 +258,14 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
     for (std::size_t i = 0; i < next_; ++i) {
       auto const b = static_cast<std::size_t>(order_[i]);
       auto& s = sums_[b];
-      if (s.under_way() && s.progress() && (!s.has_second() || i < next_second_)) end(b);
+      if (s.under_way() && about(b, [&] { return s.progress(); }) && (!s.has_second() || i < next_second_)) end(b);
     }
     // Second halves start in the order of the first ones, on every rank alike.
     while (next_second_ < next_) {
       auto const b = static_cast<std::size_t>(order_[next_second_]);
       if (sums_[b].under_way() && sums_[b].has_second()) {
-        if (!sums_[b].progress()) return;
-        sums_[b].start_second(sums_[b].out());
+        if (!about(b, [&] { return sums_[b].progress(); })) return;
+        about(b, [&] { sums_[b].start_second(sums_[b].out()); });
       }
       ++next_second_;
     }
@@ -278,15 +279,19 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
       if (started) break;
       auto const before = static_cast<std::size_t>(order_[i]);  // first halves in order, up to this one
       if (sums_[before].under_way() && sums_[before].has_second()) {
-        sums_[before].wait();
-        sums_[before].start_second(sums_[before].out());
+        about(before, [&] {
+          sums_[before].wait();
+          sums_[before].start_second(sums_[before].out());
+        });
       }
       ++next_second_;
     }
     if (!sums_[b].under_way()) return give_back(b);
-    sums_[b].wait();
+    about(b, [&] { sums_[b].wait(); });
     end(b);
   }
+  /// Communication for bucket b: what goes wrong names its tensors.
+  template <class F> decltype(auto) about(std::size_t b, F&& f) { return about_bucket(*arena_, b, "the gradients of ", hybrid_, std::forward<F>(f)); }
   void end(std::size_t b) {
     auto& s = sums_[b];
     s.end();
@@ -311,7 +316,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   context<Space>* where_;
   shard_group const* ranks_;
   arena_type* arena_;
-  bool overlap_, pooled_, agreed_ = false, go_on_ = false, last_ = true;
+  bool overlap_, pooled_, hybrid_, agreed_ = false, go_on_ = false, last_ = true;
   std::vector<char> done_;                    // entry → gradient complete
   std::vector<int> waiting_;                  // bucket → entries not complete
   std::vector<std::size_t> first_entry_;      // bucket → its first entry

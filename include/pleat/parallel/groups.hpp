@@ -19,6 +19,12 @@ namespace pleat::parallel {
 /// The mesh is pipeline × data × tensor, tensor innermost: rank = (pipeline · data_ranks + data) · tensor_ranks + tensor.
 struct groups {
   comm::grid grid;
+  comm::communicator agreement{};  ///< all ranks, for agreements only; empty for one rank
+
+  /// Seconds that an agreement waits for a rank, unless the communicator has a time-out of its own: half an hour, as other libraries do. Where there
+  /// are more ranks than `patient_ranks`, for ever: a time-out costs every rank a message to every other.
+  static constexpr double patience = 1800;
+  static constexpr int patient_ranks = 512;
 
   /// The whole mesh.
   [[nodiscard]] comm::communicator& all() { return grid.along(grid.mesh().wide()); }
@@ -37,8 +43,20 @@ struct groups {
                                          std::to_string(p.data_ranks) + " × mesh.tensor " + std::to_string(p.tensor_ranks) + "), the communicator has " + std::to_string(world.size()),
                   remedy(p, world.size())};
     mesh const m{{"pipeline", static_cast<int>(p.pipeline_ranks)}, {"data", static_cast<int>(p.data_ranks)}, {"tensor", static_cast<int>(p.tensor_ranks)}};
-    return std::make_shared<groups>(groups{comm::grid(world, m)});
+    auto made = std::make_shared<groups>(groups{comm::grid(world, m)});
+    if (world.size() > 1) {
+      made->agreement = world.duplicate();
+      if (made->agreement.timeout() < 0 && world.size() <= patient_ranks) {
+        try {
+          made->agreement.set_timeout(patience);
+        } catch (error const&) {  // a transport without time-outs waits for ever
+        }
+      }
+    }
+    return made;
   }
+  /// Whether several axes have more than one rank.
+  [[nodiscard]] bool hybrid() { return (data().size() > 1) + (tensor().size() > 1) + (pipeline().size() > 1) > 1; }
 
  private:
   /// The nearest mesh that fits.

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -20,6 +19,7 @@
 #include <pleat/nn/describe.hpp>
 #include <pleat/nn/loss.hpp>
 #include <pleat/nn/optimizer.hpp>
+#include <pleat/parallel/agreement.hpp>
 #include <pleat/parallel/built.hpp>
 #include <pleat/parallel/forward_chain.hpp>
 #include <pleat/parallel/gradient_exchange.hpp>
@@ -35,6 +35,7 @@
 #include <pleat/parallel/source.hpp>
 #include <pleat/parallel/stages.hpp>
 #include <pleat/parallel/step_trace.hpp>
+#include <pleat/parallel/step_words.hpp>
 #include <pleat/parallel/tensor_recipe.hpp>
 #include <pleat/parallel/tensor_sums.hpp>
 #include <pleat/parallel/tied.hpp>
@@ -125,8 +126,8 @@ template <class Net> class model {
   /// Waiting longer than this for other ranks throws, and names who did not come. Negative: for ever. Call it on all ranks alike.
   /// \throws error if the transport has no time-outs
   void set_timeout(double seconds) const {
-    for (auto* c : {&all_ranks(), ranks_.get(), &pipeline(), &parts()})
-      if (c->size() > 1) c->set_timeout(seconds);
+    for (auto* c : {&all_ranks(), ranks_.get(), &pipeline(), &parts(), &groups_->agreement, group_->members.get(), group_->gathers.get(), group_->replicas.get()})
+      if (c && c->size() > 1) c->set_timeout(seconds);
   }
   [[nodiscard]] std::uint64_t seed() const noexcept { return seed_; }
   /// Steps done, those that moved nothing counted.
@@ -135,28 +136,32 @@ template <class Net> class model {
 
   // --- one step of training -------------------------------------------------------------------------------------------------
 
-  /// Begins a step over `batch` samples in all; decides this rank's share.
+  /// Begins a step over `batch` samples in all; decides this rank's share, and tells the other ranks. Collective, does not wait.
   void zero_grad(index_t batch) {
     static_assert(nn::has_backward<Net> || nn::has_split_backward<Net>, "pleat: this network cannot be trained: a layer lacks its backward");
     share_ = &share_for(batch);
     micro_ = 0;
     if (!exchange_) {
       arena_->reserve_gradients(net_, share_->slots(), plan::whole_gradients(plan_));
-      exchange_ = std::make_unique<gradient_exchange<value_type, execution_space>>(*context_, *group_, *arena_, plan_);
+      exchange_ = std::make_unique<gradient_exchange<value_type, execution_space>>(*context_, *group_, *arena_, plan_, place_.hybrid);
     }
+    if (pipeline().size() == 1) open_agreement();
   }
   /// This rank's share of the step that zero_grad began.
   [[nodiscard]] parallel::share const& share() const noexcept { return *share_; }
 
   /// All micro-batches forward and backward, as the plan's schedule says. \see parallel/source.hpp
-  /// \throws error on every rank alike if the ranks are not at the same step with the same batch; else on the rank that sees it
+  /// \throws error on every rank alike if the ranks are not at the same step with the same batch and the same parameters to learn; else on the
+  ///         rank that sees it, with the step and what was being done
   template <class Source> void walk(Source&& source) {
     demand_source<std::remove_reference_t<Source>, tensor_type>();
     region r("pleat::parallel::walk");
-    if (!pipeline_) pipeline_ = std::make_unique<pipeline_type>(*context_, pipeline(), layout_, plan_.recomputes());
+    if (!pipeline_) pipeline_ = std::make_unique<pipeline_type>(*context_, pipeline(), layout_, plan_.recomputes(), place_);
     step_source<std::remove_reference_t<Source>> asked{this, &source};
     micro_ = 0;
-    extents const input = agree_on_step([&] { return asked.input(share_->micro_batches().front()); });
+    extents input;
+    if (pipeline().size() > 1) input = in_phase(place_, steps_, "parallel::walk", "the first input", [&] { return agree_on_input([&] { return asked.input(share_->micro_batches().front()); }); });
+    else if (communicates_at_once()) settle_agreement("parallel::walk", "at its beginning");
     bool const each = exchange_->every_micro_batch() && plan_.micro_batches > 1;
     if (!each) exchange_->begin(*share_);
     if (!walk_hooks_) walk_hooks_ = std::make_unique<step_hooks<value_type, execution_space>>();
@@ -167,7 +172,10 @@ template <class Net> class model {
   }
 
   /// Forward of the current micro-batch. One stage only.
-  [[nodiscard]] nn::step<saved, tensor_type> forward(tensor_type x) const { return nn::call(training_pass(), net_, std::move(x)); }
+  [[nodiscard]] nn::step<saved, tensor_type> forward(tensor_type x) const {
+    if (communicates_at_once()) settle_agreement("parallel::forward", "at its beginning");
+    return in_phase(place_, steps_, "parallel::forward", "forward", [&] { return nn::call(training_pass(), net_, std::move(x)); });
+  }
 
   /// Mean cross entropy over the whole batch: dy, and this micro-batch's part of the loss into the step's sum.
   /// \param labels class of each row; a negative label counts as no sample
@@ -201,6 +209,7 @@ template <class Net> class model {
   /// Backward of the current micro-batch, the last of which may send gradients while it runs.
   void backward(saved& s, tensor_type dy) {
     if (layout_->count() > 1) throw error{"parallel::model::backward", "this model has " + std::to_string(layout_->count()) + " stages", "Use model.walk(source)"};
+    settle_agreement("parallel::backward", "backward");
     bool const last = micro_ + 1 == static_cast<index_t>(share_->micro_batches().size());
     for (auto& e : arena_->entries()) e.use.done = 0;
     auto p = training_pass();
@@ -212,8 +221,10 @@ template <class Net> class model {
       if (last && loss_recorded_) exchange_->entry_ready(static_cast<int>(arena_->entries().size()) - 1);
       if (last) loss_recorded_ = false;
     }
-    (void)nn::call_backward(p, net_, s, std::move(dy));
-    if (every && !last) exchange_->finish();
+    in_phase(place_, steps_, "parallel::backward", "backward", [&] {
+      (void)nn::call_backward(p, net_, s, std::move(dy));
+      if (every && !last) exchange_->finish();
+    });
     ++micro_;
   }
 
@@ -222,11 +233,16 @@ template <class Net> class model {
   void reduce() {
     region r("pleat::parallel::reduce");
     auto const begun = trace_.now();
-    exchange_->finish();
-    sum_addends(*context_, parts(), plan_.deterministic, *arena_);
-    if (!ties_) ties_.emplace(net_, *layout_, *arena_);
-    if (!ties_->empty() && ties() == nn::tied_gradients::apart) ties_->sum(*context_, pipeline(), *group_, *arena_);
-    if (pipeline().size() > 1) loss_ = pipeline().broadcast_value(own_loss(), layout_->last_rank());
+    if (!share_ || micro_ != static_cast<index_t>(share_->micro_batches().size()))
+      throw error{"parallel::reduce", "in step " + std::to_string(steps_) + " " + std::to_string(micro_) + " of " + std::to_string(plan_.micro_batches) + " micro-batches have gone backward",
+                  "Call backward for each of share().micro_batches(), or walk(source)", place_.rank};
+    in_phase(place_, steps_, "parallel::reduce", "reduce", [&] {
+      exchange_->finish();
+      sum_addends(*context_, parts(), plan_.deterministic, *arena_);
+      if (!ties_) ties_.emplace(net_, *layout_, *arena_);
+      if (!ties_->empty() && ties() == nn::tied_gradients::apart) ties_->sum(*context_, pipeline(), *group_, *arena_);
+      if (pipeline().size() > 1) loss_ = pipeline().broadcast_value(own_loss(), layout_->last_rank());
+    });
     if (trace_.on()) trace_.add({"reduce", "exchange", begun, trace_.now()});
   }
 
@@ -236,18 +252,7 @@ template <class Net> class model {
   /// The 2-norm of the step's gradient. Valid after reduce. Collective where state is sharded and over a pipeline; the same bits however
   /// state is sharded and wherever the pipeline is cut.
   [[nodiscard]] double gradient_norm() const {
-    if (pipeline().size() == 1 && !tensor_axis()) return parallel::gradient_norm(*context_, *group_, *arena_) / loss_factor();
-    auto const& entries = arena_->entries();
-    pooled_array<double> mine(context_->host_pool(), entries.size()), all(context_->host_pool(), static_cast<std::size_t>(arena_->parameters()));
-    gradient_squares(*context_, *group_, *arena_, mine.data());
-    squares_of_wholes(*context_, parts(), *arena_, std::span<double>(mine.data(), mine.size()));
-    auto const& absent = arena_->absent();
-    for (std::size_t i = 0; i + 1 < entries.size(); ++i)  // the last one is the loss; a tied weight counts where its owner is
-      if (std::find(absent.begin(), absent.end(), entries[i].name) == absent.end()) all[static_cast<std::size_t>(entries[i].position)] = mine[i];
-    pipeline().all_reduce(std::span<double>(all.data(), all.size()));  // one stage has each number: x + 0 is x
-    double sum = 0;
-    for (double const s : all) sum += s;
-    return std::sqrt(sum) / loss_factor();
+    return in_phase(place_, steps_, "parallel::gradient_norm", "the norm of the gradient", [&] { return norm_of_gradient(); });
   }
   /// The factor that brings the norm down to max_norm: nn::clip_scale. Collective as gradient_norm is.
   [[nodiscard]] double clip_scale(double max_norm) const {
@@ -263,16 +268,20 @@ template <class Net> class model {
     region r("pleat::parallel::step");
     auto const begun = trace_.now();
     scale /= loss_factor();
-    if (scale_ && !scale_->update(found_nonfinite(*context_, *arena_), all_ranks())) {
+    bool const moves = in_phase(place_, steps_, "parallel::step", "the optimizer's step", [&] {
+      if (scale_ && !scale_->update(found_nonfinite(*context_, *arena_), all_ranks())) return false;
+      optimizer.begin_step(*context_, *arena_);
+      for (std::size_t i = 0; i < arena_->pieces().size(); ++i) {
+        optimizer.apply_piece(*context_, *arena_, i, learning_rate_factor, scale);
+        if (gather_ && group_->stage < 3) gather_->send(i);
+      }
+      if (gather_) group_->stage < 3 ? gather_->finish() : gather_->forget();
+      return true;
+    });
+    if (!moves) {
       ++steps_;
       return false;
     }
-    optimizer.begin_step(*context_, *arena_);
-    for (std::size_t i = 0; i < arena_->pieces().size(); ++i) {
-      optimizer.apply_piece(*context_, *arena_, i, learning_rate_factor, scale);
-      if (gather_ && group_->stage < 3) gather_->send(i);
-    }
-    if (gather_) group_->stage < 3 ? gather_->finish() : gather_->forget();
     if (trace_.on()) {
       context_->fence();
       trace_.add({"optimizer", "compute", begun, trace_.now()});
@@ -472,6 +481,7 @@ template <class Net> class model {
     if (plan_.precision == plan::compute_precision::f16) scale_.emplace();
     layout_->mark_absent(net_, pipeline().rank());
     cut_parameters(*context_, net_, parts().rank(), parts().size());
+    place_ = {all_ranks().size() > 1, groups_->hybrid(), all_ranks().rank()};
   }
 
   [[nodiscard]] static stages laid_out(plan::plan const& p, Net const& net, build_options const& options) {
@@ -488,6 +498,21 @@ template <class Net> class model {
     return static_cast<double>(v);
   }
 
+  [[nodiscard]] double norm_of_gradient() const {
+    if (pipeline().size() == 1 && !tensor_axis()) return parallel::gradient_norm(*context_, *group_, *arena_) / loss_factor();
+    auto const& entries = arena_->entries();
+    pooled_array<double> mine(context_->host_pool(), entries.size()), all(context_->host_pool(), static_cast<std::size_t>(arena_->parameters()));
+    gradient_squares(*context_, *group_, *arena_, mine.data());
+    squares_of_wholes(*context_, parts(), *arena_, std::span<double>(mine.data(), mine.size()));
+    auto const& absent = arena_->absent();
+    for (std::size_t i = 0; i + 1 < entries.size(); ++i)  // the last one is the loss; a tied weight counts where its owner is
+      if (std::find(absent.begin(), absent.end(), entries[i].name) == absent.end()) all[static_cast<std::size_t>(entries[i].position)] = mine[i];
+    pipeline().all_reduce(std::span<double>(all.data(), all.size()));  // one stage has each number: x + 0 is x
+    double sum = 0;
+    for (double const s : all) sum += s;
+    return std::sqrt(sum) / loss_factor();
+  }
+
   /// The user's source, asked with the micro-batch known to the model: cross_entropy and its like belong to it.
   template <class Source> struct step_source {
     model* self;
@@ -495,6 +520,7 @@ template <class Net> class model {
     [[nodiscard]] tensor_type input(micro_batch const& m) { return source->input(m); }
     [[nodiscard]] tensor_type loss(micro_batch const& m, tensor_type y) {
       self->micro_ = m.index;
+      if (m.index == 0) (void)self->settle_agreement();  // it has travelled beside the first forward; gradients have not been sent yet
       tensor_type dy = source->loss(m, std::move(y));
       if (m.index + 1 < self->plan_.micro_batches) return dy;
       if (!std::exchange(self->loss_recorded_, false))
@@ -504,40 +530,52 @@ template <class Net> class model {
     }
   };
 
-  /// Every rank learns what every other is about to do, so that ranks that went apart hear of it instead of waiting for each other.
-  /// \param first asks the source for the first micro-batch; its shape is what the other stages' buffers follow from
-  template <class First> [[nodiscard]] extents agree_on_step(First&& first) {
-    if (pipeline().size() == 1) return {};
-    constexpr std::size_t room = 4 + extents::max_rank;
-    std::array<std::int64_t, room> mine{static_cast<std::int64_t>(steps_), share_->batch(), has_first_stage() ? 1 : 0, 0};
+  // --- agreements -------------------------------------------------------------------------------------------------------------
+
+  /// Says what this rank is about to contribute to the step.
+  void open_agreement(extents const& sample = {}) {
+    if (all_ranks().size() == 1) return;
+    if (!agreement_) agreement_ = std::make_unique<step_agreement>(groups_->agreement);
+    contributions(net_, contributions_);
+    agreement_->open({steps_, share_->batch(), pipeline().size() > 1 && has_first_stage(), sample}, contributions_);
+  }
+  /// Learns what every other is about to, so that ranks that went apart hear of it instead of waiting for each other. Once per step.
+  extents settle_agreement() const {
+    if (!agreement_ || !agreement_->is_open()) return {};
+    try {
+      return agreement_->settle(contributions_, [&](std::size_t i) {
+        std::string name;
+        std::size_t at = 0;
+        nn::for_each_parameter(net_, [&](nn::parameter const& w) {
+          if (at++ == i) name = w.name;
+        });
+        return name;
+      });
+    } catch (error const& e) {
+      throw error{"the agreement on what each rank contributes", (e.call() == "parallel::agreement" ? "" : e.call() + ": ") + e.problem(), e.remedy()};
+    }
+  }
+  /// The same, before a phase of the step.
+  void settle_agreement(char const* call, char const* phase) const {
+    in_phase(place_, steps_, call, phase, [&] { (void)settle_agreement(); });
+  }
+  /// Over a pipeline: the first micro-batch is asked for before, since the other stages' buffers follow from its shape.
+  template <class First> [[nodiscard]] extents agree_on_input(First&& first) {
+    extents sample;
     if (has_first_stage()) {
       auto x = first();
-      mine[3] = x.rank();
-      for (int d = 1; d < x.rank(); ++d) mine[4 + static_cast<std::size_t>(d)] = x.extent(d);
+      sample = x.shape();
       pipeline_->give_first_input(std::move(x));
     }
-    auto& everybody = all_ranks();
-    agreement_.resize(room * static_cast<std::size_t>(everybody.size()));
-    everybody.all_gather(std::span<std::int64_t const>(mine), std::span<std::int64_t>(agreement_));
-    auto const of = [&](int r) { return std::span<std::int64_t const>(agreement_).subspan(room * static_cast<std::size_t>(r), room); };
-    auto const say = [&](int r) { return "rank " + std::to_string(r) + " begins step " + std::to_string(of(r)[0]) + " with a batch of " + std::to_string(of(r)[1]); };
-    int shaped = -1;
-    for (int r = 0; r < everybody.size(); ++r) {
-      if (of(r)[0] != of(0)[0] || of(r)[1] != of(0)[1])
-        throw error{"parallel::walk", say(r) + ", but " + say(0), "Every rank must make the same steps in the same order"};
-      if (of(r)[2] == 0) continue;
-      if (shaped < 0) shaped = r;
-      if (!std::ranges::equal(of(r).subspan(3), of(shaped).subspan(3)))
-        throw error{"parallel::walk", "the samples of ranks " + std::to_string(shaped) + " and " + std::to_string(r) + " have different shapes in step " + std::to_string(steps_)};
-    }
-    std::array<index_t, extents::max_rank> dims{};
-    std::copy_n(of(shaped).begin() + 4, dims.size(), dims.begin());
-    return extents(std::span<index_t const>(dims.data(), static_cast<std::size_t>(of(shaped)[3])));
+    open_agreement(sample);
+    return settle_agreement();
   }
+  /// Forward communicates: nothing may before all agree.
+  [[nodiscard]] bool communicates_at_once() const noexcept { return tensor_axis() || group_->stage == 3; }
 
   void make_gather() {
     if (group_->stage == 0) return;
-    gather_ = std::make_unique<parameter_gather<value_type, execution_space>>(*context_, *group_, *arena_, plan_.prefetch, buckets_of_a_layer(net_, *arena_));
+    gather_ = std::make_unique<parameter_gather<value_type, execution_space>>(*context_, *group_, *arena_, plan_.prefetch, buckets_of_a_layer(net_, *arena_), place_.hybrid);
     hooks_ = std::make_unique<step_hooks<value_type, execution_space>>();
     if (group_->stage == 3) hooks_->gather = gather_.get();
   }
@@ -556,6 +594,7 @@ template <class Net> class model {
       if (all[r] != all[0])
         throw error{"parallel::build", "rank " + std::to_string(r) + " has another plan or seed than rank 0, or other placements (hash " + std::to_string(all[r]) + ", not " + std::to_string(all[0]) + ")",
                     "Give every rank the same options"}.on_rank(all_ranks().rank());
+    agree_on_text(all_ranks(), words_of_parameters(net_), "parallel::build", "the network", "Build the same network on every rank");
   }
 
   [[nodiscard]] nn::pass<execution_space> training_pass() const {
@@ -605,7 +644,9 @@ template <class Net> class model {
   std::unique_ptr<step_hooks<value_type, execution_space>> walk_hooks_;
   std::optional<tied_sums<value_type, execution_space>> ties_;
   std::optional<double> loss_;  // of the last stage, over a pipeline
-  std::vector<std::int64_t> agreement_;
+  std::unique_ptr<step_agreement> agreement_;
+  std::vector<char> contributions_;  // what was said in the agreement
+  step_place place_;
   step_trace trace_;
   std::vector<std::unique_ptr<parallel::share>> shares_;  // by batch size: a full one, the last one of an epoch
   parallel::share const* share_ = nullptr;

@@ -12,6 +12,7 @@
 #include <pleat/nn/arena.hpp>
 #include <pleat/nn/pass.hpp>
 #include <pleat/parallel/shard_group.hpp>
+#include <pleat/parallel/step_words.hpp>
 
 namespace pleat::parallel {
 
@@ -23,8 +24,9 @@ namespace pleat::parallel {
 template <class T, class Space> class parameter_gather {
  public:
   /// \param open buckets that one layer needs at once; more buffers are made if a layer needs more
-  parameter_gather(context<Space>& where, shard_group const& ranks, nn::arena<T, Space>& arena, index_t prefetch, int open)
-      : where_(&where), ranks_(&ranks), arena_(&arena), prefetch_(prefetch), requests_(arena.layout().buckets().size()) {
+  /// \param hybrid whether the mesh has other axes than the data axis
+  parameter_gather(context<Space>& where, shard_group const& ranks, nn::arena<T, Space>& arena, index_t prefetch, int open, bool hybrid = false)
+      : where_(&where), ranks_(&ranks), arena_(&arena), prefetch_(prefetch), hybrid_(hybrid), requests_(arena.layout().buckets().size()) {
     if (layout().stage() < 3) return;
     state_.resize(requests_.size());
     for (int i = 0; i < layout().parameter_buffers(open, static_cast<int>(prefetch)); ++i) add_buffer();
@@ -78,13 +80,13 @@ template <class T, class Space> class parameter_gather {
   }
   /// Polls what is under way.
   void poll() {
-    for (auto& r : requests_) (void)r.test();
+    for (std::size_t b = 0; b < requests_.size(); ++b) about(b, [&] { (void)requests_[b].test(); });
   }
   /// The pieces have been moved: nothing that was gathered is true any more.
   void forget() {
     for (std::size_t b = 0; b < state_.size(); ++b) {
       if (state_[b].buffer < 0) continue;
-      requests_[b].wait();
+      wait(b);
       buffers_[static_cast<std::size_t>(state_[b].buffer)].bucket = -1;
       state_[b] = {};
     }
@@ -118,19 +120,26 @@ template <class T, class Space> class parameter_gather {
     }
     where_->fence();  // the optimizer has written the piece; whoever read the buffer before is done
     if constexpr (on_host) {
-      requests_[b] = ranks_->gathers->iall_gather_v(std::span<T const>(own, static_cast<std::size_t>(p.size())), std::span<T>(whole, static_cast<std::size_t>(k.size())),
-                                                    comm::parts{layout().counts(b), {}});
+      about(b, [&] {
+        requests_[b] = ranks_->gathers->iall_gather_v(std::span<T const>(own, static_cast<std::size_t>(p.size())), std::span<T>(whole, static_cast<std::size_t>(k.size())),
+                                                      comm::parts{layout().counts(b), {}});
+      });
     } else {
       staged_.resize(requests_.size());
       staged_[b].resize(static_cast<std::size_t>(k.size()));
       T* const here = staged_[b].data() + (p.begin - k.begin);
       copy_to_host(*where_, tensor<T, Space>::wrap(own, extents{p.size()}), here);
-      requests_[b] = ranks_->gathers->iall_gather_v(std::span<T const>(here, static_cast<std::size_t>(p.size())), std::span<T>(staged_[b]), comm::parts{layout().counts(b), {}});
+      about(b, [&] { requests_[b] = ranks_->gathers->iall_gather_v(std::span<T const>(here, static_cast<std::size_t>(p.size())), std::span<T>(staged_[b]), comm::parts{layout().counts(b), {}}); });
     }
+  }
+  /// Communication for bucket b: what goes wrong names its tensors.
+  template <class F> void about(std::size_t b, F&& f) { about_bucket(*arena_, b, "the parameters ", hybrid_, std::forward<F>(f)); }
+  void wait(std::size_t b) {
+    about(b, [&] { requests_[b].wait(); });
   }
   void arrive(std::size_t b, T* whole) {
     if (requests_[b].done() && on_host) return;
-    requests_[b].wait();
+    wait(b);
     if constexpr (!on_host) {
       if (staged_.empty() || staged_[b].empty()) return;
       copy_from_host(*where_, static_cast<T const*>(staged_[b].data()), tensor<T, Space>::wrap(whole, extents{layout().buckets()[b].size()}));
@@ -170,6 +179,7 @@ template <class T, class Space> class parameter_gather {
   shard_group const* ranks_;
   nn::arena<T, Space>* arena_;
   index_t prefetch_;
+  bool hybrid_;
   std::vector<bucket_state> state_;
   std::vector<buffer> buffers_;
   std::vector<std::vector<T>> staged_;   // host copies; empty on a host space

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <span>
 #include <string>
@@ -22,6 +23,7 @@
 #include <pleat/parallel/stage_work.hpp>
 #include <pleat/parallel/stages.hpp>
 #include <pleat/parallel/step_trace.hpp>
+#include <pleat/parallel/step_words.hpp>
 
 namespace pleat::parallel {
 
@@ -42,8 +44,9 @@ template <class Net> class pipeline {
   using exchange_type = gradient_exchange<value_type, execution_space>;
 
   /// \param ranks those of the pipeline; must outlive this, as must `where`
-  pipeline(context<execution_space>& where, comm::communicator& ranks, std::shared_ptr<stages const> layout, plan::recompute_choice recompute)
-      : where_(&where), ranks_(&ranks), layout_(std::move(layout)), recompute_(std::move(recompute)), list_(&layout_->schedule().actions[static_cast<std::size_t>(ranks.rank())]) {
+  /// \param place whose step it is, for errors
+  pipeline(context<execution_space>& where, comm::communicator& ranks, std::shared_ptr<stages const> layout, plan::recompute_choice recompute, step_place place = {})
+      : where_(&where), ranks_(&ranks), layout_(std::move(layout)), recompute_(std::move(recompute)), place_(place), list_(&layout_->schedule().actions[static_cast<std::size_t>(ranks.rank())]) {
     auto const& s = layout_->schedule();
     auto const cells = static_cast<std::size_t>(s.stages() * s.micro_batches);
     index_.assign(cells, -1);
@@ -72,6 +75,7 @@ template <class Net> class pipeline {
     exchange_ = &exchange;
     hooks_.inner = &hooks;
     hooks_.ranks = ranks_;
+    hooks_.open = nullptr;
     trace_ = trace;
     input_ = input;
     for (index_t stage = 0; stage <= layout_->count(); ++stage)
@@ -91,14 +95,16 @@ template <class Net> class pipeline {
       }
       at = list_->size();
       auto const mark = begin_mark();
-      for (auto& o : outgoing_) o.under_way.wait();
+      for (auto& o : outgoing_) along("pipeline", [&] { o.under_way.wait(); });
       end_mark(mark, "wait", "send", -1, -1);
       outgoing_.clear();
       guard.self = nullptr;
     } catch (error const& e) {
-      if (ranks_->size() == 1) throw;
-      std::string const doing = at < list_->size() ? plan::in_words((*list_)[at]) : "the end of its sends";
-      throw error{"parallel::walk", "step " + std::to_string(base.step) + ", pipeline rank " + std::to_string(ranks_->rank()) + ", at " + doing + ": " + e.call() + ": " + e.problem(), e.remedy(), e.rank()};
+      if (!place_.together && ranks_->size() == 1) throw;
+      std::string doing = at < list_->size() ? plan::in_words((*list_)[at]) : "the end of its sends";
+      if (hooks_.open) doing += ", in the layer of '" + hooks_.open->name + "'";
+      throw error{"parallel::walk", "step " + std::to_string(base.step) + (ranks_->size() > 1 ? ", pipeline rank " + std::to_string(ranks_->rank()) : "") + ", at " + doing + ": " + e.call() + ": " + e.problem(),
+                  e.remedy(), place_.rank};
     }
   }
 
@@ -126,6 +132,7 @@ template <class Net> class pipeline {
     nn::pass_hooks* inner = nullptr;
     comm::communicator* ranks = nullptr;
     bool complete = false;
+    nn::parameter const* open = nullptr;  // of the layer at work, for errors
     void gradient_ready(nn::parameter const& p) override {
       if (complete) inner->gradient_ready(p);
     }
@@ -133,8 +140,14 @@ template <class Net> class pipeline {
       inner->poll();
       if (ranks->size() > 1) ranks->progress();
     }
-    void open_values(nn::parameter& p, bool backward) override { inner->open_values(p, backward); }
-    void close_values(nn::parameter& p) noexcept override { inner->close_values(p); }
+    void open_values(nn::parameter& p, bool backward) override {
+      if (!open) open = &p;
+      inner->open_values(p, backward);
+    }
+    void close_values(nn::parameter& p) noexcept override {
+      if (std::uncaught_exceptions() == 0) open = nullptr;
+      inner->close_values(p);
+    }
     void open_gradient(nn::parameter& p) override { inner->open_gradient(p); }
   };
 
@@ -196,7 +209,7 @@ template <class Net> class pipeline {
       x = take(c.x, a);
     }
     auto mark = begin_mark();
-    auto y = c.work.forward(p, *net_, begin, end, recompute_, std::move(x));
+    auto y = along("tensor", [&] { return c.work.forward(p, *net_, begin, end, recompute_, std::move(x)); });
     mark = end_mark(mark, "forward", "compute", a.stage, a.micro_batch);
     if (a.stage + 1 == layout_->count()) {
       c.dy.data = source_->loss(micro(a), std::move(y));
@@ -225,14 +238,14 @@ template <class Net> class pipeline {
     for (auto& e : memory_->entries()) e.use.done = 0;
     if (a.kind == kind::backward_weight) {
       auto const mark = begin_mark();
-      c.work.backward_weight(p, *net_, begin, end);
+      along("tensor", [&] { c.work.backward_weight(p, *net_, begin, end); });
       end_mark(mark, "backward_weight", "compute", a.stage, a.micro_batch);
       return;
     }
     auto dy = take(c.dy, a);
     auto const mark = begin_mark();
     bool const whole = a.kind == kind::backward;
-    auto dx = whole ? c.work.backward(p, *net_, begin, end, std::move(dy)) : c.work.backward_input(p, *net_, begin, end, std::move(dy));
+    auto dx = along("tensor", [&] { return whole ? c.work.backward(p, *net_, begin, end, std::move(dy)) : c.work.backward_input(p, *net_, begin, end, std::move(dy)); });
     end_mark(mark, whole ? "backward" : "backward_input", "compute", a.stage, a.micro_batch);
     if (every && !last(a)) exchange_->finish();
     if (a.stage == 0 || !wanted(a.stage)) return;
@@ -277,14 +290,14 @@ template <class Net> class pipeline {
     } else {
       where_->fence();  // what the block held before has been read
     }
-    m.under_way = ranks_->ireceive(std::span<value_type>(into, n), layout_->rank_of(a.peer), tag(a));
+    along("pipeline", [&] { m.under_way = ranks_->ireceive(std::span<value_type>(into, n), layout_->rank_of(a.peer), tag(a)); });
   }
 
   /// The tensor of a message that has come, or comes now.
   [[nodiscard]] tensor_type take(message& m, plan::action const& a) {
     if (!m.under_way.done()) {
       auto const mark = begin_mark();
-      m.under_way.wait();
+      along("pipeline", [&] { m.under_way.wait(); });
       end_mark(mark, "wait", "receive", a.stage, a.micro_batch);
     }
     if constexpr (!on_host) {
@@ -323,8 +336,17 @@ template <class Net> class pipeline {
       where_->fence();  // written by the instance; read by the transport
     }
     m.data = std::move(data);
-    m.under_way = ranks_->isend(std::span<value_type const>(out, n), layout_->rank_of(a.peer), tag(a));
+    along("pipeline", [&] { m.under_way = ranks_->isend(std::span<value_type const>(out, n), layout_->rank_of(a.peer), tag(a)); });
     end_mark(mark, "send", "send", a.stage, a.micro_batch);
+  }
+
+  /// Communication along an axis: what goes wrong there names ranks of that axis.
+  template <class F> decltype(auto) along(char const* axis, F&& f) const {
+    try {
+      return std::forward<F>(f)();
+    } catch (error const& e) {
+      throw along_axis(e, axis, place_.hybrid);
+    }
   }
 
   /// After an error: lets go of everything. Requests that are open give up while the exception unwinds.
@@ -363,6 +385,7 @@ template <class Net> class pipeline {
   comm::communicator* ranks_;
   std::shared_ptr<stages const> layout_;
   plan::recompute_choice recompute_;
+  step_place place_;
   std::vector<plan::action> const* list_;
   std::vector<std::int32_t> index_;  // (stage, micro-batch) → cell, or -1
   std::vector<cell> cells_;

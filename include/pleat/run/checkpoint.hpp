@@ -277,6 +277,17 @@ class checkpoint_writer {
   template <class Net, class T, class Space>
   void save(parallel::model<Net> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step, checkpoint_extras const& extras = {}) {
     region r("pleat::run::save_checkpoint");
+    try {
+      save_share(m, optimizer, step, extras);
+    } catch (error const& e) {
+      if (e.rank() < 0) throw;  // of a transport: who did not come, but not to what
+      throw error{"run::save_checkpoint('" + folder_ + "')", "step " + std::to_string(step) + ": " + e.call() + ": " + e.problem(), e.remedy(), e.rank()};
+    }
+  }
+
+ private:
+  template <class Net, class T, class Space>
+  void save_share(parallel::model<Net> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step, checkpoint_extras const& extras) {
     wait();
     auto& ranks = m.all_ranks();
     auto data = detail::image::of(m);
@@ -303,6 +314,7 @@ class checkpoint_writer {
     detail::on_root(ranks, [&] { io::commit_checkpoint(*commit, *layout, sums); });
   }
 
+ public:
   /// Collective: until the save under way is done, if there is one. \throws error on every rank alike if it failed
   void wait() {
     if (!job_) return;

@@ -1,0 +1,159 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// How ranks make sure that they are about to do the same: before the first step, and in every one. Needs no Kokkos.
+///
+/// Ranks that went apart (another number of batches, another frozen layer) would wait for each other in different calls. So each says what it is
+/// about to contribute, in a message of a few words that travels beside the first forward, on a communicator that nothing else uses.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <pleat/base/config.hpp>
+#include <pleat/base/error.hpp>
+#include <pleat/base/random.hpp>
+#include <pleat/comm/communicator.hpp>
+#include <pleat/nn/layer.hpp>
+
+namespace pleat::parallel {
+
+/// Texts that must be equal, compared by their hash. Collective. \throws error on every rank alike, with the first line that differs
+/// \param what what the lines describe: "the network"
+PLEAT_ONCE void agree_on_text(comm::communicator& ranks, std::string const& mine, std::string const& call, std::string const& what, std::string const& remedy) {
+  if (ranks.size() == 1) return;
+  std::uint64_t const hash = random::hash(mine);
+  std::vector<std::uint64_t> all(static_cast<std::size_t>(ranks.size()));
+  ranks.all_gather(std::span<std::uint64_t const>(&hash, 1), std::span<std::uint64_t>(all));
+  auto const other = std::find_if(all.begin(), all.end(), [&](std::uint64_t h) { return h != all[0]; });
+  if (other == all.end()) return;
+  int const rank = static_cast<int>(other - all.begin());
+  auto const of = [&](int root) {
+    std::string text = mine;
+    text.resize(static_cast<std::size_t>(ranks.broadcast_value(static_cast<index_t>(text.size()), root)));
+    if (!text.empty()) ranks.broadcast(text, root);
+    return text;
+  };
+  auto const zero = of(0), theirs = of(rank);
+  std::string_view a = zero, b = theirs;
+  auto const line = [](std::string_view& s) {
+    auto const stop = s.find('\n');
+    auto const l = s.substr(0, stop);
+    s = stop == std::string_view::npos ? std::string_view{} : s.substr(stop + 1);
+    return std::string(l.empty() ? "nothing" : l);
+  };
+  std::string x, y;
+  do x = line(a), y = line(b);
+  while (x == y && !(a.empty() && b.empty()));
+  throw error{call, what + " of rank " + std::to_string(rank) + " is not that of rank 0: " + y + " there, " + x + " here", remedy, ranks.rank()};
+}
+
+/// A line for each parameter: what every rank must have alike, wherever the parameter lives.
+template <class Net> [[nodiscard]] std::string words_of_parameters(Net const& net) {
+  std::string all;
+  nn::for_each_parameter(net, [&](nn::parameter const& w) {
+    all += "'" + w.name + "' " + w.whole().to_string() + " " + std::string(name_of(w.type)) + (w.tied_to.empty() ? "" : " tied to '" + w.tied_to + "'") + "\n";
+  });
+  return all;
+}
+
+/// What a rank contributes to a step's sums, one byte per parameter of the whole network: whether it learns.
+template <class Net> void contributions(Net const& net, std::vector<char>& flags) {
+  flags.clear();
+  nn::for_each_parameter(net, [&](nn::parameter const& w) { flags.push_back(w.requires_grad ? 1 : 0); });
+}
+
+/// One agreement per step. `open` says what this rank is about to do and does not wait; `settle` waits for what the others said.
+class step_agreement {
+ public:
+  /// What a rank is about to do.
+  struct intent {
+    std::uint64_t step = 0;
+    index_t batch = 0;
+    bool asked = false;  ///< this rank gives samples, of `sample`'s extents but for the first
+    extents sample{};
+  };
+
+  /// \param ranks a communicator of its own; must outlive this
+  explicit step_agreement(comm::communicator& ranks) : ranks_(&ranks) { all_.resize(words * static_cast<std::size_t>(ranks.size())); }
+
+  [[nodiscard]] bool is_open() const noexcept { return open_; }
+
+  /// Begins a step. Collective, does not wait. \param flags contributions of this rank
+  PLEAT_ONCE void open(intent const& i, std::vector<char> const& flags) {
+    if (open_) settle(flags, [](std::size_t) { return std::string(); });  // a step that was begun and left
+    mine_ = {static_cast<std::int64_t>(i.step), i.batch, static_cast<std::int64_t>(flags.size()), static_cast<std::int64_t>(random::hash(std::string_view(flags.data(), flags.size()))),
+             i.asked ? 1 : 0, i.sample.rank()};
+    for (int d = 1; d < i.sample.rank(); ++d) mine_[6 + static_cast<std::size_t>(d)] = i.sample[d];
+    under_way_ = ranks_->iall_gather(std::span<std::int64_t const>(mine_), std::span<std::int64_t>(all_));
+    open_ = true;
+  }
+
+  /// Waits, once per step; then it costs nothing. \param name number of a parameter → its name
+  /// \returns the samples' extents as those said who give them; the first is 0
+  /// \throws error on every rank alike, naming two ranks, what each is about to do, the step and the tensor
+  template <class Name> extents settle(std::vector<char> const& flags, Name&& name) {
+    if (!open_) return {};
+    open_ = false;
+    under_way_.wait();
+    if (auto const other = compare(); other > 0) explain(other, flags, name);
+    return sample_;
+  }
+
+ private:
+  static constexpr std::size_t words = 6 + extents::max_rank;
+
+  [[nodiscard]] std::span<std::int64_t const> of(std::size_t r) const { return std::span<std::int64_t const>(all_).subspan(words * r, words); }
+  [[nodiscard]] std::string intends(std::size_t r) const { return "rank " + std::to_string(r) + " begins step " + std::to_string(of(r)[0]) + " with a batch of " + std::to_string(of(r)[1]); }
+
+  /// \returns the first rank that lets other parameters learn than rank 0; else 0
+  [[nodiscard]] PLEAT_ONCE std::size_t compare() {
+    auto const n = static_cast<std::size_t>(ranks_->size());
+    std::size_t shaped = n, other = 0;
+    for (std::size_t r = 0; r < n; ++r) {
+      if (of(r)[0] != of(0)[0] || of(r)[1] != of(0)[1]) throw error{"parallel::agreement", intends(r) + ", but " + intends(0), "Every rank must make the same steps in the same order"};
+      if (of(r)[2] != of(0)[2])
+        throw error{"parallel::agreement", "in step " + std::to_string(of(0)[0]) + " rank " + std::to_string(r) + " has " + std::to_string(of(r)[2]) + " parameters, and rank 0 " + std::to_string(of(0)[2]),
+                    "Transform the network alike on every rank"};
+      if (of(r)[3] != of(0)[3] && other == 0) other = r;
+      if (of(r)[4] == 0) continue;
+      if (shaped == n) shaped = r;
+      if (!std::ranges::equal(of(r).subspan(5), of(shaped).subspan(5)))
+        throw error{"parallel::agreement", "the samples of ranks " + std::to_string(shaped) + " and " + std::to_string(r) + " have different shapes in step " + std::to_string(of(0)[0])};
+    }
+    sample_ = {};
+    if (shaped < n) {
+      std::array<index_t, extents::max_rank> dims{};
+      std::copy_n(of(shaped).begin() + 6, dims.size(), dims.begin());
+      sample_ = extents(std::span<index_t const>(dims.data(), static_cast<std::size_t>(of(shaped)[5])));
+    }
+    return other;
+  }
+  /// Collective: all compare all flags. \throws error
+  template <class Name> [[noreturn]] void explain(std::size_t other, std::vector<char> const& flags, Name&& name) {
+    std::vector<std::int8_t> const mine(flags.begin(), flags.end());
+    std::vector<std::int8_t> all(mine.size() * static_cast<std::size_t>(ranks_->size()));
+    ranks_->all_gather(mine, all);
+    std::size_t i = 0;
+    while (i + 1 < mine.size() && all[i] == all[other * mine.size() + i]) ++i;
+    bool const learns = all[other * mine.size() + i] != 0;
+    throw error{"parallel::agreement",
+                "in step " + std::to_string(of(0)[0]) + " rank " + std::to_string(other) + (learns ? " contributes a" : " contributes no") + " gradient of '" + name(i) + "', and rank 0 " + (learns ? "none" : "one"),
+                "Freeze the same parameters on every rank"};
+  }
+
+  comm::communicator* ranks_;
+  std::array<std::int64_t, words> mine_{};
+  std::vector<std::int64_t> all_;
+  extents sample_{};
+  bool open_ = false;
+  comm::request under_way_;  // ends before the buffers that it writes
+};
+
+}  // namespace pleat::parallel

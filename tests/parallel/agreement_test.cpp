@@ -1,0 +1,217 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <pleat/parallel/agreement.hpp>
+
+#include "parallel/pipeline_training.hpp"
+
+#include <pleat/parallel/gradient_exchange.hpp>
+#include <pleat/parallel/tensor_recipe.hpp>
+
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <algorithm>
+#include <numeric>
+#include <random>
+
+using namespace pipeline_training;
+using Catch::Matchers::ContainsSubstring;
+
+namespace {
+
+auto cut_network() { return pl::parallel::tensor_parallel(network(), {pl::parallel::column("block.*.in.*"), pl::parallel::row("block.*.out.*")}); }
+using net_type = decltype(cut_network());
+
+pl::plan::plan mesh(index_t pipeline, index_t data, index_t tensor, int stage = 0) {
+  auto p = layout("1f1b", pipeline, data, pipeline > 1 ? 2 : 1);
+  p.tensor_ranks = tensor;
+  p.state_stage = stage;
+  p.bucket_bytes = 600;
+  return p;
+}
+std::vector<pl::plan::plan> const meshes{mesh(1, 2, 1), mesh(1, 3, 1, 2), mesh(1, 3, 1, 3), mesh(1, 1, 3), mesh(1, 2, 2, 1), mesh(2, 1, 1), mesh(2, 2, 1), mesh(2, 1, 2)};
+
+/// What each rank says to f(model, source, world).
+template <class F> std::vector<std::string> said(pl::plan::plan const& p, F&& f) {
+  std::vector<std::string> all(static_cast<std::size_t>(p.ranks()), "nothing");
+  try {
+    pl::comm::run_local(static_cast<int>(p.ranks()), [&](pl::comm::communicator c) {
+      auto const rank = static_cast<std::size_t>(c.rank());
+      pl::world w(std::move(c), 1);
+      w.set_sink({});
+      try {
+        auto m = pl::parallel::build(cut_network(), p, w, {.seed = 3});
+        samples<net_type> s{&m};
+        f(m, s, w);
+      } catch (pl::error const& e) {
+        all[rank] = e.what();
+        throw;
+      }
+    });
+  } catch (pl::error const&) {
+  }
+  return all;
+}
+template <class M, class S> void one_step(M& m, S& s, index_t batch) {
+  m.zero_grad(batch);
+  m.walk(s);
+  m.reduce();
+  m.set_steps(m.steps() + 1);
+}
+
+}  // namespace
+
+TEST_CASE("ranks with another batch, or at another step, hear of it on every rank of any mesh") {
+  for (auto const& p : meshes) {
+    INFO(p.to_string());
+    for (auto const& s : said(p, [](auto& m, auto& s, auto& w) { one_step(m, s, w.rank() == 1 ? 23 : 24); }))
+      CHECK_THAT(s, ContainsSubstring("rank 1 begins step 0 with a batch of 23, but rank 0 begins step 0 with a batch of 24"));
+    for (auto const& s : said(p, [](auto& m, auto& s, auto& w) {
+           one_step(m, s, 24);
+           if (w.rank() == 1) m.set_steps(7);
+           one_step(m, s, 24);
+         }))
+      CHECK_THAT(s, ContainsSubstring("rank 1 begins step 7 with a batch of 24, but rank 0 begins step 1"));
+  }
+}
+
+TEST_CASE("a parameter that one rank has frozen is named, with the step") {
+  for (auto const& p : meshes) {
+    INFO(p.to_string());
+    for (auto const& s : said(p, [](auto& m, auto& s, auto& w) {
+           one_step(m, s, 24);
+           if (w.rank() == 1) pl::nn::freeze(m.net(), "block.1.out.bias");
+           one_step(m, s, 24);
+         }))
+      CHECK_THAT(s, ContainsSubstring("in step 1 rank 1 contributes no gradient of 'block.1.out.bias', and rank 0 one"));
+  }
+}
+
+TEST_CASE("a rank that makes one step less is missed by name, and no message of a later step is taken for one of this") {
+  for (auto const& p : meshes) {
+    INFO(p.to_string());
+    auto const all = said(p, [](auto& m, auto& s, auto& w) {
+      m.set_timeout(0.25);
+      one_step(m, s, 24);
+      if (w.rank() == 1) {  // goes on to something else: an answer that all ranks give together
+        auto x = tensor::allocate(m.context(), {4, 12});
+        m.all_ranks().barrier();
+        return;
+      }
+      one_step(m, s, 24);
+    });
+    int missed = 0;
+    for (std::size_t r = 0; r < all.size(); ++r) {
+      if (r != 1 && all[r].find("did not come") != std::string::npos && all[r].find("ended early") == std::string::npos) {
+        ++missed;
+        CHECK_THAT(all[r], ContainsSubstring("step 1") && ContainsSubstring("the agreement on what each rank contributes") && ContainsSubstring("rank 1 did not come"));
+      }
+      CHECK(all[r] != "nothing");
+    }
+    CHECK(missed > 0);
+  }
+}
+
+TEST_CASE("micro-batches that never went backward are counted before anybody waits") {
+  auto p = mesh(1, 2, 1);
+  p.micro_batches = 3;
+  for (auto const& s : said(p, [](auto& m, auto& s, auto&) {
+         m.zero_grad(24);
+         auto const& micro = m.share().micro_batches()[0];
+         auto [y, saved] = m.forward(s.input(micro));
+         m.backward(saved, s.loss(micro, y));
+         m.reduce();
+       }))
+    CHECK_THAT(s, ContainsSubstring("in step 0 1 of 3 micro-batches have gone backward"));
+}
+
+TEST_CASE("networks that differ are refused before the first step, with the first parameter that does") {
+  std::vector<std::string> all(3);
+  try {
+    pl::comm::run_local(3, [&](pl::comm::communicator c) {
+      auto const rank = static_cast<std::size_t>(c.rank());
+      pl::world w(std::move(c), 1);
+      auto p = mesh(1, 3, 1);
+      try {
+        (void)pl::parallel::build(pl::nn::sequential(pl::nn::linear("a", 4, 5), pl::nn::linear("b", 5, rank == 2 ? 7 : 6)), p, w);
+      } catch (pl::error const& e) {
+        all[rank] = e.what();
+        throw;
+      }
+    });
+  } catch (pl::error const&) {
+  }
+  for (auto const& s : all) CHECK_THAT(s, ContainsSubstring("the network of rank 2 is not that of rank 0: 'b.weight' [7, 5] F32 there, 'b.weight' [6, 5] F32 here"));
+}
+
+TEST_CASE("ranks that sleep at random give the bits of ranks that do not, on any mesh") {
+  for (auto const& p : meshes) {
+    INFO(p.to_string());
+    auto const trained = [&](bool sleeps) {
+      std::vector<std::vector<double>> all(static_cast<std::size_t>(p.ranks()));
+      for (auto const& s : said(p, [&](auto& m, auto& s, auto& w) {
+             s.sleeps = sleeps;
+             pl::nn::optimizer_state<float, space> optimizer(m.context(), m.arena(), pl::nn::sgd{.learning_rate = 0.1, .momentum = 0.9});
+             for (s.step = 0; s.step < 4; ++s.step) {
+               m.zero_grad(24 - s.step);
+               m.walk(s);
+               m.reduce();
+               all[static_cast<std::size_t>(w.rank())].push_back(m.loss());
+               m.step(optimizer, 1, m.clip_scale(0.5));
+             }
+             all[static_cast<std::size_t>(w.rank())].push_back(static_cast<double>(m.checksum() >> 12));
+           }))
+        REQUIRE(s == "nothing");
+      return all;
+    };
+    CHECK(trained(true) == trained(false));
+  }
+}
+
+TEST_CASE("gradients that are ready in another order on every rank are summed alike, and nobody waits in a circle") {
+  for (int const ranks : {2, 3, 4})
+    for (int const stage : {0, 1})
+      for (bool const deterministic : {false, true}) {
+        pl::plan::plan p = mesh(1, ranks, 1, stage);
+        p.deterministic = deterministic;
+        INFO(ranks << " ranks, stage " << stage << ", deterministic " << deterministic);
+        std::vector<int> wrong(static_cast<std::size_t>(ranks), 0);
+        pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
+          auto const rank = static_cast<std::size_t>(c.rank());
+          pl::world w(std::move(c), 1);
+          auto m = pl::parallel::build(network(), p, w, {.seed = 3});
+          m.zero_grad(24);
+          pl::parallel::shard_group const group(p, std::make_shared<pl::comm::communicator>(w.comm.duplicate()));
+          auto& a = m.arena();
+          pl::parallel::gradient_exchange<float, space> exchange(m.context(), group, a, p);
+          std::mt19937 random(static_cast<unsigned>(17 * ranks + static_cast<int>(rank)));  // another order on every rank
+          for (int step = 0; step < 12; ++step) {
+            exchange.begin(m.share());
+            std::vector<int> order(a.entries().size());
+            std::iota(order.begin(), order.end(), 0);
+            std::shuffle(order.begin(), order.end(), random);
+            for (int const id : order) {
+              auto const& e = a.entries()[static_cast<std::size_t>(id)];
+              for (int s = 0; s < m.share().slots(); ++s)  // small whole numbers: any order of adding them gives the same
+                pl::compute::fill(m.context().space(), e.end - e.begin, s == 0 ? static_cast<float>(static_cast<int>(rank) + id + step) : 0.0f, a.gradients(s) + e.begin);
+              if (random() % 4 == 0) std::this_thread::sleep_for(std::chrono::microseconds(random() % 200));
+              if (random() % 8 == 0) continue;  // finish() counts it as zero: below it is told late instead
+              exchange.entry_ready(id);
+              exchange.poll();
+            }
+            for (int const id : order) exchange.entry_ready(id);
+            exchange.finish();
+            for (auto const& piece : a.pieces())
+              for (std::size_t id = 0; id < order.size(); ++id) {
+                auto const& e = a.entries()[id];
+                auto const part = pl::intersect({e.begin, e.end}, {piece.begin, piece.end});
+                auto const* sums = a.owned_gradients(piece);
+                for (index_t i = part.begin; i < part.end; ++i) {
+                  float const expected = static_cast<float>(ranks * (static_cast<int>(id) + step) + ranks * (ranks - 1) / 2);
+                  if (sums[i - piece.begin] != expected) ++wrong[rank];
+                }
+              }
+          }
+        });
+        CHECK(wrong == std::vector<int>(static_cast<std::size_t>(ranks), 0));
+      }
+}
