@@ -4,6 +4,7 @@
 /// The door of the room parallel: tensors that move from one placement to another, a rank's share of a batch, the exchange of gradients, the pipeline, the model.
 #pragma once
 
+#include <pleat/parallel/agreement.hpp>
 #include <pleat/parallel/bucket_sum.hpp>
 #include <pleat/parallel/built.hpp>
 #include <pleat/parallel/forward_chain.hpp>
@@ -23,6 +24,7 @@
 #include <pleat/parallel/stages.hpp>
 #include <pleat/parallel/step_hooks.hpp>
 #include <pleat/parallel/step_trace.hpp>
+#include <pleat/parallel/step_words.hpp>
 #include <pleat/parallel/tensor_recipe.hpp>
 #include <pleat/parallel/tensor_sums.hpp>
 #include <pleat/parallel/tied.hpp>

@@ -94,6 +94,9 @@ PLEAT_ONCE std::string what_of(std::exception_ptr e) {
   }
 }
 
+/// Seconds that a rank which ended well waits for the others.
+inline constexpr double for_ever = 1e9;
+
 /// After fn ended on this rank, well or with a sentence: the ranks meet once more, so that one sentence is said, by rank 0, and a rank
 /// that fails alone does not leave the others waiting for ever.
 template <class Processes> int farewell(comm::communicator& all, std::string const& sentence) {
@@ -153,6 +156,9 @@ template <class Processes = processes, class F> [[nodiscard]] int launch(int arg
     std::string sentence;
     {
       world w(all.duplicate(), threads);
+      // What a transport needs for time-outs it may have to make together: now, not when a rank is alone with its failure. Behind the
+      // duplicate, which has no time-out of its own.
+      if (all.size() > 1) all.set_timeout(detail::for_ever);
       try {
         fn(w);
       } catch (...) {

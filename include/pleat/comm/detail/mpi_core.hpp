@@ -136,6 +136,15 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
         owner->give_up(*this);
       }
     }
+    /// Waits a little, unless something has been lost here before.
+    [[nodiscard]] bool ends_soon(bool hopeless) {
+      auto const limit = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+      while (!poll()) {
+        if (hopeless || std::chrono::steady_clock::now() > limit) return false;
+        std::this_thread::yield();
+      }
+      return true;
+    }
     void release() noexcept override {
       auto const keep = std::move(owner);
       if (!over && !lost) {
@@ -144,7 +153,9 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
         } else if (std::uncaught_exceptions() > 0 && what.kind == call_kind::receive) {
           cancel();
         } else if (std::uncaught_exceptions() > 0) {
-          lost = true;  // MPI cannot take a collective back: its state stays where it is
+          // MPI cannot take it back, and would write into memory that is about to go. The others have started it, too, or will in a moment.
+          lost = !ends_soon(keep->hopeless);
+          keep->hopeless = keep->hopeless || lost;
         } else {
           owner = keep;
           try {
@@ -252,6 +263,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
   double seconds = -1;
   std::unique_ptr<mpi_arrivals> arrivals;
   std::string broken;
+  bool hopeless = false;  // something was lost while an exception unwound the stack
 
  private:
   static constexpr int exchange_tag = library_tags - 1;
