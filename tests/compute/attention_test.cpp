@@ -179,6 +179,15 @@ TEST_CASE("causal attention cannot see the future, and large scores do not overf
   CHECK_FALSE(present);
 }
 
+TEST_CASE("rows of a strip of weights are whole vectors apart, and never a power of two", "[compute][attention]") {
+  for (index_t n = 1; n <= 5000; ++n) {
+    auto const stride = compute::detail::strip_stride(attention_shape{1, n, 1, 1, 1, true});
+    REQUIRE(stride >= n);
+    REQUIRE(stride % 16 == 0);
+    REQUIRE((stride & (stride - 1)) != 0);
+  }
+}
+
 TEST_CASE("attention says what is no shape", "[compute][attention]") {
   float x = 0;
   CHECK_THROWS_WITH(compute::attention_forward(instance(1), attention_shape{1, 4, 0, 1, 8, true}, &x, &x, &x), Catch::Matchers::ContainsSubstring("groups 0"));

@@ -31,7 +31,8 @@ template <class T>
 }  // namespace detail
 
 /// out = softmax(q·kᵀ/√head_size)·v for every head; scores of positions that must not be seen do not exist.
-/// \param qkv    [batch, positions, width] packed (attention_shape.hpp)
+/// \param qkv    [batch, positions, width] packed (attention_shape.hpp), finite: a number that is not spoils the positions that see it and may spoil
+///               those before it in the same block of 64 (masked weights are zeros that are multiplied)
 /// \param out    [batch, positions, out_width]
 /// \param logsum [batch, heads, positions]: log Σ exp(score), what backward needs
 template <class Space, class T>

@@ -91,7 +91,10 @@ template <class T>
   return (s.positions + attention_block - 1) / attention_block;
 }
 /// Distance of a strip's rows: whole vectors, and not a power of two, which would fall on few cache sets.
-[[nodiscard]] inline index_t strip_stride(attention_shape const& s) { return (s.positions + 15) / 16 * 16 + 16; }
+[[nodiscard]] inline index_t strip_stride(attention_shape const& s) {
+  index_t const n = (s.positions + 15) / 16 * 16 + 16;
+  return (n & (n - 1)) == 0 ? n + 16 : n;
+}
 
 /// One block of queries of one head. What is stored in 16 bits is widened into the thread's scratch memory and rounded once on its way out.
 template <class T>
