@@ -26,5 +26,11 @@ timed configure cmake --preset "$preset"
 timed build cmake --build --preset "$preset" -j "$jobs"
 status=0
 timed tests ctest --preset "$preset" -j "$jobs" "$@" || status=$?
+# Why something was skipped, in the tests' own words: ctest says only what.
+log=build/$preset/Testing/Temporary/LastTest.log
+[[ ! -e $log ]] || awk '
+  /explicitly with message:/ { on = 1; next }
+  on && /^(-+|=+|\.+)?$/ { on = 0; print "pleat: skipped: " text; text = "" }
+  on { sub(/^ +/, ""); text = text (text == "" ? "" : " ") $0 }' "$log" | sort | uniq -c | sed 's/^ *\([0-9]*\) \(.*\)/\2 (\1 times)/'
 printf 'pleat: %s\n' "$(printf '%s, ' "${parts[@]}" | sed 's/, $//')"
 exit $status

@@ -197,7 +197,7 @@ TEST_CASE("a disk that is full at any byte of a shared save loses nothing", "[io
   CHECK(before == std::vector<std::string>{"latest", "step-1"});
 }
 
-TEST_CASE("kill -9 at every system call of a shared save leaves a whole checkpoint", "[io][checkpoint_job]") {
+TEST_CASE("kill -9 at every system call of a shared save leaves a whole checkpoint", "[io][checkpoint_job][ptrace]") {
   index_t last = 20;
   int stops = 0;
   for (bool alive = true; alive; ++stops) {

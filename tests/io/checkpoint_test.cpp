@@ -295,7 +295,7 @@ TEST_CASE("a disk that is full at any byte loses nothing that was saved", "[io][
   }
 }
 
-TEST_CASE("kill -9 at every system call of a save leaves a whole checkpoint", "[io][checkpoint]") {
+TEST_CASE("kill -9 at every system call of a save leaves a whole checkpoint", "[io][checkpoint][ptrace]") {
   // Steps descend, so that nothing but the list says which is newest. What is found is the old one until the list has
   // been renamed, and the new one from then on; a damaged one is never even looked at.
   for (int const keep : {1, 2}) {
@@ -322,7 +322,7 @@ TEST_CASE("kill -9 at every system call of a save leaves a whole checkpoint", "[
   }
 }
 
-TEST_CASE("kill -9 within the first save leaves nothing or a whole checkpoint", "[io][checkpoint]") {
+TEST_CASE("kill -9 within the first save leaves nothing or a whole checkpoint", "[io][checkpoint][ptrace]") {
   int whole = 0;
   int const stops =
       kill_everywhere([](std::string const&) {},
@@ -397,7 +397,7 @@ int with_full_disk_at(int n, bool& met, Act&& act) {
 }  // namespace
 
 TEST_CASE("a full disk at every call that needs room: one sentence, nothing lost, nothing left behind",
-          "[io][checkpoint]") {
+          "[io][checkpoint][ptrace]") {
   int failures = 0;
   for (int n = 0;; ++n) {
     REQUIRE(n < 1000);

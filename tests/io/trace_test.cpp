@@ -44,7 +44,7 @@ TEST_CASE("times are exact, whatever their size and sign") {
   CHECK(text(std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::min()) == "\"ts\":-9223372036854775.808,\"dur\":0.000}");
 }
 
-TEST_CASE("a trace is JSON where the locale writes a decimal comma, too") {
+TEST_CASE("a trace is JSON where the locale writes a decimal comma, too", "[locale]") {
   int const wrong = io_test::with_decimal_comma([] {
     pleat::io::trace_text t;
     t.add(0, "x", "y", 1500, 4000);

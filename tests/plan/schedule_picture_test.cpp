@@ -50,7 +50,7 @@ TEST_CASE("the picture has a box with its words for every piece of work, and its
   CHECK(svg.find("nan") == std::string::npos);
 }
 
-TEST_CASE("numbers of a picture are the same in every locale") {
+TEST_CASE("numbers of a picture are the same in every locale", "[locale]") {
   using pleat::plan::detail::short_number;
   CHECK(short_number(0.0001234) == "0.000123");
   CHECK(short_number(12345678) == "1.23e+07");
