@@ -24,6 +24,7 @@
 #include <pleat/base/config.hpp>
 #include <pleat/io/detail/array_bytes.hpp>
 #include <pleat/io/detail/byte_reader.hpp>
+#include <pleat/io/detail/entry_table.hpp>
 #include <pleat/io/detail/json.hpp>
 #include <pleat/io/detail/shown.hpp>
 #include <pleat/io/file.hpp>
@@ -133,7 +134,7 @@ class gguf_file {
       : gguf_file(storage(std::move(bytes)), std::move(call)) {}
 
   /// In the order of their data.
-  [[nodiscard]] std::span<gguf_entry const> entries() const noexcept { return entries_; }
+  [[nodiscard]] std::span<gguf_entry const> entries() const noexcept { return table_.entries(); }
   /// Without the keys that a reader needs no more: all of them are here, general.alignment too.
   [[nodiscard]] gguf_map const& metadata() const noexcept { return metadata_; }
   [[nodiscard]] std::uint32_t version() const noexcept { return version_; }
@@ -141,15 +142,11 @@ class gguf_file {
   [[nodiscard]] std::uint64_t alignment() const noexcept { return alignment_; }
 
   /// nullptr if there is none.
-  [[nodiscard]] gguf_entry const* find(std::string_view name) const noexcept {
-    auto const it = std::lower_bound(by_name_.begin(), by_name_.end(), name,
-                                     [&](std::size_t i, std::string_view n) { return entries_[i].name < n; });
-    return it != by_name_.end() && entries_[*it].name == name ? &entries_[*it] : nullptr;
-  }
+  [[nodiscard]] gguf_entry const* find(std::string_view name) const noexcept { return table_.find(name); }
   /// \throws error that says how many the file does hold
   [[nodiscard]] gguf_entry const& at(std::string_view name) const {
     if (auto const* e = find(name)) return *e;
-    throw error{call_, "there is no tensor " + detail::shown(name) + " among the " + std::to_string(entries_.size())};
+    throw error{call_, "there is no tensor " + detail::shown(name) + " among the " + std::to_string(entries().size())};
   }
   /// A metadata value of a given type. \throws error if it is not there or of another type
   template <class T>
@@ -213,7 +210,7 @@ class gguf_file {
     }
     alignment_ = detail::gguf_alignment(metadata_);
     if (alignment_ == 0) throw error{call_, "general.alignment is no u32 that is a power of two and at least 8"};
-    entries_.reserve(static_cast<std::size_t>(std::min<std::uint64_t>(tensors, 4096)));
+    table_.reserve(static_cast<std::size_t>(std::min<std::uint64_t>(tensors, 4096)));
     for (std::uint64_t i = 0; i < tensors; ++i) read_entry(in);
   }
 
@@ -312,30 +309,21 @@ class gguf_file {
     if (!size.problem.empty()) throw error{call_, "tensor " + detail::shown(e.name) + ": " + size.problem};
     if (__builtin_add_overflow(e.begin, size.bytes, &e.end))
       throw error{call_, "tensor " + detail::shown(e.name) + " ends above 2^64"};
-    entries_.push_back(std::move(e));
+    table_.add(std::move(e));
   }
 
   PLEAT_ONCE void check_data(std::uint64_t header_end) {
-    std::sort(entries_.begin(), entries_.end(), [](gguf_entry const& a, gguf_entry const& b) {
-      return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name);
-    });
-    by_name_.resize(entries_.size());
-    for (std::size_t i = 0; i < by_name_.size(); ++i) by_name_[i] = i;
-    std::sort(by_name_.begin(), by_name_.end(),
-              [&](std::size_t a, std::size_t b) { return entries_[a].name < entries_[b].name; });
-    for (std::size_t i = 1; i < by_name_.size(); ++i)
-      if (entries_[by_name_[i]].name == entries_[by_name_[i - 1]].name)
-        throw error{call_, "the name " + detail::shown(entries_[by_name_[i]].name) + " appears twice"};
+    table_.order(call_);
     std::uint64_t const size = raw().size();
     // A file without tensors may end with its header.
-    data_begin_ = entries_.empty() ? std::min(detail::padded(header_end, alignment_), size)
+    data_begin_ = entries().empty() ? std::min(detail::padded(header_end, alignment_), size)
                                    : detail::padded(header_end, alignment_);
     if (data_begin_ > size)
       throw error{call_, "the data begin at byte " + std::to_string(data_begin_) + ", but the file has " +
                              std::to_string(size), damaged};
     std::uint64_t const have = size - data_begin_;
     std::uint64_t at = 0, last = 0;
-    for (auto const& e : entries_) {
+    for (auto const& e : entries()) {
       if (e.begin % alignment_ != 0)
         throw error{call_, "tensor " + detail::shown(e.name) + " has the offset " + std::to_string(e.begin) +
                                ", expected a multiple of " + std::to_string(alignment_)};
@@ -360,8 +348,7 @@ class gguf_file {
   std::string call_;
   std::uint32_t version_ = 0;
   std::uint64_t alignment_ = 32, data_begin_ = 0;
-  std::vector<gguf_entry> entries_;
-  std::vector<std::size_t> by_name_;
+  detail::entry_table<gguf_entry> table_;
   gguf_map metadata_;
 };
 

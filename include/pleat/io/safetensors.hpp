@@ -21,6 +21,7 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/io/detail/array_bytes.hpp>
+#include <pleat/io/detail/entry_table.hpp>
 #include <pleat/io/detail/json.hpp>
 #include <pleat/io/detail/shown.hpp>
 #include <pleat/io/file.hpp>
@@ -75,24 +76,20 @@ class safetensors_file {
       : safetensors_file(storage(std::move(bytes)), std::move(call)) {}
 
   /// In the order of their data.
-  [[nodiscard]] std::span<tensor_entry const> entries() const noexcept { return entries_; }
+  [[nodiscard]] std::span<tensor_entry const> entries() const noexcept { return table_.entries(); }
   /// The file's `__metadata__`; empty if it has none.
   [[nodiscard]] metadata_map const& metadata() const noexcept { return metadata_; }
 
   /// nullptr if there is none.
-  [[nodiscard]] tensor_entry const* find(std::string_view name) const noexcept {
-    auto const it = std::lower_bound(by_name_.begin(), by_name_.end(), name,
-                                     [&](std::size_t i, std::string_view n) { return entries_[i].name < n; });
-    return it != by_name_.end() && entries_[*it].name == name ? &entries_[*it] : nullptr;
-  }
+  [[nodiscard]] tensor_entry const* find(std::string_view name) const noexcept { return table_.find(name); }
   /// \throws error that says what the file does hold
   [[nodiscard]] PLEAT_ONCE tensor_entry const& at(std::string_view name) const {
     if (auto const* e = find(name)) return *e;
     std::string have;
-    for (std::size_t i = 0; i < std::min<std::size_t>(by_name_.size(), 8); ++i)
-      have += (i ? ", " : "") + detail::shown(entries_[by_name_[i]].name);
-    if (by_name_.size() > 8) have += ", ...";
-    throw error{call_, "there is no tensor " + detail::shown(name) + " among the " + std::to_string(entries_.size()) +
+    for (std::size_t i = 0; i < std::min<std::size_t>(entries().size(), 8); ++i)
+      have += (i ? ", " : "") + detail::shown(table_.name(i));
+    if (entries().size() > 8) have += ", ...";
+    throw error{call_, "there is no tensor " + detail::shown(name) + " among the " + std::to_string(entries().size()) +
                            ": " + have};
   }
 
@@ -230,22 +227,13 @@ class safetensors_file {
       scan.fail("tensor " + detail::shown(e.name) + " of shape " + e.shape.to_string() + " and dtype " +
                 std::string(name_of(e.type)) + " needs " + std::to_string(need) + " bytes, its data_offsets are [" +
                 std::to_string(e.begin) + ", " + std::to_string(e.end) + ")");
-    entries_.push_back(std::move(e));
+    table_.add(std::move(e));
   }
 
   PLEAT_ONCE void check_data() {
-    std::sort(entries_.begin(), entries_.end(), [](tensor_entry const& a, tensor_entry const& b) {
-      return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name);
-    });
-    by_name_.resize(entries_.size());
-    for (std::size_t i = 0; i < by_name_.size(); ++i) by_name_[i] = i;
-    std::sort(by_name_.begin(), by_name_.end(),
-              [&](std::size_t a, std::size_t b) { return entries_[a].name < entries_[b].name; });
-    for (std::size_t i = 1; i < by_name_.size(); ++i)
-      if (entries_[by_name_[i]].name == entries_[by_name_[i - 1]].name)
-        throw error{call_, "the name " + detail::shown(entries_[by_name_[i]].name) + " appears twice"};
+    table_.order(call_);
     std::uint64_t at = 0;
-    for (auto const& e : entries_) {
+    for (auto const& e : entries()) {
       if (e.begin != at)
         throw error{call_, "tensor " + detail::shown(e.name) + " begins at byte " + std::to_string(data_begin_ + e.begin) +
                                ", expected byte " + std::to_string(data_begin_ + at) + ": " +
@@ -263,8 +251,7 @@ class safetensors_file {
   storage storage_;
   std::string call_;
   std::size_t data_begin_ = 0;
-  std::vector<tensor_entry> entries_;
-  std::vector<std::size_t> by_name_;
+  detail::entry_table<tensor_entry> table_;
   metadata_map metadata_;
 };
 
