@@ -133,17 +133,7 @@ template <class F> void check_form(pleat::context<space>& c, extents const& shap
     codec::dense<float>::apply(c, shape, d.storage, m, x.data(), z.data(), {});
     CHECK(y == z);
   }
-  CHECK(bytes_of_parts(parts) == F::bytes(shape, w.storage));
-  encoded<F> back(shape);
-  F::from_file(c, shape, parts, back.storage);
-  CHECK(back.decode(c) == decoded);
-  auto const again = F::to_file(c, shape, back.storage);
-  for (std::size_t i = 0; i < parts.size(); ++i) CHECK(again[i].bytes == parts[i].bytes);
-  index_t const from = n / 3, to = n - n / 5;
-  encoded<F> part(shape.with_batch(to - from));
-  F::slice(c, shape, w.storage, from, to, part.storage);
-  auto const some = part.decode(c);
-  CHECK(std::equal(some.begin(), some.end(), decoded.begin() + from * k));
+  check_files_and_slices(c, w);
 }
 
 TEST_CASE("shared values, one code per element") {

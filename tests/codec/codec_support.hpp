@@ -7,6 +7,8 @@
 #include <pleat/base/random.hpp>
 #include <pleat/tensor/tensor.hpp>
 
+#include <catch2/catch_test_macros.hpp>
+
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -71,6 +73,24 @@ template <class Part> pleat::index_t bytes_of_parts(std::vector<Part> const& par
   std::size_t n = 0;
   for (auto const& p : parts) n += p.bytes.size();
   return static_cast<index_t>(n);
+}
+
+/// What a form writes has the bytes that it counts; what is read back decodes to the same numbers and writes the same bytes; a slice of rows is those rows.
+template <class F> void check_files_and_slices(pleat::context<space>& c, encoded<F> const& w) {
+  auto const decoded = w.decode(c);
+  auto const parts = F::to_file(c, w.shape, w.storage);
+  CHECK(bytes_of_parts(parts) == F::bytes(w.shape, w.storage));
+  encoded<F> back(w.shape);
+  F::from_file(c, w.shape, parts, back.storage);
+  CHECK(back.decode(c) == decoded);
+  auto const again = F::to_file(c, w.shape, back.storage);
+  REQUIRE(again.size() == parts.size());
+  for (std::size_t i = 0; i < parts.size(); ++i) CHECK(again[i].bytes == parts[i].bytes);
+  index_t const n = w.shape[0], k = w.shape.size_from(1), from = n / 3, to = n - n / 5;
+  encoded<F> part(w.shape.with_batch(to - from));
+  F::slice(c, w.shape, w.storage, from, to, part.storage);
+  auto const some = part.decode(c);
+  CHECK(std::equal(some.begin(), some.end(), decoded.begin() + from * k));
 }
 
 }  // namespace codec_test

@@ -100,15 +100,7 @@ template <class F> void check_form(pleat::context<space>& c, extents const& shap
       CHECK(std::abs(static_cast<double>(y[i]) - e) <= static_cast<double>(2 * k + 40) * 0x1p-24 * static_cast<double>(k) * 4);
     }
   }
-  auto const parts = F::to_file(c, shape, w.storage);
-  CHECK(bytes_of_parts(parts) == F::bytes(shape, w.storage));
-  encoded<F> back(shape);
-  F::from_file(c, shape, parts, back.storage);
-  CHECK(back.decode(c) == decoded);
-  encoded<F> part(shape.with_batch(n / 2));
-  F::slice(c, shape, w.storage, 1, 1 + n / 2, part.storage);
-  auto const some = part.decode(c);
-  CHECK(std::equal(some.begin(), some.end(), decoded.begin() + k));
+  check_files_and_slices(c, w);
 }
 
 TEST_CASE("products of factors, files, slices") {

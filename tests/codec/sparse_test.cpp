@@ -61,23 +61,7 @@ template <class F> void check_form(pleat::context<space>& c, extents const& shap
     codec::dense<float>::apply_transposed(c, shape, d.storage, m, dy.data(), dz.data(), nullptr);
     CHECK(dx == dz);
   }
-  auto const parts = F::to_file(c, shape, w.storage);
-  CHECK(bytes_of_parts(parts) == F::bytes(shape, w.storage));
-  encoded<F> back(shape);
-  F::from_file(c, shape, parts, back.storage);
-  CHECK(back.decode(c) == decoded);
-  auto const again = F::to_file(c, shape, back.storage);
-  for (std::size_t i = 0; i < parts.size(); ++i) CHECK(again[i].bytes == parts[i].bytes);
-  index_t const from = n / 3, to = n - n / 4;
-  encoded<F> part(shape.with_batch(to - from));
-  F::slice(c, shape, w.storage, from, to, part.storage);
-  auto const some = part.decode(c);
-  CHECK(std::equal(some.begin(), some.end(), decoded.begin() + from * k));
-  std::vector<float> y(static_cast<std::size_t>(to - from)), z(static_cast<std::size_t>(n));
-  auto const x = numbers(k, 3);
-  F::apply(c, part.shape, part.storage, 1, x.data(), y.data(), {});
-  F::apply(c, shape, w.storage, 1, x.data(), z.data(), {});
-  CHECK(std::equal(y.begin(), y.end(), z.begin() + from));
+  check_files_and_slices(c, w);
 }
 
 TEMPLATE_TEST_CASE("lists of survivors are exact and multiply as the dense numbers do", "", EXACT_FORMS) {
