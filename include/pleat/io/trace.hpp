@@ -56,8 +56,12 @@ class trace_text {
   /// Nanoseconds as microseconds, exactly; printf would ask the process' locale for the point.
   [[nodiscard]] static std::string microseconds(std::int64_t nanoseconds) {
     auto const n = nanoseconds < 0 ? 0 - static_cast<std::uint64_t>(nanoseconds) : static_cast<std::uint64_t>(nanoseconds);
+    std::string text(nanoseconds < 0 ? 1 : 0, '-');  // not "-" + …: g++ 12 warns of that
+    text += std::to_string(n / 1000);
+    text += '.';
     auto const rest = std::to_string(n % 1000);
-    return (nanoseconds < 0 ? "-" : "") + std::to_string(n / 1000) + "." + std::string(3 - rest.size(), '0') + rest;
+    text.append(3 - rest.size(), '0');
+    return text += rest;
   }
   void next() {
     if (!text_.empty()) text_ += ",\n";
