@@ -19,6 +19,17 @@
 
 namespace pleat::compress {
 
+namespace detail {
+template <class Criterion> [[nodiscard]] consteval bool takes_zeros_only() {
+  if constexpr (requires { Criterion::zeros_only; }) return Criterion::zeros_only;
+  else return false;
+}
+template <class Criterion> [[nodiscard]] consteval bool scores_squares() {
+  if constexpr (requires { Criterion::scores_are_squares; }) return Criterion::scores_are_squares;
+  else return false;
+}
+}  // namespace detail
+
 /// What structured pruning did: multiply-adds of one sample in linear layers and convolutions, and units per group.
 struct channel_report {
   struct group {
@@ -112,7 +123,7 @@ template <class Criterion = magnitude> struct prune_channels_by {
     std::vector<index_t> removed(groups.size());
     // The work falls with every entry of the order that goes: the shortest part that is enough.
     std::size_t few = 0, many = plan.order.size();
-    if constexpr (requires { requires Criterion::zeros_only; }) {
+    if constexpr (detail::takes_zeros_only<Criterion>()) {
       removed = counts(groups, plan, plan.order.size());
     } else if (total(removed) > target) {
       if (total(counts(groups, plan, many)) > target)
@@ -201,7 +212,7 @@ template <class Criterion = magnitude> struct prune_channels_by {
           for (index_t u = 0; u < group.units; ++u)
             for_each_slice(c.whole, x.dim, x.begin + u * each, x.begin + (u + 1) * each, [&](std::size_t i) {
               double const s = static_cast<double>(c.scores[i]);
-              if constexpr (requires { requires Criterion::scores_are_squares; }) score[static_cast<std::size_t>(u)] += s;
+              if constexpr (detail::scores_squares<Criterion>()) score[static_cast<std::size_t>(u)] += s;
               else score[static_cast<std::size_t>(u)] += s * s;
               if (u == 0) ++elements;
             });
@@ -211,7 +222,7 @@ template <class Criterion = magnitude> struct prune_channels_by {
       std::stable_sort(list.begin(), list.end(), [&](index_t a, index_t b) { return score[static_cast<std::size_t>(a)] < score[static_cast<std::size_t>(b)]; });
       index_t const most = elements == 0 ? 0 : removable(group);
       for (index_t k = 0; k < most; ++k) {
-        if constexpr (requires { requires Criterion::zeros_only; })
+        if constexpr (detail::takes_zeros_only<Criterion>())
           if (score[static_cast<std::size_t>(list[static_cast<std::size_t>(k)])] > 0) break;
         entries.push_back({scope == compress::scope::layer ? static_cast<double>(k + 1) / static_cast<double>(group.units)
                                                            : std::sqrt(score[static_cast<std::size_t>(list[static_cast<std::size_t>(k)])] / static_cast<double>(elements)), g});
