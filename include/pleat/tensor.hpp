@@ -16,3 +16,4 @@
 #include <pleat/tensor/redistribution.hpp>
 #include <pleat/tensor/tensor.hpp>
 #include <pleat/tensor/token.hpp>
+#include <pleat/tensor/wire_memory.hpp>

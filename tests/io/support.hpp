@@ -20,38 +20,11 @@
 
 #include <pleat/base/error.hpp>
 #include <pleat/base/random.hpp>
+#include <support/scratch_folder.hpp>
 
 namespace io_test {
 
-/// A folder that goes with its test.
-class scratch {
- public:
-  scratch() : scratch(std::filesystem::temp_directory_path().string()) {}
-  /// In memory where the system has such a place: hundreds of flushed saves take a minute on a busy disk, and a killed
-  /// process does not lose what it has written on either.
-  [[nodiscard]] static scratch in_memory() { return ::access("/dev/shm", W_OK) == 0 ? scratch("/dev/shm") : scratch(); }
-  explicit scratch(std::string const& parent) {
-    std::string name = parent + "/pleat-io-XXXXXX";
-    if (!::mkdtemp(name.data())) std::abort();
-    path_ = name;
-  }
-  scratch(scratch const&) = delete;
-  scratch& operator=(scratch const&) = delete;
-  ~scratch() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  [[nodiscard]] std::string operator/(std::string const& name) const { return path_ + "/" + name; }
-  [[nodiscard]] std::string const& path() const { return path_; }
-  [[nodiscard]] std::size_t count() const {
-    std::size_t n = 0;
-    for ([[maybe_unused]] auto const& e : std::filesystem::directory_iterator(path_)) ++n;
-    return n;
-  }
-
- private:
-  std::string path_;
-};
+using scratch = pleat_test::scratch_folder;
 
 /// The words of the pleat::error that f throws; "" if it throws none (other exceptions pass).
 template <class F>

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Checkpoints written and read by MPI processes: the same files as those of one rank.
 #include <csignal>
+#include <optional>
 
 #include <sys/resource.h>
 
@@ -16,23 +17,16 @@ namespace {
 /// A folder that all processes know and rank 0 removes.
 struct shared_folder {
   pl::comm::communicator& world;
+  std::optional<pleat_test::scratch_folder> made;
   std::string path;
   explicit shared_folder(pl::comm::communicator& w) : world(w), path(256, '\0') {
-    if (world.rank() == 0) {
-      auto name = (std::filesystem::temp_directory_path() / "pleat-mpi-checkpoint-XXXXXX").string();
-      if (!::mkdtemp(name.data())) std::abort();
-      name.copy(path.data(), path.size() - 1);
-    }
+    if (world.rank() == 0) made.emplace().path().copy(path.data(), path.size() - 1);
     world.broadcast(path);
     path.resize(path.find('\0'));
   }
   shared_folder(shared_folder const&) = delete;
   shared_folder& operator=(shared_folder const&) = delete;
-  ~shared_folder() {
-    world.barrier();
-    std::error_code ignored;
-    if (world.rank() == 0) std::filesystem::remove_all(path, ignored);
-  }
+  ~shared_folder() { world.barrier(); }
 };
 
 }  // namespace

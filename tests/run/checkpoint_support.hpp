@@ -11,13 +11,12 @@
 #include <string>
 #include <vector>
 
-#include <unistd.h>
-
 #include <pleat/io/checkpoint.hpp>
 #include <pleat/parallel/tensor_recipe.hpp>
 #include <pleat/run/checkpoint.hpp>
 
 #include "parallel/pipeline_training.hpp"
+#include "support/scratch_folder.hpp"
 
 namespace checkpoint_test {
 
@@ -61,21 +60,7 @@ template <class Forms> auto network() {
 }
 using dense = pl::codec::forms<pl::codec::dense<float>>;
 
-/// A folder that goes with its test.
-struct folder {
-  std::string path;
-  folder() {
-    path = (std::filesystem::temp_directory_path() / "pleat-checkpoint-XXXXXX").string();
-    if (!::mkdtemp(path.data())) std::abort();
-  }
-  folder(folder const&) = delete;
-  folder& operator=(folder const&) = delete;
-  ~folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  }
-  [[nodiscard]] std::string operator/(std::string const& name) const { return path + "/" + name; }
-};
+using folder = pleat_test::scratch_folder;
 
 /// The tensors' files of a checkpoint.
 inline std::map<std::string, std::string> files(std::string const& step) {

@@ -216,12 +216,12 @@ TEST_CASE("the loss scale and words of the program's own come back") {
     trained t(network<dense>(), std::move(c), {1, 2, 1, 1});
     pl::parallel::loss_scale scale;
     scale.set(0.1 + 0.2, 17, 3);
-    pl::run::save_checkpoint(f.path, t.model, t.optimizer, 9, {.scale = &scale, .more = {{"epoch", "4 é"}}});
+    pl::run::save_checkpoint(f.path(), t.model, t.optimizer, 9, {.scale = &scale, .more = {{"epoch", "4 é"}}});
   });
-  resumed<dense>({2, 1, 1, 0}, f.path, [&](auto& t, auto const& at) {
+  resumed<dense>({2, 1, 1, 0}, f.path(), [&](auto& t, auto const& at) {
     if (at.step != 9 || at.more != std::map<std::string, std::string>{{"epoch", "4 é"}}) throw std::runtime_error("other words");
     pl::parallel::loss_scale scale;
-    (void)pl::run::load_checkpoint(f.path, t.model, t.optimizer, &scale);
+    (void)pl::run::load_checkpoint(f.path(), t.model, t.optimizer, &scale);
     if (scale.value() != 0.1 + 0.2 || scale.good_steps() != 17 || scale.skipped() != 3) throw std::runtime_error("another loss scale");
   });
 }
@@ -261,7 +261,7 @@ TEST_CASE("missing, truncated and altered parts are refused on every rank alike,
 
 TEST_CASE("a damaged array is named, with its bytes") {
   folder const f;
-  train_alone(f.path, 1);
+  train_alone(f.path(), 1);
   auto const path = f / "step-1/optimizer-2.safetensors";
   std::uint64_t begin = 0;
   {
@@ -269,21 +269,21 @@ TEST_CASE("a damaged array is named, with its bytes") {
     begin = file.header().size() + file.at("block.1.in.weight").begin;
   }
   change_byte(path, begin + 7);
-  auto const said = said_by_all({2, 2, 2, 3}, f.path);
+  auto const said = said_by_all({2, 2, 2, 3}, f.path());
   CHECK(said.find("the checksum of 'block.1.in.weight', bytes " + std::to_string(begin) + " to " + std::to_string(begin + 4 * 140) + ", is ") != std::string::npos);
   CHECK(said.find("it is damaged") != std::string::npos);
-  CHECK(sentence([&] { (void)pl::io::load_checkpoint(f.path); }).find("the checksum of 'block.1.in.weight'") != std::string::npos);
+  CHECK(sentence([&] { (void)pl::io::load_checkpoint(f.path()); }).find("the checksum of 'block.1.in.weight'") != std::string::npos);
 }
 
 TEST_CASE("a foreign network is refused on every rank") {
   folder const f;
-  train_alone(f.path, 1);
+  train_alone(f.path(), 1);
   auto const refused = [&](auto make) {
     std::mutex guard;
     std::set<std::string> said;
     pl::comm::run_local(4, [&](pl::comm::communicator c) {
       trained t(make(), std::move(c), {2, 2, 1, 1});
-      auto const s = sentence([&] { (void)pl::run::load_checkpoint(f.path, t.model, t.optimizer); });
+      auto const s = sentence([&] { (void)pl::run::load_checkpoint(f.path(), t.model, t.optimizer); });
       std::lock_guard const lock(guard);
       said.insert(s);
     });
@@ -415,7 +415,7 @@ TEST_CASE("a save in the background that rank 0 fails in says on every rank what
     threads.emplace_back([&, r] {
       said[static_cast<std::size_t>(r)] = sentence([&] {
         trained t(network<dense>(), pl::comm::communicator(interrupted(pl::comm::local(core, r), r, then)), l);
-        pl::run::checkpoint_writer writer(f.path, {.asynchronous = true});
+        pl::run::checkpoint_writer writer(f.path(), {.asynchronous = true});
         writer.save(t.model, t.optimizer, 1);
         writer.wait();
         writer.save(t.model, t.optimizer, 2);
@@ -427,5 +427,5 @@ TEST_CASE("a save in the background that rank 0 fails in says on every rank what
     INFO(s);
     CHECK(s.find("Too many levels of symbolic links") != std::string::npos);
   }
-  CHECK(said_by_all(l, f.path) == "step 1 ");
+  CHECK(said_by_all(l, f.path()) == "step 1 ");
 }

@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "digits.hpp"
+#include "support/scratch_folder.hpp"
 
 namespace pl = pleat;
 using Catch::Matchers::ContainsSubstring;
@@ -58,11 +59,7 @@ std::string sentence(auto&& f) {
   return "";
 }
 
-struct folder {
-  std::string path = (std::filesystem::temp_directory_path() / ("pleat_fit_" + std::to_string(::getpid()))).string();
-  folder() { std::filesystem::remove_all(path); }
-  ~folder() { std::filesystem::remove_all(path); }
-};
+using folder = pleat_test::scratch_folder;
 
 }  // namespace
 
@@ -111,7 +108,7 @@ TEST_CASE("checkpoints are the same files whichever way state is sharded, and tr
   auto const bytes_of = [&](index_t step) {
     std::string all;
     for (char const* group : {"parameters", "optimizer-1", "optimizer-2"}) {
-      std::ifstream in(std::filesystem::path(f.path) / ("step-" + std::to_string(step)) / (std::string(group) + ".safetensors"), std::ios::binary);
+      std::ifstream in(std::filesystem::path(f.path()) / ("step-" + std::to_string(step)) / (std::string(group) + ".safetensors"), std::ios::binary);
       REQUIRE(in.good());
       all.append(std::istreambuf_iterator<char>(in), {});
     }
@@ -120,7 +117,7 @@ TEST_CASE("checkpoints are the same files whichever way state is sharded, and tr
   struct stop : std::exception {};
   std::string reference;
   for (int const first : {0, 1, 2, 3}) {
-    std::filesystem::remove_all(f.path);
+    std::filesystem::remove_all(f.path());
     // Two ranks up to step 7 under one stage, then three ranks under another one to the end.
     for (auto const& [ranks, stage, until] : {std::tuple{2, first, index_t{7}}, {3, (first + 2) % 4, index_t{100000}}}) {
       std::uint64_t got = 0;
@@ -132,7 +129,7 @@ TEST_CASE("checkpoints are the same files whichever way state is sharded, and tr
           p.state_stage = stage;
           auto m = pl::parallel::build(net(), p, w, {.seed = 4});
           auto o = options;
-          o.checkpoint = f.path;
+          o.checkpoint = f.path();
           o.checkpoint_steps = 7;
           o.resume = true;
           o.validation = &data.test;
@@ -237,7 +234,7 @@ TEST_CASE("training goes on from a checkpoint bit for bit, on another number of 
         pl::world w(std::move(c), 1);
         auto m = build(w);
         auto options = quiet(3);
-        options.checkpoint = f.path;
+        options.checkpoint = f.path();
         options.checkpoint_steps = 5;
         options.resume = true;
         options.on_event = [&](pl::run::event const& e) {
@@ -257,7 +254,7 @@ TEST_CASE("a checkpoint of another seed, network, batch or optimizer is refused 
   folder const f;
   pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
   auto options = quiet(1);
-  options.checkpoint = f.path;
+  options.checkpoint = f.path();
   {
     auto m = build(alone);
     (void)pl::run::fit(m, data.train, options);
@@ -431,8 +428,8 @@ TEST_CASE("a checkpoint saved under one layout goes on under any other with the 
   for (auto const& from : layouts)
     for (auto const& to : layouts) {
       folder const f;
-      (void)fitted(from, f.path, 1, false);
-      auto const r = fitted(to, f.path, 2, true);
+      (void)fitted(from, f.path(), 1, false);
+      auto const r = fitted(to, f.path(), 2, true);
       INFO(std::get<1>(from) << " ranks to " << std::get<1>(to));
       CHECK(r.resumed_at.has_value());
       CHECK(r.epoch_loss == std::vector<double>{reference.epoch_loss.back()});

@@ -10,24 +10,12 @@
 /// (the gradients of gamma and beta) follow lanes.hpp.
 #pragma once
 
+#include <pleat/compute/detail/moments.hpp>
 #include <pleat/compute/reduce.hpp>
 
 namespace pleat::compute {
 
 namespace detail {
-
-template <class T>
-struct row_centred_square_op {
-  using value_type = wide_t<T>;
-  source_t<T> x;
-  value_type mean;
-  PLEAT_INLINE static value_type identity() { return value_type(0); }
-  PLEAT_INLINE value_type step(index_t i, value_type acc) const {
-    value_type const d = x[i] - mean;
-    return fma(d, d, acc);
-  }
-  PLEAT_INLINE static value_type combine(value_type a, value_type b) { return a + b; }
-};
 
 /// Σ dy·gamma·x̂, x̂ = (x − mean)·r.
 template <class T>
@@ -60,8 +48,8 @@ struct row_norm_forward_body {
     auto const to = y + row * columns;
     W const n = static_cast<W>(columns);
     W const m = centred ? reduce_one_chunk(sum_op<T, W>{from}, 0, columns) / n : W(0);
-    W const variance = reduce_one_chunk(row_centred_square_op<T>{from, m}, 0, columns) / n;
-    W const r = W(1) / std::sqrt(variance + epsilon);
+    W const variance = reduce_one_chunk(centred_square_op<T>{from, m}, 0, columns) / n;
+    W const r = inverse_deviation(variance, epsilon);
     if (beta != nullptr)
       for (index_t j = 0; j < columns; ++j) to[j] = fma((from[j] - m) * r, gamma[j], beta[j]);
     else

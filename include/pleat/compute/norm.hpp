@@ -9,6 +9,7 @@
 /// of every sum over a lane: a sample's pixels first (32 interleaved chains folded by halves), then samples ascending.
 #pragma once
 
+#include <pleat/compute/detail/moments.hpp>
 #include <pleat/compute/reduce.hpp>
 
 namespace pleat::compute {
@@ -20,23 +21,6 @@ struct norm_shape {
 
 namespace detail {
 
-template <class T>
-PLEAT_INLINE T inverse_deviation(T variance, T epsilon) {
-  return T(1) / std::sqrt(variance + epsilon);
-}
-
-template <class T>
-struct centred_square_op {
-  using value_type = T;
-  T const* x;
-  T mean;
-  PLEAT_INLINE static T identity() { return T(0); }
-  PLEAT_INLINE T step(index_t i, T acc) const {
-    T const d = x[i] - mean;
-    return fma(d, d, acc);
-  }
-  PLEAT_INLINE static T combine(T a, T b) { return a + b; }
-};
 template <class T>
 struct centred_dot_op {
   using value_type = T;

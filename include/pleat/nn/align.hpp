@@ -3,7 +3,8 @@
 /// \file
 /// Activations from one layout along the tensor axis to another. By the collective that the layout algebra names (tensor/
 /// redistribution.hpp): shard → replicate an all-gather, partial → replicate an all-reduce, partial → shard a reduce-scatter, shard →
-/// another shard an all-to-all, replicate → shard a slice. Only nn::call and nn::apply come here: layers do not communicate.
+/// another shard an all-to-all, replicate → shard a slice. nn::call and nn::apply come here, so that layers made of them
+/// do not communicate; besides them conv2d, embedding and the losses do, for a table or scores of their own that are cut.
 ///
 /// In steady state nothing is allocated: parts are packed into pooled memory. Device memory is exchanged through a copy on the host.
 #pragma once
@@ -21,37 +22,11 @@
 #include <pleat/nn/pass.hpp>
 #include <pleat/nn/placement_rules.hpp>
 #include <pleat/tensor/tensor.hpp>
+#include <pleat/tensor/wire_memory.hpp>
 
 namespace pleat::nn {
 
 namespace detail {
-
-/// A tensor's elements where a transport can read and write them: in place on a host space, else a copy on the host.
-template <class T, class Space> class wire_memory {
- public:
-  static constexpr bool on_host = Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename Space::memory_space>::accessible;
-  wire_memory(context<Space>& c, tensor<T, Space> t, bool read) : where_(&c), t_(std::move(t)) {
-    if constexpr (!on_host) {
-      copy_ = pooled_array<T>(c.host_pool(), static_cast<std::size_t>(t_.size()));
-      if (read) copy_to_host(c, t_, copy_.data());
-    } else if (read) {
-      c.fence();  // the instance wrote it, the transport reads it from the host
-    }
-  }
-  [[nodiscard]] std::span<T> span() const noexcept {
-    if constexpr (on_host) return {t_.data(), static_cast<std::size_t>(t_.size())};
-    else return {copy_.data(), copy_.size()};
-  }
-  /// After the transport has written.
-  void arrived() const {
-    if constexpr (!on_host) copy_from_host(*where_, static_cast<T const*>(copy_.data()), t_);
-  }
-
- private:
-  context<Space>* where_;
-  tensor<T, Space> t_;
-  pooled_array<T> copy_;
-};
 
 /// Elements of `shape` with extent n in dimension d.
 [[nodiscard]] inline extents with_extent(extents shape, int d, index_t n) noexcept {

@@ -38,11 +38,13 @@ template <class T, class Space> [[nodiscard]] double gradient_norm(context<Space
   return std::sqrt(sum);
 }
 
-/// The factor that brings the global norm down to `max_norm` (Pascanu, Mikolov and Bengio, arXiv:1211.5063): min(1, max_norm / norm).
+/// The factor that brings a global norm down to `max_norm` (Pascanu, Mikolov and Bengio, arXiv:1211.5063): min(1, max_norm / norm).
 /// A norm that is not finite gives 1: scaling would not mend it.
+[[nodiscard]] inline double clip_factor(double norm, double max_norm) noexcept { return std::isfinite(norm) && norm > max_norm ? max_norm / norm : 1.0; }
+
+/// The same for the gradients in slot 0.
 template <class T, class Space> [[nodiscard]] double clip_scale(context<Space>& where, arena<T, Space> const& memory, double max_norm) {
-  double const norm = gradient_norm(where, memory);
-  return std::isfinite(norm) && norm > max_norm ? max_norm / norm : 1.0;
+  return clip_factor(gradient_norm(where, memory), max_norm);
 }
 
 }  // namespace pleat::nn

@@ -8,11 +8,11 @@
 #include <span>
 #include <utility>
 
-#include <pleat/base/pooled_array.hpp>
 #include <pleat/comm/communicator.hpp>
 #include <pleat/compute/elementwise.hpp>
 #include <pleat/nn/units.hpp>
 #include <pleat/parallel/stages.hpp>
+#include <pleat/tensor/wire_memory.hpp>
 
 namespace pleat::parallel {
 
@@ -25,31 +25,18 @@ template <class Net>
   using T = nn::value_type_of<Net>;
   using Space = nn::space_of<Net>;
   using tensor_type = nn::tensor_of<Net>;
-  constexpr bool on_host = Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename Space::memory_space>::accessible;
   constexpr int tag = comm::user_tags - 2;
   extents const input = x.shape();
   auto const shape_before = [&](index_t stage) { return nn::shape_units(net, input, 0, layout.begin(stage)); };
-  // Whatever the host cannot reach goes through a copy.
-  auto const through_host = [&](tensor_type const& t, bool from_device, bool to_device, auto&& f) {
-    auto const n = static_cast<std::size_t>(t.size());
-    if (n == 0) return;
-    if constexpr (on_host) {
-      p.where->fence();
-      f(std::span<T>(t.data(), n));
-    } else {
-      pooled_array<T> host(p.where->host_pool(), n);
-      if (from_device) copy_to_host(*p.where, t, host.data());
-      f(std::span<T>(host.data(), n));
-      if (to_device) copy_from_host(*p.where, static_cast<T const*>(host.data()), t);
-    }
-  };
   std::exception_ptr failed;
   int const me = ranks.rank();
   for (index_t s = 0; s < layout.count(); ++s) {
     if (layout.rank_of(s) != me) continue;
     if (s > 0 && layout.rank_of(s - 1) != me) {
       x = tensor_type::allocate(*p.where, shape_before(s));
-      through_host(x, false, true, [&](std::span<T> data) { ranks.receive(data, layout.rank_of(s - 1), tag); });
+      wire_memory<T, Space> const m(*p.where, x, false);
+      if (x.size() > 0) ranks.receive(m.span(), layout.rank_of(s - 1), tag);
+      m.arrived();
     }
     extents const out = nn::shape_units(net, x.shape(), layout.begin(s), layout.end(s));
     if (!failed) {
@@ -64,13 +51,15 @@ template <class Net>
       x = tensor_type::allocate(*p.where, out);
       compute::fill(p.space(), x.size(), T(0), x.data());
     }
-    if (s + 1 < layout.count() && layout.rank_of(s + 1) != me)
-      through_host(x, true, false, [&](std::span<T> data) { ranks.send(std::span<T const>(data), layout.rank_of(s + 1), tag); });
+    if (s + 1 < layout.count() && layout.rank_of(s + 1) != me && x.size() > 0)
+      ranks.send(std::span<T const>(wire_memory<T, Space>(*p.where, x, true).span()), layout.rank_of(s + 1), tag);
   }
   bool const last = layout.last_rank() == me;
   if (everywhere) {
     if (!last) x = tensor_type::allocate(*p.where, nn::shape_units(net, input, 0, layout.units()));
-    through_host(x, last, !last, [&](std::span<T> data) { ranks.broadcast(data, layout.last_rank()); });
+    wire_memory<T, Space> const m(*p.where, x, last);
+    if (x.size() > 0) ranks.broadcast(m.span(), layout.last_rank());
+    if (!last) m.arrived();
   } else if (!last) {
     x = {};
   }

@@ -254,11 +254,8 @@ template <class Net> class model {
   [[nodiscard]] double gradient_norm() const {
     return in_phase(place_, steps_, "parallel::gradient_norm", "the norm of the gradient", [&] { return norm_of_gradient(); });
   }
-  /// The factor that brings the norm down to max_norm: nn::clip_scale. Collective as gradient_norm is.
-  [[nodiscard]] double clip_scale(double max_norm) const {
-    double const norm = gradient_norm();
-    return std::isfinite(norm) && norm > max_norm ? max_norm / norm : 1.0;
-  }
+  /// The factor that brings the norm down to max_norm: nn::clip_factor. Collective as gradient_norm is.
+  [[nodiscard]] double clip_scale(double max_norm) const { return nn::clip_factor(gradient_norm(), max_norm); }
 
   /// Moves the parameters. `scale` multiplies the gradient (clipping). Collective where state is sharded: every rank moves its pieces, and
   /// at stages 1 and 2 passes each on while it moves the next. A network of half agrees first, over all ranks, whether the gradient is

@@ -16,6 +16,7 @@
 #include <pleat/compute/elementwise.hpp>
 #include <pleat/tensor/redistribution.hpp>
 #include <pleat/tensor/tensor.hpp>
+#include <pleat/tensor/wire_memory.hpp>
 
 namespace pleat::parallel {
 
@@ -71,7 +72,6 @@ class redistribute {
   }
 
  private:
-  static constexpr bool on_host = Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename Space::memory_space>::accessible;
   using block = tensor<T, Space>;
 
   /// A box in a buffer that is sent or received.
@@ -176,11 +176,11 @@ class redistribute {
       case movement::all_reduce: return reduce(s, x, y);
       case movement::all_gather: {
         block const all = s.in_place ? y : block::allocate(*where_, {s.received});
-        host_reading const in(*this, x);
-        host_writing out(*this, all);
+        wire_memory<T, Space> const in(*where_, x, true);
+        wire_memory<T, Space> const out(*where_, all, false);
         if (s.even) s.group->all_gather(in.span(), out.span());
         else s.group->all_gather_v(in.span(), out.span(), {s.in_counts, {}});
-        out.finish();
+        out.arrived();
         if (s.in_place) break;
         if (s.zeros) compute::fill(space, y.size(), T(0), y.data());
         for (auto const& p : s.in) copy(p.box, p.box, all.data() + p.at, s.after, y.data());
@@ -190,20 +190,20 @@ class redistribute {
         block const all = s.in_place ? x : block::allocate(*where_, {s.sent});
         if (!s.in_place)
           for (auto const& p : s.out) copy(p.box, s.before, x.data(), p.box, all.data() + p.at);
-        host_reading const in(*this, all);
-        host_writing out(*this, y);
+        wire_memory<T, Space> const in(*where_, all, true);
+        wire_memory<T, Space> const out(*where_, y, false);
         if (s.even) s.group->reduce_scatter(in.span(), out.span(), comm::reduction::sum);
         else s.group->reduce_scatter_v(in.span(), out.span(), s.out_counts, comm::reduction::sum);
-        out.finish();
+        out.arrived();
         break;
       }
       case movement::all_to_all: {
         block const packed = block::allocate(*where_, {s.sent}), got = block::allocate(*where_, {s.received});
         for (auto const& p : s.out) copy(p.box, s.before, x.data(), p.box, packed.data() + p.at);
-        host_reading const in(*this, packed);
-        host_writing out(*this, got);
+        wire_memory<T, Space> const in(*where_, packed, true);
+        wire_memory<T, Space> const out(*where_, got, false);
         s.group->all_to_all_v(in.span(), {s.out_counts, {}}, out.span(), {s.in_counts, {}});
-        out.finish();
+        out.arrived();
         if (s.zeros || s.sums) compute::fill(space, y.size(), T(0), y.data());
         bool own = s.own_position < 0;
         auto const put = [&](index_box const& b, index_box const& from, T const* data) {
@@ -222,55 +222,16 @@ class redistribute {
   }
 
   [[nodiscard]] block reduce(stage const& s, block const& x, block const& y) {
-    host_reading const in(*this, x);
-    host_writing out(*this, y);
+    wire_memory<T, Space> const in(*where_, x, true);
+    wire_memory<T, Space> const out(*where_, y, false);
     s.group->all_reduce(in.span(), out.span(), comm::reduction::sum);
-    out.finish();
+    out.arrived();
     return y;
   }
 
   void copy(index_box const& part, index_box const& from, T const* x, index_box const& to, T* y) const {
     compute::copy_box(where_->space(), part, from, x, to, y);
   }
-
-  /// Host memory with a tensor's elements, to be read by the transport: the tensor's own where the host can reach it.
-  class host_reading {
-   public:
-    host_reading(redistribute& r, block const& t) : t_(t) {
-      if constexpr (on_host) {
-        r.where_->fence();
-      } else {
-        copy_ = pool_handle<Kokkos::DefaultHostExecutionSpace>(r.where_->host_pool().take(bytes(t)));
-        copy_to_host(*r.where_, t, static_cast<T*>(copy_.data()));
-      }
-    }
-    [[nodiscard]] std::span<T const> span() const {
-      return {on_host ? t_.data() : static_cast<T const*>(copy_.data()), static_cast<std::size_t>(t_.size())};
-    }
-
-   private:
-    block t_;
-    pool_handle<Kokkos::DefaultHostExecutionSpace> copy_;
-  };
-  /// Host memory that becomes a tensor's elements.
-  class host_writing {
-   public:
-    host_writing(redistribute& r, block const& t) : r_(&r), t_(t) {
-      if constexpr (!on_host) copy_ = pool_handle<Kokkos::DefaultHostExecutionSpace>(r.where_->host_pool().take(bytes(t)));
-    }
-    [[nodiscard]] std::span<T> span() const {
-      return {on_host ? t_.data() : static_cast<T*>(copy_.data()), static_cast<std::size_t>(t_.size())};
-    }
-    void finish() {
-      if constexpr (!on_host) copy_from_host(*r_->where_, static_cast<T const*>(copy_.data()), t_);
-    }
-
-   private:
-    redistribute* r_;
-    block t_;
-    pool_handle<Kokkos::DefaultHostExecutionSpace> copy_;
-  };
-  [[nodiscard]] static std::size_t bytes(block const& t) { return static_cast<std::size_t>(t.size()) * sizeof(T); }
 
   context<Space>* where_;
   comm::grid* ranks_;

@@ -57,10 +57,4 @@ template <class T, class Space> [[nodiscard]] double gradient_norm(context<Space
   return std::sqrt(total);
 }
 
-/// nn::clip_scale where state may be sharded. Collective.
-template <class T, class Space> [[nodiscard]] double clip_scale(context<Space>& where, shard_group const& g, nn::arena<T, Space> const& memory, double max_norm) {
-  double const norm = gradient_norm(where, g, memory);
-  return std::isfinite(norm) && norm > max_norm ? max_norm / norm : 1.0;
-}
-
 }  // namespace pleat::parallel

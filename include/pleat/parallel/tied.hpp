@@ -9,12 +9,12 @@
 #include <string>
 #include <vector>
 
-#include <pleat/base/pooled_array.hpp>
 #include <pleat/comm/communicator.hpp>
 #include <pleat/compute/elementwise.hpp>
 #include <pleat/nn/arena.hpp>
 #include <pleat/parallel/shard_group.hpp>
 #include <pleat/parallel/stages.hpp>
+#include <pleat/tensor/wire_memory.hpp>
 
 namespace pleat::parallel {
 
@@ -89,7 +89,6 @@ template <class T, class Space> class tied_sums {
     int entry;
     std::vector<use> uses;
   };
-  static constexpr bool on_host = Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename Space::memory_space>::accessible;
   static constexpr int tag = comm::user_tags - 1;
 
   /// The gradient of an entry as one vector: where it lies, or collected from the ranks that hold pieces of it.
@@ -100,7 +99,11 @@ template <class T, class Space> class tied_sums {
     auto all = tensor_type::allocate(where, {n});
     compute::fill(where.space(), n, W(0), all.data());
     pieces(memory, entry, [&](W* mine, index_t at, index_t count) { compute::copy(where.space(), count, static_cast<W const*>(mine), all.data() + at); });
-    if (shards.shards > 1) through_host(where, all, true, true, [&](std::span<W> data) { shards.members->all_reduce(data); });  // one rank's, and zeros
+    if (shards.shards > 1) {  // one rank's, and zeros
+      wire_memory<W, Space> const m(where, all, true);
+      shards.members->all_reduce(m.span());
+      m.arrived();
+    }
     return all;
   }
   static void put(context<Space>& where, nn::arena<T, Space>& memory, int entry, tensor_type const& total) {
@@ -119,22 +122,13 @@ template <class T, class Space> class tied_sums {
   }
 
   static void send(context<Space>& where, comm::communicator& to, tensor_type const& t, int peer) {
-    through_host(where, t, true, false, [&](std::span<W> data) { to.send(std::span<W const>(data), peer, tag); });
+    wire_memory<W, Space> const m(where, t, true);
+    to.send(std::span<W const>(m.span()), peer, tag);
   }
   static void receive(context<Space>& where, comm::communicator& from, tensor_type const& t, int peer) {
-    through_host(where, t, false, true, [&](std::span<W> data) { from.receive(data, peer, tag); });
-  }
-  template <class F> static void through_host(context<Space>& where, tensor_type const& t, bool out, bool in, F&& f) {
-    auto const n = static_cast<std::size_t>(t.size());
-    if constexpr (on_host) {
-      where.fence();
-      f(std::span<W>(t.data(), n));
-    } else {
-      pooled_array<W> host(where.host_pool(), n);
-      if (out) copy_to_host(where, t, host.data());
-      f(std::span<W>(host.data(), n));
-      if (in) copy_from_host(where, static_cast<W const*>(host.data()), t);
-    }
+    wire_memory<W, Space> const m(where, t, false);
+    from.receive(m.span(), peer, tag);
+    m.arrived();
   }
 
   std::vector<weight> all_;

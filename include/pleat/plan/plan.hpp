@@ -93,7 +93,7 @@ struct plan {
   std::string schedule = "1f1b"; ///< what a pipeline's ranks compute when: one of known_schedules, or own_schedule_prefix and a hash
   index_t chunks = 0;            ///< stages per pipeline rank; 0: what the schedule asks for (2 for interleaved and the V shapes, else 1)
   std::vector<index_t> cuts{};   ///< first unit of each stage but the first, stages() − 1 of them; empty: cut by cost
-  index_t micro_batches = 1;     ///< forward/backward walks per step and rank; gradients are exchanged after the last
+  index_t micro_batches = 1;     ///< forward/backward walks per step and rank; gradients are exchanged after the last, but after each in fast mode at state stages 2 and 3 without a pipeline
   int state_stage = 0;           ///< sharded over the data axis: 0 nothing, 1 optimizer state, 2 gradients too, 3 parameters too
   index_t state_ranks = 0;       ///< data ranks that share one copy of the state; 0: all of them
   index_t prefetch = 1;          ///< state stage 3: units whose parameters are gathered ahead
