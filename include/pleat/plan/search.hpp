@@ -110,12 +110,14 @@ template <class Net> [[nodiscard]] memory_ledger ledger_of(Net const& net, plan 
   return l;
 }
 
-/// A data-parallel plan for this world. The same on every rank; communicates nothing.
+/// A data-parallel plan for this world, in the network's precision. The same on every rank; communicates nothing.
 /// \throws error if no number of micro-batches fits into memory_bytes, naming the bytes that are missing
 template <class Net> [[nodiscard]] plan search(Net const& net, world const& w, search_options const& o = {}) {
   plan p;
   p.global_batch = o.global_batch;
   p.data_ranks = w.size();
+  constexpr dtype type = dtype_of<nn::value_type_of<Net>>;
+  p.precision = type == dtype::bf16 ? compute_precision::bf16 : type == dtype::f16 ? compute_precision::f16 : compute_precision::f32;
   p.deterministic = o.deterministic;
   p.lanes = std::max(o.lanes, power_of_two_above(p.data_ranks));
   p.overlap = o.overlap;
