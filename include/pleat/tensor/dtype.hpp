@@ -31,9 +31,10 @@ PLEAT_INLINE std::uint16_t half_bits(float x) noexcept {
   auto const u = __builtin_bit_cast(std::uint32_t, x);
   std::uint32_t const sign = (u >> 16) & 0x8000u, a = u & 0x7fffffffu;
   std::uint32_t const normal = (a + 0xfffu + ((a >> 13) & 1u) - 0x38000000u) >> 13;  // up to 65520, which rounds to infinity
-  std::uint32_t const mantissa = (a & 0x7fffffu) | 0x800000u, e = a >> 23;
-  std::uint32_t const shift = e >= 113u ? 14u : e < 95u ? 31u : 126u - e;
-  std::uint32_t const small = (mantissa + (1u << (shift - 1u)) - 1u + ((mantissa >> shift) & 1u)) >> shift;  // subnormal, in units of 2^-24
+  // An addition to 1/2 rounds at 2^-24, the spacing of subnormal halves. The integer minimum keeps compilers from contracting it with
+  // a product that made x.
+  std::uint32_t const low = a < 0x38800000u ? a : 0x38800000u;
+  std::uint32_t const small = __builtin_bit_cast(std::uint32_t, __builtin_bit_cast(float, low) + 0.5f) - 0x3f000000u;
   std::uint32_t r = a < 0x38800000u ? small : normal;
   r = a >= 0x47800000u ? 0x7c00u : r;  // ≥ 2^16
   r = a > 0x7f800000u ? 0x7e00u : r;

@@ -23,10 +23,10 @@ struct widen_rows_body {
   PLEAT_INLINE void operator()(index_t r) const {
     T const* const x = from + r * from_ld;
     float* const y = to + r * to_ld;
-    index_t j = 0;
-    for (; j + 32 <= columns; j += 32)  // a constant count: -O2 vectorises it
+    index_t const whole = columns / 32 * 32;
+    for (index_t j = 0; j < whole; j += 32)  // a constant count: -O2 vectorises it
       for (index_t i = 0; i < 32; ++i) y[j + i] = static_cast<float>(x[j + i]);
-    for (; j < columns; ++j) y[j] = static_cast<float>(x[j]);
+    for (index_t j = whole; j < columns; ++j) y[j] = static_cast<float>(x[j]);
   }
 };
 template <class T>
@@ -58,14 +58,14 @@ struct narrow_rows_body {
       }
       return;
     }
-    index_t j = 0;
+    index_t const whole = columns / 32 * 32;
     if (bias != nullptr)
-      for (; j + 32 <= columns; j += 32)
+      for (index_t j = 0; j < whole; j += 32)
         for (index_t i = 0; i < 32; ++i) y[j + i] = T(finished(x[j + i], static_cast<float>(bias[j + i]), true, relu));
     else
-      for (; j + 32 <= columns; j += 32)
+      for (index_t j = 0; j < whole; j += 32)
         for (index_t i = 0; i < 32; ++i) y[j + i] = T(finished(x[j + i], 0.0f, false, relu));
-    for (; j < columns; ++j) y[j] = T(finished(x[j], bias ? static_cast<float>(bias[j]) : 0.0f, bias != nullptr, relu));
+    for (index_t j = whole; j < columns; ++j) y[j] = T(finished(x[j], bias ? static_cast<float>(bias[j]) : 0.0f, bias != nullptr, relu));
   }
 };
 template <class T>
