@@ -154,7 +154,7 @@ TEST_CASE("rows over 1, 2, 3 and 4 ranks decompose as one matrix does", "[comput
   }
 }
 
-TEST_CASE("LAPACK agrees where there is one", "[compute][svd]") {
+TEST_CASE("LAPACK agrees where there is one", "[compute][svd][lapack]") {
 #ifdef PLEAT_TEST_LAPACK
   for (auto const& [m, n] : {std::pair<index_t, index_t>{20, 20}, {60, 17}, {17, 60}}) {
     auto const a = drawn(m, n, 5);
