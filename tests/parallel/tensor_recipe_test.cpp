@@ -127,6 +127,44 @@ TEST_CASE("by sequence, results without positions stay whole, which is said once
   CHECK(report.entries().empty());
 }
 
+TEST_CASE("batch norm between convolutions works on the channels that are here: no message, the serial run's numbers") {
+  auto const plain = nn::sequential(nn::conv2d("c1", 3, 7, 3, {.padding = 1}), nn::relu(), nn::conv2d("c2", 7, 6, 3), nn::flatten(), nn::linear("fc", 96, 4));
+  // a norm takes the bias before it away again: its gradient would be nothing but rounding
+  auto const net = nn::sequential(nn::conv2d("c1", 3, 7, 3, {.padding = 1, .bias = false}), nn::batch_norm("norm", 7), nn::relu(), nn::conv2d("c2", 7, 6, 3), nn::flatten(), nn::linear("fc", 96, 4));
+  auto const rows = nn::sequential(nn::linear("fc1", 12, 5, {.bias = false}), nn::batch_norm("norm", 5), nn::relu(), nn::linear("fc2", 5, 4));
+  auto const serial = walk(net, nullptr, {3, 3, 6, 6}, 0, 4), serial_rows = walk(rows, nullptr, {7, 12}, 0, 4);
+  auto const cut = [](auto const& n) { return par::tensor_parallel(n, {par::column("c1.*"), par::row("c2.*")}); };
+  for (int ranks : {2, 3, 8}) {  // 8: a rank has no channel
+    auto const a = walk_on(ranks, cut(net), {3, 3, 6, 6}, 0, 4), without = walk_on(ranks, cut(plain), {3, 3, 6, 6}, 0, 4);
+    same_as_serial(a, serial, ranks);
+    CHECK(a.calls == without.calls);
+    // statistics of a channel are one rank's: no sum is cut
+    for (auto const* name : {"norm.running_mean", "norm.running_var"}) CHECK(distance(a.gradients.at(name), serial.gradients.at(name)) == 0);
+    same_as_serial(walk_on(ranks, par::tensor_parallel(rows, {par::column("fc1.*"), par::row("fc2.*")}), {7, 12}, 0, 4), serial_rows, ranks);
+  }
+}
+
+TEST_CASE("layers side by side may have cut weights, concatenated or summed") {
+  auto const side = [](nn::merge how) {
+    return nn::sequential(nn::linear("in", 12, 10),
+                          nn::branch(how, nn::sequential(nn::linear("a1", 10, 14), nn::gelu(), nn::linear("a2", 14, 6)), nn::linear("b", 10, 6), nn::sequential(nn::linear("c", 10, 6), nn::relu())),
+                          nn::linear("out", how == nn::merge::sum ? 6 : 18, 5));
+  };
+  for (auto const how : {nn::merge::concatenate, nn::merge::sum}) {
+    auto const serial = walk(side(how), nullptr, {7, 12}, 0, 5);
+    for (int ranks : {2, 3, 8})
+      for (auto const& rules : {std::vector{par::column("a1.*"), par::row("a2.*")}, std::vector{par::column("a1.*"), par::row("a2.*"), par::column("b.*"), par::row("c.*")},
+                                std::vector{par::column("in.*"), par::column("a2.*"), par::column("b.*"), par::column("c.*"), par::row("out.*")}})
+        same_as_serial(walk_on(ranks, par::tensor_parallel(side(how), rules), {7, 12}, 0, 5), serial, ranks);
+  }
+  auto const images = nn::sequential(nn::conv2d("c0", 2, 4, 3, {.padding = 1}),
+                                     nn::branch(nn::conv2d("a", 4, 5, 3, {.padding = 1}), nn::sequential(nn::conv2d("b1", 4, 7, 1, {.bias = false}), nn::batch_norm("norm", 7), nn::relu(), nn::conv2d("b2", 7, 3, 1))),
+                                     nn::flatten(), nn::linear("fc", 8 * 25, 4));
+  auto const serial = walk(images, nullptr, {3, 2, 5, 5}, 0, 4);
+  for (int ranks : {2, 3})
+    same_as_serial(walk_on(ranks, par::tensor_parallel(images, {par::column("c0.*"), par::column("a.*"), par::column("b1.*"), par::row("b2.*")}), {3, 2, 5, 5}, 0, 4), serial, ranks);
+}
+
 TEST_CASE("an activation that must move is reported once, with its bytes; what a recipe plans is not") {
   par::move_report report;
   auto const net = nn::sequential(nn::linear("a", 6, 6), nn::linear("b", 6, 6));

@@ -38,6 +38,9 @@ struct batch_norm_options {
 /// [features]. A statistic's gradient is the batch's value, each lane's weighted by its share of the batch: it is exchanged and summed
 /// as gradients are, and the optimizer's step folds it in.
 ///
+/// Statistics are per channel, so an input that is cut along its channels (tensor axis) stays where it is, without communication: a rank works with
+/// its channels of the parameters, which are whole everywhere, and has an addend of their gradients: zero for the others' channels.
+///
 /// A norm that has been folded into the layer before it is an identity: it hands its input on and has no parameters.
 template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class batch_norm {
  public:
@@ -52,6 +55,8 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
   struct saved {
     tensor_type x, moments, sums;
     index_t population = 0;
+    index_t first = 0;  ///< channel that this rank's part begins with
+    bool cut = false;   ///< the channels are shared out over the tensor axis
   };
 
   batch_norm(std::string name, index_t features, batch_norm_options options = {})
@@ -82,25 +87,35 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
     return in;
   }
 
+  /// Channels may be cut; nothing else.
+  [[nodiscard]] bool takes(axis_layout const& x, int rank, int) const noexcept { return identity_ || (rank >= 2 && x.where.dim == 1); }
+
   [[nodiscard]] step<saved, tensor_type> forward(pass<Space> const& p, tensor_type x) const {
-    (void)shape(x.shape());
+    (void)shape(x.whole_shape());
     if (identity_) return {std::move(x), {}};
     auto const g = geometry(x.shape());
-    index_t const m = x.extent(0), c = features();
+    index_t const m = x.extent(0), c = x.extent(1), first = p.tensor && x.layout().cut() ? x.layout().range(p.tensor->size(), p.tensor->rank()).begin : 0;
+    if (c == 0) {
+      saved s;
+      s.first = first, s.cut = true;
+      s.x = x;
+      return {std::move(x), std::move(s)};
+    }
     if (!p.training) {
       auto y = x.sole_owner() ? x : tensor_type::allocate(*p.where, x.shape());
-      compute::batch_norm_forward(p.space(), m, g, in(x), compute::lanes::whole(m), in(mean_), in(variance_), epsilon(), in(weight_), in(bias_), y.data());
+      compute::batch_norm_forward(p.space(), m, g, in(x), compute::lanes::whole(m), in(mean_) + first, in(variance_) + first, epsilon(), in(weight_) + first, in(bias_) + first, y.data());
       return {std::move(y), {}};
     }
     auto const cut = cut_of(p, m);
     saved s;
+    s.first = first, s.cut = c < features();
     s.moments = tensor_type::allocate(*p.where, {2, cut.count, c});
     T* const mean = s.moments.data();
     T* const variance = mean + cut.count * c;
     compute::batch_norm_statistics(p.space(), g, in(x), cut, mean, variance);
     if (options_.statistics == statistics::global) s.population = detail::share_moments(p, cut, g, s.moments, name_);
     auto y = tensor_type::allocate(*p.where, x.shape());
-    compute::batch_norm_forward(p.space(), m, g, in(x), cut, static_cast<T const*>(mean), static_cast<T const*>(variance), epsilon(), in(weight_), in(bias_), y.data());
+    compute::batch_norm_forward(p.space(), m, g, in(x), cut, static_cast<T const*>(mean), static_cast<T const*>(variance), epsilon(), in(weight_) + first, in(bias_) + first, y.data());
     s.x = std::move(x);
     return {std::move(y), std::move(s)};
   }
@@ -108,7 +123,8 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
   [[nodiscard]] tensor_type backward_input(pass<Space> const& p, saved& s, tensor_type dy) {
     if (identity_) return dy;
     auto const g = geometry(s.x.shape());
-    index_t const m = s.x.extent(0), c = features();
+    index_t const m = s.x.extent(0), c = s.x.extent(1);
+    if (c == 0) return dy;
     auto const cut = cut_of(p, m);
     T const* const mean = s.moments.data();
     T const* const variance = mean + cut.count * c;
@@ -125,7 +141,7 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
     tensor_type dx;
     if (p.input_gradient) {
       dx = dy.sole_owner() ? dy : tensor_type::allocate(*p.where, dy.shape());
-      compute::batch_norm_backward(p.space(), m, g, in(s.x), in(dy), cut, mean, variance, epsilon(), in(weight_), in(all), in(all) + cut.count * c, in(count), dx.data());
+      compute::batch_norm_backward(p.space(), m, g, in(s.x), in(dy), cut, mean, variance, epsilon(), in(weight_) + s.first, in(all), in(all) + cut.count * c, in(count), dx.data());
     }
     s.x = tensor_type::wrap(nullptr, s.x.shape().with_batch(0));  // the weight half needs the sums and the shape of a sample
     return dx;
@@ -136,14 +152,21 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
     index_t m = 0;
     for (segment const& q : p.segments) m += q.lanes.rows();
     auto const cut = cut_of(p, m);
-    index_t const c = features(), n = cut.count * c, pixels = s.x.shape().size_from(2);
+    auto q = p;
+    q.addends = s.cut;
+    index_t const c = s.x.extent(1), n = cut.count * c, pixels = s.x.shape().size_from(2);
+    if (c == 0) {
+      for (auto* w : {&weight_, &bias_, &mean_, &variance_}) fold(q, *w, nullptr, s.first, 0);
+      s = {};
+      return;
+    }
     auto weighed = tensor_type::allocate(*p.where, {2, cut.count, c});
     compute::weigh_lanes(p.space(), c, cut, p.global_batch, pixels, false, s.population, in(s.moments), weighed.data());
     compute::weigh_lanes(p.space(), c, cut, p.global_batch, pixels, true, s.population, in(s.moments) + n, weighed.data() + n);
-    fold(p, weight_, in(s.sums) + n);
-    fold(p, bias_, in(s.sums));
-    fold(p, mean_, in(weighed));
-    fold(p, variance_, in(weighed) + n);
+    fold(q, weight_, in(s.sums) + n, s.first, c);
+    fold(q, bias_, in(s.sums), s.first, c);
+    fold(q, mean_, in(weighed), s.first, c);
+    fold(q, variance_, in(weighed) + n, s.first, c);
     s = {};
   }
 
@@ -172,7 +195,7 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
   [[nodiscard]] static T const* in(tensor_type const& t) noexcept { return t.data(); }
   [[nodiscard]] static T const* in(values<T, Space> const& w) noexcept { return w.data(); }
   [[nodiscard]] T epsilon() const noexcept { return static_cast<T>(options_.epsilon); }
-  [[nodiscard]] compute::norm_shape geometry(extents const& in) const noexcept { return {features(), in.size_from(2)}; }
+  [[nodiscard]] compute::norm_shape geometry(extents const& in) const noexcept { return {in[1], in.size_from(2)}; }
 
   /// The pass's lanes as one list, or one lane over everything.
   [[nodiscard]] compute::lanes cut_of(pass<Space> const& p, index_t m) const {
@@ -187,11 +210,12 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
     return detail::all_lanes(p, m, name_);
   }
 
-  /// A lane's sums become a gradient: each segment's lanes over their tree, into the segment's slot.
-  void fold(pass<Space> const& p, values<T, Space>& w, T const* per_lane) {
+  /// A lane's sums become a gradient: each segment's lanes over their tree, into the segment's slot. \param first,c the channels that are here
+  void fold(pass<Space> const& p, values<T, Space>& w, T const* per_lane, index_t first, index_t c) {
     index_t at = 0;
     accumulate_gradient(p, w, [&](T* out, compute::lanes const& l) {
-      compute::fold_lanes(p.space(), l.count, features(), per_lane + at * features(), out, l.accumulate);
+      if (c < features() && !l.accumulate) compute::fill(p.space(), features(), T(0), out);
+      if (c > 0) compute::fold_lanes(p.space(), l.count, c, per_lane + at * c, out + first, l.accumulate);
       at += l.count;
     });
   }

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include <pleat/compute/copy_block.hpp>
+#include <pleat/nn/align.hpp>
 #include <pleat/nn/describe.hpp>
 #include <pleat/nn/layer.hpp>
 #include <pleat/nn/residual.hpp>
@@ -22,6 +23,9 @@ enum class merge : std::uint8_t {
 };
 
 /// Layers that all see the same input; their outputs are concatenated along dimension 1, or summed. One unit.
+///
+/// Along the tensor axis each layer gets the input as it lives. Outputs to be concatenated are brought whole; a sum lives where the first
+/// layer's output does.
 template <class... Ls> class branch {
   using first_layer = std::tuple_element_t<0, std::tuple<Ls..., void>>;
 
@@ -34,6 +38,7 @@ template <class... Ls> class branch {
   static_assert((std::is_same_v<value_type_of<Ls>, value_type> && ...) && (std::is_same_v<space_of<Ls>, execution_space> && ...),
                 "pleat: the layers of one nn::branch share one value type and one execution space");
   static constexpr char const* kind = "branch";
+  static constexpr mixing mixes = mixing::children;
   static constexpr int size = static_cast<int>(sizeof...(Ls));
 
   struct saved {
@@ -50,7 +55,7 @@ template <class... Ls> class branch {
 
   [[nodiscard]] step<saved, tensor_type> forward(pass_type const& p, tensor_type x) const {
     saved s;
-    s.out = shapes(x.shape());
+    s.out = shapes(x.whole_shape());
     extents const out = merged(s.out);
     tensor_type y;
     if (how_ == merge::concatenate) y = tensor_type::allocate(*p.where, out);
@@ -60,11 +65,13 @@ template <class... Ls> class branch {
 
   [[nodiscard]] tensor_type backward(pass_type const& p, saved& s, tensor_type dy) {
     tensor_type dx;
+    if (how_ == merge::concatenate) dy = redistribute(p, std::move(dy), {});
     backward_from<0>(p, [&](auto& l, auto& saved, tensor_type d) { return call_backward(p, l, saved, std::move(d)); }, s, dy, 0, dx);
     return dx;
   }
   [[nodiscard]] tensor_type backward_input(pass_type const& p, saved& s, tensor_type dy) {
     tensor_type dx;
+    if (how_ == merge::concatenate) dy = redistribute(p, std::move(dy), {});
     backward_from<0>(p, [&](auto& l, auto& saved, tensor_type d) { return call_backward_input(p, l, saved, std::move(d)); }, s, dy, 0, dx);
     return dx;
   }
@@ -132,6 +139,7 @@ template <class... Ls> class branch {
       auto out = At + 1 < size ? call(p, std::get<At>(layers_), x) : call(p, std::get<At>(layers_), std::move(x));
       std::get<At>(s.each) = std::move(out.saved);
       index_t const width = s.out[At].size_from(1);
+      if (how_ == merge::concatenate) out.y = redistribute(p, std::move(out.y), {});
       if (how_ == merge::sum) y = At == 0 ? std::move(out.y) : detail::add(p, std::move(y), std::move(out.y));
       else compute::copy_block(p.space(), y.batch(), width, static_cast<value_type const*>(out.y.data()), width, y.data() + column, y.shape().size_from(1));
       out = {};
