@@ -27,6 +27,8 @@ auto gpt() {
                         nn::linear("output", 16, vocabulary, {.bias = false, .tied_to = "tokens.weight"}));
 }
 
+constexpr double rate = 0.1;  // of the one step of plain descent
+
 /// What a training leaves behind: whole parameters, losses, norms.
 struct outcome {
   std::map<std::string, std::vector<float>> values;
@@ -38,7 +40,8 @@ template <class Net> outcome train(Net const& net, pl::plan::plan p, pl::comm::c
   pl::world w(std::move(c), 1);
   w.set_sink({});
   auto m = par::build(net, p, w, {.seed = 3});
-  nn::optimizer_state<float, space> optimizer(m.context(), m.arena(), nn::adamw{.learning_rate = 0.01});
+  auto const rule = steps == 1 ? nn::optimizer(nn::sgd{.learning_rate = rate}) : nn::optimizer(nn::adamw{.learning_rate = 0.01});
+  nn::optimizer_state<float, space> optimizer(m.context(), m.arena(), rule);
   outcome out;
   struct source {
     decltype(m)* model;
@@ -94,7 +97,7 @@ template <class Net> outcome train(Net const& net, pl::plan::plan p, pl::comm::c
   return out;
 }
 
-template <class Net> outcome train_on(Net const& net, pl::plan::plan const& p, int steps = 2) {
+template <class Net> outcome train_on(Net const& net, pl::plan::plan const& p, int steps = 1) {
   if (p.ranks() == 1) return train(net, p, pl::comm::communicator(pl::comm::self{}), steps);
   outcome first;
   pl::comm::run_local(static_cast<int>(p.ranks()), [&](pl::comm::communicator c) {
@@ -105,20 +108,22 @@ template <class Net> outcome train_on(Net const& net, pl::plan::plan const& p, i
   return first;
 }
 
-void close(outcome const& a, outcome const& serial) {
+/// One step of plain descent, clipped, away from the same values. A gradient differs from the serial one by B·‖g‖ at the most, B = 4·1.03^L·eps for L
+/// parameters, times 2·√ranks because so many partial sums are made of every product (parity tests of the field; tensor_support.hpp). The norm by B of
+/// itself, and so does the factor that clips. Then w − rate·factor·g differs by 2·B of its move, and by one rounding of w. A parameter is at least as
+/// large as its move here (biases begin at zero and are the move). The loss has gone through forward only: 64·eps, as the answers of tensor_recipe_test.cpp.
+void close(outcome const& a, outcome const& serial, pl::index_t ranks) {
+  double const eps = 0x1p-23, bound = 4 * std::pow(1.03, static_cast<double>(serial.values.size())) * eps * 2 * std::sqrt(static_cast<double>(ranks));
   REQUIRE(a.values.size() == serial.values.size());
-  // Gradients differ by some rounding errors (the bound of tensor_recipe_test.cpp, below 50·2⁻²³ of their norm). AdamW's first steps move
-  // every element by about rate·g/|g|, whose change is rate·(50·2⁻²³·norm/|g|) at most and 2·rate where |g| is as small as that: so norms
-  // of whole parameters agree to the share of such elements. 1e-3 of the norm is what that leaves; a wrong rule is off by 1e-1 and more.
   for (auto const& [name, v] : serial.values) {
     INFO(name);
-    CHECK(distance(a.values.at(name), v) < 1e-3);
+    CHECK(distance(a.values.at(name), v) < 2 * bound + eps);
   }
-  for (std::size_t i = 0; i < serial.losses.size(); ++i) {
-    CHECK(std::abs(a.losses[i] - serial.losses[i]) < 1e-4 * serial.losses[i]);
-    CHECK(std::abs(a.norms[i] - serial.norms[i]) < 1e-3 * serial.norms[i]);
-  }
+  CHECK(std::abs(a.losses[0] - serial.losses[0]) < 64 * eps * serial.losses[0]);
+  CHECK(std::abs(a.norms[0] - serial.norms[0]) < bound * serial.norms[0]);
 }
+/// Trains `net` under a plan and compares.
+template <class Net> void check_close(Net const& net, pl::plan::plan const& p, outcome const& serial) { close(train_on(net, p), serial, p.ranks()); }
 
 }  // namespace
 
@@ -127,7 +132,7 @@ TEST_CASE("data times tensor trains as one rank does, clipping by the norm of wh
   for (bool sequence : {false, true})
     for (auto const& [data, tensor] : {std::pair{1, 2}, {2, 2}, {1, 3}, {2, 4}, {3, 2}}) {
       INFO("data " << data << ", tensor " << tensor << ", sequence " << sequence);
-      close(train_on(par::megatron(gpt(), {.sequence = sequence}), {.global_batch = 8, .data_ranks = data, .tensor_ranks = tensor}), serial);
+      check_close(par::megatron(gpt(), {.sequence = sequence}), {.global_batch = 8, .data_ranks = data, .tensor_ranks = tensor}, serial);
     }
 }
 
@@ -141,13 +146,13 @@ TEST_CASE("in deterministic mode a fixed tensor extent gives the same bits on an
   for (bool sequence : {false, true}) {
     auto const net = par::megatron(gpt(), {.sequence = sequence});
     pl::plan::plan p{.global_batch = 8, .tensor_ranks = 2, .deterministic = true};
-    auto const reference = train_on(net, p);
+    auto const reference = train_on(net, p, 3);
     for (int data : {2, 4})
       for (int micro : {1, 2}) {
         auto q = p;
         q.data_ranks = data;
         q.micro_batches = micro;
-        auto const r = train_on(net, q);
+        auto const r = train_on(net, q, 3);
         INFO("data " << data << ", micro-batches " << micro << ", sequence " << sequence);
         CHECK(r.values == reference.values);
         CHECK(r.losses == reference.losses);
@@ -161,11 +166,11 @@ TEST_CASE("tensor times pipeline and tensor times sharded state train as one ran
   for (bool sequence : {false, true}) {
     auto const net = par::megatron(gpt(), {.sequence = sequence});
     INFO("sequence " << sequence);
-    close(train_on(net, {.global_batch = 8, .tensor_ranks = 2, .pipeline_ranks = 2, .micro_batches = 4}), serial);
-    close(train_on(net, {.global_batch = 8, .data_ranks = 2, .tensor_ranks = 2, .pipeline_ranks = 2, .micro_batches = 2}), serial);
+    check_close(net, {.global_batch = 8, .tensor_ranks = 2, .pipeline_ranks = 2, .micro_batches = 4}, serial);
+    check_close(net, {.global_batch = 8, .data_ranks = 2, .tensor_ranks = 2, .pipeline_ranks = 2, .micro_batches = 2}, serial);
     for (int stage : {1, 2, 3}) {
       INFO("stage " << stage);
-      close(train_on(net, {.global_batch = 8, .data_ranks = 2, .tensor_ranks = 3, .state_stage = stage}), serial);  // uneven parts
+      check_close(net, {.global_batch = 8, .data_ranks = 2, .tensor_ranks = 3, .state_stage = stage}, serial);  // uneven parts
     }
   }
 }
