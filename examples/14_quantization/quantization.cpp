@@ -26,6 +26,12 @@ struct options {
   bool quiet = false;
 };
 
+template <class Net> bool divided_by_32(Net const& net) {
+  bool any = false;
+  pl::nn::for_each_parameter(net, [&](pl::nn::parameter const& w) { any = any || (w.shape.rank() >= 2 && pl::codec::columns_of(w.shape) % 32 == 0); });
+  return any;
+}
+
 template <class Net> void run(Net net, options const& o, pl::world& world) {
   using int8 = pl::codec::int8<float>;
   using four = pl::codec::int4<float, 32>;
@@ -51,11 +57,14 @@ template <class Net> void run(Net net, options const& o, pl::world& world) {
   for (shrink::observer const& ranges : {shrink::observer(shrink::min_max{}), shrink::observer(shrink::percentile{}), shrink::observer(shrink::kl_divergence{})})
     row("int8, static by " + shrink::name_of(ranges), shrink::quantize<int8>{.activations = shrink::static_activations{.data = some, .observer = ranges}});
   row("int8, gptq", shrink::gptq<int8>{.data = some});
-  // Four bits where groups of 32 divide the columns, eight elsewhere.
-  auto const next = shrink::misfit::next;
-  row("int4/int8", shrink::quantize<four, int8>{.misfit = next});
-  row("int4/int8, gptq", shrink::gptq<four, int8>{.data = some, .misfit = next});
-  row("int4/int8, trained", shrink::quantize_aware<four>{.train = shrink::fine_tune(data.train, again), .misfit = shrink::misfit::ignore} | shrink::quantize<four, int8>{.misfit = next});
+  row("int8, trained", shrink::quantize_aware<int8>{.train = shrink::fine_tune(data.train, again)} | shrink::quantize<int8>{});
+  if (!divided_by_32(net)) world.say("no columns are a multiple of 32: no rows in 4 bits");
+  else {  // four bits where groups of 32 divide the columns, eight elsewhere
+    auto const next = shrink::misfit::next;
+    row("int4/int8", shrink::quantize<four, int8>{.misfit = next});
+    row("int4/int8, gptq", shrink::gptq<four, int8>{.data = some, .misfit = next});
+    row("int4/int8, trained", shrink::quantize_aware<four>{.train = shrink::fine_tune(data.train, again), .misfit = shrink::misfit::ignore} | shrink::quantize<four, int8>{.misfit = next});
+  }
   // [quantization]
   if (world.root()) table.print(std::cout);
   if (world.root() && !o.json.empty()) table.write_json(o.json);
