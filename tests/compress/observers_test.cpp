@@ -82,6 +82,11 @@ TEST_CASE("the divergence decides for a range without the outliers, and keeps wh
   std::vector<float> even;
   for (int i = 0; i < 40960; ++i) even.push_back(static_cast<float>(i) / 40960);
   CHECK(compress::range_of(compress::kl_divergence{}, histogram_of(even)) > 0.9f);
+  // a crowd in one bin and a fifth of the numbers far beyond it: at most a hundredth is cut, unless one asks for more
+  std::vector<float> crowd(40000, 0.42f);
+  for (int i = 0; i < 10000; ++i) crowd.push_back(0.5f + 2.3f * static_cast<float>(i) / 10000);
+  CHECK(compress::range_of(compress::kl_divergence{}, histogram_of(crowd)) > 2.6f);
+  CHECK(compress::range_of(compress::kl_divergence{.most_cut = 1}, histogram_of(crowd)) < 0.5f);
   // fewer bins than the first that may be cut at: nothing to decide
   magnitude_histogram one;
   one.add(5.0f);
@@ -119,6 +124,7 @@ TEST_CASE("settings that mean nothing are refused in words") {
   CHECK_THROWS_MATCHES(compress::range_of(compress::mean_square{.max_shrink = 1}, row), pleat::error, MessageMatches(ContainsSubstring("max_shrink in [0, 1)")));
   CHECK_THROWS_MATCHES(compress::range_of(compress::mean_square{.grid = 0}, row), pleat::error, MessageMatches(ContainsSubstring("positive grid")));
   CHECK_THROWS_MATCHES(compress::range_of(compress::kl_divergence{.first_bin = 0}, row), pleat::error, MessageMatches(ContainsSubstring("begins at a bin from 1")));
+  CHECK_THROWS_MATCHES(compress::range_of(compress::kl_divergence{.most_cut = -0.1}, row), pleat::error, MessageMatches(ContainsSubstring("a share of the numbers in [0, 1]")));
   CHECK(compress::name_of(compress::percentile{}) == "percentile 99.99");
   CHECK(compress::name_of(compress::percentile{100}) == "percentile 100");
   CHECK(compress::name_of(compress::kl_divergence{}) == "kl");

@@ -45,8 +45,12 @@ struct mean_square {
 /// The range that keeps the distribution of magnitudes closest to itself in the Kullback–Leibler divergence, as in TensorRT: the tail
 /// beyond bin i is folded into it, the bins below are merged to as many groups as there are levels, and the i ≥ first_bin of the smallest
 /// divergence is taken, the last one of equals. For activations; of few numbers (the row of a weight) it is no good estimate.
+///
+/// Ranges that would cut more than `most_cut` of all numbers are not looked at. Without that limit a distribution with one crowded bin and
+/// much beyond it (images on a flat background) is cut right behind that bin: folding the rest into the crowd hardly changes its share.
 struct kl_divergence {
   int first_bin = 128;
+  double most_cut = 0.01;
 };
 
 using observer = std::variant<min_max, percentile, mean_square, kl_divergence>;
@@ -75,9 +79,11 @@ PLEAT_ONCE void check(observer const& o) {
     if (m->grid < 1 || m->patience < 1 || !(m->exponent > 0))
       throw error{call, "mean_square needs a positive grid, patience and exponent, found " + std::to_string(m->grid) + ", " + std::to_string(m->patience) + ", " + std::to_string(m->exponent)};
   }
-  if (auto const* k = std::get_if<kl_divergence>(&o))
+  if (auto const* k = std::get_if<kl_divergence>(&o)) {
+    if (!(k->most_cut >= 0 && k->most_cut <= 1)) throw error{call, "kl_divergence may cut a share of the numbers in [0, 1], found " + std::to_string(k->most_cut)};
     if (k->first_bin < 1 || k->first_bin > codec::magnitude_histogram::bins)
       throw error{call, "kl_divergence begins at a bin from 1 to " + std::to_string(codec::magnitude_histogram::bins) + ", found " + std::to_string(k->first_bin)};
+  }
 }
 
 /// |x − x̂|^exponent for a magnitude.
@@ -102,7 +108,7 @@ template <class Cost> [[nodiscard]] float search_range(mean_square const& m, flo
 }
 
 /// The bin after the last one that counts, by the smallest divergence.
-[[nodiscard]] PLEAT_ONCE int kl_bin(std::span<std::int64_t const> counts, int levels, int first) {
+[[nodiscard]] PLEAT_ONCE int kl_bin(std::span<std::int64_t const> counts, int levels, int first, double most_cut = 1) {
   int const n = static_cast<int>(counts.size());
   std::vector<double> p(counts.begin(), counts.end());
   if (n > 1) p[0] = p[1];  // zeros are exact under every range: they have no say
@@ -110,7 +116,13 @@ template <class Cost> [[nodiscard]] float search_range(mean_square const& m, flo
   for (int i = first; i < n; ++i) tail += p[static_cast<std::size_t>(i)];
   double best = std::numeric_limits<double>::infinity();
   int at = n;
+  double everything = 0;
+  for (double const x : p) everything += x;
   for (int i = first; i <= n; ++i) {
+    if (i < n && tail > most_cut * everything) {
+      tail -= p[static_cast<std::size_t>(i)];
+      continue;
+    }
     // Bins j of group g = j·levels/i; what a group holds is spread evenly over those of its bins that are not empty.
     double total = 0, divergence = 0;
     for (int j = 0; j < i; ++j) total += p[static_cast<std::size_t>(j)];
@@ -161,9 +173,9 @@ template <class Cost> [[nodiscard]] float search_range(mean_square const& m, flo
         if (auto const c = counts[static_cast<std::size_t>(i)]; c > 0) sum += static_cast<double>(c) * detail::code_error((i + 0.5) * width, range / static_cast<double>(levels), levels, m->exponent);
       return sum;
     });
-  int const first = std::get<kl_divergence>(o).first_bin;
-  if (used <= first) return h.largest();
-  return edge(detail::kl_bin(std::span<std::int64_t const>(counts).first(static_cast<std::size_t>(used)), levels, first));
+  auto const& kl = std::get<kl_divergence>(o);
+  if (used <= kl.first_bin) return h.largest();
+  return edge(detail::kl_bin(std::span<std::int64_t const>(counts).first(static_cast<std::size_t>(used)), levels, kl.first_bin, kl.most_cut));
 }
 
 /// The range that an observer sees in a row of numbers, none of which is NaN or infinite; 0 for an empty one.
