@@ -17,3 +17,7 @@
 #include <pleat/parallel.hpp>
 #include <pleat/run.hpp>
 #include <pleat/compress.hpp>
+
+#ifdef PLEAT_ONCE_ELSEWHERE  // pleat::kernels is linked
+#include <pleat/run/instances.hpp>
+#endif

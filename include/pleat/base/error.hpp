@@ -8,6 +8,8 @@
 #include <string>
 #include <utility>
 
+#include <pleat/base/config.hpp>
+
 namespace pleat {
 
 /// Thrown on the host, never from a kernel. Where a collective is involved, every rank throws alike.
@@ -19,7 +21,7 @@ class error : public std::runtime_error {
   /// \param problem what was expected and what was found, with the numbers
   /// \param remedy  what the user can do (may be empty)
   /// \param rank    the rank that saw it; -1 where there is only one
-  error(std::string call, std::string problem, std::string remedy = {}, int rank = -1)
+  PLEAT_ONCE error(std::string call, std::string problem, std::string remedy = {}, int rank = -1)
       : std::runtime_error(sentence(call, problem, remedy, rank)),
         call_(std::move(call)), problem_(std::move(problem)), remedy_(std::move(remedy)), rank_(rank) {}
 

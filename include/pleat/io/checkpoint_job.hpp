@@ -153,7 +153,7 @@ class checkpoint_job {
 
   [[nodiscard]] static std::string note(shared const& s, int writer) { return detail::join(s.temporary, "done-" + std::to_string(writer)); }
 
-  static void run(shared& s) noexcept {
+  PLEAT_ONCE static void run(shared& s) noexcept {
     try {
       auto sums = write_parts(s.temporary, *s.layout, s.parts, s.writer == 0);
       s.parts.clear();
@@ -172,7 +172,7 @@ class checkpoint_job {
     write_file(note(s, s.writer), std::as_bytes(std::span<std::uint64_t const>(sums)));
   }
 
-  static void finish(shared& s, std::vector<std::uint64_t> sums) {
+  PLEAT_ONCE static void finish(shared& s, std::vector<std::uint64_t> sums) {
     auto pause = std::chrono::microseconds(200);
     for (int w = 1; w < s.writers;) {
       if (!detail::exists(note(s, w))) {

@@ -72,7 +72,7 @@ inline void normalise(std::uint8_t const* in, float* out, index_t n, float mean,
 
 }  // namespace detail
 
-inline void dataset::gather(std::span<index_t const> indices, float* x, std::int32_t* y) const {
+PLEAT_ONCE void dataset::gather(std::span<index_t const> indices, float* x, std::int32_t* y) const {
   index_t const n = sample_size();
   // Rows lie at random in a set larger than the caches. Asking for the head of a row some rows early hides the waiting
   // (256 images of MNIST on a Zen 5: 105 µs before, 16 after); the rest of a long row is the hardware's prefetcher's.

@@ -31,7 +31,7 @@ class sampler {
   /// \param size         number of samples, ≥ 0
   /// \param global_batch samples per step over all ranks, ≥ 1 (may exceed size: one short batch)
   /// \param options      seed, shuffle, drop_last
-  sampler(index_t size, index_t global_batch, sampler_options options = {})
+  PLEAT_ONCE sampler(index_t size, index_t global_batch, sampler_options options = {})
       : size_(size), global_batch_(global_batch), options_(options) {
     if (size < 0) throw error{"io::sampler", "a data set of " + std::to_string(size) + " samples"};
     if (global_batch < 1)

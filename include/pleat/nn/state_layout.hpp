@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
 #include <pleat/tensor/index_set.hpp>
 
@@ -38,7 +39,7 @@ class state_layout {
   /// \param size elements of one flat buffer, padding included
   /// \param stage 0 to 3
   /// \param shards ranks that divide a bucket; 1 at stage 0
-  state_layout(std::span<index_range const> entries, index_t size, index_t element_bytes, index_t bucket_bytes, int stage, int shards)
+  PLEAT_ONCE state_layout(std::span<index_range const> entries, index_t size, index_t element_bytes, index_t bucket_bytes, int stage, int shards)
       : stage_(stage), shards_(stage == 0 ? 1 : shards), size_(size) {
     if (stage < 0 || stage > 3) throw error{"nn::state_layout", "the stage must be 0, 1, 2 or 3, found " + std::to_string(stage)};
     if (shards < 1) throw error{"nn::state_layout", "state is sharded over at least one rank, found " + std::to_string(shards)};

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/nn/parameter.hpp>
 #include <pleat/nn/pass.hpp>
 #include <pleat/tensor/redistribution.hpp>
@@ -31,7 +32,7 @@ class move_report final : public nn::move_listener {
   move_report() = default;
   explicit move_report(voice v) : voice_(std::move(v)) {}
 
-  void moved(move const& m) override {
+  PLEAT_ONCE void moved(move const& m) override {
     for (auto const& e : entries_)
       if (e.layer == m.layer && e.from.where == m.from.where && e.to.where == m.to.where) return;
     redistribution const way(layout(mesh{{"tensor", m.ranks}}, m.whole, placement(m.from.where)), placement(m.to.where), m.element_bytes);
@@ -42,7 +43,7 @@ class move_report final : public nn::move_listener {
       voice_("pleat: '" + std::string(m.layer) + "' gets its input " + m.whole.to_string() + " placed as " + m.from.to_string() + " and needs " + m.to.to_string() + ": " +
              (bytes > 0 ? std::to_string(bytes) + " bytes per rank move in every forward, as many in backward" : "a slice forward, a gather backward"));
   }
-  void stays_whole(nn::parameter const& w, extents const& result) override {
+  PLEAT_ONCE void stays_whole(nn::parameter const& w, extents const& result) override {
     if (!voice_ || std::find(whole_.begin(), whole_.end(), w.name) != whole_.end()) return;
     whole_.push_back(w.name);
     voice_("pleat: '" + w.name + "' was to leave its results cut as " + w.leaves.to_string() + " (by sequence), but " + result.to_string() +

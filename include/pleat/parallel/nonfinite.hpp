@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
 #include <pleat/comm/communicator.hpp>
 #include <pleat/nn/pass.hpp>
@@ -16,7 +17,7 @@ namespace pleat::parallel {
 
 /// Collective. What ranks have found behind the first such layer follows from it: the lowest layer counts, then the lowest rank.
 /// \throws error on every rank alike, if any has found one
-inline void demand_finite(nn::nonfinite_note const& mine, comm::communicator& ranks) {
+PLEAT_ONCE void demand_finite(nn::nonfinite_note const& mine, comm::communicator& ranks) {
   std::vector<index_t> at(static_cast<std::size_t>(ranks.size()));
   ranks.all_gather(std::span<index_t const>(&mine.at, 1), std::span<index_t>(at));
   int first = -1;

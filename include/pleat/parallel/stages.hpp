@@ -143,7 +143,7 @@ class stages {
   }
 
   /// The same for a network with another number of units. \throws error if there is more than one stage
-  [[nodiscard]] stages of_other_units(index_t units) const {
+  [[nodiscard]] PLEAT_ONCE stages of_other_units(index_t units) const {
     if (count() > 1 && units != units_)
       throw error{"parallel::model::rebuild", "the other network has " + std::to_string(units) + " units, this one " + std::to_string(units_),
                   "Over a pipeline a transform must leave the units as they are"};

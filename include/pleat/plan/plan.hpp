@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
 #include <pleat/base/random.hpp>
 #include <pleat/tensor/extents.hpp>
@@ -122,7 +123,7 @@ struct plan {
   [[nodiscard]] recompute_choice recomputes() const { return {recompute, recompute_units}; }
 
   /// The entries of the plan in file order.
-  [[nodiscard]] std::vector<std::pair<std::string, std::string>> entries() const {
+  [[nodiscard]] PLEAT_ONCE std::vector<std::pair<std::string, std::string>> entries() const {
     return {{"global_batch", std::to_string(global_batch)},
             {"mesh.data", std::to_string(data_ranks)},
             {"mesh.tensor", std::to_string(tensor_ranks)},
@@ -145,7 +146,7 @@ struct plan {
   }
 
   /// The file format: a first line that names it, then "key = value" per line.
-  [[nodiscard]] std::string to_string() const {
+  [[nodiscard]] PLEAT_ONCE std::string to_string() const {
     std::string text = "pleat plan 1\n";
     for (auto const& [key, value] : entries()) text += key + " = " + value + "\n";
     return text;
@@ -155,7 +156,7 @@ struct plan {
   [[nodiscard]] static plan parse(std::string_view text);
 
   /// What two plans disagree about, as "key: a | b" lines; empty if they are equal.
-  [[nodiscard]] std::string difference(plan const& other) const {
+  [[nodiscard]] PLEAT_ONCE std::string difference(plan const& other) const {
     auto const a = entries(), b = other.entries();
     std::string text;
     for (std::size_t i = 0; i < a.size(); ++i)
@@ -167,7 +168,7 @@ struct plan {
   [[nodiscard]] std::uint64_t hash() const { return random::hash(to_string()); }
 
   /// \throws error for a plan that cannot be carried out
-  void check() const {
+  PLEAT_ONCE void check() const {
     auto positive = [](char const* what, index_t n) {
       if (n < 1) throw error{"plan", std::string(what) + " must be at least 1, found " + std::to_string(n)};
     };
@@ -212,7 +213,7 @@ struct plan {
     return text.empty() ? none : text;
   }
 
-  void check_pipeline() const {
+  PLEAT_ONCE void check_pipeline() const {
     bool const own = schedule.starts_with(own_schedule_prefix);
     if (!own && std::find(known_schedules.begin(), known_schedules.end(), schedule) == known_schedules.end())
       throw error{"plan", "there is no schedule '" + schedule + "'; there are " + detail::choices(known_schedules),
@@ -234,7 +235,7 @@ struct plan {
 };
 
 namespace detail {
-inline index_t parse_integer(std::string_view key, std::string_view value, int line) {
+PLEAT_ONCE index_t parse_integer(std::string_view key, std::string_view value, int line) {
   index_t n = 0;
   auto const [end, failure] = std::from_chars(value.data(), value.data() + value.size(), n);
   if (failure != std::errc{} || end != value.data() + value.size())
@@ -260,14 +261,14 @@ inline std::vector<index_t> parse_list(std::string_view key, std::string_view va
     value.remove_prefix(stop + 1);
   }
 }
-inline bool parse_truth(std::string_view key, std::string_view value, int line) {
+PLEAT_ONCE bool parse_truth(std::string_view key, std::string_view value, int line) {
   if (value == "true") return true;
   if (value == "false") return false;
   throw error{"plan::parse", "line " + std::to_string(line) + ": '" + std::string(key) + "' must be true or false, found '" + std::string(value) + "'"};
 }
 }  // namespace detail
 
-inline plan plan::parse(std::string_view text) {
+PLEAT_ONCE plan plan::parse(std::string_view text) {
   plan p;
   int number = 0;
   while (!text.empty()) {

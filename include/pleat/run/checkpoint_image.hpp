@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/codec/detail/bits.hpp>
 #include <pleat/io/checkpoint_layout.hpp>
 #include <pleat/nn/optimizer.hpp>
@@ -149,7 +150,7 @@ struct image {
     });
   }
   /// Ranks whose networks differ would write over each other.
-  void demand_same_layout(comm::communicator& ranks) const {
+  PLEAT_ONCE void demand_same_layout(comm::communicator& ranks) const {
     std::string text;
     for (auto const& f : layout.files()) text += f.group + f.header;
     auto const mine = random::hash(text);
