@@ -253,7 +253,7 @@ template <class T, class Space> class arena {
     return static_cast<index_t>(v.size() * sizeof(typename View::value_type));
   }
 
-  template <class Net> void lay_out(Net& net, sharding const& over, tied_gradients ties) {
+  template <class Net> [[gnu::cold]] void lay_out(Net& net, sharding const& over, tied_gradients ties) {
     enter(net, ties);
     over_ = over;
     if (over_.stage == 0) over_.shards = 1, over_.shard = 0;
@@ -279,7 +279,7 @@ template <class T, class Space> class arena {
     if (!part.empty()) f(part, values_.data() + p.packed + (part.begin - p.begin));
   }
 
-  template <class Net> void enter(Net& net, tied_gradients ties) {
+  template <class Net> [[gnu::cold]] void enter(Net& net, tied_gradients ties) {
     static_assert(std::is_same_v<value_type_of<Net>, T>, "pleat: the arena's element type is the network's value_type");
     apart_ = ties == tied_gradients::apart;
     std::vector<std::string> names, wanted;  // wanted: owners of tied parameters that are here

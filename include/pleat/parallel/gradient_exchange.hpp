@@ -123,7 +123,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
 
   /// Zeroes what nobody wrote, sends what has not been sent, waits for everything: slot 0 (this rank's pieces of it, where state is sharded)
   /// holds the sum over all ranks.
-  void finish() {
+  [[gnu::noinline]] void finish() {
     for (std::size_t i = 0; i < order_.size(); ++i) {
       auto const b = static_cast<std::size_t>(order_[i]);
       for (std::size_t k = first_entry_[b]; k < first_entry_[b] + static_cast<std::size_t>(buckets()[b].entries); ++k) {
@@ -211,7 +211,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
     while (next_ < order_.size() && waiting_[static_cast<std::size_t>(order_[next_])] == 0) start(static_cast<std::size_t>(order_[next_++]));
   }
 
-  void start(std::size_t b) {
+  [[gnu::noinline]] void start(std::size_t b) {
     bucket const& k = buckets()[b];
     if (k.size() == 0 || (!last_ && arena_->layout().replicated(b))) return;
     if (share_->lanes_apart()) fold(b);
@@ -254,7 +254,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   }
 
   /// Moves everything that is under way on, without waiting.
-  void advance() {
+  [[gnu::noinline]] void advance() {
     for (std::size_t i = 0; i < next_; ++i) {
       auto const b = static_cast<std::size_t>(order_[i]);
       auto& s = sums_[b];

@@ -84,7 +84,7 @@ template <class Net> class model {
   using saved = nn::saved_of<Net>;
 
   /// Materialises `net` on this rank. Collective. \see parallel::build
-  model(Net net, plan::plan p, world& w, build_options options = {})
+  [[gnu::cold]] model(Net net, plan::plan p, world& w, build_options options = {})
       : model(std::move(net), std::move(p), std::make_shared<context_type>(make_instance<execution_space>(w.threads)),
               groups::make(p, w.comm), std::make_shared<stages const>(laid_out(p, net, options)), options.seed) {
     if (scale_) scale_.emplace(options.loss_scale);
@@ -329,7 +329,7 @@ template <class Net> class model {
   /// The same network with the same values under another way of sharding its state: of the plan, state_stage, state_ranks, prefetch and
   /// bucket_bytes may differ. Collective. The optimizer's state stays behind (a checkpoint takes it along).
   /// \throws error if the plan lays the step out otherwise
-  [[nodiscard]] model replanned(plan::plan p) const {
+  [[nodiscard, gnu::cold]] model replanned(plan::plan p) const {
     auto same = p;
     same.state_stage = plan_.state_stage, same.state_ranks = plan_.state_ranks, same.prefetch = plan_.prefetch, same.bucket_bytes = plan_.bucket_bytes;
     if (!(same == plan_)) throw error{"parallel::model::replanned", "the plans differ in more than how state is sharded:\n" + same.difference(plan_), "Save a checkpoint and build anew"};
@@ -344,7 +344,7 @@ template <class Net> class model {
     return m;
   }
   /// The same model with every parameter whole on every rank: what evaluation, compression and model files need. Collective at stage 3.
-  [[nodiscard]] model unsharded() const {
+  [[nodiscard, gnu::cold]] model unsharded() const {
     auto p = plan_;
     p.state_stage = 0;
     return replanned(std::move(p));
@@ -448,7 +448,7 @@ template <class Net> class model {
   }
 
   /// Collective. \throws error on every rank alike if some rank's parameters differ from rank 0's
-  void demand_equal_replicas() const {
+  [[gnu::cold]] void demand_equal_replicas() const {
     auto const mine = checksum();
     std::vector<std::uint64_t> all(static_cast<std::size_t>(all_ranks().size()));
     all_ranks().all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));
@@ -471,7 +471,7 @@ template <class Net> class model {
 
   using pipeline_type = parallel::pipeline<Net>;
 
-  model(Net net, plan::plan p, std::shared_ptr<context_type> where, std::shared_ptr<groups> ranks, std::shared_ptr<stages const> layout, std::uint64_t seed)
+  [[gnu::cold]] model(Net net, plan::plan p, std::shared_ptr<context_type> where, std::shared_ptr<groups> ranks, std::shared_ptr<stages const> layout, std::uint64_t seed)
       : net_(std::move(net)), plan_(std::move(p)), context_(std::move(where)), groups_(std::move(ranks)), ranks_(groups_, &groups_->data()), layout_(std::move(layout)), seed_(seed) {
     nn::demand_layer<Net>();
     demand_precision(plan_, dtype_of<value_type>);
@@ -583,7 +583,7 @@ template <class Net> class model {
     return exchange || hooks_->gather ? hooks_.get() : nullptr;
   }
 
-  void agree_on_plan() const {
+  [[gnu::cold]] void agree_on_plan() const {
     auto const mine = plan_.hash() ^ (seed_ * 0x9e3779b97f4a7c15u) ^ placements_hash(net_);
     std::vector<std::uint64_t> all(static_cast<std::size_t>(all_ranks().size()));
     all_ranks().all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));

@@ -5,20 +5,22 @@
 #pragma once
 
 #include <exception>
+#include <memory>
 #include <optional>
 #include <string>
-#include <utility>
+#include <type_traits>
 
+#include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
 #include <pleat/comm/communicator.hpp>
 
 namespace pleat::run::detail {
 
-/// Runs f on every rank; if it throws on some, all learn what it said on the lowest of them. Collective.
-template <class F> [[nodiscard]] std::optional<error> attempt(comm::communicator& ranks, F&& f) {
+/// Runs f(with) on every rank; if it throws on some, all learn what it said on the lowest of them. Collective.
+[[nodiscard]] PLEAT_ONCE std::optional<error> attempt(comm::communicator& ranks, void (*f)(void*), void* with) {
   std::string said;
   try {
-    f();
+    f(with);
   } catch (error const& e) {
     said = e.call() + '\n' + e.problem() + '\n' + e.remedy();
   } catch (std::exception const& e) {
@@ -31,9 +33,13 @@ template <class F> [[nodiscard]] std::optional<error> attempt(comm::communicator
   auto const first = said.find('\n'), second = said.rfind('\n');
   return error{said.substr(0, first), said.substr(first + 1, second - first - 1), said.substr(second + 1)};
 }
+/// The same for anything that is called without arguments.
+template <class F> [[nodiscard]] std::optional<error> attempt(comm::communicator& ranks, F&& f) {
+  return attempt(ranks, [](void* with) { (*static_cast<std::remove_reference_t<F>*>(with))(); }, const_cast<void*>(static_cast<void const*>(std::addressof(f))));
+}
 /// The same, thrown. \throws error on every rank alike
 template <class F> void all_or_none(comm::communicator& ranks, F&& f) {
-  if (auto const e = attempt(ranks, std::forward<F>(f))) throw *e;
+  if (auto const e = attempt(ranks, f)) throw *e;
 }
 /// For what rank 0 does alone. \throws error on every rank alike
 template <class F> void on_root(comm::communicator& ranks, F&& f) {

@@ -109,7 +109,7 @@ template <class Net> struct arrived {
   std::map<std::string, std::vector<std::uint8_t>> masks;  // bits of this rank's parts
 
   /// Not collective. \throws error
-  void read(parallel::model<Net> const& m, opened_checkpoint const& c) {
+  [[gnu::cold]] void read(parallel::model<Net> const& m, opened_checkpoint const& c) {
     auto const& a = m.arena();
     bool const packed = m.plan().state_stage == 3;
     take(m, c.demand_group(parameters_group), packed, values, packed ? a.owned() : a.size());
@@ -166,7 +166,7 @@ template <class Net> struct arrived {
   }
 
  private:
-  template <class U> static void take(parallel::model<Net> const& m, io::safetensors_file const& f, bool packed, std::vector<U>& to, index_t size) {
+  template <class U> [[gnu::cold]] static void take(parallel::model<Net> const& m, io::safetensors_file const& f, bool packed, std::vector<U>& to, index_t size) {
     to.assign(static_cast<std::size_t>(size), U{});
     for_each_held(m, packed, [&](nn::parameter const& w, index_box const& box, index_range range, index_t at) {
       auto const& e = f.at(w.name);
@@ -209,7 +209,7 @@ template <class Net> struct arrived {
 
 /// Whether a checkpoint belongs to this model: the same answer on every rank. Collective. \throws error with both sides
 template <class Net, class T, class Space>
-void demand_same_training(parallel::model<Net> const& m, nn::optimizer_state<T, Space> const& optimizer, opened_checkpoint const& c) {
+[[gnu::cold]] void demand_same_training(parallel::model<Net> const& m, nn::optimizer_state<T, Space> const& optimizer, opened_checkpoint const& c) {
   auto const demand = [&](std::string const& what, std::string const& saved, std::string const& here, std::string const& remedy) {
     if (saved != here) throw error{c.call, "it was saved with " + what + " " + saved + ", this run has " + here, remedy};
   };
@@ -275,7 +275,7 @@ class checkpoint_writer {
   /// Collective. Synchronous: when it returns, the checkpoint survives a power cut. Asynchronous: it will, once it is written; until then the
   /// one before is what is found. \throws error on every rank alike, also for the save before; what was saved before stays
   template <class Net, class T, class Space>
-  void save(parallel::model<Net> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step, checkpoint_extras const& extras = {}) {
+  [[gnu::cold]] void save(parallel::model<Net> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step, checkpoint_extras const& extras = {}) {
     region r("pleat::run::save_checkpoint");
     try {
       save_share(m, optimizer, step, extras);
@@ -340,7 +340,7 @@ class checkpoint_writer {
 
  private:
   template <class Net, class T, class Space>
-  [[nodiscard]] static std::map<std::string, std::string> state_of(parallel::model<Net> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step, checkpoint_extras const& extras) {
+  [[nodiscard, gnu::cold]] static std::map<std::string, std::string> state_of(parallel::model<Net> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step, checkpoint_extras const& extras) {
     std::map<std::string, std::string> state{{"seed", detail::as_text(m.seed())},
                                              {"steps", detail::as_text(m.steps())},
                                              {"cursor", std::to_string(step)},
@@ -365,7 +365,7 @@ class checkpoint_writer {
 /// Saves parameters, optimizer state, masks, seed, counters and plan into a folder. Collective; every rank writes its share.
 /// \throws error on every rank alike; what was saved before stays
 template <class Net, class T, class Space>
-void save_checkpoint(std::string const& folder, parallel::model<Net> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step, checkpoint_extras const& extras = {}) {
+[[gnu::cold]] void save_checkpoint(std::string const& folder, parallel::model<Net> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step, checkpoint_extras const& extras = {}) {
   checkpoint_writer(folder).save(m, optimizer, step, extras);
 }
 
@@ -374,7 +374,7 @@ void save_checkpoint(std::string const& folder, parallel::model<Net> const& m, n
 /// \returns nothing if the folder holds no checkpoint yet
 /// \throws error, on every rank alike: another network, seed, optimizer or lane count; damaged files without an older whole one
 template <class Net, class T, class Space>
-std::optional<resume_point> load_checkpoint(std::string const& folder, parallel::model<Net>& m, nn::optimizer_state<T, Space>& optimizer, parallel::loss_scale* scale = nullptr) {
+[[gnu::cold]] std::optional<resume_point> load_checkpoint(std::string const& folder, parallel::model<Net>& m, nn::optimizer_state<T, Space>& optimizer, parallel::loss_scale* scale = nullptr) {
   region r("pleat::run::load_checkpoint");
   auto& ranks = m.all_ranks();
   // Rank 0 looks, so that a checkpoint that appears or vanishes meanwhile cannot part the ranks.

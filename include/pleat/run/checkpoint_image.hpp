@@ -34,7 +34,7 @@ inline constexpr index_t share_grain = 16384;
 /// Elements of a buffer that this rank writes: f(parameter, its box, elements of the box, position of the first in the buffer). Over all ranks, every
 /// element of every parameter comes exactly once.
 /// \param packed whether the buffer holds this rank's pieces of sharded state one after the other
-template <class Net, class F> void for_each_share(parallel::model<Net> const& m, bool packed, F&& f) {
+template <class Net, class F> [[gnu::cold]] void for_each_share(parallel::model<Net> const& m, bool packed, F&& f) {
   auto const& a = m.arena();
   index_t const data = m.ranks().size(), rank = m.ranks().rank();
   nn::for_each_parameter(m.net(), [&](auto const& w) {
@@ -98,7 +98,7 @@ struct image {
   std::vector<std::vector<std::byte>> bytes;
 
   /// Collective. \throws error on every rank alike
-  template <class Net> [[nodiscard]] static image of(parallel::model<Net> const& m) {
+  template <class Net> [[nodiscard, gnu::cold]] static image of(parallel::model<Net> const& m) {
     using T = nn::value_type_of<Net>;
     using W = nn::master_t<T>;
     auto const& a = m.arena();

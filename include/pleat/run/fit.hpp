@@ -128,7 +128,7 @@ template <class Net, class Batch> [[noreturn]] void explain_nonfinite(parallel::
 ///               batch are the positions [begin, …) of the order; and `last()`, whose `.x` are the samples of the step's last micro-batch
 /// \throws error, on every rank alike: a loss that is not finite (step, rank, layer), labels outside the classes, replicas that differ,
 ///         a checkpoint that cannot be written or read
-template <class Net, class Source> fit_report fit_from(parallel::model<Net>& m, index_t size, Source& source, fit_options options = {}) {
+template <class Net, class Source> [[gnu::cold]] fit_report fit_from(parallel::model<Net>& m, index_t size, Source& source, fit_options options = {}) {
   using T = nn::value_type_of<Net>;
   using Space = nn::space_of<Net>;
   using clock = std::chrono::steady_clock;

@@ -22,6 +22,7 @@
 #include <pleat/parallel/gradient_exchange.hpp>
 #include <pleat/parallel/parameter_gather.hpp>
 #include <pleat/parallel/sharded_norm.hpp>
+#include <pleat/parallel/step_hooks.hpp>
 #include <pleat/parallel/tensor_sums.hpp>
 #include <pleat/parallel/tied.hpp>
 
@@ -59,6 +60,7 @@ PLEAT_INSTANCE template tensor<float> nn::apply_transposed(nn::pass<Kokkos::Defa
 PLEAT_INSTANCE template class parallel::bucket_sum<float>;
 PLEAT_INSTANCE template class parallel::gradient_exchange<float, Kokkos::DefaultExecutionSpace>;
 PLEAT_INSTANCE template class parallel::parameter_gather<float, Kokkos::DefaultExecutionSpace>;
+PLEAT_INSTANCE template class parallel::step_hooks<float, Kokkos::DefaultExecutionSpace>;
 PLEAT_INSTANCE template class parallel::tied_sums<float, Kokkos::DefaultExecutionSpace>;
 PLEAT_INSTANCE template void parallel::gradient_squares(context<Kokkos::DefaultExecutionSpace>&, parallel::shard_group const&, nn::arena<float, Kokkos::DefaultExecutionSpace> const&, double*);
 PLEAT_INSTANCE template void parallel::sum_addends(context<Kokkos::DefaultExecutionSpace>&, comm::communicator&, bool, nn::arena<float, Kokkos::DefaultExecutionSpace>&);

@@ -114,7 +114,7 @@ template <class Net> [[nodiscard]] std::vector<std::byte> file_image(parallel::m
 /// \throws error, and the model stays as it was: a parameter that is missing, of another shape or in a form that the model's weights cannot
 ///         take; a tensor that no parameter asked for
 template <class Net>
-model_description load(parallel::model<Net>& m, std::span<io::stored_weight const> weights, io::metadata_map const& metadata, std::string const& call = "run::load") {
+[[gnu::cold]] model_description load(parallel::model<Net>& m, std::span<io::stored_weight const> weights, io::metadata_map const& metadata, std::string const& call = "run::load") {
   if (m.plan().state_stage == 3) {
     auto const plan = m.plan();
     auto whole = m.unsharded();

@@ -217,7 +217,7 @@ PLEAT_ONCE void join_parts(comm::communicator& axis, nn::parameter const& w, col
 }
 
 /// Which rank of the pipeline has each parameter, in the order of the network.
-template <class Net> [[nodiscard]] std::map<std::string, int> homes(parallel::model<Net> const& m) {
+template <class Net> [[nodiscard, gnu::cold]] std::map<std::string, int> homes(parallel::model<Net> const& m) {
   std::map<std::string, int> at;
   auto const& layout = m.layout();
   for (index_t s = 0; s < layout.count(); ++s)
@@ -227,7 +227,7 @@ template <class Net> [[nodiscard]] std::map<std::string, int> homes(parallel::mo
 
 /// Every weight whole, on rank 0 of the mesh; nothing elsewhere. The same image from every mesh. Collective over all ranks; state must not be
 /// sharded at stage 3. \throws error on every rank alike
-template <class Net> [[nodiscard]] model_image image_of(parallel::model<Net> const& m, model_description const& about, file_options const& how) {
+template <class Net> [[nodiscard, gnu::cold]] model_image image_of(parallel::model<Net> const& m, model_description const& about, file_options const& how) {
   model_image image;
   bool const asked = m.ranks().rank() == 0;  // one replica speaks
   auto& axis = m.parts();
@@ -280,7 +280,7 @@ template <class Net> [[nodiscard]] model_image image_of(parallel::model<Net> con
 /// What a file says of a weight, or of this rank's part of it, into the weight. `values` takes the numbers of a form that trains.
 /// \throws error for a form that cannot be cut
 template <class F, class Weight, class Context>
-void take_weight(Weight const& w, F, Context& where, std::vector<codec::file_tensor> const& tensors, typename F::template storage<typename Weight::execution_space>* to,
+[[gnu::cold]] void take_weight(Weight const& w, F, Context& where, std::vector<codec::file_tensor> const& tensors, typename F::template storage<typename Weight::execution_space>* to,
                  typename Weight::value_type* values) {
   using Space = typename Weight::execution_space;
   using T = typename F::value_type;
