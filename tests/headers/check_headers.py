@@ -5,8 +5,9 @@
 alone   every header compiles by itself and twice in one file, without a warning
 hostile all headers compile, in either order, after macros that other people's headers are known to define
 macros  the headers define no macro that is not named PLEAT_
+once    kernels/once.cpp reaches every header that has a PLEAT_ONCE: else a program that links pleat::kernels misses it
 
-Usage: check_headers.py alone|hostile|macros --compiler CXX --flags RSP --include DIR --scratch DIR --jobs N
+Usage: check_headers.py alone|hostile|macros|once --compiler CXX --flags RSP --include DIR --scratch DIR --jobs N
 Headers that pull in Kokkos are compiled after a precompiled <Kokkos_Core.hpp>, the others after nothing: that is the order in
 which they would see it anyway, and it saves a second each.
 """
@@ -158,9 +159,22 @@ def macros(args):
     return 1 if leaked or gone else 0
 
 
+def once(args):
+    root = args.include.parent
+    known, reached = {}, set()
+    for name in INCLUDE.findall((root / "kernels/once.cpp").read_text()):
+        reached |= closure(args.include, name, known)[0]
+    marked = [h for h in all_headers(args.include) if re.search(r"\bPLEAT_ONCE\b(?!_)", (args.include / h).read_text()) and not h.endswith("base/config.hpp")]
+    missing = [h for h in marked if h not in reached]
+    for h in missing:
+        print(f"--- {h} has a PLEAT_ONCE, and kernels/once.cpp does not include it")
+    print(f"{len(marked)} headers have something that is compiled once")
+    return 1 if missing or not marked else 0
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["alone", "hostile", "macros"])
+    parser.add_argument("what", choices=["alone", "hostile", "macros", "once"])
     parser.add_argument("--compiler", required=True)
     parser.add_argument("--flags", type=pathlib.Path, required=True)
     parser.add_argument("--include", type=pathlib.Path, required=True)
@@ -169,7 +183,7 @@ def main():
     args = parser.parse_args()
     os.environ["LC_ALL"] = "C"
     args.scratch.mkdir(parents=True, exist_ok=True)
-    return {"alone": alone, "hostile": hostile, "macros": macros}[args.what](args)
+    return {"alone": alone, "hostile": hostile, "macros": macros, "once": once}[args.what](args)
 
 
 if __name__ == "__main__":
