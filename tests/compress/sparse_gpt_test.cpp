@@ -6,8 +6,7 @@
 #include <pleat/compress/pipeline.hpp>
 #include <pleat/compress/quantize.hpp>
 #include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
-#include <pleat/nn/conv2d.hpp>
-#include <pleat/nn/flatten.hpp>
+#include <pleat/nn.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
@@ -180,6 +179,34 @@ TEST_CASE("convolutions, with groups too") {
   CHECK(layers == 3);
   for (auto const& v : values_of(small))
     if (v.shape.rank() >= 2) CHECK(zeros(v.values) == v.shape.size() / 2);
+}
+
+TEST_CASE("a transformer, from windows of tokens: every layer is better than by magnitude; what is tied stays") {
+  auto w = alone();
+  namespace nn = pleat::nn;
+  auto const block = nn::sequential(nn::residual(nn::sequential(nn::layer_norm("n1", 16), nn::linear("qkv", 16, nn::attention_width(4, 4)), nn::attention("attend", 4, 4), nn::linear("project", 16, 16))),
+                                    nn::residual(nn::sequential(nn::layer_norm("n2", 16), nn::linear("fc1", 16, 32), nn::gelu(), nn::linear("fc2", 32, 16))));
+  pleat::plan::plan p;
+  p.global_batch = 16;
+  auto const model = par::build(nn::sequential(nn::embedding("tokens", 11, 16, {.positions = 8}), nn::repeat("block", 2, block), nn::layer_norm("norm", 16), nn::linear("output", 16, 11, {.bias = false, .tied_to = "tokens.weight"})),
+                                p, w, {.seed = 2});
+  pleat::io::token_dataset text;
+  text.vocabulary = 11;
+  text.context = 8;
+  pleat::random::stream const draw(4, 4);
+  for (std::uint64_t i = 0; i < 600; ++i) text.tokens.push_back(static_cast<std::uint16_t>(draw.below(i, 11)));
+  std::vector<std::string> notes;
+  index_t layers = 0;
+  auto const small = model | compress::sparse_gpt{.sparsity = 0.5, .samples = compress::calibration(text, 64), .on_note = [&](std::string_view s) { notes.emplace_back(s); }, .on_layer = [&](auto const& l) {
+                                                    ++layers;
+                                                    INFO(l.name << " " << l.error << " " << l.magnitude_error);
+                                                    CHECK(l.error < l.magnitude_error);
+                                                  }};
+  CHECK(layers == 8);
+  REQUIRE(notes.size() == 1);
+  CHECK_THAT(notes[0], ContainsSubstring("'tokens.weight' (its layer has no with_forms)"));
+  for (auto const& v : values_of(small))
+    if (v.form == "masked") CHECK(zeros(v.values) == v.shape.size() / 2);
 }
 
 TEST_CASE("inputs that are constant, zero or fewer than the columns: the dampening answers, and says so") {
