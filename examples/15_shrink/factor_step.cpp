@@ -1,0 +1,21 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <pleat/compress/low_rank.hpp>
+
+#include "network.hpp"
+
+void factor_step(kitchen& k, pl::compress::recipe_step const& s) {
+  namespace shrink = pl::compress;
+  if (s.word->name == "sparse_low_rank")
+    return shrink::sparse_low_rank{.rule = shrink::by_rank{s.whole("rank")}, .sparse_share = s.number("share"), .ignore = s.names("ignore")}.run(k.m);
+  int rules = 0;
+  for (auto const* key : {"energy", "rank", "error", "budget", "evbmf"}) rules += s.has(key) ? 1 : 0;
+  if (rules > 1) throw pl::error{"compress::recipe", "'" + s.to_string() + "' has " + std::to_string(rules) + " rules for the rank", "Say one of energy, rank, error, budget, evbmf"};
+  shrink::low_rank t{.rule = shrink::by_energy{s.number("energy", 0.9)}, .ignore = s.names("ignore")};
+  if (s.has("rank")) t.rule = shrink::by_rank{s.whole("rank")};
+  if (s.has("error")) t.rule = shrink::by_error{s.number("error")};
+  if (s.has("budget")) t.rule = shrink::by_budget{s.number("budget")};
+  if (s.has("evbmf")) t.rule = shrink::evbmf{};
+  if (s.whole("samples") > 0) t.data = shrink::calibration(k.data.train, k.o.samples);
+  t.run(k.m);
+}

@@ -1,0 +1,49 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// One type for every file that the program takes: some convolutions (each with ReLU and 2x2 max pooling), then fully connected layers with
+// ReLU between them. How many there are and how large is read from the file.
+#pragma once
+
+#include <pleat/codec/blocks.hpp>
+#include <pleat/codec/codebook.hpp>
+#include <pleat/codec/low_rank.hpp>
+#include <pleat/codec/reduced.hpp>
+#include <pleat/codec/sparse.hpp>
+#include <pleat/compress/recipe.hpp>
+#include <pleat/nn/conv2d.hpp>
+#include <pleat/nn/flatten.hpp>
+#include <pleat/nn/pooling.hpp>
+#include <pleat/nn/repeat.hpp>
+#include <pleat/pleat.hpp>
+
+#include "options.hpp"
+
+namespace pl = pleat;
+
+using forms = pl::codec::forms<pl::codec::dense<float>, pl::codec::masked<float>, pl::codec::int8<float>, pl::codec::bf16<float>, pl::codec::q8_0<float>, pl::codec::q4_0<float>, pl::codec::csr<float>,
+                               pl::codec::coded<float>, pl::codec::low_rank<float>, pl::codec::sparse_low_rank<float>>;
+using linear = pl::nn::linear<forms>;
+using conv2d = pl::nn::conv2d<forms>;
+using conv_block = pl::nn::sequential<conv2d, pl::nn::relu<>, pl::nn::max_pool2d<>>;
+using linear_block = pl::nn::sequential<linear, pl::nn::relu<>>;
+using network = pl::nn::sequential<pl::nn::repeat<conv_block>, pl::nn::flatten<>, pl::nn::repeat<linear_block>, linear>;
+using model = pl::parallel::model<network>;
+
+// The network of a file's weights. \throws error if they form no such chain
+network network_of(std::vector<pl::io::stored_weight> const& weights, pl::io::dataset const& data, std::string const& path);
+
+// What a step works with; each of these is a source file, so that they compile side by side.
+struct kitchen {
+  model& m;
+  model const& as_it_came;
+  pl::io::split const& data;
+  options const& o;
+};
+void prune_step(kitchen& k, pl::compress::recipe_step const& s);     // prune, sparse_gpt, channels
+void train_step(kitchen& k, pl::compress::recipe_step const& s);     // fine_tune, distill
+void quantize_step(kitchen& k, pl::compress::recipe_step const& s);  // int8, bf16, q8_0, q4_0, csr
+void factor_step(kitchen& k, pl::compress::recipe_step const& s);    // low_rank, sparse_low_rank
+void share_step(kitchen& k, pl::compress::recipe_step const& s);     // share, entropy
+
+pl::run::fit_options training(options const& o, pl::index_t epochs, double learning_rate);
+void write_figures(std::vector<pl::compress::stage> const& stages, std::string const& recipe, double error_after, options const& o, pl::world const& world);

@@ -1,0 +1,19 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "network.hpp"
+
+namespace {
+template <class Form> void quantize(kitchen& k, pl::compress::recipe_step const& s) {
+  pl::compress::quantize<Form>{.misfit = pl::compress::misfit::ignore, .ignore = s.names("ignore")}.run(k.m);
+}
+}  // namespace
+
+void quantize_step(kitchen& k, pl::compress::recipe_step const& s) {
+  namespace codec = pl::codec;
+  auto const& word = s.word->name;
+  if (word == "int8") quantize<codec::int8<float>>(k, s);
+  else if (word == "bf16") quantize<codec::bf16<float>>(k, s);
+  else if (word == "q8_0") quantize<codec::q8_0<float>>(k, s);
+  else if (word == "q4_0") quantize<codec::q4_0<float>>(k, s);
+  else quantize<codec::csr<float>>(k, s);
+}

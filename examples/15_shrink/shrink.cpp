@@ -1,0 +1,115 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A model's file, made smaller by a recipe.
+//
+//   shrink IN.safetensors OUT.safetensors --recipe "prune(0.9)|fine_tune(3)|int8" --data DIR
+//   shrink --words                                                        what a recipe may say
+#include <pleat/io/weight_file.hpp>
+
+#include <filesystem>
+#include <iostream>
+
+#include "network.hpp"
+#include "words.hpp"
+
+namespace {
+
+pl::io::split read_data(options const& o) { return o.data.empty() ? pl::io::load_digits(PLEAT_DIGITS) : pl::io::mnist(o.data); }
+
+void cook(kitchen& k, pl::compress::recipe_step const& s) {
+  auto const& w = *s.word;
+  if (w.masks || w.resizes) prune_step(k, s);
+  else if (w.trains) train_step(k, s);
+  else if (w.shares || w.needs_shared) share_step(k, s);
+  else if (w.name.ends_with("low_rank")) factor_step(k, s);
+  else quantize_step(k, s);
+}
+
+pl::compress::recipe_state state_of(model const& m) {
+  pl::compress::recipe_state s;
+  pl::nn::for_each_parameter(m.net(), [&](auto const& w) {
+    s.masked = s.masked || w.form_name() == "masked";
+    s.shared = s.shared || w.form_name() == "coded";
+    s.encoded = s.encoded || !w.trainable();
+  });
+  return s;
+}
+
+std::vector<float> values_of(model const& m, auto const& w) {
+  auto const t = pl::tensor<float, model::execution_space>::allocate(m.context(), w.shape);
+  w.decode(m.context(), t.data());
+  std::vector<float> host(static_cast<std::size_t>(w.size()));
+  pl::copy_to_host(m.context(), t, host.data());
+  return host;
+}
+
+// What was lost against the model as it came, for the file; of weights whose extents stayed.
+std::map<std::string, pl::codec::error_norms> errors_of(model const& before, model const& after) {
+  std::map<std::string, std::vector<float>> was;
+  pl::nn::for_each_parameter(before.net(), [&](auto const& w) { was[w.name] = values_of(before, w); });
+  std::map<std::string, pl::codec::error_norms> errors;
+  pl::nn::for_each_parameter(after.net(), [&](auto const& w) {
+    auto const now = values_of(after, w);
+    auto const& then = was[w.name];
+    if (then.size() == now.size() && then != now) errors[w.name] = pl::codec::measure_error(then, now);
+  });
+  return errors;
+}
+
+void run(options const& o, pl::world& world) {
+  namespace shrink = pl::compress;
+  auto const steps = shrink::read_recipe(o.recipe, known_words());
+  auto const data = read_data(o);
+  pl::io::weight_file const file(o.in);
+  std::vector<pl::io::stored_weight> const weights(file.weights().begin(), file.weights().end());
+  auto const net = network_of(weights, data.test, o.in);
+  auto const plan = pl::plan::search(net, world, {.global_batch = o.batch, .deterministic = o.deterministic});
+  auto m = pl::parallel::build(net, plan, world, {.seed = o.seed});
+  auto about = pl::run::load(m, file.weights(), file.metadata(), "shrink '" + o.in + "'");
+  if (about.input && (about.input->mean != data.test.mean || about.input->scale != data.test.scale))
+    world.say("note: the file's inputs were normalised otherwise than this data is");
+  shrink::check_order(steps, state_of(m));
+  auto const as_it_came = m.clone();
+  kitchen k{m, as_it_came, data, o};
+  shrink::stage_list stages;
+  stages.add(shrink::measure("as it came", m, data.test));
+  std::string spelled;
+  for (auto const& s : steps) {
+    cook(k, s);
+    spelled += (spelled.empty() ? "" : "|") + s.to_string();
+    stages.add(shrink::measure(s.to_string(), m, data.test));
+  }
+  about.errors = errors_of(as_it_came, m);
+  about.more["recipe"] = spelled;
+  pl::run::save(m, o.out, about);
+  if (world.root()) stages.print(std::cout);
+  world.comm.barrier();  // rank 0 has written
+  // What was written, run as it is stored.
+  pl::io::weight_file const written(o.out);
+  auto again = pl::parallel::build(network_of({written.weights().begin(), written.weights().end()}, data.test, o.out), plan, world);
+  (void)pl::run::load(again, written.weights(), written.metadata(), "shrink '" + o.out + "'");
+  auto const e = pl::run::evaluate(again, data.test);
+  auto all = stages.stages();
+  all.back().bytes = static_cast<std::int64_t>(std::filesystem::file_size(o.out));
+  char line[300];
+  std::snprintf(line, sizeof line, "%s: %lld -> %lld bytes, %.1fx smaller; test error %.2f -> %.2f %%, run from the file", o.out.c_str(), static_cast<long long>(all.front().bytes), static_cast<long long>(all.back().bytes),
+                static_cast<double>(all.front().bytes) / static_cast<double>(std::max<std::int64_t>(1, all.back().bytes)), 100 * all.front().test_error, 100 * e.error());
+  world.say(line);
+  write_figures(all, spelled, e.error(), o, world);
+}
+
+void list_words(pl::world& world) {
+  for (auto const& w : known_words()) {
+    std::string keys;
+    for (auto const& k : w.keys) keys += (keys.empty() ? "" : ", ") + (std::find(w.required.begin(), w.required.end(), k) != w.required.end() ? k : "[" + k + "]");
+    world.say(w.name + (keys.empty() ? "" : "(" + keys + ")") + "\n    " + w.says);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  options o;
+  if (auto const code = parse(argc, argv, o)) return *code;
+  return pl::run::launch(argc, argv, [&](pl::world& world) { o.words ? list_words(world) : run(o, world); }, {.thread_ranks = o.thread_ranks, .threads = o.threads});
+}

@@ -1,0 +1,26 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The words that the program knows.
+#pragma once
+
+#include <pleat/compress/recipe.hpp>
+
+inline std::vector<pleat::compress::recipe_word> const& known_words() {
+  static std::vector<pleat::compress::recipe_word> const words{
+      {.name = "prune", .keys = {"sparsity", "scope", "ignore"}, .required = {"sparsity"}, .says = "the smallest magnitudes become zero; scope global or layer", .masks = true},
+      {.name = "sparse_gpt", .keys = {"sparsity", "ignore"}, .required = {"sparsity"}, .says = "pruning that looks at samples and changes the survivors", .masks = true},
+      {.name = "channels", .keys = {"multiply_adds"}, .required = {"multiply_adds"}, .says = "units and channels go until this share of the multiply-adds is left", .resizes = true},
+      {.name = "fine_tune", .keys = {"epochs", "learning_rate"}, .required = {}, .says = "trains on; zeros stay zeros, what is encoded stays as it is", .trains = true},
+      {.name = "distill", .keys = {"epochs", "temperature", "hard_weight", "learning_rate"}, .required = {}, .says = "trains on what the file's own model says", .trains = true},
+      {.name = "int8", .keys = {"ignore"}, .required = {}, .says = "8 bits, a scale per row", .encodes = true},
+      {.name = "bf16", .keys = {"ignore"}, .required = {}, .says = "16 bits", .encodes = true},
+      {.name = "q8_0", .keys = {"ignore"}, .required = {}, .says = "ggml's blocks of 32; weights whose columns they do not divide stay as they are", .encodes = true},
+      {.name = "q4_0", .keys = {"ignore"}, .required = {}, .says = "the same in 4 bits", .encodes = true},
+      {.name = "csr", .keys = {"ignore"}, .required = {}, .says = "survivors of pruned weights in compressed rows", .encodes = true},
+      {.name = "low_rank", .keys = {"energy", "rank", "error", "budget", "evbmf", "samples", "ignore"}, .required = {}, .says = "two thin factors; one rule: energy (0.9), rank, error, budget, or evbmf=1; samples=1: outputs count", .encodes = true, .fills_zeros = true},
+      {.name = "sparse_low_rank", .keys = {"share", "rank", "ignore"}, .required = {"share", "rank"}, .says = "the largest share stays as it is, two thin factors for the rest", .encodes = true},
+      {.name = "share", .keys = {"num_bits", "epochs", "learning_rate", "ignore"}, .required = {}, .says = "2^num_bits (4) values per weight; epochs: trains them", .encodes = true, .shares = true},
+      {.name = "entropy", .keys = {}, .required = {}, .says = "shared values in Huffman codes or by a range coder", .encodes = true, .needs_shared = true},
+  };
+  return words;
+}

@@ -1,0 +1,190 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Recipes as text, "prune(0.9) | fine_tune(3) | int8": read, checked for order, not yet cooked. Needs no Kokkos.
+///
+///     recipe   = step { '|' step }
+///     step     = word [ '(' argument { ',' argument } ')' ]
+///     argument = value | key '=' value            values without a key take the word's keys in order
+///
+/// A value may hold anything but ",|()"; spaces around words, keys and values do not count.
+#pragma once
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdint>
+#include <map>
+#include <numeric>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <pleat/base/error.hpp>
+
+namespace pleat::compress {
+
+/// A word that a program knows, and what it does to weights: the traits that compress/transform.hpp asks transforms for.
+struct recipe_word {
+  std::string name;
+  std::vector<std::string> keys;      ///< in the order of values without a key
+  std::vector<std::string> required;  ///< those of them that must be there
+  std::string says;                   ///< one line for a list of words
+  bool masks = false, resizes = false, trains = false, encodes = false, shares = false, needs_shared = false, fills_zeros = false;
+};
+
+/// A step of a recipe.
+struct recipe_step {
+  recipe_word const* word = nullptr;         ///< of the list that it was read with
+  std::map<std::string, std::string> values;
+
+  [[nodiscard]] bool has(std::string const& key) const { return values.contains(key); }
+  [[nodiscard]] std::string text(std::string const& key, std::string otherwise = {}) const {
+    auto const it = values.find(key);
+    return it == values.end() ? std::move(otherwise) : it->second;
+  }
+  /// \throws error for what is no finite number
+  [[nodiscard]] double number(std::string const& key, double otherwise = 0) const {
+    auto const it = values.find(key);
+    if (it == values.end()) return otherwise;
+    double x = 0;
+    auto const& t = it->second;
+    auto const [end, failed] = std::from_chars(t.data(), t.data() + t.size(), x);
+    if (failed != std::errc{} || end != t.data() + t.size() || !std::isfinite(x)) throw error{"compress::recipe", "'" + word->name + "': " + key + " is '" + t + "', expected a number"};
+    return x;
+  }
+  /// \throws error for what is no whole number
+  [[nodiscard]] std::int64_t whole(std::string const& key, std::int64_t otherwise = 0) const {
+    if (!has(key)) return otherwise;
+    double const x = number(key);
+    if (x != std::floor(x) || std::fabs(x) > 1e15) throw error{"compress::recipe", "'" + word->name + "': " + key + " is '" + text(key) + "', expected a whole number"};
+    return static_cast<std::int64_t>(x);
+  }
+  /// Names that are separated by spaces.
+  [[nodiscard]] std::vector<std::string> names(std::string const& key) const {
+    std::vector<std::string> all;
+    std::string const t = text(key);
+    for (std::size_t at = 0; at < t.size();) {
+      std::size_t const end = std::min(t.find(' ', at), t.size());
+      if (end > at) all.push_back(t.substr(at, end - at));
+      at = end + 1;
+    }
+    return all;
+  }
+  /// As it was written, in one spelling.
+  [[nodiscard]] std::string to_string() const {
+    std::string s;
+    for (auto const& key : word->keys)
+      if (has(key)) s += (s.empty() ? "" : ", ") + key + "=" + text(key);
+    return word->name + (s.empty() ? "" : "(" + s + ")");
+  }
+};
+
+namespace detail {
+
+/// How many letters must change, come or go.
+[[nodiscard]] inline std::size_t letters_apart(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i + 1);
+    for (std::size_t j = 0; j < b.size(); ++j) diagonal = std::exchange(row[j + 1], std::min({diagonal + (a[i] != b[j] ? 1u : 0u), row[j] + 1, row[j + 1] + 1}));
+  }
+  return row.back();
+}
+/// "Did you mean 'x'?", the nearest of what is known.
+[[nodiscard]] inline std::string nearest(std::string_view found, std::vector<std::string> const& known) {
+  auto const best = std::min_element(known.begin(), known.end(), [&](auto const& a, auto const& b) { return letters_apart(found, a) < letters_apart(found, b); });
+  return best == known.end() ? std::string() : "Did you mean '" + *best + "'?";
+}
+[[nodiscard]] inline std::string_view trimmed(std::string_view s) {
+  while (!s.empty() && (s.front() == ' ' || s.front() == '\t')) s.remove_prefix(1);
+  while (!s.empty() && (s.back() == ' ' || s.back() == '\t')) s.remove_suffix(1);
+  return s;
+}
+[[nodiscard]] inline std::string listed(std::vector<std::string> const& all) {
+  std::string s;
+  for (auto const& a : all) s += (s.empty() ? "" : ", ") + a;
+  return s;
+}
+
+}  // namespace detail
+
+/// Reads a recipe. \param words must outlive the steps
+/// \throws error: an empty recipe or step, a bracket without its partner, an unknown word or key (the nearest known one is offered), a
+///         value too many, a key twice, a key that is missing
+[[nodiscard]] inline std::vector<recipe_step> read_recipe(std::string_view text, std::vector<recipe_word> const& words) {
+  constexpr char const* call = "compress::recipe";
+  std::vector<recipe_step> steps;
+  if (detail::trimmed(text).empty()) throw error{call, "the recipe is empty", "Say what is to be done, e.g. \"prune(0.9)|int8\""};
+  for (std::size_t begin = 0; begin <= text.size();) {
+    std::size_t const end = std::min(text.find('|', begin), text.size());
+    std::string_view const whole = detail::trimmed(text.substr(begin, end - begin));
+    begin = end + 1;
+    if (whole.empty()) throw error{call, "step " + std::to_string(steps.size() + 1) + " of '" + std::string(text) + "' is empty", "Steps are separated by one |"};
+    std::size_t const open = whole.find('(');
+    std::string const name(detail::trimmed(whole.substr(0, open)));
+    if ((open == std::string_view::npos) != (whole.find(')') == std::string_view::npos) || (open != std::string_view::npos && (whole.back() != ')' || whole.find('(', open + 1) != std::string_view::npos || whole.find(')') != whole.size() - 1)))
+      throw error{call, "the brackets of '" + std::string(whole) + "' do not match", "Write word(value, key=value)"};
+    auto const word = std::find_if(words.begin(), words.end(), [&](auto const& w) { return w.name == name; });
+    if (word == words.end()) {
+      std::vector<std::string> known;
+      for (auto const& w : words) known.push_back(w.name);
+      throw error{call, "'" + name + "' is no word of a recipe; known are " + detail::listed(known), detail::nearest(name, known)};
+    }
+    recipe_step step{&*word, {}};
+    if (open != std::string_view::npos) {
+      std::string_view const inside = whole.substr(open + 1, whole.size() - open - 2);
+      std::size_t next = 0;
+      for (std::size_t at = 0; at <= inside.size() && !detail::trimmed(inside).empty();) {
+        std::size_t const comma = std::min(inside.find(',', at), inside.size());
+        std::string_view const argument = inside.substr(at, comma - at);
+        at = comma + 1;
+        std::size_t const equals = argument.find('=');
+        std::string key;
+        if (equals == std::string_view::npos) {
+          while (next < word->keys.size() && step.has(word->keys[next])) ++next;
+          if (next == word->keys.size()) throw error{call, "'" + std::string(whole) + "' has a value too many: '" + name + "' takes " + (word->keys.empty() ? "none" : detail::listed(word->keys))};
+          key = word->keys[next++];
+        } else {
+          key = detail::trimmed(argument.substr(0, equals));
+          if (std::find(word->keys.begin(), word->keys.end(), key) == word->keys.end())
+            throw error{call, "'" + name + "' has no '" + key + "'; it takes " + (word->keys.empty() ? "nothing" : detail::listed(word->keys)), detail::nearest(key, word->keys)};
+        }
+        std::string const value(detail::trimmed(equals == std::string_view::npos ? argument : argument.substr(equals + 1)));
+        if (value.empty()) throw error{call, "'" + std::string(whole) + "': the value of '" + key + "' is empty"};
+        if (!step.values.emplace(key, value).second) throw error{call, "'" + std::string(whole) + "' says '" + key + "' twice"};
+      }
+    }
+    for (auto const& key : word->required)
+      if (!step.has(key)) throw error{call, "'" + std::string(whole) + "' lacks '" + key + "'", "Say " + name + "(" + key + "=…); it takes " + detail::listed(word->keys)};
+    steps.push_back(std::move(step));
+  }
+  return steps;
+}
+
+/// What some weights of a model are already.
+struct recipe_state {
+  bool masked = false, encoded = false, shared = false;
+};
+
+/// The order of a recipe, by the rules that pipelines have at compile time. \throws error with the sentence that says what is wrong and what to do
+inline void check_order(std::vector<recipe_step> const& steps, recipe_state now = {}) {
+  constexpr char const* call = "compress::recipe";
+  for (auto const& s : steps) {
+    auto const& w = *s.word;
+    std::string const at = "'" + s.to_string() + "'";
+    if ((w.masks || w.resizes) && now.shared) throw error{call, at + " prunes after weights share values, and coded weights cannot be pruned", "Prune first, then share, then entropy"};
+    if ((w.masks || w.resizes) && now.encoded) throw error{call, at + " prunes after weights are quantized or factored, and those cannot be pruned", "Prune first, then quantize"};
+    if (w.resizes && now.masked) throw error{call, at + " takes channels out of weights that are pruned already", "Take channels out first, then prune what is left"};
+    if (w.shares && now.encoded) throw error{call, at + " shares values of weights that are encoded already", "share comes after prune and before quantizing and entropy"};
+    if (w.needs_shared && !now.shared) throw error{call, at + " codes before weights share values", "Share first, then entropy"};
+    if (w.fills_zeros && now.masked) throw error{call, at + " factors weights after they were pruned, and factors would fill the zeros", "sparse_low_rank keeps what survived apart"};
+    now.masked = now.masked || w.masks;
+    now.encoded = now.encoded || w.encodes;
+    now.shared = now.shared || w.shares;
+  }
+}
+
+}  // namespace pleat::compress
