@@ -132,6 +132,18 @@ TEST_CASE("a parameter that is frozen later stays where it is from then on") {
   CHECK_THROWS_WITH(nn::freeze(t.net, "nothing*"), ContainsSubstring("nothing*"));
 }
 
+TEST_CASE("an optimizer made for other memory is told so: its moments are not there") {
+  context<space> c{make_instance<space>(1)};
+  trained t(c, nn::sequential(nn::linear<D>("fc", 3, 3)));
+  trained again(c, nn::sequential(nn::linear<D>("fc", 3, 3)));  // what a load or a rebuild leaves: the same network, memory of its own
+  nn::optimizer_state<double, space> state(c, t.memory, nn::adamw{});
+  (void)draw_gradients(again, 1);
+  auto const before = again.value("fc.weight");
+  CHECK_THROWS_WITH(state.apply(c, again.memory), ContainsSubstring("'adamw' keeps") && ContainsSubstring("Make the optimizer anew"));
+  CHECK(same_bits(before, again.value("fc.weight")));
+  CHECK(state.steps() == 0);
+}
+
 TEST_CASE("pruned elements stay zero, and so do their moments") {
   context<space> c{make_instance<space>(1)};
   using M = codec::forms<codec::masked<double>>;
