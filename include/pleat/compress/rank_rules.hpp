@@ -68,32 +68,32 @@ namespace detail {
 }
 
 [[nodiscard]] inline index_t evbmf_rank(spectrum const& a) {
-  double const small = static_cast<double>(std::min(a.m, a.n)), large = static_cast<double>(std::max(a.m, a.n)), alpha = small / large;
+  double const few = static_cast<double>(std::min(a.m, a.n)), many = static_cast<double>(std::max(a.m, a.n)), alpha = few / many;
   double const tau = 2.5129 * std::sqrt(alpha), edge = (1 + tau) * (1 + alpha / tau);
   double all = 0;
   for (double const s : a.s) all += s * s;
   if (all <= 0) return 0;
   // The variance lies between what the smallest values say and what all say together.
-  auto const most = static_cast<std::size_t>(std::min(static_cast<double>(a.s.size()) - 1, std::max(0.0, std::ceil(small / (1 + alpha)) - 1)));
+  auto const most = static_cast<std::size_t>(std::min(static_cast<double>(a.s.size()) - 1, std::max(0.0, std::ceil(few / (1 + alpha)) - 1)));
   double tail = 0;
   for (std::size_t i = most; i < a.s.size(); ++i) tail += a.s[i] * a.s[i];
-  double const high = all / (small * large);
-  double const low = std::min(high, std::max({a.s[most] * a.s[most] / (large * edge), tail / (static_cast<double>(a.s.size() - most) * large), 1e-12 * high}));
+  double const high = all / (few * many);
+  double const low = std::min(high, std::max({a.s[most] * a.s[most] / (many * edge), tail / (static_cast<double>(a.s.size() - most) * many), 1e-12 * high}));
   // A grid for the valley, a golden section for its ground: the function is piecewise smooth.
   constexpr int grid = 200;
   double const ratio = std::log(high / low);
   auto const at = [&](double t) { return low * std::exp(ratio * t); };
   int best = 0;
   for (int i = 1; i <= grid; ++i)
-    if (free_energy(at(static_cast<double>(i) / grid), a, large, alpha, edge) < free_energy(at(static_cast<double>(best) / grid), a, large, alpha, edge)) best = i;
+    if (free_energy(at(static_cast<double>(i) / grid), a, many, alpha, edge) < free_energy(at(static_cast<double>(best) / grid), a, many, alpha, edge)) best = i;
   double left = std::max(0.0, (best - 1.0) / grid), right = std::min(1.0, (best + 1.0) / grid);
   double const golden = 0.6180339887498949;
   for (int i = 0; i < 60; ++i) {
     double const x = right - golden * (right - left), y = left + golden * (right - left);
-    if (free_energy(at(x), a, large, alpha, edge) <= free_energy(at(y), a, large, alpha, edge)) right = y;
+    if (free_energy(at(x), a, many, alpha, edge) <= free_energy(at(y), a, many, alpha, edge)) right = y;
     else left = x;
   }
-  double const threshold = std::sqrt(large * at(0.5 * (left + right)) * edge);
+  double const threshold = std::sqrt(many * at(0.5 * (left + right)) * edge);
   return std::count_if(a.s.begin(), a.s.end(), [&](double s) { return s > threshold; });
 }
 

@@ -142,8 +142,8 @@ template <class... Ls> class sequential {
 
   void describe(extents const& in, describe_walk& walk) const { (void)describe_units(in, 0, units(), walk); }
   extents describe_units(extents in, index_t begin, index_t end, describe_walk& walk) const {
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
-      ((in = describe_child<static_cast<int>(I)>(in, begin, end, walk)), ...);
+    [&]<std::size_t... Index>(std::index_sequence<Index...>) {
+      ((in = describe_child<static_cast<int>(Index)>(in, begin, end, walk)), ...);
     }(std::make_index_sequence<sizeof...(Ls)>{});
     return in;
   }

@@ -34,8 +34,8 @@ PLEAT_INLINE std::uint16_t half_bits(float x) noexcept {
   // An addition to 1/2 rounds at 2^-24, the spacing of subnormal halves. The integer minimum keeps compilers from contracting it with
   // a product that made x.
   std::uint32_t const low = a < 0x38800000u ? a : 0x38800000u;
-  std::uint32_t const small = __builtin_bit_cast(std::uint32_t, __builtin_bit_cast(float, low) + 0.5f) - 0x3f000000u;
-  std::uint32_t r = a < 0x38800000u ? small : normal;
+  std::uint32_t const subnormal = __builtin_bit_cast(std::uint32_t, __builtin_bit_cast(float, low) + 0.5f) - 0x3f000000u;
+  std::uint32_t r = a < 0x38800000u ? subnormal : normal;
   r = a >= 0x47800000u ? 0x7c00u : r;  // ≥ 2^16
   r = a > 0x7f800000u ? 0x7e00u : r;
   return static_cast<std::uint16_t>(sign | r);
