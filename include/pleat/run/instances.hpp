@@ -38,6 +38,8 @@ namespace compute::instances {
 using dense = codec::forms<codec::dense<float>>;
 }
 
+// Doxygen documents the templates, not where they are compiled.
+/// \cond
 PLEAT_INSTANCE template class comm::lane_request<float>;
 PLEAT_INSTANCE template class comm::narrow_request<float, bfloat16>;
 
@@ -64,6 +66,8 @@ PLEAT_INSTANCE template class parallel::step_hooks<float, Kokkos::DefaultExecuti
 PLEAT_INSTANCE template class parallel::tied_sums<float, Kokkos::DefaultExecutionSpace>;
 PLEAT_INSTANCE template void parallel::gradient_squares(context<Kokkos::DefaultExecutionSpace>&, parallel::shard_group const&, nn::arena<float, Kokkos::DefaultExecutionSpace> const&, double*);
 PLEAT_INSTANCE template void parallel::sum_addends(context<Kokkos::DefaultExecutionSpace>&, comm::communicator&, bool, nn::arena<float, Kokkos::DefaultExecutionSpace>&);
+
+/// \endcond
 
 }  // namespace pleat
 
