@@ -4,38 +4,20 @@
 """Runs train_shrink_run as a user would and looks at what it leaves.
 
     check.py promise|same_bytes|kill_and_resume|bad_input PROGRAM FOLDER "LAUNCHER OPTIONS -n"
-
-The launcher may be empty: then ranks are threads only.
 """
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "support"))
+from check_program import Check, main
 
-class Check:
-    def __init__(self, program, folder, launcher):
-        self.program, self.folder, self.launcher = program, Path(folder), launcher.replace(";", " ").split()
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
 
-    def command(self, arguments, ranks=1):
-        start = self.launcher + [str(ranks)] if ranks > 1 else []
-        return start + [self.program] + [str(a) for a in arguments]
-
-    def run(self, *arguments, ranks=1, fails=False):
-        done = subprocess.run(self.command(arguments, ranks), capture_output=True, text=True, timeout=200)
-        said = done.stdout + done.stderr
-        assert (done.returncode != 0) == fails, f"{arguments} on {ranks} ranks ended with {done.returncode}:\n{said}"
-        return said
-
-    def rank_counts(self):
-        return (2, 3, 4) if self.launcher else ()
-
+class TrainShrinkRun(Check):
     # --- what the tutorial promises ----------------------------------------------------------------------------------------------
     def promise(self):
         for model in ("lenet-300-100", "lenet-5", "mlp:64-32-10"):
@@ -198,6 +180,4 @@ class Check:
 
 
 if __name__ == "__main__":
-    check = Check(*sys.argv[2:5])
-    getattr(check, sys.argv[1])()
-    print(sys.argv[1] + ": good")
+    main(TrainShrinkRun)

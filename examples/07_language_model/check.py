@@ -4,18 +4,18 @@
 """Runs train_gpt and sample as a user would and looks at what they leave.
 
     check.py learns|same_bits|meshes|precisions|kill_and_resume|samples|bad_input|shakespeare TRAIN_GPT SAMPLE FOLDER "LAUNCHER OPTIONS -n"
-
-The launcher may be empty: then ranks are threads only.
 """
 import json
 import math
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "support"))
+from check_program import Check, main
 
 SKIPPED = 4  # the exit status that ctest counts as skipped
 
@@ -29,34 +29,26 @@ def rhyme(lines):
     return "".join(" ".join(words[(i + k) % len(words)] for k in range(5)) + ".\n" for i in range(lines))
 
 
-class Check:
-    def __init__(self, train, sample, folder, launcher):
-        self.train, self.sample, self.folder, self.launcher = train, sample, Path(folder), launcher.replace(";", " ").split()
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
+class LanguageModel(Check):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
         self.text = self.folder / "rhyme.txt"
         self.text.write_text(rhyme(120))
 
-    def command(self, program, arguments, ranks=1):
-        start = self.launcher + [str(ranks)] if ranks > 1 else []
-        return start + [program] + [str(a) for a in arguments]
-
-    def run(self, program, *arguments, ranks=1, fails=False):
-        done = subprocess.run(self.command(program, arguments, ranks), capture_output=True, text=True, timeout=200)
-        said = done.stdout + done.stderr
-        assert (done.returncode != 0) == fails, f"{arguments} on {ranks} ranks ended with {done.returncode}:\n{said}"
-        return said
+    def write(self, *arguments, **how):
+        """What sample said."""
+        return self.run(*arguments, program=self.programs[1], **how)
 
     def figures(self, *arguments, ranks=1):
         """Trains the small model and gives the JSON."""
         out = self.folder / "figures.json"
         out.unlink(missing_ok=True)
-        self.run(self.train, "--data", self.text, *SMALL, "--quiet", "--json", out, *arguments, ranks=ranks)
+        self.run("--data", self.text, *SMALL, "--quiet", "--json", out, *arguments, ranks=ranks)
         return json.loads(out.read_text())
 
     # --- it learns ---------------------------------------------------------------------------------------------------------------
     def learns(self):
-        said = self.run(self.train, "--data", self.text, *SMALL, "--batch", 8, "--steps", 150, "--learning-rate", 1e-2, "--warm-up", 10, "--validate-steps", 50,
+        said = self.run("--data", self.text, *SMALL, "--batch", 8, "--steps", 150, "--learning-rate", 1e-2, "--warm-up", 10, "--validate-steps", 50,
                         "--json", self.folder / "f.json")
         f = json.loads((self.folder / "f.json").read_text())
         assert len(f["loss"]) == 150 and [v["step"] for v in f["validations"]] == [50, 100, 150], f
@@ -121,7 +113,7 @@ class Check:
         files = []
         for steps, mesh, more in ((0, (1, 1, 1), ()), (0, (1, 3, 1), ()), (0, (2, 2, 2), ("--state-stage", 3)), (2, (1, 1, 1), ()), (2, (2, 1, 2), ("--micro-batches", 2))):
             out = self.folder / f"{len(files)}.safetensors"
-            self.run(self.train, "--data", self.text, *SMALL, *plain, *(("--deterministic",) if steps else ()), "--steps", steps, "--quiet", "--out", out, "--mesh", axes(*mesh), *more, "--thread-ranks", math.prod(mesh))
+            self.run("--data", self.text, *SMALL, *plain, *(("--deterministic",) if steps else ()), "--steps", steps, "--quiet", "--out", out, "--mesh", axes(*mesh), *more, "--thread-ranks", math.prod(mesh))
             files.append(out.read_bytes())
         assert files[0] == files[1] == files[2] != files[3] == files[4]
         if self.launcher:
@@ -152,21 +144,21 @@ class Check:
         c = self.folder / "half"
         plain = ("--deterministic", "--batch", 7, "--warm-up", 2, "--validation-windows", 5, "--precision", "f16", "--loss-scale", 2**24, "--thread-ranks", 2)
         out = self.folder / "figures.json"
-        said = self.run(self.train, "--data", self.text, *SMALL, "--json", out, *plain, "--steps", 12)
+        said = self.run("--data", self.text, *SMALL, "--json", out, *plain, "--steps", 12)
         whole = json.loads(out.read_text())
         assert whole["skipped_steps"] and whole["loss_scale"] == 2.0**24 / 2 ** len(whole["skipped_steps"]), whole
         assert said.count("skipped: a gradient overflowed") == len(whole["skipped_steps"]), said
         assert f"the loss scale is now {whole['loss_scale']:g}" in said, said
-        self.run(self.train, "--data", self.text, *SMALL, "--quiet", *plain, "--steps", 1, "--checkpoint", c)
+        self.run("--data", self.text, *SMALL, "--quiet", *plain, "--steps", 1, "--checkpoint", c)
         f = self.figures(*plain[:-2], "--steps", 12, "--checkpoint", c, "--resume", "--thread-ranks", 3)
         assert f["first_step"] == 1 and f["loss_scale"] == whole["loss_scale"] and f["skipped_steps"] == whole["skipped_steps"][1:], (f, whole)
-        said = self.run(self.train, "--data", self.text, *SMALL, "--quiet", "--batch", 7, "--steps", 12, "--checkpoint", c, "--resume", fails=True)
+        said = self.run("--data", self.text, *SMALL, "--quiet", "--batch", 7, "--steps", 12, "--checkpoint", c, "--resume", fails=True)
         assert "precision = f16, this run has f32" in said, said
 
     # --- kill -9, then on another mesh -------------------------------------------------------------------------------------------
     def kill_and_resume(self):
         plain = ["--data", self.text, *SMALL, "--deterministic", "--batch", 4, "--steps", 120, "--validation-windows", 3, "--quiet"]
-        self.run(self.train, *plain, "--out", self.folder / "whole.safetensors")
+        self.run(*plain, "--out", self.folder / "whole.safetensors")
         checkpoint = self.folder / "checkpoint"
         newest = lambda: max((p.stat().st_mtime_ns for p in checkpoint.glob("step-*[0-9]")), default=0) if checkpoint.exists() else 0
         job = plain + ["--checkpoint", checkpoint, "--checkpoint-steps", 5, "--resume", "--json", self.folder / "f.json"]
@@ -174,7 +166,7 @@ class Check:
         meshes = (("--thread-ranks", 2, "--state-stage", 3), ("--thread-ranks", 2, "--mesh", "pipeline=2", "--schedule", "zb-h1", "--micro-batches", 2),
                   ("--thread-ranks", 4, "--mesh", "data=2,pipeline=2"), ())
         for mesh in meshes:
-            child = subprocess.Popen(self.command(self.train, job + list(mesh)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            child = subprocess.Popen(self.command(job + list(mesh)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             before, end = newest(), time.time() + 60
             while child.poll() is None and time.time() < end and newest() <= before:  # kill it once it has saved something new
                 time.sleep(0.001)
@@ -183,7 +175,7 @@ class Check:
                 kills += 1
             child.wait()
         assert kills > 0, "training ended before it could be killed"
-        self.run(self.train, *job, "--thread-ranks", 3, "--state-stage", 1, "--out", self.folder / "resumed.safetensors")
+        self.run(*job, "--thread-ranks", 3, "--state-stage", 1, "--out", self.folder / "resumed.safetensors")
         f = json.loads((self.folder / "f.json").read_text())
         assert 0 < f["first_step"] and len(f["loss"]) == 120 - f["first_step"], f["first_step"]
         whole, resumed = ((self.folder / n).read_bytes() for n in ("whole.safetensors", "resumed.safetensors"))
@@ -192,45 +184,45 @@ class Check:
     # --- text from what was learned ----------------------------------------------------------------------------------------------
     def samples(self):
         checkpoint, file = self.folder / "checkpoint", self.folder / "model.safetensors"
-        self.run(self.train, "--data", self.text, *SMALL, "--batch", 8, "--steps", 250, "--learning-rate", 1e-2, "--warm-up", 10, "--validation-windows", 1, "--quiet",
+        self.run("--data", self.text, *SMALL, "--batch", 8, "--steps", 250, "--learning-rate", 1e-2, "--warm-up", 10, "--validation-windows", 1, "--quiet",
                  "--checkpoint", checkpoint, "--out", file)
         wish = ("--tokens", 60, "--seed", 3, "--prompt", "one two ")
-        text = self.run(self.sample, checkpoint, *wish)
+        text = self.write(checkpoint, *wish)
         assert text.startswith("one two ") and len(text) == 8 + 60 + 1, text
         assert set(text) <= set(self.text.read_text()), text
-        assert text == self.run(self.sample, checkpoint, *wish) == self.run(self.sample, file, *wish), "the same seed, another text"
-        assert text == self.run(self.sample, file, *wish, "--threads", 2), "two threads, another text"
+        assert text == self.write(checkpoint, *wish) == self.write(file, *wish), "the same seed, another text"
+        assert text == self.write(file, *wish, "--threads", 2), "two threads, another text"
         for n, mesh in ((2, ()), (3, ("--mesh", "pipeline=3")), (2, ("--mesh", "tensor=2")), (4, ("--mesh", "tensor=2,pipeline=2"))):
             for source in (file, checkpoint):  # scores differ by units in the last place at the most where sums are cut: far below a draw's
-                assert text == self.run(self.sample, source, *wish, *mesh, "--threads", 1, "--thread-ranks", n), f"{mesh}: another text"
+                assert text == self.write(source, *wish, *mesh, "--threads", 1, "--thread-ranks", n), f"{mesh}: another text"
         if self.launcher:
-            assert text == self.run(self.sample, file, *wish, "--mesh", "tensor=2,pipeline=1", ranks=2), "MPI ranks write another text"
-        said = self.run(self.sample, file, "--mesh", "data=2", "--thread-ranks", 2, fails=True)
+            assert text == self.write(file, *wish, "--mesh", "tensor=2,pipeline=1", ranks=2), "MPI ranks write another text"
+        said = self.write(file, "--mesh", "data=2", "--thread-ranks", 2, fails=True)
         assert "--mesh data=1,tensor=1,pipeline=2" in said, said
-        assert text != self.run(self.sample, file, *wish[:3], 4, *wish[4:], "--temperature", 3), "another seed and a high temperature, the same text"
-        sure = self.run(self.sample, file, "--tokens", 20, "--temperature", 0, "--prompt", "three four ")
-        assert sure == self.run(self.sample, file, "--tokens", 20, "--top-k", 1, "--prompt", "three four "), "the likeliest of one is the likeliest"
+        assert text != self.write(file, *wish[:3], 4, *wish[4:], "--temperature", 3), "another seed and a high temperature, the same text"
+        sure = self.write(file, "--tokens", 20, "--temperature", 0, "--prompt", "three four ")
+        assert sure == self.write(file, "--tokens", 20, "--top-k", 1, "--prompt", "three four "), "the likeliest of one is the likeliest"
         assert sure.startswith("three four five six"), f"it has not learned to count: {sure}"
-        assert len(self.run(self.sample, file, "--tokens", 5)) == 6
+        assert len(self.write(file, "--tokens", 5)) == 6
         for words, arguments in ((["byte 35", "none of the"], (file, "--prompt", "#")), (["no such"], (self.folder / "nowhere",)), (["no checkpoint"], (self.folder,)),
                                  (["--temperature"], (file, "--temperature", -1))):
-            said = self.run(self.sample, *arguments, fails=True)
+            said = self.write(*arguments, fails=True)
             assert all(w.lower() in said.lower() for w in words), said
         cut = self.folder / "cut.safetensors"
         cut.write_bytes(file.read_bytes()[:-5])
-        assert "cut.safetensors" in self.run(self.sample, cut, fails=True)
+        assert "cut.safetensors" in self.write(cut, fails=True)
         card = checkpoint / "model"
         good = card.read_text()
         for bad in (good[:-9], good.replace("gpt 1", "gpt 2"), good.replace("heads = 3", "heads = 5"), good.replace("layers = 3", "layers = 4"), good.replace("characters = ", "characters = zz")):
             assert bad != good
             card.write_text(bad)
-            said = self.run(self.sample, checkpoint, fails=True)
+            said = self.write(checkpoint, fails=True)
             assert said.startswith("pleat: ") and said.count("\n") == 1, said
 
     # --- one sentence, a non-zero exit, no hang ----------------------------------------------------------------------------------
     def bad_input(self):
         def refused(words, *arguments, ranks=1):
-            said = self.run(self.train, "--data", self.text, *SMALL, "--steps", 1, "--quiet", *arguments, ranks=ranks, fails=True)
+            said = self.run("--data", self.text, *SMALL, "--steps", 1, "--quiet", *arguments, ranks=ranks, fails=True)
             for w in words:
                 assert w in said, f"'{w}' is not in:\n{said}"
             assert sum(line.startswith("pleat:") for line in said.splitlines()) <= 1, f"more than one sentence:\n{said}"
@@ -256,12 +248,12 @@ class Check:
         refused(["--steps"], "--steps", "many")
         refused(["windows", "fewer than a batch"], "--batch", 100000)
         refused(["shorter context"], "--context", 4000)
-        said = self.run(self.train, "--data", self.folder / "nowhere.txt", "--quiet", fails=True)
+        said = self.run("--data", self.folder / "nowhere.txt", "--quiet", fails=True)
         assert "nowhere.txt" in said and said.startswith("pleat:"), said
         if os.path.exists("/dev/full"):
             refused(["/dev/full"], "--json", "/dev/full/f.json")
         # a folder of another model
-        self.run(self.train, "--data", self.text, *SMALL, "--steps", 1, "--quiet", "--checkpoint", self.folder / "c")
+        self.run("--data", self.text, *SMALL, "--steps", 1, "--quiet", "--checkpoint", self.folder / "c")
         refused(["holds a model of 3 layers", "this run asks for 2"], "--layers", 2, "--checkpoint", self.folder / "c", "--resume")
         refused(["seed"], "--seed", 9, "--checkpoint", self.folder / "c", "--resume")
         # every rank refuses alike, rank 0 speaks, nobody hangs
@@ -280,7 +272,7 @@ class Check:
             print("SKIPPED: PLEAT_DATA_DIR is not set: tiny-shakespeare was not read")
             sys.exit(SKIPPED)
         out = self.folder / "f.json"
-        self.run(self.train, "--data", Path(root) / "shakespeare" / "input.txt", "--layers", 2, "--width", 32, "--heads", 2, "--context", 32, "--batch", 8, "--steps", 200,
+        self.run("--data", Path(root) / "shakespeare" / "input.txt", "--layers", 2, "--width", 32, "--heads", 2, "--context", 32, "--batch", 8, "--steps", 200,
                  "--learning-rate", 3e-3, "--warm-up", 10, "--validation-windows", 40, "--quiet", "--json", out, "--thread-ranks", 2, "--mesh", "pipeline=2", "--micro-batches", 4, "--threads", 1)
         f = json.loads(out.read_text())
         # 65 characters: 4.17 for a guess, 3.3 for one that knows how often each occurs
@@ -288,6 +280,4 @@ class Check:
 
 
 if __name__ == "__main__":
-    check = Check(*sys.argv[2:6])
-    getattr(check, sys.argv[1])()
-    print(sys.argv[1] + ": good")
+    main(LanguageModel)

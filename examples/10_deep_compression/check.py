@@ -4,30 +4,17 @@
 """Runs deep_compression as a user would and looks at what it leaves.
 
     check.py promise|same_bytes|bad_input PROGRAM FOLDER "LAUNCHER OPTIONS -n"
-
-The launcher may be empty: then ranks are threads only.
 """
 import json
-import shutil
 import struct
-import subprocess
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "support"))
+from check_program import Check, main
 
-class Check:
-    def __init__(self, program, folder, launcher):
-        self.program, self.folder, self.launcher = program, Path(folder), launcher.replace(";", " ").split()
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
 
-    def run(self, *arguments, ranks=1, fails=False):
-        start = self.launcher + [str(ranks)] if ranks > 1 else []
-        done = subprocess.run(start + [self.program] + [str(a) for a in arguments], capture_output=True, text=True, timeout=200)
-        said = done.stdout + done.stderr
-        assert (done.returncode != 0) == fails, f"{arguments} on {ranks} ranks ended with {done.returncode}:\n{said}"
-        return said
-
+class DeepCompression(Check):
     # --- what the page promises ----------------------------------------------------------------------------------------------------
     def promise(self):
         for model, sparsity, short in (("lenet-300-100", 0.9, ()), ("lenet-5", 0.93, ("--epochs", 12, "--prune-epochs", 16, "--retrain-epochs", 20, "--tune-epochs", 4))):
@@ -58,7 +45,7 @@ class Check:
             assert figures["ratio"] > 12, figures["ratio"]
             self.looks_into(small)
             # A new process runs the file, on any number of ranks.
-            for ranks in (1, 2) if self.launcher else (1,):
+            for ranks in (1, *self.rank_counts()[:1]):
                 self.run("--evaluate", small, "--json", out / "again.json", "--threads", 1, ranks=ranks)
                 assert json.loads((out / "again.json").read_text())["error_after"] == figures["error_after"]
 
@@ -84,7 +71,7 @@ class Check:
             assert reference != bytes_of("seed", "--model", model, "--seed", 2), "another seed gave the same bytes"
             for n in (2, 3, 4):
                 assert bytes_of(f"threads{n}", "--model", model, "--thread-ranks", n) == reference, f"{n} thread ranks"
-            for n in (2, 3, 4) if self.launcher else ():
+            for n in self.rank_counts():
                 assert bytes_of(f"ranks{n}", "--model", model, ranks=n) == reference, f"{n} MPI ranks"
 
     # --- one sentence, a non-zero exit ---------------------------------------------------------------------------------------------
@@ -112,6 +99,4 @@ class Check:
 
 
 if __name__ == "__main__":
-    check = Check(*sys.argv[2:5])
-    getattr(check, sys.argv[1])()
-    print(sys.argv[1] + ": good")
+    main(DeepCompression)

@@ -4,32 +4,19 @@
 """Runs distill as a user would and looks at what it leaves.
 
     check.py promise|same_bytes|bad_input PROGRAM FOLDER "LAUNCHER OPTIONS -n"
-
-The launcher may be empty: then ranks are threads only.
 """
 import json
-import shutil
-import subprocess
 import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "support"))
+from check_program import Check, main
 
 SMALL = ("--teacher-width", 48, "--width", 24, "--batch", 32, "--quiet", "--threads", 1)
 STILL = ("--shift", 0, "--turn", 0)  # 8x8 digits fill their images
 
 
-class Check:
-    def __init__(self, program, folder, launcher):
-        self.program, self.folder, self.launcher = program, Path(folder), launcher.replace(";", " ").split()
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
-
-    def run(self, *arguments, ranks=1, fails=False):
-        start = self.launcher + [str(ranks)] if ranks > 1 else []
-        done = subprocess.run(start + [self.program] + [str(a) for a in arguments], capture_output=True, text=True, timeout=200)
-        said = done.stdout + done.stderr
-        assert (done.returncode != 0) == fails, f"{arguments} on {ranks} ranks ended with {done.returncode}:\n{said}"
-        return said
-
+class Distill(Check):
     # --- what the page promises ----------------------------------------------------------------------------------------------------
     def promise(self):
         out = self.folder / "out"
@@ -65,7 +52,7 @@ class Check:
             assert reference != bytes_of("seed", "--seed", 2, *moved), "another seed gave the same bytes"
             for n in (2, 3, 4):
                 assert bytes_of(f"threads{n}", "--thread-ranks", n, *moved) == reference, f"{n} thread ranks"
-            for n in (2, 3, 4) if self.launcher else ():
+            for n in self.rank_counts():
                 assert bytes_of(f"ranks{n}", *moved, ranks=n) == reference, f"{n} MPI ranks"
         reference = bytes_of("alone")
         for n, teachers in ((2, 1), (3, 1), (4, 2)):
@@ -99,6 +86,4 @@ class Check:
 
 
 if __name__ == "__main__":
-    check = Check(*sys.argv[2:5])
-    getattr(check, sys.argv[1])()
-    print(sys.argv[1] + ": good")
+    main(Distill)

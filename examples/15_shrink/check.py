@@ -3,33 +3,24 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Runs shrink as a user would and looks at what it leaves.
 
-    check.py recipes|same_bytes|refusals SHRINK DISTILL FOLDER
+    check.py recipes|same_bytes|refusals SHRINK DISTILL FOLDER "LAUNCHER OPTIONS -n"
 """
 import json
 import shutil
 import struct
-import subprocess
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "support"))
+from check_program import Check, main
 
-class Check:
-    def __init__(self, program, trainer, folder):
-        self.program, self.trainer, self.folder = program, trainer, Path(folder)
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
 
-    def run(self, *arguments, program=None, fails=False):
-        done = subprocess.run([program or self.program] + [str(a) for a in arguments], capture_output=True, text=True, timeout=200)
-        said = done.stdout + done.stderr
-        assert (done.returncode != 0) == fails, f"{arguments} ended with {done.returncode}:\n{said}"
-        return said
-
+class Shrink(Check):
     def trained(self, width, epochs=15):
         """A student of labels alone: 64-width-width-10 on the shipped digits."""
         out = self.folder / f"width{width}"
         self.run("--teacher-width", 8, "--teacher-epochs", 1, "--width", width, "--epochs", epochs, "--hard-weight", 1, "--shift", 0, "--turn", 0, "--batch", 32, "--learning-rate", 2e-3,
-                 "--out", out, "--quiet", "--threads", 1, program=self.trainer)
+                 "--out", out, "--quiet", "--threads", 1, program=self.programs[1])
         return out / "student.safetensors"
 
     def shrink(self, path, recipe, *arguments):
@@ -118,6 +109,4 @@ class Check:
 
 
 if __name__ == "__main__":
-    check = Check(*sys.argv[2:5])
-    getattr(check, sys.argv[1])()
-    print(sys.argv[1] + ": good")
+    main(Shrink)
