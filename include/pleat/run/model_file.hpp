@@ -182,7 +182,7 @@ template <class Net>
             for (auto& p : parts) detail::convert_part(call, p, dtype_of<typename F::value_type>);
           if (twin < 0 && !(w.parts > 1 && w.where.shards())) F::from_file(fresh.context(), w.shape, parts, s);
           else if (twin < 0) detail::take_weight(w, F{}, fresh.context(), parts, &s, w.data());
-          else if constexpr (F::trainable) detail::take_weight(w, F{}, fresh.context(), parts, nullptr, fresh.arena().values() + fresh.arena().entries()[static_cast<std::size_t>(twin)].begin);
+          else if constexpr (F::trainable) detail::take_weight(w, F{}, fresh.context(), parts, static_cast<decltype(&s)>(nullptr), fresh.arena().values() + fresh.arena().entries()[static_cast<std::size_t>(twin)].begin);
         } catch (error const& e) {
           throw error{call, "'" + w.name + "': " + e.problem(), e.remedy()};
         }
