@@ -153,8 +153,10 @@ TEST_CASE("a writer that never comes: the save is given up, the one before stays
     CHECK_THAT(words([&] { jobs[0].wait(); }), ContainsSubstring("writer 2 of 3 did not finish"));
     CHECK(names(dir.path()) == before);
   }
-  { auto const forgotten = save_at_once(dir.path(), 2, 3, 1); }  // nobody waits: no thread stays behind
-  CHECK(names(dir.path()) == before);
+  for (int again = 0; again < 30; ++again) {  // writer 2 may leave its note while writer 0 gives up and removes the folder
+    { auto const forgotten = save_at_once(dir.path(), 2, 3, 1); }  // nobody waits: no thread stays behind
+    REQUIRE(names(dir.path()) == before);
+  }
   CHECK(checked(io::load_checkpoint(dir.path())) == 1);
 }
 

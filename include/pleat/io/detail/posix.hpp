@@ -181,8 +181,11 @@ PLEAT_ONCE void make_folders(std::string const& folder, std::string const& call)
 
 /// Removes a folder of plain files (not a tree); what cannot be removed stays.
 inline void remove_flat_folder(std::string const& folder) {
-  for (auto const& name : names_in(folder)) (void)::unlink(join(folder, name).c_str());
-  (void)::rmdir(folder.c_str());
+  // Another writer may leave a file between the look and the removal: look again. Nobody makes more than a few.
+  for (int again = 0; again < 100; ++again) {
+    for (auto const& name : names_in(folder)) (void)::unlink(join(folder, name).c_str());
+    if (::rmdir(folder.c_str()) == 0 || (errno != ENOTEMPTY && errno != EEXIST)) return;
+  }
 }
 
 }  // namespace pleat::io::detail
