@@ -91,6 +91,47 @@ TEMPLATE_TEST_CASE("the bytes are those of ggml's reference quantizers", "", GGM
 #endif
 }
 
+/// Blocks that decide between encoders: ties, zeros of both signs, subnormal steps, magnitudes that two elements share, one sign alone.
+std::vector<float> delicate_blocks(index_t blocks) {
+  auto v = numbers(blocks * 32, 11);
+  for (std::size_t i = 0; i < v.size(); ++i) {
+    float const whole = static_cast<float>(static_cast<int>(v[i] * 8));
+    switch (i / 32 % 8) {
+      case 0: v[i] = whole; break;
+      case 1: v[i] = v[i] > 0 ? 0.0f : -0.0f; break;
+      case 2: v[i] *= 1e-38f; break;
+      case 3: v[i] *= 1e-42f; break;
+      case 4: v[i] = v[i] > 0 ? v[i] : -0.0f; break;
+      case 5: v[i] = whole * 0.5f; break;
+      case 6: v[i] = -std::fabs(v[i]) * 1e3f; break;
+      default: break;
+    }
+  }
+  return v;
+}
+
+TEMPLATE_TEST_CASE("every encoder of a format writes the same bytes, whatever comes in", "", GGML_FORMS, int4_32) {
+  using format = typename TestType::bits::format;
+  index_t const blocks = 2048;  // of 32
+  auto const x = delicate_blocks(blocks);
+  index_t const bytes = blocks * 32 / format::block * format::bytes;
+  std::vector<byte_t> portable(static_cast<std::size_t>(bytes)), chosen(portable.size());
+  codec::detail::run_scalar(0, blocks / 8, codec::detail::encode_row_body<format>{x.data(), portable.data(), 256});
+  codec::detail::block_logic<format>::encode_into({blocks / 8, 256}, x, {}, chosen.data());
+  CHECK(chosen == portable);
+  if constexpr (format::block == 32)  // zeros of either sign are +0 to the reference, which starts from it
+    if constexpr (!format::has_base)
+      CHECK(codec::detail::load16(portable.data() + format::bytes) == (format::offset == 128 || format::name == "int4_g32" ? 0x0000 : 0x8000));
+#if defined(__x86_64__)
+  if constexpr (codec::detail::has_encode_avx2<format>)
+    if (pleat::compute::isa::best() != pleat::compute::isa::level::scalar) {
+      std::vector<byte_t> vectors(portable.size());
+      codec::detail::encode_blocks_avx2(format{}, x.data(), blocks, vectors.data());
+      CHECK(vectors == portable);
+    }
+#endif
+}
+
 TEST_CASE("the peer's quantizers write the same bytes", "[peer]") {
   auto const interpreter = io_test::python_with("numpy, gguf");
   if (interpreter.empty()) SKIP("no python3 with the packages gguf and numpy (PLEAT_PYTHON names another one)");

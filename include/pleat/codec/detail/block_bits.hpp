@@ -4,6 +4,7 @@
 /// The bit logic of a block format: a weight is rows of blocks, nothing else. Needs no Kokkos.
 #pragma once
 
+#include <pleat/codec/detail/block_encode_avx2.hpp>
 #include <pleat/codec/detail/block_encode_avx512.hpp>
 #include <pleat/codec/detail/host_bits.hpp>
 #include <pleat/codec/detail/k_quants.hpp>
@@ -76,6 +77,11 @@ template <class F> struct block_logic {
       if constexpr (has_encode_avx512<F>)
         if (isa::best() == isa::level::avx512) {
           encode_blocks_avx512(F{}, from, some * columns_of(shape) / F::block, body.out);
+          done = true;
+        }
+      if constexpr (has_encode_avx2<F>)
+        if (isa::best() == isa::level::avx2) {
+          encode_blocks_avx2(F{}, from, some * columns_of(shape) / F::block, body.out);
           done = true;
         }
 #endif

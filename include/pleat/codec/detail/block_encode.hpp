@@ -47,11 +47,12 @@ PLEAT_INLINE block_range range32(float const* x) {
       low[j] = low[j + s] < low[j] ? low[j + s] : low[j];
       high[j] = high[j + s] > high[j] ? high[j + s] : high[j];
     }
-  return {low[0], high[0], -low[0] > high[0] ? -low[0] : high[0]};
+  return {low[0], high[0], __builtin_fabsf(-low[0] > high[0] ? -low[0] : high[0])};
 }
-/// The element of the largest magnitude, the first one where several have it.
+/// The element of the largest magnitude, the first one where several have it; of zeros, whatever their signs, +0.
 PLEAT_INLINE float signed_extreme(float const* x, block_range const& r) {
   if (r.most != -r.least) return -r.least > r.most ? r.least : r.most;
+  if (r.most == 0) return 0;
   for (int i = 0; i < 32; ++i)
     if (x[i] == r.most || x[i] == r.least) return x[i];
   return 0;
@@ -65,6 +66,14 @@ PLEAT_INLINE void encode_block(q8_0_format, float const* x, byte_t* b) {
   for (int i = 0; i < 32; ++i) v[i] = x[i] * inverse;
   rounded_all(v);
   for (int i = 0; i < 32; ++i) b[2 + i] = static_cast<byte_t>(round_half_away(v[i]));
+}
+
+/// The least element, the first one where several zeros are.
+PLEAT_INLINE float first_least(float const* x, block_range const& r) {
+  if (r.least == 0)
+    for (int i = 0; i < 32; ++i)
+      if (x[i] == 0) return x[i];
+  return r.least;
 }
 
 /// u[i] = min(most, trunc((x[i] − base)·inverse + shift)).
@@ -94,9 +103,10 @@ template <class F> PLEAT_INLINE void encode_block(F, float const* x, byte_t* b) 
   byte_t u[32];
   float d;
   if constexpr (F::has_base) {
-    d = (r.most - r.least) / static_cast<float>(F::most);
-    codes32(x, r.least, inverse_of(d), 0.5f, F::most, u);
-    store16(b + 2, pleat::detail::half_bits(r.least));
+    float const least = first_least(x, r);
+    d = r.most == least ? 0.0f : (r.most - least) / static_cast<float>(F::most);
+    codes32(x, least, inverse_of(d), 0.5f, F::most, u);
+    store16(b + 2, pleat::detail::half_bits(least));
   } else {
     constexpr float steps = static_cast<float>((F::most + 1) / 2);
     d = signed_extreme(x, r) / -steps;
