@@ -15,6 +15,8 @@
 #include <pleat/compress/sparse_gpt.hpp>
 #include <pleat/io/text.hpp>
 
+#include <algorithm>
+#include <cctype>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -204,7 +206,8 @@ void run(options const& o, pl::world& world) {
     world.comm.barrier();  // rank 0 has written
     auto again = model.clone();
     pl::run::load(again, path);
-    row r{.name = name};
+    row r;
+    r.name = name;
     r.file_bytes = static_cast<pl::index_t>(std::filesystem::file_size(path));
     world.comm.barrier();  // all have read
     if (o.keep.empty() && world.root()) std::filesystem::remove(path);
