@@ -57,6 +57,7 @@ class CompressGpt(Check):
         # the activations' own 8 bits, which are the same for both.
         kl = {n: r["divergence"] for n, r in rows.items()}
         assert kl["q8_0"] < 0.1 * kl["q4_0"], kl
+        assert kl["4 bits, GPTQ"] < kl["4 bits, rounded"], kl
         # Of the same pattern, what looks at the text loses less; of one method, a free choice of half loses less than two of four.
         assert kl["2:4, SparseGPT"] < kl["2:4, magnitude"] and kl["50 %, SparseGPT"] < kl["50 %, magnitude"], kl
         assert kl["50 %, magnitude"] < kl["2:4, magnitude"], kl
