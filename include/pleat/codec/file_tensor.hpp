@@ -25,7 +25,13 @@ struct file_tensor {
 [[nodiscard]] constexpr index_t rows_of(extents const& shape) noexcept { return shape.rank() ? shape[0] : 1; }
 [[nodiscard]] constexpr index_t columns_of(extents const& shape) noexcept { return shape.size_from(1); }
 
-/// A stored weight may be cut (sharded, sliced) at multiples of this many rows and columns; columns = 0: never between columns.
+/// A part of a weight: its shape, and what its form would write of it.
+struct weight_piece {
+  extents shape;
+  std::vector<file_tensor> parts;
+};
+
+/// A stored weight may be cut (sharded, sliced) at multiples of this many rows and columns (the last piece may be short).
 struct cut_unit {
   index_t rows = 1, columns = 1;
   friend constexpr bool operator==(cut_unit const&, cut_unit const&) = default;

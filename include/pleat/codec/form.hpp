@@ -21,6 +21,8 @@
 /// if a stored weight can be cut along the tensor axis of a mesh,
 ///
 ///     slice(context&, shape, storage const&, index_box const&) -> storage   // the part of the box; values in the arena are not touched
+///     join(shape, dim, std::span<weight_piece const>) -> std::vector<file_tensor>   // the inverse, on what files hold (forms that do not train)
+///     granularity(shape) -> cut_unit                                        // if not every border between elements is good
 ///
 /// and, if it can run convolutions, `convolve` and `convolve_transposed` (see codec/dense.hpp). A trainable form's storage has
 /// `void attach(T* values)`: the arena's memory. All are static functions.

@@ -4,11 +4,13 @@
 /// Eight-bit weights, symmetric per output channel, multiplied as integers with activations that are quantized row by row as they come.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 
 #include <pleat/codec/dense.hpp>
 #include <pleat/codec/detail/bits.hpp>
+#include <pleat/codec/detail/cut_bits.hpp>
 #include <pleat/codec/detail/int8_bits.hpp>
 #include <pleat/codec/detail/int8_codes.hpp>
 #include <pleat/codec/detail/part_of.hpp>
@@ -135,19 +137,7 @@ template <class T> struct int8 {
     if (shape.size() > 0 && !s.codes.data()) throw error{"codec::int8::to_file", "this weight was never encoded"};
     copy_to_host(c, tensor<std::int8_t, Space>::wrap(s.codes.data(), shape), codes.data());
     copy_to_host(c, tensor<float, Space>::wrap(s.scales.data(), {rows_of(shape)}), scales.data());
-    file_tensor scale{".scale", dtype::f32, {rows_of(shape)}, detail::bytes_of(std::span<float const>(scales))};
-    std::vector<file_tensor> parts;
-    if (!sparse_image(shape, s.nonzero)) {
-      parts.push_back({".codes", dtype::i8, shape, detail::bytes_of(std::span<std::int8_t const>(codes))});
-    } else {
-      auto const bits = detail::bits_of_nonzeros(std::span<std::int8_t const>(codes));
-      auto const nonzero = detail::survivors(std::span<std::int8_t const>(codes), bits.data());
-      parts.push_back({".mask", dtype::u8, {static_cast<index_t>(bits.size())}, detail::bytes_of(std::span<std::uint8_t const>(bits))});
-      parts.push_back({".nonzero", dtype::i8, {static_cast<index_t>(nonzero.size())}, detail::bytes_of(std::span<std::int8_t const>(nonzero))});
-    }
-    parts.push_back(std::move(scale));
-    if (s.input_scale > 0) parts.push_back({".input_scale", dtype::f32, {1}, detail::bytes_of(std::span<float const>(&s.input_scale, 1))});
-    return parts;
+    return image(shape, codes, scales, s.input_scale);
   }
 
   template <class Space> static void from_file(context<Space>& c, extents const& shape, std::span<file_tensor const> parts, storage<Space>& s) {
@@ -162,6 +152,22 @@ template <class T> struct int8 {
     if (static_cast<index_t>(codes.size()) != shape.size() || static_cast<index_t>(scales.size()) != rows_of(shape))
       throw error{"codec::int8::encode_codes", "expected " + std::to_string(shape.size()) + " codes and " + std::to_string(rows_of(shape)) + " scales, found " + std::to_string(codes.size()) + " and " + std::to_string(scales.size())};
     set(c, shape, codes, scales, s);
+  }
+
+  /// The inverse of `slice`, on what files hold. \throws error for pieces along the columns whose scales are not the same
+  [[nodiscard]] static std::vector<file_tensor> join(extents const& shape, int dim, std::span<weight_piece const> pieces) {
+    std::vector<std::vector<std::int8_t>> codes;
+    std::vector<float> scales;
+    float input_scale = 0;
+    for (auto const& p : pieces) {
+      auto const w = detail::read_int8(p.shape, p.parts);
+      codes.push_back(w.codes);
+      if (codes.size() == 1) input_scale = w.input_scale, scales = w.scales;
+      else if (dim == 0) scales.insert(scales.end(), w.scales.begin(), w.scales.end());
+      else if (scales != w.scales) detail::refuse_join(name, "scales");
+      if (input_scale != w.input_scale) detail::refuse_join(name, "scales of activations");
+    }
+    return image(shape, detail::join_matrix(rows_of(shape), dim, codes), scales, input_scale);
   }
 
   /// The codes and scales of a part: the same numbers as in the whole. Cut along the columns, rows keep the scales of whole rows.
@@ -180,6 +186,21 @@ template <class T> struct int8 {
   }
 
  private:
+  [[nodiscard]] static std::vector<file_tensor> image(extents const& shape, std::vector<std::int8_t> const& codes, std::vector<float> const& scales, float input_scale) {
+    std::vector<file_tensor> parts;
+    auto const alive = static_cast<index_t>(codes.size()) - static_cast<index_t>(std::count(codes.begin(), codes.end(), std::int8_t{0}));
+    if (!sparse_image(shape, alive)) {
+      parts.push_back({".codes", dtype::i8, shape, detail::bytes_of(std::span<std::int8_t const>(codes))});
+    } else {
+      auto const bits = detail::bits_of_nonzeros(std::span<std::int8_t const>(codes));
+      auto const nonzero = detail::survivors(std::span<std::int8_t const>(codes), bits.data());
+      parts.push_back({".mask", dtype::u8, {static_cast<index_t>(bits.size())}, detail::bytes_of(std::span<std::uint8_t const>(bits))});
+      parts.push_back({".nonzero", dtype::i8, {static_cast<index_t>(nonzero.size())}, detail::bytes_of(std::span<std::int8_t const>(nonzero))});
+    }
+    parts.push_back({".scale", dtype::f32, {rows_of(shape)}, detail::bytes_of(std::span<float const>(scales))});
+    if (input_scale > 0) parts.push_back({".input_scale", dtype::f32, {1}, detail::bytes_of(std::span<float const>(&input_scale, 1))});
+    return parts;
+  }
   /// Rows of activations as codes: by the static scale, or each by its own.
   template <class Space>
   static void quantize_inputs(context<Space>& c, storage<Space> const& s, index_t m, index_t k, T const* x, std::int8_t* codes, float* scales) {

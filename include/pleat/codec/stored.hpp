@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <pleat/codec/dense.hpp>
+#include <pleat/codec/detail/cut_bits.hpp>
 #include <pleat/codec/detail/host_bits.hpp>
 #include <pleat/codec/form.hpp>
 #include <pleat/compute/for_each.hpp>
@@ -38,7 +39,9 @@ template <class View> struct decode_rows_body {
 ///     struct view;                                                         // pointers; decode(row, first, last, out)
 ///     static view open(extents const&, detail::placed_parts const&[, std::span<file_tensor const>]);   // where kernels read; host bytes
 ///     static cut_unit granularity(extents const&);
-///     static std::vector<file_tensor> slice(extents const&, std::span<file_tensor const>, index_t first, index_t last);
+///     static std::vector<file_tensor> slice(extents const&, std::span<file_tensor const>, index_t first, index_t last);   // rows
+///     static std::vector<file_tensor> slice_columns(extents const&, extents const& part, std::span<file_tensor const>, index_t first, index_t last);
+///     static std::vector<file_tensor> join(extents const&, int dim, std::span<weight_piece const>);   // the inverse of both
 ///     using kernel = …;                                                    // kernel::apply(context&, shape, view, m, x, y, epilogue)
 ///
 /// A kernel may have `bool convolve(context&, conv2d_shape, view, x, bias, y, activation)`: false if it leaves this one to the decoded weight.
@@ -87,7 +90,9 @@ template <class T, class Bits> struct stored {
   template <class Space>
   static void apply(context<Space>& c, extents const& shape, storage<Space> const& s, index_t m, T const* x, T* y, compute::epilogue<T> const& after) {
     demand(shape, s);
-    if (m > 0 && rows_of(shape) > 0) Bits::kernel::apply(c, shape, s.view, m, x, y, after);
+    if (m == 0 || rows_of(shape) == 0) return;
+    if (columns_of(shape) == 0) detail::apply_dense(c, shape, static_cast<T const*>(nullptr), m, x, y, after);  // a rank without a block: its addend is zero
+    else Bits::kernel::apply(c, shape, s.view, m, x, y, after);
   }
   template <class Space>
   static void apply_transposed(context<Space>& c, extents const& shape, storage<Space> const& s, index_t m, T const* dy, T* dx, T const* mask) {
@@ -100,7 +105,7 @@ template <class T, class Bits> struct stored {
     extents const shape{g.out_channels, g.group_in(), g.kernel_h, g.kernel_w};
     if constexpr (requires { Bits::kernel::convolve(c, g, s.view, x, bias, y, act); }) {
       demand(shape, s);
-      if (Bits::kernel::convolve(c, g, s.view, x, bias, y, act)) return;
+      if (shape.size() > 0 && Bits::kernel::convolve(c, g, s.view, x, bias, y, act)) return;
     }
     auto const w = tensor<T, Space>::allocate(c, shape);
     decode(c, shape, s, w.data());
@@ -153,6 +158,16 @@ template <class T, class Bits> struct stored {
     auto const parts = to_file(c, shape, s);
     set(c, rows_extents(shape, last - first), Bits::slice(shape, parts, first, last), out);
   }
+  /// The part of a box that is cut along dimension 0 or 1 (of a convolution: whole channels): the same numbers, the same kernels.
+  /// \throws error if a border is not at a multiple of granularity(shape) (the end of the weight always is one)
+  template <class Space> [[nodiscard]] static storage<Space> slice(context<Space>& c, extents const& shape, storage<Space> const& s, index_box const& part) {
+    storage<Space> out;
+    if (s.pieces) set(c, part.shape(), detail::slice_box<Bits>(shape, to_file(c, shape, s), part), out);
+    return out;
+  }
+  /// What a file holds of the weight whose pieces along dimension `dim` (0 or 1) these are, in order: the bytes that the uncut weight has. Host alone.
+  /// \throws error for parts that were encoded each by itself and share no table
+  [[nodiscard]] static std::vector<file_tensor> join(extents const& shape, int dim, std::span<weight_piece const> pieces) { return Bits::join(shape, dim, pieces); }
   /// The shape of a weight with another number of rows.
   [[nodiscard]] static extents rows_extents(extents const& shape, index_t rows) {
     std::vector<index_t> e;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <numeric>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -204,6 +205,18 @@ template <class Net> [[nodiscard]] Net megatron(Net net, megatron_options const&
 }
 
 namespace detail {
+/// Borders of an encoded weight lie between its blocks: the word's unit grows to what the form allows, on all ranks alike.
+template <class Weight> void keep_blocks_whole(Weight& w) {
+  w.visit([&](auto tag, auto const&) {
+    using F = typename decltype(tag)::type;
+    if constexpr (requires { F::granularity(w.shape); })
+      if (w.where.dim < 2 && w.where.dim < w.shape.rank()) {
+        auto const unit = F::granularity(w.shape);
+        index_t const each = w.where.dim == 0 ? unit.rows : unit.columns / std::gcd(unit.columns, w.shape.size_from(2));
+        w.where.unit = std::lcm(w.where.unit, each);
+      }
+  });
+}
 template <class Weight, class Context> void cut_storage(Weight& w, Context& where) {
   w.visit([&](auto tag, auto const& s) {
     using F = typename decltype(tag)::type;
@@ -218,12 +231,14 @@ template <class Weight, class Context> void cut_storage(Weight& w, Context& wher
 }
 }  // namespace detail
 
-/// Makes every parameter that of this rank: what `build` does with a network's words. Forms that keep their numbers themselves are sliced.
+/// Makes every parameter that of this rank: what `build` does with a network's words. Forms that keep their numbers themselves are sliced;
+/// those of blocks only between blocks, so that parts may be uneven, or empty.
 /// \throws error for a weight whose form has no `slice`
 template <class Net, class Context> void cut_parameters(Context& where, Net& net, int part, int parts) {
   if (parts <= 1) return;
   net.for_each_parameter([&](auto& w) {
     if (w.parts > 1) return;
+    if (w.where.shards()) detail::keep_blocks_whole(w);
     w.cut(part, parts);
     if (w.where.shards()) detail::cut_storage(w, where);
   });

@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstring>
+#include <exception>
 #include <map>
 #include <optional>
 #include <span>
@@ -136,7 +137,8 @@ struct collected_weight {
   }
 };
 
-/// This rank's part of a weight that is cut. \throws error for a form whose parts cannot be put together
+/// This rank's part of a weight that is cut: dense numbers and which of them live, or what the form writes of it. \throws error for a form whose
+/// parts cannot be put together
 template <class Weight, class Context> [[nodiscard]] collected_weight part_of(Weight const& w, Context& where) {
   return w.visit([&](auto tag, auto const& s) -> collected_weight {
     using F = typename decltype(tag)::type;
@@ -151,6 +153,8 @@ template <class Weight, class Context> [[nodiscard]] collected_weight part_of(We
         for (index_t i = 0; i < w.size(); ++i) c.tensors[1].bytes[static_cast<std::size_t>(i)] = std::byte{codec::detail::bit_at(bits.data(), i)};
       }
       return c;
+    } else if constexpr (requires(std::span<codec::weight_piece const> p) { F::join(w.shape, 0, p); }) {
+      return {std::string(F::name), F::to_file(where, w.shape, s)};
     } else {
       throw error{"run::save", "'" + w.name + "' is one of " + std::to_string(w.parts) + " parts along the tensor axis, stored as '" + std::string(F::name) + "': parts of that form cannot be put together",
                   "Save the model before it is cut (parallel::place)"};
@@ -216,6 +220,24 @@ PLEAT_ONCE void join_parts(comm::communicator& axis, nn::parameter const& w, col
   }
 }
 
+/// The same of an encoded weight: every part as its form writes it. \throws error, once all parts have come
+template <class Weight> void join_encoded(comm::communicator& axis, Weight const& w, collected_weight& c) {
+  if (axis.rank() > 0) return send_weight(axis, 0, c);
+  std::vector<codec::weight_piece> pieces;
+  for (int r = 0; r < axis.size(); ++r) pieces.push_back({w.box(r).shape(), r > 0 ? receive_weight(axis, r).tensors : std::move(c.tensors)});
+  c.tensors.clear();
+  w.visit([&](auto tag, auto const&) {
+    using F = typename decltype(tag)::type;
+    if constexpr (requires(std::span<codec::weight_piece const> p) { F::join(w.shape, 0, p); }) {
+      try {
+        c.tensors = F::join(w.whole(), w.where.dim, pieces);
+      } catch (error const& e) {
+        throw error{"run::save", "'" + w.name + "': " + e.problem(), e.remedy()};
+      }
+    }
+  });
+}
+
 /// Which rank of the pipeline has each parameter, in the order of the network.
 template <class Net> [[nodiscard, gnu::cold]] std::map<std::string, int> homes(parallel::model<Net> const& m) {
   std::map<std::string, int> at;
@@ -252,7 +274,12 @@ template <class Net> [[nodiscard, gnu::cold]] model_image image_of(parallel::mod
       }
     });
   });
-  if (!asked) return image;
+  bool const apart = axis.size() > 1;  // then a join may refuse, on one rank
+  std::exception_ptr refused;
+  if (!asked) {
+    if (apart) all_or_none(m.all_ranks(), [] {});
+    return image;
+  }
   auto const home = homes(m);
   std::size_t next = 0;
   std::vector<std::pair<nn::parameter const*, collected_weight>> whole;
@@ -262,8 +289,16 @@ template <class Net> [[nodiscard, gnu::cold]] model_image image_of(parallel::mod
     if (from == stages.rank()) {
       auto& c = mine[next++];
       if (w.parts > 1 && w.where.shards()) {
-        join_parts(axis, w, c);
-        if (axis.rank() == 0) finish_joined<typename std::remove_cvref_t<decltype(w)>::value_type>(c);
+        if (w.trainable()) {
+          join_parts(axis, w, c);
+          if (axis.rank() == 0) finish_joined<typename std::remove_cvref_t<decltype(w)>::value_type>(c);
+        } else {
+          try {
+            join_encoded(axis, w, c);
+          } catch (error const&) {  // the others still wait for the rest
+            if (!refused) refused = std::current_exception();
+          }
+        }
       }
       if (axis.rank() > 0) return;
       if (from > 0) send_weight(stages, 0, c);
@@ -273,6 +308,10 @@ template <class Net> [[nodiscard, gnu::cold]] model_image image_of(parallel::mod
       whole.emplace_back(&w, receive_weight(stages, from));
     }
   });
+  if (apart)
+    all_or_none(m.all_ranks(), [&] {
+      if (refused) std::rethrow_exception(refused);
+    });
   for (auto& [w, c] : whole) image.add(w->name, c.form, w->whole(), std::move(c.tensors), about, how);
   return image;
 }

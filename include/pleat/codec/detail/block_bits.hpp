@@ -6,6 +6,7 @@
 
 #include <pleat/codec/detail/block_encode_avx2.hpp>
 #include <pleat/codec/detail/block_encode_avx512.hpp>
+#include <pleat/codec/detail/cut_bits.hpp>
 #include <pleat/codec/detail/host_bits.hpp>
 #include <pleat/codec/detail/k_quants.hpp>
 #include <pleat/codec/error_norms.hpp>
@@ -117,6 +118,12 @@ template <class F> struct block_logic {
   template <class Parts> static view open(extents const& shape, Parts const& p) { return {p.template find<byte_t>(".blocks"), row_bytes(shape)}; }
   static cut_unit granularity(extents const&) { return {1, F::block}; }
   static std::vector<file_tensor> slice(extents const&, std::span<file_tensor const> parts, index_t first, index_t last) { return {part_rows(parts[0], first, last)}; }
+  static std::vector<file_tensor> slice_columns(extents const& shape, extents const& part, std::span<file_tensor const> parts, index_t first, index_t last) {
+    return {{".blocks", dtype::u8, image_shape(part), cut_matrix(parts[0].bytes, rows_of(shape), first / F::block * F::bytes, last / F::block * F::bytes)}};
+  }
+  static std::vector<file_tensor> join(extents const& shape, int dim, std::span<weight_piece const> pieces) {
+    return {{".blocks", dtype::u8, image_shape(shape), join_matrix(rows_of(shape), dim, bytes_of_all(pieces, ".blocks"))}};
+  }
 
   /// What the stored scales allow, without a look at the codes: half a step, or the way to the nearest end of the range for what lies outside
   /// (searched scales clip on purpose); and, as codes are found with a step that is rounded to 16 bits afterwards, that rounding times the

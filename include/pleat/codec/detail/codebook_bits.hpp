@@ -97,6 +97,38 @@ struct codebook_layout {
   return e;
 }
 
+/// What the codebooks and layouts of a weight's pieces were before it was cut. \throws error if they are not those of one weight
+struct joined_codebooks {
+  codebook_layout layout;
+  std::vector<float> books;
+};
+[[nodiscard]] inline joined_codebooks join_codebooks(std::string_view form, extents const& shape, int dim, std::span<weight_piece const> pieces) {
+  auto const call = call_of(form, "join");
+  joined_codebooks whole;
+  std::vector<char> known;
+  index_t row = 0;
+  for (auto const& p : pieces) {
+    auto const l = read_layout(call, p.shape, p.parts);
+    auto const books = values_of<float>(find_part(p.parts, ".codebook")->bytes);
+    if (row == 0 && known.empty()) {
+      whole.layout = l;
+      known.assign(static_cast<std::size_t>(group_count(shape, l)), 0);
+      whole.books.resize(known.size() * l.entries);
+    }
+    if (rows_of(p.shape) == 0) continue;
+    auto const begin = row + static_cast<index_t>(whole.layout.phase), each = static_cast<index_t>(l.rows_per_group);
+    if (l.entries != whole.layout.entries || l.rows_per_group != whole.layout.rows_per_group || l.index_bits != whole.layout.index_bits || static_cast<index_t>(l.phase) != begin % each) refuse_join(form, "groups");
+    for (std::size_t i = 0; i < books.size(); ++i) {
+      auto const at = static_cast<std::size_t>(begin / each) * l.entries + i;
+      if (at >= whole.books.size() || (known[at / l.entries] && whole.books[at] != books[i])) refuse_join(form, "codebooks");
+      whole.books[at] = books[i];
+      if (at % l.entries == l.entries - 1) known[at / l.entries] = 1;
+    }
+    if (dim == 0) row += rows_of(p.shape);
+  }
+  return whole;
+}
+
 /// Every element has a code of ⌈log₂ entries⌉ bits; rows on byte borders.
 struct codebook_logic {
   static constexpr std::string_view name = "codebook";
@@ -107,21 +139,13 @@ struct codebook_logic {
     codebook_layout const l{static_cast<std::uint32_t>(o.entries), static_cast<std::uint32_t>(std::max<index_t>(1, o.rows_per_group ? o.rows_per_group : rows_of(shape))), 0, 1, 0};
     check_codebook_options(call_of(name, "encode"), o, group_count(shape, l), false);
     auto const books = find_codebooks(shape, values, o, l, true);
-    int const width = plain_bits(o.entries);
-    index_t const bytes = bit_bytes(columns_of(shape) * width);
-    std::vector<std::uint8_t> codes(static_cast<std::size_t>(rows_of(shape) * bytes), 0);
+    std::vector<std::uint8_t> codes;
+    codes.reserve(values.size());
     for (index_t r = 0; r < rows_of(shape); ++r) {
       auto const book = std::span<float const>(books).subspan(static_cast<std::size_t>(r / static_cast<index_t>(l.rows_per_group)) * l.entries, l.entries);
-      for (index_t k = 0; k < columns_of(shape); ++k) {
-        auto const code = static_cast<unsigned>(nearest(book, values[static_cast<std::size_t>(r * columns_of(shape) + k)]));
-        index_t const bit = k * width;
-        std::uint8_t* const to = codes.data() + r * bytes + bit / 8;
-        unsigned const both = code << (bit % 8);
-        to[0] = static_cast<std::uint8_t>(to[0] | both);
-        if (both >> 8) to[1] = static_cast<std::uint8_t>(to[1] | both >> 8);
-      }
+      for (index_t k = 0; k < columns_of(shape); ++k) codes.push_back(static_cast<std::uint8_t>(nearest(book, values[static_cast<std::size_t>(r * columns_of(shape) + k)])));
     }
-    return {part_of(".codebook", {group_count(shape, l), o.entries}, books), layout_part(l), part_of(".codes", {rows_of(shape), bytes}, codes)};
+    return {part_of(".codebook", {group_count(shape, l), o.entries}, books), layout_part(l), packed(shape, l, codes)};
   }
   static void check(extents const& shape, std::span<file_tensor const> parts) {
     auto const call = call_of(name, "from_file");
@@ -176,7 +200,7 @@ struct codebook_logic {
     v.phase = l.phase;
     return v;
   }
-  static cut_unit granularity(extents const&) { return {1, 8}; }
+  static cut_unit granularity(extents const&) { return {1, 1}; }
   static std::vector<file_tensor> slice(extents const& shape, std::span<file_tensor const> parts, index_t first, index_t last) {
     auto l = read_layout(call_of(name, "slice"), shape, parts);
     index_t const group = (first + l.phase) / l.rows_per_group;
@@ -184,9 +208,51 @@ struct codebook_logic {
     l.phase = static_cast<std::uint32_t>((first + l.phase) % l.rows_per_group);
     return {books, layout_part(l), part_rows(*find_part(parts, ".codes"), first, last)};
   }
+  /// The same centroids; the codes move to the byte borders of their new rows.
+  static std::vector<file_tensor> slice_columns(extents const& shape, extents const& part, std::span<file_tensor const> parts, index_t first, index_t last) {
+    auto const l = read_layout(call_of(name, "slice"), shape, parts);
+    return {*find_part(parts, ".codebook"), *find_part(parts, ".layout"), packed(part, l, cut_matrix(unpacked(shape, l, parts), rows_of(shape), first, last))};
+  }
+  static std::vector<file_tensor> join(extents const& shape, int dim, std::span<weight_piece const> pieces) {
+    auto const whole = join_codebooks(name, shape, dim, pieces);
+    std::vector<std::vector<std::uint8_t>> codes;
+    for (auto const& p : pieces) codes.push_back(unpacked(p.shape, read_layout(call_of(name, "join"), p.shape, p.parts), p.parts));
+    return {part_of(".codebook", {group_count(shape, whole.layout), static_cast<index_t>(whole.layout.entries)}, whole.books), layout_part(whole.layout), packed(shape, whole.layout, join_matrix(rows_of(shape), dim, codes))};
+  }
   static error_norms predict(extents const& shape, std::span<float const> values, std::span<file_tensor const> parts) {
     auto const l = read_layout(call_of(name, "predict"), shape, parts);
     return predict_codebook(shape, values, values_of<float>(find_part(parts, ".codebook")->bytes), l, true);
+  }
+
+ private:
+  /// Codes, one a byte, as the file has them; and back.
+  static file_tensor packed(extents const& shape, codebook_layout const& l, std::vector<std::uint8_t> const& codes) {
+    int const width = plain_bits(static_cast<int>(l.entries));
+    index_t const bytes = bit_bytes(columns_of(shape) * width);
+    std::vector<std::uint8_t> out(static_cast<std::size_t>(rows_of(shape) * bytes), 0);
+    std::uint8_t const* from = codes.data();
+    for (index_t r = 0; r < rows_of(shape); ++r)
+      for (index_t k = 0; k < columns_of(shape); ++k) {
+        index_t const bit = k * width;
+        std::uint8_t* const to = out.data() + r * bytes + bit / 8;
+        unsigned const both = static_cast<unsigned>(*from++) << (bit % 8);
+        to[0] = static_cast<std::uint8_t>(to[0] | both);
+        if (both >> 8) to[1] = static_cast<std::uint8_t>(to[1] | both >> 8);
+      }
+    return part_of(".codes", {rows_of(shape), bytes}, out);
+  }
+  static std::vector<std::uint8_t> unpacked(extents const& shape, codebook_layout const& l, std::span<file_tensor const> parts) {
+    auto padded = find_part(parts, ".codes")->bytes;
+    padded.resize(padded.size() + 8);
+    view v;
+    v.codes = reinterpret_cast<byte_t const*>(padded.data());
+    v.width = plain_bits(static_cast<int>(l.entries));
+    v.bytes = bit_bytes(columns_of(shape) * v.width);
+    std::vector<std::uint8_t> out;
+    out.reserve(static_cast<std::size_t>(shape.size()));
+    for (index_t r = 0; r < rows_of(shape); ++r)
+      for (index_t k = 0; k < columns_of(shape); ++k) out.push_back(static_cast<std::uint8_t>(v.code(r, k)));
+    return out;
   }
 };
 

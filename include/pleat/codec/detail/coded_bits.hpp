@@ -44,7 +44,8 @@ struct coded_logic {
   }
 
   /// Codes and where they belong (ascending) as the parts of a file.
-  static std::vector<file_tensor> write(extents const& shape, std::vector<float> const& books, codebook_layout l, std::vector<std::uint8_t> const& codes, std::vector<index_t> const& places, bool entropy) {
+  /// \param never_plain one stream is coded even where plain bits are fewer: a piece says so that its weight was coded, for `join`
+  static std::vector<file_tensor> write(extents const& shape, std::vector<float> const& books, codebook_layout l, std::vector<std::uint8_t> const& codes, std::vector<index_t> const& places, bool entropy, bool never_plain = false) {
     index_t const rows = rows_of(shape), k = std::max<index_t>(1, columns_of(shape)), filler = l.index_bits ? (index_t{1} << l.index_bits) - 1 : 0;
     index_t const alive = static_cast<index_t>(codes.size());
     l.rows_per_chunk = static_cast<std::uint32_t>(std::clamp<index_t>(alive > 0 ? chunk_symbols * rows / alive : rows, 1, std::max<index_t>(1, rows)));
@@ -68,7 +69,13 @@ struct coded_logic {
       for (auto s : symbols) ++counts[s];
       return best_model(counts, chunks, entropy);
     };
-    auto const code_model = model_of(codes, l.entries), gap_model = model_of(gaps, static_cast<std::size_t>(filler) + 1);
+    auto code_model = model_of(codes, l.entries);
+    auto const gap_model = model_of(gaps, static_cast<std::size_t>(filler) + 1);
+    if (never_plain && alive > 0 && code_model.how == coder::plain && gap_model.how == coder::plain) {
+      std::vector<std::uint64_t> counts(l.entries, 0);
+      for (auto s : codes) ++counts[s];
+      code_model = {coder::huffman, code_model.size, huffman_lengths(counts)};
+    }
     std::vector<std::uint8_t> tables, bytes;
     write_model(code_model, tables);
     write_model(gap_model, tables);
@@ -252,32 +259,28 @@ struct coded_logic {
     }
     return v;
   }
-  static cut_unit granularity(extents const&) { return {1, 0}; }
+  static cut_unit granularity(extents const&) { return {1, 1}; }
   /// The same centroids and codes, in chunks of their own.
   static std::vector<file_tensor> slice(extents const& shape, std::span<file_tensor const> parts, index_t first, index_t last) {
     auto l = read_layout(call_of(name, "slice"), shape, parts);
-    host_copy const h(shape, parts);
-    auto lists = h.lists();
-    std::vector<std::uint8_t> codes;
-    std::vector<index_t> places;
-    std::vector<float> const books = values_of<float>(find_part(parts, ".codebook")->bytes);
-    for (index_t c = 0; c < h.v.chunks; ++c) {
-      h.v.template read<false>(c, lists.where());
-      for (index_t r = 0; r < h.v.rows_in(c); ++r) {
-        index_t const row = c * h.v.chunk_rows + r;
-        if (row < first || row >= last) continue;
-        float const* const book = books.data() + (row + h.v.phase) / h.v.rows_per_group * h.v.entries;
-        for (auto i = lists.start[static_cast<std::size_t>(r)]; i < lists.start[static_cast<std::size_t>(r) + 1]; ++i) {
-          codes.push_back(static_cast<std::uint8_t>(std::find(book, book + h.v.entries, lists.value[i]) - book));
-          places.push_back((row - first) * h.v.columns + lists.column[i]);
-        }
-      }
-    }
-    index_t const group = (first + l.phase) / l.rows_per_group, end = last > first ? (last - 1 + l.phase) / l.rows_per_group + 1 : group;
+    auto const books = values_of<float>(find_part(parts, ".codebook")->bytes);
+    auto const codes = codes_of(shape, parts);
+    index_t const group = (first + l.phase) / l.rows_per_group, end = last > first ? (last - 1 + l.phase) / l.rows_per_group + 1 : group, k = columns_of(shape);
     l.phase = static_cast<std::uint32_t>((first + l.phase) % l.rows_per_group);
-    std::vector<index_t> e;
-    for (int i = 0; i < shape.rank(); ++i) e.push_back(i == 0 ? last - first : shape[i]);
-    return write(extents(std::span<index_t const>(e)), {books.begin() + group * l.entries, books.begin() + end * l.entries}, l, codes, places, true);
+    return write_codes(shape.with_batch(last - first), {books.begin() + group * l.entries, books.begin() + end * l.entries}, l, {codes.begin() + first * k, codes.begin() + last * k}, is_coded(parts), is_coded(parts));
+  }
+  static std::vector<file_tensor> slice_columns(extents const& shape, extents const& part, std::span<file_tensor const> parts, index_t first, index_t last) {
+    return write_codes(part, values_of<float>(find_part(parts, ".codebook")->bytes), read_layout(call_of(name, "slice"), shape, parts), cut_matrix(codes_of(shape, parts), rows_of(shape), first, last), is_coded(parts), is_coded(parts));
+  }
+  static std::vector<file_tensor> join(extents const& shape, int dim, std::span<weight_piece const> pieces) {
+    auto const whole = join_codebooks(name, shape, dim, pieces);
+    std::vector<std::vector<std::int16_t>> codes;
+    bool coded = false;
+    for (auto const& p : pieces) {
+      codes.push_back(codes_of(p.shape, p.parts));
+      coded = coded || is_coded(p.parts);
+    }
+    return write_codes(shape, whole.books, whole.layout, join_matrix(rows_of(shape), dim, codes), coded);
   }
   static error_norms predict(extents const& shape, std::span<float const> values, std::span<file_tensor const> parts) {
     auto const l = read_layout(call_of(name, "predict"), shape, parts);
@@ -285,6 +288,39 @@ struct coded_logic {
   }
 
  private:
+  /// The code of every element, −1 where none survives; and back.
+  static std::vector<std::int16_t> codes_of(extents const& shape, std::span<file_tensor const> parts) {
+    host_copy h(shape, parts);
+    std::vector<float> numbers(static_cast<std::size_t>(find_part(parts, ".codebook")->shape.size()));
+    for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<float>(i % static_cast<std::size_t>(h.v.entries));
+    h.v.books = numbers.data();  // a codebook whose values are the codes
+    std::vector<std::int16_t> out(static_cast<std::size_t>(shape.size()), -1);
+    auto lists = h.lists();
+    for (index_t c = 0; c < h.v.chunks; ++c) {
+      h.v.template read<false>(c, lists.where());
+      for (index_t r = 0; r < h.v.rows_in(c); ++r)
+        for (auto i = lists.start[static_cast<std::size_t>(r)]; i < lists.start[static_cast<std::size_t>(r) + 1]; ++i)
+          out[static_cast<std::size_t>((c * h.v.chunk_rows + r) * h.v.columns + lists.column[i])] = static_cast<std::int16_t>(lists.value[i]);
+    }
+    return out;
+  }
+  static std::vector<file_tensor> write_codes(extents const& shape, std::vector<float> const& books, codebook_layout const& l, std::vector<std::int16_t> const& all, bool entropy, bool never_plain = false) {
+    std::vector<std::uint8_t> codes;
+    std::vector<index_t> places;
+    for (std::size_t i = 0; i < all.size(); ++i)
+      if (all[i] >= 0) {
+        codes.push_back(static_cast<std::uint8_t>(all[i]));
+        places.push_back(static_cast<index_t>(i));
+      }
+    return write(shape, books, l, codes, places, entropy, never_plain);
+  }
+  /// False for plain bits.
+  static bool is_coded(std::span<file_tensor const> parts) {
+    auto const tables = values_of<std::uint8_t>(find_part(parts, ".tables")->bytes);
+    std::size_t at = 0;
+    auto const code = read_model(std::string(name), tables, at), gap = read_model(std::string(name), tables, at);
+    return code.how != coder::plain || gap.how != coder::plain;
+  }
   /// Room for one chunk.
   struct list_room {
     std::vector<std::uint32_t> start, column;

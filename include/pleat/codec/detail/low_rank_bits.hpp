@@ -141,6 +141,28 @@ template <bool Sparse> struct low_rank_logic {
       for (auto& p : rows_logic::slice(matrix(shape), sparse_parts(parts), first, last)) out.push_back(std::move(p));
     return out;
   }
+  static std::vector<file_tensor> slice_columns(extents const& shape, extents const& part, std::span<file_tensor const> parts, index_t first, index_t last) {
+    auto const& right = *find_part(parts, ".right");
+    std::vector<file_tensor> out{*find_part(parts, ".left"), {".right", dtype::f32, {right.shape[0], last - first}, cut_matrix(right.bytes, right.shape[0], first * 4, last * 4)}};
+    if constexpr (Sparse)
+      for (auto& p : rows_logic::slice_columns(matrix(shape), matrix(part), sparse_parts(parts), first, last)) out.push_back(std::move(p));
+    return out;
+  }
+  static std::vector<file_tensor> join(extents const& shape, int dim, std::span<weight_piece const> pieces) {
+    auto const left = bytes_of_all(pieces, ".left"), right = bytes_of_all(pieces, ".right");
+    auto const& shared = dim == 0 ? right : left;
+    for (auto const& s : shared)
+      if (s != shared[0]) refuse_join(name, "factors");
+    index_t const rank = find_part(pieces[0].parts, ".right")->shape[0];
+    std::vector<file_tensor> out{{".left", dtype::f32, {rows_of(shape), rank}, dim == 0 ? join_matrix(rows_of(shape), 0, left) : left[0]},
+                                 {".right", dtype::f32, {rank, columns_of(shape)}, dim == 1 ? join_matrix(rank, 1, right) : right[0]}};
+    if constexpr (Sparse) {
+      std::vector<weight_piece> apart;
+      for (auto const& p : pieces) apart.push_back({matrix(p.shape), sparse_parts(p.parts)});
+      for (auto& p : rows_logic::join(matrix(shape), dim, apart)) out.push_back(std::move(p));
+    }
+    return out;
+  }
 
  private:
   [[nodiscard]] static extents matrix(extents const& shape) { return {rows_of(shape), columns_of(shape)}; }

@@ -4,7 +4,7 @@
 /// Sixteen bits per number: bfloat16 and IEEE half. Needs no Kokkos.
 #pragma once
 
-#include <pleat/codec/detail/host_bits.hpp>
+#include <pleat/codec/detail/cut_bits.hpp>
 #include <pleat/codec/error_norms.hpp>
 
 namespace pleat::codec::detail {
@@ -52,6 +52,12 @@ template <class E> struct reduced_logic {
   template <class Parts> static view open(extents const& shape, Parts const& p) { return {p.template find<E>(""), columns_of(shape)}; }
   static cut_unit granularity(extents const&) { return {1, 1}; }
   static std::vector<file_tensor> slice(extents const&, std::span<file_tensor const> parts, index_t first, index_t last) { return {part_rows(parts[0], first, last)}; }
+  static std::vector<file_tensor> slice_columns(extents const& shape, extents const& part, std::span<file_tensor const> parts, index_t first, index_t last) {
+    return {{"", dtype_of<E>, part, cut_matrix(parts[0].bytes, rows_of(shape), first * 2, last * 2)}};
+  }
+  static std::vector<file_tensor> join(extents const& shape, int dim, std::span<weight_piece const> pieces) {
+    return {{"", dtype_of<E>, shape, join_matrix(rows_of(shape), dim, bytes_of_all(pieces, ""))}};
+  }
 
   /// Half a unit of the last place: 2⁻⁸·|w| (bfloat16), 2⁻¹¹·|w| (half); below the normal range half the spacing.
   static error_norms predict(extents const&, std::span<float const> values, std::span<file_tensor const>) {

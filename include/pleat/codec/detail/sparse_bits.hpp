@@ -14,6 +14,7 @@
 
 #include <pleat/codec/detail/at_level.hpp>
 #include <pleat/codec/detail/block_formats.hpp>
+#include <pleat/codec/detail/cut_bits.hpp>
 #include <pleat/codec/detail/host_bits.hpp>
 #include <pleat/codec/error_norms.hpp>
 #include <pleat/compute/math.hpp>
@@ -70,7 +71,7 @@ inline void check_starts(std::string const& call, std::span<std::uint32_t const>
 }
 
 /// Compressed rows of blocks of B neighbours (B = 1: CSR). A block is stored if one of its numbers is not zero.
-template <int B> struct compressed_rows_logic {
+template <int B> struct compressed_rows_logic : recoded<compressed_rows_logic<B>> {
   static constexpr std::string_view name = B == 1 ? "csr" : B == 2 ? "block_1x2" : B == 4 ? "block_1x4" : B == 8 ? "block_1x8" : "block_1x16";
   struct options {};
 
@@ -176,7 +177,7 @@ inline constexpr std::array<bit_place, 256> bit_places = [] {
 }();
 
 /// One bit per element, rows on byte borders, and the numbers that are not zero.
-struct bitmask_logic {
+struct bitmask_logic : recoded<bitmask_logic> {
   static constexpr std::string_view name = "bitmask";
   struct options {};
 
@@ -253,7 +254,7 @@ struct bitmask_logic {
     v.stored = p.count(".values");
     return v;
   }
-  static cut_unit granularity(extents const&) { return {1, 8}; }
+  static cut_unit granularity(extents const&) { return {1, 1}; }
   static std::vector<file_tensor> slice(extents const& shape, std::span<file_tensor const> parts, index_t first, index_t last) {
     auto const start = values_of<std::uint32_t>(derive(shape, parts)[0].bytes);
     return {part_rows(*find_part(parts, ".mask"), first, last), part_rows(*find_part(parts, ".values"), start[static_cast<std::size_t>(first)], start[static_cast<std::size_t>(last)])};
@@ -265,7 +266,7 @@ struct bitmask_logic {
 };
 
 /// Exactly N numbers of each group of M neighbouring columns, and where they lie, ⌈log₂ M⌉ bits each, rows on byte borders.
-template <int N, int M> struct n_m_logic {
+template <int N, int M> struct n_m_logic : recoded<n_m_logic<N, M>> {
   static_assert(1 <= N && N <= M && M <= 64, "pleat: codec::n_m keeps N of M numbers, 1 <= N <= M <= 64");
   static constexpr int width = std::bit_width(static_cast<unsigned>(M - 1));
   static constexpr std::array<char, 8> text = [] {
