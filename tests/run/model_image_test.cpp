@@ -93,7 +93,6 @@ TEST_CASE("masks and encoded forms go through stages and parts") {
     run::save(t.model | (prune | pl::compress::quantize<pl::codec::int8<float>>{.ignore = {"square.weight", "last.weight"}}), codes);
   }
   for (auto const& l : meshes) {
-    bool const cut = l.tensor > 1;
     on(l, [&](pl::comm::communicator c) {
       trained t(network<forms>(), std::move(c), l);
       run::load(t.model, pruned);
@@ -113,21 +112,12 @@ TEST_CASE("masks and encoded forms go through stages and parts") {
     INFO(l.words());
     CHECK((bytes_of(here) == bytes_of(pruned)));
     if (l.stage > 0) continue;
-    std::vector<std::string> said(static_cast<std::size_t>(l.ranks()));
     on(l, [&](pl::comm::communicator c) {
-      auto& words = said[static_cast<std::size_t>(c.rank())];
       trained t(network<forms>(), std::move(c), l);
       run::load(t.model, codes);
-      try {
-        run::save(t.model, here);
-      } catch (pl::error const& e) {
-        words = e.what();
-      }
+      run::save(t.model, here);
     });
-    for (auto const& s : said)
-      if (cut) CHECK_THAT(s, Catch::Matchers::ContainsSubstring("'fc1.weight' is one of " + std::to_string(l.tensor) + " parts along the tensor axis, stored as 'int8'"));
-      else CHECK(s.empty());
-    if (!cut) CHECK((bytes_of(here) == bytes_of(codes)));
+    CHECK((bytes_of(here) == bytes_of(codes)));
   }
 }
 

@@ -205,17 +205,18 @@ template <class Net> [[nodiscard]] Net megatron(Net net, megatron_options const&
 }
 
 namespace detail {
-/// Borders of an encoded weight lie between its blocks: the word's unit grows to what the form allows, on all ranks alike.
+/// Borders of an encoded weight lie between its blocks: the word's unit grows to what the form allows, on all ranks alike. Of a weight that is
+/// cut already the part's shape follows; its numbers are for the caller to bring.
 template <class Weight> void keep_blocks_whole(Weight& w) {
   w.visit([&](auto tag, auto const&) {
     using F = typename decltype(tag)::type;
     if constexpr (requires { F::granularity(w.shape); })
-      if (w.where.dim < 2 && w.where.dim < w.shape.rank()) {
-        auto const unit = F::granularity(w.shape);
-        index_t const each = w.where.dim == 0 ? unit.rows : unit.columns / std::gcd(unit.columns, w.shape.size_from(2));
-        w.where.unit = std::lcm(w.where.unit, each);
+      if (w.where.shards() && w.where.dim < 2 && w.where.dim < w.shape.rank()) {
+        auto const unit = F::granularity(w.whole());
+        w.where.unit = std::lcm(w.where.unit, w.where.dim == 0 ? unit.rows : unit.columns / std::gcd(unit.columns, w.whole().size_from(2)));
       }
   });
+  if (w.parts > 1) w.shape = w.box().shape();
 }
 template <class Weight, class Context> void cut_storage(Weight& w, Context& where) {
   w.visit([&](auto tag, auto const& s) {
@@ -238,7 +239,7 @@ template <class Net, class Context> void cut_parameters(Context& where, Net& net
   if (parts <= 1) return;
   net.for_each_parameter([&](auto& w) {
     if (w.parts > 1) return;
-    if (w.where.shards()) detail::keep_blocks_whole(w);
+    detail::keep_blocks_whole(w);
     w.cut(part, parts);
     if (w.where.shards()) detail::cut_storage(w, where);
   });

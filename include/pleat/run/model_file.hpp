@@ -163,6 +163,7 @@ template <class Net>
       throw error{call, "'" + w.name + "' has shape " + w.whole().to_string() + " in the network" + (dense ? " and " + stored->shape.to_string() + " in the file" : ", the file says " + stored->shape.to_string())};
     }
     codec::visit_form<forms>(index, [&](auto tag) { w.template use_form<typename decltype(tag)::type>(); });
+    parallel::detail::keep_blocks_whole(w);
     w.requires_grad = w.requires_grad && w.trainable();
   });
 
