@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// A form made of bit logic (no Kokkos: encode, check, open, slice) and a family of kernels. Most forms of this room are one.
+/// A form made of bit logic (no Kokkos: encode, check, open, slice, join) and a family of kernels. Most forms of this room are one.
 #pragma once
 
 #include <memory>
