@@ -11,11 +11,13 @@
 #include <pleat/parallel/gradient_exchange.hpp>
 #include <pleat/parallel/groups.hpp>
 #include <pleat/parallel/loss_scale.hpp>
+#include <pleat/parallel/mesh_norm.hpp>
 #include <pleat/parallel/model.hpp>
 #include <pleat/parallel/move_report.hpp>
 #include <pleat/parallel/nonfinite.hpp>
 #include <pleat/parallel/parameter_gather.hpp>
 #include <pleat/parallel/pipeline.hpp>
+#include <pleat/parallel/replica.hpp>
 #include <pleat/parallel/shard_group.hpp>
 #include <pleat/parallel/sharded_norm.hpp>
 #include <pleat/parallel/share.hpp>

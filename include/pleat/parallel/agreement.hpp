@@ -156,4 +156,38 @@ class step_agreement {
   comm::request under_way_;  // ends before the buffers that it writes
 };
 
+/// The same of one network: what each rank contributes is read off its parameters.
+class network_agreement {
+ public:
+  /// \param ranks a communicator of its own; must outlive this
+  explicit network_agreement(comm::communicator& ranks) : step_(ranks) {}
+
+  /// Begins a step. Collective, does not wait.
+  template <class Net> void open(step_agreement::intent const& i, Net const& net) {
+    contributions(net, flags_);
+    step_.open(i, flags_);
+  }
+  /// Waits, once per step; then it costs nothing. \returns the samples' extents as those said who give them
+  /// \throws error on every rank alike, in words that name the parameter
+  template <class Net> extents settle(Net const& net) {
+    if (!step_.is_open()) return {};
+    try {
+      return step_.settle(flags_, [&](std::size_t i) {
+        std::string name;
+        std::size_t at = 0;
+        nn::for_each_parameter(net, [&](nn::parameter const& w) {
+          if (at++ == i) name = w.name;
+        });
+        return name;
+      });
+    } catch (error const& e) {
+      throw error{"the agreement on what each rank contributes", (e.call() == "parallel::agreement" ? "" : e.call() + ": ") + e.problem(), e.remedy()};
+    }
+  }
+
+ private:
+  step_agreement step_;
+  std::vector<char> flags_;  // what was said
+};
+
 }  // namespace pleat::parallel

@@ -1,12 +1,11 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// A network that lives somewhere: its memory, its ranks, its plan. The pieces that training is made of are its members.
+/// A network that lives somewhere and can be trained and asked: the pieces that training is made of are its members.
 #pragma once
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,6 +23,7 @@
 #include <pleat/parallel/forward_chain.hpp>
 #include <pleat/parallel/gradient_exchange.hpp>
 #include <pleat/parallel/loss_scale.hpp>
+#include <pleat/parallel/mesh_norm.hpp>
 #include <pleat/parallel/move_report.hpp>
 #include <pleat/parallel/groups.hpp>
 #include <pleat/parallel/nonfinite.hpp>
@@ -32,6 +32,7 @@
 #include <pleat/parallel/sharded_norm.hpp>
 #include <pleat/parallel/pipeline.hpp>
 #include <pleat/parallel/share.hpp>
+#include <pleat/parallel/replica.hpp>
 #include <pleat/parallel/source.hpp>
 #include <pleat/parallel/stages.hpp>
 #include <pleat/parallel/step_trace.hpp>
@@ -73,15 +74,13 @@ enum class answer_at : std::uint8_t { every_stage, last_stage };
 ///     }
 ///
 /// Forward-only use never instantiates a backward.
-template <class Net> class model {
+template <class Net> class model : public replica<Net> {
+  using base = replica<Net>;
+
  public:
-  using network_type = Net;
-  using value_type = nn::value_type_of<Net>;
-  using execution_space = nn::space_of<Net>;
-  using tensor_type = tensor<value_type, execution_space>;
-  using context_type = pleat::context<execution_space>;
-  using arena_type = nn::arena<value_type, execution_space>;
+  using typename base::arena_type, typename base::context_type, typename base::execution_space, typename base::tensor_type, typename base::value_type;
   using saved = nn::saved_of<Net>;
+  using base::all_ranks, base::has_first_stage, base::has_last_stage, base::host_values, base::parts, base::pipeline, base::refresh_masks, base::set_host_values;
 
   /// Materialises `net` on this rank. Collective. \see parallel::build
   [[gnu::cold]] model(Net net, plan::plan p, world& w, build_options options = {})
@@ -98,41 +97,9 @@ template <class Net> class model {
   model(model&&) noexcept = default;
   model& operator=(model&&) noexcept = default;
 
-  [[nodiscard]] Net const& net() const noexcept { return net_; }
-  [[nodiscard]] Net& net() noexcept { return net_; }
-  [[nodiscard]] plan::plan const& plan() const noexcept { return plan_; }
-  [[nodiscard]] arena_type& arena() noexcept { return *arena_; }
-  [[nodiscard]] arena_type const& arena() const noexcept { return *arena_; }
-  [[nodiscard]] context_type& context() const noexcept { return *context_; }
-  /// Those that share the batch: the data axis, which this rank's stages are replicated over.
-  [[nodiscard]] comm::communicator& ranks() const noexcept { return *ranks_; }
-  /// Those that share the layers out: the pipeline axis.
-  [[nodiscard]] comm::communicator& pipeline() const noexcept { return groups_->pipeline(); }
-  /// Those that hold the parts of each weight: the tensor axis.
-  [[nodiscard]] comm::communicator& parts() const noexcept { return groups_->tensor(); }
-  /// Activations that had to move because a layer got them placed otherwise than it needs them, as they have been met so far; said once
-  /// by the voice of the world's rank 0.
-  [[nodiscard]] std::vector<move_report::entry> moves() const { return moves_ ? moves_->entries() : std::vector<move_report::entry>{}; }
   /// A tensor of this model, whole on every rank of the tensor axis: what a loss of one's own asks for, if scores may come cut. Collective
   /// where it is cut.
   [[nodiscard]] tensor_type whole(tensor_type y) const { return nn::redistribute(training_pass(), std::move(y), {}); }
-  /// All ranks of the mesh.
-  [[nodiscard]] comm::communicator& all_ranks() const noexcept { return groups_->all(); }
-  /// Which units are where, and who does what when.
-  [[nodiscard]] stages const& layout() const noexcept { return *layout_; }
-  /// Whether this rank has the first (last) stage: it is asked for input (for the loss).
-  [[nodiscard]] bool has_first_stage() const noexcept { return layout_->first_rank() == pipeline().rank(); }
-  [[nodiscard]] bool has_last_stage() const noexcept { return layout_->last_rank() == pipeline().rank(); }
-  /// Waiting longer than this for other ranks throws, and names who did not come. Negative: for ever. Call it on all ranks alike.
-  /// \throws error if the transport has no time-outs
-  void set_timeout(double seconds) const {
-    for (auto* c : {&all_ranks(), ranks_.get(), &pipeline(), &parts(), &groups_->agreement, group_->members.get(), group_->gathers.get(), group_->replicas.get()})
-      if (c && c->size() > 1) c->set_timeout(seconds);
-  }
-  [[nodiscard]] std::uint64_t seed() const noexcept { return seed_; }
-  /// Steps done, those that moved nothing counted.
-  [[nodiscard]] std::uint64_t steps() const noexcept { return steps_; }
-  void set_steps(std::uint64_t n) noexcept { steps_ = n; }
 
   // --- one step of training -------------------------------------------------------------------------------------------------
 
@@ -252,7 +219,7 @@ template <class Net> class model {
   /// The 2-norm of the step's gradient. Valid after reduce. Collective where state is sharded and over a pipeline; the same bits however
   /// state is sharded and wherever the pipeline is cut.
   [[nodiscard]] double gradient_norm() const {
-    return in_phase(place_, steps_, "parallel::gradient_norm", "the norm of the gradient", [&] { return norm_of_gradient(); });
+    return in_phase(place_, steps_, "parallel::gradient_norm", "the norm of the gradient", [&] { return parallel::gradient_norm(*context_, *groups_, *group_, *arena_) / loss_factor(); });
   }
   /// The factor that brings the norm down to max_norm: nn::clip_factor. Collective as gradient_norm is.
   [[nodiscard]] double clip_scale(double max_norm) const { return nn::clip_factor(gradient_norm(), max_norm); }
@@ -349,22 +316,6 @@ template <class Net> class model {
     p.state_stage = 0;
     return replanned(std::move(p));
   }
-  /// \throws error if parameters are cut along the tensor axis
-  void demand_uncut(char const* call) const {
-    if (tensor_axis())
-      throw error{call, "the parameters are cut along the tensor axis (mesh.tensor = " + std::to_string(parts().size()) + "): no rank holds whole ones", "Use mesh.tensor = 1 where this is needed"};
-  }
-  /// \throws error if parameters are sharded or cut, so that no rank can look at whole ones
-  void demand_whole_parameters(char const* call) const {
-    demand_uncut(call);
-    demand_gathered(call);
-  }
-  /// \throws error if parameters are sharded over the data axis, so that no rank holds all of its stages' ones
-  void demand_gathered(char const* call) const {
-    if (group_->stage == 3)
-      throw error{call, "the parameters are sharded (state_stage = 3): no rank holds a whole one", "Give it model.unsharded(); model.replanned(plan) shards again"};
-  }
-
   /// A model of another network over the same ranks: parameters of the same name keep their values, forms keep their content.
   template <class Other> [[nodiscard]] model<Other> rebuild(Other other) const {
     auto layout = std::make_shared<stages const>(layout_->of_other_units(nn::units_of(other)));
@@ -375,58 +326,9 @@ template <class Net> class model {
     m.moves_ = moves_;
     m.arena_ = std::make_unique<typename model<Other>::arena_type>(model<Other>::arena_type::uninitialised(m.net_, group_->over(plan_), m.ties()));
     m.make_gather();
-    if (group_->stage == 3) {
-      auto const from = host_values();
-      std::vector<value_type> to(static_cast<std::size_t>(m.arena_->size()));
-      for (auto const& e : m.arena_->entries())
-        if (int const at = arena_->find(e.name); at >= 0) {
-          auto const begin = from.begin() + arena_->entries()[static_cast<std::size_t>(at)].begin;
-          std::copy(begin, begin + (e.end - e.begin), to.begin() + e.begin);
-        }
-      m.set_host_values(to);
-      m.refresh_masks();
-      return m;
-    }
-    for (auto const& e : m.arena_->entries()) {
-      int const from = arena_->find(e.name);
-      if (from >= 0) codec::detail::copy_values(*context_, static_cast<value_type const*>(arena_->values() + arena_->entries()[static_cast<std::size_t>(from)].begin),
-                                                m.arena_->values() + e.begin, e.end - e.begin);
-    }
-    context_->fence();
+    m.take_named(*this);
     m.refresh_masks();
     return m;
-  }
-
-  /// Takes the parameter values of another model of this network; the optimizer's state stays.
-  void take_values(model const& other) {
-    codec::detail::copy_values(*context_, static_cast<value_type const*>(other.arena_->values()), arena_->values(), group_->stage == 3 ? arena_->owned() : arena_->size());
-    context_->fence();
-    values_changed();
-  }
-
-  /// All parameter values in the arena's flat order, on the host. Collective at stage 3.
-  [[nodiscard]] std::vector<value_type> host_values() const {
-    if (group_->stage == 3) return whole_of<value_type>(*context_, *group_, *arena_, arena_->values());
-    std::vector<value_type> flat(static_cast<std::size_t>(arena_->size()));
-    copy_to_host(*context_, tensor_type::wrap(arena_->values(), extents{arena_->size()}), flat.data());
-    return flat;
-  }
-  /// Buffer i of the optimizer in the arena's flat order, on the host. Collective where state is sharded.
-  [[nodiscard]] std::vector<nn::master_t<value_type>> host_state(int i) const {
-    return whole_of<nn::master_t<value_type>>(*context_, *group_, *arena_, arena_->state(i));
-  }
-  /// Takes values in flat order: the same on every rank.
-  void set_host_values(std::vector<value_type> const& flat) {
-    if (group_->stage == 3) take_pieces(*context_, *arena_, flat, arena_->values());
-    else copy_from_host(*context_, flat.data(), tensor_type::wrap(arena_->values(), extents{arena_->size()}));
-    values_changed();
-  }
-  void set_host_state(int i, std::vector<nn::master_t<value_type>> const& flat) { take_pieces(*context_, *arena_, flat, arena_->state(i)); }
-
-  /// After the arena's values were written from outside (a checkpoint): gathered copies are forgotten, masters take them.
-  void values_changed() {
-    if (gather_ && group_->stage == 3) gather_->forget();
-    arena_->widen(*context_);
   }
 
   /// Bytes that this rank has allocated for the model, by what they are for. plan::make_ledger foretells them.
@@ -438,41 +340,15 @@ template <class Net> class model {
     return {arena_->value_bytes() + (gather_ ? gather_->bytes() : 0), arena_->gradient_bytes() + (exchange_ ? exchange_->bytes() : 0), arena_->state_bytes()};
   }
 
-  /// After a weight took another form or mask: tells the arena which elements stay zero.
-  void refresh_masks() { arena_->attach(net_); }
-
-  /// 64 bits of all parameter values: equal on all ranks as long as the replicas agree. Collective at stage 3.
-  [[nodiscard]] std::uint64_t checksum() const {
-    auto const host = host_values();
-    return random::hash(std::string_view(reinterpret_cast<char const*>(host.data()), host.size() * sizeof(value_type)));
-  }
-
-  /// Collective. \throws error on every rank alike if some rank's parameters differ from rank 0's
-  [[gnu::cold]] void demand_equal_replicas() const {
-    auto const mine = checksum();
-    std::vector<std::uint64_t> all(static_cast<std::size_t>(all_ranks().size()));
-    all_ranks().all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));
-    auto const cut = static_cast<std::size_t>(parts().size()), stage = static_cast<std::size_t>(ranks_->size()) * cut;
-    auto const demand = [&](std::size_t r, std::size_t like, char const* what) {
-      if (all[r] != all[like])
-        throw error{"parallel::demand_equal_replicas", "after step " + std::to_string(steps_) + " the " + what + "parameters of rank " + std::to_string(r) +
-                                                           " differ from those of rank " + std::to_string(like), "Data or code differs between ranks; compare their inputs"};
-    };
-    // the ranks of one stage are neighbours, and of those the ranks that hold the parts of one replica
-    for (std::size_t r = 1; r < all.size(); ++r) demand(r, r / stage * stage + r % cut, "");
-    if (cut == 1) return;
-    auto const alike = replicated_hash(*arena_, host_values());
-    all_ranks().all_gather(std::span<std::uint64_t const>(&alike, 1), std::span<std::uint64_t>(all));
-    for (std::size_t r = 1; r < all.size(); ++r) demand(r, r / cut * cut, "replicated ");
-  }
-
  private:
   template <class> friend class model;
+  using base::agree_on_plan, base::tensor_axis, base::ties;
+  using base::arena_, base::context_, base::gather_, base::group_, base::groups_, base::layout_, base::moves_, base::net_, base::plan_, base::ranks_, base::seed_, base::steps_;
 
   using pipeline_type = parallel::pipeline<Net>;
 
   [[gnu::cold]] model(Net net, plan::plan p, std::shared_ptr<context_type> where, std::shared_ptr<groups> ranks, std::shared_ptr<stages const> layout, std::uint64_t seed)
-      : net_(std::move(net)), plan_(std::move(p)), context_(std::move(where)), groups_(std::move(ranks)), ranks_(groups_, &groups_->data()), layout_(std::move(layout)), seed_(seed) {
+      : base(std::move(net), std::move(p), std::move(where), std::move(ranks), std::move(layout), seed) {
     nn::demand_layer<Net>();
     demand_precision(plan_, dtype_of<value_type>);
     if (plan_.precision == plan::compute_precision::f16) scale_.emplace();
@@ -484,30 +360,10 @@ template <class Net> class model {
   [[nodiscard]] static stages laid_out(plan::plan const& p, Net const& net, build_options const& options) {
     return stages(p, unit_costs(net, options.input), options.schedule);
   }
-  /// Sums must not depend on which stage, or when, a use of a tied weight is computed.
-  [[nodiscard]] nn::tied_gradients ties() const noexcept {
-    return plan::ties_apart(plan_) ? nn::tied_gradients::apart : nn::tied_gradients::shared;
-  }
-
   [[nodiscard]] double own_loss() const {
     nn::master_t<value_type> v{};
     copy_to_host(*context_, tensor<nn::master_t<value_type>, execution_space>::wrap(arena_->loss(), extents{1}), &v);
     return static_cast<double>(v);
-  }
-
-  [[nodiscard]] double norm_of_gradient() const {
-    if (pipeline().size() == 1 && !tensor_axis()) return parallel::gradient_norm(*context_, *group_, *arena_) / loss_factor();
-    auto const& entries = arena_->entries();
-    pooled_array<double> mine(context_->host_pool(), entries.size()), all(context_->host_pool(), static_cast<std::size_t>(arena_->parameters()));
-    gradient_squares(*context_, *group_, *arena_, mine.data());
-    squares_of_wholes(*context_, parts(), *arena_, std::span<double>(mine.data(), mine.size()));
-    auto const& absent = arena_->absent();
-    for (std::size_t i = 0; i + 1 < entries.size(); ++i)  // the last one is the loss; a tied weight counts where its owner is
-      if (std::find(absent.begin(), absent.end(), entries[i].name) == absent.end()) all[static_cast<std::size_t>(entries[i].position)] = mine[i];
-    pipeline().all_reduce(std::span<double>(all.data(), all.size()));  // one stage has each number: x + 0 is x
-    double sum = 0;
-    for (double const s : all) sum += s;
-    return std::sqrt(sum) / loss_factor();
   }
 
   /// The user's source, asked with the micro-batch known to the model: cross_entropy and its like belong to it.
@@ -532,26 +388,11 @@ template <class Net> class model {
   /// Says what this rank is about to contribute to the step.
   void open_agreement(extents const& sample = {}) {
     if (all_ranks().size() == 1) return;
-    if (!agreement_) agreement_ = std::make_unique<step_agreement>(groups_->agreement);
-    contributions(net_, contributions_);
-    agreement_->open({steps_, share_->batch(), pipeline().size() > 1 && has_first_stage(), sample}, contributions_);
+    if (!agreement_) agreement_ = std::make_unique<network_agreement>(groups_->agreement);
+    agreement_->open({steps_, share_->batch(), pipeline().size() > 1 && has_first_stage(), sample}, net_);
   }
   /// Learns what every other is about to, so that ranks that went apart hear of it instead of waiting for each other. Once per step.
-  extents settle_agreement() const {
-    if (!agreement_ || !agreement_->is_open()) return {};
-    try {
-      return agreement_->settle(contributions_, [&](std::size_t i) {
-        std::string name;
-        std::size_t at = 0;
-        nn::for_each_parameter(net_, [&](nn::parameter const& w) {
-          if (at++ == i) name = w.name;
-        });
-        return name;
-      });
-    } catch (error const& e) {
-      throw error{"the agreement on what each rank contributes", (e.call() == "parallel::agreement" ? "" : e.call() + ": ") + e.problem(), e.remedy()};
-    }
-  }
+  extents settle_agreement() const { return agreement_ ? agreement_->settle(net_) : extents{}; }
   /// The same, before a phase of the step.
   void settle_agreement(char const* call, char const* phase) const {
     in_phase(place_, steps_, call, phase, [&] { (void)settle_agreement(); });
@@ -583,17 +424,6 @@ template <class Net> class model {
     return exchange || hooks_->gather ? hooks_.get() : nullptr;
   }
 
-  [[gnu::cold]] void agree_on_plan() const {
-    auto const mine = plan_.hash() ^ (seed_ * 0x9e3779b97f4a7c15u) ^ placements_hash(net_);
-    std::vector<std::uint64_t> all(static_cast<std::size_t>(all_ranks().size()));
-    all_ranks().all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));
-    for (std::size_t r = 1; r < all.size(); ++r)
-      if (all[r] != all[0])
-        throw error{"parallel::build", "rank " + std::to_string(r) + " has another plan or seed than rank 0, or other placements (hash " + std::to_string(all[r]) + ", not " + std::to_string(all[0]) + ")",
-                    "Give every rank the same options"}.on_rank(all_ranks().rank());
-    agree_on_text(all_ranks(), words_of_parameters(net_), "parallel::build", "the network", "Build the same network on every rank");
-  }
-
   [[nodiscard]] nn::pass<execution_space> training_pass() const {
     auto const& all = share_->micro_batches();
     auto const& m = all[std::min(static_cast<std::size_t>(micro_), all.size() - 1)];
@@ -615,9 +445,6 @@ template <class Net> class model {
     return p;
   }
 
-  /// Null where nothing is cut.
-  [[nodiscard]] comm::communicator* tensor_axis() const noexcept { return parts().size() > 1 ? &parts() : nullptr; }
-
   [[nodiscard]] parallel::share const& share_for(index_t batch) {
     for (auto const& s : shares_)
       if (s->batch() == batch) return *s;
@@ -625,24 +452,13 @@ template <class Net> class model {
     return *shares_.back();
   }
 
-  Net net_;
-  plan::plan plan_;
-  std::shared_ptr<context_type> context_;
-  std::shared_ptr<groups> groups_;
-  std::shared_ptr<comm::communicator> ranks_;  // the data axis
-  std::shared_ptr<stages const> layout_;
-  std::unique_ptr<arena_type> arena_;  // of fixed address: the exchange and the parameters point into it
-  std::shared_ptr<shard_group> group_;
-  std::shared_ptr<move_report> moves_;
   std::unique_ptr<gradient_exchange<value_type, execution_space>> exchange_;
-  std::unique_ptr<parameter_gather<value_type, execution_space>> gather_;  // null at stage 0
   std::unique_ptr<step_hooks<value_type, execution_space>> hooks_;
   std::unique_ptr<pipeline_type> pipeline_;
   std::unique_ptr<step_hooks<value_type, execution_space>> walk_hooks_;
   std::optional<tied_sums<value_type, execution_space>> ties_;
   std::optional<double> loss_;  // of the last stage, over a pipeline
-  std::unique_ptr<step_agreement> agreement_;
-  std::vector<char> contributions_;  // what was said in the agreement
+  std::unique_ptr<network_agreement> agreement_;
   step_place place_;
   step_trace trace_;
   std::vector<std::unique_ptr<parallel::share>> shares_;  // by batch size: a full one, the last one of an epoch
@@ -650,7 +466,6 @@ template <class Net> class model {
   index_t micro_ = 0;
   bool loss_recorded_ = false;
   std::optional<parallel::loss_scale> scale_;  // of half
-  std::uint64_t seed_ = 0, steps_ = 0;
 };
 
 /// Materialises a network on the ranks of a world, as the plan says: the same initial values on every number of ranks.

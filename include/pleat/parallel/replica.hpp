@@ -1,0 +1,215 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// What of a network lives on this rank: its stages' weights, the ranks that it shares them with, and their values as values.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <pleat/codec/dense.hpp>
+#include <pleat/nn/arena.hpp>
+#include <pleat/nn/describe.hpp>
+#include <pleat/parallel/agreement.hpp>
+#include <pleat/parallel/groups.hpp>
+#include <pleat/parallel/move_report.hpp>
+#include <pleat/parallel/parameter_gather.hpp>
+#include <pleat/parallel/shard_group.hpp>
+#include <pleat/parallel/stages.hpp>
+#include <pleat/parallel/tensor_recipe.hpp>
+#include <pleat/parallel/tensor_sums.hpp>
+#include <pleat/plan/ledger.hpp>
+#include <pleat/plan/plan.hpp>
+
+namespace pleat::parallel {
+
+/// What every rank of a plan's mesh has of a network, before anything is computed with it. The model is one that can be trained and asked.
+/// Made by parallel::build alone.
+template <class Net> class replica {
+ public:
+  using network_type = Net;
+  using value_type = nn::value_type_of<Net>;
+  using execution_space = nn::space_of<Net>;
+  using tensor_type = tensor<value_type, execution_space>;
+  using context_type = pleat::context<execution_space>;
+  using arena_type = nn::arena<value_type, execution_space>;
+
+  [[nodiscard]] Net const& net() const noexcept { return net_; }
+  [[nodiscard]] Net& net() noexcept { return net_; }
+  [[nodiscard]] plan::plan const& plan() const noexcept { return plan_; }
+  [[nodiscard]] arena_type& arena() noexcept { return *arena_; }
+  [[nodiscard]] arena_type const& arena() const noexcept { return *arena_; }
+  [[nodiscard]] context_type& context() const noexcept { return *context_; }
+  /// Those that share the batch: the data axis, which this rank's stages are replicated over.
+  [[nodiscard]] comm::communicator& ranks() const noexcept { return *ranks_; }
+  /// Those that share the layers out: the pipeline axis.
+  [[nodiscard]] comm::communicator& pipeline() const noexcept { return groups_->pipeline(); }
+  /// Those that hold the parts of each weight: the tensor axis.
+  [[nodiscard]] comm::communicator& parts() const noexcept { return groups_->tensor(); }
+  /// Activations that had to move because a layer got them placed otherwise than it needs them, as they have been met so far; said once
+  /// by the voice of the world's rank 0.
+  [[nodiscard]] std::vector<move_report::entry> moves() const { return moves_ ? moves_->entries() : std::vector<move_report::entry>{}; }
+  /// All ranks of the mesh.
+  [[nodiscard]] comm::communicator& all_ranks() const noexcept { return groups_->all(); }
+  /// Which units are where, and who does what when.
+  [[nodiscard]] stages const& layout() const noexcept { return *layout_; }
+  /// Whether this rank has the first (last) stage: it is asked for input (for the loss).
+  [[nodiscard]] bool has_first_stage() const noexcept { return layout_->first_rank() == pipeline().rank(); }
+  [[nodiscard]] bool has_last_stage() const noexcept { return layout_->last_rank() == pipeline().rank(); }
+  /// Waiting longer than this for other ranks throws, and names who did not come. Negative: for ever. Call it on all ranks alike.
+  /// \throws error if the transport has no time-outs
+  void set_timeout(double seconds) const {
+    for (auto* c : {&all_ranks(), ranks_.get(), &pipeline(), &parts(), &groups_->agreement, group_->members.get(), group_->gathers.get(), group_->replicas.get()})
+      if (c && c->size() > 1) c->set_timeout(seconds);
+  }
+  [[nodiscard]] std::uint64_t seed() const noexcept { return seed_; }
+  /// Steps done, those that moved nothing counted.
+  [[nodiscard]] std::uint64_t steps() const noexcept { return steps_; }
+  void set_steps(std::uint64_t n) noexcept { steps_ = n; }
+
+  // --- its values ------------------------------------------------------------------------------------------------------------
+
+  /// Takes the parameter values of another replica of this network; the optimizer's state stays.
+  void take_values(replica const& other) {
+    codec::detail::copy_values(*context_, static_cast<value_type const*>(other.arena_->values()), arena_->values(), group_->stage == 3 ? arena_->owned() : arena_->size());
+    context_->fence();
+    values_changed();
+  }
+
+  /// All parameter values in the arena's flat order, on the host. Collective at stage 3.
+  [[nodiscard]] std::vector<value_type> host_values() const {
+    if (group_->stage == 3) return whole_of<value_type>(*context_, *group_, *arena_, arena_->values());
+    std::vector<value_type> flat(static_cast<std::size_t>(arena_->size()));
+    copy_to_host(*context_, tensor_type::wrap(arena_->values(), extents{arena_->size()}), flat.data());
+    return flat;
+  }
+  /// Buffer i of the optimizer in the arena's flat order, on the host. Collective where state is sharded.
+  [[nodiscard]] std::vector<nn::master_t<value_type>> host_state(int i) const {
+    return whole_of<nn::master_t<value_type>>(*context_, *group_, *arena_, arena_->state(i));
+  }
+  /// Takes values in flat order: the same on every rank.
+  void set_host_values(std::vector<value_type> const& flat) {
+    if (group_->stage == 3) take_pieces(*context_, *arena_, flat, arena_->values());
+    else copy_from_host(*context_, flat.data(), tensor_type::wrap(arena_->values(), extents{arena_->size()}));
+    values_changed();
+  }
+  void set_host_state(int i, std::vector<nn::master_t<value_type>> const& flat) { take_pieces(*context_, *arena_, flat, arena_->state(i)); }
+
+  /// After the arena's values were written from outside (a checkpoint): gathered copies are forgotten, masters take them.
+  void values_changed() {
+    if (gather_ && group_->stage == 3) gather_->forget();
+    arena_->widen(*context_);
+  }
+
+  /// After a weight took another form or mask: tells the arena which elements stay zero.
+  void refresh_masks() { arena_->attach(net_); }
+
+  /// 64 bits of all parameter values: equal on all ranks as long as the replicas agree. Collective at stage 3.
+  [[nodiscard]] std::uint64_t checksum() const {
+    auto const host = host_values();
+    return random::hash(std::string_view(reinterpret_cast<char const*>(host.data()), host.size() * sizeof(value_type)));
+  }
+
+  /// Collective. \throws error on every rank alike if some rank's parameters differ from rank 0's
+  [[gnu::cold]] void demand_equal_replicas() const {
+    auto const mine = checksum();
+    std::vector<std::uint64_t> all(static_cast<std::size_t>(all_ranks().size()));
+    all_ranks().all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));
+    auto const cut = static_cast<std::size_t>(parts().size()), stage = static_cast<std::size_t>(ranks_->size()) * cut;
+    auto const demand = [&](std::size_t r, std::size_t like, char const* what) {
+      if (all[r] != all[like])
+        throw error{"parallel::demand_equal_replicas", "after step " + std::to_string(steps_) + " the " + what + "parameters of rank " + std::to_string(r) +
+                                                           " differ from those of rank " + std::to_string(like), "Data or code differs between ranks; compare their inputs"};
+    };
+    // the ranks of one stage are neighbours, and of those the ranks that hold the parts of one replica
+    for (std::size_t r = 1; r < all.size(); ++r) demand(r, r / stage * stage + r % cut, "");
+    if (cut == 1) return;
+    auto const alike = replicated_hash(*arena_, host_values());
+    all_ranks().all_gather(std::span<std::uint64_t const>(&alike, 1), std::span<std::uint64_t>(all));
+    for (std::size_t r = 1; r < all.size(); ++r) demand(r, r / cut * cut, "replicated ");
+  }
+
+  /// \throws error if parameters are cut along the tensor axis
+  void demand_uncut(char const* call) const {
+    if (tensor_axis())
+      throw error{call, "the parameters are cut along the tensor axis (mesh.tensor = " + std::to_string(parts().size()) + "): no rank holds whole ones", "Use mesh.tensor = 1 where this is needed"};
+  }
+  /// \throws error if parameters are sharded or cut, so that no rank can look at whole ones
+  void demand_whole_parameters(char const* call) const {
+    demand_uncut(call);
+    demand_gathered(call);
+  }
+  /// \throws error if parameters are sharded over the data axis, so that no rank holds all of its stages' ones
+  void demand_gathered(char const* call) const {
+    if (group_->stage == 3)
+      throw error{call, "the parameters are sharded (state_stage = 3): no rank holds a whole one", "Give it model.unsharded(); model.replanned(plan) shards again"};
+  }
+
+ protected:
+  template <class> friend class replica;
+
+  [[gnu::cold]] replica(Net net, plan::plan p, std::shared_ptr<context_type> where, std::shared_ptr<groups> mesh, std::shared_ptr<stages const> layout, std::uint64_t seed)
+      : net_(std::move(net)), plan_(std::move(p)), context_(std::move(where)), groups_(std::move(mesh)), ranks_(groups_, &groups_->data()), layout_(std::move(layout)), seed_(seed) {}
+  replica(replica&&) noexcept = default;
+  replica& operator=(replica&&) noexcept = default;
+  ~replica() = default;
+
+  /// Before anything is allocated. Collective. \throws error on every rank alike if plan, seed, placements or network differ
+  [[gnu::cold]] void agree_on_plan() const {
+    auto const mine = plan_.hash() ^ (seed_ * 0x9e3779b97f4a7c15u) ^ placements_hash(net_);
+    std::vector<std::uint64_t> all(static_cast<std::size_t>(all_ranks().size()));
+    all_ranks().all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));
+    for (std::size_t r = 1; r < all.size(); ++r)
+      if (all[r] != all[0])
+        throw error{"parallel::build", "rank " + std::to_string(r) + " has another plan or seed than rank 0, or other placements (hash " + std::to_string(all[r]) + ", not " + std::to_string(all[0]) + ")",
+                    "Give every rank the same options"}.on_rank(all_ranks().rank());
+    agree_on_text(all_ranks(), words_of_parameters(net_), "parallel::build", "the network", "Build the same network on every rank");
+  }
+
+  /// Parameters of the same name take the values of another network's; forms keep their content. Collective at stage 3.
+  template <class Other> [[gnu::cold]] void take_named(replica<Other> const& from) {
+    if (group_->stage == 3) {
+      auto const flat = from.host_values();
+      std::vector<value_type> to(static_cast<std::size_t>(arena_->size()));
+      for (auto const& e : arena_->entries())
+        if (int const at = from.arena_->find(e.name); at >= 0) {
+          auto const begin = flat.begin() + from.arena_->entries()[static_cast<std::size_t>(at)].begin;
+          std::copy(begin, begin + (e.end - e.begin), to.begin() + e.begin);
+        }
+      return set_host_values(to);
+    }
+    for (auto const& e : arena_->entries()) {
+      int const at = from.arena_->find(e.name);
+      if (at >= 0) codec::detail::copy_values(*context_, static_cast<value_type const*>(from.arena_->values() + from.arena_->entries()[static_cast<std::size_t>(at)].begin),
+                                              arena_->values() + e.begin, e.end - e.begin);
+    }
+    context_->fence();
+  }
+
+  /// Sums must not depend on which stage, or when, a use of a tied weight is computed.
+  [[nodiscard]] nn::tied_gradients ties() const noexcept {
+    return plan::ties_apart(plan_) ? nn::tied_gradients::apart : nn::tied_gradients::shared;
+  }
+  /// Null where nothing is cut.
+  [[nodiscard]] comm::communicator* tensor_axis() const noexcept { return parts().size() > 1 ? &parts() : nullptr; }
+
+  Net net_;
+  plan::plan plan_;
+  std::shared_ptr<context_type> context_;
+  std::shared_ptr<groups> groups_;
+  std::shared_ptr<comm::communicator> ranks_;  // the data axis
+  std::shared_ptr<stages const> layout_;
+  std::unique_ptr<arena_type> arena_;  // of fixed address: the exchange and the parameters point into it
+  std::shared_ptr<shard_group> group_;
+  std::shared_ptr<move_report> moves_;
+  std::unique_ptr<parameter_gather<value_type, execution_space>> gather_;  // null at stage 0
+  std::uint64_t seed_ = 0, steps_ = 0;
+};
+
+}  // namespace pleat::parallel
