@@ -1,0 +1,102 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// What each layer costs to store and to run, as plain data: a table for people, JSON for programs. Needs no Kokkos.
+#pragma once
+
+#include <algorithm>
+#include <ostream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <pleat/compress/stages.hpp>
+
+namespace pleat::compress {
+
+/// Energy of operations in picojoules: figures of a 45 nm process at 0.9 V (M. Horowitz, "Computing's energy problem (and what we can do about
+/// it)", ISSCC 2014; words of 32 bits from DRAM and the float pair as Han et al., NeurIPS 2015, quote them). A proxy: it ranks models, it
+/// predicts no machine's bill.
+struct energy_model {
+  double float_multiply_add = 3.7 + 0.9;
+  double int8_multiply_add = 0.2 + 0.1;   ///< the sum is one of 32 bits
+  double dram_byte = 640.0 / 4;           ///< one walk over the stored weight, nothing of which was in a cache
+};
+
+/// One weight matrix or kernel as it is stored and run.
+struct layer_row {
+  std::string name, form;
+  extents shape{};                       ///< of the weight
+  index_t parameters = 0;
+  index_t nonzeros = 0;
+  index_t bytes = 0;                     ///< of the stored form, as in a file
+  double multiply_adds = 0;              ///< of one sample, by the shape
+  double effective_multiply_adds = 0;    ///< those with a weight that is not zero
+  bool integer = false;                  ///< its products are int8 × int8
+
+  /// What one sample alone costs: every weight comes from DRAM once, every effective multiply-add is done once; microjoules.
+  [[nodiscard]] double energy_uj(energy_model const& e = {}) const noexcept {
+    return 1e-6 * (static_cast<double>(bytes) * e.dram_byte + effective_multiply_adds * (integer ? e.int8_multiply_add : e.float_multiply_add));
+  }
+};
+
+/// The weights of a model in forward order.
+class layer_list {
+ public:
+  void add(layer_row r) { rows_.push_back(std::move(r)); }
+  [[nodiscard]] std::vector<layer_row> const& rows() const noexcept { return rows_; }
+
+  /// The sums; form and shape are empty. The energy of all is energy_uj(): forms differ in it.
+  [[nodiscard]] layer_row total() const {
+    layer_row t;
+    t.name = "all";
+    for (auto const& r : rows_) {
+      t.parameters += r.parameters, t.nonzeros += r.nonzeros, t.bytes += r.bytes;
+      t.multiply_adds += r.multiply_adds, t.effective_multiply_adds += r.effective_multiply_adds;
+    }
+    return t;
+  }
+  [[nodiscard]] double energy_uj(energy_model const& e = {}) const noexcept {
+    double sum = 0;
+    for (auto const& r : rows_) sum += r.energy_uj(e);
+    return sum;
+  }
+
+  /// An aligned table, the sums in its last line.
+  void print(std::ostream& out, energy_model const& e = {}) const {
+    std::vector<std::vector<std::string>> lines{{"layer", "form", "shape", "nonzeros", "bytes", "bits/w", "multiply-adds", "effective", "energy, uJ"}};
+    auto const line = [&](layer_row const& r, std::string const& shape, double energy) {
+      double const n = static_cast<double>(r.parameters);
+      lines.push_back({r.name, r.form, shape, detail::format("%.2f %%", n > 0 ? 100 * static_cast<double>(r.nonzeros) / n : 0), std::to_string(r.bytes), detail::format("%.3f", n > 0 ? 8 * static_cast<double>(r.bytes) / n : 0),
+                       detail::format("%.0f", r.multiply_adds), detail::format("%.0f", r.effective_multiply_adds), detail::format("%.3g", energy)});
+    };
+    for (auto const& r : rows_) line(r, r.shape.to_string(), r.energy_uj(e));
+    line(total(), "", energy_uj(e));
+    std::vector<std::size_t> width(lines[0].size(), 0);
+    for (auto const& l : lines)
+      for (std::size_t i = 0; i < l.size(); ++i) width[i] = std::max(width[i], detail::width_of(l[i]));
+    for (auto const& l : lines) {
+      std::string text;
+      for (std::size_t i = 0; i < l.size(); ++i) {
+        std::string const pad(width[i] - detail::width_of(l[i]), ' ');
+        text += i < 3 ? (i ? "  " : "") + l[i] + pad : "  " + pad + l[i];
+      }
+      out << text << '\n';
+    }
+  }
+
+  /// A JSON array of objects: name, form, parameters, nonzeros, bytes, multiply_adds, effective_multiply_adds, energy_uj.
+  [[nodiscard]] std::string json(energy_model const& e = {}) const {
+    std::string text = "[";
+    for (auto const& r : rows_)
+      text += std::string(text.size() > 1 ? ",\n  " : "\n  ") + "{\"name\": " + detail::json_string(r.name) + ", \"form\": " + detail::json_string(r.form) + ", \"parameters\": " + std::to_string(r.parameters) +
+              ", \"nonzeros\": " + std::to_string(r.nonzeros) + ", \"bytes\": " + std::to_string(r.bytes) + ", \"multiply_adds\": " + detail::json_number(r.multiply_adds) +
+              ", \"effective_multiply_adds\": " + detail::json_number(r.effective_multiply_adds) + ", \"energy_uj\": " + detail::json_number(r.energy_uj(e)) + "}";
+    return text + (rows_.empty() ? "]" : "\n]");
+  }
+
+ private:
+  std::vector<layer_row> rows_;
+};
+
+}  // namespace pleat::compress
