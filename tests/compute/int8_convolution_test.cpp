@@ -69,6 +69,34 @@ TEST_CASE("the int8 convolution gives the bits of the direct sum for every shape
   check(wide);
 }
 
+// Eight blocks of 64 pixels or more, without groups: where the tiles of detail/int8_conv_tile.hpp work, if the machine has them.
+TEST_CASE("the tiles of the int8 convolution give the bits of the direct sum", "[compute][int8_convolution]") {
+  check(shape(9, 1, 28, 28, 20, 5, 5));   // products grouped along the kernel's rows, and many pixels a row
+  check(shape(9, 20, 12, 12, 50, 5, 5));  // by channels, eight pixels a row
+  check(shape(8, 3, 9, 7, 7, 3, 3));      // a channel that is not there, a block that is not full
+  check(shape(8, 7, 6, 6, 13, 1, 1));     // 36 and fewer pixels in a block
+  check(shape(9, 2, 6, 40, 5, 2, 3));     // rows of more than two blocks' width
+  auto far = shape(8, 8, 19, 21, 6, 3, 5);
+  far.stride_h = 2, far.stride_w = 3, far.padding_h = 2, far.padding_w = 4, far.dilation_h = 2, far.dilation_w = 3;
+  check(far);
+  far.in_channels = 1, far.stride_w = 1;
+  check(far);
+  far.padding_w = 0, far.out_channels = 1, far.kernel_w = 7;
+  far.dilation_w = 1;
+  check(far);
+  pleat::random::stream const draw(12, 3);
+  for (std::uint64_t t = 0; t < 40; ++t) {
+    auto const pick = [&](std::uint64_t i, index_t from, index_t to) {
+      return from + index_t{draw.below(16 * t + i, static_cast<std::uint64_t>(to - from + 1))};
+    };
+    auto s = shape(8, pick(0, 1, 9), pick(1, 5, 14), pick(2, 5, 30), pick(3, 1, 14), pick(4, 1, 4), pick(5, 1, 5));
+    s.stride_h = pick(6, 1, 2), s.stride_w = pick(7, 1, 2), s.padding_h = pick(8, 0, 3), s.padding_w = pick(9, 0, 3);
+    if (s.height + 2 * s.padding_h > 2 * (s.kernel_h - 1)) s.dilation_h = pick(10, 1, 2);
+    if (s.width + 2 * s.padding_w > 2 * (s.kernel_w - 1)) s.dilation_w = pick(11, 1, 2);
+    check(s);
+  }
+}
+
 TEST_CASE("random int8 convolutions", "[compute][int8_convolution]") {
   pleat::random::stream const draw(11, 3);
   for (std::uint64_t t = 0; t < 60; ++t) {

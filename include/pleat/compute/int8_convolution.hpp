@@ -10,23 +10,12 @@
 #include <cstdint>
 #include <cstring>
 
-#include <pleat/compute/detail/conv_shape.hpp>
+#include <pleat/compute/detail/int8_conv_tiled.hpp>
 #include <pleat/compute/int8_gemm.hpp>
 
 namespace pleat::compute {
 
 namespace detail {
-
-struct int8_conv_arguments {
-  conv2d_shape s;
-  std::int8_t const* x;
-  float const* x_scale;
-  std::int8_t const* w;
-  float const* w_scale;
-  float const* bias;
-  float* y;
-  activation act;
-};
 
 /// An image with its padding; rows have 16 bytes of slack, so that pixels may be fetched 16 at a time.
 struct padded_image {
@@ -45,28 +34,6 @@ inline void pad_image(conv2d_shape const& s, std::int8_t const* x, unsigned char
     }
 }
 
-/// Where the pixels of 64 neighbouring outputs lie, as seen from a kernel element: pieces of up to 16 outputs of one
-/// row.
-struct pixel_pieces {
-  struct piece {
-    index_t from;  ///< bytes from the kernel element's first pixel
-    index_t to;    ///< output, 0 … 63
-    index_t count;
-  };
-  piece at[64 + 4];
-  int count = 0;
-
-  pixel_pieces(conv2d_shape const& s, index_t row, index_t first) {
-    index_t const width = s.out_width(), total = width * s.out_height(), last = first + 64 < total ? first + 64 : total;
-    for (index_t p = first; p < last;) {
-      index_t const i = p / width, j = p % width;
-      index_t const run = std::min<index_t>({16, width - j, last - p});
-      at[count++] = {i * s.stride_h * row + j * s.stride_w, p - first, run};
-      p += run;
-    }
-  }
-};
-
 /// line[p] = the pixel of output p; beyond the last: anything. Pieces ascend, so what a copy writes too much is
 /// overwritten.
 inline void gather_pixels(pixel_pieces const& pieces, unsigned char const* at, index_t stride, unsigned char* line) {
@@ -75,28 +42,6 @@ inline void gather_pixels(pixel_pieces const& pieces, unsigned char const* at, i
   else
     for (int q = 0; q < pieces.count; ++q)
       for (index_t j = 0; j < pieces.at[q].count; ++j) line[pieces.at[q].to + j] = at[pieces.at[q].from + j * stride];
-}
-
-/// Byte j of 16 lines side by side: to[depth·j + d] = line[d][j].
-inline void interleave_lines(unsigned char const (*line)[64 + 16], int depth, int at, unsigned char* to) {
-#if defined(__x86_64__)  // SSE2, which every such processor has
-  auto const load = [&](int d) { return _mm_loadu_si128(reinterpret_cast<__m128i const*>(line[d] + at)); };
-  auto const store = [&](int q, __m128i v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(to) + q, v); };
-  __m128i const l0 = load(0), l1 = load(1), low = _mm_unpacklo_epi8(l0, l1), high = _mm_unpackhi_epi8(l0, l1);
-  if (depth == 2) {
-    store(0, low);
-    store(1, high);
-    return;
-  }
-  __m128i const l2 = load(2), l3 = load(3), low2 = _mm_unpacklo_epi8(l2, l3), high2 = _mm_unpackhi_epi8(l2, l3);
-  store(0, _mm_unpacklo_epi16(low, low2));
-  store(1, _mm_unpackhi_epi16(low, low2));
-  store(2, _mm_unpacklo_epi16(high, high2));
-  store(3, _mm_unpackhi_epi16(high, high2));
-#else
-  for (int j = 0; j < 16; ++j)
-    for (int d = 0; d < depth; ++d) to[depth * j + d] = line[d][at + j];
-#endif
 }
 
 /// Four panels (64 pixels) of one group's channels.
@@ -116,7 +61,7 @@ inline void pack_pixels(conv2d_shape const& s, padded_image const& image, index_
         if (++u == s.kernel_h) u = 0, channel += image.plane;
       }
     }
-    for (int p = 0; p < 4; ++p) interleave_lines(line, depth, 16 * p, packed + p * panel);
+    for (int p = 0; p < 4; ++p) interleave_16(line[0] + 16 * p, sizeof line[0], depth, packed + p * panel);
   }
 }
 
@@ -148,6 +93,7 @@ struct int8_conv_task {
     index_t const k = s.weights_per_output(), panel = int8_panel_bytes(kernels.layout, k), outs = s.group_out();
     index_t const first = units * t / tasks, last = units * (t + 1) / tasks;
     if (first == last) return;
+    if (int8_conv_layout const layout(s); layout.suits) return int8_conv_by_tiles(g, layout, first, last);
 
     padded_image image{s.width + 2 * s.padding_w + 16, 0, nullptr};
     image.plane = image.row * (s.height + 2 * s.padding_h);

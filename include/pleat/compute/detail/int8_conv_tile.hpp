@@ -1,0 +1,180 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Register tiles of the int8 convolution that scale and store what they summed: R output channels × up to 64 pixels. Needs no Kokkos.
+///
+/// The pixels lie as [groups of G products][64 pixels][G] bytes, the weights as [channels][groups][G]; G is 4 with AVX512-VNNI (pixels are
+/// bytes + 128, see int8_tile.hpp) and 2 with AVX2 (weights are widened to 16 bits). The sums are exact, so their order is nobody's concern,
+/// and the last steps are those of int8_finish: the same bits as any other path.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include <pleat/compute/activation.hpp>
+#include <pleat/compute/detail/isa.hpp>
+#include <pleat/tensor/extents.hpp>
+
+namespace pleat::compute::detail {
+
+inline constexpr index_t int8_conv_pixels = 64;
+
+/// R channels of an image's outputs.
+struct int8_conv_tile {
+  void const* weights;  ///< VNNI: int8, AVX2: int16; R rows
+  index_t row_bytes, groups;
+  unsigned char const* pixels;
+  index_t columns;                  ///< of the 64 pixels, those that are stored
+  std::int32_t const* weight_sums;  ///< [R], VNNI only
+  float x_scale;
+  float const *w_scale, *bias;  ///< [R]; bias or null
+  float* y;
+  index_t ldy;
+  bool relu;
+};
+using int8_conv_tile_function = void (*)(int8_conv_tile const&);
+
+#if defined(__x86_64__)
+
+/// Sums [rows][stride] of the first pixels to floats.
+PLEAT_TARGET_AVX512 inline void int8_conv_store_vnni(int8_conv_tile const& t, int rows, int stride, std::int32_t const* sums) {
+  __m512 const xs = _mm512_set1_ps(t.x_scale), zero = _mm512_setzero_ps();
+  for (int r = 0; r < rows; ++r, sums += stride) {
+    __m512 const ws = _mm512_set1_ps(t.w_scale[r]), bias = _mm512_set1_ps(t.bias ? t.bias[r] : 0.0f);
+    float* to = t.y + r * t.ldy;
+    index_t left = t.columns;
+    for (int v = 0; v < stride && left > 0; v += 16, left -= 16, to += 16) {
+      __m512 y = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_maskz_cvtepi32_ps(0xffff, _mm512_load_si512(sums + v)), xs), ws, bias);
+      if (t.relu) y = _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(y, zero, _CMP_LT_OQ), zero);
+      if (left >= 16) _mm512_storeu_ps(to, y);
+      else _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << left) - 1), y);
+    }
+  }
+}
+/// Sums [rows][16] of the pixels from `first` on to floats.
+PLEAT_TARGET_AVX2 inline void int8_conv_store_avx2(int8_conv_tile const& t, int rows, index_t first, std::int32_t const* sums) {
+  __m256 const xs = _mm256_set1_ps(t.x_scale), zero = _mm256_setzero_ps();
+  for (int r = 0; r < rows; ++r, sums += 16) {
+    __m256 const ws = _mm256_set1_ps(t.w_scale[r]), bias = _mm256_set1_ps(t.bias ? t.bias[r] : 0.0f);
+    float* to = t.y + r * t.ldy + first;
+    index_t left = t.columns - first;
+    for (int v = 0; v < 16 && left > 0; v += 8, left -= 8, to += 8) {
+      __m256 y = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_load_si256(reinterpret_cast<__m256i const*>(sums + v))), xs), ws, bias);
+      if (t.relu) y = _mm256_blendv_ps(y, zero, _mm256_cmp_ps(y, zero, _CMP_LT_OQ));
+      if (left >= 8) {
+        _mm256_storeu_ps(to, y);
+      } else {  // masked stores of AVX2 are slow
+        float some[8];
+        _mm256_storeu_ps(some, y);
+        for (index_t l = 0; l < left; ++l) to[l] = some[l];
+      }
+    }
+  }
+}
+
+/// V vectors of 16 pixels.
+template <int R, int V> PLEAT_TARGET_AVX512VNNI inline void int8_conv_tile_vnni(int8_conv_tile const& t) {
+  __m512i acc[R][V];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) acc[r][v] = _mm512_set1_epi32(-128 * t.weight_sums[r]);
+  auto const* const w = static_cast<char const*>(t.weights);
+  unsigned char const* b = t.pixels;
+  for (index_t g = 0; g < t.groups; ++g, b += 4 * int8_conv_pixels) {
+    __m512i pixel[V];
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) pixel[v] = _mm512_load_si512(b + 64 * v);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      std::int32_t four;
+      std::memcpy(&four, w + r * t.row_bytes + 4 * g, 4);
+      __m512i const quad = _mm512_set1_epi32(four);
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) acc[r][v] = _mm512_dpbusd_epi32(acc[r][v], pixel[v], quad);
+    }
+  }
+  // Through memory: an index that is not constant would keep the sums there all the time.
+  alignas(64) std::int32_t sums[R][16 * V];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) _mm512_store_si512(sums[r] + 16 * v, acc[r][v]);
+  int8_conv_store_vnni(t, R, 16 * V, sums[0]);
+}
+
+/// 16 pixels at a time, or 8 where no more are left.
+template <int R> PLEAT_TARGET_AVX2 inline void int8_conv_tile_avx2(int8_conv_tile const& t) {
+  auto const* const w = static_cast<char const*>(t.weights);
+  for (index_t first = 0; first < t.columns; first += 16) {
+    __m256i acc[R][2];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) acc[r][0] = acc[r][1] = _mm256_setzero_si256();
+    unsigned char const* b = t.pixels + 2 * first;
+    for (index_t g = 0; g < t.groups; ++g, b += 2 * int8_conv_pixels) {
+      __m256i const b0 = _mm256_cvtepi8_epi16(_mm_load_si128(reinterpret_cast<__m128i const*>(b)));
+      __m256i const b1 = _mm256_cvtepi8_epi16(_mm_load_si128(reinterpret_cast<__m128i const*>(b + 16)));
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        std::int32_t two;
+        std::memcpy(&two, w + r * t.row_bytes + 4 * g, 4);
+        __m256i const pair = _mm256_set1_epi32(two);
+        acc[r][0] = _mm256_add_epi32(acc[r][0], _mm256_madd_epi16(pair, b0));
+        acc[r][1] = _mm256_add_epi32(acc[r][1], _mm256_madd_epi16(pair, b1));
+      }
+    }
+    alignas(32) std::int32_t sums[R][16];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      _mm256_store_si256(reinterpret_cast<__m256i*>(sums[r]), acc[r][0]);
+      _mm256_store_si256(reinterpret_cast<__m256i*>(sums[r] + 8), acc[r][1]);
+    }
+    int8_conv_store_avx2(t, R, first, sums[0]);
+  }
+}
+
+/// Heights 6, 4, 2, 1; all 64 pixels or the first 32.
+inline constexpr int8_conv_tile_function int8_conv_tiles_vnni[4][2] = {{&int8_conv_tile_vnni<6, 4>, &int8_conv_tile_vnni<6, 2>},
+                                                                       {&int8_conv_tile_vnni<4, 4>, &int8_conv_tile_vnni<4, 2>},
+                                                                       {&int8_conv_tile_vnni<2, 4>, &int8_conv_tile_vnni<2, 2>},
+                                                                       {&int8_conv_tile_vnni<1, 4>, &int8_conv_tile_vnni<1, 2>}};
+inline constexpr int8_conv_tile_function int8_conv_tiles_avx2[4] = {&int8_conv_tile_avx2<6>, &int8_conv_tile_avx2<4>, &int8_conv_tile_avx2<2>, &int8_conv_tile_avx2<1>};
+
+#endif
+
+/// Whether this machine has such tiles; others convolve by int8_block.
+[[nodiscard]] inline bool has_int8_conv_tiles() noexcept {
+#if defined(__x86_64__)
+  return isa::has_vnni() || isa::best() == isa::level::avx2;
+#else
+  return false;
+#endif
+}
+
+/// All `rows` channels of a tile's arguments, which stand at the first.
+inline void int8_conv_rows(int8_conv_tile t, index_t rows) {
+#if defined(__x86_64__)
+  bool const vnni = isa::has_vnni();
+  constexpr int heights[4] = {6, 4, 2, 1};
+  for (index_t r = 0; r < rows;) {
+    int h = 0;
+    while (heights[h] > rows - r) ++h;
+    if (vnni) int8_conv_tiles_vnni[h][t.columns > 32 ? 0 : 1](t);
+    else int8_conv_tiles_avx2[h](t);
+    index_t const done = heights[h];
+    r += done;
+    t.weights = static_cast<char const*>(t.weights) + done * t.row_bytes;
+    t.weight_sums += done;
+    t.w_scale += done;
+    if (t.bias) t.bias += done;
+    t.y += done * t.ldy;
+  }
+#else
+  static_cast<void>(t), static_cast<void>(rows);
+#endif
+}
+
+}  // namespace pleat::compute::detail

@@ -1,0 +1,206 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// The int8 convolution by the tiles of int8_conv_tile.hpp: the image is kept so that packing its pixels is copying.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+
+#include <pleat/compute/detail/conv_shape.hpp>
+#include <pleat/compute/detail/int8_conv_tile.hpp>
+#include <pleat/compute/detail/int8_tile.hpp>
+#include <pleat/compute/detail/scratch.hpp>
+
+namespace pleat::compute::detail {
+
+struct int8_conv_arguments {
+  conv2d_shape s;
+  std::int8_t const* x;
+  float const* x_scale;
+  std::int8_t const* w;
+  float const* w_scale;
+  float const* bias;
+  float* y;
+  activation act;
+};
+
+/// Where the pixels of 64 neighbouring outputs lie, as seen from a kernel element: pieces of up to 16 outputs of one
+/// row.
+struct pixel_pieces {
+  struct piece {
+    index_t from;  ///< bytes from the kernel element's first pixel
+    index_t to;    ///< output, 0 … 63
+    index_t count;
+  };
+  piece at[64 + 4];
+  int count = 0;
+
+  pixel_pieces(conv2d_shape const& s, index_t row, index_t first, index_t bytes = 1) {
+    index_t const width = s.out_width(), total = width * s.out_height(), last = first + 64 < total ? first + 64 : total;
+    for (index_t p = first; p < last;) {
+      index_t const i = p / width, j = p % width;
+      index_t const run = std::min<index_t>({16, width - j, last - p});
+      at[count++] = {i * s.stride_h * row + j * s.stride_w * bytes, p - first, run};
+      p += run;
+    }
+  }
+};
+
+/// Byte j of 16 bytes of `depth` lines side by side: to[depth·j + d] = lines[d·apart + j].
+inline void interleave_16(unsigned char const* lines, index_t apart, int depth, unsigned char* to) {
+#if defined(__x86_64__)  // SSE2, which every such processor has
+  auto const load = [&](int d) { return _mm_loadu_si128(reinterpret_cast<__m128i const*>(lines + d * apart)); };
+  auto const store = [&](int q, __m128i v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(to) + q, v); };
+  __m128i const l0 = load(0), l1 = load(1), low = _mm_unpacklo_epi8(l0, l1), high = _mm_unpackhi_epi8(l0, l1);
+  if (depth == 2) {
+    store(0, low);
+    store(1, high);
+    return;
+  }
+  __m128i const l2 = load(2), l3 = load(3), low2 = _mm_unpacklo_epi8(l2, l3), high2 = _mm_unpackhi_epi8(l2, l3);
+  store(0, _mm_unpacklo_epi16(low, low2));
+  store(1, _mm_unpackhi_epi16(low, low2));
+  store(2, _mm_unpacklo_epi16(high, high2));
+  store(3, _mm_unpackhi_epi16(high, high2));
+#else
+  for (int j = 0; j < 16; ++j)
+    for (int d = 0; d < depth; ++d) to[depth * j + d] = lines[d * apart + j];
+#endif
+}
+
+/// Products are grouped by `depth`, and a pixel of the image holds what a group multiplies: `depth` channels at one place, or, where there are
+/// few channels, `depth` neighbours in the kernel's row. The sums are exact, so their order changes no bit.
+struct int8_conv_layout {
+  bool suits = false, by_channels = false;
+  int depth = 0;
+  index_t planes = 0, steps = 0, row = 0, plane = 0;  ///< of the image; groups in a kernel row; bytes
+  index_t groups = 0;
+
+  explicit int8_conv_layout(conv2d_shape const& s) : depth(isa::has_vnni() ? 4 : 2) {
+    index_t const channel_groups = (s.in_channels + depth - 1) / depth, row_groups = (s.kernel_w + depth - 1) / depth;
+    by_channels = 4 * depth * channel_groups <= 5 * s.in_channels;  // at most a quarter of the products in vain
+    bool const by_rows = 5 * depth * row_groups <= 8 * s.kernel_w;  // at most 3 of 5
+    // The weights are put into that order each time: not for a few pixels.
+    index_t const blocks = s.batch * ((s.out_height() * s.out_width() + 63) / 64);
+    suits = has_int8_conv_tiles() && s.groups == 1 && blocks >= 8 && (by_channels || by_rows);
+    planes = by_channels ? channel_groups : s.in_channels;
+    steps = by_channels ? s.kernel_w : row_groups;
+    groups = planes * s.kernel_h * steps;
+    row = padded_width(s) * depth;
+    plane = row * (s.height + 2 * s.padding_h);
+  }
+  /// With room for what is copied too much.
+  [[nodiscard]] static index_t padded_width(conv2d_shape const& s) { return (s.width + 2 * s.padding_w + 15) / 16 * 16 + 16; }
+  [[nodiscard]] index_t line(conv2d_shape const& s) const { return padded_width(s) + (depth - 1) * s.dilation_w + 64; }
+};
+
+/// One channel's weights in the layout's order: 4 bytes a group, zero beyond the last.
+template <class W> inline void order_int8_weights(conv2d_shape const& s, int8_conv_layout const& l, std::int8_t const* w, W* to) {
+  index_t const area = s.kernel_h * s.kernel_w;
+  if (l.by_channels) {
+    for (index_t p = 0; p < l.planes; ++p)
+      for (index_t e = 0; e < area; ++e)
+        for (int j = 0; j < l.depth; ++j, ++to) *to = p * l.depth + j < s.in_channels ? w[(p * l.depth + j) * area + e] : std::int8_t{0};
+  } else {
+    for (index_t r = 0; r < s.in_channels * s.kernel_h; ++r, w += s.kernel_w)
+      for (index_t v = 0; v < l.steps * l.depth; ++v, ++to) *to = v < s.kernel_w ? w[v] : std::int8_t{0};
+  }
+}
+
+/// An image in the layout; the rows above and below are there already. `lines`: depth · line(s) bytes that hold `zero` where there is padding.
+inline void interleave_image(conv2d_shape const& s, int8_conv_layout const& l, std::int8_t const* x, unsigned char zero, unsigned char* lines, unsigned char* to) {
+  index_t const line = l.line(s), padded = (s.width + 2 * s.padding_w + 15) / 16 * 16;
+  for (index_t p = 0; p < l.planes; ++p)
+    for (index_t i = 0; i < s.height; ++i) {
+      for (int d = 0; d < (l.by_channels ? l.depth : 1); ++d) {
+        index_t const c = l.by_channels ? p * l.depth + d : p;
+        if (c >= s.in_channels) continue;  // multiplied by zero
+        unsigned char* const inside = lines + d * line + s.padding_w;
+        std::int8_t const* const from = x + (c * s.height + i) * s.width;
+        index_t j = 0;
+        for (; j + 16 <= s.width; j += 16)
+          for (int q = 0; q < 16; ++q) inside[j + q] = static_cast<unsigned char>(static_cast<unsigned char>(from[j + q]) ^ zero);
+        for (; j < s.width; ++j) inside[j] = static_cast<unsigned char>(static_cast<unsigned char>(from[j]) ^ zero);
+      }
+      unsigned char* const row = to + p * l.plane + (i + s.padding_h) * l.row;
+      for (index_t j = 0; j < padded; j += 16) interleave_16(lines + j, l.by_channels ? line : s.dilation_w, l.depth, row + j * l.depth);
+    }
+}
+
+/// Where a block's pixels lie, and what copies them: `wide` where a piece has more than 8.
+struct int8_pack {
+  conv2d_shape const& s;
+  int8_conv_layout const& l;
+  pixel_pieces const& pieces;
+  unsigned char const* image;
+  bool wide;
+};
+/// Packs all groups; what a copy writes too much the next one overwrites.
+template <int Bytes> PLEAT_INLINE void pack_whole_pieces(int8_pack const& t, unsigned char* to) {
+  index_t const step = t.s.dilation_w * t.l.depth * (t.l.by_channels ? 1 : t.l.depth), group = int8_conv_pixels * t.l.depth;
+  for (index_t p = 0; p < t.l.planes; ++p)
+    for (index_t u = 0; u < t.s.kernel_h; ++u) {
+      unsigned char const* at = t.image + p * t.l.plane + u * t.s.dilation_h * t.l.row;
+      for (index_t v = 0; v < t.l.steps; ++v, at += step, to += group)
+        for (int q = 0; q < t.pieces.count; ++q) __builtin_memcpy(to + t.pieces.at[q].to * t.l.depth, at + t.pieces.at[q].from, Bytes);
+    }
+}
+inline void pack_single_pixels(int8_pack const& t, unsigned char* to) {
+  auto const depth = static_cast<std::size_t>(t.l.depth);
+  index_t const step = t.s.dilation_w * t.l.depth * (t.l.by_channels ? 1 : t.l.depth), group = int8_conv_pixels * t.l.depth, stride = t.s.stride_w * t.l.depth;
+  for (index_t p = 0; p < t.l.planes; ++p)
+    for (index_t u = 0; u < t.s.kernel_h; ++u) {
+      unsigned char const* at = t.image + p * t.l.plane + u * t.s.dilation_h * t.l.row;
+      for (index_t v = 0; v < t.l.steps; ++v, at += step, to += group)
+        for (int q = 0; q < t.pieces.count; ++q)
+          for (index_t j = 0; j < t.pieces.at[q].count; ++j) std::memcpy(to + (t.pieces.at[q].to + j) * t.l.depth, at + t.pieces.at[q].from + j * stride, depth);
+    }
+}
+#if defined(__x86_64__)
+PLEAT_TARGET_AVX2 inline void pack_pieces_avx2(int8_pack const& t, unsigned char* to) { t.wide ? pack_whole_pieces<32>(t, to) : pack_whole_pieces<16>(t, to); }
+PLEAT_TARGET_AVX512 inline void pack_pieces_avx512(int8_pack const& t, unsigned char* to) { t.wide ? pack_whole_pieces<64>(t, to) : pack_whole_pieces<32>(t, to); }
+#endif
+inline void pack_pieces(int8_pack const& t, unsigned char* to) {
+#if defined(__x86_64__)
+  if (t.s.stride_w == 1) return t.l.depth == 4 ? pack_pieces_avx512(t, to) : pack_pieces_avx2(t, to);
+#endif
+  pack_single_pixels(t, to);
+}
+
+/// Units (image, 64 pixels) from `first` to `last`, in order.
+inline void int8_conv_by_tiles(int8_conv_arguments const& g, int8_conv_layout const& l, index_t first, index_t last) {
+  conv2d_shape const& s = g.s;
+  bool const vnni = l.depth == 4;
+  unsigned char const zero = vnni ? 0x80 : 0;
+  index_t const pixels = s.out_height() * s.out_width(), blocks = (pixels + 63) / 64, k = s.weights_per_output(), row_bytes = 4 * l.groups;
+  auto const whole = [](index_t bytes) { return (bytes + 63) / 64 * 64; };
+  index_t const packed_bytes = whole(l.groups * int8_conv_pixels * l.depth + 64), weight_bytes = whole(s.out_channels * row_bytes), sum_bytes = whole(4 * s.out_channels),
+                line_bytes = whole(l.depth * l.line(s)), image_bytes = whole(l.planes * l.plane + 128);
+  struct tiles_scratch {};
+  auto* const packed = static_cast<unsigned char*>(scratch<tiles_scratch>(static_cast<std::size_t>(packed_bytes + weight_bytes + sum_bytes + line_bytes + image_bytes)));
+  unsigned char* const weights = packed + packed_bytes;
+  auto* const weight_sums = reinterpret_cast<std::int32_t*>(weights + weight_bytes);
+  unsigned char* const lines = weights + weight_bytes + sum_bytes;
+  unsigned char* const image = lines + line_bytes;
+  std::memset(lines, zero, static_cast<std::size_t>(line_bytes + image_bytes));
+  for (index_t o = 0; o < s.out_channels; ++o) {
+    weight_sums[o] = vnni ? int8_sum(g.w + o * k, k) : 0;
+    if (vnni) order_int8_weights(s, l, g.w + o * k, reinterpret_cast<std::int8_t*>(weights + o * row_bytes));
+    else order_int8_weights(s, l, g.w + o * k, reinterpret_cast<std::int16_t*>(weights + o * row_bytes));
+  }
+  index_t loaded = -1;
+  for (index_t unit = first; unit < last; ++unit) {
+    index_t const n = unit / blocks, pixel = unit % blocks * int8_conv_pixels;
+    if (n != loaded) interleave_image(s, l, g.x + n * s.in_channels * s.height * s.width, zero, lines, image);
+    loaded = n;
+    pixel_pieces const pieces(s, l.row, pixel, l.depth);
+    pack_pieces({s, l, pieces, image, s.out_width() > 8}, packed);
+    int8_conv_rows({weights, row_bytes, l.groups, packed, std::min<index_t>(int8_conv_pixels, pixels - pixel), weight_sums, g.x_scale[n], g.w_scale, g.bias,
+                    g.y + n * s.out_channels * pixels + pixel, pixels, g.act == activation::relu},
+                   s.out_channels);
+  }
+}
+
+}  // namespace pleat::compute::detail
