@@ -31,11 +31,12 @@ PLEAT_TARGET_AVX2 inline float least_of_8(__m256 a) {
 PLEAT_TARGET_AVX2 inline std::uint16_t half_of_avx2(float d) {
   return static_cast<std::uint16_t>(_mm_cvtsi128_si32(_mm_cvtps_ph(_mm_set_ss(d), _MM_FROUND_TO_NEAREST_INT)));
 }
-/// Rounded by itself: compilers contract intrinsics, too.
-PLEAT_TARGET_AVX2 PLEAT_INLINE __m256 rounded_product(__m256 a, __m256 b) {
-  __m256 v = _mm256_mul_ps(a, b);
-  __asm__("" : "+x"(v));
-  return v;
+/// A zero that no compiler knows: a product that is joined with it is rounded by itself, as intrinsics are contracted, too. (An assembler
+/// statement on the product would do, but the device compiler reads this and takes none on vectors.)
+PLEAT_TARGET_AVX2 inline __m256 unknown_zero() {
+  int zero = 0;
+  __asm__("" : "+r"(zero));
+  return _mm256_castsi256_ps(_mm256_set1_epi32(zero));
 }
 /// The low bytes of 32 numbers within ±128 (or 0 … 127), in order.
 PLEAT_TARGET_AVX2 inline __m256i bytes_of_32(__m256i const* q) {
@@ -45,6 +46,7 @@ PLEAT_TARGET_AVX2 inline __m256i bytes_of_32(__m256i const* q) {
 
 PLEAT_TARGET_AVX2 inline void encode_blocks_avx2(q8_0_format, float const* x, index_t blocks, byte_t* b) {
   __m256 const magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff)), half = _mm256_set1_ps(0.5f), minus_half = _mm256_set1_ps(-0.5f);
+  __m256 const nothing = unknown_zero();
   for (index_t i = 0; i < blocks; ++i, x += 32, b += 34) {
     __m256 v[4], a[4];
     for (int h = 0; h < 4; ++h) a[h] = _mm256_and_ps(v[h] = _mm256_loadu_ps(x + 8 * h), magnitude);
@@ -53,7 +55,7 @@ PLEAT_TARGET_AVX2 inline void encode_blocks_avx2(q8_0_format, float const* x, in
     store16(b, half_of_avx2(d));
     __m256i code[4];
     for (int h = 0; h < 4; ++h) {
-      __m256 const t = rounded_product(v[h], inverse);
+      __m256 const t = _mm256_or_ps(_mm256_mul_ps(v[h], inverse), nothing);
       __m256i const whole = _mm256_cvttps_epi32(t);
       __m256 const rest = _mm256_sub_ps(t, _mm256_cvtepi32_ps(whole));
       // A comparison that holds is −1.
@@ -68,6 +70,7 @@ PLEAT_TARGET_AVX2 inline void encode_blocks_avx2(q8_0_format, float const* x, in
 template <class F> PLEAT_TARGET_AVX2 inline void encode_blocks_avx2(F, float const* x, index_t blocks, byte_t* b) {
   constexpr bool five = F::most == 31;
   constexpr int bits_at = F::has_base ? 4 : 2, nibbles_at = bits_at + (five ? 4 : 0);
+  __m256 const nothing = unknown_zero();
   for (index_t i = 0; i < blocks; ++i, x += 32, b += F::bytes) {
     __m256 v[4];
     for (int h = 0; h < 4; ++h) v[h] = _mm256_loadu_ps(x + 8 * h);
@@ -87,7 +90,7 @@ template <class F> PLEAT_TARGET_AVX2 inline void encode_blocks_avx2(F, float con
     if constexpr (F::has_base) store16(b + 2, half_of_avx2(least));
     __m256i code[4];
     for (int h = 0; h < 4; ++h) {
-      __m256 const t = _mm256_add_ps(rounded_product(_mm256_sub_ps(v[h], base), inverse), shift);
+      __m256 const t = _mm256_add_ps(_mm256_or_ps(_mm256_mul_ps(_mm256_sub_ps(v[h], base), inverse), nothing), shift);
       code[h] = _mm256_min_epi32(_mm256_cvttps_epi32(t), _mm256_set1_epi32(F::most));
     }
     __m256i const u = bytes_of_32(code);

@@ -130,7 +130,7 @@ inline void interleave_image(conv2d_shape const& s, int8_conv_layout const& l, s
 }
 
 /// Where a block's pixels lie, and what copies them: `wide` where a piece has more than 8.
-struct int8_pack {
+struct int8_conv_block {
   conv2d_shape const& s;
   int8_conv_layout const& l;
   pixel_pieces const& pieces;
@@ -138,7 +138,7 @@ struct int8_pack {
   bool wide;
 };
 /// Packs all groups; what a copy writes too much the next one overwrites.
-template <int Bytes> PLEAT_INLINE void pack_whole_pieces(int8_pack const& t, unsigned char* to) {
+template <int Bytes> PLEAT_INLINE void pack_whole_pieces(int8_conv_block const& t, unsigned char* to) {
   index_t const step = t.s.dilation_w * t.l.depth * (t.l.by_channels ? 1 : t.l.depth), group = int8_conv_pixels * t.l.depth;
   for (index_t p = 0; p < t.l.planes; ++p)
     for (index_t u = 0; u < t.s.kernel_h; ++u) {
@@ -147,7 +147,7 @@ template <int Bytes> PLEAT_INLINE void pack_whole_pieces(int8_pack const& t, uns
         for (int q = 0; q < t.pieces.count; ++q) __builtin_memcpy(to + t.pieces.at[q].to * t.l.depth, at + t.pieces.at[q].from, Bytes);
     }
 }
-inline void pack_single_pixels(int8_pack const& t, unsigned char* to) {
+inline void pack_single_pixels(int8_conv_block const& t, unsigned char* to) {
   auto const depth = static_cast<std::size_t>(t.l.depth);
   index_t const step = t.s.dilation_w * t.l.depth * (t.l.by_channels ? 1 : t.l.depth), group = int8_conv_pixels * t.l.depth, stride = t.s.stride_w * t.l.depth;
   for (index_t p = 0; p < t.l.planes; ++p)
@@ -159,10 +159,10 @@ inline void pack_single_pixels(int8_pack const& t, unsigned char* to) {
     }
 }
 #if defined(__x86_64__)
-PLEAT_TARGET_AVX2 inline void pack_pieces_avx2(int8_pack const& t, unsigned char* to) { t.wide ? pack_whole_pieces<32>(t, to) : pack_whole_pieces<16>(t, to); }
-PLEAT_TARGET_AVX512 inline void pack_pieces_avx512(int8_pack const& t, unsigned char* to) { t.wide ? pack_whole_pieces<64>(t, to) : pack_whole_pieces<32>(t, to); }
+PLEAT_TARGET_AVX2 inline void pack_pieces_avx2(int8_conv_block const& t, unsigned char* to) { t.wide ? pack_whole_pieces<32>(t, to) : pack_whole_pieces<16>(t, to); }
+PLEAT_TARGET_AVX512 inline void pack_pieces_avx512(int8_conv_block const& t, unsigned char* to) { t.wide ? pack_whole_pieces<64>(t, to) : pack_whole_pieces<32>(t, to); }
 #endif
-inline void pack_pieces(int8_pack const& t, unsigned char* to) {
+inline void pack_pieces(int8_conv_block const& t, unsigned char* to) {
 #if defined(__x86_64__)
   if (t.s.stride_w == 1) return t.l.depth == 4 ? pack_pieces_avx512(t, to) : pack_pieces_avx2(t, to);
 #endif
