@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 # Builds and runs the benchmark programs, one per room, and merges what they say into build/bench.json (Google Benchmark's own
 # format). A room whose folder has a file `ranks` runs once per number in it, on that many MPI ranks. Where a Python has torch
-# (PLEAT_PEER_PYTHON, else python3), bench/peers/*.py run in the same session and add their rows under peer/.
+# (PLEAT_PEER_PYTHON, else python3), bench/peers/pytorch_*.py run in the same session and add their rows under peer/; where ggml's libraries
+# are found (PLEAT_GGML_LIB, or the package llama_cpp), so does bench/peers/ggml_matvec.py.
 #   scripts/bench.sh [filter] [--no-peers] [further arguments of Google Benchmark]
 # The filter is a regular expression on names: 'gemm/f32', 'train_step/mlp'.
 set -euo pipefail
@@ -58,7 +59,7 @@ done
 python=${PLEAT_PEER_PYTHON:-python3}
 if [[ $peers == yes ]]; then
   if "$python" -c 'import torch' 2>/dev/null; then
-    for script in bench/peers/*.py; do
+    for script in bench/peers/pytorch_*.py; do
       for threads in 1 2; do
         echo "pleat: $script, $threads threads" >&2
         "$python" "$script" --threads "$threads" --out "$parts/peer.$(basename "$script" .py).$threads.json" ||
@@ -68,6 +69,8 @@ if [[ $peers == yes ]]; then
   else
     echo "pleat: $python has no torch, so there are no rows of PyTorch's (set PLEAT_PEER_PYTHON)" >&2
   fi
+  echo "pleat: bench/peers/ggml_matvec.py" >&2  # says by itself where there is no ggml
+  "$python" bench/peers/ggml_matvec.py --out "$parts/peer.ggml_matvec.json" || echo "pleat: bench/peers/ggml_matvec.py failed; its rows are missing" >&2
 fi
 
 python3 - "$filter" build/bench.json "$parts"/*.json <<'END'

@@ -1,0 +1,105 @@
+# SPDX-FileCopyrightText: 2026 The pleat authors
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""ggml's products of a quantized 4096 x 4096 weight with 1 to 64 rows, as rows of Google Benchmark beside stored/<form>/apply/<rows> of
+bench_codec: peer/ggml/<form>/apply/<rows>.
+
+ggml is never built here. Its shared libraries (libggml-base, libggml-cpu) are looked for in PLEAT_GGML_LIB (a folder), in the Python package
+llama_cpp, and where the system keeps libraries; without them nothing is measured, and that is said."""
+import argparse
+import ctypes
+import ctypes.util
+import importlib.util
+import json
+import os
+import sys
+import time
+
+SIDE = 4096
+TYPES = {"q8_0": (8, 34, 32), "q4_0": (2, 18, 32), "q4_K": (12, 144, 256), "q6_K": (14, 210, 256)}  # number in ggml, bytes, numbers of a block
+
+
+class InitParams(ctypes.Structure):
+    _fields_ = [("mem_size", ctypes.c_size_t), ("mem_buffer", ctypes.c_void_p), ("no_alloc", ctypes.c_bool)]
+
+
+def load():
+    """(base, cpu) or None."""
+    folders = [os.environ.get("PLEAT_GGML_LIB", "")]
+    package = importlib.util.find_spec("llama_cpp")
+    if package and package.origin:
+        folders.append(os.path.join(os.path.dirname(package.origin), "lib"))
+    for folder in filter(None, folders):
+        paths = [os.path.join(folder, f"libggml-{part}.so") for part in ("base", "cpu")]
+        if all(map(os.path.exists, paths)):
+            return [ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL) for path in paths]
+    names = [ctypes.util.find_library(f"ggml-{part}") for part in ("base", "cpu")]
+    return [ctypes.CDLL(name, mode=ctypes.RTLD_GLOBAL) for name in names] if all(names) else None
+
+
+def declare(base, cpu):
+    pointer, number = ctypes.c_void_p, ctypes.c_int64
+    for library, name, result, arguments in [
+            (base, "ggml_init", pointer, [InitParams]), (base, "ggml_free", None, [pointer]), (base, "ggml_get_data", pointer, [pointer]),
+            (base, "ggml_new_tensor_2d", pointer, [pointer, ctypes.c_int, number, number]), (base, "ggml_mul_mat", pointer, [pointer] * 3),
+            (base, "ggml_new_graph", pointer, [pointer]), (base, "ggml_build_forward_expand", None, [pointer] * 2),
+            (base, "ggml_quantize_chunk", ctypes.c_size_t, [ctypes.c_int, pointer, pointer, number, number, number, pointer]),
+            (base, "ggml_backend_graph_compute", ctypes.c_int, [pointer] * 2), (cpu, "ggml_backend_cpu_init", pointer, []),
+            (cpu, "ggml_backend_cpu_set_n_threads", None, [pointer, ctypes.c_int])]:
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+
+
+def main():
+    options = argparse.ArgumentParser()
+    options.add_argument("--threads", type=int, default=1)
+    options.add_argument("--seconds", type=float, default=1)
+    options.add_argument("--filter", default="")
+    options.add_argument("--out", default="-")
+    options = options.parse_args()
+    rows, libraries = [], load()
+    if libraries is None:
+        print("ggml_matvec.py: no libggml-base and libggml-cpu found; NOTHING MEASURED (PLEAT_GGML_LIB names their folder)", file=sys.stderr)
+    else:
+        base, cpu = libraries
+        declare(base, cpu)
+        import random
+        backend = cpu.ggml_backend_cpu_init()
+        cpu.ggml_backend_cpu_set_n_threads(backend, options.threads)
+        draw = random.Random(1)
+        some = [draw.gauss(0, 1) for _ in range(1 << 16)]
+        values = (ctypes.c_float * (SIDE * SIDE))()
+        for at in range(0, SIDE * SIDE, len(some)):
+            values[at:at + len(some)] = some
+        for form, (number, size, block) in TYPES.items():
+            for m in (1, 8, 32, 64):
+                name = f"peer/ggml/{form}/apply/{m}" + ("" if options.threads == 1 else f"/threads:{options.threads}")
+                if options.filter not in name:
+                    continue
+                context = base.ggml_init(InitParams(SIDE * SIDE * size // block + 8 * SIDE * m + (4 << 20), None, False))
+                w, x = base.ggml_new_tensor_2d(context, number, SIDE, SIDE), base.ggml_new_tensor_2d(context, 0, SIDE, m)
+                base.ggml_quantize_chunk(number, ctypes.cast(values, ctypes.c_void_p), base.ggml_get_data(w), 0, SIDE, SIDE, None)
+                ctypes.memmove(base.ggml_get_data(x), values, 4 * SIDE * m)
+                graph = base.ggml_new_graph(context)
+                base.ggml_build_forward_expand(graph, base.ggml_mul_mat(context, w, x))
+                for _ in range(3):
+                    base.ggml_backend_graph_compute(backend, graph)
+                least = least_cpu = 1e30
+                runs, end = 0, time.perf_counter() + options.seconds
+                while time.perf_counter() < end or runs < 5:
+                    start, used = time.perf_counter(), time.process_time()
+                    base.ggml_backend_graph_compute(backend, graph)
+                    least, least_cpu, runs = min(least, time.perf_counter() - start), min(least_cpu, time.process_time() - used), runs + 1
+                base.ggml_free(context)
+                rows.append({"name": name, "run_name": name, "run_type": "iteration", "iterations": runs, "real_time": least * 1e3, "cpu_time": least_cpu * 1e3,
+                             "time_unit": "ms", "flops": 2 * m * SIDE * SIDE / least})
+                print(f"{name}  {least * 1e3:.3f} ms, {least_cpu * 1e3:.3f} ms of processor time", file=sys.stderr)
+    text = json.dumps({"context": {"executable": "ggml_matvec.py", **({"ggml": "found"} if libraries else {})}, "benchmarks": rows}, indent=1)
+    if options.out == "-":
+        print(text)
+    else:
+        with open(options.out, "w", encoding="utf-8") as out:
+            out.write(text)
+
+
+if __name__ == "__main__":
+    main()
