@@ -3,11 +3,6 @@
 #include "job.hpp"
 #include "networks.hpp"
 
-// Compiled side by side: training in mlp_dense.cpp and mlp_stored.cpp, running a file in mlp_serve.cpp.
-extern template pl::run::fit_report pl::run::fit(pl::parallel::model<networks::mlp<networks::dense>>&, pl::io::dataset const&, pl::run::fit_options);
-extern template pl::run::fit_report pl::run::fit(pl::parallel::model<networks::mlp<networks::stored>>&, pl::io::dataset const&, pl::run::fit_options);
-extern template void evaluate(networks::mlp<networks::stored>, options const&, pl::world&);
-
 void run_mlp(std::string const& network, options const& o, pl::world& world) {
   auto const sample = read_data(o).test.sample;
   auto const widths = network == "lenet-300-100" ? "mlp:" + std::to_string(sample.size()) + "-300-100-10" : network;

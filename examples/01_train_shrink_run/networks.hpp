@@ -15,17 +15,11 @@ namespace networks {
 using dense = pleat::codec::forms<pleat::codec::dense<float>>;
 using stored = pleat::codec::forms<pleat::codec::dense<float>, pleat::codec::masked<float>, pleat::codec::int8<float>>;
 
-// The types that the functions below return.
-template <class Forms> using mlp = pleat::nn::sequential<pleat::nn::repeat<pleat::nn::sequential<pleat::nn::linear<Forms>, pleat::nn::relu<>>>, pleat::nn::linear<Forms>>;
-template <class Forms>
-using lenet_5 = pleat::nn::sequential<pleat::nn::conv2d<Forms>, pleat::nn::relu<>, pleat::nn::max_pool2d<>, pleat::nn::conv2d<Forms>, pleat::nn::relu<>, pleat::nn::max_pool2d<>,
-                                      pleat::nn::flatten<>, pleat::nn::linear<Forms>, pleat::nn::relu<>, pleat::nn::linear<Forms>>;
-
 }  // namespace networks
 
 // Fully connected layers with ReLU between them; the depth is a run-time number. "mlp:784-300-100-10" is LeNet-300-100
 // (LeCun, Bottou, Bengio, Haffner, Proc. IEEE 86(11), 1998).
-template <class Forms> networks::mlp<Forms> mlp(std::string const& text, pleat::index_t inputs) {
+template <class Forms> auto mlp(std::string const& text, pleat::index_t inputs) {
   std::vector<pleat::index_t> widths;
   std::size_t at = 4;
   bool good = text.rfind("mlp:", 0) == 0;
@@ -53,7 +47,7 @@ template <class Forms> networks::mlp<Forms> mlp(std::string const& text, pleat::
 
 // LeNet-5 as Caffe has it: 20 and 50 filters of 5x5 with max pooling, then 500 and 10 outputs. Images of 8x8 get padding, so that
 // something is left to pool.
-template <class Forms> networks::lenet_5<Forms> lenet_5(pleat::extents const& sample) {
+template <class Forms> auto lenet_5(pleat::extents const& sample) {
   namespace nn = pleat::nn;
   using linear = nn::linear<Forms>;
   using conv2d = nn::conv2d<Forms>;
