@@ -15,7 +15,7 @@ void factor_step(kitchen& k, pl::compress::recipe_step const& s) {
   if (s.has("rank")) t.rule = shrink::by_rank{s.whole("rank")};
   if (s.has("error")) t.rule = shrink::by_error{s.number("error")};
   if (s.has("budget")) t.rule = shrink::by_budget{s.number("budget")};
-  if (s.has("evbmf")) t.rule = shrink::evbmf{};
-  if (s.whole("samples") > 0) t.data = shrink::calibration(k.data.train, k.o.samples);
+  if (s.flag("evbmf")) t.rule = shrink::evbmf{};
+  if (s.flag("samples")) t.data = shrink::calibration(k.data.train, k.o.samples);
   t.run(k.m);
 }

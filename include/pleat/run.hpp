@@ -5,7 +5,6 @@
 /// their own names.
 #pragma once
 
-#include <pleat/run/attempt.hpp>
 #include <pleat/run/batch.hpp>
 #include <pleat/run/checkpoint.hpp>
 #include <pleat/run/checkpoint_image.hpp>

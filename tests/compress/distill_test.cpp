@@ -178,6 +178,7 @@ TEST_CASE("a file of targets that was altered, or is another's, is refused by na
   auto const large = trained(w, train, 1);
   scratch file("bad");
   compress::cache_targets(compress::teacher(large), train, w.comm, file.path, 2);
+  CHECK_THROWS_MATCHES(compress::cache_targets(compress::teacher(large), train, w.comm, file.path, 2, 0), pleat::error, MessageMatches(ContainsSubstring("batch is 0, expected at least one")));
   auto const good = bytes_of(file.path);
   auto const refused = [&](std::vector<std::byte> const& bytes, std::string const& words) {
     pleat::io::write_file(file.path, std::span<std::byte const>(bytes));

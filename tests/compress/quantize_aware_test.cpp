@@ -14,6 +14,8 @@
 
 #include <compress/compress_support.hpp>
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
 
 namespace {
@@ -107,6 +109,42 @@ TEST_CASE("masks survive: what was pruned is zero through training with codes an
     for (std::size_t i = 0; i < pruned[p].values.size(); ++i)
       if (is_weight(pruned[p]) && pruned[p].values[i] == 0) REQUIRE(after[p].values[i] == 0);
   CHECK(after[0].form == "int8");
+}
+
+TEST_CASE("what was pruned says nothing of the steps: at 4 bits no survivor is clipped at the start") {
+  auto w = alone();
+  auto const pruned = wide(w) | compress::prune{.sparsity = 0.9, .scope = compress::scope::layer};
+  auto const coded = pruned | (compress::quantize_aware<int4>{.misfit = compress::misfit::ignore, .on_note = [](auto) {}} | compress::quantize<int4>{.misfit = compress::misfit::ignore, .on_note = [](auto) {}});
+  auto const before = values_of(pruned), after = values_of(coded);
+  int groups = 0;
+  for (std::size_t p = 0; p < before.size(); ++p) {
+    if (after[p].form != int4::name) continue;
+    for (std::size_t at = 0; at < before[p].values.size(); at += 32) {
+      double sum = 0;
+      int alive = 0;
+      for (std::size_t j = at; j < at + 32; ++j) sum += std::fabs(static_cast<double>(before[p].values[j])), alive += before[p].values[j] != 0;
+      if (alive == 0) continue;
+      ++groups;
+      // survivors lie within 5 means, where 7 steps of 2·mean/√7 end: each is rounded by half a step, kept as a 16-bit float (2^-11)
+      double const half_step = sum / alive / std::sqrt(7.0);
+      for (std::size_t j = at; j < at + 32; ++j) {
+        double const value = static_cast<double>(before[p].values[j]);
+        REQUIRE(std::fabs(value) < 5 * sum / alive);
+        CHECK(std::fabs(static_cast<double>(after[p].values[j]) - value) <= half_step * (1 + 0x1p-9));
+      }
+    }
+  }
+  CHECK(groups > 0);
+}
+
+TEST_CASE("a layer of zeros learns: its steps do not begin at zero") {
+  auto w = alone();
+  auto const train = data(64);
+  auto model = build(w);
+  set_values(model, "fc2.weight", std::vector<float>(192, 0.0f));
+  auto const after = values_of(model | (compress::quantize_aware<int8>{.train = compress::fine_tune(train, quiet(5))} | compress::quantize<int8>{}));
+  REQUIRE(after[2].name == "fc2.weight");
+  CHECK(std::any_of(after[2].values.begin(), after[2].values.end(), [](float v) { return v != 0; }));
 }
 
 TEST_CASE("a trained model with fake-quantized weights is saved and loaded as it is") {

@@ -236,6 +236,10 @@ TEST_CASE("what it cannot work with is refused in words") {
   CHECK_THROWS_MATCHES((model | compress::sparse_gpt{.sparsity = 1, .samples = set}), pleat::error, MessageMatches(ContainsSubstring("in [0, 1), found")));
   CHECK_THROWS_MATCHES((model | compress::sparse_gpt{.samples = set, .pattern = compress::n_of_m{2, 8}}), pleat::error, MessageMatches(ContainsSubstring("groups of 8 do not divide")));
   CHECK_THROWS_MATCHES((model | compress::sparse_gpt{.samples = set, .block_size = 0}), pleat::error, MessageMatches(ContainsSubstring("block_size must be positive")));
+  CHECK_THROWS_MATCHES((model | compress::sparse_gpt{.samples = set, .dampening_frac = std::numeric_limits<double>::infinity()}), pleat::error, MessageMatches(ContainsSubstring("dampening_frac must be finite")));
+  auto sick = data(8);
+  sick.scale = std::numeric_limits<float>::quiet_NaN();
+  CHECK_THROWS_MATCHES((model | compress::sparse_gpt{.samples = compress::calibration(sick, 8)}), pleat::error, MessageMatches(ContainsSubstring("the inputs of 'fc1.weight' hold NaN or infinity")));
   auto v = values_of(model)[2].values;
   v[3] = std::numeric_limits<float>::infinity();
   set_values(model, "fc2.weight", v);

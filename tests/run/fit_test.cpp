@@ -335,6 +335,12 @@ TEST_CASE("labels outside the classes are refused with sample and label") {
   auto m = build(alone);
   auto const said = sentence([&] { (void)pl::run::fit(m, data.train, quiet(1)); });
   CHECK(said.find("is 10, but there are 10 classes") != std::string::npos);
+  for (int const label : {10, 1000000, -1}) {
+    data.train.labels[100] = label;
+    auto const judged = sentence([&] { (void)pl::run::evaluate(m, data.train); });
+    CHECK(judged.find("sample 100") != std::string::npos);
+    CHECK(judged.find("has the label " + std::to_string(label) + ", expected 0 to 9") != std::string::npos);
+  }
 }
 
 TEST_CASE("a network that does not take the data's samples says so with both extents") {

@@ -121,6 +121,39 @@ TEST_CASE("masks and encoded forms go through stages and parts") {
   }
 }
 
+TEST_CASE("what only one rank sees fail is refused on all: a number too large for the file, a file that is not there") {
+  folder const f;
+  {
+    trained t(network<forms>(), pl::comm::communicator(pl::comm::self{}), {});
+    run::save(t.model, f / "here", {.network = "twelve"});
+  }
+  std::vector<std::string> saving(2), loading(2);
+  pl::comm::run_local(2, [&](pl::comm::communicator c) {
+    auto const r = static_cast<std::size_t>(c.rank());
+    c.set_timeout(30);
+    trained t(network<forms>(), std::move(c), {2, 1, 1});
+    t.model.net().for_each_parameter([&](auto& w) {
+      if constexpr (requires { w.data(); })
+        if (w.name == "fc1.weight") {
+          std::vector<float> large(static_cast<std::size_t>(w.size()), 1e6f);
+          pl::copy_from_host(t.model.context(), static_cast<float const*>(large.data()), pl::tensor<float, Kokkos::DefaultExecutionSpace>::wrap(w.data(), w.shape));
+        }
+    });
+    auto const said = [](auto&& g) {
+      try {
+        g();
+      } catch (pl::error const& e) {
+        return std::string(e.what());
+      }
+      return std::string();
+    };
+    saving[r] = said([&] { run::save(t.model, f / "half", {}, {.dense_as = pl::dtype::f16}); });
+    loading[r] = said([&] { run::load(t.model, f / (r == 0 ? "here" : "elsewhere")); });
+  });
+  for (auto const& s : saving) CHECK_THAT(s, Catch::Matchers::ContainsSubstring("above the largest number of F16"));
+  for (auto const& s : loading) CHECK_THAT(s, Catch::Matchers::ContainsSubstring("elsewhere"));
+}
+
 TEST_CASE("what one stage cannot read is refused on every rank of the mesh, and the model stays") {
   folder const f;
   auto const good = f / "good", bad = f / "bad", here = f / "here";

@@ -126,6 +126,13 @@ template <class Net> class lesson {
       auto q = question_;
       if (k > 0) q.taps = {};
       (*teachers_)[k].ask(q, said_[k]);
+      auto const& scores = said_[k].scores;
+      auto const bad = std::find_if(scores.begin(), scores.end(), [](float v) { return !std::isfinite(v); });
+      if (bad != scores.end()) {
+        auto const classes = scores.size() / q.samples.size(), at = static_cast<std::size_t>(bad - scores.begin());
+        throw error{"compress::distill", "teacher " + std::to_string(k) + " gives class " + std::to_string(at % classes) + " of sample " + std::to_string(q.samples[at / classes]) + " the score " + std::to_string(*bad),
+                    "Look at the teacher's weights, and at the sample"};
+      }
     }
   }
   [[nodiscard]] tensor_type to_space(std::vector<float> const& values, extents const& shape) {

@@ -14,9 +14,10 @@
 
 #include <pleat/codec/blocks.hpp>
 #include <pleat/codec/masked.hpp>
+#include <pleat/comm/attempt.hpp>
 #include <pleat/compress/detail/gptq_rows.hpp>
 #include <pleat/compress/layer_inputs.hpp>
-#include <pleat/compress/selection.hpp>
+#include <pleat/compress/form_choice.hpp>
 #include <pleat/compress/transform.hpp>
 #include <pleat/compute/cholesky.hpp>
 
@@ -92,11 +93,10 @@ template <class Form = codec::int4<float, 128>, class... Others> struct gptq {
       layer_input const* input = nullptr;
       for (auto const& l : sequential ? one : all)
         if (l.name == chosen) input = &l;
-      detail::agree(m, call, [&] {
+      comm::all_or_none(m.all_ranks(), [&] {
         m.net().for_each_parameter([&](auto& w) {
-          if constexpr (requires { typename std::remove_cvref_t<decltype(w)>::forms; })
-            if constexpr (detail::contains_all<typename std::remove_cvref_t<decltype(w)>::forms, choice_list>)
-              if (w.name == chosen)
+          if constexpr (detail::can_take<decltype(w), choice_list>)
+            if (w.name == chosen)
                 codec::visit_form<choice_list>(form, [&](auto tag) { solve<typename decltype(tag)::type>(m, w, input, rounded); });
         });
       });

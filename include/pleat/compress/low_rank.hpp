@@ -13,6 +13,8 @@
 #include <vector>
 
 #include <pleat/codec/low_rank.hpp>
+#include <pleat/comm/attempt.hpp>
+#include <pleat/compress/detail/convertible.hpp>
 #include <pleat/compress/layer_inputs.hpp>
 #include <pleat/compress/rank_rules.hpp>
 #include <pleat/compress/stages.hpp>
@@ -156,7 +158,7 @@ template <bool Sparse> struct factorize {
   template <class Net> [[nodiscard]] std::vector<factored_weight> plan(parallel::model<Net>& m) const { return decompose(m, false).second; }
 
   /// Collective. \throws error for a rule outside its range (rank_rules.hpp), a weight with NaN or infinity (by name), no weight that is
-  ///                     selected, samples where weights are cut
+  ///                     selected, samples where weights are cut, a pipeline
   template <class Net> void run(parallel::model<Net>& m) const {
     auto const [parts, found] = decompose(m, true);
     std::string dear;
@@ -180,27 +182,14 @@ template <bool Sparse> struct factorize {
 
  private:
   template <class Net, class F> void for_each_selected(parallel::model<Net>& m, bool aloud, F&& f) const {
-    using T = typename parallel::model<Net>::value_type;
-    std::string untouched;
-    std::vector<std::string> tied;
-    m.net().for_each_parameter([&](nn::parameter const& w) {
-      if (!w.tied_to.empty()) tied.push_back(w.tied_to), tied.push_back(w.name);
+    auto const shared = detail::shared_names(m.net());
+    std::string const call = "compress::" + std::string(what);
+    detail::for_each_convertible<codec::forms<form<typename parallel::model<Net>::value_type>>>(m, call.c_str(), ignore, aloud ? &on_note : nullptr, [&](auto& w) -> std::string {
+      if (w.shape.rank() < 2) return {};
+      auto why = detail::why_not_encoded(w, shared);
+      if (why.empty() && !w.absent) f(w);
+      return why;
     });
-    auto const leave = [&](nn::parameter const& w, char const* why) { untouched += (untouched.empty() ? "'" : ", '") + w.name + "' (" + why + ")"; };
-    m.net().for_each_parameter([&](auto& w) {
-      using W = std::remove_cvref_t<decltype(w)>;
-      if (w.kind != nn::parameter_kind::trainable || w.shape.rank() < 2 || detail::matches_any(ignore, w.name)) return;
-      if constexpr (requires { typename W::forms; }) {
-        if constexpr (W::forms::template contains<form<T>>) {
-          if (std::find(tied.begin(), tied.end(), w.name) != tied.end()) leave(w, "its memory is shared with another weight");
-          else if (!w.in_arena) leave(w, "it is encoded already");
-          else if (!w.absent) f(w);
-          return;
-        }
-      }
-      leave(w, "its layer has no with_forms");
-    });
-    if (aloud && !untouched.empty()) detail::say(m, on_note, "compress::" + std::string(what) + " left " + untouched + " as it was");
   }
 
   void check() const {
@@ -210,11 +199,35 @@ template <bool Sparse> struct factorize {
     if (!(dampening_frac > 0)) throw error{"compress::" + std::string(what), "dampening_frac must be positive, found " + std::to_string(dampening_frac)};
   }
 
+  /// Whether there is work, and all of it can be done: asked before the first sum over ranks, so that none waits for one that has left.
+  template <class Net> void demand_weights(parallel::model<Net>& m) const {
+    using T = typename parallel::model<Net>::value_type;
+    using Space = typename parallel::model<Net>::execution_space;
+    std::string const call = "compress::" + std::string(what);
+    if (m.pipeline().size() > 1)
+      throw error{call, "ranks are chosen over all layers together, and a stage of a pipeline sees its own", "Factor on a plan with one stage, save, and load on the pipeline"};
+    bool any = false;
+    comm::all_or_none(m.all_ranks(), [&] {
+      for_each_selected(m, false, [&](auto& w) {
+        any = true;
+        if (!Sparse && w.mask_bits() != nullptr)
+          throw error{call, "'" + w.name + "' is pruned, and factors would fill its zeros", "Use sparse_low_rank, which keeps what survived apart, or leave the weight out (.ignore)"};
+        std::vector<T> host(static_cast<std::size_t>(w.size()));
+        copy_to_host(m.context(), tensor<T, Space>::wrap(w.data(), w.shape), host.data());
+        for (std::size_t i = 0; i < host.size(); ++i)
+          if (double const v = static_cast<double>(host[i]); !std::isfinite(v))
+            throw error{call, "element " + std::to_string(i) + " of '" + w.name + "' is " + std::to_string(v), "Train again with a lower learning rate"};
+      });
+    });
+    if (!any) throw error{call, "no weight is left to be factored", "See .ignore, and whether the layers have with_forms"};
+  }
+
   /// \param keep the parts' numbers and decompositions too
   template <class Net> std::pair<std::vector<detail::to_factor>, std::vector<factored_weight>> decompose(parallel::model<Net>& m, bool keep) const {
     using T = typename parallel::model<Net>::value_type;
     using Space = typename parallel::model<Net>::execution_space;
     check();
+    demand_weights(m);
     std::vector<layer_input> inputs;
     if (!data.empty()) {
       if (m.parts().size() > 1) throw error{"compress::" + std::string(what), "weights are cut over the tensor axis, where no rank can weigh their columns", "Leave .data empty, or use mesh.tensor = 1"};
@@ -227,8 +240,6 @@ template <bool Sparse> struct factorize {
     for_each_selected(m, keep, [&](auto& w) {
       detail::to_factor p;
       p.name = w.name;
-      if (!Sparse && w.mask_bits() != nullptr)
-        throw error{"compress::low_rank", "'" + w.name + "' is pruned, and factors would fill its zeros", "Use sparse_low_rank, which keeps what survived apart, or leave the weight out (.ignore)"};
       p.shape = w.shape;
       p.rows = codec::rows_of(w.whole());
       p.columns = codec::columns_of(w.whole());
@@ -236,11 +247,7 @@ template <bool Sparse> struct factorize {
       std::vector<T> host(static_cast<std::size_t>(w.size()));
       copy_to_host(m.context(), tensor<T, Space>::wrap(w.data(), w.shape), host.data());
       double largest = 0;
-      for (std::size_t i = 0; i < host.size(); ++i) {
-        double const v = static_cast<double>(host[i]);
-        if (!std::isfinite(v)) throw error{"compress::" + std::string(what), "element " + std::to_string(i) + " of '" + w.name + "' is " + std::to_string(v), "Train again with a lower learning rate"};
-        largest = std::max(largest, std::fabs(v));
-      }
+      for (T const v : host) largest = std::max(largest, std::fabs(static_cast<double>(v)));
       if (p.cut >= 0) largest = m.parts().all_reduce_value(largest, comm::reduction::max);
       p.unit = largest > 0 ? largest : 1.0;
       for (T const v : host) p.values.push_back(static_cast<double>(v) / p.unit);
@@ -275,7 +282,6 @@ template <bool Sparse> struct factorize {
       names.push_back(p.name);
       parts.push_back(std::move(p));
     });
-    if (parts.empty()) throw error{"compress::" + std::string(what), "no weight is left to be factored", "See .ignore, and whether the layers have with_forms"};
     if (keep && !unweighted.empty()) {
       std::string list;
       for (auto const& n : unweighted) list += (list.empty() ? "'" : ", '") + n + "'";

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include <pleat/codec/masked.hpp>
-#include <pleat/compress/detail/selected.hpp>
+#include <pleat/compress/detail/prunable.hpp>
 #include <pleat/compress/fine_tune.hpp>
 #include <pleat/compress/schedule.hpp>
 #include <pleat/compress/stages.hpp>

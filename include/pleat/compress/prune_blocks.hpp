@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <string>
 #include <type_traits>
@@ -59,6 +60,7 @@ struct prune_blocks {
         all[b].remove(true);
         double const now = change(m, was);
         all[b].remove(false);
+        if (!std::isfinite(now)) throw error{call, "the answers without '" + all[b].name + "' are not finite", "Look at the weights and at the samples"};
         if (b == 0 || now < least) best = b, least = now;
       }
       if (all.empty()) throw error{call, "no further block is left: those within a block went with it"};

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include <pleat/compress/detail/channel_graph.hpp>
-#include <pleat/compress/detail/selected.hpp>
+#include <pleat/compress/detail/prunable.hpp>
 #include <pleat/compress/prune.hpp>
 #include <pleat/compress/transform.hpp>
 #include <pleat/nn/describe.hpp>
@@ -116,6 +116,9 @@ template <class Criterion = magnitude> struct prune_channels_by {
     auto const groups = detail::channel_groups(m.net(), batch);
     auto all = gather(m, groups);
     criterion.score(m, all);
+    for (auto const& c : all)
+      if (auto const bad = std::find_if(c.scores.begin(), c.scores.end(), [](auto v) { return !std::isfinite(v); }); bad != c.scores.end())
+        throw error{call, "the score of element " + std::to_string(bad - c.scores.begin()) + " of '" + c.name + "' by " + Criterion::what + " is not finite", "Look at the weights, at the data that the criterion was given, and at the learning rate"};
     auto plan = order(groups, all);
     auto const products = costs(m.net(), batch);
     auto const total = [&](std::vector<index_t> const& removed) { return multiply_adds_of(products, groups, removed); };

@@ -15,8 +15,9 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/codec/int8.hpp>
+#include <pleat/comm/attempt.hpp>
 #include <pleat/compress/observers.hpp>
-#include <pleat/compress/selection.hpp>
+#include <pleat/compress/form_choice.hpp>
 #include <pleat/compress/static_activations.hpp>
 #include <pleat/compress/transform.hpp>
 
@@ -63,14 +64,16 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
   ///         not divide (misfit::refuse), an empty calibration set, or if no weight is selected
   template <class Net> void run(parallel::model<Net>& m) const {
     detail::check(observer);
-    if (activations) activations->check("compress::quantize");
+    if (activations) {
+      activations->check("compress::quantize");
+      if constexpr (!choice_list::template contains<codec::int8<float>>)
+        throw error{"compress::quantize", "static activations are for codec::int8, which is not among the forms", "Leave .activations empty: block forms quantize activations as they come"};
+    }
     auto const plan = detail::select_forms<choice_list>(m, {forms, misfit, first_layer, last_layer, ignore}, "compress::quantize", on_note);
-    detail::agree(m, "compress::quantize", [&] {
+    comm::all_or_none(m.all_ranks(), [&] {
       m.net().for_each_parameter([&](auto& w) {
-        using W = std::remove_cvref_t<decltype(w)>;
-        if constexpr (requires { typename W::forms; })
-          if constexpr (detail::contains_all<typename W::forms, choice_list>)
-            if (int const at = plan.form_of(w.name); at >= 0)
+        if constexpr (detail::can_take<decltype(w), choice_list>)
+          if (int const at = plan.form_of(w.name); at >= 0)
               codec::visit_form<choice_list>(at, [&](auto tag) { encode<typename decltype(tag)::type>(m, w); });
       });
     });
@@ -87,7 +90,8 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
       auto const values = tensor<T, Space>::allocate(c, w.shape);
       w.decode(c, values.data());
       typename F::template storage<Space> fresh;
-      try {
+      auto const named = [&](error const& e) { return error{"compress::quantize", "'" + w.name + "': " + e.problem(), e.remedy()}; };
+      auto const encode_part = [&] {
         bool const exact = w.visit([&](auto tag, auto& s) {  // codes that the weight was trained with (codec/fake_quantized.hpp)
           if constexpr (requires { decltype(tag)::type::template convert<F>(c, w.shape, s, fresh); }) return decltype(tag)::type::template convert<F>(c, w.shape, s, fresh);
           else return false;
@@ -110,9 +114,19 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
             throw error{"", "the form '" + std::string(F::name) + "' takes no observer", "It needs 'encode_with_range', see codec/int8.hpp"};
           F::encode(c, w.shape, static_cast<T const*>(values.data()), fresh);
         }
-      } catch (error const& e) {
-        throw error{"compress::quantize", "'" + w.name + "': " + e.problem(), e.remedy()};
+      };
+      // The parts of a weight go on together, or none does: the next weight's ranges are a sum over them.
+      std::optional<error> failed;
+      if (w.parts > 1) {
+        failed = comm::attempt(m.parts(), encode_part);
+      } else {
+        try {
+          encode_part();
+        } catch (error const& e) {
+          failed.emplace(e);
+        }
       }
+      if (failed) throw named(*failed);
       w.storage_of(codec::form_tag<F>{}) = std::move(fresh);
     }
     w.template use_form<F>();
@@ -153,13 +167,11 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
         else if (float const range = range_of(activations->observer, seen); range > 0) int8::set_input_range(s, range);
         else nothing += (nothing.empty() ? "'" : ", '") + w.name + "'";
       });
-      detail::agree(m, "compress::quantize", [&] {
+      comm::all_or_none(m.all_ranks(), [&] {
         if (!bad.empty())
           throw error{"compress::quantize", "the inputs of " + bad + " hold NaN or infinity in the calibration set", "Look at its samples, and at the layers before"};
       });
       if (!nothing.empty()) detail::say(m, on_note, "compress::quantize: the inputs of " + nothing + " are all zero in the calibration set, so its activations are quantized as they come");
-    } else {
-      throw error{"compress::quantize", "static activations are for codec::int8, which is not among the forms", "Leave .activations empty: block forms quantize activations as they come"};
     }
   }
 };

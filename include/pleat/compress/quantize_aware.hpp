@@ -14,8 +14,9 @@
 
 #include <pleat/codec/fake_quantized.hpp>
 #include <pleat/codec/int8.hpp>
+#include <pleat/comm/attempt.hpp>
 #include <pleat/compress/fine_tune.hpp>
-#include <pleat/compress/selection.hpp>
+#include <pleat/compress/form_choice.hpp>
 #include <pleat/compress/transform.hpp>
 
 namespace pleat::compress {
@@ -84,7 +85,8 @@ class step_learner {
 };
 
 /// Trains on with weights that multiply as codes of `Target`'s grid (form `fake_quantized`); `quantize<Target>` after it stores exactly the
-/// codes and steps that were trained with. Steps begin at 2·mean|w|/√high per row or group (LSQ's start).
+/// codes and steps that were trained with. Steps begin at 2·mean|w|/√high per row or group (LSQ's start), the mean taken over what is not zero: what was pruned says nothing of
+/// the scale. A row or group of zeros begins with the mean step of the weight.
 ///
 ///     model | (quantize_aware<codec::int4<float, 32>>{.train = fine_tune(train, {.epochs = 2})} | quantize<codec::int4<float, 32>>{})
 ///
@@ -116,7 +118,7 @@ template <class Target = codec::int8<float>> struct quantize_aware {
       throw error{"compress::quantize_aware", "the optimizer's state is sharded, and no rank holds the gradients of a whole row", "Give it model.unsharded(), or say .steps = step_rule::largest"};
     std::vector<form_for> const none{};
     auto const chosen = detail::select_forms<codec::forms<Target>>(m, {none, misfit, first_layer, last_layer, ignore}, "compress::quantize_aware", on_note);
-    detail::agree(m, "compress::quantize_aware", [&] {
+    comm::all_or_none(m.all_ranks(), [&] {
       m.net().for_each_parameter([&](auto& w) {
         if constexpr (requires { typename std::remove_cvref_t<decltype(w)>::forms; })
           if constexpr (std::remove_cvref_t<decltype(w)>::forms::template contains<form>)
@@ -175,9 +177,22 @@ template <class Target = codec::int8<float>> struct quantize_aware {
     std::vector<float> steps;
     for (std::size_t at = 0; at < w.size(); at += static_cast<std::size_t>(columns)) {
       double sum = 0;
-      for (std::size_t j = at; j < at + static_cast<std::size_t>(columns); ++j) sum += std::fabs(static_cast<double>(w[j]));
-      auto const s = static_cast<float>(2 * sum / static_cast<double>(columns) / std::sqrt(static_cast<double>(grid.high)));
+      index_t alive = 0;
+      for (std::size_t j = at; j < at + static_cast<std::size_t>(columns); ++j) {
+        sum += std::fabs(static_cast<double>(w[j]));
+        alive += w[j] != 0 ? 1 : 0;
+      }
+      auto const s = static_cast<float>(alive == 0 ? 0.0 : 2 * sum / static_cast<double>(alive) / std::sqrt(static_cast<double>(grid.high)));
       steps.push_back(grid.half_steps ? static_cast<float>(half(s)) : s);
+    }
+    // A step is learned by factors, so one of zero would stay zero, and its weights with it.
+    double sum = 0;
+    std::ptrdiff_t const zeros = std::count(steps.begin(), steps.end(), 0.0f), others = static_cast<std::ptrdiff_t>(steps.size()) - zeros;
+    for (float const s : steps) sum += static_cast<double>(s);
+    if (zeros > 0) {
+      auto mean = static_cast<float>(others > 0 ? sum / static_cast<double>(others) : 1e-2 / static_cast<double>(grid.high));
+      if (grid.half_steps) mean = static_cast<float>(half(mean));
+      std::replace(steps.begin(), steps.end(), 0.0f, mean);
     }
     return steps;
   }

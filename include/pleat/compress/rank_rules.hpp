@@ -153,7 +153,8 @@ namespace detail {
       else left -= static_cast<double>(o.cost), ++ranks[o.matrix];
     }
     for (std::size_t i = 0; i < all.size(); ++i)
-      if (ranks[i] == 0)
+      if (detail::tails(all[i].s)[0] == 0) throw error{call, "'" + names[i] + "' is all zero: no budget is shared with it", "Leave the weight out (.ignore)"};
+      else if (ranks[i] == 0)
         throw error{call, "the budget of " + std::to_string(b->parameters) + " leaves nothing for '" + names[i] + "': its smallest factors have " + std::to_string(all[i].m + all[i].n) + " of " + std::to_string(all[i].m * all[i].n) + " numbers",
                     "Raise the budget, or leave the weight out (.ignore)"};
   } else {

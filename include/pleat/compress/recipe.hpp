@@ -61,6 +61,12 @@ struct recipe_step {
     if (x != std::floor(x) || std::fabs(x) > 1e15) throw error{"compress::recipe", "'" + word->name + "': " + key + " is '" + text(key) + "', expected a whole number"};
     return static_cast<std::int64_t>(x);
   }
+  /// 1 or 0; 0 where it is not given. \throws error for anything else
+  [[nodiscard]] bool flag(std::string const& key) const {
+    auto const x = whole(key);
+    if (x != 0 && x != 1) throw error{"compress::recipe", "'" + word->name + "': " + key + " is '" + text(key) + "', expected 1 or 0"};
+    return x == 1;
+  }
   /// Names that are separated by spaces.
   [[nodiscard]] std::vector<std::string> names(std::string const& key) const {
     std::vector<std::string> all;

@@ -14,6 +14,7 @@
 #include <pleat/codec/codebook.hpp>
 #include <pleat/codec/masked.hpp>
 #include <pleat/compress/detail/clusters.hpp>
+#include <pleat/compress/detail/convertible.hpp>
 #include <pleat/compress/fine_tune.hpp>
 #include <pleat/compress/transform.hpp>
 
@@ -101,27 +102,12 @@ struct share_weights {
 
   /// f(weight&) for every weight whose values are shared; with `aloud`, says which are not and why.
   template <class Net, class F> void for_each_selected(parallel::model<Net>& m, bool aloud, F&& f) const {
-    using T = typename parallel::model<Net>::value_type;
-    std::string untouched;
-    std::vector<std::string> tied;
-    m.net().for_each_parameter([&](nn::parameter const& w) {
-      if (!w.tied_to.empty()) tied.push_back(w.tied_to), tied.push_back(w.name);
+    auto const shared = detail::shared_names(m.net());
+    detail::for_each_convertible<codec::forms<codec::coded<typename parallel::model<Net>::value_type>>>(m, "compress::share_weights", ignore, aloud ? &on_note : nullptr, [&](auto& w) -> std::string {
+      auto why = detail::why_not_encoded(w, shared);
+      if (why.empty()) f(w);
+      return why;
     });
-    auto const leave = [&](nn::parameter const& w, char const* why) { untouched += (untouched.empty() ? "'" : ", '") + w.name + "' (" + why + ")"; };
-    m.net().for_each_parameter([&](auto& w) {
-      using W = std::remove_cvref_t<decltype(w)>;
-      if (w.kind != nn::parameter_kind::trainable || detail::matches_any(ignore, w.name)) return;
-      if constexpr (requires { typename W::forms; }) {
-        if constexpr (W::forms::template contains<codec::coded<T>>) {
-          if (std::find(tied.begin(), tied.end(), w.name) != tied.end()) leave(w, "its memory is shared with another weight");
-          else if (!w.in_arena) leave(w, "it is encoded already");
-          else f(w);
-          return;
-        }
-      }
-      if (w.shape.rank() >= 2) leave(w, "its layer has no with_forms");
-    });
-    if (aloud && !untouched.empty()) detail::say(m, on_note, "compress::share_weights left " + untouched + " as it was");
   }
 
   template <class Space> static void share(context<Space>& c, detail::cluster_map& map, float* gradient, extents const& shape) {

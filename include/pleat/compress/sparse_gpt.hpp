@@ -62,19 +62,25 @@ struct sparse_gpt {
   template <class Net> void run(parallel::model<Net>& m) const {
     constexpr char const* call = "compress::sparse_gpt";
     detail::demand_sparsity(call, sparsity);
-    if (!(dampening_frac >= 0) || block_size < 1)
-      throw error{call, "dampening_frac must not be negative and block_size must be positive, found " + std::to_string(dampening_frac) + " and " + std::to_string(block_size)};
+    if (!(dampening_frac >= 0 && std::isfinite(dampening_frac)) || block_size < 1)
+      throw error{call, "dampening_frac must be finite and not negative and block_size must be positive, found " + std::to_string(dampening_frac) + " and " + std::to_string(block_size)};
     if (samples.empty()) throw error{call, "the calibration set is empty", "Give it samples: .samples = compress::calibration(data.train, 128)"};
     auto all = detail::gather(m, call, ignore, &on_note);
     if (pattern) detail::demand_pattern(m, call, *pattern, all);
+    bool const measure = m.all_ranks().all_reduce_value(on_layer ? 1 : 0, comm::reduction::max) > 0;  // it takes sums over ranks: all or none
     for (std::size_t i = 0; i < all.size(); ++i) {
       auto const inputs = layer_inputs(m, samples, {.only = [&](nn::parameter const& w) { return w.name == all[i].name; }});
       std::string bad;
-      if (all[i].size() > 0 && inputs.empty()) bad = "no input of '" + all[i].name + "' was seen";
-      detail::agree(m, call, bad, "A weight that nothing is multiplied with is no case for SparseGPT: name it in .ignore");
+      if (all[i].size() > 0) {
+        if (inputs.empty()) bad = "no input of '" + all[i].name + "' was seen";
+        else if (!detail::all_finite(inputs[0].gram)) bad = "the inputs of '" + all[i].name + "' hold NaN or infinity in the calibration set";
+        else if (inputs[0].groups > 1 && all[i].size() < all[i].whole.size())
+          bad = "'" + all[i].name + "' is a convolution of " + std::to_string(inputs[0].groups) + " groups that is cut along the tensor axis";
+      }
+      detail::agree(m, call, bad, "Look at the samples and at the layers before, or name it in .ignore");
       m.net().for_each_parameter([&](auto& w) {
         if constexpr (requires { w.data(); w.where; })
-          if (w.name == all[i].name && !w.absent) solve(m, w, all[i], inputs.empty() ? layer_input{} : inputs[0]);
+          if (w.name == all[i].name && !w.absent) solve(m, w, all[i], inputs.empty() ? layer_input{} : inputs[0], measure);
       });
     }
     detail::encode(m, ignore, all);
@@ -89,10 +95,8 @@ struct sparse_gpt {
     index_range rows;
   };
 
-  template <class Net, class W, class T> void solve(parallel::model<Net>& m, W& w, detail::candidate<T>& c, layer_input const& in) const {
-    constexpr char const* call = "compress::sparse_gpt";
+  template <class Net, class W, class T> void solve(parallel::model<Net>& m, W& w, detail::candidate<T>& c, layer_input const& in, bool measure) const {
     bool const by_columns = w.parts > 1 && w.where.shards(1), by_rows = w.parts > 1 && w.where.shards(0);
-    if (w.parts > 1 && in.groups > 1) throw error{call, "'" + w.name + "' is a convolution of " + std::to_string(in.groups) + " groups that is cut along the tensor axis", "Name it in .ignore"};
     index_t const columns = c.whole.size_from(1);
     auto part = by_columns ? to_rows(m, c) : rows_here(c);
     auto const sum = [&](std::vector<std::int64_t>& counts) {
@@ -106,20 +110,18 @@ struct sparse_gpt {
       double* const x = part.w.data() + g * each * columns;
       std::uint8_t* const dead = part.dead.data() + g * each * columns;
       auto const u = factor(m, space, w.name, in, g, report.dampening);
-      if (on_layer) report.magnitude_error += error_of_magnitude(in, g, each, columns, groups == 1 ? part.rows.begin : 0, of_all, was.data() + g * each * columns, dead, sum);
+      if (measure) report.magnitude_error += error_of_magnitude(in, g, each, columns, groups == 1 ? part.rows.begin : 0, of_all, was.data() + g * each * columns, dead, sum);
       detail::walk_columns(space, {sparsity, pattern ? pattern->n : 0, pattern ? pattern->m : 0, block_size}, each, columns, groups == 1 ? part.rows.begin : 0, of_all, x, u.data(), dead, sum);
-      if (on_layer) report.error += error_between(in, g, each, columns, was.data() + g * each * columns, x);
+      if (measure) report.error += error_between(in, g, each, columns, was.data() + g * each * columns, x);
     }
     if (by_columns) to_columns(m, part, c);
     else give_back(part, c);
     copy_from_host(m.context(), c.values.data(), tensor<T, typename W::execution_space>::wrap(w.data(), w.shape));
-    if (on_layer) {
-      if (by_columns || by_rows) {
-        report.error = m.parts().all_reduce_value(report.error);
-        report.magnitude_error = m.parts().all_reduce_value(report.magnitude_error);
-      }
-      on_layer(report);
+    if (measure && (by_columns || by_rows)) {
+      report.error = m.parts().all_reduce_value(report.error);
+      report.magnitude_error = m.parts().all_reduce_value(report.magnitude_error);
     }
+    if (on_layer) on_layer(report);
   }
 
   /// An instance of the host's: the model's own, where that is one.

@@ -177,15 +177,16 @@ inline void write_targets(std::string const& path, top_scores const& t, io::data
 
 /// Asks a teacher for the scores of every sample, each on one rank, and writes the `top_k` largest of each (0: all) to a file. Collective;
 /// the same bytes on any number of ranks. Returns what was written: say `dropped_mean` and `dropped_max` where it matters.
-/// \throws error on every rank alike: top_k below 0 or above the classes, scores that are not finite, a file that cannot be written
+/// \throws error on every rank alike: top_k below 0 or above the classes, batch below 1, scores that are not finite, a file that cannot be written
 inline top_scores cache_targets(teacher const& from, io::dataset const& data, comm::communicator& ranks, std::string const& path, index_t top_k = 0, index_t batch = 256) {
   if (data.size == 0) throw error{"compress::cache_targets", "the data set '" + data.name + "' is empty"};
   if (top_k < 0) throw error{"compress::cache_targets", "top_k is " + std::to_string(top_k) + ", expected 1 to the number of classes, or 0 for all"};
+  if (batch < 1) throw error{"compress::cache_targets", "batch is " + std::to_string(batch) + ", expected at least one sample"};
   index_range const mine = block_range(data.size, ranks.size(), ranks.rank());
   top_scores t;
   std::vector<index_t> samples;
   answer said;
-  run::detail::all_or_none(ranks, [&] {
+  comm::all_or_none(ranks, [&] {
     for (index_t at = mine.begin; at < mine.end; at += batch) {
       samples.resize(static_cast<std::size_t>(std::min(batch, mine.end - at)));
       std::iota(samples.begin(), samples.end(), at);
@@ -213,7 +214,7 @@ inline top_scores cache_targets(teacher const& from, io::dataset const& data, co
     if (t.k < t.classes) gather(t.rest, 1);
   }
   detail::measure_dropped(t);
-  run::detail::on_root(ranks, [&] { write_targets(path, t, data); });
+  comm::on_root(ranks, [&] { write_targets(path, t, data); });
   return t;
 }
 

@@ -121,7 +121,9 @@ template <class T, class Space> class optimizer_state {
   /// The same in pieces, so that a piece may be sent while the next one is computed: begin_step once, then every piece of the arena.
   /// \throws error if the model got new memory since this optimizer was made for it: its moments went with the old one
   void begin_step(context<Space>& where, arena<T, Space> const& memory) {
-    if (memory.states() < buffers()) [[unlikely]]
+    bool masters = true;
+    if constexpr (arena<T, Space>::has_masters) masters = memory.masters() != nullptr || memory.pieces().empty();
+    if (memory.states() < buffers() || !masters) [[unlikely]]
       throw error{"nn::optimizer_state", "the model has no memory for what '" + std::string(name()) + "' keeps: it was loaded, rebuilt or cloned after this optimizer was made",
                   "Make the optimizer anew for the model as it is now"};
     if (stale(memory)) rebuild(where, memory);

@@ -293,12 +293,12 @@ class checkpoint_writer {
     auto data = detail::image::of(m);
     auto const layout = std::make_shared<io::checkpoint_layout const>(std::move(data.layout));
     std::optional<io::checkpoint_commit> commit;
-    detail::on_root(ranks, [&] { commit = io::begin_checkpoint(folder_, step, state_of(m, optimizer, step, extras), *layout, o_.keep); });
+    comm::on_root(ranks, [&] { commit = io::begin_checkpoint(folder_, step, state_of(m, optimizer, step, extras), *layout, o_.keep); });
     std::string temporary = commit ? commit->begun.temporary : std::string();
-    detail::share_text(ranks, temporary);
+    comm::share_text(ranks, temporary);
     if (o_.asynchronous) {
       if (!voice_) voice_ = std::make_unique<comm::communicator>(ranks.duplicate());
-      auto const failed = detail::attempt(ranks, [&] {
+      auto const failed = comm::attempt(ranks, [&] {
         job_ = std::make_unique<io::checkpoint_job>(layout, temporary, ranks.rank(), ranks.size(), std::move(data.parts), std::move(data.bytes), std::move(commit));
       });
       if (!failed) return;
@@ -306,12 +306,12 @@ class checkpoint_writer {
       throw *failed;
     }
     std::vector<std::uint64_t> sums;
-    if (auto const failed = detail::attempt(ranks, [&] { sums = io::write_parts(temporary, *layout, data.parts, ranks.rank() == 0); })) {
+    if (auto const failed = comm::attempt(ranks, [&] { sums = io::write_parts(temporary, *layout, data.parts, ranks.rank() == 0); })) {
       if (commit) commit->begun.abandon();
       throw *failed;
     }
     if (!sums.empty()) ranks.all_reduce(sums);
-    detail::on_root(ranks, [&] { io::commit_checkpoint(*commit, *layout, sums); });
+    comm::on_root(ranks, [&] { io::commit_checkpoint(*commit, *layout, sums); });
   }
 
  public:
@@ -320,11 +320,11 @@ class checkpoint_writer {
     if (!job_) return;
     auto const job = std::move(job_);
     auto& ranks = *voice_;
-    auto const failed = detail::attempt(ranks, [&] {
+    auto const failed = comm::attempt(ranks, [&] {
       if (ranks.rank() != 0) job->wait();
     });
     if (failed && ranks.rank() == 0) job->give_up();
-    auto const root_failed = detail::attempt(ranks, [&] {
+    auto const root_failed = comm::attempt(ranks, [&] {
       if (ranks.rank() != 0) return;
       try {
         job->wait();
@@ -379,10 +379,10 @@ template <class Net, class T, class Space>
   auto& ranks = m.all_ranks();
   // Rank 0 looks, so that a checkpoint that appears or vanishes meanwhile cannot part the ranks.
   std::string list;
-  detail::on_root(ranks, [&] {
+  comm::on_root(ranks, [&] {
     for (auto const& name : io::detail::listed_checkpoints(folder)) list += name + "\n";
   });
-  detail::share_text(ranks, list);
+  comm::share_text(ranks, list);
   if (list.empty()) return std::nullopt;
   std::string reasons;
   int tried = 0;
@@ -397,23 +397,23 @@ template <class Net, class T, class Space>
       if (e) reasons += (reasons.empty() ? "" : "; ") + e->call() + ": " + e->problem();
       return e.has_value();
     };
-    if (damaged(detail::attempt(ranks, [&] {
+    if (damaged(comm::attempt(ranks, [&] {
           if (ranks.rank() == 0) text = io::detail::read_manifest_text(path);
         })))
       continue;
-    detail::share_text(ranks, text);
-    if (damaged(detail::attempt(ranks, [&] { c.open(path, text, ranks.rank() == 0); }))) continue;
+    comm::share_text(ranks, text);
+    if (damaged(comm::attempt(ranks, [&] { c.open(path, text, ranks.rank() == 0); }))) continue;
     detail::demand_same_training(m, optimizer, c);
     resume_point point;
     std::uint64_t const steps = c.number("steps"), optimizer_steps = c.number("optimizer_steps");
     point.step = static_cast<index_t>(c.number("cursor"));
     for (auto const& [key, value] : c.manifest.state)
       if (key.starts_with(detail::own_words)) point.more.emplace(key.substr(std::strlen(detail::own_words)), value);
-    if (damaged(detail::attempt(ranks, [&] { data.read(m, c); }))) continue;
+    if (damaged(comm::attempt(ranks, [&] { data.read(m, c); }))) continue;
     if (c.manifest.version > 1) {
       auto sums = data.sums(m, c);
       if (!sums.empty()) ranks.all_reduce(sums);
-      if (damaged(detail::attempt(ranks, [&] {
+      if (damaged(comm::attempt(ranks, [&] {
             for (std::size_t i = 0, next = 0; i < c.files.size(); ++i) {
               auto const& part = c.manifest.parts[i];
               auto const found = std::span<std::uint64_t const>(sums).subspan(next, part.sums.size());

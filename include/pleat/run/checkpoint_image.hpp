@@ -17,7 +17,7 @@
 #include <pleat/io/checkpoint_layout.hpp>
 #include <pleat/nn/optimizer.hpp>
 #include <pleat/parallel/model.hpp>
-#include <pleat/run/attempt.hpp>
+#include <pleat/comm/attempt.hpp>
 
 namespace pleat::run::detail {
 
@@ -119,7 +119,7 @@ struct image {
     for (int i = 0; i < a.states(); ++i) list(optimizer_group(i), dtype_of<W>, all);
     if (std::find(masked.begin(), masked.end(), 1) != masked.end())
       list(masks_group, dtype::u8, [&](std::size_t i) { return masked[i] == 1; });
-    all_or_none(m.all_ranks(), [&] {
+    comm::all_or_none(m.all_ranks(), [&] {
       out.layout = io::checkpoint_layout(groups);
       out.add<T>(m, parameters_group, a.values(), m.plan().state_stage == 3);
       if (wide) out.add<W>(m, masters_group, a.masters(), true);

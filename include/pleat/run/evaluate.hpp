@@ -29,6 +29,10 @@ template <class Net> [[nodiscard]] evaluation evaluate(parallel::model<Net> cons
   using Space = nn::space_of<Net>;
   if (m.plan().state_stage == 3) return evaluate(m.unsharded(), data, batch);  // ranks have different numbers of batches: none may wait in one
   region r("pleat::run::evaluate");
+  for (std::size_t s = 0; s < static_cast<std::size_t>(data.size); ++s)  // every rank has all labels: all refuse alike
+    if (data.labels[s] < 0 || data.labels[s] >= data.classes)
+      throw error{"run::evaluate", "sample " + std::to_string(s) + " of '" + data.name + "' has the label " + std::to_string(data.labels[s]) + ", expected 0 to " + std::to_string(data.classes - 1),
+                  "Leave samples without a class out of the set"};
   auto& ranks = m.ranks();  // each stage's replicas; all stages of one replica see the same samples
   batch_loader<T, Space> loader(data);
   index_range const mine = block_range(data.size, ranks.size(), ranks.rank());

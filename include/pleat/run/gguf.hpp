@@ -18,7 +18,7 @@ template <class Net>
 void save_gguf(parallel::model<Net> const& m, std::string const& path, std::string const& architecture, model_description const& about = {}, file_options const& how = {}) {
   if (m.plan().state_stage == 3) return save_gguf(m.unsharded(), path, architecture, about, how);
   auto const image = detail::image_of(m, about, how);
-  detail::on_root(m.all_ranks(), [&] {
+  comm::on_root(m.all_ranks(), [&] {
     io::gguf_writer writer(architecture);
     detail::put_image(about, image, writer);
     writer.write(path);

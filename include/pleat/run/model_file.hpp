@@ -65,7 +65,7 @@ template <class Writer> void put_image(model_description const& about, model_ima
 template <class Net> void save(parallel::model<Net> const& m, std::string const& path, model_description const& about = {}, file_options const& how = {}) {
   if (m.plan().state_stage == 3) return save(m.unsharded(), path, about, how);
   auto const image = detail::image_of(m, about, how);
-  detail::on_root(m.all_ranks(), [&] {
+  comm::on_root(m.all_ranks(), [&] {
     io::safetensors_writer writer;
     detail::put_image(about, image, writer);
     writer.write(path);
@@ -190,8 +190,7 @@ template <class Net>
       });
     });
   };
-  if (m.pipeline().size() > 1 || m.parts().size() > 1) detail::all_or_none(m.all_ranks(), fill);  // what one stage finds, all hear
-  else fill();
+  comm::all_or_none(m.all_ranks(), fill);  // what one rank finds, all hear
   fresh.refresh_masks();
   fresh.values_changed();
   m = std::move(fresh);
@@ -204,7 +203,9 @@ template <class Net> model_description load(parallel::model<Net>& m, io::safeten
 }
 /// Gives the model the parameters and forms of a safetensors file (GGUF: run/gguf.hpp); every rank reads it. \throws error as above
 template <class Net> model_description load(parallel::model<Net>& m, std::string const& path) {
-  return load(m, io::safetensors_file(path), "run::load('" + path + "')");
+  std::optional<io::safetensors_file> file;
+  comm::all_or_none(m.all_ranks(), [&] { file.emplace(path); });  // a folder that one node does not see is everybody's trouble
+  return load(m, *file, "run::load('" + path + "')");
 }
 
 }  // namespace pleat::run

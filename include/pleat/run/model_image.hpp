@@ -23,7 +23,7 @@
 #include <pleat/io/checkpoint_layout.hpp>
 #include <pleat/io/weights.hpp>
 #include <pleat/parallel/model.hpp>
-#include <pleat/run/attempt.hpp>
+#include <pleat/comm/attempt.hpp>
 
 namespace pleat::run {
 
@@ -255,7 +255,7 @@ template <class Net> [[nodiscard, gnu::cold]] model_image image_of(parallel::mod
   auto& axis = m.parts();
   auto& stages = m.pipeline();
   std::vector<collected_weight> mine;  // of this rank's stages, in the order of the network
-  all_or_none(m.all_ranks(), [&] {
+  comm::all_or_none(m.all_ranks(), [&] {
     if (!asked) return;
     nn::for_each_parameter(m.net(), [&](auto const& w) {
       if (!w.tied_to.empty() || w.absent) return;
@@ -274,17 +274,12 @@ template <class Net> [[nodiscard, gnu::cold]] model_image image_of(parallel::mod
       }
     });
   });
-  bool const apart = axis.size() > 1;  // then a join may refuse, on one rank
   std::exception_ptr refused;
-  if (!asked) {
-    if (apart) all_or_none(m.all_ranks(), [] {});
-    return image;
-  }
   auto const home = homes(m);
   std::size_t next = 0;
   std::vector<std::pair<nn::parameter const*, collected_weight>> whole;
   nn::for_each_parameter(m.net(), [&](auto const& w) {
-    if (!w.tied_to.empty()) return;
+    if (!asked || !w.tied_to.empty()) return;
     int const from = home.at(w.name);
     if (from == stages.rank()) {
       auto& c = mine[next++];
@@ -308,11 +303,10 @@ template <class Net> [[nodiscard, gnu::cold]] model_image image_of(parallel::mod
       whole.emplace_back(&w, receive_weight(stages, from));
     }
   });
-  if (apart)
-    all_or_none(m.all_ranks(), [&] {
-      if (refused) std::rethrow_exception(refused);
-    });
-  for (auto& [w, c] : whole) image.add(w->name, c.form, w->whole(), std::move(c.tensors), about, how);
+  comm::all_or_none(m.all_ranks(), [&] {  // a join may refuse, a number may be too large for the file's type: one rank sees that
+    if (refused) std::rethrow_exception(refused);
+    for (auto& [w, c] : whole) image.add(w->name, c.form, w->whole(), std::move(c.tensors), about, how);
+  });
   return image;
 }
 

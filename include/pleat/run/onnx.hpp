@@ -251,7 +251,7 @@ template <class Net> [[nodiscard]] io::onnx_graph to_onnx(parallel::model<Net> c
 template <class Net> std::vector<std::string> export_onnx(parallel::model<Net> const& m, std::string const& path, extents const& sample, onnx_options const& options = {}) {
   if (m.plan().state_stage == 3) return export_onnx(m.unsharded(), path, sample, options);
   std::vector<std::string> notes;
-  detail::on_root(m.ranks(), [&] {
+  comm::on_root(m.ranks(), [&] {
     auto const graph = to_onnx(m, sample, options);
     graph.write(path);
     notes = graph.notes();

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include <pleat/compress/detail/selection.hpp>
+#include <pleat/compress/detail/lowest.hpp>
 #include <pleat/compute/cholesky.hpp>
 #include <pleat/compute/for_each.hpp>
 #include <pleat/compute/gemm.hpp>

@@ -12,20 +12,17 @@
 #include <vector>
 
 #include <pleat/codec/masked.hpp>
-#include <pleat/compress/detail/selection.hpp>
-#include <pleat/compress/transform.hpp>
+#include <pleat/comm/attempt.hpp>
+#include <pleat/compress/detail/convertible.hpp>
+#include <pleat/compress/detail/lowest.hpp>
 
 namespace pleat::compress::detail {
 
 /// Throws what some rank has to say, on every rank alike. Collective. \param said empty: nothing is wrong here
 template <class Net> void agree(parallel::model<Net> const& m, char const* call, std::string const& said, char const* remedy) {
-  auto& ranks = m.all_ranks();
-  int const bad = ranks.all_reduce_value(said.empty() ? ranks.size() : ranks.rank(), comm::reduction::min);
-  if (bad == ranks.size()) return;
-  std::string text = said;
-  text.resize(256, '\0');
-  ranks.broadcast(std::span<char>(text.data(), text.size()), bad);
-  throw error{call, std::string(text.c_str()), remedy};
+  comm::all_or_none(m.all_ranks(), [&] {
+    if (!said.empty()) throw error{call, said, remedy};
+  });
 }
 
 /// The sum over the ranks that hold different elements: the parts of a weight, and the stages.
@@ -41,21 +38,12 @@ template <class Net> struct sum_of_parts {
 template <class Net, class F>
 void for_each_prunable(parallel::model<Net>& m, char const* call, std::vector<std::string> const& ignore, listener const* aloud, F&& f) {
   using T = typename parallel::model<Net>::value_type;
-  std::string untouched;
-  auto const leave = [&](nn::parameter const& w, char const* why) { untouched += (untouched.empty() ? "'" : ", '") + w.name + "' (" + why + ")"; };
-  m.net().for_each_parameter([&](auto& w) {
-    using W = std::remove_cvref_t<decltype(w)>;
-    if (w.kind != nn::parameter_kind::trainable || !w.tied_to.empty() || matches_any(ignore, w.name)) return;
-    if constexpr (requires { typename W::forms; }) {
-      if constexpr (W::forms::template contains<codec::masked<T>>) {
-        if (w.in_arena) f(w);
-        else leave(w, "its form cannot be pruned");
-        return;
-      }
-    }
-    if (w.shape.rank() >= 2) leave(w, "its layer has no with_forms");
+  for_each_convertible<codec::forms<codec::masked<T>>>(m, call, ignore, aloud, [&](auto& w) -> std::string {
+    if (!w.tied_to.empty()) return {};  // pruned under the other name
+    if (!w.in_arena) return "its form cannot be pruned";
+    f(w);
+    return {};
   });
-  if (aloud && !untouched.empty()) say(m, *aloud, std::string(call) + " left " + untouched + " as it was");
 }
 
 /// Their numbers and masks, without scores.

@@ -1,0 +1,64 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// The weights that can take the forms of a transform, and who is told which are left alone.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include <pleat/compress/transform.hpp>
+
+namespace pleat::compress::detail {
+
+template <class Forms, class Wanted> struct contains_every;
+template <class Forms, class... Fs> struct contains_every<Forms, codec::forms<Fs...>> { static constexpr bool value = (Forms::template contains<Fs> && ...); };
+/// Whether a weight has forms, and all of Wanted among them.
+template <class Weight, class Wanted> [[nodiscard]] consteval bool can_take_all() {
+  if constexpr (requires { typename Weight::forms; }) return contains_every<typename Weight::forms, Wanted>::value;
+  else return false;
+}
+template <class Weight, class Wanted> inline constexpr bool can_take = can_take_all<std::remove_cvref_t<Weight>, Wanted>();
+
+[[nodiscard]] inline bool all_finite(std::span<double const> values) {
+  return std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
+}
+
+/// Weights whose memory another one has too: those that are tied, and those that they are tied to.
+template <class Net> [[nodiscard]] std::vector<std::string> shared_names(Net& net) {
+  std::vector<std::string> names;
+  net.for_each_parameter([&](nn::parameter const& w) {
+    if (!w.tied_to.empty()) names.push_back(w.tied_to), names.push_back(w.name);
+  });
+  return names;
+}
+[[nodiscard]] inline bool is_one_of(std::vector<std::string> const& names, std::string const& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+/// Why a weight that would lose its place in the arena is left alone; empty if it is not.
+[[nodiscard]] inline std::string why_not_encoded(nn::parameter const& w, std::vector<std::string> const& shared) {
+  if (is_one_of(shared, w.name)) return "its memory is shared with another weight";
+  return w.in_arena ? "" : "it is encoded already";
+}
+
+/// f(weight&) for every trainable weight that can take the forms of List and whose name fits no pattern of `ignore`, those of other stages
+/// too. f returns why it leaves the weight alone, and nothing if it does not. With `aloud`, that is said, once for all.
+template <class List, class Net, class F>
+void for_each_convertible(parallel::model<Net>& m, char const* call, std::vector<std::string> const& ignore, listener const* aloud, F&& f) {
+  std::string untouched;
+  auto const leave = [&](nn::parameter const& w, std::string const& why) {
+    if (!why.empty()) untouched += (untouched.empty() ? "'" : ", '") + w.name + "' (" + why + ")";
+  };
+  m.net().for_each_parameter([&](auto& w) {
+    if (w.kind != nn::parameter_kind::trainable || matches_any(ignore, w.name)) return;
+    if constexpr (can_take<decltype(w), List>) leave(w, f(w));
+    else if (w.shape.rank() >= 2) leave(w, "its layer has no with_forms");
+  });
+  if (aloud && !untouched.empty()) say(m, *aloud, std::string(call) + " left " + untouched + " as it was");
+}
+
+}  // namespace pleat::compress::detail

@@ -1,0 +1,135 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Which weight takes which form: exceptions by pattern of name, forms whose blocks do not divide a weight's columns, what is left alone.
+#pragma once
+
+#include <algorithm>
+#include <numeric>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <pleat/compress/detail/convertible.hpp>
+#include <pleat/compress/transform.hpp>
+
+namespace pleat::compress {
+
+/// The form of weights whose names fit a pattern.
+struct form_for {
+  std::string pattern;
+  std::string form;  ///< its name, as codec::forms has it: "q8_0", "int4_g128", …
+};
+
+/// What happens to a weight whose columns are no multiple of the block (or group) of its form.
+enum class misfit : std::uint8_t {
+  refuse,  ///< an error that names it
+  next,    ///< it takes the first form after its own in the transform's list that fits, and is left alone if none does; said once
+  ignore   ///< it is left alone; said once
+};
+
+namespace detail {
+
+/// Columns at which a form's blocks begin; 1 if it has none.
+template <class F> [[nodiscard]] index_t block_of(extents const& shape) {
+  if constexpr (requires { F::granularity(shape).columns; }) return std::max<index_t>(1, F::granularity(shape).columns);
+  else return 1;
+}
+
+/// How many letters must change, come or go: for "did you mean".
+[[nodiscard]] inline std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    std::size_t diagonal = row[0]++;
+    for (std::size_t j = 0; j < b.size(); ++j) {
+      std::size_t const changed = diagonal + (a[i] != b[j] ? 1 : 0);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({changed, row[j] + 1, row[j + 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+/// Position of a form in the list. \throws error that offers the nearest known name
+template <class Forms> [[nodiscard]] int demand_form_name(char const* call, std::string const& wanted) {
+  if (int const i = Forms::index(wanted); i >= 0) return i;
+  int best = 0;
+  std::string all;
+  for (int i = 0; i < Forms::size; ++i) {
+    all.append(i ? ", '" : "'").append(Forms::name(i)).append("'");
+    if (edit_distance(wanted, Forms::name(i)) < edit_distance(wanted, Forms::name(best))) best = i;
+  }
+  throw error{call, "there is no form '" + wanted + "' in the transform's list, which has " + all, "Did you mean '" + std::string(Forms::name(best)) + "'?"};
+}
+
+struct form_request {
+  std::vector<form_for> const& forms;
+  compress::misfit misfit;
+  bool first_layer, last_layer;
+  std::vector<std::string> const& ignore;
+};
+
+/// The positions of forms in a transform's list by name of weight; the same on every rank, absent stages included.
+struct form_plan {
+  std::vector<std::pair<std::string, int>> chosen;
+  [[nodiscard]] int form_of(std::string_view name) const noexcept {
+    for (auto const& [n, f] : chosen)
+      if (n == name) return f;
+    return -1;
+  }
+};
+
+/// Chooses for every weight that can take the forms; says what is left alone, and why. \throws error as compress::quantize says
+template <class List, class Net>
+[[nodiscard]] form_plan select_forms(parallel::model<Net>& m, form_request const& r, char const* call, listener const& on_note) {
+  for (auto const& f : r.forms) (void)demand_form_name<List>(call, f.form);
+  form_plan plan;
+  std::string moved;
+  auto const shared = shared_names(m.net());
+  std::vector<std::string> candidates;
+  for_each_convertible<List>(m, call, {}, nullptr, [&](nn::parameter const& w) -> std::string {
+    candidates.push_back(w.name);
+    return {};
+  });
+  for_each_convertible<List>(m, call, r.ignore, &on_note, [&](auto const& w) -> std::string {
+    if (auto const why = why_not_encoded(w, shared); !why.empty()) return why;
+    if (!r.first_layer && w.name == candidates.front()) return "the first layer";
+    if (!r.last_layer && w.name == candidates.back()) return "the last layer";
+    int at = 0;
+    for (auto const& f : r.forms)
+      if (nn::matches(f.pattern, w.name)) {
+        at = List::index(f.form);
+        break;
+      }
+    extents const shape = w.whole();
+    index_t const columns = codec::columns_of(shape);
+    bool const cut = w.parts > 1 && w.where.shards() && w.where.dim > 0;
+    auto const block = [&](int i) { return codec::visit_form<List>(i, [&](auto tag) { return block_of<typename decltype(tag)::type>(shape); }); };
+    auto const fits = [&](int i) {  // on every part, so that all ranks decide alike
+      for (int part = 0; part < (cut ? w.parts : 1); ++part)
+        if (codec::columns_of(cut ? w.box(part).shape() : shape) % block(i) != 0) return false;
+      return true;
+    };
+    int now = at;
+    while (now < List::size && !fits(now)) ++now;
+    if (now != at) {
+      std::string const of = std::to_string(columns) + " columns" + (cut ? " in " + std::to_string(w.parts) + " parts" : "");
+      std::string const why = of + " are no multiple of " + std::to_string(block(at)) + ", the block of '" + std::string(List::name(at)) + "'";
+      if (r.misfit == misfit::refuse)
+        throw error{call, "'" + w.name + "': its " + why, "Leave it out (.ignore), choose a form of smaller blocks for it (.forms), or say .misfit = misfit::next or misfit::ignore"};
+      if (r.misfit == misfit::ignore || now == List::size) return why;
+      moved += (moved.empty() ? "'" : ", '") + w.name + "' is stored as '" + std::string(List::name(now)) + "': its " + why;
+    }
+    plan.chosen.emplace_back(w.name, now);
+    return {};
+  });
+  if (!moved.empty()) say(m, on_note, std::string(call) + ": " + moved);
+  if (plan.chosen.empty()) throw error{call, "no weight is left to be quantized", "See .ignore, and whether the layers have with_forms"};
+  return plan;
+}
+
+}  // namespace detail
+
+}  // namespace pleat::compress
