@@ -24,6 +24,15 @@
 
 namespace pleat::parallel {
 
+/// Numbers that must be equal on all ranks. Collective. \throws error on every rank alike \param what that a rank has another of
+PLEAT_ONCE void agree_on_hash(comm::communicator& ranks, std::uint64_t mine, std::string const& call, std::string const& what, std::string const& remedy) {
+  std::vector<std::uint64_t> all(static_cast<std::size_t>(ranks.size()));
+  ranks.all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));
+  for (std::size_t r = 1; r < all.size(); ++r)
+    if (all[r] != all[0])
+      throw error{call, "rank " + std::to_string(r) + " has another " + what + " than rank 0 (hash " + std::to_string(all[r]) + ", not " + std::to_string(all[0]) + ")", remedy}.on_rank(ranks.rank());
+}
+
 /// Texts that must be equal, compared by their hash. Collective. \throws error on every rank alike, with the first line that differs
 /// \param what what the lines describe: "the network"
 PLEAT_ONCE void agree_on_text(comm::communicator& ranks, std::string const& mine, std::string const& call, std::string const& what, std::string const& remedy) {

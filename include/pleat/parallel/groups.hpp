@@ -11,6 +11,7 @@
 #include <pleat/base/config.hpp>
 #include <pleat/comm/communicator.hpp>
 #include <pleat/comm/grid.hpp>
+#include <pleat/parallel/agreement.hpp>
 #include <pleat/parallel/built.hpp>
 #include <pleat/plan/plan.hpp>
 
@@ -37,6 +38,7 @@ struct groups {
 
   /// Collective over `world`. \throws error, on every rank alike, for a plan that cannot be carried out or is for another number of ranks
   [[nodiscard]] PLEAT_ONCE static std::shared_ptr<groups> make(plan::plan const& p, comm::communicator& world) {
+    agree_on_hash(world, p.hash(), "parallel::build", "plan", "Give every rank the same options");  // before one of them may be wrong, alone
     p.check();
     if (p.ranks() != world.size())
       throw error{"parallel::build", "the plan is for " + std::to_string(p.ranks()) + " ranks (mesh.pipeline " + std::to_string(p.pipeline_ranks) + " × mesh.data " +

@@ -84,8 +84,7 @@ template <class Net> class model : public replica<Net> {
 
   /// Materialises `net` on this rank. Collective. \see parallel::build
   [[gnu::cold]] model(Net net, plan::plan p, world& w, build_options options = {})
-      : model(std::move(net), std::move(p), std::make_shared<context_type>(make_instance<execution_space>(w.threads)),
-              groups::make(p, w.comm), std::make_shared<stages const>(laid_out(p, net, options)), options.seed) {
+      : model(laid_out(net, p, w, options), net, p, w, options.seed) {
     if (scale_) scale_.emplace(options.loss_scale);
     agree_on_plan();
     if (tensor_axis()) moves_ = std::make_shared<move_report>(w.voice());
@@ -357,9 +356,17 @@ template <class Net> class model : public replica<Net> {
     place_ = {all_ranks().size() > 1, groups_->hybrid(), all_ranks().rank()};
   }
 
-  [[nodiscard]] static stages laid_out(plan::plan const& p, Net const& net, build_options const& options) {
-    return stages(p, unit_costs(net, options.input), options.schedule);
+  struct place_of_model {
+    std::shared_ptr<parallel::groups> mesh;
+    std::shared_ptr<stages const> layout;
+  };
+  [[nodiscard]] static place_of_model laid_out(Net const& net, plan::plan const& p, world& w, build_options const& options) {
+    auto mesh = groups::make(p, w.comm);
+    return {std::move(mesh), std::make_shared<stages const>(p, unit_costs(net, options.input), options.schedule)};
   }
+  /// What the layout was made from goes into the model after it: compilers differ in which argument of a call they compute first.
+  [[gnu::cold]] model(place_of_model at, Net& net, plan::plan& p, world& w, std::uint64_t seed)
+      : model(std::move(net), std::move(p), std::make_shared<context_type>(make_instance<execution_space>(w.threads)), std::move(at.mesh), std::move(at.layout), seed) {}
   [[nodiscard]] double own_loss() const {
     nn::master_t<value_type> v{};
     copy_to_host(*context_, tensor<nn::master_t<value_type>, execution_space>::wrap(arena_->loss(), extents{1}), &v);

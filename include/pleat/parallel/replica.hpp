@@ -162,13 +162,7 @@ template <class Net> class replica {
 
   /// Before anything is allocated. Collective. \throws error on every rank alike if plan, seed, placements or network differ
   [[gnu::cold]] void agree_on_plan() const {
-    auto const mine = plan_.hash() ^ (seed_ * 0x9e3779b97f4a7c15u) ^ placements_hash(net_);
-    std::vector<std::uint64_t> all(static_cast<std::size_t>(all_ranks().size()));
-    all_ranks().all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));
-    for (std::size_t r = 1; r < all.size(); ++r)
-      if (all[r] != all[0])
-        throw error{"parallel::build", "rank " + std::to_string(r) + " has another plan or seed than rank 0, or other placements (hash " + std::to_string(all[r]) + ", not " + std::to_string(all[0]) + ")",
-                    "Give every rank the same options"}.on_rank(all_ranks().rank());
+    agree_on_hash(all_ranks(), plan_.hash() ^ (seed_ * 0x9e3779b97f4a7c15u) ^ placements_hash(net_), "parallel::build", "plan, seed or placement", "Give every rank the same options");
     agree_on_text(all_ranks(), words_of_parameters(net_), "parallel::build", "the network", "Build the same network on every rank");
   }
 
