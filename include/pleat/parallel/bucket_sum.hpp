@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
 /// How the ranks' gradients of one bucket become one, whichever way the plan says: everywhere or scattered, in fast or deterministic mode, on
-/// a wire of full or half width.
+/// a wire of full or half width, or in a codec.
 #pragma once
 
 #include <algorithm>
@@ -14,6 +14,7 @@
 #include <pleat/comm/lane_reduce.hpp>
 #include <pleat/comm/narrow_sum.hpp>
 #include <pleat/nn/state_layout.hpp>
+#include <pleat/parallel/coded_sum.hpp>
 #include <pleat/parallel/shard_group.hpp>
 #include <pleat/plan/plan.hpp>
 
@@ -24,11 +25,13 @@ namespace pleat::parallel {
 template <class T> class bucket_sum {
  public:
   /// \param exact flat ranges that are no gradients (running statistics, the loss): a narrow wire does not round them
-  bucket_sum(shard_group const& g, plan::plan const& p, nn::state_layout const& layout, std::size_t b, std::span<index_range const> exact = {})
-      : group_(&g), size_(layout.buckets()[b].size()), scatter_(layout.stage() > 0 && !layout.replicated(b)), overlap_(p.overlap) {
+  /// \param coded null, or what carries the bucket in a codec (state stage 0 only)
+  bucket_sum(shard_group const& g, plan::plan const& p, nn::state_layout const& layout, std::size_t b, std::span<index_range const> exact = {}, std::unique_ptr<coded_sum<T>> coded = {})
+      : group_(&g), size_(layout.buckets()[b].size()), scatter_(layout.stage() > 0 && !layout.replicated(b)), overlap_(p.overlap), coded_(std::move(coded)) {
     if (scatter_) counts_ = layout.counts(b);
     first_ = scatter_ ? layout.piece(b, g.shard).begin - layout.buckets()[b].begin : 0;
     own_ = scatter_ ? layout.piece(b, g.shard).size() : size_;
+    if (coded_) return;
     if (p.deterministic) {
       if (!scatter_) lanes_ = std::make_unique<comm::lane_request<T>>(*g.all, static_cast<int>(p.lanes), size_);
       else {
@@ -68,7 +71,9 @@ template <class T> class bucket_sum {
       for (auto const& e : exact_) at = std::copy(slots[0] + e.begin, slots[0] + e.end, at);
       exact_request_ = group_->all->iall_reduce(std::span<T>(exact_sums_), comm::reduction::sum);
     }
-    if (lanes_) {
+    if (coded_) {
+      coded_->start(out);
+    } else if (lanes_) {
       read_.assign(slots.begin(), slots.end());
       lanes_->start(read_, size_, out);
     } else if (narrow_) {
@@ -89,18 +94,20 @@ template <class T> class bucket_sum {
 
   [[nodiscard]] bool under_way() const noexcept { return half_ != 0; }
   /// Whether a second half follows.
-  [[nodiscard]] bool has_second() const noexcept { return scatter_ && !lanes_ && group_->replicas != nullptr; }
+  [[nodiscard]] bool has_second() const noexcept { return coded_ ? coded_->has_second() : scatter_ && !lanes_ && group_->replicas != nullptr; }
   [[nodiscard]] index_t own() const noexcept { return own_; }
   /// Where this rank's piece begins in the bucket.
   [[nodiscard]] index_t first() const noexcept { return first_; }
 
   /// Moves the half that is under way on. \returns whether it is complete
   bool progress() {
+    if (coded_) return coded_->progress();
     bool const exact = exact_request_.test();
     bool const rest = half_ == 2 ? (across_ ? across_->progress() : request_.test()) : lanes_ ? lanes_->progress() : narrow_ ? narrow_->progress() : request_.test();
     return exact && rest;
   }
   void wait() {
+    if (coded_) return coded_->wait();
     if (half_ == 2) {
       if (across_) across_->wait();
       else request_.wait();
@@ -112,11 +119,13 @@ template <class T> class bucket_sum {
   /// Starts the second half, after the first one is complete.
   void start_second(T* out) {
     half_ = 2;
-    if (across_) across_->start(out, out);
+    if (coded_) coded_->start_second();
+    else if (across_) across_->start(out, out);
     else request_ = group_->replicas->iall_reduce(std::span<T>(out, static_cast<std::size_t>(own_)), comm::reduction::sum);
   }
   void end() noexcept {
     half_ = 0;
+    if (coded_) coded_->end();
     T const* at = exact_sums_.data();
     for (auto const& e : exact_) {
       for (index_t i = std::max(e.begin, first_); i < std::min(e.end, first_ + own_); ++i) out_[i - first_] = at[i - e.begin];
@@ -124,6 +133,8 @@ template <class T> class bucket_sum {
     }
   }
 
+  /// What carries this bucket in a codec, or null.
+  [[nodiscard]] coded_sum<T>* coded() const noexcept { return coded_.get(); }
   /// Where the sum goes.
   [[nodiscard]] T* out() const noexcept { return out_; }
 
@@ -131,6 +142,7 @@ template <class T> class bucket_sum {
   shard_group const* group_;
   index_t size_, own_ = 0, first_ = 0;
   bool scatter_, overlap_;
+  std::unique_ptr<coded_sum<T>> coded_;
   std::span<index_t const> counts_;
   std::unique_ptr<comm::lane_request<T>> lanes_;
   std::unique_ptr<comm::narrow_request<T>> narrow_, across_;

@@ -16,6 +16,7 @@
 #include <pleat/nn/pass.hpp>
 #include <pleat/nn/state_layout.hpp>
 #include <pleat/parallel/bucket_sum.hpp>
+#include <pleat/parallel/coded_sum.hpp>
 #include <pleat/parallel/share.hpp>
 #include <pleat/parallel/shard_group.hpp>
 #include <pleat/parallel/step_words.hpp>
@@ -49,14 +50,21 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   using value_type = typename arena_type::master_type;
 
   /// \param ranks those that share the batch; must outlive this, as must the arena \param hybrid whether the mesh has other axes, too
-  gradient_exchange(context<Space>& where, shard_group const& ranks, arena_type& arena, plan::plan const& p, bool hybrid = false)
+  /// \param coding what gradients travel in; state stage 0 only \see demand_codable
+  gradient_exchange(context<Space>& where, shard_group const& ranks, arena_type& arena, plan::plan const& p, bool hybrid = false, gradient_coding const& coding = {})
       : where_(&where), ranks_(&ranks), arena_(&arena), overlap_(p.overlap), pooled_(arena.pooled()), hybrid_(hybrid) {
     auto const& layout = arena.layout();
     auto const n = buckets().size();
     std::vector<index_range> exact;
     for (auto const& e : arena.entries())
       if (e.kind == nn::parameter_kind::statistic) exact.push_back({e.begin, e.end});
-    for (std::size_t b = 0; b < n; ++b) sums_.emplace_back(ranks, p, layout, b, exact);
+    for (std::size_t b = 0; b < n; ++b) {
+      std::unique_ptr<coded_sum<value_type>> coded;
+      if (auto parts = parts_of_bucket(arena.entries(), layout, b, coding, ranks.all->size(), static_cast<index_t>(sizeof(value_type)));
+          std::any_of(parts.begin(), parts.end(), [](coded_part const& part) { return part.coded; }))
+        coded = coding.template make<value_type>(*ranks.all, ranks.second_halves.get(), std::move(parts));
+      sums_.emplace_back(ranks, p, layout, b, exact, std::move(coded));
+    }
     waiting_.resize(n);
     order_.resize(n);
     for (std::size_t i = 0; i < n; ++i) order_[i] = static_cast<int>(i);
@@ -79,11 +87,24 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   [[nodiscard]] std::vector<int> const& order() const noexcept { return order_; }
   /// True if every micro-batch is exchanged, not the last one alone.
   [[nodiscard]] bool every_micro_batch() const noexcept { return pooled_; }
-  /// Bytes of the pool of bucket buffers.
+  /// Bytes of the pool of bucket buffers, and of residuals and messages of coded gradients.
   [[nodiscard]] index_t bytes() const noexcept {
     index_t n = 0;
     for (auto const& p : pool_) n += static_cast<index_t>(p.memory.size() * sizeof(value_type));
+    for (auto const& s : sums_)
+      if (s.coded()) n += s.coded()->bytes();
     return n;
+  }
+  /// What this rank has not sent yet of coded gradients, in the arena's flat order on the host; zero where nothing is coded.
+  [[nodiscard]] std::vector<value_type> residual() const {
+    std::vector<value_type> flat(static_cast<std::size_t>(arena_->size()));
+    for (std::size_t b = 0; b < sums_.size(); ++b)
+      if (sums_[b].coded()) sums_[b].coded()->residual(flat.data() + buckets()[b].begin);
+    return flat;
+  }
+  void set_residual(std::vector<value_type> const& flat) {
+    for (std::size_t b = 0; b < sums_.size(); ++b)
+      if (sums_[b].coded()) sums_[b].coded()->set_residual(flat.data() + buckets()[b].begin);
   }
 
   /// Before the last micro-batch of a step: from here on gradients may be sent. `s` says which slots hold what. Pooled: before every one.

@@ -20,6 +20,7 @@
 #include <pleat/nn/optimizer.hpp>
 #include <pleat/parallel/agreement.hpp>
 #include <pleat/parallel/built.hpp>
+#include <pleat/parallel/coded_sum.hpp>
 #include <pleat/parallel/forward_chain.hpp>
 #include <pleat/parallel/gradient_exchange.hpp>
 #include <pleat/parallel/loss_scale.hpp>
@@ -50,6 +51,7 @@ struct build_options {
   extents input{};         ///< of a batch; where a pipeline is cut by cost, the cost is flops then, else the number of parameters
   std::optional<plan::schedule> schedule{};  ///< of one's own: the one that the plan names (parallel::name_of)
   loss_scale_options loss_scale{};           ///< of precision = f16; others have none
+  gradient_coding gradients{};               ///< what gradients travel in: parallel::coded(codec) of parallel/coded_exchange.hpp; empty: as they are
 };
 
 /// Which ranks of a pipeline get an answer.
@@ -86,11 +88,15 @@ template <class Net> class model : public replica<Net> {
   [[gnu::cold]] model(Net net, plan::plan p, world& w, build_options options = {})
       : model(laid_out(net, p, w, options), net, p, w, options.seed) {
     if (scale_) scale_.emplace(options.loss_scale);
-    agree_on_plan();
+    demand_codable(plan_, coding_ = std::move(options.gradients));
+    agree_on_plan(coding_ ? random::hash(coding_.words()) : 0);
     if (tensor_axis()) moves_ = std::make_shared<move_report>(w.voice());
     group_ = std::make_shared<shard_group>(plan_, ranks_);
     arena_ = std::make_unique<arena_type>(*context_, net_, seed_, group_->over(plan_), ties());
     make_gather();
+    open_second_halves();
+    if (auto const words = words_of_bypass(*arena_, coding_, ranks_->size()); !words.empty())
+      if (auto const voice = w.voice()) voice(words);
   }
 
   model(model&&) noexcept = default;
@@ -109,7 +115,8 @@ template <class Net> class model : public replica<Net> {
     micro_ = 0;
     if (!exchange_) {
       arena_->reserve_gradients(net_, share_->slots(), plan::whole_gradients(plan_));
-      exchange_ = std::make_unique<gradient_exchange<value_type, execution_space>>(*context_, *group_, *arena_, plan_, place_.hybrid);
+      exchange_ = std::make_unique<gradient_exchange<value_type, execution_space>>(*context_, *group_, *arena_, plan_, place_.hybrid, coding_);
+      if (!first_residual_.empty()) exchange_->set_residual(std::exchange(first_residual_, {}));
     }
     if (pipeline().size() == 1) open_agreement();
   }
@@ -302,7 +309,9 @@ template <class Net> class model : public replica<Net> {
     model m(net_, std::move(p), context_, groups_, layout_, seed_);
     m.steps_ = steps_;
     m.scale_ = scale_;
+    demand_codable(m.plan_, m.coding_ = coding_);
     m.group_ = std::make_shared<shard_group>(m.plan_, ranks_);
+    m.open_second_halves();
     m.arena_ = std::make_unique<arena_type>(arena_type::uninitialised(m.net_, m.group_->over(m.plan_), m.ties()));
     m.make_gather();
     m.set_host_values(host_values());
@@ -322,12 +331,27 @@ template <class Net> class model : public replica<Net> {
     m.steps_ = steps_;
     m.scale_ = scale_;
     m.group_ = group_;
+    m.coding_ = coding_;
     m.moves_ = moves_;
     m.arena_ = std::make_unique<typename model<Other>::arena_type>(model<Other>::arena_type::uninitialised(m.net_, group_->over(plan_), m.ties()));
     m.make_gather();
     m.take_named(*this);
     m.refresh_masks();
     return m;
+  }
+
+  /// What this rank has not sent yet of gradients that travel in a codec, in the arena's flat order on the host. Every rank has its own:
+  /// checkpoints leave it out, and a model that is resumed, cloned or rebuilt begins with zeros unless it is given one.
+  [[nodiscard]] std::vector<nn::master_t<value_type>> gradient_residual() const {
+    if (exchange_) return exchange_->residual();
+    return first_residual_.empty() ? std::vector<nn::master_t<value_type>>(static_cast<std::size_t>(arena_->size())) : first_residual_;
+  }
+  /// \throws error for another number of elements
+  void set_gradient_residual(std::vector<nn::master_t<value_type>> flat) {
+    if (static_cast<index_t>(flat.size()) != arena_->size())
+      throw error{"parallel::set_gradient_residual", "expected " + std::to_string(arena_->size()) + " numbers, as gradient_residual() gives, found " + std::to_string(flat.size()), "", place_.rank};
+    if (exchange_) exchange_->set_residual(flat);
+    else first_residual_ = std::move(flat);
   }
 
   /// Bytes that this rank has allocated for the model, by what they are for. plan::make_ledger foretells them.
@@ -418,6 +442,10 @@ template <class Net> class model : public replica<Net> {
   /// Forward communicates: nothing may before all agree.
   [[nodiscard]] bool communicates_at_once() const noexcept { return tensor_axis() || group_->stage == 3; }
 
+  /// Second halves of coded gradients may not take turns with first ones: which comes first differs between ranks.
+  void open_second_halves() {
+    if (coding_.two_halves() && ranks_->size() > 1) group_->second_halves = std::make_shared<comm::communicator>(ranks_->duplicate());
+  }
   void make_gather() {
     if (group_->stage == 0) return;
     gather_ = std::make_unique<parameter_gather<value_type, execution_space>>(*context_, *group_, *arena_, plan_.prefetch, buckets_of_a_layer(net_, *arena_), place_.hybrid);
@@ -459,6 +487,8 @@ template <class Net> class model : public replica<Net> {
     return *shares_.back();
   }
 
+  gradient_coding coding_;
+  std::vector<nn::master_t<value_type>> first_residual_;  // set before there was an exchange
   std::unique_ptr<gradient_exchange<value_type, execution_space>> exchange_;
   std::unique_ptr<step_hooks<value_type, execution_space>> hooks_;
   std::unique_ptr<pipeline_type> pipeline_;

@@ -65,7 +65,7 @@ template <class Net> class replica {
   /// Waiting longer than this for other ranks throws, and names who did not come. Negative: for ever. Call it on all ranks alike.
   /// \throws error if the transport has no time-outs
   void set_timeout(double seconds) const {
-    for (auto* c : {&all_ranks(), ranks_.get(), &pipeline(), &parts(), &groups_->agreement, group_->members.get(), group_->gathers.get(), group_->replicas.get()})
+    for (auto* c : {&all_ranks(), ranks_.get(), &pipeline(), &parts(), &groups_->agreement, group_->members.get(), group_->gathers.get(), group_->replicas.get(), group_->second_halves.get()})
       if (c && c->size() > 1) c->set_timeout(seconds);
   }
   [[nodiscard]] std::uint64_t seed() const noexcept { return seed_; }
@@ -160,9 +160,9 @@ template <class Net> class replica {
   replica& operator=(replica&&) noexcept = default;
   ~replica() = default;
 
-  /// Before anything is allocated. Collective. \throws error on every rank alike if plan, seed, placements or network differ
-  [[gnu::cold]] void agree_on_plan() const {
-    agree_on_hash(all_ranks(), plan_.hash() ^ (seed_ * 0x9e3779b97f4a7c15u) ^ placements_hash(net_), "parallel::build", "plan, seed or placement", "Give every rank the same options");
+  /// Before anything is allocated. Collective. \throws error on every rank alike if plan, seed, placements, network or what `further` is the hash of differ
+  [[gnu::cold]] void agree_on_plan(std::uint64_t further = 0) const {
+    agree_on_hash(all_ranks(), plan_.hash() ^ (seed_ * 0x9e3779b97f4a7c15u) ^ placements_hash(net_) ^ further, "parallel::build", "plan, seed, placement or gradient codec", "Give every rank the same options");
     agree_on_text(all_ranks(), words_of_parameters(net_), "parallel::build", "the network", "Build the same network on every rank");
   }
 

@@ -23,6 +23,7 @@ struct shard_group {
   std::shared_ptr<comm::communicator> members;   ///< those that divide one copy; null at stage 0
   std::shared_ptr<comm::communicator> gathers;   ///< the same ranks, for parameters: never in turn with gradients
   std::shared_ptr<comm::communicator> replicas;  ///< twins of the other groups; null if there is one group
+  std::shared_ptr<comm::communicator> second_halves;  ///< those that share the batch, for second halves of coded gradients; null without such
 
   shard_group() = default;
   /// Collective over `ranks`.
