@@ -5,6 +5,7 @@
 
 #include <pleat/nn.hpp>
 #include <pleat/parallel.hpp>
+#include <pleat/parallel/coded_exchange.hpp>
 
 template class pleat::parallel::redistribute<float, Kokkos::Cuda>;
 template class pleat::parallel::redistribute<double, Kokkos::Cuda>;
@@ -52,6 +53,20 @@ inline void tensor_axis(world& w) {
   m.backward(saved, dy);
   m.reduce();
   (void)parallel::place(m, m.net(), m.plan(), w).predict(dy);
+}
+
+/// Gradients in a codec: it works on the copies on the host.
+inline void coded_step(world& w) {
+  using S = Kokkos::Cuda;
+  using F = codec::forms<codec::dense<float>>;
+  for (auto const& coding : {parallel::coded(parallel::top_k{}), parallel::coded(parallel::int8_groups{}), parallel::coded(parallel::power_sgd{})}) {
+    auto m = parallel::build(nn::sequential(nn::linear<F, S>("a", 16, 16)), {.global_batch = 8, .data_ranks = 2}, w, {.gradients = coding});
+    m.zero_grad(8);
+    auto [y, saved] = m.forward(tensor<float, S>::allocate(m.context(), {4, 16}));
+    m.backward(saved, m.mean_square(y, y).dy);
+    m.reduce();
+    m.set_gradient_residual(m.gradient_residual());
+  }
 }
 
 /// A step over a pipeline: messages of device memory go through the host.
