@@ -88,8 +88,9 @@ template <class Net> class model : public replica<Net> {
   [[gnu::cold]] model(Net net, plan::plan p, world& w, build_options options = {})
       : model(laid_out(net, p, w, options), net, p, w, options.seed) {
     if (scale_) scale_.emplace(options.loss_scale);
-    demand_codable(plan_, coding_ = std::move(options.gradients));
+    coding_ = std::move(options.gradients);
     agree_on_plan(coding_ ? random::hash(coding_.words()) : 0);
+    demand_codable(plan_, coding_);
     if (tensor_axis()) moves_ = std::make_shared<move_report>(w.voice());
     group_ = std::make_shared<shard_group>(plan_, ranks_);
     arena_ = std::make_unique<arena_type>(*context_, net_, seed_, group_->over(plan_), ties());
