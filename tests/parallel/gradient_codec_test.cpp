@@ -24,7 +24,7 @@
 #include <vector>
 
 #include "run/digits.hpp"
-#include "support/count_allocations.hpp"
+#include "support/allocation_count.hpp"  // redistribute_test.cpp counts
 
 namespace pl = pleat;
 namespace par = pleat::parallel;

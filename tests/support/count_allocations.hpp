@@ -2,17 +2,15 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
 /// Counts the calls of `operator new` of the whole program, on any thread. Included by one source of a program: it replaces the
-/// program's operators.
+/// program's operators; others that read the count include support/allocation_count.hpp.
 #pragma once
 
-#include <atomic>
 #include <cstdlib>
 #include <new>
 
-namespace pleat_test {
-inline std::atomic<bool> counting_allocations{false};
-inline std::atomic<long> counted_allocations{0};
+#include "support/allocation_count.hpp"
 
+namespace pleat_test {
 [[gnu::noinline]] inline void* allocate_and_count(std::size_t n) {
   if (counting_allocations.load(std::memory_order_relaxed)) counted_allocations.fetch_add(1, std::memory_order_relaxed);
   if (void* p = std::malloc(n > 0 ? n : 1)) return p;

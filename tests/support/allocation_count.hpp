@@ -1,0 +1,12 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// The count of a program's calls of `operator new`, in which some source of it includes support/count_allocations.hpp.
+#pragma once
+
+#include <atomic>
+
+namespace pleat_test {
+inline std::atomic<bool> counting_allocations{false};
+inline std::atomic<long> counted_allocations{0};
+}  // namespace pleat_test
