@@ -131,7 +131,7 @@ TEST_CASE("what only one rank sees fail is refused on all: a number too large fo
   pl::comm::run_local(2, [&](pl::comm::communicator c) {
     auto const r = static_cast<std::size_t>(c.rank());
     c.set_timeout(30);
-    trained t(network<forms>(), std::move(c), {2, 1, 1});
+    trained t(network<forms>(), std::move(c), {1, 2, 1});
     t.model.net().for_each_parameter([&](auto& w) {
       if constexpr (requires { w.data(); })
         if (w.name == "fc1.weight") {
