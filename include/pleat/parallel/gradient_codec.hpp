@@ -244,7 +244,7 @@ struct power_sgd {
     for (index_t i = 0; i < s.rows; ++i)
       for (index_t c = 0; c < rank_of(s); ++c) add_multiple(s.columns, factor * p[c * s.rows + i], q + c * s.columns, y + i * s.columns);
   }
-  /// What the next step begins with: columns of the summed q, of length 1; a column of zeros is drawn anew. \param step how often it was kept
+  /// What the next step begins with: columns of the summed q, of length 1; a column of zeros is drawn anew, from how often it was kept
   template <class T> void keep(gradient_shape s, T const* q, std::uint64_t step_and_key, T* next) const noexcept {
     for (index_t c = 0; c < rank_of(s); ++c) {
       T const* const x = q + c * s.columns;
