@@ -20,7 +20,7 @@ using namespace pleat;
 /// Repetitions within one timed iteration: short calls are timed in bulk, as MPI_Wtime resolves a fraction of them
 /// only.
 index_t bulk(index_t bytes) { return std::clamp<index_t>(index_t{1 << 20} / std::max<index_t>(bytes, 256), 1, 1000); }
-index_t iterations(index_t bytes) { return bytes <= 65536 ? 60 : bytes <= (1 << 20) ? 40 : 10; }
+index_t iterations(index_t bytes) { return bytes <= 65536 ? 60 : bytes <= (1 << 20) ? 40 : bytes <= (16 << 20) ? 10 : 6; }
 
 enum class what { all_reduce, broadcast, all_gather, reduce_scatter, send_receive };
 
@@ -182,7 +182,7 @@ int register_all() {
   if (!ranks || std::string(ranks) == "1") return 0;  // alone there is nothing to compare
   std::string const tail = std::string("/ranks:") + ranks;
   for (auto const& e : entries)
-    for (index_t bytes = 8; bytes <= index_t{64} << 20; bytes *= 8) {
+    for (index_t const bytes : {index_t{8}, index_t{64}, index_t{512}, index_t{4} << 10, index_t{32} << 10, index_t{256} << 10, index_t{2} << 20, index_t{16} << 20, index_t{64} << 20}) {
       auto const about = std::string("/") + e.name + "/f32/" + named(bytes) + tail;
       auto const n = iterations(bytes);
       benchmark::RegisterBenchmark(("comm" + about).c_str(), run, e.w, bytes, true)->UseManualTime()->Iterations(n);

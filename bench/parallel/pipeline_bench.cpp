@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// A step's walk over a pipeline of two ranks (threads) beside its bound: two ranks that each walk half of the layers without talking,
-// times the schedule's idle share for those stage times. `share_of_bound` near 1 means that messages and bookkeeping cost nothing.
+// A step's walk over a pipeline of two ranks (threads) beside its bound: two ranks that each walk half of the layers without talking, in the
+// order of the schedule, divided by the schedule's busy share for those stage times; both in turn, in one run. `share_of_bound` near 1 means that messages and bookkeeping cost nothing.
 // Two ranks need two idle processors. `cpu_share` compares processor time in place of time on the clock: under load it still says what
 // messages and bookkeeping cost, though not how long ranks idle.
 #include <pleat/comm/local.hpp>
@@ -59,52 +59,86 @@ double processor_now() {
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
-// Seconds per step of the slowest rank, the least of `repeats` runs: the others were disturbed.
-seconds seconds_of(pl::plan::plan const& p, index_t blocks, bool apart, int repeats) {
-  seconds best;
-  std::vector<double> slowest(static_cast<std::size_t>(repeats), 0), busiest = slowest;
+/// What a rank of the pipeline does to its own layers, with nobody to wait for: under gpipe all forward passes come first, so all their
+/// activations are alive at once; the other schedules keep few.
+void walk_alone(pl::parallel::model<net_type>& m, inputs& source, pl::plan::plan const& p, bool forward_first) {
+  if (!forward_first) return m.walk(source);
+  auto first = m.forward(source.x);
+  std::vector<decltype(first)> passes;
+  passes.reserve(static_cast<std::size_t>(p.micro_batches));
+  passes.push_back(std::move(first));
+  while (std::ssize(passes) < p.micro_batches) passes.push_back(m.forward(source.x));
+  for (auto& [y, saved] : passes) m.backward(saved, m.mean_square(y, source.target).dy);
+}
+
+struct measured {
+  seconds halves, taken;
+};
+
+// Seconds per step of the slower rank: each rank's half alone, and both halves as a pipeline, in turn; the least of `repeats` rounds, as the
+// others were disturbed.
+measured measure(pl::plan::plan const& p, index_t blocks, int repeats) {
+  auto const n = static_cast<std::size_t>(repeats);
+  struct slowest {
+    std::vector<double> wall, processor;
+    explicit slowest(std::size_t rounds) : wall(rounds, 0), processor(rounds, 0) {}
+    [[nodiscard]] seconds least() const { return {*std::min_element(wall.begin(), wall.end()), *std::min_element(processor.begin(), processor.end())}; }
+  };
+  slowest halves(n), taken(n);
   std::mutex guard;
   pl::comm::run_local(2, [&](pl::comm::communicator c) {
     auto meet = c.duplicate();
-    pl::world w(apart ? pl::comm::communicator(pl::comm::self{}) : std::move(c), 1);
+    auto alone_plan = p;
+    alone_plan.schedule = "1f1b";
+    alone_plan.pipeline_ranks = 1;
+    pl::world solitude(pl::comm::communicator(pl::comm::self{}), 1), w(std::move(c), 1);
+    auto half = pl::parallel::build(network(blocks / 2), alone_plan, solitude, {.seed = 1});
     auto m = pl::parallel::build(network(blocks), p, w, {.seed = 1});
-    inputs source(m);
-    for (int i = -2; i < repeats; ++i) {
+    inputs half_source(half), source(m);
+    auto const timed = [&](slowest& s, int round, auto const& walk) {
       meet.barrier();
       auto const t = std::chrono::steady_clock::now();
       double const busy = processor_now();
-      m.zero_grad(p.global_batch);
-      m.walk(source);
-      m.context().fence();
-      double const s = std::chrono::duration<double>(std::chrono::steady_clock::now() - t).count();
+      walk();
+      double const wall = std::chrono::duration<double>(std::chrono::steady_clock::now() - t).count();
       double const used = processor_now() - busy;
-      m.reduce();
-      if (i < 0) continue;
+      if (round < 0) return;
       std::lock_guard const lock(guard);
-      slowest[static_cast<std::size_t>(i)] = std::max(slowest[static_cast<std::size_t>(i)], s);
-      busiest[static_cast<std::size_t>(i)] = std::max(busiest[static_cast<std::size_t>(i)], used);
+      auto const i = static_cast<std::size_t>(round);
+      s.wall[i] = std::max(s.wall[i], wall);
+      s.processor[i] = std::max(s.processor[i], used);
+    };
+    for (int i = -2; i < repeats; ++i) {
+      timed(halves, i, [&] {
+        half.zero_grad(p.global_batch);
+        walk_alone(half, half_source, p, p.schedule == "gpipe");
+        half.context().fence();
+      });
+      half.reduce();
+      timed(taken, i, [&] {
+        m.zero_grad(p.global_batch);
+        m.walk(source);
+        m.context().fence();
+      });
+      m.reduce();
     }
   });
-  for (double const s : slowest) best.wall = std::min(best.wall, s);
-  for (double const s : busiest) best.processor = std::min(best.processor, s);
-  return best;
+  return {halves.least(), taken.least()};
 }
 
 void pipeline(benchmark::State& state, char const* schedule, index_t m) {
   constexpr index_t blocks = 8;
-  constexpr int repeats = 15;
-  seconds taken, halves;
+  measured seen;
   for (auto _ : state) {
-    halves = seconds_of(plan_of("1f1b", 1, m), blocks / 2, true, repeats);
-    taken = seconds_of(plan_of(schedule, 2, m), blocks, false, repeats);
-    state.SetIterationTime(taken.wall);
+    seen = measure(plan_of(schedule, 2, m), blocks, 15);
+    state.SetIterationTime(seen.taken.wall);
   }
   auto const s = pl::plan::make_schedule(pl::plan::parse_schedule_kind(schedule), 2, m);
   auto const idle = pl::plan::simulate(s).result.idle_share;
-  double const bound = halves.wall / (1 - idle);
+  double const bound = seen.halves.wall / (1 - idle);
   state.counters["bound_ms"] = bound * 1e3;
-  state.counters["share_of_bound"] = bound / taken.wall;
-  state.counters["cpu_share"] = halves.processor / taken.processor;
+  state.counters["share_of_bound"] = bound / seen.taken.wall;
+  state.counters["cpu_share"] = seen.halves.processor / seen.taken.processor;
   state.counters["idle_share"] = idle;
 }
 
