@@ -32,21 +32,17 @@ in_container() {
   command -v ischroot >/dev/null && ischroot && return 0
   return 1
 }
-pleat_allowed=unasked
+# Each change is asked about by itself.
 may_change_apt() {
-  if [[ $pleat_allowed == unasked ]]; then
-    pleat_allowed=no
-    if [[ $pleat_yes == yes ]] || { [[ $(id -u) == 0 ]] && in_container; }; then
-      pleat_allowed=yes
-    elif [[ -t 0 ]]; then
-      say "this would change your machine: $*"
-      read -r -p "pleat: go on? [y/N] " answer
-      [[ $answer == [yY]* ]] && pleat_allowed=yes
-    else
-      say "this would change your machine, and nobody is there to ask: $* (scripts/setup.sh --yes goes on without asking)"
-    fi
+  if [[ $pleat_yes == yes ]] || { [[ $(id -u) == 0 ]] && in_container; }; then return 0; fi
+  if [[ ! -t 0 ]]; then
+    say "this would change your machine, and nobody is there to ask: $* (scripts/setup.sh --yes goes on without asking)"
+    return 1
   fi
-  [[ $pleat_allowed == yes ]]
+  say "this would change your machine: $*"
+  local answer
+  read -r -p "pleat: go on? [y/N] " answer
+  [[ $answer == [yY]* ]]
 }
 as_root() {
   if [[ $(id -u) == 0 ]]; then "$@"; else sudo "$@"; fi

@@ -170,11 +170,15 @@ class TrainShrinkRun(Check):
             (mnist / stem).write_bytes(b"\0\0\x08\x03\0\0")
         refused(["train-images-idx3-ubyte"], "--data", mnist)
         if os.path.exists("/dev/full"):
-            refused(["/dev/full"], "--epochs", 1, "--train-only", "--quiet", "--threads", 1, "--json", "/dev/full/figures.json")
+            full = self.folder / "full"  # a link: were it replaced by mistake, the machine's device would stay
+            full.symlink_to("/dev/full")
+            refused(["/dev/full", "No space left"], "--epochs", 1, "--train-only", "--quiet", "--threads", 1, "--json", full)
+        refused(["cannot make the folder", "bad.safetensors"], "--epochs", 1, "--out", bad / "below")
         # Every rank refuses alike, rank 0 speaks, nobody hangs.
         for n in self.rank_counts()[1:2]:
             refused(["there is no such folder"], "--data", self.folder / "nowhere", ranks=n)
             refused(["'wheels' is no network"], "--model", "wheels", ranks=n)
+            refused(["cannot make the folder", "bad.safetensors"], "--epochs", 1, "--out", bad / "below", ranks=n)
         # More ranks than samples in a batch.
         self.run("--epochs", 1, "--batch", 2, "--train-only", "--quiet", "--threads", 1, "--thread-ranks", 4)
 

@@ -6,15 +6,13 @@
 //   mpirun -n 4 train_shrink_run --data DIR                 four processes
 //   train_shrink_run --data DIR --thread-ranks 4            four threads
 //   train_shrink_run --evaluate out/compressed.safetensors  the compressed model, in a new process
-#include <filesystem>
-
 #include "parts.hpp"
 
 int main(int argc, char** argv) {
   options o;
   if (auto const code = parse(argc, argv, o)) return *code;
   return pl::run::launch(argc, argv, [&](pl::world& world) {
-    if (!o.out.empty() && world.root()) std::filesystem::create_directories(o.out);
+    if (!o.out.empty()) pl::comm::on_root(world.comm, [&] { pl::io::make_folder(o.out); });
     std::string const network = o.evaluate.empty() ? o.model : pl::run::describe_file(o.evaluate).network;
     if (network == "lenet-5") run_lenet_5(network, o, world);
     else run_mlp(network, o, world);

@@ -194,7 +194,7 @@ void run(options const& o, pl::world& world) {
   std::vector<row> rows;
   std::string const folder = o.keep.empty() ? std::filesystem::temp_directory_path().string() : o.keep;
   std::uint64_t const number = world.comm.broadcast_value(static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count()));
-  if (world.root()) std::filesystem::create_directories(folder);
+  pl::comm::on_root(world.comm, [&] { pl::io::make_folder(folder); });
   auto const measure = [&](std::string const& name, std::function<void(model_type&)> const& change) {
     auto small = model.clone();
     change(small);

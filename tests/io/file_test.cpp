@@ -92,6 +92,48 @@ TEST_CASE("a full device is an error number with the count of what arrived", "[i
   CHECK(written == 0);
 }
 
+TEST_CASE("a device is written to, never replaced", "[io][file]") {
+  scratch const dir;
+  // A link leads there, so that a mistake of ours would replace the link, not the machine's device.
+  REQUIRE(::symlink("/dev/full", (dir / "full").c_str()) == 0);
+  CHECK_THAT(words([&] { io::write_file(dir / "full", "x"); }), ContainsSubstring("writing failed after 0 bytes: No space left"));
+  CHECK(io::detail::is_device("/dev/full"));
+  CHECK(dir.count() == 1);
+  REQUIRE(::mkfifo((dir / "pipe").c_str(), 0600) == 0);
+  auto const reader = io::detail::open_file(dir / "pipe", O_RDONLY | O_NONBLOCK);
+  io::write_file(dir / "pipe", "through");
+  char came[8] = {};
+  CHECK(::read(reader.get(), came, sizeof came) == 7);
+  CHECK(std::string(came) == "through");
+  CHECK(io::detail::is_device(dir / "pipe"));
+  CHECK(dir.count() == 2);
+}
+
+TEST_CASE("what a link leads to is replaced, the link stays", "[io][file]") {
+  scratch const dir;
+  io::make_folder(dir / "far");
+  io::write_file(dir / "far/a", "old");
+  REQUIRE(::symlink("far/a", (dir / "link").c_str()) == 0);
+  io::write_file(dir / "link", "new");
+  struct stat info {};
+  REQUIRE(::lstat((dir / "link").c_str(), &info) == 0);
+  CHECK(S_ISLNK(info.st_mode));
+  CHECK(io::read_file(dir / "far/a") == io_test::bytes_of("new"));
+  CHECK_THAT(words([&] { io::write_file(dir / "far", "x"); }), ContainsSubstring("this is a folder, expected a file"));
+}
+
+TEST_CASE("folders are made with those above them", "[io][file]") {
+  scratch const dir;
+  io::make_folder(dir / "a/b//c/");
+  CHECK(io::detail::is_folder(dir / "a/b/c"));
+  io::make_folder(dir / "a/b/c");  // there already
+  io::write_file(dir / "file", "x");
+  CHECK_THAT(words([&] { io::make_folder(dir / "file"); }), ContainsSubstring("cannot make the folder '" + (dir / "file") + "': File exists"));
+  CHECK_THAT(words([&] { io::make_folder(dir / "file/under"); }), ContainsSubstring("cannot make the folder '" + (dir / "file") + "'") && ContainsSubstring("Choose a folder"));
+  CHECK_THAT(words([&] { io::make_folder("/proc/none/here"); }), ContainsSubstring("cannot make the folder '/proc/none'"));
+  CHECK_THAT(words([&] { io::make_folder(""); }), ContainsSubstring("the name is empty"));
+}
+
 TEST_CASE("a disk that fills up in the middle of a file leaves the old one", "[io][file]") {
   scratch const dir;
   io::write_file(dir / "a", "old");

@@ -84,13 +84,31 @@ class mapped_file {
   std::size_t size_ = 0;
 };
 
+/// Makes a folder and those above it that are missing. \throws error if one cannot be made, if a file is in the way, or if nothing can be
+/// written to it
+PLEAT_ONCE void make_folder(std::string const& path) {
+  auto const call = detail::call_on("make_folder", path);
+  if (path.empty()) throw error{call, "the name is empty", "Name a folder"};
+  detail::make_folders(path, call);
+  if (::access(path.c_str(), W_OK | X_OK) != 0) throw error{call, "nothing can be written to it: " + detail::system_words(errno), "Choose a folder that can be written to"};
+}
+
 /// A file that appears under its name complete or not at all: it is written under a temporary name in the same folder,
 /// flushed to the disk, and renamed by commit(). Without commit() (an exception, a full disk) the temporary name goes
 /// and the old file stays.
+///
+/// A symbolic link stays: the file that it leads to is replaced. What is no file (a terminal, a pipe, /dev/null) is written to as it is: it
+/// cannot be replaced without harm, and keeps what it was given.
 class atomic_file {
  public:
-  /// \throws error if the folder is missing or not writable
-  PLEAT_ONCE explicit atomic_file(std::string path) : path_(std::move(path)), call_(detail::call_on("write", path_)) {
+  /// \throws error if the folder is missing or not writable, or if the name is a folder's
+  PLEAT_ONCE explicit atomic_file(std::string path) : path_(detail::behind_links(std::move(path))), call_(detail::call_on("write", path_)) {
+    if (detail::is_folder(path_)) throw error{call_, "this is a folder, expected a file", "Name a file in it"};
+    if (detail::is_device(path_)) {
+      file_ = detail::open_file(path_, O_WRONLY | O_NOCTTY);
+      if (!file_.is_open()) throw error{call_, "cannot write to it: " + detail::system_words(errno)};
+      return;
+    }
     // The process id and a counter: no shared state, and a name left behind by a killed process is stepped over.
     for (int attempt = 0; attempt < 1000; ++attempt) {
       temporary_ = path_ + ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(attempt);
@@ -115,8 +133,9 @@ class atomic_file {
   /// Flushes, closes, renames, and makes the new name durable. At most once. \throws error; the old file is then still
   /// there
   PLEAT_ONCE void commit() {
-    check(detail::sync(file_.get()));
+    if (int const e = detail::sync(file_.get()); !temporary_.empty()) check(e);
     if (int const e = file_.close()) check(e);
+    if (temporary_.empty()) return;  // a device: there is nothing to rename
     if (::rename(temporary_.c_str(), path_.c_str()) != 0) check(errno);
     if (int const e = detail::sync_folder(detail::parent_of(path_)))
       throw error{call_, "the file is written, but its folder could not be flushed: " + detail::system_words(e)};
@@ -128,7 +147,7 @@ class atomic_file {
  private:
   void abandon() noexcept {
     (void)file_.close();
-    (void)::unlink(temporary_.c_str());
+    if (!temporary_.empty()) (void)::unlink(temporary_.c_str());
   }
   void check(int number) {
     if (number == 0) return;
@@ -137,7 +156,7 @@ class atomic_file {
                 "What was there before is untouched; free some space, or choose another folder"};
   }
 
-  std::string path_, call_, temporary_;
+  std::string path_, call_, temporary_;  // no temporary name: a device
   detail::descriptor file_;
   std::uint64_t written_ = 0;
 };

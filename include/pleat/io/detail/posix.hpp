@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <span>
 #include <string>
 #include <system_error>
@@ -75,6 +76,27 @@ class descriptor {
   do fd = ::open(path.c_str(), flags | O_CLOEXEC, mode);
   while (fd < 0 && errno == EINTR);
   return descriptor(fd);
+}
+
+/// Whether this is a folder, or a link to one.
+[[nodiscard]] inline bool is_folder(std::string const& path) noexcept {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+}
+/// A terminal, a pipe, a socket, /dev/null: something that exists and is neither a file nor a folder.
+[[nodiscard]] inline bool is_device(std::string const& path) noexcept {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode);
+}
+/// Where symbolic links lead to; the path itself where there is no link, or none that leads anywhere.
+[[nodiscard]] inline std::string behind_links(std::string path) {
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) != 0 || !S_ISLNK(info.st_mode)) return path;
+  char* const real = ::realpath(path.c_str(), nullptr);
+  if (!real) return path;
+  path = real;
+  std::free(real);
+  return path;
 }
 
 /// Opens an existing regular file for reading and says how long it is. \throws error with the path and the reason.
@@ -145,19 +167,13 @@ class descriptor {
   return ::stat(path.c_str(), &info) == 0;
 }
 
-/// Whether this is a folder, or a link to one.
-[[nodiscard]] inline bool is_folder(std::string const& path) noexcept {
-  struct stat info {};
-  return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
-}
-
 /// Makes a folder and all above it. \throws error with the path that could not be made.
 PLEAT_ONCE void make_folders(std::string const& folder, std::string const& call) {
   if (folder.empty() || is_folder(folder)) return;
   auto const parent = parent_of(folder);
   if (parent != folder && parent != ".") make_folders(parent, call);
   if (::mkdir(folder.c_str(), 0777) != 0 && !(errno == EEXIST && is_folder(folder)))
-    throw error{call, "cannot make the folder '" + folder + "': " + system_words(errno)};
+    throw error{call, "cannot make the folder '" + folder + "': " + system_words(errno), "Choose a folder that can be made and written to"};
 }
 
 /// The names in a folder, sorted; empty if it cannot be read.
