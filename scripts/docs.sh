@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-FileCopyrightText: 2026 The pleat authors
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-# The API reference, by Doxygen, into build/reference/html. A warning is an error.
+# The API reference, by Doxygen, into build/reference/html. A warning is an error, and so is a public class that nobody has described.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=${OUT:-build/reference}
@@ -19,6 +19,15 @@ version=$(sed -n 's/^#define PLEAT_VERSION_[MP][A-Z]* \([0-9]*\)$/\1/p' include/
 if [[ -s $out/warnings ]]; then
   cat "$out/warnings"
   echo "pleat: Doxygen has $(wc -l <"$out/warnings") lines of warnings"
+  exit 1
+fi
+{
+  cat docs/Doxyfile
+  printf '%s\n' "EXTRACT_ALL = NO" "WARN_IF_UNDOCUMENTED = YES" "GENERATE_HTML = NO" "OUTPUT_DIRECTORY = $out"
+} | doxygen - 2>&1 | grep 'warning: Compound' >"$out/undescribed" || true
+if [[ -s $out/undescribed ]]; then
+  cat "$out/undescribed"
+  echo "pleat: $(wc -l <"$out/undescribed") classes have no description"
   exit 1
 fi
 echo "pleat: the reference is in $out/html/index.html"

@@ -45,6 +45,7 @@ template <class T> struct dense {
   static constexpr std::string_view name = "dense";
   static constexpr bool trainable = true;
 
+  /// What a weight of this form holds: its numbers, in memory that the arena owns.
   template <class Space> struct storage {
     T* values = nullptr;
     void attach(T* v) noexcept { values = v; }

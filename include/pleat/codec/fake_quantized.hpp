@@ -124,6 +124,7 @@ template <class T> struct fake_quantized {
   static constexpr std::string_view name = "fake_quantized";
   static constexpr bool trainable = true;
 
+  /// What a weight of this form holds: the numbers that are trained, and the grid that they are rounded to where they are used.
   template <class Space> struct storage {
     using memory_space = typename Space::memory_space;
     T* values = nullptr;

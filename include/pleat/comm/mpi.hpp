@@ -30,6 +30,7 @@ namespace pleat::comm {
 /// - Destructors are quiet after MPI_Finalize.
 class mpi : public detail::named_calls<mpi> {
  public:
+  /// How calls become MPI's calls.
   struct options {
     index_t max_count = INT_MAX;  ///< elements per MPI call; more are cut into pieces (lowered by tests)
   };

@@ -18,6 +18,7 @@
 
 namespace pleat::compress {
 
+/// What a student learns from: the weights of the parts of its loss (Hinton et al., 2015; the T² of the soft part is applied).
 struct distill_options {
   double temperature = 4;     ///< of the soft targets, > 0: the higher, the more is said about the classes that are not the answer
   double hard_weight = 0.1;   ///< α of the labels' cross entropy, in [0, 1]; the soft targets get 1 − α

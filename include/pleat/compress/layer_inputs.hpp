@@ -39,6 +39,7 @@ enum class input_sums : std::uint8_t {
   gram      ///< the whole matrix, and the squares
 };
 
+/// What is gathered about the inputs of a network's weights, and of which.
 struct layer_inputs_options {
   input_sums what = input_sums::gram;
   std::function<bool(nn::parameter const&)> only{};  ///< which weights are looked at; not set: all that are multiplied with

@@ -32,6 +32,7 @@ template <class Criterion> [[nodiscard]] consteval bool scores_squares() {
 
 /// What structured pruning did: multiply-adds of one sample in linear layers and convolutions, and units per group.
 struct channel_report {
+  /// Units that only go together: those that a residual, a norm or a concatenation ties to one another.
   struct group {
     std::string made_by;      ///< the parameter whose rows (or columns, of an embedding) the units are
     index_t units = 0, kept = 0;

@@ -23,6 +23,7 @@
 
 namespace pleat::compress {
 
+/// How a stage of a report is measured.
 struct measure_options {
   std::string path{};              ///< where the model is written; empty: a temporary file that is removed
   run::model_description about{};  ///< written into the file

@@ -33,6 +33,7 @@ struct answer {
 /// A teacher by value, its type forgotten: asked once per micro-batch. Several may teach one student.
 class teacher {
  public:
+  /// Where the answers come from: a model here, ranks elsewhere, or a file.
   struct source {
     std::string name;                                      ///< for messages
     bool has_features = false;                             ///< can answer for taps

@@ -29,6 +29,7 @@ template <class T> class narrow_source {
 /// Elements of a 16-bit type to be read and written.
 template <class T> class narrow_target {
  public:
+  /// One number of 16 bits that is assigned as a float.
   class element {
    public:
     PLEAT_INLINE explicit element(T* p) noexcept : p_(p) {}

@@ -96,6 +96,7 @@ using svd_solver = thin_svd (*)(index_t m, index_t n, std::span<double const> a)
   return out;
 }
 
+/// How close the randomised decomposition comes to the full one (Halko, Martinsson and Tropp, 2011).
 struct randomized_options {
   index_t oversampling = 8;   ///< directions more than asked for
   int power_iterations = 2;   ///< each makes the values that are wanted stand out more

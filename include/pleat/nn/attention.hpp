@@ -15,6 +15,7 @@
 
 namespace pleat::nn {
 
+/// Which keys a query sees, and how positions enter.
 struct attention_options {
   index_t key_value_heads = 0;  ///< heads of keys and values; 0: as many as of queries
   bool causal = true;           ///< a position sees itself and those before it

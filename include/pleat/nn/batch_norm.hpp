@@ -25,6 +25,7 @@ enum class statistics : std::uint8_t {
   rank     ///< all rows of this pass; deterministic mode refuses it
 };
 
+/// Over what the statistics are taken, and how the running ones follow.
 struct batch_norm_options {
   nn::statistics statistics = nn::statistics::lane;
   double epsilon = 1e-5;

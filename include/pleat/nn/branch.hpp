@@ -41,6 +41,7 @@ template <class... Ls> class branch {
   static constexpr mixing mixes = mixing::children;
   static constexpr int size = static_cast<int>(sizeof...(Ls));
 
+  /// What backward needs: each branch's, and the shapes that were put side by side.
   struct saved {
     std::tuple<saved_of<Ls>...> each;
     std::array<extents, static_cast<std::size_t>(size)> out;

@@ -17,6 +17,7 @@
 
 namespace pleat::nn {
 
+/// Which derivatives are tried, and how near they must come.
 struct check_options {
   std::uint64_t seed = 1;
   index_t elements = 64;      ///< tried per array, spread over it; 0: all
@@ -35,6 +36,7 @@ struct gradient_check {
   index_t kinks = 0;         ///< elements left out because the function has no derivative nearby: differences of two widths disagree
 };
 
+/// What check_gradients found, array by array.
 struct gradient_report {
   std::vector<gradient_check> arrays;
   double tolerance = 0;

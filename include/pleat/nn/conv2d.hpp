@@ -19,6 +19,7 @@
 
 namespace pleat::nn {
 
+/// How the kernel moves over the image, and which channels it sees.
 struct conv2d_options {
   window stride = 1;
   window padding = 0;

@@ -22,6 +22,7 @@
 
 namespace pleat::nn {
 
+/// Positions, and the first values.
 struct embedding_options {
   index_t positions = 0;   ///< longest sequence with a learned vector per position; 0: none are added
   double deviation = 0.02; ///< first values are drawn from N(0, deviation²)

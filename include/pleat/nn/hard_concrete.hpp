@@ -19,6 +19,7 @@
 
 namespace pleat::nn {
 
+/// The gates' distribution and what an open one costs (Louizos, Welling and Kingma, 2018).
 struct hard_concrete_options {
   double penalty = 0;        ///< λ: what an open gate costs in the loss; its gradient is added in backward (the stated loss leaves it out)
   double start = 2.5;        ///< of log α: how open gates begin (sigmoid of it; 2.5: 92 % of them are open before stretching)
@@ -83,6 +84,7 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ha
   static constexpr char const* kind = "hard_concrete";
   static constexpr bool keeps_channels = true;
 
+  /// What backward needs: the input, the gradient that came, and the slope of each gate.
   struct saved {
     tensor_type x, dy, slope;
   };

@@ -18,6 +18,7 @@
 
 namespace pleat::nn {
 
+/// The bias, shared memory, and the first values.
 struct linear_options {
   bool bias = true;
   std::string tied_to{};  ///< path of the weight whose memory this one shares, e.g. "embedding.weight"

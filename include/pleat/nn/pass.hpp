@@ -53,6 +53,7 @@ class pass_hooks {
 /// Who hears that an activation had to move because a layer got it placed otherwise than it needs it.
 class move_listener {
  public:
+  /// An activation that changes its placement on the way to a layer.
   struct move {
     std::string_view layer;     ///< or the parameter that wants it
     extents const& whole;       ///< of the activation
@@ -69,6 +70,7 @@ class move_listener {
 /// Who hears what the weights multiply with: calibration.
 class input_listener {
  public:
+  /// A weight and the input that it is about to be multiplied with.
   struct product {
     parameter const& weight;
     void const* x;                              ///< whole, contiguous, of the model's value type, in the space's memory, until the call returns

@@ -14,11 +14,13 @@
 
 namespace pleat::nn {
 
+/// How the window moves.
 struct max_pool2d_options {
   window stride = 0;               ///< 0: the kernel's extents
   window padding = 0;              ///< at most half of the kernel; padding never wins
 };
 
+/// How the window moves, and what it is divided by at the border.
 struct avg_pool2d_options {
   window stride = 0;               ///< 0: the kernel's extents
   window padding = 0;              ///< at most half of the kernel

@@ -41,6 +41,7 @@ template <class Body, class Shortcut = identity_shortcut> class residual {
   static constexpr char const* kind = "residual";
   static constexpr mixing mixes = mixing::children;
 
+  /// What backward needs: the body's and the shortcut's.
   struct saved {
     saved_of<Body> body;
     typename detail::saved_by<Shortcut>::type shortcut;

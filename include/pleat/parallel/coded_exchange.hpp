@@ -21,6 +21,7 @@
 
 namespace pleat::parallel {
 
+/// How gradients travel in a codec.
 struct coding_options {
   bool error_feedback = true;            ///< keep what was not sent, and add it to the next step's gradient
   bool even_if_it_does_not_pay = false;  ///< code every gradient that the codec can code: for tests and measurements

@@ -20,6 +20,7 @@
 
 namespace pleat::parallel {
 
+/// How a loss scale begins, grows and shrinks.
 struct loss_scale_options {
   double initial = 65536;      ///< 2^16
   double growth = 2;

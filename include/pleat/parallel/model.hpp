@@ -46,6 +46,7 @@
 
 namespace pleat::parallel {
 
+/// What a network becomes a model with, apart from the plan.
 struct build_options {
   std::uint64_t seed = 0;  ///< of initial values, dropout and everything else that is drawn
   extents input{};         ///< of a batch; where a pipeline is cut by cost, the cost is flops then, else the number of parameters

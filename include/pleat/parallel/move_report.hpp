@@ -22,6 +22,7 @@ namespace pleat::parallel {
 /// Collects the moves of the first step that has any, and hands each to a voice once.
 class move_report final : public nn::move_listener {
  public:
+  /// One activation that moves, once per forward pass.
   struct entry {
     std::string layer;
     axis_layout from, to;

@@ -119,6 +119,7 @@ template <class Net> [[nodiscard]] Net tensor_parallel(Net net, std::vector<plac
   return net;
 }
 
+/// Which parts of a transformer block are cut beside its products (Shoeybi et al., 2019; Korthikanti et al., 2022).
 struct megatron_options {
   bool sequence = false;   ///< norms and dropout by position: reduce-scatter and all-gather instead of all-reduce
   bool vocabulary = true;  ///< embedding and output layer by vocabulary; the cross entropy then works on cut scores

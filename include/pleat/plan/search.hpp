@@ -17,6 +17,7 @@
 
 namespace pleat::plan {
 
+/// What the plan has to honour.
 struct search_options {
   index_t global_batch = 64;    ///< samples per step, over all ranks
   bool deterministic = false;   ///< the same bits on every number of ranks

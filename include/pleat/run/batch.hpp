@@ -26,6 +26,7 @@ namespace pleat::run {
 /// Turns sample numbers into tensors. Keeps its staging memory, so a steady state allocates nothing.
 template <class T, class Space> class batch_loader {
  public:
+  /// Samples and their labels where the model computes.
   struct batch {
     tensor<T, Space> x;                    ///< [n, sample…]
     tensor<std::int32_t, Space> labels;    ///< [n]

@@ -37,6 +37,7 @@ struct checkpoint_extras {
   std::map<std::string, std::string> more{};  ///< words of one's own, UTF-8
 };
 
+/// How many checkpoints stay, and whether saving waits for the disk.
 struct checkpoint_writer_options {
   int keep = 2;                ///< checkpoints that stay; a damaged one does not count
   bool asynchronous = false;   ///< save returns when host copies are taken; the files are written meanwhile

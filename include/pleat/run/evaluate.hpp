@@ -13,6 +13,7 @@
 
 namespace pleat::run {
 
+/// What evaluate counted over all ranks' samples.
 struct evaluation {
   index_t samples = 0, errors = 0;
   /// Share of wrong answers, in [0, 1].

@@ -35,6 +35,7 @@ struct event {
   bool moved = true;            ///< false: a gradient of half overflowed on some rank, so no rank has moved its parameters
 };
 
+/// What fit does, and what it says meanwhile.
 struct fit_options {
   index_t epochs = 1;
   nn::optimizer optimizer = nn::adamw{};
@@ -53,6 +54,7 @@ struct fit_options {
   bool progress = true;                             ///< rank 0 shows a progress line on standard error
 };
 
+/// What fit did.
 struct fit_report {
   index_t steps = 0;               ///< done in this call
   double seconds = 0;              ///< of this call's training steps

@@ -26,6 +26,7 @@ namespace pleat::run {
 
 /// A process that is alone, whatever launched it.
 struct self_processes {
+  /// Nothing to start, nothing to end.
   struct guard {
     guard(int&, char**&) {}
   };
@@ -37,6 +38,7 @@ struct self_processes {
 #ifdef PLEAT_HAS_MPI
 /// The processes that mpirun (or a resource manager) started.
 struct mpi_processes {
+  /// Starts MPI if nobody has; ends what it started.
   struct guard {
     guard(int& argc, char**& argv) : mpi(&argc, &argv) {}
     comm::mpi_guard mpi;
@@ -61,6 +63,7 @@ using processes = mpi_processes;
 using processes = self_processes;
 #endif
 
+/// How many ranks and threads there are.
 struct launch_options {
   int thread_ranks = 0;  ///< ranks as threads of this process; 0: what `--thread-ranks N` on the command line says, else none
   int threads = 0;       ///< threads per rank; 0: what `--threads N` says, else the cores of this machine dealt to its ranks

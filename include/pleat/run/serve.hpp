@@ -14,11 +14,13 @@
 
 namespace pleat::run {
 
+/// How requests are put together.
 struct serve_options {
   index_t batch = 32;   ///< requests answered together
   index_t warm_up = 1;  ///< batches of each rank that are answered once more, before the clock starts
 };
 
+/// The answers, and how fast they came.
 struct serve_report {
   std::vector<std::int32_t> answers;  ///< class of every request, on every rank
   double seconds = 0;                 ///< of the slowest rank

@@ -99,6 +99,7 @@ class mesh {
  public:
   static constexpr int max_axes = 6;
 
+  /// A direction of the grid: its name and how many ranks lie along it.
   struct axis {
     axis_name name;
     int extent = 1;

@@ -80,6 +80,7 @@ struct shard {
   static_assert(Unit >= 1, "pleat::shard<Dim, Unit>: the smallest unit is 1 element");
   constexpr operator axis_placement() const noexcept { return {spread::shard, static_cast<std::int8_t>(Dim), Unit}; }  // NOLINT
 };
+/// Along a dimension that is known at run time only.
 template <>
 struct shard<-1, 1> {
   constexpr explicit shard(int dim, index_t unit = 1) : value(detail::shard_of(dim, unit)) {}
