@@ -215,7 +215,8 @@ TEST_CASE("bytes of a stranger: whatever is changed, a reader refuses or gives n
         F::from_file(c, shape, bad, back.storage);
         for (float v : back.decode(c)) REQUIRE(std::isfinite(v));
         ++taken;
-      } catch (pleat::error const&) {
+      } catch (pleat::error const& e) {
+        REQUIRE(!e.remedy().empty());
         ++refused;
       }
     }

@@ -206,7 +206,7 @@ TEST_CASE("ten thousand damaged safetensors files: an error or a valid file, nev
   int refused = 0;
   for (std::uint64_t n = 0; n < 10'000; ++n) {
     auto bad = io_test::damaged(whole, n);
-    auto const w = words([&] {
+    auto const w = io_test::advice([&] {
       auto const size = bad.size();
       io::safetensors_file const f(std::move(bad));
       std::uint64_t total = 0;

@@ -12,6 +12,7 @@
 #include <functional>
 #include <initializer_list>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,18 @@ std::string words(F&& f) {
   try {
     f();
   } catch (pleat::error const& e) {
+    return e.what();
+  }
+  return "";
+}
+
+/// The same where a file is no good: then the words must also say what to do.
+template <class F>
+std::string advice(F&& f) {
+  try {
+    f();
+  } catch (pleat::error const& e) {
+    if (e.remedy().empty()) throw std::logic_error(std::string("no word of what to do: ") + e.what());
     return e.what();
   }
   return "";

@@ -12,6 +12,11 @@
 
 namespace pleat {
 
+/// What to do, where several rooms say the same.
+namespace remedy {
+inline constexpr char const* copy_again = "The file is truncated, damaged or of another kind: copy it again, or make it anew";
+}
+
 /// Thrown on the host, never from a kernel. Where a collective is involved, every rank throws alike.
 ///
 /// what() reads `pleat: [rank R: ]CALL: PROBLEM. REMEDY`.

@@ -189,7 +189,7 @@ template <class T> struct fake_quantized {
     auto const g = detail::values_of<std::int32_t>(detail::demand_part(call, parts, ".grid", dtype::i32, {4}).bytes);
     code_grid const grid{g[0], g[1], g[2], g[3] == 1};
     if (g[0] < -128 || g[0] > 0 || g[1] < 1 || g[1] > 127 || g[2] < 0 || g[3] < 0 || g[3] > 1 || (g[2] > 0 && columns_of(shape) % g[2] != 0))
-      throw error{call, "the grid says codes from " + std::to_string(g[0]) + " to " + std::to_string(g[1]) + " by groups of " + std::to_string(g[2]) + " columns, which no weight of shape " + shape.to_string() + " has"};
+      throw error{call, "the grid says codes from " + std::to_string(g[0]) + " to " + std::to_string(g[1]) + " by groups of " + std::to_string(g[2]) + " columns, which no weight of shape " + shape.to_string() + " has", remedy::copy_again};
     storage<Space> fresh;
     fresh.values = s.values;
     fresh.grid = grid;

@@ -135,15 +135,15 @@ inline void write_targets(std::string const& path, top_scores const& t, io::data
     if (it == file.metadata().end()) throw error{call, "the metadata entry '" + std::string(key) + "' is missing: this is no file of targets", "Write one with compress::cache_targets"};
     return it->second;
   };
-  if (auto const v = text("pleat.targets"); v != "1") throw error{call, "the file is of version " + v + " of the format, this pleat knows 1"};
+  if (auto const v = text("pleat.targets"); v != "1") throw error{call, "the file is of version " + v + " of the format, this pleat knows 1", "Read it with a newer pleat"};
   top_scores t;
   auto const number = text("pleat.targets.classes");
   auto const [end, failed] = std::from_chars(number.data(), number.data() + number.size(), t.classes);
   if (failed != std::errc{} || end != number.data() + number.size() || t.classes < 1 || t.classes > 1 << 30)
-    throw error{call, "the metadata entry 'pleat.targets.classes' is '" + number + "', expected a count"};
+    throw error{call, "the metadata entry 'pleat.targets.classes' is '" + number + "', expected a count", remedy::copy_again};
   auto const& scores = file.at("scores");
   if (scores.shape.rank() != 2 || scores.shape[1] < 1 || scores.shape[1] > t.classes)
-    throw error{call, "the scores have shape " + scores.shape.to_string() + ", expected [samples, k] with k from 1 to " + std::to_string(t.classes)};
+    throw error{call, "the scores have shape " + scores.shape.to_string() + ", expected [samples, k] with k from 1 to " + std::to_string(t.classes), remedy::copy_again};
   t.samples = scores.shape[0];
   t.k = scores.shape[1];
   t.scores.resize(static_cast<std::size_t>(t.samples * t.k));
@@ -156,7 +156,7 @@ inline void write_targets(std::string const& path, top_scores const& t, io::data
   }
   if (auto const sum = text("pleat.targets.checksum"); sum != detail::checksum_of(t))
     throw error{call, "the checksum of the scores is " + detail::checksum_of(t) + ", the file says " + sum + ": it was altered or damaged", "Write it again with compress::cache_targets"};
-  if (t.samples != data.size) throw error{call, "the file holds targets of " + std::to_string(t.samples) + " samples, '" + data.name + "' has " + std::to_string(data.size)};
+  if (t.samples != data.size) throw error{call, "the file holds targets of " + std::to_string(t.samples) + " samples, '" + data.name + "' has " + std::to_string(data.size), "Make the targets of this data set"};
   if (auto const mark = text("pleat.targets.data"); mark != detail::fingerprint(data))
     throw error{call, "the targets belong to another data set (" + mark + ") than '" + data.name + "' (" + detail::fingerprint(data) + ")", "Write them again for this data set with compress::cache_targets"};
   std::vector<index_t> last(static_cast<std::size_t>(t.classes), -1);
@@ -164,12 +164,12 @@ inline void write_targets(std::string const& path, top_scores const& t, io::data
     auto const where = [&] { return " of sample " + std::to_string(s); };
     for (index_t j = s * t.k; j < (s + 1) * t.k; ++j) {
       auto const c = t.labels[static_cast<std::size_t>(j)];
-      if (c < 0 || c >= t.classes) throw error{call, "class " + std::to_string(c) + where() + ", expected 0 to " + std::to_string(t.classes - 1)};
-      if (std::exchange(last[static_cast<std::size_t>(c)], s) == s) throw error{call, "class " + std::to_string(c) + where() + " is there twice"};
-      if (!std::isfinite(t.scores[static_cast<std::size_t>(j)])) throw error{call, "a score" + where() + " is NaN or infinite"};
-      if (j > s * t.k && t.scores[static_cast<std::size_t>(j)] > t.scores[static_cast<std::size_t>(j - 1)]) throw error{call, "the scores" + where() + " do not descend"};
+      if (c < 0 || c >= t.classes) throw error{call, "class " + std::to_string(c) + where() + ", expected 0 to " + std::to_string(t.classes - 1), remedy::copy_again};
+      if (std::exchange(last[static_cast<std::size_t>(c)], s) == s) throw error{call, "class " + std::to_string(c) + where() + " is there twice", remedy::copy_again};
+      if (!std::isfinite(t.scores[static_cast<std::size_t>(j)])) throw error{call, "a score" + where() + " is NaN or infinite", remedy::copy_again};
+      if (j > s * t.k && t.scores[static_cast<std::size_t>(j)] > t.scores[static_cast<std::size_t>(j - 1)]) throw error{call, "the scores" + where() + " do not descend", remedy::copy_again};
     }
-    if (t.k < t.classes && !std::isfinite(t.rest[static_cast<std::size_t>(s)])) throw error{call, "what is left" + where() + " is NaN or infinite"};
+    if (t.k < t.classes && !std::isfinite(t.rest[static_cast<std::size_t>(s)])) throw error{call, "what is left" + where() + " is NaN or infinite", remedy::copy_again};
   }
   detail::measure_dropped(t);
   return t;

@@ -94,7 +94,7 @@ struct checkpoint_manifest {
                             std::string(expected) + ", the text gives " + sum + ": it is damaged"};
     auto const version = text.substr(17, text.find('\n') - 17);
     if (version != "1" && version != "2")
-      throw error{call, "at byte 17: version " + std::string(version) + ", this pleat reads versions 1 and 2"};
+      throw error{call, "at byte 17: version " + std::string(version) + ", this pleat reads versions 1 and 2", "Read it with a newer pleat"};
 
     // The text is as it was written; what follows finds mistakes of a program, not of a disk.
     checkpoint_manifest m;

@@ -109,13 +109,13 @@ struct idx_spec {
   int const rank = images.shape.rank();
   if (images.type != dtype::u8 || (rank != 3 && rank != 4))
     throw error{images_call, "expected images, U8 of rank 3 or 4; found " + std::string(name_of(images.type)) + " " +
-                                 images.shape.to_string()};
+                                 images.shape.to_string(), "Name files of one set: images as <set>-images-idx3-ubyte, labels as <set>-labels-idx1-ubyte"};
   if (labels.type != dtype::u8 || labels.shape.rank() != 1)
     throw error{labels_call, "expected labels, U8 of rank 1; found " + std::string(name_of(labels.type)) + " " +
-                                 labels.shape.to_string()};
+                                 labels.shape.to_string(), "Name files of one set: images as <set>-images-idx3-ubyte, labels as <set>-labels-idx1-ubyte"};
   if (images.shape[0] != labels.shape[0])
     throw error{labels_call, "expected " + std::to_string(images.shape[0]) + " labels, one for each image of '" +
-                                 images_path + "'; found " + std::to_string(labels.shape[0])};
+                                 images_path + "'; found " + std::to_string(labels.shape[0]), "Name files of one set: images as <set>-images-idx3-ubyte, labels as <set>-labels-idx1-ubyte"};
   dataset d;
   d.name = spec.name;
   d.size = images.shape[0];
@@ -129,7 +129,7 @@ struct idx_spec {
     auto const label = std::to_integer<std::int32_t>(labels.bytes[i]);
     if (label >= spec.classes)
       throw error{labels_call, "label " + std::to_string(label) + " of sample " + std::to_string(i) + " (byte " +
-                                   std::to_string(8 + i) + "), expected 0 to " + std::to_string(spec.classes - 1)};
+                                   std::to_string(8 + i) + "), expected 0 to " + std::to_string(spec.classes - 1), "Mend the file, or state more classes"};
     d.labels.push_back(label);
   }
   auto const values = images.values<std::uint8_t>();
@@ -169,7 +169,7 @@ namespace detail {
   split s{part("train", " train"), part("t10k", " test")};
   if (!(s.train.sample == s.test.sample))
     throw error{call,
-                "training images are " + s.train.sample.to_string() + ", test images " + s.test.sample.to_string()};
+                "training images are " + s.train.sample.to_string() + ", test images " + s.test.sample.to_string(), "Name a folder with one set's files"};
   return s;
 }
 

@@ -29,7 +29,7 @@ namespace pleat::io {
   auto [file, size] = detail::open_to_read(path, call);
   if (size > max_bytes)
     throw error{call, "the file has " + std::to_string(size) + " bytes, at most " + std::to_string(max_bytes) +
-                          " are expected"};
+                          " are expected", "Is it the right file? Allow more bytes if it is"};
   std::vector<std::byte> bytes(static_cast<std::size_t>(size));
   std::size_t at = 0;
   while (at < bytes.size()) {
@@ -39,7 +39,7 @@ namespace pleat::io {
     if (n < 0) throw error{call, "reading failed at byte " + std::to_string(at) + ": " + detail::system_words(errno)};
     if (n == 0)
       throw error{call, "the file ended at byte " + std::to_string(at) + " of " + std::to_string(size) +
-                            ": it shrank while it was read"};
+                            ": it shrank while it was read", "Wait until whoever writes it is done"};
     at += static_cast<std::size_t>(n);
   }
   return bytes;

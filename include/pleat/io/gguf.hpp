@@ -146,7 +146,7 @@ class gguf_file {
   /// \throws error that says how many the file does hold
   [[nodiscard]] gguf_entry const& at(std::string_view name) const {
     if (auto const* e = find(name)) return *e;
-    throw error{call_, "there is no tensor " + detail::shown(name) + " among the " + std::to_string(entries().size())};
+    throw error{call_, "there is no tensor " + detail::shown(name) + " among the " + std::to_string(entries().size()), "Use one of these names"};
   }
   /// A metadata value of a given type. \throws error if it is not there or of another type
   template <class T>
@@ -183,7 +183,7 @@ class gguf_file {
 
   PLEAT_ONCE void parse_header(detail::byte_reader& in) {
     if (raw().size() < 4 || std::memcmp(raw().data(), "GGUF", 4) != 0)
-      throw error{call_, "the file does not begin with 'GGUF': this is no GGUF file"};
+      throw error{call_, "the file does not begin with 'GGUF': this is no GGUF file", remedy::copy_again};
     in.skip(4);
     version_ = in.number<std::uint32_t>("the version");
     if (version_ == 1)
@@ -206,10 +206,10 @@ class gguf_file {
       auto const type = in.number<std::uint32_t>("the type of a metadata value");
       auto value = read_value(in, key, type);
       if (auto const [it, fresh] = metadata_.emplace(std::move(key), std::move(value)); !fresh)
-        throw error{call_, "the metadata key " + detail::shown(it->first) + " appears twice"};
+        throw error{call_, "the metadata key " + detail::shown(it->first) + " appears twice", remedy::copy_again};
     }
     alignment_ = detail::gguf_alignment(metadata_);
-    if (alignment_ == 0) throw error{call_, "general.alignment is no u32 that is a power of two and at least 8"};
+    if (alignment_ == 0) throw error{call_, "general.alignment is no u32 that is a power of two and at least 8", remedy::copy_again};
     table_.reserve(static_cast<std::size_t>(std::min<std::uint64_t>(tensors, 4096)));
     for (std::uint64_t i = 0; i < tensors; ++i) read_entry(in);
   }
@@ -218,7 +218,7 @@ class gguf_file {
   void read_array(detail::byte_reader& in, std::string const& key, std::uint64_t n, gguf_value& out) {
     using list = std::variant_alternative_t<At, gguf_array>;
     if constexpr (std::is_same_v<list, detail::gguf_no_nesting>) {
-      throw error{call_, "the metadata key " + detail::shown(key) + " holds an array of arrays, which pleat does not read"};
+      throw error{call_, "the metadata key " + detail::shown(key) + " holds an array of arrays, which pleat does not read", remedy::copy_again};
     } else {
       using item = typename list::value_type;
       list v;
@@ -241,13 +241,13 @@ class gguf_file {
   [[nodiscard]] std::string read_text(detail::byte_reader& in, std::string const& what, std::uint64_t most = std::numeric_limits<std::uint64_t>::max()) {
     auto const begin = in.position();
     auto s = in.string(what.c_str(), most);
-    if (detail::first_not_utf8(s) != std::string_view::npos) throw error{call_, what + " at byte " + std::to_string(begin) + " is no UTF-8"};
+    if (detail::first_not_utf8(s) != std::string_view::npos) throw error{call_, what + " at byte " + std::to_string(begin) + " is no UTF-8", remedy::copy_again};
     return s;
   }
   [[nodiscard]] bool read_bool(detail::byte_reader& in, std::string const& key) {
     auto const b = in.number<std::uint8_t>("a boolean");
     if (b > 1)
-      throw error{call_, "the metadata key " + detail::shown(key) + " holds the boolean " + std::to_string(b) + ", expected 0 or 1"};
+      throw error{call_, "the metadata key " + detail::shown(key) + " holds the boolean " + std::to_string(b) + ", expected 0 or 1", remedy::copy_again};
     return b == 1;
   }
   template <std::size_t At>
@@ -276,7 +276,7 @@ class gguf_file {
   }
   [[noreturn]] void refuse_type(std::string const& key, std::uint32_t type) const {
     throw error{call_, "the metadata key " + detail::shown(key) + " has the value type " + std::to_string(type) +
-                           ", the format knows 0 to 12"};
+                           ", the format knows 0 to 12", remedy::copy_again};
   }
 
   PLEAT_ONCE void read_entry(detail::byte_reader& in) {
@@ -286,15 +286,15 @@ class gguf_file {
     if (e.name.size() > 64 || detail::first_not_utf8(e.name) != std::string_view::npos)
       throw error{call_, "the tensor's name at byte " + std::to_string(begin) + " is " +
                              (e.name.size() > 64 ? std::to_string(e.name.size()) + " bytes long, the format allows 64"
-                                                 : std::string("no UTF-8"))};
+                                                 : std::string("no UTF-8")), remedy::copy_again};
     auto const rank = in.number<std::uint32_t>("a rank");
     if (rank > 4)
-      throw error{call_, "tensor " + detail::shown(e.name) + " has " + std::to_string(rank) + " dimensions, the format allows 4"};
+      throw error{call_, "tensor " + detail::shown(e.name) + " has " + std::to_string(rank) + " dimensions, the format allows 4", remedy::copy_again};
     index_t list[4];
     for (std::uint32_t d = 0; d < rank; ++d) {
       auto const n = in.number<std::uint64_t>("an extent");
       if (n > static_cast<std::uint64_t>(INT64_MAX))
-        throw error{call_, "tensor " + detail::shown(e.name) + " has the extent " + std::to_string(n) + ", above 2^63 - 1"};
+        throw error{call_, "tensor " + detail::shown(e.name) + " has the extent " + std::to_string(n) + ", above 2^63 - 1", remedy::copy_again};
       list[rank - 1 - d] = static_cast<index_t>(n);
     }
     e.shape = extents(std::span<index_t const>(list, rank));
@@ -302,13 +302,13 @@ class gguf_file {
     auto const* type = find_ggml_type(number);
     if (!type)
       throw error{call_, "tensor " + detail::shown(e.name) + " has the ggml type " + std::to_string(number) +
-                             ", which this version of pleat does not know"};
+                             ", which this version of pleat does not know", remedy::copy_again};
     e.type = *type;
     e.begin = in.number<std::uint64_t>("a tensor's offset");
     auto const size = detail::gguf_bytes(e.type, e.shape);
-    if (!size.problem.empty()) throw error{call_, "tensor " + detail::shown(e.name) + ": " + size.problem};
+    if (!size.problem.empty()) throw error{call_, "tensor " + detail::shown(e.name) + ": " + size.problem, remedy::copy_again};
     if (__builtin_add_overflow(e.begin, size.bytes, &e.end))
-      throw error{call_, "tensor " + detail::shown(e.name) + " ends above 2^64"};
+      throw error{call_, "tensor " + detail::shown(e.name) + " ends above 2^64", remedy::copy_again};
     table_.add(std::move(e));
   }
 
@@ -320,30 +320,29 @@ class gguf_file {
                                    : detail::padded(header_end, alignment_);
     if (data_begin_ > size)
       throw error{call_, "the data begin at byte " + std::to_string(data_begin_) + ", but the file has " +
-                             std::to_string(size), damaged};
+                             std::to_string(size), remedy::copy_again};
     std::uint64_t const have = size - data_begin_;
     std::uint64_t at = 0, last = 0;
     for (auto const& e : entries()) {
       if (e.begin % alignment_ != 0)
         throw error{call_, "tensor " + detail::shown(e.name) + " has the offset " + std::to_string(e.begin) +
-                               ", expected a multiple of " + std::to_string(alignment_)};
+                               ", expected a multiple of " + std::to_string(alignment_), remedy::copy_again};
       if (e.begin != at)
         throw error{call_, "tensor " + detail::shown(e.name) + " has the offset " + std::to_string(e.begin) + ", expected " +
                                std::to_string(at) + ": " +
-                               (e.begin < at ? "it overlaps the one before" : "there is a hole before it")};
+                               (e.begin < at ? "it overlaps the one before" : "there is a hole before it"), remedy::copy_again};
       if (e.end > have)
         throw error{call_,
                     "tensor " + detail::shown(e.name) + " ends at byte " + std::to_string(data_begin_ + e.end) +
                         ", but the file has " + std::to_string(size),
-                    damaged};
+                    remedy::copy_again};
       last = e.end;
       at = detail::padded(e.end, alignment_);
     }
     if (have > detail::padded(last, alignment_))
-      throw error{call_, std::to_string(have - last) + " bytes follow the last tensor", damaged};
+      throw error{call_, std::to_string(have - last) + " bytes follow the last tensor", remedy::copy_again};
   }
 
-  static constexpr char const* damaged = "The file is truncated or damaged: copy it again";
   storage storage_;
   std::string call_;
   std::uint32_t version_ = 0;

@@ -37,7 +37,7 @@ class gzip_reader {
   /// \param call       how errors introduce themselves, e.g. "io::read_idx('x.gz')"
   gzip_reader(std::span<std::byte const> compressed, std::string call)
       : in_(compressed), call_(std::move(call)), z_(std::make_unique<z_stream>()) {
-    if (!is_gzip(in_)) throw error{call_, "not a gzip file: it does not begin with 1f 8b"};
+    if (!is_gzip(in_)) throw error{call_, "not a gzip file: it does not begin with 1f 8b", remedy::copy_again};
     if (::inflateInit2(z_.get(), 15 + 16) != Z_OK) throw error{call_, "zlib could not be started (no memory?)"};
   }
   gzip_reader(gzip_reader const&) = delete;
@@ -66,12 +66,12 @@ class gzip_reader {
         throw error{call_,
                     "the gzip data end too early, at byte " + std::to_string(taken_) + " (" +
                         std::to_string(produced_) + " bytes expanded so far)",
-                    "The file is truncated: copy it again"};
+                    remedy::copy_again};
       else if (r != Z_OK)
         throw error{call_,
                     "corrupt gzip data at byte " + std::to_string(taken_) + " (" + std::to_string(produced_) +
                         " bytes expanded so far): " + (z_->msg ? z_->msg : "zlib error " + std::to_string(r)),
-                    "The file is damaged: copy it again"};
+                    remedy::copy_again};
     }
     return done;
   }
@@ -95,7 +95,7 @@ class gzip_reader {
     }
     if (!is_gzip(in_.subspan(taken_)))
       throw error{call_, std::to_string(in_.size() - taken_) + " bytes of garbage follow the gzip data, from byte " +
-                             std::to_string(taken_) + " on"};
+                             std::to_string(taken_) + " on", remedy::copy_again};
     if (::inflateReset(z_.get()) != Z_OK) throw error{call_, "zlib could not be restarted"};
   }
 
@@ -120,7 +120,7 @@ class gzip_reader {
     if (had == max_bytes) {
       if (!reader.at_end())
         throw error{call, "the data expand to more than the " + std::to_string(max_bytes) +
-                              " bytes allowed (compressed byte " + std::to_string(reader.compressed_offset()) + ")"};
+                              " bytes allowed (compressed byte " + std::to_string(reader.compressed_offset()) + ")", "Is it the right file? Allow more bytes if it is"};
       return out;
     }
     auto const step = std::min<std::uint64_t>(std::max<std::size_t>(had, 64 * 1024), max_bytes - had);

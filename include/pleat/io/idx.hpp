@@ -66,7 +66,7 @@ namespace detail {
   for (auto t : {dtype::u8, dtype::i8, dtype::i16, dtype::i32, dtype::f32, dtype::f64})
     if (idx_code(t) == static_cast<int>(code)) return t;
   throw error{call, "unknown element code " + std::to_string(code) +
-                        " at byte 2, expected 8 (u8), 9 (i8), 11 (i16), 12 (i32), 13 (f32) or 14 (f64)"};
+                        " at byte 2, expected 8 (u8), 9 (i8), 11 (i16), 12 (i32), 13 (f32) or 14 (f64)", remedy::copy_again};
 }
 
 /// Between big endian and this machine, both ways.
@@ -84,20 +84,20 @@ template <class Fill>
     std::size_t const got = fill(out);
     if (got < out.size())
       throw error{call, std::string("the file ends within ") + what + ": expected " + std::to_string(at + out.size()) +
-                            " bytes or more, found " + std::to_string(at + got)};
+                            " bytes or more, found " + std::to_string(at + got), remedy::copy_again};
   };
   std::byte magic[4];
   must(magic, 0, "the 4 bytes of its magic number");
   if (magic[0] != std::byte{0} || magic[1] != std::byte{0})
     throw error{call, "not an IDX file: expected two zero bytes at byte 0, found " +
                           std::to_string(std::to_integer<int>(magic[0])) + " and " +
-                          std::to_string(std::to_integer<int>(magic[1]))};
+                          std::to_string(std::to_integer<int>(magic[1])), remedy::copy_again};
   idx_array a;
   a.type = idx_type(std::to_integer<unsigned>(magic[2]), call);
   int const rank = std::to_integer<int>(magic[3]);
   if (rank < 1 || rank > extents::max_rank)
     throw error{call,
-                "rank " + std::to_string(rank) + " at byte 3, expected 1 to " + std::to_string(extents::max_rank)};
+                "rank " + std::to_string(rank) + " at byte 3, expected 1 to " + std::to_string(extents::max_rank), remedy::copy_again};
 
   std::byte raw[4 * extents::max_rank];
   must({raw, static_cast<std::size_t>(4 * rank)}, 4, "its extents");
@@ -121,7 +121,7 @@ template <class Fill>
   std::byte extra{};
   if (fill(std::span<std::byte>(&extra, 1)) != 0)
     throw error{call, "the data of " + a.shape.to_string() + " end at byte " + std::to_string(header + *size) +
-                          ", but the file goes on"};
+                          ", but the file goes on", remedy::copy_again};
   idx_swap(a.bytes, size_of(a.type));
   return a;
 }

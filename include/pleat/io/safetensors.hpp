@@ -90,7 +90,7 @@ class safetensors_file {
       have += (i ? ", " : "") + detail::shown(table_.name(i));
     if (entries().size() > 8) have += ", ...";
     throw error{call_, "there is no tensor " + detail::shown(name) + " among the " + std::to_string(entries().size()) +
-                           ": " + have};
+                           ": " + have, "Use one of these names"};
   }
 
   /// The raw bytes of an entry of this file. Aligned to the element only in files that were written so (all of pleat's
@@ -133,25 +133,25 @@ class safetensors_file {
     auto const all = raw();
     auto const size = std::to_string(all.size());
     if (all.size() < 8)
-      throw error{call_, "the file has " + size + " bytes, expected 8 for the header's length at byte 0", damaged};
+      throw error{call_, "the file has " + size + " bytes, expected 8 for the header's length at byte 0", remedy::copy_again};
     std::uint64_t n = 0;
     std::memcpy(&n, all.data(), 8);
     if (std::memcmp(all.data(), "GGUF", 4) == 0)
       throw error{call_, "this is a GGUF file, expected safetensors", "Open it with io::weight_file; for models include <pleat/run/gguf.hpp>"};
     if (n > safetensors_max_header)
       throw error{call_, "the header's length at byte 0 is " + std::to_string(n) +
-                             ", the format allows 100000000: this is no safetensors file"};
+                             ", the format allows 100000000: this is no safetensors file", remedy::copy_again};
     if (n > all.size() - 8)
       throw error{call_,
                   "the header's length at byte 0 is " + std::to_string(n) + ", but only " +
                       std::to_string(all.size() - 8) + " bytes follow",
-                  damaged};
+                  remedy::copy_again};
     data_begin_ = static_cast<std::size_t>(8 + n);
     std::string_view const text(reinterpret_cast<char const*>(all.data() + 8), static_cast<std::size_t>(n));
     if (text.empty() || text[0] != '{')
-      throw error{call_, "the header at byte 8 does not begin with '{': this is no safetensors file"};
+      throw error{call_, "the header at byte 8 does not begin with '{': this is no safetensors file", remedy::copy_again};
     if (auto const bad = detail::first_not_utf8(text); bad != std::string_view::npos)
-      throw error{call_, "the header is no UTF-8 at byte " + std::to_string(8 + bad)};
+      throw error{call_, "the header is no UTF-8 at byte " + std::to_string(8 + bad), remedy::copy_again};
 
     detail::json_scanner scan(text, 8, call_);
     bool seen_metadata = false;
@@ -237,17 +237,16 @@ class safetensors_file {
       if (e.begin != at)
         throw error{call_, "tensor " + detail::shown(e.name) + " begins at byte " + std::to_string(data_begin_ + e.begin) +
                                ", expected byte " + std::to_string(data_begin_ + at) + ": " +
-                               (e.begin < at ? "it overlaps the one before" : "there is a hole before it")};
+                               (e.begin < at ? "it overlaps the one before" : "there is a hole before it"), remedy::copy_again};
       at = e.end;
     }
     if (std::uint64_t const have = raw().size() - data_begin_; at != have)
       throw error{call_,
                   "the tensors end at byte " + std::to_string(data_begin_ + at) + ", but the file ends at byte " +
                       std::to_string(data_begin_ + have),
-                  damaged};
+                  remedy::copy_again};
   }
 
-  static constexpr char const* damaged = "The file is truncated or damaged: copy it again";
   storage storage_;
   std::string call_;
   std::size_t data_begin_ = 0;

@@ -113,7 +113,7 @@ template <class F> struct block_logic {
     demand_only(call.c_str(), parts, {".blocks"});
     auto const& p = demand_part(call.c_str(), parts, ".blocks", dtype::u8, image_shape(shape));
     if (index_t const bad = bad_block(reinterpret_cast<byte_t const*>(p.bytes.data()), shape.size() / F::block); bad >= 0)
-      throw error{call, "the scale of block " + std::to_string(bad) + " is NaN or infinite"};
+      throw error{call, "the scale of block " + std::to_string(bad) + " is NaN or infinite", remedy::copy_again};
   }
   template <class Parts> static view open(extents const& shape, Parts const& p) { return {p.template find<byte_t>(".blocks"), row_bytes(shape)}; }
   static cut_unit granularity(extents const&) { return {1, F::block}; }

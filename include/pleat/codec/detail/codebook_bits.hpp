@@ -53,12 +53,12 @@ struct codebook_layout {
 [[nodiscard]] inline codebook_layout read_layout(std::string const& call, extents const& shape, std::span<file_tensor const> parts) {
   auto const v = values_of<std::uint32_t>(demand_part(call.c_str(), parts, ".layout", dtype::u32, {5}).bytes);
   codebook_layout const l{v[0], v[1], v[2], v[3], v[4]};
-  if (l.entries < 2 || l.entries > 256) throw error{call, std::to_string(l.entries) + " codebook entries, expected 2 to 256"};
-  if (l.rows_per_group == 0 || l.phase >= l.rows_per_group || l.rows_per_chunk == 0 || l.index_bits > 8 || l.index_bits == 1) throw error{call, "the layout makes no sense"};
+  if (l.entries < 2 || l.entries > 256) throw error{call, std::to_string(l.entries) + " codebook entries, expected 2 to 256", remedy::copy_again};
+  if (l.rows_per_group == 0 || l.phase >= l.rows_per_group || l.rows_per_chunk == 0 || l.index_bits > 8 || l.index_bits == 1) throw error{call, "the layout makes no sense", remedy::copy_again};
   if (static_cast<index_t>(l.rows_per_chunk) > std::max<index_t>(1, rows_of(shape)))
-    throw error{call, "a chunk of " + std::to_string(l.rows_per_chunk) + " rows in a weight of " + std::to_string(rows_of(shape))};
+    throw error{call, "a chunk of " + std::to_string(l.rows_per_chunk) + " rows in a weight of " + std::to_string(rows_of(shape)), remedy::copy_again};
   for (float c : values_of<float>(demand_part(call.c_str(), parts, ".codebook", dtype::f32, {group_count(shape, l), static_cast<index_t>(l.entries)}).bytes))
-    if (!std::isfinite(c)) throw error{call, "a codebook entry is NaN or infinite"};
+    if (!std::isfinite(c)) throw error{call, "a codebook entry is NaN or infinite", remedy::copy_again};
   return l;
 }
 
@@ -162,7 +162,7 @@ struct codebook_logic {
     for (index_t r = 0; r < rows_of(shape); ++r)
       for (index_t k = 0; k < columns_of(shape); ++k)
         if (v.code(r, k) >= l.entries)
-          throw error{call, "the code in row " + std::to_string(r) + ", column " + std::to_string(k) + " is " + std::to_string(v.code(r, k)) + ", the last entry of the codebook is " + std::to_string(l.entries - 1)};
+          throw error{call, "the code in row " + std::to_string(r) + ", column " + std::to_string(k) + " is " + std::to_string(v.code(r, k)) + ", the last entry of the codebook is " + std::to_string(l.entries - 1), remedy::copy_again};
   }
   struct view {
     byte_t const* codes = nullptr;

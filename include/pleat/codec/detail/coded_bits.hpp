@@ -201,26 +201,26 @@ struct coded_logic {
     auto const tables = values_of<std::uint8_t>(demand_part(call.c_str(), parts, ".tables", dtype::u8, {std::min<index_t>(list_length(parts, ".tables"), 2048)}).bytes);
     std::size_t at = 0;
     auto const code_model = read_model(call, tables, at), gap_model = read_model(call, tables, at);
-    if (at != tables.size()) throw error{call, std::to_string(tables.size() - at) + " bytes follow the tables"};
-    if (code_model.size != static_cast<int>(l.entries) || gap_model.size != (l.index_bits ? 1 << l.index_bits : 1)) throw error{call, "a table's alphabet is not the layout's"};
+    if (at != tables.size()) throw error{call, std::to_string(tables.size() - at) + " bytes follow the tables", remedy::copy_again};
+    if (code_model.size != static_cast<int>(l.entries) || gap_model.size != (l.index_bits ? 1 << l.index_bits : 1)) throw error{call, "a table's alphabet is not the layout's", remedy::copy_again};
     auto const restart = values_of<std::uint32_t>(demand_part(call.c_str(), parts, ".restart", dtype::u32, {chunks, 3}).bytes);
     index_t const size = list_length(parts, ".bytes");
-    if (size > 8 * shape.size() + 64 * (chunks + 1)) throw error{call, std::to_string(size) + " bytes of codes are more than a weight of shape " + shape.to_string() + " can have"};
+    if (size > 8 * shape.size() + 64 * (chunks + 1)) throw error{call, std::to_string(size) + " bytes of codes are more than a weight of shape " + shape.to_string() + " can have", remedy::copy_again};
     (void)demand_part(call.c_str(), parts, ".bytes", dtype::u8, {size});
     std::uint64_t sum = 0;
     for (index_t c = 0; c < chunks; ++c) {
       auto const* const r = restart.data() + 3 * c;
       index_t const here = std::min<index_t>(l.rows_per_chunk, rows_of(shape) - c * static_cast<index_t>(l.rows_per_chunk)) * columns_of(shape);
-      if (r[0] > here) throw error{call, "chunk " + std::to_string(c) + " is said to have " + std::to_string(r[0]) + " survivors among " + std::to_string(here) + " elements"};
+      if (r[0] > here) throw error{call, "chunk " + std::to_string(c) + " is said to have " + std::to_string(r[0]) + " survivors among " + std::to_string(here) + " elements", remedy::copy_again};
       sum += std::uint64_t{r[1]} + r[2];
-      if ((code_model.how == coder::range && r[1] < 4) || (gap_model.how == coder::range && l.index_bits && r[2] < 4)) throw error{call, "chunk " + std::to_string(c) + " is too short for its coder"};
+      if ((code_model.how == coder::range && r[1] < 4) || (gap_model.how == coder::range && l.index_bits && r[2] < 4)) throw error{call, "chunk " + std::to_string(c) + " is too short for its coder", remedy::copy_again};
     }
-    if (sum != static_cast<std::uint64_t>(size)) throw error{call, "the chunks hold " + std::to_string(sum) + " bytes, " + std::to_string(size) + " are stored"};
+    if (sum != static_cast<std::uint64_t>(size)) throw error{call, "the chunks hold " + std::to_string(sum) + " bytes, " + std::to_string(size) + " are stored", remedy::copy_again};
     host_copy const h(shape, parts);
     auto lists = h.lists();
     for (index_t c = 0; c < chunks; ++c)
       if (!h.v.template read<true>(c, lists.where()))
-        throw error{call, "the codes of chunk " + std::to_string(c) + " lead out of its rows, its codebook or its bytes"};
+        throw error{call, "the codes of chunk " + std::to_string(c) + " lead out of its rows, its codebook or its bytes", remedy::copy_again};
   }
 
   /// Look-up tables and where chunks begin.

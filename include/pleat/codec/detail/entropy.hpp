@@ -156,11 +156,11 @@ inline void write_model(symbol_model const& m, std::vector<std::uint8_t>& to) {
 /// Reads and checks a model; `at` moves on. \throws error
 [[nodiscard]] inline symbol_model read_model(std::string const& call, std::span<std::uint8_t const> from, std::size_t& at) {
   auto const need = [&](std::size_t n) {
-    if (from.size() - at < n) throw error{call, "the tables end in the middle of one"};
+    if (from.size() - at < n) throw error{call, "the tables end in the middle of one", remedy::copy_again};
   };
   need(2);
   symbol_model m;
-  if (from[at] > 2) throw error{call, "coder " + std::to_string(from[at]) + " is unknown to this version"};
+  if (from[at] > 2) throw error{call, "coder " + std::to_string(from[at]) + " is unknown to this version", "Read it with a newer pleat"};
   m.how = static_cast<coder>(from[at]);
   m.size = from[at + 1] + 1;
   at += 2;
@@ -169,20 +169,20 @@ inline void write_model(symbol_model const& m, std::vector<std::uint8_t>& to) {
     need(static_cast<std::size_t>(m.size + 1) / 2);
     for (int i = 0; i < m.size; ++i) {
       auto const l = static_cast<std::uint16_t>(from[at + static_cast<std::size_t>(i / 2)] >> (i % 2 * 4) & 15);
-      if (l > code_limit) throw error{call, "a code of " + std::to_string(l) + " bits, the longest is " + std::to_string(code_limit)};
+      if (l > code_limit) throw error{call, "a code of " + std::to_string(l) + " bits, the longest is " + std::to_string(code_limit), remedy::copy_again};
       m.weight.push_back(l);
       if (l) sum += code_span >> l;
     }
     at += static_cast<std::size_t>(m.size + 1) / 2;
     bool const alone = std::count_if(m.weight.begin(), m.weight.end(), [](auto l) { return l > 0; }) == 1;
-    if (sum > code_span || (sum < code_span && !alone) || sum == 0) throw error{call, "the code lengths are no complete prefix code"};
+    if (sum > code_span || (sum < code_span && !alone) || sum == 0) throw error{call, "the code lengths are no complete prefix code", remedy::copy_again};
   } else if (m.how == coder::range) {
     need(2 * static_cast<std::size_t>(m.size));
     for (int i = 0; i < m.size; ++i, at += 2) {
       m.weight.push_back(static_cast<std::uint16_t>(from[at] | from[at + 1] << 8));
       sum += m.weight.back();
     }
-    if (sum != code_span) throw error{call, "the frequencies sum to " + std::to_string(sum) + ", expected " + std::to_string(code_span)};
+    if (sum != code_span) throw error{call, "the frequencies sum to " + std::to_string(sum) + ", expected " + std::to_string(code_span), remedy::copy_again};
   }
   return m;
 }

@@ -36,18 +36,18 @@ struct int8_image {
     auto const nonzero = values_of<std::int8_t>(demand_list(call, parts, ".nonzero", dtype::i8, shape.size()).bytes);
     check_bits(call, bits, shape.size(), static_cast<index_t>(nonzero.size()));
     for (auto q : nonzero)
-      if (q == 0) throw error{call, "one of the stored nonzero codes is zero"};
+      if (q == 0) throw error{call, "one of the stored nonzero codes is zero", remedy::copy_again};
     w.codes = scatter(std::span<std::int8_t const>(nonzero), bits.data(), shape.size());
   }
   for (auto q : w.codes)
-    if (q == -128) throw error{call, "a code is -128, outside of the form's range of ±127"};
+    if (q == -128) throw error{call, "a code is -128, outside of the form's range of ±127", remedy::copy_again};
   w.scales = values_of<float>(demand_part(call, parts, ".scale", dtype::f32, {rows_of(shape)}).bytes);
   for (std::size_t r = 0; r < w.scales.size(); ++r)
     if (!(w.scales[r] >= 0) || !std::isfinite(w.scales[r] * 127.0f))
-      throw error{call, "the scale of row " + std::to_string(r) + " is " + std::to_string(w.scales[r]) + ", expected a number that is not negative and at most the largest float / 127"};
+      throw error{call, "the scale of row " + std::to_string(r) + " is " + std::to_string(w.scales[r]) + ", expected a number that is not negative and at most the largest float / 127", remedy::copy_again};
   if (find_part(parts, ".input_scale")) {
     w.input_scale = values_of<float>(demand_part(call, parts, ".input_scale", dtype::f32, {1}).bytes)[0];
-    if (!(w.input_scale > 0) || !std::isfinite(w.input_scale)) throw error{call, "the scale of the activations is " + std::to_string(w.input_scale) + ", expected a positive finite number"};
+    if (!(w.input_scale > 0) || !std::isfinite(w.input_scale)) throw error{call, "the scale of the activations is " + std::to_string(w.input_scale) + ", expected a positive finite number", remedy::copy_again};
   }
   return w;
 }

@@ -111,10 +111,10 @@ template <bool Sparse> struct low_rank_logic {
     else demand_only(call.c_str(), parts, {".left", ".right"});
     auto const* const r = find_part(parts, ".right");
     index_t const rank = r && r->shape.rank() == 2 ? std::min(r->shape[0], std::max(rows_of(shape), columns_of(shape))) : 1;
-    if (rank < 1) throw error{call, "factors of rank 0"};
+    if (rank < 1) throw error{call, "factors of rank 0", remedy::copy_again};
     for (auto const* p : {&demand_part(call.c_str(), parts, ".left", dtype::f32, {rows_of(shape), rank}), &demand_part(call.c_str(), parts, ".right", dtype::f32, {rank, columns_of(shape)})})
       for (float v : values_of<float>(p->bytes))
-        if (!std::isfinite(v)) throw error{call, "a stored number is NaN or infinite"};
+        if (!std::isfinite(v)) throw error{call, "a stored number is NaN or infinite", remedy::copy_again};
     if constexpr (Sparse) {
       auto const rest = sparse_parts(parts);
       rows_logic::check(matrix(shape), rest);

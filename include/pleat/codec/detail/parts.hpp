@@ -26,11 +26,11 @@ namespace pleat::codec::detail {
 [[nodiscard]] PLEAT_ONCE file_tensor const& demand_part(char const* call, std::span<file_tensor const> parts, std::string_view suffix, dtype type, extents const& shape) {
   file_tensor const* p = find_part(parts, suffix);
   std::string const wanted = "a tensor '" + std::string(suffix) + "' of shape " + shape.to_string() + " and type " + std::string(name_of(type));
-  if (!p) throw error{call, "expected " + wanted + ", found none"};
+  if (!p) throw error{call, "expected " + wanted + ", found none", remedy::copy_again};
   if (p->type != type || p->shape != shape)
-    throw error{call, "expected " + wanted + ", found " + p->shape.to_string() + " " + std::string(name_of(p->type))};
+    throw error{call, "expected " + wanted + ", found " + p->shape.to_string() + " " + std::string(name_of(p->type)), remedy::copy_again};
   if (p->bytes.size() != static_cast<std::size_t>(shape.size()) * size_of(type))
-    throw error{call, "expected " + wanted + ", found " + std::to_string(p->bytes.size()) + " bytes"};
+    throw error{call, "expected " + wanted + ", found " + std::to_string(p->bytes.size()) + " bytes", remedy::copy_again};
   return *p;
 }
 
@@ -46,9 +46,9 @@ PLEAT_ONCE void demand_only(char const* call, std::span<file_tensor const> parts
   for (auto const& p : parts) {
     bool known = false;
     for (auto e : expected) known = known || e == p.suffix;
-    if (!known) throw error{call, "a part '" + p.suffix + "' does not belong to this form"};
+    if (!known) throw error{call, "a part '" + p.suffix + "' does not belong to this form", remedy::copy_again};
   }
-  if (parts.size() > expected.size()) throw error{call, "a part is there twice"};
+  if (parts.size() > expected.size()) throw error{call, "a part is there twice", remedy::copy_again};
 }
 
 }  // namespace pleat::codec::detail

@@ -30,7 +30,7 @@ template <class E> struct reduced_logic {
     auto const call = call_of(name, "from_file");
     demand_only(call.c_str(), parts, {""});
     for (E v : values_of<E>(demand_part(call.c_str(), parts, "", dtype_of<E>, shape).bytes))
-      if (!std::isfinite(static_cast<float>(v))) throw error{call, "a stored number is NaN or infinite"};
+      if (!std::isfinite(static_cast<float>(v))) throw error{call, "a stored number is NaN or infinite", remedy::copy_again};
   }
   struct view {
     E const* values = nullptr;

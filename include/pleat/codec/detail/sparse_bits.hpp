@@ -60,9 +60,9 @@ template <class View> struct sparse_view {
 /// Row borders that a file claims: from 0, never falling, up to `total`. \throws error
 inline void check_starts(std::string const& call, std::span<std::uint32_t const> starts, index_t total) {
   for (std::size_t r = 0; r + 1 < starts.size(); ++r)
-    if (starts[r] > starts[r + 1]) throw error{call, "row " + std::to_string(r) + " ends before it begins"};
+    if (starts[r] > starts[r + 1]) throw error{call, "row " + std::to_string(r) + " ends before it begins", remedy::copy_again};
   if (starts.front() != 0 || static_cast<index_t>(starts.back()) != total)
-    throw error{call, "the rows' borders run from " + std::to_string(starts.front()) + " to " + std::to_string(starts.back()) + ", expected 0 to " + std::to_string(total)};
+    throw error{call, "the rows' borders run from " + std::to_string(starts.front()) + " to " + std::to_string(starts.back()) + ", expected 0 to " + std::to_string(total), remedy::copy_again};
 }
 /// The length of a list whose length the file decides.
 [[nodiscard]] inline index_t list_length(std::span<file_tensor const> parts, std::string_view suffix) noexcept {
@@ -114,11 +114,11 @@ template <int B> struct compressed_rows_logic : recoded<compressed_rows_logic<B>
     for (index_t r = 0; r < rows_of(shape); ++r)
       for (auto i = start[static_cast<std::size_t>(r)]; i < start[static_cast<std::size_t>(r) + 1]; ++i) {
         if (static_cast<index_t>(column[i]) >= columns_of(shape) / B)
-          throw error{call, "row " + std::to_string(r) + " has the column " + std::to_string(column[i]) + ", the last one is " + std::to_string(columns_of(shape) / B - 1)};
-        if (i > start[static_cast<std::size_t>(r)] && column[i] <= column[i - 1]) throw error{call, "the columns of row " + std::to_string(r) + " do not ascend"};
+          throw error{call, "row " + std::to_string(r) + " has the column " + std::to_string(column[i]) + ", the last one is " + std::to_string(columns_of(shape) / B - 1), remedy::copy_again};
+        if (i > start[static_cast<std::size_t>(r)] && column[i] <= column[i - 1]) throw error{call, "the columns of row " + std::to_string(r) + " do not ascend", remedy::copy_again};
       }
     for (float v : kept)
-      if (!std::isfinite(v)) throw error{call, "a stored number is NaN or infinite"};
+      if (!std::isfinite(v)) throw error{call, "a stored number is NaN or infinite", remedy::copy_again};
   }
   struct view : sparse_view<view> {
     static constexpr int block = B;
@@ -203,9 +203,9 @@ struct bitmask_logic : recoded<bitmask_logic> {
       check_bits(call.c_str(), std::span<std::uint8_t const>(bits).subspan(static_cast<std::size_t>(r * row_bytes(shape)), static_cast<std::size_t>(row_bytes(shape))), columns_of(shape),
                  count_bits(std::span<std::uint8_t const>(bits).subspan(static_cast<std::size_t>(r * row_bytes(shape)), static_cast<std::size_t>(row_bytes(shape)))));
     if (count_bits(bits) != static_cast<index_t>(kept.size()))
-      throw error{call, "the mask keeps " + std::to_string(count_bits(bits)) + " elements, but " + std::to_string(kept.size()) + " values are stored"};
+      throw error{call, "the mask keeps " + std::to_string(count_bits(bits)) + " elements, but " + std::to_string(kept.size()) + " values are stored", remedy::copy_again};
     for (float v : kept)
-      if (!std::isfinite(v)) throw error{call, "a stored number is NaN or infinite"};
+      if (!std::isfinite(v)) throw error{call, "a stored number is NaN or infinite", remedy::copy_again};
   }
   /// Where each row's numbers begin.
   static std::vector<file_tensor> derive(extents const& shape, std::span<file_tensor const> parts) {
@@ -310,13 +310,13 @@ template <int N, int M> struct n_m_logic : recoded<n_m_logic<N, M>> {
     demand_only(call.c_str(), parts, {".values", ".index"});
     index_t const each = columns_of(shape) / M * N;
     for (float v : values_of<float>(demand_part(call.c_str(), parts, ".values", dtype::f32, {rows_of(shape), each}).bytes))
-      if (!std::isfinite(v)) throw error{call, "a stored number is NaN or infinite"};
+      if (!std::isfinite(v)) throw error{call, "a stored number is NaN or infinite", remedy::copy_again};
     auto const& where = demand_part(call.c_str(), parts, ".index", dtype::u8, {rows_of(shape), row_bytes(shape)});
     for (index_t r = 0; r < rows_of(shape); ++r)
       for (index_t i = 0; i < each; ++i) {
         auto const* const row = reinterpret_cast<byte_t const*>(where.bytes.data()) + r * row_bytes(shape);
-        if (at(row, i) >= M) throw error{call, "row " + std::to_string(r) + " has the place " + std::to_string(at(row, i)) + " in a group of " + std::to_string(M)};
-        if (i % N != 0 && at(row, i) <= at(row, i - 1)) throw error{call, "the places of a group in row " + std::to_string(r) + " do not ascend"};
+        if (at(row, i) >= M) throw error{call, "row " + std::to_string(r) + " has the place " + std::to_string(at(row, i)) + " in a group of " + std::to_string(M), remedy::copy_again};
+        if (i % N != 0 && at(row, i) <= at(row, i - 1)) throw error{call, "the places of a group in row " + std::to_string(r) + " do not ascend", remedy::copy_again};
       }
   }
   static constexpr bool in_sixteens = M > 1 && 16 % M == 0;

@@ -30,7 +30,7 @@ template <class Entry> class entry_table {
     for (std::size_t i = 0; i < by_name_.size(); ++i) by_name_[i] = i;
     std::sort(by_name_.begin(), by_name_.end(), [&](std::size_t a, std::size_t b) { return entries_[a].name < entries_[b].name; });
     for (std::size_t i = 1; i < by_name_.size(); ++i)
-      if (name(i) == name(i - 1)) throw error{call, "the name " + shown(name(i)) + " appears twice"};
+      if (name(i) == name(i - 1)) throw error{call, "the name " + shown(name(i)) + " appears twice", remedy::copy_again};
   }
 
   [[nodiscard]] std::span<Entry const> entries() const noexcept { return entries_; }

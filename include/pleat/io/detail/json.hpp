@@ -176,7 +176,7 @@ class json_scanner {
       auto const c = static_cast<unsigned char>(text_[at_]);
       found = c >= 0x21 && c < 0x7f ? std::string("'") + text_[at_] + "'" : "byte value " + std::to_string(c);
     }
-    throw error{call_, "at byte " + std::to_string(offset()) + ": " + problem + ", found " + found};
+    throw error{call_, "at byte " + std::to_string(offset()) + ": " + problem + ", found " + found, remedy::copy_again};
   }
 
  private:

@@ -104,11 +104,11 @@ class descriptor {
                                                                        std::string const& call) {
   // O_NONBLOCK: a pipe must be refused, not waited for.
   descriptor file = open_file(path, O_RDONLY | O_NONBLOCK);
-  if (!file.is_open()) throw error{call, "cannot open the file: " + system_words(errno)};
+  if (!file.is_open()) throw error{call, "cannot open the file: " + system_words(errno), "Check the name, and that it may be read"};
   struct stat info {};
   if (::fstat(file.get(), &info) != 0) throw error{call, "cannot ask for the size: " + system_words(errno)};
-  if (S_ISDIR(info.st_mode)) throw error{call, "this is a folder, expected a file"};
-  if (!S_ISREG(info.st_mode)) throw error{call, "this is no regular file (a pipe, a socket or a device)"};
+  if (S_ISDIR(info.st_mode)) throw error{call, "this is a folder, expected a file", "Name a file in it"};
+  if (!S_ISREG(info.st_mode)) throw error{call, "this is no regular file (a pipe, a socket or a device)", "Copy it into a file first"};
   return {std::move(file), static_cast<std::uint64_t>(info.st_size)};
 }
 
