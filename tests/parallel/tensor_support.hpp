@@ -150,15 +150,19 @@ inline double distance(std::vector<float> const& a, std::vector<float> const& b)
   return n > 0 ? std::sqrt(d / n) : std::sqrt(d);
 }
 
-/// The first parameter whose gradient is further from the serial run's than the bound of the field's parity tests,
-/// k·C^(L+1−l)·eps relative to the Frobenius norm with k = 4, C = 1.03 and l counted from the first of L parameters; scaled by √t because a
-/// tensor split makes t partial sums of every product. Empty: none.
+/// How far two runs' gradients of the l-th of n parameters (0: the first layer's) may lie apart, relative to the Frobenius norm. The bound of the
+/// field's parity tests is k·C^(n−l)·eps with k = 4, C = 1.03, for the rounding of one run. Where `sums` ranks or micro-batches each sum a part of
+/// every product, sums − 1 more roundings follow, of either sign: their errors add up as √sums. Both runs round: twice that.
+inline double gradient_bound(std::size_t l, std::size_t n, index_t sums) {
+  return 2 * 4 * std::pow(1.03, static_cast<double>(n - l)) * 0x1p-23 * std::sqrt(static_cast<double>(sums));
+}
+
+/// The first parameter whose gradient is further from the serial run's than that. Empty: none.
 inline std::string beyond_bound(walked const& a, walked const& serial, int ranks) {
   double const eps = 0x1p-23;
-  auto const n = static_cast<double>(serial.order.size());
   for (std::size_t l = 0; l < serial.order.size(); ++l) {
     auto const& name = serial.order[l];
-    double const bound = 4 * std::pow(1.03, n - static_cast<double>(l)) * eps * std::sqrt(static_cast<double>(ranks)) * 2;
+    double const bound = gradient_bound(l, serial.order.size(), ranks);
     double const d = a.gradients.contains(name) ? distance(a.gradients.at(name), serial.gradients.at(name)) : 1e30;
     if (!(d <= bound)) return name + ": " + std::to_string(d / eps) + " eps, allowed " + std::to_string(bound / eps);
   }

@@ -209,7 +209,11 @@ template <class Net> class pipeline {
       x = take(c.x, a);
     }
     auto mark = begin_mark();
-    auto y = along("tensor", [&] { return c.work.forward(p, *net_, begin, end, recompute_, std::move(x)); });
+    // Between stages activations travel whole; what leaves the last one stays where it lives along the tensor axis (a loss may take it cut).
+    auto y = along("tensor", [&] {
+      auto made = c.work.forward(p, *net_, begin, end, recompute_, std::move(x));
+      return a.stage + 1 == layout_->count() ? std::move(made) : nn::redistribute(p, std::move(made), {});
+    });
     mark = end_mark(mark, "forward", "compute", a.stage, a.micro_batch);
     if (a.stage + 1 == layout_->count()) {
       c.dy.data = source_->loss(micro(a), std::move(y));

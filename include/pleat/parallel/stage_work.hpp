@@ -41,7 +41,7 @@ template <class Net> class stage_work {
       x = nn::forward_units(p, net, u, stop, std::move(x), saved_);
       u = stop;
     }
-    return leaving(p, net, end, std::move(x));
+    return x;
   }
 
   /// Both halves. \param p input_gradient says whether somebody wants dx
@@ -68,10 +68,6 @@ template <class Net> class stage_work {
   }
 
  private:
-  /// Between stages activations travel whole; what leaves the last one stays where it lives along the tensor axis (a loss may take it cut).
-  [[nodiscard]] static tensor_type leaving(pass_type const& p, Net const& net, index_t end, tensor_type x) {
-    return end < nn::units_of(net) ? nn::redistribute(p, std::move(x), {}) : x;
-  }
   /// The lowest unit that backward must reach.
   [[nodiscard]] static index_t last_needed(pass_type const& p, Net const& net, index_t begin, index_t end) {
     index_t u = begin;
