@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Every mesh of data × tensor × pipeline ranks whose product is at most 8, with every state stage and every schedule: the gradients are the
-// serial run's, layer by layer.
+// serial run's, layer by layer, and every rank holds the bytes that the ledger says.
 #include "parallel/transformer_training.hpp"
 
 #include <catch2/catch_test_macros.hpp>

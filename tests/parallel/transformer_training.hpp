@@ -11,6 +11,7 @@
 #include "parallel/tensor_support.hpp"
 
 #include <map>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -112,6 +113,11 @@ template <class Net> outcome train(Net const& net, pl::plan::plan p, pl::comm::c
   out.taken_later = l.steps > 2 ? static_cast<long>(taken() - before) : 0;
   m.demand_equal_replicas();
   gather(out.values);
+  auto const used = m.memory();
+  auto const said = pl::plan::make_state_bytes(m.plan(), m.arena().layout(), optimizer.buffers(), m.share().slots(), par::buckets_of_a_layer(m.net(), m.arena()), m.arena().shards().shard);
+  if (!(said == pl::plan::state_bytes{used.parameters, used.gradients, used.optimizer_state}))  // of every rank: what one throws reaches the test
+    throw std::runtime_error("a rank holds other bytes than the ledger says: " + std::to_string(used.parameters) + ", " + std::to_string(used.gradients) + ", " + std::to_string(used.optimizer_state) + " instead of " +
+                             std::to_string(said.parameters) + ", " + std::to_string(said.gradients) + ", " + std::to_string(said.optimizer_state));
   return out;
 }
 
