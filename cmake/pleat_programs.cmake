@@ -32,11 +32,25 @@ if(pleat_kernel_sources)  # a package that only installs the headers may have le
   pleat_set_language(pleat_kernels)
 endif()
 
-# pleat_program(NAME SOURCES ... LIBRARIES ...): one program in bin/, with our warnings and everything of pleat that was found.
+# The umbrella, parsed once for all programs that include it.
+add_library(pleat_umbrella OBJECT EXCLUDE_FROM_ALL ${PROJECT_SOURCE_DIR}/kernels/umbrella/umbrella.cpp)
+target_link_libraries(pleat_umbrella PRIVATE pleat::pleat pleat_dev)
+target_compile_definitions(pleat_umbrella PRIVATE PLEAT_ONCE_ELSEWHERE)
+target_precompile_headers(pleat_umbrella PRIVATE ${PROJECT_SOURCE_DIR}/kernels/umbrella/umbrella.hpp)
+pleat_set_language(pleat_umbrella)
+
+# pleat_program(NAME [UMBRELLA] SOURCES ... LIBRARIES ...): one program in bin/, with our warnings and everything of pleat that was found.
+# UMBRELLA: its sources include pleat/pleat.hpp, and take it precompiled.
 function(pleat_program name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LIBRARIES")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "UMBRELLA" "" "SOURCES;LIBRARIES")
   add_executable(${name} ${arg_SOURCES})
-  target_link_libraries(${name} PRIVATE pleat::pleat pleat::kernels pleat_dev ${arg_LIBRARIES})
+  if(arg_UMBRELLA)
+    target_link_libraries(${name} PRIVATE pleat::pleat $<LINK_ONLY:pleat_kernels> pleat_dev ${arg_LIBRARIES})
+    target_compile_definitions(${name} PRIVATE PLEAT_ONCE_ELSEWHERE)
+    target_precompile_headers(${name} REUSE_FROM pleat_umbrella)
+  else()
+    target_link_libraries(${name} PRIVATE pleat::pleat pleat::kernels pleat_dev ${arg_LIBRARIES})
+  endif()
   pleat_set_language(${name})
 endfunction()
 
