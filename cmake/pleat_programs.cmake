@@ -30,14 +30,14 @@ if(pleat_kernel_sources)  # a package that only installs the headers may have le
   target_compile_definitions(pleat_kernels INTERFACE PLEAT_ONCE_ELSEWHERE)
   target_compile_options(pleat_kernels INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:SHELL:-include pleat/compute/instances.hpp>")
   pleat_set_language(pleat_kernels)
-endif()
 
-# The umbrella, parsed once for all programs that include it.
-add_library(pleat_umbrella OBJECT EXCLUDE_FROM_ALL ${PROJECT_SOURCE_DIR}/kernels/umbrella/umbrella.cpp)
-target_link_libraries(pleat_umbrella PRIVATE pleat::pleat pleat_dev)
-target_compile_definitions(pleat_umbrella PRIVATE PLEAT_ONCE_ELSEWHERE)
-target_precompile_headers(pleat_umbrella PRIVATE ${PROJECT_SOURCE_DIR}/kernels/umbrella/umbrella.hpp)
-pleat_set_language(pleat_umbrella)
+  # The umbrella, parsed once for all programs that include it.
+  add_library(pleat_umbrella OBJECT EXCLUDE_FROM_ALL ${PROJECT_SOURCE_DIR}/kernels/umbrella/umbrella.cpp)
+  target_link_libraries(pleat_umbrella PRIVATE pleat::pleat pleat_dev)
+  target_compile_definitions(pleat_umbrella PRIVATE PLEAT_ONCE_ELSEWHERE)
+  target_precompile_headers(pleat_umbrella PRIVATE ${PROJECT_SOURCE_DIR}/kernels/umbrella/umbrella.hpp)
+  pleat_set_language(pleat_umbrella)
+endif()
 
 # pleat_program(NAME [UMBRELLA] SOURCES ... LIBRARIES ...): one program in bin/, with our warnings and everything of pleat that was found.
 # UMBRELLA: its sources include pleat/pleat.hpp, and take it precompiled.
