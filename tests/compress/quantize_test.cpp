@@ -55,6 +55,54 @@ TEST_CASE("quantize changes every weight by at most half a step and nothing else
   CHECK(values_of(model)[0].form == "dense");
 }
 
+TEST_CASE("one step for a whole weight: the largest number of all its rows says it, on any number of ranks") {
+  auto w = alone();
+  compress::quantize<int8> const coarse{.scales = compress::per::tensor};
+  auto const model = build(w);
+  auto const whole = model | coarse;
+  auto const before = values_of(model), after = values_of(whole);
+  for (std::size_t p = 0; p < before.size(); ++p) {
+    if (!is_weight(before[p])) continue;
+    float amax = 0;
+    for (float const v : before[p].values) amax = std::max(amax, std::abs(v));
+    float const step = amax / 127;
+    bool finer = false;  // than half a step of the whole: what a row's own step would do
+    for (std::size_t i = 0; i < before[p].values.size(); ++i) {
+      float const code = std::nearbyint(before[p].values[i] / step);
+      // The code is the nearest one, but for numbers that lie half way within the rounding of the division.
+      if (after[p].values[i] != code * step) CHECK(std::abs(std::abs(before[p].values[i] / step - code) - 0.5f) <= 128 * 0x1p-23f);
+      finer = finer || std::abs(before[p].values[i] - after[p].values[i]) > 0.49f * step;
+    }
+    CHECK(finer);
+  }
+  for (bool const rows : {true, false}) {
+    std::vector<std::string> wrong(3);
+    pleat::comm::run_local(3, [&](pleat::comm::communicator c) {
+      auto const rank = static_cast<std::size_t>(c.rank());
+      pleat::world self(pleat::comm::communicator(pleat::comm::self{}), 1), ranks(std::move(c), 1);
+      ranks.set_sink({});
+      namespace par = pleat::parallel;
+      auto const dense = par::build(network(), pleat::plan::plan{.global_batch = 16}, self, {.seed = 3});
+      auto const encoded = dense | coarse;
+      auto const onto = [&](auto const& m) {
+        auto const rules = par::tensor_parallel(m.net(), rows ? std::vector<par::placement_rule>{par::column("fc*")} : std::vector<par::placement_rule>{par::row("fc*")});
+        return par::place(m, rules, {.global_batch = 16, .tensor_ranks = 3}, ranks);
+      };
+      auto const cut = onto(dense);
+      auto const a = values_of(cut | coarse), b = values_of(onto(encoded));
+      for (std::size_t p = 0; p < a.size(); ++p)
+        if (a[p].values != b[p].values || a[p].form != b[p].form) wrong[rank] += a[p].name + " ";
+      try {
+        (void)(cut | compress::quantize<int8>{.observer = compress::percentile{99}, .scales = compress::per::tensor});
+        wrong[rank] += "took a percentile of parts ";
+      } catch (pleat::error const& e) {
+        if (std::string(e.what()).find("no rank sees the whole") == std::string::npos) wrong[rank] += e.what();
+      }
+    });
+    for (auto const& text : wrong) CHECK(text == "");
+  }
+}
+
 TEST_CASE("what was pruned stays exactly zero through quantization, and stages or one pipeline give the same bytes") {
   auto w = alone();
   auto const model = build(w);
@@ -129,6 +177,7 @@ TEST_CASE("forms by name, and what blocks do not divide: refused, the next form,
   using q8 = pleat::codec::q8_0<float>;
   using mixed = compress::quantize<q4, q8, int8>;
   auto w = alone();
+  CHECK_THROWS_MATCHES((wide_model(w) | compress::quantize<pleat::codec::q8_0<float>>{.scales = compress::per::tensor, .ignore = {"fc3.*"}}), pleat::error, MessageMatches(ContainsSubstring("has steps of its own")));
   auto const model = wide_model(w);
   std::string said;
   compress::listener const note = [&](std::string_view line) { said += line; };

@@ -23,6 +23,9 @@
 
 namespace pleat::compress {
 
+/// What shares one step of int8: an output channel (a row of the matrix), or the whole weight.
+enum class per { channel, tensor };
+
 /// Gives every weight matrix and kernel a form of a closed list: `Form` unless `.forms` says otherwise by name. Zeros stay zero (but for
 /// ggml's types with a minimum), so that what was pruned stays pruned. Biases, norms and statistics keep their numbers. Encoded weights are
 /// frozen: fine-tuning goes on around them.
@@ -31,12 +34,13 @@ namespace pleat::compress {
 ///     model | quantize<codec::q4_k<float>, codec::q4_0<float>, codec::q8_0<float>>{.forms = {{"*attention*", "q8_0"}}, .misfit = misfit::next}
 ///     model | quantize<>{.activations = static_activations{.data = calibration(train, 300), .observer = kl_divergence{}}}
 ///
-/// The weight observer chooses the range of each row for forms that take one (int8). int8 products quantize activations as they come, each
-/// row by its own scale (dynamic), unless `.activations` holds data: then each int8 weight's inputs get one scale, which that observer
+/// The weight observer chooses the range of each row for forms that take one (int8), or, where `.scales = per::tensor`, of the whole weight:
+/// coarser steps, for runtimes that know nothing finer. int8 products quantize activations as they come, each row by its own scale (dynamic), unless `.activations` holds data: then each int8 weight's inputs get one scale, which that observer
 /// found (static); samples pass through the quantized weights before it.
 ///
 /// Runs on sharded models where they are: a weight that is cut by rows is encoded in parts as in the whole; cut by columns its rows' ranges
-/// are maxima over the ranks (min_max only), and blocks must fit into the parts. Over a pipeline every stage encodes its own.
+/// are maxima over the ranks (min_max only; so is the range of a whole weight that is cut either way), and blocks must fit into the parts.
+/// Over a pipeline every stage encodes its own.
 template <class Form = codec::int8<float>, class... Others> struct quantize {
   using fusable_transform = void;
   using choice_list = codec::forms<Form, Others...>;
@@ -46,6 +50,7 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
   static constexpr char const* what = "quantize";
 
   weight_observer observer = min_max{};
+  per scales = per::channel;                  ///< of forms that take a range
   std::optional<static_activations> activations{};  ///< data for static activations; empty: dynamic
   std::vector<form_for> forms{};              ///< forms by name; the first pattern that fits counts
   compress::misfit misfit = misfit::refuse;   ///< when a weight's columns are no multiple of the form's block
@@ -101,17 +106,22 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
           std::vector<float> host(static_cast<std::size_t>(w.size())), range;
           copy_to_host(c, values, host.data());
           auto const columns = static_cast<std::size_t>(codec::columns_of(w.shape));
-          for (std::size_t r = 0; r < static_cast<std::size_t>(codec::rows_of(w.shape)); ++r)
-            range.push_back(finite_range(std::span<float const>(host).subspan(r * columns, columns)));
-          if (w.parts > 1 && w.where.shards(1)) {
+          auto const rows = static_cast<std::size_t>(codec::rows_of(w.shape));
+          bool const whole = scales == per::tensor;
+          if (whole) range.push_back(finite_range(host));
+          for (std::size_t r = 0; !whole && r < rows; ++r) range.push_back(finite_range(std::span<float const>(host).subspan(r * columns, columns)));
+          if (w.parts > 1 && (whole || w.where.shards(1))) {
             if (!std::holds_alternative<min_max>(observer))
-              throw error{"", "its rows are cut over the tensor axis, where no rank sees a whole one", "Use the observer min_max, or cut this weight by rows (parallel::column)"};
+              throw error{"", whole ? "it is cut over the tensor axis, where no rank sees the whole" : "its rows are cut over the tensor axis, where no rank sees a whole one",
+                          whole ? "Use the observer min_max, or one range per channel" : "Use the observer min_max, or cut this weight by rows (parallel::column)"};
             m.parts().all_reduce(range, comm::reduction::max);
           }
+          if (whole) range.assign(rows, range.front());
           F::encode_with_range(c, w.shape, static_cast<T const*>(values.data()), range, fresh);
         } else {
           if (!std::holds_alternative<min_max>(observer))
             throw error{"", "the form '" + std::string(F::name) + "' takes no observer", "It needs 'encode_with_range', see codec/int8.hpp"};
+          if (scales == per::tensor) throw error{"", "the form '" + std::string(F::name) + "' has steps of its own, not one for the whole weight", "Leave .scales as it is, or use codec::int8"};
           F::encode(c, w.shape, static_cast<T const*>(values.data()), fresh);
         }
       };
@@ -133,9 +143,9 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
     w.requires_grad = w.requires_grad && F::trainable;
   }
 
-  /// Zero for a row that holds NaN or infinity: the encoder finds and names the element.
-  [[nodiscard]] float finite_range(std::span<float const> row) const {
-    return std::isfinite(codec::detail::finite_amax(row)) ? range_of(observer, row) : 0.0f;
+  /// Zero for numbers that hold NaN or infinity: the encoder finds and names the element.
+  [[nodiscard]] float finite_range(std::span<float const> numbers) const {
+    return std::isfinite(codec::detail::finite_amax(numbers)) ? range_of(observer, numbers) : 0.0f;
   }
 
   /// f(weight&, storage&) for every weight that this call gave the form int8.
