@@ -3,10 +3,12 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Runs train_shrink_run as a user would and looks at what it leaves.
 
-    check.py promise|same_bytes|kill_and_resume|bad_input PROGRAM FOLDER "LAUNCHER OPTIONS -n"
+    check.py promise|same_bytes|kill_and_resume|kill_ranks_and_resume|dead_rank|bad_input|full_disk PROGRAM FOLDER "LAUNCHER OPTIONS -n"
 """
+import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +17,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "support"))
 from check_program import Check, main
+
+DIGITS = Path(__file__).parents[1] / "data" / "digits"
 
 
 class TrainShrinkRun(Check):
@@ -64,6 +68,8 @@ class TrainShrinkRun(Check):
             for more in (("--micro-batches", 2), ("--micro-batches", 3, "--no-overlap"), ("--no-overlap",)):
                 assert bytes_of("variant", *plain, *more) == reference, more
                 assert bytes_of("variant", *plain, *more, "--thread-ranks", 3) == reference, more
+                for n in self.rank_counts()[:1]:
+                    assert bytes_of("variant", *plain, *more, ranks=n) == reference, f"{more} on {n} MPI ranks"
         # Compression too: the same file from 1 and 3 ranks.
         for n in (1, 3):
             self.run("--deterministic", "--epochs", 2, "--quiet", "--threads", 1, "--out", self.folder / f"small{n}", *(("--thread-ranks", n) if n > 1 else ()))
@@ -71,32 +77,49 @@ class TrainShrinkRun(Check):
 
     # --- kill -9, then on another number of ranks --------------------------------------------------------------------------------
     def kill_and_resume(self):
-        plain = ["--deterministic", "--train-only", "--quiet", "--threads", 1, "--epochs", 40, "--model", "mlp:64-200-100-10"]
-        self.run(*plain, "--out", self.folder / "whole")
-        reference = (self.folder / "whole" / "model.safetensors").read_bytes()
-        checkpoint = self.folder / "checkpoint"
-        with_checkpoint = plain + ["--checkpoint", checkpoint, "--checkpoint-steps", 7, "--resume", "--out", self.folder / "resumed"]
-        kills = 0
-        for attempt in range(6):
-            child = subprocess.Popen(self.command(with_checkpoint + ["--thread-ranks", 1 + attempt % 4]), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            seen, end = len(list(checkpoint.glob("step-*"))) if checkpoint.exists() else 0, time.time() + 60
-            newest = max((p.stat().st_mtime_ns for p in checkpoint.glob("step-*")), default=0) if checkpoint.exists() else 0
-            while child.poll() is None and time.time() < end:  # kill it once it has saved something new
-                now = max((p.stat().st_mtime_ns for p in checkpoint.glob("step-*[0-9]") if p.exists()), default=0) if checkpoint.exists() else 0
-                if now > newest:
-                    break
-                time.sleep(0.001)
-            if child.poll() is None:
-                child.send_signal(signal.SIGKILL)
-                kills += 1
-            child.wait()
-            del seen
-        assert kills > 0, "training ended before it could be killed"
-        self.run(*with_checkpoint, "--thread-ranks", 2)
-        assert (self.folder / "resumed" / "model.safetensors").read_bytes() == reference, "resume gave other bytes"
-        if self.launcher:  # the finished run resumes on MPI ranks, and has nothing to do
-            self.run(*with_checkpoint, ranks=3)
-            assert (self.folder / "resumed" / "model.safetensors").read_bytes() == reference
+        self.killed_again_and_again([("--thread-ranks", 1 + life % 4) for life in range(6)], ("--thread-ranks", 2))
+
+    def kill_ranks_and_resume(self):
+        """Processes are killed too, and the one that ends the training is of another number of them."""
+        self.demand_launcher()
+        self.killed_again_and_again([2, ("--thread-ranks", 3), 3], 2)
+
+    def killed_again_and_again(self, lives, last):
+        """Each life (a number of MPI ranks, or options) is killed after a checkpoint of its own; the last one trains to the end. The bytes are
+        those of a training that nobody killed. Had a life nothing left to do, then all is done again with a longer training."""
+        for epochs in (40, 160, 640):
+            reference, resumed, checkpoint = (self.folder / f"{what}{epochs}" for what in ("whole", "resumed", "checkpoint"))
+            plain = ["--deterministic", "--train-only", "--quiet", "--threads", 1, "--epochs", epochs, "--model", "mlp:64-200-100-10"]
+            job = plain + ["--checkpoint", checkpoint, "--checkpoint-steps", 7, "--resume", "--out", resumed]
+            if not all(self.one_life(job, life, checkpoint) for life in lives):
+                continue
+            self.run(*plain, "--out", reference)
+            left_at = self.newest(checkpoint)
+            if isinstance(last, int):
+                self.run(*job, ranks=last)
+            else:
+                self.run(*job, *last)
+            assert self.newest(checkpoint) > left_at > 0, "the last life had nothing to do"
+            assert (resumed / "model.safetensors").read_bytes() == (reference / "model.safetensors").read_bytes(), "resume gave other bytes"
+            return
+        assert False, "training always ended before it could be killed"
+
+    def one_life(self, job, life, checkpoint):
+        """Whether it was killed before it had come to its end."""
+        before = self.newest(checkpoint)
+        ranks = life if isinstance(life, int) else 1
+        child = subprocess.Popen(self.command(job if isinstance(life, int) else job + list(life), ranks), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while child.poll() is None and self.newest(checkpoint) <= before:  # ctest's time-out is the limit
+            time.sleep(0.001)
+        victims = [child.pid] if ranks == 1 else self.ranks_of(child)
+        for victim in victims[-1:]:
+            os.kill(victim, signal.SIGKILL)
+        return child.wait() != 0 and len(victims) == ranks
+
+    @staticmethod
+    def newest(checkpoint):
+        """The step of the newest checkpoint; 0: there is none."""
+        return max((int(p.name.split("-")[1]) for p in checkpoint.glob("step-*[0-9]")), default=0)
 
     # --- a rank that dies ---------------------------------------------------------------------------------------------------------
     def dead_rank(self):
@@ -109,16 +132,19 @@ class TrainShrinkRun(Check):
         end = time.time() + 60
         while time.time() < end and not list(checkpoint.glob("step-*[0-9]")):
             time.sleep(0.01)
-        name = os.path.basename(self.program)[:15]
-        ranks = [int(p.name) for p in Path("/proc").glob("[0-9]*") if self.descends(int(p.name), launcher.pid) and self.name_of(int(p.name)) == name]
+        ranks = self.ranks_of(launcher)
         assert len(ranks) == 3, f"{len(ranks)} ranks are running"
         os.kill(max(ranks), signal.SIGKILL)
         said, _ = launcher.communicate(timeout=60)  # no hang
         assert launcher.returncode != 0, said
         # Nothing that was saved is lost.
-        newest = max(int(p.name.split("-")[1]) for p in checkpoint.glob("step-*[0-9]"))
+        newest = self.newest(checkpoint)
         job[job.index(100000)] = newest // 23 + 1
         self.run(*job, "--resume", "--out", self.folder / "after")
+
+    def ranks_of(self, launcher):
+        name = os.path.basename(self.program)[:15]
+        return sorted(int(p.name) for p in Path("/proc").glob("[0-9]*") if self.descends(int(p.name), launcher.pid) and self.name_of(int(p.name)) == name)
 
     @staticmethod
     def stat(pid):
@@ -142,45 +168,99 @@ class TrainShrinkRun(Check):
         return False
 
     # --- one sentence, a non-zero exit, no hang ----------------------------------------------------------------------------------
-    def bad_input(self):
-        def refused(words, *arguments, ranks=1):
-            said = self.run(*arguments, ranks=ranks, fails=True)
-            for w in words:
-                assert w in said, f"'{w}' is not in:\n{said}"
-            sentences = [line for line in said.splitlines() if line.startswith("pleat:")]
-            assert len(sentences) <= 1, f"more than one sentence:\n{said}"
+    def refused(self, words, *arguments, ranks=1, first="pleat:"):
+        """All of `words` in one sentence, the only one, which begins with `first`."""
+        said = self.run(*arguments, ranks=ranks, fails=True)
+        sentences = [line for line in said.splitlines() if line.startswith(first)]
+        assert len(sentences) == 1, f"{len(sentences)} sentences:\n{said}"
+        for w in words:
+            assert w in sentences[0], f"'{w}' is not in:\n{said}"
 
-        good = self.folder / "good"
+    def bad_input(self):
+        refused, good = self.refused, self.folder / "good"
         self.run("--epochs", 1, "--out", good, "--quiet", "--threads", 1)
         model = (good / "compressed.safetensors").read_bytes()
+        short = ("--epochs", 1, "--train-only", "--quiet", "--threads", 1)
         refused(["there is no such folder"], "--data", self.folder / "nowhere")
         refused(["'wheels' is no network", "lenet-5"], "--model", "wheels")
         refused(["takes 65 numbers, a sample of this data has 64"], "--model", "mlp:65-10")
-        refused(["--epochs"], "--epochs", "many")
-        refused(["--resume needs --checkpoint"], "--resume")
-        refused(["--optimizer"], "--optimizer", "hope")
-        refused(["batch", "0"], "--batch", 0)
+        refused(["many"], "--epochs", "many", first="--epochs")
+        refused(["needs --checkpoint"], "--resume", first="--resume")
+        refused(["hope"], "--optimizer", "hope", first="--optimizer")
+        refused(["0"], "--batch", 0, first="--batch")
         bad = self.folder / "bad.safetensors"
         for name, content in (("empty", b""), ("short", model[:100]), ("cut", model[:-3]), ("long", model + b"x"), ("noise", bytes(255 - b for b in model))):
             bad.write_bytes(content)
             refused(["bad.safetensors"], "--evaluate", bad)
-        mnist = self.folder / "idx"
-        mnist.mkdir()
-        for stem in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
-            (mnist / stem).write_bytes(b"\0\0\x08\x03\0\0")
-        refused(["train-images-idx3-ubyte"], "--data", mnist)
         if os.path.exists("/dev/full"):
             full = self.folder / "full"  # a link: were it replaced by mistake, the machine's device would stay
             full.symlink_to("/dev/full")
             refused(["/dev/full", "No space left"], "--epochs", 1, "--train-only", "--quiet", "--threads", 1, "--json", full)
         refused(["cannot make the folder", "bad.safetensors"], "--epochs", 1, "--out", bad / "below")
+
+        # Data: the shipped digits, of which one file is spoiled.
+        def spoiled(name, content, instead_of):
+            folder = self.folder / "spoiled"
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.copytree(DIGITS, folder)
+            (folder / instead_of).unlink()
+            (folder / name).write_bytes(content)
+            return folder
+
+        images, labels = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+        whole, marks = (DIGITS / images).read_bytes(), (DIGITS / labels).read_bytes()
+        packed = gzip.compress(whole)
+        self.run("--data", spoiled(images + ".gz", packed, images), *short)  # a good one is read
+        for ranks in (1, *self.rank_counts()[:1]):
+            refused([images, "ends within"], "--data", spoiled(images, b"\0\0\x08\x03\0\0", images), *short, ranks=ranks)
+            refused([images + ".gz", "too early", "copy it again"], "--data", spoiled(images + ".gz", packed[:len(packed) // 2], images), *short, ranks=ranks)
+            refused([labels, "label 77 of sample 5 (byte 13), expected 0 to 9. "], "--data", spoiled(labels, marks[:13] + b"\x4d" + marks[14:], labels), *short, ranks=ranks)
+            # A loss that is no number: which step, rank and layer, and what to do.
+            refused(["the loss of step", "on rank", "layer 'fc", "Lower the learning rate"], "--learning-rate", 1e30, *short, ranks=ranks)
+
+        # Checkpoints: all of them damaged, each in another file.
+        checkpoint = self.folder / "checkpoint"
+        self.run(*short, "--checkpoint", checkpoint, "--checkpoint-steps", 7)
+        for number, step in enumerate(sorted(checkpoint.glob("step-*[0-9]"))):
+            file = sorted(step.iterdir())[number]
+            content = bytearray(file.read_bytes())
+            content[len(content) // 2] ^= 1
+            file.write_bytes(content)
+        for ranks in (1, *self.rank_counts()[:1]):
+            refused([f"'{checkpoint}'", "no checkpoint of 2 is whole", "Start without resuming"], *short, "--checkpoint", checkpoint, "--resume", ranks=ranks)
+
         # Every rank refuses alike, rank 0 speaks, nobody hangs.
-        for n in self.rank_counts()[1:2]:
+        for n in self.rank_counts()[:2]:
             refused(["there is no such folder"], "--data", self.folder / "nowhere", ranks=n)
             refused(["'wheels' is no network"], "--model", "wheels", ranks=n)
             refused(["cannot make the folder", "bad.safetensors"], "--epochs", 1, "--out", bad / "below", ranks=n)
+            refused(["many"], "--epochs", "many", first="--epochs", ranks=n)
+            refused(["needs --checkpoint"], "--resume", first="--resume", ranks=n)
         # More ranks than samples in a batch.
         self.run("--epochs", 1, "--batch", 2, "--train-only", "--quiet", "--threads", 1, "--thread-ranks", 4)
+
+    # --- a full disk --------------------------------------------------------------------------------------------------------------
+    def full_disk(self):
+        """Where mounting is allowed (to root, or to a user in a namespace) a disk of 64 KiB, seen by the program alone; elsewhere a limit of
+        8 MiB to what is written to any file, under a network of more."""
+        disk, left = self.folder / "disk", self.folder / "left"
+        disk.mkdir()
+        inside = ["sh", "-c", 'mount -t tmpfs -o size=64k tmpfs "$0" && printf old > "$0/model.safetensors" || exit 77; "$@"; code=$?; '
+                  f"ls -A \"$0\" > '{left}'; cat \"$0/model.safetensors\" >> '{left}'; exit $code", str(disk)]
+        job = ["--epochs", 1, "--train-only", "--quiet", "--threads", 1, "--out", disk]
+        words = [f"'{disk}/model.safetensors'", "writing failed after", "What was there before is untouched", "free some space"]
+        for namespace in (["unshare", "--mount"], ["unshare", "--user", "--map-root-user", "--mount"]):
+            if not shutil.which("unshare") or subprocess.run(namespace + inside + ["true"], capture_output=True).returncode != 0:
+                continue
+            for ranks in (1, *self.rank_counts()[:1]):
+                self.prefix = namespace + inside
+                self.refused([*words, "No space left on device"], *job, ranks=ranks)
+                assert left.read_text() == "model.safetensors\nold", "the disk holds: " + left.read_text()
+            return
+        self.prefix = ["sh", "-c", 'trap "" XFSZ; ulimit -f 16384; exec "$@"', "sh"]
+        (disk / "model.safetensors").write_text("old")
+        self.refused([*words[1:], "File too large"], *job, "--model", "mlp:64-1500-1500-10")
+        assert [p.name for p in disk.iterdir()] == ["model.safetensors"] and (disk / "model.safetensors").read_text() == "old"
 
 
 if __name__ == "__main__":

@@ -18,13 +18,14 @@ class Check:
     def __init__(self, program, *others):
         *more, folder, launcher = others
         self.program, self.programs = program, [program, *more]
+        self.prefix = []  # a command that runs what follows it
         self.folder, self.launcher = Path(folder), launcher.replace(";", " ").split()
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
 
     def command(self, arguments, ranks=1, program=None):
         start = self.launcher + [str(ranks)] if ranks > 1 else []
-        return start + [program or self.program] + [str(a) for a in arguments]
+        return self.prefix + start + [program or self.program] + [str(a) for a in arguments]
 
     def run(self, *arguments, ranks=1, program=None, fails=False):
         """What the program said; an error if it ended otherwise than expected."""
@@ -32,6 +33,12 @@ class Check:
         said = done.stdout + done.stderr
         assert (done.returncode != 0) == fails, f"{arguments} on {ranks} ranks ended with {done.returncode}:\n{said}"
         return said
+
+    def demand_launcher(self):
+        """For a check of ranks as processes: where there is no MPI it is skipped, and ctest says so."""
+        if not self.launcher:
+            print("skipped: there is no MPI, so there are no ranks as processes")
+            sys.exit(4)
 
     def rank_counts(self):
         return (2, 3, 4) if self.launcher else ()
