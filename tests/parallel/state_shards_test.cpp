@@ -14,6 +14,8 @@
 #include <string>
 #include <vector>
 
+#include "support/empty_parameter.hpp"
+
 namespace pl = pleat;
 using namespace pleat_test;
 using pl::index_t;
@@ -215,4 +217,52 @@ TEST_CASE("a rank that dies in a step of sharded training releases the others wi
       }
       CHECK(said.find("rank 1 dies in phase " + std::to_string(phase)) != std::string::npos);
     }
+}
+
+namespace {
+// Of sharded_training.hpp's network, with parameters without elements before, between and behind its own.
+auto network_with_empty_parameters() {
+  using namespace pl::nn;
+  using empty = pleat_test::empty_parameters;
+  return sequential(empty("first"), linear("in", 12, 260), relu(), empty("second"), linear("wide", 260, 260), tanh_activation(), linear("tied", 260, 260, {.tied_to = "wide.weight"}), relu(),
+                    empty("third"), empty("fourth"), linear("small", 260, 3), tanh_activation(), linear("out", 3, 5), empty("last"));
+}
+}  // namespace
+
+TEST_CASE("parameters without elements change nothing, under any stage, on any ranks, in any buckets") {
+  training o;
+  o.plan.deterministic = true;
+  o.optimizer = 1;
+  outcome const reference = train_on(network(), 1, o);
+  for (int ranks : {1, 2, 3})
+    for (int stage : {0, 1, 2, 3})
+      for (bool overlap : {true, false}) {
+        auto q = o;
+        q.plan.state_stage = stage;
+        q.plan.overlap = overlap;
+        q.plan.bucket_bytes = overlap ? 1 : 30000;  // 1: a bucket for each
+        INFO(ranks << " ranks, stage " << stage << ", overlap " << overlap);
+        outcome const r = train_on(network_with_empty_parameters(), ranks, q);
+        CHECK(r.values == reference.values);
+        CHECK(r.states == reference.states);
+        CHECK(r.losses == reference.losses);
+      }
+}
+
+TEST_CASE("a network all of whose parameters are without elements goes through a step") {
+  for (int stage : {0, 1, 2, 3})
+    pl::comm::run_local(3, [&](pl::comm::communicator c) {
+      pl::world w(std::move(c), 1);
+      auto m = pl::parallel::build(pl::nn::sequential(pleat_test::empty_parameters("a"), pleat_test::empty_parameters("b")), {.data_ranks = 3, .state_stage = stage}, w);
+      pl::nn::optimizer_state<float, space> optimizer(m.context(), m.arena(), pl::nn::adamw{});
+      m.zero_grad(3);
+      auto [y, saved] = m.forward(tensor::allocate(m.context(), {1, 4}));
+      m.backward(saved, std::move(y));
+      m.reduce();
+      double const norm = m.gradient_norm();
+      m.step(optimizer);
+      for (float const v : m.host_values())
+        if (v != 0) throw std::runtime_error("there is a value");  // padding, perhaps
+      if (norm != 0 || m.steps() != 1) throw std::runtime_error("norm " + std::to_string(norm) + ", " + std::to_string(m.steps()) + " steps");
+    });
 }
