@@ -9,4 +9,14 @@
 namespace pleat_test {
 inline std::atomic<bool> counting_allocations{false};
 inline std::atomic<long> counted_allocations{0};
+
+/// How often `f` allocates, on any thread.
+template <class F>
+long allocations_in(F const& f) {
+  counted_allocations = 0;
+  counting_allocations = true;
+  f();
+  counting_allocations = false;
+  return counted_allocations;
+}
 }  // namespace pleat_test

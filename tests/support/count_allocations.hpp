@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Counts the calls of `operator new` of the whole program, on any thread. Included by one source of a program: it replaces the
-/// program's operators; others that read the count include support/allocation_count.hpp.
+/// Counts the calls of `operator new` of the whole program, plain and aligned, on any thread. Included by one source of a program: it
+/// replaces the program's operators; others that read the count include support/allocation_count.hpp.
 #pragma once
 
 #include <cstdlib>
@@ -11,26 +11,34 @@
 #include "support/allocation_count.hpp"
 
 namespace pleat_test {
-[[gnu::noinline]] inline void* allocate_and_count(std::size_t n) {
+[[gnu::noinline]] inline void* allocate_and_count(std::size_t n, std::size_t alignment = 0) noexcept {
   if (counting_allocations.load(std::memory_order_relaxed)) counted_allocations.fetch_add(1, std::memory_order_relaxed);
-  if (void* p = std::malloc(n > 0 ? n : 1)) return p;
-  throw std::bad_alloc();
+  if (n == 0) n = 1;
+  return alignment == 0 ? std::malloc(n) : std::aligned_alloc(alignment, (n + alignment - 1) / alignment * alignment);
 }
-
-/// How often `f` allocates.
-template <class F>
-long allocations_in(F const& f) {
-  counted_allocations = 0;
-  counting_allocations = true;
-  f();
-  counting_allocations = false;
-  return counted_allocations;
+[[gnu::noinline]] inline void* or_throw(void* p) {
+  if (!p) throw std::bad_alloc();
+  return p;
 }
 }  // namespace pleat_test
 
-void* operator new(std::size_t n) { return pleat_test::allocate_and_count(n); }
-void* operator new[](std::size_t n) { return pleat_test::allocate_and_count(n); }
+void* operator new(std::size_t n) { return pleat_test::or_throw(pleat_test::allocate_and_count(n)); }
+void* operator new[](std::size_t n) { return pleat_test::or_throw(pleat_test::allocate_and_count(n)); }
+void* operator new(std::size_t n, std::nothrow_t const&) noexcept { return pleat_test::allocate_and_count(n); }
+void* operator new[](std::size_t n, std::nothrow_t const&) noexcept { return pleat_test::allocate_and_count(n); }
+void* operator new(std::size_t n, std::align_val_t a) { return pleat_test::or_throw(pleat_test::allocate_and_count(n, static_cast<std::size_t>(a))); }
+void* operator new[](std::size_t n, std::align_val_t a) { return pleat_test::or_throw(pleat_test::allocate_and_count(n, static_cast<std::size_t>(a))); }
+void* operator new(std::size_t n, std::align_val_t a, std::nothrow_t const&) noexcept { return pleat_test::allocate_and_count(n, static_cast<std::size_t>(a)); }
+void* operator new[](std::size_t n, std::align_val_t a, std::nothrow_t const&) noexcept { return pleat_test::allocate_and_count(n, static_cast<std::size_t>(a)); }
 void operator delete(void* p) noexcept { std::free(p); }
 void operator delete[](void* p) noexcept { std::free(p); }
 void operator delete(void* p, std::size_t) noexcept { std::free(p); }
 void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
+void operator delete(void* p, std::nothrow_t const&) noexcept { std::free(p); }
+void operator delete[](void* p, std::nothrow_t const&) noexcept { std::free(p); }
+void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
+void operator delete[](void* p, std::align_val_t) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+void operator delete[](void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+void operator delete(void* p, std::align_val_t, std::nothrow_t const&) noexcept { std::free(p); }
+void operator delete[](void* p, std::align_val_t, std::nothrow_t const&) noexcept { std::free(p); }
