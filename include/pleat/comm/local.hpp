@@ -4,6 +4,7 @@
 /// Ranks as threads of one process. Needs no Kokkos and no MPI.
 #pragma once
 
+#include <algorithm>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -87,11 +88,15 @@ class local_endpoint : public std::enable_shared_from_this<local_endpoint> {
   }
 
   PLEAT_ONCE request start(call const& c) {
-    if (idle.empty()) {
-      all.push_back(std::make_unique<operation>());
-      idle.reserve(all.size());
-      active.reserve(all.size());
-      idle.push_back(all.back().get());
+    if (idle.empty()) {  // twice as many: how many are under way at once depends on time, and a steady state allocates nothing
+      auto const number_of_all = std::max<std::size_t>(32, 2 * all.size());
+      all.reserve(number_of_all);
+      idle.reserve(number_of_all);
+      active.reserve(number_of_all);
+      while (all.size() < number_of_all) {
+        all.push_back(std::make_unique<operation>());
+        idle.push_back(all.back().get());
+      }
     }
     auto* op = idle.back();
     if (c.kind == call_kind::send || c.kind == call_kind::receive) {

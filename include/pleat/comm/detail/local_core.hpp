@@ -92,7 +92,10 @@ class local_core : public std::enable_shared_from_this<local_core> {
         spins_(static_cast<unsigned>(ranks) <= std::thread::hardware_concurrency() ? 1000 : 0),
         ring_(16, nullptr),
         sends_(static_cast<std::size_t>(ranks)),
-        receives_(static_cast<std::size_t>(ranks)) {}
+        receives_(static_cast<std::size_t>(ranks)) {
+    for (auto* lists : {&sends_, &receives_})
+      for (auto& list : *lists) list.reserve(256);  // how many wait at once depends on time, and a steady state allocates nothing
+  }
 
   [[nodiscard]] int size() const noexcept { return size_; }
 
@@ -338,11 +341,15 @@ class local_core : public std::enable_shared_from_this<local_core> {
 
   PLEAT_ONCE collective* fresh(std::uint64_t number) {
     if (free_.empty()) {
-      all_.push_back(std::make_unique<collective>());
-      free_.reserve(all_.size());
-      free_.push_back(all_.back().get());
-      free_.back()->calls.resize(static_cast<std::size_t>(size_));
-      free_.back()->here.resize(static_cast<std::size_t>(size_));
+      auto const number_of_all = std::max<std::size_t>(16, 2 * all_.size());
+      all_.reserve(number_of_all);
+      free_.reserve(number_of_all);
+      while (all_.size() < number_of_all) {
+        all_.push_back(std::make_unique<collective>());
+        free_.push_back(all_.back().get());
+        free_.back()->calls.resize(static_cast<std::size_t>(size_));
+        free_.back()->here.resize(static_cast<std::size_t>(size_));
+      }
     }
     auto* op = free_.back();
     free_.pop_back();
