@@ -29,9 +29,10 @@ namespace pleat::parallel {
 
 /// One rank's part of a pipeline.
 ///
-/// The list is carried out strictly in order. Sends do not wait: what they send is held until it is gone. A receive is posted before
-/// the work that stands before it in the list begins, and waited for where its tensor is needed, so messages travel beside the work.
-/// That waits for less than the list says, and the list has been checked to come to its end even where every send blocks.
+/// The list is carried out strictly in order. A send waits for none but the one two per rank before it: that many are held, so that every
+/// walk takes the same memory. A receive is posted before the work that stands before it in the list begins, and waited for where its tensor
+/// is needed, so messages travel beside the work. That waits for less than the list says, and the list has been checked to come to its end
+/// even where every send blocks.
 ///
 /// A message is known by its edge, its direction and its micro-batch; sizes follow from nn::shape_units. Between stages of one rank
 /// a tensor is handed over. Where nothing learns below a stage, no gradient leaves it.
@@ -50,14 +51,12 @@ template <class Net> class pipeline {
     auto const& s = layout_->schedule();
     auto const cells = static_cast<std::size_t>(s.stages() * s.micro_batches);
     index_.assign(cells, -1);
-    std::size_t sends = 0;
     std::int32_t mine = 0;
-    for (auto const& a : *list_) {
+    for (auto const& a : *list_)
       if (a.kind == plan::action_kind::forward) index_[cell_number(a.stage, a.micro_batch)] = mine++;
-      if (plan::sends(a.kind)) ++sends;
-    }
     cells_.resize(static_cast<std::size_t>(mine));
-    outgoing_.reserve(sends);
+    held_ = 2 * static_cast<std::size_t>(ranks.size());
+    outgoing_.reserve(held_);
     wanted_.resize(static_cast<std::size_t>(s.stages()) + 1);
     window_ = std::max<index_t>(1, (comm::user_tags - 1) / (2 * s.stages()));
   }
@@ -312,13 +311,11 @@ template <class Net> class pipeline {
   }
 
   void send(plan::action const& a, tensor_type& from) {
-    for (std::size_t i = 0; i < outgoing_.size();) {  // what is gone need not be held
-      if (!outgoing_[i].under_way.test()) {
-        ++i;
-        continue;
-      }
-      if (i + 1 < outgoing_.size()) outgoing_[i] = std::move(outgoing_.back());
-      outgoing_.pop_back();
+    while (outgoing_.size() >= held_) {  // the oldest; not whatever is gone already: how much memory a walk takes must not depend on time
+      auto const mark = begin_mark();
+      along("pipeline", [&] { outgoing_.front().under_way.wait(); });
+      end_mark(mark, "wait", "send", a.stage, a.micro_batch);
+      outgoing_.erase(outgoing_.begin());
     }
     auto data = std::exchange(from, tensor_type{});
     auto const n = static_cast<std::size_t>(data.size());
@@ -393,7 +390,8 @@ template <class Net> class pipeline {
   std::vector<plan::action> const* list_;
   std::vector<std::int32_t> index_;  // (stage, micro-batch) → cell, or -1
   std::vector<cell> cells_;
-  std::vector<message> outgoing_;
+  std::vector<message> outgoing_;  // oldest first
+  std::size_t held_ = 2;           // at the most
   std::vector<char> wanted_;  // per stage: something learns below its first unit; last: anywhere
   index_t window_ = 1;
   std::size_t posted_ = 0;
