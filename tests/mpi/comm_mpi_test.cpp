@@ -5,6 +5,7 @@
 
 #include <catch2/generators/catch_generators.hpp>
 
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -58,6 +59,38 @@ TEST_CASE("mpi: counts above the largest of one MPI call are cut into pieces") {
   m.run<bfloat16>({37});
   m.run<std::int64_t>({14, 37});
   report(f);
+}
+
+TEST_CASE("mpi: more than 2^31 elements really travel") {
+  if (pleat_test::world_size() != 2) return;  // two ranks show it; more would only need more memory
+  comm::communicator c = comm::mpi::duplicate(MPI_COMM_WORLD);
+  constexpr std::int64_t half = (std::int64_t{1} << 30) + 8, all = 2 * half;  // bytes; the whole is above an int
+  std::int64_t kibibytes = 0;
+  std::ifstream memory("/proc/meminfo");
+  for (std::string word; memory >> word;)
+    if (word == "MemAvailable:") memory >> kibibytes;
+  if (c.all_reduce_value(kibibytes, comm::reduction::min) < 8 << 20) SKIP("two ranks of 2 GiB each and what MPI needs beside them: less than 8 GiB of memory are available");
+  std::vector<std::uint8_t> x(static_cast<std::size_t>(all));
+  auto const tag = [](std::int64_t i, int round) { return static_cast<std::uint8_t>((i >> 20) * 37 + i * 11 + round); };
+  std::vector<std::int64_t> const places{0, 1, half - 1, half, (std::int64_t{1} << 31) - 1, std::int64_t{1} << 31, (std::int64_t{1} << 31) + 1, all - 1};
+  auto const put = [&](std::int64_t begin, std::int64_t end, int round) {
+    for (auto const i : places)
+      if (i >= begin && i < end) x[static_cast<std::size_t>(i)] = tag(i, round);
+  };
+  auto const wrong = [&](int round) {
+    int n = 0;
+    for (auto const i : places) n += x[static_cast<std::size_t>(i)] != tag(i, round);
+    return n;
+  };
+  if (c.rank() == 0) put(0, all, 1);
+  c.broadcast(x, 0);
+  COLLECTIVE_CHECK(wrong(1) == 0);
+  put(c.rank() * half, (c.rank() + 1) * half, 2);
+  c.all_gather(std::span(x).subspan(static_cast<std::size_t>(c.rank() * half), static_cast<std::size_t>(half)), x);
+  COLLECTIVE_CHECK(wrong(2) == 0);
+  if (c.rank() == 0) put(0, all, 3), c.send(x, 1);
+  else c.receive(x, 0);
+  COLLECTIVE_CHECK(wrong(3) == 0);
 }
 
 TEST_CASE("mpi: large buffers") {
