@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Runs train_gpt and sample as a user would and looks at what they leave.
 
-    check.py learns|same_bits|meshes|precisions|kill_and_resume|samples|bad_input|shakespeare TRAIN_GPT SAMPLE FOLDER "LAUNCHER OPTIONS -n"
+    check.py learns|same_bits|meshes|precisions|kill_and_resume|samples|traces|bad_input|shakespeare TRAIN_GPT SAMPLE FOLDER "LAUNCHER OPTIONS -n"
 """
 import json
 import math
@@ -218,6 +218,51 @@ class LanguageModel(Check):
             card.write_text(bad)
             said = self.write(checkpoint, fails=True)
             assert said.startswith("pleat: ") and said.count("\n") == 1, said
+
+    # --- a step of all ranks, to look at ------------------------------------------------------------------------------------------
+    def traces(self):
+        out = self.folder / "trace.json"
+        plain = ("--batch", 8, "--validation-windows", 1, "--steps", 3, "--micro-batches", 2)
+
+        def traced(*arguments, ranks=1):
+            """By rank: (row's kind, name, category) of every span."""
+            out.unlink(missing_ok=True)
+            self.figures(*plain, "--trace", out, *arguments, ranks=ranks)
+            events = json.loads(out.read_text())["traceEvents"]
+            rows = {(e["pid"], e["tid"]): e["args"]["name"].split()[0] for e in events if e["name"] == "thread_name"}
+            spans = {}
+            for e in events:
+                if e["ph"] == "X":
+                    assert e["dur"] >= 0
+                    spans.setdefault(e["pid"], []).append((rows[e["pid"], e["tid"]], e["name"], e["cat"], e["ts"], e["ts"] + e["dur"]))
+            return spans
+
+        layouts = [(1, ()), (2, ()), (2, ("--state-stage", 3)), (2, ("--mesh", "tensor=2")), (2, ("--mesh", "pipeline=2", "--schedule", "zb-h1")), (4, ("--mesh", "data=2,pipeline=2"))]
+        for mpi, (n, more) in [(False, l) for l in layouts] + ([(True, layouts[-1])] if self.launcher else []):
+            spans = traced(*more, ranks=n) if mpi else traced(*more, "--thread-ranks", n)
+            assert sorted(spans) == list(range(n)), f"{more}: spans of ranks {sorted(spans)}"
+            for rank, mine in spans.items():
+                where = f"{more}, rank {rank}"
+                named = lambda row, begins: [s for s in mine if s[0] == row and s[1].startswith(begins)]
+                assert {s[1] for s in named("work", "forward")} == {"forward 0", "forward 1"}, where
+                assert len(named("work", "backward")) == 2 * (2 if "zb-h1" in more else 1) and len(named("work", "optimizer")) == 1, where
+                assert (n > 1) == any(s[2] == "waiting" for s in mine), where
+                sent = [s[1] for s in named("gradients", "gradients")]
+                together = n > 1 and (not more or "data=2,pipeline=2" in more)
+                assert bool(sent) == (together or "--state-stage" in more) and (not together or len(sent) == len(set(sent))), (where, sent)
+                assert bool(named("parameters", "")) == ("--state-stage" in more), where
+                assert bool(named("messages", "")) == any("pipeline=2" in str(m) for m in more), where
+                sums = named("work", "all_reduce")
+                assert bool(sums) == ("tensor=2" in more), where
+                inside = [s for s in sums for f in named("work", "forward") if f[3] <= s[3] and s[4] <= f[4]]
+                assert not sums or len(inside) >= 2 * 2 * 3, f"{where}: two sums forward for each block and micro-batch, found {len(inside)}"
+        # the numbers are those of a run that nobody traces; a shorter run shows its last step
+        assert self.figures(*plain, "--deterministic", "--trace", out)["loss"] == self.figures(*plain, "--deterministic")["loss"]
+        assert any(s[1] == "optimizer" for s in traced("--steps", 1)[0])
+        said = self.run("--data", self.text, *SMALL, *plain, "--steps", 0, "--trace", self.folder / "none.json")
+        assert "no step is left to be traced" in said and not (self.folder / "none.json").exists(), said
+        said = self.run("--data", self.text, *SMALL, *plain, "--quiet", "--trace", self.folder / "no" / "where.json", "--thread-ranks", 2, fails=True)
+        assert said.startswith("pleat: ") and said.count("\n") == 1 and "where.json" in said, said
 
     # --- one sentence, a non-zero exit, no hang ----------------------------------------------------------------------------------
     def bad_input(self):

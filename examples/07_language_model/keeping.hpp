@@ -3,6 +3,7 @@
 // Checkpoints and model files. Included by one source for each precision.
 #pragma once
 
+#include <pleat/parallel/trace.hpp>
 #include <pleat/run/checkpoint.hpp>
 #include <pleat/run/model_file.hpp>
 
@@ -47,5 +48,7 @@ template <class T> void keep(std::string const& folder, model_of<T> const& model
 template <class T> void write_model(std::string const& file, model_of<T> const& model, card const& about) {
   pl::run::save(model, file, {.network = "gpt", .more = {{card_key, about.to_text()}}});
 }
+
+template <class T> void write_step_trace(std::string const& file, model_of<T> const& model) { pl::parallel::write_trace(model, file); }
 
 }  // namespace gpt

@@ -67,6 +67,7 @@ std::optional<int> parse(int argc, char** argv, options& o) {
   app.add_option("--checkpoint-steps", o.checkpoint_steps, "steps between checkpoints; 0: after the last step only")->check(natural)->capture_default_str();
   app.add_option("--out", o.out, "safetensors file for the trained model");
   app.add_option("--json", o.json, "file for every figure");
+  app.add_option("--trace", o.trace, "file for a trace of all ranks in this run's third step (its last one, if it makes fewer), for Chrome or Perfetto");
   app.add_option("--log-steps", o.log_steps, "steps between lines of progress; 0: twenty lines in all")->check(natural)->capture_default_str();
   app.add_flag("--deterministic", o.deterministic, "the same bits on any number of data ranks, over any pipeline and schedule");
   app.add_flag("--resume", o.resume, "go on from the newest checkpoint");

@@ -36,5 +36,7 @@ template <class T> std::optional<std::pair<pl::index_t, std::string>> resume(std
 template <class T> void keep(std::string const& folder, model_of<T> const& model, optimizer_of<T> const& optimizer, pl::index_t step, card const& about);
 /// The model as a safetensors file. Collective.
 template <class T> void write_model(std::string const& file, model_of<T> const& model, card const& about);
+/// What all ranks did since model.trace().start(), for Chrome or Perfetto. Collective.
+template <class T> void write_step_trace(std::string const& file, model_of<T> const& model);
 
 }  // namespace gpt

@@ -98,8 +98,12 @@ template <class T> void train_in(options const& o, pl::world& world) {
   std::vector<pl::index_t> order;
   pl::index_t epoch = -1;
   double busy = 0;
+  pl::index_t const traced = o.trace.empty() ? -1 : std::min(step + 2, o.steps - 1);  // before it memory grows, and buckets find their order
+  if (!o.trace.empty() && traced < step) out.say("no step is left to be traced: '" + o.trace + "' is not written");
   window_source<model_type> source(model, text.train);
   while (step < o.steps) {
+    bool const shown = step == traced;
+    if (shown) model.trace().start();
     auto const begun = clock::now();
     auto const at = sampler.at(step);
     if (at.epoch != epoch) sampler.order(epoch = at.epoch, order);
@@ -112,6 +116,10 @@ template <class T> void train_in(options const& o, pl::world& world) {
       out.say(pl::parallel::skipped_step(step, *model.scaling()));
     }
     seconds.push_back(since(begun));
+    if (shown) {
+      model.trace().stop();
+      write_step_trace<T>(o.trace, model);
+    }
     busy += seconds.back();
     out.step(step, loss, busy);
     if (o.validate_steps > 0 && step % o.validate_steps == 0) validate();

@@ -14,3 +14,4 @@
 #include <pleat/base/profile.hpp>
 #include <pleat/base/random.hpp>
 #include <pleat/base/runtime.hpp>
+#include <pleat/base/step_trace.hpp>

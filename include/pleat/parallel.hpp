@@ -26,7 +26,6 @@
 #include <pleat/parallel/stage_work.hpp>
 #include <pleat/parallel/stages.hpp>
 #include <pleat/parallel/step_hooks.hpp>
-#include <pleat/parallel/step_trace.hpp>
 #include <pleat/parallel/step_words.hpp>
 #include <pleat/parallel/tensor_recipe.hpp>
 #include <pleat/parallel/tensor_sums.hpp>

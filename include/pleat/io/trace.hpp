@@ -16,13 +16,18 @@
 
 namespace pleat::io {
 
+/// Where an event is shown: rows (threads) are grouped by process.
+struct trace_row {
+  int process = 0, thread = 0;
+};
+
 /// Collects events as text; several texts may be joined, so that every rank writes its own part.
 class trace_text {
  public:
-  /// A stretch of time on row `row`. \param begin, end nanoseconds \param note what else is to be seen; may be empty
-  void add(int row, std::string_view name, std::string_view category, std::int64_t begin, std::int64_t end, std::string_view note = {}) {
+  /// A stretch of time on a row; those of one row nest or do not overlap. \param begin, end nanoseconds \param note what else is to be seen; may be empty
+  void add(trace_row row, std::string_view name, std::string_view category, std::int64_t begin, std::int64_t end, std::string_view note = {}) {
     next();
-    text_ += "{\"ph\":\"X\",\"pid\":0,\"tid\":" + std::to_string(row) + ",\"name\":";
+    text_ += "{\"ph\":\"X\"," + place(row) + ",\"name\":";
     detail::append_json_string(text_, name);
     text_ += ",\"cat\":";
     detail::append_json_string(text_, category);
@@ -34,13 +39,10 @@ class trace_text {
     }
     text_ += '}';
   }
-  /// What row `row` is called.
-  void name_row(int row, std::string_view name) {
-    next();
-    text_ += "{\"ph\":\"M\",\"pid\":0,\"tid\":" + std::to_string(row) + ",\"name\":\"thread_name\",\"args\":{\"name\":";
-    detail::append_json_string(text_, name);
-    text_ += "}}";
-  }
+  /// What a row is called.
+  void name_thread(trace_row row, std::string_view name) { metadata(row, "thread_name", name); }
+  /// What the group of rows of a process is called.
+  void name_process(int process, std::string_view name) { metadata({process, 0}, "process_name", name); }
   /// Takes the events of another text.
   void join(std::string_view other) {
     if (other.empty()) return;
@@ -53,6 +55,13 @@ class trace_text {
   [[nodiscard]] std::string to_string() const { return "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n" + text_ + "\n]}\n"; }
 
  private:
+  [[nodiscard]] static std::string place(trace_row row) { return "\"pid\":" + std::to_string(row.process) + ",\"tid\":" + std::to_string(row.thread); }
+  void metadata(trace_row row, char const* what, std::string_view name) {
+    next();
+    text_ += "{\"ph\":\"M\"," + place(row) + ",\"name\":\"" + what + "\",\"args\":{\"name\":";
+    detail::append_json_string(text_, name);
+    text_ += "}}";
+  }
   /// Nanoseconds as microseconds, exactly; printf would ask the process' locale for the point.
   [[nodiscard]] static std::string microseconds(std::int64_t nanoseconds) {
     auto const n = nanoseconds < 0 ? 0 - static_cast<std::uint64_t>(nanoseconds) : static_cast<std::uint64_t>(nanoseconds);

@@ -208,6 +208,7 @@ template <class T, class Space>
   if (p.moves && !what.empty())
     p.moves->moved({what, x.whole_shape(), x.layout(), to, static_cast<index_t>(sizeof(T)), p.tensor->size(), p.tensor->rank()});
   if (!x.layout().cut()) return detail::slice(p, x, to);
+  scoped_span const span(p.trace, to.cut() ? "all_to_all" : "all_gather", "communication");
   if (!to.cut()) return detail::gather(p, x);
   return detail::exchange(p, x, to);
 }
@@ -215,6 +216,7 @@ template <class T, class Space>
 /// The sum of all ranks' x, placed as `to` says.
 template <class T, class Space> [[nodiscard]] tensor<T, Space> resolve(pass<Space> const& p, tensor<T, Space> x, axis_layout const& to) {
   if (!p.tensor) return x;
+  scoped_span const span(p.trace, to.cut() ? "reduce_scatter" : "all_reduce", "communication");
   return to.cut() ? detail::sum_to_part(p, x, to) : detail::sum(p, std::move(x));
 }
 

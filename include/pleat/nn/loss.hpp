@@ -73,6 +73,7 @@ struct cross_entropy {
     auto const max = tensor<W, Space>::allocate(*p.where, {n});
     compute::cross_entropy_part_max(p.space(), n, here, static_cast<T const*>(y.data()), max.data());
     if (n > 0) {
+      scoped_span const span(p.trace, "all_reduce", "communication");
       wire_memory<W, Space> const m(*p.where, max, true);
       p.tensor->all_reduce(m.span(), comm::reduction::max);
       m.arrived();

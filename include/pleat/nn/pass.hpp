@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include <pleat/base/context.hpp>
+#include <pleat/base/step_trace.hpp>
 #include <pleat/compute/lanes.hpp>
 #include <pleat/tensor/axis_layout.hpp>
 
@@ -109,6 +110,7 @@ template <class Space> struct pass {
   comm::communicator* tensor = nullptr;  ///< those that hold the parts of each weight; null: nothing is cut
   move_listener* moves = nullptr;        ///< hears of activations that had to move
   input_listener* inputs = nullptr;      ///< hears what the weights multiply with
+  step_trace* trace = nullptr;           ///< sees the collectives of the tensor axis; null: nobody traces this step
   axis_layout input{};                   ///< where the layer's input lived before it was aligned: dx returns there
   bool addends = false;                  ///< the layer's activations are cut: the gradient of a replicated parameter is one rank's addend
 

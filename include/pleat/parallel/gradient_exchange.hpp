@@ -5,11 +5,14 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include <pleat/base/config.hpp>
+#include <pleat/base/step_trace.hpp>
 #include <pleat/comm/communicator.hpp>
 #include <pleat/compute/elementwise.hpp>
 #include <pleat/nn/arena.hpp>
@@ -51,8 +54,9 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
 
   /// \param ranks those that share the batch; must outlive this, as must the arena \param hybrid whether the mesh has other axes, too
   /// \param coding what gradients travel in; state stage 0 only \see demand_codable
-  gradient_exchange(context<Space>& where, shard_group const& ranks, arena_type& arena, plan::plan const& p, bool hybrid = false, gradient_coding const& coding = {})
-      : where_(&where), ranks_(&ranks), arena_(&arena), overlap_(p.overlap), pooled_(arena.pooled()), hybrid_(hybrid) {
+  /// \param trace null, or what shows each bucket from its start to its end; must outlive this
+  gradient_exchange(context<Space>& where, shard_group const& ranks, arena_type& arena, plan::plan const& p, bool hybrid = false, gradient_coding const& coding = {}, step_trace* trace = nullptr)
+      : where_(&where), ranks_(&ranks), arena_(&arena), trace_(trace), overlap_(p.overlap), pooled_(arena.pooled()), hybrid_(hybrid) {
     auto const& layout = arena.layout();
     auto const n = buckets().size();
     std::vector<index_range> exact;
@@ -74,6 +78,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
     for (std::size_t i = arena.entries().size(); i-- > 0;) first_entry_[static_cast<std::size_t>(layout.owner()[i])] = i;
     first_entry_[n] = 0;
     buffer_.assign(n, -1);
+    begun_.assign(n, -1);
     staged_.resize(on_host ? 0 : n);
     if (pooled_) {
       slots_ = arena.slots();
@@ -155,7 +160,10 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
       }
       start_ready();
     }
-    for (int const b : order_) complete(static_cast<std::size_t>(b));
+    {
+      scoped_span const span(ranks_->all->size() > 1 ? trace_ : nullptr, "wait for gradients", "waiting");
+      for (int const b : order_) complete(static_cast<std::size_t>(b));
+    }
     share_ = nullptr;
     if (!agreed_) agree();
   }
@@ -240,6 +248,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
     bool const alone = ranks_->all->size() == 1 && share_->roots().size() == 1;
     if (alone && at(b, 0) + sums_[b].first() == kept(b)) return;
     ++exchanges_;
+    if (trace_ && trace_->on()) begun_[b] = trace_->now();
     slots_read_.clear();
     for (int const s : share_->root_slots()) slots_read_.push_back(reachable(s, b));
     value_type* const in = slots_read_.empty() ? nullptr : slots_read_.front();
@@ -323,6 +332,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
     }
     if (adds(b)) compute::add(where_->space(), s.own(), static_cast<value_type const*>(to), static_cast<value_type const*>(at(b, 0) + s.first()), to);
     if (adds(b)) where_->fence();
+    if (begun_[b] >= 0) trace_->add({"gradients", "communication", std::exchange(begun_[b], -1), trace_->now(), -1, -1, trace_lane::gradients, static_cast<std::int32_t>(b)});
     give_back(b);
   }
 
@@ -337,6 +347,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   context<Space>* where_;
   shard_group const* ranks_;
   arena_type* arena_;
+  step_trace* trace_;
   bool overlap_, pooled_, hybrid_, agreed_ = false, go_on_ = false, last_ = true;
   std::vector<char> done_;                    // entry → gradient complete
   std::vector<int> waiting_;                  // bucket → entries not complete
@@ -346,6 +357,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   std::vector<value_type*> slots_read_;
   std::vector<pool_buffer> pool_;
   std::vector<int> buffer_;                   // bucket → its buffer, or -1
+  std::vector<std::int64_t> begun_;           // bucket → when its exchange started, for the trace, or -1
   int slots_ = 1;
   index_t stride_ = 0;                        // elements between the slots of a pool buffer
   std::vector<std::vector<value_type>> staged_;  // bucket → host copies of its slots; empty on a host space

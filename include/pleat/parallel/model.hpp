@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/step_trace.hpp>
 #include <pleat/codec/dense.hpp>
 #include <pleat/comm/world.hpp>
 #include <pleat/nn/arena.hpp>
@@ -36,7 +37,6 @@
 #include <pleat/parallel/replica.hpp>
 #include <pleat/parallel/source.hpp>
 #include <pleat/parallel/stages.hpp>
-#include <pleat/parallel/step_trace.hpp>
 #include <pleat/parallel/step_words.hpp>
 #include <pleat/parallel/tensor_recipe.hpp>
 #include <pleat/parallel/tensor_sums.hpp>
@@ -117,7 +117,7 @@ template <class Net> class model : public replica<Net> {
     micro_ = 0;
     if (!exchange_) {
       arena_->reserve_gradients(net_, share_->slots(), plan::whole_gradients(plan_));
-      exchange_ = std::make_unique<gradient_exchange<value_type, execution_space>>(*context_, *group_, *arena_, plan_, place_.hybrid, coding_);
+      exchange_ = std::make_unique<gradient_exchange<value_type, execution_space>>(*context_, *group_, *arena_, plan_, place_.hybrid, coding_, trace_.get());
       if (!first_residual_.empty()) exchange_->set_residual(std::exchange(first_residual_, {}));
     }
     if (pipeline().size() == 1) open_agreement();
@@ -142,14 +142,14 @@ template <class Net> class model : public replica<Net> {
     if (!walk_hooks_) walk_hooks_ = std::make_unique<step_hooks<value_type, execution_space>>();
     walk_hooks_->exchange = exchange_.get();
     walk_hooks_->gather = group_->stage == 3 ? gather_.get() : nullptr;
-    pipeline_->run(net_, training_pass(), *share_, input, source_ref<tensor_type>(asked), *exchange_, *walk_hooks_, *arena_, trace_.on() ? &trace_ : nullptr);
+    pipeline_->run(net_, training_pass(), *share_, input, source_ref<tensor_type>(asked), *exchange_, *walk_hooks_, *arena_, tracing());
     micro_ = plan_.micro_batches;
   }
 
   /// Forward of the current micro-batch. One stage only.
   [[nodiscard]] nn::step<saved, tensor_type> forward(tensor_type x) const {
     if (communicates_at_once()) settle_agreement("parallel::forward", "at its beginning");
-    return in_phase(place_, steps_, "parallel::forward", "forward", [&] { return nn::call(training_pass(), net_, std::move(x)); });
+    return in_phase(place_, steps_, "parallel::forward", "forward", [&] { return traced("forward", [&] { return nn::call(training_pass(), net_, std::move(x)); }); });
   }
 
   /// Mean cross entropy over the whole batch: dy, and this micro-batch's part of the loss into the step's sum.
@@ -197,7 +197,7 @@ template <class Net> class model : public replica<Net> {
       if (last) loss_recorded_ = false;
     }
     in_phase(place_, steps_, "parallel::backward", "backward", [&] {
-      (void)nn::call_backward(p, net_, s, std::move(dy));
+      (void)traced("backward", [&] { return nn::call_backward(p, net_, s, std::move(dy)); });
       if (every && !last) exchange_->finish();
     });
     ++micro_;
@@ -207,18 +207,26 @@ template <class Net> class model : public replica<Net> {
   /// sums of this rank's pieces are where arena().owned_gradients says.
   void reduce() {
     region r("pleat::parallel::reduce");
-    auto const begun = trace_.now();
+    scoped_span const span(tracing(), "reduce", "communication");
     if (!share_ || micro_ != static_cast<index_t>(share_->micro_batches().size()))
       throw error{"parallel::reduce", "in step " + std::to_string(steps_) + " " + std::to_string(micro_) + " of " + std::to_string(plan_.micro_batches) + " micro-batches have gone backward",
                   "Call backward for each of share().micro_batches(), or walk(source)", place_.rank};
     in_phase(place_, steps_, "parallel::reduce", "reduce", [&] {
       exchange_->finish();
-      sum_addends(*context_, parts(), plan_.deterministic, *arena_);
+      {
+        scoped_span const addends(parts().size() > 1 ? tracing() : nullptr, "all_reduce", "communication");
+        sum_addends(*context_, parts(), plan_.deterministic, *arena_);
+      }
       if (!ties_) ties_.emplace(net_, *layout_, *arena_);
-      if (!ties_->empty() && ties() == nn::tied_gradients::apart) ties_->sum(*context_, pipeline(), *group_, *arena_);
-      if (pipeline().size() > 1) loss_ = pipeline().broadcast_value(own_loss(), layout_->last_rank());
+      if (!ties_->empty() && ties() == nn::tied_gradients::apart) {
+        scoped_span const tied(pipeline().size() > 1 ? tracing() : nullptr, "tied weights", "communication");
+        ties_->sum(*context_, pipeline(), *group_, *arena_);
+      }
+      if (pipeline().size() > 1) {
+        scoped_span const loss(tracing(), "wait for the loss", "waiting");
+        loss_ = pipeline().broadcast_value(own_loss(), layout_->last_rank());
+      }
     });
-    if (trace_.on()) trace_.add({"reduce", "exchange", begun, trace_.now()});
   }
 
   /// The step's mean loss over the global batch, the same bits on every rank. Valid after reduce.
@@ -227,7 +235,10 @@ template <class Net> class model : public replica<Net> {
   /// The 2-norm of the step's gradient. Valid after reduce. Collective where state is sharded and over a pipeline; the same bits however
   /// state is sharded and wherever the pipeline is cut.
   [[nodiscard]] double gradient_norm() const {
-    return in_phase(place_, steps_, "parallel::gradient_norm", "the norm of the gradient", [&] { return parallel::gradient_norm(*context_, *groups_, *group_, *arena_) / loss_factor(); });
+    return in_phase(place_, steps_, "parallel::gradient_norm", "the norm of the gradient", [&] {
+      scoped_span const span(tracing(), "gradient norm", "compute");
+      return parallel::gradient_norm(*context_, *groups_, *group_, *arena_) / loss_factor();
+    });
   }
   /// The factor that brings the norm down to max_norm: nn::clip_factor. Collective as gradient_norm is.
   [[nodiscard]] double clip_scale(double max_norm) const { return nn::clip_factor(gradient_norm(), max_norm); }
@@ -238,7 +249,7 @@ template <class Net> class model : public replica<Net> {
   /// \returns false for such a step
   bool step(nn::optimizer_state<value_type, execution_space>& optimizer, double learning_rate_factor = 1, double scale = 1) {
     region r("pleat::parallel::step");
-    auto const begun = trace_.now();
+    scoped_span const span(tracing(), "optimizer", "compute");
     scale /= loss_factor();
     bool const moves = in_phase(place_, steps_, "parallel::step", "the optimizer's step", [&] {
       if (scale_ && !scale_->update(found_nonfinite(*context_, *arena_), all_ranks())) return false;
@@ -250,21 +261,14 @@ template <class Net> class model : public replica<Net> {
       if (gather_) group_->stage < 3 ? gather_->finish() : gather_->forget();
       return true;
     });
-    if (!moves) {
-      ++steps_;
-      return false;
-    }
-    if (trace_.on()) {
-      context_->fence();
-      trace_.add({"optimizer", "compute", begun, trace_.now()});
-    }
+    if (trace_->on()) context_->fence();
     ++steps_;
-    return true;
+    return moves;
   }
 
   /// What this rank did when, while it is on: trace().start() before a step. \see parallel/trace.hpp
-  [[nodiscard]] step_trace& trace() noexcept { return trace_; }
-  [[nodiscard]] step_trace const& trace() const noexcept { return trace_; }
+  [[nodiscard]] step_trace& trace() noexcept { return *trace_; }
+  [[nodiscard]] step_trace const& trace() const noexcept { return *trace_; }
 
   // --- inference -------------------------------------------------------------------------------------------------------------
 
@@ -416,6 +420,15 @@ template <class Net> class model : public replica<Net> {
     }
   };
 
+  [[nodiscard]] step_trace* tracing() const noexcept { return trace_->on() ? trace_.get() : nullptr; }
+  /// A walk of a written-out loop as the trace shows it: the work, not its launch.
+  template <class F> [[nodiscard]] auto traced(char const* what, F&& f) const {
+    scoped_span const span(tracing(), what, "compute", 0, micro_);
+    auto result = std::forward<F>(f)();
+    if (trace_->on()) context_->fence();
+    return result;
+  }
+
   // --- agreements -------------------------------------------------------------------------------------------------------------
 
   /// Says what this rank is about to contribute to the step.
@@ -425,7 +438,11 @@ template <class Net> class model : public replica<Net> {
     agreement_->open({steps_, share_->batch(), pipeline().size() > 1 && has_first_stage(), sample}, net_);
   }
   /// Learns what every other is about to, so that ranks that went apart hear of it instead of waiting for each other. Once per step.
-  extents settle_agreement() const { return agreement_ ? agreement_->settle(net_) : extents{}; }
+  extents settle_agreement() const {
+    if (!agreement_) return {};
+    scoped_span const span(tracing(), "wait for the agreement", "waiting");
+    return agreement_->settle(net_);
+  }
   /// The same, before a phase of the step.
   void settle_agreement(char const* call, char const* phase) const {
     in_phase(place_, steps_, call, phase, [&] { (void)settle_agreement(); });
@@ -450,7 +467,7 @@ template <class Net> class model : public replica<Net> {
   }
   void make_gather() {
     if (group_->stage == 0) return;
-    gather_ = std::make_unique<parameter_gather<value_type, execution_space>>(*context_, *group_, *arena_, plan_.prefetch, buckets_of_a_layer(net_, *arena_), place_.hybrid);
+    gather_ = std::make_unique<parameter_gather<value_type, execution_space>>(*context_, *group_, *arena_, plan_.prefetch, buckets_of_a_layer(net_, *arena_), place_.hybrid, trace_.get());
     hooks_ = std::make_unique<step_hooks<value_type, execution_space>>();
     if (group_->stage == 3) hooks_->gather = gather_.get();
   }
@@ -479,6 +496,7 @@ template <class Net> class model : public replica<Net> {
     p.hooks = hooks(nullptr);
     p.tensor = tensor_axis();
     p.moves = moves_.get();
+    p.trace = tracing();
     return p;
   }
 
@@ -499,7 +517,7 @@ template <class Net> class model : public replica<Net> {
   std::optional<double> loss_;  // of the last stage, over a pipeline
   std::unique_ptr<network_agreement> agreement_;
   step_place place_;
-  step_trace trace_;
+  std::unique_ptr<step_trace> trace_ = std::make_unique<step_trace>();  // whoever shows spans in it has a pointer
   std::vector<std::unique_ptr<parallel::share>> shares_;  // by batch size: a full one, the last one of an epoch
   parallel::share const* share_ = nullptr;
   index_t micro_ = 0;

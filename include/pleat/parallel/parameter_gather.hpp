@@ -4,9 +4,12 @@
 /// How parameters that ranks move in pieces become whole again: after the step, or just before a layer needs them.
 #pragma once
 
+#include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
+#include <pleat/base/step_trace.hpp>
 #include <pleat/codec/dense.hpp>
 #include <pleat/comm/communicator.hpp>
 #include <pleat/nn/arena.hpp>
@@ -25,8 +28,10 @@ template <class T, class Space> class parameter_gather {
  public:
   /// \param open buckets that one layer needs at once; more buffers are made if a layer needs more
   /// \param hybrid whether the mesh has other axes than the data axis
-  parameter_gather(context<Space>& where, shard_group const& ranks, nn::arena<T, Space>& arena, index_t prefetch, int open, bool hybrid = false)
-      : where_(&where), ranks_(&ranks), arena_(&arena), prefetch_(prefetch), hybrid_(hybrid), requests_(arena.layout().buckets().size()) {
+  /// \param trace null, or what shows each bucket from its start to its end; must outlive this
+  parameter_gather(context<Space>& where, shard_group const& ranks, nn::arena<T, Space>& arena, index_t prefetch, int open, bool hybrid = false, step_trace* trace = nullptr)
+      : where_(&where), ranks_(&ranks), arena_(&arena), trace_(trace), prefetch_(prefetch), hybrid_(hybrid), requests_(arena.layout().buckets().size()) {
+    begun_.assign(requests_.size(), -1);
     if (layout().stage() < 3) return;
     state_.resize(requests_.size());
     for (int i = 0; i < layout().parameter_buffers(open, static_cast<int>(prefetch)); ++i) add_buffer();
@@ -80,7 +85,9 @@ template <class T, class Space> class parameter_gather {
   }
   /// Polls what is under way.
   void poll() {
-    for (std::size_t b = 0; b < requests_.size(); ++b) about(b, [&] { (void)requests_[b].test(); });
+    for (std::size_t b = 0; b < requests_.size(); ++b) about(b, [&] {
+        if (requests_[b].test()) arrived(b);
+      });
   }
   /// The pieces have been moved: nothing that was gathered is true any more.
   void forget() {
@@ -119,6 +126,7 @@ template <class T, class Space> class parameter_gather {
       return;
     }
     where_->fence();  // the optimizer has written the piece; whoever read the buffer before is done
+    if (trace_ && trace_->on()) begun_[b] = trace_->now();
     if constexpr (on_host) {
       about(b, [&] {
         requests_[b] = ranks_->gathers->iall_gather_v(std::span<T const>(own, static_cast<std::size_t>(p.size())), std::span<T>(whole, static_cast<std::size_t>(k.size())),
@@ -135,10 +143,16 @@ template <class T, class Space> class parameter_gather {
   /// Communication for bucket b: what goes wrong names its tensors.
   template <class F> void about(std::size_t b, F&& f) { about_bucket(*arena_, b, "the parameters ", hybrid_, std::forward<F>(f)); }
   void wait(std::size_t b) {
+    scoped_span const span(requests_[b].done() ? nullptr : trace_, "wait for parameters", "waiting");
     about(b, [&] { requests_[b].wait(); });
+    arrived(b);
+  }
+  /// The trace's span ends, if there is one.
+  void arrived(std::size_t b) {
+    if (begun_[b] >= 0) trace_->add({"parameters", "communication", std::exchange(begun_[b], -1), trace_->now(), -1, -1, trace_lane::parameters, static_cast<std::int32_t>(b)});
   }
   void arrive(std::size_t b, T* whole) {
-    if (requests_[b].done() && on_host) return;
+    if (requests_[b].done() && on_host) return arrived(b);
     wait(b);
     if constexpr (!on_host) {
       if (staged_.empty() || staged_[b].empty()) return;
@@ -178,6 +192,7 @@ template <class T, class Space> class parameter_gather {
   context<Space>* where_;
   shard_group const* ranks_;
   nn::arena<T, Space>* arena_;
+  step_trace* trace_;
   index_t prefetch_;
   bool hybrid_;
   std::vector<bucket_state> state_;
@@ -185,6 +200,7 @@ template <class T, class Space> class parameter_gather {
   std::vector<std::vector<T>> staged_;   // host copies; empty on a host space
   std::uint64_t clock_ = 0;
   std::size_t gathers_ = 0;
+  std::vector<std::int64_t> begun_;      // bucket → when it was asked for, for the trace, or -1
   std::vector<comm::request> requests_;  // of each bucket; ends before the buffers that it writes
 };
 

@@ -15,6 +15,7 @@
 
 #include <pleat/base/pooled_array.hpp>
 #include <pleat/base/profile.hpp>
+#include <pleat/base/step_trace.hpp>
 #include <pleat/comm/communicator.hpp>
 #include <pleat/nn/units.hpp>
 #include <pleat/parallel/gradient_exchange.hpp>
@@ -22,7 +23,6 @@
 #include <pleat/parallel/source.hpp>
 #include <pleat/parallel/stage_work.hpp>
 #include <pleat/parallel/stages.hpp>
-#include <pleat/parallel/step_trace.hpp>
 #include <pleat/parallel/step_words.hpp>
 
 namespace pleat::parallel {
@@ -90,12 +90,17 @@ template <class Net> class pipeline {
       } guard{this};
       for (; at < list_->size(); ++at) {
         post_receives(at);
+        if (trace_) look_for_gone();
         carry_out((*list_)[at]);
       }
       at = list_->size();
-      auto const mark = begin_mark();
-      for (auto& o : outgoing_) along("pipeline", [&] { o.under_way.wait(); });
-      end_mark(mark, "wait", "send", -1, -1);
+      if (!outgoing_.empty()) {
+        scoped_span const span(trace_, "wait for sends", "waiting");
+        for (auto& o : outgoing_) {
+          along("pipeline", [&] { o.under_way.wait(); });
+          gone(o);
+        }
+      }
       outgoing_.clear();
       guard.self = nullptr;
     } catch (error const& e) {
@@ -118,6 +123,7 @@ template <class Net> class pipeline {
     tensor_type data;
     pooled_array<value_type> staged;  // where the host cannot reach `data`
     comm::request under_way;
+    span_of_time span{.begin = -1};  // from its posting, where somebody traces
   };
   /// All that is alive of one micro-batch on one stage.
   struct cell {
@@ -293,16 +299,17 @@ template <class Net> class pipeline {
     } else {
       where_->fence();  // what the block held before has been read
     }
+    if (trace_) m.span = {gradient ? "receive gradient" : "receive activation", "communication", trace_->now(), 0, static_cast<std::int32_t>(a.stage), static_cast<std::int32_t>(a.micro_batch), trace_lane::messages};
     along("pipeline", [&] { m.under_way = ranks_->ireceive(std::span<value_type>(into, n), layout_->rank_of(a.peer), tag(a)); });
   }
 
   /// The tensor of a message that has come, or comes now.
   [[nodiscard]] tensor_type take(message& m, plan::action const& a) {
     if (!m.under_way.done()) {
-      auto const mark = begin_mark();
+      scoped_span const span(trace_, a.kind == kind::forward ? "wait for activation" : "wait for gradient", "waiting", a.stage, a.micro_batch);
       along("pipeline", [&] { m.under_way.wait(); });
-      end_mark(mark, "wait", "receive", a.stage, a.micro_batch);
     }
+    gone(m);
     if constexpr (!on_host) {
       if (!m.staged.empty()) copy_from_host(*where_, static_cast<value_type const*>(m.staged.data()), m.data);
       m.staged.clear();
@@ -312,9 +319,9 @@ template <class Net> class pipeline {
 
   void send(plan::action const& a, tensor_type& from) {
     while (outgoing_.size() >= held_) {  // the oldest; not whatever is gone already: how much memory a walk takes must not depend on time
-      auto const mark = begin_mark();
+      scoped_span const span(trace_, "wait for a send", "waiting", a.stage, a.micro_batch);
       along("pipeline", [&] { outgoing_.front().under_way.wait(); });
-      end_mark(mark, "wait", "send", a.stage, a.micro_batch);
+      gone(outgoing_.front());
       outgoing_.erase(outgoing_.begin());
     }
     auto data = std::exchange(from, tensor_type{});
@@ -325,9 +332,10 @@ template <class Net> class pipeline {
       throw error{"parallel::walk", std::string(gradient ? "the gradient of the input" : "the output") + " of stage " + std::to_string(a.stage) + " has shape " + data.shape().to_string() +
                                         ", the layers' shape() says " + expected.to_string(), "Make a layer's shape() say what its forward gives"};
     if (n == 0) return;
-    auto const mark = begin_mark();
+    scoped_span const span(trace_, "send", "communication", a.stage, a.micro_batch);
     outgoing_.emplace_back();
     message& m = outgoing_.back();
+    if (trace_) m.span = {gradient ? "send gradient" : "send activation", "communication", trace_->now(), 0, static_cast<std::int32_t>(a.stage), static_cast<std::int32_t>(a.micro_batch), trace_lane::messages};
     value_type const* out = data.data();
     if constexpr (!on_host) {
       m.staged = pooled_array<value_type>(where_->host_pool(), n);
@@ -338,7 +346,6 @@ template <class Net> class pipeline {
     }
     m.data = std::move(data);
     along("pipeline", [&] { m.under_way = ranks_->isend(std::span<value_type const>(out, n), layout_->rank_of(a.peer), tag(a)); });
-    end_mark(mark, "send", "send", a.stage, a.micro_batch);
   }
 
   /// Communication along an axis: what goes wrong there names ranks of that axis.
@@ -366,6 +373,7 @@ template <class Net> class pipeline {
     }
   }
   static void release(message& m) {
+    m.span.begin = -1;
     m.under_way = {};
     m.data = {};
     m.staged.clear();
@@ -373,6 +381,18 @@ template <class Net> class pipeline {
 
   // --- the trace ---------------------------------------------------------------------------------------------------------------
 
+  /// Sends that are gone end their spans here; they are held on.
+  void look_for_gone() {
+    for (auto& o : outgoing_)
+      if (o.span.begin >= 0 && o.under_way.test()) gone(o);
+  }
+  /// A message has come or gone.
+  void gone(message& m) const {
+    if (m.span.begin < 0) return;
+    m.span.end = trace_->now();
+    trace_->add(m.span);
+    m.span.begin = -1;
+  }
   [[nodiscard]] std::int64_t begin_mark() const { return trace_ ? trace_->now() : 0; }
   std::int64_t end_mark(std::int64_t begun, char const* what, char const* category, index_t stage, index_t micro) const {
     if (!trace_) return 0;
