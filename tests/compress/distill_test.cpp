@@ -17,7 +17,9 @@
 
 #include <cstring>
 #include <filesystem>
+#include <limits>
 #include <numeric>
+#include <stdexcept>
 
 #include <unistd.h>
 
@@ -146,6 +148,52 @@ TEST_CASE("the same bits on 1, 2, 3 and 4 ranks, from a model, from disk, with h
     });
     for (int r = 0; r < students; ++r) CHECK(images[static_cast<std::size_t>(r)] == here);
     CHECK(served[static_cast<std::size_t>(students)] > 0);
+  }
+}
+
+TEST_CASE("training that fails sends the teachers' ranks home: at a step, with an answer under way, before it begins; one student alone too") {
+  auto const train = data(80);
+  enum class failure { at_a_step, with_an_answer_under_way, before_it_begins, of_one_student };
+  for (auto const how : {failure::at_a_step, failure::with_an_answer_under_way, failure::before_it_begins, failure::of_one_student}) {
+    CAPTURE(static_cast<int>(how));
+    std::vector<std::string> said(3);
+    index_t served = -1;
+    auto const lesson = [&](pleat::comm::communicator all) {
+      all.set_timeout(30);  // who waits for ever fails
+      int const rank = all.rank();
+      pleat::world mine(all.split(rank < 2 ? 0 : 1, rank), 1);
+      if (rank == 2) {
+        auto const own = build(mine);
+        served = compress::serve_students(compress::teacher(own), train, all, 2);
+        return;
+      }
+      auto options = lessons(2);
+      if (how == failure::at_a_step || (how == failure::of_one_student && rank == 1))
+        options.fit.before_step = [n = 0]() mutable { if (++n == 2) throw std::runtime_error("enough"); };
+      if (how == failure::before_it_begins) options.temperature = 0;
+      std::vector<compress::teacher> teachers;
+      if (how == failure::with_an_answer_under_way)
+        teachers.push_back(compress::teacher({.name = "silent", .ask = [](compress::question const&, compress::answer&) { throw std::runtime_error("enough"); }}));
+      teachers.push_back(compress::remote_teacher(all, 2, 4));
+      auto m = student(mine);
+      try {
+        compress::distill const kept(train, teachers, options);  // lives while the error is told
+        teachers.clear();
+        (void)kept.fit(m);
+      } catch (std::exception const& e) {
+        said[static_cast<std::size_t>(rank)] = e.what();
+        if (how == failure::of_one_student) throw;
+      }
+    };
+    if (how == failure::of_one_student) {
+      CHECK_THROWS_MATCHES(pleat::comm::run_local(3, lesson), std::runtime_error, MessageMatches(ContainsSubstring("enough")));
+      CHECK(said[1] == "enough");
+      CHECK_THAT(said[0], ContainsSubstring("rank 1"));  // it ended early
+      continue;
+    }
+    pleat::comm::run_local(3, lesson);
+    CHECK((served >= 0 && served < 80));
+    for (std::size_t r = 0; r < 2; ++r) CHECK_THAT(said[r], ContainsSubstring(how == failure::before_it_begins ? "the temperature must be positive" : "enough"));
   }
 }
 
@@ -312,6 +360,34 @@ TEST_CASE("a pruned teacher may be its own student: zeros stay zeros") {
   auto const small = large | (compress::prune{.sparsity = 0.8} | compress::distill(train, {compress::teacher(large)}, lessons(4)));
   CHECK(weight_zeros(small) >= std::llround(0.8 * static_cast<double>(weights)));
   CHECK(apart(small, large, train) < apart(large | compress::prune{.sparsity = 0.8}, large, train));
+}
+
+TEST_CASE("a teacher's score that is no number is refused by teacher, sample and class, on every rank") {
+  auto const train = data(48);
+  for (float const bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()})
+    for (int const ranks : {1, 2}) {
+      std::vector<std::string> said(static_cast<std::size_t>(ranks));
+      pleat::comm::run_local(ranks, [&](pleat::comm::communicator c) {
+        auto const rank = static_cast<std::size_t>(c.rank());
+        pleat::world w(std::move(c), 1);
+        w.comm.set_timeout(30);
+        auto const large = build(w);
+        compress::teacher const good(large);
+        compress::teacher const sick({.name = "sick", .ask = [&](compress::question const& q, compress::answer& a) {
+          good.ask(q, a);
+          for (std::size_t i = 0; i < q.samples.size(); ++i)
+            if (q.samples[i] == 17) a.scores[4 * i + 2] = bad;
+        }});
+        auto m = student(w);
+        try {
+          (void)compress::distill(train, {good, sick}, lessons(1)).fit(m);
+        } catch (pleat::error const& e) {
+          said[rank] = e.what();
+        }
+      });
+      std::string const words = "teacher 1 gives class 2 of sample 17 the score " + std::to_string(bad);
+      for (auto const& s : said) CHECK_THAT(s, ContainsSubstring(words));
+    }
 }
 
 TEST_CASE("what cannot teach or learn is refused in words") {

@@ -6,11 +6,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
+#include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <pleat/comm/attempt.hpp>
 #include <pleat/compress/hint.hpp>
 #include <pleat/compress/teacher.hpp>
 #include <pleat/compute/distill.hpp>
@@ -99,10 +103,15 @@ template <class Net> class lesson {
     compute::scale(c.space(), m, scale, static_cast<T const*>(rows.data()), rows.data());
     for (auto* h : hints_)
       if (h->board().rows.size() == m) compute::add(c.space(), m, static_cast<T const*>(rows.data()), static_cast<T const*>(h->board().rows.data()), rows.data());
+    if (refused_) compute::fill(c.space(), m, std::numeric_limits<T>::quiet_NaN(), rows.data());
     model_->record_loss(rows);
     return dy;
   }
+  /// After a loss that is not finite. Collective. \throws error on every rank alike if it was a teacher's
   [[nodiscard]] auto last() {
+    comm::all_or_none(model_->all_ranks(), [&] {
+      if (refused_) throw error{*refused_};
+    });
     load(model_->share().micro_batches().back());
     return std::move(last_);
   }
@@ -129,10 +138,10 @@ template <class Net> class lesson {
       (*teachers_)[k].ask(q, said_[k]);
       auto const& scores = said_[k].scores;
       auto const bad = std::find_if(scores.begin(), scores.end(), [](float v) { return !std::isfinite(v); });
-      if (bad != scores.end()) {
+      if (bad != scores.end() && !refused_) {  // the step's loss becomes NaN, and every rank hears why: see last()
         auto const classes = scores.size() / q.samples.size(), at = static_cast<std::size_t>(bad - scores.begin());
-        throw error{"compress::distill", "teacher " + std::to_string(k) + " gives class " + std::to_string(at % classes) + " of sample " + std::to_string(q.samples[at / classes]) + " the score " + std::to_string(*bad),
-                    "Look at the teacher's weights, and at the sample"};
+        refused_.emplace("compress::distill", "teacher " + std::to_string(k) + " gives class " + std::to_string(at % classes) + " of sample " + std::to_string(q.samples[at / classes]) + " the score " + std::to_string(*bad),
+                         "Look at the teacher's weights, and at the sample");
       }
     }
   }
@@ -161,6 +170,7 @@ template <class Net> class lesson {
   question question_;
   batch last_;
   std::vector<answer> said_;
+  std::optional<error> refused_;  // a teacher's score that is no number
 };
 
 }  // namespace detail
@@ -194,10 +204,21 @@ class distill {
 
   /// Collective over the student's ranks.
   template <class Net> void run(parallel::model<Net>& m) const { (void)fit(m); }
-  /// The same, with what training has to tell.
+  /// The same, with what training has to tell. Teachers hear that it is over, also where it fails.
   template <class Net> run::fit_report fit(parallel::model<Net>& m) const {
-    detail::lesson<Net> source(m, *data_, teachers_, options_);
-    auto report = run::fit_from(m, data_->size, source, options_.fit);
+    run::fit_report report;
+    try {
+      detail::lesson<Net> source(m, *data_, teachers_, options_);
+      report = run::fit_from(m, data_->size, source, options_.fit);
+    } catch (...) {
+      for (auto const& t : teachers_) {
+        try {
+          t.done();
+        } catch (std::exception const&) {  // what failed first is what is told
+        }
+      }
+      throw;
+    }
     for (auto const& t : teachers_) t.done();
     return report;
   }
