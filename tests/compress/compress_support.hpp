@@ -24,9 +24,11 @@ using pleat::index_t;
 inline pleat::world alone() { return pleat::world(pleat::comm::communicator(pleat::comm::self{}), 2); }
 
 /// 20 → 16 → 12 → 4: 320 + 192 + 48 weights, 32 biases.
-inline auto network() {
-  return pleat::nn::sequential(pleat::nn::linear("fc1", 20, 16), pleat::nn::relu(), pleat::nn::linear("fc2", 16, 12), pleat::nn::relu(), pleat::nn::linear("fc3", 12, 4));
+template <class T> auto network_of() {
+  using forms = pleat::codec::forms<pleat::codec::dense<T>>;
+  return pleat::nn::sequential(pleat::nn::linear<forms>("fc1", 20, 16), pleat::nn::relu<T>(), pleat::nn::linear<forms>("fc2", 16, 12), pleat::nn::relu<T>(), pleat::nn::linear<forms>("fc3", 12, 4));
 }
+inline auto network() { return network_of<float>(); }
 inline constexpr index_t weights = 560, parameters = 592;
 
 inline auto build(pleat::world& w, std::uint64_t seed = 3) {
@@ -70,13 +72,16 @@ struct parameter_values {
 };
 
 template <class Net> std::vector<parameter_values> values_of(pleat::parallel::model<Net> const& m) {
+  using T = typename pleat::parallel::model<Net>::value_type;
   using Space = typename pleat::parallel::model<Net>::execution_space;
   std::vector<parameter_values> all;
   pleat::nn::for_each_parameter(m.net(), [&](auto const& w) {
-    auto const t = pleat::tensor<float, Space>::allocate(m.context(), w.shape);
+    auto const t = pleat::tensor<T, Space>::allocate(m.context(), w.shape);
     w.decode(m.context(), t.data());
-    parameter_values p{w.name, std::string(w.form_name()), w.shape, std::vector<float>(static_cast<std::size_t>(w.size()))};
-    pleat::copy_to_host(m.context(), t, p.values.data());
+    std::vector<T> host(static_cast<std::size_t>(w.size()));
+    pleat::copy_to_host(m.context(), t, host.data());
+    parameter_values p{w.name, std::string(w.form_name()), w.shape, {}};
+    for (T const v : host) p.values.push_back(static_cast<float>(v));
     all.push_back(std::move(p));
   });
   return all;
@@ -84,9 +89,12 @@ template <class Net> std::vector<parameter_values> values_of(pleat::parallel::mo
 
 /// Writes values into a dense or masked parameter.
 template <class Net> void set_values(pleat::parallel::model<Net>& m, std::string const& name, std::vector<float> const& values) {
+  using T = typename pleat::parallel::model<Net>::value_type;
   using Space = typename pleat::parallel::model<Net>::execution_space;
+  std::vector<T> host;
+  for (float const v : values) host.push_back(T(v));
   m.net().for_each_parameter([&](auto& w) {
-    if (w.name == name) pleat::copy_from_host(m.context(), values.data(), pleat::tensor<float, Space>::wrap(w.data(), w.shape));
+    if (w.name == name && !w.absent) pleat::copy_from_host(m.context(), host.data(), pleat::tensor<T, Space>::wrap(w.data(), w.shape));
   });
 }
 

@@ -17,6 +17,7 @@
 #include <compress/compress_support.hpp>
 
 #include <limits>
+#include <numeric>
 
 namespace {
 
@@ -126,11 +127,12 @@ std::vector<float> by_definition(std::vector<double> w, std::vector<double> h, f
   return out;
 }
 
-TEST_CASE("the numbers are those of the definition") {
+TEST_CASE("the numbers are those of the definition, in either order of the columns") {
   auto w = alone();
   auto const model = build(w);
-  auto const train = data(64);
-  auto const before = values_of(model)[0], after = values_of(model | compress::gptq<int8>{.data = compress::calibration(train)})[0];
+  auto train = data(64);
+  for (std::size_t i = 0; i < train.pixels.size(); ++i)  // columns of other sizes: the larger ones lie behind
+    train.pixels[i] = static_cast<std::uint8_t>(100 + (static_cast<int>(train.pixels[i]) - 100) * static_cast<int>(2 + i % 20) / 22);
   // H from the bytes themselves.
   std::size_t const n = 20;
   std::vector<double> h(n * n, 0.0);
@@ -143,13 +145,49 @@ TEST_CASE("the numbers are those of the definition") {
       }
   for (std::size_t i = 0; i < n; ++i) mean += h[i * n + i] / static_cast<double>(n);
   for (std::size_t i = 0; i < n; ++i) h[i * n + i] += 0.01 * mean;
-  for (std::size_t r = 0; r < 16; ++r) {
-    std::vector<double> row(before.values.begin() + static_cast<std::ptrdiff_t>(r * n), before.values.begin() + static_cast<std::ptrdiff_t>((r + 1) * n));
-    float amax = 0;
-    for (double const x : row) amax = std::max(amax, static_cast<float>(std::abs(x)));
-    auto const expected = by_definition(row, h, amax / 127.0f);
-    CHECK(std::equal(expected.begin(), expected.end(), after.values.begin() + static_cast<std::ptrdiff_t>(r * n)));  // codes are integers: the two ways' roundings do not show
+  auto const before = values_of(model)[0];
+  std::vector<std::vector<float>> both;
+  for (auto const walk : {compress::act_order::natural, compress::act_order::static_groups}) {
+    std::vector<std::size_t> order(n);
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    if (walk == compress::act_order::static_groups) std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return h[a * n + a] > h[b * n + b]; });
+    std::vector<double> walked(n * n);
+    for (std::size_t i = 0; i < n; ++i)
+      for (std::size_t j = 0; j < n; ++j) walked[i * n + j] = h[order[i] * n + order[j]];
+    auto const after = values_of(model | compress::gptq<int8>{.data = compress::calibration(train), .actorder = walk})[0].values;
+    for (std::size_t r = 0; r < 16; ++r) {
+      std::vector<double> row;
+      float amax = 0;
+      for (std::size_t i = 0; i < n; ++i) {
+        row.push_back(static_cast<double>(before.values[r * n + order[i]]));
+        amax = std::max(amax, static_cast<float>(std::abs(row.back())));
+      }
+      auto const expected = by_definition(row, walked, amax / 127.0f);
+      for (std::size_t i = 0; i < n; ++i) CHECK(after[r * n + order[i]] == expected[i]);  // codes are integers: the two ways' roundings do not show
+    }
+    both.push_back(after);
   }
+  CHECK(both[0] != both[1]);  // the order was another one, and it shows
+}
+
+TEST_CASE("static groups keep the steps of the original row; in natural order a group's step is found when its turn comes") {
+  auto w = alone();
+  auto const model = wide_model(w);
+  auto const train = waves(64);
+  auto const rounded = values_of(model | compress::quantize<g32>{})[0].values;
+  auto const off_step = [&](compress::act_order order) {
+    auto const v = values_of(model | compress::gptq<g32>{.data = compress::calibration(train), .actorder = order})[0].values;
+    int groups = 0;
+    for (std::size_t at = 0; at < v.size(); at += 32) {
+      float amax = 0;
+      for (std::size_t j = at; j < at + 32; ++j) amax = std::max(amax, std::abs(rounded[j]));
+      float const step = amax / 7;  // exactly: the code ±7 of the step, a half
+      groups += std::any_of(v.begin() + static_cast<std::ptrdiff_t>(at), v.begin() + static_cast<std::ptrdiff_t>(at) + 32, [&](float x) { return x != step * std::nearbyint(x / step); });
+    }
+    return groups;
+  };
+  CHECK(off_step(compress::act_order::static_groups) == 0);
+  CHECK(off_step(compress::act_order::natural) > 64);  // of 512; those that begin a row have the original's
 }
 
 TEST_CASE("no bit depends on the blocks or the number of ranks") {
@@ -221,6 +259,79 @@ TEST_CASE("over a pipeline every stage solves its own") {
     });
   });
   CHECK(seen[0] + seen[1] + seen[2] == "fc1.weight same fc2.weight same fc3.weight same ");
+}
+
+/// 20 → rows: one weight, without neighbours whose inputs could differ.
+template <class Placement> auto one_weight(pleat::world& w, index_t rows, std::vector<float> const& values, Placement const& placement) {
+  pleat::plan::plan p;
+  p.global_batch = 16;
+  p.tensor_ranks = w.size();
+  auto m = pleat::parallel::build(placement(nn::sequential(nn::linear("fc", 20, rows))), p, w, {});
+  std::vector<float> mine;
+  m.net().for_each_parameter([&](nn::parameter const& x) {
+    if (x.name == "fc.weight") codec::detail::for_each_of_part(x.whole(), x.box(), [&](index_t i) { mine.push_back(values[static_cast<std::size_t>(i)]); });
+  });
+  set_values(m, "fc.weight", mine);
+  return m;
+}
+
+TEST_CASE("whether rounding is better is one answer for the whole weight, also where its rows lie on several ranks") {
+  namespace par = pleat::parallel;
+  auto const train = data(24);
+  auto const whole = [](auto net) { return net; };
+  auto const by_rows = [](auto net) { return par::tensor_parallel(std::move(net), {par::column("fc.*")}); };
+  int mixed = 0, kept = 0;  // so much damping that codes move a little and at random
+  for (std::uint64_t seed = 1; seed <= 24; ++seed) {
+    pleat::random::stream const s(seed, 1);
+    std::vector<float> v(40);
+    for (std::size_t i = 0; i < v.size(); ++i) v[i] = s.uniform(i) - 0.5f;
+    auto w1 = alone();
+    auto const answer = [&](auto const& m, std::vector<float>& stored) {
+      compress::gptq_result said;
+      stored = values_of(m | compress::gptq<int8>{.data = compress::calibration(train), .dampening_frac = 3, .on_layer = [&](auto const& l) { said = l; }, .on_note = [](std::string_view) {}})[0].values;
+      return said;
+    };
+    std::vector<float> stored, nothing;
+    auto const expected = answer(one_weight(w1, 2, v, whole), stored);
+    bool const first = answer(one_weight(w1, 1, {v.begin(), v.begin() + 20}, whole), nothing).rounded, second = answer(one_weight(w1, 1, {v.begin() + 20, v.end()}, whole), nothing).rounded;
+    if (first != second) ++mixed, kept += expected.rounded ? 0 : 1;
+    std::vector<compress::gptq_result> said(2);
+    std::vector<std::vector<float>> parts(2);
+    pleat::comm::run_local(2, [&](pleat::comm::communicator c) {
+      auto const rank = static_cast<std::size_t>(c.rank());
+      pleat::world w(std::move(c), 1);
+      said[rank] = answer(one_weight(w, 2, v, by_rows), parts[rank]);
+    });
+    INFO("seed " << seed << ", row by row " << first << " " << second << ", together " << expected.rounded);
+    for (std::size_t r = 0; r < 2; ++r) {
+      CHECK(said[r].rounded == expected.rounded);
+      CHECK(said[r].loss == said[0].loss);
+      CHECK(std::abs(said[r].loss - expected.loss) <= 1e-12 * expected.rounding);  // two sums instead of one, in double
+      CHECK(std::equal(parts[r].begin(), parts[r].end(), stored.begin() + static_cast<std::ptrdiff_t>(20 * r), stored.begin() + static_cast<std::ptrdiff_t>(20 * r + 20)));
+    }
+  }
+  CAPTURE(mixed, kept);
+  CHECK((mixed > kept && kept > 0));  // rows that would rather be rounded, some of which were outvoted
+}
+
+TEST_CASE("rank 0 names the rounded weights of all stages") {
+  auto train = data(40);
+  for (index_t i = 0; i < train.size; ++i)
+    for (int j = 0; j < 20; ++j) train.pixels[static_cast<std::size_t>(20 * i + j)] = static_cast<std::uint8_t>(120 + i % 3);  // all inputs alike: rank one
+  auto const notes = [&](int stages) {
+    std::string said;
+    pleat::comm::run_local(stages, [&](pleat::comm::communicator c) {
+      pleat::world w(std::move(c), 1);
+      pleat::plan::plan p;
+      p.global_batch = 16;
+      p.pipeline_ranks = stages;
+      (void)(pleat::parallel::build(network(), p, w, {.seed = 3}) | compress::gptq<int8>{.data = compress::calibration(train), .dampening_frac = 0, .on_note = [&](std::string_view line) { said += line; }});  // rank 0 alone is called
+    });
+    return said;
+  };
+  auto const one = notes(1);
+  CHECK_THAT(one, ContainsSubstring("'fc1.weight' is rounded to nearest: H could not be factored") && ContainsSubstring("'fc2.weight' is rounded") && ContainsSubstring("'fc3.weight' is rounded"));
+  CHECK(notes(3) == one);
 }
 
 TEST_CASE("what was pruned stays zero") {

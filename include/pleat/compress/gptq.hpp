@@ -8,6 +8,7 @@
 #include <cmath>
 #include <functional>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -44,7 +45,8 @@ enum class act_order : std::uint8_t {
 ///
 /// Weight by weight in forward order; the inputs of each are those behind the quantized weights before it (`sequential`). For each: damping
 /// dampening_frac·mean(diag H) on the diagonal; inputs that never came have no say, their weights become zero. The result is compared with
-/// rounding to nearest in the same norm, and the better one is stored. What was pruned stays zero in forms where a zero is one.
+/// rounding to nearest in the same norm, for the whole weight wherever its rows are, and the better one is stored. What was pruned stays
+/// zero in forms where a zero is one.
 ///
 /// The same bytes on any number of ranks: sums over samples are those of layer_inputs, the rest is one chain per element whatever the
 /// blocks and threads. A weight cut by rows is solved in parts; one that is cut by columns is put together for the time of its solution,
@@ -86,8 +88,9 @@ template <class Form = codec::int4<float, 128>, class... Others> struct gptq {
     std::vector<layer_input> all;
     if (!sequential)
       all = layer_inputs(m, data, {.only = [&](nn::parameter const& w) { return plan.form_of(w.name) >= 0; }});
-    std::string rounded;
-    for (auto const& [chosen, form] : plan.chosen) {
+    std::vector<std::int64_t> why(plan.chosen.size(), 0);
+    for (std::size_t at = 0; at < plan.chosen.size(); ++at) {
+      auto const& chosen = plan.chosen[at].first;
       std::vector<layer_input> one;
       if (sequential) one = layer_inputs(m, data, {.only = [&](nn::parameter const& w) { return w.name == chosen; }});
       layer_input const* input = nullptr;
@@ -97,18 +100,26 @@ template <class Form = codec::int4<float, 128>, class... Others> struct gptq {
         m.net().for_each_parameter([&](auto& w) {
           if constexpr (detail::can_take<decltype(w), choice_list>)
             if (w.name == chosen)
-                codec::visit_form<choice_list>(form, [&](auto tag) { solve<typename decltype(tag)::type>(m, w, input, rounded); });
+                codec::visit_form<choice_list>(plan.chosen[at].second, [&](auto tag) { why[at] = static_cast<std::int64_t>(solve<typename decltype(tag)::type>(m, w, input)); });
         });
       });
     }
+    m.all_ranks().all_reduce(why, comm::reduction::max);  // of the other stages too
+    std::string rounded;
+    for (std::size_t at = 0; at < why.size(); ++at)
+      if (why[at] > 0) rounded += (rounded.empty() ? "'" : "; '") + plan.chosen[at].first + "' is rounded to nearest: " + words_of[why[at]];
     if (!rounded.empty()) detail::say(m, on_note, std::string(call) + ": " + rounded);
     m = m.rebuild(m.net());  // an arena without the encoded weights
   }
 
  private:
   static constexpr char const* call = "compress::gptq";
+  /// Why a weight is rounded to nearest.
+  enum class reason : std::int64_t { none, no_inputs, no_factor, no_better };
+  static constexpr char const* words_of[] = {"", "nothing came through it in the calibration set", "H could not be factored; a larger dampening_frac may help", "that is better in the norm of its inputs"};
 
-  template <class F, class Model, class W> void solve(Model& m, W& w, layer_input const* input, std::string& rounded) const {
+  template <class F, class Model, class W> reason solve(Model& m, W& w, layer_input const* input) const {
+    reason why = reason::none;
     using T = typename W::value_type;
     using Space = typename W::execution_space;
     static_assert(detail::gptq_solves<F>, "pleat: gptq is for forms that store codes with scales: int8, int4, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q6_k");
@@ -129,22 +140,41 @@ template <class Form = codec::int4<float, 128>, class... Others> struct gptq {
         values = together(m, w, values);
         dead = together(m, w, dead);
       }
-      try {
+      bool const by_rows = w.parts > 1 && w.where.shards() && !by_columns;
+      trial found;
+      auto const try_both = [&] {
         codec::detail::demand_finite("gptq", shape, values);
-        auto done = work<F>(c, shape, values, dead, input, w.name, rounded);
-        if (by_columns) {
-          for (auto& p : done.parts) p = detail::columns_of_part<F>(p, w.whole(), w.box());
+        found = try_ways<F>(c, shape, values, dead, input);
+      };
+      std::optional<error> failed;
+      if (by_rows) {
+        failed = comm::attempt(m.parts(), try_both);
+      } else {
+        try {
+          try_both();
+        } catch (error const& e) {
+          failed.emplace(e);
         }
+      }
+      if (failed) throw error{call, "'" + w.name + "': " + failed->problem(), failed->remedy()};
+      if (by_rows) found.sum(m.parts());  // rows are solved where they are, but the whole weight has one norm, and one answer
+      why = found.decide();
+      auto& stored = why == reason::none ? found.solved : found.nearest;
+      if (by_columns) {
+        for (auto& p : stored) p = detail::columns_of_part<F>(p, w.whole(), w.box());
+      }
+      try {
         typename F::template storage<Space> fresh;
-        detail::store_parts<F>(c, w.shape, done.parts, fresh);
+        detail::store_parts<F>(c, w.shape, stored, fresh);
         w.storage_of(codec::form_tag<F>{}) = std::move(fresh);
-        if (on_layer) on_layer(done.result);
       } catch (error const& e) {
         throw error{call, "'" + w.name + "': " + e.problem(), e.remedy()};
       }
+      if (on_layer) on_layer({w.name, std::string(F::name), why == reason::none ? found.loss : found.rounding, found.rounding, why != reason::none});
     }
     w.template use_form<F>();
     w.requires_grad = false;
+    return why;
   }
 
   /// The whole weight on every rank of the tensor axis: others' parts are zero here, so a sum puts them together exactly.
@@ -156,46 +186,42 @@ template <class Form = codec::int4<float, 128>, class... Others> struct gptq {
     return {whole.begin(), whole.end()};
   }
 
-  struct outcome {
-    std::vector<codec::file_tensor> parts;
-    gptq_result result;
+  /// Both ways of coding a weight, or some of its rows, and what each loses.
+  struct trial {
+    std::vector<codec::file_tensor> solved, nearest;
+    double loss = 0, rounding = 0;
+    reason why = reason::none;
+
+    /// Over the ranks that have the other rows, in their order: the same bits on each.
+    void sum(comm::communicator& parts) {
+      std::vector<double> const mine{loss, rounding, static_cast<double>(why)};
+      std::vector<double> all(3 * static_cast<std::size_t>(parts.size()));
+      parts.all_gather(mine, all);
+      loss = rounding = 0;
+      for (std::size_t r = 0; r < all.size(); r += 3) loss += all[r], rounding += all[r + 1], why = std::max(why, static_cast<reason>(all[r + 2]));
+    }
+    [[nodiscard]] reason decide() const noexcept { return why == reason::none && !(loss <= rounding) ? reason::no_better : why; }
   };
 
   template <class F, class Space>
-  [[nodiscard]] outcome work(context<Space>& c, extents const& shape, std::vector<float> const& values, std::vector<std::uint8_t> const& dead, layer_input const* input,
-                             std::string const& name, std::string& rounded) const {
+  [[nodiscard]] trial try_ways(context<Space>& c, extents const& shape, std::vector<float> const& values, std::vector<std::uint8_t> const& dead, layer_input const* input) const {
     // Where the library works on a device, the solution is the host's.
     using host_space = std::conditional_t<compute::is_host_space_v<Space>, Space, Kokkos::DefaultHostExecutionSpace>;
     host_space host{};
     if constexpr (std::is_same_v<host_space, Space>) host = c.space();
-    outcome o;
-    o.result.name = name;
-    o.result.form = std::string(F::name);
-    auto nearest = detail::rounded_parts<F>(shape, values);
-    std::string why;
-    if (!input) why = "nothing came through it in the calibration set";
-    else {
-      for (double const x : input->gram)
-        if (!std::isfinite(x)) throw error{"", "its inputs hold NaN or infinity in the calibration set", "Look at its samples, and at the layers before"};
-      auto solved = detail::gptq_image<F>(host, shape, values, dead, *input, {block_size, dampening_frac, actorder == act_order::static_groups});
-      o.result.rounding = detail::h_loss(host, shape, values, detail::decoded_parts<F>(shape, nearest), *input);
-      if (solved.empty()) {
-        why = "H could not be factored; a larger dampening_frac may help";
-        o.result.loss = o.result.rounding;
-      } else {
-        o.result.loss = detail::h_loss(host, shape, values, detail::decoded_parts<F>(shape, solved), *input);
-        if (o.result.loss <= o.result.rounding) {
-          o.parts = std::move(solved);
-          return o;
-        }
-        why = "that is better in the norm of its inputs";
-        o.result.loss = o.result.rounding;
-      }
+    trial t;
+    t.nearest = detail::rounded_parts<F>(shape, values);
+    if (!input) {
+      t.why = reason::no_inputs;
+      return t;
     }
-    rounded += (rounded.empty() ? "'" : "; '") + name + "' is rounded to nearest: " + why;
-    o.result.rounded = true;
-    o.parts = std::move(nearest);
-    return o;
+    for (double const x : input->gram)
+      if (!std::isfinite(x)) throw error{"", "its inputs hold NaN or infinity in the calibration set", "Look at its samples, and at the layers before"};
+    t.rounding = detail::h_loss(host, shape, values, detail::decoded_parts<F>(shape, t.nearest), *input);
+    t.solved = detail::gptq_image<F>(host, shape, values, dead, *input, {block_size, dampening_frac, actorder == act_order::static_groups});
+    if (t.solved.empty()) t.why = reason::no_factor;
+    else t.loss = detail::h_loss(host, shape, values, detail::decoded_parts<F>(shape, t.solved), *input);
+    return t;
   }
 };
 
