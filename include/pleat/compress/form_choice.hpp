@@ -5,13 +5,13 @@
 #pragma once
 
 #include <algorithm>
-#include <numeric>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include <pleat/compress/detail/convertible.hpp>
+#include <pleat/compress/detail/did_you_mean.hpp>
 #include <pleat/compress/transform.hpp>
 
 namespace pleat::compress {
@@ -37,31 +37,16 @@ template <class F> [[nodiscard]] index_t block_of(extents const& shape) {
   else return 1;
 }
 
-/// How many letters must change, come or go: for "did you mean".
-[[nodiscard]] inline std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t diagonal = row[0]++;
-    for (std::size_t j = 0; j < b.size(); ++j) {
-      std::size_t const changed = diagonal + (a[i] != b[j] ? 1 : 0);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({changed, row[j] + 1, row[j + 1] + 1});
-    }
-  }
-  return row.back();
-}
-
 /// Position of a form in the list. \throws error that offers the nearest known name
 template <class Forms> [[nodiscard]] int demand_form_name(char const* call, std::string const& wanted) {
   if (int const i = Forms::index(wanted); i >= 0) return i;
-  int best = 0;
+  std::vector<std::string> known;
   std::string all;
   for (int i = 0; i < Forms::size; ++i) {
-    all.append(i ? ", '" : "'").append(Forms::name(i)).append("'");
-    if (edit_distance(wanted, Forms::name(i)) < edit_distance(wanted, Forms::name(best))) best = i;
+    known.emplace_back(Forms::name(i));
+    all += (i ? ", '" : "'") + known.back() + "'";
   }
-  throw error{call, "there is no form '" + wanted + "' in the transform's list, which has " + all, "Did you mean '" + std::string(Forms::name(best)) + "'?"};
+  throw error{call, "there is no form '" + wanted + "' in the transform's list, which has " + all, did_you_mean(wanted, known)};
 }
 
 struct form_request {

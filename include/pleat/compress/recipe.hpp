@@ -15,13 +15,13 @@
 #include <cmath>
 #include <cstdint>
 #include <map>
-#include <numeric>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include <pleat/base/error.hpp>
+#include <pleat/compress/detail/did_you_mean.hpp>
 
 namespace pleat::compress {
 
@@ -89,21 +89,6 @@ struct recipe_step {
 
 namespace detail {
 
-/// How many letters must change, come or go.
-[[nodiscard]] inline std::size_t letters_apart(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i + 1);
-    for (std::size_t j = 0; j < b.size(); ++j) diagonal = std::exchange(row[j + 1], std::min({diagonal + (a[i] != b[j] ? 1u : 0u), row[j] + 1, row[j + 1] + 1}));
-  }
-  return row.back();
-}
-/// "Did you mean 'x'?", the nearest of what is known.
-[[nodiscard]] inline std::string nearest(std::string_view found, std::vector<std::string> const& known) {
-  auto const best = std::min_element(known.begin(), known.end(), [&](auto const& a, auto const& b) { return letters_apart(found, a) < letters_apart(found, b); });
-  return best == known.end() ? std::string() : "Did you mean '" + *best + "'?";
-}
 [[nodiscard]] inline std::string_view trimmed(std::string_view s) {
   while (!s.empty() && (s.front() == ' ' || s.front() == '\t')) s.remove_prefix(1);
   while (!s.empty() && (s.back() == ' ' || s.back() == '\t')) s.remove_suffix(1);
@@ -137,7 +122,7 @@ namespace detail {
     if (word == words.end()) {
       std::vector<std::string> known;
       for (auto const& w : words) known.push_back(w.name);
-      throw error{call, "'" + name + "' is no word of a recipe; known are " + detail::listed(known), detail::nearest(name, known)};
+      throw error{call, "'" + name + "' is no word of a recipe; known are " + detail::listed(known), detail::did_you_mean(name, known)};
     }
     recipe_step step{&*word, {}};
     if (open != std::string_view::npos) {
@@ -156,7 +141,7 @@ namespace detail {
         } else {
           key = detail::trimmed(argument.substr(0, equals));
           if (std::find(word->keys.begin(), word->keys.end(), key) == word->keys.end())
-            throw error{call, "'" + name + "' has no '" + key + "'; it takes " + (word->keys.empty() ? "nothing" : detail::listed(word->keys)), detail::nearest(key, word->keys)};
+            throw error{call, "'" + name + "' has no '" + key + "'; it takes " + (word->keys.empty() ? "nothing" : detail::listed(word->keys)), detail::did_you_mean(key, word->keys)};
         }
         std::string const value(detail::trimmed(equals == std::string_view::npos ? argument : argument.substr(equals + 1)));
         if (value.empty()) throw error{call, "'" + std::string(whole) + "': the value of '" + key + "' is empty"};
