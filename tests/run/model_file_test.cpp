@@ -149,6 +149,15 @@ TEST_CASE("dense weights in other floating-point types, out and in") {
       }
     CHECK((run::file_image(other, {}, {.dense_as = type}) == image));
   }
+  // Doubles are rounded once: just above the middle of 1 and the number after it they go up, though the nearest float is the middle.
+  static constexpr double middle[] = {1 + 0x1p-11 + 0x1p-40, 1 + 0x1p-11 - 0x1p-40, 1 + 0x1p-8 + 0x1p-40, 1 + 0x1p-8 - 0x1p-40};
+  for (auto const type : {pleat::dtype::f16, pleat::dtype::bf16}) {
+    pleat::codec::file_tensor part{"", pleat::dtype::f64, {4}, pleat::codec::detail::bytes_of(std::span<double const>(middle))};
+    run::detail::convert_part("test", part, type);
+    auto const bits = pleat::codec::detail::values_of<std::uint16_t>(part.bytes);
+    if (type == pleat::dtype::f16) CHECK((bits[0] == 0x3c01 && bits[1] == 0x3c00));
+    else CHECK((bits[2] == 0x3f81 && bits[3] == 0x3f80));
+  }
   // What the narrower type cannot hold is said, and the model stays.
   auto target = build(w, 8);
   auto const untouched = run::file_image(target);

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <pleat/tensor/dtype.hpp>
 
+#include <pleat/tensor/detail/number.hpp>
+
 #include <catch2/catch_test_macros.hpp>
 
 #include <bit>
@@ -65,4 +67,38 @@ TEST_CASE("names and sizes are those of safetensors") {
   CHECK(pleat::size_of(pleat::dtype_of<double>) == sizeof(double));
   CHECK(pleat::size_of(dtype::bf16) == 2);
   CHECK_THROWS_AS(pleat::dtype_from_name("F8_E4M3"), pleat::error);
+}
+
+namespace {
+
+/// Every middle of two neighbours, and the doubles next to it, against the neighbours themselves.
+template <class T> void check_one_rounding(std::uint16_t last) {
+  auto const value = [](int bits) {
+    T h;
+    h.bits = static_cast<std::uint16_t>(bits);
+    return pleat::detail::number(h);
+  };
+  for (int h = 0; h < last; ++h) {
+    double const a = value(h), b = value(h + 1), middle = (a + b) / 2;
+    auto const bits = [](double x) { return static_cast<int>(pleat::detail::rounded<T>(x).bits); };
+    REQUIRE(bits(middle) == h + (h & 1));
+    REQUIRE(bits(std::nextafter(middle, a)) == h);
+    REQUIRE(bits(std::nextafter(middle, b)) == h + 1);
+    REQUIRE(bits(-std::nextafter(middle, b)) == (h + 1) + 0x8000);
+    REQUIRE(bits(a) == h);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a double becomes 16 bits with one rounding") {
+  check_one_rounding<half>(0x7bff);
+  check_one_rounding<bfloat16>(0x7f7f);
+  double const infinity = std::numeric_limits<double>::infinity();
+  for (double const x : {65520.0, 1e300, infinity}) CHECK(pleat::detail::rounded<half>(x).bits == 0x7c00);
+  CHECK(pleat::detail::rounded<half>(std::nextafter(65520.0, 0)).bits == 0x7bff);
+  CHECK(pleat::detail::rounded<half>(-1e-300).bits == 0x8000);
+  CHECK(std::isnan(static_cast<float>(pleat::detail::rounded<half>(std::numeric_limits<double>::quiet_NaN()))));
+  CHECK(pleat::detail::rounded<double>(0.1) == 0.1);
+  CHECK(pleat::detail::rounded<float>(0.1) == 0.1f);
 }

@@ -23,6 +23,7 @@
 #include <pleat/io/checkpoint_layout.hpp>
 #include <pleat/io/weights.hpp>
 #include <pleat/parallel/model.hpp>
+#include <pleat/tensor/detail/number.hpp>
 #include <pleat/comm/attempt.hpp>
 
 namespace pleat::run {
@@ -53,9 +54,9 @@ template <class From, class To> std::vector<std::byte> convert(std::string const
   auto const from = codec::detail::values_of<From>(bytes);
   std::vector<To> to(from.size());
   for (std::size_t i = 0; i < from.size(); ++i) {
-    if constexpr (std::is_same_v<To, double>) to[i] = static_cast<double>(static_cast<std::conditional_t<std::is_same_v<From, double>, double, float>>(from[i]));
-    else to[i] = static_cast<To>(static_cast<float>(from[i]));
-    if (!std::isfinite(static_cast<float>(to[i])) && std::isfinite(static_cast<double>(static_cast<std::conditional_t<std::is_same_v<From, double>, double, float>>(from[i]))))
+    double const x = pleat::detail::number(from[i]);
+    to[i] = pleat::detail::rounded<To>(x);
+    if (!std::isfinite(pleat::detail::number(to[i])) && std::isfinite(x))
       throw error{call, "element " + std::to_string(i) + " is above the largest number of " + std::string(name_of(dtype_of<To>))};
   }
   return codec::detail::bytes_of(std::span<To const>(to));
