@@ -4,19 +4,22 @@
 
 #include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 #include <pleat/compress/pipeline.hpp>
+#include <pleat/compress/sparse_gpt.hpp>
 
+#include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <compress/compress_support.hpp>
+#include <compress/nan_support.hpp>
 
-#include <array>
 #include <cmath>
 #include <limits>
 #include <map>
 #include <mutex>
+#include <numeric>
 
 namespace {
 
@@ -133,6 +136,39 @@ TEST_CASE("Taylor is the loss's own first order: what moves the loss least goes 
   }
   CHECK(worst_gone <= best_kept + 2e-4);  // the loss is a float near 1.4: differences are known to 2·2⁻²⁴·1.4/0.1, curvature is third order
   CHECK_THROWS_MATCHES((model | compress::prune_by<compress::taylor>{}), pleat::error, MessageMatches(ContainsSubstring("no samples to take gradients of")));
+}
+
+TEST_CASE("Taylor squares batch by batch: batches that pull apart do not cancel") {
+  auto w = alone();
+  auto const train = data(48);
+  auto m = compress::widen<compress::prune>(build(w));
+  auto found = compress::detail::gather(m, "test", {}, nullptr);
+  compress::taylor{.data = &train, .subset_size = 48}.score(m, found);
+  std::vector<double> squares(48, 0.0), sum(48, 0.0);
+  index_t batches = 0;
+  auto o = quiet(1);
+  o.optimizer = pleat::nn::sgd{.learning_rate = 0};
+  auto still = m.clone();
+  o.before_step = [&] {
+    ++batches;
+    still.net().for_each_parameter([&](auto& x) {
+      if (x.name != "fc3.weight") return;
+      std::vector<float> g(48);
+      pleat::copy_to_host(still.context(), pleat::tensor<float, typename decltype(still)::execution_space>::wrap(x.gradient(), x.shape), g.data());
+      for (std::size_t i = 0; i < 48; ++i) {
+        double const change = static_cast<double>(found[2].values[i]) * static_cast<double>(g[i]);
+        squares[i] += change * change, sum[i] += change;
+      }
+    });
+  };
+  (void)pleat::run::fit(still, train, o);
+  REQUIRE(batches == 3);
+  int cancelled = 0;
+  for (std::size_t i = 0; i < 48; ++i) {
+    CHECK(std::abs(static_cast<double>(found[2].scores[i]) - squares[i]) <= 0x1p-24 * squares[i]);  // one rounding to float
+    cancelled += sum[i] * sum[i] < squares[i];
+  }
+  CHECK(cancelled > 0);
 }
 
 TEST_CASE("movement keeps what grows: a weight that training pushes away from zero outlives a larger one that shrinks") {
@@ -261,27 +297,159 @@ TEST_CASE("an iterative schedule with movement ends exactly, on every number of 
   }
 }
 
-TEST_CASE("NaN on one stage or part is an error on every rank, by name") {
-  std::array<bool, 2> threw{};
-  pleat::comm::run_local(2, [&](pleat::comm::communicator c) {
-    int const rank = c.rank();
+TEST_CASE("NaN in one part of a weight is an error on every rank, by name") {
+  check_nan_on_one_part("element 5 of", [](auto& m) { (void)(m | compress::prune{}); });
+}
+
+/// A criterion that goes wrong on the last rank of the tensor axis.
+struct sick {
+  static constexpr char const* what = "sick";
+  float bad = 0;
+  template <class Net, class C> void score(par::model<Net>& m, std::vector<C>& weights) const {
+    compress::magnitude{}.score(m, weights);
+    if (m.parts().rank() + 1 == m.parts().size()) weights[1].scores[3] = bad;
+  }
+};
+
+TEST_CASE("a score that is no number is refused on every rank, by criterion and element, normalised or not") {
+  for (float const bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()})
+    for (int const tensor : {1, 2}) {
+      std::vector<std::string> said(static_cast<std::size_t>(2 * tensor));
+      pleat::comm::run_local(tensor, [&](pleat::comm::communicator c) {
+        auto const rank = static_cast<std::size_t>(c.rank());
+        pleat::world w(std::move(c), 1);
+        w.comm.set_timeout(30);
+        pleat::plan::plan p;
+        p.global_batch = 16;
+        p.tensor_ranks = tensor;
+        auto m = par::build(par::tensor_parallel(network(), {par::column("fc1.*"), par::row("fc2.*")}), p, w, {.seed = 3});
+        auto const before = values_of(m);
+        auto const words = [&](auto const& t) {
+          try {
+            (void)(m | t);
+          } catch (pleat::error const& e) {
+            return std::string(e.what());
+          }
+          return std::string();
+        };
+        said[2 * rank] = words(compress::prune_by<sick>{.criterion = {bad}});
+        said[2 * rank + 1] = words(compress::prune_by<compress::normalised<sick>>{.criterion = {{bad}}, .pattern = compress::n_of_m{2, 4}});
+      });
+      for (auto const& s : said) CHECK_THAT(s, ContainsSubstring("the score of element 3 of 'fc2.weight' by sick is not finite"));
+    }
+}
+
+/// All scores of a weight over the tensor axis, each at its place in the whole.
+template <class T, class Criterion> std::vector<double> scores_over(int tensor, Criterion const& criterion) {
+  std::vector<double> all(weights);
+  std::mutex lock;
+  pleat::comm::run_local(tensor, [&](pleat::comm::communicator c) {
     pleat::world w(std::move(c), 1);
     pleat::plan::plan p;
     p.global_batch = 16;
-    p.tensor_ranks = 2;
-    auto m = par::build(par::tensor_parallel(network(), {par::column("fc1.*"), par::row("fc2.*")}), p, w);
-    if (rank == 1) {
-      auto v = std::vector<float>(160, 1.0f);
-      v[7] = std::numeric_limits<float>::quiet_NaN();
-      set_values(m, "fc1.weight", v);
-    }
-    try {
-      (void)(m | compress::prune{});
-    } catch (pleat::error const& e) {
-      threw[static_cast<std::size_t>(rank)] = std::string(e.what()).find("element 7 of 'fc1.weight' is") != std::string::npos;
-    }
+    p.tensor_ranks = tensor;
+    auto m = compress::widen<compress::prune>(par::build(par::tensor_parallel(network_of<T>(), {par::column("fc1.*"), par::row("fc2.*")}), p, w, {.seed = 3}));
+    auto found = compress::detail::gather(m, "test", {}, nullptr);
+    criterion.score(m, found);
+    std::lock_guard const hold(lock);
+    for (auto const& x : found)
+      for (index_t i = 0; i < x.size(); ++i) all[static_cast<std::size_t>(x.position(i))] = static_cast<double>(x.scores[static_cast<std::size_t>(i)]);
   });
-  CHECK((threw[0] && threw[1]));
+  return all;
+}
+
+TEST_CASE("normalised scores have the same bits however weights are cut") {
+  compress::normalised<compress::magnitude> const criterion{};
+  auto const one = scores_over<double>(1, criterion);
+  double squares = 0;
+  for (std::size_t i = 0; i < 320; ++i) squares += one[i] * one[i];
+  CHECK(std::abs(squares - 320) < 320 * 0x1p-40);  // the root mean square is 1: 320 squares, each cut off 2⁻⁶² below the largest and rounded a few times
+  for (int const tensor : {2, 3, 4}) CHECK(scores_over<double>(tensor, criterion) == one);
+}
+
+/// A network of T with the numbers of the float one, rounded.
+template <class T> auto build_16(pleat::world& w, par::loss_scale_options const& scale = {}) {
+  pleat::plan::plan p;
+  p.global_batch = 16;
+  p.data_ranks = w.size();
+  p.deterministic = true;
+  p.precision = std::is_same_v<T, pleat::half> ? pleat::plan::compute_precision::f16 : std::is_same_v<T, pleat::bfloat16> ? pleat::plan::compute_precision::bf16 : pleat::plan::compute_precision::f32;
+  return par::build(network_of<T>(), p, w, {.seed = 3, .loss_scale = scale});
+}
+
+TEMPLATE_TEST_CASE("networks of 16-bit numbers are pruned by every criterion; zeros stay zero while they train on", "", pleat::bfloat16, pleat::half) {
+  auto w = alone();
+  auto const train = data(64);
+  auto const model = build_16<TestType>(w);
+  auto wide = build(w);
+  auto const before = values_of(model);
+  for (auto const& v : before) set_values(wide, v.name, v.values);
+  auto const check = [&](auto const& small, bool stays = true) {
+    auto const after = values_of(small);
+    CHECK(weight_zeros(small) == weights / 2);
+    for (std::size_t p = 0; p < after.size(); p += 2) {
+      CHECK(after[p].form == "masked");
+      for (std::size_t i = 0; stays && i < after[p].values.size(); ++i) CHECK((after[p].values[i] == 0 || after[p].values[i] == before[p].values[i]));
+    }
+  };
+  auto const small = model | compress::prune{.sparsity = 0.5};
+  check(small);
+  auto const as_floats = values_of(wide | compress::prune{.sparsity = 0.5}), a = values_of(small);
+  for (std::size_t p = 0; p < a.size(); ++p) CHECK(a[p].values == as_floats[p].values);
+  check(model | compress::prune_by<compress::taylor>{.sparsity = 0.5, .criterion = {.data = &train, .subset_size = 32}});
+  check(model | compress::prune_by<compress::normalised<compress::wanda>>{.sparsity = 0.5, .criterion = {{compress::calibration(train, 32)}}});
+  check(model | compress::prune{.pattern = compress::n_of_m{2, 4}});
+  check(model | compress::prune_by<compress::movement>{.sparsity = 0.5, .criterion = {.training = compress::fine_tune(train, quiet(1))}}, false);
+  check(model | compress::sparse_gpt{.sparsity = 0.5, .samples = compress::calibration(train, 32)}, false);
+  auto tuned = small.clone();
+  (void)pleat::run::fit(tuned, train, quiet(2));
+  auto const b = values_of(tuned);
+  index_t moved = 0;
+  for (std::size_t p = 0; p < a.size(); ++p)
+    for (std::size_t i = 0; i < a[p].values.size(); ++i) {
+      if (is_weight(a[p]) && a[p].values[i] == 0) REQUIRE(b[p].values[i] == 0);
+      else moved += b[p].values[i] != a[p].values[i];
+    }
+  CHECK(moved > 100);
+}
+
+TEST_CASE("half: the loss scale is no part of a score, and a step that was skipped has none") {
+  auto w = alone();
+  auto const train = data(320);
+  auto const scores = [&](auto const& m, auto const& criterion) {
+    auto model = compress::widen<compress::prune>(m);
+    auto found = compress::detail::gather(model, "test", {}, nullptr);
+    if constexpr (requires { criterion.prepare(model, found); }) criterion.prepare(model, found);
+    else criterion.score(model, found);
+    std::vector<double> all;
+    for (auto const& x : found) all.insert(all.end(), x.scores.begin(), x.scores.end());
+    return all;
+  };
+  auto const apart = [](std::vector<double> const& a, std::vector<double> const& b) {
+    double d = 0, n = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) d += (a[i] - b[i]) * (a[i] - b[i]), n += b[i] * b[i];
+    return std::sqrt(d / n);
+  };
+  auto wide = build(w);
+  for (auto const& v : values_of(build_16<pleat::half>(w))) set_values(wide, v.name, v.values);
+  auto still = quiet(1);
+  still.optimizer = pleat::nn::sgd{.learning_rate = 0};
+  compress::taylor const slope{.data = &train, .subset_size = 320};
+  compress::movement const drift{.training = compress::fine_tune(train, still)};
+  // Each factor of a score carries the roundings of a walk through three layers of half, 2^-11 each: a few per thousand, relative.
+  auto const check = [&](auto const& criterion) {
+    auto const as_floats = scores(wide, criterion);
+    CHECK(apart(scores(build_16<pleat::half>(w, {.initial = 256}), criterion), as_floats) < 0.02);
+    CHECK(apart(scores(build_16<pleat::half>(w, {.initial = 256, .interval = 3}), criterion), as_floats) < 0.02);  // it grows on the way
+    // Too large a scale: the first steps overflow. What is left are scores of the other batches, and fewer of them.
+    auto const some = scores(build_16<pleat::half>(w, {.initial = 0x1p24, .largest = 0x1p24}), criterion);
+    double const share = std::accumulate(some.begin(), some.end(), 0.0, [](double s, double x) { return s + std::abs(x); }) / std::accumulate(as_floats.begin(), as_floats.end(), 0.0, [](double s, double x) { return s + std::abs(x); });
+    CHECK((share > 0.4 && share < 1));
+  };
+  check(slope);
+  check(drift);
+  compress::prune_by<compress::taylor> const hopeless{.criterion = {.data = &train, .subset_size = 16}};
+  CHECK_THROWS_MATCHES((build_16<pleat::half>(w, {.initial = 0x1p24, .largest = 0x1p24}) | hopeless), pleat::error, MessageMatches(ContainsSubstring("compress::taylor: a gradient overflowed in every step (1)")));
 }
 
 }  // namespace

@@ -17,6 +17,7 @@
 
 #include <cmath>
 #include <limits>
+#include <map>
 #include <mutex>
 #include <optional>
 
@@ -117,11 +118,15 @@ TEST_CASE("the same bytes on 1, 2, 3 and 4 ranks") {
   }
 }
 
-/// fc1 cut by rows, fc2 by columns, over so many ranks and stages: half of each weight goes; the errors.
-std::vector<compress::sparse_gpt_layer> over(int tensor, int stages, std::optional<compress::n_of_m> pattern) {
-  std::vector<compress::sparse_gpt_layer> layers;
+struct pruned {
+  std::vector<compress::sparse_gpt_layer> layers;     ///< in forward order
+  std::map<std::string, std::vector<float>> weights;  ///< whole ones
+};
+
+/// fc1 cut by rows, fc2 by columns, over so many ranks and stages: half of each weight goes.
+pruned over(int tensor, int stages, std::optional<compress::n_of_m> pattern) {
+  pruned out;
   std::mutex lock;
-  bool counts_right = true;  // assertions belong to the main thread
   pleat::comm::run_local(tensor * stages, [&](pleat::comm::communicator c) {
     pleat::world w(std::move(c), 1);
     pleat::plan::plan p;
@@ -132,34 +137,43 @@ std::vector<compress::sparse_gpt_layer> over(int tensor, int stages, std::option
     auto m = par::build(par::tensor_parallel(network(), {par::column("fc1.*"), par::row("fc2.*")}), p, w, {.seed = 3});
     auto const small = m | compress::sparse_gpt{.sparsity = 0.5, .samples = compress::calibration(train, 60), .pattern = pattern, .on_layer = [&](auto const& l) {
                                                   std::lock_guard const hold(lock);
-                                                  if (std::none_of(layers.begin(), layers.end(), [&](auto const& k) { return k.name == l.name; })) layers.push_back(l);
+                                                  if (std::none_of(out.layers.begin(), out.layers.end(), [&](auto const& k) { return k.name == l.name; })) out.layers.push_back(l);
                                                 }};
-    std::vector<std::int64_t> gone(3);
     pleat::nn::for_each_parameter(small.net(), [&](auto const& x) {
-      if (x.absent || x.shape.rank() < 2 || x.size() == 0 || (!x.where.shards() && x.part != 0)) return;
+      if (x.absent || x.shape.rank() < 2 || x.size() == 0) return;
       using Space = typename decltype(m)::execution_space;
       std::vector<float> v(static_cast<std::size_t>(x.size()));
       pleat::copy_to_host(m.context(), pleat::tensor<float, Space>::wrap(x.data(), x.shape), v.data());
-      gone[x.name == "fc1.weight" ? 0 : x.name == "fc2.weight" ? 1 : 2] += zeros(v);
+      std::lock_guard const hold(lock);
+      auto& whole = out.weights[x.name];
+      whole.resize(static_cast<std::size_t>(x.whole().size()));
+      std::size_t next = 0;
+      pleat::codec::detail::for_each_of_part(x.whole(), x.box(), [&](index_t i) { whole[static_cast<std::size_t>(i)] = v[next++]; });
     });
-    w.comm.all_reduce(gone);
-    std::lock_guard const hold(lock);
-    if (gone != std::vector<std::int64_t>{160, 96, 24}) counts_right = false;
   });
-  CHECK(counts_right);
-  return layers;
+  std::sort(out.layers.begin(), out.layers.end(), [](auto const& a, auto const& b) { return a.name < b.name; });
+  return out;
 }
 
-TEST_CASE("weights cut along the tensor axis and on stages: exactly as many go, and the errors are those of one rank") {
+TEST_CASE("weights cut along the tensor axis and on stages are those of one rank, as long as their inputs are; and so are the errors") {
   std::optional<compress::n_of_m> const pattern = GENERATE(std::optional<compress::n_of_m>{}, std::optional<compress::n_of_m>{{2, 4}});
   auto const one = over(1, 1, pattern);
-  REQUIRE(one.size() == 3);
+  REQUIRE(one.layers.size() == 3);
   for (auto const& [tensor, stages] : {std::pair{2, 1}, std::pair{4, 1}, std::pair{1, 2}, std::pair{2, 2}}) {
+    INFO(tensor << " ranks, " << stages << " stages");
     auto const many = over(tensor, stages, pattern);
-    REQUIRE(many.size() == 3);
-    for (auto const& l : many)
-      for (auto const& k : one)
-        if (k.name == l.name) CHECK(std::abs(l.error - k.error) <= 1e-2 * k.error);  // activations are sums in another order, and a tie may fall otherwise
+    REQUIRE(many.layers.size() == 3);
+    for (std::size_t l = 0; l < 3; ++l) {
+      auto const &a = many.layers[l], &b = one.layers[l];
+      REQUIRE(a.name == b.name);
+      // fc1 and fc2 see the same numbers; what fc3 sees is a sum over the ranks, in another order, and it is not cut.
+      bool const same = l < 2 || tensor == 1;
+      CHECK(zeros(many.weights.at(a.name)) == zeros(one.weights.at(a.name)));
+      if (same) CHECK(many.weights.at(a.name) == one.weights.at(a.name));
+      double const share = same ? 1e-12 : 1e-4;  // sums of a few hundred doubles; inputs that differ by some 2⁻²⁴
+      CHECK(std::abs(a.error - b.error) <= share * b.error);
+      CHECK(std::abs(a.magnitude_error - b.magnitude_error) <= share * b.magnitude_error);
+    }
   }
 }
 
@@ -225,6 +239,26 @@ TEST_CASE("inputs that are constant, zero or fewer than the columns: the dampeni
     REQUIRE(!notes.empty());
     CHECK_THAT(notes[0], ContainsSubstring("the inputs of 'fc1.weight' depend on each other: the diagonal was raised by"));
   }
+}
+
+TEST_CASE("rank 0 says of all stages where the diagonal was raised") {
+  auto flat = data(20);
+  std::fill(flat.pixels.begin(), flat.pixels.end(), static_cast<std::uint8_t>(180));
+  auto const notes = [&](int stages) {
+    std::vector<std::string> said;
+    pleat::comm::run_local(stages, [&](pleat::comm::communicator c) {
+      pleat::world w(std::move(c), 1);
+      pleat::plan::plan p;
+      p.global_batch = 16;
+      p.pipeline_ranks = stages;
+      (void)(par::build(network(), p, w, {.seed = 3}) | compress::sparse_gpt{.samples = compress::calibration(flat, 20), .dampening_frac = 0, .on_note = [&](std::string_view s) { said.emplace_back(s); }});  // rank 0 alone is called
+    });
+    return said;
+  };
+  auto const one = notes(1);
+  REQUIRE(one.size() == 3);
+  CHECK_THAT(one[2], ContainsSubstring("the inputs of 'fc3.weight' depend on each other"));
+  CHECK(notes(3) == one);
 }
 
 TEST_CASE("what it cannot work with is refused in words") {

@@ -6,8 +6,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <pleat/compress/layer_inputs.hpp>
@@ -17,14 +20,34 @@ namespace pleat::compress {
 
 namespace detail {
 
-/// Scores that stay apart until the end: double sums over steps.
+/// Scores that stay apart until the end: double sums over steps. A step of a network of half counts if it has moved: else it was skipped,
+/// and its gradients are not numbers.
 template <class C> class score_sums {
  public:
   explicit score_sums(std::vector<C>& weights) : weights_(&weights) {
     for (auto& c : weights) sums_.emplace_back(c.values.size(), 0.0);
+    step_ = sums_;
   }
-  /// f(sum, weight, gradient) for every element of every weight, with the gradient that a step has summed up.
-  template <class Net, class F> void add(parallel::model<Net>& m, F&& f) {
+  /// Trains, with f(weight, gradient) of every element of every weight summed up over the steps. Collective.
+  template <class Net, class F> void fit(parallel::model<Net>& m, io::dataset const& data, run::fit_options options, char const* call, F const& f) {
+    options.before_step = [this, &m, &f, theirs = std::move(options.before_step)] {
+      if (theirs) theirs();
+      look(m, f);
+    };
+    options.on_event = [this, theirs = std::move(options.on_event)](run::event const& e) {
+      if (e.what == run::event::kind::step && e.moved) count();
+      if (theirs) theirs(e);
+    };
+    auto const steps = run::fit(m, data, options).steps;
+    if (steps > 0 && counted_ == 0)
+      throw error{call, "a gradient overflowed in every step (" + std::to_string(steps) + "), so there is nothing to score by", "Give it more samples: the loss scale shrinks with every step"};
+    for (std::size_t k = 0; k < sums_.size(); ++k)
+      (*weights_)[k].scores.assign(sums_[k].begin(), sums_[k].end());
+  }
+
+ private:
+  template <class Net, class F> void look(parallel::model<Net>& m, F const& f) {
+    double const unscaled = 1 / m.loss_factor();
     using T = typename parallel::model<Net>::value_type;
     using G = nn::master_t<T>;
     using Space = typename parallel::model<Net>::execution_space;
@@ -38,19 +61,19 @@ template <class C> class score_sums {
         std::vector<G> gradient(values.size());
         copy_to_host(m.context(), tensor<T, Space>::wrap(w.data(), w.shape), values.data());
         copy_to_host(m.context(), tensor<G, Space>::wrap(w.gradient(), w.shape), gradient.data());
-        auto& sum = sums_[at];
-        for (std::size_t i = 0; i < values.size(); ++i) f(sum[i], static_cast<double>(values[i]), static_cast<double>(gradient[i]));
+        for (std::size_t i = 0; i < values.size(); ++i) step_[at][i] = f(pleat::detail::number(values[i]), static_cast<double>(gradient[i]) * unscaled);
       }
     });
   }
-  void finish() {
+  void count() {
+    ++counted_;
     for (std::size_t k = 0; k < sums_.size(); ++k)
-      (*weights_)[k].scores.assign(sums_[k].begin(), sums_[k].end());
+      for (std::size_t i = 0; i < sums_[k].size(); ++i) sums_[k][i] += step_[k][i];
   }
 
- private:
   std::vector<C>* weights_;
-  std::vector<std::vector<double>> sums_;
+  std::vector<std::vector<double>> sums_, step_;
+  index_t counted_ = 0;
 };
 
 template <class Net> void demand_gradients(parallel::model<Net> const& m, char const* call) {
@@ -93,13 +116,10 @@ struct taylor {
     detail::demand_gradients(m, "compress::taylor");
     auto const samples = detail::evenly(*data, subset_size);
     auto still = m.clone();  // batch norms would move
-    detail::score_sums<C> sums(weights);
     run::fit_options options;
     options.optimizer = nn::sgd{.learning_rate = 0};
     options.progress = false;
-    options.before_step = [&] { sums.add(still, [](double& sum, double w, double g) { sum += (w * g) * (w * g); }); };
-    (void)run::fit(still, samples, options);
-    sums.finish();
+    detail::score_sums<C>(weights).fit(still, samples, options, "compress::taylor", [](double w, double g) { return (w * g) * (w * g); });
   }
 };
 
@@ -112,15 +132,7 @@ struct movement {
   template <class Net, class C> void prepare(parallel::model<Net>& m, std::vector<C>& weights) const {
     if (!training) throw error{"compress::movement", "nothing trains, so nothing moves", "Say .criterion = {.training = fine_tune(data.train, {.epochs = 1})}"};
     detail::demand_gradients(m, "compress::movement");
-    detail::score_sums<C> sums(weights);
-    auto options = training->options();
-    auto const theirs = options.before_step;
-    options.before_step = [&] {
-      if (theirs) theirs();
-      sums.add(m, [](double& sum, double w, double g) { sum -= w * g; });
-    };
-    (void)run::fit(m, training->data(), options);
-    sums.finish();
+    detail::score_sums<C>(weights).fit(m, training->data(), training->options(), "compress::movement", [](double w, double g) { return -(w * g); });
   }
 };
 
@@ -148,7 +160,7 @@ struct wanda {
       for (index_t i = 0; i < c.size(); ++i) {
         index_t const row = c.box[0].begin + i / columns, group = row / (rows / in->groups), column = c.first_column() + i % columns;
         double const norm = std::sqrt(in->squares[static_cast<std::size_t>(group * in->columns + column)]);
-        c.scores[static_cast<std::size_t>(i)] = static_cast<typename C::score_type>(std::abs(static_cast<double>(c.values[static_cast<std::size_t>(i)])) * norm);
+        c.scores[static_cast<std::size_t>(i)] = static_cast<typename C::score_type>(std::abs(pleat::detail::number(c.values[static_cast<std::size_t>(i)])) * norm);
       }
     }
     detail::agree(m, "compress::wanda", bad, "A weight that nothing is multiplied with has no Wanda score: name it in .ignore");
@@ -171,16 +183,30 @@ template <class Criterion> struct normalised {
   }
 
  private:
-  /// Sums of squares: over the ranks that hold parts in their order, then one number for all.
+  /// Sums of squares in integers, 62 bits below the largest: no order of summing shows, so however a weight is cut the scores have the same
+  /// bits. What is not finite stays as it is, for prune to name.
   template <class Net, class C> static void scale(parallel::model<Net>& m, std::vector<C>& weights) {
-    for (auto& c : weights) {
-      double sum = 0;
-      if (c.counts)
-        for (auto const s : c.scores) sum += static_cast<double>(s) * static_cast<double>(s);
-      if (m.parts().size() > 1) sum = m.parts().all_reduce_value(sum);
-      double const rms = std::sqrt(sum / static_cast<double>(std::max<index_t>(1, c.whole.size())));
-      if (!(rms > 0)) continue;
-      for (auto& s : c.scores) s = static_cast<typename C::score_type>(static_cast<double>(s) / rms);
+    std::vector<double> largest(weights.size(), 0.0);
+    for (std::size_t k = 0; k < weights.size(); ++k)
+      for (auto const s : weights[k].scores) largest[k] = std::isfinite(s) ? std::max(largest[k], std::abs(static_cast<double>(s))) : std::numeric_limits<double>::infinity();
+    if (m.parts().size() > 1) m.parts().all_reduce(largest, comm::reduction::max);
+    auto const usable = [&](std::size_t k) { return largest[k] > 0 && std::isfinite(largest[k]); };
+    std::vector<std::int64_t> digits(2 * weights.size(), 0);  // below 2^31 for every element
+    for (std::size_t k = 0; k < weights.size(); ++k) {
+      if (!usable(k) || !weights[k].counts) continue;
+      int const above = std::ilogb(largest[k]) + 1;
+      for (auto const s : weights[k].scores) {
+        double const x = std::ldexp(static_cast<double>(s), -above), square = x * x * 0x1p31, high = std::floor(square);
+        digits[2 * k] += static_cast<std::int64_t>(high);
+        digits[2 * k + 1] += static_cast<std::int64_t>((square - high) * 0x1p31);
+      }
+    }
+    if (m.parts().size() > 1) m.parts().all_reduce(digits);
+    for (std::size_t k = 0; k < weights.size(); ++k) {
+      if (!usable(k)) continue;
+      double const sum = (static_cast<double>(digits[2 * k]) + static_cast<double>(digits[2 * k + 1]) * 0x1p-31) * 0x1p-31;
+      double const rms = std::ldexp(std::sqrt(sum / static_cast<double>(weights[k].whole.size())), std::ilogb(largest[k]) + 1);
+      for (auto& s : weights[k].scores) s = static_cast<typename C::score_type>(static_cast<double>(s) / rms);
     }
   }
 };

@@ -52,7 +52,7 @@ namespace detail {
 template <class T> struct widen_body {
   T const* from;
   double* to;
-  PLEAT_INLINE void operator()(index_t i) const { to[i] = static_cast<double>(from[i]); }
+  PLEAT_INLINE void operator()(index_t i) const { to[i] = static_cast<double>(static_cast<wide_t<T>>(from[i])); }
 };
 /// Patch r (an image and a place of the result) of one group: [channel, kernel row, kernel column], zero outside of the image.
 template <class T> struct patch_body {
@@ -69,7 +69,7 @@ template <class T> struct patch_body {
         for (index_t v = 0; v < g.kernel_w; ++v) {
           index_t const row = i * g.stride_h - g.padding_h + u * g.dilation_h, column = j * g.stride_w - g.padding_w + v * g.dilation_w;
           bool const inside = row >= 0 && row < g.height && column >= 0 && column < g.width;
-          *out++ = inside ? static_cast<double>(plane[row * g.width + column]) : 0.0;
+          *out++ = inside ? static_cast<double>(static_cast<wide_t<T>>(plane[row * g.width + column])) : 0.0;
         }
     }
   }

@@ -68,6 +68,7 @@ struct sparse_gpt {
     auto all = detail::gather(m, call, ignore, &on_note);
     if (pattern) detail::demand_pattern(m, call, *pattern, all);
     bool const measure = m.all_ranks().all_reduce_value(on_layer ? 1 : 0, comm::reduction::max) > 0;  // it takes sums over ranks: all or none
+    std::vector<double> raised(all.size(), 0.0);
     for (std::size_t i = 0; i < all.size(); ++i) {
       auto const inputs = layer_inputs(m, samples, {.only = [&](nn::parameter const& w) { return w.name == all[i].name; }});
       std::string bad;
@@ -80,9 +81,13 @@ struct sparse_gpt {
       detail::agree(m, call, bad, "Look at the samples and at the layers before, or name it in .ignore");
       m.net().for_each_parameter([&](auto& w) {
         if constexpr (requires { w.data(); w.where; })
-          if (w.name == all[i].name && !w.absent) solve(m, w, all[i], inputs.empty() ? layer_input{} : inputs[0], measure);
+          if (w.name == all[i].name && !w.absent) raised[i] = solve(m, w, all[i], inputs.empty() ? layer_input{} : inputs[0], measure);
       });
     }
+    m.all_ranks().all_reduce(raised, comm::reduction::max);  // of the other stages too
+    for (std::size_t i = 0; i < all.size(); ++i)
+      if (raised[i] > dampening_frac)
+        detail::say(m, on_note, std::string(call) + ": the inputs of '" + all[i].name + "' depend on each other: the diagonal was raised by " + std::to_string(raised[i]) + " of its mean instead of " + std::to_string(dampening_frac));
     detail::encode(m, ignore, all);
     detail::say_emptied(m, call, on_note, all);
   }
@@ -95,7 +100,8 @@ struct sparse_gpt {
     index_range rows;
   };
 
-  template <class Net, class W, class T> void solve(parallel::model<Net>& m, W& w, detail::candidate<T>& c, layer_input const& in, bool measure) const {
+  /// \returns what was added to the diagonal, as a share of its mean
+  template <class Net, class W, class T> double solve(parallel::model<Net>& m, W& w, detail::candidate<T>& c, layer_input const& in, bool measure) const {
     bool const by_columns = w.parts > 1 && w.where.shards(1), by_rows = w.parts > 1 && w.where.shards(0);
     index_t const columns = c.whole.size_from(1);
     auto part = by_columns ? to_rows(m, c) : rows_here(c);
@@ -109,7 +115,7 @@ struct sparse_gpt {
     for (index_t g = 0; g < groups; ++g) {
       double* const x = part.w.data() + g * each * columns;
       std::uint8_t* const dead = part.dead.data() + g * each * columns;
-      auto const u = factor(m, space, w.name, in, g, report.dampening);
+      auto const u = factor(space, in, g, report.dampening);
       if (measure) report.magnitude_error += error_of_magnitude(in, g, each, columns, groups == 1 ? part.rows.begin : 0, of_all, was.data() + g * each * columns, dead, sum);
       detail::walk_columns(space, {sparsity, pattern ? pattern->n : 0, pattern ? pattern->m : 0, block_size}, each, columns, groups == 1 ? part.rows.begin : 0, of_all, x, u.data(), dead, sum);
       if (measure) report.error += error_between(in, g, each, columns, was.data() + g * each * columns, x);
@@ -122,6 +128,7 @@ struct sparse_gpt {
       report.magnitude_error = m.parts().all_reduce_value(report.magnitude_error);
     }
     if (on_layer) on_layer(report);
+    return report.dampening;
   }
 
   /// An instance of the host's: the model's own, where that is one.
@@ -132,8 +139,7 @@ struct sparse_gpt {
   }
 
   /// U with H⁻¹ = Uᵀ·U. A column that no input touches counts as one. More is added to the diagonal until the factor exists.
-  template <class Net, class Host>
-  [[nodiscard]] std::vector<double> factor(parallel::model<Net> const& m, Host const& space, std::string const& name, layer_input const& in, index_t g, double& dampening) const {
+  template <class Host> [[nodiscard]] std::vector<double> factor(Host const& space, layer_input const& in, index_t g, double& dampening) const {
     index_t const n = in.columns;
     double mean = 0;
     for (index_t j = 0; j < n; ++j) mean += in.squares[static_cast<std::size_t>(g * n + j)] / static_cast<double>(n);
@@ -145,10 +151,7 @@ struct sparse_gpt {
         d = d > 0 ? d + share * mean : (mean > 0 ? mean : 1.0);
       }
       if (compute::upper_factor_of_inverse(space, n, h.data(), u.data()) < 0) {
-        if (share > dampening) {
-          detail::say(m, on_note, "compress::sparse_gpt: the inputs of '" + name + "' depend on each other: the diagonal was raised by " + std::to_string(share) + " of its mean instead of " + std::to_string(dampening_frac));
-          dampening = share;
-        }
+        dampening = std::max(dampening, share);
         return u;
       }
     }
@@ -188,12 +191,13 @@ struct sparse_gpt {
   }
 
   template <class T> [[nodiscard]] static rows_of_all_columns rows_here(detail::candidate<T> const& c) {
-    rows_of_all_columns p{std::vector<double>(c.values.begin(), c.values.end()), std::vector<std::uint8_t>(c.values.size()), c.size() > 0 ? c.box[0] : index_range{}};
+    rows_of_all_columns p{{}, std::vector<std::uint8_t>(c.values.size()), c.size() > 0 ? c.box[0] : index_range{}};
+    for (T const v : c.values) p.w.push_back(pleat::detail::number(v));
     for (index_t i = 0; i < c.size(); ++i) p.dead[static_cast<std::size_t>(i)] = c.alive(i) ? 0 : 1;
     return p;
   }
   template <class T> static void take(detail::candidate<T>& c, index_t i, double value, bool dead) {
-    c.values[static_cast<std::size_t>(i)] = dead ? T(0) : static_cast<T>(value);
+    c.values[static_cast<std::size_t>(i)] = dead ? T(0) : pleat::detail::rounded<T>(value);
     if (dead) c.remove(i);
   }
   template <class T> static void give_back(rows_of_all_columns const& p, detail::candidate<T>& c) {
@@ -217,7 +221,7 @@ struct sparse_gpt {
     p.rows = block_range(rows, ranks, me);
     std::vector<double> out(static_cast<std::size_t>(rows * mine)), in(static_cast<std::size_t>(p.rows.size() * all));
     std::vector<index_t> gives, takes;
-    for (index_t i = 0; i < c.size(); ++i) out[static_cast<std::size_t>(i)] = c.alive(i) ? static_cast<double>(c.values[static_cast<std::size_t>(i)]) : std::numeric_limits<double>::quiet_NaN();
+    for (index_t i = 0; i < c.size(); ++i) out[static_cast<std::size_t>(i)] = c.alive(i) ? pleat::detail::number(c.values[static_cast<std::size_t>(i)]) : std::numeric_limits<double>::quiet_NaN();
     for (int r = 0; r < ranks; ++r) gives.push_back(block_range(rows, ranks, r).size() * mine), takes.push_back(p.rows.size() * cut[static_cast<std::size_t>(r)].size());
     m.parts().all_to_all_v(out, comm::parts{gives, {}}, in, comm::parts{takes, {}});
     p.w.resize(in.size());

@@ -14,6 +14,7 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
+#include <pleat/tensor/dtype.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::codec::detail {
@@ -27,7 +28,7 @@ namespace pleat::codec::detail {
 template <class T> [[nodiscard]] std::vector<std::uint8_t> bits_of_nonzeros(std::span<T const> values) {
   std::vector<std::uint8_t> bits(static_cast<std::size_t>(bit_bytes(static_cast<index_t>(values.size()))), 0);
   for (std::size_t i = 0; i < values.size(); ++i)
-    if (values[i] != T(0)) bits[i >> 3] = static_cast<std::uint8_t>(bits[i >> 3] | (1u << (i & 7)));
+    if (static_cast<wide_t<T>>(values[i]) != wide_t<T>(0)) bits[i >> 3] = static_cast<std::uint8_t>(bits[i >> 3] | (1u << (i & 7)));
   return bits;
 }
 

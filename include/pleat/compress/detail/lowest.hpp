@@ -14,6 +14,7 @@
 
 #include <pleat/codec/detail/bits.hpp>
 #include <pleat/compute/threshold.hpp>
+#include <pleat/tensor/detail/number.hpp>
 #include <pleat/tensor/index_set.hpp>
 
 namespace pleat::compress::detail {

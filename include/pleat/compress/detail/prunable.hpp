@@ -66,7 +66,7 @@ template <class Net>
       c.values.resize(static_cast<std::size_t>(w.size()));
       copy_to_host(m.context(), tensor<T, Space>::wrap(w.data(), w.shape), c.values.data());
       for (std::size_t i = 0; i < c.values.size() && bad.empty(); ++i)
-        if (!std::isfinite(static_cast<double>(c.values[i]))) bad = "element " + std::to_string(i) + " of '" + w.name + "' is " + std::to_string(static_cast<double>(c.values[i]));
+        if (double const v = pleat::detail::number(c.values[i]); !std::isfinite(v)) bad = "element " + std::to_string(i) + " of '" + w.name + "' is " + std::to_string(v);
       w.visit([&](auto tag, auto const& s) {
         if constexpr (std::is_same_v<typename decltype(tag)::type, codec::masked<T>>) c.bits = codec::masked<T>::mask(m.context(), w.shape, s);
         else c.bits.assign(static_cast<std::size_t>(codec::detail::bit_bytes(w.size())), 0xff);
