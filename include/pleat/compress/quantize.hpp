@@ -166,22 +166,32 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
         if (!w.absent) s.watch = std::make_shared<codec::magnitude_histogram>();
       });
       activations->walk(m);
-      std::string nothing, bad;
+      enum : std::int64_t { fine, all_zero, not_finite };
+      std::vector<std::int64_t> found;  // by weight, in the order of the network, which all stages know
+      std::vector<std::string> names;
       for_each_int8(m, plan, [&](auto& w, auto& s) {
+        names.push_back(w.name);
+        found.push_back(fine);
         if (w.absent) return;
         auto seen = *s.watch;
         s.watch.reset();
         detail::merge_over(m.ranks(), seen);
         if (w.parts > 1) detail::merge_over(m.parts(), seen);  // alike on all parts where inputs are whole: counts times parts, the same range
-        if (seen.nonfinite() > 0) bad += (bad.empty() ? "'" : ", '") + w.name + "'";
+        if (seen.nonfinite() > 0) found.back() = not_finite;
         else if (float const range = range_of(activations->observer, seen); range > 0) int8::set_input_range(s, range);
-        else nothing += (nothing.empty() ? "'" : ", '") + w.name + "'";
+        else found.back() = all_zero;
       });
-      comm::all_or_none(m.all_ranks(), [&] {
-        if (!bad.empty())
-          throw error{"compress::quantize", "the inputs of " + bad + " hold NaN or infinity in the calibration set", "Look at its samples, and at the layers before"};
-      });
-      if (!nothing.empty()) detail::say(m, on_note, "compress::quantize: the inputs of " + nothing + " are all zero in the calibration set, so its activations are quantized as they come");
+      m.all_ranks().all_reduce(found, comm::reduction::max);
+      auto const those = [&](std::int64_t what) {
+        std::string list;
+        for (std::size_t i = 0; i < found.size(); ++i)
+          if (found[i] == what) list += (list.empty() ? "'" : ", '") + names[i] + "'";
+        return list;
+      };
+      if (auto const bad = those(not_finite); !bad.empty())
+        throw error{"compress::quantize", "the inputs of " + bad + " hold NaN or infinity in the calibration set", "Look at its samples, and at the layers before"};
+      if (auto const nothing = those(all_zero); !nothing.empty())
+        detail::say(m, on_note, "compress::quantize: the inputs of " + nothing + " are all zero in the calibration set, so its activations are quantized as they come");
     }
   }
 };
