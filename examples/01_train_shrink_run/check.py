@@ -123,9 +123,7 @@ class TrainShrinkRun(Check):
 
     # --- a rank that dies ---------------------------------------------------------------------------------------------------------
     def dead_rank(self):
-        if not self.launcher:
-            print("there is no MPI: nothing to kill")
-            return
+        self.demand_launcher()
         checkpoint = self.folder / "checkpoint"
         job = ["--train-only", "--quiet", "--threads", 1, "--epochs", 100000, "--checkpoint", checkpoint, "--checkpoint-steps", 20]
         launcher = subprocess.Popen(self.command(job, 3), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Runs distill as a user would and looks at what it leaves.
 
-    check.py promise|same_bytes|bad_input PROGRAM FOLDER "LAUNCHER OPTIONS -n"
+    check.py promise|same_bytes|same_bytes_of_processes|bad_input PROGRAM FOLDER "LAUNCHER OPTIONS -n"
 """
 import json
 import sys
@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "support"))
 from check_program import Check, main
 
 SMALL = ("--teacher-width", 48, "--width", 24, "--batch", 32, "--quiet", "--threads", 1)
+STREAMED = ((2, 1), (3, 1), (4, 2))  # ranks, and how many of them teach
 STILL = ("--shift", 0, "--turn", 0)  # 8x8 digits fill their images
 
 
@@ -39,26 +40,31 @@ class Distill(Check):
         targets = json.loads((some / "report.json").read_text())["targets"]
         assert targets["top_k"] == 3 and 0 < targets["dropped_mean"] <= targets["dropped_max"] < 1 and "3 of 10 scores kept" in said, (targets, said)
 
-    # --- the same bytes on any number of ranks, wherever the teacher is -------------------------------------------------------------
-    def same_bytes(self):
+    # --- the same bytes on any number of ranks, wherever the teacher is: as threads, as processes -----------------------------------
+    def bytes_of(self, name, *arguments, ranks=1):
         short = SMALL + ("--teacher-epochs", 2, "--epochs", 2, "--deterministic", "--shift", 1, "--turn", 10)
+        self.run(*short, "--out", self.folder / name, *arguments, ranks=ranks)
+        return (self.folder / name / "student.safetensors").read_bytes()
 
-        def bytes_of(name, *arguments, ranks=1):
-            self.run(*short, "--out", self.folder / name, *arguments, ranks=ranks)
-            return (self.folder / name / "student.safetensors").read_bytes()
-
+    def same_bytes(self):
         for moved in ((), ("--student-shift", 1)):
-            reference = bytes_of("alone", *moved)
-            assert reference != bytes_of("seed", "--seed", 2, *moved), "another seed gave the same bytes"
+            reference = self.bytes_of("alone", *moved)
+            assert reference != self.bytes_of("seed", "--seed", 2, *moved), "another seed gave the same bytes"
             for n in (2, 3, 4):
-                assert bytes_of(f"threads{n}", "--thread-ranks", n, *moved) == reference, f"{n} thread ranks"
+                assert self.bytes_of(f"threads{n}", "--thread-ranks", n, *moved) == reference, f"{n} thread ranks"
+        reference = self.bytes_of("alone")
+        for n, teachers in STREAMED:
+            assert self.bytes_of("streamed", "--thread-ranks", n, "--teacher-ranks", teachers) == reference, f"{teachers} of {n} thread ranks teach"
+
+    def same_bytes_of_processes(self):
+        self.demand_launcher()
+        for moved in ((), ("--student-shift", 1)):
+            reference = self.bytes_of("alone", *moved)
             for n in self.rank_counts():
-                assert bytes_of(f"ranks{n}", *moved, ranks=n) == reference, f"{n} MPI ranks"
-        reference = bytes_of("alone")
-        for n, teachers in ((2, 1), (3, 1), (4, 2)):
-            assert bytes_of("streamed", "--thread-ranks", n, "--teacher-ranks", teachers) == reference, f"{teachers} of {n} thread ranks teach"
-            if self.launcher:
-                assert bytes_of("streamed_mpi", "--teacher-ranks", teachers, ranks=n) == reference, f"{teachers} of {n} MPI ranks teach"
+                assert self.bytes_of(f"ranks{n}", *moved, ranks=n) == reference, f"{n} MPI ranks"
+        reference = self.bytes_of("alone")
+        for n, teachers in STREAMED:
+            assert self.bytes_of("streamed", "--teacher-ranks", teachers, ranks=n) == reference, f"{teachers} of {n} MPI ranks teach"
 
     # --- one sentence, a non-zero exit ---------------------------------------------------------------------------------------------
     def bad_input(self):

@@ -8,6 +8,9 @@ import sys
 program, path = sys.argv[1:]
 subprocess.run([program, "--quiet", "--epochs", "20", "--seed", "1", "--json", path], check=True)
 stages = {s["name"]: s for s in json.load(open(path))["stages"]}
+expected = ["float", "int8", "int8, rows by mean-square", *(f"int8, static by {o}" for o in ("min-max", "percentile 99.99", "kl")), "int8, gptq", "int8, trained",
+            "int4/int8", "int4/int8, gptq", "int4/int8, trained"]
+assert list(stages) == expected, list(stages)
 floating = stages["float"]
 assert floating["test_error"] < 0.1, floating
 for name, s in stages.items():
