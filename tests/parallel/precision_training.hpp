@@ -57,6 +57,7 @@ struct options {
   index_t batch = 8;
   double rate = 1e-3;
   pl::parallel::loss_scale_options scale{};
+  bool written_out = false;                   ///< forward and backward by hand, not a walk
   int poisoned_step = -1, poisoned_rank = 0;  ///< of all ranks: an infinity in its gradients
 };
 
@@ -65,6 +66,7 @@ struct outcome {
   std::vector<double> losses, norms, scales;
   std::vector<bool> moved;
   std::int64_t skipped = 0;
+  std::size_t peak = 0;  ///< of the pool, in bytes
 };
 
 /// Four batches of windows, over and over.
@@ -82,7 +84,12 @@ template <class T> outcome train(pl::comm::communicator c, options const& o) {
   for (int s = 0; s < o.steps; ++s) {
     m.zero_grad(o.batch);
     source.begin(order, s % 4 * o.batch);
-    m.walk(source);
+    if (!o.written_out) m.walk(source);
+    else
+      for (auto const& micro : m.share().micro_batches()) {
+        auto [y, saved] = m.forward(source.input(micro));
+        m.backward(saved, source.loss(micro, std::move(y)));
+      }
     m.reduce();
     out.losses.push_back(m.loss());
     if (s == o.poisoned_step && m.all_ranks().rank() == o.poisoned_rank) {
@@ -95,6 +102,7 @@ template <class T> outcome train(pl::comm::communicator c, options const& o) {
     out.scales.push_back(m.loss_factor());
   }
   if (m.scaling()) out.skipped = m.scaling()->skipped();
+  out.peak = m.context().pool().statistics().bytes_peak;
   auto const host = m.host_values();
   for (auto const& e : m.arena().entries()) {
     if (e.name == pl::nn::loss_entry) continue;  // no parameter

@@ -42,6 +42,56 @@ TEMPLATE_TEST_CASE("recompute: none, selected and full, of all units or of some,
       }
 }
 
+TEST_CASE("recompute: a loop that is written out computes again as a walk does: the same bits in less memory") {
+  for (index_t const micro : {1, 2}) {
+    options o{.plan = layout<float>(1, 1, 1, micro), .written_out = true};
+    auto const reference = run<float>(o).front();
+    auto walked = o;
+    walked.written_out = false;
+    CHECK((run<float>(walked).front().values == reference.values));
+    for (auto const what : {mode::selected, mode::full})
+      for (std::vector<index_t> const& units : {std::vector<index_t>{}, std::vector<index_t>{1, 2}}) {
+        auto q = o;
+        q.plan.recompute = what;
+        q.plan.recompute_units = units;
+        INFO(q.plan.to_string());
+        auto const r = run<float>(q).front();
+        CHECK(r.losses == reference.losses);
+        CHECK((r.values == reference.values));
+        CHECK(r.peak < reference.peak);
+      }
+  }
+}
+
+TEST_CASE("recompute: units that the network does not have are refused; a pipeline's layers are not walked by hand") {
+  auto const said = [](pl::plan::plan const& p, bool forward) {
+    try {
+      pl::comm::run_local(static_cast<int>(p.ranks()), [&](pl::comm::communicator c) {
+        pl::world w(std::move(c), 1);
+        auto m = pl::parallel::build(gpt::network<float>(sizes()), p, w);
+        m.zero_grad(8);
+        if (forward) (void)m.forward(pl::tensor<float, space>::allocate(m.context(), {8, sizes().context}));
+      });
+    } catch (pl::error const& e) {
+      return std::string(e.what());
+    }
+    return std::string("nothing");
+  };
+  auto p = layout<float>(1);
+  p.recompute = mode::full;
+  auto const units = pl::nn::units_of(gpt::network<float>(sizes()));
+  p.recompute_units = {0, units - 1};
+  CHECK(said(p, false) == "nothing");
+  p.recompute_units = {0, units};
+  auto const text = said(p, false);
+  INFO(text);
+  CHECK(text.find("recompute_units names unit " + std::to_string(units) + ", but the network has " + std::to_string(units) + " units") != std::string::npos);
+  auto const by_hand = said(layout<float>(1, 1, 2, 2, "1f1b"), true);
+  INFO(by_hand);
+  CHECK(by_hand.find("this model has 2 stages") != std::string::npos);
+  CHECK(by_hand.find("Use model.walk(source)") != std::string::npos);
+}
+
 TEST_CASE("recompute: over the tensor axis it moves what forward moved, and gives the same bits") {
   for (auto const schedule : {"1f1b", "zb-h1"}) {
     options o{.plan = layout<float>(1, 2, 1, 2, schedule)};

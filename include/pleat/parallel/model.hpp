@@ -82,7 +82,8 @@ template <class Net> class model : public replica<Net> {
 
  public:
   using typename base::arena_type, typename base::context_type, typename base::execution_space, typename base::tensor_type, typename base::value_type;
-  using saved = nn::saved_of<Net>;
+  /// What backward needs of a micro-batch that has gone forward: what its layers save, or less of it where the plan computes again.
+  using saved = stage_work<Net>;
   using base::all_ranks, base::has_first_stage, base::has_last_stage, base::host_values, base::parts, base::pipeline, base::refresh_masks, base::set_host_values;
 
   /// Materialises `net` on this rank. Collective. \see parallel::build
@@ -131,7 +132,7 @@ template <class Net> class model : public replica<Net> {
   template <class Source> void walk(Source&& source) {
     demand_source<std::remove_reference_t<Source>, tensor_type>();
     region r("pleat::parallel::walk");
-    if (!pipeline_) pipeline_ = std::make_unique<pipeline_type>(*context_, pipeline(), layout_, plan_.recomputes(), place_);
+    if (!pipeline_) pipeline_ = std::make_unique<pipeline_type>(*context_, pipeline(), layout_, *recomputes_, place_);
     step_source<std::remove_reference_t<Source>> asked{this, &source};
     micro_ = 0;
     extents input;
@@ -146,10 +147,17 @@ template <class Net> class model : public replica<Net> {
     micro_ = plan_.micro_batches;
   }
 
-  /// Forward of the current micro-batch. One stage only.
+  /// Forward of the current micro-batch; keeps what the plan's recompute leaves for backward. One stage only.
   [[nodiscard]] nn::step<saved, tensor_type> forward(tensor_type x) const {
+    demand_one_stage("forward");
     if (communicates_at_once()) settle_agreement("parallel::forward", "at its beginning");
-    return in_phase(place_, steps_, "parallel::forward", "forward", [&] { return traced("forward", [&] { return nn::call(training_pass(), net_, std::move(x)); }); });
+    return in_phase(place_, steps_, "parallel::forward", "forward", [&] {
+      return traced("forward", [&] {
+        nn::step<saved, tensor_type> out;
+        out.y = out.saved.forward(training_pass(), net_, 0, layout_->units(), *recomputes_, std::move(x));
+        return out;
+      });
+    });
   }
 
   /// Mean cross entropy over the whole batch: dy, and this micro-batch's part of the loss into the step's sum.
@@ -183,7 +191,7 @@ template <class Net> class model : public replica<Net> {
 
   /// Backward of the current micro-batch, the last of which may send gradients while it runs.
   void backward(saved& s, tensor_type dy) {
-    if (layout_->count() > 1) throw error{"parallel::model::backward", "this model has " + std::to_string(layout_->count()) + " stages", "Use model.walk(source)"};
+    demand_one_stage("backward");
     settle_agreement("parallel::backward", "backward");
     bool const last = micro_ + 1 == static_cast<index_t>(share_->micro_batches().size());
     for (auto& e : arena_->entries()) e.use.done = 0;
@@ -197,7 +205,7 @@ template <class Net> class model : public replica<Net> {
       if (last) loss_recorded_ = false;
     }
     in_phase(place_, steps_, "parallel::backward", "backward", [&] {
-      (void)traced("backward", [&] { return nn::call_backward(p, net_, s, std::move(dy)); });
+      (void)traced("backward", [&] { return s.backward(p, net_, 0, layout_->units(), std::move(dy)); });
       if (every && !last) exchange_->finish();
     });
     ++micro_;
@@ -384,6 +392,7 @@ template <class Net> class model : public replica<Net> {
     layout_->mark_absent(net_, pipeline().rank());
     cut_parameters(*context_, net_, parts().rank(), parts().size());
     place_ = {all_ranks().size() > 1, groups_->hybrid(), all_ranks().rank()};
+    recomputes_ = std::make_unique<plan::recompute_choice const>(plan_.recomputes());
   }
 
   struct place_of_model {
@@ -420,6 +429,9 @@ template <class Net> class model : public replica<Net> {
     }
   };
 
+  void demand_one_stage(char const* call) const {
+    if (layout_->count() > 1) throw error{std::string("parallel::model::") + call, "this model has " + std::to_string(layout_->count()) + " stages", "Use model.walk(source)"};
+  }
   [[nodiscard]] step_trace* tracing() const noexcept { return trace_->on() ? trace_.get() : nullptr; }
   /// A walk of a written-out loop as the trace shows it: the work, not its launch.
   template <class F> [[nodiscard]] auto traced(char const* what, F&& f) const {
@@ -489,7 +501,6 @@ template <class Net> class model : public replica<Net> {
     p.first_sample = share_->rows().begin + m.rows.begin;
     p.global_batch = share_->batch();
     p.loss_scale = loss_factor();
-    p.recompute = plan_.recompute == plan::recompute_mode::selected && plan_.recompute_units.empty();
     p.segments = m.segments;
     p.ranks = ranks_.get();
     p.deterministic = plan_.deterministic;
@@ -517,6 +528,7 @@ template <class Net> class model : public replica<Net> {
   std::optional<double> loss_;  // of the last stage, over a pipeline
   std::unique_ptr<network_agreement> agreement_;
   step_place place_;
+  std::unique_ptr<plan::recompute_choice const> recomputes_;  // what is held between forward and backward points to it
   std::unique_ptr<step_trace> trace_ = std::make_unique<step_trace>();  // whoever shows spans in it has a pointer
   std::vector<std::unique_ptr<parallel::share>> shares_;  // by batch size: a full one, the last one of an epoch
   parallel::share const* share_ = nullptr;

@@ -22,6 +22,7 @@ template <class Net> class stage_work {
   using pass_type = nn::pass_of<Net>;
   using mode = plan::recompute_mode;
 
+  /// \param choice must outlive what is held
   [[nodiscard]] tensor_type forward(pass_type p, Net const& net, index_t begin, index_t end, plan::recompute_choice const& choice, tensor_type x) {
     modes_ = &choice;
     for (index_t u = begin; u < end;) {
@@ -30,7 +31,7 @@ template <class Net> class stage_work {
         if (inputs_.empty()) inputs_ = pooled_array<tensor_type>(p.where->host_pool(), static_cast<std::size_t>(end - begin));
         inputs_[static_cast<std::size_t>(u - begin)] = x;
         p.recompute = false;
-        typename Net::saved dropped;
+        saved_type dropped;
         x = nn::forward_units(p, net, u, u + 1, std::move(x), dropped);
         ++u;
         continue;
@@ -68,6 +69,8 @@ template <class Net> class stage_work {
   }
 
  private:
+  using saved_type = nn::saved_of<Net>;
+
   /// The lowest unit that backward must reach.
   [[nodiscard]] static index_t last_needed(pass_type const& p, Net const& net, index_t begin, index_t end) {
     index_t u = begin;
@@ -90,7 +93,7 @@ template <class Net> class stage_work {
       auto const q = inner(p, u, stop);
       bool const again = modes_->of(u) == mode::full;
       if constexpr (Both) {
-        typename Net::saved fresh;
+        saved_type fresh;
         auto& s = again ? fresh : saved_;
         if (again) (void)nn::forward_units(q, std::as_const(net), u, u + 1, std::move(inputs_[static_cast<std::size_t>(u - begin)]), s);
         dy = nn::backward_units(q, net, u, u + 1, s, std::move(dy));
@@ -103,7 +106,7 @@ template <class Net> class stage_work {
     return stop > begin ? tensor_type{} : dy;
   }
 
-  typename Net::saved saved_;
+  saved_type saved_;
   pooled_array<tensor_type> inputs_;  // of the units whose forward runs again as a whole
   plan::recompute_choice const* modes_ = nullptr;
 };
