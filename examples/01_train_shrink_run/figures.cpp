@@ -9,10 +9,8 @@ pl::io::split read_data(options const& o) { return o.data.empty() ? pl::io::load
 
 void write_figures(std::string const& network, pl::run::fit_report const& trained, std::vector<pl::compress::stage> const& stages, options const& o, pl::world const& world) {
   if (!world.root()) return;
-  nlohmann::json figures{{"network", network}, {"test_error", stages.front().test_error}, {"samples_per_second", trained.samples_per_second}, {"seconds", trained.seconds},
-                         {"steps", trained.steps}, {"ranks", world.size()}, {"threads", world.threads}, {"deterministic", o.deterministic}, {"stages", nlohmann::json::array()}};
-  for (auto const& s : stages)
-    figures["stages"].push_back({{"name", s.name}, {"test_error", s.test_error}, {"parameters", s.parameters}, {"nonzeros", s.nonzeros}, {"bytes", s.bytes}, {"latency_us", s.latency_us}});
+  nlohmann::json const figures{{"network", network}, {"test_error", stages.front().test_error}, {"samples_per_second", trained.samples_per_second}, {"seconds", trained.seconds},
+                         {"steps", trained.steps}, {"ranks", world.size()}, {"threads", world.threads}, {"deterministic", o.deterministic}, {"stages", nlohmann::json::parse(pl::compress::stage_list(stages).json())}};
   for (auto const& path : {o.json, o.out.empty() ? std::string() : o.out + "/report.json"})
     if (!path.empty()) pl::io::write_file(path, figures.dump(2) + "\n");
 }

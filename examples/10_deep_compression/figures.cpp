@@ -31,9 +31,7 @@ pl::io::dataset with_shifts(pl::io::dataset const& d, int shift) {
 void write_figures(figures const& f, options const& o, pl::world const& world) {
   if (!world.root()) return;
   nlohmann::json j{{"network", f.network}, {"seed", o.seed}, {"error_before", f.error_before}, {"error_after", f.error_after}, {"bytes_before", f.bytes_before}, {"bytes_after", f.bytes_after},
-                   {"ratio", f.ratio()}, {"seconds", f.seconds}, {"ranks", world.size()}, {"deterministic", o.deterministic}, {"stages", nlohmann::json::array()}, {"layers", nlohmann::json::array()}};
-  for (auto const& s : f.stages)
-    j["stages"].push_back({{"name", s.name}, {"test_error", s.test_error}, {"parameters", s.parameters}, {"nonzeros", s.nonzeros}, {"bytes", s.bytes}, {"latency_us", s.latency_us}});
+                   {"ratio", f.ratio()}, {"seconds", f.seconds}, {"ranks", world.size()}, {"deterministic", o.deterministic}, {"stages", nlohmann::json::parse(pl::compress::stage_list(f.stages).json())}, {"layers", nlohmann::json::array()}};
   for (auto const& l : f.layers) j["layers"].push_back({{"name", l.name}, {"elements", l.elements}, {"kept", l.kept}, {"num_bits", l.num_bits}, {"bytes", l.bytes}});
   for (auto const& path : {o.json, o.out.empty() ? std::string() : o.out + "/report.json"})
     if (!path.empty()) pl::io::write_file(path, j.dump(2) + "\n");

@@ -7,7 +7,7 @@
 void factor_step(kitchen& k, pl::compress::recipe_step const& s) {
   namespace shrink = pl::compress;
   if (s.word->name == "sparse_low_rank")
-    return shrink::sparse_low_rank{.rule = shrink::by_rank{s.whole("rank")}, .sparse_share = s.number("share"), .ignore = s.names("ignore")}.run(k.m);
+    return k.run(shrink::sparse_low_rank{.rule = shrink::by_rank{s.whole("rank")}, .sparse_share = s.number("share"), .ignore = s.names("ignore")});
   int rules = 0;
   for (auto const* key : {"energy", "rank", "error", "budget", "evbmf"}) rules += s.has(key) ? 1 : 0;
   if (rules > 1) throw pl::error{"compress::recipe", "'" + s.to_string() + "' has " + std::to_string(rules) + " rules for the rank", "Say one of energy, rank, error, budget, evbmf"};
@@ -17,5 +17,5 @@ void factor_step(kitchen& k, pl::compress::recipe_step const& s) {
   if (s.has("budget")) t.rule = shrink::by_budget{s.number("budget")};
   if (s.flag("evbmf")) t.rule = shrink::evbmf{};
   if (s.flag("samples")) t.data = shrink::calibration(k.data.train, k.o.samples);
-  t.run(k.m);
+  k.run(t);
 }

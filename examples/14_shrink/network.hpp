@@ -10,6 +10,7 @@
 #include <pleat/codec/reduced.hpp>
 #include <pleat/codec/sparse.hpp>
 #include <pleat/compress/recipe.hpp>
+#include <pleat/compress/record_errors.hpp>
 #include <pleat/nn/conv2d.hpp>
 #include <pleat/nn/flatten.hpp>
 #include <pleat/nn/pooling.hpp>
@@ -38,6 +39,12 @@ struct kitchen {
   model const& as_it_came;
   pl::io::split const& data;
   options const& o;
+  pl::compress::error_kind leaves = pl::compress::error_kind::measured;  // what the last step may be believed
+
+  void run(auto const& transform) {
+    leaves = pl::compress::leaves_of(transform);
+    transform.run(m);
+  }
 };
 void prune_step(kitchen& k, pl::compress::recipe_step const& s);     // prune, sparse_gpt, channels
 void train_step(kitchen& k, pl::compress::recipe_step const& s);     // fine_tune, distill

@@ -4,7 +4,7 @@
 
 namespace {
 template <class Form> void quantize(kitchen& k, pl::compress::recipe_step const& s) {
-  pl::compress::quantize<Form>{.misfit = pl::compress::misfit::ignore, .ignore = s.names("ignore")}.run(k.m);
+  k.run(pl::compress::quantize<Form>{.misfit = pl::compress::misfit::ignore, .ignore = s.names("ignore")});
 }
 }  // namespace
 

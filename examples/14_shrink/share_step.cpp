@@ -8,9 +8,9 @@
 
 void share_step(kitchen& k, pl::compress::recipe_step const& s) {
   namespace shrink = pl::compress;
-  if (s.word->name == "entropy") return shrink::entropy_code{}.run(k.m);
+  if (s.word->name == "entropy") return k.run(shrink::entropy_code{});
   shrink::share_weights t{.num_bits = static_cast<int>(std::clamp<pl::index_t>(s.whole("num_bits", 4), 0, 9)), .ignore = s.names("ignore")};
   if (s.whole("epochs") < 0) throw pl::error{"compress::recipe", "'" + s.to_string() + "': epochs must not be negative"};
   if (s.whole("epochs") > 0) t.tune.emplace(k.data.train, training(k.o, s.whole("epochs"), s.number("learning_rate", 1e-4)));
-  t.run(k.m);
+  k.run(t);
 }

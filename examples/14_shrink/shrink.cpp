@@ -4,10 +4,12 @@
 //
 //   shrink IN.safetensors OUT.safetensors --recipe "prune(0.9)|fine_tune(3)|int8" --data DIR
 //   shrink --words                                                        what a recipe may say
+#include <pleat/compress/record_errors.hpp>
 #include <pleat/io/weight_file.hpp>
 
 #include <filesystem>
 #include <iostream>
+#include <map>
 
 #include "network.hpp"
 #include "words.hpp"
@@ -35,25 +37,17 @@ pl::compress::recipe_state state_of(model const& m) {
   return s;
 }
 
-std::vector<float> values_of(model const& m, auto const& w) {
-  auto const t = pl::tensor<float, model::execution_space>::allocate(m.context(), w.shape);
-  w.decode(m.context(), t.data());
-  std::vector<float> host(static_cast<std::size_t>(w.size()));
-  pl::copy_to_host(m.context(), t, host.data());
-  return host;
-}
-
-// What was lost against the model as it came, for the file; of weights whose extents stayed.
-std::map<std::string, pl::codec::error_norms> errors_of(model const& before, model const& after) {
-  std::map<std::string, std::vector<float>> was;
-  pl::nn::for_each_parameter(before.net(), [&](auto const& w) { was[w.name] = values_of(before, w); });
-  std::map<std::string, pl::codec::error_norms> errors;
-  pl::nn::for_each_parameter(after.net(), [&](auto const& w) {
-    auto const now = values_of(after, w);
-    auto const& then = was[w.name];
-    if (then.size() == now.size() && then != now) errors[w.name] = pl::codec::measure_error(then, now);
-  });
-  return errors;
+// What the file is to say of its weights: how far each is from what it is compared with, and since when that is.
+void describe(pl::run::model_description& about, pl::compress::error_ledger const& errors) {
+  about.errors.clear();
+  std::map<std::string, std::string> since;
+  for (auto const& e : errors.stages().back().weights) {
+    if (e.total.max > 0) about.errors[e.weight] = e.total;
+    if (!e.since.empty()) since[e.since] += " " + e.weight;
+  }
+  std::string text;
+  for (auto const& [stage, names] : since) text += (text.empty() ? "" : "; ") + stage + ":" + names;
+  if (!text.empty()) about.more["errors_since"] = text;
 }
 
 void run(options const& o, pl::world& world) {
@@ -71,18 +65,28 @@ void run(options const& o, pl::world& world) {
   shrink::check_order(steps, state_of(m));
   auto const as_it_came = m.clone();
   kitchen k{m, as_it_came, data, o};
+  shrink::error_ledger errors;
+  shrink::record_errors const record(errors);
+  record.begin(std::as_const(m));
   shrink::stage_list stages;
   stages.add(shrink::measure("as it came", m, data.test));
   std::string spelled;
   for (auto const& s : steps) {
     cook(k, s);
     spelled += (spelled.empty() ? "" : "|") + s.to_string();
-    stages.add(shrink::measure(s.to_string(), m, data.test));
+    record.add(s.to_string(), k.leaves, std::as_const(m));
+    auto measured = shrink::measure(s.to_string(), m, data.test);
+    measured.errors = errors.stages().back().weights;
+    stages.add(std::move(measured));
   }
-  about.errors = errors_of(as_it_came, m);
+  describe(about, errors);
   about.more["recipe"] = spelled;
   pl::run::save(m, o.out, about);
-  if (world.root()) stages.print(std::cout);
+  if (world.root()) {
+    stages.print(std::cout);
+    std::cout << '\n';
+    errors.print(std::cout);
+  }
   world.comm.barrier();  // rank 0 has written
   // What was written, run as it is stored.
   pl::io::weight_file const written(o.out);

@@ -129,6 +129,25 @@ TEST_CASE("a given range clips what lies outside and refines the rest") {
                        MessageMatches(ContainsSubstring("one range per row, 1, found 0")));
 }
 
+TEST_CASE("the promised error holds for all magnitudes, clipped elements included, and is about half a step") {
+  auto c = make_context();
+  extents const shape{6, 50};
+  for (float scale : {1.0f, 1e-44f, 1e-39f, 1e-20f, 1e38f})
+    for (double clip : {1.0, 0.25}) {
+      auto values = numbers(shape.size(), 9);
+      for (auto& v : values) v *= scale;
+      std::vector<float> range(6, 0.0f);
+      for (std::size_t i = 0; i < values.size(); ++i) range[i / 50] = std::max(range[i / 50], std::abs(values[i]));
+      for (auto& r : range) r = static_cast<float>(clip * static_cast<double>(r));
+      encoded<int8> w(shape);
+      int8::encode_with_range(c, shape, values.data(), range, w.storage);
+      auto const measured = pleat::codec::measure_error(values, w.decode(c)), promised = int8::predict(c, shape, std::span<float const>(values), w.storage);
+      CHECK(measured.max <= promised.max);
+      CHECK(measured.frobenius <= promised.frobenius);
+      if (clip == 1.0 && scale == 1.0f) CHECK(promised.max <= 0.5001 / 127);
+    }
+}
+
 TEST_CASE("a product is the integer sum, exactly, and then two float operations in the documented order") {
   auto c = make_context();
   extents const shape = GENERATE(extents{1, 1}, extents{10, 100}, extents{33, 65}, extents{64, 784}, extents{4, 3, 2, 2});

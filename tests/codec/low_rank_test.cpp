@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <pleat/codec/low_rank.hpp>
 
+#include <pleat/codec/detail/part_of.hpp>
 #include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 
 #include <catch2/catch_template_test_macros.hpp>
@@ -82,6 +83,37 @@ TEST_CASE("the error of a rank is what its dropped singular values hold; more ra
   CHECK(codec::measure_error(values, w.decode(c)).frobenius > 0.3 * std::sqrt(norm));  // it was the smallest
   low_rank::encode_with(c, shape, values.data(), {.energy = 0.91}, w.storage);
   CHECK(w.storage.view.rank == rank);
+}
+
+TEMPLATE_TEST_CASE("the promised error holds, of a whole weight and of its parts, and says something", "", low_rank, both) {
+  auto c = make_context();
+  for (extents const& shape : {extents{20, 30}, extents{30, 20}, extents{12, 3, 9}, extents{1, 40}})
+    for (float scale : {1.0f, 1e-30f, 1e30f})
+      for (index_t rank : {1, 5, 12}) {
+        if (rank > std::min(shape[0], shape.size_from(1))) continue;
+        auto values = numbers(shape.size(), 2);
+        for (auto& v : values) v *= scale;
+        encoded<TestType> w(shape);
+        TestType::encode_with(c, shape, values.data(), {.rank = rank, .sparse_share = std::is_same_v<TestType, both> ? 0.05 : 0.0}, w.storage);
+        auto const measured = codec::measure_error(values, w.decode(c)), promised = TestType::predict(c, shape, std::span<float const>(values), w.storage);
+        CHECK(measured.max <= promised.max);
+        CHECK(measured.frobenius <= promised.frobenius);
+        double norm = 0;
+        for (float const v : values) norm += static_cast<double>(v) * static_cast<double>(v);
+        // Where nothing is left of W the difference of squares cancels: what rounding is worth then is √(2·(rank + 3)·2⁻²⁴·rank)·‖W‖ at the most.
+        CHECK(promised.frobenius <= 1.01 * measured.frobenius + 2 * std::sqrt(static_cast<double>(rank * (rank + 3)) * 0x1p-23 * norm));
+        for (int const dim : {0, 1}) {
+          pleat::index_box box(shape);
+          box[dim] = {shape[dim] / 3, shape[dim] - shape[dim] / 4};
+          auto const part = TestType::slice(c, shape, w.storage, box);
+          std::vector<float> was, is(static_cast<std::size_t>(box.size()));
+          codec::detail::for_each_of_part(shape, box, [&](index_t i) { was.push_back(values[static_cast<std::size_t>(i)]); });
+          TestType::decode(c, box.shape(), part, is.data());
+          auto const of_part = TestType::predict(c, box.shape(), std::span<float const>(was), part);
+          CHECK(codec::measure_error(was, is).frobenius <= of_part.frobenius);
+          CHECK(codec::measure_error(was, is).max <= of_part.max);
+        }
+      }
 }
 
 /// The product against the decoded matrix in double: (k + rank + 2) roundings of sums of magnitudes below `scale`.

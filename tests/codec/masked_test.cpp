@@ -39,6 +39,13 @@ TEST_CASE("masked keeps exactly what is not zero, and the file image is bit-exac
   CHECK(w.storage.alive == std::count_if(values.begin(), values.end(), [](float x) { return x != 0; }));
   CHECK(w.arena.back() == 7.0f);  // nothing past the end
 
+  auto const dense = numbers(shape.size(), 8);  // what if these had been pruned with that mask
+  pleat::codec::error_norms gone;
+  for (std::size_t i = 0; i < dense.size(); ++i)
+    if (values[i] == 0) gone.add(std::abs(static_cast<double>(dense[i])));
+  auto const promised = masked::predict(c, shape, std::span<float const>(dense), w.storage);
+  CHECK((promised.max == gone.max && promised.frobenius == gone.frobenius));
+
   auto const parts = masked::to_file(c, shape, w.storage);
   CHECK(bytes_of_parts(parts) == masked::bytes(shape, w.storage));
   CHECK(masked::bytes(shape, w.storage) == (shape.size() + 7) / 8 + 4 * w.storage.alive);

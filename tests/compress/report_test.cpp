@@ -62,7 +62,7 @@ TEST_CASE("without a path nothing is left behind, and the report prints before a
 }
 
 TEST_CASE("a pipeline records its stages; all ranks hold the same list and only rank 0 prints") {
-  std::vector<std::string> json(2), printed(2);
+  std::vector<std::string> json(2), printed(2), ledgers(2);
   pleat::comm::run_local(2, [&](pleat::comm::communicator c) {
     auto const rank = static_cast<std::size_t>(c.rank());
     pleat::world w(std::move(c), 1);
@@ -70,14 +70,23 @@ TEST_CASE("a pipeline records its stages; all ranks hold the same list and only 
     auto const model = build(w);
     compress::stage_list stages;
     stages.add(compress::measure("dense", model, test, {.repeats = 2}));
-    auto const small = model | (compress::prune{.sparsity = 0.9} | compress::quantize<int8>{}).recorded(compress::record_stages(stages, test, {.repeats = 2}));
+    compress::error_ledger errors;
+    auto const small = model | (compress::prune{.sparsity = 0.9} | compress::quantize<int8>{}).recorded(compress::record_stages(stages, test, {.repeats = 2})).recorded(compress::record_errors(errors));
     json[rank] = stages.json();
+    ledgers[rank] = errors.json();
+    CHECK(stages.errors().json() == ledgers[rank]);
+    CHECK((errors.holds() && errors.stages().size() == 2));
+    CHECK((stages.stages()[0].errors.empty() && stages.stages()[2].errors.size() == 3));
+    auto const last = compress::relative_error_of(stages.stages()[2].errors);
+    CHECK((last.measured > 0.1 && last.measured < 1 && last.bound >= last.measured));  // nine of ten weights are gone
     std::ostringstream out;
     (void)compress::report(model, small, test, out);
     printed[rank] = out.str();
   });
   CHECK(json[0] == json[1]);
   CHECK_THAT(json[0], ContainsSubstring("\"dense\"") && ContainsSubstring("\"prune 0.9\"") && ContainsSubstring("\"quantize int8\""));
+  CHECK_THAT(json[0], ContainsSubstring("\"errors\": [") && ContainsSubstring("\"kind\": \"bounded\""));
+  CHECK(ledgers[0] == ledgers[1]);
   CHECK_FALSE(printed[0].empty());
   CHECK(printed[1].empty());
 }

@@ -35,6 +35,23 @@ TEST_CASE("the table is aligned and compares with the first stage") {
   CHECK_THAT(second, ContainsSubstring("50.00 %") && ContainsSubstring("27033") && ContainsSubstring("143 kB") && ContainsSubstring("7.5x"));
 }
 
+TEST_CASE("errors of weights: two columns more, a list more in JSON, and the ledger back") {
+  auto l = example();
+  stage s = l.stages()[1];
+  weight_error e;
+  e.weight = "fc1.weight", e.form = "masked", e.kind = error_kind::bounded, e.norm = 8;
+  e.predicted.max = e.predicted.frobenius = e.bound.max = e.bound.frobenius = 3;
+  e.measured.max = e.measured.frobenius = e.total.max = e.total.frobenius = 2;
+  s.errors = {e};
+  CHECK(l.json().find("errors") == std::string::npos);
+  l.add(s);
+  std::ostringstream out;
+  l.print(out);
+  CHECK_THAT(out.str(), ContainsSubstring("off W by") && ContainsSubstring("25.00 %") && ContainsSubstring("37.50 %"));
+  CHECK_THAT(l.json(), ContainsSubstring("\"errors\": " + error_ledger::weights_json({e}, 4) + "}"));
+  CHECK((l.errors().stages().size() == 1 && l.errors().stages()[0].name == "prune 0.9" && l.errors().find("fc1.weight")->bound.max == 3));
+}
+
 TEST_CASE("names of more than one byte per letter do not break the alignment; what was not measured is a dash") {
   stage_list l = example();
   l.add({"Größe ½", std::numeric_limits<double>::quiet_NaN(), 1, 1, 0, std::numeric_limits<double>::quiet_NaN()});

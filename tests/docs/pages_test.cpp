@@ -196,6 +196,7 @@ TEST_CASE("rooms: freezing, groups, schedules, stages") {
   auto small = model | (pl::compress::prune{.sparsity = 0.8} | pl::compress::quantize<>{})
                            .recorded(pl::compress::record_stages(stages, data.test, quick));
   stages.print(std::cout);
+  stages.errors().print(std::cout);  // of every weight: what each step did to it, and what it had promised
   std::string const picture = pl::compress::svg(stages);
   // [stages]
   CHECK(stages.stages().size() == 3);

@@ -24,6 +24,10 @@
 ///     join(shape, dim, std::span<weight_piece const>) -> std::vector<file_tensor>   // the inverse, on what files hold (forms that do not train)
 ///     granularity(shape) -> cut_unit                                        // if not every border between elements is good
 ///
+/// if it says how far its numbers may be from those that it was encoded from (the ledger of errors asks),
+///
+///     predict(context&, shape, std::span<T const> values, storage const&) -> error_norms   // values on the host
+///
 /// and, if it can run convolutions, `convolve` and `convolve_transposed` (see codec/dense.hpp). A trainable form's storage has
 /// `void attach(T* values)`: the arena's memory. All are static functions.
 #pragma once

@@ -131,6 +131,14 @@ template <class T> struct int8 {
     return codes + (rows_of(shape) + (s.input_scale > 0 ? 1 : 0)) * static_cast<index_t>(sizeof(float));
   }
 
+  /// Half a step of each row's scale, or the way to ±127 steps for what an observer clipped; and the rounding of scale·code to float.
+  template <class Space> [[nodiscard]] static error_norms predict(context<Space>& c, extents const& shape, std::span<T const> values, storage<Space> const& s) {
+    std::vector<float> scales(static_cast<std::size_t>(rows_of(shape)));
+    if (shape.size() > 0 && !s.scales.data()) throw error{"codec::int8::predict", "this weight was never encoded"};
+    copy_to_host(c, tensor<float, Space>::wrap(s.scales.data(), {rows_of(shape)}), scales.data());
+    return detail::predict_int8(columns_of(shape), values, scales);
+  }
+
   template <class Space> [[nodiscard]] static std::vector<file_tensor> to_file(context<Space>& c, extents const& shape, storage<Space> const& s) {
     std::vector<std::int8_t> codes(static_cast<std::size_t>(shape.size()));
     std::vector<float> scales(static_cast<std::size_t>(rows_of(shape)));

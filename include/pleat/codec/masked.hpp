@@ -4,11 +4,14 @@
 /// The pruned form: dense values whose pruned elements are zero and stay zero while training goes on.
 #pragma once
 
+#include <cmath>
+
 #include <pleat/codec/dense.hpp>
 #include <pleat/codec/detail/bits.hpp>
 #include <pleat/codec/detail/int8_bits.hpp>
 #include <pleat/codec/detail/part_of.hpp>
 #include <pleat/codec/detail/parts.hpp>
+#include <pleat/codec/error_norms.hpp>
 
 namespace pleat::codec {
 
@@ -83,6 +86,15 @@ template <class T> struct masked {
   template <class Space> static void from_file(context<Space>& c, extents const& shape, std::span<file_tensor const> parts, storage<Space>& s) {
     auto w = detail::read_masked<T>(shape, parts);
     set(c, shape, std::move(w.values), w.bits, s);
+  }
+
+  /// Exactly what the mask takes away from `values` (host).
+  template <class Space> [[nodiscard]] static error_norms predict(context<Space>& c, extents const& shape, std::span<T const> values, storage<Space> const& s) {
+    auto const bits = mask(c, shape, s);
+    error_norms e;
+    for (std::size_t i = 0; i < values.size(); ++i)
+      if (!detail::bit_at(bits.data(), static_cast<index_t>(i))) e.add(std::fabs(static_cast<double>(values[i])));
+    return e;
   }
 
   /// The bits of a part. (The values lie in the arena, which is cut by itself.)

@@ -12,6 +12,7 @@
 #include <pleat/codec/dense.hpp>
 #include <pleat/codec/detail/cut_bits.hpp>
 #include <pleat/codec/detail/host_bits.hpp>
+#include <pleat/codec/error_norms.hpp>
 #include <pleat/codec/form.hpp>
 #include <pleat/compute/for_each.hpp>
 
@@ -42,6 +43,7 @@ template <class View> struct decode_rows_body {
 ///     static std::vector<file_tensor> slice(extents const&, std::span<file_tensor const>, index_t first, index_t last);   // rows
 ///     static std::vector<file_tensor> slice_columns(extents const&, extents const& part, std::span<file_tensor const>, index_t first, index_t last);
 ///     static std::vector<file_tensor> join(extents const&, int dim, std::span<weight_piece const>);   // the inverse of both
+///     static error_norms predict(extents const&, std::span<float const>, std::span<file_tensor const>);   // optional: a bound of the error
 ///     using kernel = …;                                                    // kernel::apply(context&, shape, view, m, x, y, epilogue)
 ///
 /// A kernel may have `bool convolve(context&, conv2d_shape, view, x, bias, y, activation)`: false if it leaves this one to the decoded weight.
@@ -142,6 +144,13 @@ template <class T, class Bits> struct stored {
   template <class Space> static void from_file(context<Space>& c, extents const& shape, std::span<file_tensor const> parts, storage<Space>& s) {
     Bits::check(shape, parts);
     set(c, shape, {parts.begin(), parts.end()}, s);
+  }
+
+  /// What the stored form promises of the error against `values` (host), the numbers that it was encoded from.
+  template <class Space> [[nodiscard]] static error_norms predict(context<Space>& c, extents const& shape, std::span<T const> values, storage<Space> const& s)
+    requires requires(std::vector<file_tensor> const& parts) { Bits::predict(shape, values, parts); }
+  {
+    return Bits::predict(shape, values, to_file(c, shape, s));
   }
 
   /// The unit at which this form may be cut.

@@ -126,6 +126,7 @@ struct taylor {
 /// −Σ weight × gradient over the steps of a fine-tuning: what moves away from zero stays, whatever its size (Sanh et al., "Movement
 /// pruning", arXiv:2005.07683). The model is trained by it.
 struct movement {
+  static constexpr bool trains = true;
   static constexpr char const* what = "movement";
   std::optional<compress::fine_tune> training{};
 
@@ -171,6 +172,7 @@ struct wanda {
 /// prune_by<compress::normalised<compress::taylor>>{.criterion = {.of = {.data = &data.train}}}. A weight whose scores are all zero stays so.
 template <class Criterion> struct normalised {
   static constexpr char const* what = Criterion::what;
+  static constexpr bool trains = detail::trains<Criterion>;
   Criterion of{};
 
   template <class Net, class C> void score(parallel::model<Net>& m, std::vector<C>& weights) const requires requires { of.score(m, weights); } {

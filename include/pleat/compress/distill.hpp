@@ -198,6 +198,7 @@ class distill {
     if (!(options_.feature_weight >= 0) || !std::isfinite(options_.feature_weight)) throw error{"compress::distill", "feature_weight must not be negative, found " + std::to_string(options_.feature_weight)};
   }
   distill(io::dataset&&, std::vector<teacher>, distill_options = {}) = delete;
+  [[nodiscard]] error_kind leaves_errors() const noexcept { return error_kind::trained; }
 
   [[nodiscard]] std::string name() const { return what; }
   [[nodiscard]] distill_options const& options() const noexcept { return options_; }

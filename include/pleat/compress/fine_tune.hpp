@@ -26,6 +26,7 @@ class fine_tune {
   explicit fine_tune(io::dataset const& data, run::fit_options options = defaults()) : data_(&data), options_(std::move(options)) {}
   explicit fine_tune(io::dataset&&, run::fit_options = {}) = delete;
 
+  [[nodiscard]] error_kind leaves_errors() const noexcept { return error_kind::trained; }
   [[nodiscard]] run::fit_options const& options() const noexcept { return options_; }
   [[nodiscard]] io::dataset const& data() const noexcept { return *data_; }
 

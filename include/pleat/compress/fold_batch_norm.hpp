@@ -81,6 +81,7 @@ struct fold_batch_norm {
   listener on_note{};
 
   [[nodiscard]] std::string name() const { return "fold batch norms"; }
+  [[nodiscard]] error_kind leaves_errors() const noexcept { return error_kind::folded; }
 
   /// \throws error for statistics or parameters with NaN or infinity, a negative variance, a weight that is encoded, or if nothing can be folded
   template <class Net> void run(parallel::model<Net>& m) const {

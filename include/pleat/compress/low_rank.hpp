@@ -153,6 +153,7 @@ template <bool Sparse> struct factorize {
   listener on_note{};
 
   [[nodiscard]] std::string name() const { return what; }
+  [[nodiscard]] error_kind leaves_errors() const noexcept { return error_kind::bounded; }
 
   /// What run() would do. Collective.
   template <class Net> [[nodiscard]] std::vector<factored_weight> plan(parallel::model<Net>& m) const { return decompose(m, false).second; }

@@ -22,6 +22,16 @@ namespace detail {
 struct no_recorder {
   template <class Net, class T> void operator()(T const&, parallel::model<Net> const&) const {}
 };
+/// First one, then the other.
+template <class A, class B> struct two_recorders {
+  A first;
+  B second;
+  template <class Net> void begin(parallel::model<Net> const& m) const {
+    if constexpr (requires { first.begin(m); }) first.begin(m);
+    if constexpr (requires { second.begin(m); }) second.begin(m);
+  }
+  template <class Net, class T> void operator()(T const& step, parallel::model<Net> const& m) const { first(step, m), second(step, m); }
+};
 }  // namespace detail
 
 /// Transforms that run one after the other on one model type.
@@ -55,9 +65,11 @@ template <class Recorder, class... Ts> class basic_pipeline {
 
   [[nodiscard]] std::tuple<Ts...> const& steps() const noexcept { return steps_; }
 
-  /// The same pipeline that calls record(step, model) after each step: the transform, and the model as it is then.
-  template <class Record> [[nodiscard]] basic_pipeline<Record, Ts...> recorded(Record record) const {
-    return basic_pipeline<Record, Ts...>(steps_, std::move(record));
+  /// The same pipeline that calls record(step, model) after each step: the transform, and the model as it is then; and, if there is such a
+  /// member, record.begin(model) before the first. One that records already calls both.
+  template <class Record> [[nodiscard]] auto recorded(Record record) const {
+    if constexpr (std::is_same_v<Recorder, detail::no_recorder>) return basic_pipeline<Record, Ts...>(steps_, std::move(record));
+    else return basic_pipeline<detail::two_recorders<Recorder, Record>, Ts...>(steps_, {recorder_, std::move(record)});
   }
 
   /// The transformed model; `m` stays as it is. Collective.
@@ -77,6 +89,7 @@ template <class Recorder, class... Ts> class basic_pipeline {
   }
   /// In place, on a model whose weights can take all forms that are added. \see widen
   template <class Net> void run(parallel::model<Net>& m) const {
+    if constexpr (requires { recorder_.begin(std::as_const(m)); }) recorder_.begin(std::as_const(m));
     std::apply([&](auto const&... step) { ((step.run(m), recorder_(step, std::as_const(m))), ...); }, steps_);
   }
 

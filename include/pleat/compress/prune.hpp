@@ -40,7 +40,7 @@ struct n_of_m {
 ///     static constexpr char const* what;
 ///     template <class Net, class C> void score(parallel::model<Net>& m, std::vector<C>& weights) const;   // fills weights[i].scores
 ///
-/// and, if another scope is usual for it, `static constexpr scope usual_scope`. Further ones: compress/criteria.hpp.
+/// and, if another scope is usual for it, `static constexpr scope usual_scope`; if it trains the model, `static constexpr bool trains = true`. Further ones: compress/criteria.hpp.
 struct magnitude {
   static constexpr char const* what = "magnitude";
   template <class Net, class C> void score(parallel::model<Net>&, std::vector<C>& weights) const {
@@ -62,6 +62,12 @@ template <class Criterion> [[nodiscard]] consteval scope usual_scope() {
   if constexpr (requires { Criterion::usual_scope; }) return Criterion::usual_scope;
   else return scope::global;
 }
+
+template <class Criterion> [[nodiscard]] consteval bool says_trains() {
+  if constexpr (requires { Criterion::trains; }) return Criterion::trains;
+  else return false;
+}
+template <class Criterion> inline constexpr bool trains = says_trains<Criterion>();
 
 inline void demand_sparsity(char const* call, double sparsity) {
   if (!(sparsity >= 0 && sparsity < 1))
@@ -113,6 +119,9 @@ template <class Criterion = magnitude> struct prune_by {
     std::string const by = std::is_same_v<Criterion, magnitude> ? "" : std::string(" ") + Criterion::what;
     return what + by + (pattern ? " " + std::to_string(pattern->n) + ":" + std::to_string(pattern->m) : detail::format(" %g", sparsity));
   }
+
+  /// Exactly what went; unless something trains in between.
+  [[nodiscard]] error_kind leaves_errors() const { return (retrain && steps_of(schedule) > 1) || detail::trains<Criterion> ? error_kind::trained : error_kind::bounded; }
 
   /// Collective. \throws error for a sparsity outside [0, 1), a pattern that does not divide, a weight with NaN or infinity (by name), or if
   /// no weight is selected

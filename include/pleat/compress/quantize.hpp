@@ -65,6 +65,8 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
     return s;
   }
 
+  [[nodiscard]] error_kind leaves_errors() const noexcept { return error_kind::bounded; }
+
   /// Collective. \throws error for a weight with NaN or infinity (by name), a form that is not in the list, columns that a form's blocks do
   ///         not divide (misfit::refuse), an empty calibration set, or if no weight is selected
   template <class Net> void run(parallel::model<Net>& m) const {

@@ -108,6 +108,8 @@ template <class Target = codec::int8<float>> struct quantize_aware {
   /// "quantize_aware int8"
   [[nodiscard]] std::string name() const { return std::string(what) + " " + std::string(Target::name); }
 
+  [[nodiscard]] error_kind leaves_errors() const noexcept { return train ? error_kind::trained : error_kind::measured; }
+
   /// Collective. \throws error for a weight with NaN or infinity (by name), groups that do not divide (misfit::refuse), sharded optimizer
   ///         state with learned steps, no weight that is selected, or as run::fit does
   template <class Net> void run(parallel::model<Net>& m) const {

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <iostream>
 #include <limits>
+#include <memory>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include <pleat/compress/pipeline.hpp>
+#include <pleat/compress/record_errors.hpp>
 #include <pleat/compress/stages.hpp>
 #include <pleat/run/batch.hpp>
 #include <pleat/run/evaluate.hpp>
@@ -114,7 +116,8 @@ stage_list report(parallel::model<Before> const& before, parallel::model<After> 
   return list;
 }
 
-/// Record for pipeline::recorded: measures the model after every step under the step's name.
+/// Record for pipeline::recorded: measures the model after every step under the step's name, and what the step did to the weights
+/// (compress/record_errors.hpp; `stages.errors()` is the ledger).
 ///
 ///     stage_list stages;
 ///     auto small = model | (prune{…} | fine_tune(train) | quantize<>{}).recorded(record_stages(stages, test));
@@ -122,16 +125,20 @@ class record_stages {
  public:
   record_stages(stage_list& list, io::dataset const& test, measure_options options = {}) : list_(&list), test_(&test), options_(std::move(options)) {}
 
+  template <class Net> void begin(parallel::model<Net> const& m) const { errors_->record.begin(m); }
   template <class Step, class Net> void operator()(Step const& step, parallel::model<Net> const& m) const {
-    list_->add(measure(name_of(step), m, *test_, options_));
+    auto s = measure(detail::name_of_step(step), m, *test_, options_);
+    errors_->record(step, m);
+    s.errors = errors_->ledger.stages().back().weights;
+    list_->add(std::move(s));
   }
 
  private:
-  template <class Step> [[nodiscard]] static std::string name_of(Step const& step) {
-    if constexpr (requires { { step.name() } -> std::convertible_to<std::string>; }) return step.name();
-    else if constexpr (requires { std::string(Step::what); }) return Step::what;
-    else return "a transform of the user's";
-  }
+  struct errors {
+    error_ledger ledger;
+    record_errors record{ledger};
+  };
+  std::shared_ptr<errors> errors_ = std::make_shared<errors>();
   stage_list* list_;
   io::dataset const* test_;
   measure_options options_;

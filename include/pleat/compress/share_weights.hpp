@@ -54,6 +54,8 @@ struct share_weights {
   /// "share 4 bits"
   [[nodiscard]] std::string name() const { return "share " + std::to_string(num_bits) + " bits"; }
 
+  [[nodiscard]] error_kind leaves_errors() const noexcept { return tune ? error_kind::trained : error_kind::bounded; }
+
   /// Collective. \throws error for a width outside 1 to 8, a weight with NaN or infinity (by name), no weight that is selected, or
   ///                     optimizer state that is sharded while centroids are to be trained
   template <class Net> void run(parallel::model<Net>& m) const {
@@ -149,6 +151,7 @@ struct entropy_code {
   std::optional<int> index_bits{};    ///< of a relative index, 2 to 8; empty: the best
   std::vector<std::string> ignore{};  ///< names that stay as they are
   [[nodiscard]] std::string name() const { return "entropy code"; }
+  [[nodiscard]] error_kind leaves_errors() const noexcept { return error_kind::bounded; }
 
   /// \throws error if no weight has shared values
   template <class Net> void run(parallel::model<Net>& m) const {

@@ -17,6 +17,7 @@
 ///     static constexpr bool fills_zeros = true;                      // what was zero is not afterwards (default: false)
 ///     static constexpr bool takes_parts = true;                      // it works on weights that are cut over the ranks (default: false)
 ///     static constexpr char const* what = "…";                       // for messages (optional)
+///     error_kind leaves_errors() const;                              // what the ledger of errors may believe (default: measured)
 ///
 /// The type of the model changes once (`widen`); everything else is a run-time value, per parameter name. Anything else that can be
 /// called with a model and returns one is a transform too, on its own.
@@ -31,6 +32,7 @@
 #include <vector>
 
 #include <pleat/codec/form.hpp>
+#include <pleat/compress/error_ledger.hpp>
 #include <pleat/nn/describe.hpp>
 #include <pleat/nn/trainable.hpp>
 #include <pleat/parallel/model.hpp>
@@ -52,6 +54,13 @@ template <class Net> void say(parallel::model<Net> const& m, listener const& to,
   if (m.all_ranks().rank() != 0) return;
   if (to) to(line);
   else std::cerr << "pleat: " << line << std::endl;
+}
+
+/// What reports call a step.
+template <class Step> [[nodiscard]] std::string name_of_step(Step const& step) {
+  if constexpr (requires { { step.name() } -> std::convertible_to<std::string>; }) return step.name();
+  else if constexpr (requires { std::string(Step::what); }) return Step::what;
+  else return "a transform of the user's";
 }
 
 // Functions, not lambdas in an initialiser: clang 16 crashes on those.

@@ -10,6 +10,8 @@
 #include <limits>
 #include <span>
 
+#include <pleat/base/config.hpp>
+#include <pleat/codec/error_norms.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::codec::detail {
@@ -40,6 +42,17 @@ namespace pleat::codec::detail {
   if (scale == 0) return 0;
   double const q = std::nearbyint(static_cast<double>(x) / static_cast<double>(scale));
   return static_cast<std::int8_t>(q > 127 ? 127 : q < -127 ? -127 : q);
+}
+
+/// What rows of codes in ±127 times a scale each can be off: half a step, or the way to the end of the range; and the rounding of scale·code to
+/// float (a relative 2⁻²⁴, or half the smallest float).
+[[nodiscard]] PLEAT_ONCE error_norms predict_int8(index_t columns, std::span<float const> values, std::span<float const> scales) {
+  error_norms e;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    double const s = static_cast<double>(scales[i / static_cast<std::size_t>(columns)]), x = std::fabs(static_cast<double>(values[i]));
+    e.add(std::max(s / 2, x - 127 * s) + std::max(127 * s * 0x1p-24, s > 0 ? 0x1p-150 : 0.0));
+  }
+  return e;
 }
 
 }  // namespace pleat::codec::detail

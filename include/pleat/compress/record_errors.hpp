@@ -1,0 +1,246 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Fills the ledger of errors while a recipe runs: looks at every weight before and after each stage, and asks its form what it promised.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <pleat/codec/error_norms.hpp>
+#include <pleat/compress/error_ledger.hpp>
+#include <pleat/compress/transform.hpp>
+#include <pleat/parallel/model.hpp>
+
+namespace pleat::compress {
+
+namespace detail {
+
+/// Decoded numbers of a weight on the host: in one of both, so that nothing is rounded.
+struct weight_numbers {
+  extents shape;
+  std::vector<float> narrow;
+  std::vector<double> wide;
+
+  [[nodiscard]] std::size_t size() const noexcept { return std::max(narrow.size(), wide.size()); }
+  [[nodiscard]] double operator[](std::size_t i) const noexcept { return wide.empty() ? static_cast<double>(narrow[i]) : wide[i]; }
+};
+
+/// max |a − b| and Σ (a − b)² (with b null: of a), in chains of 4096.
+struct difference {
+  double max = 0, squares = 0;
+  PLEAT_ONCE static difference of(weight_numbers const& a, weight_numbers const* b) {
+    difference d;
+    for (std::size_t at = 0; at < a.size();) {
+      std::size_t const end = std::min(at + 4096, a.size());
+      double chain = 0;
+      for (; at < end; ++at) {
+        double const e = std::fabs(a[at] - (b ? (*b)[at] : 0.0));
+        d.max = std::max(d.max, e);
+        chain += e * e;
+      }
+      d.squares += chain;
+    }
+    return d;
+  }
+};
+
+/// What one rank sees of one weight after a stage.
+struct weight_change {
+  weight_error row;
+  bool counts = true, changed = false, resized = false, promised = false;
+  difference predicted, measured, total, norm;
+};
+
+/// What weights were: before the stage, and when they were last begun anew.
+class error_watch {
+ public:
+  explicit error_watch(error_ledger& to) : to_(&to) {}
+
+  [[nodiscard]] bool begun() const noexcept { return begun_; }
+  void set_begun() noexcept { begun_ = true; }
+  /// Every rank names all weights, and gives the numbers of those that it has.
+  void enter(std::string const& name) { names_.push_back(name); }
+  void enter(std::string const& name, std::string form, weight_numbers now) { known_[name] = {std::move(form), now, now}; }
+
+  /// Compares a weight with what it was. \returns what it was before the stage, if its form may have promised something about that
+  PLEAT_ONCE std::shared_ptr<weight_numbers const> look(weight_change& c, weight_numbers now) {
+    auto& was = known_[c.row.weight];
+    c.resized = was.before.shape != now.shape;
+    if (!c.resized) {
+      c.measured = difference::of(was.before, &now);
+      c.changed = c.measured.max > 0;
+      c.total = difference::of(was.reference, &now);
+      c.norm = difference::of(was.reference, nullptr);
+    }
+    bool const touched = !c.resized && (c.changed || was.form != c.row.form);
+    was.form = c.row.form;
+    std::swap(was.before, now);
+    return touched ? std::make_shared<weight_numbers const>(std::move(now)) : nullptr;
+  }
+
+  /// Puts together what the ranks saw. `reduce(values, maximum, parts)` reduces over the ranks that hold the parts of a weight, or over the stages.
+  template <class Reduce> void finish(std::string stage, error_kind leaves, std::vector<weight_change> all, Reduce&& reduce) {
+    std::vector<double> largest, squares;
+    for (auto const& c : all) {
+      largest.insert(largest.end(), {c.changed ? 1.0 : 0.0, c.resized ? 1.0 : 0.0, c.promised ? 1.0 : 0.0, c.predicted.max, c.measured.max, c.total.max});
+      for (auto const* d : {&c.predicted, &c.measured, &c.total, &c.norm}) squares.push_back(c.counts ? d->squares : 0.0);
+    }
+    reduce(largest, squares);
+    settle(std::move(stage), leaves, std::move(all), largest, squares);
+  }
+
+ private:
+  struct known {
+    std::string form;
+    weight_numbers before, reference;
+  };
+
+  PLEAT_ONCE void settle(std::string stage, error_kind leaves, std::vector<weight_change> all, std::vector<double> const& largest, std::vector<double> const& squares) {
+    std::vector<weight_error> rows;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      auto& row = all[i].row;
+      auto const* const m = largest.data() + 6 * i;
+      auto const* const s = squares.data() + 4 * i;
+      auto const norms = [](double max, double sum) {
+        codec::error_norms e;
+        e.max = max;
+        e.frobenius = std::max(max, std::sqrt(sum));  // a square may vanish
+        return e;
+      };
+      bool const changed = m[0] > 0, resized = m[1] > 0, promised = m[2] > 0;
+      row.predicted = norms(m[3], s[0]);
+      row.measured = norms(m[4], s[1]);
+      row.total = norms(m[5], s[2]);
+      row.norm = std::sqrt(s[3]);
+      if (resized) row.kind = error_kind::resized;
+      else if (!changed) row.kind = error_kind::exact;
+      else if (leaves == error_kind::bounded) row.kind = promised ? error_kind::bounded : error_kind::measured;
+      else row.kind = begins_anew(leaves) ? leaves : error_kind::measured;
+      if (begins_anew(row.kind))
+        if (auto const it = known_.find(row.weight); it != known_.end()) it->second.reference = it->second.before;
+      rows.push_back(std::move(row));
+    }
+    for (auto& name : names_) {  // what is no weight of the model any more
+      if (name.empty() || std::any_of(rows.begin(), rows.end(), [&](auto const& r) { return r.weight == name; })) continue;
+      rows.push_back({.weight = std::exchange(name, {}), .form = {}, .kind = error_kind::resized});
+    }
+    to_->add(std::move(stage), std::move(rows));
+  }
+
+  error_ledger* to_;
+  std::map<std::string, known> known_;
+  std::vector<std::string> names_;
+  bool begun_ = false;
+};
+
+}  // namespace detail
+
+/// What a transform leaves behind; one that does not say is measured.
+template <class Step> [[nodiscard]] error_kind leaves_of(Step const& step) {
+  if constexpr (requires { { step.leaves_errors() } -> std::same_as<error_kind>; }) return step.leaves_errors();
+  else return error_kind::measured;
+}
+
+/// Record for pipeline::recorded: every stage enters the ledger, with what each weight matrix and kernel (parameters of two dimensions or more)
+/// lost to it.
+///
+///     error_ledger errors;
+///     auto small = model | (prune{…} | fine_tune(train) | quantize<>{}).recorded(record_errors(errors));
+///     errors.print(std::cout);
+///
+/// or by hand, for models of several types: `record.begin(model); …; record.add("prune", error_kind::bounded, pruned);`. The first model is what
+/// later ones are compared with; where training moved a weight (or a norm was folded, or channels went), the weight as it is then takes its place.
+///
+/// The same ledger on every rank and for any number of data ranks; of weights that are cut, maxima and sums of squares over the parts. Costs two
+/// copies of the weights on the host and a decode per stage. \throws error at state_stage = 3
+class record_errors {
+ public:
+  explicit record_errors(error_ledger& to) : watch_(std::make_shared<detail::error_watch>(to)) {}
+
+  /// What the first stage is compared with. Called by a pipeline before it begins; a second time, it does nothing.
+  template <class Net> void begin(parallel::model<Net> const& m) const {
+    if (watch_->begun()) return;
+    m.demand_gathered("compress::record_errors");
+    nn::for_each_parameter(m.net(), [&](auto const& w) {
+      if (!is_weight(w)) return;
+      watch_->enter(w.name);
+      if (w.materialised()) watch_->enter(w.name, std::string(w.form_name()), numbers_of(m, w));
+    });
+    watch_->set_begun();
+  }
+
+  template <class Step, class Net> void operator()(Step const& step, parallel::model<Net> const& m) const { add(detail::name_of_step(step), leaves_of(step), m); }
+
+  /// A stage is over. Collective where weights are cut or on stages of a pipeline.
+  template <class Net> void add(std::string stage, error_kind leaves, parallel::model<Net> const& m) const {
+    m.demand_gathered("compress::record_errors");
+    std::vector<detail::weight_change> all;
+    nn::for_each_parameter(m.net(), [&](auto const& w) {
+      if (!is_weight(w)) return;
+      detail::weight_change c;
+      c.row.weight = w.name;
+      c.row.form = w.form_name();
+      c.counts = w.part == 0 || w.where.shards();
+      if (w.materialised())
+        if (auto const was = watch_->look(c, numbers_of(m, w))) promise(m, w, *was, c);
+      all.push_back(std::move(c));
+    });
+    watch_->finish(std::move(stage), leaves, std::move(all), [&](std::vector<double>& largest, std::vector<double>& squares) {
+      if (m.parts().size() > 1) m.parts().all_reduce(largest, comm::reduction::max), m.parts().all_reduce(squares);
+      if (m.pipeline().size() > 1) m.pipeline().all_reduce(largest, comm::reduction::max), m.pipeline().all_reduce(squares, comm::reduction::max);
+    });
+  }
+
+ private:
+  [[nodiscard]] static bool is_weight(nn::parameter const& w) { return w.tied_to.empty() && w.shape.rank() >= 2; }
+
+  template <class Net, class W> [[nodiscard]] static detail::weight_numbers numbers_of(parallel::model<Net> const& m, W const& w) {
+    using T = typename W::value_type;
+    auto const values = tensor<T, typename W::execution_space>::allocate(m.context(), w.shape);
+    w.decode(m.context(), values.data());
+    detail::weight_numbers n{w.shape, {}, {}};
+    auto const size = static_cast<std::size_t>(w.size());
+    if constexpr (std::is_same_v<T, float>) {
+      n.narrow.resize(size);
+      copy_to_host(m.context(), values, n.narrow.data());
+    } else {
+      std::vector<T> host(size);
+      copy_to_host(m.context(), values, host.data());
+      if constexpr (std::is_same_v<T, double>) n.wide = std::move(host);
+      else for (T const v : host) n.narrow.push_back(static_cast<float>(v));
+    }
+    return n;
+  }
+
+  /// What the form that the weight has now says of the numbers before.
+  template <class Net, class W> static void promise(parallel::model<Net> const& m, W const& w, detail::weight_numbers const& was, detail::weight_change& c) {
+    using T = typename W::value_type;
+    w.visit([&](auto tag, auto const& s) {
+      using F = typename decltype(tag)::type;
+      if constexpr (requires { F::predict(m.context(), w.shape, std::span<T const>{}, s); }) {
+        codec::error_norms e;
+        if constexpr (std::is_same_v<T, float>) {
+          e = F::predict(m.context(), w.shape, std::span<T const>(was.narrow), s);
+        } else {
+          std::vector<T> typed(was.size());
+          for (std::size_t i = 0; i < typed.size(); ++i) typed[i] = static_cast<T>(was[i]);
+          e = F::predict(m.context(), w.shape, std::span<T const>(typed), s);
+        }
+        c.promised = true;
+        c.predicted = {e.max, e.frobenius * e.frobenius};
+      }
+    });
+  }
+
+  std::shared_ptr<detail::error_watch> watch_;
+};
+
+}  // namespace pleat::compress
