@@ -18,6 +18,7 @@
 #include <pleat/codec/detail/int8_bits.hpp>
 #include <pleat/codec/detail/low_rank_bits.hpp>
 #include <pleat/codec/detail/reduced_bits.hpp>
+#include <pleat/codec/detail/spatial_bits.hpp>
 #include <pleat/codec/detail/sparse_bits.hpp>
 #include <pleat/io/weights.hpp>
 
@@ -111,7 +112,7 @@ template <class F> bool with_bit_logic(std::string_view form, F&& f) {
              std::type_identity<block_logic<int4_format<32>>>{}, std::type_identity<block_logic<int4_format<64>>>{}, std::type_identity<block_logic<int4_format<128>>>{},
              std::type_identity<block_logic<int4_format<256>>>{}, std::type_identity<compressed_rows_logic<1>>{}, std::type_identity<compressed_rows_logic<4>>{},
              std::type_identity<bitmask_logic>{}, std::type_identity<n_m_logic<1, 4>>{}, std::type_identity<n_m_logic<2, 4>>{}, std::type_identity<n_m_logic<4, 8>>{},
-             std::type_identity<codebook_logic>{}, std::type_identity<coded_logic>{}, std::type_identity<low_rank_logic<false>>{}, std::type_identity<low_rank_logic<true>>{});
+             std::type_identity<codebook_logic>{}, std::type_identity<coded_logic>{}, std::type_identity<low_rank_logic<false>>{}, std::type_identity<low_rank_logic<true>>{}, std::type_identity<spatial_logic>{});
 }
 
 }  // namespace detail

@@ -53,6 +53,42 @@ using compute::thin_svd;
   return rank;
 }
 
+/// Of the vectors w(·, j) ≈ A·b(j), A = a(i, k) with m rows, b(j)_k = b(j, k): the largest ‖w − A·b‖, and the root of the sum of squares.
+template <class A, class B, class W> [[nodiscard]] error_norms projected(index_t m, index_t n, index_t rank, A const& a, B const& b, W const& w) {
+  std::vector<double> gram(static_cast<std::size_t>(rank * rank)), length(static_cast<std::size_t>(rank));
+  for (index_t i = 0; i < m; ++i)
+    for (index_t k = 0; k < rank; ++k)
+      for (index_t l = 0; l < rank; ++l) gram[static_cast<std::size_t>(k * rank + l)] += a(i, k) * a(i, l);
+  for (index_t k = 0; k < rank; ++k) length[static_cast<std::size_t>(k)] = std::sqrt(gram[static_cast<std::size_t>(k * rank + k)]);
+  double const unit = static_cast<double>(rank + 3) * 0x1p-24, least = static_cast<double>(rank + 1) * 0x1p-149 * std::sqrt(static_cast<double>(m));
+  error_norms e;
+  for (index_t j = 0; j < n; ++j) {
+    double all = 0, kept = 0, size = 0;
+    for (index_t i = 0; i < m; ++i) all += w(i, j) * w(i, j);
+    for (index_t k = 0; k < rank; ++k) {
+      double row = 0;
+      for (index_t l = 0; l < rank; ++l) row += gram[static_cast<std::size_t>(k * rank + l)] * b(j, l);
+      kept += row * b(j, k);
+      size += length[static_cast<std::size_t>(k)] * std::fabs(b(j, k));
+    }
+    double const rounding = unit * size + least, sure = std::max(0.0, std::sqrt(std::max(0.0, kept)) - rounding);
+    e.add(std::sqrt(std::max(0.0, all - sure * sure)) + rounding);
+  }
+  return e;
+}
+/// What a product of factors is off by, a(i, k) of m × rank and b(j, k) of n × rank, if it is an orthogonal projection of w [m, n], of its columns or
+/// of its rows: of each of them ‖w − ŵ‖² = ‖w‖² − ‖ŵ‖²; and what rounding the factors and their product to float adds. Which of both was
+/// projected is not written down (of a part that is cut, or where outputs were weighted, it is one alone), so the larger counts; the sum over all is
+/// the same either way.
+template <class A, class B> [[nodiscard]] error_norms predict_projection(index_t m, index_t n, index_t rank, std::vector<double> const& w, A const& a, B const& b) {
+  auto const columns = projected(m, n, rank, a, b, [&](index_t i, index_t j) { return w[static_cast<std::size_t>(i * n + j)]; });
+  auto const rows = projected(n, m, rank, b, a, [&](index_t j, index_t i) { return w[static_cast<std::size_t>(i * n + j)]; });
+  error_norms e;
+  e.max = std::max(columns.max, rows.max);
+  e.frobenius = std::max(columns.frobenius, rows.frobenius);
+  return e;
+}
+
 /// Sparse: there are also compressed rows of what the factors need not explain.
 template <bool Sparse> struct low_rank_logic {
   static constexpr std::string_view name = Sparse ? "sparse_low_rank" : "low_rank";
@@ -120,8 +156,7 @@ template <bool Sparse> struct low_rank_logic {
       rows_logic::check(matrix(shape), rest);
     }
   }
-  /// Of factors that encode() or compress::low_rank found: L·R is an orthogonal projection of W, of its columns or of its rows, so that of each of
-  /// them ‖w − ŵ‖² = ‖w‖² − ‖ŵ‖²; and what rounding the factors and their product to float adds. (Of factors of one's own it says nothing.)
+  /// Of factors that encode() or compress::low_rank found. (Of factors of one's own it says nothing.)
   static error_norms predict(extents const& shape, std::span<float const> values, std::span<file_tensor const> parts) {
     index_t const m = rows_of(shape), n = columns_of(shape);
     auto const left = values_of<float>(find_part(parts, ".left")->bytes), right = values_of<float>(find_part(parts, ".right")->bytes);
@@ -132,16 +167,8 @@ template <bool Sparse> struct low_rank_logic {
       for (std::size_t i = 0; i < w.size(); ++i)
         if (apart[i] != 0) w[i] -= static_cast<double>(apart[i]);
     }
-    auto const columns = projected(m, n, rank, [&](index_t i, index_t k) { return static_cast<double>(left[static_cast<std::size_t>(i * rank + k)]); },
-                                   [&](index_t j, index_t k) { return static_cast<double>(right[static_cast<std::size_t>(k * n + j)]); }, [&](index_t i, index_t j) { return w[static_cast<std::size_t>(i * n + j)]; });
-    auto const rows = projected(n, m, rank, [&](index_t j, index_t k) { return static_cast<double>(right[static_cast<std::size_t>(k * n + j)]); },
-                                [&](index_t i, index_t k) { return static_cast<double>(left[static_cast<std::size_t>(i * rank + k)]); }, [&](index_t j, index_t i) { return w[static_cast<std::size_t>(i * n + j)]; });
-    // Which of both was projected is not written down: of a part that is cut, or of outputs that were weighted, it is one of them alone. The sum
-    // over all is the same either way.
-    error_norms e;
-    e.max = std::max(columns.max, rows.max);
-    e.frobenius = std::max(columns.frobenius, rows.frobenius);
-    return e;
+    return predict_projection(m, n, rank, w, [&](index_t i, index_t k) { return static_cast<double>(left[static_cast<std::size_t>(i * rank + k)]); },
+                              [&](index_t j, index_t k) { return static_cast<double>(right[static_cast<std::size_t>(k * n + j)]); });
   }
 
   struct view {
@@ -189,29 +216,6 @@ template <bool Sparse> struct low_rank_logic {
   }
 
  private:
-  /// Of the vectors w(·, j) ≈ A·b(j), A = a(i, k) with m rows, b(j)_k = b(j, k): the largest ‖w − A·b‖, and the root of the sum of squares.
-  template <class A, class B, class W> [[nodiscard]] static error_norms projected(index_t m, index_t n, index_t rank, A const& a, B const& b, W const& w) {
-    std::vector<double> gram(static_cast<std::size_t>(rank * rank)), length(static_cast<std::size_t>(rank));
-    for (index_t i = 0; i < m; ++i)
-      for (index_t k = 0; k < rank; ++k)
-        for (index_t l = 0; l < rank; ++l) gram[static_cast<std::size_t>(k * rank + l)] += a(i, k) * a(i, l);
-    for (index_t k = 0; k < rank; ++k) length[static_cast<std::size_t>(k)] = std::sqrt(gram[static_cast<std::size_t>(k * rank + k)]);
-    double const unit = static_cast<double>(rank + 3) * 0x1p-24, least = static_cast<double>(rank + 1) * 0x1p-149 * std::sqrt(static_cast<double>(m));
-    error_norms e;
-    for (index_t j = 0; j < n; ++j) {
-      double all = 0, kept = 0, size = 0;
-      for (index_t i = 0; i < m; ++i) all += w(i, j) * w(i, j);
-      for (index_t k = 0; k < rank; ++k) {
-        double row = 0;
-        for (index_t l = 0; l < rank; ++l) row += gram[static_cast<std::size_t>(k * rank + l)] * b(j, l);
-        kept += row * b(j, k);
-        size += length[static_cast<std::size_t>(k)] * std::fabs(b(j, k));
-      }
-      double const rounding = unit * size + least, sure = std::max(0.0, std::sqrt(std::max(0.0, kept)) - rounding);
-      e.add(std::sqrt(std::max(0.0, all - sure * sure)) + rounding);
-    }
-    return e;
-  }
   [[nodiscard]] static extents matrix(extents const& shape) { return {rows_of(shape), columns_of(shape)}; }
   [[nodiscard]] static std::vector<file_tensor> sparse_parts(std::span<file_tensor const> parts) {
     std::vector<file_tensor> out;
