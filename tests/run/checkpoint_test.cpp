@@ -12,7 +12,10 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <pleat/run/model_file.hpp>
+
 #include "checkpoint_support.hpp"
+#include "support/empty_parameter.hpp"
 
 namespace pl = pleat;
 using namespace checkpoint_test;
@@ -100,6 +103,42 @@ TEST_CASE("a checkpoint of any layout is loaded under any other, and saved again
       REQUIRE((files(f / "again/step-3") == expected));
       std::filesystem::remove_all(f / "again");
     }
+  }
+}
+
+namespace {
+auto network_with_empty_parameters() {
+  namespace nn = pl::nn;
+  using empty = pleat_test::empty_parameters;
+  return nn::sequential(empty("first"), nn::linear("fc1", 12, 10), nn::relu(), empty("second"), empty("third"), nn::linear("fc2", 10, 5), empty("last"));
+}
+/// Trains steps [from, to) under a layout, after a checkpoint if there is one, and saves another and the model; what the model's file holds.
+std::string train_with_empty_parameters(layout const& l, std::string const& in, int from, int to) {
+  pl::comm::run_local(l.ranks(), [&](pl::comm::communicator c) {
+    trained t(network_with_empty_parameters(), std::move(c), l);
+    if (from > 0 && !pl::run::load_checkpoint(in, t.model, t.optimizer)) throw std::runtime_error("no checkpoint in " + in);
+    t.steps(from, to);
+    pl::run::save_checkpoint(in, t.model, t.optimizer, to);
+    pl::run::save(t.model, in + "/model.safetensors", {.network = "empty"});
+    trained other(network_with_empty_parameters(), pl::comm::communicator(pl::comm::self{}), {}, 5);  // a file without elements is read, too
+    t.world.comm.barrier();
+    (void)pl::run::load(other.model, in + "/model.safetensors");
+    t.world.comm.barrier();
+  });
+  std::ifstream file(in + "/model.safetensors", std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+}  // namespace
+
+TEST_CASE("parameters without elements go through checkpoints and model files, from any layout to any other") {
+  folder const whole, cut;
+  auto const reference = train_with_empty_parameters({}, whole.path(), 0, 3);
+  CHECK(reference.find("first.matrix") != std::string::npos);
+  CHECK(reference.find("\"shape\":[3,0]") != std::string::npos);
+  for (auto const& [before, after] : std::vector<std::pair<layout, layout>>{{{1, 1, 1}, {1, 3, 1}}, {{1, 3, 1}, {1, 2, 1, 3}}, {{1, 2, 1, 3}, {1, 3, 1, 1}}, {{2, 1, 1}, {1, 1, 1}}, {{1, 1, 1}, {4, 1, 1}}}) {
+    INFO(before.words() << " -> " << after.words());
+    (void)train_with_empty_parameters(before, cut.path(), 0, 2);
+    CHECK(train_with_empty_parameters(after, cut.path(), 2, 3) == reference);
   }
 }
 
