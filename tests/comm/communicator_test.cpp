@@ -52,6 +52,32 @@ TEST_CASE("communicator: a wrong call names rank, call and argument") {
                     ContainsSubstring("in_parts puts -3 elements of rank 0"));
 }
 
+namespace {
+/// Tells what it was asked for, and does nothing.
+struct telling_transport {
+  int* root;
+  [[nodiscard]] int rank() const { return 0; }
+  [[nodiscard]] int size() const { return 1; }
+  void broadcast(comm::buffer, int r) { *root = r; }
+};
+}  // namespace
+
+TEST_CASE("communicator: with checks off a call goes to the transport as it is") {
+  int root = 0;
+  comm::communicator c = telling_transport{&root};
+  std::vector<float> v{1, 2};
+  CHECK(c.check_level() == checks::cheap);
+  CHECK_THROWS_WITH(c.broadcast(v, 7), ContainsSubstring("root 7 is not in [0, 1)"));
+  CHECK(root == 0);
+  c.set_checks(checks::off);
+  CHECK(c.check_level() == checks::off);
+  c.broadcast(v, 7);
+  CHECK(root == 7);
+  c.set_checks(checks::cheap);
+  CHECK_THROWS_WITH(c.broadcast(v, 8), ContainsSubstring("root 8 is not in [0, 1)"));
+  CHECK(root == 7);
+}
+
 TEST_CASE("communicator: empty buffers may be null") {
   comm::communicator c = comm::self();
   std::span<float> const none;
