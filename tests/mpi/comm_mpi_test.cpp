@@ -207,8 +207,11 @@ TEST_CASE("mpi: a time-out names who did not come") {
     CHECK(said == "no error");
   } else {
     INFO(said);
-    COLLECTIVE_CHECK(c.rank() == absent ||
-                     contains(said, "all_reduce(F64 x 3, sum): waited 0.2 s, and rank 1 did not come"));
+    // A rank that was late, on a busy machine, is named beside the one that never comes: "ranks 1, 3".
+    auto const from = said.find(", and rank"), to = said.find(" did not come");
+    bool const words = contains(said, "all_reduce(F64 x 3, sum): waited 0.2 s, and rank") && to != std::string::npos;
+    auto const named = words ? said.substr(from, to - from) : std::string();
+    COLLECTIVE_CHECK(c.rank() == absent || (contains(named, "1") && !contains(named, std::to_string(c.rank()))));
     auto const next = c.rank() == absent ? std::string() : what_of([&] { c.barrier(); });
     COLLECTIVE_CHECK(c.rank() == absent || contains(next, "an earlier all_reduce was given up"));
   }

@@ -12,6 +12,7 @@
 #include <pleat/parallel/tensor_recipe.hpp>
 #include <pleat/run/checkpoint.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -34,14 +35,15 @@ inline constexpr char const* points[] = {"begin", "input", "forward", "loss", "b
 struct trap {
   std::string point;  // empty: no trap on this rank
   how what = how::fail;
-  double seconds = 0.7;  // of a hang
+  std::atomic<int> const* ended = nullptr;  // a hang is over when so many of the others have ended; without a count it never is
+  int others = 0;
   bool armed = false;
 
   void at(std::string_view here) {
     if (!armed || here != point) return;
     armed = false;
     if (what == how::kill) std::raise(SIGKILL);
-    if (what == how::hang) std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
+    while (what == how::hang && (!ended || *ended < others)) std::this_thread::sleep_for(std::chrono::milliseconds(5));
     if (what == how::fail) throw pl::error{"test", "sabotage at " + point};
   }
 };
@@ -93,20 +95,21 @@ struct options {
   int rank = 1;  // who comes to its end
   std::string point{};
   how what = how::fail;
-  double timeout = -1, hang = 0.7;
+  double timeout = -1;
   std::string folder{};  // for checkpoints
+  std::atomic<int> const* ended = nullptr;  // ranks as threads: how many have come to their end
 };
 
 /// Three steps, each saved. The trap of rank o.rank springs in step 1.
 inline void train(pl::world& w, options const& o) {
-  trap t{w.rank() == o.rank ? o.point : "", o.what, o.hang};
+  trap t{w.rank() == o.rank ? o.point : "", o.what, o.ended, w.size() - 1};
   w.set_sink({});
   auto m = pl::parallel::build(network(&t), o.plan, w, {.seed = 3});
-  if (o.timeout > 0) m.set_timeout(o.timeout);
   pl::nn::optimizer_state<float, space> optimizer(m.context(), m.arena(), pl::nn::adamw{});
   source<decltype(m)> s{&m, &t};
   for (int step = 0; step < 3; ++step) {
     t.armed = step == 1 && !t.point.empty();
+    if (step == 1 && o.timeout > 0) m.set_timeout(o.timeout);  // nobody is given up before
     t.at("begin");
     m.zero_grad(24);
     m.walk(s);

@@ -26,8 +26,10 @@ struct folder {
 };
 
 /// What each rank says.
-std::vector<std::string> words_of(options const& o) {
+std::vector<std::string> words_of(options o) {
   std::vector<std::string> said(static_cast<std::size_t>(o.plan.ranks()), "nothing");
+  std::atomic<int> ended{0};
+  o.ended = &ended;
   try {
     pl::comm::run_local(static_cast<int>(o.plan.ranks()), [&](pl::comm::communicator c) {
       auto const rank = static_cast<std::size_t>(c.rank());
@@ -36,6 +38,7 @@ std::vector<std::string> words_of(options const& o) {
         train(w, o);
       } catch (std::exception const& e) {
         said[rank] = e.what();
+        ++ended;
         throw;
       }
     });
@@ -62,7 +65,7 @@ TEST_CASE("nobody ends or hangs where nothing goes wrong") {
   folder const f;
   for (auto const& [name, plan] : layouts) {
     INFO(name);
-    for (auto const& s : words_of({plan, 1, "", how::fail, 5, 0, f.path})) CHECK(s == "nothing");
+    for (auto const& s : words_of({plan, 1, "", how::fail, 60, f.path})) CHECK(s == "nothing");
   }
 }
 
@@ -71,7 +74,7 @@ TEST_CASE("a rank that fails in any phase of a step ends all others, with its ow
   for (auto const& [name, plan] : layouts)
     for (std::string const point : points) {
       int const rank = victim(plan, point);
-      auto const said = words_of({plan, rank, point, how::fail, -1, 0, f.path});
+      auto const said = words_of({plan, rank, point, how::fail, -1, f.path});
       INFO(name << ", " << point);
       for (std::size_t r = 0; r < said.size(); ++r) {
         INFO("rank " << r << ": " << said[r]);
@@ -99,18 +102,24 @@ TEST_CASE("a rank that hangs in any phase of a step is given up, and the sentenc
     for (std::string const point : points) {
       if (++number; (number + number / std::size(points)) % 3 != 0) continue;
       int const rank = victim(plan, point);
-      auto const said = words_of({plan, rank, point, how::hang, 0.25, 0.8, f.path});
-      INFO(name << ", " << point);
-      int given_up = 0;
-      for (std::size_t r = 0; r < said.size(); ++r) {
-        INFO("rank " << r << ": " << said[r]);
-        CHECK(said[r] != "nothing");
-        if (static_cast<int>(r) == rank || said[r].find("did not come") == std::string::npos || said[r].find("ended early") != std::string::npos) continue;
-        ++given_up;
-        bool named = false;
-        for (auto const& words : phases.at(point)) named = named || said[r].find(words) != std::string::npos;
-        CHECK(named);
+      // A machine may be so busy that a rank is given up that would have come: then once more, with more patience.
+      std::string wrong;
+      for (double patience : {0.25, 1.0, 4.0, 16.0}) {
+        wrong.clear();
+        auto const said = words_of({plan, rank, point, how::hang, patience, f.path});
+        int given_up = 0;
+        for (std::size_t r = 0; r < said.size(); ++r) {
+          if (said[r] == "nothing") wrong += "rank " + std::to_string(r) + " says nothing\n";
+          if (static_cast<int>(r) == rank || said[r].find("did not come") == std::string::npos || said[r].find("ended early") != std::string::npos) continue;
+          ++given_up;
+          bool named = false;
+          for (auto const& words : phases.at(point)) named = named || said[r].find(words) != std::string::npos;
+          if (!named) wrong += "rank " + std::to_string(r) + ": " + said[r] + "\n";
+        }
+        if (given_up == 0) wrong += "nobody was given up\n";
+        if (wrong.empty()) break;
       }
-      CHECK(given_up > 0);
+      INFO(name << ", " << point);
+      CHECK(wrong == "");
     }
 }

@@ -19,6 +19,6 @@ int main(int argc, char** argv) {
   o.plan = sabotage::mesh(std::atoi(argv[3]), std::atoi(argv[4]), std::atoi(argv[5]), std::atoi(argv[6]));
   o.folder = argv[7];
   o.rank = o.point == "input" ? 0 : o.point == "loss" ? static_cast<int>(o.plan.ranks()) - 1 : 1;
-  if (what == "hang") o.timeout = 2, o.hang = 100000;
+  if (what == "hang") o.timeout = 2;
   return pleat::run::launch(argc, argv, [&](pleat::world& w) { sabotage::train(w, o); }, {.threads = 1});
 }
