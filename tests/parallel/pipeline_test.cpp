@@ -259,6 +259,35 @@ TEST_CASE("plans that do not fit the network or the ranks are refused with the n
   CHECK(refused(p, 2).find("a stage begins at unit 11, but the network has 9 units") != std::string::npos);
 }
 
+TEST_CASE("what a rank would hold is compared with the plan's limit before step 1") {
+  auto const refused = [](pl::plan::plan const& p, std::optional<pl::plan::schedule> const& own = {}) {
+    return said(static_cast<int>(p.ranks()), [&](pl::comm::communicator c) {
+      pl::world w(std::move(c), 1);
+      (void)pl::parallel::build(network(), p, w, {.schedule = own});
+    });
+  };
+  // Published peaks: gpipe all micro-batches; 1f1b and zb-h1 as many as stages; of two chunks each, zb-v twice that, interleaved 2(p - 1) + p + 1.
+  for (auto const& [schedule, peak] : {std::pair{"gpipe", 8}, {"1f1b", 3}, {"zb-h1", 3}, {"zb-v", 6}, {"interleaved", 8}}) {
+    auto p = layout(schedule, 3, 1, schedule == std::string("interleaved") ? 9 : 8);
+    auto const s = pl::plan::make_schedule(pl::plan::parse_schedule_kind(schedule), 3, p.micro_batches);
+    index_t most = 0, rank = -1;
+    for (index_t r = 0; r < 3; ++r)
+      if (auto const n = pl::plan::peak_in_flight(s, r); n > most) most = n, rank = r;
+    INFO(schedule);
+    CHECK(most == peak);
+    p.max_activations = most;
+    CHECK(refused(p) == "nothing");
+    p.max_activations = most - 1;
+    auto const text = refused(p);
+    INFO(text);
+    CHECK(text.find("pipeline rank " + std::to_string(rank) + " holds the activations of " + std::to_string(most) + " micro-batches at once, max_activations = " + std::to_string(most - 1)) != std::string::npos);
+    CHECK(text.find("Use max_activations = " + std::to_string(most)) != std::string::npos);
+    if (schedule != std::string("gpipe")) continue;
+    p.schedule = pl::parallel::name_of(s);  // one's own is counted as well
+    CHECK(refused(p, s) == text);
+  }
+}
+
 namespace {
 /// Samples and labels that are there already; some ranks dawdle, each step others: what is on its way then stays so for longer.
 struct ready_samples {

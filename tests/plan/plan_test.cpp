@@ -33,6 +33,7 @@ TEST_CASE("a plan survives its own text") {
   p.schedule = "interleaved";
   p.chunks = 3;
   p.cuts = {1, 1, 2, 5, 9};
+  p.max_activations = 7;
   p.state_stage = 3;
   p.state_ranks = 3;
   p.prefetch = 2;
@@ -94,6 +95,7 @@ TEST_CASE("a layout that makes no sense is refused with the nearest one that doe
   has(refused([](plan& p) { p.cuts = {1, 2}; }), "2 stages (2 pipeline ranks of 1 stage) have 1 cuts between them, found 2");
   has(refused([](plan& p) { p.schedule = "zb-v", p.cuts = {3, 2, 4}; }), "must not descend (each is the first unit of a stage), found '3 2 4'");
   has(refused([](plan& p) { p.cuts = {-1}; }), "found '-1'");
+  has(refused([](plan& p) { p.max_activations = -1; }), "max_activations must not be negative, found -1");
   has(refused([](plan& p) { p.cuts = {0}; }), "nothing");
   has(refused([](plan& p) { p.state_stage = 4; }), "Use state_stage = 3");
   has(refused([](plan& p) { p.state_ranks = 4; }), "Use state_ranks = 3");

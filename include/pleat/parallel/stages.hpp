@@ -104,6 +104,7 @@ class stages {
     if (!p.recompute_units.empty() && p.recompute_units.back() >= units_)
       throw error{"parallel::build", "recompute_units names unit " + std::to_string(p.recompute_units.back()) + ", but the network has " + std::to_string(units_) + " units, counted from 0"};
     plan::check(schedule_, {.ascending_weights = true});
+    demand_memory(p.max_activations);
     if (!schedule_.communicates()) schedule_ = plan::with_messages(schedule_);
     demand_ascending();
     auto const count = schedule_.stages();
@@ -162,6 +163,16 @@ class stages {
   }
 
  private:
+  /// What a rank's list holds is known before step 1: it is compared with the plan's limit then.
+  void demand_memory(index_t limit) const {
+    if (limit == 0) return;
+    index_t worst = 0, most = 0;
+    for (index_t r = 0; r < schedule_.ranks(); ++r)
+      if (index_t const peak = plan::peak_in_flight(schedule_, r); peak > most) worst = r, most = peak;
+    if (most > limit)
+      throw error{"parallel::build", "under this schedule pipeline rank " + std::to_string(worst) + " holds the activations of " + std::to_string(most) + " micro-batches at once, max_activations = " + std::to_string(limit),
+                  "Use max_activations = " + std::to_string(most) + ", fewer micro-batches, or a schedule that holds fewer (gpipe holds them all, 1f1b as many as there are stages)"};
+  }
   /// Sums grow from micro-batch to micro-batch where they lie (lanes may be cut at any row): the order is part of the result. The loss
   /// grows with the last stage's forwards; a layer whose backward is one piece writes its gradients in the input half.
   void demand_ascending() const {

@@ -94,6 +94,7 @@ struct plan {
   std::string schedule = "1f1b"; ///< what a pipeline's ranks compute when: one of known_schedules, or own_schedule_prefix and a hash
   index_t chunks = 0;            ///< stages per pipeline rank; 0: what the schedule asks for (2 for interleaved and the V shapes, else 1)
   std::vector<index_t> cuts{};   ///< first unit of each stage but the first, stages() − 1 of them; empty: cut by cost
+  index_t max_activations = 0;   ///< most micro-batches whose activations a pipeline rank may hold at once, counted per stage; 0: any. A schedule that needs more is refused before step 1
   index_t micro_batches = 1;     ///< forward/backward walks per step and rank; gradients are exchanged after the last, but after each in fast mode at state stages 2 and 3 without a pipeline
   int state_stage = 0;           ///< sharded over the data axis: 0 nothing, 1 optimizer state, 2 gradients too, 3 parameters too
   index_t state_ranks = 0;       ///< data ranks that share one copy of the state; 0: all of them
@@ -131,6 +132,7 @@ struct plan {
             {"schedule", schedule},
             {"chunks", std::to_string(chunks)},
             {"cuts", list_text(cuts, "by cost")},
+            {"max_activations", std::to_string(max_activations)},
             {"micro_batches", std::to_string(micro_batches)},
             {"state_stage", std::to_string(state_stage)},
             {"state_ranks", std::to_string(state_ranks)},
@@ -223,6 +225,7 @@ struct plan {
     if (!own && schedule != "interleaved" && chunks > 0 && chunks != default_chunks(schedule))
       throw error{"plan", "schedule " + schedule + " has " + (two ? "two stages" : "one stage") + " per rank, found chunks = " + std::to_string(chunks),
                   two ? "Use chunks = 2" : "Use chunks = 1, or schedule = interleaved"};
+    if (max_activations < 0) throw error{"plan", "max_activations must not be negative, found " + std::to_string(max_activations), "Use max_activations = 0 to hold as many as the schedule needs"};
     if (cuts.empty()) return;
     if (static_cast<index_t>(cuts.size()) != stages() - 1)
       throw error{"plan", std::to_string(stages()) + " stages (" + std::to_string(pipeline_ranks) + " pipeline ranks of " + std::to_string(chunks_per_rank()) +
@@ -291,6 +294,7 @@ PLEAT_ONCE plan plan::parse(std::string_view text) {
     else if (key == "schedule") p.schedule = std::string(value);
     else if (key == "chunks") p.chunks = detail::parse_integer(key, value, number);
     else if (key == "cuts") p.cuts = detail::parse_list(key, value, "by cost", number);
+    else if (key == "max_activations") p.max_activations = detail::parse_integer(key, value, number);
     else if (key == "state_stage") p.state_stage = static_cast<int>(detail::parse_integer(key, value, number));
     else if (key == "state_ranks") p.state_ranks = detail::parse_integer(key, value, number);
     else if (key == "prefetch") p.prefetch = detail::parse_integer(key, value, number);

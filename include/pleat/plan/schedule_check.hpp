@@ -286,6 +286,16 @@ class checker {
 
 }  // namespace detail
 
+/// Most (stage, micro-batch) pairs that a rank holds at once: forward is done, the weights' gradient is not.
+[[nodiscard]] constexpr index_t peak_in_flight(schedule const& s, index_t rank) {
+  index_t held = 0, most = 0;
+  for (auto const& a : s.actions[static_cast<std::size_t>(rank)]) {
+    if (a.kind == action_kind::forward && ++held > most) most = held;
+    if (does_weights(a.kind)) --held;
+  }
+  return most;
+}
+
 /// The first thing that is wrong with the schedule; converts to false if nothing is. Each kind of fault is looked for over all ranks before the next.
 /// For lists that only compute, a deadlock is ranks whose work waits for each other; for lists with messages, each send waits
 /// until its rank's peer has come to the matching receive (rendezvous: the hardest that a transport may do).
