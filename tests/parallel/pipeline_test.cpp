@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <pleat/parallel/pipeline.hpp>
 
+#include <pleat/plan/schedule_csv.hpp>
+
 #include "pipeline_training.hpp"
 #include "support/allocation_count.hpp"  // redistribute_test.cpp counts
 #include "support/count_views.hpp"
@@ -286,6 +288,63 @@ TEST_CASE("what a rank would hold is compared with the plan's limit before step 
     p.schedule = pl::parallel::name_of(s);  // one's own is counted as well
     CHECK(refused(p, s) == text);
   }
+}
+
+TEST_CASE("a schedule of one's own that cannot be carried out is refused by build, in words") {
+  using pl::plan::action, pl::plan::action_kind;
+  auto const refused = [](pl::plan::schedule const& s) {
+    auto const p = layout(pl::parallel::name_of(s), s.ranks(), 1, s.micro_batches);
+    return said(static_cast<int>(s.ranks()), [&](pl::comm::communicator c) {
+      pl::world w(std::move(c), 1);
+      (void)pl::parallel::build(network(), p, w, {.schedule = s});
+    });
+  };
+  auto const has = [](std::string const& text, std::string const& words) {
+    INFO(text);
+    CHECK(text.find(words) != std::string::npos);
+  };
+  // As tables. That the first one is good shows that it is the change that is refused.
+  auto const table = [&](char const* text) { return refused(pl::plan::parse_schedule(text)); };
+  CHECK(table("0F0,0F1,0B0,0B1\n1F0,1B0,1F1,1B1\n") == "nothing");
+  has(table("0F0,0F1,0B0,0B1\n1F0,1B0,1F1\n"), "rank 1: backward of micro-batch 1 on stage 1 is missing");
+  has(table("0F0,0F1,0I0,0I1,0W0\n1F0,1B0,1F1,1B1\n"), "rank 0: backward_weight of micro-batch 1 on stage 0 is missing");
+  has(table("0F0,0F1,0F0,0B0,0B1\n1F0,1B0,1F1,1B1\n"), "rank 0: forward of micro-batch 0 on stage 0 is there twice");
+  has(table("0F0,0F1,0B0,0B1,0W1\n1F0,1B0,1F1,1B1\n"), "rank 0: backward_weight of micro-batch 1 on stage 0 is there twice");
+  has(table("0B0,0F0,0F1,0B1\n1F0,1B0,1F1,1B1\n"), "rank 0: backward of micro-batch 0 on stage 0 comes before forward of micro-batch 0 on stage 0, which it needs");
+  has(table("0F0,0F1,0B1,0B0\n1F0,1B0,1F1,1B1\n"), "rank 0: backward of micro-batch 0 on stage 0 comes after that of micro-batch 1");
+  // Rank 0 wants the first gradient back before it gives the second activation, which rank 1 wants before it gives any.
+  has(table("0F0,0B0,0F1,0B1\n1F0,1F1,1B0,1B1\n"), "these ranks wait for each other:\n"
+                                                   "  rank 0 is at backward of micro-batch 0 on stage 0 and waits for rank 1 to come to backward of micro-batch 0 on stage 1\n"
+                                                   "  rank 1 is at forward of micro-batch 1 on stage 1 and waits for rank 0 to come to forward of micro-batch 1 on stage 0");
+  // With messages. A send may wait for its receive: rank 0 gives its second activation while rank 1 gives its first gradient.
+  std::string const first = "0F0,0SEND_F0,0F1,0SEND_F1,0RECV_B0,0B0,0RECV_B1,0B1\n";
+  CHECK(table((first + "1RECV_F0,1F0,1RECV_F1,1B0,1SEND_B0,1F1,1B1,1SEND_B1\n").c_str()) == "nothing");
+  action const give{action_kind::send_activation, 0, 1, 1}, take{action_kind::receive_activation, 1, 1, 0}, give_back{action_kind::send_gradient, 1, 0, 0}, take_back{action_kind::receive_gradient, 0, 0, 1};
+  has(table((first + "1RECV_F0,1F0,1B0,1SEND_B0,1RECV_F1,1F1,1B1,1SEND_B1\n").c_str()),
+      "these ranks wait for each other:\n  rank 0 is at " + in_words(give) + " and waits for rank 1 to come to " + in_words(take) + "\n  rank 1 is at " + in_words(give_back) + " and waits for rank 0 to come to " +
+          in_words(take_back));
+  has(table((first + "1RECV_F0,1F0,1RECV_F1,1B0,1F1,1B1,1SEND_B1\n").c_str()), "rank 1: " + in_words(give_back) + " is missing");
+  has(table((first + "1RECV_F0,1F0,1RECV_F1,1RECV_F1,1B0,1SEND_B0,1F1,1B1,1SEND_B1\n").c_str()), "rank 1: " + in_words(take) + " is there twice");
+  // From code: three ranks, of which the last two come to wait for each other.
+  pl::plan::schedule s;
+  s.micro_batches = 2;
+  s.rank_of = {0, 1, 2};
+  s.actions.resize(3);
+  for (int stage = 0; stage < 3; ++stage)
+    for (int m = 0; m < 2; ++m)
+      for (auto const kind : {action_kind::forward, action_kind::backward}) s.actions[static_cast<std::size_t>(stage)].push_back({kind, stage, m, -1});
+  CHECK(refused(s) == "nothing");
+  auto t = s;
+  t.actions[1].pop_back();
+  has(refused(t), "rank 1: backward of micro-batch 1 on stage 1 is missing");
+  t = s;
+  t.actions[2].push_back({action_kind::forward, 2, 1, -1});
+  has(refused(t), "rank 2: forward of micro-batch 1 on stage 2 is there twice");
+  t = s;
+  std::swap(t.actions[2][1], t.actions[2][2]);
+  has(refused(t), "these ranks wait for each other:\n"
+                  "  rank 1 is at backward of micro-batch 0 on stage 1 and waits for rank 2 to come to backward of micro-batch 0 on stage 2\n"
+                  "  rank 2 is at forward of micro-batch 1 on stage 2 and waits for rank 1 to come to forward of micro-batch 1 on stage 1");
 }
 
 namespace {
