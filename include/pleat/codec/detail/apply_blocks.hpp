@@ -6,6 +6,7 @@
 
 #include <pleat/codec/detail/apply_decoded.hpp>
 #include <pleat/codec/detail/block_bits.hpp>
+#include <pleat/codec/detail/block_panel.hpp>
 #include <pleat/codec/detail/block_product.hpp>
 #include <pleat/codec/detail/block_vector.hpp>
 #include <pleat/compute/detail/scratch.hpp>
@@ -43,37 +44,30 @@ struct quantize_pieces_body {
 
 struct block_scratch {};
 
-/// Tiles of sixteen rows, on the calling thread.
+/// Tiles of rows, on the calling thread.
 template <class F> struct block_task {
-  static constexpr index_t panel_from = 4;  ///< columns that repay unpacking
   block_product const* p;
   float* y;
   compute::epilogue<float> const* after;
   int tasks;
 
+  /// Rows of a tile.
+  static index_t height(index_t n) noexcept { return n >= 32 ? 32 : 16; }
+
   void operator()(int t) const {
-    index_t const tiles = (p->n + 15) / 16;
-    for (index_t tile = tiles * t / tasks; tile < tiles * (t + 1) / tasks; ++tile) run(16 * tile, std::min<index_t>(16, p->n - 16 * tile));
+    index_t const h = height(p->n), tiles = (p->n + h - 1) / h;
+    for (index_t tile = tiles * t / tasks; tile < tiles * (t + 1) / tasks; ++tile) run(h * tile, std::min(h, p->n - h * tile));
   }
   void run(index_t first, index_t rows) const {
 #if defined(__x86_64__)
-    auto const level = isa::best();
-    if (level != isa::level::scalar) {
-      byte_t const* row[16];
-      for (index_t r = 0; r < 16; ++r) row[r] = p->w + (first + std::min(r, rows - 1)) * p->row_bytes;
-      bool const panel = isa::has_vnni() && p->m >= panel_from;
-      std::size_t const panel_bytes = (sizeof(block_panel<F>) + 63) / 64 * 64;
-      auto* const memory = static_cast<byte_t*>(compute::detail::scratch<block_scratch>(panel_bytes + static_cast<std::size_t>(p->m) * 64));
-      auto* const acc = reinterpret_cast<float*>(memory + panel_bytes);
-      if (panel) {
-        panel16<F>(*p, row, *reinterpret_cast<block_panel<F>*>(memory), acc);
-        store(acc, 16, first, rows);
-      } else {
-        for (index_t h = 0; h < rows; h += 8) {
-          auto const run8 = isa::has_vnni() ? (p->m == 1 ? &vnni::rows8<F, true> : &vnni::rows8<F, false>) : (p->m == 1 ? &avx2::rows8<F, true> : &avx2::rows8<F, false>);
-          run8(*p, row + h, acc);
-          store(acc, 8, first + h, std::min<index_t>(8, rows - h));
-        }
+    if (isa::has_vnni() && p->n >= 16) return run_panel(first, rows);
+    if (isa::best() != isa::level::scalar) {
+      auto* const acc = static_cast<float*>(compute::detail::scratch<block_scratch>(static_cast<std::size_t>(p->m) * 32));
+      for (index_t h = 0; h < rows; h += 8) {
+        byte_t const* row[8];
+        for (index_t r = 0; r < 8; ++r) row[r] = p->w + (first + std::min(h + r, rows - 1)) * p->row_bytes;
+        p->m == 1 ? rows8<F, true>(*p, row, acc) : rows8<F, false>(*p, row, acc);
+        store(acc, 8, first + h, std::min<index_t>(8, rows - h));
       }
       return;
     }
@@ -81,6 +75,21 @@ template <class F> struct block_task {
     for (index_t i = 0; i < p->m; ++i)
       for (index_t j = first; j < first + rows; ++j) y[i * p->n + j] = finish(*after, i, j, block_element<F>(*p, i, j));
   }
+#if defined(__x86_64__)
+  /// A panel is full: the last one begins earlier, and what the one before it stores is not stored again.
+  void run_panel(index_t first, index_t rows) const {
+    index_t const h = height(p->n), from = std::min(first, p->n - h);
+    std::size_t const panel_bytes = (sizeof(block_panel<F>) + 63) / 64 * 64;
+    auto* const memory = static_cast<byte_t*>(compute::detail::scratch<block_scratch>(panel_bytes + static_cast<std::size_t>(p->m) * 128));
+    auto& panel = *reinterpret_cast<block_panel<F>*>(memory);
+    auto* const acc = reinterpret_cast<float*>(memory + panel_bytes);
+    byte_t const* const row = p->w + from * p->row_bytes;
+    if (p->m == 1)
+      for (index_t r = 0; r < h; r += 16) column_rows<F>(*p, row + r * p->row_bytes, acc + r);
+    else h == 32 ? panel_rows<F, 2>(*p, row, panel, acc) : panel_rows<F, 1>(*p, row, panel, acc);
+    store(acc + (first - from), 32, first, rows);
+  }
+#endif
   void store(float const* acc, index_t stride, index_t first, index_t rows) const {
     for (index_t i = 0; i < p->m; ++i)
       for (index_t r = 0; r < rows; ++r) y[i * p->n + first + r] = finish(*after, i, first + r, acc[i * stride + r]);
@@ -104,7 +113,7 @@ struct block_kernel {
     block_product const p{.n = n, .k = k, .m = m, .row_bytes = view.row_bytes, .w = view.blocks, .x = codes.data(), .x_scale = scales.data(), .start = starts.data(), .x_sum = scales.data() + m * pieces};
     compute::for_each_row(c.space(), m * pieces, quantize_pieces_body{x, F::offset, codes.data(), scales.data(), starts.data(), scales.data() + m * pieces}, 96.0);
     if constexpr (compute::is_host_space_v<Space>) {
-      int const tasks = static_cast<int>(std::min<index_t>((n + 15) / 16, compute::tasks_for(c.space(), 0.5 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k))));
+      int const tasks = static_cast<int>(std::min<index_t>((n + 31) / 32, compute::tasks_for(c.space(), 0.5 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k))));
       compute::for_tasks(c.space(), tasks, block_task<F>{&p, y, &after, tasks});
     } else {
       compute::for_each(c.space(), m * n, block_element_body<F>{p, y, after}, static_cast<double>(k));

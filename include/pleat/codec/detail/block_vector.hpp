@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Products with block formats on x86 vector units: eight rows at a time (AVX2; AVX-512 with VNNI), and panels of sixteen rows whose codes
-/// are unpacked once for many columns (VNNI). See block_product for what they compute. Needs no Kokkos.
+/// Products with block formats by AVX2, eight rows at a time (block_panel.hpp has AVX-512). See block_product for what they compute. Needs no
+/// Kokkos.
 #pragma once
 
 #if defined(__x86_64__)
@@ -141,102 +141,56 @@ template <class F> PLEAT_BLOCK_INLINE void read_facts(byte_t const* const (&b)[8
   }
 }
 
-namespace avx2 {
-#define PLEAT_BLOCK_TARGET PLEAT_TARGET_AVX2
-#include <pleat/codec/detail/block_rows_body.hpp>
-#undef PLEAT_BLOCK_TARGET
-}  // namespace avx2
+/// start + Σ (code − offset)·x, in eight lanes; exact.
+template <class F> PLEAT_BLOCK_INLINE __m256i piece_dot(__m256i start, __m256i codes, __m256i x) {
+  __m256i const ones = _mm256_set1_epi16(1);
+  if constexpr (F::most > 127) {  // |code| · (x with the code's sign): pairs stay below 2¹⁵
+    __m256i const w = _mm256_xor_si256(codes, _mm256_set1_epi8(-128));
+    return _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w)), ones);
+  } else {
+    return _mm256_add_epi32(start, _mm256_madd_epi16(_mm256_maddubs_epi16(codes, x), ones));
+  }
+}
 
-namespace vnni {
-#define PLEAT_BLOCK_TARGET PLEAT_TARGET_AVX512VNNI
-#define PLEAT_BLOCK_VNNI
-#include <pleat/codec/detail/block_rows_body.hpp>
-#undef PLEAT_BLOCK_VNNI
-#undef PLEAT_BLOCK_TARGET
-}  // namespace vnni
-
-/// A panel of sixteen rows, unpacked: 32 pieces at a time.
-template <class F> struct block_panel {
-  static constexpr int depth = 32;
-  alignas(64) byte_t codes[depth][8][64];  ///< [piece][four columns][row, column]
-  alignas(64) float scale[depth][16];
-  alignas(64) float base[F::has_base ? depth : 1][16];
-  alignas(64) std::int32_t multiplier[F::multipliers ? depth : 1][2][16];
-};
-
-template <class F> PLEAT_TARGET_AVX2 inline void unpack_panel(byte_t const* const* row, index_t first, index_t last, block_panel<F>& to) {
+/// `acc` is [m][8]. One: there is one column.
+template <class F, bool One> PLEAT_TARGET_AVX2 inline void rows8(block_product const& p, byte_t const* const* row, float* acc) {
   constexpr int pieces = F::block / 32;
-  for (int h = 0; h < 2; ++h) {
-    byte_t const* at[8];
-    for (int r = 0; r < 8; ++r) at[r] = row[8 * h + r] + first / pieces * F::bytes;
-    for (index_t q = first; q < last; ++q) {
-      auto const piece = static_cast<int>(q % pieces);
-      auto const nth = static_cast<int>(q - first);
-      if (F::half_first) {
-        _mm256_store_ps(to.scale[nth] + 8 * h, halves_at(at, 0));
-        if (F::has_base) _mm256_store_ps(to.base[nth] + 8 * h, halves_at(at, 2));
-      } else if (piece == 0) {
-        piece_facts<F> f;
-        read_facts<F>(at, f);
-        for (int p = 0; p < pieces; ++p) {
-          std::memcpy(to.scale[nth + p] + 8 * h, f.scale[p], 32);
-          if constexpr (F::has_base) std::memcpy(to.base[nth + p] + 8 * h, f.base[p], 32);
-          if constexpr (F::multipliers)
-            for (int l = 0; l < 2; ++l) std::memcpy(to.multiplier[nth + p][l] + 8 * h, f.multiplier[p][l], 32);
-        }
-      }
-      __m256i u[8];
+  index_t const blocks = p.k / F::block, x_pieces = p.k / 32, m = One ? 1 : p.m;
+  byte_t const* at[8];
+  for (int r = 0; r < 8; ++r) at[r] = row[r];
+  __m256 only = _mm256_setzero_ps();
+  if (!One)
+    for (index_t i = 0; i < m; ++i) _mm256_storeu_ps(acc + 8 * i, only);
+  for (index_t b = 0; b < blocks; ++b) {
+    piece_facts<F> f;
+    if (!F::half_first) read_facts<F>(at, f);
+    for (int r = 0; r < 8; ++r) __builtin_prefetch(at[r] + 1024);
+    for (int piece = 0; piece < pieces; ++piece) {
+      __m256i u[8], s[8];
       for (int r = 0; r < 8; ++r) u[r] = piece_codes(F{}, at[r], piece);
-      turn8(u);
-      for (int j = 0; j < 8; ++j) _mm256_store_si256(reinterpret_cast<__m256i*>(to.codes[nth][j] + 32 * h), u[j]);
-      if (piece == pieces - 1)
-        for (int r = 0; r < 8; ++r) at[r] += F::bytes;
-    }
-  }
-}
-
-/// C columns of x over the pieces of a panel; `acc` is [C][16].
-template <class F, int C>
-PLEAT_TARGET_AVX512VNNI inline void panel_columns(block_product const& p, block_panel<F> const& w, index_t first, index_t last, index_t column, float* acc) {
-  index_t const pieces = p.k / 32;
-  __m512 sum[C];
-  for (int c = 0; c < C; ++c) sum[c] = _mm512_loadu_ps(acc + 16 * c);
-  for (index_t q = first; q < last; ++q) {
-    auto const nth = q - first;
-    __m512i u[8];
-    for (int j = 0; j < 8; ++j) u[j] = _mm512_load_si512(w.codes[nth][j]);
-    __m512 const scale = _mm512_load_ps(w.scale[nth]);
-    for (int c = 0; c < C; ++c) {
-      index_t const at = (column + c) * pieces + q;
-      int x[8];
-      std::memcpy(x, p.x + (column + c) * p.k + q * 32, 32);
-      __m512i a = _mm512_set1_epi32(p.start[2 * at]), b = _mm512_set1_epi32(p.start[2 * at + 1]);
-      for (int j = 0; j < 4; ++j) {
-        a = _mm512_dpbusd_epi32(a, u[j], _mm512_set1_epi32(x[j]));
-        b = _mm512_dpbusd_epi32(b, u[j + 4], _mm512_set1_epi32(x[j + 4]));
+      __m256 const scale = F::half_first ? halves_at(at, 0) : _mm256_load_ps(f.scale[piece]);
+      for (index_t i = 0; i < m; ++i) {
+        index_t const q = b * pieces + piece, nth = i * x_pieces + q;
+        __m256i const x = _mm256_loadu_si256(reinterpret_cast<__m256i const*>(p.x + i * p.k + q * 32)), start = start_lanes(p.start + 2 * nth);
+        for (int r = 0; r < 8; ++r) s[r] = piece_dot<F>(start, u[r], x);
+        half_sums h = sum_each(s);
+        if constexpr (F::multipliers) {
+          h.low = _mm256_mullo_epi32(h.low, _mm256_load_si256(reinterpret_cast<__m256i const*>(f.multiplier[piece][0])));
+          h.high = _mm256_mullo_epi32(h.high, _mm256_load_si256(reinterpret_cast<__m256i const*>(f.multiplier[piece][1])));
+        }
+        __m256 sum = One ? only : _mm256_loadu_ps(acc + 8 * i);
+        sum = _mm256_fmadd_ps(_mm256_mul_ps(scale, _mm256_set1_ps(p.x_scale[nth])), _mm256_cvtepi32_ps(_mm256_add_epi32(h.low, h.high)), sum);
+        if constexpr (F::has_base) {
+          __m256 const base = F::half_first ? halves_at(at, 2) : _mm256_load_ps(f.base[piece]);
+          sum = _mm256_fmadd_ps(base, _mm256_set1_ps(p.x_sum[nth]), sum);
+        }
+        if (One) only = sum;
+        else _mm256_storeu_ps(acc + 8 * i, sum);
       }
-      if constexpr (F::multipliers) {
-        a = _mm512_mullo_epi32(a, _mm512_load_si512(w.multiplier[nth][0]));
-        b = _mm512_mullo_epi32(b, _mm512_load_si512(w.multiplier[nth][1]));
-      }
-      __m512 const whole = _mm512_maskz_cvtepi32_ps(0xffff, _mm512_add_epi32(a, b));
-      sum[c] = _mm512_fmadd_ps(_mm512_mul_ps(scale, _mm512_set1_ps(p.x_scale[at])), whole, sum[c]);
-      if constexpr (F::has_base) sum[c] = _mm512_fmadd_ps(_mm512_load_ps(w.base[nth]), _mm512_set1_ps(p.x_sum[at]), sum[c]);
     }
+    for (int r = 0; r < 8; ++r) at[r] += F::bytes;
   }
-  for (int c = 0; c < C; ++c) _mm512_storeu_ps(acc + 16 * c, sum[c]);
-}
-
-/// All columns with sixteen rows; `acc` is [m][16].
-template <class F> PLEAT_TARGET_AVX512VNNI inline void panel16(block_product const& p, byte_t const* const* row, block_panel<F>& w, float* acc) {
-  for (index_t i = 0; i < 16 * p.m; ++i) acc[i] = 0;
-  for (index_t q = 0; q < p.k / 32; q += block_panel<F>::depth) {
-    index_t const last = q + block_panel<F>::depth < p.k / 32 ? q + block_panel<F>::depth : p.k / 32;
-    unpack_panel<F>(row, q, last, w);
-    index_t i = 0;
-    for (; i + 4 <= p.m; i += 4) panel_columns<F, 4>(p, w, q, last, i, acc + 16 * i);
-    for (; i < p.m; ++i) panel_columns<F, 1>(p, w, q, last, i, acc + 16 * i);
-  }
+  if (One) _mm256_storeu_ps(acc, only);
 }
 
 }  // namespace pleat::codec::detail
