@@ -36,6 +36,10 @@ TEST_CASE("a stage is what was measured on the written file and on the data") {
   CHECK(s.bytes == static_cast<index_t>(pleat::run::file_image(small).size()));
   CHECK(s.test_error == pleat::run::evaluate(small, test).error());
   CHECK(s.latency_us > 0);
+  CHECK(std::isnan(s.latency_64_us));  // there are 50 samples
+  CHECK(compress::measure("small", small, data(64), {.repeats = 3}).latency_64_us > 0);
+  REQUIRE(s.layers.size() == 3);
+  CHECK(compress::layer_list(s.layers).json() == compress::layers_of(small, extents{20}).json());
   auto loaded = build(w, 99) | (compress::prune{.sparsity = 0.1} | compress::quantize<int8>{});
   (void)pleat::run::load(loaded, path);  // the file that was measured is the model that was measured
   CHECK((pleat::run::file_image(loaded) == pleat::run::file_image(small)));

@@ -10,7 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include <pleat/compress/stages.hpp>
+#include <pleat/compress/detail/text.hpp>
+#include <pleat/tensor/extents.hpp>
 
 namespace pleat::compress {
 
@@ -43,6 +44,8 @@ struct layer_row {
 /// The weights of a model in forward order.
 class layer_list {
  public:
+  layer_list() = default;
+  explicit layer_list(std::vector<layer_row> rows) : rows_(std::move(rows)) {}
   void add(layer_row r) { rows_.push_back(std::move(r)); }
   [[nodiscard]] std::vector<layer_row> const& rows() const noexcept { return rows_; }
 
@@ -63,7 +66,7 @@ class layer_list {
   }
 
   /// An aligned table, the sums in its last line.
-  void print(std::ostream& out, energy_model const& e = {}) const {
+  PLEAT_ONCE void print(std::ostream& out, energy_model const& e = {}) const {
     std::vector<std::vector<std::string>> lines{{"layer", "form", "shape", "nonzeros", "bytes", "bits/w", "multiply-adds", "effective", "energy, uJ"}};
     auto const line = [&](layer_row const& r, std::string const& shape, double energy) {
       double const n = static_cast<double>(r.parameters);
@@ -72,21 +75,11 @@ class layer_list {
     };
     for (auto const& r : rows_) line(r, r.shape.to_string(), r.energy_uj(e));
     line(total(), "", energy_uj(e));
-    std::vector<std::size_t> width(lines[0].size(), 0);
-    for (auto const& l : lines)
-      for (std::size_t i = 0; i < l.size(); ++i) width[i] = std::max(width[i], detail::width_of(l[i]));
-    for (auto const& l : lines) {
-      std::string text;
-      for (std::size_t i = 0; i < l.size(); ++i) {
-        std::string const pad(width[i] - detail::width_of(l[i]), ' ');
-        text += i < 3 ? (i ? "  " : "") + l[i] + pad : "  " + pad + l[i];
-      }
-      out << text << '\n';
-    }
+    detail::print_table(out, lines, 3, false);
   }
 
   /// A JSON array of objects: name, form, parameters, nonzeros, bytes, multiply_adds, effective_multiply_adds, energy_uj.
-  [[nodiscard]] std::string json(energy_model const& e = {}) const {
+  [[nodiscard]] PLEAT_ONCE std::string json(energy_model const& e = {}) const {
     std::string text = "[";
     for (auto const& r : rows_)
       text += std::string(text.size() > 1 ? ",\n  " : "\n  ") + "{\"name\": " + detail::json_string(r.name) + ", \"form\": " + detail::json_string(r.form) + ", \"parameters\": " + std::to_string(r.parameters) +

@@ -16,6 +16,7 @@
 
 #include <unistd.h>
 
+#include <pleat/compress/layer_report.hpp>
 #include <pleat/compress/pipeline.hpp>
 #include <pleat/compress/record_errors.hpp>
 #include <pleat/compress/stages.hpp>
@@ -30,22 +31,24 @@ struct measure_options {
   std::string path{};              ///< where the model is written; empty: a temporary file that is removed
   run::model_description about{};  ///< written into the file
   index_t batch = 256;             ///< samples per batch of the evaluation
-  int repeats = 200;               ///< answers that are timed
+  int repeats = 200;               ///< answers that are timed; of 64 samples, a tenth of that
 };
 
 namespace detail {
 
-/// Median time of one sample's way through the model, in microseconds; rank 0 measures, all get the figure. Collective.
-template <class Net> [[nodiscard]] double latency_us(parallel::model<Net> const& m, io::dataset const& data, int repeats) {
+/// Median time of `batch` samples' way through the model together, in microseconds; rank 0 measures, all get the figure. NaN where the data has not
+/// so many. Collective.
+template <class Net> [[nodiscard]] double latency_us(parallel::model<Net> const& m, io::dataset const& data, int repeats, index_t batch = 1) {
   using T = typename parallel::model<Net>::value_type;
   using Space = typename parallel::model<Net>::execution_space;
   using clock = std::chrono::steady_clock;
   double median = std::numeric_limits<double>::quiet_NaN();
   m.ranks().barrier();  // nobody works while rank 0 measures, as far as that is ours to say
-  if (m.ranks().rank() == 0 && data.size > 0 && repeats > 0) {
+  if (m.ranks().rank() == 0 && data.size >= batch && repeats > 0) {
     run::batch_loader<T, Space> loader(data);
-    index_t const first = 0;
-    auto const x = loader.load(m.context(), std::span<index_t const>(&first, 1)).x;
+    std::vector<index_t> first(static_cast<std::size_t>(batch));
+    std::iota(first.begin(), first.end(), index_t{0});
+    auto const x = loader.load(m.context(), std::span<index_t const>(first)).x;
     std::vector<double> times;
     int const warm = std::min(20, repeats);
     for (int i = -warm; i < repeats; ++i) {
@@ -74,8 +77,8 @@ template <class Net> [[nodiscard]] std::string temporary_path(parallel::model<Ne
 
 }  // namespace detail
 
-/// Measures a model: test error (all ranks), parameters, nonzeros, bytes of the file as it was really written, latency of one sample
-/// (rank 0). Collective; the same stage on every rank.
+/// Measures a model: test error (all ranks), parameters, nonzeros, bytes of the file as it was really written, latency of one sample and of 64
+/// together (rank 0), and, where every rank holds whole weights, multiply-adds and energy layer by layer. Collective; the same stage on every rank.
 template <class Net> [[nodiscard]] stage measure(std::string name, parallel::model<Net> const& m, io::dataset const& test, measure_options const& options = {}) {
   using T = typename parallel::model<Net>::value_type;
   using Space = typename parallel::model<Net>::execution_space;
@@ -103,6 +106,8 @@ template <class Net> [[nodiscard]] stage measure(std::string name, parallel::mod
   }
   s.bytes = m.ranks().broadcast_value(bytes);
   s.latency_us = detail::latency_us(m, test, options.repeats);
+  s.latency_64_us = detail::latency_us(m, test, (options.repeats + 9) / 10, 64);
+  if (m.parts().size() == 1 && m.pipeline().size() == 1 && m.plan().state_stage != 3) s.layers = layers_of(m, test.sample).rows();
   return s;
 }
 

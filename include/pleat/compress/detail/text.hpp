@@ -62,6 +62,16 @@ namespace detail {
   return text;
 }
 
+/// "266610", "431 k", "2.29 M": counts in three digits from 10⁶ on.
+[[nodiscard]] PLEAT_ONCE std::string human_count(double n) {
+  if (!std::isfinite(n)) return "-";
+  if (n < 999999.5) return format("%.0f", n);
+  char const* const units[] = {"", " k", " M", " G", " T", " P"};
+  int u = 0;
+  while (n >= 999.5 && u < 5) n /= 1000, ++u;
+  return format(n >= 99.95 ? "%.0f" : n >= 9.995 ? "%.1f" : "%.2f", n) + units[u];
+}
+
 /// Columns that a terminal uses for UTF-8 text: bytes that do not continue a character.
 [[nodiscard]] inline std::size_t width_of(std::string_view s) {
   return static_cast<std::size_t>(std::count_if(s.begin(), s.end(), [](char ch) { return (static_cast<unsigned char>(ch) & 0xC0u) != 0x80u; }));
