@@ -6,6 +6,7 @@
 #include <pleat/pleat.hpp>
 
 #include <pleat/compress/detail/clusters.hpp>
+#include <pleat/compress/layer_picture.hpp>
 #include <pleat/compress/picture.hpp>
 #include <pleat/io/weights_gguf.hpp>
 #include <pleat/run/onnx.hpp>
