@@ -110,6 +110,41 @@ TEST_CASE("convolutions by output and by input channels") {
   }
 }
 
+namespace {
+// Pointwise, depthwise with two outputs per input, groups of four inputs and three outputs: 10 channels and 5 groups are uneven over 2 and 3 ranks.
+auto grouped() {
+  return nn::sequential(nn::conv2d("c1", 3, 10, 1), nn::relu(), nn::conv2d("depth", 10, 20, 3, {.padding = 1, .groups = 10, .bias = false}), nn::batch_norm("norm", 20), nn::relu(),
+                        nn::conv2d("c2", 20, 15, 3, {.stride = 2, .padding = 1, .groups = 5}), nn::relu(), nn::conv2d("c3", 15, 6, {2, 1}, {.dilation = {1, 2}, .groups = 3}), nn::flatten(), nn::linear("fc", 36, 4));
+}
+}  // namespace
+
+TEST_CASE("grouped and depthwise convolutions by groups and by inputs of every group, uneven, with ranks that have none") {
+  auto const serial = walk(grouped(), nullptr, {3, 3, 5, 5}, 0, 4);
+  for (auto const& rules : {std::vector{par::column("c1.*"), par::column("depth.*"), par::column("c2.*")},                       // aligned: inputs are where they are needed
+                            std::vector{par::column("c1.*"), par::column("depth.*"), par::row("c2.*"), par::column("c3.*")},     // cut by channels → inside groups
+                            std::vector{par::column("depth.*", 4), par::row("c2.*"), par::row("c3.*")},                          // pairs of groups; whole images before and behind
+                            std::vector{par::row("c1.*"), par::column("depth.*"), par::column("c2.*", 6), par::row("c3.*", 2)},  // a unit of two groups; two of five inputs stay together
+                            std::vector{par::column("c2.*"), par::row("c3.*"), par::row("fc.*", 6)}})
+    for (int ranks : {1, 2, 3, 8}) {  // 8: ranks without a group and without an input
+      INFO(rules[0].pattern << " " << rules[0].matrices.to_string() << ", " << rules[1].pattern << " " << rules[1].matrices.to_string());
+      same_as_serial(walk_on(ranks, par::tensor_parallel(grouped(), rules), {3, 3, 5, 5}, 0, 4), serial, ranks);
+    }
+}
+
+TEST_CASE("by groups nothing is summed over ranks: every bit is the serial run's, and aligned groups cost no message") {
+  auto const net = nn::sequential(nn::conv2d("a", 12, 18, 3, {.padding = 1, .groups = 6}), nn::relu(), nn::conv2d("b", 18, 36, 3, {.groups = 18}), nn::max_pool2d(2), nn::conv2d("c", 36, 12, 2, {.groups = 6}));
+  auto const serial = walk(net, nullptr, {4, 12, 8, 8}, 0, 0);
+  auto const cut = par::tensor_parallel(net, {par::column("*")});
+  for (int ranks : {2, 3, 4, 8}) {
+    INFO(ranks << " ranks");
+    auto const a = walk_on(ranks, cut, {4, 12, 8, 8}, 0, 0);
+    CHECK(a.y == serial.y);
+    CHECK(a.gradients == serial.gradients);
+    // 6 groups are dealt as 18 channels of 3 are, where the ranks divide them
+    if (6 % ranks == 0) CHECK(a.calls == std::vector<std::uint64_t>(8, 0));
+  }
+}
+
 TEST_CASE("by sequence, results without positions stay whole, which is said once") {
   par::move_report quiet;
   std::vector<std::string> said;
@@ -213,7 +248,10 @@ TEST_CASE("placements that no operation accepts are refused with both placements
                        MessageMatches(ContainsSubstring("'nn::fc1' does not accept 'fc1.weight' placed as shard<0> with 'fc1.bias' placed as replicate")));
   CHECK_THROWS_MATCHES(par::tensor_parallel(nn::sequential(nn::layer_norm("norm", 8)), {par::column("norm.*")}), pl::error,
                        MessageMatches(ContainsSubstring("does not accept 'norm.weight' placed as shard<0> with an input placed as replicate")));
-  CHECK_THROWS_MATCHES(par::tensor_parallel(nn::sequential(nn::conv2d("c", 4, 4, 3, {.groups = 2})), {par::column("c.*")}), pl::error, MessageMatches(ContainsSubstring("groups = 2")));
+  CHECK_THROWS_MATCHES(par::tensor_parallel(nn::sequential(nn::conv2d("c", 4, 12, 3, {.groups = 2})), {par::column("c.*", 8)}), pl::error,
+                       MessageMatches(ContainsSubstring("'c.weight' placed as shard<0, 8> with 2 groups of 6 outputs") && ContainsSubstring("parallel::column(pattern, 6) is the nearest unit")));
+  CHECK_THROWS_MATCHES(par::tensor_parallel(nn::sequential(nn::conv2d("c", 4, 4, 3, {.groups = 4})), {par::row("c.*")}), pl::error,
+                       MessageMatches(ContainsSubstring("'c.weight' placed as shard<1> with 4 groups of 1 input") && ContainsSubstring("parallel::column(pattern) shares the groups out")));
   CHECK_THROWS_MATCHES(par::tensor_parallel(nn::sequential(nn::embedding("t", 5, 4, {.positions = 3})), {par::vocabulary("t.*")}), pl::error,
                        MessageMatches(ContainsSubstring("'t.positions' placed as shard<0>")));
 }

@@ -30,6 +30,9 @@ struct conv2d_options {
 
 /// x[m, in, h, w] → y[m, out, h', w'], h' = (h + 2·padding − dilation·(kernel − 1) − 1) / stride + 1.
 /// Parameters: "<name>.weight" [out, in / groups, kernel_h, kernel_w] in one of `Forms`, "<name>.bias" [out].
+///
+/// Along a tensor axis the weight may be cut by outputs (shard<0>; with groups: whole groups, whose inputs follow, without communication
+/// if the input is cut alike) or by inputs (shard<1>; with groups: some inputs of every group, the results are sums over the ranks).
 template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos::DefaultExecutionSpace> class conv2d {
  public:
   static_assert(!is_reduced_v<typename Forms::value_type>, "pleat: nn::conv2d computes in float or double: layers of images have no 16-bit kernels yet");
@@ -73,19 +76,19 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
   [[nodiscard]] index_t outputs() const noexcept { return weight_.whole()[0]; }
 
   [[nodiscard]] extents shape(extents const& in) const {
-    auto const g = geometry(in, inputs(), outputs());
+    auto const g = geometry(in, inputs(), outputs(), options_.groups);
     return {g.batch, g.out_channels, g.out_height(), g.out_width()};
   }
 
   /// y = act(x ∗ W + b); the activation is handed in by a composite that fuses it.
   [[nodiscard]] step<saved, tensor_type> forward(pass<Space> const& p, tensor_type x, compute::activation act = compute::activation::none) const {
     (void)shape(x.whole_shape());
-    if (p.tensor) x = redistribute(p, std::move(x), product_needs(weight_.where, x.layout().where.dim > 1 ? axis_layout{} : x.layout(), 1, inputs()), weight_.name);
     if (p.inputs) {
       auto const whole = redistribute(p, x, {});
-      auto const g = geometry(whole.shape(), inputs(), outputs());
+      auto const g = geometry(whole.shape(), inputs(), outputs(), options_.groups);
       p.inputs->multiplied({weight_, whole.data(), whole.shape(), &g});
     }
+    if (p.tensor) x = cut_inside_groups() ? inside_groups(p, std::move(x)) : redistribute(p, std::move(x), needs(x.layout()), weight_.name);
     auto const g = part(x.shape());
     auto y = tensor_type::allocate(*p.where, {g.batch, g.out_channels, g.out_height(), g.out_width()});
     auto const made = product_gives(weight_.where, x.layout(), 1, outputs());
@@ -131,8 +134,10 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
             cannot_convolve(F::name);
         });
       }
-      if (p.tensor) {
-        auto const made = product_input_gradient(weight_.where, s.x.layout());
+      if (p.tensor && cut_inside_groups()) {
+        dx = out_of_groups(p, std::move(dx));
+      } else if (p.tensor) {
+        auto const made = cut_between_groups() ? product_result{s.x.layout(), false} : product_input_gradient(weight_.where, s.x.layout());
         dx = made.partial ? resolve(p, std::move(dx), p.input) : redistribute(p, dx.with_layout(made.layout), p.input);
       }
     }
@@ -151,7 +156,7 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
     if (options_.bias)
       accumulate_gradient(q, bias_, [&](value_type* out, compute::lanes const& l) {
         auto b = g;
-        b.in_channels = std::max<index_t>(g.in_channels, 1);  // of which the bias knows nothing
+        b.in_channels = std::max(g.in_channels, g.groups);  // of which the bias knows nothing
         if (g.out_channels > 0) compute::conv2d_backward_bias(p.space(), b, dy, out, l);
       });
     s = {};
@@ -164,20 +169,58 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
 
   [[nodiscard]] layer_cost cost(extents const& in) const {
     layer_cost c{.name = name_, .kind = kind, .in = in, .out = shape(in)};
-    c.forward_flops = c.backward_input_flops = c.backward_weight_flops = geometry(in, inputs(), outputs()).flops();
+    c.forward_flops = c.backward_input_flops = c.backward_weight_flops = geometry(in, inputs(), outputs(), options_.groups).flops();
     return c;
   }
 
  private:
+  [[nodiscard]] index_t group_inputs() const noexcept { return weight_.whole()[1]; }
+  [[nodiscard]] index_t group_outputs() const noexcept { return outputs() / options_.groups; }
+  [[nodiscard]] bool cut_between_groups() const noexcept { return weight_.parts > 1 && options_.groups > 1 && weight_.where.shards(0); }
+  [[nodiscard]] bool cut_inside_groups() const noexcept { return weight_.parts > 1 && options_.groups > 1 && weight_.where.shards(1); }
+
+  /// Where x is needed, unless groups are cut inside.
+  [[nodiscard]] axis_layout needs(axis_layout const& x) const noexcept {
+    if (cut_between_groups()) return groups_need(weight_.where, group_outputs(), group_inputs(), 1, inputs());
+    return product_needs(weight_.where, x.where.dim > 1 ? axis_layout{} : x, 1, inputs());
+  }
+  /// Some inputs of every group are a cut along dimension 2 of images seen as [m, groups, inputs of a group, h, w].
+  [[nodiscard]] axis_layout group_layout() const noexcept { return {{spread::shard, 2, weight_.where.unit}, group_inputs()}; }
+  /// The layout of the same images seen so, if they are whole or cut between groups.
+  [[nodiscard]] bool seen_by_groups(axis_layout const& x, axis_layout& out) const noexcept {
+    if (x.cut() && (x.where.dim != 1 || x.where.unit % group_inputs() != 0)) return false;
+    out = x.cut() ? axis_layout{{spread::shard, 1, x.where.unit / group_inputs()}, options_.groups} : axis_layout{};
+    return true;
+  }
+  [[nodiscard]] tensor_type inside_groups(pass<Space> const& p, tensor_type x) const {
+    axis_layout by_groups;
+    if (!seen_by_groups(x.layout(), by_groups)) x = redistribute(p, std::move(x), {}, weight_.name);
+    extents const in = x.shape();
+    x = x.with_layout({}).reshape({in[0], in[1] / group_inputs(), group_inputs(), in[2], in[3]}).with_layout(by_groups);
+    x = redistribute(p, std::move(x), group_layout(), weight_.name);
+    return x.with_layout({}).reshape({in[0], x.extent(1) * x.extent(2), in[2], in[3]});
+  }
+  /// The way back, to where the pass wants dx.
+  [[nodiscard]] tensor_type out_of_groups(pass<Space> const& p, tensor_type dx) const {
+    axis_layout by_groups;
+    bool const direct = seen_by_groups(p.input, by_groups);
+    extents const in = dx.shape();
+    dx = dx.reshape({in[0], options_.groups, weight_.shape[1], in[2], in[3]}).with_layout(group_layout());
+    dx = redistribute(p, std::move(dx), by_groups);
+    dx = dx.with_layout({}).reshape({in[0], dx.extent(1) * dx.extent(2), in[2], in[3]});
+    return direct ? dx.with_layout(p.input) : redistribute(p, std::move(dx), p.input);
+  }
+
   /// Of this rank's part.
   [[nodiscard]] compute::conv2d_shape part(extents const& in) const {
-    if (weight_.parts == 1 || weight_.size() > 0) return geometry(in, weight_.shape[1] * options_.groups, weight_.shape[0]);
-    auto g = geometry(extents{in[0], inputs(), in[2], in[3]}, inputs(), outputs());
+    index_t const groups = cut_between_groups() ? weight_.shape[0] / group_outputs() : options_.groups;
+    if (weight_.parts == 1 || weight_.size() > 0) return geometry(in, weight_.shape[1] * groups, weight_.shape[0], groups);
+    auto g = geometry(extents{in[0], inputs(), in[2], in[3]}, inputs(), outputs(), options_.groups);
     g.in_channels = in[1];
     g.out_channels = weight_.shape[0];
     return g;
   }
-  [[nodiscard]] compute::conv2d_shape geometry(extents const& in, index_t const inputs, index_t const outputs) const {
+  [[nodiscard]] compute::conv2d_shape geometry(extents const& in, index_t const inputs, index_t const outputs, index_t const groups) const {
     if (in.rank() != 4 || in[1] != inputs)
       throw error{"nn::conv2d '" + name_ + "'", "expected images [m, " + std::to_string(inputs) + ", h, w], found an input of shape " + in.to_string(),
                   "Make the channels of this layer and the one before it agree"};
@@ -185,7 +228,7 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
                                   .kernel_h = weight_.shape[2], .kernel_w = weight_.shape[3],
                                   .stride_h = options_.stride.height, .stride_w = options_.stride.width,
                                   .padding_h = options_.padding.height, .padding_w = options_.padding.width,
-                                  .dilation_h = options_.dilation.height, .dilation_w = options_.dilation.width, .groups = options_.groups};
+                                  .dilation_h = options_.dilation.height, .dilation_w = options_.dilation.width, .groups = groups};
     try {
       g.check("conv2d");
     } catch (error const& e) {

@@ -58,6 +58,13 @@ enum class mixing : std::uint8_t {
   return x;
 }
 
+/// Where a grouped convolution cut by outputs needs its input: a rank has whole groups (the word's unit is whole groups of outputs), and of
+/// the channels those that its groups read. Its dx lives there too, complete: groups share no input.
+/// \param outs, ins channels of a group \param c the channels' dimension, of extent `whole` over all ranks
+[[nodiscard]] constexpr axis_layout groups_need(axis_placement const& w, index_t outs, index_t ins, int c, index_t whole) noexcept {
+  return {{spread::shard, static_cast<std::int8_t>(c), w.unit / outs * ins}, whole};
+}
+
 /// Where a product's result lives; `partial` if every rank has an addend. \param x as product_needs says
 struct product_result {
   axis_layout layout;

@@ -6,6 +6,7 @@
 /// A recipe only sets words; `build` cuts the weights when it knows the mesh, so the same program runs with mesh.tensor = 1, 2, 3, ….
 #pragma once
 
+#include <algorithm>
 #include <initializer_list>
 #include <numeric>
 #include <string>
@@ -26,9 +27,11 @@ struct placement_rule {
 };
 
 /// Outputs are shared out: every rank has some rows of a weight [out, in, …] and those elements of the bias. Its results are cut along
-/// their channels, no communication forward. \param unit neighbouring outputs that stay together
+/// their channels, no communication forward. Of a convolution with groups whole groups are shared out, inputs with them: no communication
+/// backward either. \param unit neighbouring outputs that stay together
 [[nodiscard]] inline placement_rule column(std::string pattern, index_t unit = 1) { return {std::move(pattern), shard{0, unit}, shard{0, unit}, {}}; }
-/// Inputs are shared out: every rank has some columns of a weight, the bias is replicated. Results are sums over the ranks.
+/// Inputs are shared out: every rank has some columns of a weight (of a convolution with groups: some inputs of every group), the bias is
+/// replicated. Results are sums over the ranks.
 [[nodiscard]] inline placement_rule row(std::string pattern, index_t unit = 1) { return {std::move(pattern), shard{1, unit}, {}, {}}; }
 /// The same, but the sum is cut along the positions of sequences [m, positions, in]: a reduce-scatter instead of an all-reduce, and what
 /// follows (norms, dropout, sums) works on a part of the positions until the next column-parallel weight gathers them. Rows and images have
@@ -52,6 +55,25 @@ namespace detail {
 }
 [[nodiscard]] inline std::string say(nn::parameter const& w) { return "'" + w.name + "' placed as " + w.where.to_string(); }
 
+/// A grouped convolution is cut by outputs between groups: without a unit of one's own, one group is the unit.
+/// \throws error for a cut that makes no sense, with the nearest that does
+template <class L> void keep_groups_whole(L& l, std::string const& operation) {
+  index_t const groups = l.options().groups, outs = l.outputs() / groups, ins = l.inputs() / groups;
+  if (groups == 1) return;
+  auto const of = std::to_string(groups) + " groups of ";
+  l.for_each_parameter([&](nn::parameter& w) {
+    if (w.where.shards(0)) {
+      if (w.where.unit == 1) w.where.unit = outs;
+      if (w.where.unit % outs != 0) {
+        auto const nearest = std::to_string(std::max<index_t>(1, (w.where.unit + outs / 2) / outs) * outs);
+        refuse_placements("'" + operation + "'", say(w), of + std::to_string(outs) + " outputs", "A group stays whole: parallel::column(pattern) cuts between groups, parallel::column(pattern, " + nearest + ") is the nearest unit");
+      }
+    } else if (w.where.shards(1) && ins == 1) {
+      refuse_placements("'" + operation + "'", say(w), of + "1 input", "There is nothing to cut inside a group: parallel::column(pattern) shares the groups out, inputs and outputs");
+    }
+  });
+}
+
 template <class L> void check_leaf(L& l) {
   nn::parameter* cut = nullptr;
   l.for_each_parameter([&](nn::parameter& w) {
@@ -63,6 +85,7 @@ template <class L> void check_leaf(L& l) {
     refuse_placements("the layer '" + operation + "'", say(*cut), "an input placed as replicate",
                       "Leave its parameters replicated, or let it declare mixing::weights and go through nn::aligned, nn::apply and nn::apply_transposed");
   } else {
+    if constexpr (requires { l.options().groups; l.inputs(); l.outputs(); }) keep_groups_whole(l, operation);
     // the first matrix leads: what its results or inputs are cut along, its companions must be cut along too
     nn::parameter* lead = nullptr;
     l.for_each_parameter([&](nn::parameter& w) {
@@ -70,9 +93,6 @@ template <class L> void check_leaf(L& l) {
         lead = &w;
         if (w.where.shards() && w.where.dim > 1)
           refuse_placements("'" + operation + "'", say(w), "any input", "A weight is cut along dimension 0 (outputs) or 1 (inputs)");
-        if constexpr (requires { l.options().groups; })
-          if (l.options().groups > 1 && w.where.shards())
-            refuse_placements("'" + operation + "'", say(w), "groups = " + std::to_string(l.options().groups), "Leave the weights of grouped convolutions replicated");
         return;
       }
       bool const table = w.whole().rank() > 1;  // an embedding's positions go with the columns of its table, a bias with the rows
