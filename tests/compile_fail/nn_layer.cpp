@@ -88,10 +88,4 @@ inline auto wrong() { return nn::check_gradients(nn::relu<float>(), {2, 2}); }
 #elif defined(WRONG_10)
 // expect: the arena's element type is the network's value_type
 inline void wrong(nn::linear<>& l) { (void)nn::arena<double, space>::uninitialised(l); }
-#elif defined(WRONG_11)
-// expect: nn::conv2d computes in float or double
-inline auto wrong() { return nn::conv2d<pleat::codec::forms<pleat::codec::dense<pleat::half>>>("c", 1, 1, 3); }
-#elif defined(WRONG_12)
-// expect: nn::batch_norm computes in float or double
-inline auto wrong() { return nn::batch_norm<pleat::bfloat16>("b", 3); }
 #endif

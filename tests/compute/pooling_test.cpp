@@ -99,24 +99,24 @@ template <class T> void compare(pool2d_shape const& s, std::vector<T> const& x, 
   for (auto const level : {isa::level::scalar, isa::level::avx2, isa::level::avx512}) {
     if (level > isa::best()) continue;
     where.assign(where.size(), -1);
-    detail::max_pool_task<T>{s, level, 1, x.data(), y.data(), where.data()}(0);
+    compute::detail::max_pool_task<T>{s, level, 1, x.data(), y.data(), where.data()}(0);
     CHECK(same_bits(y, want.most));
     CHECK(where == want.where);
     y.assign(y.size(), T(7));
-    detail::max_pool_task<T>{s, level, 1, x.data(), y.data(), nullptr}(0);  // 2 x 2 windows have a way of their own
+    compute::detail::max_pool_task<T>{s, level, 1, x.data(), y.data(), nullptr}(0);  // 2 x 2 windows have a way of their own
     CHECK(same_bits(y, want.most));
   }
-  detail::max_pool2d_forward_portable(one, s, x.data(), y.data(), where.data());
+  compute::detail::max_pool2d_forward_portable(one, s, x.data(), y.data(), where.data());
   one.fence();
   CHECK(same_bits(y, want.most));
   CHECK(where == want.where);
-  detail::max_pool2d_backward_portable(one, s, dy.data(), where.data(), dx.data());
+  compute::detail::max_pool2d_backward_portable(one, s, dy.data(), where.data(), dx.data());
   one.fence();
   CHECK(same_bits(dx, want.dx_max));
-  detail::avg_pool2d_forward_portable(one, s, x.data(), y.data());
+  compute::detail::avg_pool2d_forward_portable(one, s, x.data(), y.data());
   one.fence();
   CHECK(same_bits(y, want.mean));
-  detail::avg_pool2d_backward_portable(one, s, dy.data(), dx.data());
+  compute::detail::avg_pool2d_backward_portable(one, s, dy.data(), dx.data());
   one.fence();
   CHECK(same_bits(dx, want.dx_mean));
 }
@@ -155,7 +155,7 @@ TEMPLATE_TEST_CASE("pooling: infinities, NaN and signed zeros", "[compute][pooli
     std::vector<std::int32_t> where(dy.size()), again(dy.size());
     host const space;
     max_pool2d_forward(space, s, x.data(), y.data(), where.data());
-    detail::max_pool2d_forward_portable(space, s, x.data(), z.data(), again.data());
+    compute::detail::max_pool2d_forward_portable(space, s, x.data(), z.data(), again.data());
     space.fence();
     CHECK(where == want.where);
     CHECK(again == want.where);

@@ -85,3 +85,9 @@ inline void all_of_nn(context<Kokkos::Cuda>& c) {
 }
 
 }  // namespace pleat::cuda_compile
+
+// Layers of images in 16 bits, whose kernels are those of float but for what reads and writes elements.
+template class pleat::nn::conv2d<pleat::codec::forms<pleat::codec::dense<pleat::half>>, Kokkos::Cuda>;
+template class pleat::nn::max_pool2d<pleat::half, Kokkos::Cuda>;
+template class pleat::nn::avg_pool2d<pleat::half, Kokkos::Cuda>;
+template class pleat::nn::batch_norm<pleat::half, Kokkos::Cuda>;

@@ -6,8 +6,13 @@
 #include <pleat/comm/local.hpp>
 #include <pleat/comm/self.hpp>
 #include <pleat/nn/activations.hpp>
+#include <pleat/nn/batch_norm.hpp>
+#include <pleat/nn/conv2d.hpp>
+#include <pleat/nn/dropout.hpp>
 #include <pleat/nn/flatten.hpp>
 #include <pleat/nn/linear.hpp>
+#include <pleat/nn/pooling.hpp>
+#include <pleat/nn/residual.hpp>
 #include <pleat/nn/sequential.hpp>
 #include <pleat/plan/search.hpp>
 
@@ -15,8 +20,10 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <mutex>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -45,7 +52,73 @@ pl::run::fit_options quiet(index_t epochs) {
   return o;
 }
 
+/// A small LeNet-5, and a small residual network.
+template <class T> auto lenet() {
+  using space = Kokkos::DefaultExecutionSpace;
+  using F = pl::codec::forms<pl::codec::dense<T>>;
+  return pl::nn::sequential(pl::nn::conv2d<F, space>("conv1", 1, 8, 5, {.padding = 2}), pl::nn::relu<T, space>(), pl::nn::max_pool2d<T, space>(2), pl::nn::conv2d<F, space>("conv2", 8, 12, 3, {.padding = 1}),
+                            pl::nn::relu<T, space>(), pl::nn::max_pool2d<T, space>(2), pl::nn::flatten<T, space>(), pl::nn::linear<F, space>("fc1", 48, 32), pl::nn::relu<T, space>(),
+                            pl::nn::dropout<T, space>("drop", 0.1), pl::nn::linear<F, space>("fc2", 32, 10));
+}
+template <class T> auto residual_net() {
+  using space = Kokkos::DefaultExecutionSpace;
+  using F = pl::codec::forms<pl::codec::dense<T>>;
+  return pl::nn::sequential(pl::nn::conv2d<F, space>("stem", 1, 8, 3, {.padding = 1, .bias = false}), pl::nn::batch_norm<T, space>("norm0", 8), pl::nn::relu<T, space>(),
+                            pl::nn::residual(pl::nn::sequential(pl::nn::conv2d<F, space>("conv1", 8, 8, 3, {.padding = 1, .groups = 2, .bias = false}), pl::nn::batch_norm<T, space>("norm1", 8), pl::nn::relu<T, space>(),
+                                                                pl::nn::conv2d<F, space>("conv2", 8, 8, 3, {.padding = 1}))),
+                            pl::nn::relu<T, space>(), pl::nn::avg_pool2d<T, space>(2), pl::nn::flatten<T, space>(), pl::nn::linear<F, space>("fc", 128, 10));
+}
+struct image_run {
+  std::vector<double> losses;
+  double error = 0;
+  std::vector<std::uint64_t> sums;
+};
+/// Trains on so many ranks.
+template <class Net> image_run train_images(Net const& network, int ranks, index_t epochs) {
+  static auto const data = test_digits();
+  image_run out;
+  std::mutex guard;
+  pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
+    pl::world w(std::move(c), 1);
+    auto m = pl::parallel::build(network, pl::plan::search(network, w, {.global_batch = 48, .deterministic = true}), w, {.seed = 4, .loss_scale = {.initial = 1024}});
+    auto o = quiet(epochs);
+    std::vector<double> losses;
+    o.on_event = [&](pl::run::event const& e) {
+      if (e.what == pl::run::event::kind::step) losses.push_back(e.loss);
+    };
+    (void)pl::run::fit(m, data.train, o);
+    double const error = pl::run::evaluate(m, data.test).error();
+    auto const sum = m.checksum();
+    std::lock_guard const lock(guard);
+    out.losses = losses;
+    out.error = error;
+    out.sums.push_back(sum);
+  });
+  return out;
+}
+template <class T, class Narrow, class Wide> void learns_as_floats_do(Narrow const& narrow, Wide const& wide) {
+  constexpr double u = std::is_same_v<T, pl::bfloat16> ? 0x1p-8 : 0x1p-11;
+  auto const a = train_images(narrow, 1, 6), b = train_images(wide, 1, 6);
+  // The first loss: between images and scores lie at most ten layers, each of which rounds its parameters and its result by u of their size
+  // and lets what came before through once; scores of a fresh network are below 2, and a loss moves by at most twice the largest score's error.
+  CHECK(std::abs(a.losses.front() - b.losses.front()) <= 2 * 10 * 2 * u * 2);
+  CHECK(a.losses.front() != b.losses.front());
+  // Six epochs later both have learned the same digits; steps drift apart by what was rounded.
+  auto const last = [](image_run const& r) { return std::accumulate(r.losses.end() - 10, r.losses.end(), 0.0) / 10; };
+  CHECK(last(a) < 0.5 * a.losses.front());
+  CHECK(std::abs(last(a) - last(b)) <= 0.1 * b.losses.front());
+  CHECK(a.error < 0.3);
+  auto const three = train_images(narrow, 3, 1), one = train_images(narrow, 1, 1);
+  CHECK(three.losses == one.losses);
+  CHECK(three.sums == std::vector<std::uint64_t>(3, one.sums[0]));
+}
+
 }  // namespace
+
+TEMPLATE_TEST_CASE("fit: LeNet-5 and a residual network of 16-bit numbers learn as those of floats do, the same on any number of ranks", "", pl::bfloat16, pl::half) {
+  learns_as_floats_do<TestType>(lenet<TestType>(), lenet<float>());
+  learns_as_floats_do<TestType>(residual_net<TestType>(), residual_net<float>());
+}
 
 TEMPLATE_TEST_CASE("fit: a network of 16-bit numbers learns the digits, the same on any number of ranks", "", pl::bfloat16, pl::half) {
   auto const data = test_digits();

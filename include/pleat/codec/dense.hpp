@@ -6,6 +6,7 @@
 
 #include <pleat/codec/form.hpp>
 #include <pleat/compute/convolution.hpp>
+#include <pleat/compute/elementwise.hpp>
 #include <pleat/compute/gemm.hpp>
 #include <pleat/tensor/tensor.hpp>
 
@@ -27,6 +28,44 @@ void apply_dense_transposed(context<Space>& c, extents const& shape, T const* w,
   index_t const n = columns_of(shape), k = rows_of(shape);
   compute::gemm(c.space(), compute::gemm_arguments<T>{.m = m, .n = n, .k = k, .a = dy, .lda = k, .b = w, .ldb = n, .c = dx, .ldc = n,
                                                       .after = {.mask = mask, .ldmask = n}});
+}
+
+/// n numbers as kernels of images take them: 16 bits as floats in pooled memory, others where they are.
+template <class Space, class T> [[nodiscard]] tensor<wide_t<T>, Space> widened(context<Space>& c, T const* x, index_t n) {
+  if constexpr (is_reduced_v<T>) {
+    auto w = tensor<float, Space>::allocate(c, {n});
+    compute::copy(c.space(), n, x, w.data());
+    return w;
+  } else {
+    return tensor<T, Space>::wrap(const_cast<T*>(x), {n});  // wrap has one spelling; nothing is written
+  }
+}
+
+/// y = act(x ∗ W + bias) for a dense W, NCHW. 16-bit numbers are convolved as floats; an element of y is rounded once.
+template <class Space, class T>
+void convolve_dense(context<Space>& c, compute::conv2d_shape const& g, T const* w, T const* x, T const* bias, T* y, compute::activation act) {
+  if constexpr (is_reduced_v<T>) {
+    index_t const outs = g.batch * g.out_channels * g.out_height() * g.out_width();
+    auto const wide_x = widened(c, x, g.batch * g.in_channels * g.height * g.width), wide_w = widened(c, w, g.out_channels * g.weights_per_output());
+    auto const wide_bias = bias ? widened(c, bias, g.out_channels) : tensor<float, Space>{};
+    auto const wide_y = tensor<float, Space>::allocate(c, {outs});
+    compute::conv2d_forward(c.space(), g, static_cast<float const*>(wide_x.data()), static_cast<float const*>(wide_w.data()), static_cast<float const*>(wide_bias.data()), wide_y.data(), act);
+    compute::copy(c.space(), outs, static_cast<float const*>(wide_y.data()), y);
+  } else {
+    compute::conv2d_forward(c.space(), g, x, w, bias, y, act);
+  }
+}
+/// dx of the convolution.
+template <class Space, class T> void convolve_dense_transposed(context<Space>& c, compute::conv2d_shape const& g, T const* w, T const* dy, T* dx) {
+  if constexpr (is_reduced_v<T>) {
+    index_t const ins = g.batch * g.in_channels * g.height * g.width;
+    auto const wide_dy = widened(c, dy, g.batch * g.out_channels * g.out_height() * g.out_width()), wide_w = widened(c, w, g.out_channels * g.weights_per_output());
+    auto const wide_dx = tensor<float, Space>::allocate(c, {ins});
+    compute::conv2d_backward_input(c.space(), g, static_cast<float const*>(wide_dy.data()), static_cast<float const*>(wide_w.data()), wide_dx.data());
+    compute::copy(c.space(), ins, static_cast<float const*>(wide_dx.data()), dx);
+  } else {
+    compute::conv2d_backward_input(c.space(), g, dy, w, dx);
+  }
 }
 
 /// Copies n values between two places of the space's memory.
@@ -69,12 +108,12 @@ template <class T> struct dense {
   /// y = x ∗ W + bias, NCHW.
   template <class Space>
   static void convolve(context<Space>& c, compute::conv2d_shape const& g, storage<Space> const& s, T const* x, T const* bias, T* y, compute::activation act) {
-    compute::conv2d_forward(c.space(), g, x, static_cast<T const*>(s.values), bias, y, act);
+    detail::convolve_dense(c, g, static_cast<T const*>(s.values), x, bias, y, act);
   }
   /// dx of the convolution.
   template <class Space>
   static void convolve_transposed(context<Space>& c, compute::conv2d_shape const& g, storage<Space> const& s, T const* dy, T* dx) {
-    compute::conv2d_backward_input(c.space(), g, dy, static_cast<T const*>(s.values), dx);
+    detail::convolve_dense_transposed(c, g, static_cast<T const*>(s.values), dy, dx);
   }
   template <class Space> [[nodiscard]] static index_t bytes(extents const& shape, storage<Space> const&) noexcept {
     return shape.size() * static_cast<index_t>(sizeof(T));

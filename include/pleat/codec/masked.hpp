@@ -62,11 +62,11 @@ template <class T> struct masked {
   }
   template <class Space>
   static void convolve(context<Space>& c, compute::conv2d_shape const& g, storage<Space> const& s, T const* x, T const* bias, T* y, compute::activation act) {
-    compute::conv2d_forward(c.space(), g, x, static_cast<T const*>(s.values), bias, y, act);
+    detail::convolve_dense(c, g, static_cast<T const*>(s.values), x, bias, y, act);
   }
   template <class Space>
   static void convolve_transposed(context<Space>& c, compute::conv2d_shape const& g, storage<Space> const& s, T const* dy, T* dx) {
-    compute::conv2d_backward_input(c.space(), g, dy, static_cast<T const*>(s.values), dx);
+    detail::convolve_dense_transposed(c, g, static_cast<T const*>(s.values), dy, dx);
   }
 
   /// The bits and the survivors: exactly what a file's data holds.

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include <pleat/compute/detail/widen.hpp>
 #include <pleat/compute/element.hpp>
 #include <pleat/compute/for_each.hpp>
 #include <pleat/compute/math.hpp>
@@ -200,11 +201,11 @@ struct add_bias_body {
 template <class T>
 struct add_channel_bias_body {
   index_t channels, pixels;
-  T const* bias;
-  T* y;
+  source_t<T> bias;
+  target_t<T> y;
   PLEAT_INLINE void operator()(index_t plane) const {
-    T const b = bias[plane % channels];
-    T* const row = y + plane * pixels;
+    wide_t<T> const b = bias[plane % channels];
+    target_t<T> const row = y + plane * pixels;
     for (index_t j = 0; j < pixels; ++j) row[j] = row[j] + b;
   }
 };
@@ -261,7 +262,13 @@ void fill(Space const& space, index_t n, T value, T* y) {
 /// y[i] = x[i], converted to y's type.
 template <class Space, class S, class T>
 void copy(Space const& space, index_t n, S const* x, T* y) {
-  for_each(space, n, detail::copy_body<S, T>{x, y});
+  if constexpr (is_host_space_v<Space> && ((std::is_same_v<S, half> && std::is_same_v<T, float>) || (std::is_same_v<S, float> && std::is_same_v<T, half>))) {
+    if (n <= 0) return;
+    int const tasks = tasks_for(space, static_cast<double>(n));
+    for_tasks(space, tasks, detail::convert_task<S, T>{n, tasks, isa::best(), x, y});
+  } else {
+    for_each(space, n, detail::copy_body<S, T>{x, y});
+  }
 }
 /// y[i] = a·x[i].
 template <class Space, class T>

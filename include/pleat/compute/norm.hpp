@@ -2,12 +2,14 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
 /// Batch normalisation of an NCHW block (Ioffe and Szegedy, arXiv:1502.03167); pixels = 1 is the (batch, channels)
-/// case.
+/// case. Blocks of 16-bit numbers are read as float and rounded once; statistics and sums of theirs are floats.
 ///
 /// Statistics are taken per lane (lanes.hpp): a lane's samples share a mean and a variance; one lane over the whole
 /// batch is the usual form. Arrays named [lanes, channels] hold lane l's number of channel c at l·channels + c. Order
 /// of every sum over a lane: a sample's pixels first (32 interleaved chains folded by halves), then samples ascending.
 #pragma once
+
+#include <type_traits>
 
 #include <pleat/compute/detail/moments.hpp>
 #include <pleat/compute/reduce.hpp>
@@ -23,13 +25,13 @@ namespace detail {
 
 template <class T>
 struct centred_dot_op {
-  using value_type = T;
-  T const* x;
-  T const* dy;
-  T mean;
-  PLEAT_INLINE static T identity() { return T(0); }
-  PLEAT_INLINE T step(index_t i, T acc) const { return fma(x[i] - mean, dy[i], acc); }
-  PLEAT_INLINE static T combine(T a, T b) { return a + b; }
+  using value_type = wide_t<T>;
+  source_t<T> x;
+  source_t<T> dy;
+  value_type mean;
+  PLEAT_INLINE static value_type identity() { return value_type(0); }
+  PLEAT_INLINE value_type step(index_t i, value_type acc) const { return fma(x[i] - mean, dy[i], acc); }
+  PLEAT_INLINE static value_type combine(value_type a, value_type b) { return a + b; }
 };
 
 /// Σ over the samples of a lane of op's sum over channel c's pixels.
@@ -46,15 +48,15 @@ PLEAT_INLINE typename Op::value_type lane_sum(norm_shape s, Op const& op, lanes 
 template <class T>
 struct norm_statistics_body {
   norm_shape shape;
-  T const* x;
+  source_t<T> x;
   lanes cut;
-  T* mean;
-  T* variance;
+  wide_t<T>* mean;
+  wide_t<T>* variance;
   PLEAT_INLINE void operator()(index_t i) const {
     int const l = static_cast<int>(i / shape.channels);
     index_t const c = i % shape.channels, count = (cut.end(l) - cut.begin(l)) * shape.pixels;
-    T const n = static_cast<T>(count > 0 ? count : 1);
-    T const m = lane_sum(shape, sum_op<T, T>{x}, cut, l, c) / n;
+    auto const n = static_cast<wide_t<T>>(count > 0 ? count : 1);
+    wide_t<T> const m = lane_sum(shape, sum_op<T, wide_t<T>>{x}, cut, l, c) / n;
     mean[i] = m;
     variance[i] = lane_sum(shape, centred_square_op<T>{x, m}, cut, l, c) / n;
   }
@@ -63,19 +65,19 @@ struct norm_statistics_body {
 template <class T>
 struct norm_backward_sums_body {
   norm_shape shape;
-  T const* x;
-  T const* dy;
+  source_t<T> x;
+  source_t<T> dy;
   lanes cut;
-  T const* mean;
-  T const* variance;
-  T epsilon;
-  T* sum_dy;
-  T* sum_dy_xhat;
+  wide_t<T> const* mean;
+  wide_t<T> const* variance;
+  wide_t<T> epsilon;
+  wide_t<T>* sum_dy;
+  wide_t<T>* sum_dy_xhat;
   PLEAT_INLINE void operator()(index_t i) const {
     int const l = static_cast<int>(i / shape.channels);
     index_t const c = i % shape.channels;
-    sum_dy[i] = lane_sum(shape, sum_op<T, T>{dy}, cut, l, c);
-    T const dot = lane_sum(shape, centred_dot_op<T>{x, dy, mean[i]}, cut, l, c);
+    sum_dy[i] = lane_sum(shape, sum_op<T, wide_t<T>>{dy}, cut, l, c);
+    wide_t<T> const dot = lane_sum(shape, centred_dot_op<T>{x, dy, mean[i]}, cut, l, c);
     sum_dy_xhat[i] = dot * inverse_deviation(variance[i], epsilon);
   }
 };
@@ -89,21 +91,21 @@ PLEAT_INLINE int lane_of(lanes const& cut, index_t sample) {
 template <class T>
 struct norm_forward_body {
   norm_shape shape;
-  T const* x;
+  source_t<T> x;
   lanes cut;
-  T const* mean;
-  T const* variance;
-  T epsilon;
-  T const* gamma;
-  T const* beta;
-  T* y;
+  wide_t<T> const* mean;
+  wide_t<T> const* variance;
+  wide_t<T> epsilon;
+  source_t<T> gamma;
+  source_t<T> beta;
+  target_t<T> y;
   PLEAT_INLINE void operator()(index_t sample) const {
     index_t const at = lane_of(cut, sample) * shape.channels;
     for (index_t c = 0; c < shape.channels; ++c) {
-      T const factor = gamma[c] * inverse_deviation(variance[at + c], epsilon);
-      T const m = mean[at + c], b = beta[c];
-      T const* const from = x + (sample * shape.channels + c) * shape.pixels;
-      T* const to = y + (sample * shape.channels + c) * shape.pixels;
+      wide_t<T> const factor = gamma[c] * inverse_deviation(variance[at + c], epsilon);
+      wide_t<T> const m = mean[at + c], b = beta[c];
+      source_t<T> const from = x + (sample * shape.channels + c) * shape.pixels;
+      target_t<T> const to = y + (sample * shape.channels + c) * shape.pixels;
       for (index_t p = 0; p < shape.pixels; ++p) to[p] = fma(from[p] - m, factor, b);
     }
   }
@@ -112,24 +114,24 @@ struct norm_forward_body {
 template <class T>
 struct norm_backward_body {
   norm_shape shape;
-  T const* x;
-  T const* dy;
+  source_t<T> x;
+  source_t<T> dy;
   lanes cut;
-  T const* mean;
-  T const* variance;
-  T epsilon;
-  T const* gamma;
-  T const* sum_dy;
-  T const* sum_dy_xhat;
-  T const* count;
-  T* dx;
+  wide_t<T> const* mean;
+  wide_t<T> const* variance;
+  wide_t<T> epsilon;
+  source_t<T> gamma;
+  wide_t<T> const* sum_dy;
+  wide_t<T> const* sum_dy_xhat;
+  wide_t<T> const* count;
+  target_t<T> dx;
   PLEAT_INLINE void operator()(index_t sample) const {
     int const l = lane_of(cut, sample);
     index_t const at = l * shape.channels;
-    T const n = count != nullptr ? count[l] : static_cast<T>((cut.end(l) - cut.begin(l)) * shape.pixels);
+    wide_t<T> const n = count != nullptr ? count[l] : static_cast<wide_t<T>>((cut.end(l) - cut.begin(l)) * shape.pixels);
     for (index_t c = 0; c < shape.channels; ++c) {
-      T const inverse = inverse_deviation(variance[at + c], epsilon), m = mean[at + c];
-      T const factor = gamma[c] * inverse, a = sum_dy[at + c] / n, b = sum_dy_xhat[at + c] * inverse / n;
+      wide_t<T> const inverse = inverse_deviation(variance[at + c], epsilon), m = mean[at + c];
+      wide_t<T> const factor = gamma[c] * inverse, a = sum_dy[at + c] / n, b = sum_dy_xhat[at + c] * inverse / n;
       index_t const first = (sample * shape.channels + c) * shape.pixels;
       for (index_t p = first; p < first + shape.pixels; ++p) dx[p] = factor * (fma(-b, x[p] - m, dy[p]) - a);
     }
@@ -141,7 +143,7 @@ struct norm_backward_body {
 /// mean, variance [lanes, channels]: the mean and the biased variance of each lane's samples (two passes). An empty
 /// lane: 0, 0.
 template <class Space, class T>
-void batch_norm_statistics(Space const& space, norm_shape shape, T const* x, lanes const& cut, T* mean, T* variance) {
+void batch_norm_statistics(Space const& space, norm_shape shape, T const* x, lanes const& cut, std::type_identity_t<wide_t<T>>* mean, std::type_identity_t<wide_t<T>>* variance) {
   for_each_row(space, shape.channels * cut.count, detail::norm_statistics_body<T>{shape, x, cut, mean, variance},
                2.0 * static_cast<double>(cut.rows() * shape.pixels) / cut.count);
 }
@@ -150,7 +152,7 @@ void batch_norm_statistics(Space const& space, norm_shape shape, T const* x, lan
 /// Inference: lanes::whole(batch) and the running statistics, [1, channels]. y may be x.
 template <class Space, class T>
 void batch_norm_forward(Space const& space, index_t batch, norm_shape shape, T const* x, lanes const& cut,
-                        T const* mean, T const* variance, T epsilon, T const* gamma, T const* beta, T* y) {
+                        std::type_identity_t<wide_t<T>> const* mean, std::type_identity_t<wide_t<T>> const* variance, std::type_identity_t<wide_t<T>> epsilon, T const* gamma, T const* beta, T* y) {
   for_each_row(space, batch, detail::norm_forward_body<T>{shape, x, cut, mean, variance, epsilon, gamma, beta, y},
                2.0 * static_cast<double>(shape.channels * shape.pixels));
 }
@@ -158,7 +160,8 @@ void batch_norm_forward(Space const& space, index_t batch, norm_shape shape, T c
 /// sum_dy = Σ dy and sum_dy_xhat = Σ dy·x̂ per lane, [lanes, channels]. fold_lanes of them are d(beta) and d(gamma).
 template <class Space, class T>
 void batch_norm_backward_sums(Space const& space, norm_shape shape, T const* x, T const* dy, lanes const& cut,
-                              T const* mean, T const* variance, T epsilon, T* sum_dy, T* sum_dy_xhat) {
+                              std::type_identity_t<wide_t<T>> const* mean, std::type_identity_t<wide_t<T>> const* variance, std::type_identity_t<wide_t<T>> epsilon, std::type_identity_t<wide_t<T>>* sum_dy,
+                              std::type_identity_t<wide_t<T>>* sum_dy_xhat) {
   for_each_row(space, shape.channels * cut.count,
                detail::norm_backward_sums_body<T>{shape, x, dy, cut, mean, variance, epsilon, sum_dy, sum_dy_xhat},
                3.0 * static_cast<double>(cut.rows() * shape.pixels) / cut.count);
@@ -169,8 +172,8 @@ void batch_norm_backward_sums(Space const& space, norm_shape shape, T const* x, 
 /// lane's own
 template <class Space, class T>
 void batch_norm_backward(Space const& space, index_t batch, norm_shape shape, T const* x, T const* dy, lanes const& cut,
-                         T const* mean, T const* variance, T epsilon, T const* gamma, T const* sum_dy,
-                         T const* sum_dy_xhat, T const* count, T* dx) {
+                         std::type_identity_t<wide_t<T>> const* mean, std::type_identity_t<wide_t<T>> const* variance, std::type_identity_t<wide_t<T>> epsilon, T const* gamma,
+                         std::type_identity_t<wide_t<T>> const* sum_dy, std::type_identity_t<wide_t<T>> const* sum_dy_xhat, std::type_identity_t<wide_t<T>> const* count, T* dx) {
   for_each_row(
       space, batch,
       detail::norm_backward_body<T>{shape, x, dy, cut, mean, variance, epsilon, gamma, sum_dy, sum_dy_xhat, count, dx},

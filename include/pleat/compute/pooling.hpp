@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
 /// 2-D max and average pooling of NCHW planes, forward and backward. Results do not depend on threads or device, bit for bit:
-/// a window is read (row, column) ascending, a pixel's gradient collects its outputs ascending.
+/// a window is read (row, column) ascending, a pixel's gradient collects its outputs ascending. 16-bit elements are read as float and
+/// rounded once.
 #pragma once
 
 #include <pleat/compute/detail/pool_host.hpp>

@@ -42,19 +42,23 @@ struct batch_norm_options {
 /// Statistics are per channel, so an input that is cut along its channels (tensor axis) stays where it is, without communication: a rank works with
 /// its channels of the parameters, which are whole everywhere, and has an addend of their gradients: zero for the others' channels.
 ///
+/// Of 16-bit values statistics, sums and their gradients are floats; the running statistics have float masters as parameters have.
+///
 /// A norm that has been folded into the layer before it is an identity: it hands its input on and has no parameters.
 template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class batch_norm {
  public:
-  static_assert(!is_reduced_v<T>, "pleat: nn::batch_norm computes in float or double: layers of images have no 16-bit kernels yet");
   using value_type = T;
   using execution_space = Space;
   using tensor_type = tensor<T, Space>;
+  using wide = wide_t<T>;  ///< of statistics and sums: float where the values are 16 bits wide
+  using wide_tensor = tensor<wide, Space>;
   static constexpr char const* kind = "batch_norm";
 
   /// The input; mean and variance [2, lanes, features]; between the halves of backward the sums of dy and dy·x̂, and how many
   /// elements one mean is over where that is more than a lane's.
   struct saved {
-    tensor_type x, moments, sums;
+    tensor_type x;
+    wide_tensor moments, sums;
     index_t population = 0;
     index_t first = 0;  ///< channel that this rank's part begins with
     bool cut = false;   ///< the channels are shared out over the tensor axis
@@ -104,19 +108,20 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
     }
     if (!p.training) {
       auto y = x.sole_owner() ? x : tensor_type::allocate(*p.where, x.shape());
-      compute::batch_norm_forward(p.space(), m, g, in(x), compute::lanes::whole(m), in(mean_) + first, in(variance_) + first, epsilon(), in(weight_) + first, in(bias_) + first, y.data());
+      auto const mean = running(p, mean_, first, c), variance = running(p, variance_, first, c);
+      compute::batch_norm_forward(p.space(), m, g, in(x), compute::lanes::whole(m), in(mean), in(variance), epsilon(), in(weight_) + first, in(bias_) + first, y.data());
       return {std::move(y), {}};
     }
     auto const cut = cut_of(p, m);
     saved s;
     s.first = first, s.cut = c < features();
-    s.moments = tensor_type::allocate(*p.where, {2, cut.count, c});
-    T* const mean = s.moments.data();
-    T* const variance = mean + cut.count * c;
+    s.moments = wide_tensor::allocate(*p.where, {2, cut.count, c});
+    wide* const mean = s.moments.data();
+    wide* const variance = mean + cut.count * c;
     compute::batch_norm_statistics(p.space(), g, in(x), cut, mean, variance);
     if (options_.statistics == statistics::global) s.population = detail::share_moments(p, cut, g, s.moments, name_);
     auto y = tensor_type::allocate(*p.where, x.shape());
-    compute::batch_norm_forward(p.space(), m, g, in(x), cut, static_cast<T const*>(mean), static_cast<T const*>(variance), epsilon(), in(weight_) + first, in(bias_) + first, y.data());
+    compute::batch_norm_forward(p.space(), m, g, in(x), cut, static_cast<wide const*>(mean), static_cast<wide const*>(variance), epsilon(), in(weight_) + first, in(bias_) + first, y.data());
     s.x = std::move(x);
     return {std::move(y), std::move(s)};
   }
@@ -127,17 +132,17 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
     index_t const m = s.x.extent(0), c = s.x.extent(1);
     if (c == 0) return dy;
     auto const cut = cut_of(p, m);
-    T const* const mean = s.moments.data();
-    T const* const variance = mean + cut.count * c;
-    s.sums = tensor_type::allocate(*p.where, {2, cut.count, c});
-    T* const sum_dy = s.sums.data();
-    T* const sum_dy_xhat = sum_dy + cut.count * c;
+    wide const* const mean = s.moments.data();
+    wide const* const variance = mean + cut.count * c;
+    s.sums = wide_tensor::allocate(*p.where, {2, cut.count, c});
+    wide* const sum_dy = s.sums.data();
+    wide* const sum_dy_xhat = sum_dy + cut.count * c;
     compute::batch_norm_backward_sums(p.space(), g, in(s.x), in(dy), cut, mean, variance, epsilon(), sum_dy, sum_dy_xhat);
     // What dx is made of: the lane's own sums, or those of everybody who shared the statistics.
-    tensor_type all = s.sums, count;
+    wide_tensor all = s.sums, count;
     if (options_.statistics == statistics::global) {
       all = detail::total_sums(p, cut, s.sums, name_);
-      count = detail::filled(p, cut.count, static_cast<T>(s.population));
+      count = detail::filled(p, cut.count, static_cast<wide>(s.population));
     }
     tensor_type dx;
     if (p.input_gradient) {
@@ -161,7 +166,7 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
       s = {};
       return;
     }
-    auto weighed = tensor_type::allocate(*p.where, {2, cut.count, c});
+    auto weighed = wide_tensor::allocate(*p.where, {2, cut.count, c});
     compute::weigh_lanes(p.space(), c, cut, p.global_batch, pixels, false, s.population, in(s.moments), weighed.data());
     compute::weigh_lanes(p.space(), c, cut, p.global_batch, pixels, true, s.population, in(s.moments) + n, weighed.data() + n);
     fold(q, weight_, in(s.sums) + n, s.first, c);
@@ -188,14 +193,16 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
     double const n = static_cast<double>(in.size());
     c.forward_flops = 6 * n;
     c.backward_input_flops = 8 * n;
-    c.saved_bytes = 2 * features() * static_cast<index_t>(sizeof(T));  // per lane
+    c.saved_bytes = 2 * features() * static_cast<index_t>(sizeof(wide));  // per lane
     return c;
   }
 
  private:
-  [[nodiscard]] static T const* in(tensor_type const& t) noexcept { return t.data(); }
+  template <class U> [[nodiscard]] static U const* in(tensor<U, Space> const& t) noexcept { return t.data(); }
   [[nodiscard]] static T const* in(values<T, Space> const& w) noexcept { return w.data(); }
-  [[nodiscard]] T epsilon() const noexcept { return static_cast<T>(options_.epsilon); }
+  [[nodiscard]] wide epsilon() const noexcept { return static_cast<wide>(options_.epsilon); }
+  /// Channels [first, first + c) of a running statistic.
+  [[nodiscard]] static wide_tensor running(pass<Space> const& p, values<T, Space> const& w, index_t first, index_t c) { return codec::detail::widened(*p.where, in(w) + first, c); }
   [[nodiscard]] compute::norm_shape geometry(extents const& in) const noexcept { return {in[1], in.size_from(2)}; }
 
   /// The pass's lanes as one list, or one lane over everything.
@@ -212,10 +219,10 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
   }
 
   /// A lane's sums become a gradient: each segment's lanes over their tree, into the segment's slot. \param first,c the channels that are here
-  void fold(pass<Space> const& p, values<T, Space>& w, T const* per_lane, index_t first, index_t c) {
+  void fold(pass<Space> const& p, values<T, Space>& w, wide const* per_lane, index_t first, index_t c) {
     index_t at = 0;
-    accumulate_gradient(p, w, [&](T* out, compute::lanes const& l) {
-      if (c < features() && !l.accumulate) compute::fill(p.space(), features(), T(0), out);
+    accumulate_gradient(p, w, [&](wide* out, compute::lanes const& l) {
+      if (c < features() && !l.accumulate) compute::fill(p.space(), features(), wide(0), out);
       if (c > 0) compute::fold_lanes(p.space(), l.count, c, per_lane + at * c, out + first, l.accumulate);
       at += l.count;
     });

@@ -35,7 +35,6 @@ struct conv2d_options {
 /// if the input is cut alike) or by inputs (shard<1>; with groups: some inputs of every group, the results are sums over the ranks).
 template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos::DefaultExecutionSpace> class conv2d {
  public:
-  static_assert(!is_reduced_v<typename Forms::value_type>, "pleat: nn::conv2d computes in float or double: layers of images have no 16-bit kernels yet");
   using value_type = typename Forms::value_type;
   using execution_space = Space;
   using tensor_type = tensor<value_type, Space>;
@@ -147,14 +146,17 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
 
   void backward_weight(pass<Space> const& p, saved& s) {
     auto const g = part(s.x.shape());
-    value_type const *const x = s.x.data(), *const dy = s.dy.data();
+    using wide = wide_t<value_type>;  // 16-bit images as floats in pooled memory, while the gradients are summed
+    auto const wide_x = codec::detail::widened(*p.where, static_cast<value_type const*>(s.x.data()), s.x.size());
+    auto const wide_dy = codec::detail::widened(*p.where, static_cast<value_type const*>(s.dy.data()), s.dy.size());
+    wide const *const x = wide_x.data(), *const dy = wide_dy.data();
     auto const q = p.on(s.dy);
     bool const empty = g.out_channels == 0 || g.in_channels == 0;
-    accumulate_gradient(q, weight_, [&](value_type* out, compute::lanes const& l) {
+    accumulate_gradient(q, weight_, [&](wide* out, compute::lanes const& l) {
       if (!empty) compute::conv2d_backward_weight(p.space(), g, dy, x, out, l);
     });
     if (options_.bias)
-      accumulate_gradient(q, bias_, [&](value_type* out, compute::lanes const& l) {
+      accumulate_gradient(q, bias_, [&](wide* out, compute::lanes const& l) {
         auto b = g;
         b.in_channels = std::max(g.in_channels, g.groups);  // of which the bias knows nothing
         if (g.out_channels > 0) compute::conv2d_backward_bias(p.space(), b, dy, out, l);

@@ -46,7 +46,6 @@ namespace detail {
 /// y[m, c, h', w'] = the largest value of each window; h' = (h + 2·padding − kernel) / stride + 1.
 template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class max_pool2d {
  public:
-  static_assert(!is_reduced_v<T>, "pleat: nn::max_pool2d computes in float or double: layers of images have no 16-bit kernels yet");
   using value_type = T;
   using execution_space = Space;
   using tensor_type = tensor<T, Space>;
@@ -112,7 +111,6 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ma
 /// y[m, c, h', w'] = the mean of each window; h' = (h + 2·padding − kernel) / stride + 1.
 template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class avg_pool2d {
  public:
-  static_assert(!is_reduced_v<T>, "pleat: nn::avg_pool2d computes in float or double: layers of images have no 16-bit kernels yet");
   using value_type = T;
   using execution_space = Space;
   using tensor_type = tensor<T, Space>;

@@ -9,30 +9,11 @@
 
 #include <pleat/compute/detail/gemm_host.hpp>
 #include <pleat/compute/detail/scratch.hpp>
+#include <pleat/compute/detail/widen.hpp>
 #include <pleat/compute/element.hpp>
 #include <pleat/compute/for_each.hpp>
 
 namespace pleat::compute::detail {
-
-/// Rows of 16-bit numbers to rows of floats.
-template <class T>
-struct widen_rows_body {
-  index_t columns, from_ld, to_ld;
-  T const* from;
-  float* to;
-  PLEAT_INLINE void operator()(index_t r) const {
-    T const* const x = from + r * from_ld;
-    float* const y = to + r * to_ld;
-    index_t const whole = columns / 32 * 32;
-    for (index_t j = 0; j < whole; j += 32)  // a constant count: -O2 vectorises it
-      for (index_t i = 0; i < 32; ++i) y[j + i] = static_cast<float>(x[j + i]);
-    for (index_t j = whole; j < columns; ++j) y[j] = static_cast<float>(x[j]);
-  }
-};
-template <class T>
-void widen_rows(isa::level level, index_t rows, index_t columns, T const* from, index_t from_ld, float* to, index_t to_ld) {
-  loop_at<true>(level, 0, rows, widen_rows_body<T>{columns, from_ld, to_ld, from, to});
-}
 
 /// What follows the last term of an element, and the one rounding.
 template <class T>

@@ -10,8 +10,46 @@
 #include <pleat/compute/detail/host.hpp>
 #include <pleat/compute/detail/pool_portable.hpp>
 #include <pleat/compute/detail/pool_tile.hpp>
+#include <pleat/compute/detail/scratch.hpp>
+#include <pleat/compute/detail/widen.hpp>
 
 namespace pleat::compute::detail {
+
+struct pool_scratch;  // names this family's scratch block
+
+/// A plane that is read and one that is written, as floats of the thread's own where elements have 16 bits.
+template <class T> class pool_planes {
+ public:
+  using W = wide_t<T>;
+  pool_planes(isa::level level, index_t in, index_t out) : level_(level), in_(in), out_(out) {
+    if constexpr (is_reduced_v<T>) {
+      index_t const before = (in + 127) / 64 * 64;  // vectors may look a little behind a plane
+      x_ = static_cast<float*>(scratch<pool_scratch>(static_cast<std::size_t>(before + out + 64) * sizeof(float)));
+      y_ = x_ + before;
+    }
+  }
+  [[nodiscard]] W const* source(T const* x) {
+    if constexpr (is_reduced_v<T>) {
+      widen(level_, in_, x, x_);
+      return x_;
+    } else {
+      return x;
+    }
+  }
+  [[nodiscard]] W* target(T* y) {
+    if constexpr (is_reduced_v<T>) return y_;
+    else return y;
+  }
+  /// What was written is complete.
+  void done([[maybe_unused]] T* y) {
+    if constexpr (is_reduced_v<T>) narrow(level_, out_, static_cast<float const*>(y_), y);
+  }
+
+ private:
+  isa::level level_;
+  index_t in_, out_;
+  W *x_ = nullptr, *y_ = nullptr;
+};
 
 template <class T> struct max_pool_task {
   pool2d_shape s;
@@ -22,16 +60,19 @@ template <class T> struct max_pool_task {
   std::int32_t* argmax;
 
   void operator()(int const task) const {
+    using W = wide_t<T>;
     index_t const first = s.planes() * task / tasks, last = s.planes() * (task + 1) / tasks;
-    index_t const oh = s.out_height(), ow = s.out_width();
-    auto* const by_vectors = max_plane_of<T>(level);
+    index_t const pixels = s.height * s.width, outs = s.out_height() * s.out_width();
+    auto* const by_vectors = max_plane_of<W>(level);
     bool const suits = s.stride_w <= 2 && s.kernel_h * s.width < (index_t{1} << 24);
-    max_pool_functor<T> const one{s, x, y, argmax};
+    pool_planes<T> planes(level, pixels, outs);
     for (index_t p = first; p < last; ++p) {
+      max_pool_functor<W> const one{s, planes.source(x + p * pixels), planes.target(y + p * outs), argmax ? argmax + p * outs : nullptr};
       if (suits)
-        by_vectors({s, x + p * s.height * s.width, y + p * oh * ow, argmax ? argmax + p * oh * ow : nullptr});
+        by_vectors({s, one.x, one.y, one.argmax});
       else
-        for (index_t o = p * oh * ow; o < (p + 1) * oh * ow; ++o) one(o);
+        for (index_t o = 0; o < outs; ++o) one(o);
+      planes.done(y + p * outs);
     }
   }
 };
@@ -44,12 +85,16 @@ template <class T> struct max_pool_backward_task {
   T* dx;
 
   void operator()(int const task) const {
+    using W = wide_t<T>;
     index_t const first = s.planes() * task / tasks, last = s.planes() * (task + 1) / tasks;
     index_t const outs = s.out_height() * s.out_width(), pixels = s.height * s.width;
+    pool_planes<T> planes(isa::best(), outs, pixels);
     for (index_t p = first; p < last; ++p) {
-      T* plane = dx + p * pixels;
-      std::fill(plane, plane + pixels, T(0));
-      for (index_t o = p * outs; o < (p + 1) * outs; ++o) plane[argmax[o]] += dy[o];
+      W const* const from = planes.source(dy + p * outs);
+      W* const plane = planes.target(dx + p * pixels);
+      std::fill(plane, plane + pixels, W(0));
+      for (index_t o = 0; o < outs; ++o) plane[argmax[p * outs + o]] += from[o];
+      planes.done(dx + p * pixels);
     }
   }
 };
@@ -61,10 +106,15 @@ template <class T> struct avg_pool_task {
   T* y;
 
   void operator()(int const task) const {
+    using W = wide_t<T>;
     index_t const first = s.planes() * task / tasks, last = s.planes() * (task + 1) / tasks;
-    index_t const outs = s.out_height() * s.out_width();
-    avg_pool_functor<T> const one{s, x, y};
-    for (index_t at = first * outs; at < last * outs; ++at) one(at);
+    index_t const outs = s.out_height() * s.out_width(), pixels = s.height * s.width;
+    pool_planes<T> planes(isa::best(), pixels, outs);
+    for (index_t p = first; p < last; ++p) {
+      avg_pool_functor<W> const one{s, planes.source(x + p * pixels), planes.target(y + p * outs)};
+      for (index_t o = 0; o < outs; ++o) one(o);
+      planes.done(y + p * outs);
+    }
   }
 };
 
@@ -75,20 +125,24 @@ template <class T> struct avg_pool_backward_task {
   T* dx;
 
   void operator()(int const task) const {
+    using W = wide_t<T>;
     index_t const first = s.planes() * task / tasks, last = s.planes() * (task + 1) / tasks;
     index_t const oh = s.out_height(), ow = s.out_width(), pixels = s.height * s.width;
+    pool_planes<T> planes(isa::best(), oh * ow, pixels);
     for (index_t p = first; p < last; ++p) {
-      T* plane = dx + p * pixels;
-      std::fill(plane, plane + pixels, T(0));
+      W const* const from = planes.source(dy + p * oh * ow);
+      W* const plane = planes.target(dx + p * pixels);
+      std::fill(plane, plane + pixels, W(0));
       for (index_t i = 0; i < oh; ++i) {
         pool_window const v(i, s.kernel_h, s.stride_h, s.padding_h, s.height);
         for (index_t j = 0; j < ow; ++j) {
           pool_window const h(j, s.kernel_w, s.stride_w, s.padding_w, s.width);
-          T const share = dy[(p * oh + i) * ow + j] / pool_count<T>(s, v, h);
+          W const share = from[i * ow + j] / pool_count<W>(s, v, h);
           for (index_t a = v.begin; a < v.end; ++a)
             for (index_t b = h.begin; b < h.end; ++b) plane[a * s.width + b] += share;
         }
       }
+      planes.done(dx + p * pixels);
     }
   }
 };

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include <pleat/compute/detail/pool_shape.hpp>
+#include <pleat/compute/element.hpp>
 
 namespace pleat::compute {
 
@@ -24,18 +25,18 @@ template <class T> PLEAT_FUNCTION bool pool_replaces(T value, T best) { return v
 
 template <class T> struct max_pool_functor {
   pool2d_shape s;
-  T const* x;
-  T* y;
+  source_t<T> x;
+  target_t<T> y;
   std::int32_t* argmax;
   PLEAT_FUNCTION void operator()(index_t const at) const {
     index_t const ow = s.out_width(), oh = s.out_height();
     pool_window const v(at / ow % oh, s.kernel_h, s.stride_h, s.padding_h, s.height), h(at % ow, s.kernel_w, s.stride_w, s.padding_w, s.width);
-    T const* plane = x + at / (ow * oh) * s.height * s.width;
+    source_t<T> const plane = x + at / (ow * oh) * s.height * s.width;
     index_t where = v.begin * s.width + h.begin;
-    T best = plane[where];
+    wide_t<T> best = plane[where];
     for (index_t i = v.begin; i < v.end; ++i)
       for (index_t j = h.begin; j < h.end; ++j)
-        if (pool_replaces(plane[i * s.width + j], best)) best = plane[where = i * s.width + j];
+        if (pool_replaces<wide_t<T>>(plane[i * s.width + j], best)) best = plane[where = i * s.width + j];
     y[at] = best;
     if (argmax) argmax[at] = static_cast<std::int32_t>(where);
   }
@@ -52,13 +53,13 @@ struct pool_readers {
 
 template <class T> struct max_pool_backward_functor {
   pool2d_shape s;
-  T const* dy;
+  source_t<T> dy;
   std::int32_t const* argmax;
-  T* dx;
+  target_t<T> dx;
   PLEAT_FUNCTION void operator()(index_t const at) const {
     index_t const ow = s.out_width(), oh = s.out_height(), plane = at / (s.height * s.width), pixel = at % (s.height * s.width);
     pool_readers const v(pixel / s.width, s.kernel_h, s.stride_h, s.padding_h, oh), h(pixel % s.width, s.kernel_w, s.stride_w, s.padding_w, ow);
-    T sum = 0;
+    wide_t<T> sum = 0;
     for (index_t i = v.begin; i < v.end; ++i)
       for (index_t j = h.begin; j < h.end; ++j) {
         index_t const o = (plane * oh + i) * ow + j;
@@ -70,30 +71,30 @@ template <class T> struct max_pool_backward_functor {
 
 template <class T> struct avg_pool_functor {
   pool2d_shape s;
-  T const* x;
-  T* y;
+  source_t<T> x;
+  target_t<T> y;
   PLEAT_FUNCTION void operator()(index_t const at) const {
     index_t const ow = s.out_width(), oh = s.out_height();
     pool_window const v(at / ow % oh, s.kernel_h, s.stride_h, s.padding_h, s.height), h(at % ow, s.kernel_w, s.stride_w, s.padding_w, s.width);
-    T const* plane = x + at / (ow * oh) * s.height * s.width;
-    T sum = 0;
+    source_t<T> const plane = x + at / (ow * oh) * s.height * s.width;
+    wide_t<T> sum = 0;
     for (index_t i = v.begin; i < v.end; ++i)
       for (index_t j = h.begin; j < h.end; ++j) sum += plane[i * s.width + j];
-    y[at] = sum / pool_count<T>(s, v, h);
+    y[at] = sum / pool_count<wide_t<T>>(s, v, h);
   }
 };
 
 template <class T> struct avg_pool_backward_functor {
   pool2d_shape s;
-  T const* dy;
-  T* dx;
+  source_t<T> dy;
+  target_t<T> dx;
   PLEAT_FUNCTION void operator()(index_t const at) const {
     index_t const ow = s.out_width(), oh = s.out_height(), plane = at / (s.height * s.width), pixel = at % (s.height * s.width);
     pool_readers const v(pixel / s.width, s.kernel_h, s.stride_h, s.padding_h, oh), h(pixel % s.width, s.kernel_w, s.stride_w, s.padding_w, ow);
-    T sum = 0;
+    wide_t<T> sum = 0;
     for (index_t i = v.begin; i < v.end; ++i)
       for (index_t j = h.begin; j < h.end; ++j)
-        sum += dy[(plane * oh + i) * ow + j] / pool_count<T>(s, pool_window(i, s.kernel_h, s.stride_h, s.padding_h, s.height),
+        sum += dy[(plane * oh + i) * ow + j] / pool_count<wide_t<T>>(s, pool_window(i, s.kernel_h, s.stride_h, s.padding_h, s.height),
                                                               pool_window(j, s.kernel_w, s.stride_w, s.padding_w, s.width));
     dx[at] = sum;
   }
