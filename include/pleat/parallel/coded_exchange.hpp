@@ -40,11 +40,11 @@ template <class T> class coded_base : public coded_sum<T> {
   }
   void residual(T* bucket) const override {
     T const* from = residual_.data();
-    for (auto const& p : parts_) {
-      if (!p.coded || residual_.empty()) std::fill(bucket + p.begin, bucket + p.begin + p.shape.size(), T(0));
-      else from = copied(from, p.shape.size(), bucket + p.begin);
-    }
+    for (auto const& p : parts_)
+      if (keeps(p)) from = copied(from, p.shape.size(), bucket + p.begin);
   }
+  [[nodiscard]] bool keeps(coded_part const& p) const noexcept override { return p.coded && !residual_.empty(); }
+  [[nodiscard]] std::vector<coded_part> const& parts() const noexcept override { return parts_; }
   void set_residual(T const* bucket) override {
     T* to = residual_.data();
     if (residual_.empty()) return;
@@ -233,6 +233,15 @@ template <class Codec, class T> class factored_sum final : public coded_base<T> 
     });
   }
   [[nodiscard]] index_t bytes() const noexcept override { return this->base_bytes() + static_cast<index_t>((p_.size() + q_.size() + next_.size()) * sizeof(T)); }
+  /// The second factor, which the next step begins with.
+  [[nodiscard]] std::span<T> memory(std::size_t i) noexcept override {
+    std::size_t at = 0;
+    auto const length = [&](coded_part const& p) { return p.coded ? static_cast<std::size_t>(codec_.rank_of(p.shape) * p.shape.columns) : std::size_t{0}; };
+    for (std::size_t k = 0; k < i; ++k) at += length(this->parts_[k]);
+    return std::span<T>(next_).subspan(at, length(this->parts_[i]));
+  }
+  [[nodiscard]] std::uint64_t steps() const noexcept override { return steps_; }
+  void set_steps(std::uint64_t n) noexcept override { steps_ = n; }
 
  private:
   [[nodiscard]] index_t size_of_p(coded_part const& p) const noexcept { return codec_.rank_of(p.shape) * p.shape.rows; }
@@ -263,6 +272,7 @@ template <class Codec> class coding_maker final : public gradient_coding::maker 
     return std::string(codec_.words()) + (factored ? " by all-reduce" : " by all-gather") + (o_.error_feedback ? "" : ", without error feedback") + (o_.even_if_it_does_not_pay ? ", even if it does not pay" : "");
   }
   [[nodiscard]] bool two_halves() const noexcept override { return factored; }
+  [[nodiscard]] bool error_feedback() const noexcept override { return o_.error_feedback; }
   [[nodiscard]] bool codes(gradient_shape s, int ranks, index_t element) const override {
     if (s.size() == 0) return false;
     if constexpr (factored) {

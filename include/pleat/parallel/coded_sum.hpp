@@ -50,9 +50,17 @@ template <class T> class coded_sum {
   virtual void end() noexcept = 0;
   /// Memory beside the gradients: residual, messages.
   [[nodiscard]] virtual index_t bytes() const noexcept = 0;
-  /// What this rank has not sent yet, per element of the bucket; zero where nothing is coded.
+  /// What this rank has not sent yet, per element of the bucket; elements of which nothing is kept are left alone.
   virtual void residual(T* bucket) const = 0;
   virtual void set_residual(T const* bucket) = 0;
+  /// Whether something of a part may be kept.
+  [[nodiscard]] virtual bool keeps(coded_part const& p) const noexcept = 0;
+  [[nodiscard]] virtual std::vector<coded_part> const& parts() const noexcept = 0;
+  /// What the codec itself keeps of part `i` of parts() from one step to the next, the same on every rank; may be empty.
+  [[nodiscard]] virtual std::span<T> memory(std::size_t i) noexcept { return (void)i, std::span<T>(); }
+  /// Sums that have been taken: what the codec draws may follow from it.
+  [[nodiscard]] virtual std::uint64_t steps() const noexcept { return 0; }
+  virtual void set_steps(std::uint64_t n) noexcept { (void)n; }
 };
 
 /// Which codec gradients travel in, and how: made by parallel::coded, given to parallel::build. An empty one codes nothing.
@@ -63,6 +71,8 @@ class gradient_coding {
   /// The codec, its settings and its exchange; nothing if empty.
   [[nodiscard]] std::string words() const { return maker_ ? maker_->words() : std::string{}; }
   [[nodiscard]] bool two_halves() const noexcept { return maker_ && maker_->two_halves(); }
+  /// Whether ranks keep what they did not send.
+  [[nodiscard]] bool error_feedback() const noexcept { return maker_ && maker_->error_feedback(); }
   /// Whether a gradient of this shape is to travel in the codec.
   [[nodiscard]] bool codes(gradient_shape s, int ranks, index_t element_bytes) const { return maker_ && maker_->codes(s, ranks, element_bytes); }
   /// Bytes that a rank receives of a coded gradient per step; a dense one costs 2(p − 1)/p of its size.
@@ -77,6 +87,7 @@ class gradient_coding {
     virtual ~maker() = default;
     [[nodiscard]] virtual std::string words() const = 0;
     [[nodiscard]] virtual bool two_halves() const noexcept = 0;
+    [[nodiscard]] virtual bool error_feedback() const noexcept = 0;
     [[nodiscard]] virtual bool codes(gradient_shape, int ranks, index_t element_bytes) const = 0;
     [[nodiscard]] virtual double received(gradient_shape, int ranks, index_t element_bytes) const = 0;
     [[nodiscard]] virtual std::unique_ptr<coded_sum<float>> make(comm::communicator&, comm::communicator*, std::vector<coded_part>, float) const = 0;

@@ -100,16 +100,51 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
       if (s.coded()) n += s.coded()->bytes();
     return n;
   }
-  /// What this rank has not sent yet of coded gradients, in the arena's flat order on the host; zero where nothing is coded.
+  /// What this rank has not sent yet, in the arena's flat order on the host: what codecs keep, and what set_residual gave to gradients that
+  /// do not travel in one.
   [[nodiscard]] std::vector<value_type> residual() const {
-    std::vector<value_type> flat(static_cast<std::size_t>(arena_->size()));
+    auto flat = unsent_.empty() ? std::vector<value_type>(static_cast<std::size_t>(arena_->size())) : unsent_;
     for (std::size_t b = 0; b < sums_.size(); ++b)
       if (sums_[b].coded()) sums_[b].coded()->residual(flat.data() + buckets()[b].begin);
     return flat;
   }
+  /// Codecs take theirs; what is nobody's is added to the gradients of the next step, so that nothing is lost.
   void set_residual(std::vector<value_type> const& flat) {
-    for (std::size_t b = 0; b < sums_.size(); ++b)
-      if (sums_[b].coded()) sums_[b].coded()->set_residual(flat.data() + buckets()[b].begin);
+    unsent_ = flat;
+    for (std::size_t b = 0; b < sums_.size(); ++b) {
+      auto* const coded = sums_[b].coded();
+      if (!coded) continue;
+      coded->set_residual(flat.data() + buckets()[b].begin);
+      for (auto const& p : coded->parts())
+        if (coded->keeps(p)) std::fill_n(unsent_.begin() + buckets()[b].begin + p.begin, p.shape.size(), value_type(0));
+    }
+    drop_if_zero();
+  }
+  /// Whether something is left that no codec keeps.
+  [[nodiscard]] bool has_unsent() const noexcept { return !unsent_.empty(); }
+
+  /// f(arena entry, what the codec keeps of its gradient from one step to the next, the same on every rank).
+  template <class F> void for_each_codec_memory(F&& f) {
+    for (std::size_t b = 0; b < sums_.size(); ++b) {
+      auto* const coded = sums_[b].coded();
+      for (std::size_t i = 0; coded && i < coded->parts().size(); ++i) {
+        auto const memory = coded->memory(i);
+        if (memory.empty()) continue;
+        index_t const begin = buckets()[b].begin + coded->parts()[i].begin;
+        for (auto const& e : arena_->entries())
+          if (e.begin == begin && e.end > e.begin) f(e, memory);
+      }
+    }
+  }
+  [[nodiscard]] std::uint64_t codec_steps() const noexcept {
+    std::uint64_t n = 0;
+    for (auto const& s : sums_)
+      if (s.coded()) n = std::max(n, s.coded()->steps());
+    return n;
+  }
+  void set_codec_steps(std::uint64_t n) noexcept {
+    for (auto const& s : sums_)
+      if (s.coded()) s.coded()->set_steps(n);
   }
 
   /// Before the last micro-batch of a step: from here on gradients may be sent. `s` says which slots hold what. Pooled: before every one.
@@ -164,6 +199,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
       scoped_span const span(ranks_->all->size() > 1 ? trace_ : nullptr, "wait for gradients", "waiting");
       for (int const b : order_) complete(static_cast<std::size_t>(b));
     }
+    if (!unsent_.empty()) drop_if_zero();
     share_ = nullptr;
     if (!agreed_) agree();
   }
@@ -244,6 +280,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
     bucket const& k = buckets()[b];
     if (k.size() == 0 || (!last_ && arena_->layout().replicated(b))) return;
     if (share_->lanes_apart()) fold(b);
+    if (!unsent_.empty()) add_unsent(b);
     where_->fence();  // the gradients are written by the instance; the transport reads them from the host
     bool const alone = ranks_->all->size() == 1 && share_->roots().size() == 1;
     if (alone && at(b, 0) + sums_[b].first() == kept(b)) return;
@@ -256,6 +293,22 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
     if (adds(b)) out = at(b, 0) + sums_[b].first();
     if constexpr (!on_host) out = staged_[b].data() + (in ? in - staged_[b].data() : 0) + sums_[b].first();
     about(b, [&] { sums_[b].start(slots_read_, out); });
+  }
+
+  /// To the first slot that this rank gives to the sum.
+  [[gnu::cold]] void add_unsent(std::size_t b) {
+    bucket const& k = buckets()[b];
+    auto const first = unsent_.begin() + k.begin, last = unsent_.begin() + k.end;
+    if (share_->root_slots().empty() || std::all_of(first, last, [](value_type e) { return e == value_type(0); })) return;
+    auto const e = tensor<value_type, Space>::allocate(*where_, {k.size()});
+    copy_from_host(*where_, static_cast<value_type const*>(unsent_.data() + k.begin), e);
+    value_type* const g = at(b, share_->root_slots().front());
+    compute::add(where_->space(), k.size(), static_cast<value_type const*>(g), static_cast<value_type const*>(e.data()), g);
+    where_->fence();
+    std::fill(first, last, value_type(0));
+  }
+  void drop_if_zero() {
+    if (std::all_of(unsent_.begin(), unsent_.end(), [](value_type e) { return e == value_type(0); })) unsent_.clear();
   }
 
   /// The bucket's part of a slot where the transport can read and write it: in place on a host space, else in a copy on the host.
@@ -355,6 +408,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   std::vector<int> order_, ready_order_;
   std::size_t next_ = 0, next_second_ = 0, exchanges_ = 0;
   std::vector<value_type*> slots_read_;
+  std::vector<value_type> unsent_;            // flat, or empty: of gradients that travel in no codec, for the next step
   std::vector<pool_buffer> pool_;
   std::vector<int> buffer_;                   // bucket → its buffer, or -1
   std::vector<std::int64_t> begun_;           // bucket → when its exchange started, for the trace, or -1

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -120,6 +121,7 @@ template <class Net> class model : public replica<Net> {
       arena_->reserve_gradients(net_, share_->slots(), plan::whole_gradients(plan_));
       exchange_ = std::make_unique<gradient_exchange<value_type, execution_space>>(*context_, *group_, *arena_, plan_, place_.hybrid, coding_, trace_.get());
       if (!first_residual_.empty()) exchange_->set_residual(std::exchange(first_residual_, {}));
+      if (!first_memory_.values.empty()) set_gradient_codec_memory(std::exchange(first_memory_, {}));
     }
     if (pipeline().size() == 1) open_agreement();
   }
@@ -354,18 +356,48 @@ template <class Net> class model : public replica<Net> {
     return m;
   }
 
-  /// What this rank has not sent yet of gradients that travel in a codec, in the arena's flat order on the host. Every rank has its own:
-  /// checkpoints leave it out, and a model that is resumed, cloned or rebuilt begins with zeros unless it is given one.
+  /// What this rank has not sent yet of its gradients, in the arena's flat order on the host: what codecs keep. Every rank has its own. A
+  /// checkpoint takes it along, clones and rebuilt models begin with zeros.
   [[nodiscard]] std::vector<nn::master_t<value_type>> gradient_residual() const {
     if (exchange_) return exchange_->residual();
     return first_residual_.empty() ? std::vector<nn::master_t<value_type>>(static_cast<std::size_t>(arena_->size())) : first_residual_;
   }
-  /// \throws error for another number of elements
+  /// What is given to a gradient that does not travel in a codec is added to the next step's. \throws error for another number of elements
   void set_gradient_residual(std::vector<nn::master_t<value_type>> flat) {
     if (static_cast<index_t>(flat.size()) != arena_->size())
       throw error{"parallel::set_gradient_residual", "expected " + std::to_string(arena_->size()) + " numbers, as gradient_residual() gives, found " + std::to_string(flat.size()), "", place_.rank};
     if (exchange_) exchange_->set_residual(flat);
     else first_residual_ = std::move(flat);
+  }
+
+  /// Whether gradient_residual() may be more than zeros.
+  [[nodiscard]] bool keeps_gradient_residual() const noexcept {
+    return (coding_.error_feedback() && ranks_->size() > 1) || (exchange_ ? exchange_->has_unsent() : !first_residual_.empty());
+  }
+  /// The codec of gradients in words; nothing where they travel as they are.
+  [[nodiscard]] std::string gradient_words() const { return ranks_->size() > 1 ? coding_.words() : std::string(); }
+
+  /// What a gradient codec itself keeps from one step to the next, by parameter; the same on every rank.
+  struct codec_memory {
+    std::map<std::string, std::vector<nn::master_t<value_type>>> values{};
+    std::uint64_t steps = 0;
+  };
+  [[nodiscard]] codec_memory gradient_codec_memory() const {
+    if (!exchange_) return first_memory_;
+    codec_memory all{{}, exchange_->codec_steps()};
+    exchange_->for_each_codec_memory([&](nn::arena_entry const& e, auto const& v) { all.values[e.name].assign(v.begin(), v.end()); });
+    return all;
+  }
+  /// Of parameters that it does not name, and those of other extents, the codec begins anew.
+  void set_gradient_codec_memory(codec_memory all) {
+    if (!exchange_) {
+      first_memory_ = std::move(all);
+      return;
+    }
+    exchange_->set_codec_steps(all.steps);
+    exchange_->for_each_codec_memory([&](nn::arena_entry const& e, auto const& v) {
+      if (auto const at = all.values.find(e.name); at != all.values.end() && at->second.size() == v.size()) std::copy(at->second.begin(), at->second.end(), v.begin());
+    });
   }
 
   /// Bytes that this rank has allocated for the model, by what they are for. plan::make_ledger foretells them.
@@ -520,6 +552,7 @@ template <class Net> class model : public replica<Net> {
 
   gradient_coding coding_;
   std::vector<nn::master_t<value_type>> first_residual_;  // set before there was an exchange
+  codec_memory first_memory_;
   std::unique_ptr<gradient_exchange<value_type, execution_space>> exchange_;
   std::unique_ptr<step_hooks<value_type, execution_space>> hooks_;
   std::unique_ptr<pipeline_type> pipeline_;

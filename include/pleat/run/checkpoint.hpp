@@ -72,6 +72,11 @@ struct opened_checkpoint {
       throw error{call, "the state '" + key + "' is '" + text + "', expected a whole number", "It was written by another program"};
     return std::stoull(text);
   }
+  /// Empty if there is none.
+  [[nodiscard]] std::string words(std::string const& key) const {
+    auto const it = manifest.state.find(key);
+    return it == manifest.state.end() ? std::string() : it->second;
+  }
   /// Null if there is none.
   [[nodiscard]] io::safetensors_file const* group(std::string const& name) const noexcept {
     for (std::size_t i = 0; i < files.size(); ++i)
@@ -108,6 +113,10 @@ template <class Net> struct arrived {
   std::vector<W> masters;
   std::vector<std::vector<W>> states;
   std::map<std::string, std::vector<std::uint8_t>> masks;  // bits of this rank's parts
+  std::vector<W> residual;                                 // flat: the sum of the rows that are this rank's
+  index_t residual_ranks = 0;                              // that wrote rows
+  typename parallel::model<Net>::codec_memory codec;
+  std::map<std::string, std::uint64_t> residual_sums, codec_sums;  // what this rank adds to the checksums
 
   /// Not collective. \throws error
   [[gnu::cold]] void read(parallel::model<Net> const& m, opened_checkpoint const& c) {
@@ -128,6 +137,8 @@ template <class Net> struct arrived {
         for (std::size_t i = 0; i < alive.size(); ++i)
           if (alive[i] != std::byte{0}) bits[i / 8] = static_cast<std::uint8_t>(bits[i / 8] | (1u << i % 8));
       });
+    if (auto const* f = c.group(residuals_group)) read_residuals(m, c, *f);
+    if (auto const* f = c.group(codec_group)) read_codec(m, c, *f);
   }
 
   /// What this rank's shares of it add to the checksums: one list per file of the checkpoint.
@@ -142,19 +153,22 @@ template <class Net> struct arrived {
       for (std::size_t s = 0; s < states.size(); ++s)
         if (group == optimizer_group(static_cast<int>(s))) add(m, f, true, states[s], list);
       if (group == masks_group) add_masks(m, f, list);
+      for (auto const* sums : {group == residuals_group ? &residual_sums : nullptr, group == codec_group ? &codec_sums : nullptr})
+        for (std::size_t k = 0; sums && k < list.size(); ++k)
+          if (auto const at = sums->find(f.entries()[k].name); at != sums->end()) list[k] = at->second;
       all.insert(all.end(), list.begin(), list.end());
     }
     return all;
   }
   /// Whether anything of a file was read.
   [[nodiscard]] bool uses(std::string const& group) const {
-    bool used = group == parameters_group || group == masks_group || (group == masters_group && !masters.empty());
+    bool used = group == parameters_group || group == masks_group || group == residuals_group || group == codec_group || (group == masters_group && !masters.empty());
     for (std::size_t s = 0; s < states.size(); ++s) used = used || group == optimizer_group(static_cast<int>(s));
     return used;
   }
 
   /// Into the model.
-  void hand_over(parallel::model<Net>& m) const {
+  void hand_over(parallel::model<Net>& m) {
     using Space = nn::space_of<Net>;
     auto& a = m.arena();
     for (auto const& [name, bits] : masks) give_mask(m, name, bits);
@@ -164,9 +178,46 @@ template <class Net> struct arrived {
     if (!masters.empty()) copy_from_host(m.context(), masters.data(), tensor<W, Space>::wrap(a.masters(), {static_cast<index_t>(masters.size())}));
     for (std::size_t i = 0; i < states.size(); ++i)
       copy_from_host(m.context(), states[i].data(), tensor<W, Space>::wrap(a.state(static_cast<int>(i)), {static_cast<index_t>(states[i].size())}));
+    if (!residual.empty()) m.set_gradient_residual(std::move(residual));
+    else if (m.keeps_gradient_residual()) m.set_gradient_residual(std::vector<W>(static_cast<std::size_t>(a.size())));
+    if (!codec.values.empty()) m.set_gradient_codec_memory(std::move(codec));
   }
 
  private:
+  /// Rows of data ranks are dealt to the data ranks that are here, in blocks, and added up: their sum over all ranks stays.
+  [[gnu::cold]] void read_residuals(parallel::model<Net> const& m, opened_checkpoint const& c, io::safetensors_file const& f) {
+    residual.assign(static_cast<std::size_t>(m.arena().size()), W(0));
+    std::vector<W> row;
+    for_each_residual(m, [&](nn::parameter const& w, nn::arena_entry const& e) {
+      auto const& array = f.at(w.name);
+      index_t const ranks = array.shape.rank() > 0 ? array.shape[0] : 0;
+      if (array.type != dtype_of<W> || ranks < 1 || array.shape != of_all_ranks(ranks, w.whole()))
+        throw error{c.call, "the residuals of '" + w.name + "' are " + std::string(name_of(array.type)) + " " + array.shape.to_string() + ", expected " + std::string(name_of(dtype_of<W>)) + " [ranks, …] of " + w.whole().to_string(),
+                    "It belongs to another network"};
+      residual_ranks = ranks;
+      row.resize(static_cast<std::size_t>(w.size()));
+      index_range const mine = block_range(ranks, m.ranks().size(), m.ranks().rank());
+      for (index_t r = mine.begin; r < mine.end; ++r) {
+        auto const box = row_of_rank(r, w, ranks);
+        io::copy_part(f.bytes(array), array.shape, sizeof(W), box, {0, w.size()}, std::as_writable_bytes(std::span(row)));
+        if (speaks_for(w)) residual_sums[w.name] += io::sum_of_part(array.shape, sizeof(W), box, {0, w.size()}, std::as_bytes(std::span(row)));
+        W* const to = residual.data() + e.begin;
+        for (std::size_t i = 0; i < row.size(); ++i) to[i] = r == mine.begin ? row[i] : to[i] + row[i];
+      }
+    });
+  }
+  /// Every rank takes all of it, rank 0 sums it.
+  [[gnu::cold]] void read_codec(parallel::model<Net> const& m, opened_checkpoint const& c, io::safetensors_file const& f) {
+    bool const same = c.words("gradient_codec") == m.gradient_words();
+    if (same) codec.steps = c.number("gradient_codec_steps");
+    for (auto const& e : f.entries()) {
+      if (e.type != dtype_of<W>) throw error{c.call, "what the gradient codec kept of '" + e.name + "' is " + std::string(name_of(e.type)), "It belongs to another network"};
+      std::vector<W> v(static_cast<std::size_t>(e.shape.size()));
+      io::copy_part(f.bytes(e), e.shape, sizeof(W), index_box(e.shape), {0, e.shape.size()}, std::as_writable_bytes(std::span(v)));
+      if (m.all_ranks().rank() == 0) codec_sums[e.name] = io::sum_of_part(e.shape, sizeof(W), index_box(e.shape), {0, e.shape.size()}, std::as_bytes(std::span(v)));
+      if (same) codec.values[e.name] = std::move(v);
+    }
+  }
   template <class U> [[gnu::cold]] static void take(parallel::model<Net> const& m, io::safetensors_file const& f, bool packed, std::vector<U>& to, index_t size) {
     to.assign(static_cast<std::size_t>(size), U{});
     for_each_held(m, packed, [&](nn::parameter const& w, index_box const& box, index_range range, index_t at) {
@@ -255,6 +306,17 @@ template <class Net, class T, class Space>
     if (cut && !there && c.manifest.version > 1)
       throw error{c.call, "'" + w.name + "' is pruned here, and was not when it was saved", "Load first, then prune"};
   });
+}
+
+/// What is said where gradients travel otherwise than when the checkpoint was saved; empty if they do not.
+template <class Net> [[nodiscard]] std::string words_of_residuals(parallel::model<Net> const& m, opened_checkpoint const& c, index_t ranks) {
+  std::string const there = c.words("gradient_codec"), here = m.gradient_words();
+  index_t const now = m.ranks().size();
+  if (ranks == 0 || (there == here && ranks == now)) return {};
+  std::string all = "what " + std::to_string(ranks) + (ranks == 1 ? " rank" : " ranks") + " had not sent of the gradients ";
+  all += here.empty() ? "is added to those of the next step" : "is dealt to " + std::to_string(now) + (now == 1 ? " rank" : " ranks");
+  if (there != here) all += " (they travelled as " + (there.empty() ? std::string("they are") : there) + ", now as " + (here.empty() ? std::string("they are") : here) + ")";
+  return all;
 }
 
 }  // namespace detail
@@ -353,6 +415,10 @@ class checkpoint_writer {
       state["loss_scale_good_steps"] = std::to_string(s->good_steps());
       state["loss_scale_skipped"] = std::to_string(s->skipped());
     }
+    if (auto const words = m.gradient_words(); !words.empty()) {
+      state["gradient_codec"] = words;
+      state["gradient_codec_steps"] = detail::as_text(m.gradient_codec_memory().steps);
+    }
     for (auto const& [key, value] : extras.more) state[detail::own_words + key] = value;
     return state;
   }
@@ -425,6 +491,7 @@ template <class Net, class T, class Space>
         continue;
     }
     if (!reasons.empty()) point.remark = "passed over a damaged checkpoint (" + reasons + "); going on from '" + path + "', step " + std::to_string(point.step);
+    if (auto const words = detail::words_of_residuals(m, c, data.residual_ranks); !words.empty()) point.remark += (point.remark.empty() ? "" : "; ") + words;
     data.hand_over(m);
     m.set_steps(steps);
     optimizer.set_steps(optimizer_steps);

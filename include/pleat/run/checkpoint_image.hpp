@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <map>
 #include <span>
@@ -22,7 +23,7 @@
 namespace pleat::run::detail {
 
 /// Group names of a checkpoint's files.
-inline constexpr char const *parameters_group = "parameters", *masters_group = "masters", *masks_group = "masks";
+inline constexpr char const *parameters_group = "parameters", *masters_group = "masters", *masks_group = "masks", *residuals_group = "residuals", *codec_group = "codec";
 [[nodiscard]] inline std::string optimizer_group(int buffer) { return "optimizer-" + std::to_string(buffer + 1); }
 
 /// Everything with a place in the files: tied parameters are stored once, encoded forms keep their numbers themselves.
@@ -71,6 +72,29 @@ template <class Net, class F> void for_each_held(parallel::model<Net> const& m, 
   });
 }
 
+/// Residuals of all data ranks as one array: [ranks, …].
+[[nodiscard]] inline extents of_all_ranks(index_t ranks, extents const& whole) {
+  std::array<index_t, extents::max_rank> n{ranks};
+  if (whole.rank() + 1 > extents::max_rank) throw error{"run::save_checkpoint", "a parameter of shape " + whole.to_string() + " has no room for the residuals of its gradient", "Send its gradient without a codec"};
+  std::copy(whole.begin(), whole.end(), n.begin() + 1);
+  return extents(std::span<index_t const>(n.data(), static_cast<std::size_t>(whole.rank()) + 1));
+}
+/// The row of one data rank in it, of the elements that a rank of the tensor axis holds.
+[[nodiscard]] inline index_box row_of_rank(index_t rank, nn::parameter const& w, index_t ranks) {
+  index_box box(of_all_ranks(ranks, w.whole()));
+  box[0] = {rank, rank + 1};
+  for (int d = 0; d < w.whole().rank(); ++d) box[d + 1] = w.box()[d];
+  return box;
+}
+/// f(parameter, its arena entry) for every gradient of which this rank may have kept something.
+template <class Net, class F> void for_each_residual(parallel::model<Net> const& m, F&& f) {
+  nn::for_each_parameter(m.net(), [&](nn::parameter const& w) {
+    if (is_stored(w) && !w.absent && w.kind == nn::parameter_kind::trainable) f(w, m.arena().entries()[static_cast<std::size_t>(m.arena().find(w.name))]);
+  });
+}
+/// Of ranks of the tensor axis that hold the same elements, the first speaks.
+[[nodiscard]] inline bool speaks_for(nn::parameter const& w) noexcept { return w.parts == 1 || w.where.shards() || w.part == 0; }
+
 /// One entry per parameter, in the order of the network: 1 if it is pruned, on whichever rank it lives. Collective.
 template <class Net> [[nodiscard]] std::vector<std::int32_t> pruned(parallel::model<Net> const& m) {
   std::vector<std::int32_t> flags;
@@ -117,6 +141,15 @@ struct image {
     list(parameters_group, dtype_of<T>, all);
     if (m.all_ranks().all_reduce_value(wide ? 1 : 0, comm::reduction::max)) list(masters_group, dtype_of<W>, all);
     for (int i = 0; i < a.states(); ++i) list(optimizer_group(i), dtype_of<W>, all);
+    bool const kept = m.all_ranks().all_reduce_value(m.keeps_gradient_residual() ? 1 : 0, comm::reduction::max) == 1;
+    auto const memory = m.gradient_codec_memory();
+    if (kept) {
+      auto& of = groups[residuals_group];
+      nn::for_each_parameter(m.net(), [&](nn::parameter const& w) {
+        if (is_stored(w) && w.kind == nn::parameter_kind::trainable) of.push_back({w.name, dtype_of<W>, of_all_ranks(m.ranks().size(), w.whole())});
+      });
+    }
+    for (auto const& [name, v] : memory.values) groups[codec_group].push_back({name, dtype_of<W>, {static_cast<index_t>(v.size())}});
     if (std::find(masked.begin(), masked.end(), 1) != masked.end())
       list(masks_group, dtype::u8, [&](std::size_t i) { return masked[i] == 1; });
     comm::all_or_none(m.all_ranks(), [&] {
@@ -125,6 +158,14 @@ struct image {
       if (wide) out.add<W>(m, masters_group, a.masters(), true);
       for (int i = 0; i < a.states(); ++i) out.add<W>(m, optimizer_group(i), a.state(i), true);
       out.add_masks(m, groups);
+      if (kept) out.add_residuals(m);
+      if (m.all_ranks().rank() == 0)
+        for (auto const& [name, v] : memory.values) {
+          auto const n = static_cast<index_t>(v.size());
+          auto const from = std::as_bytes(std::span(v));
+          auto& to = out.bytes.emplace_back(from.begin(), from.end());
+          out.parts.push_back({out.layout.find(codec_group, name), index_box(extents{n}), {0, n}, to});
+        }
     });
     out.demand_same_layout(m.all_ranks());
     return out;
@@ -147,6 +188,16 @@ struct image {
       auto& to = bytes.emplace_back(static_cast<std::size_t>(range.size()));
       for (index_t i = range.begin; i < range.end; ++i) to[static_cast<std::size_t>(i - range.begin)] = std::byte{codec::detail::bit_at(bits.data(), i)};
       parts.push_back({layout.find(masks_group, w.name), box, range, to});
+    });
+  }
+  /// Every data rank its own row.
+  template <class Net> void add_residuals(parallel::model<Net> const& m) {
+    auto const flat = m.gradient_residual();
+    for_each_residual(m, [&](nn::parameter const& w, nn::arena_entry const& e) {
+      if (!speaks_for(w) || w.size() == 0) return;
+      auto const from = std::as_bytes(std::span(flat).subspan(static_cast<std::size_t>(e.begin), static_cast<std::size_t>(w.size())));
+      auto& to = bytes.emplace_back(from.begin(), from.end());
+      parts.push_back({layout.find(residuals_group, w.name), row_of_rank(m.ranks().rank(), w, m.ranks().size()), {0, w.size()}, to});
     });
   }
   /// Ranks whose networks differ would write over each other.
