@@ -49,6 +49,13 @@ template <class T> struct masked {
     set(c, shape, to_host(c, shape, values), {bits.begin(), bits.end()}, s);
   }
 
+  /// Takes the bits alone: for values that are not all here. Whoever holds one that is dead sets it to zero.
+  template <class Space> static void keep(context<Space>& c, std::vector<std::uint8_t> const& bits, storage<Space>& s) {
+    s.bits = typename storage<Space>::bits_view(Kokkos::view_alloc(Kokkos::WithoutInitializing, "pleat::mask"), bits.size());
+    s.alive = detail::count_bits(bits);
+    copy_from_host(c, bits.data(), tensor<std::uint8_t, Space>::wrap(s.bits.data(), {static_cast<index_t>(bits.size())}));
+  }
+
   template <class Space> static void decode(context<Space>& c, extents const& shape, storage<Space> const& s, T* out) {
     detail::copy_values(c, static_cast<T const*>(s.values), out, shape.size());
   }
@@ -133,9 +140,7 @@ template <class T> struct masked {
   static void set(context<Space>& c, extents const& shape, std::vector<T> host, std::vector<std::uint8_t> const& bits, storage<Space>& s) {
     for (index_t i = 0; i < shape.size(); ++i)
       if (!detail::bit_at(bits.data(), i)) host[static_cast<std::size_t>(i)] = T(0);
-    s.bits = typename storage<Space>::bits_view(Kokkos::view_alloc(Kokkos::WithoutInitializing, "pleat::mask"), bits.size());
-    s.alive = detail::count_bits(bits);
-    copy_from_host(c, bits.data(), tensor<std::uint8_t, Space>::wrap(s.bits.data(), {static_cast<index_t>(bits.size())}));
+    keep(c, bits, s);
     copy_from_host(c, host.data(), tensor<T, Space>::wrap(s.values, shape));
   }
 };

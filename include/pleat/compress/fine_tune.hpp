@@ -20,6 +20,7 @@ class fine_tune {
  public:
   using fusable_transform = void;
   static constexpr bool takes_parts = true;
+  static constexpr bool takes_shards = true;
   static constexpr char const* what = "fine_tune";
 
   /// `data` is kept by reference: it must live until the transform has run.

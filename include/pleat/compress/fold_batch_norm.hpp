@@ -69,12 +69,13 @@ template <class Net> [[nodiscard]] Net with_folded_norms(Net net, std::vector<st
 /// Folds every batch norm that directly follows a linear or conv2d layer in a sequential into that layer: with the running statistics,
 /// factor = weight/√(variance + epsilon), row r of the layer's weight is multiplied by factor[r] and its bias becomes
 /// (bias − mean)·factor + norm's bias, in double, rounded once. The layer gets a bias if it had none; the norm is an identity from then on.
-/// Answers differ by rounding only; training after it is without the norm. Zeros stay zeros.
+/// Answers differ by rounding only; training after it is without the norm. Zeros stay zeros. Sharded parameters are gathered layer by layer.
 ///
 /// Before quantizing: an encoded weight cannot be scaled, and ranges are to be those of the folded one.
 struct fold_batch_norm {
   using fusable_transform = void;
   static constexpr bool folds = true;
+  static constexpr bool takes_shards = true;  // layer by layer
   static constexpr char const* what = "fold_batch_norm";
 
   std::vector<std::string> ignore{};  ///< names of norms that stay; * and ? as in a shell
@@ -124,12 +125,9 @@ struct fold_batch_norm {
     m = m.rebuild(std::move(net));
     m.net().for_each_parameter([&](auto& w) {
       using T = typename std::remove_cvref_t<decltype(w)>::value_type;
-      using Space = typename std::remove_cvref_t<decltype(w)>::execution_space;
       for (auto const& f : all) {
         if (w.name != f.weight && w.name != f.bias) continue;
-        auto const& values = w.name == f.weight ? f.w : f.b;
-        std::vector<T> const typed(values.begin(), values.end());
-        copy_from_host(m.context(), typed.data(), tensor<T, Space>::wrap(w.data(), w.shape));
+        if constexpr (std::is_same_v<T, float>) m.set_host_values_of(w, w.name == f.weight ? f.w : f.b);
       }
     });
     m.values_changed();
@@ -140,9 +138,7 @@ struct fold_batch_norm {
   template <class Model, class W> [[nodiscard]] static std::vector<float> host(Model const& m, W const& w) {
     using T = typename W::value_type;
     static_assert(std::is_same_v<T, float>, "pleat: compress::fold_batch_norm folds float networks");
-    std::vector<float> v(static_cast<std::size_t>(w.size()));
-    copy_to_host(m.context(), tensor<T, typename W::execution_space>::wrap(w.data(), w.shape), v.data());
-    return v;
+    return m.host_values_of(w);
   }
 };
 

@@ -60,6 +60,7 @@ template <class Recorder, class... Ts> class basic_pipeline {
                 "pleat: this pipeline prunes after it quantizes, and quantized weights cannot be pruned: prune first, then quantize");
 
   static constexpr bool takes_parts = (detail::takes_parts<Ts> && ...);
+  static constexpr bool takes_shards = (detail::takes_shards<Ts> && ...);
 
   explicit basic_pipeline(std::tuple<Ts...> steps, Recorder recorder = {}) : steps_(std::move(steps)), recorder_(std::move(recorder)) {}
 
@@ -108,13 +109,22 @@ template <class T> struct is_pipeline { static constexpr bool value = false; };
 template <class... Ts> struct is_pipeline<pipeline<Ts...>> { static constexpr bool value = true; };
 template <class T> concept step_or_pipeline = fusable<T> || is_pipeline<std::remove_cvref_t<T>>::value;
 
+/// Of parameters that are sharded (state_stage = 3) a transform that says nothing gets whole ones, and its result is sharded again.
+template <class Model, class P> [[nodiscard]] auto applied(Model&& m, P const& p) {
+  if constexpr (!takes_parts<P>) m.demand_uncut("compress");
+  if constexpr (!takes_shards<P>)
+    if (m.shards()) return p(m.unsharded()).replanned(m.plan());
+  return p(std::forward<Model>(m));
+}
 /// A transform alone is a pipeline of one.
 template <class Model, class T> [[nodiscard]] auto transformed(Model&& m, T const& t) {
-  if constexpr (takes_parts<std::remove_cvref_t<T>>) m.demand_gathered("compress");
-  else m.demand_whole_parameters("compress");
   if constexpr (fusable<T>) {
-    return pipeline<T>(std::tuple<T>(t))(std::forward<Model>(m));
+    return applied(std::forward<Model>(m), pipeline<T>(std::tuple<T>(t)));
+  } else if constexpr (requires { t.steps(); }) {
+    return applied(std::forward<Model>(m), t);
   } else {
+    if constexpr (takes_parts<std::remove_cvref_t<T>>) m.demand_gathered("compress");
+    else m.demand_whole_parameters("compress");
     static_assert(std::is_invocable_v<T const&, Model&&>,
                   "pleat: the right side of model | … is no transform: it can neither be called with the model, nor has it 'using fusable_transform = void' and 'void run(model&) const'");
     return t(std::forward<Model>(m));

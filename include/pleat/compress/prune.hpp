@@ -40,9 +40,12 @@ struct n_of_m {
 ///     static constexpr char const* what;
 ///     template <class Net, class C> void score(parallel::model<Net>& m, std::vector<C>& weights) const;   // fills weights[i].scores
 ///
-/// and, if another scope is usual for it, `static constexpr scope usual_scope`; if it trains the model, `static constexpr bool trains = true`. Further ones: compress/criteria.hpp.
+/// and, if another scope is usual for it, `static constexpr scope usual_scope`; if it trains the model, `static constexpr bool trains = true`; if it
+/// scores an element by what is in the candidate alone, so that any run of a weight will do, `static constexpr bool takes_shards = true`. Further
+/// ones: compress/criteria.hpp.
 struct magnitude {
   static constexpr char const* what = "magnitude";
+  static constexpr bool takes_shards = true;
   template <class Net, class C> void score(parallel::model<Net>&, std::vector<C>& weights) const {
     for (auto& c : weights) {
       c.scores.resize(c.values.size());
@@ -96,12 +99,14 @@ template <class Net, class T> void demand_pattern(parallel::model<Net> const& m,
 /// case); ties are broken by position. What a former pruning removed stays removed and counts.
 ///
 /// Weights may be cut along the tensor axis and lie on stages: the ranks count, nobody gathers (three sums of 16 KiB per group of rivals, six
-/// where there are ties), and the same elements go as on one rank.
+/// where there are ties), and the same elements go as on one rank. Parameters that are sharded (state_stage = 3) stay so: every rank prunes
+/// its pieces; criteria that look at more than an element, and patterns, gather them on every rank and shard the result again.
 template <class Criterion = magnitude> struct prune_by {
   using fusable_transform = void;
   template <class T> using form = codec::masked<T>;
   static constexpr bool writes_weights = true;
   static constexpr bool takes_parts = true;
+  static constexpr bool takes_shards = true;
   static constexpr char const* what = "prune";
 
   double sparsity = 0.9;                      ///< in [0, 1): share of zeros among the selected weights afterwards
@@ -128,6 +133,7 @@ template <class Criterion = magnitude> struct prune_by {
   template <class Net> void run(parallel::model<Net>& m) const {
     constexpr char const* call = "compress::prune";
     detail::demand_sparsity(call, sparsity);
+    if (m.shards() && (pattern || !detail::takes_shards<Criterion>)) return detail::run_on_whole_parameters(m, *this);
     if (scope == compress::scope::group && groups.empty() && !pattern)
       throw error{call, "scope::group needs .groups", "Say which names compete together: .groups = {{\"block.*.fc?.*\"}, {\"head.*\"}}"};
     int const steps = steps_of(schedule);
@@ -190,7 +196,10 @@ template <class Criterion = magnitude> struct prune_by {
         for (index_t r = 0; r < rows; ++r) {
           out.emplace_back();
           sizes.push_back(w.whole.size_from(1));
-          if (w.size() > 0 && r >= w.box[0].begin && r < w.box[0].end) out[begin + static_cast<std::size_t>(r)].runs.push_back({c, (r - w.box[0].begin) * columns, (r - w.box[0].begin + 1) * columns});
+          if (w.size() == 0 || r < w.box[0].begin || r >= w.box[0].end) continue;
+          index_t const first = (r - w.box[0].begin) * columns - w.offset;
+          index_range const here = intersect({first, first + columns}, {0, w.size()});
+          if (!here.empty()) out[begin + static_cast<std::size_t>(r)].runs.push_back({c, here.begin, here.end});
         }
       } else if (scope == compress::scope::group) {
         std::size_t g = 0;

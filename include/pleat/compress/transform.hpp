@@ -16,6 +16,7 @@
 ///     static constexpr bool trains_codes = true;                     // it trains weights as codes, which it changes (default: false)
 ///     static constexpr bool fills_zeros = true;                      // what was zero is not afterwards (default: false)
 ///     static constexpr bool takes_parts = true;                      // it works on weights that are cut over the ranks (default: false)
+///     static constexpr bool takes_shards = true;                     // and on parameters of which every rank has pieces (state_stage = 3); others get them whole
 ///     static constexpr char const* what = "…";                       // for messages (optional)
 ///     error_kind leaves_errors() const;                              // what the ledger of errors may believe (default: measured)
 ///
@@ -110,6 +111,11 @@ template <class T> [[nodiscard]] consteval bool says_takes_parts() {
   else return false;
 }
 template <class T> inline constexpr bool takes_parts = says_takes_parts<T>();
+template <class T> [[nodiscard]] consteval bool says_takes_shards() {
+  if constexpr (requires { { T::takes_shards } -> std::convertible_to<bool>; }) return static_cast<bool>(T::takes_shards);
+  else return false;
+}
+template <class T> inline constexpr bool takes_shards = says_takes_shards<T>();
 template <class T> inline constexpr bool needs_a_form = requires { typename T::template needs_form<float>; };
 
 /// A set of forms with the one that a transform adds.
@@ -169,6 +175,14 @@ template <class... Transforms> struct widen_leaf {
     }
   }
 };
+
+/// A transform that needs whole parameters, on a model whose ranks hold pieces of them: gathered for it, sharded again afterwards.
+template <class Net, class T> void run_on_whole_parameters(parallel::model<Net>& m, T const& t) {
+  auto const p = m.plan();
+  auto whole = m.unsharded();
+  t.run(whole);
+  m = whole.replanned(p);
+}
 
 /// True if a step that says `earlier` stands before one that says `later`.
 template <class... Ts> [[nodiscard]] consteval bool stands_before(std::initializer_list<bool> earlier, std::initializer_list<bool> later) {

@@ -99,6 +99,38 @@ template <class Net> class replica {
     else copy_from_host(*context_, flat.data(), tensor_type::wrap(arena_->values(), extents{arena_->size()}));
     values_changed();
   }
+  /// One parameter's values (of its part, where it is cut along the tensor axis) on the host. Collective at stage 3: its bucket is gathered as
+  /// a layer's is.
+  [[nodiscard]] std::vector<value_type> host_values_of(nn::parameter const& w) const {
+    std::vector<value_type> v(static_cast<std::size_t>(w.size()));
+    auto opened = w;
+    if (group_->stage == 3) gather_->open_values(opened, false);
+    copy_to_host(*context_, tensor_type::wrap(static_cast<value_type*>(opened.values), extents{w.size()}), v.data());
+    if (group_->stage == 3) gather_->close_values(opened);
+    return v;
+  }
+  /// Takes them: the same on every data rank, which keeps what it holds. To be followed by values_changed.
+  void set_host_values_of(nn::parameter const& w, std::span<value_type const> values) {
+    auto const here = held(w);
+    copy_from_host(*context_, values.data() + here.range.begin, tensor_type::wrap(here.values, extents{here.range.size()}));
+  }
+
+  /// The elements of a parameter that live on this rank, and where: at stage 3 those of its pieces, else all of its part.
+  struct held_elements {
+    index_range range{};          ///< of the part, row-major
+    value_type* values = nullptr;  ///< in the space's memory
+  };
+  [[nodiscard]] held_elements held(nn::parameter const& w) const {
+    if (group_->stage < 3) return {{0, w.size()}, static_cast<value_type*>(w.values)};
+    auto const& e = arena_->entries()[static_cast<std::size_t>(arena_->values_of(w.id))];
+    for (auto const& p : arena_->pieces())  // an entry lies in one bucket, of which this rank has one piece
+      if (index_range const r = intersect(index_range{e.begin, e.end}, index_range{p.begin, p.end}); !r.empty())
+        return {{r.begin - e.begin, r.end - e.begin}, arena_->owned_values(p) + (r.begin - p.begin)};
+    return {};
+  }
+  /// Those that hold a parameter's elements between them; null where every data rank has them all.
+  [[nodiscard]] comm::communicator* shards() const noexcept { return group_->stage == 3 ? group_->members.get() : nullptr; }
+
   void set_host_state(int i, std::vector<nn::master_t<value_type>> const& flat) { take_pieces(*context_, *arena_, flat, arena_->state(i)); }
 
   /// After the arena's values were written from outside (a checkpoint): gathered copies are forgotten, masters take them.

@@ -31,18 +31,20 @@ template <class T> struct candidate {
   std::vector<score_type> scores;   ///< what competes: the lowest go
   std::vector<std::uint8_t> bits;   ///< who lives
   index_t first_position = 0;       ///< elements of the weights before, over all ranks
+  index_t offset = 0;               ///< of the part's elements, the first that is here: sharded parameters are here in a run of them
   bool counts = true;               ///< false where another rank holds the same elements and counts them
 
   [[nodiscard]] index_t size() const noexcept { return static_cast<index_t>(values.size()); }
   [[nodiscard]] index_t rows() const noexcept { return size() == 0 ? 0 : box[0].size(); }
   /// Columns of the part (of a kernel: channels × places).
-  [[nodiscard]] index_t columns() const noexcept { return rows() == 0 ? 0 : size() / rows(); }
+  [[nodiscard]] index_t columns() const noexcept { return rows() == 0 ? 0 : box.size() / rows(); }
   /// Column of the whole weight at which the part's columns begin.
   [[nodiscard]] index_t first_column() const noexcept { return rows() == 0 || whole.rank() < 2 ? 0 : box[1].begin * whole.size_from(2); }
   [[nodiscard]] bool alive(index_t i) const noexcept { return codec::detail::bit_at(bits.data(), i); }
   void remove(index_t i) noexcept { bits[static_cast<std::size_t>(i >> 3)] = static_cast<std::uint8_t>(bits[static_cast<std::size_t>(i >> 3)] & ~(1u << (i & 7))); }
-  /// Place of element i of the part among all elements of all weights.
+  /// Place of element i among all elements of all weights.
   [[nodiscard]] index_t position(index_t i) const noexcept {
+    i += offset;
     index_t const r = i / columns();
     return first_position + (box[0].begin + r) * whole.size_from(1) + first_column() + (i - r * columns());
   }

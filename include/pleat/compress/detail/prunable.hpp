@@ -25,10 +25,11 @@ template <class Net> void agree(parallel::model<Net> const& m, char const* call,
   });
 }
 
-/// The sum over the ranks that hold different elements: the parts of a weight, and the stages.
+/// The sum over the ranks that hold different elements: the shards and the parts of a weight, and the stages.
 template <class Net> struct sum_of_parts {
   parallel::model<Net> const* model;
   void operator()(std::vector<std::int64_t>& counts) const {
+    if (auto* const shards = model->shards(); shards && shards->size() > 1) shards->all_reduce(counts);
     if (model->parts().size() > 1) model->parts().all_reduce(counts);
     if (model->pipeline().size() > 1) model->pipeline().all_reduce(counts);
   }
@@ -46,7 +47,25 @@ void for_each_prunable(parallel::model<Net>& m, char const* call, std::vector<st
   });
 }
 
-/// Their numbers and masks, without scores.
+/// Bits [first, first + n) of a mask, or of one that is all ones if there is none.
+[[nodiscard]] inline std::vector<std::uint8_t> bits_of_run(std::vector<std::uint8_t> const& all, index_t first, index_t n) {
+  std::vector<std::uint8_t> bits(static_cast<std::size_t>(codec::detail::bit_bytes(n)), 0);
+  for (index_t i = 0; i < n; ++i)
+    if (all.empty() || codec::detail::bit_at(all.data(), first + i)) bits[static_cast<std::size_t>(i / 8)] = static_cast<std::uint8_t>(bits[static_cast<std::size_t>(i / 8)] | (1u << (i % 8)));
+  return bits;
+}
+/// The mask of the whole part, of which every rank of a shard group has a run of bits. Collective over the group.
+template <class T> [[nodiscard]] std::vector<std::uint8_t> join_bits(comm::communicator& ranks, candidate<T> const& c, index_t n) {
+  std::vector<std::uint64_t> words(static_cast<std::size_t>((n + 63) / 64), 0);  // every bit is set on one rank at most: a sum is a union
+  for (index_t i = 0; i < c.size(); ++i)
+    if (c.alive(i)) words[static_cast<std::size_t>((c.offset + i) / 64)] |= std::uint64_t{1} << ((c.offset + i) % 64);
+  if (!words.empty()) ranks.all_reduce(words);
+  std::vector<std::uint8_t> bits(static_cast<std::size_t>(codec::detail::bit_bytes(n)));
+  for (std::size_t k = 0; k < bits.size(); ++k) bits[k] = static_cast<std::uint8_t>(words[k / 8] >> (k % 8 * 8));
+  return bits;
+}
+
+/// Their numbers and masks, without scores: what of them lives on this rank.
 /// \throws error, on every rank alike, for NaN and infinity, by name, and if there is nothing to prune
 template <class Net>
 [[nodiscard]] std::vector<candidate<typename parallel::model<Net>::value_type>> gather(parallel::model<Net>& m, char const* call, std::vector<std::string> const& ignore, listener const* aloud) {
@@ -63,15 +82,17 @@ template <class Net>
     c.counts = w.parts == 1 || w.where.shards() || w.part == 0;
     c.first_position = std::exchange(position, position + c.whole.size());
     if (!w.absent) {
-      c.values.resize(static_cast<std::size_t>(w.size()));
-      copy_to_host(m.context(), tensor<T, Space>::wrap(w.data(), w.shape), c.values.data());
+      auto const here = m.held(w);
+      c.offset = here.range.begin;
+      c.values.resize(static_cast<std::size_t>(here.range.size()));
+      copy_to_host(m.context(), tensor<T, Space>::wrap(here.values, {here.range.size()}), c.values.data());
       for (std::size_t i = 0; i < c.values.size() && bad.empty(); ++i)
-        if (double const v = pleat::detail::number(c.values[i]); !std::isfinite(v)) bad = "element " + std::to_string(i) + " of '" + w.name + "' is " + std::to_string(v);
+        if (double const v = pleat::detail::number(c.values[i]); !std::isfinite(v)) bad = "element " + std::to_string(c.offset + static_cast<index_t>(i)) + " of '" + w.name + "' is " + std::to_string(v);
       w.visit([&](auto tag, auto const& s) {
-        if constexpr (std::is_same_v<typename decltype(tag)::type, codec::masked<T>>) c.bits = codec::masked<T>::mask(m.context(), w.shape, s);
-        else c.bits.assign(static_cast<std::size_t>(codec::detail::bit_bytes(w.size())), 0xff);
+        std::vector<std::uint8_t> mask;
+        if constexpr (std::is_same_v<typename decltype(tag)::type, codec::masked<T>>) mask = codec::masked<T>::mask(m.context(), w.shape, s);
+        c.bits = bits_of_run(mask, here.range.begin, here.range.size());
       });
-      if (w.size() % 8 != 0) c.bits.back() = static_cast<std::uint8_t>(c.bits.back() & ((1u << (w.size() % 8)) - 1u));
     }
     all.push_back(std::move(c));
   });
@@ -83,14 +104,26 @@ template <class Net>
 /// The masks become the weights'.
 template <class Net>
 void encode(parallel::model<Net>& m, std::vector<std::string> const& ignore, std::vector<candidate<typename parallel::model<Net>::value_type>> const& all) {
-  using masked = codec::masked<typename parallel::model<Net>::value_type>;
+  using T = typename parallel::model<Net>::value_type;
+  using masked = codec::masked<T>;
   std::size_t next = 0;
   for_each_prunable(m, "", ignore, nullptr, [&](auto& w) {
     auto const& c = all[next++];
     w.template use_form<masked>();
-    if (!w.absent) masked::encode_with_mask(m.context(), w.shape, w.data(), c.bits, w.storage_of(codec::form_tag<masked>{}));
+    if (w.absent) return;
+    auto& s = w.storage_of(codec::form_tag<masked>{});
+    if (auto* const shards = m.shards()) {
+      masked::keep(m.context(), join_bits(*shards, c, w.size()), s);
+      auto values = c.values;
+      for (index_t i = 0; i < c.size(); ++i)
+        if (!c.alive(i)) values[static_cast<std::size_t>(i)] = T(0);
+      copy_from_host(m.context(), values.data(), tensor<T, typename parallel::model<Net>::execution_space>::wrap(m.held(w).values, {c.size()}));
+    } else {
+      masked::encode_with_mask(m.context(), w.shape, w.data(), c.bits, s);
+    }
   });
   m.refresh_masks();
+  if (m.shards()) m.values_changed();
 }
 
 /// Living elements of each weight, over all ranks. Collective.

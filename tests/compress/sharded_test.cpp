@@ -1,0 +1,133 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Transforms of models whose parameters are sharded (state_stage = 3): the bytes of the model that every rank holds whole.
+#include <pleat/compress/pipeline.hpp>
+
+#include <pleat/compress/criteria.hpp>
+#include <pleat/compress/fine_tune.hpp>
+#include <pleat/compress/fold_batch_norm.hpp>
+#include <pleat/compress/prune.hpp>
+#include <pleat/compress/quantize.hpp>
+#include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
+#include <pleat/nn/batch_norm.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <compress/compress_support.hpp>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+namespace {
+
+using namespace compress_test;
+namespace nn = pleat::nn;
+namespace compress = pleat::compress;
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
+
+/// 6000, 12000 and 160 weights: pieces are cut every 4096 elements, in the middle of rows.
+auto wide() {
+  return nn::sequential(nn::linear("fc1", 20, 300, {.bias = false}), nn::batch_norm("norm1", 300), nn::relu(), nn::linear("fc2", 300, 40), nn::batch_norm("norm2", 40), nn::relu(), nn::linear("fc3", 40, 4));
+}
+struct layout {
+  int ranks, stage;
+  index_t state_ranks;
+};
+auto built(pleat::world& w, layout const& l) {
+  pleat::plan::plan p;
+  p.global_batch = 16;
+  p.data_ranks = l.ranks;
+  p.deterministic = true;
+  p.state_stage = l.stage;
+  p.state_ranks = l.state_ranks;
+  p.bucket_bytes = 20000;
+  auto m = pleat::parallel::build(wide(), p, w, {.seed = 3});
+  auto flat = m.host_values();
+  for (auto& x : flat) x = std::round(x * 512) / 512;  // ties
+  m.set_host_values(flat);
+  return m;
+}
+/// The file of the transformed model, of rank 0; all ranks' must be the same.
+template <class Transform> std::vector<std::byte> file(layout const& l, Transform const& t) {
+  std::vector<std::vector<std::byte>> all(static_cast<std::size_t>(l.ranks));
+  std::vector<int> stages(all.size());
+  pleat::comm::run_local(l.ranks, [&](pleat::comm::communicator c) {
+    auto const rank = static_cast<std::size_t>(c.rank());
+    pleat::world w(std::move(c), 1);
+    w.set_sink({});
+    auto const m = t(built(w, l));
+    stages[rank] = m.plan().state_stage;
+    all[rank] = pleat::run::file_image(m.unsharded());
+  });
+  for (std::size_t r = 0; r < all.size(); ++r) {
+    CHECK(stages[r] == l.stage);
+    CHECK((all[r] == all[0]));
+  }
+  return all[0];
+}
+template <class Transform> void same_bytes(Transform const& t) {
+  auto const whole = file({1, 0, 0}, t);
+  for (layout const& l : {layout{1, 3, 0}, {2, 3, 0}, {3, 3, 0}, {4, 3, 2}, {4, 3, 1}, {2, 2, 0}}) {
+    CAPTURE(l.ranks, l.stage, l.state_ranks);
+    CHECK((file(l, t) == whole));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("sharded: magnitude pruning of pieces takes the elements that it takes of whole weights, in every scope") {
+  std::vector<std::vector<std::string>> const groups{{"fc1.*", "fc3.*"}};
+  for (auto const scope : {compress::scope::global, compress::scope::layer, compress::scope::row, compress::scope::group}) {
+    CAPTURE(static_cast<int>(scope));
+    // twice: what is gone counts
+    same_bytes([&](auto m) {
+      return std::move(m) | (compress::prune{.sparsity = 0.4, .scope = scope, .groups = groups} | compress::prune{.sparsity = 0.75, .scope = scope, .groups = groups});
+    });
+  }
+}
+
+TEST_CASE("sharded: pruning in steps with training between them, and training on: dead elements stay dead") {
+  auto const train = data(48);
+  same_bytes([&](auto m) {
+    return std::move(m) | (compress::prune{.sparsity = 0.8, .schedule = compress::cubic{2}, .retrain = compress::fine_tune(train, quiet(1))} | compress::fine_tune(train, quiet(1)));
+  });
+}
+
+TEST_CASE("sharded: what looks at whole weights gets them, and its result is sharded again") {
+  auto const train = data(40);
+  same_bytes([](auto m) { return std::move(m) | compress::prune{.pattern = compress::n_of_m{2, 4}}; });
+  same_bytes([&](auto m) { return std::move(m) | compress::prune_by<compress::wanda>{.sparsity = 0.5, .criterion = {compress::calibration(train, 16)}}; });
+  same_bytes([&](auto m) {
+    return std::as_const(m) | (compress::fold_batch_norm{} | compress::prune{.sparsity = 0.5} | compress::fine_tune(train, quiet(1)) | compress::quantize<pleat::codec::int8<float>>{});
+  });
+}
+
+TEST_CASE("sharded: batch norms are folded layer by layer") {
+  auto const train = data(48);
+  same_bytes([&](auto m) {
+    (void)pleat::run::fit(m, train, quiet(2));  // statistics, scales and shifts that are not what they were
+    return std::move(m) | compress::fold_batch_norm{};
+  });
+}
+
+TEST_CASE("sharded: a NaN in one rank's piece is named on every rank, with its place in the whole weight") {
+  pleat::comm::run_local(3, [](pleat::comm::communicator c) {
+    pleat::world w(std::move(c), 1);
+    w.set_sink({});
+    auto m = built(w, {3, 3, 0});
+    auto flat = m.host_values();
+    flat[static_cast<std::size_t>(m.arena().entries()[static_cast<std::size_t>(m.arena().find("fc2.weight"))].begin) + 11111] = std::numeric_limits<float>::quiet_NaN();
+    m.set_host_values(flat);
+    std::string words;
+    try {
+      (void)(m | compress::prune{.sparsity = 0.5});
+    } catch (pleat::error const& e) {
+      words = e.what();
+    }
+    if (words.find("element 11111 of 'fc2.weight' is") == std::string::npos) throw std::runtime_error("said: " + words);
+  });
+}
