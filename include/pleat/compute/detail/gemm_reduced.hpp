@@ -6,6 +6,8 @@
 #pragma once
 
 #include <algorithm>
+#include <limits>
+#include <type_traits>
 
 #include <pleat/compute/detail/gemm_host.hpp>
 #include <pleat/compute/detail/scratch.hpp>
@@ -49,8 +51,43 @@ struct narrow_rows_body {
     for (index_t j = whole; j < columns; ++j) y[j] = T(finished(x[j], bias ? static_cast<float>(bias[j]) : 0.0f, bias != nullptr, relu));
   }
 };
+/// The same for a run of floats, with a bias of -0 (which changes nothing) and a mask of ones where there is none.
+struct finish_run_body {
+  float const *from, *bias, *mask;
+  float lowest;  ///< what lies below it becomes zero
+  float* to;
+  PLEAT_INLINE void operator()(index_t i) const {
+    float v = from[i] + bias[i];
+    v = v < lowest ? 0.0f : v;
+    to[i] = mask[i] > 0.0f ? v : 0.0f;
+  }
+};
+/// Half is rounded by instructions that compilers do not find, so what is before that is done in floats.
+inline void narrow_rows_of_half(isa::level level, index_t rows, index_t columns, float const* from, index_t from_ld, half* to, index_t to_ld, epilogue<half> const& after) {
+  bool const plain = after.bias == nullptr && after.mask == nullptr && after.act != activation::relu;
+  constexpr index_t run = 256;
+  alignas(64) float bias[run], mask[run], finished[run];
+  for (index_t j = 0; j < columns; j += run) {
+    index_t const n = std::min(run, columns - j);
+    if (after.bias != nullptr) widen(level, n, after.bias + j, bias);
+    else std::fill(bias, bias + n, -0.0f);
+    if (after.mask == nullptr) std::fill(mask, mask + n, 1.0f);
+    for (index_t r = 0; r < rows; ++r) {
+      float const* const x = from + r * from_ld + j;
+      if (plain) {
+        narrow(level, n, x, to + r * to_ld + j);
+        continue;
+      }
+      if (after.mask != nullptr) widen(level, n, after.mask + r * after.ldmask + j, mask);
+      loop_at<false>(level, 0, n, finish_run_body{x, bias, mask, after.act == activation::relu ? 0.0f : -std::numeric_limits<float>::infinity(), finished});
+      narrow(level, n, finished, to + r * to_ld + j);
+    }
+  }
+}
 template <class T>
 void narrow_rows(isa::level level, index_t rows, index_t columns, float const* from, index_t from_ld, T* to, index_t to_ld, epilogue<T> const& after = {}) {
+  if constexpr (std::is_same_v<T, half>)
+    if (level != isa::level::scalar) return narrow_rows_of_half(level, rows, columns, from, from_ld, to, to_ld, after);
   loop_at<true>(level, 0, rows, narrow_rows_body<T>{columns, from_ld, to_ld, from, to, after});
 }
 
