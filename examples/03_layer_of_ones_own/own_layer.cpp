@@ -5,6 +5,7 @@
 #include <pleat/pleat.hpp>
 
 #include <cstdio>
+#include <string_view>
 
 namespace pl = pleat;
 
@@ -51,18 +52,28 @@ template <class T> struct scale_features {
 };
 // [own_layer]
 
+// The same with a mistake, for --mistake: it forgets the gradient of its scale.
+struct forgetful : scale_features<double> {
+  using scale_features<double>::scale_features;
+  tensor backward(pass const&, saved&, tensor dy) { return dy; }
+};
+
 int main(int argc, char** argv) {
-  return pl::run::launch(argc, argv, [](pl::world& world) {
-    auto const proof = pl::nn::check_gradients(scale_features<double>("own", 5), {3, 5});
+  bool const mistake = argc > 1 && std::string_view(argv[1]) == "--mistake";
+  return pl::run::launch(argc, argv, [&](pl::world& world) {
+    auto const proof = mistake ? pl::nn::check_gradients(forgetful("own", 5), {3, 5}) : pl::nn::check_gradients(scale_features<double>("own", 5), {3, 5});
     char line[120];
     std::snprintf(line, sizeof line, "largest relative error of the gradients: %.1e", proof.worst().error);
     world.say(line);
+    if (!proof.good()) throw pl::error{"own_layer", "the gradients are wrong: " + proof.to_string(), "Look at the layer's backward"};
 
     auto const data = pl::io::load_digits(PLEAT_DIGITS);
     auto net = pl::nn::sequential(pl::nn::flatten(), scale_features<float>("own", 64), pl::nn::linear("fc1", 64, 48), pl::nn::relu(), pl::nn::linear("fc2", 48, 10));
     auto model = pl::parallel::build(net, pl::plan::search(net, world, {.global_batch = 32}), world);
     pl::run::fit(model, data.train, {.epochs = 10, .optimizer = pl::nn::adamw{.learning_rate = 3e-3}, .progress = false});
-    std::snprintf(line, sizeof line, "test error %.1f %%", 100 * pl::run::evaluate(model, data.test).error());
+    double const error = pl::run::evaluate(model, data.test).error();
+    std::snprintf(line, sizeof line, "test error %.1f %%", 100 * error);
     world.say(line);
+    if (error > 0.1) throw pl::error{"own_layer", "it has not learned the digits: guessing errs at 90 %", "Look at the layer's gradients"};
   });
 }
