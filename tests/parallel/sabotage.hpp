@@ -44,7 +44,7 @@ struct trap {
     armed = false;
     if (what == how::kill) std::raise(SIGKILL);
     while (what == how::hang && (!ended || *ended < others)) std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    if (what == how::fail) throw pl::error{"test", "sabotage at " + point};
+    if (what == how::fail) throw pl::error{"test", "sabotage at " + point, "Take the trap away"};
   }
 };
 

@@ -5,6 +5,7 @@
 
     check.py fail|hang|kill SABOTAGE FOLDER "LAUNCHER OPTIONS -n"
 """
+import re
 import shutil
 import subprocess
 import sys
@@ -37,10 +38,17 @@ def main(how, program, folder, launcher):
         status, said, seconds = run(program, folder / f"{point}", launcher, point, how, mesh)
         where = f"{how} at '{point}' on {mesh} after {seconds:.1f} s, status {status}:\n{said}"
         assert status != 0, where
-        if how == "fail":
-            assert f"sabotage at {point}" in said, where
-        elif how == "hang":
-            assert "did not come" in said and ("step 1" in said or "step 2" in said), where
+        ours = [line for line in said.splitlines() if line.startswith("pleat:")]
+        victim = 0 if point == "input" else mesh[0] * mesh[1] * mesh[2] - 1 if point == "loss" else 1
+        if how == "fail":  # one sentence: which rank, where, what, and what to do
+            walking = "parallel::walk: step 1, " if point in ("input", "forward", "loss", "backward") else ""
+            assert len(ours) == 1, where
+            assert re.fullmatch(rf"pleat: rank {victim}: {walking}.*test: sabotage at {point}\. Take the trap away", ours[0]), where
+        elif how == "hang":  # of those who gave up (the lowest, if it is in time): which, where, for how long they waited for whom, what to do
+            assert 1 <= len(ours) < mesh[0] * mesh[1] * mesh[2], where
+            for sentence in ours:
+                assert re.fullmatch(r"pleat: rank \d+: .*step [12].*: waited 2 s, and ranks? .* did not come\. \S.*", sentence), where
+                assert not sentence.startswith(f"pleat: rank {victim}:"), where
         else:
             assert "rank" in said and ("illed" in said or "signal 9" in said), where  # the launcher's words
     print(how + ": good")

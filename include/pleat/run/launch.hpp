@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -97,6 +98,13 @@ PLEAT_ONCE std::string what_of(std::exception_ptr e) {
   }
 }
 
+/// The sentence of a rank that failed where others did not: it says which rank that was.
+PLEAT_ONCE std::string said_by(int rank, std::string const& sentence) {
+  std::string const ours = "pleat: ";
+  if (sentence.starts_with(ours + "rank ")) return sentence;
+  return ours + "rank " + std::to_string(rank) + ": " + (sentence.starts_with(ours) ? sentence.substr(ours.size()) : sentence);
+}
+
 /// Seconds that a rank which ended well waits for the others.
 inline constexpr double for_ever = 1e9;
 
@@ -116,18 +124,21 @@ template <class Processes> int farewell(comm::communicator& all, std::string con
     if (!sentence.empty()) all.set_timeout(patience);
     all.all_gather(mine, everybody);
   } catch (std::exception const&) {
-    // Somebody is still inside a collective that will never complete: this rank's sentence is the one that matters.
-    std::fprintf(stderr, "%s\n", sentence.empty() ? "pleat: run::launch: another rank ended without saying why" : sentence.c_str());
+    // Somebody is still inside a collective that will never complete: this rank's sentence is the one that matters. Where several gave up
+    // waiting for one, the lowest speaks: its abort ends the others before it is their turn.
+    std::this_thread::sleep_for(std::chrono::milliseconds(250 * std::min(all.rank(), 8)));
+    std::fprintf(stderr, "%s\n", said_by(all.rank(), sentence.empty() ? "run::launch: another rank ended without saying why" : sentence).c_str());
     std::fflush(stderr);
     Processes::abort(all, 1);
   }
-  for (int r = 0; r < all.size(); ++r) {
-    char const* said = everybody.data() + room * static_cast<std::size_t>(r);
-    if (*said == '\0') continue;
-    if (all.rank() == 0) std::fprintf(stderr, "%s\n", said);
-    return 1;
-  }
-  return 0;
+  auto const by = [&](int r) { return std::string(everybody.data() + room * static_cast<std::size_t>(r)); };
+  int first = 0;
+  bool alike = true;
+  while (first < all.size() && by(first).empty()) ++first;
+  if (first == all.size()) return 0;
+  for (int r = 0; r < all.size(); ++r) alike = alike && by(r) == by(first);
+  if (all.rank() == 0) std::fprintf(stderr, "%s\n", (alike ? by(first) : said_by(first, by(first))).c_str());
+  return 1;
 }
 
 }  // namespace detail
