@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Sorting and ranking through Thrust beside the standard library's sort; the exact threshold of magnitude pruning,
-// which counts digits, beside std::nth_element of a copy.
+// which counts digits, beside std::nth_element of a copy; the histogram, which counts in one pass, beside the one that
+// Thrust can make: sorted bins and where each ends.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -11,10 +12,12 @@
 #include <vector>
 
 #include <pleat/base/random.hpp>
+#include <pleat/compute/histogram.hpp>
 #include <pleat/compute/threshold.hpp>
 #if __has_include(<thrust/version.h>)
 #include <pleat/compute/sort.hpp>
 #include <pleat/compute/top_k.hpp>
+#include <thrust/binary_search.h>
 #endif
 
 namespace {
@@ -44,6 +47,24 @@ void measure(benchmark::State& state, index_t n, F const& f) {
       benchmark::Counter(static_cast<double>(n), benchmark::Counter::kIsIterationInvariantRate);
 }
 
+#if __has_include(<thrust/version.h>)
+// counts[b] = how many keys are at most b, minus those below: Thrust has no histogram of its own.
+struct counted_by_sorting {
+  using result = int;
+  index_t n, bins;
+  std::int32_t* key;
+  index_t* counts;
+  template <class Policy>
+  int operator()(Policy const& policy) const {
+    thrust::counting_iterator<std::int32_t> const bin(0);
+    thrust::sort(policy, key, key + n);
+    thrust::upper_bound(policy, key, key + n, bin, bin + bins, counts);
+    for (index_t b = bins; --b > 0;) counts[b] -= counts[b - 1];
+    return 0;
+  }
+};
+#endif
+
 int const registered = [] {
   for (index_t const n : {index_t{266200}, index_t{4000000}}) {
     std::string const size = "/" + std::to_string(n);
@@ -71,7 +92,23 @@ int const registered = [] {
         auto const x = numbers(n);
         measure(state, n, [&] { benchmark::DoNotOptimize(pc::threshold_of_top_k(space, n, x.data(), n / 10)); });
       });
+      benchmark::RegisterBenchmark(("histogram/f32/2048" + end).c_str(), [=](benchmark::State& state) {
+        auto const space = with_threads(threads);
+        auto const x = numbers(n);
+        std::vector<index_t> counts(2048);
+        measure(state, n, [&] { pc::magnitude_histogram(space, n, x.data(), 0.5f, 2048, counts.data()); });
+      });
 #if __has_include(<thrust/version.h>)
+      benchmark::RegisterBenchmark(("peer/thrust_histogram/2048" + end).c_str(), [=](benchmark::State& state) {
+        auto const space = with_threads(threads);
+        auto const x = numbers(n);
+        std::vector<std::int32_t> key(x.size());
+        std::vector<index_t> counts(2048);
+        measure(state, n, [&] {
+          std::transform(x.begin(), x.end(), key.begin(), [](float v) { return std::min(2047, static_cast<int>(std::abs(v) * 4096)); });
+          pc::detail::with_thrust(space, 2.0 * static_cast<double>(n), counted_by_sorting{n, 2048, key.data(), counts.data()});
+        });
+      });
       benchmark::RegisterBenchmark(("sort/f32" + end).c_str(), [=](benchmark::State& state) {
         auto const space = with_threads(threads);
         auto const x = numbers(n);
