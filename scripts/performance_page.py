@@ -19,7 +19,7 @@ import sys
 # First part of a benchmark's name -> the room that it belongs to. What is not here gets a section of its own.
 ROOMS = {
     "gemm": "compute", "gemm_lanes": "compute", "conv2d": "compute", "pool2d": "compute", "int8_gemm": "compute", "int8_conv2d": "compute",
-    "sort": "compute", "top_k": "compute", "threshold_of_top_k": "compute", "nth_element": "compute", "elementwise": "compute",
+    "sort": "compute", "histogram": "compute", "top_k": "compute", "threshold_of_top_k": "compute", "nth_element": "compute", "elementwise": "compute",
     "softmax": "compute", "reduce": "compute", "norm": "compute", "optimizer": "compute", "relu": "compute", "gelu": "compute",
     "gelu_backward": "compute", "tanh": "compute", "sigmoid": "compute", "squared_norm": "compute", "column_sum": "compute",
     "cross_entropy": "compute", "quantize_rows": "compute", "sgd_momentum": "compute", "adamw": "compute", "comm": "comm",
@@ -33,7 +33,7 @@ ALIASES = [
     (re.compile(r"mpi/(?!comm/)(.+)$"), "mpi", r"comm/\1"),
 ]
 ORDER = ["base", "tensor", "comm", "compute", "codec", "nn", "plan", "io", "parallel", "run", "compress"]
-TITLES = {"openblas": "OpenBLAS", "pytorch": "PyTorch", "mpi": "MPI by hand", "std_sort": "std::sort", "std_nth_element": "std::nth_element"}
+TITLES = {"openblas": "OpenBLAS", "pytorch": "PyTorch", "mpi": "MPI by hand", "std_sort": "std::sort", "std_nth_element": "std::nth_element", "thrust": "Thrust"}
 NANOSECONDS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
 BEHIND = "behind"
 RATES = ["flops", "GF/s", "ops", "samples/s", "elements", "bytes_per_second", "items_per_second"]

@@ -99,7 +99,7 @@ int const registered = [] {
         measure(state, n, [&] { pc::magnitude_histogram(space, n, x.data(), 0.5f, 2048, counts.data()); });
       });
 #if __has_include(<thrust/version.h>)
-      benchmark::RegisterBenchmark(("peer/thrust_histogram/2048" + end).c_str(), [=](benchmark::State& state) {
+      benchmark::RegisterBenchmark(("peer/thrust/histogram/f32/2048" + end).c_str(), [=](benchmark::State& state) {
         auto const space = with_threads(threads);
         auto const x = numbers(n);
         std::vector<std::int32_t> key(x.size());

@@ -7,7 +7,7 @@
 /// On the host each task counts into a block of its own; on a device the counters are atomic. Needs no Thrust: Thrust has
 /// no histogram but sorted bins and a search of each bin's end, which took 3.8 times the time of this one pass for 266,200
 /// floats into 2,048 bins and 4.4 times for 4,000,000, on one thread of a Zen 5 (CPU time; rows `histogram/` and
-/// `peer/thrust_histogram/` of bench_compute), and memory for a key of every element.
+/// `peer/thrust/histogram/` of bench_compute), and memory for a key of every element.
 #pragma once
 
 #include <cstdint>
