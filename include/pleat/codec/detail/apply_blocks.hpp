@@ -28,13 +28,12 @@ struct quantize_pieces_body {
     signed char* const to = codes + 32 * q;
     float const amax = compute::detail::row_max_abs(from, 32), s = amax / 127.0f;
     bool const good = compute::math::is_finite(amax) && s > 0.0f;
+    std::int8_t code[32] = {};  // an array of its own: bytes may alias anything, which keeps compilers from vectorising
+    if (good) compute::detail::codes_of_block(from, s, code);
     std::int32_t half[2] = {0, 0};
     for (int h = 0; h < 2; ++h)
-      for (int i = 0; i < 16; ++i) {
-        std::int8_t const code = good ? compute::detail::code_of(from[16 * h + i] / s) : std::int8_t{0};
-        to[16 * h + i] = code;
-        half[h] += code;
-      }
+      for (int i = 0; i < 16; ++i) half[h] += code[16 * h + i];
+    for (int i = 0; i < 32; ++i) to[i] = code[i];
     scale[q] = good ? s : amax - amax;
     start[2 * q] = -offset * half[0];
     start[2 * q + 1] = -offset * half[1];
