@@ -51,6 +51,7 @@ namespace pleat::parallel {
 struct build_options {
   std::uint64_t seed = 0;  ///< of initial values, dropout and everything else that is drawn
   extents input{};         ///< of a batch; where a pipeline is cut by cost, the cost is flops then, else the number of parameters
+  std::vector<double> unit_costs{};          ///< what each unit costs, where a pipeline is cut by cost: measured (parallel::measure_units) or one's own; empty: as `input` says
   std::optional<plan::schedule> schedule{};  ///< of one's own: the one that the plan names (parallel::name_of)
   loss_scale_options loss_scale{};           ///< of precision = f16; others have none
   gradient_coding gradients{};               ///< what gradients travel in: parallel::coded(codec) of parallel/coded_exchange.hpp; empty: as they are
@@ -92,7 +93,7 @@ template <class Net> class model : public replica<Net> {
       : model(laid_out(net, p, w, options), net, p, w, options.seed) {
     if (scale_) scale_.emplace(options.loss_scale);
     coding_ = std::move(options.gradients);
-    agree_on_plan(coding_ ? random::hash(coding_.words()) : 0);
+    agree_on_plan((coding_ ? random::hash(coding_.words()) : 0) ^ (options.unit_costs.empty() ? 0 : random::hash(layout_->to_string())));
     demand_codable(plan_, coding_);
     if (tensor_axis()) moves_ = std::make_shared<move_report>(w.voice());
     group_ = std::make_shared<shard_group>(plan_, ranks_);
@@ -427,13 +428,19 @@ template <class Net> class model : public replica<Net> {
     recomputes_ = std::make_unique<plan::recompute_choice const>(plan_.recomputes());
   }
 
+  [[nodiscard]] static std::vector<double> costs_of(Net const& net, build_options const& options) {
+    if (options.unit_costs.empty()) return unit_costs(net, options.input);
+    if (static_cast<index_t>(options.unit_costs.size()) != nn::units_of(net))
+      throw error{"parallel::build", "there are costs of " + std::to_string(options.unit_costs.size()) + " units, the network has " + std::to_string(nn::units_of(net)), "Give one cost per unit, or none"};
+    return options.unit_costs;
+  }
   struct place_of_model {
     std::shared_ptr<parallel::groups> mesh;
     std::shared_ptr<stages const> layout;
   };
   [[nodiscard]] static place_of_model laid_out(Net const& net, plan::plan const& p, world& w, build_options const& options) {
     auto mesh = groups::make(p, w.comm);
-    return {std::move(mesh), std::make_shared<stages const>(p, unit_costs(net, options.input), options.schedule)};
+    return {std::move(mesh), std::make_shared<stages const>(p, costs_of(net, options), options.schedule)};
   }
   /// What the layout was made from goes into the model after it: compilers differ in which argument of a call they compute first.
   [[gnu::cold]] model(place_of_model at, Net& net, plan::plan& p, world& w, std::uint64_t seed)

@@ -194,7 +194,7 @@ template <class Net> class replica {
 
   /// Before anything is allocated. Collective. \throws error on every rank alike if plan, seed, placements, network or what `further` is the hash of differ
   [[gnu::cold]] void agree_on_plan(std::uint64_t further = 0) const {
-    agree_on_hash(all_ranks(), plan_.hash() ^ (seed_ * 0x9e3779b97f4a7c15u) ^ placements_hash(net_) ^ further, "parallel::build", "plan, seed, placement or gradient codec", "Give every rank the same options");
+    agree_on_hash(all_ranks(), plan_.hash() ^ (seed_ * 0x9e3779b97f4a7c15u) ^ placements_hash(net_) ^ further, "parallel::build", "plan, seed, placement, cuts or gradient codec", "Give every rank the same options");
     agree_on_text(all_ranks(), words_of_parameters(net_), "parallel::build", "the network", "Build the same network on every rank");
   }
 
