@@ -3,7 +3,9 @@
 #include <pleat/compress/criteria.hpp>
 
 #include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
+#include <pleat/compress/layer_report.hpp>
 #include <pleat/compress/pipeline.hpp>
+#include <pleat/compress/report.hpp>
 #include <pleat/compress/sparse_gpt.hpp>
 
 #include <catch2/catch_template_test_macros.hpp>
@@ -401,6 +403,9 @@ TEMPLATE_TEST_CASE("networks of 16-bit numbers are pruned by every criterion; ze
   check(model | compress::prune{.pattern = compress::n_of_m{2, 4}});
   check(model | compress::prune_by<compress::movement>{.sparsity = 0.5, .criterion = {.training = compress::fine_tune(train, quiet(1))}}, false);
   check(model | compress::sparse_gpt{.sparsity = 0.5, .samples = compress::calibration(train, 32)}, false);
+  auto const measured = compress::measure("half of it", small, train);
+  CHECK(measured.parameters - measured.nonzeros == weights / 2);
+  CHECK(compress::layers_of(small, train.sample).rows()[0].nonzeros == 320 - zeros(a[0].values));
   auto tuned = small.clone();
   (void)pleat::run::fit(tuned, train, quiet(2));
   auto const b = values_of(tuned);

@@ -79,6 +79,23 @@ TEST_CASE("the block that does nothing goes first, and no bit changes; the next 
   CHECK(gone.back().name == "block.0.up.weight");
 }
 
+TEST_CASE("a network of 16-bit numbers loses blocks too") {
+  using dense = pleat::codec::forms<pleat::codec::dense<pleat::bfloat16>>;
+  auto w = alone();
+  auto const samples = data(32);
+  pleat::plan::plan p;
+  p.global_batch = 16;
+  p.precision = pleat::plan::compute_precision::bf16;
+  auto model = par::build(nn::sequential(nn::linear<dense>("in", 20, 16), nn::repeat("block", 3, nn::residual(nn::linear<dense>("body", 16, 16))), nn::linear<dense>("out", 16, 4)), p, w, {.seed = 5});
+  set_values(model, "block.1.body.weight", std::vector<float>(256, 0.0f));
+  set_values(model, "block.1.body.bias", std::vector<float>(16, 0.0f));
+  std::vector<compress::removed_block> gone;
+  (void)(model | compress::prune_blocks{.count = 1, .samples = compress::calibration(samples, 32), .on_block = [&](auto const& b) { gone.push_back(b); }});
+  REQUIRE(gone.size() == 1);
+  CHECK(gone[0].name == "block.1.body.weight");
+  CHECK(gone[0].change == 0);
+}
+
 TEST_CASE("what is left trains, is saved and read, and every number of ranks has the same bytes") {
   std::vector<std::byte> one;
   for (int const ranks : {1, 2, 3}) {

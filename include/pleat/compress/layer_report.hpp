@@ -13,6 +13,7 @@
 #include <pleat/compress/layer_list.hpp>
 #include <pleat/nn/describe.hpp>
 #include <pleat/parallel/model.hpp>
+#include <pleat/tensor/detail/number.hpp>
 
 namespace pleat::compress {
 
@@ -43,7 +44,7 @@ template <class Net> [[nodiscard]] layer_list layers_of(parallel::model<Net> con
     r.form = w.form_name();
     r.shape = w.shape;
     r.parameters = w.size();
-    r.nonzeros = w.size() - std::count(host.begin(), host.end(), T(0));
+    r.nonzeros = std::count_if(host.begin(), host.end(), [](T v) { return pleat::detail::number(v) != 0; });
     r.bytes = w.bytes();
     r.integer = r.form == "int8";
     for (auto const& c : costs)

@@ -15,6 +15,7 @@
 #include <pleat/compress/calibration.hpp>
 #include <pleat/compress/detail/channel_graph.hpp>
 #include <pleat/compress/transform.hpp>
+#include <pleat/tensor/detail/number.hpp>
 #include <pleat/tensor/index_set.hpp>
 
 namespace pleat::compress {
@@ -103,7 +104,10 @@ struct prune_blocks {
       std::vector<T> host(static_cast<std::size_t>(y.size()));
       copy_to_host(m.context(), y, host.data());
       auto const each = host.size() / static_cast<std::size_t>(n);
-      for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) out.emplace_back(host.begin() + static_cast<std::ptrdiff_t>(i * each), host.begin() + static_cast<std::ptrdiff_t>((i + 1) * each));
+      for (std::size_t i = 0; i < host.size(); ++i) {
+        if (i % each == 0) out.emplace_back();
+        out.back().push_back(pleat::detail::number(host[i]));
+      }
     }
     return out;
   }

@@ -23,6 +23,7 @@
 #include <pleat/run/batch.hpp>
 #include <pleat/run/evaluate.hpp>
 #include <pleat/run/model_file.hpp>
+#include <pleat/tensor/detail/number.hpp>
 
 namespace pleat::compress {
 
@@ -92,7 +93,7 @@ template <class Net> [[nodiscard]] stage measure(std::string name, parallel::mod
     std::vector<T> host(static_cast<std::size_t>(w.size()));
     copy_to_host(m.context(), values, host.data());
     s.parameters += w.size();
-    s.nonzeros += w.size() - std::count(host.begin(), host.end(), T(0));
+    s.nonzeros += std::count_if(host.begin(), host.end(), [](T v) { return pleat::detail::number(v) != 0; });
   });
   bool const keep = !options.path.empty();
   std::string const path = keep ? options.path : detail::temporary_path(m);
