@@ -36,6 +36,7 @@ template <class T, class Space> struct hint_board {
 /// `compress::without_hints(model)` is the model that is left when the lesson is over.
 template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class hint {
  public:
+  static_assert(!is_reduced_v<T>, "pleat: compress::hint computes in float or double, as compress::distill does");
   using value_type = T;
   using execution_space = Space;
   using tensor_type = tensor<T, Space>;

@@ -20,6 +20,7 @@
 #include <pleat/compress/stages.hpp>
 #include <pleat/compress/transform.hpp>
 #include <pleat/compute/tsqr.hpp>
+#include <pleat/tensor/detail/number.hpp>
 
 namespace pleat::compress {
 
@@ -216,7 +217,7 @@ template <bool Sparse> struct factorize {
         std::vector<T> host(static_cast<std::size_t>(w.size()));
         copy_to_host(m.context(), tensor<T, Space>::wrap(w.data(), w.shape), host.data());
         for (std::size_t i = 0; i < host.size(); ++i)
-          if (double const v = static_cast<double>(host[i]); !std::isfinite(v))
+          if (double const v = pleat::detail::number(host[i]); !std::isfinite(v))
             throw error{call, "element " + std::to_string(i) + " of '" + w.name + "' is " + std::to_string(v), "Train again with a lower learning rate"};
       });
     });
@@ -248,10 +249,10 @@ template <bool Sparse> struct factorize {
       std::vector<T> host(static_cast<std::size_t>(w.size()));
       copy_to_host(m.context(), tensor<T, Space>::wrap(w.data(), w.shape), host.data());
       double largest = 0;
-      for (T const v : host) largest = std::max(largest, std::fabs(static_cast<double>(v)));
+      for (T const v : host) largest = std::max(largest, std::fabs(pleat::detail::number(v)));
       if (p.cut >= 0) largest = m.parts().all_reduce_value(largest, comm::reduction::max);
       p.unit = largest > 0 ? largest : 1.0;
-      for (T const v : host) p.values.push_back(static_cast<double>(v) / p.unit);
+      for (T const v : host) p.values.push_back(pleat::detail::number(v) / p.unit);
       if constexpr (Sparse) set_apart(p);
       index_t const rows = p.shape[0], columns = p.shape.size_from(1);
       auto const in = std::find_if(inputs.begin(), inputs.end(), [&](auto const& x) { return x.name == p.name; });

@@ -154,6 +154,9 @@ template <class... Transforms> struct widen_leaf {
   template <class L> [[nodiscard]] auto operator()(L const& l) const {
     if constexpr (has_forms<L>) {
       using forms = typename std::remove_cvref_t<decltype(l.weight())>::forms;
+      constexpr bool refused = is_reduced_v<typename forms::value_type> && ((encodes<Transforms> || shares_values<Transforms> || trains_codes<Transforms>) || ...);
+      static_assert(!refused, "pleat: networks of 16-bit numbers cannot be encoded: encoded forms multiply float activations. Save the model, and "
+                              "load the file into a network of float");
       static_assert(!(any_encoded<forms>::value && (writes_weights<Transforms> || ...)),
                     "pleat: this model's weights may be quantized already, and quantized weights cannot be pruned: "
                     "prune first, then quantize, as in model | (compress::prune{…} | compress::quantize<…>{})");
@@ -166,10 +169,14 @@ template <class... Transforms> struct widen_leaf {
       static_assert(!(any_encoded<forms>::value && (folds<Transforms> || ...)),
                     "pleat: this model's weights may be quantized already, and a batch norm cannot be folded into codes: fold first, then "
                     "quantize, as in model | (compress::fold_batch_norm{} | compress::quantize<…>{})");
-      using wide = typename widened<forms, Transforms...>::type;
-      static_assert((has_needed<wide, Transforms>() && ...),
-                    "pleat: entropy coding needs weights with shared values: model | (share_weights{…} | entropy_code{})");
-      return typename L::template with_forms<wide>(l);
+      if constexpr (refused) {
+        return l;
+      } else {
+        using wide = typename widened<forms, Transforms...>::type;
+        static_assert((has_needed<wide, Transforms>() && ...),
+                      "pleat: entropy coding needs weights with shared values: model | (share_weights{…} | entropy_code{})");
+        return typename L::template with_forms<wide>(l);
+      }
     } else {
       return l;
     }

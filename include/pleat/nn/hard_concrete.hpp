@@ -78,6 +78,7 @@ template <class T> struct gate_gradient_body {
 /// Parameter: "<name>.log_alpha" [features].
 template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class hard_concrete {
  public:
+  static_assert(!is_reduced_v<T>, "pleat: nn::hard_concrete computes in float or double: a network of 16-bit numbers has no gates");
   using value_type = T;
   using execution_space = Space;
   using tensor_type = tensor<T, Space>;
