@@ -1,48 +1,26 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include <CLI/CLI.hpp>
-
-#include <cstdlib>
-#include <iostream>
-#include <sstream>
-
 #include "options.hpp"
+
+#include "../command_line.hpp"
 
 std::optional<int> parse(int argc, char** argv, options& o) {
   CLI::App app("Trains a network, shrinks it, saves it and runs it, on any number of ranks.");
-  app.add_option("--data", o.data, "folder with MNIST in IDX form (default: the digits that pleat ships)");
   app.add_option("--model", o.model, "lenet-300-100, lenet-5, or mlp:784-…-10 with the widths of all layers")->capture_default_str();
   app.add_option("--epochs", o.epochs)->check(CLI::Range(1, 100000))->capture_default_str();
-  app.add_option("--batch", o.batch, "samples per step, over all ranks")->check(CLI::Range(1, 1000000))->capture_default_str();
   app.add_option("--micro-batches", o.micro_batches, "walks per step; gradients are exchanged after the last")->check(CLI::Range(1, 1000000))->capture_default_str();
-  app.add_option("--seed", o.seed)->capture_default_str();
   app.add_option("--optimizer", o.optimizer)->check(CLI::IsMember({"adamw", "sgd"}))->capture_default_str();
   app.add_option("--learning-rate", o.learning_rate)->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--sparsity", o.sparsity, "share of the weights that pruning removes")->check(CLI::Range(0.0, 0.9999))->capture_default_str();
-  app.add_option("--threads", o.threads, "threads per rank (default: the cores dealt to the ranks)")->check(CLI::Range(1, 100000));
-  app.add_option("--thread-ranks", o.thread_ranks, "ranks as threads of this process")->check(CLI::Range(1, 1000));
   app.add_option("--checkpoint", o.checkpoint, "folder for checkpoints");
   app.add_option("--checkpoint-steps", o.checkpoint_steps, "steps between checkpoints (default: one per epoch)")->check(CLI::Range(1, 1000000000));
   app.add_option("--out", o.out, "folder for model.safetensors, compressed.safetensors, report.json, report.svg");
-  app.add_option("--json", o.json, "file for every figure of the report");
   app.add_option("--evaluate", o.evaluate, "load this file and evaluate it, nothing else");
-  app.add_flag("--deterministic", o.deterministic, "the same bits on any number of ranks");
   app.add_flag("--resume", o.resume, "go on from the newest checkpoint");
   app.add_flag("--no-overlap", o.no_overlap, "exchange gradients after backward, not during it");
   app.add_flag("--train-only", o.train_only, "do not compress");
-  app.add_flag("--quiet", o.quiet, "no progress line");
-  // mpirun's ranks all parse; only one of them should speak.
-  char const* rank = std::getenv("OMPI_COMM_WORLD_RANK");
-  if (!rank) rank = std::getenv("PMI_RANK");
-  bool const speaks = !rank || std::string(rank) == "0";
-  try {
-    app.parse(argc, argv);
+  command_line::add_common(app, o);
+  return command_line::parse(app, argc, argv, [&] {
     if (o.resume && o.checkpoint.empty()) throw CLI::ValidationError("--resume needs --checkpoint DIR: the folder to go on from");
-  } catch (CLI::ParseError const& e) {
-    std::ostringstream out, err;
-    int const code = app.exit(e, out, err);
-    if (speaks) std::cout << out.str(), std::cerr << err.str();
-    return code;
-  }
-  return std::nullopt;
+  });
 }

@@ -2,33 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "options.hpp"
 
-#include <CLI/CLI.hpp>
-
-#include <cstdlib>
-#include <iostream>
-#include <sstream>
+#include "../command_line.hpp"
 
 namespace gpt {
-namespace {
-
-// mpirun's ranks all parse; only one of them should speak.
-template <class Check> std::optional<int> parse(CLI::App& app, int argc, char** argv, Check check) {
-  char const* rank = std::getenv("OMPI_COMM_WORLD_RANK");
-  if (!rank) rank = std::getenv("PMI_RANK");
-  bool const speaks = !rank || std::string(rank) == "0";
-  try {
-    app.parse(argc, argv);
-    check();
-  } catch (CLI::ParseError const& e) {
-    std::ostringstream out, err;
-    int const code = app.exit(e, out, err);
-    if (speaks) std::cout << out.str(), std::cerr << err.str();
-    return code;
-  }
-  return std::nullopt;
-}
-
-}  // namespace
 
 std::optional<int> parse(int argc, char** argv, options& o) {
   CLI::App app("Trains a language model of characters, spread over ranks as you say.");
@@ -73,7 +49,7 @@ std::optional<int> parse(int argc, char** argv, options& o) {
   app.add_flag("--resume", o.resume, "go on from the newest checkpoint");
   app.add_flag("--no-overlap", o.no_overlap, "exchange gradients after backward, not during it");
   app.add_flag("--quiet", o.quiet, "no progress");
-  return parse(app, argc, argv, [&] {
+  return command_line::parse(app, argc, argv, [&] {
     if (o.resume && o.checkpoint.empty()) throw CLI::ValidationError("--resume needs --checkpoint DIR: the folder to go on from");
     if (o.checkpoint_steps > 0 && o.checkpoint.empty()) throw CLI::ValidationError("--checkpoint-steps needs --checkpoint DIR: the folder to write to");
   });
@@ -91,7 +67,7 @@ std::optional<int> parse(int argc, char** argv, sample_options& o) {
   app.add_option("--mesh", o.mesh, "tensor=b,pipeline=c: where the model is while it writes; nothing said: every rank a stage");
   app.add_option("--threads", o.threads)->check(CLI::Range(1, 100000));
   app.add_option("--thread-ranks", o.thread_ranks, "ranks as threads of this process")->check(CLI::Range(1, 1000));
-  return parse(app, argc, argv, [] {});
+  return command_line::parse(app, argc, argv, [] {});
 }
 
 }  // namespace gpt

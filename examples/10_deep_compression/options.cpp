@@ -1,22 +1,14 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include <CLI/CLI.hpp>
-
-#include <cstdlib>
-#include <iostream>
-#include <sstream>
-
 #include "options.hpp"
+
+#include "../command_line.hpp"
 
 std::optional<int> parse(int argc, char** argv, options& o) {
   CLI::App app("Trains a network, prunes it, lets its weights share values, codes them, writes the file, and runs what the file holds.");
-  app.add_option("--data", o.data, "folder with MNIST in IDX form (default: the digits that pleat ships)");
   app.add_option("--model", o.model)->check(CLI::IsMember({"lenet-300-100", "lenet-5"}))->capture_default_str();
-  app.add_option("--seed", o.seed)->capture_default_str();
   app.add_option("--out", o.out, "folder for model.safetensors, compressed.safetensors, report.json, report.svg");
-  app.add_option("--json", o.json, "file for every figure of the report");
   app.add_option("--evaluate", o.evaluate, "load this compressed file and evaluate it, nothing else");
-  app.add_option("--batch", o.batch, "samples per step, over all ranks")->check(CLI::Range(1, 1000000))->capture_default_str();
   app.add_option("--epochs", o.epochs, "of the first training")->check(CLI::Range(1, 100000));
   app.add_option("--prune-epochs", o.prune_epochs, "rounds of pruning, an epoch each")->check(CLI::Range(1, 100000));
   app.add_option("--retrain-epochs", o.retrain_epochs, "after the last pruning")->check(CLI::Range(1, 100000));
@@ -26,21 +18,6 @@ std::optional<int> parse(int argc, char** argv, options& o) {
   app.add_option("--weight-decay", o.weight_decay)->check(CLI::NonNegativeNumber);
   app.add_option("--bits", o.num_bits, "of a code: 2^bits shared values per layer")->check(CLI::Range(1, 8));
   app.add_option("--shift", o.shift, "training images are also shown moved by so many pixels up, down, left and right")->check(CLI::Range(0, 3));
-  app.add_option("--threads", o.threads, "threads per rank (default: the cores dealt to the ranks)")->check(CLI::Range(1, 100000));
-  app.add_option("--thread-ranks", o.thread_ranks, "ranks as threads of this process")->check(CLI::Range(1, 1000));
-  app.add_flag("--deterministic", o.deterministic, "the same bytes on any number of ranks");
-  app.add_flag("--quiet", o.quiet, "no progress line");
-  // mpirun's ranks all parse; only one of them should speak.
-  char const* rank = std::getenv("OMPI_COMM_WORLD_RANK");
-  if (!rank) rank = std::getenv("PMI_RANK");
-  bool const speaks = !rank || std::string(rank) == "0";
-  try {
-    app.parse(argc, argv);
-  } catch (CLI::ParseError const& e) {
-    std::ostringstream out, err;
-    int const code = app.exit(e, out, err);
-    if (speaks) std::cout << out.str(), std::cerr << err.str();
-    return code;
-  }
-  return std::nullopt;
+  command_line::add_common(app, o);
+  return command_line::parse(app, argc, argv, [&] {});
 }

@@ -1,22 +1,14 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include <CLI/CLI.hpp>
-
-#include <cstdlib>
-#include <iostream>
-#include <sstream>
-
 #include "options.hpp"
+
+#include "../command_line.hpp"
 
 std::optional<int> parse(int argc, char** argv, options& o) {
   CLI::App app("Trains a large network, then a small one on what the large one says.");
-  app.add_option("--data", o.data, "folder with MNIST in IDX form (default: the digits that pleat ships)");
   app.add_option("--out", o.out, "folder for teacher.safetensors, student.safetensors, report.json and the targets of --top-k");
-  app.add_option("--json", o.json, "file for every figure");
   app.add_option("--teacher", o.teacher, "load this teacher instead of training one");
   app.add_option("--evaluate", o.evaluate, "load this student and evaluate it, nothing else");
-  app.add_option("--seed", o.seed)->capture_default_str();
-  app.add_option("--batch", o.batch, "samples per step, over all ranks")->check(CLI::Range(1, 1000000))->capture_default_str();
   app.add_option("--teacher-epochs", o.teacher_epochs)->check(CLI::Range(1, 100000))->capture_default_str();
   app.add_option("--epochs", o.epochs, "of the student")->check(CLI::Range(1, 100000))->capture_default_str();
   app.add_option("--teacher-width", o.teacher_width, "units in each of the teacher's two hidden layers")->check(CLI::Range(1, 100000))->capture_default_str();
@@ -33,25 +25,11 @@ std::optional<int> parse(int argc, char** argv, options& o) {
   app.add_option("--top-k", o.top_k, "the teacher runs once: the k largest scores of each sample go to disk (0: all), and the student learns from there")->check(CLI::Range(0, 1000000));
   app.add_option("--teacher-ranks", o.teacher_ranks, "this many ranks, the last ones, hold the teacher and stream its scores to the others")->check(CLI::Range(0, 1000))->capture_default_str();
   app.add_flag("--baseline", o.baseline, "train the same student without a teacher too, for comparison");
-  app.add_option("--threads", o.threads, "threads per rank (default: the cores dealt to the ranks)")->check(CLI::Range(1, 100000));
-  app.add_option("--thread-ranks", o.thread_ranks, "ranks as threads of this process")->check(CLI::Range(1, 1000));
-  app.add_flag("--deterministic", o.deterministic, "the same bytes on any number of ranks");
-  app.add_flag("--quiet", o.quiet, "no progress line");
-  // mpirun's ranks all parse; only one of them should speak.
-  char const* rank = std::getenv("OMPI_COMM_WORLD_RANK");
-  if (!rank) rank = std::getenv("PMI_RANK");
-  bool const speaks = !rank || std::string(rank) == "0";
-  try {
-    app.parse(argc, argv);
+  command_line::add_common(app, o);
+  return command_line::parse(app, argc, argv, [&] {
     bool const moved = o.student_shift > 0 || o.student_turn > 0;
     if (moved && o.top_k >= 0) throw CLI::ValidationError("--top-k holds scores of images as they are: it needs --student-shift 0 and --student-turn 0");
     if (moved && o.teacher_ranks > 0) throw CLI::ValidationError("--teacher-ranks look at images as they are: they need --student-shift 0 and --student-turn 0");
     if (o.teacher_ranks > 0 && o.top_k >= 0) throw CLI::ValidationError("--teacher-ranks and --top-k are two ways to reach the teacher: choose one");
-  } catch (CLI::ParseError const& e) {
-    std::ostringstream out, err;
-    int const code = app.exit(e, out, err);
-    if (speaks) std::cout << out.str(), std::cerr << err.str();
-    return code;
-  }
-  return std::nullopt;
+  });
 }

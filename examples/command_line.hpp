@@ -1,0 +1,46 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// What the programs' command lines have in common. For the sources that parse only: it needs nothing of pleat.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <cstdlib>
+#include <iostream>
+#include <optional>
+#include <sstream>
+#include <string>
+
+namespace command_line {
+
+// Of every program that trains on ranks.
+template <class Options> void add_common(CLI::App& app, Options& o) {
+  app.add_option("--data", o.data, "folder with MNIST in IDX form (default: the digits that pleat ships)");
+  app.add_option("--json", o.json, "file for every figure of the report");
+  app.add_option("--seed", o.seed)->capture_default_str();
+  app.add_option("--batch", o.batch, "samples per step of training, over all ranks")->check(CLI::Range(1, 1000000))->capture_default_str();
+  app.add_option("--threads", o.threads, "threads per rank (default: the cores dealt to the ranks)")->check(CLI::Range(1, 100000));
+  app.add_option("--thread-ranks", o.thread_ranks, "ranks as threads of this process")->check(CLI::Range(1, 1000));
+  app.add_flag("--deterministic", o.deterministic, "the same bytes on any number of ranks");
+  app.add_flag("--quiet", o.quiet, "no progress line");
+}
+
+// The exit code, where there is nothing to run: --help, options that do not parse, or what `check` throws.
+// mpirun's ranks all parse; only one of them speaks.
+template <class Check> std::optional<int> parse(CLI::App& app, int argc, char** argv, Check const& check) {
+  char const* rank = std::getenv("OMPI_COMM_WORLD_RANK");
+  if (!rank) rank = std::getenv("PMI_RANK");
+  bool const speaks = !rank || std::string(rank) == "0";
+  try {
+    app.parse(argc, argv);
+    check();
+  } catch (CLI::ParseError const& e) {
+    std::ostringstream out, err;
+    int const code = app.exit(e, out, err);
+    if (speaks) std::cout << out.str(), std::cerr << err.str();
+    return code;
+  }
+  return std::nullopt;
+}
+
+}  // namespace command_line
