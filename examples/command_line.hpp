@@ -26,7 +26,7 @@ template <class Options> void add_common(CLI::App& app, Options& o) {
 }
 
 // The exit code, where there is nothing to run: --help, options that do not parse, or what `check` throws.
-// mpirun's ranks all parse; only one of them speaks.
+// mpirun's ranks all parse; only one of them speaks, and has the exit code: a launcher that saw another fail first would end it unheard.
 template <class Check> std::optional<int> parse(CLI::App& app, int argc, char** argv, Check const& check) {
   char const* rank = std::getenv("OMPI_COMM_WORLD_RANK");
   if (!rank) rank = std::getenv("PMI_RANK");
@@ -37,7 +37,9 @@ template <class Check> std::optional<int> parse(CLI::App& app, int argc, char** 
   } catch (CLI::ParseError const& e) {
     std::ostringstream out, err;
     int const code = app.exit(e, out, err);
-    if (speaks) std::cout << out.str(), std::cerr << err.str();
+    if (!speaks) return 0;
+    std::cout << out.str();
+    std::cerr << err.str();
     return code;
   }
   return std::nullopt;
