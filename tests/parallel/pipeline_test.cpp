@@ -179,6 +179,66 @@ TEST_CASE("answers go through the stages and reach every rank, or the last one o
 }
 
 namespace {
+// Hands on what it gets, or says that it is broken.
+struct fragile {
+  static constexpr char const* kind = "fragile";
+  struct saved {};
+  std::string words{};  // empty: it works
+  pl::extents shape(pl::extents const& in) const { return in; }
+  pl::nn::step<saved, tensor> forward(pl::nn::pass<space> const&, tensor x) const {
+    if (!words.empty()) throw pl::error{"test", words, "mend it"};
+    return {std::move(x), {}};
+  }
+  void for_each_parameter(auto&&) {}
+};
+}  // namespace
+
+TEST_CASE("a stage that fails while it answers is heard of, and nobody gets an answer that nobody computed") {
+  struct laid {
+    char const* schedule;
+    int ranks;
+    std::vector<index_t> cuts;
+  };
+  for (auto const& l : {laid{"1f1b", 3, {2, 4}}, laid{"zb-v", 2, {1, 2, 4}}})
+    for (int broken : {0, 1, 2})
+      for (auto const at : {pl::parallel::answer_at::every_stage, pl::parallel::answer_at::last_stage}) {
+        INFO(l.schedule << ", layer " << broken << (at == pl::parallel::answer_at::every_stage ? ", for all" : ", for the last one"));
+        auto const net = [&] {
+          auto const words = [&](int i) { return i == broken ? "layer " + std::to_string(i) + " is broken" : std::string(); };
+          return pl::nn::sequential(pl::nn::linear("a", 12, 10), fragile{words(0)}, pl::nn::linear("b", 10, 10), fragile{words(1)}, pl::nn::linear("c", 10, 5), fragile{words(2)});
+        };
+        std::vector<std::string> heard(static_cast<std::size_t>(l.ranks));
+        pl::comm::run_local(l.ranks, [&](pl::comm::communicator c) {
+          pl::world w(std::move(c), 1);
+          auto p = layout(l.schedule, l.ranks, 1, 2);
+          p.cuts = l.cuts;
+          auto const m = pl::parallel::build(net(), p, w, {.seed = 3});
+          m.set_timeout(20);  // only where it hangs
+          for (int twice = 0; twice < 2; ++twice) {  // nothing of the first one is left on the way
+            std::string mine;
+            try {
+              auto const y = m.predict(tensor::allocate(m.context(), {7, 12}), at);
+              mine = y.rank() == 2 && y.extent(0) == 7 ? "an answer" : "nothing";
+            } catch (pl::error const& e) {
+              mine = e.problem() + "; " + e.remedy();
+            }
+            std::lock_guard const lock(guard);
+            heard[static_cast<std::size_t>(w.rank())] += mine + ". ";
+          }
+        });
+        auto const twice = [](std::string const& s) { return s + ". " + s + ". "; };
+        auto const failure = twice("layer " + std::to_string(broken) + " is broken; mend it");
+        for (int r = 0; r < l.ranks; ++r) {
+          // Over three ranks layer i is on rank i; over two in the shape of a V rank 0 has the last stage, and layers 0 and 1 are on rank 1.
+          bool const before = at == pl::parallel::answer_at::last_stage && std::string(l.schedule) == "1f1b" && r < broken;
+          bool const behind = std::string(l.schedule) == "zb-v" && broken == 2 && r == 1 && at == pl::parallel::answer_at::last_stage;
+          INFO("rank " << r);
+          CHECK(heard[static_cast<std::size_t>(r)] == (before || behind ? twice("nothing") : failure));
+        }
+      }
+}
+
+namespace {
 std::string said(int ranks, auto&& f) {
   try {
     pl::comm::run_local(ranks, f);

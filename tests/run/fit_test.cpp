@@ -20,6 +20,7 @@
 #include <fstream>
 #include <iterator>
 #include <limits>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <tuple>
@@ -216,6 +217,53 @@ TEST_CASE("serve gives every request the answer that evaluate counts, on any num
   pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
   auto const m = build(alone);
   CHECK(sentence([&] { (void)pl::run::serve(m, data.test, {.batch = 0}); }).find("a batch of 0 requests") != std::string::npos);
+}
+
+namespace {
+// Hands on what it gets; a sample that begins with a bright pixel breaks it.
+struct picky {
+  static constexpr char const* kind = "picky";
+  struct saved {};
+  pl::extents shape(pl::extents const& in) const { return in; }
+  pl::nn::step<saved, pl::tensor<float>> forward(pl::nn::pass<Kokkos::DefaultExecutionSpace> const& p, pl::tensor<float> x) const {
+    std::vector<float> host(static_cast<std::size_t>(x.size()));
+    pl::copy_to_host(*p.where, x, host.data());
+    for (float const v : host)
+      if (v > 40) throw pl::error{"picky", "a pixel is too bright", "Turn down the light"};
+    return {std::move(x), {}};
+  }
+  void for_each_parameter(auto&&) {}
+};
+}  // namespace
+
+TEST_CASE("a layer that refuses one sample on one rank is heard of on every rank of evaluate and serve") {
+  auto data = test_digits();
+  data.test.pixels[static_cast<std::size_t>(300 * 64 + 5)] = 255;  // (255 - 4.88) / 6.02 = 41.5
+  auto const choosy = pl::nn::sequential(pl::nn::flatten(), picky{}, pl::nn::linear("fc1", 64, 32), pl::nn::relu(), pl::nn::linear("fc2", 32, 10));
+  struct laid {
+    index_t pipeline, data;
+    std::vector<index_t> cuts;
+  };
+  for (auto const& l : {laid{1, 3, {}}, laid{2, 1, {2}}, laid{2, 1, {1}}, laid{3, 2, {1, 3}}})
+    for (bool const serve : {false, true}) {
+      INFO(l.pipeline << " stages, " << l.data << " data ranks, the first cut " << (l.cuts.empty() ? 0 : l.cuts[0]) << (serve ? ", serve" : ""));
+      std::mutex guard;
+      std::vector<std::string> said;
+      pl::comm::run_local(static_cast<int>(l.pipeline * l.data), [&](pl::comm::communicator c) {
+        pl::world w(std::move(c), 1);
+        pl::plan::plan p{.global_batch = 48, .data_ranks = l.data, .pipeline_ranks = l.pipeline};
+        p.cuts = l.cuts;
+        auto const m = pl::parallel::build(choosy, p, w, {.seed = 4});
+        m.set_timeout(20);  // only where it hangs
+        auto const mine = sentence([&] {
+          if (serve) (void)pl::run::serve(m, data.test, {.batch = 50});
+          else (void)pl::run::evaluate(m, data.test, 50);
+        });
+        std::lock_guard const lock(guard);
+        said.push_back(mine);
+      });
+      CHECK(said == std::vector<std::string>(said.size(), "pleat: picky: a pixel is too bright. Turn down the light"));
+    }
 }
 
 TEST_CASE("training goes on from a checkpoint bit for bit, on another number of ranks") {

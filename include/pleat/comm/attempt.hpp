@@ -18,21 +18,35 @@ namespace pleat::comm {
 
 namespace detail {
 
+/// The exception under way as a message: call, problem and remedy, a line each. \param call of what is no pleat::error
+[[nodiscard]] PLEAT_ONCE std::string words_of_failure(char const* call) {
+  try {
+    throw;
+  } catch (error const& e) {
+    return e.call() + '\n' + e.problem() + '\n' + e.remedy();
+  } catch (std::exception const& e) {
+    return std::string(call) + '\n' + e.what() + '\n';
+  } catch (...) {
+    return std::string(call) + "\nan exception that is no std::exception\n";
+  }
+}
+[[nodiscard]] PLEAT_ONCE error error_of_words(std::string const& said) {
+  auto const first = said.find('\n'), second = said.rfind('\n');
+  return error{said.substr(0, first), said.substr(first + 1, second - first - 1), said.substr(second + 1)};
+}
+
 [[nodiscard]] PLEAT_ONCE std::optional<error> attempt(communicator& ranks, void (*f)(void*), void* with) {
   std::string said;
   try {
     f(with);
-  } catch (error const& e) {
-    said = e.call() + '\n' + e.problem() + '\n' + e.remedy();
-  } catch (std::exception const& e) {
-    said = std::string("comm::attempt\n") + e.what() + "\n";
+  } catch (...) {
+    said = words_of_failure("comm::attempt");
   }
   int const failed = ranks.all_reduce_value(said.empty() ? ranks.size() : ranks.rank(), reduction::min);
   if (failed == ranks.size()) return std::nullopt;
   said.resize(static_cast<std::size_t>(ranks.broadcast_value(static_cast<index_t>(said.size()), failed)));
   ranks.broadcast(said, failed);
-  auto const first = said.find('\n'), second = said.rfind('\n');
-  return error{said.substr(0, first), said.substr(first + 1, second - first - 1), said.substr(second + 1)};
+  return error_of_words(said);
 }
 
 }  // namespace detail
@@ -51,6 +65,39 @@ template <class F> void on_root(communicator& ranks, F&& f) {
     if (ranks.rank() == 0) f();
   });
 }
+
+/// Many pieces of work of which each may fail on some ranks, and one place at its end where all ranks meet and hear of the first failure: for
+/// pieces that talk to ranks who do not wait for what becomes of them (batches through the stages of a pipeline). After a failure a rank goes on
+/// with the next piece, so that nobody waits for it in vain.
+///
+///     comm::attempts pieces;
+///     for (…) pieces([&] { … });
+///     pieces.meet(ranks);   // throws on every rank alike
+class attempts {
+ public:
+  /// \param at_once a failure is thrown where it happens: for pieces in the middle of which ranks wait for each other
+  explicit attempts(bool at_once = false) noexcept : at_once_(at_once) {}
+
+  template <class F> void operator()(F&& f) {
+    try {
+      f();
+    } catch (...) {
+      if (at_once_) throw;
+      if (!first_) first_ = std::current_exception();
+    }
+  }
+  /// Collective. \throws error on every rank alike, if any rank's piece failed
+  void meet(communicator& ranks) const {
+    all_or_none(ranks, [&] {
+      if (first_) std::rethrow_exception(first_);
+    });
+  }
+
+ private:
+  std::exception_ptr first_{};
+  bool at_once_;
+};
+
 /// Rank 0's text, on all. Collective.
 inline void share_text(communicator& ranks, std::string& text) {
   text.resize(static_cast<std::size_t>(ranks.broadcast_value(static_cast<index_t>(text.size()))));

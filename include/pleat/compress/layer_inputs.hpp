@@ -14,6 +14,7 @@
 #include <vector>
 
 #include <pleat/codec/dense.hpp>
+#include <pleat/comm/attempt.hpp>
 #include <pleat/comm/lane_reduce.hpp>
 #include <pleat/compress/calibration.hpp>
 #include <pleat/compute/convolution.hpp>
@@ -228,12 +229,14 @@ template <class Net> [[nodiscard]] std::vector<layer_input> layer_inputs(paralle
   auto& ranks = m.ranks();
   int const lanes = std::max(8, static_cast<int>(std::bit_ceil(static_cast<unsigned>(ranks.size()))));
   index_range const mine = block_range(lanes, ranks.size(), ranks.rank());
+  comm::attempts batches(m.parts().size() > 1 || m.plan().state_stage == 3);
   for (index_t l = mine.begin; l < mine.end; ++l) {
     index_range const samples = block_range(data.size(), lanes, l);
     for (index_t at = samples.begin; at < samples.end; at += options.batch)
-      (void)m.predict(data.load<T>(m.context(), at, std::min(options.batch, samples.end - at)), parallel::answer_at::last_stage, &recorder);
+      batches([&] { (void)m.predict(data.load<T>(m.context(), at, std::min(options.batch, samples.end - at)), parallel::answer_at::last_stage, &recorder); });
     recorder.end_lane(static_cast<int>(l));
   }
+  batches.meet(m.all_ranks());
   return recorder.sums(ranks, lanes);
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <pleat/codec/magnitude_histogram.hpp>
+#include <pleat/comm/attempt.hpp>
 #include <pleat/compress/calibration.hpp>
 #include <pleat/compress/observers.hpp>
 #include <pleat/parallel/model.hpp>
@@ -33,8 +34,10 @@ struct static_activations {
   template <class Net> void walk(parallel::model<Net> const& m) const {
     using T = nn::value_type_of<Net>;
     index_range const mine = block_range(data.size(), m.ranks().size(), m.ranks().rank());
+    comm::attempts batches(m.parts().size() > 1 || m.plan().state_stage == 3);
     for (index_t at = mine.begin; at < mine.end; at += batch)
-      (void)m.predict(data.template load<T>(m.context(), at, std::min(batch, mine.end - at)), parallel::answer_at::last_stage);
+      batches([&] { (void)m.predict(data.template load<T>(m.context(), at, std::min(batch, mine.end - at)), parallel::answer_at::last_stage); });
+    batches.meet(m.all_ranks());
   }
 };
 

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <vector>
 
+#include <pleat/comm/attempt.hpp>
 #include <pleat/nn/metrics.hpp>
 #include <pleat/parallel/model.hpp>
 #include <pleat/run/batch.hpp>
@@ -25,6 +26,7 @@ struct evaluation {
 
 /// Classifies every sample of `data`, each on one rank, in batches of `batch`. Collective; the same result on every rank.
 /// The answer is the class of the largest output, the first one if several are largest.
+/// \throws error on every rank alike, also what a layer of one rank has to say (where parts lie along a tensor axis: on that rank)
 template <class Net> [[nodiscard]] evaluation evaluate(parallel::model<Net> const& m, io::dataset const& data, index_t batch = 256) {
   using T = nn::value_type_of<Net>;
   using Space = nn::space_of<Net>;
@@ -40,20 +42,23 @@ template <class Net> [[nodiscard]] evaluation evaluate(parallel::model<Net> cons
   std::vector<index_t> samples(static_cast<std::size_t>(std::max<index_t>(0, std::min(batch, mine.size()))));
   std::vector<index_t> confusion(static_cast<std::size_t>(data.classes) * static_cast<std::size_t>(data.classes));
   std::vector<std::int32_t> answers;
-  for (index_t at = mine.begin; at < mine.end; at += batch) {
-    index_t const n = std::min(batch, mine.end - at);
-    samples.resize(static_cast<std::size_t>(n));
-    std::iota(samples.begin(), samples.end(), at);
-    auto b = loader.load(m.context(), samples);
-    auto const y = m.predict(std::move(b.x), parallel::answer_at::last_stage);
-    if (!m.has_last_stage()) continue;
-    nn::classify(m.context(), y, answers);
-    for (index_t i = 0; i < n; ++i) {
-      auto const label = data.labels[static_cast<std::size_t>(at + i)];
-      auto const answer = answers[static_cast<std::size_t>(i)];
-      if (answer >= 0 && answer < data.classes) ++confusion[static_cast<std::size_t>(label) * static_cast<std::size_t>(data.classes) + static_cast<std::size_t>(answer)];
-    }
-  }
+  comm::attempts batches(m.parts().size() > 1);
+  for (index_t at = mine.begin; at < mine.end; at += batch)
+    batches([&] {
+      index_t const n = std::min(batch, mine.end - at);
+      samples.resize(static_cast<std::size_t>(n));
+      std::iota(samples.begin(), samples.end(), at);
+      auto b = loader.load(m.context(), samples);
+      auto const y = m.predict(std::move(b.x), parallel::answer_at::last_stage);
+      if (!m.has_last_stage()) return;
+      nn::classify(m.context(), y, answers);
+      for (index_t i = 0; i < n; ++i) {
+        auto const label = data.labels[static_cast<std::size_t>(at + i)];
+        auto const answer = answers[static_cast<std::size_t>(i)];
+        if (answer >= 0 && answer < data.classes) ++confusion[static_cast<std::size_t>(label) * static_cast<std::size_t>(data.classes) + static_cast<std::size_t>(answer)];
+      }
+    });
+  batches.meet(m.all_ranks());
   ranks.all_reduce(confusion);
   if (m.pipeline().size() > 1) m.pipeline().broadcast(confusion, m.layout().last_rank());
   evaluation e;

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <vector>
 
+#include <pleat/comm/attempt.hpp>
 #include <pleat/nn/metrics.hpp>
 #include <pleat/parallel/model.hpp>
 #include <pleat/run/batch.hpp>
@@ -29,6 +30,7 @@ struct serve_report {
 };
 
 /// Answers every sample of `requests`; batch b is answered by rank b mod ranks. Collective. Never instantiates a backward.
+/// \throws error on every rank alike, also what a layer of one rank has to say (where parts lie along a tensor axis: on that rank)
 template <class Net> [[nodiscard]] serve_report serve(parallel::model<Net> const& m, io::dataset const& requests, serve_options options = {}) {
   using clock = std::chrono::steady_clock;
   if (m.plan().state_stage == 3) return serve(m.unsharded(), requests, options);
@@ -46,7 +48,8 @@ template <class Net> [[nodiscard]] serve_report serve(parallel::model<Net> const
     nn::classify(m.context(), m.predict(loader.load(m.context(), samples).x), answers);
   };
 
-  for (index_t w = 0; w < options.warm_up && ranks.rank() < batches; ++w) answer(ranks.rank());
+  comm::attempts pieces(m.parts().size() > 1);
+  for (index_t w = 0; w < options.warm_up && ranks.rank() < batches; ++w) pieces([&] { answer(ranks.rank()); });
   serve_report report;
   report.answers.assign(static_cast<std::size_t>(requests.size), 0);
   std::vector<double> latency(static_cast<std::size_t>(batches));
@@ -54,11 +57,15 @@ template <class Net> [[nodiscard]] serve_report serve(parallel::model<Net> const
   auto const start = clock::now();
   for (index_t b = ranks.rank(); b < batches; b += ranks.size()) {
     auto const begin = clock::now();
-    answer(b);
-    latency[static_cast<std::size_t>(b)] = std::chrono::duration<double>(clock::now() - begin).count();
-    std::copy(answers.begin(), answers.end(), report.answers.begin() + b * options.batch);
+    pieces([&] {
+      answer(b);
+      latency[static_cast<std::size_t>(b)] = std::chrono::duration<double>(clock::now() - begin).count();
+      std::copy(answers.begin(), answers.end(), report.answers.begin() + b * options.batch);
+    });
   }
-  report.seconds = ranks.all_reduce_value(std::chrono::duration<double>(clock::now() - start).count(), comm::reduction::max);
+  double const seconds = std::chrono::duration<double>(clock::now() - start).count();
+  pieces.meet(m.all_ranks());
+  report.seconds = ranks.all_reduce_value(seconds, comm::reduction::max);
   // Everybody filled its own places of zeroed arrays.
   ranks.all_reduce(report.answers);
   ranks.all_reduce(latency);
