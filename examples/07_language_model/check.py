@@ -301,6 +301,18 @@ class LanguageModel(Check):
         self.run("--data", self.text, *SMALL, "--steps", 1, "--quiet", "--checkpoint", self.folder / "c")
         refused(["holds a model of 3 layers", "this run asks for 2"], "--layers", 2, "--checkpoint", self.folder / "c", "--resume")
         refused(["seed"], "--seed", 9, "--checkpoint", self.folder / "c", "--resume")
+        # another text of the same characters
+        other = self.folder / "other.txt"
+        other.write_text(rhyme(121)[1:] + "o")
+        said = self.run("--data", other, *SMALL, "--steps", 2, "--quiet", "--checkpoint", self.folder / "c", "--resume", fails=True)
+        assert "while training on other data" in said and "Go on with the same data" in said, said
+        # a folder that cannot be is found before the first step
+        for bad in (self.text, self.text / "c"):
+            said = self.run("--data", self.text, *SMALL, "--steps", 1, "--checkpoint", bad, fails=True)
+            assert str(bad) in said and "step 1/1" not in said, said
+        # a loss that is not finite names step, rank and layer
+        for mesh in ((), ("--mesh", "pipeline=2", "--micro-batches", 2, "--thread-ranks", 2)):
+            refused(["the loss of step ", " is ", "on rank ", "of layer '"], "--steps", 5, "--learning-rate", 1e30, "--warm-up", 0, "--clip", 0, *mesh)
         # every rank refuses alike, rank 0 speaks, nobody hangs
         if self.launcher:
             refused(["there are 3", "'data=1,pipeline=3'"], "--mesh", "pipeline=2", ranks=3)

@@ -376,6 +376,50 @@ TEST_CASE("a loss that is not finite is explained where ranks wait for each othe
   CHECK_THAT(explained(deep, p, 1, "fc2.bias"), ContainsSubstring("on rank 1 the output of layer 'fc2'"));
 }
 
+TEST_CASE("a loss that is not finite is explained whichever micro-batch it came from") {
+  pl::io::dataset data{"dark", {1, 8, 8}, 48, 10, 0, 1, std::vector<std::uint8_t>(48 * 64, 0), std::vector<std::int32_t>(48, 3)};
+  std::vector<index_t> order;
+  pl::io::sampler(48, 48, {.seed = 4}).order(0, order);
+  // One bright sample. 255 times a weight of 1e38 is infinite; what is dark stays finite.
+  std::fill_n(data.pixels.begin() + order[0] * 64, 64, std::uint8_t{255});
+  pl::plan::plan const piped{.global_batch = 48, .pipeline_ranks = 2, .cuts = {2}, .micro_batches = 4};
+  for (auto const& p : {pl::plan::plan{.global_batch = 48, .micro_batches = 4}, pl::plan::plan{.global_batch = 48, .data_ranks = 2, .micro_batches = 4}, piped}) {
+    auto const said = sentence([&] {
+      pl::comm::run_local(static_cast<int>(p.ranks()), [&](pl::comm::communicator c) {
+        pl::world w(std::move(c), 1);
+        auto m = pl::parallel::build(net(), p, w, {.seed = 4});
+        m.set_timeout(20);  // only where it hangs
+        auto values = m.host_values();
+        if (int const at = m.arena().find("fc1.weight"); at >= 0) {
+          auto const& e = m.arena().entries()[static_cast<std::size_t>(at)];
+          std::fill(values.begin() + e.begin, values.begin() + e.end, 1e38f);
+        }
+        m.set_host_values(values);
+        (void)pl::run::fit(m, data, quiet(1));
+      });
+    });
+    CHECK_THAT(said, ContainsSubstring("the loss of step 0 is") && ContainsSubstring("on rank 0 the output of layer 'fc1'"));
+  }
+}
+
+TEST_CASE("of several layers whose output is not finite the first one of the network is named, whichever stage has it") {
+  auto const data = test_digits();
+  // The third layer of the first stage, and the second one of the second stage.
+  auto const deep = pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 64, 32), pl::nn::relu(), pl::nn::linear("fc2", 32, 32), pl::nn::relu(), pl::nn::linear("fc3", 32, 10));
+  pl::plan::plan const p{.global_batch = 48, .pipeline_ranks = 2, .cuts = {4}};
+  auto const said = sentence([&] {
+    pl::comm::run_local(2, [&](pl::comm::communicator c) {
+      pl::world w(std::move(c), 1);
+      auto m = pl::parallel::build(deep, p, w, {.seed = 4});
+      float const nan = std::numeric_limits<float>::quiet_NaN();
+      auto const& e = m.arena().entries()[static_cast<std::size_t>(m.arena().find(w.rank() == 0 ? "fc2.bias" : "fc3.bias"))];
+      pl::copy_from_host(m.context(), &nan, pl::tensor<float>::wrap(m.arena().values() + e.begin, {1}));
+      (void)pl::run::fit(m, data.train, quiet(1));
+    });
+  });
+  CHECK_THAT(said, ContainsSubstring("on rank 0 the output of layer 'fc2'"));
+}
+
 TEST_CASE("labels outside the classes are refused with sample and label") {
   auto data = test_digits();
   data.train.labels[100] = 10;

@@ -107,13 +107,12 @@ template <class Net> class lesson {
     model_->record_loss(rows);
     return dy;
   }
-  /// After a loss that is not finite. Collective. \throws error on every rank alike if it was a teacher's
-  [[nodiscard]] auto last() {
+  /// After a loss that is not finite; teachers are asked no more. Collective. \throws error on every rank alike if it was a teacher's
+  void why_not_finite() {
     comm::all_or_none(model_->all_ranks(), [&] {
       if (refused_) throw error{*refused_};
     });
-    load(model_->share().micro_batches().back());
-    return std::move(last_);
+    diagnosed_ = true;
   }
 
  private:
@@ -126,7 +125,7 @@ template <class Net> class lesson {
     last_ = loader_.load(model_->context(), question_.samples);
     loaded_ = micro.index;
     heard_ = false;
-    if (model_->has_last_stage())
+    if (model_->has_last_stage() && !diagnosed_)
       for (auto const& t : *teachers_) t.announce(question_);
   }
   void hear() {
@@ -138,7 +137,7 @@ template <class Net> class lesson {
       (*teachers_)[k].ask(q, said_[k]);
       auto const& scores = said_[k].scores;
       auto const bad = std::find_if(scores.begin(), scores.end(), [](float v) { return !std::isfinite(v); });
-      if (bad != scores.end() && !refused_) {  // the step's loss becomes NaN, and every rank hears why: see last()
+      if (bad != scores.end() && !refused_) {  // the step's loss becomes NaN, and every rank hears why: see why_not_finite()
         auto const classes = scores.size() / q.samples.size(), at = static_cast<std::size_t>(bad - scores.begin());
         refused_.emplace("compress::distill", "teacher " + std::to_string(k) + " gives class " + std::to_string(at % classes) + " of sample " + std::to_string(q.samples[at / classes]) + " the score " + std::to_string(*bad),
                          "Look at the teacher's weights, and at the sample");
@@ -166,7 +165,7 @@ template <class Net> class lesson {
   double weights_ = 0;
   std::span<index_t const> order_;
   index_t begin_ = 0, loaded_ = -1;
-  bool heard_ = false;
+  bool heard_ = false, diagnosed_ = false;
   question question_;
   batch last_;
   std::vector<answer> said_;

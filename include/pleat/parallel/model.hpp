@@ -5,10 +5,12 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -300,15 +302,21 @@ template <class Net> class model : public replica<Net> {
     return forward_chain(p, net_, *layout_, pipeline(), std::move(x), at == answer_at::every_stage);
   }
 
-  /// Diagnosis after a loss that is not finite: walks forward once more. Collective. \throws error on every rank alike with the first layer
-  /// whose output is not finite, and the rank that saw it
-  void find_nonfinite(tensor_type x) const {
-    auto p = training_pass();
-    nn::nonfinite_note note;
-    p.nonfinite = &note;
-    if (layout_->count() == 1) (void)nn::call(p, net_, std::move(x));
-    else (void)forward_chain(p, net_, *layout_, pipeline(), std::move(x), false);
-    demand_finite(note, all_ranks());
+  /// Diagnosis after a loss that is not finite: walks forward once more, over the samples of one micro-batch. Collective. \throws error on every
+  /// rank alike with the first layer whose output is not finite, and the rank that saw it
+  void find_nonfinite(tensor_type x) const { demand_finite(look_for_nonfinite(std::move(x)), all_ranks()); }
+
+  /// The same over every micro-batch of the step that was walked last. \param source that step's: its inputs are asked for once more
+  template <class Source> requires requires(Source& s, micro_batch const& m) { s.input(m); }
+  void find_nonfinite(Source& source) {
+    nn::nonfinite_note first;
+    for (auto const& micro : share_->micro_batches()) {
+      micro_ = micro.index;
+      auto note = look_for_nonfinite(everywhere_shaped([&]() -> tensor_type { return source.input(micro); }));
+      if (note.at >= 0 && (first.at < 0 || note.at < first.at)) first = std::move(note);
+    }
+    micro_ = plan_.micro_batches;
+    demand_finite(first, all_ranks());
   }
 
   // --- as a value ------------------------------------------------------------------------------------------------------------
@@ -478,6 +486,27 @@ template <class Net> class model : public replica<Net> {
     auto result = std::forward<F>(f)();
     if (trace_->on()) context_->fence();
     return result;
+  }
+
+  /// One walk forward as the step made it. Collective where ranks share layers.
+  [[nodiscard]] nn::nonfinite_note look_for_nonfinite(tensor_type x) const {
+    auto p = training_pass();
+    nn::nonfinite_note note;
+    p.nonfinite = &note;
+    if (layout_->count() == 1) (void)nn::call(p, net_, std::move(x));
+    else (void)forward_chain(p, net_, *layout_, pipeline(), std::move(x), false);
+    return note;
+  }
+  /// What the first stage's rank makes, there; a tensor of the same shape on the other stages. Collective over the pipeline.
+  template <class Make> [[nodiscard]] tensor_type everywhere_shaped(Make&& make) const {
+    tensor_type x;
+    if (has_first_stage()) x = make();
+    if (pipeline().size() == 1) return x;
+    std::array<index_t, extents::max_rank + 1> said{x.rank()};
+    for (int d = 0; d < x.rank(); ++d) said[static_cast<std::size_t>(d) + 1] = x.extent(d);
+    pipeline().broadcast(said, layout_->first_rank());
+    if (has_first_stage()) return x;
+    return tensor_type::allocate(*context_, extents(std::span<index_t const>(said.data() + 1, static_cast<std::size_t>(said[0]))));
   }
 
   // --- agreements -------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The ranks agree on which layer's output was the first that is not finite.
+/// The ranks agree on which layer's output was the first that is not finite: what a loop of training says then.
 #pragma once
 
 #include <span>
@@ -29,6 +29,21 @@ PLEAT_ONCE void demand_finite(nn::nonfinite_note const& mine, comm::communicator
   said.resize(static_cast<std::size_t>(length));
   ranks.broadcast(said, first);
   throw error{"parallel::find_nonfinite", "on rank " + std::to_string(first) + " " + said, "Lower the learning rate, clip the gradient, or look at the data of this step"};
+}
+
+/// What a loop of training says of a step whose loss is not finite. All ranks know, because the loss is summed with the gradients; step, rank and
+/// layer are found by walking forward once more. Collective. \param source the step's; one that knows more throws it from `void why_not_finite()`,
+/// which is asked first, on every rank \param call how the error introduces itself
+/// \throws error, on every rank alike
+template <class Model, class Source> [[noreturn]] void explain_nonfinite(Model& m, Source& source, std::string const& call, std::string const& remedy) {
+  if constexpr (requires { source.why_not_finite(); }) source.why_not_finite();
+  std::string const said = "the loss of step " + std::to_string(m.steps()) + " is " + std::to_string(m.loss());
+  try {
+    m.find_nonfinite(source);
+  } catch (error const& e) {
+    throw error{call, said + ": " + e.problem(), remedy};
+  }
+  throw error{call, said + ", though every layer's output is finite", "Look at the labels of this step and at the loss function"};
 }
 
 }  // namespace pleat::parallel

@@ -88,11 +88,6 @@ template <class Net> class dataset_source {
     load(m);
     return model_->cross_entropy(y, last_.labels).dy;
   }
-  /// The step's last micro-batch, on every rank: for a diagnosis.
-  [[nodiscard]] batch last() {
-    load(model_->share().micro_batches().back());
-    return std::move(last_);
-  }
 
  private:
   void load(parallel::micro_batch const& m) {
@@ -103,23 +98,12 @@ template <class Net> class dataset_source {
   }
 
   parallel::model<Net>* model_;
+  io::dataset const* data_;
   batch_loader<nn::value_type_of<Net>, nn::space_of<Net>> loader_;
   std::span<index_t const> order_;
   index_t begin_ = 0, loaded_ = -1;
   batch last_;
 };
-
-/// Some rank's loss is not finite; every rank knows, because the loss is summed with the gradients. Finds rank and layer; throws alike.
-template <class Net, class Batch> [[noreturn]] void explain_nonfinite(parallel::model<Net> const& m, Batch b, double loss) {
-  try {
-    m.find_nonfinite(std::move(b.x));
-  } catch (error const& e) {
-    throw error{"run::fit", "the loss of step " + std::to_string(m.steps()) + " is " + std::to_string(loss) + ": " + e.problem(),
-                "Lower the learning rate, clip the gradient (clip_norm), or look at the data of this step"};
-  }
-  throw error{"run::fit", "the loss of step " + std::to_string(m.steps()) + " is " + std::to_string(loss) + ", though every layer's output is finite",
-              "Look at the labels of this step and at the loss function"};
-}
 
 }  // namespace detail
 
@@ -127,7 +111,8 @@ template <class Net, class Batch> [[noreturn]] void explain_nonfinite(parallel::
 /// together. Every sample is used exactly once per epoch on any number of ranks. Collective.
 ///
 /// \param source a parallel::source_of that also has `begin(span<index_t const> order, index_t begin)`, called before each step: the step's
-///               batch are the positions [begin, …) of the order; and `last()`, whose `.x` are the samples of the step's last micro-batch
+///               batch are the positions [begin, …) of the order. Its inputs are asked for once more after a loss that is not finite. With
+///               `std::string fingerprint() const`, checkpoints know what was trained on, and other data are refused
 /// \throws error, on every rank alike: a loss that is not finite (step, rank, layer), labels outside the classes, replicas that differ,
 ///         a checkpoint that cannot be written or read
 template <class Net, class Source> [[gnu::cold]] fit_report fit_from(parallel::model<Net>& m, index_t size, Source& source, fit_options options = {}) {
@@ -175,7 +160,7 @@ template <class Net, class Source> [[gnu::cold]] fit_report fit_from(parallel::m
       m.walk(source);
       m.reduce();
       double const loss = m.loss();
-      if (!std::isfinite(loss)) detail::explain_nonfinite(m, source.last(), loss);
+      if (!std::isfinite(loss)) parallel::explain_nonfinite(m, source, "run::fit", "Lower the learning rate, clip the gradient (clip_norm), or look at the data of this step");
       if (options.before_step) options.before_step();
       double const scale = options.clip_norm > 0 ? m.clip_scale(options.clip_norm) : 1.0;
       bool const moved = m.step(optimizer, factor, scale);
