@@ -14,6 +14,7 @@
 #include <pleat/nn/describe.hpp>
 #include <pleat/plan/ledger.hpp>
 #include <pleat/plan/plan.hpp>
+#include <pleat/plan/unit_memory.hpp>
 
 namespace pleat::plan {
 
@@ -98,16 +99,18 @@ template <class Net> [[nodiscard]] memory_ledger state_ledger(Net const& net, pl
   return l;
 }
 
-/// The ledger of a network under a plan, its state sharded as the plan says. Needs no memory: the network is only described. (Of a rank of a
-/// pipeline: plan/stage_memory.hpp.)
+/// The ledger of a network under a plan, its state sharded and its units computed again as the plan says. Needs no memory: the network is only
+/// described. (Of a rank of a pipeline: plan/stage_memory.hpp.)
 /// \param input extents of one batch; extent 0 is replaced
 /// \param state_buffers of the optimizer: 0 (plain SGD), 1 (momentum), 2 (Adam)
 /// \param shard whose bytes; parameters, gradients and state differ a little where shards are uneven
 template <class Net> [[nodiscard]] memory_ledger ledger_of(Net const& net, plan const& p, extents const& input, int state_buffers = 2, int shard = 0) {
   memory_ledger l = state_ledger(net, p, state_buffers, shard);
-  auto const d = nn::describe(net, input.with_batch(largest_micro_batch(p)), p.recompute == recompute_mode::selected);
-  l.activations = d.activation_bytes();
-  if (!d.layers.empty()) l.input = d.layers.front().in.size() * static_cast<index_t>(sizeof(nn::value_type_of<Net>));
+  auto const in = input.with_batch(largest_micro_batch(p));
+  auto const m = describe_stage(net, in, 0, nn::units_of(net), p.recomputes(), true);
+  l.activations = m.held - m.input;  // that is one block, whoever holds it
+  l.input = in.size() * static_cast<index_t>(sizeof(nn::value_type_of<Net>));
+  l.recomputed = m.again;
   return l;
 }
 
