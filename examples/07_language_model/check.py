@@ -286,6 +286,8 @@ class LanguageModel(Check):
         refused(["tensor=2 shares out the terms of a sum", "--mesh data=4,tensor=1,pipeline=1"], "--deterministic", "--mesh", "tensor=2", *four)
         refused(["state_stage must be", "state_stage = 3"], "--state-stage", 4)
         refused(["state_ranks must divide"], "--state-stage", 1, "--state-ranks", 3, *four)
+        refused(["--state-stage 0 shares nothing"], "--state-ranks", 2, *four)
+        refused(["--loss-scale is for --precision f16: bf16 has no loss scale"], "--loss-scale", 1024, "--precision", "bf16")
         refused(["no 'some'", "--recompute none"], "--recompute", "some")
         refused(["no 'f32x'", "--precision f32"], "--precision", "f32x")
         refused(["wire = bf16", "deterministic"], "--wire", "bf16", "--deterministic")

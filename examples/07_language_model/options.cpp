@@ -50,6 +50,10 @@ std::optional<int> parse(int argc, char** argv, options& o) {
   app.add_flag("--no-overlap", o.no_overlap, "exchange gradients after backward, not during it");
   app.add_flag("--quiet", o.quiet, "no progress");
   return command_line::parse(app, argc, argv, [&] {
+    if (app.count("--loss-scale") > 0 && o.precision != "f16")
+      throw CLI::ValidationError("--loss-scale is for --precision f16: " + o.precision + " has no loss scale. Leave it out, or use --precision f16");
+    if (app.count("--state-ranks") > 0 && o.state_stage == 0)
+      throw CLI::ValidationError("--state-ranks says how many ranks share one copy of the state, but --state-stage 0 shares nothing. Use --state-stage 1, 2 or 3, or leave it out");
     if (o.resume && o.checkpoint.empty()) throw CLI::ValidationError("--resume needs --checkpoint DIR: the folder to go on from");
     if (o.checkpoint_steps > 0 && o.checkpoint.empty()) throw CLI::ValidationError("--checkpoint-steps needs --checkpoint DIR: the folder to write to");
   });

@@ -18,7 +18,7 @@ TEST_CASE("mpi: deterministic training gives the same bits under every stage and
   auto const reference = train(network(), pleat::comm::communicator(pleat::comm::self{}), o);
   for (int stage : {0, 1, 2, 3})
     for (pleat::index_t group : {0, 2}) {
-      if (group > 0 && world_size() % group != 0) continue;
+      if (group > 0 && (stage == 0 || world_size() % group != 0)) continue;
       auto q = o;
       q.plan.state_stage = stage;
       q.plan.state_ranks = group;
@@ -35,7 +35,7 @@ TEST_CASE("mpi: deterministic training gives the same bits under every stage and
 TEST_CASE("mpi: a 16-bit wire rounds gradients by no more than its bound, and nothing else") {
   for (int stage : {0, 1, 2, 3})
     for (pleat::index_t group : {0, 1, 2}) {
-      if (group > 0 && world_size() % group != 0) continue;
+      if (group > 0 && (stage == 0 || world_size() % group != 0)) continue;
       auto const said = narrow_gradient_findings(pleat::comm::mpi::duplicate(MPI_COMM_WORLD), stage, group);
       INFO("stage " << stage << ", groups of " << group << ": " << said);
       COLLECTIVE_CHECK(said.empty());
@@ -48,6 +48,7 @@ TEST_CASE("mpi: fast training and hybrid groups stay within the rounding of the 
   auto const reference = train(network(), pleat::comm::communicator(pleat::comm::self{}), o);
   for (int stage : {0, 1, 2, 3})
     for (pleat::index_t group : {0, 1}) {
+      if (group > 0 && stage == 0) continue;
       auto q = o;
       q.plan.state_stage = stage;
       q.plan.state_ranks = group;

@@ -108,4 +108,7 @@ TEST_CASE("a plan and a network of different precision are refused in words") {
   };
   CHECK_THROWS_WITH(build(0.0f, layout<pl::bfloat16>(1)), ContainsSubstring("the plan says precision = bf16, the network's layers are of type F32") && ContainsSubstring("pleat::bfloat16"));
   CHECK_THROWS_WITH(build(pl::half{}, layout<float>(1)), ContainsSubstring("the network's layers are of type F16") && ContainsSubstring("Use precision = f16"));
+  pl::world w(pl::comm::communicator(pl::comm::self{}), 1);
+  CHECK_THROWS_WITH(pl::parallel::build(gpt::network<float>(sizes()), layout<float>(1), w, {.loss_scale = {.initial = 1024}}),
+                    ContainsSubstring("precision = f32 has none: only f16 scales its loss") && ContainsSubstring("Leave .loss_scale out"));
 }

@@ -97,6 +97,7 @@ TEST_CASE("hybrid sharding and micro-batches agree with stage 0 within the round
   for (int stage : {0, 1, 2, 3})
     for (index_t micro : {1, 3})
       for (index_t group : {0, 1, 2}) {
+        if (group > 0 && stage == 0) continue;
         auto q = o;
         q.plan.state_stage = stage;
         q.plan.state_ranks = group;
@@ -121,7 +122,7 @@ TEST_CASE("a 16-bit wire rounds gradients by no more than its bound, and nothing
   for (int ranks : {1, 2, 3, 4})
     for (int stage : {0, 1, 2, 3})
       for (index_t group : {0, 1, 2}) {
-        if (group > 0 && ranks % group != 0) continue;
+        if (group > 0 && (stage == 0 || ranks % group != 0)) continue;
         INFO(ranks << " ranks, stage " << stage << ", groups of " << group);
         std::vector<std::string> said(static_cast<std::size_t>(ranks));
         pl::comm::run_local(ranks, [&](pl::comm::communicator c) {

@@ -100,6 +100,10 @@ TEST_CASE("a layout that makes no sense is refused with the nearest one that doe
   has(refused([](plan& p) { p.state_stage = 4; }), "Use state_stage = 3");
   has(refused([](plan& p) { p.state_ranks = 4; }), "Use state_ranks = 3");
   has(refused([](plan& p) { p.state_ranks = 9; }), "Use state_ranks = 6");
+  has(refused([](plan& p) { p.state_ranks = 3; }), "state_ranks = 3 says how many ranks share one copy of the state, but state_stage = 0 shares nothing");
+  has(refused([](plan& p) { p.state_ranks = 3, p.state_stage = 1; }), "nothing");
+  has(said([] { (void)plan::parse("pleat plan 1\nmesh.data = 2\nstate_ranks = 2\n"); }), "state_stage = 0 shares nothing");
+  CHECK(plan::parse("pleat plan 1\nmesh.data = 2\nstate_ranks = 2\n", false).state_ranks == 2);  // only looked at: of a checkpoint, by an older version
   has(refused([](plan& p) { p.prefetch = -1; }), "Use prefetch = 0");
   has(said([] { (void)plan::parse("pleat plan 1\nrecompute = full\nrecompute_units = 3 3\n"); }), "recompute_units must ascend from 0, found '3 3'");
   has(said([] { (void)plan::parse("pleat plan 1\nrecompute_units = 1\n"); }), "recompute_units = 1, but recompute = none");

@@ -42,7 +42,9 @@ template <class T> auto net() {
   return pl::nn::sequential(pl::nn::flatten<T, space>(), pl::nn::linear<F, space>("fc1", 64, 32), pl::nn::relu<T, space>(), pl::nn::linear<F, space>("fc2", 32, 10));
 }
 template <class T> auto build(pl::world& w, double scale = 1024) {
-  return pl::parallel::build(net<T>(), pl::plan::search(net<T>(), w, {.global_batch = 48, .deterministic = true}), w, {.seed = 4, .loss_scale = {.initial = scale}});
+  pl::parallel::build_options o{.seed = 4};
+  if (std::is_same_v<T, pl::half>) o.loss_scale.initial = scale;
+  return pl::parallel::build(net<T>(), pl::plan::search(net<T>(), w, {.global_batch = 48, .deterministic = true}), w, std::move(o));
 }
 pl::run::fit_options quiet(index_t epochs) {
   pl::run::fit_options o;
@@ -80,7 +82,10 @@ template <class Net> image_run train_images(Net const& network, int ranks, index
   std::mutex guard;
   pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
     pl::world w(std::move(c), 1);
-    auto m = pl::parallel::build(network, pl::plan::search(network, w, {.global_batch = 48, .deterministic = true}), w, {.seed = 4, .loss_scale = {.initial = 1024}});
+    auto const p = pl::plan::search(network, w, {.global_batch = 48, .deterministic = true});
+    pl::parallel::build_options how{.seed = 4};
+    if (p.precision == pl::plan::compute_precision::f16) how.loss_scale.initial = 1024;
+    auto m = pl::parallel::build(network, p, w, std::move(how));
     auto o = quiet(epochs);
     std::vector<double> losses;
     o.on_event = [&](pl::run::event const& e) {

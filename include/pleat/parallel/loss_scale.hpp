@@ -27,6 +27,7 @@ struct loss_scale_options {
   double backoff = 0.5;
   std::int64_t interval = 2000;  ///< good steps before it grows
   double smallest = 1, largest = 16777216;  ///< 2^24
+  friend bool operator==(loss_scale_options const&, loss_scale_options const&) = default;
 };
 
 /// A dynamic loss scale. A value; every rank has an equal one, because update() asks all of them. A parallel::model of half has one and

@@ -94,6 +94,9 @@ template <class Net> class model : public replica<Net> {
   [[gnu::cold]] model(Net net, plan::plan p, world& w, build_options options = {})
       : model(laid_out(net, p, w, options), net, p, w, options.seed) {
     if (scale_) scale_.emplace(options.loss_scale);
+    else if (!(options.loss_scale == loss_scale_options{}))
+      throw error{"parallel::build", "a rule for the loss scale is given, but precision = " + std::string(plan::name_of(plan_.precision)) + " has none: only f16 scales its loss",
+                  "Leave .loss_scale out, or use precision = f16"};
     coding_ = std::move(options.gradients);
     agree_on_plan((coding_ ? random::hash(coding_.words()) : 0) ^ (options.unit_costs.empty() ? 0 : random::hash(layout_->to_string())));
     demand_codable(plan_, coding_);
@@ -346,7 +349,7 @@ template <class Net> class model : public replica<Net> {
   /// The same model with every parameter whole on every rank: what evaluation, compression and model files need. Collective at stage 3.
   [[nodiscard, gnu::cold]] model unsharded() const {
     auto p = plan_;
-    p.state_stage = 0;
+    p.state_stage = 0, p.state_ranks = 0;
     return replanned(std::move(p));
   }
   /// A model of another network over the same ranks: parameters of the same name keep their values, forms keep their content.
