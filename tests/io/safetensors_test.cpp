@@ -118,6 +118,41 @@ TEST_CASE("what a file cannot hold is not written", "[io][safetensors]") {
   CHECK_THAT(words([&] { w.metadata("k", "\xff"); }), ContainsSubstring("no UTF-8"));
 }
 
+TEST_CASE("a file whose arrays come one by one, in any order, has the bytes of one that is written at once", "[io][safetensors]") {
+  scratch const dir;
+  std::array<float, 6> const a{1, 2, 3, 4, 5, 6};
+  std::array<double, 2> const b{7, 8};
+  std::array<std::uint8_t, 3> const c{9, 10, 11};
+  io::safetensors_writer whole, described;
+  whole.add<float>("a", {2, 3}, a);
+  whole.add<double>("b", {2}, b);
+  whole.add<std::uint8_t>("c", {3}, c);
+  whole.add<float>("none", {0, 4}, {});
+  whole.metadata("k", "v");
+  described.describe("c", pleat::dtype::u8, {3});
+  described.describe("none", pleat::dtype::f32, {0, 4});
+  described.describe("b", pleat::dtype::f64, {2});
+  described.describe("a", pleat::dtype::f32, {2, 3});
+  described.metadata("k", "v");
+  auto const raw = [](auto const& x) { return std::as_bytes(std::span(x)); };
+  {
+    io::safetensors_stream f(dir / "f", described);
+    f.write("c", raw(c));
+    f.write("a", raw(a));
+    f.write("none", {});
+    CHECK_THAT(words([&] { f.write("a", raw(a)); }), ContainsSubstring("was written already"));
+    CHECK_THAT(words([&] { f.write("d", raw(a)); }), ContainsSubstring("'d' was not described"));
+    CHECK_THAT(words([&] { f.write("b", raw(c)); }), ContainsSubstring("'b' was described with 16 bytes, 3 were given"));
+    CHECK_THAT(words([&] { f.commit(); }), ContainsSubstring("1 arrays are not written, 'b' is one of them"));
+    f.write("b", raw(b));
+    f.commit();
+  }
+  CHECK((io::read_file(dir / "f") == whole.bytes()));
+  io::write_file(dir / "g", "old");
+  { io::safetensors_stream f(dir / "g", described); }  // never committed
+  CHECK(io::read_file(dir / "g").size() == 3);
+}
+
 TEST_CASE("each defect of a file has its own sentence with the place", "[io][safetensors]") {
   auto const raw = [](std::string_view text) { return words([&] { io::safetensors_file const f(bytes_of(text)); }); };
   CHECK_THAT(raw(""), ContainsSubstring("the file has 0 bytes, expected 8"));

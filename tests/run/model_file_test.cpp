@@ -7,7 +7,9 @@
 #include <pleat/compress/pipeline.hpp>
 #include <pleat/compress/prune.hpp>
 #include <pleat/compress/quantize.hpp>
+#include <pleat/comm/local.hpp>
 #include <pleat/io/gguf.hpp>
+#include <pleat/nn/repeat.hpp>
 #include <pleat/run/gguf.hpp>
 
 #include <catch2/catch_test_macros.hpp>
@@ -17,6 +19,10 @@
 #include <compress/compress_support.hpp>
 
 #include <filesystem>
+#include <mutex>
+
+#include <support/count_allocations.hpp>
+#include <support/scratch_folder.hpp>
 
 namespace {
 
@@ -129,6 +135,64 @@ TEST_CASE("block types are ggml's own tensors in GGUF, and a foreign GGUF file l
   CHECK_THROWS_MATCHES(run::load(dense, path), pleat::error, MessageMatches(ContainsSubstring("this is a GGUF file") && ContainsSubstring("<pleat/run/gguf.hpp>")));
   std::filesystem::remove(path);
   std::filesystem::remove(path + ".plain");
+}
+
+TEST_CASE("a model is written weight by weight: rank 0 has no more than one of them in memory, from any mesh") {
+  pleat_test::scratch_folder const f;
+  // Eight weights of 1 MiB.
+  auto const net = pleat::nn::repeat("block", 8, pleat::nn::linear("fc", 512, 512));
+  constexpr long mib = 1 << 20;
+  for (pleat::index_t const stages : {1, 2}) {
+    auto const path = f / (std::to_string(stages) + ".safetensors");
+    pleat::comm::run_local(static_cast<int>(stages), [&](pleat::comm::communicator c) {
+      pleat::world world(std::move(c), 1);
+      auto const m = pleat::parallel::build(net, {.global_batch = 4, .pipeline_ranks = stages}, world, {.seed = 3});
+      auto const write = [&] { run::save(m, path, {.network = "eight"}); };
+      if (stages == 1) {
+        auto const most = pleat_test::most_bytes_in(write);
+        CHECK(most >= mib);
+        CHECK(most < mib + mib / 4);  // names and headers are a few KiB
+        CHECK((run::file_image(m, {.network = "eight"}) == io::read_file(path)));
+        // A smaller type: the numbers once more, and twice what they become.
+        CHECK(pleat_test::most_bytes_in([&] { run::save(m, f / "narrow.safetensors", {}, {.dense_as = pleat::dtype::bf16}); }) < 3 * mib + mib / 4);
+        CHECK((run::file_image(m, {}, {.dense_as = pleat::dtype::bf16}) == io::read_file(f / "narrow.safetensors")));
+      } else if (world.root()) {
+        CHECK(pleat_test::most_bytes_in(write) < 3 * mib);  // of both ranks, which are threads: the one that is sent, the one that comes
+      } else {
+        write();
+      }
+    });
+    CHECK((io::read_file(path) == io::read_file(f / "1.safetensors")));
+  }
+}
+
+TEST_CASE("a model file that cannot be finished is heard of on every rank, and the old one stays") {
+  pleat_test::scratch_folder const f;
+  auto const path = f / "m.safetensors";
+  io::write_file(path, "old");
+  auto const net = pleat::nn::sequential(pleat::nn::linear("a", 4, 3), pleat::nn::linear("b", 3, 2));
+  std::mutex guard;
+  std::vector<std::string> said;
+  pleat::comm::run_local(2, [&](pleat::comm::communicator c) {
+    pleat::world world(std::move(c), 1);
+    auto m = pleat::parallel::build(net, {.global_batch = 4, .pipeline_ranks = 2}, world, {.seed = 3});
+    m.set_timeout(20);  // only where it hangs
+    auto values = m.host_values();
+    for (auto& v : values) v = 1e38f;  // none of half's numbers
+    m.set_host_values(values);
+    std::string mine;
+    try {
+      run::save(m, path, {}, {.dense_as = pleat::dtype::f16});
+    } catch (pleat::error const& e) {
+      mine = e.what();
+    }
+    std::lock_guard const lock(guard);
+    said.push_back(mine);
+  });
+  CHECK(said[0] == said[1]);
+  CHECK_THAT(said[0], ContainsSubstring("run::save: 'a.weight'") && ContainsSubstring("above the largest number of F16"));
+  CHECK(io::read_file(path).size() == 3);
+  CHECK(f.count() == 1);
 }
 
 TEST_CASE("dense weights in other floating-point types, out and in") {

@@ -9,6 +9,7 @@
 namespace pleat_test {
 inline std::atomic<bool> counting_allocations{false};
 inline std::atomic<long> counted_allocations{0};
+inline std::atomic<long> live_bytes{0}, most_live_bytes{0};  ///< of what was allocated since counting began
 
 /// How often `f` allocates, on any thread.
 template <class F>
@@ -18,5 +19,13 @@ long allocations_in(F const& f) {
   f();
   counting_allocations = false;
   return counted_allocations;
+}
+/// How many bytes `f` had at the most, on any thread, beyond what was there when it began.
+template <class F>
+long most_bytes_in(F const& f) {
+  live_bytes = 0;
+  most_live_bytes = 0;
+  (void)allocations_in(f);
+  return most_live_bytes;
 }
 }  // namespace pleat_test

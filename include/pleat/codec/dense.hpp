@@ -121,7 +121,9 @@ template <class T> struct dense {
   template <class Space> [[nodiscard]] static std::vector<file_tensor> to_file(context<Space>& c, extents const& shape, storage<Space> const& s) {
     std::vector<std::byte> b(static_cast<std::size_t>(shape.size()) * sizeof(T));
     copy_to_host(c, tensor<T, Space>::wrap(s.values, shape), reinterpret_cast<T*>(b.data()));
-    return {{"", dtype_of<T>, shape, std::move(b)}};
+    std::vector<file_tensor> parts;  // a list in braces would copy the numbers
+    parts.push_back({"", dtype_of<T>, shape, std::move(b)});
+    return parts;
   }
   template <class Space> static void from_file(context<Space>& c, extents const& shape, std::span<file_tensor const> parts, storage<Space>& s) {
     if (parts.size() != 1 || parts[0].shape != shape || parts[0].type != dtype_of<T>)

@@ -130,6 +130,14 @@ class atomic_file {
   /// Appends a text.
   void write(std::string_view text) { write(std::as_bytes(std::span(text.data(), text.size()))); }
 
+  /// Writes at a place of its own, wherever the bytes before ended; what nobody writes is zeros. \throws error as write()
+  void write_at(std::uint64_t at, std::span<std::byte const> bytes) {
+    std::uint64_t const begun = at;
+    int const e = detail::write_all_at(file_.get(), bytes, at);
+    written_ += at - begun;
+    check(e);
+  }
+
   /// Flushes, closes, renames, and makes the new name durable. At most once. \throws error; the old file is then still
   /// there
   PLEAT_ONCE void commit() {

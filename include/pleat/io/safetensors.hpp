@@ -383,4 +383,39 @@ class safetensors_writer {
   metadata_map metadata_;
 };
 
+/// A file whose arrays are written one after the other, in any order, so that no more than one of them need be in memory. Appears complete or not at
+/// all (atomic_file), with the bytes that the writer would have written.
+class safetensors_stream {
+ public:
+  /// \param what describes every array of the file \throws error if the folder is missing or not writable
+  PLEAT_ONCE safetensors_stream(std::string const& path, safetensors_writer const& what) : file_(path), call_(detail::call_on("safetensors_stream", path)) {
+    auto const head = what.header();
+    file_.write(head);
+    for (auto e : what.entries()) {
+      e.begin += head.size(), e.end += head.size();
+      auto const name = e.name;
+      left_.emplace(name, std::move(e));
+    }
+  }
+  /// Writes an array. \throws error for one that was not described, has other bytes or was written already
+  PLEAT_ONCE void write(std::string const& name, std::span<std::byte const> bytes) {
+    auto const at = left_.find(name);
+    if (at == left_.end()) throw error{call_, "the array " + detail::shown(name) + " was not described, or was written already"};
+    if (at->second.end - at->second.begin != bytes.size())
+      throw error{call_, "the array " + detail::shown(name) + " was described with " + std::to_string(at->second.end - at->second.begin) + " bytes, " + std::to_string(bytes.size()) + " were given"};
+    file_.write_at(at->second.begin, bytes);
+    left_.erase(at);
+  }
+  /// The moment of change. \throws error if an array is missing
+  void commit() {
+    if (!left_.empty()) throw error{call_, std::to_string(left_.size()) + " arrays are not written, " + detail::shown(left_.begin()->first) + " is one of them"};
+    file_.commit();
+  }
+
+ private:
+  atomic_file file_;
+  std::string call_;
+  std::map<std::string, tensor_entry> left_;
+};
+
 }  // namespace pleat::io

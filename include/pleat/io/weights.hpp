@@ -187,15 +187,26 @@ PLEAT_ONCE void check_stored_format(std::string const& call, std::string const* 
   return detail::gather_weights(call, std::move(plain), f.metadata());
 }
 
-/// Puts a weight into a file; its bytes must live until the file is written. \throws error as the writer does
-PLEAT_ONCE void add_weight(safetensors_writer& out, stored_weight const& w) {
+namespace detail {
+PLEAT_ONCE void add_weight_metadata(safetensors_writer& out, stored_weight const& w) {
   if (w.form != "dense") {
     out.metadata(std::string(detail::format_key), std::to_string(stored_format));
     out.metadata(std::string(detail::form_key) + w.name, w.form);
     out.metadata(std::string(detail::shape_key) + w.name, w.shape.to_string());
   }
   if (w.error) out.metadata(std::string(detail::error_key) + w.name, detail::error_text(*w.error));
+}
+}  // namespace detail
+
+/// Puts a weight into a file; its bytes must live until the file is written. \throws error as the writer does
+PLEAT_ONCE void add_weight(safetensors_writer& out, stored_weight const& w) {
+  detail::add_weight_metadata(out, w);
   for (auto const& p : w.parts) out.add({w.name + p.suffix, p.type, p.shape, p.bytes});
+}
+/// The same of a weight whose bytes somebody else writes (safetensors_stream). \throws error as the writer does
+PLEAT_ONCE void describe_weight(safetensors_writer& out, stored_weight const& w) {
+  detail::add_weight_metadata(out, w);
+  for (auto const& p : w.parts) out.describe(w.name + p.suffix, p.type, p.shape);
 }
 
 }  // namespace pleat::io

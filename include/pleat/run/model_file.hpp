@@ -57,30 +57,40 @@ template <class Writer> void put_image(model_description const& about, model_ima
   for (auto const& w : image.weights) add_weight(writer, w);  // the writer's own
 }
 
+/// A writer that is told what weights are, and not their bytes.
+struct describing_writer {
+  io::safetensors_writer file;
+  void metadata(std::string name, std::string value) { file.metadata(std::move(name), std::move(value)); }
+};
+inline void add_weight(describing_writer& out, io::stored_weight const& w) { io::describe_weight(out.file, w); }
+
 }  // namespace detail
 
 /// Writes the model from rank 0, whole or not at all: a file that was there stays until the new one is complete. The same bytes from every mesh:
-/// what is cut along the tensor axis or lies on other stages is collected on rank 0, which holds the whole file in memory. Collective over all ranks.
-/// \throws error on every rank alike if it cannot be written
+/// what is cut along the tensor axis or lies on other stages comes to rank 0, which holds one weight at a time. Weights in encoded forms are looked at
+/// twice: first for what they are, then for their bytes. Collective over all ranks. \throws error on every rank alike if it cannot be written
 template <class Net> void save(parallel::model<Net> const& m, std::string const& path, model_description const& about = {}, file_options const& how = {}) {
   if (m.plan().state_stage == 3) return save(m.unsharded(), path, about, how);
-  auto const image = detail::image_of(m, about, how);
+  auto const described = detail::image_of(m, about, how, detail::collecting::descriptions);
+  std::optional<io::safetensors_stream> file;
   comm::on_root(m.all_ranks(), [&] {
-    io::safetensors_writer writer;
-    detail::put_image(about, image, writer);
-    writer.write(path);
+    detail::describing_writer writer;
+    detail::put_image(about, described, writer);
+    file.emplace(path, writer.file);
   });
+  detail::collect(m, detail::collecting::weights, [&](nn::parameter const& w, detail::collected_weight c) {
+    for (auto& t : c.tensors) {
+      if (how.dense_as && c.form == "dense") detail::convert_part("run::save: '" + w.name + "'", t, *how.dense_as);
+      file->write(w.name + t.suffix, t.bytes);
+      t.bytes = {};
+    }
+  });
+  comm::on_root(m.all_ranks(), [&] { file->commit(); });
 }
 
 /// The same file in memory, on the calling rank, which must hold every weight whole (one stage, uncut). Not collective.
 template <class Net> [[nodiscard]] std::vector<std::byte> file_image(parallel::model<Net> const& m, model_description const& about = {}, file_options const& how = {}) {
-  m.demand_whole_parameters("run::file_image");
-  detail::model_image image;
-  nn::for_each_parameter(m.net(), [&](auto const& w) {
-    if (!w.tied_to.empty()) return;
-    detail::demand_whole("run::file_image", w);
-    image.add(w.name, std::string(w.form_name()), w.shape, w.visit([&](auto tag, auto const& s) { return decltype(tag)::type::to_file(m.context(), w.shape, s); }), about, how);
-  });
+  auto const image = detail::local_image_of("run::file_image", m, about, how);
   io::safetensors_writer writer;
   detail::put_image(about, image, writer);
   return writer.bytes();

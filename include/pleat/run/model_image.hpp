@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <exception>
 #include <map>
@@ -115,7 +116,7 @@ struct collected_weight {
     }
     return s;
   }
-  /// The same with room for the bytes.
+  /// The same, without the bytes.
   [[nodiscard]] PLEAT_ONCE static collected_weight of_words(std::string_view s) {
     auto const line = [&] {
       auto const stop = s.find('\n');
@@ -131,7 +132,6 @@ struct collected_weight {
       for (char const *at = numbers.data(), *const end = at + numbers.size(); at < end; ++n) at = std::from_chars(at, end, list[n]).ptr + 1;
       t.type = static_cast<dtype>(list[0]);
       t.shape = extents(std::span<index_t const>(list + 1, static_cast<std::size_t>(n - 1)));
-      t.bytes.resize(static_cast<std::size_t>(t.shape.size()) * size_of(t.type));
       w.tensors.push_back(std::move(t));
     }
     return w;
@@ -176,24 +176,26 @@ template <class T> void finish_joined(collected_weight& w) {
                {".values", dtype_of<T>, {static_cast<index_t>(left.size())}, codec::detail::bytes_of(std::span<T const>(left))}};
 }
 
-/// All tensors of a weight are sent (received) by two messages, and one for each tensor's bytes.
+/// A weight is sent (received) by two messages of what it is, and one for each tensor's bytes.
 inline constexpr int collect_tag = comm::user_tags - 3;
-PLEAT_ONCE void send_weight(comm::communicator& to, int peer, collected_weight const& w) {
+PLEAT_ONCE void send_weight(comm::communicator& to, int peer, collected_weight const& w, bool with_bytes = true) {
   auto const words = w.words();
   auto const n = static_cast<index_t>(words.size());
   to.send(std::span<index_t const>(&n, 1), peer, collect_tag);
-  to.send(words, peer, collect_tag);
+  if (n > 0) to.send(words, peer, collect_tag);
   for (auto const& t : w.tensors)
-    if (!t.bytes.empty()) to.send(t.bytes, peer, collect_tag);
+    if (with_bytes && !t.bytes.empty()) to.send(t.bytes, peer, collect_tag);
 }
-[[nodiscard]] PLEAT_ONCE collected_weight receive_weight(comm::communicator& from, int peer) {
+[[nodiscard]] PLEAT_ONCE collected_weight receive_weight(comm::communicator& from, int peer, bool with_bytes = true) {
   index_t n = 0;
   from.receive(std::span<index_t>(&n, 1), peer, collect_tag);
   std::string words(static_cast<std::size_t>(n), '\0');
-  from.receive(words, peer, collect_tag);
+  if (n > 0) from.receive(words, peer, collect_tag);
   auto w = collected_weight::of_words(words);
-  for (auto& t : w.tensors)
+  for (auto& t : w.tensors) {
+    if (with_bytes) t.bytes.resize(static_cast<std::size_t>(t.shape.size()) * size_of(t.type));
     if (!t.bytes.empty()) from.receive(t.bytes, peer, collect_tag);
+  }
   return w;
 }
 
@@ -248,65 +250,103 @@ template <class Net> [[nodiscard, gnu::cold]] std::map<std::string, int> homes(p
   return at;
 }
 
-/// Every weight whole, on rank 0 of the mesh; nothing elsewhere. The same image from every mesh. Collective over all ranks; state must not be
-/// sharded at stage 3. \throws error on every rank alike
-template <class Net> [[nodiscard, gnu::cold]] model_image image_of(parallel::model<Net> const& m, model_description const& about, file_options const& how) {
-  model_image image;
+/// What collect() is to bring.
+enum class collecting : std::uint8_t { descriptions, weights };
+
+/// Dense numbers: what the form writes of them is known without looking.
+template <class Weight> [[nodiscard]] std::optional<collected_weight> plain_description(Weight const& w) {
+  return w.visit([&](auto tag, auto const&) -> std::optional<collected_weight> {
+    using F = typename decltype(tag)::type;
+    if constexpr (F::trainable)
+      if (F::name == "dense") return collected_weight{std::string(F::name), {{"", dtype_of<typename F::value_type>, w.whole(), {}}}};
+    return std::nullopt;
+  });
+}
+
+/// Every weight whole, one after the other, on rank 0 of the mesh: sink(parameter const&, collected_weight) there, in the order of the network. Rank 0
+/// holds one weight at a time; a rank that has a stage of its own holds one of its weights. The same from every mesh. Collective over all ranks; state
+/// must not be sharded at stage 3. \param what descriptions come without their bytes
+/// \throws error on every rank alike, also what the sink has to say
+template <class Net, class Sink> [[gnu::cold]] void collect(parallel::model<Net> const& m, collecting what, Sink&& sink) {
   bool const asked = m.ranks().rank() == 0;  // one replica speaks
+  bool const bytes = what == collecting::weights;
   auto& axis = m.parts();
   auto& stages = m.pipeline();
-  std::vector<collected_weight> mine;  // of this rank's stages, in the order of the network
-  comm::all_or_none(m.all_ranks(), [&] {
-    if (!asked) return;
-    nn::for_each_parameter(m.net(), [&](auto const& w) {
-      if (!w.tied_to.empty() || w.absent) return;
-      if (w.parts > 1 && w.where.shards()) {
-        mine.push_back(part_of(w, m.context()));
-      } else if (axis.rank() == 0) {
+  auto const home = homes(m);
+  std::exception_ptr refused;  // the others still wait for the rest of the weight
+  nn::for_each_parameter(m.net(), [&](auto const& w) {
+    if (!w.tied_to.empty()) return;
+    bool const cut = w.parts > 1 && w.where.shards();
+    int const from = home.at(w.name);
+    bool const here = asked && from == stages.rank();
+    auto known = bytes || !here ? std::nullopt : plain_description(w);
+    collected_weight c;
+    comm::all_or_none(m.all_ranks(), [&] {  // what one rank finds, all hear, before anybody waits for it
+      if (refused) std::rethrow_exception(refused);
+      if (!here || (!cut && axis.rank() > 0)) return;
+      if (known) {
+        c = std::move(*known);
+      } else if (cut) {
+        c = part_of(w, m.context());
+      } else {
         demand_whole("run::save", w);
-        mine.push_back(w.visit([&](auto tag, auto const& s) -> collected_weight {
+        c = w.visit([&](auto tag, auto const& s) -> collected_weight {
           using F = typename decltype(tag)::type;
           static_assert(requires { F::to_file(m.context(), w.shape, s); },
                         "pleat: to be saved, a form needs static 'std::vector<file_tensor> to_file(context&, shape, storage const&)' and 'from_file'");
           return {std::string(F::name), F::to_file(m.context(), w.shape, s)};
-        }));
-      } else {
-        mine.emplace_back();
+        });
       }
     });
-  });
-  std::exception_ptr refused;
-  auto const home = homes(m);
-  std::size_t next = 0;
-  std::vector<std::pair<nn::parameter const*, collected_weight>> whole;
-  nn::for_each_parameter(m.net(), [&](auto const& w) {
-    if (!asked || !w.tied_to.empty()) return;
-    int const from = home.at(w.name);
-    if (from == stages.rank()) {
-      auto& c = mine[next++];
-      if (w.parts > 1 && w.where.shards()) {
+    if (!asked) return;
+    auto const heed = [&](auto&& f) {
+      try {
+        f();
+      } catch (...) {
+        if (!refused) refused = std::current_exception();
+        c = {};
+      }
+    };
+    if (here) {
+      if (cut && !known) {
         if (w.trainable()) {
           join_parts(axis, w, c);
           if (axis.rank() == 0) finish_joined<typename std::remove_cvref_t<decltype(w)>::value_type>(c);
         } else {
-          try {
-            join_encoded(axis, w, c);
-          } catch (error const&) {  // the others still wait for the rest
-            if (!refused) refused = std::current_exception();
-          }
+          heed([&] { join_encoded(axis, w, c); });
         }
       }
       if (axis.rank() > 0) return;
-      if (from > 0) send_weight(stages, 0, c);
-      else whole.emplace_back(&w, std::move(c));
-      c = {};
+      if (from > 0) return send_weight(stages, 0, c, bytes);
     } else if (stages.rank() == 0 && axis.rank() == 0) {
-      whole.emplace_back(&w, receive_weight(stages, from));
+      c = receive_weight(stages, from, bytes);
+    } else {
+      return;
     }
+    if (!bytes)
+      for (auto& t : c.tensors) t.bytes = {};
+    if (!refused && !c.form.empty()) heed([&] { sink(static_cast<nn::parameter const&>(w), std::move(c)); });
   });
-  comm::all_or_none(m.all_ranks(), [&] {  // a join may refuse, a number may be too large for the file's type: one rank sees that
+  comm::all_or_none(m.all_ranks(), [&] {
     if (refused) std::rethrow_exception(refused);
-    for (auto& [w, c] : whole) image.add(w->name, c.form, w->whole(), std::move(c.tensors), about, how);
+  });
+}
+
+/// All weights at once, on rank 0 of the mesh; nothing elsewhere. Collective as collect() is.
+template <class Net> [[nodiscard, gnu::cold]] model_image image_of(parallel::model<Net> const& m, model_description const& about, file_options const& how, collecting what = collecting::weights) {
+  model_image image;
+  collect(m, what, [&](nn::parameter const& w, collected_weight c) { image.add(w.name, c.form, w.whole(), std::move(c.tensors), about, how); });
+  return image;
+}
+
+/// The same on the calling rank, which must hold every weight whole (one stage, uncut). Not collective. \throws error
+template <class Net> [[nodiscard, gnu::cold]] model_image local_image_of(char const* call, parallel::model<Net> const& m, model_description const& about = {}, file_options const& how = {}) {
+  m.demand_whole_parameters(call);
+  model_image image;
+  nn::for_each_parameter(m.net(), [&](auto const& w) {
+    if (!w.tied_to.empty()) return;
+    demand_whole(call, w);
+    image.add(w.name, std::string(w.form_name()), w.shape, w.visit([&](auto tag, auto const& s) { return decltype(tag)::type::to_file(m.context(), w.shape, s); }), about, how);
   });
   return image;
 }
