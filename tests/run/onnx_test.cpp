@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <pleat/run/onnx.hpp>
 
+#include <pleat/comm/local.hpp>
 #include <pleat/comm/self.hpp>
 #include <pleat/comm/world.hpp>
 #include <pleat/compress/pipeline.hpp>
@@ -19,6 +20,7 @@
 #include <pleat/nn/repeat.hpp>
 #include <pleat/nn/residual.hpp>
 #include <pleat/nn/sequential.hpp>
+#include <pleat/parallel/tensor_recipe.hpp>
 #include <pleat/io/decode.hpp>
 #include <pleat/io/weight_file.hpp>
 #include <pleat/run/gguf.hpp>
@@ -160,6 +162,39 @@ TEST_CASE("the page's lines: every file of one model", "[run][onnx]") {
   CHECK((run::file_image(again) == run::file_image(small)));
   CHECK(file.weights().size() == 4);
   CHECK(run::describe_file(folder + "large.safetensors").network == "mlp:16-32-5");
+}
+
+TEST_CASE("the exported file is the same from every mesh", "[run][onnx]") {
+  io_test::scratch const dir;
+  auto const net = pleat::parallel::tensor_parallel(nn::sequential(nn::flatten(), nn::linear("fc1", 16, 12), nn::batch_norm("norm", 12), nn::relu(), nn::linear("fc2", 12, 5)),
+                                                    {pleat::parallel::column("fc1.*"), pleat::parallel::row("fc2.*")});
+  std::vector<std::byte> reference;
+  for (auto const& p : {pleat::plan::plan{.global_batch = 4}, pleat::plan::plan{.global_batch = 4, .data_ranks = 2}, pleat::plan::plan{.global_batch = 4, .tensor_ranks = 3},
+                        pleat::plan::plan{.global_batch = 4, .pipeline_ranks = 2}, pleat::plan::plan{.global_batch = 4, .data_ranks = 2, .tensor_ranks = 2, .pipeline_ranks = 2},
+                        pleat::plan::plan{.global_batch = 4, .data_ranks = 2, .state_stage = 3}}) {
+    INFO(p.to_string());
+    auto const path = dir / "m.onnx";
+    pleat::comm::run_local(static_cast<int>(p.ranks()), [&](pleat::comm::communicator c) {
+      pleat::world world(std::move(c), 1);
+      world.set_sink({});
+      auto const m = pleat::parallel::build(net, p, world, {.seed = 3});
+      m.set_timeout(20);  // only where it hangs
+      (void)run::export_onnx(m, path, {1, 4, 4});
+    });
+    auto const bytes = io::read_file(path);
+    std::remove(path.c_str());
+    if (reference.empty()) reference = bytes;
+    CHECK((bytes == reference));
+  }
+  // Where rank 0 cannot write, all hear of it.
+  std::vector<std::string> said(2);
+  pleat::comm::run_local(2, [&](pleat::comm::communicator c) {
+    pleat::world world(std::move(c), 1);
+    auto const m = pleat::parallel::build(net, {.global_batch = 4, .pipeline_ranks = 2}, world, {.seed = 3});
+    said[static_cast<std::size_t>(world.rank())] = io_test::words([&] { (void)run::export_onnx(m, dir / "nowhere/m.onnx", {1, 4, 4}); });
+  });
+  CHECK(said[0] == said[1]);
+  CHECK_THAT(said[0], ContainsSubstring("nowhere"));
 }
 
 TEST_CASE("a bias in integers is within half a unit, in rows of zeros too; one that does not fit stays float, and it is said", "[run][onnx]") {

@@ -15,8 +15,7 @@
 #include <pleat/io/onnx.hpp>
 #include <pleat/nn/layer.hpp>
 #include <pleat/parallel/model.hpp>
-#include <pleat/run/checkpoint.hpp>
-#include <pleat/run/model_file.hpp>
+#include <pleat/run/model_image.hpp>
 
 namespace pleat::run {
 
@@ -50,9 +49,12 @@ struct onnx_bias {
 
 /// Walks the layers. A layer of one's own takes part with
 ///     std::string to_onnx(io::onnx_graph&, std::string x, extents in) const;   // adds nodes, returns the name of its result
-template <class Context> class onnx_walk {
+class onnx_walk {
  public:
-  onnx_walk(Context& where, io::onnx_graph& graph, onnx_options const& options) : where_(&where), graph_(&graph), options_(&options) {}
+  /// \param weights whole ones, of every layer
+  onnx_walk(model_image const& weights, io::onnx_graph& graph, onnx_options const& options) : graph_(&graph), options_(&options) {
+    for (std::size_t i = 0; i < weights.weights.size(); ++i) weights_.emplace(weights.weights[i].name, std::pair{&weights.weights[i], &weights.parts[i]});
+  }
 
   template <class L> [[nodiscard]] std::string layer(L const& l, std::string x, extents const& in) {
     std::string_view kind = "(one's own)";
@@ -105,24 +107,13 @@ template <class Context> class onnx_walk {
   }
 
   /// A weight in the form that it has.
-  template <class W> [[nodiscard]] io::stored_weight stored(W const& w, std::vector<codec::file_tensor>& parts) const {
-    parts = parts_of(w);
-    io::stored_weight s{w.name, std::string(w.form_name()), {}, w.shape, {}, {}};
-    for (auto const& p : parts) s.parts.push_back({p.suffix, p.type, p.shape, p.bytes});
-    return s;
-  }
-  template <class W> [[nodiscard]] std::vector<codec::file_tensor> parts_of(W const& w) const {
-    return w.visit([&](auto tag, auto const& s) { return decltype(tag)::type::to_file(*where_, w.shape, s); });
-  }
-  template <class W> [[nodiscard]] std::string parameter(W const& w) {
-    auto const& name = w.tied_to.empty() ? w.name : w.tied_to;
+  [[nodiscard]] std::string parameter(nn::parameter const& w) {
+    auto const& name = name_of(w);
     if (auto const it = written_.find(name); it != written_.end()) return it->second;
-    demand_whole("run::export_onnx", w);
-    std::vector<codec::file_tensor> parts;
-    auto s = stored(w, parts);
-    s.name = name;
-    return written_[name] = io::add_weight(*graph_, s);
+    return written_[name] = io::add_weight(*graph_, *weights_.at(name).first);
   }
+  [[nodiscard]] std::vector<codec::file_tensor> const& parts_of(nn::parameter const& w) const { return *weights_.at(name_of(w)).second; }
+  [[nodiscard]] static std::string const& name_of(nn::parameter const& w) noexcept { return w.tied_to.empty() ? w.name : w.tied_to; }
 
   /// The scale of a layer's quantized input; 0: it stays float.
   [[nodiscard]] float input_scale(std::string const& layer) const {
@@ -141,7 +132,7 @@ template <class Context> class onnx_walk {
   /// The bias, in units of x_scale · w_scale where both are there and it fits.
   template <class L> [[nodiscard]] std::string bias(L const& l, float x_scale) {
     if (x_scale == 0 || l.weight().form_name() != "int8") return parameter(l.bias());
-    auto const weight_parts = parts_of(l.weight()), bias_parts = parts_of(l.bias());
+    auto const &weight_parts = parts_of(l.weight()), &bias_parts = parts_of(l.bias());
     auto const values = codec::detail::values_of<float>(bias_parts[0].bytes);
     auto b = integer_bias(values, codec::detail::values_of<float>(codec::detail::find_part(weight_parts, ".scale")->bytes), x_scale);
     if (b.codes.empty()) {
@@ -220,39 +211,45 @@ template <class Context> class onnx_walk {
     refuse(kind);
   }
 
-  Context* where_;
+  std::map<std::string, std::pair<io::stored_weight const*, std::vector<codec::file_tensor> const*>> weights_;
   io::onnx_graph* graph_;
   onnx_options const* options_;
   std::map<std::string, std::string> written_;  // tied weights once
 };
 
-}  // namespace detail
-
-/// The model's inference as a graph: input "input", float [batch, sample…], result "output".
-/// \param sample  shape of one sample, without the batch: {1, 28, 28}
-/// \throws error for a layer that ONNX has no words for here, a model that does not take such samples, parameters that are not here
-template <class Net> [[nodiscard]] io::onnx_graph to_onnx(parallel::model<Net> const& m, extents const& sample, onnx_options const& options = {}) {
+/// The graph of a network whose weights are all in the image.
+template <class Net> [[nodiscard]] io::onnx_graph onnx_of(Net const& net, model_image const& weights, extents const& sample, onnx_options const& options) {
   static_assert(std::is_same_v<nn::value_type_of<Net>, float>, "pleat: only networks of float activations are exported to ONNX");
-  m.demand_whole_parameters("run::to_onnx");
   std::vector<index_t> list{1};
   list.insert(list.end(), sample.begin(), sample.end());
   extents const in{std::span<index_t const>(list)};
-  auto const out = m.net().shape(in);
+  auto const out = net.shape(in);
   io::onnx_graph graph(options.graph_name);
   auto const x = graph.input("input", in);
-  detail::onnx_walk walk(m.context(), graph, options);
-  auto const y = walk.layer(m.net(), x, in);
+  onnx_walk walk(weights, graph, options);
+  auto const y = walk.layer(net, x, in);
   graph.output(graph.node("Identity", {y}, "output"), out);
   return graph;
 }
 
-/// Writes it from rank 0, whole or not at all. Collective. \returns what whoever exports should know, e.g. which weights are written as float; on rank 0
-/// \throws error as above
+}  // namespace detail
+
+/// The model's inference as a graph: input "input", float [batch, sample…], result "output". On the calling rank, which must hold every weight whole.
+/// \param sample  shape of one sample, without the batch: {1, 28, 28}
+/// \throws error for a layer that ONNX has no words for here, a model that does not take such samples, parameters that are not here
+template <class Net> [[nodiscard]] io::onnx_graph to_onnx(parallel::model<Net> const& m, extents const& sample, onnx_options const& options = {}) {
+  return detail::onnx_of(m.net(), detail::local_image_of("run::to_onnx", m), sample, options);
+}
+
+/// Writes it from rank 0, whole or not at all: the same bytes from every mesh, as run::save. Collective over all ranks.
+/// \returns what whoever exports should know, e.g. which weights are written as float; on rank 0
+/// \throws error on every rank alike, as above
 template <class Net> std::vector<std::string> export_onnx(parallel::model<Net> const& m, std::string const& path, extents const& sample, onnx_options const& options = {}) {
   if (m.plan().state_stage == 3) return export_onnx(m.unsharded(), path, sample, options);
+  auto const image = detail::image_of(m, {}, {});
   std::vector<std::string> notes;
-  comm::on_root(m.ranks(), [&] {
-    auto const graph = to_onnx(m, sample, options);
+  comm::on_root(m.all_ranks(), [&] {
+    auto const graph = detail::onnx_of(m.net(), image, sample, options);
     graph.write(path);
     notes = graph.notes();
   });
