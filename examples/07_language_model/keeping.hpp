@@ -3,6 +3,7 @@
 // Checkpoints and model files. Included by one source for each precision.
 #pragma once
 
+#include <pleat/comm/attempt.hpp>
 #include <pleat/parallel/trace.hpp>
 #include <pleat/run/checkpoint.hpp>
 #include <pleat/run/model_file.hpp>
@@ -33,16 +34,16 @@ inline void compare_card(std::string const& folder, card const& mine) {
   throw pl::error{"--resume", "the text of '" + folder + "' has other characters than this one", "Use the same text, or another folder"};
 }
 
-template <class T> std::optional<std::pair<pl::index_t, std::string>> resume(std::string const& folder, model_of<T>& model, optimizer_of<T>& optimizer, card const& about) {
-  compare_card(folder, about);
-  auto const at = pl::run::load_checkpoint(folder, model, optimizer, model.scaling());
+template <class T> std::optional<std::pair<pl::index_t, std::string>> resume(std::string const& folder, model_of<T>& model, optimizer_of<T>& optimizer, card const& about, std::string const& text) {
+  pl::comm::all_or_none(model.all_ranks(), [&] { compare_card(folder, about); });
+  auto const at = pl::run::load_checkpoint(folder, model, optimizer, {.data = text});
   if (!at) return std::nullopt;
   return std::pair{at->step, (at->remark.empty() ? std::string() : at->remark + "\n") + "resumed at step " + std::to_string(at->step) + " from '" + folder + "'"};
 }
 
-template <class T> void keep(std::string const& folder, model_of<T> const& model, optimizer_of<T> const& optimizer, pl::index_t step, card const& about) {
-  if (model.all_ranks().rank() == 0) leave_card(folder, about);
-  pl::run::save_checkpoint(folder, model, optimizer, step, {.scale = model.scaling()});
+template <class T> void keep(std::string const& folder, model_of<T> const& model, optimizer_of<T> const& optimizer, pl::index_t step, card const& about, std::string const& text) {
+  pl::comm::on_root(model.all_ranks(), [&] { leave_card(folder, about); });
+  pl::run::save_checkpoint(folder, model, optimizer, step, {.data = text});
 }
 
 template <class T> void write_model(std::string const& file, model_of<T> const& model, card const& about) {

@@ -30,10 +30,10 @@ template <class T> step_result train_step(model_of<T>& model, window_source<mode
 /// summed on one rank, then all windows' in their order.
 template <class T> double validation_loss(model_of<T> const& m, pl::io::token_dataset const& text, pl::index_t windows, pl::index_t batch);
 
-/// Where training goes on, and what is to be said about it. Collective.
-template <class T> std::optional<std::pair<pl::index_t, std::string>> resume(std::string const& folder, model_of<T>& model, optimizer_of<T>& optimizer, card const& about);
+/// Where training goes on, and what is to be said about it. Collective. `text` is the fingerprint of what is trained on.
+template <class T> std::optional<std::pair<pl::index_t, std::string>> resume(std::string const& folder, model_of<T>& model, optimizer_of<T>& optimizer, card const& about, std::string const& text);
 /// A checkpoint after `step` steps, the card beside it. Collective.
-template <class T> void keep(std::string const& folder, model_of<T> const& model, optimizer_of<T> const& optimizer, pl::index_t step, card const& about);
+template <class T> void keep(std::string const& folder, model_of<T> const& model, optimizer_of<T> const& optimizer, pl::index_t step, card const& about, std::string const& text);
 /// The model as a safetensors file. Collective.
 template <class T> void write_model(std::string const& file, model_of<T> const& model, card const& about);
 /// What all ranks did since model.trace().start(), for Chrome or Perfetto. Collective.

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/comm/attempt.hpp>
+#include <pleat/io/file.hpp>
 #include <pleat/io/sampler.hpp>
 #include <pleat/nn/schedule.hpp>
 #include <pleat/run/progress.hpp>
@@ -56,6 +58,7 @@ template <class T> void train_in(options const& o, pl::world& world) {
   auto const since = [](clock::time_point t) { return std::chrono::duration<double>(clock::now() - t).count(); };
   bool const root = world.root();
 
+  if (!o.checkpoint.empty()) pl::comm::on_root(world.comm, [&] { pl::io::demand_writable_folder(o.checkpoint); });  // not only when there is something to lose
   // [build]
   auto const plan = lay_out(o, world.size());
   auto const text = pl::io::read_text(o.data, o.context);
@@ -75,8 +78,9 @@ template <class T> void train_in(options const& o, pl::world& world) {
 
   pl::index_t step = 0;
   std::string remark;
+  auto const which = o.checkpoint.empty() ? std::string() : text.train.fingerprint();
   if (o.resume)
-    if (auto const at = resume<T>(o.checkpoint, model, optimizer, about)) step = at->first, remark = at->second;
+    if (auto const at = resume<T>(o.checkpoint, model, optimizer, about, which)) step = at->first, remark = at->second;
   figures f;
   f.first_step = step;
   voice out(o, step, root && !o.quiet);
@@ -90,7 +94,7 @@ template <class T> void train_in(options const& o, pl::world& world) {
   pl::index_t saved = -1;
   auto const save = [&] {
     if (saved == step) return;
-    keep<T>(o.checkpoint, model, optimizer, step, about);
+    keep<T>(o.checkpoint, model, optimizer, step, about, which);
     saved = step;
   };
 

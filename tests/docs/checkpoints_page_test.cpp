@@ -3,6 +3,7 @@
 // The text of docs/checkpoints.md: scripts/snippets.py cuts the code from here.
 #include <pleat/comm/local.hpp>
 #include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
+#include <pleat/io/dataset.hpp>
 #include <pleat/nn/activations.hpp>
 #include <pleat/nn/linear.hpp>
 #include <pleat/nn/sequential.hpp>
@@ -21,6 +22,8 @@ TEST_CASE("the page on checkpoints: save under one layout, go on under another")
   std::string folder = (std::filesystem::temp_directory_path() / "pleat-page-XXXXXX").string();
   REQUIRE(::mkdtemp(folder.data()));
   auto const net = pl::nn::sequential(pl::nn::linear("fc1", 12, 20), pl::nn::relu(), pl::nn::linear("fc2", 20, 5));
+  pl::io::dataset data;
+  data.name = "points";
   std::uint64_t before = 0, after = 0;
   pl::comm::run_local(4, [&](pl::comm::communicator c) {
     pl::world world(std::move(c), 1);
@@ -29,12 +32,11 @@ TEST_CASE("the page on checkpoints: save under one layout, go on under another")
     auto values = model.host_values();  // others than a new model has
     for (auto& v : values) v *= 2;
     model.set_host_values(values);
-    pl::parallel::loss_scale scale;
     pl::index_t const step = 100, epoch = 2;
     // [save]
     pl::run::checkpoint_writer writer(folder, {.keep = 2, .asynchronous = true});  // once, on every rank
     // … training …
-    writer.save(model, optimizer, step, {.scale = &scale, .more = {{"epoch", std::to_string(epoch)}}});  // waits for the save before
+    writer.save(model, optimizer, step, {.more = {{"epoch", std::to_string(epoch)}}, .data = data.fingerprint()});  // waits for the save before
     // … training goes on, the files are being written …
     writer.wait();  // at the end: says what went wrong with the last one
     // [save]
@@ -45,12 +47,11 @@ TEST_CASE("the page on checkpoints: save under one layout, go on under another")
     pl::world world(std::move(c), 1);
     world.set_sink({});
     auto const p = pl::plan::plan{.global_batch = 8, .data_ranks = 3};
-    pl::parallel::loss_scale scale;
     // [load]
     auto model = pl::parallel::build(net, p, world);  // another mesh, another stage: as you like
     pl::nn::optimizer_state<float, space> optimizer(model.context(), model.arena(), pl::nn::adamw{});
     pl::index_t step = 0;
-    if (auto const at = pl::run::load_checkpoint(folder, model, optimizer, &scale)) {  // nothing: no checkpoint yet
+    if (auto const at = pl::run::load_checkpoint(folder, model, optimizer, {.data = data.fingerprint()})) {  // nothing: no checkpoint yet
       if (!at->remark.empty()) world.say(at->remark);  // the newest was damaged: which, and why
       step = at->step;                                 // at->more: the program's own words
     }

@@ -56,6 +56,8 @@ struct outcome {
 };
 
 template <class Net> struct samples {
+  using value = pl::nn::value_type_of<Net>;
+  using tensor = pl::tensor<value, space>;
   pl::parallel::model<Net>* m;
   int step = 0;
   bool sleeps = false;
@@ -69,7 +71,8 @@ template <class Net> struct samples {
     std::vector<float> host(static_cast<std::size_t>(n * 12));
     for (index_t i = 0; i < n; ++i) pl::nn::draw(pl::nn::initializer::normal(1), 5, "sample " + std::to_string(1000 * step + first(b) + i), 0, 12, host.data() + i * 12);
     auto x = tensor::allocate(m->context(), {n, 12});
-    pl::copy_from_host(m->context(), host.data(), x);
+    std::vector<value> const typed(host.begin(), host.end());
+    pl::copy_from_host(m->context(), typed.data(), x);
     return x;
   }
   tensor loss(pl::parallel::micro_batch const& b, tensor y) {

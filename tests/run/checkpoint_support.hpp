@@ -95,6 +95,7 @@ template <class Net> struct trained {
   static pl::plan::plan plan_of(layout const& l) {
     auto p = l.plan();
     if (std::is_same_v<T, pl::bfloat16>) p.precision = pl::plan::compute_precision::bf16;
+    if (std::is_same_v<T, pl::half>) p.precision = pl::plan::compute_precision::f16;
     return p;
   }
   /// What activations have to move is not what these tests are about.

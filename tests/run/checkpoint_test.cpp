@@ -195,6 +195,46 @@ TEST_CASE("16-bit values keep their masters under every layout") {
   }
 }
 
+TEST_CASE("16-bit values go on with the bits that their masters have, where the optimizer keeps nothing else") {
+  using forms = pl::codec::forms<pl::codec::dense<pl::bfloat16>>;
+  // Steps far below a unit in the last place of most values: they are in the masters alone.
+  auto const train = [](auto& t, auto& optimizer, int from, int to) {
+    pipeline_training::samples<std::remove_cvref_t<decltype(t.model.net())>> source{&t.model, 0, false};
+    for (int s = from; s < to; ++s) {
+      source.step = s;
+      t.model.zero_grad(24);
+      t.model.walk(source);
+      t.model.reduce();
+      t.model.step(optimizer);
+    }
+  };
+  using state = pl::nn::optimizer_state<pl::bfloat16, space>;
+  pl::nn::sgd const plain{.learning_rate = 1e-3};
+  folder const f;
+  {
+    trained t(network<forms>(), pl::comm::communicator(pl::comm::self{}), {});
+    state optimizer(t.model.context(), t.model.arena(), plain);
+    train(t, optimizer, 0, 4);
+    pl::run::save_checkpoint(f / "half", t.model, optimizer, 4);
+    train(t, optimizer, 4, 8);
+    pl::run::save_checkpoint(f / "whole", t.model, optimizer, 8);
+  }
+  auto const expected = files(f / "whole/step-8");
+  REQUIRE(expected.contains("masters.safetensors"));
+  for (auto const& l : {layout{}, layout{1, 3, 1, 3}, layout{2, 2, 1, 1}}) {
+    INFO(l.words());
+    pl::comm::run_local(l.ranks(), [&](pl::comm::communicator c) {
+      trained t(network<forms>(), std::move(c), l);
+      state optimizer(t.model.context(), t.model.arena(), plain);
+      if (!pl::run::load_checkpoint(f / "half", t.model, optimizer)) throw std::runtime_error("no checkpoint");
+      train(t, optimizer, 4, 8);
+      pl::run::save_checkpoint(f / "again", t.model, optimizer, 8);
+    });
+    CHECK((files(f / "again/step-8") == expected));
+    std::filesystem::remove_all(f / "again");
+  }
+}
+
 TEST_CASE("masks of pruned weights are part of a checkpoint") {
   using masked = pl::codec::masked<float>;
   using forms = pl::codec::forms<pl::codec::dense<float>, masked>;
@@ -254,15 +294,71 @@ TEST_CASE("the loss scale and words of the program's own come back") {
   pl::comm::run_local(2, [&](pl::comm::communicator c) {
     trained t(network<dense>(), std::move(c), {1, 2, 1, 1});
     pl::parallel::loss_scale scale;
-    scale.set(0.1 + 0.2, 17, 3);
+    scale.set(1000.1 + 0.2, 17, 3);
     pl::run::save_checkpoint(f.path(), t.model, t.optimizer, 9, {.scale = &scale, .more = {{"epoch", "4 é"}}});
   });
   resumed<dense>({2, 1, 1, 0}, f.path(), [&](auto& t, auto const& at) {
     if (at.step != 9 || at.more != std::map<std::string, std::string>{{"epoch", "4 é"}}) throw std::runtime_error("other words");
     pl::parallel::loss_scale scale;
     (void)pl::run::load_checkpoint(f.path(), t.model, t.optimizer, &scale);
-    if (scale.value() != 0.1 + 0.2 || scale.good_steps() != 17 || scale.skipped() != 3) throw std::runtime_error("another loss scale");
+    if (scale.value() != 1000.1 + 0.2 || scale.good_steps() != 17 || scale.skipped() != 3) throw std::runtime_error("another loss scale");
   });
+}
+
+namespace {
+/// Rewrites the lines of a manifest, and its checksum.
+void edit_manifest(std::string const& step, std::function<std::string(std::string const&)> const& line_of) {
+  std::ifstream in(step + "/manifest", std::ios::binary);
+  std::string all;
+  for (std::string line; std::getline(in, line);) {
+    if (line.starts_with("end ")) continue;
+    if (auto const now = line_of(line); !now.empty()) all += now + "\n";
+  }
+  all += "end " + pl::io::checksum::hex(pl::io::checksum_of(std::as_bytes(std::span(all.data(), all.size())))) + "\n";
+  pl::io::write_file(step + "/manifest", all);
+}
+}  // namespace
+
+TEST_CASE("the loss scale of a model of half goes along unasked; without one, or with one that cannot be, nothing is loaded") {
+  using forms = pl::codec::forms<pl::codec::dense<pl::half>>;
+  folder const f;
+  pl::comm::run_local(2, [&](pl::comm::communicator c) {
+    trained t(network<forms>(), std::move(c), {1, 2, 1, 1});
+    t.model.scaling()->set(4096, 17, 3);
+    pl::run::save_checkpoint(f.path(), t.model, t.optimizer, 9);
+  });
+  resumed<forms>({2, 1, 1, 0}, f.path(), [&](auto& t, auto const&) {
+    auto const& s = *t.model.scaling();
+    if (s.value() != 4096 || s.good_steps() != 17 || s.skipped() != 3) throw std::runtime_error("another loss scale: " + std::to_string(s.value()));
+  });
+  auto const refused = [&](std::string const& key, std::string const& value) {
+    std::filesystem::remove_all(f / "edited");
+    std::filesystem::create_directory(f / "edited");
+    std::filesystem::copy(f / "step-9", f / "edited/step-9");
+    edit_manifest(f / "edited/step-9", [&](std::string const& line) {
+      if (!line.starts_with("state \"" + key + "\"")) return line;
+      return value.empty() ? std::string() : "state \"" + key + "\" \"" + value + "\"";
+    });
+    std::mutex guard;
+    std::set<std::string> said;
+    pl::comm::run_local(2, [&](pl::comm::communicator c) {
+      trained t(network<forms>(), std::move(c), {1, 2, 1, 1}, 3);
+      t.steps(0, 1);
+      auto const before = t.model.checksum();
+      auto const s = sentence([&] { (void)pl::run::load_checkpoint(f / "edited", t.model, t.optimizer); });
+      if (t.model.checksum() != before || t.model.steps() != 1 || t.optimizer.steps() != 1 || t.model.scaling()->value() != 65536) throw std::runtime_error("something was handed over: " + s);
+      std::lock_guard const lock(guard);
+      said.insert(s);
+    });
+    REQUIRE(said.size() == 1);
+    return *said.begin();
+  };
+  CHECK(refused("loss_scale", "").find("it has no loss scale, and training in f16 goes on with one") != std::string::npos);
+  for (std::string const bad : {"inf", "nan", "-inf", "0", "0.5", "1e30", "4096x", "x", " 1"})
+    CHECK(refused("loss_scale", bad).find("the state 'loss_scale' is '" + bad + "', expected a number from 1 to 16777216") != std::string::npos);
+  for (std::string const key : {"loss_scale_good_steps", "loss_scale_skipped", "steps", "cursor"})
+    for (std::string const bad : {"9223372036854775808", "-1", "1.5", "99999999999999999999"})
+      CHECK(refused(key, bad).find("the state '" + key + "' is '" + bad + "', expected a whole number below 2^63") != std::string::npos);
 }
 
 TEST_CASE("missing, truncated and altered parts are refused on every rank alike, and the one before is taken") {

@@ -319,6 +319,78 @@ TEST_CASE("a checkpoint of another seed, network, batch or optimizer is refused 
   CHECK(refuse(pl::parallel::build(other, {.global_batch = 48}, alone, {.seed = 4}), options).find("'fc1.weight' is F32 [32, 64] there and F32 [31, 64] here") != std::string::npos);
 }
 
+TEST_CASE("a checkpoint of other data is refused on every rank; one that does not say which is gone on with") {
+  auto const data = test_digits();
+  folder const f;
+  auto options = quiet(1);
+  options.checkpoint = f / "c";
+  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  {
+    auto m = build(alone);
+    (void)pl::run::fit(m, data.train, options);
+    pl::nn::optimizer_state<float, Kokkos::DefaultExecutionSpace> const optimizer(m.context(), m.arena(), options.optimizer, options.groups);
+    pl::run::save_checkpoint(f / "old", m, optimizer, 7);
+  }
+  options.resume = true;
+  options.epochs = 2;
+  auto const resumed_with = [&](pl::io::dataset const& d) {
+    std::mutex guard;
+    std::vector<std::string> said;
+    pl::comm::run_local(3, [&](pl::comm::communicator c) {
+      pl::world w(std::move(c), 1);
+      auto m = build(w);
+      auto const mine = sentence([&] { (void)pl::run::fit(m, d, options); });
+      std::lock_guard const lock(guard);
+      said.push_back(mine);
+    });
+    CHECK(said == std::vector<std::string>(3, said[0]));
+    return said[0];
+  };
+  auto const words = "it was saved while training on other data (" + data.train.fingerprint() + ") than this run's (";
+  auto other = data.train;
+  other.pixels.back() ^= 1;
+  CHECK_THAT(resumed_with(other), ContainsSubstring(words + other.fingerprint() + ")") && ContainsSubstring("Go on with the same data"));
+  other = data.train;
+  std::swap(other.labels[3], other.labels[4]);
+  REQUIRE(other.labels != data.train.labels);
+  CHECK_THAT(resumed_with(other), ContainsSubstring(words));
+  other = data.train;
+  other.scale *= 2;
+  CHECK_THAT(resumed_with(other), ContainsSubstring(words));
+  CHECK(resumed_with(data.train) == "");
+  options.checkpoint = f / "old";
+  CHECK(resumed_with(other) == "");
+}
+
+TEST_CASE("a folder for checkpoints that cannot be is refused before the first step, on every rank") {
+  auto const data = test_digits();
+  folder const f;
+  pl::io::write_file(f / "file", "x");
+  for (auto const& bad : {f / "file", f / "file/c"}) {
+    std::mutex guard;
+    std::vector<std::string> said;
+    pl::comm::run_local(2, [&](pl::comm::communicator c) {
+      pl::world w(std::move(c), 1);
+      auto m = build(w);
+      auto options = quiet(1);
+      options.checkpoint = bad;
+      index_t steps = 0;
+      options.on_event = [&](pl::run::event const&) { ++steps; };
+      auto const mine = sentence([&] { (void)pl::run::fit(m, data.train, options); });
+      std::lock_guard const lock(guard);
+      said.push_back(mine + " after " + std::to_string(steps));
+    });
+    CHECK(said[0] == said[1]);
+    CHECK_THAT(said[0], ContainsSubstring("'" + bad + "'") && ContainsSubstring(" after 0"));
+  }
+  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto m = build(alone);
+  auto options = quiet(0);
+  options.checkpoint = f / "made/of/folders";
+  (void)pl::run::fit(m, data.train, options);
+  CHECK(std::filesystem::is_empty(f / "made/of/folders"));  // and nothing is left of the attempt
+}
+
 TEST_CASE("a loss that is not finite names step, rank and layer, on every rank") {
   auto const data = test_digits();
   for (int ranks : {1, 3}) {
@@ -468,6 +540,57 @@ TEST_CASE("the best model of all epochs is kept on request") {
   options.keep_best = true;
   auto const report = pl::run::fit(m, data.train, options);
   CHECK(pl::run::evaluate(m, data.test).error() == *std::min_element(report.validation_error.begin(), report.validation_error.end()));
+}
+
+TEST_CASE("the best model so far, and how it judged, go on with a checkpoint under any layout") {
+  auto const data = test_digits();
+  folder const f;
+  struct stop : std::exception {};
+  index_t const per_epoch = (data.train.size + 47) / 48;
+  // Two epochs learn; behind them every weight drifts the same way, so nothing gets better.
+  auto const fitted = [&](pl::plan::plan p, index_t epochs, index_t every, index_t until, bool keep) {
+    p.global_batch = 48;
+    p.deterministic = true;
+    std::pair<std::uint64_t, double> got{};
+    std::string const said = sentence([&] {
+      pl::comm::run_local(static_cast<int>(p.ranks()), [&](pl::comm::communicator c) {
+        pl::world w(std::move(c), 1);
+        auto m = pl::parallel::build(net(), p, w, {.seed = 4});
+        auto options = quiet(epochs);
+        options.optimizer = pl::nn::sgd{.learning_rate = 0.1};
+        options.validation = &data.test;
+        options.keep_best = true;
+        options.before_step = [&] {
+          if (static_cast<index_t>(m.steps()) < 2 * per_epoch) return;
+          for (auto const& piece : m.arena().pieces()) pl::compute::fill(m.context().space(), piece.size(), 1.0f, m.arena().owned_gradients(piece));
+        };
+        if (keep) options.checkpoint = f.path(), options.checkpoint_steps = every, options.resume = true;
+        options.on_event = [&](pl::run::event const& e) {
+          if (e.what == pl::run::event::kind::checkpoint && e.step == until) throw stop{};
+        };
+        (void)pl::run::fit(m, data.train, options);
+        auto const values = m.host_values();  // the last entry is no parameter but the loss of the last step
+        auto const sum = pl::random::hash(std::string_view(reinterpret_cast<char const*>(values.data()), static_cast<std::size_t>(m.arena().entries().back().begin) * sizeof(float)));
+        double const error = pl::run::evaluate(m, data.test).error();
+        if (w.root()) got = {sum, error};
+      });
+    });
+    CHECK(said.empty() == (until == 0));
+    return got;
+  };
+  pl::plan::plan sharded{.data_ranks = 2, .state_stage = 3};
+  pl::plan::plan piped{.data_ranks = 2, .pipeline_ranks = 2, .micro_batches = 2};
+  auto const best = fitted({}, 2, 0, 0, false), whole = fitted({}, 5, 0, 0, false);
+  CHECK(best.second < 0.5);
+  REQUIRE(whole == best);  // of the two epochs that learned
+  for (index_t const every : {index_t{0}, per_epoch, index_t{1}}) {
+    (void)fitted(sharded, 5, every, 3 * per_epoch, true);
+    (void)fitted(piped, 5, every, 4 * per_epoch, true);
+    CHECK((fitted({.data_ranks = 3, .state_stage = 1}, 5, every, 0, true) == whole));
+    CHECK((fitted({}, 5, every, 0, true) == whole));  // nothing is left to do but this
+    std::filesystem::remove_all(f.path());
+    std::filesystem::create_directory(f.path());
+  }
 }
 
 TEST_CASE("fit and evaluate over a pipeline give the bits of one rank") {

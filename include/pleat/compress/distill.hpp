@@ -114,6 +114,7 @@ template <class Net> class lesson {
     });
     diagnosed_ = true;
   }
+  [[nodiscard]] std::string fingerprint() const { return data_->fingerprint(); }
 
  private:
   using batch = typename run::batch_loader<T, Space>::batch;

@@ -15,6 +15,7 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/compute/detail/isa.hpp>
+#include <pleat/io/checksum.hpp>
 #include <pleat/io/idx.hpp>
 #include <pleat/tensor/extents.hpp>
 
@@ -37,6 +38,9 @@ struct dataset {
   /// (if not null) the labels. Host memory. Rows are independent: threads may each take a part of the indices. \throws
   /// error if an index is outside [0, size)
   void gather(std::span<index_t const> indices, float* x, std::int32_t* y) const;
+
+  /// "60000 samples, 0123456789abcdef": number and a checksum of all that training sees (samples, labels, normalisation). One pass over the data.
+  [[nodiscard]] std::string fingerprint() const;
 };
 
 /// What one trains on and what one is judged by.
@@ -88,6 +92,18 @@ PLEAT_ONCE void dataset::gather(std::span<index_t const> indices, float* x, std:
     detail::normalise(pixels.data() + i * n, x + static_cast<index_t>(r) * n, n, mean, scale);
     if (y) y[r] = labels[static_cast<std::size_t>(i)];
   }
+}
+
+PLEAT_ONCE std::string dataset::fingerprint() const {
+  checksum c;
+  std::vector<index_t> shape{sample.rank(), size, classes};
+  for (int d = 0; d < sample.rank(); ++d) shape.push_back(sample[d]);
+  float const normalisation[] = {mean, scale};
+  c.add(std::as_bytes(std::span<index_t const>(shape)));
+  c.add(std::as_bytes(std::span(normalisation)));
+  c.add(std::as_bytes(std::span(pixels)));
+  c.add(std::as_bytes(std::span(labels)));
+  return std::to_string(size) + " samples, " + checksum::hex(c.value());
 }
 
 /// What a pair of IDX files is expected to be, and how its bytes become numbers.

@@ -169,6 +169,16 @@ class atomic_file {
   std::uint64_t written_ = 0;
 };
 
+/// Whether files can be written into a folder, which is made where there is none: what takes hours to be written should
+/// hear of it before. \throws error that names the folder and the reason
+PLEAT_ONCE void demand_writable_folder(std::string const& folder) {
+  auto const call = detail::call_on("demand_writable_folder", folder);
+  if (detail::exists(folder) && !detail::is_folder(folder))
+    throw error{call, "this is no folder", "Name a folder, or one that is to be made"};
+  detail::make_folders(folder, call);
+  atomic_file const probe(detail::join(folder, "probe"));  // never committed: it goes
+}
+
 /// Writes a whole file by way of atomic_file.
 inline void write_file(std::string const& path, std::span<std::byte const> bytes) {
   atomic_file file(path);

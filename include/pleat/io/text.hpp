@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/io/checksum.hpp>
 #include <pleat/io/file.hpp>
 #include <pleat/tensor/extents.hpp>
 #include <pleat/tensor/token.hpp>
@@ -111,6 +112,15 @@ struct token_dataset {
       for (index_t t = 0; t < context; ++t) to[t] = token_value<T>(from[t]);
       if (y) std::copy(from + 1, from + 1 + context, y + static_cast<index_t>(r) * context);
     }
+  }
+
+  /// "1003854 tokens, 0123456789abcdef": length and a checksum of all that training sees (tokens, window, stride). One pass over the text.
+  [[nodiscard]] std::string fingerprint() const {
+    checksum c;
+    index_t const numbers[] = {vocabulary, context, stride};
+    c.add(std::as_bytes(std::span(numbers)));
+    c.add(std::as_bytes(std::span(tokens)));
+    return std::to_string(tokens.size()) + " tokens, " + checksum::hex(c.value());
   }
 };
 

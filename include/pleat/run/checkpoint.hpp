@@ -6,6 +6,7 @@
 #pragma once
 
 #include <charconv>
+#include <cmath>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -33,8 +34,21 @@ struct resume_point {
 
 /// What a program has to remember besides model and optimizer. Equal on every rank.
 struct checkpoint_extras {
-  parallel::loss_scale const* scale = nullptr;
-  std::map<std::string, std::string> more{};  ///< words of one's own, UTF-8
+  parallel::loss_scale const* scale = nullptr;  ///< null: the model's own, where it has one
+  std::map<std::string, std::string> more{};    ///< words of one's own, UTF-8
+  std::string data{};                           ///< fingerprint of what is trained on (io::dataset::fingerprint), or empty: training on other data is refused then
+};
+
+/// What a program that goes on has, besides model and optimizer.
+struct resume_options {
+  parallel::loss_scale* scale = nullptr;  ///< takes the loss scale; null: the model's own does, where it has one
+  std::string data{};                     ///< fingerprint of what is trained on; empty: it is not compared
+};
+
+/// The parameters that judged best so far. A checkpoint takes them along.
+template <class Net> struct best_so_far {
+  std::optional<parallel::model<Net>> model{};
+  double error = 2;  ///< share of wrong answers; more than all: nothing was judged yet
 };
 
 /// How many checkpoints stay, and whether saving waits for the disk.
@@ -68,9 +82,32 @@ struct opened_checkpoint {
   }
   [[nodiscard]] std::uint64_t number(std::string const& key) const {
     auto const& text = value(key);
-    if (text.empty() || text.size() > 19 || text.find_first_not_of("0123456789") != std::string::npos)
-      throw error{call, "the state '" + key + "' is '" + text + "', expected a whole number", "It was written by another program"};
-    return std::stoull(text);
+    std::int64_t n = -1;
+    auto const read = std::from_chars(text.data(), text.data() + text.size(), n);
+    if (read.ec != std::errc{} || read.ptr != text.data() + text.size() || n < 0)
+      throw error{call, "the state '" + key + "' is '" + text + "', expected a whole number below 2^63", "It was written by another program"};
+    return static_cast<std::uint64_t>(n);
+  }
+  /// \throws error for what is no finite number from smallest to largest
+  [[nodiscard]] double real(std::string const& key, double smallest, double largest, std::string const& remedy) const {
+    auto const& text = value(key);
+    double x = 0;
+    auto const read = std::from_chars(text.data(), text.data() + text.size(), x);
+    if (read.ec != std::errc{} || read.ptr != text.data() + text.size() || !std::isfinite(x) || x < smallest || x > largest)
+      throw error{call, "the state '" + key + "' is '" + text + "', expected a number from " + as_text(smallest) + " to " + as_text(largest), remedy};
+    return x;
+  }
+
+  /// A loss scale and its counts.
+  struct scale_state {
+    double value = 0;
+    std::int64_t good_steps = 0, skipped = 0;
+  };
+  /// Nothing if none was saved. \throws error for one that the rule of this run could not have
+  [[nodiscard]] PLEAT_ONCE std::optional<scale_state> scale(parallel::loss_scale_options const& rule) const {
+    if (!manifest.state.contains("loss_scale")) return std::nullopt;
+    return scale_state{real("loss_scale", rule.smallest, rule.largest, "Go on with the bounds of the loss scale (loss_scale_options) that it was saved under"),
+                       static_cast<std::int64_t>(number("loss_scale_good_steps")), static_cast<std::int64_t>(number("loss_scale_skipped"))};
   }
   /// Empty if there is none.
   [[nodiscard]] std::string words(std::string const& key) const {
@@ -117,12 +154,15 @@ template <class Net> struct arrived {
   index_t residual_ranks = 0;                              // that wrote rows
   typename parallel::model<Net>::codec_memory codec;
   std::map<std::string, std::uint64_t> residual_sums, codec_sums;  // what this rank adds to the checksums
+  std::vector<T> best;
+  bool with_best = false;
 
   /// Not collective. \throws error
   [[gnu::cold]] void read(parallel::model<Net> const& m, opened_checkpoint const& c) {
     auto const& a = m.arena();
     bool const packed = m.plan().state_stage == 3;
     take(m, c.demand_group(parameters_group), packed, values, packed ? a.owned() : a.size());
+    if (with_best) take(m, c.demand_group(best_group), packed, best, packed ? a.owned() : a.size());
     if (auto const* wide = c.group(masters_group); wide && a.masters()) take(m, *wide, true, masters, a.owned());
     states.resize(static_cast<std::size_t>(a.states()));
     for (int i = 0; i < a.states(); ++i) take(m, c.demand_group(optimizer_group(i)), true, states[static_cast<std::size_t>(i)], a.owned());
@@ -149,6 +189,7 @@ template <class Net> struct arrived {
       auto const group = c.manifest.parts[i].group();
       std::vector<std::uint64_t> list(f.entries().size(), 0);
       if (group == parameters_group) add(m, f, m.plan().state_stage == 3, values, list);
+      if (group == best_group && with_best) add(m, f, m.plan().state_stage == 3, best, list);
       if (group == masters_group && !masters.empty()) add(m, f, true, masters, list);
       for (std::size_t s = 0; s < states.size(); ++s)
         if (group == optimizer_group(static_cast<int>(s))) add(m, f, true, states[s], list);
@@ -162,7 +203,7 @@ template <class Net> struct arrived {
   }
   /// Whether anything of a file was read.
   [[nodiscard]] bool uses(std::string const& group) const {
-    bool used = group == parameters_group || group == masks_group || group == residuals_group || group == codec_group || (group == masters_group && !masters.empty());
+    bool used = group == parameters_group || group == masks_group || group == residuals_group || group == codec_group || (group == best_group && with_best) || (group == masters_group && !masters.empty());
     for (std::size_t s = 0; s < states.size(); ++s) used = used || group == optimizer_group(static_cast<int>(s));
     return used;
   }
@@ -173,14 +214,20 @@ template <class Net> struct arrived {
     auto& a = m.arena();
     for (auto const& [name, bits] : masks) give_mask(m, name, bits);
     if (!masks.empty()) m.refresh_masks();
-    copy_from_host(m.context(), values.data(), tensor<T, Space>::wrap(a.values(), {static_cast<index_t>(values.size())}));
-    m.values_changed();
+    give_values(m, values);
     if (!masters.empty()) copy_from_host(m.context(), masters.data(), tensor<W, Space>::wrap(a.masters(), {static_cast<index_t>(masters.size())}));
     for (std::size_t i = 0; i < states.size(); ++i)
       copy_from_host(m.context(), states[i].data(), tensor<W, Space>::wrap(a.state(static_cast<int>(i)), {static_cast<index_t>(states[i].size())}));
     if (!residual.empty()) m.set_gradient_residual(std::move(residual));
     else if (m.keeps_gradient_residual()) m.set_gradient_residual(std::vector<W>(static_cast<std::size_t>(a.size())));
     if (!codec.values.empty()) m.set_gradient_codec_memory(std::move(codec));
+  }
+
+  /// The parameters that judged best, as a model of their own. Collective where clone() is.
+  [[nodiscard]] parallel::model<Net> best_of(parallel::model<Net> const& m) const {
+    auto copy = m.clone();
+    give_values(copy, best);
+    return copy;
   }
 
  private:
@@ -217,6 +264,10 @@ template <class Net> struct arrived {
       if (m.all_ranks().rank() == 0) codec_sums[e.name] = io::sum_of_part(e.shape, sizeof(W), index_box(e.shape), {0, e.shape.size()}, std::as_bytes(std::span(v)));
       if (same) codec.values[e.name] = std::move(v);
     }
+  }
+  static void give_values(parallel::model<Net>& m, std::vector<T> const& from) {
+    copy_from_host(m.context(), from.data(), tensor<T, nn::space_of<Net>>::wrap(m.arena().values(), {static_cast<index_t>(from.size())}));
+    m.values_changed();
   }
   template <class U> [[gnu::cold]] static void take(parallel::model<Net> const& m, io::safetensors_file const& f, bool packed, std::vector<U>& to, index_t size) {
     to.assign(static_cast<std::size_t>(size), U{});
@@ -265,7 +316,7 @@ template <class Net, class T, class Space>
   auto const demand = [&](std::string const& what, std::string const& saved, std::string const& here, std::string const& remedy) {
     if (saved != here) throw error{c.call, "it was saved with " + what + " " + saved + ", this run has " + here, remedy};
   };
-  auto const saved = plan::plan::parse(c.value("plan"));
+  auto const saved = plan::plan::parse(c.value("plan"), false);
   demand("seed", c.value("seed"), as_text(m.seed()), "Start with the same --seed");
   demand("the optimizer", c.value("optimizer"), std::string(optimizer.name()), "Go on with the same optimizer");
   demand("precision =", std::string(plan::name_of(saved.precision)), std::string(plan::name_of(m.plan().precision)), "Go on with the same precision");
@@ -290,6 +341,7 @@ template <class Net, class T, class Space>
       throw error{c.call, "it has " + std::to_string(group.entries().size()) + " parameters, this network has " + std::to_string(used), "It belongs to another network"};
   };
   compare(c.demand_group(parameters_group), dtype_of<T>, true);
+  if (auto const* f = c.group(best_group)) compare(*f, dtype_of<T>, true);
   if (auto const* f = c.group(masters_group)) compare(*f, dtype_of<W>, true);
   for (int i = 0; i < m.arena().states(); ++i) compare(c.demand_group(optimizer_group(i)), dtype_of<W>, true);
 
@@ -336,12 +388,14 @@ class checkpoint_writer {
   explicit checkpoint_writer(std::string folder, options o = {}) : folder_(std::move(folder)), o_(o) {}
 
   /// Collective. Synchronous: when it returns, the checkpoint survives a power cut. Asynchronous: it will, once it is written; until then the
-  /// one before is what is found. \throws error on every rank alike, also for the save before; what was saved before stays
+  /// one before is what is found. \param best what judged best so far, if that is to be gone on with
+  /// \throws error on every rank alike, also for the save before; what was saved before stays
   template <class Net, class T, class Space>
-  [[gnu::cold]] void save(parallel::model<Net> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step, checkpoint_extras const& extras = {}) {
+  [[gnu::cold]] void save(parallel::model<Net> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step, checkpoint_extras const& extras = {},
+                          best_so_far<Net> const* best = nullptr) {
     region r("pleat::run::save_checkpoint");
     try {
-      save_share(m, optimizer, step, extras);
+      save_share(m, optimizer, step, extras, best && best->model ? best : nullptr);
     } catch (error const& e) {
       if (e.rank() < 0) throw;  // of a transport: who did not come, but not to what
       throw error{"run::save_checkpoint('" + folder_ + "')", "step " + std::to_string(step) + ": " + e.call() + ": " + e.problem(), e.remedy(), e.rank()};
@@ -350,13 +404,15 @@ class checkpoint_writer {
 
  private:
   template <class Net, class T, class Space>
-  void save_share(parallel::model<Net> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step, checkpoint_extras const& extras) {
+  void save_share(parallel::model<Net> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step, checkpoint_extras const& extras, best_so_far<Net> const* best) {
     wait();
     auto& ranks = m.all_ranks();
-    auto data = detail::image::of(m);
+    auto data = detail::image::of(m, best ? &*best->model : nullptr);
+    auto state = state_of(m, optimizer, step, extras);
+    if (best) state["best_error"] = detail::as_text(best->error);
     auto const layout = std::make_shared<io::checkpoint_layout const>(std::move(data.layout));
     std::optional<io::checkpoint_commit> commit;
-    comm::on_root(ranks, [&] { commit = io::begin_checkpoint(folder_, step, state_of(m, optimizer, step, extras), *layout, o_.keep); });
+    comm::on_root(ranks, [&] { commit = io::begin_checkpoint(folder_, step, std::move(state), *layout, o_.keep); });
     std::string temporary = commit ? commit->begun.temporary : std::string();
     comm::share_text(ranks, temporary);
     if (o_.asynchronous) {
@@ -410,7 +466,7 @@ class checkpoint_writer {
                                              {"optimizer", std::string(optimizer.name())},
                                              {"optimizer_steps", detail::as_text(optimizer.steps())},
                                              {"plan", m.plan().to_string()}};
-    if (auto const* s = extras.scale) {
+    if (auto const* s = extras.scale ? extras.scale : m.scaling()) {
       state["loss_scale"] = detail::as_text(s->value());
       state["loss_scale_good_steps"] = std::to_string(s->good_steps());
       state["loss_scale_skipped"] = std::to_string(s->skipped());
@@ -419,6 +475,7 @@ class checkpoint_writer {
       state["gradient_codec"] = words;
       state["gradient_codec_steps"] = detail::as_text(m.gradient_codec_memory().steps);
     }
+    if (!extras.data.empty()) state["data"] = extras.data;
     for (auto const& [key, value] : extras.more) state[detail::own_words + key] = value;
     return state;
   }
@@ -437,11 +494,13 @@ template <class Net, class T, class Space>
 }
 
 /// Loads the newest whole checkpoint of a folder into a model that was built from the same network and seed, under any layout. Collective;
-/// every rank reads what it holds, all of them together verify. \param scale takes the loss scale, if one was saved
+/// every rank reads what it holds, all of them together verify. \param best takes what judged best so far, if it was saved
 /// \returns nothing if the folder holds no checkpoint yet
-/// \throws error, on every rank alike: another network, seed, optimizer or lane count; damaged files without an older whole one
+/// \throws error, on every rank alike, and nothing is changed: another network, seed, optimizer, lane count or other data; a model of f16 that was
+///         saved without its loss scale; damaged files without an older whole one
 template <class Net, class T, class Space>
-[[gnu::cold]] std::optional<resume_point> load_checkpoint(std::string const& folder, parallel::model<Net>& m, nn::optimizer_state<T, Space>& optimizer, parallel::loss_scale* scale = nullptr) {
+[[gnu::cold]] std::optional<resume_point> load_checkpoint(std::string const& folder, parallel::model<Net>& m, nn::optimizer_state<T, Space>& optimizer, resume_options const& options,
+                                                          best_so_far<Net>* best = nullptr) {
   region r("pleat::run::load_checkpoint");
   auto& ranks = m.all_ranks();
   // Rank 0 looks, so that a checkpoint that appears or vanishes meanwhile cannot part the ranks.
@@ -471,6 +530,16 @@ template <class Net, class T, class Space>
     comm::share_text(ranks, text);
     if (damaged(comm::attempt(ranks, [&] { c.open(path, text, ranks.rank() == 0); }))) continue;
     detail::demand_same_training(m, optimizer, c);
+    comm::all_or_none(ranks, [&] {  // ranks may have read different files
+      if (auto const it = c.manifest.state.find("data"); !options.data.empty() && it != c.manifest.state.end() && it->second != options.data)
+        throw error{c.call, "it was saved while training on other data (" + it->second + ") than this run's (" + options.data + ")", "Go on with the same data, or start without resuming"};
+    });
+    auto* const scale = options.scale ? options.scale : m.scaling();
+    auto const saved_scale = scale ? c.scale(scale->options()) : std::nullopt;
+    if (m.scaling() && !saved_scale)
+      throw error{c.call, "it has no loss scale, and training in f16 goes on with one", "It was saved by a program that left the scale out: go on from a model file, or start without resuming"};
+    data.with_best = best && c.group(detail::best_group) && c.manifest.state.contains("best_error");
+    double const best_error = data.with_best ? c.real("best_error", 0, 1, "It was written by another program") : 0;
     resume_point point;
     std::uint64_t const steps = c.number("steps"), optimizer_steps = c.number("optimizer_steps");
     point.step = static_cast<index_t>(c.number("cursor"));
@@ -495,16 +564,19 @@ template <class Net, class T, class Space>
     data.hand_over(m);
     m.set_steps(steps);
     optimizer.set_steps(optimizer_steps);
-    if (scale && c.manifest.state.contains("loss_scale")) {
-      auto const& text = c.value("loss_scale");
-      double value = 0;
-      auto const read = std::from_chars(text.data(), text.data() + text.size(), value);
-      if (read.ec != std::errc{} || read.ptr != text.data() + text.size() || !(value > 0)) throw error{c.call, "the loss scale is '" + text + "', expected a positive number", "It was written by another program"};
-      scale->set(value, static_cast<std::int64_t>(c.number("loss_scale_good_steps")), static_cast<std::int64_t>(c.number("loss_scale_skipped")));
+    if (saved_scale) scale->set(saved_scale->value, saved_scale->good_steps, saved_scale->skipped);
+    if (data.with_best) {
+      best->model.emplace(data.best_of(m));
+      best->error = best_error;
     }
     return point;
   }
   throw error{"io::load_checkpoint('" + folder + "')", "no checkpoint of " + std::to_string(tried) + " is whole (" + reasons + ")", "Start without resuming"};
+}
+/// The same, where there is nothing to compare. \param scale takes the loss scale; null: the model's own does, where it has one
+template <class Net, class T, class Space>
+[[gnu::cold]] std::optional<resume_point> load_checkpoint(std::string const& folder, parallel::model<Net>& m, nn::optimizer_state<T, Space>& optimizer, parallel::loss_scale* scale = nullptr) {
+  return load_checkpoint(folder, m, optimizer, resume_options{.scale = scale});
 }
 
 }  // namespace pleat::run

@@ -23,7 +23,7 @@
 namespace pleat::run::detail {
 
 /// Group names of a checkpoint's files.
-inline constexpr char const *parameters_group = "parameters", *masters_group = "masters", *masks_group = "masks", *residuals_group = "residuals", *codec_group = "codec";
+inline constexpr char const *parameters_group = "parameters", *masters_group = "masters", *masks_group = "masks", *residuals_group = "residuals", *codec_group = "codec", *best_group = "best";
 [[nodiscard]] inline std::string optimizer_group(int buffer) { return "optimizer-" + std::to_string(buffer + 1); }
 
 /// Everything with a place in the files: tied parameters are stored once, encoded forms keep their numbers themselves.
@@ -121,8 +121,8 @@ struct image {
   std::vector<io::array_part> parts;
   std::vector<std::vector<std::byte>> bytes;
 
-  /// Collective. \throws error on every rank alike
-  template <class Net> [[nodiscard, gnu::cold]] static image of(parallel::model<Net> const& m) {
+  /// Collective. \param best its parameters go along; null: none do \throws error on every rank alike
+  template <class Net> [[nodiscard, gnu::cold]] static image of(parallel::model<Net> const& m, parallel::model<Net> const* best = nullptr) {
     using T = nn::value_type_of<Net>;
     using W = nn::master_t<T>;
     auto const& a = m.arena();
@@ -139,6 +139,7 @@ struct image {
     };
     auto const all = [](std::size_t) { return true; };
     list(parameters_group, dtype_of<T>, all);
+    if (best) list(best_group, dtype_of<T>, all);
     if (m.all_ranks().all_reduce_value(wide ? 1 : 0, comm::reduction::max)) list(masters_group, dtype_of<W>, all);
     for (int i = 0; i < a.states(); ++i) list(optimizer_group(i), dtype_of<W>, all);
     bool const kept = m.all_ranks().all_reduce_value(m.keeps_gradient_residual() ? 1 : 0, comm::reduction::max) == 1;
@@ -155,6 +156,7 @@ struct image {
     comm::all_or_none(m.all_ranks(), [&] {
       out.layout = io::checkpoint_layout(groups);
       out.add<T>(m, parameters_group, a.values(), m.plan().state_stage == 3);
+      if (best) out.add<T>(*best, best_group, best->arena().values(), m.plan().state_stage == 3);
       if (wide) out.add<W>(m, masters_group, a.masters(), true);
       for (int i = 0; i < a.states(); ++i) out.add<W>(m, optimizer_group(i), a.state(i), true);
       out.add_masks(m, groups);

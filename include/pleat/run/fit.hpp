@@ -7,11 +7,14 @@
 
 #include <chrono>
 #include <cmath>
+#include <concepts>
 #include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include <pleat/comm/attempt.hpp>
+#include <pleat/io/file.hpp>
 #include <pleat/io/sampler.hpp>
 #include <pleat/nn/clip.hpp>
 #include <pleat/nn/optimizer.hpp>
@@ -43,7 +46,7 @@ struct fit_options {
   std::vector<nn::parameter_group> groups = nn::default_groups();
   double clip_norm = 0;                             ///< largest global gradient norm; 0: no clipping
   io::dataset const* validation = nullptr;          ///< judged after every epoch
-  bool keep_best = false;                           ///< end with the parameters of the epoch that judged best
+  bool keep_best = false;                           ///< end with the parameters of the epoch that judged best; checkpoints take them along
   std::string checkpoint{};                         ///< folder; empty: none
   index_t checkpoint_steps = 0;                     ///< steps between checkpoints; 0: one per epoch
   bool checkpoint_asynchronous = false;             ///< write them while training goes on; the last one is waited for
@@ -72,7 +75,10 @@ template <class Net> class dataset_source {
  public:
   using batch = typename batch_loader<nn::value_type_of<Net>, nn::space_of<Net>>::batch;
 
-  dataset_source(parallel::model<Net>& m, io::dataset const& data) : model_(&m), loader_(data) {}
+  dataset_source(parallel::model<Net>& m, io::dataset const& data) : model_(&m), data_(&data), loader_(data) {}
+
+  /// For checkpoints: which data these are.
+  [[nodiscard]] std::string fingerprint() const { return data_->fingerprint(); }
 
   /// The step's batch: positions [begin, …) of `order`.
   void begin(std::span<index_t const> order, index_t begin) {
@@ -127,12 +133,15 @@ template <class Net, class Source> [[gnu::cold]] fit_report fit_from(parallel::m
   index_t const per_epoch = sampler.batches_per_epoch(), total = per_epoch * options.epochs;
   progress_line line(root && options.progress);
   fit_report report;
-  std::optional<parallel::model<Net>> best;
-  double best_error = 2;
+  best_so_far<Net> best;
+  std::string data;
+  if constexpr (requires { { source.fingerprint() } -> std::convertible_to<std::string>; })
+    if (!options.checkpoint.empty()) data = source.fingerprint();
 
   index_t step = 0;
+  if (!options.checkpoint.empty()) comm::on_root(m.all_ranks(), [&] { io::demand_writable_folder(options.checkpoint); });  // not only when the first epoch is over
   if (!options.checkpoint.empty() && options.resume) {
-    if (auto const at = load_checkpoint(options.checkpoint, m, optimizer, m.scaling())) {
+    if (auto const at = load_checkpoint(options.checkpoint, m, optimizer, {.data = data}, options.keep_best ? &best : nullptr)) {
       step = at->step;
       report.resumed_at = at->step;
       line.line((at->remark.empty() ? std::string() : at->remark + "\n") + "resumed at step " + std::to_string(step) + " from '" + options.checkpoint + "'");
@@ -140,7 +149,7 @@ template <class Net, class Source> [[gnu::cold]] fit_report fit_from(parallel::m
   }
   checkpoint_writer writer(options.checkpoint, {.asynchronous = options.checkpoint_asynchronous});
   auto const save = [&](index_t done) {
-    writer.save(m, optimizer, done, {.scale = m.scaling()});
+    writer.save(m, optimizer, done, {.data = data}, &best);
     if (options.on_event) options.on_event({event::kind::checkpoint, done / per_epoch, done, 0, 1, {}});
   };
 
@@ -177,7 +186,7 @@ template <class Net, class Source> [[gnu::cold]] fit_report fit_from(parallel::m
         line.show({epoch + 1, options.epochs, step, total, running, rate,
                    seconds / static_cast<double>(step - first_step) * static_cast<double>(total - step)});
       }
-      if (!options.checkpoint.empty() && options.checkpoint_steps > 0 && step % options.checkpoint_steps == 0) save(step);
+      if (!options.checkpoint.empty() && options.checkpoint_steps > 0 && step % options.checkpoint_steps == 0 && b + 1 < per_epoch) save(step);
     }
     report.epoch_loss.push_back(loss_sum / static_cast<double>(per_epoch - begin));
     event e{event::kind::epoch, epoch + 1, step, report.epoch_loss.back(), nn::factor(options.schedule, step, total), {}};
@@ -185,9 +194,9 @@ template <class Net, class Source> [[gnu::cold]] fit_report fit_from(parallel::m
       double const error = evaluate(m, *options.validation).error();
       report.validation_error.push_back(error);
       e.validation_error = error;
-      if (options.keep_best && error < best_error) {
-        best_error = error;
-        best.emplace(m.clone());
+      if (options.keep_best && error < best.error) {
+        best.error = error;
+        best.model.emplace(m.clone());
       }
     }
     if (root && options.progress) {
@@ -202,14 +211,15 @@ template <class Net, class Source> [[gnu::cold]] fit_report fit_from(parallel::m
       line.line(text);
     }
     if (options.on_event) options.on_event(e);
-    if (!options.checkpoint.empty() && options.checkpoint_steps == 0) save(step);
+    // Behind the judgement, so that a run that goes on from here knows it.
+    if (!options.checkpoint.empty() && (options.checkpoint_steps == 0 || step % options.checkpoint_steps == 0)) save(step);
   }
   writer.wait();
   m.context().fence();
   report.steps = step - first_step;
   report.seconds = std::chrono::duration<double>(clock::now() - start).count();
   report.samples_per_second = static_cast<double>(samples_done) / std::max(report.seconds, 1e-9);
-  if (best) m.take_values(*best);
+  if (best.model) m.take_values(*best.model);
   return report;
 }
 
