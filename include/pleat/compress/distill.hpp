@@ -15,6 +15,7 @@
 #include <vector>
 
 #include <pleat/comm/attempt.hpp>
+#include <pleat/compress/error_ledger.hpp>
 #include <pleat/compress/hint.hpp>
 #include <pleat/compress/teacher.hpp>
 #include <pleat/compute/distill.hpp>
