@@ -50,6 +50,13 @@ class Shrink(Check):
             ("prune(0.8)|sparse_low_rank(share=0.2, rank=2)|fine_tune(5)", "sparse_low_rank", 1.2, 0.3),
             ("channels(0.5)|fine_tune(15, 2e-3)", "dense", 1.3, 0.1),
             ("int8(ignore=fc1.*)|q8_0(ignore=fc2.* fc3.*)", "q8_0", 2.8, 0.02),
+            ("int4", "int4_g32", 4, 0.03),
+            ("q4_K", "q4_0", 4, 0.05),
+            ("gptq", "int4_g32", 4, 0.03),
+            ("gptq(int8, actorder=1)", "int8", 3, 0.02),
+            ("quantize_aware(int4, 5)|int4", "int4_g32", 4, 0.02),
+            ("prune(0.5)|quantize_aware(epochs=3)|int8", "int8", 2.8, 0.02),
+            ("quantize_aware(int8, 1)", "fake_quantized", 0.9, 0.05),
         ):
             figures, forms, said, out = self.shrink(model, recipe)
             assert figures["ratio"] > least, (recipe, figures)
@@ -61,6 +68,12 @@ class Shrink(Check):
         first = self.folder / "first.safetensors"
         shutil.copy(self.shrink(model, "prune(0.9)")[3], first)
         assert self.shrink(first, "fine_tune(2)|csr")[1]["fc1.weight"] == "csr"
+        picture = self.folder / "layers.svg"
+        figures = self.shrink(model, "prune(0.5)|int8", "--svg", picture)[0]
+        assert picture.read_text().count("fc2.weight") == 1 and picture.read_text().count("int8,") == 3, picture.read_text()
+        last = figures["stages"][-1]
+        assert last["latency_64_us"] > 0 and last["effective_multiply_adds"] < last["multiply_adds"] == figures["stages"][0]["multiply_adds"], last
+        assert {e["kind"] for e in last["errors"]} == {"bounded"} and all(e["holds"] for e in last["errors"]), last
         words = self.run("--words")
         assert "prune(sparsity, [scope], [ignore])" in words and "entropy" in words, words
 
@@ -94,6 +107,8 @@ class Shrink(Check):
         refused(["codes before weights share values", "Share first"], "prune(0.9)|entropy")
         refused(["factors would fill the zeros", "sparse_low_rank"], "prune(0.9)|low_rank(rank=4)")
         refused(["prunes after weights are quantized"], "prune(0.9)", compressed)
+        refused(["trains codes of weights that are encoded already"], "int8|quantize_aware")
+        refused(["form is 'int5'", "Did you mean 'int8'?"], "gptq(int5)")
         refused(["sparsity", "[0, 1)"], "prune(1.5)")
         refused(["rank 11 of 'fc3.weight', which is 10 × 24: expected 1 to 10"], "low_rank(rank=11)")
         refused(["2 rules for the rank"], "low_rank(rank=2, energy=0.9)")

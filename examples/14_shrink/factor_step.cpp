@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <pleat/compress/low_rank.hpp>
+#include <pleat/compress/spatial_low_rank.hpp>
 
 #include "network.hpp"
 
@@ -11,11 +12,13 @@ void factor_step(kitchen& k, pl::compress::recipe_step const& s) {
   int rules = 0;
   for (auto const* key : {"energy", "rank", "error", "budget", "evbmf"}) rules += s.has(key) ? 1 : 0;
   if (rules > 1) throw pl::error{"compress::recipe", "'" + s.to_string() + "' has " + std::to_string(rules) + " rules for the rank", "Say one of energy, rank, error, budget, evbmf"};
-  shrink::low_rank t{.rule = shrink::by_energy{s.number("energy", 0.9)}, .ignore = s.names("ignore")};
-  if (s.has("rank")) t.rule = shrink::by_rank{s.whole("rank")};
-  if (s.has("error")) t.rule = shrink::by_error{s.number("error")};
-  if (s.has("budget")) t.rule = shrink::by_budget{s.number("budget")};
-  if (s.flag("evbmf")) t.rule = shrink::evbmf{};
+  shrink::rank_rule rule = shrink::by_energy{s.number("energy", 0.9)};
+  if (s.has("rank")) rule = shrink::by_rank{s.whole("rank")};
+  if (s.has("error")) rule = shrink::by_error{s.number("error")};
+  if (s.has("budget")) rule = shrink::by_budget{s.number("budget")};
+  if (s.flag("evbmf")) rule = shrink::evbmf{};
+  if (s.word->name == "spatial_low_rank") return k.run(shrink::spatial_low_rank{.rule = rule, .ignore = s.names("ignore")});
+  shrink::low_rank t{.rule = rule, .ignore = s.names("ignore")};
   if (s.flag("samples")) t.data = shrink::calibration(k.data.train, k.o.samples);
   k.run(t);
 }

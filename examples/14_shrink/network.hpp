@@ -6,9 +6,11 @@
 
 #include <pleat/codec/blocks.hpp>
 #include <pleat/codec/codebook.hpp>
+#include <pleat/codec/fake_quantized.hpp>
 #include <pleat/codec/low_rank.hpp>
 #include <pleat/codec/reduced.hpp>
 #include <pleat/codec/sparse.hpp>
+#include <pleat/codec/spatial_low_rank.hpp>
 #include <pleat/compress/recipe.hpp>
 #include <pleat/compress/record_errors.hpp>
 #include <pleat/nn/conv2d.hpp>
@@ -21,8 +23,8 @@
 
 namespace pl = pleat;
 
-using forms = pl::codec::forms<pl::codec::dense<float>, pl::codec::masked<float>, pl::codec::int8<float>, pl::codec::bf16<float>, pl::codec::q8_0<float>, pl::codec::q4_0<float>, pl::codec::csr<float>,
-                               pl::codec::coded<float>, pl::codec::low_rank<float>, pl::codec::sparse_low_rank<float>>;
+using forms = pl::codec::forms<pl::codec::dense<float>, pl::codec::masked<float>, pl::codec::int8<float>, pl::codec::bf16<float>, pl::codec::q8_0<float>, pl::codec::q4_0<float>, pl::codec::q4_k<float>, pl::codec::int4<float, 32>, pl::codec::csr<float>,
+                               pl::codec::fake_quantized<float>, pl::codec::coded<float>, pl::codec::low_rank<float>, pl::codec::sparse_low_rank<float>, pl::codec::spatial_low_rank<float>>;
 using linear = pl::nn::linear<forms>;
 using conv2d = pl::nn::conv2d<forms>;
 using conv_block = pl::nn::sequential<conv2d, pl::nn::relu<>, pl::nn::max_pool2d<>>;
@@ -48,8 +50,9 @@ struct kitchen {
 };
 void prune_step(kitchen& k, pl::compress::recipe_step const& s);     // prune, sparse_gpt, channels
 void train_step(kitchen& k, pl::compress::recipe_step const& s);     // fine_tune, distill
-void quantize_step(kitchen& k, pl::compress::recipe_step const& s);  // int8, bf16, q8_0, q4_0, csr
-void factor_step(kitchen& k, pl::compress::recipe_step const& s);    // low_rank, sparse_low_rank
+void quantize_step(kitchen& k, pl::compress::recipe_step const& s);  // int8, bf16, q8_0, q4_0, q4_K, int4, csr
+void code_step(kitchen& k, pl::compress::recipe_step const& s);      // gptq, quantize_aware
+void factor_step(kitchen& k, pl::compress::recipe_step const& s);    // low_rank, sparse_low_rank, spatial_low_rank
 void share_step(kitchen& k, pl::compress::recipe_step const& s);     // share, entropy
 
 pl::run::fit_options training(options const& o, pl::index_t epochs, double learning_rate);

@@ -13,6 +13,7 @@ struct options {
   std::int64_t batch = 64, samples = 300;
   int threads = 0, thread_ranks = 0;
   bool deterministic = false, quiet = false, words = false;
+  std::string svg;
 };
 
 // The exit code, where there is nothing to run: --help, or options that do not parse.

@@ -14,6 +14,8 @@ void quantize_step(kitchen& k, pl::compress::recipe_step const& s) {
   if (word == "int8") quantize<codec::int8<float>>(k, s);
   else if (word == "bf16") quantize<codec::bf16<float>>(k, s);
   else if (word == "q8_0") quantize<codec::q8_0<float>>(k, s);
+  else if (word == "int4") quantize<codec::int4<float, 32>>(k, s);
+  else if (word == "q4_K") k.run(pl::compress::quantize<codec::q4_k<float>, codec::q4_0<float>>{.misfit = pl::compress::misfit::next, .ignore = s.names("ignore")});
   else if (word == "q4_0") quantize<codec::q4_0<float>>(k, s);
   else quantize<codec::csr<float>>(k, s);
 }

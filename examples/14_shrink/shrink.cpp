@@ -4,6 +4,7 @@
 //
 //   shrink IN.safetensors OUT.safetensors --recipe "prune(0.9)|fine_tune(3)|int8" --data DIR
 //   shrink --words                                                        what a recipe may say
+#include <pleat/compress/layer_picture.hpp>
 #include <pleat/compress/record_errors.hpp>
 #include <pleat/io/weight_file.hpp>
 
@@ -21,6 +22,7 @@ pl::io::split read_data(options const& o) { return o.data.empty() ? pl::io::load
 void cook(kitchen& k, pl::compress::recipe_step const& s) {
   auto const& w = *s.word;
   if (w.masks || w.resizes) prune_step(k, s);
+  else if (w.trains_codes || w.name == "gptq") code_step(k, s);
   else if (w.trains) train_step(k, s);
   else if (w.shares || w.needs_shared) share_step(k, s);
   else if (w.name.ends_with("low_rank")) factor_step(k, s);
@@ -32,6 +34,7 @@ pl::compress::recipe_state state_of(model const& m) {
   pl::nn::for_each_parameter(m.net(), [&](auto const& w) {
     s.masked = s.masked || w.form_name() == "masked";
     s.shared = s.shared || w.form_name() == "coded";
+    s.codes = s.codes || w.form_name() == "fake_quantized";
     s.encoded = s.encoded || !w.trainable();
   });
   return s;
@@ -86,6 +89,7 @@ void run(options const& o, pl::world& world) {
     stages.print(std::cout);
     std::cout << '\n';
     errors.print(std::cout);
+    if (!o.svg.empty()) shrink::write_layers_svg(stages, o.svg, o.in + ": " + spelled);
   }
   world.comm.barrier();  // rank 0 has written
   // What was written, run as it is stored.

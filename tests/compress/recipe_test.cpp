@@ -19,6 +19,7 @@ std::vector<compress::recipe_word> const words{
     {.name = "int8", .keys = {"ignore"}, .required = {}, .says = "", .encodes = true},
     {.name = "low_rank", .keys = {"energy"}, .required = {}, .says = "", .encodes = true, .fills_zeros = true},
     {.name = "share", .keys = {"bits"}, .required = {}, .says = "", .encodes = true, .shares = true},
+    {.name = "quantize_aware", .keys = {"form"}, .required = {}, .says = "", .trains_codes = true},
     {.name = "entropy", .keys = {}, .required = {}, .says = "", .encodes = true, .needs_shared = true},
 };
 std::string spelled(std::string const& text) {
@@ -64,7 +65,7 @@ TEST_CASE("what cannot be read is refused, and the nearest known word is offered
 
 TEST_CASE("orders that the mathematics does not allow are refused with the sentence") {
   auto const check = [](std::string const& text, compress::recipe_state now = {}) { compress::check_order(compress::read_recipe(text, words), now); };
-  for (auto const* good : {"prune(0.9)|int8", "channels(0.5)|prune(0.9)|fine_tune|int8", "prune(0.9)|share(4)|entropy", "low_rank(0.9)|int8", "share|entropy", "int8(fc1*)|low_rank"}) CHECK_NOTHROW(check(good));
+  for (auto const* good : {"prune(0.9)|int8", "channels(0.5)|prune(0.9)|fine_tune|int8", "prune(0.9)|share(4)|entropy", "low_rank(0.9)|int8", "share|entropy", "int8(fc1*)|low_rank", "prune(0.5)|quantize_aware|int8"}) CHECK_NOTHROW(check(good));
   auto const wrong = [&](std::string const& text, std::string const& words_, compress::recipe_state now = {}) { CHECK_THROWS_MATCHES(check(text, now), pleat::error, MessageMatches(ContainsSubstring(words_))); };
   wrong("int8|prune(0.9)", "'prune(sparsity=0.9)' prunes after weights are quantized or factored");
   wrong("share|prune(0.9)", "prunes after weights share values");
@@ -72,6 +73,9 @@ TEST_CASE("orders that the mathematics does not allow are refused with the sente
   wrong("int8|share", "shares values of weights that are encoded already");
   wrong("prune(0.5)|entropy", "codes before weights share values");
   wrong("prune(0.5)|low_rank", "factors would fill the zeros");
+  wrong("int8|quantize_aware", "trains codes of weights that are encoded already");
+  wrong("quantize_aware|prune(0.5)", "comes after training codes, which it would undo");
+  wrong("share", "comes after training codes", {.codes = true});
   wrong("low_rank", "factors would fill the zeros", {.masked = true});  // the file's weights count
   wrong("prune(0.5)", "prunes after weights are quantized", {.encoded = true});
 }

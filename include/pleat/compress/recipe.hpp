@@ -31,7 +31,7 @@ struct recipe_word {
   std::vector<std::string> keys;      ///< in the order of values without a key
   std::vector<std::string> required;  ///< those of them that must be there
   std::string says;                   ///< one line for a list of words
-  bool masks = false, resizes = false, trains = false, encodes = false, shares = false, needs_shared = false, fills_zeros = false;
+  bool masks = false, resizes = false, trains = false, encodes = false, shares = false, needs_shared = false, fills_zeros = false, trains_codes = false;
 };
 
 /// A step of a recipe.
@@ -157,7 +157,7 @@ namespace detail {
 
 /// What some weights of a model are already.
 struct recipe_state {
-  bool masked = false, encoded = false, shared = false;
+  bool masked = false, encoded = false, shared = false, codes = false;  ///< codes: trained as such (quantize_aware)
 };
 
 /// The order of a recipe, by the rules that pipelines have at compile time. \throws error with the sentence that says what is wrong and what to do
@@ -172,6 +172,9 @@ inline void check_order(std::vector<recipe_step> const& steps, recipe_state now 
     if (w.shares && now.encoded) throw error{call, at + " shares values of weights that are encoded already", "share comes after prune and before quantizing and entropy"};
     if (w.needs_shared && !now.shared) throw error{call, at + " codes before weights share values", "Share first, then entropy"};
     if (w.fills_zeros && now.masked) throw error{call, at + " factors weights after they were pruned, and factors would fill the zeros", "sparse_low_rank keeps what survived apart"};
+    if (w.trains_codes && now.encoded) throw error{call, at + " trains codes of weights that are encoded already", "quantize_aware comes before quantizing"};
+    if ((w.masks || w.resizes || w.shares) && now.codes) throw error{call, at + " comes after training codes, which it would undo", "Prune first, then quantize_aware, then quantize"};
+    now.codes = now.codes || w.trains_codes;
     now.masked = now.masked || w.masks;
     now.encoded = now.encoded || w.encodes;
     now.shared = now.shared || w.shares;
