@@ -79,7 +79,8 @@ struct device_source {
 inline void pipelined_step(world& w, plan::plan const& p) {
   using S = Kokkos::Cuda;
   using F = codec::forms<codec::dense<float>>;
-  auto m = parallel::build(nn::sequential(nn::linear<F, S>("a", 16, 16), nn::repeat("r", 2, nn::linear<F, S>("b", 16, 16)), nn::linear<F, S>("c", 16, 16, {.tied_to = "a.weight"})), p, w);
+  auto const net = nn::sequential(nn::linear<F, S>("a", 16, 16), nn::repeat("r", 2, nn::linear<F, S>("b", 16, 16)), nn::linear<F, S>("c", 16, 16, {.tied_to = "a.weight"}));
+  auto m = parallel::build(net, p, w, {.unit_costs = parallel::measure_units(net, p, {8, 16}, w)});
   nn::optimizer_state<float, S> optimizer(m.context(), m.arena(), nn::adamw{});
   m.trace().start();
   m.zero_grad(8);
