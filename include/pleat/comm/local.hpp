@@ -89,7 +89,7 @@ class local_endpoint : public std::enable_shared_from_this<local_endpoint> {
 
   PLEAT_ONCE request start(call const& c) {
     if (idle.empty()) {  // twice as many: how many are under way at once depends on time, and a steady state allocates nothing
-      auto const number_of_all = std::max<std::size_t>(32, 2 * all.size());
+      auto const number_of_all = std::max<std::size_t>(64, 2 * all.size());
       all.reserve(number_of_all);
       idle.reserve(number_of_all);
       active.reserve(number_of_all);

@@ -224,12 +224,16 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
 
   PLEAT_ONCE request start(call const& c) {
     if (!broken.empty()) throw error{describe(c), broken, "Make a new communicator, or end the program", rank};
-    if (idle.empty()) {
-      all.push_back(std::make_unique<operation>());
-      all.back()->make_room(2 * static_cast<std::size_t>(size));  // any call within MPI's counts: which operation serves it is chance
-      idle.reserve(all.size());
-      active.reserve(all.size());
-      idle.push_back(all.back().get());
+    if (idle.empty()) {  // twice as many: how many are under way at once depends on time, and a steady state allocates nothing
+      auto const number_of_all = std::max<std::size_t>(32, 2 * all.size());
+      all.reserve(number_of_all);
+      idle.reserve(number_of_all);
+      active.reserve(number_of_all);
+      while (all.size() < number_of_all) {
+        all.push_back(std::make_unique<operation>());
+        all.back()->make_room(2 * static_cast<std::size_t>(size));  // any call within MPI's counts: which operation serves it is chance
+        idle.push_back(all.back().get());
+      }
     }
     auto* o = idle.back();
     o->what = c;
