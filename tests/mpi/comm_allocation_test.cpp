@@ -8,6 +8,7 @@
 #include <pleat/comm/mpi.hpp>
 
 #include <comm/steady_state.hpp>
+#include <parallel/steady_steps.hpp>
 
 using namespace pleat;
 
@@ -19,4 +20,17 @@ TEST_CASE("mpi: the steady state allocates nothing, blocking and with requests")
   long const requests = pleat_test::allocations_in([&] { round.requests(); });
   INFO("blocking " << blocking << ", requests " << requests);
   COLLECTIVE_CHECK(blocking == 0 && requests == 0);
+}
+
+TEST_CASE("mpi: a whole step in the steady state takes no block and no View, and alone nothing from the heap") {
+  int const ranks = pleat_test::world_size();
+  for (int stage : {0, 1, 2, 3})
+    for (bool deterministic : {false, true})
+      for (index_t tensor : {1, 2}) {
+        if (ranks % tensor != 0) continue;
+        auto const said = pleat_test::taken_by_steps(comm::mpi::duplicate(MPI_COMM_WORLD), {.data_ranks = ranks / tensor, .tensor_ranks = tensor, .state_stage = stage, .deterministic = deterministic, .bucket_bytes = 300}, true);
+        INFO("stage " << stage << ", deterministic " << deterministic << ", " << tensor << " tensor ranks: " << said);
+        // How many requests are under way at once depends on time: a new high takes memory from the heap, once.
+        COLLECTIVE_CHECK((said.empty() || (ranks > 1 && said.ends_with(" times from the heap; "))));
+      }
 }
