@@ -20,6 +20,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <mutex>
 
 namespace {
 
@@ -99,7 +100,15 @@ TEST_CASE("sharded: pruning in steps with training between them, and training on
 
 TEST_CASE("sharded: what looks at whole weights gets them, and its result is sharded again") {
   auto const train = data(40);
-  same_bytes([](auto m) { return std::move(m) | compress::prune{.pattern = compress::n_of_m{2, 4}}; });
+  std::mutex guard;
+  std::vector<std::string> said;
+  compress::listener const note = [&](std::string_view line) {
+    std::lock_guard const lock(guard);
+    said.emplace_back(line);
+  };
+  same_bytes([&](auto m) { return std::move(m) | compress::prune{.on_note = note, .pattern = compress::n_of_m{2, 4}}; });
+  REQUIRE(said.size() == 5);  // once for each layout that shards parameters
+  CHECK_THAT(said[0], ContainsSubstring("every rank gathers them for 'prune 2:4' and shards the result again"));
   same_bytes([&](auto m) { return std::move(m) | compress::prune_by<compress::wanda>{.sparsity = 0.5, .criterion = {compress::calibration(train, 16)}}; });
   same_bytes([&](auto m) {
     return std::as_const(m) | (compress::fold_batch_norm{} | compress::prune{.sparsity = 0.5} | compress::fine_tune(train, quiet(1)) | compress::quantize<pleat::codec::int8<float>>{});

@@ -113,7 +113,10 @@ template <class T> concept step_or_pipeline = fusable<T> || is_pipeline<std::rem
 template <class Model, class P> [[nodiscard]] auto applied(Model&& m, P const& p) {
   if constexpr (!takes_parts<P>) m.demand_uncut("compress");
   if constexpr (!takes_shards<P>)
-    if (m.shards()) return p(m.unsharded()).replanned(m.plan());
+    if (m.shards()) {
+      say_gathered(m, {}, "what needs whole ones");
+      return p(m.unsharded()).replanned(m.plan());
+    }
   return p(std::forward<Model>(m));
 }
 /// A transform alone is a pipeline of one.

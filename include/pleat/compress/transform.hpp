@@ -183,8 +183,13 @@ template <class... Transforms> struct widen_leaf {
   }
 };
 
+/// Said where a rank gets more memory to hold than the plan says.
+template <class Net> void say_gathered(parallel::model<Net> const& m, listener const& to, std::string const& what) {
+  say(m, to, "compress: the parameters are sharded (state_stage = 3); every rank gathers them for " + what + " and shards the result again");
+}
 /// A transform that needs whole parameters, on a model whose ranks hold pieces of them: gathered for it, sharded again afterwards.
 template <class Net, class T> void run_on_whole_parameters(parallel::model<Net>& m, T const& t) {
+  say_gathered(m, t.on_note, "'" + t.name() + "'");
   auto const p = m.plan();
   auto whole = m.unsharded();
   t.run(whole);
