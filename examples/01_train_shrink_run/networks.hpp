@@ -17,24 +17,12 @@ using stored = pleat::codec::forms<pleat::codec::dense<float>, pleat::codec::mas
 
 }  // namespace networks
 
+// The widths of "mlp:784-300-100-10", of which the first must be the number of inputs. In mlp.cpp.
+std::vector<pleat::index_t> widths_of(std::string const& text, pleat::index_t inputs);
+
 // Fully connected layers with ReLU between them; the depth is a run-time number. "mlp:784-300-100-10" is LeNet-300-100
 // (LeCun, Bottou, Bengio, Haffner, Proc. IEEE 86(11), 1998).
-template <class Forms> auto mlp(std::string const& text, pleat::index_t inputs) {
-  std::vector<pleat::index_t> widths;
-  std::size_t at = 4;
-  bool good = text.rfind("mlp:", 0) == 0;
-  while (good && at <= text.size()) {
-    std::size_t const end = std::min(text.find('-', at), text.size());
-    std::string const number = text.substr(at, end - at);
-    good = !number.empty() && number.size() < 8 && number.find_first_not_of("0123456789") == std::string::npos && std::stol(number) > 0;
-    if (good) widths.push_back(std::stol(number));
-    at = end + 1;
-  }
-  if (!good || widths.size() < 2)
-    throw pleat::error{"--model", "'" + text + "' is no network", "Use lenet-300-100, lenet-5, or mlp: and the widths of all layers, e.g. mlp:784-300-100-10"};
-  if (widths.front() != inputs)
-    throw pleat::error{"--model", "'" + text + "' takes " + std::to_string(widths.front()) + " numbers, a sample of this data has " + std::to_string(inputs)};
-
+template <class Forms> auto mlp(std::vector<pleat::index_t> const& widths) {
   namespace nn = pleat::nn;
   using linear = nn::linear<Forms>;
   using block = nn::sequential<linear, nn::relu<>>;
