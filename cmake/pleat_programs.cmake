@@ -39,6 +39,17 @@ if(pleat_kernel_sources)  # a package that only installs the headers may have le
   pleat_set_language(pleat_umbrella)
 endif()
 
+# Sets a variable to UMBRELLA where one of the sources includes the umbrella, to nothing elsewhere.
+function(pleat_find_umbrella variable)
+  set(${variable} "" PARENT_SCOPE)
+  foreach(source IN LISTS ARGN)
+    file(STRINGS ${source} umbrella REGEX "^#include <pleat/pleat\\.hpp>" LIMIT_COUNT 1)
+    if(umbrella)
+      set(${variable} UMBRELLA PARENT_SCOPE)
+    endif()
+  endforeach()
+endfunction()
+
 # pleat_program(NAME [UMBRELLA] SOURCES ... LIBRARIES ...): one program in bin/, with our warnings and everything of pleat that was found.
 # UMBRELLA: its sources include pleat/pleat.hpp, and take it precompiled.
 function(pleat_program name)
