@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Runs train_gpt and sample as a user would and looks at what they leave.
 
-    check.py learns|same_bits|meshes|precisions|kill_and_resume|samples|traces|bad_input|shakespeare TRAIN_GPT SAMPLE FOLDER "LAUNCHER OPTIONS -n"
+    check.py learns|same_bits|meshes|precisions|kill_and_resume|samples|traces|cuts|bad_input|shakespeare TRAIN_GPT SAMPLE FOLDER "LAUNCHER OPTIONS -n"
 """
 import json
 import math
@@ -218,6 +218,21 @@ class LanguageModel(Check):
             card.write_text(bad)
             said = self.write(checkpoint, fails=True)
             assert said.startswith("pleat: ") and said.count("\n") == 1, said
+
+    # --- stages cut by what was measured -----------------------------------------------------------------------------------------
+    def cuts(self):
+        plain = ("--deterministic", "--batch", 4, "--validation-windows", 1, "--steps", 2, "--micro-batches", 2)
+        alone = self.figures(*plain)
+        layouts = [("pipeline=3", 3, False, ()), ("data=2,pipeline=2", 4, False, ("--recompute", "full"))] + ([("pipeline=2", 2, True, ("--schedule", "zb-v"))] if self.launcher else [])
+        for mesh, n, mpi, more in layouts:
+            where = () if mpi else ("--thread-ranks", n)
+            f = self.figures(*plain, "--mesh", mesh, *more, "--cuts", "measured", *where, ranks=n if mpi else 1)
+            # wherever the times cut: every unit once, in order, and the same bits
+            units = [int(u) for s in f["stages"].split("; ") for u in s.split(": ")[1].replace("no unit", "").replace("units", "").replace("unit", "").split("to")[:1] if u.strip()]
+            assert units == sorted(set(units)) and units[0] == 0, f["stages"]
+            assert (f["loss"], f["validation_loss"]) == (alone["loss"], alone["validation_loss"]), f["stages"]
+        said = self.run("--data", self.text, *SMALL, *plain, "--cuts", "guessed", fails=True)
+        assert "--cuts" in said and "measured" in said, said
 
     # --- a step of all ranks, to look at ------------------------------------------------------------------------------------------
     def traces(self):

@@ -5,6 +5,7 @@
 
 #include <pleat/comm/attempt.hpp>
 #include <pleat/parallel/trace.hpp>
+#include <pleat/parallel/unit_times.hpp>
 #include <pleat/run/checkpoint.hpp>
 #include <pleat/run/model_file.hpp>
 
@@ -48,6 +49,10 @@ template <class T> void keep(std::string const& folder, model_of<T> const& model
 
 template <class T> void write_model(std::string const& file, model_of<T> const& model, card const& about) {
   pl::run::save(model, file, {.network = "gpt", .more = {{card_key, about.to_text()}}});
+}
+
+template <class T> std::vector<double> unit_times(sizes const& s, pl::plan::plan const& plan, pl::world& world) {
+  return pl::parallel::measure_units(pl::parallel::megatron(network<T>(s)), plan, pl::extents{plan.global_batch, s.context}, world);
 }
 
 template <class T> void write_step_trace(std::string const& file, model_of<T> const& model) { pl::parallel::write_trace(model, file); }

@@ -29,6 +29,7 @@ std::optional<int> parse(int argc, char** argv, options& o) {
   app.add_option("--schedule", o.schedule, "of a pipeline: gpipe, 1f1b, interleaved, zb-h1, zb-h2, zb-v, dualpipe-v")->capture_default_str();
   app.add_option("--micro-batches", o.micro_batches, "pieces that a rank cuts its share of the batch into")->check(positive)->capture_default_str();
   app.add_option("--chunks", o.chunks, "stages per pipeline rank; 0: what the schedule asks for")->check(natural)->capture_default_str();
+  app.add_option("--cuts", o.cuts, "of a pipeline's stages: cost, by floating-point operations; measured, by times that rank 0 takes first")->check(CLI::IsMember({"cost", "measured"}))->capture_default_str();
   app.add_option("--state-stage", o.state_stage, "sharded over the data axis: 0 nothing, 1 optimizer state, 2 gradients too, 3 parameters too")->capture_default_str();
   app.add_option("--state-ranks", o.state_ranks, "data ranks that share one copy of the state; 0: all")->check(natural)->capture_default_str();
   app.add_option("--recompute", o.recompute, "what backward computes again: none, selected, full")->capture_default_str();

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "card.hpp"
 #include "network.hpp"
@@ -36,6 +37,8 @@ template <class T> std::optional<std::pair<pl::index_t, std::string>> resume(std
 template <class T> void keep(std::string const& folder, model_of<T> const& model, optimizer_of<T> const& optimizer, pl::index_t step, card const& about, std::string const& text);
 /// The model as a safetensors file. Collective.
 template <class T> void write_model(std::string const& file, model_of<T> const& model, card const& about);
+/// Seconds of each unit's forward and backward, for the cuts of a pipeline. Collective.
+template <class T> std::vector<double> unit_times(sizes const& s, pl::plan::plan const& plan, pl::world& world);
 /// What all ranks did since model.trace().start(), for Chrome or Perfetto. Collective.
 template <class T> void write_step_trace(std::string const& file, model_of<T> const& model);
 

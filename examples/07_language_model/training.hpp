@@ -63,8 +63,9 @@ template <class T> void train_in(options const& o, pl::world& world) {
   auto const plan = lay_out(o, world.size());
   auto const text = pl::io::read_text(o.data, o.context);
   card const about{{.vocabulary = text.vocabulary.size(), .context = o.context, .layers = o.layers, .width = o.width, .heads = o.heads}, text.vocabulary};
+  auto const costs = o.cuts == "measured" && plan.pipeline_ranks > 1 ? unit_times<T>(about.sizes, plan, world) : std::vector<double>{};
   auto model = pl::parallel::build(pl::parallel::megatron(network<T>(about.sizes)), plan, world,
-                                  {.seed = o.seed, .input = pl::extents{o.batch, o.context}, .loss_scale = {.initial = o.loss_scale}});
+                                  {.seed = o.seed, .input = pl::extents{o.batch, o.context}, .unit_costs = costs, .loss_scale = {.initial = o.loss_scale}});
   // [build]
   using model_type = model_of<T>;
   optimizer_of<T> optimizer(model.context(), model.arena(), pl::nn::adamw{.learning_rate = o.learning_rate, .beta2 = o.beta2, .weight_decay = o.weight_decay});
