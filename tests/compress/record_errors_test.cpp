@@ -195,6 +195,24 @@ TEST_CASE("weights of other extents begin anew, and those that went are named on
   CHECK((l.stages()[1].weights[0].kind == error_kind::exact && l.stages()[1].weights[0].since == "cut" && l.stages()[1].weights[0].norm > 0));
 }
 
+template <class T> void prune_of() {
+  using narrow = pleat::nn::linear<codec::forms<codec::dense<T>>>;
+  auto w = alone();
+  pleat::plan::plan p{.global_batch = 16};
+  if (std::is_same_v<T, pleat::bfloat16>) p.precision = pleat::plan::compute_precision::bf16;
+  auto const model = par::build(pleat::nn::sequential(narrow("fc1", 20, 16), pleat::nn::relu<T>(), narrow("fc2", 16, 4)), p, w, {.seed = 3});
+  compress::error_ledger l;
+  (void)(model | (compress::prune{.sparsity = 0.5} | compress::prune{.sparsity = 0.9}).recorded(compress::record_errors(l)));
+  CHECK(l.holds());
+  for (auto const& s : l.stages())
+    for (auto const& e : s.weights) CHECK((e.kind == error_kind::bounded && e.measured.max > 0 && e.measured.max == e.predicted.max && e.total.frobenius <= e.norm));
+}
+
+TEST_CASE("networks of 16-bit numbers and of doubles have ledgers too") {
+  prune_of<pleat::bfloat16>();
+  prune_of<double>();
+}
+
 /// One ledger per rank of a mesh.
 std::vector<compress::error_ledger> over(int data_ranks, int tensor, int stages) {
   std::vector<compress::error_ledger> all(static_cast<std::size_t>(data_ranks * tensor * stages));

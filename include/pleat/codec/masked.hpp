@@ -100,7 +100,7 @@ template <class T> struct masked {
     auto const bits = mask(c, shape, s);
     error_norms e;
     for (std::size_t i = 0; i < values.size(); ++i)
-      if (!detail::bit_at(bits.data(), static_cast<index_t>(i))) e.add(std::fabs(static_cast<double>(values[i])));
+      if (!detail::bit_at(bits.data(), static_cast<index_t>(i))) e.add(std::fabs(static_cast<double>(static_cast<wide_t<T>>(values[i]))));
     return e;
   }
 

@@ -231,7 +231,7 @@ class record_errors {
           e = F::predict(m.context(), w.shape, std::span<T const>(was.narrow), s);
         } else {
           std::vector<T> typed(was.size());
-          for (std::size_t i = 0; i < typed.size(); ++i) typed[i] = static_cast<T>(was[i]);
+          for (std::size_t i = 0; i < typed.size(); ++i) typed[i] = std::is_same_v<T, double> ? static_cast<T>(was[i]) : static_cast<T>(static_cast<float>(was[i]));
           e = F::predict(m.context(), w.shape, std::span<T const>(typed), s);
         }
         c.promised = true;
