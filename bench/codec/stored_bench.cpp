@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // What products run from the stored form cost, beside the float product: one processor, a weight of 4096 × 4096, batches of 1 to 64.
-//   stored/<form>/apply/M       y[M, 4096] = x · Ŵᵀ (quantizing x inside the timing); `bytes`: of the form in a file
+//   stored/<form>/apply/M       y[M, 4096] = x · Ŵᵀ (quantizing x inside the timing); `bytes`: of the form in a file; `float_over_this`: the
+//                               dense form's least processor time over this form's, by turns in this process; below 1 the label says "loses to float"
 //   stored/<form>/encode, /decode
 //   float/apply/M               the dense form;  peer/openblas/apply/M: cblas_sgemm, where it is found (bench/peers/openblas.hpp)
 //   memory/copy                 memcpy of the float weight: what encoding is measured against;  weights_per_second · 4 is bytes of weights
@@ -18,7 +19,9 @@
 
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <cstring>
+#include <ctime>
 #include <map>
 #include <string>
 #include <utility>
@@ -68,6 +71,29 @@ template <class F> struct weight {
   }
 };
 
+double cpu_seconds() {
+  timespec t{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+/// Says whether a product gains or loses beside the dense form's with as many columns.
+template <class Product> void compare_with_float(benchmark::State& state, index_t m, std::vector<float> const& x, Product const& product) {
+  static weight<codec::dense<float>> dense(0, 1);
+  std::vector<float> y(static_cast<std::size_t>(m * side));
+  double least_float = 1e30, least = 1e30;
+  auto const began = cpu_seconds();
+  for (int turn = 0; turn < 5 || cpu_seconds() - began < 0.3; ++turn) {
+    auto const t0 = cpu_seconds();
+    codec::dense<float>::apply(dense.where, dense.shape, dense.storage, m, x.data(), y.data(), {});
+    auto const t1 = cpu_seconds();
+    product();
+    least_float = std::min(least_float, t1 - t0), least = std::min(least, cpu_seconds() - t1);
+  }
+  state.counters["float_over_this"] = least_float / least;
+  if (least_float < least) state.SetLabel("loses to float");
+}
+
 void rate(benchmark::State& state) {
   state.counters["weights_per_second"] = benchmark::Counter(static_cast<double>(side * side), benchmark::Counter::kIsIterationInvariantRate);
 }
@@ -78,7 +104,9 @@ template <class F> void register_form(std::string const& form, double zeros = 0,
       weight<F> w(zeros, run);
       auto const x = numbers(m * side, 0, 1);
       std::vector<float> y(static_cast<std::size_t>(m * side));
-      for (auto _ : state) F::apply(w.where, w.shape, w.storage, m, x.data(), y.data(), {});
+      auto const product = [&] { F::apply(w.where, w.shape, w.storage, m, x.data(), y.data(), {}); };
+      for (auto _ : state) product();
+      if (!form.starts_with("float")) compare_with_float(state, m, x, product);
       state.counters["flops"] = benchmark::Counter(2.0 * static_cast<double>(m * side * side), benchmark::Counter::kIsIterationInvariantRate);
       state.counters["bytes"] = static_cast<double>(F::bytes(w.shape, w.storage));
     })->Unit(benchmark::kMillisecond);
