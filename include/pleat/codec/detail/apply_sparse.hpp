@@ -126,12 +126,22 @@ template <class View> struct sparse_task {
       } else {
         // Vector code may write 16 entries past a list.
         auto* const column = static_cast<std::uint32_t*>(compute::detail::scratch<sparse_scratch>(4 * static_cast<std::size_t>(rows * k) + 64));
-        compute::detail::loop_at<true>(compute::isa::best(), 0, rows, collect_columns_body<View>{view, first, column});
+        collect_columns(first, rows, column);
         std::uint32_t start[height + 1];
         for (index_t r = 0; r <= rows; ++r) start[r] = view->start[first + r] - view->start[first];
         multiply(row_lists<std::uint32_t>{start, column, view->value + view->start[first]}, first, rows);
       }
     }
+  }
+  void collect_columns(index_t first, index_t rows, std::uint32_t* column) const {
+#if defined(__x86_64__)
+    if constexpr (requires { view->columns_avx512(first, column); })
+      if (compute::isa::best() == compute::isa::level::avx512) {
+        for (index_t r = first; r < first + rows; ++r) view->columns_avx512(r, column + (view->start[r] - view->start[first]));
+        return;
+      }
+#endif
+    compute::detail::loop_at<true>(compute::isa::best(), 0, rows, collect_columns_body<View>{view, first, column});
   }
   template <class Index> void multiply(row_lists<Index> const& w, index_t first, index_t rows) const {
     constexpr int B = View::block;

@@ -236,6 +236,19 @@ struct bitmask_logic : recoded<bitmask_logic> {
         to += places.count;
       }
     }
+#if defined(__x86_64__)
+    /// The same, 16 columns at a time.
+    PLEAT_TARGET_AVX512 void columns_avx512(index_t r, std::uint32_t* to) const {
+      byte_t const* const row = bits + r * bytes;
+      __m512i place = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+      for (index_t b = 0; b < bytes; b += 2) {
+        auto const word = static_cast<std::uint16_t>(row[b] | (b + 1 < bytes ? row[b + 1] << 8 : 0));
+        _mm512_storeu_si512(to, _mm512_maskz_compress_epi32(word, place));
+        to += __builtin_popcount(word);
+        place = _mm512_add_epi32(place, _mm512_set1_epi32(16));
+      }
+    }
+#endif
     PLEAT_INLINE static int lowest(unsigned u) {
 #if defined(__CUDA_ARCH__)
       return __ffs(static_cast<int>(u)) - 1;
