@@ -8,6 +8,9 @@
 #include <pleat/compress/pipeline.hpp>
 #include <pleat/compress/prune.hpp>
 #include <pleat/codec/blocks.hpp>
+#include <pleat/nn/conv2d.hpp>
+#include <pleat/nn/flatten.hpp>
+#include <pleat/nn/pooling.hpp>
 #include <pleat/parallel/place.hpp>
 
 #include <catch2/catch_test_macros.hpp>
@@ -117,6 +120,41 @@ TEST_CASE("what was pruned stays exactly zero through quantization, and stages o
     for (std::size_t i = 0; i < pruned[p].values.size(); ++i)
       if (is_weight(pruned[p]) && pruned[p].values[i] == 0) REQUIRE(after[p].values[i] == 0);
   CHECK(weight_zeros(staged) >= std::llround(0.9 * weights));
+}
+
+/// A pooling that no convolution does while it stores.
+struct lone_pool : pleat::nn::max_pool2d<> {
+  using max_pool2d::max_pool2d;
+  [[nodiscard]] bool halves() const noexcept { return false; }
+};
+template <class Pool> auto pooled_network(pleat::world& w) {
+  namespace nn = pleat::nn;
+  return pleat::parallel::build(nn::sequential(nn::conv2d("conv", 1, 6, 3, {.padding = 1}), nn::relu(), Pool(2), nn::flatten(), nn::linear("fc", 24, 4)), pleat::plan::plan{.global_batch = 16}, w, {.seed = 5});
+}
+
+TEST_CASE("int8 answers have the same bits, whether the convolution pools while it stores or not") {
+  auto w = alone();
+  auto const fused = pooled_network<pleat::nn::max_pool2d<>>(w) | compress::quantize<int8>{};
+  auto const apart = pooled_network<lone_pool>(w) | compress::quantize<int8>{};
+  auto const test = data(19);
+  pleat::run::batch_loader<float, Kokkos::DefaultExecutionSpace> loader(test);
+  std::vector<index_t> all(static_cast<std::size_t>(test.size));
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<index_t>(i);
+  auto const answers = [&](auto const& model) {
+    auto const y = model.predict(loader.load(model.context(), all).x);
+    std::vector<float> h(static_cast<std::size_t>(y.size()));
+    pleat::copy_to_host(model.context(), y, h.data());
+    return h;
+  };
+  CHECK(answers(fused) == answers(apart));
+  // And the first did: where this machine has the kernel, and never while training.
+  pleat::nn::pass<Kokkos::DefaultExecutionSpace> p;
+  p.where = &fused.context();
+  auto const x = loader.load(fused.context(), all).x;
+  auto const& conv = fused.net().template layer<0>();
+  CHECK((conv.forward_pooled(p, x, pleat::compute::activation::relu).shape() == extents{19, 6, 2, 2}) == pleat::compute::detail::has_int8_conv_tiles());
+  p.training = true;
+  CHECK(conv.forward_pooled(p, x, pleat::compute::activation::relu).rank() == 0);
 }
 
 TEST_CASE("ignored weights keep their form, and the model still answers") {

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <pleat/compute/int8_convolution.hpp>
+#include <pleat/compute/pooling.hpp>
 
 #include <catch2/matchers/catch_matchers_string.hpp>
 
@@ -112,6 +113,56 @@ TEST_CASE("random int8 convolutions", "[compute][int8_convolution]") {
     if (s.width + 2 * s.padding_w > 2 * (s.kernel_w - 1)) s.dilation_w = pick(13, 1, 2);
     check(s);
   }
+}
+
+namespace {
+/// The pooled convolution beside the convolution and the pooling; whether there was a kernel for it.
+bool check_pooled(compute::conv2d_shape const& s) {
+  if (s.out_height() < 2 || s.out_width() < 2 || !compute::int8_conv2d_pools(instance(1), s)) return false;
+  CAPTURE(s.batch, s.in_channels, s.height, s.width, s.out_channels, s.kernel_h, s.kernel_w, s.padding_h, s.padding_w, s.dilation_h, s.dilation_w);
+  auto const x = codes(s.batch * s.in_channels * s.height * s.width, 1), w = codes(s.out_channels * s.weights_per_output(), 2);
+  auto const xs = numbers<float>(s.batch, 3, 0.01, 0.1), ws = numbers<float>(s.out_channels, 4, 0.01, 0.1), bias = numbers<float>(s.out_channels, 5);
+  compute::pool2d_shape const pool{.batch = s.batch, .channels = s.out_channels, .height = s.out_height(), .width = s.out_width(), .kernel_h = 2, .kernel_w = 2, .stride_h = 2, .stride_w = 2};
+  for (bool const plain : {false, true}) {
+    guarded<float> whole(s.batch * s.out_channels * s.out_height() * s.out_width());
+    index_t const n = s.batch * s.out_channels * pool.out_height() * pool.out_width();
+    guarded<float> y(n), y2(n), z(n);
+    float const* const b = plain ? nullptr : bias.data();
+    auto const act = plain ? compute::activation::none : compute::activation::relu;
+    compute::int8_conv2d(instance(1), s, x.data(), xs.data(), w.data(), ws.data(), b, whole.data(), act);
+    compute::max_pool2d_forward(instance(1), pool, static_cast<float const*>(whole.data()), z.data(), nullptr);
+    compute::int8_conv2d_pooled(instance(1), s, x.data(), xs.data(), w.data(), ws.data(), b, y.data(), act);
+    compute::int8_conv2d_pooled(instance(2), s, x.data(), xs.data(), w.data(), ws.data(), b, y2.data(), act);
+    CHECK((y.same_bits(z) && y2.same_bits(z) && y.intact() && y2.intact()));
+  }
+  return true;
+}
+}  // namespace
+
+TEST_CASE("an int8 convolution that pools while it stores gives the bits of the two one after the other", "[compute][int8_convolution]") {
+  bool const kernel = compute::detail::has_int8_conv_tiles();
+  CHECK(check_pooled(shape(9, 1, 28, 28, 20, 5, 5)) == kernel);   // twelve windows a row
+  CHECK(check_pooled(shape(9, 20, 12, 12, 50, 5, 5)) == kernel);  // sixteen windows an image
+  CHECK(check_pooled(shape(8, 8, 9, 7, 7, 3, 3)) == kernel);      // odd columns, a row that no window has
+  CHECK(check_pooled(shape(8, 8, 40, 60, 5, 3, 3)) == kernel);    // rows of more windows than a vector has
+  CHECK_FALSE(check_pooled(shape(9, 5, 12, 1, 3, 1, 1)));
+  auto strided = shape(9, 8, 12, 12, 5, 3, 3);
+  strided.stride_w = 2;
+  CHECK_FALSE(check_pooled(strided));
+  auto const f = numbers<float>(9, 3);
+  auto const q = codes(9 * 8 * 12 * 12, 1);
+  guarded<float> y(9 * 5 * 12 * 12);
+  CHECK_THROWS_WITH(compute::int8_conv2d_pooled(instance(1), strided, q.data(), f.data(), q.data(), f.data(), nullptr, y.data(), compute::activation::none),
+                    Catch::Matchers::ContainsSubstring("int8_conv2d_pools"));
+  pleat::random::stream const draw(13, 3);
+  int found = 0;
+  for (std::uint64_t t = 0; t < 40; ++t) {
+    auto const pick = [&](std::uint64_t i, index_t from, index_t to) { return from + index_t{draw.below(16 * t + i, static_cast<std::uint64_t>(to - from + 1))}; };
+    auto s = shape(8, pick(0, 1, 9), pick(1, 5, 14), pick(2, 5, 30), pick(3, 1, 14), pick(4, 1, 4), pick(5, 1, 5));
+    s.padding_h = pick(8, 0, 3), s.padding_w = pick(9, 0, 3);
+    found += check_pooled(s) ? 1 : 0;
+  }
+  CHECK((found > 10) == kernel);
 }
 
 TEST_CASE("an int8 convolution whose sum cannot fit is refused", "[compute][int8_convolution]") {

@@ -117,6 +117,18 @@ template <class T> struct int8 {
     compute::int8_conv2d(c.space(), g, static_cast<std::int8_t const*>(codes.data()), static_cast<float const*>(scales.data()),
                          static_cast<std::int8_t const*>(s.codes.data()), static_cast<float const*>(s.scales.data()), bias, y, act);
   }
+  /// y = the largest of every 2 × 2 results of `convolve` side by side, if that is one kernel here; else false, and nothing is written.
+  template <class Space>
+  [[nodiscard]] static bool convolve_pooled(context<Space>& c, compute::conv2d_shape const& g, storage<Space> const& s, T const* x, T const* bias, T* y, compute::activation act) {
+    if (!compute::int8_conv2d_pools(c.space(), g)) return false;
+    index_t const k = g.in_channels * g.height * g.width;
+    auto const codes = tensor<std::int8_t, Space>::allocate(c, {g.batch, k});
+    auto const scales = tensor<float, Space>::allocate(c, {g.batch});
+    quantize_inputs(c, s, g.batch, k, x, codes.data(), scales.data());
+    compute::int8_conv2d_pooled(c.space(), g, static_cast<std::int8_t const*>(codes.data()), static_cast<float const*>(scales.data()),
+                                static_cast<std::int8_t const*>(s.codes.data()), static_cast<float const*>(s.scales.data()), bias, y, act);
+    return true;
+  }
   template <class Space>
   static void convolve_transposed(context<Space>& c, compute::conv2d_shape const& g, storage<Space> const& s, T const* dy, T* dx) {
     extents const shape{g.out_channels, g.group_in(), g.kernel_h, g.kernel_w};

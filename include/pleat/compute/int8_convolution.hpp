@@ -80,7 +80,7 @@ struct int8_store_planes {
   }
 };
 
-/// Task t takes its share of the (image, 64 pixels) pairs in order.
+/// Task t takes its share of the (image, 64 pixels) pairs in order; pooled, of the (image, 16 windows) pairs.
 struct int8_conv_task {
   int8_conv_arguments g;
   int tasks;
@@ -89,7 +89,7 @@ struct int8_conv_task {
     conv2d_shape const& s = g.s;
     int8_kernels const& kernels = int8_best_kernels();
     unsigned char const zero = kernels.layout == int8_layout::quads ? 0x80 : 0;
-    index_t const pixels = s.out_height() * s.out_width(), blocks = (pixels + 63) / 64, units = s.batch * blocks;
+    index_t const pixels = g.outputs(), together = g.together(), blocks = (pixels + together - 1) / together, units = s.batch * blocks;
     index_t const k = s.weights_per_output(), panel = int8_panel_bytes(kernels.layout, k), outs = s.group_out();
     index_t const first = units * t / tasks, last = units * (t + 1) / tasks;
     if (first == last) return;
@@ -166,7 +166,7 @@ void int8_conv2d(Space const& space, conv2d_shape const& s, std::int8_t const* q
   detail::int8_demand("compute::int8_conv2d", s.batch, s.out_channels, s.weights_per_output());
   if (s.batch == 0) return;
   detail::int8_conv_arguments const g{s, qx, x_scale, qw, w_scale, bias, y, act};
-  index_t const pixels = s.out_height() * s.out_width();
+  index_t const pixels = g.outputs();
   if constexpr (is_host_space_v<Space>) {
     int const tasks =
         static_cast<int>(std::min<index_t>(tasks_for(space, 0.3 * s.flops()), s.batch * ((pixels + 63) / 64)));
@@ -174,6 +174,29 @@ void int8_conv2d(Space const& space, conv2d_shape const& s, std::int8_t const* q
   } else {
     for_each(space, s.batch * s.out_channels * pixels, detail::int8_conv_body{g},
              static_cast<double>(s.weights_per_output()));
+  }
+}
+
+/// Whether int8_conv2d_pooled has a kernel for this shape on this machine: it is worth having where the outputs need not be stored.
+template <class Space> [[nodiscard]] bool int8_conv2d_pools(Space const&, conv2d_shape const& s) {
+  if constexpr (is_host_space_v<Space>) return detail::int8_conv_pools(s);
+  else return false;
+}
+
+/// int8_conv2d and max pooling by windows of 2 × 2 side by side, without the convolution's outputs in memory: y[batch, out_channels,
+/// out_height() / 2, out_width() / 2] with the values of the two one after the other (a zero may have the other sign). Scales are not negative.
+/// \throws pleat::error as int8_conv2d does, and where int8_conv2d_pools says no
+template <class Space>
+void int8_conv2d_pooled(Space const& space, conv2d_shape const& s, std::int8_t const* qx, float const* x_scale, std::int8_t const* qw, float const* w_scale, float const* bias, float* y, activation act) {
+  s.check("compute::int8_conv2d_pooled");
+  detail::int8_demand("compute::int8_conv2d_pooled", s.batch, s.out_channels, s.weights_per_output());
+  if (s.batch == 0) return;
+  if (!int8_conv2d_pools(space, s))
+    throw error{"compute::int8_conv2d_pooled", "there is no kernel for this shape on this machine", "Ask int8_conv2d_pools, and call int8_conv2d and max_pool2d_forward where it says no"};
+  if constexpr (is_host_space_v<Space>) {
+    detail::int8_conv_arguments const g{s, qx, x_scale, qw, w_scale, bias, y, act, true};
+    int const tasks = static_cast<int>(std::min<index_t>(tasks_for(space, 0.3 * s.flops()), s.batch * ((g.outputs() + 15) / 16)));
+    for_tasks(space, tasks, detail::int8_conv_task{g, tasks});
   }
 }
 

@@ -116,6 +116,24 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
     return {std::move(y), std::move(s)};
   }
 
+  /// The same and max pooling by windows of 2 × 2 side by side, in inference, where the form in use does both at once: the outputs between
+  /// are never stored. Else nothing (a tensor without data), and a composite takes the two one after the other.
+  [[nodiscard]] tensor_type forward_pooled(pass<Space> const& p, tensor_type const& x, compute::activation act) const {
+    tensor_type y;
+    if (p.training || p.tensor || p.inputs || p.nonfinite) return y;
+    extents const full = shape(x.shape());
+    auto const g = part(x.shape());
+    if (full[2] < 2 || full[3] < 2 || full.size() == 0) return y;
+    weight_.visit([&](auto tag, auto const& s) {
+      using F = typename decltype(tag)::type;
+      if constexpr (requires { F::convolve_pooled(*p.where, g, s, x.data(), bias_.data(), y.data(), act); }) {
+        auto pooled = tensor_type::allocate(*p.where, {full[0], full[1], full[2] / 2, full[3] / 2});
+        if (F::convolve_pooled(*p.where, g, s, static_cast<value_type const*>(x.data()), options_.bias ? static_cast<value_type const*>(bias_.data()) : nullptr, pooled.data(), act)) y = std::move(pooled);
+      }
+    });
+    return y;
+  }
+
   [[nodiscard]] tensor_type backward_input(pass<Space> const& p, saved& s, tensor_type dy) {
     tensor_type dx;
     if (p.tensor && weight_.where.shards(1)) dy = redistribute(p, std::move(dy), {});

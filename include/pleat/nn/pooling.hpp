@@ -62,6 +62,8 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ma
 
   [[nodiscard]] window kernel() const noexcept { return kernel_; }
   [[nodiscard]] max_pool2d_options const& options() const noexcept { return options_; }
+  /// Windows of 2 × 2 side by side, no padding: a convolution before it may pool while it stores (nn::sequential).
+  [[nodiscard]] bool halves() const noexcept { return kernel_ == window(2) && (options_.stride == window(0) || options_.stride == window(2)) && options_.padding == window(0); }
 
   [[nodiscard]] extents shape(extents const& in) const {
     auto const g = geometry(in);

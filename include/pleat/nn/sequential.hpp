@@ -18,6 +18,8 @@ namespace pleat::nn {
 namespace detail {
 template <class L> concept fusable_activation = requires { { L::fusable } -> std::convertible_to<compute::activation>; };
 template <class L> concept fuses_activation = requires(L const& l, pass_of<L> const& p, tensor_of<L> x) { l.forward(p, x, compute::activation::relu); };
+template <class L> concept fuses_pooling = requires(L const& l, pass_of<L> const& p, tensor_of<L> x) { l.forward_pooled(p, x, compute::activation::relu); };
+template <class L> concept fusable_pooling = requires(L const& l) { { l.halves() } -> std::convertible_to<bool>; };
 template <class L> concept cheap_layer = requires { { L::cheap } -> std::convertible_to<bool>; } && bool(L::cheap);
 template <class L> concept resupplied = requires(L const& l, pass_of<L> const& p, typename L::saved& s, tensor_of<L> x) {
   l.drop_input(s);
@@ -28,7 +30,8 @@ template <class L> concept masks_input = requires(L& l, pass_of<L> const& p, typ
 
 /// Composition of layers; the value of the next is a function of the one before.
 ///
-/// Where a linear or convolution is followed by a ReLU, the ReLU happens in the product's epilogue; where a ReLU is followed by a linear,
+/// Where a linear or convolution is followed by a ReLU, the ReLU happens in the product's epilogue (in inference max pooling by 2 × 2 after
+/// that, too, if the convolution's form does it); where a ReLU is followed by a linear,
 /// its backward happens in the epilogue of that layer's input gradient. Results are the same bits as unfused.
 ///
 /// Where pass.recompute says so, a run of cheap layers (norms, activations that keep slopes, dropout, the core of attention) before an
@@ -204,6 +207,11 @@ template <class... Ls> class sequential {
     if constexpr (At + 1 < size) return detail::fuses_activation<layer_at<At>> && detail::fusable_activation<layer_at<At + 1>>;
     else return false;
   }
+  /// Child I+2, after that activation, is a max pooling that child I may do.
+  template <int At> static constexpr bool fused_pooling() {
+    if constexpr (fused_forward<At>() && At + 2 < size) return detail::fuses_pooling<layer_at<At>> && detail::fusable_pooling<layer_at<At + 2>>;
+    else return false;
+  }
   /// Child I can apply the backward of child I−1, an activation, in its input gradient.
   template <int At> static constexpr bool fused_backward() {
     if constexpr (At > 0) return detail::masks_input<layer_at<At>> && detail::fusable_activation<layer_at<At - 1>>;
@@ -252,6 +260,14 @@ template <class... Ls> class sequential {
           auto& own = std::get<At>(s);
           auto& next = std::get<At + 1>(s);
           own.in = own.taken = x.layout();
+          if constexpr (fused_pooling<At>()) {
+            if (!p.training && inside<At + 2>(begin, end) && std::get<At + 2>(layers_).halves()) {
+              if (auto y = l.forward_pooled(p, x, layer_at<At + 1>::fusable); y.rank() > 0) {
+                if (p.hooks) p.hooks->poll();
+                return forward_from<At + 3>(p, begin, end, std::move(y), s);
+              }
+            }
+          }
           auto out = l.forward(p, std::move(x), layer_at<At + 1>::fusable);
           detail::check_finite(p, l, out.y, "the output");
           if (p.hooks) p.hooks->poll();

@@ -3,7 +3,8 @@
 /// \file
 /// Register tiles of the int8 convolution that scale and store what they summed: R output channels × up to 64 pixels. Needs no Kokkos.
 ///
-/// The pixels lie as [groups of G products][64 pixels][G] bytes, the weights as [channels][groups][G]; G is 4 with AVX512-VNNI (pixels are
+/// The pixels lie in vectors of [16][G] bytes; the g-th group of G products has four of them, at offset[g], one vector on, `apart` bytes on, and
+/// one vector after that. The weights lie as [channels][groups][G]; G is 4 with AVX512-VNNI (pixels are
 /// bytes + 128, see int8_tile.hpp) and 2 with AVX2 (weights are widened to 16 bits). The sums are exact, so their order is nobody's concern,
 /// and the last steps are those of int8_finish: the same bits as any other path.
 #pragma once
@@ -27,6 +28,8 @@ struct int8_conv_tile {
   void const* weights;  ///< VNNI: int8, AVX2: int16; R rows
   index_t row_bytes, groups;
   unsigned char const* pixels;
+  std::int32_t const* offset;  ///< [groups], bytes
+  index_t apart;
   index_t columns;                  ///< of the 64 pixels, those that are stored
   std::int32_t const* weight_sums;  ///< [R], VNNI only
   float x_scale;
@@ -34,36 +37,58 @@ struct int8_conv_tile {
   float* y;
   index_t ldy;
   bool relu;
+  bool pooled;  ///< columns are windows: the largest of the four vectors is stored
 };
 using int8_conv_tile_function = void (*)(int8_conv_tile const&);
 
 #if defined(__x86_64__)
 
+/// What an output's sum becomes; of a window the largest sum becomes the largest output, as scales are not negative and roundings ascend.
+struct int8_conv_scales_avx512 {
+  __m512 x, w, bias;
+  bool relu;
+  [[nodiscard]] __attribute__((always_inline)) PLEAT_TARGET_AVX512 __m512 finish(__m512i sum) const {
+    __m512 const y = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_maskz_cvtepi32_ps(0xffff, sum), x), w, bias), zero = _mm512_setzero_ps();
+    return relu ? _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(y, zero, _CMP_LT_OQ), zero) : y;
+  }
+};
+struct int8_conv_scales_avx2 {
+  __m256 x, w, bias;
+  bool relu;
+  [[nodiscard]] __attribute__((always_inline)) PLEAT_TARGET_AVX2 __m256 finish(__m256i sum) const {
+    __m256 const y = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sum), x), w, bias), zero = _mm256_setzero_ps();
+    return relu ? _mm256_blendv_ps(y, zero, _mm256_cmp_ps(y, zero, _CMP_LT_OQ)) : y;
+  }
+};
+
 /// Sums [rows][stride] of the first pixels to floats.
 PLEAT_TARGET_AVX512 inline void int8_conv_store_vnni(int8_conv_tile const& t, int rows, int stride, std::int32_t const* sums) {
-  __m512 const xs = _mm512_set1_ps(t.x_scale), zero = _mm512_setzero_ps();
   for (int r = 0; r < rows; ++r, sums += stride) {
-    __m512 const ws = _mm512_set1_ps(t.w_scale[r]), bias = _mm512_set1_ps(t.bias ? t.bias[r] : 0.0f);
+    int8_conv_scales_avx512 const scales{_mm512_set1_ps(t.x_scale), _mm512_set1_ps(t.w_scale[r]), _mm512_set1_ps(t.bias ? t.bias[r] : 0.0f), t.relu};
     float* to = t.y + r * t.ldy;
     index_t left = t.columns;
     for (int v = 0; v < stride && left > 0; v += 16, left -= 16, to += 16) {
-      __m512 y = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_maskz_cvtepi32_ps(0xffff, _mm512_load_si512(sums + v)), xs), ws, bias);
-      if (t.relu) y = _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(y, zero, _CMP_LT_OQ), zero);
+      __m512i sum = _mm512_load_si512(sums + v);
+      if (t.pooled && stride == int8_conv_pixels)
+        for (int q = 16; q < 64; q += 16) sum = _mm512_maskz_max_epi32(0xffff, sum, _mm512_load_si512(sums + q));
+      __m512 const y = scales.finish(sum);
       if (left >= 16) _mm512_storeu_ps(to, y);
       else _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << left) - 1), y);
     }
   }
 }
-/// Sums [rows][16] of the pixels from `first` on to floats.
-PLEAT_TARGET_AVX2 inline void int8_conv_store_avx2(int8_conv_tile const& t, int rows, index_t first, std::int32_t const* sums) {
-  __m256 const xs = _mm256_set1_ps(t.x_scale), zero = _mm256_setzero_ps();
-  for (int r = 0; r < rows; ++r, sums += 16) {
-    __m256 const ws = _mm256_set1_ps(t.w_scale[r]), bias = _mm256_set1_ps(t.bias ? t.bias[r] : 0.0f);
-    float* to = t.y + r * t.ldy + first;
-    index_t left = t.columns - first;
-    for (int v = 0; v < 16 && left > 0; v += 8, left -= 8, to += 8) {
-      __m256 y = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_load_si256(reinterpret_cast<__m256i const*>(sums + v))), xs), ws, bias);
-      if (t.relu) y = _mm256_blendv_ps(y, zero, _mm256_cmp_ps(y, zero, _CMP_LT_OQ));
+/// Sums [rows][64] to floats.
+PLEAT_TARGET_AVX2 inline void int8_conv_store_avx2(int8_conv_tile const& t, int rows, std::int32_t const* sums) {
+  for (int r = 0; r < rows; ++r, sums += int8_conv_pixels) {
+    int8_conv_scales_avx2 const scales{_mm256_set1_ps(t.x_scale), _mm256_set1_ps(t.w_scale[r]), _mm256_set1_ps(t.bias ? t.bias[r] : 0.0f), t.relu};
+    float* to = t.y + r * t.ldy;
+    index_t left = t.columns;
+    for (int v = 0; left > 0; v += 8, left -= 8, to += 8) {
+      auto const load = reinterpret_cast<__m256i const*>(sums + v);
+      __m256i sum = _mm256_load_si256(load);
+      if (t.pooled)
+        for (int q = 2; q < 8; q += 2) sum = _mm256_max_epi32(sum, _mm256_load_si256(load + q));
+      __m256 const y = scales.finish(sum);
       if (left >= 8) {
         _mm256_storeu_ps(to, y);
       } else {  // masked stores of AVX2 are slow
@@ -83,11 +108,11 @@ template <int R, int V> PLEAT_TARGET_AVX512VNNI inline void int8_conv_tile_vnni(
 #pragma GCC unroll 8
     for (int v = 0; v < V; ++v) acc[r][v] = _mm512_set1_epi32(-128 * t.weight_sums[r]);
   auto const* const w = static_cast<char const*>(t.weights);
-  unsigned char const* b = t.pixels;
-  for (index_t g = 0; g < t.groups; ++g, b += 4 * int8_conv_pixels) {
+  for (index_t g = 0; g < t.groups; ++g) {
+    unsigned char const* const b = t.pixels + t.offset[g];
     __m512i pixel[V];
 #pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) pixel[v] = _mm512_load_si512(b + 64 * v);
+    for (int v = 0; v < V; ++v) pixel[v] = _mm512_load_si512(b + v / 2 * t.apart + v % 2 * 64);
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       std::int32_t four;
@@ -97,7 +122,7 @@ template <int R, int V> PLEAT_TARGET_AVX512VNNI inline void int8_conv_tile_vnni(
       for (int v = 0; v < V; ++v) acc[r][v] = _mm512_dpbusd_epi32(acc[r][v], pixel[v], quad);
     }
   }
-  // Through memory: an index that is not constant would keep the sums there all the time.
+  // Through memory: an index that is not constant would keep the sums there all the time, and so would maxima of them.
   alignas(64) std::int32_t sums[R][16 * V];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
@@ -106,15 +131,17 @@ template <int R, int V> PLEAT_TARGET_AVX512VNNI inline void int8_conv_tile_vnni(
   int8_conv_store_vnni(t, R, 16 * V, sums[0]);
 }
 
-/// 16 pixels at a time, or 8 where no more are left.
+/// 16 pixels at a time.
 template <int R> PLEAT_TARGET_AVX2 inline void int8_conv_tile_avx2(int8_conv_tile const& t) {
   auto const* const w = static_cast<char const*>(t.weights);
-  for (index_t first = 0; first < t.columns; first += 16) {
+  alignas(32) std::int32_t sums[R][int8_conv_pixels];
+  for (index_t first = 0; first < (t.pooled ? int8_conv_pixels : t.columns); first += 16) {
     __m256i acc[R][2];
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) acc[r][0] = acc[r][1] = _mm256_setzero_si256();
-    unsigned char const* b = t.pixels + 2 * first;
-    for (index_t g = 0; g < t.groups; ++g, b += 2 * int8_conv_pixels) {
+    unsigned char const* const corner = t.pixels + first / 32 * t.apart + first % 32 * 2;
+    for (index_t g = 0; g < t.groups; ++g) {
+      unsigned char const* const b = corner + t.offset[g];
       __m256i const b0 = _mm256_cvtepi8_epi16(_mm_load_si128(reinterpret_cast<__m128i const*>(b)));
       __m256i const b1 = _mm256_cvtepi8_epi16(_mm_load_si128(reinterpret_cast<__m128i const*>(b + 16)));
 #pragma GCC unroll 8
@@ -126,14 +153,13 @@ template <int R> PLEAT_TARGET_AVX2 inline void int8_conv_tile_avx2(int8_conv_til
         acc[r][1] = _mm256_add_epi32(acc[r][1], _mm256_madd_epi16(pair, b1));
       }
     }
-    alignas(32) std::int32_t sums[R][16];
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-      _mm256_store_si256(reinterpret_cast<__m256i*>(sums[r]), acc[r][0]);
-      _mm256_store_si256(reinterpret_cast<__m256i*>(sums[r] + 8), acc[r][1]);
+      _mm256_store_si256(reinterpret_cast<__m256i*>(sums[r] + first), acc[r][0]);
+      _mm256_store_si256(reinterpret_cast<__m256i*>(sums[r] + first + 8), acc[r][1]);
     }
-    int8_conv_store_avx2(t, R, first, sums[0]);
   }
+  int8_conv_store_avx2(t, R, sums[0]);
 }
 
 /// Heights 6, 4, 2, 1; all 64 pixels or the first 32.
@@ -162,7 +188,7 @@ inline void int8_conv_rows(int8_conv_tile t, index_t rows) {
   for (index_t r = 0; r < rows;) {
     int h = 0;
     while (heights[h] > rows - r) ++h;
-    if (vnni) int8_conv_tiles_vnni[h][t.columns > 32 ? 0 : 1](t);
+    if (vnni) int8_conv_tiles_vnni[h][t.pooled || t.columns > 32 ? 0 : 1](t);
     else int8_conv_tiles_avx2[h](t);
     index_t const done = heights[h];
     r += done;

@@ -8,8 +8,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include <pleat/compute/detail/conv_shape.hpp>
-#include <pleat/compute/detail/int8_conv_tile.hpp>
+#include <pleat/compute/detail/int8_conv_pooled.hpp>
 #include <pleat/compute/detail/int8_tile.hpp>
 #include <pleat/compute/detail/scratch.hpp>
 
@@ -24,6 +23,11 @@ struct int8_conv_arguments {
   float const* bias;
   float* y;
   activation act;
+  bool pooled = false;  ///< y holds the largest of every 2 × 2 outputs side by side (detail/int8_conv_pooled.hpp)
+
+  /// What y holds of a plane, and how much of it is computed together.
+  [[nodiscard]] index_t outputs() const noexcept { return pooled ? (s.out_height() / 2) * (s.out_width() / 2) : s.out_height() * s.out_width(); }
+  [[nodiscard]] index_t together() const noexcept { return pooled ? 16 : 64; }
 };
 
 /// Where the pixels of 64 neighbouring outputs lie, as seen from a kernel element: pieces of up to 16 outputs of one
@@ -70,32 +74,6 @@ inline void interleave_16(unsigned char const* lines, index_t apart, int depth, 
 #endif
 }
 
-/// Products are grouped by `depth`, and a pixel of the image holds what a group multiplies: `depth` channels at one place, or, where there are
-/// few channels, `depth` neighbours in the kernel's row. The sums are exact, so their order changes no bit.
-struct int8_conv_layout {
-  bool suits = false, by_channels = false;
-  int depth = 0;
-  index_t planes = 0, steps = 0, row = 0, plane = 0;  ///< of the image; groups in a kernel row; bytes
-  index_t groups = 0;
-
-  explicit int8_conv_layout(conv2d_shape const& s) : depth(isa::has_vnni() ? 4 : 2) {
-    index_t const channel_groups = (s.in_channels + depth - 1) / depth, row_groups = (s.kernel_w + depth - 1) / depth;
-    by_channels = 4 * depth * channel_groups <= 5 * s.in_channels;  // at most a quarter of the products in vain
-    bool const by_rows = 5 * depth * row_groups <= 8 * s.kernel_w;  // at most 3 of 5
-    // The weights are put into that order each time: not for a few pixels.
-    index_t const blocks = s.batch * ((s.out_height() * s.out_width() + 63) / 64);
-    suits = has_int8_conv_tiles() && s.groups == 1 && blocks >= 8 && (by_channels || by_rows);
-    planes = by_channels ? channel_groups : s.in_channels;
-    steps = by_channels ? s.kernel_w : row_groups;
-    groups = planes * s.kernel_h * steps;
-    row = padded_width(s) * depth;
-    plane = row * (s.height + 2 * s.padding_h);
-  }
-  /// With room for what is copied too much.
-  [[nodiscard]] static index_t padded_width(conv2d_shape const& s) { return (s.width + 2 * s.padding_w + 15) / 16 * 16 + 16; }
-  [[nodiscard]] index_t line(conv2d_shape const& s) const { return padded_width(s) + (depth - 1) * s.dilation_w + 64; }
-};
-
 /// One channel's weights in the layout's order: 4 bytes a group, zero beyond the last.
 template <class W> inline void order_int8_weights(conv2d_shape const& s, int8_conv_layout const& l, std::int8_t const* w, W* to) {
   index_t const area = s.kernel_h * s.kernel_w;
@@ -110,7 +88,8 @@ template <class W> inline void order_int8_weights(conv2d_shape const& s, int8_co
 }
 
 /// An image in the layout; the rows above and below are there already. `lines`: depth · line(s) bytes that hold `zero` where there is padding.
-inline void interleave_image(conv2d_shape const& s, int8_conv_layout const& l, std::int8_t const* x, unsigned char zero, unsigned char* lines, unsigned char* to) {
+/// `split`: pixels of even columns first, then those of odd columns.
+inline void interleave_image(conv2d_shape const& s, int8_conv_layout const& l, std::int8_t const* x, unsigned char zero, bool split, unsigned char* lines, unsigned char* to) {
   index_t const line = l.line(s), padded = (s.width + 2 * s.padding_w + 15) / 16 * 16;
   for (index_t p = 0; p < l.planes; ++p)
     for (index_t i = 0; i < s.height; ++i) {
@@ -125,7 +104,11 @@ inline void interleave_image(conv2d_shape const& s, int8_conv_layout const& l, s
         for (; j < s.width; ++j) inside[j] = static_cast<unsigned char>(static_cast<unsigned char>(from[j]) ^ zero);
       }
       unsigned char* const row = to + p * l.plane + (i + s.padding_h) * l.row;
-      for (index_t j = 0; j < padded; j += 16) interleave_16(lines + j, l.by_channels ? line : s.dilation_w, l.depth, row + j * l.depth);
+      for (index_t j = 0; j < padded; j += 16) {
+        index_t const apart = l.by_channels ? line : s.dilation_w;
+        if (!split) interleave_16(lines + j, apart, l.depth, row + j * l.depth);
+        else split_16(lines + j, apart, l.depth, row + j / 2 * l.depth, row + l.row / 2 + j / 2 * l.depth);
+      }
     }
 }
 
@@ -174,15 +157,19 @@ inline void int8_conv_by_tiles(int8_conv_arguments const& g, int8_conv_layout co
   conv2d_shape const& s = g.s;
   bool const vnni = l.depth == 4;
   unsigned char const zero = vnni ? 0x80 : 0;
-  index_t const pixels = s.out_height() * s.out_width(), blocks = (pixels + 63) / 64, k = s.weights_per_output(), row_bytes = 4 * l.groups;
+  index_t const outputs = g.outputs(), together = g.together(), blocks = (outputs + together - 1) / together, k = s.weights_per_output(), row_bytes = 4 * l.groups;
   auto const whole = [](index_t bytes) { return (bytes + 63) / 64 * 64; };
-  index_t const packed_bytes = whole(l.groups * int8_conv_pixels * l.depth + 64), weight_bytes = whole(s.out_channels * row_bytes), sum_bytes = whole(4 * s.out_channels),
+  window_vectors const vectors(s, l);
+  index_t const group_bytes = int8_conv_pixels * l.depth, offset_bytes = whole(4 * l.groups);
+  index_t const packed_bytes = whole((g.pooled ? vectors.all(s, l) : l.groups * group_bytes) + 64), weight_bytes = whole(s.out_channels * row_bytes), sum_bytes = whole(4 * s.out_channels),
                 line_bytes = whole(l.depth * l.line(s)), image_bytes = whole(l.planes * l.plane + 128);
   struct tiles_scratch {};
-  auto* const packed = static_cast<unsigned char*>(scratch<tiles_scratch>(static_cast<std::size_t>(packed_bytes + weight_bytes + sum_bytes + line_bytes + image_bytes)));
+  auto* const packed = static_cast<unsigned char*>(scratch<tiles_scratch>(static_cast<std::size_t>(packed_bytes + weight_bytes + sum_bytes + offset_bytes + line_bytes + image_bytes)));
   unsigned char* const weights = packed + packed_bytes;
   auto* const weight_sums = reinterpret_cast<std::int32_t*>(weights + weight_bytes);
-  unsigned char* const lines = weights + weight_bytes + sum_bytes;
+  auto* const offset = reinterpret_cast<std::int32_t*>(weights + weight_bytes + sum_bytes);
+  unsigned char* const lines = weights + weight_bytes + sum_bytes + offset_bytes;
+  for (index_t q = 0; q < l.groups; ++q) offset[q] = static_cast<std::int32_t>(g.pooled ? vectors.offset(s, l, q) : q * group_bytes);
   unsigned char* const image = lines + line_bytes;
   std::memset(lines, zero, static_cast<std::size_t>(line_bytes + image_bytes));
   for (index_t o = 0; o < s.out_channels; ++o) {
@@ -192,13 +179,18 @@ inline void int8_conv_by_tiles(int8_conv_arguments const& g, int8_conv_layout co
   }
   index_t loaded = -1;
   for (index_t unit = first; unit < last; ++unit) {
-    index_t const n = unit / blocks, pixel = unit % blocks * int8_conv_pixels;
-    if (n != loaded) interleave_image(s, l, g.x + n * s.in_channels * s.height * s.width, zero, lines, image);
+    index_t const n = unit / blocks, at = unit % blocks * together;
+    if (n != loaded) interleave_image(s, l, g.x + n * s.in_channels * s.height * s.width, zero, g.pooled, lines, image);
     loaded = n;
-    pixel_pieces const pieces(s, l.row, pixel, l.depth);
-    pack_pieces({s, l, pieces, image, s.out_width() > 8}, packed);
-    int8_conv_rows({weights, row_bytes, l.groups, packed, std::min<index_t>(int8_conv_pixels, pixels - pixel), weight_sums, g.x_scale[n], g.w_scale, g.bias,
-                    g.y + n * s.out_channels * pixels + pixel, pixels, g.act == activation::relu},
+    if (g.pooled) {
+      window_pieces const pieces(s, l, at);
+      pack_windows({s, l, vectors, pieces, image}, packed);
+    } else {
+      pixel_pieces const pieces(s, l.row, at, l.depth);
+      pack_pieces({s, l, pieces, image, s.out_width() > 8}, packed);
+    }
+    int8_conv_rows({weights, row_bytes, l.groups, packed, offset, g.pooled ? vectors.row() : group_bytes / 2, std::min<index_t>(together, outputs - at), weight_sums, g.x_scale[n], g.w_scale, g.bias,
+                    g.y + n * s.out_channels * outputs + at, outputs, g.act == activation::relu, g.pooled},
                    s.out_channels);
   }
 }

@@ -1,0 +1,38 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// How the int8 convolution's tiles want an image: which bytes lie side by side. Needs no Kokkos.
+#pragma once
+
+#include <pleat/compute/detail/conv_shape.hpp>
+#include <pleat/compute/detail/int8_conv_tile.hpp>
+
+namespace pleat::compute::detail {
+
+/// Products are grouped by `depth`, and a pixel of the image holds what a group multiplies: `depth` channels at one place, or, where there are
+/// few channels, `depth` neighbours in the kernel's row. The sums are exact, so their order changes no bit.
+struct int8_conv_layout {
+  bool suits = false, by_channels = false;
+  int depth = 0;
+  index_t planes = 0, steps = 0, row = 0, plane = 0;  ///< of the image; groups in a kernel row; bytes
+  index_t groups = 0;
+
+  explicit int8_conv_layout(conv2d_shape const& s) : depth(isa::has_vnni() ? 4 : 2) {
+    index_t const channel_groups = (s.in_channels + depth - 1) / depth, row_groups = (s.kernel_w + depth - 1) / depth;
+    by_channels = 4 * depth * channel_groups <= 5 * s.in_channels;  // at most a quarter of the products in vain
+    bool const by_rows = 5 * depth * row_groups <= 8 * s.kernel_w;  // at most 3 of 5
+    // The weights are put into that order each time: not for a few pixels.
+    index_t const blocks = s.batch * ((s.out_height() * s.out_width() + 63) / 64);
+    suits = has_int8_conv_tiles() && s.groups == 1 && blocks >= 8 && (by_channels || by_rows);
+    planes = by_channels ? channel_groups : s.in_channels;
+    steps = by_channels ? s.kernel_w : row_groups;
+    groups = planes * s.kernel_h * steps;
+    row = padded_width(s) * depth;
+    plane = row * (s.height + 2 * s.padding_h);
+  }
+  /// With room for what is copied too much.
+  [[nodiscard]] static index_t padded_width(conv2d_shape const& s) { return (s.width + 2 * s.padding_w + 15) / 16 * 16 + 16; }
+  [[nodiscard]] index_t line(conv2d_shape const& s) const { return padded_width(s) + (depth - 1) * s.dilation_w + 64; }
+};
+
+}  // namespace pleat::compute::detail

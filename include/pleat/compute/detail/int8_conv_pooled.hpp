@@ -1,0 +1,122 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Packing for an int8 convolution whose outputs are pooled by windows of 2 × 2 side by side before they are stored: the four outputs of 16
+/// windows are computed together, a vector each, so that a window's largest sum is found between vectors. Needs no Kokkos.
+///
+/// A row of the image holds its even columns first, then its odd ones: windows are two columns apart, and so their pixels are neighbours. A
+/// vector is packed for every row and column that a window's outputs look at, kernel_h + 1 rows: neighbouring outputs share most of them.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include <pleat/compute/detail/int8_conv_layout.hpp>
+
+namespace pleat::compute::detail {
+
+/// Whether windows are packed for this shape: nothing is skipped.
+[[nodiscard]] inline bool int8_conv_pools(conv2d_shape const& s) {
+  return s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 && s.dilation_w == 1 && s.out_height() > 1 && s.out_width() > 1 && int8_conv_layout(s).suits;
+}
+
+/// As interleave_16, the even pixels and the odd ones apart.
+inline void split_16(unsigned char const* lines, index_t apart, int depth, unsigned char* even, unsigned char* odd) {
+#if defined(__x86_64__)  // SSE2
+  auto const load = [&](int d) { return _mm_loadu_si128(reinterpret_cast<__m128i const*>(lines + d * apart)); };
+  auto const store = [](unsigned char* to, __m128i v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(to), v); };
+  __m128i const l0 = load(0), l1 = load(1), low = _mm_unpacklo_epi8(l0, l1), high = _mm_unpackhi_epi8(l0, l1);
+  if (depth == 2) {
+    store(even, _mm_packs_epi32(_mm_srai_epi32(_mm_slli_epi32(low, 16), 16), _mm_srai_epi32(_mm_slli_epi32(high, 16), 16)));
+    store(odd, _mm_packs_epi32(_mm_srai_epi32(low, 16), _mm_srai_epi32(high, 16)));
+    return;
+  }
+  __m128i const l2 = load(2), l3 = load(3), low2 = _mm_unpacklo_epi8(l2, l3), high2 = _mm_unpackhi_epi8(l2, l3);
+  __m128 const a = _mm_castsi128_ps(_mm_unpacklo_epi16(low, low2)), b = _mm_castsi128_ps(_mm_unpackhi_epi16(low, low2));
+  __m128 const c = _mm_castsi128_ps(_mm_unpacklo_epi16(high, high2)), d = _mm_castsi128_ps(_mm_unpackhi_epi16(high, high2));
+  store(even, _mm_castps_si128(_mm_shuffle_ps(a, b, 0x88)));
+  store(even + 16, _mm_castps_si128(_mm_shuffle_ps(c, d, 0x88)));
+  store(odd, _mm_castps_si128(_mm_shuffle_ps(a, b, 0xdd)));
+  store(odd + 16, _mm_castps_si128(_mm_shuffle_ps(c, d, 0xdd)));
+#else
+  for (int j = 0; j < 16; ++j)
+    for (int d = 0; d < depth; ++d) (j % 2 == 0 ? even : odd)[depth * (j / 2) + d] = lines[d * apart + j];
+#endif
+}
+
+/// Up to 16 windows from `first` on, in pieces of one row of windows.
+struct window_pieces {
+  struct piece {
+    index_t from;  ///< bytes from the first window's pixel
+    index_t to;    ///< window, 0 … 15
+  };
+  piece at[16];
+  int count = 0;
+  index_t longest = 0;
+
+  window_pieces(conv2d_shape const& s, int8_conv_layout const& l, index_t first) {
+    index_t const width = s.out_width() / 2, total = width * (s.out_height() / 2), last = first + 16 < total ? first + 16 : total;
+    for (index_t p = first; p < last;) {
+      index_t const i = p / width, j = p % width, run = std::min(width - j, last - p);
+      at[count++] = {2 * i * l.row + j * l.depth, p - first};
+      longest = std::max(longest, run);
+      p += run;
+    }
+  }
+};
+
+/// The vectors of a plane: [kernel_h + 1][columns], where a group of the kernel's row begins at every `step`-th column.
+struct window_vectors {
+  index_t step, columns, bytes;
+  window_vectors(conv2d_shape const& s, int8_conv_layout const& l) : step(l.by_channels ? 1 : 2), columns(l.by_channels ? s.kernel_w + 1 : 2 * l.steps), bytes(16 * l.depth) {}
+  [[nodiscard]] index_t row() const { return columns * bytes; }
+  [[nodiscard]] index_t all(conv2d_shape const& s, int8_conv_layout const& l) const { return l.planes * (s.kernel_h + 1) * row(); }
+  /// Where group g's first vector lies.
+  [[nodiscard]] index_t offset(conv2d_shape const& s, int8_conv_layout const& l, index_t g) const {
+    index_t const v = g % l.steps, u = g / l.steps % s.kernel_h, p = g / l.steps / s.kernel_h;
+    return (p * (s.kernel_h + 1) + u) * row() + v * step * bytes;
+  }
+};
+
+struct int8_conv_windows {
+  conv2d_shape const& s;
+  int8_conv_layout const& l;
+  window_vectors const& vectors;
+  window_pieces const& pieces;
+  unsigned char const* image;
+};
+/// Packs all vectors; what a copy writes too much the next one overwrites.
+template <int Bytes> PLEAT_INLINE void pack_whole_windows(int8_conv_windows const& t, unsigned char* to) {
+  for (index_t p = 0; p < t.l.planes; ++p)
+    for (index_t u = 0; u <= t.s.kernel_h; ++u) {
+      unsigned char const* const row = t.image + p * t.l.plane + u * t.l.row;
+      for (index_t c = 0; c < t.vectors.columns; ++c, to += t.vectors.bytes) {
+        index_t const column = t.l.by_channels ? c : c / 2 * t.l.depth + c % 2;
+        unsigned char const* const at = row + column % 2 * (t.l.row / 2) + column / 2 * t.l.depth;
+        for (int q = 0; q < t.pieces.count; ++q) __builtin_memcpy(to + t.pieces.at[q].to * t.l.depth, at + t.pieces.at[q].from, Bytes);
+      }
+    }
+}
+#if defined(__x86_64__)
+PLEAT_TARGET_AVX2 inline void pack_windows_avx2(int8_conv_windows const& t, unsigned char* to) {
+  if (t.pieces.longest > 8) pack_whole_windows<32>(t, to);
+  else t.pieces.longest > 4 ? pack_whole_windows<16>(t, to) : pack_whole_windows<8>(t, to);
+}
+PLEAT_TARGET_AVX512 inline void pack_windows_avx512(int8_conv_windows const& t, unsigned char* to) {
+  if (t.pieces.longest > 8) pack_whole_windows<64>(t, to);
+  else t.pieces.longest > 4 ? pack_whole_windows<32>(t, to) : pack_whole_windows<16>(t, to);
+}
+#endif
+inline void pack_windows(int8_conv_windows const& t, unsigned char* to) {
+#if defined(__x86_64__)
+  t.l.depth == 4 ? pack_windows_avx512(t, to) : pack_windows_avx2(t, to);
+#else
+  static_cast<void>(t), static_cast<void>(to);  // has_int8_conv_tiles says no
+#endif
+}
+
+}  // namespace pleat::compute::detail
