@@ -60,6 +60,8 @@ template <class Recorder, class... Ts> class basic_pipeline {
                 "pleat: this pipeline prunes after it quantizes, and quantized weights cannot be pruned: prune first, then quantize");
 
   static constexpr bool takes_parts = (detail::takes_parts<Ts> && ...);
+  /// This pipeline's recorder and a further one.
+  template <class Record> using recorder_with = std::conditional_t<std::is_same_v<Recorder, detail::no_recorder>, Record, detail::two_recorders<Recorder, Record>>;
   static constexpr bool takes_shards = (detail::takes_shards<Ts> && ...);
 
   explicit basic_pipeline(std::tuple<Ts...> steps, Recorder recorder = {}) : steps_(std::move(steps)), recorder_(std::move(recorder)) {}
@@ -68,9 +70,9 @@ template <class Recorder, class... Ts> class basic_pipeline {
 
   /// The same pipeline that calls record(step, model) after each step: the transform, and the model as it is then; and, if there is such a
   /// member, record.begin(model) before the first. One that records already calls both.
-  template <class Record> [[nodiscard]] auto recorded(Record record) const {
+  template <class Record> [[nodiscard]] basic_pipeline<recorder_with<Record>, Ts...> recorded(Record record) const {
     if constexpr (std::is_same_v<Recorder, detail::no_recorder>) return basic_pipeline<Record, Ts...>(steps_, std::move(record));
-    else return basic_pipeline<detail::two_recorders<Recorder, Record>, Ts...>(steps_, {recorder_, std::move(record)});
+    else return basic_pipeline<recorder_with<Record>, Ts...>(steps_, {recorder_, std::move(record)});
   }
 
   /// The transformed model; `m` stays as it is. Collective.
