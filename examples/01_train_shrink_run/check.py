@@ -112,8 +112,13 @@ class TrainShrinkRun(Check):
         while child.poll() is None and self.newest(checkpoint) <= before:  # ctest's time-out is the limit
             time.sleep(0.001)
         victims = [child.pid] if ranks == 1 else self.ranks_of(child)
-        for victim in victims[-1:]:
-            os.kill(victim, signal.SIGKILL)
+        if ranks == 1:
+            child.kill()  # does nothing where it has come to its end
+        elif len(victims) == ranks:
+            try:
+                os.kill(victims[-1], signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # it has come to its end, too
         return child.wait() != 0 and len(victims) == ranks
 
     @staticmethod

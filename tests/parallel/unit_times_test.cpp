@@ -38,6 +38,10 @@ struct sleeper {
   void for_each_parameter(auto&&) {}
 };
 
+struct broken : sleeper {
+  pl::nn::step<saved, tensor> forward(pl::nn::pass<space> const&, tensor) const { throw pl::error{"broken::forward", "it broke"}; }
+};
+
 std::string said(int ranks, auto&& f) {
   try {
     pl::comm::run_local(ranks, f);
@@ -72,6 +76,19 @@ TEST_CASE("a unit's cost is its forward and its backward, where a gradient comes
     CHECK(pl::parallel::measure_units(net, p, {24, 12}, w, 1)[2] >= 0.032);
     CHECK_THROWS_AS(pl::parallel::measure_units(net, p, {24, 12}, w, 0), pl::error);
   });
+}
+
+TEST_CASE("what fails while rank 0 measures is every rank's error") {
+  std::vector<std::string> heard(3);
+  pl::comm::run_local(3, [&](pl::comm::communicator c) {
+    pl::world w(std::move(c), 1);
+    try {
+      (void)pl::parallel::measure_units(pl::nn::sequential(broken{}, pl::nn::linear("a", 12, 10)), {.global_batch = 24, .data_ranks = 3}, {24, 12}, w, 1);
+    } catch (pl::error const& e) {
+      heard[static_cast<std::size_t>(w.rank())] = e.problem();
+    }
+  });
+  for (auto const& h : heard) CHECK(h == "it broke");
 }
 
 TEST_CASE("stages are cut by the costs that build is given, and the bits stay") {

@@ -108,7 +108,7 @@ template <class Net> class lesson {
     model_->record_loss(rows);
     return dy;
   }
-  /// After a loss that is not finite; teachers are asked no more. Collective. \throws error on every rank alike if it was a teacher's
+  /// After a loss that is not finite: questions are no longer announced ahead. Collective. \throws error on every rank alike if it was a teacher's
   void why_not_finite() {
     comm::all_or_none(model_->all_ranks(), [&] {
       if (refused_) throw error{*refused_};

@@ -103,6 +103,7 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
           if constexpr (requires { decltype(tag)::type::template convert<F>(c, w.shape, s, fresh); }) return decltype(tag)::type::template convert<F>(c, w.shape, s, fresh);
           else return false;
         });
+        if (exact && scales == per::tensor) throw error{"", "it was trained with a step for each row, not one for the whole weight", "Leave .scales as it is"};
         if (exact) {
         } else if constexpr (requires { F::encode_with_range(c, w.shape, static_cast<T const*>(nullptr), std::span<float const>{}, fresh); }) {
           std::vector<float> host(static_cast<std::size_t>(w.size())), range;
@@ -112,7 +113,7 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
           bool const whole = scales == per::tensor;
           if (whole) range.push_back(finite_range(host));
           for (std::size_t r = 0; !whole && r < rows; ++r) range.push_back(finite_range(std::span<float const>(host).subspan(r * columns, columns)));
-          if (w.parts > 1 && (whole || w.where.shards(1))) {
+          if (w.parts > 1 && w.where.shards() && (whole || w.where.shards(1))) {
             if (!std::holds_alternative<min_max>(observer))
               throw error{"", whole ? "it is cut over the tensor axis, where no rank sees the whole" : "its rows are cut over the tensor axis, where no rank sees a whole one",
                           whole ? "Use the observer min_max, or one range per channel" : "Use the observer min_max, or cut this weight by rows (parallel::column)"};

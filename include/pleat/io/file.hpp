@@ -176,7 +176,7 @@ PLEAT_ONCE void demand_writable_folder(std::string const& folder) {
   if (detail::exists(folder) && !detail::is_folder(folder))
     throw error{call, "this is no folder", "Name a folder, or one that is to be made"};
   detail::make_folders(folder, call);
-  atomic_file const probe(detail::join(folder, "probe"));  // never committed: it goes
+  atomic_file const probe(detail::join(folder, ".pleat-probe"));  // never committed: it goes
 }
 
 /// Writes a whole file by way of atomic_file.

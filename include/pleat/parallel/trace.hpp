@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include <pleat/comm/attempt.hpp>
 #include <pleat/io/trace.hpp>
 #include <pleat/parallel/model.hpp>
 
@@ -52,7 +53,7 @@ namespace pleat::parallel {
 /// Writes what the ranks have recorded since `model.trace().start()`; rank 0 writes. A rank is a process; its threads are what it did ("work":
 /// compute, input, communication, waiting) and what travelled meanwhile (gradients, parameters, messages). Clocks are aligned at a
 /// barrier in this call, to within its duration. Collective over the mesh.
-/// \throws error on rank 0 if the file cannot be written
+/// \throws error on every rank alike if the file cannot be written
 template <class Net> void write_trace(model<Net> const& m, std::string const& path) {
   auto& ranks = m.all_ranks();
   ranks.barrier();
@@ -65,18 +66,15 @@ template <class Net> void write_trace(model<Net> const& m, std::string const& pa
   std::vector<index_t> lengths(static_cast<std::size_t>(ranks.size()));
   ranks.all_gather(std::span<index_t const>(&length, 1), std::span<index_t>(lengths));
   constexpr int tag = comm::user_tags - 3;
-  if (rank != 0) {
-    ranks.send(std::span<char const>(text), 0, tag);
-    return;
-  }
   io::trace_text all;
-  all.join(text);
-  for (int r = 1; r < ranks.size(); ++r) {
+  if (rank != 0) ranks.send(std::span<char const>(text), 0, tag);
+  else all.join(text);
+  for (int r = 1; rank == 0 && r < ranks.size(); ++r) {
     std::string other(static_cast<std::size_t>(lengths[static_cast<std::size_t>(r)]), '\0');
     ranks.receive(std::span<char>(other), r, tag);
     all.join(other);
   }
-  io::write_trace(path, all);
+  comm::on_root(ranks, [&] { io::write_trace(path, all); });
 }
 
 }  // namespace pleat::parallel

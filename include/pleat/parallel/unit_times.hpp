@@ -17,6 +17,7 @@
 #include <pleat/compute/elementwise.hpp>
 #include <pleat/nn/units.hpp>
 #include <pleat/parallel/model.hpp>
+#include <pleat/comm/attempt.hpp>
 #include <pleat/parallel/stage_work.hpp>
 
 namespace pleat::parallel {
@@ -25,7 +26,7 @@ namespace pleat::parallel {
 /// `build(…, {.unit_costs = …})`. Rank 0 measures on zeros, alone and with its threads; every rank gets its numbers. What the plan computes again
 /// is in them, the loss is not. Meanwhile rank 0 holds the whole network. Collective.
 /// \param input extents of a batch; its rows are not looked at
-/// \throws error for less than one repeat, or what `build` on one rank refuses
+/// \throws error on every rank alike, for less than one repeat, or what `build` on one rank or a layer refuses
 template <class Net> [[nodiscard]] std::vector<double> measure_units(Net const& net, plan::plan const& p, extents const& input, world& w, int repeats = 5) {
   using clock = std::chrono::steady_clock;
   using T = nn::value_type_of<Net>;
@@ -33,7 +34,8 @@ template <class Net> [[nodiscard]] std::vector<double> measure_units(Net const& 
   if (repeats < 1) throw error{"parallel::measure_units", "expected at least one repeat, found " + std::to_string(repeats)};
   index_t const units = nn::units_of(net);
   std::vector<double> costs(static_cast<std::size_t>(units), 0.0);
-  if (w.rank() == 0) {
+  comm::on_root(w.comm, [&] {
+    p.check();
     index_t const parts = p.data_ranks * p.micro_batches, rows = std::max<index_t>(1, (p.global_batch + parts - 1) / parts);
     plan::plan alone;
     alone.global_batch = rows;
@@ -50,6 +52,7 @@ template <class Net> [[nodiscard]] std::vector<double> measure_units(Net const& 
     pass.training = true;
     pass.global_batch = rows;
     pass.segments = {&all, 1};
+    pass.ranks = &m.ranks();
     auto const zeros = [&](extents const& shape) {
       auto x = tensor<T, Space>::allocate(m.context(), shape);
       compute::fill(m.context().space(), x.size(), T(0.0f), x.data());
@@ -75,7 +78,7 @@ template <class Net> [[nodiscard]] std::vector<double> measure_units(Net const& 
       std::nth_element(taken.begin(), taken.begin() + repeats / 2, taken.end());
       costs[static_cast<std::size_t>(u)] = taken[static_cast<std::size_t>(repeats / 2)];
     }
-  }
+  });
   w.comm.broadcast(std::span<double>(costs), 0);
   return costs;
 }

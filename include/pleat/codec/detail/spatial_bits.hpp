@@ -81,10 +81,10 @@ struct spatial_logic {
     sides const s(shape);
     auto const* const v = find_part(parts, ".vertical");
     index_t const rank = v && v->shape.rank() == 3 ? std::min(v->shape[0], std::max(s.tall(), s.wide())) : 1;
-    if (rank < 1) throw error{call, "factors of rank 0"};
+    if (rank < 1) throw error{call, "factors of rank 0", remedy::copy_again};
     for (auto const* p : {&demand_part(call.c_str(), parts, ".vertical", dtype::f32, {rank, s.in, s.height}), &demand_part(call.c_str(), parts, ".horizontal", dtype::f32, {s.out, rank, s.width})})
       for (float const x : values_of<float>(p->bytes))
-        if (!std::isfinite(x)) throw error{call, "a stored number is NaN or infinite"};
+        if (!std::isfinite(x)) throw error{call, "a stored number is NaN or infinite", remedy::copy_again};
   }
 
   struct view {
