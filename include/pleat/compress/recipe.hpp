@@ -165,7 +165,7 @@ inline void check_order(std::vector<recipe_step> const& steps, recipe_state now 
   constexpr char const* call = "compress::recipe";
   for (auto const& s : steps) {
     auto const& w = *s.word;
-    std::string const at = "'" + s.to_string() + "'";
+    auto const at = std::string("'").append(s.to_string()).append("'");  // g++ 12 warns of `"'" + std::string`, without cause
     if ((w.masks || w.resizes) && now.shared) throw error{call, at + " prunes after weights share values, and coded weights cannot be pruned", "Prune first, then share, then entropy"};
     if ((w.masks || w.resizes) && now.encoded) throw error{call, at + " prunes after weights are quantized or factored, and those cannot be pruned", "Prune first, then quantize"};
     if (w.resizes && now.masked) throw error{call, at + " takes channels out of weights that are pruned already", "Take channels out first, then prune what is left"};
