@@ -79,7 +79,7 @@ double cpu_seconds() {
 
 /// Says whether a product gains or loses beside the dense form's with as many columns.
 template <class Product> void compare_with_float(benchmark::State& state, index_t m, std::vector<float> const& x, Product const& product) {
-  static weight<codec::dense<float>> dense(0, 1);
+  weight<codec::dense<float>> dense(0, 1);  // not static: it holds an instance of Kokkos, which ends before statics do
   std::vector<float> y(static_cast<std::size_t>(m * side));
   double least_float = 1e30, least = 1e30;
   auto const began = cpu_seconds();
