@@ -134,7 +134,7 @@ TEST_CASE("gates close while training, and what they closed is taken out without
   for (std::size_t i = 0; i < a.size(); ++i) REQUIRE(a[i] == b[i]);
 }
 
-TEST_CASE("what cannot be done is refused in words") {
+TEST_CASE("blocks: what cannot be done is refused in words") {
   auto w = alone();
   auto const samples = data(8);
   auto const model = build_deep(w);
