@@ -102,7 +102,7 @@ TEST_CASE("what is pruned stays pruned and counts; where nothing new goes, nothi
   }
 }
 
-TEST_CASE("the same bytes on 1, 2, 3 and 4 ranks") {
+TEST_CASE("SparseGPT gives the same bytes on 1, 2, 3 and 4 ranks") {
   std::vector<std::byte> one;
   for (int const ranks : {1, 2, 3, 4}) {
     std::vector<std::vector<std::byte>> images(static_cast<std::size_t>(ranks));
