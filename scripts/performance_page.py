@@ -24,19 +24,27 @@ ROOMS = {
     "gelu_backward": "compute", "tanh": "compute", "sigmoid": "compute", "squared_norm": "compute", "column_sum": "compute",
     "cross_entropy": "compute", "quantize_rows": "compute", "sgd_momentum": "compute", "adamw": "compute", "comm": "comm",
     "lane_reduce": "comm", "form": "codec", "read_idx": "io", "gather": "io", "safetensors": "io", "checkpoint": "io",
-    "host_cost": "parallel", "train_step": "run", "serve": "run",
+    "stored": "codec", "float": "codec", "memory": "codec", "plan": "tensor", "schedule": "plan", "stages": "plan",
+    "host_cost": "parallel", "pipeline": "parallel", "state": "parallel", "tensor_axis": "parallel", "exposed_communication": "parallel",
+    "train_step": "run", "serve": "run", "network": "compress", "pruned": "compress",
+}
+# Counters that compare a row with another one of its benchmark -> what the figure says, and which way it is rounded.
+FIGURES = {
+    "share_of_bound": ("{} of the schedule's bound", math.floor), "share": ("{} of ranks that do not talk", math.floor), "ratio": ("{} of stage 0's time", math.ceil),
+    "exposed": ("{} of the exchange exposed", math.ceil), "whole_over_this": ("{}× faster than unpruned", math.floor), "float_over_this": ("{}× faster than float", math.floor),
 }
 # Peers whose rows are not called as ours: what follows "peer/" -> who, and the name of our row.
 ALIASES = [
     (re.compile(r"std_sort/(\d+)$"), "std_sort", r"sort/f32/\1/threads:1"),
     (re.compile(r"std_nth_element/(\d+)$"), "std_nth_element", r"threshold_of_top_k/f32/\1/threads:1"),
     (re.compile(r"mpi/(?!comm/)(.+)$"), "mpi", r"comm/\1"),
+    (re.compile(r"openblas/(apply/\d+)$"), "openblas", r"float/\1"),
 ]
 ORDER = ["base", "tensor", "comm", "compute", "codec", "nn", "plan", "io", "parallel", "run", "compress"]
 TITLES = {"openblas": "OpenBLAS", "pytorch": "PyTorch", "mpi": "MPI by hand", "std_sort": "std::sort", "std_nth_element": "std::nth_element", "thrust": "Thrust"}
 NANOSECONDS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
 BEHIND = "behind"
-RATES = ["flops", "GF/s", "ops", "samples/s", "elements", "bytes_per_second", "items_per_second"]
+RATES = ["flops", "GF/s", "ops", "samples/s", "elements", "bytes_per_second", "items_per_second", "weights_per_second"]
 
 
 class Row:
@@ -69,7 +77,13 @@ class Row:
             return f"{c['elements'] * 1e-6:.1f} M elements/s"
         if "items_per_second" in c:
             return f"{c['items_per_second']:,.0f} items/s"
+        if "weights_per_second" in c:
+            return f"{c['weights_per_second'] * 1e-9:.2f} G weights/s"
         return ""
+
+    def figure(self):
+        return "; ".join(text.format(f"{way(self.counters[key] * 100 - math.copysign(1e-9, 1 if way is math.ceil else -1)) / 100:.2f}")
+                         for key, (text, way) in FIGURES.items() if key in self.counters)
 
 
 def plain(name):
@@ -170,10 +184,11 @@ def ratio_of(name, who, ours, peers):
 def family_table(names, ours, peers):
     whos = sorted({who for n in names for who in peers.get(n, {})})
     rated = any(ours[n].rate() for n in names)
-    head = ["what", "time"] + (["rate"] if rated else []) + [c for who in whos for c in (title(who), "ours / " + title(who))]
+    told = any(ours[n].figure() for n in names)
+    head = ["what", "time"] + (["rate"] if rated else []) + (["beside"] if told else []) + [c for who in whos for c in (title(who), "ours / " + title(who))]
     rows, ratios = [], {who: [] for who in whos}
     for n in names:
-        row = [f"`{n}`", time_text(ours[n].time)] + ([ours[n].rate()] if rated else [])
+        row = [f"`{n}`", time_text(ours[n].time)] + ([ours[n].rate()] if rated else []) + ([ours[n].figure()] if told else [])
         for who in whos:
             peer = peers.get(n, {}).get(who)
             if peer:
@@ -183,7 +198,7 @@ def family_table(names, ours, peers):
                 row += ["", ""]
         rows.append(row)
     if whos and max(len(v) for v in ratios.values()) > 1:
-        row = ["geometric mean", ""] + ([""] if rated else [])
+        row = ["geometric mean", ""] + [""] * (rated + told)
         for who in whos:
             row += ["", ratio_text(geometric_mean(ratios[who])) + f" over {len(ratios[who])}" if ratios[who] else ""]
         rows.append(row)
@@ -235,6 +250,23 @@ def forms_table(ours):
             stored = [f"{r.counters['bytes'] / 1e3:,.1f} kB" if "bytes" in r.counters else "" for r in (dense, ours[name])]
             rows.append([f"`{name}`", time_text(dense.time), time_text(ours[name].time), f"{math.floor(dense.time / ours[name].time * 100) / 100:.2f}×", *stored])
     return table(["what", "dense", "this form", "faster by", "dense stores", "this form stores"], rows) if rows else []
+
+
+def stored_table(ours):
+    """The forms that are applied as they are stored, a line each: how many times faster than float by batch, and how fast they are written and read."""
+    forms = {}
+    for name, r in ours.items():
+        found = re.match(r"stored/([^/]+)/(.+)$", name)
+        if found:
+            forms.setdefault(found.group(1), {})[found.group(2)] = r
+    batches = sorted({part for of in forms.values() for part in of if part.startswith("apply/")}, key=natural)
+    rows = []
+    for form, of in forms.items():
+        speeds = [of[b].counters.get("float_over_this", 0.0) if b in of else 0.0 for b in batches]
+        stored = next((r.counters["bytes"] for r in of.values() if "bytes" in r.counters), None)
+        rows.append([f"`{form}`", f"{stored / 1e6:,.1f} MB" if stored else ""] + [f"{math.floor(x * 100) / 100:.2f}×" + ("" if x >= 1 else f" {BEHIND}") if x else "" for x in speeds] +
+                    [of[what].rate() if what in of else "" for what in ("encode", "decode")])
+    return table(["form", "stores"] + [b.replace("apply/", "batch ") for b in batches] + ["encode", "decode"], rows) if rows else []
 
 
 def machine_lines(context):
@@ -302,7 +334,7 @@ def page(bench):
     else:
         out += ["The file has no rows of peers: this run compares us with nobody.", ""]
     for heading, lines in (("## Several ranks", ranks_table(ours)), ("## The price of determinism", deterministic_table(ours)), ("## Eight-bit products", int8_table(ours)),
-                           ("## Forms", forms_table(ours))):
+                           ("## Forms", forms_table(ours)), ("## Forms applied as they are stored: speed over float", stored_table(ours))):
         if lines:
             out += [heading, ""] + lines
     for room in sorted(sections, key=lambda r: (ORDER.index(r) if r in ORDER else len(ORDER), r)):

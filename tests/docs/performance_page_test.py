@@ -40,6 +40,13 @@ BENCH = {
         row("peer/std_sort/1000/real_time", 100),
         row("form/dense/apply/1x8x8/threads:1/real_time", 40, flops=1e9, bytes=256000.0),
         row("form/int8/apply/1x8x8/threads:1/real_time", 10, flops=4e9, bytes=64000.0),
+        row("stored/q8_0/apply/1", 2, bytes=17e6, flops=1e9, float_over_this=8.579),
+        row("stored/q8_0/apply/64", 9, bytes=17e6, float_over_this=0.999),
+        row("stored/q8_0/encode", 9, weights_per_second=1.5e9),
+        row("float/apply/1", 16),
+        row("peer/openblas/apply/1", 32),
+        row("pipeline/1f1b/ranks:2/manual_time", 30, share_of_bound=0.9559),
+        row("state/gpt/stage:1/manual_time", 30, ratio=0.9811),
         row("relu/f32/64/threads:1/real_time", 1, bytes=5e9),
         row("tanh/f32/64/threads:1/real_time", 2, bytes=3e9),
         row("host_cost/parameters:402/real_time", 100, **{"us/parameter": 0.25}),
@@ -107,6 +114,16 @@ class Page(unittest.TestCase):
         self.assertIn("### others of compute", self.lines)
         self.assertIn("5.00 GB/s", self.line("| `relu/"))
         self.assertIn("0.25 µs per parameter", self.line("| `host_cost/"))
+
+    def test_stored_forms_a_line_each(self):
+        self.assertEqual(self.line("| `q8_0` |"), "| `q8_0` | 17.0 MB | 8.57× | 0.99× behind | 1.50 G weights/s |  |")
+        self.assertIn("| 32.0 µs | 0.50 |", self.line("| `float/apply/1`"))
+
+    def test_figures_against_a_bound_are_never_rounded_in_our_favour(self):
+        self.assertIn("| 0.95 of the schedule's bound |", self.line("| `pipeline/1f1b"))
+        self.assertIn("| 0.99 of stage 0's time |", self.line("| `state/gpt"))
+        self.assertEqual(pp.Row("a", 1, {"share": 0.96}).figure(), "0.96 of ranks that do not talk")
+        self.assertEqual(pp.Row("a", 1, {"ratio": 0.96}).figure(), "0.96 of stage 0's time")
 
     def test_nothing_is_dropped_in_silence(self):
         self.assertIn("train_step/lonely", self.line("- `train_step/lonely/threads:1` (PyTorch)"))
