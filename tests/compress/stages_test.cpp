@@ -52,6 +52,25 @@ TEST_CASE("errors of weights: two columns more, a list more in JSON, and the led
   CHECK((l.errors().stages().size() == 1 && l.errors().stages()[0].name == "prune 0.9" && l.errors().find("fc1.weight")->bound.max == 3));
 }
 
+TEST_CASE("a stage that moved every weight on purpose says so, and claims no error of nought") {
+  auto l = example();
+  stage s = l.stages()[1];
+  weight_error trained;
+  trained.weight = "fc1.weight", trained.kind = error_kind::trained, trained.norm = 8;
+  weight_error exact = trained;
+  exact.weight = "fc2.weight", exact.kind = error_kind::exact;
+  s.errors = {trained};
+  l.add(s);
+  std::ostringstream all, one;
+  l.print(all);
+  CHECK_THAT(all.str(), ContainsSubstring(" trained        -\n") && !ContainsSubstring(" 0.00 %"));
+  s.errors = {trained, exact};  // one of two: what is left of the other is a figure
+  auto mixed = example();
+  mixed.add(s);
+  mixed.print(one);
+  CHECK_THAT(one.str(), ContainsSubstring("   0.00 %   0.00 %\n"));
+}
+
 TEST_CASE("what was measured besides gets columns and keys: 64 at once, multiply-adds and energy, the layers in JSON") {
   auto l = example();
   stage s = l.stages()[1];

@@ -43,7 +43,7 @@ class stage_list {
 
   /// An aligned table: one line per stage, how many times smaller each is than the first, and, of what is known: the time of 64 samples at once,
   /// multiply-adds of one sample with weights that are not zero and their energy (layer_list.hpp: a proxy), and how far all weights together are
-  /// from what they are compared with, beside what was promised (‖W − Ŵ‖_F/‖W‖_F).
+  /// from what they are compared with, beside what was promised (‖W − Ŵ‖_F/‖W‖_F; a stage that moved all weights on purpose says "trained").
   PLEAT_ONCE void print(std::ostream& out) const {
     bool const errors = std::any_of(stages_.begin(), stages_.end(), [](auto const& s) { return !s.errors.empty(); });
     std::vector<std::vector<std::string>> rows{{"stage", "test error", "parameters", "nonzeros", "file", "smaller", "latency"}};
@@ -61,8 +61,9 @@ class stage_list {
       if (layers) rows.back().insert(rows.back().end(), {s.layers.empty() ? "-" : detail::human_count(list.total().effective_multiply_adds), s.layers.empty() ? "-" : detail::format("%.3g uJ", list.energy_uj())});
       if (!errors) continue;
       auto const e = relative_error_of(s.errors);
-      rows.back().push_back(detail::format("%.2f %%", 100 * e.measured));
-      rows.back().push_back(detail::format("%.2f %%", 100 * e.bound));
+      bool const anew = !s.errors.empty() && std::all_of(s.errors.begin(), s.errors.end(), [](auto const& w) { return begins_anew(w.kind); });
+      rows.back().push_back(anew ? name_of(s.errors.front().kind) : detail::format("%.2f %%", 100 * e.measured));
+      rows.back().push_back(anew ? "-" : detail::format("%.2f %%", 100 * e.bound));
     }
     detail::print_table(out, rows, 1, true);
   }
