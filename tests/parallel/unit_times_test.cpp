@@ -136,6 +136,16 @@ TEST_CASE("costs that do not fit the network, or differ between ranks, are refus
   broken[4] = -1;
   CHECK(built(even, even) == "nothing");
   CHECK(built({1, 2}, {1, 2}).find("there are costs of 2 units, the network has 9") != std::string::npos);
+  std::vector<std::string> heard(2);  // costs that are wrong on one rank: the other one hears why, and does not wait
+  pl::comm::run_local(2, [&](pl::comm::communicator c) {
+    pl::world w(std::move(c), 1);
+    try {
+      (void)pl::parallel::build(network(), layout("1f1b", 2, 1, 2), w, {.unit_costs = w.root() ? even : std::vector<double>{1, 2}});
+    } catch (pl::error const& e) {
+      heard[static_cast<std::size_t>(w.rank())] = e.problem();
+    }
+  });
+  for (auto const& h : heard) CHECK(h == "there are costs of 2 units, the network has 9");
   CHECK(built(even, top).find("cuts") != std::string::npos);
   CHECK(built(broken, broken) != "nothing");
   broken[4] = std::numeric_limits<double>::quiet_NaN();

@@ -17,6 +17,7 @@
 
 #include <pleat/base/step_trace.hpp>
 #include <pleat/codec/dense.hpp>
+#include <pleat/comm/attempt.hpp>
 #include <pleat/comm/world.hpp>
 #include <pleat/nn/arena.hpp>
 #include <pleat/nn/describe.hpp>
@@ -450,8 +451,9 @@ template <class Net> class model : public replica<Net> {
     std::shared_ptr<stages const> layout;
   };
   [[nodiscard]] static place_of_model laid_out(Net const& net, plan::plan const& p, world& w, build_options const& options) {
-    auto mesh = groups::make(p, w.comm);
-    return {std::move(mesh), std::make_shared<stages const>(p, costs_of(net, options), options.schedule)};
+    place_of_model at{groups::make(p, w.comm), {}};
+    comm::all_or_none(w.comm, [&] { at.layout = std::make_shared<stages const>(p, costs_of(net, options), options.schedule); });  // costs and schedules are each rank's own
+    return at;
   }
   /// What the layout was made from goes into the model after it: compilers differ in which argument of a call they compute first.
   [[gnu::cold]] model(place_of_model at, Net& net, plan::plan& p, world& w, std::uint64_t seed)
