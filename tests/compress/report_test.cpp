@@ -20,6 +20,21 @@ namespace compress = pleat::compress;
 using int8 = pleat::codec::int8<float>;
 using Catch::Matchers::ContainsSubstring;
 
+TEST_CASE("a model whose parameters are sharded is not measured: every rank says so") {
+  std::vector<std::string> said(2);
+  auto const test = data(10);
+  pleat::comm::run_local(2, [&](pleat::comm::communicator c) {
+    pleat::world w(std::move(c), 1);
+    auto const m = pleat::parallel::build(network(), pleat::plan::plan{.global_batch = 16, .data_ranks = 2, .state_stage = 3}, w, {.seed = 3});
+    try {
+      (void)compress::measure("sharded", m, test);
+    } catch (pleat::error const& e) {
+      said[static_cast<std::size_t>(w.rank())] = e.what();
+    }
+  });
+  for (auto const& text : said) CHECK_THAT(text, ContainsSubstring("compress::measure: the parameters are sharded") && ContainsSubstring("model.unsharded()"));
+}
+
 TEST_CASE("a stage is what was measured on the written file and on the data") {
   auto w = alone();
   auto const model = build(w);

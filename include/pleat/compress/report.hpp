@@ -80,9 +80,11 @@ template <class Net> [[nodiscard]] std::string temporary_path(parallel::model<Ne
 
 /// Measures a model: test error (all ranks), parameters, nonzeros, bytes of the file as it was really written, latency of one sample and of 64
 /// together (rank 0), and, where every rank holds whole weights, multiply-adds and energy layer by layer. Collective; the same stage on every rank.
+/// \throws error for a model whose parameters are sharded (state_stage = 3)
 template <class Net> [[nodiscard]] stage measure(std::string name, parallel::model<Net> const& m, io::dataset const& test, measure_options const& options = {}) {
   using T = typename parallel::model<Net>::value_type;
   using Space = typename parallel::model<Net>::execution_space;
+  m.demand_gathered("compress::measure");
   stage s;
   s.name = std::move(name);
   s.test_error = run::evaluate(m, test, options.batch).error();
@@ -108,7 +110,7 @@ template <class Net> [[nodiscard]] stage measure(std::string name, parallel::mod
   s.bytes = m.ranks().broadcast_value(bytes);
   s.latency_us = detail::latency_us(m, test, options.repeats);
   s.latency_64_us = detail::latency_us(m, test, (options.repeats + 9) / 10, 64);
-  if (m.parts().size() == 1 && m.pipeline().size() == 1 && m.plan().state_stage != 3) s.layers = layers_of(m, test.sample).rows();
+  if (m.parts().size() == 1 && m.pipeline().size() == 1) s.layers = layers_of(m, test.sample).rows();
   return s;
 }
 
