@@ -102,6 +102,31 @@ assert abs(t["y"]).max() > 1e-3
   }
 };
 
+/// A layer of one's own that reads its weights on the host when it is exported.
+struct own_shift {
+  static constexpr auto mixes = nn::mixing::weights;
+  using value_type = float;
+  using execution_space = Kokkos::DefaultExecutionSpace;
+  using tensor = pleat::tensor<float, execution_space>;
+  using pass = nn::pass<execution_space>;
+  struct saved {};
+  nn::values<float, execution_space> shift;
+
+  explicit own_shift(index_t features) : shift("own.shift", extents{features}, nn::initializer::constant(2)) {}
+  extents shape(extents in) const { return in; }
+  nn::step<saved, tensor> forward(pass const& p, tensor x) const {
+    auto y = tensor::allocate(*p.where, x.shape());
+    pleat::compute::copy(p.space(), x.size(), static_cast<float const*>(x.data()), y.data());
+    pleat::compute::add_bias(p.space(), x.batch(), shift.size(), static_cast<float const*>(shift.data()), y.data(), shift.size());
+    return {y, {}};
+  }
+  std::string to_onnx(io::onnx_graph& graph, std::string x, extents) const {
+    std::vector<float> const values(shift.data(), shift.data() + shift.size());  // read where they are
+    return graph.node("Add", {std::move(x), graph.constant("own.shift", io::detail::onnx_float, {shift.size()}, values)}, "own");
+  }
+  void for_each_parameter(auto&& f) { f(shift); }
+};
+
 }  // namespace
 
 TEST_CASE("ONNX Runtime gives our answers: dense networks of every layer that has words", "[run][onnx][peer]") {
@@ -195,6 +220,44 @@ TEST_CASE("the exported file is the same from every mesh", "[run][onnx]") {
   });
   CHECK(said[0] == said[1]);
   CHECK_THAT(said[0], ContainsSubstring("nowhere"));
+}
+
+TEST_CASE("a layer of one's own writes itself where its parameters are whole, and is refused on every rank where they are not", "[run][onnx]") {
+  io_test::scratch const dir;
+  auto const net = nn::sequential(nn::linear("fc", 4, 3), own_shift(3), nn::linear("last", 3, 2));
+  auto const with = [&](pleat::plan::plan const& p, auto const& network) {
+    std::vector<std::string> said(static_cast<std::size_t>(p.ranks()));
+    pleat::comm::run_local(static_cast<int>(p.ranks()), [&](pleat::comm::communicator c) {
+      pleat::world world(std::move(c), 1);
+      world.set_sink({});
+      auto const m = pleat::parallel::build(network, p, world, {.seed = 3});
+      m.set_timeout(20);  // only where it hangs
+      said[static_cast<std::size_t>(world.rank())] = io_test::words([&] { (void)run::export_onnx(m, dir / "own.onnx", {4}); });
+    });
+    return said;
+  };
+  std::vector<std::byte> alone_bytes;
+  for (auto const& p : {pleat::plan::plan{.global_batch = 4}, pleat::plan::plan{.global_batch = 4, .data_ranks = 2, .state_stage = 3}, pleat::plan::plan{.global_batch = 4, .tensor_ranks = 2}}) {
+    INFO(p.to_string());
+    for (auto const& s : with(p, net)) CHECK(s.empty());
+    auto const bytes = io::read_file(dir / "own.onnx");
+    std::remove((dir / "own.onnx").c_str());
+    if (alone_bytes.empty()) alone_bytes = bytes;
+    CHECK((bytes == alone_bytes));
+  }
+  float const two[3] = {2, 2, 2};  // what its values begin with, as the file has them
+  std::string_view const text(reinterpret_cast<char const*>(alone_bytes.data()), alone_bytes.size());
+  CHECK(text.find("own.shift") != std::string_view::npos);
+  CHECK(text.find(std::string_view(reinterpret_cast<char const*>(two), sizeof two)) != std::string_view::npos);
+
+  pleat::plan::plan staged{.global_batch = 4, .pipeline_ranks = 2};
+  staged.cuts = {1};
+  auto const elsewhere = with(staged, net);
+  CHECK_THAT(elsewhere[0], ContainsSubstring("'own.shift' is not here"));
+  CHECK(elsewhere[1] == elsewhere[0]);
+  auto const cut = with({.global_batch = 4, .tensor_ranks = 3}, pleat::parallel::tensor_parallel(net, {pleat::parallel::column("own.*")}));
+  CHECK_THAT(cut[0], ContainsSubstring("'own.shift' is one of 3 parts over the tensor axis"));
+  for (auto const& s : cut) CHECK(s == cut[0]);
 }
 
 TEST_CASE("a bias in integers is within half a unit, in rows of zeros too; one that does not fit stays float, and it is said", "[run][onnx]") {

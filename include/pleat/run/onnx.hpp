@@ -49,6 +49,7 @@ struct onnx_bias {
 
 /// Walks the layers. A layer of one's own takes part with
 ///     std::string to_onnx(io::onnx_graph&, std::string x, extents in) const;   // adds nodes, returns the name of its result
+/// It reads its parameters itself: they must be whole on the rank that writes.
 class onnx_walk {
  public:
   /// \param weights whole ones, of every layer
@@ -60,6 +61,7 @@ class onnx_walk {
     std::string_view kind = "(one's own)";
     if constexpr (requires { L::kind; }) kind = L::kind;
     if constexpr (requires { l.to_onnx(*graph_, x, in); }) {
+      nn::for_each_parameter(l, [](nn::parameter const& w) { demand_whole("run::export_onnx", w); });  // it reads them itself
       return l.to_onnx(*graph_, std::move(x), in);
     } else if constexpr (requires { l.weight(); l.inputs(); l.options().stride; }) {
       return convolution(l, std::move(x));
