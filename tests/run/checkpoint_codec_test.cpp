@@ -155,6 +155,36 @@ TEST_CASE("residuals: a run that is resumed gives the bits of the run that went 
     }
 }
 
+TEST_CASE("a model that has stepped loads a checkpoint without a codec's memory as a fresh one does") {
+  for (auto const& coding : codecs()) {
+    CAPTURE(coding.words());
+    folder const f;
+    (void)on(plan_of(2), coding, [&](runner& r) {  // before the first step there is no memory
+      pl::run::save_checkpoint(f / "begin", r.model, r.optimizer, 0);
+      return std::string();
+    });
+    (void)on(plan_of(2), {}, [&](runner& r) {  // and none where gradients travelled as they are
+      r.steps(0, 3);
+      pl::run::save_checkpoint(f / "plain", r.model, r.optimizer, 3);
+      return std::string();
+    });
+    for (auto const* from : {"begin", "plain"}) {
+      CAPTURE(from);
+      auto const go_on = [&](int before) {
+        return on(plan_of(2), coding, [&](runner& r) {
+          r.steps(10, 10 + before);
+          (void)load(r, f / from);
+          r.steps(3, 6);
+          return std::string();
+        });
+      };
+      auto const fresh = go_on(0), stepped = go_on(2);
+      CHECK(stepped.checksums == fresh.checksums);
+      CHECK(stepped.residuals == fresh.residuals);
+    }
+  }
+}
+
 TEST_CASE("residuals on another number of ranks: rows are dealt in blocks and added up, so that their sum stays") {
   folder const f;
   auto const four = saved(f / "four", 4);

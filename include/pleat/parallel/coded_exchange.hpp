@@ -183,7 +183,7 @@ template <class Codec, class T> class factored_sum final : public coded_base<T> 
     p_.resize(p_size);
     q_.resize(q_size);
     next_.resize(q_size);
-    walk([&](coded_part const& p, T*, T*, T*, T* next) { codec_.draw(p.shape, p.key, next); });
+    draw();
   }
   [[nodiscard]] bool has_second() const noexcept override { return true; }
   void start(T* bucket) override {
@@ -242,8 +242,15 @@ template <class Codec, class T> class factored_sum final : public coded_base<T> 
   }
   [[nodiscard]] std::uint64_t steps() const noexcept override { return steps_; }
   void set_steps(std::uint64_t n) noexcept override { steps_ = n; }
+  void begin_anew() noexcept override {
+    steps_ = 0;
+    draw();
+  }
 
  private:
+  void draw() noexcept {
+    walk([&](coded_part const& p, T*, T*, T*, T* next) { codec_.draw(p.shape, p.key, next); });
+  }
   [[nodiscard]] index_t size_of_p(coded_part const& p) const noexcept { return codec_.rank_of(p.shape) * p.shape.rows; }
   /// f(part, residual, first factor, second factor, what the next step begins with)
   template <class F> void walk(F&& f) {

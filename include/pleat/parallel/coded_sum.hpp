@@ -61,6 +61,8 @@ template <class T> class coded_sum {
   /// Sums that have been taken: what the codec draws may follow from it.
   [[nodiscard]] virtual std::uint64_t steps() const noexcept { return 0; }
   virtual void set_steps(std::uint64_t n) noexcept { (void)n; }
+  /// The codec begins as it did when it was made; what was not sent yet stays.
+  virtual void begin_anew() noexcept {}
 };
 
 /// Which codec gradients travel in, and how: made by parallel::coded, given to parallel::build. An empty one codes nothing.

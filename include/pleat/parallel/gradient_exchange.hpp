@@ -146,6 +146,11 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
     for (auto const& s : sums_)
       if (s.coded()) s.coded()->set_steps(n);
   }
+  /// Codecs forget what they keep themselves; residuals stay.
+  void begin_codecs_anew() noexcept {
+    for (auto const& s : sums_)
+      if (s.coded()) s.coded()->begin_anew();
+  }
 
   /// Before the last micro-batch of a step: from here on gradients may be sent. `s` says which slots hold what. Pooled: before every one.
   /// \param go_on true: sums are added to those of the step's earlier micro-batches

@@ -407,6 +407,7 @@ template <class Net> class model : public replica<Net> {
       first_memory_ = std::move(all);
       return;
     }
+    exchange_->begin_codecs_anew();
     exchange_->set_codec_steps(all.steps);
     exchange_->for_each_codec_memory([&](nn::arena_entry const& e, auto const& v) {
       if (auto const at = all.values.find(e.name); at != all.values.end() && at->second.size() == v.size()) std::copy(at->second.begin(), at->second.end(), v.begin());

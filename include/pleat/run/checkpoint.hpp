@@ -220,7 +220,7 @@ template <class Net> struct arrived {
       copy_from_host(m.context(), states[i].data(), tensor<W, Space>::wrap(a.state(static_cast<int>(i)), {static_cast<index_t>(states[i].size())}));
     if (!residual.empty()) m.set_gradient_residual(std::move(residual));
     else if (m.keeps_gradient_residual()) m.set_gradient_residual(std::vector<W>(static_cast<std::size_t>(a.size())));
-    if (!codec.values.empty()) m.set_gradient_codec_memory(std::move(codec));
+    m.set_gradient_codec_memory(std::move(codec));  // nothing in it: the codec begins anew, whatever the model has done before
   }
 
   /// The parameters that judged best, as a model of their own. Collective where clone() is.
