@@ -4,7 +4,12 @@
 
 #include <array>
 #include <cstdlib>
+#include <fstream>
+#include <thread>
 #include <utility>
+#include <vector>
+
+#include <sys/stat.h>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
@@ -148,6 +153,26 @@ TEST_CASE("a file whose arrays come one by one, in any order, has the bytes of o
     f.commit();
   }
   CHECK((io::read_file(dir / "f") == whole.bytes()));
+  {
+    // A pipe has no places to write at: whoever reads it gets the same bytes, whatever came first.
+    REQUIRE(::mkfifo((dir / "pipe").c_str(), 0600) == 0);
+    std::vector<std::byte> came;
+    std::thread reader([&] {
+      std::ifstream in(dir / "pipe", std::ios::binary);
+      for (int c; (c = in.get()) != EOF;) came.push_back(static_cast<std::byte>(c));
+    });
+    std::string const said = words([&] {
+      io::safetensors_stream f(dir / "pipe", described);
+      f.write("c", raw(c));
+      f.write("none", {});
+      f.write("a", raw(a));
+      f.write("b", raw(b));
+      f.commit();
+    });
+    reader.join();
+    CHECK(said == "");
+    CHECK((came == whole.bytes()));
+  }
   io::write_file(dir / "g", "old");
   { io::safetensors_stream f(dir / "g", described); }  // never committed
   CHECK(io::read_file(dir / "g").size() == 3);

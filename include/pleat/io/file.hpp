@@ -149,6 +149,9 @@ class atomic_file {
       throw error{call_, "the file is written, but its folder could not be flushed: " + detail::system_words(e)};
   }
 
+  /// False for what only takes bytes one after the other: a pipe, a terminal. There is no write_at() then.
+  [[nodiscard]] bool has_places() const noexcept { return ::lseek(file_.get(), 0, SEEK_CUR) >= 0; }
+
   /// Bytes so far.
   [[nodiscard]] std::uint64_t written() const noexcept { return written_; }
 

@@ -384,12 +384,14 @@ class safetensors_writer {
 };
 
 /// A file whose arrays are written one after the other, in any order, so that no more than one of them need be in memory. Appears complete or not at
-/// all (atomic_file), with the bytes that the writer would have written.
+/// all (atomic_file), with the bytes that the writer would have written. A pipe takes bytes in their order only: arrays that come before their turn
+/// are held until then.
 class safetensors_stream {
  public:
   /// \param what describes every array of the file \throws error if the folder is missing or not writable
   PLEAT_ONCE safetensors_stream(std::string const& path, safetensors_writer const& what) : file_(path), call_(detail::call_on("safetensors_stream", path)) {
     auto const head = what.header();
+    in_order_ = !file_.has_places();
     file_.write(head);
     for (auto e : what.entries()) {
       e.begin += head.size(), e.end += head.size();
@@ -403,8 +405,10 @@ class safetensors_stream {
     if (at == left_.end()) throw error{call_, "the array " + detail::shown(name) + " was not described, or was written already"};
     if (at->second.end - at->second.begin != bytes.size())
       throw error{call_, "the array " + detail::shown(name) + " was described with " + std::to_string(at->second.end - at->second.begin) + " bytes, " + std::to_string(bytes.size()) + " were given"};
-    file_.write_at(at->second.begin, bytes);
+    if (!in_order_) file_.write_at(at->second.begin, bytes);
+    else if (!bytes.empty()) held_.emplace(at->second.begin, std::vector<std::byte>(bytes.begin(), bytes.end()));
     left_.erase(at);
+    for (auto first = held_.begin(); first != held_.end() && first->first == file_.written(); first = held_.erase(first)) file_.write(first->second);
   }
   /// The moment of change. \throws error if an array is missing
   void commit() {
@@ -416,6 +420,8 @@ class safetensors_stream {
   atomic_file file_;
   std::string call_;
   std::map<std::string, tensor_entry> left_;
+  bool in_order_ = false;
+  std::map<std::uint64_t, std::vector<std::byte>> held_;  // by where they begin, until the bytes before them are written
 };
 
 }  // namespace pleat::io
