@@ -238,6 +238,34 @@ TEST_CASE("a stage that fails while it answers is heard of, and nobody gets an a
       }
 }
 
+TEST_CASE("ranks that ask for answers with inputs of different shapes hear of it, and nobody waits") {
+  for (auto const& [schedule, ranks] : {std::pair{"1f1b", 3}, {"zb-v", 2}})
+    for (int other : {0, 1, ranks - 1}) {
+      INFO(schedule << ", rank " << other);
+      std::vector<std::string> heard(static_cast<std::size_t>(ranks));
+      pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
+        pl::world w(std::move(c), 1);
+        auto const m = pl::parallel::build(network(), layout(schedule, ranks, 1, 2), w, {.seed = 3});
+        m.set_timeout(20);  // only where it hangs
+        for (int again = 0; again < 2; ++again) {
+          std::string mine = "an answer";
+          try {
+            (void)m.predict(tensor::allocate(m.context(), {w.rank() == other && again == 0 ? 5 : 7, 12}));
+          } catch (pl::error const& e) {
+            mine = e.problem() + "; " + e.remedy();
+          }
+          std::lock_guard const lock(guard);
+          heard[static_cast<std::size_t>(w.rank())] += mine + ". ";
+        }
+      });
+      for (auto const& h : heard) {
+        INFO(h);
+        CHECK(h.find("elements comes where the layers' shape() says") != std::string::npos);
+        CHECK(h.ends_with("Give every rank an x of the same shape. an answer. "));
+      }
+    }
+}
+
 namespace {
 std::string said(int ranks, auto&& f) {
   try {

@@ -4,9 +4,12 @@
 /// Forward only, through all stages of a pipeline: answers.
 #pragma once
 
+#include <array>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <pleat/base/error.hpp>
 #include <pleat/comm/attempt.hpp>
@@ -33,21 +36,38 @@ template <class Net>
   extents const input = x.shape();
   auto const shape_before = [&](index_t stage) { return nn::shape_units(net, input, 0, layout.begin(stage)); };
   std::string why;  // there is no answer
+  // What comes is said before it comes: letters of a reason, or elements. A tensor for which there is no room, or that should be another one, is
+  // taken from the wire all the same: its sender waits for that.
+  using head = std::array<index_t, 2>;
+  auto const take = [&](head const& h, auto&& shape, auto&& get) {
+    std::optional<wire_memory<T, Space>> m;
+    try {
+      extents const expected = shape();
+      if (expected.size() != h[1])
+        throw error{"parallel::predict", "a tensor of " + std::to_string(h[1]) + " elements comes where the layers' shape() says " + expected.to_string(), "Give every rank an x of the same shape"};
+      x = tensor_type::allocate(*p.where, expected);
+      m.emplace(*p.where, x, false);
+    } catch (...) {
+      why = comm::detail::words_of_failure("parallel::predict");
+      std::vector<T> dropped(static_cast<std::size_t>(h[1]));
+      if (h[1] > 0) get(std::span<T>(dropped));
+      return;
+    }
+    if (h[1] > 0) get(m->span());
+    m->arrived();
+  };
   int const me = ranks.rank();
   for (index_t s = 0; s < layout.count(); ++s) {
     if (layout.rank_of(s) != me) continue;
     if (s > 0 && layout.rank_of(s - 1) != me) {
       int const from = layout.rank_of(s - 1);
-      index_t length = 0;
-      ranks.receive(std::span<index_t>(&length, 1), from, tag);
-      if (length > 0) {
-        why.resize(static_cast<std::size_t>(length));
+      head h{};
+      ranks.receive(std::span<index_t>(h), from, tag);
+      if (h[0] > 0) {
+        why.resize(static_cast<std::size_t>(h[0]));
         ranks.receive(why, from, tag);
       } else {
-        x = tensor_type::allocate(*p.where, shape_before(s));
-        wire_memory<T, Space> const m(*p.where, x, false);
-        if (x.size() > 0) ranks.receive(m.span(), from, tag);
-        m.arrived();
+        take(h, [&] { return shape_before(s); }, [&](std::span<T> to) { ranks.receive(to, from, tag); });
       }
     }
     if (p.nonfinite) p.nonfinite->looked = layout.begin(s) << 20;  // the same number wherever the layer is
@@ -66,23 +86,23 @@ template <class Net>
     }
     if (s + 1 < layout.count() && layout.rank_of(s + 1) != me) {
       int const to = layout.rank_of(s + 1);
-      auto const length = static_cast<index_t>(why.size());
-      ranks.send(std::span<index_t const>(&length, 1), to, tag);
-      if (length > 0) ranks.send(why, to, tag);
+      head const h{static_cast<index_t>(why.size()), x.size()};
+      ranks.send(std::span<index_t const>(h), to, tag);
+      if (h[0] > 0) ranks.send(why, to, tag);
       else if (x.size() > 0) ranks.send(std::span<T const>(wire_memory<T, Space>(*p.where, x, true).span()), to, tag);
     }
   }
   bool const last = layout.last_rank() == me;
   if (everywhere) {
-    auto const length = ranks.broadcast_value(static_cast<index_t>(why.size()), layout.last_rank());
-    if (length > 0) {
-      why.resize(static_cast<std::size_t>(length));
+    head h{static_cast<index_t>(why.size()), x.size()};
+    ranks.broadcast(std::span<index_t>(h), layout.last_rank());
+    if (h[0] > 0) {
+      why.resize(static_cast<std::size_t>(h[0]));
       ranks.broadcast(why, layout.last_rank());
+    } else if (last) {
+      if (h[1] > 0) ranks.broadcast(wire_memory<T, Space>(*p.where, x, true).span(), layout.last_rank());
     } else {
-      if (!last) x = tensor_type::allocate(*p.where, nn::shape_units(net, input, 0, layout.units()));
-      wire_memory<T, Space> const m(*p.where, x, last);
-      if (x.size() > 0) ranks.broadcast(m.span(), layout.last_rank());
-      if (!last) m.arrived();
+      take(h, [&] { return nn::shape_units(net, input, 0, layout.units()); }, [&](std::span<T> to) { ranks.broadcast(to, layout.last_rank()); });
     }
   } else if (!last) {
     x = {};
