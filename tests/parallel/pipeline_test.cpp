@@ -324,6 +324,44 @@ TEST_CASE("a rank that ends or hangs is not waited for in vain") {
     }
 }
 
+TEST_CASE("a look for what is not finite whose input fails on one rank is every rank's failure") {
+  struct asked_twice {
+    samples<decltype(network())> good;
+    int rank;
+    bool again = false;
+    tensor input(pl::parallel::micro_batch const& b) {
+      if (again && b.index == 1 && good.m->all_ranks().rank() == rank) throw pl::error{"test", "the samples are gone"};
+      return good.input(b);
+    }
+    tensor loss(pl::parallel::micro_batch const& b, tensor y) { return good.loss(b, std::move(y)); }
+  };
+  auto sharded = layout("1f1b", 1, 3, 2);
+  sharded.state_stage = 3;
+  auto const both = layout("1f1b", 2, 2, 2);  // pipeline rank 0 has the samples: ranks 0 and 1 of the mesh
+  for (auto const& [p, rank] : {std::pair{layout("1f1b", 1, 3, 2), 2}, {sharded, 1}, {both, 1}}) {
+    INFO(p.to_string());
+    std::vector<std::string> heard(static_cast<std::size_t>(p.ranks()));
+    pl::comm::run_local(static_cast<int>(p.ranks()), [&, &p = p, rank = rank](pl::comm::communicator c) {
+      pl::world w(std::move(c), 1);
+      auto m = pl::parallel::build(network(), p, w, {.seed = 3});
+      m.set_timeout(20);  // only where it hangs
+      asked_twice source{{&m}, rank};
+      m.zero_grad(24);
+      m.walk(source);
+      m.reduce();
+      m.find_nonfinite(source);  // nothing is wrong
+      source.again = true;
+      try {
+        m.find_nonfinite(source);
+      } catch (pl::error const& e) {
+        std::lock_guard const lock(guard);
+        heard[static_cast<std::size_t>(w.rank())] = e.problem();
+      }
+    });
+    for (auto const& h : heard) CHECK(h == "the samples are gone");
+  }
+}
+
 TEST_CASE("ranks that went apart hear of it on every rank") {
   auto const p = layout("1f1b", 2, 1, 2);
   auto const text = said(2, [&](pl::comm::communicator c) {

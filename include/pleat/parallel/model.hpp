@@ -308,7 +308,7 @@ template <class Net> class model : public replica<Net> {
 
   /// Diagnosis after a loss that is not finite: walks forward once more, over the samples of one micro-batch. Collective. \throws error on every
   /// rank alike with the first layer whose output is not finite, and the rank that saw it
-  void find_nonfinite(tensor_type x) const { demand_finite(look_for_nonfinite(std::move(x)), all_ranks()); }
+  void find_nonfinite(tensor_type x) const { demand_finite(seen_by_all([&] { return look_for_nonfinite(std::move(x)); }), all_ranks()); }
 
   /// The same over every micro-batch of the step that was walked last. \param source that step's: its inputs are asked for once more
   template <class Source> requires requires(Source& s, micro_batch const& m) { s.input(m); }
@@ -316,7 +316,11 @@ template <class Net> class model : public replica<Net> {
     nn::nonfinite_note first;
     for (auto const& micro : share_->micro_batches()) {
       micro_ = micro.index;
-      auto note = look_for_nonfinite(everywhere_shaped([&]() -> tensor_type { return source.input(micro); }));
+      tensor_type x;
+      comm::all_or_none(all_ranks(), [&] {  // before anybody walks on and waits for a rank that has no samples
+        if (has_first_stage()) x = source.input(micro);
+      });
+      auto note = seen_by_all([&] { return look_for_nonfinite(everywhere_shaped(std::move(x))); });
       if (note.at >= 0 && (first.at < 0 || note.at < first.at)) first = std::move(note);
     }
     micro_ = plan_.micro_batches;
@@ -503,10 +507,17 @@ template <class Net> class model : public replica<Net> {
     else (void)forward_chain(p, net_, *layout_, pipeline(), std::move(x), false);
     return note;
   }
-  /// What the first stage's rank makes, there; a tensor of the same shape on the other stages. Collective over the pipeline.
-  template <class Make> [[nodiscard]] tensor_type everywhere_shaped(Make&& make) const {
-    tensor_type x;
-    if (has_first_stage()) x = make();
+  /// A walk of each rank by itself, or of stages that hand on what goes wrong: what one rank throws, all throw. Where ranks wait for each other
+  /// inside of layers, it is thrown at once.
+  template <class Walk> [[nodiscard]] nn::nonfinite_note seen_by_all(Walk&& walk) const {
+    nn::nonfinite_note note;
+    comm::attempts one(parts().size() > 1 || group_->stage == 3);
+    one([&] { note = walk(); });
+    one.meet(all_ranks());
+    return note;
+  }
+  /// x of the first stage's rank, there; a tensor of the same shape on the other stages. Collective over the pipeline.
+  [[nodiscard]] tensor_type everywhere_shaped(tensor_type x) const {
     if (pipeline().size() == 1) return x;
     std::array<index_t, extents::max_rank + 1> said{x.rank()};
     for (int d = 0; d < x.rank(); ++d) said[static_cast<std::size_t>(d) + 1] = x.extent(d);

@@ -10,6 +10,7 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
+#include <pleat/comm/attempt.hpp>
 #include <pleat/comm/communicator.hpp>
 #include <pleat/nn/pass.hpp>
 
@@ -33,10 +34,10 @@ PLEAT_ONCE void demand_finite(nn::nonfinite_note const& mine, comm::communicator
 
 /// What a loop of training says of a step whose loss is not finite. All ranks know, because the loss is summed with the gradients; step, rank and
 /// layer are found by walking forward once more. Collective. \param source the step's; one that knows more throws it from `void why_not_finite()`,
-/// which is asked first, on every rank \param call how the error introduces itself
+/// which is asked first, on every rank; what one of them throws, all do \param call how the error introduces itself
 /// \throws error, on every rank alike
 template <class Model, class Source> [[noreturn]] void explain_nonfinite(Model& m, Source& source, std::string const& call, std::string const& remedy) {
-  if constexpr (requires { source.why_not_finite(); }) source.why_not_finite();
+  if constexpr (requires { source.why_not_finite(); }) comm::all_or_none(m.all_ranks(), [&] { source.why_not_finite(); });
   std::string const said = "the loss of step " + std::to_string(m.steps()) + " is " + std::to_string(m.loss());
   try {
     m.find_nonfinite(source);
