@@ -4,6 +4,9 @@
 
 #include <pleat/plan/schedule_csv.hpp>
 
+#include <limits>
+#include <set>
+
 #include "pipeline_training.hpp"
 #include "support/allocation_count.hpp"  // redistribute_test.cpp counts
 #include "support/count_views.hpp"
@@ -151,6 +154,102 @@ TEST_CASE("a schedule of one's own is carried out, by its name in the plan") {
   CHECK_THROWS_AS(run(network(), q), pl::error);
   q.schedule.reset();
   CHECK_THROWS_AS(run(network(), q), pl::error);
+}
+
+namespace {
+/// What a rank has after three steps of sharded training, and what it did in the last of them.
+struct sharded_rank {
+  std::uint64_t values = 0;
+  double norm = 0;
+  std::vector<pl::span_of_time> spans;
+  std::vector<pl::plan::action> list;
+  std::vector<std::set<int>> buckets;  // of each stage's parameters
+};
+std::vector<sharded_rank> sharded_ranks(pl::plan::plan p, std::optional<pl::plan::schedule> const& own) {
+  if (own) p.schedule = pl::parallel::name_of(*own), p.chunks = own->stages() / own->ranks();
+  std::vector<sharded_rank> all(static_cast<std::size_t>(p.ranks()));
+  pl::comm::run_local(static_cast<int>(p.ranks()), [&](pl::comm::communicator c) {
+    pl::world w(std::move(c), 1);
+    auto m = pl::parallel::build(network(), p, w, {.seed = 3, .schedule = own});
+    pl::nn::optimizer_state<float, space> optimizer(m.context(), m.arena(), pl::nn::sgd{.learning_rate = 0.1, .momentum = 0.9});
+    samples<decltype(network())> source{&m};
+    auto& mine = all[static_cast<std::size_t>(w.rank())];
+    for (source.step = 0; source.step < 3; ++source.step) {
+      m.zero_grad(24);
+      if (source.step == 2) m.trace().start();
+      m.walk(source);
+      m.trace().stop();
+      m.reduce();
+      mine.norm = m.gradient_norm();
+      m.step(optimizer);
+    }
+    mine.values = m.checksum();
+    mine.spans = m.trace().spans();
+    mine.list = m.layout().schedule().actions[static_cast<std::size_t>(m.pipeline().rank())];
+    mine.buckets.resize(static_cast<std::size_t>(m.layout().count()));
+    for (index_t s = 0; s < m.layout().count(); ++s)
+      pl::nn::for_each_parameter_units(m.net(), m.layout().begin(s), m.layout().end(s), [&](pl::nn::parameter const& v) {
+        if (v.id < 0) return;
+        int const b = m.arena().layout().owner()[static_cast<std::size_t>(m.arena().values_of(v.id))];
+        if (!m.arena().layout().replicated(static_cast<std::size_t>(b))) mine.buckets[static_cast<std::size_t>(s)].insert(b);
+      });
+  });
+  return all;
+}
+/// When a rank began to sum gradients of parameters; when its last work ended; how often it gathered a bucket.
+struct moments {
+  std::int64_t first_sum = std::numeric_limits<std::int64_t>::max(), last_work = 0;
+  int gathers = 0, sums = 0;
+};
+moments moments_of(sharded_rank const& r) {
+  moments m;
+  for (auto const& s : r.spans) {
+    if (s.lane == pl::trace_lane::parameters) ++m.gathers;
+    if (s.lane == pl::trace_lane::gradients && s.bucket != 0) m.first_sum = std::min(m.first_sum, s.begin), ++m.sums;
+    if (std::string(s.what).starts_with("backward")) m.last_work = std::max(m.last_work, s.end);
+  }
+  return m;
+}
+}  // namespace
+
+TEST_CASE("a list that says when parameters are gathered and gradients are reduced is obeyed, with the same bits") {
+  using pl::plan::action_kind;
+  for (auto const* schedule : {"1f1b", "zb-h1", "interleaved", "zb-v"})
+    for (int stage : {0, 1, 3}) {
+      INFO(schedule << ", state stage " << stage);
+      auto p = layout(schedule, 2, 2, 4);
+      p.state_stage = stage;
+      p.bucket_bytes = 512;
+      auto const plain = sharded_ranks(p, {});
+      bool sooner = false;  // without the list sums begin within the last backward
+      for (auto const& r : plain) sooner = sooner || moments_of(r).first_sum < moments_of(r).last_work;
+      CHECK(sooner);
+      auto const base = pl::plan::with_messages(pl::plan::make_schedule(pl::plan::parse_schedule_kind(schedule), 2, 4));
+      for (index_t prefetch : {0, 1}) {
+        auto const listed = sharded_ranks(p, pl::plan::with_reduction(pl::plan::with_parameters(base, {.prefetch = prefetch})));
+        for (std::size_t i = 0; i < listed.size(); ++i) {
+          INFO("rank " << i << ", " << prefetch << " stages ahead");
+          auto const& r = listed[i];
+          CHECK(r.values == plain[i].values);
+          CHECK(r.norm == plain[i].norm);
+          // As often as the list says: a bucket is gathered where the first stage that has a part of it is.
+          std::map<int, int> held;
+          int expected = 0;
+          for (auto const& a : r.list)
+            for (int const b : r.buckets[static_cast<std::size_t>(a.stage)]) {
+              if (a.kind == action_kind::gather_parameters && held[b]++ == 0) ++expected;
+              if (a.kind == action_kind::release_parameters) --held[b];
+            }
+          auto const when = moments_of(r);
+          CHECK(when.gathers == (stage == 3 ? expected : 0));
+          CHECK(expected > 0);
+          // Every reduction stands behind a stage's last weight work: in lists with one stage per rank behind all work.
+          auto const one_stage = std::string(schedule) == "1f1b" || std::string(schedule) == "zb-h1";
+          if (one_stage) CHECK(when.first_sum >= when.last_work);
+          CHECK(when.sums > 0);
+        }
+      }
+    }
 }
 
 TEST_CASE("answers go through the stages and reach every rank, or the last one only") {
@@ -451,6 +550,11 @@ TEST_CASE("a schedule of one's own that cannot be carried out is refused by buil
           in_words(take_back));
   has(table((first + "1RECV_F0,1F0,1RECV_F1,1B0,1F1,1B1,1SEND_B1\n").c_str()), "rank 1: " + in_words(give_back) + " is missing");
   has(table((first + "1RECV_F0,1F0,1RECV_F1,1RECV_F1,1B0,1SEND_B0,1F1,1B1,1SEND_B1\n").c_str()), "rank 1: " + in_words(take) + " is there twice");
+  // Sharded parameters are whole before they are used, and until then.
+  CHECK(table("0UNSHARD,0F0,0F1,0B0,0B1,0RESHARD\n1UNSHARD,1F0,1B0,1F1,1B1,1RESHARD\n") == "nothing");
+  has(table("0F0,0UNSHARD,0F1,0B0,0B1,0RESHARD\n1F0,1B0,1F1,1B1\n"), "rank 0: forward of micro-batch 0 on stage 0 comes before gather_parameters on stage 0, which it needs");
+  has(table("0UNSHARD,0F0,0F1,0RESHARD,0B0,0B1\n1F0,1B0,1F1,1B1\n"), "rank 0: backward of micro-batch 0 on stage 0 comes before gather_parameters on stage 0, which it needs");
+  has(table("0F0,0F1,0B0,0REDUCE_GRAD,0B1\n1F0,1B0,1F1,1B1,1REDUCE_GRAD\n"), "rank 0: reduce_gradients on stage 0: the stage still has weight work after it");
   // From code: three ranks, of which the last two come to wait for each other.
   pl::plan::schedule s;
   s.micro_batches = 2;

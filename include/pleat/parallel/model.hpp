@@ -152,7 +152,7 @@ template <class Net> class model : public replica<Net> {
     if (!walk_hooks_) walk_hooks_ = std::make_unique<step_hooks<value_type, execution_space>>();
     walk_hooks_->exchange = exchange_.get();
     walk_hooks_->gather = group_->stage == 3 ? gather_.get() : nullptr;
-    pipeline_->run(net_, training_pass(), *share_, input, source_ref<tensor_type>(asked), *exchange_, *walk_hooks_, *arena_, tracing());
+    pipeline_->run(net_, training_pass(), *share_, input, source_ref<tensor_type>(asked), *exchange_, *walk_hooks_, walk_hooks_->gather, *arena_, tracing());
     micro_ = plan_.micro_batches;
   }
 

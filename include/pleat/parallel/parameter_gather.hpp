@@ -24,6 +24,8 @@ namespace pleat::parallel {
 /// Stage 3: `open_values` gathers the bucket of a parameter into one of a few buffers, and the next ones in the direction of the walk ahead
 /// of their use; `close_values` lets the buffer be used again. What was gathered last stays until its buffer is needed, so that backward finds
 /// what forward ended with. Which buffer is reused depends on the order of calls alone, never on time: all ranks gather in one order.
+/// Between `begin_list` and `end_list` a schedule's list says when instead: `hold` gathers a bucket, `let_go` gives its buffer back, and nothing is
+/// gathered ahead. What is held together has a buffer each: more are made, once.
 template <class T, class Space> class parameter_gather {
  public:
   /// \param open buckets that one layer needs at once; more buffers are made if a layer needs more
@@ -67,7 +69,7 @@ template <class T, class Space> class parameter_gather {
     ++state_[b].uses;  // before anything else is gathered: its buffer is taken
     acquire(b);
     state_[b].last = ++clock_;
-    for (index_t k = 1; k <= prefetch_; ++k) {
+    for (index_t k = 1; k <= prefetch_ && !listed_; ++k) {
       index_t const next = static_cast<index_t>(b) + (backward ? k : -k);  // buckets are numbered from the back
       if (next < 1 || next >= static_cast<index_t>(requests_.size())) break;
       if (layout().buckets()[static_cast<std::size_t>(next)].size() > 0 && can_acquire(static_cast<std::size_t>(next))) acquire(static_cast<std::size_t>(next));
@@ -83,6 +85,30 @@ template <class T, class Space> class parameter_gather {
     if (--state_[b].uses == 0) state_[b].last = ++clock_;
     w.values = nullptr;
   }
+  void begin_list() noexcept { listed_ = true; }
+  /// What is still held may be kept, or its buffer taken.
+  void end_list() noexcept {
+    listed_ = false;
+    for (auto& s : state_)
+      if (std::exchange(s.holds, 0) > 0) --s.uses;
+  }
+  /// The bucket that a parameter's values lie in; -1: none that is gathered.
+  [[nodiscard]] int bucket_of(nn::parameter const& w) const noexcept {
+    if (w.id < 0) return -1;
+    int const b = layout().owner()[static_cast<std::size_t>(arena_->values_of(w.id))];
+    return layout().replicated(static_cast<std::size_t>(b)) || layout().buckets()[static_cast<std::size_t>(b)].size() == 0 ? -1 : b;
+  }
+  /// Begins to gather bucket b, which stays whole until it has been let go as often.
+  void hold(std::size_t b) {
+    if (state_[b].holds++ > 0) return;
+    ++state_[b].uses;
+    acquire(b);
+    state_[b].last = ++clock_;
+  }
+  void let_go(std::size_t b) {
+    if (state_[b].holds == 0 || --state_[b].holds > 0 || --state_[b].uses > 0) return;
+    drop(b);
+  }
   /// Polls what is under way.
   void poll() {
     for (std::size_t b = 0; b < requests_.size(); ++b) about(b, [&] {
@@ -91,12 +117,8 @@ template <class T, class Space> class parameter_gather {
   }
   /// The pieces have been moved: nothing that was gathered is true any more.
   void forget() {
-    for (std::size_t b = 0; b < state_.size(); ++b) {
-      if (state_[b].buffer < 0) continue;
-      wait(b);
-      buffers_[static_cast<std::size_t>(state_[b].buffer)].bucket = -1;
-      state_[b] = {};
-    }
+    for (std::size_t b = 0; b < state_.size(); ++b)
+      if (state_[b].buffer >= 0) drop(b);
   }
 
  private:
@@ -107,7 +129,7 @@ template <class T, class Space> class parameter_gather {
     int bucket = -1;
   };
   struct bucket_state {
-    int buffer = -1, uses = 0;
+    int buffer = -1, uses = 0, holds = 0;
     std::uint64_t last = 0;
   };
 
@@ -172,6 +194,12 @@ template <class T, class Space> class parameter_gather {
     }
     return best;
   }
+  /// The bucket's buffer is free again.
+  void drop(std::size_t b) {
+    wait(b);
+    buffers_[static_cast<std::size_t>(state_[b].buffer)].bucket = -1;
+    state_[b] = {};
+  }
   [[nodiscard]] bool can_acquire(std::size_t b) const noexcept { return state_[b].buffer >= 0 || victim() < buffers_.size(); }
 
   void acquire(std::size_t b) {
@@ -194,7 +222,7 @@ template <class T, class Space> class parameter_gather {
   nn::arena<T, Space>* arena_;
   step_trace* trace_;
   index_t prefetch_;
-  bool hybrid_;
+  bool hybrid_, listed_ = false;
   std::vector<bucket_state> state_;
   std::vector<buffer> buffers_;
   std::vector<std::vector<T>> staged_;   // host copies; empty on a host space

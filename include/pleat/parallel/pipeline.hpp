@@ -19,6 +19,7 @@
 #include <pleat/comm/communicator.hpp>
 #include <pleat/nn/units.hpp>
 #include <pleat/parallel/gradient_exchange.hpp>
+#include <pleat/parallel/parameter_gather.hpp>
 #include <pleat/parallel/share.hpp>
 #include <pleat/parallel/source.hpp>
 #include <pleat/parallel/stage_work.hpp>
@@ -34,6 +35,10 @@ namespace pleat::parallel {
 /// is needed, so messages travel beside the work. That waits for less than the list says, and the list has been checked to come to its end
 /// even where every send blocks.
 ///
+/// Where the list says when sharded parameters are gathered and released, and when gradients are reduced, that is when; else parameters are gathered
+/// just before a layer needs them, and gradients leave as soon as they are ready. (Gradients in a pool of buffers leave as soon as they are ready
+/// whatever the list says: the pool has no room for a whole stage's.)
+///
 /// A message is known by its edge, its direction and its micro-batch; sizes follow from nn::shape_units. Between stages of one rank
 /// a tensor is handed over. Where nothing learns below a stage, no gradient leaves it.
 template <class Net> class pipeline {
@@ -43,6 +48,7 @@ template <class Net> class pipeline {
   using tensor_type = nn::tensor_of<Net>;
   using pass_type = nn::pass_of<Net>;
   using exchange_type = gradient_exchange<value_type, execution_space>;
+  using gather_type = parameter_gather<value_type, execution_space>;
 
   /// \param ranks those of the pipeline; must outlive this, as must `where`
   /// \param place whose step it is, for errors
@@ -55,6 +61,11 @@ template <class Net> class pipeline {
     for (auto const& a : *list_)
       if (a.kind == plan::action_kind::forward) index_[cell_number(a.stage, a.micro_batch)] = mine++;
     cells_.resize(static_cast<std::size_t>(mine));
+    for (auto const& a : *list_) {
+      lists_parameters_ = lists_parameters_ || a.kind == kind::gather_parameters || a.kind == kind::release_parameters;
+      lists_reduction_ = lists_reduction_ || a.kind == kind::reduce_gradients;
+    }
+    hooks_.ready.resize(lists_reduction_ ? static_cast<std::size_t>(s.stages()) : 0);
     held_ = 2 * static_cast<std::size_t>(ranks.size());
     outgoing_.reserve(held_);
     wanted_.resize(static_cast<std::size_t>(s.stages()) + 1);
@@ -63,15 +74,17 @@ template <class Net> class pipeline {
 
   /// Walks all micro-batches forward and backward. \param base a pass that lacks what belongs to a micro-batch
   /// \param input extents of a micro-batch of this step's input, whatever its rows
+  /// \param gather null where parameters are not sharded
   /// \throws error naming this rank, the step and the action
   void run(Net& net, pass_type const& base, share const& s, extents const& input, source_ref<tensor_type> const& source, exchange_type& exchange,
-           nn::pass_hooks& hooks, nn::arena<value_type, execution_space>& memory, step_trace* trace) {
+           nn::pass_hooks& hooks, gather_type* gather, nn::arena<value_type, execution_space>& memory, step_trace* trace) {
     net_ = &net;
     memory_ = &memory;
     base_ = &base;
     share_ = &s;
     source_ = &source;
     exchange_ = &exchange;
+    gather_ = lists_parameters_ ? gather : nullptr;
     hooks_.inner = &hooks;
     hooks_.ranks = ranks_;
     hooks_.open = nullptr;
@@ -79,6 +92,8 @@ template <class Net> class pipeline {
     input_ = input;
     for (index_t stage = 0; stage <= layout_->count(); ++stage)
       wanted_[static_cast<std::size_t>(stage)] = nn::learns_units(net, 0, stage == layout_->count() ? layout_->units() : layout_->begin(stage));
+    for (auto& ready : hooks_.ready) ready.clear();
+    listed_parameters const listed(gather_);
     posted_ = 0;
     std::size_t at = 0;
     try {
@@ -132,14 +147,31 @@ template <class Net> class pipeline {
     tensor_type y, dx;   // go out
   };
 
-  /// Passes the walk's events on: gradients only when they are complete for the step. Keeps messages moving.
+  /// For the time of a walk the list says when parameters are gathered.
+  struct listed_parameters {
+    gather_type* gather;
+    explicit listed_parameters(gather_type* g) noexcept : gather(g) {
+      if (gather) gather->begin_list();
+    }
+    listed_parameters(listed_parameters const&) = delete;
+    listed_parameters& operator=(listed_parameters const&) = delete;
+    ~listed_parameters() {
+      if (gather) gather->end_list();
+    }
+  };
+
+  /// Passes the walk's events on: gradients only when they are complete for the step, and where the list says when not before. Keeps messages moving.
   struct listener final : nn::pass_hooks {
     nn::pass_hooks* inner = nullptr;
     comm::communicator* ranks = nullptr;
     bool complete = false;
     nn::parameter const* open = nullptr;  // of the layer at work, for errors
+    std::vector<int>* later = nullptr;    // entries whose gradients wait for the list
+    std::vector<std::vector<int>> ready;  // such, by stage
     void gradient_ready(nn::parameter const& p) override {
-      if (complete) inner->gradient_ready(p);
+      if (!complete) return;
+      if (later) later->push_back(p.id);
+      else inner->gradient_ready(p);
     }
     void poll() override {
       inner->poll();
@@ -172,6 +204,7 @@ template <class Net> class pipeline {
     p.input_gradient = wanted(a.stage);
     // Weight work ascends: the last micro-batch completes the sums. Where each is exchanged, there is one stage, and each completes its own.
     hooks_.complete = last(a) || each();
+    hooks_.later = lists_reduction_ && !exchange_->every_micro_batch() ? &hooks_.ready[static_cast<std::size_t>(a.stage)] : nullptr;
     p.hooks = &hooks_;
     return p;
   }
@@ -192,11 +225,30 @@ template <class Net> class pipeline {
         if (wanted(a.stage)) send(a, at(a.stage, a.micro_batch).dx);
         return;
       case kind::receive_activation:
-      case kind::receive_gradient:        // posted already; waited for where it is needed
-      case kind::gather_parameters:        // sharded state hangs in nn::call
+      case kind::receive_gradient: return;  // posted already; waited for where it is needed
+      case kind::gather_parameters:
+        for (int const b : buckets_of(a.stage)) gather_->hold(static_cast<std::size_t>(b));
+        return;
       case kind::release_parameters:
-      case kind::reduce_gradients: break;  // begun by the listener when a stage's last gradient was ready
+        for (int const b : buckets_of(a.stage)) gather_->let_go(static_cast<std::size_t>(b));
+        return;
+      case kind::reduce_gradients:
+        for (int const entry : hooks_.ready[static_cast<std::size_t>(a.stage)]) exchange_->entry_ready(entry);
     }
+  }
+
+  /// The buckets of a stage's sharded parameters, in the order in which forward meets them; none where they are not sharded.
+  [[nodiscard]] std::vector<int> const& buckets_of(index_t stage) {
+    if (buckets_.empty()) {
+      buckets_.resize(static_cast<std::size_t>(layout_->count()));
+      for (index_t s = 0; s < layout_->count(); ++s)
+        nn::for_each_parameter_units(*net_, layout_->begin(s), layout_->end(s), [&](nn::parameter const& w) {
+          if (!gather_) return;
+          auto& mine = buckets_[static_cast<std::size_t>(s)];
+          if (int const b = gather_->bucket_of(w); b >= 0 && std::find(mine.begin(), mine.end(), b) == mine.end()) mine.push_back(b);
+        });
+    }
+    return buckets_[static_cast<std::size_t>(stage)];
   }
 
   void forward(plan::action const& a, index_t begin, index_t end) {
@@ -412,6 +464,8 @@ template <class Net> class pipeline {
   std::vector<cell> cells_;
   std::vector<message> outgoing_;  // oldest first
   std::size_t held_ = 2;           // at the most
+  std::vector<std::vector<int>> buckets_;  // per stage, once a list has asked
+  bool lists_parameters_ = false, lists_reduction_ = false;
   std::vector<char> wanted_;  // per stage: something learns below its first unit; last: anywhere
   index_t window_ = 1;
   std::size_t posted_ = 0;
@@ -424,6 +478,7 @@ template <class Net> class pipeline {
   share const* share_ = nullptr;
   source_ref<tensor_type> const* source_ = nullptr;
   exchange_type* exchange_ = nullptr;
+  gather_type* gather_ = nullptr;  // where the list says when
   nn::arena<value_type, execution_space>* memory_ = nullptr;
   step_trace* trace_ = nullptr;
 };
