@@ -35,6 +35,7 @@ struct transport {
 };
 
 inline void right() {
+  comm::demand_ranked<transport>();
   comm::demand_all_reduce<transport>();
   comm::demand_broadcast<transport>();
   comm::demand_send_receive<transport>();
