@@ -5,11 +5,13 @@
 
 #include <CLI/CLI.hpp>
 
+#include <chrono>
 #include <cstdlib>
 #include <iostream>
 #include <optional>
 #include <sstream>
 #include <string>
+#include <thread>
 
 namespace command_line {
 
@@ -26,20 +28,26 @@ template <class Options> void add_common(CLI::App& app, Options& o) {
 }
 
 // The exit code, where there is nothing to run: --help, options that do not parse, or what `check` throws.
-// mpirun's ranks all parse; only one of them speaks, and has the exit code: a launcher that saw another fail first would end it unheard.
+// mpirun's ranks all parse; rank 0 speaks. The others let it: the launcher ends them when rank 0 has failed. One that is still there after a
+// while was not launched with others (a rank inherited from the shell that it was started in), and speaks for itself.
 template <class Check> std::optional<int> parse(CLI::App& app, int argc, char** argv, Check const& check) {
   char const* rank = std::getenv("OMPI_COMM_WORLD_RANK");
   if (!rank) rank = std::getenv("PMI_RANK");
-  bool const speaks = !rank || std::string(rank) == "0";
+  bool const first = !rank || std::string(rank) == "0";
   try {
     app.parse(argc, argv);
     check();
   } catch (CLI::ParseError const& e) {
     std::ostringstream out, err;
     int const code = app.exit(e, out, err);
-    if (!speaks) return 0;
+    std::string const prefix = first ? "" : "rank " + std::string(rank) + ": ";
+    if (!first && code == 0) {
+      std::cout << prefix << "rank 0 prints it; if nobody launched ranks, unset OMPI_COMM_WORLD_RANK and PMI_RANK\n";
+      return 0;
+    }
+    if (!first) std::this_thread::sleep_for(std::chrono::seconds(2));
     std::cout << out.str();
-    std::cerr << err.str();
+    std::cerr << prefix << err.str();
     return code;
   }
   return std::nullopt;

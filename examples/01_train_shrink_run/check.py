@@ -239,6 +239,11 @@ class TrainShrinkRun(Check):
             refused(["cannot make the folder", "bad.safetensors"], "--epochs", 1, "--out", bad / "below", ranks=n)
             refused(["many"], "--epochs", "many", first="--epochs", ranks=n)
             refused(["needs --checkpoint"], "--resume", first="--resume", ranks=n)
+        # A rank that was inherited from a shell, and no launcher: nobody else would speak.
+        self.prefix = ["env", "OMPI_COMM_WORLD_RANK=1"]
+        refused(["many"], "--epochs", "many", first="rank 1: --epochs")
+        assert "unset OMPI_COMM_WORLD_RANK" in self.run("--help")
+        self.prefix = []
         # More ranks than samples in a batch.
         self.run("--epochs", 1, "--batch", 2, "--train-only", "--quiet", "--threads", 1, "--thread-ranks", 4)
 
