@@ -15,9 +15,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "support"))
-from check_program import Check, main
-
-SKIPPED = 4  # the exit status that ctest counts as skipped
+from check_program import SKIPPED, Check, main
 
 # Small enough for a second, large enough that a pipeline has something to cut: units are the embedding, blocks, the last norm, the output.
 SMALL = ("--layers", 3, "--width", 24, "--heads", 3, "--context", 16, "--threads", 1)
@@ -77,7 +75,7 @@ class LanguageModel(Check):
             f = self.figures(*plain, *more, "--thread-ranks", n)
             assert numbers(f) == numbers(reference), f"{n} ranks as threads, {more}: {numbers(f)} and not {numbers(reference)}"
             assert len(f["peak_bytes"]) == n and min(f["peak_bytes"]) > 0
-        for n, more in ((3, ()), (4, ("--mesh", "data=2,pipeline=2", "--micro-batches", 2))) if self.launcher else ():
+        for n, more in ((3, ()), (4, ("--mesh", "data=2,pipeline=2", "--micro-batches", 2))) if self.has_launcher() else ():
             assert numbers(self.figures(*plain, *more, ranks=n)) == numbers(reference), f"{n} MPI ranks, {more}"
         # without the mode another summation order shows, or this test could not fail
         loose = [self.figures(*plain[1:], "--thread-ranks", n)["loss"] for n in (1, 3)]
@@ -116,7 +114,7 @@ class LanguageModel(Check):
             self.run("--data", self.text, *SMALL, *plain, *(("--deterministic",) if steps else ()), "--steps", steps, "--quiet", "--out", out, "--mesh", axes(*mesh), *more, "--thread-ranks", math.prod(mesh))
             files.append(out.read_bytes())
         assert files[0] == files[1] == files[2] != files[3] == files[4]
-        if self.launcher:
+        if self.has_launcher():
             f = self.figures(*plain, "--mesh", axes(1, 2, 1), ranks=2)
             assert abs(f["validation_loss"] - alone["validation_loss"]) < 1e-5
 
@@ -138,7 +136,7 @@ class LanguageModel(Check):
             reference = numbers(self.figures(*plain))
             for n, more in ((3, ("--state-stage", 3)), (2, ("--mesh", "pipeline=2", "--schedule", "zb-h1", "--micro-batches", 2)), (4, ("--mesh", "data=2,pipeline=2", "--micro-batches", 2))):
                 assert numbers(self.figures(*plain, *more, "--thread-ranks", n)) == reference, (p, more)
-            if self.launcher:
+            if self.has_launcher():
                 assert numbers(self.figures(*plain, ranks=2)) == reference
         # a scale that overflows on the way: skipped, said once each, kept in the checkpoint and gone on with
         c = self.folder / "half"
@@ -195,7 +193,7 @@ class LanguageModel(Check):
         for n, mesh in ((2, ()), (3, ("--mesh", "pipeline=3")), (2, ("--mesh", "tensor=2")), (4, ("--mesh", "tensor=2,pipeline=2"))):
             for source in (file, checkpoint):  # scores differ by units in the last place at the most where sums are cut: far below a draw's
                 assert text == self.write(source, *wish, *mesh, "--threads", 1, "--thread-ranks", n), f"{mesh}: another text"
-        if self.launcher:
+        if self.has_launcher():
             assert text == self.write(file, *wish, "--mesh", "tensor=2,pipeline=1", ranks=2), "MPI ranks write another text"
         said = self.write(file, "--mesh", "data=2", "--thread-ranks", 2, fails=True)
         assert "--mesh data=1,tensor=1,pipeline=2" in said, said
@@ -223,7 +221,7 @@ class LanguageModel(Check):
     def cuts(self):
         plain = ("--deterministic", "--batch", 4, "--validation-windows", 1, "--steps", 2, "--micro-batches", 2)
         alone = self.figures(*plain)
-        layouts = [("pipeline=3", 3, False, ()), ("data=2,pipeline=2", 4, False, ("--recompute", "full"))] + ([("pipeline=2", 2, True, ("--schedule", "zb-v"))] if self.launcher else [])
+        layouts = [("pipeline=3", 3, False, ()), ("data=2,pipeline=2", 4, False, ("--recompute", "full"))] + ([("pipeline=2", 2, True, ("--schedule", "zb-v"))] if self.has_launcher() else [])
         for mesh, n, mpi, more in layouts:
             where = () if mpi else ("--thread-ranks", n)
             f = self.figures(*plain, "--mesh", mesh, *more, "--cuts", "measured", *where, ranks=n if mpi else 1)
@@ -253,7 +251,7 @@ class LanguageModel(Check):
             return spans
 
         layouts = [(1, ()), (2, ()), (2, ("--state-stage", 3)), (2, ("--mesh", "tensor=2")), (2, ("--mesh", "pipeline=2", "--schedule", "zb-h1")), (4, ("--mesh", "data=2,pipeline=2"))]
-        for mpi, (n, more) in [(False, l) for l in layouts] + ([(True, layouts[-1])] if self.launcher else []):
+        for mpi, (n, more) in [(False, l) for l in layouts] + ([(True, layouts[-1])] if self.has_launcher() else []):
             spans = traced(*more, ranks=n) if mpi else traced(*more, "--thread-ranks", n)
             assert sorted(spans) == list(range(n)), f"{more}: spans of ranks {sorted(spans)}"
             for rank, mine in spans.items():
@@ -331,7 +329,7 @@ class LanguageModel(Check):
         for mesh in ((), ("--mesh", "pipeline=2", "--micro-batches", 2, "--thread-ranks", 2)):
             refused(["the loss of step ", " is ", "on rank ", "of layer '"], "--steps", 5, "--learning-rate", 1e30, "--warm-up", 0, "--clip", 0, *mesh)
         # every rank refuses alike, rank 0 speaks, nobody hangs
-        if self.launcher:
+        if self.has_launcher():
             refused(["there are 3", "'data=1,pipeline=3'"], "--mesh", "pipeline=2", ranks=3)
             refused(["no schedule"], "--schedule", "hope", ranks=2)
         # strange, but legal: more ranks than windows, more micro-batches than windows, stages without a layer

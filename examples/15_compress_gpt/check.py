@@ -70,7 +70,7 @@ class CompressGpt(Check):
         alone = figures(self.rows(model, text))
         assert figures(self.rows(model, text, "--thread-ranks", 3)) == alone
         assert figures(self.rows(model, text, "--batch", 3)) == alone, "how many windows go at once should not show"
-        if self.launcher:
+        if self.has_launcher():
             assert figures(self.rows(model, text, ranks=2)) == alone
         assert figures(self.rows(model, text, "--windows", 3)) != alone, "fewer windows gave the same figures: are they compared?"
 
