@@ -36,19 +36,27 @@ class Distill(Check):
         self.run(*SMALL, "--epochs", 15, "--teacher", out / "teacher.safetensors", "--top-k", 0, "--out", twice)
         assert (twice / "student.safetensors").read_bytes() == (out / "student.safetensors").read_bytes()
         some = self.folder / "some"
-        said = self.run(*SMALL, "--epochs", 15, "--teacher", out / "teacher.safetensors", "--top-k", 3, "--out", some)
+        some_said = self.run(*SMALL, "--epochs", 15, "--teacher", out / "teacher.safetensors", "--top-k", 3, "--out", some)
+        # The teacher alone, judged by images that it has not learned from.
+        held = self.folder / "held.json"
+        samples = json.loads((out / "report.json").read_text())["samples"]
+        said = self.run(*SMALL, "--epochs", 0, "--teacher-epochs", 20, *STILL, "--validation", samples + 7, "--json", held)
+        alone = json.loads(held.read_text())
+        assert "student" not in alone and alone["samples"] == samples + 7 and alone["judged_by"] == "held-out training images" and "held out" in said, (alone, said)
+        assert 0 < alone["teacher"]["errors"] < 0.15 * alone["samples"] and figures["judged_by"] == "test images", alone
         targets = json.loads((some / "report.json").read_text())["targets"]
-        assert targets["top_k"] == 3 and 0 < targets["dropped_mean"] <= targets["dropped_max"] < 1 and "3 of 10 scores kept" in said, (targets, said)
+        assert targets["top_k"] == 3 and 0 < targets["dropped_mean"] <= targets["dropped_max"] < 1 and "3 of 10 scores kept" in some_said, (targets, some_said)
 
     # --- the same bytes on any number of ranks, wherever the teacher is: as threads, as processes -----------------------------------
-    def bytes_of(self, name, *arguments, ranks=1):
-        short = SMALL + ("--teacher-epochs", 2, "--epochs", 2, "--deterministic", "--shift", 1, "--turn", 10)
+    def bytes_of(self, name, *arguments, ranks=1, bend=0.5):
+        short = SMALL + ("--teacher-epochs", 2, "--epochs", 2, "--deterministic", "--shift", 1, "--turn", 10, "--bend", bend)
         self.run(*short, "--out", self.folder / name, *arguments, ranks=ranks)
         return (self.folder / name / "student.safetensors").read_bytes()
 
     def same_bytes(self):
-        for moved in ((), ("--student-shift", 1)):
+        for moved in ((), ("--student-shift", 1, "--student-bend", 0.5)):
             reference = self.bytes_of("alone", *moved)
+            assert reference != self.bytes_of("straight", *moved, bend=0), "bending does nothing"
             assert reference != self.bytes_of("seed", "--seed", 2, *moved), "another seed gave the same bytes"
             for n in (2, 3, 4):
                 assert self.bytes_of(f"threads{n}", "--thread-ranks", n, *moved) == reference, f"{n} thread ranks"
@@ -81,6 +89,9 @@ class Distill(Check):
         refused(["hard_weight must lie in [0, 1]"], "--hard-weight", 2)
         refused(["top_k is 11, the teacher has 10 classes"], "--top-k", 11, "--out", out)
         refused(["needs --student-shift 0"], "--top-k", 3, "--student-shift", 1)
+        refused(["--student-bend 0"], "--teacher-ranks", 1, "--student-bend", 1)
+        assert "needs a student that learns" in self.run(*SMALL, "--teacher-ranks", 1, "--epochs", 0, fails=True)
+        refused(["nothing is left to learn from"], "--validation", 100000)
         refused(["choose one"], "--top-k", 3, "--teacher-ranks", 1)
         refused(["nobody is left to learn"], "--teacher-ranks", 1)
         refused(["fc1.weight", "shape"], "--teacher", out / "student.safetensors")

@@ -10,13 +10,14 @@
 
 namespace {
 
-void say(figures const& f, pl::world const& world) {
+void say(figures const& f, options const& o, pl::world const& world) {
   auto const line = [&](char const* who, learned const& l) {
     print(world, "%-22s %5lld errors (%.2f %%)  %9lld parameters  %7.1f s", who, static_cast<long long>(l.errors), 100.0 * static_cast<double>(l.errors) / static_cast<double>(f.test), static_cast<long long>(l.parameters), l.seconds);
   };
+  if (o.validation > 0) print(world, "judged by %lld training images that were held out, not by the test images", static_cast<long long>(f.test));
   if (f.teacher) line("teacher", *f.teacher);
   if (f.baseline) line("student, labels alone", *f.baseline);
-  line("student, distilled", f.student);
+  if (f.student) line("student, distilled", *f.student);
   if (f.targets)
     print(world, "targets: %lld of %lld scores kept; the others have %.3g of the probability on average, %.3g at most", static_cast<long long>(f.targets->k), static_cast<long long>(f.targets->classes), f.targets->dropped_mean, f.targets->dropped_max);
 }
@@ -45,7 +46,7 @@ void on_two_groups(options const& o, pl::io::split const& data, pl::world& world
   f.streamed = world.comm.all_reduce_value(f.streamed);
   if (o.baseline && learns) f.baseline = train_student(o, data, std::nullopt, group);
   if (learns) {
-    say(f, group);
+    say(f, o, group);
     write_figures(f, o, group);
   }
 }
@@ -63,9 +64,9 @@ void on_one_group(options const& o, pl::io::split const& data, pl::world& world)
     teacher = pl::compress::cached_teacher(path, data.train);
     t.model.reset();  // it is not needed any more
   }
-  if (o.baseline) f.baseline = train_student(o, data, std::nullopt, world);
-  f.student = train_student(o, data, teacher, world);
-  say(f, world);
+  if (o.baseline && o.epochs > 0) f.baseline = train_student(o, data, std::nullopt, world);
+  if (o.epochs > 0) f.student = train_student(o, data, teacher, world);
+  say(f, o, world);
   write_figures(f, o, world);
 }
 

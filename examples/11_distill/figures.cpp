@@ -2,52 +2,42 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <nlohmann/json.hpp>
 
-#include <cmath>
+#include <type_traits>
 
 #include "parts.hpp"
 
-// PLEAT_DIGITS is where the build found the shipped digits; an installed program is told by --data.
-pl::io::split read_data(options const& o) { return o.data.empty() ? pl::io::load_digits(PLEAT_DIGITS) : pl::io::mnist(o.data); }
+namespace {
 
-moved_images::moved_images(pl::io::dataset const& from, int most, double turn, std::uint64_t seed) : from_(&from), most_(most), turn_(turn), seed_(seed) {
-  if (moves()) moved_ = from;
-  epoch(0);
+// The last `n` training images in the place of the test images.
+void hold_out(pl::io::split& s, pl::index_t n) {
+  auto& all = s.train;
+  if (n >= all.size) throw pl::error{"--validation", std::to_string(n) + " of " + std::to_string(all.size) + " training images held out: nothing is left to learn from"};
+  auto const part = [](auto const& values, pl::index_t from, pl::index_t to) { return std::remove_cvref_t<decltype(values)>(values.begin() + from, values.begin() + to); };
+  pl::index_t const rest = all.size - n, size = all.sample_size();
+  s.test = all;
+  s.test.name = all.name + ", held out";
+  s.test.size = n;
+  s.test.pixels = part(all.pixels, rest * size, all.size * size);
+  s.test.labels = part(all.labels, rest, all.size);
+  all.size = rest;
+  all.pixels.resize(static_cast<std::size_t>(rest * size));
+  all.labels.resize(static_cast<std::size_t>(rest));
 }
 
-void moved_images::epoch(pl::index_t e) {
-  if (!moves()) return;
-  // Keyed by (seed, epoch, sample): the same images on every rank.
-  pl::random::stream const draw(seed_, pl::random::hash("examples::moved_images") + static_cast<std::uint64_t>(e));
-  pl::index_t const channels = from_->sample[0], height = from_->sample[1], width = from_->sample[2], n = from_->sample_size();
-  auto const choices = static_cast<std::uint64_t>(2 * most_ + 1);
-  for (pl::index_t s = 0; s < from_->size; ++s) {
-    auto const key = static_cast<std::uint64_t>(8 * s);
-    auto const shift = [&](std::uint64_t i) { return static_cast<float>(static_cast<int>(draw.below(key + i, choices)) - most_); };
-    auto const within = [&](std::uint64_t i, double limit) { return static_cast<float>(limit) * (2 * draw.uniform(key + i) - 1); };
-    float const dy = shift(0), dx = shift(1), angle = within(2, turn_ * 3.14159265 / 180), across = 1 + within(3, turn_ / 100), down = 1 + within(4, turn_ / 100);
-    // Pixel (y, x) comes from (v, u): turned and stretched about the centre, then shifted; between pixels by proportion.
-    float const cosine = std::cos(angle), sine = std::sin(angle), cy = 0.5f * static_cast<float>(height - 1), cx = 0.5f * static_cast<float>(width - 1);
-    for (pl::index_t c = 0; c < channels; ++c) {
-      std::uint8_t const* const in = from_->pixels.data() + s * n + c * height * width;
-      std::uint8_t* const out = moved_.pixels.data() + s * n + c * height * width;
-      for (pl::index_t y = 0; y < height; ++y)
-        for (pl::index_t x = 0; x < width; ++x) {
-          float const fy = static_cast<float>(y) - cy - dy, fx = static_cast<float>(x) - cx - dx;
-          float const v = (cosine * fy + sine * fx) * down + cy, u = (cosine * fx - sine * fy) * across + cx;
-          float const v0 = std::floor(v), u0 = std::floor(u), b = v - v0, a = u - u0;
-          auto const at = [&](pl::index_t i, pl::index_t j) { return i >= 0 && i < height && j >= 0 && j < width ? static_cast<float>(in[i * width + j]) : 0.0f; };
-          auto const i = static_cast<pl::index_t>(v0), j = static_cast<pl::index_t>(u0);
-          out[y * width + x] = static_cast<std::uint8_t>((1 - b) * ((1 - a) * at(i, j) + a * at(i, j + 1)) + b * ((1 - a) * at(i + 1, j) + a * at(i + 1, j + 1)) + 0.5f);
-        }
-    }
-  }
+}  // namespace
+
+// PLEAT_DIGITS is where the build found the shipped digits; an installed program is told by --data.
+pl::io::split read_data(options const& o) {
+  auto s = o.data.empty() ? pl::io::load_digits(PLEAT_DIGITS) : pl::io::mnist(o.data);
+  if (o.validation > 0) hold_out(s, o.validation);
+  return s;
 }
 
 pl::run::fit_options training(options const& o, pl::index_t epochs, moved_images& images) {
   pl::run::fit_options f;
   f.epochs = epochs;
   f.schedule = pl::nn::cosine{};
-  f.optimizer = pl::nn::adamw{.learning_rate = o.learning_rate};
+  f.optimizer = pl::nn::adamw{.learning_rate = o.learning_rate, .weight_decay = o.weight_decay};
   f.progress = !o.quiet;
   f.on_event = [&images](pl::run::event const& e) {
     if (e.what == pl::run::event::kind::epoch) images.epoch(e.epoch);
@@ -60,8 +50,9 @@ void write_figures(figures const& f, options const& o, pl::world const& world) {
   auto const network = [&](learned const& l) {
     return nlohmann::json{{"errors", l.errors}, {"test_error", static_cast<double>(l.errors) / static_cast<double>(f.test)}, {"parameters", l.parameters}, {"seconds", l.seconds}};
   };
-  nlohmann::json j{{"student", network(f.student)}, {"samples", f.test}, {"temperature", o.temperature}, {"hard_weight", o.hard_weight}, {"seed", o.seed}, {"ranks", world.size()}, {"deterministic", o.deterministic}};
+  nlohmann::json j{{"judged_by", o.validation > 0 ? "held-out training images" : "test images"}, {"samples", f.test}, {"temperature", o.temperature}, {"hard_weight", o.hard_weight}, {"seed", o.seed}, {"ranks", world.size()}, {"deterministic", o.deterministic}};
   if (f.teacher) j["teacher"] = network(*f.teacher);
+  if (f.student) j["student"] = network(*f.student);
   if (f.baseline) j["baseline"] = network(*f.baseline);
   if (f.targets) j["targets"] = {{"top_k", f.targets->k}, {"classes", f.targets->classes}, {"dropped_mean", f.targets->dropped_mean}, {"dropped_max", f.targets->dropped_max}};
   if (f.streamed > 0) j["streamed"] = f.streamed;

@@ -7,12 +7,20 @@
 #include <optional>
 #include <string>
 
+// How far an image moves, at most.
+struct movement {
+  int shift = 0;                        // pixels, in x and in y
+  double turn = 0;                      // degrees of a rotation, per cent of a stretch
+  double bend = 0;                      // pixels of the points of an elastic deformation
+  bool moves() const { return shift > 0 || turn > 0 || bend > 0; }
+};
+
 struct options {
   std::string data, out, json, teacher, evaluate;
   std::uint64_t seed = 1;
-  std::int64_t batch = 256, teacher_epochs = 60, epochs = 40, teacher_width = 1200, width = 800, top_k = -1;
-  double temperature = 20, hard_weight = 0.1, learning_rate = 1e-3, dropout = 0.3, input_dropout = 0.1, turn = 10, student_turn = 0;
-  int shift = 2, student_shift = 0;
+  std::int64_t batch = 256, teacher_epochs = 60, epochs = 40, teacher_width = 1200, width = 800, top_k = -1, validation = 0;
+  double temperature = 20, hard_weight = 0.1, learning_rate = 1e-3, weight_decay = 0.01, dropout = 0.3, input_dropout = 0.1;
+  movement move{.shift = 2, .turn = 10}, student_move;
   int threads = 0, thread_ranks = 0, teacher_ranks = 0;
   bool baseline = false, deterministic = false, quiet = false;
 };

@@ -16,24 +16,22 @@
 
 namespace pl = pleat;
 
-// MNIST from --data, or the shipped digits.
+// MNIST from --data, or the shipped digits; with --validation, training images are in the test images' place.
 pl::io::split read_data(options const& o);
 
 // A data set whose images are moved anew in every epoch: what `fit` looks at, and what it calls at an epoch's end.
 class moved_images {
  public:
-  // \param most pixels of a shift in x and y  \param turn degrees of a rotation, and per cent of a stretch
-  moved_images(pl::io::dataset const& from, int most, double turn, std::uint64_t seed);
-  pl::io::dataset const& data() const { return moves() ? moved_ : *from_; }
+  // \param whose another name has other images
+  moved_images(pl::io::dataset const& from, movement most, char const* whose, std::uint64_t seed);
+  pl::io::dataset const& data() const { return most_.moves() ? moved_ : *from_; }
   void epoch(pl::index_t e);  // of those that follow, counted from 0
 
  private:
-  bool moves() const { return most_ > 0 || turn_ > 0; }
   pl::io::dataset const* from_;
   pl::io::dataset moved_;
-  int most_;
-  double turn_;
-  std::uint64_t seed_;
+  movement most_;
+  std::uint64_t purpose_, seed_;
 };
 
 // fit's settings for so many epochs, with images that move on.
@@ -57,8 +55,7 @@ learned train_student(options const& o, pl::io::split const& data, std::optional
 pl::run::evaluation evaluate_student(options const& o, pl::io::split const& data, pl::world& world);
 
 struct figures {
-  std::optional<learned> teacher, baseline;
-  learned student;
+  std::optional<learned> teacher, baseline, student;
   std::optional<pl::compress::top_scores> targets;  // without the scores
   pl::index_t test = 0, streamed = 0;
 };

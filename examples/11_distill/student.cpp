@@ -15,7 +15,7 @@ auto network(options const& o, pl::io::dataset const& d) {
 learned train_student(options const& o, pl::io::split const& data, std::optional<pl::compress::teacher> const& teacher, pl::world& world) {
   auto const net = network(o, data.train);
   auto const plan = pl::plan::search(net, world, {.global_batch = o.batch, .deterministic = o.deterministic});
-  moved_images images(data.train, o.student_shift, o.student_turn, o.seed);
+  moved_images images(data.train, o.student_move, "student's images", o.seed);
   auto student = pl::parallel::build(net, plan, world, {.seed = o.seed});
   learned l;
   if (teacher) {

@@ -13,7 +13,7 @@ trained_teacher train_teacher(options const& o, pl::io::split const& data, pl::w
   auto const m = std::make_shared<model>(pl::parallel::build(net, plan, world, {.seed = o.seed}));
   trained_teacher t;
   if (o.teacher.empty()) {
-    moved_images images(data.train, o.shift, o.turn, o.seed);
+    moved_images images(data.train, o.move, "teacher's images", o.seed);
     t.result.seconds = pl::run::fit(*m, images.data(), training(o, o.teacher_epochs, images)).seconds;
     if (!o.out.empty()) pl::run::save(*m, o.out + "/teacher.safetensors", {"distill-teacher", pl::run::input_normalisation{data.train.mean, data.train.scale}, {}});
   } else {
