@@ -4,18 +4,21 @@
 bench_codec: peer/ggml/<form>/apply/<rows>.
 
 ggml is never built here. Its shared libraries (libggml-base, libggml-cpu) are looked for in PLEAT_GGML_LIB (a folder), in the Python package
-llama_cpp, and where the system keeps libraries; without them nothing is measured, and that is said."""
+llama_cpp, and where the system keeps libraries; without them nothing is measured, and that is said.
+
+    ggml_matvec.py --beside build/release/bin/bench_codec    both by turns: ours gain `ggml_over_this`, the least processor times' quotient"""
 import argparse
 import ctypes
 import ctypes.util
 import importlib.util
 import json
 import os
+import subprocess
 import sys
 import time
 
 SIDE = 4096
-TYPES = {"q8_0": (8, 34, 32), "q4_0": (2, 18, 32), "q4_K": (12, 144, 256), "q6_K": (14, 210, 256)}  # number in ggml, bytes, numbers of a block
+TYPES = {"q8_0": (8, 34, 32), "q4_0": (2, 18, 32), "q5_1": (7, 24, 32), "q4_K": (12, 144, 256), "q6_K": (14, 210, 256)}  # number in ggml, bytes, numbers of a block
 
 
 class InitParams(ctypes.Structure):
@@ -49,13 +52,59 @@ def declare(base, cpu):
         function.restype, function.argtypes = result, arguments
 
 
+def row(name, seconds, cpu, runs, m, **more):
+    return {"name": name, "run_name": name, "run_type": "iteration", "iterations": runs, "real_time": seconds * 1e3, "cpu_time": cpu * 1e3, "time_unit": "ms",
+            "flops": 2 * m * SIDE * SIDE / seconds, **more}
+
+
+class Product:
+    """ggml's product of one weight with m rows; remembers the least times."""
+
+    def __init__(self, base, backend, values, form, m):
+        number, size, block = TYPES[form]
+        self.base, self.backend, self.runs, self.least, self.least_cpu = base, backend, 0, 1e30, 1e30
+        self.context = base.ggml_init(InitParams(SIDE * SIDE * size // block + 8 * SIDE * m + (4 << 20), None, False))
+        w, x = base.ggml_new_tensor_2d(self.context, number, SIDE, SIDE), base.ggml_new_tensor_2d(self.context, 0, SIDE, m)
+        base.ggml_quantize_chunk(number, ctypes.cast(values, ctypes.c_void_p), base.ggml_get_data(w), 0, SIDE, SIDE, None)
+        ctypes.memmove(base.ggml_get_data(x), values, 4 * SIDE * m)
+        self.graph = base.ggml_new_graph(self.context)
+        base.ggml_build_forward_expand(self.graph, base.ggml_mul_mat(self.context, w, x))
+
+    def run(self, seconds):
+        for _ in range(3):
+            self.base.ggml_backend_graph_compute(self.backend, self.graph)
+        fewest, end = self.runs + 5, time.perf_counter() + seconds
+        while time.perf_counter() < end or self.runs < fewest:
+            start, used = time.perf_counter(), time.process_time()
+            self.base.ggml_backend_graph_compute(self.backend, self.graph)
+            self.least, self.least_cpu, self.runs = min(self.least, time.perf_counter() - start), min(self.least_cpu, time.process_time() - used), self.runs + 1
+
+    def free(self):
+        self.base.ggml_free(self.context)
+
+
+def ours(program, name, seconds):
+    """Least wall and processor time of a row of bench_codec, and its iterations."""
+    said = subprocess.run([program, f"--benchmark_filter=^{name}$", f"--benchmark_min_time={seconds / 5}s", "--benchmark_repetitions=5", "--benchmark_format=json"],
+                          capture_output=True, text=True, check=True).stdout
+    rows = [r for r in json.loads(said)["benchmarks"] if r["run_type"] == "iteration"]
+    if not rows or any(r["time_unit"] != "ms" for r in rows):
+        sys.exit(f"ggml_matvec.py: {program} has no row {name} in ms")
+    return min(r["real_time"] for r in rows) / 1e3, min(r["cpu_time"] for r in rows) / 1e3, sum(r["iterations"] for r in rows)
+
+
 def main():
     options = argparse.ArgumentParser()
     options.add_argument("--threads", type=int, default=1)
     options.add_argument("--seconds", type=float, default=1)
     options.add_argument("--filter", default="")
+    options.add_argument("--beside", help="bench_codec, which runs by turns with ggml")
+    options.add_argument("--turns", type=int, default=3)
     options.add_argument("--out", default="-")
     options = options.parse_args()
+    if options.beside and options.threads != 1:
+        options.beside = None  # its rows have one thread
+        print("ggml_matvec.py: bench_codec has rows of one thread only; --beside is left out", file=sys.stderr)
     rows, libraries = [], load()
     if libraries is None:
         print("ggml_matvec.py: no libggml-base and libggml-cpu found; NOTHING MEASURED (PLEAT_GGML_LIB names their folder)", file=sys.stderr)
@@ -70,29 +119,24 @@ def main():
         values = (ctypes.c_float * (SIDE * SIDE))()
         for at in range(0, SIDE * SIDE, len(some)):
             values[at:at + len(some)] = some
-        for form, (number, size, block) in TYPES.items():
+        for form in TYPES:
             for m in (1, 8, 32, 64):
-                name = f"peer/ggml/{form}/apply/{m}" + ("" if options.threads == 1 else f"/threads:{options.threads}")
+                mine, name = f"stored/{form}/apply/{m}", f"peer/ggml/{form}/apply/{m}" + ("" if options.threads == 1 else f"/threads:{options.threads}")
                 if options.filter not in name:
                     continue
-                context = base.ggml_init(InitParams(SIDE * SIDE * size // block + 8 * SIDE * m + (4 << 20), None, False))
-                w, x = base.ggml_new_tensor_2d(context, number, SIDE, SIDE), base.ggml_new_tensor_2d(context, 0, SIDE, m)
-                base.ggml_quantize_chunk(number, ctypes.cast(values, ctypes.c_void_p), base.ggml_get_data(w), 0, SIDE, SIDE, None)
-                ctypes.memmove(base.ggml_get_data(x), values, 4 * SIDE * m)
-                graph = base.ggml_new_graph(context)
-                base.ggml_build_forward_expand(graph, base.ggml_mul_mat(context, w, x))
-                for _ in range(3):
-                    base.ggml_backend_graph_compute(backend, graph)
-                least = least_cpu = 1e30
-                runs, end = 0, time.perf_counter() + options.seconds
-                while time.perf_counter() < end or runs < 5:
-                    start, used = time.perf_counter(), time.process_time()
-                    base.ggml_backend_graph_compute(backend, graph)
-                    least, least_cpu, runs = min(least, time.perf_counter() - start), min(least_cpu, time.process_time() - used), runs + 1
-                base.ggml_free(context)
-                rows.append({"name": name, "run_name": name, "run_type": "iteration", "iterations": runs, "real_time": least * 1e3, "cpu_time": least_cpu * 1e3,
-                             "time_unit": "ms", "flops": 2 * m * SIDE * SIDE / least})
-                print(f"{name}  {least * 1e3:.3f} ms, {least_cpu * 1e3:.3f} ms of processor time", file=sys.stderr)
+                product, best = Product(base, backend, values, form, m), (1e30, 1e30, 0)
+                for _ in range(options.turns if options.beside else 1):
+                    product.run(options.seconds)
+                    if options.beside:
+                        least, least_cpu, runs = ours(options.beside, mine, options.seconds)
+                        best = min(best[0], least), min(best[1], least_cpu), best[2] + runs
+                product.free()
+                rows.append(row(name, product.least, product.least_cpu, product.runs, m))
+                said = f"{name}  {product.least * 1e3:.3f} ms, {product.least_cpu * 1e3:.3f} ms of processor time"
+                if options.beside:
+                    rows.append(row(mine, *best, m, ggml_over_this=product.least_cpu / best[1]))
+                    said += f"; {mine} {best[1] * 1e3:.3f}, ggml_over_this {product.least_cpu / best[1]:.2f}"
+                print(said, file=sys.stderr)
     text = json.dumps({"context": {"executable": "ggml_matvec.py", **({"ggml": "found"} if libraries else {})}, "benchmarks": rows}, indent=1)
     if options.out == "-":
         print(text)
