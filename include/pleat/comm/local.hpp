@@ -18,6 +18,7 @@
 #include <pleat/comm/communicator.hpp>
 #include <pleat/comm/detail/local_core.hpp>
 #include <pleat/comm/detail/named_calls.hpp>
+#include <pleat/comm/detail/operation_pool.hpp>
 #include <pleat/comm/request.hpp>
 
 namespace pleat::comm {
@@ -71,8 +72,7 @@ class local_endpoint : public std::enable_shared_from_this<local_endpoint> {
       }
       if (together) core.leave(*together);
       together = nullptr;
-      std::erase(keep->active, this);
-      keep->idle.push_back(this);
+      keep->operations.end(*this);
     }
   };
 
@@ -88,17 +88,7 @@ class local_endpoint : public std::enable_shared_from_this<local_endpoint> {
   }
 
   PLEAT_ONCE request start(call const& c) {
-    if (idle.empty()) {  // twice as many: how many are under way at once depends on time, and a steady state allocates nothing
-      auto const number_of_all = std::max<std::size_t>(64, 2 * all.size());
-      all.reserve(number_of_all);
-      idle.reserve(number_of_all);
-      active.reserve(number_of_all);
-      while (all.size() < number_of_all) {
-        all.push_back(std::make_unique<operation>());
-        idle.push_back(all.back().get());
-      }
-    }
-    auto* op = idle.back();
+    auto* op = &operations.next(64, [](operation&) {});
     if (c.kind == call_kind::send || c.kind == call_kind::receive) {
       op->alone.what = c;
       op->alone.rank = rank;
@@ -107,14 +97,13 @@ class local_endpoint : public std::enable_shared_from_this<local_endpoint> {
     } else {
       op->together = &core->arrive(rank, number++, c);
     }
-    idle.pop_back();
-    active.push_back(op);
+    operations.begin();
     op->owner = shared_from_this();
     return request(op);
   }
 
   void progress() {
-    for (auto* op : active)
+    for (auto* op : operations.active())
       if (op->together) core->help(*op->together);
   }
 
@@ -122,8 +111,7 @@ class local_endpoint : public std::enable_shared_from_this<local_endpoint> {
   int rank;
   double seconds = -1;
   std::uint64_t number = 0;
-  std::vector<std::unique_ptr<operation>> all;
-  std::vector<operation*> idle, active;
+  operation_pool<operation> operations;
 };
 
 }  // namespace detail

@@ -22,6 +22,7 @@
 #include <pleat/comm/detail/local_core.hpp>
 #include <pleat/comm/detail/mpi_arrivals.hpp>
 #include <pleat/comm/detail/mpi_words.hpp>
+#include <pleat/comm/detail/operation_pool.hpp>
 #include <pleat/comm/request.hpp>
 
 namespace pleat::comm::detail {
@@ -165,8 +166,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
           owner.reset();
         }
       }
-      std::erase(keep->active, this);
-      if (!lost) keep->idle.push_back(this);
+      keep->operations.end(*this, !lost);
     }
   };
 
@@ -224,18 +224,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
 
   PLEAT_ONCE request start(call const& c) {
     if (!broken.empty()) throw error{describe(c), broken, "Make a new communicator, or end the program", rank};
-    if (idle.empty()) {  // twice as many: how many are under way at once depends on time, and a steady state allocates nothing
-      auto const number_of_all = std::max<std::size_t>(32, 2 * all.size());
-      all.reserve(number_of_all);
-      idle.reserve(number_of_all);
-      active.reserve(number_of_all);
-      while (all.size() < number_of_all) {
-        all.push_back(std::make_unique<operation>());
-        all.back()->make_room(2 * static_cast<std::size_t>(size));  // any call within MPI's counts: which operation serves it is chance
-        idle.push_back(all.back().get());
-      }
-    }
-    auto* o = idle.back();
+    auto* o = &operations.next(32, [this](operation& made) { made.make_room(2 * static_cast<std::size_t>(size)); });  // any call within MPI's counts: which operation serves it is chance
     o->what = c;
     o->requests.clear();
     o->stage.clear();
@@ -247,17 +236,16 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
       o->number = arrivals->announce();
     }
     post(*o);
-    idle.pop_back();
-    active.push_back(o);
+    operations.begin();
     o->owner = shared_from_this();
     return request(o);
   }
 
   void progress() {
-    for (auto* o : active) o->poll();
+    for (auto* o : operations.active()) o->poll();
     if (arrivals) arrivals->drain();
     int flag = 0;
-    if (active.empty()) MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, comm, &flag, MPI_STATUS_IGNORE);
+    if (operations.active().empty()) MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, comm, &flag, MPI_STATUS_IGNORE);
   }
 
   MPI_Comm comm;
@@ -512,8 +500,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
   std::vector<std::byte> stage_;  // of a blocking call
 
  public:
-  std::vector<std::unique_ptr<operation>> all;
-  std::vector<operation*> idle, active;
+  operation_pool<operation> operations;
 };
 
 }  // namespace pleat::comm::detail
