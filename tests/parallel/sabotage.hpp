@@ -16,9 +16,12 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
+
+#include <sys/resource.h>
 
 namespace sabotage {
 
@@ -30,7 +33,11 @@ using tensor = pl::tensor<float, space>;
 enum class how { fail, hang, kill };
 
 /// Where in step 1, the second one, a rank comes to its end: points of the program, and of its layers.
-inline constexpr char const* points[] = {"begin", "input", "forward", "loss", "backward", "reduce", "norm", "step", "save"};
+/// "exchange": where backward has come to the bottom, and the sums of what lies above are under way.
+inline constexpr char const* points[] = {"begin", "input", "forward", "loss", "backward", "exchange", "reduce", "norm", "step", "save"};
+
+/// Who comes to its end there: samples are asked for and backward ends on the first stage, the loss on the last.
+inline int victim(pl::plan::plan const& p, std::string_view point) { return point == "input" || point == "exchange" ? 0 : point == "loss" ? static_cast<int>(p.ranks()) - 1 : 1; }
 
 struct trap {
   std::string point;  // empty: no trap on this rank
@@ -53,6 +60,7 @@ struct trap_layer {
   static constexpr auto mixes = pl::nn::mixing::nothing;
   struct saved {};
   trap* t = nullptr;
+  bool lowest = false;
   pl::extents shape(pl::extents in) const { return in; }
   pl::nn::step<saved, tensor> forward(pl::nn::pass<space> const&, tensor x) const {
     t->at("forward");
@@ -60,6 +68,7 @@ struct trap_layer {
   }
   tensor backward(pl::nn::pass<space> const&, saved&, tensor dy) {
     t->at("backward");
+    if (lowest) t->at("exchange");
     return dy;
   }
   void for_each_parameter(auto&&) {}
@@ -68,7 +77,7 @@ struct trap_layer {
 /// A trap on every stage of up to three: units are all layers.
 inline auto network(trap* t) {
   namespace nn = pl::nn;
-  auto net = nn::sequential(nn::linear("first", 12, 10), trap_layer{t}, nn::relu(), nn::linear("second", 10, 14), trap_layer{t}, nn::linear("third", 14, 10), nn::relu(), trap_layer{t}, nn::linear("fourth", 10, 5));
+  auto net = nn::sequential(nn::linear("first", 12, 10), trap_layer{t, true}, nn::relu(), nn::linear("second", 10, 14), trap_layer{t}, nn::linear("third", 14, 10), nn::relu(), trap_layer{t}, nn::linear("fourth", 10, 5));
   return pl::parallel::tensor_parallel(std::move(net), {pl::parallel::column("first.*"), pl::parallel::row("second.*"), pl::parallel::column("third.*"), pl::parallel::row("fourth.*")});
 }
 
@@ -98,6 +107,27 @@ struct options {
   double timeout = -1;
   std::string folder{};  // for checkpoints
   std::atomic<int> const* ended = nullptr;  // ranks as threads: how many have come to their end
+  index_t room = -1;  // the save of step 1: rank o.rank is killed when it has written so many bytes into one of the files
+};
+
+/// While it lives, this process kills itself, as kill -9 does, where it would write into a file beyond `room` bytes. For processes.
+class writing_kills {
+ public:
+  explicit writing_kills(index_t room) {
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, [](int) { std::raise(SIGKILL); });
+    rlimit const small{static_cast<rlim_t>(room), before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &small);
+  }
+  writing_kills(writing_kills const&) = delete;
+  writing_kills& operator=(writing_kills const&) = delete;
+  ~writing_kills() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, SIG_DFL);
+  }
+
+ private:
+  rlimit before_{};
 };
 
 /// Three steps, each saved. The trap of rank o.rank springs in step 1.
@@ -120,8 +150,21 @@ inline void train(pl::world& w, options const& o) {
     t.at("step");
     m.step(optimizer, 1, scale);
     t.at("save");
-    if (!o.folder.empty()) pl::run::save_checkpoint(o.folder, m, optimizer, step + 1);
+    if (o.folder.empty()) continue;
+    std::optional<writing_kills> trap_in_save;
+    if (step == 1 && o.room >= 0 && w.rank() == o.rank) trap_in_save.emplace(o.room);
+    pl::run::save_checkpoint(o.folder, m, optimizer, step + 1);
   }
+}
+
+/// Which step the newest checkpoint of the folder ends with, as every rank of this plan loads it; 0: there is none.
+inline index_t newest(pl::world& w, options const& o) {
+  trap none;
+  w.set_sink({});
+  auto m = pl::parallel::build(network(&none), o.plan, w, {.seed = 3});
+  pl::nn::optimizer_state<float, space> optimizer(m.context(), m.arena(), pl::nn::adamw{});
+  auto const at = pl::run::load_checkpoint(o.folder, m, optimizer);
+  return at ? at->step : 0;
 }
 
 inline pl::plan::plan mesh(index_t pipeline, index_t data, index_t tensor, int stage = 0) {

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-FileCopyrightText: 2026 The pleat authors
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""MPI ranks of which one fails, hangs or is killed in a phase of a step: all end, soon, in words, with a status that is not zero.
+"""MPI ranks of which one fails, hangs or is killed in a phase of a step: all end, soon, in words, with a status that is not zero, and what was
+saved before loads.
 
     check.py fail|hang|kill SABOTAGE FOLDER "LAUNCHER OPTIONS -n"
 """
@@ -12,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-POINTS = ("begin", "input", "forward", "loss", "backward", "reduce", "norm", "step", "save")
+POINTS = ("begin", "input", "forward", "loss", "backward", "exchange", "reduce", "norm", "step", "save")
 # pipeline, data, tensor, stage of sharded state
 MESHES = ((1, 3, 1, 0), (3, 1, 1, 0), (1, 3, 1, 3), (1, 1, 3, 0), (1, 3, 1, 1))
 PATIENCE = 90  # seconds: mpirun takes some on a busy machine; a hang would take all
@@ -32,26 +33,50 @@ def main(how, program, folder, launcher):
     status, said, _ = run(program, folder / "whole", launcher, "-", "none", MESHES[0])
     assert status == 0, f"nobody was sabotaged, and it ended with {status}:\n{said}"
     for i, point in enumerate(POINTS):
-        if how == "hang" and i % 2 == 1:
-            continue  # each costs the time-out and the farewell; ranks as threads are hung everywhere (tests/parallel/sabotage_test.cpp)
         mesh = MESHES[(i + len(how)) % len(MESHES)]
         status, said, seconds = run(program, folder / f"{point}", launcher, point, how, mesh)
         where = f"{how} at '{point}' on {mesh} after {seconds:.1f} s, status {status}:\n{said}"
         assert status != 0, where
         ours = [line for line in said.splitlines() if line.startswith("pleat:")]
-        victim = 0 if point == "input" else mesh[0] * mesh[1] * mesh[2] - 1 if point == "loss" else 1
+        victim = 0 if point in ("input", "exchange") else mesh[0] * mesh[1] * mesh[2] - 1 if point == "loss" else 1
         if how == "fail":  # one sentence: which rank, where, what, and what to do
-            walking = "parallel::walk: step 1, " if point in ("input", "forward", "loss", "backward") else ""
+            walking = "parallel::walk: step 1, " if point in ("input", "forward", "loss", "backward", "exchange") else ""
             assert len(ours) == 1, where
             assert re.fullmatch(rf"pleat: rank {victim}: {walking}.*test: sabotage at {point}\. Take the trap away", ours[0]), where
-        elif how == "hang":  # of those who gave up (the lowest, if it is in time): which, where, for how long they waited for whom, what to do
+        elif how == "hang":
+            # Of those who gave up (the lowest, if it is in time): which, where, for how long they waited for whom, what to do. Sums that a rank has
+            # begun before it hangs do not end without it, either.
             assert 1 <= len(ours) < mesh[0] * mesh[1] * mesh[2], where
             for sentence in ours:
-                assert re.fullmatch(r"pleat: rank \d+: .*step [12].*: waited 2 s, and ranks? .* did not come\. \S.*", sentence), where
+                assert re.fullmatch(r"pleat: rank \d+: .*step [12].*: waited 2 s, and (ranks? .* did not come|the operation did not end, although every rank had entered it)\. \S.*", sentence), where
                 assert not sentence.startswith(f"pleat: rank {victim}:"), where
         else:
             assert "rank" in said and ("illed" in said or "signal 9" in said), where  # the launcher's words
+        loads(program, folder / f"{point}", launcher, where)
+    if how == "kill":
+        killed_while_saving(program, folder, launcher)
     print(how + ": good")
+
+
+def loads(program, folder, launcher, where):
+    """Step 0 was saved, and it is what is found: the end came in step 1, before its save was whole. Under another layout than it was saved."""
+    status, said, _ = run(program, folder, launcher, "-", "load", (2, 1, 1, 0))
+    assert status == 0 and "the newest checkpoint is whole: step 1\n" in said, f"{said}\nafter {where}"
+
+
+def killed_while_saving(program, folder, launcher):
+    """A rank is killed within a shared save, before its first byte or within one of its files; with room for all of them nobody is."""
+    for i, (rank, room, mesh) in enumerate(((1, 0, (3, 1, 1, 0)), (0, 700, (1, 3, 1, 0)), (2, 0, (1, 3, 1, 3)), (1, 1700, (1, 1, 3, 0)), (0, 1000000, (3, 1, 1, 0)))):
+        at = folder / f"saving{i}"
+        status, said, seconds = run(program, at, launcher, f"saving:{rank}:{room}", "kill", mesh)
+        found = sorted(p.name for p in at.glob("step-*[0-9]"))
+        where = f"rank {rank} killed when it had written {room} bytes on {mesh} after {seconds:.1f} s, status {status}, {found}:\n{said}"
+        if room == 1000000:
+            assert status == 0 and "step-3" in found, where
+            continue
+        assert status != 0 and ("illed" in said or "signal 9" in said), where
+        assert found == ["step-1"], where
+        loads(program, at, launcher, where)
 
 
 if __name__ == "__main__":
