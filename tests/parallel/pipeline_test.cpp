@@ -603,13 +603,21 @@ struct ready_samples {
 }  // namespace
 
 TEST_CASE("what is carried out, and in which order, is what the schedule says; a step in steady state allocates nothing") {
-  for (auto const schedule : {"gpipe", "1f1b", "interleaved", "zb-h1", "zb-v"}) {
-    auto const p = layout(schedule, 2, 2, 4);
+  for (std::string const schedule : {"gpipe", "1f1b", "interleaved", "zb-h1", "zb-v", "a list that gathers and reduces"}) {
+    auto p = layout(schedule, 2, 2, 4);
+    std::optional<pl::plan::schedule> own;
+    if (schedule.starts_with("a list")) {
+      own = pl::plan::with_reduction(pl::plan::with_parameters(pl::plan::interleaved(2, 4)));
+      p.schedule = pl::parallel::name_of(*own);
+      p.chunks = 2;
+      p.state_stage = 3;
+      p.bucket_bytes = 512;
+    }
     std::string wrong;
     long heap = -1, views = -1;
     pl::comm::run_local(4, [&](pl::comm::communicator c) {
       pl::world w(std::move(c), 1);
-      auto m = pl::parallel::build(network(), p, w, {.seed = 3});
+      auto m = pl::parallel::build(network(), p, w, {.seed = 3, .schedule = own});
       pl::nn::optimizer_state<float, space> optimizer(m.context(), m.arena(), pl::nn::sgd{.learning_rate = 0.1});
       ready_samples source(m);
       auto const step = [&] {
