@@ -182,11 +182,14 @@ template <class Net> class lesson {
 ///     auto small = model | distill(train, {teacher(large)}, {.temperature = 20, .fit = {.epochs = 10}})
 ///
 /// The student is any model that can be trained: built from a spec, or the pruned teacher (`large | (prune{…} | distill(train, {teacher(large)}))`).
-/// Zeros stay zeros. The same bits on any number of data ranks in deterministic mode: scores of a sample depend on that sample alone.
+/// Zeros stay zeros. The same bits on any number of data ranks in deterministic mode: scores of a sample depend on that sample alone. The student may
+/// be cut over the tensor axis, in stages, or sharded, as in run::fit: only the ranks of its last stage ask, for the samples of their own share.
 /// The data set and the teachers' models must live until the transform has run.
 class distill {
  public:
   using fusable_transform = void;
+  static constexpr bool takes_parts = true;
+  static constexpr bool takes_shards = true;
   static constexpr char const* what = "distill";
 
   /// \throws error for an empty list of teachers, a temperature that is not positive and finite, weights outside their range
