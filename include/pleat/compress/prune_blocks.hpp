@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/comm/attempt.hpp>
 #include <pleat/compress/calibration.hpp>
 #include <pleat/compress/detail/channel_graph.hpp>
 #include <pleat/compress/transform.hpp>
@@ -28,10 +29,12 @@ struct removed_block {
 
 /// Takes `count` bodies of plain residuals out (nn::residual::remove_body), one after the other, each time the one without which the
 /// answers to the samples are nearest to what they were. No labels, no training. The network keeps its type; a body that is gone costs
-/// nothing and stores nothing. The same choice on any number of ranks.
+/// nothing and stores nothing. The same choice on any number of ranks, also where the network is in stages or its weights are cut: blocks are judged
+/// by the answers of the whole, and every rank takes out its share of a body.
 struct prune_blocks {
   using fusable_transform = void;
   static constexpr bool writes_weights = true;
+  static constexpr bool takes_parts = true;
   static constexpr char const* what = "prune_blocks";
 
   index_t count = 1;
@@ -41,12 +44,11 @@ struct prune_blocks {
 
   [[nodiscard]] std::string name() const { return std::string(what) + " " + std::to_string(count); }
 
-  /// Collective. \throws error for an empty calibration set, for more blocks than there are, and over a pipeline
+  /// Collective. \throws error for an empty calibration set, and for more blocks than there are
   template <class Net> void run(parallel::model<Net>& m) const {
     constexpr char const* call = "compress::prune_blocks";
     if (count < 0) throw error{call, "count must not be negative, found " + std::to_string(count)};
     if (samples.empty()) throw error{call, "the calibration set is empty", "Give it samples: .samples = compress::calibration(data.train, 128)"};
-    if (m.pipeline().size() > 1) throw error{call, "the network is cut into stages, and a block lives on one of them", "Prune on a plan with one stage, then build anew"};
     std::vector<block> all;
     find(m.net(), all);
     if (count > static_cast<index_t>(all.size()))
@@ -98,17 +100,20 @@ struct prune_blocks {
     index_range const mine = block_range(samples.size(), m.ranks().size(), m.ranks().rank());
     std::vector<std::vector<double>> out;
     constexpr index_t together = 64;
-    for (index_t at = mine.begin; at < mine.end; at += together) {
-      index_t const n = std::min(together, mine.end - at);
-      auto const y = m.predict(samples.load<T>(m.context(), at, n));
-      std::vector<T> host(static_cast<std::size_t>(y.size()));
-      copy_to_host(m.context(), y, host.data());
-      auto const each = host.size() / static_cast<std::size_t>(n);
-      for (std::size_t i = 0; i < host.size(); ++i) {
-        if (i % each == 0) out.emplace_back();
-        out.back().push_back(pleat::detail::number(host[i]));
-      }
-    }
+    comm::attempts batches(m.parts().size() > 1);
+    for (index_t at = mine.begin; at < mine.end; at += together)
+      batches([&] {
+        index_t const n = std::min(together, mine.end - at);
+        auto const y = m.predict(samples.load<T>(m.context(), at, n));
+        std::vector<T> host(static_cast<std::size_t>(y.size()));
+        copy_to_host(m.context(), y, host.data());
+        auto const each = host.size() / static_cast<std::size_t>(n);
+        for (std::size_t i = 0; i < host.size(); ++i) {
+          if (i % each == 0) out.emplace_back();
+          out.back().push_back(pleat::detail::number(host[i]));
+        }
+      });
+    batches.meet(m.all_ranks());
     return out;
   }
   /// One number per sample, in their order: no number of ranks shows in the sum.
