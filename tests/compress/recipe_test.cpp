@@ -13,7 +13,7 @@ using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
 
 std::vector<compress::recipe_word> const words{
-    {.name = "prune", .keys = {"sparsity", "scope", "ignore"}, .required = {"sparsity"}, .says = "", .masks = true},
+    {.name = "prune", .keys = {"sparsity", "scope", "ignore"}, .required = {"sparsity"}, .says = "", .masks = true, .choices = {{"scope", {"global", "layer"}}}},
     {.name = "channels", .keys = {"share"}, .required = {"share"}, .says = "", .resizes = true},
     {.name = "fine_tune", .keys = {"epochs", "learning_rate"}, .required = {}, .says = "", .trains = true},
     {.name = "int8", .keys = {"ignore"}, .required = {}, .says = "", .encodes = true},
@@ -36,6 +36,10 @@ TEST_CASE("recipes are read: values by position and by key, spaces anywhere") {
   CHECK(spelled("int8") == "int8");
   CHECK(spelled(" prune ( 0.9 , layer )| int8( ) ") == "prune(sparsity=0.9, scope=layer)|int8");
   CHECK(spelled("prune(scope=global,0.9)|fine_tune(3,1e-3)") == "prune(sparsity=0.9, scope=global)|fine_tune(epochs=3, learning_rate=1e-3)");
+  // A word that one key alone takes may stand anywhere.
+  CHECK(spelled("prune(global,0.9)|int8") == "prune(sparsity=0.9, scope=global)|int8");
+  CHECK(spelled("prune(layer, 0.9, fc1)") == "prune(sparsity=0.9, scope=layer, ignore=fc1)");
+  CHECK(spelled("int8(global)") == "int8(ignore=global)");
   auto const steps = compress::read_recipe("prune(0.75, ignore=fc3.*  fc2.weight)", words);
   CHECK(steps[0].number("sparsity") == 0.75);
   CHECK(steps[0].names("ignore") == std::vector<std::string>{"fc3.*", "fc2.weight"});
@@ -54,12 +58,16 @@ TEST_CASE("what cannot be read is refused, and the nearest known word is offered
   refused("prune(sparsty=0.9)", "'prune' has no 'sparsty'; it takes sparsity, scope, ignore", "Did you mean 'sparsity'?");
   refused("prune", "'prune' lacks 'sparsity'", "prune(sparsity=");
   refused("prune(0.9, layer, fc1, 4)", "has a value too many");
+  refused("prune(0.9, globall)", "scope is 'globall', expected global, layer", "Did you mean 'global'?");
+  refused("prune(0.9, scope=row)", "scope is 'row', expected global, layer");
   refused("entropy(1)", "takes none");
   refused("prune(0.9, sparsity=0.8)", "says 'sparsity' twice");
   refused("prune(0.9, scope=)", "the value of 'scope' is empty");
   for (auto const* brackets : {"prune(0.9", "prune 0.9)", "prune((0.9))", "prune(0.9)x", "prune)0.9("}) refused(brackets, "do not match");
   auto const number = [](char const* text, char const* key) { return compress::read_recipe(text, words)[0].number(key); };
   for (auto const* text : {"prune(much)", "prune(0.9x)", "prune(nan)", "prune(inf)"}) CHECK_THROWS_MATCHES(number(text, "sparsity"), pleat::error, MessageMatches(ContainsSubstring("expected a number")));
+  CHECK_THROWS_MATCHES(number("prune(globall, 0.9, fc1)", "sparsity"), pleat::error, MessageMatches(ContainsSubstring("scope is '0.9'")));
+  CHECK_THROWS_MATCHES(number("prune(globall)", "sparsity"), pleat::error, MessageMatches(ContainsSubstring("Did you mean 'global'?")));
   CHECK_THROWS_MATCHES(compress::read_recipe("fine_tune(1.5)", words)[0].whole("epochs"), pleat::error, MessageMatches(ContainsSubstring("expected a whole number")));
 }
 

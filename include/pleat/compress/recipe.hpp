@@ -7,7 +7,7 @@
 ///     step     = word [ '(' argument { ',' argument } ')' ]
 ///     argument = value | key '=' value            values without a key take the word's keys in order
 ///
-/// A value may hold anything but ",|()"; spaces around words, keys and values do not count.
+/// A value without a key that is one of the words that only one key takes goes to that key, wherever it stands: prune(global, 0.9). A value may hold anything but ",|()"; spaces around words, keys and values do not count.
 #pragma once
 
 #include <algorithm>
@@ -32,6 +32,7 @@ struct recipe_word {
   std::vector<std::string> required;  ///< those of them that must be there
   std::string says;                   ///< one line for a list of words
   bool masks = false, resizes = false, trains = false, encodes = false, shares = false, needs_shared = false, fills_zeros = false, trains_codes = false;
+  std::map<std::string, std::vector<std::string>> choices{};  ///< by key, the only values that it takes
 };
 
 /// A step of a recipe.
@@ -51,7 +52,11 @@ struct recipe_step {
     double x = 0;
     auto const& t = it->second;
     auto const [end, failed] = std::from_chars(t.data(), t.data() + t.size(), x);
-    if (failed != std::errc{} || end != t.data() + t.size() || !std::isfinite(x)) throw error{"compress::recipe", "'" + word->name + "': " + key + " is '" + t + "', expected a number"};
+    if (failed != std::errc{} || end != t.data() + t.size() || !std::isfinite(x)) {
+      std::vector<std::string> known;  // a word that was meant for another key
+      for (auto const& [of, values] : word->choices) known.insert(known.end(), values.begin(), values.end());
+      throw error{"compress::recipe", "'" + word->name + "': " + key + " is '" + t + "', expected a number", detail::did_you_mean(t, known)};
+    }
     return x;
   }
   /// \throws error for what is no whole number
@@ -133,18 +138,24 @@ namespace detail {
         std::string_view const argument = inside.substr(at, comma - at);
         at = comma + 1;
         std::size_t const equals = argument.find('=');
+        bool const by_place = equals == std::string_view::npos;
+        std::string const value(detail::trimmed(by_place ? argument : argument.substr(equals + 1)));
         std::string key;
-        if (equals == std::string_view::npos) {
+        if (by_place) {
+          for (auto const& [of, values] : word->choices)
+            if (!step.has(of) && std::find(values.begin(), values.end(), value) != values.end()) key = of;
           while (next < word->keys.size() && step.has(word->keys[next])) ++next;
-          if (next == word->keys.size()) throw error{call, "'" + std::string(whole) + "' has a value too many: '" + name + "' takes " + (word->keys.empty() ? "none" : detail::listed(word->keys))};
-          key = word->keys[next++];
+          if (key.empty() && next == word->keys.size())
+            throw error{call, "'" + std::string(whole) + "' has a value too many: '" + name + "' takes " + (word->keys.empty() ? "none" : detail::listed(word->keys))};
+          if (key.empty()) key = word->keys[next++];
         } else {
           key = detail::trimmed(argument.substr(0, equals));
           if (std::find(word->keys.begin(), word->keys.end(), key) == word->keys.end())
             throw error{call, "'" + name + "' has no '" + key + "'; it takes " + (word->keys.empty() ? "nothing" : detail::listed(word->keys)), detail::did_you_mean(key, word->keys)};
         }
-        std::string const value(detail::trimmed(equals == std::string_view::npos ? argument : argument.substr(equals + 1)));
         if (value.empty()) throw error{call, "'" + std::string(whole) + "': the value of '" + key + "' is empty"};
+        if (auto const of = word->choices.find(key); of != word->choices.end() && std::find(of->second.begin(), of->second.end(), value) == of->second.end())
+          throw error{call, "'" + std::string(whole) + "': " + key + " is '" + value + "', expected " + detail::listed(of->second), detail::did_you_mean(value, of->second)};
         if (!step.values.emplace(key, value).second) throw error{call, "'" + std::string(whole) + "' says '" + key + "' twice"};
       }
     }
