@@ -13,6 +13,7 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <compress/compress_support.hpp>
+#include <compress/mesh_support.hpp>
 
 #include <cmath>
 #include <cstring>
@@ -230,6 +231,33 @@ TEST_CASE("a smaller network trains, is pruned further and quantized; every rank
     if (ranks == 1) one = images_of[0];
     for (auto const& image : images_of) CHECK((image == one));
   }
+}
+
+TEST_CASE("networks in stages and weights that are cut lose the same units: the bytes of one rank") {
+  auto const same = [](auto const& net, std::vector<par::placement_rule> const& rules, std::vector<mesh> const& meshes, auto const& t) {
+    auto const file = [&](mesh const& l) {
+      return file_over(l, [&](pleat::world& w) { return par::build(par::tensor_parallel(net, rules), plan_of(l), w, {.seed = 5}) | t; });
+    };
+    auto const one = file({});
+    REQUIRE(one.size() > 500);
+    CHECK(one.size() < file_over({}, [&](pleat::world& w) { return par::build(net, plan_of({}), w, {.seed = 5}); }).size());
+    for (mesh const& l : meshes) {
+      CAPTURE(l.data, l.tensor, l.stages);
+      CHECK((file(l) == one));
+    }
+  };
+  std::vector<mesh> const all{{1, 1, 2}, {2, 1, 2}, {1, 1, 3}, {1, 2}, {1, 3}, {1, 4}, {2, 2}, {1, 2, 2}};
+  auto const rules = std::vector<par::placement_rule>{par::column("fc1.*"), par::row("fc2.*")};
+  for (auto const scope : {compress::scope::global, compress::scope::layer}) {
+    same(network(), rules, all, compress::prune_channels{.multiply_adds = 0.5, .input = {20}, .scope = scope});
+    // Convolutions, norms, a branch, a residual: by outputs and by inputs.
+    same(images(), {par::column("c1.*"), par::row("r2.*"), par::column("b1.*"), par::row("f1.*")}, {{1, 1, 2}, {1, 2}, {1, 3}, {1, 2, 2}}, compress::prune_channels{.multiply_adds = 0.5, .input = {1, 4, 5}, .scope = scope});
+    // What is tied lives on the first stage and on the last.
+    same(language(), {}, {{1, 1, 2}, {1, 1, 3}}, compress::prune_channels{.multiply_adds = 0.5, .input = {8}, .scope = scope, .round_to = 2});
+  }
+  // Samples are looked at where the weights are.
+  auto const train = data(32);
+  same(network(), rules, {{1, 1, 2}, {1, 1, 3}, {2, 1, 2}}, compress::prune_channels_by<compress::taylor>{.multiply_adds = 0.5, .input = {20}, .criterion = {.data = &train}});
 }
 
 TEST_CASE("by the batch norm's scale: the channels with the smallest go, groups without a norm stay") {

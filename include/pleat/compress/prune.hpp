@@ -169,7 +169,7 @@ template <class Criterion = magnitude> struct prune_by {
     std::string bad;
     for (auto const& c : all)
       for (index_t i = 0; i < c.size() && bad.empty(); ++i)
-        if (!std::isfinite(c.scores[static_cast<std::size_t>(i)])) bad = "the score of element " + std::to_string(i) + " of '" + c.name + "' by " + Criterion::what + " is not finite";
+        if (!std::isfinite(c.scores[static_cast<std::size_t>(i)])) bad = "the score of element " + std::to_string(c.place_in_whole(i)) + " of '" + c.name + "' by " + Criterion::what + " is not finite";
     detail::agree(m, "compress::prune", bad, "Look at the data that the criterion was given, and at the learning rate");
     if (pattern) {
       auto const kept = static_cast<index_t>(std::ceil((1 - target) * pattern->m - 1e-9));

@@ -6,11 +6,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <pleat/codec/detail/part_of.hpp>
+#include <pleat/comm/attempt.hpp>
 #include <pleat/compress/detail/channel_graph.hpp>
 #include <pleat/compress/detail/prunable.hpp>
 #include <pleat/compress/prune.hpp>
@@ -87,10 +90,15 @@ struct closed_gates {
 /// A unit's score is the root mean square over all its elements (by magnitude: of weights, not of biases and norms; where the criterion's
 /// scores are squares already, of those), so that large units are not favoured; ties go to the first. The result has the same type, dense weights and smaller extents. Optimizer state and
 /// masks do not survive; statistics of norms do, and fine-tuning settles them. Every rank computes the same.
+///
+/// Over a pipeline every stage scores and shrinks its own weights; stages tell each other one number per unit and parameter. A weight that is cut
+/// over the tensor axis is scored where it is, by sums without an order, so the same units go as on one rank; what is left of it is cut anew, for which
+/// it is put together, one weight at a time.
 template <class Criterion = magnitude> struct prune_channels_by {
   using fusable_transform = void;
   static constexpr bool writes_weights = true;
   static constexpr bool resizes = true;
+  static constexpr bool takes_parts = true;
   static constexpr char const* what = "prune_channels";
 
   double multiply_adds = 0.5;           ///< the share that stays at most, in (0, 1]
@@ -104,23 +112,23 @@ template <class Criterion = magnitude> struct prune_channels_by {
 
   [[nodiscard]] std::string name() const { return std::string(what) + detail::format(" %g", multiply_adds); }
 
-  /// Collective. \throws error for a share outside (0, 1], for one that cannot be reached, for weights that are not dense, and on a mesh whose
-  /// tensor or pipeline axis is cut
+  /// Collective. \throws error for a share outside (0, 1], for one that cannot be reached, and for weights that are not dense
   template <class Net> void run(parallel::model<Net>& m) const {
     constexpr char const* call = "compress::prune_channels";
     if (!(multiply_adds > 0 && multiply_adds <= 1))
       throw error{call, "multiply_adds is the share that stays, in (0, 1], found " + std::to_string(multiply_adds), "Say .multiply_adds = 0.5 to halve the work"};
     if (input.rank() == 0) throw error{call, "the shape of a sample is not known", "Say .input = {1, 28, 28}"};
     if (round_to < 1) throw error{call, "round_to must be at least 1, found " + std::to_string(round_to)};
-    if (m.pipeline().size() > 1) throw error{call, "the network is cut into stages, and extents change across them", "Prune on a plan with one stage, then build anew"};
     extents const batch = with_batch(input);
     auto const groups = detail::channel_groups(m.net(), batch);
     auto all = gather(m, groups);
     criterion.score(m, all);
+    std::string wrong;
     for (auto const& c : all)
-      if (auto const bad = std::find_if(c.scores.begin(), c.scores.end(), [](auto v) { return !std::isfinite(v); }); bad != c.scores.end())
-        throw error{call, "the score of element " + std::to_string(bad - c.scores.begin()) + " of '" + c.name + "' by " + Criterion::what + " is not finite", "Look at the weights, at the data that the criterion was given, and at the learning rate"};
-    auto plan = order(groups, all);
+      if (auto const bad = std::find_if(c.scores.begin(), c.scores.end(), [](auto v) { return !std::isfinite(v); }); bad != c.scores.end() && wrong.empty())
+        wrong = "the score of element " + std::to_string(c.place_in_whole(bad - c.scores.begin())) + " of '" + c.name + "' by " + Criterion::what + " is not finite";
+    detail::agree(m, call, wrong, "Look at the weights, at the data that the criterion was given, and at the learning rate");
+    auto plan = order(m, groups, all);
     auto const products = costs(m.net(), batch);
     auto const total = [&](std::vector<index_t> const& removed) { return multiply_adds_of(products, groups, removed); };
     double const before = total(std::vector<index_t>(groups.size())), target = multiply_adds * before;
@@ -165,29 +173,27 @@ template <class Criterion = magnitude> struct prune_channels_by {
     using T = typename parallel::model<Net>::value_type;
     using Space = typename parallel::model<Net>::execution_space;
     std::vector<detail::candidate<T>> all;
-    m.net().for_each_parameter([&](auto& w) {
-      bool const is_member = std::any_of(groups.begin(), groups.end(), [&](auto const& g) { return std::any_of(g.members.begin(), g.members.end(), [&](auto const& x) { return x.parameter == w.name; }); });
-      if (!is_member || !w.tied_to.empty() || w.kind != nn::parameter_kind::trainable) return;
-      if (!w.in_arena || w.mask_bits())
-        throw error{"compress::prune_channels", "'" + w.name + "' is stored as '" + std::string(w.form_name()) + "', and only dense weights can lose rows and columns",
-                    "Prune channels first: prune_channels{…} | prune{…} | quantize<…>{}"};
-      detail::candidate<T> c;
-      c.name = w.name;
-      c.whole = w.shape;
-      c.box = index_box(w.shape);
-      c.values.resize(static_cast<std::size_t>(w.size()));
-      copy_to_host(m.context(), tensor<T, Space>::wrap(w.data(), w.shape), c.values.data());
-      c.bits.assign(static_cast<std::size_t>(codec::detail::bit_bytes(w.size())), 0xff);
-      all.push_back(std::move(c));
+    comm::all_or_none(m.all_ranks(), [&] {
+      m.net().for_each_parameter([&](auto& w) {
+        bool const is_member = std::any_of(groups.begin(), groups.end(), [&](auto const& g) { return std::any_of(g.members.begin(), g.members.end(), [&](auto const& x) { return x.parameter == w.name; }); });
+        if (!is_member || !w.tied_to.empty() || w.kind != nn::parameter_kind::trainable) return;
+        if (!w.in_arena || (!w.absent && w.mask_bits()))
+          throw error{"compress::prune_channels", "'" + w.name + "' is stored as '" + std::string(w.form_name()) + "', and only dense weights can lose rows and columns",
+                      "Prune channels first: prune_channels{…} | prune{…} | quantize<…>{}"};
+        detail::candidate<T> c;
+        c.name = w.name;
+        c.whole = w.whole();
+        c.box = w.box();
+        c.counts = w.part == 0 || w.where.shards();
+        if (!w.absent) {
+          c.values.resize(static_cast<std::size_t>(w.size()));
+          copy_to_host(m.context(), tensor<T, Space>::wrap(w.data(), w.shape), c.values.data());
+          c.bits.assign(static_cast<std::size_t>(codec::detail::bit_bytes(w.size())), 0xff);
+        }
+        all.push_back(std::move(c));
+      });
     });
     return all;
-  }
-
-  /// f(element) over the elements of a parameter of this shape that lie in [begin, end) of a dimension.
-  template <class F> static void for_each_slice(extents const& shape, int dim, index_t begin, index_t end, F&& f) {
-    index_t const inner = shape.size_from(dim + 1), outer = shape.size() / (shape[dim] * inner);
-    for (index_t o = 0; o < outer; ++o)
-      for (index_t i = (o * shape[dim] + begin) * inner; i < (o * shape[dim] + end) * inner; ++i) f(static_cast<std::size_t>(i));
   }
 
   [[nodiscard]] index_t removable(detail::channel_group const& g) const noexcept {
@@ -197,30 +203,87 @@ template <class Criterion = magnitude> struct prune_channels_by {
     return g.units - std::min(g.units, std::max<index_t>(1, round_to));
   }
 
-  template <class T> [[nodiscard]] ranking order(std::vector<detail::channel_group> const& groups, std::vector<detail::candidate<T>> const& all) const {
+  /// Of every unit of a member Σ score² over its elements, as shares of the member's largest in integers, 62 bits below one: sums over parts have no
+  /// order. Empty where the criterion says nothing of the parameter. Collective.
+  template <class Net, class T>
+  [[nodiscard]] static std::vector<std::vector<double>> sums_of_units(parallel::model<Net> const& m, std::vector<detail::channel_group> const& groups, std::vector<detail::candidate<T>> const& all) {
+    auto const over_parts_and_stages = [&](auto& values, comm::reduction op) {
+      if (values.empty()) return;
+      if (m.parts().size() > 1) m.parts().all_reduce(values, op);
+      if (m.pipeline().size() > 1) m.pipeline().all_reduce(values, op);
+    };
+    std::vector<double> largest;  // of each candidate's scores squared; −1: it has none
+    for (auto const& c : all) {
+      double most = c.scores.empty() ? -1.0 : 0.0;
+      for (auto const v : c.scores) most = std::max(most, squared(v));
+      largest.push_back(most);
+    }
+    over_parts_and_stages(largest, comm::reduction::max);
+    std::vector<std::int64_t> digits;  // of every unit of every member: two, of 31 bits an element
+    std::vector<std::size_t> first;
+    for (auto const& g : groups)
+      for (auto const& x : g.members) {
+        first.push_back(digits.size());
+        digits.resize(digits.size() + 2 * static_cast<std::size_t>(g.units), 0);
+        for (std::size_t k = 0; k < all.size(); ++k) {
+          auto const& c = all[k];
+          if (c.name != x.parameter || c.scores.empty() || !c.counts || x.length % g.units != 0 || !(largest[k] > 0)) continue;
+          int const above = std::ilogb(largest[k]) + 1;
+          index_t const each = x.length / g.units, inner = c.box.shape().size_from(x.dim + 1), extent = c.box[x.dim].size();
+          for (index_t i = 0; i < c.size(); ++i) {
+            index_t const at = c.box[x.dim].begin + i / inner % extent - x.begin;
+            if (at < 0 || at >= x.length) continue;
+            double const s = std::ldexp(squared(c.scores[static_cast<std::size_t>(i)]), 31 - above), high = std::floor(s);
+            auto* const to = &digits[first.back() + 2 * static_cast<std::size_t>(at / each)];
+            auto const low = static_cast<std::int64_t>((s - high) * 0x1p31);
+            to[0] += static_cast<std::int64_t>(high);
+            to[1] += s > 0 && high == 0 && low == 0 ? 1 : low;  // what is not zero stays that
+          }
+        }
+      }
+    over_parts_and_stages(digits, comm::reduction::sum);
+    std::vector<std::vector<double>> sums;
+    std::size_t next = 0;
+    for (auto const& g : groups)
+      for (auto const& x : g.members) {
+        auto& of = sums.emplace_back();
+        std::size_t const begin = first[next++];
+        for (std::size_t k = 0; k < all.size(); ++k) {
+          if (all[k].name != x.parameter || largest[k] < 0 || x.length % g.units != 0) continue;
+          of.assign(static_cast<std::size_t>(g.units), 0.0);
+          int const above = largest[k] > 0 ? std::ilogb(largest[k]) + 1 : 0;
+          for (std::size_t u = 0; u < of.size(); ++u)
+            of[u] = std::ldexp(static_cast<double>(digits[begin + 2 * u]) + static_cast<double>(digits[begin + 2 * u + 1]) * 0x1p-31, above - 31);
+        }
+      }
+    return sums;
+  }
+  /// What a unit's score adds up.
+  template <class V> [[nodiscard]] static double squared(V score) noexcept {
+    auto const s = static_cast<double>(score);
+    return detail::scores_squares<Criterion>() ? std::max(0.0, s) : s * s;
+  }
+
+  template <class Net, class T> [[nodiscard]] ranking order(parallel::model<Net> const& m, std::vector<detail::channel_group> const& groups, std::vector<detail::candidate<T>> const& all) const {
     ranking r;
     struct entry {
       double key;
       std::size_t group;
     };
     std::vector<entry> entries;
+    auto const sums = sums_of_units(m, groups, all);
+    std::size_t member = 0;
     for (std::size_t g = 0; g < groups.size(); ++g) {
       auto const& group = groups[g];
       std::vector<double> score(static_cast<std::size_t>(group.units), 0.0);
       index_t elements = 0;
-      for (auto const& x : group.members)
-        for (auto const& c : all) {
-          if (c.name != x.parameter || c.scores.empty() || x.length % group.units != 0) continue;
-          if (std::is_same_v<Criterion, magnitude> && c.whole.rank() < 2) continue;
-          index_t const each = x.length / group.units;
-          for (index_t u = 0; u < group.units; ++u)
-            for_each_slice(c.whole, x.dim, x.begin + u * each, x.begin + (u + 1) * each, [&](std::size_t i) {
-              double const s = static_cast<double>(c.scores[i]);
-              if constexpr (detail::scores_squares<Criterion>()) score[static_cast<std::size_t>(u)] += s;
-              else score[static_cast<std::size_t>(u)] += s * s;
-              if (u == 0) ++elements;
-            });
-        }
+      for (auto const& x : group.members) {
+        auto const& of = sums[member++];
+        auto const c = std::find_if(all.begin(), all.end(), [&](auto const& k) { return k.name == x.parameter; });
+        if (of.empty() || (std::is_same_v<Criterion, magnitude> && c->whole.rank() < 2)) continue;
+        for (std::size_t u = 0; u < of.size(); ++u) score[u] += of[u];
+        elements += c->whole.size() / c->whole[x.dim] * (x.length / group.units);
+      }
       auto& list = r.by_score.emplace_back();
       for (index_t u = 0; u < group.units; ++u) list.push_back(u);
       std::stable_sort(list.begin(), list.end(), [&](index_t a, index_t b) { return score[static_cast<std::size_t>(a)] < score[static_cast<std::size_t>(b)]; });
@@ -254,7 +317,7 @@ template <class Criterion = magnitude> struct prune_channels_by {
     nn::for_each_parameter(net, [&](nn::parameter const& w) {
       if (w.shape.rank() < 2) return;
       for (auto const& l : d.layers)
-        if ((l.kind == "linear" || l.kind == "conv2d") && l.name + ".weight" == w.name) out.push_back({w.name, w.shape, l.forward_flops / 2 / static_cast<double>(w.size())});
+        if ((l.kind == "linear" || l.kind == "conv2d") && l.name + ".weight" == w.name) out.push_back({w.name, w.whole(), l.forward_flops / 2 / static_cast<double>(w.whole().size())});
     });
     return out;
   }
@@ -279,15 +342,17 @@ template <class Criterion = magnitude> struct prune_channels_by {
     // Who stays, along each dimension of each parameter.
     struct smaller {
       std::string name;
-      extents shape;
-      std::vector<T> values;
+      extents whole;
+      index_box box;          ///< of it, this rank's part
+      std::vector<T> values;  ///< of the whole; empty where the weight is none of this rank's
     };
     std::vector<smaller> made;
     Net net = m.net();
+    auto const shared = detail::shared_names(net);
     net.for_each_parameter([&](auto& w) {
-      if (w.tied_to.empty()) report.parameters_before += w.size();
+      if (w.tied_to.empty()) report.parameters_before += w.whole().size();
       std::vector<std::vector<char>> gone;
-      for (int d = 0; d < w.shape.rank(); ++d) gone.emplace_back(static_cast<std::size_t>(w.shape[d]), char{0});
+      for (int d = 0; d < w.whole().rank(); ++d) gone.emplace_back(static_cast<std::size_t>(w.whole()[d]), char{0});
       bool any = false;
       for (std::size_t g = 0; g < groups.size(); ++g)
         for (auto const& x : groups[g].members) {
@@ -303,30 +368,60 @@ template <class Criterion = magnitude> struct prune_channels_by {
         std::vector<index_t> e;
         for (auto const& d : gone) e.push_back(std::count(d.begin(), d.end(), char{0}));
         extents const shape{std::span<index_t const>(e)};
-        if (w.tied_to.empty()) made.push_back({w.name, shape, sliced<T>(m, w, gone)});
-        w.shape = shape;
+        std::vector<T> values;
+        if (w.tied_to.empty()) values = sliced<T>(m, w, gone, detail::is_one_of(shared, w.name));
+        w.shape = shape;  // cut anew, as it was cut before
+        if (std::exchange(w.parts, 1) > 1) w.cut(m.parts().rank(), m.parts().size());
+        if (w.tied_to.empty()) made.push_back({w.name, w.whole(), w.box(), std::move(values)});
       }
-      if (w.tied_to.empty()) report.parameters_after += w.size();
+      if (w.tied_to.empty()) report.parameters_after += w.whole().size();
     });
     auto next = m.rebuild(std::move(net));
-    next.net().for_each_parameter([&](auto& w) {
-      for (auto const& s : made)
-        if (s.name == w.name) copy_from_host(next.context(), s.values.data(), tensor<T, Space>::wrap(w.data(), w.shape));
-    });
+    for (auto const& s : made) {  // by name: a weight of another stage may be used here too
+      int const at = s.values.empty() ? -1 : next.arena().find(s.name);
+      if (at < 0) continue;
+      std::vector<T> part;
+      codec::detail::for_each_of_part(s.whole, s.box, [&](index_t i) { part.push_back(s.values[static_cast<std::size_t>(i)]); });
+      copy_from_host(next.context(), part.data(), tensor<T, Space>::wrap(next.arena().values() + next.arena().entries()[static_cast<std::size_t>(at)].begin, {static_cast<index_t>(part.size())}));
+    }
     next.values_changed();
     m = std::move(next);
     if (on_report) on_report(report);
   }
 
-  template <class T, class Model, class W> [[nodiscard]] static std::vector<T> sliced(Model& m, W const& w, std::vector<std::vector<char>> const& gone) {
+  /// What stays of a weight, whole: one that is cut is put together. \param everywhere on all stages too
+  template <class T, class Model, class W> [[nodiscard]] static std::vector<T> sliced(Model& m, W const& w, std::vector<std::vector<char>> const& gone, bool everywhere) {
     using Space = typename Model::execution_space;
-    std::vector<T> host(static_cast<std::size_t>(w.size())), out;
-    copy_to_host(m.context(), tensor<T, Space>::wrap(w.data(), w.shape), host.data());
-    for (index_t i = 0; i < w.size(); ++i) {
+    extents const shape = w.whole();
+    bool const cut = w.parts > 1 && w.where.shards();
+    everywhere = everywhere && m.pipeline().size() > 1;
+    std::vector<T> whole;
+    if (!w.absent) {
+      std::vector<T> host(static_cast<std::size_t>(w.size()));
+      copy_to_host(m.context(), tensor<T, Space>::wrap(w.data(), w.shape), host.data());
+      if (cut) {  // others' elements are zero here, so a sum puts them together exactly
+        std::vector<nn::master_t<T>> sum(static_cast<std::size_t>(shape.size()));
+        std::size_t next = 0;
+        codec::detail::for_each_of_part(shape, w.box(), [&](index_t i) { sum[static_cast<std::size_t>(i)] = static_cast<nn::master_t<T>>(host[next++]); });
+        m.parts().all_reduce(sum);
+        for (auto const v : sum) whole.push_back(static_cast<T>(v));
+      } else {
+        whole = std::move(host);
+      }
+    }
+    if (everywhere) {
+      std::vector<nn::master_t<T>> sum(static_cast<std::size_t>(shape.size()));
+      for (std::size_t i = 0; i < whole.size(); ++i) sum[i] = static_cast<nn::master_t<T>>(whole[i]);
+      m.pipeline().all_reduce(sum);
+      whole.clear();
+      for (auto const v : sum) whole.push_back(static_cast<T>(v));
+    }
+    std::vector<T> out;
+    for (index_t i = 0; i < static_cast<index_t>(whole.size()); ++i) {
       index_t rest = i;
       bool stays = true;
-      for (int d = w.shape.rank(); d-- > 0; rest /= w.shape[d]) stays = stays && !gone[static_cast<std::size_t>(d)][static_cast<std::size_t>(rest % w.shape[d])];
-      if (stays) out.push_back(host[static_cast<std::size_t>(i)]);
+      for (int d = shape.rank(); d-- > 0; rest /= shape[d]) stays = stays && !gone[static_cast<std::size_t>(d)][static_cast<std::size_t>(rest % shape[d])];
+      if (stays) out.push_back(whole[static_cast<std::size_t>(i)]);
     }
     return out;
   }

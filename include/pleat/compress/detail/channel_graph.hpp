@@ -84,7 +84,7 @@ class channel_graph {
       begin += p.length;
     }
     entered_.push_back({w.name, w.tied_to, dim, x});
-    if (begin != w.shape[dim]) fix(x);
+    if (begin != w.whole()[dim]) fix(x);
   }
   /// A tied parameter has its owner's dimensions. To be called when all are entered.
   void tie() {
@@ -155,7 +155,7 @@ template <class L> [[nodiscard]] channel_flow walk_product(channel_graph& g, L c
   channel_flow y;
   nn::for_each_parameter(l, [&](nn::parameter const& w) {
     if (w.shape.rank() >= 2) {
-      y = g.fresh(w.shape[0], apart);
+      y = g.fresh(w.whole()[0], apart);
       g.enter(w, 0, y);
       if (apart) g.fix(x);
       else g.enter(w, 1, x);
@@ -216,7 +216,7 @@ template <class L> [[nodiscard]] channel_flow walk_channels(channel_graph& g, L 
     g.fix(x);
     auto const y = g.fresh(l.width());
     nn::for_each_parameter(l, [&](nn::parameter const& w) {
-      g.enter(w, 0, g.fresh(w.shape[0], true));
+      g.enter(w, 0, g.fresh(w.whole()[0], true));
       g.enter(w, 1, y);
     });
     return y;

@@ -48,6 +48,8 @@ template <class T> struct candidate {
     index_t const r = i / columns();
     return first_position + (box[0].begin + r) * whole.size_from(1) + first_column() + (i - r * columns());
   }
+  /// Place of element i in its weight, row-major, whichever ranks hold the others.
+  [[nodiscard]] index_t place_in_whole(index_t i) const noexcept { return position(i) - first_position; }
   /// 0 for the dead, who go first; else above 0, in the order of the scores.
   [[nodiscard]] std::uint64_t key(index_t i) const noexcept {
     if (!alive(i)) return 0;
