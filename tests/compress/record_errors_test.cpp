@@ -180,6 +180,27 @@ TEST_CASE("a transform that says nothing is measured; a broken promise is found"
   CHECK_FALSE(l.holds());
 }
 
+TEST_CASE("a second recipe goes on where the first one ended; with another model it is refused") {
+  auto w = alone();
+  auto const m = build(w);
+  compress::error_ledger l;
+  compress::record_errors const record(l);
+  auto const one = m | (compress::prune{.sparsity = 0.5} | compress::prune{.sparsity = 0.6}).recorded(record);
+  auto const two = one | (compress::prune{.sparsity = 0.7} | compress::prune{.sparsity = 0.8}).recorded(record);
+  REQUIRE(l.stages().size() == 4);
+  CHECK(l.find("fc1.weight")->since.empty());  // it is compared with what it was before both
+  CHECK_THROWS_WITH(m | (compress::prune{.sparsity = 0.5} | compress::prune{.sparsity = 0.6}).recorded(record), Catch::Matchers::ContainsSubstring("other numbers in 'fc1.weight'") && Catch::Matchers::ContainsSubstring("a record and a ledger of its own"));
+  CHECK(l.stages().size() == 4);
+  // What changed a model in between has to be told.
+  auto other = two.clone();
+  auto v = values_of(other)[0].values;
+  v[3] += 1;
+  set_values(other, "fc1.weight", v);
+  CHECK_THROWS(record.begin(other));
+  record.add("by hand", error_kind::measured, other);
+  CHECK_NOTHROW(record.begin(other));
+}
+
 TEST_CASE("weights of other extents begin anew, and those that went are named once") {
   auto w = alone();
   compress::error_ledger l;

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include <pleat/codec/error_norms.hpp>
+#include <pleat/comm/attempt.hpp>
 #include <pleat/compress/error_ledger.hpp>
 #include <pleat/compress/transform.hpp>
 #include <pleat/parallel/model.hpp>
@@ -66,6 +67,11 @@ class error_watch {
 
   [[nodiscard]] bool begun() const noexcept { return begun_; }
   void set_begun() noexcept { begun_ = true; }
+  /// Whether a weight has the numbers that the last stage left.
+  [[nodiscard]] PLEAT_ONCE bool left(std::string const& name, weight_numbers const& now) const {
+    auto const was = known_.find(name);
+    return was != known_.end() && was->second.before.shape == now.shape && was->second.before.narrow == now.narrow && was->second.before.wide == now.wide;
+  }
   /// Every rank names all weights, and gives the numbers of those that it has.
   void enter(std::string const& name) { names_.push_back(name); }
   void enter(std::string const& name, std::string form, weight_numbers now) { known_[name] = {std::move(form), now, now}; }
@@ -165,10 +171,18 @@ class record_errors {
  public:
   explicit record_errors(error_ledger& to) : watch_(std::make_shared<detail::error_watch>(to)) {}
 
-  /// What the first stage is compared with. Called by a pipeline before it begins; a second time, it does nothing.
+  /// What the first stage is compared with. Called by a pipeline before it begins; a second pipeline goes on where the first one ended.
+  /// Collective. \throws error on every rank alike if it begins with another model than the last stage left
   template <class Net> void begin(parallel::model<Net> const& m) const {
-    if (watch_->begun()) return;
     m.demand_gathered("compress::record_errors");
+    if (watch_->begun())
+      return comm::all_or_none(m.all_ranks(), [&] {
+        nn::for_each_parameter(m.net(), [&](auto const& w) {
+          if (is_weight(w) && w.materialised() && !watch_->left(w.name, numbers_of(m, w)))
+            throw error{"compress::record_errors", "this record ended with other numbers in '" + w.name + "' than the model has that it is to go on with",
+                        "Give every recipe a record and a ledger of its own; what changed a model between two recipes is told by record.add(name, kind, model)"};
+        });
+      });
     nn::for_each_parameter(m.net(), [&](auto const& w) {
       if (!is_weight(w)) return;
       watch_->enter(w.name);
