@@ -124,6 +124,18 @@ struct factors {
   return out;
 }
 
+/// f(weight&) for every weight of this rank that may take the factors `Form`, of a number of dimensions from `least` on. \param aloud null: nothing is said
+template <class Form, class Net, class F>
+void for_each_factorable(parallel::model<Net>& m, char const* call, std::vector<std::string> const& ignore, int least, listener const* aloud, F&& f) {
+  auto const shared = shared_names(m.net());
+  for_each_convertible<codec::forms<Form>>(m, call, ignore, aloud, [&](auto& w) -> std::string {
+    if (w.shape.rank() < least) return {};
+    auto why = why_not_encoded(w, shared);
+    if (why.empty() && !w.absent) f(w);
+    return why;
+  });
+}
+
 }  // namespace detail
 
 /// Gives every weight matrix and kernel two thin factors, W ≈ L·R, by singular values: the best of its rank in the Frobenius norm, or, with
@@ -184,14 +196,7 @@ template <bool Sparse> struct factorize {
 
  private:
   template <class Net, class F> void for_each_selected(parallel::model<Net>& m, bool aloud, F&& f) const {
-    auto const shared = detail::shared_names(m.net());
-    std::string const call = "compress::" + std::string(what);
-    detail::for_each_convertible<codec::forms<form<typename parallel::model<Net>::value_type>>>(m, call.c_str(), ignore, aloud ? &on_note : nullptr, [&](auto& w) -> std::string {
-      if (w.shape.rank() < 2) return {};
-      auto why = detail::why_not_encoded(w, shared);
-      if (why.empty() && !w.absent) f(w);
-      return why;
-    });
+    detail::for_each_factorable<form<typename parallel::model<Net>::value_type>>(m, Sparse ? "compress::sparse_low_rank" : "compress::low_rank", ignore, 2, aloud ? &on_note : nullptr, f);
   }
 
   void check() const {

@@ -72,13 +72,7 @@ struct spatial_low_rank {
   };
 
   template <class Net, class F> void for_each_selected(parallel::model<Net>& m, listener const* aloud, F&& f) const {
-    auto const shared = detail::shared_names(m.net());
-    detail::for_each_convertible<codec::forms<form<typename parallel::model<Net>::value_type>>>(m, call, ignore, aloud, [&](auto& w) -> std::string {
-      if (w.shape.rank() != 4) return {};
-      auto why = detail::why_not_encoded(w, shared);
-      if (why.empty()) f(w);
-      return why;
-    });
+    detail::for_each_factorable<form<typename parallel::model<Net>::value_type>>(m, call, ignore, 4, aloud, f);
   }
 
   template <class Net> std::pair<std::vector<kernel>, std::vector<factored_weight>> decompose(parallel::model<Net>& m) const {
