@@ -3,9 +3,11 @@
 #include <pleat/compress/layer_report.hpp>
 
 #include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
+#include <pleat/compress/low_rank.hpp>
 #include <pleat/compress/pipeline.hpp>
 #include <pleat/compress/prune.hpp>
 #include <pleat/compress/quantize.hpp>
+#include <pleat/compress/spatial_low_rank.hpp>
 #include <pleat/nn/conv2d.hpp>
 #include <pleat/nn/flatten.hpp>
 #include <pleat/nn/repeat.hpp>
@@ -17,6 +19,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <sstream>
 
 namespace {
@@ -83,6 +86,42 @@ TEST_CASE("layers: kernels work at every place of the image, repeated layers are
   CHECK(list.rows()[1].multiply_adds == 32 * 32);
   CHECK(list.rows()[2].multiply_adds == 32 * 32);
   CHECK(list.rows()[1].name != list.rows()[2].name);
+}
+
+TEST_CASE("layers of factored weights: the multiply-adds of the thin products") {
+  auto w = alone();
+  auto const silent = [](std::string_view) {};
+  auto const rows_of = [](compress::layer_list const& l) {
+    std::map<std::string, compress::layer_row> by_name;
+    for (auto const& r : l.rows()) by_name[r.name] = r;
+    return by_name;
+  };
+  auto const model = build(w);
+  auto r = rows_of(compress::layers_of(model | compress::low_rank{.rule = compress::by_rank{3}, .ignore = {"fc3.*"}, .on_note = silent}, extents{20}));
+  CHECK(r["fc1.weight"].multiply_adds == 3 * (16 + 20));
+  CHECK(r["fc1.weight"].effective_multiply_adds == 3 * (16 + 20));
+  CHECK(r["fc1.weight"].parameters == 320);
+  CHECK(r["fc2.weight"].multiply_adds == 3 * (12 + 16));
+  CHECK(r["fc3.weight"].multiply_adds == 48);
+  r = rows_of(compress::layers_of(model | compress::sparse_low_rank{.rule = compress::by_rank{2}, .sparse_share = 0.1, .ignore = {"fc2.*", "fc3.*"}, .on_note = silent}, extents{20}));
+  CHECK(r["fc1.weight"].multiply_adds == 2 * (16 + 20) + 32);
+
+  // Convolutions: [6, 4, 3, 3] over 8 × 10 with padding makes 8 × 10; without, [5, 6, 3, 3] makes 6 × 8.
+  auto const net = pleat::nn::sequential(pleat::nn::conv2d("a", 4, 6, 3, {.padding = 1}), pleat::nn::relu(), pleat::nn::conv2d("b", 6, 5, 3), pleat::nn::relu(), pleat::nn::conv2d("g", 5, 5, 3, {.groups = 5}), pleat::nn::flatten(), pleat::nn::linear("fc", 5 * 4 * 6, 4));
+  pleat::plan::plan p;
+  p.global_batch = 8;
+  auto const image = pleat::parallel::build(net, p, w);
+  extents const sample{4, 8, 10};
+  r = rows_of(compress::layers_of(image, sample));
+  CHECK(r["a.weight"].multiply_adds == 80 * 6 * 36);
+  CHECK(r["b.weight"].multiply_adds == 48 * 5 * 54);
+  CHECK(r["g.weight"].multiply_adds == 24 * 5 * 9);
+  r = rows_of(compress::layers_of(image | compress::low_rank{.rule = compress::by_rank{2}, .ignore = {"g.*", "fc.*"}, .on_note = silent}, sample));
+  CHECK(r["a.weight"].multiply_adds == 80 * 2 * (6 + 36));
+  CHECK(r["b.weight"].multiply_adds == 48 * 2 * (5 + 54));
+  r = rows_of(compress::layers_of(image | compress::spatial_low_rank{.rule = compress::by_rank{2}, .ignore = {"g.*"}, .on_note = silent}, sample));
+  CHECK(r["a.weight"].multiply_adds == 8 * 10 * 2 * (4 * 3) + 80 * 2 * (6 * 3));
+  CHECK(r["b.weight"].multiply_adds == 6 * 10 * 2 * (6 * 3) + 48 * 2 * (5 * 3));  // the first of the two works on all ten columns
 }
 
 }  // namespace

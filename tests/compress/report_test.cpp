@@ -10,6 +10,7 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <compress/compress_support.hpp>
+#include <compress/mesh_support.hpp>
 
 #include <sstream>
 
@@ -19,21 +20,6 @@ using namespace compress_test;
 namespace compress = pleat::compress;
 using int8 = pleat::codec::int8<float>;
 using Catch::Matchers::ContainsSubstring;
-
-TEST_CASE("a model whose parameters are sharded is not measured: every rank says so") {
-  std::vector<std::string> said(2);
-  auto const test = data(10);
-  pleat::comm::run_local(2, [&](pleat::comm::communicator c) {
-    pleat::world w(std::move(c), 1);
-    auto const m = pleat::parallel::build(network(), pleat::plan::plan{.global_batch = 16, .data_ranks = 2, .state_stage = 3}, w, {.seed = 3});
-    try {
-      (void)compress::measure("sharded", m, test);
-    } catch (pleat::error const& e) {
-      said[static_cast<std::size_t>(w.rank())] = e.what();
-    }
-  });
-  for (auto const& text : said) CHECK_THAT(text, ContainsSubstring("compress::measure: the parameters are sharded") && ContainsSubstring("model.unsharded()"));
-}
 
 TEST_CASE("a stage is what was measured on the written file and on the data") {
   auto w = alone();
@@ -108,6 +94,48 @@ TEST_CASE("a pipeline records its stages; all ranks hold the same list and only 
   CHECK(ledgers[0] == ledgers[1]);
   CHECK_FALSE(printed[0].empty());
   CHECK(printed[1].empty());
+}
+
+TEST_CASE("a model that is cut, in stages or sharded is measured as the whole") {
+  auto const test = data(70);
+  auto const small_of = [](auto const& m) {
+    return m | (compress::prune{.sparsity = 0.6, .on_note = [](std::string_view) {}} | compress::quantize<int8>{.ignore = {"fc3.*"}, .on_note = [](std::string_view) {}});
+  };
+  auto w1 = alone();
+  auto const small = small_of(build(w1));
+  auto const one = compress::measure("one", small, test, {.repeats = 2});
+  for (mesh const& l : {mesh{1, 2}, {1, 3}, {1, 1, 2}, {2, 2}, {1, 2, 2}, {2, 1, 1, 3}}) {
+    CAPTURE(l.data, l.tensor, l.stages, l.state);
+    std::vector<compress::stage> got(static_cast<std::size_t>(l.ranks()));
+    pleat::comm::run_local(l.ranks(), [&](pleat::comm::communicator c) {
+      auto const rank = static_cast<std::size_t>(c.rank());
+      pleat::world w(std::move(c), 1);
+      w.set_sink({});
+      w.comm.set_timeout(60);
+      got[rank] = compress::measure("one", small_of(build_on(w, l)), test, {.repeats = 2});
+    });
+    for (auto const& s : got) {
+      CHECK(s.parameters == one.parameters);
+      CHECK(s.nonzeros == one.nonzeros);
+      CHECK(s.bytes == one.bytes);
+      CHECK(s.latency_us > 0);
+      CHECK(s.latency_64_us > 0);
+      // int8 quantizes each rank's part of fc2's inputs by itself; answers of a fresh network are near each other
+      if (l.tensor == 1) CHECK(s.test_error == one.test_error);
+      REQUIRE(s.layers.size() == one.layers.size());
+      for (std::size_t i = 0; i < s.layers.size(); ++i) {
+        CHECK(s.layers[i].name == one.layers[i].name);
+        CHECK(s.layers[i].form == one.layers[i].form);
+        CHECK(s.layers[i].parameters == one.layers[i].parameters);
+        CHECK(s.layers[i].nonzeros == one.layers[i].nonzeros);
+        CHECK(s.layers[i].multiply_adds == one.layers[i].multiply_adds);
+        CHECK(s.layers[i].effective_multiply_adds == one.layers[i].effective_multiply_adds);
+        if (l.tensor == 1) CHECK(s.layers[i].bytes == one.layers[i].bytes);
+        else CHECK(s.layers[i].bytes >= one.layers[i].bytes);  // every part of a column-cut weight has all rows' scales
+      }
+      CHECK(s.latency_us == got[0].latency_us);
+    }
+  }
 }
 
 }  // namespace

@@ -29,10 +29,21 @@ template <bool Sparse> struct low_rank_kernel {
     compute::gemm(c.space(), compute::gemm_arguments<float>{.m = m, .n = n, .k = v.rank, .a = inner.data(), .lda = v.rank, .b = v.left, .ldb = v.rank, .tb = compute::transpose::yes,
                                                             .c = y, .ldc = n, .accumulate = Sparse, .after = after});
   }
+  /// Of the two thin products, and of the numbers beside them; a convolution as convolve() chooses.
+  [[nodiscard]] static std::optional<double> multiply_adds(extents const& shape, view_type const& v, std::span<placed_parts::piece const> pieces, product_places const& at) {
+    index_t const m = rows_of(shape), n = columns_of(shape);
+    if (shape.rank() == 4 && !convolves(v.rank, m, n, at.groups)) return std::nullopt;
+    double numbers = static_cast<double>(v.rank) * static_cast<double>(m + n);
+    for (auto const& p : pieces)
+      if (Sparse && p.suffix == ".values") numbers += static_cast<double>(p.shape.size());
+    return at.outputs * numbers;
+  }
+  /// Whether a convolution is one to `rank` channels and a 1×1 one.
+  [[nodiscard]] static bool convolves(index_t rank, index_t rows, index_t columns, index_t groups) noexcept { return !Sparse && groups == 1 && rank * (rows + columns) < rows * columns; }
   /// `rank` kernels, then a 1×1 convolution.
   template <class Space>
   static bool convolve(context<Space>& c, compute::conv2d_shape const& g, view_type const& v, float const* x, float const* bias, float* y, compute::activation act) {
-    if (Sparse || g.groups != 1 || v.rank * (g.group_in() * g.kernel_h * g.kernel_w + g.out_channels) >= g.out_channels * g.group_in() * g.kernel_h * g.kernel_w) return false;
+    if (!convolves(v.rank, g.out_channels, g.group_in() * g.kernel_h * g.kernel_w, g.groups)) return false;
     auto thin = g;
     thin.out_channels = v.rank;
     compute::conv2d_shape point;

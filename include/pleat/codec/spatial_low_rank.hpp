@@ -20,6 +20,13 @@ struct spatial_kernel {
     compute::for_each_row(c.space(), rows_of(shape), decode_rows_body<spatial_logic::view>{v, columns_of(shape), w.data()}, static_cast<double>(columns_of(shape) * v.rank));
     apply_dense(c, shape, static_cast<float const*>(w.data()), m, x, y, after);
   }
+  /// Of the two convolutions with thin kernels, where convolve() chooses them.
+  [[nodiscard]] static std::optional<double> multiply_adds(extents const& shape, spatial_logic::view const& v, std::span<placed_parts::piece const>, product_places const& at) {
+    spatial_logic::sides const k(shape);
+    double const down = at.between * static_cast<double>(v.rank * k.tall()), along = at.outputs * static_cast<double>(v.rank * k.wide());
+    if (at.groups != 1 || down + along >= at.outputs * static_cast<double>(shape.size())) return std::nullopt;
+    return down + along;
+  }
   /// `rank` kernels of height × 1, then one of 1 × width; false where that is more work.
   template <class Space>
   static bool convolve(context<Space>& c, compute::conv2d_shape const& g, spatial_logic::view const& v, float const* x, float const* bias, float* y, compute::activation act) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -30,6 +31,13 @@ template <class View> struct decode_rows_body {
 
 }  // namespace detail
 
+/// Where the products with a weight happen, for one sample: what the number of multiply-adds follows from.
+struct product_places {
+  double outputs = 1;  ///< places that each row of the weight writes: 1, positions of a sequence, height · width of an image
+  double between = 1;  ///< of a convolution: height of the output · width of the input, where the pairs of spatial factors meet
+  index_t groups = 1;  ///< of a convolution
+};
+
 /// The form of a weight whose file image is at the same time what its kernels read. `Bits` (a struct without data) provides
 ///
 ///     static constexpr std::string_view name;
@@ -46,7 +54,8 @@ template <class View> struct decode_rows_body {
 ///     static error_norms predict(extents const&, std::span<float const>, std::span<file_tensor const>);   // optional: a bound of the error
 ///     using kernel = …;                                                    // kernel::apply(context&, shape, view, m, x, y, epilogue)
 ///
-/// A kernel may have `bool convolve(context&, conv2d_shape, view, x, bias, y, activation)`: false if it leaves this one to the decoded weight.
+/// A kernel may have `bool convolve(context&, conv2d_shape, view, x, bias, y, activation)`: false if it leaves this one to the decoded weight; and
+/// `std::optional<double> multiply_adds(shape, view, pieces, product_places)`, if its product is not the one with the decoded weight.
 /// Not trainable; gradients flow through it to the layers before: `apply_transposed` and the convolutions decode into pooled memory.
 template <class T, class Bits> struct stored {
   static_assert(std::is_same_v<T, float>, "pleat: this form multiplies float activations: say float");
@@ -119,6 +128,14 @@ template <class T, class Bits> struct stored {
     auto const w = tensor<T, Space>::allocate(c, shape);
     decode(c, shape, s, w.data());
     compute::conv2d_backward_input(c.space(), g, dy, static_cast<T const*>(w.data()), dx);
+  }
+
+  /// Multiply-adds of one sample's product, where it is another one than that with the decoded matrix; nothing where it is that.
+  template <class Space> [[nodiscard]] static std::optional<double> multiply_adds(extents const& shape, storage<Space> const& s, product_places const& at)
+    requires requires { Bits::kernel::multiply_adds(shape, s.view, std::span<detail::placed_parts::piece const>{}, at); }
+  {
+    demand(shape, s);
+    return Bits::kernel::multiply_adds(shape, s.view, std::span<detail::placed_parts::piece const>(*s.pieces), at);
   }
 
   /// Exactly what a file's data holds.

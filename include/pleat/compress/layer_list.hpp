@@ -31,7 +31,7 @@ struct layer_row {
   index_t parameters = 0;
   index_t nonzeros = 0;
   index_t bytes = 0;                     ///< of the stored form, as in a file
-  double multiply_adds = 0;              ///< of one sample, by the shape
+  double multiply_adds = 0;              ///< of one sample, by the shape; of factored weights those with the factors
   double effective_multiply_adds = 0;    ///< those with a weight that is not zero
   bool integer = false;                  ///< its products are int8 × int8
 

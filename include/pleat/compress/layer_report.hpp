@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <pleat/codec/form.hpp>
+#include <pleat/codec/stored.hpp>
 #include <pleat/compress/layer_list.hpp>
 #include <pleat/nn/describe.hpp>
 #include <pleat/parallel/model.hpp>
@@ -17,44 +18,82 @@
 
 namespace pleat::compress {
 
+namespace detail {
+
+/// Where the products with a weight happen, in a layer that costs this; of how many groups the weight's shape says.
+[[nodiscard]] inline codec::product_places places_of(nn::layer_cost const& c, extents const& weight) {
+  codec::product_places at;
+  at.outputs = static_cast<double>(c.out.size()) / static_cast<double>(codec::rows_of(weight));
+  if (weight.rank() == 4 && c.in.rank() == 4 && c.out.rank() == 4) {
+    at.between = static_cast<double>(c.out[2]) * static_cast<double>(c.in[3]);
+    at.groups = c.in[1] / std::max<index_t>(1, weight[1]);
+  }
+  return at;
+}
+
+}  // namespace detail
+
 /// Every weight matrix and kernel of a model, in forward order. A multiply-add is counted for each element of the output and each of the
 /// weight's columns; the effective ones are those of weights that are not zero in the decoded matrix (what a sparse kernel does; a dense one
-/// does all of them). Weights of layers that multiply with nothing (an embedding) have none. Tied weights count where their memory is.
+/// does all of them). Of factored weights it is those of the thin products that are done instead. Weights of layers that multiply with nothing (an
+/// embedding) have none. Tied weights count where their memory is.
 ///
 ///     layer_list const layers = layers_of(small, data.sample);
 ///     layers.print(std::cout);
 ///
-/// \param sample extents of one sample. \throws error if the model is cut over a tensor axis or a pipeline
+/// Of a weight that is cut over the tensor axis, bytes and multiply-adds are those of its parts together. Collective where the model is cut or on
+/// stages: the same list on every rank.
+/// \param sample extents of one sample. \throws error if parameters are sharded (state_stage = 3)
 template <class Net> [[nodiscard]] layer_list layers_of(parallel::model<Net> const& m, extents const& sample) {
   using T = typename parallel::model<Net>::value_type;
   using Space = typename parallel::model<Net>::execution_space;
-  m.demand_whole_parameters("compress::layers_of");
+  m.demand_gathered("compress::layers_of");
   std::vector<index_t> one{1};
   for (int d = 0; d < sample.rank(); ++d) one.push_back(sample[d]);
   auto const costs = nn::describe(m.net(), extents(std::span<index_t const>(one))).layers;
-  layer_list out;
+  std::vector<layer_row> rows;
+  std::vector<double> sums;  // of each: nonzeros, bytes, multiply-adds, effective ones; of what is here and counts
   nn::for_each_parameter(m.net(), [&](auto const& w) {
     if (!w.tied_to.empty() || w.shape.rank() < 2) return;
-    auto const values = tensor<T, Space>::allocate(m.context(), w.shape);
-    w.decode(m.context(), values.data());
-    std::vector<T> host(static_cast<std::size_t>(w.size()));
-    copy_to_host(m.context(), values, host.data());
     layer_row r;
     r.name = w.name;
     r.form = w.form_name();
-    r.shape = w.shape;
-    r.parameters = w.size();
-    r.nonzeros = std::count_if(host.begin(), host.end(), [](T v) { return pleat::detail::number(v) != 0; });
-    r.bytes = w.bytes();
+    r.shape = w.whole();
+    r.parameters = r.shape.size();
     r.integer = r.form == "int8";
-    for (auto const& c : costs)
-      if (c.name + ".weight" == w.name && c.forward_flops > 0 && w.size() > 0) {
-        double const uses = static_cast<double>(c.out.size()) / static_cast<double>(codec::rows_of(w.shape));  // of each row: positions
-        r.multiply_adds = uses * static_cast<double>(w.size());
-        r.effective_multiply_adds = uses * static_cast<double>(r.nonzeros);
-      }
-    out.add(std::move(r));
+    rows.push_back(std::move(r));
+    double mine[4] = {0, 0, 0, 0};
+    if (w.materialised() && (w.part == 0 || w.where.shards())) {
+      auto const values = tensor<T, Space>::allocate(m.context(), w.shape);
+      w.decode(m.context(), values.data());
+      std::vector<T> host(static_cast<std::size_t>(w.size()));
+      copy_to_host(m.context(), values, host.data());
+      mine[0] = static_cast<double>(std::count_if(host.begin(), host.end(), [](T v) { return pleat::detail::number(v) != 0; }));
+      mine[1] = static_cast<double>(w.bytes());
+      for (auto const& c : costs)
+        if (c.name + ".weight" == w.name && c.forward_flops > 0 && w.size() > 0) {
+          auto const at = detail::places_of(c, w.whole());
+          mine[2] = at.outputs * static_cast<double>(w.size());
+          mine[3] = at.outputs * mine[0];
+          w.visit([&](auto tag, auto const& s) {
+            using F = typename decltype(tag)::type;
+            if constexpr (requires { F::multiply_adds(w.shape, s, at); })
+              if (auto const thin = F::multiply_adds(w.shape, s, at)) mine[2] = mine[3] = *thin;
+          });
+        }
+    }
+    sums.insert(sums.end(), mine, mine + 4);
   });
+  for (auto* ranks : {&m.parts(), &m.pipeline()})
+    if (ranks->size() > 1 && !sums.empty()) ranks->all_reduce(sums);
+  layer_list out;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    rows[i].nonzeros = static_cast<index_t>(sums[4 * i]);
+    rows[i].bytes = static_cast<index_t>(sums[4 * i + 1]);
+    rows[i].multiply_adds = sums[4 * i + 2];
+    rows[i].effective_multiply_adds = sums[4 * i + 3];
+    out.add(std::move(rows[i]));
+  }
   return out;
 }
 

@@ -16,6 +16,7 @@
 
 #include <unistd.h>
 
+#include <pleat/comm/attempt.hpp>
 #include <pleat/compress/layer_report.hpp>
 #include <pleat/compress/pipeline.hpp>
 #include <pleat/compress/record_errors.hpp>
@@ -38,13 +39,13 @@ struct measure_options {
 namespace detail {
 
 /// Median time of `batch` samples' way through the model together, in microseconds; rank 0 measures, all get the figure. NaN where the data has not
-/// so many. Collective.
+/// so many. Collective over all ranks.
 template <class Net> [[nodiscard]] double latency_us(parallel::model<Net> const& m, io::dataset const& data, int repeats, index_t batch = 1) {
   using T = typename parallel::model<Net>::value_type;
   using Space = typename parallel::model<Net>::execution_space;
   using clock = std::chrono::steady_clock;
   double median = std::numeric_limits<double>::quiet_NaN();
-  m.ranks().barrier();  // nobody works while rank 0 measures, as far as that is ours to say
+  m.all_ranks().barrier();  // nobody works while rank 0 (and who holds its model with it) measures, as far as that is ours to say
   if (m.ranks().rank() == 0 && data.size >= batch && repeats > 0) {
     run::batch_loader<T, Space> loader(data);
     std::vector<index_t> first(static_cast<std::size_t>(batch));
@@ -63,54 +64,62 @@ template <class Net> [[nodiscard]] double latency_us(parallel::model<Net> const&
     std::nth_element(times.begin(), middle, times.end());
     median = *middle;
   }
-  return m.ranks().broadcast_value(median);
+  return m.all_ranks().broadcast_value(median);
 }
 
-/// A name for a temporary file that no other process or model uses.
+/// A name for a temporary file that no other process or model uses; rank 0's, on every rank. Collective.
 template <class Net> [[nodiscard]] std::string temporary_path(parallel::model<Net> const& m) {
   std::error_code none;
   auto folder = std::filesystem::temp_directory_path(none);
   if (none) folder = ".";
   char place[32];
   std::snprintf(place, sizeof place, "%p", static_cast<void const*>(&m));
-  return (folder / ("pleat-" + std::to_string(::getpid()) + "-" + place + ".safetensors")).string();
+  auto path = (folder / ("pleat-" + std::to_string(::getpid()) + "-" + place + ".safetensors")).string();
+  comm::share_text(m.all_ranks(), path);
+  return path;
 }
 
 }  // namespace detail
 
 /// Measures a model: test error (all ranks), parameters, nonzeros, bytes of the file as it was really written, latency of one sample and of 64
-/// together (rank 0), and, where every rank holds whole weights, multiply-adds and energy layer by layer. Collective; the same stage on every rank.
-/// \throws error for a model whose parameters are sharded (state_stage = 3)
+/// together (rank 0, and those that hold its model with it), multiply-adds and energy layer by layer. Parameters, nonzeros and layers are those of the
+/// whole, wherever its parts and stages are; sharded parameters (state_stage = 3) are gathered. Collective over all ranks; the same stage on every
+/// rank.
 template <class Net> [[nodiscard]] stage measure(std::string name, parallel::model<Net> const& m, io::dataset const& test, measure_options const& options = {}) {
   using T = typename parallel::model<Net>::value_type;
   using Space = typename parallel::model<Net>::execution_space;
-  m.demand_gathered("compress::measure");
+  if (m.plan().state_stage == 3) return measure(std::move(name), m.unsharded(), test, options);
   stage s;
   s.name = std::move(name);
   s.test_error = run::evaluate(m, test, options.batch).error();
+  std::int64_t alive = 0;
   nn::for_each_parameter(m.net(), [&](auto const& w) {
     if (!w.tied_to.empty()) return;
+    s.parameters += w.whole().size();
+    if (!w.materialised() || (w.part > 0 && !w.where.shards())) return;
     auto const values = tensor<T, Space>::allocate(m.context(), w.shape);
     w.decode(m.context(), values.data());
     std::vector<T> host(static_cast<std::size_t>(w.size()));
     copy_to_host(m.context(), values, host.data());
-    s.parameters += w.size();
-    s.nonzeros += std::count_if(host.begin(), host.end(), [](T v) { return pleat::detail::number(v) != 0; });
+    alive += std::count_if(host.begin(), host.end(), [](T v) { return pleat::detail::number(v) != 0; });
   });
+  for (auto* ranks : {&m.parts(), &m.pipeline()})
+    if (ranks->size() > 1) alive = ranks->all_reduce_value(alive);
+  s.nonzeros = alive;
   bool const keep = !options.path.empty();
   std::string const path = keep ? options.path : detail::temporary_path(m);
   run::save(m, path, options.about);
   std::int64_t bytes = 0;
-  if (m.ranks().rank() == 0) {
+  if (m.all_ranks().rank() == 0) {
     std::error_code failed;
     auto const size = std::filesystem::file_size(path, failed);
     bytes = failed ? 0 : static_cast<std::int64_t>(size);
     if (!keep) std::filesystem::remove(path, failed);
   }
-  s.bytes = m.ranks().broadcast_value(bytes);
+  s.bytes = m.all_ranks().broadcast_value(bytes);
   s.latency_us = detail::latency_us(m, test, options.repeats);
   s.latency_64_us = detail::latency_us(m, test, (options.repeats + 9) / 10, 64);
-  if (m.parts().size() == 1 && m.pipeline().size() == 1) s.layers = layers_of(m, test.sample).rows();
+  s.layers = layers_of(m, test.sample).rows();
   return s;
 }
 
@@ -120,7 +129,7 @@ stage_list report(parallel::model<Before> const& before, parallel::model<After> 
   stage_list list;
   list.add(measure("before", before, test));
   list.add(measure("after", after, test));
-  if (before.ranks().rank() == 0) list.print(out);
+  if (before.all_ranks().rank() == 0) list.print(out);
   return list;
 }
 
