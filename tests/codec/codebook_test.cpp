@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <pleat/codec/codebook.hpp>
 
+#include <pleat/comm/local.hpp>
+
 #include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 
 #include <catch2/catch_template_test_macros.hpp>
@@ -56,6 +58,61 @@ TEST_CASE("k-means on a line: Lloyd's fixed point, the same for every order of t
   }
   CHECK(codec::detail::kmeans({}, 2, codec::centroid_start::linear, 0, 10) == std::vector<float>{0, 0});
   CHECK(codec::detail::kmeans(std::vector<float>(5, 3.0f), 4, codec::centroid_start::density, 0, 10) == std::vector<float>(4, 3.0f));
+}
+
+TEST_CASE("exact sums: no rounding, whatever the order and the sizes") {
+  using codec::detail::exact_sum;
+  exact_sum s;
+  CHECK(s.value() == 0);
+  // What a double would lose: 2¹²⁷ and 2⁻¹⁴⁹, taken away again in another order.
+  std::vector<float> const odd{0x1.fffffep127f, 0x1p-149f, -3.25f, 0x1p-126f, 1e-3f};
+  for (float v : odd) s.add(v);
+  for (int i : {0, 2, 4, 3}) s.add(-odd[static_cast<std::size_t>(i)]);
+  CHECK(s.value() == 0x1p-149);
+  s.add(-0x1p-149f);
+  CHECK(s.value() == 0);
+  // Whole numbers: a double is exact too.
+  auto const v = numbers(3000, 4);
+  double expected = 0;
+  exact_sum t, forward;
+  for (float x : v) {
+    float const whole = std::round(1000 * x);
+    expected += static_cast<double>(whole);
+    t.add(whole);
+  }
+  CHECK(t.value() == expected);
+  for (float x : v) forward.add(x);
+  exact_sum halves[2];
+  for (std::size_t i = v.size(); i-- > 0;) halves[i % 2].add(v[i]);
+  halves[0] += halves[1];
+  CHECK(halves[0].value() == forward.value());
+  halves[0] -= forward;
+  CHECK(halves[0].value() == 0);
+  // Relative to what long double says: within some units in the last place of double.
+  long double wide = 0;
+  for (float x : v) wide += static_cast<long double>(x);
+  CHECK(std::abs(forward.value() - static_cast<double>(wide)) <= 16 * 0x1p-53 * std::abs(static_cast<double>(wide)) + 3000 * 0x1p-64 * 3);
+}
+
+TEST_CASE("k-means of numbers that ranks have between them: the bits of one rank's, however they are dealt") {
+  auto values = numbers(1500, 2);
+  for (std::size_t i = 0; i < values.size(); i += 7) values[i] = -0.125f;  // ties
+  values[3] = 0x1p-140f;
+  values[4] = -1e30f;
+  for (auto start : {codec::centroid_start::linear, codec::centroid_start::density, codec::centroid_start::random})
+    for (int k : {1, 2, 15, 64}) {
+      auto const one = codec::detail::kmeans(values, k, start, 7, 50);
+      for (int ranks : {2, 3, 5}) {
+        std::vector<std::vector<float>> found(static_cast<std::size_t>(ranks));
+        pleat::comm::run_local(ranks, [&](pleat::comm::communicator c) {
+          std::vector<float> mine;  // the last rank has none, the first one most
+          for (std::size_t i = 0; i < values.size(); ++i)
+            if (static_cast<int>(i % 11) % std::max(1, ranks - 1) == c.rank()) mine.push_back(values[i]);
+          found[static_cast<std::size_t>(c.rank())] = codec::detail::kmeans(codec::detail::sorted_numbers(std::move(mine)), k, start, 7, 50, [&](std::span<std::int64_t> x) { c.all_reduce(x); });
+        });
+        for (auto const& f : found) CHECK(f == one);
+      }
+    }
 }
 
 TEST_CASE("streams of symbols come back, whatever their counts; the smaller coder is taken") {

@@ -6,17 +6,21 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <pleat/codec/codebook.hpp>
 #include <pleat/codec/masked.hpp>
+#include <pleat/comm/attempt.hpp>
 #include <pleat/compress/detail/clusters.hpp>
 #include <pleat/compress/detail/convertible.hpp>
 #include <pleat/compress/fine_tune.hpp>
 #include <pleat/compress/transform.hpp>
+#include <pleat/run/model_image.hpp>
 
 namespace pleat::compress {
 
@@ -33,12 +37,15 @@ struct width_for {
 ///
 ///     model | (prune{.sparsity = 0.95} | fine_tune(train) | share_weights{.num_bits = 4, .tune = fine_tune(train)} | entropy_code{})
 ///
-/// Every rank computes the same from its replica: no message but those of training. Where training is deterministic, so are the bytes.
+/// Replicas compute the same, without a message but those of training; where training is deterministic, so are the bytes. Over a pipeline every stage
+/// shares its own. A weight that is cut over the tensor axis is shared where it is, nobody gathers: k-means sums counts and exact sums over the parts
+/// (k of each a step), so centroids and codes are the bits that the whole weight would get; `.tune` adds a cluster's gradients up part by part.
 struct share_weights {
   using fusable_transform = void;
   template <class T> using form = codec::coded<T>;
   static constexpr bool encodes = true;
   static constexpr bool shares_values = true;
+  static constexpr bool takes_parts = true;
   static constexpr char const* what = "share_weights";
 
   int num_bits = 4;                              ///< of a code, 1 to 8
@@ -63,30 +70,50 @@ struct share_weights {
     using Space = typename parallel::model<Net>::execution_space;
     if (tune && m.plan().state_stage != 0)
       throw error{"compress::share_weights", "the optimizer's state is sharded, and no rank holds all members of a centroid", "Give it model.unsharded()"};
+    struct selected {
+      std::vector<float> values;
+      codec::codebook_options options;
+    };
+    std::vector<selected> all;
+    bool any = false;
+    comm::all_or_none(m.all_ranks(), [&] {
+      for_each_selected(m, true, [&](auto& w) {
+        any = true;
+        if (w.absent) return;
+        auto& x = all.emplace_back(selected{std::vector<float>(static_cast<std::size_t>(w.size())), {.entries = 1 << width_of(w.name), .start = start, .rows_per_group = rows_per_group, .seed = seed, .index_bits = index_bits}});
+        copy_to_host(m.context(), tensor<T, Space>::wrap(w.data(), w.shape), x.values.data());
+        try {
+          detail::demand_clusters(w.shape, x.values, x.options);
+        } catch (error const& e) {
+          throw error{"compress::share_weights", "'" + w.name + "': " + e.problem(), e.remedy()};
+        }
+      });
+      if (!any) throw error{"compress::share_weights", "no weight is left whose values could be shared", "See .ignore, and whether the layers have with_forms"};
+    });
     std::vector<detail::cluster_map> maps;
-    for_each_selected(m, true, [&](auto& w) {
-      std::vector<float> host(static_cast<std::size_t>(w.size()));
-      copy_to_host(m.context(), tensor<T, Space>::wrap(w.data(), w.shape), host.data());
-      try {
-        maps.push_back(detail::make_clusters(w.shape, host, {.entries = 1 << width_of(w.name), .start = start, .rows_per_group = rows_per_group, .seed = seed, .index_bits = index_bits}));
-      } catch (error const& e) {
-        throw error{"compress::share_weights", "'" + w.name + "': " + e.problem(), e.remedy()};
-      }
-      copy_from_host(m.context(), host.data(), tensor<T, Space>::wrap(w.data(), w.shape));
+    for_each_selected(m, false, [&](auto& w) {
+      if (w.absent) return;
+      auto& x = all[maps.size()];
+      bool const cut = w.parts > 1 && w.where.shards();
+      maps.push_back(detail::make_clusters(w.shape, x.values, std::move(x.options), {codec::rows_of(w.whole()), cut && w.where.shards(0) ? w.box()[0].begin : 0, sum_over(m, w)}));
+      copy_from_host(m.context(), x.values.data(), tensor<T, Space>::wrap(w.data(), w.shape));
+      x.values = {};
       w.visit([&](auto tag, auto& s) {  // a survivor that is 0 is none any more
         if constexpr (std::is_same_v<typename decltype(tag)::type, codec::masked<T>>) codec::masked<T>::encode(m.context(), w.shape, w.data(), s);
       });
     });
     m.refresh_masks();
-    if (maps.empty()) throw error{"compress::share_weights", "no weight is left whose values could be shared", "See .ignore, and whether the layers have with_forms"};
     if (tune) train(m, maps);
     std::size_t next = 0;
     for_each_selected(m, false, [&](auto& w) {
       using form = codec::coded<T>;
-      auto& map = maps[next++];
-      std::vector<float> host(static_cast<std::size_t>(w.size()));
-      copy_to_host(m.context(), tensor<T, Space>::wrap(w.data(), w.shape), host.data());
-      form::encode_with(m.context(), w.shape, static_cast<T const*>(w.data()), detail::options_of(map, host, false), w.storage_of(codec::form_tag<form>{}));
+      if (!w.absent) {
+        auto& map = maps[next++];
+        std::vector<float> host(static_cast<std::size_t>(w.size()));
+        copy_to_host(m.context(), tensor<T, Space>::wrap(w.data(), w.shape), host.data());
+        detail::take_centroids(map, host, sum_over(m, w));
+        form::encode_with(m.context(), w.shape, static_cast<T const*>(w.data()), detail::options_of(map, false), w.storage_of(codec::form_tag<form>{}));
+      }
       w.template use_form<form>();
       w.requires_grad = false;
     });
@@ -112,17 +139,33 @@ struct share_weights {
     });
   }
 
-  template <class Space> static void share(context<Space>& c, detail::cluster_map& map, float* gradient, extents const& shape) {
+  /// Adds up over the ranks that have the other parts of a weight; nothing for a whole one.
+  template <class Net> [[nodiscard]] static std::function<void(std::span<std::int64_t>)> sum_over(parallel::model<Net> const& m, nn::parameter const& w) {
+    if (w.parts == 1 || !w.where.shards()) return {};
+    return [&ranks = m.parts()](std::span<std::int64_t> counts) { ranks.all_reduce(counts); };
+  }
+
+  /// \param parts those that have the other members; null for a whole weight
+  template <class Space> static void share(context<Space>& c, comm::communicator* parts, detail::cluster_map& map, float* gradient, extents const& shape) {
     auto const g = tensor<float, Space>::wrap(gradient, shape);
+    std::vector<float> host;
+    float* numbers = gradient;
     if constexpr (compute::is_host_space_v<Space>) {
       c.fence();
-      detail::share_gradients(map, gradient);
     } else {
-      std::vector<float> host(static_cast<std::size_t>(shape.size()));
-      copy_to_host(c, g, host.data());
-      detail::share_gradients(map, host.data());
-      copy_from_host(c, host.data(), g);
+      host.resize(static_cast<std::size_t>(shape.size()));
+      numbers = host.data();
+      copy_to_host(c, g, numbers);
     }
+    detail::sum_gradients(map, numbers);
+    if (parts) {  // in the order of the ranks: the same bits on all of them
+      std::vector<double> all(map.sum.size() * static_cast<std::size_t>(parts->size()));
+      parts->all_gather(std::span<double const>(map.sum), std::span<double>(all));
+      std::fill(map.sum.begin(), map.sum.end(), 0.0);
+      for (std::size_t i = 0; i < all.size(); ++i) map.sum[i % map.sum.size()] += all[i];
+    }
+    detail::give_gradients(map, numbers);
+    if constexpr (!compute::is_host_space_v<Space>) copy_from_host(c, numbers, g);
   }
 
   /// Members of a cluster begin with one value, get one gradient and have one history: they stay equal, whatever the optimizer.
@@ -132,7 +175,7 @@ struct share_weights {
     options.before_step = [&] {
       std::size_t next = 0;
       for_each_selected(m, false, [&](auto& w) {
-        share(m.context(), maps[next++], w.gradient(), w.shape);
+        if (!w.absent) share(m.context(), w.parts > 1 && w.where.shards() ? &m.parts() : nullptr, maps[next++], w.gradient(), w.shape);
       });
       if (theirs) theirs();
     };
@@ -142,9 +185,13 @@ struct share_weights {
 
 /// Codes of shared values and relative indices are written in canonical Huffman codes or by a range coder, whichever is smallest; the
 /// numbers do not change. The width of the relative index is the one that makes the weight smallest, unless it is given.
+///
+/// Of a weight that is cut over the tensor axis each part is coded where it is. Which width is best is a matter of the whole: its codes (not its
+/// numbers) come together on one rank, one weight at a time, as they do when a file is written.
 struct entropy_code {
   using fusable_transform = void;
   static constexpr bool encodes = true;
+  static constexpr bool takes_parts = true;
   template <class T> using needs_form = codec::coded<T>;
   static constexpr char const* what = "entropy_code";
 
@@ -153,16 +200,21 @@ struct entropy_code {
   [[nodiscard]] std::string name() const { return "entropy code"; }
   [[nodiscard]] error_kind leaves_errors() const noexcept { return error_kind::bounded; }
 
-  /// \throws error if no weight has shared values
+  /// Collective. \throws error if no weight has shared values, or for a width that is none
   template <class Net> void run(parallel::model<Net>& m) const {
     using T = typename parallel::model<Net>::value_type;
     using form = codec::coded<T>;
     int done = 0;
-    m.net().for_each_parameter([&](auto& w) {
-      using W = std::remove_cvref_t<decltype(w)>;
-      if constexpr (requires { typename W::forms; })
-        if constexpr (W::forms::template contains<form>)
-          if (w.form_name() == form::name && !detail::matches_any(ignore, w.name)) recode(m, w), ++done;
+    comm::all_or_none(m.all_ranks(), [&] {  // the stages of a pipeline have different weights; what one finds in its own, all hear
+      m.net().for_each_parameter([&](auto& w) {
+        using W = std::remove_cvref_t<decltype(w)>;
+        if constexpr (requires { typename W::forms; })
+          if constexpr (W::forms::template contains<form>)
+            if (w.form_name() == form::name && !detail::matches_any(ignore, w.name)) {
+              ++done;
+              if (!w.absent) recode(m, w);
+            }
+      });
     });
     if (done == 0) throw error{"compress::entropy_code", "no weight has shared values", "Share them first: model | (share_weights{…} | entropy_code{})"};
   }
@@ -171,12 +223,28 @@ struct entropy_code {
   template <class Model, class W> void recode(Model& m, W& w) const {
     using form = codec::coded<typename W::value_type>;
     auto& storage = w.storage_of(codec::form_tag<form>{});
-    auto const values = tensor<typename W::value_type, typename W::execution_space>::allocate(m.context(), w.shape);
-    form::decode(m.context(), w.shape, storage, values.data());
-    std::vector<float> host(static_cast<std::size_t>(w.size()));
+    if (w.parts == 1 || !w.where.shards()) return form::set(m.context(), w.shape, best_of(m, w.shape, form::to_file(m.context(), w.shape, storage)), storage);
+    pleat::run::detail::collected_weight c;
+    comm::all_or_none(m.parts(), [&] { c = pleat::run::detail::part_of(w, m.context()); });
+    auto const mine = c.tensors;
+    comm::all_or_none(m.parts(), [&] { pleat::run::detail::join_encoded(m.parts(), w, c); });  // it throws when all parts have come
+    std::int64_t bits = 0;
+    comm::on_root(m.parts(), [&] { bits = codec::detail::read_layout("compress::entropy_code", w.whole(), best_of(m, w.whole(), std::move(c.tensors))).index_bits; });
+    bits = m.parts().broadcast_value(bits);
+    form::set(m.context(), w.shape, form::bits::recode_piece(w.shape, mine, static_cast<int>(bits)), storage);
+  }
+  /// The parts of a whole weight's file, coded anew.
+  template <class Model> [[nodiscard]] std::vector<codec::file_tensor> best_of(Model& m, extents const& shape, std::vector<codec::file_tensor> const& parts) const {
+    using T = typename Model::value_type;
+    using Space = typename Model::execution_space;
+    using form = codec::coded<T>;
+    typename form::template storage<Space> whole;
+    form::set(m.context(), shape, parts, whole);
+    auto const values = tensor<T, Space>::allocate(m.context(), shape);
+    form::decode(m.context(), shape, whole, values.data());
+    std::vector<float> host(static_cast<std::size_t>(shape.size()));
     copy_to_host(m.context(), values, host.data());
-    auto best = detail::recoded(w.shape, form::to_file(m.context(), w.shape, storage), host, index_bits);
-    form::set(m.context(), w.shape, std::move(best), storage);
+    return detail::recoded(shape, parts, host, index_bits);
   }
 };
 

@@ -4,12 +4,15 @@
 /// The bit logic of weights with shared values: a few centroids, and for every element (or survivor) which one. Needs no Kokkos.
 #pragma once
 
+#include <functional>
+
 #include <pleat/codec/detail/at_level.hpp>
 #include <pleat/codec/detail/entropy.hpp>
 #include <pleat/codec/detail/host_bits.hpp>
 #include <pleat/codec/detail/kmeans.hpp>
 #include <pleat/codec/detail/sparse_bits.hpp>
 #include <pleat/codec/error_norms.hpp>
+#include <pleat/tensor/index_set.hpp>
 
 namespace pleat::codec {
 
@@ -23,6 +26,14 @@ struct codebook_options {
   std::vector<float> centroids{};                 ///< given ones (fine-tuned): `entries` ascending numbers per group; then there is no k-means
   int index_bits = 5;                             ///< codec::coded only: 2 to 8 bits of a relative index; 0: no index, every element has a code
   bool entropy = true;                            ///< codec::coded only: false leaves plain bits
+  index_t phase = 0;                              ///< of a part of a weight, with `centroids` alone: its first row is row `phase` of a group
+};
+
+/// What a codebook has to know of a weight of which these are some rows, or some columns of all rows.
+struct codebook_part {
+  index_t rows = 0;       ///< of the whole weight
+  index_t first_row = 0;  ///< of the whole, that the part begins with
+  std::function<void(std::span<std::int64_t>)> sum{};  ///< adds up over the ranks that have the other parts; called alike on all of them
 };
 
 namespace detail {
@@ -30,6 +41,8 @@ namespace detail {
 inline void check_codebook_options(std::string const& call, codebook_options const& o, index_t groups, bool coded) {
   if (o.entries < 2 || o.entries > 256) throw error{call, std::to_string(o.entries) + " codebook entries, expected 2 to 256"};
   if (o.rows_per_group < 0) throw error{call, "rows_per_group is " + std::to_string(o.rows_per_group)};
+  if (o.phase != 0 && (o.centroids.empty() || o.phase < 0 || o.phase >= o.rows_per_group))
+    throw error{call, "a phase of " + std::to_string(o.phase) + " is for parts of a weight: it needs centroids, and more rows_per_group than that (" + std::to_string(o.rows_per_group) + ")"};
   if (coded && o.index_bits != 0 && (o.index_bits < 2 || o.index_bits > 8)) throw error{call, "an index of " + std::to_string(o.index_bits) + " bits, expected 0 or 2 to 8 (5 and 8 are usual)"};
   if (!o.centroids.empty()) {
     if (static_cast<index_t>(o.centroids.size()) != groups * o.entries)
@@ -62,24 +75,33 @@ struct codebook_layout {
   return l;
 }
 
-/// Codebooks of all groups. `skip_zeros`: zeros are no part of the k-means (they are not stored, or have an entry of their own).
-/// With `zero_entry` a group that holds zeros has one entry that is exactly 0.
-[[nodiscard]] inline std::vector<float> find_codebooks(extents const& shape, std::span<float const> values, codebook_options const& o, codebook_layout const& l, bool zero_entry) {
+/// Codebooks of all groups of a weight, of which this rank may have a part. Zeros are no part of the k-means: they are not stored, or have an entry
+/// of their own: with `zero_entry` a group that holds zeros has one entry that is exactly 0.
+[[nodiscard]] inline std::vector<float> find_codebooks(extents const& shape, std::span<float const> values, codebook_options const& o, codebook_layout const& l, bool zero_entry, codebook_part const& part) {
   if (!o.centroids.empty()) return o.centroids;
   std::vector<float> all;
+  auto const sum = [&](std::span<std::int64_t> counts) {
+    if (part.sum) part.sum(counts);
+  };
   index_t const k = columns_of(shape), step = static_cast<index_t>(l.rows_per_group);
-  for (index_t r = 0; r < rows_of(shape); r += step) {
-    auto const group = values.subspan(static_cast<std::size_t>(r * k), static_cast<std::size_t>(std::min(step, rows_of(shape) - r) * k));
+  for (index_t r = 0; r < part.rows; r += step) {
+    index_range const here = intersect(index_range{r, std::min(r + step, part.rows)}, index_range{part.first_row, part.first_row + rows_of(shape)});
+    auto const group = here.empty() ? std::span<float const>{} : values.subspan(static_cast<std::size_t>((here.begin - part.first_row) * k), static_cast<std::size_t>(here.size() * k));
     std::vector<float> alive;
     alive.reserve(group.size());
     std::copy_if(group.begin(), group.end(), std::back_inserter(alive), [](float v) { return v != 0; });
-    bool const zeros = zero_entry && alive.size() < group.size();
-    auto c = kmeans(alive, o.entries - (zeros ? 1 : 0), o.start, o.seed + static_cast<std::uint64_t>(r), o.iterations);
-    if (zeros) c.push_back(0.0f);
+    std::int64_t zeros[] = {static_cast<std::int64_t>(group.size() - alive.size())};
+    if (zero_entry) sum(zeros);
+    bool const one = zero_entry && zeros[0] > 0;
+    auto c = kmeans(sorted_numbers(std::move(alive)), o.entries - (one ? 1 : 0), o.start, o.seed + static_cast<std::uint64_t>(r), o.iterations, sum);
+    if (one) c.push_back(0.0f);
     std::sort(c.begin(), c.end());
     all.insert(all.end(), c.begin(), c.end());
   }
   return all;
+}
+[[nodiscard]] inline std::vector<float> find_codebooks(extents const& shape, std::span<float const> values, codebook_options const& o, codebook_layout const& l, bool zero_entry) {
+  return find_codebooks(shape, values, o, l, zero_entry, {rows_of(shape)});
 }
 
 /// Half the gap around each value, or the way to the last centroid: what rounding to the nearest entry can cost. Elements that are not stored cost 0.
@@ -136,13 +158,13 @@ struct codebook_logic {
 
   static std::vector<file_tensor> encode(extents const& shape, std::span<float const> values, options const& o) {
     demand_finite(name, shape, values);
-    codebook_layout const l{static_cast<std::uint32_t>(o.entries), static_cast<std::uint32_t>(std::max<index_t>(1, o.rows_per_group ? o.rows_per_group : rows_of(shape))), 0, 1, 0};
+    codebook_layout const l{static_cast<std::uint32_t>(o.entries), static_cast<std::uint32_t>(std::max<index_t>(1, o.rows_per_group ? o.rows_per_group : rows_of(shape))), static_cast<std::uint32_t>(o.phase), 1, 0};
     check_codebook_options(call_of(name, "encode"), o, group_count(shape, l), false);
     auto const books = find_codebooks(shape, values, o, l, true);
     std::vector<std::uint8_t> codes;
     codes.reserve(values.size());
     for (index_t r = 0; r < rows_of(shape); ++r) {
-      auto const book = std::span<float const>(books).subspan(static_cast<std::size_t>(r / static_cast<index_t>(l.rows_per_group)) * l.entries, l.entries);
+      auto const book = std::span<float const>(books).subspan(static_cast<std::size_t>((r + o.phase) / static_cast<index_t>(l.rows_per_group)) * l.entries, l.entries);
       for (index_t k = 0; k < columns_of(shape); ++k) codes.push_back(static_cast<std::uint8_t>(nearest(book, values[static_cast<std::size_t>(r * columns_of(shape) + k)])));
     }
     return {part_of(".codebook", {group_count(shape, l), o.entries}, books), layout_part(l), packed(shape, l, codes)};

@@ -27,7 +27,7 @@ struct coded_logic {
   static std::vector<file_tensor> encode(extents const& shape, std::span<float const> values, options const& o) {
     demand_finite(name, shape, values);
     index_t const rows = rows_of(shape), k = columns_of(shape);
-    codebook_layout l{static_cast<std::uint32_t>(o.entries), static_cast<std::uint32_t>(std::max<index_t>(1, o.rows_per_group ? o.rows_per_group : rows)), 0, 1, static_cast<std::uint32_t>(o.index_bits)};
+    codebook_layout l{static_cast<std::uint32_t>(o.entries), static_cast<std::uint32_t>(std::max<index_t>(1, o.rows_per_group ? o.rows_per_group : rows)), static_cast<std::uint32_t>(o.phase), 1, static_cast<std::uint32_t>(o.index_bits)};
     check_codebook_options(call_of(name, "encode"), o, group_count(shape, l), true);
     bool const indexed = o.index_bits != 0;
     auto const books = find_codebooks(shape, values, o, l, !indexed);
@@ -36,7 +36,7 @@ struct coded_logic {
     for (index_t i = 0; i < shape.size(); ++i) {
       float const v = values[static_cast<std::size_t>(i)];
       if (indexed && v == 0) continue;
-      auto const book = std::span<float const>(books).subspan(static_cast<std::size_t>(i / k / static_cast<index_t>(l.rows_per_group)) * l.entries, l.entries);
+      auto const book = std::span<float const>(books).subspan(static_cast<std::size_t>((i / k + o.phase) / static_cast<index_t>(l.rows_per_group)) * l.entries, l.entries);
       codes.push_back(static_cast<std::uint8_t>(nearest(book, v)));
       places.push_back(i);
     }
@@ -281,6 +281,12 @@ struct coded_logic {
       coded = coded || is_coded(p.parts);
     }
     return write_codes(shape, whole.books, whole.layout, join_matrix(rows_of(shape), dim, codes), coded);
+  }
+  /// A piece of a larger weight, its codes coded anew with relative indices of so many bits (of none where it has none): what it decodes to stays.
+  static std::vector<file_tensor> recode_piece(extents const& shape, std::span<file_tensor const> parts, int index_bits) {
+    auto l = read_layout(call_of(name, "recode"), shape, parts);
+    if (l.index_bits != 0) l.index_bits = static_cast<std::uint32_t>(index_bits);
+    return write_codes(shape, values_of<float>(find_part(parts, ".codebook")->bytes), l, codes_of(shape, parts), true, true);
   }
   static error_norms predict(extents const& shape, std::span<float const> values, std::span<file_tensor const> parts) {
     auto const l = read_layout(call_of(name, "predict"), shape, parts);

@@ -5,8 +5,11 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,10 +20,11 @@
 
 namespace pleat::compress::detail {
 
-/// Elements that share values. Cluster g·entries + e is entry e of group g.
+/// Elements that share values: a weight's, or those of a part of it. Cluster g·entries + e is entry e of group g of the whole weight.
 struct cluster_map {
   codec::codebook_options options;    ///< entries, rows_per_group, index_bits as they will be written
-  std::vector<float> books;           ///< [groups · entries]: where the centroids begin
+  std::vector<float> books;           ///< [groups · entries] of the whole: where the centroids begin
+  std::size_t first_book = 0, last_book = 0;  ///< of them, those of the part's groups
   std::vector<index_t> member;        ///< elements that are not zero, ascending
   std::vector<std::uint32_t> cluster; ///< of each member
   std::vector<index_t> zero;          ///< the other elements
@@ -28,22 +32,26 @@ struct cluster_map {
 };
 
 /// Finds centroids and gives every element of `values` its centroid's value; zeros stay, and nothing else becomes 0. A weight of few zeros (less than
-/// an eighth) has no index, and one entry that is 0 if it has any. \throws error for options out of range, NaN and infinity
-[[nodiscard]] PLEAT_ONCE cluster_map make_clusters(extents const& shape, std::vector<float>& values, codec::codebook_options o) {
+/// an eighth) has no index, and one entry that is 0 if it has any. Of a part of a weight: the centroids are those of the whole, bit for bit; then it
+/// talks to the ranks that have the other parts, and errors are to be looked for before (demand_clusters).
+[[nodiscard]] PLEAT_ONCE cluster_map make_clusters(extents const& shape, std::vector<float>& values, codec::codebook_options o, codec::codebook_part const& part) {
   using namespace codec::detail;
-  demand_finite(coded_logic::name, shape, values);
-  auto const n = shape.size(), zeros = static_cast<index_t>(std::count(values.begin(), values.end(), 0.0f));
+  std::int64_t counts[] = {shape.size(), std::count(values.begin(), values.end(), 0.0f)};
+  if (part.sum) part.sum(counts);
+  auto const n = counts[0], zeros = counts[1];
   bool const indexed = 8 * zeros >= n || (zeros > 0 && o.entries < 4);
   cluster_map m;
-  codebook_layout const l{static_cast<std::uint32_t>(o.entries), static_cast<std::uint32_t>(std::max<index_t>(1, o.rows_per_group ? o.rows_per_group : codec::rows_of(shape))), 0, 1,
-                          static_cast<std::uint32_t>(o.index_bits)};
-  check_codebook_options("compress::share_weights", o, group_count(shape, l), true);
-  if (o.index_bits == 0) throw error{"compress::share_weights", "a relative index of 0 bits, expected 2 to 8"};
+  if (o.rows_per_group == 0) o.rows_per_group = std::max<index_t>(1, part.rows);
   if (!indexed) o.index_bits = 0;
-  m.books = find_codebooks(shape, values, o, l, !indexed);
-  for (index_t i = 0; i < n; ++i) {
+  index_t const rows = codec::rows_of(shape), columns = std::max<index_t>(1, codec::columns_of(shape)), each = o.rows_per_group;
+  codebook_layout const l{static_cast<std::uint32_t>(o.entries), static_cast<std::uint32_t>(each), 0, 1, static_cast<std::uint32_t>(o.index_bits)};
+  m.books = find_codebooks(shape, values, o, l, !indexed, part);
+  index_t const first = part.first_row / each, last = rows > 0 ? (part.first_row + rows - 1) / each + 1 : first;
+  m.first_book = static_cast<std::size_t>(first * o.entries);
+  m.last_book = static_cast<std::size_t>(last * o.entries);
+  for (index_t i = 0; i < shape.size(); ++i) {
     float& v = values[static_cast<std::size_t>(i)];
-    auto const group = static_cast<std::size_t>(i / std::max<index_t>(1, codec::columns_of(shape)) / static_cast<index_t>(l.rows_per_group));
+    auto const group = static_cast<std::size_t>((part.first_row + i / columns) / each);
     auto const book = std::span<float const>(m.books).subspan(group * l.entries, l.entries);
     auto entry = v == 0 ? 0 : static_cast<std::size_t>(nearest(book, v));
     if (v != 0 && book[entry] == 0) entry = v > 0 && entry + 1 < book.size() ? entry + 1 : entry > 0 ? entry - 1 : entry + 1;  // the entry of the zeros is not for survivors
@@ -56,24 +64,54 @@ struct cluster_map {
     m.cluster.push_back(static_cast<std::uint32_t>(group * l.entries + entry));
   }
   m.sum.resize(m.books.size());
+  o.phase = rows > 0 ? part.first_row % each : 0;
   m.options = std::move(o);
   return m;
 }
+/// \throws error for options out of range, NaN and infinity
+PLEAT_ONCE void demand_clusters(extents const& shape, std::vector<float> const& values, codec::codebook_options const& o) {
+  codec::detail::demand_finite(codec::detail::coded_logic::name, shape, values);
+  codec::detail::check_codebook_options("compress::share_weights", o, 0, true);
+  if (o.index_bits == 0) throw error{"compress::share_weights", "a relative index of 0 bits, expected 2 to 8"};
+}
+/// The same of a whole weight.
+[[nodiscard]] inline cluster_map make_clusters(extents const& shape, std::vector<float>& values, codec::codebook_options o) {
+  demand_clusters(shape, values, o);
+  return make_clusters(shape, values, std::move(o), {codec::rows_of(shape)});
+}
 
-/// The centroids as training left them, ascending in each group: what encodes `values` exactly.
-[[nodiscard]] PLEAT_ONCE codec::codebook_options options_of(cluster_map const& m, std::vector<float> const& values, bool entropy) {
+/// The centroids as training left them in `values`. The members of a cluster may be on other ranks: `sum` adds up over those that have the
+/// other parts.
+PLEAT_ONCE void take_centroids(cluster_map& m, std::vector<float> const& values, std::function<void(std::span<std::int64_t>)> const& sum) {
+  if (!sum) {
+    for (std::size_t i = m.member.size(); i-- > 0;) m.books[m.cluster[i]] = values[static_cast<std::size_t>(m.member[i])];
+    return;
+  }
+  std::vector<std::int64_t> seen(2 * m.books.size(), 0);  // how many ranks have members, and the sum of the bits of what they have alike
+  for (std::size_t i = 0; i < m.member.size(); ++i) {
+    seen[2 * m.cluster[i]] = 1;
+    seen[2 * m.cluster[i] + 1] = static_cast<std::int64_t>(std::bit_cast<std::uint32_t>(values[static_cast<std::size_t>(m.member[i])]));
+  }
+  sum(seen);
+  for (std::size_t c = 0; c < m.books.size(); ++c)
+    if (seen[2 * c] > 0) m.books[c] = std::bit_cast<float>(static_cast<std::uint32_t>(seen[2 * c + 1] / seen[2 * c]));
+}
+/// What encodes `values` exactly: the centroids, ascending in each group.
+[[nodiscard]] PLEAT_ONCE codec::codebook_options options_of(cluster_map const& m, bool entropy) {
   auto o = m.options;
   o.entropy = entropy;
-  o.centroids = m.books;
-  for (std::size_t i = m.member.size(); i-- > 0;) o.centroids[m.cluster[i]] = values[static_cast<std::size_t>(m.member[i])];
+  o.centroids.assign(m.books.begin() + static_cast<std::ptrdiff_t>(m.first_book), m.books.begin() + static_cast<std::ptrdiff_t>(m.last_book));
   for (auto at = o.centroids.begin(); at != o.centroids.end(); at += o.entries) std::sort(at, at + o.entries);
   return o;
 }
 
-/// Every member gets the sum of its cluster's gradients (in double, by ascending element: the same bits on every rank), every other element 0.
-inline void share_gradients(cluster_map& m, float* gradient) {
+/// The sum of the gradients of each cluster's members that are here (in double, by ascending element: the same bits on every rank).
+inline void sum_gradients(cluster_map& m, float const* gradient) {
   std::fill(m.sum.begin(), m.sum.end(), 0.0);
   for (std::size_t i = 0; i < m.member.size(); ++i) m.sum[m.cluster[i]] += static_cast<double>(gradient[m.member[i]]);
+}
+/// Every member gets the sum of its cluster, every other element 0.
+inline void give_gradients(cluster_map const& m, float* gradient) {
   for (std::size_t i = 0; i < m.member.size(); ++i) gradient[m.member[i]] = static_cast<float>(m.sum[m.cluster[i]]);
   for (auto const i : m.zero) gradient[i] = 0;
 }
