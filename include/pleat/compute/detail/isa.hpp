@@ -21,11 +21,19 @@ enum class level { scalar, avx2, avx512 };
 #endif
 
 namespace detail {
+#if defined(__x86_64__)
+/// Conversions of halves. The compilers' question knows this name from g++ 11 and clang 19 on only: the processor is asked itself.
+inline bool ask_f16c() noexcept {
+  unsigned a = 1, c = 0;
+  __asm__("cpuid" : "+a"(a), "+c"(c) : : "rbx", "rdx");
+  return (c >> 29 & 1u) != 0;
+}
+#endif
 inline level ask_processor() noexcept {
   level found = level::scalar;
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) found = level::avx2;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && ask_f16c()) found = level::avx2;
   if (found == level::avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
     found = level::avx512;
