@@ -254,7 +254,9 @@ TEST_CASE("a list that says when parameters are gathered and gradients are reduc
 
 TEST_CASE("answers go through the stages and reach every rank, or the last one only") {
   std::vector<float> reference;
-  for (auto const& [schedule, ranks] : {std::pair{"1f1b", 1}, {"1f1b", 3}, {"zb-v", 2}, {"interleaved", 2}})
+  for (auto const& pair : {std::pair{"1f1b", 1}, {"1f1b", 3}, {"zb-v", 2}, {"interleaved", 2}}) {
+    auto const* const schedule = pair.first;
+    int const ranks = pair.second;
     pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
       pl::world w(std::move(c), 1);
       auto p = layout(schedule, ranks, 1, 2);
@@ -274,6 +276,7 @@ TEST_CASE("answers go through the stages and reach every rank, or the last one o
         if (v != reference) throw pl::error{"test", "another answer on rank " + std::to_string(w.rank())};
       }
     });
+  }
   CHECK(reference.size() == 35);
 }
 
@@ -338,8 +341,10 @@ TEST_CASE("a stage that fails while it answers is heard of, and nobody gets an a
 }
 
 TEST_CASE("ranks that ask for answers with inputs of different shapes hear of it, and nobody waits") {
-  for (auto const& [schedule, ranks] : {std::pair{"1f1b", 3}, {"zb-v", 2}})
-    for (int other : {0, 1, ranks - 1}) {
+  for (auto const& pair : {std::pair{"1f1b", 3}, {"zb-v", 2}})
+    for (int other : {0, 1, pair.second - 1}) {
+      auto const* const schedule = pair.first;
+      int const ranks = pair.second;
       INFO(schedule << ", rank " << other);
       std::vector<std::string> heard(static_cast<std::size_t>(ranks));
       pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
@@ -409,7 +414,9 @@ struct saboteur {
 
 TEST_CASE("a rank that ends or hangs is not waited for in vain") {
   for (auto const schedule : {"gpipe", "1f1b", "zb-h1"})
-    for (auto const& [rank, phase] : {std::pair{0, "input"}, {2, "loss"}}) {
+    for (auto const& pair : {std::pair{0, "input"}, {2, "loss"}}) {
+      int const rank = pair.first;
+      auto const* const phase = pair.second;
       auto const p = layout(schedule, 3, 1, 4);
       auto const killed = one_step_of(p, -1, [&](auto& m, int) { return saboteur{{&m}, rank, phase, false}; });
       INFO(killed);
@@ -437,10 +444,12 @@ TEST_CASE("a look for what is not finite whose input fails on one rank is every 
   auto sharded = layout("1f1b", 1, 3, 2);
   sharded.state_stage = 3;
   auto const both = layout("1f1b", 2, 2, 2);  // pipeline rank 0 has the samples: ranks 0 and 1 of the mesh
-  for (auto const& [p, rank] : {std::pair{layout("1f1b", 1, 3, 2), 2}, {sharded, 1}, {both, 1}}) {
+  for (auto const& pair : {std::pair{layout("1f1b", 1, 3, 2), 2}, {sharded, 1}, {both, 1}}) {
+    auto const& p = pair.first;
+    int const rank = pair.second;
     INFO(p.to_string());
     std::vector<std::string> heard(static_cast<std::size_t>(p.ranks()));
-    pl::comm::run_local(static_cast<int>(p.ranks()), [&, &p = p, rank = rank](pl::comm::communicator c) {
+    pl::comm::run_local(static_cast<int>(p.ranks()), [&](pl::comm::communicator c) {
       pl::world w(std::move(c), 1);
       auto m = pl::parallel::build(network(), p, w, {.seed = 3});
       m.set_timeout(20);  // only where it hangs
