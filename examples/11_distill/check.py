@@ -28,7 +28,8 @@ class Distill(Check):
             errors = figures[who]["errors"]
             assert f"{errors} errors" in said, said
             assert errors < 0.15 * figures["samples"], figures  # guessing errs at 0.9
-        assert figures["student"]["parameters"] == figures["baseline"]["parameters"] < figures["teacher"]["parameters"]
+        assert figures["student"]["parameters"] == figures["baseline"]["parameters"] == 24 * (64 + 24 + 10) + 24 + 24 + 10
+        assert figures["teacher"]["parameters"] == 48 * (64 + 48 + 10) + 48 + 48 + 10
         self.run("--evaluate", out / "student.safetensors", "--width", 24, "--json", out / "again.json", "--threads", 1)
         assert json.loads((out / "again.json").read_text())["errors"] == figures["student"]["errors"]
         # The teacher from its file, its scores from disk: all of them teach the same student.

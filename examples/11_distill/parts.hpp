@@ -42,6 +42,14 @@ struct learned {
   double seconds = 0;
 };
 
+// Numbers of a network; its arena is larger where parameters start at borders of their own.
+pl::index_t parameters_of(auto const& model) {
+  pl::index_t sum = 0;
+  for (auto const& e : model.arena().entries())
+    if (e.name != pl::nn::loss_entry) sum += e.shape.size();
+  return sum;
+}
+
 // The teacher of this rank, trained on the ranks of `world` or loaded; the network lives in `model`.
 struct trained_teacher {
   std::shared_ptr<void> model;

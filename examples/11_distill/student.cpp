@@ -27,7 +27,7 @@ learned train_student(options const& o, pl::io::split const& data, std::optional
     l.seconds = pl::run::fit(student, images.data(), training(o, o.epochs, images)).seconds;
   }
   l.errors = pl::run::evaluate(student, data.test).errors;
-  l.parameters = student.arena().size();
+  l.parameters = parameters_of(student);
   if (teacher && !o.out.empty()) pl::run::save(student, o.out + "/student.safetensors", {"distill-student", pl::run::input_normalisation{data.train.mean, data.train.scale}, {}});
   return l;
 }

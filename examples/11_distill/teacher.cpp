@@ -20,7 +20,7 @@ trained_teacher train_teacher(options const& o, pl::io::split const& data, pl::w
     pl::run::load(*m, o.teacher);
   }
   t.result.errors = pl::run::evaluate(*m, data.test).errors;
-  t.result.parameters = m->arena().size();
+  t.result.parameters = parameters_of(*m);
   t.teacher.emplace(*m);
   t.model = m;
   return t;
