@@ -5,6 +5,7 @@
 #pragma once
 
 #include <pleat/parallel/agreement.hpp>
+#include <pleat/parallel/any_model.hpp>
 #include <pleat/parallel/bucket_sum.hpp>
 #include <pleat/parallel/built.hpp>
 #include <pleat/parallel/coded_sum.hpp>
@@ -15,6 +16,7 @@
 #include <pleat/parallel/mesh_norm.hpp>
 #include <pleat/parallel/model.hpp>
 #include <pleat/parallel/move_report.hpp>
+#include <pleat/parallel/network.hpp>
 #include <pleat/parallel/nonfinite.hpp>
 #include <pleat/parallel/parameter_gather.hpp>
 #include <pleat/parallel/pipeline.hpp>

@@ -110,7 +110,7 @@ template <class T, class Space> class arena {
     lay_out(net, over, ties);
     std::vector<master_type> wide;
     std::vector<T> host;
-    net.for_each_parameter([&](auto& w) {
+    net.for_each_parameter([&](parameter& w) {
       if (!w.in_arena || !w.tied_to.empty()) return;
       int const id = find(w.name);  // an absent one has an entry too, if one that is tied to it is here
       if (id < 0) return;
@@ -164,7 +164,7 @@ template <class T, class Space> class arena {
   /// Tells every parameter of `net` (this arena's, or a copy of it) where it lives, and the entries which elements are pruned. To be
   /// called again whenever a parameter's mask has changed.
   template <class Net> void attach(Net& net) {
-    net.for_each_parameter([&](auto& w) {
+    net.for_each_parameter([&](parameter& w) {
       w.id = -1;
       w.values = w.gradients = nullptr;
       w.use = nullptr;
@@ -181,8 +181,7 @@ template <class T, class Space> class arena {
       w.slot_stride = size_;
       w.use = &e.use;
       e.requires_grad = w.requires_grad;
-      if constexpr (requires { w.mask_bits(); })
-        if (w.tied_to.empty()) e.mask_bits = w.mask_bits();
+      if (w.tied_to.empty()) e.mask_bits = w.mask_bits();
     });
   }
 

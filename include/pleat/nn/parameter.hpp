@@ -113,6 +113,8 @@ class parameter {
   double momentum = 0.1;
 
   [[nodiscard]] index_t size() const noexcept { return shape.size(); }
+  /// Bits of the elements that live, in the space's memory; null if all do. A pruned form has them (codec/masked.hpp): weight says which.
+  [[nodiscard]] virtual std::uint8_t const* mask_bits() const { return nullptr; }
   [[nodiscard]] bool materialised() const noexcept { return !absent && (id >= 0 || !in_arena); }
 };
 

@@ -68,8 +68,7 @@ template <class Forms, class Space> class weight : public parameter {
     return visit([&](auto tag, auto& s) { return decltype(tag)::type::bytes(shape, s); });
   }
 
-  /// Bits of the elements that live, in the space's memory; null if all do. A pruned form has them (codec/masked.hpp).
-  [[nodiscard]] std::uint8_t const* mask_bits() const {
+  [[nodiscard]] std::uint8_t const* mask_bits() const final {
     return visit([](auto, auto& s) -> std::uint8_t const* {
       if constexpr (requires { s.mask_bits(); }) return s.mask_bits();
       else return nullptr;

@@ -19,10 +19,10 @@
 #include <pleat/comm/communicator.hpp>
 #include <pleat/nn/units.hpp>
 #include <pleat/parallel/gradient_exchange.hpp>
+#include <pleat/parallel/network.hpp>
 #include <pleat/parallel/parameter_gather.hpp>
 #include <pleat/parallel/share.hpp>
 #include <pleat/parallel/source.hpp>
-#include <pleat/parallel/stage_work.hpp>
 #include <pleat/parallel/stages.hpp>
 #include <pleat/parallel/step_words.hpp>
 
@@ -41,19 +41,20 @@ namespace pleat::parallel {
 ///
 /// A message is known by its edge, its direction and its micro-batch; sizes follow from nn::shape_units. Between stages of one rank
 /// a tensor is handed over. Where nothing learns below a stage, no gradient leaves it.
-template <class Net> class pipeline {
+template <class T, class Space> class pipeline {
  public:
-  using value_type = nn::value_type_of<Net>;
-  using execution_space = nn::space_of<Net>;
-  using tensor_type = nn::tensor_of<Net>;
-  using pass_type = nn::pass_of<Net>;
+  using value_type = T;
+  using execution_space = Space;
+  using tensor_type = tensor<value_type, execution_space>;
+  using pass_type = nn::pass<execution_space>;
+  using network_type = network<value_type, execution_space>;
   using exchange_type = gradient_exchange<value_type, execution_space>;
   using gather_type = parameter_gather<value_type, execution_space>;
 
-  /// \param ranks those of the pipeline; must outlive this, as must `where`
+  /// \param ranks those of the pipeline; must outlive this, as must `where` and `net`
   /// \param place whose step it is, for errors
-  pipeline(context<execution_space>& where, comm::communicator& ranks, std::shared_ptr<stages const> layout, plan::recompute_choice recompute, step_place place = {})
-      : where_(&where), ranks_(&ranks), layout_(std::move(layout)), recompute_(std::move(recompute)), place_(place), list_(&layout_->schedule().actions[static_cast<std::size_t>(ranks.rank())]) {
+  pipeline(context<execution_space>& where, comm::communicator& ranks, network_type& net, std::shared_ptr<stages const> layout, plan::recompute_choice recompute, step_place place = {})
+      : where_(&where), ranks_(&ranks), net_(&net), layout_(std::move(layout)), recompute_(std::move(recompute)), place_(place), list_(&layout_->schedule().actions[static_cast<std::size_t>(ranks.rank())]) {
     auto const& s = layout_->schedule();
     auto const cells = static_cast<std::size_t>(s.stages() * s.micro_batches);
     index_.assign(cells, -1);
@@ -61,6 +62,7 @@ template <class Net> class pipeline {
     for (auto const& a : *list_)
       if (a.kind == plan::action_kind::forward) index_[cell_number(a.stage, a.micro_batch)] = mine++;
     cells_.resize(static_cast<std::size_t>(mine));
+    for (auto& c : cells_) c.work = net.work();
     for (auto const& a : *list_) {
       lists_parameters_ = lists_parameters_ || a.kind == kind::gather_parameters || a.kind == kind::release_parameters;
       lists_reduction_ = lists_reduction_ || a.kind == kind::reduce_gradients;
@@ -76,9 +78,8 @@ template <class Net> class pipeline {
   /// \param input extents of a micro-batch of this step's input, whatever its rows
   /// \param gather null where parameters are not sharded
   /// \throws error naming this rank, the step and the action
-  void run(Net& net, pass_type const& base, share const& s, extents const& input, source_ref<tensor_type> const& source, exchange_type& exchange,
+  void run(pass_type const& base, share const& s, extents const& input, source_ref<tensor_type> const& source, exchange_type& exchange,
            nn::pass_hooks& hooks, gather_type* gather, nn::arena<value_type, execution_space>& memory, step_trace* trace) {
-    net_ = &net;
     memory_ = &memory;
     base_ = &base;
     share_ = &s;
@@ -91,7 +92,7 @@ template <class Net> class pipeline {
     trace_ = trace;
     input_ = input;
     for (index_t stage = 0; stage <= layout_->count(); ++stage)
-      wanted_[static_cast<std::size_t>(stage)] = nn::learns_units(net, 0, stage == layout_->count() ? layout_->units() : layout_->begin(stage));
+      wanted_[static_cast<std::size_t>(stage)] = nn::learns_units(*net_, 0, stage == layout_->count() ? layout_->units() : layout_->begin(stage));
     for (auto& ready : hooks_.ready) ready.clear();
     listed_parameters const listed(gather_);
     posted_ = 0;
@@ -142,7 +143,7 @@ template <class Net> class pipeline {
   };
   /// All that is alive of one micro-batch on one stage.
   struct cell {
-    stage_work<Net> work;
+    std::unique_ptr<unit_work<value_type, execution_space>> work;
     message x, dy;       // come in
     tensor_type y, dx;   // go out
   };
@@ -268,7 +269,7 @@ template <class Net> class pipeline {
     auto mark = begin_mark();
     // Between stages activations travel whole; what leaves the last one stays where it lives along the tensor axis (a loss may take it cut).
     auto y = along("tensor", [&] {
-      auto made = c.work.forward(p, *net_, begin, end, recompute_, std::move(x));
+      auto made = c.work->forward(p, begin, end, recompute_, std::move(x));
       return a.stage + 1 == layout_->count() ? std::move(made) : nn::redistribute(p, std::move(made), {});
     });
     mark = end_mark(mark, "forward", "compute", a.stage, a.micro_batch);
@@ -290,7 +291,7 @@ template <class Net> class pipeline {
       if (last(a) && a.stage + 1 == layout_->count()) exchange_->entry_ready(static_cast<int>(memory_->entries().size()) - 1);
     }
     if (!wanted(a.stage + 1)) {  // nothing learns here nor below
-      c.work.drop();
+      c.work->drop();
       c.dy.data = {};
       if (every && !last(a)) exchange_->finish();
       return;
@@ -299,14 +300,14 @@ template <class Net> class pipeline {
     for (auto& e : memory_->entries()) e.use.done = 0;
     if (a.kind == kind::backward_weight) {
       auto const mark = begin_mark();
-      along("tensor", [&] { c.work.backward_weight(p, *net_, begin, end); });
+      along("tensor", [&] { c.work->backward_weight(p, begin, end); });
       end_mark(mark, "backward_weight", "compute", a.stage, a.micro_batch);
       return;
     }
     auto dy = take(c.dy, a);
     auto const mark = begin_mark();
     bool const whole = a.kind == kind::backward;
-    auto dx = along("tensor", [&] { return whole ? c.work.backward(p, *net_, begin, end, std::move(dy)) : c.work.backward_input(p, *net_, begin, end, std::move(dy)); });
+    auto dx = along("tensor", [&] { return whole ? c.work->backward(p, begin, end, std::move(dy)) : c.work->backward_input(p, begin, end, std::move(dy)); });
     end_mark(mark, whole ? "backward" : "backward_input", "compute", a.stage, a.micro_batch);
     if (every && !last(a)) exchange_->finish();
     if (a.stage == 0 || !wanted(a.stage)) return;
@@ -416,7 +417,7 @@ template <class Net> class pipeline {
       for (auto& c : cells_) {
         release(c.x);
         release(c.dy);
-        c.work.drop();
+        c.work->drop();
         c.y = c.dx = {};
       }
       outgoing_.clear();
@@ -456,6 +457,7 @@ template <class Net> class pipeline {
 
   context<execution_space>* where_;
   comm::communicator* ranks_;
+  network_type* net_;
   std::shared_ptr<stages const> layout_;
   plan::recompute_choice recompute_;
   step_place place_;
@@ -473,7 +475,6 @@ template <class Net> class pipeline {
   tensor_type first_input_;
   extents input_;
   // for the time of a walk
-  Net* net_ = nullptr;
   pass_type const* base_ = nullptr;
   share const* share_ = nullptr;
   source_ref<tensor_type> const* source_ = nullptr;

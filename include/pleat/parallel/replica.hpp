@@ -19,6 +19,7 @@
 #include <pleat/parallel/agreement.hpp>
 #include <pleat/parallel/groups.hpp>
 #include <pleat/parallel/move_report.hpp>
+#include <pleat/parallel/network.hpp>
 #include <pleat/parallel/parameter_gather.hpp>
 #include <pleat/parallel/shard_group.hpp>
 #include <pleat/parallel/stages.hpp>
@@ -31,17 +32,18 @@ namespace pleat::parallel {
 
 /// What every rank of a plan's mesh has of a network, before anything is computed with it. The model is one that can be trained and asked.
 /// Made by parallel::build alone.
-template <class Net> class replica {
+template <class T, class Space> class replica {
  public:
-  using network_type = Net;
-  using value_type = nn::value_type_of<Net>;
-  using execution_space = nn::space_of<Net>;
+  using value_type = T;
+  using execution_space = Space;
   using tensor_type = tensor<value_type, execution_space>;
   using context_type = pleat::context<execution_space>;
   using arena_type = nn::arena<value_type, execution_space>;
+  using network_base = network<value_type, execution_space>;
 
-  [[nodiscard]] Net const& net() const noexcept { return net_; }
-  [[nodiscard]] Net& net() noexcept { return net_; }
+  /// The network as it is asked by those who need not know its type.
+  [[nodiscard]] network_base const& any_net() const noexcept { return *network_; }
+  [[nodiscard]] network_base& any_net() noexcept { return *network_; }
   [[nodiscard]] plan::plan const& plan() const noexcept { return plan_; }
   [[nodiscard]] arena_type& arena() noexcept { return *arena_; }
   [[nodiscard]] arena_type const& arena() const noexcept { return *arena_; }
@@ -88,6 +90,17 @@ template <class Net> class replica {
     std::vector<value_type> flat(static_cast<std::size_t>(arena_->size()));
     copy_to_host(*context_, tensor_type::wrap(arena_->values(), extents{arena_->size()}), flat.data());
     return flat;
+  }
+  /// The values that this rank holds, as they lie: flat, at stage 3 its pieces one after the other.
+  [[nodiscard]] std::vector<value_type> held_values() const {
+    std::vector<value_type> here(static_cast<std::size_t>(group_->stage == 3 ? arena_->owned() : arena_->size()));
+    copy_to_host(*context_, tensor_type::wrap(arena_->values(), extents{static_cast<index_t>(here.size())}), here.data());
+    return here;
+  }
+  /// Takes them back: every rank its own.
+  void set_held_values(std::vector<value_type> const& here) {
+    copy_from_host(*context_, here.data(), tensor_type::wrap(arena_->values(), extents{static_cast<index_t>(here.size())}));
+    values_changed();
   }
   /// Buffer i of the optimizer in the arena's flat order, on the host. Collective where state is sharded.
   [[nodiscard]] std::vector<nn::master_t<value_type>> host_state(int i) const {
@@ -140,7 +153,7 @@ template <class Net> class replica {
   }
 
   /// After a weight took another form or mask: tells the arena which elements stay zero.
-  void refresh_masks() { arena_->attach(net_); }
+  void refresh_masks() { arena_->attach(*network_); }
 
   /// 64 bits of all parameter values: equal on all ranks as long as the replicas agree. Collective at stage 3.
   [[nodiscard]] std::uint64_t checksum() const {
@@ -184,22 +197,20 @@ template <class Net> class replica {
   }
 
  protected:
-  template <class> friend class replica;
-
-  [[gnu::cold]] replica(Net net, plan::plan p, std::shared_ptr<context_type> where, std::shared_ptr<groups> mesh, std::shared_ptr<stages const> layout, std::uint64_t seed)
-      : net_(std::move(net)), plan_(std::move(p)), context_(std::move(where)), groups_(std::move(mesh)), ranks_(groups_, &groups_->data()), layout_(std::move(layout)), seed_(seed) {}
+  [[gnu::cold]] replica(std::unique_ptr<network_base> net, plan::plan p, std::shared_ptr<context_type> where, std::shared_ptr<groups> mesh, std::shared_ptr<stages const> layout, std::uint64_t seed)
+      : network_(std::move(net)), plan_(std::move(p)), context_(std::move(where)), groups_(std::move(mesh)), ranks_(groups_, &groups_->data()), layout_(std::move(layout)), seed_(seed) {}
   replica(replica&&) noexcept = default;
   replica& operator=(replica&&) noexcept = default;
   ~replica() = default;
 
   /// Before anything is allocated. Collective. \throws error on every rank alike if plan, seed, placements, network or what `further` is the hash of differ
   [[gnu::cold]] void agree_on_plan(std::uint64_t further = 0) const {
-    agree_on_hash(all_ranks(), plan_.hash() ^ (seed_ * 0x9e3779b97f4a7c15u) ^ placements_hash(net_) ^ further, "parallel::build", "plan, seed, placement, cuts or gradient codec", "Give every rank the same options");
-    agree_on_text(all_ranks(), words_of_parameters(net_), "parallel::build", "the network", "Build the same network on every rank");
+    agree_on_hash(all_ranks(), plan_.hash() ^ (seed_ * 0x9e3779b97f4a7c15u) ^ placements_hash(*network_) ^ further, "parallel::build", "plan, seed, placement, cuts or gradient codec", "Give every rank the same options");
+    agree_on_text(all_ranks(), words_of_parameters(*network_), "parallel::build", "the network", "Build the same network on every rank");
   }
 
   /// Parameters of the same name take the values of another network's; forms keep their content. Collective at stage 3.
-  template <class Other> [[gnu::cold]] void take_named(replica<Other> const& from) {
+  [[gnu::cold]] void take_named(replica const& from) {
     if (group_->stage == 3) {
       auto const flat = from.host_values();
       std::vector<value_type> to(static_cast<std::size_t>(arena_->size()));
@@ -225,7 +236,7 @@ template <class Net> class replica {
   /// Null where nothing is cut.
   [[nodiscard]] comm::communicator* tensor_axis() const noexcept { return parts().size() > 1 ? &parts() : nullptr; }
 
-  Net net_;
+  std::unique_ptr<network_base> network_;  // of fixed address: work under way points into it
   plan::plan plan_;
   std::shared_ptr<context_type> context_;
   std::shared_ptr<groups> groups_;

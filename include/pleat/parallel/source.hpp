@@ -5,7 +5,9 @@
 #pragma once
 
 #include <concepts>
+#include <memory>
 #include <type_traits>
+#include <utility>
 
 #include <pleat/parallel/share.hpp>
 
@@ -28,12 +30,12 @@ template <class S, class Tensor> constexpr void demand_source() {
                 "pleat: the source of a step needs 'tensor loss(parallel::micro_batch const&, tensor y)': the gradient dy of the mean loss over the whole batch");
 }
 
-/// A source by reference, its type forgotten: the executor is compiled once per network.
+/// A source by reference, its type forgotten: a step is compiled once for all of them.
 template <class Tensor> class source_ref {
  public:
   template <class S> requires(!std::same_as<std::remove_cv_t<S>, source_ref>)
   explicit source_ref(S& s) noexcept
-      : self_(&s), input_([](void* p, micro_batch const& m) -> Tensor { return static_cast<S*>(p)->input(m); }),
+      : self_(const_cast<std::remove_cv_t<S>*>(std::addressof(s))), input_([](void* p, micro_batch const& m) -> Tensor { return static_cast<S*>(p)->input(m); }),
         loss_([](void* p, micro_batch const& m, Tensor y) -> Tensor { return static_cast<S*>(p)->loss(m, std::move(y)); }) {}
 
   [[nodiscard]] Tensor input(micro_batch const& m) const { return input_(self_, m); }

@@ -20,7 +20,7 @@
 #include <pleat/io/checkpoint_job.hpp>
 #include <pleat/nn/optimizer.hpp>
 #include <pleat/parallel/loss_scale.hpp>
-#include <pleat/parallel/model.hpp>
+#include <pleat/parallel/any_model.hpp>
 #include <pleat/run/checkpoint_image.hpp>
 
 namespace pleat::run {
@@ -46,9 +46,9 @@ struct resume_options {
 };
 
 /// The parameters that judged best so far. A checkpoint takes them along.
-template <class Net> struct best_so_far {
-  std::optional<parallel::model<Net>> model{};
-  double error = 2;  ///< share of wrong answers; more than all: nothing was judged yet
+template <class T> struct best_so_far {
+  std::vector<T> values{};  ///< of this rank, as model.held_values() gives them
+  double error = 2;         ///< share of wrong answers; more than all: nothing was judged yet
 };
 
 /// How many checkpoints stay, and whether saving waits for the disk.
@@ -143,8 +143,7 @@ struct opened_checkpoint {
 };
 
 /// Host copies of what this rank's arena holds, before anything is believed.
-template <class Net> struct arrived {
-  using T = nn::value_type_of<Net>;
+template <class T, class Space> struct arrived {
   using W = nn::master_t<T>;
   std::vector<T> values;
   std::vector<W> masters;
@@ -152,13 +151,13 @@ template <class Net> struct arrived {
   std::map<std::string, std::vector<std::uint8_t>> masks;  // bits of this rank's parts
   std::vector<W> residual;                                 // flat: the sum of the rows that are this rank's
   index_t residual_ranks = 0;                              // that wrote rows
-  typename parallel::model<Net>::codec_memory codec;
+  typename parallel::any_model<T, Space>::codec_memory codec;
   std::map<std::string, std::uint64_t> residual_sums, codec_sums;  // what this rank adds to the checksums
   std::vector<T> best;
   bool with_best = false;
 
   /// Not collective. \throws error
-  [[gnu::cold]] void read(parallel::model<Net> const& m, opened_checkpoint const& c) {
+  [[gnu::cold]] void read(parallel::any_model<T, Space> const& m, opened_checkpoint const& c) {
     auto const& a = m.arena();
     bool const packed = m.plan().state_stage == 3;
     take(m, c.demand_group(parameters_group), packed, values, packed ? a.owned() : a.size());
@@ -167,7 +166,7 @@ template <class Net> struct arrived {
     states.resize(static_cast<std::size_t>(a.states()));
     for (int i = 0; i < a.states(); ++i) take(m, c.demand_group(optimizer_group(i)), true, states[static_cast<std::size_t>(i)], a.owned());
     if (auto const* f = c.group(masks_group))
-      nn::for_each_parameter(m.net(), [&](nn::parameter const& w) {
+      nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) {
         auto const* e = is_stored(w) && !w.absent ? f->find(w.name) : nullptr;
         if (!e) return;
         std::vector<std::byte> alive(static_cast<std::size_t>(w.size()));
@@ -182,7 +181,7 @@ template <class Net> struct arrived {
   }
 
   /// What this rank's shares of it add to the checksums: one list per file of the checkpoint.
-  [[nodiscard]] std::vector<std::uint64_t> sums(parallel::model<Net> const& m, opened_checkpoint const& c) const {
+  [[nodiscard]] std::vector<std::uint64_t> sums(parallel::any_model<T, Space> const& m, opened_checkpoint const& c) const {
     std::vector<std::uint64_t> all;
     for (std::size_t i = 0; i < c.files.size(); ++i) {
       auto const& f = c.files[i];
@@ -209,12 +208,11 @@ template <class Net> struct arrived {
   }
 
   /// Into the model.
-  void hand_over(parallel::model<Net>& m) {
-    using Space = nn::space_of<Net>;
+  void hand_over(parallel::any_model<T, Space>& m) {
     auto& a = m.arena();
-    for (auto const& [name, bits] : masks) give_mask(m, name, bits);
+    for (auto const& [name, bits] : masks) m.any_net().give_mask(m.context(), name, bits);
     if (!masks.empty()) m.refresh_masks();
-    give_values(m, values);
+    m.set_held_values(values);
     if (!masters.empty()) copy_from_host(m.context(), masters.data(), tensor<W, Space>::wrap(a.masters(), {static_cast<index_t>(masters.size())}));
     for (std::size_t i = 0; i < states.size(); ++i)
       copy_from_host(m.context(), states[i].data(), tensor<W, Space>::wrap(a.state(static_cast<int>(i)), {static_cast<index_t>(states[i].size())}));
@@ -223,16 +221,9 @@ template <class Net> struct arrived {
     m.set_gradient_codec_memory(std::move(codec));  // nothing in it: the codec begins anew, whatever the model has done before
   }
 
-  /// The parameters that judged best, as a model of their own. Collective where clone() is.
-  [[nodiscard]] parallel::model<Net> best_of(parallel::model<Net> const& m) const {
-    auto copy = m.clone();
-    give_values(copy, best);
-    return copy;
-  }
-
  private:
   /// Rows of data ranks are dealt to the data ranks that are here, in blocks, and added up: their sum over all ranks stays.
-  [[gnu::cold]] void read_residuals(parallel::model<Net> const& m, opened_checkpoint const& c, io::safetensors_file const& f) {
+  [[gnu::cold]] void read_residuals(parallel::any_model<T, Space> const& m, opened_checkpoint const& c, io::safetensors_file const& f) {
     residual.assign(static_cast<std::size_t>(m.arena().size()), W(0));
     std::vector<W> row;
     for_each_residual(m, [&](nn::parameter const& w, nn::arena_entry const& e) {
@@ -254,7 +245,7 @@ template <class Net> struct arrived {
     });
   }
   /// Every rank takes all of it, rank 0 sums it.
-  [[gnu::cold]] void read_codec(parallel::model<Net> const& m, opened_checkpoint const& c, io::safetensors_file const& f) {
+  [[gnu::cold]] void read_codec(parallel::any_model<T, Space> const& m, opened_checkpoint const& c, io::safetensors_file const& f) {
     bool const same = c.words("gradient_codec") == m.gradient_words();
     if (same) codec.steps = c.number("gradient_codec_steps");
     for (auto const& e : f.entries()) {
@@ -265,25 +256,21 @@ template <class Net> struct arrived {
       if (same) codec.values[e.name] = std::move(v);
     }
   }
-  static void give_values(parallel::model<Net>& m, std::vector<T> const& from) {
-    copy_from_host(m.context(), from.data(), tensor<T, nn::space_of<Net>>::wrap(m.arena().values(), {static_cast<index_t>(from.size())}));
-    m.values_changed();
-  }
-  template <class U> [[gnu::cold]] static void take(parallel::model<Net> const& m, io::safetensors_file const& f, bool packed, std::vector<U>& to, index_t size) {
+  template <class U> [[gnu::cold]] static void take(parallel::any_model<T, Space> const& m, io::safetensors_file const& f, bool packed, std::vector<U>& to, index_t size) {
     to.assign(static_cast<std::size_t>(size), U{});
     for_each_held(m, packed, [&](nn::parameter const& w, index_box const& box, index_range range, index_t at) {
       auto const& e = f.at(w.name);
       io::copy_part(f.bytes(e), e.shape, sizeof(U), box, range, std::as_writable_bytes(std::span(to).subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(range.size()))));
     });
   }
-  template <class U> static void add(parallel::model<Net> const& m, io::safetensors_file const& f, bool packed, std::vector<U> const& from, std::vector<std::uint64_t>& list) {
+  template <class U> static void add(parallel::any_model<T, Space> const& m, io::safetensors_file const& f, bool packed, std::vector<U> const& from, std::vector<std::uint64_t>& list) {
     for_each_share(m, packed, [&](nn::parameter const& w, index_box const& box, index_range range, index_t at) {
       auto const& e = f.at(w.name);
       list[static_cast<std::size_t>(&e - f.entries().data())] +=
           io::sum_of_part(e.shape, sizeof(U), box, range, std::as_bytes(std::span(from).subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(range.size()))));
     });
   }
-  void add_masks(parallel::model<Net> const& m, io::safetensors_file const& f, std::vector<std::uint64_t>& list) const {
+  void add_masks(parallel::any_model<T, Space> const& m, io::safetensors_file const& f, std::vector<std::uint64_t>& list) const {
     for_each_share(m, false, [&](nn::parameter const& w, index_box const& box, index_range range, index_t) {
       auto const at = masks.find(w.name);
       if (at == masks.end()) return;
@@ -293,26 +280,11 @@ template <class Net> struct arrived {
       list[static_cast<std::size_t>(&e - f.entries().data())] += io::sum_of_part(e.shape, 1, box, range, alive);
     });
   }
-  static void give_mask(parallel::model<Net>& m, std::string const& name, std::vector<std::uint8_t> const& bits) {
-    m.net().for_each_parameter([&](auto& w) {
-      using Weight = std::remove_cvref_t<decltype(w)>;
-      using F = codec::masked<T>;
-      if constexpr (Weight::forms::template contains<F>) {
-        if (w.name != name) return;
-        using Space = typename Weight::execution_space;
-        w.template use_form<F>();
-        auto& s = w.storage_of(codec::form_tag<F>{});
-        s.bits = typename F::template storage<Space>::bits_view(Kokkos::view_alloc(Kokkos::WithoutInitializing, "pleat::mask"), bits.size());
-        s.alive = codec::detail::count_bits(bits);
-        copy_from_host(m.context(), bits.data(), tensor<std::uint8_t, Space>::wrap(s.bits.data(), {static_cast<index_t>(bits.size())}));
-      }
-    });
-  }
 };
 
 /// Whether a checkpoint belongs to this model: the same answer on every rank. Collective. \throws error with both sides
-template <class Net, class T, class Space>
-[[gnu::cold]] void demand_same_training(parallel::model<Net> const& m, nn::optimizer_state<T, Space> const& optimizer, opened_checkpoint const& c) {
+template <class T, class Space>
+[[gnu::cold]] void demand_same_training(parallel::any_model<T, Space> const& m, nn::optimizer_state<T, Space> const& optimizer, opened_checkpoint const& c) {
   auto const demand = [&](std::string const& what, std::string const& saved, std::string const& here, std::string const& remedy) {
     if (saved != here) throw error{c.call, "it was saved with " + what + " " + saved + ", this run has " + here, remedy};
   };
@@ -327,7 +299,7 @@ template <class Net, class T, class Space>
   using W = nn::master_t<T>;
   auto const compare = [&](io::safetensors_file const& group, dtype type, bool all) {
     std::size_t used = 0;
-    nn::for_each_parameter(m.net(), [&](nn::parameter const& w) {
+    nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) {
       if (!is_stored(w)) return;
       auto const* t = group.find(w.name);
       if (!t && !all) return;
@@ -349,11 +321,10 @@ template <class Net, class T, class Space>
   if (masks) compare(*masks, dtype::u8, false);
   auto const here = pruned(m);
   std::size_t number = 0;
-  nn::for_each_parameter(m.net(), [&](auto const& w) {
+  nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) {
     bool const cut = here[number++] == 1;
     bool const there = masks && is_stored(w) && masks->find(w.name);
-    using Weight = std::remove_cvref_t<decltype(w)>;
-    if (there && !Weight::forms::template contains<codec::masked<T>>)
+    if (there && !m.any_net().prunable(w.name))
       throw error{c.call, "'" + w.name + "' was saved pruned, and here it cannot be", "Give its weight a form set with codec::masked, as compress::prune does"};
     if (cut && !there && c.manifest.version > 1)
       throw error{c.call, "'" + w.name + "' is pruned here, and was not when it was saved", "Load first, then prune"};
@@ -361,7 +332,7 @@ template <class Net, class T, class Space>
 }
 
 /// What is said where gradients travel otherwise than when the checkpoint was saved; empty if they do not.
-template <class Net> [[nodiscard]] std::string words_of_residuals(parallel::model<Net> const& m, opened_checkpoint const& c, index_t ranks) {
+template <class T, class Space> [[nodiscard]] std::string words_of_residuals(parallel::any_model<T, Space> const& m, opened_checkpoint const& c, index_t ranks) {
   std::string const there = c.words("gradient_codec"), here = m.gradient_words();
   index_t const now = m.ranks().size();
   if (ranks == 0 || (there == here && ranks == now)) return {};
@@ -390,50 +361,10 @@ class checkpoint_writer {
   /// Collective. Synchronous: when it returns, the checkpoint survives a power cut. Asynchronous: it will, once it is written; until then the
   /// one before is what is found. \param best what judged best so far, if that is to be gone on with
   /// \throws error on every rank alike, also for the save before; what was saved before stays
-  template <class Net, class T, class Space>
-  [[gnu::cold]] void save(parallel::model<Net> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step, checkpoint_extras const& extras = {},
-                          best_so_far<Net> const* best = nullptr) {
-    region r("pleat::run::save_checkpoint");
-    try {
-      save_share(m, optimizer, step, extras, best && best->model ? best : nullptr);
-    } catch (error const& e) {
-      if (e.rank() < 0) throw;  // of a transport: who did not come, but not to what
-      throw error{"run::save_checkpoint('" + folder_ + "')", "step " + std::to_string(step) + ": " + e.call() + ": " + e.problem(), e.remedy(), e.rank()};
-    }
-  }
+  template <class T, class Space>
+  [[gnu::cold]] void save(parallel::any_model<T, Space> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step, checkpoint_extras const& extras = {},
+                          best_so_far<T> const* best = nullptr);
 
- private:
-  template <class Net, class T, class Space>
-  void save_share(parallel::model<Net> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step, checkpoint_extras const& extras, best_so_far<Net> const* best) {
-    wait();
-    auto& ranks = m.all_ranks();
-    auto data = detail::image::of(m, best ? &*best->model : nullptr);
-    auto state = state_of(m, optimizer, step, extras);
-    if (best) state["best_error"] = detail::as_text(best->error);
-    auto const layout = std::make_shared<io::checkpoint_layout const>(std::move(data.layout));
-    std::optional<io::checkpoint_commit> commit;
-    comm::on_root(ranks, [&] { commit = io::begin_checkpoint(folder_, step, std::move(state), *layout, o_.keep); });
-    std::string temporary = commit ? commit->begun.temporary : std::string();
-    comm::share_text(ranks, temporary);
-    if (o_.asynchronous) {
-      if (!voice_) voice_ = std::make_unique<comm::communicator>(ranks.duplicate());
-      auto const failed = comm::attempt(ranks, [&] {
-        job_ = std::make_unique<io::checkpoint_job>(layout, temporary, ranks.rank(), ranks.size(), std::move(data.parts), std::move(data.bytes), std::move(commit));
-      });
-      if (!failed) return;
-      job_.reset();
-      throw *failed;
-    }
-    std::vector<std::uint64_t> sums;
-    if (auto const failed = comm::attempt(ranks, [&] { sums = io::write_parts(temporary, *layout, data.parts, ranks.rank() == 0); })) {
-      if (commit) commit->begun.abandon();
-      throw *failed;
-    }
-    if (!sums.empty()) ranks.all_reduce(sums);
-    comm::on_root(ranks, [&] { io::commit_checkpoint(*commit, *layout, sums); });
-  }
-
- public:
   /// Collective: until the save under way is done, if there is one. \throws error on every rank alike if it failed
   void wait() {
     if (!job_) return;
@@ -458,27 +389,10 @@ class checkpoint_writer {
   [[nodiscard]] std::string const& folder() const noexcept { return folder_; }
 
  private:
-  template <class Net, class T, class Space>
-  [[nodiscard, gnu::cold]] static std::map<std::string, std::string> state_of(parallel::model<Net> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step, checkpoint_extras const& extras) {
-    std::map<std::string, std::string> state{{"seed", detail::as_text(m.seed())},
-                                             {"steps", detail::as_text(m.steps())},
-                                             {"cursor", std::to_string(step)},
-                                             {"optimizer", std::string(optimizer.name())},
-                                             {"optimizer_steps", detail::as_text(optimizer.steps())},
-                                             {"plan", m.plan().to_string()}};
-    if (auto const* s = extras.scale ? extras.scale : m.scaling()) {
-      state["loss_scale"] = detail::as_text(s->value());
-      state["loss_scale_good_steps"] = std::to_string(s->good_steps());
-      state["loss_scale_skipped"] = std::to_string(s->skipped());
-    }
-    if (auto const words = m.gradient_words(); !words.empty()) {
-      state["gradient_codec"] = words;
-      state["gradient_codec_steps"] = detail::as_text(m.gradient_codec_memory().steps);
-    }
-    if (!extras.data.empty()) state["data"] = extras.data;
-    for (auto const& [key, value] : extras.more) state[detail::own_words + key] = value;
-    return state;
-  }
+  template <class T, class Space>
+  void save_share(parallel::any_model<T, Space> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step, checkpoint_extras const& extras, best_so_far<T> const* best);
+  template <class T, class Space>
+  [[nodiscard, gnu::cold]] static std::map<std::string, std::string> state_of(parallel::any_model<T, Space> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step, checkpoint_extras const& extras);
 
   std::string folder_;
   options o_;
@@ -486,10 +400,74 @@ class checkpoint_writer {
   std::unique_ptr<io::checkpoint_job> job_;
 };
 
+template <class T, class Space>
+void checkpoint_writer::save(parallel::any_model<T, Space> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step, checkpoint_extras const& extras,
+                             best_so_far<T> const* best) {
+  region r("pleat::run::save_checkpoint");
+  try {
+    save_share(m, optimizer, step, extras, best && best->error <= 1 ? best : nullptr);
+  } catch (error const& e) {
+    if (e.rank() < 0) throw;  // of a transport: who did not come, but not to what
+    throw error{"run::save_checkpoint('" + folder_ + "')", "step " + std::to_string(step) + ": " + e.call() + ": " + e.problem(), e.remedy(), e.rank()};
+  }
+}
+
+template <class T, class Space>
+void checkpoint_writer::save_share(parallel::any_model<T, Space> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step, checkpoint_extras const& extras, best_so_far<T> const* best) {
+  wait();
+  auto& ranks = m.all_ranks();
+  auto data = detail::image::of(m, best ? &best->values : nullptr);
+  auto state = state_of(m, optimizer, step, extras);
+  if (best) state["best_error"] = detail::as_text(best->error);
+  auto const layout = std::make_shared<io::checkpoint_layout const>(std::move(data.layout));
+  std::optional<io::checkpoint_commit> commit;
+  comm::on_root(ranks, [&] { commit = io::begin_checkpoint(folder_, step, std::move(state), *layout, o_.keep); });
+  std::string temporary = commit ? commit->begun.temporary : std::string();
+  comm::share_text(ranks, temporary);
+  if (o_.asynchronous) {
+    if (!voice_) voice_ = std::make_unique<comm::communicator>(ranks.duplicate());
+    auto const failed = comm::attempt(ranks, [&] {
+      job_ = std::make_unique<io::checkpoint_job>(layout, temporary, ranks.rank(), ranks.size(), std::move(data.parts), std::move(data.bytes), std::move(commit));
+    });
+    if (!failed) return;
+    job_.reset();
+    throw *failed;
+  }
+  std::vector<std::uint64_t> sums;
+  if (auto const failed = comm::attempt(ranks, [&] { sums = io::write_parts(temporary, *layout, data.parts, ranks.rank() == 0); })) {
+    if (commit) commit->begun.abandon();
+    throw *failed;
+  }
+  if (!sums.empty()) ranks.all_reduce(sums);
+  comm::on_root(ranks, [&] { io::commit_checkpoint(*commit, *layout, sums); });
+}
+
+template <class T, class Space>
+std::map<std::string, std::string> checkpoint_writer::state_of(parallel::any_model<T, Space> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step, checkpoint_extras const& extras) {
+  std::map<std::string, std::string> state{{"seed", detail::as_text(m.seed())},
+                                           {"steps", detail::as_text(m.steps())},
+                                           {"cursor", std::to_string(step)},
+                                           {"optimizer", std::string(optimizer.name())},
+                                           {"optimizer_steps", detail::as_text(optimizer.steps())},
+                                           {"plan", m.plan().to_string()}};
+  if (auto const* s = extras.scale ? extras.scale : m.scaling()) {
+    state["loss_scale"] = detail::as_text(s->value());
+    state["loss_scale_good_steps"] = std::to_string(s->good_steps());
+    state["loss_scale_skipped"] = std::to_string(s->skipped());
+  }
+  if (auto const words = m.gradient_words(); !words.empty()) {
+    state["gradient_codec"] = words;
+    state["gradient_codec_steps"] = detail::as_text(m.gradient_codec_memory().steps);
+  }
+  if (!extras.data.empty()) state["data"] = extras.data;
+  for (auto const& [key, value] : extras.more) state[detail::own_words + key] = value;
+  return state;
+}
+
 /// Saves parameters, optimizer state, masks, seed, counters and plan into a folder. Collective; every rank writes its share.
 /// \throws error on every rank alike; what was saved before stays
-template <class Net, class T, class Space>
-[[gnu::cold]] void save_checkpoint(std::string const& folder, parallel::model<Net> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step, checkpoint_extras const& extras = {}) {
+template <class T, class Space>
+[[gnu::cold]] void save_checkpoint(std::string const& folder, parallel::any_model<T, Space> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step, checkpoint_extras const& extras = {}) {
   checkpoint_writer(folder).save(m, optimizer, step, extras);
 }
 
@@ -498,9 +476,9 @@ template <class Net, class T, class Space>
 /// \returns nothing if the folder holds no checkpoint yet
 /// \throws error, on every rank alike, and nothing is changed: another network, seed, optimizer, lane count or other data; a model of f16 that was
 ///         saved without its loss scale; damaged files without an older whole one
-template <class Net, class T, class Space>
-[[gnu::cold]] std::optional<resume_point> load_checkpoint(std::string const& folder, parallel::model<Net>& m, nn::optimizer_state<T, Space>& optimizer, resume_options const& options,
-                                                          best_so_far<Net>* best = nullptr) {
+template <class T, class Space>
+[[gnu::cold]] std::optional<resume_point> load_checkpoint(std::string const& folder, parallel::any_model<T, Space>& m, nn::optimizer_state<T, Space>& optimizer, resume_options const& options,
+                                                          best_so_far<T>* best = nullptr) {
   region r("pleat::run::load_checkpoint");
   auto& ranks = m.all_ranks();
   // Rank 0 looks, so that a checkpoint that appears or vanishes meanwhile cannot part the ranks.
@@ -518,7 +496,7 @@ template <class Net, class T, class Space>
     at = end + 1;
     std::string text;
     detail::opened_checkpoint c;
-    detail::arrived<Net> data;
+    detail::arrived<T, Space> data;
     auto const damaged = [&](std::optional<error> const& e) {
       if (e) reasons += (reasons.empty() ? "" : "; ") + e->call() + ": " + e->problem();
       return e.has_value();
@@ -565,17 +543,14 @@ template <class Net, class T, class Space>
     m.set_steps(steps);
     optimizer.set_steps(optimizer_steps);
     if (saved_scale) scale->set(saved_scale->value, saved_scale->good_steps, saved_scale->skipped);
-    if (data.with_best) {
-      best->model.emplace(data.best_of(m));
-      best->error = best_error;
-    }
+    if (data.with_best) *best = {std::move(data.best), best_error};
     return point;
   }
   throw error{"io::load_checkpoint('" + folder + "')", "no checkpoint of " + std::to_string(tried) + " is whole (" + reasons + ")", "Start without resuming"};
 }
 /// The same, where there is nothing to compare. \param scale takes the loss scale; null: the model's own does, where it has one
-template <class Net, class T, class Space>
-[[gnu::cold]] std::optional<resume_point> load_checkpoint(std::string const& folder, parallel::model<Net>& m, nn::optimizer_state<T, Space>& optimizer, parallel::loss_scale* scale = nullptr) {
+template <class T, class Space>
+[[gnu::cold]] std::optional<resume_point> load_checkpoint(std::string const& folder, parallel::any_model<T, Space>& m, nn::optimizer_state<T, Space>& optimizer, parallel::loss_scale* scale = nullptr) {
   return load_checkpoint(folder, m, optimizer, resume_options{.scale = scale});
 }
 

@@ -10,6 +10,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -17,7 +18,7 @@
 #include <pleat/codec/detail/bits.hpp>
 #include <pleat/io/checkpoint_layout.hpp>
 #include <pleat/nn/optimizer.hpp>
-#include <pleat/parallel/model.hpp>
+#include <pleat/parallel/any_model.hpp>
 #include <pleat/comm/attempt.hpp>
 
 namespace pleat::run::detail {
@@ -35,10 +36,10 @@ inline constexpr index_t share_grain = 16384;
 /// Elements of a buffer that this rank writes: f(parameter, its box, elements of the box, position of the first in the buffer). Over all ranks, every
 /// element of every parameter comes exactly once.
 /// \param packed whether the buffer holds this rank's pieces of sharded state one after the other
-template <class Net, class F> [[gnu::cold]] void for_each_share(parallel::model<Net> const& m, bool packed, F&& f) {
+template <class T, class Space, class F> [[gnu::cold]] void for_each_share(parallel::any_model<T, Space> const& m, bool packed, F&& f) {
   auto const& a = m.arena();
   index_t const data = m.ranks().size(), rank = m.ranks().rank();
-  nn::for_each_parameter(m.net(), [&](auto const& w) {
+  nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) {
     if (!is_stored(w) || w.absent) return;
     auto const& e = a.entries()[static_cast<std::size_t>(a.find(w.name))];
     auto const deal = [&](index_range held, index_t at, index_t copies, index_t copy) {
@@ -58,9 +59,9 @@ template <class Net, class F> [[gnu::cold]] void for_each_share(parallel::model<
 }
 
 /// Elements of a buffer that this rank holds: f(parameter, its box, elements of the box, position of the first in the buffer).
-template <class Net, class F> void for_each_held(parallel::model<Net> const& m, bool packed, F&& f) {
+template <class T, class Space, class F> void for_each_held(parallel::any_model<T, Space> const& m, bool packed, F&& f) {
   auto const& a = m.arena();
-  nn::for_each_parameter(m.net(), [&](auto const& w) {
+  nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) {
     int const id = is_stored(w) ? a.find(w.name) : -1;  // also the owner on another stage of a tied weight that is here
     if (id < 0) return;
     auto const& e = a.entries()[static_cast<std::size_t>(id)];
@@ -87,8 +88,8 @@ template <class Net, class F> void for_each_held(parallel::model<Net> const& m, 
   return box;
 }
 /// f(parameter, its arena entry) for every gradient of which this rank may have kept something.
-template <class Net, class F> void for_each_residual(parallel::model<Net> const& m, F&& f) {
-  nn::for_each_parameter(m.net(), [&](nn::parameter const& w) {
+template <class T, class Space, class F> void for_each_residual(parallel::any_model<T, Space> const& m, F&& f) {
+  nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) {
     if (is_stored(w) && !w.absent && w.kind == nn::parameter_kind::trainable) f(w, m.arena().entries()[static_cast<std::size_t>(m.arena().find(w.name))]);
   });
 }
@@ -96,22 +97,18 @@ template <class Net, class F> void for_each_residual(parallel::model<Net> const&
 [[nodiscard]] inline bool speaks_for(nn::parameter const& w) noexcept { return w.parts == 1 || w.where.shards() || w.part == 0; }
 
 /// One entry per parameter, in the order of the network: 1 if it is pruned, on whichever rank it lives. Collective.
-template <class Net> [[nodiscard]] std::vector<std::int32_t> pruned(parallel::model<Net> const& m) {
+template <class T, class Space> [[nodiscard]] std::vector<std::int32_t> pruned(parallel::any_model<T, Space> const& m) {
   std::vector<std::int32_t> flags;
-  nn::for_each_parameter(m.net(), [&](auto const& w) {
-    flags.push_back(0);
-    if constexpr (requires { w.mask_bits(); }) flags.back() = is_stored(w) && !w.absent && w.mask_bits() != nullptr;
-  });
+  nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) { flags.push_back(is_stored(w) && !w.absent && w.mask_bits() != nullptr); });
   if (!flags.empty()) m.all_ranks().all_reduce(flags, comm::reduction::max);
   return flags;
 }
 
 /// A host copy of a pruned parameter's bits; all ones if it has none here.
-template <class Weight, class Context> [[nodiscard]] std::vector<std::uint8_t> host_bits(Weight const& w, Context& c) {
+template <class Space> [[nodiscard]] std::vector<std::uint8_t> host_bits(nn::parameter const& w, context<Space>& c) {
   std::vector<std::uint8_t> bits(static_cast<std::size_t>(codec::detail::bit_bytes(w.size())), 0xff);
-  if constexpr (requires { w.mask_bits(); })
-    if (w.mask_bits() && !bits.empty())
-      copy_to_host(c, tensor<std::uint8_t, typename Weight::execution_space>::wrap(const_cast<std::uint8_t*>(w.mask_bits()), {static_cast<index_t>(bits.size())}), bits.data());  // only read
+  if (w.mask_bits() && !bits.empty())
+    copy_to_host(c, tensor<std::uint8_t, Space>::wrap(const_cast<std::uint8_t*>(w.mask_bits()), {static_cast<index_t>(bits.size())}), bits.data());  // only read
   return bits;
 }
 
@@ -121,9 +118,8 @@ struct image {
   std::vector<io::array_part> parts;
   std::vector<std::vector<std::byte>> bytes;
 
-  /// Collective. \param best its parameters go along; null: none do \throws error on every rank alike
-  template <class Net> [[nodiscard, gnu::cold]] static image of(parallel::model<Net> const& m, parallel::model<Net> const* best = nullptr) {
-    using T = nn::value_type_of<Net>;
+  /// Collective. \param best values of this rank that go along; null: none do \throws error on every rank alike
+  template <class T, class Space> [[nodiscard, gnu::cold]] static image of(parallel::any_model<T, Space> const& m, std::vector<T> const* best = nullptr) {
     using W = nn::master_t<T>;
     auto const& a = m.arena();
     auto const masked = pruned(m);
@@ -133,7 +129,7 @@ struct image {
     auto const list = [&](std::string const& group, dtype type, auto&& wanted) {
       auto& all = groups[group];
       std::size_t number = 0;
-      nn::for_each_parameter(m.net(), [&](nn::parameter const& w) {
+      nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) {
         if (wanted(number++) && is_stored(w)) all.push_back({w.name, type, w.whole()});
       });
     };
@@ -146,7 +142,7 @@ struct image {
     auto const memory = m.gradient_codec_memory();
     if (kept) {
       auto& of = groups[residuals_group];
-      nn::for_each_parameter(m.net(), [&](nn::parameter const& w) {
+      nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) {
         if (is_stored(w) && w.kind == nn::parameter_kind::trainable) of.push_back({w.name, dtype_of<W>, of_all_ranks(m.ranks().size(), w.whole())});
       });
     }
@@ -155,10 +151,15 @@ struct image {
       list(masks_group, dtype::u8, [&](std::size_t i) { return masked[i] == 1; });
     comm::all_or_none(m.all_ranks(), [&] {
       out.layout = io::checkpoint_layout(groups);
-      out.add<T>(m, parameters_group, a.values(), m.plan().state_stage == 3);
-      if (best) out.add<T>(*best, best_group, best->arena().values(), m.plan().state_stage == 3);
-      if (wide) out.add<W>(m, masters_group, a.masters(), true);
-      for (int i = 0; i < a.states(); ++i) out.add<W>(m, optimizer_group(i), a.state(i), true);
+      auto const from_space = [&](auto* buffer) {
+        using U = std::remove_pointer_t<decltype(buffer)>;
+        return [&m, buffer](index_t at, index_t n, U* to) { copy_to_host(m.context(), tensor<U, Space>::wrap(buffer + at, {n}), to); };
+      };
+      bool const packed = m.plan().state_stage == 3;
+      out.add<T>(m, parameters_group, packed, from_space(a.values()));
+      if (best) out.add<T>(m, best_group, packed, [&](index_t at, index_t n, T* to) { std::copy_n(best->data() + at, n, to); });
+      if (wide) out.add<W>(m, masters_group, true, from_space(a.masters()));
+      for (int i = 0; i < a.states(); ++i) out.add<W>(m, optimizer_group(i), true, from_space(a.state(i)));
       out.add_masks(m, groups);
       if (kept) out.add_residuals(m);
       if (m.all_ranks().rank() == 0)
@@ -174,17 +175,18 @@ struct image {
   }
 
  private:
-  template <class U, class Net> void add(parallel::model<Net> const& m, std::string const& group, U* buffer, bool packed) {
+  /// \param copy (first element of the buffer, how many, where to)
+  template <class U, class T, class Space, class Copy> void add(parallel::any_model<T, Space> const& m, std::string const& group, bool packed, Copy&& copy) {
     for_each_share(m, packed, [&](nn::parameter const& w, index_box const& box, index_range range, index_t at) {
       auto& to = bytes.emplace_back(static_cast<std::size_t>(range.size()) * sizeof(U));
-      copy_to_host(m.context(), tensor<U, nn::space_of<Net>>::wrap(buffer + at, {range.size()}), reinterpret_cast<U*>(to.data()));
+      copy(at, range.size(), reinterpret_cast<U*>(to.data()));
       parts.push_back({layout.find(group, w.name), box, range, to});
     });
   }
-  template <class Net> void add_masks(parallel::model<Net> const& m, std::map<std::string, std::vector<io::array_description>> const& groups) {
+  template <class T, class Space> void add_masks(parallel::any_model<T, Space> const& m, std::map<std::string, std::vector<io::array_description>> const& groups) {
     auto const at = groups.find(masks_group);
     if (at == groups.end()) return;
-    for_each_share(m, false, [&](auto const& w, index_box const& box, index_range range, index_t) {
+    for_each_share(m, false, [&](nn::parameter const& w, index_box const& box, index_range range, index_t) {
       if (std::none_of(at->second.begin(), at->second.end(), [&](auto const& d) { return d.name == w.name; })) return;
       auto const bits = host_bits(w, m.context());
       auto& to = bytes.emplace_back(static_cast<std::size_t>(range.size()));
@@ -193,7 +195,7 @@ struct image {
     });
   }
   /// Every data rank its own row.
-  template <class Net> void add_residuals(parallel::model<Net> const& m) {
+  template <class T, class Space> void add_residuals(parallel::any_model<T, Space> const& m) {
     auto const flat = m.gradient_residual();
     for_each_residual(m, [&](nn::parameter const& w, nn::arena_entry const& e) {
       if (!speaks_for(w) || w.size() == 0) return;

@@ -9,7 +9,7 @@
 
 #include <pleat/comm/attempt.hpp>
 #include <pleat/nn/metrics.hpp>
-#include <pleat/parallel/model.hpp>
+#include <pleat/parallel/any_model.hpp>
 #include <pleat/run/batch.hpp>
 
 namespace pleat::run {
@@ -27,9 +27,7 @@ struct evaluation {
 /// Classifies every sample of `data`, each on one rank, in batches of `batch`. Collective; the same result on every rank.
 /// The answer is the class of the largest output, the first one if several are largest.
 /// \throws error on every rank alike, also what a layer of one rank has to say (where parts lie along a tensor axis: on that rank)
-template <class Net> [[nodiscard]] evaluation evaluate(parallel::model<Net> const& m, io::dataset const& data, index_t batch = 256) {
-  using T = nn::value_type_of<Net>;
-  using Space = nn::space_of<Net>;
+template <class T, class Space> [[nodiscard]] evaluation evaluate(parallel::any_model<T, Space> const& m, io::dataset const& data, index_t batch = 256) {
   if (m.plan().state_stage == 3) return evaluate(m.unsharded(), data, batch);  // ranks have different numbers of batches: none may wait in one
   region r("pleat::run::evaluate");
   for (std::size_t s = 0; s < static_cast<std::size_t>(data.size); ++s)  // every rank has all labels: all refuse alike

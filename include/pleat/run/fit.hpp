@@ -71,11 +71,11 @@ namespace detail {
 
 /// A data set's samples in a sampler's order as the source of a step (parallel/source.hpp). Loads a micro-batch once where one rank
 /// has both ends of the network.
-template <class Net> class dataset_source {
+template <class T, class Space> class dataset_source {
  public:
-  using batch = typename batch_loader<nn::value_type_of<Net>, nn::space_of<Net>>::batch;
+  using batch = typename batch_loader<T, Space>::batch;
 
-  dataset_source(parallel::model<Net>& m, io::dataset const& data) : model_(&m), data_(&data), loader_(data) {}
+  dataset_source(parallel::any_model<T, Space>& m, io::dataset const& data) : model_(&m), data_(&data), loader_(data) {}
 
   /// For checkpoints: which data these are.
   [[nodiscard]] std::string fingerprint() const { return data_->fingerprint(); }
@@ -86,11 +86,11 @@ template <class Net> class dataset_source {
     begin_ = begin;
     loaded_ = -1;
   }
-  [[nodiscard]] nn::tensor_of<Net> input(parallel::micro_batch const& m) {
+  [[nodiscard]] tensor<T, Space> input(parallel::micro_batch const& m) {
     load(m);
     return last_.x;
   }
-  [[nodiscard]] nn::tensor_of<Net> loss(parallel::micro_batch const& m, nn::tensor_of<Net> y) {
+  [[nodiscard]] tensor<T, Space> loss(parallel::micro_batch const& m, tensor<T, Space> y) {
     load(m);
     return model_->cross_entropy(y, last_.labels).dy;
   }
@@ -103,40 +103,53 @@ template <class Net> class dataset_source {
     loaded_ = m.index;
   }
 
-  parallel::model<Net>* model_;
+  parallel::any_model<T, Space>* model_;
   io::dataset const* data_;
-  batch_loader<nn::value_type_of<Net>, nn::space_of<Net>> loader_;
+  batch_loader<T, Space> loader_;
   std::span<index_t const> order_;
   index_t begin_ = 0, loaded_ = -1;
   batch last_;
 };
 
-}  // namespace detail
+/// What training asks of its source, by reference and its type forgotten: the loop is compiled once.
+template <class Tensor> class fit_source {
+ public:
+  template <class S> requires(!std::same_as<S, fit_source>)
+  explicit fit_source(S& s) noexcept : steps_(s), self_(&s), begin_([](void* p, std::span<index_t const> order, index_t begin) { static_cast<S*>(p)->begin(order, begin); }) {
+    if constexpr (requires { { s.fingerprint() } -> std::convertible_to<std::string>; }) fingerprint_ = [](void* p) -> std::string { return static_cast<S*>(p)->fingerprint(); };
+    if constexpr (requires { s.why_not_finite(); }) why_not_finite_ = [](void* p) { static_cast<S*>(p)->why_not_finite(); };
+  }
 
-/// Trains `m` on `size` samples for `epochs` epochs of ⌈size / plan.global_batch⌉ steps, each over plan.global_batch samples on all ranks
-/// together. Every sample is used exactly once per epoch on any number of ranks. Collective.
-///
-/// \param source a parallel::source_of that also has `begin(span<index_t const> order, index_t begin)`, called before each step: the step's
-///               batch are the positions [begin, …) of the order. Its inputs are asked for once more after a loss that is not finite. With
-///               `std::string fingerprint() const`, checkpoints know what was trained on, and other data are refused
-/// \throws error, on every rank alike: a loss that is not finite (step, rank, layer), labels outside the classes, replicas that differ,
-///         a checkpoint that cannot be written or read
-template <class Net, class Source> [[gnu::cold]] fit_report fit_from(parallel::model<Net>& m, index_t size, Source& source, fit_options options = {}) {
-  using T = nn::value_type_of<Net>;
-  using Space = nn::space_of<Net>;
+  [[nodiscard]] Tensor input(parallel::micro_batch const& m) const { return steps_.input(m); }
+  [[nodiscard]] Tensor loss(parallel::micro_batch const& m, Tensor y) const { return steps_.loss(m, std::move(y)); }
+  void begin(std::span<index_t const> order, index_t begin) const { begin_(self_, order, begin); }
+  /// Empty if it has none.
+  [[nodiscard]] std::string fingerprint() const { return fingerprint_ ? fingerprint_(self_) : std::string(); }
+  void why_not_finite() const {
+    if (why_not_finite_) why_not_finite_(self_);
+  }
+
+ private:
+  parallel::source_ref<Tensor> steps_;
+  void* self_;
+  void (*begin_)(void*, std::span<index_t const>, index_t);
+  std::string (*fingerprint_)(void*) = nullptr;
+  void (*why_not_finite_)(void*) = nullptr;
+};
+
+/// The loop of fit_from.
+template <class T, class Space>
+[[gnu::cold]] fit_report train(parallel::any_model<T, Space>& m, index_t size, fit_source<tensor<T, Space>> source, fit_options options) {
   using clock = std::chrono::steady_clock;
   bool const root = m.all_ranks().rank() == 0;
-  nn::demand_every_weight_trainable(m.net());
 
   nn::optimizer_state<T, Space> optimizer(m.context(), m.arena(), options.optimizer, options.groups);
   io::sampler const sampler(size, m.plan().global_batch, {.seed = m.seed()});
   index_t const per_epoch = sampler.batches_per_epoch(), total = per_epoch * options.epochs;
   progress_line line(root && options.progress);
   fit_report report;
-  best_so_far<Net> best;
-  std::string data;
-  if constexpr (requires { { source.fingerprint() } -> std::convertible_to<std::string>; })
-    if (!options.checkpoint.empty()) data = source.fingerprint();
+  best_so_far<T> best;
+  std::string const data = options.checkpoint.empty() ? std::string() : source.fingerprint();
 
   index_t step = 0;
   if (!options.checkpoint.empty()) comm::on_root(m.all_ranks(), [&] { io::demand_writable_folder(options.checkpoint); });  // not only when the first epoch is over
@@ -194,10 +207,7 @@ template <class Net, class Source> [[gnu::cold]] fit_report fit_from(parallel::m
       double const error = evaluate(m, *options.validation).error();
       report.validation_error.push_back(error);
       e.validation_error = error;
-      if (options.keep_best && error < best.error) {
-        best.error = error;
-        best.model.emplace(m.clone());
-      }
+      if (options.keep_best && error < best.error) best = {m.held_values(), error};
     }
     if (root && options.progress) {
       double const seconds = std::chrono::duration<double>(clock::now() - start).count();
@@ -219,14 +229,36 @@ template <class Net, class Source> [[gnu::cold]] fit_report fit_from(parallel::m
   report.steps = step - first_step;
   report.seconds = std::chrono::duration<double>(clock::now() - start).count();
   report.samples_per_second = static_cast<double>(samples_done) / std::max(report.seconds, 1e-9);
-  if (best.model) m.take_values(*best.model);
+  if (best.error <= 1) m.set_held_values(best.values);
   return report;
+}
+
+/// The same on a data set.
+template <class T, class Space> [[gnu::cold]] fit_report train(parallel::any_model<T, Space>& m, io::dataset const& data, fit_options options) {
+  dataset_source<T, Space> source(m, data);
+  return train(m, data.size, fit_source<tensor<T, Space>>(source), std::move(options));
+}
+
+}  // namespace detail
+
+/// Trains `m` on `size` samples for `epochs` epochs of ⌈size / plan.global_batch⌉ steps, each over plan.global_batch samples on all ranks
+/// together. Every sample is used exactly once per epoch on any number of ranks. Collective.
+///
+/// \param source a parallel::source_of that also has `begin(span<index_t const> order, index_t begin)`, called before each step: the step's
+///               batch are the positions [begin, …) of the order. Its inputs are asked for once more after a loss that is not finite. With
+///               `std::string fingerprint() const`, checkpoints know what was trained on, and other data are refused
+/// \throws error, on every rank alike: a loss that is not finite (step, rank, layer), labels outside the classes, replicas that differ,
+///         a checkpoint that cannot be written or read
+template <class Net, class Source> fit_report fit_from(parallel::model<Net>& m, index_t size, Source& source, fit_options options = {}) {
+  nn::demand_every_weight_trainable(m.net());
+  parallel::demand_source<Source, nn::tensor_of<Net>>();
+  return detail::train(m.teachable(), size, detail::fit_source<nn::tensor_of<Net>>(source), std::move(options));
 }
 
 /// The same on a data set, against its labels: mean cross entropy.
 template <class Net> fit_report fit(parallel::model<Net>& m, io::dataset const& data, fit_options options = {}) {
-  detail::dataset_source<Net> source(m, data);
-  return fit_from(m, data.size, source, std::move(options));
+  nn::demand_every_weight_trainable(m.net());
+  return detail::train(m.teachable(), data, std::move(options));
 }
 
 }  // namespace pleat::run

@@ -10,7 +10,7 @@
 
 #include <pleat/comm/attempt.hpp>
 #include <pleat/nn/metrics.hpp>
-#include <pleat/parallel/model.hpp>
+#include <pleat/parallel/any_model.hpp>
 #include <pleat/run/batch.hpp>
 
 namespace pleat::run {
@@ -31,14 +31,14 @@ struct serve_report {
 
 /// Answers every sample of `requests`; batch b is answered by rank b mod ranks. Collective. Never instantiates a backward.
 /// \throws error on every rank alike, also what a layer of one rank has to say (where parts lie along a tensor axis: on that rank)
-template <class Net> [[nodiscard]] serve_report serve(parallel::model<Net> const& m, io::dataset const& requests, serve_options options = {}) {
+template <class T, class Space> [[nodiscard]] serve_report serve(parallel::any_model<T, Space> const& m, io::dataset const& requests, serve_options options = {}) {
   using clock = std::chrono::steady_clock;
   if (m.plan().state_stage == 3) return serve(m.unsharded(), requests, options);
   region r("pleat::run::serve");
   if (options.batch < 1) throw error{"run::serve", "a batch of " + std::to_string(options.batch) + " requests", "Use 1 or more"};
   auto& ranks = m.ranks();
   index_t const batches = (requests.size + options.batch - 1) / options.batch;
-  batch_loader<nn::value_type_of<Net>, nn::space_of<Net>> loader(requests);
+  batch_loader<T, Space> loader(requests);
   std::vector<index_t> samples;
   std::vector<std::int32_t> answers;
   auto const answer = [&](index_t b) {
