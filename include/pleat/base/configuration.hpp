@@ -15,7 +15,7 @@
 namespace pleat {
 
 /// Name and value of every fact. Needs Kokkos to be running for the thread count.
-[[nodiscard]] PLEAT_ONCE std::vector<std::pair<std::string, std::string>> configuration() {
+PLEAT_ONCE [[nodiscard]] inline std::vector<std::pair<std::string, std::string>> configuration() {
   auto const v = version();
   std::vector<std::pair<std::string, std::string>> facts;
   facts.emplace_back("pleat", std::to_string(v.major) + "." + std::to_string(v.minor) + "." + std::to_string(v.patch));
@@ -33,7 +33,7 @@ namespace pleat {
 }
 
 /// The facts as aligned lines.
-[[nodiscard]] inline std::string configuration_report() {
+PLEAT_ONCE [[nodiscard]] inline std::string configuration_report() {
   std::string text;
   for (auto const& [name, value] : configuration()) text += name + std::string(name.size() < 18 ? 18 - name.size() : 1, ' ') + value + "\n";
   return text;

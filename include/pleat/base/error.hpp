@@ -26,7 +26,7 @@ class error : public std::runtime_error {
   /// \param problem what was expected and what was found, with the numbers
   /// \param remedy  what the user can do (may be empty)
   /// \param rank    the rank that saw it; -1 where there is only one
-  PLEAT_ONCE error(std::string call, std::string problem, std::string remedy = {}, int rank = -1)
+  PLEAT_ONCE inline error(std::string call, std::string problem, std::string remedy = {}, int rank = -1)
       : std::runtime_error(sentence(call, problem, remedy, rank)),
         call_(std::move(call)), problem_(std::move(problem)), remedy_(std::move(remedy)), rank_(rank) {}
 
@@ -39,7 +39,7 @@ class error : public std::runtime_error {
   [[nodiscard]] error on_rank(int rank) const { return {call_, problem_, remedy_, rank}; }
 
  private:
-  static std::string sentence(std::string const& call, std::string const& problem, std::string const& remedy, int rank) {
+  PLEAT_ONCE inline static std::string sentence(std::string const& call, std::string const& problem, std::string const& remedy, int rank) {
     std::string text = "pleat: ";
     if (rank >= 0) text += "rank " + std::to_string(rank) + ": ";
     text += call + ": " + problem;

@@ -15,7 +15,7 @@ class kokkos_guard {
  public:
   /// \param threads of Kokkos' default host instance; 0: what Kokkos chooses
   /// \throws error if Kokkos has been finalized: it cannot be started a second time
-  explicit kokkos_guard(int threads = 0) {
+  PLEAT_ONCE inline explicit kokkos_guard(int threads = 0) {
     if (Kokkos::is_finalized())
       throw error{"runtime", "Kokkos has been finalized in this process and cannot be started again", "Keep one pleat::kokkos_guard, or your own Kokkos::ScopeGuard, for the whole of main"};
     if (Kokkos::is_initialized()) return;

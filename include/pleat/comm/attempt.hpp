@@ -19,7 +19,7 @@ namespace pleat::comm {
 namespace detail {
 
 /// The exception under way as a message: call, problem and remedy, a line each. \param call of what is no pleat::error
-[[nodiscard]] PLEAT_ONCE std::string words_of_failure(char const* call) {
+PLEAT_ONCE [[nodiscard]] inline std::string words_of_failure(char const* call) {
   try {
     throw;
   } catch (error const& e) {
@@ -30,12 +30,12 @@ namespace detail {
     return std::string(call) + "\nan exception that is no std::exception\n";
   }
 }
-[[nodiscard]] PLEAT_ONCE error error_of_words(std::string const& said) {
+PLEAT_ONCE [[nodiscard]] inline error error_of_words(std::string const& said) {
   auto const first = said.find('\n'), second = said.rfind('\n');
   return error{said.substr(0, first), said.substr(first + 1, second - first - 1), said.substr(second + 1)};
 }
 
-[[nodiscard]] PLEAT_ONCE std::optional<error> attempt(communicator& ranks, void (*f)(void*), void* with) {
+PLEAT_ONCE [[nodiscard]] inline std::optional<error> attempt(communicator& ranks, void (*f)(void*), void* with) {
   std::string said;
   try {
     f(with);
@@ -87,7 +87,7 @@ class attempts {
     }
   }
   /// Collective. \throws error on every rank alike, if any rank's piece failed
-  void meet(communicator& ranks) const {
+  PLEAT_ONCE inline void meet(communicator& ranks) const {
     all_or_none(ranks, [&] {
       if (first_) std::rethrow_exception(first_);
     });
@@ -99,7 +99,7 @@ class attempts {
 };
 
 /// Rank 0's text, on all. Collective.
-inline void share_text(communicator& ranks, std::string& text) {
+PLEAT_ONCE inline void share_text(communicator& ranks, std::string& text) {
   text.resize(static_cast<std::size_t>(ranks.broadcast_value(static_cast<index_t>(text.size()))));
   if (!text.empty()) ranks.broadcast(text);
 }

@@ -113,7 +113,7 @@ class communicator {
   // ---- collectives: each blocking and as `i…`, which returns a request ----
 
   void barrier() { run({.kind = call_kind::barrier}); }
-  [[nodiscard]] request ibarrier() { return start({.kind = call_kind::barrier}); }
+  PLEAT_ONCE [[nodiscard]] inline request ibarrier() { return start({.kind = call_kind::barrier}); }
 
   /// Every rank ends with rank `root`'s elements.
   template <detail::elements R>
@@ -246,7 +246,7 @@ class communicator {
 
   /// Collective: ranks of one color become one group, ordered by key, then by rank. A negative color gives an empty
   /// communicator.
-  [[nodiscard]] PLEAT_ONCE communicator split(int color, int key) {
+  PLEAT_ONCE [[nodiscard]] inline communicator split(int color, int key) {
     prepare({.kind = call_kind::split, .root = color, .tag = key});
     communicator c;
     if (auto t = transport_->split(color, key)) {
@@ -267,7 +267,7 @@ class communicator {
 
   /// Waiting longer than this throws on the ranks that wait, and names the ranks that did not come. Negative: wait for
   /// ever. Call it on all ranks alike. \throws error if the transport has no time-outs
-  void set_timeout(double seconds) {
+  PLEAT_ONCE inline void set_timeout(double seconds) {
     demand_transport("set_timeout");
     transport_->set_timeout(seconds);
     seconds_ = seconds;
@@ -305,11 +305,11 @@ class communicator {
 
   // ---- calls as values ----
 
-  void run(call const& c) {
+  PLEAT_ONCE inline void run(call const& c) {
     prepare(c);
     transport_->run(c);
   }
-  [[nodiscard]] request start(call const& c) {
+  PLEAT_ONCE [[nodiscard]] inline request start(call const& c) {
     prepare(c);
     return transport_->start(c);
   }
@@ -399,13 +399,13 @@ class communicator {
     return {.kind = call_kind::receive, .out = detail::writing(data), .root = peer, .tag = tag};
   }
 
-  void adopt(std::unique_ptr<transport> t) {
+  PLEAT_ONCE inline void adopt(std::unique_ptr<transport> t) {
     transport_ = std::move(t);
     rank_ = transport_->rank();
     size_ = transport_->size();
   }
 
-  void demand_transport(std::string_view what) const {
+  PLEAT_ONCE inline void demand_transport(std::string_view what) const {
     if (!transport_) [[unlikely]]
       refuse(what);
   }
@@ -414,7 +414,7 @@ class communicator {
                 "Use the one that it was moved into"};
   }
 
-  void prepare(call const& c) {
+  PLEAT_ONCE inline void prepare(call const& c) {
     demand_transport(name_of(c.kind));
     if (checks_ != checks::off) [[likely]] {
       if (!detail::surely_right(c, size_)) detail::verifier(c, rank_, size_).run();
@@ -427,7 +427,7 @@ class communicator {
   }
 
   /// The rung `checks::collective`: every rank learns what every rank is about to do, or throws the same sentence.
-  PLEAT_ONCE void agree(call const& c) {
+  PLEAT_ONCE inline void agree(call const& c) {
     constexpr std::size_t fields = 5;
     if (c.kind == call_kind::send || c.kind == call_kind::receive || size_ == 1) return;
     auto const number = [](auto x) { return static_cast<std::int64_t>(x); };
@@ -485,7 +485,7 @@ class communicator {
                 "Every rank must make the same calls in the same order", rank_};
   }
 
-  PLEAT_ONCE void agree_on_parts(call const& c) {
+  PLEAT_ONCE inline void agree_on_parts(call const& c) {
     auto const n = static_cast<std::size_t>(size_);
     scratch_.resize(n + 2 * n);
     std::copy(c.in_parts.counts.begin(), c.in_parts.counts.end(), scratch_.begin());

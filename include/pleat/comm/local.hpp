@@ -76,7 +76,7 @@ class local_endpoint : public std::enable_shared_from_this<local_endpoint> {
     }
   };
 
-  PLEAT_ONCE void run(call const& c) {
+  PLEAT_ONCE inline void run(call const& c) {
     if (c.kind == call_kind::send || c.kind == call_kind::receive) return start(c).wait();
     auto& op = core->arrive(rank, number++, c);
     struct leave {
@@ -87,7 +87,7 @@ class local_endpoint : public std::enable_shared_from_this<local_endpoint> {
     core->finish(op, rank, seconds);
   }
 
-  PLEAT_ONCE request start(call const& c) {
+  PLEAT_ONCE inline request start(call const& c) {
     auto* op = &operations.next(64, [](operation&) {});
     if (c.kind == call_kind::send || c.kind == call_kind::receive) {
       op->alone.what = c;
@@ -124,7 +124,7 @@ class local_endpoint : public std::enable_shared_from_this<local_endpoint> {
 /// - A send completes when its receive has been posted: code that sends first on both sides stops here, as MPI allows.
 class local : public detail::named_calls<local> {
  public:
-  local(std::shared_ptr<detail::local_core> core, int rank)
+  PLEAT_ONCE inline local(std::shared_ptr<detail::local_core> core, int rank)
       : end_(std::make_shared<detail::local_endpoint>(std::move(core), rank)) {}
   local(local&&) noexcept = default;
   local& operator=(local&&) noexcept = default;
@@ -140,7 +140,7 @@ class local : public detail::named_calls<local> {
   void set_timeout(double seconds) noexcept { end_->seconds = seconds; }
 
   /// Ranks of one color become one group, ordered by key, then by rank. A negative color belongs to none.
-  [[nodiscard]] std::unique_ptr<local> split(int color, int key) {
+  PLEAT_ONCE [[nodiscard]] inline std::unique_ptr<local> split(int color, int key) {
     detail::local_core::place p;
     end_->run({.kind = call_kind::split, .out = {&p, 0, dtype::u8}, .root = color, .tag = key});
     return p.core ? std::make_unique<local>(p.core, p.rank) : nullptr;
@@ -153,11 +153,11 @@ class local : public detail::named_calls<local> {
 /// n ranks in one process: hand communicator(r) to thread r.
 class local_group {
  public:
-  explicit local_group(int ranks) : core_(std::make_shared<detail::local_core>(checked(ranks))) {}
+  PLEAT_ONCE inline explicit local_group(int ranks) : core_(std::make_shared<detail::local_core>(checked(ranks))) {}
 
   [[nodiscard]] int size() const noexcept { return core_->size(); }
   /// The communicator of one rank. Ask once per rank.
-  [[nodiscard]] comm::communicator communicator(int rank) const {
+  PLEAT_ONCE [[nodiscard]] inline comm::communicator communicator(int rank) const {
     if (rank < 0 || rank >= size())
       throw error{"local_group::communicator",
                   "rank " + std::to_string(rank) + " is not in [0, " + std::to_string(size()) + ")"};
@@ -168,7 +168,7 @@ class local_group {
   void abandon(int rank, std::string const& reason) const { core_->abandon(rank, reason); }
 
  private:
-  static int checked(int ranks) {
+  PLEAT_ONCE inline static int checked(int ranks) {
     if (ranks < 1)
       throw error{"local_group", std::to_string(ranks) + " ranks were asked for", "A group has at least one rank"};
     return ranks;

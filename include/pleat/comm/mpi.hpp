@@ -36,7 +36,7 @@ class mpi : public detail::named_calls<mpi> {
   };
 
   /// Collective: a private duplicate, freed at the end, which reports errors instead of aborting.
-  [[nodiscard]] PLEAT_ONCE static mpi duplicate(MPI_Comm of, options o) {
+  PLEAT_ONCE [[nodiscard]] inline static mpi duplicate(MPI_Comm of, options o) {
     demand_running("comm::mpi::duplicate", of);
     MPI_Comm copy = MPI_COMM_NULL;
     if (int const code = MPI_Comm_dup(of, &copy); code != MPI_SUCCESS)
@@ -47,7 +47,7 @@ class mpi : public detail::named_calls<mpi> {
   [[nodiscard]] static mpi duplicate(MPI_Comm of) { return duplicate(of, options{}); }
 
   /// The user's own communicator, as it is: not freed, error handler untouched, traffic shared with the user's.
-  [[nodiscard]] static mpi borrow(MPI_Comm of, options o) {
+  PLEAT_ONCE [[nodiscard]] inline static mpi borrow(MPI_Comm of, options o) {
     demand_running("comm::mpi::borrow", of);
     return mpi(std::make_shared<detail::mpi_core>(of, false, o.max_count));
   }
@@ -67,12 +67,12 @@ class mpi : public detail::named_calls<mpi> {
 
   /// Collective when it is first set to >= 0. Timed collectives cost one 8-byte message per pair of ranks. After a
   /// time-out this communicator refuses further calls: MPI cannot take an operation back.
-  void set_timeout(double seconds) {
+  PLEAT_ONCE inline void set_timeout(double seconds) {
     if (seconds >= 0 && !core_->arrivals) core_->arrivals = std::make_unique<detail::mpi_arrivals>(core_->comm);
     core_->seconds = seconds;
   }
 
-  [[nodiscard]] PLEAT_ONCE std::unique_ptr<mpi> split(int color, int key) {
+  PLEAT_ONCE [[nodiscard]] inline std::unique_ptr<mpi> split(int color, int key) {
     MPI_Comm part = MPI_COMM_NULL;
     core_->check(MPI_Comm_split(core_->comm, color < 0 ? MPI_UNDEFINED : color, key, &part), "split");
     if (part == MPI_COMM_NULL) return nullptr;
@@ -82,7 +82,7 @@ class mpi : public detail::named_calls<mpi> {
 
  private:
   explicit mpi(std::shared_ptr<detail::mpi_core> core) : core_(std::move(core)) {}
-  static void demand_running(char const* call, MPI_Comm of) {
+  PLEAT_ONCE inline static void demand_running(char const* call, MPI_Comm of) {
     if (detail::mpi_is_over())
       throw error{call, "MPI is not running", "Call MPI_Init_thread first, or hold a comm::mpi_guard"};
     if (of == MPI_COMM_NULL)

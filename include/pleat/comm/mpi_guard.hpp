@@ -30,7 +30,7 @@ enum class thread_level : int {
 class mpi_guard {
  public:
   /// \param asked the thread level to ask for; what MPI gives is provided()
-  PLEAT_ONCE explicit mpi_guard(int* argc = nullptr, char*** argv = nullptr, thread_level asked = thread_level::funneled)
+  PLEAT_ONCE inline explicit mpi_guard(int* argc = nullptr, char*** argv = nullptr, thread_level asked = thread_level::funneled)
       : asked_(asked) {
     int begun = 0, over = 0, level = MPI_THREAD_SINGLE;
     MPI_Initialized(&begun);

@@ -13,7 +13,7 @@ namespace pleat::comm {
 /// A group of one. Messages to rank 0 are messages to oneself.
 class self : public local {
  public:
-  self() : local(std::make_shared<detail::local_core>(1), 0) {}
+  PLEAT_ONCE inline self() : local(std::make_shared<detail::local_core>(1), 0) {}
   [[nodiscard]] static constexpr char const* name() noexcept { return "self"; }
 };
 

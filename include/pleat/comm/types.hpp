@@ -145,7 +145,7 @@ struct call {
 };
 
 /// "all_reduce(F32 x 100, sum)"
-[[nodiscard]] PLEAT_ONCE std::string describe(call const& c) {
+PLEAT_ONCE [[nodiscard]] inline std::string describe(call const& c) {
   std::string s(name_of(c.kind));
   if (c.kind == call_kind::barrier || c.kind == call_kind::split) return s;
   s += "(" + std::string(pleat::name_of(c.type()));

@@ -30,16 +30,16 @@ class calibration {
   /// Nothing to look at: what a transform that needs samples refuses.
   calibration() = default;
   /// \param sample extents of one sample; \param size how many there are
-  calibration(std::string name, extents sample, index_t size, gather from, index_t subset_size)
+  PLEAT_ONCE inline calibration(std::string name, extents sample, index_t size, gather from, index_t subset_size)
       : name_(std::move(name)), sample_(sample), of_(size), size_(std::min(size, subset_size)), from_(std::move(from)) {
     if (size_ < 1)
       throw error{"compress::calibration", "no sample to look at: '" + name_ + "' has " + std::to_string(size) + ", of which " + std::to_string(subset_size) + " are asked for",
                   "Give at least one sample; 128 to 300 are usual"};
   }
-  explicit calibration(io::dataset const& data, index_t subset_size = 128)
+  PLEAT_ONCE inline explicit calibration(io::dataset const& data, index_t subset_size = 128)
       : calibration(data.name, data.sample, data.size, [&data](std::span<index_t const> s, float* out) { data.gather(s, out, nullptr); }, subset_size) {}
   /// Windows of tokens.
-  explicit calibration(io::token_dataset const& data, index_t subset_size = 128)
+  PLEAT_ONCE inline explicit calibration(io::token_dataset const& data, index_t subset_size = 128)
       : calibration(data.name, extents{data.context}, data.size(), [&data](std::span<index_t const> s, float* out) { data.gather(s, out, nullptr); }, subset_size) {}
   explicit calibration(io::dataset&&, index_t = 0) = delete;
   explicit calibration(io::token_dataset&&, index_t = 0) = delete;

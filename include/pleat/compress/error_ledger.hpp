@@ -63,7 +63,7 @@ struct weight_error {
 struct relative_error {
   double measured = NAN, bound = NAN;
 };
-[[nodiscard]] PLEAT_ONCE relative_error relative_error_of(std::vector<weight_error> const& weights) noexcept {
+PLEAT_ONCE [[nodiscard]] inline relative_error relative_error_of(std::vector<weight_error> const& weights) noexcept {
   double all = 0, total = 0, bound = 0;
   for (auto const& w : weights) all = std::hypot(all, w.norm), total = std::hypot(total, w.total.frobenius), bound = std::hypot(bound, w.bound.frobenius);
   return all > 0 ? relative_error{total / all, bound / all} : relative_error{};
@@ -83,7 +83,7 @@ class error_ledger {
   explicit error_ledger(std::vector<ledger_stage> stages) : stages_(std::move(stages)) {}
 
   /// A stage. `weights` have name, form, kind, predicted, measured, total and norm; `since` and `bound` are worked out here.
-  PLEAT_ONCE void add(std::string name, std::vector<weight_error> weights) {
+  PLEAT_ONCE inline void add(std::string name, std::vector<weight_error> weights) {
     for (auto& w : weights) {
       weight_error const* const was = find(w.weight);
       if (was) w.since = was->since, w.bound = was->bound;
@@ -113,7 +113,7 @@ class error_ledger {
   }
 
   /// A table: of every stage the weights that it changed. "<=" stands before what was promised, "!" before a promise that was broken.
-  PLEAT_ONCE void print(std::ostream& out) const {
+  PLEAT_ONCE inline void print(std::ostream& out) const {
     std::vector<std::vector<std::string>> rows{{"stage", "weight", "form", "error", "max", "promised", "Frobenius", "promised", "since", "max", "at most", "Frobenius", "at most", "of ||W||"}};
     auto const n = [](double x) { return detail::format("%.3g", x); };
     for (auto const& s : stages_)
@@ -131,7 +131,7 @@ class error_ledger {
   }
 
   /// A JSON array of objects {"name", "weights": […]}, the weights as weights_json writes them.
-  [[nodiscard]] PLEAT_ONCE std::string json(int indent = 0) const {
+  PLEAT_ONCE [[nodiscard]] inline std::string json(int indent = 0) const {
     std::string const margin(static_cast<std::size_t>(indent), ' ');
     std::string text = "[";
     for (std::size_t i = 0; i < stages_.size(); ++i)
@@ -141,7 +141,7 @@ class error_ledger {
 
   /// A JSON array of objects: weight, form, kind, since, holds, norm, and four pairs {"max", "frobenius"}: predicted (null if nothing was promised),
   /// measured, bound, total.
-  [[nodiscard]] PLEAT_ONCE static std::string weights_json(std::vector<weight_error> const& weights, int indent = 0) {
+  PLEAT_ONCE [[nodiscard]] inline static std::string weights_json(std::vector<weight_error> const& weights, int indent = 0) {
     std::string const margin(static_cast<std::size_t>(indent), ' ');
     auto const norms = [](codec::error_norms const& e) { return "{\"max\": " + detail::json_number(e.max) + ", \"frobenius\": " + detail::json_number(e.frobenius) + "}"; };
     std::string text = "[";

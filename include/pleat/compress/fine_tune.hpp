@@ -24,7 +24,7 @@ class fine_tune {
   static constexpr char const* what = "fine_tune";
 
   /// `data` is kept by reference: it must live until the transform has run.
-  explicit fine_tune(io::dataset const& data, run::fit_options options = defaults()) : data_(&data), options_(std::move(options)) {}
+  PLEAT_ONCE inline explicit fine_tune(io::dataset const& data, run::fit_options options = defaults()) : data_(&data), options_(std::move(options)) {}
   explicit fine_tune(io::dataset&&, run::fit_options = {}) = delete;
 
   [[nodiscard]] error_kind leaves_errors() const noexcept { return error_kind::trained; }
@@ -35,7 +35,7 @@ class fine_tune {
   template <class Net> void run(parallel::model<Net>& m) const { (void)pleat::run::fit(m, *data_, options_); }
 
  private:
-  [[nodiscard]] static run::fit_options defaults() {
+  PLEAT_ONCE [[nodiscard]] inline static run::fit_options defaults() {
     run::fit_options o;
     o.epochs = 3;
     return o;

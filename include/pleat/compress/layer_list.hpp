@@ -50,7 +50,7 @@ class layer_list {
   [[nodiscard]] std::vector<layer_row> const& rows() const noexcept { return rows_; }
 
   /// The sums; form and shape are empty. The energy of all is energy_uj(): forms differ in it.
-  [[nodiscard]] layer_row total() const {
+  PLEAT_ONCE [[nodiscard]] inline layer_row total() const {
     layer_row t;
     t.name = "all";
     for (auto const& r : rows_) {
@@ -66,7 +66,7 @@ class layer_list {
   }
 
   /// An aligned table, the sums in its last line.
-  PLEAT_ONCE void print(std::ostream& out, energy_model const& e = {}) const {
+  PLEAT_ONCE inline void print(std::ostream& out, energy_model const& e = {}) const {
     std::vector<std::vector<std::string>> lines{{"layer", "form", "shape", "nonzeros", "bytes", "bits/w", "multiply-adds", "effective", "energy, uJ"}};
     auto const line = [&](layer_row const& r, std::string const& shape, double energy) {
       double const n = static_cast<double>(r.parameters);
@@ -79,7 +79,7 @@ class layer_list {
   }
 
   /// A JSON array of objects: name, form, parameters, nonzeros, bytes, multiply_adds, effective_multiply_adds, energy_uj.
-  [[nodiscard]] PLEAT_ONCE std::string json(energy_model const& e = {}) const {
+  PLEAT_ONCE [[nodiscard]] inline std::string json(energy_model const& e = {}) const {
     std::string text = "[";
     for (auto const& r : rows_)
       text += std::string(text.size() > 1 ? ",\n  " : "\n  ") + "{\"name\": " + detail::json_string(r.name) + ", \"form\": " + detail::json_string(r.form) + ", \"parameters\": " + std::to_string(r.parameters) +

@@ -57,7 +57,7 @@ using observer = std::variant<min_max, percentile, mean_square, kl_divergence>;
 using weight_observer = observer;
 
 /// "min-max", "percentile 99.99", …
-[[nodiscard]] PLEAT_ONCE std::string name_of(observer const& o) {
+PLEAT_ONCE [[nodiscard]] inline std::string name_of(observer const& o) {
   if (auto const* p = std::get_if<percentile>(&o)) {
     std::string s = std::to_string(p->value);
     s.erase(s.find_last_not_of('0') + 1);
@@ -70,7 +70,7 @@ using weight_observer = observer;
 namespace detail {
 
 /// \throws error for settings that mean nothing
-PLEAT_ONCE void check(observer const& o) {
+PLEAT_ONCE inline void check(observer const& o) {
   char const* const call = "compress::quantize";
   if (auto const* p = std::get_if<percentile>(&o))
     if (!(p->value > 0 && p->value <= 100)) throw error{call, "a percentile lies in (0, 100], found " + std::to_string(p->value)};
@@ -108,7 +108,7 @@ template <class Cost> [[nodiscard]] float search_range(mean_square const& m, flo
 }
 
 /// The bin after the last one that counts, by the smallest divergence.
-[[nodiscard]] PLEAT_ONCE int kl_bin(std::span<std::int64_t const> counts, int levels, int first, double most_cut = 1) {
+PLEAT_ONCE [[nodiscard]] inline int kl_bin(std::span<std::int64_t const> counts, int levels, int first, double most_cut = 1) {
   int const n = static_cast<int>(counts.size());
   std::vector<double> p(counts.begin(), counts.end());
   if (n > 1) p[0] = p[1];  // zeros are exact under every range: they have no say
@@ -152,7 +152,7 @@ template <class Cost> [[nodiscard]] float search_range(mean_square const& m, flo
 }  // namespace detail
 
 /// The range that an observer sees in a histogram; 0 if it saw nothing but zeros. \throws error for settings that mean nothing
-[[nodiscard]] PLEAT_ONCE float range_of(observer const& o, codec::magnitude_histogram const& h, int levels = 127) {
+PLEAT_ONCE [[nodiscard]] inline float range_of(observer const& o, codec::magnitude_histogram const& h, int levels = 127) {
   detail::check(o);
   int const used = h.used();
   if (used == 0 || h.largest() == 0 || o.index() == 0) return h.largest();
@@ -180,7 +180,7 @@ template <class Cost> [[nodiscard]] float search_range(mean_square const& m, flo
 
 /// The range that an observer sees in a row of numbers, none of which is NaN or infinite; 0 for an empty one.
 /// \throws error for settings that mean nothing
-[[nodiscard]] PLEAT_ONCE float range_of(observer const& o, std::span<float const> row, int levels = 127) {
+PLEAT_ONCE [[nodiscard]] inline float range_of(observer const& o, std::span<float const> row, int levels = 127) {
   detail::check(o);
   if (row.empty()) return 0;
   if (std::holds_alternative<kl_divergence>(o)) {

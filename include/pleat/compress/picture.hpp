@@ -32,7 +32,7 @@ struct picture_frame {
   static constexpr double left = 92, right = 856, top = 84, bottom = 430;
   double low_bytes, high_bytes, low, high, step;
 
-  PLEAT_ONCE explicit picture_frame(std::vector<stage> const& stages) {
+  PLEAT_ONCE inline explicit picture_frame(std::vector<stage> const& stages) {
     double a = 1e300, b = 0, e0 = 1, e1 = 0;
     for (auto const& s : stages) {
       a = std::min(a, std::max(1.0, static_cast<double>(s.bytes)));
@@ -56,7 +56,7 @@ struct picture_frame {
   [[nodiscard]] double y(double percent) const { return bottom - (bottom - top) * (percent - low) / (high - low); }
 };
 
-PLEAT_ONCE void draw_axes(std::string& svg, picture_frame const& f) {
+PLEAT_ONCE inline void draw_axes(std::string& svg, picture_frame const& f) {
   for (double v = f.low; v <= f.high + 0.5 * f.step; v += f.step) {
     std::string const y = svg_number(f.y(v));
     svg += "<line class=\"grid\" x1=\"" + svg_number(f.left) + "\" x2=\"" + svg_number(f.right) + "\" y1=\"" + y + "\" y2=\"" + y + "\"/>\n";
@@ -89,7 +89,7 @@ struct picture_box {
 };
 
 /// Labels of two lines beside the points: of eight places the one that covers least of what is there already.
-PLEAT_ONCE void draw_labels(std::string& svg, picture_frame const& f, std::vector<stage> const& stages) {
+PLEAT_ONCE inline void draw_labels(std::string& svg, picture_frame const& f, std::vector<stage> const& stages) {
   std::vector<picture_box> taken;
   auto const point = [&](stage const& s) { return std::array{f.x(std::max(1.0, static_cast<double>(s.bytes))), f.y(100 * (1 - s.test_error))}; };
   for (std::size_t i = 0; i < stages.size(); ++i) {
@@ -131,7 +131,7 @@ PLEAT_ONCE void draw_labels(std::string& svg, picture_frame const& f, std::vecto
 }  // namespace detail
 
 /// The picture as SVG text. Stages without a test error or a size are left out.
-[[nodiscard]] PLEAT_ONCE std::string svg(stage_list const& list, std::string_view title = "Size against accuracy") {
+PLEAT_ONCE [[nodiscard]] inline std::string svg(stage_list const& list, std::string_view title = "Size against accuracy") {
   std::vector<stage> stages;
   for (auto const& s : list.stages())
     if (std::isfinite(s.test_error) && s.bytes > 0) stages.push_back(s);

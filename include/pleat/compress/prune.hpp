@@ -72,7 +72,7 @@ template <class Criterion> [[nodiscard]] consteval bool says_trains() {
 }
 template <class Criterion> inline constexpr bool trains = says_trains<Criterion>();
 
-inline void demand_sparsity(char const* call, double sparsity) {
+PLEAT_ONCE inline void demand_sparsity(char const* call, double sparsity) {
   if (!(sparsity >= 0 && sparsity < 1))
     throw error{call, "sparsity is the share of zeros, in [0, 1), found " + std::to_string(sparsity), "Say .sparsity = 0.9 to remove 90 %"};
 }

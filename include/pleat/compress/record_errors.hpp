@@ -37,7 +37,7 @@ struct weight_numbers {
 /// max |a − b| and Σ (a − b)² (with b null: of a), in chains of 4096.
 struct difference {
   double max = 0, squares = 0;
-  PLEAT_ONCE static difference of(weight_numbers const& a, weight_numbers const* b) {
+  PLEAT_ONCE inline static difference of(weight_numbers const& a, weight_numbers const* b) {
     difference d;
     for (std::size_t at = 0; at < a.size();) {
       std::size_t const end = std::min(at + 4096, a.size());
@@ -68,16 +68,16 @@ class error_watch {
   [[nodiscard]] bool begun() const noexcept { return begun_; }
   void set_begun() noexcept { begun_ = true; }
   /// Whether a weight has the numbers that the last stage left.
-  [[nodiscard]] PLEAT_ONCE bool left(std::string const& name, weight_numbers const& now) const {
+  PLEAT_ONCE [[nodiscard]] inline bool left(std::string const& name, weight_numbers const& now) const {
     auto const was = known_.find(name);
     return was != known_.end() && was->second.before.shape == now.shape && was->second.before.narrow == now.narrow && was->second.before.wide == now.wide;
   }
   /// Every rank names all weights, and gives the numbers of those that it has.
   void enter(std::string const& name) { names_.push_back(name); }
-  void enter(std::string const& name, std::string form, weight_numbers now) { known_[name] = {std::move(form), now, now}; }
+  PLEAT_ONCE inline void enter(std::string const& name, std::string form, weight_numbers now) { known_[name] = {std::move(form), now, now}; }
 
   /// Compares a weight with what it was. \returns what it was before the stage, if its form may have promised something about that
-  PLEAT_ONCE std::shared_ptr<weight_numbers const> look(weight_change& c, weight_numbers now) {
+  PLEAT_ONCE inline std::shared_ptr<weight_numbers const> look(weight_change& c, weight_numbers now) {
     auto& was = known_[c.row.weight];
     c.resized = was.before.shape != now.shape;
     if (!c.resized) {
@@ -109,7 +109,7 @@ class error_watch {
     weight_numbers before, reference;
   };
 
-  PLEAT_ONCE void settle(std::string stage, error_kind leaves, std::vector<weight_change> all, std::vector<double> const& largest, std::vector<double> const& squares) {
+  PLEAT_ONCE inline void settle(std::string stage, error_kind leaves, std::vector<weight_change> all, std::vector<double> const& largest, std::vector<double> const& squares) {
     std::vector<weight_error> rows;
     for (std::size_t i = 0; i < all.size(); ++i) {
       auto& row = all[i].row;
@@ -169,7 +169,7 @@ template <class Step> [[nodiscard]] error_kind leaves_of(Step const& step) {
 /// copies of the weights on the host and a decode per stage. \throws error at state_stage = 3
 class record_errors {
  public:
-  explicit record_errors(error_ledger& to) : watch_(std::make_shared<detail::error_watch>(to)) {}
+  PLEAT_ONCE inline explicit record_errors(error_ledger& to) : watch_(std::make_shared<detail::error_watch>(to)) {}
 
   /// What the first stage is compared with. Called by a pipeline before it begins; a second pipeline goes on where the first one ended.
   /// Collective. \throws error on every rank alike if it begins with another model than the last stage left
@@ -214,7 +214,7 @@ class record_errors {
   }
 
  private:
-  [[nodiscard]] static bool is_weight(nn::parameter const& w) { return w.tied_to.empty() && w.shape.rank() >= 2; }
+  PLEAT_ONCE [[nodiscard]] inline static bool is_weight(nn::parameter const& w) { return w.tied_to.empty() && w.shape.rank() >= 2; }
 
   template <class Net, class W> [[nodiscard]] static detail::weight_numbers numbers_of(parallel::model<Net> const& m, W const& w) {
     using T = typename W::value_type;

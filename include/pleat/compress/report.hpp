@@ -140,7 +140,7 @@ stage_list report(parallel::model<Before> const& before, parallel::model<After> 
 ///     auto small = model | (prune{…} | fine_tune(train) | quantize<>{}).recorded(record_stages(stages, test));
 class record_stages {
  public:
-  record_stages(stage_list& list, io::dataset const& test, measure_options options = {}) : list_(&list), test_(&test), options_(std::move(options)) {}
+  PLEAT_ONCE inline record_stages(stage_list& list, io::dataset const& test, measure_options options = {}) : list_(&list), test_(&test), options_(std::move(options)) {}
 
   template <class Net> void begin(parallel::model<Net> const& m) const { errors_->record.begin(m); }
   template <class Step, class Net> void operator()(Step const& step, parallel::model<Net> const& m) const {

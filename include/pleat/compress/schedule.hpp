@@ -32,14 +32,14 @@ struct iterative {
 using prune_schedule = std::variant<one_shot, cubic, iterative>;
 
 /// Steps of a schedule. \throws error below one
-[[nodiscard]] inline int steps_of(prune_schedule const& s) {
+PLEAT_ONCE [[nodiscard]] inline int steps_of(prune_schedule const& s) {
   int const n = std::holds_alternative<cubic>(s) ? std::get<cubic>(s).steps : std::holds_alternative<iterative>(s) ? std::get<iterative>(s).steps : 1;
   if (n < 1) throw error{std::holds_alternative<iterative>(s) ? "compress::iterative" : "compress::cubic", "the number of steps must be at least 1, found " + std::to_string(n)};
   return n;
 }
 
 /// Sparsity after step t (1 … steps); t = 0 is where pruning begins. Both ends are exact, and it never falls if first ≤ last.
-[[nodiscard]] PLEAT_ONCE double sparsity_at(prune_schedule const& s, int t, double first, double last) {
+PLEAT_ONCE [[nodiscard]] inline double sparsity_at(prune_schedule const& s, int t, double first, double last) {
   int const n = steps_of(s);
   if (t <= 0) return first;
   if (t >= n) return last;

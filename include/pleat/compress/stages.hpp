@@ -44,7 +44,7 @@ class stage_list {
   /// An aligned table: one line per stage, how many times smaller each is than the first, and, of what is known: the time of 64 samples at once,
   /// multiply-adds of one sample with weights that are not zero and their energy (layer_list.hpp: a proxy), and how far all weights together are
   /// from what they are compared with, beside what was promised (‖W − Ŵ‖_F/‖W‖_F; a stage that moved all weights on purpose says "trained").
-  PLEAT_ONCE void print(std::ostream& out) const {
+  PLEAT_ONCE inline void print(std::ostream& out) const {
     bool const errors = std::any_of(stages_.begin(), stages_.end(), [](auto const& s) { return !s.errors.empty(); });
     std::vector<std::vector<std::string>> rows{{"stage", "test error", "parameters", "nonzeros", "file", "smaller", "latency"}};
     bool const together = std::any_of(stages_.begin(), stages_.end(), [](auto const& s) { return std::isfinite(s.latency_64_us); });
@@ -69,7 +69,7 @@ class stage_list {
   }
 
   /// The errors of the weights, stage by stage.
-  [[nodiscard]] error_ledger errors() const {
+  PLEAT_ONCE [[nodiscard]] inline error_ledger errors() const {
     std::vector<ledger_stage> of;
     for (auto const& s : stages_)
       if (!s.errors.empty()) of.push_back({s.name, s.errors});
@@ -79,7 +79,7 @@ class stage_list {
   /// The stages as a JSON array of objects: name, test_error, parameters, nonzeros, bytes, latency_us, latency_64_us, and, if they are known,
   /// multiply_adds, effective_multiply_adds, energy_uj and layers (as layer_list::json writes them), errors (as error_ledger::weights_json
   /// does). NaN is written as null.
-  [[nodiscard]] PLEAT_ONCE std::string json(int indent = 0) const {
+  PLEAT_ONCE [[nodiscard]] inline std::string json(int indent = 0) const {
     std::string const margin(static_cast<std::size_t>(indent), ' ');
     std::string text = "[";
     for (std::size_t i = 0; i < stages_.size(); ++i) {
@@ -100,7 +100,7 @@ class stage_list {
   }
 
   /// {"stages": […]}. \throws error if the file cannot be written
-  void write_json(std::string const& path) const {
+  PLEAT_ONCE inline void write_json(std::string const& path) const {
     io::write_file(path, "{\n  \"stages\": " + json(2) + "\n}\n");
   }
 

@@ -24,7 +24,7 @@ struct static_activations {
   index_t batch = 64;         ///< samples at a time; no number depends on it
 
   /// \throws error if there is nothing to look at
-  void check(char const* call) const {
+  PLEAT_ONCE inline void check(char const* call) const {
     if (batch < 1) throw error{call, "calibration takes batches of " + std::to_string(batch) + " samples, expected at least 1"};
     if (data.empty()) throw error{call, "the calibration set is empty", "Give some hundred samples of the training set: compress::calibration(data.train, 300)"};
     detail::check(observer);

@@ -45,7 +45,7 @@ using listener = std::function<void(std::string_view line)>;
 
 namespace detail {
 
-[[nodiscard]] inline bool matches_any(std::vector<std::string> const& patterns, std::string_view name) {
+PLEAT_ONCE [[nodiscard]] inline bool matches_any(std::vector<std::string> const& patterns, std::string_view name) {
   for (auto const& p : patterns)
     if (nn::matches(p, name)) return true;
   return false;

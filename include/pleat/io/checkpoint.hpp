@@ -52,13 +52,13 @@ struct checkpoint {
   std::string notice;
 
   /// \throws error that names the checkpoint and the key
-  [[nodiscard]] std::string const& value(std::string const& key) const {
+  PLEAT_ONCE [[nodiscard]] inline std::string const& value(std::string const& key) const {
     if (auto const it = state.find(key); it != state.end()) return it->second;
     throw error{detail::call_on("checkpoint", path), "there is no state '" + key + "' in it",
                 "It was written by another version or another program"};
   }
   /// \throws error that names the checkpoint and the group
-  [[nodiscard]] safetensors_file const& group(std::string const& name) const {
+  PLEAT_ONCE [[nodiscard]] inline safetensors_file const& group(std::string const& name) const {
     if (auto const it = tensors.find(name); it != tensors.end()) return it->second;
     throw error{detail::call_on("checkpoint", path), "there is no group of tensors '" + name + "' in it",
                 "It was written by another version or another program"};
@@ -68,7 +68,7 @@ struct checkpoint {
 namespace detail {
 
 /// "step-1200", or "step-1200-2" for a second one of that step: (step, number), or (−1, −1) for any other name.
-[[nodiscard]] PLEAT_ONCE std::pair<index_t, index_t> step_of_folder(std::string_view name) noexcept {
+PLEAT_ONCE [[nodiscard]] inline std::pair<index_t, index_t> step_of_folder(std::string_view name) noexcept {
   constexpr std::string_view prefix = "step-";
   constexpr std::pair<index_t, index_t> none{-1, -1};
   if (!name.starts_with(prefix)) return none;
@@ -105,14 +105,14 @@ std::uint64_t write_part(std::string const& folder, std::string const& name, Str
   return size;
 }
 
-[[noreturn]] inline void sums_differ(std::string const& call, std::string const& what, std::uint64_t begin, std::uint64_t end,
+PLEAT_ONCE [[noreturn]] inline void sums_differ(std::string const& call, std::string const& what, std::uint64_t begin, std::uint64_t end,
                                      std::string const& found, std::string const& expected) {
   throw error{call, "the checksum of " + what + ", bytes " + std::to_string(begin) + " to " + std::to_string(end) + ", is " + found +
                         ", the manifest says " + expected + ": it is damaged"};
 }
 
 /// Compares a file's header with what the manifest says. \throws error that names the bytes, expected and found
-PLEAT_ONCE void verify_header(checkpoint_manifest::part const& part, safetensors_file const& file, std::string const& call) {
+PLEAT_ONCE inline void verify_header(checkpoint_manifest::part const& part, safetensors_file const& file, std::string const& call) {
   auto const header = file.header();
   if (auto const sum = checksum::hex(checksum_of(header)); sum != part.sum)
     sums_differ(call, "the header", 0, header.size(), sum, part.sum);
@@ -122,7 +122,7 @@ PLEAT_ONCE void verify_header(checkpoint_manifest::part const& part, safetensors
 }
 
 /// Compares the checksums of its arrays. \throws error as above
-PLEAT_ONCE void verify_sums(checkpoint_manifest::part const& part, safetensors_file const& file, std::span<std::uint64_t const> found,
+PLEAT_ONCE inline void verify_sums(checkpoint_manifest::part const& part, safetensors_file const& file, std::span<std::uint64_t const> found,
                         std::string const& call) {
   for (std::size_t i = 0; i < part.sums.size(); ++i) {
     auto const& e = file.entries()[i];
@@ -133,7 +133,7 @@ PLEAT_ONCE void verify_sums(checkpoint_manifest::part const& part, safetensors_f
 }
 
 /// Where a file of a checkpoint is. \throws error unless it is as long as the manifest says
-[[nodiscard]] PLEAT_ONCE std::string path_of_part(std::string const& folder, checkpoint_manifest::part const& part) {
+PLEAT_ONCE [[nodiscard]] inline std::string path_of_part(std::string const& folder, checkpoint_manifest::part const& part) {
   auto const path = join(folder, part.name);
   auto const call = call_on("load_checkpoint", path);
   if (auto const size = open_to_read(path, call).second; size != part.size)
@@ -143,7 +143,7 @@ PLEAT_ONCE void verify_sums(checkpoint_manifest::part const& part, safetensors_f
 }
 
 /// One checkpoint folder, everything verified. \throws error that names the file, the byte, expected and found
-[[nodiscard]] PLEAT_ONCE checkpoint load_step(std::string const& folder) {
+PLEAT_ONCE [[nodiscard]] inline checkpoint load_step(std::string const& folder) {
   auto m = read_manifest(folder);
   checkpoint c;
   c.step = m.step;
@@ -172,7 +172,7 @@ PLEAT_ONCE void verify_sums(checkpoint_manifest::part const& part, safetensors_f
 }
 
 /// Whether manifest and sizes are right: what can be known without reading everything.
-[[nodiscard]] PLEAT_ONCE bool looks_whole(std::string const& folder) {
+PLEAT_ONCE [[nodiscard]] inline bool looks_whole(std::string const& folder) {
   try {
     for (auto const& part : read_manifest(folder).parts)
       if (open_to_read(join(folder, part.name), "").second != part.size) return false;
@@ -183,7 +183,7 @@ PLEAT_ONCE void verify_sums(checkpoint_manifest::part const& part, safetensors_f
 }
 
 /// Every finished checkpoint of a folder, the highest step first.
-[[nodiscard]] PLEAT_ONCE std::vector<std::string> finished_checkpoints(std::string const& folder) {
+PLEAT_ONCE [[nodiscard]] inline std::vector<std::string> finished_checkpoints(std::string const& folder) {
   std::vector<std::pair<std::pair<index_t, index_t>, std::string>> found;
   for (auto const& name : names_in(folder))
     if (auto const step = step_of_folder(name); step.first >= 0) found.emplace_back(step, name);
@@ -194,7 +194,7 @@ PLEAT_ONCE void verify_sums(checkpoint_manifest::part const& part, safetensors_f
 }
 
 /// What `latest` lists, newest first; then, as a last resort, every other finished checkpoint.
-[[nodiscard]] PLEAT_ONCE std::vector<std::string> listed_checkpoints(std::string const& folder) {
+PLEAT_ONCE [[nodiscard]] inline std::vector<std::string> listed_checkpoints(std::string const& folder) {
   std::vector<std::string> list;
   try {
     auto const bytes = read_file(join(folder, "latest"), 64 * 1024);
@@ -214,7 +214,7 @@ PLEAT_ONCE void verify_sums(checkpoint_manifest::part const& part, safetensors_f
 }  // namespace detail
 
 /// Whether a folder holds anything that load_checkpoint could try.
-[[nodiscard]] inline bool has_checkpoint(std::string const& folder) {
+PLEAT_ONCE [[nodiscard]] inline bool has_checkpoint(std::string const& folder) {
   return !detail::listed_checkpoints(folder).empty();
 }
 
@@ -225,8 +225,8 @@ struct unfinished_checkpoint {
   std::string call, folder, name, path, temporary;
   std::vector<std::string> before;  ///< what was listed when it began
 
-  [[noreturn]] void fail(std::string const& what, int number) const { throw error{call, what + ": " + system_words(number)}; }
-  void durable(int number, std::string const& of) const {
+  PLEAT_ONCE [[noreturn]] inline void fail(std::string const& what, int number) const { throw error{call, what + ": " + system_words(number)}; }
+  PLEAT_ONCE inline void durable(int number, std::string const& of) const {
     if (number) fail("flushing '" + of + "' failed", number);
   }
   /// Nothing of it remains.
@@ -239,7 +239,7 @@ struct unfinished_checkpoint {
 };
 
 /// Makes the folder that is written into. \throws error
-[[nodiscard]] PLEAT_ONCE unfinished_checkpoint begin_checkpoint(std::string const& folder, index_t step, int keep) {
+PLEAT_ONCE [[nodiscard]] inline unfinished_checkpoint begin_checkpoint(std::string const& folder, index_t step, int keep) {
   unfinished_checkpoint u{call_on("save_checkpoint", folder), folder, "step-" + std::to_string(step), {}, {}, {}};
   if (step < 0 || keep < 1)
     throw error{
@@ -257,7 +257,7 @@ struct unfinished_checkpoint {
 
 /// Writes the manifest, gives the folder its name, lists it, and removes what is older than the newest `keep`. \throws error; what was
 /// saved before is untouched then, and nothing of this one remains
-PLEAT_ONCE void commit_checkpoint(unfinished_checkpoint const& u, checkpoint_manifest const& manifest, int keep) {
+PLEAT_ONCE inline void commit_checkpoint(unfinished_checkpoint const& u, checkpoint_manifest const& manifest, int keep) {
   try {
     auto const text = manifest.to_string(u.call);
     write_part(
@@ -299,7 +299,7 @@ PLEAT_ONCE void commit_checkpoint(unfinished_checkpoint const& u, checkpoint_man
 /// Saves, then removes what is older than the newest `keep`. When this returns, the checkpoint survives a power cut;
 /// until then the one before is what load_checkpoint finds. \returns the folder that was written \throws error that
 /// names file and offset (a full disk); nothing that was saved before is touched then
-PLEAT_ONCE std::string save_checkpoint(std::string const& folder, index_t step, checkpoint_view const& what, int keep = 2) {
+PLEAT_ONCE inline std::string save_checkpoint(std::string const& folder, index_t step, checkpoint_view const& what, int keep = 2) {
   auto const u = detail::begin_checkpoint(folder, step, keep);
   detail::checkpoint_manifest manifest{.step = step, .state = what.state};
   try {
@@ -325,7 +325,7 @@ PLEAT_ONCE std::string save_checkpoint(std::string const& folder, index_t step, 
 
 /// The newest checkpoint that is whole. A damaged one is passed over for the one before, and `notice` says so.
 /// \throws error if there is no folder, no checkpoint, or none that is whole (with the first reason)
-[[nodiscard]] PLEAT_ONCE checkpoint load_checkpoint(std::string const& folder) {
+PLEAT_ONCE [[nodiscard]] inline checkpoint load_checkpoint(std::string const& folder) {
   auto const call = detail::call_on("load_checkpoint", folder);
   if (!detail::is_folder(folder))
     throw error{call, "there is no such folder", "Name the folder that training saved to, or start without resuming"};

@@ -36,7 +36,7 @@ struct checkpoint_commit {
 };
 
 /// Writer 0, first of all: makes the folder and the files, with their headers and at their lengths. \throws error; nothing remains then
-[[nodiscard]] PLEAT_ONCE checkpoint_commit begin_checkpoint(std::string const& folder, index_t step, std::map<std::string, std::string> state,
+PLEAT_ONCE [[nodiscard]] inline checkpoint_commit begin_checkpoint(std::string const& folder, index_t step, std::map<std::string, std::string> state,
                                                         checkpoint_layout const& layout, int keep = 2) {
   checkpoint_commit c{detail::begin_checkpoint(folder, step, keep), step, keep, std::move(state)};
   try {
@@ -62,7 +62,7 @@ struct checkpoint_commit {
 /// Every writer: writes its parts into the folder that writer 0 has made, flushed. \param all opens files that no part goes to as well (one
 /// writer must, so that their headers are flushed) \returns what the parts add to the checksums, one number per array
 /// \throws error that names file and offset
-[[nodiscard]] PLEAT_ONCE std::vector<std::uint64_t> write_parts(std::string const& temporary, checkpoint_layout const& layout,
+PLEAT_ONCE [[nodiscard]] inline std::vector<std::uint64_t> write_parts(std::string const& temporary, checkpoint_layout const& layout,
                                                             std::span<array_part const> parts, bool all) {
   auto const call = detail::call_on("save_checkpoint", temporary);
   std::vector<std::uint64_t> sums(layout.arrays().size(), 0);
@@ -94,7 +94,7 @@ struct checkpoint_commit {
 }
 
 /// Writer 0, when all have written: the moment of change. \param sums of all writers together \throws error; nothing remains then
-PLEAT_ONCE void commit_checkpoint(checkpoint_commit const& c, checkpoint_layout const& layout, std::span<std::uint64_t const> sums) {
+PLEAT_ONCE inline void commit_checkpoint(checkpoint_commit const& c, checkpoint_layout const& layout, std::span<std::uint64_t const> sums) {
   detail::checkpoint_manifest m{.step = c.step, .state = c.state};
   for (auto const& f : layout.files()) {
     auto const list = sums.subspan(f.first, f.count);
@@ -109,7 +109,7 @@ PLEAT_ONCE void commit_checkpoint(checkpoint_commit const& c, checkpoint_layout 
 class checkpoint_job {
  public:
   /// \param commit of writer 0; empty on the others \param parts point into `bytes`
-  checkpoint_job(std::shared_ptr<checkpoint_layout const> layout, std::string temporary, int writer, int writers, std::vector<array_part> parts,
+  PLEAT_ONCE inline checkpoint_job(std::shared_ptr<checkpoint_layout const> layout, std::string temporary, int writer, int writers, std::vector<array_part> parts,
                  std::vector<std::vector<std::byte>> bytes, std::optional<checkpoint_commit> commit)
       : shared_(std::make_unique<shared>(std::move(layout), std::move(temporary), writer, writers, std::move(parts), std::move(bytes), std::move(commit))) {
     thread_ = std::thread([s = shared_.get()] { run(*s); });
@@ -126,7 +126,7 @@ class checkpoint_job {
   /// Writer 0 stops waiting for the others.
   void give_up() noexcept { shared_->given_up = true; }
   /// Until this writer is done; writer 0 is when the checkpoint has its name. \throws error
-  void wait() {
+  PLEAT_ONCE inline void wait() {
     thread_.join();
     if (shared_->failure) std::rethrow_exception(shared_->failure);
   }
@@ -147,13 +147,13 @@ class checkpoint_job {
     std::atomic<bool> given_up{false}, done{false};
     bool gave_up = false;
 
-    shared(std::shared_ptr<checkpoint_layout const> l, std::string t, int w, int n, std::vector<array_part> p, std::vector<std::vector<std::byte>> b, std::optional<checkpoint_commit> c)
+    PLEAT_ONCE inline shared(std::shared_ptr<checkpoint_layout const> l, std::string t, int w, int n, std::vector<array_part> p, std::vector<std::vector<std::byte>> b, std::optional<checkpoint_commit> c)
         : layout(std::move(l)), temporary(std::move(t)), writer(w), writers(n), parts(std::move(p)), bytes(std::move(b)), commit(std::move(c)) {}
   };
 
-  [[nodiscard]] static std::string note(shared const& s, int writer) { return detail::join(s.temporary, "done-" + std::to_string(writer)); }
+  PLEAT_ONCE [[nodiscard]] inline static std::string note(shared const& s, int writer) { return detail::join(s.temporary, "done-" + std::to_string(writer)); }
 
-  PLEAT_ONCE static void run(shared& s) noexcept {
+  PLEAT_ONCE inline static void run(shared& s) noexcept {
     try {
       auto sums = write_parts(s.temporary, *s.layout, s.parts, s.writer == 0);
       s.parts.clear();
@@ -167,12 +167,12 @@ class checkpoint_job {
     s.done = true;
   }
 
-  static void leave_note(shared const& s, std::vector<std::uint64_t> sums) {
+  PLEAT_ONCE inline static void leave_note(shared const& s, std::vector<std::uint64_t> sums) {
     sums.push_back(checksum_of(std::as_bytes(std::span<std::uint64_t const>(sums))));
     write_file(note(s, s.writer), std::as_bytes(std::span<std::uint64_t const>(sums)));
   }
 
-  PLEAT_ONCE static void finish(shared& s, std::vector<std::uint64_t> sums) {
+  PLEAT_ONCE inline static void finish(shared& s, std::vector<std::uint64_t> sums) {
     auto pause = std::chrono::microseconds(200);
     for (int w = 1; w < s.writers;) {
       if (!detail::exists(note(s, w))) {

@@ -21,33 +21,6 @@
 
 namespace pleat::io {
 
-/// Samples of one shape with class labels. MNIST's training set takes 47 MB here and would take 188 MB as floats.
-struct dataset {
-  std::string name;                  ///< for messages: "mnist train"
-  extents sample;                    ///< of one sample: [channels, height, width]
-  index_t size = 0;                  ///< number of samples
-  int classes = 0;                   ///< labels are 0 … classes−1
-  float mean = 0, scale = 1;         ///< value = (byte − mean) · scale, both in units of the byte
-  std::vector<std::uint8_t> pixels;  ///< size × sample, row-major
-  std::vector<std::int32_t> labels;  ///< size
-
-  /// Elements of one sample.
-  [[nodiscard]] index_t sample_size() const noexcept { return sample.size(); }
-
-  /// Row r of the batch becomes sample indices[r]: `x` receives indices.size() × sample_size() normalised values, `y`
-  /// (if not null) the labels. Host memory. Rows are independent: threads may each take a part of the indices. \throws
-  /// error if an index is outside [0, size)
-  void gather(std::span<index_t const> indices, float* x, std::int32_t* y) const;
-
-  /// "60000 samples, 0123456789abcdef": number and a checksum of all that training sees (samples, labels, normalisation). One pass over the data.
-  [[nodiscard]] std::string fingerprint() const;
-};
-
-/// What one trains on and what one is judged by.
-struct split {
-  dataset train, test;
-};
-
 namespace detail {
 
 /// (byte − mean) · scale has no fused multiply-add to be contracted to: the same bits under every compiler flag and
@@ -76,35 +49,58 @@ inline void normalise(std::uint8_t const* in, float* out, index_t n, float mean,
 
 }  // namespace detail
 
-PLEAT_ONCE void dataset::gather(std::span<index_t const> indices, float* x, std::int32_t* y) const {
-  index_t const n = sample_size();
-  // Rows lie at random in a set larger than the caches. Asking for the head of a row some rows early hides the waiting
-  // (256 images of MNIST on a Zen 5: 105 µs before, 16 after); the rest of a long row is the hardware's prefetcher's.
-  constexpr std::size_t ahead = 4;
-  index_t const head = std::min<index_t>(n, 4096);
-  for (std::size_t r = 0; r < indices.size(); ++r) {
-    if (r + ahead < indices.size() && indices[r + ahead] >= 0 && indices[r + ahead] < size)
-      for (index_t k = 0; k < head; k += 64) __builtin_prefetch(pixels.data() + indices[r + ahead] * n + k);
-    index_t const i = indices[r];
-    if (i < 0 || i >= size)
-      throw error{"io::dataset::gather",
-                  "sample " + std::to_string(i) + " of '" + name + "', which has " + std::to_string(size)};
-    detail::normalise(pixels.data() + i * n, x + static_cast<index_t>(r) * n, n, mean, scale);
-    if (y) y[r] = labels[static_cast<std::size_t>(i)];
-  }
-}
+/// Samples of one shape with class labels. MNIST's training set takes 47 MB here and would take 188 MB as floats.
+struct dataset {
+  std::string name;                  ///< for messages: "mnist train"
+  extents sample;                    ///< of one sample: [channels, height, width]
+  index_t size = 0;                  ///< number of samples
+  int classes = 0;                   ///< labels are 0 … classes−1
+  float mean = 0, scale = 1;         ///< value = (byte − mean) · scale, both in units of the byte
+  std::vector<std::uint8_t> pixels;  ///< size × sample, row-major
+  std::vector<std::int32_t> labels;  ///< size
 
-PLEAT_ONCE std::string dataset::fingerprint() const {
-  checksum c;
-  std::vector<index_t> shape{sample.rank(), size, classes};
-  for (int d = 0; d < sample.rank(); ++d) shape.push_back(sample[d]);
-  float const normalisation[] = {mean, scale};
-  c.add(std::as_bytes(std::span<index_t const>(shape)));
-  c.add(std::as_bytes(std::span(normalisation)));
-  c.add(std::as_bytes(std::span(pixels)));
-  c.add(std::as_bytes(std::span(labels)));
-  return std::to_string(size) + " samples, " + checksum::hex(c.value());
-}
+  /// Elements of one sample.
+  [[nodiscard]] index_t sample_size() const noexcept { return sample.size(); }
+
+  /// Row r of the batch becomes sample indices[r]: `x` receives indices.size() × sample_size() normalised values, `y`
+  /// (if not null) the labels. Host memory. Rows are independent: threads may each take a part of the indices. \throws
+  /// error if an index is outside [0, size)
+  PLEAT_ONCE inline void gather(std::span<index_t const> indices, float* x, std::int32_t* y) const {
+    index_t const n = sample_size();
+    // Rows lie at random in a set larger than the caches. Asking for the head of a row some rows early hides the waiting
+    // (256 images of MNIST on a Zen 5: 105 µs before, 16 after); the rest of a long row is the hardware's prefetcher's.
+    constexpr std::size_t ahead = 4;
+    index_t const head = std::min<index_t>(n, 4096);
+    for (std::size_t r = 0; r < indices.size(); ++r) {
+      if (r + ahead < indices.size() && indices[r + ahead] >= 0 && indices[r + ahead] < size)
+        for (index_t k = 0; k < head; k += 64) __builtin_prefetch(pixels.data() + indices[r + ahead] * n + k);
+      index_t const i = indices[r];
+      if (i < 0 || i >= size)
+        throw error{"io::dataset::gather",
+                    "sample " + std::to_string(i) + " of '" + name + "', which has " + std::to_string(size)};
+      detail::normalise(pixels.data() + i * n, x + static_cast<index_t>(r) * n, n, mean, scale);
+      if (y) y[r] = labels[static_cast<std::size_t>(i)];
+    }
+  }
+
+  /// "60000 samples, 0123456789abcdef": number and a checksum of all that training sees (samples, labels, normalisation). One pass over the data.
+  PLEAT_ONCE [[nodiscard]] inline std::string fingerprint() const {
+    checksum c;
+    std::vector<index_t> shape{sample.rank(), size, classes};
+    for (int d = 0; d < sample.rank(); ++d) shape.push_back(sample[d]);
+    float const normalisation[] = {mean, scale};
+    c.add(std::as_bytes(std::span<index_t const>(shape)));
+    c.add(std::as_bytes(std::span(normalisation)));
+    c.add(std::as_bytes(std::span(pixels)));
+    c.add(std::as_bytes(std::span(labels)));
+    return std::to_string(size) + " samples, " + checksum::hex(c.value());
+  }
+};
+
+/// What one trains on and what one is judged by.
+struct split {
+  dataset train, test;
+};
 
 /// What a pair of IDX files is expected to be, and how its bytes become numbers.
 struct idx_spec {
@@ -117,7 +113,7 @@ struct idx_spec {
 /// One part of a data set from a file of images (u8, [n, height, width] or [n, channels, height, width]) and a file of
 /// labels (u8, [n]). \throws error that names the file, and where: wrong rank or element type, counts that differ, a
 /// label out of range
-[[nodiscard]] PLEAT_ONCE dataset read_idx_pair(std::string const& images_path, std::string const& labels_path,
+PLEAT_ONCE [[nodiscard]] inline dataset read_idx_pair(std::string const& images_path, std::string const& labels_path,
                                            idx_spec const& spec) {
   auto const images_call = detail::call_on("read_idx", images_path),
              labels_call = detail::call_on("read_idx", labels_path);
@@ -157,7 +153,7 @@ namespace detail {
 
 /// The file `stem` + "-idx<rank>-ubyte" in one of its customary spellings. \throws error with the folder and all names
 /// that were looked for
-[[nodiscard]] PLEAT_ONCE std::string find_idx(std::string const& folder, std::string const& stem, int rank,
+PLEAT_ONCE [[nodiscard]] inline std::string find_idx(std::string const& folder, std::string const& stem, int rank,
                                           std::string const& call) {
   std::string const end = "idx" + std::to_string(rank) + "-ubyte";
   std::string looked_for;
@@ -171,7 +167,7 @@ namespace detail {
 }
 
 /// The four files of a folder. \throws error as mnist()
-[[nodiscard]] PLEAT_ONCE split read_split(std::string const& folder, char const* function, idx_spec spec) {
+PLEAT_ONCE [[nodiscard]] inline split read_split(std::string const& folder, char const* function, idx_spec spec) {
   auto const call = call_on(function, folder);
   if (!is_folder(folder))
     throw error{call, exists(folder) ? "this is no folder" : "there is no such folder",

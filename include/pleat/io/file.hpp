@@ -23,7 +23,7 @@ namespace pleat::io {
 /// \param path      of a regular file
 /// \param max_bytes a longer file is refused before anything is allocated
 /// \throws error that names the path and: missing, a folder, too long, or the offset at which reading stopped
-[[nodiscard]] PLEAT_ONCE std::vector<std::byte> read_file(
+PLEAT_ONCE [[nodiscard]] inline std::vector<std::byte> read_file(
     std::string const& path, std::uint64_t max_bytes = std::numeric_limits<std::uint64_t>::max()) {
   auto const call = detail::call_on("read_file", path);
   auto [file, size] = detail::open_to_read(path, call);
@@ -53,7 +53,7 @@ namespace pleat::io {
 class mapped_file {
  public:
   /// \throws error that names the path and the reason
-  PLEAT_ONCE explicit mapped_file(std::string const& path) {
+  PLEAT_ONCE inline explicit mapped_file(std::string const& path) {
     auto const call = detail::call_on("mapped_file", path);
     auto [file, size] = detail::open_to_read(path, call);
     if (size == 0) return;
@@ -86,7 +86,7 @@ class mapped_file {
 
 /// Makes a folder and those above it that are missing. \throws error if one cannot be made, if a file is in the way, or if nothing can be
 /// written to it
-PLEAT_ONCE void make_folder(std::string const& path) {
+PLEAT_ONCE inline void make_folder(std::string const& path) {
   auto const call = detail::call_on("make_folder", path);
   if (path.empty()) throw error{call, "the name is empty", "Name a folder"};
   detail::make_folders(path, call);
@@ -102,7 +102,7 @@ PLEAT_ONCE void make_folder(std::string const& path) {
 class atomic_file {
  public:
   /// \throws error if the folder is missing or not writable, or if the name is a folder's
-  PLEAT_ONCE explicit atomic_file(std::string path) : path_(detail::behind_links(std::move(path))), call_(detail::call_on("write", path_)) {
+  PLEAT_ONCE inline explicit atomic_file(std::string path) : path_(detail::behind_links(std::move(path))), call_(detail::call_on("write", path_)) {
     if (detail::is_folder(path_)) throw error{call_, "this is a folder, expected a file", "Name a file in it"};
     if (detail::is_device(path_)) {
       file_ = detail::open_file(path_, O_WRONLY | O_NOCTTY);
@@ -140,7 +140,7 @@ class atomic_file {
 
   /// Flushes, closes, renames, and makes the new name durable. At most once. \throws error; the old file is then still
   /// there
-  PLEAT_ONCE void commit() {
+  PLEAT_ONCE inline void commit() {
     if (int const e = detail::sync(file_.get()); !temporary_.empty()) check(e);
     if (int const e = file_.close()) check(e);
     if (temporary_.empty()) return;  // a device: there is nothing to rename
@@ -160,7 +160,7 @@ class atomic_file {
     (void)file_.close();
     if (!temporary_.empty()) (void)::unlink(temporary_.c_str());
   }
-  void check(int number) {
+  PLEAT_ONCE inline void check(int number) {
     if (number == 0) return;
     abandon();
     throw error{call_, "writing failed after " + std::to_string(written_) + " bytes: " + detail::system_words(number),
@@ -174,7 +174,7 @@ class atomic_file {
 
 /// Whether files can be written into a folder, which is made where there is none: what takes hours to be written should
 /// hear of it before. \throws error that names the folder and the reason
-PLEAT_ONCE void demand_writable_folder(std::string const& folder) {
+PLEAT_ONCE inline void demand_writable_folder(std::string const& folder) {
   auto const call = detail::call_on("demand_writable_folder", folder);
   if (detail::exists(folder) && !detail::is_folder(folder))
     throw error{call, "this is no folder", "Name a folder, or one that is to be made"};

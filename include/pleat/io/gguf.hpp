@@ -92,7 +92,7 @@ struct gguf_size {
   std::uint64_t bytes = 0;
   std::string problem{};
 };
-[[nodiscard]] PLEAT_ONCE gguf_size gguf_bytes(ggml_type const& t, extents const& shape) {
+PLEAT_ONCE [[nodiscard]] inline gguf_size gguf_bytes(ggml_type const& t, extents const& shape) {
   std::uint64_t const row = shape.rank() ? static_cast<std::uint64_t>(shape[shape.rank() - 1]) : 1;
   std::string const what = "the shape " + shape.to_string() + " in the type " + std::string(t.name);
   if (row % t.block != 0)
@@ -181,7 +181,7 @@ class gguf_file {
     return std::get_if<1>(&storage_)->bytes();
   }
 
-  PLEAT_ONCE void parse_header(detail::byte_reader& in) {
+  PLEAT_ONCE inline void parse_header(detail::byte_reader& in) {
     if (raw().size() < 4 || std::memcmp(raw().data(), "GGUF", 4) != 0)
       throw error{call_, "the file does not begin with 'GGUF': this is no GGUF file", remedy::copy_again};
     in.skip(4);
@@ -267,7 +267,7 @@ class gguf_file {
       out.emplace<At>(in.number<T>("a metadata value"));
     }
   }
-  [[nodiscard]] PLEAT_ONCE gguf_value read_value(detail::byte_reader& in, std::string const& key, std::uint32_t type) {
+  PLEAT_ONCE [[nodiscard]] inline gguf_value read_value(detail::byte_reader& in, std::string const& key, std::uint32_t type) {
     gguf_value v;
     [&]<std::size_t... Is>(std::index_sequence<Is...>) {
       if (!((type == Is ? (read_one<Is>(in, key, v), true) : false) || ...)) refuse_type(key, type);
@@ -279,7 +279,7 @@ class gguf_file {
                            ", the format knows 0 to 12", remedy::copy_again};
   }
 
-  PLEAT_ONCE void read_entry(detail::byte_reader& in) {
+  PLEAT_ONCE inline void read_entry(detail::byte_reader& in) {
     auto const begin = in.position();
     gguf_entry e;
     e.name = in.string("a tensor's name", 65535);
@@ -312,7 +312,7 @@ class gguf_file {
     table_.add(std::move(e));
   }
 
-  PLEAT_ONCE void check_data(std::uint64_t header_end) {
+  PLEAT_ONCE inline void check_data(std::uint64_t header_end) {
     table_.order(call_);
     std::uint64_t const size = raw().size();
     // A file without tensors may end with its header.
@@ -360,7 +360,7 @@ class gguf_writer {
 
   /// Sets a key; general.alignment (u32, a power of two from 8) is obeyed. \throws error for a key that is empty, above
   /// 65535 bytes or no UTF-8, and a string that is no UTF-8
-  PLEAT_ONCE void metadata(std::string key, gguf_value value) {
+  PLEAT_ONCE inline void metadata(std::string key, gguf_value value) {
     if (key.empty() || key.size() > 65535 || detail::first_not_utf8(key) != std::string_view::npos)
       throw error{call, "a metadata key of " + std::to_string(key.size()) + " bytes is empty, too long or no UTF-8"};
     if (auto const* s = std::get_if<std::string>(&value); s && detail::first_not_utf8(*s) != std::string_view::npos)
@@ -380,7 +380,7 @@ class gguf_writer {
 
   /// The bytes must live until the file is written. \throws error: a name that was there already, is empty, no UTF-8 or
   /// above 63 bytes (what ggml takes); a rank above 4; rows that are no whole blocks; bytes that do not fit
-  PLEAT_ONCE void add(gguf_view t) {
+  PLEAT_ONCE inline void add(gguf_view t) {
     if (t.name.empty() || t.name.size() > 63 || detail::first_not_utf8(t.name) != std::string_view::npos)
       throw error{call, "the tensor's name " + detail::shown(t.name) + " has " + std::to_string(t.name.size()) +
                             " bytes, expected 1 to 63 of UTF-8",
@@ -405,7 +405,7 @@ class gguf_writer {
   }
 
   /// Everything before the data, padded to the alignment.
-  [[nodiscard]] PLEAT_ONCE std::string header() const {
+  PLEAT_ONCE [[nodiscard]] inline std::string header() const {
     std::string out = "GGUF";
     put(out, std::uint32_t{3});
     put(out, static_cast<std::uint64_t>(tensors_.size()));

@@ -62,7 +62,7 @@ namespace detail {
 }
 
 /// The element type of a code. \throws error that lists the known ones
-[[nodiscard]] inline dtype idx_type(unsigned code, std::string const& call) {
+PLEAT_ONCE [[nodiscard]] inline dtype idx_type(unsigned code, std::string const& call) {
   for (auto t : {dtype::u8, dtype::i8, dtype::i16, dtype::i32, dtype::f32, dtype::f64})
     if (idx_code(t) == static_cast<int>(code)) return t;
   throw error{call, "unknown element code " + std::to_string(code) +
@@ -131,7 +131,7 @@ template <class Fill>
 /// An IDX file in memory, plain or gzip (told by its first bytes). Allocates no more than the announced data, and
 /// refuses before that an announcement that the input cannot keep. \throws error that names the call, the offset, what
 /// was expected and what was found
-[[nodiscard]] PLEAT_ONCE idx_array decode_idx(std::span<std::byte const> input,
+PLEAT_ONCE [[nodiscard]] inline idx_array decode_idx(std::span<std::byte const> input,
                                           std::string const& call = "io::decode_idx") {
   if (is_gzip(input)) {
     gzip_reader reader(input, call);
@@ -150,14 +150,14 @@ template <class Fill>
 }
 
 /// An IDX file, plain or gzip. \throws error as decode_idx, with the path
-[[nodiscard]] inline idx_array read_idx(std::string const& path) {
+PLEAT_ONCE [[nodiscard]] inline idx_array read_idx(std::string const& path) {
   mapped_file const file(path);
   return decode_idx(file.bytes(), detail::call_on("read_idx", path));
 }
 
 /// The bytes of an IDX file. \throws error for an element type or an extent that the format does not have, or bytes
 /// that do not fit the shape
-[[nodiscard]] PLEAT_ONCE std::vector<std::byte> encode_idx(idx_array const& a) {
+PLEAT_ONCE [[nodiscard]] inline std::vector<std::byte> encode_idx(idx_array const& a) {
   int const code = detail::idx_code(a.type);
   if (code < 0) throw error{"io::encode_idx", "the format has no element type " + std::string(name_of(a.type))};
   if (a.shape.rank() < 1) throw error{"io::encode_idx", "the format has no arrays of rank 0"};

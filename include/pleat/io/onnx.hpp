@@ -54,7 +54,7 @@ class onnx_graph {
   void output(std::string const& name, extents const& with_batch) { outputs_.message(12, value_info(name, with_batch)); }
 
   /// Constant values. \param type ONNX's number of the element type   \returns its name
-  PLEAT_ONCE std::string constant(std::string const& name, int type, extents const& shape, std::span<std::byte const> bytes) {
+  PLEAT_ONCE inline std::string constant(std::string const& name, int type, extents const& shape, std::span<std::byte const> bytes) {
     auto const n = fresh(name);
     detail::protobuf_message t;
     if (shape.rank() > 0) t.integers(1, std::span<std::int64_t const>(shape.begin(), static_cast<std::size_t>(shape.rank())));
@@ -69,7 +69,7 @@ class onnx_graph {
   }
 
   /// An operator with one result. \returns the result's name: `name`, or with a number behind it
-  PLEAT_ONCE std::string node(std::string const& operation, std::vector<std::string> const& inputs, std::string const& name, std::vector<onnx_attribute> const& attributes = {}) {
+  PLEAT_ONCE inline std::string node(std::string const& operation, std::vector<std::string> const& inputs, std::string const& name, std::vector<onnx_attribute> const& attributes = {}) {
     auto const result = fresh(name);
     detail::protobuf_message n;
     for (auto const& i : inputs) n.text(1, i);
@@ -107,7 +107,7 @@ class onnx_graph {
   [[nodiscard]] std::vector<std::string> const& notes() const noexcept { return notes_; }
 
   /// The file. \throws error above the format's 2 GiB
-  [[nodiscard]] PLEAT_ONCE std::vector<std::byte> bytes() const {
+  PLEAT_ONCE [[nodiscard]] inline std::vector<std::byte> bytes() const {
     detail::protobuf_message graph_head, opset, model;
     graph_head.text(2, name_);
     std::string const graph = nodes_.bytes() + graph_head.bytes() + constants_.bytes() + inputs_.bytes() + outputs_.bytes();

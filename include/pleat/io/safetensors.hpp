@@ -66,7 +66,7 @@ inline constexpr std::uint64_t safetensors_max_header = 100'000'000;
 class safetensors_file {
  public:
   /// Maps the file (see mapped_file for what that means). \throws error with the path, the byte, expected and found
-  explicit safetensors_file(std::string const& path)
+  PLEAT_ONCE inline explicit safetensors_file(std::string const& path)
       : safetensors_file(storage(mapped_file(path)), detail::call_on("safetensors_file", path)) {}
 
   /// Takes a file that is in memory already.
@@ -83,7 +83,7 @@ class safetensors_file {
   /// nullptr if there is none.
   [[nodiscard]] tensor_entry const* find(std::string_view name) const noexcept { return table_.find(name); }
   /// \throws error that says what the file does hold
-  [[nodiscard]] PLEAT_ONCE tensor_entry const& at(std::string_view name) const {
+  PLEAT_ONCE [[nodiscard]] inline tensor_entry const& at(std::string_view name) const {
     if (auto const* e = find(name)) return *e;
     std::string have;
     for (std::size_t i = 0; i < std::min<std::size_t>(entries().size(), 8); ++i)
@@ -129,7 +129,7 @@ class safetensors_file {
     return std::get_if<1>(&storage_)->bytes();
   }
 
-  PLEAT_ONCE void parse_header() {
+  PLEAT_ONCE inline void parse_header() {
     auto const all = raw();
     auto const size = std::to_string(all.size());
     if (all.size() < 8)
@@ -174,7 +174,7 @@ class safetensors_file {
     if (!scan.at_end()) scan.fail("expected nothing but spaces after the header");
   }
 
-  PLEAT_ONCE void parse_entry(detail::json_scanner& scan, std::string name) {
+  PLEAT_ONCE inline void parse_entry(detail::json_scanner& scan, std::string name) {
     tensor_entry e;
     e.name = std::move(name);
     bool has_type = false, has_shape = false, has_range = false;
@@ -230,7 +230,7 @@ class safetensors_file {
     table_.add(std::move(e));
   }
 
-  PLEAT_ONCE void check_data() {
+  PLEAT_ONCE inline void check_data() {
     table_.order(call_);
     std::uint64_t at = 0;
     for (auto const& e : entries()) {
@@ -261,7 +261,7 @@ class safetensors_writer {
  public:
   /// The bytes must live until the file is written. \throws error: a name that was there already, is reserved or is no
   /// UTF-8; bytes that do not fit
-  PLEAT_ONCE void add(tensor_view t) {
+  PLEAT_ONCE inline void add(tensor_view t) {
     check_name(t);
     if (need(t) != t.bytes.size())
       throw error{call, "tensor " + detail::shown(t.name) + " of shape " + t.shape.to_string() + " needs " +
@@ -280,7 +280,7 @@ class safetensors_writer {
     enter(t);
   }
   /// Sets an entry of `__metadata__`. \throws error for what is no UTF-8
-  void metadata(std::string name, std::string value) {
+  PLEAT_ONCE inline void metadata(std::string name, std::string value) {
     if (detail::first_not_utf8(name) != std::string_view::npos ||
         detail::first_not_utf8(value) != std::string_view::npos)
       throw error{call, "a metadata entry is no UTF-8"};
@@ -288,7 +288,7 @@ class safetensors_writer {
   }
 
   /// The first part of the file: length and header.
-  [[nodiscard]] PLEAT_ONCE std::string header() const {
+  PLEAT_ONCE [[nodiscard]] inline std::string header() const {
     std::string json = "{";
     if (!metadata_.empty()) {
       json += "\"__metadata__\":{";
@@ -324,7 +324,7 @@ class safetensors_writer {
   }
 
   /// What the file will hold, in the order of the data.
-  [[nodiscard]] PLEAT_ONCE std::vector<tensor_entry> entries() const {
+  PLEAT_ONCE [[nodiscard]] inline std::vector<tensor_entry> entries() const {
     std::vector<tensor_entry> list;
     std::uint64_t at = 0;
     for (auto const& [k, t] : tensors_) {
@@ -335,7 +335,7 @@ class safetensors_writer {
   }
 
   /// The arrays, in the order of the data; they live as long as this object.
-  [[nodiscard]] PLEAT_ONCE std::vector<tensor_view const*> views() const {
+  PLEAT_ONCE [[nodiscard]] inline std::vector<tensor_view const*> views() const {
     std::vector<tensor_view const*> list;
     for (auto const& [k, t] : tensors_) list.push_back(&t);
     return list;
@@ -349,7 +349,7 @@ class safetensors_writer {
     for (auto const& [k, t] : tensors_) sink(t.bytes);
   }
   /// The whole file in memory.
-  [[nodiscard]] std::vector<std::byte> bytes() const {
+  PLEAT_ONCE [[nodiscard]] inline std::vector<std::byte> bytes() const {
     std::vector<std::byte> out;
     stream([&](std::span<std::byte const> piece) { out.insert(out.end(), piece.begin(), piece.end()); });
     return out;
@@ -366,12 +366,12 @@ class safetensors_writer {
   [[nodiscard]] static std::uint64_t need(tensor_view const& t) {
     return static_cast<std::uint64_t>(t.shape.size()) * size_of(t.type);
   }
-  PLEAT_ONCE static void check_name(tensor_view const& t) {
+  PLEAT_ONCE inline static void check_name(tensor_view const& t) {
     if (t.name == "__metadata__") throw error{call, "'__metadata__' is no name for a tensor: the format reserves it"};
     if (detail::first_not_utf8(t.name) != std::string_view::npos)
       throw error{call, "the name of a tensor of shape " + t.shape.to_string() + " is no UTF-8"};
   }
-  PLEAT_ONCE void enter(tensor_view const& t) {
+  PLEAT_ONCE inline void enter(tensor_view const& t) {
     auto const [it, fresh] = tensors_.emplace(key{-static_cast<int>(t.type), t.name}, t);
     bool twice = !fresh;
     for (int i = 0; i <= static_cast<int>(dtype::u64) && !twice; ++i)
@@ -389,7 +389,7 @@ class safetensors_writer {
 class safetensors_stream {
  public:
   /// \param what describes every array of the file \throws error if the folder is missing or not writable
-  PLEAT_ONCE safetensors_stream(std::string const& path, safetensors_writer const& what) : file_(path), call_(detail::call_on("safetensors_stream", path)) {
+  PLEAT_ONCE inline safetensors_stream(std::string const& path, safetensors_writer const& what) : file_(path), call_(detail::call_on("safetensors_stream", path)) {
     auto const head = what.header();
     in_order_ = !file_.has_places();
     file_.write(head);
@@ -400,7 +400,7 @@ class safetensors_stream {
     }
   }
   /// Writes an array. \throws error for one that was not described, has other bytes or was written already
-  PLEAT_ONCE void write(std::string const& name, std::span<std::byte const> bytes) {
+  PLEAT_ONCE inline void write(std::string const& name, std::span<std::byte const> bytes) {
     auto const at = left_.find(name);
     if (at == left_.end()) throw error{call_, "the array " + detail::shown(name) + " was not described, or was written already"};
     if (at->second.end - at->second.begin != bytes.size())
@@ -411,7 +411,7 @@ class safetensors_stream {
     for (auto first = held_.begin(); first != held_.end() && first->first == file_.written(); first = held_.erase(first)) file_.write(first->second);
   }
   /// The moment of change. \throws error if an array is missing
-  void commit() {
+  PLEAT_ONCE inline void commit() {
     if (!left_.empty()) throw error{call_, std::to_string(left_.size()) + " arrays are not written, " + detail::shown(left_.begin()->first) + " is one of them"};
     file_.commit();
   }

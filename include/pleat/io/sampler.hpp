@@ -31,7 +31,7 @@ class sampler {
   /// \param size         number of samples, ≥ 0
   /// \param global_batch samples per step over all ranks, ≥ 1 (may exceed size: one short batch)
   /// \param options      seed, shuffle, drop_last
-  PLEAT_ONCE sampler(index_t size, index_t global_batch, sampler_options options = {})
+  PLEAT_ONCE inline sampler(index_t size, index_t global_batch, sampler_options options = {})
       : size_(size), global_batch_(global_batch), options_(options) {
     if (size < 0) throw error{"io::sampler", "a data set of " + std::to_string(size) + " samples"};
     if (global_batch < 1)
@@ -47,7 +47,7 @@ class sampler {
   }
 
   /// The positions in the epoch's order that batch `b` takes; the last may be short.
-  [[nodiscard]] index_range batch(index_t b) const {
+  PLEAT_ONCE [[nodiscard]] inline index_range batch(index_t b) const {
     if (b < 0 || b >= batches_per_epoch())
       throw error{"io::sampler::batch", "batch " + std::to_string(b) + " of " + std::to_string(batches_per_epoch())};
     return {b * global_batch_, std::min(size_, (b + 1) * global_batch_)};
@@ -59,7 +59,7 @@ class sampler {
     friend constexpr bool operator==(cursor const&, cursor const&) = default;
   };
   /// The epoch and batch of a step counted from 0. Requires at least one batch per epoch.
-  [[nodiscard]] PLEAT_ONCE cursor at(index_t step) const {
+  PLEAT_ONCE [[nodiscard]] inline cursor at(index_t step) const {
     index_t const per = batches_per_epoch();
     if (per == 0)
       throw error{"io::sampler::at",
@@ -74,7 +74,7 @@ class sampler {
   ///
   /// Fisher–Yates; the exchange at position i draws from Philox under (seed, epoch, i), without bias (rejection after
   /// Lemire, "Fast random integer generation in an interval", 2019).
-  PLEAT_ONCE void order(index_t epoch, std::vector<index_t>& order) const {
+  PLEAT_ONCE inline void order(index_t epoch, std::vector<index_t>& order) const {
     order.resize(static_cast<std::size_t>(size_));
     for (index_t i = 0; i < size_; ++i) order[static_cast<std::size_t>(i)] = i;
     if (!options_.shuffle) return;
@@ -84,7 +84,7 @@ class sampler {
                 order[static_cast<std::size_t>(below(draws, static_cast<std::uint64_t>(i)))]);
   }
   /// The same as a new vector.
-  [[nodiscard]] std::vector<index_t> order(index_t epoch) const {
+  PLEAT_ONCE [[nodiscard]] inline std::vector<index_t> order(index_t epoch) const {
     std::vector<index_t> result;
     order(epoch, result);
     return result;

@@ -29,7 +29,7 @@ class character_vocabulary {
  public:
   character_vocabulary() { token_.fill(-1); }
   /// The characters that occur in a text.
-  explicit character_vocabulary(std::string_view text) : character_vocabulary() {
+  PLEAT_ONCE inline explicit character_vocabulary(std::string_view text) : character_vocabulary() {
     std::array<bool, 256> seen{};
     for (char const c : text) seen[static_cast<unsigned char>(c)] = true;
     for (std::size_t b = 0; b < seen.size(); ++b)
@@ -47,7 +47,7 @@ class character_vocabulary {
   [[nodiscard]] int token(char c) const noexcept { return token_[static_cast<unsigned char>(c)]; }
 
   /// \throws error for a character that is not in the vocabulary, with its place
-  [[nodiscard]] std::vector<std::uint16_t> encode(std::string_view text) const {
+  PLEAT_ONCE [[nodiscard]] inline std::vector<std::uint16_t> encode(std::string_view text) const {
     std::vector<std::uint16_t> tokens(text.size());
     for (std::size_t i = 0; i < text.size(); ++i) {
       int const t = token(text[i]);
@@ -61,7 +61,7 @@ class character_vocabulary {
     return tokens;
   }
   /// \throws error for a token that is not in the vocabulary, with its place
-  [[nodiscard]] std::string decode(std::span<std::uint16_t const> tokens) const {
+  PLEAT_ONCE [[nodiscard]] inline std::string decode(std::span<std::uint16_t const> tokens) const {
     std::string text(tokens.size(), ' ');
     for (std::size_t i = 0; i < tokens.size(); ++i) {
       if (tokens[i] >= characters_.size())
@@ -115,7 +115,7 @@ struct token_dataset {
   }
 
   /// "1003854 tokens, 0123456789abcdef": length and a checksum of all that training sees (tokens, window, stride). One pass over the text.
-  [[nodiscard]] std::string fingerprint() const {
+  PLEAT_ONCE [[nodiscard]] inline std::string fingerprint() const {
     checksum c;
     index_t const numbers[] = {vocabulary, context, stride};
     c.add(std::as_bytes(std::span(numbers)));
@@ -132,7 +132,7 @@ struct text_split {
 
 /// A text in memory: its characters are the vocabulary, its first `train_share` is trained on in windows at every
 /// character, the rest is judged by in windows side by side. \throws error if a part is too short for one window
-[[nodiscard]] inline text_split split_text(std::string_view text, index_t context, double train_share = 0.9,
+PLEAT_ONCE [[nodiscard]] inline text_split split_text(std::string_view text, index_t context, double train_share = 0.9,
                                            std::string const& name = "text") {
   if (context < 1)
     throw error{"io::split_text", "a context of " + std::to_string(context) + " tokens, expected 1 or more"};
@@ -154,7 +154,7 @@ struct text_split {
 }
 
 /// A text file, such as tiny-shakespeare's input.txt. \throws error that names the file
-[[nodiscard]] inline text_split read_text(std::string const& path, index_t context, double train_share = 0.9) {
+PLEAT_ONCE [[nodiscard]] inline text_split read_text(std::string const& path, index_t context, double train_share = 0.9) {
   auto const bytes = read_file(path);
   auto const slash = path.find_last_of('/');
   return split_text({reinterpret_cast<char const*>(bytes.data()), bytes.size()}, context, train_share,

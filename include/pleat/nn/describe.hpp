@@ -18,7 +18,7 @@ namespace pleat::nn {
 class describe_walk {
  public:
   /// \param recompute the pass that is described says so (pass.recompute)
-  explicit describe_walk(description& out, bool recompute = false) : out_(&out), recompute_(recompute) { blocks_.push_back({0, -1, true, 1}); }
+  PLEAT_ONCE inline explicit describe_walk(description& out, bool recompute = false) : out_(&out), recompute_(recompute) { blocks_.push_back({0, -1, true, 1}); }
 
   [[nodiscard]] bool recompute() const noexcept { return recompute_; }
   void set_recompute(bool on) noexcept { recompute_ = on; }
@@ -42,7 +42,7 @@ class describe_walk {
   [[nodiscard]] bool keeps_input() const noexcept { return input_kept_; }
   [[nodiscard]] bool input_between() const noexcept { return at(0).between; }
   /// Appends a layer with all but activation_bytes, which takes `output_bytes` for its output if it cannot do without.
-  PLEAT_ONCE void append(layer_cost c, index_t output_bytes) {
+  PLEAT_ONCE inline void append(layer_cost c, index_t output_bytes) {
     bool const drops = dropping_ > 0;
     c.activation_bytes = drops ? 0 : c.saved_bytes;
     bool const keeps_input = c.keeps_input, keeps_output = c.keeps_output, view = c.view, in_place = c.in_place, split = c.split;
@@ -62,7 +62,7 @@ class describe_walk {
     keep(block);
   }
   /// A new block of the layer appended last.
-  [[nodiscard]] int take(index_t bytes) {
+  PLEAT_ONCE [[nodiscard]] inline int take(index_t bytes) {
     blocks_.push_back({bytes, static_cast<int>(out_->layers.size()) - 1, false, 0});
     return static_cast<int>(blocks_.size()) - 1;
   }

@@ -90,7 +90,7 @@ class parameter {
     return b;
   }
   /// Makes `shape` that of part `r` of `n`. \throws error if the word names a dimension that is not there
-  PLEAT_ONCE void cut(int r, int n) {
+  PLEAT_ONCE inline void cut(int r, int n) {
     if (where.partial() || (where.shards() && where.dim >= shape.rank()))
       throw error{"nn::parameter::cut", "'" + name + "' of shape " + shape.to_string() + " cannot be placed as " + where.to_string(),
                   "A parameter is replicated or cut along one of its dimensions"};

@@ -28,7 +28,7 @@ struct avg_pool2d_options {
 };
 
 namespace detail {
-[[nodiscard]] PLEAT_ONCE compute::pool2d_shape pool_geometry(char const* layer, extents const& in, window kernel, window stride, window padding, bool count_include_pad) {
+PLEAT_ONCE [[nodiscard]] inline compute::pool2d_shape pool_geometry(char const* layer, extents const& in, window kernel, window stride, window padding, bool count_include_pad) {
   if (in.rank() != 4) throw error{layer, "expected images [m, channels, h, w], found an input of shape " + in.to_string()};
   window const s = stride == window(0) ? kernel : stride;
   compute::pool2d_shape const g{.batch = in[0], .channels = in[1], .height = in[2], .width = in[3], .kernel_h = kernel.height, .kernel_w = kernel.width,

@@ -25,7 +25,7 @@
 namespace pleat::parallel {
 
 /// Numbers that must be equal on all ranks. Collective. \throws error on every rank alike \param what that a rank has another of
-PLEAT_ONCE void agree_on_hash(comm::communicator& ranks, std::uint64_t mine, std::string const& call, std::string const& what, std::string const& remedy) {
+PLEAT_ONCE inline void agree_on_hash(comm::communicator& ranks, std::uint64_t mine, std::string const& call, std::string const& what, std::string const& remedy) {
   std::vector<std::uint64_t> all(static_cast<std::size_t>(ranks.size()));
   ranks.all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));
   for (std::size_t r = 1; r < all.size(); ++r)
@@ -35,7 +35,7 @@ PLEAT_ONCE void agree_on_hash(comm::communicator& ranks, std::uint64_t mine, std
 
 /// Texts that must be equal, compared by their hash. Collective. \throws error on every rank alike, with the first line that differs
 /// \param what what the lines describe: "the network"
-PLEAT_ONCE void agree_on_text(comm::communicator& ranks, std::string const& mine, std::string const& call, std::string const& what, std::string const& remedy) {
+PLEAT_ONCE inline void agree_on_text(comm::communicator& ranks, std::string const& mine, std::string const& call, std::string const& what, std::string const& remedy) {
   if (ranks.size() == 1) return;
   std::uint64_t const hash = random::hash(mine);
   std::vector<std::uint64_t> all(static_cast<std::size_t>(ranks.size()));
@@ -90,12 +90,12 @@ class step_agreement {
   };
 
   /// \param ranks a communicator of its own; must outlive this
-  explicit step_agreement(comm::communicator& ranks) : ranks_(&ranks) { all_.resize(words * static_cast<std::size_t>(ranks.size())); }
+  PLEAT_ONCE inline explicit step_agreement(comm::communicator& ranks) : ranks_(&ranks) { all_.resize(words * static_cast<std::size_t>(ranks.size())); }
 
   [[nodiscard]] bool is_open() const noexcept { return open_; }
 
   /// Begins a step. Collective, does not wait. \param flags contributions of this rank
-  PLEAT_ONCE void open(intent const& i, std::vector<char> const& flags) {
+  PLEAT_ONCE inline void open(intent const& i, std::vector<char> const& flags) {
     if (open_) settle(flags, [](std::size_t) { return std::string(); });  // a step that was begun and left
     mine_ = {static_cast<std::int64_t>(i.step), i.batch, static_cast<std::int64_t>(flags.size()), static_cast<std::int64_t>(random::hash(std::string_view(flags.data(), flags.size()))),
              i.asked ? 1 : 0, i.sample.rank()};
@@ -122,7 +122,7 @@ class step_agreement {
   [[nodiscard]] std::string intends(std::size_t r) const { return "rank " + std::to_string(r) + " begins step " + std::to_string(of(r)[0]) + " with a batch of " + std::to_string(of(r)[1]); }
 
   /// \returns the first rank that lets other parameters learn than rank 0; else 0
-  [[nodiscard]] PLEAT_ONCE std::size_t compare() {
+  PLEAT_ONCE [[nodiscard]] inline std::size_t compare() {
     auto const n = static_cast<std::size_t>(ranks_->size());
     std::size_t shaped = n, other = 0;
     for (std::size_t r = 0; r < n; ++r) {

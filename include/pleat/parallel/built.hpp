@@ -15,7 +15,7 @@ namespace pleat::parallel {
 /// What a network computes in is its type; the plan says it too, because bytes follow from it and every rank must mean the same.
 /// \param type the network's value_type
 /// \throws error if they differ
-inline void demand_precision(plan::plan const& p, dtype type) {
+PLEAT_ONCE inline void demand_precision(plan::plan const& p, dtype type) {
   using plan::compute_precision;
   bool const fits = p.precision == compute_precision::bf16 ? type == dtype::bf16 : p.precision == compute_precision::f16 ? type == dtype::f16 : type != dtype::bf16 && type != dtype::f16;
   if (fits) return;

@@ -102,7 +102,7 @@ class gradient_coding {
 };
 
 /// The parameters of bucket b, and which of them travel coded.
-[[nodiscard]] PLEAT_ONCE std::vector<coded_part> parts_of_bucket(std::vector<nn::arena_entry> const& entries, nn::state_layout const& layout, std::size_t b,
+PLEAT_ONCE [[nodiscard]] inline std::vector<coded_part> parts_of_bucket(std::vector<nn::arena_entry> const& entries, nn::state_layout const& layout, std::size_t b,
                                                                  gradient_coding const& coding, int ranks, index_t element_bytes) {
   std::vector<coded_part> parts;
   for (std::size_t i = 0; i < entries.size(); ++i) {
@@ -118,7 +118,7 @@ class gradient_coding {
 }
 
 /// \throws error if this plan's gradients cannot travel in a codec
-PLEAT_ONCE void demand_codable(plan::plan const& p, gradient_coding const& coding) {
+PLEAT_ONCE inline void demand_codable(plan::plan const& p, gradient_coding const& coding) {
   if (!coding) return;
   auto const refuse = [&](std::string const& what, std::string const& remedy) { throw error{"parallel::build", "gradients cannot travel as " + coding.words() + ": " + what, remedy}; };
   std::string const or_dense = ", or leave build_options::gradients empty";

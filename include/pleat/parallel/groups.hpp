@@ -37,7 +37,7 @@ struct groups {
   [[nodiscard]] comm::communicator& pipeline() { return grid.along(axis_set::of(0)); }
 
   /// Collective over `world`. \throws error, on every rank alike, for a plan that cannot be carried out or is for another number of ranks
-  [[nodiscard]] PLEAT_ONCE static std::shared_ptr<groups> make(plan::plan const& p, comm::communicator& world) {
+  PLEAT_ONCE [[nodiscard]] inline static std::shared_ptr<groups> make(plan::plan const& p, comm::communicator& world) {
     agree_on_hash(world, p.hash(), "parallel::build", "plan", "Give every rank the same options");  // before one of them may be wrong, alone
     p.check();
     if (p.ranks() != world.size())
@@ -62,7 +62,7 @@ struct groups {
 
  private:
   /// The nearest mesh that fits.
-  [[nodiscard]] static std::string remedy(plan::plan const& p, index_t ranks) {
+  PLEAT_ONCE [[nodiscard]] inline static std::string remedy(plan::plan const& p, index_t ranks) {
     index_t const layers = p.pipeline_ranks * p.tensor_ranks;
     if (ranks % layers == 0) return "Use mesh.data = " + std::to_string(ranks / layers);
     if (ranks % p.pipeline_ranks == 0) return "Use mesh.tensor = 1 and mesh.data = " + std::to_string(ranks / p.pipeline_ranks);

@@ -40,7 +40,7 @@ class loss_scale {
  public:
   loss_scale() = default;
   /// \throws error for a rule that cannot work
-  explicit loss_scale(loss_scale_options o) : o_(o), value_(o.initial) {
+  PLEAT_ONCE inline explicit loss_scale(loss_scale_options o) : o_(o), value_(o.initial) {
     auto const demand = [](bool good, char const* what, double found) {
       if (!good) throw error{"parallel::loss_scale", std::string(what) + ", found " + std::to_string(found)};
     };
@@ -65,7 +65,7 @@ class loss_scale {
   /// Ends a step: true if the optimizer may step. Collective: a rank that found nothing skips with one that did.
   /// \param nonfinite whether this rank's part of the summed gradient holds a NaN or infinity
   /// \throws error on every rank alike if the gradient is not finite even at the smallest scale: the scale is not what is wrong
-  [[nodiscard]] bool update(bool nonfinite, comm::communicator& ranks) {
+  PLEAT_ONCE [[nodiscard]] inline bool update(bool nonfinite, comm::communicator& ranks) {
     bool const bad = ranks.all_reduce_value(nonfinite ? 1 : 0, comm::reduction::max) != 0;
     if (bad) {
       if (value_ <= o_.smallest)
@@ -90,7 +90,7 @@ class loss_scale {
 };
 
 /// What rank 0 says of a step that moved nothing. \param step number of the step, from 1
-[[nodiscard]] inline std::string skipped_step(std::int64_t step, loss_scale const& s) {
+PLEAT_ONCE [[nodiscard]] inline std::string skipped_step(std::int64_t step, loss_scale const& s) {
   char text[160];
   std::snprintf(text, sizeof text, "step %lld skipped: a gradient overflowed, the loss scale is now %g (%lld skipped so far)", static_cast<long long>(step), s.value(), static_cast<long long>(s.skipped()));
   return text;

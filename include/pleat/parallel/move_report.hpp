@@ -33,7 +33,12 @@ class move_report final : public nn::move_listener {
   move_report() = default;
   explicit move_report(voice v) : voice_(std::move(v)) {}
 
-  PLEAT_ONCE void moved(move const& m) override {
+  void moved(move const& m) override { note(m); }
+  void stays_whole(nn::parameter const& w, extents const& result) override { note(w, result); }
+  [[nodiscard]] std::vector<entry> const& entries() const noexcept { return entries_; }
+
+ private:
+  PLEAT_ONCE inline void note(move const& m) {
     for (auto const& e : entries_)
       if (e.layer == m.layer && e.from.where == m.from.where && e.to.where == m.to.where) return;
     redistribution const way(layout(mesh{{"tensor", m.ranks}}, m.whole, placement(m.from.where)), placement(m.to.where), m.element_bytes);
@@ -44,15 +49,12 @@ class move_report final : public nn::move_listener {
       voice_("pleat: '" + std::string(m.layer) + "' gets its input " + m.whole.to_string() + " placed as " + m.from.to_string() + " and needs " + m.to.to_string() + ": " +
              (bytes > 0 ? std::to_string(bytes) + " bytes per rank move in every forward, as many in backward" : "a slice forward, a gather backward"));
   }
-  PLEAT_ONCE void stays_whole(nn::parameter const& w, extents const& result) override {
+  PLEAT_ONCE inline void note(nn::parameter const& w, extents const& result) {
     if (!voice_ || std::find(whole_.begin(), whole_.end(), w.name) != whole_.end()) return;
     whole_.push_back(w.name);
     voice_("pleat: '" + w.name + "' was to leave its results cut as " + w.leaves.to_string() + " (by sequence), but " + result.to_string() +
            " has no positions: they stay whole, by an all-reduce instead of a reduce-scatter");
   }
-  [[nodiscard]] std::vector<entry> const& entries() const noexcept { return entries_; }
-
- private:
   voice voice_;
   std::vector<entry> entries_;
   std::vector<std::string> whole_;

@@ -27,7 +27,7 @@ struct shard_group {
 
   shard_group() = default;
   /// Collective over `ranks`.
-  PLEAT_ONCE shard_group(plan::plan const& p, std::shared_ptr<comm::communicator> ranks) : stage(p.state_stage), all(std::move(ranks)) {
+  PLEAT_ONCE inline shard_group(plan::plan const& p, std::shared_ptr<comm::communicator> ranks) : stage(p.state_stage), all(std::move(ranks)) {
     if (stage == 0) return;
     shards = static_cast<int>(p.state_ranks > 0 ? p.state_ranks : p.data_ranks);
     int const rank = all->rank();

@@ -30,7 +30,7 @@ struct micro_batch {
 /// at any row), or a weight is used twice, every lane has a slot of its own, and `folds` says how they are summed afterwards.
 class share {
  public:
-  PLEAT_ONCE share(plan::plan const& p, index_t batch, int rank, bool lanes_apart) : batch_(batch) {
+  PLEAT_ONCE inline share(plan::plan const& p, index_t batch, int rank, bool lanes_apart) : batch_(batch) {
     bool const apart = p.deterministic && (lanes_apart || p.micro_batches > 1);
     if (!p.deterministic) {
       rows_ = block_range(batch, p.data_ranks, rank);
@@ -72,7 +72,7 @@ class share {
     return lane == p.lanes ? batch_ : block_range(batch_, p.lanes, lane).begin;
   }
 
-  PLEAT_ONCE void add_folded(plan::plan const& p, micro_batch& b) const {
+  PLEAT_ONCE inline void add_folded(plan::plan const& p, micro_batch& b) const {
     for (std::size_t i = 0; i < roots_.size(); ++i) {
       nn::segment s{static_cast<int>(i), {}};
       s.lanes.count = roots_[i].lanes;
@@ -84,7 +84,7 @@ class share {
 
   /// The pieces of this micro-batch per lane: the first piece of a lane starts its chain, later ones go on with it. A lane without
   /// samples starts (at zero) in the first micro-batch.
-  PLEAT_ONCE void add_apart(plan::plan const& p, micro_batch& b, index_t m, int rank) const {
+  PLEAT_ONCE inline void add_apart(plan::plan const& p, micro_batch& b, index_t m, int rank) const {
     index_range const lanes = block_range(p.lanes, p.data_ranks, rank);
     for (index_t l = lanes.begin; l < lanes.end; ++l) {
       index_range const lane{row_of_lane(p, l) - rows_.begin, row_of_lane(p, l + 1) - rows_.begin};

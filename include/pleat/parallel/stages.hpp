@@ -23,7 +23,7 @@
 namespace pleat::parallel {
 
 /// What a schedule of one's own is called in a plan: "csv:" and 16 hexadecimal digits of a hash of its actions.
-[[nodiscard]] inline std::string name_of(plan::schedule const& s) {
+PLEAT_ONCE [[nodiscard]] inline std::string name_of(plan::schedule const& s) {
   std::string text = std::to_string(s.micro_batches);
   for (auto const r : s.rank_of) {
     text += ' ';
@@ -87,7 +87,7 @@ class stages {
  public:
   /// \param costs of the network's units; \param own the schedule that the plan names, if it is one of the user's
   /// \throws error for a schedule that cannot be carried out, with the reason; for cuts beyond the units
-  PLEAT_ONCE stages(plan::plan const& p, std::vector<double> const& costs, std::optional<plan::schedule> const& own = {}) : units_(static_cast<index_t>(costs.size())) {
+  PLEAT_ONCE inline stages(plan::plan const& p, std::vector<double> const& costs, std::optional<plan::schedule> const& own = {}) : units_(static_cast<index_t>(costs.size())) {
     if (p.schedule.starts_with(plan::own_schedule_prefix)) {
       if (!own)
         throw error{"parallel::build", "the plan names the schedule '" + p.schedule + "', which is not one of the library's", "Hand it over: build(net, plan, world, {.schedule = …})"};
@@ -134,7 +134,7 @@ class stages {
   [[nodiscard]] int last_rank() const noexcept { return rank_of(count() - 1); }
 
   /// "stage 0 on rank 0: units 0 to 2; stage 1 on rank 1: no unit"
-  [[nodiscard]] std::string to_string() const {
+  PLEAT_ONCE [[nodiscard]] inline std::string to_string() const {
     std::string text;
     for (index_t s = 0; s < count(); ++s) {
       text += (s > 0 ? "; " : "") + std::string("stage ") + std::to_string(s) + " on rank " + std::to_string(rank_of(s)) + ": ";
@@ -146,7 +146,7 @@ class stages {
   }
 
   /// The same for a network with another number of units. \throws error if there is more than one stage
-  [[nodiscard]] PLEAT_ONCE stages of_other_units(index_t units) const {
+  PLEAT_ONCE [[nodiscard]] inline stages of_other_units(index_t units) const {
     if (count() > 1 && units != units_)
       throw error{"parallel::model::rebuild", "the other network has " + std::to_string(units) + " units, this one " + std::to_string(units_),
                   "Over a pipeline a transform must leave the units as they are"};
@@ -164,7 +164,7 @@ class stages {
 
  private:
   /// What a rank's list holds is known before step 1: it is compared with the plan's limit then.
-  void demand_memory(index_t limit) const {
+  PLEAT_ONCE inline void demand_memory(index_t limit) const {
     if (limit == 0) return;
     index_t worst = 0, most = 0;
     for (index_t r = 0; r < schedule_.ranks(); ++r)
@@ -175,7 +175,7 @@ class stages {
   }
   /// Sums grow from micro-batch to micro-batch where they lie (lanes may be cut at any row): the order is part of the result. The loss
   /// grows with the last stage's forwards; a layer whose backward is one piece writes its gradients in the input half.
-  void demand_ascending() const {
+  PLEAT_ONCE inline void demand_ascending() const {
     auto const ascending = [&](index_t stage, auto const& counts, char const* what) {
       std::int32_t next = 0;
       for (auto const& a : schedule_.actions[static_cast<std::size_t>(rank_of(stage))])

@@ -23,7 +23,7 @@ struct step_place {
 };
 
 /// The same error, of ranks numbered along one axis of a mesh. A transport's errors know a rank; it is that axis'.
-[[nodiscard]] PLEAT_ONCE error along_axis(error const& e, char const* axis, bool hybrid) {
+PLEAT_ONCE [[nodiscard]] inline error along_axis(error const& e, char const* axis, bool hybrid) {
   bool const numbered = e.rank() >= 0 && hybrid;
   return {e.call(), e.problem() + (numbered ? " (rank " + std::to_string(e.rank()) + " waits; ranks are numbered along the " + axis + " axis)" : ""), e.remedy()};
 }

@@ -40,7 +40,7 @@ struct machine {
     return std::min({ring, doubling, halving});
   }
 
-  [[nodiscard]] std::string to_string() const {
+  PLEAT_ONCE [[nodiscard]] inline std::string to_string() const {
     char text[240];
     std::snprintf(text, sizeof text, "%.1f GFLOP/s, memory %.1f GB/s, launch %.2f us; between ranks: latency %.2f us, %.2f GB/s", flops * 1e-9, bandwidth * 1e-9,
                   launch * 1e6, latency * 1e6, link_bandwidth * 1e-9);

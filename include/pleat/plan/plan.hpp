@@ -85,6 +85,40 @@ struct recompute_choice {
   }
 };
 
+namespace detail {
+PLEAT_ONCE inline index_t parse_integer(std::string_view key, std::string_view value, int line) {
+  index_t n = 0;
+  auto const [end, failure] = std::from_chars(value.data(), value.data() + value.size(), n);
+  if (failure != std::errc{} || end != value.data() + value.size())
+    throw error{"plan::parse", "line " + std::to_string(line) + ": '" + std::string(key) + "' must be a whole number, found '" + std::string(value) + "'"};
+  return n;
+}
+/// A value of an enumeration by its name.
+template <class E, std::size_t N>
+E parse_choice(std::string_view key, std::string_view value, int line, std::array<std::string_view, N> const& names) {
+  for (std::size_t i = 0; i < N; ++i)
+    if (names[i] == value) return static_cast<E>(i);
+  throw error{"plan::parse", "line " + std::to_string(line) + ": '" + std::string(key) + "' must be " + choices(names) + ", found '" + std::string(value) + "'",
+              "Use " + std::string(key) + " = " + std::string(nearest(value, names))};
+}
+/// Whole numbers with one blank between them, or a word for none.
+PLEAT_ONCE inline std::vector<index_t> parse_list(std::string_view key, std::string_view value, std::string_view none, int line) {
+  std::vector<index_t> all;
+  if (value == none) return all;
+  while (true) {
+    auto const stop = std::min(value.find(' '), value.size());
+    all.push_back(parse_integer(key, value.substr(0, stop), line));
+    if (stop == value.size()) return all;
+    value.remove_prefix(stop + 1);
+  }
+}
+PLEAT_ONCE inline bool parse_truth(std::string_view key, std::string_view value, int line) {
+  if (value == "true") return true;
+  if (value == "false") return false;
+  throw error{"plan::parse", "line " + std::to_string(line) + ": '" + std::string(key) + "' must be true or false, found '" + std::string(value) + "'"};
+}
+}  // namespace detail
+
 /// Every decision that all ranks must share. Members that the file does not name keep their defaults, so older files stay readable.
 struct plan {
   index_t global_batch = 64;     ///< samples per step, over all ranks and micro-batches
@@ -124,7 +158,7 @@ struct plan {
   [[nodiscard]] recompute_choice recomputes() const { return {recompute, recompute_units}; }
 
   /// The entries of the plan in file order.
-  [[nodiscard]] PLEAT_ONCE std::vector<std::pair<std::string, std::string>> entries() const {
+  PLEAT_ONCE [[nodiscard]] inline std::vector<std::pair<std::string, std::string>> entries() const {
     return {{"global_batch", std::to_string(global_batch)},
             {"mesh.data", std::to_string(data_ranks)},
             {"mesh.tensor", std::to_string(tensor_ranks)},
@@ -148,7 +182,7 @@ struct plan {
   }
 
   /// The file format: a first line that names it, then "key = value" per line.
-  [[nodiscard]] PLEAT_ONCE std::string to_string() const {
+  PLEAT_ONCE [[nodiscard]] inline std::string to_string() const {
     std::string text = "pleat plan 1\n";
     for (auto const& [key, value] : entries()) text += key + " = " + value + "\n";
     return text;
@@ -156,10 +190,51 @@ struct plan {
 
   /// A plan from its text. \param carried_out it is to be: check() it. A plan that is only looked at may come from a version that refused less
   /// \throws error with the line for anything that it does not understand
-  [[nodiscard]] static plan parse(std::string_view text, bool carried_out = true);
+  PLEAT_ONCE [[nodiscard]] inline static plan parse(std::string_view text, bool carried_out = true) {
+    plan p;
+    int number = 0;
+    while (!text.empty()) {
+      auto const stop = std::min(text.find('\n'), text.size());
+      std::string_view const line = text.substr(0, stop);
+      text.remove_prefix(std::min(stop + 1, text.size()));
+      if (++number == 1) {
+        if (line != "pleat plan 1")
+          throw error{"plan::parse", "the first line must be 'pleat plan 1', found '" + std::string(line.substr(0, 40)) + "'", "This is no plan, or one of a newer version"};
+        continue;
+      }
+      if (line.empty()) continue;
+      auto const equals = line.find(" = ");
+      if (equals == std::string_view::npos) throw error{"plan::parse", "line " + std::to_string(number) + " is not 'key = value': '" + std::string(line.substr(0, 80)) + "'"};
+      auto const key = line.substr(0, equals), value = line.substr(equals + 3);
+      if (key == "global_batch") p.global_batch = detail::parse_integer(key, value, number);
+      else if (key == "mesh.data") p.data_ranks = detail::parse_integer(key, value, number);
+      else if (key == "mesh.tensor") p.tensor_ranks = detail::parse_integer(key, value, number);
+      else if (key == "mesh.pipeline") p.pipeline_ranks = detail::parse_integer(key, value, number);
+      else if (key == "schedule") p.schedule = std::string(value);
+      else if (key == "chunks") p.chunks = detail::parse_integer(key, value, number);
+      else if (key == "cuts") p.cuts = detail::parse_list(key, value, "by cost", number);
+      else if (key == "max_activations") p.max_activations = detail::parse_integer(key, value, number);
+      else if (key == "state_stage") p.state_stage = static_cast<int>(detail::parse_integer(key, value, number));
+      else if (key == "state_ranks") p.state_ranks = detail::parse_integer(key, value, number);
+      else if (key == "prefetch") p.prefetch = detail::parse_integer(key, value, number);
+      else if (key == "recompute") p.recompute = detail::parse_choice<recompute_mode>(key, value, number, recompute_names);
+      else if (key == "recompute_units") p.recompute_units = detail::parse_list(key, value, "all", number);
+      else if (key == "precision") p.precision = detail::parse_choice<compute_precision>(key, value, number, precision_names);
+      else if (key == "wire") p.wire = detail::parse_choice<wire_format>(key, value, number, wire_names);
+      else if (key == "micro_batches") p.micro_batches = detail::parse_integer(key, value, number);
+      else if (key == "deterministic") p.deterministic = detail::parse_truth(key, value, number);
+      else if (key == "lanes") p.lanes = detail::parse_integer(key, value, number);
+      else if (key == "overlap") p.overlap = detail::parse_truth(key, value, number);
+      else if (key == "bucket_bytes") p.bucket_bytes = detail::parse_integer(key, value, number);
+      else throw error{"plan::parse", "line " + std::to_string(number) + ": '" + std::string(key) + "' is no entry of a plan", "It may come from a newer version"};
+    }
+    if (number == 0) throw error{"plan::parse", "the text is empty"};
+    if (carried_out) p.check();
+    return p;
+  }
 
   /// What two plans disagree about, as "key: a | b" lines; empty if they are equal.
-  [[nodiscard]] PLEAT_ONCE std::string difference(plan const& other) const {
+  PLEAT_ONCE [[nodiscard]] inline std::string difference(plan const& other) const {
     auto const a = entries(), b = other.entries();
     std::string text;
     for (std::size_t i = 0; i < a.size(); ++i)
@@ -171,7 +246,7 @@ struct plan {
   [[nodiscard]] std::uint64_t hash() const { return random::hash(to_string()); }
 
   /// \throws error for a plan that cannot be carried out
-  PLEAT_ONCE void check() const {
+  PLEAT_ONCE inline void check() const {
     auto positive = [](char const* what, index_t n) {
       if (n < 1) throw error{"plan", std::string(what) + " must be at least 1, found " + std::to_string(n)};
     };
@@ -210,7 +285,7 @@ struct plan {
   }
 
  private:
-  [[nodiscard]] static std::string list_text(std::vector<index_t> const& numbers, char const* none) {
+  PLEAT_ONCE [[nodiscard]] inline static std::string list_text(std::vector<index_t> const& numbers, char const* none) {
     std::string text;
     for (index_t const c : numbers) {
       if (!text.empty()) text += ' ';
@@ -219,7 +294,7 @@ struct plan {
     return text.empty() ? none : text;
   }
 
-  PLEAT_ONCE void check_pipeline() const {
+  PLEAT_ONCE inline void check_pipeline() const {
     bool const own = schedule.starts_with(own_schedule_prefix);
     if (!own && std::find(known_schedules.begin(), known_schedules.end(), schedule) == known_schedules.end())
       throw error{"plan", "there is no schedule '" + schedule + "'; there are " + detail::choices(known_schedules),
@@ -240,82 +315,5 @@ struct plan {
         throw error{"plan", "cuts must not descend (each is the first unit of a stage), found '" + list_text(cuts, "by cost") + "'", "Two equal cuts make a stage without units"};
   }
 };
-
-namespace detail {
-PLEAT_ONCE index_t parse_integer(std::string_view key, std::string_view value, int line) {
-  index_t n = 0;
-  auto const [end, failure] = std::from_chars(value.data(), value.data() + value.size(), n);
-  if (failure != std::errc{} || end != value.data() + value.size())
-    throw error{"plan::parse", "line " + std::to_string(line) + ": '" + std::string(key) + "' must be a whole number, found '" + std::string(value) + "'"};
-  return n;
-}
-/// A value of an enumeration by its name.
-template <class E, std::size_t N>
-E parse_choice(std::string_view key, std::string_view value, int line, std::array<std::string_view, N> const& names) {
-  for (std::size_t i = 0; i < N; ++i)
-    if (names[i] == value) return static_cast<E>(i);
-  throw error{"plan::parse", "line " + std::to_string(line) + ": '" + std::string(key) + "' must be " + choices(names) + ", found '" + std::string(value) + "'",
-              "Use " + std::string(key) + " = " + std::string(nearest(value, names))};
-}
-/// Whole numbers with one blank between them, or a word for none.
-inline std::vector<index_t> parse_list(std::string_view key, std::string_view value, std::string_view none, int line) {
-  std::vector<index_t> all;
-  if (value == none) return all;
-  while (true) {
-    auto const stop = std::min(value.find(' '), value.size());
-    all.push_back(parse_integer(key, value.substr(0, stop), line));
-    if (stop == value.size()) return all;
-    value.remove_prefix(stop + 1);
-  }
-}
-PLEAT_ONCE bool parse_truth(std::string_view key, std::string_view value, int line) {
-  if (value == "true") return true;
-  if (value == "false") return false;
-  throw error{"plan::parse", "line " + std::to_string(line) + ": '" + std::string(key) + "' must be true or false, found '" + std::string(value) + "'"};
-}
-}  // namespace detail
-
-PLEAT_ONCE plan plan::parse(std::string_view text, bool carried_out) {
-  plan p;
-  int number = 0;
-  while (!text.empty()) {
-    auto const stop = std::min(text.find('\n'), text.size());
-    std::string_view const line = text.substr(0, stop);
-    text.remove_prefix(std::min(stop + 1, text.size()));
-    if (++number == 1) {
-      if (line != "pleat plan 1")
-        throw error{"plan::parse", "the first line must be 'pleat plan 1', found '" + std::string(line.substr(0, 40)) + "'", "This is no plan, or one of a newer version"};
-      continue;
-    }
-    if (line.empty()) continue;
-    auto const equals = line.find(" = ");
-    if (equals == std::string_view::npos) throw error{"plan::parse", "line " + std::to_string(number) + " is not 'key = value': '" + std::string(line.substr(0, 80)) + "'"};
-    auto const key = line.substr(0, equals), value = line.substr(equals + 3);
-    if (key == "global_batch") p.global_batch = detail::parse_integer(key, value, number);
-    else if (key == "mesh.data") p.data_ranks = detail::parse_integer(key, value, number);
-    else if (key == "mesh.tensor") p.tensor_ranks = detail::parse_integer(key, value, number);
-    else if (key == "mesh.pipeline") p.pipeline_ranks = detail::parse_integer(key, value, number);
-    else if (key == "schedule") p.schedule = std::string(value);
-    else if (key == "chunks") p.chunks = detail::parse_integer(key, value, number);
-    else if (key == "cuts") p.cuts = detail::parse_list(key, value, "by cost", number);
-    else if (key == "max_activations") p.max_activations = detail::parse_integer(key, value, number);
-    else if (key == "state_stage") p.state_stage = static_cast<int>(detail::parse_integer(key, value, number));
-    else if (key == "state_ranks") p.state_ranks = detail::parse_integer(key, value, number);
-    else if (key == "prefetch") p.prefetch = detail::parse_integer(key, value, number);
-    else if (key == "recompute") p.recompute = detail::parse_choice<recompute_mode>(key, value, number, recompute_names);
-    else if (key == "recompute_units") p.recompute_units = detail::parse_list(key, value, "all", number);
-    else if (key == "precision") p.precision = detail::parse_choice<compute_precision>(key, value, number, precision_names);
-    else if (key == "wire") p.wire = detail::parse_choice<wire_format>(key, value, number, wire_names);
-    else if (key == "micro_batches") p.micro_batches = detail::parse_integer(key, value, number);
-    else if (key == "deterministic") p.deterministic = detail::parse_truth(key, value, number);
-    else if (key == "lanes") p.lanes = detail::parse_integer(key, value, number);
-    else if (key == "overlap") p.overlap = detail::parse_truth(key, value, number);
-    else if (key == "bucket_bytes") p.bucket_bytes = detail::parse_integer(key, value, number);
-    else throw error{"plan::parse", "line " + std::to_string(number) + ": '" + std::string(key) + "' is no entry of a plan", "It may come from a newer version"};
-  }
-  if (number == 0) throw error{"plan::parse", "the text is empty"};
-  if (carried_out) p.check();
-  return p;
-}
 
 }  // namespace pleat::plan

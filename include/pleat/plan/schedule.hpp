@@ -116,14 +116,14 @@ struct schedule {
 }
 
 /// "2F0": stage 2, forward, micro-batch 0. The form of a CSV cell.
-[[nodiscard]] inline std::string to_string(action const& a) {
+PLEAT_ONCE [[nodiscard]] inline std::string to_string(action const& a) {
   std::string text = std::to_string(a.stage) + std::string(letters(a.kind));
   if (a.micro_batch >= 0) text += std::to_string(a.micro_batch);
   return text;
 }
 
 /// "forward of micro-batch 0 on stage 2", "send_activation of micro-batch 0 from stage 2 to stage 3".
-[[nodiscard]] inline std::string in_words(action const& a) {
+PLEAT_ONCE [[nodiscard]] inline std::string in_words(action const& a) {
   std::string text(name(a.kind));
   if (a.micro_batch >= 0) text += " of micro-batch " + std::to_string(a.micro_batch);
   if (sends(a.kind)) return text + " from stage " + std::to_string(a.stage) + " to stage " + std::to_string(a.peer);

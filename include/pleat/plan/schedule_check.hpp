@@ -302,7 +302,7 @@ class checker {
 [[nodiscard]] constexpr fault find_fault(schedule const& s, check_options const& options = {}) { return detail::checker(s, options).first_fault(); }
 
 /// The fault as a sentence.
-[[nodiscard]] inline std::string in_words(fault const& f) {
+PLEAT_ONCE [[nodiscard]] inline std::string in_words(fault const& f) {
   std::string const rank = f.rank >= 0 ? "rank " + std::to_string(f.rank) + ": " : "";
   switch (f.kind) {
     case fault_kind::none: return "nothing is wrong";
@@ -325,7 +325,7 @@ class checker {
 }
 
 /// \throws error with the fault in words, if there is one
-inline void check(schedule const& s, check_options const& options = {}) {
+PLEAT_ONCE inline void check(schedule const& s, check_options const& options = {}) {
   fault const f = find_fault(s, options);
   if (f) throw error{"plan::check", in_words(f)};
 }

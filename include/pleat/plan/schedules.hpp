@@ -22,7 +22,7 @@ inline constexpr std::array<std::string_view, 7> schedule_names{"gpipe", "1f1b",
 [[nodiscard]] constexpr std::string_view name(schedule_kind k) noexcept { return schedule_names[static_cast<std::size_t>(k)]; }
 
 /// \throws error for a name that is no schedule, with those that are
-[[nodiscard]] inline schedule_kind parse_schedule_kind(std::string_view text) {
+PLEAT_ONCE [[nodiscard]] inline schedule_kind parse_schedule_kind(std::string_view text) {
   for (std::size_t k = 0; k < schedule_names.size(); ++k)
     if (schedule_names[k] == text) return static_cast<schedule_kind>(k);
   std::string all;

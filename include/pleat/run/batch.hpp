@@ -17,7 +17,7 @@
 namespace pleat::run {
 
 /// Extents of a batch of n samples.
-[[nodiscard]] inline extents batch_shape(io::dataset const& data, index_t n) {
+PLEAT_ONCE [[nodiscard]] inline extents batch_shape(io::dataset const& data, index_t n) {
   std::array<index_t, extents::max_rank> dims{n};
   std::copy(data.sample.begin(), data.sample.end(), dims.begin() + 1);
   return extents(std::span<index_t const>(dims.data(), static_cast<std::size_t>(data.sample.rank()) + 1));

@@ -25,10 +25,10 @@ namespace pleat::run::detail {
 
 /// Group names of a checkpoint's files.
 inline constexpr char const *parameters_group = "parameters", *masters_group = "masters", *masks_group = "masks", *residuals_group = "residuals", *codec_group = "codec", *best_group = "best";
-[[nodiscard]] inline std::string optimizer_group(int buffer) { return "optimizer-" + std::to_string(buffer + 1); }
+PLEAT_ONCE [[nodiscard]] inline std::string optimizer_group(int buffer) { return "optimizer-" + std::to_string(buffer + 1); }
 
 /// Everything with a place in the files: tied parameters are stored once, encoded forms keep their numbers themselves.
-[[nodiscard]] inline bool is_stored(nn::parameter const& w) { return w.in_arena && w.tied_to.empty(); }
+PLEAT_ONCE [[nodiscard]] inline bool is_stored(nn::parameter const& w) { return w.in_arena && w.tied_to.empty(); }
 
 /// Neighbours that one rank writes: fewer are not dealt out among those that have the same.
 inline constexpr index_t share_grain = 16384;
@@ -74,14 +74,14 @@ template <class T, class Space, class F> void for_each_held(parallel::any_model<
 }
 
 /// Residuals of all data ranks as one array: [ranks, …].
-[[nodiscard]] inline extents of_all_ranks(index_t ranks, extents const& whole) {
+PLEAT_ONCE [[nodiscard]] inline extents of_all_ranks(index_t ranks, extents const& whole) {
   std::array<index_t, extents::max_rank> n{ranks};
   if (whole.rank() + 1 > extents::max_rank) throw error{"run::save_checkpoint", "a parameter of shape " + whole.to_string() + " has no room for the residuals of its gradient", "Send its gradient without a codec"};
   std::copy(whole.begin(), whole.end(), n.begin() + 1);
   return extents(std::span<index_t const>(n.data(), static_cast<std::size_t>(whole.rank()) + 1));
 }
 /// The row of one data rank in it, of the elements that a rank of the tensor axis holds.
-[[nodiscard]] inline index_box row_of_rank(index_t rank, nn::parameter const& w, index_t ranks) {
+PLEAT_ONCE [[nodiscard]] inline index_box row_of_rank(index_t rank, nn::parameter const& w, index_t ranks) {
   index_box box(of_all_ranks(ranks, w.whole()));
   box[0] = {rank, rank + 1};
   for (int d = 0; d < w.whole().rank(); ++d) box[d + 1] = w.box()[d];
@@ -205,7 +205,7 @@ struct image {
     });
   }
   /// Ranks whose networks differ would write over each other.
-  PLEAT_ONCE void demand_same_layout(comm::communicator& ranks) const {
+  PLEAT_ONCE inline void demand_same_layout(comm::communicator& ranks) const {
     std::string text;
     for (auto const& f : layout.files()) text += f.group + f.header;
     auto const mine = random::hash(text);

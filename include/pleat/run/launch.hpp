@@ -31,7 +31,7 @@ struct self_processes {
   struct guard {
     guard(int&, char**&) {}
   };
-  [[nodiscard]] static comm::communicator everybody() { return comm::communicator(comm::self{}); }
+  PLEAT_ONCE [[nodiscard]] inline static comm::communicator everybody() { return comm::communicator(comm::self{}); }
   [[nodiscard]] static int on_this_machine() { return 1; }
   [[noreturn]] static void abort(comm::communicator const&, int code) { std::_Exit(code); }
 };
@@ -44,9 +44,9 @@ struct mpi_processes {
     guard(int& argc, char**& argv) : mpi(&argc, &argv) {}
     comm::mpi_guard mpi;
   };
-  [[nodiscard]] static comm::communicator everybody() { return comm::communicator(comm::mpi::duplicate(MPI_COMM_WORLD)); }
+  PLEAT_ONCE [[nodiscard]] inline static comm::communicator everybody() { return comm::communicator(comm::mpi::duplicate(MPI_COMM_WORLD)); }
   /// Ranks that share this machine's memory, and so its cores.
-  [[nodiscard]] static int on_this_machine() {
+  PLEAT_ONCE [[nodiscard]] inline static int on_this_machine() {
     MPI_Comm node = MPI_COMM_NULL;
     int n = 1;
     if (MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node) != MPI_SUCCESS) return n;
@@ -54,7 +54,7 @@ struct mpi_processes {
     MPI_Comm_free(&node);
     return n;
   }
-  [[noreturn]] static void abort(comm::communicator const&, int code) {
+  PLEAT_ONCE [[noreturn]] inline static void abort(comm::communicator const&, int code) {
     MPI_Abort(MPI_COMM_WORLD, code);
     std::_Exit(code);
   }
@@ -73,7 +73,7 @@ struct launch_options {
 namespace detail {
 
 /// The value of `--name N` or `--name=N` on a command line, or 0.
-PLEAT_ONCE int option(int argc, char** argv, char const* name) {
+PLEAT_ONCE inline int option(int argc, char** argv, char const* name) {
   auto const n = std::strlen(name);
   for (int i = 1; i < argc; ++i) {
     if (std::strncmp(argv[i], name, n) != 0) continue;
@@ -88,7 +88,7 @@ PLEAT_ONCE int option(int argc, char** argv, char const* name) {
   return 0;
 }
 
-PLEAT_ONCE std::string what_of(std::exception_ptr e) {
+PLEAT_ONCE inline std::string what_of(std::exception_ptr e) {
   try {
     std::rethrow_exception(e);
   } catch (std::exception const& x) {
@@ -99,7 +99,7 @@ PLEAT_ONCE std::string what_of(std::exception_ptr e) {
 }
 
 /// The sentence of a rank that failed where others did not: it says which rank that was.
-PLEAT_ONCE std::string said_by(int rank, std::string const& sentence) {
+PLEAT_ONCE inline std::string said_by(int rank, std::string const& sentence) {
   std::string const ours = "pleat: ";
   if (sentence.starts_with(ours + "rank ")) return sentence;
   return ours + "rank " + std::to_string(rank) + ": " + (sentence.starts_with(ours) ? sentence.substr(ours.size()) : sentence);

@@ -30,12 +30,12 @@ namespace pleat::run {
 namespace detail {
 
 /// Shortest text that reads back as the same float.
-[[nodiscard]] inline std::string float_text(float x) {
+PLEAT_ONCE [[nodiscard]] inline std::string float_text(float x) {
   char text[32];
   auto const end = std::to_chars(text, text + sizeof text, x);
   return {text, end.ptr};
 }
-[[nodiscard]] PLEAT_ONCE float float_of(std::string const& call, std::string const& key, std::string const& text) {
+PLEAT_ONCE [[nodiscard]] inline float float_of(std::string const& call, std::string const& key, std::string const& text) {
   float x = 0;
   auto const [end, failed] = std::from_chars(text.data(), text.data() + text.size(), x);
   if (failed != std::errc{} || end != text.data() + text.size() || !std::isfinite(x))
@@ -60,7 +60,7 @@ template <class Writer> void put_image(model_description const& about, model_ima
 /// A writer that is told what weights are, and not their bytes.
 struct describing_writer {
   io::safetensors_writer file;
-  void metadata(std::string name, std::string value) { file.metadata(std::move(name), std::move(value)); }
+  PLEAT_ONCE inline void metadata(std::string name, std::string value) { file.metadata(std::move(name), std::move(value)); }
 };
 inline void add_weight(describing_writer& out, io::stored_weight const& w) { io::describe_weight(out.file, w); }
 
@@ -97,7 +97,7 @@ template <class Net> [[nodiscard]] std::vector<std::byte> file_image(parallel::m
 }
 
 /// What an opened file says about its model. \throws error for an entry that cannot be understood
-[[nodiscard]] PLEAT_ONCE model_description describe_file(std::span<io::stored_weight const> weights, io::metadata_map const& metadata, std::string const& call = "run::describe_file") {
+PLEAT_ONCE [[nodiscard]] inline model_description describe_file(std::span<io::stored_weight const> weights, io::metadata_map const& metadata, std::string const& call = "run::describe_file") {
   model_description d;
   d.more = metadata;
   for (auto const& w : weights)
@@ -111,10 +111,10 @@ template <class Net> [[nodiscard]] std::vector<std::byte> file_image(parallel::m
   if (mean && scale) d.input = {detail::float_of(call, "pleat.input.mean", *mean), detail::float_of(call, "pleat.input.scale", *scale)};
   return d;
 }
-[[nodiscard]] inline model_description describe_file(io::safetensors_file const& file, std::string const& call = "run::describe_file") {
+PLEAT_ONCE [[nodiscard]] inline model_description describe_file(io::safetensors_file const& file, std::string const& call = "run::describe_file") {
   return describe_file(io::weights_of(file, call), file.metadata(), call);
 }
-[[nodiscard]] inline model_description describe_file(std::string const& path) {
+PLEAT_ONCE [[nodiscard]] inline model_description describe_file(std::string const& path) {
   return describe_file(io::safetensors_file(path), "run::describe_file('" + path + "')");
 }
 

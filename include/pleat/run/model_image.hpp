@@ -63,7 +63,7 @@ template <class From, class To> std::vector<std::byte> convert(std::string const
   return codec::detail::bytes_of(std::span<To const>(to));
 }
 /// Where both types are floating-point ones; other parts stay as they are, for the form to refuse.
-PLEAT_ONCE void convert_part(std::string const& call, codec::file_tensor& part, dtype to) {
+PLEAT_ONCE inline void convert_part(std::string const& call, codec::file_tensor& part, dtype to) {
   auto const floating = [](dtype t) { return t == dtype::f32 || t == dtype::f64 || t == dtype::f16 || t == dtype::bf16; };
   if (part.type == to || !floating(part.type) || !floating(to)) return;
   auto const with = [](dtype t, auto&& f) {
@@ -79,7 +79,7 @@ PLEAT_ONCE void convert_part(std::string const& call, codec::file_tensor& part, 
 }
 
 /// A file holds whole weights. \throws error for a part of one, or one that is on another pipeline stage
-PLEAT_ONCE void demand_whole(char const* call, nn::parameter const& w) {
+PLEAT_ONCE inline void demand_whole(char const* call, nn::parameter const& w) {
   if (w.parts > 1 && w.where.shards())
     throw error{call, "'" + w.name + "' is one of " + std::to_string(w.parts) + " parts over the tensor axis: no rank holds a whole one", "Write a checkpoint, and load it into a model on one rank of that axis"};
   if (!w.materialised()) throw error{call, "'" + w.name + "' is not here: it is only described, or on another pipeline stage"};
@@ -91,7 +91,7 @@ struct model_image {
   std::vector<io::stored_weight> weights;
 
   /// \param shape of the whole weight
-  PLEAT_ONCE void add(std::string const& name, std::string const& form, extents const& shape, std::vector<codec::file_tensor> tensors, model_description const& about, file_options const& how) {
+  PLEAT_ONCE inline void add(std::string const& name, std::string const& form, extents const& shape, std::vector<codec::file_tensor> tensors, model_description const& about, file_options const& how) {
     if (how.dense_as && form == "dense")
       for (auto& t : tensors) convert_part("run::save: '" + name + "'", t, *how.dense_as);
     io::stored_weight stored{name, form, {}, shape, {}, {}};
@@ -108,7 +108,7 @@ struct collected_weight {
   std::vector<codec::file_tensor> tensors;
 
   /// What a message says of it, besides the bytes.
-  [[nodiscard]] PLEAT_ONCE std::string words() const {
+  PLEAT_ONCE [[nodiscard]] inline std::string words() const {
     std::string s = form;
     for (auto const& t : tensors) {
       s += '\n' + t.suffix + '\n' + std::to_string(static_cast<int>(t.type));
@@ -117,7 +117,7 @@ struct collected_weight {
     return s;
   }
   /// The same, without the bytes.
-  [[nodiscard]] PLEAT_ONCE static collected_weight of_words(std::string_view s) {
+  PLEAT_ONCE [[nodiscard]] inline static collected_weight of_words(std::string_view s) {
     auto const line = [&] {
       auto const stop = s.find('\n');
       auto const l = s.substr(0, stop);
@@ -178,7 +178,7 @@ template <class T> void finish_joined(collected_weight& w) {
 
 /// A weight is sent (received) by two messages of what it is, and one for each tensor's bytes.
 inline constexpr int collect_tag = comm::user_tags - 3;
-PLEAT_ONCE void send_weight(comm::communicator& to, int peer, collected_weight const& w, bool with_bytes = true) {
+PLEAT_ONCE inline void send_weight(comm::communicator& to, int peer, collected_weight const& w, bool with_bytes = true) {
   auto const words = w.words();
   auto const n = static_cast<index_t>(words.size());
   to.send(std::span<index_t const>(&n, 1), peer, collect_tag);
@@ -186,7 +186,7 @@ PLEAT_ONCE void send_weight(comm::communicator& to, int peer, collected_weight c
   for (auto const& t : w.tensors)
     if (with_bytes && !t.bytes.empty()) to.send(t.bytes, peer, collect_tag);
 }
-[[nodiscard]] PLEAT_ONCE collected_weight receive_weight(comm::communicator& from, int peer, bool with_bytes = true) {
+PLEAT_ONCE [[nodiscard]] inline collected_weight receive_weight(comm::communicator& from, int peer, bool with_bytes = true) {
   index_t n = 0;
   from.receive(std::span<index_t>(&n, 1), peer, collect_tag);
   std::string words(static_cast<std::size_t>(n), '\0');
@@ -200,7 +200,7 @@ PLEAT_ONCE void send_weight(comm::communicator& to, int peer, collected_weight c
 }
 
 /// The parts of a cut weight from the tensor axis, put together on its rank 0. Collective over the axis.
-PLEAT_ONCE void join_parts(comm::communicator& axis, nn::parameter const& w, collected_weight& c) {
+PLEAT_ONCE inline void join_parts(comm::communicator& axis, nn::parameter const& w, collected_weight& c) {
   if (axis.rank() > 0) {
     for (auto const& t : c.tensors)
       if (!t.bytes.empty()) axis.send(t.bytes, 0, collect_tag);

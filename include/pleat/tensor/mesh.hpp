@@ -240,7 +240,7 @@ class mesh {
   }
 
   /// "data=2,tensor=4"; with ",order=tensor.data" at the end if the axis listed last is not the innermost.
-  [[nodiscard]] std::string to_string() const {
+  PLEAT_ONCE [[nodiscard]] inline std::string to_string() const {
     std::string s, order;
     bool listed = true;
     for (int i = 0; i < count_; ++i) {
@@ -261,7 +261,7 @@ class mesh {
   [[nodiscard]] static mesh parse(std::string_view text, int ranks = 0);
 
   /// \throws error unless the mesh has exactly this many ranks; names the nearest mesh of the same axes that has
-  void demand_ranks(int ranks) const {
+  PLEAT_ONCE inline void demand_ranks(int ranks) const {
     if (ranks == size_) return;
     throw error{"mesh", (count_ ? "'" + to_string() + "' has " : std::string("a mesh without axes has ")) + std::to_string(size_) + (size_ == 1 ? " rank" : " ranks") + ", there are " + std::to_string(ranks),
                 count_ ? "The nearest that fits is '" + nearest(ranks).to_string() + "'"

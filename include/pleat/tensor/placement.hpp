@@ -45,7 +45,7 @@ struct axis_placement {
   friend constexpr bool operator==(axis_placement const&, axis_placement const&) = default;
 
   /// "replicate", "shard<1>", "shard<1, 64>", "partial<sum>"
-  [[nodiscard]] std::string to_string() const {
+  PLEAT_ONCE [[nodiscard]] inline std::string to_string() const {
     if (replicates()) return "replicate";
     if (partial()) return "partial<sum>";
     return "shard<" + std::to_string(dim) + (unit == 1 ? "" : ", " + std::to_string(unit)) + ">";
@@ -148,7 +148,7 @@ class placement {
   friend constexpr bool operator==(placement const&, placement const&) = default;
 
   /// The words of the first `axes` axes: "replicate, shard<0>". Without a number: up to the last that does not replicate.
-  [[nodiscard]] std::string to_string(int axes = -1) const {
+  PLEAT_ONCE [[nodiscard]] inline std::string to_string(int axes = -1) const {
     if (axes < 0)
       for (axes = mesh::max_axes; axes > 1 && (*this)[axes - 1].replicates();) --axes;
     std::string s;
@@ -156,7 +156,7 @@ class placement {
     return s;
   }
   /// By name, as users write it: "data: replicate, tensor: shard<0>".
-  [[nodiscard]] std::string to_string(mesh const& m) const {
+  PLEAT_ONCE [[nodiscard]] inline std::string to_string(mesh const& m) const {
     std::string s;
     for (int i = 0; i < m.axes(); ++i) s += (i ? ", " : "") + std::string(m[i].name.view()) + ": " + (*this)[i].to_string();
     return s;

@@ -205,12 +205,12 @@ class redistribution_step {
     index_box const mine = from_.box(rank);
     if (!mine.empty()) walk<false>(0, from_.mesh().coordinates_of(rank), mine, index_box(from_.shape()), f);
   }
-  [[nodiscard]] std::vector<transfer> receives(int rank) const {
+  PLEAT_ONCE [[nodiscard]] inline std::vector<transfer> receives(int rank) const {
     std::vector<transfer> list;
     for_each_source(rank, [&](int r, index_box const& b) { list.push_back({r, b}); });
     return list;
   }
-  [[nodiscard]] std::vector<transfer> sends(int rank) const {
+  PLEAT_ONCE [[nodiscard]] inline std::vector<transfer> sends(int rank) const {
     std::vector<transfer> list;
     for_each_target(rank, [&](int r, index_box const& b) { list.push_back({r, b}); });
     return list;
@@ -254,7 +254,7 @@ class redistribution {
   /// \param to            the placement that it shall have, on the same mesh
   /// \param element_bytes of one element on the wire
   /// \throws error as layout does
-  PLEAT_ONCE redistribution(layout const& from, placement const& to, index_t element_bytes) : from_(from), to_(from.with(to)), element_bytes_(element_bytes) {
+  PLEAT_ONCE inline redistribution(layout const& from, placement const& to, index_t element_bytes) : from_(from), to_(from.with(to)), element_bytes_(element_bytes) {
     placement p = from.where();
     for (int a = 0; a < mesh::max_axes; ++a)
       if (from.mesh().extent(a) == 1) p.set(a, to[a]);  // along an axis of one rank all placements are the same
@@ -301,7 +301,7 @@ class redistribution {
   }
 
   /// "[64, 784] on data=2: data: shard<0> -> data: replicate: 100352 bytes" and a line per step.
-  [[nodiscard]] std::string to_string() const {
+  PLEAT_ONCE [[nodiscard]] inline std::string to_string() const {
     auto const& m = from_.mesh();
     std::string s = from_.to_string() + " -> " + to_.where().to_string(m) + ": " +
                     (steps_.empty() ? std::string("nothing to do") : std::to_string(bytes()) + " bytes") + "\n";
@@ -318,7 +318,7 @@ class redistribution {
     return s;
   }
   /// The same, and every box that this rank sends or receives.
-  [[nodiscard]] std::string to_string(int rank) const {
+  PLEAT_ONCE [[nodiscard]] inline std::string to_string(int rank) const {
     std::string s = to_string();
     for (auto const& p : steps_) {
       s += "  " + std::string(name_of(p.kind())) + ", rank " + std::to_string(rank) + ":";
@@ -331,7 +331,7 @@ class redistribution {
     return s;
   }
   /// Of everything that to_string says: ranks compare it before they start.
-  [[nodiscard]] std::uint64_t hash() const { return random::hash(to_string()) ^ static_cast<std::uint64_t>(element_bytes_); }
+  PLEAT_ONCE [[nodiscard]] inline std::uint64_t hash() const { return random::hash(to_string()) ^ static_cast<std::uint64_t>(element_bytes_); }
 
  private:
   /// Whether a later axis cuts dimension d too: then a's blocks are not whole blocks of the group, and only an exchange fits.
@@ -346,7 +346,7 @@ class redistribution {
   }
 
   /// The placements on the way, the last included, if each axis goes by the collective that fits it.
-  [[nodiscard]] std::vector<placement> staged(placement const& from, placement const& to) const {
+  PLEAT_ONCE [[nodiscard]] inline std::vector<placement> staged(placement const& from, placement const& to) const {
     auto const& m = from_.mesh();
     placement p = from;
     std::vector<placement> way;
@@ -370,7 +370,7 @@ class redistribution {
     return way;
   }
 
-  void append(std::vector<priced_step>& list, layout at, std::vector<placement> const& way) const {
+  PLEAT_ONCE inline void append(std::vector<priced_step>& list, layout at, std::vector<placement> const& way) const {
     for (auto const& next : way) {
       priced_step s{redistribution_step(at, next), 0, {}};
       if (s.kind() != movement::local)

@@ -56,7 +56,7 @@ template <class T> [[nodiscard]] std::vector<T> scatter(std::span<T const> alive
 }
 
 /// Refuses bits that a file may hold but no writer of ours writes. \throws error
-PLEAT_ONCE void check_bits(char const* call, std::span<std::uint8_t const> bits, index_t n, index_t alive) {
+PLEAT_ONCE inline void check_bits(char const* call, std::span<std::uint8_t const> bits, index_t n, index_t alive) {
   if (static_cast<index_t>(bits.size()) != bit_bytes(n))
     throw error{call, "the mask of " + std::to_string(n) + " elements takes " + std::to_string(bit_bytes(n)) + " bytes, found " + std::to_string(bits.size()), remedy::copy_again};
   if (n % 8 != 0 && (bits.back() >> (n % 8)) != 0)

@@ -36,7 +36,7 @@ template <class V> [[nodiscard]] std::vector<V> join_matrix(index_t rows, int di
   return out;
 }
 /// One part of all pieces, by its suffix.
-[[nodiscard]] inline std::vector<std::vector<std::byte>> bytes_of_all(std::span<weight_piece const> pieces, std::string_view suffix) {
+PLEAT_ONCE [[nodiscard]] inline std::vector<std::vector<std::byte>> bytes_of_all(std::span<weight_piece const> pieces, std::string_view suffix) {
   std::vector<std::vector<std::byte>> all;
   for (auto const& p : pieces) all.push_back(find_part(p.parts, suffix)->bytes);
   return all;

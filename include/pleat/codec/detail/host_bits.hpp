@@ -22,7 +22,7 @@ namespace pleat::codec::detail {
 [[nodiscard]] inline std::string call_of(std::string_view form, char const* function) { return "codec::" + std::string(form) + "::" + function; }
 
 /// \throws error that names the element at `at`, which is not finite
-[[noreturn]] inline void refuse_element(std::string_view form, extents const& shape, index_t at, float value) {
+PLEAT_ONCE [[noreturn]] inline void refuse_element(std::string_view form, extents const& shape, index_t at, float value) {
   index_t const columns = std::max<index_t>(columns_of(shape), 1);
   throw error{call_of(form, "encode"), "the element in row " + std::to_string(at / columns) + ", column " + std::to_string(at % columns) + " is " + std::to_string(value),
               "Train again with a lower learning rate"};
@@ -41,7 +41,7 @@ namespace pleat::codec::detail {
 }
 
 /// Refuses NaN and infinity. \throws error with the row and column of the first
-inline void demand_finite(std::string_view form, extents const& shape, std::span<float const> values) {
+PLEAT_ONCE inline void demand_finite(std::string_view form, extents const& shape, std::span<float const> values) {
   if (static_cast<index_t>(values.size()) != shape.size())
     throw error{call_of(form, "encode"), "expected " + std::to_string(shape.size()) + " values, found " + std::to_string(values.size())};
   if (largest_magnitude_bits(values.data(), shape.size()) < 0x7f800000u) return;
@@ -57,7 +57,7 @@ template <class V> [[nodiscard]] file_tensor part_of(std::string suffix, std::ve
 }
 
 /// Bytes [b, e) of a part whose rows have the same length.
-[[nodiscard]] inline file_tensor part_rows(file_tensor const& p, index_t first, index_t last) {
+PLEAT_ONCE [[nodiscard]] inline file_tensor part_rows(file_tensor const& p, index_t first, index_t last) {
   auto shape = p.shape;
   std::size_t const row = p.shape[0] ? p.bytes.size() / static_cast<std::size_t>(p.shape[0]) : 0;
   std::vector<index_t> e;

@@ -46,7 +46,7 @@ namespace pleat::codec::detail {
 
 /// What rows of codes in ±127 times a scale each can be off: half a step, or the way to the end of the range; and the rounding of scale·code to
 /// float (a relative 2⁻²⁴, or half the smallest float).
-[[nodiscard]] PLEAT_ONCE error_norms predict_int8(index_t columns, std::span<float const> values, std::span<float const> scales) {
+PLEAT_ONCE [[nodiscard]] inline error_norms predict_int8(index_t columns, std::span<float const> values, std::span<float const> scales) {
   error_norms e;
   for (std::size_t i = 0; i < values.size(); ++i) {
     double const s = static_cast<double>(scales[i / static_cast<std::size_t>(columns)]), x = std::fabs(static_cast<double>(values[i]));

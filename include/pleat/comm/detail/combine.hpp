@@ -84,7 +84,7 @@ template <class T> [[nodiscard]] block_operations operations_of(reduction op) {
 }
 
 /// Booleans travel as bytes of 0 or 1.
-[[nodiscard]] PLEAT_ONCE block_operations operations_of(dtype t, reduction op) {
+PLEAT_ONCE [[nodiscard]] inline block_operations operations_of(dtype t, reduction op) {
   switch (t) {
     case dtype::boolean: case dtype::u8: return operations_of<std::uint8_t>(op);
     case dtype::i8: return operations_of<std::int8_t>(op);
@@ -124,14 +124,14 @@ void fold(dtype t, reduction op, int ranks, index_t begin, index_t end, Source c
 }
 
 /// memcpy that knows that a buffer may be its own copy, and that nothing may be null.
-inline void copy_bytes(void* to, void const* from, index_t bytes) noexcept {
+PLEAT_ONCE inline void copy_bytes(void* to, void const* from, index_t bytes) noexcept {
   if (bytes > 0 && to != from) std::memmove(to, from, static_cast<std::size_t>(bytes));
 }
 
-[[nodiscard]] inline std::byte const* at(void const* p, index_t elements, dtype t) noexcept {
+PLEAT_ONCE [[nodiscard]] inline std::byte const* at(void const* p, index_t elements, dtype t) noexcept {
   return static_cast<std::byte const*>(p) + elements * static_cast<index_t>(size_of(t));
 }
-[[nodiscard]] inline std::byte* at(void* p, index_t elements, dtype t) noexcept {
+PLEAT_ONCE [[nodiscard]] inline std::byte* at(void* p, index_t elements, dtype t) noexcept {
   return static_cast<std::byte*>(p) + elements * static_cast<index_t>(size_of(t));
 }
 

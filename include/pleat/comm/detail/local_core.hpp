@@ -30,14 +30,14 @@
 namespace pleat::comm::detail {
 
 /// "rank 2", "ranks 1, 3"
-[[nodiscard]] inline std::string name_ranks(std::vector<int> const& ranks) {
+PLEAT_ONCE [[nodiscard]] inline std::string name_ranks(std::vector<int> const& ranks) {
   std::string s = ranks.size() == 1 ? "rank " : "ranks ";
   for (std::size_t i = 0; i < ranks.size(); ++i) s += (i ? ", " : "") + std::to_string(ranks[i]);
   return s;
 }
 
 /// "0.25 s"
-[[nodiscard]] inline std::string name_seconds(double s) {
+PLEAT_ONCE [[nodiscard]] inline std::string name_seconds(double s) {
   std::string t = std::to_string(s);
   t.erase(t.find_last_not_of('0') + 1);
   if (t.ends_with('.')) t.pop_back();
@@ -45,7 +45,7 @@ namespace pleat::comm::detail {
 }
 
 /// Names what rank r asks for that differs from rank 0; empty if the two agree.
-[[nodiscard]] PLEAT_ONCE std::string disagreement(call const& a, call const& b, int rank) {
+PLEAT_ONCE [[nodiscard]] inline std::string disagreement(call const& a, call const& b, int rank) {
   bool same = a.kind == b.kind && a.count() == b.count() && (a.kind == call_kind::barrier || a.type() == b.type()) &&
               (!a.reduces() || a.op == b.op) && (!a.rooted() || a.root == b.root);
   if (same && (a.kind == call_kind::all_gather_v || a.kind == call_kind::reduce_scatter_v))
@@ -87,7 +87,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
     int rank = 0;
   };
 
-  explicit local_core(int ranks)
+  PLEAT_ONCE inline explicit local_core(int ranks)
       : size_(ranks),
         spins_(static_cast<unsigned>(ranks) <= std::thread::hardware_concurrency() ? 1000 : 0),
         ring_(16, nullptr),
@@ -102,7 +102,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
   // ---- collectives ----
 
   /// Rank `rank` enters its collective number `number`. Never waits.
-  PLEAT_ONCE collective& arrive(int rank, std::uint64_t number, call const& c) {
+  PLEAT_ONCE inline collective& arrive(int rank, std::uint64_t number, call const& c) {
     bool completed = false;
     collective* op = nullptr;
     {
@@ -124,7 +124,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
   }
 
   /// Takes chunks until none is left. \returns whether the operation is over (done or failed)
-  PLEAT_ONCE bool help(collective& op) {
+  PLEAT_ONCE inline bool help(collective& op) {
     int const s = op.state.load(std::memory_order_acquire);
     if (s == ready) {
       for (index_t i; (i = op.next.fetch_add(1, std::memory_order_relaxed)) < op.chunks;) {
@@ -140,19 +140,19 @@ class local_core : public std::enable_shared_from_this<local_core> {
   }
 
   /// Waits for the operation. `seconds` < 0: for ever. \throws error if it failed or somebody did not come
-  void finish(collective& op, int rank, double seconds) {
+  PLEAT_ONCE inline void finish(collective& op, int rank, double seconds) {
     if (!wait_until([&] { return op.state.load(std::memory_order_acquire) != open; }, seconds))
       give_up(op, rank, seconds);
     if (!help(op)) wait_until([&] { return op.state.load(std::memory_order_acquire) >= done; }, -1);
     check(op, rank);
   }
 
-  void check(collective const& op, int rank) const {
+  PLEAT_ONCE inline void check(collective const& op, int rank) const {
     if (op.state.load(std::memory_order_acquire) == failed) throw_failure(op.why, rank);
   }
 
   /// Rank has read all it needs of the operation.
-  void leave(collective& op) {
+  PLEAT_ONCE inline void leave(collective& op) {
     if (op.released.fetch_add(1, std::memory_order_acq_rel) + 1 < size_) return;
     std::lock_guard lock(mutex_);
     ring_[op.number & (ring_.size() - 1)] = nullptr;
@@ -160,7 +160,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
   }
 
   /// The rank's stack unwinds: if the operation has not begun it never will; if it has, it is brought to an end.
-  PLEAT_ONCE void cancel(collective& op, int rank) {
+  PLEAT_ONCE inline void cancel(collective& op, int rank) {
     {
       std::lock_guard lock(mutex_);
       if (op.state.load(std::memory_order_relaxed) == open)
@@ -174,7 +174,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
   // ---- messages ----
 
   /// Posts a send or a receive. Never waits for the other side; whoever comes second copies.
-  PLEAT_ONCE void post(message& m) {
+  PLEAT_ONCE inline void post(message& m) {
     bool const sending = m.what.kind == call_kind::send;
     message* other = nullptr;
     {
@@ -212,7 +212,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
     }
   }
 
-  PLEAT_ONCE void finish(message& m, double seconds) {
+  PLEAT_ONCE inline void finish(message& m, double seconds) {
     if (!wait_until([&] { return m.state.load(std::memory_order_acquire) >= ready; }, seconds)) {
       std::lock_guard lock(mutex_);
       if (m.state.load(std::memory_order_relaxed) == open)
@@ -224,11 +224,11 @@ class local_core : public std::enable_shared_from_this<local_core> {
     check(m);
   }
 
-  void check(message const& m) const {
+  PLEAT_ONCE inline void check(message const& m) const {
     if (m.state.load(std::memory_order_acquire) == failed) throw_failure(m.why, m.rank);
   }
 
-  PLEAT_ONCE void cancel(message& m) {
+  PLEAT_ONCE inline void cancel(message& m) {
     {
       std::lock_guard lock(mutex_);
       if (m.state.load(std::memory_order_relaxed) == open)
@@ -240,7 +240,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
   // ---- the group ----
 
   /// Rank will never come again: every operation that still needs it, now or later, fails and says so.
-  PLEAT_ONCE void abandon(int rank, std::string const& reason) {
+  PLEAT_ONCE inline void abandon(int rank, std::string const& reason) {
     std::vector<std::weak_ptr<local_core>> children;
     {
       std::lock_guard lock(mutex_);
@@ -266,9 +266,9 @@ class local_core : public std::enable_shared_from_this<local_core> {
   }
 
  private:
-  [[noreturn]] static void throw_failure(failure const& f, int rank) { throw error{f.call, f.problem, f.remedy, rank}; }
+  PLEAT_ONCE [[noreturn]] inline static void throw_failure(failure const& f, int rank) { throw error{f.call, f.problem, f.remedy, rank}; }
 
-  void wake() {
+  PLEAT_ONCE inline void wake() {
     std::lock_guard lock(mutex_);
     if (sleepers_ > 0) changed_.notify_all();
   }
@@ -301,7 +301,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
     return in_time || is_done();
   }
 
-  PLEAT_ONCE void give_up(collective& op, int rank, double seconds) {
+  PLEAT_ONCE inline void give_up(collective& op, int rank, double seconds) {
     {
       std::lock_guard lock(mutex_);
       if (op.state.load(std::memory_order_relaxed) != open) return;
@@ -316,18 +316,18 @@ class local_core : public std::enable_shared_from_this<local_core> {
     wake();
   }
 
-  void fail(collective& op, failure f) {  // with the mutex held
+  PLEAT_ONCE inline void fail(collective& op, failure f) {  // with the mutex held
     op.why = std::move(f);
     op.state.store(failed, std::memory_order_release);
   }
-  void fail(message& m, failure f) {
+  PLEAT_ONCE inline void fail(message& m, failure f) {
     for (auto* lists : {&sends_, &receives_})
       for (auto& list : *lists) std::erase(list, &m);
     m.why = std::move(f);
     m.state.store(failed, std::memory_order_release);
   }
 
-  PLEAT_ONCE collective* find(std::uint64_t number) {
+  PLEAT_ONCE inline collective* find(std::uint64_t number) {
     for (;;) {
       auto*& slot = ring_[number & (ring_.size() - 1)];
       if (slot && slot->number == number) return slot;
@@ -339,7 +339,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
     }
   }
 
-  PLEAT_ONCE collective* fresh(std::uint64_t number) {
+  PLEAT_ONCE inline collective* fresh(std::uint64_t number) {
     if (free_.empty()) {
       auto const number_of_all = std::max<std::size_t>(16, 2 * all_.size());
       all_.reserve(number_of_all);
@@ -364,7 +364,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
   }
 
   /// All have arrived: agree, and cut the work into chunks of about 32 KiB.
-  PLEAT_ONCE void prepare(collective& op) {
+  PLEAT_ONCE inline void prepare(collective& op) {
     auto const& c = op.calls[0];
     for (int r = 1; r < size_; ++r)
       if (auto text = disagreement(c, op.calls[static_cast<std::size_t>(r)], r); !text.empty())
@@ -405,7 +405,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
     op.state.store(op.chunks == 0 ? done : ready, std::memory_order_release);
   }
 
-  PLEAT_ONCE void run_chunk(collective& op, index_t chunk) {
+  PLEAT_ONCE inline void run_chunk(collective& op, index_t chunk) {
     index_t const begin = chunk * op.grain, end = std::min(op.total, begin + op.grain);
     auto const& calls = op.calls;
     auto const& c = calls[0];
@@ -462,7 +462,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
   }
 
   /// Elements [b, e) of the flat order, all within the block of rank r, which starts at `first`.
-  void scatter_or_gather(collective& op, int r, index_t first, index_t b, index_t e) {
+  PLEAT_ONCE inline void scatter_or_gather(collective& op, int r, index_t first, index_t b, index_t e) {
     auto const& mine = op.calls[static_cast<std::size_t>(r)];
     dtype const t = mine.type();
     if (mine.reduces()) {
@@ -483,7 +483,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
     fold(c.type(), c.op, size_, begin, end, [&](int r) { return op.calls[static_cast<std::size_t>(r)].in.data; }, store);
   }
 
-  PLEAT_ONCE void run_split(collective& op) {
+  PLEAT_ONCE inline void run_split(collective& op) {
     std::vector<int> order;
     for (int r = 0; r < size_; ++r)
       if (op.calls[static_cast<std::size_t>(r)].root >= 0) order.push_back(r);
@@ -505,7 +505,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
     }
   }
 
-  [[nodiscard]] static index_t bytes_of(dtype t) noexcept { return static_cast<index_t>(size_of(t)); }
+  PLEAT_ONCE [[nodiscard]] inline static index_t bytes_of(dtype t) noexcept { return static_cast<index_t>(size_of(t)); }
 
   int size_, spins_;
   std::mutex mutex_;

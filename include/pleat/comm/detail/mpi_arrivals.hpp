@@ -17,7 +17,7 @@ namespace pleat::comm::detail {
 /// Who has entered which timed collective: every rank tells every other by one small message.
 class mpi_arrivals {
  public:
-  PLEAT_ONCE explicit mpi_arrivals(MPI_Comm of) {
+  PLEAT_ONCE inline explicit mpi_arrivals(MPI_Comm of) {
     MPI_Comm_dup(of, &comm_);
     MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN);
     MPI_Comm_rank(comm_, &rank_);
@@ -33,7 +33,8 @@ class mpi_arrivals {
   }
   mpi_arrivals(mpi_arrivals const&) = delete;
   mpi_arrivals& operator=(mpi_arrivals const&) = delete;
-  PLEAT_ONCE ~mpi_arrivals() {
+  ~mpi_arrivals() { close(); }
+  PLEAT_ONCE inline void close() {
     if (mpi_is_over()) return;
     for (auto& r : receives_)
       if (r != MPI_REQUEST_NULL) {
@@ -46,7 +47,7 @@ class mpi_arrivals {
   }
 
   /// This rank enters a timed collective. \returns its number
-  PLEAT_ONCE std::int64_t announce() {
+  PLEAT_ONCE inline std::int64_t announce() {
     auto const number = ++mine_;
     auto const slot = static_cast<std::size_t>(number) % window;
     auto* const first = sends_.data() + slot * static_cast<std::size_t>(size_);
@@ -56,7 +57,7 @@ class mpi_arrivals {
       if (r != rank_) MPI_Isend(&outbox_[slot], 1, MPI_INT64_T, r, 0, comm_, first + r);
     return number;
   }
-  PLEAT_ONCE void drain() {
+  PLEAT_ONCE inline void drain() {
     int n = 0;
     MPI_Testsome(size_, receives_.data(), &n, done_.data(), MPI_STATUSES_IGNORE);
     for (int i = 0; n != MPI_UNDEFINED && i < n; ++i) {
@@ -65,7 +66,7 @@ class mpi_arrivals {
       listen(r);
     }
   }
-  [[nodiscard]] std::vector<int> absent(std::int64_t number) const {
+  PLEAT_ONCE [[nodiscard]] inline std::vector<int> absent(std::int64_t number) const {
     std::vector<int> who;
     for (int r = 0; r < size_; ++r)
       if (r != rank_ && seen_[static_cast<std::size_t>(r)] < number) who.push_back(r);
@@ -74,7 +75,7 @@ class mpi_arrivals {
 
  private:
   static constexpr std::size_t window = 16;
-  void listen(int r) {
+  PLEAT_ONCE inline void listen(int r) {
     auto const i = static_cast<std::size_t>(r);
     MPI_Irecv(&inbox_[i], 1, MPI_INT64_T, r, 0, comm_, &receives_[i]);
   }

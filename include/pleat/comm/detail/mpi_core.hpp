@@ -30,7 +30,7 @@ namespace pleat::comm::detail {
 /// The state behind comm::mpi. Requests keep it alive.
 class mpi_core : public std::enable_shared_from_this<mpi_core> {
  public:
-  mpi_core(MPI_Comm c, bool owned, index_t max_count) : comm(c), owned(owned), max_count(max_count) {
+  PLEAT_ONCE inline mpi_core(MPI_Comm c, bool owned, index_t max_count) : comm(c), owned(owned), max_count(max_count) {
     check(MPI_Comm_rank(comm, &rank), "MPI_Comm_rank");
     check(MPI_Comm_size(comm, &size), "MPI_Comm_size");
     ops_.fill(MPI_OP_NULL);
@@ -44,12 +44,12 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     if (owned) MPI_Comm_free(&comm);
   }
 
-  void check(int code, char const* what) const {
+  PLEAT_ONCE inline void check(int code, char const* what) const {
     if (code != MPI_SUCCESS) [[unlikely]]
       mpi_fail(code, what, rank);
   }
   [[noreturn, gnu::cold, gnu::noinline]] void fail(int code, call const& c) const { mpi_fail(code, describe(c), rank); }
-  void check(int code, call const& c) const {
+  PLEAT_ONCE inline void check(int code, call const& c) const {
     if (code != MPI_SUCCESS) [[unlikely]]
       fail(code, c);
   }
@@ -66,12 +66,12 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     std::int64_t number = 0;
     double seconds = -1;
 
-    void make_room(std::size_t n) {
+    PLEAT_ONCE inline void make_room(std::size_t n) {
       requests.reserve(n);
       statuses.reserve(n);
       ints.reserve(n);
     }
-    MPI_Request* more() {
+    PLEAT_ONCE inline MPI_Request* more() {
       requests.push_back(MPI_REQUEST_NULL);
       return &requests.back();
     }
@@ -86,7 +86,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
       over = flag != 0 || code != MPI_SUCCESS;
       return over;
     }
-    void conclude() {
+    PLEAT_ONCE inline void conclude() {
       owner->check(code, what);
       if (what.kind == call_kind::receive) {
         index_t came = 0;
@@ -117,7 +117,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
       conclude();
     }
     /// A receive can be taken back, and then the buffer is the caller's again.
-    void cancel() noexcept {
+    PLEAT_ONCE inline void cancel() noexcept {
       for (auto& r : requests)
         if (r != MPI_REQUEST_NULL) {
           MPI_Cancel(&r);
@@ -125,7 +125,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
         }
       over = true;
     }
-    void wait_in_time() {
+    PLEAT_ONCE inline void wait_in_time() {
       auto const limit = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
       for (int i = 0; !poll(); ++i) {
         if (i < 100) continue;
@@ -138,7 +138,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
       }
     }
     /// Waits a little, unless something has been lost here before.
-    [[nodiscard]] bool ends_soon(bool hopeless) {
+    PLEAT_ONCE [[nodiscard]] inline bool ends_soon(bool hopeless) {
       auto const limit = std::chrono::steady_clock::now() + std::chrono::seconds(1);
       while (!poll()) {
         if (hopeless || std::chrono::steady_clock::now() > limit) return false;
@@ -170,7 +170,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     }
   };
 
-  void run(call const& c) {
+  PLEAT_ONCE inline void run(call const& c) {
     if (seconds >= 0 || !broken.empty() || !fits(c)) [[unlikely]] {
       return start(c).wait();
     }
@@ -222,7 +222,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     }
   }
 
-  PLEAT_ONCE request start(call const& c) {
+  PLEAT_ONCE inline request start(call const& c) {
     if (!broken.empty()) throw error{describe(c), broken, "Make a new communicator, or end the program", rank};
     auto* o = &operations.next(32, [this](operation& made) { made.make_room(2 * static_cast<std::size_t>(size)); });  // any call within MPI's counts: which operation serves it is chance
     o->what = c;
@@ -260,7 +260,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
  private:
   static constexpr int exchange_tag = library_tags - 1;
 
-  [[nodiscard]] bool fits(call const& c) const noexcept {
+  PLEAT_ONCE [[nodiscard]] inline bool fits(call const& c) const noexcept {
     switch (c.kind) {
       case call_kind::all_gather:
         return c.out.count <= max_count;
@@ -277,7 +277,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
   }
 
   /// The operand, or MPI's word for "it lies where the result goes".
-  [[nodiscard]] void const* source(call const& c) const noexcept {
+  PLEAT_ONCE [[nodiscard]] inline void const* source(call const& c) const noexcept {
     if (c.kind == call_kind::reduce && rank != c.root) return c.in.data;
     if (c.kind == call_kind::all_gather)
       return c.in.data == at(c.out.data, rank * c.in.count, c.in.type) ? MPI_IN_PLACE : c.in.data;
@@ -286,7 +286,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     return c.in.data == c.out.data ? MPI_IN_PLACE : c.in.data;
   }
 
-  MPI_Op op(call const& c) {
+  PLEAT_ONCE inline MPI_Op op(call const& c) {
     if (c.in.type == dtype::f16 || c.in.type == dtype::bf16) return own_op(c);
     switch (c.op) {
       case reduction::sum:
@@ -304,7 +304,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     }
     return MPI_OP_NULL;
   }
-  PLEAT_ONCE MPI_Op own_op(call const& c) {
+  PLEAT_ONCE inline MPI_Op own_op(call const& c) {
     static constexpr std::array<MPI_User_function*, 8> functions{
         mpi_combine<half, reduction::sum>,     mpi_combine<half, reduction::min>,
         mpi_combine<half, reduction::max>,     mpi_combine<half, reduction::prod>,
@@ -315,7 +315,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     return ops_[i];
   }
 
-  void check_count(call const& c, index_t came) const {
+  PLEAT_ONCE inline void check_count(call const& c, index_t came) const {
     if (came != c.out.count)
       throw error{describe(c),
                   std::to_string(came) + " elements came, " + std::to_string(c.out.count) + " were expected",
@@ -333,7 +333,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     } while (b < count);
   }
 
-  PLEAT_ONCE void post(operation& o) {
+  PLEAT_ONCE inline void post(operation& o) {
     call const& c = o.what;
     auto const t = c.type();
     auto const type = mpi_type(t);
@@ -398,13 +398,13 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     }
   }
 
-  void broadcast(operation& o, void* data, index_t count, int root) {
+  PLEAT_ONCE inline void broadcast(operation& o, void* data, index_t count, int root) {
     auto const t = o.what.type();
     pieces(count,
            [&](index_t b, int n) { check(MPI_Ibcast(at(data, b, t), n, mpi_type(t), root, comm, o.more()), o.what); });
   }
 
-  PLEAT_ONCE void lay_out(std::vector<int>& ints, parts const& p) const {
+  PLEAT_ONCE inline void lay_out(std::vector<int>& ints, parts const& p) const {
     ints.resize(2 * static_cast<std::size_t>(size));
     for (int r = 0; r < size; ++r) {
       ints[static_cast<std::size_t>(r)] = static_cast<int>(p.count(r));
@@ -413,12 +413,12 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
   }
 
   /// MPI forbids a result within the operand; the call allows it where it is this rank's own block.
-  [[nodiscard]] static bool overlap(call const& c) noexcept {
+  PLEAT_ONCE [[nodiscard]] inline static bool overlap(call const& c) noexcept {
     auto const *a = static_cast<std::byte const*>(c.in.data), *b = static_cast<std::byte const*>(c.out.data);
     return c.out.count > 0 && b < a + c.in.bytes() && a < b + c.out.bytes();
   }
 
-  PLEAT_ONCE void reduce_scatter(operation& o) {
+  PLEAT_ONCE inline void reduce_scatter(operation& o) {
     call const& c = o.what;
     auto const t = c.type();
     auto const type = mpi_type(t);
@@ -450,7 +450,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
   }
 
   /// Everybody to everybody, by messages: their counts are known pair by pair, so each pair cuts its own pieces.
-  PLEAT_ONCE void exchange(operation& o) {
+  PLEAT_ONCE inline void exchange(operation& o) {
     call const& c = o.what;
     auto const t = c.type();
     auto const type = mpi_type(t);
@@ -477,7 +477,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
                at(c.in.data, even ? block * rank : c.in_parts.offset(rank), t), n * static_cast<index_t>(size_of(t)));
   }
 
-  [[noreturn]] PLEAT_ONCE void give_up(operation& o) {
+  PLEAT_ONCE [[noreturn]] inline void give_up(operation& o) {
     std::string problem = "waited " + name_seconds(o.seconds) + ", and ";
     if (o.what.kind == call_kind::send || o.what.kind == call_kind::receive) {
       problem += "rank " + std::to_string(o.what.root) + " did not come";

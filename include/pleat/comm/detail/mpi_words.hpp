@@ -17,14 +17,14 @@
 
 namespace pleat::comm::detail {
 
-[[nodiscard]] inline bool mpi_is_over() noexcept {
+PLEAT_ONCE [[nodiscard]] inline bool mpi_is_over() noexcept {
   int over = 0, begun = 0;
   MPI_Initialized(&begun);
   MPI_Finalized(&over);
   return !begun || over;
 }
 
-[[noreturn, gnu::cold]] PLEAT_ONCE void mpi_fail(int code, std::string call, int rank) {
+PLEAT_ONCE [[noreturn, gnu::cold]] inline void mpi_fail(int code, std::string call, int rank) {
   char text[MPI_MAX_ERROR_STRING] = {};
   int length = 0;
   MPI_Error_string(code, text, &length);
@@ -32,7 +32,7 @@ namespace pleat::comm::detail {
               "The communicator cannot be trusted any more", rank};
 }
 
-[[nodiscard]] inline MPI_Datatype mpi_type(dtype t) noexcept {
+PLEAT_ONCE [[nodiscard]] inline MPI_Datatype mpi_type(dtype t) noexcept {
   switch (t) {
     case dtype::boolean:
     case dtype::u8:

@@ -17,7 +17,7 @@ class verifier {
  public:
   verifier(call const& c, int rank, int size) : c_(c), rank_(rank), size_(size) {}
 
-  PLEAT_ONCE void run() const {
+  PLEAT_ONCE inline void run() const {
     switch (c_.kind) {
       case call_kind::barrier:
       case call_kind::split:
@@ -75,7 +75,7 @@ class verifier {
   [[noreturn, gnu::cold, gnu::noinline]] void fail(std::string const& problem, char const* remedy = "") const {
     throw error{describe(c_), problem, remedy, rank_};
   }
-  PLEAT_ONCE void buffers(bool in, bool out) const {
+  PLEAT_ONCE inline void buffers(bool in, bool out) const {
     if (in) one("in", c_.in.data, c_.in.count);
     if (out) one("out", c_.out.data, c_.out.count);
     if (in && out && c_.in.type != c_.out.type)
@@ -83,38 +83,38 @@ class verifier {
                std::string(pleat::name_of(c_.out.type)),
            "Both must hold the same element type");
   }
-  void one(char const* name, void const* data, index_t count) const {
+  PLEAT_ONCE inline void one(char const* name, void const* data, index_t count) const {
     if (count < 0) fail(std::string(name) + ".count is " + std::to_string(count), "A count is never negative");
     if (count > 0 && !data)
       fail(std::string(name) + ".data is null, but " + std::to_string(count) + " elements are asked for",
            "Allocate the buffer first");
   }
-  void equal(char const* a, index_t x, char const* b, index_t y) const {
+  PLEAT_ONCE inline void equal(char const* a, index_t x, char const* b, index_t y) const {
     if (x != y)
       fail(std::string(a) + " is " + std::to_string(x) + ", and " + b + " is " + std::to_string(y),
            "The two must be equal");
   }
-  void root() const {
+  PLEAT_ONCE inline void root() const {
     if (c_.root < 0 || c_.root >= size_)
       fail("root " + std::to_string(c_.root) + " is not in [0, " + std::to_string(size_) + ")");
   }
-  void peer() const {
+  PLEAT_ONCE inline void peer() const {
     if (c_.root < 0 || c_.root >= size_)
       fail("peer " + std::to_string(c_.root) + " is not in [0, " + std::to_string(size_) + ")");
     if (c_.tag < 0 || c_.tag >= library_tags)
       fail("tag " + std::to_string(c_.tag) + " is not in [0, " + std::to_string(user_tags) + ")");
   }
-  void operation() const {
+  PLEAT_ONCE inline void operation() const {
     if (!reducible(c_.in.type, c_.op))
       fail("reduction " + std::string(name_of(c_.op)) + " is not defined for " +
            std::string(pleat::name_of(c_.in.type)));
   }
-  void apart() const {
+  PLEAT_ONCE inline void apart() const {
     auto const *a = static_cast<std::byte const*>(c_.in.data), *b = static_cast<std::byte const*>(c_.out.data);
     if (c_.in.count > 0 && c_.out.count > 0 && a < b + c_.out.bytes() && b < a + c_.in.bytes())
       fail("in and out overlap", "An exchange needs two buffers");
   }
-  PLEAT_ONCE void deal(char const* name, parts const& p, bool may_offset, index_t room) const {
+  PLEAT_ONCE inline void deal(char const* name, parts const& p, bool may_offset, index_t room) const {
     auto const n = static_cast<std::size_t>(size_);
     if (p.counts.size() != n)
       fail(std::string(name) + ".counts has " + std::to_string(p.counts.size()) + " entries for " +
@@ -135,7 +135,7 @@ class verifier {
 
 /// The same questions about the frequent calls as one expression without words: a few ns before every call.
 /// False means: let the verifier look closer.
-[[nodiscard]] inline bool surely_right(call const& c, int size) noexcept {
+PLEAT_ONCE [[nodiscard]] inline bool surely_right(call const& c, int size) noexcept {
   bool const in = c.in.count >= 0 && (c.in.data || c.in.count == 0);
   bool const out = c.out.count >= 0 && (c.out.data || c.out.count == 0);
   bool const both = in && out && c.in.type == c.out.type;

@@ -34,7 +34,7 @@ struct cluster_map {
 /// Finds centroids and gives every element of `values` its centroid's value; zeros stay, and nothing else becomes 0. A weight of few zeros (less than
 /// an eighth) has no index, and one entry that is 0 if it has any. Of a part of a weight: the centroids are those of the whole, bit for bit; then it
 /// talks to the ranks that have the other parts, and errors are to be looked for before (demand_clusters).
-[[nodiscard]] PLEAT_ONCE cluster_map make_clusters(extents const& shape, std::vector<float>& values, codec::codebook_options o, codec::codebook_part const& part) {
+PLEAT_ONCE [[nodiscard]] inline cluster_map make_clusters(extents const& shape, std::vector<float>& values, codec::codebook_options o, codec::codebook_part const& part) {
   using namespace codec::detail;
   std::int64_t counts[] = {shape.size(), std::count(values.begin(), values.end(), 0.0f)};
   if (part.sum) part.sum(counts);
@@ -69,7 +69,7 @@ struct cluster_map {
   return m;
 }
 /// \throws error for options out of range, NaN and infinity
-PLEAT_ONCE void demand_clusters(extents const& shape, std::vector<float> const& values, codec::codebook_options const& o) {
+PLEAT_ONCE inline void demand_clusters(extents const& shape, std::vector<float> const& values, codec::codebook_options const& o) {
   codec::detail::demand_finite(codec::detail::coded_logic::name, shape, values);
   codec::detail::check_codebook_options("compress::share_weights", o, 0, true);
   if (o.index_bits == 0) throw error{"compress::share_weights", "a relative index of 0 bits, expected 2 to 8"};
@@ -82,7 +82,7 @@ PLEAT_ONCE void demand_clusters(extents const& shape, std::vector<float> const& 
 
 /// The centroids as training left them in `values`. The members of a cluster may be on other ranks: `sum` adds up over those that have the
 /// other parts.
-PLEAT_ONCE void take_centroids(cluster_map& m, std::vector<float> const& values, std::function<void(std::span<std::int64_t>)> const& sum) {
+PLEAT_ONCE inline void take_centroids(cluster_map& m, std::vector<float> const& values, std::function<void(std::span<std::int64_t>)> const& sum) {
   if (!sum) {
     for (std::size_t i = m.member.size(); i-- > 0;) m.books[m.cluster[i]] = values[static_cast<std::size_t>(m.member[i])];
     return;
@@ -97,7 +97,7 @@ PLEAT_ONCE void take_centroids(cluster_map& m, std::vector<float> const& values,
     if (seen[2 * c] > 0) m.books[c] = std::bit_cast<float>(static_cast<std::uint32_t>(seen[2 * c + 1] / seen[2 * c]));
 }
 /// What encodes `values` exactly: the centroids, ascending in each group.
-[[nodiscard]] PLEAT_ONCE codec::codebook_options options_of(cluster_map const& m, bool entropy) {
+PLEAT_ONCE [[nodiscard]] inline codec::codebook_options options_of(cluster_map const& m, bool entropy) {
   auto o = m.options;
   o.entropy = entropy;
   o.centroids.assign(m.books.begin() + static_cast<std::ptrdiff_t>(m.first_book), m.books.begin() + static_cast<std::ptrdiff_t>(m.last_book));
@@ -118,7 +118,7 @@ inline void give_gradients(cluster_map const& m, float* gradient) {
 
 /// The parts of a coded weight, entropy-coded anew with a relative index of so many bits; empty: the width that takes the fewest bytes.
 /// \param values what the parts decode to
-[[nodiscard]] PLEAT_ONCE std::vector<codec::file_tensor> recoded(extents const& shape, std::span<codec::file_tensor const> parts, std::vector<float> const& values, std::optional<int> index_bits) {
+PLEAT_ONCE [[nodiscard]] inline std::vector<codec::file_tensor> recoded(extents const& shape, std::span<codec::file_tensor const> parts, std::vector<float> const& values, std::optional<int> index_bits) {
   using namespace codec::detail;
   auto const l = read_layout("compress::entropy_code", shape, parts);
   if (l.phase != 0) throw error{"compress::entropy_code", "a weight of shape " + shape.to_string() + " begins within a group of rows that share a codebook: it is a part of a larger one", "Code the whole weight, and cut it then"};

@@ -24,7 +24,7 @@ template <class Weight, class Wanted> [[nodiscard]] consteval bool can_take_all(
 }
 template <class Weight, class Wanted> inline constexpr bool can_take = can_take_all<std::remove_cvref_t<Weight>, Wanted>();
 
-[[nodiscard]] inline bool all_finite(std::span<double const> values) {
+PLEAT_ONCE [[nodiscard]] inline bool all_finite(std::span<double const> values) {
   return std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
 }
 
@@ -36,11 +36,11 @@ template <class Net> [[nodiscard]] std::vector<std::string> shared_names(Net& ne
   });
   return names;
 }
-[[nodiscard]] inline bool is_one_of(std::vector<std::string> const& names, std::string const& name) {
+PLEAT_ONCE [[nodiscard]] inline bool is_one_of(std::vector<std::string> const& names, std::string const& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 /// Why a weight that would lose its place in the arena is left alone; empty if it is not.
-[[nodiscard]] inline std::string why_not_encoded(nn::parameter const& w, std::vector<std::string> const& shared) {
+PLEAT_ONCE [[nodiscard]] inline std::string why_not_encoded(nn::parameter const& w, std::vector<std::string> const& shared) {
   if (is_one_of(shared, w.name)) return "its memory is shared with another weight";
   return w.in_arena ? "" : "it is encoded already";
 }

@@ -48,7 +48,7 @@ void for_each_prunable(parallel::model<Net>& m, char const* call, std::vector<st
 }
 
 /// Bits [first, first + n) of a mask, or of one that is all ones if there is none.
-[[nodiscard]] inline std::vector<std::uint8_t> bits_of_run(std::vector<std::uint8_t> const& all, index_t first, index_t n) {
+PLEAT_ONCE [[nodiscard]] inline std::vector<std::uint8_t> bits_of_run(std::vector<std::uint8_t> const& all, index_t first, index_t n) {
   std::vector<std::uint8_t> bits(static_cast<std::size_t>(codec::detail::bit_bytes(n)), 0);
   for (index_t i = 0; i < n; ++i)
     if (all.empty() || codec::detail::bit_at(all.data(), first + i)) bits[static_cast<std::size_t>(i / 8)] = static_cast<std::uint8_t>(bits[static_cast<std::size_t>(i / 8)] | (1u << (i % 8)));

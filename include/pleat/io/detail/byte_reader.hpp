@@ -52,13 +52,13 @@ class byte_reader {
     return s;
   }
   /// Refuses a count of things that take at least `bytes` each and cannot be there. \throws error
-  PLEAT_ONCE void demand_room(std::uint64_t count, std::uint64_t bytes, char const* what) const {
+  PLEAT_ONCE inline void demand_room(std::uint64_t count, std::uint64_t bytes, char const* what) const {
     if (count > left() / bytes)
       throw error{call_, "at byte " + std::to_string(at_) + ": " + std::to_string(count) + " " + what + " are announced, but only " + std::to_string(left()) + " bytes follow", remedy::copy_again};
   }
 
  private:
-  PLEAT_ONCE void need(std::uint64_t n, char const* what) const {
+  PLEAT_ONCE inline void need(std::uint64_t n, char const* what) const {
     if (n > left())
       throw error{call_, "at byte " + std::to_string(at_) + ": expected " + std::to_string(n) + " bytes for " + what + ", but only " + std::to_string(left()) + " bytes follow", remedy::copy_again};
   }

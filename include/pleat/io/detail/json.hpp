@@ -38,7 +38,7 @@ namespace pleat::io::detail {
 }
 
 /// Appends a code point as UTF-8.
-PLEAT_ONCE void append_utf8(std::string& out, std::uint32_t c) {
+PLEAT_ONCE inline void append_utf8(std::string& out, std::uint32_t c) {
   auto const put = [&](std::uint32_t b) { out.push_back(static_cast<char>(static_cast<unsigned char>(b))); };
   if (c < 0x80) {
     put(c);
@@ -53,7 +53,7 @@ PLEAT_ONCE void append_utf8(std::string& out, std::uint32_t c) {
 
 /// Appends a string in quotes, escaped as little as RFC 8259 allows (the same bytes as serde_json, which writes most
 /// safetensors files).
-PLEAT_ONCE void append_json_string(std::string& out, std::string_view s) {
+PLEAT_ONCE inline void append_json_string(std::string& out, std::string_view s) {
   constexpr char hex[] = "0123456789abcdef";
   out += '"';
   for (char const c : s) {
@@ -112,7 +112,7 @@ class json_scanner {
     ++at_;
     return true;
   }
-  void expect(char c, char const* where) {
+  PLEAT_ONCE inline void expect(char c, char const* where) {
     if (!accept(c)) fail(std::string("expected '") + c + "' " + where);
   }
 
@@ -126,7 +126,7 @@ class json_scanner {
     expect(close, where);
   }
 
-  [[nodiscard]] PLEAT_ONCE std::string string(char const* what) {
+  PLEAT_ONCE [[nodiscard]] inline std::string string(char const* what) {
     skip_space();
     if (at_end() || text_[at_] != '"') fail(std::string("expected ") + what + " in quotes");
     ++at_;
@@ -149,7 +149,7 @@ class json_scanner {
   }
 
   /// A whole number from 0 to 2^63 − 1 as JSON writes it: no sign, no leading zero, no fraction, no exponent.
-  [[nodiscard]] PLEAT_ONCE std::int64_t natural(char const* what) {
+  PLEAT_ONCE [[nodiscard]] inline std::int64_t natural(char const* what) {
     skip_space();
     std::size_t const begin = at_;
     std::int64_t n = 0;
@@ -170,7 +170,7 @@ class json_scanner {
     return n;
   }
 
-  [[noreturn]] PLEAT_ONCE void fail(std::string const& problem) const {
+  PLEAT_ONCE [[noreturn]] inline void fail(std::string const& problem) const {
     std::string found = "the end of the text";
     if (!at_end()) {
       auto const c = static_cast<unsigned char>(text_[at_]);
@@ -180,7 +180,7 @@ class json_scanner {
   }
 
  private:
-  PLEAT_ONCE void escape(std::string& out) {
+  PLEAT_ONCE inline void escape(std::string& out) {
     constexpr std::string_view from = "\"\\/bfnrt", to = "\"\\/\b\f\n\r\t";
     if (at_ + 1 >= text_.size()) fail("an unfinished escape");
     if (auto const k = from.find(text_[at_ + 1]); k != std::string_view::npos) {
@@ -203,7 +203,7 @@ class json_scanner {
     append_utf8(out, c);
     at_ += length;
   }
-  [[nodiscard]] PLEAT_ONCE std::uint32_t hex4(std::size_t begin) const {
+  PLEAT_ONCE [[nodiscard]] inline std::uint32_t hex4(std::size_t begin) const {
     if (begin + 4 > text_.size()) fail("an unfinished escape");
     std::uint32_t v = 0;
     for (std::size_t i = begin; i < begin + 4; ++i) {

@@ -28,7 +28,7 @@
 namespace pleat::io::detail {
 
 /// "io::read_idx('a/b')"
-[[nodiscard]] inline std::string call_on(char const* function, std::string const& path) {
+PLEAT_ONCE [[nodiscard]] inline std::string call_on(char const* function, std::string const& path) {
   return std::string("io::") + function + "('" + path + "')";
 }
 
@@ -36,12 +36,12 @@ namespace pleat::io::detail {
 [[nodiscard]] inline std::string system_words(int number) { return std::generic_category().message(number); }
 
 /// folder/name
-[[nodiscard]] inline std::string join(std::string const& folder, std::string const& name) {
+PLEAT_ONCE [[nodiscard]] inline std::string join(std::string const& folder, std::string const& name) {
   return folder.empty() || folder.back() == '/' ? folder + name : folder + "/" + name;
 }
 
 /// The folder that holds `path`; "." for a bare name.
-[[nodiscard]] inline std::string parent_of(std::string const& path) {
+PLEAT_ONCE [[nodiscard]] inline std::string parent_of(std::string const& path) {
   auto const slash = path.find_last_of('/');
   return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
 }
@@ -100,7 +100,7 @@ class descriptor {
 }
 
 /// Opens an existing regular file for reading and says how long it is. \throws error with the path and the reason.
-[[nodiscard]] PLEAT_ONCE std::pair<descriptor, std::uint64_t> open_to_read(std::string const& path,
+PLEAT_ONCE [[nodiscard]] inline std::pair<descriptor, std::uint64_t> open_to_read(std::string const& path,
                                                                        std::string const& call) {
   // O_NONBLOCK: a pipe must be refused, not waited for.
   descriptor file = open_file(path, O_RDONLY | O_NONBLOCK);
@@ -140,7 +140,7 @@ class descriptor {
 }
 
 /// How a write that failed is said.
-[[nodiscard]] PLEAT_ONCE error write_failure(std::string const& call, std::string const& path, std::uint64_t at, int number) {
+PLEAT_ONCE [[nodiscard]] inline error write_failure(std::string const& call, std::string const& path, std::uint64_t at, int number) {
   return {call, "writing '" + path + "' failed after " + std::to_string(at) + " bytes: " + system_words(number),
           "The checkpoints that were there are untouched; free some space, or choose another folder"};
 }
@@ -168,7 +168,7 @@ class descriptor {
 }
 
 /// Makes a folder and all above it. \throws error with the path that could not be made.
-PLEAT_ONCE void make_folders(std::string const& folder, std::string const& call) {
+PLEAT_ONCE inline void make_folders(std::string const& folder, std::string const& call) {
   if (folder.empty() || is_folder(folder)) return;
   auto const parent = parent_of(folder);
   if (parent != folder && parent != ".") make_folders(parent, call);
@@ -177,7 +177,7 @@ PLEAT_ONCE void make_folders(std::string const& folder, std::string const& call)
 }
 
 /// The names in a folder, sorted; empty if it cannot be read.
-[[nodiscard]] PLEAT_ONCE std::vector<std::string> names_in(std::string const& folder) {
+PLEAT_ONCE [[nodiscard]] inline std::vector<std::string> names_in(std::string const& folder) {
   std::vector<std::string> names;
   if (DIR* d = ::opendir(folder.c_str())) {
     try {
