@@ -5,7 +5,7 @@
 alone   every header compiles by itself and twice in one file, without a warning
 hostile all headers compile, in either order, after macros that other people's headers are known to define
 macros  the headers define no macro that is not named PLEAT_
-once    kernels/once.cpp reaches every header that has a PLEAT_ONCE: else a program that links pleat::kernels misses it
+once    kernels/once.cpp reaches every header that has a PLEAT_ONCE: else a program that links pleat::kernels misses it; the word goes first
 
 Usage: check_headers.py alone|hostile|macros|once --compiler CXX --flags RSP --include DIR --scratch DIR --jobs N
 Headers that pull in Kokkos are compiled after a precompiled <Kokkos_Core.hpp>, the others after nothing: that is the order in
@@ -25,6 +25,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.M)
 # Defined by <complex.h>, <termios.h>, <sys/sysmacros.h>, <math.h> of older systems, X11, Windows and Fortran-style codes.
 HOSTILE = ("I B0 B50 B75 small near far interface OVERFLOW UNDERFLOW DOMAIN SING None Bool True False "
            "Success Always Status Complex PI SQR").split()
+FIRST = re.compile(r"^ *PLEAT_ONCE (\[\[[^\]]*\]\] )*inline ")
 HOSTILE_FUNCTIONS = "major minor makedev".split()  # of <sys/sysmacros.h>: they bite only before a parenthesis
 
 def all_headers(root):
@@ -168,8 +169,12 @@ def once(args):
     missing = [h for h in marked if h not in reached]
     for h in missing:
         print(f"--- {h} has a PLEAT_ONCE, and kernels/once.cpp does not include it")
+    late = [(h, line.strip()) for h in marked for line in (args.include / h).read_text().splitlines()
+            if re.search(r"\bPLEAT_ONCE\b(?!_)", line) and not FIRST.match(line)]
+    for h, line in late:
+        print(f"--- {h}: PLEAT_ONCE goes first, then attributes, then inline: {line}")
     print(f"{len(marked)} headers have something that is compiled once")
-    return 1 if missing or not marked else 0
+    return 1 if missing or late or not marked else 0
 
 
 def main():
