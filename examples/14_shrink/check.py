@@ -41,7 +41,11 @@ class Shrink(Check):
         for recipe, form, least, most_error in (
             ("int8", "int8", 3, 0.02),
             ("bf16", "bf16", 1.8, 0.02),
-            ("prune(0.9)|fine_tune(20, 2e-3)|int8", "int8", 3, 0.1),
+            ("prune(global,0.9)|fine_tune(20, 2e-3)|int8", "int8", 3, 0.1),
+            ("prune(0.6, wanda)|bitmask", "bitmask", 2, 0.15),
+            ("prune(layer, pattern=2:4, by=taylor)|fine_tune(5)|csr", "csr", 1.2, 0.1),
+            ("prune(0.8, steps=3)|bitmask", "bitmask", 3, 0.1),
+            ("int8(tensor, static, percentile)", "int8", 3, 0.03),
             ("prune(0.9, scope=layer)|fine_tune(20, 2e-3)|csr", "csr", 3, 0.15),
             ("sparse_gpt(0.7)|fine_tune(5)|csr", "csr", 1.2, 0.1),
             ("prune(0.85)|distill(20, temperature=2, learning_rate=2e-3)|share(num_bits=4)|entropy", "coded", 6, 0.15),
@@ -68,6 +72,10 @@ class Shrink(Check):
         first = self.folder / "first.safetensors"
         shutil.copy(self.shrink(model, "prune(0.9)")[3], first)
         assert self.shrink(first, "fine_tune(2)|csr")[1]["fc1.weight"] == "csr"
+        # A pattern is kept exactly: two of every four columns.
+        figures = self.shrink(model, "prune(pattern=2:4)")[0]
+        fc1 = figures["stages"][-1]["layers"][0]
+        assert 2 * fc1["nonzeros"] == fc1["parameters"], fc1
         picture = self.folder / "layers.svg"
         figures = self.shrink(model, "prune(0.5)|int8", "--svg", picture)[0]
         assert picture.read_text().count("fc2.weight") == 1 and picture.read_text().count("int8,") == 3, picture.read_text()
@@ -75,7 +83,7 @@ class Shrink(Check):
         assert last["latency_64_us"] > 0 and last["effective_multiply_adds"] < last["multiply_adds"] == figures["stages"][0]["multiply_adds"], last
         assert {e["kind"] for e in last["errors"]} == {"bounded"} and all(e["holds"] for e in last["errors"]), last
         words = self.run("--words")
-        assert "prune(sparsity, [scope], [ignore])" in words and "entropy" in words, words
+        assert "prune([sparsity], [scope], [by], [pattern], [steps], [epochs], [ignore])" in words and "entropy" in words, words
 
     # --- the same bytes on any number of ranks ---------------------------------------------------------------------------------------
     def same_bytes(self):
@@ -100,7 +108,15 @@ class Shrink(Check):
         refused(["'prnue' is no word of a recipe", "Did you mean 'prune'?"], "prnue(0.9)")
         refused(["Did you mean 'int8'?"], "prune(0.9)|int9")
         refused(["has no 'sparsty'", "Did you mean 'sparsity'?"], "prune(sparsty=0.9)")
-        refused(["lacks 'sparsity'"], "prune")
+        refused(["neither a sparsity nor a pattern", "prune(pattern=2:4)"], "prune")
+        refused(["both a sparsity and a pattern"], "prune(0.9, pattern=2:4)")
+        refused(["pattern is '2-4', expected n:m"], "prune(pattern=2-4)")
+        refused(["keeps 4 of every 2 columns"], "prune(pattern=4:2)")
+        refused(["scope is 'globl'", "Did you mean 'global'?"], "prune(0.9, globl)")
+        refused(["sparsity is 'globl', expected a number", "Did you mean 'global'?"], "prune(globl, 0.9)")
+        refused(["by is 'tailor'", "Did you mean 'taylor'?"], "prune(0.9, by=tailor)")
+        refused(["number of steps must be at least 1"], "prune(0.9, steps=0)")
+        refused(["activations is 'statik'", "Did you mean 'static'?"], "int8(activations=statik)")
         refused(["the recipe is empty"], " ")
         refused(["do not match"], "prune(0.9")
         refused(["prunes after weights are quantized or factored", "Prune first, then quantize"], "int8|prune(0.9)")

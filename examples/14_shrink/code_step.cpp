@@ -24,10 +24,6 @@ template <class Form> void train_codes(kitchen& k, shrink::recipe_step const& s)
 void code_step(kitchen& k, shrink::recipe_step const& s) {
   bool const gptq = s.word->name == "gptq";
   auto const form = s.text("form", gptq ? "int4" : "int8");
-  if (form != "int8" && form != "int4" && form != "q8_0" && form != "q4_0") {
-    std::vector<std::string> const known{"int8", "int4", "q8_0", "q4_0"};
-    throw pl::error{"compress::recipe", "'" + s.to_string() + "': form is '" + form + "', expected int8, int4, q8_0 or q4_0", shrink::detail::did_you_mean(form, known)};
-  }
   if (gptq)
     return k.run(shrink::gptq<int4, q4_0, q8_0, int8>{.data = shrink::calibration(k.data.train, k.o.samples), .actorder = s.flag("actorder") ? shrink::act_order::static_groups : shrink::act_order::natural,
                                                      .forms = {{"*", form == "int4" ? "int4_g32" : form}}, .misfit = shrink::misfit::next, .ignore = s.names("ignore")});

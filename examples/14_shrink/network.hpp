@@ -23,7 +23,7 @@
 
 namespace pl = pleat;
 
-using forms = pl::codec::forms<pl::codec::dense<float>, pl::codec::masked<float>, pl::codec::int8<float>, pl::codec::bf16<float>, pl::codec::q8_0<float>, pl::codec::q4_0<float>, pl::codec::q4_k<float>, pl::codec::int4<float, 32>, pl::codec::csr<float>,
+using forms = pl::codec::forms<pl::codec::dense<float>, pl::codec::masked<float>, pl::codec::int8<float>, pl::codec::bf16<float>, pl::codec::q8_0<float>, pl::codec::q4_0<float>, pl::codec::q4_k<float>, pl::codec::int4<float, 32>, pl::codec::csr<float>, pl::codec::bitmask<float>,
                                pl::codec::fake_quantized<float>, pl::codec::coded<float>, pl::codec::low_rank<float>, pl::codec::sparse_low_rank<float>, pl::codec::spatial_low_rank<float>>;
 using linear = pl::nn::linear<forms>;
 using conv2d = pl::nn::conv2d<forms>;
