@@ -45,7 +45,7 @@ class Shrink(Check):
             ("prune(0.6, wanda)|bitmask", "bitmask", 2, 0.15),
             ("prune(layer, pattern=2:4, by=taylor)|fine_tune(5)|csr", "csr", 1.2, 0.1),
             ("prune(0.8, steps=3)|bitmask", "bitmask", 3, 0.1),
-            ("int8(tensor, static, percentile)", "int8", 3, 0.03),
+            ("int8(fc3.*, tensor, static, percentile)", "int8", 3, 0.03),
             ("prune(0.9, scope=layer)|fine_tune(20, 2e-3)|csr", "csr", 3, 0.15),
             ("sparse_gpt(0.7)|fine_tune(5)|csr", "csr", 1.2, 0.1),
             ("prune(0.85)|distill(20, temperature=2, learning_rate=2e-3)|share(num_bits=4)|entropy", "coded", 6, 0.15),
@@ -83,7 +83,7 @@ class Shrink(Check):
         assert last["latency_64_us"] > 0 and last["effective_multiply_adds"] < last["multiply_adds"] == figures["stages"][0]["multiply_adds"], last
         assert {e["kind"] for e in last["errors"]} == {"bounded"} and all(e["holds"] for e in last["errors"]), last
         words = self.run("--words")
-        assert "prune([sparsity], [scope], [by], [pattern], [steps], [epochs], [ignore])" in words and "entropy" in words, words
+        assert "prune([sparsity], [scope], [ignore], [by], [pattern], [steps], [epochs])" in words and "entropy" in words, words
 
     # --- the same bytes on any number of ranks ---------------------------------------------------------------------------------------
     def same_bytes(self):
@@ -113,7 +113,7 @@ class Shrink(Check):
         refused(["pattern is '2-4', expected n:m"], "prune(pattern=2-4)")
         refused(["keeps 4 of every 2 columns"], "prune(pattern=4:2)")
         refused(["scope is 'globl'", "Did you mean 'global'?"], "prune(0.9, globl)")
-        refused(["sparsity is 'globl', expected a number", "Did you mean 'global'?"], "prune(globl, 0.9)")
+        refused(["scope 'globl' is not known", "Did you mean 'global'?"], "prune(globl, 0.9)")
         refused(["by is 'tailor'", "Did you mean 'taylor'?"], "prune(0.9, by=tailor)")
         refused(["number of steps must be at least 1"], "prune(0.9, steps=0)")
         refused(["activations is 'statik'", "Did you mean 'static'?"], "int8(activations=statik)")

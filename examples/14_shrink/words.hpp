@@ -7,13 +7,13 @@
 
 inline std::vector<pleat::compress::recipe_word> const& known_words() {
   static std::vector<pleat::compress::recipe_word> const words{
-      {.name = "prune", .keys = {"sparsity", "scope", "by", "pattern", "steps", "epochs", "ignore"}, .required = {}, .says = "what matters least becomes zero: a sparsity (0.9), or a pattern 2:4; scope global (the default), layer or row; by magnitude, taylor or wanda; steps: a cubic schedule of so many, with epochs (1) of training between them", .masks = true,
+      {.name = "prune", .keys = {"sparsity", "scope", "ignore", "by", "pattern", "steps", "epochs"}, .required = {}, .says = "what matters least becomes zero: a sparsity (0.9), or a pattern 2:4; scope global (the default), layer or row; by magnitude, taylor or wanda; steps: a cubic schedule of so many, with epochs (1) of training between them", .masks = true,
        .choices = {{"scope", {"global", "layer", "row"}}, {"by", {"magnitude", "taylor", "wanda"}}}},
       {.name = "sparse_gpt", .keys = {"sparsity", "ignore"}, .required = {"sparsity"}, .says = "pruning that looks at samples and changes the survivors", .masks = true},
       {.name = "channels", .keys = {"multiply_adds"}, .required = {"multiply_adds"}, .says = "units and channels go until this share of the multiply-adds is left", .resizes = true},
       {.name = "fine_tune", .keys = {"epochs", "learning_rate"}, .required = {}, .says = "trains on; zeros stay zeros, what is encoded stays as it is", .trains = true},
       {.name = "distill", .keys = {"epochs", "temperature", "hard_weight", "learning_rate"}, .required = {}, .says = "trains on what the file's own model says", .trains = true},
-      {.name = "int8", .keys = {"scales", "activations", "observer", "ignore"}, .required = {}, .says = "8 bits; scales per channel (the default) or tensor; activations dynamic (the default) or static, by samples; observer min_max (the default), percentile, mean_square or kl of what is static, else of rows", .encodes = true,
+      {.name = "int8", .keys = {"ignore", "scales", "activations", "observer"}, .required = {}, .says = "8 bits; scales per channel (the default) or tensor; activations dynamic (the default) or static, by samples; observer min_max (the default), percentile, mean_square or kl of what is static, else of rows", .encodes = true,
        .choices = {{"scales", {"channel", "tensor"}}, {"activations", {"dynamic", "static"}}, {"observer", {"min_max", "percentile", "mean_square", "kl"}}}},
       {.name = "bf16", .keys = {"ignore"}, .required = {}, .says = "16 bits", .encodes = true},
       {.name = "q8_0", .keys = {"ignore"}, .required = {}, .says = "ggml's blocks of 32; weights whose columns they do not divide stay as they are", .encodes = true},

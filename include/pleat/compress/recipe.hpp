@@ -7,7 +7,8 @@
 ///     step     = word [ '(' argument { ',' argument } ')' ]
 ///     argument = value | key '=' value            values without a key take the word's keys in order
 ///
-/// A value without a key that is one of the words that only one key takes goes to that key, wherever it stands: prune(global, 0.9). A value may hold anything but ",|()"; spaces around words, keys and values do not count.
+/// A value without a key that is one of the words that only one key takes goes to that key, wherever it stands: prune(global, 0.9). A value may hold
+/// anything but ",|()"; spaces around words, keys and values do not count.
 #pragma once
 
 #include <algorithm>
@@ -52,11 +53,7 @@ struct recipe_step {
     double x = 0;
     auto const& t = it->second;
     auto const [end, failed] = std::from_chars(t.data(), t.data() + t.size(), x);
-    if (failed != std::errc{} || end != t.data() + t.size() || !std::isfinite(x)) {
-      std::vector<std::string> known;  // a word that was meant for another key
-      for (auto const& [of, values] : word->choices) known.insert(known.end(), values.begin(), values.end());
-      throw error{"compress::recipe", "'" + word->name + "': " + key + " is '" + t + "', expected a number", detail::did_you_mean(t, known)};
-    }
+    if (failed != std::errc{} || end != t.data() + t.size() || !std::isfinite(x)) throw error{"compress::recipe", "'" + word->name + "': " + key + " is '" + t + "', expected a number"};
     return x;
   }
   /// \throws error for what is no whole number
@@ -147,7 +144,13 @@ namespace detail {
           while (next < word->keys.size() && step.has(word->keys[next])) ++next;
           if (key.empty() && next == word->keys.size())
             throw error{call, "'" + std::string(whole) + "' has a value too many: '" + name + "' takes " + (word->keys.empty() ? "none" : detail::listed(word->keys))};
-          if (key.empty()) key = word->keys[next++];
+          if (key.empty()) {
+            key = word->keys[next++];
+            if (!word->choices.contains(key) && value.size() > 3)  // a misspelt word would end up where a number or a name belongs
+              for (auto const& [of, values] : word->choices)
+                for (auto const& known : values)
+                  if (detail::letters_apart(value, known) <= 2) throw error{call, "'" + std::string(whole) + "': " + of + " '" + value + "' is not known, expected " + detail::listed(values), detail::did_you_mean(value, values)};
+          }
         } else {
           key = detail::trimmed(argument.substr(0, equals));
           if (std::find(word->keys.begin(), word->keys.end(), key) == word->keys.end())
