@@ -192,7 +192,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
       case call_kind::reduce_scatter:
       case call_kind::reduce_scatter_v: {  // staged or not is this rank's own affair; blocking or not is not
         bool const staged = overlap(c);
-        if (staged) stage_.resize(static_cast<std::size_t>(c.out.bytes()));
+        if (staged) stage_.resize(static_cast<std::size_t>(c.out.bytes()) + 1);
         void* const out = staged ? stage_.data() : c.out.data;
         if (c.kind == call_kind::reduce_scatter) {
           check(MPI_Reduce_scatter_block(c.in.data, out, n, type, op(c), comm), c);
@@ -415,7 +415,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
   /// MPI forbids a result within the operand; the call allows it where it is this rank's own block.
   PLEAT_ONCE [[nodiscard]] inline static bool overlap(call const& c) noexcept {
     auto const *a = static_cast<std::byte const*>(c.in.data), *b = static_cast<std::byte const*>(c.out.data);
-    return c.out.count > 0 && b < a + c.in.bytes() && a < b + c.out.bytes();
+    return a == b || (c.out.count > 0 && b < a + c.in.bytes() && a < b + c.out.bytes());  // MPICH minds the address of nothing too
   }
 
   PLEAT_ONCE inline void reduce_scatter(operation& o) {
@@ -438,7 +438,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     }
     void* out = c.out.data;
     if (overlap(c)) {
-      o.stage.resize(static_cast<std::size_t>(c.out.bytes()));
+      o.stage.resize(static_cast<std::size_t>(c.out.bytes()) + 1);
       out = o.stage.data();
     }
     if (even) {
