@@ -19,6 +19,7 @@
 #include <pleat/parallel/network.hpp>
 #include <pleat/parallel/nonfinite.hpp>
 #include <pleat/parallel/parameter_gather.hpp>
+#include <pleat/parallel/piece_step.hpp>
 #include <pleat/parallel/pipeline.hpp>
 #include <pleat/parallel/replica.hpp>
 #include <pleat/parallel/shard_group.hpp>

@@ -15,6 +15,8 @@ template class pleat::parallel::gradient_exchange<float, Kokkos::Cuda>;
 template class pleat::parallel::gradient_exchange<double, Kokkos::Cuda>;
 template class pleat::parallel::parameter_gather<float, Kokkos::Cuda>;
 template class pleat::parallel::parameter_gather<double, Kokkos::Cuda>;
+template class pleat::parallel::piece_step<float, Kokkos::Cuda>;
+template class pleat::parallel::piece_step<pleat::half, Kokkos::Cuda>;
 template class pleat::nn::arena<pleat::bfloat16, Kokkos::Cuda>;
 template class pleat::nn::optimizer_state<pleat::bfloat16, Kokkos::Cuda>;
 template class pleat::nn::optimizer_state<pleat::half, Kokkos::Cuda>;

@@ -86,3 +86,30 @@ TEST_CASE("the page on state sharding: training under a stage") {
     if (again.checksum() != whole.checksum()) throw std::runtime_error("values were lost");
   });
 }
+
+TEST_CASE("the page on state sharding: a pointer from before a step") {
+  pl::comm::run_local(2, [](pl::comm::communicator c) {
+    pl::world world(std::move(c), 1);
+    using space = Kokkos::DefaultExecutionSpace;
+    auto model = pl::parallel::build(pl::nn::sequential(pl::nn::linear("a", 16, 300), pl::nn::relu(), pl::nn::linear("b", 300, 4)), {.data_ranks = 2, .state_stage = 1}, world, {.seed = 1});
+    pl::nn::optimizer_state<float, space> optimizer(model.context(), model.arena(), pl::nn::sgd{.learning_rate = 0.1});
+    auto const step = [&] {
+      model.zero_grad(8);
+      auto x = pl::tensor<float, space>::allocate(model.context(), {4, 16});
+      pl::compute::fill(model.context().space(), x.size(), 0.5f, x.data());
+      auto [y, saved] = model.forward(x);
+      auto target = pl::tensor<float, space>::allocate(model.context(), y.shape());
+      pl::compute::fill(model.context().space(), target.size(), 1.0f, target.data());
+      model.backward(saved, model.mean_square(y, target).dy);
+      model.reduce();
+      model.step(optimizer);
+    };
+    // [settle]
+    float const* first = model.arena().values();  // waits, once
+    step();                                       // parameters travel when this returns
+    model.settle();                               // now `first` points to whole ones again
+    // [settle]
+    std::vector<float> const shown(first, first + model.arena().size());
+    if (shown != model.host_values()) throw std::runtime_error("values were not whole");
+  });
+}

@@ -32,6 +32,24 @@ TEST_CASE("mpi: deterministic training gives the same bits under every stage and
     }
 }
 
+TEST_CASE("mpi: where nobody looks between two steps, gradients and parameters travel on, to the same bits") {
+  training o;
+  o.plan.deterministic = true;
+  o.optimizer = 1;
+  o.quiet = true;
+  o.steps = 5;
+  auto const reference = train(deep_network(), pleat::comm::communicator(pleat::comm::self{}), o);
+  for (int stage : {0, 1, 2, 3}) {
+    auto q = o;
+    q.plan.state_stage = stage;
+    auto const r = train(deep_network(), pleat::comm::mpi::duplicate(MPI_COMM_WORLD), q);
+    INFO("stage " << stage);
+    COLLECTIVE_CHECK(r.values == reference.values);
+    COLLECTIVE_CHECK(r.states == reference.states);
+    COLLECTIVE_CHECK(r.found == r.said);
+  }
+}
+
 TEST_CASE("mpi: a 16-bit wire rounds gradients by no more than its bound, and nothing else") {
   for (int stage : {0, 1, 2, 3})
     for (pleat::index_t group : {0, 1, 2}) {

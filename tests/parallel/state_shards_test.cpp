@@ -37,8 +37,9 @@ TEST_CASE("deterministic training gives the same bits under every stage, on any 
   o.plan.deterministic = true;
   o.optimizer = GENERATE(0, 1);
   // The two uses of the tied weight have gradients of their own, so it does not matter where micro-batches are cut.
+  o.quiet = GENERATE(false, true);
   outcome const reference = train_on(network(), 1, o);
-  CHECK(reference.norms[0] > 0);
+  if (!o.quiet) CHECK(reference.norms[0] > 0);
   for (int stage : {1, 2, 3})
     for (int ranks : {1, 2, 3, 4, 8})
       for (index_t group : {0, 2})
@@ -78,6 +79,8 @@ TEST_CASE("fast training on threads gives the bits of stage 0 under every stage"
   // A thread rank sums over the ranks in ascending order whatever the collective, so this may be demanded; with MPI it may not.
   for (int ranks : {1, 2, 3, 4}) {
     training o;
+    o.quiet = ranks == 2 || ranks == 3;
+    o.steps = 4;
     auto const reference = train_on(network(), ranks, o);
     for (int stage : {1, 2, 3}) {
       o.plan.state_stage = stage;
@@ -204,11 +207,12 @@ TEST_CASE("clone, rebuild, take_values and inference work under every stage") {
 
 TEST_CASE("a rank that dies in a step of sharded training releases the others with its reason") {
   for (int stage : {1, 2, 3})
-    for (int phase : {0, 1, 2}) {
+    for (int phase : {0, 1, 2, 3}) {
       std::string said;
       try {
         pl::comm::run_local(3, [&](pl::comm::communicator c) {
           training o;
+          o.quiet = phase == 3;  // the others move on, send, and miss it where they need its parameters
           o.plan.state_stage = stage;
           o.die = phase;
           (void)train(network(), std::move(c), o);

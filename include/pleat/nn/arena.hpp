@@ -83,6 +83,7 @@ inline constexpr std::string_view loss_entry = "(loss)";
 struct sharding {
   int stage = 0, shards = 1, shard = 0;
   index_t bucket_bytes = 1 << 19;
+  bool in_buckets = false;  ///< stage 0: what the optimizer moves is divided into buckets none the less, so that it may begin before all have come
 };
 
 /// A run of elements that this rank's optimizer moves: flat range [begin, end), at `packed` in packed buffers.
@@ -221,7 +222,7 @@ template <class T, class Space> class arena {
   [[nodiscard]] sharding const& shards() const noexcept { return over_; }
   /// Elements of this rank's pieces.
   [[nodiscard]] index_t owned() const noexcept { return layout_.owned(over_.shard); }
-  /// What this rank's optimizer moves: everything at stage 0, else piece b is that of bucket b.
+  /// What this rank's optimizer moves: piece b is that of bucket b; everything at stage 0, unless sharding::in_buckets.
   [[nodiscard]] std::vector<owned_piece> const& pieces() const noexcept { return pieces_; }
   /// True if gradients have no flat buffer.
   [[nodiscard]] bool pooled() const noexcept { return pooled_; }
@@ -259,7 +260,7 @@ template <class T, class Space> class arena {
     std::vector<index_range> ranges;
     for (auto const& e : entries_) ranges.push_back({e.begin, e.begin + e.room});  // the same cuts on every rank of the tensor axis
     layout_ = state_layout(ranges, size_, sizeof(T), over_.bucket_bytes, over_.stage, over_.shards);
-    if (over_.stage == 0) pieces_ = {{0, size_, 0}};
+    if (over_.stage == 0 && !over_.in_buckets) pieces_ = {{0, size_, 0}};
     else
       for (std::size_t b = 0; b < layout_.buckets().size(); ++b) {
         index_range const r = layout_.piece(b, over_.shard);

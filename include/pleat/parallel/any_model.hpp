@@ -36,6 +36,7 @@
 #include <pleat/parallel/network.hpp>
 #include <pleat/parallel/nonfinite.hpp>
 #include <pleat/parallel/parameter_gather.hpp>
+#include <pleat/parallel/piece_step.hpp>
 #include <pleat/parallel/pipeline.hpp>
 #include <pleat/parallel/replica.hpp>
 #include <pleat/parallel/shard_group.hpp>
@@ -70,6 +71,18 @@ struct memory_use {
   friend bool operator==(memory_use const&, memory_use const&) = default;
 };
 
+namespace detail {
+/// The first base of what is assigned to: what travels to memory that is about to go ends first.
+template <class Model> struct ends_travel {
+  ends_travel() = default;
+  ends_travel(ends_travel&&) noexcept {}
+  ends_travel& operator=(ends_travel&& from) noexcept {
+    if (this != &from) static_cast<Model*>(this)->end_travel();
+    return *this;
+  }
+};
+}  // namespace detail
+
 /// A move-only value: what every model<Net> is, and all that needs no Net. The ranks of the data axis each hold a replica and a share of each
 /// batch; the ranks of the pipeline axis each hold some stages, and the parameters of the others are absent. Made by parallel::build alone.
 ///
@@ -79,8 +92,9 @@ struct memory_use {
 ///     model.walk(source);             // all micro-batches forward and backward, as the plan's schedule says (parallel/source.hpp)
 ///     model.reduce();                 // the sum of the gradients of all ranks
 ///     model.step(optimizer);
-template <class T, class Space> class any_model : public replica<T, Space> {
+template <class T, class Space> class any_model : detail::ends_travel<any_model<T, Space>>, public replica<T, Space> {
   using base = replica<T, Space>;
+  friend detail::ends_travel<any_model<T, Space>>;
 
  public:
   using typename base::arena_type, typename base::context_type, typename base::execution_space, typename base::network_base, typename base::tensor_type, typename base::value_type;
@@ -91,6 +105,17 @@ template <class T, class Space> class any_model : public replica<T, Space> {
   any_model(any_model&&) noexcept;
   any_model& operator=(any_model&&) noexcept;
   ~any_model();
+
+  /// The flat memory. Waits for what travels to it.
+  [[nodiscard]] arena_type& arena() { return settle(), *arena_; }
+  [[nodiscard]] arena_type const& arena() const { return settle(), *arena_; }
+  /// Waits for all that travels for this model: between reduce and step sums of gradients, after step parameters (state stages 1 and 2) on
+  /// their way to the next forward. Whatever shows them waits by itself; whoever kept a pointer into the model calls this first.
+  /// \throws error as reduce and step do
+  void settle() const {
+    receive_gradients();
+    receive_values();
+  }
 
   /// A tensor of this model, whole on every rank of the tensor axis: what a loss of one's own asks for, if scores may come cut. Collective
   /// where it is cut.
@@ -125,11 +150,12 @@ template <class T, class Space> class any_model : public replica<T, Space> {
   void record_loss(tensor<master_type, execution_space> const& rows);
 
   /// Completes the exchange: slot 0 of the gradients holds the sum over all ranks, divided by the global batch. Where state is sharded, the
-  /// sums of this rank's pieces are where arena().owned_gradients says.
+  /// sums of this rank's pieces are where arena().owned_gradients says. Over the data axis alone, and without a loss scale, the last ones may
+  /// still travel when this returns: step moves what has come, and whatever else shows gradients waits for them.
   void reduce();
 
   /// The step's mean loss over the global batch, the same bits on every rank. Valid after reduce.
-  [[nodiscard]] double loss() const { return loss_ ? *loss_ : own_loss(); }
+  [[nodiscard]] double loss() const;
 
   /// The 2-norm of the step's gradient. Valid after reduce. Collective where state is sharded and over a pipeline; the same bits however
   /// state is sharded and wherever the pipeline is cut.
@@ -137,14 +163,16 @@ template <class T, class Space> class any_model : public replica<T, Space> {
   /// The factor that brings the norm down to max_norm: nn::clip_factor. Collective as gradient_norm is.
   [[nodiscard]] double clip_scale(double max_norm) const { return nn::clip_factor(gradient_norm(), max_norm); }
 
-  /// Moves the parameters. `scale` multiplies the gradient (clipping). Collective where state is sharded: every rank moves its pieces, and
-  /// at stages 1 and 2 passes each on while it moves the next. A network of half agrees first, over all ranks, whether the gradient is
-  /// finite; if it is not, no rank moves anything and the loss scale shrinks.
+  /// Moves the parameters, those first whose gradients have come. `scale` multiplies the gradient (clipping). Collective where state is
+  /// sharded: every rank moves its pieces, and at stages 1 and 2 passes each on while it moves the next; they travel on beside the next
+  /// forward, each layer of which waits for its own. A network of half agrees first, over all ranks, whether the gradient is finite; if it is
+  /// not, no rank moves anything and the loss scale shrinks. An error may leave some parameters moved and others not.
   /// \returns false for such a step
   bool step(optimizer_type& optimizer, double learning_rate_factor = 1, double scale = 1);
 
-  /// What this rank did when, while it is on: trace().start() before a step. \see parallel/trace.hpp
-  [[nodiscard]] step_trace& trace() noexcept { return *trace_; }
+  /// What this rank did when, while it is on: trace().start() before a step. Nothing travels where it begins and where it ends: asking for it
+  /// settles the model. \see parallel/trace.hpp
+  [[nodiscard]] step_trace& trace() { return settle(), *trace_; }
   [[nodiscard]] step_trace const& trace() const noexcept { return *trace_; }
 
   // --- inference -------------------------------------------------------------------------------------------------------------
@@ -201,7 +229,7 @@ template <class T, class Space> class any_model : public replica<T, Space> {
   }
 
  protected:
-  using base::agree_on_plan, base::tensor_axis, base::ties;
+  using base::agree_on_plan, base::receive_values, base::tensor_axis, base::ties;
   using base::arena_, base::context_, base::gather_, base::group_, base::groups_, base::layout_, base::moves_, base::network_, base::plan_, base::ranks_, base::seed_, base::steps_;
 
   /// The ranks of the mesh, and which of them holds what.
@@ -246,6 +274,15 @@ template <class T, class Space> class any_model : public replica<T, Space> {
   using hooks_type = step_hooks<value_type, execution_space>;
 
   any_model(std::unique_ptr<network_base> net, plan::plan p, std::shared_ptr<context_type> where, std::shared_ptr<groups> ranks, std::shared_ptr<stages const> layout, std::uint64_t seed);
+
+  /// What reduce has left on its way.
+  void receive_gradients() const {
+    if (exchange_ && exchange_->arriving()) in_phase(place_, steps_, "parallel::reduce", "reduce", [&] { exchange_->finish(); });
+  }
+  void end_travel() noexcept {
+    exchange_.reset();
+    gather_.reset();
+  }
 
   void walk_over(source_ref<tensor_type> source);
   void find_nonfinite_among(std::function<tensor_type(micro_batch const&)> const& input);
@@ -299,6 +336,7 @@ template <class T, class Space> class any_model : public replica<T, Space> {
   std::unique_ptr<step_trace> trace_ = std::make_unique<step_trace>();  // whoever shows spans in it has a pointer
   std::vector<std::unique_ptr<parallel::share>> shares_;  // by batch size: a full one, the last one of an epoch
   parallel::share const* share_ = nullptr;
+  std::vector<char> moved_;  // of piece_step
   index_t micro_ = 0;
   bool loss_recorded_ = false;
   std::optional<parallel::loss_scale> scale_;  // of half
@@ -392,7 +430,7 @@ template <class T, class Space> void any_model<T, Space>::make_gather() {
   if (group_->stage == 0) return;
   gather_ = std::make_unique<parameter_gather<value_type, execution_space>>(*context_, *group_, *arena_, plan_.prefetch, network_->buckets_of_a_layer(*arena_), place_.hybrid, trace_.get());
   hooks_ = std::make_unique<hooks_type>();
-  if (group_->stage == 3) hooks_->gather = gather_.get();
+  hooks_->gather = gather_.get();
 }
 
 // --- a step --------------------------------------------------------------------------------------------------------------------
@@ -400,6 +438,7 @@ template <class T, class Space> void any_model<T, Space>::make_gather() {
 template <class T, class Space> auto any_model<T, Space>::whole(tensor_type y) const -> tensor_type { return nn::redistribute(training_pass(), std::move(y), {}); }
 
 template <class T, class Space> void any_model<T, Space>::zero_grad(index_t batch) {
+  receive_gradients();
   share_ = &share_for(batch);
   micro_ = 0;
   if (!exchange_) {
@@ -423,8 +462,8 @@ template <class T, class Space> void any_model<T, Space>::walk_over(source_ref<t
   if (!each) exchange_->begin(*share_);
   if (!walk_hooks_) walk_hooks_ = std::make_unique<hooks_type>();
   walk_hooks_->exchange = exchange_.get();
-  walk_hooks_->gather = group_->stage == 3 ? gather_.get() : nullptr;
-  pipeline_->run(training_pass(), *share_, input, source_ref<tensor_type>(asked), *exchange_, *walk_hooks_, walk_hooks_->gather, *arena_, tracing());
+  walk_hooks_->gather = gather_.get();
+  pipeline_->run(training_pass(), *share_, input, source_ref<tensor_type>(asked), *exchange_, *walk_hooks_, group_->stage == 3 ? gather_.get() : nullptr, *arena_, tracing());
   micro_ = plan_.micro_batches;
 }
 
@@ -488,14 +527,17 @@ template <class T, class Space> void any_model<T, Space>::reduce() {
     throw error{"parallel::reduce", "in step " + std::to_string(steps_) + " " + std::to_string(micro_) + " of " + std::to_string(plan_.micro_batches) + " micro-batches have gone backward",
                 "Call backward for each of share().micro_batches(), or walk(source)", place_.rank};
   in_phase(place_, steps_, "parallel::reduce", "reduce", [&] {
+    exchange_->close();
+    if (!ties_) ties_.emplace(*network_, *layout_, *arena_);
+    bool const tied = !ties_->empty() && ties() == nn::tied_gradients::apart;
+    if (plan_.overlap && ranks_->size() > 1 && exchange_->agreed() && !exchange_->in_two_halves() && parts().size() == 1 && pipeline().size() == 1 && !tied && !scale_) return;
     exchange_->finish();
     {
       scoped_span const addends(parts().size() > 1 ? tracing() : nullptr, "all_reduce", "communication");
       sum_addends(*context_, parts(), plan_.deterministic, *arena_);
     }
-    if (!ties_) ties_.emplace(*network_, *layout_, *arena_);
-    if (!ties_->empty() && ties() == nn::tied_gradients::apart) {
-      scoped_span const tied(pipeline().size() > 1 ? tracing() : nullptr, "tied weights", "communication");
+    if (tied) {
+      scoped_span const sums(pipeline().size() > 1 ? tracing() : nullptr, "tied weights", "communication");
       ties_->sum(*context_, pipeline(), *group_, *arena_);
     }
     if (pipeline().size() > 1) {
@@ -505,10 +547,16 @@ template <class T, class Space> void any_model<T, Space>::reduce() {
   });
 }
 
+template <class T, class Space> double any_model<T, Space>::loss() const {
+  if (loss_) return *loss_;
+  if (exchange_ && exchange_->arriving()) in_phase(place_, steps_, "parallel::reduce", "reduce", [&] { exchange_->wait_for(static_cast<std::size_t>(arena_->layout().owner().back())); });
+  return own_loss();
+}
+
 template <class T, class Space> double any_model<T, Space>::gradient_norm() const {
   return in_phase(place_, steps_, "parallel::gradient_norm", "the norm of the gradient", [&] {
     scoped_span const span(tracing(), "gradient norm", "compute");
-    return parallel::gradient_norm(*context_, *groups_, *group_, *arena_) / loss_factor();
+    return parallel::gradient_norm(*context_, *groups_, *group_, *arena_, exchange_.get()) / loss_factor();
   });
 }
 
@@ -516,16 +564,13 @@ template <class T, class Space> bool any_model<T, Space>::step(optimizer_type& o
   region r("pleat::parallel::step");
   scoped_span const span(tracing(), "optimizer", "compute");
   scale /= loss_factor();
+  receive_values();  // of layers that no forward has asked for
   bool const moves = in_phase(place_, steps_, "parallel::step", "the optimizer's step", [&] {
     if (scale_ && !scale_->update(found_nonfinite(*context_, *arena_), all_ranks())) return false;
     optimizer.begin_step(*context_, *arena_);
-    for (std::size_t i = 0; i < arena_->pieces().size(); ++i) {
-      optimizer.apply_piece(*context_, *arena_, i, learning_rate_factor, scale);
-      if (gather_ && group_->stage < 3) gather_->send(i);
-    }
-    if (gather_) group_->stage < 3 ? gather_->finish() : gather_->forget();
     return true;
   });
+  if (moves) piece_step<value_type, execution_space>(*context_, *arena_, exchange_.get(), gather_.get(), plan_.overlap).run(optimizer, learning_rate_factor, scale, moved_, place_, steps_);
   if (trace_->on()) context_->fence();
   ++steps_;
   return moves;
@@ -655,17 +700,20 @@ template <class T, class Space> auto any_model<T, Space>::everywhere_shaped(tens
 // --- what codecs of gradients keep ---------------------------------------------------------------------------------------------
 
 template <class T, class Space> auto any_model<T, Space>::gradient_residual() const -> std::vector<master_type> {
+  receive_gradients();
   if (exchange_) return exchange_->residual();
   return first_residual_.empty() ? std::vector<master_type>(static_cast<std::size_t>(arena_->size())) : first_residual_;
 }
 template <class T, class Space> void any_model<T, Space>::set_gradient_residual(std::vector<master_type> flat) {
   if (static_cast<index_t>(flat.size()) != arena_->size())
     throw error{"parallel::set_gradient_residual", "expected " + std::to_string(arena_->size()) + " numbers, as gradient_residual() gives, found " + std::to_string(flat.size()), "", place_.rank};
+  receive_gradients();
   if (exchange_) exchange_->set_residual(flat);
   else first_residual_ = std::move(flat);
 }
 template <class T, class Space> auto any_model<T, Space>::gradient_codec_memory() const -> codec_memory {
   if (!exchange_) return first_memory_;
+  receive_gradients();
   codec_memory all{{}, exchange_->codec_steps()};
   exchange_->for_each_codec_memory([&](nn::arena_entry const& e, auto const& v) { all.values[e.name].assign(v.begin(), v.end()); });
   return all;
@@ -675,6 +723,7 @@ template <class T, class Space> void any_model<T, Space>::set_gradient_codec_mem
     first_memory_ = std::move(all);
     return;
   }
+  receive_gradients();
   exchange_->begin_codecs_anew();
   exchange_->set_codec_steps(all.steps);
   exchange_->for_each_codec_memory([&](nn::arena_entry const& e, auto const& v) {

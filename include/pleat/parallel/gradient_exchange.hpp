@@ -157,6 +157,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   /// \param last false: the loss goes on being summed on this rank, and is sent with the last micro-batch
   void begin(share const& s, bool go_on = false, bool last = true) {
     share_ = &s;
+    closed_ = false;
     go_on_ = go_on;
     last_ = last;
     next_ = next_second_ = 0;
@@ -187,9 +188,9 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
     w.slot_stride = stride_;
   }
 
-  /// Zeroes what nobody wrote, sends what has not been sent, waits for everything: slot 0 (this rank's pieces of it, where state is sharded)
-  /// holds the sum over all ranks.
-  [[gnu::noinline]] void finish() {
+  /// Zeroes what nobody wrote and sends what has not been sent.
+  [[gnu::noinline]] void close() {
+    if (std::exchange(closed_, true)) return;
     for (std::size_t i = 0; i < order_.size(); ++i) {
       auto const b = static_cast<std::size_t>(order_[i]);
       for (std::size_t k = first_entry_[b]; k < first_entry_[b] + static_cast<std::size_t>(buckets()[b].entries); ++k) {
@@ -200,12 +201,43 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
       }
       start_ready();
     }
+    if (!unsent_.empty()) drop_if_zero();
+    share_ = nullptr;
+    arriving_ = true;
+  }
+  /// After close: whether bucket b is where it belongs, without waiting.
+  [[nodiscard]] bool has_come(std::size_t b) {
+    if (!arriving_) return true;
+    arriving_ = false;  // if this fails, nothing comes any more
+    if (sums_[b].under_way()) advance();
+    arriving_ = true;
+    return !sums_[b].under_way();
+  }
+  /// After close: waits for bucket b.
+  void wait_for(std::size_t b) {
+    if (!arriving_) return;
+    scoped_span const span(sums_[b].under_way() ? trace_ : nullptr, "wait for gradients", "waiting");
+    arriving_ = false;
+    complete(b);
+    arriving_ = true;
+  }
+  /// Whether buckets may still travel after close.
+  [[nodiscard]] bool arriving() const noexcept { return arriving_; }
+  /// Whether sums come in two halves: the second ones start as the first ones come, so somebody must see them through before anything else starts.
+  [[nodiscard]] bool in_two_halves() const noexcept {
+    return std::any_of(sums_.begin(), sums_.end(), [](auto const& s) { return s.has_second(); });
+  }
+  /// Whether the order of exchanges is settled: after the first step.
+  [[nodiscard]] bool agreed() const noexcept { return agreed_; }
+
+  /// Closes, and waits for everything: slot 0 (this rank's pieces of it, where state is sharded) holds the sum over all ranks.
+  [[gnu::noinline]] void finish() {
+    close();
+    if (!std::exchange(arriving_, false)) return;
     {
       scoped_span const span(ranks_->all->size() > 1 ? trace_ : nullptr, "wait for gradients", "waiting");
       for (int const b : order_) complete(static_cast<std::size_t>(b));
     }
-    if (!unsent_.empty()) drop_if_zero();
-    share_ = nullptr;
     if (!agreed_) agree();
   }
 
@@ -406,7 +438,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   shard_group const* ranks_;
   arena_type* arena_;
   step_trace* trace_;
-  bool overlap_, pooled_, hybrid_, agreed_ = false, go_on_ = false, last_ = true;
+  bool overlap_, pooled_, hybrid_, agreed_ = false, go_on_ = false, last_ = true, closed_ = true, arriving_ = false;
   std::vector<char> done_;                    // entry → gradient complete
   std::vector<int> waiting_;                  // bucket → entries not complete
   std::vector<std::size_t> first_entry_;      // bucket → its first entry

@@ -40,8 +40,9 @@ template <class Net> class model : public any_model<nn::value_type_of<Net>, nn::
   /// Materialises `net` on this rank. Collective. \see parallel::build
   [[gnu::cold]] model(Net net, plan::plan p, world& w, build_options options = {}) : model(base::laid_out([&] { return costs_of(net, options); }, p, w, options), net, p, w, options) {}
 
-  [[nodiscard]] Net const& net() const noexcept { return static_cast<network_of<Net> const&>(*this->network_).net; }
-  [[nodiscard]] Net& net() noexcept { return typed().net; }
+  /// Its weights know where they lie; \see any_model::settle
+  [[nodiscard]] Net const& net() const { return static_cast<network_of<Net> const&>(this->any_net()).net; }
+  [[nodiscard]] Net& net() { return static_cast<network_of<Net>&>(this->any_net()).net; }
 
   /// As any_model, once it knows the backward of its network: who trains it as one asks here first. zero_grad does.
   any_type& teachable() noexcept {
@@ -58,14 +59,14 @@ template <class Net> class model : public any_model<nn::value_type_of<Net>, nn::
     if (this->communicates_at_once()) this->settle_agreement("parallel::forward", "at its beginning");
     return this->in_walk("parallel::forward", "forward", [&] {
       nn::step<saved, tensor_type> out;
-      out.y = out.saved.forward(this->training_pass(), net(), 0, this->layout().units(), *this->recomputes_, std::move(x));
+      out.y = out.saved.forward(this->training_pass(), typed().net, 0, this->layout().units(), *this->recomputes_, std::move(x));
       return out;
     });
   }
   /// Backward of the current micro-batch, the last of which may send gradients while it runs.
   void backward(saved& s, tensor_type dy) {
     auto const p = this->begin_backward();
-    (void)this->in_walk("parallel::backward", "backward", [&] { return s.backward(p, net(), 0, this->layout().units(), std::move(dy)); });
+    (void)this->in_walk("parallel::backward", "backward", [&] { return s.backward(p, typed().net, 0, this->layout().units(), std::move(dy)); });
     this->end_backward();
   }
 
@@ -94,6 +95,7 @@ template <class Net> class model : public any_model<nn::value_type_of<Net>, nn::
   }
 
   [[nodiscard]] network_of<Net>& typed() noexcept { return static_cast<network_of<Net>&>(*this->network_); }
+  [[nodiscard]] network_of<Net> const& typed() const noexcept { return static_cast<network_of<Net> const&>(*this->network_); }
 
   [[nodiscard]] static std::vector<double> costs_of(Net const& net, build_options const& options) {
     if (options.unit_costs.empty()) return unit_costs(net, options.input);

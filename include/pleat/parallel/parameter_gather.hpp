@@ -19,7 +19,8 @@
 
 namespace pleat::parallel {
 
-/// Stages 1 and 2: `send` gives a bucket's pieces to everybody, `finish` waits for all of them; values stay where they are.
+/// Stages 1 and 2: `send` gives a bucket's pieces to everybody, and they travel on after the step: `open_values` waits for the bucket of a
+/// parameter that a layer is about to read, `finish` for all of them. Values stay where they are.
 ///
 /// Stage 3: `open_values` gathers the bucket of a parameter into one of a few buffers, and the next ones in the direction of the walk ahead
 /// of their use; `close_values` lets the buffer be used again. What was gathered last stays until its buffer is needed, so that backward finds
@@ -34,6 +35,7 @@ template <class T, class Space> class parameter_gather {
   parameter_gather(context<Space>& where, shard_group const& ranks, nn::arena<T, Space>& arena, index_t prefetch, int open, bool hybrid = false, step_trace* trace = nullptr)
       : where_(&where), ranks_(&ranks), arena_(&arena), trace_(trace), prefetch_(prefetch), hybrid_(hybrid), requests_(arena.layout().buckets().size()) {
     begun_.assign(requests_.size(), -1);
+    sent_.assign(requests_.size(), sent::no);
     if (layout().stage() < 3) return;
     state_.resize(requests_.size());
     for (int i = 0; i < layout().parameter_buffers(open, static_cast<int>(prefetch)); ++i) add_buffer();
@@ -50,21 +52,26 @@ template <class T, class Space> class parameter_gather {
 
   // --- stages 1 and 2 ---
 
-  /// Piece b has been moved; gives it to everybody.
+  /// Piece b has been moved; gives it to everybody. All ranks send in one order: that in which forward will need them.
   void send(std::size_t b) {
     if (layout().replicated(b)) return;
-    start(b, arena_->values() + layout().buckets()[b].begin);
+    start(b, in_place(b));
+    sent_[b] = sent::travels;
+    ++travelling_;
   }
+  /// Waits for all that travels.
   void finish() {
-    for (std::size_t b = 0; b < requests_.size(); ++b) arrive(b, arena_->values() + layout().buckets()[b].begin);
+    for (std::size_t b = requests_.size(); travelling_ > 0 && b-- > 0;) receive(b);
   }
+  [[nodiscard]] bool travelling() const noexcept { return travelling_ > 0; }
 
-  // --- stage 3 ---
+  // --- stage 3; before it, open_values waits where it must ---
 
   void open_values(nn::parameter& w, bool backward) {
     if (w.id < 0) return;
     int const id = arena_->values_of(w.id);
     auto const b = static_cast<std::size_t>(layout().owner()[static_cast<std::size_t>(id)]);
+    if (layout().stage() < 3) return receive(b);
     if (layout().replicated(b) || layout().buckets()[b].size() == 0) return;
     ++state_[b].uses;  // before anything else is gathered: its buffer is taken
     acquire(b);
@@ -79,7 +86,7 @@ template <class T, class Space> class parameter_gather {
     w.values = memory + (arena_->entries()[static_cast<std::size_t>(id)].begin - layout().buckets()[b].begin);
   }
   void close_values(nn::parameter& w) noexcept {
-    if (w.id < 0) return;
+    if (w.id < 0 || layout().stage() < 3) return;
     auto const b = static_cast<std::size_t>(layout().owner()[static_cast<std::size_t>(arena_->values_of(w.id))]);
     if (layout().replicated(b) || layout().buckets()[b].size() == 0) return;
     if (--state_[b].uses == 0) state_[b].last = ++clock_;
@@ -111,9 +118,14 @@ template <class T, class Space> class parameter_gather {
   }
   /// Polls what is under way.
   void poll() {
-    for (std::size_t b = 0; b < requests_.size(); ++b) about(b, [&] {
+    if (layout().stage() < 3 && travelling_ == 0) return;
+    for (std::size_t b = 0; b < requests_.size(); ++b) {
+      auto const was = std::exchange(sent_[b], sent_[b] == sent::no ? sent::no : sent::lost);
+      about(b, [&] {
         if (requests_[b].test()) arrived(b);
       });
+      sent_[b] = was;
+    }
   }
   /// The pieces have been moved: nothing that was gathered is true any more.
   void forget() {
@@ -124,6 +136,8 @@ template <class T, class Space> class parameter_gather {
  private:
   static constexpr bool on_host = Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename Space::memory_space>::accessible;
   using view = typename nn::arena<T, Space>::view;
+  /// Whether a bucket's pieces travel to where the bucket lies; lost: they did not come.
+  enum class sent : std::uint8_t { no, travels, lost };
   struct buffer {
     view memory;
     int bucket = -1;
@@ -134,6 +148,17 @@ template <class T, class Space> class parameter_gather {
   };
 
   [[nodiscard]] nn::state_layout const& layout() const noexcept { return arena_->layout(); }
+  [[nodiscard]] T* in_place(std::size_t b) const noexcept { return arena_->values() + layout().buckets()[b].begin; }
+  /// Bucket b is whole when this returns. One that could not be received stays what it is: nobody takes half a parameter for a whole one.
+  void receive(std::size_t b) {
+    if (sent_[b] == sent::no) return;
+    if (sent_[b] == sent::lost)
+      about(b, [] { throw error{"parallel::parameter_gather", "they did not come after the step before, and are not whole", "Load a checkpoint into a new model"}; });
+    sent_[b] = sent::lost;
+    arrive(b, in_place(b));
+    sent_[b] = sent::no;
+    --travelling_;
+  }
   void add_buffer() { buffers_.push_back({view("pleat::gathered", static_cast<std::size_t>(layout().largest_bucket())), -1}); }
 
   /// Everybody's pieces of bucket b, into `whole` (where this rank's piece may lie already).
@@ -227,7 +252,8 @@ template <class T, class Space> class parameter_gather {
   std::vector<buffer> buffers_;
   std::vector<std::vector<T>> staged_;   // host copies; empty on a host space
   std::uint64_t clock_ = 0;
-  std::size_t gathers_ = 0;
+  std::size_t gathers_ = 0, travelling_ = 0;
+  std::vector<sent> sent_;               // of each bucket, at stages 1 and 2
   std::vector<std::int64_t> begun_;      // bucket → when it was asked for, for the trace, or -1
   std::vector<comm::request> requests_;  // of each bucket; ends before the buffers that it writes
 };

@@ -23,6 +23,7 @@
 #include <pleat/parallel/parameter_gather.hpp>
 #include <pleat/parallel/shard_group.hpp>
 #include <pleat/parallel/stages.hpp>
+#include <pleat/parallel/step_words.hpp>
 #include <pleat/parallel/tensor_recipe.hpp>
 #include <pleat/parallel/tensor_sums.hpp>
 #include <pleat/plan/ledger.hpp>
@@ -41,12 +42,13 @@ template <class T, class Space> class replica {
   using arena_type = nn::arena<value_type, execution_space>;
   using network_base = network<value_type, execution_space>;
 
-  /// The network as it is asked by those who need not know its type.
-  [[nodiscard]] network_base const& any_net() const noexcept { return *network_; }
-  [[nodiscard]] network_base& any_net() noexcept { return *network_; }
+  /// The network as it is asked by those who need not know its type. As everything that shows values, this waits for those that the last step
+  /// sends; a reference or a pointer from before that step is good again after settle().
+  [[nodiscard]] network_base const& any_net() const { return receive_values(), *network_; }
+  [[nodiscard]] network_base& any_net() { return receive_values(), *network_; }
   [[nodiscard]] plan::plan const& plan() const noexcept { return plan_; }
-  [[nodiscard]] arena_type& arena() noexcept { return *arena_; }
-  [[nodiscard]] arena_type const& arena() const noexcept { return *arena_; }
+  [[nodiscard]] arena_type& arena() { return receive_values(), *arena_; }
+  [[nodiscard]] arena_type const& arena() const { return receive_values(), *arena_; }
   [[nodiscard]] context_type& context() const noexcept { return *context_; }
   /// Those that share the batch: the data axis, which this rank's stages are replicated over.
   [[nodiscard]] comm::communicator& ranks() const noexcept { return *ranks_; }
@@ -79,6 +81,8 @@ template <class T, class Space> class replica {
 
   /// Takes the parameter values of another replica of this network; the optimizer's state stays.
   void take_values(replica const& other) {
+    receive_values();
+    other.receive_values();
     codec::detail::copy_values(*context_, static_cast<value_type const*>(other.arena_->values()), arena_->values(), group_->stage == 3 ? arena_->owned() : arena_->size());
     context_->fence();
     values_changed();
@@ -87,18 +91,21 @@ template <class T, class Space> class replica {
   /// All parameter values in the arena's flat order, on the host. Collective at stage 3.
   [[nodiscard]] std::vector<value_type> host_values() const {
     if (group_->stage == 3) return whole_of<value_type>(*context_, *group_, *arena_, arena_->values());
+    receive_values();
     std::vector<value_type> flat(static_cast<std::size_t>(arena_->size()));
     copy_to_host(*context_, tensor_type::wrap(arena_->values(), extents{arena_->size()}), flat.data());
     return flat;
   }
   /// The values that this rank holds, as they lie: flat, at stage 3 its pieces one after the other.
   [[nodiscard]] std::vector<value_type> held_values() const {
+    receive_values();
     std::vector<value_type> here(static_cast<std::size_t>(group_->stage == 3 ? arena_->owned() : arena_->size()));
     copy_to_host(*context_, tensor_type::wrap(arena_->values(), extents{static_cast<index_t>(here.size())}), here.data());
     return here;
   }
   /// Takes them back: every rank its own.
   void set_held_values(std::vector<value_type> const& here) {
+    receive_values();
     copy_from_host(*context_, here.data(), tensor_type::wrap(arena_->values(), extents{static_cast<index_t>(here.size())}));
     values_changed();
   }
@@ -108,6 +115,7 @@ template <class T, class Space> class replica {
   }
   /// Takes values in flat order: the same on every rank.
   void set_host_values(std::vector<value_type> const& flat) {
+    receive_values();
     if (group_->stage == 3) take_pieces(*context_, *arena_, flat, arena_->values());
     else copy_from_host(*context_, flat.data(), tensor_type::wrap(arena_->values(), extents{arena_->size()}));
     values_changed();
@@ -117,9 +125,9 @@ template <class T, class Space> class replica {
   [[nodiscard]] std::vector<value_type> host_values_of(nn::parameter const& w) const {
     std::vector<value_type> v(static_cast<std::size_t>(w.size()));
     auto opened = w;
-    if (group_->stage == 3) gather_->open_values(opened, false);
+    if (gather_) gather_->open_values(opened, false);
     copy_to_host(*context_, tensor_type::wrap(static_cast<value_type*>(opened.values), extents{w.size()}), v.data());
-    if (group_->stage == 3) gather_->close_values(opened);
+    if (gather_) gather_->close_values(opened);
     return v;
   }
   /// Takes them: the same on every data rank, which keeps what it holds. To be followed by values_changed.
@@ -134,6 +142,7 @@ template <class T, class Space> class replica {
     value_type* values = nullptr;  ///< in the space's memory
   };
   [[nodiscard]] held_elements held(nn::parameter const& w) const {
+    receive_values();
     if (group_->stage < 3) return {{0, w.size()}, static_cast<value_type*>(w.values)};
     auto const& e = arena_->entries()[static_cast<std::size_t>(arena_->values_of(w.id))];
     for (auto const& p : arena_->pieces())  // an entry lies in one bucket, of which this rank has one piece
@@ -203,6 +212,12 @@ template <class T, class Space> class replica {
   replica& operator=(replica&&) noexcept = default;
   ~replica() = default;
 
+  /// The door to this rank's values: what the last step sends has come.
+  void receive_values() const {
+    if (gather_ && gather_->travelling())
+      in_phase({all_ranks().size() > 1, groups_->hybrid(), all_ranks().rank()}, steps_ - 1, "parallel::step", "the optimizer's step", [&] { gather_->finish(); });
+  }
+
   /// Before anything is allocated. Collective. \throws error on every rank alike if plan, seed, placements, network or what `further` is the hash of differ
   [[gnu::cold]] void agree_on_plan(std::uint64_t further = 0) const {
     agree_on_hash(all_ranks(), plan_.hash() ^ (seed_ * 0x9e3779b97f4a7c15u) ^ placements_hash(*network_) ^ further, "parallel::build", "plan, seed, placement, cuts or gradient codec", "Give every rank the same options");
@@ -221,6 +236,7 @@ template <class T, class Space> class replica {
         }
       return set_host_values(to);
     }
+    from.receive_values();
     for (auto const& e : arena_->entries()) {
       int const at = from.arena_->find(e.name);
       if (at >= 0) codec::detail::copy_values(*context_, static_cast<value_type const*>(from.arena_->values() + from.arena_->entries()[static_cast<std::size_t>(at)].begin),

@@ -38,7 +38,7 @@ struct shard_group {
     if (twins.size() > 1) replicas = std::make_shared<comm::communicator>(std::move(twins));
   }
 
-  [[nodiscard]] nn::sharding over(plan::plan const& p) const noexcept { return {stage, shards, shard, p.bucket_bytes}; }
+  [[nodiscard]] nn::sharding over(plan::plan const& p) const noexcept { return {stage, shards, shard, p.bucket_bytes, p.overlap && all->size() > 1}; }
 };
 
 /// The flat buffer on the host of which every rank of a group holds packed pieces. Collective over the group.

@@ -10,6 +10,7 @@
 #include <pleat/base/pooled_array.hpp>
 #include <pleat/compute/reduce.hpp>
 #include <pleat/nn/clip.hpp>
+#include <pleat/parallel/gradient_exchange.hpp>
 #include <pleat/parallel/shard_group.hpp>
 
 namespace pleat::parallel {
@@ -18,8 +19,13 @@ static_assert(nn::shard_grain == compute::chunk_elements, "shards are cut where 
 
 /// nn::gradient_norm where state may be sharded. Collective. Pieces are cut at chunks of the sum, so every chunk's sum is computed by one
 /// rank; they are collected and added up as one rank would. (On a device the order within a sum is Kokkos' own, with and without shards.)
-template <class T, class Space> void gradient_squares(context<Space>& where, shard_group const& g, nn::arena<T, Space> const& memory, double* out) {
-  if (memory.layout().stage() == 0) return nn::gradient_squares(where, memory, out);
+/// \param exchange null, or what gradients may still come from: those are waited for last
+template <class T, class Space>
+void gradient_squares(context<Space>& where, shard_group const& g, nn::arena<T, Space> const& memory, gradient_exchange<T, Space>* exchange, double* out) {
+  auto const await = [&](std::size_t entry) {
+    if (exchange) exchange->wait_for(static_cast<std::size_t>(memory.layout().owner()[entry]));
+  };
+  if (memory.layout().stage() == 0) return nn::gradient_squares(where, memory, out, await);
   using W = typename nn::arena<T, Space>::master_type;
   auto const& all = memory.entries();
   auto const chunks_of = [](nn::arena_entry const& e) { return compute::chunks_of(e.end - e.begin); };
@@ -28,16 +34,17 @@ template <class T, class Space> void gradient_squares(context<Space>& where, sha
   auto sums = tensor<double, Space>::allocate(where, {count});
   pooled_array<double> host(where.host_pool(), static_cast<std::size_t>(count));
   compute::fill(where.space(), count, 0.0, sums.data());
-  index_t at = 0;
-  for (std::size_t i = 0; i < all.size(); ++i) {
+  index_t at = count;
+  for (std::size_t i = all.size(); i-- > 0;) {
     auto const& e = all[i];
+    at -= chunks_of(e);
     auto const b = static_cast<std::size_t>(memory.layout().owner()[i]);
     auto const& p = memory.pieces()[b];
     index_range const part = intersect({e.begin, e.end}, {p.begin, p.end});
-    if (!part.empty() && e.kind == nn::parameter_kind::trainable && e.requires_grad)
-      compute::squared_norm_chunks(where.space(), part.size(), static_cast<W const*>(memory.owned_gradients(p) + (part.begin - p.begin)),
-                                   sums.data() + at + (part.begin - e.begin) / compute::chunk_elements);
-    at += chunks_of(e);
+    if (part.empty() || e.kind != nn::parameter_kind::trainable || !e.requires_grad) continue;
+    await(i);
+    compute::squared_norm_chunks(where.space(), part.size(), static_cast<W const*>(memory.owned_gradients(p) + (part.begin - p.begin)),
+                                 sums.data() + at + (part.begin - e.begin) / compute::chunk_elements);
   }
   copy_to_host(where, sums, host.data());
   if (g.shards > 1) g.members->all_reduce(std::span<double>(host.data(), static_cast<std::size_t>(count)), comm::reduction::sum);  // one rank's, and zeros
@@ -49,9 +56,9 @@ template <class T, class Space> void gradient_squares(context<Space>& where, sha
 }
 
 /// The 2-norm of all gradients. Collective where state is sharded.
-template <class T, class Space> [[nodiscard]] double gradient_norm(context<Space>& where, shard_group const& g, nn::arena<T, Space> const& memory) {
+template <class T, class Space> [[nodiscard]] double gradient_norm(context<Space>& where, shard_group const& g, nn::arena<T, Space> const& memory, gradient_exchange<T, Space>* exchange) {
   pooled_array<double> squares(where.host_pool(), memory.entries().size());
-  gradient_squares(where, g, memory, squares.data());
+  gradient_squares(where, g, memory, exchange, squares.data());
   double total = 0;
   for (double const s : squares) total += s;
   return std::sqrt(total);

@@ -18,7 +18,7 @@ namespace pleat::parallel {
 template <class T, class Space> class step_hooks final : public nn::pass_hooks {
  public:
   gradient_exchange<T, Space>* exchange = nullptr;
-  parameter_gather<T, Space>* gather = nullptr;  ///< stage 3 only
+  parameter_gather<T, Space>* gather = nullptr;  ///< null at stage 0
 
   void gradient_ready(nn::parameter const& p) override {
     if (exchange) exchange->gradient_ready(p);

@@ -22,6 +22,7 @@
 #include <pleat/parallel/bucket_sum.hpp>
 #include <pleat/parallel/gradient_exchange.hpp>
 #include <pleat/parallel/parameter_gather.hpp>
+#include <pleat/parallel/piece_step.hpp>
 #include <pleat/parallel/pipeline.hpp>
 #include <pleat/parallel/replica.hpp>
 #include <pleat/parallel/sharded_norm.hpp>
@@ -69,9 +70,11 @@ PLEAT_INSTANCE template tensor<float> nn::apply_transposed(nn::pass<Kokkos::Defa
 PLEAT_INSTANCE template class parallel::bucket_sum<float>;
 PLEAT_INSTANCE template class parallel::gradient_exchange<float, Kokkos::DefaultExecutionSpace>;
 PLEAT_INSTANCE template class parallel::parameter_gather<float, Kokkos::DefaultExecutionSpace>;
+PLEAT_INSTANCE template class parallel::piece_step<float, Kokkos::DefaultExecutionSpace>;
 PLEAT_INSTANCE template class parallel::step_hooks<float, Kokkos::DefaultExecutionSpace>;
 PLEAT_INSTANCE template class parallel::tied_sums<float, Kokkos::DefaultExecutionSpace>;
-PLEAT_INSTANCE template void parallel::gradient_squares(context<Kokkos::DefaultExecutionSpace>&, parallel::shard_group const&, nn::arena<float, Kokkos::DefaultExecutionSpace> const&, double*);
+PLEAT_INSTANCE template void parallel::gradient_squares(context<Kokkos::DefaultExecutionSpace>&, parallel::shard_group const&, nn::arena<float, Kokkos::DefaultExecutionSpace> const&,
+                                                         parallel::gradient_exchange<float, Kokkos::DefaultExecutionSpace>*, double*);
 PLEAT_INSTANCE template void parallel::sum_addends(context<Kokkos::DefaultExecutionSpace>&, comm::communicator&, bool, nn::arena<float, Kokkos::DefaultExecutionSpace>&);
 
 #undef PLEAT_INSTANCE

@@ -1,0 +1,326 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// What travels between the phases of a step: sums of gradients after reduce, parameters after step. On a link that brings nothing before it is
+// waited for, every way to look at a model must wait; and what does not come must be nobody's value.
+#include <pleat/parallel/piece_step.hpp>
+
+#include <pleat/comm/local.hpp>
+#include <pleat/run/checkpoint.hpp>
+
+#include <parallel/late.hpp>
+#include <parallel/sharded_training.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <atomic>
+#include <functional>
+#include <latch>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "support/scratch_folder.hpp"
+
+namespace pl = pleat;
+using namespace pleat_test;
+using pl::index_t;
+
+namespace {
+
+using numbers = std::vector<float>;
+using network_type = decltype(deep_network());
+
+/// One rank that trains.
+struct trainer {
+  pl::world world;
+  pl::parallel::model<network_type> model;
+  pl::nn::optimizer_state<float, space> optimizer;
+  int steps = 0;
+
+  trainer(pl::comm::communicator c, int stage, bool deterministic = false)
+      : world(std::move(c), 1), model(pl::parallel::build(deep_network(), plan(world.size(), stage, deterministic), world, {.seed = 5})),
+        optimizer(model.context(), model.arena(), pl::nn::adamw{.learning_rate = 0.01}) {}
+
+  static pl::plan::plan plan(int ranks, int stage, bool deterministic) {
+    pl::plan::plan p{.bucket_bytes = 20000};
+    p.data_ranks = ranks;
+    p.state_stage = stage;
+    p.deterministic = deterministic;
+    return p;
+  }
+  tensor input() {
+    auto x = tensor::allocate(model.context(), {4, 12});
+    numbers host(48);
+    for (std::size_t i = 0; i < host.size(); ++i) host[i] = static_cast<float>(static_cast<int>(i * 7 + static_cast<std::size_t>(world.rank() + steps)) % 13 - 6) / 6;
+    pl::copy_from_host(model.context(), host.data(), x);
+    return x;
+  }
+  void gradients() {
+    auto labels = pl::tensor<std::int32_t, space>::allocate(model.context(), {4});
+    std::vector<std::int32_t> const host{0, 1, 2, 3};
+    pl::copy_from_host(model.context(), host.data(), labels);
+    model.zero_grad(4 * world.size());
+    auto [y, saved] = model.forward(input());
+    model.backward(saved, model.cross_entropy(y, labels).dy);
+    model.reduce();
+  }
+  void step() {
+    gradients();
+    model.step(optimizer);
+    ++steps;
+  }
+  [[nodiscard]] numbers read(float const* p, index_t n) const {
+    numbers v(static_cast<std::size_t>(n));
+    pl::copy_to_host(model.context(), tensor::wrap(const_cast<float*>(p), {n}), v.data());  // only read
+    return v;
+  }
+};
+
+/// f on every rank of two, over a link that is late or not; what rank 0 says.
+template <class F> auto on_two(bool slow, F const& f) {
+  using result = decltype(f(std::declval<pl::comm::communicator>()));
+  result first{};
+  pl::comm::run_local(2, [&](pl::comm::communicator c) {
+    bool const root = c.rank() == 0;
+    auto r = f(slow ? pl::comm::communicator(late(std::move(c))) : std::move(c));
+    if (root) first = std::move(r);
+  });
+  return first;
+}
+
+/// Values as their parameters have them, in the order of the network.
+template <class Net> numbers by_parameter(trainer const& t, Net const& net) {
+  numbers all;
+  pl::nn::for_each_parameter(net, [&](auto const& w) {
+    auto const v = t.read(static_cast<float const*>(w.values), w.size());
+    all.insert(all.end(), v.begin(), v.end());
+  });
+  return all;
+}
+
+/// A way to look at a model after a step.
+struct door {
+  std::string name;
+  std::function<numbers(trainer&)> look;
+};
+scratch_folder const& folder() {
+  static scratch_folder const f = scratch_folder::in_memory();
+  return f;
+}
+std::vector<door> doors() {
+  return {
+      {"arena", [](trainer& t) { return t.read(t.model.arena().values(), t.model.arena().size()); }},
+      {"arena of a const model", [](trainer& t) { return t.read(std::as_const(t.model).arena().values(), std::as_const(t.model).arena().size()); }},
+      {"net", [](trainer& t) { return by_parameter(t, t.model.net()); }},
+      {"net of a const model", [](trainer& t) { return by_parameter(t, std::as_const(t.model).net()); }},
+      {"host_values", [](trainer& t) { return t.model.host_values(); }},
+      {"clone", [](trainer& t) { return t.model.clone().host_values(); }},
+      {"rebuild", [](trainer& t) { return t.model.rebuild(deep_network()).host_values(); }},
+      {"unsharded", [](trainer& t) { return t.model.unsharded().host_values(); }},
+      {"replanned", [](trainer& t) { auto p = t.model.plan(); p.state_stage = 3; return t.model.replanned(p).host_values(); }},
+      {"take_values", [](trainer& t) {
+         auto other = t.model.rebuild(deep_network());
+         other.set_host_values(numbers(static_cast<std::size_t>(other.arena().size())));
+         t.step();
+         other.take_values(t.model);
+         return other.host_values();
+       }},
+      {"predict", [](trainer& t) { auto const y = t.model.predict(t.input()); return t.read(y.data(), y.size()); }},
+      {"checksum", [](trainer& t) { auto const sum = t.model.checksum(); return numbers{static_cast<float>(sum >> 40), static_cast<float>(sum & 0xffffff)}; }},
+      {"another step", [](trainer& t) { t.step(); return t.model.host_values(); }},
+      {"a step without a forward", [](trainer& t) { t.model.step(t.optimizer); return t.model.host_values(); }},
+      {"equal replicas", [](trainer& t) { t.model.demand_equal_replicas(); return numbers{}; }},
+      {"new values", [](trainer& t) { t.model.set_host_values(numbers(static_cast<std::size_t>(t.model.arena().size()), 0.5f)); return t.model.host_values(); }},
+      {"checkpoint", [](trainer& t) {
+         static std::atomic<int> saves{0};
+         auto const where = folder() / ("saved" + std::to_string(t.world.comm.broadcast_value(t.world.rank() == 0 ? ++saves : 0, 0)));
+         pl::run::save_checkpoint(where, t.model, t.optimizer, 2);
+         trainer back(t.world.comm.duplicate(), 0);
+         if (!pl::run::load_checkpoint(where, back.model, back.optimizer, {})) throw std::runtime_error("nothing was found");
+         return back.model.host_values();
+       }},
+  };
+}
+
+}  // namespace
+
+TEST_CASE("whatever shows values waits for parameters that travel") {
+  for (auto const& d : doors()) {
+    auto const look = [&](pl::comm::communicator c, int stage) {
+      trainer t(std::move(c), stage);
+      t.step();
+      t.step();
+      return d.look(t);
+    };
+    auto const want = on_two(false, [&](pl::comm::communicator c) { return look(std::move(c), 0); });
+    for (int stage : {0, 1, 2, 3})
+      for (bool slow : {false, true}) {
+        if (stage == 3 && (d.name.starts_with("arena") || d.name.starts_with("net"))) continue;  // nobody has whole ones there
+        INFO(d.name << " at stage " << stage << (slow ? ", late" : ""));
+        CHECK((on_two(slow, [&](pl::comm::communicator c) { return look(std::move(c), stage); }) == want));
+      }
+  }
+}
+
+TEST_CASE("parameters do travel when step returns, and a pointer from before is good after settle") {
+  for (int stage : {1, 2}) {
+    auto const findings = on_two(true, [&](pl::comm::communicator c) {
+      trainer t(std::move(c), stage);
+      t.step();
+      auto const n = t.model.arena().size();
+      float const* const p = t.model.arena().values();
+      pl::nn::parameter first;
+      bool found = false;
+      pl::nn::for_each_parameter(t.model.net(), [&](auto const& w) {
+        if (!std::exchange(found, true)) first = w;
+      });
+      t.step();
+      auto const before = t.read(p, n);
+      auto const one = t.model.host_values_of(first);  // waits for its bucket alone
+      auto const then = t.read(p, n);
+      t.model.settle();
+      auto const after = t.read(p, n);
+      std::string said;
+      if (before == after) said += "nothing travelled; ";
+      if (then == after) said += "one parameter waited for all; ";
+      if (after != t.model.host_values()) said += "settle did not; ";
+      if (one != t.read(static_cast<float const*>(first.values), first.size())) said += "host_values_of did not wait; ";
+      return said;
+    });
+    INFO("stage " << stage);
+    CHECK(findings == "");
+  }
+}
+
+TEST_CASE("whatever shows gradients waits for sums that travel") {
+  struct seen {
+    double loss = 0, norm = 0;
+    numbers sums, again;
+    bool travelled = false;
+  };
+  auto const look = [](pl::comm::communicator c, int stage, int first) {
+    trainer t(std::move(c), stage);
+    t.step();
+    t.step();
+    float const* kept = nullptr;
+    auto const sums = [&] {
+      auto const& a = t.model.arena();
+      numbers all;
+      for (auto const& piece : a.pieces())
+        if (stage == 0 || piece.begin != a.entries().back().begin) {
+          auto const v = t.read(a.owned_gradients(piece), piece.size());
+          all.insert(all.end(), v.begin(), v.end());
+        }
+      return all;
+    };
+    if (stage == 0) kept = t.model.arena().gradients();
+    index_t const n = t.model.arena().size();
+    t.gradients();
+    seen s;
+    numbers before;
+    if (kept) before = t.read(kept, n);
+    if (first == 0) s.loss = t.model.loss();
+    if (first == 1) s.norm = t.model.gradient_norm();
+    s.sums = sums();
+    if (kept) s.travelled = before != t.read(kept, n);
+    s.loss = t.model.loss();
+    s.norm = t.model.gradient_norm();
+    t.gradients();  // a step that nobody takes
+    t.gradients();
+    t.model.step(t.optimizer, 1, t.model.clip_scale(0.1));
+    s.again = t.model.host_values();
+    return s;
+  };
+  auto const want = on_two(false, [&](pl::comm::communicator c) { return look(std::move(c), 0, 2); });
+  CHECK(want.norm > 0.1);
+  for (int stage : {0, 1, 2, 3})
+    for (int first : {0, 1, 2}) {
+      INFO("stage " << stage << ", " << (first == 0 ? "loss" : first == 1 ? "norm" : "sums") << " first");
+      auto const r = on_two(true, [&](pl::comm::communicator c) { return look(std::move(c), stage, first); });
+      CHECK(r.loss == want.loss);
+      CHECK(r.norm == want.norm);
+      if (stage == 0) CHECK((r.sums == want.sums));
+      CHECK((r.again == want.again));
+      if (stage == 0) CHECK(r.travelled);
+    }
+}
+
+namespace {
+template <class F> std::string words_of(F const& f) {
+  try {
+    f();
+  } catch (pl::error const& e) {
+    return e.what();
+  }
+  return "nothing";
+}
+}  // namespace
+
+TEST_CASE("a rank that does not send its parameters: the others say so where they need them, and take no half ones") {
+  struct way {
+    std::string name, words;
+    std::function<void(trainer&)> go_on;
+  };
+  std::vector<way> const ways{
+      {"values", "step 2, the optimizer's step: the parameters ", [](trainer& t) { (void)t.model.host_values(); }},
+      {"forward", "the parameters ", [](trainer& t) { (void)t.model.predict(t.input()); }},
+      {"checkpoint", "step 2, the optimizer's step: the parameters ", [](trainer& t) { pl::run::save_checkpoint(folder() / "never", t.model, t.optimizer, 3); }}};
+  for (int stage : {1, 2})
+    for (auto const& w : ways)
+      for (bool slow : {false, true}) {
+        std::string first, second, reason;
+        std::latch sent(2);
+        try {
+          pl::comm::run_local(2, [&](pl::comm::communicator c) {
+            int const rank = c.rank();
+            trainer t(slow ? pl::comm::communicator(late(std::move(c))) : std::move(c), stage);
+            t.step();
+            t.step();
+            t.gradients();
+            t.model.settle();
+            if (rank == 0) t.model.step(t.optimizer);
+            sent.arrive_and_wait();
+            if (rank == 1) throw std::runtime_error("rank 1 has had enough");
+            first = words_of([&] { w.go_on(t); });
+            second = words_of([&] { (void)t.model.net(); });
+          });
+        } catch (std::runtime_error const& e) {
+          reason = e.what();
+        }
+        INFO(w.name << " at stage " << stage << (slow ? ", late: " : ": ") << first << "\n" << second);
+        CHECK(reason == "rank 1 has had enough");
+        CHECK(first.find(w.words) != std::string::npos);
+        CHECK(first.find("rank 1 has had enough") != std::string::npos);
+        CHECK(second.find("are not whole") != std::string::npos);
+      }
+}
+
+TEST_CASE("without overlap nothing travels between the phases") {
+  for (int stage : {0, 1}) {
+    auto const said = on_two(true, [&](pl::comm::communicator c) {
+      pl::world w(std::move(c), 1);
+      auto p = trainer::plan(2, stage, false);
+      p.overlap = false;
+      auto m = pl::parallel::build(deep_network(), p, w, {.seed = 5});
+      pl::nn::optimizer_state<float, space> optimizer(m.context(), m.arena(), pl::nn::sgd{.learning_rate = 0.1});
+      float const* const values = m.arena().values();
+      index_t const n = m.arena().size();
+      auto x = tensor::allocate(m.context(), {4, 12});
+      pl::compute::fill(m.context().space(), x.size(), 0.25f * static_cast<float>(w.rank() + 1), x.data());
+      auto labels = pl::tensor<std::int32_t, space>::allocate(m.context(), {4});
+      pl::compute::fill(m.context().space(), index_t{4}, std::int32_t{1}, labels.data());
+      for (int i = 0; i < 3; ++i) {
+        m.zero_grad(8);
+        auto [y, saved] = m.forward(x);
+        m.backward(saved, m.cross_entropy(y, labels).dy);
+        m.reduce();
+        m.step(optimizer);
+      }
+      numbers shown(static_cast<std::size_t>(n));
+      pl::copy_to_host(m.context(), tensor::wrap(const_cast<float*>(values), {n}), shown.data());
+      return std::string(shown == m.host_values() ? "" : "something travelled");
+    });
+    CHECK(said == "");
+  }
+}
