@@ -305,11 +305,11 @@ class communicator {
 
   // ---- calls as values ----
 
-  PLEAT_ONCE inline void run(call const& c) {
+  void run(call const& c) {
     prepare(c);
     transport_->run(c);
   }
-  PLEAT_ONCE [[nodiscard]] inline request start(call const& c) {
+  [[nodiscard]] inline request start(call const& c) {
     prepare(c);
     return transport_->start(c);
   }
@@ -414,7 +414,7 @@ class communicator {
                 "Use the one that it was moved into"};
   }
 
-  PLEAT_ONCE inline void prepare(call const& c) {
+  void prepare(call const& c) {
     demand_transport(name_of(c.kind));
     if (checks_ != checks::off) [[likely]] {
       if (!detail::surely_right(c, size_)) detail::verifier(c, rank_, size_).run();

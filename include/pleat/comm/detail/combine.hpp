@@ -124,14 +124,14 @@ void fold(dtype t, reduction op, int ranks, index_t begin, index_t end, Source c
 }
 
 /// memcpy that knows that a buffer may be its own copy, and that nothing may be null.
-PLEAT_ONCE inline void copy_bytes(void* to, void const* from, index_t bytes) noexcept {
+inline void copy_bytes(void* to, void const* from, index_t bytes) noexcept {
   if (bytes > 0 && to != from) std::memmove(to, from, static_cast<std::size_t>(bytes));
 }
 
-PLEAT_ONCE [[nodiscard]] inline std::byte const* at(void const* p, index_t elements, dtype t) noexcept {
+[[nodiscard]] inline std::byte const* at(void const* p, index_t elements, dtype t) noexcept {
   return static_cast<std::byte const*>(p) + elements * static_cast<index_t>(size_of(t));
 }
-PLEAT_ONCE [[nodiscard]] inline std::byte* at(void* p, index_t elements, dtype t) noexcept {
+[[nodiscard]] inline std::byte* at(void* p, index_t elements, dtype t) noexcept {
   return static_cast<std::byte*>(p) + elements * static_cast<index_t>(size_of(t));
 }
 

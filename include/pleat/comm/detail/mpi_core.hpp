@@ -44,12 +44,12 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     if (owned) MPI_Comm_free(&comm);
   }
 
-  PLEAT_ONCE inline void check(int code, char const* what) const {
+  void check(int code, char const* what) const {
     if (code != MPI_SUCCESS) [[unlikely]]
       mpi_fail(code, what, rank);
   }
   [[noreturn, gnu::cold, gnu::noinline]] void fail(int code, call const& c) const { mpi_fail(code, describe(c), rank); }
-  PLEAT_ONCE inline void check(int code, call const& c) const {
+  void check(int code, call const& c) const {
     if (code != MPI_SUCCESS) [[unlikely]]
       fail(code, c);
   }
@@ -170,7 +170,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     }
   };
 
-  PLEAT_ONCE inline void run(call const& c) {
+  void run(call const& c) {
     if (seconds >= 0 || !broken.empty() || !fits(c)) [[unlikely]] {
       return start(c).wait();
     }
@@ -260,7 +260,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
  private:
   static constexpr int exchange_tag = library_tags - 1;
 
-  PLEAT_ONCE [[nodiscard]] inline bool fits(call const& c) const noexcept {
+  [[nodiscard]] inline bool fits(call const& c) const noexcept {
     switch (c.kind) {
       case call_kind::all_gather:
         return c.out.count <= max_count;
@@ -277,7 +277,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
   }
 
   /// The operand, or MPI's word for "it lies where the result goes".
-  PLEAT_ONCE [[nodiscard]] inline void const* source(call const& c) const noexcept {
+  [[nodiscard]] inline void const* source(call const& c) const noexcept {
     if (c.kind == call_kind::reduce && rank != c.root) return c.in.data;
     if (c.kind == call_kind::all_gather)
       return c.in.data == at(c.out.data, rank * c.in.count, c.in.type) ? MPI_IN_PLACE : c.in.data;
@@ -286,7 +286,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     return c.in.data == c.out.data ? MPI_IN_PLACE : c.in.data;
   }
 
-  PLEAT_ONCE inline MPI_Op op(call const& c) {
+  MPI_Op op(call const& c) {
     if (c.in.type == dtype::f16 || c.in.type == dtype::bf16) return own_op(c);
     switch (c.op) {
       case reduction::sum:
@@ -413,7 +413,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
   }
 
   /// MPI forbids a result within the operand; the call allows it where it is this rank's own block.
-  PLEAT_ONCE [[nodiscard]] inline static bool overlap(call const& c) noexcept {
+  [[nodiscard]] inline static bool overlap(call const& c) noexcept {
     auto const *a = static_cast<std::byte const*>(c.in.data), *b = static_cast<std::byte const*>(c.out.data);
     return a == b || (c.out.count > 0 && b < a + c.in.bytes() && a < b + c.out.bytes());  // MPICH minds the address of nothing too
   }

@@ -135,7 +135,7 @@ class verifier {
 
 /// The same questions about the frequent calls as one expression without words: a few ns before every call.
 /// False means: let the verifier look closer.
-PLEAT_ONCE [[nodiscard]] inline bool surely_right(call const& c, int size) noexcept {
+[[nodiscard]] inline bool surely_right(call const& c, int size) noexcept {
   bool const in = c.in.count >= 0 && (c.in.data || c.in.count == 0);
   bool const out = c.out.count >= 0 && (c.out.data || c.out.count == 0);
   bool const both = in && out && c.in.type == c.out.type;
