@@ -28,7 +28,10 @@ namespace pleat {
 [[nodiscard]] inline std::string svg_number(double x) {
   auto const tenths = static_cast<std::int64_t>(std::llround(x * 10));
   std::uint64_t const size = tenths < 0 ? static_cast<std::uint64_t>(-tenths) : static_cast<std::uint64_t>(tenths);
-  return (tenths < 0 ? "-" : "") + std::to_string(size / 10) + "." + std::to_string(size % 10);
+  std::string text = tenths < 0 ? "-" : "";
+  text += std::to_string(size / 10);
+  text += '.';
+  return text += std::to_string(size % 10);
 }
 
 }  // namespace pleat

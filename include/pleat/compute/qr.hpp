@@ -21,10 +21,10 @@ namespace detail {
 /// Eight chains, so that it vectorises in one order.
 [[nodiscard]] inline double dot_of(double const* x, double const* y, index_t n) noexcept {
   double sum[8] = {};
-  index_t i = 0;
-  for (; i + 8 <= n; i += 8)
+  index_t const whole = n / 8 * 8;
+  for (index_t i = 0; i < whole; i += 8)
     for (int c = 0; c < 8; ++c) sum[c] += x[i + c] * y[i + c];
-  for (; i < n; ++i) sum[0] += x[i] * y[i];
+  for (index_t i = whole; i < n; ++i) sum[0] += x[i] * y[i];
   return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
 }
 inline void add_multiple(double a, double const* x, double* y, index_t n) noexcept {
