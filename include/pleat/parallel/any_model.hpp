@@ -94,7 +94,9 @@ template <class Model> struct ends_travel {
 ///     model.step(optimizer);
 template <class T, class Space> class any_model : detail::ends_travel<any_model<T, Space>>, public replica<T, Space> {
   using base = replica<T, Space>;
+  /// \cond
   friend detail::ends_travel<any_model<T, Space>>;
+  /// \endcond
 
  public:
   using typename base::arena_type, typename base::context_type, typename base::execution_space, typename base::network_base, typename base::tensor_type, typename base::value_type;
