@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
+
 namespace pleat::compress::detail {
 
 /// How many letters must change, come or go.
