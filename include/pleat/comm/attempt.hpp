@@ -42,8 +42,8 @@ PLEAT_ONCE [[nodiscard]] inline std::optional<error> attempt(communicator& ranks
   } catch (...) {
     said = words_of_failure("comm::attempt");
   }
+  if (ranks.all_reduce_value(said.empty() ? 0.0F : 1.0F) == 0) return std::nullopt;  // a sum of floats: what every transport can that trains
   int const failed = ranks.all_reduce_value(said.empty() ? ranks.size() : ranks.rank(), reduction::min);
-  if (failed == ranks.size()) return std::nullopt;
   said.resize(static_cast<std::size_t>(ranks.broadcast_value(static_cast<index_t>(said.size()), failed)));
   ranks.broadcast(said, failed);
   return error_of_words(said);
