@@ -84,7 +84,7 @@ TEST_CASE("a rank that hangs in any phase of a step is given up, and the sentenc
   folder const f;
   // Where the others are when they miss a rank: a phase of step 1, or the save after it. What a rank has started goes on without it, so the
   // others may have come further than the one that hangs.
-  std::vector<std::string> const walking{"step 1, the first input: ", "step 1, at ", "step 1, pipeline rank ", "step 1, reduce: the gradients of '", "step 1, the norm of the gradient: the gradients of '"},
+  std::vector<std::string> const walking{"step 1, the first input: ", "step 1, at ", "step 1, pipeline rank ", "step 1, reduce: the gradients of '", "step 1, the norm of the gradient: "},  // on a mesh the norm sums over its axes, too
       after{"step 1, reduce: ", "step 1, the norm of the gradient: ", "step 1, the optimizer's step: the parameters '", "save_checkpoint('" + f.path + "'): step 2: "};
   std::map<std::string, std::vector<std::string>> phases;
   for (std::string const point : {"input", "forward", "loss", "backward", "exchange"}) phases[point] = walking;
