@@ -22,10 +22,11 @@ import sys
 import time
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.M)
+# How a line with PLEAT_ONCE begins (base/config.hpp).
+FIRST = re.compile(r"^ *PLEAT_ONCE (\[\[[^\]]*\]\] )*inline ")
 # Defined by <complex.h>, <termios.h>, <sys/sysmacros.h>, <math.h> of older systems, X11, Windows and Fortran-style codes.
 HOSTILE = ("I B0 B50 B75 small near far interface OVERFLOW UNDERFLOW DOMAIN SING None Bool True False "
            "Success Always Status Complex PI SQR").split()
-FIRST = re.compile(r"^ *PLEAT_ONCE (\[\[[^\]]*\]\] )*inline ")
 HOSTILE_FUNCTIONS = "major minor makedev".split()  # of <sys/sysmacros.h>: they bite only before a parenthesis
 
 def all_headers(root):
