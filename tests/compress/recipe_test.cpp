@@ -40,6 +40,9 @@ TEST_CASE("recipes are read: values by position and by key, spaces anywhere") {
   CHECK(spelled("prune(global,0.9)|int8") == "prune(sparsity=0.9, scope=global)|int8");
   CHECK(spelled("prune(layer, 0.9, fc1)") == "prune(sparsity=0.9, scope=layer, ignore=fc1)");
   CHECK(spelled("int8(global)") == "int8(ignore=global)");
+  // A name like such a word is a name, where the key has its value already.
+  CHECK(spelled("prune(0.9, global, layer1)") == "prune(sparsity=0.9, scope=global, ignore=layer1)");
+  CHECK(spelled("prune(layer, 0.9, globals)") == "prune(sparsity=0.9, scope=layer, ignore=globals)");
   auto const steps = compress::read_recipe("prune(0.75, ignore=fc3.*  fc2.weight)", words);
   CHECK(steps[0].number("sparsity") == 0.75);
   CHECK(steps[0].names("ignore") == std::vector<std::string>{"fc3.*", "fc2.weight"});

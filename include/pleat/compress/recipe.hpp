@@ -147,9 +147,11 @@ namespace detail {
           if (key.empty()) {
             key = word->keys[next++];
             if (!word->choices.contains(key) && value.size() > 3)  // a misspelt word would end up where a number or a name belongs
-              for (auto const& [of, values] : word->choices)
+              for (auto const& [of, values] : word->choices) {
+                if (step.has(of)) continue;
                 for (auto const& known : values)
                   if (detail::letters_apart(value, known) <= 2) throw error{call, "'" + std::string(whole) + "': " + of + " '" + value + "' is not known, expected " + detail::listed(values), detail::did_you_mean(value, values)};
+              }
           }
         } else {
           key = detail::trimmed(argument.substr(0, equals));
