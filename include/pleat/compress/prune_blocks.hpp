@@ -29,8 +29,8 @@ struct removed_block {
 
 /// Takes `count` bodies of plain residuals out (nn::residual::remove_body), one after the other, each time the one without which the
 /// answers to the samples are nearest to what they were. No labels, no training. The network keeps its type; a body that is gone costs
-/// nothing and stores nothing. The same choice on any number of ranks, also where the network is in stages or its weights are cut: blocks are judged
-/// by the answers of the whole, and every rank takes out its share of a body.
+/// nothing and stores nothing. The same choice on any number of data ranks and in stages; where weights are cut too, but for differences of rounding
+/// in the answers by which blocks are judged. Every rank takes out its share of a body.
 struct prune_blocks {
   using fusable_transform = void;
   static constexpr bool writes_weights = true;

@@ -92,8 +92,8 @@ struct closed_gates {
 /// masks do not survive; statistics of norms do, and fine-tuning settles them. Every rank computes the same.
 ///
 /// Over a pipeline every stage scores and shrinks its own weights; stages tell each other one number per unit and parameter. A weight that is cut
-/// over the tensor axis is scored where it is, by sums without an order, so the same units go as on one rank; what is left of it is cut anew, for which
-/// it is put together, one weight at a time.
+/// over the tensor axis is scored where it is, by sums without an order: by magnitude the same units go as on one rank; criteria that look at activations
+/// or gradients see those but for differences of rounding. What is left of it is cut anew, for which it is put together, one weight at a time.
 template <class Criterion = magnitude> struct prune_channels_by {
   using fusable_transform = void;
   static constexpr bool writes_weights = true;
