@@ -3,7 +3,9 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Writes docs/performance.md from build/bench.json (Google Benchmark's format; scripts/bench.sh makes it).
 
-    scripts/performance_page.py [bench.json] [page.md]
+    scripts/performance_page.py [bench.json] [page.md] [forms.md]
+
+The table of forms in docs/forms.md is made from the same rows, between the two comments there that say so.
 
 A row `peer/<who>/<name>` is the peer's run of `<name>`. Every ratio is our time divided by the peer's: below 1 we are faster, and a row
 in which we are not is marked. Rows of several repetitions count with their median. Nothing is rounded in our favour: a ratio is cut to
@@ -28,10 +30,12 @@ ROOMS = {
     "host_cost": "parallel", "pipeline": "parallel", "state": "parallel", "tensor_axis": "parallel", "exposed_communication": "parallel",
     "train_step": "run", "serve": "run", "network": "compress", "pruned": "compress",
 }
-# Counters that compare a row with another one of its benchmark -> what the figure says, and which way it is rounded.
+# Counters that compare a row with another one of its benchmark -> what the figure says, which way it is rounded, and what it says below 1 where
+# that is a loss.
 FIGURES = {
     "share_of_bound": ("{} of the schedule's bound", math.floor), "share": ("{} of ranks that do not talk", math.floor), "ratio": ("{} of stage 0's time", math.ceil),
-    "exposed": ("{} of the exchange exposed", math.ceil), "whole_over_this": ("{}× faster than unpruned", math.floor), "float_over_this": ("{}× faster than float", math.floor),
+    "exposed": ("{} of the exchange exposed", math.ceil), "whole_over_this": ("{}× faster than unpruned", math.floor, "{} of the unpruned's speed, **behind**"),
+    "float_over_this": ("{}× faster than float", math.floor, "{} of float's speed, **behind**"),
 }
 # Peers whose rows are not called as ours: what follows "peer/" -> who, and the name of our row.
 ALIASES = [
@@ -39,6 +43,7 @@ ALIASES = [
     (re.compile(r"std_nth_element/(\d+)$"), "std_nth_element", r"threshold_of_top_k/f32/\1/threads:1"),
     (re.compile(r"mpi/(?!comm/)(.+)$"), "mpi", r"comm/\1"),
     (re.compile(r"openblas/(apply/\d+)$"), "openblas", r"float/\1"),
+    (re.compile(r"ggml/(.+/apply/\d+)$"), "ggml", r"stored/\1"),
 ]
 ORDER = ["base", "tensor", "comm", "compute", "codec", "nn", "plan", "io", "parallel", "run", "compress"]
 TITLES = {"openblas": "OpenBLAS", "pytorch": "PyTorch", "mpi": "MPI by hand", "std_sort": "std::sort", "std_nth_element": "std::nth_element", "thrust": "Thrust"}
@@ -82,8 +87,13 @@ class Row:
         return ""
 
     def figure(self):
-        return "; ".join(text.format(f"{way(self.counters[key] * 100 - math.copysign(1e-9, 1 if way is math.ceil else -1)) / 100:.2f}")
-                         for key, (text, way) in FIGURES.items() if key in self.counters)
+        said = []
+        for key, (text, way, *slower) in FIGURES.items():
+            if key in self.counters:
+                value = self.counters[key]
+                figure = f"{way(value * 100 - math.copysign(1e-9, 1 if way is math.ceil else -1)) / 100:.2f}"
+                said.append((slower[0] if slower and value < 1 else text).format(figure))
+        return "; ".join(said)
 
 
 def plain(name):
@@ -269,6 +279,73 @@ def stored_table(ours):
     return table(["form", "stores"] + [b.replace("apply/", "batch ") for b in batches] + ["encode", "decode"], rows) if rows else []
 
 
+BEGIN_FORMS, END_FORMS = "<!-- written by scripts/performance_page.py -->", "<!-- end of what it writes -->"
+TYPES = {"q4_K": "q4_k", "q6_K": "q6_k", "int4_g128": "int4<float, 128>", "block_1x4": "block_sparse<float, 4>", "2:4": "n_m<float, 2, 4>"}  # where a form is not called as its rows
+
+
+def form_title(form):
+    kind, zeros = re.match(r"(.+?)(?:_at_(\d+))?$", form).groups()
+    return f"`{TYPES.get(kind, kind)}`" + (f", {zeros} % zeros" if zeros else "")
+
+
+def forms_section(bench):
+    """What docs/forms.md says of the rows stored/<form>/…: milliseconds and speed over float by batch, and where that is a loss."""
+    ours, peers, _ = read(bench)
+    forms = {}
+    for name, r in ours.items():
+        found = re.match(r"stored/([^/]+)/(.+)$", name)
+        if found:
+            forms.setdefault(found.group(1), {})[found.group(2)] = r
+    batches = sorted({int(part[6:]) for of in forms.values() for part in of if re.match(r"apply/\d+$", part)})
+    whole = next((ours[f"form/dense/apply/{b}x4096x4096/threads:1"].counters.get("bytes") for b in batches if f"form/dense/apply/{b}x4096x4096/threads:1" in ours), 4.0 * 4096 * 4096)
+    milliseconds = lambda r: f"{r.time / 1e6:.2g}" if r.time < 1e7 else f"{r.time / 1e6:.0f}"
+    cell = lambda r: milliseconds(r) if r else ""
+    rows = [["`dense<float>`", "1"] + [cell(ours.get(f"float/apply/{b}")) for b in batches] + ["", ""],
+            ["OpenBLAS (sgemm)", "1"] + [cell(peers.get(f"float/apply/{b}", {}).get("openblas")) for b in batches] + ["", ""]]
+    slower, nothing = [], []
+    for form, of in forms.items():
+        stored = next((r.counters["bytes"] for r in of.values() if "bytes" in r.counters), None)
+        row, loses = [form_title(form), f"1/{whole / stored:.1f}" if stored else ""], []
+        for b in batches:
+            r = of.get(f"apply/{b}")
+            over = r.counters.get("float_over_this") if r else None
+            row.append(cell(r) + (f" ({math.floor(over * 100) / 100:.2f}×)" if over else ""))
+            if over and over < 1:
+                loses.append(str(b))
+        rows.append(row + [cell(of.get(what)) for what in ("encode", "decode")])
+        if loses and len(loses) == len(batches):
+            nothing.append(form_title(form))
+        elif loses:
+            slower.append(f"{form_title(form)} with {' and '.join([', '.join(loses[:-1]), loses[-1]] if len(loses) > 1 else loses)} row{'' if loses == ['1'] else 's'}")
+    context = bench.get("context", {})
+    lines = [BEGIN_FORMS, f"Machine: {context.get('cpu_model', 'not said')}, one thread; {str(context.get('date', 'not said'))[:10]}.", ""]
+    lines += table(["form", "bytes"] + [str(b) for b in batches] + ["encode", "decode"], rows)
+    if nothing:
+        lines += [f"Slower than float with every batch: {'; '.join(nothing)}.", ""]
+    if slower:
+        lines += [f"Slower than float: {'; '.join(slower)}.", ""]
+    into = [(form, of["encode_into"].time) for form, of in forms.items() if "encode_into" in of]
+    if into and "memory/copy" in ours:
+        copy = ours["memory/copy"].time
+        lines += [f"A copy of the float weight in memory takes {copy / 1e6:.1f} ms. Encoding to memory that is there already (`encode_into`), in ms and as a share of the copy's speed: "
+                  + ", ".join(f"{form_title(form)} {t / 1e6:.3g} ({math.floor(copy / t * 100) / 100:.2f})" for form, t in into) + ".", ""]
+    shared = [f"{form_title(form)} {math.floor(whole / forms[form]['decode'].time * 10) / 10:.1f} GB/s" for form in ("codebook", "coded") if "decode" in forms.get(form, {})]
+    if shared:
+        lines += [f"Decoding shared values, floats written per second: {', '.join(shared)} (an entropy coder's speed depends on what it codes).", ""]
+    beside = [[form_title(form)] + [f"{math.floor(peers[n]['ggml'].time / ours[n].time * 100) / 100:.2f}" if n in ours and "ggml" in peers.get(n, {}) else "" for n in (f"stored/{form}/apply/{b}" for b in batches)]
+              for form in forms]
+    if any(any(row[1:]) for row in beside):
+        lines += ["ggml's time divided by ours in the same session, each quantizing x inside the timing; above 1 ours is faster:", ""]
+        lines += table(["form"] + [str(b) for b in batches], [row for row in beside if any(row[1:])])
+    return "\n".join(lines[:-1] + [END_FORMS])
+
+
+def with_forms(text, bench):
+    """The page docs/forms.md with its table of today."""
+    begin, end = text.index(BEGIN_FORMS), text.index(END_FORMS) + len(END_FORMS)
+    return text[:begin] + forms_section(bench) + text[end:]
+
+
 def machine_lines(context):
     lines = []
     processor = context.get("cpu_model", "")
@@ -361,7 +438,10 @@ def main():
         bench = json.loads(source.read_text(encoding="utf-8"))
     except json.JSONDecodeError as e:
         sys.exit(f"performance_page.py: {source} is no JSON: {e}")
+    forms = pathlib.Path(sys.argv[3]) if len(sys.argv) > 3 else target.parent / "forms.md"
     target.write_text(page(bench), encoding="utf-8")
+    if forms.is_file():
+        forms.write_text(with_forms(forms.read_text(encoding="utf-8"), bench), encoding="utf-8")
     print(f"pleat: {len(bench.get('benchmarks', []))} rows of {source} became {target}")
 
 

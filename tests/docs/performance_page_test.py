@@ -43,8 +43,13 @@ BENCH = {
         row("stored/q8_0/apply/1", 2, bytes=17e6, flops=1e9, float_over_this=8.579),
         row("stored/q8_0/apply/64", 9, bytes=17e6, float_over_this=0.999),
         row("stored/q8_0/encode", 9, weights_per_second=1.5e9),
+        row("stored/q8_0/encode_into", 8),
+        row("memory/copy", 6),
+        row("stored/codebook/decode", 8, "ms"),
+        row("stored/csr_at_50/apply/1", 5, float_over_this=0.5),
         row("float/apply/1", 16),
         row("peer/openblas/apply/1", 32),
+        row("peer/ggml/q8_0/apply/1", 3),
         row("pipeline/1f1b/ranks:2/manual_time", 30, share_of_bound=0.9559),
         row("state/gpt/stage:1/manual_time", 30, ratio=0.9811),
         row("relu/f32/64/threads:1/real_time", 1, bytes=5e9),
@@ -115,9 +120,30 @@ class Page(unittest.TestCase):
         self.assertIn("5.00 GB/s", self.line("| `relu/"))
         self.assertIn("0.25 µs per parameter", self.line("| `host_cost/"))
 
+    def test_what_is_slower_than_what_it_replaces_says_so(self):
+        self.assertIn("| 8.57× faster than float |", self.line("`stored/q8_0/apply/1`"))
+        self.assertIn("| 0.99 of float's speed, **behind** |", self.line("`stored/q8_0/apply/64`"))
+
     def test_stored_forms_a_line_each(self):
         self.assertEqual(self.line("| `q8_0` |"), "| `q8_0` | 17.0 MB | 8.57× | 0.99× behind | 1.50 G weights/s |  |")
         self.assertIn("| 32.0 µs | 0.50 |", self.line("| `float/apply/1`"))
+
+    def test_the_page_of_forms_has_times_speeds_and_losses(self):
+        text = pp.with_forms(f"before\n{pp.BEGIN_FORMS}\nold\n{pp.END_FORMS}\nafter", BENCH)
+        self.assertTrue(text.startswith("before\n") and text.endswith("\nafter") and "old" not in text)
+        lines = text.split("\n")
+        self.assertIn("| `dense<float>` | 1 | 0.016 |  |  |  |", lines)
+        self.assertIn("| OpenBLAS (sgemm) | 1 | 0.032 |  |  |  |", lines)
+        self.assertIn("| `q8_0` | 1/3.9 | 0.002 (8.57×) | 0.009 (0.99×) | 0.009 |  |", lines)
+        self.assertIn("Slower than float: `q8_0` with 64 rows; `csr`, 50 % zeros with 1 row.", lines)
+        self.assertIn("`q8_0` 0.008 (0.75).", text)
+        self.assertIn("`codebook` 8.3 GB/s (", text)
+        self.assertIn("| `q8_0` | 1.50 |  |", lines)
+        self.assertEqual(pp.with_forms(text, BENCH), text)
+        self.assertIn(pp.BEGIN_FORMS, (pathlib.Path(pp.__file__).parents[1] / "docs/forms.md").read_text(encoding="utf-8"))
+
+    def test_peers_of_stored_forms(self):
+        self.assertIn("| 3.00 µs | 0.67 |", self.line("| `stored/q8_0/apply/1` |"))
 
     def test_figures_against_a_bound_are_never_rounded_in_our_favour(self):
         self.assertIn("| 0.95 of the schedule's bound |", self.line("| `pipeline/1f1b"))
