@@ -15,3 +15,4 @@
 #include <pleat/run/model_image.hpp>
 #include <pleat/run/progress.hpp>
 #include <pleat/run/serve.hpp>
+#include <pleat/run/take_forms.hpp>

@@ -6,7 +6,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -83,6 +85,15 @@ template <class T, class Space> class network {
   [[nodiscard]] virtual bool prunable(std::string_view name) const = 0;
   /// Stores it pruned, its values as they are. \param bits of its elements here: which live
   virtual void give_mask(context<Space>& where, std::string_view name, std::vector<std::uint8_t> const& bits) = 0;
+  /// The form in use of the parameter of that name.
+  [[nodiscard]] virtual std::string form_of(std::string_view name) const = 0;
+  /// What files hold of a weight in an encoded form; where it is cut, of this rank's part. \throws error for a form that files do not take
+  [[nodiscard]] virtual std::vector<codec::file_tensor> to_file(context<Space>& where, std::string_view name) const = 0;
+  /// The same of the whole weight, from that of all its parts. Host alone. \throws error for parts that were encoded each by itself
+  [[nodiscard]] virtual std::vector<codec::file_tensor> join(std::string_view name, std::span<codec::weight_piece const> pieces) const = 0;
+  /// Takes what files hold of a whole weight in the encoded form that it has here, or this rank's part of it. \returns what puts it in place
+  /// \throws error for tensors that do not fit, and nothing is changed
+  [[nodiscard]] virtual std::function<void()> from_file(context<Space>& where, std::string_view name, std::span<codec::file_tensor const> tensors) = 0;
 
  protected:
   network() = default;
@@ -137,10 +148,74 @@ template <class Net> class network_of final : public network<nn::value_type_of<N
         }
     });
   }
+  [[nodiscard]] std::string form_of(std::string_view name) const override {
+    std::string form;
+    nn::for_each_parameter(net, [&](auto const& w) {
+      if (w.name == name) form = w.form_name();
+    });
+    return form;
+  }
+  [[nodiscard]] std::vector<codec::file_tensor> to_file(context<execution_space>& where, std::string_view name) const override {
+    std::vector<codec::file_tensor> tensors;
+    with_encoded(name, [&](auto const& w, auto tag, auto& s) {
+      using F = typename decltype(tag)::type;
+      if constexpr (requires { F::to_file(where, w.shape, s); }) tensors = F::to_file(where, w.shape, s);
+      else refuse_form<F>(w, "it needs 'to_file' and 'from_file' (codec/form.hpp)");
+    });
+    return tensors;
+  }
+  [[nodiscard]] std::vector<codec::file_tensor> join(std::string_view name, std::span<codec::weight_piece const> pieces) const override {
+    std::vector<codec::file_tensor> tensors;
+    with_encoded(name, [&](auto const& w, auto tag, auto&) {
+      using F = typename decltype(tag)::type;
+      if constexpr (requires { F::join(w.shape, 0, pieces); }) in_words(w, [&] { tensors = F::join(w.whole(), w.where.dim, pieces); });
+      else refuse_form<F>(w, "its parts cannot be put together: it needs 'join' (codec/form.hpp)");
+    });
+    return tensors;
+  }
+  [[nodiscard]] std::function<void()> from_file(context<execution_space>& where, std::string_view name, std::span<codec::file_tensor const> tensors) override {
+    std::function<void()> in_place;
+    with_encoded(name, [&](auto const& w, auto tag, auto& s) {
+      using F = typename decltype(tag)::type;
+      using storage = std::remove_cvref_t<decltype(s)>;
+      if constexpr (requires { F::from_file(where, w.shape, tensors, s); }) {
+        auto const fresh = std::make_shared<storage>();
+        in_words(w, [&] { F::from_file(where, w.whole(), tensors, *fresh); });
+        if (w.parts > 1 && w.where.shards()) {
+          if constexpr (requires { F::slice(where, w.whole(), *fresh, w.box()); }) *fresh = F::slice(where, w.whole(), *fresh, w.box());
+          else refuse_form<F>(w, "it cannot be cut: it needs 'slice' (codec/form.hpp)");
+        }
+        in_place = [fresh, to = &s] { *to = *fresh; };
+      } else {
+        refuse_form<F>(w, "it needs 'to_file' and 'from_file' (codec/form.hpp)");
+      }
+    });
+    return in_place;
+  }
 
   Net net;
 
  private:
+  /// f(weight, form_tag, storage) of the parameter of that name, if its form is an encoded one.
+  template <class F> void with_encoded(std::string_view name, F&& f) const {
+    nn::for_each_parameter(net, [&](auto const& w) {
+      if (w.name == name)
+        w.visit([&](auto tag, auto& s) {
+          if constexpr (!decltype(tag)::type::trainable) f(w, tag, s);
+        });
+    });
+  }
+  template <class F> static void in_words(nn::parameter const& w, F&& f) {
+    try {
+      f();
+    } catch (error const& e) {
+      throw error{e.call(), "'" + w.name + "': " + e.problem(), e.remedy()};
+    }
+  }
+  template <class F> [[noreturn, gnu::cold]] static void refuse_form(nn::parameter const& w, std::string const& lacks) {
+    throw error{"codec::" + std::string(F::name), "'" + w.name + "' is stored in the form '" + std::string(F::name) + "', which no file takes: " + lacks};
+  }
+
   class bound_work final : public unit_work<value_type, execution_space> {
    public:
     explicit bound_work(Net& n) : net_(&n) {}

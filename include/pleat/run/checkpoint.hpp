@@ -8,9 +8,11 @@
 #include <charconv>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <utility>
@@ -67,8 +69,8 @@ PLEAT_ONCE inline std::string as_text(double x) {
   return {text, std::to_chars(text, text + sizeof text, x, std::chars_format::general, 17).ptr};
 }
 
-/// What the manifest's state holds of a program's own words is called so.
-inline constexpr char const* own_words = "program.";
+/// What the manifest's state holds of a program's own words is called so; and of weights in encoded forms: form, and suffix of each tensor, a line each.
+inline constexpr char const *own_words = "program.", *form_words = "form.";
 
 /// One checkpoint folder as every rank has opened it.
 struct opened_checkpoint {
@@ -114,6 +116,21 @@ struct opened_checkpoint {
     auto const it = manifest.state.find(key);
     return it == manifest.state.end() ? std::string() : it->second;
   }
+  /// The form that a weight was saved in, and its tensors' suffixes; nothing for one that is not in an encoded form.
+  struct saved_form {
+    std::string form;
+    std::vector<std::string> suffixes;
+  };
+  PLEAT_ONCE [[nodiscard]] inline std::optional<saved_form> form_of(std::string const& name) const {
+    auto const it = manifest.state.find(form_words + name);
+    if (it == manifest.state.end()) return std::nullopt;
+    std::vector<std::string> lines{""};
+    for (char const c : it->second)
+      if (c == '\n') lines.emplace_back();
+      else lines.back() += c;
+    saved_form f{lines.front(), {lines.begin() + 1, lines.end()}};
+    return f;
+  }
   /// Null if there is none.
   [[nodiscard]] io::safetensors_file const* group(std::string const& name) const noexcept {
     for (std::size_t i = 0; i < files.size(); ++i)
@@ -155,6 +172,9 @@ template <class T, class Space> struct arrived {
   std::map<std::string, std::uint64_t> residual_sums, codec_sums;  // what this rank adds to the checksums
   std::vector<T> best;
   bool with_best = false;
+  std::map<std::string, std::vector<codec::file_tensor>> encoded;  // whole weights of which this rank has all or a part
+  std::vector<std::uint64_t> encoded_sums;                         // of the arrays that are this rank's to sum
+  std::vector<std::function<void()>> encoded_in_place;
 
   /// Not collective. \throws error
   [[gnu::cold]] void read(parallel::any_model<T, Space> const& m, opened_checkpoint const& c) {
@@ -178,6 +198,11 @@ template <class T, class Space> struct arrived {
       });
     if (auto const* f = c.group(residuals_group)) read_residuals(m, c, *f);
     if (auto const* f = c.group(codec_group)) read_codec(m, c, *f);
+    if (auto const* f = c.group(encoded_group)) read_encoded(m, c, *f);
+  }
+  /// Not collective. \throws error for encoded weights that cannot be what they say; the model is as it was
+  [[gnu::cold]] void decode(parallel::any_model<T, Space>& m) {
+    for (auto const& [name, tensors] : encoded) encoded_in_place.push_back(m.any_net().from_file(m.context(), name, tensors));
   }
 
   /// What this rank's shares of it add to the checksums: one list per file of the checkpoint.
@@ -193,6 +218,7 @@ template <class T, class Space> struct arrived {
       for (std::size_t s = 0; s < states.size(); ++s)
         if (group == optimizer_group(static_cast<int>(s))) add(m, f, true, states[s], list);
       if (group == masks_group) add_masks(m, f, list);
+      if (group == encoded_group && !encoded_sums.empty()) list = encoded_sums;
       for (auto const* sums : {group == residuals_group ? &residual_sums : nullptr, group == codec_group ? &codec_sums : nullptr})
         for (std::size_t k = 0; sums && k < list.size(); ++k)
           if (auto const at = sums->find(f.entries()[k].name); at != sums->end()) list[k] = at->second;
@@ -202,7 +228,7 @@ template <class T, class Space> struct arrived {
   }
   /// Whether anything of a file was read.
   [[nodiscard]] bool uses(std::string const& group) const {
-    bool used = group == parameters_group || group == masks_group || group == residuals_group || group == codec_group || (group == best_group && with_best) || (group == masters_group && !masters.empty());
+    bool used = group == parameters_group || group == masks_group || group == residuals_group || group == codec_group || group == encoded_group || (group == best_group && with_best) || (group == masters_group && !masters.empty());
     for (std::size_t s = 0; s < states.size(); ++s) used = used || group == optimizer_group(static_cast<int>(s));
     return used;
   }
@@ -210,6 +236,7 @@ template <class T, class Space> struct arrived {
   /// Into the model.
   void hand_over(parallel::any_model<T, Space>& m) {
     auto& a = m.arena();
+    for (auto const& place : encoded_in_place) place();
     for (auto const& [name, bits] : masks) m.any_net().give_mask(m.context(), name, bits);
     if (!masks.empty()) m.refresh_masks();
     m.set_held_values(values);
@@ -256,6 +283,25 @@ template <class T, class Space> struct arrived {
       if (same) codec.values[e.name] = std::move(v);
     }
   }
+  /// Every rank takes the weights that it has anything of; each array is summed by one rank.
+  [[gnu::cold]] void read_encoded(parallel::any_model<T, Space> const& m, opened_checkpoint const& c, io::safetensors_file const& f) {
+    nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) {
+      auto const form = is_encoded(w) && !w.absent ? c.form_of(w.name) : std::nullopt;
+      if (!form) return;
+      auto& to = encoded[w.name];
+      for (auto const& suffix : form->suffixes) {
+        auto const& e = f.at(w.name + suffix);
+        auto const bytes = f.bytes(e);
+        to.push_back({suffix, e.type, e.shape, {bytes.begin(), bytes.end()}});
+      }
+    });
+    auto const ranks = static_cast<std::size_t>(m.all_ranks().size()), mine = static_cast<std::size_t>(m.all_ranks().rank());
+    encoded_sums.assign(f.entries().size(), 0);
+    for (std::size_t i = mine; i < f.entries().size(); i += ranks) {
+      auto const& e = f.entries()[i];
+      encoded_sums[i] = io::sum_of_part(e.shape, size_of(e.type), index_box(e.shape), {0, e.shape.size()}, f.bytes(e));
+    }
+  }
   template <class U> [[gnu::cold]] static void take(parallel::any_model<T, Space> const& m, io::safetensors_file const& f, bool packed, std::vector<U>& to, index_t size) {
     to.assign(static_cast<std::size_t>(size), U{});
     for_each_held(m, packed, [&](nn::parameter const& w, index_box const& box, index_range range, index_t at) {
@@ -282,6 +328,33 @@ template <class T, class Space> struct arrived {
   }
 };
 
+/// Encoded weights must have here the forms that they were saved in. Collective. \throws error on every rank alike with both sides
+template <class T, class Space> [[gnu::cold]] void demand_same_forms(parallel::any_model<T, Space> const& m, opened_checkpoint const& c) {
+  comm::all_or_none(m.all_ranks(), [&] {
+    std::set<std::string> names;
+    auto const& dense = c.demand_group(parameters_group);
+    nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) {
+      if (!w.tied_to.empty()) return;
+      auto const there = c.form_of(w.name);
+      names.insert(w.name);
+      auto const here = m.any_net().form_of(w.name);
+      if (there && there->form != here)
+        throw error{c.call, "'" + w.name + "' was saved in the form '" + there->form + "', and has the form '" + here + "' here", "Give the model the checkpoint's forms before its optimizer is made: run::take_forms(folder, model)"};
+      if (!there && is_encoded(w) && dense.find(w.name))
+        throw error{c.call, "'" + w.name + "' was saved as the numbers that are trained, and has the form '" + here + "' here", "Load first, into the network as it was then; encode it afterwards"};
+    });
+    for (auto const& [key, words] : c.manifest.state)
+      if (key.starts_with(form_words) && !names.contains(key.substr(std::strlen(form_words)))) throw error{c.call, "'" + key.substr(std::strlen(form_words)) + "' was saved in an encoded form, and is no parameter here", "It belongs to another network"};
+  });
+}
+
+/// What is said where the model has encoded weights and the checkpoint, written by an older version, has none.
+template <class T, class Space> [[nodiscard]] std::string words_of_kept_forms(parallel::any_model<T, Space> const& m, opened_checkpoint const& c) {
+  std::size_t kept = 0;
+  nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) { kept += is_encoded(w) && !c.form_of(w.name); });
+  return kept == 0 ? std::string() : "weights in encoded forms are not in this checkpoint: " + std::to_string(kept) + " of them stay what they are";
+}
+
 /// Whether a checkpoint belongs to this model: the same answer on every rank. Collective. \throws error with both sides
 template <class T, class Space>
 [[gnu::cold]] void demand_same_training(parallel::any_model<T, Space> const& m, nn::optimizer_state<T, Space> const& optimizer, opened_checkpoint const& c) {
@@ -296,6 +369,7 @@ template <class T, class Space>
   if (saved.deterministic && m.plan().deterministic)
     demand("lanes =", std::to_string(saved.lanes), std::to_string(m.plan().lanes), "Plan with as many lanes, so that the bits go on");
 
+  demand_same_forms(m, c);
   using W = nn::master_t<T>;
   auto const compare = [&](io::safetensors_file const& group, dtype type, bool all) {
     std::size_t used = 0;
@@ -418,6 +492,7 @@ void checkpoint_writer::save_share(parallel::any_model<T, Space> const& m, nn::o
   auto& ranks = m.all_ranks();
   auto data = detail::image::of(m, best ? &best->values : nullptr);
   auto state = state_of(m, optimizer, step, extras);
+  for (auto const& [name, words] : data.forms) state[detail::form_words + name] = words;
   if (best) state["best_error"] = detail::as_text(best->error);
   auto const layout = std::make_shared<io::checkpoint_layout const>(std::move(data.layout));
   std::optional<io::checkpoint_commit> commit;
@@ -539,6 +614,8 @@ template <class T, class Space>
     }
     if (!reasons.empty()) point.remark = "passed over a damaged checkpoint (" + reasons + "); going on from '" + path + "', step " + std::to_string(point.step);
     if (auto const words = detail::words_of_residuals(m, c, data.residual_ranks); !words.empty()) point.remark += (point.remark.empty() ? "" : "; ") + words;
+    if (auto const words = detail::words_of_kept_forms(m, c); !words.empty()) point.remark += (point.remark.empty() ? "" : "; ") + words;
+    comm::all_or_none(ranks, [&] { data.decode(m); });
     data.hand_over(m);
     m.set_steps(steps);
     optimizer.set_steps(optimizer_steps);

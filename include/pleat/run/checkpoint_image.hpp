@@ -20,15 +20,19 @@
 #include <pleat/nn/optimizer.hpp>
 #include <pleat/parallel/any_model.hpp>
 #include <pleat/comm/attempt.hpp>
+#include <pleat/run/model_image.hpp>
 
 namespace pleat::run::detail {
 
 /// Group names of a checkpoint's files.
-inline constexpr char const *parameters_group = "parameters", *masters_group = "masters", *masks_group = "masks", *residuals_group = "residuals", *codec_group = "codec", *best_group = "best";
+inline constexpr char const *parameters_group = "parameters", *masters_group = "masters", *masks_group = "masks", *residuals_group = "residuals", *codec_group = "codec", *best_group = "best", *encoded_group = "encoded";
 PLEAT_ONCE [[nodiscard]] inline std::string optimizer_group(int buffer) { return "optimizer-" + std::to_string(buffer + 1); }
 
 /// Everything with a place in the files: tied parameters are stored once, encoded forms keep their numbers themselves.
 PLEAT_ONCE [[nodiscard]] inline bool is_stored(nn::parameter const& w) { return w.in_arena && w.tied_to.empty(); }
+
+/// A weight in a form that keeps its numbers itself. Tied ones are their owner's.
+PLEAT_ONCE [[nodiscard]] inline bool is_encoded(nn::parameter const& w) { return !w.in_arena && w.tied_to.empty(); }
 
 /// Neighbours that one rank writes: fewer are not dealt out among those that have the same.
 inline constexpr index_t share_grain = 16384;
@@ -112,11 +116,64 @@ template <class Space> [[nodiscard]] std::vector<std::uint8_t> host_bits(nn::par
   return bits;
 }
 
+/// A weight in an encoded form as the file of an uncut model holds it.
+struct encoded_weight {
+  std::string name;
+  int writer = 0;            ///< the rank that has its bytes; others know what they are
+  collected_weight content;
+
+  /// What the manifest says of it: the form, and the suffix of each tensor.
+  PLEAT_ONCE [[nodiscard]] inline std::string words() const {
+    std::string all = content.form;
+    for (auto const& t : content.tensors) all += "\n" + t.suffix;
+    return all;
+  }
+};
+
+/// All of them, in the order of the network: their parts come together on one rank of the stage that has them, one weight at a time. Collective.
+/// \throws error on every rank alike
+template <class T, class Space> [[nodiscard, gnu::cold]] std::vector<encoded_weight> encoded_weights(parallel::any_model<T, Space> const& m) {
+  auto& ranks = m.all_ranks();
+  auto& axis = m.parts();
+  auto const& net = m.any_net();
+  bool const asked = m.ranks().rank() == 0;  // one replica writes
+  std::vector<std::int32_t> writers;
+  nn::for_each_parameter(net, [&](nn::parameter const& w) { writers.push_back(is_encoded(w) && !w.absent && asked && axis.rank() == 0 ? ranks.rank() : -1); });
+  if (!writers.empty()) ranks.all_reduce(writers, comm::reduction::max);
+  std::vector<encoded_weight> all;
+  std::size_t number = 0;
+  nn::for_each_parameter(net, [&](nn::parameter const& w) {
+    int const writer = writers[number++];
+    if (writer < 0) return;
+    encoded_weight e{w.name, writer, {}};
+    bool const cut = w.parts > 1 && w.where.shards(), here = asked && !w.absent && (cut || axis.rank() == 0);
+    comm::all_or_none(ranks, [&] {
+      if (here) e.content = {net.form_of(w.name), net.to_file(m.context(), w.name)};
+    });
+    std::vector<codec::weight_piece> pieces;
+    if (here && cut) {
+      if (axis.rank() > 0) send_weight(axis, 0, e.content);
+      for (int r = 0; axis.rank() == 0 && r < axis.size(); ++r) pieces.push_back({w.box(r).shape(), r > 0 ? receive_weight(axis, r).tensors : std::move(e.content.tensors)});
+      e.content.tensors.clear();
+    }
+    comm::all_or_none(ranks, [&] {
+      if (!pieces.empty()) e.content.tensors = net.join(w.name, pieces);
+    });
+    auto words = ranks.rank() == writer ? e.content.words() : std::string();
+    words.resize(static_cast<std::size_t>(ranks.broadcast_value(static_cast<index_t>(words.size()), writer)));
+    if (!words.empty()) ranks.broadcast(words, writer);
+    if (ranks.rank() != writer) e.content = collected_weight::of_words(words);
+    all.push_back(std::move(e));
+  });
+  return all;
+}
+
 /// What this rank adds to a checkpoint: host copies of its share.
 struct image {
   io::checkpoint_layout layout;
   std::vector<io::array_part> parts;
   std::vector<std::vector<std::byte>> bytes;
+  std::map<std::string, std::string> forms;  // of weights that are encoded, as the manifest has them
 
   /// Collective. \param best values of this rank that go along; null: none do \throws error on every rank alike
   template <class T, class Space> [[nodiscard, gnu::cold]] static image of(parallel::any_model<T, Space> const& m, std::vector<T> const* best = nullptr) {
@@ -146,6 +203,11 @@ struct image {
         if (is_stored(w) && w.kind == nn::parameter_kind::trainable) of.push_back({w.name, dtype_of<W>, of_all_ranks(m.ranks().size(), w.whole())});
       });
     }
+    auto encoded = encoded_weights(m);
+    for (auto const& e : encoded) {
+      out.forms.emplace(e.name, e.words());
+      for (auto const& t : e.content.tensors) groups[encoded_group].push_back({e.name + t.suffix, t.type, t.shape});
+    }
     for (auto const& [name, v] : memory.values) groups[codec_group].push_back({name, dtype_of<W>, {static_cast<index_t>(v.size())}});
     if (std::find(masked.begin(), masked.end(), 1) != masked.end())
       list(masks_group, dtype::u8, [&](std::size_t i) { return masked[i] == 1; });
@@ -162,6 +224,8 @@ struct image {
       for (int i = 0; i < a.states(); ++i) out.add<W>(m, optimizer_group(i), true, from_space(a.state(i)));
       out.add_masks(m, groups);
       if (kept) out.add_residuals(m);
+      for (auto& e : encoded)
+        if (m.all_ranks().rank() == e.writer) out.add_encoded(e);
       if (m.all_ranks().rank() == 0)
         for (auto const& [name, v] : memory.values) {
           auto const n = static_cast<index_t>(v.size());
@@ -203,6 +267,13 @@ struct image {
       auto& to = bytes.emplace_back(from.begin(), from.end());
       parts.push_back({layout.find(residuals_group, w.name), row_of_rank(m.ranks().rank(), w, m.ranks().size()), {0, w.size()}, to});
     });
+  }
+  void add_encoded(encoded_weight& e) {
+    for (auto& t : e.content.tensors) {
+      if (t.shape.size() == 0) continue;
+      auto& to = bytes.emplace_back(std::move(t.bytes));
+      parts.push_back({layout.find(encoded_group, e.name + t.suffix), index_box(t.shape), {0, t.shape.size()}, to});
+    }
   }
   /// Ranks whose networks differ would write over each other.
   PLEAT_ONCE inline void demand_same_layout(comm::communicator& ranks) const {

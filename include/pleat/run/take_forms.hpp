@@ -1,0 +1,77 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Going on with a model whose weights are encoded in part: the forms that a checkpoint's weights have, before its numbers are loaded.
+#pragma once
+
+#include <cstring>
+#include <map>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include <pleat/comm/attempt.hpp>
+#include <pleat/parallel/model.hpp>
+#include <pleat/run/checkpoint.hpp>
+
+namespace pleat::run {
+
+/// Gives the model's weights the encoded forms that they have in the newest readable checkpoint of a folder: before an optimizer is made for it, and
+/// before load_checkpoint brings their contents. Collective.
+///
+///     run::take_forms(folder, model);
+///     nn::optimizer_state<float, space> optimizer(model.context(), model.arena(), nn::adamw{});
+///     run::load_checkpoint(folder, model, optimizer);
+///
+/// \returns how many weights took another form
+/// \throws error, on every rank alike, and nothing is changed: a form that is not in the weight's set, a weight that the network has not
+template <class Net> [[gnu::cold]] index_t take_forms(std::string const& folder, parallel::model<Net>& m) {
+  auto& ranks = m.all_ranks();
+  std::string text, path;
+  comm::on_root(ranks, [&] {
+    for (auto const& name : io::detail::listed_checkpoints(folder)) {
+      path = io::detail::join(folder, name);
+      try {
+        text = io::detail::read_manifest_text(path);
+        (void)io::detail::checkpoint_manifest::parse(text, path);
+        return;
+      } catch (error const&) {  // load_checkpoint says why, and takes the one before
+        text.clear();
+      }
+    }
+  });
+  comm::share_text(ranks, text);
+  comm::share_text(ranks, path);
+  if (text.empty()) return 0;
+  std::string const call = "run::take_forms('" + path + "')";
+  auto const manifest = io::detail::checkpoint_manifest::parse(text, call);
+  std::map<std::string, std::string> wanted;
+  for (auto const& [key, words] : manifest.state)
+    if (key.starts_with(detail::form_words)) wanted.emplace(key.substr(std::strlen(detail::form_words)), words.substr(0, words.find('\n')));
+  if (wanted.empty()) return 0;
+  Net net = m.net();
+  index_t changed = 0;
+  net.for_each_parameter([&](auto& w) {
+    using forms = typename std::remove_cvref_t<decltype(w)>::forms;
+    auto const it = w.tied_to.empty() ? wanted.find(w.name) : wanted.end();
+    if (it == wanted.end()) return;
+    auto const form = std::move(it->second);
+    wanted.erase(it);
+    if (w.form_name() == form) return;
+    int const index = forms::index(form);
+    if (index < 0) {
+      std::string have;
+      for (int i = 0; i < forms::size; ++i) have.append(i ? ", '" : "'").append(forms::name(i)).append("'");
+      throw error{call, "'" + w.name + "' was saved in the form '" + form + "', the model's weight can take " + have, "Build the network with that form in its set, or transform it as it was then"};
+    }
+    codec::visit_form<forms>(index, [&](auto tag) { w.template use_form<typename decltype(tag)::type>(); });
+    parallel::detail::keep_blocks_whole(w);
+    w.requires_grad = w.requires_grad && w.trainable();
+    ++changed;
+  });
+  if (!wanted.empty()) throw error{call, "'" + wanted.begin()->first + "' was saved in the form '" + wanted.begin()->second + "', and is no parameter of this network", "It belongs to another network"};
+  if (changed > 0) m = m.rebuild(std::move(net));
+  return changed;
+}
+
+}  // namespace pleat::run
