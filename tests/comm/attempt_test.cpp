@@ -6,7 +6,6 @@
 
 #include <catch2/catch_test_macros.hpp>
 
-#include <cstring>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -32,11 +31,12 @@ template <class F> std::vector<std::string> heard(int ranks, F const& f) {
 
 /// A transport of one's own that can what training needs: it adds floats.
 struct adds_floats {
-  [[nodiscard]] int rank() const { return 0; }
-  [[nodiscard]] int size() const { return 1; }
+  comm::communicator over;
+  [[nodiscard]] int rank() const { return over.rank(); }
+  [[nodiscard]] int size() const { return over.size(); }
   void all_reduce(comm::const_buffer in, comm::buffer out, comm::reduction op) {
     if (in.type != pleat::dtype::f32 || op != comm::reduction::sum) throw pleat::error{"adds_floats", "asked for something else"};
-    std::memmove(out.data, in.data, static_cast<std::size_t>(in.bytes()));
+    over.run({.kind = comm::call_kind::all_reduce, .in = in, .out = out, .op = op});
   }
 };
 
@@ -54,10 +54,20 @@ TEST_CASE("where nobody fails nothing is said, with one sum of floats") {
     CHECK(said == std::vector<std::string>(static_cast<std::size_t>(ranks), "nothing"));
     CHECK(ran == std::vector<int>(static_cast<std::size_t>(ranks), 1));
   }
-  comm::communicator own{adds_floats{}};
-  int ran = 0;
-  comm::all_or_none(own, [&] { ++ran; });
-  CHECK(ran == 1);
+}
+
+TEST_CASE("whether work failed, where, and its words are heard over a transport of one's own that only adds floats") {
+  for (int const ranks : {1, 2, 3})
+    for (int lowest = 0; lowest <= ranks; ++lowest) {  // ranks: nobody fails
+      std::string const words = "not \xc3\xbc" "ber\nall";  // letters beyond 127 too
+      auto const said = heard(ranks, [&](comm::communicator& c) {
+        comm::communicator own{adds_floats{c.duplicate()}};
+        comm::all_or_none(own, [&] {
+          if (c.rank() >= lowest) throw pleat::error{"work of rank " + std::to_string(c.rank()), words, "do this"};
+        });
+      });
+      CHECK(said == std::vector<std::string>(static_cast<std::size_t>(ranks), lowest == ranks ? "nothing" : "work of rank " + std::to_string(lowest) + "|" + words + "|do this"));
+    }
 }
 
 TEST_CASE("of several that fail, every rank hears the lowest, word for word") {

@@ -4,11 +4,15 @@
 /// Work that may fail on some ranks: then all hear of it, in the words of one of them, and nobody waits for a rank that has left.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <exception>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
@@ -35,6 +39,7 @@ PLEAT_ONCE [[nodiscard]] inline error error_of_words(std::string const& said) {
   return error{said.substr(0, first), said.substr(first + 1, second - first - 1), said.substr(second + 1)};
 }
 
+/// Whatever happens, ranks meet in sums of floats: what every transport can that trains.
 PLEAT_ONCE [[nodiscard]] inline std::optional<error> attempt(communicator& ranks, void (*f)(void*), void* with) {
   std::string said;
   try {
@@ -42,10 +47,17 @@ PLEAT_ONCE [[nodiscard]] inline std::optional<error> attempt(communicator& ranks
   } catch (...) {
     said = words_of_failure("comm::attempt");
   }
-  if (ranks.all_reduce_value(said.empty() ? 0.0F : 1.0F) == 0) return std::nullopt;  // a sum of floats: what every transport can that trains
-  int const failed = ranks.all_reduce_value(said.empty() ? ranks.size() : ranks.rank(), reduction::min);
-  said.resize(static_cast<std::size_t>(ranks.broadcast_value(static_cast<index_t>(said.size()), failed)));
-  ranks.broadcast(said, failed);
+  if (ranks.all_reduce_value(said.empty() ? 0.0F : 1.0F) == 0) return std::nullopt;
+  std::vector<float> sums(static_cast<std::size_t>(ranks.size()), 0.0F);  // of each rank the length of what it says
+  sums[static_cast<std::size_t>(ranks.rank())] = static_cast<float>(said.size());
+  ranks.all_reduce(sums);
+  auto const failed = std::find_if(sums.begin(), sums.end(), [](float n) { return n != 0; });
+  std::vector<float> letters(static_cast<std::size_t>(*failed), 0.0F);
+  if (failed - sums.begin() == ranks.rank())  // a length above 2^24 is rounded: the last letters of 16 MiB may be lost
+    std::transform(said.begin(), said.begin() + std::min(std::ssize(said), std::ssize(letters)), letters.begin(), [](char c) { return static_cast<float>(c); });
+  ranks.all_reduce(letters);
+  said.resize(letters.size());
+  std::transform(letters.begin(), letters.end(), said.begin(), [](float c) { return static_cast<char>(c); });
   return error_of_words(said);
 }
 
