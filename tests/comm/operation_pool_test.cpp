@@ -5,6 +5,7 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <set>
+#include <vector>
 
 TEST_CASE("operations are made in bulk, twice as many each time, prepared once, and used again") {
   struct operation {
@@ -29,10 +30,12 @@ TEST_CASE("operations are made in bulk, twice as many each time, prepared once, 
   CHECK(std::set<operation*>(lent.begin(), lent.end()).size() == 9);
   CHECK(pool.active().size() == 9);
 
-  pool.end(*lent[2]);
-  CHECK(&take() == lent[2]);
-  pool.end(*lent[3], false);  // lost: never again
+  auto* const third = lent[2];  // take() moves the list
+  auto* const fourth = lent[3];
+  pool.end(*third);
+  CHECK(&take() == third);
+  pool.end(*fourth, false);  // lost: never again
   CHECK(pool.active().size() == 8);
-  for (int i = 0; i < 8; ++i) CHECK(&take() != lent[3]);
+  for (int i = 0; i < 8; ++i) CHECK(&take() != fourth);
   CHECK(made == 32);
 }
