@@ -406,6 +406,7 @@ class safetensors_stream {
     if (at->second.end - at->second.begin != bytes.size())
       throw error{call_, "the array " + detail::shown(name) + " was described with " + std::to_string(at->second.end - at->second.begin) + " bytes, " + std::to_string(bytes.size()) + " were given"};
     if (!in_order_) file_.write_at(at->second.begin, bytes);
+    else if (at->second.begin == file_.written()) file_.write(bytes);
     else if (!bytes.empty()) held_.emplace(at->second.begin, std::vector<std::byte>(bytes.begin(), bytes.end()));
     left_.erase(at);
     for (auto first = held_.begin(); first != held_.end() && first->first == file_.written(); first = held_.erase(first)) file_.write(first->second);
