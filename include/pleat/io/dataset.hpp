@@ -114,20 +114,22 @@ struct idx_spec {
 /// labels (u8, [n]). \throws error that names the file, and where: wrong rank or element type, counts that differ, a
 /// label out of range
 PLEAT_ONCE [[nodiscard]] inline dataset read_idx_pair(std::string const& images_path, std::string const& labels_path,
-                                           idx_spec const& spec) {
+                                                      idx_spec const& spec) {
   auto const images_call = detail::call_on("read_idx", images_path),
              labels_call = detail::call_on("read_idx", labels_path);
   idx_array images = read_idx(images_path), labels = read_idx(labels_path);
   int const rank = images.shape.rank();
+  constexpr char const* one_set =
+      "Name files of one set: images as <set>-images-idx3-ubyte, labels as <set>-labels-idx1-ubyte";
   if (images.type != dtype::u8 || (rank != 3 && rank != 4))
     throw error{images_call, "expected images, U8 of rank 3 or 4; found " + std::string(name_of(images.type)) + " " +
-                                 images.shape.to_string(), "Name files of one set: images as <set>-images-idx3-ubyte, labels as <set>-labels-idx1-ubyte"};
+                                 images.shape.to_string(), one_set};
   if (labels.type != dtype::u8 || labels.shape.rank() != 1)
     throw error{labels_call, "expected labels, U8 of rank 1; found " + std::string(name_of(labels.type)) + " " +
-                                 labels.shape.to_string(), "Name files of one set: images as <set>-images-idx3-ubyte, labels as <set>-labels-idx1-ubyte"};
+                                 labels.shape.to_string(), one_set};
   if (images.shape[0] != labels.shape[0])
     throw error{labels_call, "expected " + std::to_string(images.shape[0]) + " labels, one for each image of '" +
-                                 images_path + "'; found " + std::to_string(labels.shape[0]), "Name files of one set: images as <set>-images-idx3-ubyte, labels as <set>-labels-idx1-ubyte"};
+                                 images_path + "'; found " + std::to_string(labels.shape[0]), one_set};
   dataset d;
   d.name = spec.name;
   d.size = images.shape[0];
@@ -141,7 +143,8 @@ PLEAT_ONCE [[nodiscard]] inline dataset read_idx_pair(std::string const& images_
     auto const label = std::to_integer<std::int32_t>(labels.bytes[i]);
     if (label >= spec.classes)
       throw error{labels_call, "label " + std::to_string(label) + " of sample " + std::to_string(i) + " (byte " +
-                                   std::to_string(8 + i) + "), expected 0 to " + std::to_string(spec.classes - 1), "Mend the file, or state more classes"};
+                                   std::to_string(8 + i) + "), expected 0 to " + std::to_string(spec.classes - 1),
+                  "Mend the file, or state more classes"};
     d.labels.push_back(label);
   }
   auto const values = images.values<std::uint8_t>();
@@ -154,7 +157,7 @@ namespace detail {
 /// The file `stem` + "-idx<rank>-ubyte" in one of its customary spellings. \throws error with the folder and all names
 /// that were looked for
 PLEAT_ONCE [[nodiscard]] inline std::string find_idx(std::string const& folder, std::string const& stem, int rank,
-                                          std::string const& call) {
+                                                     std::string const& call) {
   std::string const end = "idx" + std::to_string(rank) + "-ubyte";
   std::string looked_for;
   for (auto const& name : {stem + "-" + end, stem + "-" + end + ".gz", stem + "." + end, stem + "." + end + ".gz"}) {
@@ -181,7 +184,8 @@ PLEAT_ONCE [[nodiscard]] inline split read_split(std::string const& folder, char
   split s{part("train", " train"), part("t10k", " test")};
   if (!(s.train.sample == s.test.sample))
     throw error{call,
-                "training images are " + s.train.sample.to_string() + ", test images " + s.test.sample.to_string(), "Name a folder with one set's files"};
+                "training images are " + s.train.sample.to_string() + ", test images " + s.test.sample.to_string(),
+                "Name a folder with one set's files"};
   return s;
 }
 

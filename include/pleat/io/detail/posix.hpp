@@ -101,7 +101,7 @@ class descriptor {
 
 /// Opens an existing regular file for reading and says how long it is. \throws error with the path and the reason.
 PLEAT_ONCE [[nodiscard]] inline std::pair<descriptor, std::uint64_t> open_to_read(std::string const& path,
-                                                                       std::string const& call) {
+                                                                                  std::string const& call) {
   // O_NONBLOCK: a pipe must be refused, not waited for.
   descriptor file = open_file(path, O_RDONLY | O_NONBLOCK);
   if (!file.is_open()) throw error{call, "cannot open the file: " + system_words(errno), "Check the name, and that it may be read"};
