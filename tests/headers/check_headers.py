@@ -5,7 +5,8 @@
 alone   every header compiles by itself and twice in one file, without a warning
 hostile all headers compile, in either order, after macros that other people's headers are known to define
 macros  the headers define no macro that is not named PLEAT_
-once    kernels/once.cpp reaches every header that has a PLEAT_ONCE: else a program that links pleat::kernels misses it; the word goes first
+once    kernels/once.cpp reaches every header that has a PLEAT_ONCE: else a program that links pleat::kernels misses it; the word goes first, stands
+        on no virtual function, operator or destructor, and its header includes base/config.hpp
 
 Usage: check_headers.py alone|hostile|macros|once --compiler CXX --flags RSP --include DIR --scratch DIR --jobs N
 Headers that pull in Kokkos are compiled after a precompiled <Kokkos_Core.hpp>, the others after nothing: that is the order in
@@ -22,8 +23,8 @@ import sys
 import time
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.M)
-# How a line with PLEAT_ONCE begins (base/config.hpp).
-FIRST = re.compile(r"^ *PLEAT_ONCE (\[\[[^\]]*\]\] )*inline ")
+# How a line with PLEAT_ONCE begins, and what the word is not for (base/config.hpp): a template is neither virtual nor an assignment.
+FIRST = re.compile(r"^ *PLEAT_ONCE (\[\[[^\]]*\]\] )*inline (?!.*(\bvirtual\b|\boverride\b|\boperator\b|~\w+\())")
 # Defined by <complex.h>, <termios.h>, <sys/sysmacros.h>, <math.h> of older systems, X11, Windows and Fortran-style codes.
 HOSTILE = ("I B0 B50 B75 small near far interface OVERFLOW UNDERFLOW DOMAIN SING None Bool True False "
            "Success Always Status Complex PI SQR").split()
@@ -170,12 +171,15 @@ def once(args):
     missing = [h for h in marked if h not in reached]
     for h in missing:
         print(f"--- {h} has a PLEAT_ONCE, and kernels/once.cpp does not include it")
+    borrowed = [h for h in marked if "#include <pleat/base/config.hpp>" not in (args.include / h).read_text()]
+    for h in borrowed:
+        print(f"--- {h} has a PLEAT_ONCE, and does not include pleat/base/config.hpp, which defines it")
     late = [(h, line.strip()) for h in marked for line in (args.include / h).read_text().splitlines()
             if re.search(r"\bPLEAT_ONCE\b(?!_)", line) and not FIRST.match(line)]
     for h, line in late:
-        print(f"--- {h}: PLEAT_ONCE goes first, then attributes, then inline: {line}")
+        print(f"--- {h}: PLEAT_ONCE goes first, then attributes, then inline, and not on virtual functions, operators and destructors: {line}")
     print(f"{len(marked)} headers have something that is compiled once")
-    return 1 if missing or late or not marked else 0
+    return 1 if missing or borrowed or late or not marked else 0
 
 
 def main():

@@ -6,6 +6,7 @@
 
 #include <Kokkos_Core.hpp>
 
+#include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
 
 namespace pleat {

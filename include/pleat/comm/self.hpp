@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include <pleat/base/config.hpp>
 #include <pleat/comm/local.hpp>
 
 namespace pleat::comm {

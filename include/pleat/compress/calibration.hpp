@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/io/dataset.hpp>
 #include <pleat/io/text.hpp>
 #include <pleat/tensor/tensor.hpp>

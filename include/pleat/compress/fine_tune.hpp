@@ -6,6 +6,7 @@
 
 #include <utility>
 
+#include <pleat/base/config.hpp>
 #include <pleat/compress/transform.hpp>
 #include <pleat/io/dataset.hpp>
 #include <pleat/run/fit.hpp>

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/compress/detail/text.hpp>
 #include <pleat/tensor/extents.hpp>
 

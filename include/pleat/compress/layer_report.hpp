@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/codec/form.hpp>
 #include <pleat/codec/stored.hpp>
 #include <pleat/compress/layer_list.hpp>

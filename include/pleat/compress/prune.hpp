@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/codec/masked.hpp>
 #include <pleat/compress/detail/prunable.hpp>
 #include <pleat/compress/fine_tune.hpp>

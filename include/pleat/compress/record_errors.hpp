@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/codec/error_norms.hpp>
 #include <pleat/comm/attempt.hpp>
 #include <pleat/compress/error_ledger.hpp>

@@ -16,6 +16,7 @@
 
 #include <unistd.h>
 
+#include <pleat/base/config.hpp>
 #include <pleat/comm/attempt.hpp>
 #include <pleat/compress/layer_report.hpp>
 #include <pleat/compress/pipeline.hpp>

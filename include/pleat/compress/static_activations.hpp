@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/codec/magnitude_histogram.hpp>
 #include <pleat/comm/attempt.hpp>
 #include <pleat/compress/calibration.hpp>

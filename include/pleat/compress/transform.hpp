@@ -32,6 +32,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/codec/form.hpp>
 #include <pleat/compress/error_ledger.hpp>
 #include <pleat/nn/describe.hpp>

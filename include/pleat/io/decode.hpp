@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/codec/detail/block_bits.hpp>
 #include <pleat/codec/detail/codebook_bits.hpp>
 #include <pleat/codec/detail/coded_bits.hpp>

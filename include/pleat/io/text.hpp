@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/io/checksum.hpp>
 #include <pleat/io/file.hpp>
 #include <pleat/tensor/extents.hpp>

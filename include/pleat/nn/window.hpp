@@ -7,6 +7,7 @@
 #include <concepts>
 #include <string>
 
+#include <pleat/base/config.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::nn {

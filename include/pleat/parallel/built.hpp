@@ -6,6 +6,7 @@
 
 #include <string>
 
+#include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
 #include <pleat/plan/plan.hpp>
 #include <pleat/tensor/dtype.hpp>

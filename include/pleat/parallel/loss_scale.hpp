@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <string>
 
+#include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
 #include <pleat/comm/communicator.hpp>
 #include <pleat/compute/reduce.hpp>

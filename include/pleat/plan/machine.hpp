@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <string>
 
+#include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
 #include <pleat/tensor/extents.hpp>
 

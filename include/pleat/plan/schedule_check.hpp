@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/plan/detail/replay.hpp>
 #include <pleat/plan/schedule.hpp>
 

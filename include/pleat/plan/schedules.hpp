@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/plan/schedule.hpp>
 
 namespace pleat::plan {

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
 #include <pleat/tensor/extents.hpp>
 

@@ -10,6 +10,7 @@
 #include <type_traits>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/compute/detail/host.hpp>
 #include <pleat/io/dataset.hpp>
 #include <pleat/tensor/tensor.hpp>

@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/codec/masked.hpp>
 #include <pleat/io/checkpoint_job.hpp>
 #include <pleat/nn/optimizer.hpp>

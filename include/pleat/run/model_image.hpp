@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/codec/detail/bits.hpp>
 #include <pleat/codec/detail/parts.hpp>
 #include <pleat/io/checkpoint_layout.hpp>

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/io/onnx.hpp>
 #include <pleat/nn/layer.hpp>
 #include <pleat/parallel/model.hpp>

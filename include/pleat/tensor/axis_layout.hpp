@@ -6,6 +6,7 @@
 
 #include <string>
 
+#include <pleat/base/config.hpp>
 #include <pleat/tensor/index_set.hpp>
 #include <pleat/tensor/placement.hpp>
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include <pleat/base/config.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat {

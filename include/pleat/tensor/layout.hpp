@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <string>
 
+#include <pleat/base/config.hpp>
 #include <pleat/base/random.hpp>
 #include <pleat/tensor/index_set.hpp>
 #include <pleat/tensor/mesh.hpp>

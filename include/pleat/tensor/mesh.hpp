@@ -16,6 +16,7 @@
 #include <string>
 #include <string_view>
 
+#include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
 #include <pleat/base/random.hpp>
 

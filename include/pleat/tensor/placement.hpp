@@ -15,6 +15,7 @@
 #include <string_view>
 #include <utility>
 
+#include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
 #include <pleat/base/random.hpp>
 #include <pleat/tensor/extents.hpp>

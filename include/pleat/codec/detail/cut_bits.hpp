@@ -7,6 +7,7 @@
 /// encodes again what would lose a bit; joined pieces of a weight are the bytes of that weight.
 #pragma once
 
+#include <pleat/base/config.hpp>
 #include <pleat/codec/detail/host_bits.hpp>
 #include <pleat/tensor/index_set.hpp>
 

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
 #include <pleat/codec/detail/bits.hpp>
 #include <pleat/codec/detail/parts.hpp>

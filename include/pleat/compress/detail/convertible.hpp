@@ -11,6 +11,7 @@
 #include <type_traits>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/compress/transform.hpp>
 
 namespace pleat::compress::detail {

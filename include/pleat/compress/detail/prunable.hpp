@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/codec/masked.hpp>
 #include <pleat/comm/attempt.hpp>
 #include <pleat/compress/detail/convertible.hpp>
