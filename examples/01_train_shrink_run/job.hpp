@@ -78,7 +78,7 @@ template <class Net> void train_shrink_run(Net net, std::string const& network, 
   if (!o.out.empty()) {
     pl::run::save(model, o.out + "/model.safetensors", about(network, data.train));
     pl::run::save(small, o.out + "/compressed.safetensors", about(network, data.train));
-    if (world.root()) pl::compress::write_svg(stages, o.out + "/report.svg", network + " on " + data.train.name);
+    if (world.root()) pl::compress::write_svg(stages, o.out + "/report.svg", network + " on " + data.test.name);
   }
   write_figures(network, trained, stages.stages(), o, world);
 }

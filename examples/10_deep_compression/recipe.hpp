@@ -117,7 +117,7 @@ template <class Net, class Stored> void deep_compression(Net net, Stored stored,
   pl::run::save(small, path, about(network, data.train));
   if (!o.out.empty()) {
     pl::run::save(model, folder + "/model.safetensors", about(network, data.train));
-    if (world.root()) shrink::write_svg(stages, folder + "/report.svg", network + " on " + data.train.name);
+    if (world.root()) shrink::write_svg(stages, folder + "/report.svg", network + " on " + data.test.name);
   }
   f.bytes_before = f.stages.front().bytes;
   world.comm.barrier();  // rank 0 has written
