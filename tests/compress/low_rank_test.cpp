@@ -239,7 +239,7 @@ TEST_CASE("weights cut over the tensor axis are factored where they are") {
 }
 
 TEST_CASE("what one part of a weight finds, all ranks say; a pipeline is refused in words") {
-  check_nan_on_one_part("element 5 of", [](auto& m) { (void)(m | compress::low_rank{}); });
+  check_nan_on_one_part("element 165 of", "element 13 of", [](auto& m) { (void)(m | compress::low_rank{}); });
   std::vector<std::string> piped(2);
   pleat::comm::run_local(2, [&](pleat::comm::communicator c) {
     auto const r = static_cast<std::size_t>(c.rank());

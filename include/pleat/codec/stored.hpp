@@ -31,10 +31,10 @@ template <class View> struct decode_rows_body {
 
 }  // namespace detail
 
-/// Where the products with a weight happen, for one sample: what the number of multiply-adds follows from.
+/// How often a weight is multiplied with while one sample passes: what the number of multiply-adds follows from.
 struct product_places {
-  double outputs = 1;  ///< places that each row of the weight writes: 1, positions of a sequence, height · width of an image
-  double between = 1;  ///< of a convolution: height of the output · width of the input, where the pairs of spatial factors meet
+  double outputs = 1;  ///< products with the whole weight: 1; positions of a sequence; height · width of a convolution's output
+  double between = 1;  ///< of a convolution whose kernels are pairs of h × 1 and 1 × w: pixels that the first of the pair makes, output's height · input's width
   index_t groups = 1;  ///< of a convolution
 };
 

@@ -143,7 +143,7 @@ template <class Form = codec::int4<float, 128>, class... Others> struct gptq {
       bool const by_rows = w.parts > 1 && w.where.shards() && !by_columns;
       trial found;
       auto const try_both = [&] {
-        codec::detail::demand_finite("gptq", shape, values);
+        detail::demand_finite<float>(w.whole(), by_columns ? index_box(w.whole()) : w.box(), values);
         found = try_ways<F>(c, shape, values, dead, input);
       };
       std::optional<error> failed;

@@ -223,7 +223,7 @@ template <bool Sparse> struct factorize {
         copy_to_host(m.context(), tensor<T, Space>::wrap(w.data(), w.shape), host.data());
         for (std::size_t i = 0; i < host.size(); ++i)
           if (double const v = pleat::detail::number(host[i]); !std::isfinite(v))
-            throw error{call, "element " + std::to_string(i) + " of '" + w.name + "' is " + std::to_string(v), "Train again with a lower learning rate"};
+            throw error{call, "element " + std::to_string(detail::place_in_whole(w.whole(), w.box(), static_cast<index_t>(i))) + " of '" + w.name + "' is " + std::to_string(v), "Train again with a lower learning rate"};
       });
     });
     if (!any) throw error{call, "no weight is left to be factored", "See .ignore, and whether the layers have with_forms"};

@@ -98,7 +98,7 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
       w.decode(c, values.data());
       typename F::template storage<Space> fresh;
       auto const named = [&](error const& e) { return error{"compress::quantize", "'" + w.name + "': " + e.problem(), e.remedy()}; };
-      auto const encode_part = [&] {
+      auto const encode_numbers = [&] {
         bool const exact = w.visit([&](auto tag, auto& s) {  // codes that the weight was trained with (codec/fake_quantized.hpp)
           if constexpr (requires { decltype(tag)::type::template convert<F>(c, w.shape, s, fresh); }) return decltype(tag)::type::template convert<F>(c, w.shape, s, fresh);
           else return false;
@@ -126,6 +126,16 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
             throw error{"", "the form '" + std::string(F::name) + "' takes no observer", "It needs 'encode_with_range', see codec/int8.hpp"};
           if (scales == per::tensor) throw error{"", "the form '" + std::string(F::name) + "' has steps of its own, not one for the whole weight", "Leave .scales as it is, or use codec::int8"};
           F::encode(c, w.shape, static_cast<T const*>(values.data()), fresh);
+        }
+      };
+      auto const encode_part = [&] {
+        try {
+          encode_numbers();
+        } catch (error const&) {  // an encoder knows the place of NaN in what it was given, which may be a part
+          std::vector<T> host(static_cast<std::size_t>(w.size()));
+          copy_to_host(c, values, host.data());
+          detail::demand_finite<T>(w.whole(), w.box(), host);
+          throw;
         }
       };
       // The parts of a weight go on together, or none does: the next weight's ranges are a sum over them.

@@ -166,7 +166,7 @@ template <class Target = codec::int8<float>> struct quantize_aware {
     std::vector<float> host(static_cast<std::size_t>(w.size()));
     copy_to_host(c, tensor<T, Space>::wrap(w.data(), w.shape), host.data());
     try {
-      codec::detail::demand_finite("fake_quantized", w.shape, host);
+      detail::demand_finite<float>(w.whole(), w.box(), host);
       if (steps == step_rule::learned && !again) form::set_steps(c, w.shape, start(host, grid, grid.columns_per_step(w.shape)), fresh);
     } catch (error const& e) {
       throw error{"compress::quantize_aware", "'" + w.name + "': " + e.problem(), e.remedy()};

@@ -70,20 +70,23 @@ struct share_weights {
     using Space = typename parallel::model<Net>::execution_space;
     if (tune && m.plan().state_stage != 0)
       throw error{"compress::share_weights", "the optimizer's state is sharded, and no rank holds all members of a centroid", "Give it model.unsharded()"};
-    struct selected {
-      std::vector<float> values;
-      codec::codebook_options options;
+    auto const numbers_of = [&](auto& w) {
+      std::vector<float> values(static_cast<std::size_t>(w.size()));
+      copy_to_host(m.context(), tensor<T, Space>::wrap(w.data(), w.shape), values.data());
+      return values;
     };
-    std::vector<selected> all;
+    auto const settings_for = [&](auto& w) {
+      return codec::codebook_options{.entries = 1 << width_of(w.name), .start = start, .rows_per_group = rows_per_group, .seed = seed, .index_bits = index_bits};
+    };
     bool any = false;
     comm::all_or_none(m.all_ranks(), [&] {
       for_each_selected(m, true, [&](auto& w) {
         any = true;
         if (w.absent) return;
-        auto& x = all.emplace_back(selected{std::vector<float>(static_cast<std::size_t>(w.size())), {.entries = 1 << width_of(w.name), .start = start, .rows_per_group = rows_per_group, .seed = seed, .index_bits = index_bits}});
-        copy_to_host(m.context(), tensor<T, Space>::wrap(w.data(), w.shape), x.values.data());
+        auto const settings = settings_for(w);
         try {
-          detail::demand_clusters(w.shape, x.values, x.options);
+          detail::demand_settings(settings);
+          detail::demand_finite<float>(w.whole(), w.box(), numbers_of(w));
         } catch (error const& e) {
           throw error{"compress::share_weights", "'" + w.name + "': " + e.problem(), e.remedy()};
         }
@@ -93,11 +96,10 @@ struct share_weights {
     std::vector<detail::cluster_map> maps;
     for_each_selected(m, false, [&](auto& w) {
       if (w.absent) return;
-      auto& x = all[maps.size()];
+      auto values = numbers_of(w);  // of one weight at a time
       bool const cut = w.parts > 1 && w.where.shards();
-      maps.push_back(detail::make_clusters(w.shape, x.values, std::move(x.options), {codec::rows_of(w.whole()), cut && w.where.shards(0) ? w.box()[0].begin : 0, sum_over(m, w)}));
-      copy_from_host(m.context(), x.values.data(), tensor<T, Space>::wrap(w.data(), w.shape));
-      x.values = {};
+      maps.push_back(detail::make_clusters(w.shape, values, settings_for(w), {codec::rows_of(w.whole()), cut && w.where.shards(0) ? w.box()[0].begin : 0, sum_over(m, w)}));
+      copy_from_host(m.context(), values.data(), tensor<T, Space>::wrap(w.data(), w.shape));
       w.visit([&](auto tag, auto& s) {  // a survivor that is 0 is none any more
         if constexpr (std::is_same_v<typename decltype(tag)::type, codec::masked<T>>) codec::masked<T>::encode(m.context(), w.shape, w.data(), s);
       });
@@ -109,9 +111,7 @@ struct share_weights {
       using form = codec::coded<T>;
       if (!w.absent) {
         auto& map = maps[next++];
-        std::vector<float> host(static_cast<std::size_t>(w.size()));
-        copy_to_host(m.context(), tensor<T, Space>::wrap(w.data(), w.shape), host.data());
-        detail::take_centroids(map, host, sum_over(m, w));
+        detail::take_centroids(map, numbers_of(w), sum_over(m, w));
         form::encode_with(m.context(), w.shape, static_cast<T const*>(w.data()), detail::options_of(map, false), w.storage_of(codec::form_tag<form>{}));
       }
       w.template use_form<form>();
@@ -187,7 +187,8 @@ struct share_weights {
 /// numbers do not change. The width of the relative index is the one that makes the weight smallest, unless it is given.
 ///
 /// Of a weight that is cut over the tensor axis each part is coded where it is. Which width is best is a matter of the whole: its codes (not its
-/// numbers) come together on one rank, one weight at a time, as they do when a file is written.
+/// numbers) come together on one rank, one weight at a time, as they do when a file is written, and that rank decodes it once. With .index_bits nothing
+/// comes together.
 struct entropy_code {
   using fusable_transform = void;
   static constexpr bool encodes = true;
@@ -224,6 +225,12 @@ struct entropy_code {
     using form = codec::coded<typename W::value_type>;
     auto& storage = w.storage_of(codec::form_tag<form>{});
     if (w.parts == 1 || !w.where.shards()) return form::set(m.context(), w.shape, best_of(m, w.shape, form::to_file(m.context(), w.shape, storage)), storage);
+    auto const piece = [&](std::span<codec::file_tensor const> parts, int bits) { form::set(m.context(), w.shape, form::bits::recode_piece(w.shape, parts, bits), storage); };
+    if (index_bits) {  // nothing to find out
+      auto const parts = form::to_file(m.context(), w.shape, storage);
+      detail::demand_index_bits(*index_bits, codec::detail::read_layout("compress::entropy_code", w.shape, parts).index_bits != 0);
+      return piece(parts, *index_bits);
+    }
     pleat::run::detail::collected_weight c;
     comm::all_or_none(m.parts(), [&] { c = pleat::run::detail::part_of(w, m.context()); });
     auto const mine = c.tensors;
@@ -231,7 +238,7 @@ struct entropy_code {
     std::int64_t bits = 0;
     comm::on_root(m.parts(), [&] { bits = codec::detail::read_layout("compress::entropy_code", w.whole(), best_of(m, w.whole(), std::move(c.tensors))).index_bits; });
     bits = m.parts().broadcast_value(bits);
-    form::set(m.context(), w.shape, form::bits::recode_piece(w.shape, mine, static_cast<int>(bits)), storage);
+    piece(mine, static_cast<int>(bits));
   }
   /// The parts of a whole weight's file, coded anew.
   template <class Model> [[nodiscard]] std::vector<codec::file_tensor> best_of(Model& m, extents const& shape, std::vector<codec::file_tensor> const& parts) const {

@@ -26,14 +26,14 @@ struct codebook_options {
   std::vector<float> centroids{};                 ///< given ones (fine-tuned): `entries` ascending numbers per group; then there is no k-means
   int index_bits = 5;                             ///< codec::coded only: 2 to 8 bits of a relative index; 0: no index, every element has a code
   bool entropy = true;                            ///< codec::coded only: false leaves plain bits
-  index_t phase = 0;                              ///< of a part of a weight, with `centroids` alone: its first row is row `phase` of a group
+  index_t phase = 0;                              ///< of a part of a weight, and only with `centroids`: which row of its group of `rows_per_group` the first row is
 };
 
 /// What a codebook has to know of a weight of which these are some rows, or some columns of all rows.
 struct codebook_part {
   index_t rows = 0;       ///< of the whole weight
   index_t first_row = 0;  ///< of the whole, that the part begins with
-  std::function<void(std::span<std::int64_t>)> sum{};  ///< adds up over the ranks that have the other parts; called alike on all of them
+  std::function<void(std::span<std::int64_t>)> sum{};  ///< adds up over all ranks that have a part, in place, and is called alike on all of them; empty: this is the whole weight
 };
 
 namespace detail {

@@ -27,13 +27,13 @@ struct cluster_map {
   std::size_t first_book = 0, last_book = 0;  ///< of them, those of the part's groups
   std::vector<index_t> member;        ///< elements that are not zero, ascending
   std::vector<std::uint32_t> cluster; ///< of each member
-  std::vector<index_t> zero;          ///< the other elements
+  index_t elements = 0;               ///< with those that are zero
   std::vector<double> sum;            ///< room for one gradient per cluster
 };
 
 /// Finds centroids and gives every element of `values` its centroid's value; zeros stay, and nothing else becomes 0. A weight of few zeros (less than
 /// an eighth) has no index, and one entry that is 0 if it has any. Of a part of a weight: the centroids are those of the whole, bit for bit; then it
-/// talks to the ranks that have the other parts, and errors are to be looked for before (demand_clusters).
+/// talks to the ranks that have the other parts, and errors are to be looked for before: settings out of range (demand_settings), NaN and infinity.
 PLEAT_ONCE [[nodiscard]] inline cluster_map make_clusters(extents const& shape, std::vector<float>& values, codec::codebook_options o, codec::codebook_part const& part) {
   using namespace codec::detail;
   std::int64_t counts[] = {shape.size(), std::count(values.begin(), values.end(), 0.0f)};
@@ -56,27 +56,25 @@ PLEAT_ONCE [[nodiscard]] inline cluster_map make_clusters(extents const& shape, 
     auto entry = v == 0 ? 0 : static_cast<std::size_t>(nearest(book, v));
     if (v != 0 && book[entry] == 0) entry = v > 0 && entry + 1 < book.size() ? entry + 1 : entry > 0 ? entry - 1 : entry + 1;  // the entry of the zeros is not for survivors
     v = v == 0 ? 0 : book[entry];
-    if (v == 0) {
-      m.zero.push_back(i);
-      continue;
-    }
+    if (v == 0) continue;
     m.member.push_back(i);
     m.cluster.push_back(static_cast<std::uint32_t>(group * l.entries + entry));
   }
+  m.elements = shape.size();
   m.sum.resize(m.books.size());
   o.phase = rows > 0 ? part.first_row % each : 0;
   m.options = std::move(o);
   return m;
 }
-/// \throws error for options out of range, NaN and infinity
-PLEAT_ONCE inline void demand_clusters(extents const& shape, std::vector<float> const& values, codec::codebook_options const& o) {
-  codec::detail::demand_finite(codec::detail::coded_logic::name, shape, values);
+/// \throws error for options out of range
+PLEAT_ONCE inline void demand_settings(codec::codebook_options const& o) {
   codec::detail::check_codebook_options("compress::share_weights", o, 0, true);
   if (o.index_bits == 0) throw error{"compress::share_weights", "a relative index of 0 bits, expected 2 to 8"};
 }
 /// The same of a whole weight.
 [[nodiscard]] inline cluster_map make_clusters(extents const& shape, std::vector<float>& values, codec::codebook_options o) {
-  demand_clusters(shape, values, o);
+  demand_settings(o);
+  codec::detail::demand_finite(codec::detail::coded_logic::name, shape, values);
   return make_clusters(shape, values, std::move(o), {codec::rows_of(shape)});
 }
 
@@ -112,8 +110,16 @@ inline void sum_gradients(cluster_map& m, float const* gradient) {
 }
 /// Every member gets the sum of its cluster, every other element 0.
 inline void give_gradients(cluster_map const& m, float* gradient) {
-  for (std::size_t i = 0; i < m.member.size(); ++i) gradient[m.member[i]] = static_cast<float>(m.sum[m.cluster[i]]);
-  for (auto const i : m.zero) gradient[i] = 0;
+  std::size_t next = 0;
+  for (index_t i = 0; i < m.elements; ++i) {
+    bool const alive = next < m.member.size() && m.member[next] == i;
+    gradient[i] = alive ? static_cast<float>(m.sum[m.cluster[next++]]) : 0.0f;
+  }
+}
+
+/// \throws error for a width that is none. \param indexed whether the weight has an index: without one only 0 is refused, which is no width at all
+PLEAT_ONCE inline void demand_index_bits(int bits, bool indexed) {
+  if (bits == 0 || (indexed && (bits < 2 || bits > 8))) throw error{"compress::entropy_code", "a relative index of " + std::to_string(bits) + " bits, expected 2 to 8"};
 }
 
 /// The parts of a coded weight, entropy-coded anew with a relative index of so many bits; empty: the width that takes the fewest bytes.
@@ -126,11 +132,11 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<codec::file_tensor> recoded(extents 
   o.entries = static_cast<int>(l.entries);
   o.rows_per_group = static_cast<index_t>(l.rows_per_group);
   o.centroids = values_of<float>(find_part(parts, ".codebook")->bytes);
-  if (index_bits && *index_bits == 0) throw error{"compress::entropy_code", "a relative index of 0 bits, expected 2 to 8"};
+  if (index_bits) demand_index_bits(*index_bits, l.index_bits != 0);
   std::vector<codec::file_tensor> best;
   std::size_t least = 0;
   for (int const bits : {2, 3, 4, 5, 6, 7, 8}) {
-    if (index_bits && l.index_bits && bits != *index_bits && *index_bits >= 2 && *index_bits <= 8) continue;
+    if (index_bits && l.index_bits && bits != *index_bits) continue;
     o.index_bits = l.index_bits == 0 ? 0 : index_bits ? *index_bits : bits;
     auto written = coded_logic::encode(shape, values, o);
     std::size_t size = 0;

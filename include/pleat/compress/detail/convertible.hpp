@@ -12,7 +12,9 @@
 #include <vector>
 
 #include <pleat/base/config.hpp>
+#include <pleat/codec/form.hpp>
 #include <pleat/compress/transform.hpp>
+#include <pleat/tensor/detail/number.hpp>
 
 namespace pleat::compress::detail {
 
@@ -27,6 +29,26 @@ template <class Weight, class Wanted> inline constexpr bool can_take = can_take_
 
 PLEAT_ONCE [[nodiscard]] inline bool all_finite(std::span<double const> values) {
   return std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
+}
+
+/// Row-major place in the whole weight of element i of a part of it.
+PLEAT_ONCE [[nodiscard]] inline index_t place_in_whole(extents const& whole, index_box const& part, index_t i) {
+  extents const shape = part.shape();
+  index_t at = 0, stride = 1;
+  for (int d = whole.rank(); d-- > 0;) {
+    at += (part[d].begin + i % shape[d]) * stride;
+    i /= shape[d];
+    stride *= whole[d];
+  }
+  return at;
+}
+/// Refuses NaN and infinity in a part of a weight. \throws error with the row and the column in the whole; who calls adds the name
+template <class T> void demand_finite(extents const& whole, index_box const& part, std::span<T const> values) {
+  for (std::size_t i = 0; i < values.size(); ++i)
+    if (double const v = pleat::detail::number(values[i]); !std::isfinite(v)) {
+      index_t const at = place_in_whole(whole, part, static_cast<index_t>(i)), columns = std::max<index_t>(1, codec::columns_of(whole));
+      throw error{"", "the element in row " + std::to_string(at / columns) + ", column " + std::to_string(at % columns) + " is " + std::to_string(v), "Train again with a lower learning rate"};
+    }
 }
 
 /// Weights whose memory another one has too: those that are tied, and those that they are tied to.

@@ -88,7 +88,7 @@ template <class Net>
       c.values.resize(static_cast<std::size_t>(here.range.size()));
       copy_to_host(m.context(), tensor<T, Space>::wrap(here.values, {here.range.size()}), c.values.data());
       for (std::size_t i = 0; i < c.values.size() && bad.empty(); ++i)
-        if (double const v = pleat::detail::number(c.values[i]); !std::isfinite(v)) bad = "element " + std::to_string(c.offset + static_cast<index_t>(i)) + " of '" + w.name + "' is " + std::to_string(v);
+        if (double const v = pleat::detail::number(c.values[i]); !std::isfinite(v)) bad = "element " + std::to_string(c.place_in_whole(static_cast<index_t>(i))) + " of '" + w.name + "' is " + std::to_string(v);
       w.visit([&](auto tag, auto const& s) {
         std::vector<std::uint8_t> mask;
         if constexpr (std::is_same_v<typename decltype(tag)::type, codec::masked<T>>) mask = codec::masked<T>::mask(m.context(), w.shape, s);
