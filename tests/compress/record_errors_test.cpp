@@ -21,6 +21,7 @@
 #include <compress/compress_support.hpp>
 
 #include <cmath>
+#include <limits>
 #include <mutex>
 
 namespace {
@@ -199,6 +200,15 @@ TEST_CASE("a second recipe goes on where the first one ended; with another model
   CHECK_THROWS(record.begin(other));
   record.add("by hand", error_kind::measured, other);
   CHECK_NOTHROW(record.begin(other));
+  // NaN is not another number than it was; a number of the other sign is, zero too.
+  v[3] = std::numeric_limits<float>::quiet_NaN();
+  v[4] = 0;
+  set_values(other, "fc1.weight", v);
+  record.add("it went wrong", error_kind::measured, other);
+  CHECK_NOTHROW(record.begin(other));
+  v[4] = -0.0f;
+  set_values(other, "fc1.weight", v);
+  CHECK_THROWS(record.begin(other));
 }
 
 TEST_CASE("weights of other extents begin anew, and those that went are named once") {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <span>
@@ -68,10 +69,10 @@ class error_watch {
 
   [[nodiscard]] bool begun() const noexcept { return begun_; }
   void set_begun() noexcept { begun_ = true; }
-  /// Whether a weight has the numbers that the last stage left.
+  /// Whether a weight has the numbers that the last stage left, bit for bit: NaN is NaN again, and +0 is not −0.
   PLEAT_ONCE [[nodiscard]] inline bool left(std::string const& name, weight_numbers const& now) const {
     auto const was = known_.find(name);
-    return was != known_.end() && was->second.before.shape == now.shape && was->second.before.narrow == now.narrow && was->second.before.wide == now.wide;
+    return was != known_.end() && was->second.before.shape == now.shape && same_bits(was->second.before.narrow, now.narrow) && same_bits(was->second.before.wide, now.wide);
   }
   /// Every rank names all weights, and gives the numbers of those that it has.
   void enter(std::string const& name) { names_.push_back(name); }
@@ -105,6 +106,9 @@ class error_watch {
   }
 
  private:
+  template <class T> [[nodiscard]] static bool same_bits(std::vector<T> const& a, std::vector<T> const& b) noexcept {
+    return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
+  }
   struct known {
     std::string form;
     weight_numbers before, reference;
