@@ -122,6 +122,17 @@ TEST_CASE("layers of factored weights: the multiply-adds of the thin products") 
   r = rows_of(compress::layers_of(image | compress::spatial_low_rank{.rule = compress::by_rank{2}, .ignore = {"g.*"}, .on_note = silent}, sample));
   CHECK(r["a.weight"].multiply_adds == 8 * 10 * 2 * (4 * 3) + 80 * 2 * (6 * 3));
   CHECK(r["b.weight"].multiply_adds == 6 * 10 * 2 * (6 * 3) + 48 * 2 * (5 * 3));  // the first of the two works on all ten columns
+
+  // Strides and dilations: the first of the two steps down the image alone. [6, 4, 3, 3] with strides 2, 3 and padding 1 over 8 × 10 makes 4 × 4,
+  // [5, 6, 3, 2] with dilation 1, 2 makes 2 × 2.
+  auto const steps = pleat::parallel::build(pleat::nn::sequential(pleat::nn::conv2d("s", 4, 6, 3, {.stride = {2, 3}, .padding = 1}), pleat::nn::relu(), pleat::nn::conv2d("d", 6, 5, {3, 2}, {.dilation = {1, 2}}), pleat::nn::flatten(), pleat::nn::linear("fc", 5 * 2 * 2, 4)), p, w);
+  r = rows_of(compress::layers_of(steps, sample));
+  CHECK(r["s.weight"].multiply_adds == 4 * 4 * 6 * 36);
+  CHECK(r["d.weight"].multiply_adds == 2 * 2 * 5 * 36);
+  auto const thin = steps | compress::spatial_low_rank{.rule = compress::by_rank{1}, .on_note = silent};
+  r = rows_of(compress::layers_of(thin, sample));
+  CHECK(r["s.weight"].multiply_adds == 4 * 10 * (4 * 3) + 4 * 4 * (6 * 3));
+  CHECK(r["d.weight"].multiply_adds == 2 * 4 * (6 * 3) + 2 * 2 * (5 * 2));
 }
 
 }  // namespace

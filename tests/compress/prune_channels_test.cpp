@@ -252,6 +252,8 @@ TEST_CASE("networks in stages and weights that are cut lose the same units: the 
     same(network(), rules, all, compress::prune_channels{.multiply_adds = 0.5, .input = {20}, .scope = scope});
     // Convolutions, norms, a branch, a residual: by outputs and by inputs.
     same(images(), {par::column("c1.*"), par::row("r2.*"), par::column("b1.*"), par::row("f1.*")}, {{1, 1, 2}, {1, 2}, {1, 3}, {1, 2, 2}}, compress::prune_channels{.multiply_adds = 0.5, .input = {1, 4, 5}, .scope = scope});
+    // Queries, keys and values by groups of heads, what is tied by its vocabulary: there are two groups, so one of three ranks has none.
+    same(par::megatron(language()), {}, {{1, 2}, {1, 3}, {1, 2, 2}}, compress::prune_channels{.multiply_adds = 0.5, .input = {8}, .scope = scope, .round_to = 2});
     // What is tied lives on the first stage and on the last.
     same(language(), {}, {{1, 1, 2}, {1, 1, 3}}, compress::prune_channels{.multiply_adds = 0.5, .input = {8}, .scope = scope, .round_to = 2});
   }
