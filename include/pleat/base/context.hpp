@@ -32,6 +32,16 @@ template <class Space> class context {
   pleat::pool<Kokkos::DefaultHostExecutionSpace> host_pool_;
 };
 
+/// How many threads this instance has. Not `space.concurrency()`: Kokkos 4 with its deprecated code makes that a static member, which answers for the
+/// default instance whatever instance it is asked of.
+template <class Space> [[nodiscard]] int concurrency_of(Space const& space) {
+  if constexpr (requires { Space::concurrency(space); }) {
+    return Space::concurrency(space);
+  } else {
+    return space.concurrency();
+  }
+}
+
 /// An instance of its own with `threads` threads, where the space can be cut that way; else a new instance as the space makes one.
 /// The default instance serialises callers from several host threads, own instances do not.
 template <class Space> [[nodiscard]] Space make_instance([[maybe_unused]] int threads) {

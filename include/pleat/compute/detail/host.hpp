@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <type_traits>
 
+#include <pleat/base/context.hpp>
+
 namespace pleat::compute {
 
 /// Spaces whose kernels run on the calling process's processors, so that raw loops and vector code may be used.
@@ -24,7 +26,7 @@ inline constexpr double serial_cutoff = 2.5e5;
 /// How many tasks a host kernel of this much work should use on this instance.
 template <class Space> [[nodiscard]] inline int tasks_for(Space const& space, double work) {
   if (work < serial_cutoff) return 1;
-  return std::max(1, static_cast<int>(std::min<double>(space.concurrency(), work / (serial_cutoff / 2))));
+  return std::max(1, static_cast<int>(std::min<double>(concurrency_of(space), work / (serial_cutoff / 2))));
 }
 
 namespace detail {

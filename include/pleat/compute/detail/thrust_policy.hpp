@@ -54,7 +54,7 @@ auto with_thrust(Space const& space, double amount, Work const& work) -> typenam
 #if defined(KOKKOS_ENABLE_OPENMP)
   if constexpr (std::is_same_v<Space, Kokkos::OpenMP>) {
     if (tasks_for(space, amount) > 1) {
-      omp_threads const threads(space.concurrency());
+      omp_threads const threads(concurrency_of(space));
       return work(thrust::omp::par);
     }
   }
