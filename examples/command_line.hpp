@@ -13,6 +13,8 @@
 #include <string>
 #include <thread>
 
+#include <unistd.h>
+
 namespace command_line {
 
 // Of every program that trains on ranks.
@@ -29,11 +31,12 @@ template <class Options> void add_common(CLI::App& app, Options& o) {
 
 // The exit code, where there is nothing to run: --help, options that do not parse, or what `check` throws.
 // mpirun's ranks all parse; rank 0 speaks. The others let it: the launcher ends them when rank 0 has failed. One that is still there after a
-// while was not launched with others (a rank inherited from the shell that it was started in), and speaks for itself.
+// while was not launched with others (its rank is the shell's that it was started in), and speaks for itself; so does one that reads from a
+// terminal, which launchers give to rank 0 at most.
 template <class Check> std::optional<int> parse(CLI::App& app, int argc, char** argv, Check const& check) {
   char const* rank = std::getenv("OMPI_COMM_WORLD_RANK");
   if (!rank) rank = std::getenv("PMI_RANK");
-  bool const first = !rank || std::string(rank) == "0";
+  bool const first = !rank || std::string(rank) == "0" || ::isatty(STDIN_FILENO);
   try {
     app.parse(argc, argv);
     check();
@@ -41,10 +44,7 @@ template <class Check> std::optional<int> parse(CLI::App& app, int argc, char** 
     std::ostringstream out, err;
     int const code = app.exit(e, out, err);
     std::string const prefix = first ? "" : "rank " + std::string(rank) + ": ";
-    if (!first && code == 0) {
-      std::cout << prefix << "rank 0 prints it; if nobody launched ranks, unset OMPI_COMM_WORLD_RANK and PMI_RANK\n";
-      return 0;
-    }
+    if (!first && code == 0) return 0;
     if (!first) std::this_thread::sleep_for(std::chrono::seconds(2));
     std::cout << out.str();
     std::cerr << prefix << err.str();

@@ -33,7 +33,7 @@ class Check:
 
     def run(self, *arguments, ranks=1, program=None, fails=False):
         """What the program said; an error if it ended otherwise than expected."""
-        done = subprocess.run(self.command(arguments, ranks, program), capture_output=True, text=True, timeout=200)
+        done = subprocess.run(self.command(arguments, ranks, program), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=200)
         said = done.stdout + done.stderr
         assert (done.returncode != 0) == fails, f"{arguments} on {ranks} ranks ended with {done.returncode}:\n{said}"
         return said
