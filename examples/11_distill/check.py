@@ -3,9 +3,10 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Runs distill as a user would and looks at what it leaves.
 
-    check.py promise|same_bytes|same_bytes_of_processes|bad_input PROGRAM FOLDER "LAUNCHER OPTIONS -n"
+    check.py promise|recipe|same_bytes|same_bytes_of_processes|bad_input PROGRAM FOLDER "LAUNCHER OPTIONS -n"
 """
 import json
+import struct
 import sys
 from pathlib import Path
 
@@ -14,14 +15,13 @@ from check_program import Check, main
 
 SMALL = ("--teacher-width", 48, "--width", 24, "--batch", 32, "--quiet", "--threads", 1)
 STREAMED = ((2, 1), (3, 1), (4, 2))  # ranks, and how many of them teach
-STILL = ("--shift", 0, "--turn", 0)  # 8x8 digits fill their images
 
 
 class Distill(Check):
     # --- what the page promises ----------------------------------------------------------------------------------------------------
     def promise(self):
         out = self.folder / "out"
-        said = self.run(*SMALL, *STILL, "--teacher-epochs", 20, "--epochs", 15, "--baseline", "--out", out, "--json", out.with_suffix(".json"))
+        said = self.run(*SMALL, "--teacher-epochs", 20, "--epochs", 15, "--baseline", "--out", out, "--json", out.with_suffix(".json"))
         figures = json.loads(out.with_suffix(".json").read_text())
         assert json.loads((out / "report.json").read_text()) == figures
         for who in ("teacher", "baseline", "student"):
@@ -31,7 +31,8 @@ class Distill(Check):
         assert figures["student"]["parameters"] == figures["baseline"]["parameters"] == 24 * (64 + 24 + 10) + 24 + 24 + 10
         assert figures["teacher"]["parameters"] == 48 * (64 + 48 + 10) + 48 + 48 + 10
         self.run("--evaluate", out / "student.safetensors", "--width", 24, "--json", out / "again.json", "--threads", 1)
-        assert json.loads((out / "again.json").read_text())["errors"] == figures["student"]["errors"]
+        again = json.loads((out / "again.json").read_text())
+        assert again["errors"] == figures["student"]["errors"] and again["judged_by"] == "test images", again
         # The teacher from its file, its scores from disk: all of them teach the same student.
         twice = self.folder / "twice"
         self.run(*SMALL, "--epochs", 15, "--teacher", out / "teacher.safetensors", "--top-k", 0, "--out", twice)
@@ -41,12 +42,37 @@ class Distill(Check):
         # The teacher alone, judged by images that it has not learned from.
         held = self.folder / "held.json"
         samples = json.loads((out / "report.json").read_text())["samples"]
-        said = self.run(*SMALL, "--epochs", 0, "--teacher-epochs", 20, *STILL, "--validation", samples + 7, "--json", held)
+        said = self.run(*SMALL, "--epochs", 0, "--teacher-epochs", 20, "--validation", samples + 7, "--json", held)
         alone = json.loads(held.read_text())
         assert "student" not in alone and alone["samples"] == samples + 7 and alone["judged_by"] == "held-out training images" and "held out" in said, (alone, said)
         assert 0 < alone["teacher"]["errors"] < 0.15 * alone["samples"] and figures["judged_by"] == "test images", alone
+        said = self.run("--evaluate", out / "student.safetensors", "--width", 24, "--validation", 50, "--json", held, "--threads", 1)
+        assert json.loads(held.read_text())["judged_by"] == "held-out training images" and "error on held-out training images" in said and "test error" not in said, said
+        said = self.run(*SMALL, "--epochs", 0, "--teacher", out / "teacher.safetensors", "--validation", 50)
+        assert "whether it has learned from the images that are held out" in said, said
         targets = json.loads((some / "report.json").read_text())["targets"]
         assert targets["top_k"] == 3 and 0 < targets["dropped_mean"] <= targets["dropped_max"] < 1 and "3 of 10 scores kept" in some_said, (targets, some_said)
+
+    # --- images are moved by the recipe where they are large enough, and where the teacher looks at the moved ones --------------------
+    def recipe(self):
+        def moved(*arguments):
+            self.run(*SMALL, "--teacher-epochs", 1, "--epochs", 1, "--out", self.folder, "--json", self.folder / "moved.json", *arguments)
+            m = json.loads((self.folder / "moved.json").read_text())["moved"]
+            return [tuple(m[who][by] for by in ("shift", "turn", "bend")) for who in ("teacher", "student")]
+
+        images = self.folder / "images"
+        images.mkdir()
+        for part, n in (("train", 40), ("t10k", 20)):
+            pixels = bytes(i * 89 % 251 for i in range(n * 28 * 28))
+            (images / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, n, 28, 28) + pixels)
+            (images / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, n) + bytes(i % 10 for i in range(n)))
+        none, all_of_them = (0, 0, 0), (1, 10, 4)
+        assert moved() == [none, none]
+        assert moved("--student-shift", 1) == [none, (1, 0, 0)]
+        assert moved("--data", images) == [all_of_them, all_of_them]
+        assert moved("--data", images, "--bend", 2, "--student-turn", 0) == [(1, 10, 2), (1, 0, 4)]
+        assert moved("--data", images, "--top-k", 3) == [all_of_them, none]
+        assert moved("--data", images, "--teacher-ranks", 1, "--thread-ranks", 2) == [all_of_them, none]
 
     # --- the same bytes on any number of ranks, wherever the teacher is: as threads, as processes -----------------------------------
     def bytes_of(self, name, *arguments, ranks=1, bend=0.5):

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // A student that learns from a teacher, as a program.
 //
-//   distill --data DIR --baseline --out out --json figures.json     teacher 784-1200-1200-10, student 784-800-800-10
+//   distill --data DIR --out out --json figures.json                the recipe: teacher 784-1200-1200-10, student 784-800-800-10
+//   distill                                                         the same on the shipped digits, in seconds
 //   distill --data DIR --teacher out/teacher.safetensors --top-k 5  the teacher runs once, five scores of each sample go to disk
 //   mpirun -n 3 distill --data DIR --teacher-ranks 1                two ranks learn, the third streams the teacher's scores
 //   distill --data DIR --evaluate out/student.safetensors           in a new process
@@ -14,7 +15,10 @@ void say(figures const& f, options const& o, pl::world const& world) {
   auto const line = [&](char const* who, learned const& l) {
     print(world, "%-22s %5lld errors (%.2f %%)  %9lld parameters  %7.1f s", who, static_cast<long long>(l.errors), 100.0 * static_cast<double>(l.errors) / static_cast<double>(f.test), static_cast<long long>(l.parameters), l.seconds);
   };
-  if (o.validation > 0) print(world, "judged by %lld training images that were held out, not by the test images", static_cast<long long>(f.test));
+  if (o.validation > 0) {
+    print(world, "judged by %lld training images that were held out, not by the test images", static_cast<long long>(f.test));
+    if (!o.teacher.empty()) print(world, "the teacher is from a file: whether it has learned from the images that are held out here, nobody knows");
+  }
   if (f.teacher) line("teacher", *f.teacher);
   if (f.baseline) line("student, labels alone", *f.baseline);
   if (f.student) line("student, distilled", *f.student);
@@ -80,7 +84,7 @@ int main(int argc, char** argv) {
     auto const data = read_data(o);
     if (o.evaluate.empty()) return o.teacher_ranks > 0 ? on_two_groups(o, data, world) : on_one_group(o, data, world);
     auto const e = evaluate_student(o, data, world);
-    print(world, "%s: test error %.2f %% (%lld of %lld wrong)", o.evaluate.c_str(), 100 * e.error(), static_cast<long long>(e.errors), static_cast<long long>(e.samples));
+    print(world, "%s: %s %.2f %% (%lld of %lld wrong)", o.evaluate.c_str(), o.validation > 0 ? "error on held-out training images" : "test error", 100 * e.error(), static_cast<long long>(e.errors), static_cast<long long>(e.samples));
     write_evaluation(e, o, world);
   }, {.thread_ranks = o.thread_ranks, .threads = o.threads});
 }

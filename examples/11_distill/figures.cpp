@@ -24,6 +24,8 @@ void hold_out(pl::io::split& s, pl::index_t n) {
   all.labels.resize(static_cast<std::size_t>(rest));
 }
 
+char const* judge(options const& o) { return o.validation > 0 ? "held-out training images" : "test images"; }
+
 }  // namespace
 
 // PLEAT_DIGITS is where the build found the shipped digits; an installed program is told by --data.
@@ -50,7 +52,9 @@ void write_figures(figures const& f, options const& o, pl::world const& world) {
   auto const network = [&](learned const& l) {
     return nlohmann::json{{"errors", l.errors}, {"test_error", static_cast<double>(l.errors) / static_cast<double>(f.test)}, {"parameters", l.parameters}, {"seconds", l.seconds}};
   };
-  nlohmann::json j{{"judged_by", o.validation > 0 ? "held-out training images" : "test images"}, {"samples", f.test}, {"temperature", o.temperature}, {"hard_weight", o.hard_weight}, {"seed", o.seed}, {"ranks", world.size()}, {"deterministic", o.deterministic}};
+  auto const moved = [](movement const& m) { return nlohmann::json{{"shift", m.shift}, {"turn", m.turn}, {"bend", m.bend}}; };
+  nlohmann::json j{{"judged_by", judge(o)}, {"samples", f.test}, {"temperature", o.temperature}, {"hard_weight", o.hard_weight}, {"seed", o.seed}, {"ranks", world.size()}, {"deterministic", o.deterministic}};
+  j["moved"] = {{"teacher", moved(o.move)}, {"student", moved(o.student_move)}};
   if (f.teacher) j["teacher"] = network(*f.teacher);
   if (f.student) j["student"] = network(*f.student);
   if (f.baseline) j["baseline"] = network(*f.baseline);
@@ -62,6 +66,6 @@ void write_figures(figures const& f, options const& o, pl::world const& world) {
 
 void write_evaluation(pl::run::evaluation const& e, options const& o, pl::world const& world) {
   if (o.json.empty() || !world.root()) return;
-  nlohmann::json const j{{"errors", e.errors}, {"test_error", e.error()}, {"samples", e.samples}, {"ranks", world.size()}};
+  nlohmann::json const j{{"judged_by", judge(o)}, {"errors", e.errors}, {"test_error", e.error()}, {"samples", e.samples}, {"ranks", world.size()}};
   pl::io::write_file(o.json, j.dump(2) + "\n");
 }

@@ -82,8 +82,8 @@ void moved_images::epoch(pl::index_t e) {
       std::uint8_t* const out = moved_.pixels.data() + s * n + c * height * width;
       auto const pixel = [&](pl::index_t i, pl::index_t j) { return i >= 0 && i < height && j >= 0 && j < width ? static_cast<float>(in[i * width + j]) : 0.0f; };
       for (pl::index_t y = 0; y < height; ++y) {
-        auto const& row = rows[static_cast<std::size_t>(y)];
-        auto const down_here = along(down_by, row), across_here = along(across_by, row);
+        std::array<float, points> down_here{}, across_here{};
+        if (bends) down_here = along(down_by, rows[static_cast<std::size_t>(y)]), across_here = along(across_by, rows[static_cast<std::size_t>(y)]);
         for (pl::index_t x = 0; x < width; ++x) {
           float fy = static_cast<float>(y) - cy - dy, fx = static_cast<float>(x) - cx - dx;
           if (bends) {

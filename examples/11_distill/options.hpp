@@ -18,9 +18,9 @@ struct movement {
 struct options {
   std::string data, out, json, teacher, evaluate;
   std::uint64_t seed = 1;
-  std::int64_t batch = 256, teacher_epochs = 60, epochs = 40, teacher_width = 1200, width = 800, top_k = -1, validation = 0;
-  double temperature = 20, hard_weight = 0.1, learning_rate = 1e-3, weight_decay = 0.01, dropout = 0.3, input_dropout = 0.1;
-  movement move{.shift = 2, .turn = 10}, student_move;
+  std::int64_t batch = 128, teacher_epochs = 36, epochs = 20, teacher_width = 1200, width = 800, top_k = -1, validation = 0;
+  double temperature = 20, hard_weight = 0.1, learning_rate = 1e-3, weight_decay = 0.01, dropout = 0.1, input_dropout = 0;
+  movement move{.shift = 1, .turn = 10, .bend = 4}, student_move = move;
   int threads = 0, thread_ranks = 0, teacher_ranks = 0;
   bool baseline = false, deterministic = false, quiet = false;
 };
