@@ -113,7 +113,7 @@ class communicator {
   // ---- collectives: each blocking and as `i…`, which returns a request ----
 
   void barrier() { run({.kind = call_kind::barrier}); }
-  PLEAT_ONCE [[nodiscard]] inline request ibarrier() { return start({.kind = call_kind::barrier}); }
+  [[nodiscard]] request ibarrier() { return start({.kind = call_kind::barrier}); }
 
   /// Every rank ends with rank `root`'s elements.
   template <detail::elements R>
@@ -305,11 +305,11 @@ class communicator {
 
   // ---- calls as values ----
 
-  void run(call const& c) {
+  [[gnu::always_inline]] inline void run(call const& c) {
     prepare(c);
     transport_->run(c);
   }
-  [[nodiscard]] inline request start(call const& c) {
+  [[nodiscard]] request start(call const& c) {
     prepare(c);
     return transport_->start(c);
   }
@@ -405,7 +405,7 @@ class communicator {
     size_ = transport_->size();
   }
 
-  PLEAT_ONCE inline void demand_transport(std::string_view what) const {
+  void demand_transport(std::string_view what) const {
     if (!transport_) [[unlikely]]
       refuse(what);
   }
@@ -414,16 +414,20 @@ class communicator {
                 "Use the one that it was moved into"};
   }
 
-  void prepare(call const& c) {
-    demand_transport(name_of(c.kind));
-    if (checks_ != checks::off) [[likely]] {
-      if (!detail::surely_right(c, size_)) detail::verifier(c, rank_, size_).run();
-      if (checks_ == checks::collective) [[unlikely]]
-        agree(c);
-    }
+  /// Inlined, because where the kind of the call is known, most of this is: a few comparisons are left.
+  [[gnu::always_inline]] inline void prepare(call const& c) {
+    bool const well = checks_ == checks::off || (checks_ == checks::cheap && detail::surely_right(c, size_));
+    if (!transport_ || !well) [[unlikely]]
+      look_closer(c);
     auto& t = traffic_[static_cast<std::size_t>(c.kind)];
     ++t.calls;
     t.bytes += static_cast<std::uint64_t>(c.bytes());
+  }
+  PLEAT_ONCE inline void look_closer(call const& c) {
+    demand_transport(name_of(c.kind));
+    if (checks_ == checks::off) return;
+    if (!detail::surely_right(c, size_)) detail::verifier(c, rank_, size_).run();
+    if (checks_ == checks::collective) agree(c);
   }
 
   /// The rung `checks::collective`: every rank learns what every rank is about to do, or throws the same sentence.

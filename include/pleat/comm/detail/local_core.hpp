@@ -140,19 +140,19 @@ class local_core : public std::enable_shared_from_this<local_core> {
   }
 
   /// Waits for the operation. `seconds` < 0: for ever. \throws error if it failed or somebody did not come
-  PLEAT_ONCE inline void finish(collective& op, int rank, double seconds) {
+  void finish(collective& op, int rank, double seconds) {
     if (!wait_until([&] { return op.state.load(std::memory_order_acquire) != open; }, seconds))
       give_up(op, rank, seconds);
     if (!help(op)) wait_until([&] { return op.state.load(std::memory_order_acquire) >= done; }, -1);
     check(op, rank);
   }
 
-  PLEAT_ONCE inline void check(collective const& op, int rank) const {
+  void check(collective const& op, int rank) const {
     if (op.state.load(std::memory_order_acquire) == failed) throw_failure(op.why, rank);
   }
 
   /// Rank has read all it needs of the operation.
-  PLEAT_ONCE inline void leave(collective& op) {
+  void leave(collective& op) {
     if (op.released.fetch_add(1, std::memory_order_acq_rel) + 1 < size_) return;
     std::lock_guard lock(mutex_);
     ring_[op.number & (ring_.size() - 1)] = nullptr;
@@ -212,7 +212,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
     }
   }
 
-  PLEAT_ONCE inline void finish(message& m, double seconds) {
+  void finish(message& m, double seconds) {
     if (!wait_until([&] { return m.state.load(std::memory_order_acquire) >= ready; }, seconds)) {
       std::lock_guard lock(mutex_);
       if (m.state.load(std::memory_order_relaxed) == open)
@@ -224,7 +224,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
     check(m);
   }
 
-  PLEAT_ONCE inline void check(message const& m) const {
+  void check(message const& m) const {
     if (m.state.load(std::memory_order_acquire) == failed) throw_failure(m.why, m.rank);
   }
 
@@ -268,7 +268,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
  private:
   PLEAT_ONCE [[noreturn]] inline static void throw_failure(failure const& f, int rank) { throw error{f.call, f.problem, f.remedy, rank}; }
 
-  PLEAT_ONCE inline void wake() {
+  void wake() {
     std::lock_guard lock(mutex_);
     if (sleepers_ > 0) changed_.notify_all();
   }
@@ -462,7 +462,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
   }
 
   /// Elements [b, e) of the flat order, all within the block of rank r, which starts at `first`.
-  PLEAT_ONCE inline void scatter_or_gather(collective& op, int r, index_t first, index_t b, index_t e) {
+  void scatter_or_gather(collective& op, int r, index_t first, index_t b, index_t e) {
     auto const& mine = op.calls[static_cast<std::size_t>(r)];
     dtype const t = mine.type();
     if (mine.reduces()) {
@@ -505,7 +505,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
     }
   }
 
-  PLEAT_ONCE [[nodiscard]] inline static index_t bytes_of(dtype t) noexcept { return static_cast<index_t>(size_of(t)); }
+  [[nodiscard]] static index_t bytes_of(dtype t) noexcept { return static_cast<index_t>(size_of(t)); }
 
   int size_, spins_;
   std::mutex mutex_;

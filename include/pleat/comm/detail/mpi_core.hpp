@@ -33,6 +33,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
   PLEAT_ONCE inline mpi_core(MPI_Comm c, bool owned, index_t max_count) : comm(c), owned(owned), max_count(max_count) {
     check(MPI_Comm_rank(comm, &rank), "MPI_Comm_rank");
     check(MPI_Comm_size(comm, &size), "MPI_Comm_size");
+    for (std::size_t t = 0; t < types_.size(); ++t) types_[t] = mpi_type(static_cast<dtype>(t));
     ops_.fill(MPI_OP_NULL);
   }
   mpi_core(mpi_core const&) = delete;
@@ -70,8 +71,9 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
       requests.reserve(n);
       statuses.reserve(n);
       ints.reserve(n);
+      stage.reserve(1);  // of nothing, too, a byte is staged
     }
-    PLEAT_ONCE inline MPI_Request* more() {
+    MPI_Request* more() {
       requests.push_back(MPI_REQUEST_NULL);
       return &requests.back();
     }
@@ -86,7 +88,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
       over = flag != 0 || code != MPI_SUCCESS;
       return over;
     }
-    PLEAT_ONCE inline void conclude() {
+    void conclude() {
       owner->check(code, what);
       if (what.kind == call_kind::receive) {
         index_t came = 0;
@@ -170,56 +172,72 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     }
   };
 
+  /// One look at the kind, and tables for what else MPI wants to know: messages of a few bytes feel every branch.
   void run(call const& c) {
-    if (seconds >= 0 || !broken.empty() || !fits(c)) [[unlikely]] {
+    if (seconds >= 0 || !broken.empty()) [[unlikely]]
       return start(c).wait();
-    }
-    auto const type = mpi_type(c.type());
-    int const n = static_cast<int>(c.count());
     switch (c.kind) {
       case call_kind::barrier:
         return check(MPI_Barrier(comm), c);
       case call_kind::broadcast:
-        return check(MPI_Bcast(c.out.data, n, type, c.root, comm), c);
+        if (c.out.count > max_count) break;
+        return check(MPI_Bcast(c.out.data, as_int(c.out.count), type_of(c.out), c.root, comm), c);
       case call_kind::reduce:
-        return check(MPI_Reduce(source(c), c.out.data, n, type, op(c), c.root, comm), c);
+        if (c.in.count > max_count) break;
+        return check(MPI_Reduce(source(c), c.out.data, as_int(c.in.count), type_of(c.in), op(c), c.root, comm), c);
       case call_kind::all_reduce:
-        return check(MPI_Allreduce(source(c), c.out.data, n, type, op(c), comm), c);
-      case call_kind::all_gather:
+        if (c.in.count > max_count) break;
+        return check(MPI_Allreduce(c.in.data == c.out.data ? MPI_IN_PLACE : c.in.data, c.out.data, as_int(c.in.count), type_of(c.in), op(c), comm), c);
+      case call_kind::all_gather: {
+        if (c.out.count > max_count) break;
+        int const n = as_int(c.in.count);
+        auto const type = type_of(c.in);
         return check(MPI_Allgather(source(c), n, type, c.out.data, n, type, comm), c);
-      case call_kind::all_to_all:
-        return check(MPI_Alltoall(c.in.data, n / size, type, c.out.data, n / size, type, comm), c);
+      }
+      case call_kind::all_to_all: {
+        if (c.in.count > max_count) break;
+        int const n = as_int(c.in.count) / size;
+        auto const type = type_of(c.in);
+        return check(MPI_Alltoall(c.in.data, n, type, c.out.data, n, type, comm), c);
+      }
       case call_kind::reduce_scatter:
       case call_kind::reduce_scatter_v: {  // staged or not is this rank's own affair; blocking or not is not
+        if (c.in.count > max_count) break;
         bool const staged = overlap(c);
         if (staged) stage_.resize(static_cast<std::size_t>(c.out.bytes()) + 1);
         void* const out = staged ? stage_.data() : c.out.data;
         if (c.kind == call_kind::reduce_scatter) {
-          check(MPI_Reduce_scatter_block(c.in.data, out, n, type, op(c), comm), c);
+          check(MPI_Reduce_scatter_block(c.in.data, out, as_int(c.out.count), type_of(c.in), op(c), comm), c);
         } else {
           lay_out(ints_, c.out_parts);
-          check(MPI_Reduce_scatter(c.in.data, out, ints_.data(), type, op(c), comm), c);
+          check(MPI_Reduce_scatter(c.in.data, out, ints_.data(), type_of(c.in), op(c), comm), c);
         }
         if (staged) copy_bytes(c.out.data, out, c.out.bytes());
         return;
       }
-      case call_kind::all_gather_v:
+      case call_kind::all_gather_v: {
+        if (!fits(c)) break;
         lay_out(ints_, c.out_parts);
-        return check(MPI_Allgatherv(source(c), static_cast<int>(c.in.count), type, c.out.data, ints_.data(),
-                                    ints_.data() + size, type, comm),
-                     c);
+        auto const type = type_of(c.in);
+        return check(MPI_Allgatherv(source(c), as_int(c.in.count), type, c.out.data, ints_.data(), ints_.data() + size, type, comm), c);
+      }
       case call_kind::send:
-        return check(MPI_Send(c.in.data, n, type, c.root, c.tag, comm), c);
+        if (c.in.count > max_count) break;
+        return check(MPI_Send(c.in.data, as_int(c.in.count), type_of(c.in), c.root, c.tag, comm), c);
       case call_kind::receive: {
+        if (c.out.count > max_count) break;
         MPI_Status s;
-        check(MPI_Recv(c.out.data, n, type, c.root, c.tag, comm, &s), c);
+        auto const type = type_of(c.out);
+        check(MPI_Recv(c.out.data, as_int(c.out.count), type, c.root, c.tag, comm, &s), c);
         int came = 0;
         MPI_Get_count(&s, type, &came);
         return check_count(c, came);
       }
-      default:
-        return start(c).wait();
+      case call_kind::all_to_all_v:
+      case call_kind::split:
+        break;
     }
+    start(c).wait();
   }
 
   PLEAT_ONCE inline request start(call const& c) {
@@ -260,7 +278,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
  private:
   static constexpr int exchange_tag = library_tags - 1;
 
-  [[nodiscard]] inline bool fits(call const& c) const noexcept {
+  [[nodiscard]] bool fits(call const& c) const noexcept {
     switch (c.kind) {
       case call_kind::all_gather:
         return c.out.count <= max_count;
@@ -277,7 +295,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
   }
 
   /// The operand, or MPI's word for "it lies where the result goes".
-  [[nodiscard]] inline void const* source(call const& c) const noexcept {
+  [[nodiscard]] void const* source(call const& c) const noexcept {
     if (c.kind == call_kind::reduce && rank != c.root) return c.in.data;
     if (c.kind == call_kind::all_gather)
       return c.in.data == at(c.out.data, rank * c.in.count, c.in.type) ? MPI_IN_PLACE : c.in.data;
@@ -286,23 +304,14 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     return c.in.data == c.out.data ? MPI_IN_PLACE : c.in.data;
   }
 
+  [[nodiscard]] static int as_int(index_t n) noexcept { return static_cast<int>(n); }
+  [[nodiscard]] MPI_Datatype type_of(const_buffer const& b) const noexcept { return types_[static_cast<std::size_t>(b.type)]; }
+  [[nodiscard]] MPI_Datatype type_of(buffer const& b) const noexcept { return types_[static_cast<std::size_t>(b.type)]; }
+
   MPI_Op op(call const& c) {
-    if (c.in.type == dtype::f16 || c.in.type == dtype::bf16) return own_op(c);
-    switch (c.op) {
-      case reduction::sum:
-        return MPI_SUM;
-      case reduction::min:
-        return MPI_MIN;
-      case reduction::max:
-        return MPI_MAX;
-      case reduction::prod:
-        return MPI_PROD;
-      case reduction::bit_and:
-        return MPI_BAND;
-      case reduction::bit_or:
-        return MPI_BOR;
-    }
-    return MPI_OP_NULL;
+    if (c.in.type == dtype::f16 || c.in.type == dtype::bf16) [[unlikely]]
+      return own_op(c);
+    return mpi_ops_[static_cast<std::size_t>(c.op)];
   }
   PLEAT_ONCE inline MPI_Op own_op(call const& c) {
     static constexpr std::array<MPI_User_function*, 8> functions{
@@ -315,11 +324,13 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     return ops_[i];
   }
 
-  PLEAT_ONCE inline void check_count(call const& c, index_t came) const {
-    if (came != c.out.count)
-      throw error{describe(c),
-                  std::to_string(came) + " elements came, " + std::to_string(c.out.count) + " were expected",
-                  "Give send and receive the same count", rank};
+  void check_count(call const& c, index_t came) const {
+    if (came != c.out.count) [[unlikely]]
+      wrong_count(c, came);
+  }
+  PLEAT_ONCE [[noreturn]] inline void wrong_count(call const& c, index_t came) const {
+    throw error{describe(c), std::to_string(came) + " elements came, " + std::to_string(c.out.count) + " were expected",
+                "Give send and receive the same count", rank};
   }
 
   /// f(offset, n) for pieces of at most max_count elements; at least one, so that empty messages match too.
@@ -398,13 +409,13 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     }
   }
 
-  PLEAT_ONCE inline void broadcast(operation& o, void* data, index_t count, int root) {
+  void broadcast(operation& o, void* data, index_t count, int root) {
     auto const t = o.what.type();
     pieces(count,
            [&](index_t b, int n) { check(MPI_Ibcast(at(data, b, t), n, mpi_type(t), root, comm, o.more()), o.what); });
   }
 
-  PLEAT_ONCE inline void lay_out(std::vector<int>& ints, parts const& p) const {
+  void lay_out(std::vector<int>& ints, parts const& p) const {
     ints.resize(2 * static_cast<std::size_t>(size));
     for (int r = 0; r < size; ++r) {
       ints[static_cast<std::size_t>(r)] = static_cast<int>(p.count(r));
@@ -413,7 +424,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
   }
 
   /// MPI forbids a result within the operand; the call allows it where it is this rank's own block.
-  [[nodiscard]] inline static bool overlap(call const& c) noexcept {
+  [[nodiscard]] static bool overlap(call const& c) noexcept {
     auto const *a = static_cast<std::byte const*>(c.in.data), *b = static_cast<std::byte const*>(c.out.data);
     return a == b || (c.out.count > 0 && b < a + c.in.bytes() && a < b + c.out.bytes());  // MPICH minds the address of nothing too
   }
@@ -495,6 +506,8 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
         rank};
   }
 
+  std::array<MPI_Datatype, static_cast<std::size_t>(dtype::u64) + 1> types_;
+  std::array<MPI_Op, 6> mpi_ops_{MPI_SUM, MPI_MIN, MPI_MAX, MPI_PROD, MPI_BAND, MPI_BOR};  // in the order of `reduction`
   std::array<MPI_Op, 8> ops_;
   std::vector<int> ints_;         // of a blocking call
   std::vector<std::byte> stage_;  // of a blocking call

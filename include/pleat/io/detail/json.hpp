@@ -112,7 +112,7 @@ class json_scanner {
     ++at_;
     return true;
   }
-  PLEAT_ONCE inline void expect(char c, char const* where) {
+  void expect(char c, char const* where) {
     if (!accept(c)) fail(std::string("expected '") + c + "' " + where);
   }
 
