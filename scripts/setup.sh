@@ -155,7 +155,7 @@ need_packages() {
   if ! command -v apt-get >/dev/null; then
     for name in cmake ninja c++ mpirun; do
       command -v "$name" >/dev/null ||
-        stop "'$name' is not here, and this is not a machine with apt. Needed: CMake >= 3.25, Ninja, g++ >= 12 or clang >= 16, Open MPI >= 4, zlib, Catch2 >= 3.4, Google Benchmark >= 1.7, CLI11, nlohmann-json, OpenBLAS, LAPACK"
+        stop "'$name' is not here, and this is not a machine with apt. Needed: CMake >= 3.25, Ninja, g++ >= 12 or clang >= 16, Open MPI or MPICH >= 4, zlib, Catch2 >= 3.4, Google Benchmark >= 1.7, CLI11, nlohmann-json, OpenBLAS, LAPACK"
     done
     return 0
   fi

@@ -27,6 +27,7 @@ namespace pleat::comm {
 /// comm::lane_all_reduce fixes it.
 /// - 16-bit floats are combined in float and rounded after each addition.
 /// - MPI's codes become pleat::error. A borrowed communicator keeps its owner's error handler, which may abort first.
+/// MPICH asks MPI_COMM_WORLD's where a request ends with an error: who starts MPI himself sets MPI_ERRORS_RETURN there.
 /// - Destructors are quiet after MPI_Finalize.
 class mpi : public detail::named_calls<mpi> {
  public:

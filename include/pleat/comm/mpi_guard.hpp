@@ -26,7 +26,8 @@ enum class thread_level : int {
                                          : "multiple";
 }
 
-/// Starts MPI if nobody has, and ends it only then. Kokkos is not its business: start Kokkos after, end it before.
+/// Starts MPI if nobody has, and ends it only then. Where it starts MPICH, MPI_COMM_WORLD returns errors from then on:
+/// MPICH asks that communicator where a request of any other ends with an error, and would end the program. Kokkos is not its business: start Kokkos after, end it before.
 class mpi_guard {
  public:
   /// \param asked the thread level to ask for; what MPI gives is provided()
@@ -45,6 +46,7 @@ class mpi_guard {
       if (code != MPI_SUCCESS || !begun)
         throw error{"comm::mpi_guard", "MPI_Init_thread did not start MPI",
                     "Check that the program runs under this MPI's mpirun"};
+      if constexpr (detail::mpi_requests_fail_on_world) MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
       started_ = true;
     }
     provided_ = static_cast<thread_level>(level);

@@ -184,7 +184,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
         return check(MPI_Bcast(c.out.data, as_int(c.out.count), type_of(c.out), c.root, comm), c);
       case call_kind::reduce:
         if (c.in.count > max_count) break;
-        return check(MPI_Reduce(source(c), c.out.data, as_int(c.in.count), type_of(c.in), op(c), c.root, comm), c);
+        return check(MPI_Reduce(reduced(c), c.out.data, as_int(c.in.count), type_of(c.in), op(c), c.root, comm), c);
       case call_kind::all_reduce:
         if (c.in.count > max_count) break;
         return check(MPI_Allreduce(c.in.data == c.out.data ? MPI_IN_PLACE : c.in.data, c.out.data, as_int(c.in.count), type_of(c.in), op(c), comm), c);
@@ -302,6 +302,15 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     if (c.kind == call_kind::all_gather_v)
       return c.in.data == at(c.out.data, c.out_parts.offset(rank), c.in.type) ? MPI_IN_PLACE : c.in.data;
     return c.in.data == c.out.data ? MPI_IN_PLACE : c.in.data;
+  }
+
+  /// The same of a blocking reduction.
+  [[nodiscard]] void const* reduced(call const& c) {
+    void const* const from = source(c);
+    if (mpi_reduces_in_place || from != MPI_IN_PLACE || c.root == 0) return from;
+    auto const* const begin = static_cast<std::byte const*>(c.in.data);
+    stage_.assign(begin, begin + c.in.bytes());
+    return stage_.empty() ? from : stage_.data();
   }
 
   [[nodiscard]] static int as_int(index_t n) noexcept { return static_cast<int>(n); }

@@ -6,6 +6,7 @@
 
 #include <mpi.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <string>
 #include <utility>
@@ -24,10 +25,24 @@ PLEAT_ONCE [[nodiscard]] inline bool mpi_is_over() noexcept {
   return !begun || over;
 }
 
+/// MPICH before 4.2.1 reads from the address that is MPI_IN_PLACE where the root of a blocking MPI_Reduce is not rank 0 and works in place.
+#if defined(MPICH_NUMVERSION) && MPICH_NUMVERSION < 40201000
+inline constexpr bool mpi_reduces_in_place = false;
+#else
+inline constexpr bool mpi_reduces_in_place = true;
+#endif
+/// MPICH asks MPI_COMM_WORLD's error handler, not the communicator's, where a request ends with an error.
+#if defined(MPICH_NUMVERSION)
+inline constexpr bool mpi_requests_fail_on_world = true;
+#else
+inline constexpr bool mpi_requests_fail_on_world = false;
+#endif
+
 PLEAT_ONCE [[noreturn, gnu::cold]] inline void mpi_fail(int code, std::string call, int rank) {
   char text[MPI_MAX_ERROR_STRING] = {};
   int length = 0;
   MPI_Error_string(code, text, &length);
+  std::replace(text, text + length, '\n', ';');  // MPICH's stack of calls, one a line
   throw error{std::move(call), "MPI says: " + std::string(text, static_cast<std::size_t>(length)),
               "The communicator cannot be trusted any more", rank};
 }
