@@ -104,12 +104,13 @@ TEST_CASE("the page on state sharding: a pointer from before a step") {
       model.reduce();
       model.step(optimizer);
     };
+    auto const size = model.arena().size();  // asked for here, because asking waits too
     // [settle]
     float const* first = model.arena().values();  // waits, once
     step();                                       // parameters travel when this returns
     model.settle();                               // now `first` points to whole ones again
     // [settle]
-    std::vector<float> const shown(first, first + model.arena().size());
+    std::vector<float> const shown(first, first + size);
     if (shown != model.host_values()) throw std::runtime_error("values were not whole");
   });
 }
