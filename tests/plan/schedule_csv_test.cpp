@@ -4,6 +4,7 @@
 #include <pleat/plan/schedule_csv.hpp>
 #include <pleat/plan/schedule_passes.hpp>
 #include <pleat/plan/schedules.hpp>
+#include <pleat/plan/simulate.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -63,7 +64,16 @@ TEST_CASE("hostile tables are refused with line and cell") {
   CHECK(said(std::string(1 << 20, ',')) == "the table has no action");
 }
 
-TEST_CASE("random changes of a table are read or refused, never worse, and the check has an answer for each") {
+TEST_CASE("a table whose messages go nowhere is read, and refused by who would carry it out") {
+  for (auto const* text : {"0F0,0SEND_F0,0B0", "0F0,0SEND_B0,0B0", "0F0,0RECV_F0,0B0", "0F0,0RECV_B0,0B0"})
+    for (bool const blocking : {false, true}) {
+      auto const s = plan::parse_schedule(text);
+      CHECK(plan::find_fault(s));
+      CHECK_THROWS_AS(plan::simulate(s, {}, {.blocking = blocking}), pleat::error);
+    }
+}
+
+TEST_CASE("random changes of a table are read or refused, never worse, and the check and the simulation have an answer for each") {
   std::mt19937 random(7);
   auto const good = plan::to_csv(plan::with_messages(plan::zb_v(3, 4)));
   std::string const letters = "0123456789FBIWSENDRCV_,\n -\"#\xff";
@@ -80,6 +90,16 @@ TEST_CASE("random changes of a table are read or refused, never worse, and the c
       auto const s = plan::parse_schedule(text);
       CHECK_FALSE(plan::in_words(plan::find_fault(s)).empty());
       ++read;
+      bool const sound = !plan::find_fault(s);
+      for (bool const blocking : {false, true}) {
+        std::string why;
+        try {
+          (void)plan::simulate(s, {}, {.blocking = blocking});
+        } catch (pleat::error const& e) {
+          why = e.what();
+        }
+        if (sound) CHECK(why.empty());
+      }
     } catch (pleat::error const&) {
       ++refused;
     }

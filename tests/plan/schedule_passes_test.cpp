@@ -111,3 +111,10 @@ TEST_CASE("a list that cannot be carried out gets no messages") {
   s.actions[0].erase(s.actions[0].begin());
   CHECK_THROWS_AS(plan::with_messages(s), pleat::error);
 }
+
+TEST_CASE("ticks are for one stage or for all of them") {
+  auto const s = plan::one_f_one_b(4, 8);
+  CHECK_THROWS_AS(plan::with_messages(s, plan::stage_ticks{.forward = {1, 2}}), pleat::error);
+  CHECK_THROWS_AS(plan::with_messages(s, plan::stage_ticks{.backward_weight = {}}), pleat::error);
+  CHECK(plan::with_messages(s, plan::stage_ticks{.forward = {1, 1, 1, 1}}) == plan::with_messages(s));
+}

@@ -236,3 +236,23 @@ TEST_CASE("costs that are none, and schedules that get stuck, are refused") {
   stuck.actions[0].erase(stuck.actions[0].begin());
   CHECK(said([&] { figures(stuck); }).find("rank 0 never gets past backward of micro-batch 0 on stage 0") != std::string::npos);
 }
+
+TEST_CASE("a schedule that names what is not there is refused before a place is looked up") {
+  using kind = plan::action_kind;
+  auto const of = [](plan::action const& a, bool blocking = false) {
+    auto s = plan::gpipe(2, 2);
+    s.actions[0].push_back(a);
+    return said([&] { figures(s, {}, {.blocking = blocking}); });
+  };
+  for (bool const blocking : {false, true})
+    for (auto const& a : {plan::action{kind::forward, 2, 0}, plan::action{kind::forward, -1, 0}, plan::action{kind::forward, 0, 2}, plan::action{kind::backward_weight, 0, -1},
+                          plan::action{kind::send_activation, 1, 0, 2}, plan::action{kind::send_gradient, 0, 0, -1}, plan::action{kind::send_activation, 1, 0, 0},
+                          plan::action{kind::reduce_gradients, 9, -1, -1}}) {
+      auto const text = of(a, blocking);
+      INFO(text);
+      CHECK(text.find("rank 0 is told '" + plan::in_words(a) + "', but there are 2 stages and 2 micro-batches") != std::string::npos);
+    }
+  auto nowhere = plan::gpipe(2, 2);
+  nowhere.rank_of[1] = 2;
+  CHECK(said([&] { figures(nowhere); }).find("a stage lives on rank 2, but there are lists for 2") != std::string::npos);
+}

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include <pleat/plan/detail/replay.hpp>
@@ -14,7 +15,7 @@
 namespace pleat::plan {
 
 /// How long the kinds of work take relative to each other, per stage; only the order of messages follows from it.
-/// A vector with one entry means all stages; entries are clamped to at least one tick.
+/// A vector has one entry per stage, or a single one for all; entries are clamped to at least one tick.
 struct stage_ticks {
   std::vector<std::int64_t> forward{1}, backward_input{1}, backward_weight{1};
 
@@ -59,8 +60,11 @@ struct event {
 /// then, messages of one moment in alternating rounds of even and odd edges), and every rank's list is that order, restricted to
 /// what concerns the rank. The first event of the order that has not happened yet is then next on every rank that takes part in it, so it can always
 /// happen, with sends that wait for their receives too. Neighbouring messages of a list may also be started together.
-/// \throws error if the list cannot be carried out; schedule_check.hpp says why
+/// \throws error if the list cannot be carried out (schedule_check.hpp says why), or if ticks are given for another number of stages
 [[nodiscard]] constexpr schedule with_messages(schedule const& s, stage_ticks const& ticks = {}) {
+  for (auto const* times : {&ticks.forward, &ticks.backward_input, &ticks.backward_weight})
+    if (times->size() != 1 && static_cast<index_t>(times->size()) != s.stages())
+      throw error{"plan::with_messages", "ticks need one entry, or one for each of the " + std::to_string(s.stages()) + " stages, found " + std::to_string(times->size())};
   auto const times = detail::replay(s, ticks);
   if (!times.finished) throw error{"plan::with_messages", "this schedule cannot be carried out", "plan::check says which actions wait for each other"};
   std::vector<std::vector<detail::event>> events(s.actions.size());

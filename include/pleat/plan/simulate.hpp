@@ -96,6 +96,7 @@ namespace detail {
 class simulator {
  public:
   simulator(schedule const& s, stage_costs const& costs, link_costs const& link) : s_(s), link_(link), explicit_(s.communicates()), m_(s.micro_batches) {
+    demand_places();
     auto const stages = at(s.stages()), ranks = at(s.ranks());
     cost_.resize(stages);
     for (std::size_t i = 0; i < stages; ++i) {
@@ -166,6 +167,25 @@ class simulator {
     std::size_t next = 0;
     bool listed = false;
   };
+
+  /// What the walk finds its places by: every stage on a rank that is there, every action about a stage and a micro-batch that are there,
+  /// every message between neighbours. \throws error with the first action that is not so
+  void demand_places() const {
+    auto const refuse = [](std::string const& what) { throw error{"plan::simulate", what, "plan::check says all that is wrong with a schedule"}; };
+    auto const inside = [](index_t i, index_t n) { return i >= 0 && i < n; };
+    if (m_ < 0) refuse("a schedule cannot have " + std::to_string(m_) + " micro-batches");
+    for (auto const r : s_.rank_of)
+      if (!inside(r, s_.ranks())) refuse("a stage lives on rank " + std::to_string(r) + ", but there are lists for " + std::to_string(s_.ranks()));
+    for (index_t r = 0; r < s_.ranks(); ++r)
+      for (auto const& a : s_.actions[at(r)]) {
+        bool const message = sends(a.kind) || receives(a.kind);
+        bool const up = a.kind == action_kind::send_activation || a.kind == action_kind::receive_gradient;
+        if (!inside(a.stage, s_.stages()) || ((computes(a.kind) || message) && !inside(a.micro_batch, m_)) ||
+            (message && (!inside(a.peer, s_.stages()) || a.peer != a.stage + (up ? 1 : -1))))
+          refuse("rank " + std::to_string(r) + " is told '" + in_words(a) + "', but there are " + std::to_string(s_.stages()) + " stages and " + std::to_string(m_) +
+                 " micro-batches, and messages go between neighbours");
+      }
+  }
 
   void wake(std::int32_t r) {
     if (rank_[at(r)].listed) return;
@@ -317,7 +337,7 @@ class simulator {
 
 /// Carries the schedule out in thought. Lists that only compute send every message as soon as it exists; lists that say their messages
 /// send where they say. O(actions) time.
-/// \throws error for costs that are no costs, and for a schedule that gets stuck
+/// \throws error for costs that are no costs, for actions about stages or micro-batches that are not there, and for a schedule that gets stuck
 [[nodiscard]] inline simulation simulate(schedule const& s, stage_costs const& costs = {}, link_costs const& link = {}) {
   return detail::simulator(s, costs, link).run();
 }
