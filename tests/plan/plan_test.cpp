@@ -4,6 +4,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <algorithm>
 #include <string>
 
 using pleat::plan::plan;
@@ -98,8 +99,9 @@ TEST_CASE("a layout that makes no sense is refused with the nearest one that doe
   has(refused([](plan& p) { p.max_activations = -1; }), "max_activations must not be negative, found -1");
   has(refused([](plan& p) { p.cuts = {0}; }), "nothing");
   has(refused([](plan& p) { p.state_stage = 4; }), "Use state_stage = 3");
-  has(refused([](plan& p) { p.state_ranks = 4; }), "Use state_ranks = 3");
-  has(refused([](plan& p) { p.state_ranks = 9; }), "Use state_ranks = 6");
+  has(refused([](plan& p) { p.state_ranks = 4, p.state_stage = 1; }), "Use state_ranks = 3");
+  has(refused([](plan& p) { p.state_ranks = 9, p.state_stage = 1; }), "Use state_ranks = 6");
+  has(refused([](plan& p) { p.state_ranks = -1; }), "Use state_ranks = 0");
   has(refused([](plan& p) { p.state_ranks = 3; }), "state_ranks = 3 says how many ranks share one copy of the state, but state_stage = 0 shares nothing");
   has(refused([](plan& p) { p.state_ranks = 3, p.state_stage = 1; }), "nothing");
   has(said([] { (void)plan::parse("pleat plan 1\nmesh.data = 2\nstate_ranks = 2\n"); }), "state_stage = 0 shares nothing");
@@ -141,4 +143,43 @@ TEST_CASE("a plan that cannot be carried out is refused with its number") {
   CHECK(said([&] { p.check(); }).find("Use lanes = 16") != std::string::npos);
   p.lanes = 12;
   CHECK(said([&] { p.check(); }).find("lanes = 12") != std::string::npos);
+}
+
+TEST_CASE("numbers that no machine has are refused before anything is computed from them") {
+  std::string const huge = "must be at most 2147483647, found ";
+  auto const of = [](std::string const& entries) { return said([&] { (void)plan::parse("pleat plan 1\n" + entries); }); };
+  auto const has = [](std::string const& text, std::string const& words) {
+    INFO(text);
+    CHECK(text.find(words) != std::string::npos);
+  };
+  has(of("mesh.tensor = 4294967296\nmesh.pipeline = 4294967296\n"), "mesh.tensor " + huge + "4294967296");
+  has(of("mesh.pipeline = 4611686018427387904\nschedule = interleaved\nchunks = 4\ncuts = 1\n"), "mesh.pipeline " + huge + "4611686018427387904");
+  has(of("mesh.data = 4611686018427387904\nstate_stage = 1\nstate_ranks = 4611686018427387903\n"), "mesh.data " + huge);
+  has(of("schedule = interleaved\nchunks = 2147483648\n"), "chunks " + huge);
+  has(of("micro_batches = 2147483648\n"), "micro_batches " + huge);
+  has(of("prefetch = 4294967296\n"), "prefetch " + huge);
+  has(of("mesh.tensor = 65536\nmesh.pipeline = 32768\n"), "a mesh has at most 2147483647 ranks, found mesh.pipeline 32768 × mesh.data 1 × mesh.tensor 65536");
+  has(of("mesh.tensor = 2147483647\nmesh.pipeline = 2147483647\nmesh.data = 2147483647\n"), "a mesh has at most");
+  has(of("mesh.pipeline = 65536\nschedule = interleaved\nchunks = 65536\ncuts = 1\n"), "a pipeline has at most 2147483647 stages, found 65536 ranks × 65536 chunks");
+  has(of("state_stage = 4294967299\n"), "line 2: 'state_stage' must be a small whole number, found '4294967299'");
+  has(of("mesh.data = 2147483647\nstate_stage = 1\nstate_ranks = 2147483646\n"), "Use state_ranks = 1,");  // a prime
+}
+
+TEST_CASE("a plan that does as it is told is carried out") {
+  for (std::string const entries : {"mesh.data = 100\ndeterministic = true\n", "mesh.data = 9\ndeterministic = true\n", "lanes = 12\ndeterministic = true\n", "state_stage = -1\n",
+                                    "state_stage = 9\n", "mesh.data = 6\nstate_stage = 2\nstate_ranks = 4\n", "mesh.data = 6\nstate_stage = 2\nstate_ranks = 100\n",
+                                    "mesh.data = 6\nstate_ranks = 4\n", "mesh.data = 6\nstate_ranks = -4\n", "prefetch = -1\n", "chunks = -1\n", "chunks = 2\n",
+                                    "schedule = zb-v\nchunks = 3\n", "schedule = zb_h1\n", "max_activations = -2\n", "deterministic = true\nwire = bf16\n", "recompute_units = 1\nrecompute = none\n"}) {
+    std::string const text = "pleat plan 1\n" + entries;
+    try {
+      (void)plan::parse(text);
+      FAIL("not refused: " + entries);
+    } catch (pleat::error const& e) {
+      INFO(e.what());
+      auto const at = e.remedy().find(" = ");
+      REQUIRE(at != std::string::npos);
+      auto const begin = e.remedy().rfind(' ', at - 1) + 1, end = std::min(e.remedy().find_first_of(" ,", at + 3), e.remedy().size());
+      CHECK_NOTHROW((void)plan::parse(text + e.remedy().substr(begin, end - begin) + "\n"));  // what is said last holds
+    }
+  }
 }

@@ -10,6 +10,7 @@
 #include <bit>
 #include <charconv>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -111,6 +112,12 @@ PLEAT_ONCE inline std::vector<index_t> parse_list(std::string_view key, std::str
     if (stop == value.size()) return all;
     value.remove_prefix(stop + 1);
   }
+}
+/// A whole number that an int holds.
+PLEAT_ONCE inline int parse_int(std::string_view key, std::string_view value, int line) {
+  index_t const n = parse_integer(key, value, line);
+  if (n == static_cast<int>(n)) return static_cast<int>(n);
+  throw error{"plan::parse", "line " + std::to_string(line) + ": '" + std::string(key) + "' must be a small whole number, found '" + std::string(value) + "'"};
 }
 PLEAT_ONCE inline bool parse_truth(std::string_view key, std::string_view value, int line) {
   if (value == "true") return true;
@@ -214,7 +221,7 @@ struct plan {
       else if (key == "chunks") p.chunks = detail::parse_integer(key, value, number);
       else if (key == "cuts") p.cuts = detail::parse_list(key, value, "by cost", number);
       else if (key == "max_activations") p.max_activations = detail::parse_integer(key, value, number);
-      else if (key == "state_stage") p.state_stage = static_cast<int>(detail::parse_integer(key, value, number));
+      else if (key == "state_stage") p.state_stage = detail::parse_int(key, value, number);
       else if (key == "state_ranks") p.state_ranks = detail::parse_integer(key, value, number);
       else if (key == "prefetch") p.prefetch = detail::parse_integer(key, value, number);
       else if (key == "recompute") p.recompute = detail::parse_choice<recompute_mode>(key, value, number, recompute_names);
@@ -250,12 +257,28 @@ struct plan {
     auto positive = [](char const* what, index_t n) {
       if (n < 1) throw error{"plan", std::string(what) + " must be at least 1, found " + std::to_string(n)};
     };
+    // Counts that others hold in 32 bits, and whose products are formed.
+    auto countable = [](std::string const& what, index_t n) {
+      if (n > most)
+        throw error{"plan", what + " must be at most " + std::to_string(most) + ", found " + std::to_string(n), "Choose a number of ranks, stages or walks that a machine can have"};
+    };
     positive("global_batch", global_batch);
-    positive("mesh.data", data_ranks);
-    positive("mesh.tensor", tensor_ranks);
-    positive("mesh.pipeline", pipeline_ranks);
-    positive("micro_batches", micro_batches);
     positive("bucket_bytes", bucket_bytes);
+    for (auto const& [what, n] : {std::pair{"mesh.data", data_ranks}, {"mesh.tensor", tensor_ranks}, {"mesh.pipeline", pipeline_ranks}, {"micro_batches", micro_batches}})
+      positive(what, n), countable(what, n);
+    countable("chunks", chunks);
+    countable("prefetch", prefetch);
+    auto const times = [](index_t a, index_t b) { return a > most / b ? most + 1 : a * b; };  // of numbers up to `most`
+    if (times(times(pipeline_ranks, data_ranks), tensor_ranks) > most)
+      throw error{"plan", "a mesh has at most " + std::to_string(most) + " ranks, found mesh.pipeline " + std::to_string(pipeline_ranks) + " × mesh.data " +
+                              std::to_string(data_ranks) + " × mesh.tensor " + std::to_string(tensor_ranks),
+                  "Choose extents whose product is the number of ranks"};
+    if (chunks > 0 && times(pipeline_ranks, chunks) > most)
+      throw error{"plan", "a pipeline has at most " + std::to_string(most) + " stages, found " + std::to_string(pipeline_ranks) + " ranks × " + std::to_string(chunks) + " chunks",
+                  "Use chunks = 0 for what the schedule asks for"};
+    if (deterministic && data_ranks > 64)
+      throw error{"plan", "deterministic mode cuts the batch into at most 64 lanes, at least one per data rank; found " + std::to_string(data_ranks) + " data ranks",
+                  "Use deterministic = false, or at most 64 data ranks"};
     if (deterministic && (lanes < data_ranks || lanes > 64 || !std::has_single_bit(static_cast<std::uint64_t>(lanes))))
       throw error{"plan", "deterministic mode cuts the batch into a power of two of lanes, at least one per data rank and at most 64; found lanes = " +
                               std::to_string(lanes) + " for " + std::to_string(data_ranks) + " ranks",
@@ -264,15 +287,19 @@ struct plan {
     if (state_stage < 0 || state_stage > 3)
       throw error{"plan", "state_stage must be 0 (nothing sharded), 1 (optimizer state), 2 (gradients too) or 3 (parameters too), found " + std::to_string(state_stage),
                   "Use state_stage = " + std::to_string(state_stage < 0 ? 0 : 3)};
-    if (state_ranks < 0 || (state_ranks > 0 && data_ranks % state_ranks != 0)) {
-      index_t divisor = std::clamp<index_t>(state_ranks, 1, data_ranks);
-      while (data_ranks % divisor != 0) --divisor;
+    if (state_ranks < 0) throw error{"plan", "state_ranks must not be negative, found " + std::to_string(state_ranks), "Use state_ranks = 0 for all data ranks"};
+    if (state_ranks > 0 && state_stage == 0)
+      throw error{"plan", "state_ranks = " + std::to_string(state_ranks) + " says how many ranks share one copy of the state, but state_stage = 0 shares nothing",
+                  "Use state_ranks = 0, or state_stage = 1, 2 or 3"};
+    if (state_ranks > 0 && data_ranks % state_ranks != 0) {
+      index_t divisor = 1;  // the largest that is not above what was asked for
+      for (index_t d = 1; d * d <= data_ranks; ++d)
+        if (data_ranks % d == 0)
+          for (index_t const e : {d, data_ranks / d})
+            if (e <= state_ranks) divisor = std::max(divisor, e);
       throw error{"plan", "state_ranks must divide the " + std::to_string(data_ranks) + " data ranks, found " + std::to_string(state_ranks),
                   "Use state_ranks = " + std::to_string(divisor) + ", or 0 for all of them"};
     }
-    if (state_ranks > 0 && state_stage == 0)
-      throw error{"plan", "state_ranks = " + std::to_string(state_ranks) + " says how many ranks share one copy of the state, but state_stage = 0 shares nothing",
-                  "Use state_stage = 1, 2 or 3, or leave out state_ranks"};
     if (deterministic && wire != wire_format::same)
       throw error{"plan", "wire = bf16 rounds what each rank has summed, so bits would change with the number of ranks, which deterministic mode refuses",
                   "Use wire = same, or leave deterministic mode"};
@@ -285,6 +312,8 @@ struct plan {
   }
 
  private:
+  static constexpr index_t most = std::numeric_limits<std::int32_t>::max();
+
   PLEAT_ONCE [[nodiscard]] inline static std::string list_text(std::vector<index_t> const& numbers, char const* none) {
     std::string text;
     for (index_t const c : numbers) {
