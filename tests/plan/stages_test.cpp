@@ -69,6 +69,9 @@ TEST_CASE("known cuts") {
   // One heavy unit decides the slowest stage; the others are still shared evenly.
   CHECK(plan::cut_stages(std::vector<double>{1, 1, 1, 1, 100}, 3).first == std::vector<index_t>{0, 2, 4, 5});
   CHECK(plan::cut_stages(std::vector<double>(6, 1.0), 2, std::vector<double>{2, 1}).first == std::vector<index_t>{0, 4, 6});
+  // Times whose squares no double holds, and times whose squares are nothing.
+  CHECK(plan::cut_stages(std::vector<double>{1e200, 1e200}, 2).first == std::vector<index_t>{0, 1, 2});
+  CHECK(plan::cut_stages(std::vector<double>{1e-200, 1e-200, 1e-200, 1e-200, 1e-198}, 3).first == std::vector<index_t>{0, 2, 4, 5});
 }
 
 TEST_CASE("more stages than units leave stages empty, and empty stages are legal by hand") {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <limits>
 #include <span>
@@ -99,6 +100,8 @@ struct cutter {
   PLEAT_ONCE [[nodiscard]] inline stage_cuts evenest(double limit) const {
     std::size_t const n = prefix.size() - 1, stages = speeds.size();
     constexpr double never = std::numeric_limits<double>::infinity();
+    int exponent = 0;  // squares of times over a power of two near the limit: they neither overflow nor vanish, and round as the times' own would
+    (void)std::frexp(limit, &exponent);
     std::vector<double> best(n + 1, never);
     best[0] = 0;
     std::vector<std::vector<std::size_t>> from(stages, std::vector<std::size_t>(n + 1, 0));
@@ -108,7 +111,8 @@ struct cutter {
         for (std::size_t j = i + 1; j-- > 0;) {
           double const t = time(s, j, i);
           if (t > limit) break;
-          if (best[j] + t * t < next[i]) next[i] = best[j] + t * t, from[s][i] = j;
+          double const share = std::ldexp(t, -exponent), sum = best[j] + share * share;
+          if (sum < next[i]) next[i] = sum, from[s][i] = j;
         }
       best.swap(next);
     }
