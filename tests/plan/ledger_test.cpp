@@ -14,6 +14,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 #include <string>
@@ -54,6 +55,24 @@ TEST_CASE("the ledger is what a rank really holds: flat buffers, gradient slots,
             if (live != ledger.activations) fail("activations", live, ledger.activations);
           }
         });
+}
+
+TEST_CASE("the largest micro-batch is the largest that any rank walks, where lanes and ranks are uneven too") {
+  for (bool const deterministic : {false, true})
+    for (int const ranks : {1, 2, 3, 5, 8})
+      for (pl::index_t const batch : {5, 9, 47, 64, 65})
+        for (pl::index_t const micro : {1, 2, 3}) {
+          pl::plan::plan p;
+          p.global_batch = batch;
+          p.data_ranks = ranks;
+          p.micro_batches = micro;
+          p.deterministic = deterministic;
+          pl::index_t largest = 0;
+          for (int r = 0; r < ranks; ++r)
+            for (auto const& m : pl::parallel::share(p, batch, r, false).micro_batches()) largest = std::max(largest, m.rows.size());
+          INFO(p.to_string());
+          CHECK(pl::plan::largest_micro_batch(p) == largest);
+        }
 }
 
 TEST_CASE("parameters of the description are those of the network") {

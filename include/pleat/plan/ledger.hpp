@@ -35,7 +35,7 @@ struct memory_ledger {
 /// Rows of the largest micro-batch of any rank.
 PLEAT_ONCE [[nodiscard]] inline index_t largest_micro_batch(plan const& p) {
   index_t const rows = p.deterministic
-                           ? block_range(p.global_batch, p.lanes, 0).size() * block_range(p.lanes, p.data_ranks, 0).size()
+                           ? block_range(p.global_batch, p.lanes, block_range(p.lanes, p.data_ranks, 0).end - 1).end
                            : block_range(p.global_batch, p.data_ranks, 0).size();
   return (rows + p.micro_batches - 1) / p.micro_batches;
 }
