@@ -111,6 +111,9 @@ TEST_CASE("a mesh that is none is refused in words, with the nearest that fits")
   CHECK_THAT(parse("data=2,tensor=0"), ContainsSubstring("'tensor=0' has no extent of 1 or more"));
   CHECK_THAT(parse("data=2x"), ContainsSubstring("has no extent"));
   CHECK_THAT(parse("data=99999999999"), ContainsSubstring("has no extent"));
+  CHECK_THAT(parse("a=65536,b=65536,c=65536,d=65536,e=*", 8), ContainsSubstring("'b=65536' makes more than 2^31 - 1 ranks"));
+  CHECK_THAT(parse("data=2147483647,tensor=2"), ContainsSubstring("'tensor=2' makes more than 2^31 - 1 ranks"));
+  CHECK_THAT(parse("data=2147483647"), ContainsSubstring("no error"));
   CHECK_THAT(parse("data=*"), ContainsSubstring("where the number of ranks is not known"));
   CHECK_THAT(parse("data=*,tensor=*", 4), ContainsSubstring("second extent that is left open"));
   CHECK_THAT(parse("data=2,order=data.data"), ContainsSubstring("named twice"));

@@ -356,6 +356,7 @@ inline mesh mesh::parse(std::string_view text, int ranks) {
     } else {
       auto const [end, failure] = std::from_chars(value.data(), value.data() + value.size(), extent);
       if (failure != std::errc{} || end != value.data() + value.size() || extent < 1) fail("has no extent of 1 or more");
+      if (product > std::numeric_limits<int>::max() / extent) fail("makes more than 2^31 - 1 ranks with the axes before it");
       product *= extent;
     }
     if (n == max_axes) fail("is one axis too many: at most " + std::to_string(max_axes));
