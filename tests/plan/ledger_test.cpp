@@ -68,8 +68,10 @@ TEST_CASE("the largest micro-batch is the largest that any rank walks, where lan
           p.micro_batches = micro;
           p.deterministic = deterministic;
           pl::index_t largest = 0;
-          for (int r = 0; r < ranks; ++r)
-            for (auto const& m : pl::parallel::share(p, batch, r, false).micro_batches()) largest = std::max(largest, m.rows.size());
+          for (int r = 0; r < ranks; ++r) {
+            pl::parallel::share const share(p, batch, r, false);
+            for (auto const& m : share.micro_batches()) largest = std::max(largest, m.rows.size());
+          }
           INFO(p.to_string());
           CHECK(pl::plan::largest_micro_batch(p) == largest);
         }
