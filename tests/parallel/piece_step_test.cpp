@@ -7,11 +7,13 @@
 #include <pleat/comm/local.hpp>
 #include <pleat/run/checkpoint.hpp>
 
+#include <parallel/breaking.hpp>
 #include <parallel/late.hpp>
 #include <parallel/sharded_training.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <functional>
 #include <latch>
@@ -38,9 +40,9 @@ struct trainer {
   pl::nn::optimizer_state<float, space> optimizer;
   int steps = 0;
 
-  trainer(pl::comm::communicator c, int stage, bool deterministic = false)
-      : world(std::move(c), 1), model(pl::parallel::build(deep_network(), plan(world.size(), stage, deterministic), world, {.seed = 5})),
-        optimizer(model.context(), model.arena(), pl::nn::adamw{.learning_rate = 0.01}) {}
+  trainer(pl::comm::communicator c, int stage, bool deterministic = false) : trainer(std::move(c), plan(2, stage, deterministic)) {}
+  trainer(pl::comm::communicator c, pl::plan::plan const& p)
+      : world(std::move(c), 1), model(pl::parallel::build(deep_network(), p, world, {.seed = 5})), optimizer(model.context(), model.arena(), pl::nn::adamw{.learning_rate = 0.01}) {}
 
   static pl::plan::plan plan(int ranks, int stage, bool deterministic) {
     pl::plan::plan p{.bucket_bytes = 20000};
@@ -196,7 +198,8 @@ TEST_CASE("parameters do travel when step returns, and a pointer from before is 
 TEST_CASE("whatever shows gradients waits for sums that travel") {
   struct seen {
     double loss = 0, norm = 0;
-    numbers sums, again;
+    numbers sums, again;     // sums: flat, of what this rank has
+    std::vector<char> here;  // which that is, but for the loss
     bool travelled = false;
   };
   auto const look = [](pl::comm::communicator c, int stage, int first) {
@@ -204,25 +207,29 @@ TEST_CASE("whatever shows gradients waits for sums that travel") {
     t.step();
     t.step();
     float const* kept = nullptr;
+    seen s;
     auto const sums = [&] {
       auto const& a = t.model.arena();
-      numbers all;
-      for (auto const& piece : a.pieces())
-        if (stage == 0 || piece.begin != a.entries().back().begin) {
-          auto const v = t.read(a.owned_gradients(piece), piece.size());
-          all.insert(all.end(), v.begin(), v.end());
-        }
-      return all;
+      s.sums.assign(static_cast<std::size_t>(a.size()), 0);
+      s.here.assign(s.sums.size(), 0);
+      for (auto const& piece : a.pieces()) {
+        auto const v = t.read(a.owned_gradients(piece), piece.size());
+        std::copy(v.begin(), v.end(), s.sums.begin() + piece.begin);
+        std::fill_n(s.here.begin() + piece.begin, piece.size(), char{1});
+      }
+      std::fill(s.here.begin() + a.entries().back().begin, s.here.end(), char{0});
     };
     if (stage == 0) kept = t.model.arena().gradients();
     index_t const n = t.model.arena().size();
     t.gradients();
-    seen s;
     numbers before;
     if (kept) before = t.read(kept, n);
     if (first == 0) s.loss = t.model.loss();
     if (first == 1) s.norm = t.model.gradient_norm();
-    s.sums = sums();
+    if (first == 3) (void)t.model.net();
+    if (first == 4) (void)std::as_const(t.model).any_net();
+    if (first < 3 || !kept) sums();
+    else s.sums = t.read(kept, n);
     if (kept) s.travelled = before != t.read(kept, n);
     s.loss = t.model.loss();
     s.norm = t.model.gradient_norm();
@@ -235,12 +242,18 @@ TEST_CASE("whatever shows gradients waits for sums that travel") {
   auto const want = on_two(false, [&](pl::comm::communicator c) { return look(std::move(c), 0, 2); });
   CHECK(want.norm > 0.1);
   for (int stage : {0, 1, 2, 3})
-    for (int first : {0, 1, 2}) {
-      INFO("stage " << stage << ", " << (first == 0 ? "loss" : first == 1 ? "norm" : "sums") << " first");
+    for (int first : {0, 1, 2, 3, 4}) {
+      INFO("stage " << stage << ", " << (first == 0 ? "loss" : first == 1 ? "norm" : first == 2 ? "sums" : first == 3 ? "net" : "any_net") << " first");
       auto const r = on_two(true, [&](pl::comm::communicator c) { return look(std::move(c), stage, first); });
       CHECK(r.loss == want.loss);
       CHECK(r.norm == want.norm);
+      REQUIRE(r.sums.size() == want.sums.size());
+      std::size_t others = 0, compared = 0;
+      for (std::size_t i = 0; i < r.here.size(); ++i)
+        if (r.here[i]) ++compared, others += r.sums[i] != want.sums[i];
+      CHECK(others == 0);
       if (stage == 0) CHECK((r.sums == want.sums));
+      if (stage > 0) CHECK(compared > want.sums.size() / 4);  // two ranks: about half
       CHECK((r.again == want.again));
       if (stage == 0) CHECK(r.travelled);
     }
@@ -296,6 +309,182 @@ TEST_CASE("a rank that does not send its parameters: the others say so where the
       }
 }
 
+namespace {
+/// f(trainer, break point) on both ranks, over a link that breaks where f says; what rank 0 says.
+template <class F> std::string on_a_link_that_breaks(pl::plan::plan const& p, F const& f) {
+  std::string said;
+  try {
+    pl::comm::run_local(2, [&](pl::comm::communicator c) {
+      bool const root = c.rank() == 0;
+      break_point where;
+      trainer t(breaking(std::move(c), &where), p);
+      auto words = f(t, where);
+      if (root) said = std::move(words);
+      throw std::runtime_error("nobody waits for what this rank has not started");
+    });
+  } catch (std::runtime_error const&) {
+  }
+  return said;
+}
+struct way {
+  char const* name;
+  void (*look)(trainer&);
+};
+}  // namespace
+
+TEST_CASE("sums that do not come are nobody's gradient, and no step is made with them") {
+  using kind = pl::comm::call_kind;
+  std::vector<way> const ways{{"loss", [](trainer& t) { (void)t.model.loss(); }},
+                              {"norm", [](trainer& t) { (void)t.model.gradient_norm(); }},
+                              {"step", [](trainer& t) { t.model.step(t.optimizer); }},
+                              {"arena", [](trainer& t) { (void)t.model.arena(); }},
+                              {"net", [](trainer& t) { (void)t.model.net(); }},
+                              {"reduce", [](trainer& t) { t.model.reduce(); }},
+                              {"residual", [](trainer& t) { (void)t.model.gradient_residual(); }},
+                              {"the next step", [](trainer& t) { t.model.zero_grad(8); }}};
+  for (int stage : {0, 1, 2, 3})
+    for (std::size_t first : {0u, 1u, 3u, 4u})
+      for (bool at_start : {false, true}) {
+        auto const said = on_a_link_that_breaks(trainer::plan(2, stage, false), [&](trainer& t, break_point& where) {
+          t.step();
+          t.step();
+          auto const before = t.model.held_values();
+          where = {stage == 0 ? kind::all_reduce : kind::reduce_scatter_v, true, at_start, 1};
+          std::string wrong, failed = words_of([&] { t.gradients(); });
+          bool const in_backward = failed != "nothing";
+          for (std::size_t i = first; failed == "nothing" && i < ways.size(); ++i) failed = words_of([&] { ways[i].look(t); });
+          where.armed = false;
+          if (failed.find("the link broke") == std::string::npos && failed.find("rank 1 ended early") == std::string::npos) wrong += "nothing broke: " + failed + "; ";
+          for (auto const& w : ways) {
+            if (in_backward && w.look == ways[5].look) continue;  // it is too early for reduce
+            if (auto const words = words_of([&] { w.look(t); }); words.find("did not come") == std::string::npos) wrong += std::string(w.name) + " says " + words + "; ";
+          }
+          if (t.model.held_values() != before) wrong += "something was moved; ";
+          if (t.optimizer.steps() != 2) wrong += "a step was counted; ";
+          return wrong;
+        });
+        INFO("stage " << stage << ", " << ways[first].name << " first, " << (at_start ? "breaks when it is started" : "breaks when it is waited for"));
+        CHECK(said == "");
+      }
+}
+
+TEST_CASE("a step that ends on its way leaves no values that are taken for whole ones") {
+  using kind = pl::comm::call_kind;
+  std::vector<way> const ways{{"values", [](trainer& t) { (void)t.model.host_values(); }},
+                              {"arena", [](trainer& t) { (void)t.model.arena(); }},
+                              {"forward", [](trainer& t) { (void)t.model.predict(t.input()); }},
+                              {"clone", [](trainer& t) { (void)t.model.clone(); }},
+                              {"step", [](trainer& t) { t.model.step(t.optimizer); }}};
+  for (int stage : {1, 2})
+    for (kind const k : {kind::reduce_scatter_v, kind::all_gather_v})  // the sums of the second bucket, the values of the third
+      for (bool at_start : {false, true}) {
+        if (k == kind::reduce_scatter_v && (at_start || stage == 2)) continue;  // backward ends then, and nothing is moved
+        auto const said = on_a_link_that_breaks(trainer::plan(2, stage, false), [&](trainer& t, break_point& where) {
+          t.step();
+          t.step();
+          t.gradients();
+          t.model.settle();
+          where = {k, true, at_start, k == kind::all_gather_v ? 2 : 1};
+          std::string wrong;
+          auto const failed = words_of([&] {
+            if (k == kind::reduce_scatter_v) t.gradients();
+            t.model.step(t.optimizer);
+            t.model.settle();
+          });
+          where.armed = false;
+          if (failed.find("the link broke") == std::string::npos && failed.find("rank 1 ended early") == std::string::npos) wrong += "nothing broke: " + failed + "; ";
+          for (auto const& w : ways)  // one rank may have sent what the other one has not
+            if (auto const words = words_of([&] { w.look(t); }); words.find("did not come") == std::string::npos && words.find("rank 1 ended early") == std::string::npos) wrong += std::string(w.name) + " says " + words + "; ";
+          return wrong;
+        });
+        INFO("stage " << stage << ", " << (k == kind::all_gather_v ? "values" : "sums") << (at_start ? " break when they are started" : " break when they are waited for"));
+        CHECK(said == "");
+      }
+}
+
+TEST_CASE("parameters that could not be gathered are not read, and their buffer is free again") {
+  for (bool at_start : {false, true})
+    for (int broken = 0; broken < 6; ++broken) {
+      auto p = trainer::plan(2, 3, false);
+      p.bucket_bytes = 4;  // every parameter by itself: a layer needs two buffers
+      p.prefetch = 0;
+      auto const said = on_a_link_that_breaks(p, [&](trainer& t, break_point& where) {
+        t.step();
+        auto const values = t.model.host_values();
+        auto const held = t.model.memory();
+        auto const answer = [&] {
+          auto const y = t.model.predict(t.input());
+          return t.read(y.data(), y.size());
+        };
+        auto const want = answer();
+        t.model.values_changed();
+        where = {pl::comm::call_kind::all_gather_v, true, at_start, broken};
+        std::string wrong;
+        auto const failed = words_of([&] { (void)answer(); });
+        where.armed = false;
+        if (failed.find("the link broke") == std::string::npos) wrong += "nothing broke: " + failed + "; ";
+        auto const words = words_of([&] { (void)answer(); });
+        if (words != "nothing" && words.find("did not come") == std::string::npos) wrong += "the next forward says " + words + "; ";
+        if (words == "nothing" && answer() != want) wrong += "something else was read; ";
+        if (!(t.model.memory() == held)) wrong += "a buffer was not given back; ";
+        t.model.set_host_values(values);  // what was gathered is forgotten
+        if (answer() != want) wrong += "the next answer is another; ";
+        return wrong;
+      });
+      INFO("gather " << broken << (at_start ? " breaks when it is started" : " breaks when it is waited for"));
+      CHECK(said == "");
+    }
+}
+
+TEST_CASE("a model may be assigned to while gradients and agreements travel for it") {
+  for (int stage : {0, 1, 2, 3})
+    for (int when : {0, 1, 2})  // after zero_grad, reduce, step
+      for (bool slow : {false, true}) {
+        auto const run = [&](pl::comm::communicator c, bool assigned) {
+          trainer t(std::move(c), stage), other(t.world.comm.duplicate(), stage);
+          t.step();
+          t.step();
+          if (assigned) {
+            if (when == 0) t.model.zero_grad(8);
+            else t.gradients();
+            if (when == 2) t.model.step(t.optimizer);
+            t.model = std::move(other.model);
+            t.optimizer = std::move(other.optimizer);
+          } else {
+            t.model.settle();
+            std::swap(t.model, other.model);
+            std::swap(t.optimizer, other.optimizer);
+          }
+          t.step();
+          t.step();
+          return t.model.host_values();
+        };
+        INFO("stage " << stage << ", after " << (when == 0 ? "zero_grad" : when == 1 ? "reduce" : "step") << (slow ? ", late" : ""));
+        CHECK((on_two(slow, [&](pl::comm::communicator c) { return run(std::move(c), true); }) == on_two(false, [&](pl::comm::communicator c) { return run(std::move(c), false); })));
+      }
+}
+
+TEST_CASE("values of another size are refused") {
+  for (int stage : {0, 3}) {
+    auto const said = on_two(false, [&](pl::comm::communicator c) {
+      trainer t(std::move(c), stage);
+      auto held = t.model.held_values(), whole = t.model.host_values();
+      std::string wrong;
+      for (int by : {-1, 1}) {
+        held.resize(held.size() + static_cast<std::size_t>(by)), whole.resize(whole.size() + static_cast<std::size_t>(by));
+        if (words_of([&] { t.model.set_held_values(held); }).find("as held_values() gives, found " + std::to_string(held.size())) == std::string::npos) wrong += "held values are taken; ";
+        if (words_of([&] { t.model.set_host_values(whole); }).find("as host_values() gives, found " + std::to_string(whole.size())) == std::string::npos) wrong += "host values are taken; ";
+        held.resize(held.size() - static_cast<std::size_t>(by)), whole.resize(whole.size() - static_cast<std::size_t>(by));
+      }
+      t.model.set_held_values(held);
+      t.model.set_host_values(whole);
+      return wrong;
+    });
+    INFO("stage " << stage);
+    CHECK(said == "");
+  }
+}
+
 TEST_CASE("without overlap nothing travels between the phases") {
   for (int stage : {0, 1}) {
     auto const said = on_two(true, [&](pl::comm::communicator c) {
@@ -310,16 +499,26 @@ TEST_CASE("without overlap nothing travels between the phases") {
       pl::compute::fill(m.context().space(), x.size(), 0.25f * static_cast<float>(w.rank() + 1), x.data());
       auto labels = pl::tensor<std::int32_t, space>::allocate(m.context(), {4});
       pl::compute::fill(m.context().space(), index_t{4}, std::int32_t{1}, labels.data());
+      auto const read = [&](float const* from) {
+        numbers v(static_cast<std::size_t>(n));
+        pl::copy_to_host(m.context(), tensor::wrap(const_cast<float*>(from), {n}), v.data());  // only read
+        return v;
+      };
+      std::string said;
       for (int i = 0; i < 3; ++i) {
         m.zero_grad(8);
+        float const* const gradients = m.arena().gradients();  // at stages 0 and 1 they are flat
         auto [y, saved] = m.forward(x);
         m.backward(saved, m.cross_entropy(y, labels).dy);
         m.reduce();
+        auto const reduced = read(gradients);
+        m.settle();
+        if (reduced != read(gradients)) said += "gradients travelled; ";
         m.step(optimizer);
       }
-      numbers shown(static_cast<std::size_t>(n));
-      pl::copy_to_host(m.context(), tensor::wrap(const_cast<float*>(values), {n}), shown.data());
-      return std::string(shown == m.host_values() ? "" : "something travelled");
+      auto const shown = read(values);
+      if (shown != m.host_values()) said += "values travelled; ";
+      return said;
     });
     CHECK(said == "");
   }

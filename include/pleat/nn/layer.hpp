@@ -126,12 +126,9 @@ namespace detail {
 template <class L, class Space> class in_use {
  public:
   enum class what { forward, backward, input_half, weight_half };
-  in_use(pass<Space> const& p, L const& l, what w) : hooks_(composite<L> ? nullptr : p.hooks), layer_(const_cast<L*>(&l)) {
+  in_use(pass<Space> const& p, L const& l, what w) : in_use(p.hooks, l, w != what::weight_half) {  // from here on the destructor closes, whatever fails
     if (!hooks_) return;
-    if (w != what::weight_half) {
-      closes_ = true;
-      layer_->for_each_parameter([&](parameter& x) { hooks_->open_values(x, w != what::forward); });
-    }
+    if (closes_) layer_->for_each_parameter([&](parameter& x) { hooks_->open_values(x, w != what::forward); });
     if (w == what::backward || w == what::weight_half) layer_->for_each_parameter([&](parameter& x) { hooks_->open_gradient(x); });
   }
   in_use(in_use const&) = delete;
@@ -141,9 +138,11 @@ template <class L, class Space> class in_use {
   }
 
  private:
+  in_use(pass_hooks* hooks, L const& l, bool closes) noexcept : hooks_(composite<L> ? nullptr : hooks), layer_(const_cast<L*>(&l)), closes_(closes) {}
+
   pass_hooks* hooks_;
   L* layer_;  // a view is opened: no change of the layer
-  bool closes_ = false;
+  bool closes_;
 };
 }  // namespace detail
 

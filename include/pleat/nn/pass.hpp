@@ -46,6 +46,7 @@ class pass_hooks {
   /// This parameter is about to be read.
   /// \param backward the walk goes from the last layer to the first
   virtual void open_values(parameter& p, bool backward) { (void)p, (void)backward; }
+  /// Of every parameter of the layer, those too that could not be opened.
   virtual void close_values(parameter& p) noexcept { (void)p; }
   /// This parameter's gradient is about to be written.
   virtual void open_gradient(parameter& p) { (void)p; }

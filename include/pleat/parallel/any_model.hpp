@@ -108,6 +108,9 @@ template <class T, class Space> class any_model : detail::ends_travel<any_model<
   any_model& operator=(any_model&&) noexcept;
   ~any_model();
 
+  /// The network as it is asked by those who need not know its type: its parameters show values and gradients. Waits for what travels to both.
+  [[nodiscard]] network_base const& any_net() const { return settle(), *network_; }
+  [[nodiscard]] network_base& any_net() { return settle(), *network_; }
   /// The flat memory. Waits for what travels to it.
   [[nodiscard]] arena_type& arena() { return settle(), *arena_; }
   [[nodiscard]] arena_type const& arena() const { return settle(), *arena_; }
@@ -125,7 +128,8 @@ template <class T, class Space> class any_model : detail::ends_travel<any_model<
 
   // --- one step of training -------------------------------------------------------------------------------------------------
 
-  /// Begins a step over `batch` samples in all; decides this rank's share, and tells the other ranks. Collective, does not wait.
+  /// Begins a step over `batch` samples in all; decides this rank's share, and tells the other ranks. Collective; waits for nothing but
+  /// gradients of a step before that nobody took.
   void zero_grad(index_t batch);
   /// This rank's share of the step that zero_grad began.
   [[nodiscard]] parallel::share const& share() const noexcept { return *share_; }
@@ -282,6 +286,8 @@ template <class T, class Space> class any_model : detail::ends_travel<any_model<
     if (exchange_ && exchange_->arriving()) in_phase(place_, steps_, "parallel::reduce", "reduce", [&] { exchange_->finish(); });
   }
   void end_travel() noexcept {
+    agreement_.reset();
+    pipeline_.reset();
     exchange_.reset();
     gather_.reset();
   }
@@ -566,6 +572,7 @@ template <class T, class Space> bool any_model<T, Space>::step(optimizer_type& o
   region r("pleat::parallel::step");
   scoped_span const span(tracing(), "optimizer", "compute");
   scale /= loss_factor();
+  if (exchange_) in_phase(place_, steps_, "parallel::reduce", "reduce", [&] { exchange_->demand_whole(); });
   receive_values();  // of layers that no forward has asked for
   bool const moves = in_phase(place_, steps_, "parallel::step", "the optimizer's step", [&] {
     if (scale_ && !scale_->update(found_nonfinite(*context_, *arena_), all_ranks())) return false;

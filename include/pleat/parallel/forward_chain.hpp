@@ -26,7 +26,8 @@ namespace pleat::parallel {
 /// \param x the samples on the first stage's rank, a tensor of the same shape elsewhere
 /// \param everywhere every rank gets y; else the last stage's rank alone, and an empty tensor elsewhere
 /// \throws error of a stage's layers: with `everywhere` on every rank alike; else on that stage's rank and on those behind it. The ranks before
-///         it are free by then: they hear of it where all of them meet (comm::attempts)
+///         it are free by then: they hear of it where all of them meet (comm::attempts). So does everybody of a rank that alone has no room for
+///         an answer that went everywhere, or expects one of another shape
 template <class Net>
 [[nodiscard]] nn::tensor_of<Net> forward_chain(nn::pass_of<Net> const& p, Net const& net, stages const& layout, comm::communicator& ranks, nn::tensor_of<Net> x, bool everywhere) {
   using T = nn::value_type_of<Net>;

@@ -47,6 +47,8 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<bucket> make_buckets(std::vector<nn:
 /// the first gradient that is written into it until it has left; a small pool of such buffers goes round, and every micro-batch is exchanged.
 /// Gradients in device memory are exchanged through a copy on the host: whether an MPI reads device memory cannot be known beforehand.
 /// Progress: non-blocking communication advances when `poll` is called (nn::call does, once per layer).
+/// If anything fails on its way, the sums are lost, for good: what the ranks do next may no longer fit together, so nobody is given a part of a
+/// sum, and no further step begins.
 template <class T, class Space> class gradient_exchange final : public nn::pass_hooks {
  public:
   using arena_type = nn::arena<T, Space>;
@@ -156,6 +158,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   /// \param go_on true: sums are added to those of the step's earlier micro-batches
   /// \param last false: the loss goes on being summed on this rank, and is sent with the last micro-batch
   void begin(share const& s, bool go_on = false, bool last = true) {
+    demand_whole();
     share_ = &s;
     closed_ = false;
     go_on_ = go_on;
@@ -172,11 +175,11 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   /// The gradient of arena entry `id` is complete on this rank.
   void entry_ready(int id) {
     mark(id);
-    if (overlap_) start_ready();
+    if (overlap_) on_the_way([&] { start_ready(); });
   }
 
   void poll() override {
-    if (overlap_ && next_ > 0) advance();
+    if (overlap_ && next_ > 0) on_the_way([&] { advance(); });
   }
 
   /// Pooled: the gradient of this parameter gets memory.
@@ -184,45 +187,41 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
     if (!pooled_ || w.id < 0 || !w.requires_grad) return;
     auto const b = static_cast<std::size_t>(arena_->layout().owner()[static_cast<std::size_t>(w.id)]);
     if (arena_->layout().replicated(b)) return;
-    w.gradients = open(b) + (arena_->entries()[static_cast<std::size_t>(w.id)].begin - buckets()[b].begin);
+    value_type* memory = nullptr;
+    on_the_way([&] { memory = open(b); });
+    w.gradients = memory + (arena_->entries()[static_cast<std::size_t>(w.id)].begin - buckets()[b].begin);
     w.slot_stride = stride_;
   }
 
   /// Zeroes what nobody wrote and sends what has not been sent.
   [[gnu::noinline]] void close() {
+    demand_whole();
     if (std::exchange(closed_, true)) return;
-    for (std::size_t i = 0; i < order_.size(); ++i) {
-      auto const b = static_cast<std::size_t>(order_[i]);
-      for (std::size_t k = first_entry_[b]; k < first_entry_[b] + static_cast<std::size_t>(buckets()[b].entries); ++k) {
-        if (done_[k]) continue;
-        nn::arena_entry const& e = arena_->entries()[k];
-        for (int s = 0; s < share_->slots(); ++s) compute::fill(where_->space(), e.end - e.begin, value_type(0), at(b, s) + (e.begin - buckets()[b].begin));
-        mark(static_cast<int>(k));
-      }
-      start_ready();
-    }
+    on_the_way([&] { send_all(); });
     if (!unsent_.empty()) drop_if_zero();
     share_ = nullptr;
     arriving_ = true;
   }
   /// After close: whether bucket b is where it belongs, without waiting.
   [[nodiscard]] bool has_come(std::size_t b) {
-    if (!arriving_) return true;
-    arriving_ = false;  // if this fails, nothing comes any more
-    if (sums_[b].under_way()) advance();
-    arriving_ = true;
+    demand_whole();
+    if (arriving_ && sums_[b].under_way()) on_the_way([&] { advance(); });
     return !sums_[b].under_way();
   }
   /// After close: waits for bucket b.
   void wait_for(std::size_t b) {
+    demand_whole();
     if (!arriving_) return;
     scoped_span const span(sums_[b].under_way() ? trace_ : nullptr, "wait for gradients", "waiting");
-    arriving_ = false;
-    complete(b);
-    arriving_ = true;
+    on_the_way([&] { complete(b); });
   }
-  /// Whether buckets may still travel after close.
-  [[nodiscard]] bool arriving() const noexcept { return arriving_; }
+  /// Whether buckets may still travel after close, or never will: whoever wants to see gradients calls finish or wait_for first.
+  [[nodiscard]] bool arriving() const noexcept { return arriving_ || lost_; }
+  /// \throws error if some sums did not come
+  void demand_whole() const {
+    if (lost_)
+      throw error{"parallel::gradient_exchange", "gradients of this step did not come, and what is here are parts of sums", "Load a checkpoint into a new model"};
+  }
   /// Whether sums come in two halves: the second ones start as the first ones come, so somebody must see them through before anything else starts.
   [[nodiscard]] bool in_two_halves() const noexcept {
     return std::any_of(sums_.begin(), sums_.end(), [](auto const& s) { return s.has_second(); });
@@ -233,12 +232,15 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   /// Closes, and waits for everything: slot 0 (this rank's pieces of it, where state is sharded) holds the sum over all ranks.
   [[gnu::noinline]] void finish() {
     close();
-    if (!std::exchange(arriving_, false)) return;
-    {
-      scoped_span const span(ranks_->all->size() > 1 ? trace_ : nullptr, "wait for gradients", "waiting");
-      for (int const b : order_) complete(static_cast<std::size_t>(b));
-    }
-    if (!agreed_) agree();
+    if (!arriving_) return;
+    on_the_way([&] {
+      {
+        scoped_span const span(ranks_->all->size() > 1 ? trace_ : nullptr, "wait for gradients", "waiting");
+        for (int const b : order_) complete(static_cast<std::size_t>(b));
+      }
+      if (!agreed_) agree();
+    });
+    arriving_ = false;
   }
 
   /// How often an exchange has been started: a test counts that accumulation does not communicate.
@@ -300,6 +302,29 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   [[nodiscard]] bool adds(std::size_t b) const noexcept { return go_on_ && !arena_->layout().replicated(b); }
 
   // --- exchange ---
+
+  /// A part of the exchange: if it fails, the sums are lost.
+  template <class F> void on_the_way(F&& f) {
+    try {
+      f();
+    } catch (...) {
+      lost_ = true;
+      throw;
+    }
+  }
+
+  void send_all() {
+    for (std::size_t i = 0; i < order_.size(); ++i) {
+      auto const b = static_cast<std::size_t>(order_[i]);
+      for (std::size_t k = first_entry_[b]; k < first_entry_[b] + static_cast<std::size_t>(buckets()[b].entries); ++k) {
+        if (done_[k]) continue;
+        nn::arena_entry const& e = arena_->entries()[k];
+        for (int s = 0; s < share_->slots(); ++s) compute::fill(where_->space(), e.end - e.begin, value_type(0), at(b, s) + (e.begin - buckets()[b].begin));
+        mark(static_cast<int>(k));
+      }
+      start_ready();
+    }
+  }
 
   void mark(int entry) {
     auto const e = static_cast<std::size_t>(entry);
@@ -438,7 +463,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   shard_group const* ranks_;
   arena_type* arena_;
   step_trace* trace_;
-  bool overlap_, pooled_, hybrid_, agreed_ = false, go_on_ = false, last_ = true, closed_ = true, arriving_ = false;
+  bool overlap_, pooled_, hybrid_, agreed_ = false, go_on_ = false, last_ = true, closed_ = true, arriving_ = false, lost_ = false;
   std::vector<char> done_;                    // entry → gradient complete
   std::vector<int> waiting_;                  // bucket → entries not complete
   std::vector<std::size_t> first_entry_;      // bucket → its first entry

@@ -24,7 +24,8 @@ namespace pleat::parallel {
 ///
 /// Stage 3: `open_values` gathers the bucket of a parameter into one of a few buffers, and the next ones in the direction of the walk ahead
 /// of their use; `close_values` lets the buffer be used again. What was gathered last stays until its buffer is needed, so that backward finds
-/// what forward ended with. Which buffer is reused depends on the order of calls alone, never on time: all ranks gather in one order.
+/// what forward ended with. Which buffer is reused depends on the order of calls alone, never on time: all ranks gather in one order. A bucket that
+/// did not come is refused until it is gathered anew.
 /// Between `begin_list` and `end_list` a schedule's list says when instead: `hold` gathers a bucket, `let_go` gives its buffer back, and nothing is
 /// gathered ahead. What is held together has a buffer each: more are made, once.
 template <class T, class Space> class parameter_gather {
@@ -52,12 +53,16 @@ template <class T, class Space> class parameter_gather {
 
   // --- stages 1 and 2 ---
 
-  /// Piece b has been moved; gives it to everybody. All ranks send in one order: that in which forward will need them.
+  /// Pieces are about to be moved: until a bucket has been sent and has come, it is not whole.
+  void announce() {
+    for (std::size_t b = 0; b < sent_.size(); ++b)
+      if (!layout().replicated(b) && std::exchange(sent_[b], sent::lost) == sent::no) ++travelling_;
+  }
+  /// Piece b has been moved; gives it to everybody. All ranks send in one order: that in which forward will need them. After announce.
   void send(std::size_t b) {
     if (layout().replicated(b)) return;
     start(b, in_place(b));
     sent_[b] = sent::travels;
-    ++travelling_;
   }
   /// Waits for all that travels.
   void finish() {
@@ -73,7 +78,7 @@ template <class T, class Space> class parameter_gather {
     auto const b = static_cast<std::size_t>(layout().owner()[static_cast<std::size_t>(id)]);
     if (layout().stage() < 3) return receive(b);
     if (layout().replicated(b) || layout().buckets()[b].size() == 0) return;
-    ++state_[b].uses;  // before anything else is gathered: its buffer is taken
+    use const taken(state_[b]);  // before anything else is gathered: its buffer is taken
     acquire(b);
     state_[b].last = ++clock_;
     for (index_t k = 1; k <= prefetch_ && !listed_; ++k) {
@@ -82,11 +87,13 @@ template <class T, class Space> class parameter_gather {
       if (layout().buckets()[static_cast<std::size_t>(next)].size() > 0 && can_acquire(static_cast<std::size_t>(next))) acquire(static_cast<std::size_t>(next));
     }
     T* const memory = buffers_[static_cast<std::size_t>(state_[b].buffer)].memory.data();
-    arrive(b, memory);
+    complete(b, memory);
+    ++state_[b].uses;
     w.values = memory + (arena_->entries()[static_cast<std::size_t>(id)].begin - layout().buckets()[b].begin);
   }
+  /// Of a parameter that is not open: nothing.
   void close_values(nn::parameter& w) noexcept {
-    if (w.id < 0 || layout().stage() < 3) return;
+    if (w.id < 0 || layout().stage() < 3 || !w.values) return;
     auto const b = static_cast<std::size_t>(layout().owner()[static_cast<std::size_t>(arena_->values_of(w.id))]);
     if (layout().replicated(b) || layout().buckets()[b].size() == 0) return;
     if (--state_[b].uses == 0) state_[b].last = ++clock_;
@@ -120,11 +127,9 @@ template <class T, class Space> class parameter_gather {
   void poll() {
     if (layout().stage() < 3 && travelling_ == 0) return;
     for (std::size_t b = 0; b < requests_.size(); ++b) {
-      auto const was = std::exchange(sent_[b], sent_[b] == sent::no ? sent::no : sent::lost);
-      about(b, [&] {
+      moving_on(b, [&] {
         if (requests_[b].test()) arrived(b);
       });
-      sent_[b] = was;
     }
   }
   /// The pieces have been moved: nothing that was gathered is true any more.
@@ -142,9 +147,20 @@ template <class T, class Space> class parameter_gather {
     view memory;
     int bucket = -1;
   };
+  /// Of a bucket that has a buffer: what is in it.
+  enum class content : std::uint8_t { nothing, comes, whole };
   struct bucket_state {
     int buffer = -1, uses = 0, holds = 0;
     std::uint64_t last = 0;
+    content holding = content::nothing;
+  };
+  /// While it lives a bucket is in use.
+  struct use {
+    bucket_state* of;
+    explicit use(bucket_state& s) noexcept : of(&s) { ++of->uses; }
+    use(use const&) = delete;
+    use& operator=(use const&) = delete;
+    ~use() { --of->uses; }
   };
 
   [[nodiscard]] nn::state_layout const& layout() const noexcept { return arena_->layout(); }
@@ -152,14 +168,24 @@ template <class T, class Space> class parameter_gather {
   /// Bucket b is whole when this returns. One that could not be received stays what it is: nobody takes half a parameter for a whole one.
   void receive(std::size_t b) {
     if (sent_[b] == sent::no) return;
-    if (sent_[b] == sent::lost)
-      about(b, [] { throw error{"parallel::parameter_gather", "they did not come after the step before, and are not whole", "Load a checkpoint into a new model"}; });
-    sent_[b] = sent::lost;
+    if (sent_[b] == sent::lost) refuse(b, "they did not come after the step before, and are not whole");
     arrive(b, in_place(b));
     sent_[b] = sent::no;
     --travelling_;
   }
   void add_buffer() { buffers_.push_back({view("pleat::gathered", static_cast<std::size_t>(layout().largest_bucket())), -1}); }
+
+  void refuse(std::size_t b, char const* why) {
+    about(b, [&] { throw error{"parallel::parameter_gather", why, "Load a checkpoint into a new model"}; });
+  }
+  /// Stage 3: bucket b is whole when this returns.
+  void complete(std::size_t b, T* whole) {
+    auto& now = state_[b].holding;
+    if (now == content::whole) return;
+    if (now == content::nothing) refuse(b, "they did not come when they were gathered");
+    arrive(b, whole);
+    now = content::whole;
+  }
 
   /// Everybody's pieces of bucket b, into `whole` (where this rank's piece may lie already).
   void start(std::size_t b, T* whole) {
@@ -189,9 +215,17 @@ template <class T, class Space> class parameter_gather {
   }
   /// Communication for bucket b: what goes wrong names its tensors.
   template <class F> void about(std::size_t b, F&& f) { about_bucket(*arena_, b, "the parameters ", hybrid_, std::forward<F>(f)); }
+  /// The same for one that is under way: if f fails, what travelled is lost.
+  template <class F> void moving_on(std::size_t b, F&& f) {
+    auto const was_sent = std::exchange(sent_[b], sent_[b] == sent::no ? sent::no : sent::lost);
+    auto const was_held = state_.empty() ? content::nothing : std::exchange(state_[b].holding, content::nothing);
+    about(b, f);
+    sent_[b] = was_sent;
+    if (!state_.empty()) state_[b].holding = was_held;
+  }
   void wait(std::size_t b) {
     scoped_span const span(requests_[b].done() ? nullptr : trace_, "wait for parameters", "waiting");
-    about(b, [&] { requests_[b].wait(); });
+    moving_on(b, [&] { requests_[b].wait(); });
     arrived(b);
   }
   /// The trace's span ends, if there is one.
@@ -233,13 +267,14 @@ template <class T, class Space> class parameter_gather {
     if (at == buffers_.size()) add_buffer();
     if (int const old = buffers_[at].bucket; old >= 0) {
       auto const o = static_cast<std::size_t>(old);
-      arrive(o, buffers_[at].memory.data());
+      wait(o);
       state_[o] = {};
     }
     buffers_[at].bucket = static_cast<int>(b);
     state_[b].buffer = static_cast<int>(at);
     state_[b].last = ++clock_;
     start(b, buffers_[at].memory.data());
+    state_[b].holding = content::comes;
   }
 
   context<Space>* where_;

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include <pleat/nn/arena.hpp>
@@ -17,7 +18,8 @@
 namespace pleat::parallel {
 
 /// Moves every piece of an arena once. Those that forward needs first are moved first; while the first of them has not come, the others are, in
-/// the order in which their buckets left. Values are sent in the order of forward on every rank, whatever was moved before.
+/// the order in which their buckets left. Values are sent in the order of forward on every rank, whatever was moved before. From the first move on
+/// whole values are nowhere until they have come: if a step ends on its way, nobody takes what is left for whole ones.
 template <class T, class Space> class piece_step {
  public:
   /// \param exchange null, or what gradients may still come from \param gather null, or what passes values on
@@ -32,8 +34,10 @@ template <class T, class Space> class piece_step {
     auto const moving = [&](auto&& f) { return in_phase(at, step, "parallel::step", "the optimizer's step", f); };
     bool const sends = memory_->layout().stage() == 1 || memory_->layout().stage() == 2;
     moved.assign(memory_->pieces().size(), char{0});
+    bool first = true;
     auto const move = [&](std::size_t b) {
       if (exchange_) reducing([&] { exchange_->wait_for(b); });
+      if (std::exchange(first, false) && gather_) moving([&] { sends ? gather_->announce() : gather_->forget(); });
       moving([&] { optimizer.apply_piece(*where_, *memory_, b, rate, scale); });
       moved[b] = 1;
     };
@@ -48,7 +52,6 @@ template <class T, class Space> class piece_step {
       if (sends) moving([&] { gather_->send(front), gather_->poll(); });
     }
     if (exchange_) reducing([&] { exchange_->finish(); });
-    if (gather_ && !sends) moving([&] { gather_->forget(); });
     if (sends && !overlap_) moving([&] { gather_->finish(); });
   }
 

@@ -43,7 +43,7 @@ template <class T, class Space> class replica {
   using network_base = network<value_type, execution_space>;
 
   /// The network as it is asked by those who need not know its type. As everything that shows values, this waits for those that the last step
-  /// sends; a reference or a pointer from before that step is good again after settle().
+  /// sends; a reference or a pointer from before that step is good again after settle(). (any_model's waits for gradients, too.)
   [[nodiscard]] network_base const& any_net() const { return receive_values(), *network_; }
   [[nodiscard]] network_base& any_net() { return receive_values(), *network_; }
   [[nodiscard]] plan::plan const& plan() const noexcept { return plan_; }
@@ -103,8 +103,9 @@ template <class T, class Space> class replica {
     copy_to_host(*context_, tensor_type::wrap(arena_->values(), extents{static_cast<index_t>(here.size())}), here.data());
     return here;
   }
-  /// Takes them back: every rank its own.
+  /// Takes them back: every rank its own. \throws error for another number of elements
   void set_held_values(std::vector<value_type> const& here) {
+    demand_elements("parallel::set_held_values", "held_values()", here.size(), group_->stage == 3 ? arena_->owned() : arena_->size());
     receive_values();
     copy_from_host(*context_, here.data(), tensor_type::wrap(arena_->values(), extents{static_cast<index_t>(here.size())}));
     values_changed();
@@ -113,8 +114,9 @@ template <class T, class Space> class replica {
   [[nodiscard]] std::vector<nn::master_t<value_type>> host_state(int i) const {
     return whole_of<nn::master_t<value_type>>(*context_, *group_, *arena_, arena_->state(i));
   }
-  /// Takes values in flat order: the same on every rank.
+  /// Takes values in flat order: the same on every rank. \throws error for another number of elements
   void set_host_values(std::vector<value_type> const& flat) {
+    demand_elements("parallel::set_host_values", "host_values()", flat.size(), arena_->size());
     receive_values();
     if (group_->stage == 3) take_pieces(*context_, *arena_, flat, arena_->values());
     else copy_from_host(*context_, flat.data(), tensor_type::wrap(arena_->values(), extents{arena_->size()}));
@@ -124,10 +126,15 @@ template <class T, class Space> class replica {
   /// a layer's is.
   [[nodiscard]] std::vector<value_type> host_values_of(nn::parameter const& w) const {
     std::vector<value_type> v(static_cast<std::size_t>(w.size()));
-    auto opened = w;
-    if (gather_) gather_->open_values(opened, false);
-    copy_to_host(*context_, tensor_type::wrap(static_cast<value_type*>(opened.values), extents{w.size()}), v.data());
-    if (gather_) gather_->close_values(opened);
+    struct opened_values {
+      nn::parameter of;
+      parameter_gather<value_type, execution_space>* gather;
+      ~opened_values() {
+        if (gather) gather->close_values(of);
+      }
+    } opened{w, gather_.get()};
+    if (gather_) gather_->open_values(opened.of, false);
+    copy_to_host(*context_, tensor_type::wrap(static_cast<value_type*>(opened.of.values), extents{w.size()}), v.data());
     return v;
   }
   /// Takes them: the same on every data rank, which keeps what it holds. To be followed by values_changed.
@@ -211,6 +218,11 @@ template <class T, class Space> class replica {
   replica(replica&&) noexcept = default;
   replica& operator=(replica&&) noexcept = default;
   ~replica() = default;
+
+  void demand_elements(char const* call, char const* like, std::size_t found, index_t expected) const {
+    if (static_cast<index_t>(found) != expected)
+      throw error{call, "expected " + std::to_string(expected) + " numbers, as " + like + " gives, found " + std::to_string(found), "", all_ranks().rank()};
+  }
 
   /// The door to this rank's values: what the last step sends has come.
   void receive_values() const {
