@@ -38,10 +38,14 @@ template <class T, class Space> class unit_work {
   unit_work& operator=(unit_work const&) = delete;
   virtual ~unit_work() = default;
 
+  /// x → y through units [begin, end); keeps what `choice` leaves for backward.
   [[nodiscard]] virtual tensor_type forward(pass_type const& p, index_t begin, index_t end, plan::recompute_choice const& choice, tensor_type x) = 0;
+  /// dy → dx through the units that went forward, weight gradients too; what was kept is gone then.
   [[nodiscard]] virtual tensor_type backward(pass_type const& p, index_t begin, index_t end, tensor_type dy) = 0;
+  /// The same in two halves: dx first; what the second half needs stays.
   [[nodiscard]] virtual tensor_type backward_input(pass_type const& p, index_t begin, index_t end, tensor_type dy) = 0;
   virtual void backward_weight(pass_type const& p, index_t begin, index_t end) = 0;
+  /// Nobody goes backward: what was kept is gone.
   virtual void drop() = 0;
 };
 

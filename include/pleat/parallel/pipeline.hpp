@@ -43,17 +43,15 @@ namespace pleat::parallel {
 /// a tensor is handed over. Where nothing learns below a stage, no gradient leaves it.
 template <class T, class Space> class pipeline {
  public:
-  using value_type = T;
-  using execution_space = Space;
-  using tensor_type = tensor<value_type, execution_space>;
-  using pass_type = nn::pass<execution_space>;
-  using network_type = network<value_type, execution_space>;
-  using exchange_type = gradient_exchange<value_type, execution_space>;
-  using gather_type = parameter_gather<value_type, execution_space>;
+  using tensor_type = tensor<T, Space>;
+  using pass_type = nn::pass<Space>;
+  using network_type = network<T, Space>;
+  using exchange_type = gradient_exchange<T, Space>;
+  using gather_type = parameter_gather<T, Space>;
 
   /// \param ranks those of the pipeline; must outlive this, as must `where` and `net`
   /// \param place whose step it is, for errors
-  pipeline(context<execution_space>& where, comm::communicator& ranks, network_type& net, std::shared_ptr<stages const> layout, plan::recompute_choice recompute, step_place place = {})
+  pipeline(context<Space>& where, comm::communicator& ranks, network_type& net, std::shared_ptr<stages const> layout, plan::recompute_choice recompute, step_place place = {})
       : where_(&where), ranks_(&ranks), net_(&net), layout_(std::move(layout)), recompute_(std::move(recompute)), place_(place), list_(&layout_->schedule().actions[static_cast<std::size_t>(ranks.rank())]) {
     auto const& s = layout_->schedule();
     auto const cells = static_cast<std::size_t>(s.stages() * s.micro_batches);
@@ -79,7 +77,7 @@ template <class T, class Space> class pipeline {
   /// \param gather null where parameters are not sharded
   /// \throws error naming this rank, the step and the action
   void run(pass_type const& base, share const& s, extents const& input, source_ref<tensor_type> const& source, exchange_type& exchange,
-           nn::pass_hooks& hooks, gather_type* gather, nn::arena<value_type, execution_space>& memory, step_trace* trace) {
+           nn::pass_hooks& hooks, gather_type* gather, nn::arena<T, Space>& memory, step_trace* trace) {
     memory_ = &memory;
     base_ = &base;
     share_ = &s;
@@ -133,17 +131,17 @@ template <class T, class Space> class pipeline {
 
  private:
   using kind = plan::action_kind;
-  static constexpr bool on_host = Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename execution_space::memory_space>::accessible;
+  static constexpr bool on_host = Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename Space::memory_space>::accessible;
 
   struct message {
     tensor_type data;
-    pooled_array<value_type> staged;  // where the host cannot reach `data`
+    pooled_array<T> staged;  // where the host cannot reach `data`
     comm::request under_way;
     span_of_time span{.begin = -1};  // from its posting, where somebody traces
   };
   /// All that is alive of one micro-batch on one stage.
   struct cell {
-    std::unique_ptr<unit_work<value_type, execution_space>> work;
+    std::unique_ptr<unit_work<T, Space>> work;
     message x, dy;       // come in
     tensor_type y, dx;   // go out
   };
@@ -345,15 +343,15 @@ template <class T, class Space> class pipeline {
     m.data = tensor_type::allocate(*where_, shape);
     auto const n = static_cast<std::size_t>(shape.size());
     if (n == 0) return;
-    value_type* into = m.data.data();
+    T* into = m.data.data();
     if constexpr (!on_host) {
-      m.staged = pooled_array<value_type>(where_->host_pool(), n);
+      m.staged = pooled_array<T>(where_->host_pool(), n);
       into = m.staged.data();
     } else {
       where_->fence();  // what the block held before has been read
     }
     if (trace_) m.span = {gradient ? "receive gradient" : "receive activation", "communication", trace_->now(), 0, static_cast<std::int32_t>(a.stage), static_cast<std::int32_t>(a.micro_batch), trace_lane::messages};
-    along("pipeline", [&] { m.under_way = ranks_->ireceive(std::span<value_type>(into, n), layout_->rank_of(a.peer), tag(a)); });
+    along("pipeline", [&] { m.under_way = ranks_->ireceive(std::span<T>(into, n), layout_->rank_of(a.peer), tag(a)); });
   }
 
   /// The tensor of a message that has come, or comes now.
@@ -364,7 +362,7 @@ template <class T, class Space> class pipeline {
     }
     gone(m);
     if constexpr (!on_host) {
-      if (!m.staged.empty()) copy_from_host(*where_, static_cast<value_type const*>(m.staged.data()), m.data);
+      if (!m.staged.empty()) copy_from_host(*where_, static_cast<T const*>(m.staged.data()), m.data);
       m.staged.clear();
     }
     return std::exchange(m.data, tensor_type{});
@@ -389,16 +387,16 @@ template <class T, class Space> class pipeline {
     outgoing_.emplace_back();
     message& m = outgoing_.back();
     if (trace_) m.span = {gradient ? "send gradient" : "send activation", "communication", trace_->now(), 0, static_cast<std::int32_t>(a.stage), static_cast<std::int32_t>(a.micro_batch), trace_lane::messages};
-    value_type const* out = data.data();
+    T const* out = data.data();
     if constexpr (!on_host) {
-      m.staged = pooled_array<value_type>(where_->host_pool(), n);
+      m.staged = pooled_array<T>(where_->host_pool(), n);
       copy_to_host(*where_, data, m.staged.data());
       out = m.staged.data();
     } else {
       where_->fence();  // written by the instance; read by the transport
     }
     m.data = std::move(data);
-    along("pipeline", [&] { m.under_way = ranks_->isend(std::span<value_type const>(out, n), layout_->rank_of(a.peer), tag(a)); });
+    along("pipeline", [&] { m.under_way = ranks_->isend(std::span<T const>(out, n), layout_->rank_of(a.peer), tag(a)); });
   }
 
   /// Communication along an axis: what goes wrong there names ranks of that axis.
@@ -455,7 +453,7 @@ template <class T, class Space> class pipeline {
     return now;
   }
 
-  context<execution_space>* where_;
+  context<Space>* where_;
   comm::communicator* ranks_;
   network_type* net_;
   std::shared_ptr<stages const> layout_;
@@ -480,7 +478,7 @@ template <class T, class Space> class pipeline {
   source_ref<tensor_type> const* source_ = nullptr;
   exchange_type* exchange_ = nullptr;
   gather_type* gather_ = nullptr;  // where the list says when
-  nn::arena<value_type, execution_space>* memory_ = nullptr;
+  nn::arena<T, Space>* memory_ = nullptr;
   step_trace* trace_ = nullptr;
 };
 
