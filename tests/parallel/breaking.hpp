@@ -19,6 +19,7 @@ struct break_point {
   pleat::comm::call_kind kind = pleat::comm::call_kind::all_reduce;
   bool armed = false, at_start = false;
   int after = 0;
+  long polls = 0;  ///< of operations under way
   /// Whether it is this one's turn.
   bool now(pleat::comm::call_kind k) { return armed && k == kind && after-- == 0; }
   [[noreturn]] static void snap() { throw pleat::error{"test", "the link broke", ""}; }
@@ -41,6 +42,7 @@ class breaking {
     operation& o = **free;
     o.busy = true;
     o.breaks = breaks;
+    o.where = where_;
     o.inner = inner_->start(c);
     return pleat::comm::request(&o);
   }
@@ -53,8 +55,12 @@ class breaking {
  private:
   struct operation final : pleat::comm::pending {
     pleat::comm::request inner;
+    break_point* where = nullptr;
     bool breaks = false, busy = false;
-    bool test() override { return inner.test() && !breaks; }
+    bool test() override {
+      ++where->polls;
+      return inner.test() && !breaks;
+    }
     void wait() override {
       inner.wait();
       if (breaks) break_point::snap();

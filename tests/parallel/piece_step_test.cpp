@@ -464,6 +464,29 @@ TEST_CASE("a model may be assigned to while gradients and agreements travel for 
       }
 }
 
+TEST_CASE("a poll looks at a few buckets, however many travel") {
+  for (int stage : {0, 1, 2}) {
+    long polls = 0, buckets = 0;
+    auto p = trainer::plan(2, stage, false);
+    p.bucket_bytes = 4;  // a bucket for every parameter
+    pl::comm::run_local(2, [&](pl::comm::communicator c) {
+      bool const root = c.rank() == 0;
+      break_point where;  // nowhere: it counts
+      trainer t(breaking(pl::comm::communicator(late(std::move(c))), &where), p);
+      for (int i = 0; i < 3; ++i) t.step();
+      t.model.settle();
+      where.polls = 0;
+      t.step();
+      if (root) polls = where.polls, buckets = static_cast<long>(t.model.arena().layout().buckets().size());
+    });
+    INFO("stage " << stage << ", " << buckets << " buckets, " << polls << " polls");
+    // A walk calls 53 layers, composites among them, each of which polls once; the optimizer asks once per bucket for the first of the sums, and
+    // polls once per bucket for the values. Four at a time; and what must come in two hands (gradients and values) counts in both.
+    CHECK(polls <= 4 * (2 * 53 + 2 * buckets));
+    CHECK(polls > 53);  // it does poll
+  }
+}
+
 TEST_CASE("values of another size are refused") {
   for (int stage : {0, 3}) {
     auto const said = on_two(false, [&](pl::comm::communicator c) {

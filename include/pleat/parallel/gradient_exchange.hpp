@@ -163,7 +163,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
     closed_ = false;
     go_on_ = go_on;
     last_ = last;
-    next_ = next_second_ = 0;
+    next_ = next_second_ = first_open_ = 0;
     ready_order_.clear();
     std::fill(done_.begin(), done_.end(), char{0});
     for (std::size_t b = 0; b < buckets().size(); ++b) waiting_[b] = buckets()[b].entries;
@@ -248,6 +248,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
 
  private:
   static constexpr bool on_host = Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename Space::memory_space>::accessible;
+  static constexpr int polled_at_once = 4;
   struct pool_buffer {
     typename arena_type::master_view memory;
     int bucket = -1;
@@ -398,12 +399,17 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
         }
   }
 
-  /// Moves everything that is under way on, without waiting.
+  /// Moves what is under way on, without waiting: the first few, for buckets come in the order in which they left.
   [[gnu::noinline]] void advance() {
-    for (std::size_t i = 0; i < next_; ++i) {
+    int open = 0;
+    for (std::size_t i = first_open_; i < next_ && open < polled_at_once; ++i) {
       auto const b = static_cast<std::size_t>(order_[i]);
       auto& s = sums_[b];
-      if (s.under_way() && about(b, [&] { return s.progress(); }) && (!s.has_second() || i < next_second_)) end(b);
+      if (s.under_way()) {
+        ++open;
+        if (about(b, [&] { return s.progress(); }) && (!s.has_second() || i < next_second_)) end(b);
+      }
+      if (i == first_open_ && !s.under_way()) ++first_open_;
     }
     // Second halves start in the order of the first ones, on every rank alike.
     while (next_second_ < next_) {
@@ -468,7 +474,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   std::vector<int> waiting_;                  // bucket → entries not complete
   std::vector<std::size_t> first_entry_;      // bucket → its first entry
   std::vector<int> order_, ready_order_;
-  std::size_t next_ = 0, next_second_ = 0, exchanges_ = 0;
+  std::size_t next_ = 0, next_second_ = 0, first_open_ = 0, exchanges_ = 0;  // first_open_: whatever stands before it in the order has come
   std::vector<value_type*> slots_read_;
   std::vector<value_type> unsent_;            // flat, or empty: of gradients that travel in no codec, for the next step
   std::vector<pool_buffer> pool_;

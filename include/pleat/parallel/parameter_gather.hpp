@@ -4,6 +4,7 @@
 /// How parameters that ranks move in pieces become whole again: after the step, or just before a layer needs them.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <utility>
@@ -63,6 +64,7 @@ template <class T, class Space> class parameter_gather {
     if (layout().replicated(b)) return;
     start(b, in_place(b));
     sent_[b] = sent::travels;
+    last_ = std::max(last_, b);
   }
   /// Waits for all that travels.
   void finish() {
@@ -123,14 +125,14 @@ template <class T, class Space> class parameter_gather {
     if (state_[b].holds == 0 || --state_[b].holds > 0 || --state_[b].uses > 0) return;
     drop(b);
   }
-  /// Polls what is under way.
+  /// Polls what is under way: at stages 1 and 2 the first few, for buckets come in the order in which they left.
   void poll() {
-    if (layout().stage() < 3 && travelling_ == 0) return;
-    for (std::size_t b = 0; b < requests_.size(); ++b) {
-      moving_on(b, [&] {
-        if (requests_[b].test()) arrived(b);
-      });
-    }
+    for (auto const& k : buffers_)
+      if (k.bucket >= 0) poll(static_cast<std::size_t>(k.bucket));
+    if (travelling_ == 0) return;
+    while (last_ > 0 && requests_[last_].done()) --last_;
+    int open = 0;
+    for (std::size_t b = last_ + 1; b-- > 0 && open < polled_at_once;) open += poll(b) ? 1 : 0;
   }
   /// The pieces have been moved: nothing that was gathered is true any more.
   void forget() {
@@ -141,6 +143,7 @@ template <class T, class Space> class parameter_gather {
  private:
   static constexpr bool on_host = Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename Space::memory_space>::accessible;
   using view = typename nn::arena<T, Space>::view;
+  static constexpr int polled_at_once = 4;
   /// Whether a bucket's pieces travel to where the bucket lies; lost: they did not come.
   enum class sent : std::uint8_t { no, travels, lost };
   struct buffer {
@@ -215,7 +218,15 @@ template <class T, class Space> class parameter_gather {
   }
   /// Communication for bucket b: what goes wrong names its tensors.
   template <class F> void about(std::size_t b, F&& f) { about_bucket(*arena_, b, "the parameters ", hybrid_, std::forward<F>(f)); }
-  /// The same for one that is under way: if f fails, what travelled is lost.
+  /// \returns whether something was under way
+  bool poll(std::size_t b) {
+    if (requests_[b].done()) return false;
+    moving_on(b, [&] {
+      if (requests_[b].test()) arrived(b);
+    });
+    return true;
+  }
+  /// As about, of a bucket that is under way: if f fails, what travelled is lost.
   template <class F> void moving_on(std::size_t b, F&& f) {
     auto const was_sent = std::exchange(sent_[b], sent_[b] == sent::no ? sent::no : sent::lost);
     auto const was_held = state_.empty() ? content::nothing : std::exchange(state_[b].holding, content::nothing);
@@ -287,7 +298,7 @@ template <class T, class Space> class parameter_gather {
   std::vector<buffer> buffers_;
   std::vector<std::vector<T>> staged_;   // host copies; empty on a host space
   std::uint64_t clock_ = 0;
-  std::size_t gathers_ = 0, travelling_ = 0;
+  std::size_t gathers_ = 0, travelling_ = 0, last_ = 0;  // last_: no bucket behind it is under way, at stages 1 and 2
   std::vector<sent> sent_;               // of each bucket, at stages 1 and 2
   std::vector<std::int64_t> begun_;      // bucket → when it was asked for, for the trace, or -1
   std::vector<comm::request> requests_;  // of each bucket; ends before the buffers that it writes

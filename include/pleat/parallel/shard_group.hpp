@@ -38,7 +38,11 @@ struct shard_group {
     if (twins.size() > 1) replicas = std::make_shared<comm::communicator>(std::move(twins));
   }
 
-  [[nodiscard]] nn::sharding over(plan::plan const& p) const noexcept { return {stage, shards, shard, p.bucket_bytes, p.overlap && all->size() > 1}; }
+  /// At stage 0 the optimizer moves buckets only where the last sums may come while it does: any_model::reduce waits for all of them otherwise.
+  [[nodiscard]] nn::sharding over(plan::plan const& p) const noexcept {
+    bool const last_come_later = p.overlap && all->size() > 1 && p.tensor_ranks == 1 && p.pipeline_ranks == 1 && p.precision != plan::compute_precision::f16;
+    return {stage, shards, shard, p.bucket_bytes, last_come_later};
+  }
 };
 
 /// The flat buffer on the host of which every rank of a group holds packed pieces. Collective over the group.
