@@ -253,3 +253,22 @@ TEST_CASE("local: a group needs a rank, and a rank must be in the group") {
   CHECK_THROWS_AS(group.communicator(2), error);
   CHECK_THROWS_AS(group.communicator(-1), error);
 }
+
+TEST_CASE("the rank that comes last takes its share of the work and leaves the others theirs") {
+  for (int ranks : {1, 2, 3}) {
+    comm::detail::local_core core(ranks);
+    std::vector<std::vector<float>> data(static_cast<std::size_t>(ranks), std::vector<float>(6 * 8192, 1.0f));  // 6 chunks
+    comm::detail::local_core::collective* op = nullptr;
+    for (int r = 0; r < ranks; ++r) {
+      auto& mine = data[static_cast<std::size_t>(r)];
+      comm::buffer const b{mine.data(), static_cast<index_t>(mine.size()), dtype::f32};
+      op = &core.arrive(r, 0, {.kind = comm::call_kind::all_reduce, .in = b, .out = b});
+    }
+    INFO(ranks << " ranks");
+    REQUIRE(op->chunks == 6);
+    CHECK(op->finished == 6 / ranks);
+    CHECK(core.help(*op));  // whoever polls does the rest
+    for (auto const& d : data) CHECK(d == std::vector<float>(6 * 8192, static_cast<float>(ranks)));
+    for (int r = 0; r < ranks; ++r) core.leave(*op);
+  }
+}

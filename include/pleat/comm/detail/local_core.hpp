@@ -4,9 +4,9 @@
 /// What the ranks of one process share: arrivals, unmatched messages, and who is asleep.
 ///
 /// A collective is the k-th one of its group on every rank. Ranks write down what they ask for; the last one to arrive
-/// cuts the work into chunks; whoever polls takes chunks until none is left. Every element is combined in ascending
-/// rank order by one thread, after all its operands were read, so results do not depend on timing and buffers may be
-/// used in place.
+/// cuts the work into chunks and takes its share of them; whoever polls takes chunks until none is left. Every element
+/// is combined in ascending rank order by one thread, after all its operands were read, so results do not depend on
+/// timing and buffers may be used in place.
 #pragma once
 
 #include <algorithm>
@@ -15,6 +15,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -119,15 +120,15 @@ class local_core : public std::enable_shared_from_this<local_core> {
           changed_.notify_all();
       }
     }
-    if (completed) help(*op);
+    if (completed) help(*op, (op->chunks + size_ - 1) / size_);  // who comes last is late already: the others help
     return *op;
   }
 
-  /// Takes chunks until none is left. \returns whether the operation is over (done or failed)
-  PLEAT_ONCE inline bool help(collective& op) {
+  /// Takes chunks until none is left. \param most so many at the most \returns whether the operation is over (done or failed)
+  PLEAT_ONCE inline bool help(collective& op, index_t most = std::numeric_limits<index_t>::max()) {
     int const s = op.state.load(std::memory_order_acquire);
     if (s == ready) {
-      for (index_t i; (i = op.next.fetch_add(1, std::memory_order_relaxed)) < op.chunks;) {
+      for (index_t i; most-- > 0 && (i = op.next.fetch_add(1, std::memory_order_relaxed)) < op.chunks;) {
         run_chunk(op, i);
         if (op.finished.fetch_add(1, std::memory_order_acq_rel) + 1 == op.chunks) {
           op.state.store(done, std::memory_order_release);
