@@ -6,7 +6,7 @@
 //   stored/<form>/encode, /decode
 //   float/apply/M               the dense form;  peer/openblas/apply/M: cblas_sgemm, where it is found (bench/peers/openblas.hpp)
 //   memory/copy                 memcpy of the float weight: what encoding is measured against;  weights_per_second · 4 is bytes of weights
-// Sparse forms hold 90 % zeros (block_1x4 in whole blocks), 2:4 its half.
+// Sparse forms hold 90 % zeros (block_1x4 in whole blocks; csr_at_50 … 50 % …), 2:4 its half.
 #include <pleat/codec.hpp>
 
 #include <pleat/base/random.hpp>
@@ -170,6 +170,9 @@ int const registered = [] {
   register_form<codec::q6_k<float>>("stored/q6_K");
   register_form<codec::int4<float>>("stored/int4_g128");
   register_form<codec::csr<float>>("stored/csr", 0.9);
+  register_form<codec::csr<float>>("stored/csr_at_50", 0.5);
+  register_form<codec::csr<float>>("stored/csr_at_67", 0.67);
+  register_form<codec::csr<float>>("stored/csr_at_80", 0.8);
   register_form<codec::bitmask<float>>("stored/bitmask", 0.9);
   register_form<codec::block_sparse<float>>("stored/block_1x4", 0.9, 4);
   register_form<codec::n_m<float>>("stored/2:4");
