@@ -67,6 +67,8 @@ void vector_kernels(Kokkos::Cuda const& s, index_t n, T* x, T* y, index_t* i, st
   absolute_sum(s, n, c, y);
   dot(s, n, c, c, y);
   squared_norm(s, n, c, y);
+  squared_norm(s, n, c, reinterpret_cast<std::uint8_t const*>(labels), y);
+  squared_norm_chunks(s, n, c, reinterpret_cast<std::uint8_t const*>(labels), y);
   compute::max(s, n, c, y);
   compute::min(s, n, c, y);
   max_abs(s, n, c, y);

@@ -45,6 +45,13 @@ TEST_CASE("a tied weight has one memory and the sum of both gradients") {
   CHECK(t.memory.find("b.weight") == -1);
 }
 
+TEST_CASE("a tie to a tied weight is refused, whether gradients are shared or apart") {
+  context<space> c{make_instance<space>(1)};
+  auto net = nn::sequential(nn::linear<D>("a", 5, 5), nn::linear<D>("b", 5, 5, {.tied_to = "a.weight"}), nn::linear<D>("c", 5, 5, {.tied_to = "b.weight"}));
+  for (auto const ties : {nn::tied_gradients::shared, nn::tied_gradients::apart})
+    CHECK_THROWS_WITH((nn::arena<double, space>(c, net, 3, {}, ties)), ContainsSubstring("'c.weight' is tied to 'b.weight', which is tied to 'a.weight' itself"));
+}
+
 TEST_CASE("linear says what does not fit") {
   CHECK_THROWS_WITH(nn::linear("fc1", 0, 3), ContainsSubstring("fc1") && ContainsSubstring("in = 0"));
   CHECK_THROWS_WITH(nn::linear("fc1", 784, 3).shape({8, 100}), ContainsSubstring("fc1") && ContainsSubstring("784") && ContainsSubstring("[8, 100]"));

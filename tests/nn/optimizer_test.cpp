@@ -4,6 +4,7 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <cmath>
+#include <limits>
 
 #include <pleat/codec/masked.hpp>
 #include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
@@ -144,6 +145,27 @@ TEST_CASE("an optimizer made for other memory is told so: its moments are not th
   CHECK(state.steps() == 0);
 }
 
+TEST_CASE("a second optimizer begins with nothing, whatever the first one kept") {
+  context<space> c{make_instance<space>(1)};
+  trained t(c, nn::sequential(nn::linear<D>("fc", 3, 3))), fresh(c, nn::sequential(nn::linear<D>("fc", 3, 3)), 1, 9);
+  for (nn::optimizer const first : {nn::optimizer(nn::sgd{.momentum = 0.9}), nn::optimizer(nn::adamw{})})
+    for (nn::optimizer const second : {nn::optimizer(nn::adam{}), nn::optimizer(nn::sgd{.momentum = 0.5}), nn::optimizer(nn::sgd{})}) {
+      nn::optimizer_state<double, space> one(c, t.memory, first);
+      (void)draw_gradients(t, 1);
+      one.apply(c, t.memory);
+      for (auto const* name : {"fc.weight", "fc.bias"}) fresh.set(name, t.value(name));
+      nn::optimizer_state<double, space> two(c, t.memory, second), expected(c, fresh.memory, second);
+      CHECK(t.memory.states() == two.buffers());
+      for (std::uint64_t step = 2; step < 5; ++step) {
+        (void)draw_gradients(t, step);
+        (void)draw_gradients(fresh, step);
+        two.apply(c, t.memory);
+        expected.apply(c, fresh.memory);
+        CHECK(same_bits(t.value("fc.weight"), fresh.value("fc.weight")));
+      }
+    }
+}
+
 TEST_CASE("pruned elements stay zero, and so do their moments") {
   context<space> c{make_instance<space>(1)};
   using M = codec::forms<codec::masked<double>>;
@@ -190,6 +212,12 @@ TEST_CASE("settings that make no sense are refused") {
   CHECK_THROWS_WITH(state(c, t.memory, nn::adamw{.learning_rate = -1}), ContainsSubstring("learning rate"));
   CHECK_THROWS_WITH(state(c, t.memory, nn::adam{.beta1 = 1}), ContainsSubstring("beta1"));
   CHECK_THROWS_WITH(state(c, t.memory, nn::sgd{.nesterov = true}), ContainsSubstring("Nesterov"));
+  double const nan = std::numeric_limits<double>::quiet_NaN();
+  for (double const bad : {-1.0, nan, std::numeric_limits<double>::infinity()}) {
+    CHECK_THROWS_WITH(state(c, t.memory, nn::sgd{}, {{.pattern = "l.*", .learning_rate_scale = bad}}), ContainsSubstring("group 'l.*': the scale of the learning rate"));
+    CHECK_THROWS_WITH(state(c, t.memory, nn::sgd{}, {{.pattern = "l.*", .weight_decay = bad}}), ContainsSubstring("group 'l.*': the weight decay"));
+  }
+  CHECK_NOTHROW(state(c, t.memory, nn::sgd{}, {{.pattern = "l.*", .learning_rate_scale = 0, .weight_decay = 0.0}}));
 }
 
 TEST_CASE("the global norm is that of all gradients that move something, and clipping scales down to it") {
@@ -206,4 +234,44 @@ TEST_CASE("the global norm is that of all gradients that move something, and cli
   CHECK(std::abs(nn::gradient_norm(c, t.memory) - norm) < 1e-12 * norm);  // 2520 additions of positive numbers, in another order
   CHECK(nn::clip_scale(c, t.memory, 2 * norm) == 1.0);
   CHECK(std::abs(nn::clip_scale(c, t.memory, norm / 4) - 0.25) < 1e-12);
+}
+
+TEST_CASE("the global norm leaves out what a group holds and what is pruned") {
+  context<space> c{make_instance<space>(2)};
+  using M = codec::forms<codec::masked<double>>;
+  trained t(c, nn::sequential(nn::linear<M>("a", 90, 61), nn::linear<M>("b", 61, 3)));  // more than a chunk
+  auto w = t.value("a.weight");
+  for (std::size_t i = 0; i < w.size(); i += 3) w[i] = 0;
+  t.net.for_each_parameter([&](auto& p) {
+    if (p.name != "a.weight") return;
+    p.visit([&](auto tag, auto& s) {
+      auto const dense = from_host(c, w, {90 * 61});
+      decltype(tag)::type::encode(c, p.shape, static_cast<double const*>(dense.data()), s);
+    });
+  });
+  t.memory.attach(t.net);
+  auto const g = draw_gradients(t, 1);
+  auto const norm = [&](bool held) {
+    double sum = 0;
+    for (auto const& e : t.memory.entries()) {
+      if (e.kind != nn::parameter_kind::trainable || (held && e.name.starts_with("b."))) continue;
+      for (auto i = e.begin; i < e.end; ++i)
+        if (e.name != "a.weight" || (i - e.begin) % 3 != 0) sum += g[static_cast<std::size_t>(i)] * g[static_cast<std::size_t>(i)];
+    }
+    return std::sqrt(sum);
+  };
+  // 5733 additions of positive numbers, in another order
+  CHECK(std::abs(nn::gradient_norm(c, t.memory) - norm(false)) < 1e-12 * norm(false));
+  {
+    nn::optimizer_state<double, space> const state(c, t.memory, nn::sgd{}, {{.pattern = "b.*", .frozen = true}});
+    CHECK(std::abs(nn::gradient_norm(c, t.memory) - norm(true)) < 1e-12 * norm(true));
+  }
+  nn::optimizer_state<double, space> const other(c, t.memory, nn::sgd{});
+  CHECK(std::abs(nn::gradient_norm(c, t.memory) - norm(false)) < 1e-12 * norm(false));
+  // Chunks between ranks: their sums are the sum.
+  auto const& a = t.memory.entries()[0];
+  double chunks[2], whole = 0;
+  compute::squared_norm(c.space(), a.end - a.begin, static_cast<double const*>(t.memory.gradients() + a.begin), a.mask_bits, &whole);
+  compute::squared_norm_chunks(c.space(), a.end - a.begin, static_cast<double const*>(t.memory.gradients() + a.begin), a.mask_bits, chunks);
+  CHECK(compute::fold_chunk_sums(chunks, 2) == whole);
 }

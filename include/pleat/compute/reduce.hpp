@@ -12,6 +12,7 @@
 /// type. Sums of 16-bit numbers are float.
 #pragma once
 
+#include <cstdint>
 #include <type_traits>
 
 #include <pleat/compute/element.hpp>
@@ -51,6 +52,14 @@ template <class T, class R>
 struct dot_op : sum_op<T, R> {
   source_t<T> y;
   PLEAT_INLINE R step(index_t i, R acc) const { return fma(static_cast<R>(this->x[i]), static_cast<R>(y[i]), acc); }
+};
+template <class T, class R>
+struct live_square_op : sum_op<T, R> {
+  std::uint8_t const* bits;
+  PLEAT_INLINE R step(index_t i, R acc) const {
+    R const x = bits[i / 8] >> (i % 8) & 1 ? static_cast<R>(this->x[i]) : R(0);
+    return fma(x, x, acc);
+  }
 };
 template <class T>
 struct max_op {
@@ -189,6 +198,12 @@ template <class Space, class T, class R>
 void squared_norm(Space const& space, index_t n, T const* x, R* out) {
   detail::reduce(space, n, detail::dot_op<T, R>{{x}, x}, out);
 }
+/// The same over the elements that live: bit i%8 of byte i/8 of `bits` is set; null: all.
+template <class Space, class T, class R>
+void squared_norm(Space const& space, index_t n, T const* x, std::uint8_t const* bits, R* out) {
+  if (bits == nullptr) return squared_norm(space, n, x, out);
+  detail::reduce(space, n, detail::live_square_op<T, R>{{x}, bits}, out);
+}
 /// Elements of a chunk: where a long sum may be cut between ranks without changing its bits.
 inline constexpr index_t chunk_elements = detail::reduce_chunk;
 [[nodiscard]] constexpr index_t chunks_of(index_t n) noexcept { return (n + chunk_elements - 1) / chunk_elements; }
@@ -210,6 +225,14 @@ struct chunk_sums_body {
 template <class Space, class T, class R>
 void squared_norm_chunks(Space const& space, index_t n, T const* x, R* out) {
   for_each_row(space, chunks_of(n), detail::chunk_sums_body<detail::dot_op<T, R>>{{{x}, x}, n, out},
+               static_cast<double>(detail::reduce_chunk));
+}
+
+/// The same over the elements that live, as squared_norm has it.
+template <class Space, class T, class R>
+void squared_norm_chunks(Space const& space, index_t n, T const* x, std::uint8_t const* bits, R* out) {
+  if (bits == nullptr) return squared_norm_chunks(space, n, x, out);
+  for_each_row(space, chunks_of(n), detail::chunk_sums_body<detail::live_square_op<T, R>>{{{x}, bits}, n, out},
                static_cast<double>(detail::reduce_chunk));
 }
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <pleat/base/random.hpp>
@@ -32,6 +33,7 @@ struct arena_entry {
   index_t room = 0;            ///< elements set aside from `begin` on: those of the largest part, where ranks of the tensor axis hold uneven ones
   axis_placement where{};      ///< along the tensor axis: replicate, or the dimension that is cut
   std::uint8_t const* mask_bits = nullptr;  ///< in the space's memory: element i lives if bit i%8 of byte i/8 is set; null: all live
+  bool held = false;   ///< a group of the optimizer's leaves it where it is, though its gradient is computed
   gradient_use use;
   int owner = -1;      ///< of a `use`: the entry whose values it takes
   int position = 0;    ///< number of the parameter in the whole network, absent ones counted: the same on every stage
@@ -145,9 +147,14 @@ template <class T, class Space> class arena {
     if (pooled_) owned_gradients_ = master_view("pleat::gradients", static_cast<std::size_t>(owned()));
     attach(net);
   }
-  /// Optimizer memory: `count` buffers of this rank's pieces, zeroed; for 16-bit values their masters too. Keeps what is there if it is
-  /// enough.
+  /// Memory of a new optimizer: exactly `count` buffers of this rank's pieces, zeroed: what another one kept there is gone. For 16-bit
+  /// values their masters too, which stay as they are.
   void reserve_state(context<Space>& where, int count) {
+    if (static_cast<int>(state_.size()) > count) {
+      where.fence();  // before they are given back
+      state_.resize(static_cast<std::size_t>(count));
+    }
+    for (auto const& s : state_) compute::fill(where.space(), owned(), master_type(0), s.data());
     while (static_cast<int>(state_.size()) < count) state_.emplace_back("pleat::state", static_cast<std::size_t>(owned()));
     if constexpr (has_masters) {
       if (masters_.size() != 0) return;
@@ -283,9 +290,14 @@ template <class T, class Space> class arena {
     static_assert(std::is_same_v<value_type_of<Net>, T>, "pleat: the arena's element type is the network's value_type");
     apart_ = ties == tied_gradients::apart;
     std::vector<std::string> names, wanted;  // wanted: owners of tied parameters that are here
+    std::vector<std::pair<std::string, std::string>> ties_of;  // name, owner; of other stages' too: all refuse alike
     net.for_each_parameter([&](parameter& w) {
+      if (!w.tied_to.empty()) ties_of.emplace_back(w.name, w.tied_to);
       if (!w.tied_to.empty() && !w.absent) wanted.push_back(w.tied_to);
     });
+    for (auto const& [name, owner] : ties_of)
+      for (auto const& [other, root] : ties_of)
+        if (owner == other) throw error{"parallel::build", "'" + name + "' is tied to '" + owner + "', which is tied to '" + root + "' itself", "Tie both to the one that has memory of its own"};
     net.for_each_parameter([&](parameter& w) {
       if (std::find(names.begin(), names.end(), w.name) != names.end())
         throw error{"parallel::build", "two parameters are called '" + w.name + "'", "Give every layer a name of its own"};

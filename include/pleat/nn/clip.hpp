@@ -18,7 +18,8 @@ struct nothing_awaited {
   void operator()(std::size_t) const noexcept {}
 };
 
-/// The squared 2-norm of each parameter's gradient in slot 0, of those that would move a parameter, else 0, in double, in fixed chunks
+/// The squared 2-norm of each parameter's gradient in slot 0, of what would move a parameter (neither frozen, nor held by a group of the
+/// optimizer, nor pruned), else 0, in double, in fixed chunks
 /// (compute/reduce.hpp): the same bits for the same gradients on any number of ranks. \param out one number per entry of the arena
 /// \param await called with the number of an entry before its gradient is read, from the last one on: gradients may still come
 template <class T, class Space, class Await = nothing_awaited> void gradient_squares(context<Space>& where, arena<T, Space> const& memory, double* out, Await const& await = {}) {
@@ -28,9 +29,9 @@ template <class T, class Space, class Await = nothing_awaited> void gradient_squ
   compute::fill(where.space(), n, 0.0, squares.data());
   for (index_t i = n; i-- > 0;) {
     auto const& e = all[static_cast<std::size_t>(i)];
-    if (e.kind != parameter_kind::trainable || !e.requires_grad) continue;
+    if (e.kind != parameter_kind::trainable || !e.requires_grad || e.held) continue;
     await(static_cast<std::size_t>(i));
-    compute::squared_norm(where.space(), e.end - e.begin, static_cast<master_t<T> const*>(memory.gradients() + e.begin), squares.data() + i);
+    compute::squared_norm(where.space(), e.end - e.begin, static_cast<master_t<T> const*>(memory.gradients() + e.begin), e.mask_bits, squares.data() + i);
   }
   copy_to_host(where, squares, out);
 }

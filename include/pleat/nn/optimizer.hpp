@@ -64,12 +64,15 @@ struct parameter_group {
 /// What an optimizer remembers for the parameters of one arena: flat buffers in the arena, a table of chunks, the number of steps.
 template <class T, class Space> class optimizer_state {
  public:
+  /// The arena's optimizer memory becomes this one's, zeroed: another optimizer that was made for the arena has lost what it kept.
   /// \throws error if a group fits no parameter, or a setting makes no sense
   optimizer_state(context<Space>& where, arena<T, Space>& memory, optimizer settings, std::vector<parameter_group> groups = default_groups())
       : settings_(std::move(settings)), groups_(std::move(groups)) {
     check();
     memory.reserve_state(where, buffers());
     rebuild(where, memory);
+    for (auto& e : memory.entries())
+      e.held = std::any_of(groups_.begin(), groups_.end(), [&](parameter_group const& g) { return g.frozen && e.shape.rank() <= g.max_rank && matches(g.pattern, e.name); });
   }
 
   /// Reads the arena's entries again: after parameters were frozen or pruned.
@@ -124,7 +127,7 @@ template <class T, class Space> class optimizer_state {
     bool masters = true;
     if constexpr (arena<T, Space>::has_masters) masters = memory.masters() != nullptr || memory.pieces().empty();
     if (memory.states() < buffers() || !masters) [[unlikely]]
-      throw error{"nn::optimizer_state", "the model has no memory for what '" + std::string(name()) + "' keeps: it was loaded, rebuilt or cloned after this optimizer was made",
+      throw error{"nn::optimizer_state", "the model has no memory for what '" + std::string(name()) + "' keeps: it was loaded, rebuilt or cloned, or got another optimizer, after this one was made",
                   "Make the optimizer anew for the model as it is now"};
     if (stale(memory)) rebuild(where, memory);
     ++steps_;
@@ -193,6 +196,13 @@ template <class T, class Space> class optimizer_state {
         demand(!o.nesterov || (o.momentum > 0 && o.dampening == 0), "Nesterov's rule needs a momentum and no dampening; the momentum", o.momentum);
       }
     }, settings_);
+    for (auto const& g : groups_) {
+      auto const demand = [&](bool good, char const* what, double found) {
+        if (!good) throw error{"nn::optimizer_state", "group '" + g.pattern + "': " + what + ", found " + std::to_string(found), "Use frozen = true for parameters that shall stay where they are"};
+      };
+      demand(g.learning_rate_scale >= 0 && std::isfinite(g.learning_rate_scale), "the scale of the learning rate must be a number of at least 0", g.learning_rate_scale);
+      if (g.weight_decay) demand(*g.weight_decay >= 0 && std::isfinite(*g.weight_decay), "the weight decay must be a number of at least 0", *g.weight_decay);
+    }
   }
 
   /// True if a parameter was frozen, thawed or pruned since the table was made.

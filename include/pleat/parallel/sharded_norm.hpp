@@ -41,10 +41,10 @@ void gradient_squares(context<Space>& where, shard_group const& g, nn::arena<T, 
     auto const b = static_cast<std::size_t>(memory.layout().owner()[i]);
     auto const& p = memory.pieces()[b];
     index_range const part = intersect({e.begin, e.end}, {p.begin, p.end});
-    if (part.empty() || e.kind != nn::parameter_kind::trainable || !e.requires_grad) continue;
+    if (part.empty() || e.kind != nn::parameter_kind::trainable || !e.requires_grad || e.held) continue;
     await(i);
     compute::squared_norm_chunks(where.space(), part.size(), static_cast<W const*>(memory.owned_gradients(p) + (part.begin - p.begin)),
-                                 sums.data() + at + (part.begin - e.begin) / compute::chunk_elements);
+                                 e.mask_bits ? e.mask_bits + (part.begin - e.begin) / 8 : nullptr, sums.data() + at + (part.begin - e.begin) / compute::chunk_elements);
   }
   copy_to_host(where, sums, host.data());
   if (g.shards > 1) g.members->all_reduce(std::span<double>(host.data(), static_cast<std::size_t>(count)), comm::reduction::sum);  // one rank's, and zeros
