@@ -25,10 +25,10 @@ using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
 using space = Kokkos::DefaultExecutionSpace;
 
-TEST_CASE("hard_concrete: gradients of the draw, for rows, sequences and images") {
+TEST_CASE("hard_concrete: gradients of the draw, for rows, sequences, images and volumes") {
   nn::check_options o;
   o.elements = 0;
-  for (extents const& in : {extents{3, 5}, extents{2, 3, 5}, extents{2, 5, 2, 3}}) nn::demand_correct_gradients(nn::hard_concrete<double>("g", 5, {.start = 0.3}), in, o);
+  for (extents const& in : {extents{3, 5}, extents{2, 3, 5}, extents{2, 5, 2, 3}, extents{2, 5, 2, 3, 2}}) nn::demand_correct_gradients(nn::hard_concrete<double>("g", 5, {.start = 0.3}), in, o);
 }
 
 TEST_CASE("hard_concrete: the gate of inference and the probability of being open, by their formulas") {

@@ -70,7 +70,7 @@ template <class T> struct gate_gradient_body {
 
 }  // namespace detail
 
-/// y = x·z, one gate z per feature (of [m, features] and [m, positions, features] the last extent, of images the channel). While training a
+/// y = x·z, one gate z per feature (of [m, features] and [m, positions, features] the last extent, of images and all of higher rank the channel). While training a
 /// gate is drawn from the hard concrete distribution, one draw per step for the whole batch, keyed by (seed, name, step, feature): the same
 /// on any number of ranks. In inference it is the distribution's middle, which is exactly 0 or 1 for most gates in the end (Louizos, Welling,
 /// Kingma, "Learning sparse neural networks through L0 regularization", arXiv:1712.01312).
@@ -169,7 +169,7 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ha
 
  private:
   [[nodiscard]] static int dimension(extents const& e) noexcept { return e.rank() == 3 ? 2 : 1; }
-  [[nodiscard]] static index_t inner(extents const& e) noexcept { return e.rank() == 4 ? e[2] * e[3] : 1; }
+  [[nodiscard]] static index_t inner(extents const& e) noexcept { return e.rank() > 3 ? e.size_from(2) : 1; }
   [[nodiscard]] double shift() const noexcept { return options_.temperature * std::log(options_.stretch / (1 + options_.stretch)); }
 
   std::string name_;
