@@ -69,5 +69,20 @@ TEST_CASE("a description counts parameters and operations") {
   CHECK(d.layers[0].forward_flops == 2.0 * 64 * 784 * 300);
   CHECK(d.layers[0].out == extents{64, 300});
   CHECK(d.layers[1].kind == "relu");
-  CHECK(d.training_flops() > d.forward_flops());
+  // per multiply-add 2; the first layer's input gradient is left out, those of relu and of everything after the first weights are in
+  double rest = 0;
+  for (auto const& l : d.layers) rest += l.kind == "linear" ? 0 : l.forward_flops + l.backward_input_flops + l.backward_weight_flops;
+  double biases = 0;
+  for (auto const& l : d.layers)
+    if (l.kind == "linear") biases += l.backward_weight_flops - l.forward_flops;
+  CHECK(d.training_flops() == 2.0 * 64 * (2 * 784 * 300 + 3 * 300 * 10 + 3 * 10 * 10) + rest + biases);
+}
+
+TEST_CASE("input gradients are needed from behind the first layer with parameters on, whatever its forward costs") {
+  auto const d = nn::describe(nn::sequential(nn::embedding("e", 100, 64), nn::linear("l", 64, 64, {.bias = false})), {4, 8});
+  CHECK(d.layers[0].forward_flops == 0);
+  // 4·8 rows: the linear forward, its weights' gradient, its input's gradient, which the embedding adds up
+  CHECK(d.training_flops() == 3 * 2.0 * 32 * 64 * 64 + 32 * 64);
+  auto const late = nn::describe(nn::sequential(nn::relu(), nn::linear("l", 64, 64, {.bias = false})), {4, 64});
+  CHECK(late.training_flops() == late.layers[0].forward_flops + 2 * 2.0 * 4 * 64 * 64);  // nobody asks for relu's, nor for what it would need
 }

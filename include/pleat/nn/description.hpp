@@ -42,13 +42,13 @@ struct description {
   [[nodiscard]] index_t activation_bytes() const noexcept { return total(&layer_cost::activation_bytes); }
   [[nodiscard]] index_t between_bytes() const noexcept { return total(&layer_cost::between_bytes); }
   [[nodiscard]] double forward_flops() const noexcept { return total(&layer_cost::forward_flops); }
-  /// Forward and both halves of backward; the first layer's input gradient is not needed and not counted.
+  /// Forward and both halves of backward; input gradients of the first layer with parameters, and of what comes before it, are not needed and not counted.
   [[nodiscard]] double training_flops() const noexcept {
     double f = 0;
     bool first = true;
     for (auto const& l : layers) {
       f += l.forward_flops + l.backward_weight_flops + (first ? 0 : l.backward_input_flops);
-      if (l.forward_flops > 0) first = false;
+      if (l.parameters > 0 || l.backward_weight_flops > 0) first = false;
     }
     return f;
   }
