@@ -7,6 +7,7 @@
 #include <pleat/parallel/agreement.hpp>
 #include <pleat/parallel/any_model.hpp>
 #include <pleat/parallel/bucket_sum.hpp>
+#include <pleat/parallel/build_options.hpp>
 #include <pleat/parallel/built.hpp>
 #include <pleat/parallel/coded_sum.hpp>
 #include <pleat/parallel/forward_chain.hpp>

@@ -1,0 +1,43 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// What codecs of gradients keep, as values of an any_model.
+#pragma once
+
+#include <pleat/parallel/any_model.hpp>
+
+namespace pleat::parallel {
+
+template <class T, class Space> auto any_model<T, Space>::gradient_residual() const -> std::vector<master_type> {
+  receive_gradients();
+  if (exchange_) return exchange_->residual();
+  return first_residual_.empty() ? std::vector<master_type>(static_cast<std::size_t>(arena_->size())) : first_residual_;
+}
+template <class T, class Space> void any_model<T, Space>::set_gradient_residual(std::vector<master_type> flat) {
+  if (static_cast<index_t>(flat.size()) != arena_->size())
+    throw error{"parallel::set_gradient_residual", "expected " + std::to_string(arena_->size()) + " numbers, as gradient_residual() gives, found " + std::to_string(flat.size()), "", place_.rank};
+  receive_gradients();
+  if (exchange_) exchange_->set_residual(flat);
+  else first_residual_ = std::move(flat);
+}
+template <class T, class Space> auto any_model<T, Space>::gradient_codec_memory() const -> codec_memory {
+  if (!exchange_) return first_memory_;
+  receive_gradients();
+  codec_memory all{{}, exchange_->codec_steps()};
+  exchange_->for_each_codec_memory([&](nn::arena_entry const& e, auto const& v) { all.values[e.name].assign(v.begin(), v.end()); });
+  return all;
+}
+template <class T, class Space> void any_model<T, Space>::set_gradient_codec_memory(codec_memory all) {
+  if (!exchange_) {
+    first_memory_ = std::move(all);
+    return;
+  }
+  receive_gradients();
+  exchange_->begin_codecs_anew();
+  exchange_->set_codec_steps(all.steps);
+  exchange_->for_each_codec_memory([&](nn::arena_entry const& e, auto const& v) {
+    if (auto const at = all.values.find(e.name); at != all.values.end() && at->second.size() == v.size()) std::copy(at->second.begin(), at->second.end(), v.begin());
+  });
+}
+
+}  // namespace pleat::parallel
