@@ -58,12 +58,12 @@ TEST_CASE("every instruction set gives the exact product, also of -128", "[compu
     for (index_t const n : {1, 16, 33, 64})
       for (index_t const k : {0, 1, 2, 3, 4, 5, 255, 257, 514}) {
         CAPTURE(m, n, k);
-        CHECK(kernels_agree(d::int8_scalar_kernels, m, n, k));
+        CHECK(kernels_agree(d::int8_scalar_kernels<>, m, n, k));
 #if defined(__x86_64__)
         auto const cpu = pleat::compute::isa::best();
-        if (cpu >= pleat::compute::isa::level::avx2) CHECK(kernels_agree(d::int8_avx2_kernels, m, n, k));
-        if (cpu >= pleat::compute::isa::level::avx512) CHECK(kernels_agree(d::int8_avx512_kernels, m, n, k));
-        if (pleat::compute::isa::has_vnni()) CHECK(kernels_agree(d::int8_vnni_kernels, m, n, k));
+        if (cpu >= pleat::compute::isa::level::avx2) CHECK(kernels_agree(d::int8_avx2_kernels<>, m, n, k));
+        if (cpu >= pleat::compute::isa::level::avx512) CHECK(kernels_agree(d::int8_avx512_kernels<>, m, n, k));
+        if (pleat::compute::isa::has_vnni()) CHECK(kernels_agree(d::int8_vnni_kernels<>, m, n, k));
 #endif
       }
 }

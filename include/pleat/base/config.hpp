@@ -34,6 +34,11 @@
 #define PLEAT_ONCE template <class = void> [[gnu::noinline]]
 #endif
 
+/// A function that stays inline but is no accessor: PLEAT_ONCE without the rest. A template of nothing, so that who includes it and does not call it
+/// compiles nothing of what the body needs (members of containers, lambdas, tables). Hence not for virtual functions, destructors, operators, nor for
+/// what is passed by its address. The word goes first: `PLEAT_LAZY [[nodiscard]] constexpr int sum_of(...)`.
+#define PLEAT_LAZY template <class = void>
+
 namespace pleat {
 
 /// The library's version, as numbers that a program can compare at run time.

@@ -30,7 +30,7 @@ PLEAT_FUNCTION constexpr counter philox4x32(counter c, key k) noexcept {
 }
 
 /// A 64-bit hash of a name (FNV-1a): turns a parameter's path into a purpose.
-[[nodiscard]] constexpr std::uint64_t hash(std::string_view name) noexcept {
+PLEAT_LAZY [[nodiscard]] constexpr std::uint64_t hash(std::string_view name) noexcept {
   std::uint64_t h = 0xcbf29ce484222325u;
   for (char const ch : name) h = (h ^ static_cast<unsigned char>(ch)) * 0x100000001b3u;
   return h;

@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <vector>
 
+#include <pleat/base/config.hpp>
+
 namespace pleat {
 
 /// What a rank's spans lie on. On `work` they nest: it is what the rank's thread did. The others show what travels beside it: buckets of
@@ -27,7 +29,7 @@ struct span_of_time {
 /// Grows while it is on; the memory is reserved when it is switched on, so that tracing does not allocate in the middle of work.
 class step_trace {
  public:
-  void start(std::size_t room = 4096) {
+  PLEAT_LAZY void start(std::size_t room = 4096) {
     spans_.clear();
     spans_.reserve(room);
     zero_ = clock();
@@ -52,7 +54,7 @@ class step_trace {
 class scoped_span {
  public:
   /// \param trace null, or one that may be off
-  explicit scoped_span(step_trace* trace, char const* what, char const* category, std::int64_t stage = -1, std::int64_t micro_batch = -1)
+  PLEAT_LAZY explicit scoped_span(step_trace* trace, char const* what, char const* category, std::int64_t stage = -1, std::int64_t micro_batch = -1)
       : trace_(trace && trace->on() ? trace : nullptr) {
     if (!trace_) return;
     span_ = {what, category, trace_->now(), 0, static_cast<std::int32_t>(stage), static_cast<std::int32_t>(micro_batch)};

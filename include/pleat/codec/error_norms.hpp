@@ -20,7 +20,7 @@ struct error_norms {
   double max = 0, frobenius = 0;
 
   /// One more element whose error is e (or, for a prediction, at most e).
-  void add(double e, index_t times = 1) noexcept {
+  PLEAT_LAZY void add(double e, index_t times = 1) noexcept {
     max = std::max(max, e);
     squares_ += e * e * static_cast<double>(times);
     frobenius = std::sqrt(squares_);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/tensor/dtype.hpp>
 #include <pleat/tensor/extents.hpp>
 
@@ -23,7 +24,7 @@ struct file_tensor {
 
 /// Rows (outputs) and columns (inputs per output) of a weight's shape.
 [[nodiscard]] constexpr index_t rows_of(extents const& shape) noexcept { return shape.rank() ? shape[0] : 1; }
-[[nodiscard]] constexpr index_t columns_of(extents const& shape) noexcept { return shape.size_from(1); }
+PLEAT_LAZY [[nodiscard]] constexpr index_t columns_of(extents const& shape) noexcept { return shape.size_from(1); }
 
 /// A part of a weight: its shape, and what its form would write of it.
 struct weight_piece {

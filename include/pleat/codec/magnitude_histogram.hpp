@@ -23,7 +23,7 @@ class magnitude_histogram {
  public:
   static constexpr int bins = 2048;
 
-  void add(float x) noexcept {
+  PLEAT_LAZY void add(float x) noexcept {
     float const a = std::fabs(x);
     if (!(a < std::numeric_limits<float>::infinity())) {
       ++nonfinite_;
@@ -36,11 +36,11 @@ class magnitude_histogram {
     ++counts_[static_cast<std::size_t>(static_cast<double>(a) * per_width_)];
     ++total_;
   }
-  void add(std::span<float const> values) noexcept {
+  PLEAT_LAZY void add(std::span<float const> values) noexcept {
     for (float const x : values) add(x);
   }
   /// All that `o` has seen.
-  void merge(magnitude_histogram o) noexcept {
+  PLEAT_LAZY void merge(magnitude_histogram o) noexcept {
     int const e = std::max(exponent_, o.exponent_);
     widen(e);
     o.widen(e);
@@ -49,8 +49,8 @@ class magnitude_histogram {
     total_ += o.total_;
     nonfinite_ += o.nonfinite_;
   }
-  [[nodiscard]] std::int64_t total() const noexcept { return total_; }          ///< finite numbers
-  [[nodiscard]] std::int64_t nonfinite() const noexcept { return nonfinite_; }  ///< NaN and infinities, which are in no bin
+  PLEAT_LAZY [[nodiscard]] std::int64_t total() const noexcept { return total_; }          ///< finite numbers
+  PLEAT_LAZY [[nodiscard]] std::int64_t nonfinite() const noexcept { return nonfinite_; }  ///< NaN and infinities, which are in no bin
   [[nodiscard]] float largest() const noexcept { return largest_; }
   [[nodiscard]] double width() const noexcept { return 1 / per_width_; }
   [[nodiscard]] std::array<std::int64_t, bins> const& counts() const noexcept { return counts_; }
@@ -68,12 +68,12 @@ class magnitude_histogram {
  private:
   static constexpr int least_exponent = -140;
   /// The smallest e with a < 2^e.
-  [[nodiscard]] static int exponent_for(float a) noexcept {
+  PLEAT_LAZY [[nodiscard]] static int exponent_for(float a) noexcept {
     int e = 0;
     std::frexp(a, &e);
     return std::max(e, least_exponent);
   }
-  void widen(int exponent) noexcept {
+  PLEAT_LAZY void widen(int exponent) noexcept {
     for (; exponent_ < exponent; ++exponent_) {
       if (total_ == counts_[0]) {  // nothing to move
         exponent_ = exponent;

@@ -52,7 +52,7 @@ class grid {
   [[nodiscard]] pleat::mesh const& mesh() const noexcept { return mesh_; }
   /// This rank's number in the mesh.
   [[nodiscard]] int rank() const noexcept { return rank_; }
-  [[nodiscard]] int coordinate(std::string_view axis) const { return mesh_.coordinate(rank_, mesh_.axis_of(axis)); }
+  PLEAT_LAZY [[nodiscard]] int coordinate(std::string_view axis) const { return mesh_.coordinate(rank_, mesh_.axis_of(axis)); }
 
   /// The ranks that differ from this one along these axes only; this rank alone if they have one rank.
   [[nodiscard]] communicator& along(axis_set axes) {
@@ -60,9 +60,9 @@ class grid {
     return bits ? groups_[bits] : alone_;
   }
   /// By names, as in "tensor" or "data,tensor". \throws error for an axis that there is not
-  [[nodiscard]] communicator& along(std::string_view axes) { return along(mesh_.set(axes)); }
+  PLEAT_LAZY [[nodiscard]] communicator& along(std::string_view axes) { return along(mesh_.set(axes)); }
   /// All ranks of the mesh.
-  [[nodiscard]] communicator& all() { return along(mesh_.all()); }
+  PLEAT_LAZY [[nodiscard]] communicator& all() { return along(mesh_.all()); }
 
  private:
   /// Meshes that differ would split the ranks in different ways, and hang: the text's hash is compared first.

@@ -23,6 +23,7 @@
 #include <type_traits>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
 #include <pleat/comm/communicator.hpp>
 #include <pleat/comm/detail/combine.hpp>
@@ -56,7 +57,7 @@ class lane_root_list {
 };
 
 /// The maximal aligned complete subtrees whose lanes all lie in [range.begin, range.end).
-[[nodiscard]] constexpr lane_root_list lane_roots(int lanes, index_range range) noexcept {
+PLEAT_LAZY [[nodiscard]] constexpr lane_root_list lane_roots(int lanes, index_range range) noexcept {
   lane_root_list list;
   auto at = static_cast<int>(range.begin);
   auto const end = static_cast<int>(range.end);

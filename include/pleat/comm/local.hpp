@@ -102,7 +102,7 @@ class local_endpoint : public std::enable_shared_from_this<local_endpoint> {
     return request(op);
   }
 
-  void progress() {
+  PLEAT_LAZY void progress() {
     for (auto* op : operations.active())
       if (op->together) core->help(*op->together);
   }
@@ -133,9 +133,9 @@ class local : public detail::named_calls<local> {
   [[nodiscard]] int rank() const noexcept { return end_->rank; }
   [[nodiscard]] int size() const noexcept { return end_->core->size(); }
 
-  void run(call const& c) { end_->run(c); }
-  [[nodiscard]] request start(call const& c) { return end_->start(c); }
-  void progress() { end_->progress(); }
+  PLEAT_LAZY void run(call const& c) { end_->run(c); }
+  PLEAT_LAZY [[nodiscard]] request start(call const& c) { return end_->start(c); }
+  PLEAT_LAZY void progress() { end_->progress(); }
   /// Waiting longer than this throws on every rank that waits and names who did not come; < 0: wait for ever.
   void set_timeout(double seconds) noexcept { end_->seconds = seconds; }
 
@@ -165,7 +165,7 @@ class local_group {
   }
   /// Rank `rank` ends and will never come again: operations that need it, of this group and of groups split from it,
   /// fail on every other rank with an error that carries this reason. Call it from any thread.
-  void abandon(int rank, std::string const& reason) const { core_->abandon(rank, reason); }
+  PLEAT_LAZY void abandon(int rank, std::string const& reason) const { core_->abandon(rank, reason); }
 
  private:
   PLEAT_ONCE inline static int checked(int ranks) {

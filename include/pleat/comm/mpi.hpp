@@ -45,14 +45,14 @@ class mpi : public detail::named_calls<mpi> {
     MPI_Comm_set_errhandler(copy, MPI_ERRORS_RETURN);
     return mpi(std::make_shared<detail::mpi_core>(copy, true, o.max_count));
   }
-  [[nodiscard]] static mpi duplicate(MPI_Comm of) { return duplicate(of, options{}); }
+  PLEAT_LAZY [[nodiscard]] static mpi duplicate(MPI_Comm of) { return duplicate(of, options{}); }
 
   /// The user's own communicator, as it is: not freed, error handler untouched, traffic shared with the user's.
   PLEAT_ONCE [[nodiscard]] inline static mpi borrow(MPI_Comm of, options o) {
     demand_running("comm::mpi::borrow", of);
     return mpi(std::make_shared<detail::mpi_core>(of, false, o.max_count));
   }
-  [[nodiscard]] static mpi borrow(MPI_Comm of) { return borrow(of, options{}); }
+  PLEAT_LAZY [[nodiscard]] static mpi borrow(MPI_Comm of) { return borrow(of, options{}); }
 
   mpi(mpi&&) noexcept = default;
   mpi& operator=(mpi&&) noexcept = default;
@@ -62,9 +62,9 @@ class mpi : public detail::named_calls<mpi> {
   [[nodiscard]] int size() const noexcept { return core_->size; }
   [[nodiscard]] MPI_Comm handle() const noexcept { return core_->comm; }
 
-  void run(call const& c) { core_->run(c); }
-  [[nodiscard]] request start(call const& c) { return core_->start(c); }
-  void progress() { core_->progress(); }
+  PLEAT_LAZY void run(call const& c) { core_->run(c); }
+  PLEAT_LAZY [[nodiscard]] request start(call const& c) { return core_->start(c); }
+  PLEAT_LAZY void progress() { core_->progress(); }
 
   /// Collective when it is first set to >= 0. Timed collectives cost one 8-byte message per pair of ranks. After a
   /// time-out this communicator refuses further calls: MPI cannot take an operation back.

@@ -19,7 +19,7 @@ enum class thread_level : int {
   serialized = MPI_THREAD_SERIALIZED,
   multiple = MPI_THREAD_MULTIPLE
 };
-[[nodiscard]] constexpr std::string_view name_of(thread_level l) noexcept {
+PLEAT_LAZY [[nodiscard]] constexpr std::string_view name_of(thread_level l) noexcept {
   return l == thread_level::single       ? "single"
          : l == thread_level::funneled   ? "funneled"
          : l == thread_level::serialized ? "serialized"

@@ -8,6 +8,8 @@
 #include <span>
 #include <utility>
 
+#include <pleat/base/config.hpp>
+
 namespace pleat::comm {
 
 /// What a transport keeps for one operation under way. The transport owns it (a free list), a request only refers to
@@ -49,7 +51,7 @@ class request {
   ~request() { finish(); }
 
   /// \returns whether the operation is complete; once true, always true. \throws error once, if it failed
-  bool test() {
+  PLEAT_LAZY bool test() {
     if (!p_) return true;
     hold h{p_};
     if (p_->test()) return true;
@@ -57,7 +59,7 @@ class request {
     return false;
   }
   /// Waits. \throws error if the operation failed or timed out
-  void wait() {
+  PLEAT_LAZY void wait() {
     if (!p_) return;
     hold h{p_};
     p_->wait();
@@ -73,19 +75,19 @@ class request {
       if (!keep) std::exchange(p, nullptr)->release();
     }
   };
-  void finish() noexcept {
+  PLEAT_LAZY void finish() noexcept {
     if (p_) std::exchange(p_, nullptr)->release();
   }
   pending* p_ = nullptr;
 };
 
 /// Waits for all of them in turn. \throws error the first failure; the others are still under way then
-inline void wait_all(std::span<request> requests) {
+PLEAT_LAZY inline void wait_all(std::span<request> requests) {
   for (auto& r : requests) r.wait();
 }
 
 /// Polls all of them. \returns whether all are complete
-[[nodiscard]] inline bool test_all(std::span<request> requests) {
+PLEAT_LAZY [[nodiscard]] inline bool test_all(std::span<request> requests) {
   bool all = true;
   for (auto& r : requests) all = r.test() && all;
   return all;

@@ -29,7 +29,7 @@ struct const_buffer {
   void const* data = nullptr;
   index_t count = 0;
   dtype type = dtype::u8;
-  [[nodiscard]] constexpr index_t bytes() const noexcept { return count * static_cast<index_t>(size_of(type)); }
+  PLEAT_LAZY [[nodiscard]] constexpr index_t bytes() const noexcept { return count * static_cast<index_t>(size_of(type)); }
 };
 
 /// Elements to write. Does not own.
@@ -37,7 +37,7 @@ struct buffer {
   void* data = nullptr;
   index_t count = 0;
   dtype type = dtype::u8;
-  [[nodiscard]] constexpr index_t bytes() const noexcept { return count * static_cast<index_t>(size_of(type)); }
+  PLEAT_LAZY [[nodiscard]] constexpr index_t bytes() const noexcept { return count * static_cast<index_t>(size_of(type)); }
   constexpr operator const_buffer() const noexcept { return {data, count, type}; }
 };
 
@@ -48,13 +48,13 @@ struct parts {
   std::span<index_t const> offsets{};
 
   [[nodiscard]] constexpr index_t count(int r) const noexcept { return counts[static_cast<std::size_t>(r)]; }
-  [[nodiscard]] constexpr index_t offset(int r) const noexcept {
+  PLEAT_LAZY [[nodiscard]] constexpr index_t offset(int r) const noexcept {
     if (!offsets.empty()) return offsets[static_cast<std::size_t>(r)];
     index_t at = 0;
     for (int i = 0; i < r; ++i) at += count(i);
     return at;
   }
-  [[nodiscard]] constexpr index_t total() const noexcept {
+  PLEAT_LAZY [[nodiscard]] constexpr index_t total() const noexcept {
     index_t n = 0;
     for (auto c : counts) n += c;
     return n;
@@ -78,7 +78,7 @@ enum class call_kind : std::uint8_t {
 };
 inline constexpr std::size_t call_kinds = 13;
 
-[[nodiscard]] constexpr std::string_view name_of(call_kind k) noexcept {
+PLEAT_LAZY [[nodiscard]] constexpr std::string_view name_of(call_kind k) noexcept {
   constexpr std::string_view names[] = {"barrier",        "broadcast",        "reduce",     "all_reduce",
                                         "reduce_scatter", "reduce_scatter_v", "all_gather", "all_gather_v",
                                         "all_to_all",     "all_to_all_v",     "send",       "receive",
@@ -101,7 +101,7 @@ struct call {
   parts in_parts{}, out_parts{};
 
   /// The elements that the ranks must agree on: what an oracle, a counter or an error message calls "the count".
-  [[nodiscard]] constexpr index_t count() const noexcept {
+  PLEAT_LAZY [[nodiscard]] constexpr index_t count() const noexcept {
     switch (kind) {
       case call_kind::barrier:
       case call_kind::split:
@@ -123,7 +123,7 @@ struct call {
     return kind == call_kind::broadcast || kind == call_kind::receive ? out.type : in.type;
   }
   /// Bytes that this rank contributes or receives, whichever is named by the call.
-  [[nodiscard]] constexpr index_t bytes() const noexcept {
+  PLEAT_LAZY [[nodiscard]] constexpr index_t bytes() const noexcept {
     switch (kind) {
       case call_kind::barrier:
       case call_kind::split:

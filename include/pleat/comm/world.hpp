@@ -11,6 +11,7 @@
 #include <string_view>
 #include <utility>
 
+#include <pleat/base/config.hpp>
 #include <pleat/comm/communicator.hpp>
 
 namespace pleat {
@@ -35,20 +36,20 @@ class world {
   void set_sink(sink s) { sink_ = std::move(s); }
 
   /// One line, from rank 0. Other ranks may call it and are not heard.
-  void say(std::string_view line) const {
+  PLEAT_LAZY void say(std::string_view line) const {
     if (root() && sink_) sink_(line);
   }
 
   /// Where say() goes from this rank: empty on all but rank 0. For what must speak when the world is not at hand.
-  [[nodiscard]] sink voice() const { return root() ? sink_ : sink{}; }
+  PLEAT_LAZY [[nodiscard]] sink voice() const { return root() ? sink_ : sink{}; }
 
   /// The same, but once per key: notes that a silent fallback would have hidden (law 10).
-  void say_once(std::string const& key, std::string_view line) {
+  PLEAT_LAZY void say_once(std::string const& key, std::string_view line) {
     if (root() && said_.insert(key).second) say(line);
   }
 
  private:
-  static void print(std::string_view line) {
+  PLEAT_LAZY static void print(std::string_view line) {
     std::fwrite(line.data(), 1, line.size(), stdout);
     std::fputc('\n', stdout);
     std::fflush(stdout);

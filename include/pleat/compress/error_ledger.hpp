@@ -30,12 +30,12 @@ enum class error_kind : std::uint8_t {
   folded,    ///< it multiplies the same together with a layer that is gone: later stages are compared with it as it is now
   resized    ///< of other extents than before, or gone: the same
 };
-[[nodiscard]] constexpr char const* name_of(error_kind k) noexcept {
+PLEAT_LAZY [[nodiscard]] constexpr char const* name_of(error_kind k) noexcept {
   constexpr char const* names[] = {"exact", "bounded", "measured", "trained", "folded", "resized"};
   return names[static_cast<int>(k)];
 }
 /// Whether a weight of such a stage is what later ones are compared with.
-[[nodiscard]] constexpr bool begins_anew(error_kind k) noexcept { return k == error_kind::trained || k == error_kind::folded || k == error_kind::resized; }
+PLEAT_LAZY [[nodiscard]] constexpr bool begins_anew(error_kind k) noexcept { return k == error_kind::trained || k == error_kind::folded || k == error_kind::resized; }
 
 /// One weight after one stage. Norms are those of differences of decoded weights, over all ranks.
 struct weight_error {
@@ -50,7 +50,7 @@ struct weight_error {
   double norm = 0;                ///< ‖W‖_F of what it is compared with
 
   /// Whether what was measured is within what was promised, but for the rounding of sums of squares.
-  [[nodiscard]] bool holds() const noexcept {
+  PLEAT_LAZY [[nodiscard]] bool holds() const noexcept {
     auto const within = [](codec::error_norms const& e, codec::error_norms const& b) {
       constexpr double slack = 1 + 1e-9;  // sums of n squares in chains of 4096 are right to about 10⁻¹²
       return e.max <= b.max * slack && e.frobenius <= b.frobenius * slack;
@@ -101,14 +101,14 @@ class error_ledger {
 
   [[nodiscard]] std::vector<ledger_stage> const& stages() const noexcept { return stages_; }
   /// The latest of a weight, or null.
-  [[nodiscard]] weight_error const* find(std::string_view weight) const noexcept {
+  PLEAT_LAZY [[nodiscard]] weight_error const* find(std::string_view weight) const noexcept {
     for (auto s = stages_.rbegin(); s != stages_.rend(); ++s)
       for (auto const& w : s->weights)
         if (w.weight == weight) return &w;
     return nullptr;
   }
   /// Whether every promise was kept.
-  [[nodiscard]] bool holds() const noexcept {
+  PLEAT_LAZY [[nodiscard]] bool holds() const noexcept {
     return std::all_of(stages_.begin(), stages_.end(), [](auto const& s) { return std::all_of(s.weights.begin(), s.weights.end(), [](auto const& w) { return w.holds(); }); });
   }
 

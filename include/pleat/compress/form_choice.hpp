@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/compress/detail/convertible.hpp>
 #include <pleat/compress/detail/did_you_mean.hpp>
 #include <pleat/compress/transform.hpp>
@@ -59,7 +60,7 @@ struct form_request {
 /// The positions of forms in a transform's list by name of weight; the same on every rank, absent stages included.
 struct form_plan {
   std::vector<std::pair<std::string, int>> chosen;
-  [[nodiscard]] int form_of(std::string_view name) const noexcept {
+  PLEAT_LAZY [[nodiscard]] int form_of(std::string_view name) const noexcept {
     for (auto const& [n, f] : chosen)
       if (n == name) return f;
     return -1;

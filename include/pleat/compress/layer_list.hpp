@@ -60,7 +60,7 @@ class layer_list {
     }
     return t;
   }
-  [[nodiscard]] double energy_uj(energy_model const& e = {}) const noexcept {
+  PLEAT_LAZY [[nodiscard]] double energy_uj(energy_model const& e = {}) const noexcept {
     double sum = 0;
     for (auto const& r : rows_) sum += r.energy_uj(e);
     return sum;

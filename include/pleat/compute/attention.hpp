@@ -12,6 +12,7 @@
 #include <cmath>
 #include <string>
 
+#include <pleat/base/config.hpp>
 #include <pleat/compute/attention_shape.hpp>
 #include <pleat/compute/detail/attention_host.hpp>
 #include <pleat/compute/detail/attention_portable.hpp>
@@ -19,7 +20,7 @@
 namespace pleat::compute {
 
 namespace detail {
-inline void attention_check(char const* call, attention_shape const& s) {
+PLEAT_LAZY inline void attention_check(char const* call, attention_shape const& s) {
   if (s.batch < 0 || s.positions < 0 || s.groups < 1 || s.group_heads < 1 || s.head_size < 1)
     throw error{call, "batch " + std::to_string(s.batch) + ", positions " + std::to_string(s.positions) + ", groups " + std::to_string(s.groups) + ", heads per group " +
                           std::to_string(s.group_heads) + ", head size " + std::to_string(s.head_size) + ": heads and their size must be positive"};

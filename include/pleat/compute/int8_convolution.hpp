@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include <pleat/base/config.hpp>
 #include <pleat/compute/detail/int8_conv_tiled.hpp>
 #include <pleat/compute/int8_gemm.hpp>
 
@@ -23,7 +24,7 @@ struct padded_image {
   unsigned char* data;
 };
 
-inline void pad_image(conv2d_shape const& s, std::int8_t const* x, unsigned char zero, padded_image const& to) {
+PLEAT_LAZY inline void pad_image(conv2d_shape const& s, std::int8_t const* x, unsigned char zero, padded_image const& to) {
   std::memset(to.data, zero, static_cast<std::size_t>(to.plane * s.in_channels));
   for (index_t c = 0; c < s.in_channels; ++c)
     for (index_t i = 0; i < s.height; ++i) {
@@ -36,7 +37,7 @@ inline void pad_image(conv2d_shape const& s, std::int8_t const* x, unsigned char
 
 /// line[p] = the pixel of output p; beyond the last: anything. Pieces ascend, so what a copy writes too much is
 /// overwritten.
-inline void gather_pixels(pixel_pieces const& pieces, unsigned char const* at, index_t stride, unsigned char* line) {
+PLEAT_LAZY inline void gather_pixels(pixel_pieces const& pieces, unsigned char const* at, index_t stride, unsigned char* line) {
   if (stride == 1)
     for (int q = 0; q < pieces.count; ++q) std::memcpy(line + pieces.at[q].to, at + pieces.at[q].from, 16);
   else
@@ -45,7 +46,7 @@ inline void gather_pixels(pixel_pieces const& pieces, unsigned char const* at, i
 }
 
 /// Four panels (64 pixels) of one group's channels.
-inline void pack_pixels(conv2d_shape const& s, padded_image const& image, index_t group, index_t first,
+PLEAT_LAZY inline void pack_pixels(conv2d_shape const& s, padded_image const& image, index_t group, index_t first,
                         int8_layout layout, unsigned char* packed) {
   int const depth = layout == int8_layout::quads ? 4 : 2;
   index_t const k = s.weights_per_output(), panel = int8_panel_bytes(layout, k);

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <string>
 
+#include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
 #include <pleat/compute/activation.hpp>
 #include <pleat/compute/detail/int8_block.hpp>
@@ -155,7 +156,7 @@ struct int8_gemm_body {
   }
 };
 
-inline void int8_demand(char const* call, index_t m, index_t n, index_t k) {
+PLEAT_LAZY inline void int8_demand(char const* call, index_t m, index_t n, index_t k) {
   if (m < 0 || n < 0 || k < 0)
     throw error{call, "negative extent among m = " + std::to_string(m) + ", n = " + std::to_string(n) +
                           ", k = " + std::to_string(k)};

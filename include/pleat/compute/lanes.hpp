@@ -6,6 +6,7 @@
 
 #include <array>
 
+#include <pleat/base/config.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::compute {
@@ -24,7 +25,7 @@ struct lanes {
   bool accumulate = false;
   std::array<index_t, max_count + 1> row{};
 
-  [[nodiscard]] static constexpr lanes whole(index_t rows, bool accumulate = false) noexcept {
+  PLEAT_LAZY [[nodiscard]] static constexpr lanes whole(index_t rows, bool accumulate = false) noexcept {
     lanes l;
     l.accumulate = accumulate;
     l.row[1] = rows;

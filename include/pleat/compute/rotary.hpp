@@ -10,6 +10,7 @@
 #include <cmath>
 #include <string>
 
+#include <pleat/base/config.hpp>
 #include <pleat/compute/attention_shape.hpp>
 #include <pleat/compute/element.hpp>
 #include <pleat/compute/for_each.hpp>
@@ -23,7 +24,7 @@ struct rotary_frequencies {
 
   rotary_frequencies() = default;
   /// \throws error if the head size is odd or above 256, or the base is not above 1
-  explicit rotary_frequencies(index_t head_size, double base = 10000) {
+  PLEAT_LAZY explicit rotary_frequencies(index_t head_size, double base = 10000) {
     if (head_size < 2 || head_size % 2 != 0 || head_size / 2 > max_pairs)
       throw error{"compute::rotary_frequencies", "a head of " + std::to_string(head_size) +
                                                      " elements, expected an even number up to " +

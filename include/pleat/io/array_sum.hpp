@@ -14,6 +14,7 @@
 #include <cstring>
 #include <span>
 
+#include <pleat/base/config.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::io {
@@ -39,7 +40,7 @@ template <class Bits> [[nodiscard]] std::uint64_t sum_of_elements(std::byte cons
 /// What the elements [first, first + bytes.size() / width) of an array add to its checksum, modulo 2^64. The whole array's is the sum
 /// over any partition of it; an empty one's is 0.
 /// \param width bytes of an element: 1, 2, 4 or 8
-[[nodiscard]] inline std::uint64_t array_sum(std::span<std::byte const> bytes, std::size_t width, index_t first = 0) noexcept {
+PLEAT_LAZY [[nodiscard]] inline std::uint64_t array_sum(std::span<std::byte const> bytes, std::size_t width, index_t first = 0) noexcept {
   auto const at = static_cast<std::uint64_t>(first);
   switch (width) {
     case 1: return detail::sum_of_elements<std::uint8_t>(bytes.data(), bytes.size(), at);

@@ -230,7 +230,7 @@ struct unfinished_checkpoint {
     if (number) fail("flushing '" + of + "' failed", number);
   }
   /// Nothing of it remains.
-  void abandon() const noexcept {
+  PLEAT_LAZY void abandon() const noexcept {
     try {
       remove_flat_folder(temporary);
     } catch (...) {  // no memory: the next save removes it

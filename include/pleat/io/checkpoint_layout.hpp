@@ -125,7 +125,7 @@ class checkpoint_layout {
     throw error{"io::checkpoint_layout", "there is no array '" + std::string(name) + "' in the group '" + std::string(group) + "'"};
   }
   /// Bytes of all files.
-  [[nodiscard]] std::uint64_t bytes() const noexcept {
+  PLEAT_LAZY [[nodiscard]] std::uint64_t bytes() const noexcept {
     std::uint64_t n = 0;
     for (auto const& f : files_) n += f.size;
     return n;

@@ -33,7 +33,7 @@
 namespace pleat::io::detail {
 
 /// Letters, digits, '-' and '_': a name that can be a file and cannot be a path.
-[[nodiscard]] inline bool is_plain_name(std::string_view s) noexcept {
+PLEAT_LAZY [[nodiscard]] inline bool is_plain_name(std::string_view s) noexcept {
   for (char const c : s)
     if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_'))
       return false;

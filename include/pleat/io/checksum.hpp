@@ -14,13 +14,15 @@
 #include <span>
 #include <string>
 
+#include <pleat/base/config.hpp>
+
 namespace pleat::io {
 
 /// XXH64 with seed 0 over bytes that arrive piece by piece; how they are cut does not matter. Little-endian machines.
 class checksum {
  public:
   /// Takes the next piece.
-  void add(std::span<std::byte const> bytes) noexcept {
+  PLEAT_LAZY void add(std::span<std::byte const> bytes) noexcept {
     length_ += bytes.size();
     if (held_ + bytes.size() < block) {
       if (!bytes.empty()) std::memcpy(buffer_.data() + held_, bytes.data(), bytes.size());
@@ -39,7 +41,7 @@ class checksum {
   }
 
   /// Of everything so far; more may follow.
-  [[nodiscard]] std::uint64_t value() const noexcept {
+  PLEAT_LAZY [[nodiscard]] std::uint64_t value() const noexcept {
     std::uint64_t h = p5;
     if (length_ >= block) {
       h = std::rotl(lane_[0], 1) + std::rotl(lane_[1], 7) + std::rotl(lane_[2], 12) + std::rotl(lane_[3], 18);
@@ -60,7 +62,7 @@ class checksum {
   }
 
   /// 16 hexadecimal digits.
-  [[nodiscard]] static std::string hex(std::uint64_t v) {
+  PLEAT_LAZY [[nodiscard]] static std::string hex(std::uint64_t v) {
     std::string s(16, '0');
     for (std::size_t i = s.size(); i-- > 0; v >>= 4) s[i] = "0123456789abcdef"[v & 15];
     return s;
@@ -91,7 +93,7 @@ class checksum {
 };
 
 /// Of bytes that are all there.
-[[nodiscard]] inline std::uint64_t checksum_of(std::span<std::byte const> bytes) noexcept {
+PLEAT_LAZY [[nodiscard]] inline std::uint64_t checksum_of(std::span<std::byte const> bytes) noexcept {
   checksum c;
   c.add(bytes);
   return c.value();

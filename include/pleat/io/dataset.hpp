@@ -40,7 +40,7 @@ PLEAT_TARGET_AVX2 inline void normalise_avx2(std::uint8_t const* in, float* out,
 }
 #endif
 /// normalise_blocks with the best instructions of this machine.
-inline void normalise(std::uint8_t const* in, float* out, index_t n, float mean, float scale) noexcept {
+PLEAT_LAZY inline void normalise(std::uint8_t const* in, float* out, index_t n, float mean, float scale) noexcept {
 #if defined(PLEAT_TARGET_AVX2)
   if (compute::isa::best() >= compute::isa::level::avx2) return normalise_avx2(in, out, n, mean, scale);
 #endif
@@ -195,13 +195,13 @@ PLEAT_ONCE [[nodiscard]] inline split read_split(std::string const& folder, char
 /// t10k-labels as IDX, plain or gzip, "train-images-idx3-ubyte[.gz]" or "train-images.idx3-ubyte[.gz]". Values are
 /// (byte/255 − 0.1307)/0.3081, the mean and the deviation of MNIST's training images. \throws error that names folder
 /// or file, offset, expected and found
-[[nodiscard]] inline split mnist(std::string const& folder) {
+PLEAT_LAZY [[nodiscard]] inline split mnist(std::string const& folder) {
   return detail::read_split(folder, "mnist", {"mnist", 10, 0.1307f * 255, 0.3081f * 255});
 }
 
 /// The UCI handwritten digits that pleat ships (examples/data/digits): 8×8 images of values 0 to 16, in the same four
 /// files. Values are (byte − 4.88)/6.02, mean and deviation of its training images.
-[[nodiscard]] inline split load_digits(std::string const& folder) {
+PLEAT_LAZY [[nodiscard]] inline split load_digits(std::string const& folder) {
   return detail::read_split(folder, "load_digits", {"digits", 10, 4.88f, 6.02f});
 }
 

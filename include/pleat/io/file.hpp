@@ -126,12 +126,12 @@ class atomic_file {
   }
 
   /// Appends. \throws error with the number of bytes that found room; nothing of this file remains then
-  void write(std::span<std::byte const> bytes) { check(detail::write_all(file_.get(), bytes, written_)); }
+  PLEAT_LAZY void write(std::span<std::byte const> bytes) { check(detail::write_all(file_.get(), bytes, written_)); }
   /// Appends a text.
-  void write(std::string_view text) { write(std::as_bytes(std::span(text.data(), text.size()))); }
+  PLEAT_LAZY void write(std::string_view text) { write(std::as_bytes(std::span(text.data(), text.size()))); }
 
   /// Writes at a place of its own, wherever the bytes before ended; what nobody writes is zeros. \throws error as write()
-  void write_at(std::uint64_t at, std::span<std::byte const> bytes) {
+  PLEAT_LAZY void write_at(std::uint64_t at, std::span<std::byte const> bytes) {
     std::uint64_t const begun = at;
     int const e = detail::write_all_at(file_.get(), bytes, at);
     written_ += at - begun;
@@ -156,7 +156,7 @@ class atomic_file {
   [[nodiscard]] std::uint64_t written() const noexcept { return written_; }
 
  private:
-  void abandon() noexcept {
+  PLEAT_LAZY void abandon() noexcept {
     (void)file_.close();
     if (!temporary_.empty()) (void)::unlink(temporary_.c_str());
   }
@@ -183,13 +183,13 @@ PLEAT_ONCE inline void demand_writable_folder(std::string const& folder) {
 }
 
 /// Writes a whole file by way of atomic_file.
-inline void write_file(std::string const& path, std::span<std::byte const> bytes) {
+PLEAT_LAZY inline void write_file(std::string const& path, std::span<std::byte const> bytes) {
   atomic_file file(path);
   file.write(bytes);
   file.commit();
 }
 /// Writes a text by way of atomic_file.
-inline void write_file(std::string const& path, std::string_view text) {
+PLEAT_LAZY inline void write_file(std::string const& path, std::string_view text) {
   write_file(path, std::as_bytes(std::span(text.data(), text.size())));
 }
 

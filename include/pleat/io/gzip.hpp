@@ -77,7 +77,7 @@ class gzip_reader {
   }
 
   /// Whether the stream is over, trailer verified. A reader of known length asks by reading one byte more.
-  [[nodiscard]] bool at_end() {
+  PLEAT_LAZY [[nodiscard]] bool at_end() {
     std::byte extra{};
     return read({&extra, 1}) == 0;
   }

@@ -42,7 +42,7 @@ struct idx_array {
 namespace detail {
 
 /// The element code of the format; -1 for types that it does not have.
-[[nodiscard]] constexpr int idx_code(dtype t) noexcept {
+PLEAT_LAZY [[nodiscard]] constexpr int idx_code(dtype t) noexcept {
   switch (t) {
     case dtype::u8:
       return 0x08;
@@ -70,7 +70,7 @@ PLEAT_ONCE [[nodiscard]] inline dtype idx_type(unsigned code, std::string const&
 }
 
 /// Between big endian and this machine, both ways.
-inline void idx_swap(std::span<std::byte> bytes, std::size_t element) noexcept {
+PLEAT_LAZY inline void idx_swap(std::span<std::byte> bytes, std::size_t element) noexcept {
   if constexpr (std::endian::native == std::endian::big) return;
   if (element == 1) return;
   for (std::size_t i = 0; i + element <= bytes.size(); i += element)
@@ -176,6 +176,6 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<std::byte> encode_idx(idx_array cons
 }
 
 /// Writes a plain IDX file atomically.
-inline void write_idx(std::string const& path, idx_array const& a) { write_file(path, encode_idx(a)); }
+PLEAT_LAZY inline void write_idx(std::string const& path, idx_array const& a) { write_file(path, encode_idx(a)); }
 
 }  // namespace pleat::io

@@ -72,16 +72,16 @@ class safetensors_file {
   /// Takes a file that is in memory already.
   /// \param bytes the whole file
   /// \param call  how errors introduce themselves
-  explicit safetensors_file(std::vector<std::byte> bytes, std::string call = "io::safetensors_file")
+  PLEAT_LAZY explicit safetensors_file(std::vector<std::byte> bytes, std::string call = "io::safetensors_file")
       : safetensors_file(storage(std::move(bytes)), std::move(call)) {}
 
   /// In the order of their data.
-  [[nodiscard]] std::span<tensor_entry const> entries() const noexcept { return table_.entries(); }
+  PLEAT_LAZY [[nodiscard]] std::span<tensor_entry const> entries() const noexcept { return table_.entries(); }
   /// The file's `__metadata__`; empty if it has none.
   [[nodiscard]] metadata_map const& metadata() const noexcept { return metadata_; }
 
   /// nullptr if there is none.
-  [[nodiscard]] tensor_entry const* find(std::string_view name) const noexcept { return table_.find(name); }
+  PLEAT_LAZY [[nodiscard]] tensor_entry const* find(std::string_view name) const noexcept { return table_.find(name); }
   /// \throws error that says what the file does hold
   PLEAT_ONCE [[nodiscard]] inline tensor_entry const& at(std::string_view name) const {
     if (auto const* e = find(name)) return *e;
@@ -99,7 +99,7 @@ class safetensors_file {
     return data().subspan(static_cast<std::size_t>(e.begin), static_cast<std::size_t>(e.end - e.begin));
   }
   /// The same by name. \throws error as at()
-  [[nodiscard]] std::span<std::byte const> bytes(std::string_view name) const { return bytes(at(name)); }
+  PLEAT_LAZY [[nodiscard]] std::span<std::byte const> bytes(std::string_view name) const { return bytes(at(name)); }
 
   /// Copies the values out. \throws error if name, element type or count differ
   template <class T>
@@ -112,19 +112,19 @@ class safetensors_file {
   }
 
   /// Length and header: all that is not data.
-  [[nodiscard]] std::span<std::byte const> header() const noexcept { return raw().first(data_begin_); }
+  PLEAT_LAZY [[nodiscard]] std::span<std::byte const> header() const noexcept { return raw().first(data_begin_); }
   /// All data, without the header.
-  [[nodiscard]] std::span<std::byte const> data() const noexcept { return raw().subspan(data_begin_); }
+  PLEAT_LAZY [[nodiscard]] std::span<std::byte const> data() const noexcept { return raw().subspan(data_begin_); }
 
  private:
   using storage = std::variant<std::vector<std::byte>, mapped_file>;
 
-  safetensors_file(storage held, std::string call) : storage_(std::move(held)), call_(std::move(call)) {
+  PLEAT_LAZY safetensors_file(storage held, std::string call) : storage_(std::move(held)), call_(std::move(call)) {
     parse_header();
     check_data();
   }
 
-  [[nodiscard]] std::span<std::byte const> raw() const noexcept {
+  PLEAT_LAZY [[nodiscard]] std::span<std::byte const> raw() const noexcept {
     if (auto const* v = std::get_if<0>(&storage_)) return *v;
     return std::get_if<1>(&storage_)->bytes();
   }
@@ -274,7 +274,7 @@ class safetensors_writer {
     add(view_of<T>(std::move(name), shape, values));
   }
   /// Adds an array whose bytes somebody else writes: for header() and entries() only.
-  void describe(std::string name, dtype type, extents const& shape) {
+  PLEAT_LAZY void describe(std::string name, dtype type, extents const& shape) {
     tensor_view const t{std::move(name), type, shape, {}};
     check_name(t);
     enter(t);
@@ -355,7 +355,7 @@ class safetensors_writer {
     return out;
   }
   /// Atomically (atomic_file).
-  void write(std::string const& path) const {
+  PLEAT_LAZY void write(std::string const& path) const {
     atomic_file file(path);
     stream([&](std::span<std::byte const> piece) { file.write(piece); });
     file.commit();
@@ -363,7 +363,7 @@ class safetensors_writer {
 
  private:
   static constexpr char const* call = "io::safetensors_writer";
-  [[nodiscard]] static std::uint64_t need(tensor_view const& t) {
+  PLEAT_LAZY [[nodiscard]] static std::uint64_t need(tensor_view const& t) {
     return static_cast<std::uint64_t>(t.shape.size()) * size_of(t.type);
   }
   PLEAT_ONCE inline static void check_name(tensor_view const& t) {

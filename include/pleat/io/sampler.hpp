@@ -92,7 +92,7 @@ class sampler {
 
  private:
   /// Uniform in {0, …, i}; attempt a of position i reads block i + a·2^48, so that no two draws share a block.
-  [[nodiscard]] static std::uint64_t below(random::stream const& draws, std::uint64_t i) noexcept {
+  PLEAT_LAZY [[nodiscard]] static std::uint64_t below(random::stream const& draws, std::uint64_t i) noexcept {
     std::uint64_t const n = i + 1, reject_under = (0 - n) % n;
     for (std::uint64_t attempt = 0;; ++attempt) {
       auto const words = draws.block(i + (attempt << 48));

@@ -50,13 +50,13 @@ struct stored_weight {
   std::vector<weight_part> parts;
   std::optional<codec::error_norms> error{};  ///< against the weight that it was made of, where the file says
 
-  [[nodiscard]] std::uint64_t bytes() const noexcept {
+  PLEAT_LAZY [[nodiscard]] std::uint64_t bytes() const noexcept {
     std::uint64_t n = 0;
     for (auto const& p : parts) n += p.bytes.size();
     return n;
   }
   /// Stored bits per number; 0 for a weight without numbers.
-  [[nodiscard]] double effective_bits() const noexcept { return shape.size() > 0 ? 8.0 * static_cast<double>(bytes()) / static_cast<double>(shape.size()) : 0; }
+  PLEAT_LAZY [[nodiscard]] double effective_bits() const noexcept { return shape.size() > 0 ? 8.0 * static_cast<double>(bytes()) / static_cast<double>(shape.size()) : 0; }
   /// A copy that outlives the file: what a form's from_file takes.
   PLEAT_ONCE [[nodiscard]] inline std::vector<codec::file_tensor> copy() const {
     std::vector<codec::file_tensor> out;

@@ -15,6 +15,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <pleat/base/config.hpp>
 #include <pleat/base/pooled_array.hpp>
 #include <pleat/comm/communicator.hpp>
 #include <pleat/compute/copy_block.hpp>
@@ -37,7 +38,7 @@ namespace detail {
 /// Elements before and behind a dimension.
 struct around {
   index_t outer = 1, inner = 1;
-  around(extents const& shape, int d) noexcept : inner(shape.size_from(d + 1)) {
+  PLEAT_LAZY around(extents const& shape, int d) noexcept : inner(shape.size_from(d + 1)) {
     for (int i = 0; i < d; ++i) outer *= shape[i];
   }
 };
@@ -164,7 +165,7 @@ template <class T, class Space> [[nodiscard]] tensor<T, Space> sum_to_part(pass<
 
 /// The part of dimension d that travels between one who cuts it as `a` (this rank: `mine`) and another, in local indices of the one
 /// who holds all of d, or in those of `mine`.
-[[nodiscard]] constexpr index_range overlap(bool same_dimension, index_range mine, index_range theirs) noexcept {
+PLEAT_LAZY [[nodiscard]] constexpr index_range overlap(bool same_dimension, index_range mine, index_range theirs) noexcept {
   if (!same_dimension) return theirs;
   index_range const r = intersect(mine, theirs);
   return {r.begin - mine.begin, r.end - mine.begin};

@@ -31,16 +31,16 @@ class describe_walk {
   /// True if a layer could write over this block: it came from the pool and nobody else holds it.
   [[nodiscard]] bool free(int block) const noexcept { return !at(block).kept && at(block).holders == 0; }
   /// Somebody holds the block for a while (a shortcut), or no longer.
-  void hold(int block, int by) noexcept { at(block).holders += by; }
+  PLEAT_LAZY void hold(int block, int by) noexcept { at(block).holders += by; }
   /// Somebody holds the block until backward.
-  void keep(int block) {
+  PLEAT_LAZY void keep(int block) {
     auto& b = at(block);
     if (std::exchange(b.kept, true)) return;
     if (b.producer >= 0) out_->layers[static_cast<std::size_t>(b.producer)].activation_bytes += b.bytes;
   }
   /// Whether the input of the network (or of the units that are described) is held until backward, and between its halves.
   [[nodiscard]] bool keeps_input() const noexcept { return input_kept_; }
-  [[nodiscard]] bool input_between() const noexcept { return at(0).between; }
+  PLEAT_LAZY [[nodiscard]] bool input_between() const noexcept { return at(0).between; }
   /// Appends a layer with all but activation_bytes, which takes `output_bytes` for its output if it cannot do without.
   PLEAT_ONCE inline void append(layer_cost c, index_t output_bytes) {
     bool const drops = dropping_ > 0;
@@ -57,7 +57,7 @@ class describe_walk {
     if (keeps_output && !drops) hold_for_backward(current_);
   }
   /// keep, of any block: the input's is counted by who described it.
-  void hold_for_backward(int block) {
+  PLEAT_LAZY void hold_for_backward(int block) {
     if (block == 0) input_kept_ = true;
     keep(block);
   }

@@ -59,7 +59,7 @@ struct gradient_use {
 class parameter {
  public:
   parameter() = default;
-  parameter(std::string name, extents shape, dtype type, initializer init, parameter_kind kind = parameter_kind::trainable)
+  PLEAT_LAZY parameter(std::string name, extents shape, dtype type, initializer init, parameter_kind kind = parameter_kind::trainable)
       : name(std::move(name)), shape(shape), type(type), init(init), kind(kind) {}
 
   std::string name;          ///< path, e.g. "block.3.fc1.weight"
@@ -82,9 +82,9 @@ class parameter {
   /// Extents over all ranks.
   [[nodiscard]] extents const& whole() const noexcept { return parts > 1 ? global_shape : shape; }
   /// The indices that this rank holds: what a file or another layout needs to know. Row-major in memory, as the whole is.
-  [[nodiscard]] index_box box() const { return box(part); }
+  PLEAT_LAZY [[nodiscard]] index_box box() const { return box(part); }
   /// The indices that rank `r` of the tensor axis holds.
-  [[nodiscard]] index_box box(int r) const {
+  PLEAT_LAZY [[nodiscard]] index_box box(int r) const {
     index_box b(whole());
     if (parts > 1 && where.shards()) b[where.dim] = block_range(global_shape[where.dim], parts, r, where.unit);
     return b;
@@ -101,7 +101,7 @@ class parameter {
     shape = box().shape();
   }
   /// Elements of the largest part: what every rank sets aside, so that flat buffers are laid out alike on all ranks of the axis.
-  [[nodiscard]] index_t largest() const { return parts > 1 ? box(0).size() : shape.size(); }
+  PLEAT_LAZY [[nodiscard]] index_t largest() const { return parts > 1 ? box(0).size() : shape.size(); }
 
   // Where it lives in memory; set by the arena.
   int id = -1;                       ///< number of its arena entry, in forward order; -1: described, not materialised

@@ -22,6 +22,7 @@
 
 #include <cstdint>
 
+#include <pleat/base/config.hpp>
 #include <pleat/tensor/axis_layout.hpp>
 #include <pleat/tensor/extents.hpp>
 
@@ -40,7 +41,7 @@ enum class mixing : std::uint8_t {
 };
 
 /// True if a layer that mixes so may take its input as it lives.
-[[nodiscard]] constexpr bool takes(mixing m, axis_placement const& where, int rank) noexcept {
+PLEAT_LAZY [[nodiscard]] constexpr bool takes(mixing m, axis_placement const& where, int rank) noexcept {
   if (where.replicates()) return true;
   if (!where.shards() || where.dim == 0) return false;
   switch (m) {
@@ -52,7 +53,7 @@ enum class mixing : std::uint8_t {
 }
 
 /// Where a product needs its input. \param c the dimension that the weight's columns read, of extent `whole` over all ranks
-[[nodiscard]] constexpr axis_layout product_needs(axis_placement const& w, axis_layout const& x, int c, index_t whole) noexcept {
+PLEAT_LAZY [[nodiscard]] constexpr axis_layout product_needs(axis_placement const& w, axis_layout const& x, int c, index_t whole) noexcept {
   if (w.shards(1)) return {{spread::shard, static_cast<std::int8_t>(c), w.unit}, whole};
   if (w.shards(0) || !x.cut() || x.where.dim == c || x.where.dim == 0) return {};
   return x;
@@ -70,7 +71,7 @@ struct product_result {
   axis_layout layout;
   bool partial = false;
 };
-[[nodiscard]] constexpr product_result product_gives(axis_placement const& w, axis_layout const& x, int c, index_t whole) noexcept {
+PLEAT_LAZY [[nodiscard]] constexpr product_result product_gives(axis_placement const& w, axis_layout const& x, int c, index_t whole) noexcept {
   if (w.shards(1)) return {{}, true};
   if (w.shards(0)) return {{{spread::shard, static_cast<std::int8_t>(c), w.unit}, whole}, false};
   return {x, false};

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <variant>
 
+#include <pleat/base/config.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::nn {
@@ -36,7 +37,7 @@ struct warm_up {
 struct cosine {
   index_t warm_up_steps = 0;
   double minimum = 0;
-  [[nodiscard]] double factor(index_t step, index_t total) const {
+  PLEAT_LAZY [[nodiscard]] double factor(index_t step, index_t total) const {
     if (step < warm_up_steps) return static_cast<double>(step + 1) / static_cast<double>(warm_up_steps);
     index_t const length = total - 1 - warm_up_steps;  // the first step after the warm-up has 1, the last has the minimum
     double const t = length > 0 ? std::clamp(static_cast<double>(step - warm_up_steps) / static_cast<double>(length), 0.0, 1.0) : 1.0;
@@ -47,7 +48,7 @@ struct cosine {
 using schedule = std::variant<constant, step_decay, warm_up, cosine>;
 
 /// The factor for step `step` (from 0) of `total`.
-[[nodiscard]] inline double factor(schedule const& s, index_t step, index_t total) {
+PLEAT_LAZY [[nodiscard]] inline double factor(schedule const& s, index_t step, index_t total) {
   if (auto const* v = std::get_if<step_decay>(&s)) return v->factor(step, total);
   if (auto const* v = std::get_if<warm_up>(&s)) return v->factor(step, total);
   if (auto const* v = std::get_if<cosine>(&s)) return v->factor(step, total);

@@ -67,7 +67,7 @@ class state_layout {
   [[nodiscard]] bool replicated(std::size_t b) const noexcept { return stage_ > 0 && b == 0; }
 
   /// Flat range that shard s owns of bucket b.
-  [[nodiscard]] index_range piece(std::size_t b, int s) const noexcept {
+  PLEAT_LAZY [[nodiscard]] index_range piece(std::size_t b, int s) const noexcept {
     if (replicated(b)) return {buckets_[b].begin, buckets_[b].end};
     auto const at = b * stride() + static_cast<std::size_t>(s);
     return {cuts_[at], cuts_[at + 1]};
@@ -77,11 +77,11 @@ class state_layout {
   /// Elements of shard s's packed buffers.
   [[nodiscard]] index_t owned(int s) const noexcept { return owned_[static_cast<std::size_t>(s)]; }
   /// Elements of each shard in bucket b, in rank order: the counts of reduce_scatter_v and all_gather_v. Not for a replicated bucket.
-  [[nodiscard]] std::span<index_t const> counts(std::size_t b) const noexcept {
+  PLEAT_LAZY [[nodiscard]] std::span<index_t const> counts(std::size_t b) const noexcept {
     return std::span(counts_).subspan(b * static_cast<std::size_t>(shards_), static_cast<std::size_t>(shards_));
   }
   /// Elements of the largest bucket that is sharded.
-  [[nodiscard]] index_t largest_bucket() const noexcept {
+  PLEAT_LAZY [[nodiscard]] index_t largest_bucket() const noexcept {
     index_t n = 0;
     for (std::size_t b = 0; b < buckets_.size(); ++b)
       if (!replicated(b)) n = std::max(n, buckets_[b].size());
@@ -130,7 +130,7 @@ class state_layout {
       last = at;
     }
   }
-  [[nodiscard]] static index_t nearest(std::span<index_range const> entries, bucket const& b, index_t want) {
+  PLEAT_LAZY [[nodiscard]] static index_t nearest(std::span<index_range const> entries, bucket const& b, index_t want) {
     auto const after = std::upper_bound(entries.begin(), entries.end(), want, [](index_t x, index_range const& e) { return x < e.begin; });
     if (after == entries.begin()) return b.begin;
     index_t const begin = std::max((after - 1)->begin, b.begin), end = after == entries.end() ? b.end : std::min(after->begin, b.end);

@@ -7,13 +7,14 @@
 #include <string>
 #include <string_view>
 
+#include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
 #include <pleat/nn/layer.hpp>
 
 namespace pleat::nn {
 
 /// True if `name` fits `pattern`, in which '*' stands for any characters (none too, dots too) and '?' for one.
-[[nodiscard]] constexpr bool matches(std::string_view pattern, std::string_view name) noexcept {
+PLEAT_LAZY [[nodiscard]] constexpr bool matches(std::string_view pattern, std::string_view name) noexcept {
   std::size_t p = 0, n = 0, star = std::string_view::npos, mark = 0;
   while (n < name.size()) {
     if (p < pattern.size() && pattern[p] == '*') {

@@ -118,8 +118,8 @@ class step_agreement {
  private:
   static constexpr std::size_t words = 6 + extents::max_rank;
 
-  [[nodiscard]] std::span<std::int64_t const> of(std::size_t r) const { return std::span<std::int64_t const>(all_).subspan(words * r, words); }
-  [[nodiscard]] std::string intends(std::size_t r) const { return "rank " + std::to_string(r) + " begins step " + std::to_string(of(r)[0]) + " with a batch of " + std::to_string(of(r)[1]); }
+  PLEAT_LAZY [[nodiscard]] std::span<std::int64_t const> of(std::size_t r) const { return std::span<std::int64_t const>(all_).subspan(words * r, words); }
+  PLEAT_LAZY [[nodiscard]] std::string intends(std::size_t r) const { return "rank " + std::to_string(r) + " begins step " + std::to_string(of(r)[0]) + " with a batch of " + std::to_string(of(r)[1]); }
 
   /// \returns the first rank that lets other parameters learn than rank 0; else 0
   PLEAT_ONCE [[nodiscard]] inline std::size_t compare() {

@@ -71,7 +71,7 @@ class gradient_coding {
   gradient_coding() = default;
   [[nodiscard]] explicit operator bool() const noexcept { return maker_ != nullptr; }
   /// The codec, its settings and its exchange; nothing if empty.
-  [[nodiscard]] std::string words() const { return maker_ ? maker_->words() : std::string{}; }
+  PLEAT_LAZY [[nodiscard]] std::string words() const { return maker_ ? maker_->words() : std::string{}; }
   [[nodiscard]] bool two_halves() const noexcept { return maker_ && maker_->two_halves(); }
   /// Whether ranks keep what they did not send.
   [[nodiscard]] bool error_feedback() const noexcept { return maker_ && maker_->error_feedback(); }

@@ -28,13 +28,13 @@ struct groups {
   static constexpr int patient_ranks = 512;
 
   /// The whole mesh.
-  [[nodiscard]] comm::communicator& all() { return grid.along(grid.mesh().wide()); }
+  PLEAT_LAZY [[nodiscard]] comm::communicator& all() { return grid.along(grid.mesh().wide()); }
   /// Those that hold the same stages and share the batch.
-  [[nodiscard]] comm::communicator& data() { return grid.along(axis_set::of(1)); }
+  PLEAT_LAZY [[nodiscard]] comm::communicator& data() { return grid.along(axis_set::of(1)); }
   /// Those that hold the parts of each weight.
-  [[nodiscard]] comm::communicator& tensor() { return grid.along(axis_set::of(2)); }
+  PLEAT_LAZY [[nodiscard]] comm::communicator& tensor() { return grid.along(axis_set::of(2)); }
   /// Those that share the layers out, in the order of the pipeline.
-  [[nodiscard]] comm::communicator& pipeline() { return grid.along(axis_set::of(0)); }
+  PLEAT_LAZY [[nodiscard]] comm::communicator& pipeline() { return grid.along(axis_set::of(0)); }
 
   /// Collective over `world`. \throws error, on every rank alike, for a plan that cannot be carried out or is for another number of ranks
   PLEAT_ONCE [[nodiscard]] inline static std::shared_ptr<groups> make(plan::plan const& p, comm::communicator& world) {

@@ -68,7 +68,7 @@ class share {
   [[nodiscard]] bool lanes_apart() const noexcept { return apart_; }
 
  private:
-  [[nodiscard]] index_t row_of_lane(plan::plan const& p, index_t lane) const noexcept {
+  PLEAT_LAZY [[nodiscard]] index_t row_of_lane(plan::plan const& p, index_t lane) const noexcept {
     return lane == p.lanes ? batch_ : block_range(batch_, p.lanes, lane).begin;
   }
 

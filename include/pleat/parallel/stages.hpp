@@ -123,15 +123,15 @@ class stages {
   }
 
   [[nodiscard]] plan::schedule const& schedule() const noexcept { return schedule_; }
-  [[nodiscard]] index_t count() const noexcept { return schedule_.stages(); }
+  PLEAT_LAZY [[nodiscard]] index_t count() const noexcept { return schedule_.stages(); }
   [[nodiscard]] index_t units() const noexcept { return units_; }
   /// Units [begin, end) of a stage; may be empty.
   [[nodiscard]] index_t begin(index_t stage) const noexcept { return cuts_.begin(stage); }
   [[nodiscard]] index_t end(index_t stage) const noexcept { return cuts_.end(stage); }
   /// The pipeline rank that has a stage.
   [[nodiscard]] int rank_of(index_t stage) const noexcept { return schedule_.rank_of[static_cast<std::size_t>(stage)]; }
-  [[nodiscard]] int first_rank() const noexcept { return rank_of(0); }
-  [[nodiscard]] int last_rank() const noexcept { return rank_of(count() - 1); }
+  PLEAT_LAZY [[nodiscard]] int first_rank() const noexcept { return rank_of(0); }
+  PLEAT_LAZY [[nodiscard]] int last_rank() const noexcept { return rank_of(count() - 1); }
 
   /// "stage 0 on rank 0: units 0 to 2; stage 1 on rank 1: no unit"
   PLEAT_ONCE [[nodiscard]] inline std::string to_string() const {

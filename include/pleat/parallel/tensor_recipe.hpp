@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/nn/layer.hpp>
 #include <pleat/nn/trainable.hpp>
 
@@ -50,7 +51,7 @@ template <class Word> [[nodiscard]] placement_rule placed_as(std::string pattern
 namespace detail {
 
 /// Two placements that an operation does not accept together.
-[[noreturn, gnu::cold]] inline void refuse_placements(std::string const& operation, std::string const& a, std::string const& b, std::string remedy) {
+PLEAT_LAZY [[noreturn, gnu::cold]] inline void refuse_placements(std::string const& operation, std::string const& a, std::string const& b, std::string remedy) {
   throw error{"parallel::tensor_parallel", operation + " does not accept " + a + " with " + b, std::move(remedy)};
 }
 [[nodiscard]] inline std::string say(nn::parameter const& w) { return "'" + w.name + "' placed as " + w.where.to_string(); }

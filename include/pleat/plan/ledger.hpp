@@ -42,12 +42,12 @@ PLEAT_ONCE [[nodiscard]] inline index_t largest_micro_batch(plan const& p) {
 
 /// Whether gradients need flat buffers: at stages 0 and 1, and where sums over micro-batches must be complete before they are exchanged
 /// (deterministic chains go on from one micro-batch to the next; the walks of a pipeline interleave). Else every micro-batch is exchanged.
-[[nodiscard]] inline bool whole_gradients(plan const& p) noexcept {
+PLEAT_LAZY [[nodiscard]] inline bool whole_gradients(plan const& p) noexcept {
   return p.state_stage < 2 || (p.micro_batches > 1 && (p.deterministic || p.stages() > 1 || (p.schedule != "1f1b" && p.schedule != "gpipe")));
 }
 
 /// Whether each further use of a tied weight has a gradient of its own, so that sums do not depend on when, and on which stage, it is computed.
-[[nodiscard]] inline bool ties_apart(plan const& p) noexcept { return p.deterministic || p.stages() > 1; }
+PLEAT_LAZY [[nodiscard]] inline bool ties_apart(plan const& p) noexcept { return p.deterministic || p.stages() > 1; }
 
 /// Gradient copies that rank 0 keeps: more than one where lanes stay apart, or where its lanes are no single subtree.
 PLEAT_ONCE [[nodiscard]] inline index_t gradient_slots(plan const& p) {

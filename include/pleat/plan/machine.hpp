@@ -30,7 +30,7 @@ struct machine {
 
   /// All-reduce of `bytes` over p ranks: the fastest of ring, recursive doubling and Rabenseifner's halving
   /// (Thakur, Rabenseifner, Gropp, IJHPCA 19(1), 2005; the cost of adding is taken from `bandwidth`).
-  [[nodiscard]] double all_reduce_seconds(double bytes, index_t p) const noexcept {
+  PLEAT_LAZY [[nodiscard]] double all_reduce_seconds(double bytes, index_t p) const noexcept {
     if (p < 2) return 0;
     double const n = bytes, ranks = static_cast<double>(p), beta = 1 / link_bandwidth, gamma = 1 / bandwidth;
     double const rounds = std::ceil(std::log2(ranks)), share = (ranks - 1) / ranks;

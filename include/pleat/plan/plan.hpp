@@ -81,7 +81,7 @@ template <std::size_t N> [[nodiscard]] inline std::string choices(std::array<std
 struct recompute_choice {
   recompute_mode mode = recompute_mode::none;
   std::vector<index_t> units{};  ///< ascending; empty: all
-  [[nodiscard]] recompute_mode of(index_t unit) const noexcept {
+  PLEAT_LAZY [[nodiscard]] recompute_mode of(index_t unit) const noexcept {
     return units.empty() || std::binary_search(units.begin(), units.end(), unit) ? mode : recompute_mode::none;
   }
 };
@@ -250,7 +250,7 @@ struct plan {
   }
 
   /// 64 bits of the text: all ranks compare it before step 1.
-  [[nodiscard]] std::uint64_t hash() const { return random::hash(to_string()); }
+  PLEAT_LAZY [[nodiscard]] std::uint64_t hash() const { return random::hash(to_string()); }
 
   /// \throws error for a plan that cannot be carried out
   PLEAT_ONCE inline void check() const {

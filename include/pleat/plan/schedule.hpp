@@ -61,26 +61,26 @@ struct schedule {
   [[nodiscard]] constexpr index_t ranks() const noexcept { return static_cast<index_t>(actions.size()); }
   [[nodiscard]] constexpr index_t stages() const noexcept { return static_cast<index_t>(rank_of.size()); }
   /// Stages of one rank, ascending.
-  [[nodiscard]] constexpr std::vector<std::int32_t> stages_of(index_t rank) const {
+  PLEAT_LAZY [[nodiscard]] constexpr std::vector<std::int32_t> stages_of(index_t rank) const {
     std::vector<std::int32_t> mine;
     for (std::size_t s = 0; s < rank_of.size(); ++s)
       if (rank_of[s] == rank) mine.push_back(static_cast<std::int32_t>(s));
     return mine;
   }
   /// The stage's position among its rank's stages.
-  [[nodiscard]] constexpr index_t chunk(index_t stage) const noexcept {
+  PLEAT_LAZY [[nodiscard]] constexpr index_t chunk(index_t stage) const noexcept {
     index_t n = 0;
     for (index_t s = 0; s < stage; ++s) n += rank_of[static_cast<std::size_t>(s)] == rank_of[static_cast<std::size_t>(stage)];
     return n;
   }
   /// Whether any rank's list says messages; lists that only compute leave them to be understood.
-  [[nodiscard]] constexpr bool communicates() const noexcept {
+  PLEAT_LAZY [[nodiscard]] constexpr bool communicates() const noexcept {
     for (auto const& list : actions)
       for (auto const& a : list)
         if (sends(a.kind) || receives(a.kind)) return true;
     return false;
   }
-  [[nodiscard]] constexpr index_t size() const noexcept {
+  PLEAT_LAZY [[nodiscard]] constexpr index_t size() const noexcept {
     index_t n = 0;
     for (auto const& list : actions) n += static_cast<index_t>(list.size());
     return n;
@@ -90,21 +90,21 @@ struct schedule {
 };
 
 /// Stage s lives on rank s mod ranks: consecutive stages on consecutive ranks, round and round (interleaved schedules; one chunk: the plain pipeline).
-[[nodiscard]] constexpr std::vector<std::int32_t> place_in_loops(index_t ranks, index_t chunks = 1) {
+PLEAT_LAZY [[nodiscard]] constexpr std::vector<std::int32_t> place_in_loops(index_t ranks, index_t chunks = 1) {
   std::vector<std::int32_t> rank_of;
   for (index_t s = 0; s < ranks * chunks; ++s) rank_of.push_back(static_cast<std::int32_t>(s % ranks));
   return rank_of;
 }
 
 /// Two chunks per rank, down the ranks and up again: rank 0 has the first stage and the last (ZB-V, DualPipe-V).
-[[nodiscard]] constexpr std::vector<std::int32_t> place_in_v(index_t ranks) {
+PLEAT_LAZY [[nodiscard]] constexpr std::vector<std::int32_t> place_in_v(index_t ranks) {
   std::vector<std::int32_t> rank_of;
   for (index_t s = 0; s < 2 * ranks; ++s) rank_of.push_back(static_cast<std::int32_t>(s < ranks ? s : 2 * ranks - 1 - s));
   return rank_of;
 }
 
 /// The action's name in words.
-[[nodiscard]] constexpr std::string_view name(action_kind k) noexcept {
+PLEAT_LAZY [[nodiscard]] constexpr std::string_view name(action_kind k) noexcept {
   constexpr std::string_view names[] = {"forward", "backward", "backward_input", "backward_weight", "send_activation", "receive_activation",
                                         "send_gradient", "receive_gradient", "gather_parameters", "release_parameters", "reduce_gradients"};
   return names[static_cast<std::size_t>(k)];
@@ -133,7 +133,7 @@ PLEAT_ONCE [[nodiscard]] inline std::string in_words(action const& a) {
 }
 
 /// The other half of a message: the receive that belongs to a send, the send that belongs to a receive.
-[[nodiscard]] constexpr action counterpart(action const& a) noexcept {
+PLEAT_LAZY [[nodiscard]] constexpr action counterpart(action const& a) noexcept {
   action other = a;
   switch (a.kind) {
     case action_kind::send_activation: other.kind = action_kind::receive_activation; break;

@@ -50,9 +50,9 @@ namespace detail {
 /// The check of one schedule: what is where, then one question after the other.
 class checker {
  public:
-  constexpr checker(schedule const& s, check_options const& options) : s_(s), options_(options), explicit_(s.communicates()) {}
+  PLEAT_LAZY constexpr checker(schedule const& s, check_options const& options) : s_(s), options_(options), explicit_(s.communicates()) {}
 
-  [[nodiscard]] constexpr fault first_fault() {
+  PLEAT_LAZY [[nodiscard]] constexpr fault first_fault() {
     if (shape() && actions() && complete()) {
       for (index_t r = 0; r < s_.ranks() && !fault_; ++r) order(r);
       if (!fault_) deadlock();
@@ -61,7 +61,7 @@ class checker {
   }
 
  private:
-  constexpr bool refuse(fault_kind kind, index_t rank, action const& what, char const* reason = "", action const& other = {}) {
+  PLEAT_LAZY constexpr bool refuse(fault_kind kind, index_t rank, action const& what, char const* reason = "", action const& other = {}) {
     fault_.kind = kind;
     fault_.rank = rank;
     fault_.what = what;
@@ -69,15 +69,15 @@ class checker {
     fault_.other = other;
     return false;
   }
-  [[nodiscard]] constexpr std::size_t cell(action const& a) const noexcept { return at(a.stage * s_.micro_batches + a.micro_batch); }
-  [[nodiscard]] constexpr index_t rank_of(index_t stage) const noexcept { return s_.rank_of[at(stage)]; }
+  PLEAT_LAZY [[nodiscard]] constexpr std::size_t cell(action const& a) const noexcept { return at(a.stage * s_.micro_batches + a.micro_batch); }
+  PLEAT_LAZY [[nodiscard]] constexpr index_t rank_of(index_t stage) const noexcept { return s_.rank_of[at(stage)]; }
   /// Whether the stage's neighbour in that direction (+1, -1) is there, and on another rank: then a message goes between them.
-  [[nodiscard]] constexpr bool speaks(index_t stage, index_t direction) const noexcept {
+  PLEAT_LAZY [[nodiscard]] constexpr bool speaks(index_t stage, index_t direction) const noexcept {
     index_t const to = stage + direction;
     return to >= 0 && to < s_.stages() && rank_of(to) != rank_of(stage);
   }
 
-  constexpr bool shape() {
+  PLEAT_LAZY constexpr bool shape() {
     if (s_.micro_batches < 1) return refuse(fault_kind::malformed, -1, {}, "the schedule has no micro-batch");
     if (s_.rank_of.empty()) return refuse(fault_kind::malformed, -1, {}, "the schedule has no stage");
     for (auto const r : s_.rank_of)
@@ -86,7 +86,7 @@ class checker {
   }
 
   /// Every action names a stage of its rank, a micro-batch of the step, and the neighbour that a message of its kind has.
-  constexpr bool actions() {
+  PLEAT_LAZY constexpr bool actions() {
     count_.assign(11, {});
     for (auto& c : count_) c.assign(at(s_.stages() * s_.micro_batches), 0);
     reduced_.assign(at(s_.stages()), 0);
@@ -110,10 +110,10 @@ class checker {
     return true;
   }
 
-  [[nodiscard]] constexpr int times(action_kind k, index_t stage, index_t j) const { return count_[static_cast<std::size_t>(k)][at(stage * s_.micro_batches + j)]; }
+  PLEAT_LAZY [[nodiscard]] constexpr int times(action_kind k, index_t stage, index_t j) const { return count_[static_cast<std::size_t>(k)][at(stage * s_.micro_batches + j)]; }
 
   /// Every (stage, micro-batch) has one forward, and one backward: whole, or both halves; and its messages, if the lists say any.
-  constexpr bool complete() {
+  PLEAT_LAZY constexpr bool complete() {
     using enum action_kind;
     for (index_t stage = 0; stage < s_.stages(); ++stage)
       for (index_t j = 0; j < s_.micro_batches; ++j) {
@@ -140,7 +140,7 @@ class checker {
   }
 
   /// What an action needs that its own rank does first.
-  constexpr bool order(index_t r) {
+  PLEAT_LAZY constexpr bool order(index_t r) {
     using enum action_kind;
     auto const& list = s_.actions[at(r)];
     std::vector<std::vector<char>> done(11);
@@ -210,7 +210,7 @@ class checker {
   }
 
   /// What rank r's next action waits for; `on` is -1 if it can happen.
-  [[nodiscard]] constexpr waiting next_of(index_t r) const {
+  PLEAT_LAZY [[nodiscard]] constexpr waiting next_of(index_t r) const {
     auto const& list = s_.actions[at(r)];
     waiting w{r, list[next_[at(r)]], -1, {}};
     action const& a = w.at;
@@ -230,7 +230,7 @@ class checker {
   }
 
   /// Carries the lists out with sends that wait for their receives; who is left at the end waits in a cycle.
-  constexpr void deadlock() {
+  PLEAT_LAZY constexpr void deadlock() {
     next_.assign(at(s_.ranks()), 0);
     done_.assign(4, {});
     for (auto& d : done_) d.assign(at(s_.stages() * s_.micro_batches), 0);
@@ -288,7 +288,7 @@ class checker {
 }  // namespace detail
 
 /// Most (stage, micro-batch) pairs that a rank holds at once: forward is done, the weights' gradient is not.
-[[nodiscard]] constexpr index_t peak_in_flight(schedule const& s, index_t rank) {
+PLEAT_LAZY [[nodiscard]] constexpr index_t peak_in_flight(schedule const& s, index_t rank) {
   index_t held = 0, most = 0;
   for (auto const& a : s.actions[static_cast<std::size_t>(rank)]) {
     if (a.kind == action_kind::forward && ++held > most) most = held;
@@ -300,7 +300,7 @@ class checker {
 /// The first thing that is wrong with the schedule; converts to false if nothing is. Each kind of fault is looked for over all ranks before the next.
 /// For lists that only compute, a deadlock is ranks whose work waits for each other; for lists with messages, each send waits
 /// until its rank's peer has come to the matching receive (rendezvous: the hardest that a transport may do).
-[[nodiscard]] constexpr fault find_fault(schedule const& s, check_options const& options = {}) { return detail::checker(s, options).first_fault(); }
+PLEAT_LAZY [[nodiscard]] constexpr fault find_fault(schedule const& s, check_options const& options = {}) { return detail::checker(s, options).first_fault(); }
 
 /// The fault as a sentence.
 PLEAT_ONCE [[nodiscard]] inline std::string in_words(fault const& f) {

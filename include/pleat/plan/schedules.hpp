@@ -33,7 +33,7 @@ PLEAT_ONCE [[nodiscard]] inline schedule_kind parse_schedule_kind(std::string_vi
 
 namespace detail {
 
-constexpr void demand_positive(index_t ranks, index_t micro_batches, index_t chunks = 1) {
+PLEAT_LAZY constexpr void demand_positive(index_t ranks, index_t micro_batches, index_t chunks = 1) {
   if (ranks < 1) throw error{"plan::schedule", "a pipeline needs at least one rank, found " + std::to_string(ranks)};
   if (micro_batches < 1) throw error{"plan::schedule", "a step needs at least one micro-batch, found " + std::to_string(micro_batches)};
   if (chunks < 1) throw error{"plan::schedule", "a rank needs at least one chunk, found " + std::to_string(chunks)};
@@ -51,7 +51,7 @@ struct list_writer {
   std::array<std::array<std::int32_t, 4>, 2> count{};
 
   [[nodiscard]] constexpr std::int32_t done(action_kind k, int chunk = 0) const { return count[static_cast<std::size_t>(chunk)][static_cast<std::size_t>(k)]; }
-  constexpr void put(action_kind k, int chunk = 0) {
+  PLEAT_LAZY constexpr void put(action_kind k, int chunk = 0) {
     auto const j = count[static_cast<std::size_t>(chunk)][static_cast<std::size_t>(k)]++;
     if (j < micro_batches) list.push_back({k, chunk == 0 ? first_stage : second_stage, j, -1});
     // A whole backward is also the next weight work.
@@ -61,7 +61,7 @@ struct list_writer {
   }
 };
 
-[[nodiscard]] constexpr schedule empty_schedule(index_t micro_batches, std::vector<std::int32_t> rank_of, index_t ranks) {
+PLEAT_LAZY [[nodiscard]] constexpr schedule empty_schedule(index_t micro_batches, std::vector<std::int32_t> rank_of, index_t ranks) {
   schedule s;
   s.micro_batches = micro_batches;
   s.rank_of = std::move(rank_of);
@@ -73,7 +73,7 @@ struct list_writer {
 
 /// All forwards, then all backwards (Huang et al. 2019). Backward ascends in micro-batch, so that weight gradients are summed in the order of the samples.
 /// Bubble (p-1)/m of the work; every rank holds m micro-batches.
-[[nodiscard]] constexpr schedule gpipe(index_t ranks, index_t micro_batches) {
+PLEAT_LAZY [[nodiscard]] constexpr schedule gpipe(index_t ranks, index_t micro_batches) {
   detail::demand_positive(ranks, micro_batches);
   auto s = detail::empty_schedule(micro_batches, place_in_loops(ranks), ranks);
   for (index_t r = 0; r < ranks; ++r) {
@@ -85,7 +85,7 @@ struct list_writer {
 }
 
 /// One forward, one backward (PipeDream-flush; Narayanan et al. 2021). GPipe's bubble; rank i holds min(m, p-i) micro-batches.
-[[nodiscard]] constexpr schedule one_f_one_b(index_t ranks, index_t micro_batches) {
+PLEAT_LAZY [[nodiscard]] constexpr schedule one_f_one_b(index_t ranks, index_t micro_batches) {
   detail::demand_positive(ranks, micro_batches);
   auto s = detail::empty_schedule(micro_batches, place_in_loops(ranks), ranks);
   for (index_t r = 0; r < ranks; ++r) {
@@ -104,7 +104,7 @@ struct list_writer {
 ///
 /// Micro-batches travel in groups of p. A number that p does not divide is carried out as the next multiple would be, without the
 /// surplus: what is left keeps its order, so nothing can wait that did not wait before. The bubble is least where p divides m.
-[[nodiscard]] constexpr schedule interleaved(index_t ranks, index_t micro_batches, index_t chunks = 2) {
+PLEAT_LAZY [[nodiscard]] constexpr schedule interleaved(index_t ranks, index_t micro_batches, index_t chunks = 2) {
   detail::demand_positive(ranks, micro_batches, chunks);
   if (chunks == 1) return one_f_one_b(ranks, micro_batches);
   auto s = detail::empty_schedule(micro_batches, place_in_loops(ranks, chunks), ranks);
@@ -150,19 +150,19 @@ template <class WarmUp, class Lag> [[nodiscard]] constexpr schedule handcrafted_
 
 /// ZB-H1 (Qi et al. 2024): backward in two halves, the weight half postponed into the bubbles. Bubble (p-1)(f+b-w); rank i never
 /// lets more than i weight halves wait, so every rank holds p micro-batches at most, as 1F1B's first.
-[[nodiscard]] constexpr schedule zb_h1(index_t ranks, index_t micro_batches) {
+PLEAT_LAZY [[nodiscard]] constexpr schedule zb_h1(index_t ranks, index_t micro_batches) {
   return detail::handcrafted_zero_bubble(ranks, micro_batches, [=](index_t r) { return ranks - r; }, [](index_t r) { return r; });
 }
 
 /// ZB-H2 (Qi et al. 2024): ZB-H1 with twice the warm-up. No rank idles between its first work and its last at equal times, for up to 2p-1 micro-batches in memory.
-[[nodiscard]] constexpr schedule zb_h2(index_t ranks, index_t micro_batches) {
+PLEAT_LAZY [[nodiscard]] constexpr schedule zb_h2(index_t ranks, index_t micro_batches) {
   return detail::handcrafted_zero_bubble(ranks, micro_batches, [=](index_t r) { return 2 * (ranks - r) - 1; }, [](index_t r) { return 2 * r; });
 }
 
 /// ZB-V (Qi et al. 2024, "controllable memory"): two chunks per rank in a V, backward in two halves. No rank idles between its first work and its last
 /// if forward and both halves take equal times; every rank holds at most p micro-batches (2p chunks). Fewer than 2p-1 micro-batches are carried out
 /// as 2p-1 would be, without the surplus.
-[[nodiscard]] constexpr schedule zb_v(index_t ranks, index_t micro_batches) {
+PLEAT_LAZY [[nodiscard]] constexpr schedule zb_v(index_t ranks, index_t micro_batches) {
   detail::demand_positive(ranks, micro_batches);
   auto s = detail::empty_schedule(micro_batches, place_in_v(ranks), ranks);
   index_t const m = std::max(micro_batches, 2 * ranks - 1);
@@ -189,7 +189,7 @@ template <class WarmUp, class Lag> [[nodiscard]] constexpr schedule handcrafted_
 /// DualPipe-V (DeepSeek 2025, the halved form of DualPipe): two chunks per rank in a V; in its steady part a forward of one chunk stands beside a
 /// whole backward of the other, so that one's messages hide behind the other's work. Fewer than 2p micro-batches are carried out as 2p would be,
 /// without the surplus.
-[[nodiscard]] constexpr schedule dualpipe_v(index_t ranks, index_t micro_batches) {
+PLEAT_LAZY [[nodiscard]] constexpr schedule dualpipe_v(index_t ranks, index_t micro_batches) {
   detail::demand_positive(ranks, micro_batches);
   auto s = detail::empty_schedule(micro_batches, place_in_v(ranks), ranks);
   index_t const m = std::max(micro_batches, 2 * ranks);
@@ -221,7 +221,7 @@ template <class WarmUp, class Lag> [[nodiscard]] constexpr schedule handcrafted_
 
 /// The schedule of that kind. \param chunks stages per rank: any number for `interleaved`, 2 for the V-shaped ones, else 1; 0 takes the kind's own
 /// 	hrows error for a number of chunks that the kind does not have
-[[nodiscard]] constexpr schedule make_schedule(schedule_kind kind, index_t ranks, index_t micro_batches, index_t chunks = 0) {
+PLEAT_LAZY [[nodiscard]] constexpr schedule make_schedule(schedule_kind kind, index_t ranks, index_t micro_batches, index_t chunks = 0) {
   bool const v = kind == schedule_kind::zb_v || kind == schedule_kind::dualpipe_v;
   index_t const own = v || kind == schedule_kind::interleaved ? 2 : 1;
   if (kind != schedule_kind::interleaved && chunks != 0 && chunks != own)

@@ -113,7 +113,7 @@ struct opened_checkpoint {
                        static_cast<std::int64_t>(number("loss_scale_good_steps")), static_cast<std::int64_t>(number("loss_scale_skipped"))};
   }
   /// Empty if there is none.
-  [[nodiscard]] std::string words(std::string const& key) const {
+  PLEAT_LAZY [[nodiscard]] std::string words(std::string const& key) const {
     auto const it = manifest.state.find(key);
     return it == manifest.state.end() ? std::string() : it->second;
   }
@@ -133,7 +133,7 @@ struct opened_checkpoint {
     return f;
   }
   /// Null if there is none.
-  [[nodiscard]] io::safetensors_file const* group(std::string const& name) const noexcept {
+  PLEAT_LAZY [[nodiscard]] io::safetensors_file const* group(std::string const& name) const noexcept {
     for (std::size_t i = 0; i < files.size(); ++i)
       if (manifest.parts[i].name.size() == name.size() + io::detail::part_suffix.size() && manifest.parts[i].name.starts_with(name)) return &files[i];
     return nullptr;

@@ -268,7 +268,7 @@ struct image {
       parts.push_back({layout.find(residuals_group, w.name), row_of_rank(m.ranks().rank(), w, m.ranks().size()), {0, w.size()}, to});
     });
   }
-  void add_encoded(encoded_weight& e) {
+  PLEAT_LAZY void add_encoded(encoded_weight& e) {
     for (auto& t : e.content.tensors) {
       if (t.shape.size() == 0) continue;
       auto& to = bytes.emplace_back(std::move(t.bytes));

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/comm/attempt.hpp>
 #include <pleat/nn/metrics.hpp>
 #include <pleat/parallel/any_model.hpp>
@@ -19,7 +20,7 @@ struct evaluation {
   index_t samples = 0, errors = 0;
   /// Share of wrong answers, in [0, 1].
   [[nodiscard]] double error() const noexcept { return samples ? static_cast<double>(errors) / static_cast<double>(samples) : 0; }
-  [[nodiscard]] double accuracy() const noexcept { return 1 - error(); }
+  PLEAT_LAZY [[nodiscard]] double accuracy() const noexcept { return 1 - error(); }
   /// confusion[label · classes + answer]
   std::vector<index_t> confusion;
 };

@@ -62,7 +62,7 @@ struct describing_writer {
   io::safetensors_writer file;
   PLEAT_ONCE inline void metadata(std::string name, std::string value) { file.metadata(std::move(name), std::move(value)); }
 };
-inline void add_weight(describing_writer& out, io::stored_weight const& w) { io::describe_weight(out.file, w); }
+PLEAT_LAZY inline void add_weight(describing_writer& out, io::stored_weight const& w) { io::describe_weight(out.file, w); }
 
 }  // namespace detail
 

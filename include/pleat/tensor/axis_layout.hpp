@@ -19,9 +19,9 @@ struct axis_layout {
 
   [[nodiscard]] constexpr bool cut() const noexcept { return where.shards(); }
   /// The part of the dimension that rank `part` of `parts` holds.
-  [[nodiscard]] constexpr index_range range(index_t parts, index_t part) const noexcept { return block_range(whole, parts, part, where.unit); }
+  PLEAT_LAZY [[nodiscard]] constexpr index_range range(index_t parts, index_t part) const noexcept { return block_range(whole, parts, part, where.unit); }
   /// The same elements on every rank, whatever the units are called.
-  [[nodiscard]] constexpr bool same(axis_layout const& o, index_t parts) const noexcept {
+  PLEAT_LAZY [[nodiscard]] constexpr bool same(axis_layout const& o, index_t parts) const noexcept {
     if (where.kind != o.where.kind) return false;
     if (!cut()) return true;
     if (where.dim != o.where.dim || whole != o.whole) return false;
@@ -30,7 +30,7 @@ struct axis_layout {
     return true;
   }
   /// True if every border between two ranks lies on a multiple of `n` elements.
-  [[nodiscard]] constexpr bool borders_on(index_t n, index_t parts) const noexcept {
+  PLEAT_LAZY [[nodiscard]] constexpr bool borders_on(index_t n, index_t parts) const noexcept {
     for (index_t r = 0; r + 1 < parts; ++r)
       if (index_t const end = range(parts, r).end; end % n != 0 && end != whole) return false;
     return true;
@@ -49,7 +49,7 @@ struct reshaped_layout {
   axis_layout layout;
   bool fits = true;
 };
-[[nodiscard]] constexpr reshaped_layout reshaped(axis_layout const& l, extents const& from, extents const& to) noexcept {
+PLEAT_LAZY [[nodiscard]] constexpr reshaped_layout reshaped(axis_layout const& l, extents const& from, extents const& to) noexcept {
   if (!l.cut()) return {l, true};
   int const d = l.where.dim;
   index_t before = 1, prefix = 1;

@@ -84,7 +84,7 @@ template <class T> using wide_t = typename detail::wide<T>::type;
 enum class dtype : std::uint8_t { boolean, u8, i8, i16, u16, f16, bf16, i32, u32, f32, f64, i64, u64 };
 
 /// Bytes of one element.
-[[nodiscard]] constexpr std::size_t size_of(dtype t) noexcept {
+PLEAT_LAZY [[nodiscard]] constexpr std::size_t size_of(dtype t) noexcept {
   switch (t) {
     case dtype::boolean: case dtype::u8: case dtype::i8: return 1;
     case dtype::i16: case dtype::u16: case dtype::f16: case dtype::bf16: return 2;
@@ -101,7 +101,7 @@ enum class dtype : std::uint8_t { boolean, u8, i8, i16, u16, f16, bf16, i32, u32
 }
 
 /// The dtype of a safetensors name. \throws error for a name that is not in the table.
-[[nodiscard]] inline dtype dtype_from_name(std::string_view name) {
+PLEAT_LAZY [[nodiscard]] inline dtype dtype_from_name(std::string_view name) {
   for (int i = 0; i <= static_cast<int>(dtype::u64); ++i)
     if (name_of(static_cast<dtype>(i)) == name) return static_cast<dtype>(i);
   throw error{"dtype_from_name", "'" + std::string(name) + "' is no element type that this version knows"};

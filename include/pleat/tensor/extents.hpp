@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 
+#include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
 
 namespace pleat {
@@ -23,8 +24,8 @@ class extents {
   static constexpr int max_rank = 6;
 
   constexpr extents() noexcept = default;
-  constexpr extents(std::initializer_list<index_t> list) : extents(std::span<index_t const>(list.begin(), list.size())) {}
-  constexpr explicit extents(std::span<index_t const> list) {
+  PLEAT_LAZY constexpr extents(std::initializer_list<index_t> list) : extents(std::span<index_t const>(list.begin(), list.size())) {}
+  PLEAT_LAZY constexpr explicit extents(std::span<index_t const> list) {
     if (list.size() > max_rank)
       throw error{"extents", "rank " + std::to_string(list.size()) + " is above the largest, " + std::to_string(max_rank)};
     for (auto n : list) {
@@ -40,21 +41,21 @@ class extents {
   [[nodiscard]] constexpr index_t const* end() const noexcept { return e_.data() + rank_; }
 
   /// Number of elements; 1 for rank 0.
-  [[nodiscard]] constexpr index_t size() const noexcept {
+  PLEAT_LAZY [[nodiscard]] constexpr index_t size() const noexcept {
     index_t n = 1;
     for (auto e : *this) n *= e;
     return n;
   }
 
   /// Product of the extents from dimension `first` on: the elements of one sample for `first` = 1.
-  [[nodiscard]] constexpr index_t size_from(int first) const noexcept {
+  PLEAT_LAZY [[nodiscard]] constexpr index_t size_from(int first) const noexcept {
     index_t n = 1;
     for (int i = first; i < rank_; ++i) n *= (*this)[i];
     return n;
   }
 
   /// The same shape with another outermost extent: another batch of the same samples.
-  [[nodiscard]] constexpr extents with_batch(index_t n) const noexcept {
+  PLEAT_LAZY [[nodiscard]] constexpr extents with_batch(index_t n) const noexcept {
     extents r = *this;
     if (r.rank_ == 0) r.rank_ = 1;
     r[0] = n;
@@ -69,7 +70,7 @@ class extents {
   }
 
   /// "[64, 784]"
-  [[nodiscard]] std::string to_string() const {
+  PLEAT_LAZY [[nodiscard]] std::string to_string() const {
     std::string s = "[";
     for (int i = 0; i < rank_; ++i) s += (i ? ", " : "") + std::to_string((*this)[i]);
     return s + "]";

@@ -27,14 +27,14 @@ struct index_range {
 
 /// Part `part` of `n` elements cut into `parts` blocks whose sizes differ by at most one, larger blocks first.
 /// Any n, any number of parts: uneven and empty blocks are a matter of course.
-[[nodiscard]] constexpr index_range block_range(index_t n, index_t parts, index_t part) noexcept {
+PLEAT_LAZY [[nodiscard]] constexpr index_range block_range(index_t n, index_t parts, index_t part) noexcept {
   index_t const base = n / parts, rest = n % parts;
   index_t const begin = part * base + std::min(part, rest);
   return {begin, begin + base + (part < rest ? 1 : 0)};
 }
 
 /// The part that holds element i under block_range(n, parts, ·). Requires 0 ≤ i < n.
-[[nodiscard]] constexpr index_t block_owner(index_t n, index_t parts, index_t i) noexcept {
+PLEAT_LAZY [[nodiscard]] constexpr index_t block_owner(index_t n, index_t parts, index_t i) noexcept {
   index_t const base = n / parts, rest = n % parts;
   index_t const head = rest * (base + 1);
   return i < head ? i / (base + 1) : rest + (i - head) / base;
@@ -42,12 +42,12 @@ struct index_range {
 
 /// The same where only whole units of `unit` neighbouring elements may be dealt (heads of a width, blocks of a format): the
 /// ⌈n / unit⌉ units are cut as above, and the last one may be short.
-[[nodiscard]] constexpr index_range block_range(index_t n, index_t parts, index_t part, index_t unit) noexcept {
+PLEAT_LAZY [[nodiscard]] constexpr index_range block_range(index_t n, index_t parts, index_t part, index_t unit) noexcept {
   if (unit == 1) return block_range(n, parts, part);
   index_range const r = block_range((n + unit - 1) / unit, parts, part);
   return {std::min(n, r.begin * unit), std::min(n, r.end * unit)};
 }
-[[nodiscard]] constexpr index_t block_owner(index_t n, index_t parts, index_t i, index_t unit) noexcept {
+PLEAT_LAZY [[nodiscard]] constexpr index_t block_owner(index_t n, index_t parts, index_t i, index_t unit) noexcept {
   return unit == 1 ? block_owner(n, parts, i) : block_owner((n + unit - 1) / unit, parts, i / unit);
 }
 
@@ -64,12 +64,12 @@ class index_box {
   [[nodiscard]] constexpr index_range operator[](int i) const noexcept { return r_[static_cast<std::size_t>(i)]; }
   constexpr index_range& operator[](int i) noexcept { return r_[static_cast<std::size_t>(i)]; }
 
-  [[nodiscard]] constexpr extents shape() const {
+  PLEAT_LAZY [[nodiscard]] constexpr extents shape() const {
     std::array<index_t, extents::max_rank> n{};
     for (int i = 0; i < rank_; ++i) n[static_cast<std::size_t>(i)] = std::max<index_t>(0, (*this)[i].size());
     return extents(std::span<index_t const>(n.data(), static_cast<std::size_t>(rank_)));
   }
-  [[nodiscard]] constexpr index_t size() const { return shape().size(); }
+  PLEAT_LAZY [[nodiscard]] constexpr index_t size() const { return shape().size(); }
   [[nodiscard]] constexpr bool empty() const { return size() == 0; }
   /// "[0:4, 2:6]"
   PLEAT_ONCE [[nodiscard]] inline std::string to_string() const {
@@ -90,7 +90,7 @@ class index_box {
 }
 
 /// Row-major position of the element `at` of a tensor of shape `shape`.
-[[nodiscard]] constexpr index_t linear_index(extents const& shape, std::span<index_t const> at) noexcept {
+PLEAT_LAZY [[nodiscard]] constexpr index_t linear_index(extents const& shape, std::span<index_t const> at) noexcept {
   index_t k = 0;
   for (int i = 0; i < shape.rank(); ++i) k = k * shape[i] + at[static_cast<std::size_t>(i)];
   return k;

@@ -25,7 +25,7 @@ class layout {
  public:
   constexpr layout() noexcept = default;
   /// \throws error if an axis shards a dimension that the shape does not have, or if words name more axes than there are
-  constexpr layout(pleat::mesh const& m, extents const& shape, placement const& where) : mesh_(m), shape_(shape), where_(where) {
+  PLEAT_LAZY constexpr layout(pleat::mesh const& m, extents const& shape, placement const& where) : mesh_(m), shape_(shape), where_(where) {
     for (int a = 0; a < pleat::mesh::max_axes; ++a) {
       axis_placement const& p = where[a];
       if (a >= m.axes() && !p.replicates())
@@ -45,8 +45,8 @@ class layout {
   [[nodiscard]] constexpr layout with(placement const& where) const { return {mesh_, shape_, where}; }
 
   /// The box of a rank, in global indices. Of a partial tensor: the box of its addend.
-  [[nodiscard]] constexpr index_box box(int rank) const noexcept { return box_at(mesh_.coordinates_of(rank)); }
-  [[nodiscard]] constexpr index_box box_at(pleat::mesh::coordinates const& c) const noexcept {
+  PLEAT_LAZY [[nodiscard]] constexpr index_box box(int rank) const noexcept { return box_at(mesh_.coordinates_of(rank)); }
+  PLEAT_LAZY [[nodiscard]] constexpr index_box box_at(pleat::mesh::coordinates const& c) const noexcept {
     index_box b(shape_);
     for (int a = 0; a < mesh_.axes(); ++a) {
       axis_placement const& p = where_[a];
@@ -58,27 +58,27 @@ class layout {
     return b;
   }
   /// The extents of a rank's part.
-  [[nodiscard]] constexpr extents local(int rank) const noexcept { return box(rank).shape(); }
+  PLEAT_LAZY [[nodiscard]] constexpr extents local(int rank) const noexcept { return box(rank).shape(); }
   /// The indices of dimension d that a rank holds.
-  [[nodiscard]] constexpr index_range range(int rank, int d) const noexcept { return box(rank)[d]; }
+  PLEAT_LAZY [[nodiscard]] constexpr index_range range(int rank, int d) const noexcept { return box(rank)[d]; }
 
   /// True if every rank's part has the same extents.
-  [[nodiscard]] constexpr bool even() const noexcept {
+  PLEAT_LAZY [[nodiscard]] constexpr bool even() const noexcept {
     // the first block of every cut is the largest, the last the smallest
     pleat::mesh::coordinates last{};
     for (int a = 0; a < mesh_.axes(); ++a) last[static_cast<std::size_t>(a)] = mesh_.extent(a) - 1;
     return box_at({}).shape() == box_at(last).shape();
   }
   /// The ranks that hold the same box as `rank`: copies along axes that replicate, addends along axes that are partial.
-  [[nodiscard]] constexpr rank_group holders(int rank) const noexcept {
+  PLEAT_LAZY [[nodiscard]] constexpr rank_group holders(int rank) const noexcept {
     return mesh_.group(rank, mesh_.all() - where_.shard_axes());
   }
   /// Elements over all ranks.
-  [[nodiscard]] constexpr index_t stored() const noexcept {
+  PLEAT_LAZY [[nodiscard]] constexpr index_t stored() const noexcept {
     return shape_.size() * mesh_.group_size(mesh_.all() - where_.shard_axes());
   }
   /// The rank that holds the element at these indices, with coordinate 0 along the axes that do not shard.
-  [[nodiscard]] constexpr int owner(std::span<index_t const> at) const noexcept {
+  PLEAT_LAZY [[nodiscard]] constexpr int owner(std::span<index_t const> at) const noexcept {
     index_box b(shape_);
     pleat::mesh::coordinates c{};
     for (int a = 0; a < mesh_.axes(); ++a) {
@@ -99,7 +99,7 @@ class layout {
   PLEAT_ONCE [[nodiscard]] inline std::string to_string() const {
     return shape_.to_string() + " on " + (mesh_.axes() ? mesh_.to_string() + ": " + where_.to_string(mesh_) : "one rank");
   }
-  [[nodiscard]] std::uint64_t hash() const { return random::hash(to_string()); }
+  PLEAT_LAZY [[nodiscard]] std::uint64_t hash() const { return random::hash(to_string()); }
 
  private:
   pleat::mesh mesh_;

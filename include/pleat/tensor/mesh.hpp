@@ -28,7 +28,7 @@ struct axis_name {
   char text[capacity + 1] = {};
 
   constexpr axis_name() noexcept = default;
-  constexpr axis_name(std::string_view s) {  // NOLINT: a name *is* its text
+  PLEAT_LAZY constexpr axis_name(std::string_view s) {  // NOLINT: a name *is* its text
     bool good = !s.empty() && s.size() <= capacity && s[0] >= 'a' && s[0] <= 'z' && s != "order";
     for (char const c : s) good = good && ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_');
     if (!good)
@@ -110,9 +110,9 @@ class mesh {
 
   /// One rank, no axis.
   constexpr mesh() noexcept = default;
-  constexpr mesh(std::initializer_list<axis> axes) : mesh(std::span<axis const>(axes.begin(), axes.size())) {}
+  PLEAT_LAZY constexpr mesh(std::initializer_list<axis> axes) : mesh(std::span<axis const>(axes.begin(), axes.size())) {}
   /// \throws error for a name twice, an extent below 1, more than 6 axes
-  constexpr explicit mesh(std::span<axis const> axes) {
+  PLEAT_LAZY constexpr explicit mesh(std::span<axis const> axes) {
     if (axes.size() > max_axes)
       throw error{"mesh", std::to_string(axes.size()) + " axes, at most " + std::to_string(max_axes)};
     std::int64_t ranks = 1;
@@ -131,7 +131,7 @@ class mesh {
   }
 
   /// The same mesh with the axes named outermost first: the last one is innermost. Every axis exactly once.
-  [[nodiscard]] constexpr mesh ordered(std::string_view outermost_first) const {
+  PLEAT_LAZY [[nodiscard]] constexpr mesh ordered(std::string_view outermost_first) const {
     mesh m = *this;
     axis_set seen;
     int n = 0;
@@ -155,15 +155,15 @@ class mesh {
   [[nodiscard]] constexpr axis const& operator[](int i) const noexcept { return axes_[static_cast<std::size_t>(i)]; }
   [[nodiscard]] constexpr int extent(int i) const noexcept { return (*this)[i].extent; }
   /// Ranks along the axis of this name. \throws error if there is none
-  [[nodiscard]] constexpr int extent(std::string_view name) const { return extent(axis_of(name)); }
+  PLEAT_LAZY [[nodiscard]] constexpr int extent(std::string_view name) const { return extent(axis_of(name)); }
   /// The axis of this name, -1 if there is none.
-  [[nodiscard]] constexpr int find(std::string_view name) const noexcept {
+  PLEAT_LAZY [[nodiscard]] constexpr int find(std::string_view name) const noexcept {
     for (int i = 0; i < count_; ++i)
       if ((*this)[i].name.view() == name) return i;
     return -1;
   }
   /// The axis of this name. \throws error that lists the names there are
-  [[nodiscard]] constexpr int axis_of(std::string_view name) const {
+  PLEAT_LAZY [[nodiscard]] constexpr int axis_of(std::string_view name) const {
     int const i = find(name);
     if (i < 0)
       throw error{"mesh", "there is no axis '" + std::string(name.substr(0, 40)) + "'",
@@ -171,14 +171,14 @@ class mesh {
     return i;
   }
   /// The axes named, as in "data,tensor". \throws error for a name that there is not
-  [[nodiscard]] constexpr axis_set set(std::string_view names) const {
+  PLEAT_LAZY [[nodiscard]] constexpr axis_set set(std::string_view names) const {
     axis_set s;
     for_each_name(names, ',', [&](std::string_view name) { s = s | axis_set::of(axis_of(name)); });
     return s;
   }
   [[nodiscard]] constexpr axis_set all() const noexcept { return {(std::uint32_t{1} << count_) - 1}; }
   /// Axes of more than one rank.
-  [[nodiscard]] constexpr axis_set wide() const noexcept {
+  PLEAT_LAZY [[nodiscard]] constexpr axis_set wide() const noexcept {
     axis_set s;
     for (int i = 0; i < count_; ++i)
       if (extent(i) > 1) s = s | axis_set::of(i);
@@ -189,12 +189,12 @@ class mesh {
 
   [[nodiscard]] constexpr int coordinate(int rank, int i) const noexcept { return rank / stride(i) % extent(i); }
   /// In the order in which the axes are listed; 0 beyond the last.
-  [[nodiscard]] constexpr coordinates coordinates_of(int rank) const noexcept {
+  PLEAT_LAZY [[nodiscard]] constexpr coordinates coordinates_of(int rank) const noexcept {
     coordinates c{};
     for (int i = 0; i < count_; ++i) c[static_cast<std::size_t>(i)] = coordinate(rank, i);
     return c;
   }
-  [[nodiscard]] constexpr int rank_of(coordinates const& c) const noexcept {
+  PLEAT_LAZY [[nodiscard]] constexpr int rank_of(coordinates const& c) const noexcept {
     int rank = 0;
     for (int i = 0; i < count_; ++i) rank += c[static_cast<std::size_t>(i)] * stride(i);
     return rank;
@@ -205,13 +205,13 @@ class mesh {
   }
 
   /// Number of ranks in a group along these axes.
-  [[nodiscard]] constexpr int group_size(axis_set axes) const noexcept {
+  PLEAT_LAZY [[nodiscard]] constexpr int group_size(axis_set axes) const noexcept {
     int n = 1;
     for (int i = 0; i < count_; ++i) n *= axes.contains(i) ? extent(i) : 1;
     return n;
   }
   /// The ranks that agree with `rank` in all other axes, itself included.
-  [[nodiscard]] constexpr rank_group group(int rank, axis_set axes) const noexcept {
+  PLEAT_LAZY [[nodiscard]] constexpr rank_group group(int rank, axis_set axes) const noexcept {
     rank_group g;
     g.first_ = rank;
     for (int i = 0; i < count_; ++i)
@@ -224,14 +224,14 @@ class mesh {
     return g;
   }
   /// Where a rank stands in its group along these axes.
-  [[nodiscard]] constexpr int position(int rank, axis_set axes) const noexcept {
+  PLEAT_LAZY [[nodiscard]] constexpr int position(int rank, axis_set axes) const noexcept {
     int k = 0;
     for (int i = 0; i < count_; ++i)
       if (axes.contains(i)) k = k * extent(i) + coordinate(rank, i);
     return k;
   }
   /// Which of the groups along these axes a rank is in: 0 … size() / group_size(axes) - 1.
-  [[nodiscard]] constexpr int group_index(int rank, axis_set axes) const noexcept { return position(rank, all() - axes); }
+  PLEAT_LAZY [[nodiscard]] constexpr int group_index(int rank, axis_set axes) const noexcept { return position(rank, all() - axes); }
 
   friend constexpr bool operator==(mesh const& a, mesh const& b) noexcept {
     if (a.count_ != b.count_) return false;
@@ -273,11 +273,11 @@ class mesh {
   /// one that changes the axes listed last least.
   [[nodiscard]] mesh nearest(int ranks) const;
 
-  [[nodiscard]] std::uint64_t hash() const { return random::hash(to_string()); }
+  PLEAT_LAZY [[nodiscard]] std::uint64_t hash() const { return random::hash(to_string()); }
 
  private:
   struct search;
-  constexpr void set_strides() noexcept {
+  PLEAT_LAZY constexpr void set_strides() noexcept {
     size_ = 1;
     for (int i = count_; i-- > 0;) {
       auto const a = static_cast<std::size_t>(order_[static_cast<std::size_t>(i)]);
@@ -285,7 +285,7 @@ class mesh {
       size_ *= axes_[a].extent;
     }
   }
-  [[nodiscard]] constexpr std::string names() const {
+  PLEAT_LAZY [[nodiscard]] constexpr std::string names() const {
     std::string s;
     for (int i = 0; i < count_; ++i) {
       s += i ? ", " : "";
@@ -303,7 +303,7 @@ class mesh {
 struct mesh::search {
   mesh now, best;
   double cost;
-  void walk(int i, int left, double spent) {
+  PLEAT_LAZY void walk(int i, int left, double spent) {
     auto const set = [&](int e) {
       int const before = now.extent(i);
       double const more = spent + std::abs(std::log(static_cast<double>(e) / before));

@@ -65,7 +65,7 @@ struct partial {
 };
 
 namespace detail {
-constexpr axis_placement shard_of(int dim, index_t unit) {
+PLEAT_LAZY constexpr axis_placement shard_of(int dim, index_t unit) {
   if (dim < 0 || dim >= extents::max_rank)
     throw error{"shard", "dimension " + std::to_string(dim), "Dimensions are counted from 0 to " + std::to_string(extents::max_rank - 1)};
   if (unit < 1) throw error{"shard", "a unit of " + std::to_string(unit) + " elements", "The smallest unit is 1"};
@@ -112,7 +112,7 @@ class placement {
   constexpr placement(Words const&... words) : axes_{static_cast<axis_placement>(words)...} {}  // NOLINT
 
   /// By axis names; axes that are not named replicate. \throws error for a name that the mesh does not have, or twice
-  [[nodiscard]] static constexpr placement on(mesh const& m, std::initializer_list<std::pair<std::string_view, axis_placement>> words) {
+  PLEAT_LAZY [[nodiscard]] static constexpr placement on(mesh const& m, std::initializer_list<std::pair<std::string_view, axis_placement>> words) {
     placement p;
     axis_set named;
     for (auto const& [name, word] : words) {
@@ -127,7 +127,7 @@ class placement {
   [[nodiscard]] constexpr axis_placement const& operator[](int axis) const noexcept { return axes_[static_cast<std::size_t>(axis)]; }
   constexpr void set(int axis, axis_placement word) noexcept { axes_[static_cast<std::size_t>(axis)] = word; }
   /// The same with another word for one axis.
-  [[nodiscard]] constexpr placement with(int axis, axis_placement word) const noexcept {
+  PLEAT_LAZY [[nodiscard]] constexpr placement with(int axis, axis_placement word) const noexcept {
     placement p = *this;
     p.set(axis, word);
     return p;
@@ -165,7 +165,7 @@ class placement {
   /// The reverse of to_string(axes). \throws error with the word that it does not understand
   [[nodiscard]] static placement parse(std::string_view text);
 
-  [[nodiscard]] std::uint64_t hash() const { return random::hash(to_string()); }
+  PLEAT_LAZY [[nodiscard]] std::uint64_t hash() const { return random::hash(to_string()); }
 
  private:
   std::array<axis_placement, mesh::max_axes> axes_{};

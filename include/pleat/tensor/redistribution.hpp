@@ -61,12 +61,12 @@ struct wire {
 
 /// One collective (or none) that takes a tensor from one layout to the next on the same mesh.
 class redistribution_step {
-  [[nodiscard]] constexpr int axes() const noexcept { return from_.mesh().axes(); }
-  [[nodiscard]] constexpr bool new_addend(int a) const noexcept {
+  PLEAT_LAZY [[nodiscard]] constexpr int axes() const noexcept { return from_.mesh().axes(); }
+  PLEAT_LAZY [[nodiscard]] constexpr bool new_addend(int a) const noexcept {
     return from_.mesh().extent(a) > 1 && from_.where()[a].replicates() && to_.where()[a].partial();
   }
 
-  constexpr void classify() noexcept {
+  PLEAT_LAZY constexpr void classify() noexcept {
     placement const &x = from_.where(), &y = to_.where();
     axis_set resolved, gathered, other;
     for (int a = 0; a < axes(); ++a) {
@@ -174,7 +174,7 @@ class redistribution_step {
 
  public:
   constexpr redistribution_step() noexcept = default;
-  constexpr redistribution_step(layout const& from, placement const& to) : from_(from), to_(from.with(to)) { classify(); }
+  PLEAT_LAZY constexpr redistribution_step(layout const& from, placement const& to) : from_(from), to_(from.with(to)) { classify(); }
 
   [[nodiscard]] constexpr layout const& from() const noexcept { return from_; }
   [[nodiscard]] constexpr layout const& to() const noexcept { return to_; }
@@ -186,7 +186,7 @@ class redistribution_step {
   /// True if part of a rank's new box comes from nowhere: it is zero (a new axis with addends).
   [[nodiscard]] constexpr bool zeros() const noexcept { return zeros_; }
   /// False for ranks that end with zeros only: nobody in their group has anything to move.
-  [[nodiscard]] constexpr bool takes_part(int rank) const noexcept {
+  PLEAT_LAZY [[nodiscard]] constexpr bool takes_part(int rank) const noexcept {
     for (int a = 0; a < axes(); ++a)
       if (new_addend(a) && from_.mesh().coordinate(rank, a) != 0) return false;
     return true;
@@ -218,7 +218,7 @@ class redistribution_step {
 
   /// Elements that a rank sends to and receives from others, each box once; an all-reduce as a reduce-scatter in blocks followed by
   /// an all-gather: 2 (g − 1) / g of the tensor in a group of g. Costs no list.
-  [[nodiscard]] constexpr wire elements(int rank) const noexcept {
+  PLEAT_LAZY [[nodiscard]] constexpr wire elements(int rank) const noexcept {
     if (kind_ == movement::local) return {};
     pleat::mesh const& m = from_.mesh();
     auto const c = m.coordinates_of(rank);
@@ -288,9 +288,9 @@ class redistribution {
   [[nodiscard]] bool local() const noexcept { return bytes() == 0; }
 
   /// Bytes that cross between ranks, each counted once.
-  [[nodiscard]] index_t bytes() const noexcept { return sum(steps_); }
+  PLEAT_LAZY [[nodiscard]] index_t bytes() const noexcept { return sum(steps_); }
   /// Bytes that one rank sends and receives.
-  [[nodiscard]] wire bytes(int rank) const noexcept {
+  PLEAT_LAZY [[nodiscard]] wire bytes(int rank) const noexcept {
     wire w;
     for (auto const& s : steps_) {
       auto const e = s.elements(rank);
@@ -335,12 +335,12 @@ class redistribution {
 
  private:
   /// Whether a later axis cuts dimension d too: then a's blocks are not whole blocks of the group, and only an exchange fits.
-  [[nodiscard]] bool cut_later(placement const& p, int a, int d) const noexcept {
+  PLEAT_LAZY [[nodiscard]] bool cut_later(placement const& p, int a, int d) const noexcept {
     for (int b = a + 1; b < from_.mesh().axes(); ++b)
       if (from_.mesh().extent(b) > 1 && p[b].shards(d)) return true;
     return false;
   }
-  void take_if_cheaper(std::vector<priced_step> other) {
+  PLEAT_LAZY void take_if_cheaper(std::vector<priced_step> other) {
     index_t const a = sum(steps_), b = sum(other);
     if (b < a || (b == a && other.size() < steps_.size())) steps_ = std::move(other);
   }
@@ -383,7 +383,7 @@ class redistribution {
       at = at.with(next);
     }
   }
-  [[nodiscard]] static index_t sum(std::vector<priced_step> const& list) noexcept {
+  PLEAT_LAZY [[nodiscard]] static index_t sum(std::vector<priced_step> const& list) noexcept {
     index_t n = 0;
     for (auto const& s : list) n += s.bytes;
     return n;

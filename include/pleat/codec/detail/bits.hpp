@@ -32,7 +32,7 @@ template <class T> [[nodiscard]] std::vector<std::uint8_t> bits_of_nonzeros(std:
   return bits;
 }
 
-[[nodiscard]] inline index_t count_bits(std::span<std::uint8_t const> bits) noexcept {
+PLEAT_LAZY [[nodiscard]] inline index_t count_bits(std::span<std::uint8_t const> bits) noexcept {
   index_t n = 0;
   for (auto b : bits) n += std::popcount(b);
   return n;

@@ -44,7 +44,7 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<std::vector<std::byte>> bytes_of_all
 }
 
 /// \throws error: pieces that do not come from one weight cannot become one
-[[noreturn, gnu::cold]] inline void refuse_join(std::string_view form, char const* what) {
+PLEAT_LAZY [[noreturn, gnu::cold]] inline void refuse_join(std::string_view form, char const* what) {
   throw error{call_of(form, "join"), std::string("the parts have ") + what + " of their own: they are no parts of one weight", "Encode the weight before it is cut (parallel::place), or save it dense"};
 }
 
@@ -55,7 +55,7 @@ struct host_parts {
     auto const* p = find_part(parts, suffix);
     return p ? reinterpret_cast<V const*>(p->bytes.data()) : nullptr;
   }
-  [[nodiscard]] index_t count(std::string_view suffix) const {
+  PLEAT_LAZY [[nodiscard]] index_t count(std::string_view suffix) const {
     auto const* p = find_part(parts, suffix);
     return p ? p->shape.size() : 0;
   }

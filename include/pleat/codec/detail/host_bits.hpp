@@ -20,7 +20,7 @@
 namespace pleat::codec::detail {
 
 /// "codec::q8_0::encode"
-[[nodiscard]] inline std::string call_of(std::string_view form, char const* function) { return "codec::" + std::string(form) + "::" + function; }
+PLEAT_LAZY [[nodiscard]] inline std::string call_of(std::string_view form, char const* function) { return "codec::" + std::string(form) + "::" + function; }
 
 /// \throws error that names the element at `at`, which is not finite
 PLEAT_ONCE [[noreturn]] inline void refuse_element(std::string_view form, extents const& shape, index_t at, float value) {
@@ -30,7 +30,7 @@ PLEAT_ONCE [[noreturn]] inline void refuse_element(std::string_view form, extent
 }
 
 /// The largest bits of a magnitude among n values: at least 0x7f800000 if one is NaN or infinite.
-[[nodiscard]] inline std::uint32_t largest_magnitude_bits(float const* values, index_t n) noexcept {
+PLEAT_LAZY [[nodiscard]] inline std::uint32_t largest_magnitude_bits(float const* values, index_t n) noexcept {
   std::uint32_t most = 0;
   for (index_t i = 0; i < n; ++i) {
     std::uint32_t u;
@@ -85,7 +85,7 @@ struct placed_parts {
       if (p.suffix == suffix) return reinterpret_cast<V const*>(base + p.offset);
     return nullptr;
   }
-  [[nodiscard]] index_t count(std::string_view suffix) const noexcept {
+  PLEAT_LAZY [[nodiscard]] index_t count(std::string_view suffix) const noexcept {
     for (auto const& p : *pieces)
       if (p.suffix == suffix) return p.shape.size();
     return 0;

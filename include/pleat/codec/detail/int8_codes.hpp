@@ -17,7 +17,7 @@
 namespace pleat::codec::detail {
 
 /// Largest magnitude of a row, or NaN if one of its values is NaN or infinite.
-[[nodiscard]] inline float finite_amax(std::span<float const> row) noexcept {
+PLEAT_LAZY [[nodiscard]] inline float finite_amax(std::span<float const> row) noexcept {
   float amax = 0;
   for (float x : row) {
     if (!std::isfinite(x)) return std::numeric_limits<float>::quiet_NaN();
@@ -28,7 +28,7 @@ namespace pleat::codec::detail {
 
 /// amax/127, mended at both ends of the number line: where the quotient is subnormal it is rounded up, so that no value clips (zero only
 /// for amax = 0); where 127·scale would overflow it is rounded down.
-[[nodiscard]] inline float int8_scale(float amax) noexcept {
+PLEAT_LAZY [[nodiscard]] inline float int8_scale(float amax) noexcept {
   float s = amax / 127.0f;
   if (s < std::numeric_limits<float>::min() && static_cast<double>(s) * 127.0 < static_cast<double>(amax))
     s = std::nextafter(s, std::numeric_limits<float>::infinity());
@@ -38,7 +38,7 @@ namespace pleat::codec::detail {
 
 /// The nearest code. The quotient is taken in double: for two floats that is enough for a correctly rounded code, so that
 /// |x − scale·code| ≤ scale/2 holds exactly wherever |x| ≤ 127·scale.
-[[nodiscard]] inline std::int8_t int8_code(float x, float scale) noexcept {
+PLEAT_LAZY [[nodiscard]] inline std::int8_t int8_code(float x, float scale) noexcept {
   if (scale == 0) return 0;
   double const q = std::nearbyint(static_cast<double>(x) / static_cast<double>(scale));
   return static_cast<std::int8_t>(q > 127 ? 127 : q < -127 ? -127 : q);

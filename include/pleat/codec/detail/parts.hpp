@@ -16,7 +16,7 @@
 namespace pleat::codec::detail {
 
 /// The part called `suffix`, or null.
-[[nodiscard]] inline file_tensor const* find_part(std::span<file_tensor const> parts, std::string_view suffix) noexcept {
+PLEAT_LAZY [[nodiscard]] inline file_tensor const* find_part(std::span<file_tensor const> parts, std::string_view suffix) noexcept {
   for (auto const& p : parts)
     if (p.suffix == suffix) return &p;
   return nullptr;

@@ -16,7 +16,7 @@
 namespace pleat::comm::detail {
 
 /// Whether a reduction makes sense for an element type: bits of integers only, no sum or product of booleans.
-[[nodiscard]] constexpr bool reducible(dtype t, reduction op) noexcept {
+PLEAT_LAZY [[nodiscard]] constexpr bool reducible(dtype t, reduction op) noexcept {
   bool const bits = op == reduction::bit_and || op == reduction::bit_or;
   bool const floating = t == dtype::f16 || t == dtype::bf16 || t == dtype::f32 || t == dtype::f64;
   if (t == dtype::boolean) return op != reduction::sum && op != reduction::prod;
@@ -128,10 +128,10 @@ inline void copy_bytes(void* to, void const* from, index_t bytes) noexcept {
   if (bytes > 0 && to != from) std::memmove(to, from, static_cast<std::size_t>(bytes));
 }
 
-[[nodiscard]] inline std::byte const* at(void const* p, index_t elements, dtype t) noexcept {
+PLEAT_LAZY [[nodiscard]] inline std::byte const* at(void const* p, index_t elements, dtype t) noexcept {
   return static_cast<std::byte const*>(p) + elements * static_cast<index_t>(size_of(t));
 }
-[[nodiscard]] inline std::byte* at(void* p, index_t elements, dtype t) noexcept {
+PLEAT_LAZY [[nodiscard]] inline std::byte* at(void* p, index_t elements, dtype t) noexcept {
   return static_cast<std::byte*>(p) + elements * static_cast<index_t>(size_of(t));
 }
 

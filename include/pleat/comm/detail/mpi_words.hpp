@@ -47,7 +47,7 @@ PLEAT_ONCE [[noreturn, gnu::cold]] inline void mpi_fail(int code, std::string ca
               "The communicator cannot be trusted any more", rank};
 }
 
-[[nodiscard]] inline MPI_Datatype mpi_type(dtype t) noexcept {
+PLEAT_LAZY [[nodiscard]] inline MPI_Datatype mpi_type(dtype t) noexcept {
   switch (t) {
     case dtype::boolean:
     case dtype::u8:

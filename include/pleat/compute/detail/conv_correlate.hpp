@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include <pleat/base/config.hpp>
 #include <pleat/compute/detail/conv_tile.hpp>
 #include <pleat/compute/detail/conv_tile_avx2.hpp>
 #include <pleat/compute/detail/conv_tile_avx512.hpp>
@@ -49,7 +50,7 @@ struct conv_lowering {
   index_t phases;      ///< row phases that occur
   index_t phase_gap;   ///< they are multiples of this
 
-  explicit conv_lowering(conv_geometry const& geometry) : g(geometry) {
+  PLEAT_LAZY explicit conv_lowering(conv_geometry const& geometry) : g(geometry) {
     index_t const span = (g.taps_h - 1) * g.next_h;
     lowest = g.first_h + std::min<index_t>(0, span);
     extra_rows = (span < 0 ? -span : span) / g.step_h;
@@ -65,7 +66,7 @@ struct conv_lowering {
 
   /// The row phase of a tap row, and the index of that phase among those that occur (in order of first use).
   [[nodiscard]] index_t phase(index_t tap) const noexcept { return (g.first_h + tap * g.next_h - lowest) % g.step_h; }
-  [[nodiscard]] index_t slot(index_t tap) const noexcept {
+  PLEAT_LAZY [[nodiscard]] index_t slot(index_t tap) const noexcept {
     index_t const wanted = phase(tap);
     for (index_t t = 0; t < phases; ++t)  // the phases repeat with this period, so each occurs among the first ones
       if (phase(t) == wanted) return t;
@@ -73,7 +74,7 @@ struct conv_lowering {
   }
 
   /// Offsets of the chain's elements in (channel, tap row, tap column) order.
-  void offsets(index_t channels, index_t rows, index_t* out) const noexcept {
+  PLEAT_LAZY void offsets(index_t channels, index_t rows, index_t* out) const noexcept {
     index_t const plane = plane_rows(rows) * g.out_w;
     for (index_t t = 0; t < g.taps_h; ++t) {
       index_t const s = slot(t), q = (g.first_h + t * g.next_h - lowest) / g.step_h;
@@ -106,7 +107,7 @@ struct conv_frame {
   conv_geometry g;
   index_t lowest, span, margin, pitch;
 
-  conv_frame(conv_geometry const& geometry, index_t width) : g(geometry) {
+  PLEAT_LAZY conv_frame(conv_geometry const& geometry, index_t width) : g(geometry) {
     lowest = g.first_h + std::min<index_t>(0, (g.taps_h - 1) * g.next_h);
     span = (g.taps_h - 1) * (g.next_h < 0 ? -g.next_h : g.next_h);
     index_t const left = g.first_w + std::min<index_t>(0, (g.taps_w - 1) * g.next_w);
@@ -116,7 +117,7 @@ struct conv_frame {
   }
   [[nodiscard]] index_t plane_rows(index_t rows) const noexcept { return (rows - 1) * g.step_h + span + 1; }
   [[nodiscard]] index_t size(index_t channels, index_t rows) const noexcept { return margin + channels * plane_rows(rows) * pitch; }
-  void offsets(index_t channels, index_t rows, index_t* out) const noexcept {
+  PLEAT_LAZY void offsets(index_t channels, index_t rows, index_t* out) const noexcept {
     for (index_t c = 0; c < channels; ++c)
       for (index_t t = 0; t < g.taps_h; ++t)
         for (index_t u = 0; u < g.taps_w; ++u)
@@ -131,7 +132,7 @@ struct conv_frame {
 /// Cuts `total` into near-equal parts of at most `most`.
 struct conv_parts {
   index_t total, parts;
-  conv_parts(index_t n, index_t most) : total(n), parts(std::max<index_t>(1, (n + most - 1) / most)) {}
+  PLEAT_LAZY conv_parts(index_t n, index_t most) : total(n), parts(std::max<index_t>(1, (n + most - 1) / most)) {}
   [[nodiscard]] index_t begin(index_t i) const noexcept { return total / parts * i + std::min(i, total % parts); }
   [[nodiscard]] index_t size(index_t i) const noexcept { return begin(i + 1) - begin(i); }
   [[nodiscard]] index_t largest() const noexcept { return (total + parts - 1) / parts; }

@@ -44,7 +44,7 @@ struct conv2d_shape {
   }
 
   /// \throws pleat::error where the extents do not fit together
-  void check(char const* call) const {
+  PLEAT_LAZY void check(char const* call) const {
     auto const demand = [call](bool good, char const* what, index_t found) {
       if (!good) throw error{call, std::string(what) + "; found " + std::to_string(found)};
     };

@@ -5,6 +5,7 @@
 /// loops (conv_correlate.hpp, conv_gradient.hpp) call them. Needs no Kokkos.
 #pragma once
 
+#include <pleat/base/config.hpp>
 #include <pleat/compute/detail/conv_unroll.hpp>
 #include <pleat/compute/lanes.hpp>
 #include <pleat/tensor/extents.hpp>
@@ -83,7 +84,7 @@ template <class T> struct conv_collect_arguments {
 };
 
 /// How many sums a tree of lanes keeps at a time: the one in work and those that wait for their neighbour.
-[[nodiscard]] inline int lane_levels(lanes const& l) noexcept {
+PLEAT_LAZY [[nodiscard]] inline int lane_levels(lanes const& l) noexcept {
   int n = 1;
   while ((1 << n) <= l.count) ++n;
   return n;

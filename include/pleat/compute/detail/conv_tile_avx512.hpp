@@ -6,6 +6,7 @@
 
 #if defined(__x86_64__)
 
+#include <type_traits>
 #include <utility>
 
 #include <pleat/compute/detail/conv_tile.hpp>
@@ -18,9 +19,13 @@ namespace pleat::compute::detail::conv_avx512 {
 
 #undef PLEAT_CONV_TARGET
 
-template <class T> inline constexpr conv_kernels<T> kernels = {};
-template <> inline constexpr conv_kernels<float> kernels<float> = make_kernels<floats, 4, 12, 9, 3>();
-template <> inline constexpr conv_kernels<double> kernels<double> = make_kernels<doubles, 4, 12, 9, 3>();
+/// A template, so that who has no convolution compiles none of them.
+template <class T> [[nodiscard]] constexpr conv_kernels<T> kernels_for() {
+  if constexpr (std::is_same_v<T, float>) return make_kernels<floats, 4, 12, 9, 3>();
+  else if constexpr (std::is_same_v<T, double>) return make_kernels<doubles, 4, 12, 9, 3>();
+  else return {};
+}
+template <class T> inline constexpr conv_kernels<T> kernels = kernels_for<T>();
 
 }  // namespace pleat::compute::detail::conv_avx512
 

@@ -7,6 +7,7 @@
 /// is decided here, neither a block length nor a cut, can be seen in a result.
 #pragma once
 
+#include <pleat/base/config.hpp>
 #include <pleat/compute/detail/gemm_arguments.hpp>
 #include <pleat/compute/detail/gemm_tile_avx512.hpp>
 #include <pleat/compute/detail/isa.hpp>
@@ -281,7 +282,7 @@ void gemm_part(isa::level level, gemm_arguments<T> const& g, Source const& sourc
 }
 
 /// Task `nth` of `tasks`: N is cut where N ≥ M (each task then packs its own columns of B only), else M.
-[[nodiscard]] inline gemm_rectangle gemm_cut(index_t m, index_t n, int tasks, int nth) {
+PLEAT_LAZY [[nodiscard]] inline gemm_rectangle gemm_cut(index_t m, index_t n, int tasks, int nth) {
   constexpr index_t columns = 16, rows = 4;  // cuts fall on whole vectors and near whole tiles
   if (n >= m) {
     index_t const v = (n + columns - 1) / columns;

@@ -9,6 +9,7 @@
 #include <limits>
 #include <type_traits>
 
+#include <pleat/base/config.hpp>
 #include <pleat/compute/detail/gemm_host.hpp>
 #include <pleat/compute/detail/scratch.hpp>
 #include <pleat/compute/detail/widen.hpp>
@@ -63,7 +64,7 @@ struct finish_run_body {
   }
 };
 /// Half is rounded by instructions that compilers do not find, so what is before that is done in floats.
-inline void narrow_rows_of_half(isa::level level, index_t rows, index_t columns, float const* from, index_t from_ld, half* to, index_t to_ld, epilogue<half> const& after) {
+PLEAT_LAZY inline void narrow_rows_of_half(isa::level level, index_t rows, index_t columns, float const* from, index_t from_ld, half* to, index_t to_ld, epilogue<half> const& after) {
   bool const plain = after.bias == nullptr && after.mask == nullptr && after.act != activation::relu;
   constexpr index_t run = 256;
   alignas(64) float bias[run], mask[run], finished[run];

@@ -4,6 +4,7 @@
 /// How the int8 convolution's tiles want an image: which bytes lie side by side. Needs no Kokkos.
 #pragma once
 
+#include <pleat/base/config.hpp>
 #include <pleat/compute/detail/conv_shape.hpp>
 #include <pleat/compute/detail/int8_conv_tile.hpp>
 
@@ -17,7 +18,7 @@ struct int8_conv_layout {
   index_t planes = 0, steps = 0, row = 0, plane = 0;  ///< of the image; groups in a kernel row; bytes
   index_t groups = 0;
 
-  explicit int8_conv_layout(conv2d_shape const& s) : depth(isa::has_vnni() ? 4 : 2) {
+  PLEAT_LAZY explicit int8_conv_layout(conv2d_shape const& s) : depth(isa::has_vnni() ? 4 : 2) {
     index_t const channel_groups = (s.in_channels + depth - 1) / depth, row_groups = (s.kernel_w + depth - 1) / depth;
     by_channels = 4 * depth * channel_groups <= 5 * s.in_channels;  // at most a quarter of the products in vain
     bool const by_rows = 5 * depth * row_groups <= 8 * s.kernel_w;  // at most 3 of 5

@@ -15,17 +15,18 @@
 #include <immintrin.h>
 #endif
 
+#include <pleat/base/config.hpp>
 #include <pleat/compute/detail/int8_conv_layout.hpp>
 
 namespace pleat::compute::detail {
 
 /// Whether windows are packed for this shape: nothing is skipped.
-[[nodiscard]] inline bool int8_conv_pools(conv2d_shape const& s) {
+PLEAT_LAZY [[nodiscard]] inline bool int8_conv_pools(conv2d_shape const& s) {
   return s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 && s.dilation_w == 1 && s.out_height() > 1 && s.out_width() > 1 && int8_conv_layout(s).suits;
 }
 
 /// As interleave_16, the even pixels and the odd ones apart.
-inline void split_16(unsigned char const* lines, index_t apart, int depth, unsigned char* even, unsigned char* odd) {
+PLEAT_LAZY inline void split_16(unsigned char const* lines, index_t apart, int depth, unsigned char* even, unsigned char* odd) {
 #if defined(__x86_64__)  // SSE2
   auto const load = [&](int d) { return _mm_loadu_si128(reinterpret_cast<__m128i const*>(lines + d * apart)); };
   auto const store = [](unsigned char* to, __m128i v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(to), v); };
@@ -58,7 +59,7 @@ struct window_pieces {
   int count = 0;
   index_t longest = 0;
 
-  window_pieces(conv2d_shape const& s, int8_conv_layout const& l, index_t first) {
+  PLEAT_LAZY window_pieces(conv2d_shape const& s, int8_conv_layout const& l, index_t first) {
     index_t const width = s.out_width() / 2, total = width * (s.out_height() / 2), last = first + 16 < total ? first + 16 : total;
     for (index_t p = first; p < last;) {
       index_t const i = p / width, j = p % width, run = std::min(width - j, last - p);
@@ -72,7 +73,7 @@ struct window_pieces {
 /// The vectors of a plane: [kernel_h + 1][columns], where a group of the kernel's row begins at every `step`-th column.
 struct window_vectors {
   index_t step, columns, bytes;
-  window_vectors(conv2d_shape const& s, int8_conv_layout const& l) : step(l.by_channels ? 1 : 2), columns(l.by_channels ? s.kernel_w + 1 : 2 * l.steps), bytes(16 * l.depth) {}
+  PLEAT_LAZY window_vectors(conv2d_shape const& s, int8_conv_layout const& l) : step(l.by_channels ? 1 : 2), columns(l.by_channels ? s.kernel_w + 1 : 2 * l.steps), bytes(16 * l.depth) {}
   [[nodiscard]] index_t row() const { return columns * bytes; }
   [[nodiscard]] index_t all(conv2d_shape const& s, int8_conv_layout const& l) const { return l.planes * (s.kernel_h + 1) * row(); }
   /// Where group g's first vector lies.
@@ -111,7 +112,7 @@ PLEAT_TARGET_AVX512 inline void pack_windows_avx512(int8_conv_windows const& t, 
   else t.pieces.longest > 4 ? pack_whole_windows<32>(t, to) : pack_whole_windows<16>(t, to);
 }
 #endif
-inline void pack_windows(int8_conv_windows const& t, unsigned char* to) {
+PLEAT_LAZY inline void pack_windows(int8_conv_windows const& t, unsigned char* to) {
 #if defined(__x86_64__)
   t.l.depth == 4 ? pack_windows_avx512(t, to) : pack_windows_avx2(t, to);
 #else

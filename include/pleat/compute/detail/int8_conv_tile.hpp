@@ -15,6 +15,7 @@
 #include <immintrin.h>
 #endif
 
+#include <pleat/base/config.hpp>
 #include <pleat/compute/activation.hpp>
 #include <pleat/compute/detail/isa.hpp>
 #include <pleat/tensor/extents.hpp>
@@ -163,16 +164,16 @@ template <int R> PLEAT_TARGET_AVX2 inline void int8_conv_tile_avx2(int8_conv_til
 }
 
 /// Heights 6, 4, 2, 1; all 64 pixels or the first 32.
-inline constexpr int8_conv_tile_function int8_conv_tiles_vnni[4][2] = {{&int8_conv_tile_vnni<6, 4>, &int8_conv_tile_vnni<6, 2>},
+template <class = void> inline constexpr int8_conv_tile_function int8_conv_tiles_vnni[4][2] = {{&int8_conv_tile_vnni<6, 4>, &int8_conv_tile_vnni<6, 2>},
                                                                        {&int8_conv_tile_vnni<4, 4>, &int8_conv_tile_vnni<4, 2>},
                                                                        {&int8_conv_tile_vnni<2, 4>, &int8_conv_tile_vnni<2, 2>},
                                                                        {&int8_conv_tile_vnni<1, 4>, &int8_conv_tile_vnni<1, 2>}};
-inline constexpr int8_conv_tile_function int8_conv_tiles_avx2[4] = {&int8_conv_tile_avx2<6>, &int8_conv_tile_avx2<4>, &int8_conv_tile_avx2<2>, &int8_conv_tile_avx2<1>};
+template <class = void> inline constexpr int8_conv_tile_function int8_conv_tiles_avx2[4] = {&int8_conv_tile_avx2<6>, &int8_conv_tile_avx2<4>, &int8_conv_tile_avx2<2>, &int8_conv_tile_avx2<1>};
 
 #endif
 
 /// Whether this machine has such tiles; others convolve by int8_block.
-[[nodiscard]] inline bool has_int8_conv_tiles() noexcept {
+PLEAT_LAZY [[nodiscard]] inline bool has_int8_conv_tiles() noexcept {
 #if defined(__x86_64__)
   return isa::has_vnni() || isa::best() == isa::level::avx2;
 #else
@@ -181,15 +182,15 @@ inline constexpr int8_conv_tile_function int8_conv_tiles_avx2[4] = {&int8_conv_t
 }
 
 /// All `rows` channels of a tile's arguments, which stand at the first.
-inline void int8_conv_rows(int8_conv_tile t, index_t rows) {
+PLEAT_LAZY inline void int8_conv_rows(int8_conv_tile t, index_t rows) {
 #if defined(__x86_64__)
   bool const vnni = isa::has_vnni();
   constexpr int heights[4] = {6, 4, 2, 1};
   for (index_t r = 0; r < rows;) {
     int h = 0;
     while (heights[h] > rows - r) ++h;
-    if (vnni) int8_conv_tiles_vnni[h][t.pooled || t.columns > 32 ? 0 : 1](t);
-    else int8_conv_tiles_avx2[h](t);
+    if (vnni) int8_conv_tiles_vnni<>[h][t.pooled || t.columns > 32 ? 0 : 1](t);
+    else int8_conv_tiles_avx2<>[h](t);
     index_t const done = heights[h];
     r += done;
     t.weights = static_cast<char const*>(t.weights) + done * t.row_bytes;

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include <pleat/base/config.hpp>
 #include <pleat/compute/detail/int8_conv_pooled.hpp>
 #include <pleat/compute/detail/int8_tile.hpp>
 #include <pleat/compute/detail/scratch.hpp>
@@ -41,7 +42,7 @@ struct pixel_pieces {
   piece at[64 + 4];
   int count = 0;
 
-  pixel_pieces(conv2d_shape const& s, index_t row, index_t first, index_t bytes = 1) {
+  PLEAT_LAZY pixel_pieces(conv2d_shape const& s, index_t row, index_t first, index_t bytes = 1) {
     index_t const width = s.out_width(), total = width * s.out_height(), last = first + 64 < total ? first + 64 : total;
     for (index_t p = first; p < last;) {
       index_t const i = p / width, j = p % width;
@@ -53,7 +54,7 @@ struct pixel_pieces {
 };
 
 /// Byte j of 16 bytes of `depth` lines side by side: to[depth·j + d] = lines[d·apart + j].
-inline void interleave_16(unsigned char const* lines, index_t apart, int depth, unsigned char* to) {
+PLEAT_LAZY inline void interleave_16(unsigned char const* lines, index_t apart, int depth, unsigned char* to) {
 #if defined(__x86_64__)  // SSE2, which every such processor has
   auto const load = [&](int d) { return _mm_loadu_si128(reinterpret_cast<__m128i const*>(lines + d * apart)); };
   auto const store = [&](int q, __m128i v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(to) + q, v); };
@@ -89,7 +90,7 @@ template <class W> inline void order_int8_weights(conv2d_shape const& s, int8_co
 
 /// An image in the layout; the rows above and below are there already. `lines`: depth · line(s) bytes that hold `zero` where there is padding.
 /// `split`: pixels of even columns first, then those of odd columns.
-inline void interleave_image(conv2d_shape const& s, int8_conv_layout const& l, std::int8_t const* x, unsigned char zero, bool split, unsigned char* lines, unsigned char* to) {
+PLEAT_LAZY inline void interleave_image(conv2d_shape const& s, int8_conv_layout const& l, std::int8_t const* x, unsigned char zero, bool split, unsigned char* lines, unsigned char* to) {
   index_t const line = l.line(s), padded = (s.width + 2 * s.padding_w + 15) / 16 * 16;
   for (index_t p = 0; p < l.planes; ++p)
     for (index_t i = 0; i < s.height; ++i) {
@@ -130,7 +131,7 @@ template <int Bytes> PLEAT_INLINE void pack_whole_pieces(int8_conv_block const& 
         for (int q = 0; q < t.pieces.count; ++q) __builtin_memcpy(to + t.pieces.at[q].to * t.l.depth, at + t.pieces.at[q].from, Bytes);
     }
 }
-inline void pack_single_pixels(int8_conv_block const& t, unsigned char* to) {
+PLEAT_LAZY inline void pack_single_pixels(int8_conv_block const& t, unsigned char* to) {
   auto const depth = static_cast<std::size_t>(t.l.depth);
   index_t const step = t.s.dilation_w * t.l.depth * (t.l.by_channels ? 1 : t.l.depth), group = int8_conv_pixels * t.l.depth, stride = t.s.stride_w * t.l.depth;
   for (index_t p = 0; p < t.l.planes; ++p)
@@ -145,7 +146,7 @@ inline void pack_single_pixels(int8_conv_block const& t, unsigned char* to) {
 PLEAT_TARGET_AVX2 inline void pack_pieces_avx2(int8_conv_block const& t, unsigned char* to) { t.wide ? pack_whole_pieces<32>(t, to) : pack_whole_pieces<16>(t, to); }
 PLEAT_TARGET_AVX512 inline void pack_pieces_avx512(int8_conv_block const& t, unsigned char* to) { t.wide ? pack_whole_pieces<64>(t, to) : pack_whole_pieces<32>(t, to); }
 #endif
-inline void pack_pieces(int8_conv_block const& t, unsigned char* to) {
+PLEAT_LAZY inline void pack_pieces(int8_conv_block const& t, unsigned char* to) {
 #if defined(__x86_64__)
   if (t.s.stride_w == 1) return t.l.depth == 4 ? pack_pieces_avx512(t, to) : pack_pieces_avx2(t, to);
 #endif
@@ -153,7 +154,7 @@ inline void pack_pieces(int8_conv_block const& t, unsigned char* to) {
 }
 
 /// Units (image, 64 pixels) from `first` to `last`, in order.
-inline void int8_conv_by_tiles(int8_conv_arguments const& g, int8_conv_layout const& l, index_t first, index_t last) {
+PLEAT_LAZY inline void int8_conv_by_tiles(int8_conv_arguments const& g, int8_conv_layout const& l, index_t first, index_t last) {
   conv2d_shape const& s = g.s;
   bool const vnni = l.depth == 4;
   unsigned char const zero = vnni ? 0x80 : 0;

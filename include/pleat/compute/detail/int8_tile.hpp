@@ -230,7 +230,7 @@ PLEAT_TARGET_AVX2 inline void widen_int8_avx2(std::int8_t const* from, index_t k
 
 #endif  // __x86_64__
 
-inline std::int32_t int8_sum(std::int8_t const* a, index_t k) {
+PLEAT_LAZY inline std::int32_t int8_sum(std::int8_t const* a, index_t k) {
 #if defined(__x86_64__)
   if (isa::has_vnni()) return int8_sum_vnni(a, k);
 #endif
@@ -239,14 +239,14 @@ inline std::int32_t int8_sum(std::int8_t const* a, index_t k) {
   return s;
 }
 
-inline void widen_int8(std::int8_t const* from, index_t k, std::int16_t* to) {
+PLEAT_LAZY inline void widen_int8(std::int8_t const* from, index_t k, std::int16_t* to) {
 #if defined(__x86_64__)
   if (isa::best() >= isa::level::avx2) return widen_int8_avx2(from, k, to);
 #endif
   for (index_t i = 0; i < k; ++i) to[i] = from[i];
 }
 
-/// The tiles of one instruction set: heights 6, 4, 2, 1 and widths of 4, 2, 1 panels (null: not offered).
+/// The tiles of one instruction set (templates: who multiplies no int8 compiles none): heights 6, 4, 2, 1 and widths of 4, 2, 1 panels (null: not offered).
 struct int8_kernels {
   int8_layout layout;
   int8_tile_function tile[4][3];
@@ -254,24 +254,24 @@ struct int8_kernels {
 inline constexpr int int8_heights[4] = {6, 4, 2, 1};
 inline constexpr int int8_widths[3] = {4, 2, 1};
 
-inline constexpr int8_kernels int8_scalar_kernels{int8_layout::pairs,
+template <class = void> inline constexpr int8_kernels int8_scalar_kernels{int8_layout::pairs,
                                                   {{nullptr, nullptr, &int8_tile_scalar<6>},
                                                    {nullptr, nullptr, &int8_tile_scalar<4>},
                                                    {nullptr, nullptr, &int8_tile_scalar<2>},
                                                    {nullptr, nullptr, &int8_tile_scalar<1>}}};
 #if defined(__x86_64__)
-inline constexpr int8_kernels int8_avx2_kernels{int8_layout::pairs,
+template <class = void> inline constexpr int8_kernels int8_avx2_kernels{int8_layout::pairs,
                                                 {{nullptr, nullptr, &int8_tile_avx2<6>},
                                                  {nullptr, nullptr, &int8_tile_avx2<4>},
                                                  {nullptr, nullptr, &int8_tile_avx2<2>},
                                                  {nullptr, nullptr, &int8_tile_avx2<1>}}};
-inline constexpr int8_kernels int8_avx512_kernels{
+template <class = void> inline constexpr int8_kernels int8_avx512_kernels{
     int8_layout::pairs,
     {{&int8_tile_avx512<6, 4>, &int8_tile_avx512<6, 2>, &int8_tile_avx512<6, 1>},
      {&int8_tile_avx512<4, 4>, &int8_tile_avx512<4, 2>, &int8_tile_avx512<4, 1>},
      {&int8_tile_avx512<2, 4>, &int8_tile_avx512<2, 2>, &int8_tile_avx512<2, 1>},
      {&int8_tile_avx512<1, 4>, &int8_tile_avx512<1, 2>, &int8_tile_avx512<1, 1>}}};
-inline constexpr int8_kernels int8_vnni_kernels{
+template <class = void> inline constexpr int8_kernels int8_vnni_kernels{
     int8_layout::quads,
     {{&int8_tile_vnni<6, 4>, &int8_tile_vnni<6, 2>, &int8_tile_vnni<6, 1>},
      {&int8_tile_vnni<4, 4>, &int8_tile_vnni<4, 2>, &int8_tile_vnni<4, 1>},
@@ -279,13 +279,13 @@ inline constexpr int8_kernels int8_vnni_kernels{
      {&int8_tile_vnni<1, 4>, &int8_tile_vnni<1, 2>, &int8_tile_vnni<1, 1>}}};
 #endif
 
-[[nodiscard]] inline int8_kernels const& int8_best_kernels() noexcept {
+PLEAT_LAZY [[nodiscard]] inline int8_kernels const& int8_best_kernels() noexcept {
 #if defined(__x86_64__)
-  if (isa::has_vnni()) return int8_vnni_kernels;
-  if (isa::best() == isa::level::avx512) return int8_avx512_kernels;
-  if (isa::best() == isa::level::avx2) return int8_avx2_kernels;
+  if (isa::has_vnni()) return int8_vnni_kernels<>;
+  if (isa::best() == isa::level::avx512) return int8_avx512_kernels<>;
+  if (isa::best() == isa::level::avx2) return int8_avx2_kernels<>;
 #endif
-  return int8_scalar_kernels;
+  return int8_scalar_kernels<>;
 }
 
 }  // namespace pleat::compute::detail

@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include <pleat/base/config.hpp>
+
 namespace pleat::compute::isa {
 
 /// Ascending: a level includes those below. avx2 means AVX2 + FMA + F16C; avx512 means F, BW, DQ, VL.
@@ -23,13 +25,13 @@ enum class level { scalar, avx2, avx512 };
 namespace detail {
 #if defined(__x86_64__)
 /// Conversions of halves. The compilers' question knows this name from g++ 11 and clang 19 on only: the processor is asked itself.
-inline bool ask_f16c() noexcept {
+PLEAT_LAZY inline bool ask_f16c() noexcept {
   unsigned a = 1, c = 0;
   __asm__("cpuid" : "+a"(a), "+c"(c) : : "rbx", "rdx");
   return (c >> 29 & 1u) != 0;
 }
 #endif
-inline level ask_processor() noexcept {
+PLEAT_LAZY inline level ask_processor() noexcept {
   level found = level::scalar;
 #if defined(__x86_64__)
   __builtin_cpu_init();
@@ -44,7 +46,7 @@ inline level ask_processor() noexcept {
   }
   return found;
 }
-inline bool ask_vnni() noexcept {
+PLEAT_LAZY inline bool ask_vnni() noexcept {
 #if defined(__x86_64__)
   return __builtin_cpu_supports("avx512vnni");
 #else
@@ -54,13 +56,13 @@ inline bool ask_vnni() noexcept {
 }  // namespace detail
 
 /// The best level of this machine, capped by the environment variable PLEAT_ISA (scalar, avx2, avx512). Asked once.
-[[nodiscard]] inline level best() noexcept {
+PLEAT_LAZY [[nodiscard]] inline level best() noexcept {
   static level const l = detail::ask_processor();
   return l;
 }
 
 /// AVX512-VNNI (vpdpbusd), under the same cap.
-[[nodiscard]] inline bool has_vnni() noexcept {
+PLEAT_LAZY [[nodiscard]] inline bool has_vnni() noexcept {
   static bool const v = best() == level::avx512 && detail::ask_vnni();
   return v;
 }

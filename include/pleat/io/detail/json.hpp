@@ -18,7 +18,7 @@ namespace pleat::io::detail {
 
 /// The position of the first byte that is no UTF-8 (RFC 3629: no overlong forms, no surrogates, nothing above
 /// U+10FFFF); npos if all is well.
-[[nodiscard]] constexpr std::size_t first_not_utf8(std::string_view s) noexcept {
+PLEAT_LAZY [[nodiscard]] constexpr std::size_t first_not_utf8(std::string_view s) noexcept {
   auto const byte = [&](std::size_t i) { return static_cast<unsigned char>(s[i]); };
   for (std::size_t i = 0; i < s.size();) {
     unsigned const a = byte(i);
@@ -106,7 +106,7 @@ class json_scanner {
     while (!at_end() && (text_[at_] == ' ' || text_[at_] == '\t' || text_[at_] == '\n' || text_[at_] == '\r')) ++at_;
   }
   /// Takes `c` if it comes next.
-  [[nodiscard]] bool accept(char c) noexcept {
+  PLEAT_LAZY [[nodiscard]] bool accept(char c) noexcept {
     skip_space();
     if (at_end() || text_[at_] != c) return false;
     ++at_;

@@ -60,7 +60,7 @@ class descriptor {
   [[nodiscard]] int get() const noexcept { return fd_; }
   [[nodiscard]] bool is_open() const noexcept { return fd_ >= 0; }
   /// 0 or the error number: some file systems report a full disk only here.
-  [[nodiscard]] int close() noexcept {
+  PLEAT_LAZY [[nodiscard]] int close() noexcept {
     if (fd_ < 0) return 0;
     int const r = ::close(std::exchange(fd_, -1));
     return r == 0 || errno == EINTR ? 0 : errno;  // Linux: after EINTR the descriptor is gone all the same
@@ -71,7 +71,7 @@ class descriptor {
 };
 
 /// open(2) that survives signals; a negative descriptor leaves the reason in errno.
-[[nodiscard]] inline descriptor open_file(std::string const& path, int flags, unsigned mode = 0666) noexcept {
+PLEAT_LAZY [[nodiscard]] inline descriptor open_file(std::string const& path, int flags, unsigned mode = 0666) noexcept {
   int fd;
   do fd = ::open(path.c_str(), flags | O_CLOEXEC, mode);
   while (fd < 0 && errno == EINTR);
@@ -89,7 +89,7 @@ class descriptor {
   return ::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode);
 }
 /// Where symbolic links lead to; the path itself where there is no link, or none that leads anywhere.
-[[nodiscard]] inline std::string behind_links(std::string path) {
+PLEAT_LAZY [[nodiscard]] inline std::string behind_links(std::string path) {
   struct stat info {};
   if (::lstat(path.c_str(), &info) != 0 || !S_ISLNK(info.st_mode)) return path;
   char* const real = ::realpath(path.c_str(), nullptr);
@@ -113,7 +113,7 @@ PLEAT_ONCE [[nodiscard]] inline std::pair<descriptor, std::uint64_t> open_to_rea
 }
 
 /// Writes everything or gives the error number (0: all is written). `written` counts what arrived.
-[[nodiscard]] inline int write_all(int fd, std::span<std::byte const> bytes, std::uint64_t& written) noexcept {
+PLEAT_LAZY [[nodiscard]] inline int write_all(int fd, std::span<std::byte const> bytes, std::uint64_t& written) noexcept {
   while (!bytes.empty()) {
     // One call moves at most 2^31 − 4096 bytes on Linux; 1 GiB pieces keep clear of that.
     auto const n = ::write(fd, bytes.data(), std::min<std::size_t>(bytes.size(), std::size_t{1} << 30));
@@ -127,7 +127,7 @@ PLEAT_ONCE [[nodiscard]] inline std::pair<descriptor, std::uint64_t> open_to_rea
 }
 
 /// Writes everything from byte `at` of the file on, or gives the error number. `at` counts what arrived.
-[[nodiscard]] inline int write_all_at(int fd, std::span<std::byte const> bytes, std::uint64_t& at) noexcept {
+PLEAT_LAZY [[nodiscard]] inline int write_all_at(int fd, std::span<std::byte const> bytes, std::uint64_t& at) noexcept {
   while (!bytes.empty()) {
     auto const n = ::pwrite(fd, bytes.data(), std::min<std::size_t>(bytes.size(), std::size_t{1} << 30), static_cast<off_t>(at));
     if (n < 0 && errno == EINTR) continue;
@@ -146,7 +146,7 @@ PLEAT_ONCE [[nodiscard]] inline error write_failure(std::string const& call, std
 }
 
 /// fsync(2) that survives signals; 0 or the error number.
-[[nodiscard]] inline int sync(int fd) noexcept {
+PLEAT_LAZY [[nodiscard]] inline int sync(int fd) noexcept {
   int r;
   do r = ::fsync(fd);
   while (r != 0 && errno == EINTR);
@@ -154,7 +154,7 @@ PLEAT_ONCE [[nodiscard]] inline error write_failure(std::string const& call, std
 }
 
 /// Makes the names in a folder durable. File systems that cannot say EINVAL; that is no failure.
-[[nodiscard]] inline int sync_folder(std::string const& folder) noexcept {
+PLEAT_LAZY [[nodiscard]] inline int sync_folder(std::string const& folder) noexcept {
   descriptor const d = open_file(folder, O_RDONLY | O_DIRECTORY);
   if (!d.is_open()) return errno;
   int const e = sync(d.get());
@@ -196,7 +196,7 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<std::string> names_in(std::string co
 }
 
 /// Removes a folder of plain files (not a tree); what cannot be removed stays.
-inline void remove_flat_folder(std::string const& folder) {
+PLEAT_LAZY inline void remove_flat_folder(std::string const& folder) {
   // Another writer may leave a file between the look and the removal: look again. Nobody makes more than a few.
   for (int again = 0; again < 100; ++again) {
     for (auto const& name : names_in(folder)) (void)::unlink(join(folder, name).c_str());

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include <pleat/base/config.hpp>
 #include <pleat/tensor/dtype.hpp>
 
 namespace pleat::detail {
@@ -15,7 +16,7 @@ template <class T> [[nodiscard]] inline double number(T v) noexcept { return sta
 
 /// The float next to x, with an odd last bit where x is no float: what rounding that to 16 bits gives is what rounding x gives. (To nearest
 /// it would not be: a double just above the middle of two halves becomes the middle, which goes to the even one.)
-[[nodiscard]] inline float float_towards_odd(double x) noexcept {
+PLEAT_LAZY [[nodiscard]] inline float float_towards_odd(double x) noexcept {
   auto const f = static_cast<float>(x);
   if (std::isnan(x) || static_cast<double>(f) == x) return f;
   auto const bits = __builtin_bit_cast(std::uint32_t, f);  // of infinity even, of what lies below it odd
