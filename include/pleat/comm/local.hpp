@@ -25,13 +25,13 @@ namespace pleat::comm {
 
 namespace detail {
 
-/// One rank's side of a group: its operations under way and its count of collectives.
-class local_endpoint : public std::enable_shared_from_this<local_endpoint> {
+/// One rank's side of a group: its operations under way and its count of collectives. A template of nothing, so that who makes none compiles none.
+template <class = void> class local_endpoint_of : public std::enable_shared_from_this<local_endpoint_of<>> {
  public:
-  local_endpoint(std::shared_ptr<local_core> core, int rank) : core(std::move(core)), rank(rank) {}
+  local_endpoint_of(std::shared_ptr<local_core> core, int rank) : core(std::move(core)), rank(rank) {}
 
   struct operation final : pending {
-    std::shared_ptr<local_endpoint> owner;  // set while under way
+    std::shared_ptr<local_endpoint_of> owner;  // set while under way
     local_core::collective* together = nullptr;
     local_core::message alone;
 
@@ -76,7 +76,7 @@ class local_endpoint : public std::enable_shared_from_this<local_endpoint> {
     }
   };
 
-  PLEAT_ONCE inline void run(call const& c) {
+  void run(call const& c) {
     if (c.kind == call_kind::send || c.kind == call_kind::receive) return start(c).wait();
     auto& op = core->arrive(rank, number++, c);
     struct leave {
@@ -87,7 +87,7 @@ class local_endpoint : public std::enable_shared_from_this<local_endpoint> {
     core->finish(op, rank, seconds);
   }
 
-  PLEAT_ONCE inline request start(call const& c) {
+  request start(call const& c) {
     auto* op = &operations.next(64, [](operation&) {});
     if (c.kind == call_kind::send || c.kind == call_kind::receive) {
       op->alone.what = c;
@@ -98,11 +98,11 @@ class local_endpoint : public std::enable_shared_from_this<local_endpoint> {
       op->together = &core->arrive(rank, number++, c);
     }
     operations.begin();
-    op->owner = shared_from_this();
+    op->owner = this->shared_from_this();
     return request(op);
   }
 
-  PLEAT_LAZY void progress() {
+  void progress() {
     for (auto* op : operations.active())
       if (op->together) core->help(*op->together);
   }
@@ -113,6 +113,14 @@ class local_endpoint : public std::enable_shared_from_this<local_endpoint> {
   std::uint64_t number = 0;
   operation_pool<operation> operations;
 };
+
+using local_endpoint = local_endpoint_of<>;
+
+#if defined(PLEAT_ONCE_HERE)
+template class local_endpoint_of<>;
+#elif defined(PLEAT_ONCE_ELSEWHERE)
+extern template class local_endpoint_of<>;
+#endif
 
 }  // namespace detail
 

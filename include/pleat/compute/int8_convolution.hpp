@@ -82,7 +82,7 @@ struct int8_store_planes {
 };
 
 /// Task t takes its share of the (image, 64 pixels) pairs in order; pooled, of the (image, 16 windows) pairs.
-struct int8_conv_task {
+template <class = void> struct int8_conv_task {
   int8_conv_arguments g;
   int tasks;
 
@@ -131,7 +131,7 @@ struct int8_conv_task {
 };
 
 /// One output element (device path and oracle).
-struct int8_conv_body {
+template <class = void> struct int8_conv_body {
   int8_conv_arguments g;
   PLEAT_FUNCTION void operator()(index_t i) const {
     conv2d_shape const& s = g.s;
@@ -171,9 +171,9 @@ void int8_conv2d(Space const& space, conv2d_shape const& s, std::int8_t const* q
   if constexpr (is_host_space_v<Space>) {
     int const tasks =
         static_cast<int>(std::min<index_t>(tasks_for(space, 0.3 * s.flops()), s.batch * ((pixels + 63) / 64)));
-    for_tasks(space, tasks, detail::int8_conv_task{g, tasks});
+    for_tasks(space, tasks, detail::int8_conv_task<>{g, tasks});
   } else {
-    for_each(space, s.batch * s.out_channels * pixels, detail::int8_conv_body{g},
+    for_each(space, s.batch * s.out_channels * pixels, detail::int8_conv_body<>{g},
              static_cast<double>(s.weights_per_output()));
   }
 }
@@ -197,7 +197,7 @@ void int8_conv2d_pooled(Space const& space, conv2d_shape const& s, std::int8_t c
   if constexpr (is_host_space_v<Space>) {
     detail::int8_conv_arguments const g{s, qx, x_scale, qw, w_scale, bias, y, act, true};
     int const tasks = static_cast<int>(std::min<index_t>(tasks_for(space, 0.3 * s.flops()), s.batch * ((g.outputs() + 15) / 16)));
-    for_tasks(space, tasks, detail::int8_conv_task{g, tasks});
+    for_tasks(space, tasks, detail::int8_conv_task<>{g, tasks});
   }
 }
 

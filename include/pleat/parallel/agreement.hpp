@@ -169,7 +169,7 @@ class step_agreement {
 class network_agreement {
  public:
   /// \param ranks a communicator of its own; must outlive this
-  explicit network_agreement(comm::communicator& ranks) : step_(ranks) {}
+  PLEAT_LAZY explicit network_agreement(comm::communicator& ranks) : step_(ranks) {}
 
   /// Begins a step. Collective, does not wait.
   template <class Net> void open(step_agreement::intent const& i, Net const& net) {

@@ -12,15 +12,15 @@
 #include <utility>
 #include <vector>
 
-#include <pleat/base/config.hpp>
 #include <pleat/nn/parameter.hpp>
 #include <pleat/nn/pass.hpp>
 #include <pleat/tensor/redistribution.hpp>
 
 namespace pleat::parallel {
 
-/// Collects the moves of the first step that has any, and hands each to a voice once.
-class move_report final : public nn::move_listener {
+/// Collects the moves of the first step that has any, and hands each to a voice once. A template of nothing: its virtual functions are compiled where
+/// one is made.
+template <class = void> class move_report_of final : public nn::move_listener {
  public:
   /// One activation that moves, once per forward pass.
   struct entry {
@@ -30,15 +30,15 @@ class move_report final : public nn::move_listener {
   };
   using voice = std::function<void(std::string_view)>;
 
-  move_report() = default;
-  explicit move_report(voice v) : voice_(std::move(v)) {}
+  move_report_of() = default;
+  explicit move_report_of(voice v) : voice_(std::move(v)) {}
 
   void moved(move const& m) override { note(m); }
   void stays_whole(nn::parameter const& w, extents const& result) override { note(w, result); }
   [[nodiscard]] std::vector<entry> const& entries() const noexcept { return entries_; }
 
  private:
-  PLEAT_ONCE inline void note(move const& m) {
+  void note(move const& m) {
     for (auto const& e : entries_)
       if (e.layer == m.layer && e.from.where == m.from.where && e.to.where == m.to.where) return;
     redistribution const way(layout(mesh{{"tensor", m.ranks}}, m.whole, placement(m.from.where)), placement(m.to.where), m.element_bytes);
@@ -49,7 +49,7 @@ class move_report final : public nn::move_listener {
       voice_("pleat: '" + std::string(m.layer) + "' gets its input " + m.whole.to_string() + " placed as " + m.from.to_string() + " and needs " + m.to.to_string() + ": " +
              (bytes > 0 ? std::to_string(bytes) + " bytes per rank move in every forward, as many in backward" : "a slice forward, a gather backward"));
   }
-  PLEAT_ONCE inline void note(nn::parameter const& w, extents const& result) {
+  void note(nn::parameter const& w, extents const& result) {
     if (!voice_ || std::find(whole_.begin(), whole_.end(), w.name) != whole_.end()) return;
     whole_.push_back(w.name);
     voice_("pleat: '" + w.name + "' was to leave its results cut as " + w.leaves.to_string() + " (by sequence), but " + result.to_string() +
@@ -59,5 +59,7 @@ class move_report final : public nn::move_listener {
   std::vector<entry> entries_;
   std::vector<std::string> whole_;
 };
+
+using move_report = move_report_of<>;
 
 }  // namespace pleat::parallel

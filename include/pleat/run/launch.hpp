@@ -41,7 +41,7 @@ struct self_processes {
 struct mpi_processes {
   /// Starts MPI if nobody has; ends what it started.
   struct guard {
-    guard(int& argc, char**& argv) : mpi(&argc, &argv) {}
+    PLEAT_LAZY guard(int& argc, char**& argv) : mpi(&argc, &argv) {}
     comm::mpi_guard mpi;
   };
   PLEAT_ONCE [[nodiscard]] inline static comm::communicator everybody() { return comm::communicator(comm::mpi::duplicate(MPI_COMM_WORLD)); }

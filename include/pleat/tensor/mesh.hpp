@@ -259,7 +259,7 @@ class mesh {
 
   /// A mesh from its text. With `ranks` given, one extent may be `*` (what is left of the ranks), and the product must be `ranks`.
   /// \throws error with the part that it does not understand, or as demand_ranks does
-  [[nodiscard]] static mesh parse(std::string_view text, int ranks = 0);
+  PLEAT_LAZY [[nodiscard]] static mesh parse(std::string_view text, int ranks = 0);
 
   /// \throws error unless the mesh has exactly this many ranks; names the nearest mesh of the same axes that has
   PLEAT_ONCE inline void demand_ranks(int ranks) const {
@@ -271,7 +271,7 @@ class mesh {
 
   /// The mesh of these axes, in this order, that has `ranks` ranks and changes least: the smallest sum of |log(new / old)|, then the
   /// one that changes the axes listed last least.
-  [[nodiscard]] mesh nearest(int ranks) const;
+  PLEAT_LAZY [[nodiscard]] mesh nearest(int ranks) const;
 
   PLEAT_LAZY [[nodiscard]] std::uint64_t hash() const { return random::hash(to_string()); }
 
@@ -321,7 +321,7 @@ struct mesh::search {
   }
 };
 
-inline mesh mesh::nearest(int ranks) const {
+template <class> mesh mesh::nearest(int ranks) const {
   if (count_ == 0 || ranks < 1) return *this;
   search s{*this, *this, std::numeric_limits<double>::max()};
   s.walk(count_ - 1, ranks, 0);
@@ -329,7 +329,7 @@ inline mesh mesh::nearest(int ranks) const {
   return s.best;
 }
 
-inline mesh mesh::parse(std::string_view text, int ranks) {
+template <class> mesh mesh::parse(std::string_view text, int ranks) {
   constexpr char const* remedy = "Write it as 'data=2,tensor=2,pipeline=2', with ',order=pipeline.data.tensor' at the end to say which axis is innermost";
   std::array<axis, max_axes> axes{};
   std::size_t n = 0;

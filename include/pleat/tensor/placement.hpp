@@ -84,7 +84,7 @@ struct shard {
 /// Along a dimension that is known at run time only.
 template <>
 struct shard<-1, 1> {
-  constexpr explicit shard(int dim, index_t unit = 1) : value(detail::shard_of(dim, unit)) {}
+  PLEAT_LAZY constexpr explicit shard(int dim, index_t unit = 1) : value(detail::shard_of(dim, unit)) {}
   constexpr operator axis_placement() const noexcept { return value; }  // NOLINT
   axis_placement value;
 };
@@ -163,7 +163,7 @@ class placement {
     return s;
   }
   /// The reverse of to_string(axes). \throws error with the word that it does not understand
-  [[nodiscard]] static placement parse(std::string_view text);
+  PLEAT_LAZY [[nodiscard]] static placement parse(std::string_view text);
 
   PLEAT_LAZY [[nodiscard]] std::uint64_t hash() const { return random::hash(to_string()); }
 
@@ -181,7 +181,7 @@ struct placed {
   constexpr operator placement() const noexcept { return value; }  // NOLINT
 };
 
-inline placement placement::parse(std::string_view text) {
+template <class> placement placement::parse(std::string_view text) {
   placement p;
   int axis = 0;
   auto const skip = [&] {

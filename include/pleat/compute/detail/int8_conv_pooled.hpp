@@ -103,11 +103,11 @@ template <int Bytes> PLEAT_INLINE void pack_whole_windows(int8_conv_windows cons
     }
 }
 #if defined(__x86_64__)
-PLEAT_TARGET_AVX2 inline void pack_windows_avx2(int8_conv_windows const& t, unsigned char* to) {
+PLEAT_LAZY PLEAT_TARGET_AVX2 inline void pack_windows_avx2(int8_conv_windows const& t, unsigned char* to) {
   if (t.pieces.longest > 8) pack_whole_windows<32>(t, to);
   else t.pieces.longest > 4 ? pack_whole_windows<16>(t, to) : pack_whole_windows<8>(t, to);
 }
-PLEAT_TARGET_AVX512 inline void pack_windows_avx512(int8_conv_windows const& t, unsigned char* to) {
+PLEAT_LAZY PLEAT_TARGET_AVX512 inline void pack_windows_avx512(int8_conv_windows const& t, unsigned char* to) {
   if (t.pieces.longest > 8) pack_whole_windows<64>(t, to);
   else t.pieces.longest > 4 ? pack_whole_windows<32>(t, to) : pack_whole_windows<16>(t, to);
 }

@@ -143,8 +143,8 @@ PLEAT_LAZY inline void pack_single_pixels(int8_conv_block const& t, unsigned cha
     }
 }
 #if defined(__x86_64__)
-PLEAT_TARGET_AVX2 inline void pack_pieces_avx2(int8_conv_block const& t, unsigned char* to) { t.wide ? pack_whole_pieces<32>(t, to) : pack_whole_pieces<16>(t, to); }
-PLEAT_TARGET_AVX512 inline void pack_pieces_avx512(int8_conv_block const& t, unsigned char* to) { t.wide ? pack_whole_pieces<64>(t, to) : pack_whole_pieces<32>(t, to); }
+PLEAT_LAZY PLEAT_TARGET_AVX2 inline void pack_pieces_avx2(int8_conv_block const& t, unsigned char* to) { t.wide ? pack_whole_pieces<32>(t, to) : pack_whole_pieces<16>(t, to); }
+PLEAT_LAZY PLEAT_TARGET_AVX512 inline void pack_pieces_avx512(int8_conv_block const& t, unsigned char* to) { t.wide ? pack_whole_pieces<64>(t, to) : pack_whole_pieces<32>(t, to); }
 #endif
 PLEAT_LAZY inline void pack_pieces(int8_conv_block const& t, unsigned char* to) {
 #if defined(__x86_64__)
