@@ -51,14 +51,19 @@ struct element {
 
 template <class R>
 concept elements = std::ranges::contiguous_range<R> && std::ranges::sized_range<R>;
+/// What tells a second range from a reduction, at a glance: whether it is one is asked where a call is made of it.
+template <class O>
+concept receives = !std::is_same_v<std::remove_cvref_t<O>, reduction>;
 
-template <elements R>
+template <class R>
 [[nodiscard]] constexpr const_buffer reading(R&& r) noexcept {
+  static_assert(elements<R>, "pleat: what is communicated is a contiguous range that knows its size: a std::vector, std::span or std::array");
   return {std::ranges::data(r), static_cast<index_t>(std::ranges::size(r)),
           element<std::ranges::range_value_t<R>>::type()};
 }
-template <elements R>
+template <class R>
 [[nodiscard]] constexpr buffer writing(R&& r) noexcept {
+  static_assert(elements<R>, "pleat: what is communicated is a contiguous range that knows its size: a std::vector, std::span or std::array");
   static_assert(!std::is_const_v<std::remove_reference_t<std::ranges::range_reference_t<R>>>,
                 "pleat: the range that receives must have elements that can be written");
   return {std::ranges::data(r), static_cast<index_t>(std::ranges::size(r)),
@@ -116,115 +121,115 @@ class communicator {
   [[nodiscard]] request ibarrier() { return start({.kind = call_kind::barrier}); }
 
   /// Every rank ends with rank `root`'s elements.
-  template <detail::elements R>
+  template <class R>
   void broadcast(R&& data, int root = 0) {
     run(broadcast_of(data, root));
   }
-  template <detail::elements R>
+  template <class R>
   [[nodiscard]] request ibroadcast(R&& data, int root = 0) {
     return start(broadcast_of(data, root));
   }
 
   /// Rank `root`'s `out` receives the elementwise combination; elsewhere `out` may be empty. In place: the same range
   /// twice.
-  template <detail::elements In, detail::elements O>
+  template <class In, class O>
   void reduce(In&& in, O&& out, reduction op = reduction::sum, int root = 0) {
     run(reduce_of(in, out, op, root));
   }
-  template <detail::elements In, detail::elements O>
+  template <class In, class O>
   [[nodiscard]] request ireduce(In&& in, O&& out, reduction op = reduction::sum, int root = 0) {
     return start(reduce_of(in, out, op, root));
   }
 
   /// Every rank's `out` receives the elementwise combination, the same bits everywhere.
-  template <detail::elements In, detail::elements O>
+  template <class In, class O> requires detail::receives<O>
   void all_reduce(In&& in, O&& out, reduction op = reduction::sum) {
     run(two(call_kind::all_reduce, in, out, op));
   }
-  template <detail::elements R>
+  template <class R>
   void all_reduce(R&& data, reduction op = reduction::sum) {
     run(two(call_kind::all_reduce, data, data, op));
   }
-  template <detail::elements In, detail::elements O>
+  template <class In, class O> requires detail::receives<O>
   [[nodiscard]] request iall_reduce(In&& in, O&& out, reduction op = reduction::sum) {
     return start(two(call_kind::all_reduce, in, out, op));
   }
-  template <detail::elements R>
+  template <class R>
   [[nodiscard]] request iall_reduce(R&& data, reduction op = reduction::sum) {
     return start(two(call_kind::all_reduce, data, data, op));
   }
 
   /// Block `rank` of the combination; in has size() times the elements of out. `out` may be this rank's block of `in`.
-  template <detail::elements In, detail::elements O>
+  template <class In, class O>
   void reduce_scatter(In&& in, O&& out, reduction op = reduction::sum) {
     run(two(call_kind::reduce_scatter, in, out, op));
   }
-  template <detail::elements In, detail::elements O>
+  template <class In, class O>
   [[nodiscard]] request ireduce_scatter(In&& in, O&& out, reduction op = reduction::sum) {
     return start(two(call_kind::reduce_scatter, in, out, op));
   }
   /// With counts[r] elements for rank r.
-  template <detail::elements In, detail::elements O>
+  template <class In, class O>
   void reduce_scatter_v(In&& in, O&& out, std::span<index_t const> counts, reduction op = reduction::sum) {
     run(two(call_kind::reduce_scatter_v, in, out, op, {}, {counts, {}}));
   }
-  template <detail::elements In, detail::elements O>
+  template <class In, class O>
   [[nodiscard]] request ireduce_scatter_v(In&& in, O&& out, std::span<index_t const> counts,
                                           reduction op = reduction::sum) {
     return start(two(call_kind::reduce_scatter_v, in, out, op, {}, {counts, {}}));
   }
 
   /// Everybody's elements in rank order. `in` may be its own block of `out`.
-  template <detail::elements In, detail::elements O>
+  template <class In, class O>
   void all_gather(In&& in, O&& out) {
     run(two(call_kind::all_gather, in, out));
   }
-  template <detail::elements In, detail::elements O>
+  template <class In, class O>
   [[nodiscard]] request iall_gather(In&& in, O&& out) {
     return start(two(call_kind::all_gather, in, out));
   }
-  template <detail::elements In, detail::elements O>
+  template <class In, class O>
   void all_gather_v(In&& in, O&& out, parts p) {
     run(two(call_kind::all_gather_v, in, out, {}, {}, p));
   }
-  template <detail::elements In, detail::elements O>
+  template <class In, class O>
   [[nodiscard]] request iall_gather_v(In&& in, O&& out, parts p) {
     return start(two(call_kind::all_gather_v, in, out, {}, {}, p));
   }
 
   /// Block j of rank i becomes block i of rank j.
-  template <detail::elements In, detail::elements O>
+  template <class In, class O>
   void all_to_all(In&& in, O&& out) {
     run(two(call_kind::all_to_all, in, out));
   }
-  template <detail::elements In, detail::elements O>
+  template <class In, class O>
   [[nodiscard]] request iall_to_all(In&& in, O&& out) {
     return start(two(call_kind::all_to_all, in, out));
   }
-  template <detail::elements In, detail::elements O>
+  template <class In, class O>
   void all_to_all_v(In&& in, parts from, O&& out, parts to) {
     run(two(call_kind::all_to_all_v, in, out, {}, from, to));
   }
-  template <detail::elements In, detail::elements O>
+  template <class In, class O>
   [[nodiscard]] request iall_to_all_v(In&& in, parts from, O&& out, parts to) {
     return start(two(call_kind::all_to_all_v, in, out, {}, from, to));
   }
 
   // ---- messages: 0 <= tag < user_tags; the receiver states the sender's count and type exactly ----
 
-  template <detail::elements R>
+  template <class R>
   void send(R&& data, int peer, int tag = 0) {
     run(send_of(data, peer, tag));
   }
-  template <detail::elements R>
+  template <class R>
   [[nodiscard]] request isend(R&& data, int peer, int tag = 0) {
     return start(send_of(data, peer, tag));
   }
-  template <detail::elements R>
+  template <class R>
   void receive(R&& data, int peer, int tag = 0) {
     run(receive_of(data, peer, tag));
   }
-  template <detail::elements R>
+  template <class R>
   [[nodiscard]] request ireceive(R&& data, int peer, int tag = 0) {
     return start(receive_of(data, peer, tag));
   }

@@ -133,7 +133,7 @@ class step_agreement {
       if (of(r)[3] != of(0)[3] && other == 0) other = r;
       if (of(r)[4] == 0) continue;
       if (shaped == n) shaped = r;
-      if (!std::ranges::equal(of(r).subspan(5), of(shaped).subspan(5)))
+      if (!std::equal(of(r).begin() + 5, of(r).end(), of(shaped).begin() + 5))
         throw error{"parallel::agreement", "the samples of ranks " + std::to_string(shaped) + " and " + std::to_string(r) + " have different shapes in step " + std::to_string(of(0)[0])};
     }
     sample_ = {};
