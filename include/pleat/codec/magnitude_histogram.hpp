@@ -56,8 +56,8 @@ class magnitude_histogram {
   [[nodiscard]] std::array<std::int64_t, bins> const& counts() const noexcept { return counts_; }
   /// What ranks exchange: the exponent (maximum over the ranks) that all then widen to, and plain counts (sums) beside the largest magnitude.
   [[nodiscard]] int exponent() const noexcept { return exponent_; }
-  void widen_to(int exponent) noexcept { widen(exponent); }
-  void take(std::span<std::int64_t const, bins + 2> sums, float largest) noexcept {
+  PLEAT_LAZY void widen_to(int exponent) noexcept { widen(exponent); }
+  PLEAT_LAZY void take(std::span<std::int64_t const, bins + 2> sums, float largest) noexcept {
     std::copy_n(sums.begin(), bins, counts_.begin());
     total_ = sums[bins], nonfinite_ = sums[bins + 1], largest_ = largest;
   }

@@ -117,8 +117,8 @@ class communicator {
 
   // ---- collectives: each blocking and as `i…`, which returns a request ----
 
-  void barrier() { run({.kind = call_kind::barrier}); }
-  [[nodiscard]] request ibarrier() { return start({.kind = call_kind::barrier}); }
+  PLEAT_LAZY void barrier() { run({.kind = call_kind::barrier}); }
+  PLEAT_LAZY [[nodiscard]] request ibarrier() { return start({.kind = call_kind::barrier}); }
 
   /// Every rank ends with rank `root`'s elements.
   template <class R>
@@ -262,7 +262,7 @@ class communicator {
     return c;
   }
   /// Collective: the same ranks, separate traffic.
-  [[nodiscard]] communicator duplicate() { return split(0, rank_); }
+  PLEAT_LAZY [[nodiscard]] communicator duplicate() { return split(0, rank_); }
 
   // ---- behaviour ----
 
@@ -282,7 +282,7 @@ class communicator {
   /// A time-out for the rest of a scope.
   class timeout_scope {
    public:
-    timeout_scope(communicator& c, double seconds) : c_(c), before_(c.timeout()) { c.set_timeout(seconds); }
+    PLEAT_LAZY timeout_scope(communicator& c, double seconds) : c_(c), before_(c.timeout()) { c.set_timeout(seconds); }
     timeout_scope(timeout_scope const&) = delete;
     timeout_scope& operator=(timeout_scope const&) = delete;
     ~timeout_scope() {
@@ -301,7 +301,7 @@ class communicator {
 
   /// Moves on whatever is under way, without waiting. Transports advance only while somebody polls: a loop that
   /// computes while requests are open calls this now and then.
-  void progress() {
+  PLEAT_LAZY void progress() {
     if (transport_) transport_->progress();
   }
 
@@ -310,11 +310,11 @@ class communicator {
 
   // ---- calls as values ----
 
-  [[gnu::always_inline]] inline void run(call const& c) {
+  PLEAT_LAZY [[gnu::always_inline]] inline void run(call const& c) {
     prepare(c);
     transport_->run(c);
   }
-  [[nodiscard]] request start(call const& c) {
+  PLEAT_LAZY [[nodiscard]] request start(call const& c) {
     prepare(c);
     return transport_->start(c);
   }
@@ -410,17 +410,17 @@ class communicator {
     size_ = transport_->size();
   }
 
-  void demand_transport(std::string_view what) const {
+  PLEAT_LAZY void demand_transport(std::string_view what) const {
     if (!transport_) [[unlikely]]
       refuse(what);
   }
-  [[noreturn, gnu::cold, gnu::noinline]] static void refuse(std::string_view what) {
+  PLEAT_LAZY [[noreturn, gnu::cold, gnu::noinline]] static void refuse(std::string_view what) {
     throw error{std::string(what), "the communicator is empty: it was moved from or never set",
                 "Use the one that it was moved into"};
   }
 
   /// Inlined, because where the kind of the call is known, most of this is: a few comparisons are left.
-  [[gnu::always_inline]] inline void prepare(call const& c) {
+  PLEAT_LAZY [[gnu::always_inline]] inline void prepare(call const& c) {
     bool const well = checks_ == checks::off || (checks_ == checks::cheap && detail::surely_right(c, size_));
     if (!transport_ || !well) [[unlikely]]
       look_closer(c);

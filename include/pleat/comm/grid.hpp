@@ -55,7 +55,7 @@ class grid {
   PLEAT_LAZY [[nodiscard]] int coordinate(std::string_view axis) const { return mesh_.coordinate(rank_, mesh_.axis_of(axis)); }
 
   /// The ranks that differ from this one along these axes only; this rank alone if they have one rank.
-  [[nodiscard]] communicator& along(axis_set axes) {
+  PLEAT_LAZY [[nodiscard]] communicator& along(axis_set axes) {
     std::uint32_t const bits = (axes & mesh_.wide()).bits;
     return bits ? groups_[bits] : alone_;
   }

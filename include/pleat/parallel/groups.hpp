@@ -58,7 +58,7 @@ struct groups {
     return made;
   }
   /// Whether several axes have more than one rank.
-  [[nodiscard]] bool hybrid() { return (data().size() > 1) + (tensor().size() > 1) + (pipeline().size() > 1) > 1; }
+  PLEAT_LAZY [[nodiscard]] bool hybrid() { return (data().size() > 1) + (tensor().size() > 1) + (pipeline().size() > 1) > 1; }
 
  private:
   /// The nearest mesh that fits.

@@ -30,16 +30,16 @@ struct placement_rule {
 /// Outputs are shared out: every rank has some rows of a weight [out, in, …] and those elements of the bias. Its results are cut along
 /// their channels, no communication forward. Of a convolution with groups whole groups are shared out, inputs with them: no communication
 /// backward either. \param unit neighbouring outputs that stay together
-[[nodiscard]] inline placement_rule column(std::string pattern, index_t unit = 1) { return {std::move(pattern), shard{0, unit}, shard{0, unit}, {}}; }
+PLEAT_LAZY [[nodiscard]] inline placement_rule column(std::string pattern, index_t unit = 1) { return {std::move(pattern), shard{0, unit}, shard{0, unit}, {}}; }
 /// Inputs are shared out: every rank has some columns of a weight (of a convolution with groups: some inputs of every group), the bias is
 /// replicated. Results are sums over the ranks.
-[[nodiscard]] inline placement_rule row(std::string pattern, index_t unit = 1) { return {std::move(pattern), shard{1, unit}, {}, {}}; }
+PLEAT_LAZY [[nodiscard]] inline placement_rule row(std::string pattern, index_t unit = 1) { return {std::move(pattern), shard{1, unit}, {}, {}}; }
 /// The same, but the sum is cut along the positions of sequences [m, positions, in]: a reduce-scatter instead of an all-reduce, and what
 /// follows (norms, dropout, sums) works on a part of the positions until the next column-parallel weight gathers them. Rows and images have
 /// no positions: their sums stay whole, which is said once.
-[[nodiscard]] inline placement_rule row_by_sequence(std::string pattern, index_t unit = 1) { return {std::move(pattern), shard{1, unit}, {}, shard{1}}; }
+PLEAT_LAZY [[nodiscard]] inline placement_rule row_by_sequence(std::string pattern, index_t unit = 1) { return {std::move(pattern), shard{1, unit}, {}, shard{1}}; }
 /// A table by the rows of its vocabulary; also of the output layer that shares it.
-[[nodiscard]] inline placement_rule vocabulary(std::string pattern) { return {std::move(pattern), shard{0}, {}, {}}; }
+PLEAT_LAZY [[nodiscard]] inline placement_rule vocabulary(std::string pattern) { return {std::move(pattern), shard{0}, {}, {}}; }
 /// A placement that is known at compile time, checked there: `placed_as<shard<0>>("*.weight")`.
 template <class Word> [[nodiscard]] placement_rule placed_as(std::string pattern) {
   constexpr axis_placement word = Word{};

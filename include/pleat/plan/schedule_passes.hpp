@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/plan/detail/replay.hpp>
 #include <pleat/plan/schedule.hpp>
 
@@ -61,7 +62,7 @@ struct event {
 /// what concerns the rank. The first event of the order that has not happened yet is then next on every rank that takes part in it, so it can always
 /// happen, with sends that wait for their receives too. Neighbouring messages of a list may also be started together.
 /// \throws error if the list cannot be carried out (schedule_check.hpp says why), or if ticks are given for another number of stages
-[[nodiscard]] constexpr schedule with_messages(schedule const& s, stage_ticks const& ticks = {}) {
+PLEAT_LAZY [[nodiscard]] constexpr schedule with_messages(schedule const& s, stage_ticks const& ticks = {}) {
   for (auto const* times : {&ticks.forward, &ticks.backward_input, &ticks.backward_weight})
     if (times->size() != 1 && static_cast<index_t>(times->size()) != s.stages())
       throw error{"plan::with_messages", "ticks need one entry, or one for each of the " + std::to_string(s.stages()) + " stages, found " + std::to_string(times->size())};
@@ -89,7 +90,7 @@ struct event {
 }
 
 /// Adds `reduce_gradients` for each stage after its last weight work, behind the messages that follow it: the stage before waits for those.
-[[nodiscard]] constexpr schedule with_reduction(schedule const& s) {
+PLEAT_LAZY [[nodiscard]] constexpr schedule with_reduction(schedule const& s) {
   schedule out = s;
   for (auto& list : out.actions) {
     std::vector<std::size_t> last(detail::at(s.stages()), list.size());  // per stage, where its last weight work is
@@ -119,7 +120,7 @@ struct parameter_options {
 /// Adds gather_parameters and release_parameters: a stage's parameters are whole while forward or the input half of backward works on it, and while it is
 /// one of the next `prefetch` stages that will. The weight half needs none. A rank with one stage gathers once per step.
 /// Every rank that shares the parameters has the same list, hence the same order of collectives.
-[[nodiscard]] constexpr schedule with_parameters(schedule const& s, parameter_options const& options = {}) {
+PLEAT_LAZY [[nodiscard]] constexpr schedule with_parameters(schedule const& s, parameter_options const& options = {}) {
   if (options.prefetch < 0) throw error{"plan::with_parameters", "prefetch must be at least 0, found " + std::to_string(options.prefetch)};
   schedule out = s;
   auto const uses = [](action const& a) { return a.kind == action_kind::forward || gives_gradient(a.kind); };
@@ -151,7 +152,7 @@ struct parameter_options {
 }
 
 /// Every whole backward as its two halves, one after the other.
-[[nodiscard]] constexpr schedule with_split_backward(schedule const& s) {
+PLEAT_LAZY [[nodiscard]] constexpr schedule with_split_backward(schedule const& s) {
   schedule out = s;
   for (auto& list : out.actions) {
     std::vector<action> with;
@@ -168,7 +169,7 @@ struct parameter_options {
 
 /// An input half that its weight half follows at once becomes a whole backward: one pass over what forward saved instead of two.
 /// Before with_messages: a message between the halves is a reason to keep them apart.
-[[nodiscard]] constexpr schedule with_merged_backward(schedule const& s) {
+PLEAT_LAZY [[nodiscard]] constexpr schedule with_merged_backward(schedule const& s) {
   schedule out = s;
   for (auto& list : out.actions) {
     std::vector<action> with;
@@ -184,7 +185,7 @@ struct parameter_options {
 }
 
 /// Without what passes added: the list that only computes.
-[[nodiscard]] constexpr schedule computing_only(schedule const& s) {
+PLEAT_LAZY [[nodiscard]] constexpr schedule computing_only(schedule const& s) {
   schedule out = s;
   for (auto& list : out.actions) std::erase_if(list, [](action const& a) { return !computes(a.kind); });
   return out;

@@ -187,7 +187,7 @@ class mesh {
   /// Ranks apart of two neighbours along an axis; 1 for the innermost.
   [[nodiscard]] constexpr int stride(int i) const noexcept { return stride_[static_cast<std::size_t>(i)]; }
 
-  [[nodiscard]] constexpr int coordinate(int rank, int i) const noexcept { return rank / stride(i) % extent(i); }
+  PLEAT_LAZY [[nodiscard]] constexpr int coordinate(int rank, int i) const noexcept { return rank / stride(i) % extent(i); }
   /// In the order in which the axes are listed; 0 beyond the last.
   PLEAT_LAZY [[nodiscard]] constexpr coordinates coordinates_of(int rank) const noexcept {
     coordinates c{};
@@ -200,7 +200,7 @@ class mesh {
     return rank;
   }
   /// The neighbour of a rank at coordinate c of an axis.
-  [[nodiscard]] constexpr int moved(int rank, int i, int c) const noexcept {
+  PLEAT_LAZY [[nodiscard]] constexpr int moved(int rank, int i, int c) const noexcept {
     return rank + (c - coordinate(rank, i)) * stride(i);
   }
 

@@ -141,19 +141,19 @@ class local_core : public std::enable_shared_from_this<local_core> {
   }
 
   /// Waits for the operation. `seconds` < 0: for ever. \throws error if it failed or somebody did not come
-  void finish(collective& op, int rank, double seconds) {
+  PLEAT_LAZY void finish(collective& op, int rank, double seconds) {
     if (!wait_until([&] { return op.state.load(std::memory_order_acquire) != open; }, seconds))
       give_up(op, rank, seconds);
     if (!help(op)) wait_until([&] { return op.state.load(std::memory_order_acquire) >= done; }, -1);
     check(op, rank);
   }
 
-  void check(collective const& op, int rank) const {
+  PLEAT_LAZY void check(collective const& op, int rank) const {
     if (op.state.load(std::memory_order_acquire) == failed) throw_failure(op.why, rank);
   }
 
   /// Rank has read all it needs of the operation.
-  void leave(collective& op) {
+  PLEAT_LAZY void leave(collective& op) {
     if (op.released.fetch_add(1, std::memory_order_acq_rel) + 1 < size_) return;
     std::lock_guard lock(mutex_);
     ring_[op.number & (ring_.size() - 1)] = nullptr;
@@ -213,7 +213,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
     }
   }
 
-  void finish(message& m, double seconds) {
+  PLEAT_LAZY void finish(message& m, double seconds) {
     if (!wait_until([&] { return m.state.load(std::memory_order_acquire) >= ready; }, seconds)) {
       std::lock_guard lock(mutex_);
       if (m.state.load(std::memory_order_relaxed) == open)
@@ -225,7 +225,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
     check(m);
   }
 
-  void check(message const& m) const {
+  PLEAT_LAZY void check(message const& m) const {
     if (m.state.load(std::memory_order_acquire) == failed) throw_failure(m.why, m.rank);
   }
 
@@ -269,7 +269,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
  private:
   PLEAT_ONCE [[noreturn]] inline static void throw_failure(failure const& f, int rank) { throw error{f.call, f.problem, f.remedy, rank}; }
 
-  void wake() {
+  PLEAT_LAZY void wake() {
     std::lock_guard lock(mutex_);
     if (sleepers_ > 0) changed_.notify_all();
   }
@@ -463,7 +463,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
   }
 
   /// Elements [b, e) of the flat order, all within the block of rank r, which starts at `first`.
-  void scatter_or_gather(collective& op, int r, index_t first, index_t b, index_t e) {
+  PLEAT_LAZY void scatter_or_gather(collective& op, int r, index_t first, index_t b, index_t e) {
     auto const& mine = op.calls[static_cast<std::size_t>(r)];
     dtype const t = mine.type();
     if (mine.reduces()) {
@@ -506,7 +506,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
     }
   }
 
-  [[nodiscard]] static index_t bytes_of(dtype t) noexcept { return static_cast<index_t>(size_of(t)); }
+  PLEAT_LAZY [[nodiscard]] static index_t bytes_of(dtype t) noexcept { return static_cast<index_t>(size_of(t)); }
 
   int size_, spins_;
   std::mutex mutex_;

@@ -27,18 +27,18 @@
 
 namespace pleat::comm::detail {
 
-/// The state behind comm::mpi. Requests keep it alive.
-class mpi_core : public std::enable_shared_from_this<mpi_core> {
+/// The state behind comm::mpi. Requests keep it alive. A template of nothing, so that who makes none compiles none.
+template <class = void> class mpi_core_of : public std::enable_shared_from_this<mpi_core_of<>> {
  public:
-  PLEAT_ONCE inline mpi_core(MPI_Comm c, bool owned, index_t max_count) : comm(c), owned(owned), max_count(max_count) {
+  inline mpi_core_of(MPI_Comm c, bool owned, index_t max_count) : comm(c), owned(owned), max_count(max_count) {
     check(MPI_Comm_rank(comm, &rank), "MPI_Comm_rank");
     check(MPI_Comm_size(comm, &size), "MPI_Comm_size");
     for (std::size_t t = 0; t < types_.size(); ++t) types_[t] = mpi_type(static_cast<dtype>(t));
     ops_.fill(MPI_OP_NULL);
   }
-  mpi_core(mpi_core const&) = delete;
-  mpi_core& operator=(mpi_core const&) = delete;
-  ~mpi_core() {
+  mpi_core_of(mpi_core_of const&) = delete;
+  mpi_core_of& operator=(mpi_core_of const&) = delete;
+  ~mpi_core_of() {
     if (mpi_is_over()) return;  // freeing now would abort the job
     for (auto& op : ops_)
       if (op != MPI_OP_NULL) MPI_Op_free(&op);
@@ -56,7 +56,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
   }
 
   struct operation final : pending {
-    std::shared_ptr<mpi_core> owner;  // set while under way
+    std::shared_ptr<mpi_core_of> owner;  // set while under way
     call what;
     std::vector<MPI_Request> requests;
     std::vector<MPI_Status> statuses;
@@ -67,7 +67,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     std::int64_t number = 0;
     double seconds = -1;
 
-    PLEAT_ONCE inline void make_room(std::size_t n) {
+    inline void make_room(std::size_t n) {
       requests.reserve(n);
       statuses.reserve(n);
       ints.reserve(n);
@@ -119,7 +119,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
       conclude();
     }
     /// A receive can be taken back, and then the buffer is the caller's again.
-    PLEAT_ONCE inline void cancel() noexcept {
+    inline void cancel() noexcept {
       for (auto& r : requests)
         if (r != MPI_REQUEST_NULL) {
           MPI_Cancel(&r);
@@ -127,7 +127,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
         }
       over = true;
     }
-    PLEAT_ONCE inline void wait_in_time() {
+    inline void wait_in_time() {
       auto const limit = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
       for (int i = 0; !poll(); ++i) {
         if (i < 100) continue;
@@ -140,7 +140,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
       }
     }
     /// Waits a little, unless something has been lost here before.
-    PLEAT_ONCE [[nodiscard]] inline bool ends_soon(bool hopeless) {
+    [[nodiscard]] inline bool ends_soon(bool hopeless) {
       auto const limit = std::chrono::steady_clock::now() + std::chrono::seconds(1);
       while (!poll()) {
         if (hopeless || std::chrono::steady_clock::now() > limit) return false;
@@ -240,7 +240,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     start(c).wait();
   }
 
-  PLEAT_ONCE inline request start(call const& c) {
+  inline request start(call const& c) {
     if (!broken.empty()) throw error{describe(c), broken, "Make a new communicator, or end the program", rank};
     auto* o = &operations.next(32, [this](operation& made) { made.make_room(2 * static_cast<std::size_t>(size)); });  // any call within MPI's counts: which operation serves it is chance
     o->what = c;
@@ -255,7 +255,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     }
     post(*o);
     operations.begin();
-    o->owner = shared_from_this();
+    o->owner = this->shared_from_this();
     return request(o);
   }
 
@@ -322,7 +322,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
       return own_op(c);
     return mpi_ops_[static_cast<std::size_t>(c.op)];
   }
-  PLEAT_ONCE inline MPI_Op own_op(call const& c) {
+  inline MPI_Op own_op(call const& c) {
     static constexpr std::array<MPI_User_function*, 8> functions{
         mpi_combine<half, reduction::sum>,     mpi_combine<half, reduction::min>,
         mpi_combine<half, reduction::max>,     mpi_combine<half, reduction::prod>,
@@ -337,7 +337,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     if (came != c.out.count) [[unlikely]]
       wrong_count(c, came);
   }
-  PLEAT_ONCE [[noreturn]] inline void wrong_count(call const& c, index_t came) const {
+  [[noreturn]] inline void wrong_count(call const& c, index_t came) const {
     throw error{describe(c), std::to_string(came) + " elements came, " + std::to_string(c.out.count) + " were expected",
                 "Give send and receive the same count", rank};
   }
@@ -353,7 +353,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     } while (b < count);
   }
 
-  PLEAT_ONCE inline void post(operation& o) {
+  inline void post(operation& o) {
     call const& c = o.what;
     auto const t = c.type();
     auto const type = mpi_type(t);
@@ -438,7 +438,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
     return a == b || (c.out.count > 0 && b < a + c.in.bytes() && a < b + c.out.bytes());  // MPICH minds the address of nothing too
   }
 
-  PLEAT_ONCE inline void reduce_scatter(operation& o) {
+  inline void reduce_scatter(operation& o) {
     call const& c = o.what;
     auto const t = c.type();
     auto const type = mpi_type(t);
@@ -470,7 +470,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
   }
 
   /// Everybody to everybody, by messages: their counts are known pair by pair, so each pair cuts its own pieces.
-  PLEAT_ONCE inline void exchange(operation& o) {
+  inline void exchange(operation& o) {
     call const& c = o.what;
     auto const t = c.type();
     auto const type = mpi_type(t);
@@ -497,7 +497,7 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
                at(c.in.data, even ? block * rank : c.in_parts.offset(rank), t), n * static_cast<index_t>(size_of(t)));
   }
 
-  PLEAT_ONCE [[noreturn]] inline void give_up(operation& o) {
+  [[noreturn]] inline void give_up(operation& o) {
     std::string problem = "waited " + name_seconds(o.seconds) + ", and ";
     if (o.what.kind == call_kind::send || o.what.kind == call_kind::receive) {
       problem += "rank " + std::to_string(o.what.root) + " did not come";
@@ -524,5 +524,13 @@ class mpi_core : public std::enable_shared_from_this<mpi_core> {
  public:
   operation_pool<operation> operations;
 };
+
+using mpi_core = mpi_core_of<>;
+
+#if defined(PLEAT_ONCE_HERE)
+template class mpi_core_of<>;
+#elif defined(PLEAT_ONCE_ELSEWHERE)
+extern template class mpi_core_of<>;
+#endif
 
 }  // namespace pleat::comm::detail

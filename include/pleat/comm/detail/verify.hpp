@@ -72,7 +72,7 @@ class verifier {
   }
 
  private:
-  [[noreturn, gnu::cold, gnu::noinline]] void fail(std::string const& problem, char const* remedy = "") const {
+  PLEAT_LAZY [[noreturn, gnu::cold, gnu::noinline]] void fail(std::string const& problem, char const* remedy = "") const {
     throw error{describe(c_), problem, remedy, rank_};
   }
   PLEAT_ONCE inline void buffers(bool in, bool out) const {
@@ -135,7 +135,7 @@ class verifier {
 
 /// The same questions about the frequent calls as one expression without words: a ns before every call.
 /// False means: let the verifier look closer.
-[[nodiscard, gnu::always_inline]] inline bool surely_right(call const& c, int size) noexcept {
+PLEAT_LAZY [[nodiscard, gnu::always_inline]] inline bool surely_right(call const& c, int size) noexcept {
   bool const in = c.in.count >= 0 && (c.in.data || c.in.count == 0);
   bool const out = c.out.count >= 0 && (c.out.data || c.out.count == 0);
   bool const both = in && out && c.in.type == c.out.type;

@@ -26,7 +26,7 @@ namespace pleat::compute::detail {
 enum class int8_layout : char { plain, pairs, quads };
 
 /// The layout that this machine's host kernels read.
-[[nodiscard]] inline int8_layout int8_host_layout() noexcept {
+PLEAT_LAZY [[nodiscard]] inline int8_layout int8_host_layout() noexcept {
   return isa::has_vnni() ? int8_layout::quads : int8_layout::pairs;
 }
 

@@ -112,7 +112,7 @@ class json_scanner {
     ++at_;
     return true;
   }
-  void expect(char c, char const* where) {
+  PLEAT_LAZY void expect(char c, char const* where) {
     if (!accept(c)) fail(std::string("expected '") + c + "' " + where);
   }
 
