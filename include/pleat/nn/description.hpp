@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::nn {
@@ -37,13 +38,13 @@ struct layer_cost {
 struct description {
   std::vector<layer_cost> layers;
 
-  [[nodiscard]] index_t parameters() const noexcept { return total(&layer_cost::parameters); }
-  [[nodiscard]] index_t parameter_bytes() const noexcept { return total(&layer_cost::parameter_bytes); }
-  [[nodiscard]] index_t activation_bytes() const noexcept { return total(&layer_cost::activation_bytes); }
-  [[nodiscard]] index_t between_bytes() const noexcept { return total(&layer_cost::between_bytes); }
-  [[nodiscard]] double forward_flops() const noexcept { return total(&layer_cost::forward_flops); }
+  PLEAT_LAZY [[nodiscard]] index_t parameters() const noexcept { return total(&layer_cost::parameters); }
+  PLEAT_LAZY [[nodiscard]] index_t parameter_bytes() const noexcept { return total(&layer_cost::parameter_bytes); }
+  PLEAT_LAZY [[nodiscard]] index_t activation_bytes() const noexcept { return total(&layer_cost::activation_bytes); }
+  PLEAT_LAZY [[nodiscard]] index_t between_bytes() const noexcept { return total(&layer_cost::between_bytes); }
+  PLEAT_LAZY [[nodiscard]] double forward_flops() const noexcept { return total(&layer_cost::forward_flops); }
   /// Forward and both halves of backward; input gradients of the first layer with parameters, and of what comes before it, are not needed and not counted.
-  [[nodiscard]] double training_flops() const noexcept {
+  PLEAT_LAZY [[nodiscard]] double training_flops() const noexcept {
     double f = 0;
     bool first = true;
     for (auto const& l : layers) {

@@ -75,9 +75,9 @@ struct window_vectors {
   index_t step, columns, bytes;
   PLEAT_LAZY window_vectors(conv2d_shape const& s, int8_conv_layout const& l) : step(l.by_channels ? 1 : 2), columns(l.by_channels ? s.kernel_w + 1 : 2 * l.steps), bytes(16 * l.depth) {}
   [[nodiscard]] index_t row() const { return columns * bytes; }
-  [[nodiscard]] index_t all(conv2d_shape const& s, int8_conv_layout const& l) const { return l.planes * (s.kernel_h + 1) * row(); }
+  PLEAT_LAZY [[nodiscard]] index_t all(conv2d_shape const& s, int8_conv_layout const& l) const { return l.planes * (s.kernel_h + 1) * row(); }
   /// Where group g's first vector lies.
-  [[nodiscard]] index_t offset(conv2d_shape const& s, int8_conv_layout const& l, index_t g) const {
+  PLEAT_LAZY [[nodiscard]] index_t offset(conv2d_shape const& s, int8_conv_layout const& l, index_t g) const {
     index_t const v = g % l.steps, u = g / l.steps % s.kernel_h, p = g / l.steps / s.kernel_h;
     return (p * (s.kernel_h + 1) + u) * row() + v * step * bytes;
   }
