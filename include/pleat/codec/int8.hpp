@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <memory>
 
@@ -13,6 +14,7 @@
 #include <pleat/codec/detail/cut_bits.hpp>
 #include <pleat/codec/detail/int8_bits.hpp>
 #include <pleat/codec/detail/int8_codes.hpp>
+#include <pleat/codec/detail/narrow_row.hpp>
 #include <pleat/codec/detail/part_of.hpp>
 #include <pleat/codec/detail/parts.hpp>
 #include <pleat/codec/magnitude_histogram.hpp>
@@ -61,7 +63,7 @@ template <class T> struct int8 {
   template <class Space> static void encode(context<Space>& c, extents const& shape, T const* values, storage<Space>& s) {
     auto const host = to_host(c, shape, values);
     std::vector<float> amax(static_cast<std::size_t>(rows_of(shape)));
-    for (index_t r = 0; r < rows_of(shape); ++r) amax[static_cast<std::size_t>(r)] = detail::finite_amax(row(host, shape, r));
+    for (index_t r = 0; r < rows_of(shape); ++r) amax[static_cast<std::size_t>(r)] = std::bit_cast<float>(detail::largest_magnitude_at(compute::isa::best(), columns_of(shape), row(host, shape, r).data()));
     encode_host(c, shape, host, amax, s);
   }
 
@@ -247,6 +249,7 @@ template <class T> struct int8 {
   template <class Space> static std::vector<float> to_host(context<Space>& c, extents const& shape, T const* values) {
     std::vector<float> host(static_cast<std::size_t>(shape.size()));
     copy_to_host(c, tensor<T, Space>::wrap(const_cast<T*>(values), shape), host.data());  // wrap has one spelling; nothing is written
+    if (detail::largest_magnitude_at(compute::isa::best(), shape.size(), host.data()) < 0x7f800000u) return host;
     for (std::size_t i = 0; i < host.size(); ++i)
       if (!std::isfinite(host[i]))
         throw error{"codec::int8::encode", "the element in row " + std::to_string(static_cast<index_t>(i) / columns_of(shape)) + ", column " +
@@ -259,10 +262,9 @@ template <class T> struct int8 {
   static void encode_host(context<Space>& c, extents const& shape, std::vector<float> const& host, std::span<float const> amax, storage<Space>& s) {
     std::vector<std::int8_t> codes(host.size());
     std::vector<float> scales(amax.size());
-    std::size_t i = 0;
     for (index_t r = 0; r < rows_of(shape); ++r) {
       float const scale = scales[static_cast<std::size_t>(r)] = detail::int8_scale(amax[static_cast<std::size_t>(r)]);
-      for (float x : row(host, shape, r)) codes[i++] = detail::int8_code(x, scale);
+      detail::int8_codes_at(compute::isa::best(), columns_of(shape), row(host, shape, r).data(), scale, codes.data() + r * columns_of(shape));
     }
     set(c, shape, codes, scales, s);
   }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <pleat/codec/detail/cut_bits.hpp>
+#include <pleat/codec/detail/narrow_row.hpp>
 #include <pleat/codec/error_norms.hpp>
 
 namespace pleat::codec::detail {
@@ -15,16 +16,24 @@ template <class E> struct reduced_logic {
   static constexpr std::string_view name = is_half ? "f16" : "bf16";
   struct options {};
 
-  /// \throws error for NaN, infinity, and a value that rounds to infinity
-  static std::vector<file_tensor> encode(extents const& shape, std::span<float const> values, options const&) {
-    demand_finite(name, shape, values);
-    std::vector<E> out(values.size());
-    for (std::size_t i = 0; i < values.size(); ++i) out[i] = E(values[i]);
-    for (std::size_t i = 0; i < values.size(); ++i)
-      if (!std::isfinite(static_cast<float>(out[i])))
-        throw error{call_of(name, "encode"), "the element in row " + std::to_string(static_cast<index_t>(i) / columns_of(shape)) + ", column " +
-                                                 std::to_string(static_cast<index_t>(i) % columns_of(shape)) + " is " + std::to_string(values[i]) + ", above the largest number of this type"};
-    return {part_of("", shape, out)};
+  /// The only part of the image.
+  [[nodiscard]] static file_tensor image(extents const& shape) { return {"", dtype_of<E>, shape, {}}; }
+  /// All numbers to `out` (2 · size bytes). \throws error for NaN, infinity, and a value that rounds to infinity
+  static void encode_into(extents const& shape, std::span<float const> values, options const&, unsigned char* out) {
+    if (static_cast<index_t>(values.size()) != shape.size()) demand_finite(name, shape, values);
+    constexpr std::size_t together = 4096;
+    for (std::size_t i = 0; i < values.size(); i += together) {
+      auto const some = std::min(together, values.size() - i);
+      auto const most = narrow_to_sixteen(compute::isa::best(), is_half, static_cast<index_t>(some), values.data() + i, reinterpret_cast<std::uint16_t*>(out) + i);
+      if (most >= (is_half ? too_large_for_half : too_large_for_bfloat16)) refuse(shape, values);
+    }
+  }
+  /// The same as a file.
+  static std::vector<file_tensor> encode(extents const& shape, std::span<float const> values, options const& o) {
+    auto part = image(shape);
+    part.bytes.resize(2 * values.size());
+    encode_into(shape, values, o, reinterpret_cast<unsigned char*>(part.bytes.data()));
+    return {std::move(part)};
   }
   static void check(extents const& shape, std::span<file_tensor const> parts) {
     auto const call = call_of(name, "from_file");
@@ -65,6 +74,15 @@ template <class E> struct reduced_logic {
     error_norms e;
     for (float w : values) e.add(w == 0 ? 0 : std::max(std::fabs(static_cast<double>(w)) * relative, least));
     return e;
+  }
+
+ private:
+  [[noreturn]] static void refuse(extents const& shape, std::span<float const> values) {
+    demand_finite(name, shape, values);
+    std::size_t i = 0;
+    while (std::isfinite(static_cast<float>(E(values[i])))) ++i;
+    throw error{call_of(name, "encode"), "the element in row " + std::to_string(static_cast<index_t>(i) / columns_of(shape)) + ", column " +
+                                             std::to_string(static_cast<index_t>(i) % columns_of(shape)) + " is " + std::to_string(values[i]) + ", above the largest number of this type"};
   }
 };
 
