@@ -6,6 +6,10 @@
 
 #include <algorithm>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #include <pleat/base/context.hpp>
 #include <pleat/codec/file_tensor.hpp>
 #include <pleat/compute/detail/scratch.hpp>
@@ -45,18 +49,19 @@ template <class View> void decode_piece(View const& view, index_t row, index_t r
 template <class View> struct decoded_b {
   View const* view = nullptr;
   compute::detail::tile_kernels<float> const* kernels = nullptr;
+  index_t ahead = 0;  ///< columns from what is packed to what is packed later, and may come from memory meanwhile
   index_t ld = 0;
 
   void pack(index_t k0, index_t k1, index_t n0, index_t n1, float* to, index_t stride) const {
     constexpr index_t depth = 256, width = 48;
     alignas(64) float rows[width * depth];
-    for (index_t n = n0; n < n1; n += width) {
+    for (index_t n = n0 + turned(k0, k1, n0, n1, to, stride); n < n1; n += width) {
       index_t const some = std::min(width, n1 - n);
       for (index_t k = k0; k < k1; k += depth) {
         index_t const deep = std::min(depth, k1 - k);
         decode_piece(*view, n, some, k, k + deep, rows, depth);
         float* const out = to + (k - k0) * stride + (n - n0);
-        if (kernels && n1 - n0 <= width)
+        if (kernels && n - n0 + (some + kernels->width - 1) / kernels->width * kernels->width <= stride)
           kernels->turn_b(rows, depth, deep, some, out, stride);
         else
           for (index_t l = 0; l < deep; ++l)
@@ -65,6 +70,22 @@ template <class View> struct decoded_b {
     }
   }
   [[nodiscard]] float const* direct(index_t, index_t) const { return nullptr; }
+
+ private:
+  /// The first rows, as many as the view turns by itself.
+  [[nodiscard]] index_t turned(index_t k0, index_t k1, index_t n0, index_t n1, float* to, index_t stride) const {
+    index_t n = n0;
+#if defined(__x86_64__)
+    if constexpr (requires { view->turn(true, n, k0, k1, to, stride, ahead); }) {
+      auto const level = compute::isa::best();
+      bool const wide = level == compute::isa::level::avx512;
+      index_t const lanes = wide ? 16 : 8;
+      if (level != compute::isa::level::scalar)
+        while (n + lanes <= n1 && view->turn(wide, n, k0, k1, to + (n - n0), stride, ahead)) n += lanes;
+    }
+#endif
+    return n - n0;
+  }
 };
 
 /// One element of the product: the same chain as the matrix product's.
@@ -87,11 +108,73 @@ template <class View> struct decoded_dot_body {
   }
 };
 
+/// sums[column][height] of `height` rows += panel[deep][height] · x, for Columns columns of x that lie k apart.
+struct few_chains {
+  static constexpr index_t height = 64;
+  float const* panel;
+  float const* x;
+  index_t k, deep;
+  float* sums;
+#if defined(__x86_64__)
+  template <int Columns> PLEAT_TARGET_AVX512 static void run_avx512(few_chains const f) {
+    constexpr int vectors = height / 16;
+    __m512 sum[Columns][vectors];
+#pragma GCC unroll 4
+    for (int c = 0; c < Columns; ++c)
+#pragma GCC unroll 4
+      for (int v = 0; v < vectors; ++v) sum[c][v] = _mm512_loadu_ps(f.sums + c * height + 16 * v);
+    float const *w = f.panel, *x = f.x;
+    for (index_t l = 0; l < f.deep; ++l, w += height, ++x) {
+#pragma GCC unroll 4
+      for (int c = 0; c < Columns; ++c) {
+        __m512 const one = _mm512_set1_ps(x[c * f.k]);
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; ++v) sum[c][v] = _mm512_fmadd_ps(_mm512_loadu_ps(w + 16 * v), one, sum[c][v]);
+      }
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < Columns; ++c)
+#pragma GCC unroll 4
+      for (int v = 0; v < vectors; ++v) _mm512_storeu_ps(f.sums + c * height + 16 * v, sum[c][v]);
+  }
+  PLEAT_TARGET_AVX2 static void run_avx2(few_chains const f) {
+    constexpr int vectors = height / 8;
+    __m256 sum[vectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) sum[v] = _mm256_loadu_ps(f.sums + 8 * v);
+    float const* w = f.panel;
+    for (index_t l = 0; l < f.deep; ++l, w += height) {
+      __m256 const one = _mm256_broadcast_ss(f.x + l);
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) sum[v] = _mm256_fmadd_ps(_mm256_loadu_ps(w + 8 * v), one, sum[v]);
+    }
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) _mm256_storeu_ps(f.sums + 8 * v, sum[v]);
+  }
+#endif
+};
+/// All m columns, on a level that has vectors.
+inline void run_few_chains(compute::isa::level level, index_t m, few_chains f) {
+#if defined(__x86_64__)
+  constexpr void (*avx512[])(few_chains) = {&few_chains::run_avx512<1>, &few_chains::run_avx512<2>, &few_chains::run_avx512<3>, &few_chains::run_avx512<4>};
+  if (level == compute::isa::level::avx512) {
+    for (index_t i = 0; i < m; i += 4) {
+      avx512[std::min<index_t>(m - i, 4) - 1](f);
+      f.x += 4 * f.k, f.sums += 4 * few_chains::height;
+    }
+    return;
+  }
+  for (index_t i = 0; i < m; ++i, f.x += f.k, f.sums += few_chains::height) few_chains::run_avx2(f);
+#else
+  static_cast<void>(level), static_cast<void>(m), static_cast<void>(f);
+#endif
+}
+
 struct few_scratch {};
 
-/// Few columns of x: rows are decoded and turned in pieces that stay in the first cache, never into a panel. 32 rows a tile.
+/// Few columns of x: rows are decoded and turned in pieces that stay in the first cache, never into a panel of the whole depth.
 template <class View> struct decoded_few_task {
-  static constexpr index_t height = 32, depth = 256;
+  static constexpr index_t height = few_chains::height, depth = 96;
   View const* view;
   compute::detail::tile_kernels<float> const* kernels;
   index_t m, n, k;
@@ -100,42 +183,19 @@ template <class View> struct decoded_few_task {
   compute::epilogue<float> const* after;
   int tasks;
 
-  /// acc[height] of column i += turned[deep, height] · x.
-  struct chain_body {
-    float const* turned;
-    float const* x;
-    index_t k, deep;
-    float* acc;
-    PLEAT_INLINE void operator()(index_t i) const {
-      float low[16], high[16];  // two vectors: more, or one array of 32, and compilers leave them in memory
-      float* const to = acc + i * height;
-      for (int r = 0; r < 16; ++r) low[r] = to[r];
-      for (int r = 0; r < 16; ++r) high[r] = to[16 + r];
-      for (index_t l = 0; l < deep; ++l) {
-        float const v = x[i * k + l];
-        float const* const w = turned + l * height;
-        for (int r = 0; r < 16; ++r) low[r] = compute::fma(w[r], v, low[r]);
-        for (int r = 0; r < 16; ++r) high[r] = compute::fma(w[16 + r], v, high[r]);
-      }
-      for (int r = 0; r < 16; ++r) to[r] = low[r];
-      for (int r = 0; r < 16; ++r) to[16 + r] = high[r];
-    }
-  };
-
   void operator()(int t) const {
     index_t const tiles = (n + height - 1) / height;
     auto const level = compute::isa::best();
-    alignas(64) float rows[height * depth], turned[height * depth];
+    alignas(64) float panel[height * depth];
     auto* const acc = static_cast<float*>(compute::detail::scratch<few_scratch>(static_cast<std::size_t>(m * height) * sizeof(float)));
     for (index_t tile = tiles * t / tasks; tile < tiles * (t + 1) / tasks; ++tile) {
       index_t const first = tile * height, some = std::min(height, n - first);
       std::fill_n(acc, m * height, 0.0f);
-      std::fill_n(turned, height * depth, 0.0f);
+      if (some < height) std::fill_n(panel, height * depth, 0.0f);
       for (index_t q = 0; q < k; q += depth) {
-        index_t const deep = std::min(depth, k - q);
-        decode_piece(*view, first, some, q, q + deep, rows, depth);
-        kernels->turn_b(rows, depth, deep, some, turned, height);
-        compute::detail::loop_at<true>(level, 0, m, chain_body{turned, x + q, k, deep, acc});
+        index_t const deep = std::min(depth, k - q), later = 2 * depth;
+        decoded_b<View>{view, kernels, q + later < k ? later : (height - 1) * k + later}.pack(q, q + deep, first, first + some, panel, height);
+        run_few_chains(level, m, few_chains{panel, x + q, k, deep, acc});
       }
       for (index_t i = 0; i < m; ++i)
         for (index_t r = 0; r < some; ++r) y[i * n + first + r] = finish(*after, i, first + r, acc[i * height + r]);
@@ -151,12 +211,12 @@ struct decoded_kernel {
     if constexpr (compute::is_host_space_v<Space>) {
       auto const level = compute::isa::best();
       if (m <= 4 && compute::detail::kernels_at<float>(level)) {
-        int const tasks = static_cast<int>(std::min<index_t>((n + 31) / 32, compute::tasks_for(c.space(), 4.0 * static_cast<double>(n) * static_cast<double>(k))));
+        int const tasks = static_cast<int>(std::min<index_t>((n + 63) / 64, compute::tasks_for(c.space(), 4.0 * static_cast<double>(n) * static_cast<double>(k))));
         compute::for_tasks(c.space(), tasks, decoded_few_task<View>{&view, compute::detail::kernels_at<float>(level), m, n, k, x, y, &after, tasks});
         return;
       }
       compute::gemm_arguments<float> const g{.m = m, .n = n, .k = k, .a = x, .lda = k, .tb = compute::transpose::yes, .c = y, .ldc = n, .after = after};
-      compute::detail::gemm_from(c.space(), g, decoded_b<View>{&view, compute::detail::kernels_at<float>(level)}, compute::lanes::whole(k), level);
+      compute::detail::gemm_from(c.space(), g, decoded_b<View>{&view, compute::detail::kernels_at<float>(level), 48 * k}, compute::lanes::whole(k), level);
     } else {
       compute::for_each(c.space(), m * n, decoded_dot_body<View>{view, n, k, x, y, after}, static_cast<double>(k));
     }

@@ -13,81 +13,17 @@
 #include <immintrin.h>
 
 #include <pleat/codec/detail/block_product.hpp>
+#include <pleat/codec/detail/turn_rows.hpp>
 #include <pleat/compute/detail/isa.hpp>
 
 namespace pleat::codec::detail {
 
 #define PLEAT_PANEL_INLINE static inline __attribute__((always_inline)) PLEAT_TARGET_AVX512VNNI
 
-/// Sixteen rows that lie `stride` bytes apart, at the same block of each.
-struct sixteen_rows {
-  byte_t const* at;
-  index_t stride;
-  /// The same, of which compilers know nothing: they would keep the sixteen addresses in registers that there are not.
-  [[nodiscard]] __attribute__((always_inline)) sixteen_rows afresh() const {
-    sixteen_rows w = *this;
-    __asm__("" : "+r"(w.stride));
-    return w;
-  }
-  [[nodiscard]] __attribute__((always_inline)) byte_t const* row(int r, int offset) const { return at + r * stride + offset; }
-};
-
-/// Lane r of [c] is bytes [4c, 4c + 4) of the 16 bytes at `offset` of row r.
-struct four_columns {
-  __m512i at[4];
-};
-PLEAT_PANEL_INLINE __m512i every_fourth(byte_t const* first, index_t four_rows) {
-  auto const load = [](byte_t const* p) { return reinterpret_cast<__m128i const*>(p); };
-  __m512i z = _mm512_maskz_broadcast_i32x4(0x000f, _mm_loadu_si128(load(first)));
-  z = _mm512_mask_broadcast_i32x4(z, 0x00f0, _mm_loadu_si128(load(first + four_rows)));
-  z = _mm512_mask_broadcast_i32x4(z, 0x0f00, _mm_loadu_si128(load(first + 2 * four_rows)));
-  return _mm512_mask_broadcast_i32x4(z, 0xf000, _mm_loadu_si128(load(first + 3 * four_rows)));
-}
-PLEAT_PANEL_INLINE four_columns columns_of_16(sixteen_rows const& w, int offset) {
-  sixteen_rows const here = w.afresh();
-  byte_t const* const first = here.at + offset;
-  __m512i const z0 = every_fourth(first, 4 * here.stride), z1 = every_fourth(first + here.stride, 4 * here.stride);
-  __m512i const z2 = every_fourth(first + 2 * here.stride, 4 * here.stride), z3 = every_fourth(first + 3 * here.stride, 4 * here.stride);
-  __m512i const a = _mm512_maskz_unpacklo_epi32(0xffff, z0, z1), b = _mm512_maskz_unpackhi_epi32(0xffff, z0, z1);
-  __m512i const c = _mm512_maskz_unpacklo_epi32(0xffff, z2, z3), d = _mm512_maskz_unpackhi_epi32(0xffff, z2, z3);
-  return {{_mm512_maskz_unpacklo_epi64(0xff, a, c), _mm512_maskz_unpackhi_epi64(0xff, a, c), _mm512_maskz_unpacklo_epi64(0xff, b, d), _mm512_maskz_unpackhi_epi64(0xff, b, d)}};
-}
 PLEAT_PANEL_INLINE __m512i low_bits(__m512i v, int right, int mask) {
   return _mm512_and_si512(right == 0 ? v : _mm512_maskz_srli_epi32(0xffff, v, static_cast<unsigned>(right)), _mm512_set1_epi32(mask * 0x01010101));
 }
 PLEAT_PANEL_INLINE __m512i left_bits(__m512i v, int left, int mask) { return _mm512_and_si512(_mm512_maskz_slli_epi32(0xffff, v, static_cast<unsigned>(left)), _mm512_set1_epi32(mask * 0x01010101)); }
-/// Lane r of column i is bytes [4i, 4i + 4) of the 64 bytes at `offset` of row r.
-struct sixteen_columns {
-  __m512i at[16];
-};
-PLEAT_PANEL_INLINE sixteen_columns columns_of_64(sixteen_rows const& w, int offset) {
-  sixteen_rows const here = w.afresh();
-  sixteen_columns v, a;
-#pragma GCC unroll 16
-  for (int r = 0; r < 16; ++r) v.at[r] = _mm512_loadu_si512(here.row(r, offset));
-#pragma GCC unroll 16
-  for (int i = 0; i < 16; i += 2) {
-    a.at[i] = _mm512_maskz_unpacklo_epi32(0xffff, v.at[i], v.at[i + 1]);
-    a.at[i + 1] = _mm512_maskz_unpackhi_epi32(0xffff, v.at[i], v.at[i + 1]);
-  }
-#pragma GCC unroll 4
-  for (int i = 0; i < 16; i += 4) {
-    v.at[i] = _mm512_maskz_unpacklo_epi64(0xff, a.at[i], a.at[i + 2]);
-    v.at[i + 1] = _mm512_maskz_unpackhi_epi64(0xff, a.at[i], a.at[i + 2]);
-    v.at[i + 2] = _mm512_maskz_unpacklo_epi64(0xff, a.at[i + 1], a.at[i + 3]);
-    v.at[i + 3] = _mm512_maskz_unpackhi_epi64(0xff, a.at[i + 1], a.at[i + 3]);
-  }
-#pragma GCC unroll 4
-  for (int c = 0; c < 4; ++c) {  // 128-bit pieces to their places
-    __m512i const low = _mm512_maskz_shuffle_i32x4(0xffff, v.at[c], v.at[4 + c], 0x44), low2 = _mm512_maskz_shuffle_i32x4(0xffff, v.at[8 + c], v.at[12 + c], 0x44);
-    __m512i const high = _mm512_maskz_shuffle_i32x4(0xffff, v.at[c], v.at[4 + c], 0xee), high2 = _mm512_maskz_shuffle_i32x4(0xffff, v.at[8 + c], v.at[12 + c], 0xee);
-    a.at[c] = _mm512_maskz_shuffle_i32x4(0xffff, low, low2, 0x88);
-    a.at[4 + c] = _mm512_maskz_shuffle_i32x4(0xffff, low, low2, 0xdd);
-    a.at[8 + c] = _mm512_maskz_shuffle_i32x4(0xffff, high, high2, 0x88);
-    a.at[12 + c] = _mm512_maskz_shuffle_i32x4(0xffff, high, high2, 0xdd);
-  }
-  return a;
-}
 /// Sixteen halves at `offset`; the lower or the upper 16 bits of each lane as halves.
 PLEAT_PANEL_INLINE __m512 halves_of_16(sixteen_rows const& w, int offset) {
   short v[16];

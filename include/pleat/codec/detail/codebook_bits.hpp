@@ -11,6 +11,7 @@
 #include <pleat/codec/detail/host_bits.hpp>
 #include <pleat/codec/detail/kmeans.hpp>
 #include <pleat/codec/detail/sparse_bits.hpp>
+#include <pleat/codec/detail/turn_codebook.hpp>
 #include <pleat/codec/error_norms.hpp>
 #include <pleat/tensor/index_set.hpp>
 
@@ -209,6 +210,15 @@ struct codebook_logic {
         for (index_t k = first; k < last; ++k) out[k - first] = book[code(r, k)];
       }
     }
+#if defined(__x86_64__)
+    /// The rows need one book.
+    bool turn(bool wide, index_t row, index_t k0, index_t k1, float* to, index_t stride, index_t ahead) const {
+      index_t const group = (row + phase) / rows_per_group, last = row + (wide ? 15 : 7);
+      if ((last + phase) / rows_per_group != group) return false;
+      turn_code_rows(wide, width, {codes + row * bytes, bytes}, books + group * entries, entries, ahead, k0, k1, to, stride);
+      return true;
+    }
+#endif
   };
   template <class Parts> static view open(extents const& shape, Parts const& p, std::span<file_tensor const> parts) {
     auto const l = read_layout(call_of(name, "open"), shape, parts);

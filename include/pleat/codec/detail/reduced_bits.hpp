@@ -6,6 +6,7 @@
 
 #include <pleat/codec/detail/cut_bits.hpp>
 #include <pleat/codec/detail/narrow_row.hpp>
+#include <pleat/codec/detail/turn_reduced.hpp>
 #include <pleat/codec/error_norms.hpp>
 
 namespace pleat::codec::detail {
@@ -44,6 +45,12 @@ template <class E> struct reduced_logic {
   struct view {
     E const* values = nullptr;
     index_t columns = 0;
+#if defined(__x86_64__)
+    bool turn(bool wide, index_t row, index_t k0, index_t k1, float* to, index_t stride, index_t ahead) const {
+      turn_reduced_rows(wide, is_half, {reinterpret_cast<unsigned char const*>(values + row * columns), 2 * columns}, ahead, k0, k1, to, stride);
+      return true;
+    }
+#endif
     PLEAT_INLINE void decode(index_t r, index_t first, index_t last, float* out) const {
       E const* const from = values + r * columns;
       for (index_t k = first; k < last; ++k) {

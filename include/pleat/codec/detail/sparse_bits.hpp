@@ -16,6 +16,7 @@
 #include <pleat/codec/detail/block_formats.hpp>
 #include <pleat/codec/detail/cut_bits.hpp>
 #include <pleat/codec/detail/host_bits.hpp>
+#include <pleat/codec/detail/turn_two_of_four.hpp>
 #include <pleat/codec/error_norms.hpp>
 #include <pleat/compute/math.hpp>
 
@@ -361,6 +362,17 @@ template <int N, int M> struct n_m_logic : recoded<n_m_logic<N, M>> {
       for (index_t k = first; k < last; k += 16, out += 16, v += 16 / M * N)  // may read past the last value: the block is longer
         _mm512_storeu_ps(out, _mm512_maskz_expand_ps(static_cast<__mmask16>(mask[k / 16]), _mm512_loadu_ps(v)));
     }
+    bool turn(bool wide, index_t row, index_t k0, index_t k1, float* to, index_t stride, index_t ahead) const requires in_sixteens {
+      if constexpr (N == 2 && M == 4) {
+        turn_two_of_four_rows(wide, values_of(row), {where + row * bytes, bytes}, ahead, k0, k1, to, stride);
+        return true;
+      } else {
+        if (!wide || sixteens * 16 / M * N != each) return false;  // the end of a row may have no mask
+        turn_units_avx512(turn_n_of_m<N, M>{values_of(row), masks + row * sixteens, sixteens, 4 * ahead / M * N}, k0, k1, to, stride);
+        return true;
+      }
+    }
+    [[nodiscard]] sixteen_rows values_of(index_t row) const { return {reinterpret_cast<unsigned char const*>(value + row * each), static_cast<index_t>(sizeof(float)) * each}; }
 #endif
     /// Whole groups without branches; the chains of the decoded product are those of the sparse one.
     PLEAT_INLINE void decode(index_t r, index_t first, index_t last, float* out) const {
