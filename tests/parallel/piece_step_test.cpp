@@ -368,6 +368,66 @@ TEST_CASE("sums that do not come are nobody's gradient, and no step is made with
       }
 }
 
+TEST_CASE("over a pipeline a sum that does not come leaves no loss of the step before") {
+  std::atomic<int> refused{0}, other{0};
+  std::latch looked(4);
+  try {
+    pl::comm::run_local(4, [&](pl::comm::communicator c) {
+      break_point where;
+      pl::world w(breaking(std::move(c), &where), 1);
+      auto p = trainer::plan(2, 0, false);
+      p.pipeline_ranks = 2, p.micro_batches = 2, p.schedule = "1f1b", p.global_batch = 8;
+      auto m = pl::parallel::build(deep_network(), p, w, {.seed = 5});
+      struct samples {
+        decltype(m)* model;
+        tensor input(pl::parallel::micro_batch const& b) {
+          auto x = tensor::allocate(model->context(), {b.rows.size(), 12});
+          pl::compute::fill(model->context().space(), x.size(), 0.25f, x.data());
+          return x;
+        }
+        tensor loss(pl::parallel::micro_batch const& b, tensor y) {
+          auto labels = pl::tensor<std::int32_t, space>::allocate(model->context(), {b.rows.size()});
+          pl::compute::fill(model->context().space(), labels.size(), std::int32_t{1}, labels.data());
+          return model->cross_entropy(y, labels).dy;
+        }
+      } source{&m};
+      pl::nn::optimizer_state<float, space> optimizer(m.context(), m.arena(), pl::nn::sgd{.learning_rate = 0.1});
+      for (int i = 0; i < 2; ++i) {
+        m.zero_grad(8);
+        m.walk(source);
+        m.reduce();
+        m.step(optimizer);
+      }
+      m.zero_grad(8);
+      where = {pl::comm::call_kind::all_reduce, true, false, 1};
+      m.walk(source);
+      bool const broke = words_of([&] { m.reduce(); }).find("the link broke") != std::string::npos;
+      ++(broke && words_of([&] { (void)m.loss(); }).find("did not come") != std::string::npos ? refused : other);
+      looked.arrive_and_wait();
+      throw std::runtime_error("nobody waits for what this rank has not started");
+    });
+  } catch (std::runtime_error const&) {
+  }
+  CHECK(refused == 4);
+  CHECK(other == 0);
+}
+
+TEST_CASE("the optimizer moves buckets where the last sums come while it does, else all at once") {
+  pl::comm::run_local(2, [](pl::comm::communicator c) {
+    pl::parallel::shard_group g;
+    g.all = std::make_shared<pl::comm::communicator>(std::move(c));
+    pl::plan::plan const data{.data_ranks = 2};
+    auto alone = data, cut = data, staged = data, half = data;
+    alone.overlap = false;
+    cut.tensor_ranks = 2;
+    staged.pipeline_ranks = 2;
+    half.precision = pl::plan::compute_precision::f16;
+    if (!g.over(data).in_buckets) throw std::runtime_error("one launch");
+    for (auto const& p : {alone, cut, staged, half})
+      if (g.over(p).in_buckets) throw std::runtime_error("many launches");
+  });
+}
+
 TEST_CASE("a step that ends on its way leaves no values that are taken for whole ones") {
   using kind = pl::comm::call_kind;
   std::vector<way> const ways{{"values", [](trainer& t) { (void)t.model.host_values(); }},

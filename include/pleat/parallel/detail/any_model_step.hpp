@@ -121,9 +121,8 @@ template <class T, class Space> void any_model<T, Space>::reduce() {
 }
 
 template <class T, class Space> double any_model<T, Space>::loss() const {
-  if (loss_) return *loss_;
   if (exchange_ && exchange_->arriving()) in_phase(place_, steps_, "parallel::reduce", "reduce", [&] { exchange_->wait_for(static_cast<std::size_t>(arena_->layout().owner().back())); });
-  return own_loss();
+  return loss_ ? *loss_ : own_loss();
 }
 
 template <class T, class Space> double any_model<T, Space>::gradient_norm() const {
