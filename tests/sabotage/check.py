@@ -51,7 +51,7 @@ def main(how, program, folder, launcher):
                 assert re.fullmatch(r"pleat: rank \d+: .*step [12].*: waited 2 s, and (ranks? .* did not come|the operation did not end, although every rank had entered it)\. \S.*", sentence), where
                 assert not sentence.startswith(f"pleat: rank {victim}:"), where
         else:
-            assert "rank" in said and ("illed" in said or "signal 9" in said), where  # the launcher's words
+            assert ("rank" in said or "BAD TERMINATION" in said) and ("illed" in said or "signal 9" in said), where  # the launcher's words
         loads(program, folder / f"{point}", launcher, where)
     if how == "kill":
         killed_while_saving(program, folder, launcher)
