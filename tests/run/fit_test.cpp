@@ -16,6 +16,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -217,6 +218,7 @@ TEST_CASE("serve gives every request the answer that evaluate counts, on any num
   pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
   auto const m = build(alone);
   CHECK(sentence([&] { (void)pl::run::serve(m, data.test, {.batch = 0}); }).find("a batch of 0 requests") != std::string::npos);
+  for (index_t const batch : {0, -1}) CHECK(sentence([&] { (void)pl::run::evaluate(m, data.test, batch); }).find("a batch of " + std::to_string(batch) + " samples") != std::string::npos);
 }
 
 namespace {
@@ -271,12 +273,14 @@ TEST_CASE("training goes on from a checkpoint bit for bit, on another number of 
   folder const f;
   pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
   auto whole = build(alone);
-  (void)pl::run::fit(whole, data.train, quiet(3));
+  auto const complete = pl::run::fit(whole, data.train, quiet(3));
+  index_t const per_epoch = (data.train.size + 47) / 48;
 
   // Ranks stop at different places of an epoch: each run ends by an exception from its listener.
   struct stop : std::exception {};
   for (auto const& [ranks, until] : {std::pair{3, index_t{11}}, {2, index_t{40}}, {1, index_t{47}}, {4, index_t{1000}}}) {
     std::uint64_t got = 0;
+    pl::run::fit_report report;
     std::string const said = sentence([&] {
       pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
         pl::world w(std::move(c), 1);
@@ -288,12 +292,108 @@ TEST_CASE("training goes on from a checkpoint bit for bit, on another number of 
         options.on_event = [&](pl::run::event const& e) {
           if (e.what == pl::run::event::kind::step && e.step == until) throw stop{};
         };
-        (void)pl::run::fit(m, data.train, options);
-        if (w.root()) got = m.checksum();
+        auto const mine = pl::run::fit(m, data.train, options);
+        if (w.root()) got = m.checksum(), report = mine;
       });
     });
-    if (until == 1000) CHECK(got == whole.checksum());
-    else CHECK(!said.empty());
+    if (until != 1000) {
+      CHECK(!said.empty());
+      continue;
+    }
+    CHECK(got == whole.checksum());
+    REQUIRE(report.resumed_at);
+    CHECK(*report.resumed_at % per_epoch != 0);  // inside an epoch, whose loss counts what came before
+    std::vector<double> const rest(complete.epoch_loss.begin() + *report.resumed_at / per_epoch, complete.epoch_loss.end());
+    CHECK(report.epoch_loss == rest);
+  }
+}
+
+TEST_CASE("an epoch's loss is the mean over its samples, of a short last batch too") {
+  auto const data = test_digits();
+  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto m = build(alone);
+  REQUIRE(data.train.size % 48 != 0);
+  double sum = 0;
+  index_t samples = 0;
+  auto options = quiet(1);
+  options.on_event = [&](pl::run::event const& e) {
+    if (e.what != pl::run::event::kind::step) return;
+    index_t const n = std::min<index_t>(48, data.train.size - samples);
+    sum += e.loss * static_cast<double>(n);
+    samples += n;
+  };
+  auto const report = pl::run::fit(m, data.train, options);
+  CHECK(samples == data.train.size);
+  CHECK(report.epoch_loss.at(0) == sum / static_cast<double>(samples));
+}
+
+TEST_CASE("the last step has a checkpoint, however many steps lie between them") {
+  auto const data = test_digits();
+  folder const f;
+  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto const batch = (data.train.size + 6) / 7;
+  auto options = quiet(1);
+  options.checkpoint = f.path();
+  options.checkpoint_steps = 5;
+  options.resume = true;
+  auto m = build(alone, true, batch);
+  CHECK(pl::run::fit(m, data.train, options).steps == 7);
+  CHECK(std::filesystem::exists(std::filesystem::path(f.path()) / "step-7"));
+  auto again = build(alone, true, batch);
+  auto const report = pl::run::fit(again, data.train, options);
+  CHECK(report.steps == 0);
+  CHECK(report.resumed_at == index_t{7});
+  auto const parameters = [](auto const& model) {
+    auto v = model.host_values();
+    v.resize(static_cast<std::size_t>(model.arena().entries().back().begin));  // the last entry is no parameter but the loss of the last step
+    return v;
+  };
+  CHECK((parameters(again) == parameters(m)));
+}
+
+TEST_CASE("options without sense are refused before the first step") {
+  auto const data = test_digits();
+  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto m = build(alone);
+  for (double const bad : {-1.0, std::numeric_limits<double>::quiet_NaN()}) {
+    auto options = quiet(1);
+    options.clip_norm = bad;
+    CHECK_THROWS_WITH(pl::run::fit(m, data.train, options), ContainsSubstring("clip_norm must be a positive number"));
+  }
+  auto options = quiet(1);
+  options.keep_best = true;
+  CHECK_THROWS_WITH(pl::run::fit(m, data.train, options), ContainsSubstring("there is no validation set to judge by"));
+  CHECK(m.steps() == 0);
+}
+
+TEST_CASE("a second fit begins with an optimizer that remembers nothing of the first") {
+  auto const data = test_digits();
+  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  for (int const stage : {0, 2}) {
+    auto const make = [&] {
+      pl::plan::plan p{.global_batch = 48};
+      p.state_stage = stage;
+      return pl::parallel::build(net(), p, alone, {.seed = 4});
+    };
+    auto first = make();
+    auto momentum = quiet(1);
+    momentum.optimizer = pl::nn::sgd{.learning_rate = 0.05, .momentum = 0.9};
+    (void)pl::run::fit(first, data.train, momentum);
+    auto fresh = make();
+    fresh.set_host_values(first.host_values());
+    auto adam = quiet(1);
+    (void)pl::run::fit(first, data.train, adam);
+    (void)pl::run::fit(fresh, data.train, adam);
+    CHECK(first.checksum() == fresh.checksum());
+    // A checkpoint of plain descent goes on in a model that an optimizer with two buffers has trained.
+    folder const f;
+    auto plain = quiet(1);
+    plain.optimizer = pl::nn::sgd{.learning_rate = 0.01};
+    plain.checkpoint = f.path();
+    plain.resume = true;
+    (void)pl::run::fit(fresh, data.train, plain);
+    plain.epochs = 2;
+    CHECK(pl::run::fit(first, data.train, plain).resumed_at.has_value());
   }
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <numeric>
+#include <string>
 #include <vector>
 
 #include <pleat/base/config.hpp>
@@ -29,6 +30,7 @@ struct evaluation {
 /// The answer is the class of the largest output, the first one if several are largest.
 /// \throws error on every rank alike, also what a layer of one rank has to say (where parts lie along a tensor axis: on that rank)
 template <class T, class Space> [[nodiscard]] evaluation evaluate(parallel::any_model<T, Space> const& m, io::dataset const& data, index_t batch = 256) {
+  if (batch < 1) throw error{"run::evaluate", "a batch of " + std::to_string(batch) + " samples", "Use 1 or more"};
   if (m.plan().state_stage == 3) return evaluate(m.unsharded(), data, batch);  // ranks have different numbers of batches: none may wait in one
   region r("pleat::run::evaluate");
   for (std::size_t s = 0; s < static_cast<std::size_t>(data.size); ++s)  // every rank has all labels: all refuse alike

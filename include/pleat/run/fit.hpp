@@ -5,14 +5,18 @@
 /// parallel::model, so that a loop of one's own is as short.
 #pragma once
 
+#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <concepts>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include <pleat/base/config.hpp>
+#include <pleat/base/error.hpp>
 #include <pleat/comm/attempt.hpp>
 #include <pleat/io/file.hpp>
 #include <pleat/io/sampler.hpp>
@@ -32,7 +36,7 @@ struct event {
   enum class kind { step, epoch, checkpoint } what = kind::step;
   index_t epoch = 0;            ///< epochs begun, from 1
   index_t step = 0;             ///< steps done
-  double loss = 0;              ///< of the step, or the epoch's mean
+  double loss = 0;              ///< of the step, or the mean over the epoch's samples
   double learning_rate_factor = 1;
   std::optional<double> validation_error;  ///< at the end of an epoch, if there is a validation set
   bool moved = true;            ///< false: a gradient of half overflowed on some rank, so no rank has moved its parameters
@@ -44,11 +48,11 @@ struct fit_options {
   nn::optimizer optimizer = nn::adamw{};
   nn::schedule schedule = nn::constant{};           ///< factor on the learning rate over all steps
   std::vector<nn::parameter_group> groups = nn::default_groups();
-  double clip_norm = 0;                             ///< largest global gradient norm; 0: no clipping
+  double clip_norm = 0;                             ///< largest global norm of what moves parameters; 0: no clipping
   io::dataset const* validation = nullptr;          ///< judged after every epoch
-  bool keep_best = false;                           ///< end with the parameters of the epoch that judged best; checkpoints take them along
+  bool keep_best = false;                           ///< end with the parameters of the epoch that `validation` judged best; checkpoints take them along
   std::string checkpoint{};                         ///< folder; empty: none
-  index_t checkpoint_steps = 0;                     ///< steps between checkpoints; 0: one per epoch
+  index_t checkpoint_steps = 0;                     ///< steps between checkpoints; 0: one per epoch. The last step has one in any case
   bool checkpoint_asynchronous = false;             ///< write them while training goes on; the last one is waited for
   bool resume = false;                              ///< go on from the newest checkpoint of the folder, if there is one
   index_t check_replicas_steps = 0;                 ///< compare the parameters of all ranks every so many steps; 0: never
@@ -62,7 +66,7 @@ struct fit_report {
   index_t steps = 0;               ///< done in this call
   double seconds = 0;              ///< of this call's training steps
   double samples_per_second = 0;   ///< over all ranks
-  std::vector<double> epoch_loss;  ///< mean training loss
+  std::vector<double> epoch_loss;  ///< mean over the epoch's samples, each when it was trained on; of an epoch that was gone on with, those before the checkpoint too
   std::vector<double> validation_error;
   std::optional<index_t> resumed_at;  ///< step of the checkpoint that training went on from
 };
@@ -137,10 +141,36 @@ template <class Tensor> class fit_source {
   void (*why_not_finite_)(void*) = nullptr;
 };
 
+/// \throws error for options without sense
+PLEAT_ONCE inline void demand_sense(fit_options const& o) {
+  if (!(o.clip_norm >= 0)) throw error{"run::fit", "clip_norm must be a positive number, or 0 for no clipping, found " + std::to_string(o.clip_norm), "Use clip_norm = 0, or the largest norm that a step may have"};
+  if (o.keep_best && !o.validation) throw error{"run::fit", "keep_best asks for the epoch that judged best, and there is no validation set to judge by", "Give it as fit_options::validation, or leave out keep_best"};
+}
+
+/// The losses of an epoch's samples so far. A checkpoint inside an epoch takes them along.
+struct epoch_sum {
+  double loss = 0;
+  index_t samples = 0;
+
+  void add(double mean, index_t n) noexcept { loss += mean * static_cast<double>(n), samples += n; }
+  [[nodiscard]] double mean() const noexcept { return samples > 0 ? loss / static_cast<double>(samples) : 0; }
+  [[nodiscard]] std::map<std::string, std::string> words() const { return {{"fit.epoch_loss", as_text(loss)}, {"fit.epoch_samples", std::to_string(samples)}}; }
+  /// Those of a checkpoint; none if it is of an older version, or does not speak of exactly the epoch's first `samples`.
+  PLEAT_ONCE [[nodiscard]] inline static epoch_sum of(std::map<std::string, std::string> const& words, index_t samples) {
+    auto const loss = words.find("fit.epoch_loss"), n = words.find("fit.epoch_samples");
+    if (loss == words.end() || n == words.end() || n->second != std::to_string(samples)) return {};
+    auto const& text = loss->second;
+    double sum = 0;
+    auto const read = std::from_chars(text.data(), text.data() + text.size(), sum);
+    return read.ec == std::errc{} && read.ptr == text.data() + text.size() && std::isfinite(sum) ? epoch_sum{sum, samples} : epoch_sum{};
+  }
+};
+
 /// The loop of fit_from.
 template <class T, class Space>
 [[gnu::cold]] fit_report train(parallel::any_model<T, Space>& m, index_t size, fit_source<tensor<T, Space>> source, fit_options options) {
   using clock = std::chrono::steady_clock;
+  demand_sense(options);
   bool const root = m.all_ranks().rank() == 0;
 
   nn::optimizer_state<T, Space> optimizer(m.context(), m.arena(), options.optimizer, options.groups);
@@ -152,17 +182,19 @@ template <class T, class Space>
   std::string const data = options.checkpoint.empty() ? std::string() : source.fingerprint();
 
   index_t step = 0;
+  epoch_sum losses;
   if (!options.checkpoint.empty()) comm::on_root(m.all_ranks(), [&] { io::demand_writable_folder(options.checkpoint); });  // not only when the first epoch is over
   if (!options.checkpoint.empty() && options.resume) {
     if (auto const at = load_checkpoint(options.checkpoint, m, optimizer, {.data = data}, options.keep_best ? &best : nullptr)) {
       step = at->step;
       report.resumed_at = at->step;
+      if (per_epoch > 0 && step % per_epoch != 0) losses = epoch_sum::of(at->more, sampler.batch(step % per_epoch).begin);
       line.line((at->remark.empty() ? std::string() : at->remark + "\n") + "resumed at step " + std::to_string(step) + " from '" + options.checkpoint + "'");
     }
   }
   checkpoint_writer writer(options.checkpoint, {.asynchronous = options.checkpoint_asynchronous});
   auto const save = [&](index_t done) {
-    writer.save(m, optimizer, done, {.data = data}, &best);
+    writer.save(m, optimizer, done, {.more = losses.words(), .data = data}, &best);
     if (options.on_event) options.on_event({event::kind::checkpoint, done / per_epoch, done, 0, 1, {}});
   };
 
@@ -172,7 +204,7 @@ template <class T, class Space>
   index_t samples_done = 0;
   for (index_t epoch = step / std::max<index_t>(per_epoch, 1); epoch < options.epochs && per_epoch > 0; ++epoch) {
     sampler.order(epoch, order);
-    double loss_sum = 0, running = 0;
+    double running = 0;
     index_t const begin = step - epoch * per_epoch;
     for (index_t b = begin; b < per_epoch; ++b) {
       index_range const batch = sampler.batch(b);
@@ -189,7 +221,7 @@ template <class T, class Space>
       ++step;
       if (!moved) line.line(parallel::skipped_step(step, *m.scaling()));
       samples_done += batch.size();
-      loss_sum += loss;
+      losses.add(loss, batch.size());
       running = b == begin ? loss : 0.98 * running + 0.02 * loss;
       if (options.check_replicas_steps > 0 && step % options.check_replicas_steps == 0) m.demand_equal_replicas();
       if (options.on_event) options.on_event({event::kind::step, epoch + 1, step, loss, factor, {}, moved});
@@ -201,7 +233,8 @@ template <class T, class Space>
       }
       if (!options.checkpoint.empty() && options.checkpoint_steps > 0 && step % options.checkpoint_steps == 0 && b + 1 < per_epoch) save(step);
     }
-    report.epoch_loss.push_back(loss_sum / static_cast<double>(per_epoch - begin));
+    report.epoch_loss.push_back(losses.mean());
+    losses = {};
     event e{event::kind::epoch, epoch + 1, step, report.epoch_loss.back(), nn::factor(options.schedule, step, total), {}};
     if (options.validation) {
       double const error = evaluate(m, *options.validation).error();
@@ -222,7 +255,7 @@ template <class T, class Space>
     }
     if (options.on_event) options.on_event(e);
     // Behind the judgement, so that a run that goes on from here knows it.
-    if (!options.checkpoint.empty() && (options.checkpoint_steps == 0 || step % options.checkpoint_steps == 0)) save(step);
+    if (!options.checkpoint.empty() && (options.checkpoint_steps == 0 || step % options.checkpoint_steps == 0 || epoch + 1 == options.epochs)) save(step);
   }
   writer.wait();
   m.context().fence();
