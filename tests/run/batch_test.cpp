@@ -3,12 +3,14 @@
 #include <pleat/run/batch.hpp>
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <vector>
 
 #include "digits.hpp"
 
 namespace pl = pleat;
+using Catch::Matchers::ContainsSubstring;
 using space = Kokkos::DefaultExecutionSpace;
 
 TEST_CASE("a batch holds the asked samples in the asked order, in float and in double") {
@@ -36,4 +38,13 @@ TEST_CASE("a batch holds the asked samples in the asked order, in float and in d
     }
   }
   CHECK(floats.load(where, {}).x.shape() == pl::extents{0, 1, 8, 8});
+}
+
+TEST_CASE("samples of so many extents that a batch has one too many are refused") {
+  pl::io::dataset data;
+  data.name = "volumes";
+  data.sample = pl::extents{1, 1, 1, 1, 2};
+  CHECK(pl::run::batch_shape(data, 3) == pl::extents{3, 1, 1, 1, 1, 2});
+  data.sample = pl::extents{1, 1, 1, 1, 1, 2};
+  CHECK_THROWS_WITH(pl::run::batch_shape(data, 3), ContainsSubstring("a sample of 'volumes' has 6 extents"));
 }

@@ -72,6 +72,15 @@ TEST_CASE("an exception of a rank is one sentence and exit status 1, and nobody 
   }
 }
 
+TEST_CASE("what is thrown and no std::exception is one sentence and exit status 1 too") {
+  for (char const* ranks : {"1", "2"}) {
+    int code = 0;
+    auto const said = said_on_stderr([&] { code = launch({"--thread-ranks", ranks, "--threads", "1"}, [](pleat::world&) { throw 42; }); });
+    CHECK(code == 1);
+    CHECK(said == "an exception that is no std::exception\n");
+  }
+}
+
 TEST_CASE("a number of ranks that is none is refused") {
   for (char const* bad : {"0", "-1", "two", "1x", ""}) {
     int code = 0;

@@ -7,18 +7,23 @@
 #include <algorithm>
 #include <array>
 #include <span>
+#include <string>
 #include <type_traits>
 #include <vector>
 
 #include <pleat/base/config.hpp>
+#include <pleat/base/error.hpp>
 #include <pleat/compute/detail/host.hpp>
 #include <pleat/io/dataset.hpp>
 #include <pleat/tensor/tensor.hpp>
 
 namespace pleat::run {
 
-/// Extents of a batch of n samples.
+/// Extents of a batch of n samples. \throws error for samples of so many extents that a batch has one too many
 PLEAT_ONCE [[nodiscard]] inline extents batch_shape(io::dataset const& data, index_t n) {
+  if (data.sample.rank() >= extents::max_rank)
+    throw error{"run::batch_shape", "a sample of '" + data.name + "' has " + std::to_string(data.sample.rank()) + " extents, and a batch of them one more: at most " + std::to_string(extents::max_rank),
+                "Put extents together, as in [channels, height, width]"};
   std::array<index_t, extents::max_rank> dims{n};
   std::copy(data.sample.begin(), data.sample.end(), dims.begin() + 1);
   return extents(std::span<index_t const>(dims.data(), static_cast<std::size_t>(data.sample.rank()) + 1));

@@ -180,8 +180,8 @@ template <class Processes = processes, class F> [[nodiscard]] int launch(int arg
       }
     }
     return detail::farewell<Processes>(all, sentence);
-  } catch (std::exception const& e) {
-    std::fprintf(stderr, "%s\n", e.what());
+  } catch (...) {  // ranks as threads throw anything
+    std::fprintf(stderr, "%s\n", detail::what_of(std::current_exception()).c_str());
     return 1;
   }
 }
