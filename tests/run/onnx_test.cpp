@@ -281,6 +281,17 @@ TEST_CASE("a bias in integers is within half a unit, in rows of zeros too; one t
   CHECK_THAT(graph.notes()[0], ContainsSubstring("'fc.bias' is written as float"));
 }
 
+TEST_CASE("folded norms and bodies that were taken out leave nothing in the export", "[run][onnx]") {
+  auto w = alone();
+  auto bn = nn::batch_norm("bn", 6);
+  bn.set_identity(true);
+  nn::residual body(nn::sequential(nn::linear("inner", 6, 6), nn::relu()));
+  body.remove_body();
+  auto const cut = build(nn::sequential(nn::linear("a", 4, 6), bn, body, nn::relu(), nn::linear("b", 6, 3)), w);
+  auto const plain = build(nn::sequential(nn::linear("a", 4, 6), nn::relu(), nn::linear("b", 6, 3)), w);
+  CHECK((run::to_onnx(cut, {4}).bytes() == run::to_onnx(plain, {4}).bytes()));
+}
+
 TEST_CASE("what cannot be exported is said", "[run][onnx]") {
   auto w = alone();
   auto const m = build(nn::sequential(nn::linear("fc", 4, 3), nn::relu()), w);

@@ -69,6 +69,7 @@ class onnx_walk {
     } else if constexpr (requires { l.weight(); l.inputs(); l.outputs(); l.has_bias(); }) {
       return linear(l, std::move(x), in);
     } else if constexpr (requires { l.running_mean(); l.running_variance(); }) {
+      if (l.is_identity()) return x;  // folded into the layer before
       return graph_->node("BatchNormalization", {x, parameter(l.weight()), parameter(l.bias()), parameter(l.running_mean()), parameter(l.running_variance())}, l.name(),
                           {{"epsilon", static_cast<float>(l.options().epsilon)}});
     } else if constexpr (requires { l.kernel(); l.options().padding; }) {
@@ -82,6 +83,7 @@ class onnx_walk {
       if (kind == "residual") {
         std::vector<std::string> each;
         children(l, [&](auto const& child) { each.push_back(layer(child, x, in)); });
+        if (each.empty()) return x;  // the body was taken out
         return graph_->node("Add", {each[0], each.size() > 1 ? each[1] : x}, "add");
       }
       if (kind != "sequential" && kind != "repeat") refuse(kind);
