@@ -195,6 +195,43 @@ TEST_CASE("a model file that cannot be finished is heard of on every rank, and t
   CHECK(f.count() == 1);
 }
 
+TEST_CASE("a type that dense weights cannot be written in is refused, whoever writes") {
+  auto w = alone();
+  auto const model = build(w);
+  pleat_test::scratch_folder const dir;
+  for (auto const type : {pleat::dtype::i8, pleat::dtype::u8, pleat::dtype::i64}) {
+    run::file_options const how{.dense_as = type};
+    auto const refused = MessageMatches(ContainsSubstring("dense parameters cannot be written as " + std::string(name_of(type))));
+    CHECK_THROWS_MATCHES(run::file_image(model, {}, how), pleat::error, refused);
+    CHECK_THROWS_MATCHES(run::save(model, dir / "m.safetensors", {}, how), pleat::error, refused);
+    CHECK_THROWS_MATCHES(run::save_gguf(model, dir / "m.gguf", "mlp", {}, how), pleat::error, refused);
+  }
+  CHECK_FALSE(std::filesystem::exists(dir / "m.safetensors"));
+}
+
+TEST_CASE("a weight that was frozen by its form alone learns again in a form that can") {
+  auto w = alone();
+  auto const dense = run::file_image(build(w)), small = run::file_image(build(w) | compress::quantize<int8>{});
+  auto net = network();
+  pleat::nn::freeze(net, "fc2.weight");
+  auto model = pleat::parallel::build(net, build(w).plan(), w, {.seed = 3}) | compress::quantize<int8>{};
+  auto const learn = [&] {
+    std::string names;
+    pleat::nn::for_each_parameter(model.net(), [&](pleat::nn::parameter const& p) {
+      if (p.requires_grad && p.name.ends_with("weight")) names += p.name + " ";
+    });
+    return names;
+  };
+  CHECK(learn().empty());
+  for (int round = 0; round < 2; ++round) {
+    (void)run::load(model, io::safetensors_file(dense));
+    CHECK(learn() == "fc1.weight fc3.weight ");  // fc2 was frozen by hand
+    CHECK(model.arena().entries()[static_cast<std::size_t>(model.arena().find("fc1.weight"))].requires_grad);
+    (void)run::load(model, io::safetensors_file(small));
+    CHECK(learn().empty());
+  }
+}
+
 TEST_CASE("dense weights in other floating-point types, out and in") {
   auto w = alone();
   auto const model = build(w);

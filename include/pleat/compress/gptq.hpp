@@ -173,7 +173,7 @@ template <class Form = codec::int4<float, 128>, class... Others> struct gptq {
       if (on_layer) on_layer({w.name, std::string(F::name), why == reason::none ? found.loss : found.rounding, found.rounding, why != reason::none});
     }
     w.template use_form<F>();
-    w.requires_grad = false;
+    w.follow_form(false);
     return why;
   }
 

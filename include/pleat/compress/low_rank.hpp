@@ -188,7 +188,7 @@ template <bool Sparse> struct factorize {
       auto const f = detail::factors_of(p, to.rank);
       F::set(m.context(), w.shape, F::bits::from_factors(w.shape, to.rank, f.left, f.right, p.apart), w.storage_of(codec::form_tag<F>{}));
       w.template use_form<F>();
-      w.requires_grad = false;
+      w.follow_form(false);
     });
     if (!dear.empty()) detail::say(m, on_note, "compress::" + std::string(what) + " left " + dear + " as one matrix: the factors would have more numbers");
     m = m.rebuild(m.net());  // an arena without the factored weights

@@ -153,7 +153,7 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
       w.storage_of(codec::form_tag<F>{}) = std::move(fresh);
     }
     w.template use_form<F>();
-    w.requires_grad = w.requires_grad && F::trainable;
+    w.follow_form(F::trainable);
   }
 
   /// Zero for numbers that hold NaN or infinity: the encoder finds and names the element.

@@ -115,7 +115,7 @@ struct share_weights {
         form::encode_with(m.context(), w.shape, static_cast<T const*>(w.data()), detail::options_of(map, false), w.storage_of(codec::form_tag<form>{}));
       }
       w.template use_form<form>();
-      w.requires_grad = false;
+      w.follow_form(false);
     });
     m = m.rebuild(m.net());  // an arena without the coded weights
   }

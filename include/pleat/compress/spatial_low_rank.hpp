@@ -57,7 +57,7 @@ struct spatial_low_rank {
       using F = form<typename std::remove_cvref_t<decltype(w)>::value_type>;
       F::set(m.context(), w.shape, F::bits::of_vectors(w.shape, p.f, to.rank, p.unit), w.storage_of(codec::form_tag<F>{}));
       w.template use_form<F>();
-      w.requires_grad = false;
+      w.follow_form(false);
     });
     if (!dear.empty()) detail::say(m, on_note, std::string(call) + " left " + dear + " as one kernel: the factors would have more numbers");
     m = m.rebuild(m.net());  // an arena without the factored kernels

@@ -68,6 +68,7 @@ class parameter {
   initializer init;
   parameter_kind kind = parameter_kind::trainable;
   bool requires_grad = true;  ///< false: frozen (gradients still flow through it)
+  bool held_by_form = false;  ///< frozen for no other reason than that the form in use cannot be trained
   std::string tied_to;        ///< name of the parameter whose memory this one shares, or empty
   int form = 0;               ///< which member of the weight's form set is in use
   bool in_arena = true;       ///< false if the form in use keeps its numbers itself (an encoded form)
@@ -111,6 +112,12 @@ class parameter {
   gradient_use* use = nullptr;
   /// Decay of a statistic: value ← (1 − momentum)·value + momentum·batch value.
   double momentum = 0.1;
+
+  /// After another form has come into use: what cannot be trained is frozen, and what was frozen for that reason alone learns again.
+  void follow_form(bool trainable) noexcept {
+    if (trainable) requires_grad = requires_grad || held_by_form, held_by_form = false;
+    else if (requires_grad) requires_grad = false, held_by_form = true;
+  }
 
   [[nodiscard]] index_t size() const noexcept { return shape.size(); }
   /// Bits of the elements that live, in the space's memory; null if all do. A pruned form has them (codec/masked.hpp): weight says which.

@@ -40,6 +40,7 @@ template <class Net> void freeze(Net& net, std::string_view pattern, bool learns
   net.for_each_parameter([&](parameter& w) {
     if (!matches(pattern, w.name)) return;
     w.requires_grad = learns;
+    w.held_by_form = false;
     any = true;
   });
   if (!any) throw error{"nn::freeze", "no parameter's name fits '" + std::string(pattern) + "'"};

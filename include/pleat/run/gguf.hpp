@@ -16,6 +16,7 @@ namespace pleat::run {
 /// \param architecture  what the format wants to know of every file; llama.cpp runs those that it knows, with its own names of tensors
 template <class Net>
 void save_gguf(parallel::model<Net> const& m, std::string const& path, std::string const& architecture, model_description const& about = {}, file_options const& how = {}) {
+  detail::demand_dense_type("run::save_gguf", how);
   if (m.plan().state_stage == 3) return save_gguf(m.unsharded(), path, architecture, about, how);
   auto const image = detail::image_of(m, about, how);
   comm::on_root(m.all_ranks(), [&] {

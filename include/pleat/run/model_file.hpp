@@ -70,6 +70,7 @@ PLEAT_LAZY inline void add_weight(describing_writer& out, io::stored_weight cons
 /// what is cut along the tensor axis or lies on other stages comes to rank 0, which holds one weight at a time. Weights in encoded forms are looked at
 /// twice: first for what they are, then for their bytes. Collective over all ranks. \throws error on every rank alike if it cannot be written
 template <class Net> void save(parallel::model<Net> const& m, std::string const& path, model_description const& about = {}, file_options const& how = {}) {
+  detail::demand_dense_type("run::save", how);
   if (m.plan().state_stage == 3) return save(m.unsharded(), path, about, how);
   auto const described = detail::image_of(m, about, how, detail::collecting::descriptions);
   std::optional<io::safetensors_stream> file;
@@ -174,7 +175,7 @@ template <class Net>
     }
     codec::visit_form<forms>(index, [&](auto tag) { w.template use_form<typename decltype(tag)::type>(); });
     parallel::detail::keep_blocks_whole(w);
-    w.requires_grad = w.requires_grad && w.trainable();
+    w.follow_form(w.trainable());
   });
 
   auto fresh = m.rebuild(std::move(net));

@@ -63,6 +63,13 @@ template <class From, class To> std::vector<std::byte> convert(std::string const
   }
   return codec::detail::bytes_of(std::span<To const>(to));
 }
+/// \throws error for a type that dense parameters cannot be written in
+PLEAT_ONCE inline void demand_dense_type(char const* call, file_options const& how) {
+  if (!how.dense_as) return;
+  for (auto const t : {dtype::f32, dtype::f64, dtype::bf16, dtype::f16})
+    if (*how.dense_as == t) return;
+  throw error{call, "dense parameters cannot be written as " + std::string(name_of(*how.dense_as)), "Use dense_as = f32, f64, bf16 or f16; compress::quantize makes integers of weights"};
+}
 /// Where both types are floating-point ones; other parts stay as they are, for the form to refuse.
 PLEAT_ONCE inline void convert_part(std::string const& call, codec::file_tensor& part, dtype to) {
   auto const floating = [](dtype t) { return t == dtype::f32 || t == dtype::f64 || t == dtype::f16 || t == dtype::bf16; };
@@ -342,6 +349,7 @@ template <class Net> [[nodiscard, gnu::cold]] model_image image_of(parallel::mod
 
 /// The same on the calling rank, which must hold every weight whole (one stage, uncut). Not collective. \throws error
 template <class Net> [[nodiscard, gnu::cold]] model_image local_image_of(char const* call, parallel::model<Net> const& m, model_description const& about = {}, file_options const& how = {}) {
+  demand_dense_type(call, how);
   m.demand_whole_parameters(call);
   model_image image;
   nn::for_each_parameter(m.net(), [&](auto const& w) {

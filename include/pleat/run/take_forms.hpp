@@ -66,7 +66,7 @@ template <class Net> [[gnu::cold]] index_t take_forms(std::string const& folder,
     }
     codec::visit_form<forms>(index, [&](auto tag) { w.template use_form<typename decltype(tag)::type>(); });
     parallel::detail::keep_blocks_whole(w);
-    w.requires_grad = w.requires_grad && w.trainable();
+    w.follow_form(w.trainable());
     ++changed;
   });
   if (!wanted.empty()) throw error{call, "'" + wanted.begin()->first + "' was saved in the form '" + wanted.begin()->second + "', and is no parameter of this network", "It belongs to another network"};
