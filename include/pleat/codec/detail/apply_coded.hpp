@@ -17,12 +17,23 @@ template <class Sink> struct coded_task {
   Sink const* sink;
   int tasks;
   void operator()(int t) const {
-    auto const n = static_cast<std::size_t>(view->most_alive);
-    auto* const start = static_cast<std::uint32_t*>(compute::detail::scratch<coded_scratch>(4 * (static_cast<std::size_t>(view->chunk_rows) + 1 + 2 * n) + 64));
-    chunk_lists const lists{start, start + view->chunk_rows + 1, reinterpret_cast<float*>(start + view->chunk_rows + 1 + n)};
-    for (index_t c = view->chunks * t / tasks; c < view->chunks * (t + 1) / tasks; ++c) {
-      view->template read<false>(c, lists);
-      (*sink)(lists, c * view->chunk_rows, view->rows_in(c));
+    constexpr int together = coded_logic::view::together;
+    auto const n = static_cast<std::size_t>(view->most_alive), each = static_cast<std::size_t>(view->chunk_rows) + 1 + 2 * n + 16;
+    auto* const start = static_cast<std::uint32_t*>(compute::detail::scratch<coded_scratch>(4 * together * each));
+    auto const lists_at = [&](int i) {
+      auto* const at = start + static_cast<std::size_t>(i) * each;
+      return chunk_lists{at, at + view->chunk_rows + 1, reinterpret_cast<float*>(at + view->chunk_rows + 1 + n)};
+    };
+    chunk_lists const lists[together] = {lists_at(0), lists_at(1), lists_at(2), lists_at(3)};
+    index_t const last = view->chunks * (t + 1) / tasks;
+    index_t c = view->chunks * t / tasks;
+    for (; c + together <= last; c += together) {
+      view->read_together(c, lists);
+      for (int i = 0; i < together; ++i) (*sink)(lists[i], (c + i) * view->chunk_rows, view->rows_in(c + i));
+    }
+    for (; c < last; ++c) {
+      view->template read<false>(c, lists[0]);
+      (*sink)(lists[0], c * view->chunk_rows, view->rows_in(c));
     }
   }
 };
@@ -33,9 +44,17 @@ struct coded_dense_task {
   float* out;
   int tasks;
   void operator()(int t) const {
-    auto* const start = static_cast<std::uint32_t*>(compute::detail::scratch<coded_scratch>(4 * (static_cast<std::size_t>(view->chunk_rows) + 1)));
-    for (index_t c = view->chunks * t / tasks; c < view->chunks * (t + 1) / tasks; ++c)
-      view->template read<false>(c, chunk_lists{start, nullptr, out + c * view->chunk_rows * view->columns});
+    constexpr int together = coded_logic::view::together;
+    auto const each = static_cast<std::size_t>(view->chunk_rows) + 1;
+    auto* const start = static_cast<std::uint32_t*>(compute::detail::scratch<coded_scratch>(4 * together * each));
+    auto const lists_at = [&](index_t c, int i) { return chunk_lists{start + static_cast<std::size_t>(i) * each, nullptr, out + (c + i) * view->chunk_rows * view->columns}; };
+    index_t const last = view->chunks * (t + 1) / tasks;
+    index_t c = view->chunks * t / tasks;
+    for (; c + together <= last; c += together) {
+      chunk_lists const lists[together] = {lists_at(c, 0), lists_at(c, 1), lists_at(c, 2), lists_at(c, 3)};
+      view->read_together(c, lists);
+    }
+    for (; c < last; ++c) view->template read<false>(c, lists_at(c, 0));
   }
 };
 

@@ -122,6 +122,26 @@ struct coded_logic {
       return codes<coder::plain, Check>(chunk, from, middle, to);
     }
 
+    /// Chunks [first, first + together), without checks: their streams are read by turns, so that each hides the others' latency.
+    static constexpr int together = 4;
+    void read_together(index_t first, chunk_lists const (&to)[together]) const {
+      auto const limit = static_cast<double>(chunk_rows) * static_cast<double>(columns);
+      bool one_book = limit < 4294967296.0;  // places are counted through a chunk
+      for (index_t c = first; c < first + together; ++c) one_book = one_book && group_of(c, 0) == group_of(c, rows_in(c) - 1);
+      if (!one_book) {
+        for (int c = 0; c < together; ++c) read<false>(first + c, to[c]);
+        return;
+      }
+      if (filler == 0)
+        for (int c = 0; c < together; ++c) places_of_all(first + c, to[c]);
+      else if (gap_how == coder::huffman) gaps_together<coder::huffman>(first, to);
+      else if (gap_how == coder::range) gaps_together<coder::range>(first, to);
+      else gaps_together<coder::plain>(first, to);
+      if (code_how == coder::huffman) codes_together<coder::huffman>(first, to);
+      else if (code_how == coder::range) codes_together<coder::range>(first, to);
+      else codes_together<coder::plain>(first, to);
+    }
+
     /// A chunk as dense rows, element by element (for devices).
     PLEAT_FUNCTION void scatter(index_t chunk, float* out) const {
       for (index_t i = 0; i < rows_in(chunk) * columns; ++i) out[i] = 0;
@@ -151,6 +171,69 @@ struct coded_logic {
         ++at;
         ++i;
       }
+    }
+    [[nodiscard]] index_t group_of(index_t chunk, index_t row) const { return (chunk * chunk_rows + row + phase) / rows_per_group; }
+
+    /// One of several streams of gaps: places through its chunk.
+    template <coder How> struct gap_lane {
+      symbol_reader<How> reader;
+      std::uint32_t filler, n, i = 0, at = 0;
+      std::uint32_t* place;
+      PLEAT_INLINE void step() {
+        auto const gap = reader.next();
+        at += gap;
+        place[i] = at;
+        std::uint32_t const survives = gap != filler;  // no branch: it could not be foreseen
+        i += survives;
+        at += survives;
+      }
+    };
+    template <coder How> [[nodiscard]] gap_lane<How> gap_lane_of(index_t chunk, chunk_lists const& to) const {
+      return {symbol_reader<How>(bytes + begin[chunk] + restart[3 * chunk + 1], gap_table, gap_bits), static_cast<std::uint32_t>(filler), restart[3 * chunk], 0, 0, to.column};
+    }
+    template <coder How> void gaps_together(index_t first, chunk_lists const (&to)[together]) const {
+      auto a = gap_lane_of<How>(first, to[0]), b = gap_lane_of<How>(first + 1, to[1]), c = gap_lane_of<How>(first + 2, to[2]), d = gap_lane_of<How>(first + 3, to[3]);
+      for (;;) {
+        auto const rounds = std::min({a.n - a.i, b.n - b.i, c.n - c.i, d.n - d.i});
+        if (rounds == 0) break;
+        for (std::uint32_t r = 0; r < rounds; ++r) a.step(), b.step(), c.step(), d.step();
+      }
+      while (a.i < a.n) a.step();
+      while (b.i < b.n) b.step();
+      while (c.i < c.n) c.step();
+      while (d.i < d.n) d.step();
+      for (int l = 0; l < together; ++l) part_rows_of(first + l, to[l]);
+    }
+    /// Places through a chunk to rows and columns.
+    void part_rows_of(index_t chunk, chunk_lists const& to) const {
+      std::uint32_t const n = restart[3 * chunk], width = static_cast<std::uint32_t>(columns);
+      index_t row = 0;
+      std::uint32_t i = 0;
+      to.start[0] = 0;
+      for (; row < rows_in(chunk); ++row) {
+        std::uint64_t const row_begin = static_cast<std::uint64_t>(row) * width, row_end = row_begin + width;
+        for (; i < n && to.column[i] < row_end; ++i) to.column[i] -= static_cast<std::uint32_t>(row_begin);
+        to.start[row + 1] = i;
+      }
+    }
+    template <coder How> struct code_lane {
+      symbol_reader<How> reader;
+      float const* book;
+      std::uint32_t n;
+      float* value;
+      PLEAT_INLINE void step(std::uint32_t i) { value[i] = book[reader.next()]; }
+    };
+    template <coder How> [[nodiscard]] code_lane<How> code_lane_of(index_t chunk, chunk_lists const& to) const {
+      return {symbol_reader<How>(bytes + begin[chunk], code_table, code_bits), books + group_of(chunk, 0) * entries, restart[3 * chunk], to.value};
+    }
+    template <coder How> void codes_together(index_t first, chunk_lists const (&to)[together]) const {
+      auto a = code_lane_of<How>(first, to[0]), b = code_lane_of<How>(first + 1, to[1]), c = code_lane_of<How>(first + 2, to[2]), d = code_lane_of<How>(first + 3, to[3]);
+      std::uint32_t const all = std::min({a.n, b.n, c.n, d.n});
+      for (std::uint32_t i = 0; i < all; ++i) a.step(i), b.step(i), c.step(i), d.step(i);
+      for (auto i = all; i < a.n; ++i) a.step(i);
+      for (auto i = all; i < b.n; ++i) b.step(i);
+      for (auto i = all; i < c.n; ++i) c.step(i);
+      for (auto i = all; i < d.n; ++i) d.step(i);
     }
     void places_of_all(index_t chunk, chunk_lists const& to) const {
       for (index_t r = 0; r <= rows_in(chunk); ++r) to.start[r] = static_cast<std::uint32_t>(r * columns);

@@ -247,11 +247,10 @@ template <coder How> class symbol_reader {
     if constexpr (How == coder::range) {
       std::uint32_t const e = table_[state_ & (code_span - 1)];
       state_ = ((e >> 8 & (code_span - 1)) + 1) * (state_ >> code_limit) + (e >> 20);
-      // 16 bits are missing or none; no branch, it could not be foreseen.
-      bool const missing = state_ < range_low;
-      std::uint32_t const longer = state_ << 16 | load16(at_);
-      state_ = missing ? longer : state_;
-      at_ += missing ? 2 : 0;
+      // 16 bits are missing or none. No branch, it could not be foreseen; and no choice, of which compilers make one.
+      auto const missing = static_cast<std::uint32_t>((std::uint64_t{state_} - range_low) >> 63);
+      state_ = state_ << (16 * missing) | (load16(at_) & (0u - missing));
+      at_ += 2 * missing;
       return e & 255;
     } else {
       if (bits_ < code_limit) refill();
