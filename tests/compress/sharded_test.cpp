@@ -3,11 +3,14 @@
 // Transforms of models whose parameters are sharded (state_stage = 3): the bytes of the model that every rank holds whole.
 #include <pleat/compress/pipeline.hpp>
 
+#include <pleat/codec/sparse.hpp>
 #include <pleat/compress/criteria.hpp>
 #include <pleat/compress/fine_tune.hpp>
 #include <pleat/compress/fold_batch_norm.hpp>
+#include <pleat/compress/gptq.hpp>
 #include <pleat/compress/prune.hpp>
 #include <pleat/compress/quantize.hpp>
+#include <pleat/compress/share_weights.hpp>
 #include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 #include <pleat/nn/batch_norm.hpp>
 
@@ -70,9 +73,12 @@ template <class Transform> std::vector<std::byte> file(layout const& l, Transfor
   }
   return all[0];
 }
-template <class Transform> void same_bytes(Transform const& t) {
+std::vector<layout> const sharded_parameters{{1, 3, 0}, {2, 3, 0}, {3, 3, 0}, {4, 3, 2}, {4, 3, 1}};
+template <class Transform> void same_bytes(Transform const& t, bool stage_2 = true) {
   auto const whole = file({1, 0, 0}, t);
-  for (layout const& l : {layout{1, 3, 0}, {2, 3, 0}, {3, 3, 0}, {4, 3, 2}, {4, 3, 1}, {2, 2, 0}}) {
+  auto layouts = sharded_parameters;
+  if (stage_2) layouts.push_back({2, 2, 0});
+  for (layout const& l : layouts) {
     CAPTURE(l.ranks, l.stage, l.state_ranks);
     CHECK((file(l, t) == whole));
   }
@@ -113,6 +119,27 @@ TEST_CASE("sharded: what looks at whole weights gets them, and its result is sha
   same_bytes([&](auto m) {
     return std::as_const(m) | (compress::fold_batch_norm{} | compress::prune{.sparsity = 0.5} | compress::fine_tune(train, quiet(1)) | compress::quantize<pleat::codec::int8<float>>{});
   });
+}
+
+TEST_CASE("sharded: quantizing and sharing values go layer by layer, and no rank gathers the others") {
+  auto const train = data(40);
+  using int8 = pleat::codec::int8<float>;
+  auto const layer_by_layer = [](auto const& transform) {
+    static_assert(compress::detail::takes_shards<std::remove_cvref_t<decltype(transform)>>);
+    same_bytes([&](auto m) { return std::move(m) | transform; });
+  };
+  layer_by_layer(compress::quantize<int8, pleat::codec::csr<float>>{.forms = {{"fc2.*", "csr"}}});
+  layer_by_layer(compress::prune{.sparsity = 0.5} | compress::quantize<int8>{.activations = compress::static_activations{.data = compress::calibration(train, 24)}, .ignore = {"fc3.*"}});
+  layer_by_layer(compress::gptq<int8>{.data = compress::calibration(train, 24)});
+  layer_by_layer(compress::share_weights{.num_bits = 3, .ignore = {"fc3.*"}} | compress::entropy_code{});
+  layer_by_layer(compress::prune{.sparsity = 0.7} | compress::share_weights{.num_bits = 3} | compress::entropy_code{});
+  // What it leaves goes on as it was: the parameters that were not encoded are where they were.
+  layer_by_layer(compress::quantize<int8>{.ignore = {"fc3.*"}} | compress::fine_tune(train, quiet(1)));
+}
+
+TEST_CASE("sharded: centroids that are trained get whole weights, and the result is sharded again") {
+  auto const train = data(40);
+  same_bytes([&](auto m) { return std::move(m) | compress::share_weights{.num_bits = 3, .tune = compress::fine_tune(train, quiet(1)), .ignore = {"fc1.*"}}; }, false);  // refused at stages 1 and 2
 }
 
 TEST_CASE("sharded: batch norms are folded layer by layer") {

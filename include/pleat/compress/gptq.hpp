@@ -57,6 +57,7 @@ template <class Form = codec::int4<float, 128>, class... Others> struct gptq {
   template <class T> using form_set = choice_list;
   static constexpr bool encodes = true;
   static constexpr bool takes_parts = true;
+  static constexpr bool takes_shards = true;  // layer by layer
   static constexpr char const* what = "gptq";
 
   calibration data{};
@@ -129,7 +130,10 @@ template <class Form = codec::int4<float, 128>, class... Others> struct gptq {
       extents const shape = by_columns ? w.whole() : w.shape;
       std::vector<float> values(static_cast<std::size_t>(w.size()));
       std::vector<std::uint8_t> dead(values.size(), 0);
-      copy_to_host(c, tensor<T, Space>::wrap(w.data(), w.shape), values.data());
+      {
+        auto const here = m.open(w);
+        copy_to_host(c, tensor<T, Space>::wrap(w.data(), w.shape), values.data());
+      }
       w.visit([&](auto tag, auto const& s) {
         if constexpr (std::is_same_v<typename decltype(tag)::type, codec::masked<T>>) {
           auto const bits = codec::masked<T>::mask(c, w.shape, s);

@@ -62,7 +62,7 @@ template <class Recorder, class... Ts> class basic_pipeline {
   static constexpr bool takes_parts = (detail::takes_parts<Ts> && ...);
   /// This pipeline's recorder and a further one.
   template <class Record> using recorder_with = std::conditional_t<std::is_same_v<Recorder, detail::no_recorder>, Record, detail::two_recorders<Recorder, Record>>;
-  static constexpr bool takes_shards = (detail::takes_shards<Ts> && ...);
+  static constexpr bool takes_shards = std::is_same_v<Recorder, detail::no_recorder> && (detail::takes_shards<Ts> && ...);  // a recorder looks at whole weights
 
   explicit basic_pipeline(std::tuple<Ts...> steps, Recorder recorder = {}) : steps_(std::move(steps)), recorder_(std::move(recorder)) {}
 

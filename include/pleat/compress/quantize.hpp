@@ -40,13 +40,14 @@ enum class per { channel, tensor };
 ///
 /// Runs on sharded models where they are: a weight that is cut by rows is encoded in parts as in the whole; cut by columns its rows' ranges
 /// are maxima over the ranks (min_max only; so is the range of a whole weight that is cut either way), and blocks must fit into the parts.
-/// Over a pipeline every stage encodes its own.
+/// Over a pipeline every stage encodes its own. Sharded parameters (state_stage = 3) are gathered layer by layer.
 template <class Form = codec::int8<float>, class... Others> struct quantize {
   using fusable_transform = void;
   using choice_list = codec::forms<Form, Others...>;
   template <class T> using form_set = choice_list;
   static constexpr bool encodes = !Form::trainable || (!Others::trainable || ...);
   static constexpr bool takes_parts = true;
+  static constexpr bool takes_shards = true;  // layer by layer
   static constexpr char const* what = "quantize";
 
   weight_observer observer = min_max{};
@@ -94,6 +95,7 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
     using Space = typename W::execution_space;
     auto& c = m.context();
     if (!w.absent) {
+      auto const here = m.open(w);
       auto const values = tensor<T, Space>::allocate(c, w.shape);
       w.decode(c, values.data());
       typename F::template storage<Space> fresh;

@@ -46,6 +46,7 @@ struct share_weights {
   static constexpr bool encodes = true;
   static constexpr bool shares_values = true;
   static constexpr bool takes_parts = true;
+  static constexpr bool takes_shards = true;  // layer by layer
   static constexpr char const* what = "share_weights";
 
   int num_bits = 4;                              ///< of a code, 1 to 8
@@ -68,9 +69,11 @@ struct share_weights {
   template <class Net> void run(parallel::model<Net>& m) const {
     using T = typename parallel::model<Net>::value_type;
     using Space = typename parallel::model<Net>::execution_space;
+    if (tune && m.shards()) return detail::run_on_whole_parameters(m, *this);
     if (tune && m.plan().state_stage != 0)
       throw error{"compress::share_weights", "the optimizer's state is sharded, and no rank holds all members of a centroid", "Give it model.unsharded()"};
     auto const numbers_of = [&](auto& w) {
+      auto const here = m.open(w);
       std::vector<float> values(static_cast<std::size_t>(w.size()));
       copy_to_host(m.context(), tensor<T, Space>::wrap(w.data(), w.shape), values.data());
       return values;
@@ -99,12 +102,15 @@ struct share_weights {
       auto values = numbers_of(w);  // of one weight at a time
       bool const cut = w.parts > 1 && w.where.shards();
       maps.push_back(detail::make_clusters(w.shape, values, settings_for(w), {codec::rows_of(w.whole()), cut && w.where.shards(0) ? w.box()[0].begin : 0, sum_over(m, w)}));
-      copy_from_host(m.context(), values.data(), tensor<T, Space>::wrap(w.data(), w.shape));
+      m.set_host_values_of(w, values);
+      auto const here = m.open(w);
+      copy_from_host(m.context(), values.data(), tensor<T, Space>::wrap(w.data(), w.shape));  // where it was gathered before, too
       w.visit([&](auto tag, auto& s) {  // a survivor that is 0 is none any more
         if constexpr (std::is_same_v<typename decltype(tag)::type, codec::masked<T>>) codec::masked<T>::encode(m.context(), w.shape, w.data(), s);
       });
     });
     m.refresh_masks();
+    if (m.shards()) m.values_changed();
     if (tune) train(m, maps);
     std::size_t next = 0;
     for_each_selected(m, false, [&](auto& w) {
@@ -112,6 +118,7 @@ struct share_weights {
       if (!w.absent) {
         auto& map = maps[next++];
         detail::take_centroids(map, numbers_of(w), sum_over(m, w));
+        auto const here = m.open(w);
         form::encode_with(m.context(), w.shape, static_cast<T const*>(w.data()), detail::options_of(map, false), w.storage_of(codec::form_tag<form>{}));
       }
       w.template use_form<form>();
@@ -193,6 +200,7 @@ struct entropy_code {
   using fusable_transform = void;
   static constexpr bool encodes = true;
   static constexpr bool takes_parts = true;
+  static constexpr bool takes_shards = true;
   template <class T> using needs_form = codec::coded<T>;
   static constexpr char const* what = "entropy_code";
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -137,6 +138,28 @@ template <class T, class Space> class replica {
     copy_to_host(*context_, tensor_type::wrap(static_cast<value_type*>(opened.of.values), extents{w.size()}), v.data());
     return v;
   }
+  /// A parameter whose values are all here for as long as this lives: at stage 3 its bucket is gathered, as a layer's is, by the ranks that share
+  /// it, which all open the same parameters in the same order.
+  class opened {
+   public:
+    opened(opened const&) = delete;
+    opened& operator=(opened const&) = delete;
+    ~opened() {
+      if (!gather_) return;
+      where_->fence();  // nothing reads the buffer any more
+      gather_->close_values(*w_);
+    }
+
+   private:
+    friend class replica;
+    opened(parameter_gather<value_type, execution_space>* gather, nn::parameter& w, context_type& where) : gather_(gather), w_(&w), where_(&where) {
+      if (gather_) gather_->open_values(w, false);
+    }
+    parameter_gather<value_type, execution_space>* gather_;
+    nn::parameter* w_;
+    context_type* where_;
+  };
+  [[nodiscard]] opened open(nn::parameter& w) const { return opened(gather_.get(), w, *context_); }
   /// Takes them: the same on every data rank, which keeps what it holds. To be followed by values_changed.
   void set_host_values_of(nn::parameter const& w, std::span<value_type const> values) {
     auto const here = held(w);
@@ -239,14 +262,22 @@ template <class T, class Space> class replica {
   /// Parameters of the same name take the values of another network's; forms keep their content. Collective at stage 3.
   [[gnu::cold]] void take_named(replica const& from) {
     if (group_->stage == 3) {
-      auto const flat = from.host_values();
-      std::vector<value_type> to(static_cast<std::size_t>(arena_->size()));
-      for (auto const& e : arena_->entries())
-        if (int const at = from.arena_->find(e.name); at >= 0) {
-          auto const begin = flat.begin() + from.arena_->entries()[static_cast<std::size_t>(at)].begin;
-          std::copy(begin, begin + (e.end - e.begin), to.begin() + e.begin);
-        }
-      return set_host_values(to);
+      std::map<std::string, nn::parameter> theirs;
+      from.network_->for_each_parameter([&](nn::parameter const& w) {
+        if (w.in_arena && w.tied_to.empty()) theirs.emplace(w.name, w);
+      });
+      network_->for_each_parameter([&](nn::parameter const& w) {  // one after the other: no rank holds all of them
+        auto const it = w.in_arena && w.tied_to.empty() ? theirs.find(w.name) : theirs.end();
+        if (it == theirs.end()) return;
+        auto to = w;
+        to.id = arena_->find(w.name);  // also an owner on another stage of a tied weight that is here
+        it->second.id = from.arena_->find(w.name);
+        if (to.id < 0 || it->second.id < 0) return;
+        auto values = from.host_values_of(it->second);
+        values.resize(static_cast<std::size_t>(to.size()));
+        set_host_values_of(to, values);
+      });
+      return values_changed();
     }
     from.receive_values();
     for (auto const& e : arena_->entries()) {
