@@ -18,10 +18,6 @@ template <class T> std::uint32_t bits(T x) {
   std::memcpy(&u, &x, sizeof x);
   return u;
 }
-template <class T> bool signals(T x) {  // NaN without the quiet bit, which an instruction sets
-  std::uint32_t const b = bits(x) & 0x7fffu;
-  return std::is_same_v<T, pleat::half> && b > 0x7c00u && (b & 0x200u) == 0;
-}
 }  // namespace
 
 TEMPLATE_TEST_CASE("every 16-bit number is widened, and floats around every one are narrowed, alike on every instruction set", "", pleat::bfloat16, pleat::half) {
@@ -43,7 +39,7 @@ TEMPLATE_TEST_CASE("every 16-bit number is widened, and floats around every one 
     std::vector<float> widened(narrow.size());
     pc::detail::widen(level, static_cast<index_t>(narrow.size()), narrow.data(), widened.data());
     std::size_t wrong = 0;
-    for (std::size_t i = 0; i < narrow.size(); ++i) wrong += !signals(narrow[i]) && bits(widened[i]) != bits(static_cast<float>(narrow[i]));
+    for (std::size_t i = 0; i < narrow.size(); ++i) wrong += bits(widened[i]) != bits(static_cast<float>(narrow[i]));  // a NaN that signals is made quiet by an instruction, and so by us
     CHECK(wrong == 0);
     std::vector<T> narrowed(wide.size());
     pc::detail::narrow(level, static_cast<index_t>(wide.size()), wide.data(), narrowed.data());

@@ -46,7 +46,8 @@ PLEAT_INLINE float half_value(std::uint16_t h) noexcept {
   std::uint32_t const sign = static_cast<std::uint32_t>(h & 0x8000u) << 16, magnitude = static_cast<std::uint32_t>(h & 0x7fffu) << 13;
   float const v = __builtin_bit_cast(float, magnitude) * 0x1p112f;  // exact, subnormals too
   std::uint32_t const finite = __builtin_bit_cast(std::uint32_t, v), other = magnitude | 0x7f800000u, is_finite = 0u - ((magnitude - 0x0f800000u) >> 31);
-  return __builtin_bit_cast(float, sign | (finite & is_finite) | (other & ~is_finite));
+  std::uint32_t const quiet = (0x0f800000u - magnitude) >> 31 << 22;  // of a NaN, as an instruction sets it
+  return __builtin_bit_cast(float, sign | (finite & is_finite) | (other & ~is_finite) | quiet);
 }
 
 }  // namespace detail
