@@ -96,7 +96,7 @@ TEST_CASE("gradients of steps: finite differences with the rounding frozen, low 
       double sum = 0;
       for (std::size_t j = 32 * g; j < 32 * g + 32; ++j) {
         double const v = static_cast<double>(values[j]) / static_cast<double>(0.09f), q = std::nearbyint(v), frozen = q - v;
-        double const hat = q < -8 ? -8 * s : q > 7 ? 7 * s : s * (static_cast<double>(values[j]) / s + frozen);
+        double const hat = v <= -8 ? -8 * s : v >= 7 ? 7 * s : s * (static_cast<double>(values[j]) / s + frozen);
         sum += static_cast<double>(upstream[j]) * hat;
       }
       return sum;
@@ -104,13 +104,44 @@ TEST_CASE("gradients of steps: finite differences with the rounding frozen, low 
     double const h = 1e-4, slope = (f(0.09 + h) - f(0.09 - h)) / (2 * h) / std::sqrt(32.0 * 7.0);
     CHECK(std::abs(static_cast<double>(out[g]) - slope) <= 1e-5 * (1 + std::abs(slope)));  // f is linear in s: rounding of float sums only
     for (std::size_t j = 32 * g; j < 32 * g + 32; ++j) {
-      double const q = std::nearbyint(static_cast<double>(values[j]) / static_cast<double>(0.09f));
-      bool const cut = q < -8 || q > 7;
+      double const v = static_cast<double>(values[j]) / static_cast<double>(0.09f);
+      bool const cut = v <= -8 || v >= 7;
       clipped += cut;
       CHECK(gradient[j] == (cut ? 0.0f : upstream[j]));
     }
   }
   CHECK(clipped > 20);
+}
+
+// Equation 3 of the paper: round(v) - v inside (low, high), low or high from there on, where the weight gets nothing.
+TEST_CASE("the borders are the paper's: what is above the last code is clipped even if it rounds to it") {
+  auto c = make_context();
+  extents const shape{1, 6};
+  encoded<fake> w(c, shape, {7.25f, -8.25f, 6.75f, -7.75f, 7.0f, -8.0f});
+  w.storage.grid = {-8, 7, 0, false};
+  fake::set_steps(c, shape, {1.0f}, w.storage);
+  double const scale = 1 / std::sqrt(6.0 * 7.0);
+  std::vector<double> const expected{7, -8, 0.25, -0.25, 7, -8};
+  for (std::size_t j = 0; j < 6; ++j) {
+    std::vector<float> gradient(6, 0.0f), out(1);
+    gradient[j] = 1;
+    fake::step_gradients(c, shape, w.storage, gradient.data(), out.data());
+    CHECK(out[0] == static_cast<float>(expected[j] * scale));
+    CHECK(gradient[j] == (j == 2 || j == 3 ? 1.0f : 0.0f));
+  }
+}
+
+TEST_CASE("the gradient of a step is one chain of fused multiply-adds on every instruction set") {
+  namespace compute = pleat::compute;
+  float const w[2] = {1.0f / 3, 1.0f / 3}, steps[1] = {0.1f}, upstream = 0.7f;
+  for (auto level : {compute::isa::level::scalar, compute::isa::level::avx2, compute::isa::level::avx512}) {
+    if (level > compute::isa::best()) continue;
+    float gradient[2] = {upstream, -upstream}, out[1] = {};
+    compute::detail::loop_at<true>(level, 0, 1, codec::detail::step_gradient_body{2, w, steps, -8, 7, 1.0, gradient, out});
+    double const v = static_cast<double>(w[0]) / static_cast<double>(steps[0]), off = std::nearbyint(v) - v, g = static_cast<double>(upstream);
+    CHECK(out[0] == static_cast<float>(std::fma(-g, off, std::fma(g, off, 0.0))));
+    CHECK(out[0] != 0);  // rounding the first product is what an unfused sum would cancel
+  }
 }
 
 TEST_CASE("the file holds floats, grid, steps and mask; nonsense is refused") {

@@ -15,6 +15,7 @@
 #include <pleat/codec/detail/put_code.hpp>
 #include <pleat/codec/masked.hpp>
 #include <pleat/compute/for_each.hpp>
+#include <pleat/compute/math.hpp>
 
 namespace pleat::codec {
 
@@ -100,8 +101,8 @@ struct step_gradient_body {
       float& g = gradient[i * columns + j];
       if (!(step > 0)) continue;
       double const v = static_cast<double>(w[i * columns + j]) / static_cast<double>(step), q = nearbyint(v);
-      bool const below = q < low, above = q > high;
-      sum += static_cast<double>(g) * (below ? static_cast<double>(low) : above ? static_cast<double>(high) : q - v);
+      bool const below = v <= low, above = v >= high;  // the paper's borders: of v itself, not of its rounding
+      sum = compute::fma(static_cast<double>(g), below ? static_cast<double>(low) : above ? static_cast<double>(high) : q - v, sum);
       if (below || above) g = 0;
     }
     out[i] = static_cast<float>(sum * scale);
