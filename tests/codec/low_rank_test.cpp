@@ -85,6 +85,41 @@ TEST_CASE("the error of a rank is what its dropped singular values hold; more ra
   CHECK(w.storage.view.rank == rank);
 }
 
+TEST_CASE("numbers apart that tower above the others: the promise knows what the chains that start from them lose") {
+  auto c = make_context();
+  for (float const large : {0x1p24f, 1e6f, -3e9f}) {
+    extents const shape{8, 8};
+    std::vector<float> values(64, 1.0f);
+    values[0] = large;
+    encoded<both> w(shape);
+    both::encode_with(c, shape, values.data(), {.rank = 2, .sparse_share = 1.0 / 64}, w.storage);
+    auto const measured = codec::measure_error(values, w.decode(c)), promised = both::predict(c, shape, std::span<float const>(values), w.storage);
+    CHECK(measured.max <= promised.max);
+    CHECK(measured.frobenius <= promised.frobenius);
+    CHECK(promised.max <= 4 * 0x1p-24 * std::abs(static_cast<double>(large)) + 8);  // (rank + 1) roundings of the large one, and the hole that the 63 ones leave
+  }
+}
+
+TEST_CASE("factors whose product is beyond the largest float are refused with their place") {
+  auto c = make_context();
+  float const largest = std::numeric_limits<float>::max();
+  encoded<low_rank> w({2, 3});
+  std::vector<float> const values(6, largest);
+  bool refused = false;
+  try {
+    low_rank::encode_with(c, {2, 3}, values.data(), {.rank = 1}, w.storage);
+  } catch (pleat::error const& e) {
+    refused = true;
+    CHECK_THAT(e.what(), ContainsSubstring("beyond the largest float at row"));
+  }
+  if (!refused)  // rounding may also end just below
+    for (float const v : w.decode(c)) CHECK(std::isfinite(v));
+  std::vector<float> const left{0x1p64f, 1.0f}, right{1.0f, 0x1p64f};
+  CHECK_THROWS_MATCHES(low_rank::bits::from_factors({2, 2}, 1, left, right), pleat::error, MessageMatches(ContainsSubstring("beyond the largest float at row 0, column 1")));
+  CHECK_THROWS_MATCHES(both::bits::from_factors({1, 1}, 1, {0x1p50f}, {0x1p54f}, {largest}), pleat::error, MessageMatches(ContainsSubstring("row 0, column 0")));
+  CHECK_NOTHROW(low_rank::bits::from_factors({2, 2}, 1, {0x1p63f, 1.0f}, {1.0f, 0x1p64f}));
+}
+
 TEMPLATE_TEST_CASE("the promised error holds, of a whole weight and of its parts, and says something", "", low_rank, both) {
   auto c = make_context();
   for (extents const& shape : {extents{20, 30}, extents{30, 20}, extents{12, 3, 9}, extents{1, 40}})

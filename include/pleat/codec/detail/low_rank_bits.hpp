@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include <pleat/codec/detail/sparse_bits.hpp>
+#include <pleat/compute/math.hpp>
 #include <pleat/compute/svd.hpp>
 
 namespace pleat::codec {
@@ -89,6 +90,30 @@ template <class A, class B> [[nodiscard]] error_norms predict_projection(index_t
   return e;
 }
 
+/// Numbers near the end of float's range may have factors whose product is beyond it. Looks at every element only where the lengths of the factors' rows
+/// do not rule that out. a(i, k) of m × rank, b(j, k) of n × rank; the chain of element (i, j) starts from `start(i, j)`. \throws error
+template <class A, class B, class Start> void demand_finite_product(std::string const& call, index_t m, index_t n, index_t rank, A const& a, B const& b, Start const& start) {
+  auto const longest = [rank](index_t rows, auto const& f) {
+    double most = 0;
+    for (index_t i = 0; i < rows; ++i) {
+      double squares = 0;
+      for (index_t k = 0; k < rank; ++k) squares += static_cast<double>(f(i, k)) * static_cast<double>(f(i, k));
+      most = std::max(most, std::sqrt(squares));
+    }
+    return most;
+  };
+  double first = 0;
+  for (index_t i = 0; i < m; ++i)
+    for (index_t j = 0; j < n; ++j) first = std::max(first, std::fabs(static_cast<double>(start(i, j))));
+  if (first + longest(m, a) * longest(n, b) < 0x1p127) return;  // no partial sum is longer (Cauchy and Schwarz)
+  for (index_t i = 0; i < m; ++i)
+    for (index_t j = 0; j < n; ++j) {
+      float sum = start(i, j);
+      for (index_t k = 0; k < rank; ++k) sum = compute::fma(a(i, k), b(j, k), sum);
+      if (!std::isfinite(sum)) throw error{call, "the factors' product is beyond the largest float at row " + std::to_string(i) + ", column " + std::to_string(j), "Scale the weight down"};
+    }
+}
+
 /// Sparse: there are also compressed rows of what the factors need not explain.
 template <bool Sparse> struct low_rank_logic {
   static constexpr std::string_view name = Sparse ? "sparse_low_rank" : "low_rank";
@@ -139,6 +164,10 @@ template <bool Sparse> struct low_rank_logic {
       for (auto& p : rows_logic::encode(matrix(shape), apart.empty() ? none : apart, {})) parts.push_back(std::move(p));
     }
     check(shape, parts);
+    index_t const n = columns_of(shape);
+    demand_finite_product(call_of(name, "encode"), rows_of(shape), n, rank, [&](index_t i, index_t k) { return left[static_cast<std::size_t>(i * rank + k)]; },
+                          [&](index_t j, index_t k) { return right[static_cast<std::size_t>(k * n + j)]; },
+                          [&](index_t i, index_t j) { return apart.empty() ? 0.0f : apart[static_cast<std::size_t>(i * n + j)]; });
     return parts;
   }
   static void check(extents const& shape, std::span<file_tensor const> parts) {
@@ -162,13 +191,22 @@ template <bool Sparse> struct low_rank_logic {
     auto const left = values_of<float>(find_part(parts, ".left")->bytes), right = values_of<float>(find_part(parts, ".right")->bytes);
     index_t const rank = n > 0 ? static_cast<index_t>(right.size()) / n : 0;
     std::vector<double> w(values.begin(), values.end());
+    double most = 0, squares = 0;  // what the chain of an element that is stored apart loses by starting from it
     if constexpr (Sparse) {
       auto const apart = recoded<rows_logic>::decoded(matrix(shape), sparse_parts(parts));
       for (std::size_t i = 0; i < w.size(); ++i)
-        if (apart[i] != 0) w[i] -= static_cast<double>(apart[i]);
+        if (apart[i] != 0) {
+          w[i] -= static_cast<double>(apart[i]);
+          double const lost = static_cast<double>(rank + 1) * 0x1p-24 * std::fabs(static_cast<double>(apart[i]));
+          most = std::max(most, lost);
+          squares += lost * lost;
+        }
     }
-    return predict_projection(m, n, rank, w, [&](index_t i, index_t k) { return static_cast<double>(left[static_cast<std::size_t>(i * rank + k)]); },
-                              [&](index_t j, index_t k) { return static_cast<double>(right[static_cast<std::size_t>(k * n + j)]); });
+    auto e = predict_projection(m, n, rank, w, [&](index_t i, index_t k) { return static_cast<double>(left[static_cast<std::size_t>(i * rank + k)]); },
+                                [&](index_t j, index_t k) { return static_cast<double>(right[static_cast<std::size_t>(k * n + j)]); });
+    e.max += most;
+    e.frobenius += std::sqrt(squares);
+    return e;
   }
 
   struct view {

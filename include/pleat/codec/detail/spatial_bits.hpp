@@ -72,6 +72,9 @@ struct spatial_logic {
     sides const s(shape);
     std::vector<file_tensor> parts{part_of(".vertical", {rank, s.in, s.height}, vertical), part_of(".horizontal", {s.out, rank, s.width}, horizontal)};
     check(shape, parts);
+    demand_finite_product(call_of(name, "encode"), s.tall(), s.wide(), rank, [&](index_t i, index_t k) { return vertical[static_cast<std::size_t>(k * s.tall() + i)]; },
+                          [&](index_t j, index_t k) { return horizontal[static_cast<std::size_t>((j / s.width * rank + k) * s.width + j % s.width)]; },
+                          [](index_t, index_t) { return 0.0f; });
     return parts;
   }
   static void check(extents const& shape, std::span<file_tensor const> parts) {
