@@ -3,12 +3,14 @@
 // Encoders and products of every form, on every instruction set: the same bits. A process has one instruction set, so others do the rest.
 #include <pleat/codec/blocks.hpp>
 #include <pleat/codec/codebook.hpp>
+#include <pleat/codec/fake_quantized.hpp>
 #include <pleat/codec/int8.hpp>
 #include <pleat/codec/int8_integer.hpp>
 #include <pleat/codec/low_rank.hpp>
 #include <pleat/codec/masked.hpp>
 #include <pleat/codec/reduced.hpp>
 #include <pleat/codec/sparse.hpp>
+#include <pleat/codec/spatial_low_rank.hpp>
 
 #include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 
@@ -56,6 +58,45 @@ template <class F> std::string line_of(pleat::context<space>& c) {
   return text;
 }
 
+/// Kernels of convolutions, and the gradients of learned steps.
+std::string line_of_kernels(pleat::context<space>& c) {
+  digest d;
+  extents const shape{12, 6, 5, 3};
+  encoded<codec::spatial_low_rank<float>> w(shape);
+  auto const values = numbers(shape.size(), 1);
+  codec::spatial_low_rank<float>::encode_with(c, shape, values.data(), {.rank = 3}, w.storage);
+  for (auto const& p : codec::spatial_low_rank<float>::to_file(c, shape, w.storage)) d.add(p.bytes);
+  d.add(w.decode(c));
+  pleat::compute::conv2d_shape const g{2, 6, 11, 9, 12, 5, 3};
+  auto const x = numbers(2 * 6 * 11 * 9, 2), bias = numbers(12, 3);
+  std::vector<float> y(static_cast<std::size_t>(2 * 12 * 7 * 7));
+  codec::spatial_low_rank<float>::convolve(c, g, w.storage, x.data(), bias.data(), y.data(), pleat::compute::activation::relu);
+  d.add(y);
+
+  using fake = codec::fake_quantized<float>;
+  extents const matrix{37, 256};
+  encoded<fake> const learned = [&] {
+    encoded<fake> f(c, matrix, numbers(matrix.size(), 4));
+    f.storage.grid = {-8, 7, 32, false};
+    fake::set_steps(c, matrix, std::vector<float>(static_cast<std::size_t>(f.storage.grid.steps(matrix)), 0.09f), f.storage);
+    return f;
+  }();
+  auto gradient = numbers(matrix.size(), 5);
+  std::vector<float> of_steps(static_cast<std::size_t>(learned.storage.grid.steps(matrix)));
+  fake::step_gradients(c, matrix, learned.storage, gradient.data(), of_steps.data());
+  d.add(gradient), d.add(of_steps), d.add(learned.decode(c));
+
+  codec::codebook_options const no_index{.index_bits = 0};
+  encoded<codec::coded<float>> all(matrix);
+  auto const numbers_of_all = numbers(matrix.size(), 6);
+  codec::coded<float>::encode_with(c, matrix, numbers_of_all.data(), no_index, all.storage);
+  for (auto const& p : codec::coded<float>::to_file(c, matrix, all.storage)) d.add(p.bytes);
+  d.add(all.decode(c));
+  char text[80];
+  std::snprintf(text, sizeof text, "kernels=%016llx\n", static_cast<unsigned long long>(d.h));
+  return text;
+}
+
 std::string line_of_integers(pleat::context<space>& c) {
   digest d;
   extents const shape{37, 256};
@@ -79,8 +120,8 @@ std::string all_lines() {
   auto c = make_context();
   return lines_of<codec::dense<float>, codec::masked<float>, codec::int8<float>, codec::bf16<float>, codec::f16<float>, codec::q8_0<float>, codec::q4_0<float>, codec::q4_1<float>,
                   codec::q5_0<float>, codec::q5_1<float>, codec::q4_k<float>, codec::q6_k<float>, codec::int4<float, 32>, codec::int4<float, 128>, codec::csr<float>, codec::bitmask<float>,
-                  codec::block_sparse<float, 4>, codec::n_m<float, 2, 4>, codec::codebook<float>, codec::coded<float>, codec::low_rank<float>, codec::sparse_low_rank<float>>(c) +
-         line_of_integers(c);
+                  codec::block_sparse<float, 4>, codec::n_m<float, 2, 4>, codec::codebook<float>, codec::coded<float>, codec::low_rank<float>, codec::sparse_low_rank<float>, codec::fake_quantized<float>>(c) +
+         line_of_kernels(c) + line_of_integers(c);
 }
 
 }  // namespace
