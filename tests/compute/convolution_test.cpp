@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <pleat/compute/convolution.hpp>
 
@@ -202,18 +204,18 @@ template <class T, class Space> void compare(Space const& space, std::mt19937& r
   };
   for (auto const level : levels()) {
     INFO("instruction set " << isa::name(level));
-    CHECK(check(y, [&](T* p) { detail::conv2d_forward_host(space, level, s, x.data(), w.data(), b, p, a); }));
-    CHECK(check(dx, [&](T* p) { detail::conv2d_backward_input_host(space, level, s, dy.data(), w.data(), p); }));
-    CHECK(check(dw, [&](T* p) { detail::conv2d_backward_weight_host(space, level, s, dy.data(), x.data(), p, l); }, start.data()));
-    CHECK(check(db, [&](T* p) { detail::conv2d_backward_bias_host(space, level, s, dy.data(), p, l); }, bias.data()));
+    CHECK(check(y, [&](T* p) { pleat::compute::detail::conv2d_forward_host(space, level, s, x.data(), w.data(), b, p, a); }));
+    CHECK(check(dx, [&](T* p) { pleat::compute::detail::conv2d_backward_input_host(space, level, s, dy.data(), w.data(), p); }));
+    CHECK(check(dw, [&](T* p) { pleat::compute::detail::conv2d_backward_weight_host(space, level, s, dy.data(), x.data(), p, l); }, start.data()));
+    CHECK(check(db, [&](T* p) { pleat::compute::detail::conv2d_backward_bias_host(space, level, s, dy.data(), p, l); }, bias.data()));
   }
   if (!portable) return;
   INFO("portable");
   auto const done = [&] { space.fence(); };
-  CHECK(check(y, [&](T* p) { detail::conv2d_forward_portable(space, s, x.data(), w.data(), b, p, a), done(); }));
-  CHECK(check(dx, [&](T* p) { detail::conv2d_backward_input_portable(space, s, dy.data(), w.data(), p), done(); }));
-  CHECK(check(dw, [&](T* p) { detail::conv2d_backward_weight_portable(space, s, dy.data(), x.data(), p, l), done(); }, start.data()));
-  CHECK(check(db, [&](T* p) { detail::conv2d_backward_bias_portable(space, s, dy.data(), p, l), done(); }, bias.data()));
+  CHECK(check(y, [&](T* p) { pleat::compute::detail::conv2d_forward_portable(space, s, x.data(), w.data(), b, p, a), done(); }));
+  CHECK(check(dx, [&](T* p) { pleat::compute::detail::conv2d_backward_input_portable(space, s, dy.data(), w.data(), p), done(); }));
+  CHECK(check(dw, [&](T* p) { pleat::compute::detail::conv2d_backward_weight_portable(space, s, dy.data(), x.data(), p, l), done(); }, start.data()));
+  CHECK(check(db, [&](T* p) { pleat::compute::detail::conv2d_backward_bias_portable(space, s, dy.data(), p, l), done(); }, bias.data()));
 }
 
 conv2d_shape random_shape(std::mt19937& r, index_t most_channels) {
@@ -365,4 +367,16 @@ TEST_CASE("convolution: shapes that do not fit are refused with the numbers", "[
   bad = good;
   bad.padding_w = -1;
   CHECK_THROWS_AS(call(bad), error);
+}
+
+TEST_CASE("convolution: gradients take lanes by a power of two up to 64 and refuse others, as the matrix product does", "[compute][convolution]") {
+  host const space;
+  float none[64] = {};
+  conv2d_shape const s{3, 1, 1, 1, 1, 1, 1};
+  for (int const count : {0, 3, 65, -1}) {
+    auto l = lanes::whole(3);
+    l.count = count;
+    CHECK_THROWS_WITH(conv2d_backward_weight(space, s, none, none, none, l), Catch::Matchers::ContainsSubstring(std::to_string(count) + " lanes, expected a power of two up to 64"));
+    CHECK_THROWS_WITH(conv2d_backward_bias(space, s, none, none, l), Catch::Matchers::ContainsSubstring("conv2d_backward_bias"));
+  }
 }

@@ -50,3 +50,18 @@ TEST_CASE("the atomic form counts the same", "[compute][histogram]") {
                                  compute::detail::count_body<bin>{bin{x.data(), -1.0f, 1.0f, 3.5f, 7}, b.data()});
   CHECK(a.same_bits(b));
 }
+
+TEST_CASE("ranges without an extent or with a denormal one lose no value", "[compute][histogram]") {
+  auto const counts_of = [](std::vector<float> const& x, float low, float high, bool magnitudes) {
+    guarded<index_t> counts(4, 0);
+    auto const n = static_cast<index_t>(x.size());
+    if (magnitudes) compute::magnitude_histogram(instance(1), n, x.data(), high, 4, counts.data());
+    else compute::histogram(instance(1), n, x.data(), low, high, 4, counts.data());
+    CHECK(counts.intact());
+    return std::vector<index_t>{counts[0], counts[1], counts[2], counts[3]};
+  };
+  CHECK(counts_of({0, 0, 0}, 0, 0, true) == std::vector<index_t>{0, 0, 0, 3});
+  CHECK(counts_of({5e-41f}, 0, 1e-40f, true) == std::vector<index_t>{0, 0, 0, 1});
+  CHECK(counts_of({2, 2, 3}, 2, 2, false) == std::vector<index_t>{0, 0, 0, 2});
+  CHECK(counts_of({0, 1, 2, 3, 4}, 0, 4, false) == std::vector<index_t>{1, 1, 1, 2});
+}

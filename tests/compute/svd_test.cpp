@@ -154,6 +154,14 @@ TEST_CASE("rows over 1, 2, 3 and 4 ranks decompose as one matrix does", "[comput
   }
 }
 
+#ifdef PLEAT_TEST_LAPACK
+TEST_CASE("a workspace that LAPACK cannot count is refused with the extents", "[compute][svd]") {
+  CHECK(compute::lapack::detail::workspace(3, 4, 117.0) == 117);
+  CHECK(compute::lapack::detail::workspace(3, 4, 0.0) == 1);
+  CHECK_THROWS_WITH(compute::lapack::detail::workspace(24000, 24000, 2.3e9), Catch::Matchers::ContainsSubstring("a matrix of 24000 × 24000 asks for a workspace"));
+}
+#endif
+
 TEST_CASE("LAPACK agrees where there is one", "[compute][svd][lapack]") {
 #ifdef PLEAT_TEST_LAPACK
   for (auto const& [m, n] : {std::pair<index_t, index_t>{20, 20}, {60, 17}, {17, 60}}) {

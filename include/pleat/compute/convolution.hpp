@@ -52,6 +52,7 @@ void conv2d_backward_input(Space const& space, conv2d_shape const& s, T const* d
 template <class Space, class T>
 void conv2d_backward_weight(Space const& space, conv2d_shape const& s, T const* dy, T const* x, T* dw, lanes const& l) {
   s.check("compute::conv2d_backward_weight");
+  l.check("compute::conv2d_backward_weight");
   if constexpr (is_host_space_v<Space>)
     detail::conv2d_backward_weight_host(space, isa::best(), s, dy, x, dw, l);
   else
@@ -62,6 +63,7 @@ void conv2d_backward_weight(Space const& space, conv2d_shape const& s, T const* 
 template <class Space, class T>
 void conv2d_backward_bias(Space const& space, conv2d_shape const& s, T const* dy, T* db, lanes const& l) {
   s.check("compute::conv2d_backward_bias");
+  l.check("compute::conv2d_backward_bias");
   if constexpr (is_host_space_v<Space>)
     detail::conv2d_backward_bias_host(space, isa::best(), s, dy, db, l);
   else

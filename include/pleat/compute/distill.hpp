@@ -62,7 +62,7 @@ struct distillation_body {
     if (hard != T(0) && label >= 0 && label < classes) {
       T const m = row_max(x, classes), total = row_exp(x, m, d, classes), factor = hard * scale / total;
       for (index_t j = 0; j < classes; ++j) d[j] = fma(d[j], factor, p[j]);
-      d[label] = d[label] - hard * scale;
+      d[label] = fma(-hard, scale, d[label]);
       lost = fma(hard, math::log(total) - (x[label] - m), lost);
     } else {
       for (index_t j = 0; j < classes; ++j) d[j] = p[j];

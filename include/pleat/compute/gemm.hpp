@@ -84,9 +84,7 @@ void gemm(Space const& space, gemm_arguments<T> const& g) {
 template <class Space, class T>
 void gemm_lanes(Space const& space, index_t m, index_t n, T const* a, index_t lda, T const* b, index_t ldb, wide_t<T>* c,
                 index_t ldc, lanes const& rows) {
-  if (rows.count < 1 || rows.count > lanes::max_count || (rows.count & (rows.count - 1)) != 0)
-    throw error{"compute::gemm_lanes", std::to_string(rows.count) + " lanes, expected a power of two up to " +
-                                           std::to_string(lanes::max_count)};
+  rows.check("compute::gemm_lanes");
   gemm_arguments<T, wide_t<T>> g;
   g.m = m, g.n = n, g.k = rows.rows();
   g.a = a, g.lda = lda, g.ta = transpose::yes;

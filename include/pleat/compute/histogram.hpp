@@ -76,8 +76,8 @@ struct equal_bins {
   PLEAT_INLINE index_t operator()(index_t i) const {
     T const v = Absolute ? math::absolute(x[i]) : x[i];
     if (!(v >= low && v <= high)) return -1;
-    auto const b = static_cast<index_t>((v - low) * scale);
-    return b < bins ? b : bins - 1;
+    T const b = (v - low) * scale;  // no number or none finite, where the range is so small that its scale overflows: then the last bin
+    return b < static_cast<T>(bins) ? static_cast<index_t>(b) : bins - 1;
   }
 };
 

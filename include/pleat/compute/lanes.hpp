@@ -5,8 +5,10 @@
 #pragma once
 
 #include <array>
+#include <string>
 
 #include <pleat/base/config.hpp>
+#include <pleat/base/error.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::compute {
@@ -34,6 +36,11 @@ struct lanes {
   [[nodiscard]] constexpr index_t begin(int lane) const noexcept { return row[static_cast<std::size_t>(lane)]; }
   [[nodiscard]] constexpr index_t end(int lane) const noexcept { return row[static_cast<std::size_t>(lane) + 1]; }
   [[nodiscard]] constexpr index_t rows() const noexcept { return end(count - 1) - begin(0); }
+  /// \throws error in the name of `call` if there are no lanes, too many, or not a power of two of them
+  PLEAT_LAZY void check(char const* call) const {
+    if (count < 1 || count > max_count || (count & (count - 1)) != 0)
+      throw error{call, std::to_string(count) + " lanes, expected a power of two up to " + std::to_string(max_count)};
+  }
 };
 
 }  // namespace pleat::compute

@@ -18,6 +18,15 @@ extern "C" void dgesdd_(char const* job, int const* m, int const* n, double* a, 
 
 namespace pleat::compute::lapack {
 
+namespace detail {
+/// As many numbers as LAPACK asked for. \throws error if it cannot count them itself
+[[nodiscard]] inline int workspace(index_t m, index_t n, double asked) {
+  if (!(asked <= std::numeric_limits<int>::max()))
+    throw error{"compute::lapack::svd", "a matrix of " + std::to_string(m) + " × " + std::to_string(n) + " asks for a workspace of more numbers than LAPACK can count", "Use compute::randomized_svd"};
+  return std::max(1, static_cast<int>(asked));
+}
+}  // namespace detail
+
 /// All singular values by divide and conquer (dgesdd): a compute::svd_solver. \throws error if it did not converge
 [[nodiscard]] inline thin_svd svd(index_t m, index_t n, std::span<double const> a) {
   if (m < 1 || n < 1 || static_cast<index_t>(a.size()) != m * n || std::max(m, n) > std::numeric_limits<int>::max())
@@ -30,7 +39,7 @@ namespace pleat::compute::lapack {
   int info = 0, ask = -1;
   double best = 0;
   dgesdd_("S", &rows, &columns, copy.data(), &rows, out.s.data(), out.v.data(), &rows, vt.data(), &r, &best, &ask, iwork.data(), &info);
-  int const size = std::max(1, static_cast<int>(best));
+  int const size = detail::workspace(m, n, best);
   std::vector<double> work(static_cast<std::size_t>(size));
   if (info == 0) dgesdd_("S", &rows, &columns, copy.data(), &rows, out.s.data(), out.v.data(), &rows, vt.data(), &r, work.data(), &size, iwork.data(), &info);
   if (info != 0) throw error{"compute::lapack::svd", "dgesdd ended with " + std::to_string(info) + (info > 0 ? ": it did not converge" : ": an argument was refused (NaN?)"), "Use compute::svd"};

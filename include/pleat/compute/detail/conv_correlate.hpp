@@ -239,7 +239,8 @@ template <class T> class correlator {
     auto const& l = lowering_;
     index_t const room = (index_t{256} << 10) / static_cast<index_t>(sizeof(T));
     index_t const per_line = framed_ ? channels * l.g.step_h * frame_.pitch : l.planes(channels) * l.g.out_w;
-    return std::clamp<index_t>(room / std::max<index_t>(1, per_line) - l.extra_rows, std::max<index_t>(1, l.extra_rows), std::max<index_t>(1, l.g.out_h));
+    index_t const fitting = std::max(room / std::max<index_t>(1, per_line) - l.extra_rows, std::max<index_t>(1, l.extra_rows));
+    return std::min(fitting, std::max<index_t>(1, l.g.out_h));  // fewer lines than the kernel reaches over, where the image has no more
   }
 
   void multiply(T const* packed, index_t depth, T const* input, T const* bias, bool from_out, bool relu, T* out, index_t columns) const {

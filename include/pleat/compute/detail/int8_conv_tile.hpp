@@ -107,7 +107,7 @@ template <int R, int V, class None = void> PLEAT_TARGET_AVX512VNNI inline void i
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) acc[r][v] = _mm512_set1_epi32(-128 * t.weight_sums[r]);
+    for (int v = 0; v < V; ++v) acc[r][v] = _mm512_set1_epi32(static_cast<int>(std::int64_t{-128} * t.weight_sums[r]));
   auto const* const w = static_cast<char const*>(t.weights);
   for (index_t g = 0; g < t.groups; ++g) {
     unsigned char const* const b = t.pixels + t.offset[g];
