@@ -77,6 +77,12 @@ TEMPLATE_TEST_CASE("lists of survivors are exact and multiply as the dense numbe
     }
 }
 
+TEST_CASE("more survivors than 32-bit places are refused") {
+  extents const shape{65537, 65536};
+  CHECK_NOTHROW(codec::detail::demand_countable("here", shape, 0xffffffff));
+  CHECK_THROWS_MATCHES(codec::detail::demand_countable("here", shape, pleat::index_t{1} << 32), pleat::error, MessageMatches(ContainsSubstring("4294967296 blocks or numbers survive in a weight of shape")));
+}
+
 TEST_CASE("columns beyond 16 bits") {
   auto c = make_context();
   extents const shape{3, 70000};

@@ -73,6 +73,12 @@ struct digit_bin {
   }
 };
 
+/// Where a device counts, once for all digits; a host counts where it reads.
+template <class Space> [[nodiscard]] auto device_counts([[maybe_unused]] Space const& space, [[maybe_unused]] index_t bins) {
+  if constexpr (is_host_space_v<Space>) return nullptr;
+  else return Kokkos::View<index_t*, typename Space::memory_space>(Kokkos::view_alloc(space, Kokkos::WithoutInitializing, "pleat"), bins);
+}
+
 /// The k-th largest key, 1 ≤ k ≤ total count.
 template <class Key, class Space, class T>
 ranked_value<T> select_kth(Space const& space, std::span<number_run<T> const> runs, index_t k) {
@@ -81,14 +87,14 @@ ranked_value<T> select_kth(Space const& space, std::span<number_run<T> const> ru
   index_t counts[bins];
   key_of<T> prefix = 0;
   index_t above = 0, here = 0;
+  [[maybe_unused]] auto const there = device_counts(space, bins);
   for (int top = all_bits; top > 0;) {
     int const shift = top > digit_bits ? top - digit_bits : 0;
     for (index_t& c : counts) c = 0;
     if constexpr (is_host_space_v<Space>) {
       for (auto const& r : runs) count_into(space, r.n, digit_bin<Key>{r.data, prefix, shift, top}, bins, counts);
     } else {
-      Kokkos::View<index_t*, typename Space::memory_space> there("pleat", bins);
-      space.fence("pleat");
+      Kokkos::deep_copy(space, there, index_t{0});
       for (auto const& r : runs) count_into(space, r.n, digit_bin<Key>{r.data, prefix, shift, top}, bins, there.data());
       Kokkos::deep_copy(space, Kokkos::View<index_t*, Kokkos::HostSpace, Kokkos::MemoryUnmanaged>(counts, bins), there);
       space.fence("pleat");

@@ -65,6 +65,10 @@ inline void check_starts(std::string const& call, std::span<std::uint32_t const>
   if (starts.front() != 0 || static_cast<index_t>(starts.back()) != total)
     throw error{call, "the rows' borders run from " + std::to_string(starts.front()) + " to " + std::to_string(starts.back()) + ", expected 0 to " + std::to_string(total), remedy::copy_again};
 }
+/// Rows begin at 32-bit places. \throws error if more survive than those can say
+inline void demand_countable(std::string const& call, extents const& shape, index_t survivors) {
+  if (survivors > 0xffffffff) throw error{call, std::to_string(survivors) + " blocks or numbers survive in a weight of shape " + shape.to_string() + ", expected fewer than 2^32", "Cut the weight over more ranks"};
+}
 /// The length of a list whose length the file decides.
 [[nodiscard]] inline index_t list_length(std::span<file_tensor const> parts, std::string_view suffix) noexcept {
   auto const* const p = find_part(parts, suffix);
@@ -89,7 +93,7 @@ template <int B> struct compressed_rows_logic : recoded<compressed_rows_logic<B>
           column.push_back(static_cast<std::uint32_t>(k));
           kept.insert(kept.end(), row + k * B, row + k * B + B);
         }
-      if (column.size() > 0xffffffffu) throw error{call_of(name, "encode"), "more than 2^32 blocks survive in a weight of shape " + shape.to_string()};
+      demand_countable(call_of(name, "encode"), shape, static_cast<index_t>(column.size()));
       start.push_back(static_cast<std::uint32_t>(column.size()));
     }
     auto const n = static_cast<index_t>(column.size());
@@ -193,6 +197,7 @@ struct bitmask_logic : recoded<bitmask_logic> {
           byte = static_cast<std::uint8_t>(byte | 1u << (k % 8));
           kept.push_back(v);
         }
+    demand_countable(call_of(name, "encode"), shape, static_cast<index_t>(kept.size()));
     return {part_of(".mask", {rows_of(shape), row_bytes(shape)}, bits), part_of(".values", kept)};
   }
   static void check(extents const& shape, std::span<file_tensor const> parts) {
@@ -205,6 +210,7 @@ struct bitmask_logic : recoded<bitmask_logic> {
                  count_bits(std::span<std::uint8_t const>(bits).subspan(static_cast<std::size_t>(r * row_bytes(shape)), static_cast<std::size_t>(row_bytes(shape)))));
     if (count_bits(bits) != static_cast<index_t>(kept.size()))
       throw error{call, "the mask keeps " + std::to_string(count_bits(bits)) + " elements, but " + std::to_string(kept.size()) + " values are stored", remedy::copy_again};
+    demand_countable(call, shape, static_cast<index_t>(kept.size()));
     for (float v : kept)
       if (!std::isfinite(v)) throw error{call, "a stored number is NaN or infinite", remedy::copy_again};
   }
