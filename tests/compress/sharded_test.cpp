@@ -84,6 +84,43 @@ template <class Transform> void same_bytes(Transform const& t, bool stage_2 = tr
   }
 }
 
+TEST_CASE("the norm of what moves has the same bits wherever pruned weights and held ones lie") {
+  auto const samples = data(40);
+  auto const norms = [&](layout const& l, bool held) {
+    std::vector<double> found;
+    pleat::comm::run_local(l.ranks, [&](pleat::comm::communicator c) {
+      bool const root = c.rank() == 0;
+      pleat::world w(std::move(c), 1);
+      w.set_sink({});
+      pleat::plan::plan p{.global_batch = 16, .data_ranks = l.ranks};
+      p.deterministic = true;
+      p.state_stage = l.stage;
+      p.state_ranks = l.state_ranks;
+      p.bucket_bytes = 20000;
+      auto m = pleat::parallel::build(nn::sequential(nn::linear("fc1", 20, 300), nn::relu(), nn::linear("fc2", 300, 40), nn::relu(), nn::linear("fc3", 40, 4)), p, w, {.seed = 3}) |
+               compress::prune{.sparsity = 0.5};
+      auto o = quiet(2);
+      if (held) o.groups.push_back({.pattern = "fc2.*", .frozen = true});
+      o.clip_norm = 0.01;
+      std::vector<double> mine;
+      o.before_step = [&] { mine.push_back(m.gradient_norm()); };
+      (void)pleat::run::fit(m, samples, o);
+      if (root) found = mine;
+    });
+    return found;
+  };
+  for (bool const held : {false, true}) {
+    auto const whole = norms({1, 0, 0}, held);
+    REQUIRE(whole.size() == 6);
+    CHECK(whole[0] > 0);
+    for (layout const& l : {layout{3, 0, 0}, {1, 1, 0}, {3, 1, 0}, {3, 2, 0}, {4, 3, 2}, {2, 3, 0}}) {
+      INFO(l.ranks << " ranks, stage " << l.stage);
+      CHECK((norms(l, held) == whole));
+    }
+  }
+  CHECK(norms({1, 0, 0}, true)[0] < norms({1, 0, 0}, false)[0]);
+}
+
 }  // namespace
 
 TEST_CASE("sharded: magnitude pruning of pieces takes the elements that it takes of whole weights, in every scope") {
