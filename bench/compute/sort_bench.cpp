@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Sorting and ranking through Thrust beside the standard library's sort; the exact threshold of magnitude pruning,
+// Sorting, and ranking through Thrust, beside the standard library's sort; the exact threshold of magnitude pruning,
 // which counts digits, beside std::nth_element of a copy; the histogram, which counts in one pass, beside the one that
 // Thrust can make: sorted bins and where each ends.
 #include <benchmark/benchmark.h>

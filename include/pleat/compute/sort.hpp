@@ -1,11 +1,12 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Stable sorting through Thrust (OpenMP on the host, CUDA on the device). Not in the umbrella: include it where it is
+/// Stable sorting: numbers on few host threads digit by digit, all else through Thrust (OpenMP on the host, CUDA on the device). Not in the umbrella: include it where it is
 /// needed. Equal keys keep their order, and NaN is larger than every number, so the result is one and the same
 /// everywhere.
 #pragma once
 
+#include <pleat/compute/detail/radix_sort.hpp>
 #include <pleat/compute/detail/thrust_policy.hpp>
 
 #include <pleat/base/config.hpp>
@@ -65,12 +66,27 @@ struct count_runs_work {
 
 inline constexpr double sort_work_per_element = 20;
 
+/// Whether one thread that looks at digits is ahead of all threads of the instance that compare.
+template <class K, class Space>
+[[nodiscard]] bool sorts_by_digits(Space const& space, index_t n) {
+  if constexpr (is_host_space_v<Space> && has_digits_v<K>) {
+    constexpr index_t few_elements = 2048;
+    constexpr int few_threads = 8;
+    return n >= few_elements && concurrency_of(space) <= few_threads;
+  } else {
+    static_cast<void>(space), static_cast<void>(n);
+    return false;
+  }
+}
+
 }  // namespace detail
 
 /// Sorts keys[0 … n) in place.
 template <class Space, class K>
 void sort(Space const& space, index_t n, K* keys, order o = order::ascending) {
   if (n <= 1) return;
+  if constexpr (is_host_space_v<Space> && detail::has_digits_v<K>)
+    if (detail::sorts_by_digits<K>(space, n)) return detail::radix_sort(n, keys, static_cast<detail::no_values*>(nullptr), o == order::descending);
   double const amount = detail::sort_work_per_element * static_cast<double>(n);
   if (o == order::ascending)
     detail::with_thrust(space, amount, detail::sort_work<K, detail::number_less<K>>{n, keys});
@@ -82,6 +98,8 @@ void sort(Space const& space, index_t n, K* keys, order o = order::ascending) {
 template <class Space, class K, class V>
 void sort_pairs(Space const& space, index_t n, K* keys, V* values, order o = order::ascending) {
   if (n <= 1) return;
+  if constexpr (is_host_space_v<Space> && detail::has_digits_v<K> && std::is_trivially_copyable_v<V>)
+    if (detail::sorts_by_digits<K>(space, n)) return detail::radix_sort(n, keys, values, o == order::descending);
   double const amount = detail::sort_work_per_element * static_cast<double>(n);
   if (o == order::ascending)
     detail::with_thrust(space, amount, detail::sort_pairs_work<K, V, detail::number_less<K>>{n, keys, values});
