@@ -270,6 +270,13 @@ TEMPLATE_TEST_CASE("convolution: the shapes of known networks", "[compute][convo
       {1, 2, 3, 3, 2, 5, 5, 1, 1, 2, 2},  // the kernel is larger than the image
       {1, 1, 1, 1, 1, 1, 1},
       {0, 3, 8, 8, 4, 3, 3},
+      // images of one channel a group and rows of whole vectors, more of them than are copied at a time
+      {7, 5, 9, 16, 5, 3, 3, 1, 1, 1, 1, 1, 1, 5},
+      {9, 3, 6, 32, 3, 5, 3, 1, 1, 2, 1, 1, 1, 3},
+      {6, 4, 8, 16, 8, 3, 3, 1, 1, 1, 1, 1, 1, 4},
+      {6, 3, 9, 16, 3, 3, 3, 2, 1, 1, 1, 1, 1, 3},
+      {5, 1, 12, 16, 20, 5, 5, 1, 1, 2, 2},
+      {5, 2, 7, 16, 2, 3, 3, 1, 1, 2, 2, 2, 2, 2},
   };
   for (auto const& s : shapes) compare<TestType>(space, r, s, s.in_channels * s.out_channels < 1100);
 }

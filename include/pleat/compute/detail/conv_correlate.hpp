@@ -170,7 +170,8 @@ template <class T> class correlator {
         channel_parts_(channels, std::max<index_t>(1, most_depth / (g.taps_h * g.taps_w))),
         in_place_(lowering_.in_place() && g.out_h * g.out_w % kernels.width == 0),
         framed_(!in_place_ && g.step_w == 1 && g.out_w % kernels.width == 0),
-        line_parts_(g.out_h, in_place_ ? g.out_h : lines(channel_parts_.largest())) {}
+        line_parts_(g.out_h, in_place_ ? g.out_h : lines(channel_parts_.largest())),
+        frames_(framed_ && channels == 1 && line_parts_.parts == 1 ? most_frames : 1) {}
 
   /// Scratch for everything that one task needs.
   void carve(conv_carver& c) {
@@ -178,7 +179,7 @@ template <class T> class correlator {
     packed_ = c.take<T>(rows_ * channels_ * taps);
     offset_ = c.take<index_t>(most * taps);
     index_t const size = in_place_ ? 0 : framed_ ? frame_.size(most, line_parts_.largest()) : lowering_.size(most, line_parts_.largest());
-    lowered_ = c.take<T>(size + kernels_.width * (conv_kernels<T>::max_vectors + 1));
+    lowered_ = c.take<T>(frames_ * size + kernels_.width * (conv_kernels<T>::max_vectors + 1));
   }
 
   /// Packs the weights: for each channel part, for each row part, [k][row].
@@ -231,7 +232,29 @@ template <class T> class correlator {
     }
   }
 
+  /// `count` images, `image_stride` apart, whose outputs are out_stride apart. Images of one channel are copied some at a time: what was
+  /// just stored would be read too early by vectors that lie across two of those that were stored.
+  void run_all(index_t count, T const* images, index_t image_stride, T const* bias, bool relu, T* out, index_t out_stride) {
+    auto const& g = lowering_.g;
+    index_t done = 0;
+    if (frames_ > 1) {
+      index_t const taps = g.taps_h * g.taps_w, size = frame_.size(1, g.out_h);
+      if (!cleared_) std::fill(lowered_, lowered_ + frames_ * size, T(0));
+      cleared_ = true;  // margins stay where they are
+      frame_.offsets(1, g.out_h, offset_);
+      for (; done < count; done += frames_) {
+        index_t const some = std::min(frames_, count - done);
+        for (index_t i = 0; i < some; ++i) frame_.copy(kernels_, images + (done + i) * image_stride, 1, 0, g.out_h, lowered_ + i * size);
+        for (index_t i = 0; i < some; ++i)
+          multiply(packed_, taps, lowered_ + i * size, bias, false, relu, out + (done + i) * out_stride, g.out_h * g.out_w);
+      }
+      return;
+    }
+    for (; done < count; ++done) run(images + done * image_stride, bias, relu, out + done * out_stride);
+  }
+
  private:
+  static constexpr index_t most_frames = 4;  ///< images that are copied before they are multiplied
   static constexpr index_t most_depth = 576;  ///< of a chain between two visits of its outputs
 
   /// Output lines whose lowered rows fit into about a quarter of a second-level cache.
@@ -279,10 +302,12 @@ template <class T> class correlator {
   conv_parts row_parts_, channel_parts_;
   bool in_place_, framed_;
   conv_parts line_parts_;
+  index_t frames_;
   T* packed_ = nullptr;
   index_t* offset_ = nullptr;
   T* lowered_ = nullptr;
   index_t frame_lines_ = 0, frame_channels_ = 0;
+  bool cleared_ = false;  ///< run_all's frames
 };
 
 }  // namespace pleat::compute::detail

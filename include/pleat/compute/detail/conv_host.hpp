@@ -45,9 +45,8 @@ template <class T> struct conv_forward_task {
     c.carve(carver);
     for (index_t g = 0; g < s.groups; ++g) {
       c.pack({w + g * outs * ins * taps, ins * taps, taps, s.kernel_w, 1});
-      for (index_t n = first; n < last; ++n)
-        c.run(x + (n * s.in_channels + g * ins) * image, bias ? bias + g * outs : nullptr, relu,
-              y + (n * s.out_channels + g * outs) * plane);
+      c.run_all(last - first, x + (first * s.in_channels + g * ins) * image, s.in_channels * image, bias ? bias + g * outs : nullptr, relu,
+                y + (first * s.out_channels + g * outs) * plane, s.out_channels * plane);
     }
   }
 };
@@ -129,10 +128,14 @@ template <class T> struct conv_input_task {
     T* const apart = carver.take<T>(strided ? ins * part : 0);
     for (index_t g = 0; g < s.groups; ++g) {
       c.pack({w + g * outs * ins * taps + v.first * s.kernel_w + h.first, taps, ins * taps, v.step * s.kernel_w, h.step});
+      if (!strided) {
+        c.run_all(last - first, dy + (first * s.out_channels + g * outs) * plane, s.out_channels * plane, nullptr, false,
+                  dx + (first * s.in_channels + g * ins) * image, s.in_channels * image);
+        continue;
+      }
       for (index_t n = first; n < last; ++n) {
         T* const to = dx + (n * s.in_channels + g * ins) * image;
-        c.run(dy + (n * s.out_channels + g * outs) * plane, nullptr, false, strided ? apart : to);
-        if (!strided) continue;
+        c.run(dy + (n * s.out_channels + g * outs) * plane, nullptr, false, apart);
         for (index_t i = 0; i < ins; ++i)
           for (index_t y = 0; y < v.pixels; ++y) {
             T const* from = apart + i * part + y * h.pixels;
