@@ -41,6 +41,16 @@ class Shrink(Check):
         for recipe, form, least, most_error in (
             ("int8", "int8", 3, 0.02),
             ("bf16", "bf16", 1.8, 0.02),
+            ("f16", "f16", 1.8, 0.005),
+            ("q4_1", "q4_1", 4, 0.03),
+            ("q5_0(ignore=fc2.*)|q5_1", "q5_0", 4, 0.02),
+            ("q6_K", "q8_0", 3, 0.02),
+            ("codebook(3, density)", "codebook", 5, 0.1),
+            ("codebook(num_bits=4, rows=16, ignore=fc3.*)", "codebook", 4, 0.03),
+            ("prune(pattern=2:4)|n_m", "2:4", 1.5, 0.1),
+            ("prune(pattern=1:4)|fine_tune(5)|n_m(1:4)", "1:4", 2.5, 0.1),
+            ("prune(0.9)|fine_tune(20, 2e-3)|block_1x4", "block_1x4", 1.5, 0.1),
+            ("prune(0.5, layer, movement, epochs=3)|fine_tune(10, 2e-3)|bitmask", "bitmask", 1.6, 0.1),
             ("prune(global,0.9)|fine_tune(20, 2e-3)|int8", "int8", 3, 0.1),
             ("prune(0.6, wanda)|bitmask", "bitmask", 2, 0.15),
             ("prune(layer, pattern=2:4, by=taylor)|fine_tune(5)|csr", "csr", 1.2, 0.1),
@@ -127,6 +137,14 @@ class Shrink(Check):
         refused(["form is 'int5'", "Did you mean 'int8'?"], "gptq(int5)")
         refused(["sparsity", "[0, 1)"], "prune(1.5)")
         refused(["rank 11 of 'fc3.weight', which is 10 × 24: expected 1 to 10"], "low_rank(rank=11)")
+        refused(["'q5_2' is no word of a recipe", "Did you mean 'q5_0'?"], "q5_2")
+        refused(["Did you mean 'codebook'?"], "codebok(4)")
+        refused(["by is 'movment'", "Did you mean 'movement'?"], "prune(0.5, by=movment)")
+        refused(["epochs must be at least 1"], "prune(0.5, by=movement, epochs=0)")
+        refused(["pattern is '3:4', expected 2:4, 1:4"], "n_m(pattern=3:4)")
+        refused(["start is 'dense'", "Did you mean 'density'?"], "codebook(start=dense)")
+        refused(["512 codebook entries, expected 2 to 256"], "codebook(9)")
+        refused(["prunes after weights are quantized"], "n_m|prune(0.9)")
         refused(["2 rules for the rank"], "low_rank(rank=2, energy=0.9)")
         refused(["temperature must be positive"], "distill(1, temperature=0)")
         refused(["expected a number"], "prune(much)")

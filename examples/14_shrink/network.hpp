@@ -23,8 +23,9 @@
 
 namespace pl = pleat;
 
-using forms = pl::codec::forms<pl::codec::dense<float>, pl::codec::masked<float>, pl::codec::int8<float>, pl::codec::bf16<float>, pl::codec::q8_0<float>, pl::codec::q4_0<float>, pl::codec::q4_k<float>, pl::codec::int4<float, 32>, pl::codec::csr<float>, pl::codec::bitmask<float>,
-                               pl::codec::fake_quantized<float>, pl::codec::coded<float>, pl::codec::low_rank<float>, pl::codec::sparse_low_rank<float>, pl::codec::spatial_low_rank<float>>;
+using forms = pl::codec::forms<pl::codec::dense<float>, pl::codec::masked<float>, pl::codec::int8<float>, pl::codec::bf16<float>, pl::codec::f16<float>, pl::codec::q8_0<float>, pl::codec::q4_0<float>, pl::codec::q4_1<float>, pl::codec::q5_0<float>, pl::codec::q5_1<float>, pl::codec::q4_k<float>,
+                               pl::codec::q6_k<float>, pl::codec::int4<float, 32>, pl::codec::csr<float>, pl::codec::bitmask<float>, pl::codec::block_sparse<float, 4>, pl::codec::n_m<float, 2, 4>, pl::codec::n_m<float, 1, 4>, pl::codec::fake_quantized<float>, pl::codec::codebook<float>, pl::codec::coded<float>,
+                               pl::codec::low_rank<float>, pl::codec::sparse_low_rank<float>, pl::codec::spatial_low_rank<float>>;
 using linear = pl::nn::linear<forms>;
 using conv2d = pl::nn::conv2d<forms>;
 using conv_block = pl::nn::sequential<conv2d, pl::nn::relu<>, pl::nn::max_pool2d<>>;
@@ -50,7 +51,7 @@ struct kitchen {
 };
 void prune_step(kitchen& k, pl::compress::recipe_step const& s);     // prune, sparse_gpt, channels
 void train_step(kitchen& k, pl::compress::recipe_step const& s);     // fine_tune, distill
-void quantize_step(kitchen& k, pl::compress::recipe_step const& s);  // int8, bf16, q8_0, q4_0, q4_K, int4, csr
+void quantize_step(kitchen& k, pl::compress::recipe_step const& s);  // forms that need no data but int8's: int8, bf16, q8_0, csr, codebook, …
 void code_step(kitchen& k, pl::compress::recipe_step const& s);      // gptq, quantize_aware
 void factor_step(kitchen& k, pl::compress::recipe_step const& s);    // low_rank, sparse_low_rank, spatial_low_rank
 void share_step(kitchen& k, pl::compress::recipe_step const& s);     // share, entropy

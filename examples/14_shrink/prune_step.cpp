@@ -25,18 +25,19 @@ void prune_step(kitchen& k, pl::compress::recipe_step const& s) {
     pattern = shrink::n_of_m{n, m};
   }
   if (!pattern == !s.has("sparsity")) throw pl::error{"compress::recipe", "'" + s.to_string() + "' says " + (pattern ? "both a sparsity and a pattern" : "neither a sparsity nor a pattern"), "Say prune(0.9), or prune(pattern=2:4)"};
+  auto const epochs = s.whole("epochs", 1);
+  if (epochs < 1) throw pl::error{"compress::recipe", "'" + s.to_string() + "': epochs must be at least 1"};
   auto const prune = [&](auto criterion) {
     shrink::prune_by<decltype(criterion)> t{.sparsity = s.number("sparsity", 0.5), .ignore = s.names("ignore"), .criterion = std::move(criterion), .pattern = pattern};
     if (s.has("scope") || by != "wanda") t.scope = scope == "layer" ? shrink::scope::layer : scope == "row" ? shrink::scope::row : shrink::scope::global;
-    if (s.has("steps") || s.has("epochs")) {
-      auto const epochs = s.whole("epochs", 1);
-      if (epochs < 1) throw pl::error{"compress::recipe", "'" + s.to_string() + "': epochs must be at least 1"};
+    if (s.has("steps") || (s.has("epochs") && by != "movement")) {
       t.schedule = shrink::cubic{static_cast<int>(std::clamp<pl::index_t>(s.whole("steps", 5), -1, 100000))};
       t.retrain.emplace(k.data.train, training(k.o, epochs, 5e-4));
     }
     k.run(t);
   };
   if (by == "taylor") prune(shrink::taylor{.data = &k.data.train, .subset_size = k.o.samples});
+  else if (by == "movement") prune(shrink::movement{.training = shrink::fine_tune(k.data.train, training(k.o, epochs, 5e-4))});
   else if (by == "wanda") prune(shrink::wanda{shrink::calibration(k.data.train, k.o.samples)});
   else prune(shrink::magnitude{});
 }

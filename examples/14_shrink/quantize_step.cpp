@@ -3,13 +3,16 @@
 #include "network.hpp"
 
 namespace {
-template <class Form> void quantize(kitchen& k, pl::compress::recipe_step const& s) {
-  k.run(pl::compress::quantize<Form>{.misfit = pl::compress::misfit::ignore, .ignore = s.names("ignore")});
-}
 
-void int8(kitchen& k, pl::compress::recipe_step const& s) {
+namespace codec = pl::codec;
+// One transform for all, so that each form is compiled once; which one it is, a step says by name. Where 256 does not divide the columns of a weight,
+// the next that fits is taken: of super-blocks the blocks of 32 behind them.
+using quantize = pl::compress::quantize<codec::int8<float>, codec::bf16<float>, codec::f16<float>, codec::int4<float, 32>, codec::q4_1<float>, codec::q5_0<float>, codec::q5_1<float>, codec::csr<float>, codec::bitmask<float>,
+                                        codec::block_sparse<float, 4>, codec::n_m<float, 2, 4>, codec::n_m<float, 1, 4>, codec::codebook<float>, codec::q6_k<float>, codec::q8_0<float>, codec::q4_k<float>, codec::q4_0<float>>;
+
+void int8(kitchen& k, pl::compress::recipe_step const& s, quantize t) {
   namespace shrink = pl::compress;
-  shrink::quantize<> t{.scales = s.text("scales", "channel") == "tensor" ? shrink::per::tensor : shrink::per::channel, .ignore = s.names("ignore")};
+  t.scales = s.text("scales", "channel") == "tensor" ? shrink::per::tensor : shrink::per::channel;
   auto const observer = s.text("observer", "min_max");
   auto const choose = [&](auto& to) {
     if (observer == "percentile") to = shrink::percentile{};
@@ -20,17 +23,23 @@ void int8(kitchen& k, pl::compress::recipe_step const& s) {
   else choose(t.observer);
   k.run(t);
 }
+
 }  // namespace
 
 void quantize_step(kitchen& k, pl::compress::recipe_step const& s) {
-  namespace codec = pl::codec;
   auto const& word = s.word->name;
-  if (word == "int8") int8(k, s);
-  else if (word == "bf16") quantize<codec::bf16<float>>(k, s);
-  else if (word == "q8_0") quantize<codec::q8_0<float>>(k, s);
-  else if (word == "int4") quantize<codec::int4<float, 32>>(k, s);
-  else if (word == "q4_K") k.run(pl::compress::quantize<codec::q4_k<float>, codec::q4_0<float>>{.misfit = pl::compress::misfit::next, .ignore = s.names("ignore")});
-  else if (word == "q4_0") quantize<codec::q4_0<float>>(k, s);
-  else if (word == "bitmask") quantize<codec::bitmask<float>>(k, s);
-  else quantize<codec::csr<float>>(k, s);
+  auto const form = word == "int4" ? "int4_g32" : word == "n_m" ? s.text("pattern", "2:4") : word;
+  quantize t;
+  t.forms.push_back({"*", form});
+  t.misfit = word.ends_with("_K") ? pl::compress::misfit::next : pl::compress::misfit::ignore;
+  t.ignore = s.names("ignore");
+  if (word == "int8") return int8(k, s, std::move(t));
+  if (word == "codebook") {
+    t.codebook.entries = 1 << std::clamp<pl::index_t>(s.whole("num_bits", 4), 0, 9);
+    t.codebook.rows_per_group = s.whole("rows");
+    auto const start = s.text("start", "linear");
+    if (start == "density") t.codebook.start = codec::centroid_start::density;
+    if (start == "random") t.codebook.start = codec::centroid_start::random;
+  }
+  k.run(t);
 }

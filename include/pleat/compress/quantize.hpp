@@ -14,6 +14,7 @@
 #include <vector>
 
 #include <pleat/base/config.hpp>
+#include <pleat/codec/detail/codebook_options.hpp>
 #include <pleat/codec/int8.hpp>
 #include <pleat/comm/attempt.hpp>
 #include <pleat/compress/observers.hpp>
@@ -53,6 +54,7 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
   weight_observer observer = min_max{};
   per scales = per::channel;                  ///< of forms that take a range
   std::optional<static_activations> activations{};  ///< data for static activations; empty: dynamic
+  codec::codebook_options codebook{};         ///< of codec::codebook and codec::coded: how many values, shared by how many rows, where k-means starts
   std::vector<form_for> forms{};              ///< forms by name; the first pattern that fits counts
   compress::misfit misfit = misfit::refuse;   ///< when a weight's columns are no multiple of the form's block
   bool first_layer = true, last_layer = true; ///< false: the first (last) weight that could be quantized stays as it is
@@ -127,7 +129,8 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
           if (!std::holds_alternative<min_max>(observer))
             throw error{"", "the form '" + std::string(F::name) + "' takes no observer", "It needs 'encode_with_range', see codec/int8.hpp"};
           if (scales == per::tensor) throw error{"", "the form '" + std::string(F::name) + "' has steps of its own, not one for the whole weight", "Leave .scales as it is, or use codec::int8"};
-          F::encode(c, w.shape, static_cast<T const*>(values.data()), fresh);
+          if constexpr (requires { F::encode_with(c, w.shape, static_cast<T const*>(nullptr), codebook, fresh); }) F::encode_with(c, w.shape, static_cast<T const*>(values.data()), codebook, fresh);
+          else F::encode(c, w.shape, static_cast<T const*>(values.data()), fresh);
         }
       };
       auto const encode_part = [&] {

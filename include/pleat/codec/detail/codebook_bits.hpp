@@ -7,6 +7,7 @@
 #include <functional>
 
 #include <pleat/codec/detail/at_level.hpp>
+#include <pleat/codec/detail/codebook_options.hpp>
 #include <pleat/codec/detail/entropy.hpp>
 #include <pleat/codec/detail/host_bits.hpp>
 #include <pleat/codec/detail/kmeans.hpp>
@@ -16,19 +17,6 @@
 #include <pleat/tensor/index_set.hpp>
 
 namespace pleat::codec {
-
-/// How a codebook is found and written.
-struct codebook_options {
-  int entries = 16;                               ///< 2 to 256 shared values
-  centroid_start start = centroid_start::linear;  ///< k-means starts here
-  index_t rows_per_group = 0;                     ///< rows that share a codebook; 0: one codebook for the weight
-  std::uint64_t seed = 0;                         ///< for centroid_start::random
-  int iterations = 100;                           ///< Lloyd's steps at most
-  std::vector<float> centroids{};                 ///< given ones (fine-tuned): `entries` ascending numbers per group; then there is no k-means
-  int index_bits = 5;                             ///< codec::coded only: 2 to 8 bits of a relative index; 0: no index, every element has a code
-  bool entropy = true;                            ///< codec::coded only: false leaves plain bits
-  index_t phase = 0;                              ///< of a part of a weight, and only with `centroids`: which row of its group of `rows_per_group` the first row is
-};
 
 /// What a codebook has to know of a weight of which these are some rows, or some columns of all rows.
 struct codebook_part {

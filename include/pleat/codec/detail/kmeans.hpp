@@ -15,14 +15,11 @@
 #include <vector>
 
 #include <pleat/base/error.hpp>
+#include <pleat/codec/detail/codebook_options.hpp>
 #include <pleat/codec/detail/exact_sum.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::codec {
-
-/// Where the centroids begin. Linear: evenly between the smallest and the largest value (best for weights: it keeps centroids for the few large
-/// ones; Han et al., Deep Compression, 2016). Density: at equal shares of the values. Random: at values drawn by a seed.
-enum class centroid_start { linear, density, random };
 
 namespace detail {
 
