@@ -307,21 +307,21 @@ template <int N, int M> struct n_m_logic : recoded<n_m_logic<N, M>> {
     demand_columns("encode", shape);
     demand_finite(name, shape, values);
     index_t const groups = columns_of(shape) / M;
-    std::vector<float> kept;
-    kept.reserve(static_cast<std::size_t>(rows_of(shape) * groups * N));
+    std::vector<float> kept(static_cast<std::size_t>(rows_of(shape) * groups * N));
     std::vector<std::uint8_t> where(static_cast<std::size_t>(rows_of(shape) * row_bytes(shape)), 0);
-    for (index_t r = 0; r < rows_of(shape); ++r)
+    float* to = kept.data();
+    for (index_t r = 0; r < rows_of(shape); ++r) {
+      std::uint8_t* const row = where.data() + r * row_bytes(shape);
       for (index_t g = 0; g < groups; ++g) {
         float const* const x = values.data() + r * columns_of(shape) + g * M;
         int order[M];
-        for (int i = 0; i < M; ++i) order[i] = i;
-        std::stable_sort(order, order + M, [&](int a, int b) { return std::fabs(x[a]) > std::fabs(x[b]); });
-        std::sort(order, order + N);
-        for (int i = 0; i < N; ++i) {
-          kept.push_back(x[order[i]]);
-          put(where.data() + r * row_bytes(shape), g * N + i, static_cast<unsigned>(order[i]));
+        largest(x, order);
+        for (int i = 0; i < N; ++i, ++to) {
+          *to = x[order[i]];
+          put(row, g * N + i, static_cast<unsigned>(order[i]));
         }
       }
+    }
     return {part_of(".values", {rows_of(shape), groups * N}, kept), part_of(".index", {rows_of(shape), row_bytes(shape)}, where)};
   }
   static void check(extents const& shape, std::span<file_tensor const> parts) {
@@ -439,9 +439,31 @@ template <int N, int M> struct n_m_logic : recoded<n_m_logic<N, M>> {
   }
 
  private:
+  /// order[0 … N): the places of the N largest magnitudes, ascending; of equal ones the first.
+  static void largest(float const* x, int (&order)[M]) {
+    if constexpr (M <= 16) {  // how many come before an element: no branch that could not be foreseen
+      float magnitude[M];
+      for (int i = 0; i < M; ++i) magnitude[i] = std::fabs(x[i]);
+      int kept = 0;
+      for (int i = 0; i < M; ++i) {
+        int before = 0;
+        for (int j = 0; j < M; ++j) before += j < i ? magnitude[j] >= magnitude[i] : magnitude[j] > magnitude[i];
+        order[kept] = i;
+        kept += kept < M - 1 && before < N;
+      }
+    } else {
+      for (int i = 0; i < M; ++i) order[i] = i;
+      std::stable_sort(order, order + M, [&](int a, int b) { return std::fabs(x[a]) > std::fabs(x[b]); });
+      std::sort(order, order + N);
+    }
+  }
   static void put(byte_t* row, index_t i, unsigned place) {
-    for (int b = 0; b < width; ++b)
-      if (place >> b & 1u) row[(i * width + b) >> 3] = static_cast<byte_t>(row[(i * width + b) >> 3] | 1u << ((i * width + b) & 7));
+    if constexpr (width > 0 && 8 % width == 0) {
+      row[i * width >> 3] = static_cast<byte_t>(row[i * width >> 3] | place << (i * width & 7));
+    } else {
+      for (int b = 0; b < width; ++b)
+        if (place >> b & 1u) row[(i * width + b) >> 3] = static_cast<byte_t>(row[(i * width + b) >> 3] | 1u << ((i * width + b) & 7));
+    }
   }
   [[nodiscard]] static index_t row_bytes(extents const& shape) noexcept { return bit_bytes(columns_of(shape) / M * N * width); }
   static void demand_columns(char const* function, extents const& shape) {
