@@ -4,6 +4,7 @@
 /// The door of the room base: version, errors, guards, contexts, the memory pool, random numbers.
 #pragma once
 
+#include <pleat/base/as_span.hpp>
 #include <pleat/base/checks.hpp>
 #include <pleat/base/config.hpp>
 #include <pleat/base/configuration.hpp>

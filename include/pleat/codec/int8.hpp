@@ -9,6 +9,7 @@
 #include <cmath>
 #include <memory>
 
+#include <pleat/base/as_span.hpp>
 #include <pleat/codec/dense.hpp>
 #include <pleat/codec/detail/bits.hpp>
 #include <pleat/codec/detail/cut_bits.hpp>
@@ -182,7 +183,7 @@ template <class T> struct int8 {
     std::vector<float> scales;
     float input_scale = 0;
     for (auto const& p : pieces) {
-      auto const w = detail::read_int8(p.shape, p.parts);
+      auto const w = detail::read_int8(p.shape, as_span(p.parts));
       codes.push_back(w.codes);
       if (codes.size() == 1) input_scale = w.input_scale, scales = w.scales;
       else if (dim == 0) scales.insert(scales.end(), w.scales.begin(), w.scales.end());
@@ -237,7 +238,7 @@ template <class T> struct int8 {
     } else {
       std::vector<float> host(static_cast<std::size_t>(n));
       copy_to_host(c, tensor<T, Space>::wrap(const_cast<T*>(x), {n}), host.data());  // wrap has one spelling; nothing is written
-      to.add(host);
+      to.add(as_span(host));
     }
   }
   [[nodiscard]] static constexpr bool sparse_image(extents const& shape, index_t nonzero) noexcept {

@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include <pleat/base/as_span.hpp>
 #include <pleat/codec/dense.hpp>
 #include <pleat/codec/detail/bits.hpp>
 #include <pleat/codec/detail/int8_bits.hpp>
@@ -52,7 +53,7 @@ template <class T> struct masked {
   /// Takes the bits alone: for values that are not all here. Whoever holds one that is dead sets it to zero.
   template <class Space> static void keep(context<Space>& c, std::vector<std::uint8_t> const& bits, storage<Space>& s) {
     s.bits = typename storage<Space>::bits_view(Kokkos::view_alloc(Kokkos::WithoutInitializing, "pleat::mask"), bits.size());
-    s.alive = detail::count_bits(bits);
+    s.alive = detail::count_bits(as_span(bits));
     copy_from_host(c, bits.data(), tensor<std::uint8_t, Space>::wrap(s.bits.data(), {static_cast<index_t>(bits.size())}));
   }
 
@@ -116,7 +117,7 @@ template <class T> struct masked {
       ++at;
     });
     out.bits = typename storage<Space>::bits_view(Kokkos::view_alloc(Kokkos::WithoutInitializing, "pleat::mask"), bits.size());
-    out.alive = detail::count_bits(bits);
+    out.alive = detail::count_bits(as_span(bits));
     copy_from_host(c, bits.data(), tensor<std::uint8_t, Space>::wrap(out.bits.data(), {static_cast<index_t>(bits.size())}));
     return out;
   }

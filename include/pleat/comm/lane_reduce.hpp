@@ -23,6 +23,7 @@
 #include <type_traits>
 #include <vector>
 
+#include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
 #include <pleat/comm/communicator.hpp>
@@ -217,7 +218,7 @@ class lane_request {
   /// Moves on without waiting. \returns whether it is complete
   bool progress() {
     if (stage_ == stage::idle) return true;
-    bool const received = test_all(receives_), sent = test_all(sends_);
+    bool const received = test_all(as_span(receives_)), sent = test_all(as_span(sends_));
     return advance(received, sent);
   }
 
@@ -229,9 +230,9 @@ class lane_request {
         post_receives_if_free();
         continue;
       }
-      wait_all(receives_);
+      wait_all(as_span(receives_));
       bool const all_sent = stage_ == stage::collect || direct_;
-      if (all_sent) wait_all(sends_);
+      if (all_sent) wait_all(as_span(sends_));
       advance(true, all_sent);
     }
   }

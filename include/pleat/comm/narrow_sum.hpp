@@ -16,6 +16,7 @@
 #include <type_traits>
 #include <vector>
 
+#include <pleat/base/as_span.hpp>
 #include <pleat/base/error.hpp>
 #include <pleat/comm/communicator.hpp>
 #include <pleat/tensor/dtype.hpp>
@@ -72,7 +73,7 @@ template <class T, class Wire = bfloat16> class narrow_request {
   /// Moves on without waiting. \returns whether it is complete
   bool progress() {
     while (stage_ != stage::idle) {
-      bool const received = test_all(receives_), sent = test_all(sends_);
+      bool const received = test_all(as_span(receives_)), sent = test_all(as_span(sends_));
       if (!received || !sent) return false;
       advance();
     }
@@ -81,8 +82,8 @@ template <class T, class Wire = bfloat16> class narrow_request {
   /// Waits. \throws error if a rank did not come in time
   void wait() {
     while (stage_ != stage::idle) {
-      wait_all(receives_);
-      wait_all(sends_);
+      wait_all(as_span(receives_));
+      wait_all(as_span(sends_));
       advance();
     }
   }

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
 #include <pleat/io/dataset.hpp>
 #include <pleat/io/text.hpp>
@@ -57,7 +58,7 @@ class calibration {
     std::vector<index_t> numbers(static_cast<std::size_t>(n));
     for (index_t i = 0; i < n; ++i) numbers[static_cast<std::size_t>(i)] = (first + i) * of_ / size_;
     std::vector<float> floats(static_cast<std::size_t>(x.size()));
-    from_(numbers, floats.data());
+    from_(as_span(numbers), floats.data());
     std::vector<T> const converted(floats.begin(), floats.end());
     copy_from_host(where, converted.data(), x);
     return x;

@@ -23,6 +23,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
 #include <pleat/io/array_sum.hpp>
 #include <pleat/io/checkpoint_manifest.hpp>
@@ -155,7 +156,7 @@ PLEAT_ONCE [[nodiscard]] inline checkpoint load_step(std::string const& folder) 
     auto content = read_file(path, part.size);
     if (content.size() != part.size) throw error{call, "the file changed while it was read"};
     if (m.version == 1)
-      if (auto const sum = checksum::hex(checksum_of(content)); sum != part.sum)
+      if (auto const sum = checksum::hex(checksum_of(as_span(content))); sum != part.sum)
         throw error{call, "the checksum of bytes 0 to " + std::to_string(part.size) + " is " + sum +
                               ", the manifest says " + part.sum + ": it is damaged"};
     safetensors_file file(std::move(content), call);
@@ -163,7 +164,7 @@ PLEAT_ONCE [[nodiscard]] inline checkpoint load_step(std::string const& folder) 
       verify_header(part, file, call);
       std::vector<std::uint64_t> sums;
       for (auto const& e : file.entries()) sums.push_back(array_sum(file.bytes(e), size_of(e.type)));
-      verify_sums(part, file, sums, call);
+      verify_sums(part, file, as_span(sums), call);
     }
     if (!c.tensors.emplace(part.group(), std::move(file)).second)
       throw error{call, "the manifest names the file twice"};

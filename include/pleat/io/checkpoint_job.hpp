@@ -21,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
 #include <pleat/io/checkpoint.hpp>
 #include <pleat/io/checkpoint_layout.hpp>
@@ -155,7 +156,7 @@ class checkpoint_job {
 
   PLEAT_ONCE inline static void run(shared& s) noexcept {
     try {
-      auto sums = write_parts(s.temporary, *s.layout, s.parts, s.writer == 0);
+      auto sums = write_parts(s.temporary, *s.layout, as_span(s.parts), s.writer == 0);
       s.parts.clear();
       s.bytes = {};
       if (s.writer == 0) finish(s, std::move(sums));
@@ -192,7 +193,7 @@ class checkpoint_job {
       (void)::unlink(note(s, w).c_str());
       ++w;
     }
-    commit_checkpoint(*s.commit, *s.layout, sums);
+    commit_checkpoint(*s.commit, *s.layout, as_span(sums));
   }
 
   std::unique_ptr<shared> shared_;  // of fixed address: the thread works on it

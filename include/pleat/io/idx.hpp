@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
 #include <pleat/io/detail/array_bytes.hpp>
 #include <pleat/io/file.hpp>
@@ -122,7 +123,7 @@ template <class Fill>
   if (fill(std::span<std::byte>(&extra, 1)) != 0)
     throw error{call, "the data of " + a.shape.to_string() + " end at byte " + std::to_string(header + *size) +
                           ", but the file goes on", remedy::copy_again};
-  idx_swap(a.bytes, size_of(a.type));
+  idx_swap(as_span(a.bytes), size_of(a.type));
   return a;
 }
 
@@ -176,6 +177,6 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<std::byte> encode_idx(idx_array cons
 }
 
 /// Writes a plain IDX file atomically.
-PLEAT_LAZY inline void write_idx(std::string const& path, idx_array const& a) { write_file(path, encode_idx(a)); }
+PLEAT_LAZY inline void write_idx(std::string const& path, idx_array const& a) { write_file(path, as_span(encode_idx(a))); }
 
 }  // namespace pleat::io

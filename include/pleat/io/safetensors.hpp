@@ -19,6 +19,7 @@
 #include <variant>
 #include <vector>
 
+#include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
 #include <pleat/io/detail/array_bytes.hpp>
 #include <pleat/io/detail/entry_table.hpp>
@@ -125,7 +126,7 @@ class safetensors_file {
   }
 
   PLEAT_LAZY [[nodiscard]] std::span<std::byte const> raw() const noexcept {
-    if (auto const* v = std::get_if<0>(&storage_)) return *v;
+    if (auto const* v = std::get_if<0>(&storage_)) return as_span(*v);
     return std::get_if<1>(&storage_)->bytes();
   }
 
@@ -409,7 +410,7 @@ class safetensors_stream {
     else if (at->second.begin == file_.written()) file_.write(bytes);
     else if (!bytes.empty()) held_.emplace(at->second.begin, std::vector<std::byte>(bytes.begin(), bytes.end()));
     left_.erase(at);
-    for (auto first = held_.begin(); first != held_.end() && first->first == file_.written(); first = held_.erase(first)) file_.write(first->second);
+    for (auto first = held_.begin(); first != held_.end() && first->first == file_.written(); first = held_.erase(first)) file_.write(as_span(first->second));
   }
   /// The moment of change. \throws error if an array is missing
   PLEAT_ONCE inline void commit() {

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
 #include <pleat/nn/units.hpp>
 #include <pleat/plan/plan.hpp>
@@ -111,7 +112,7 @@ class stages {
     if (!p.cuts.empty() && static_cast<index_t>(p.cuts.size()) != count - 1)
       throw error{"parallel::build", "the schedule has " + std::to_string(count) + " stages, the plan " + std::to_string(p.cuts.size()) + " cuts", "Give one cut less than stages, or none: cut by cost"};
     if (p.cuts.empty()) {
-      cuts_ = plan::cut_stages(costs, count);
+      cuts_ = plan::cut_stages(as_span(costs), count);
       return;
     }
     for (index_t const c : p.cuts) {

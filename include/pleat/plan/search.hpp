@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include <pleat/base/as_span.hpp>
 #include <pleat/comm/world.hpp>
 #include <pleat/nn/describe.hpp>
 #include <pleat/plan/ledger.hpp>
@@ -66,7 +67,7 @@ template <class Net> [[nodiscard]] nn::state_layout layout_of(Net const& net, pl
     at = (at + w->largest() + alignment - 1) / alignment * alignment;
   }
   ranges.push_back({at, at + 1});
-  return {ranges, at + alignment, bytes, p.bucket_bytes, p.state_stage, static_cast<int>(p.state_ranks > 0 ? p.state_ranks : p.data_ranks)};
+  return {as_span(ranges), at + alignment, bytes, p.bucket_bytes, p.state_stage, static_cast<int>(p.state_ranks > 0 ? p.state_ranks : p.data_ranks)};
 }
 
 /// The largest number of buckets that the parameters of one layer lie in.

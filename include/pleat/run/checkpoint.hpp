@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
 #include <pleat/codec/masked.hpp>
 #include <pleat/io/checkpoint_job.hpp>
@@ -152,7 +153,7 @@ struct opened_checkpoint {
       auto const path = io::detail::path_of_part(folder, part);
       auto const where = io::detail::call_on("load_checkpoint", path);
       if (manifest.version == 1 && whole)
-        if (auto const sum = io::checksum::hex(io::checksum_of(io::read_file(path, part.size))); sum != part.sum)
+        if (auto const sum = io::checksum::hex(io::checksum_of(as_span(io::read_file(path, part.size)))); sum != part.sum)
           throw error{where, "the checksum of bytes 0 to " + std::to_string(part.size) + " is " + sum + ", the manifest says " + part.sum + ": it is damaged"};
       files.emplace_back(path);
       if (manifest.version > 1) io::detail::verify_header(part, files.back(), where);
@@ -191,7 +192,7 @@ template <class T, class Space> struct arrived {
         auto const* e = is_stored(w) && !w.absent ? f->find(w.name) : nullptr;
         if (!e) return;
         std::vector<std::byte> alive(static_cast<std::size_t>(w.size()));
-        io::copy_part(f->bytes(*e), e->shape, 1, w.box(), {0, w.size()}, alive);
+        io::copy_part(f->bytes(*e), e->shape, 1, w.box(), {0, w.size()}, as_span(alive));
         auto& bits = masks[w.name];
         bits.assign(static_cast<std::size_t>(codec::detail::bit_bytes(w.size())), 0);
         for (std::size_t i = 0; i < alive.size(); ++i)
@@ -324,7 +325,7 @@ template <class T, class Space> struct arrived {
       auto const& e = f.at(w.name);
       std::vector<std::byte> alive(static_cast<std::size_t>(range.size()));
       for (index_t i = range.begin; i < range.end; ++i) alive[static_cast<std::size_t>(i - range.begin)] = std::byte{codec::detail::bit_at(at->second.data(), i)};
-      list[static_cast<std::size_t>(&e - f.entries().data())] += io::sum_of_part(e.shape, 1, box, range, alive);
+      list[static_cast<std::size_t>(&e - f.entries().data())] += io::sum_of_part(e.shape, 1, box, range, as_span(alive));
     });
   }
 };

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
 #include <pleat/codec/detail/bits.hpp>
 #include <pleat/io/checkpoint_layout.hpp>
@@ -244,7 +245,7 @@ struct image {
     for_each_share(m, packed, [&](nn::parameter const& w, index_box const& box, index_range range, index_t at) {
       auto& to = bytes.emplace_back(static_cast<std::size_t>(range.size()) * sizeof(U));
       copy(at, range.size(), reinterpret_cast<U*>(to.data()));
-      parts.push_back({layout.find(group, w.name), box, range, to});
+      parts.push_back({layout.find(group, w.name), box, range, as_span(to)});
     });
   }
   template <class T, class Space> void add_masks(parallel::any_model<T, Space> const& m, std::map<std::string, std::vector<io::array_description>> const& groups) {
@@ -255,7 +256,7 @@ struct image {
       auto const bits = host_bits(w, m.context());
       auto& to = bytes.emplace_back(static_cast<std::size_t>(range.size()));
       for (index_t i = range.begin; i < range.end; ++i) to[static_cast<std::size_t>(i - range.begin)] = std::byte{codec::detail::bit_at(bits.data(), i)};
-      parts.push_back({layout.find(masks_group, w.name), box, range, to});
+      parts.push_back({layout.find(masks_group, w.name), box, range, as_span(to)});
     });
   }
   /// Every data rank its own row.
@@ -272,7 +273,7 @@ struct image {
     for (auto& t : e.content.tensors) {
       if (t.shape.size() == 0) continue;
       auto& to = bytes.emplace_back(std::move(t.bytes));
-      parts.push_back({layout.find(encoded_group, e.name + t.suffix), index_box(t.shape), {0, t.shape.size()}, to});
+      parts.push_back({layout.find(encoded_group, e.name + t.suffix), index_box(t.shape), {0, t.shape.size()}, as_span(to)});
     }
   }
   /// Ranks whose networks differ would write over each other.

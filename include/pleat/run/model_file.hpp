@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
 #include <pleat/io/safetensors.hpp>
 #include <pleat/io/weights.hpp>
@@ -82,7 +83,7 @@ template <class Net> void save(parallel::model<Net> const& m, std::string const&
   detail::collect(m, detail::collecting::weights, [&](nn::parameter const& w, detail::collected_weight c) {
     for (auto& t : c.tensors) {
       if (how.dense_as && c.form == "dense") detail::convert_part("run::save: '" + w.name + "'", t, *how.dense_as);
-      file->write(w.name + t.suffix, t.bytes);
+      file->write(w.name + t.suffix, as_span(t.bytes));
       t.bytes = {};
     }
   });
@@ -113,7 +114,7 @@ PLEAT_ONCE [[nodiscard]] inline model_description describe_file(std::span<io::st
   return d;
 }
 PLEAT_ONCE [[nodiscard]] inline model_description describe_file(io::safetensors_file const& file, std::string const& call = "run::describe_file") {
-  return describe_file(io::weights_of(file, call), file.metadata(), call);
+  return describe_file(as_span(io::weights_of(file, call)), file.metadata(), call);
 }
 PLEAT_ONCE [[nodiscard]] inline model_description describe_file(std::string const& path) {
   return describe_file(io::safetensors_file(path), "run::describe_file('" + path + "')");

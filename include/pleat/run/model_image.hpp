@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
 #include <pleat/codec/detail/bits.hpp>
 #include <pleat/codec/detail/parts.hpp>
@@ -104,7 +105,7 @@ struct model_image {
       for (auto& t : tensors) convert_part("run::save: '" + name + "'", t, *how.dense_as);
     io::stored_weight stored{name, form, {}, shape, {}, {}};
     if (auto const e = about.errors.find(name); e != about.errors.end()) stored.error = e->second;
-    for (auto const& t : tensors) stored.parts.push_back({t.suffix, t.type, t.shape, t.bytes});
+    for (auto const& t : tensors) stored.parts.push_back({t.suffix, t.type, t.shape, as_span(t.bytes)});
     parts.push_back(std::move(tensors));  // the vectors' memory moves with them: the views stay good
     weights.push_back(std::move(stored));
   }

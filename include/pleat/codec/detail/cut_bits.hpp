@@ -7,6 +7,7 @@
 /// encodes again what would lose a bit; joined pieces of a weight are the bytes of that weight.
 #pragma once
 
+#include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
 #include <pleat/codec/detail/host_bits.hpp>
 #include <pleat/tensor/index_set.hpp>
@@ -39,7 +40,7 @@ template <class V> [[nodiscard]] std::vector<V> join_matrix(index_t rows, int di
 /// One part of all pieces, by its suffix.
 PLEAT_ONCE [[nodiscard]] inline std::vector<std::vector<std::byte>> bytes_of_all(std::span<weight_piece const> pieces, std::string_view suffix) {
   std::vector<std::vector<std::byte>> all;
-  for (auto const& p : pieces) all.push_back(find_part(p.parts, suffix)->bytes);
+  for (auto const& p : pieces) all.push_back(find_part(as_span(p.parts), suffix)->bytes);
   return all;
 }
 
@@ -52,11 +53,11 @@ PLEAT_LAZY [[noreturn, gnu::cold]] inline void refuse_join(std::string_view form
 struct host_parts {
   std::vector<file_tensor> parts;
   template <class V> [[nodiscard]] V const* find(std::string_view suffix) const {
-    auto const* p = find_part(parts, suffix);
+    auto const* p = find_part(as_span(parts), suffix);
     return p ? reinterpret_cast<V const*>(p->bytes.data()) : nullptr;
   }
   PLEAT_LAZY [[nodiscard]] index_t count(std::string_view suffix) const {
-    auto const* p = find_part(parts, suffix);
+    auto const* p = find_part(as_span(parts), suffix);
     return p ? p->shape.size() : 0;
   }
 };
@@ -78,7 +79,7 @@ template <class Logic> struct recoded {
   }
   [[nodiscard]] static std::vector<file_tensor> join(extents const& shape, int dim, std::span<weight_piece const> pieces) {
     std::vector<std::vector<float>> all;
-    for (auto const& p : pieces) all.push_back(decoded(p.shape, p.parts));
+    for (auto const& p : pieces) all.push_back(decoded(p.shape, as_span(p.parts)));
     return Logic::encode(shape, join_matrix(rows_of(shape), dim, all), {});
   }
 };

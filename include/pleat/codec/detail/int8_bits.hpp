@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
 #include <pleat/codec/detail/bits.hpp>
 #include <pleat/codec/detail/parts.hpp>
@@ -29,24 +30,24 @@ PLEAT_ONCE [[nodiscard]] inline int8_image read_int8(extents const& shape, std::
   int8_image w;
   if (find_part(parts, ".codes")) {
     demand_only(call, parts, {".codes", ".scale", ".input_scale"});
-    w.codes = values_of<std::int8_t>(demand_part(call, parts, ".codes", dtype::i8, shape).bytes);
+    w.codes = values_of<std::int8_t>(as_span(demand_part(call, parts, ".codes", dtype::i8, shape).bytes));
   } else {
     demand_only(call, parts, {".mask", ".nonzero", ".scale", ".input_scale"});
-    auto const bits = values_of<std::uint8_t>(demand_part(call, parts, ".mask", dtype::u8, {bit_bytes(shape.size())}).bytes);
-    auto const nonzero = values_of<std::int8_t>(demand_list(call, parts, ".nonzero", dtype::i8, shape.size()).bytes);
-    check_bits(call, bits, shape.size(), static_cast<index_t>(nonzero.size()));
+    auto const bits = values_of<std::uint8_t>(as_span(demand_part(call, parts, ".mask", dtype::u8, {bit_bytes(shape.size())}).bytes));
+    auto const nonzero = values_of<std::int8_t>(as_span(demand_list(call, parts, ".nonzero", dtype::i8, shape.size()).bytes));
+    check_bits(call, as_span(bits), shape.size(), static_cast<index_t>(nonzero.size()));
     for (auto q : nonzero)
       if (q == 0) throw error{call, "one of the stored nonzero codes is zero", remedy::copy_again};
     w.codes = scatter(std::span<std::int8_t const>(nonzero), bits.data(), shape.size());
   }
   for (auto q : w.codes)
     if (q == -128) throw error{call, "a code is -128, outside of the form's range of ±127", remedy::copy_again};
-  w.scales = values_of<float>(demand_part(call, parts, ".scale", dtype::f32, {rows_of(shape)}).bytes);
+  w.scales = values_of<float>(as_span(demand_part(call, parts, ".scale", dtype::f32, {rows_of(shape)}).bytes));
   for (std::size_t r = 0; r < w.scales.size(); ++r)
     if (!(w.scales[r] >= 0) || !std::isfinite(w.scales[r] * 127.0f))
       throw error{call, "the scale of row " + std::to_string(r) + " is " + std::to_string(w.scales[r]) + ", expected a number that is not negative and at most the largest float / 127", remedy::copy_again};
   if (find_part(parts, ".input_scale")) {
-    w.input_scale = values_of<float>(demand_part(call, parts, ".input_scale", dtype::f32, {1}).bytes)[0];
+    w.input_scale = values_of<float>(as_span(demand_part(call, parts, ".input_scale", dtype::f32, {1}).bytes))[0];
     if (!(w.input_scale > 0) || !std::isfinite(w.input_scale)) throw error{call, "the scale of the activations is " + std::to_string(w.input_scale) + ", expected a positive finite number", remedy::copy_again};
   }
   return w;
@@ -63,8 +64,8 @@ template <class T> [[nodiscard]] masked_image<T> read_masked(extents const& shap
   constexpr char const* call = "codec::masked::from_file";
   demand_only(call, parts, {".mask", ".values"});
   masked_image<T> w;
-  w.bits = values_of<std::uint8_t>(demand_part(call, parts, ".mask", dtype::u8, {bit_bytes(shape.size())}).bytes);
-  auto const alive = values_of<T>(demand_list(call, parts, ".values", dtype_of<T>, shape.size()).bytes);
+  w.bits = values_of<std::uint8_t>(as_span(demand_part(call, parts, ".mask", dtype::u8, {bit_bytes(shape.size())}).bytes));
+  auto const alive = values_of<T>(as_span(demand_list(call, parts, ".values", dtype_of<T>, shape.size()).bytes));
   check_bits(call, w.bits, shape.size(), static_cast<index_t>(alive.size()));
   w.values = scatter(std::span<T const>(alive), w.bits.data(), shape.size());
   return w;
