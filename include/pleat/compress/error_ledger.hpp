@@ -102,8 +102,8 @@ class error_ledger {
   [[nodiscard]] std::vector<ledger_stage> const& stages() const noexcept { return stages_; }
   /// The latest of a weight, or null.
   PLEAT_LAZY [[nodiscard]] weight_error const* find(std::string_view weight) const noexcept {
-    for (auto s = stages_.rbegin(); s != stages_.rend(); ++s)
-      for (auto const& w : s->weights)
+    for (std::size_t s = stages_.size(); s-- > 0;)
+      for (auto const& w : stages_[s].weights)
         if (w.weight == weight) return &w;
     return nullptr;
   }

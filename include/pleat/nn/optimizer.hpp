@@ -14,6 +14,7 @@
 #include <variant>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/compute/optimizer.hpp>
 #include <pleat/compute/statistics.hpp>
 #include <pleat/nn/arena.hpp>
@@ -59,7 +60,7 @@ struct parameter_group {
 };
 
 /// No decay on biases and norms: on nothing that is a vector.
-[[nodiscard]] inline std::vector<parameter_group> default_groups() { return {{.pattern = "*", .max_rank = 1, .weight_decay = 0.0}}; }
+PLEAT_LAZY [[nodiscard]] inline std::vector<parameter_group> default_groups() { return {{.pattern = "*", .max_rank = 1, .weight_decay = 0.0}}; }
 
 /// What an optimizer remembers for the parameters of one arena: flat buffers in the arena, a table of chunks, the number of steps.
 template <class T, class Space> class optimizer_state {

@@ -56,7 +56,8 @@ PLEAT_ONCE [[nodiscard]] inline std::string disagreement(call const& a, call con
   return "rank " + std::to_string(rank) + " asks for " + describe(b) + " where rank 0 asks for " + describe(a);
 }
 
-class local_core : public std::enable_shared_from_this<local_core> {
+/// What the ranks of a group share. A template of nothing, so that who has no ranks in this process compiles none of it.
+template <class = void> class local_core_of : public std::enable_shared_from_this<local_core_of<>> {
  public:
   enum status : int { open, ready, done, failed };
 
@@ -84,11 +85,11 @@ class local_core : public std::enable_shared_from_this<local_core> {
 
   /// Where a split leaves a rank.
   struct place {
-    std::shared_ptr<local_core> core;
+    std::shared_ptr<local_core_of> core;
     int rank = 0;
   };
 
-  PLEAT_ONCE inline explicit local_core(int ranks)
+  inline explicit local_core_of(int ranks)
       : size_(ranks),
         spins_(static_cast<unsigned>(ranks) <= std::thread::hardware_concurrency() ? 1000 : 0),
         ring_(16, nullptr),
@@ -103,7 +104,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
   // ---- collectives ----
 
   /// Rank `rank` enters its collective number `number`. Never waits.
-  PLEAT_ONCE inline collective& arrive(int rank, std::uint64_t number, call const& c) {
+  inline collective& arrive(int rank, std::uint64_t number, call const& c) {
     bool completed = false;
     collective* op = nullptr;
     {
@@ -125,7 +126,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
   }
 
   /// Takes chunks until none is left. \param most so many at the most \returns whether the operation is over (done or failed)
-  PLEAT_ONCE inline bool help(collective& op, index_t most = std::numeric_limits<index_t>::max()) {
+  inline bool help(collective& op, index_t most = std::numeric_limits<index_t>::max()) {
     int const s = op.state.load(std::memory_order_acquire);
     if (s == ready) {
       for (index_t i; most-- > 0 && (i = op.next.fetch_add(1, std::memory_order_relaxed)) < op.chunks;) {
@@ -141,19 +142,19 @@ class local_core : public std::enable_shared_from_this<local_core> {
   }
 
   /// Waits for the operation. `seconds` < 0: for ever. \throws error if it failed or somebody did not come
-  PLEAT_LAZY void finish(collective& op, int rank, double seconds) {
+  void finish(collective& op, int rank, double seconds) {
     if (!wait_until([&] { return op.state.load(std::memory_order_acquire) != open; }, seconds))
       give_up(op, rank, seconds);
     if (!help(op)) wait_until([&] { return op.state.load(std::memory_order_acquire) >= done; }, -1);
     check(op, rank);
   }
 
-  PLEAT_LAZY void check(collective const& op, int rank) const {
+  void check(collective const& op, int rank) const {
     if (op.state.load(std::memory_order_acquire) == failed) throw_failure(op.why, rank);
   }
 
   /// Rank has read all it needs of the operation.
-  PLEAT_LAZY void leave(collective& op) {
+  void leave(collective& op) {
     if (op.released.fetch_add(1, std::memory_order_acq_rel) + 1 < size_) return;
     std::lock_guard lock(mutex_);
     ring_[op.number & (ring_.size() - 1)] = nullptr;
@@ -161,7 +162,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
   }
 
   /// The rank's stack unwinds: if the operation has not begun it never will; if it has, it is brought to an end.
-  PLEAT_ONCE inline void cancel(collective& op, int rank) {
+  inline void cancel(collective& op, int rank) {
     {
       std::lock_guard lock(mutex_);
       if (op.state.load(std::memory_order_relaxed) == open)
@@ -175,7 +176,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
   // ---- messages ----
 
   /// Posts a send or a receive. Never waits for the other side; whoever comes second copies.
-  PLEAT_ONCE inline void post(message& m) {
+  inline void post(message& m) {
     bool const sending = m.what.kind == call_kind::send;
     message* other = nullptr;
     {
@@ -213,7 +214,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
     }
   }
 
-  PLEAT_LAZY void finish(message& m, double seconds) {
+  void finish(message& m, double seconds) {
     if (!wait_until([&] { return m.state.load(std::memory_order_acquire) >= ready; }, seconds)) {
       std::lock_guard lock(mutex_);
       if (m.state.load(std::memory_order_relaxed) == open)
@@ -225,11 +226,11 @@ class local_core : public std::enable_shared_from_this<local_core> {
     check(m);
   }
 
-  PLEAT_LAZY void check(message const& m) const {
+  void check(message const& m) const {
     if (m.state.load(std::memory_order_acquire) == failed) throw_failure(m.why, m.rank);
   }
 
-  PLEAT_ONCE inline void cancel(message& m) {
+  inline void cancel(message& m) {
     {
       std::lock_guard lock(mutex_);
       if (m.state.load(std::memory_order_relaxed) == open)
@@ -241,8 +242,8 @@ class local_core : public std::enable_shared_from_this<local_core> {
   // ---- the group ----
 
   /// Rank will never come again: every operation that still needs it, now or later, fails and says so.
-  PLEAT_ONCE inline void abandon(int rank, std::string const& reason) {
-    std::vector<std::weak_ptr<local_core>> children;
+  inline void abandon(int rank, std::string const& reason) {
+    std::vector<std::weak_ptr<local_core_of>> children;
     {
       std::lock_guard lock(mutex_);
       if (!broken_)
@@ -267,9 +268,9 @@ class local_core : public std::enable_shared_from_this<local_core> {
   }
 
  private:
-  PLEAT_ONCE [[noreturn]] inline static void throw_failure(failure const& f, int rank) { throw error{f.call, f.problem, f.remedy, rank}; }
+  [[noreturn]] inline static void throw_failure(failure const& f, int rank) { throw error{f.call, f.problem, f.remedy, rank}; }
 
-  PLEAT_LAZY void wake() {
+  void wake() {
     std::lock_guard lock(mutex_);
     if (sleepers_ > 0) changed_.notify_all();
   }
@@ -302,7 +303,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
     return in_time || is_done();
   }
 
-  PLEAT_ONCE inline void give_up(collective& op, int rank, double seconds) {
+  inline void give_up(collective& op, int rank, double seconds) {
     {
       std::lock_guard lock(mutex_);
       if (op.state.load(std::memory_order_relaxed) != open) return;
@@ -317,18 +318,18 @@ class local_core : public std::enable_shared_from_this<local_core> {
     wake();
   }
 
-  PLEAT_ONCE inline void fail(collective& op, failure f) {  // with the mutex held
+  inline void fail(collective& op, failure f) {  // with the mutex held
     op.why = std::move(f);
     op.state.store(failed, std::memory_order_release);
   }
-  PLEAT_ONCE inline void fail(message& m, failure f) {
+  inline void fail(message& m, failure f) {
     for (auto* lists : {&sends_, &receives_})
       for (auto& list : *lists) std::erase(list, &m);
     m.why = std::move(f);
     m.state.store(failed, std::memory_order_release);
   }
 
-  PLEAT_ONCE inline collective* find(std::uint64_t number) {
+  inline collective* find(std::uint64_t number) {
     for (;;) {
       auto*& slot = ring_[number & (ring_.size() - 1)];
       if (slot && slot->number == number) return slot;
@@ -340,7 +341,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
     }
   }
 
-  PLEAT_ONCE inline collective* fresh(std::uint64_t number) {
+  inline collective* fresh(std::uint64_t number) {
     if (free_.empty()) {
       auto const number_of_all = std::max<std::size_t>(16, 2 * all_.size());
       all_.reserve(number_of_all);
@@ -365,7 +366,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
   }
 
   /// All have arrived: agree, and cut the work into chunks of about 32 KiB.
-  PLEAT_ONCE inline void prepare(collective& op) {
+  inline void prepare(collective& op) {
     auto const& c = op.calls[0];
     for (int r = 1; r < size_; ++r)
       if (auto text = disagreement(c, op.calls[static_cast<std::size_t>(r)], r); !text.empty())
@@ -406,7 +407,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
     op.state.store(op.chunks == 0 ? done : ready, std::memory_order_release);
   }
 
-  PLEAT_ONCE inline void run_chunk(collective& op, index_t chunk) {
+  inline void run_chunk(collective& op, index_t chunk) {
     index_t const begin = chunk * op.grain, end = std::min(op.total, begin + op.grain);
     auto const& calls = op.calls;
     auto const& c = calls[0];
@@ -463,7 +464,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
   }
 
   /// Elements [b, e) of the flat order, all within the block of rank r, which starts at `first`.
-  PLEAT_LAZY void scatter_or_gather(collective& op, int r, index_t first, index_t b, index_t e) {
+  void scatter_or_gather(collective& op, int r, index_t first, index_t b, index_t e) {
     auto const& mine = op.calls[static_cast<std::size_t>(r)];
     dtype const t = mine.type();
     if (mine.reduces()) {
@@ -484,7 +485,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
     fold(c.type(), c.op, size_, begin, end, [&](int r) { return op.calls[static_cast<std::size_t>(r)].in.data; }, store);
   }
 
-  PLEAT_ONCE inline void run_split(collective& op) {
+  inline void run_split(collective& op) {
     std::vector<int> order;
     for (int r = 0; r < size_; ++r)
       if (op.calls[static_cast<std::size_t>(r)].root >= 0) order.push_back(r);
@@ -496,7 +497,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
       int const color = op.calls[static_cast<std::size_t>(order[i])].root;
       std::size_t j = i;
       while (j < order.size() && op.calls[static_cast<std::size_t>(order[j])].root == color) ++j;
-      auto child = std::make_shared<local_core>(static_cast<int>(j - i));
+      auto child = std::make_shared<local_core_of>(static_cast<int>(j - i));
       for (std::size_t k = i; k < j; ++k)
         *static_cast<place*>(op.calls[static_cast<std::size_t>(order[k])].out.data) = {child, static_cast<int>(k - i)};
       std::lock_guard lock(mutex_);
@@ -506,7 +507,7 @@ class local_core : public std::enable_shared_from_this<local_core> {
     }
   }
 
-  PLEAT_LAZY [[nodiscard]] static index_t bytes_of(dtype t) noexcept { return static_cast<index_t>(size_of(t)); }
+  [[nodiscard]] static index_t bytes_of(dtype t) noexcept { return static_cast<index_t>(size_of(t)); }
 
   int size_, spins_;
   std::mutex mutex_;
@@ -517,7 +518,15 @@ class local_core : public std::enable_shared_from_this<local_core> {
   std::vector<collective*> free_;
   std::vector<std::vector<message*>> sends_, receives_;  // unmatched, by receiver
   std::unique_ptr<failure> broken_;
-  std::vector<std::weak_ptr<local_core>> children_;
+  std::vector<std::weak_ptr<local_core_of>> children_;
 };
+
+using local_core = local_core_of<>;
+
+#if defined(PLEAT_ONCE_HERE)
+template class local_core_of<>;
+#elif defined(PLEAT_ONCE_ELSEWHERE)
+extern template class local_core_of<>;
+#endif
 
 }  // namespace pleat::comm::detail
