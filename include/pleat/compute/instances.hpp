@@ -160,6 +160,8 @@ PLEAT_KERNEL template void int8_pack(instances::space const&, index_t, index_t, 
 PLEAT_KERNEL template void int8_gemm_scaled(instances::space const&, index_t, index_t, index_t, std::int8_t const*, index_t, std::int8_t const*, index_t, int8_epilogue const&, float*, index_t);
 PLEAT_KERNEL template void int8_gemm_scaled_packed(instances::space const&, index_t, index_t, index_t, std::int8_t const*, index_t, void const*, int8_epilogue const&, float*, index_t);
 PLEAT_KERNEL template void int8_conv2d(instances::space const&, conv2d_shape const&, std::int8_t const*, float const*, std::int8_t const*, float const*, float const*, float*, activation);
+PLEAT_KERNEL template bool int8_conv2d_pools(instances::space const&, conv2d_shape const&);
+PLEAT_KERNEL template void int8_conv2d_pooled(instances::space const&, conv2d_shape const&, std::int8_t const*, float const*, std::int8_t const*, float const*, float const*, float*, activation);
 PLEAT_KERNEL template void max_abs_rows(instances::space const&, index_t, index_t, float const*, index_t, float*);
 PLEAT_KERNEL template void quantize_rows(instances::space const&, index_t, index_t, float const*, index_t, std::int8_t*, index_t, float*, int*);
 PLEAT_KERNEL template void quantize_rows_by(instances::space const&, index_t, index_t, float const*, index_t, float, std::int8_t*, index_t, float*);
