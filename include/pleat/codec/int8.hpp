@@ -62,7 +62,8 @@ template <class T> struct int8 {
 
   /// \throws error if an element is NaN or infinite (the row and column)
   template <class Space> static void encode(context<Space>& c, extents const& shape, T const* values, storage<Space>& s) {
-    auto const host = to_host(c, shape, values);
+    std::vector<float> copy;
+    auto const host = to_host(c, shape, values, copy);
     std::vector<float> amax(static_cast<std::size_t>(rows_of(shape)));
     for (index_t r = 0; r < rows_of(shape); ++r) amax[static_cast<std::size_t>(r)] = std::bit_cast<float>(detail::largest_magnitude_at(compute::isa::best(), columns_of(shape), row(host, shape, r).data()));
     encode_host(c, shape, host, amax, s);
@@ -72,7 +73,8 @@ template <class T> struct int8 {
   /// \param amax host, one per row, finite and not negative
   template <class Space>
   static void encode_with_range(context<Space>& c, extents const& shape, T const* values, std::span<float const> amax, storage<Space>& s) {
-    auto const host = to_host(c, shape, values);
+    std::vector<float> copy;
+    auto const host = to_host(c, shape, values, copy);
     if (static_cast<index_t>(amax.size()) != rows_of(shape))
       throw error{"codec::int8::encode_with_range", "expected one range per row, " + std::to_string(rows_of(shape)) + ", found " + std::to_string(amax.size())};
     for (float a : amax)
@@ -244,12 +246,19 @@ template <class T> struct int8 {
   [[nodiscard]] static constexpr bool sparse_image(extents const& shape, index_t nonzero) noexcept {
     return detail::bit_bytes(shape.size()) + nonzero < shape.size();
   }
-  [[nodiscard]] static std::span<float const> row(std::vector<float> const& host, extents const& shape, index_t r) {
-    return std::span<float const>(host).subspan(static_cast<std::size_t>(r * columns_of(shape)), static_cast<std::size_t>(columns_of(shape)));
+  [[nodiscard]] static std::span<float const> row(std::span<float const> host, extents const& shape, index_t r) {
+    return host.subspan(static_cast<std::size_t>(r * columns_of(shape)), static_cast<std::size_t>(columns_of(shape)));
   }
-  template <class Space> static std::vector<float> to_host(context<Space>& c, extents const& shape, T const* values) {
-    std::vector<float> host(static_cast<std::size_t>(shape.size()));
-    copy_to_host(c, tensor<T, Space>::wrap(const_cast<T*>(values), shape), host.data());  // wrap has one spelling; nothing is written
+  /// The numbers where host code reads them: as they lie, or in `copy`. \throws error if one is not finite
+  template <class Space> static std::span<float const> to_host(context<Space>& c, extents const& shape, T const* values, std::vector<float>& copy) {
+    std::span<float const> host(values, static_cast<std::size_t>(shape.size()));
+    if constexpr (compute::is_host_space_v<Space>) {
+      c.fence();
+    } else {
+      copy.resize(host.size());
+      copy_to_host(c, tensor<T, Space>::wrap(const_cast<T*>(values), shape), copy.data());  // wrap has one spelling; nothing is written
+      host = copy;
+    }
     if (detail::largest_magnitude_at(compute::isa::best(), shape.size(), host.data()) < 0x7f800000u) return host;
     for (std::size_t i = 0; i < host.size(); ++i)
       if (!std::isfinite(host[i]))
@@ -260,7 +269,7 @@ template <class T> struct int8 {
   }
 
   template <class Space>
-  static void encode_host(context<Space>& c, extents const& shape, std::vector<float> const& host, std::span<float const> amax, storage<Space>& s) {
+  static void encode_host(context<Space>& c, extents const& shape, std::span<float const> host, std::span<float const> amax, storage<Space>& s) {
     std::vector<std::int8_t> codes(host.size());
     std::vector<float> scales(amax.size());
     for (index_t r = 0; r < rows_of(shape); ++r) {
