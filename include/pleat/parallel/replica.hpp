@@ -277,6 +277,7 @@ template <class T, class Space> class replica {
         values.resize(static_cast<std::size_t>(to.size()));
         set_host_values_of(to, values);
       });
+      take_loss(from);
       return values_changed();
     }
     from.receive_values();
@@ -286,6 +287,25 @@ template <class T, class Space> class replica {
                                               arena_->values() + e.begin, e.end - e.begin);
     }
     context_->fence();
+  }
+
+  /// The last loss lies among the values, but no layer has it: from a rank that holds it there to those that hold it here.
+  [[gnu::cold]] void take_loss(replica const& from) {
+    auto const place = [](replica const& r) {
+      nn::parameter loss;
+      loss.shape = extents{1};
+      loss.id = r.arena_->find(nn::loss_entry);
+      if (r.group_->stage < 3) loss.values = r.arena_->values() + r.arena_->entries()[static_cast<std::size_t>(loss.id)].begin;
+      return r.held(loss);
+    };
+    auto const there = place(from), here = place(*this);
+    value_type v{};
+    if (!there.range.empty()) copy_to_host(*context_, tensor_type::wrap(there.values, extents{1}), &v);
+    if (auto* const between = from.shards()) {
+      int const holder = between->all_reduce_value(there.range.empty() ? between->size() : between->rank(), comm::reduction::min);
+      v = value_type(between->broadcast_value(static_cast<nn::master_t<value_type>>(v), holder));
+    }
+    if (!here.range.empty()) copy_from_host(*context_, &v, tensor_type::wrap(here.values, extents{1}));
   }
 
   /// Sums must not depend on which stage, or when, a use of a tied weight is computed.
