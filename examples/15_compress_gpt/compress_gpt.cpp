@@ -158,7 +158,7 @@ void print(std::vector<row> const& rows) {
 }
 
 std::string json_of(std::vector<row> const& rows, int ranks) {
-  auto const number = shrink::detail::json_number;
+  auto const number = [](double x) { return shrink::detail::json_number(x); };
   std::string text = "{\"ranks\": " + std::to_string(ranks) + ", \"rows\": [";
   for (std::size_t i = 0; i < rows.size(); ++i) {
     auto const& r = rows[i];

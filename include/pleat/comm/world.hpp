@@ -49,7 +49,7 @@ class world {
   }
 
  private:
-  PLEAT_LAZY static void print(std::string_view line) {
+  static void print(std::string_view line) {
     std::fwrite(line.data(), 1, line.size(), stdout);
     std::fputc('\n', stdout);
     std::fflush(stdout);

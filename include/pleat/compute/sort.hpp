@@ -98,7 +98,7 @@ void sort(Space const& space, index_t n, K* keys, order o = order::ascending) {
 template <class Space, class K, class V>
 void sort_pairs(Space const& space, index_t n, K* keys, V* values, order o = order::ascending) {
   if (n <= 1) return;
-  if constexpr (is_host_space_v<Space> && detail::has_digits_v<K> && std::is_trivially_copyable_v<V>)
+  if constexpr (is_host_space_v<Space> && detail::has_digits_v<K> && std::is_trivially_copyable_v<V> && std::is_default_constructible_v<V>)
     if (detail::sorts_by_digits<K>(space, n)) return detail::radix_sort(n, keys, values, o == order::descending);
   double const amount = detail::sort_work_per_element * static_cast<double>(n);
   if (o == order::ascending)

@@ -102,7 +102,7 @@ PLEAT_TARGET_AVX2 inline void int8_conv_store_avx2(int8_conv_tile const& t, int 
 }
 
 /// V vectors of 16 pixels.
-template <int R, int V, class None = void> PLEAT_TARGET_AVX512VNNI inline void int8_conv_tile_vnni(int8_conv_tile const& t) {
+template <int R, int V, class Lazy = void> PLEAT_TARGET_AVX512VNNI inline void int8_conv_tile_vnni(int8_conv_tile const& t) {
   __m512i acc[R][V];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
@@ -133,7 +133,7 @@ template <int R, int V, class None = void> PLEAT_TARGET_AVX512VNNI inline void i
 }
 
 /// 16 pixels at a time.
-template <int R, class None = void> PLEAT_TARGET_AVX2 inline void int8_conv_tile_avx2(int8_conv_tile const& t) {
+template <int R, class Lazy = void> PLEAT_TARGET_AVX2 inline void int8_conv_tile_avx2(int8_conv_tile const& t) {
   auto const* const w = static_cast<char const*>(t.weights);
   alignas(32) std::int32_t sums[R][int8_conv_pixels];
   for (index_t first = 0; first < (t.pooled ? int8_conv_pixels : t.columns); first += 16) {
@@ -164,11 +164,11 @@ template <int R, class None = void> PLEAT_TARGET_AVX2 inline void int8_conv_tile
 }
 
 /// Heights 6, 4, 2, 1; all 64 pixels or the first 32.
-template <class None = void> inline constexpr int8_conv_tile_function int8_conv_tiles_vnni[4][2] = {{&int8_conv_tile_vnni<6, 4, None>, &int8_conv_tile_vnni<6, 2, None>},
-                                                                       {&int8_conv_tile_vnni<4, 4, None>, &int8_conv_tile_vnni<4, 2, None>},
-                                                                       {&int8_conv_tile_vnni<2, 4, None>, &int8_conv_tile_vnni<2, 2, None>},
-                                                                       {&int8_conv_tile_vnni<1, 4, None>, &int8_conv_tile_vnni<1, 2, None>}};
-template <class None = void> inline constexpr int8_conv_tile_function int8_conv_tiles_avx2[4] = {&int8_conv_tile_avx2<6, None>, &int8_conv_tile_avx2<4, None>, &int8_conv_tile_avx2<2, None>, &int8_conv_tile_avx2<1, None>};
+template <class Lazy = void> inline constexpr int8_conv_tile_function int8_conv_tiles_vnni[4][2] = {{&int8_conv_tile_vnni<6, 4, Lazy>, &int8_conv_tile_vnni<6, 2, Lazy>},
+                                                                       {&int8_conv_tile_vnni<4, 4, Lazy>, &int8_conv_tile_vnni<4, 2, Lazy>},
+                                                                       {&int8_conv_tile_vnni<2, 4, Lazy>, &int8_conv_tile_vnni<2, 2, Lazy>},
+                                                                       {&int8_conv_tile_vnni<1, 4, Lazy>, &int8_conv_tile_vnni<1, 2, Lazy>}};
+template <class Lazy = void> inline constexpr int8_conv_tile_function int8_conv_tiles_avx2[4] = {&int8_conv_tile_avx2<6, Lazy>, &int8_conv_tile_avx2<4, Lazy>, &int8_conv_tile_avx2<2, Lazy>, &int8_conv_tile_avx2<1, Lazy>};
 
 #endif
 
@@ -182,15 +182,15 @@ PLEAT_LAZY [[nodiscard]] inline bool has_int8_conv_tiles() noexcept {
 }
 
 /// All `rows` channels of a tile's arguments, which stand at the first.
-template <class None = void> inline void int8_conv_rows(int8_conv_tile t, index_t rows) {
+template <class Lazy = void> inline void int8_conv_rows(int8_conv_tile t, index_t rows) {
 #if defined(__x86_64__)
   bool const vnni = isa::has_vnni();
   constexpr int heights[4] = {6, 4, 2, 1};
   for (index_t r = 0; r < rows;) {
     int h = 0;
     while (heights[h] > rows - r) ++h;
-    if (vnni) int8_conv_tiles_vnni<None>[h][t.pooled || t.columns > 32 ? 0 : 1](t);
-    else int8_conv_tiles_avx2<None>[h](t);
+    if (vnni) int8_conv_tiles_vnni<Lazy>[h][t.pooled || t.columns > 32 ? 0 : 1](t);
+    else int8_conv_tiles_avx2<Lazy>[h](t);
     index_t const done = heights[h];
     r += done;
     t.weights = static_cast<char const*>(t.weights) + done * t.row_bytes;

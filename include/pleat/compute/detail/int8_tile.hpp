@@ -88,7 +88,7 @@ inline constexpr index_t sums_stride = 64;
 using int8_tile_function = void (*)(int8_tile const&);
 
 /// The plain loop: one panel.
-template <int R, class None = void>
+template <int R, class Lazy = void>
 inline void int8_tile_scalar(int8_tile const& t) {
   auto const* const a = static_cast<std::int16_t const*>(t.a);
   auto const* const b = reinterpret_cast<std::int8_t const*>(t.b);
@@ -105,7 +105,7 @@ inline void int8_tile_scalar(int8_tile const& t) {
 
 #if defined(__x86_64__)
 
-template <int R, class None = void>
+template <int R, class Lazy = void>
 PLEAT_TARGET_AVX2 inline void int8_tile_avx2(int8_tile const& t) {
   __m256i acc[R][2];
 #pragma GCC unroll 8
@@ -134,7 +134,7 @@ PLEAT_TARGET_AVX2 inline void int8_tile_avx2(int8_tile const& t) {
   }
 }
 
-template <int R, int V, class None = void>
+template <int R, int V, class Lazy = void>
 PLEAT_TARGET_AVX512 inline void int8_tile_avx512(int8_tile const& t) {
   __m512i acc[R][V];
 #pragma GCC unroll 8
@@ -163,7 +163,7 @@ PLEAT_TARGET_AVX512 inline void int8_tile_avx512(int8_tile const& t) {
     for (int v = 0; v < V; ++v) _mm512_storeu_si512(t.sums + r * sums_stride + 16 * v, acc[r][v]);
 }
 
-template <int R, int V, class None = void>
+template <int R, int V, class Lazy = void>
 PLEAT_TARGET_AVX512VNNI inline void int8_tile_vnni(int8_tile const& t) {
   __m512i acc[R][V];
 #pragma GCC unroll 8
@@ -254,38 +254,38 @@ struct int8_kernels {
 inline constexpr int int8_heights[4] = {6, 4, 2, 1};
 inline constexpr int int8_widths[3] = {4, 2, 1};
 
-template <class None = void> inline constexpr int8_kernels int8_scalar_kernels{int8_layout::pairs,
-                                                  {{nullptr, nullptr, &int8_tile_scalar<6, None>},
-                                                   {nullptr, nullptr, &int8_tile_scalar<4, None>},
-                                                   {nullptr, nullptr, &int8_tile_scalar<2, None>},
-                                                   {nullptr, nullptr, &int8_tile_scalar<1, None>}}};
+template <class Lazy = void> inline constexpr int8_kernels int8_scalar_kernels{int8_layout::pairs,
+                                                  {{nullptr, nullptr, &int8_tile_scalar<6, Lazy>},
+                                                   {nullptr, nullptr, &int8_tile_scalar<4, Lazy>},
+                                                   {nullptr, nullptr, &int8_tile_scalar<2, Lazy>},
+                                                   {nullptr, nullptr, &int8_tile_scalar<1, Lazy>}}};
 #if defined(__x86_64__)
-template <class None = void> inline constexpr int8_kernels int8_avx2_kernels{int8_layout::pairs,
-                                                {{nullptr, nullptr, &int8_tile_avx2<6, None>},
-                                                 {nullptr, nullptr, &int8_tile_avx2<4, None>},
-                                                 {nullptr, nullptr, &int8_tile_avx2<2, None>},
-                                                 {nullptr, nullptr, &int8_tile_avx2<1, None>}}};
-template <class None = void> inline constexpr int8_kernels int8_avx512_kernels{
+template <class Lazy = void> inline constexpr int8_kernels int8_avx2_kernels{int8_layout::pairs,
+                                                {{nullptr, nullptr, &int8_tile_avx2<6, Lazy>},
+                                                 {nullptr, nullptr, &int8_tile_avx2<4, Lazy>},
+                                                 {nullptr, nullptr, &int8_tile_avx2<2, Lazy>},
+                                                 {nullptr, nullptr, &int8_tile_avx2<1, Lazy>}}};
+template <class Lazy = void> inline constexpr int8_kernels int8_avx512_kernels{
     int8_layout::pairs,
-    {{&int8_tile_avx512<6, 4, None>, &int8_tile_avx512<6, 2, None>, &int8_tile_avx512<6, 1, None>},
-     {&int8_tile_avx512<4, 4, None>, &int8_tile_avx512<4, 2, None>, &int8_tile_avx512<4, 1, None>},
-     {&int8_tile_avx512<2, 4, None>, &int8_tile_avx512<2, 2, None>, &int8_tile_avx512<2, 1, None>},
-     {&int8_tile_avx512<1, 4, None>, &int8_tile_avx512<1, 2, None>, &int8_tile_avx512<1, 1, None>}}};
-template <class None = void> inline constexpr int8_kernels int8_vnni_kernels{
+    {{&int8_tile_avx512<6, 4, Lazy>, &int8_tile_avx512<6, 2, Lazy>, &int8_tile_avx512<6, 1, Lazy>},
+     {&int8_tile_avx512<4, 4, Lazy>, &int8_tile_avx512<4, 2, Lazy>, &int8_tile_avx512<4, 1, Lazy>},
+     {&int8_tile_avx512<2, 4, Lazy>, &int8_tile_avx512<2, 2, Lazy>, &int8_tile_avx512<2, 1, Lazy>},
+     {&int8_tile_avx512<1, 4, Lazy>, &int8_tile_avx512<1, 2, Lazy>, &int8_tile_avx512<1, 1, Lazy>}}};
+template <class Lazy = void> inline constexpr int8_kernels int8_vnni_kernels{
     int8_layout::quads,
-    {{&int8_tile_vnni<6, 4, None>, &int8_tile_vnni<6, 2, None>, &int8_tile_vnni<6, 1, None>},
-     {&int8_tile_vnni<4, 4, None>, &int8_tile_vnni<4, 2, None>, &int8_tile_vnni<4, 1, None>},
-     {&int8_tile_vnni<2, 4, None>, &int8_tile_vnni<2, 2, None>, &int8_tile_vnni<2, 1, None>},
-     {&int8_tile_vnni<1, 4, None>, &int8_tile_vnni<1, 2, None>, &int8_tile_vnni<1, 1, None>}}};
+    {{&int8_tile_vnni<6, 4, Lazy>, &int8_tile_vnni<6, 2, Lazy>, &int8_tile_vnni<6, 1, Lazy>},
+     {&int8_tile_vnni<4, 4, Lazy>, &int8_tile_vnni<4, 2, Lazy>, &int8_tile_vnni<4, 1, Lazy>},
+     {&int8_tile_vnni<2, 4, Lazy>, &int8_tile_vnni<2, 2, Lazy>, &int8_tile_vnni<2, 1, Lazy>},
+     {&int8_tile_vnni<1, 4, Lazy>, &int8_tile_vnni<1, 2, Lazy>, &int8_tile_vnni<1, 1, Lazy>}}};
 #endif
 
-template <class None = void> [[nodiscard]] inline int8_kernels const& int8_best_kernels() noexcept {
+template <class Lazy = void> [[nodiscard]] inline int8_kernels const& int8_best_kernels() noexcept {
 #if defined(__x86_64__)
-  if (isa::has_vnni()) return int8_vnni_kernels<None>;
-  if (isa::best() == isa::level::avx512) return int8_avx512_kernels<None>;
-  if (isa::best() == isa::level::avx2) return int8_avx2_kernels<None>;
+  if (isa::has_vnni()) return int8_vnni_kernels<Lazy>;
+  if (isa::best() == isa::level::avx512) return int8_avx512_kernels<Lazy>;
+  if (isa::best() == isa::level::avx2) return int8_avx2_kernels<Lazy>;
 #endif
-  return int8_scalar_kernels<None>;
+  return int8_scalar_kernels<Lazy>;
 }
 
 }  // namespace pleat::compute::detail
