@@ -40,6 +40,7 @@ auto wide() {
 struct layout {
   int ranks, stage;
   index_t state_ranks;
+  index_t bucket_bytes = 20000;
 };
 auto built(pleat::world& w, layout const& l) {
   pleat::plan::plan p;
@@ -48,7 +49,7 @@ auto built(pleat::world& w, layout const& l) {
   p.deterministic = true;
   p.state_stage = l.stage;
   p.state_ranks = l.state_ranks;
-  p.bucket_bytes = 20000;
+  p.bucket_bytes = l.bucket_bytes;
   auto m = pleat::parallel::build(wide(), p, w, {.seed = 3});
   auto flat = m.host_values();
   for (auto& x : flat) x = std::round(x * 512) / 512;  // ties
@@ -172,6 +173,22 @@ TEST_CASE("sharded: quantizing and sharing values go layer by layer, and no rank
   layer_by_layer(compress::prune{.sparsity = 0.7} | compress::share_weights{.num_bits = 3} | compress::entropy_code{});
   // What it leaves goes on as it was: the parameters that were not encoded are where they were.
   layer_by_layer(compress::quantize<int8>{.ignore = {"fc3.*"}} | compress::fine_tune(train, quiet(1)));
+}
+
+TEST_CASE("sharded: ranks that have fewer samples to answer keep the others company, and every sample counts once") {
+  auto const train = data(40);
+  using int8 = pleat::codec::int8<float>;
+  auto const alike = [](auto const& transform) {
+    auto const t = [&](auto m) { return std::move(m) | transform; };
+    auto const whole = file({1, 0, 0}, t);
+    for (layout const& l : {layout{2, 3, 0, 4}, {3, 3, 0, 4}, {4, 3, 2, 4}}) {  // a bucket for every parameter, more than are kept at a time
+      CAPTURE(l.ranks, l.state_ranks);
+      CHECK((file(l, t) == whole));
+    }
+  };
+  alike(compress::gptq<int8>{.data = compress::calibration(train, 24)});  // 8 lanes: 3, 3 and 2 of three ranks
+  for (index_t const samples : {2, 3, 5, 25})
+    alike(compress::quantize<int8>{.activations = compress::static_activations{.data = compress::calibration(train, samples), .observer = compress::percentile{}, .batch = 4}, .ignore = {"fc2.*", "fc3.*"}});
 }
 
 TEST_CASE("sharded: centroids that are trained get whole weights, and the result is sharded again") {

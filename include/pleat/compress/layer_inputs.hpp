@@ -229,13 +229,24 @@ template <class Net> [[nodiscard]] std::vector<layer_input> layer_inputs(paralle
   auto& ranks = m.ranks();
   int const lanes = std::max(8, static_cast<int>(std::bit_ceil(static_cast<unsigned>(ranks.size()))));
   index_range const mine = block_range(lanes, ranks.size(), ranks.rank());
-  comm::attempts batches(m.parts().size() > 1 || m.plan().state_stage == 3);
+  bool const together = m.plan().state_stage == 3;  // an answer gathers parameters: every rank gives as many
+  comm::attempts batches(m.parts().size() > 1 || together);
+  auto const answers_of = [&](int rank) {
+    index_range const dealt = block_range(lanes, ranks.size(), rank);
+    index_t n = 0;
+    for (index_t l = dealt.begin; l < dealt.end; ++l) n += (block_range(data.size(), lanes, l).size() + options.batch - 1) / options.batch;
+    return n;
+  };
+  index_t answers = 0, most = 0;
+  for (int r = 0; together && r < ranks.size(); ++r) most = std::max(most, answers_of(r));
   for (index_t l = mine.begin; l < mine.end; ++l) {
     index_range const samples = block_range(data.size(), lanes, l);
-    for (index_t at = samples.begin; at < samples.end; at += options.batch)
+    for (index_t at = samples.begin; at < samples.end; at += options.batch, ++answers)
       batches([&] { (void)m.predict(data.load<T>(m.context(), at, std::min(options.batch, samples.end - at)), parallel::answer_at::last_stage, &recorder); });
     recorder.end_lane(static_cast<int>(l));
   }
+  for (; answers < most; ++answers)  // for the ranks that have more; nobody looks
+    batches([&] { (void)m.predict(data.load<T>(m.context(), 0, 1), parallel::answer_at::last_stage); });
   batches.meet(m.all_ranks());
   return recorder.sums(ranks, lanes);
 }

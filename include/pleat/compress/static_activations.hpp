@@ -22,7 +22,7 @@ namespace pleat::compress {
 struct static_activations {
   calibration data{};         ///< some hundred samples of the training set
   compress::observer observer = min_max{};
-  index_t batch = 64;         ///< samples at a time; no number depends on it
+  index_t batch = 64;         ///< samples at a time (one more at the most, where parameters are sharded); no number depends on it
 
   /// \throws error if there is nothing to look at
   PLEAT_ONCE inline void check(char const* call) const {
@@ -34,10 +34,16 @@ struct static_activations {
   /// Lets the model answer all samples, each on one of the replicas. Collective.
   template <class Net> void walk(parallel::model<Net> const& m) const {
     using T = nn::value_type_of<Net>;
-    index_range const mine = block_range(data.size(), m.ranks().size(), m.ranks().rank());
-    comm::attempts batches(m.parts().size() > 1 || m.plan().state_stage == 3);
-    for (index_t at = mine.begin; at < mine.end; at += batch)
-      batches([&] { (void)m.predict(data.template load<T>(m.context(), at, std::min(batch, mine.end - at)), parallel::answer_at::last_stage); });
+    bool const together = m.plan().state_stage == 3;  // an answer gathers parameters: every rank gives as many
+    index_t const ranks = m.ranks().size(), least = data.size() / ranks;
+    if (together && least == 0) return walk(m.unsharded());  // fewer samples than ranks; observers are shared by what is copied
+    index_range const mine = block_range(data.size(), ranks, m.ranks().rank());
+    index_t const full = ((together ? (data.size() + ranks - 1) / ranks : mine.size()) + batch - 1) / batch, count = together ? std::min(full, least) : full;
+    comm::attempts batches(m.parts().size() > 1 || together);
+    for (index_t b = 0; b < count; ++b) {
+      index_range const part = block_range(mine.size(), count, b);
+      batches([&] { (void)m.predict(data.template load<T>(m.context(), mine.begin + part.begin, part.size()), parallel::answer_at::last_stage); });
+    }
     batches.meet(m.all_ranks());
   }
 };
