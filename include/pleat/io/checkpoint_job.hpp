@@ -170,7 +170,9 @@ class checkpoint_job {
 
   PLEAT_ONCE inline static void leave_note(shared const& s, std::vector<std::uint64_t> sums) {
     sums.push_back(checksum_of(std::as_bytes(std::span<std::uint64_t const>(sums))));
-    write_file(note(s, s.writer), std::as_bytes(std::span<std::uint64_t const>(sums)));
+    atomic_file file(note(s, s.writer));
+    file.write(std::as_bytes(std::span<std::uint64_t const>(sums)));
+    file.commit(false);  // whoever waits for it may rename the folder at once
   }
 
   PLEAT_ONCE inline static void finish(shared& s, std::vector<std::uint64_t> sums) {

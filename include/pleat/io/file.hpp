@@ -138,13 +138,14 @@ class atomic_file {
     check(e);
   }
 
-  /// Flushes, closes, renames, and makes the new name durable. At most once. \throws error; the old file is then still
-  /// there
-  PLEAT_ONCE inline void commit() {
+  /// Flushes, closes, renames, and makes the new name durable, unless only processes that live now will ask for it. At most once.
+  /// \throws error; the old file is then still there
+  PLEAT_ONCE inline void commit(bool durable = true) {
     if (int const e = detail::sync(file_.get()); !temporary_.empty()) check(e);
     if (int const e = file_.close()) check(e);
     if (temporary_.empty()) return;  // a device: there is nothing to rename
     if (::rename(temporary_.c_str(), path_.c_str()) != 0) check(errno);
+    if (!durable) return;
     if (int const e = detail::sync_folder(detail::parent_of(path_)))
       throw error{call_, "the file is written, but its folder could not be flushed: " + detail::system_words(e)};
   }
