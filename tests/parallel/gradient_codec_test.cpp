@@ -330,7 +330,7 @@ struct trained {
   index_t bytes = 0;
 };
 
-trained train(int ranks, par::gradient_coding const& coding, index_t epochs, bool overlap = true, pl::nn::optimizer const& optimizer = pl::nn::sgd{.learning_rate = 0.02, .momentum = 0.9}) {
+trained train(int ranks, par::gradient_coding const& coding, index_t epochs, bool overlap = true, pl::nn::optimizer const& optimizer = pl::nn::sgd{.learning_rate = 0.01, .momentum = 0.9}) {
   static auto const data = test_digits();
   trained out;
   pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
