@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <pleat/codec/low_rank.hpp>
-
+#include <pleat/codec/detail/spatial_bits.hpp>
 #include <pleat/codec/detail/part_of.hpp>
 #include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 
@@ -118,6 +118,8 @@ TEST_CASE("factors whose product is beyond the largest float are refused with th
   CHECK_THROWS_MATCHES(low_rank::bits::from_factors({2, 2}, 1, left, right), pleat::error, MessageMatches(ContainsSubstring("beyond the largest float at row 0, column 1")));
   CHECK_THROWS_MATCHES(both::bits::from_factors({1, 1}, 1, {0x1p50f}, {0x1p54f}, {largest}), pleat::error, MessageMatches(ContainsSubstring("row 0, column 0")));
   CHECK_NOTHROW(low_rank::bits::from_factors({2, 2}, 1, {0x1p63f, 1.0f}, {1.0f, 0x1p64f}));
+  CHECK_THROWS_MATCHES(codec::detail::spatial_logic::from_factors({2, 1, 1, 2}, 1, {0x1p64f}, {1.0f, 1.0f, 0x1p64f, 1.0f}), pleat::error,
+                       MessageMatches(ContainsSubstring("row 0, column 2")));  // of the unfolded kernel: output 1, x 0
 }
 
 TEMPLATE_TEST_CASE("the promised error holds, of a whole weight and of its parts, and says something", "", low_rank, both) {

@@ -19,7 +19,8 @@ namespace pleat::parallel {
 
 /// Moves every piece of an arena once. Those that forward needs first are moved first; while the first of them has not come, the others are, in
 /// the order in which their buckets left. Values are sent in the order of forward on every rank, whatever was moved before. From the first move on
-/// whole values are nowhere until they have come: if a step ends on its way, nobody takes what is left for whole ones.
+/// whole values are nowhere until they have come: if a step ends on its way, nobody takes what is left for whole ones (at state stages 1 and 2; where
+/// every rank has all values, or only its own, some have moved and others have not, and the model refuses further steps).
 template <class T, class Space> class piece_step {
  public:
   /// \param exchange null, or what gradients may still come from \param gather null, or what passes values on

@@ -183,7 +183,10 @@ template <class T, class Space>
 
   index_t step = 0;
   epoch_sum losses;
-  if (!options.checkpoint.empty()) comm::on_root(m.all_ranks(), [&] { io::demand_writable_folder(options.checkpoint); });  // not only when the first epoch is over
+  if (!options.checkpoint.empty()) {  // not only when the first epoch is over
+    comm::on_root(m.all_ranks(), [&] { io::demand_writable_folder(options.checkpoint); });
+    (void)encoded_weights(m);  // throws where a checkpoint could not take them
+  }
   if (!options.checkpoint.empty() && options.resume) {
     if (auto const at = load_checkpoint(options.checkpoint, m, optimizer, {.data = data}, options.keep_best ? &best : nullptr)) {
       step = at->step;

@@ -23,6 +23,8 @@ namespace pleat::run {
 ///     nn::optimizer_state<float, space> optimizer(model.context(), model.arena(), nn::adamw{});
 ///     run::load_checkpoint(folder, model, optimizer);
 ///
+/// The forms are those of the newest checkpoint whose manifest can be read. If a file of that one is damaged, load_checkpoint goes on to the one
+/// before, which may have other forms: it then says so.
 /// \returns how many weights took another form
 /// \throws error, on every rank alike, and nothing is changed: a form that is not in the weight's set, a weight that the network has not
 template <class Net> [[gnu::cold]] index_t take_forms(std::string const& folder, parallel::model<Net>& m) {

@@ -83,6 +83,8 @@ template <class T, class Space> auto any_model<T, Space>::rebuilt(std::unique_pt
   m.make_gather();
   m.take_named(*this);
   m.refresh_masks();
+  for (auto& e : m.arena_->entries())  // what the optimizer's groups hold they hold on, whatever network it is
+    if (int const at = arena_->find(e.name); at >= 0) e.held = arena_->entries()[static_cast<std::size_t>(at)].held;
   return m;
 }
 
