@@ -266,14 +266,50 @@ template <class F, int V> PLEAT_TARGET_AVX512VNNI inline void panel_rows(block_p
   }
 }
 
+/// Four blocks of q8_0 of sixteen rows with the only column, from piece `nth` on. They are 136 bytes: 34 columns of four, turned together with their
+/// scales, which takes far fewer instructions than blocks of 34 bytes by themselves. Blocks 0 and 2 begin with a column of which two bytes are
+/// their scale, and end in the first half of the column whose second half is the scale of the next; x is zero beside a code that is none.
+PLEAT_PANEL_INLINE void multiply_four_blocks(block_product const& p, sixteen_rows const& w, index_t nth, __m512& sum) {
+  auto const bytes_of_x = [](signed char const* x, auto to) {
+    __builtin_memcpy(&to, x, sizeof to);
+    return static_cast<std::uint32_t>(to);
+  };
+  sixteen_columns c = columns_of_64(w, 0);
+  four_columns last{};
+#pragma GCC unroll 4
+  for (int block = 0; block < 4; ++block) {
+    index_t const q = nth + block;
+    signed char const* const x = p.x + q * 32;
+    int const first = block * 17 / 2, shift = block % 2 == 0 ? 2 : 0;  // column of the scale; how many bytes of x it takes already
+    __m512 const scale = shift ? low_halves(c.at[first % 16]) : high_halves(c.at[first % 16]);
+    __m512i half[2] = {_mm512_set1_epi32(p.start[2 * q]), _mm512_set1_epi32(p.start[2 * q + 1])};
+#pragma GCC unroll 9
+    for (int j = shift ? 0 : 1; j < 9; ++j) {
+      int const at = first + j;
+      if (at == 16) c = columns_of_64(w, 64);
+      if (at == 32) last = columns_of_16(w, 120);
+      std::uint32_t const codes = !shift ? bytes_of_x(x + 4 * j - 4, std::uint32_t{}) : j == 0 ? bytes_of_x(x, std::uint16_t{}) << 16 : j == 8 ? bytes_of_x(x + 30, std::uint16_t{}) : bytes_of_x(x + 4 * j - 2, std::uint32_t{});
+      __m512i const u = _mm512_xor_si512(at < 32 ? c.at[at % 16] : last.at[at - 30], _mm512_set1_epi8(-128));
+      half[j % 2] = _mm512_dpbusd_epi32(half[j % 2], u, _mm512_set1_epi32(static_cast<int>(codes)));
+    }
+    sum = _mm512_fmadd_ps(_mm512_mul_ps(scale, _mm512_set1_ps(p.x_scale[q])), floats_of(_mm512_add_epi32(half[0], half[1])), sum);
+  }
+}
+
 /// The only column with sixteen rows from `row` on; `acc` is [16].
 template <class F> PLEAT_TARGET_AVX512VNNI inline void column_rows(block_product const& p, byte_t const* row, float* acc) {
   constexpr index_t pieces = F::block / 32, ahead = F::bytes < 1024 ? 1024 / F::bytes : 1;  // blocks
   index_t const blocks = p.k / F::block;
   into_column<F> to{p, _mm512_setzero_ps(), 0, _mm512_setzero_si512(), _mm512_setzero_si512()};
-  for (index_t b = 0; b < blocks; ++b, to.nth += pieces) {
-    index_t const later = b + ahead;
-    fetch_block<F>({row + (later < blocks ? later * F::bytes : 16 * p.row_bytes + (later - blocks) * F::bytes), p.row_bytes}, b);
+  index_t b = 0;
+  auto const after = [&](index_t later) { return later < blocks ? later * F::bytes : 16 * p.row_bytes + (later - blocks) * F::bytes; };  // the next rows come next
+  if constexpr (std::is_same_v<F, q8_0_format>)
+    for (; b + 4 <= blocks; b += 4, to.nth += 4) {
+      for (int line = 0; line < 3; ++line) fetch_rows<16>({row, p.row_bytes}, after(b + ahead) + 64 * line);
+      multiply_four_blocks(p, {row + b * F::bytes, p.row_bytes}, to.nth, to.sum);
+    }
+  for (; b < blocks; ++b, to.nth += pieces) {
+    fetch_block<F>({row + after(b + ahead), p.row_bytes}, b);
     unpack_block(F{}, {row + b * F::bytes, p.row_bytes}, to);
   }
   _mm512_storeu_ps(acc, to.sum);
