@@ -79,15 +79,15 @@ template <class Bits> made make(std::string name, extents const& shape) {
 
 std::vector<made> all_forms() {
   std::vector<made> list;
-  auto const add = [&]<class Bits>() { list.push_back(make<Bits>("layer" + std::to_string(list.size()) + ".weight", {6, 256})); };
+  auto const add = [&]<class Bits>() { list.push_back(make<Bits>("layer" + std::to_string(list.size()) + ".weight", std::is_same_v<Bits, cd::spatial_logic> ? extents{6, 4, 5, 3} : extents{6, 256})); };
   std::set<std::string_view> seen;
   for (auto const* form : {"bf16", "f16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_K", "q6_K", "int4_g32", "int4_g64", "int4_g128", "int4_g256", "csr", "block_1x4", "bitmask", "codebook",
-                           "coded", "low_rank", "sparse_low_rank", cd::n_m_logic<1, 4>::name.data(), cd::n_m_logic<2, 4>::name.data(), cd::n_m_logic<4, 8>::name.data()}) {
+                           "coded", "low_rank", "sparse_low_rank", "spatial_low_rank", cd::n_m_logic<1, 4>::name.data(), cd::n_m_logic<2, 4>::name.data(), cd::n_m_logic<4, 8>::name.data()}) {
     INFO(form);
     REQUIRE(io::detail::with_bit_logic(form, add));
     seen.insert(form);
   }
-  CHECK(seen.size() == 23);  // as many as with_bit_logic knows
+  CHECK(seen.size() == io::detail::every_bit_logic::size);
   list.push_back(make<cd::block_logic<cd::q8_0_format>>("conv.weight", {4, 8, 2, 2}));  // rows are whole blocks, the last extent is not
   auto const v = numbers({3, 5});
   auto const bits = cd::bits_of_nonzeros(std::span<float const>(v));

@@ -103,18 +103,21 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<float> decode_int8(extents const& sh
   return out;
 }
 
-/// Calls f.operator()<Bits>() for the bit logic of that name. \returns false if there is none
-template <class F> bool with_bit_logic(std::string_view form, F&& f) {
-  using namespace codec::detail;
-  auto const any = [&]<class... Bits>(std::type_identity<Bits>...) { return ((form == Bits::name ? (f.template operator()<Bits>(), true) : false) || ...); };
-  return any(std::type_identity<reduced_logic<bfloat16>>{}, std::type_identity<reduced_logic<half>>{}, std::type_identity<block_logic<q8_0_format>>{},
-             std::type_identity<block_logic<q4_0_format>>{}, std::type_identity<block_logic<q4_1_format>>{}, std::type_identity<block_logic<q5_0_format>>{},
-             std::type_identity<block_logic<q5_1_format>>{}, std::type_identity<block_logic<q4_k_format>>{}, std::type_identity<block_logic<q6_k_format>>{},
-             std::type_identity<block_logic<int4_format<32>>>{}, std::type_identity<block_logic<int4_format<64>>>{}, std::type_identity<block_logic<int4_format<128>>>{},
-             std::type_identity<block_logic<int4_format<256>>>{}, std::type_identity<compressed_rows_logic<1>>{}, std::type_identity<compressed_rows_logic<4>>{},
-             std::type_identity<bitmask_logic>{}, std::type_identity<n_m_logic<1, 4>>{}, std::type_identity<n_m_logic<2, 4>>{}, std::type_identity<n_m_logic<4, 8>>{},
-             std::type_identity<codebook_logic>{}, std::type_identity<coded_logic>{}, std::type_identity<low_rank_logic<false>>{}, std::type_identity<low_rank_logic<true>>{}, std::type_identity<spatial_logic>{});
+/// The bit logic of every form that decode() knows, but dense, masked and int8.
+template <class... Bits> struct bit_logics { static constexpr std::size_t size = sizeof...(Bits); };
+using every_bit_logic =
+    bit_logics<codec::detail::reduced_logic<bfloat16>, codec::detail::reduced_logic<half>, codec::detail::block_logic<codec::detail::q8_0_format>, codec::detail::block_logic<codec::detail::q4_0_format>,
+               codec::detail::block_logic<codec::detail::q4_1_format>, codec::detail::block_logic<codec::detail::q5_0_format>, codec::detail::block_logic<codec::detail::q5_1_format>,
+               codec::detail::block_logic<codec::detail::q4_k_format>, codec::detail::block_logic<codec::detail::q6_k_format>, codec::detail::block_logic<codec::detail::int4_format<32>>,
+               codec::detail::block_logic<codec::detail::int4_format<64>>, codec::detail::block_logic<codec::detail::int4_format<128>>, codec::detail::block_logic<codec::detail::int4_format<256>>,
+               codec::detail::compressed_rows_logic<1>, codec::detail::compressed_rows_logic<4>, codec::detail::bitmask_logic, codec::detail::n_m_logic<1, 4>, codec::detail::n_m_logic<2, 4>,
+               codec::detail::n_m_logic<4, 8>, codec::detail::codebook_logic, codec::detail::coded_logic, codec::detail::low_rank_logic<false>, codec::detail::low_rank_logic<true>, codec::detail::spatial_logic>;
+
+template <class... Bits, class F> bool with_logic_of(bit_logics<Bits...>, std::string_view form, F&& f) {
+  return ((form == Bits::name ? (f.template operator()<Bits>(), true) : false) || ...);
 }
+/// Calls f.operator()<Bits>() for the bit logic of that name. \returns false if there is none
+template <class F> bool with_bit_logic(std::string_view form, F&& f) { return with_logic_of(every_bit_logic{}, form, f); }
 
 }  // namespace detail
 
