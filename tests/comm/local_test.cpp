@@ -161,8 +161,46 @@ TEST_CASE("local: a rank that dies releases the others, who name it") {
   CHECK_THAT(said[2], ContainsSubstring("rank 2: barrier: rank 1 ended early"));
 }
 
-TEST_CASE("local: requests under way when a rank dies end with its name, and destructors do not hang") {
+TEST_CASE("local: what is thrown is the error of the rank that failed, not of one that it had released before") {
+  std::string thrown;
   std::atomic<bool> gone{false};
+  try {
+    comm::run_local(2, [&](comm::communicator c) {
+      struct at_end {
+        std::atomic<bool>& flag;
+        ~at_end() { flag = true; }
+      };
+      struct slow_end {  // its rank does not get to its end before the other one has come to its own
+        comm::communicator& c;
+        ~slow_end() {
+          int x = 0;
+          try {
+            for (;;) {
+              auto const r = c.isend(std::span(&x, 1), 0);
+              std::this_thread::yield();
+            }
+          } catch (error const&) {  // rank 0 ended early
+          }
+        }
+      };
+      auto part = c.split(0, -c.rank());
+      if (c.rank() == 0) {
+        while (!gone) std::this_thread::yield();
+        return part.barrier();
+      }
+      slow_end const last{c};
+      at_end const after{gone};  // the request has been taken down
+      auto const lonely = part.ibarrier();
+      throw error{"the test", "rank 1 has had enough"};
+    });
+  } catch (error const& e) {
+    thrown = e.what();
+  }
+  CHECK(thrown == "pleat: the test: rank 1 has had enough");
+}
+
+TEST_CASE("local: requests under way when a rank dies end with its name, and destructors do not hang") {
+  std::atomic<bool> gone{false}, entered{false};
   struct at_end {
     std::atomic<bool>& flag;
     ~at_end() { flag = true; }
@@ -170,6 +208,8 @@ TEST_CASE("local: requests under way when a rank dies end with its name, and des
   auto const said = on_ranks(2, [&](comm::communicator& c, std::string& mine) {
     std::vector<float> v(3);
     auto r = c.iall_reduce(v);
+    if (c.rank() == 0) entered = true;
+    while (!entered) std::this_thread::yield();  // a sum that both have entered is brought to its end
     if (c.rank() == 1) {
       at_end const last{gone};
       int x = 0;
@@ -187,7 +227,7 @@ TEST_CASE("local: requests under way when a rank dies end with its name, and des
 }
 
 TEST_CASE("local: a time-out names who did not come, on every rank that waits, and on the one that comes too late") {
-  std::atomic<int> gave_up{0};
+  std::atomic<int> waiting{0}, gave_up{0};
   auto const said = on_ranks(4, [&](comm::communicator& c, std::string&) {
     c.set_timeout(0.05);
     if (c.rank() % 2 == 1) {  // arrives when the others have given up, whenever that is
@@ -196,7 +236,10 @@ TEST_CASE("local: a time-out names who did not come, on every rank that waits, a
       c.barrier();
     }
     try {
-      c.barrier();
+      auto r = c.ibarrier();
+      ++waiting;
+      while (waiting.load() < 2) std::this_thread::yield();  // neither is given up by the other one
+      r.wait();
     } catch (...) {
       ++gave_up;
       throw;

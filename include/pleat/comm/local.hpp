@@ -174,6 +174,8 @@ class local_group {
   /// Rank `rank` ends and will never come again: operations that need it, of this group and of groups split from it,
   /// fail on every other rank with an error that carries this reason. Call it from any thread.
   PLEAT_LAZY void abandon(int rank, std::string const& reason) const { core_->abandon(rank, reason); }
+  /// Whether rank `rank` was told that another one has left: then what it throws may come of that. Call it from the thread of that rank.
+  PLEAT_LAZY [[nodiscard]] bool heard_of_departure(int rank) const { return core_->heard_of_departure(rank); }
 
  private:
   PLEAT_ONCE inline static int checked(int ranks) {
@@ -185,12 +187,13 @@ class local_group {
 };
 
 /// Runs f(communicator) on n threads, one per rank, and waits for all of them. An exception of one rank releases the
-/// others; the first one is thrown here, after all threads have ended.
+/// others. After all threads have ended the first one is thrown here, of those ranks that nobody had released if there are any: the cause, not
+/// what came of it.
 template <class F>
 void run_local(int ranks, F const& f) {
   local_group group(ranks);
   std::mutex guard;
-  std::exception_ptr first;
+  std::exception_ptr first, released;  // released: the first one of a rank that others had left
   auto const one = [&](int rank) {
     try {
       f(group.communicator(rank));
@@ -205,7 +208,8 @@ void run_local(int ranks, F const& f) {
       }
       {
         std::lock_guard const lock(guard);
-        if (!first) first = what;
+        auto& mine = group.heard_of_departure(rank) ? released : first;
+        if (!mine) mine = what;
       }
       group.abandon(rank, reason);
     }
@@ -216,6 +220,7 @@ void run_local(int ranks, F const& f) {
   one(0);
   for (auto& t : threads) t.join();
   if (first) std::rethrow_exception(first);
+  if (released) std::rethrow_exception(released);
 }
 
 }  // namespace pleat::comm

@@ -63,6 +63,7 @@ template <class = void> class local_core_of : public std::enable_shared_from_thi
 
   struct failure {
     std::string call, problem, remedy;
+    bool departure = false;  // of a rank that is needed, which left
   };
 
   struct collective {
@@ -94,7 +95,8 @@ template <class = void> class local_core_of : public std::enable_shared_from_thi
         spins_(static_cast<unsigned>(ranks) <= std::thread::hardware_concurrency() ? 1000 : 0),
         ring_(16, nullptr),
         sends_(static_cast<std::size_t>(ranks)),
-        receives_(static_cast<std::size_t>(ranks)) {
+        receives_(static_cast<std::size_t>(ranks)),
+        heard_(std::make_shared<std::vector<char>>(static_cast<std::size_t>(ranks))) {
     for (auto* lists : {&sends_, &receives_})
       for (auto& list : *lists) list.reserve(256);  // how many wait at once depends on time, and a steady state allocates nothing
   }
@@ -109,7 +111,7 @@ template <class = void> class local_core_of : public std::enable_shared_from_thi
     collective* op = nullptr;
     {
       std::lock_guard lock(mutex_);
-      if (broken_) throw_failure({describe(c), broken_->problem, broken_->remedy}, rank);
+      if (broken_) throw_failure({describe(c), broken_->problem, broken_->remedy, true}, rank);
       op = find(number);
       op->calls[static_cast<std::size_t>(rank)] = c;
       op->here[static_cast<std::size_t>(rank)] = 1;
@@ -167,7 +169,7 @@ template <class = void> class local_core_of : public std::enable_shared_from_thi
       std::lock_guard lock(mutex_);
       if (op.state.load(std::memory_order_relaxed) == open)
         fail(op, {describe(op.calls[static_cast<std::size_t>(rank)]),
-                  "rank " + std::to_string(rank) + " left while an exception unwound its stack", ""});
+                  "rank " + std::to_string(rank) + " left while an exception unwound its stack", "", true});
     }
     wake();
     if (!help(op)) wait_until([&] { return op.state.load(std::memory_order_acquire) >= done; }, -1);
@@ -181,7 +183,7 @@ template <class = void> class local_core_of : public std::enable_shared_from_thi
     message* other = nullptr;
     {
       std::lock_guard lock(mutex_);
-      if (broken_) throw_failure({describe(m.what), broken_->problem, broken_->remedy}, m.rank);
+      if (broken_) throw_failure({describe(m.what), broken_->problem, broken_->remedy, true}, m.rank);
       int const home = sending ? m.what.root : m.rank;  // lists live with the receiver
       auto& waiting = (sending ? receives_ : sends_)[static_cast<std::size_t>(home)];
       int const peer = m.what.root;
@@ -241,34 +243,46 @@ template <class = void> class local_core_of : public std::enable_shared_from_thi
 
   // ---- the group ----
 
-  /// Rank will never come again: every operation that still needs it, now or later, fails and says so.
+  /// Rank will never come again: every operation that still needs it, now or later, fails and says so. Of several ranks that end the first one
+  /// is named, by the groups split from this one too.
   inline void abandon(int rank, std::string const& reason) {
     std::vector<std::weak_ptr<local_core_of>> children;
+    std::pair<int, std::string> first;
     {
       std::lock_guard lock(mutex_);
-      if (!broken_)
+      if (!broken_) {
         broken_ = std::make_unique<failure>(failure{"", "rank " + std::to_string(rank) + " ended early: " + reason,
-                                                    "Mend what that rank reports first"});
+                                                    "Mend what that rank reports first", true});
+        ended_ = {rank, reason};
+      }
+      first = ended_;
       for (auto* op : ring_)
         if (op && op->state.load(std::memory_order_relaxed) == open)
           for (std::size_t r = 0; r < op->here.size(); ++r)
             if (op->here[r]) {
-              fail(*op, {describe(op->calls[r]), broken_->problem, broken_->remedy});
+              fail(*op, {describe(op->calls[r]), broken_->problem, broken_->remedy, true});
               break;
             }
       for (auto* lists : {&sends_, &receives_})
         for (auto& list : *lists)
-          while (!list.empty()) fail(*list.back(), {describe(list.back()->what), broken_->problem, broken_->remedy});
+          while (!list.empty()) fail(*list.back(), {describe(list.back()->what), broken_->problem, broken_->remedy, true});
       children = children_;
     }
     wake();
     for (auto const& child : children)
       if (auto c = child.lock())
-        c->abandon(rank, reason + " (rank " + std::to_string(rank) + " of the group it was split from)");
+        c->abandon(first.first, first.second + " (rank " + std::to_string(first.first) + " of the group it was split from)");
   }
+  /// Whether an error of this rank may come of another one's departure: here or in a group split from this one it was told of one. Asked by its thread.
+  [[nodiscard]] bool heard_of_departure(int rank) const { return (*heard_)[static_cast<std::size_t>(rank)] != 0; }
 
  private:
-  [[noreturn]] inline static void throw_failure(failure const& f, int rank) { throw error{f.call, f.problem, f.remedy, rank}; }
+  [[noreturn]] inline void throw_failure(failure const& f, int rank) const {
+    if (f.departure && std::uncaught_exceptions() == 0) (*heard_)[static_cast<std::size_t>(origin(rank))] = 1;
+    throw error{f.call, f.problem, f.remedy, rank};
+  }
+  /// The rank's number in the group that all others were split from.
+  [[nodiscard]] int origin(int rank) const { return origins_.empty() ? rank : origins_[static_cast<std::size_t>(rank)]; }
 
   void wake() {
     std::lock_guard lock(mutex_);
@@ -498,6 +512,8 @@ template <class = void> class local_core_of : public std::enable_shared_from_thi
       std::size_t j = i;
       while (j < order.size() && op.calls[static_cast<std::size_t>(order[j])].root == color) ++j;
       auto child = std::make_shared<local_core_of>(static_cast<int>(j - i));
+      child->heard_ = heard_;
+      for (std::size_t k = i; k < j; ++k) child->origins_.push_back(origin(order[k]));
       for (std::size_t k = i; k < j; ++k)
         *static_cast<place*>(op.calls[static_cast<std::size_t>(order[k])].out.data) = {child, static_cast<int>(k - i)};
       std::lock_guard lock(mutex_);
@@ -518,7 +534,10 @@ template <class = void> class local_core_of : public std::enable_shared_from_thi
   std::vector<collective*> free_;
   std::vector<std::vector<message*>> sends_, receives_;  // unmatched, by receiver
   std::unique_ptr<failure> broken_;
+  std::pair<int, std::string> ended_;  // the first rank that was abandoned, and why
   std::vector<std::weak_ptr<local_core_of>> children_;
+  std::shared_ptr<std::vector<char>> heard_;  // by origin; each rank writes and reads its own
+  std::vector<int> origins_;                  // of each rank; empty: itself
 };
 
 using local_core = local_core_of<>;
