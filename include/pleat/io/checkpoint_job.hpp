@@ -178,8 +178,9 @@ class checkpoint_job {
   PLEAT_ONCE inline static void finish(shared& s, std::vector<std::uint64_t> sums) {
     auto pause = std::chrono::microseconds(200);
     for (int w = 1; w < s.writers;) {
+      bool const last_look = s.given_up;  // asked first: who finished before that is seen
       if (!detail::exists(note(s, w))) {
-        s.gave_up = s.given_up;
+        s.gave_up = last_look;
         if (s.gave_up) throw error{s.commit->begun.call, "writer " + std::to_string(w) + " of " + std::to_string(s.writers) + " did not finish: the checkpoint is given up", "The one before is untouched"};
         std::this_thread::sleep_for(pause);
         pause = std::min(pause * 2, std::chrono::microseconds(20000));
