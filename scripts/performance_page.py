@@ -34,7 +34,8 @@ ROOMS = {
 # that is a loss.
 FIGURES = {
     "share_of_bound": ("{} of the schedule's bound", math.floor), "share": ("{} of ranks that do not talk", math.floor), "ratio": ("{} of stage 0's time", math.ceil),
-    "exposed": ("{} of the exchange exposed", math.ceil), "whole_over_this": ("{}× faster than unpruned", math.floor, "{} of the unpruned's speed, **behind**"),
+    "speedup": ("{}× of one rank's speed", math.floor), "exposed": ("{} of the exchange exposed", math.ceil), "to_silent": ("{} of the step of ranks that do not talk", math.ceil),
+    "whole_over_this": ("{}× faster than unpruned", math.floor, "{} of the unpruned's speed, **behind**"),
     "float_over_this": ("{}× faster than float", math.floor, "{} of float's speed, **behind**"),
 }
 # Peers whose rows are not called as ours: what follows "peer/" -> who, and the name of our row.
@@ -49,6 +50,12 @@ ORDER = ["base", "tensor", "comm", "compute", "codec", "nn", "plan", "io", "para
 TITLES = {"openblas": "OpenBLAS", "pytorch": "PyTorch", "mpi": "MPI by hand", "std_sort": "std::sort", "std_nth_element": "std::nth_element", "thrust": "Thrust"}
 NANOSECONDS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
 BEHIND = "behind"
+# What the rows of a family measure, where that is not seen from their names.
+REMARKS = {
+    "exposed_communication": "`exposed` is the part of the exchange's time by which it lengthens the step. Which row is the claim of at most 0.10: the one with `link:10Gbit`, a modelled link whose time passes on no core "
+                             "of the ranks, as between machines, where a rank has its cores for computing and the network moves the bytes. Without a link, ranks are threads that fill all cores of this machine: adding the "
+                             "gradients up is work that the same cores do beside the step's own and cannot be hidden; what it costs is its share of the step (the last figure), not of the exchange.",
+}
 RATES = ["flops", "GF/s", "ops", "samples/s", "elements", "bytes_per_second", "items_per_second", "weights_per_second"]
 
 
@@ -191,14 +198,23 @@ def ratio_of(name, who, ours, peers):
     return ours[name].time / peers[name][who].time
 
 
+def beside(name, ours, peers):
+    """What a row's own counters say, and the most memory that it and its peers needed."""
+    said, peak = [ours[name].figure()], ours[name].counters.get("peak_MB")
+    theirs = [f"{title(who)} {row.counters['peak_MB']:,.0f} MB" for who, row in sorted(peers.get(name, {}).items()) if "peak_MB" in row.counters]
+    if peak is not None and theirs:
+        said.append(f"memory at the most {math.ceil(peak):,} MB, {', '.join(theirs)}")
+    return "; ".join(s for s in said if s)
+
+
 def family_table(names, ours, peers):
     whos = sorted({who for n in names for who in peers.get(n, {})})
     rated = any(ours[n].rate() for n in names)
-    told = any(ours[n].figure() for n in names)
+    told = any(beside(n, ours, peers) for n in names)
     head = ["what", "time"] + (["rate"] if rated else []) + (["beside"] if told else []) + [c for who in whos for c in (title(who), "ours / " + title(who))]
     rows, ratios = [], {who: [] for who in whos}
     for n in names:
-        row = [f"`{n}`", time_text(ours[n].time)] + ([ours[n].rate()] if rated else []) + ([ours[n].figure()] if told else [])
+        row = [f"`{n}`", time_text(ours[n].time)] + ([ours[n].rate()] if rated else []) + ([beside(n, ours, peers)] if told else [])
         for who in whos:
             peer = peers.get(n, {}).get(who)
             if peer:
@@ -419,6 +435,8 @@ def page(bench):
         for family, lines in sections[room]:
             if len(sections[room]) > 1:
                 out += [f"### {family}", ""]
+            for member in sorted({n.split("/")[0] for n in families[family]} & REMARKS.keys()):
+                out += [f"`{member}`: {REMARKS[member]}", ""]
             out += lines
     lonely = sorted((n, who) for n, found in peers.items() if n not in ours for who in found)
     if lonely:

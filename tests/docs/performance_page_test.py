@@ -52,6 +52,11 @@ BENCH = {
         row("peer/ggml/q8_0/apply/1", 3),
         row("pipeline/1f1b/ranks:2/manual_time", 30, share_of_bound=0.9559),
         row("state/gpt/stage:1/manual_time", 30, ratio=0.9811),
+        row("tensor_axis/block/ranks:2/manual_time", 30, share=0.9, speedup=1.8799),
+        row("exposed_communication/gpt/stage:0/manual_time", 30, exposed=0.6901, to_silent=1.0101),
+        row("train_step/gpt/threads:1", 30, peak_MB=338.4),
+        row("peer/pytorch/train_step/gpt/threads:1", 60, peak_MB=1029.7),
+        row("train_step/alone/threads:1", 31, peak_MB=338.4),
         row("relu/f32/64/threads:1/real_time", 1, bytes=5e9),
         row("tanh/f32/64/threads:1/real_time", 2, bytes=3e9),
         row("host_cost/parameters:402/real_time", 100, **{"us/parameter": 0.25}),
@@ -72,6 +77,13 @@ class Page(unittest.TestCase):
         found = [l for l in self.lines if all(w in l for w in words)]
         self.assertEqual(len(found), 1, (words, found))
         return found[0]
+
+    def test_figures_beside(self):
+        self.assertIn("0.90 of ranks that do not talk; 1.87× of one rank's speed", self.line("| `tensor_axis/block/ranks:2`"))
+        self.assertIn("0.70 of the exchange exposed; 1.02 of the step of ranks that do not talk", self.line("| `exposed_communication/gpt/stage:0`"))
+        self.assertIn("memory at the most 339 MB, PyTorch 1,030 MB", self.line("| `train_step/gpt/threads:1`", "memory"))
+        self.assertNotIn("memory", self.line("| `train_step/alone/threads:1`"))
+        self.line("`exposed_communication`: ", "link:10Gbit", "modelled")
 
     def test_pairs_and_marks(self):
         self.assertEqual(self.line("`gemm/f32/64x64x64/threads:1`", "|"), "| `gemm/f32/64x64x64/threads:1` | 100 µs | 5.0 GFLOP/s | 200 µs | 0.50 |")
