@@ -1,25 +1,32 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// A model over a mesh: samples dealt over the data axis, weights cut over the tensor axis. One program for any mesh.
+// A model over a mesh: samples dealt over the data axis, weights cut over the tensor axis, layers over the pipeline axis. One program for any mesh.
 //
 //   mesh                                        one rank
 //   mesh --thread-ranks 4 data=2,tensor=2       four ranks as threads of one process
+//   mesh --thread-ranks 4 pipeline=2,tensor=2   an axis that is not named has one rank, data those that are left
 //   mpirun -n 6 mesh 'data=*,tensor=3'          six processes; * is what is left of the ranks
 #include <pleat/pleat.hpp>
 
 #include <cstdio>
 #include <cstring>
+#include <string>
 
 namespace pl = pleat;
 namespace nn = pleat::nn;
 
 int main(int argc, char** argv) {
   return pl::run::launch(argc, argv, [&](pl::world& world) {
-    char const* text = "data=*,tensor=1";
-    for (int i = 1; i < argc; ++i)
+    std::string text = "data=*";
+    for (int i = 1; i < argc; ++i) {
+      if (std::strcmp(argv[i], "--help") == 0) return world.say("mesh [--thread-ranks N] [--threads N] [data=a,tensor=b,pipeline=c]");
       if (std::strchr(argv[i], '=') && argv[i][0] != '-') text = argv[i];
+    }
+    if (text.find("order=") != text.npos) throw pl::error{"mesh", "the order of a model's axes is fixed: pipeline outermost, tensor innermost", "Leave out 'order=…'"};
+    if (text.find("data=") == text.npos) text += ",data=*";
     // [mesh]
     auto const mesh = pl::mesh::parse(text, world.size());
+    auto const ranks = [&](char const* axis) { return mesh.find(axis) < 0 ? 1 : mesh.extent(axis); };
 
     // An ordinary network, and words for where its weights live: fc1 by outputs, fc2 by inputs, the classes by outputs. Any number of
     // ranks will do, 96 and 10 need not divide by it.
@@ -28,8 +35,11 @@ int main(int argc, char** argv) {
         {pl::parallel::column("fc1.*"), pl::parallel::row("fc2.*"), pl::parallel::column("classes.*")});
 
     pl::plan::plan plan{.global_batch = 32};
-    plan.data_ranks = mesh.extent("data");
-    plan.tensor_ranks = mesh.extent("tensor");
+    plan.data_ranks = ranks("data");
+    plan.tensor_ranks = ranks("tensor");
+    plan.pipeline_ranks = ranks("pipeline");
+    plan.micro_batches = plan.pipeline_ranks > 1 ? 4 : 1;
+    if (plan.ranks() != mesh.size()) throw pl::error{"mesh", "'" + text + "' has an axis that no model has", "Name data, tensor, pipeline"};
     auto model = pl::parallel::build(net, plan, world);
 
     auto const data = pl::io::load_digits(PLEAT_DIGITS);
@@ -38,7 +48,7 @@ int main(int argc, char** argv) {
     auto const e = pl::run::evaluate(model, data.test);
     // [mesh]
     pl::index_t here = 0, whole = 0;
-    nn::for_each_parameter(model.net(), [&](nn::parameter const& w) { here += w.size(), whole += w.whole().size(); });
+    nn::for_each_parameter(model.net(), [&](nn::parameter const& w) { here += w.absent ? 0 : w.size(), whole += w.whole().size(); });
     char line[200];
     std::snprintf(line, sizeof line, "%s: %d of %d parameters on rank 0, test error %.2f %%, last loss %.3f", mesh.to_string().c_str(), static_cast<int>(here), static_cast<int>(whole),
                   100 * e.error(), trained.epoch_loss.back());
