@@ -37,4 +37,17 @@ template <class T> using q6_k = stored<T, detail::block_bits<detail::q6_k_format
 /// The product is that of the block types.
 template <class T, int GroupSize = 128> using int4 = stored<T, detail::block_bits<detail::int4_format<GroupSize>>>;
 
+#ifdef PLEAT_FORM  // of these pleat::kernels has the code (compute/instances.hpp)
+PLEAT_FORM template struct detail::stored_weight<detail::block_bits<detail::q8_0_format>, Kokkos::DefaultExecutionSpace>;
+PLEAT_FORM template struct detail::stored_weight<detail::block_bits<detail::q4_0_format>, Kokkos::DefaultExecutionSpace>;
+PLEAT_FORM template struct detail::stored_weight<detail::block_bits<detail::q4_1_format>, Kokkos::DefaultExecutionSpace>;
+PLEAT_FORM template struct detail::stored_weight<detail::block_bits<detail::q5_0_format>, Kokkos::DefaultExecutionSpace>;
+PLEAT_FORM template struct detail::stored_weight<detail::block_bits<detail::q5_1_format>, Kokkos::DefaultExecutionSpace>;
+PLEAT_FORM template struct detail::stored_weight<detail::block_bits<detail::q4_k_format>, Kokkos::DefaultExecutionSpace>;
+PLEAT_FORM template struct detail::stored_weight<detail::block_bits<detail::q6_k_format>, Kokkos::DefaultExecutionSpace>;
+PLEAT_FORM template struct detail::stored_weight<detail::block_bits<detail::int4_format<32>>, Kokkos::DefaultExecutionSpace>;
+PLEAT_FORM template struct detail::stored_weight<detail::block_bits<detail::int4_format<64>>, Kokkos::DefaultExecutionSpace>;
+PLEAT_FORM template struct detail::stored_weight<detail::block_bits<detail::int4_format<128>>, Kokkos::DefaultExecutionSpace>;
+#endif
+
 }  // namespace pleat::codec

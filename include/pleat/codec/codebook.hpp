@@ -33,4 +33,9 @@ template <class T> using codebook = stored<T, detail::codebook_bits>;
 /// ".restart" U32 [chunks, 3] and ".bytes" U8.
 template <class T> using coded = stored<T, detail::coded_bits>;
 
+#ifdef PLEAT_FORM  // of these pleat::kernels has the code (compute/instances.hpp)
+PLEAT_FORM template struct detail::stored_weight<detail::codebook_bits, Kokkos::DefaultExecutionSpace>;
+PLEAT_FORM template struct detail::stored_weight<detail::coded_bits, Kokkos::DefaultExecutionSpace>;
+#endif
+
 }  // namespace pleat::codec

@@ -76,4 +76,9 @@ template <class T> using low_rank = stored<T, detail::low_rank_bits<false>>;
 /// A file holds ".left", ".right", and csr's ".row", ".column", ".values".
 template <class T> using sparse_low_rank = stored<T, detail::low_rank_bits<true>>;
 
+#ifdef PLEAT_FORM  // of these pleat::kernels has the code (compute/instances.hpp)
+PLEAT_FORM template struct detail::stored_weight<detail::low_rank_bits<false>, Kokkos::DefaultExecutionSpace>;
+PLEAT_FORM template struct detail::stored_weight<detail::low_rank_bits<true>, Kokkos::DefaultExecutionSpace>;
+#endif
+
 }  // namespace pleat::codec

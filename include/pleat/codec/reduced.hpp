@@ -23,4 +23,9 @@ template <class T> using bf16 = stored<T, detail::reduced_bits<bfloat16>>;
 /// IEEE binary16, rounded to nearest even: |w − ŵ| ≤ max(2⁻¹¹·|w|, 2⁻²⁵); values from 65520 on are refused. A file holds "" F16.
 template <class T> using f16 = stored<T, detail::reduced_bits<half>>;
 
+#ifdef PLEAT_FORM  // of these pleat::kernels has the code (compute/instances.hpp)
+PLEAT_FORM template struct detail::stored_weight<detail::reduced_bits<bfloat16>, Kokkos::DefaultExecutionSpace>;
+PLEAT_FORM template struct detail::stored_weight<detail::reduced_bits<half>, Kokkos::DefaultExecutionSpace>;
+#endif
+
 }  // namespace pleat::codec

@@ -39,4 +39,12 @@ template <class T, int N = 2, int M = 4> using n_m = stored<T, detail::n_m_bits<
 /// [blocks, B]. One index serves B numbers.
 template <class T, int B = 4> using block_sparse = stored<T, detail::sparse_bits<detail::compressed_rows_logic<B>>>;
 
+#ifdef PLEAT_FORM  // of these pleat::kernels has the code (compute/instances.hpp)
+PLEAT_FORM template struct detail::stored_weight<detail::sparse_bits<detail::compressed_rows_logic<1>>, Kokkos::DefaultExecutionSpace>;
+PLEAT_FORM template struct detail::stored_weight<detail::sparse_bits<detail::compressed_rows_logic<4>>, Kokkos::DefaultExecutionSpace>;
+PLEAT_FORM template struct detail::stored_weight<detail::sparse_bits<detail::bitmask_logic>, Kokkos::DefaultExecutionSpace>;
+PLEAT_FORM template struct detail::stored_weight<detail::n_m_bits<1, 4>, Kokkos::DefaultExecutionSpace>;
+PLEAT_FORM template struct detail::stored_weight<detail::n_m_bits<2, 4>, Kokkos::DefaultExecutionSpace>;
+#endif
+
 }  // namespace pleat::codec

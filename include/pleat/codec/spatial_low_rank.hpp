@@ -62,4 +62,8 @@ struct spatial_bits : spatial_logic {
 /// whole, cut by inputs `horizontal` does.
 template <class T> using spatial_low_rank = stored<T, detail::spatial_bits>;
 
+#ifdef PLEAT_FORM  // of these pleat::kernels has the code (compute/instances.hpp)
+PLEAT_FORM template struct detail::stored_weight<detail::spatial_bits, Kokkos::DefaultExecutionSpace>;
+#endif
+
 }  // namespace pleat::codec

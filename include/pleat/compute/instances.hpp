@@ -28,6 +28,8 @@
 #define PLEAT_KERNEL_IS_DEFINED
 #else
 #define PLEAT_KERNEL extern
+// Forms are more than every program wants: at the end of their own headers they say which instances there are, if this header came before.
+#define PLEAT_FORM extern
 #endif
 
 namespace pleat::compute {
