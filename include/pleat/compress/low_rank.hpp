@@ -72,6 +72,20 @@ class whitening {
   std::vector<double> l_;
 };
 
+/// L and R of a part, each with the root of the singular values.
+struct factors {
+  index_t rank = 0;
+  std::vector<float> left, right;  ///< [rows, rank], [rank, columns]
+
+  /// Those of a lower rank: a factor's column knows nothing of the others.
+  [[nodiscard]] factors first(index_t fewer) const {
+    factors out{fewer, {}, {right.begin(), right.begin() + static_cast<std::ptrdiff_t>(rank > 0 ? static_cast<index_t>(right.size()) / rank * fewer : 0)}};
+    for (std::size_t i = 0; rank > 0 && i < left.size(); i += static_cast<std::size_t>(rank))
+      out.left.insert(out.left.end(), left.begin() + static_cast<std::ptrdiff_t>(i), left.begin() + static_cast<std::ptrdiff_t>(i) + fewer);
+    return out;
+  }
+};
+
 /// A weight on its way: the part of it that this rank holds, scaled to 1, and its decomposition.
 struct to_factor {
   std::string name;
@@ -84,14 +98,44 @@ struct to_factor {
   std::vector<whitening> weighting;  ///< one, or none
   compute::thin_svd f;               ///< of the whole; u is there only where nothing is cut
 };
-
-/// L and R of a part, each with the root of the singular values.
-struct factors {
-  std::vector<float> left, right;
+/// What is kept of one until its rank is known: factors of the largest rank with which they have fewer numbers than the matrix.
+struct factored_part {
+  factors most;
+  std::vector<float> apart;
 };
+
+/// Which rank of a shard group decomposes weight `number`: the work is theirs together, and so is the memory of what comes out.
+[[nodiscard]] inline int solver_of(comm::communicator const* shards, std::size_t number) noexcept {
+  return shards ? static_cast<int>(number % static_cast<std::size_t>(shards->size())) : 0;
+}
+[[nodiscard]] inline bool solves(comm::communicator const* shards, std::size_t number) noexcept { return !shards || shards->rank() == solver_of(shards, number); }
+/// Numbers that one rank of a shard group has, on all. Collective over the group.
+template <class V> void share_numbers(comm::communicator* shards, std::size_t number, std::vector<V>& numbers) {
+  if (!shards || shards->size() == 1) return;
+  int const from = solver_of(shards, number);
+  numbers.resize(static_cast<std::size_t>(shards->broadcast_value(static_cast<index_t>(numbers.size()), from)));
+  if (!numbers.empty()) shards->broadcast(numbers, from);
+}
+/// Numbers that one stage has, on all; the others' are empty. Collective over the pipeline.
+template <class Net> void share_over_stages(parallel::model<Net> const& m, std::vector<double>& numbers) {
+  if (m.pipeline().size() == 1) return;
+  numbers.resize(static_cast<std::size_t>(m.pipeline().all_reduce_value(static_cast<index_t>(numbers.size()), comm::reduction::max)), 0.0);
+  m.pipeline().all_reduce(numbers);  // x + 0 is x
+}
+/// \throws error for NaN and infinity in a weight, by its name and the element's place in the whole: what of it lives on this rank
+template <class Net> void demand_finite_held(parallel::model<Net> const& m, std::string const& call, nn::parameter const& w) {
+  using T = typename parallel::model<Net>::value_type;
+  auto const here = m.held(w);
+  std::vector<T> host(static_cast<std::size_t>(here.range.size()));
+  copy_to_host(m.context(), tensor<T, typename parallel::model<Net>::execution_space>::wrap(here.values, extents{here.range.size()}), host.data());
+  for (std::size_t i = 0; i < host.size(); ++i)
+    if (double const v = pleat::detail::number(host[i]); !std::isfinite(v))
+      throw error{call, "element " + std::to_string(place_in_whole(w.whole(), w.box(), here.range.begin + static_cast<index_t>(i))) + " of '" + w.name + "' is " + std::to_string(v), "Train again with a lower learning rate"};
+}
+
 [[nodiscard]] inline factors factors_of(to_factor const& w, index_t rank) {
   index_t const m = w.shape[0], n = w.shape.size_from(1);
-  factors out{std::vector<float>(static_cast<std::size_t>(m * rank)), std::vector<float>(static_cast<std::size_t>(rank * n))};
+  factors out{rank, std::vector<float>(static_cast<std::size_t>(m * rank)), std::vector<float>(static_cast<std::size_t>(rank * n))};
   std::vector<double> row(static_cast<std::size_t>(std::max(m, n)));
   for (index_t k = 0; k < rank; ++k) {
     double const s = w.f.s[static_cast<std::size_t>(k)], root = std::sqrt(s) * std::sqrt(w.unit), over = s > 0 ? std::sqrt(w.unit) / std::sqrt(s) : 0.0;
@@ -124,14 +168,14 @@ struct factors {
   return out;
 }
 
-/// f(weight&) for every weight of this rank that may take the factors `Form`, of a number of dimensions from `least` on. \param aloud null: nothing is said
+/// f(weight&) for every weight that may take the factors `Form`, those of other stages too, of a number of dimensions from `least` on. \param aloud null: nothing is said
 template <class Form, class Net, class F>
 void for_each_factorable(parallel::model<Net>& m, char const* call, std::vector<std::string> const& ignore, int least, listener const* aloud, F&& f) {
   auto const shared = shared_names(m.net());
   for_each_convertible<codec::forms<Form>>(m, call, ignore, aloud, [&](auto& w) -> std::string {
     if (w.shape.rank() < least) return {};
     auto why = why_not_encoded(w, shared);
-    if (why.empty() && !w.absent) f(w);
+    if (why.empty()) f(w);
     return why;
   });
 }
@@ -147,13 +191,16 @@ void for_each_factorable(parallel::model<Net>& m, char const* call, std::vector<
 ///     model | low_rank{.rule = by_budget{0.4}, .data = calibration(train, 300)}
 ///     pruned | sparse_low_rank{.rule = by_rank{16}, .sparse_share = 0.05}     // outliers apart; of a pruned weight: its survivors
 ///
-/// Weights that are cut over the tensor axis are decomposed where they are (compute::tsqr). Every data rank computes the same bits.
+/// Weights that are cut over the tensor axis are decomposed where they are (compute::tsqr). Every data rank computes the same bits; where
+/// parameters are sharded (state_stage = 3) they are gathered one weight at a time, and ranks take turns at decomposing. Over a pipeline every stage
+/// factors its own, and stages tell each other singular values: ranks are chosen over all layers together.
 template <bool Sparse> struct factorize {
   using fusable_transform = void;
   template <class T> using form = std::conditional_t<Sparse, codec::sparse_low_rank<T>, codec::low_rank<T>>;
   static constexpr bool encodes = true;
   static constexpr bool fills_zeros = !Sparse;
   static constexpr bool takes_parts = true;
+  static constexpr bool takes_shards = true;  // one weight at a time
   static constexpr char const* what = Sparse ? "sparse_low_rank" : "low_rank";
 
   rank_rule rule = by_energy{0.9};
@@ -172,24 +219,32 @@ template <bool Sparse> struct factorize {
   template <class Net> [[nodiscard]] std::vector<factored_weight> plan(parallel::model<Net>& m) const { return decompose(m, false).second; }
 
   /// Collective. \throws error for a rule outside its range (rank_rules.hpp), a weight with NaN or infinity (by name), no weight that is
-  ///                     selected, samples where weights are cut, a pipeline
+  ///                     selected, samples where weights are cut
   template <class Net> void run(parallel::model<Net>& m) const {
-    auto const [parts, found] = decompose(m, true);
+    auto made = decompose(m, true);
+    auto& parts = made.first;  // no structured binding: clang 16 does not capture those under OpenMP
+    auto const& found = made.second;
     std::string dear;
     std::size_t next = 0;
-    for_each_selected(m, false, [&](auto& w) {
-      auto const& p = parts[next];
-      auto const& to = found[next++];
+    comm::all_or_none(m.all_ranks(), [&] { for_each_selected(m, false, [&](auto& w) {
+      auto const number = next++;
+      auto const& to = found[number];
       if (!to.pays) {
         dear += (dear.empty() ? "'" : ", '") + to.name + "' (rank " + std::to_string(to.rank) + " of " + std::to_string(to.rows) + " × " + std::to_string(to.columns) + ")";
         return;
       }
       using F = form<typename std::remove_cvref_t<decltype(w)>::value_type>;
-      auto const f = detail::factors_of(p, to.rank);
-      F::set(m.context(), w.shape, F::bits::from_factors(w.shape, to.rank, f.left, f.right, p.apart), w.storage_of(codec::form_tag<F>{}));
+      if (!w.absent) {
+        auto p = std::exchange(parts[number], {});
+        auto f = p.most.first(to.rank);
+        detail::share_numbers(m.shards(), number, f.left);
+        detail::share_numbers(m.shards(), number, f.right);
+        detail::share_numbers(m.shards(), number, p.apart);
+        F::set(m.context(), w.shape, F::bits::from_factors(w.shape, to.rank, f.left, f.right, p.apart), w.storage_of(codec::form_tag<F>{}));
+      }
       w.template use_form<F>();
       w.follow_form(false);
-    });
+    }); });
     if (!dear.empty()) detail::say(m, on_note, "compress::" + std::string(what) + " left " + dear + " as one matrix: the factors would have more numbers");
     m = m.rebuild(m.net());  // an arena without the factored weights
   }
@@ -208,86 +263,75 @@ template <bool Sparse> struct factorize {
 
   /// Whether there is work, and all of it can be done: asked before the first sum over ranks, so that none waits for one that has left.
   template <class Net> void demand_weights(parallel::model<Net>& m) const {
-    using T = typename parallel::model<Net>::value_type;
-    using Space = typename parallel::model<Net>::execution_space;
     std::string const call = "compress::" + std::string(what);
-    if (m.pipeline().size() > 1)
-      throw error{call, "ranks are chosen over all layers together, and a stage of a pipeline sees its own", "Factor on a plan with one stage, save, and load on the pipeline"};
     bool any = false;
     comm::all_or_none(m.all_ranks(), [&] {
       for_each_selected(m, false, [&](auto& w) {
         any = true;
+        if (w.absent) return;
         if (!Sparse && w.mask_bits() != nullptr)
           throw error{call, "'" + w.name + "' is pruned, and factors would fill its zeros", "Use sparse_low_rank, which keeps what survived apart, or leave the weight out (.ignore)"};
-        std::vector<T> host(static_cast<std::size_t>(w.size()));
-        copy_to_host(m.context(), tensor<T, Space>::wrap(w.data(), w.shape), host.data());
-        for (std::size_t i = 0; i < host.size(); ++i)
-          if (double const v = pleat::detail::number(host[i]); !std::isfinite(v))
-            throw error{call, "element " + std::to_string(detail::place_in_whole(w.whole(), w.box(), static_cast<index_t>(i))) + " of '" + w.name + "' is " + std::to_string(v), "Train again with a lower learning rate"};
+        detail::demand_finite_held(m, call, w);
       });
     });
     if (!any) throw error{call, "no weight is left to be factored", "See .ignore, and whether the layers have with_forms"};
   }
 
-  /// \param keep the parts' numbers and decompositions too
-  template <class Net> std::pair<std::vector<detail::to_factor>, std::vector<factored_weight>> decompose(parallel::model<Net>& m, bool keep) const {
+  /// \param keep the factors too, each on the rank that found them
+  template <class Net> std::pair<std::vector<detail::factored_part>, std::vector<factored_weight>> decompose(parallel::model<Net>& m, bool keep) const {
     using T = typename parallel::model<Net>::value_type;
-    using Space = typename parallel::model<Net>::execution_space;
     check();
     demand_weights(m);
     std::vector<layer_input> inputs;
     if (!data.empty()) {
       if (m.parts().size() > 1) throw error{"compress::" + std::string(what), "weights are cut over the tensor axis, where no rank can weigh their columns", "Leave .data empty, or use mesh.tensor = 1"};
-      inputs = layer_inputs(m, data);
+      if (!m.shards()) inputs = layer_inputs(m, data);  // else one matrix of inputs at a time
     }
-    std::vector<detail::to_factor> parts;
+    std::vector<detail::factored_part> parts;
     std::vector<spectrum> spectra;
     std::vector<std::string> names, unweighted;
-    std::vector<double> whole;  // ‖W‖_F of each, scaled, in its norm
+    std::vector<double> whole, apart;  // of each: ‖W‖²_F, scaled, in its norm, without outliers; and their share
     for_each_selected(m, keep, [&](auto& w) {
-      detail::to_factor p;
-      p.name = w.name;
-      p.shape = w.shape;
-      p.rows = codec::rows_of(w.whole());
-      p.columns = codec::columns_of(w.whole());
-      if (w.parts > 1 && w.where.shards()) p.cut = w.where.dim == 0 ? 0 : 1;
-      std::vector<T> host(static_cast<std::size_t>(w.size()));
-      copy_to_host(m.context(), tensor<T, Space>::wrap(w.data(), w.shape), host.data());
-      double largest = 0;
-      for (T const v : host) largest = std::max(largest, std::fabs(pleat::detail::number(v)));
-      if (p.cut >= 0) largest = m.parts().all_reduce_value(largest, comm::reduction::max);
-      p.unit = largest > 0 ? largest : 1.0;
-      for (T const v : host) p.values.push_back(pleat::detail::number(v) / p.unit);
-      if constexpr (Sparse) set_apart(p);
-      index_t const rows = p.shape[0], columns = p.shape.size_from(1);
-      auto const in = std::find_if(inputs.begin(), inputs.end(), [&](auto const& x) { return x.name == p.name; });
-      if (in != inputs.end() && in->groups == 1 && in->rows > 0) {
-        try {
-          p.weighting.emplace_back(columns, std::span<double const>(in->gram), 1.0 / static_cast<double>(in->rows), dampening_frac);
-        } catch (error const& e) {
-          throw error{"compress::" + std::string(what), "'" + p.name + "': " + e.problem(), e.remedy()};
-        }
-      } else if (!inputs.empty()) {
-        unweighted.push_back(p.name);
-      }
-      if (p.cut >= 0) {
-        if (p.cut == 0) p.f = compute::svd_of_rows(m.parts(), p.rows, p.columns, p.values, solver);
-        else p.f = compute::svd_of_rows(m.parts(), p.columns, p.rows, compute::detail::transposed(rows, columns, p.values), solver);
+      std::size_t const number = parts.size();
+      if (m.shards() && !data.empty()) inputs = layer_inputs(m, data, {.only = [&](nn::parameter const& one) { return one.name == w.name; }});
+      auto const in = std::find_if(inputs.begin(), inputs.end(), [&](auto const& x) { return x.name == w.name; });
+      bool const weighted = in != inputs.end() && in->groups == 1 && in->rows > 0;
+      std::vector<double> found;  // ‖W‖²_F, the share of outliers, whether it is weighed, singular values
+      parts.emplace_back();
+      auto const solve = [&](std::vector<T> const& host) {
+        detail::to_factor p;
+        p.name = w.name;
+        p.shape = w.shape;
+        p.rows = codec::rows_of(w.whole());
+        p.columns = codec::columns_of(w.whole());
+        if (w.parts > 1 && w.where.shards()) p.cut = w.where.dim == 0 ? 0 : 1;
+        double largest = 0;
+        for (T const v : host) largest = std::max(largest, std::fabs(pleat::detail::number(v)));
+        if (p.cut >= 0) largest = m.parts().all_reduce_value(largest, comm::reduction::max);
+        p.unit = largest > 0 ? largest : 1.0;
+        for (T const v : host) p.values.push_back(pleat::detail::number(v) / p.unit);
+        if constexpr (Sparse) set_apart(p);
+        double const squares = decompose(m, p, weighted ? &*in : nullptr);
+        found = {squares, Sparse ? static_cast<double>(std::count_if(p.apart.begin(), p.apart.end(), [](float v) { return v != 0; })) / static_cast<double>(std::max<std::size_t>(1, p.apart.size())) : 0.0, weighted ? 1.0 : 0.0};
+        found.insert(found.end(), p.f.s.begin(), p.f.s.end());
+        if (keep) parts.back() = {detail::factors_of(p, std::min(static_cast<index_t>(p.f.s.size()), p.rows * p.columns / std::max<index_t>(1, p.rows + p.columns))), std::move(p.apart)};
+      };
+      std::vector<T> host;
+      if (!w.absent) host = m.host_values_of(w);
+      if (m.shards() || m.pipeline().size() > 1) {
+        comm::all_or_none(m.all_ranks(), [&] {
+          if (!w.absent && detail::solves(m.shards(), number)) solve(host);
+        });
+        if (!w.absent) detail::share_numbers(m.shards(), number, found);
+        detail::share_over_stages(m, found);
       } else {
-        auto seen = p.values;
-        if (!p.weighting.empty())
-          for (index_t r = 0; r < rows; ++r) p.weighting.front().apply(p.values.data() + r * columns, seen.data() + r * columns);
-        auto const* const r = std::get_if<by_rank>(&rule);
-        bool const few = randomized && r->rank >= 1 && r->rank <= std::min(rows, columns);  // else the rule says what is wrong
-        double squares = 0;
-        for (double const v : seen) squares += v * v;
-        p.f = few ? compute::randomized_svd(rows, columns, seen, r->rank) : solver(rows, columns, seen);
-        whole.push_back(squares);
+        solve(host);
       }
-      if (p.cut >= 0) whole.push_back(detail::tails(p.f.s)[0]);
-      spectra.push_back({p.rows, p.columns, p.f.s});
-      names.push_back(p.name);
-      parts.push_back(std::move(p));
+      if (!data.empty() && found[2] == 0) unweighted.push_back(w.name);
+      whole.push_back(found[0]);
+      apart.push_back(found[1]);
+      spectra.push_back({codec::rows_of(w.whole()), codec::columns_of(w.whole()), {found.begin() + 3, found.end()}});
+      names.push_back(w.name);
     });
     if (keep && !unweighted.empty()) {
       std::string list;
@@ -297,16 +341,41 @@ template <bool Sparse> struct factorize {
     auto const ranks = ranks_of(rule, spectra, names);
     std::vector<factored_weight> found;
     for (std::size_t i = 0; i < parts.size(); ++i) {
-      auto const& p = parts[i];
+      auto const& [rows, columns, values] = spectra[i];
       double kept = 0;
-      for (index_t k = 0; k < ranks[i]; ++k) kept += p.f.s[static_cast<std::size_t>(k)] * p.f.s[static_cast<std::size_t>(k)];
-      double const apart = Sparse ? static_cast<double>(std::count_if(p.apart.begin(), p.apart.end(), [](float v) { return v != 0; })) / static_cast<double>(std::max<std::size_t>(1, p.apart.size())) : 0.0;
-      index_t const numbers = ranks[i] * (p.rows + p.columns);
+      for (index_t k = 0; k < ranks[i]; ++k) kept += values[static_cast<std::size_t>(k)] * values[static_cast<std::size_t>(k)];
+      index_t const numbers = ranks[i] * (rows + columns);
       // an outlier is a number and an index
-      bool const pays = ranks[i] > 0 && static_cast<double>(numbers) + 2 * apart * static_cast<double>(p.rows) * static_cast<double>(p.columns) < static_cast<double>(p.rows * p.columns);
-      found.push_back({p.name, p.rows, p.columns, ranks[i], whole[i] > 0 ? std::sqrt(std::max(0.0, 1 - kept / whole[i])) : 0.0, apart, pays});
+      bool const pays = ranks[i] > 0 && static_cast<double>(numbers) + 2 * apart[i] * static_cast<double>(rows) * static_cast<double>(columns) < static_cast<double>(rows * columns);
+      found.push_back({names[i], rows, columns, ranks[i], whole[i] > 0 ? std::sqrt(std::max(0.0, 1 - kept / whole[i])) : 0.0, apart[i], pays});
     }
     return {std::move(parts), std::move(found)};
+  }
+
+  /// The decomposition of a part's numbers. \param in null, or what its columns are weighed by \returns ‖W‖²_F, in its norm
+  template <class Net> double decompose(parallel::model<Net>& m, detail::to_factor& p, layer_input const* in) const {
+    index_t const rows = p.shape[0], columns = p.shape.size_from(1);
+    if (in) {
+      try {
+        p.weighting.emplace_back(columns, std::span<double const>(in->gram), 1.0 / static_cast<double>(in->rows), dampening_frac);
+      } catch (error const& e) {
+        throw error{"compress::" + std::string(what), "'" + p.name + "': " + e.problem(), e.remedy()};
+      }
+    }
+    if (p.cut >= 0) {
+      p.f = p.cut == 0 ? compute::svd_of_rows(m.parts(), p.rows, p.columns, p.values, solver)
+                       : compute::svd_of_rows(m.parts(), p.columns, p.rows, compute::detail::transposed(rows, columns, p.values), solver);
+      return detail::tails(p.f.s)[0];
+    }
+    auto seen = p.values;
+    if (in)
+      for (index_t r = 0; r < rows; ++r) p.weighting.front().apply(p.values.data() + r * columns, seen.data() + r * columns);
+    auto const* const r = std::get_if<by_rank>(&rule);
+    bool const few = randomized && r->rank >= 1 && r->rank <= std::min(rows, columns);  // else the rule says what is wrong
+    double squares = 0;
+    for (double const v : seen) squares += v * v;
+    p.f = few ? compute::randomized_svd(rows, columns, seen, r->rank) : solver(rows, columns, seen);
+    return squares;
   }
 
   /// Takes the largest magnitudes out; ties by position. Of a weight that is cut, each part gives its share.

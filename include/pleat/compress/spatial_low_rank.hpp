@@ -22,12 +22,14 @@ namespace pleat::compress {
 ///
 ///     model | spatial_low_rank{.rule = by_energy{0.95}} | low_rank{.ignore = {"conv*"}}
 ///
-/// r·(in·h + out·w) numbers, against r·(in·h·w + out) of low_rank; which of both is less for the same error, `plan` of each tells.
+/// r·(in·h + out·w) numbers, against r·(in·h·w + out) of low_rank; which of both is less for the same error, `plan` of each tells. Sharded
+/// parameters (state_stage = 3) are gathered one kernel at a time, and ranks take turns at decomposing. Stages of a pipeline factor their own.
 struct spatial_low_rank {
   using fusable_transform = void;
   template <class T> using form = codec::spatial_low_rank<T>;
   static constexpr bool encodes = true;
   static constexpr bool fills_zeros = true;
+  static constexpr bool takes_shards = true;  // one kernel at a time
   static constexpr char const* what = "spatial_low_rank";
 
   rank_rule rule = by_energy{0.9};
@@ -42,23 +44,31 @@ struct spatial_low_rank {
   template <class Net> [[nodiscard]] std::vector<factored_weight> plan(parallel::model<Net>& m) const { return decompose(m).second; }
 
   /// Collective. \throws error for a rule outside its range (rank_rules.hpp), a kernel with NaN or infinity (by name), one that is pruned, no kernel
-  ///                     that is selected, a pipeline
+  ///                     that is selected
   template <class Net> void run(parallel::model<Net>& m) const {
-    auto const [parts, found] = decompose(m);
+    auto made = decompose(m);
+    auto& parts = made.first;  // no structured binding: clang 16 does not capture those under OpenMP
+    auto const& found = made.second;
     std::string dear;
     std::size_t next = 0;
-    for_each_selected(m, &on_note, [&](auto& w) {
-      auto const& p = parts[next];
-      auto const& to = found[next++];
+    comm::all_or_none(m.all_ranks(), [&] { for_each_selected(m, &on_note, [&](auto& w) {
+      auto const number = next++;
+      auto const& to = found[number];
       if (!to.pays) {
         dear += (dear.empty() ? "'" : ", '") + to.name + "' (rank " + std::to_string(to.rank) + " of " + std::to_string(to.rows) + " × " + std::to_string(to.columns) + ")";
         return;
       }
       using F = form<typename std::remove_cvref_t<decltype(w)>::value_type>;
-      F::set(m.context(), w.shape, F::bits::of_vectors(w.shape, p.f, to.rank, p.unit), w.storage_of(codec::form_tag<F>{}));
+      if (!w.absent) {
+        auto p = std::exchange(parts[number], {});
+        p.first(to.rank);
+        detail::share_numbers(m.shards(), number, p.f.u);
+        detail::share_numbers(m.shards(), number, p.f.v);
+        F::set(m.context(), w.shape, F::bits::of_vectors(w.shape, p.f, to.rank, p.unit), w.storage_of(codec::form_tag<F>{}));
+      }
       w.template use_form<F>();
       w.follow_form(false);
-    });
+    }); });
     if (!dear.empty()) detail::say(m, on_note, std::string(call) + " left " + dear + " as one kernel: the factors would have more numbers");
     m = m.rebuild(m.net());  // an arena without the factored kernels
   }
@@ -66,9 +76,16 @@ struct spatial_low_rank {
  private:
   static constexpr char const* call = "compress::spatial_low_rank";
 
+  /// What is kept of a kernel until its rank is known; the vectors on the rank that found them.
   struct kernel {
     compute::thin_svd f;
     double unit = 1;
+
+    void first(index_t rank) {
+      f.u.resize(static_cast<std::size_t>(std::min(rank * f.m, static_cast<index_t>(f.u.size()))));
+      f.v.resize(static_cast<std::size_t>(std::min(rank * f.n, static_cast<index_t>(f.v.size()))));
+      f.r = rank;
+    }
   };
 
   template <class Net, class F> void for_each_selected(parallel::model<Net>& m, listener const* aloud, F&& f) const {
@@ -77,31 +94,41 @@ struct spatial_low_rank {
 
   template <class Net> std::pair<std::vector<kernel>, std::vector<factored_weight>> decompose(parallel::model<Net>& m) const {
     using T = typename parallel::model<Net>::value_type;
-    using Space = typename parallel::model<Net>::execution_space;
-    if (m.pipeline().size() > 1)
-      throw error{call, "ranks are chosen over all layers together, and a stage of a pipeline sees its own", "Factor on a plan with one stage, save, and load on the pipeline"};
     std::vector<kernel> parts;
     std::vector<spectrum> spectra;
     std::vector<std::string> names;
     comm::all_or_none(m.all_ranks(), [&] {
       for_each_selected(m, nullptr, [&](auto& w) {
+        if (w.absent) return;
         if (w.mask_bits() != nullptr) throw error{call, "'" + w.name + "' is pruned, and factors would fill its zeros", "Factor first, or leave the kernel out (.ignore)"};
-        std::vector<T> host(static_cast<std::size_t>(w.size()));
-        copy_to_host(m.context(), tensor<T, Space>::wrap(w.data(), w.shape), host.data());
+        detail::demand_finite_held(m, call, w);
+      });
+    });
+    for_each_selected(m, nullptr, [&](auto& w) {
+      std::size_t const number = parts.size();
+      std::vector<T> host;
+      if (!w.absent) host = m.host_values_of(w);
+      kernel k;
+      std::vector<double> found;  // the largest magnitude, singular values
+      comm::all_or_none(m.all_ranks(), [&] {
+        if (w.absent || !detail::solves(m.shards(), number)) return;
         double largest = 0;
-        for (std::size_t i = 0; i < host.size(); ++i) {
-          double const v = static_cast<double>(host[i]);
-          if (!std::isfinite(v)) throw error{call, "element " + std::to_string(i) + " of '" + w.name + "' is " + std::to_string(v), "Train again with a lower learning rate"};
-          largest = std::max(largest, std::fabs(v));
-        }
-        kernel k;
+        for (T const v : host) largest = std::max(largest, std::fabs(static_cast<double>(v)));
         k.unit = largest > 0 ? largest : 1.0;
         codec::detail::spatial_logic::sides const s(w.shape);
         k.f = solver(s.tall(), s.wide(), codec::detail::spatial_logic::unfolded(w.shape, host, k.unit));
-        spectra.push_back({s.tall(), s.wide(), k.f.s});
-        names.push_back(w.name);
-        parts.push_back(std::move(k));
+        found = {k.unit};
+        found.insert(found.end(), k.f.s.begin(), k.f.s.end());
+        k.first(std::min(k.f.r, s.tall() * s.wide() / std::max<index_t>(1, s.tall() + s.wide())));  // more do not pay
       });
+      if (!w.absent) detail::share_numbers(m.shards(), number, found);
+      detail::share_over_stages(m, found);
+      k.unit = found[0];
+      k.f.s.assign(found.begin() + 1, found.end());
+      codec::detail::spatial_logic::sides const s(w.shape);
+      spectra.push_back({s.tall(), s.wide(), k.f.s});
+      names.push_back(w.name);
+      parts.push_back(std::move(k));
     });
     if (parts.empty()) throw error{call, "no kernel of a convolution is left to be factored", "compress::low_rank is for matrices; see .ignore, and whether the layers have with_forms"};
     auto const ranks = ranks_of(rule, spectra, names);
