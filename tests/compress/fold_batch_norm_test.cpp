@@ -15,7 +15,7 @@
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
-#include <compress/compress_support.hpp>
+#include <compress/mesh_support.hpp>
 
 #include <limits>
 
@@ -99,6 +99,46 @@ TEST_CASE("zeros stay zeros, then codes: prune, fold, quantize in one pipeline")
         for (std::size_t i = 0; i < p.values.size(); ++i)
           if (p.values[i] == 0) REQUIRE(q.values[i] == 0);
       }
+}
+
+TEST_CASE("networks in stages: norms and the layers before them may be on different ranks, parameters in pieces; the bytes of one rank") {
+  auto w = alone();
+  auto const image = pleat::run::file_image(trained(w));
+  auto const on = [&](pleat::world& mine, mesh const& l, std::vector<index_t> cuts) {
+    auto p = plan_of(l);
+    p.cuts = std::move(cuts);
+    auto m = pleat::parallel::build(normed(), p, mine, {.seed = 1});
+    pleat::run::load(m, pleat::io::safetensors_file(image, "memory"));
+    return m;
+  };
+  compress::fold_batch_norm const fold{.on_note = [](std::string_view) {}};
+  auto const folded = [&](mesh const& l, std::vector<index_t> const& cuts) { return file_over(l, [&](pleat::world& mine) { return on(mine, l, cuts) | fold; }); };
+  auto const reference = folded({}, {});
+  for (auto const& [data_ranks, state] : {std::pair{1, 0}, {2, 0}, {2, 3}}) {
+    CAPTURE(data_ranks, state);
+    CHECK((folded({data_ranks, 1, 1, state}, {}) == reference));
+    CHECK((folded({data_ranks, 1, 2, state}, {1}) == reference));  // conv | bn1
+    CHECK((folded({data_ranks, 1, 2, state}, {5}) == reference));  // fc1 | bn2
+  }
+  CHECK((folded({1, 1, 3}, {1, 5}) == reference));
+
+  // What the second stage's statistics say is said by the first, too.
+  std::vector<std::string> said(2);
+  pleat::comm::run_local(2, [&](pleat::comm::communicator c) {
+    auto const rank = static_cast<std::size_t>(c.rank());
+    pleat::world mine(std::move(c), 1);
+    mine.set_sink({});
+    auto m = on(mine, {1, 1, 2}, {1});
+    m.net().for_each_parameter([&](auto& x) {
+      if (x.name == "bn1.running_var" && !x.absent) x.data()[3] = -1;
+    });
+    try {
+      (void)(m | fold);
+    } catch (pleat::error const& e) {
+      said[rank] = e.what();
+    }
+  });
+  for (auto const& s : said) CHECK_THAT(s, ContainsSubstring("feature 3 of 'bn1'"));
 }
 
 TEST_CASE("bad input: nothing to fold, statistics that are none, weights in codes") {

@@ -6,7 +6,9 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -69,13 +71,14 @@ template <class Net> [[nodiscard]] Net with_folded_norms(Net net, std::vector<st
 /// Folds every batch norm that directly follows a linear or conv2d layer in a sequential into that layer: with the running statistics,
 /// factor = weight/√(variance + epsilon), row r of the layer's weight is multiplied by factor[r] and its bias becomes
 /// (bias − mean)·factor + norm's bias, in double, rounded once. The layer gets a bias if it had none; the norm is an identity from then on.
-/// Answers differ by rounding only; training after it is without the norm. Zeros stay zeros. Sharded parameters are gathered layer by layer.
+/// Answers differ by rounding only; training after it is without the norm. Zeros stay zeros. Sharded parameters are scaled where they are, and so
+/// are those of stages: ranks tell each other a norm's vectors.
 ///
 /// Before quantizing: an encoded weight cannot be scaled, and ranges are to be those of the folded one.
 struct fold_batch_norm {
   using fusable_transform = void;
   static constexpr bool folds = true;
-  static constexpr bool takes_shards = true;  // layer by layer
+  static constexpr bool takes_shards = true;
   static constexpr char const* what = "fold_batch_norm";
 
   std::vector<std::string> ignore{};  ///< names of norms that stay; * and ? as in a shell
@@ -84,12 +87,12 @@ struct fold_batch_norm {
   [[nodiscard]] std::string name() const { return "fold batch norms"; }
   [[nodiscard]] error_kind leaves_errors() const noexcept { return error_kind::folded; }
 
-  /// \throws error for statistics or parameters with NaN or infinity, a negative variance, a weight that is encoded, or if nothing can be folded
+  /// Collective. \throws error for statistics or parameters with NaN or infinity, a negative variance, a weight that is encoded, or if nothing can be folded
   template <class Net> void run(parallel::model<Net>& m) const {
-    if (m.layout().count() > 1) throw error{call, "the model is cut into stages", "Fold first, then build over a pipeline: a norm and the layer before it may be on different ranks"};
     struct folded {
       std::string weight, bias;
-      std::vector<float> w, b;
+      std::vector<double> factor;  // of each row
+      std::vector<float> b;
     };
     std::vector<folded> all;
     std::string left;
@@ -100,18 +103,17 @@ struct fold_batch_norm {
       if (w.form_name() != "dense" && w.form_name() != "masked")
         throw error{call, "'" + w.name + "' is stored as '" + std::string(w.form_name()) + "', which cannot be scaled row by row", "Fold before quantizing, or leave the norm alone: .ignore = {\"" + norm.name() + "\"}"};
       if (!w.tied_to.empty()) throw error{call, "'" + w.name + "' shares its memory with '" + w.tied_to + "'", "Leave the norm alone: .ignore = {\"" + norm.name() + "\"}"};
-      auto const gamma = host(m, norm.weight()), beta = host(m, norm.bias()), mean = host(m, norm.running_mean()), variance = host(m, norm.running_variance());
-      folded f{w.name, producer.bias().name, host(m, w), producer.has_bias() ? host(m, producer.bias()) : std::vector<float>(gamma.size(), 0.0f)};
+      auto const gamma = numbers_of(m, norm.weight()), beta = numbers_of(m, norm.bias()), mean = numbers_of(m, norm.running_mean()), variance = numbers_of(m, norm.running_variance());
+      folded f{w.name, producer.bias().name, std::vector<double>(gamma.size()), producer.has_bias() ? numbers_of(m, producer.bias()) : std::vector<float>(static_cast<std::size_t>(codec::rows_of(w.whole())), 0.0f)};
       if (f.b.size() != gamma.size())
         throw error{call, "'" + norm.name() + "' has " + std::to_string(gamma.size()) + " features, the layer before it " + std::to_string(f.b.size()) + " outputs"};
-      std::size_t const columns = f.w.size() / gamma.size();
       for (std::size_t r = 0; r < gamma.size(); ++r) {
         double const spread = static_cast<double>(variance[r]) + norm.options().epsilon, factor = static_cast<double>(gamma[r]) / std::sqrt(spread);
         double const bias = (static_cast<double>(f.b[r]) - static_cast<double>(mean[r])) * factor + static_cast<double>(beta[r]);
         if (!(spread > 0) || !std::isfinite(factor) || !std::isfinite(bias))
           throw error{call, "feature " + std::to_string(r) + " of '" + norm.name() + "' has weight " + std::to_string(gamma[r]) + ", bias " + std::to_string(beta[r]) + ", mean " + std::to_string(mean[r]) +
                                 " and variance " + std::to_string(variance[r]) + ": no finite factor comes out of that", "Train again with a lower learning rate"};
-        for (std::size_t j = 0; j < columns; ++j) f.w[r * columns + j] = static_cast<float>(static_cast<double>(f.w[r * columns + j]) * factor);
+        f.factor[r] = factor;
         f.b[r] = static_cast<float>(bias);
       }
       all.push_back(std::move(f));
@@ -125,20 +127,45 @@ struct fold_batch_norm {
     m = m.rebuild(std::move(net));
     m.net().for_each_parameter([&](auto& w) {
       using T = typename std::remove_cvref_t<decltype(w)>::value_type;
-      for (auto const& f : all) {
-        if (w.name != f.weight && w.name != f.bias) continue;
-        if constexpr (std::is_same_v<T, float>) m.set_host_values_of(w, w.name == f.weight ? f.w : f.b);
-      }
+      if (w.absent) return;
+      for (auto const& f : all)
+        if constexpr (std::is_same_v<T, float>) {
+          if (w.name == f.bias) m.set_host_values_of(w, f.b);
+          else if (w.name == f.weight) scale_rows(m, w, f.factor);
+        }
     });
     m.values_changed();
   }
 
  private:
   static constexpr char const* call = "compress::fold_batch_norm";
-  template <class Model, class W> [[nodiscard]] static std::vector<float> host(Model const& m, W const& w) {
+
+  /// The numbers of a vector, on every stage: they travel as their bits, of which one stage has those that are not zero.
+  template <class Model, class W> [[nodiscard]] static std::vector<float> numbers_of(Model const& m, W const& w) {
     using T = typename W::value_type;
     static_assert(std::is_same_v<T, float>, "pleat: compress::fold_batch_norm folds float networks");
-    return m.host_values_of(w);
+    std::vector<float> numbers(static_cast<std::size_t>(w.size()));
+    if (!w.absent) numbers = m.host_values_of(w);
+    if (m.pipeline().size() == 1) return numbers;
+    std::vector<std::int64_t> bits;
+    for (float const x : numbers) bits.push_back(static_cast<std::int64_t>(std::bit_cast<std::uint32_t>(x)));
+    m.pipeline().all_reduce(bits);
+    for (std::size_t i = 0; i < bits.size(); ++i) numbers[i] = std::bit_cast<float>(static_cast<std::uint32_t>(bits[i]));
+    return numbers;
+  }
+  /// What of a weight lives on this rank.
+  template <class Model> static void scale_rows(Model& m, nn::parameter const& w, std::vector<double> const& factor) {
+    using Space = typename Model::execution_space;
+    auto const here = m.held(w);
+    auto const numbers = tensor<float, Space>::wrap(here.values, extents{here.range.size()});
+    std::vector<float> host(static_cast<std::size_t>(here.range.size()));
+    copy_to_host(m.context(), numbers, host.data());
+    index_t const columns = w.size() / static_cast<index_t>(factor.size());
+    for (index_t i = 0; i < here.range.size(); ++i) {
+      float& x = host[static_cast<std::size_t>(i)];
+      x = static_cast<float>(static_cast<double>(x) * factor[static_cast<std::size_t>((here.range.begin + i) / columns)]);
+    }
+    copy_from_host(m.context(), host.data(), numbers);
   }
 };
 
