@@ -113,6 +113,24 @@ TEST_CASE("what is left trains, is saved and read, and every number of ranks has
   }
 }
 
+TEST_CASE("sharded parameters stay so while blocks are judged, though some ranks have fewer samples, or none") {
+  static_assert(compress::detail::takes_shards<compress::prune_blocks>);
+  auto const train = data(140);
+  for (index_t const samples : {2, 129}) {  // 129: two batches on one of two ranks, one on the other
+    CAPTURE(samples);
+    auto const file = [&](mesh const& l) {
+      return file_over(l, [&](pleat::world& w) {
+        return par::build(deep(), plan_of(l), w, {.seed = 5}) | (compress::prune_blocks{.count = 2, .samples = compress::calibration(train, samples)} | compress::fine_tune(train, quiet(1)));
+      });
+    };
+    auto const one = file({});
+    for (mesh const& l : {mesh{1, 1, 1, 3}, {2, 1, 1, 3}, {3, 1, 1, 3}, {2, 1, 2, 3}}) {
+      CAPTURE(l.data, l.stages);
+      CHECK((file(l) == one));
+    }
+  }
+}
+
 TEST_CASE("a network in stages loses the same blocks, to the byte; cut over the tensor axis the same ones go") {
   auto const samples = data(32);
   std::mutex guard;

@@ -30,11 +30,12 @@ struct removed_block {
 /// Takes `count` bodies of plain residuals out (nn::residual::remove_body), one after the other, each time the one without which the
 /// answers to the samples are nearest to what they were. No labels, no training. The network keeps its type; a body that is gone costs
 /// nothing and stores nothing. The same choice on any number of data ranks and in stages; where weights are cut too, but for differences of rounding
-/// in the answers by which blocks are judged. Every rank takes out its share of a body.
+/// in the answers by which blocks are judged. Every rank takes out its share of a body; sharded parameters (state_stage = 3) stay so.
 struct prune_blocks {
   using fusable_transform = void;
   static constexpr bool writes_weights = true;
   static constexpr bool takes_parts = true;
+  static constexpr bool takes_shards = true;
   static constexpr char const* what = "prune_blocks";
 
   index_t count = 1;
@@ -99,11 +100,17 @@ struct prune_blocks {
     using T = typename parallel::model<Net>::value_type;
     index_range const mine = block_range(samples.size(), m.ranks().size(), m.ranks().rank());
     std::vector<std::vector<double>> out;
-    constexpr index_t together = 64;
-    comm::attempts batches(m.parts().size() > 1);
-    for (index_t at = mine.begin; at < mine.end; at += together)
+    constexpr index_t at_once = 64;
+    bool const together = m.plan().state_stage == 3;  // an answer gathers parameters: every rank gives as many
+    index_t const most = together ? (samples.size() + m.ranks().size() - 1) / m.ranks().size() : mine.size();
+    comm::attempts batches(m.parts().size() > 1 || together);
+    for (index_t at = mine.begin; at < mine.begin + most; at += at_once)
       batches([&] {
-        index_t const n = std::min(together, mine.end - at);
+        index_t const n = std::min(at_once, mine.end - at);
+        if (n < 1) {  // for the ranks that have more; nobody looks
+          (void)m.predict(samples.load<T>(m.context(), 0, 1));
+          return;
+        }
         auto const y = m.predict(samples.load<T>(m.context(), at, n));
         std::vector<T> host(static_cast<std::size_t>(y.size()));
         copy_to_host(m.context(), y, host.data());
