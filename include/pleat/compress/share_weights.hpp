@@ -96,12 +96,21 @@ struct share_weights {
       });
       if (!any) throw error{"compress::share_weights", "no weight is left whose values could be shared", "See .ignore, and whether the layers have with_forms"};
     });
-    std::vector<detail::cluster_map> maps;
+    using form = codec::coded<T>;
+    std::vector<detail::cluster_map> maps;  // of weights that are trained before they are coded
     for_each_selected(m, false, [&](auto& w) {
       if (w.absent) return;
       auto values = numbers_of(w);  // of one weight at a time
       bool const cut = w.parts > 1 && w.where.shards();
-      maps.push_back(detail::make_clusters(w.shape, values, settings_for(w), {codec::rows_of(w.whole()), cut && w.where.shards(0) ? w.box()[0].begin : 0, sum_over(m, w)}));
+      auto map = detail::make_clusters(w.shape, values, settings_for(w), {codec::rows_of(w.whole()), cut && w.where.shards(0) ? w.box()[0].begin : 0, sum_over(m, w)});
+      if (!tune) {
+        detail::take_centroids(map, values, sum_over(m, w));
+        auto const shared = tensor<T, Space>::allocate(m.context(), w.shape);
+        copy_from_host(m.context(), values.data(), shared);
+        form::encode_with(m.context(), w.shape, static_cast<T const*>(shared.data()), detail::options_of(map, false), w.storage_of(codec::form_tag<form>{}));
+        return;
+      }
+      maps.push_back(std::move(map));
       m.set_host_values_of(w, values);
       auto const here = m.open(w);
       copy_from_host(m.context(), values.data(), tensor<T, Space>::wrap(w.data(), w.shape));  // where it was gathered before, too
@@ -109,13 +118,14 @@ struct share_weights {
         if constexpr (std::is_same_v<typename decltype(tag)::type, codec::masked<T>>) codec::masked<T>::encode(m.context(), w.shape, w.data(), s);
       });
     });
-    m.refresh_masks();
-    if (m.shards()) m.values_changed();
-    if (tune) train(m, maps);
+    if (tune) {
+      m.refresh_masks();
+      if (m.shards()) m.values_changed();
+      train(m, maps);
+    }
     std::size_t next = 0;
     for_each_selected(m, false, [&](auto& w) {
-      using form = codec::coded<T>;
-      if (!w.absent) {
+      if (tune && !w.absent) {
         auto& map = maps[next++];
         detail::take_centroids(map, numbers_of(w), sum_over(m, w));
         auto const here = m.open(w);
