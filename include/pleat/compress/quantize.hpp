@@ -183,7 +183,7 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
       for_each_int8(m, plan, [&](auto& w, auto& s) {
         if (!w.absent) s.watch = std::make_shared<codec::magnitude_histogram>();
       });
-      activations->walk(m);
+      bool const looked = activations->walk(m);
       enum : std::int64_t { fine, all_zero, not_finite };
       std::vector<std::int64_t> found;  // by weight, in the order of the network, which all stages know
       std::vector<std::string> names;
@@ -191,7 +191,7 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
         names.push_back(w.name);
         found.push_back(fine);
         if (w.absent) return;
-        auto seen = *s.watch;
+        auto seen = looked ? *s.watch : codec::magnitude_histogram{};
         s.watch.reset();
         detail::merge_over(m.ranks(), seen);
         if (w.parts > 1) detail::merge_over(m.parts(), seen);  // alike on all parts where inputs are whole: counts times parts, the same range

@@ -32,19 +32,22 @@ struct static_activations {
   }
 
   /// Lets the model answer all samples, each on one of the replicas. Collective.
-  template <class Net> void walk(parallel::model<Net> const& m) const {
+  /// \returns whether this rank's answers count: of sharded parameters all ranks must answer, those too for which there is no sample
+  template <class Net> bool walk(parallel::model<Net> const& m) const {
     using T = nn::value_type_of<Net>;
     bool const together = m.plan().state_stage == 3;  // an answer gathers parameters: every rank gives as many
     index_t const ranks = m.ranks().size(), least = data.size() / ranks;
-    if (together && least == 0) return walk(m.unsharded());  // fewer samples than ranks; observers are shared by what is copied
-    index_range const mine = block_range(data.size(), ranks, m.ranks().rank());
-    index_t const full = ((together ? (data.size() + ranks - 1) / ranks : mine.size()) + batch - 1) / batch, count = together ? std::min(full, least) : full;
+    index_range mine = block_range(data.size(), ranks, m.ranks().rank());
+    bool const looks = !mine.empty();
+    if (together && !looks) mine = {0, 1};
+    index_t const full = ((together ? (data.size() + ranks - 1) / ranks : mine.size()) + batch - 1) / batch, count = together ? std::min(full, std::max<index_t>(least, 1)) : full;
     comm::attempts batches(m.parts().size() > 1 || together);
     for (index_t b = 0; b < count; ++b) {
       index_range const part = block_range(mine.size(), count, b);
       batches([&] { (void)m.predict(data.template load<T>(m.context(), mine.begin + part.begin, part.size()), parallel::answer_at::last_stage); });
     }
     batches.meet(m.all_ranks());
+    return looks;
   }
 };
 
