@@ -10,11 +10,13 @@ namespace pleat_test {
 inline std::atomic<bool> counting_allocations{false};
 inline std::atomic<long> counted_allocations{0};
 inline std::atomic<long> live_bytes{0}, most_live_bytes{0};  ///< of what was allocated since counting began
+inline std::atomic<long> largest_bytes{0};                   ///< of one allocation since then
 
 /// How often `f` allocates, on any thread.
 template <class F>
 long allocations_in(F const& f) {
   counted_allocations = 0;
+  largest_bytes = 0;
   counting_allocations = true;
   f();
   counting_allocations = false;

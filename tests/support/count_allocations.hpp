@@ -13,15 +13,18 @@
 #include "support/allocation_count.hpp"
 
 namespace pleat_test {
+inline void keep_larger(std::atomic<long>& most, long now) noexcept {
+  long was = most.load(std::memory_order_relaxed);
+  while (now > was && !most.compare_exchange_weak(was, now, std::memory_order_relaxed)) {}
+}
 [[gnu::noinline]] inline void* allocate_and_count(std::size_t n, std::size_t alignment = 0) noexcept {
   if (n == 0) n = 1;
   void* const p = alignment == 0 ? std::malloc(n) : std::aligned_alloc(alignment, (n + alignment - 1) / alignment * alignment);
   if (counting_allocations.load(std::memory_order_relaxed)) {
     counted_allocations.fetch_add(1, std::memory_order_relaxed);
     auto const bytes = static_cast<long>(malloc_usable_size(p));
-    long const now = live_bytes.fetch_add(bytes, std::memory_order_relaxed) + bytes;
-    long most = most_live_bytes.load(std::memory_order_relaxed);
-    while (now > most && !most_live_bytes.compare_exchange_weak(most, now, std::memory_order_relaxed)) {}
+    keep_larger(largest_bytes, bytes);
+    keep_larger(most_live_bytes, live_bytes.fetch_add(bytes, std::memory_order_relaxed) + bytes);
   }
   return p;
 }

@@ -41,8 +41,11 @@ template <class C> class score_sums {
     auto const steps = run::fit(m, data, options).steps;
     if (steps > 0 && counted_ == 0)
       throw error{call, "a gradient overflowed in every step (" + std::to_string(steps) + "), so there is nothing to score by", "Give it more samples: the loss scale shrinks with every step"};
-    for (std::size_t k = 0; k < sums_.size(); ++k)
+    bool const pieces = m.plan().state_stage == 1 || m.plan().state_stage == 2;
+    for (std::size_t k = 0; k < sums_.size(); ++k) {
+      if (pieces && !sums_[k].empty()) make_whole(m, sums_[k]);
       (*weights_)[k].scores.assign(sums_[k].begin(), sums_[k].end());
+    }
   }
 
  private:
@@ -51,19 +54,39 @@ template <class C> class score_sums {
     using T = typename parallel::model<Net>::value_type;
     using G = nn::master_t<T>;
     using Space = typename parallel::model<Net>::execution_space;
+    auto const& memory = m.arena();
     m.net().for_each_parameter([&](auto& w) {
       if constexpr (requires { w.gradient(); w.data(); }) {
         std::size_t at = 0;
         while (at < weights_->size() && (*weights_)[at].name != w.name) ++at;
         if (at == weights_->size() || w.absent || w.size() == 0) return;
         if (!w.requires_grad) return;
-        std::vector<T> values(static_cast<std::size_t>(w.size()));
+        auto const held = m.held(w);
+        index_range here = held.range;
+        G* summed = w.gradient();
+        if (memory.layout().stage() > 0) {  // sums have come for this rank's piece alone
+          auto const id = static_cast<std::size_t>(w.id);
+          auto const& e = memory.entries()[id];
+          auto const& p = memory.pieces()[static_cast<std::size_t>(memory.layout().owner()[id])];
+          index_range const both = intersect({e.begin, e.end}, {p.begin, p.end});
+          if (both.empty()) return;
+          here = {both.begin - e.begin, both.end - e.begin};
+          summed = memory.owned_gradients(p) + (both.begin - p.begin);
+        }
+        std::vector<T> values(static_cast<std::size_t>(here.size()));
         std::vector<G> gradient(values.size());
-        copy_to_host(m.context(), tensor<T, Space>::wrap(w.data(), w.shape), values.data());
-        copy_to_host(m.context(), tensor<G, Space>::wrap(w.gradient(), w.shape), gradient.data());
-        for (std::size_t i = 0; i < values.size(); ++i) step_[at][i] = f(pleat::detail::number(values[i]), static_cast<double>(gradient[i]) * unscaled);
+        copy_to_host(m.context(), tensor<T, Space>::wrap(held.values + (here.begin - held.range.begin), extents{here.size()}), values.data());
+        copy_to_host(m.context(), tensor<G, Space>::wrap(summed, extents{here.size()}), gradient.data());
+        double* const to = step_[at].data() + (here.begin - (*weights_)[at].offset);
+        for (std::size_t i = 0; i < values.size(); ++i) to[i] = f(pleat::detail::number(values[i]), static_cast<double>(gradient[i]) * unscaled);
       }
     });
+  }
+  /// Values are whole and gradients in pieces (state stages 1 and 2): every rank has scores of its piece, and zeros. Of several groups the first
+  /// counts: a sum puts them together exactly.
+  template <class Net> static void make_whole(parallel::model<Net>& m, std::vector<double>& scores) {
+    if (m.ranks().rank() >= m.arena().shards().shards) std::fill(scores.begin(), scores.end(), 0.0);
+    m.ranks().all_reduce(scores);
   }
   void count() {
     ++counted_;
@@ -75,11 +98,6 @@ template <class C> class score_sums {
   std::vector<std::vector<double>> sums_, step_;
   index_t counted_ = 0;
 };
-
-template <class Net> void demand_gradients(parallel::model<Net> const& m, char const* call) {
-  if (m.plan().state_stage != 0)
-    throw error{call, "gradients are sharded (state_stage = " + std::to_string(m.plan().state_stage) + "), and a score needs all of them", "Give it model.unsharded()"};
-}
 
 /// n samples of a data set, evenly spread.
 [[nodiscard]] inline io::dataset evenly(io::dataset const& data, index_t n) {
@@ -106,6 +124,7 @@ template <class Net> void demand_gradients(parallel::model<Net> const& m, char c
 /// any number of ranks in deterministic mode.
 struct taylor {
   static constexpr char const* what = "taylor";
+  static constexpr bool takes_shards = true;
   static constexpr bool scores_are_squares = true;
   io::dataset const* data = nullptr;  ///< labelled samples; must live until the transform has run
   index_t subset_size = 512;
@@ -113,7 +132,6 @@ struct taylor {
   template <class Net, class C> void score(parallel::model<Net>& m, std::vector<C>& weights) const {
     if (!data || data->size < 1 || subset_size < 1)
       throw error{"compress::taylor", "there are no samples to take gradients of", "Say .criterion = {.data = &data.train}"};
-    detail::demand_gradients(m, "compress::taylor");
     auto const samples = detail::evenly(*data, subset_size);
     auto still = m.clone();  // batch norms would move
     run::fit_options options;
@@ -128,11 +146,11 @@ struct taylor {
 struct movement {
   static constexpr bool trains = true;
   static constexpr char const* what = "movement";
+  static constexpr bool takes_shards = true;
   std::optional<compress::fine_tune> training{};
 
   template <class Net, class C> void prepare(parallel::model<Net>& m, std::vector<C>& weights) const {
     if (!training) throw error{"compress::movement", "nothing trains, so nothing moves", "Say .criterion = {.training = fine_tune(data.train, {.epochs = 1})}"};
-    detail::demand_gradients(m, "compress::movement");
     detail::score_sums<C>(weights).fit(m, training->data(), training->options(), "compress::movement", [](double w, double g) { return -(w * g); });
   }
 };
@@ -142,6 +160,7 @@ struct movement {
 /// The same bits on any number of data ranks; over the tensor axis activations are sums in another order.
 struct wanda {
   static constexpr char const* what = "wanda";
+  static constexpr bool takes_shards = true;
   static constexpr scope usual_scope = scope::row;
   calibration samples{};
 
@@ -159,7 +178,7 @@ struct wanda {
       }
       index_t const rows = c.whole[0], columns = c.columns();
       for (index_t i = 0; i < c.size(); ++i) {
-        index_t const row = c.box[0].begin + i / columns, group = row / (rows / in->groups), column = c.first_column() + i % columns;
+        index_t const at = c.offset + i, row = c.box[0].begin + at / columns, group = row / (rows / in->groups), column = c.first_column() + at % columns;
         double const norm = std::sqrt(in->squares[static_cast<std::size_t>(group * in->columns + column)]);
         c.scores[static_cast<std::size_t>(i)] = static_cast<typename C::score_type>(std::abs(pleat::detail::number(c.values[static_cast<std::size_t>(i)])) * norm);
       }
@@ -173,6 +192,7 @@ struct wanda {
 template <class Criterion> struct normalised {
   static constexpr char const* what = Criterion::what;
   static constexpr bool trains = detail::trains<Criterion>;
+  static constexpr bool takes_shards = detail::takes_shards<Criterion>;
   Criterion of{};
 
   template <class Net, class C> void score(parallel::model<Net>& m, std::vector<C>& weights) const requires requires { of.score(m, weights); } {
@@ -191,7 +211,11 @@ template <class Criterion> struct normalised {
     std::vector<double> largest(weights.size(), 0.0);
     for (std::size_t k = 0; k < weights.size(); ++k)
       for (auto const s : weights[k].scores) largest[k] = std::isfinite(s) ? std::max(largest[k], std::abs(static_cast<double>(s))) : std::numeric_limits<double>::infinity();
-    if (m.parts().size() > 1) m.parts().all_reduce(largest, comm::reduction::max);
+    auto const over_parts = [&](auto& numbers, comm::reduction how) {
+      if (auto* const shards = m.shards(); shards && shards->size() > 1) shards->all_reduce(numbers, how);
+      if (m.parts().size() > 1) m.parts().all_reduce(numbers, how);
+    };
+    over_parts(largest, comm::reduction::max);
     auto const usable = [&](std::size_t k) { return largest[k] > 0 && std::isfinite(largest[k]); };
     std::vector<std::int64_t> digits(2 * weights.size(), 0);  // below 2^31 for every element
     for (std::size_t k = 0; k < weights.size(); ++k) {
@@ -203,7 +227,7 @@ template <class Criterion> struct normalised {
         digits[2 * k + 1] += static_cast<std::int64_t>((square - high) * 0x1p31);
       }
     }
-    if (m.parts().size() > 1) m.parts().all_reduce(digits);
+    over_parts(digits, comm::reduction::sum);
     for (std::size_t k = 0; k < weights.size(); ++k) {
       if (!usable(k)) continue;
       double const sum = (static_cast<double>(digits[2 * k]) + static_cast<double>(digits[2 * k + 1]) * 0x1p-31) * 0x1p-31;

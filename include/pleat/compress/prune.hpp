@@ -42,8 +42,8 @@ struct n_of_m {
 ///     template <class Net, class C> void score(parallel::model<Net>& m, std::vector<C>& weights) const;   // fills weights[i].scores
 ///
 /// and, if another scope is usual for it, `static constexpr scope usual_scope`; if it trains the model, `static constexpr bool trains = true`; if it
-/// scores an element by what is in the candidate alone, so that any run of a weight will do, `static constexpr bool takes_shards = true`. Further
-/// ones: compress/criteria.hpp.
+/// can score a run of a weight's elements (`offset` says which), `static constexpr bool takes_shards = true`: others get sharded parameters whole.
+/// Further ones: compress/criteria.hpp.
 struct magnitude {
   static constexpr char const* what = "magnitude";
   static constexpr bool takes_shards = true;
@@ -101,7 +101,8 @@ template <class Net, class T> void demand_pattern(parallel::model<Net> const& m,
 ///
 /// Weights may be cut along the tensor axis and lie on stages: the ranks count, nobody gathers (three sums of 16 KiB per group of rivals, six
 /// where there are ties), and the same elements go as on one rank. Parameters that are sharded (state_stage = 3) stay so: every rank prunes
-/// its pieces; criteria that look at more than an element, and patterns, gather them on every rank and shard the result again.
+/// its pieces, by every criterion of the library (one of somebody's that does not take runs gets whole weights, and the result is sharded
+/// again). Patterns whose m does not divide 4096 may be cut by pieces: for them the scores of one weight at a time come together.
 template <class Criterion = magnitude> struct prune_by {
   using fusable_transform = void;
   template <class T> using form = codec::masked<T>;
@@ -134,7 +135,7 @@ template <class Criterion = magnitude> struct prune_by {
   template <class Net> void run(parallel::model<Net>& m) const {
     constexpr char const* call = "compress::prune";
     detail::demand_sparsity(call, sparsity);
-    if (m.shards() && (pattern || !detail::takes_shards<Criterion>)) return detail::run_on_whole_parameters(m, *this);
+    if (m.shards() && !detail::takes_shards<Criterion>) return detail::run_on_whole_parameters(m, *this);
     if (scope == compress::scope::group && groups.empty() && !pattern)
       throw error{call, "scope::group needs .groups", "Say which names compete together: .groups = {{\"block.*.fc?.*\"}, {\"head.*\"}}"};
     int const steps = steps_of(schedule);
@@ -174,7 +175,7 @@ template <class Criterion = magnitude> struct prune_by {
     detail::agree(m, "compress::prune", bad, "Look at the data that the criterion was given, and at the learning rate");
     if (pattern) {
       auto const kept = static_cast<index_t>(std::ceil((1 - target) * pattern->m - 1e-9));
-      for (auto& c : all) detail::keep_in_groups(c, std::max<index_t>(kept, pattern->n), pattern->m);
+      for (auto& c : all) detail::keep_in_groups(m.shards(), c, std::max<index_t>(kept, pattern->n), pattern->m);
       return;
     }
     detail::remove_lowest(all, std::span<detail::rivals const>(rivals_of(all, target)), detail::sum_of_parts<Net>{&m});

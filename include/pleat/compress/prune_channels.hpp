@@ -49,6 +49,7 @@ struct channel_report {
 /// |γ| of the batch norm that a channel goes through (Liu et al., "Network slimming", ICCV 2017). Groups without one stay whole.
 struct batch_norm_scale {
   static constexpr char const* what = "batch-norm scale";
+  static constexpr bool takes_shards = true;
   template <class Net, class C> void score(parallel::model<Net>& m, std::vector<C>& weights) const {
     std::vector<std::string> norms;
     find(m.net(), norms);
@@ -67,6 +68,7 @@ struct batch_norm_scale {
 /// Units whose gate has closed (nn/hard_concrete.hpp), all of them and no others: multiply_adds says nothing here.
 struct closed_gates {
   static constexpr char const* what = "closed gates";
+  static constexpr bool takes_shards = true;
   static constexpr bool zeros_only = true;
   template <class Net, class C> void score(parallel::model<Net>& m, std::vector<C>& weights) const { visit(m.net(), weights); }
 
@@ -93,12 +95,14 @@ struct closed_gates {
 ///
 /// Over a pipeline every stage scores and shrinks its own weights; stages tell each other one number per unit and parameter. A weight that is cut
 /// over the tensor axis is scored where it is, by sums without an order: by magnitude the same units go as on one rank; criteria that look at activations
-/// or gradients see those but for differences of rounding. What is left of it is cut anew, for which it is put together, one weight at a time.
+/// or gradients see those but for differences of rounding. What is left of it is cut anew, for which it is put together, one weight at a time. So are
+/// sharded parameters (state_stage = 3): scored in pieces, shrunk one at a time.
 template <class Criterion = magnitude> struct prune_channels_by {
   using fusable_transform = void;
   static constexpr bool writes_weights = true;
   static constexpr bool resizes = true;
   static constexpr bool takes_parts = true;
+  static constexpr bool takes_shards = true;
   static constexpr char const* what = "prune_channels";
 
   double multiply_adds = 0.5;           ///< the share that stays at most, in (0, 1]
@@ -118,6 +122,7 @@ template <class Criterion = magnitude> struct prune_channels_by {
     if (!(multiply_adds > 0 && multiply_adds <= 1))
       throw error{call, "multiply_adds is the share that stays, in (0, 1], found " + std::to_string(multiply_adds), "Say .multiply_adds = 0.5 to halve the work"};
     if (input.rank() == 0) throw error{call, "the shape of a sample is not known", "Say .input = {1, 28, 28}"};
+    if (m.shards() && !detail::takes_shards<Criterion>) return detail::run_on_whole_parameters(m, *this);
     if (round_to < 1) throw error{call, "round_to must be at least 1, found " + std::to_string(round_to)};
     extents const batch = with_batch(input);
     auto const groups = detail::channel_groups(m.net(), batch);
@@ -186,9 +191,12 @@ template <class Criterion = magnitude> struct prune_channels_by {
         c.box = w.box();
         c.counts = w.part == 0 || w.where.shards();
         if (!w.absent) {
-          c.values.resize(static_cast<std::size_t>(w.size()));
-          copy_to_host(m.context(), tensor<T, Space>::wrap(w.data(), w.shape), c.values.data());
-          c.bits.assign(static_cast<std::size_t>(codec::detail::bit_bytes(w.size())), 0xff);
+          auto const here = m.held(w);
+          c.offset = here.range.begin;
+          c.part = w.size();
+          c.values.resize(static_cast<std::size_t>(here.range.size()));
+          copy_to_host(m.context(), tensor<T, Space>::wrap(here.values, extents{here.range.size()}), c.values.data());
+          c.bits.assign(static_cast<std::size_t>(codec::detail::bit_bytes(c.size())), 0xff);
         }
         all.push_back(std::move(c));
       });
@@ -209,6 +217,7 @@ template <class Criterion = magnitude> struct prune_channels_by {
   [[nodiscard]] static std::vector<std::vector<double>> sums_of_units(parallel::model<Net> const& m, std::vector<detail::channel_group> const& groups, std::vector<detail::candidate<T>> const& all) {
     auto const over_parts_and_stages = [&](auto& values, comm::reduction op) {
       if (values.empty()) return;
+      if (auto* const shards = m.shards(); shards && shards->size() > 1) shards->all_reduce(values, op);
       if (m.parts().size() > 1) m.parts().all_reduce(values, op);
       if (m.pipeline().size() > 1) m.pipeline().all_reduce(values, op);
     };
@@ -231,7 +240,7 @@ template <class Criterion = magnitude> struct prune_channels_by {
           int const above = std::ilogb(largest[k]) + 1;
           index_t const each = x.length / g.units, inner = c.box.shape().size_from(x.dim + 1), extent = c.box[x.dim].size();
           for (index_t i = 0; i < c.size(); ++i) {
-            index_t const at = c.box[x.dim].begin + i / inner % extent - x.begin;
+            index_t const at = c.box[x.dim].begin + (c.offset + i) / inner % extent - x.begin;
             if (at < 0 || at >= x.length) continue;
             double const s = std::ldexp(squared(c.scores[static_cast<std::size_t>(i)]), 31 - above), high = std::floor(s);
             auto* const to = &digits[first.back() + 2 * static_cast<std::size_t>(at / each)];
@@ -336,15 +345,11 @@ template <class Criterion = magnitude> struct prune_channels_by {
   template <class Net>
   void shrink(parallel::model<Net>& m, std::vector<detail::channel_group> const& groups, ranking const& r, std::vector<index_t> const& removed, double before, double after) const {
     using T = typename parallel::model<Net>::value_type;
-    using Space = typename parallel::model<Net>::execution_space;
     channel_report report{before, after, 0, 0, {}};
     for (std::size_t g = 0; g < groups.size(); ++g) report.groups.push_back({groups[g].members[0].parameter, groups[g].units, groups[g].units - removed[g], removable(groups[g]) == 0});
-    // Who stays, along each dimension of each parameter.
     struct smaller {
-      std::string name;
-      extents whole;
-      index_box box;          ///< of it, this rank's part
-      std::vector<T> values;  ///< of the whole; empty where the weight is none of this rank's
+      nn::parameter now;                    ///< with the extents that it will have
+      std::vector<std::vector<char>> gone;  ///< who goes, along each dimension
     };
     std::vector<smaller> made;
     Net net = m.net();
@@ -368,22 +373,25 @@ template <class Criterion = magnitude> struct prune_channels_by {
         std::vector<index_t> e;
         for (auto const& d : gone) e.push_back(std::count(d.begin(), d.end(), char{0}));
         extents const shape{std::span<index_t const>(e)};
-        std::vector<T> values;
-        if (w.tied_to.empty()) values = sliced<T>(m, w, gone, detail::is_one_of(shared, w.name));
         w.shape = shape;  // cut anew, as it was cut before
         if (std::exchange(w.parts, 1) > 1) w.cut(m.parts().rank(), m.parts().size());
-        if (w.tied_to.empty()) made.push_back({w.name, w.whole(), w.box(), std::move(values)});
+        if (w.tied_to.empty()) made.push_back({w, std::move(gone)});
       }
       if (w.tied_to.empty()) report.parameters_after += w.whole().size();
     });
     auto next = m.rebuild(std::move(net));
-    for (auto const& s : made) {  // by name: a weight of another stage may be used here too
-      int const at = s.values.empty() ? -1 : next.arena().find(s.name);
-      if (at < 0) continue;
+    std::size_t number = 0;
+    m.net().for_each_parameter([&](auto& w) {  // one at a time
+      if (number == made.size() || made[number].now.name != w.name) return;
+      auto& s = made[number++];
+      auto const values = sliced<T>(m, w, s.gone, detail::is_one_of(shared, w.name));
+      s.now.id = values.empty() ? -1 : next.arena().find(w.name);  // by name: a weight of another stage may be used here too
+      if (s.now.id < 0) return;
+      if (!m.shards()) s.now.values = next.arena().values() + next.arena().entries()[static_cast<std::size_t>(s.now.id)].begin;
       std::vector<T> part;
-      codec::detail::for_each_of_part(s.whole, s.box, [&](index_t i) { part.push_back(s.values[static_cast<std::size_t>(i)]); });
-      copy_from_host(next.context(), part.data(), tensor<T, Space>::wrap(next.arena().values() + next.arena().entries()[static_cast<std::size_t>(at)].begin, {static_cast<index_t>(part.size())}));
-    }
+      codec::detail::for_each_of_part(s.now.whole(), s.now.box(), [&](index_t i) { part.push_back(values[static_cast<std::size_t>(i)]); });
+      next.set_host_values_of(s.now, part);
+    });
     next.values_changed();
     m = std::move(next);
     if (on_report) on_report(report);
@@ -391,14 +399,12 @@ template <class Criterion = magnitude> struct prune_channels_by {
 
   /// What stays of a weight, whole: one that is cut is put together. \param everywhere on all stages too
   template <class T, class Model, class W> [[nodiscard]] static std::vector<T> sliced(Model& m, W const& w, std::vector<std::vector<char>> const& gone, bool everywhere) {
-    using Space = typename Model::execution_space;
     extents const shape = w.whole();
     bool const cut = w.parts > 1 && w.where.shards();
     everywhere = everywhere && m.pipeline().size() > 1;
     std::vector<T> whole;
     if (!w.absent) {
-      std::vector<T> host(static_cast<std::size_t>(w.size()));
-      copy_to_host(m.context(), tensor<T, Space>::wrap(w.data(), w.shape), host.data());
+      auto host = m.host_values_of(w);
       if (cut) {  // others' elements are zero here, so a sum puts them together exactly
         std::vector<nn::master_t<T>> sum(static_cast<std::size_t>(shape.size()));
         std::size_t next = 0;

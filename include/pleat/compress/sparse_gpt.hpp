@@ -35,12 +35,14 @@ struct sparse_gpt_layer {
 ///
 /// Layers are visited in forward order, and each sees the inputs that the pruned ones before it make. Elements that were pruned before stay
 /// pruned. The same bytes on any number of data ranks, each of which has the whole solution; over the tensor axis a rank solves some rows
-/// (weights cut along columns are brought to rows and back), and activations are sums in another order.
+/// (weights cut along columns are brought to rows and back), and activations are sums in another order. Sharded parameters (state_stage = 3)
+/// are gathered one weight at a time.
 struct sparse_gpt {
   using fusable_transform = void;
   template <class T> using form = codec::masked<T>;
   static constexpr bool writes_weights = true;
   static constexpr bool takes_parts = true;
+  static constexpr bool takes_shards = true;  // layer by layer
   static constexpr char const* what = "sparse_gpt";
 
   double sparsity = 0.5;                ///< in [0, 1)
@@ -72,16 +74,16 @@ struct sparse_gpt {
     for (std::size_t i = 0; i < all.size(); ++i) {
       auto const inputs = layer_inputs(m, samples, {.only = [&](nn::parameter const& w) { return w.name == all[i].name; }});
       std::string bad;
-      if (all[i].size() > 0) {
+      if (all[i].part > 0) {
         if (inputs.empty()) bad = "no input of '" + all[i].name + "' was seen";
         else if (!detail::all_finite(inputs[0].gram)) bad = "the inputs of '" + all[i].name + "' hold NaN or infinity in the calibration set";
-        else if (inputs[0].groups > 1 && all[i].size() < all[i].whole.size())
+        else if (inputs[0].groups > 1 && all[i].part < all[i].whole.size())
           bad = "'" + all[i].name + "' is a convolution of " + std::to_string(inputs[0].groups) + " groups that is cut along the tensor axis";
       }
       detail::agree(m, call, bad, "Look at the samples and at the layers before, or name it in .ignore");
       m.net().for_each_parameter([&](auto& w) {
         if constexpr (requires { w.data(); w.where; })
-          if (w.name == all[i].name && !w.absent) raised[i] = solve(m, w, all[i], inputs.empty() ? layer_input{} : inputs[0], measure);
+          if (w.name == all[i].name && !w.absent) raised[i] = solve_whole(m, w, all[i], inputs.empty() ? layer_input{} : inputs[0], measure);
       });
     }
     m.all_ranks().all_reduce(raised, comm::reduction::max);  // of the other stages too
@@ -100,7 +102,22 @@ struct sparse_gpt {
     index_range rows;
   };
 
-  /// \returns what was added to the diagonal, as a share of its mean
+  /// solve, where every rank may have a run of the weight: it is put together for that.
+  template <class Net, class W, class T> double solve_whole(parallel::model<Net>& m, W& w, detail::candidate<T>& c, layer_input const& in, bool measure) const {
+    if (!m.shards()) {
+      double const raised = solve(m, w, c, in, measure);
+      copy_from_host(m.context(), c.values.data(), tensor<T, typename W::execution_space>::wrap(w.data(), w.shape));
+      return raised;
+    }
+    auto whole = detail::whole_part(m, w, c);
+    double const raised = solve(m, w, whole, in, measure);
+    m.set_host_values_of(w, whole.values);
+    m.values_changed();
+    detail::take_run(whole, c);
+    return raised;
+  }
+
+  /// \param c the whole part, whose numbers become others \returns what was added to the diagonal, as a share of its mean
   template <class Net, class W, class T> double solve(parallel::model<Net>& m, W& w, detail::candidate<T>& c, layer_input const& in, bool measure) const {
     bool const by_columns = w.parts > 1 && w.where.shards(1), by_rows = w.parts > 1 && w.where.shards(0);
     index_t const columns = c.whole.size_from(1);
@@ -122,7 +139,6 @@ struct sparse_gpt {
     }
     if (by_columns) to_columns(m, part, c);
     else give_back(part, c);
-    copy_from_host(m.context(), c.values.data(), tensor<T, typename W::execution_space>::wrap(w.data(), w.shape));
     if (measure && (by_columns || by_rows)) {
       report.error = m.parts().all_reduce_value(report.error);
       report.magnitude_error = m.parts().all_reduce_value(report.magnitude_error);

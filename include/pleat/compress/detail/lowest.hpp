@@ -32,6 +32,7 @@ template <class T> struct candidate {
   std::vector<std::uint8_t> bits;   ///< who lives
   index_t first_position = 0;       ///< elements of the weights before, over all ranks
   index_t offset = 0;               ///< of the part's elements, the first that is here: sharded parameters are here in a run of them
+  index_t part = 0;                 ///< elements of the part, the runs of all ranks that share it; 0 if the weight lives on another stage
   bool counts = true;               ///< false where another rank holds the same elements and counts them
 
   [[nodiscard]] index_t size() const noexcept { return static_cast<index_t>(values.size()); }

@@ -66,6 +66,41 @@ template <class T> [[nodiscard]] std::vector<std::uint8_t> join_bits(comm::commu
   return bits;
 }
 
+/// keep_in_groups where every rank of a shard group has a run of the part's elements. Cuts lie at multiples of nn::shard_grain; where that is
+/// no multiple of m they may divide a group, and all ranks of the group look at the scores of the whole part, of one weight at a time.
+/// \param shards null where the candidate is the whole part. Collective over them
+template <class T> void keep_in_groups(comm::communicator* shards, candidate<T>& c, index_t kept, index_t m) {
+  if (!shards || shards->size() == 1 || nn::shard_grain % m == 0) return keep_in_groups(c, kept, m);
+  if (c.part == 0) return;
+  candidate<T> all;
+  all.values.resize(static_cast<std::size_t>(c.part));  // as many, whatever they are
+  all.scores.resize(all.values.size());
+  std::copy(c.scores.begin(), c.scores.end(), all.scores.begin() + c.offset);
+  shards->all_reduce(all.scores);  // every score is one rank's
+  all.bits = join_bits(*shards, c, c.part);
+  keep_in_groups(all, kept, m);
+  c.bits = bits_of_run(all.bits, c.offset, c.size());
+}
+
+/// The whole part of a weight, of which every rank of a shard group has a run. Collective over the group.
+template <class Net, class T> [[nodiscard]] candidate<T> whole_part(parallel::model<Net> const& m, nn::parameter const& w, candidate<T> const& run) {
+  candidate<T> c;
+  c.name = run.name;
+  c.whole = run.whole;
+  c.box = run.box;
+  c.first_position = run.first_position;
+  c.counts = run.counts;
+  c.part = run.part;
+  c.values = m.host_values_of(w);
+  c.bits = join_bits(*m.shards(), run, run.part);
+  return c;
+}
+/// What became of it becomes the run's.
+template <class T> void take_run(candidate<T> const& whole, candidate<T>& run) {
+  std::copy_n(whole.values.begin() + run.offset, run.values.size(), run.values.begin());
+  run.bits = bits_of_run(whole.bits, run.offset, run.size());
+}
+
 /// Their numbers and masks, without scores: what of them lives on this rank.
 /// \throws error, on every rank alike, for NaN and infinity, by name, and if there is nothing to prune
 template <class Net>
@@ -85,6 +120,7 @@ template <class Net>
     if (!w.absent) {
       auto const here = m.held(w);
       c.offset = here.range.begin;
+      c.part = w.size();
       c.values.resize(static_cast<std::size_t>(here.range.size()));
       copy_to_host(m.context(), tensor<T, Space>::wrap(here.values, {here.range.size()}), c.values.data());
       for (std::size_t i = 0; i < c.values.size() && bad.empty(); ++i)

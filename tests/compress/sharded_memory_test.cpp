@@ -1,0 +1,86 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// What ranks have at the most while they transform a model whose parameters are sharded (state_stage = 3): their pieces, and one weight.
+#include <pleat/compress/pipeline.hpp>
+
+#include <pleat/compress/criteria.hpp>
+#include <pleat/compress/low_rank.hpp>
+#include <pleat/compress/prune.hpp>
+#include <pleat/compress/prune_channels.hpp>
+#include <pleat/compress/share_weights.hpp>
+#include <pleat/compress/sparse_gpt.hpp>
+#include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
+#include <pleat/nn/repeat.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <compress/compress_support.hpp>
+#include <support/count_allocations.hpp>
+
+#include <functional>
+
+namespace {
+
+using namespace compress_test;
+namespace nn = pleat::nn;
+namespace compress = pleat::compress;
+
+constexpr index_t side = 128;
+constexpr double weight = static_cast<double>(side * side * sizeof(float));
+constexpr int ranks = 4;
+
+/// Some layers more, each a bucket of one weight.
+auto deep(index_t layers) {
+  return nn::sequential(nn::linear("in", 20, side, {.bias = false}), nn::relu(), nn::repeat("h", layers, nn::sequential(nn::linear("fc", side, side, {.bias = false}), nn::relu())), nn::linear("out", side, 4, {.bias = false}));
+}
+
+struct seen {
+  double most = 0, largest = 0;  ///< bytes of all ranks together at one time; of one allocation. In weights
+};
+template <class Transform> seen while_shrinking(index_t layers, Transform const& t) {
+  double const most = static_cast<double>(pleat_test::most_bytes_in([&] {
+    pleat::comm::run_local(ranks, [&](pleat::comm::communicator c) {
+      pleat::world w(std::move(c), 1);
+      w.set_sink({});
+      pleat::plan::plan p{.global_batch = 16, .data_ranks = ranks};
+      p.state_stage = 3;
+      p.bucket_bytes = 1;
+      auto m = pleat::parallel::build(deep(layers), p, w, {.seed = 3});
+      (void)t(std::move(m));
+    });
+  }));
+  return {most / weight, static_cast<double>(pleat_test::largest_bytes) / weight};
+}
+
+TEST_CASE("sharded: no rank has a second weight whole, and none the model") {
+  auto const train = data(32);
+  auto const silent = [](std::string_view) {};
+  constexpr index_t fewer = 6, more = 14;
+  auto const growth = [](auto const& t) {
+    auto const few = while_shrinking(fewer, t), many = while_shrinking(more, t);
+    return seen{(many.most - few.most) / (more - fewer), (many.largest - few.largest) / (more - fewer)};
+  };
+  // A copy of the pieces is one weight more of all ranks together for each layer more, a weight that every rank keeps are four (of doubles: eight);
+  // with a copy of the model nothing allocated grows by less than a weight.
+  auto const grows = [&](double most, auto const& transform) {
+    static_assert(compress::detail::takes_shards<std::remove_cvref_t<decltype(transform)>>);
+    INFO(transform.name());
+    auto const each = growth([&](auto m) { return std::move(m) | transform; });
+    CHECK(each.most <= most);
+    CHECK(each.largest <= 1.0 / ranks + 0.01);
+  };
+  // The model, the widened one, numbers on the host and their scores, their keys' bits; 0.4 for masks, names, requests
+  grows(4.9, compress::prune{.sparsity = 0.5});
+  grows(4.9, compress::prune{.ignore = {"in.*"}, .pattern = compress::n_of_m{32, 64}});
+  grows(5.2, compress::prune_by<compress::wanda>{.sparsity = 0.5, .criterion = {compress::calibration(train, 8)}});
+  // A clone with gradients, and two doubles for each score
+  grows(10.9, compress::prune_by<compress::taylor>{.sparsity = 0.5, .criterion = {.data = &train, .subset_size = 32}});
+  grows(4.9, compress::prune_channels{.input = {20}});
+  grows(4.9, compress::sparse_gpt{.samples = compress::calibration(train, 8), .on_note = silent});
+  grows(4.9, compress::low_rank{.rule = compress::by_rank{2}, .on_note = silent});  // the factors: a thirty-second of a weight, on every rank
+  grows(5.2, compress::share_weights{.num_bits = 2});                               // the codes: a byte and more for every fourth number, on every rank
+  auto const gathered = growth([](auto m) { return m.unsharded(); });
+  CHECK((gathered.most > 8 && gathered.largest > 0.99));
+}
+
+}  // namespace
