@@ -76,6 +76,22 @@ TEST_CASE("a folder that is missing is named when writing", "[io][file]") {
              ContainsSubstring("cannot make a file in '" + (dir / "none") + "'") && ContainsSubstring("No such file"));
 }
 
+TEST_CASE("what will be written is asked for before, and nothing is left or changed", "[io][file]") {
+  scratch const dir;
+  CHECK_THAT(words([&] { io::demand_writable_file(dir / "none/a"); }), ContainsSubstring("cannot make a file in '" + (dir / "none") + "'") && ContainsSubstring("Make the folder"));
+  CHECK_THAT(words([&] { io::demand_writable_file(dir / ""); }), ContainsSubstring("this is a folder"));
+  io::demand_writable_file(dir / "new");
+  CHECK(dir.count() == 0);
+  io::write_file(dir / "old", "what was there");
+  REQUIRE(::symlink((dir / "old").c_str(), (dir / "link").c_str()) == 0);
+  io::demand_writable_file(dir / "old");
+  io::demand_writable_file(dir / "link");
+  CHECK(io::read_file(dir / "link") == io_test::bytes_of("what was there"));
+  REQUIRE(::mkfifo((dir / "pipe").c_str(), 0600) == 0);
+  io::demand_writable_file(dir / "pipe");  // without a reader: it does not wait for one
+  CHECK(dir.count() == 3);
+}
+
 TEST_CASE("a temporary name left by a killed process is stepped over", "[io][file]") {
   scratch const dir;
   io::write_file((dir / "a") + ".tmp-" + std::to_string(::getpid()) + "-0", "left");

@@ -183,6 +183,17 @@ PLEAT_ONCE inline void demand_writable_folder(std::string const& folder) {
   atomic_file const probe(detail::join(folder, ".pleat-probe"));  // never committed: it goes
 }
 
+/// Whether a file of this name can be written later: as demand_writable_folder. What is there stays as it is.
+/// \throws error that names the file, or the folder that is missing, and the reason
+PLEAT_ONCE inline void demand_writable_file(std::string const& path) {
+  auto const file = detail::behind_links(path);
+  if (!detail::is_device(file)) {
+    atomic_file const probe(file);  // never committed: it goes
+  } else if (::access(file.c_str(), W_OK) != 0) {  // a pipe that is opened would wait for its reader
+    throw error{detail::call_on("write", path), "cannot write to it: " + detail::system_words(errno)};
+  }
+}
+
 /// Writes a whole file by way of atomic_file.
 PLEAT_LAZY inline void write_file(std::string const& path, std::span<std::byte const> bytes) {
   atomic_file file(path);
