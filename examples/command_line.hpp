@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <iostream>
+#include <limits>
 #include <optional>
 #include <sstream>
 #include <string>
@@ -16,6 +17,28 @@
 #include <unistd.h>
 
 namespace command_line {
+
+// Numbers from `low` to `high`, and nothing that is no number: CLI11's own Range lets "nan" through.
+inline CLI::Validator number(double low, double high) {
+  auto const words = [](double x) {
+    std::ostringstream text;
+    text << x;
+    return text.str();
+  };
+  std::string const range = words(low) + " to " + words(high);
+  return {[low, high, range](std::string& text) {
+            double value = 0;
+            bool const good = CLI::detail::lexical_cast(text, value) && value >= low && value <= high;
+            return good ? std::string() : "'" + text + "' is not a number from " + range;
+          },
+          "NUMBER in " + range};
+}
+inline CLI::Validator not_negative() { return number(0, std::numeric_limits<double>::max()); }
+inline CLI::Validator positive() { return number(std::numeric_limits<double>::min(), std::numeric_limits<double>::max()); }
+
+template <class Options> void add_timeout(CLI::App& app, Options& o) {
+  app.add_option("--timeout", o.timeout, "seconds that a rank waits for another before all end with its name; 0: for ever")->check(number(0, 1e9))->capture_default_str();
+}
 
 // Of every program that trains on ranks.
 template <class Options> void add_common(CLI::App& app, Options& o) {

@@ -72,6 +72,9 @@ elif what == "refusals":
     assert "zb-v has 2 chunks per rank, found 3" in run("--kind", "zb-v", "--chunks", 3, code=1)
     assert "--times" in run("--times", "1,-1,1", code=1)
     assert "cannot write" in run("--svg", scratch / "absent" / "x.svg", code=1)
-    assert "larger than any step" in run("--stages", 65536, "--micro-batches", 1000000, code=1)
+    assert "--stages" in run("--stages", 65536, code=1)
+    assert "use --micro-batches 31" in run("--stages", 4096, "--micro-batches", 1000000, code=1)
+    assert "--times" in run("--times", "1,nan,1", code=1)
+    assert f"'{scratch}' is a folder" in run("--check", scratch, code=1)
 else:
     sys.exit(f"no test {what}")

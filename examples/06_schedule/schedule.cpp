@@ -13,10 +13,12 @@
 #include <pleat/plan/schedules.hpp>
 #include <pleat/plan/simulate.hpp>
 
-#include <CLI/CLI.hpp>
+#include "../command_line.hpp"
+
 #include <nlohmann/json.hpp>
 
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -37,6 +39,7 @@ struct options {
 };
 
 std::string read_file(std::string const& path) {
+  if (std::filesystem::is_directory(path)) throw pl::error{"schedule", "'" + path + "' is a folder", "Name a table in it"};
   std::ifstream file(path, std::ios::binary);
   if (!file) throw pl::error{"schedule", "cannot read '" + path + "'"};
   return {std::istreambuf_iterator<char>(file), {}};
@@ -69,6 +72,11 @@ nlohmann::json figures(plan::schedule const& s, plan::figures const& f, std::str
 }
 
 int run(options const& o, bool checking) {
+  constexpr pl::index_t most = 1 << 17;  // pieces of work, forward and backward, that are checked and drawn within seconds
+  pl::index_t const pieces = o.stages * o.micro_batches * std::max<pl::index_t>(o.chunks, 1);
+  if (!checking && pieces > most)
+    throw pl::error{"schedule", std::to_string(o.stages) + " stages x " + std::to_string(o.micro_batches) + " micro-batches" + (o.chunks > 1 ? " x " + std::to_string(o.chunks) + " chunks" : "") + " are more than " + std::to_string(most) + ", which this program makes",
+                    "A step of fewer micro-batches looks alike: use --micro-batches " + std::to_string(std::max<pl::index_t>(1, o.micro_batches / (pieces / most + 1)))};
   auto s = checking ? plan::parse_schedule(read_file(o.check)) : plan::make_schedule(plan::parse_schedule_kind(o.kind), o.stages, o.micro_batches, o.chunks);
   std::string const name = checking ? o.check : o.kind;
   plan::check_options const demands{.ascending_weights = !o.any_weight_order, .max_activations = o.max_activations};
@@ -107,12 +115,12 @@ int main(int argc, char** argv) {
   CLI::App app("Makes, checks, simulates and draws a pipeline schedule.");
   std::vector<std::string> const kinds(plan::schedule_names.begin(), plan::schedule_names.end());
   app.add_option("--kind", o.kind)->check(CLI::IsMember(kinds))->capture_default_str();
-  app.add_option("--stages", o.stages, "ranks of the pipeline")->check(CLI::Range(1, 65536))->capture_default_str();
+  app.add_option("--stages", o.stages, "ranks of the pipeline")->check(CLI::Range(1, 4096))->capture_default_str();
   app.add_option("--micro-batches", o.micro_batches)->check(CLI::Range(1, 1000000))->capture_default_str();
   app.add_option("--chunks", o.chunks, "stages per rank (interleaved; default 2)")->check(CLI::Range(1, 1024));
   app.add_option("--times", o.times, "f,b,w: what forward, the input half and the weight half of backward take on a rank; a whole backward takes b + w, a chunk its part")
-      ->delimiter(',')->expected(3)->check(CLI::NonNegativeNumber)->default_str("1,1,1");
-  app.add_option("--latency", o.latency, "what a message takes")->check(CLI::NonNegativeNumber)->capture_default_str();
+      ->delimiter(',')->expected(3)->check(command_line::number(0, 1e9))->default_str("1,1,1");
+  app.add_option("--latency", o.latency, "what a message takes")->check(command_line::number(0, 1e9))->capture_default_str();
   app.add_flag("--messages", o.messages, "add sends and receives to the lists");
   app.add_flag("--blocking", o.blocking, "sends wait for their receives");
   app.add_option("--max-activations", o.max_activations, "refuse a schedule with more in flight on a rank")->check(CLI::Range(1, 1000000000));
