@@ -146,31 +146,6 @@ class TrainShrinkRun(Check):
         job[job.index(100000)] = newest // 23 + 1
         self.run(*job, "--resume", "--out", self.folder / "after")
 
-    def ranks_of(self, launcher):
-        name = os.path.basename(self.program)[:15]
-        return sorted(int(p.name) for p in Path("/proc").glob("[0-9]*") if self.descends(int(p.name), launcher.pid) and self.name_of(int(p.name)) == name)
-
-    @staticmethod
-    def stat(pid):
-        try:
-            return Path(f"/proc/{pid}/stat").read_text()
-        except OSError:
-            return ""
-
-    def name_of(self, pid):
-        text = self.stat(pid)
-        return text[text.find("(") + 1:text.rfind(")")]
-
-    def descends(self, pid, ancestor):
-        while pid > 1:
-            if pid == ancestor:
-                return True
-            text = self.stat(pid)
-            if not text:
-                return False
-            pid = int(text[text.rfind(")") + 2:].split()[1])
-        return False
-
     # --- one sentence, a non-zero exit, no hang ----------------------------------------------------------------------------------
     def refused(self, words, *arguments, ranks=1, first="pleat:"):
         """All of `words` in one sentence, the only one, which begins with `first`."""
@@ -192,6 +167,7 @@ class TrainShrinkRun(Check):
         refused(["needs --checkpoint"], "--resume", first="--resume")
         refused(["hope"], "--optimizer", "hope", first="--optimizer")
         refused(["0"], "--batch", 0, first="--batch")
+        refused(["'nan' is not a number from"], "--learning-rate", "nan", first="--learning-rate")
         bad = self.folder / "bad.safetensors"
         for name, content in (("empty", b""), ("short", model[:100]), ("cut", model[:-3]), ("long", model + b"x"), ("noise", bytes(255 - b for b in model))):
             bad.write_bytes(content)
@@ -201,6 +177,7 @@ class TrainShrinkRun(Check):
             full.symlink_to("/dev/full")
             refused(["/dev/full", "No space left"], "--epochs", 1, "--train-only", "--quiet", "--threads", 1, "--json", full)
         refused(["cannot make the folder", "bad.safetensors"], "--epochs", 1, "--out", bad / "below")
+        refused([f"cannot make a file in '{self.folder}/absent'", "Make the folder"], "--epochs", 100000, "--json", self.folder / "absent" / "f.json")  # before the first epoch
 
         # Data: the shipped digits, of which one file is spoiled.
         def spoiled(name, content, instead_of):

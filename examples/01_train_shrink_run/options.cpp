@@ -10,8 +10,8 @@ std::optional<int> parse(int argc, char** argv, options& o) {
   app.add_option("--epochs", o.epochs)->check(CLI::Range(1, 100000))->capture_default_str();
   app.add_option("--micro-batches", o.micro_batches, "walks per step; gradients are exchanged after the last")->check(CLI::Range(1, 1000000))->capture_default_str();
   app.add_option("--optimizer", o.optimizer)->check(CLI::IsMember({"adamw", "sgd"}))->capture_default_str();
-  app.add_option("--learning-rate", o.learning_rate)->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--sparsity", o.sparsity, "share of the weights that pruning removes")->check(CLI::Range(0.0, 0.9999))->capture_default_str();
+  app.add_option("--learning-rate", o.learning_rate)->check(command_line::positive())->capture_default_str();
+  app.add_option("--sparsity", o.sparsity, "share of the weights that pruning removes")->check(command_line::number(0, 0.9999))->capture_default_str();
   app.add_option("--checkpoint", o.checkpoint, "folder for checkpoints");
   app.add_option("--checkpoint-steps", o.checkpoint_steps, "steps between checkpoints (default: one per epoch)")->check(CLI::Range(1, 1000000000));
   app.add_option("--out", o.out, "folder for model.safetensors, compressed.safetensors, report.json, report.svg");
@@ -19,6 +19,7 @@ std::optional<int> parse(int argc, char** argv, options& o) {
   app.add_flag("--resume", o.resume, "go on from the newest checkpoint");
   app.add_flag("--no-overlap", o.no_overlap, "exchange gradients after backward, not during it");
   app.add_flag("--train-only", o.train_only, "do not compress");
+  command_line::add_timeout(app, o);
   command_line::add_common(app, o);
   return command_line::parse(app, argc, argv, [&] {
     if (o.resume && o.checkpoint.empty()) throw CLI::ValidationError("--resume needs --checkpoint DIR: the folder to go on from");

@@ -14,6 +14,7 @@ struct options {
   int threads = 0, thread_ranks = 0;
   double learning_rate = 1e-3, sparsity = 0.9;
   bool deterministic = false, resume = false, no_overlap = false, train_only = false, quiet = false;
+  double timeout = 1800;
 };
 
 // The exit code, where there is nothing to run: --help, or options that do not parse.

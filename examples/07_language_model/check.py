@@ -3,11 +3,12 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Runs train_gpt and sample as a user would and looks at what they leave.
 
-    check.py learns|same_bits|meshes|precisions|kill_and_resume|samples|traces|cuts|bad_input|shakespeare TRAIN_GPT SAMPLE FOLDER "LAUNCHER OPTIONS -n"
+    check.py learns|same_bits|meshes|precisions|kill_and_resume|samples|traces|cuts|bad_input|stopped_rank|shakespeare TRAIN_GPT SAMPLE FOLDER "LAUNCHER OPTIONS -n"
 """
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -203,7 +204,7 @@ class LanguageModel(Check):
         assert sure.startswith("three four five six"), f"it has not learned to count: {sure}"
         assert len(self.write(file, "--tokens", 5)) == 6
         for words, arguments in ((["byte 35", "none of the"], (file, "--prompt", "#")), (["no such"], (self.folder / "nowhere",)), (["no checkpoint"], (self.folder,)),
-                                 (["--temperature"], (file, "--temperature", -1))):
+                                 (["--temperature"], (file, "--temperature", -1)), (["'nan' is not a number from"], (file, "--temperature", "nan"))):
             said = self.write(*arguments, fails=True)
             assert all(w.lower() in said.lower() for w in words), said
         cut = self.folder / "cut.safetensors"
@@ -291,7 +292,7 @@ class LanguageModel(Check):
         refused(["'data=3,pipeline=2' has 6 ranks", "'data=2,pipeline=2'"], "--mesh", "data=3,pipeline=2", *four)
         refused(["no axis 'pipe'", "pipeline=2"], "--mesh", "pipe=2", *four)
         refused(["'data' is named twice"], "--mesh", "data=2,data=2", *four)
-        refused(["'data=two' has no extent"], "--mesh", "data=two", *four)
+        refused(["'data=two' has no extent", "Write it as 'data=2,tensor=2,pipeline=2'\n"], "--mesh", "data=two", *four)
         refused(["the order of the axes is fixed"], "--mesh", "data=2,pipeline=2,order=data.pipeline", *four)
         refused(["width of 24", "5 heads", "nearest number of heads 4"], "--heads", 5)
         refused(["no schedule '1b1f'", "1f1b"], "--schedule", "1b1f")
@@ -310,6 +311,12 @@ class LanguageModel(Check):
         refused(["shorter context"], "--context", 4000)
         said = self.run("--data", self.folder / "nowhere.txt", "--quiet", fails=True)
         assert "nowhere.txt" in said and said.startswith("pleat:"), said
+        # what would be written last is tried first; no number is no number
+        for option in ("--out", "--json", "--trace"):
+            refused([f"cannot make a file in '{self.folder}/absent'", "Make the folder"], option, self.folder / "absent" / "f", "--steps", 1000000)
+            refused(["this is a folder"], option, self.folder, "--steps", 1000000)
+        for option in ("--clip", "--final-rate", "--learning-rate", "--weight-decay", "--beta2"):
+            refused([option, "'nan' is not a number from"], option, "nan")
         if os.path.exists("/dev/full"):
             refused(["/dev/full"], "--json", "/dev/full/f.json")
         # a folder of another model
@@ -332,10 +339,33 @@ class LanguageModel(Check):
         if self.has_launcher():
             refused(["there are 3", "'data=1,pipeline=3'"], "--mesh", "pipeline=2", ranks=3)
             refused(["no schedule"], "--schedule", "hope", ranks=2)
+            # ranks that were not told the same hear of it before the first step
+            other = self.folder / "another.txt"
+            other.write_text(rhyme(121))
+            for option, values, words in (("--clip", (1, 2), "--clip 2 there, --clip 1 here"), ("--learning-rate", (0.001, 0.1), "--learning-rate 0.1 there"), ("--steps", (1, 2), "--steps 2 there"),
+                                          ("--data", (self.text, other), "the text of rank 1 is not that of rank 0")):
+                first, second = (self.command(["--data", self.text, *SMALL, "--steps", 1, "--quiet", option, v]) for v in values)
+                done = subprocess.run(self.launcher + ["1", *first, ":", "-n", "1", *second], capture_output=True, text=True, timeout=200)
+                assert done.returncode != 0 and words in done.stdout + done.stderr, done.stdout + done.stderr
         # strange, but legal: more ranks than windows, more micro-batches than windows, stages without a layer
         self.figures("--batch", 2, "--steps", 1, *four)
         self.figures("--batch", 2, "--steps", 1, "--mesh", "pipeline=2", "--micro-batches", 4, "--thread-ranks", 2)
         self.figures("--layers", 1, "--batch", 2, "--steps", 1, "--mesh", "pipeline=3", "--schedule", "interleaved", "--chunks", 3, "--micro-batches", 2, "--thread-ranks", 3)
+
+    # --- a rank that hangs ---------------------------------------------------------------------------------------------------------
+    def stopped_rank(self):
+        self.demand_launcher()
+        checkpoint = self.folder / "c"
+        job = ["--data", self.text, *SMALL, "--batch", 4, "--steps", 1000000, "--quiet", "--checkpoint", checkpoint, "--checkpoint-steps", 5, "--timeout", 2]
+        launcher = subprocess.Popen(self.command(job, 2), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        end = time.time() + 60
+        while time.time() < end and launcher.poll() is None and not list(checkpoint.glob("step-*[0-9]")):
+            time.sleep(0.01)
+        ranks = self.ranks_of(launcher)
+        assert len(ranks) == 2, f"{len(ranks)} ranks are running"
+        os.kill(ranks[1], signal.SIGSTOP)
+        said, _ = launcher.communicate(timeout=100)
+        assert launcher.returncode != 0 and re.search(r"waited 2 s.*rank [01]", said, re.S), said
 
     # --- the real text -----------------------------------------------------------------------------------------------------------
     def shakespeare(self):

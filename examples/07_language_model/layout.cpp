@@ -20,7 +20,14 @@ constexpr std::array<std::string_view, 3> axes{"data", "tensor", "pipeline"};
   if (text.find("order=") != std::string::npos)
     throw pl::error{"--mesh", "the order of the axes is fixed: pipeline outermost, tensor innermost, so that those are neighbours who talk most", "Leave out 'order=…'"};
   if (!text.starts_with("data=") && text.find(",data=") == std::string::npos) text = "data=*" + (text.empty() ? text : "," + text);
-  auto const m = pl::mesh::parse(text, ranks);
+  auto const m = [&] {
+    try {
+      return pl::mesh::parse(text, ranks);
+    } catch (pl::error const& e) {
+      if (e.remedy().find("order=") == std::string::npos) throw;
+      throw pl::error{"--mesh", e.problem(), "Write it as 'data=2,tensor=2,pipeline=2'"};  // without the order that a mesh of one's own may say
+    }
+  }();
   for (int i = 0; i < m.axes(); ++i) {
     auto const name = m[i].name.view();
     if (std::find(axes.begin(), axes.end(), name) != axes.end()) continue;

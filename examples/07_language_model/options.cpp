@@ -19,12 +19,12 @@ std::optional<int> parse(int argc, char** argv, options& o) {
   app.add_option("--batch", o.batch, "windows of text per step, over all ranks")->check(positive)->capture_default_str();
   app.add_option("--steps", o.steps)->check(natural)->capture_default_str();
   app.add_option("--seed", o.seed)->capture_default_str();
-  app.add_option("--learning-rate", o.learning_rate)->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--learning-rate", o.learning_rate)->check(command_line::positive())->capture_default_str();
   app.add_option("--warm-up", o.warm_up, "steps until the rate is reached; then half a cosine")->check(natural)->capture_default_str();
-  app.add_option("--final-rate", o.final_rate, "share of the rate at the last step")->check(CLI::Range(0.0, 1.0))->capture_default_str();
-  app.add_option("--weight-decay", o.weight_decay)->check(CLI::NonNegativeNumber)->capture_default_str();
-  app.add_option("--beta2", o.beta2, "of AdamW")->check(CLI::Range(0.0, 0.999999))->capture_default_str();
-  app.add_option("--clip", o.clip, "largest norm of a step's gradient; 0: any")->check(CLI::NonNegativeNumber)->capture_default_str();
+  app.add_option("--final-rate", o.final_rate, "share of the rate at the last step")->check(command_line::number(0, 1))->capture_default_str();
+  app.add_option("--weight-decay", o.weight_decay)->check(command_line::not_negative())->capture_default_str();
+  app.add_option("--beta2", o.beta2, "of AdamW")->check(command_line::number(0, 0.999999))->capture_default_str();
+  app.add_option("--clip", o.clip, "largest norm of a step's gradient; 0: any")->check(command_line::not_negative())->capture_default_str();
   app.add_option("--mesh", o.mesh, "data=a,tensor=b,pipeline=c; what is not named: tensor and pipeline 1, data the ranks that are left");
   app.add_option("--schedule", o.schedule, "of a pipeline: gpipe, 1f1b, interleaved, zb-h1, zb-h2, zb-v, dualpipe-v")->capture_default_str();
   app.add_option("--micro-batches", o.micro_batches, "pieces that a rank cuts its share of the batch into")->check(positive)->capture_default_str();
@@ -34,10 +34,11 @@ std::optional<int> parse(int argc, char** argv, options& o) {
   app.add_option("--state-ranks", o.state_ranks, "data ranks that share one copy of the state; 0: all")->check(natural)->capture_default_str();
   app.add_option("--recompute", o.recompute, "what backward computes again: none, selected, full")->capture_default_str();
   app.add_option("--precision", o.precision, "of weights and activations: f32; bf16; f16 with a dynamic loss scale")->capture_default_str();
-  app.add_option("--loss-scale", o.loss_scale, "of f16, at the beginning; it grows and shrinks as gradients allow")->check(CLI::Range(1.0, 16777216.0))->capture_default_str();
+  app.add_option("--loss-scale", o.loss_scale, "of f16, at the beginning; it grows and shrinks as gradients allow")->check(command_line::number(1, 16777216))->capture_default_str();
   app.add_option("--wire", o.wire, "what gradients travel as: same, bf16")->capture_default_str();
   app.add_option("--threads", o.threads, "threads per rank (default: the cores dealt to the ranks)")->check(CLI::Range(1, 100000));
   app.add_option("--thread-ranks", o.thread_ranks, "ranks as threads of this process")->check(CLI::Range(1, 1000));
+  command_line::add_timeout(app, o);
   app.add_option("--validate-steps", o.validate_steps, "steps between validations; 0: after the last step only")->check(natural)->capture_default_str();
   app.add_option("--validation-windows", o.validation_windows, "windows to validate by; 0: all")->check(natural)->capture_default_str();
   app.add_option("--checkpoint", o.checkpoint, "folder for checkpoints");
@@ -65,13 +66,14 @@ std::optional<int> parse(int argc, char** argv, sample_options& o) {
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.add_option("FROM", o.from, "folder of checkpoints (--checkpoint) or model file (--out)")->required();
   app.add_option("--tokens", o.tokens, "characters to write")->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40))->capture_default_str();
-  app.add_option("--temperature", o.temperature, "0: always the likeliest character; 1: as the model says")->check(CLI::NonNegativeNumber)->capture_default_str();
+  app.add_option("--temperature", o.temperature, "0: always the likeliest character; 1: as the model says")->check(command_line::not_negative())->capture_default_str();
   app.add_option("--top-k", o.top_k, "only the k likeliest characters; 0: all")->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 20))->capture_default_str();
   app.add_option("--seed", o.seed, "another seed, another text")->capture_default_str();
   app.add_option("--prompt", o.prompt, "what the text begins with");
   app.add_option("--mesh", o.mesh, "tensor=b,pipeline=c: where the model is while it writes; nothing said: every rank a stage");
   app.add_option("--threads", o.threads)->check(CLI::Range(1, 100000));
   app.add_option("--thread-ranks", o.thread_ranks, "ranks as threads of this process")->check(CLI::Range(1, 1000));
+  command_line::add_timeout(app, o);
   return command_line::parse(app, argc, argv, [] {});
 }
 

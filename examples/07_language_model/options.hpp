@@ -18,6 +18,7 @@ struct options {
   int threads = 0, thread_ranks = 0;
   double learning_rate = 1e-3, final_rate = 0.1, weight_decay = 0.1, beta2 = 0.99, clip = 1, loss_scale = 65536;
   bool deterministic = false, resume = false, no_overlap = false, quiet = false;
+  double timeout = 1800;
 };
 
 // The exit code, where there is nothing to run: --help, or options that do not parse.
@@ -28,7 +29,7 @@ struct sample_options {
   std::int64_t tokens = 500, top_k = 0;
   std::uint64_t seed = 1;
   int threads = 0, thread_ranks = 0;
-  double temperature = 0.8;
+  double temperature = 0.8, timeout = 0;  // the writer may wait for its reader as long as that likes
 };
 std::optional<int> parse(int argc, char** argv, sample_options& o);
 

@@ -72,6 +72,7 @@ struct stored {
 
 // [write]
 void write(gpt::sample_options const& o, pl::world& world) {
+  if (o.timeout > 0 && world.size() > 1) world.comm.set_timeout(o.timeout);
   auto const from = open(o.from, world.root());
   auto const& [sizes, vocabulary] = from.about;
   auto text = vocabulary.encode(o.prompt);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <optional>
 #include <string>
@@ -14,6 +15,7 @@
 #include <pleat/io/file.hpp>
 #include <pleat/io/sampler.hpp>
 #include <pleat/nn/schedule.hpp>
+#include <pleat/parallel/agreement.hpp>
 #include <pleat/run/progress.hpp>
 
 #include "figures.hpp"
@@ -53,12 +55,36 @@ template <class Model> [[nodiscard]] std::int64_t peak_bytes(Model const& m) {
   return held.parameters + held.gradients + held.optimizer_state + static_cast<std::int64_t>(m.context().pool().statistics().bytes_peak);
 }
 
+/// Every rank was told the same: what decides on the numbers, and on who does what when. Collective. \throws error with both ranks' words
+inline void agree(options const& o, pl::world& world) {
+  std::string rule;
+  auto const say = [&](char const* option, auto value) {
+    char text[40] = {};
+    std::to_chars(text, text + sizeof text - 1, value);
+    rule += std::string(option) + " " + text + "\n";
+  };
+  for (auto const& [option, value] : {std::pair{"--learning-rate", o.learning_rate}, {"--final-rate", o.final_rate}, {"--weight-decay", o.weight_decay}, {"--beta2", o.beta2}, {"--clip", o.clip},
+                                      {"--loss-scale", o.loss_scale}, {"--timeout", o.timeout}})
+    say(option, value);
+  for (auto const& [option, value] : {std::pair{"--steps", o.steps}, {"--warm-up", o.warm_up}, {"--validate-steps", o.validate_steps}, {"--validation-windows", o.validation_windows}, {"--checkpoint-steps", o.checkpoint_steps}})
+    say(option, value);
+  for (auto const& [option, given] : {std::pair{"--checkpoint", !o.checkpoint.empty()}, {"--out", !o.out.empty()}, {"--trace", !o.trace.empty()}, {"--resume", o.resume}, {"--cuts measured", o.cuts == "measured"}})
+    rule += std::string(given ? "" : "no ") + option + "\n";
+  pl::parallel::agree_on_text(world.comm, rule, "train_gpt", "what is asked", "Give every rank the same options");
+}
+
 template <class T> void train_in(options const& o, pl::world& world) {
   using clock = std::chrono::steady_clock;
   auto const since = [](clock::time_point t) { return std::chrono::duration<double>(clock::now() - t).count(); };
   bool const root = world.root();
 
-  if (!o.checkpoint.empty()) pl::comm::on_root(world.comm, [&] { pl::io::demand_writable_folder(o.checkpoint); });  // not only when there is something to lose
+  if (world.size() > 1) agree(o, world);
+  if (o.timeout > 0 && world.size() > 1) world.comm.set_timeout(o.timeout);
+  pl::comm::on_root(world.comm, [&] {  // not only when there is something to lose
+    if (!o.checkpoint.empty()) pl::io::demand_writable_folder(o.checkpoint);
+    for (auto const& file : {o.out, o.json, o.trace})
+      if (!file.empty()) pl::io::demand_writable_file(file);
+  });
   // [build]
   auto const plan = lay_out(o, world.size());
   auto const text = pl::io::read_text(o.data, o.context);
@@ -77,6 +103,7 @@ template <class T> void train_in(options const& o, pl::world& world) {
                     "Use --batch " + std::to_string(text.train.size()) + " or less, or a longer text"};
   pl::index_t const windows = o.validation_windows > 0 ? std::min<pl::index_t>(o.validation_windows, text.validation.size()) : text.validation.size();
 
+  if (world.size() > 1) pl::parallel::agree_on_text(world.comm, text.train.fingerprint() + " " + text.validation.fingerprint(), "--data", "the text", "Give every rank the same file");
   pl::index_t step = 0;
   std::string remark;
   auto const which = o.checkpoint.empty() ? std::string() : text.train.fingerprint();
@@ -92,9 +119,14 @@ template <class T> void train_in(options const& o, pl::world& world) {
     f.validations.emplace_back(step, validation_loss<T>(model, text.validation, windows, std::min<pl::index_t>(8, std::max<pl::index_t>(1, o.batch))));
     out.validation(step, f.validations.back().second);
   };
-  pl::index_t saved = -1;
+  pl::index_t compared = -1, saved = -1;
+  auto const compare = [&] {  // before anything is kept: ranks that have drifted apart say so, and the last good checkpoint stays the newest
+    if (compared != step) model.demand_equal_replicas();
+    compared = step;
+  };
   auto const save = [&] {
     if (saved == step) return;
+    compare();
     keep<T>(o.checkpoint, model, optimizer, step, about, which);
     saved = step;
   };
@@ -131,6 +163,7 @@ template <class T> void train_in(options const& o, pl::world& world) {
     if (o.checkpoint_steps > 0 && step % o.checkpoint_steps == 0) save();
   }
   validate();
+  compare();
   if (!o.checkpoint.empty()) save();
   if (!o.out.empty()) write_model<T>(o.out, model, about);
 

@@ -9,6 +9,7 @@ A check.py derives from Check, one method per test, and ends with `main(Itself)`
 The launcher may be empty: then ranks are threads only, what would have needed processes is named at the end, and the exit status is that
 of a test that was skipped.
 """
+import os
 import shutil
 import subprocess
 import sys
@@ -48,6 +49,32 @@ class Check:
         """For the part of a check that wants ranks as processes: where there are none, main says at the end that it was left out."""
         self.left_out = self.left_out or not self.launcher
         return not self.left_out
+
+    def ranks_of(self, launcher):
+        """Process ids of the program under a launcher that runs, ascending: as a rule in the order of the ranks."""
+        name = os.path.basename(self.program)[:15]
+        return sorted(int(p.name) for p in Path("/proc").glob("[0-9]*") if self.descends(int(p.name), launcher.pid) and self.name_of(int(p.name)) == name)
+
+    @staticmethod
+    def stat(pid):
+        try:
+            return Path(f"/proc/{pid}/stat").read_text()
+        except OSError:
+            return ""
+
+    def name_of(self, pid):
+        text = self.stat(pid)
+        return text[text.find("(") + 1:text.rfind(")")]
+
+    def descends(self, pid, ancestor):
+        while pid > 1:
+            if pid == ancestor:
+                return True
+            text = self.stat(pid)
+            if not text:
+                return False
+            pid = int(text[text.rfind(")") + 2:].split()[1])
+        return False
 
     def rank_counts(self):
         return (2, 3, 4) if self.has_launcher() else ()
