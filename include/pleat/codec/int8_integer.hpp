@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// A layer that computes in integers alone: 8-bit codes in, int32 sums, fixed-point requantization, 8-bit codes out.
+/// A linear layer's product in integers alone, a building block that no layer of nn uses yet: 8-bit codes in, int32 sums, fixed-point requantization, 8-bit codes out.
 #pragma once
 
 #include <vector>
