@@ -86,7 +86,7 @@ for file in sorted(files, key=lambda f: "/peer." in f):
     if "/peer." in file:  # the peers' versions, for the page
         merged["context"].setdefault("peers", {}).update({k: v for k, v in context.items() if k != "executable"})
     else:
-        merged["context"] = merged["context"] or context
+        merged["context"] = {**context, **merged["context"]}  # the first program's; and what only another one knows, such as its peer's version
     for row in part.get("benchmarks", []):
         if "/peer." in file:
             row["name"] = row["name"] if row["name"].startswith("peer/") else "peer/" + row["name"]

@@ -168,6 +168,7 @@ int main(int argc, char** argv) {
     return 0;
   }
   benchmark::Initialize(&argc, argv);
+  benchmark::AddCustomContext("openblas", blas.found() ? blas.name() + ": " + blas.version() : "not found");  // beside the figures that were compared with it
   register_all<float>("f32", blas, pleat::bench::gemm_shapes());
   register_all<double>("f64", blas, {{512, 512, 512, "nn", false}, {64, 300, 784, "nt", true}});
   register_lanes();
