@@ -26,15 +26,14 @@ TEST_CASE("mpi: the steady state allocates nothing, blocking and with requests")
   COLLECTIVE_CHECK((blocking == 0 && requests == 0 && empty == 0));
 }
 
-TEST_CASE("mpi: a whole step in the steady state takes no block and no View, and alone nothing from the heap") {
+TEST_CASE("mpi: a whole step in the steady state takes no block, no View and nothing from the heap") {
   int const ranks = pleat_test::world_size();
   for (int stage : {0, 1, 2, 3})
     for (bool deterministic : {false, true})
       for (index_t tensor : {1, 2}) {
         if (ranks % tensor != 0) continue;
-        auto const said = pleat_test::taken_by_steps(comm::mpi::duplicate(MPI_COMM_WORLD), {.data_ranks = ranks / tensor, .tensor_ranks = tensor, .state_stage = stage, .deterministic = deterministic, .bucket_bytes = 300}, true);
+        auto const said = pleat_test::taken_by_steps(comm::mpi::duplicate(MPI_COMM_WORLD), {.data_ranks = ranks / tensor, .tensor_ranks = tensor, .state_stage = stage, .deterministic = deterministic, .bucket_bytes = 300}, true, ranks > 1 ? 10 : 1);
         INFO("stage " << stage << ", deterministic " << deterministic << ", " << tensor << " tensor ranks: " << said);
-        // How many requests are under way at once depends on time: a new high takes memory from the heap, once.
-        COLLECTIVE_CHECK((said.empty() || (ranks > 1 && said.ends_with(" times from the heap; "))));
+        COLLECTIVE_CHECK(said.empty());
       }
 }
