@@ -16,7 +16,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <limits>
+#include <string>
+
+#include <unistd.h>
 
 namespace {
 
@@ -54,6 +58,23 @@ TEST_CASE("training with codes, then storing them: exactly the values trained wi
   auto const a = values_of(trained), b = values_of(stored);
   CHECK(b[2].form == "int4_g32");
   for (std::size_t p = 0; p < a.size(); ++p) CHECK(a[p].values == b[p].values);
+}
+
+TEST_CASE("learned steps are in no checkpoint: training with one is refused before it begins; steps that magnitudes decide need none") {
+  auto w = alone();
+  auto const train = data(64);
+  std::string const folder = (std::filesystem::temp_directory_path() / ("pleat_steps_" + std::to_string(::getpid()))).string();
+  auto with_checkpoint = quiet(2);
+  with_checkpoint.checkpoint = folder;
+  int events = 0;
+  with_checkpoint.on_event = [&](pleat::run::event const&) { ++events; };
+  auto const aware = [&](compress::step_rule rule) { return compress::quantize_aware<int8>{.train = compress::fine_tune(train, with_checkpoint), .steps = rule}; };
+  CHECK_THROWS_WITH(build(w) | aware(compress::step_rule::learned), ContainsSubstring("a checkpoint holds neither these nor how they move") && ContainsSubstring("step_rule::largest"));
+  CHECK(events == 0);
+  CHECK_FALSE(std::filesystem::exists(folder + "/latest"));
+  CHECK_NOTHROW(build(w) | aware(compress::step_rule::largest));
+  CHECK(std::filesystem::exists(folder + "/latest"));
+  std::filesystem::remove_all(folder);
 }
 
 TEST_CASE("steps are learned: the loss falls though no weight moves, and not where the largest magnitude decides") {

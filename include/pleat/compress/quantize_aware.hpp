@@ -111,13 +111,15 @@ template <class Target = codec::int8<float>> struct quantize_aware {
   [[nodiscard]] error_kind leaves_errors() const noexcept { return train ? error_kind::trained : error_kind::measured; }
 
   /// Collective. \throws error for a weight with NaN or infinity (by name), groups that do not divide (misfit::refuse), sharded optimizer
-  ///         state with learned steps, no weight that is selected, or as run::fit does
+  ///         state or checkpoints with learned steps, no weight that is selected, or as run::fit does
   template <class Net> void run(parallel::model<Net>& m) const {
     using T = typename parallel::model<Net>::value_type;
     using form = codec::fake_quantized<T>;
     if (!(step_rate > 0 && step_rate < 0.5)) throw error{"compress::quantize_aware", "step_rate is the relative change of a step, in (0, 0.5), found " + std::to_string(step_rate)};
     if (steps == step_rule::learned && m.plan().state_stage != 0)
       throw error{"compress::quantize_aware", "the optimizer's state is sharded, and no rank holds the gradients of a whole row", "Give it model.unsharded(), or say .steps = step_rule::largest"};
+    if (steps == step_rule::learned && train && !train->options().checkpoint.empty())
+      throw error{"compress::quantize_aware", "steps are to be learned, and a checkpoint holds neither these nor how they move", "Train without .checkpoint, or let magnitudes decide: .steps = step_rule::largest"};
     std::vector<form_for> const none{};
     auto const chosen = detail::select_forms<codec::forms<Target>>(m, {none, misfit, first_layer, last_layer, ignore}, "compress::quantize_aware", on_note);
     comm::all_or_none(m.all_ranks(), [&] {
