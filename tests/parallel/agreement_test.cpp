@@ -89,21 +89,30 @@ TEST_CASE("a parameter that one rank has frozen is named, with the step") {
 TEST_CASE("a rank that makes one step less is missed by name, and no message of a later step is taken for one of this") {
   for (auto const& p : meshes) {
     INFO(p.to_string());
-    auto const all = said(p, [](auto& m, auto& s, auto& w) {
-      m.set_timeout(0.25);
-      one_step(m, s, 24);
-      if (w.rank() == 1) return w.comm.barrier();  // goes on to something else, and waits there as long as it takes
-      one_step(m, s, 24);
-    });
-    int missed = 0;
-    for (std::size_t r = 0; r < all.size(); ++r) {
-      if (r != 1 && all[r].find("did not come") != std::string::npos && all[r].find("ended early") == std::string::npos) {
-        ++missed;
-        CHECK_THAT(all[r], ContainsSubstring("step 1") && ContainsSubstring("the agreement on what each rank contributes") && ContainsSubstring("rank 1 did not come"));
+    // A machine may be so busy that a rank is given up that would have come: then once more, with more patience.
+    std::string wrong;
+    for (double const patience : {0.25, 1.0, 4.0, 16.0}) {
+      wrong.clear();
+      auto const all = said(p, [&](auto& m, auto& s, auto& w) {
+        one_step(m, s, 24);
+        m.set_timeout(patience);
+        if (w.rank() == 1) return w.comm.barrier();  // goes on to something else, and waits there as long as it takes
+        one_step(m, s, 24);
+      });
+      int missed = 0;
+      for (std::size_t r = 0; r < all.size(); ++r) {
+        auto const says = [&](char const* words) { return all[r].find(words) != std::string::npos; };
+        bool good = all[r] != "nothing";
+        if (r != 1 && says("did not come") && !says("ended early")) {
+          ++missed;
+          good = says("step 1") && says("the agreement on what each rank contributes") && says("rank 1 did not come");
+        }
+        if (!good) wrong += "rank " + std::to_string(r) + ": " + all[r] + "\n";
       }
-      CHECK(all[r] != "nothing");
+      if (missed == 0) wrong += "nobody was missed\n";
+      if (wrong.empty()) break;
     }
-    CHECK(missed > 0);
+    CHECK(wrong == "");
   }
 }
 

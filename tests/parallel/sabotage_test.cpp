@@ -5,25 +5,18 @@
 
 #include <catch2/catch_test_macros.hpp>
 
-#include <filesystem>
 #include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include <unistd.h>
+#include "support/scratch_folder.hpp"
 
 namespace {
 
 using namespace sabotage;
 
-struct folder {
-  std::string path = (std::filesystem::temp_directory_path() / ("pleat-sabotage-" + std::to_string(::getpid()))).string();
-  ~folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  }
-};
+using folder = pleat_test::scratch_folder;
 
 /// What each rank says.
 std::vector<std::string> words_of(options o) {
@@ -58,7 +51,7 @@ TEST_CASE("nobody ends or hangs where nothing goes wrong") {
   folder const f;
   for (auto const& [name, plan] : layouts) {
     INFO(name);
-    for (auto const& s : words_of({plan, 1, "", how::fail, 60, f.path})) CHECK(s == "nothing");
+    for (auto const& s : words_of({plan, 1, "", how::fail, 60, f.path()})) CHECK(s == "nothing");
   }
 }
 
@@ -67,7 +60,7 @@ TEST_CASE("a rank that fails in any phase of a step ends all others, with its ow
   for (auto const& [name, plan] : layouts)
     for (std::string const point : points) {
       int const rank = victim(plan, point);
-      auto const said = words_of({plan, rank, point, how::fail, -1, f.path});
+      auto const said = words_of({plan, rank, point, how::fail, -1, f.path()});
       INFO(name << ", " << point);
       for (std::size_t r = 0; r < said.size(); ++r) {
         INFO("rank " << r << ": " << said[r]);
@@ -85,7 +78,7 @@ TEST_CASE("a rank that hangs in any phase of a step is given up, and the sentenc
   // Where the others are when they miss a rank: a phase of step 1, or the save after it. What a rank has started goes on without it, so the
   // others may have come further than the one that hangs.
   std::vector<std::string> const walking{"step 1, the first input: ", "step 1, at ", "step 1, pipeline rank ", "step 1, reduce: the gradients of '", "step 1, the norm of the gradient: "},  // on a mesh the norm sums over its axes, too
-      after{"step 1, reduce: ", "step 1, the norm of the gradient: ", "step 1, the optimizer's step: the parameters '", "save_checkpoint('" + f.path + "'): step 2: "};
+      after{"step 1, reduce: ", "step 1, the norm of the gradient: ", "step 1, the optimizer's step: the parameters '", "save_checkpoint('" + f.path() + "'): step 2: "};
   std::map<std::string, std::vector<std::string>> phases;
   for (std::string const point : {"input", "forward", "loss", "backward", "exchange"}) phases[point] = walking;
   for (std::string const point : {"reduce", "norm", "step", "save"}) phases[point] = after;
@@ -99,7 +92,7 @@ TEST_CASE("a rank that hangs in any phase of a step is given up, and the sentenc
       std::string wrong;
       for (double patience : {0.25, 1.0, 4.0, 16.0}) {
         wrong.clear();
-        auto const said = words_of({plan, rank, point, how::hang, patience, f.path});
+        auto const said = words_of({plan, rank, point, how::hang, patience, f.path()});
         int given_up = 0;
         for (std::size_t r = 0; r < said.size(); ++r) {
           if (said[r] == "nothing") wrong += "rank " + std::to_string(r) + " says nothing\n";

@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <fstream>
 #include <map>
 #include <set>
@@ -17,6 +16,7 @@
 #include <vector>
 
 #include "pipeline_training.hpp"
+#include "support/scratch_folder.hpp"
 
 using namespace pipeline_training;
 
@@ -121,7 +121,8 @@ template <class Model> expected expect(Model& m) {
 void check(pl::plan::plan p, bool by_hand = false) {
   p.bucket_bytes = 512;
   p.global_batch = 24;
-  auto const path = (std::filesystem::temp_directory_path() / ("pleat_step_trace_" + std::to_string(p.hash()) + (by_hand ? "h" : "") + ".json")).string();
+  pleat_test::scratch_folder const f;
+  auto const path = f / "trace.json";
   std::map<int, expected> wanted;
   std::string wrong;
   pl::comm::run_local(static_cast<int>(p.ranks()), [&](pl::comm::communicator c) {
@@ -157,7 +158,6 @@ void check(pl::plan::plan p, bool by_hand = false) {
   std::map<int, std::string> ranks;
   bool apart = false;
   auto const all = read(path, ranks, apart);
-  std::filesystem::remove(path);
   CHECK(apart);
   REQUIRE(all.size() == static_cast<std::size_t>(p.ranks()));
   REQUIRE(ranks.size() == static_cast<std::size_t>(p.ranks()));
