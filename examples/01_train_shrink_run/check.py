@@ -100,7 +100,9 @@ class TrainShrinkRun(Check):
                 self.run(*job, ranks=last)
             else:
                 self.run(*job, *last)
-            assert self.newest(checkpoint) > left_at > 0, "the last life had nothing to do"
+            assert left_at > 0, "nothing was saved"
+            if self.newest(checkpoint) == left_at:  # the one before was killed behind its last save
+                continue
             assert (resumed / "model.safetensors").read_bytes() == (reference / "model.safetensors").read_bytes(), "resume gave other bytes"
             return
         assert False, "training always ended before it could be killed"
@@ -133,7 +135,7 @@ class TrainShrinkRun(Check):
         checkpoint = self.folder / "checkpoint"
         job = ["--train-only", "--quiet", "--threads", 1, "--epochs", 100000, "--checkpoint", checkpoint, "--checkpoint-steps", 20]
         launcher = subprocess.Popen(self.command(job, 3), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        end = time.time() + 60
+        end = time.time() + 120
         while time.time() < end and not list(checkpoint.glob("step-*[0-9]")):
             time.sleep(0.01)
         ranks = self.ranks_of(launcher)

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <limits>
 #include <sstream>
+#include <support/scratch_folder.hpp>
 
 namespace {
 
@@ -112,10 +113,10 @@ TEST_CASE("JSON: every key, digits that read back, escapes, null for what was no
 }
 
 TEST_CASE("JSON goes to a file, or an error says why not") {
-  auto const path = (std::filesystem::temp_directory_path() / "pleat_stages_test.json").string();
+  pleat_test::scratch_folder const f;
+  auto const path = f / "stages.json";
   example().write_json(path);
   CHECK(std::filesystem::file_size(path) == example().json(2).size() + std::string("{\n  \"stages\": \n}\n").size());
-  std::filesystem::remove(path);
   CHECK_THROWS_AS(example().write_json("/no/such/folder/report.json"), pleat::error);
 }
 

@@ -58,9 +58,9 @@ TEST_CASE("a trace is JSON where the locale writes a decimal comma, too", "[loca
 }
 
 TEST_CASE("a trace of nothing is a file all the same") {
-  auto const path = (std::filesystem::temp_directory_path() / "pleat_trace_test.json").string();
+  io_test::scratch const dir;
+  auto const path = dir / "trace.json";
   pleat::io::write_trace(path, {});
   std::ifstream in(path);
   CHECK(nlohmann::json::parse(in).at("traceEvents").empty());
-  std::filesystem::remove(path);
 }
