@@ -86,6 +86,7 @@ class DeepCompression(Check):
         self.run("--epochs", 1, "--prune-epochs", 1, "--retrain-epochs", 1, "--tune-epochs", 1, "--out", out, "--quiet", "--threads", 1)
         good = (out / "compressed.safetensors").read_bytes()
         refused(["there is no such folder"], "--data", self.folder / "nowhere")
+        refused(["cannot make a file in", "nowhere"], "--data", self.folder / "nothing", "--json", self.folder / "nowhere" / "figures.json")  # before data are read
         refused(["--model"], "--model", "wheels")
         refused(["--bits"], "--bits", 9)
         refused(["--sparsity"], "--sparsity", 1)

@@ -4,6 +4,7 @@
 //
 //   deep_compression --data DIR --model lenet-300-100 --seed 1 --out out --json figures.json
 //   deep_compression --data DIR --evaluate out/compressed.safetensors      in a new process, from the compressed form
+#include "../outputs.hpp"
 #include "parts.hpp"
 
 int main(int argc, char** argv) {
@@ -11,6 +12,7 @@ int main(int argc, char** argv) {
   if (auto const code = parse(argc, argv, o)) return *code;
   return pl::run::launch(argc, argv, [&](pl::world& world) {
     if (!o.out.empty()) pl::comm::on_root(world.comm, [&] { pl::io::make_folder(o.out); });
+    demand_outputs(world, {o.json});
     std::string const network = o.evaluate.empty() ? o.model : pl::run::describe_file(o.evaluate).network;
     if (network == "lenet-5") run_lenet_5(o, world);
     else if (network == "lenet-300-100") run_lenet_300_100(o, world);

@@ -112,6 +112,7 @@ class Distill(Check):
         out = self.folder / "good"
         self.run(*SMALL, "--teacher-epochs", 1, "--epochs", 1, "--out", out)
         refused(["there is no such folder"], "--data", self.folder / "nowhere")
+        refused(["cannot make a file in", "nowhere"], "--data", self.folder / "nothing", "--json", self.folder / "nowhere" / "figures.json")  # before data are read
         refused(["the temperature must be positive"], "--temperature", 0)
         refused(["hard_weight must lie in [0, 1]"], "--hard-weight", 2)
         refused(["top_k is 11, the teacher has 10 classes"], "--top-k", 11, "--out", out)

@@ -7,6 +7,7 @@
 //   distill --data DIR --teacher out/teacher.safetensors --top-k 5  the teacher runs once, five scores of each sample go to disk
 //   mpirun -n 3 distill --data DIR --teacher-ranks 1                two ranks learn, the third streams the teacher's scores
 //   distill --data DIR --evaluate out/student.safetensors           in a new process
+#include "../outputs.hpp"
 #include "parts.hpp"
 
 namespace {
@@ -81,6 +82,7 @@ int main(int argc, char** argv) {
   if (auto const code = parse(argc, argv, o)) return *code;
   return pl::run::launch(argc, argv, [&](pl::world& world) {
     if (!o.out.empty()) pl::comm::on_root(world.comm, [&] { pl::io::make_folder(o.out); });
+    demand_outputs(world, {o.json});
     auto const data = read_data(o);
     if (o.evaluate.empty()) return o.teacher_ranks > 0 ? on_two_groups(o, data, world) : on_one_group(o, data, world);
     auto const e = evaluate_student(o, data, world);

@@ -23,9 +23,9 @@ class Shrink(Check):
                  "--out", out, "--quiet", "--threads", 1, program=self.programs[1])
         return out / "student.safetensors"
 
-    def shrink(self, path, recipe, *arguments):
+    def shrink(self, path, recipe, *arguments, ranks=1):
         out = self.folder / "small.safetensors"
-        said = self.run(path, out, "--recipe", recipe, "--json", self.folder / "figures.json", "--quiet", "--threads", 1, *arguments)
+        said = self.run(path, out, "--recipe", recipe, "--json", self.folder / "figures.json", "--quiet", "--threads", 1, *arguments, ranks=ranks)
         figures = json.loads((self.folder / "figures.json").read_text())
         assert figures["bytes_after"] == out.stat().st_size, figures
         blob = out.read_bytes()
@@ -65,6 +65,10 @@ class Shrink(Check):
             ("channels(0.5)|fine_tune(15, 2e-3)", "dense", 1.3, 0.1),
             ("int8(ignore=fc1.*)|q8_0(ignore=fc2.* fc3.*)", "q8_0", 2.8, 0.02),
             ("int4", "int4_g32", 4, 0.03),
+            ("int4(group=64)", "int4_g64", 4, 0.03),
+            ("prune(pattern=4:8)|fine_tune(5)|n_m(4:8)", "4:8", 1.5, 0.1),
+            ("sparse_gpt(pattern=2:4)|n_m", "2:4", 1.5, 0.1),
+            ("prune(0.8, layer)|fine_tune(5)|share(num_bits=4, rows=32)|entropy(5)", "coded", 5, 0.15),
             ("q4_K", "q4_0", 4, 0.05),
             ("gptq", "int4_g32", 4, 0.03),
             ("gptq(int8, actorder=1)", "int8", 3, 0.02),
@@ -93,15 +97,17 @@ class Shrink(Check):
         assert last["latency_64_us"] > 0 and last["effective_multiply_adds"] < last["multiply_adds"] == figures["stages"][0]["multiply_adds"], last
         assert {e["kind"] for e in last["errors"]} == {"bounded"} and all(e["holds"] for e in last["errors"]), last
         words = self.run("--words")
-        assert "prune([sparsity], [scope], [ignore], [by], [pattern], [steps], [epochs])" in words and "entropy" in words, words
+        assert "prune([sparsity], [scope], [ignore], [by], [pattern], [steps], [epochs])" in words and "entropy([index_bits])" in words, words
 
     # --- the same bytes on any number of ranks ---------------------------------------------------------------------------------------
     def same_bytes(self):
         model = self.trained(24, 2)
-        recipe = "prune(0.7)|fine_tune(2)|share(epochs=1)|entropy"
-        reference = self.shrink(model, recipe, "--deterministic")[3].read_bytes()
-        for n in (2, 3, 4):
-            assert self.shrink(model, recipe, "--deterministic", "--thread-ranks", n)[3].read_bytes() == reference, n
+        for recipe in ("prune(0.7)|fine_tune(2)|share(epochs=1)|entropy", "sparse_gpt(pattern=2:4)|distill(1)|n_m", "prune(0.5, taylor)|quantize_aware(int4, 1)|int4", "gptq(q8_0, ignore=fc3.*)|int8(static, kl)"):
+            reference = self.shrink(model, recipe, "--deterministic")[3].read_bytes()
+            for n in (2, 3, 4):
+                assert self.shrink(model, recipe, "--deterministic", "--thread-ranks", n)[3].read_bytes() == reference, (recipe, n)
+            for n in self.rank_counts()[:2]:  # as processes, too
+                assert self.shrink(model, recipe, "--deterministic", ranks=n)[3].read_bytes() == reference, (recipe, n, "processes")
 
     # --- one sentence, a non-zero exit -----------------------------------------------------------------------------------------------
     def refusals(self):
@@ -125,7 +131,7 @@ class Shrink(Check):
         refused(["scope is 'globl'", "Did you mean 'global'?"], "prune(0.9, globl)")
         refused(["scope 'globl' is not known", "Did you mean 'global'?"], "prune(globl, 0.9)")
         refused(["by is 'tailor'", "Did you mean 'taylor'?"], "prune(0.9, by=tailor)")
-        refused(["number of steps must be at least 1"], "prune(0.9, steps=0)")
+        refused(["steps is 0, expected 1 to"], "prune(0.9, steps=0)")
         refused(["activations is 'statik'", "Did you mean 'static'?"], "int8(activations=statik)")
         refused(["the recipe is empty"], " ")
         refused(["do not match"], "prune(0.9")
@@ -135,15 +141,35 @@ class Shrink(Check):
         refused(["prunes after weights are quantized"], "prune(0.9)", compressed)
         refused(["trains codes of weights that are encoded already"], "int8|quantize_aware")
         refused(["form is 'int5'", "Did you mean 'int8'?"], "gptq(int5)")
-        refused(["sparsity", "[0, 1)"], "prune(1.5)")
+        refused(["sparsity is 1.5, expected a share in [0, 1)"], "prune(1.5)")
         refused(["rank 11 of 'fc3.weight', which is 10 × 24: expected 1 to 10"], "low_rank(rank=11)")
         refused(["'q5_2' is no word of a recipe", "Did you mean 'q5_0'?"], "q5_2")
         refused(["Did you mean 'codebook'?"], "codebok(4)")
         refused(["by is 'movment'", "Did you mean 'movement'?"], "prune(0.5, by=movment)")
-        refused(["epochs must be at least 1"], "prune(0.5, by=movement, epochs=0)")
-        refused(["pattern is '3:4', expected 2:4, 1:4"], "n_m(pattern=3:4)")
+        refused(["epochs is 0, expected 1 to"], "prune(0.5, by=movement, epochs=0)")
+        refused(["pattern is '3:4', expected 2:4, 1:4, 4:8"], "n_m(pattern=3:4)")
         refused(["start is 'dense'", "Did you mean 'density'?"], "codebook(start=dense)")
-        refused(["512 codebook entries, expected 2 to 256"], "codebook(9)")
+        refused(["num_bits is 9, expected 1 to 8"], "codebook(9)")
+        refused(["num_bits is 100, expected 1 to 8"], "share(100)")
+        refused(["index_bits is 9, expected 2 to 8"], "share|entropy(9)")
+        refused(["group is '48', expected 32, 64, 128"], "int4(group=48)")
+        refused(["neither a sparsity nor a pattern", "sparse_gpt(pattern=2:4)"], "sparse_gpt")
+        refused(["learning_rate must be positive"], "fine_tune(learning_rate=0)")
+        # Before any work is done: none of these may cost the epochs that stand before it.
+        long = "fine_tune(100000)|"
+        refused(["encodes after 'csr' has encoded every weight", "part the weights between them"], long + "csr|int8")
+        refused(["encodes after 'share(num_bits=4)' has encoded every weight"], long + "share(4)|q8_0")
+        refused(["sparsity is 1.5"], long + "prune(1.5)")
+        refused(["temperature must be positive"], long + "distill(temperature=-1)")
+        refused(["2 rules for the rank"], long + "low_rank(rank=2, energy=0.5)")
+        refused(["'fc33.*' fits no name of the file", "fc3.weight"], long + "q8_0(fc33.*)")
+        refused(["'nosuch' fits no name of the file"], long + "prune(0.9, ignore=fc1.* nosuch)")
+        refused(["cannot make a file in", "nowhere"], long + "int8", model, "--json", self.folder / "nowhere" / "figures.json")
+        refused(["cannot make a file in", "nowhere"], long + "int8", model, "--svg", self.folder / "nowhere" / "layers.svg", "--data", self.folder / "nothing")
+        assert "cannot make a file in" in self.run(model, self.folder / "nowhere" / "small.safetensors", "--recipe", long + "int8", "--data", self.folder / "nothing", fails=True), "before data are read"
+        assert "OUT is the file that is read" in self.run(model, model, "--recipe", "int8", fails=True)
+        said = self.run(model, self.folder / "other.safetensors", "--recipe", "quantize_aware(int4, 1)|int8", "--quiet", "--threads", 1)
+        assert "note: 'quantize_aware(form=int4, epochs=1)' trains codes of int4, and 'int8' stores other ones" in said, said
         refused(["prunes after weights are quantized"], "n_m|prune(0.9)")
         refused(["2 rules for the rank"], "low_rank(rank=2, energy=0.9)")
         refused(["temperature must be positive"], "distill(1, temperature=0)")
@@ -153,6 +179,11 @@ class Shrink(Check):
         for content in (b"", good[:100], good[:-3], good + b"x"):
             bad.write_bytes(content)
             refused(["bad.safetensors"], "int8", bad)
+        (n,) = struct.unpack("<Q", good[:8])
+        at = 8 + n + json.loads(good[8 : 8 + n])["fc2.bias"]["data_offsets"][0] + 4
+        for value, word in ((b"\x00\x00\xc0\x7f", "NaN"), (b"\x00\x00\x80\xff", "infinite")):
+            bad.write_bytes(good[:at] + value + good[at + 4 :])  # no step encodes or prunes a bias
+            refused([f"element 1 of 'fc2.bias' is {word}"], "prune(0.5)|int8", bad)
         bad.write_bytes(good.replace(b"fc2.weight", b"fc2.wisdom"))
         refused(["fc2.wisdom", "is no weight of a layer that is known here"], "int8", bad)
 

@@ -14,9 +14,7 @@ using q8_0 = pl::codec::q8_0<float>;
 using q4_0 = pl::codec::q4_0<float>;
 
 template <class Form> void train_codes(kitchen& k, shrink::recipe_step const& s) {
-  auto const epochs = s.whole("epochs", 3);
-  if (epochs < 1) throw pl::error{"compress::recipe", "'" + s.to_string() + "': epochs must be at least 1"};
-  k.run(shrink::quantize_aware<Form>{.train = shrink::fine_tune(k.data.train, training(k.o, epochs, s.number("learning_rate", 5e-4))), .misfit = shrink::misfit::ignore, .ignore = s.names("ignore")});
+  k.run(shrink::quantize_aware<Form>{.train = shrink::fine_tune(k.data.train, training(k.o, at_least(s, "epochs", 3, 1), positive(s, "learning_rate", 5e-4))), .misfit = shrink::misfit::ignore, .ignore = s.names("ignore")});
 }
 
 }  // namespace

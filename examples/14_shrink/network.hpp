@@ -11,6 +11,7 @@
 #include <pleat/codec/reduced.hpp>
 #include <pleat/codec/sparse.hpp>
 #include <pleat/codec/spatial_low_rank.hpp>
+#include <pleat/compress/prune.hpp>
 #include <pleat/compress/recipe.hpp>
 #include <pleat/compress/record_errors.hpp>
 #include <pleat/nn/conv2d.hpp>
@@ -24,7 +25,7 @@
 namespace pl = pleat;
 
 using forms = pl::codec::forms<pl::codec::dense<float>, pl::codec::masked<float>, pl::codec::int8<float>, pl::codec::bf16<float>, pl::codec::f16<float>, pl::codec::q8_0<float>, pl::codec::q4_0<float>, pl::codec::q4_1<float>, pl::codec::q5_0<float>, pl::codec::q5_1<float>, pl::codec::q4_k<float>,
-                               pl::codec::q6_k<float>, pl::codec::int4<float, 32>, pl::codec::csr<float>, pl::codec::bitmask<float>, pl::codec::block_sparse<float, 4>, pl::codec::n_m<float, 2, 4>, pl::codec::n_m<float, 1, 4>, pl::codec::fake_quantized<float>, pl::codec::codebook<float>, pl::codec::coded<float>,
+                               pl::codec::q6_k<float>, pl::codec::int4<float, 32>, pl::codec::int4<float, 64>, pl::codec::int4<float, 128>, pl::codec::csr<float>, pl::codec::bitmask<float>, pl::codec::block_sparse<float, 4>, pl::codec::n_m<float, 2, 4>, pl::codec::n_m<float, 1, 4>, pl::codec::n_m<float, 4, 8>, pl::codec::fake_quantized<float>, pl::codec::codebook<float>, pl::codec::coded<float>,
                                pl::codec::low_rank<float>, pl::codec::sparse_low_rank<float>, pl::codec::spatial_low_rank<float>>;
 using linear = pl::nn::linear<forms>;
 using conv2d = pl::nn::conv2d<forms>;
@@ -43,8 +44,10 @@ struct kitchen {
   pl::io::split const& data;
   options const& o;
   pl::compress::error_kind leaves = pl::compress::error_kind::measured;  // what the last step may be believed
+  bool reads_only = false;  // all steps are read once before the first one runs: what is misspelt in the last must not cost the others' time
 
   void run(auto const& transform) {
+    if (reads_only) return;
     leaves = pl::compress::leaves_of(transform);
     transform.run(m);
   }
@@ -55,6 +58,13 @@ void quantize_step(kitchen& k, pl::compress::recipe_step const& s);  // forms th
 void code_step(kitchen& k, pl::compress::recipe_step const& s);      // gptq, quantize_aware
 void factor_step(kitchen& k, pl::compress::recipe_step const& s);    // low_rank, sparse_low_rank, spatial_low_rank
 void share_step(kitchen& k, pl::compress::recipe_step const& s);     // share, entropy
+
+// Values of steps, refused with the step's words where they are read.
+pl::index_t at_least(pl::compress::recipe_step const& s, std::string const& key, pl::index_t otherwise, pl::index_t least, pl::index_t most = 1000000);
+enum class ends { low, high };  // which of 0 and 1 a share may be
+double share_of(pl::compress::recipe_step const& s, std::string const& key, double otherwise, ends closed);
+double positive(pl::compress::recipe_step const& s, std::string const& key, double otherwise);
+pl::compress::n_of_m pattern_of(pl::compress::recipe_step const& s);
 
 pl::run::fit_options training(options const& o, pl::index_t epochs, double learning_rate);
 void write_figures(std::vector<pl::compress::stage> const& stages, std::string const& recipe, double error_after, options const& o, pl::world const& world);

@@ -8,10 +8,14 @@
 #include <pleat/compress/record_errors.hpp>
 #include <pleat/io/weight_file.hpp>
 
+#include <algorithm>
+#include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <iostream>
 #include <map>
 
+#include "../outputs.hpp"
 #include "network.hpp"
 #include "words.hpp"
 
@@ -53,9 +57,53 @@ void describe(pl::run::model_description& about, pl::compress::error_ledger cons
   if (!text.empty()) about.more["errors_since"] = text;
 }
 
+// A name that is meant for some weight and fits none is a misspelt one, and would leave out nothing.
+void demand_names(std::vector<pl::compress::recipe_step> const& steps, std::vector<pl::io::stored_weight> const& weights) {
+  std::vector<std::string> names;
+  for (auto const& w : weights) names.push_back(w.name);
+  for (auto const& s : steps)
+    for (auto const& pattern : s.names("ignore"))
+      if (std::none_of(names.begin(), names.end(), [&](auto const& n) { return pl::nn::matches(pattern, n); }))
+        throw pl::error{"compress::recipe", "'" + s.to_string() + "': '" + pattern + "' fits no name of the file, which has " + pl::compress::detail::listed(names),
+                        "Say names as they are, or with * and ?, e.g. ignore=" + names.front().substr(0, names.front().rfind('.')) + ".*"};
+}
+
+// A NaN in a bias, or in a weight that no step touches, would go through every step unseen.
+void demand_finite(std::vector<pl::io::stored_weight> const& weights, std::string const& path) {
+  for (auto const& w : weights)
+    for (auto const& p : w.parts) {
+      auto const check = [&](auto of) {
+        decltype(of) x{};
+        for (std::size_t i = 0; i + sizeof x <= p.bytes.size(); i += sizeof x) {
+          std::memcpy(&x, p.bytes.data() + i, sizeof x);
+          if (double const v = pl::detail::number(x); !std::isfinite(v))
+            throw pl::error{"shrink '" + path + "'", "element " + std::to_string(i / sizeof x) + " of '" + w.name + p.suffix + "' is " + (std::isnan(v) ? "NaN" : "infinite"), "Train again with a lower learning rate"};
+        }
+      };
+      if (p.type == pl::dtype::f32) check(float{});
+      if (p.type == pl::dtype::f64) check(double{});
+      if (p.type == pl::dtype::bf16) check(pl::bfloat16{});
+      if (p.type == pl::dtype::f16) check(pl::half{});
+    }
+}
+
+// What was trained for one form and is then stored in another has not been trained for it.
+void say_other_codes(std::vector<pl::compress::recipe_step> const& steps, pl::world const& world) {
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    if (!steps[i].word->trains_codes) continue;
+    auto const next = std::find_if(steps.begin() + static_cast<std::ptrdiff_t>(i), steps.end(), [](auto const& s) { return s.word->encodes; });
+    if (auto const form = steps[i].text("form", "int8"); next != steps.end() && (next->word->name != form || next->text("group", "32") != "32" || next->text("scales") == "tensor"))
+      world.say("note: '" + steps[i].to_string() + "' trains codes of " + form + ", and '" + next->to_string() + "' stores other ones");
+  }
+}
+
 void run(options const& o, pl::world& world) {
   namespace shrink = pl::compress;
   auto const steps = shrink::read_recipe(o.recipe, known_words());
+  shrink::check_order(steps);
+  demand_outputs(world, {o.out, o.json, o.svg});
+  std::error_code no_file;
+  if (std::filesystem::equivalent(o.in, o.out, no_file)) throw pl::error{"shrink '" + o.in + "'", "OUT is the file that is read", "Name another one: what is lost by a recipe does not come back"};
   auto const data = read_data(o);
   pl::io::weight_file const file(o.in);
   std::vector<pl::io::stored_weight> const weights(file.weights().begin(), file.weights().end());
@@ -66,8 +114,14 @@ void run(options const& o, pl::world& world) {
   if (about.input && (about.input->mean != data.test.mean || about.input->scale != data.test.scale))
     world.say("note: the file's inputs were normalised otherwise than this data is");
   shrink::check_order(steps, state_of(m));
+  demand_names(steps, weights);
+  demand_finite(weights, o.in);
+  say_other_codes(steps, world);
   auto const as_it_came = m.clone();
   kitchen k{m, as_it_came, data, o};
+  k.reads_only = true;
+  for (auto const& s : steps) cook(k, s);
+  k.reads_only = false;
   shrink::error_ledger errors;
   shrink::record_errors const record(errors);
   record.begin(std::as_const(m));

@@ -86,6 +86,7 @@ class CompressGpt(Check):
         no_model.write_bytes((2).to_bytes(8, "little") + b"{}")
         assert "no language model" in self.run(no_model, "--data", text, fails=True)
         assert "--data" in self.run(model, fails=True)
+        assert "cannot make a file in" in self.run("/nowhere", "--data", text, "--json", self.folder / "none" / "figures.json", fails=True), "before the model is read"
 
 
 main(CompressGpt)

@@ -30,6 +30,7 @@
 
 #include "../07_language_model/card.hpp"
 #include "../07_language_model/network.hpp"
+#include "../outputs.hpp"
 
 namespace {
 
@@ -173,6 +174,7 @@ std::string json_of(std::vector<row> const& rows, int ranks) {
 
 void run(options const& o, pl::world& world) {
   std::string const call = "compress_gpt('" + o.in + "')";
+  demand_outputs(world, {o.json});
   pl::io::safetensors_file const file(o.in);
   auto const said = file.metadata().find(gpt::card_key);
   if (said == file.metadata().end()) throw pl::error{call, "the file holds no language model of train_gpt", "Give a file that train_gpt --out wrote"};

@@ -16,9 +16,10 @@ std::vector<compress::recipe_word> const words{
     {.name = "prune", .keys = {"sparsity", "scope", "ignore"}, .required = {"sparsity"}, .says = "", .masks = true, .choices = {{"scope", {"global", "layer"}}}},
     {.name = "channels", .keys = {"share"}, .required = {"share"}, .says = "", .resizes = true},
     {.name = "fine_tune", .keys = {"epochs", "learning_rate"}, .required = {}, .says = "", .trains = true},
-    {.name = "int8", .keys = {"ignore"}, .required = {}, .says = "", .encodes = true},
+    {.name = "int8", .keys = {"ignore"}, .required = {}, .says = "", .encodes = true, .takes_every = true},
+    {.name = "q8_0", .keys = {"ignore"}, .required = {}, .says = "", .encodes = true},
     {.name = "low_rank", .keys = {"energy"}, .required = {}, .says = "", .encodes = true, .fills_zeros = true},
-    {.name = "share", .keys = {"bits"}, .required = {}, .says = "", .encodes = true, .shares = true},
+    {.name = "share", .keys = {"bits"}, .required = {}, .says = "", .encodes = true, .shares = true, .takes_every = true},
     {.name = "quantize_aware", .keys = {"form"}, .required = {}, .says = "", .trains_codes = true},
     {.name = "entropy", .keys = {}, .required = {}, .says = "", .encodes = true, .needs_shared = true},
 };
@@ -75,12 +76,15 @@ TEST_CASE("what cannot be read is refused, and the nearest known word is offered
 
 TEST_CASE("orders that the mathematics does not allow are refused with the sentence") {
   auto const check = [](std::string const& text, compress::recipe_state now = {}) { compress::check_order(compress::read_recipe(text, words), now); };
-  for (auto const* good : {"prune(0.9)|int8", "channels(0.5)|prune(0.9)|fine_tune|int8", "prune(0.9)|share(4)|entropy", "low_rank(0.9)|int8", "share|entropy", "int8(fc1*)|low_rank", "prune(0.5)|quantize_aware|int8"}) CHECK_NOTHROW(check(good));
+  for (auto const* good : {"prune(0.9)|int8", "channels(0.5)|prune(0.9)|fine_tune|int8", "prune(0.9)|share(4)|entropy", "low_rank(0.9)|int8", "share|entropy", "int8(fc1*)|low_rank", "q8_0|int8", "int8(fc1*)|q8_0", "prune(0.5)|quantize_aware|int8"}) CHECK_NOTHROW(check(good));
   auto const wrong = [&](std::string const& text, std::string const& words_, compress::recipe_state now = {}) { CHECK_THROWS_MATCHES(check(text, now), pleat::error, MessageMatches(ContainsSubstring(words_))); };
   wrong("int8|prune(0.9)", "'prune(sparsity=0.9)' prunes after weights are quantized or factored");
   wrong("share|prune(0.9)", "prunes after weights share values");
   wrong("prune(0.9)|channels(0.5)", "takes channels out of weights that are pruned already");
   wrong("int8|share", "shares values of weights that are encoded already");
+  wrong("int8|q8_0", "'q8_0' encodes after 'int8' has encoded every weight");
+  wrong("share|fine_tune|low_rank", "'low_rank' encodes after 'share' has encoded every weight");
+  wrong("q8_0(fc1*)|int8|fine_tune|int8(fc2*)", "'int8(ignore=fc2*)' encodes after 'int8' has encoded every weight");
   wrong("prune(0.5)|entropy", "codes before weights share values");
   wrong("prune(0.5)|low_rank", "factors would fill the zeros");
   wrong("int8|quantize_aware", "trains codes of weights that are encoded already");

@@ -33,6 +33,7 @@ struct recipe_word {
   std::vector<std::string> required;  ///< those of them that must be there
   std::string says;                   ///< one line for a list of words
   bool masks = false, resizes = false, trains = false, encodes = false, shares = false, needs_shared = false, fills_zeros = false, trains_codes = false;
+  bool takes_every = false;  ///< it encodes weights of any extents: where it ignores none, nothing is left to be encoded
   std::map<std::string, std::vector<std::string>> choices{};  ///< by key, the only values that it takes
 };
 
@@ -53,20 +54,20 @@ struct recipe_step {
     double x = 0;
     auto const& t = it->second;
     auto const [end, failed] = std::from_chars(t.data(), t.data() + t.size(), x);
-    if (failed != std::errc{} || end != t.data() + t.size() || !std::isfinite(x)) throw error{"compress::recipe", "'" + word->name + "': " + key + " is '" + t + "', expected a number"};
+    if (failed != std::errc{} || end != t.data() + t.size() || !std::isfinite(x)) throw error{"compress::recipe", "'" + word->name + "': " + key + " is '" + t + "', expected a number", "Write it with a point, e.g. 0.9"};
     return x;
   }
   /// \throws error for what is no whole number
   [[nodiscard]] std::int64_t whole(std::string const& key, std::int64_t otherwise = 0) const {
     if (!has(key)) return otherwise;
     double const x = number(key);
-    if (x != std::floor(x) || std::fabs(x) > 1e15) throw error{"compress::recipe", "'" + word->name + "': " + key + " is '" + text(key) + "', expected a whole number"};
+    if (x != std::floor(x) || std::fabs(x) > 1e15) throw error{"compress::recipe", "'" + word->name + "': " + key + " is '" + text(key) + "', expected a whole number", "Write it without a point"};
     return static_cast<std::int64_t>(x);
   }
   /// 1 or 0; 0 where it is not given. \throws error for anything else
   [[nodiscard]] bool flag(std::string const& key) const {
     auto const x = whole(key);
-    if (x != 0 && x != 1) throw error{"compress::recipe", "'" + word->name + "': " + key + " is '" + text(key) + "', expected 1 or 0"};
+    if (x != 0 && x != 1) throw error{"compress::recipe", "'" + word->name + "': " + key + " is '" + text(key) + "', expected 1 or 0", "1 asks for it; leave it out otherwise"};
     return x == 1;
   }
   /// Names that are separated by spaces.
@@ -158,10 +159,10 @@ namespace detail {
           if (std::find(word->keys.begin(), word->keys.end(), key) == word->keys.end())
             throw error{call, "'" + name + "' has no '" + key + "'; it takes " + (word->keys.empty() ? "nothing" : detail::listed(word->keys)), detail::did_you_mean(key, word->keys)};
         }
-        if (value.empty()) throw error{call, "'" + std::string(whole) + "': the value of '" + key + "' is empty"};
+        if (value.empty()) throw error{call, "'" + std::string(whole) + "': the value of '" + key + "' is empty", "Write " + key + "=value, or leave it out"};
         if (auto const of = word->choices.find(key); of != word->choices.end() && std::find(of->second.begin(), of->second.end(), value) == of->second.end())
           throw error{call, "'" + std::string(whole) + "': " + key + " is '" + value + "', expected " + detail::listed(of->second), detail::did_you_mean(value, of->second)};
-        if (!step.values.emplace(key, value).second) throw error{call, "'" + std::string(whole) + "' says '" + key + "' twice"};
+        if (!step.values.emplace(key, value).second) throw error{call, "'" + std::string(whole) + "' says '" + key + "' twice", "Say it once"};
       }
     }
     for (auto const& key : word->required)
@@ -179,6 +180,7 @@ struct recipe_state {
 /// The order of a recipe, by the rules that pipelines have at compile time. \throws error with the sentence that says what is wrong and what to do
 inline void check_order(std::vector<recipe_step> const& steps, recipe_state now = {}) {
   constexpr char const* call = "compress::recipe";
+  recipe_step const* took_all = nullptr;
   for (auto const& s : steps) {
     auto const& w = *s.word;
     auto const at = std::string("'").append(s.to_string()).append("'");  // g++ 12 warns of `"'" + std::string`, without cause
@@ -190,6 +192,9 @@ inline void check_order(std::vector<recipe_step> const& steps, recipe_state now 
     if (w.fills_zeros && now.masked) throw error{call, at + " factors weights after they were pruned, and factors would fill the zeros", "sparse_low_rank keeps what survived apart"};
     if (w.trains_codes && now.encoded) throw error{call, at + " trains codes of weights that are encoded already", "quantize_aware comes before quantizing"};
     if ((w.masks || w.resizes || w.shares) && now.codes) throw error{call, at + " comes after training codes, which it would undo", "Prune first, then quantize_aware, then quantize"};
+    if (w.encodes && !w.needs_shared && took_all)
+      throw error{call, at + " encodes after '" + took_all->to_string() + "' has encoded every weight", "Keep one of the two, or part the weights between them, e.g. int8(ignore=fc1.*)|q8_0"};
+    if (w.encodes && w.takes_every && !s.has("ignore")) took_all = &s;
     now.codes = now.codes || w.trains_codes;
     now.masked = now.masked || w.masks;
     now.encoded = now.encoded || w.encodes;
