@@ -57,6 +57,35 @@ TEST_CASE("the ledger is what a rank really holds: flat buffers, gradient slots,
         });
 }
 
+TEST_CASE("a described network is cut along the tensor axis as its words say; activations that are cut are not foretold, but refused") {
+  auto described = net();
+  described.for_each_parameter([](auto& w) {
+    if (w.name == "fc1.weight" || w.name == "fc1.bias") w.where = pl::shard<0>{};
+    if (w.name == "fc2.weight") w.where = pl::shard<1>{};
+  });
+  pl::plan::plan p;
+  auto const whole = pl::plan::state_ledger(described, p);
+  p.tensor_ranks = 5;  // 24 rows or columns: 5 of them on the ranks that have most
+  auto const cut = pl::plan::state_ledger(described, p);
+  auto const rounded = [](pl::index_t elements) { return (elements + 15) / 16 * 16; };  // entries begin at multiples of 64 bytes
+  pl::index_t const elements = rounded(5 * 16) + rounded(5) + rounded(5 * 5) + rounded(5) + 16;  // and the loss
+  CHECK(cut.parameters == elements * 4);
+  CHECK(cut.optimizer_state == 2 * elements * 4);
+  CHECK(cut.parameters < whole.parameters);
+  auto const refusal = [](auto&& f) {
+    try {
+      f();
+    } catch (pl::error const& e) {
+      return std::string(e.what());
+    }
+    return std::string();
+  };
+  CHECK(refusal([&] { static_cast<void>(pl::plan::ledger_of(described, p, {8, 16})); }).find("mesh.tensor = 5 cuts activations") != std::string::npos);
+  p.tensor_ranks = 1;
+  p.pipeline_ranks = 2;
+  CHECK(refusal([&] { static_cast<void>(pl::plan::ledger_of(described, p, {8, 16})); }).find("Use plan::stage_ledger") != std::string::npos);
+}
+
 TEST_CASE("the largest micro-batch is the largest that any rank walks, where lanes and ranks are uneven too") {
   for (bool const deterministic : {false, true})
     for (int const ranks : {1, 2, 3, 5, 8})

@@ -57,14 +57,23 @@ template <class Net> [[nodiscard]] index_t arena_elements(Net const& net, bool a
   return n;
 }
 
-/// How the parameters of `net` are cut into buckets and shards under a plan: what nn::arena will do.
+/// What every rank of the plan's tensor axis sets aside for a parameter: elements of its largest part, whether it has been cut already or not.
+PLEAT_LAZY [[nodiscard]] index_t largest_part(nn::parameter const& w, plan const& p) {
+  if (w.parts > 1 || p.tensor_ranks == 1) return w.largest();
+  nn::parameter cut = w;
+  cut.cut(0, static_cast<int>(p.tensor_ranks));
+  return cut.largest();
+}
+
+/// How the parameters of `net` are cut into buckets and shards under a plan, along the tensor axis as their words say: what nn::arena will do.
 template <class Net> [[nodiscard]] nn::state_layout layout_of(Net const& net, plan const& p) {
   constexpr index_t bytes = static_cast<index_t>(sizeof(nn::value_type_of<Net>)), alignment = 64 / bytes;
   std::vector<index_range> ranges;
   index_t at = 0;
   for (auto const* w : in_buffers(net, ties_apart(p))) {
-    ranges.push_back({at, at + w->largest()});
-    at = (at + w->largest() + alignment - 1) / alignment * alignment;
+    index_t const end = at + largest_part(*w, p);
+    ranges.push_back({at, end});
+    at = (end + alignment - 1) / alignment * alignment;
   }
   ranges.push_back({at, at + 1});
   return {as_span(ranges), at + alignment, bytes, p.bucket_bytes, p.state_stage, static_cast<int>(p.state_ranks > 0 ? p.state_ranks : p.data_ranks)};
@@ -100,12 +109,24 @@ template <class Net> [[nodiscard]] memory_ledger state_ledger(Net const& net, pl
   return l;
 }
 
+/// \throws error for a plan with a tensor axis
+PLEAT_LAZY void demand_whole_activations(char const* call, plan const& p) {
+  if (p.tensor_ranks > 1)
+    throw error{call, "mesh.tensor = " + std::to_string(p.tensor_ranks) + " cuts activations, of which a described network does not tell the bytes",
+                "Use plan::state_ledger for parameters, gradients and optimizer state"};
+}
+
 /// The ledger of a network under a plan, its state sharded and its units computed again as the plan says. Needs no memory: the network is only
-/// described. (Of a rank of a pipeline: plan/stage_memory.hpp.)
+/// described. (Of a rank of a pipeline: plan/stage_memory.hpp. Of a rank of a tensor axis: state_ledger; activations that are cut are not foretold.)
 /// \param input extents of one batch; extent 0 is replaced
 /// \param state_buffers of the optimizer: 0 (plain SGD), 1 (momentum), 2 (Adam)
 /// \param shard whose bytes; parameters, gradients and state differ a little where shards are uneven
+/// \throws error for a plan with a tensor or a pipeline axis
 template <class Net> [[nodiscard]] memory_ledger ledger_of(Net const& net, plan const& p, extents const& input, int state_buffers = 2, int shard = 0) {
+  demand_whole_activations("plan::ledger_of", p);
+  if (p.pipeline_ranks > 1)
+    throw error{"plan::ledger_of", "mesh.pipeline = " + std::to_string(p.pipeline_ranks) + " gives each rank some of the layers, with as many micro-batches in flight as its schedule has",
+                "Use plan::stage_ledger (plan/stage_memory.hpp)"};
   memory_ledger l = state_ledger(net, p, state_buffers, shard);
   auto const in = input.with_batch(largest_micro_batch(p));
   auto const m = describe_stage(net, in, 0, nn::units_of(net), p.recomputes(), true);

@@ -41,9 +41,11 @@ namespace pleat::plan {
 /// \param net with the parameters of other ranks' stages marked absent (parallel::stages::mark_absent; a built model's network is)
 /// \param first_unit of every stage, and the number of units
 /// \param input extents of one batch; extent 0 is replaced
+/// \throws error for a plan with a tensor axis
 template <class Net>
 [[nodiscard]] memory_ledger stage_ledger(Net const& net, plan const& p, schedule const& s, std::span<index_t const> first_unit, index_t rank, extents const& input, int state_buffers = 2,
                                          int shard = 0) {
+  demand_whole_activations("plan::stage_ledger", p);
   memory_ledger l = state_ledger(net, p, state_buffers, shard);
   auto const choice = p.recomputes();
   std::vector<stage_memory> stages;
