@@ -28,8 +28,8 @@ double norm(auto const& v) {
   return std::sqrt(n);
 }
 
-/// Empty, or the first layer whose gradient is out of bounds.
-std::string beyond(outcome const& a, outcome const& serial, pl::index_t sums) {
+/// Empty, or the first layer whose gradient is out of bounds. \param wire what is allowed besides
+std::string beyond(outcome const& a, outcome const& serial, pl::index_t sums, double wire = 0) {
   auto const got = gradients_of(a), expected = gradients_of(serial);
   for (std::size_t l = 0; l < serial.order.size(); ++l) {
     auto const& name = serial.order[l];
@@ -38,7 +38,7 @@ std::string beyond(outcome const& a, outcome const& serial, pl::index_t sums) {
     double const size = norm(g);
     // value − rate·gradient is rounded once in either run: by eps / 2 of the result, which is at most value + rate·gradient.
     double const rounding = 0x1p-23 * (1 + norm(serial.first_values.at(name)) / (rate * size));
-    double const bound = gradient_bound(l, serial.order.size(), sums) + rounding;
+    double const bound = gradient_bound(l, serial.order.size(), sums) + rounding + wire;
     double d = 0;
     for (std::size_t i = 0; i < g.size(); ++i) d += (got.at(name)[i] - g[i]) * (got.at(name)[i] - g[i]);
     if (!(size > 0)) return name + " has no gradient";
@@ -67,6 +67,22 @@ TEST_CASE("every mesh of up to eight ranks has the serial run's gradients, in ev
           ++meshes;
         }
   CHECK(meshes == 38 + 3 * 18);  // 38 ways to write a product of at most 8 as three factors, 20 of them with one data rank
+}
+
+TEST_CASE("a 16-bit wire beside a tensor or a pipeline axis, and in hybrid groups: the serial run's gradients, to what it rounds") {
+  auto const serial = train_on(gpt(), {.global_batch = 8}, one_large_step);
+  using plan = pl::plan::plan;
+  constexpr auto wire = pl::plan::wire_format::bf16;
+  for (auto const& p : {plan{.global_batch = 8, .data_ranks = 2, .tensor_ranks = 2, .state_stage = 1, .wire = wire}, plan{.global_batch = 8, .data_ranks = 2, .pipeline_ranks = 2, .micro_batches = 2, .wire = wire},
+                        plan{.global_batch = 8, .data_ranks = 4, .pipeline_ranks = 2, .micro_batches = 2, .state_stage = 2, .state_ranks = 2, .wire = wire}}) {
+    INFO(p.to_string());
+    auto const a = p.tensor_ranks > 1 ? train_on(par::megatron(gpt()), p, one_large_step) : train_on(gpt(), p, one_large_step);
+    // An addend of each rank is rounded to 8 bits, and the sum once more (comm/narrow_sum.hpp), in the group and between groups: (2 + 2) · 2⁻⁸ of
+    // what the ranks' addends amount to, of which each is at most as large as the gradient of its samples alone; they are of alike sentences, so
+    // their norms together are within twice the sum's.
+    CHECK(beyond(a, serial, p.ranks() * p.micro_batches, 2 * 4 * 0x1p-8) == "");
+    CHECK(beyond(a, serial, p.ranks() * p.micro_batches) != "");  // or nothing was rounded
+  }
 }
 
 TEST_CASE("every schedule on eight ranks has the serial run's gradients") {

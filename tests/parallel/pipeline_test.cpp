@@ -30,6 +30,20 @@ TEST_CASE("every schedule on every cut gives the bits of one rank") {
         }
 }
 
+TEST_CASE("every schedule gives the bits of one rank on five, seven and eight ranks, too") {
+  options o;
+  o.plan.deterministic = true;
+  o.steps = 1;
+  auto const reference = run(network(), o);
+  for (auto const schedule : pl::plan::schedule_names)
+    for (auto const& [p, data] : {std::pair<index_t, index_t>{5, 1}, {7, 1}, {8, 1}, {4, 2}}) {
+      INFO(schedule << ", " << p << " stages' ranks, " << data << " data ranks");
+      auto q = o;
+      q.plan = layout(std::string(schedule), p, data, 4);
+      check_equal(run(network(), q), reference);
+    }
+}
+
 TEST_CASE("ranks that sleep at random, clipping, a frozen bottom and cuts by hand change no bit") {
   options o;
   o.plan.deterministic = true;
