@@ -43,7 +43,8 @@ TEST_CASE("pairs of placements over ranks as threads: right numbers, and the byt
     int stride;
   };
   for (auto const& s : {setting{mesh{{"data", 1}}, {5, 3}, 1}, setting{mesh{{"data", 2}}, {5, 3, 2}, 1}, setting{mesh{{"data", 3}}, {2, 7}, 1},
-                        setting{mesh{{"data", 4}}, {3, 2, 3, 2}, 1}, setting{mesh{{"data", 4}}, {}, 1}, setting{mesh{{"data", 2}, {"tensor", 2}}, {5, 3}, 1},
+                        setting{mesh{{"data", 4}}, {3, 2, 3, 2}, 1}, setting{mesh{{"data", 4}}, {}, 1}, setting{mesh{{"data", 5}}, {7}, 1}, setting{mesh{{"data", 6}}, {5, 8}, 1},
+                        setting{mesh{{"data", 7}}, {16}, 1}, setting{mesh{{"data", 8}}, {9, 3}, 1}, setting{mesh{{"data", 2}, {"tensor", 2}}, {5, 3}, 1},
                         setting{mesh{{"data", 2}, {"tensor", 2}}.ordered("tensor,data"), {4, 8}, 1}, setting{mesh{{"data", 2}, {"tensor", 3}}, {1, 4}, 1},
                         setting{mesh{{"data", 2}, {"tensor", 2}, {"pipeline", 2}}, {5, 6}, 3},
                         setting{mesh{{"data", 2}, {"tensor", 2}, {"pipeline", 2}}, {3, 2, 5, 2}, 37}}) {
