@@ -112,7 +112,7 @@ template <class List, class Net>
     return {};
   });
   if (!moved.empty()) say(m, on_note, std::string(call) + ": " + moved);
-  if (plan.chosen.empty()) throw error{call, "no weight is left to be quantized", "See .ignore, and whether the layers have with_forms"};
+  if (plan.chosen.empty()) throw error{call, "no weight is left to be quantized", "Ignore less; what is encoded already, or lies in a layer without with_forms, does not count"};
   return plan;
 }
 

@@ -122,13 +122,13 @@ namespace detail {
       ranks.push_back(r->rank);
     }
   } else if (auto const* e = std::get_if<by_energy>(&rule)) {
-    if (!(e->energy > 0 && e->energy <= 1)) throw error{call, "energy is the share of Σ σ² that is kept, in (0, 1], found " + std::to_string(e->energy)};
+    if (!(e->energy > 0 && e->energy <= 1)) throw error{call, "energy is the share of Σ σ² that is kept, in (0, 1], found " + std::to_string(e->energy), "0.9 is a usual one"};
     up_to([&](double whole) { return (1 - e->energy) * whole; });
   } else if (auto const* x = std::get_if<by_error>(&rule)) {
-    if (!(x->epsilon >= 0 && x->epsilon < 1)) throw error{call, "epsilon is the largest ‖W − Ŵ‖/‖W‖, in [0, 1), found " + std::to_string(x->epsilon)};
+    if (!(x->epsilon >= 0 && x->epsilon < 1)) throw error{call, "epsilon is the largest ‖W − Ŵ‖/‖W‖, in [0, 1), found " + std::to_string(x->epsilon), "0.1 is a tenth of the weight's norm"};
     up_to([&](double whole) { return x->epsilon * x->epsilon * whole; });
   } else if (auto const* b = std::get_if<by_budget>(&rule)) {
-    if (!(b->parameters > 0 && b->parameters <= 1)) throw error{call, "a budget is a share of the weights' elements, in (0, 1], found " + std::to_string(b->parameters)};
+    if (!(b->parameters > 0 && b->parameters <= 1)) throw error{call, "a budget is a share of the weights' elements, in (0, 1], found " + std::to_string(b->parameters), "0.5 keeps half as many numbers"};
     double left = 0;
     struct offer {
       double gain;  ///< share of the matrix's ‖W‖²_F per number

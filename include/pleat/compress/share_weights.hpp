@@ -94,7 +94,7 @@ struct share_weights {
           throw error{"compress::share_weights", "'" + w.name + "': " + e.problem(), e.remedy()};
         }
       });
-      if (!any) throw error{"compress::share_weights", "no weight is left whose values could be shared", "See .ignore, and whether the layers have with_forms"};
+      if (!any) throw error{"compress::share_weights", "no weight is left whose values could be shared", "Ignore less; what is encoded already, or lies in a layer without with_forms, does not count"};
     });
     using form = codec::coded<T>;
     std::vector<detail::cluster_map> maps;  // of weights that are trained before they are coded

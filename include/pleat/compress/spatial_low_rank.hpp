@@ -130,7 +130,7 @@ struct spatial_low_rank {
       names.push_back(w.name);
       parts.push_back(std::move(k));
     });
-    if (parts.empty()) throw error{call, "no kernel of a convolution is left to be factored", "compress::low_rank is for matrices; see .ignore, and whether the layers have with_forms"};
+    if (parts.empty()) throw error{call, "no kernel of a convolution is left to be factored", "compress::low_rank is for matrices; ignore less; what is encoded already, or lies in a layer without with_forms, does not count"};
     auto const ranks = ranks_of(rule, spectra, names);
     std::vector<factored_weight> found;
     for (std::size_t i = 0; i < parts.size(); ++i) {

@@ -168,7 +168,8 @@ template <class Net>
       std::string have;
       for (int i = 0; i < forms::size; ++i) have.append(i ? ", '" : "'").append(forms::name(i)).append("'");
       throw error{call, "'" + w.name + "' is stored in " + (stored->form.empty() ? "the type " + stored->type : "the form '" + stored->form + "'") + ", the model's weight can take " + have,
-                  "Build the network with that form in its set, e.g. nn::linear<codec::forms<codec::dense<float>, codec::masked<float>, codec::int8<float>>>"};
+                  stored->form.empty() ? "No form of pleat is that type: bring it to floats first, by the tool that wrote it"
+                                       : "Build the network with that form in its set, nn::linear<codec::forms<codec::dense<float>, …>>: the class of codec/ whose name is '" + stored->form + "'"};
     }
     if (stored->shape != w.whole()) {
       bool const dense = stored->form == "dense";

@@ -28,8 +28,8 @@ struct codebook_part {
 namespace detail {
 
 inline void check_codebook_options(std::string const& call, codebook_options const& o, index_t groups, bool coded) {
-  if (o.entries < 2 || o.entries > 256) throw error{call, std::to_string(o.entries) + " codebook entries, expected 2 to 256"};
-  if (o.rows_per_group < 0) throw error{call, "rows_per_group is " + std::to_string(o.rows_per_group)};
+  if (o.entries < 2 || o.entries > 256) throw error{call, std::to_string(o.entries) + " codebook entries, expected 2 to 256", "Codes have 1 to 8 bits"};
+  if (o.rows_per_group < 0) throw error{call, "rows_per_group is " + std::to_string(o.rows_per_group), "0 is one set of values for the whole weight"};
   if (o.phase != 0 && (o.centroids.empty() || o.phase < 0 || o.phase >= o.rows_per_group))
     throw error{call, "a phase of " + std::to_string(o.phase) + " is for parts of a weight: it needs centroids, and more rows_per_group than that (" + std::to_string(o.rows_per_group) + ")"};
   if (coded && o.index_bits != 0 && (o.index_bits < 2 || o.index_bits > 8)) throw error{call, "an index of " + std::to_string(o.index_bits) + " bits, expected 0 or 2 to 8 (5 and 8 are usual)"};

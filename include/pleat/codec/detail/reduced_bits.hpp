@@ -4,6 +4,8 @@
 /// Sixteen bits per number: bfloat16 and IEEE half. Needs no Kokkos.
 #pragma once
 
+#include <cstdio>
+
 #include <pleat/codec/detail/cut_bits.hpp>
 #include <pleat/codec/detail/narrow_row.hpp>
 #include <pleat/codec/detail/turn_reduced.hpp>
@@ -88,8 +90,11 @@ template <class E> struct reduced_logic {
     demand_finite(name, shape, values);
     std::size_t i = 0;
     while (std::isfinite(static_cast<float>(E(values[i])))) ++i;
+    char found[32];
+    std::snprintf(found, sizeof found, "%g", static_cast<double>(values[i]));
     throw error{call_of(name, "encode"), "the element in row " + std::to_string(static_cast<index_t>(i) / columns_of(shape)) + ", column " +
-                                             std::to_string(static_cast<index_t>(i) % columns_of(shape)) + " is " + std::to_string(values[i]) + ", above the largest number of this type"};
+                                             std::to_string(static_cast<index_t>(i) % columns_of(shape)) + " is " + std::string(found) + ", above the largest number of this type",
+                name == std::string_view("f16") ? "Choose bf16, which has the exponents of float" : "Train again with a lower learning rate"};
   }
 };
 
