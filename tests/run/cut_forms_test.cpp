@@ -10,6 +10,7 @@
 #include <pleat/codec/masked.hpp>
 #include <pleat/codec/reduced.hpp>
 #include <pleat/codec/sparse.hpp>
+#include <pleat/codec/spatial_low_rank.hpp>
 #include <pleat/nn/conv2d.hpp>
 #include <pleat/nn/flatten.hpp>
 #include <pleat/run/model_file.hpp>
@@ -28,7 +29,7 @@ namespace par = pl::parallel;
 using tensor = pl::tensor<float, space>;
 using stored = codec::forms<codec::dense<float>, codec::masked<float>, codec::int8<float>, codec::bf16<float>, codec::q8_0<float>, codec::q4_k<float>, codec::int4<float, 32>, codec::csr<float>,
                             codec::bitmask<float>, codec::n_m<float, 2, 4>, codec::block_sparse<float, 4>, codec::codebook<float>, codec::coded<float>, codec::low_rank<float>,
-                            codec::sparse_low_rank<float>>;
+                            codec::sparse_low_rank<float>, codec::spatial_low_rank<float>>;
 
 /// 32·2·2 = 128 and 96 inputs are 4 and 3 blocks of 32: uneven over 3 ranks, and over 4 one rank has none of fc2's. In q4_K (256) only fc1 has blocks.
 /// Both groups of c3 have 16·2·2 = 64 columns, 2 blocks: by groups and by inputs, over 3 ranks one has none.
@@ -60,7 +61,7 @@ template <class F> std::vector<float> whole_in_file(std::string const& file) {
   auto net = m.net();
   net.for_each_parameter([&](auto& x) {
     if constexpr (std::remove_cvref_t<decltype(x)>::forms::template contains<F>) {
-      if (x.shape.rank() < 2 || (F::name == "q4_K" && x.name != "fc1.weight")) return;
+      if (x.shape.rank() < 2 || (F::name == "q4_K" && x.name != "fc1.weight") || (F::name == "spatial_low_rank" && x.shape.rank() != 4)) return;
       std::vector<float> v(static_cast<std::size_t>(x.size()));
       pl::copy_to_host(m.context(), tensor::wrap(x.data(), x.shape), v.data());
       for (std::size_t i = 0; i < v.size(); i += 3) v[i] = 0;
@@ -109,7 +110,7 @@ void check_form(std::string const& name, std::string const& file, std::string co
 template <class F> void check() {
   folder const f;
   auto const expected = whole_in_file<F>(f / "whole");
-  check_form(F::name == "low_rank" || F::name == "sparse_low_rank" ? "low-rank" : std::string(F::name), f / "whole", f / "here", expected);
+  check_form(std::string_view(F::name).ends_with("low_rank") ? "low-rank" : std::string(F::name), f / "whole", f / "here", expected);
 }
 
 TEST_CASE("dense numbers, masks and sixteen bits on any mesh") {
@@ -134,6 +135,7 @@ TEST_CASE("shared values, plain and coded, and factors on any mesh") {
   check<codec::coded<float>>();
   check<codec::low_rank<float>>();
   check<codec::sparse_low_rank<float>>();
+  check<codec::spatial_low_rank<float>>();
 }
 
 TEST_CASE("what was encoded part by part is no file, on any rank") {
