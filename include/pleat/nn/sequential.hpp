@@ -26,6 +26,49 @@ template <class L> concept resupplied = requires(L const& l, pass_of<L> const& p
   l.supply_input(p, s, x);
 };
 template <class L> concept masks_input = requires(L& l, pass_of<L> const& p, typename L::saved& s, tensor_of<L> dy) { l.backward_input(p, s, dy, true); };
+
+// The fused calls know two layers and no sequence, so that they are compiled once for all sequences that have these.
+
+/// nn::call of a layer and of the activation A behind it, in its epilogue.
+/// \param pool whether the max pooling behind that may happen there, too; then, whether it has
+template <class L, class A>
+[[nodiscard]] tensor_of<L> call_activated(pass_of<L> const& p, L const& l, tensor_of<L> x, saved_of<L>& own, saved_of<A>& next, [[maybe_unused]] bool& pool) {
+  region r("pleat::nn::forward");
+  using used = in_use<L, nn::space_of<L>>;
+  used const u(p, l, used::what::forward);
+  own.in = own.taken = x.layout();
+  if constexpr (fuses_pooling<L>) {
+    if (pool) {
+      if (auto y = l.forward_pooled(p, x, A::fusable); y.rank() > 0) {
+        if (p.hooks) p.hooks->poll();
+        return y;
+      }
+      pool = false;
+    }
+  }
+  auto out = l.forward(p, std::move(x), A::fusable);
+  check_finite(p, l, out.y, "the output");
+  if (p.hooks) p.hooks->poll();
+  own.out = next.in = next.taken = next.out = out.y.layout();
+  static_cast<typename L::saved&>(own) = std::move(out.saved);
+  if (p.training) static_cast<typename A::saved&>(next) = A::saved_from_output(out.y);
+  return std::move(out.y);
+}
+
+/// nn::call_backward (with `both` false: nn::call_backward_input) of a layer and of the activation before it.
+template <class L> [[nodiscard]] tensor_of<L> call_backward_masked(pass_of<L> const& p, L& l, saved_of<L>& own, tensor_of<L> dy, bool both) {
+  region r("pleat::nn::backward");
+  tensor_of<L> dx;
+  {
+    using used = in_use<L, nn::space_of<L>>;
+    used const opened(p, l, both ? used::what::backward : used::what::input_half);
+    dx = aligned_backward(p, l, own, std::move(dy), [&](pass_of<L> const& q, tensor_of<L> d) { return tensor_of<L>(l.backward_input(q, own, std::move(d), true)); });
+    check_finite(p, l, dx, "the input gradient");
+    if (both) l.backward_weight(p, own);
+  }
+  if (both) gradients_ready(p, l);
+  return dx;
+}
 }  // namespace detail
 
 /// Composition of layers; the value of the next is a function of the one before.
@@ -118,13 +161,13 @@ template <class... Ls> class sequential {
     return forward_from<0>(p, begin, end, std::move(x), s);
   }
   [[nodiscard]] tensor_type backward_units(pass_type const& p, index_t begin, index_t end, saved& s, tensor_type dy) {
-    return backward_from<size - 1, half::both>(p, {begin, end, last_needed(p, begin, end)}, s, std::move(dy), false);
+    return backward_from<size - 1>(p, {begin, end, last_needed(p, begin, end), true}, s, std::move(dy), false);
   }
   [[nodiscard]] tensor_type backward_input_units(pass_type const& p, index_t begin, index_t end, saved& s, tensor_type dy) {
-    return backward_from<size - 1, half::input>(p, {begin, end, last_needed(p, begin, end)}, s, std::move(dy), false);
+    return backward_from<size - 1>(p, {begin, end, last_needed(p, begin, end), false}, s, std::move(dy), false);
   }
   void backward_weight_units(pass_type const& p, index_t begin, index_t end, saved& s) {
-    backward_weight_from<size - 1>(p, {begin, end, last_needed(p, begin, end)}, s);
+    backward_weight_from<size - 1>(p, {begin, end, last_needed(p, begin, end), false}, s);
   }
 
   template <class F> void for_each_parameter(F&& f) {
@@ -155,7 +198,6 @@ template <class... Ls> class sequential {
   template <int At> [[nodiscard]] auto const& layer() const noexcept { return std::get<At>(layers_); }
 
  private:
-  enum class half { both, input };
   static constexpr run_table runs = find_runs();
   /// The run that child At is in, or −1; its first child; whether At is the one whose input is dropped.
   template <int At> static constexpr int run_of = runs.of[static_cast<std::size_t>(At)];
@@ -222,6 +264,7 @@ template <class... Ls> class sequential {
   struct range {
     index_t begin, end;
     int stop;
+    bool both;  ///< halves of backward
   };
 
   template <int At> [[nodiscard]] bool inside(index_t begin, index_t end) const noexcept {
@@ -253,30 +296,16 @@ template <class... Ls> class sequential {
       }
       if constexpr (fused_forward<At>()) {
         if (inside<At + 1>(begin, end)) {
-          region r("pleat::nn::forward");
-          using used = detail::in_use<layer_at<At>, execution_space>;
-          used const u(p, l, used::what::forward);
           static_assert(mixing_of<layer_at<At>>() == mixing::weights, "pleat: a layer that applies an activation places its input by its weights");
           auto& own = std::get<At>(s);
-          auto& next = std::get<At + 1>(s);
-          own.in = own.taken = x.layout();
-          if constexpr (fused_pooling<At>()) {
-            if (!p.training && inside<At + 2>(begin, end) && std::get<At + 2>(layers_).halves()) {
-              if (auto y = l.forward_pooled(p, x, layer_at<At + 1>::fusable); y.rank() > 0) {
-                if (p.hooks) p.hooks->poll();
-                return forward_from<At + 3>(p, begin, end, std::move(y), s);
-              }
-            }
-          }
-          auto out = l.forward(p, std::move(x), layer_at<At + 1>::fusable);
-          detail::check_finite(p, l, out.y, "the output");
-          if (p.hooks) p.hooks->poll();
-          own.out = next.in = next.taken = next.out = out.y.layout();
-          static_cast<typename layer_at<At>::saved&>(own) = std::move(out.saved);
-          if (p.training) static_cast<typename layer_at<At + 1>::saved&>(next) = layer_at<At + 1>::saved_from_output(out.y);
+          bool pool = false;
+          if constexpr (fused_pooling<At>()) pool = !p.training && inside<At + 2>(begin, end) && std::get<At + 2>(layers_).halves();
+          auto y = detail::call_activated<layer_at<At>, layer_at<At + 1>>(p, l, std::move(x), own, std::get<At + 1>(s), pool);
+          if constexpr (fused_pooling<At>())
+            if (pool) return forward_from<At + 3>(p, begin, end, std::move(y), s);
           if constexpr (ends_run<At>())
             if (again) l.drop_input(own);
-          return forward_from<At + 2>(p, begin, end, std::move(out.y), s);
+          return forward_from<At + 2>(p, begin, end, std::move(y), s);
         }
       }
       auto y = nn::forward_units(p, l, begin - first_unit_[At], end - first_unit_[At], std::move(x), std::get<At>(s));
@@ -287,18 +316,18 @@ template <class... Ls> class sequential {
   }
 
   /// `masked`: the child after this one has applied this activation's backward already.
-  template <int At, half Half>
+  template <int At>
   [[nodiscard]] tensor_type backward_from(pass_type const& p, range const& u, saved& s, tensor_type dy, [[maybe_unused]] bool masked) {
     if constexpr (At < 0) {
       return dy;
     } else {
-      if (!inside<At>(u.begin, u.end)) return backward_from<At - 1, Half>(p, u, s, std::move(dy), false);
+      if (!inside<At>(u.begin, u.end)) return backward_from<At - 1>(p, u, s, std::move(dy), false);
       if constexpr (ends_run<At>())
         if (At >= u.stop && s.again[static_cast<std::size_t>(run_of<At>)].rank() > 0) again_before<At>(p, s);
       if (At < u.stop) {
         std::get<At>(s) = {};
         if constexpr (run_of<At> >= 0) s.again[static_cast<std::size_t>(run_of<At>)] = {};
-        return backward_from<At - 1, Half>(p, u, s, tensor_type{}, false);
+        return backward_from<At - 1>(p, u, s, tensor_type{}, false);
       }
       auto& l = std::get<At>(layers_);
       pass_type inner = p;
@@ -306,29 +335,19 @@ template <class... Ls> class sequential {
       if constexpr (detail::fusable_activation<layer_at<At>>) {
         if (masked) {
           std::get<At>(s) = {};
-          return backward_from<At - 1, Half>(p, u, s, std::move(dy), false);
+          return backward_from<At - 1>(p, u, s, std::move(dy), false);
         }
       }
       if constexpr (fused_backward<At>()) {
         if (inside<At - 1>(u.begin, u.end) && At > u.stop) {
-          region r("pleat::nn::backward");
-          auto& own = std::get<At>(s);
-          tensor_type dx;
-          {
-            using used = detail::in_use<layer_at<At>, execution_space>;
-            used const opened(inner, l, Half == half::both ? used::what::backward : used::what::input_half);
-            dx = detail::aligned_backward(inner, l, own, std::move(dy), [&](pass_type const& q, tensor_type d) { return tensor_type(l.backward_input(q, own, std::move(d), true)); });
-            detail::check_finite(p, l, dx, "the input gradient");
-            if constexpr (Half == half::both) l.backward_weight(inner, own);
-          }
-          if constexpr (Half == half::both) gradients_ready(inner, l);
-          return backward_from<At - 1, Half>(p, u, s, std::move(dx), true);
+          dy = detail::call_backward_masked(inner, l, std::get<At>(s), std::move(dy), u.both);
+          return backward_from<At - 1>(p, u, s, std::move(dy), true);
         }
       }
       index_t const begin = u.begin - first_unit_[At], end = u.end - first_unit_[At];
-      if constexpr (Half == half::both) dy = nn::backward_units(inner, l, begin, end, std::get<At>(s), std::move(dy));
+      if (u.both) dy = nn::backward_units(inner, l, begin, end, std::get<At>(s), std::move(dy));
       else dy = nn::backward_input_units(inner, l, begin, end, std::get<At>(s), std::move(dy));
-      return backward_from<At - 1, Half>(p, u, s, std::move(dy), false);
+      return backward_from<At - 1>(p, u, s, std::move(dy), false);
     }
   }
 

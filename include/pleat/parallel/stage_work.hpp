@@ -47,12 +47,12 @@ template <class Net> class stage_work {
 
   /// Both halves. \param p input_gradient says whether somebody wants dx
   [[nodiscard]] tensor_type backward(pass_type const& p, Net& net, index_t begin, index_t end, tensor_type dy) {
-    dy = walk<true>(p, net, begin, end, std::move(dy));
+    dy = walk(p, net, begin, end, std::move(dy), true);
     drop();
     return dy;
   }
   /// The half that the stage before waits for.
-  [[nodiscard]] tensor_type backward_input(pass_type const& p, Net& net, index_t begin, index_t end, tensor_type dy) { return walk<false>(p, net, begin, end, std::move(dy)); }
+  [[nodiscard]] tensor_type backward_input(pass_type const& p, Net& net, index_t begin, index_t end, tensor_type dy) { return walk(p, net, begin, end, std::move(dy), false); }
   /// The half that nobody waits for.
   void backward_weight(pass_type const& p, Net& net, index_t begin, index_t end) {
     if (inputs_.empty()) {
@@ -83,24 +83,20 @@ template <class Net> class stage_work {
     return p;
   }
 
-  template <bool Both> [[nodiscard]] tensor_type walk(pass_type const& p, Net& net, index_t begin, index_t end, tensor_type dy) {
-    if (inputs_.empty()) {
-      if constexpr (Both) return nn::backward_units(p, net, begin, end, saved_, std::move(dy));
-      else return nn::backward_input_units(p, net, begin, end, saved_, std::move(dy));
-    }
+  /// \param both halves, or the one that the stage before waits for
+  [[nodiscard]] tensor_type walk(pass_type const& p, Net& net, index_t begin, index_t end, tensor_type dy, bool both) {
+    auto const back = [&](pass_type const& q, index_t first, index_t last, saved_type& s, tensor_type d) {
+      return both ? nn::backward_units(q, net, first, last, s, std::move(d)) : nn::backward_input_units(q, net, first, last, s, std::move(d));
+    };
+    if (inputs_.empty()) return back(p, begin, end, saved_, std::move(dy));
     index_t const stop = last_needed(p, net, begin, end);
     for (index_t u = end; u-- > stop;) {
       auto const q = inner(p, u, stop);
+      saved_type fresh;  // gone at once where no half follows
       bool const again = modes_->of(u) == mode::full;
-      if constexpr (Both) {
-        saved_type fresh;
-        auto& s = again ? fresh : saved_;
-        if (again) (void)nn::forward_units(q, std::as_const(net), u, u + 1, std::move(inputs_[static_cast<std::size_t>(u - begin)]), s);
-        dy = nn::backward_units(q, net, u, u + 1, s, std::move(dy));
-      } else {
-        if (again) (void)nn::forward_units(q, std::as_const(net), u, u + 1, std::move(inputs_[static_cast<std::size_t>(u - begin)]), saved_);
-        dy = nn::backward_input_units(q, net, u, u + 1, saved_, std::move(dy));
-      }
+      auto& s = again && both ? fresh : saved_;
+      if (again) (void)nn::forward_units(q, std::as_const(net), u, u + 1, std::move(inputs_[static_cast<std::size_t>(u - begin)]), s);
+      dy = back(q, u, u + 1, s, std::move(dy));
     }
     for (index_t u = begin; u < stop; ++u) inputs_[static_cast<std::size_t>(u - begin)] = {};
     return stop > begin ? tensor_type{} : dy;

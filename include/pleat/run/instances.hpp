@@ -7,17 +7,14 @@
 /// exchange of gradients, the executor, the loop of training or checkpoints. Nothing else changes.
 #pragma once
 
-#include <pleat/codec/dense.hpp>
 #include <pleat/comm/lane_reduce.hpp>
 #include <pleat/comm/narrow_sum.hpp>
-#include <pleat/nn/activations.hpp>
 #include <pleat/nn/align.hpp>
 #include <pleat/nn/arena.hpp>
-#include <pleat/nn/linear.hpp>
+#include <pleat/nn/instances.hpp>
 #include <pleat/nn/loss.hpp>
 #include <pleat/nn/metrics.hpp>
 #include <pleat/nn/optimizer.hpp>
-#include <pleat/nn/weight.hpp>
 #include <pleat/parallel/any_model.hpp>
 #include <pleat/parallel/bucket_sum.hpp>
 #include <pleat/parallel/gradient_exchange.hpp>
@@ -42,10 +39,6 @@
 
 namespace pleat {
 
-namespace compute::instances {
-using dense = codec::forms<codec::dense<float>>;
-}
-
 // Doxygen documents the templates, not where they are compiled.
 /// \cond
 PLEAT_INSTANCE template class comm::lane_request<float>;
@@ -53,8 +46,6 @@ PLEAT_INSTANCE template class comm::narrow_request<float, bfloat16>;
 
 PLEAT_INSTANCE template class nn::arena<float, Kokkos::DefaultExecutionSpace>;
 PLEAT_INSTANCE template class nn::optimizer_state<float, Kokkos::DefaultExecutionSpace>;
-PLEAT_INSTANCE template class nn::linear<compute::instances::dense, Kokkos::DefaultExecutionSpace>;
-PLEAT_INSTANCE template class nn::relu<float, Kokkos::DefaultExecutionSpace>;
 PLEAT_INSTANCE template nn::loss_result<float, Kokkos::DefaultExecutionSpace> nn::cross_entropy::operator()(nn::pass<Kokkos::DefaultExecutionSpace> const&, tensor<float>,
                                                                                                             tensor<std::int32_t> const&) const;
 PLEAT_INSTANCE template void nn::classify(context<Kokkos::DefaultExecutionSpace>&, tensor<float> const&, std::vector<std::int32_t>&);
@@ -62,10 +53,6 @@ PLEAT_INSTANCE template tensor<float> nn::detail::sum(nn::pass<Kokkos::DefaultEx
 PLEAT_INSTANCE template tensor<float> nn::detail::gather(nn::pass<Kokkos::DefaultExecutionSpace> const&, tensor<float> const&);
 PLEAT_INSTANCE template tensor<float> nn::detail::sum_to_part(nn::pass<Kokkos::DefaultExecutionSpace> const&, tensor<float> const&, axis_layout const&);
 PLEAT_INSTANCE template tensor<float> nn::detail::exchange(nn::pass<Kokkos::DefaultExecutionSpace> const&, tensor<float> const&, axis_layout const&);
-PLEAT_INSTANCE template tensor<float> nn::apply(nn::pass<Kokkos::DefaultExecutionSpace> const&, tensor<float>, nn::weight<compute::instances::dense, Kokkos::DefaultExecutionSpace> const&,
-                                                compute::epilogue<float> const&);
-PLEAT_INSTANCE template tensor<float> nn::apply_transposed(nn::pass<Kokkos::DefaultExecutionSpace> const&, tensor<float>, nn::weight<compute::instances::dense, Kokkos::DefaultExecutionSpace> const&,
-                                                           float const*);
 
 PLEAT_INSTANCE template class parallel::bucket_sum<float>;
 PLEAT_INSTANCE template class parallel::gradient_exchange<float, Kokkos::DefaultExecutionSpace>;
