@@ -11,3 +11,4 @@
 #include <pleat/codec/form.hpp>
 #include <pleat/codec/int8.hpp>
 #include <pleat/codec/masked.hpp>
+#include <pleat/codec/product_places.hpp>

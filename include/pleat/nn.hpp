@@ -6,6 +6,7 @@
 
 #include <pleat/nn/activations.hpp>
 #include <pleat/nn/align.hpp>
+#include <pleat/nn/any_weight.hpp>
 #include <pleat/nn/arena.hpp>
 #include <pleat/nn/attention.hpp>
 #include <pleat/nn/batch_norm.hpp>

@@ -19,5 +19,5 @@
 #include <pleat/compress.hpp>
 
 #ifdef PLEAT_ONCE_ELSEWHERE  // pleat::kernels is linked
-#include <pleat/run/instances.hpp>
+#include <pleat/compress/instances.hpp>
 #endif

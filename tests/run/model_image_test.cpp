@@ -103,7 +103,7 @@ TEST_CASE("masks and encoded forms go through stages and parts") {
         if (!w.materialised() || w.form_name() != "masked" || l.stage == 3) return;
         std::vector<float> v(static_cast<std::size_t>(w.size()));
         pl::copy_to_host(t.model.context(), pl::tensor<float, space>::wrap(w.data(), w.shape), v.data());
-        auto const bits = run::detail::host_bits(w, t.model.context());
+        auto const bits = pl::nn::host_mask(t.model.context(), w);
         for (index_t i = 0; i < w.size(); ++i)
           if (!pl::codec::detail::bit_at(bits.data(), i) && v[static_cast<std::size_t>(i)] != 0) throw pl::error{"test", w.name + " grew back"};
       });

@@ -12,15 +12,9 @@
 
 #include <pleat/codec/detail/stored_weight.hpp>
 #include <pleat/codec/form.hpp>
+#include <pleat/codec/product_places.hpp>
 
 namespace pleat::codec {
-
-/// How often a weight is multiplied with while one sample passes: what the number of multiply-adds follows from.
-struct product_places {
-  double outputs = 1;  ///< products with the whole weight: 1; positions of a sequence; height · width of a convolution's output
-  double between = 1;  ///< of a convolution whose kernels are pairs of h × 1 and 1 × w: pixels that the first of the pair makes, output's height · input's width
-  index_t groups = 1;  ///< of a convolution
-};
 
 /// The form of a weight whose file image is at the same time what its kernels read. `Bits` (a struct without data) provides
 ///

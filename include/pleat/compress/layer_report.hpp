@@ -11,10 +11,11 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/codec/form.hpp>
-#include <pleat/codec/stored.hpp>
+#include <pleat/codec/product_places.hpp>
 #include <pleat/compress/layer_list.hpp>
-#include <pleat/nn/describe.hpp>
-#include <pleat/parallel/model.hpp>
+#include <pleat/nn/any_weight.hpp>
+#include <pleat/nn/description.hpp>
+#include <pleat/parallel/any_model.hpp>
 #include <pleat/tensor/detail/number.hpp>
 
 namespace pleat::compress {
@@ -45,16 +46,14 @@ PLEAT_ONCE [[nodiscard]] inline codec::product_places places_of(nn::layer_cost c
 /// Of a weight that is cut over the tensor axis, bytes and multiply-adds are those of its parts together. Collective where the model is cut or on
 /// stages: the same list on every rank.
 /// \param sample extents of one sample. \throws error if parameters are sharded (state_stage = 3)
-template <class Net> [[nodiscard]] layer_list layers_of(parallel::model<Net> const& m, extents const& sample) {
-  using T = typename parallel::model<Net>::value_type;
-  using Space = typename parallel::model<Net>::execution_space;
+template <class T, class Space> [[nodiscard, gnu::cold]] layer_list layers_of(parallel::any_model<T, Space> const& m, extents const& sample) {
   m.demand_gathered("compress::layers_of");
   std::vector<index_t> one{1};
   for (int d = 0; d < sample.rank(); ++d) one.push_back(sample[d]);
-  auto const costs = nn::describe(m.net(), extents(std::span<index_t const>(one))).layers;
+  auto const costs = m.any_net().describe(extents(std::span<index_t const>(one))).layers;
   std::vector<layer_row> rows;
   std::vector<double> sums;  // of each: nonzeros, bytes, multiply-adds, effective ones; of what is here and counts
-  nn::for_each_parameter(m.net(), [&](auto const& w) {
+  nn::for_each_parameter(m.any_net(), [&](nn::any_weight<T, Space> const& w) {
     if (!w.tied_to.empty() || w.shape.rank() < 2) return;
     layer_row r;
     r.name = w.name;
@@ -76,11 +75,7 @@ template <class Net> [[nodiscard]] layer_list layers_of(parallel::model<Net> con
           auto const at = detail::places_of(c, w.whole());
           mine[2] = at.outputs * static_cast<double>(w.size());
           mine[3] = at.outputs * mine[0];
-          w.visit([&](auto tag, auto const& s) {
-            using F = typename decltype(tag)::type;
-            if constexpr (requires { F::multiply_adds(w.shape, s, at); })
-              if (auto const thin = F::multiply_adds(w.shape, s, at)) mine[2] = mine[3] = *thin;
-          });
+          if (auto const thin = w.multiply_adds(at)) mine[2] = mine[3] = *thin;
         }
     }
     sums.insert(sums.end(), mine, mine + 4);

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -20,6 +21,7 @@
 #include <pleat/comm/attempt.hpp>
 #include <pleat/compress/error_ledger.hpp>
 #include <pleat/compress/transform.hpp>
+#include <pleat/nn/any_weight.hpp>
 #include <pleat/parallel/model.hpp>
 
 namespace pleat::compress {
@@ -178,88 +180,89 @@ class record_errors {
 
   /// What the first stage is compared with. Called by a pipeline before it begins; a second pipeline goes on where the first one ended.
   /// Collective. \throws error on every rank alike if it begins with another model than the last stage left
-  template <class Net> void begin(parallel::model<Net> const& m) const {
-    m.demand_gathered("compress::record_errors");
-    if (watch_->begun())
-      return comm::all_or_none(m.all_ranks(), [&] {
-        nn::for_each_parameter(m.net(), [&](auto const& w) {
-          if (is_weight(w) && w.materialised() && !watch_->left(w.name, numbers_of(m, w)))
-            throw error{"compress::record_errors", "this record ended with other numbers in '" + w.name + "' than the model has that it is to go on with",
-                        "Give every recipe a record and a ledger of its own; what changed a model between two recipes is told by record.add(name, kind, model)"};
-        });
-      });
-    nn::for_each_parameter(m.net(), [&](auto const& w) {
-      if (!is_weight(w)) return;
-      watch_->enter(w.name);
-      if (w.materialised()) watch_->enter(w.name, std::string(w.form_name()), numbers_of(m, w));
-    });
-    watch_->set_begun();
-  }
+  template <class T, class Space> void begin(parallel::any_model<T, Space> const& m) const;
 
   template <class Step, class Net> void operator()(Step const& step, parallel::model<Net> const& m) const { add(detail::name_of_step(step), leaves_of(step), m); }
 
   /// A stage is over. Collective where weights are cut or on stages of a pipeline.
-  template <class Net> void add(std::string stage, error_kind leaves, parallel::model<Net> const& m) const {
-    m.demand_gathered("compress::record_errors");
-    std::vector<detail::weight_change> all;
-    nn::for_each_parameter(m.net(), [&](auto const& w) {
-      if (!is_weight(w)) return;
-      detail::weight_change c;
-      c.row.weight = w.name;
-      c.row.form = w.form_name();
-      c.counts = w.part == 0 || w.where.shards();
-      if (w.materialised())
-        if (auto const was = watch_->look(c, numbers_of(m, w))) promise(m, w, *was, c);
-      all.push_back(std::move(c));
-    });
-    watch_->finish(std::move(stage), leaves, std::move(all), [&](std::vector<double>& largest, std::vector<double>& squares) {
-      if (m.parts().size() > 1) m.parts().all_reduce(largest, comm::reduction::max), m.parts().all_reduce(squares);
-      if (m.pipeline().size() > 1) m.pipeline().all_reduce(largest, comm::reduction::max), m.pipeline().all_reduce(squares, comm::reduction::max);
-    });
-  }
+  template <class T, class Space> void add(std::string stage, error_kind leaves, parallel::any_model<T, Space> const& m) const;
 
  private:
   PLEAT_ONCE [[nodiscard]] inline static bool is_weight(nn::parameter const& w) { return w.tied_to.empty() && w.shape.rank() >= 2; }
 
-  template <class Net, class W> [[nodiscard]] static detail::weight_numbers numbers_of(parallel::model<Net> const& m, W const& w) {
-    using T = typename W::value_type;
-    auto const values = tensor<T, typename W::execution_space>::allocate(m.context(), w.shape);
-    w.decode(m.context(), values.data());
-    detail::weight_numbers n{w.shape, {}, {}};
-    auto const size = static_cast<std::size_t>(w.size());
-    if constexpr (std::is_same_v<T, float>) {
-      n.narrow.resize(size);
-      copy_to_host(m.context(), values, n.narrow.data());
-    } else {
-      std::vector<T> host(size);
-      copy_to_host(m.context(), values, host.data());
-      if constexpr (std::is_same_v<T, double>) n.wide = std::move(host);
-      else for (T const v : host) n.narrow.push_back(static_cast<float>(v));
-    }
-    return n;
-  }
-
+  template <class T, class Space> [[nodiscard]] static detail::weight_numbers numbers_of(context<Space>& c, nn::any_weight<T, Space> const& w);
   /// What the form that the weight has now says of the numbers before.
-  template <class Net, class W> static void promise(parallel::model<Net> const& m, W const& w, detail::weight_numbers const& was, detail::weight_change& c) {
-    using T = typename W::value_type;
-    w.visit([&](auto tag, auto const& s) {
-      using F = typename decltype(tag)::type;
-      if constexpr (requires { F::predict(m.context(), w.shape, std::span<T const>{}, s); }) {
-        codec::error_norms e;
-        if constexpr (std::is_same_v<T, float>) {
-          e = F::predict(m.context(), w.shape, std::span<T const>(was.narrow), s);
-        } else {
-          std::vector<T> typed(was.size());
-          for (std::size_t i = 0; i < typed.size(); ++i) typed[i] = std::is_same_v<T, double> ? static_cast<T>(was[i]) : static_cast<T>(static_cast<float>(was[i]));
-          e = F::predict(m.context(), w.shape, std::span<T const>(typed), s);
-        }
-        c.promised = true;
-        c.predicted = {e.max, e.frobenius * e.frobenius};
-      }
-    });
-  }
+  template <class T, class Space> static void promise(context<Space>& where, nn::any_weight<T, Space> const& w, detail::weight_numbers const& was, detail::weight_change& c);
 
   std::shared_ptr<detail::error_watch> watch_;
 };
+
+template <class T, class Space> [[gnu::cold]] void record_errors::begin(parallel::any_model<T, Space> const& m) const {
+  m.demand_gathered("compress::record_errors");
+  if (watch_->begun())
+    return comm::all_or_none(m.all_ranks(), [&] {
+      nn::for_each_parameter(m.any_net(), [&](nn::any_weight<T, Space> const& w) {
+        if (is_weight(w) && w.materialised() && !watch_->left(w.name, numbers_of(m.context(), w)))
+          throw error{"compress::record_errors", "this record ended with other numbers in '" + w.name + "' than the model has that it is to go on with",
+                      "Give every recipe a record and a ledger of its own; what changed a model between two recipes is told by record.add(name, kind, model)"};
+      });
+    });
+  nn::for_each_parameter(m.any_net(), [&](nn::any_weight<T, Space> const& w) {
+    if (!is_weight(w)) return;
+    watch_->enter(w.name);
+    if (w.materialised()) watch_->enter(w.name, std::string(w.form_name()), numbers_of(m.context(), w));
+  });
+  watch_->set_begun();
+}
+
+template <class T, class Space> [[gnu::cold]] void record_errors::add(std::string stage, error_kind leaves, parallel::any_model<T, Space> const& m) const {
+  m.demand_gathered("compress::record_errors");
+  std::vector<detail::weight_change> all;
+  nn::for_each_parameter(m.any_net(), [&](nn::any_weight<T, Space> const& w) {
+    if (!is_weight(w)) return;
+    detail::weight_change c;
+    c.row.weight = w.name;
+    c.row.form = w.form_name();
+    c.counts = w.part == 0 || w.where.shards();
+    if (w.materialised())
+      if (auto const was = watch_->look(c, numbers_of(m.context(), w))) promise(m.context(), w, *was, c);
+    all.push_back(std::move(c));
+  });
+  watch_->finish(std::move(stage), leaves, std::move(all), [&](std::vector<double>& largest, std::vector<double>& squares) {
+    if (m.parts().size() > 1) m.parts().all_reduce(largest, comm::reduction::max), m.parts().all_reduce(squares);
+    if (m.pipeline().size() > 1) m.pipeline().all_reduce(largest, comm::reduction::max), m.pipeline().all_reduce(squares, comm::reduction::max);
+  });
+}
+
+template <class T, class Space> detail::weight_numbers record_errors::numbers_of(context<Space>& c, nn::any_weight<T, Space> const& w) {
+  auto const values = tensor<T, Space>::allocate(c, w.shape);
+  w.decode(c, values.data());
+  detail::weight_numbers n{w.shape, {}, {}};
+  auto const size = static_cast<std::size_t>(w.size());
+  if constexpr (std::is_same_v<T, float>) {
+    n.narrow.resize(size);
+    copy_to_host(c, values, n.narrow.data());
+  } else {
+    std::vector<T> host(size);
+    copy_to_host(c, values, host.data());
+    if constexpr (std::is_same_v<T, double>) n.wide = std::move(host);
+    else for (T const v : host) n.narrow.push_back(static_cast<float>(v));
+  }
+  return n;
+}
+
+template <class T, class Space> void record_errors::promise(context<Space>& where, nn::any_weight<T, Space> const& w, detail::weight_numbers const& was, detail::weight_change& c) {
+  std::optional<codec::error_norms> said;
+  if constexpr (std::is_same_v<T, float>) {
+    said = w.predict(where, was.narrow);
+  } else {
+    std::vector<T> typed(was.size());
+    for (std::size_t i = 0; i < typed.size(); ++i) typed[i] = std::is_same_v<T, double> ? static_cast<T>(was[i]) : static_cast<T>(static_cast<float>(was[i]));
+    said = w.predict(where, typed);
+  }
+  if (!said) return;
+  c.promised = true;
+  c.predicted = {said->max, said->frobenius * said->frobenius};
+}
 
 }  // namespace pleat::compress

@@ -41,9 +41,7 @@ namespace detail {
 
 /// Median time of `batch` samples' way through the model together, in microseconds; rank 0 measures, all get the figure. NaN where the data has not
 /// so many. Collective over all ranks.
-template <class Net> [[nodiscard]] double latency_us(parallel::model<Net> const& m, io::dataset const& data, int repeats, index_t batch = 1) {
-  using T = typename parallel::model<Net>::value_type;
-  using Space = typename parallel::model<Net>::execution_space;
+template <class T, class Space> [[nodiscard]] double latency_us(parallel::any_model<T, Space> const& m, io::dataset const& data, int repeats, index_t batch = 1) {
   using clock = std::chrono::steady_clock;
   double median = std::numeric_limits<double>::quiet_NaN();
   m.all_ranks().barrier();  // nobody works while rank 0 (and who holds its model with it) measures, as far as that is ours to say
@@ -68,15 +66,15 @@ template <class Net> [[nodiscard]] double latency_us(parallel::model<Net> const&
   return m.all_ranks().broadcast_value(median);
 }
 
-/// A name for a temporary file that no other process or model uses; rank 0's, on every rank. Collective.
-template <class Net> [[nodiscard]] std::string temporary_path(parallel::model<Net> const& m) {
+/// A name for a temporary file that no other process or model uses; rank 0's, on every rank. Collective. \param model its address on rank 0
+PLEAT_ONCE [[nodiscard]] inline std::string temporary_path(comm::communicator& ranks, void const* model) {
   std::error_code none;
   auto folder = std::filesystem::temp_directory_path(none);
   if (none) folder = ".";
   char place[32];
-  std::snprintf(place, sizeof place, "%p", static_cast<void const*>(&m));
+  std::snprintf(place, sizeof place, "%p", model);
   auto path = (folder / ("pleat-" + std::to_string(::getpid()) + "-" + place + ".safetensors")).string();
-  comm::share_text(m.all_ranks(), path);
+  comm::share_text(ranks, path);
   return path;
 }
 
@@ -86,15 +84,13 @@ template <class Net> [[nodiscard]] std::string temporary_path(parallel::model<Ne
 /// together (rank 0, and those that hold its model with it), multiply-adds and energy layer by layer. Parameters, nonzeros and layers are those of the
 /// whole, wherever its parts and stages are; sharded parameters (state_stage = 3) are gathered. Collective over all ranks; the same stage on every
 /// rank.
-template <class Net> [[nodiscard]] stage measure(std::string name, parallel::model<Net> const& m, io::dataset const& test, measure_options const& options = {}) {
-  using T = typename parallel::model<Net>::value_type;
-  using Space = typename parallel::model<Net>::execution_space;
+template <class T, class Space> [[nodiscard]] stage measure(std::string name, parallel::any_model<T, Space> const& m, io::dataset const& test, measure_options const& options = {}) {
   if (m.plan().state_stage == 3) return measure(std::move(name), m.unsharded(), test, options);
   stage s;
   s.name = std::move(name);
   s.test_error = run::evaluate(m, test, options.batch).error();
   std::int64_t alive = 0;
-  nn::for_each_parameter(m.net(), [&](auto const& w) {
+  nn::for_each_parameter(m.any_net(), [&](nn::any_weight<T, Space> const& w) {
     if (!w.tied_to.empty()) return;
     s.parameters += w.whole().size();
     if (!w.materialised() || (w.part > 0 && !w.where.shards())) return;
@@ -108,7 +104,7 @@ template <class Net> [[nodiscard]] stage measure(std::string name, parallel::mod
     if (ranks->size() > 1) alive = ranks->all_reduce_value(alive);
   s.nonzeros = alive;
   bool const keep = !options.path.empty();
-  std::string const path = keep ? options.path : detail::temporary_path(m);
+  std::string const path = keep ? options.path : detail::temporary_path(m.all_ranks(), &m);
   run::save(m, path, options.about);
   std::int64_t bytes = 0;
   if (m.all_ranks().rank() == 0) {

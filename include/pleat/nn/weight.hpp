@@ -4,15 +4,21 @@
 /// A parameter with a form, and the three products a layer makes with it.
 #pragma once
 
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include <pleat/codec/dense.hpp>
 #include <pleat/codec/form.hpp>
 #include <pleat/compute/elementwise.hpp>
 #include <pleat/nn/align.hpp>
+#include <pleat/nn/any_weight.hpp>
 #include <pleat/nn/parameter.hpp>
 #include <pleat/nn/pass.hpp>
 #include <pleat/tensor/tensor.hpp>
@@ -20,24 +26,35 @@
 namespace pleat::nn {
 
 /// A weight whose numbers are stored in one member of the set `Forms`, chosen at run time.
-template <class Forms, class Space> class weight : public parameter {
+template <class Forms, class Space> class weight : public any_weight<typename Forms::value_type, Space> {
+  using base = any_weight<typename Forms::value_type, Space>;
+
  public:
   using forms = Forms;
   using execution_space = Space;
   using value_type = typename Forms::value_type;
+  using base::box, base::form, base::global_shape, base::in_arena, base::name, base::parts, base::shape, base::values, base::where, base::whole;
 
   weight() = default;
   weight(std::string name, extents shape, initializer init, parameter_kind kind = parameter_kind::trainable)
-      : parameter(std::move(name), shape, dtype_of<value_type>, init, kind) {
+      : base(std::move(name), shape, dtype_of<value_type>, init, kind) {
     in_arena = visit_in_use([](auto tag) { return decltype(tag)::type::trainable; });
   }
 
   /// The same weight in a wider (or other) set of forms: the form in use keeps its name and its content.
-  template <class Others> explicit weight(weight<Others, Space> const& o) : parameter(o) { adopt(o); }
+  template <class Others> explicit weight(weight<Others, Space> const& o) : base(o) { adopt(o); }
 
-  [[nodiscard]] std::string_view form_name() const { return Forms::name(form); }
-  [[nodiscard]] bool trainable() const {
+  [[nodiscard]] std::string_view form_name() const final { return Forms::name(form); }
+  [[nodiscard]] bool trainable() const final {
     return visit_in_use([](auto tag) { return decltype(tag)::type::trainable; });
+  }
+  [[nodiscard]] std::vector<std::string_view> form_names() const final {
+    std::vector<std::string_view> all;
+    for (int i = 0; i < Forms::size; ++i) all.push_back(Forms::name(i));
+    return all;
+  }
+  void use_form_at(int at) final {
+    codec::visit_form<Forms>(at, [&](auto tag) { use_form<typename decltype(tag)::type>(); });
   }
 
   /// Calls f(form_tag<F>, storage&) for the form in use, with its memory attached.
@@ -58,14 +75,91 @@ template <class Forms, class Space> class weight : public parameter {
     in_arena = F::trainable;
   }
 
-  /// Dense values into `out` (size() elements of the space's memory).
-  void decode(context<Space>& c, value_type* out) const {
+  void decode(context<Space>& c, value_type* out) const final {
     visit([&](auto tag, auto& s) { decltype(tag)::type::decode(c, shape, s, out); });
   }
-
-  /// Bytes of the stored form.
-  [[nodiscard]] index_t bytes() const {
+  [[nodiscard]] index_t bytes() const final {
     return visit([&](auto tag, auto& s) { return decltype(tag)::type::bytes(shape, s); });
+  }
+  // nvcc knows no 'this' in what a lambda requires: it is called w there.
+
+  [[nodiscard]] std::optional<codec::error_norms> predict(context<Space>& c, std::span<value_type const> from) const final {
+    return visit([&](auto tag, auto const& s) -> std::optional<codec::error_norms> {
+      [[maybe_unused]] auto const& w = *this;
+      using F = typename decltype(tag)::type;
+      if constexpr (requires { F::predict(c, w.shape, from, s); }) return F::predict(c, w.shape, from, s);
+      else return std::nullopt;
+    });
+  }
+
+  [[nodiscard]] std::optional<double> multiply_adds(codec::product_places const& at) const final {
+    return visit([&](auto tag, auto const& s) -> std::optional<double> {
+      [[maybe_unused]] auto const& w = *this;
+      using F = typename decltype(tag)::type;
+      if constexpr (requires { F::multiply_adds(w.shape, s, at); }) return F::multiply_adds(w.shape, s, at);
+      else return std::nullopt;
+    });
+  }
+
+  [[nodiscard]] std::vector<codec::file_tensor> to_file(context<Space>& c) const final {
+    return visit([&](auto tag, auto const& s) -> std::vector<codec::file_tensor> {
+      [[maybe_unused]] auto const& w = *this;
+      using F = typename decltype(tag)::type;
+      if constexpr (requires { F::to_file(c, w.shape, s); }) return F::to_file(c, w.shape, s);
+      else refuse_file(F::name, "it needs 'to_file' and 'from_file'");
+    });
+  }
+  [[nodiscard]] std::function<void()> from_file(context<Space>& c, std::span<codec::file_tensor const> tensors, value_type* numbers) final {
+    return visit([&](auto tag, auto& s) -> std::function<void()> {
+      [[maybe_unused]] auto const& w = *this;
+      using F = typename decltype(tag)::type;
+      if constexpr (requires { F::from_file(c, w.shape, tensors, s); }) {
+        auto const fresh = std::make_shared<std::remove_cvref_t<decltype(s)>>();
+        if constexpr (F::trainable) fresh->attach(numbers);
+        F::from_file(c, w.whole(), tensors, *fresh);
+        if (is_cut()) {
+          if constexpr (requires { F::slice(c, w.shape, *fresh, w.box()); }) *fresh = F::slice(c, w.whole(), *fresh, w.box());
+          else if constexpr (!F::trainable) refuse_file(F::name, "it cannot be cut as " + w.where.to_string() + ", for it has no 'slice'");
+        }
+        return [fresh, to = &s] { *to = *fresh; };
+      } else {
+        refuse_file(F::name, "it needs 'to_file' and 'from_file'");
+      }
+    });
+  }
+
+  [[nodiscard]] bool joins() const final {
+    [[maybe_unused]] auto const& w = *this;
+    return visit_in_use([&](auto tag) { return requires(std::span<codec::weight_piece const> p) { decltype(tag)::type::join(w.shape, 0, p); }; });
+  }
+  [[nodiscard]] std::vector<codec::file_tensor> join(std::span<codec::weight_piece const> pieces) const final {
+    return visit_in_use([&](auto tag) -> std::vector<codec::file_tensor> {
+      [[maybe_unused]] auto const& w = *this;
+      using F = typename decltype(tag)::type;
+      if constexpr (requires { F::join(w.shape, 0, pieces); }) return F::join(w.whole(), w.where.dim, pieces);
+      else refuse_file(F::name, "its parts cannot be put together, for it has no 'join'");
+    });
+  }
+  [[nodiscard]] codec::cut_unit granularity() const final {
+    return visit_in_use([&](auto tag) -> codec::cut_unit {
+      [[maybe_unused]] auto const& w = *this;
+      using F = typename decltype(tag)::type;
+      if constexpr (requires { F::granularity(w.shape); }) return F::granularity(w.whole());
+      else return {};
+    });
+  }
+  void slice(context<Space>& c) final {
+    visit([&](auto tag, auto& s) {
+      [[maybe_unused]] auto const& w = *this;
+      using F = typename decltype(tag)::type;
+      if constexpr (requires { F::slice(c, w.shape, s, w.box()); }) {
+        auto part = F::slice(c, w.global_shape, s, w.box());
+        s = std::move(part);
+      } else if constexpr (!F::trainable) {
+        throw error{"parallel::tensor_parallel", "the weight '" + w.name + "' is stored as '" + std::string(F::name) + "', which cannot be cut as " + w.where.to_string(),
+                    "Cut it while it is dense and encode the parts, or leave it replicated"};
+      }
+    });
   }
 
   [[nodiscard]] std::uint8_t const* mask_bits() const final {
@@ -74,13 +168,32 @@ template <class Forms, class Space> class weight : public parameter {
       else return nullptr;
     });
   }
-
-  [[nodiscard]] value_type* data() const noexcept { return static_cast<value_type*>(values); }
-  /// float where the values are 16 bits wide.
-  [[nodiscard]] master_t<value_type>* gradient(int slot = 0) const noexcept { return static_cast<master_t<value_type>*>(gradients) + slot * slot_stride; }
+  [[nodiscard]] bool masked() const final {
+    return visit([](auto, auto& s) { return requires { s.mask_bits(); }; });
+  }
+  [[nodiscard]] bool prunable() const final { return masked_at() >= 0; }
+  void give_mask(context<Space>& c, std::vector<std::uint8_t> const& bits) final {
+    codec::visit_form<Forms>(masked_at(), [&](auto tag) {
+      using F = typename decltype(tag)::type;
+      if constexpr (keeps_masks<F>) use_form<F>(), F::keep(c, bits, storage_of(tag));
+    });
+  }
 
  private:
   template <class F> decltype(auto) visit_in_use(F&& f) const { return codec::visit_form<Forms>(form, std::forward<F>(f)); }
+
+  [[nodiscard]] bool is_cut() const noexcept { return parts > 1 && where.shards(); }
+  template <class F>
+  static constexpr bool keeps_masks = requires(context<Space>& c, std::vector<std::uint8_t> const& bits, typename F::template storage<Space>& s) { F::keep(c, bits, s); };
+  [[noreturn, gnu::cold]] static void refuse_file(std::string_view form, std::string const& lacks) {
+    throw error{"codec::" + std::string(form), "no file takes a weight in the form '" + std::string(form) + "': " + lacks + " (codec/form.hpp)"};
+  }
+  /// The form of the set that takes a mask alone, or -1.
+  [[nodiscard]] static int masked_at() {
+    for (int i = 0; i < Forms::size; ++i)
+      if (codec::visit_form<Forms>(i, [](auto tag) { return keeps_masks<typename decltype(tag)::type>; })) return i;
+    return -1;
+  }
 
   template <class Others> void adopt(weight<Others, Space> const& o) {
     o.visit([&](auto tag, auto const& s) {

@@ -48,6 +48,7 @@
 #include <pleat/parallel/stages.hpp>
 #include <pleat/parallel/step_hooks.hpp>
 #include <pleat/parallel/step_words.hpp>
+#include <pleat/parallel/tensor_recipe.hpp>
 #include <pleat/parallel/tensor_sums.hpp>
 #include <pleat/parallel/tied.hpp>
 #include <pleat/plan/plan.hpp>
@@ -181,7 +182,9 @@ template <class T, class Space> class any_model : detail::ends_travel<any_model<
   // --- as a value ------------------------------------------------------------------------------------------------------------
 
   /// The same network with the same values in memory of its own.
-  [[nodiscard]] any_model clone() const { return rebuilt(this->network_->clone()); }
+  [[nodiscard]] any_model clone() const { return rebuild(network_->clone()); }
+  /// A model of another network over the same ranks: parameters of the same name keep their values, forms keep their content.
+  [[nodiscard, gnu::cold]] any_model rebuild(std::unique_ptr<network_base> other) const;
   /// The same network with the same values under another way of sharding its state: of the plan, state_stage, state_ranks, prefetch and
   /// bucket_bytes may differ. Collective. The optimizer's state stays behind (a checkpoint takes it along).
   /// \throws error if the plan lays the step out otherwise
@@ -227,8 +230,6 @@ template <class T, class Space> class any_model : detail::ends_travel<any_model<
   [[nodiscard, gnu::cold]] static place_of_model laid_out(std::function<std::vector<double>()> const& costs, plan::plan const& p, world& w, build_options const& options);
   /// Materialises a network on this rank. Collective. \see parallel::build
   [[gnu::cold]] any_model(place_of_model at, std::unique_ptr<network_base> net, plan::plan p, world& w, build_options options);
-  /// A model of another network over the same ranks: parameters of the same name keep their values, forms keep their content.
-  [[nodiscard, gnu::cold]] any_model rebuilt(std::unique_ptr<network_base> other) const;
 
   [[nodiscard]] nn::pass<execution_space> training_pass() const;
   void demand_one_stage(char const* call) const;

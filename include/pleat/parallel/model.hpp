@@ -81,7 +81,7 @@ template <class Net> class model : public any_model<nn::value_type_of<Net>, nn::
   /// A model of another network over the same ranks: parameters of the same name keep their values, forms keep their content.
   template <class Other> [[nodiscard]] model<Other> rebuild(Other other) const {
     nn::demand_layer<Other>();
-    return model<Other>(base::rebuilt(std::make_unique<network_of<Other>>(std::move(other))));
+    return model<Other>(base::rebuild(std::make_unique<network_of<Other>>(std::move(other))));
   }
 
  private:

@@ -16,13 +16,12 @@
 #include <vector>
 
 #include <pleat/base/error.hpp>
-#include <pleat/codec/masked.hpp>
+#include <pleat/nn/any_weight.hpp>
 #include <pleat/nn/arena.hpp>
 #include <pleat/nn/describe.hpp>
 #include <pleat/nn/units.hpp>
 #include <pleat/parallel/stage_work.hpp>
 #include <pleat/parallel/step_hooks.hpp>
-#include <pleat/parallel/tensor_recipe.hpp>
 #include <pleat/plan/plan.hpp>
 
 namespace pleat::parallel {
@@ -58,6 +57,7 @@ template <class T, class Space> class network {
   using tensor_type = tensor<T, Space>;
   using pass_type = nn::pass<Space>;
   using work_type = unit_work<T, Space>;
+  using weight_type = nn::any_weight<T, Space>;
   struct saved {};
 
   virtual ~network() = default;
@@ -78,33 +78,20 @@ template <class T, class Space> class network {
 
   template <class F> void for_each_parameter(F&& f) { for_each_parameter_units(all_units, all_units, f); }
   template <class F> void for_each_parameter_units(index_t begin, index_t end, F&& f) {
-    visit(begin, end, [](void* to, nn::parameter& w) { (*static_cast<std::remove_reference_t<F>*>(to))(w); }, const_cast<void*>(static_cast<void const*>(std::addressof(f))));  // as it came
+    visit(begin, end, [](void* to, weight_type& w) { (*static_cast<std::remove_reference_t<F>*>(to))(w); }, const_cast<void*>(static_cast<void const*>(std::addressof(f))));  // as it came
   }
 
-  /// Makes every parameter that of one rank of the tensor axis. \see cut_parameters
-  virtual void cut(context<Space>& where, int part, int parts) = 0;
+  /// Its layers as data, for inputs of that shape. \see nn::describe
+  [[nodiscard]] virtual nn::description describe(extents const& in) const = 0;
   /// The largest number of buckets that the values of one layer's parameters lie in.
   [[nodiscard]] virtual int buckets_of_a_layer(nn::arena<T, Space> const& memory) = 0;
-  /// Whether the parameter of that name may be stored pruned.
-  [[nodiscard]] virtual bool prunable(std::string_view name) const = 0;
-  /// Stores it pruned, its values as they are. \param bits of its elements here: which live
-  virtual void give_mask(context<Space>& where, std::string_view name, std::vector<std::uint8_t> const& bits) = 0;
-  /// The form in use of the parameter of that name.
-  [[nodiscard]] virtual std::string form_of(std::string_view name) const = 0;
-  /// What files hold of a weight in an encoded form; where it is cut, of this rank's part. \throws error for a form that files do not take
-  [[nodiscard]] virtual std::vector<codec::file_tensor> to_file(context<Space>& where, std::string_view name) const = 0;
-  /// The same of the whole weight, from that of all its parts. Host alone. \throws error for parts that were encoded each by itself
-  [[nodiscard]] virtual std::vector<codec::file_tensor> join(std::string_view name, std::span<codec::weight_piece const> pieces) const = 0;
-  /// Takes what files hold of a whole weight in the encoded form that it has here, or this rank's part of it. \returns what puts it in place
-  /// \throws error for tensors that do not fit, and nothing is changed
-  [[nodiscard]] virtual std::function<void()> from_file(context<Space>& where, std::string_view name, std::span<codec::file_tensor const> tensors) = 0;
 
  protected:
   network() = default;
   network(network const&) = default;
   network& operator=(network const&) = default;
 
-  using visitor = void (*)(void* to, nn::parameter&);
+  using visitor = void (*)(void* to, weight_type&);
   static constexpr index_t all_units = -1;
   /// \param begin all_units: every parameter of the network
   virtual void visit(index_t begin, index_t end, visitor f, void* to) = 0;
@@ -133,93 +120,12 @@ template <class Net> class network_of final : public network<nn::value_type_of<N
     nn::saved_of<Net> dropped;
     return nn::forward_units(p, net, begin, end, std::move(x), dropped);
   }
-  void cut(context<execution_space>& where, int part, int parts) override { cut_parameters(where, net, part, parts); }
+  [[nodiscard]] nn::description describe(extents const& in) const override { return nn::describe(net, in); }
   [[nodiscard]] int buckets_of_a_layer(nn::arena<value_type, execution_space> const& memory) override { return parallel::buckets_of_a_layer(net, memory); }
-  [[nodiscard]] bool prunable(std::string_view name) const override {
-    bool can = false;
-    nn::for_each_parameter(net, [&](auto const& w) {
-      if constexpr (std::remove_cvref_t<decltype(w)>::forms::template contains<codec::masked<value_type>>) can = can || w.name == name;
-    });
-    return can;
-  }
-  void give_mask(context<execution_space>& where, std::string_view name, std::vector<std::uint8_t> const& bits) override {
-    net.for_each_parameter([&](auto& w) {
-      using F = codec::masked<value_type>;
-      if constexpr (std::remove_cvref_t<decltype(w)>::forms::template contains<F>)
-        if (w.name == name) {
-          w.template use_form<F>();
-          F::keep(where, bits, w.storage_of(codec::form_tag<F>{}));
-        }
-    });
-  }
-  [[nodiscard]] std::string form_of(std::string_view name) const override {
-    std::string form;
-    nn::for_each_parameter(net, [&](auto const& w) {
-      if (w.name == name) form = w.form_name();
-    });
-    return form;
-  }
-  [[nodiscard]] std::vector<codec::file_tensor> to_file(context<execution_space>& where, std::string_view name) const override {
-    std::vector<codec::file_tensor> tensors;
-    with_encoded(name, [&](auto const& w, auto tag, auto& s) {
-      using F = typename decltype(tag)::type;
-      if constexpr (requires { F::to_file(where, w.shape, s); }) tensors = F::to_file(where, w.shape, s);
-      else refuse_form<F>(w, "it needs 'to_file' and 'from_file' (codec/form.hpp)");
-    });
-    return tensors;
-  }
-  [[nodiscard]] std::vector<codec::file_tensor> join(std::string_view name, std::span<codec::weight_piece const> pieces) const override {
-    std::vector<codec::file_tensor> tensors;
-    with_encoded(name, [&](auto const& w, auto tag, auto&) {
-      using F = typename decltype(tag)::type;
-      if constexpr (requires { F::join(w.shape, 0, pieces); }) in_words(w, [&] { tensors = F::join(w.whole(), w.where.dim, pieces); });
-      else refuse_form<F>(w, "its parts cannot be put together: it needs 'join' (codec/form.hpp)");
-    });
-    return tensors;
-  }
-  [[nodiscard]] std::function<void()> from_file(context<execution_space>& where, std::string_view name, std::span<codec::file_tensor const> tensors) override {
-    std::function<void()> in_place;
-    with_encoded(name, [&](auto const& w, auto tag, auto& s) {
-      using F = typename decltype(tag)::type;
-      using storage = std::remove_cvref_t<decltype(s)>;
-      if constexpr (requires { F::from_file(where, w.shape, tensors, s); }) {
-        auto const fresh = std::make_shared<storage>();
-        in_words(w, [&] { F::from_file(where, w.whole(), tensors, *fresh); });
-        if (w.parts > 1 && w.where.shards()) {
-          if constexpr (requires { F::slice(where, w.whole(), *fresh, w.box()); }) *fresh = F::slice(where, w.whole(), *fresh, w.box());
-          else refuse_form<F>(w, "it cannot be cut: it needs 'slice' (codec/form.hpp)");
-        }
-        in_place = [fresh, to = &s] { *to = *fresh; };
-      } else {
-        refuse_form<F>(w, "it needs 'to_file' and 'from_file' (codec/form.hpp)");
-      }
-    });
-    return in_place;
-  }
 
   Net net;
 
  private:
-  /// f(weight, form_tag, storage) of the parameter of that name, if its form is an encoded one.
-  template <class F> void with_encoded(std::string_view name, F&& f) const {
-    nn::for_each_parameter(net, [&](auto const& w) {
-      if (w.name == name)
-        w.visit([&](auto tag, auto& s) {
-          if constexpr (!decltype(tag)::type::trainable) f(w, tag, s);
-        });
-    });
-  }
-  template <class F> static void in_words(nn::parameter const& w, F&& f) {
-    try {
-      f();
-    } catch (error const& e) {
-      throw error{e.call(), "'" + w.name + "': " + e.problem(), e.remedy()};
-    }
-  }
-  template <class F> [[noreturn, gnu::cold]] static void refuse_form(nn::parameter const& w, std::string const& lacks) {
-    throw error{"codec::" + std::string(F::name), "'" + w.name + "' is stored in the form '" + std::string(F::name) + "', which no file takes: " + lacks};
-  }
-
   class bound_work final : public unit_work<value_type, execution_space> {
    public:
     explicit bound_work(Net& n) : net_(&n) {}
@@ -237,7 +143,7 @@ template <class Net> class network_of final : public network<nn::value_type_of<N
   };
 
   void visit(index_t begin, index_t end, typename base::visitor f, void* to) override {
-    auto const each = [&](nn::parameter& w) { f(to, w); };
+    auto const each = [&](typename base::weight_type& w) { f(to, w); };
     if (begin == base::all_units) net.for_each_parameter(each);
     else nn::for_each_parameter_units(net, begin, end, each);
   }

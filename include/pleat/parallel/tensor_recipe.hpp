@@ -229,28 +229,12 @@ template <class Net> [[nodiscard]] Net megatron(Net net, megatron_options const&
 namespace detail {
 /// Borders of an encoded weight lie between its blocks: the word's unit grows to what the form allows, on all ranks alike. Of a weight that is
 /// cut already the part's shape follows; its numbers are for the caller to bring.
-template <class Weight> void keep_blocks_whole(Weight& w) {
-  w.visit([&](auto tag, auto const&) {
-    using F = typename decltype(tag)::type;
-    if constexpr (requires { F::granularity(w.shape); })
-      if (w.where.shards() && w.where.dim < 2 && w.where.dim < w.shape.rank()) {
-        auto const unit = F::granularity(w.whole());
-        w.where.unit = std::lcm(w.where.unit, w.where.dim == 0 ? unit.rows : unit.columns / std::gcd(unit.columns, w.whole().size_from(2)));
-      }
-  });
+template <class T, class Space> void keep_blocks_whole(nn::any_weight<T, Space>& w) {
+  if (w.where.shards() && w.where.dim < 2 && w.where.dim < w.shape.rank()) {
+    auto const unit = w.granularity();
+    w.where.unit = std::lcm(w.where.unit, w.where.dim == 0 ? unit.rows : unit.columns / std::gcd(unit.columns, w.whole().size_from(2)));
+  }
   if (w.parts > 1) w.shape = w.box().shape();
-}
-template <class Weight, class Context> void cut_storage(Weight& w, Context& where) {
-  w.visit([&](auto tag, auto const& s) {
-    using F = typename decltype(tag)::type;
-    if constexpr (requires { F::slice(where, w.shape, s, w.box()); }) {
-      auto part = F::slice(where, w.global_shape, s, w.box());
-      w.storage_of(tag) = std::move(part);
-    } else if constexpr (!F::trainable) {
-      throw error{"parallel::tensor_parallel", "the weight '" + w.name + "' is stored as '" + std::string(F::name) + "', which cannot be cut as " + w.where.to_string(),
-                  "Cut it while it is dense and encode the parts, or leave it replicated"};
-    }
-  });
 }
 }  // namespace detail
 
@@ -263,7 +247,7 @@ template <class Net, class Context> void cut_parameters(Context& where, Net& net
     if (w.parts > 1) return;
     detail::keep_blocks_whole(w);
     w.cut(part, parts);
-    if (w.where.shards()) detail::cut_storage(w, where);
+    if (w.where.shards()) w.slice(where);
   });
 }
 

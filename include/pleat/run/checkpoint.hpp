@@ -20,7 +20,7 @@
 
 #include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
-#include <pleat/codec/masked.hpp>
+#include <pleat/codec/detail/bits.hpp>
 #include <pleat/io/checkpoint_job.hpp>
 #include <pleat/nn/optimizer.hpp>
 #include <pleat/parallel/loss_scale.hpp>
@@ -204,7 +204,10 @@ template <class T, class Space> struct arrived {
   }
   /// Not collective. \throws error for encoded weights that cannot be what they say; the model is as it was
   [[gnu::cold]] void decode(parallel::any_model<T, Space>& m) {
-    for (auto const& [name, tensors] : encoded) encoded_in_place.push_back(m.any_net().from_file(m.context(), name, tensors));
+    m.any_net().for_each_parameter([&](nn::any_weight<T, Space>& w) {
+      auto const at = encoded.find(w.name);
+      if (at != encoded.end() && w.tied_to.empty()) in_words(w, [&] { encoded_in_place.push_back(w.from_file(m.context(), at->second)); });
+    });
   }
 
   /// What this rank's shares of it add to the checksums: one list per file of the checkpoint.
@@ -239,7 +242,9 @@ template <class T, class Space> struct arrived {
   void hand_over(parallel::any_model<T, Space>& m) {
     auto& a = m.arena();
     for (auto const& place : encoded_in_place) place();
-    for (auto const& [name, bits] : masks) m.any_net().give_mask(m.context(), name, bits);
+    m.any_net().for_each_parameter([&](nn::any_weight<T, Space>& w) {
+      if (auto const at = masks.find(w.name); at != masks.end()) w.give_mask(m.context(), at->second);
+    });
     if (!masks.empty()) m.refresh_masks();
     m.set_held_values(values);
     if (!masters.empty()) copy_from_host(m.context(), masters.data(), tensor<W, Space>::wrap(a.masters(), {static_cast<index_t>(masters.size())}));
@@ -335,11 +340,11 @@ template <class T, class Space> [[gnu::cold]] void demand_same_forms(parallel::a
   comm::all_or_none(m.all_ranks(), [&] {
     std::set<std::string> names;
     auto const& dense = c.demand_group(parameters_group);
-    nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) {
+    nn::for_each_parameter(m.any_net(), [&](nn::any_weight<T, Space> const& w) {
       if (!w.tied_to.empty()) return;
       auto const there = c.form_of(w.name);
       names.insert(w.name);
-      auto const here = m.any_net().form_of(w.name);
+      std::string const here(w.form_name());
       if (there && there->form != here)
         throw error{c.call, "'" + w.name + "' was saved in the form '" + there->form + "', and has the form '" + here + "' here", "Give the model the checkpoint's forms before its optimizer is made: run::take_forms(folder, model)"};
       if (!there && is_encoded(w) && dense.find(w.name))
@@ -397,10 +402,10 @@ template <class T, class Space>
   if (masks) compare(*masks, dtype::u8, false);
   auto const here = pruned(m);
   std::size_t number = 0;
-  nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) {
+  nn::for_each_parameter(m.any_net(), [&](nn::any_weight<T, Space> const& w) {
     bool const cut = here[number++] == 1;
     bool const there = masks && is_stored(w) && masks->find(w.name);
-    if (there && !m.any_net().prunable(w.name))
+    if (there && !w.prunable())
       throw error{c.call, "'" + w.name + "' was saved pruned, and here it cannot be", "Give its weight a form set with codec::masked, as compress::prune does"};
     if (cut && !there && c.manifest.version > 1)
       throw error{c.call, "'" + w.name + "' is pruned here, and was not when it was saved", "Load first, then prune"};

@@ -109,14 +109,6 @@ template <class T, class Space> [[nodiscard]] std::vector<std::int32_t> pruned(p
   return flags;
 }
 
-/// A host copy of a pruned parameter's bits; all ones if it has none here.
-template <class Space> [[nodiscard]] std::vector<std::uint8_t> host_bits(nn::parameter const& w, context<Space>& c) {
-  std::vector<std::uint8_t> bits(static_cast<std::size_t>(codec::detail::bit_bytes(w.size())), 0xff);
-  if (w.mask_bits() && !bits.empty())
-    copy_to_host(c, tensor<std::uint8_t, Space>::wrap(const_cast<std::uint8_t*>(w.mask_bits()), {static_cast<index_t>(bits.size())}), bits.data());  // only read
-  return bits;
-}
-
 /// A weight in an encoded form as the file of an uncut model holds it.
 struct encoded_weight {
   std::string name;
@@ -131,6 +123,15 @@ struct encoded_weight {
   }
 };
 
+/// What a form has to say against f, with the weight's name.
+template <class F> void in_words(nn::parameter const& w, F const& f) {
+  try {
+    f();
+  } catch (error const& e) {
+    throw error{e.call(), "'" + w.name + "': " + e.problem(), e.remedy()};
+  }
+}
+
 /// All of them, in the order of the network: their parts come together on one rank of the stage that has them, one weight at a time. Collective.
 /// \throws error on every rank alike
 template <class T, class Space> [[nodiscard, gnu::cold]] std::vector<encoded_weight> encoded_weights(parallel::any_model<T, Space> const& m) {
@@ -143,13 +144,13 @@ template <class T, class Space> [[nodiscard, gnu::cold]] std::vector<encoded_wei
   if (!writers.empty()) ranks.all_reduce(writers, comm::reduction::max);
   std::vector<encoded_weight> all;
   std::size_t number = 0;
-  nn::for_each_parameter(net, [&](nn::parameter const& w) {
+  nn::for_each_parameter(net, [&](nn::any_weight<T, Space> const& w) {
     int const writer = writers[number++];
     if (writer < 0) return;
     encoded_weight e{w.name, writer, {}};
     bool const cut = w.parts > 1 && w.where.shards(), here = asked && !w.absent && (cut || axis.rank() == 0);
     comm::all_or_none(ranks, [&] {
-      if (here) e.content = {net.form_of(w.name), net.to_file(m.context(), w.name)};
+      if (here) in_words(w, [&] { e.content = {std::string(w.form_name()), w.to_file(m.context())}; });
     });
     std::vector<codec::weight_piece> pieces;
     if (here && cut) {
@@ -158,7 +159,7 @@ template <class T, class Space> [[nodiscard, gnu::cold]] std::vector<encoded_wei
       e.content.tensors.clear();
     }
     comm::all_or_none(ranks, [&] {
-      if (!pieces.empty()) e.content.tensors = net.join(w.name, pieces);
+      if (!pieces.empty()) in_words(w, [&] { e.content.tensors = w.join(pieces); });
     });
     auto words = ranks.rank() == writer ? e.content.words() : std::string();
     words.resize(static_cast<std::size_t>(ranks.broadcast_value(static_cast<index_t>(words.size()), writer)));
@@ -253,7 +254,7 @@ struct image {
     if (at == groups.end()) return;
     for_each_share(m, false, [&](nn::parameter const& w, index_box const& box, index_range range, index_t) {
       if (std::none_of(at->second.begin(), at->second.end(), [&](auto const& d) { return d.name == w.name; })) return;
-      auto const bits = host_bits(w, m.context());
+      auto const bits = nn::host_mask(m.context(), w);
       auto& to = bytes.emplace_back(static_cast<std::size_t>(range.size()));
       for (index_t i = range.begin; i < range.end; ++i) to[static_cast<std::size_t>(i - range.begin)] = std::byte{codec::detail::bit_at(bits.data(), i)};
       parts.push_back({layout.find(masks_group, w.name), box, range, as_span(to)});

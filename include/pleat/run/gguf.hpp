@@ -14,8 +14,8 @@ namespace pleat::run {
 
 /// Writes the model as run::save does, as GGUF. Block types (q8_0, q4_0, …, q6_K) are ggml's own tensors; other forms are tensors that only pleat understands.
 /// \param architecture  what the format wants to know of every file; llama.cpp runs those that it knows, with its own names of tensors
-template <class Net>
-void save_gguf(parallel::model<Net> const& m, std::string const& path, std::string const& architecture, model_description const& about = {}, file_options const& how = {}) {
+template <class T, class Space>
+void save_gguf(parallel::any_model<T, Space> const& m, std::string const& path, std::string const& architecture, model_description const& about = {}, file_options const& how = {}) {
   detail::demand_dense_type("run::save_gguf", how);
   if (m.plan().state_stage == 3) return save_gguf(m.unsharded(), path, architecture, about, how);
   auto const image = detail::image_of(m, about, how);
@@ -33,7 +33,7 @@ void save_gguf(parallel::model<Net> const& m, std::string const& path, std::stri
 
 /// Gives the model the parameters and forms of an opened file of either format: run::load(model, io::weight_file(path)).
 /// \throws error as run::load does
-template <class Net> model_description load(parallel::model<Net>& m, io::weight_file const& file, std::string const& call = "run::load") {
+template <class T, class Space> model_description load(parallel::any_model<T, Space>& m, io::weight_file const& file, std::string const& call = "run::load") {
   return load(m, file.weights(), file.metadata(), call);
 }
 

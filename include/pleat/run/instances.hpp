@@ -29,6 +29,7 @@
 #include <pleat/run/checkpoint.hpp>
 #include <pleat/run/evaluate.hpp>
 #include <pleat/run/fit.hpp>
+#include <pleat/run/model_file.hpp>
 #include <pleat/run/serve.hpp>
 
 #ifdef PLEAT_TRAINING_HERE  // a source of pleat::kernels defines it
@@ -83,6 +84,10 @@ PLEAT_INSTANCE template void run::checkpoint_writer::save(parallel::any_model<fl
                                                           run::checkpoint_extras const&, run::best_so_far<float> const*);
 PLEAT_INSTANCE template std::optional<run::resume_point> run::load_checkpoint(std::string const&, parallel::any_model<float, Kokkos::DefaultExecutionSpace>&,
                                                                               nn::optimizer_state<float, Kokkos::DefaultExecutionSpace>&, run::resume_options const&, run::best_so_far<float>*);
+
+PLEAT_INSTANCE template void run::save(parallel::any_model<float, Kokkos::DefaultExecutionSpace> const&, std::string const&, run::model_description const&, run::file_options const&);
+PLEAT_INSTANCE template run::model_description run::load(parallel::any_model<float, Kokkos::DefaultExecutionSpace>&, std::span<io::stored_weight const>, io::metadata_map const&, std::string const&);
+PLEAT_INSTANCE template run::model_description run::load(parallel::any_model<float, Kokkos::DefaultExecutionSpace>&, std::string const&);
 
 /// \endcond
 

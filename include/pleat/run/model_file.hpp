@@ -23,7 +23,8 @@
 #include <pleat/base/config.hpp>
 #include <pleat/io/safetensors.hpp>
 #include <pleat/io/weights.hpp>
-#include <pleat/parallel/model.hpp>
+#include <pleat/nn/any_weight.hpp>
+#include <pleat/parallel/any_model.hpp>
 #include <pleat/run/model_image.hpp>
 
 namespace pleat::run {
@@ -70,7 +71,7 @@ PLEAT_LAZY inline void add_weight(describing_writer& out, io::stored_weight cons
 /// Writes the model from rank 0, whole or not at all: a file that was there stays until the new one is complete. The same bytes from every mesh:
 /// what is cut along the tensor axis or lies on other stages comes to rank 0, which holds one weight at a time. Weights in encoded forms are looked at
 /// twice: first for what they are, then for their bytes. Collective over all ranks. \throws error on every rank alike if it cannot be written
-template <class Net> void save(parallel::model<Net> const& m, std::string const& path, model_description const& about = {}, file_options const& how = {}) {
+template <class T, class Space> void save(parallel::any_model<T, Space> const& m, std::string const& path, model_description const& about = {}, file_options const& how = {}) {
   detail::demand_dense_type("run::save", how);
   if (m.plan().state_stage == 3) return save(m.unsharded(), path, about, how);
   auto const described = detail::image_of(m, about, how, detail::collecting::descriptions);
@@ -91,7 +92,7 @@ template <class Net> void save(parallel::model<Net> const& m, std::string const&
 }
 
 /// The same file in memory, on the calling rank, which must hold every weight whole (one stage, uncut). Not collective.
-template <class Net> [[nodiscard]] std::vector<std::byte> file_image(parallel::model<Net> const& m, model_description const& about = {}, file_options const& how = {}) {
+template <class T, class Space> [[nodiscard]] std::vector<std::byte> file_image(parallel::any_model<T, Space> const& m, model_description const& about = {}, file_options const& how = {}) {
   auto const image = detail::local_image_of("run::file_image", m, about, how);
   io::safetensors_writer writer;
   detail::put_image(about, image, writer);
@@ -125,8 +126,8 @@ PLEAT_ONCE [[nodiscard]] inline model_description describe_file(std::string cons
 /// \param call how errors introduce themselves
 /// \throws error, and the model stays as it was: a parameter that is missing, of another shape or in a form that the model's weights cannot
 ///         take; a tensor that no parameter asked for
-template <class Net>
-[[gnu::cold]] model_description load(parallel::model<Net>& m, std::span<io::stored_weight const> weights, io::metadata_map const& metadata, std::string const& call = "run::load") {
+template <class T, class Space>
+[[gnu::cold]] model_description load(parallel::any_model<T, Space>& m, std::span<io::stored_weight const> weights, io::metadata_map const& metadata, std::string const& call = "run::load") {
   if (m.plan().state_stage == 3) {
     auto const plan = m.plan();
     auto whole = m.unsharded();
@@ -138,7 +139,7 @@ template <class Net>
 
   std::vector<io::stored_weight const*> mine;  // in the order of the network's parameters
   std::vector<std::string> names;
-  nn::for_each_parameter(m.net(), [&](nn::parameter const& w) {
+  nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) {
     if (!w.tied_to.empty()) return;
     names.push_back(w.name);
     auto const it = std::find_if(weights.begin(), weights.end(), [&](auto const& s) { return s.name == w.name; });
@@ -155,18 +156,18 @@ template <class Net>
   if (!strangers.empty()) throw error{call, "the file holds " + strangers + ", which the network has no parameter for", "Is it the file of another network?"};
 
   // The forms that the file has, in a network of its own; then the memory that they need; then the numbers.
-  Net net = m.net();
+  auto net = m.any_net().clone();
   std::size_t next = 0;
-  net.for_each_parameter([&](auto& w) {
-    using forms = typename std::remove_cvref_t<decltype(w)>::forms;
+  net->for_each_parameter([&](nn::any_weight<T, Space>& w) {
     if (!w.tied_to.empty()) return;
     auto const* stored = mine[next++];
     if (!stored) throw error{call, "the file has no '" + w.name + "' of shape " + w.whole().to_string(), "Is it the file of another network?"};
-    int index = stored->form.empty() ? -1 : forms::index(stored->form);
-    if (index < 0 && stored->form == "dense" && (stored->type == "BF16" || stored->type == "F16")) index = forms::index(stored->type == "BF16" ? "bf16" : "f16");
-    if (index < 0) {
+    auto const forms = w.form_names();
+    auto at = stored->form.empty() ? forms.end() : std::find(forms.begin(), forms.end(), stored->form);
+    if (at == forms.end() && stored->form == "dense" && (stored->type == "BF16" || stored->type == "F16")) at = std::find(forms.begin(), forms.end(), stored->type == "BF16" ? "bf16" : "f16");
+    if (at == forms.end()) {
       std::string have;
-      for (int i = 0; i < forms::size; ++i) have.append(i ? ", '" : "'").append(forms::name(i)).append("'");
+      for (auto const& name : forms) have.append(have.empty() ? "'" : ", '").append(name).append("'");
       throw error{call, "'" + w.name + "' is stored in " + (stored->form.empty() ? "the type " + stored->type : "the form '" + stored->form + "'") + ", the model's weight can take " + have,
                   stored->form.empty() ? "No form of pleat is that type: bring it to floats first, by the tool that wrote it"
                                        : "Build the network with that form in its set, nn::linear<codec::forms<codec::dense<float>, …>>: the class of codec/ whose name is '" + stored->form + "'"};
@@ -175,7 +176,7 @@ template <class Net>
       bool const dense = stored->form == "dense";
       throw error{call, "'" + w.name + "' has shape " + w.whole().to_string() + " in the network" + (dense ? " and " + stored->shape.to_string() + " in the file" : ", the file says " + stored->shape.to_string())};
     }
-    codec::visit_form<forms>(index, [&](auto tag) { w.template use_form<typename decltype(tag)::type>(); });
+    w.use_form_at(static_cast<int>(at - forms.begin()));
     parallel::detail::keep_blocks_whole(w);
     w.follow_form(w.trainable());
   });
@@ -183,24 +184,20 @@ template <class Net>
   auto fresh = m.rebuild(std::move(net));
   next = 0;
   auto const fill = [&] {
-    fresh.net().for_each_parameter([&](auto& w) {
+    fresh.any_net().for_each_parameter([&](nn::any_weight<T, Space>& w) {
       if (!w.tied_to.empty()) return;
       auto const& stored = *mine[next++];
       int const twin = w.absent ? fresh.arena().find(w.name) : -1;  // on another stage, but used here too
-      if (w.absent && twin < 0) return;
+      if (w.absent && (twin < 0 || !w.trainable())) return;
       auto parts = stored.copy();
-      w.visit([&](auto tag, auto& s) {
-        using F = typename decltype(tag)::type;
-        try {
-          if (F::name == "dense")
-            for (auto& p : parts) detail::convert_part(call, p, dtype_of<typename F::value_type>);
-          if (twin < 0 && !(w.parts > 1 && w.where.shards())) F::from_file(fresh.context(), w.shape, parts, s);
-          else if (twin < 0) detail::take_weight(w, F{}, fresh.context(), parts, &s, w.data());
-          else if constexpr (F::trainable) detail::take_weight(w, F{}, fresh.context(), parts, static_cast<decltype(&s)>(nullptr), fresh.arena().values() + fresh.arena().entries()[static_cast<std::size_t>(twin)].begin);
-        } catch (error const& e) {
-          throw error{call, "'" + w.name + "': " + e.problem(), e.remedy()};
-        }
-      });
+      try {
+        if (w.form_name() == "dense")
+          for (auto& p : parts) detail::convert_part(call, p, dtype_of<T>);
+        T* const values = twin < 0 ? w.data() : fresh.arena().values() + fresh.arena().entries()[static_cast<std::size_t>(twin)].begin;
+        detail::take_weight(w, fresh.context(), parts, values, twin < 0);
+      } catch (error const& e) {
+        throw error{call, "'" + w.name + "': " + e.problem(), e.remedy()};
+      }
     });
   };
   comm::all_or_none(m.all_ranks(), fill);  // what one rank finds, all hear
@@ -211,11 +208,11 @@ template <class Net>
 }
 
 /// The same of a file that is open already.
-template <class Net> model_description load(parallel::model<Net>& m, io::safetensors_file const& file, std::string const& call = "run::load") {
+template <class T, class Space> model_description load(parallel::any_model<T, Space>& m, io::safetensors_file const& file, std::string const& call = "run::load") {
   return load(m, io::weights_of(file, call), file.metadata(), call);
 }
 /// Gives the model the parameters and forms of a safetensors file (GGUF: run/gguf.hpp); every rank reads it. \throws error as above
-template <class Net> model_description load(parallel::model<Net>& m, std::string const& path) {
+template <class T, class Space> model_description load(parallel::any_model<T, Space>& m, std::string const& path) {
   std::optional<io::safetensors_file> file;
   comm::all_or_none(m.all_ranks(), [&] { file.emplace(path); });  // a folder that one node does not see is everybody's trouble
   return load(m, *file, "run::load('" + path + "')");

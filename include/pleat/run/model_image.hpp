@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstring>
 #include <exception>
+#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -25,7 +26,8 @@
 #include <pleat/codec/detail/parts.hpp>
 #include <pleat/io/checkpoint_layout.hpp>
 #include <pleat/io/weights.hpp>
-#include <pleat/parallel/model.hpp>
+#include <pleat/nn/any_weight.hpp>
+#include <pleat/parallel/any_model.hpp>
 #include <pleat/tensor/detail/number.hpp>
 #include <pleat/comm/attempt.hpp>
 
@@ -149,27 +151,20 @@ struct collected_weight {
 
 /// This rank's part of a weight that is cut: dense numbers and which of them live, or what the form writes of it. \throws error for a form whose
 /// parts cannot be put together
-template <class Weight, class Context> [[nodiscard]] collected_weight part_of(Weight const& w, Context& where) {
-  return w.visit([&](auto tag, auto const& s) -> collected_weight {
-    using F = typename decltype(tag)::type;
-    if constexpr (F::trainable) {
-      using T = typename F::value_type;
-      collected_weight c{std::string(F::name), {{"", dtype_of<T>, w.shape, {}}}};
-      c.tensors[0].bytes.resize(static_cast<std::size_t>(w.size()) * sizeof(T));
-      copy_to_host(where, tensor<T, typename Weight::execution_space>::wrap(s.values, w.shape), reinterpret_cast<T*>(c.tensors[0].bytes.data()));
-      if constexpr (requires { F::mask(where, w.shape, s); }) {
-        auto const bits = F::mask(where, w.shape, s);
-        c.tensors.push_back({".mask", dtype::u8, w.shape, std::vector<std::byte>(static_cast<std::size_t>(w.size()))});
-        for (index_t i = 0; i < w.size(); ++i) c.tensors[1].bytes[static_cast<std::size_t>(i)] = std::byte{codec::detail::bit_at(bits.data(), i)};
-      }
-      return c;
-    } else if constexpr (requires(std::span<codec::weight_piece const> p) { F::join(w.shape, 0, p); }) {
-      return {std::string(F::name), F::to_file(where, w.shape, s)};
-    } else {
-      throw error{"run::save", "'" + w.name + "' is one of " + std::to_string(w.parts) + " parts along the tensor axis, stored as '" + std::string(F::name) + "': parts of that form cannot be put together",
-                  "Save the model before it is cut (parallel::place)"};
-    }
-  });
+template <class T, class Space> [[nodiscard]] collected_weight part_of(nn::any_weight<T, Space> const& w, context<Space>& where) {
+  if (!w.trainable()) {
+    if (w.joins()) return {std::string(w.form_name()), w.to_file(where)};
+    throw error{"run::save", "'" + w.name + "' is one of " + std::to_string(w.parts) + " parts along the tensor axis, stored as '" + std::string(w.form_name()) + "': parts of that form cannot be put together",
+                "Save the model before it is cut (parallel::place)"};
+  }
+  collected_weight c{std::string(w.form_name()), {{"", dtype_of<T>, w.shape, {}}}};
+  c.tensors[0].bytes.resize(static_cast<std::size_t>(w.size()) * sizeof(T));
+  copy_to_host(where, tensor<T, Space>::wrap(w.data(), w.shape), reinterpret_cast<T*>(c.tensors[0].bytes.data()));
+  if (!w.masked()) return c;
+  auto const bits = nn::host_mask(where, w);
+  c.tensors.push_back({".mask", dtype::u8, w.shape, std::vector<std::byte>(static_cast<std::size_t>(w.size()))});
+  for (index_t i = 0; i < w.size(); ++i) c.tensors[1].bytes[static_cast<std::size_t>(i)] = std::byte{codec::detail::bit_at(bits.data(), i)};
+  return c;
 }
 
 /// From the numbers of all parts to what the form writes.
@@ -233,29 +228,24 @@ PLEAT_ONCE inline void join_parts(comm::communicator& axis, nn::parameter const&
 }
 
 /// The same of an encoded weight: every part as its form writes it. \throws error, once all parts have come
-template <class Weight> void join_encoded(comm::communicator& axis, Weight const& w, collected_weight& c) {
+template <class T, class Space> void join_encoded(comm::communicator& axis, nn::any_weight<T, Space> const& w, collected_weight& c) {
   if (axis.rank() > 0) return send_weight(axis, 0, c);
   std::vector<codec::weight_piece> pieces;
   for (int r = 0; r < axis.size(); ++r) pieces.push_back({w.box(r).shape(), r > 0 ? receive_weight(axis, r).tensors : std::move(c.tensors)});
   c.tensors.clear();
-  w.visit([&](auto tag, auto const&) {
-    using F = typename decltype(tag)::type;
-    if constexpr (requires(std::span<codec::weight_piece const> p) { F::join(w.shape, 0, p); }) {
-      try {
-        c.tensors = F::join(w.whole(), w.where.dim, pieces);
-      } catch (error const& e) {
-        throw error{"run::save", "'" + w.name + "': " + e.problem(), e.remedy()};
-      }
-    }
-  });
+  try {
+    c.tensors = w.join(pieces);
+  } catch (error const& e) {
+    throw error{"run::save", "'" + w.name + "': " + e.problem(), e.remedy()};
+  }
 }
 
 /// Which rank of the pipeline has each parameter, in the order of the network.
-template <class Net> [[nodiscard, gnu::cold]] std::map<std::string, int> homes(parallel::model<Net> const& m) {
+template <class T, class Space> [[nodiscard, gnu::cold]] std::map<std::string, int> homes(parallel::any_model<T, Space> const& m) {
   std::map<std::string, int> at;
   auto const& layout = m.layout();
   for (index_t s = 0; s < layout.count(); ++s)
-    nn::for_each_parameter_units(const_cast<Net&>(m.net()), layout.begin(s), layout.end(s), [&](nn::parameter const& w) { at[w.name] = layout.rank_of(s); });  // only read
+    nn::for_each_parameter_units(const_cast<parallel::network<T, Space>&>(m.any_net()), layout.begin(s), layout.end(s), [&](nn::parameter const& w) { at[w.name] = layout.rank_of(s); });  // only read
   return at;
 }
 
@@ -263,27 +253,26 @@ template <class Net> [[nodiscard, gnu::cold]] std::map<std::string, int> homes(p
 enum class collecting : std::uint8_t { descriptions, weights };
 
 /// Dense numbers: what the form writes of them is known without looking.
-template <class Weight> [[nodiscard]] std::optional<collected_weight> plain_description(Weight const& w) {
-  return w.visit([&](auto tag, auto const&) -> std::optional<collected_weight> {
-    using F = typename decltype(tag)::type;
-    if constexpr (F::trainable)
-      if (F::name == "dense") return collected_weight{std::string(F::name), {{"", dtype_of<typename F::value_type>, w.whole(), {}}}};
-    return std::nullopt;
-  });
+template <class T, class Space> [[nodiscard]] std::optional<collected_weight> plain_description(nn::any_weight<T, Space> const& w) {
+  if (!w.trainable() || w.form_name() != "dense") return std::nullopt;
+  return collected_weight{std::string(w.form_name()), {{"", dtype_of<T>, w.whole(), {}}}};
 }
+
+/// Who takes the weights that collect() brings.
+using weight_sink = std::function<void(nn::parameter const&, collected_weight)>;
 
 /// Every weight whole, one after the other, on rank 0 of the mesh: sink(parameter const&, collected_weight) there, in the order of the network. Rank 0
 /// holds one weight at a time; a rank that has a stage of its own holds one of its weights. The same from every mesh. Collective over all ranks; state
 /// must not be sharded at stage 3. \param what descriptions come without their bytes
 /// \throws error on every rank alike, also what the sink has to say
-template <class Net, class Sink> [[gnu::cold]] void collect(parallel::model<Net> const& m, collecting what, Sink&& sink) {
+template <class T, class Space> [[gnu::cold]] void collect(parallel::any_model<T, Space> const& m, collecting what, weight_sink const& sink) {
   bool const asked = m.ranks().rank() == 0;  // one replica speaks
   bool const bytes = what == collecting::weights;
   auto& axis = m.parts();
   auto& stages = m.pipeline();
   auto const home = homes(m);
   std::exception_ptr refused;  // the others still wait for the rest of the weight
-  nn::for_each_parameter(m.net(), [&](auto const& w) {
+  nn::for_each_parameter(m.any_net(), [&](nn::any_weight<T, Space> const& w) {
     if (!w.tied_to.empty()) return;
     bool const cut = w.parts > 1 && w.where.shards();
     int const from = home.at(w.name);
@@ -299,12 +288,7 @@ template <class Net, class Sink> [[gnu::cold]] void collect(parallel::model<Net>
         c = part_of(w, m.context());
       } else {
         demand_whole("run::save", w);
-        c = w.visit([&](auto tag, auto const& s) -> collected_weight {
-          using F = typename decltype(tag)::type;
-          static_assert(requires { F::to_file(m.context(), w.shape, s); },
-                        "pleat: to be saved, a form needs static 'std::vector<file_tensor> to_file(context&, shape, storage const&)' and 'from_file'");
-          return {std::string(F::name), F::to_file(m.context(), w.shape, s)};
-        });
+        c = {std::string(w.form_name()), w.to_file(m.context())};
       }
     });
     if (!asked) return;
@@ -320,7 +304,7 @@ template <class Net, class Sink> [[gnu::cold]] void collect(parallel::model<Net>
       if (cut && !known) {
         if (w.trainable()) {
           join_parts(axis, w, c);
-          if (axis.rank() == 0) finish_joined<typename std::remove_cvref_t<decltype(w)>::value_type>(c);
+          if (axis.rank() == 0) finish_joined<T>(c);
         } else {
           heed([&] { join_encoded(axis, w, c); });
         }
@@ -334,7 +318,7 @@ template <class Net, class Sink> [[gnu::cold]] void collect(parallel::model<Net>
     }
     if (!bytes)
       for (auto& t : c.tensors) t.bytes = {};
-    if (!refused && !c.form.empty()) heed([&] { sink(static_cast<nn::parameter const&>(w), std::move(c)); });
+    if (!refused && !c.form.empty()) heed([&] { sink(w, std::move(c)); });
   });
   comm::all_or_none(m.all_ranks(), [&] {
     if (refused) std::rethrow_exception(refused);
@@ -342,49 +326,39 @@ template <class Net, class Sink> [[gnu::cold]] void collect(parallel::model<Net>
 }
 
 /// All weights at once, on rank 0 of the mesh; nothing elsewhere. Collective as collect() is.
-template <class Net> [[nodiscard, gnu::cold]] model_image image_of(parallel::model<Net> const& m, model_description const& about, file_options const& how, collecting what = collecting::weights) {
+template <class T, class Space> [[nodiscard, gnu::cold]] model_image image_of(parallel::any_model<T, Space> const& m, model_description const& about, file_options const& how, collecting what = collecting::weights) {
   model_image image;
   collect(m, what, [&](nn::parameter const& w, collected_weight c) { image.add(w.name, c.form, w.whole(), std::move(c.tensors), about, how); });
   return image;
 }
 
 /// The same on the calling rank, which must hold every weight whole (one stage, uncut). Not collective. \throws error
-template <class Net> [[nodiscard, gnu::cold]] model_image local_image_of(char const* call, parallel::model<Net> const& m, model_description const& about = {}, file_options const& how = {}) {
+template <class T, class Space> [[nodiscard, gnu::cold]] model_image local_image_of(char const* call, parallel::any_model<T, Space> const& m, model_description const& about = {}, file_options const& how = {}) {
   demand_dense_type(call, how);
   m.demand_whole_parameters(call);
   model_image image;
-  nn::for_each_parameter(m.net(), [&](auto const& w) {
+  nn::for_each_parameter(m.any_net(), [&](nn::any_weight<T, Space> const& w) {
     if (!w.tied_to.empty()) return;
     demand_whole(call, w);
-    image.add(w.name, std::string(w.form_name()), w.shape, w.visit([&](auto tag, auto const& s) { return decltype(tag)::type::to_file(m.context(), w.shape, s); }), about, how);
+    image.add(w.name, std::string(w.form_name()), w.shape, w.to_file(m.context()), about, how);
   });
   return image;
 }
 
-/// What a file says of a weight, or of this rank's part of it, into the weight. `values` takes the numbers of a form that trains.
-/// \throws error for a form that cannot be cut
-template <class F, class Weight, class Context>
-[[gnu::cold]] void take_weight(Weight const& w, F, Context& where, std::vector<codec::file_tensor> const& tensors, typename F::template storage<typename Weight::execution_space>* to,
-                 typename Weight::value_type* values) {
-  using Space = typename Weight::execution_space;
-  using T = typename F::value_type;
-  typename F::template storage<Space> all;
-  if constexpr (F::trainable) {
-    auto numbers = tensor<T, Space>::allocate(where, w.whole());
-    all.attach(numbers.data());
-    F::from_file(where, w.whole(), tensors, all);
-    std::vector<T> host(static_cast<std::size_t>(w.whole().size())), part(static_cast<std::size_t>(w.size()));
+/// What a file says of a weight, or of this rank's part of it, into the weight. \param values takes the numbers of a form that trains
+/// \param keep false: the numbers alone \throws error for a form that cannot be cut
+template <class T, class Space>
+[[gnu::cold]] void take_weight(nn::any_weight<T, Space>& w, context<Space>& where, std::vector<codec::file_tensor> const& tensors, T* values, bool keep) {
+  bool const part = w.trainable() && w.parts > 1 && w.where.shards();  // the whole comes first
+  auto const numbers = tensor<T, Space>::allocate(where, part ? w.whole() : extents{0});
+  auto const in_place = w.from_file(where, tensors, part ? numbers.data() : values);
+  if (part) {
+    std::vector<T> host(static_cast<std::size_t>(w.whole().size())), mine(static_cast<std::size_t>(w.size()));
     copy_to_host(where, numbers, host.data());
-    io::copy_part(std::as_bytes(std::span<T const>(host)), w.whole(), sizeof(T), w.box(), {0, w.size()}, std::as_writable_bytes(std::span<T>(part)));
-    copy_from_host(where, static_cast<T const*>(part.data()), tensor<T, Space>::wrap(values, w.shape));
-    if constexpr (requires { F::slice(where, w.whole(), all, w.box()); })
-      if (to) *to = F::slice(where, w.whole(), all, w.box());
-  } else if constexpr (requires { F::slice(where, w.whole(), all, w.box()); }) {
-    F::from_file(where, w.whole(), tensors, all);
-    *to = F::slice(where, w.whole(), all, w.box());
-  } else {
-    throw error{"run::load", "the form '" + std::string(F::name) + "' cannot be cut as " + w.where.to_string(), "Leave the weight replicated, or load on one rank of the tensor axis"};
+    io::copy_part(std::as_bytes(std::span<T const>(host)), w.whole(), sizeof(T), w.box(), {0, w.size()}, std::as_writable_bytes(std::span<T>(mine)));
+    copy_from_host(where, static_cast<T const*>(mine.data()), tensor<T, Space>::wrap(values, w.shape));
   }
+  if (keep) in_place();
 }
 
 }  // namespace detail

@@ -27,7 +27,7 @@ namespace pleat::run {
 /// before, which may have other forms: it then says so.
 /// \returns how many weights took another form
 /// \throws error, on every rank alike, and nothing is changed: a form that is not in the weight's set, a weight that the network has not
-template <class Net> [[gnu::cold]] index_t take_forms(std::string const& folder, parallel::model<Net>& m) {
+template <class T, class Space> [[gnu::cold]] index_t take_forms(std::string const& folder, parallel::any_model<T, Space>& m) {
   auto& ranks = m.all_ranks();
   std::string text, path;
   comm::on_root(ranks, [&] {
@@ -51,22 +51,22 @@ template <class Net> [[gnu::cold]] index_t take_forms(std::string const& folder,
   for (auto const& [key, words] : manifest.state)
     if (key.starts_with(detail::form_words)) wanted.emplace(key.substr(std::strlen(detail::form_words)), words.substr(0, words.find('\n')));
   if (wanted.empty()) return 0;
-  Net net = m.net();
+  auto net = m.any_net().clone();
   index_t changed = 0;
-  net.for_each_parameter([&](auto& w) {
-    using forms = typename std::remove_cvref_t<decltype(w)>::forms;
+  net->for_each_parameter([&](nn::any_weight<T, Space>& w) {
     auto const it = w.tied_to.empty() ? wanted.find(w.name) : wanted.end();
     if (it == wanted.end()) return;
     auto const form = std::move(it->second);
     wanted.erase(it);
     if (w.form_name() == form) return;
-    int const index = forms::index(form);
-    if (index < 0) {
+    auto const forms = w.form_names();
+    auto const at = std::find(forms.begin(), forms.end(), form);
+    if (at == forms.end()) {
       std::string have;
-      for (int i = 0; i < forms::size; ++i) have.append(i ? ", '" : "'").append(forms::name(i)).append("'");
+      for (auto const& name : forms) have.append(have.empty() ? "'" : ", '").append(name).append("'");
       throw error{call, "'" + w.name + "' was saved in the form '" + form + "', the model's weight can take " + have, "Build the network with that form in its set, or transform it as it was then"};
     }
-    codec::visit_form<forms>(index, [&](auto tag) { w.template use_form<typename decltype(tag)::type>(); });
+    w.use_form_at(static_cast<int>(at - forms.begin()));
     parallel::detail::keep_blocks_whole(w);
     w.follow_form(w.trainable());
     ++changed;

@@ -24,7 +24,7 @@ any_model<T, Space>::any_model(std::unique_ptr<network_base> net, plan::plan p, 
   demand_precision(plan_, dtype_of<value_type>);
   if (plan_.precision == plan::compute_precision::f16) scale_.emplace();
   layout_->mark_absent(*network_, pipeline().rank());
-  network_->cut(*context_, parts().rank(), parts().size());
+  cut_parameters(*context_, *network_, parts().rank(), parts().size());
   place_ = {all_ranks().size() > 1, groups_->hybrid(), all_ranks().rank()};
   recomputes_ = std::make_unique<plan::recompute_choice const>(plan_.recomputes());
 }
@@ -71,7 +71,7 @@ template <class T, class Space> auto any_model<T, Space>::unsharded() const -> a
   return replanned(std::move(p));
 }
 
-template <class T, class Space> auto any_model<T, Space>::rebuilt(std::unique_ptr<network_base> other) const -> any_model {
+template <class T, class Space> auto any_model<T, Space>::rebuild(std::unique_ptr<network_base> other) const -> any_model {
   auto layout = std::make_shared<stages const>(layout_->of_other_units(other->units()));
   any_model m(std::move(other), plan_, context_, groups_, std::move(layout), seed_);
   m.steps_ = steps_;
