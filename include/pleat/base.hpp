@@ -10,6 +10,7 @@
 #include <pleat/base/configuration.hpp>
 #include <pleat/base/context.hpp>
 #include <pleat/base/error.hpp>
+#include <pleat/base/huge_pages.hpp>
 #include <pleat/base/pool.hpp>
 #include <pleat/base/pooled_array.hpp>
 #include <pleat/base/profile.hpp>

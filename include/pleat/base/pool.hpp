@@ -12,10 +12,12 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include <pleat/base/error.hpp>
+#include <pleat/base/huge_pages.hpp>
 
 namespace pleat {
 
@@ -111,6 +113,7 @@ template <class Space> class pool {
                               " bytes left (" + std::to_string(statistics_.bytes_held) + " are held by this pool)",
                   "Use a smaller micro-batch, or more ranks"};
     }
+    if constexpr (std::is_same_v<memory_space, Kokkos::HostSpace>) advise_huge_pages(data, bytes);
     ++statistics_.allocations;
     statistics_.bytes_held += bytes;
     blocks_.push_back(std::make_unique<block>(block{data, bytes, 0, 0, this}));

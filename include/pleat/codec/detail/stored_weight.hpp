@@ -8,9 +8,11 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
+#include <pleat/base/huge_pages.hpp>
 #include <pleat/codec/dense.hpp>
 #include <pleat/codec/detail/cut_bits.hpp>
 #include <pleat/codec/detail/host_bits.hpp>
@@ -91,6 +93,7 @@ template <class Space> stored_bytes<Space>& stored_bytes<Space>::operator=(store
 template <class Space> stored_bytes<Space>::~stored_bytes() = default;
 template <class Space> void stored_bytes<Space>::allocate(std::size_t bytes) {
   block = decltype(block)(Kokkos::view_alloc(Kokkos::WithoutInitializing, "pleat::stored"), bytes + 64);
+  if constexpr (std::is_same_v<typename Space::memory_space, Kokkos::HostSpace>) advise_huge_pages(block.data(), bytes + 64);
 }
 template <class Space> void stored_bytes<Space>::place(context<Space>& c, std::vector<file_tensor> const& parts, std::size_t in_file) {
   auto list = std::make_shared<std::vector<placed_parts::piece>>();

@@ -9,9 +9,7 @@
 #include <cstdlib>
 #include <new>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
+#include <pleat/base/huge_pages.hpp>
 
 namespace pleat::compute::detail {
 
@@ -39,10 +37,7 @@ class scratch_block {
     std::size_t const whole = (wanted + unit - 1) / unit * unit;
     data_ = std::aligned_alloc(unit, whole);
     if (!data_) throw std::bad_alloc{};
-#if defined(__linux__)
-    if (unit == huge)
-      (void)madvise(data_, whole, MADV_HUGEPAGE);  // a packed panel is walked often: fewer page look-ups
-#endif
+    advise_huge_pages(data_, whole);  // a packed panel is walked often: fewer page look-ups
     size_ = whole;
   }
 
