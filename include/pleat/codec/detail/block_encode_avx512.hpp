@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Encoders of the 32-number block types with AVX-512: the same bytes as block_encode.hpp, at the speed of memory. Needs no Kokkos.
+/// Encoders of the 32-number block types and of int4 with AVX-512: the same bytes as block_encode.hpp, at the speed of memory. Needs no Kokkos.
 #pragma once
 
 #include <pleat/codec/detail/block_encode.hpp>
@@ -13,7 +13,7 @@
 namespace pleat::codec::detail {
 
 /// Whether encode_rows_avx512 knows the format.
-template <class F> inline constexpr bool has_encode_avx512 = F::block == 32 && !std::is_same_v<F, int4_format<32>>;
+template <class F> inline constexpr bool has_encode_avx512 = F::block == 32 || is_int4<F>;
 
 /// Rounded by itself: an operation with a rounding mode of its own is never contracted.
 #define PLEAT_TIMES(a, b) _mm512_maskz_mul_round_ps(static_cast<__mmask16>(-1), a, b, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
@@ -87,6 +87,26 @@ template <class F> PLEAT_TARGET_AVX512 inline void encode_blocks_avx512(F, float
   }
 }
 #undef PLEAT_TIMES
+
+template <int G> PLEAT_TARGET_AVX512 inline void encode_blocks_avx512(int4_format<G>, float const* x, index_t blocks, byte_t* b) {
+  constexpr __mmask16 all = 0xffff;
+  __m512 const seven = _mm512_set1_ps(7.0f), minus_seven = _mm512_set1_ps(-7.0f);
+  for (index_t i = 0; i < blocks; ++i, x += G, b += int4_format<G>::bytes) {
+    __m512 largest = _mm512_setzero_ps();
+    for (int p = 0; p < G; p += 16) largest = _mm512_maskz_max_ps(all, largest, _mm512_maskz_andnot_ps(all, _mm512_set1_ps(-0.0f), _mm512_loadu_ps(x + p)));
+    std::uint16_t const bits = half_of(largest8(_mm256_max_ps(_mm512_maskz_extractf32x8_ps(0xff, largest, 0), _mm512_maskz_extractf32x8_ps(0xff, largest, 1))) / 7.0f);
+    __m512 const inverse = _mm512_set1_ps(inverse_of(half_float(bits)));
+    store16(b, bits);
+    for (int p = 0; p < G; p += 32) {
+      __m512i code[2];
+      for (int h = 0; h < 2; ++h) {  // what is cut in between keeps the product from being contracted
+        __m512 const v = _mm512_maskz_max_ps(all, _mm512_maskz_min_ps(all, _mm512_mul_ps(_mm512_loadu_ps(x + p + 16 * h), inverse), seven), minus_seven);
+        code[h] = _mm512_add_epi32(_mm512_maskz_cvtps_epi32(all, v), _mm512_set1_epi32(8));
+      }
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(b + 2 + p / 2), _mm512_maskz_cvtepi32_epi8(all, _mm512_or_si512(code[0], _mm512_maskz_slli_epi32(all, code[1], 4))));
+    }
+  }
+}
 
 }  // namespace pleat::codec::detail
 

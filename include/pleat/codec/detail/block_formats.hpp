@@ -132,6 +132,9 @@ template <int G> struct int4_format : block_format {
   }
 };
 
+template <class F> inline constexpr bool is_int4 = false;
+template <int G> inline constexpr bool is_int4<int4_format<G>> = true;
+
 /// Number i of a block.
 template <class F> PLEAT_INLINE float block_value(byte_t const* b, int i) {
   int const piece = i / 32, at = i % 32;
