@@ -3,6 +3,10 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <algorithm>
+
+#include <pleat/codec/blocks.hpp>
+
 #include "nn/nn_nets.hpp"
 #include "nn/nn_support.hpp"
 
@@ -47,6 +51,27 @@ TEST_CASE("a fused ReLU has the bits of one that stands alone, forward and backw
     return std::tuple(y, dx, t.gradients());
   };
   CHECK(run(two_layers<nn::relu<>>()) == run(two_layers<lone_relu>()));
+}
+
+TEST_CASE("a sequence of weights that cannot be trained has the gradient of its input") {
+  context<space> c{make_instance<space>(2)};
+  auto const x = random_tensor<float>(c, {11, 32}, 1), dy = random_tensor<float>(c, {11, 5}, 2);
+  auto const run = [&](auto relu) {
+    using form = codec::q8_0<float>;
+    using stored = nn::linear<codec::forms<form>, space>;
+    auto net = nn::sequential(stored("a", 32, 64, {.bias = false}), relu, stored("b", 64, 5, {.bias = false}));
+    nn::for_each_parameter(net, [&](auto& w) {  // the empty biases are dense
+      if constexpr (std::remove_cvref_t<decltype(w)>::forms::template contains<form>) form::encode(c, w.shape, numbers<float>(w.size(), static_cast<std::uint64_t>(w.shape[0])).data(), w.storage_of(codec::form_tag<form>{}));
+    });
+    nn::pass<space> p;
+    p.where = &c;
+    p.training = true;
+    auto out = nn::call(p, net, x);
+    return to_host(c, nn::call_backward_input(p, net, out.saved, dy));
+  };
+  auto const fused = run(nn::relu<>());
+  CHECK(same_bits(fused, run(lone_relu())));
+  CHECK(std::any_of(fused.begin(), fused.end(), [](float d) { return d != 0; }));
 }
 
 TEST_CASE("inference never asks for a backward") {

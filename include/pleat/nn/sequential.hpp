@@ -27,6 +27,12 @@ template <class L> concept resupplied = requires(L const& l, pass_of<L> const& p
 };
 template <class L> concept masks_input = requires(L& l, pass_of<L> const& p, typename L::saved& s, tensor_of<L> dy) { l.backward_input(p, s, dy, true); };
 
+/// Whether all weights of a layer can be trained, as far as the arguments of its type tell: sets of forms say so. Where not, the halves of backward are
+/// compiled apart, so that a network that cannot learn may still be asked for its input's gradient.
+template <class L> struct learns : std::true_type {};
+template <class L> requires requires { typename std::bool_constant<L::trainable>; } struct learns<L> : std::bool_constant<L::trainable> {};
+template <template <class...> class L, class... A> requires(!requires { typename std::bool_constant<L<A...>::trainable>; }) struct learns<L<A...>> : std::conjunction<learns<A>...> {};
+
 // The fused calls know two layers and no sequence, so that they are compiled once for all sequences that have these.
 
 /// nn::call of a layer and of the activation A behind it, in its epilogue.
@@ -55,8 +61,8 @@ template <class L, class A>
   return std::move(out.y);
 }
 
-/// nn::call_backward (with `both` false: nn::call_backward_input) of a layer and of the activation before it.
-template <class L> [[nodiscard]] tensor_of<L> call_backward_masked(pass_of<L> const& p, L& l, saved_of<L>& own, tensor_of<L> dy, bool both) {
+/// nn::call_backward (with `both` false: nn::call_backward_input) of a layer and of the activation before it. Input: `both` is never true.
+template <class L, bool Input = false> [[nodiscard]] tensor_of<L> call_backward_masked(pass_of<L> const& p, L& l, saved_of<L>& own, tensor_of<L> dy, bool both) {
   region r("pleat::nn::backward");
   tensor_of<L> dx;
   {
@@ -64,7 +70,8 @@ template <class L> [[nodiscard]] tensor_of<L> call_backward_masked(pass_of<L> co
     used const opened(p, l, both ? used::what::backward : used::what::input_half);
     dx = aligned_backward(p, l, own, std::move(dy), [&](pass_of<L> const& q, tensor_of<L> d) { return tensor_of<L>(l.backward_input(q, own, std::move(d), true)); });
     check_finite(p, l, dx, "the input gradient");
-    if (both) l.backward_weight(p, own);
+    if constexpr (!Input)
+      if (both) l.backward_weight(p, own);
   }
   if (both) gradients_ready(p, l);
   return dx;
@@ -164,7 +171,7 @@ template <class... Ls> class sequential {
     return backward_from<size - 1>(p, {begin, end, last_needed(p, begin, end), true}, s, std::move(dy), false);
   }
   [[nodiscard]] tensor_type backward_input_units(pass_type const& p, index_t begin, index_t end, saved& s, tensor_type dy) {
-    return backward_from<size - 1>(p, {begin, end, last_needed(p, begin, end), false}, s, std::move(dy), false);
+    return backward_from<size - 1, !std::conjunction_v<detail::learns<Ls>...>>(p, {begin, end, last_needed(p, begin, end), false}, s, std::move(dy), false);
   }
   void backward_weight_units(pass_type const& p, index_t begin, index_t end, saved& s) {
     backward_weight_from<size - 1>(p, {begin, end, last_needed(p, begin, end), false}, s);
@@ -316,18 +323,18 @@ template <class... Ls> class sequential {
   }
 
   /// `masked`: the child after this one has applied this activation's backward already.
-  template <int At>
+  template <int At, bool Input = false>
   [[nodiscard]] tensor_type backward_from(pass_type const& p, range const& u, saved& s, tensor_type dy, [[maybe_unused]] bool masked) {
     if constexpr (At < 0) {
       return dy;
     } else {
-      if (!inside<At>(u.begin, u.end)) return backward_from<At - 1>(p, u, s, std::move(dy), false);
+      if (!inside<At>(u.begin, u.end)) return backward_from<At - 1, Input>(p, u, s, std::move(dy), false);
       if constexpr (ends_run<At>())
         if (At >= u.stop && s.again[static_cast<std::size_t>(run_of<At>)].rank() > 0) again_before<At>(p, s);
       if (At < u.stop) {
         std::get<At>(s) = {};
         if constexpr (run_of<At> >= 0) s.again[static_cast<std::size_t>(run_of<At>)] = {};
-        return backward_from<At - 1>(p, u, s, tensor_type{}, false);
+        return backward_from<At - 1, Input>(p, u, s, tensor_type{}, false);
       }
       auto& l = std::get<At>(layers_);
       pass_type inner = p;
@@ -335,19 +342,23 @@ template <class... Ls> class sequential {
       if constexpr (detail::fusable_activation<layer_at<At>>) {
         if (masked) {
           std::get<At>(s) = {};
-          return backward_from<At - 1>(p, u, s, std::move(dy), false);
+          return backward_from<At - 1, Input>(p, u, s, std::move(dy), false);
         }
       }
       if constexpr (fused_backward<At>()) {
         if (inside<At - 1>(u.begin, u.end) && At > u.stop) {
-          dy = detail::call_backward_masked(inner, l, std::get<At>(s), std::move(dy), u.both);
-          return backward_from<At - 1>(p, u, s, std::move(dy), true);
+          dy = detail::call_backward_masked<layer_at<At>, Input>(inner, l, std::get<At>(s), std::move(dy), u.both);
+          return backward_from<At - 1, Input>(p, u, s, std::move(dy), true);
         }
       }
       index_t const begin = u.begin - first_unit_[At], end = u.end - first_unit_[At];
-      if (u.both) dy = nn::backward_units(inner, l, begin, end, std::get<At>(s), std::move(dy));
-      else dy = nn::backward_input_units(inner, l, begin, end, std::get<At>(s), std::move(dy));
-      return backward_from<At - 1>(p, u, s, std::move(dy), false);
+      if constexpr (Input) {
+        dy = nn::backward_input_units(inner, l, begin, end, std::get<At>(s), std::move(dy));
+      } else {
+        if (u.both) dy = nn::backward_units(inner, l, begin, end, std::get<At>(s), std::move(dy));
+        else dy = nn::backward_input_units(inner, l, begin, end, std::get<At>(s), std::move(dy));
+      }
+      return backward_from<At - 1, Input>(p, u, s, std::move(dy), false);
     }
   }
 

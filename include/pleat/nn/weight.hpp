@@ -25,6 +25,12 @@
 
 namespace pleat::nn {
 
+namespace detail {
+/// Whether a form takes a mask beside numbers that stay where they are. (A concept outside of the class: nvcc takes one inside for its declaration.)
+template <class F, class Space>
+concept keeps_masks = requires(context<Space>& c, std::vector<std::uint8_t> const& bits, typename F::template storage<Space>& s) { F::keep(c, bits, s); };
+}  // namespace detail
+
 /// A weight whose numbers are stored in one member of the set `Forms`, chosen at run time.
 template <class Forms, class Space> class weight : public any_weight<typename Forms::value_type, Space> {
   using base = any_weight<typename Forms::value_type, Space>;
@@ -175,7 +181,7 @@ template <class Forms, class Space> class weight : public any_weight<typename Fo
   void give_mask(context<Space>& c, std::vector<std::uint8_t> const& bits) final {
     codec::visit_form<Forms>(masked_at(), [&](auto tag) {
       using F = typename decltype(tag)::type;
-      if constexpr (keeps_masks<F>) use_form<F>(), F::keep(c, bits, storage_of(tag));
+      if constexpr (detail::keeps_masks<F, Space>) use_form<F>(), F::keep(c, bits, storage_of(tag));
     });
   }
 
@@ -183,15 +189,13 @@ template <class Forms, class Space> class weight : public any_weight<typename Fo
   template <class F> decltype(auto) visit_in_use(F&& f) const { return codec::visit_form<Forms>(form, std::forward<F>(f)); }
 
   [[nodiscard]] bool is_cut() const noexcept { return parts > 1 && where.shards(); }
-  template <class F>
-  static constexpr bool keeps_masks = requires(context<Space>& c, std::vector<std::uint8_t> const& bits, typename F::template storage<Space>& s) { F::keep(c, bits, s); };
   [[noreturn, gnu::cold]] static void refuse_file(std::string_view form, std::string const& lacks) {
     throw error{"codec::" + std::string(form), "no file takes a weight in the form '" + std::string(form) + "': " + lacks + " (codec/form.hpp)"};
   }
   /// The form of the set that takes a mask alone, or -1.
   [[nodiscard]] static int masked_at() {
     for (int i = 0; i < Forms::size; ++i)
-      if (codec::visit_form<Forms>(i, [](auto tag) { return keeps_masks<typename decltype(tag)::type>; })) return i;
+      if (codec::visit_form<Forms>(i, [](auto tag) { return detail::keeps_masks<typename decltype(tag)::type, Space>; })) return i;
     return -1;
   }
 
