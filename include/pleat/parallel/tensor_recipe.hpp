@@ -15,6 +15,7 @@
 #include <vector>
 
 #include <pleat/base/config.hpp>
+#include <pleat/nn/any_weight.hpp>
 #include <pleat/nn/layer.hpp>
 #include <pleat/nn/trainable.hpp>
 

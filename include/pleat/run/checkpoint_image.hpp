@@ -123,15 +123,6 @@ struct encoded_weight {
   }
 };
 
-/// What a form has to say against f, with the weight's name.
-template <class F> void in_words(nn::parameter const& w, F const& f) {
-  try {
-    f();
-  } catch (error const& e) {
-    throw error{e.call(), "'" + w.name + "': " + e.problem(), e.remedy()};
-  }
-}
-
 /// All of them, in the order of the network: their parts come together on one rank of the stage that has them, one weight at a time. Collective.
 /// \throws error on every rank alike
 template <class T, class Space> [[nodiscard, gnu::cold]] std::vector<encoded_weight> encoded_weights(parallel::any_model<T, Space> const& m) {

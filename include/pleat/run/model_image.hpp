@@ -149,11 +149,24 @@ struct collected_weight {
   }
 };
 
+/// What a form has to say against f, with the weight's name.
+template <class F> void in_words(nn::parameter const& w, F const& f) {
+  try {
+    f();
+  } catch (error const& e) {
+    throw error{e.call(), "'" + w.name + "': " + e.problem(), e.remedy()};
+  }
+}
+
 /// This rank's part of a weight that is cut: dense numbers and which of them live, or what the form writes of it. \throws error for a form whose
 /// parts cannot be put together
 template <class T, class Space> [[nodiscard]] collected_weight part_of(nn::any_weight<T, Space> const& w, context<Space>& where) {
   if (!w.trainable()) {
-    if (w.joins()) return {std::string(w.form_name()), w.to_file(where)};
+    if (w.joins()) {
+      collected_weight c{std::string(w.form_name()), {}};
+      in_words(w, [&] { c.tensors = w.to_file(where); });
+      return c;
+    }
     throw error{"run::save", "'" + w.name + "' is one of " + std::to_string(w.parts) + " parts along the tensor axis, stored as '" + std::string(w.form_name()) + "': parts of that form cannot be put together",
                 "Save the model before it is cut (parallel::place)"};
   }
@@ -161,6 +174,7 @@ template <class T, class Space> [[nodiscard]] collected_weight part_of(nn::any_w
   c.tensors[0].bytes.resize(static_cast<std::size_t>(w.size()) * sizeof(T));
   copy_to_host(where, tensor<T, Space>::wrap(w.data(), w.shape), reinterpret_cast<T*>(c.tensors[0].bytes.data()));
   if (!w.masked()) return c;
+  if (w.size() > 0 && !w.mask_bits()) throw error{"codec::masked", "'" + w.name + "' was never encoded: it has no mask", "Prune the model, or load its file, before it is saved"};
   auto const bits = nn::host_mask(where, w);
   c.tensors.push_back({".mask", dtype::u8, w.shape, std::vector<std::byte>(static_cast<std::size_t>(w.size()))});
   for (index_t i = 0; i < w.size(); ++i) c.tensors[1].bytes[static_cast<std::size_t>(i)] = std::byte{codec::detail::bit_at(bits.data(), i)};
@@ -288,7 +302,7 @@ template <class T, class Space> [[gnu::cold]] void collect(parallel::any_model<T
         c = part_of(w, m.context());
       } else {
         demand_whole("run::save", w);
-        c = {std::string(w.form_name()), w.to_file(m.context())};
+        in_words(w, [&] { c = {std::string(w.form_name()), w.to_file(m.context())}; });
       }
     });
     if (!asked) return;
@@ -340,7 +354,9 @@ template <class T, class Space> [[nodiscard, gnu::cold]] model_image local_image
   nn::for_each_parameter(m.any_net(), [&](nn::any_weight<T, Space> const& w) {
     if (!w.tied_to.empty()) return;
     demand_whole(call, w);
-    image.add(w.name, std::string(w.form_name()), w.shape, w.to_file(m.context()), about, how);
+    std::vector<codec::file_tensor> tensors;
+    in_words(w, [&] { tensors = w.to_file(m.context()); });
+    image.add(w.name, std::string(w.form_name()), w.shape, std::move(tensors), about, how);
   });
   return image;
 }

@@ -4,6 +4,7 @@
 /// Going on with a model whose weights are encoded in part: the forms that a checkpoint's weights have, before its numbers are loaded.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <string>
