@@ -76,7 +76,7 @@ int run(options const& o, bool checking) {
   pl::index_t const pieces = o.stages * o.micro_batches * std::max<pl::index_t>(o.chunks, 1);
   if (!checking && pieces > most)
     throw pl::error{"schedule", std::to_string(o.stages) + " stages x " + std::to_string(o.micro_batches) + " micro-batches" + (o.chunks > 1 ? " x " + std::to_string(o.chunks) + " chunks" : "") + " are more than " + std::to_string(most) + ", which this program makes",
-                    "A step of fewer micro-batches looks alike: use --micro-batches " + std::to_string(std::max<pl::index_t>(1, o.micro_batches / (pieces / most + 1)))};
+                    pieces / o.micro_batches > most ? "Use fewer stages or chunks" : "A step of fewer micro-batches looks alike: use --micro-batches " + std::to_string(std::max<pl::index_t>(1, o.micro_batches / (pieces / most + 1)))};
   auto s = checking ? plan::parse_schedule(read_file(o.check)) : plan::make_schedule(plan::parse_schedule_kind(o.kind), o.stages, o.micro_batches, o.chunks);
   std::string const name = checking ? o.check : o.kind;
   plan::check_options const demands{.ascending_weights = !o.any_weight_order, .max_activations = o.max_activations};
