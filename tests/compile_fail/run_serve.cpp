@@ -6,6 +6,7 @@
 #include <pleat/nn/repeat.hpp>
 #include <pleat/nn/residual.hpp>
 #include <pleat/nn/sequential.hpp>
+#include <pleat/parallel/model.hpp>
 #include <pleat/run/evaluate.hpp>
 #include <pleat/run/model_file.hpp>
 #include <pleat/run/serve.hpp>
