@@ -17,8 +17,10 @@ class openblas {
  public:
   openblas() {
 #if defined(__x86_64__)
-    // Where OpenBLAS does not know a processor it falls back to its AVX2 kernels; a yardstick gets its best ones.
-    if (__builtin_cpu_supports("avx512f")) setenv("OPENBLAS_CORETYPE", "SkylakeX", 0);
+    // Where OpenBLAS does not know a processor it falls back to its AVX2 kernels; a yardstick gets its best ones, whatever the environment
+    // of this machine says (which a container may have set for the sake of equal results).
+    if (__builtin_cpu_supports("avx512f")) setenv("OPENBLAS_CORETYPE", "SkylakeX", 1);
+    unsetenv("OPENBLAS_L2_SIZE");
 #endif
     char const* named = std::getenv("PLEAT_OPENBLAS_LIB");
     name_ = named ? named : "libopenblas.so.0";
