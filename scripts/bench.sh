@@ -2,7 +2,7 @@
 # SPDX-FileCopyrightText: 2026 The pleat authors
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 # Builds and runs the benchmark programs, one per room, and merges what they say into build/bench.json (Google Benchmark's own
-# format). A room whose folder has a file `ranks` runs once per number in it, on that many MPI ranks. Where a Python has torch
+# format). Products and networks in int8 run a second time as on a processor without AVX-512 (rows /isa:avx2). A room whose folder has a file `ranks` runs once per number in it, on that many MPI ranks. Where a Python has torch
 # (PLEAT_PEER_PYTHON, else python3), bench/peers/pytorch_*.py run in the same session and add their rows under peer/; where ggml's libraries
 # are found (PLEAT_GGML_LIB, or the package llama_cpp), so does bench/peers/ggml_matvec.py.
 #   scripts/bench.sh [filter] [--no-peers] [further arguments of Google Benchmark]
@@ -54,6 +54,13 @@ for target in "${targets[@]}"; do
     echo "pleat: $target" >&2
     "$program" --benchmark_filter="$filter" --benchmark_out="$parts/$target.json" --benchmark_out_format=json "$@"
   fi
+  if [[ $target == bench_compute || $target == bench_compress ]] && grep -qw avx512f /proc/cpuinfo 2>/dev/null; then
+    int8=$("$program" --benchmark_list_tests --benchmark_filter="$filter" 2>/dev/null | grep -E '^(int8_gemm/[^/]+/threads|gemm/f32_for_int8|network)/' | paste -sd '|') || true
+    if [[ -n $int8 ]]; then
+      echo "pleat: $target, int8 with AVX2" >&2
+      PLEAT_ISA=avx2 "$program" --benchmark_filter="^($int8)\$" --benchmark_out="$parts/$target.isa:avx2.json" --benchmark_out_format=json "$@"
+    fi
+  fi
 done
 
 python=${PLEAT_PEER_PYTHON:-python3}
@@ -88,6 +95,8 @@ for file in sorted(files, key=lambda f: "/peer." in f):
     else:
         merged["context"] = {**context, **merged["context"]}  # the first program's; and what only another one knows, such as its peer's version
     for row in part.get("benchmarks", []):
+        if "isa:avx2" in file:
+            row.update({key: row[key] + "/isa:avx2" for key in ("name", "run_name") if key in row})
         if "/peer." in file:
             row["name"] = row["name"] if row["name"].startswith("peer/") else "peer/" + row["name"]
             if not re.search(pattern, row["name"]):

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Writes docs/performance.md from build/bench.json (Google Benchmark's format; scripts/bench.sh makes it).
 
-    scripts/performance_page.py [bench.json] [page.md] [forms.md]
+    scripts/performance_page.py [--check] [bench.json] [page.md] [forms.md]      --check: exit code 1 where an aim is missed or not measured
 
 The table of forms in docs/forms.md is made from the same rows, between the two comments there that say so.
 
@@ -17,6 +17,8 @@ import pathlib
 import re
 import statistics
 import sys
+
+from performance_aims import aims_table, judge
 
 # First part of a benchmark's name -> the room that it belongs to. What is not here gets a section of its own.
 ROOMS = {
@@ -274,7 +276,7 @@ def forms_table(ours):
         dense = found and found.group(1) != "dense" and ours.get(f"form/dense/{found.group(2)}")
         if dense:
             stored = [f"{r.counters['bytes'] / 1e3:,.1f} kB" if "bytes" in r.counters else "" for r in (dense, ours[name])]
-            rows.append([f"`{name}`", time_text(dense.time), time_text(ours[name].time), f"{math.floor(dense.time / ours[name].time * 100) / 100:.2f}×", *stored])
+            rows.append([f"`{name}`", time_text(dense.time), time_text(ours[name].time), f"{math.floor(dense.time / ours[name].time * 100) / 100:.2f}×" + (f" {BEHIND}" if dense.time < ours[name].time else ""), *stored])
     return table(["what", "dense", "this form", "faster by", "dense stores", "this form stores"], rows) if rows else []
 
 
@@ -399,6 +401,9 @@ def page(bench):
     if not ours:
         return "\n".join(out + ["There are no rows in the file.", ""])
 
+    out += ["## Aims", "", "What the library has set itself to reach, and the worst row of this run (`scripts/performance_aims.py`). Figures are rounded against us.", ""]
+    out += table(["aim", "bar", "worst", "row", ""], aims_table(ours, peers))
+
     families = {}
     for name in sorted((n for n in ours if not n.startswith("comm/ratio/")), key=natural):
         families.setdefault(ours[name].family, []).append(name)
@@ -447,6 +452,8 @@ def page(bench):
 
 
 def main():
+    check = "--check" in sys.argv
+    sys.argv = [word for word in sys.argv if word != "--check"]
     root = pathlib.Path(__file__).resolve().parent.parent
     source = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else root / "build/bench.json"
     target = pathlib.Path(sys.argv[2]) if len(sys.argv) > 2 else root / "docs/performance.md"
@@ -461,6 +468,9 @@ def main():
     if forms.is_file():
         forms.write_text(with_forms(forms.read_text(encoding="utf-8"), bench), encoding="utf-8")
     print(f"pleat: {len(bench.get('benchmarks', []))} rows of {source} became {target}")
+    missed = [aim.what for aim, value, row, holds in judge(*read(bench)[:2]) if not holds]
+    if check and missed:
+        sys.exit("\n".join(["performance_page.py: these aims are missed or not measured:", *missed]))
 
 
 if __name__ == "__main__":

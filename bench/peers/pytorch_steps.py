@@ -9,7 +9,10 @@ A step is forward, cross entropy, backward, optimizer on data that lie in memory
 runs. Without PyTorch the list is empty and a line on stderr says so; PyTorch is never a dependency of the build.
 """
 import argparse
+import concurrent.futures
+import importlib.util
 import json
+import multiprocessing
 import resource
 import sys
 import time
@@ -101,6 +104,38 @@ def best(call, seconds):
     return least, runs, (time.process_time() - cpu) / runs
 
 
+def measure(case, threads, seconds):
+    """One row, measured in a process of its own, so that its peak memory is nobody else's. (PyTorch's version, the row)"""
+    import torch
+    from torch import nn
+    torch.set_num_threads(threads)
+    torch.manual_seed(1)
+    network, batch, optimizer = case
+    make, shape = networks(torch)[network]
+    model = make().train()
+    if network.startswith("gpt"):
+        x, y = torch.randint(0, 65, (batch, *shape)), torch.randint(0, 65, (batch * shape[0],))
+    else:
+        x, y = torch.randn(batch, *shape), torch.randint(0, 10, (batch,))
+    loss = nn.CrossEntropyLoss()
+    rule = (torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9) if optimizer == "sgd"
+            else torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True))
+
+    def step():
+        rule.zero_grad(set_to_none=True)
+        loss(model(x), y).backward()
+        rule.step()
+
+    least, runs, cpu = best(step, seconds)
+    name = name_of(case, threads)
+    return torch.__version__, {"name": name, "run_name": name, "run_type": "iteration", "iterations": runs, "real_time": least * 1e6, "cpu_time": cpu * 1e6,
+                               "time_unit": "us", "peak_MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+def name_of(case, threads):
+    return f"peer/pytorch/train_step/{case[0]}/batch:{case[1]}/{case[2]}/threads:{threads}"
+
+
 def main():
     options = argparse.ArgumentParser()
     options.add_argument("--threads", type=int, default=1)
@@ -109,38 +144,16 @@ def main():
     options.add_argument("--out", default="-")
     options = options.parse_args()
     rows, context = [], {"executable": "pytorch_steps.py"}
-    try:
-        import torch
-        from torch import nn
-    except ImportError:
+    if importlib.util.find_spec("torch") is None:
         print("pytorch_steps.py: PyTorch is not installed; nothing measured (pip install torch)", file=sys.stderr)
     else:
-        torch.set_num_threads(options.threads)
-        torch.manual_seed(1)
-        context["pytorch"] = torch.__version__
-        for network, batch, optimizer in CASES:
-            name = f"peer/pytorch/train_step/{network}/batch:{batch}/{optimizer}/threads:{options.threads}"
-            if options.filter not in name:
+        for case in CASES:
+            if options.filter not in name_of(case, options.threads):
                 continue
-            make, shape = networks(torch)[network]
-            model = make().train()
-            if network.startswith("gpt"):
-                x, y = torch.randint(0, 65, (batch, *shape)), torch.randint(0, 65, (batch * shape[0],))
-            else:
-                x, y = torch.randn(batch, *shape), torch.randint(0, 10, (batch,))
-            loss = nn.CrossEntropyLoss()
-            rule = (torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9) if optimizer == "sgd"
-                    else torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True))
-
-            def step():
-                rule.zero_grad(set_to_none=True)
-                loss(model(x), y).backward()
-                rule.step()
-
-            seconds, runs, cpu = best(step, options.seconds)
-            rows.append({"name": name, "run_name": name, "run_type": "iteration", "iterations": runs, "real_time": seconds * 1e6,
-                         "cpu_time": cpu * 1e6, "time_unit": "us", "peak_MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024})
-            print(f"{name}  {seconds * 1e6:.1f} us, {cpu * 1e6:.1f} us of processor time a step", file=sys.stderr)
+            with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+                context["pytorch"], row = process.submit(measure, case, options.threads, options.seconds).result()
+            rows.append(row)
+            print(f"{row['name']}  {row['real_time']:.1f} us, {row['cpu_time']:.1f} us of processor time a step, {row['peak_MB']:.0f} MB at the most", file=sys.stderr)
     text = json.dumps({"context": context, "benchmarks": rows}, indent=1)
     if options.out == "-":
         print(text)

@@ -8,6 +8,7 @@ import unittest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts"))
+import performance_aims as pa
 import performance_page as pp
 
 
@@ -70,13 +71,44 @@ BENCH = {
 class Page(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.text = pp.page(BENCH)
+        whole = pp.page(BENCH)
+        begin, end = whole.index("## Aims"), whole.index("## Beside the peers")
+        cls.aims = whole[begin:end].split("\n")
+        cls.text = whole[:begin] + whole[end:]
         cls.lines = cls.text.split("\n")
 
     def line(self, *words):
         found = [l for l in self.lines if all(w in l for w in words)]
         self.assertEqual(len(found), 1, (words, found))
         return found[0]
+
+    def aim(self, what):
+        found = [l for l in self.aims if l.startswith(f"| {what}")]
+        self.assertEqual(len(found), 1, (what, found))
+        return [cell.strip() for cell in found[0].strip("|").split("|")][1:]
+
+    def test_aims_are_judged_by_their_worst_row(self):
+        self.assertEqual(self.aim("float product, every shape"), ["≥ 0.93", "0.500", "`gemm/f32/512x512x512/threads:1`, the worst of 2", "**missed**"])
+        self.assertEqual(self.aim("train step: time"), ["≤ 0.8", "0.667", "`train_step/mlp/batch:64/sgd/threads:1`, the worst of 2", "holds"])
+        self.assertEqual(self.aim("`comm` over a call"), ["≤ 1.02", "0.990", "`comm/all_reduce/f32/8B/ranks:2`", "holds"])
+        self.assertEqual(self.aim("int8 product, K ≥ 512")[1:], ["3.00", "`int8_gemm/512x512x512/threads:1`", "holds"])
+        self.assertEqual(self.aim("deterministic mode")[1:], ["1.24", "`train_step/mlp/batch:64/sgd/deterministic/threads:1`", "holds"])
+
+    def test_two_ranks_count_at_small_batches_beside_silent_ranks_only(self):
+        self.assertEqual(self.aim("train step, two ranks")[1:], ["0.991", "`train_step/mlp/batch:64/sgd/thread_ranks:2`", "**missed**"])  # 500 / 520 / 0.97
+        faster = {"benchmarks": [row("train_step/a/batch:256/sgd/thread_ranks:2", 100), row("train_step/a/batch:256/sgd/threads:1", 195),
+                                 row("train_step/a/batch:256/sgd/compute_only:2", 90)]}
+        aim = next(a for a in pa.judge(*pp.read(faster)[:2]) if "two ranks" in a[0].what)
+        self.assertEqual((aim[1], aim[3]), (1.0, True))
+
+    def test_an_aim_without_rows_is_not_met(self):
+        self.assertEqual(self.aim("csr at 90 % zeros"), ["≥ 3", "", "no row in this run", "not measured"])
+        self.assertTrue(all(a[3] is None for a in pa.judge({}, {})))
+
+    def test_aims_are_never_rounded_in_our_favour(self):
+        self.assertEqual(pa.figure(0.9499, True), "0.949")
+        self.assertEqual(pa.figure(1.0201, False), "1.03")
+        self.assertEqual(pa.figure(31.79, True), "31.7")
 
     def test_figures_beside(self):
         self.assertIn("0.90 of ranks that do not talk; 1.87× of one rank's speed", self.line("| `tensor_axis/block/ranks:2`"))
@@ -121,7 +153,7 @@ class Page(unittest.TestCase):
     def test_interleaved_pairs_beside_mpi(self):
         self.assertEqual(self.line("| `comm/all_reduce"), "| `comm/all_reduce/f32/8B/ranks:2` | 110 µs | 100 µs | 0.99 |")
         self.assertIn("**1.10** behind", self.line("| `comm/broadcast"))
-        self.assertNotIn("comm/ratio", self.text)
+        self.assertNotIn("comm/ratio", self.text + "\n".join(self.aims))
 
     def test_peers_of_other_names(self):
         self.assertEqual(self.line("| `sort/f32/1000/threads:1`"), "| `sort/f32/1000/threads:1` | 50.0 µs | 20.0 M elements/s | 100 µs | 0.50 |")

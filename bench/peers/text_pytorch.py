@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Trains the twin of examples/07_language_model in PyTorch: does the same small model learn as much?
 
-    python3 bench/peers/pytorch_text.py --data input.txt --layers 3 --width 64 --heads 4 --context 64 --batch 8 --steps 1000 --seeds 1 2 3
+    python3 bench/peers/text_pytorch.py --data input.txt --layers 3 --width 64 --heads 4 --context 64 --batch 8 --steps 1000 --seeds 1 2 3
 
 The same network, initial distributions, optimizer, learning-rate curve, clipping and validation windows; the drawn numbers differ, so losses
 agree within the spread over seeds only. One JSON line per seed: {"seed": 1, "loss": [...], "validation_loss": 1.9}. PyTorch is never a
@@ -105,7 +105,7 @@ def main():
     try:
         import torch
     except ImportError:
-        sys.exit("pytorch_text.py: PyTorch is not installed (pip install torch)")
+        sys.exit("text_pytorch.py: PyTorch is not installed (pip install torch)")
     torch.set_num_threads(options.threads)
     with open(options.data, encoding="latin-1", newline="") as file:
         text = file.read()
