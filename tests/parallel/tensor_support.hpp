@@ -150,9 +150,21 @@ inline double distance(std::vector<float> const& a, std::vector<float> const& b)
   return n > 0 ? std::sqrt(d / n) : std::sqrt(d);
 }
 
-/// How far two runs' gradients of the l-th of n parameters (0: the first layer's) may lie apart, relative to the Frobenius norm. The bound of the
-/// field's parity tests is k·C^(n−l)·eps with k = 4, C = 1.03, for the rounding of one run. Where `sums` ranks or micro-batches each sum a part of
-/// every product, sums − 1 more roundings follow, of either sign: their errors add up as √sums. Both runs round: twice that.
+/// Of each parameter the layer that it belongs to, counted from the first. A layer is what has a name: what stands before a parameter's last dot.
+inline std::vector<std::size_t> layers_of(std::vector<std::string> const& parameters) {
+  std::vector<std::size_t> layer;
+  std::string last;
+  for (auto const& name : parameters) {
+    auto const here = name.substr(0, name.rfind('.'));
+    layer.push_back(layer.empty() ? 0 : layer.back() + (here != last));
+    last = here;
+  }
+  return layer;
+}
+
+/// How far two runs' gradients in the l-th of n layers (0: the first) may lie apart, relative to the Frobenius norm. The bound of the field's parity
+/// tests is k·C^(n−l)·eps with k = 4, C = 1.03, for the rounding of one run. Where `sums` ranks or micro-batches each sum a part of every product,
+/// sums − 1 more roundings follow, of either sign: their errors add up as √sums. Both runs round: twice that.
 inline double gradient_bound(std::size_t l, std::size_t n, index_t sums) {
   return 2 * 4 * std::pow(1.03, static_cast<double>(n - l)) * 0x1p-23 * std::sqrt(static_cast<double>(sums));
 }
@@ -160,9 +172,10 @@ inline double gradient_bound(std::size_t l, std::size_t n, index_t sums) {
 /// The first parameter whose gradient is further from the serial run's than that. Empty: none.
 inline std::string beyond_bound(walked const& a, walked const& serial, int ranks) {
   double const eps = 0x1p-23;
-  for (std::size_t l = 0; l < serial.order.size(); ++l) {
-    auto const& name = serial.order[l];
-    double const bound = gradient_bound(l, serial.order.size(), ranks);
+  auto const layer = layers_of(serial.order);
+  for (std::size_t i = 0; i < serial.order.size(); ++i) {
+    auto const& name = serial.order[i];
+    double const bound = gradient_bound(layer[i], layer.back() + 1, ranks);
     double const d = a.gradients.contains(name) ? distance(a.gradients.at(name), serial.gradients.at(name)) : 1e30;
     if (!(d <= bound)) return name + ": " + std::to_string(d / eps) + " eps, allowed " + std::to_string(bound / eps);
   }

@@ -11,6 +11,7 @@
 
 #include "parallel/tensor_support.hpp"
 
+#include <cmath>
 #include <map>
 #include <stdexcept>
 #include <string>
@@ -136,6 +137,59 @@ template <class Net> outcome train_on(Net const& net, pl::plan::plan const& p, l
     if (root) first = std::move(r);
   });
   return first;
+}
+
+/// One step of plain descent with a rate so large, a power of two, that the parameter's own size hardly rounds what is added to it: the gradient
+/// is the difference of the values, divided by it.
+constexpr double large_rate = 1024;
+constexpr lesson one_large_step{.rate = large_rate, .clip = 0};
+
+/// Gradients of a run of one large step.
+inline std::map<std::string, std::vector<double>> gradients_of(outcome const& o) {
+  std::map<std::string, std::vector<double>> g;
+  for (auto const& [name, after] : o.values) {
+    auto const& before = o.first_values.at(name);
+    for (std::size_t i = 0; i < after.size(); ++i) g[name].push_back((static_cast<double>(before[i]) - after[i]) / large_rate);
+  }
+  return g;
+}
+template <class V> double norm(V const& v) {
+  double n = 0;
+  for (auto const x : v) n += static_cast<double>(x) * x;
+  return std::sqrt(n);
+}
+
+/// Into how many parts a plan cuts the sums of one gradient: samples over data ranks and micro-batches, products over the tensor axis. A pipeline's
+/// ranks share layers out, and no sum.
+inline pl::index_t sums_of(pl::plan::plan const& p) { return p.data_ranks * p.tensor_ranks * p.micro_batches; }
+
+/// Empty, or the first layer whose gradient, after one large step, is out of bounds. \param wire what is allowed besides
+inline std::string beyond(outcome const& a, outcome const& serial, pl::index_t sums, double wire = 0) {
+  auto const got = gradients_of(a), expected = gradients_of(serial);
+  auto const layer = layers_of(serial.order);
+  for (std::size_t k = 0; k < serial.order.size(); ++k) {
+    auto const& name = serial.order[k];
+    if (a.first_values.at(name) != serial.first_values.at(name)) return name + " begins with other values";
+    auto const& g = expected.at(name);
+    double const size = norm(g);
+    // value − rate·gradient is rounded once in either run: by eps / 2 of the result, which is at most value + rate·gradient.
+    double const rounding = 0x1p-23 * (1 + norm(serial.first_values.at(name)) / (large_rate * size));
+    double const bound = gradient_bound(layer[k], layer.back() + 1, sums) + rounding + wire;
+    double d = 0;
+    for (std::size_t i = 0; i < g.size(); ++i) d += (got.at(name)[i] - g[i]) * (got.at(name)[i] - g[i]);
+    if (!(size > 0)) return name + " has no gradient";
+    if (!(std::sqrt(d) <= bound * size)) return name + ": off by " + std::to_string(std::sqrt(d) / size * 0x1p23) + " eps, allowed " + std::to_string(bound * 0x1p23);
+  }
+  return {};
+}
+
+/// Empty, or what differs in a bit.
+inline std::string other_bits(outcome const& a, outcome const& b) {
+  if (a.losses != b.losses) return "another loss";
+  if (a.norms != b.norms) return "another norm of the gradient";
+  for (auto const& name : b.order)
+    if (a.values.at(name) != b.values.at(name)) return name;
+  return {};
 }
 
 }  // namespace transformer_training
