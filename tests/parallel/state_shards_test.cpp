@@ -10,8 +10,11 @@
 #include <catch2/generators/catch_generators.hpp>
 
 #include <chrono>
+#include <memory>
+#include <span>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "support/empty_parameter.hpp"
@@ -135,6 +138,49 @@ TEST_CASE("a 16-bit wire rounds gradients by no more than its bound, and nothing
         });
         for (auto const& s : said) CHECK(s == "");
       }
+}
+
+TEST_CASE("a group of state is neighbours along the data axis, of one stage and one part of the weights; twins are a group's length apart") {
+  using lists = std::vector<std::vector<int>>;  // ranks of the world
+  struct setting {
+    pl::plan::plan plan;
+    lists groups, twins;
+  };
+  for (setting const& s : {
+           setting{{.data_ranks = 4, .state_stage = 1, .state_ranks = 2}, {{0, 1}, {2, 3}}, {{0, 2}, {1, 3}}},
+           setting{{.data_ranks = 6, .state_stage = 3, .state_ranks = 3}, {{0, 1, 2}, {3, 4, 5}}, {{0, 3}, {1, 4}, {2, 5}}},
+           setting{{.data_ranks = 4, .state_stage = 2, .state_ranks = 1}, {{0}, {1}, {2}, {3}}, {{0, 1, 2, 3}}},
+           setting{{.data_ranks = 4, .tensor_ranks = 2, .state_stage = 1, .state_ranks = 2}, {{0, 2}, {1, 3}, {4, 6}, {5, 7}}, {{0, 4}, {1, 5}, {2, 6}, {3, 7}}},
+           setting{{.data_ranks = 4, .pipeline_ranks = 2, .state_stage = 2, .state_ranks = 2}, {{0, 1}, {2, 3}, {4, 5}, {6, 7}}, {{0, 2}, {1, 3}, {4, 6}, {5, 7}}},
+           setting{{.data_ranks = 2, .tensor_ranks = 2, .pipeline_ranks = 2, .state_stage = 3}, {{0, 2}, {1, 3}, {4, 6}, {5, 7}}, {}},
+       }) {
+    INFO(s.plan.to_string());
+    auto const n = static_cast<std::size_t>(s.plan.ranks());
+    lists in_group(n), with_twins(n);
+    std::vector<int> shard(n);
+    pl::comm::run_local(static_cast<int>(n), [&](pl::comm::communicator c) {
+      int const me = c.rank();
+      auto const at = pl::parallel::groups::make(s.plan, c);
+      pl::parallel::shard_group const g(s.plan, std::make_shared<pl::comm::communicator>(at->data().duplicate()));
+      auto const ranks_of = [&](pl::comm::communicator& some) {
+        std::vector<int> all(static_cast<std::size_t>(some.size()));
+        some.all_gather(std::span<int const>(&me, 1), all);
+        return all;
+      };
+      in_group[static_cast<std::size_t>(me)] = ranks_of(*g.members);
+      if (g.replicas) with_twins[static_cast<std::size_t>(me)] = ranks_of(*g.replicas);
+      shard[static_cast<std::size_t>(me)] = g.shard;
+    });
+    for (auto const& group : s.groups)
+      for (std::size_t i = 0; i < group.size(); ++i) {
+        auto const rank = static_cast<std::size_t>(group[i]);
+        CHECK(in_group[rank] == group);
+        CHECK(shard[rank] == static_cast<int>(i));  // whom it hands its pieces to has the same ones
+      }
+    for (auto const& same : s.twins)
+      for (int const rank : same) CHECK(with_twins[static_cast<std::size_t>(rank)] == same);
+    if (s.twins.empty()) CHECK(with_twins == lists(n));
+  }
 }
 
 TEST_CASE("a rank holds the bytes that the ledger says, under every stage") {
