@@ -30,7 +30,7 @@ ROOMS = {
     "lane_reduce": "comm", "form": "codec", "read_idx": "io", "gather": "io", "safetensors": "io", "checkpoint": "io",
     "stored": "codec", "float": "codec", "memory": "codec", "plan": "tensor", "schedule": "plan", "stages": "plan",
     "host_cost": "parallel", "pipeline": "parallel", "state": "parallel", "tensor_axis": "parallel", "exposed_communication": "parallel",
-    "train_step": "run", "serve": "run", "network": "compress", "pruned": "compress",
+    "base": "base", "layer": "nn", "build": "nn", "train_step": "run", "serve": "run", "network": "compress", "pruned": "compress",
 }
 # Counters that compare a row with another one of its benchmark -> what the figure says, which way it is rounded, and what it says below 1 where
 # that is a loss.
@@ -49,7 +49,7 @@ ALIASES = [
     (re.compile(r"ggml/(.+/apply/\d+)$"), "ggml", r"stored/\1"),
 ]
 ORDER = ["base", "tensor", "comm", "compute", "codec", "nn", "plan", "io", "parallel", "run", "compress"]
-TITLES = {"openblas": "OpenBLAS", "pytorch": "PyTorch", "mpi": "MPI by hand", "std_sort": "std::sort", "std_nth_element": "std::nth_element", "thrust": "Thrust"}
+TITLES = {"openblas": "OpenBLAS", "pytorch": "PyTorch", "mpi": "MPI by hand", "std_sort": "std::sort", "std_nth_element": "std::nth_element", "thrust": "Thrust", "operator_new": "operator new", "read_file": "its bytes alone"}
 NANOSECONDS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
 BEHIND = "behind"
 # What the rows of a family measure, where that is not seen from their names.
