@@ -50,12 +50,13 @@ struct layout {
   }
 };
 
-/// 12 → 10 → … with a tied weight, in any element type and form; 10, 14 and 12 are uneven over three ranks.
+/// 12 → 10 → … with a tied weight, in any element type and form; 10, 14 and 12 are uneven over three ranks. Something is drawn at random in every
+/// step: whoever goes on from a checkpoint must draw what the first run would have drawn.
 template <class Forms> auto network() {
   namespace nn = pl::nn;
   auto net = nn::sequential(nn::linear<Forms>("fc1", 12, 10), nn::relu<typename Forms::value_type>(), nn::linear<Forms>("square", 10, 10),
                             nn::repeat("block", 2, nn::residual(nn::sequential(nn::linear<Forms>("in", 10, 14), nn::tanh_activation<typename Forms::value_type>(), nn::linear<Forms>("out", 14, 10)))),
-                            nn::linear<Forms>("again", 10, 10, {.tied_to = "square.weight"}), nn::linear<Forms>("last", 10, 5));
+                            nn::dropout<typename Forms::value_type>("drop", 0.25), nn::linear<Forms>("again", 10, 10, {.tied_to = "square.weight"}), nn::linear<Forms>("last", 10, 5));
   return pl::parallel::tensor_parallel(std::move(net), {pl::parallel::column("fc1.*"), pl::parallel::column("block.*.in.*"), pl::parallel::row("block.*.out.*")});
 }
 using dense = pl::codec::forms<pl::codec::dense<float>>;

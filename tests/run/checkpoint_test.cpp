@@ -167,6 +167,24 @@ TEST_CASE("training goes on under another layout with the same bits") {
   }
 }
 
+TEST_CASE("what is drawn at random is part of a checkpoint: a run that goes on from another step draws otherwise") {
+  folder const f;
+  train_alone(f / "alone", 2);
+  auto const goes_on = [&](index_t at_step) {
+    resumed<dense>({1, 2, 1, 1}, f / "alone", [&](auto& t, auto const&) {
+      t.model.set_steps(at_step);
+      t.steps(2, 4);
+      pl::run::save_checkpoint(f / "on", t.model, t.optimizer, 4);
+    });
+    auto const bytes = files(f / "on/step-4").at("parameters.safetensors");
+    std::filesystem::remove_all(f / "on");
+    return bytes;
+  };
+  auto const same = goes_on(2);
+  CHECK((goes_on(2) == same));
+  CHECK((goes_on(3) != same));
+}
+
 TEST_CASE("16-bit values keep their masters under every layout") {
   using forms = pl::codec::forms<pl::codec::dense<pl::bfloat16>>;
   folder const f;
