@@ -19,7 +19,7 @@ namespace pleat {
 /// A value per rank; nothing global.
 class world {
  public:
-  /// Receives each line that the library has to say, on rank 0 only. An empty function silences it.
+  /// Receives each line that the library has to say: on rank 0, and what only another rank can know, there. An empty function silences it.
   using sink = std::function<void(std::string_view line)>;
 
   world() = default;
@@ -41,7 +41,9 @@ class world {
   }
 
   /// Where say() goes from this rank: empty on all but rank 0. For what must speak when the world is not at hand.
-  PLEAT_LAZY [[nodiscard]] sink voice() const { return root() ? sink_ : sink{}; }
+  PLEAT_LAZY [[nodiscard]] sink voice() const { return voice(root()); }
+  /// The same where rank 0 cannot know: `speaks` on the one rank that says it.
+  PLEAT_LAZY [[nodiscard]] sink voice(bool speaks) const { return speaks ? sink_ : sink{}; }
 
   /// The same, but once per key: notes that a silent fallback would have hidden (law 10).
   PLEAT_LAZY void say_once(std::string const& key, std::string_view line) {
@@ -50,8 +52,8 @@ class world {
 
  private:
   static void print(std::string_view line) {
-    std::fwrite(line.data(), 1, line.size(), stdout);
-    std::fputc('\n', stdout);
+    std::string const whole = std::string(line) + '\n';  // in one piece: another rank may speak, too
+    std::fwrite(whole.data(), 1, whole.size(), stdout);
     std::fflush(stdout);
   }
   sink sink_ = print;

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Says once, on rank 0, which activations must move because a layer got them placed otherwise than it needs them, and which results could
-/// not be cut as was asked.
+/// Says once, on the first rank that has the layer, which activations must move because a layer got them placed otherwise than it needs
+/// them, and which results could not be cut as was asked.
 #pragma once
 
 #include <algorithm>

@@ -57,8 +57,8 @@ template <class T, class Space> class replica {
   [[nodiscard]] comm::communicator& pipeline() const noexcept { return groups_->pipeline(); }
   /// Those that hold the parts of each weight: the tensor axis.
   [[nodiscard]] comm::communicator& parts() const noexcept { return groups_->tensor(); }
-  /// Activations that had to move because a layer got them placed otherwise than it needs them, as they have been met so far; said once
-  /// by the voice of the world's rank 0.
+  /// Activations of this rank's stages that had to move because a layer got them placed otherwise than it needs them, as they have been met so
+  /// far; said once, by the first rank that has the stage: on meshes without a pipeline the world's rank 0.
   [[nodiscard]] std::vector<move_report::entry> moves() const { return moves_ ? moves_->entries() : std::vector<move_report::entry>{}; }
   /// All ranks of the mesh.
   [[nodiscard]] comm::communicator& all_ranks() const noexcept { return groups_->all(); }

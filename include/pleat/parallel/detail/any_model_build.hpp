@@ -39,7 +39,8 @@ any_model<T, Space>::any_model(place_of_model at, std::unique_ptr<network_base> 
   coding_ = std::move(options.gradients);
   agree_on_plan((coding_ ? random::hash(coding_.words()) : 0) ^ (options.unit_costs.empty() ? 0 : random::hash(layout_->to_string())));
   demand_codable(plan_, coding_);
-  if (tensor_axis()) moves_ = std::make_shared<move_report>(w.voice());
+  // Rank 0 has not all layers: of each pipeline rank's the first that holds them speaks.
+  if (tensor_axis()) moves_ = std::make_shared<move_report>(w.voice(ranks_->rank() == 0 && parts().rank() == 0));
   group_ = std::make_shared<shard_group>(plan_, ranks_);
   arena_ = std::make_unique<arena_type>(*context_, *network_, seed_, group_->over(plan_), ties());
   make_gather();
