@@ -6,14 +6,23 @@
 //   stored/<form>/encode, /decode
 //   float/apply/M               the dense form;  peer/openblas/apply/M: cblas_sgemm, where it is found (bench/peers/openblas.hpp)
 //   memory/copy                 memcpy of the float weight: what encoding is measured against;  weights_per_second · 4 is bytes of weights
+//   stored/low_rank/apply/M     factors of rank 256: an eighth of the bytes; …/factor/NxN: encoding a weight of that size (a decomposition)
+//   stored/int8_integer/apply/M 8-bit codes in, 8-bit codes out (codec::apply_integer), beside the float product of floats
+//   stored_convolution/<form>/<outputs>x<inputs>x<kernel>@<extent>/batch:N: from the stored kernel, beside the decoded one's in float;
+//                               spatial_low_rank at half the full rank's cost
 // Sparse forms hold 90 % zeros (block_1x4 in whole blocks; csr_at_50 … 50 % …), 2:4 its half.
 #include <pleat/codec.hpp>
 
 #include <pleat/base/random.hpp>
 #include <pleat/codec/blocks.hpp>
 #include <pleat/codec/codebook.hpp>
+#include <pleat/codec/int8.hpp>
+#include <pleat/codec/int8_integer.hpp>
+#include <pleat/codec/low_rank.hpp>
 #include <pleat/codec/reduced.hpp>
 #include <pleat/codec/sparse.hpp>
+#include <pleat/codec/spatial_low_rank.hpp>
+#include <pleat/compute/convolution.hpp>
 
 #include <peers/openblas.hpp>
 
@@ -77,21 +86,25 @@ double cpu_seconds() {
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
-/// Says whether a product gains or loses beside the dense form's with as many columns.
-template <class Product> void compare_with_float(benchmark::State& state, index_t m, std::vector<float> const& x, Product const& product) {
-  weight<codec::dense<float>> dense(0, 1);  // not static: it holds an instance of Kokkos, which ends before statics do
-  std::vector<float> y(static_cast<std::size_t>(m * side));
+/// Says whether a product gains or loses beside the float one: the quotient of the least times of both, by turns.
+template <class Float, class Product> void compare(benchmark::State& state, Float const& in_float, Product const& product) {
   double least_float = 1e30, least = 1e30;
   auto const began = cpu_seconds();
   for (int turn = 0; turn < 5 || cpu_seconds() - began < 0.3; ++turn) {
     auto const t0 = cpu_seconds();
-    codec::dense<float>::apply(dense.where, dense.shape, dense.storage, m, x.data(), y.data(), {});
+    in_float();
     auto const t1 = cpu_seconds();
     product();
     least_float = std::min(least_float, t1 - t0), least = std::min(least, cpu_seconds() - t1);
   }
   state.counters["float_over_this"] = least_float / least;
   if (least_float < least) state.SetLabel("loses to float");
+}
+/// Beside the dense form's product with as many columns.
+template <class Product> void compare_with_float(benchmark::State& state, index_t m, std::vector<float> const& x, Product const& product) {
+  weight<codec::dense<float>> dense(0, 1);  // not static: it holds an instance of Kokkos, which ends before statics do
+  std::vector<float> y(static_cast<std::size_t>(m * side));
+  compare(state, [&] { codec::dense<float>::apply(dense.where, dense.shape, dense.storage, m, x.data(), y.data(), {}); }, product);
 }
 
 void rate(benchmark::State& state) {
@@ -129,6 +142,79 @@ template <class F> void register_form(std::string const& form, double zeros = 0,
     for (auto _ : state) F::decode(w.where, w.shape, w.storage, out.data());
     rate(state);
   })->Unit(benchmark::kMillisecond);
+}
+
+void product_rate(benchmark::State& state, index_t m, index_t bytes) {
+  state.counters["flops"] = benchmark::Counter(2.0 * static_cast<double>(m * side * side), benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["bytes"] = static_cast<double>(bytes);
+}
+
+/// Factors of one's own: what a product costs does not depend on what they hold, and decomposing a weight of this size takes long.
+void register_low_rank() {
+  using form = codec::low_rank<float>;
+  constexpr index_t rank = 256;
+  for (index_t const m : {1, 8, 32, 64})
+    benchmark::RegisterBenchmark(("stored/low_rank/apply/" + std::to_string(m)).c_str(), [=](benchmark::State& state) {
+      pleat::context<host> c{pleat::make_instance<host>(1)};
+      extents const shape{side, side};
+      form::storage<host> w;
+      auto const numbers_of_factors = numbers(side * rank, 0, 1);
+      form::set(c, shape, {codec::detail::part_of(".left", {side, rank}, numbers_of_factors), codec::detail::part_of(".right", {rank, side}, numbers_of_factors)}, w);
+      auto const x = numbers(m * side, 0, 1);
+      std::vector<float> y(static_cast<std::size_t>(m * side));
+      auto const product = [&] { form::apply(c, shape, w, m, x.data(), y.data(), {}); };
+      for (auto _ : state) product();
+      compare_with_float(state, m, x, product);
+      product_rate(state, m, form::bytes(shape, w));
+    })->Unit(benchmark::kMillisecond);
+  for (index_t const n : {128, 256})
+    benchmark::RegisterBenchmark(("stored/low_rank/factor/" + std::to_string(n) + "x" + std::to_string(n)).c_str(), [=](benchmark::State& state) {
+      pleat::context<host> c{pleat::make_instance<host>(1)};
+      auto const values = numbers(n * n, 0, 1);
+      form::storage<host> w;
+      for (auto _ : state) form::encode(c, {n, n}, values.data(), w);
+    })->Unit(benchmark::kMillisecond);
+}
+
+/// A layer in integers alone: no float is read or written.
+void register_integers() {
+  using form = codec::int8<float>;
+  for (index_t const m : {1, 8, 32, 64})
+    benchmark::RegisterBenchmark(("stored/int8_integer/apply/" + std::to_string(m)).c_str(), [=](benchmark::State& state) {
+      weight<form> w(0, 1);
+      auto const x = numbers(m * side, 0, 1);
+      std::vector<std::int8_t> codes(x.size()), out(static_cast<std::size_t>(m * side));
+      for (std::size_t i = 0; i < x.size(); ++i) codes[i] = static_cast<std::int8_t>(127 * x[i]);
+      auto const r = codec::requantizer<host>::make(w.where, w.shape, w.storage, 1 / 127.0f, 0.1f, nullptr, pleat::compute::activation::relu);
+      auto const product = [&] { codec::apply_integer(w.where, w.shape, w.storage, r, m, codes.data(), out.data()); };
+      for (auto _ : state) product();
+      compare_with_float(state, m, x, product);
+      product_rate(state, m, form::bytes(w.shape, w.storage));
+    })->Unit(benchmark::kMillisecond);
+}
+
+/// A convolution with a stored kernel beside the one with its decoded kernel.
+template <class F, class Encode> void register_convolution(std::string const& form, Encode const& encode) {
+  struct layer { index_t outputs, inputs, kernel, extent; };
+  for (layer const l : {layer{64, 64, 3, 32}, layer{128, 128, 5, 16}})
+    for (index_t const batch : {1, 16}) {
+      std::string const name = "stored_convolution/" + form + "/" + std::to_string(l.outputs) + "x" + std::to_string(l.inputs) + "x" + std::to_string(l.kernel) + "@" + std::to_string(l.extent);
+      benchmark::RegisterBenchmark((name + "/batch:" + std::to_string(batch)).c_str(), [=](benchmark::State& state) {
+        pleat::context<host> c{pleat::make_instance<host>(1)};
+        pleat::compute::conv2d_shape const g{batch, l.inputs, l.extent, l.extent, l.outputs, l.kernel, l.kernel, 1, 1, l.kernel / 2, l.kernel / 2};
+        extents const shape{l.outputs, l.inputs, l.kernel, l.kernel};
+        typename F::template storage<host> w;
+        auto const values = numbers(shape.size(), 0, 1), x = numbers(batch * l.inputs * l.extent * l.extent, 0, 1);
+        encode(c, shape, values, w);
+        std::vector<float> y(static_cast<std::size_t>(batch * l.outputs * l.extent * l.extent)), decoded(values.size());
+        F::decode(c, shape, w, decoded.data());
+        auto const stored = [&] { F::convolve(c, g, w, x.data(), nullptr, y.data(), pleat::compute::activation::none); };
+        for (auto _ : state) stored();
+        compare(state, [&] { pleat::compute::conv2d_forward(c.space(), g, x.data(), static_cast<float const*>(decoded.data()), static_cast<float const*>(nullptr), y.data()); }, stored);
+        state.counters["flops"] = benchmark::Counter(g.flops(), benchmark::Counter::kIsIterationInvariantRate);
+        state.counters["bytes"] = static_cast<double>(F::bytes(shape, w));
+      })->Unit(benchmark::kMillisecond);
+    }
 }
 
 int const registered = [] {
@@ -178,6 +264,13 @@ int const registered = [] {
   register_form<codec::n_m<float>>("stored/2:4");
   register_form<codec::codebook<float>>("stored/codebook");
   register_form<codec::coded<float>>("stored/coded", 0.9);
+  register_low_rank();
+  register_integers();
+  register_convolution<codec::spatial_low_rank<float>>("spatial_low_rank", [](auto& c, extents const& shape, std::vector<float> const& values, auto& w) {
+    // rank·(inputs·height + outputs·width) multiply-adds a place against outputs·inputs·height·width
+    codec::spatial_low_rank<float>::encode_with(c, shape, values.data(), {.rank = shape.size() / (2 * (shape[1] * shape[2] + shape[0] * shape[3]))}, w);
+  });
+  register_convolution<codec::int8<float>>("int8", [](auto& c, extents const& shape, std::vector<float> const& values, auto& w) { codec::int8<float>::encode(c, shape, values.data(), w); });
   return 0;
 }();
 

@@ -124,13 +124,79 @@ TEMPLATE_TEST_CASE("every encoder of a format writes the same bytes, whatever co
     if constexpr (!format::has_base)
       CHECK(codec::detail::load16(portable.data() + format::bytes) == (format::offset == 128 || format::name == "int4_g32" ? 0x0000 : 0x8000));
 #if defined(__x86_64__)
-  if constexpr (codec::detail::has_encode_avx2<format>)
-    if (pleat::compute::isa::best() != pleat::compute::isa::level::scalar) {
-      std::vector<byte_t> vectors(portable.size());
-      codec::detail::encode_blocks_avx2(format{}, x.data(), blocks, vectors.data());
-      CHECK(vectors == portable);
-    }
+  if (pleat::compute::isa::best() != pleat::compute::isa::level::scalar) {
+    std::vector<byte_t> vectors(portable.size());
+    codec::detail::encode_blocks_avx2(format{}, x.data(), blocks * 32 / format::block, vectors.data());
+    CHECK(vectors == portable);
+  }
 #endif
+}
+
+/// `blocks` super-blocks of one kind; magnitudes up to about `scale`.
+std::vector<float> searched_blocks(int kind, index_t blocks, float scale, std::uint64_t purpose) {
+  auto v = numbers(blocks * 256, purpose);
+  for (std::size_t i = 0; i < v.size(); ++i) {
+    float const x = v[i], whole = static_cast<float>(static_cast<int>(x * 8));
+    std::size_t const piece = i / 16;
+    switch (kind) {
+      case 0: break;                                                                         // both signs
+      case 1: v[i] = std::fabs(x) + 0.5f; break;                                             // no minimum
+      case 2: v[i] = -std::fabs(x) - 0.5f; break;                                            // all below zero
+      case 3: v[i] = whole * 0.125f; break;                                                  // ties between candidates
+      case 4: v[i] = piece % 3 == 0 ? 0.0f : piece % 3 == 1 ? -0.37f : 0.37f; break;         // constant pieces
+      case 5: v[i] = x > 0.9f ? x : x > 0 ? 0.0f : -0.0f; break;                             // mostly zeros of both signs
+      case 6: v[i] = x * (piece % 5 == 0 ? 1.0f : piece % 5 == 1 ? 1e-3f : 1e-8f); break;    // pieces whose scale vanishes beside others
+      case 7: v[i] = i % 32 == 7 ? 100.0f * x : x; break;                                    // an outlier
+      case 8: v[i] = i % 2 ? -v[i - 1] / scale : x; break;                                   // magnitudes that two share
+      case 9: v[i] = 3.0f + x * 1e-6f; break;                                                // nearly constant: the fit is ill-conditioned
+      case 10: v[i] = -3.0f + x * 1e-6f; break;
+      case 11: v[i] = i % 16 ? 0.0f : x; break;                                              // one number a piece
+      case 12: v[i] = x * x * x * x * x; break;
+      default: v[i] = 0.0f; break;
+    }
+    v[i] *= scale;
+  }
+  return v;
+}
+
+TEMPLATE_TEST_CASE("searches of many pieces side by side write the bytes of the search of each by itself", "", codec::q4_k<float>, codec::q6_k<float>) {
+  using format = typename TestType::bits::format;
+  index_t const blocks = 7;  // vectors take two at a time: one is left
+  for (float const scale : {1e-45f, 1e-42f, 1e-39f, 3e-38f, 1e-30f, 1e-20f, 1e-16f, 1e-12f, 1e-6f, 1.0f, 1e3f, 2.5e6f})
+    for (int kind = 0; kind < 14; ++kind)
+      for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+        auto const x = searched_blocks(kind, blocks, kind == 7 ? scale * 0.01f : kind == 9 || kind == 10 ? scale * 0.25f : scale, 100 * seed + static_cast<std::uint64_t>(kind));
+        std::vector<byte_t> alone(static_cast<std::size_t>(blocks * format::bytes)), chosen(alone.size());
+        codec::detail::run_scalar(0, blocks, codec::detail::encode_row_body<format>{x.data(), alone.data(), 256});
+        INFO("kind " << kind << ", scale " << scale << ", seed " << seed);
+        REQUIRE_NOTHROW(codec::detail::block_logic<format>::encode_into({blocks, 256}, x, {}, chosen.data()));
+        REQUIRE(chosen == alone);
+#if defined(__x86_64__)
+        if (pleat::compute::isa::best() == pleat::compute::isa::level::scalar) continue;
+        std::vector<byte_t> eight(alone.size());
+        codec::detail::encode_blocks_avx2(format{}, x.data(), blocks, eight.data());
+        REQUIRE(eight == alone);
+#endif
+      }
+}
+
+TEMPLATE_TEST_CASE("threads encode what one does, and refuse the same number", "", BLOCK_FORMS) {
+  using logic = codec::detail::block_logic<typename TestType::bits::format>;
+  extents const shape{300, 512};  // groups of 32,768 numbers: several for each thread
+  auto values = numbers(shape.size(), 12);
+  std::vector<byte_t> alone(static_cast<std::size_t>(shape[0] * logic::row_bytes(shape)));
+  logic::encode_into(shape, values, {}, alone.data());
+  for (int const threads : {1, 2, 3}) {
+    pleat::context<space> c(pleat::make_instance<space>(threads));
+    encoded<TestType> const w(c, shape, values);
+    CHECK(std::memcmp(w.storage.block.data(), alone.data(), alone.size()) == 0);
+    auto bad = values;
+    bad[200 * 512 + 70] = 3e38f, bad[299 * 512] = 3e38f;  // the first of two, though another thread may see the other one before
+    encoded<TestType> none(shape);
+    CHECK_THROWS_MATCHES(TestType::encode(c, shape, bad.data(), none.storage), pleat::error, MessageMatches(ContainsSubstring("the numbers from row 200, column ")));
+    bad[100 * 512 + 9] = std::numeric_limits<float>::quiet_NaN();
+    CHECK_THROWS_MATCHES(TestType::encode(c, shape, bad.data(), none.storage), pleat::error, MessageMatches(ContainsSubstring("row 100, column 9 is nan")));
+  }
 }
 
 TEST_CASE("the peer's quantizers write the same bytes", "[peer]") {

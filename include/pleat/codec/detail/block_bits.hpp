@@ -9,11 +9,13 @@
 #include <pleat/codec/detail/cut_bits.hpp>
 #include <pleat/codec/detail/host_bits.hpp>
 #include <pleat/codec/detail/k_quants.hpp>
+#include <pleat/codec/detail/k_quants_avx2.hpp>
+#include <pleat/codec/detail/k_quants_avx512.hpp>
 #include <pleat/codec/error_norms.hpp>
 
 namespace pleat::codec::detail {
 
-/// encode_row_body for formats whose encoder is no loop for vector units.
+/// Formats whose scales are searched: codes may clip, and what is too large is seen from the numbers.
 template <class F> inline constexpr bool searched = F::block == 256 && !std::is_same_v<F, int4_format<256>>;
 
 template <class F> struct block_view {
@@ -65,41 +67,37 @@ template <class F> struct block_logic {
     demand_columns("encode", shape);
     if (static_cast<index_t>(values.size()) != shape.size())
       throw error{call_of(name, "encode"), "expected " + std::to_string(shape.size()) + " values, found " + std::to_string(values.size())};
-    constexpr index_t together = 16;  // rows, so that what was just checked is still in the cache
-    for (index_t r = 0; r < rows_of(shape); r += together) {
-      index_t const some = std::min(together, rows_of(shape) - r);
-      float const* const from = values.data() + r * columns_of(shape);
-      encode_row_body<F> const body{from, out + r * row_bytes(shape), columns_of(shape)};
-      std::uint32_t most = 0;
-      run_at(isa::best(), 0, 1, largest_body{from, some * columns_of(shape), &most});
-      if (most >= 0x7f800000u) demand_finite(name, shape, values);
-      bool done = false;
-#if defined(__x86_64__)
-      if constexpr (has_encode_avx512<F>)
-        if (isa::best() == isa::level::avx512) {
-          encode_blocks_avx512(F{}, from, some * columns_of(shape) / F::block, body.out);
-          done = true;
-        }
-      if constexpr (has_encode_avx2<F>)
-        if (isa::best() == isa::level::avx2) {
-          encode_blocks_avx2(F{}, from, some * columns_of(shape) / F::block, body.out);
-          done = true;
-        }
-#endif
-      if (done) {
-      } else if constexpr (searched<F>)
-        for (index_t i = 0; i < some; ++i) body(i);  // reference arithmetic: not for other instruction sets
-      else
-        run_at(isa::best(), 0, some, body);
-      index_t bad = bad_block(body.out, some * columns_of(shape) / F::block);
-      if (searched<F> && __builtin_bit_cast(float, most) > 65504.0f * static_cast<float>(F::multipliers ? 128 * 32 : 63 * 15)) bad = first_above(from, some * columns_of(shape)) / F::block;
-      if (bad >= 0) {
-        index_t const at = r * columns_of(shape) + bad * F::block;
-        throw error{call_of(name, "encode"), "the numbers from row " + std::to_string(at / columns_of(shape)) + ", column " + std::to_string(at % columns_of(shape)) +
-                                                 " on are too large: their scale is above 65504, the largest 16-bit float",
-                    "Train again with a lower learning rate, or choose codec::int8, whose scales are floats"};
-      }
-    }
+    for (index_t g = 0; g < groups(shape); ++g)
+      if (!encode_group(shape, values.data(), g, out)) refuse_group(shape, values, g, out);
+  }
+
+  /// encode_into by groups of blocks, of which a thread may take any: what demand_columns and the number of values say must be known.
+  static constexpr index_t together = 32768 / F::block > 0 ? 32768 / F::block : 1;  ///< blocks of a group: what was just checked is still in the cache
+  static constexpr double work_per_element = searched<F> ? 200 : 4;                 ///< for the decision whether threads pay
+  [[nodiscard]] static index_t groups(extents const& shape) noexcept { return (shape.size() / F::block + together - 1) / together; }
+  /// \returns false if the group holds a number that cannot be stored; refuse_group says which
+  [[nodiscard]] static bool encode_group(extents const& shape, float const* values, index_t group, byte_t* out) {
+    span_of_group const g(shape, group);
+    float const* const from = values + g.first * F::block;
+    byte_t* const to = out + g.first * F::bytes;
+    std::uint32_t const most = largest_bits(from, g.blocks * F::block);
+    if (most >= too_large) return false;
+    encode_blocks(from, g.blocks, to);
+    return bad_block(to, g.blocks) < 0;
+  }
+  /// \param out where encode_group wrote \throws error that names the first number of the group that cannot be stored
+  [[noreturn]] static void refuse_group(extents const& shape, std::span<float const> values, index_t group, byte_t const* out) {
+    span_of_group const g(shape, group);
+    float const* const from = values.data() + g.first * F::block;
+    std::uint32_t const most = largest_bits(from, g.blocks * F::block);
+    if (most >= 0x7f800000u) demand_finite(name, shape, values);
+    index_t bad = 0;  // block of the group
+    if (most >= too_large) bad = (std::find_if(from, from + g.blocks * F::block, [](float v) { return (__builtin_bit_cast(std::uint32_t, v) & 0x7fffffffu) >= too_large; }) - from) / F::block;
+    else bad = bad_block(out + g.first * F::bytes, g.blocks);
+    index_t const at = (g.first + bad) * F::block;
+    throw error{call_of(name, "encode"), "the numbers from row " + std::to_string(at / columns_of(shape)) + ", column " + std::to_string(at % columns_of(shape)) +
+                                             " on are too large: their scale is above 65504, the largest 16-bit float",
+                "Train again with a lower learning rate, or choose codec::int8, whose scales are floats"};
   }
   static std::vector<file_tensor> encode(extents const& shape, std::span<float const> values, options const& o) {
     auto part = image(shape);
@@ -147,6 +145,21 @@ template <class F> struct block_logic {
   }
 
  private:
+  /// Bits of a magnitude from which on a number is refused: of searched formats beside what a half times the largest codes can hold, else NaN and infinity.
+  static constexpr std::uint32_t too_large = searched<F> ? __builtin_bit_cast(std::uint32_t, 65504.0f * static_cast<float>(F::multipliers ? 128 * 32 : 63 * 15)) + 1 : 0x7f800000u;
+
+  /// Where a group lies, in blocks.
+  struct span_of_group {
+    index_t first, blocks;
+    span_of_group(extents const& shape, index_t group) : first(group * together), blocks(std::min(together, shape.size() / F::block - first)) {}
+  };
+  static void encode_blocks(float const* from, index_t blocks, byte_t* to) {
+#if defined(__x86_64__)
+    if (isa::best() == isa::level::avx512) return encode_blocks_avx512(F{}, from, blocks, to);
+    if (isa::best() == isa::level::avx2) return encode_blocks_avx2(F{}, from, blocks, to);
+#endif
+    run_scalar(0, blocks, encode_row_body<F>{from, to, F::block});
+  }
   /// The largest bits of a magnitude.
   struct largest_body {
     float const* x;
@@ -163,8 +176,10 @@ template <class F> struct block_logic {
       for (int j = 0; j < 16; ++j) *largest = *largest > most[j] ? *largest : most[j];
     }
   };
-  static index_t first_above(float const* x, index_t n) {
-    return std::find_if(x, x + n, [](float v) { return std::fabs(v) > 65504.0f * static_cast<float>(F::multipliers ? 128 * 32 : 63 * 15); }) - x;
+  static std::uint32_t largest_bits(float const* x, index_t n) {
+    std::uint32_t most = 0;
+    run_at(isa::best(), 0, 1, largest_body{x, n, &most});
+    return most;
   }
   /// The first block whose scale or base is not finite, or −1.
   static index_t bad_block(byte_t const* b, index_t blocks) {

@@ -15,9 +15,6 @@
 
 namespace pleat::codec::detail {
 
-/// Whether encode_blocks_avx2 knows the format.
-template <class F> inline constexpr bool has_encode_avx2 = F::block == 32 || is_int4<F>;
-
 PLEAT_TARGET_AVX2 inline float largest_of_8(__m256 a) {
   __m128 m = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
   m = _mm_max_ps(m, _mm_movehl_ps(m, m));

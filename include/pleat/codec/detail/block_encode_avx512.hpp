@@ -12,9 +12,6 @@
 
 namespace pleat::codec::detail {
 
-/// Whether encode_rows_avx512 knows the format.
-template <class F> inline constexpr bool has_encode_avx512 = F::block == 32 || is_int4<F>;
-
 /// Rounded by itself: an operation with a rounding mode of its own is never contracted.
 #define PLEAT_TIMES(a, b) _mm512_maskz_mul_round_ps(static_cast<__mmask16>(-1), a, b, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
 

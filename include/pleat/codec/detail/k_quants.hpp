@@ -21,6 +21,14 @@ struct weighted_sums {
   float l = 0, l2 = 0, xl = 0;
 };
 
+/// The largest code that candidate `step` (0 … 20) would give the largest number.
+inline float q4_k_candidate(int step) { return -1.0f + rounded(0.1f * static_cast<float>(step)) + 15.0f; }
+/// The same for q6_K's `nth` (0 … 18): 0 first, then −9 … 9 tenths without 0.
+inline float q6_k_candidate(int nth) {
+  int const step = nth == 0 ? 0 : nth <= 9 ? nth - 10 : nth - 9;
+  return step == 0 ? 32.0f : 32.0f + rounded(0.1f * static_cast<float>(step));
+}
+
 /// Candidates (−1 + 0.1·step + 15)/(largest − minimum of the best so far) for step 0 to 20 beside plain min-max; each gets the scale and minimum of weighted least squares
 /// (the minimum never above zero); the smallest weighted error wins. Weights: root mean square + |x|.
 inline scale_and_minimum search_q4_k(float const* x, float const* weight, byte_t* codes) {
@@ -52,7 +60,7 @@ inline scale_and_minimum search_q4_k(float const* x, float const* weight, byte_t
   float least = error(codes, best.scale, low);
   byte_t trial[n];
   for (int step = 0; step <= 20; ++step) {
-    float const inverse = (-1.0f + rounded(0.1f * static_cast<float>(step)) + static_cast<float>(most)) / (high - low);
+    float const inverse = q4_k_candidate(step) / (high - low);
     weighted_sums s;
     for (int i = 0; i < n; ++i) {
       trial[i] = static_cast<byte_t>(code(inverse, x[i]));
@@ -80,26 +88,19 @@ inline scale_and_minimum search_q4_k(float const* x, float const* weight, byte_t
   return {best.scale, -low};
 }
 
-inline void encode_block(q4_k_format, float const* x, byte_t* b) {
-  byte_t codes[256];
-  scale_and_minimum fit[8];
+/// Scales and minima of the eight pieces to 6 bits each, and what they are multiplied with to two halves.
+inline void store_scales_q4_k(float const* scales, float const* minima, byte_t* b) {
   float most_scale = 0, most_minimum = 0;
   for (int p = 0; p < 8; ++p) {
-    float const* const v = x + 32 * p;
-    float squares = 0, weight[32];
-    for (int i = 0; i < 32; ++i) squares += rounded(v[i] * v[i]);
-    float const mean = std::sqrt(squares / 32.0f);
-    for (int i = 0; i < 32; ++i) weight[i] = mean + std::fabs(v[i]);
-    fit[p] = search_q4_k(v, weight, codes + 32 * p);
-    most_scale = std::max(most_scale, fit[p].scale);
-    most_minimum = std::max(most_minimum, fit[p].minimum);
+    most_scale = std::max(most_scale, scales[p]);
+    most_minimum = std::max(most_minimum, minima[p]);
   }
   float const per_scale = most_scale > 0 ? 63.0f / most_scale : 0.0f, per_minimum = most_minimum > 0 ? 63.0f / most_minimum : 0.0f;
   byte_t* const s = b + 4;
   std::fill_n(s, 12, byte_t{0});
   for (int p = 0; p < 8; ++p) {
-    int const scale = std::min(63, round_half_even(rounded(per_scale * fit[p].scale))) & 255;
-    int const minimum = std::min(63, round_half_even(rounded(per_minimum * fit[p].minimum))) & 255;
+    int const scale = std::min(63, round_half_even(rounded(per_scale * scales[p]))) & 255;
+    int const minimum = std::min(63, round_half_even(rounded(per_minimum * minima[p]))) & 255;
     if (p < 4) {
       s[p] = static_cast<byte_t>(scale);
       s[p + 4] = static_cast<byte_t>(minimum);
@@ -111,6 +112,22 @@ inline void encode_block(q4_k_format, float const* x, byte_t* b) {
   }
   store16(b, pleat::detail::half_bits(most_scale / 63.0f));
   store16(b + 2, pleat::detail::half_bits(most_minimum / 63.0f));
+}
+
+inline void encode_block(q4_k_format, float const* x, byte_t* b) {
+  byte_t codes[256];
+  float scales[8], minima[8];
+  for (int p = 0; p < 8; ++p) {
+    float const* const v = x + 32 * p;
+    float squares = 0, weight[32];
+    for (int i = 0; i < 32; ++i) squares += rounded(v[i] * v[i]);
+    float const mean = std::sqrt(squares / 32.0f);
+    for (int i = 0; i < 32; ++i) weight[i] = mean + std::fabs(v[i]);
+    auto const fit = search_q4_k(v, weight, codes + 32 * p);
+    scales[p] = fit.scale;
+    minima[p] = fit.minimum;
+  }
+  store_scales_q4_k(scales, minima, b);
   for (int p = 0; p < 8; ++p) {
     float const d = q4_k_format::scale(b, p), minimum = -q4_k_format::base(b, p);
     if (d == 0) continue;  // the search's codes stay
@@ -134,9 +151,7 @@ inline float search_q6_k(float const* x, int* codes) {
   int trial[n];
   float scale = 0, best = 0;
   for (int nth = 0; nth < 19; ++nth) {
-    int const step = nth == 0 ? 0 : nth <= 9 ? nth - 10 : nth - 9;  // 0 first, then −9 … 9 without 0
-    float const top = step == 0 ? static_cast<float>(half_range) : static_cast<float>(half_range) + rounded(0.1f * static_cast<float>(step));
-    float const inverse = -top / extreme;
+    float const inverse = -q6_k_candidate(nth) / extreme;
     float xl = 0, l2 = 0;
     for (int i = 0; i < n; ++i) {
       trial[i] = std::clamp(round_half_even(rounded(inverse * x[i])), -half_range, half_range - 1);
@@ -158,21 +173,28 @@ inline float search_q6_k(float const* x, int* codes) {
   return scale;
 }
 
-inline void encode_block(q6_k_format, float const* x, byte_t* b) {
-  float scales[16], most = 0, most_magnitude = 0;
-  int codes[256];
-  for (int p = 0; p < 16; ++p) {
-    scales[p] = search_q6_k(x + 16 * p, codes + 16 * p);
+/// The scales of the sixteen pieces to 8 bits each, and what they are multiplied with to a half, in a block of zeros.
+/// \returns false if there is nothing else to store
+inline bool store_scales_q6_k(float const* scales, byte_t* b) {
+  float most = 0, most_magnitude = 0;
+  for (int p = 0; p < 16; ++p)
     if (std::fabs(scales[p]) > most_magnitude) {
       most_magnitude = std::fabs(scales[p]);
       most = scales[p];
     }
-  }
   std::fill_n(b, 210, byte_t{0});
-  if (most_magnitude < 1e-15f) return;
+  if (most_magnitude < 1e-15f) return false;
   float const per_scale = -128.0f / most;
   store16(b + 208, pleat::detail::half_bits(1.0f / per_scale));
   for (int p = 0; p < 16; ++p) b[192 + p] = static_cast<byte_t>(std::min(127, round_half_even(rounded(per_scale * scales[p]))));
+  return true;
+}
+
+inline void encode_block(q6_k_format, float const* x, byte_t* b) {
+  float scales[16];
+  int codes[256];
+  for (int p = 0; p < 16; ++p) scales[p] = search_q6_k(x + 16 * p, codes + 16 * p);
+  if (!store_scales_q6_k(scales, b)) return;
   for (int p = 0; p < 16; ++p) {
     float const d = q6_k_format::scale(b, 0) * static_cast<float>(static_cast<signed char>(b[192 + p]));
     if (d == 0) continue;  // the search's codes stay

@@ -4,6 +4,7 @@
 /// The bytes of a stored weight in a space's memory, and everything that is done with them: what codec::stored hands its calls on to.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <span>
 #include <string>
@@ -20,6 +21,22 @@
 #include <pleat/compute/for_each.hpp>
 
 namespace pleat::codec::detail {
+
+/// Groups of a weight's blocks, encoded on several threads. A task stops at its first group that cannot be stored: exceptions stay on the calling thread.
+template <class Bits> struct encode_groups_task {
+  extents const* shape;
+  float const* values;
+  unsigned char* out;
+  index_t* refused;  ///< [tasks]: that group; the number of groups if there is none
+  int tasks;
+  void operator()(int t) const {
+    index_t const groups = Bits::groups(*shape);
+    index_t g = groups * t / tasks;
+    index_t const last = groups * (t + 1) / tasks;
+    while (g < last && Bits::encode_group(*shape, values, g, out)) ++g;
+    refused[t] = g < last ? g : groups;
+  }
+};
 
 /// Rows of a view into a dense matrix.
 template <class View> struct decode_rows_body {
@@ -80,6 +97,8 @@ template <class Bits, class Space> struct stored_weight : stored_bytes<Space> {
   [[nodiscard]] error_norms predict(context<Space>& c, extents const& shape, std::span<float const> values) const;
 
  private:
+  /// The only part, on the instance's threads where the logic can be divided.
+  static void encode_host(context<Space>& c, extents const& shape, std::span<float const> values, options const& o, unsigned char* out);
   [[nodiscard]] static extents kernel_shape(compute::conv2d_shape const& g) { return {g.out_channels, g.group_in(), g.kernel_h, g.kernel_w}; }
   [[nodiscard]] tensor<float, Space> decoded(context<Space>& c, extents const& shape) const;
   void demand() const;
@@ -146,7 +165,7 @@ template <class Bits, class Space> void stored_weight<Bits, Space>::encode(conte
     auto const size = static_cast<std::size_t>(part.shape.size()) * size_of(part.type);
     stored_weight fresh;
     fresh.allocate(size);
-    Bits::encode_into(shape, host, o, fresh.block.data());
+    encode_host(c, shape, host, o, fresh.block.data());
     auto list = std::make_shared<std::vector<placed_parts::piece>>();
     list->push_back({part.suffix, part.type, part.shape, 0, size, true});
     fresh.pieces = std::move(list);
@@ -155,6 +174,22 @@ template <class Bits, class Space> void stored_weight<Bits, Space>::encode(conte
   } else {
     take(c, shape, Bits::encode(shape, host, o));
   }
+}
+template <class Bits, class Space>
+void stored_weight<Bits, Space>::encode_host([[maybe_unused]] context<Space>& c, [[maybe_unused]] extents const& shape, [[maybe_unused]] std::span<float const> values, [[maybe_unused]] options const& o,
+                                             [[maybe_unused]] unsigned char* out) {
+  if constexpr (compute::is_host_space_v<Space> && requires { Bits::groups(shape); }) {
+    int const tasks = static_cast<int>(std::min<index_t>(Bits::groups(shape), compute::tasks_for(c.space(), Bits::work_per_element * static_cast<double>(shape.size()))));
+    if (tasks > 1) {
+      Bits::demand_columns("encode", shape);
+      std::vector<index_t> refused(static_cast<std::size_t>(tasks));
+      compute::for_tasks(c.space(), tasks, encode_groups_task<Bits>{&shape, values.data(), out, refused.data(), tasks});
+      for (index_t const g : refused)
+        if (g < Bits::groups(shape)) Bits::refuse_group(shape, values, g, out);
+      return;
+    }
+  }
+  if constexpr (requires { Bits::image(shape); }) Bits::encode_into(shape, values, o, out);
 }
 template <class Bits, class Space> void stored_weight<Bits, Space>::take(context<Space>& c, extents const& shape, std::vector<file_tensor> parts) {
   std::size_t const in_file = parts.size();
