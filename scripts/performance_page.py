@@ -28,7 +28,7 @@ ROOMS = {
     "gelu_backward": "compute", "tanh": "compute", "sigmoid": "compute", "squared_norm": "compute", "column_sum": "compute",
     "cross_entropy": "compute", "quantize_rows": "compute", "sgd_momentum": "compute", "adamw": "compute", "comm": "comm",
     "lane_reduce": "comm", "form": "codec", "read_idx": "io", "gather": "io", "safetensors": "io", "checkpoint": "io",
-    "stored": "codec", "float": "codec", "memory": "codec", "plan": "tensor", "schedule": "plan", "stages": "plan",
+    "stored": "codec", "float": "codec", "memory": "codec", "stored_convolution": "codec", "plan": "tensor", "schedule": "plan", "stages": "plan",
     "host_cost": "parallel", "pipeline": "parallel", "state": "parallel", "tensor_axis": "parallel", "exposed_communication": "parallel",
     "base": "base", "layer": "nn", "build": "nn", "train_step": "run", "serve": "run", "network": "compress", "pruned": "compress",
 }
@@ -37,6 +37,7 @@ ROOMS = {
 FIGURES = {
     "share_of_bound": ("{} of the schedule's bound", math.floor), "share": ("{} of ranks that do not talk", math.floor), "ratio": ("{} of stage 0's time", math.ceil),
     "speedup": ("{}× of one rank's speed", math.floor), "exposed": ("{} of the exchange exposed", math.ceil), "to_silent": ("{} of the step of ranks that do not talk", math.ceil),
+    "over_read": ("{}× one read of the same memory", math.ceil),
     "whole_over_this": ("{}× faster than unpruned", math.floor, "{} of the unpruned's speed, **behind**"),
     "float_over_this": ("{}× faster than float", math.floor, "{} of float's speed, **behind**"),
 }
@@ -298,7 +299,7 @@ def stored_table(ours):
 
 
 BEGIN_FORMS, END_FORMS = "<!-- written by scripts/performance_page.py -->", "<!-- end of what it writes -->"
-TYPES = {"q4_K": "q4_k", "q6_K": "q6_k", "int4_g128": "int4<float, 128>", "block_1x4": "block_sparse<float, 4>", "2:4": "n_m<float, 2, 4>"}  # where a form is not called as its rows
+TYPES = {"q4_K": "q4_k", "q6_K": "q6_k", "int4_g128": "int4<float, 128>", "block_1x4": "block_sparse<float, 4>", "2:4": "n_m<float, 2, 4>", "int8_integer": "int8, integers alone"}  # where a form is not called as its rows
 
 
 def form_title(form):

@@ -2,11 +2,14 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Sorting, and ranking through Thrust, beside the standard library's sort; the exact threshold of magnitude pruning,
 // which counts digits, beside std::nth_element of a copy; the histogram, which counts in one pass, beside the one that
-// Thrust can make: sorted bins and where each ends.
+// Thrust can make: sorted bins and where each ends. threshold_of_top_k/…/100000000: `over_read` is its time over that of one read of the same
+// memory, by turns (it reads three times, and counts: tests/compute/threshold_test.cpp counts the reads).
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <ctime>
 #include <functional>
 #include <string>
 #include <vector>
@@ -65,7 +68,46 @@ struct counted_by_sorting {
 };
 #endif
 
+/// One read of memory.
+std::uint32_t read_once(float const* x, index_t n) {
+  std::uint32_t all[16] = {};
+  for (index_t i = 0; i + 16 <= n; i += 16) {
+    std::uint32_t some[16];
+    std::memcpy(some, x + i, sizeof some);
+    for (int j = 0; j < 16; ++j) all[j] |= some[j];
+  }
+  std::uint32_t any = 0;
+  for (auto const a : all) any |= a;
+  return any;
+}
+
+/// A row of which one iteration takes a good part of a second.
+void register_large(index_t n) {
+  benchmark::RegisterBenchmark(("threshold_of_top_k/f32/" + std::to_string(n) + "/threads:1").c_str(), [=](benchmark::State& state) {
+    auto const space = with_threads(1);
+    auto const x = numbers(n);
+    measure(state, n, [&] { benchmark::DoNotOptimize(pc::threshold_of_top_k(space, n, x.data(), n / 10)); });
+    auto const seconds = [](auto const& f) {  // of the processor: other programs do not count
+      auto const now = [] {
+        timespec t{};
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+        return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+      };
+      auto const began = now();
+      f();
+      return now() - began;
+    };
+    double least = 1e30, least_read = 1e30;
+    for (int turn = 0; turn < 5; ++turn) {
+      least_read = std::min(least_read, seconds([&] { benchmark::DoNotOptimize(read_once(x.data(), n)); }));
+      least = std::min(least, seconds([&] { benchmark::DoNotOptimize(pc::threshold_of_top_k(space, n, x.data(), n / 10)); }));
+    }
+    state.counters["over_read"] = least / least_read;
+  })->Unit(benchmark::kMillisecond);
+}
+
 int const registered = [] {
+  register_large(100000000);
   for (index_t const n : {index_t{266200}, index_t{4000000}}) {
     std::string const size = "/" + std::to_string(n);
     benchmark::RegisterBenchmark(("peer/std_nth_element" + size).c_str(), [=](benchmark::State& state) {

@@ -80,4 +80,55 @@ TEST_CASE("biases of any size beside sums of any size: within one code of the fl
   CHECK_THROWS_MATCHES(codec::requantizer<space>::make(c, shape, w.storage, 1, 1, bias.data(), pleat::compute::activation::none), pleat::error, MessageMatches(ContainsSubstring("the bias of row 4 is inf")));
 }
 
+/// The definition, in 64 bits: sum, drop, bias, saturation, and the fixed-point product with both of its roundings.
+std::int64_t code_of_sum(std::int64_t sum, std::int64_t drop, std::int64_t bias, codec::fixed_multiplier m, std::int64_t low) {
+  std::int64_t const most = 0x7fffffff, away = drop > 0 ? std::int64_t{1} << (drop - 1) : 0;
+  std::int64_t a = std::clamp(((sum + away) >> drop) + bias, -most, most);
+  if (m.shift > 0) a = static_cast<std::int64_t>(std::clamp<double>(std::ldexp(static_cast<double>(a), m.shift), -0x1p31, 0x1p31 - 1));
+  auto const divided = [](std::int64_t v, int e) {  // round(v / 2^e), halves away from zero
+    std::int64_t const half = e > 0 ? std::int64_t{1} << (e - 1) : 0;
+    return v < 0 ? -((-v + half) >> e) : (v + half) >> e;
+  };
+  std::int64_t const product = a * m.mantissa, high = product >= 0 ? (product + (std::int64_t{1} << 30)) >> 31 : -((-product + (std::int64_t{1} << 30) - 1) >> 31);
+  return std::clamp<std::int64_t>(divided(high, m.shift < 0 ? -m.shift : 0), low, 127);
+}
+
+TEST_CASE("a convolution in integers alone: the codes of the definition in 64 bits, exactly") {
+  auto c = make_context();
+  using pleat::compute::conv2d_shape;
+  // batch, in, height, width, out, kernel, stride, padding, dilation, groups
+  for (conv2d_shape const& g : {conv2d_shape{2, 3, 9, 7, 5, 3, 3, 1, 1, 1, 1}, {1, 1, 12, 12, 7, 5, 5}, {3, 4, 8, 10, 6, 3, 2, 2, 1, 2, 0, 1, 2, 2}, {2, 16, 6, 6, 33, 1, 1}, {1, 6, 11, 5, 6, 3, 3, 1, 2, 1, 1, 2, 1, 3}, {0, 2, 4, 4, 2, 3, 3}})
+    for (auto const act : {pleat::compute::activation::none, pleat::compute::activation::relu}) {
+      extents const shape{g.out_channels, g.group_in(), g.kernel_h, g.kernel_w};
+      index_t const k = g.weights_per_output(), pixels = g.out_height() * g.out_width();
+      auto values = numbers(shape.size(), 1), bias = numbers(g.out_channels, 2);
+      for (index_t l = 0; l < k; ++l) values[static_cast<std::size_t>(k + l)] *= 1e-9f;  // its bias is many units of its sum
+      encoded<form> const w(c, shape, values);
+      auto const r = codec::requantizer<space>::make(c, shape, w.storage, 1 / 127.0f, 0.03f, bias.data(), act);
+      std::vector<std::int8_t> x(static_cast<std::size_t>(g.batch * g.in_channels * g.height * g.width)), y(static_cast<std::size_t>(g.batch * g.out_channels * pixels), 99), expected(y.size());
+      for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<std::int8_t>(static_cast<int>(i * 71 % 255) - 127);
+      int cut = 0, zeros = 0;
+      for (std::size_t e = 0; e < y.size(); ++e) {
+        auto const at = static_cast<index_t>(e), p = at % pixels, o = at / pixels % g.out_channels, image = at / pixels / g.out_channels;
+        std::int64_t sum = 0;
+        for (index_t l = 0; l < k; ++l) {
+          index_t const channel = o / g.group_out() * g.group_in() + l / (g.kernel_h * g.kernel_w), row = p / g.out_width() * g.stride_h - g.padding_h + l / g.kernel_w % g.kernel_h * g.dilation_h,
+                        column = p % g.out_width() * g.stride_w - g.padding_w + l % g.kernel_w * g.dilation_w;
+          if (row < 0 || row >= g.height || column < 0 || column >= g.width) continue;
+          sum += static_cast<std::int64_t>(x[static_cast<std::size_t>(((image * g.in_channels + channel) * g.height + row) * g.width + column)]) * w.storage.codes[static_cast<std::size_t>(o * k + l)];
+        }
+        auto const j = static_cast<std::size_t>(o);
+        expected[e] = static_cast<std::int8_t>(code_of_sum(sum, r.drop[j], r.bias[j], r.multiplier[j], r.low));
+        cut += std::abs(expected[e]) == 127, zeros += expected[e] == 0;
+      }
+      codec::convolve_integer(c, g, w.storage, r, x.data(), y.data());
+      CHECK(y == expected);
+      if (!y.empty()) CHECK(cut + zeros < static_cast<int>(y.size()) * 9 / 10);  // most codes say something
+    }
+  encoded<form> const w(c, {2, 2, 5, 5}, numbers(100, 1));
+  auto const r = codec::requantizer<space>::make(c, {2, 2, 5, 5}, w.storage, 1, 1, nullptr, pleat::compute::activation::none);
+  std::int8_t none = 0;
+  CHECK_THROWS_MATCHES(codec::convolve_integer(c, {1, 2, 4, 4, 2, 5, 5}, w.storage, r, &none, &none), pleat::error, MessageMatches(ContainsSubstring("the kernel is taller than the padded image")));
+}
+
 }  // namespace

@@ -5,6 +5,7 @@
 #include <catch2/catch_template_test_macros.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -14,6 +15,16 @@
 namespace {
 using namespace vector_support;
 namespace compute = pleat::compute;
+
+/// The key that threshold_of_top_k ranks by, and how many numbers were read to make it.
+template <class T>
+struct counted_key : compute::detail::magnitude_key<T> {
+  static inline std::atomic<index_t> reads{0};
+  static compute::detail::key_of<T> key(T x) {
+    reads.fetch_add(1, std::memory_order_relaxed);
+    return compute::detail::magnitude_key<T>::key(x);
+  }
+};
 }  // namespace
 
 TEMPLATE_TEST_CASE("the k-th largest magnitude is that of a sort, over runs, ties and threads", "[compute][threshold]",
@@ -42,6 +53,27 @@ TEMPLATE_TEST_CASE("the k-th largest magnitude is that of a sort, over runs, tie
       }
     }
   }
+}
+
+TEMPLATE_TEST_CASE("a threshold reads every float three times, every double six times, however many there are",
+                   "[compute][threshold]", float, double) {
+  using T = TestType;
+  index_t const passes = sizeof(T) == 4 ? 3 : 6;
+  for (index_t const n : {1, 1000, 200003, 2000000})
+    for (bool const equal : {false, true}) {
+      auto x = numbers<T>(n, 1, -1, 1);
+      if (equal)
+        for (index_t i = 0; i < n; ++i) x[i] = T(0.37);  // every digit has one bin
+      index_t const a = n / 3;
+      compute::number_run<T> const runs[2] = {{x.data(), a}, {x.data() + a, n - a}};
+      for (index_t const k : {index_t{1}, n / 10 + 1, n}) {
+        counted_key<T>::reads = 0;
+        auto const found = compute::detail::select_kth<counted_key<T>>(instance(2), std::span<compute::number_run<T> const>(runs), k);
+        CHECK(counted_key<T>::reads == passes * n);
+        auto const expected = compute::threshold_of_top_k(instance(2), n, x.data(), k);
+        CHECK((found.value == expected.value && found.above == expected.above && found.equal == expected.equal));
+      }
+    }
 }
 
 TEMPLATE_TEST_CASE("the k-th largest value knows signs, infinities and NaN", "[compute][threshold]", float, double) {

@@ -120,6 +120,8 @@ def codec(include, room):
                   f"pleat::index_t, pleat::index_t, {name}::storage<Kokkos::Cuda>&);")
     print("template void pleat::codec::apply_integer(pleat::context<Kokkos::Cuda>&, pleat::extents const&, pleat::codec::int8<float>::storage<Kokkos::Cuda> const&, "
           "pleat::codec::requantizer<Kokkos::Cuda> const&, pleat::index_t, std::int8_t const*, std::int8_t*);")
+    print("template void pleat::codec::convolve_integer(pleat::context<Kokkos::Cuda>&, pleat::compute::conv2d_shape const&, pleat::codec::int8<float>::storage<Kokkos::Cuda> const&, "
+          "pleat::codec::requantizer<Kokkos::Cuda> const&, std::int8_t const*, std::int8_t*);")
     print("template struct pleat::codec::requantizer<Kokkos::Cuda>;")
     fake, weight = "pleat::codec::fake_quantized<float>", "pleat::context<Kokkos::Cuda>&, pleat::extents const&, pleat::codec::fake_quantized<float>::storage<Kokkos::Cuda> const&"
     print(f"template void {fake}::step_gradients({weight}, float*, float*);")

@@ -1,13 +1,17 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// A linear layer's product in integers alone, a building block that no layer of nn uses yet: 8-bit codes in, int32 sums, fixed-point requantization, 8-bit codes out.
+/// A linear layer's product and a convolution in integers alone, building blocks that no layer of nn uses yet: 8-bit codes in, int32 sums, fixed-point
+/// requantization, 8-bit codes out.
 #pragma once
 
 #include <vector>
 
 #include <pleat/codec/int8.hpp>
 #include <pleat/codec/requantize.hpp>
+#include <pleat/compute/detail/conv_shape.hpp>
+#include <pleat/compute/for_each.hpp>
+#include <pleat/compute/int8_gemm.hpp>
 
 namespace pleat::codec {
 
@@ -61,11 +65,37 @@ struct requantize_body {
   fixed_multiplier const* multiplier;
   std::int32_t low, high;
   std::int8_t* y;
-  PLEAT_INLINE void operator()(index_t e) const {
-    index_t const j = e % n;
-    std::int64_t const rounding = (std::int64_t{1} << drop[j]) >> 1, sum = ((sums[e] + rounding) >> drop[j]) + bias[j];
+  PLEAT_INLINE std::int8_t code(std::int32_t of, index_t j) const {
+    std::int64_t const rounding = (std::int64_t{1} << drop[j]) >> 1, sum = ((of + rounding) >> drop[j]) + bias[j];
     constexpr std::int64_t most = 0x7fffffff;
-    y[e] = static_cast<std::int8_t>(requantized(static_cast<std::int32_t>(sum > most ? most : sum < -most ? -most : sum), multiplier[j], 0, low, high));
+    return static_cast<std::int8_t>(requantized(static_cast<std::int32_t>(sum > most ? most : sum < -most ? -most : sum), multiplier[j], 0, low, high));
+  }
+  PLEAT_INLINE void operator()(index_t e) const { y[e] = code(sums[e], e % n); }
+};
+/// From sums [pixels, n] to planes [n, pixels].
+struct requantize_planes_body {
+  requantize_body r;
+  index_t pixels;
+  PLEAT_INLINE void operator()(index_t e) const {
+    index_t const j = e / pixels;
+    r.y[e] = r.code(r.sums[e % pixels * r.n + j], j);
+  }
+};
+/// Row p: what output p sees of the first channels of an image `x`; what lies in the padding is 0, which stands for exactly zero.
+struct patches_body {
+  compute::conv2d_shape g;
+  std::int8_t const* x;
+  std::int8_t* patches;
+  PLEAT_INLINE void operator()(index_t p) const {
+    index_t const i = p / g.out_width() * g.stride_h - g.padding_h, j = p % g.out_width() * g.stride_w - g.padding_w;
+    std::int8_t* to = patches + p * g.weights_per_output();
+    for (index_t channel = 0; channel < g.group_in(); ++channel)
+      for (index_t u = 0; u < g.kernel_h; ++u)
+        for (index_t v = 0; v < g.kernel_w; ++v) {
+          index_t const row = i + u * g.dilation_h, column = j + v * g.dilation_w;
+          bool const inside = row >= 0 && row < g.height && column >= 0 && column < g.width;
+          *to++ = inside ? x[(channel * g.height + row) * g.width + column] : std::int8_t{0};
+        }
   }
 };
 }  // namespace detail
@@ -81,6 +111,30 @@ void apply_integer(context<Space>& c, extents const& shape, typename int8<float>
   else
     compute::int8_gemm(c.space(), m, n, k, x, k, static_cast<std::int8_t const*>(w.codes.data()), k, sums.data(), n);
   compute::for_each(c.space(), m * n, detail::requantize_body{n, sums.data(), r.bias.data(), r.drop.data(), r.multiplier.data(), r.low, r.high, y}, 8.0);
+}
+
+/// y[batch, out_channels, out_height, out_width] = codes of the convolution of x [batch, in_channels, height, width] with a kernel of `shape`
+/// [out_channels, in_channels / groups, kernel_h, kernel_w], + bias; in integers as apply_integer, and with its error. An image after the other becomes
+/// the matrix of what its outputs see (out_height·out_width · weights of an output, bytes of pooled memory), which is multiplied.
+/// \param r requantizer::make(c, shape, w, …)   \throws error if the extents do not fit together, or an output sums more than int8_max_k products
+template <class Space>
+void convolve_integer(context<Space>& c, compute::conv2d_shape const& g, typename int8<float>::template storage<Space> const& w, requantizer<Space> const& r, std::int8_t const* x, std::int8_t* y) {
+  g.check("codec::convolve_integer");
+  index_t const n = g.out_channels, k = g.weights_per_output(), pixels = g.out_height() * g.out_width(), outs = g.group_out();
+  auto const patches = tensor<std::int8_t, Space>::allocate(c, {pixels, k});
+  auto const sums = tensor<std::int32_t, Space>::allocate(c, {pixels, n});
+  for (index_t image = 0; image < g.batch; ++image) {
+    for (index_t group = 0; group < g.groups; ++group) {
+      std::int8_t const* const from = x + (image * g.in_channels + group * g.group_in()) * g.height * g.width;
+      compute::for_each_row(c.space(), pixels, detail::patches_body{g, from, patches.data()}, 2.0 * static_cast<double>(k));
+      if (compute::is_host_space_v<Space> && g.groups == 1)
+        compute::int8_gemm_packed(c.space(), pixels, n, k, static_cast<std::int8_t const*>(patches.data()), k, static_cast<void const*>(w.packed.data()), sums.data(), n);
+      else
+        compute::int8_gemm(c.space(), pixels, outs, k, static_cast<std::int8_t const*>(patches.data()), k, static_cast<std::int8_t const*>(w.codes.data()) + group * outs * k, k, sums.data() + group * outs, n);
+    }
+    detail::requantize_body const to_codes{n, sums.data(), r.bias.data(), r.drop.data(), r.multiplier.data(), r.low, r.high, y + image * n * pixels};
+    compute::for_each(c.space(), n * pixels, detail::requantize_planes_body{to_codes, pixels}, 8.0);
+  }
 }
 
 }  // namespace pleat::codec
