@@ -3,7 +3,7 @@
 // Sorting, and ranking through Thrust, beside the standard library's sort; the exact threshold of magnitude pruning,
 // which counts digits, beside std::nth_element of a copy; the histogram, which counts in one pass, beside the one that
 // Thrust can make: sorted bins and where each ends. threshold_of_top_k/…/100000000: `over_read` is its time over that of one read of the same
-// memory, by turns (it reads three times, and counts: tests/compute/threshold_test.cpp counts the reads).
+// memory, by turns; `reads` how often it reads a number.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -11,6 +11,7 @@
 #include <cstring>
 #include <ctime>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -81,6 +82,12 @@ std::uint32_t read_once(float const* x, index_t n) {
   return any;
 }
 
+/// The key that thresholds rank by, and how often one was made of a number: on one thread.
+struct counting_key : pc::detail::magnitude_key<float> {
+  static inline index_t reads = 0;
+  static std::uint32_t key(float x) { return ++reads, pc::detail::magnitude_key<float>::key(x); }
+};
+
 /// A row of which one iteration takes a good part of a second.
 void register_large(index_t n) {
   benchmark::RegisterBenchmark(("threshold_of_top_k/f32/" + std::to_string(n) + "/threads:1").c_str(), [=](benchmark::State& state) {
@@ -103,6 +110,10 @@ void register_large(index_t n) {
       least = std::min(least, seconds([&] { benchmark::DoNotOptimize(pc::threshold_of_top_k(space, n, x.data(), n / 10)); }));
     }
     state.counters["over_read"] = least / least_read;
+    counting_key::reads = 0;
+    pc::number_run<float> const some{x.data(), 100000};
+    benchmark::DoNotOptimize(pc::detail::select_kth<counting_key>(space, std::span<pc::number_run<float> const>(&some, 1), 10000));
+    state.counters["reads"] = static_cast<double>(counting_key::reads) / 100000;
   })->Unit(benchmark::kMillisecond);
 }
 

@@ -72,13 +72,27 @@ struct requantize_body {
   }
   PLEAT_INLINE void operator()(index_t e) const { y[e] = code(sums[e], e % n); }
 };
-/// From sums [pixels, n] to planes [n, pixels].
+/// The same by rows: on a host the division would take longer than the rest.
+struct requantize_row_body {
+  requantize_body r;
+  PLEAT_INLINE void operator()(index_t i) const {
+    for (index_t j = 0; j < r.n; ++j) r.y[i * r.n + j] = r.code(r.sums[i * r.n + j], j);
+  }
+};
+/// From sums [pixels, n] to planes [n, pixels]; and by planes.
 struct requantize_planes_body {
   requantize_body r;
   index_t pixels;
   PLEAT_INLINE void operator()(index_t e) const {
     index_t const j = e / pixels;
     r.y[e] = r.code(r.sums[e % pixels * r.n + j], j);
+  }
+};
+struct requantize_plane_body {
+  requantize_body r;
+  index_t pixels;
+  PLEAT_INLINE void operator()(index_t j) const {
+    for (index_t p = 0; p < pixels; ++p) r.y[j * pixels + p] = r.code(r.sums[p * r.n + j], j);
   }
 };
 /// Row p: what output p sees of the first channels of an image `x`; what lies in the padding is 0, which stands for exactly zero.
@@ -110,7 +124,9 @@ void apply_integer(context<Space>& c, extents const& shape, typename int8<float>
     compute::int8_gemm_packed(c.space(), m, n, k, x, k, static_cast<void const*>(w.packed.data()), sums.data(), n);
   else
     compute::int8_gemm(c.space(), m, n, k, x, k, static_cast<std::int8_t const*>(w.codes.data()), k, sums.data(), n);
-  compute::for_each(c.space(), m * n, detail::requantize_body{n, sums.data(), r.bias.data(), r.drop.data(), r.multiplier.data(), r.low, r.high, y}, 8.0);
+  detail::requantize_body const to_codes{n, sums.data(), r.bias.data(), r.drop.data(), r.multiplier.data(), r.low, r.high, y};
+  if constexpr (compute::is_host_space_v<Space>) compute::for_each_row(c.space(), m, detail::requantize_row_body{to_codes}, 8.0 * static_cast<double>(n));
+  else compute::for_each(c.space(), m * n, to_codes, 8.0);
 }
 
 /// y[batch, out_channels, out_height, out_width] = codes of the convolution of x [batch, in_channels, height, width] with a kernel of `shape`
@@ -133,7 +149,8 @@ void convolve_integer(context<Space>& c, compute::conv2d_shape const& g, typenam
         compute::int8_gemm(c.space(), pixels, outs, k, static_cast<std::int8_t const*>(patches.data()), k, static_cast<std::int8_t const*>(w.codes.data()) + group * outs * k, k, sums.data() + group * outs, n);
     }
     detail::requantize_body const to_codes{n, sums.data(), r.bias.data(), r.drop.data(), r.multiplier.data(), r.low, r.high, y + image * n * pixels};
-    compute::for_each(c.space(), n * pixels, detail::requantize_planes_body{to_codes, pixels}, 8.0);
+    if constexpr (compute::is_host_space_v<Space>) compute::for_each_row(c.space(), n, detail::requantize_plane_body{to_codes, pixels}, 8.0 * static_cast<double>(pixels));
+    else compute::for_each(c.space(), n * pixels, detail::requantize_planes_body{to_codes, pixels}, 8.0);
   }
 }
 
