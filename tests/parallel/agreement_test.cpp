@@ -3,15 +3,11 @@
 #include <pleat/parallel/agreement.hpp>
 
 #include "parallel/pipeline_training.hpp"
+#include "parallel/shuffled_ready.hpp"
 
-#include <pleat/parallel/gradient_exchange.hpp>
 #include <pleat/parallel/tensor_recipe.hpp>
 
 #include <catch2/matchers/catch_matchers_string.hpp>
-
-#include <algorithm>
-#include <numeric>
-#include <random>
 
 using namespace pipeline_training;
 using Catch::Matchers::ContainsSubstring;
@@ -173,50 +169,23 @@ TEST_CASE("ranks that sleep at random give the bits of ranks that do not, on any
 }
 
 TEST_CASE("gradients that are ready in another order on every rank are summed alike, and nobody waits in a circle") {
-  for (int const ranks : {2, 3, 4})
-    for (int const stage : {0, 1})
-      for (bool const deterministic : {false, true}) {
-        pl::plan::plan p = mesh(1, ranks, 1, stage);
-        p.deterministic = deterministic;
-        INFO(ranks << " ranks, stage " << stage << ", deterministic " << deterministic);
-        std::vector<int> wrong(static_cast<std::size_t>(ranks), 0);
-        pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
-          auto const rank = static_cast<std::size_t>(c.rank());
-          pl::world w(std::move(c), 1);
-          auto m = pl::parallel::build(network(), p, w, {.seed = 3});
-          m.zero_grad(24);
-          pl::parallel::shard_group const group(p, std::make_shared<pl::comm::communicator>(w.comm.duplicate()));
-          auto& a = m.arena();
-          pl::parallel::gradient_exchange<float, space> exchange(m.context(), group, a, p);
-          std::mt19937 random(static_cast<unsigned>(17 * ranks + static_cast<int>(rank)));  // another order on every rank
-          for (int step = 0; step < 12; ++step) {
-            exchange.begin(m.share());
-            std::vector<int> order(a.entries().size());
-            std::iota(order.begin(), order.end(), 0);
-            std::shuffle(order.begin(), order.end(), random);
-            for (int const id : order) {
-              auto const& e = a.entries()[static_cast<std::size_t>(id)];
-              for (int s = 0; s < m.share().slots(); ++s)  // small whole numbers: any order of adding them gives the same
-                pl::compute::fill(m.context().space(), e.end - e.begin, s == 0 ? static_cast<float>(static_cast<int>(rank) + id + step) : 0.0f, a.gradients(s) + e.begin);
-              if (random() % 4 == 0) std::this_thread::sleep_for(std::chrono::microseconds(random() % 200));
-              if (random() % 8 == 0) continue;  // finish() counts it as zero: below it is told late instead
-              exchange.entry_ready(id);
-              exchange.poll();
-            }
-            for (int const id : order) exchange.entry_ready(id);
-            exchange.finish();
-            for (auto const& piece : a.pieces())
-              for (std::size_t id = 0; id < order.size(); ++id) {
-                auto const& e = a.entries()[id];
-                auto const part = pl::intersect({e.begin, e.end}, {piece.begin, piece.end});
-                auto const* sums = a.owned_gradients(piece);
-                for (index_t i = part.begin; i < part.end; ++i) {
-                  float const expected = static_cast<float>(ranks * (static_cast<int>(id) + step) + ranks * (ranks - 1) / 2);
-                  if (sums[i - piece.begin] != expected) ++wrong[rank];
-                }
-              }
-          }
-        });
-        CHECK(wrong == std::vector<int>(static_cast<std::size_t>(ranks), 0));
-      }
+  std::vector<pl::plan::plan> all;
+  for (int const stage : {0, 1, 2, 3}) {
+    for (int const ranks : {2, 3, 4}) all.push_back(mesh(1, ranks, 1, stage));
+    all.push_back(mesh(2, 2, 1, stage));
+    if (stage == 0) continue;
+    all.push_back(mesh(1, 4, 1, stage));
+    all.back().state_ranks = 2;  // and once more between twins
+  }
+  for (auto& p : all)
+    for (bool const deterministic : {false, true}) {
+      p.deterministic = deterministic;
+      INFO(p.to_string());
+      std::vector<int> wrong(static_cast<std::size_t>(p.ranks()), -1);
+      pl::comm::run_local(static_cast<int>(p.ranks()), [&](pl::comm::communicator c) {
+        auto const rank = static_cast<std::size_t>(c.rank());
+        wrong[rank] = pleat_test::wrong_sums_of_shuffled(network(), p, std::move(c));
+      });
+      CHECK(wrong == std::vector<int>(wrong.size(), 0));
+    }
 }
