@@ -124,15 +124,27 @@ std::string carry_out(redistribution_step const& s, std::vector<part>& all, std:
     bool holes = false;
     for (char const w : written) holes = holes || !w;
     if (holes && !s.zeros()) return "an element does not come";
-    if (s.kind() == movement::all_reduce) {  // the same sum in two halves: everybody's block k to member k, then block k to everybody
+  }
+  if (s.kind() == movement::all_reduce) {  // the same sum in two halves: everybody's block k to member k, then its sum to everybody
+    auto const message = [&](int from, int to, index_range const& block) {
+      if (from == to) return;
+      counted[static_cast<std::size_t>(from)].sent += block.size();
+      counted[static_cast<std::size_t>(to)].received += block.size();
+    };
+    for (int r = 0; r < ranks; ++r) {
       auto const g = s.to().mesh().group(r, s.group());
-      int const me = s.to().mesh().position(r, s.group());
-      index_t const n = mine.box.size();
+      index_range const mine = block_range(next[static_cast<std::size_t>(r)].box.size(), g.size(), s.to().mesh().position(r, s.group()));
+      std::vector<std::int64_t> sum(static_cast<std::size_t>(mine.size()));
       for (int k = 0; k < g.size(); ++k) {
-        if (k == me) continue;
-        index_t const theirs = block_range(n, g.size(), k).size(), own = block_range(n, g.size(), me).size();
-        counted[static_cast<std::size_t>(r)].sent += theirs + own;
-        counted[static_cast<std::size_t>(r)].received += own + theirs;
+        auto const& addend = all[static_cast<std::size_t>(g[k])].values;
+        message(g[k], r, mine);
+        for (index_t i = mine.begin; i < mine.end; ++i) sum[static_cast<std::size_t>(i - mine.begin)] += addend[static_cast<std::size_t>(i)];
+      }
+      for (int k = 0; k < g.size(); ++k) {
+        message(r, g[k], mine);
+        auto const& whole = next[static_cast<std::size_t>(g[k])].values;
+        for (index_t i = mine.begin; i < mine.end; ++i)
+          if (whole[static_cast<std::size_t>(i)] != sum[static_cast<std::size_t>(i - mine.begin)]) return "a sum in two halves is another";
       }
     }
   }
