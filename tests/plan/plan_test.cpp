@@ -31,6 +31,8 @@ TEST_CASE("a plan survives its own text") {
   p.bucket_bytes = 12345;
   p.tensor_ranks = 2;
   p.pipeline_ranks = 2;
+  p.order = "tensor.rack.pipeline.data";
+  p.own_axes = "rack=3";
   p.schedule = "interleaved";
   p.chunks = 3;
   p.cuts = {1, 1, 2, 5, 9};
@@ -87,6 +89,13 @@ TEST_CASE("a layout that makes no sense is refused with the nearest one that doe
   };
   has(refused([](plan& p) { p.tensor_ranks = 0; }), "mesh.tensor must be at least 1, found 0");
   has(refused([](plan& p) { p.pipeline_ranks = -2; }), "mesh.pipeline must be at least 1, found -2");
+  has(refused([](plan& p) { p.order = "pipeline.data"; }), "mesh.order = pipeline.data does not name each axis of the mesh once: 2 of 3 axes are named. Use mesh.order = pipeline.data.tensor, outermost first");
+  has(refused([](plan& p) { p.order = "pipeline.data.tensors"; }), "there is no axis 'tensors'");
+  has(refused([](plan& p) { p.own_axes = "node=3"; }), "Use mesh.order = pipeline.node.data.tensor, outermost first");
+  has(refused([](plan& p) { p.own_axes = "node=4", p.order = "pipeline.node.data.tensor"; }), "which their product 4 must divide; found 6. Use mesh.data = 8");
+  has(refused([](plan& p) { p.own_axes = "data=2"; }), "axis 'data' is named twice");
+  has(refused([](plan& p) { p.own_axes = "node"; }), "Use mesh.own = none");
+  has(refused([](plan& p) { p.own_axes = "node=2,rack=3,order=rack.node"; }), "Say the order in mesh.order");
   has(refused([](plan& p) { p.schedule = "zb_h1"; }), "Use schedule = zb-h1");
   has(refused([](plan& p) { p.schedule = "g-pipe"; }), "Use schedule = gpipe");
   has(refused([](plan& p) { p.schedule = "csv:0123456789abcdef"; }), "nothing");
@@ -113,6 +122,80 @@ TEST_CASE("a layout that makes no sense is refused with the nearest one that doe
   has(said([] { (void)plan::parse("pleat plan 1\nprecision = fp16\n"); }), "Use precision = f16");
   has(said([] { (void)plan::parse("pleat plan 1\nwire = bf61\n"); }), "Use wire = bf16");
   has(said([] { (void)plan::parse("pleat plan 1\ncuts = 1 two\n"); }), "line 2: 'cuts' must be a whole number, found 'two'");
+}
+
+TEST_CASE("a plan's mesh lies in the order that it says, and its groups count as they always do") {
+  plan p;
+  p.data_ranks = 4;
+  p.tensor_ranks = 2;
+  p.pipeline_ranks = 2;
+  CHECK(p.mesh().to_string() == "pipeline=2,data=4,tensor=2");  // tensor innermost
+  auto const before = p.hash();
+  p.order = "tensor.pipeline.data";
+  CHECK(p.hash() != before);
+  CHECK(plan{}.difference(p).find("mesh.order: pipeline.data.tensor | tensor.pipeline.data\n") != std::string::npos);
+  auto const m = p.mesh();
+  CHECK(m.to_string() == "pipeline=2,data=4,tensor=2,order=tensor.pipeline.data");
+  CHECK((m.stride(m.axis_of("data")) == 1 && m.stride(m.axis_of("pipeline")) == 4 && m.stride(m.axis_of("tensor")) == 8));
+  CHECK(m.group(0, m.set("tensor"))[1] == 8);
+  p.own_axes = "node=2";
+  p.order = "node.pipeline.data.tensor";
+  CHECK(p.ranks() == 16);
+  CHECK(p.mesh().to_string() == "pipeline=2,node=2,data=2,tensor=2,order=node.pipeline.data.tensor");
+}
+
+TEST_CASE("a plan takes any mesh of a model's axes, in any order") {
+  auto const taken = [](pleat::mesh const& m, char const* own = "") {
+    plan p;
+    p.set_mesh(m, own);
+    p.check();
+    CHECK(p.ranks() == m.size());
+    auto const mine = p.mesh();  // lists its axes in its own order; where ranks are is the same
+    for (int i = 0; i < m.axes(); ++i)
+      if (m.extent(i) > 1) CHECK(mine.stride(mine.axis_of(m[i].name.view())) == m.stride(i));
+    return p;
+  };
+  using pleat::mesh;
+  mesh const three{{"data", 2}, {"tensor", 3}, {"pipeline", 4}};
+  int orders = 0;
+  for (auto const* order : {"pipeline,data,tensor", "pipeline,tensor,data", "data,pipeline,tensor", "data,tensor,pipeline", "tensor,data,pipeline", "tensor,pipeline,data"}) {
+    std::string said = order;
+    for (char& c : said)
+      if (c == ',') c = '.';
+    CHECK(taken(three.ordered(order)).order == said);
+    ++orders;
+  }
+  CHECK(orders == 6);
+  CHECK(taken(mesh{{"tensor", 4}}).order == "pipeline.data.tensor");
+  CHECK(taken(mesh{{"data", 2}, {"tensor", 1}, {"pipeline", 1}}) == taken(mesh{{"tensor", 1}, {"data", 2}}));  // one of one rank is anywhere
+  CHECK(taken(mesh{{"data", 2}, {"pipeline", 2}}).order == "tensor.data.pipeline");
+  auto const p = taken(mesh{{"node", 2}, {"pipeline", 3}, {"data", 4}}, "node");
+  CHECK((p.own_axes == "node=2" && p.data_ranks == 8 && p.order == "tensor.node.pipeline.data"));
+  CHECK(plan::parse(p.to_string()) == p);
+  CHECK(taken(mesh{{"pipeline", 3}, {"node", 2}, {"rack", 2}, {"data", 4}}, "rack,node").own_axes == "node=2,rack=2");
+
+  CHECK(said([] { plan{}.set_mesh(mesh{{"data", 2}, {"expert", 2}}); }) ==
+        "pleat: plan::set_mesh: a model has no axis 'expert'; it has data, tensor and pipeline. Leave it out; or, if its ranks are to share the batch as those of data do, name it as an axis of your own: set_mesh(mesh, \"expert\")");
+  CHECK(said([] { plan{}.set_mesh(mesh{{"data", 2}}, "node"); }).find("there is no axis 'node'") != std::string::npos);
+}
+
+TEST_CASE("a text is a model's mesh: pipeline outermost wherever it is listed, of the others the last one innermost, unless it says the order") {
+  auto const order = [](char const* text, int ranks) {
+    plan p;
+    p.set_mesh(pleat::plan::model_mesh(text, ranks));
+    return std::to_string(p.data_ranks) + std::to_string(p.tensor_ranks) + std::to_string(p.pipeline_ranks) + " " + p.order;
+  };
+  for (auto const* text : {"data=2,tensor=2,pipeline=2", "pipeline=2,data=2,tensor=2", "data=2,pipeline=2,tensor=2", "tensor=2,pipeline=2", "data=2,tensor=2,pipeline=2,order=pipeline.data.tensor"})
+    CHECK(order(text, 8) == "222 pipeline.data.tensor");
+  CHECK(order("tensor=2,data=2", 4) == "221 pipeline.tensor.data");
+  CHECK(order("data=2,tensor=2", 4) == "221 pipeline.data.tensor");
+  CHECK(order("pipeline=2,tensor=2,data=2", 8) == "222 pipeline.tensor.data");
+  CHECK(order("tensor=2,data=*,pipeline=2", 12) == "322 pipeline.tensor.data");
+  CHECK(order("data=2,pipeline=3,order=data.pipeline", 6) == "213 tensor.data.pipeline");
+  CHECK(order("data=2,tensor=2,pipeline=2,order=tensor.data.pipeline", 8) == "222 tensor.data.pipeline");
+  CHECK(order("", 3) == "311 pipeline.data.tensor");
+  CHECK(order("pipeline=3", 3) == "113 pipeline.data.tensor");
+  CHECK(said([] { (void)pleat::plan::model_mesh("pipeline=3,tensor=2", 8); }).find("'data=1,pipeline=3,tensor=2' has 6 ranks, there are 8") != std::string::npos);
 }
 
 TEST_CASE("two plans that differ in one entry differ in hash and name it") {
@@ -169,7 +252,7 @@ TEST_CASE("a plan that does as it is told is carried out") {
   for (std::string const entries : {"mesh.data = 100\ndeterministic = true\n", "mesh.data = 9\ndeterministic = true\n", "lanes = 12\ndeterministic = true\n", "state_stage = -1\n",
                                     "state_stage = 9\n", "mesh.data = 6\nstate_stage = 2\nstate_ranks = 4\n", "mesh.data = 6\nstate_stage = 2\nstate_ranks = 100\n",
                                     "mesh.data = 6\nstate_ranks = 4\n", "mesh.data = 6\nstate_ranks = -4\n", "prefetch = -1\n", "chunks = -1\n", "chunks = 2\n",
-                                    "schedule = zb-v\nchunks = 3\n", "schedule = zb_h1\n", "max_activations = -2\n", "deterministic = true\nwire = bf16\n", "recompute_units = 1\nrecompute = none\n"}) {
+                                    "schedule = zb-v\nchunks = 3\n", "schedule = zb_h1\n", "max_activations = -2\n", "deterministic = true\nwire = bf16\n", "mesh.order = data.tensor\n", "mesh.own = node=2\nmesh.data = 3\nmesh.order = pipeline.node.data.tensor\n", "mesh.own = node=2\nmesh.data = 4\n", "mesh.own = node\n", "recompute_units = 1\nrecompute = none\n"}) {
     std::string const text = "pleat plan 1\n" + entries;
     try {
       (void)plan::parse(text);

@@ -17,24 +17,27 @@
 
 namespace pleat::parallel {
 
-/// The mesh is pipeline × data × tensor, tensor innermost: rank = (pipeline · data_ranks + data) · tensor_ranks + tensor.
+/// The mesh is the plan's: in whatever order its axes lie, groups count as it lists them, so sums are added in one order.
 struct groups {
   comm::grid grid;
   comm::communicator agreement{};  ///< all ranks, for agreements only; empty for one rank
+  comm::communicator everyone{};   ///< all ranks as the world numbers them, where the grid's group of all axes numbers them otherwise; else empty
+  bool renumbered = false;         ///< it does
+  axis_set data_axes{}, tensor_axes{}, pipeline_axes{};
 
   /// Seconds that an agreement waits for a rank, unless the communicator has a time-out of its own: half an hour, as other libraries do. Where there
   /// are more ranks than `patient_ranks`, for ever: a time-out costs every rank a message to every other.
   static constexpr double patience = 1800;
   static constexpr int patient_ranks = 512;
 
-  /// The whole mesh.
-  PLEAT_LAZY [[nodiscard]] comm::communicator& all() { return grid.along(grid.mesh().wide()); }
-  /// Those that hold the same stages and share the batch.
-  PLEAT_LAZY [[nodiscard]] comm::communicator& data() { return grid.along(axis_set::of(1)); }
+  /// The whole mesh, numbered as the world that it was made from.
+  PLEAT_LAZY [[nodiscard]] comm::communicator& all() { return renumbered ? everyone : grid.along(grid.mesh().wide()); }
+  /// Those that hold the same stages and share the batch: along data and the axes of one's own, data the fastest.
+  PLEAT_LAZY [[nodiscard]] comm::communicator& data() { return grid.along(data_axes); }
   /// Those that hold the parts of each weight.
-  PLEAT_LAZY [[nodiscard]] comm::communicator& tensor() { return grid.along(axis_set::of(2)); }
+  PLEAT_LAZY [[nodiscard]] comm::communicator& tensor() { return grid.along(tensor_axes); }
   /// Those that share the layers out, in the order of the pipeline.
-  PLEAT_LAZY [[nodiscard]] comm::communicator& pipeline() { return grid.along(axis_set::of(0)); }
+  PLEAT_LAZY [[nodiscard]] comm::communicator& pipeline() { return grid.along(pipeline_axes); }
 
   /// Collective over `world`. \throws error, on every rank alike, for a plan that cannot be carried out or is for another number of ranks
   PLEAT_ONCE [[nodiscard]] inline static std::shared_ptr<groups> make(plan::plan const& p, comm::communicator& world) {
@@ -44,8 +47,13 @@ struct groups {
       throw error{"parallel::build", "the plan is for " + std::to_string(p.ranks()) + " ranks (mesh.pipeline " + std::to_string(p.pipeline_ranks) + " × mesh.data " +
                                          std::to_string(p.data_ranks) + " × mesh.tensor " + std::to_string(p.tensor_ranks) + "), the communicator has " + std::to_string(world.size()),
                   remedy(p, world.size())};
-    mesh const m{{"pipeline", static_cast<int>(p.pipeline_ranks)}, {"data", static_cast<int>(p.data_ranks)}, {"tensor", static_cast<int>(p.tensor_ranks)}};
+    auto const m = p.mesh();
     auto made = std::make_shared<groups>(groups{comm::grid(world, m)});
+    made->pipeline_axes = m.set("pipeline");
+    made->tensor_axes = m.set("tensor");
+    made->data_axes = m.all() - made->pipeline_axes - made->tensor_axes;
+    for (int r = 0; r < m.size(); ++r) made->renumbered = made->renumbered || m.position(r, m.all()) != r;
+    if (made->renumbered) made->everyone = world.duplicate();
     if (world.size() > 1) {
       made->agreement = world.duplicate();
       if (made->agreement.timeout() < 0 && world.size() <= patient_ranks) {

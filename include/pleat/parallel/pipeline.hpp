@@ -19,6 +19,7 @@
 #include <pleat/comm/communicator.hpp>
 #include <pleat/nn/units.hpp>
 #include <pleat/parallel/gradient_exchange.hpp>
+#include <pleat/parallel/message_words.hpp>
 #include <pleat/parallel/network.hpp>
 #include <pleat/parallel/parameter_gather.hpp>
 #include <pleat/parallel/share.hpp>
@@ -75,7 +76,7 @@ template <class T, class Space> class pipeline {
   /// Walks all micro-batches forward and backward. \param base a pass that lacks what belongs to a micro-batch
   /// \param input extents of a micro-batch of this step's input, whatever its rows
   /// \param gather null where parameters are not sharded
-  /// \throws error naming this rank, the step and the action
+  /// \throws error naming this rank, the step and the action; where it waited for another stage, the tensor too
   void run(pass_type const& base, share const& s, extents const& input, source_ref<tensor_type> const& source, exchange_type& exchange,
            nn::pass_hooks& hooks, gather_type* gather, nn::arena<T, Space>& memory, step_trace* trace) {
     memory_ = &memory;
@@ -111,7 +112,7 @@ template <class T, class Space> class pipeline {
       if (!outgoing_.empty()) {
         scoped_span const span(trace_, "wait for sends", "waiting");
         for (auto& o : outgoing_) {
-          along("pipeline", [&] { o.under_way.wait(); });
+          about(o, [&] { o.under_way.wait(); });
           gone(o);
         }
       }
@@ -137,6 +138,7 @@ template <class T, class Space> class pipeline {
     tensor_type data;
     pooled_array<T> staged;  // where the host cannot reach `data`
     comm::request under_way;
+    plan::action action{};  // that sends or receives it
     span_of_time span{.begin = -1};  // from its posting, where somebody traces
   };
   /// All that is alive of one micro-batch on one stage.
@@ -351,14 +353,15 @@ template <class T, class Space> class pipeline {
       where_->fence();  // what the block held before has been read
     }
     if (trace_) m.span = {gradient ? "receive gradient" : "receive activation", "communication", trace_->now(), 0, static_cast<std::int32_t>(a.stage), static_cast<std::int32_t>(a.micro_batch), trace_lane::messages};
-    along("pipeline", [&] { m.under_way = ranks_->ireceive(std::span<T>(into, n), layout_->rank_of(a.peer), tag(a)); });
+    m.action = a;
+    about(m, [&] { m.under_way = ranks_->ireceive(std::span<T>(into, n), layout_->rank_of(a.peer), tag(a)); });
   }
 
   /// The tensor of a message that has come, or comes now.
   [[nodiscard]] tensor_type take(message& m, plan::action const& a) {
     if (!m.under_way.done()) {
       scoped_span const span(trace_, a.kind == kind::forward ? "wait for activation" : "wait for gradient", "waiting", a.stage, a.micro_batch);
-      along("pipeline", [&] { m.under_way.wait(); });
+      about(m, [&] { m.under_way.wait(); });
     }
     gone(m);
     if constexpr (!on_host) {
@@ -371,7 +374,7 @@ template <class T, class Space> class pipeline {
   void send(plan::action const& a, tensor_type& from) {
     while (outgoing_.size() >= held_) {  // the oldest; not whatever is gone already: how much memory a walk takes must not depend on time
       scoped_span const span(trace_, "wait for a send", "waiting", a.stage, a.micro_batch);
-      along("pipeline", [&] { outgoing_.front().under_way.wait(); });
+      about(outgoing_.front(), [&] { outgoing_.front().under_way.wait(); });
       gone(outgoing_.front());
       outgoing_.erase(outgoing_.begin());
     }
@@ -396,7 +399,8 @@ template <class T, class Space> class pipeline {
       where_->fence();  // written by the instance; read by the transport
     }
     m.data = std::move(data);
-    along("pipeline", [&] { m.under_way = ranks_->isend(std::span<T const>(out, n), layout_->rank_of(a.peer), tag(a)); });
+    m.action = a;
+    about(m, [&] { m.under_way = ranks_->isend(std::span<T const>(out, n), layout_->rank_of(a.peer), tag(a)); });
   }
 
   /// Communication along an axis: what goes wrong there names ranks of that axis.
@@ -406,6 +410,10 @@ template <class T, class Space> class pipeline {
     } catch (error const& e) {
       throw along_axis(e, axis, place_.hybrid);
     }
+  }
+  /// The same along the pipeline: what goes wrong names the tensor that was to travel.
+  template <class F> void about(message const& m, F&& f) const {
+    about_tensor([&] { return words_of_message(*net_, *layout_, m.action, m.data.shape()); }, "pipeline", place_.hybrid, std::forward<F>(f));
   }
 
   /// After an error: lets go of everything. Requests that are open give up while the exception unwinds.

@@ -60,7 +60,7 @@ template <class T, class Space> class replica {
   /// Activations of this rank's stages that had to move because a layer got them placed otherwise than it needs them, as they have been met so
   /// far; said once, by the first rank that has the stage: on meshes without a pipeline the world's rank 0.
   [[nodiscard]] std::vector<move_report::entry> moves() const { return moves_ ? moves_->entries() : std::vector<move_report::entry>{}; }
-  /// All ranks of the mesh.
+  /// All ranks of the mesh, numbered as the world's.
   [[nodiscard]] comm::communicator& all_ranks() const noexcept { return groups_->all(); }
   /// Which units are where, and who does what when.
   [[nodiscard]] stages const& layout() const noexcept { return *layout_; }
@@ -205,18 +205,17 @@ template <class T, class Space> class replica {
     auto const mine = checksum();
     std::vector<std::uint64_t> all(static_cast<std::size_t>(all_ranks().size()));
     all_ranks().all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));
-    auto const cut = static_cast<std::size_t>(parts().size()), stage = static_cast<std::size_t>(ranks_->size()) * cut;
+    auto const first_along = [&](std::size_t r, axis_set axes) { return static_cast<std::size_t>(groups_->grid.mesh().group(static_cast<int>(r), axes)[0]); };
     auto const demand = [&](std::size_t r, std::size_t like, char const* what) {
       if (all[r] != all[like])
         throw error{"parallel::demand_equal_replicas", "after step " + std::to_string(steps_) + " the " + what + "parameters of rank " + std::to_string(r) +
                                                            " differ from those of rank " + std::to_string(like), "Data or code differs between ranks; compare their inputs"};
     };
-    // the ranks of one stage are neighbours, and of those the ranks that hold the parts of one replica
-    for (std::size_t r = 1; r < all.size(); ++r) demand(r, r / stage * stage + r % cut, "");
-    if (cut == 1) return;
+    for (std::size_t r = 1; r < all.size(); ++r) demand(r, first_along(r, groups_->data_axes), "");
+    if (parts().size() == 1) return;
     auto const alike = replicated_hash(*arena_, host_values());
     all_ranks().all_gather(std::span<std::uint64_t const>(&alike, 1), std::span<std::uint64_t>(all));
-    for (std::size_t r = 1; r < all.size(); ++r) demand(r, r / cut * cut, "replicated ");
+    for (std::size_t r = 1; r < all.size(); ++r) demand(r, first_along(r, groups_->tensor_axes), "replicated ");
   }
 
   /// \throws error if parameters are cut along the tensor axis

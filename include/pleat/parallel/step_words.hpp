@@ -39,15 +39,18 @@ template <class Arena> [[nodiscard]] std::string tensors_of(Arena const& memory,
   return first == last ? first : first + " to " + last;
 }
 
-/// Runs f, which moves a bucket between ranks of the data axis. \throws error of f, with the bucket's tensors
-/// \param what "the gradients of ", "the parameters "
-template <class Arena, class F> decltype(auto) about_bucket(Arena const& memory, std::size_t bucket, char const* what, bool hybrid, F&& f) {
+/// Runs f, which moves a tensor between ranks of an axis. \throws error of f, with what it moves \param words says that, once it is asked
+template <class Words, class F> decltype(auto) about_tensor(Words&& words, char const* axis, bool hybrid, F&& f) {
   try {
     return std::forward<F>(f)();
   } catch (error const& e) {
-    auto const a = along_axis(e, "data", hybrid);
-    throw error{what + tensors_of(memory, bucket), a.call() + ": " + a.problem(), a.remedy()};
+    auto const a = along_axis(e, axis, hybrid);
+    throw error{words(), a.call() + ": " + a.problem(), a.remedy()};
   }
+}
+/// The same of a bucket, between ranks of the data axis. \param what "the gradients of ", "the parameters "
+template <class Arena, class F> decltype(auto) about_bucket(Arena const& memory, std::size_t bucket, char const* what, bool hybrid, F&& f) {
+  return about_tensor([&] { return what + tensors_of(memory, bucket); }, "data", hybrid, std::forward<F>(f));
 }
 
 /// Runs a part of a step. \throws error of f, with the step, the phase and the rank in front of it where there are other ranks

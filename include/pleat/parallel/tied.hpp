@@ -14,6 +14,7 @@
 #include <pleat/nn/arena.hpp>
 #include <pleat/parallel/shard_group.hpp>
 #include <pleat/parallel/stages.hpp>
+#include <pleat/parallel/step_words.hpp>
 #include <pleat/tensor/wire_memory.hpp>
 
 namespace pleat::parallel {
@@ -47,30 +48,34 @@ template <class T, class Space> class tied_sums {
   [[nodiscard]] bool empty() const noexcept { return all_.empty(); }
 
   /// Collective over the pipeline's ranks, and over the data axis where state is sharded. Blocking; weight by weight in one order on every
-  /// rank, so nothing waits in a circle.
-  void sum(context<Space>& where, comm::communicator& pipeline, shard_group const& shards, nn::arena<T, Space>& memory) const {
+  /// rank, so nothing waits in a circle. \throws error that names the weight \param hybrid the mesh has several axes
+  void sum(context<Space>& where, comm::communicator& pipeline, shard_group const& shards, nn::arena<T, Space>& memory, bool hybrid) const {
     int const me = pipeline.rank();
     for (auto const& w : all_) {
+      auto const words = [&] { return "the gradient of the tied weight '" + w.name + "'"; };
+      auto const whole = [&](int entry) { return about_tensor(words, "data", hybrid, [&] { return gathered(where, shards, memory, entry); }); };
+      auto const send = [&](tensor_type const& t, int to) { about_tensor(words, "pipeline", hybrid, [&] { sent(where, pipeline, t, to); }); };
+      auto const receive = [&](tensor_type const& t, int from) { about_tensor(words, "pipeline", hybrid, [&] { received(where, pipeline, t, from); }); };
       if (w.entry < 0) continue;  // no use is here
       int const root = w.uses.front().rank;
       auto const& e = memory.entries()[static_cast<std::size_t>(w.entry)];
       index_t const n = e.end - e.begin;
       if (n == 0) continue;
-      tensor_type total = me == root ? whole(where, shards, memory, w.entry) : tensor_type::allocate(where, {n});
+      tensor_type total = me == root ? whole(w.entry) : tensor_type::allocate(where, {n});
       for (std::size_t i = 1; i < w.uses.size(); ++i) {
         auto const& u = w.uses[i];
         if (u.rank != me && me != root) continue;
-        auto part = u.rank == me ? whole(where, shards, memory, u.entry) : tensor_type::allocate(where, {n});
-        if (u.rank == me && me != root) send(where, pipeline, part, root);
+        auto part = u.rank == me ? whole(u.entry) : tensor_type::allocate(where, {n});
+        if (u.rank == me && me != root) send(part, root);
         if (me != root) continue;
-        if (u.rank != me) receive(where, pipeline, part, u.rank);
+        if (u.rank != me) receive(part, u.rank);
         compute::add(where.space(), n, static_cast<W const*>(total.data()), static_cast<W const*>(part.data()), total.data());
       }
       for (std::size_t i = 1; i < w.uses.size(); ++i) {
         int const to = w.uses[i].rank;
         if (to == root || std::any_of(w.uses.begin(), w.uses.begin() + static_cast<std::ptrdiff_t>(i), [&](use const& u) { return u.rank == to; })) continue;
-        if (me == root) send(where, pipeline, total, to);
-        else if (me == to) receive(where, pipeline, total, root);
+        if (me == root) send(total, to);
+        else if (me == to) receive(total, root);
       }
       put(where, memory, w.entry, total);
     }
@@ -92,7 +97,7 @@ template <class T, class Space> class tied_sums {
   static constexpr int tag = comm::user_tags - 1;
 
   /// The gradient of an entry as one vector: where it lies, or collected from the ranks that hold pieces of it.
-  static tensor_type whole(context<Space>& where, shard_group const& shards, nn::arena<T, Space>& memory, int entry) {
+  static tensor_type gathered(context<Space>& where, shard_group const& shards, nn::arena<T, Space>& memory, int entry) {
     auto const& e = memory.entries()[static_cast<std::size_t>(entry)];
     index_t const n = e.end - e.begin;
     if (memory.layout().stage() == 0) return tensor_type::wrap(memory.gradients() + e.begin, {n});
@@ -121,11 +126,11 @@ template <class T, class Space> class tied_sums {
     }
   }
 
-  static void send(context<Space>& where, comm::communicator& to, tensor_type const& t, int peer) {
+  static void sent(context<Space>& where, comm::communicator& to, tensor_type const& t, int peer) {
     wire_memory<W, Space> const m(where, t, true);
     to.send(std::span<W const>(m.span()), peer, tag);
   }
-  static void receive(context<Space>& where, comm::communicator& from, tensor_type const& t, int peer) {
+  static void received(context<Space>& where, comm::communicator& from, tensor_type const& t, int peer) {
     wire_memory<W, Space> const m(where, t, false);
     from.receive(m.span(), peer, tag);
     m.arrived();

@@ -11,6 +11,7 @@
 #include <charconv>
 #include <cstdint>
 #include <limits>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,6 +21,7 @@
 #include <pleat/base/error.hpp>
 #include <pleat/base/random.hpp>
 #include <pleat/tensor/extents.hpp>
+#include <pleat/tensor/mesh.hpp>
 
 namespace pleat::plan {
 
@@ -126,12 +128,17 @@ PLEAT_ONCE inline bool parse_truth(std::string_view key, std::string_view value,
 }
 }  // namespace detail
 
+/// The order of a model's axes where nothing is said: those are neighbours who talk most.
+inline constexpr std::string_view default_order = "pipeline.data.tensor";
+
 /// Every decision that all ranks must share. Members that the file does not name keep their defaults, so older files stay readable.
 struct plan {
   index_t global_batch = 64;     ///< samples per step, over all ranks and micro-batches
   index_t data_ranks = 1;        ///< extent of the mesh's data axis: replicas that share the batch
   index_t tensor_ranks = 1;      ///< extent of the mesh's tensor axis: ranks that share every layer
   index_t pipeline_ranks = 1;    ///< extent of the mesh's pipeline axis: ranks that share the layers out
+  std::string order{default_order};  ///< the mesh's axes, outermost first: who is next to each other along the last one has neighbouring ranks
+  std::string own_axes{};        ///< axes of one's own whose ranks share the batch as those of data do, "node=2,rack=3". data_ranks counts them: it is their product times the mesh's data axis
   std::string schedule = "1f1b"; ///< what a pipeline's ranks compute when: one of known_schedules, or own_schedule_prefix and a hash
   index_t chunks = 0;            ///< stages per pipeline rank; 0: what the schedule asks for (2 for interleaved and the V shapes, else 1)
   std::vector<index_t> cuts{};   ///< first unit of each stage but the first, stages() − 1 of them; empty: cut by cost
@@ -150,6 +157,86 @@ struct plan {
   index_t bucket_bytes = 1 << 19;  ///< gradients are exchanged in pieces of about this size
 
   friend bool operator==(plan const&, plan const&) = default;
+
+  /// The mesh that the ranks are: axes pipeline, one's own, data and tensor, listed like that whatever the order. So groups of ranks count, and sums
+  /// add, in one way under every order. \throws error for an order or axes of one's own that are none
+  PLEAT_ONCE [[nodiscard]] inline pleat::mesh mesh() const {
+    std::vector<pleat::mesh::axis> axes{{"pipeline", static_cast<int>(pipeline_ranks)}};
+    std::string listed = "pipeline";
+    auto const own = [&] {
+      try {
+        return pleat::mesh::parse(own_axes);
+      } catch (error const& e) {
+        throw error{"plan", "mesh.own = " + own_axes + ": " + e.problem(), "Use mesh.own = none, or axes and extents as in 'node=2,rack=3'"};
+      }
+    }();
+    for (int i = 0; i < own.axes(); ++i) axes.push_back(own[i]), listed += "." + std::string(own[i].name.view());
+    if (pleat::mesh(std::span<pleat::mesh::axis const>(axes).subspan(1)).to_string() != own_axes)
+      throw error{"plan", "mesh.own = " + own_axes + " says more than axes and their extents", "Say the order in mesh.order"};
+    if (data_ranks % own.size() != 0)
+      throw error{"plan", "the axes of one's own, " + own_axes + ", share the batch: they are counted in mesh.data, which their product " + std::to_string(own.size()) + " must divide; found " + std::to_string(data_ranks),
+                  "Use mesh.data = " + std::to_string((data_ranks / own.size() + 1) * own.size())};
+    axes.push_back({"data", static_cast<int>(data_ranks / own.size())});
+    axes.push_back({"tensor", static_cast<int>(tensor_ranks)});
+    listed += ".data.tensor";
+    std::string names = order;
+    for (char& c : names)
+      if (c == '.') c = ',';
+    pleat::mesh const m(std::span<pleat::mesh::axis const>(axes.data(), axes.size()));
+    try {
+      return m.ordered(names);
+    } catch (error const& e) {
+      throw error{"plan", "mesh.order = " + order + " does not name each axis of the mesh once: " + e.problem(), "Use mesh.order = " + listed + ", outermost first, or these in another order"};
+    }
+  }
+
+  /// Takes extents and order of a mesh; of data, tensor and pipeline, those that it does not name have one rank.
+  /// \param own which of its axes are one's own and share the batch as data does: "node,rack"
+  /// \throws error for any other axis
+  PLEAT_ONCE inline void set_mesh(pleat::mesh const& m, std::string_view own = {}) {
+    data_ranks = tensor_ranks = pipeline_ranks = 1;
+    own_axes.clear();
+    axis_set const mine = m.set(own);
+    std::vector<std::string> listed{"pipeline"}, wide;
+    for (int i = 0; i < m.axes(); ++i) {
+      std::string const name(m[i].name.view());
+      if (name == "tensor") {
+        tensor_ranks = m.extent(i);
+      } else if (name == "pipeline") {
+        pipeline_ranks = m.extent(i);
+      } else {
+        if (name != "data" && !mine.contains(i))
+          throw error{"plan::set_mesh", "a model has no axis '" + name + "'; it has data, tensor and pipeline",
+                      "Leave it out; or, if its ranks are to share the batch as those of data do, name it as an axis of your own: set_mesh(mesh, \"" + name + "\")"};
+        data_ranks *= m.extent(i);
+        if (name == "data") continue;
+        own_axes += (own_axes.empty() ? "" : ",") + name + "=" + std::to_string(m.extent(i));
+        listed.push_back(name);
+      }
+    }
+    listed.insert(listed.end(), {"data", "tensor"});
+    for (int stride = m.size(); stride > 0;) {  // outermost first; an axis of one rank may be anywhere
+      int next = 0;
+      for (int i = 0; i < m.axes(); ++i)
+        if (m.extent(i) > 1 && m.stride(i) < stride && m.stride(i) > next) next = m.stride(i);
+      for (int i = 0; i < m.axes(); ++i)
+        if (m.extent(i) > 1 && m.stride(i) == next) wide.emplace_back(m[i].name.view());
+      stride = next;
+    }
+    std::vector<std::string> all;  // as listed, if that is the order of the wide ones; else those of one rank first
+    for (auto const& name : listed)
+      if (std::find(wide.begin(), wide.end(), name) != wide.end()) all.push_back(name);
+    if (all == wide) {
+      all = listed;
+    } else {
+      all.clear();
+      for (auto const& name : listed)
+        if (std::find(wide.begin(), wide.end(), name) == wide.end()) all.push_back(name);
+      all.insert(all.end(), wide.begin(), wide.end());
+    }
+    order.clear();
+    for (auto const& name : all) order += (order.empty() ? "" : ".") + name;
+  }
 
   /// Ranks of the whole mesh.
   [[nodiscard]] index_t ranks() const noexcept { return pipeline_ranks * data_ranks * tensor_ranks; }
@@ -170,6 +257,8 @@ struct plan {
             {"mesh.data", std::to_string(data_ranks)},
             {"mesh.tensor", std::to_string(tensor_ranks)},
             {"mesh.pipeline", std::to_string(pipeline_ranks)},
+            {"mesh.order", order},
+            {"mesh.own", own_axes.empty() ? "none" : own_axes},
             {"schedule", schedule},
             {"chunks", std::to_string(chunks)},
             {"cuts", list_text(cuts, "by cost")},
@@ -217,6 +306,8 @@ struct plan {
       else if (key == "mesh.data") p.data_ranks = detail::parse_integer(key, value, number);
       else if (key == "mesh.tensor") p.tensor_ranks = detail::parse_integer(key, value, number);
       else if (key == "mesh.pipeline") p.pipeline_ranks = detail::parse_integer(key, value, number);
+      else if (key == "mesh.order") p.order = std::string(value);
+      else if (key == "mesh.own") p.own_axes = value == "none" ? std::string() : std::string(value);
       else if (key == "schedule") p.schedule = std::string(value);
       else if (key == "chunks") p.chunks = detail::parse_integer(key, value, number);
       else if (key == "cuts") p.cuts = detail::parse_list(key, value, "by cost", number);
@@ -273,6 +364,7 @@ struct plan {
       throw error{"plan", "a mesh has at most " + std::to_string(most) + " ranks, found mesh.pipeline " + std::to_string(pipeline_ranks) + " × mesh.data " +
                               std::to_string(data_ranks) + " × mesh.tensor " + std::to_string(tensor_ranks),
                   "Choose extents whose product is the number of ranks"};
+    static_cast<void>(mesh());
     if (chunks > 0 && times(pipeline_ranks, chunks) > most)
       throw error{"plan", "a pipeline has at most " + std::to_string(most) + " stages, found " + std::to_string(pipeline_ranks) + " ranks × " + std::to_string(chunks) + " chunks",
                   "Use chunks = 0 for what the schedule asks for"};
@@ -344,5 +436,20 @@ struct plan {
         throw error{"plan", "cuts must not descend (each is the first unit of a stage), found '" + list_text(cuts, "by cost") + "'", "Two equal cuts make a stage without units"};
   }
 };
+
+/// A model's mesh from its text, as mesh::parse reads it, with two rules more. The data axis, where it is not named, has the ranks that are left.
+/// Where no order is said, pipeline is outermost wherever it is listed, as its ranks talk least; of the others the one listed last is innermost, as
+/// in any mesh. So "data=2,tensor=2,pipeline=2" has tensor innermost, "tensor=2,data=2" data; "…,order=data.pipeline.tensor" says it.
+/// \throws error as mesh::parse does
+PLEAT_ONCE [[nodiscard]] inline pleat::mesh model_mesh(std::string_view text, int ranks) {
+  auto const names = [&](std::string const& what) { return text.starts_with(what) || text.find("," + what) != std::string_view::npos; };
+  auto const m = pleat::mesh::parse((names("data=") ? "" : text.empty() ? "data=*" : "data=*,") + std::string(text), ranks);
+  int const pipeline = m.find("pipeline");
+  if (pipeline < 0 || names("order=")) return m;
+  std::string order = "pipeline";
+  for (int i = 0; i < m.axes(); ++i)
+    if (i != pipeline) order += "," + std::string(m[i].name.view());
+  return m.ordered(order);
+}
 
 }  // namespace pleat::plan

@@ -107,15 +107,15 @@ template <class T, class Space> void any_model<T, Space>::reduce() {
     exchange_->finish();
     {
       scoped_span const addends(parts().size() > 1 ? tracing() : nullptr, "all_reduce", "communication");
-      sum_addends(*context_, parts(), plan_.deterministic, *arena_);
+      about_tensor([] { return std::string("the gradients that parts of the tensor axis add up"); }, "tensor", place_.hybrid, [&] { sum_addends(*context_, parts(), plan_.deterministic, *arena_); });
     }
     if (tied) {
       scoped_span const sums(pipeline().size() > 1 ? tracing() : nullptr, "tied weights", "communication");
-      ties_->sum(*context_, pipeline(), *group_, *arena_);
+      ties_->sum(*context_, pipeline(), *group_, *arena_, place_.hybrid);
     }
     if (pipeline().size() > 1) {
       scoped_span const loss(tracing(), "wait for the loss", "waiting");
-      loss_ = pipeline().broadcast_value(own_loss(), layout_->last_rank());
+      loss_ = about_tensor([] { return std::string("the loss of the last stage"); }, "pipeline", place_.hybrid, [&] { return pipeline().broadcast_value(own_loss(), layout_->last_rank()); });
     }
   });
 }
