@@ -71,6 +71,8 @@ class LanguageModel(Check):
         variants += [(3, ("--mesh", "pipeline=3", "--schedule", "zb-h1", "--micro-batches", 4)),
                      (4, ("--mesh", "data=2,pipeline=2", "--schedule", "1f1b", "--micro-batches", 3)),
                      (4, ("--mesh", "data=2,pipeline=2", "--micro-batches", 2, "--state-stage", 1, "--recompute", "full")),
+                     (4, ("--mesh", "data=2,pipeline=2,order=data.pipeline", "--micro-batches", 3)),
+                     (4, ("--mesh", "node=2,data=2", "--data-axes", "node", "--state-stage", 3, "--state-ranks", 2)),
                      (3, ("--state-stage", 2)), (2, ("--state-stage", 3, "--micro-batches", 2))]
         for n, more in variants:
             f = self.figures(*plain, *more, "--thread-ranks", n)
@@ -98,6 +100,10 @@ class LanguageModel(Check):
             for a, b in zip(f["loss"] + [f["validation_loss"]], alone["loss"] + [alone["validation_loss"]]):
                 assert abs(a - b) < 1e-5, f"{mesh}, {more}: {f['loss']} and not {alone['loss']}"
             assert f["parameters"] == alone["parameters"] and max(f["peak_bytes"]) < 0.8 * alone["peak_bytes"][0], (mesh, f["peak_bytes"], alone["peak_bytes"])
+        # who lies where changes no bit
+        pair = [self.figures(*plain, "--state-stage", 3, "--mesh", m, "--thread-ranks", 4) for m in ("data=2,tensor=2", "tensor=2,data=2")]
+        assert [f["plan"]["mesh.order"] for f in pair] == ["pipeline.data.tensor", "pipeline.tensor.data"], pair[1]["plan"]
+        assert pair[0]["loss"] == pair[1]["loss"] and pair[0]["validation_loss"] == pair[1]["validation_loss"], pair
         # saved under one mesh, gone on with under another
         save = ("--checkpoint", self.folder / "c", "--resume")
         self.figures(*plain, *save, "--steps", 2, "--mesh", axes(2, 2, 1), "--state-stage", 2, "--thread-ranks", 4)
@@ -299,8 +305,10 @@ class LanguageModel(Check):
         refused(["'data=3,pipeline=2' has 6 ranks", "'data=2,pipeline=2'"], "--mesh", "data=3,pipeline=2", *four)
         refused(["no axis 'pipe'", "pipeline=2"], "--mesh", "pipe=2", *four)
         refused(["'data' is named twice"], "--mesh", "data=2,data=2", *four)
-        refused(["'data=two' has no extent", "Write it as 'data=2,tensor=2,pipeline=2'\n"], "--mesh", "data=two", *four)
-        refused(["the order of the axes is fixed"], "--mesh", "data=2,pipeline=2,order=data.pipeline", *four)
+        refused(["'data=two' has no extent", "Write it as 'data=2,tensor=2,pipeline=2'"], "--mesh", "data=two", *four)
+        refused(["1 of 2 axes are named", "Name each of data, pipeline once"], "--mesh", "data=2,pipeline=2,order=data", *four)
+        refused(["no axis 'node'", "--data-axes node"], "--mesh", "node=2,data=2", *four)
+        refused(["--data-axes: there is no axis 'rack'"], "--mesh", "node=2,data=2", "--data-axes", "node,rack", *four)
         refused(["width of 24", "5 heads", "nearest number of heads 4"], "--heads", 5)
         refused(["no schedule '1b1f'", "1f1b"], "--schedule", "1b1f")
         refused(["one stage per rank, found chunks = 3", "interleaved"], "--chunks", 3)

@@ -15,25 +15,22 @@ namespace {
 
 constexpr std::array<std::string_view, 3> axes{"data", "tensor", "pipeline"};
 
-/// What is not named: tensor and pipeline 1, data the ranks that are left.
-[[nodiscard]] pl::mesh parse_mesh(std::string text, int ranks) {
-  if (text.find("order=") != std::string::npos)
-    throw pl::error{"--mesh", "the order of the axes is fixed: pipeline outermost, tensor innermost, so that those are neighbours who talk most", "Leave out 'order=…'"};
-  if (!text.starts_with("data=") && text.find(",data=") == std::string::npos) text = "data=*" + (text.empty() ? text : "," + text);
+/// \param own axes of the user's own that share the batch, as in "node,rack"
+[[nodiscard]] pl::mesh parse_mesh(std::string const& text, std::string const& own, int ranks) {
   auto const m = [&] {
     try {
-      return pl::mesh::parse(text, ranks);
+      return pl::plan::model_mesh(text, ranks);
     } catch (pl::error const& e) {
-      if (e.remedy().find("order=") == std::string::npos) throw;
-      throw pl::error{"--mesh", e.problem(), "Write it as 'data=2,tensor=2,pipeline=2'"};  // without the order that a mesh of one's own may say
+      throw pl::error{"--mesh", e.problem(), e.remedy()};
     }
   }();
   for (int i = 0; i < m.axes(); ++i) {
     auto const name = m[i].name.view();
-    if (std::find(axes.begin(), axes.end(), name) != axes.end()) continue;
+    if (std::find(axes.begin(), axes.end(), name) != axes.end() || ("," + own + ",").find("," + std::string(name) + ",") != std::string::npos) continue;
     auto const begun = std::find_if(axes.begin(), axes.end(), [&](std::string_view a) { return a.starts_with(name); });
     throw pl::error{"--mesh", "there is no axis '" + std::string(name) + "'; there are " + pl::plan::detail::choices(axes),
-                    "Use " + std::string(begun != axes.end() ? *begun : pl::plan::detail::nearest(name, axes)) + "=" + std::to_string(m.extent(i))};
+                    "Use " + std::string(begun != axes.end() ? *begun : pl::plan::detail::nearest(name, axes)) + "=" + std::to_string(m.extent(i)) + "; or --data-axes " + std::string(name) +
+                        " beside it, if its ranks are to share the batch as those of data do"};
   }
   return m;
 }
@@ -52,23 +49,26 @@ template <class E, std::size_t N> [[nodiscard]] E choice(std::string const& opti
 }  // namespace
 
 pl::plan::plan lay_out(sample_options const& o, int ranks) {
-  auto const mesh = parse_mesh(o.mesh.empty() ? "pipeline=" + std::to_string(ranks) : o.mesh, ranks);
+  auto const mesh = parse_mesh(o.mesh.empty() ? "pipeline=" + std::to_string(ranks) : o.mesh, "", ranks);
   auto const data = extent(mesh, "data"), tensor = extent(mesh, "tensor"), pipeline = extent(mesh, "pipeline");
   if (data > 1)
     throw pl::error{"--mesh", "one text is written by one replica, data=" + std::to_string(data) + " has " + std::to_string(data), "Use --mesh " + in_words(1, tensor, data * pipeline)};
-  return {.global_batch = 1, .tensor_ranks = tensor, .pipeline_ranks = pipeline, .schedule = "gpipe"};
+  pl::plan::plan p{.global_batch = 1, .schedule = "gpipe"};
+  p.set_mesh(mesh);
+  return p;
 }
 
 pl::plan::plan lay_out(options const& o, int ranks) {
   check(sizes{.context = o.context, .layers = o.layers, .width = o.width, .heads = o.heads});
-  auto const mesh = parse_mesh(o.mesh, ranks);
-  auto const data = extent(mesh, "data"), tensor = extent(mesh, "tensor"), pipeline = extent(mesh, "pipeline");
-
   pl::plan::plan p;
+  try {
+    p.set_mesh(parse_mesh(o.mesh, o.data_axes, ranks), o.data_axes);
+  } catch (pl::error const& e) {
+    if (e.call() == "--mesh") throw;
+    throw pl::error{"--data-axes", e.problem(), e.remedy()};
+  }
+  auto const data = p.data_ranks, tensor = p.tensor_ranks, pipeline = p.pipeline_ranks;
   p.global_batch = o.batch;
-  p.data_ranks = data;
-  p.tensor_ranks = tensor;
-  p.pipeline_ranks = pipeline;
   p.schedule = o.schedule;
   p.chunks = o.chunks;
   p.micro_batches = o.micro_batches;

@@ -25,7 +25,8 @@ std::optional<int> parse(int argc, char** argv, options& o) {
   app.add_option("--weight-decay", o.weight_decay)->check(command_line::not_negative())->capture_default_str();
   app.add_option("--beta2", o.beta2, "of AdamW")->check(command_line::number(0, 0.999999))->capture_default_str();
   app.add_option("--clip", o.clip, "largest norm of a step's gradient; 0: any")->check(command_line::not_negative())->capture_default_str();
-  app.add_option("--mesh", o.mesh, "data=a,tensor=b,pipeline=c; what is not named: tensor and pipeline 1, data the ranks that are left");
+  app.add_option("--mesh", o.mesh, "data=a,tensor=b,pipeline=c; what is not named: tensor and pipeline 1, data the ranks that are left. Pipeline is outermost and the last other one innermost, unless ,order=data.pipeline.tensor (outermost first) follows");
+  app.add_option("--data-axes", o.data_axes, "axes of your own in --mesh whose ranks share the batch as those of data do: node,rack");
   app.add_option("--schedule", o.schedule, "of a pipeline: gpipe, 1f1b, interleaved, zb-h1, zb-h2, zb-v, dualpipe-v")->capture_default_str();
   app.add_option("--micro-batches", o.micro_batches, "pieces that a rank cuts its share of the batch into")->check(positive)->capture_default_str();
   app.add_option("--chunks", o.chunks, "stages per pipeline rank; 0: what the schedule asks for")->check(natural)->capture_default_str();

@@ -5,6 +5,7 @@
 //   mesh                                        one rank
 //   mesh --thread-ranks 4 data=2,tensor=2       four ranks as threads of one process
 //   mesh --thread-ranks 4 pipeline=2,tensor=2   an axis that is not named has one rank, data those that are left
+//   mesh --thread-ranks 8 data=2,tensor=2,pipeline=2,order=data.pipeline.tensor     who lies where: outermost first
 //   mpirun -n 6 mesh 'data=*,tensor=3'          six processes; * is what is left of the ranks
 #include <pleat/pleat.hpp>
 
@@ -17,16 +18,13 @@ namespace nn = pleat::nn;
 
 int main(int argc, char** argv) {
   return pl::run::launch(argc, argv, [&](pl::world& world) {
-    std::string text = "data=*";
+    std::string text;
     for (int i = 1; i < argc; ++i) {
-      if (std::strcmp(argv[i], "--help") == 0) return world.say("mesh [--thread-ranks N] [--threads N] [data=a,tensor=b,pipeline=c]");
+      if (std::strcmp(argv[i], "--help") == 0) return world.say("mesh [--thread-ranks N] [--threads N] [data=a,tensor=b,pipeline=c[,order=pipeline.data.tensor]]");
       if (std::strchr(argv[i], '=') && argv[i][0] != '-') text = argv[i];
     }
-    if (text.find("order=") != text.npos) throw pl::error{"mesh", "the order of a model's axes is fixed: pipeline outermost, tensor innermost", "Leave out 'order=…'"};
-    if (text.find("data=") == text.npos) text += ",data=*";
     // [mesh]
-    auto const mesh = pl::mesh::parse(text, world.size());
-    auto const ranks = [&](char const* axis) { return mesh.find(axis) < 0 ? 1 : mesh.extent(axis); };
+    auto const mesh = pl::plan::model_mesh(text, world.size());
 
     // An ordinary network, and words for where its weights live: fc1 by outputs, fc2 by inputs, the classes by outputs. Any number of
     // ranks will do, 96 and 10 need not divide by it.
@@ -35,11 +33,8 @@ int main(int argc, char** argv) {
         {pl::parallel::column("fc1.*"), pl::parallel::row("fc2.*"), pl::parallel::column("classes.*")});
 
     pl::plan::plan plan{.global_batch = 32};
-    plan.data_ranks = ranks("data");
-    plan.tensor_ranks = ranks("tensor");
-    plan.pipeline_ranks = ranks("pipeline");
+    plan.set_mesh(mesh);
     plan.micro_batches = plan.pipeline_ranks > 1 ? 4 : 1;
-    if (plan.ranks() != mesh.size()) throw pl::error{"mesh", "'" + text + "' has an axis that no model has", "Name data, tensor, pipeline"};
     auto model = pl::parallel::build(net, plan, world);
 
     auto const data = pl::io::load_digits(PLEAT_DIGITS);

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The pleat authors
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 # One program, several meshes; a mesh that does not fit is refused with the nearest that does.
-foreach(case IN ITEMS "1:data=1,tensor=1" "2:data=2" "3:tensor=3" "6:data=*,tensor=3" "4:pipeline=2,tensor=2" "8:tensor=2,pipeline=2,data=2")
+foreach(case IN ITEMS "1:data=1,tensor=1" "2:data=2" "3:tensor=3" "6:data=*,tensor=3" "4:pipeline=2,tensor=2" "8:tensor=2,pipeline=2,data=2" "8:data=2,tensor=2,pipeline=2,order=tensor.data.pipeline")
   string(REGEX REPLACE ":.*" "" ranks "${case}")
   string(REGEX REPLACE ".*:" "" text "${case}")
   string(REGEX REPLACE "[^0-9a-z]+" "_" name "${text}")
@@ -13,6 +13,6 @@ function(pleat_mesh_says name words)
   set_tests_properties(examples/mesh.${name} PROPERTIES TIMEOUT 60 LABELS examples PASS_REGULAR_EXPRESSION "${words}")
 endfunction()
 pleat_mesh_says(refused "has 6 ranks, there are 4.*The nearest that fits is" data=3,tensor=2)
-pleat_mesh_says(order "order of a model's axes is fixed" data=2,tensor=2,order=tensor.data)
-pleat_mesh_says(axis "has an axis that no model has" data=2,expert=2)
+pleat_mesh_says(order "1 of 2 axes are named. Name each of data, tensor once" data=2,tensor=2,order=tensor)
+pleat_mesh_says(axis "a model has no axis 'expert'" data=2,expert=2)
 pleat_mesh_says(help "pipeline=c" --help)

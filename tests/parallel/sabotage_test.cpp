@@ -5,7 +5,10 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <algorithm>
 #include <map>
+#include <mutex>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,8 +21,8 @@ using namespace sabotage;
 
 using folder = pleat_test::scratch_folder;
 
-/// What each rank says.
-std::vector<std::string> words_of(options o) {
+/// What each rank says. \param heard what the program hears, which had the ranks run
+std::vector<std::string> words_of(options o, std::string* heard = nullptr) {
   std::vector<std::string> said(static_cast<std::size_t>(o.plan.ranks()), "nothing");
   std::atomic<int> ended{0};
   o.ended = &ended;
@@ -35,7 +38,8 @@ std::vector<std::string> words_of(options o) {
         throw;
       }
     });
-  } catch (std::exception const&) {
+  } catch (std::exception const& e) {
+    if (heard) *heard = e.what();
   }
   return said;
 }
@@ -44,6 +48,26 @@ std::vector<std::pair<std::string, pl::plan::plan>> const layouts{
     {"data 3", mesh(1, 3, 1)},           {"data 3, stage 1", mesh(1, 3, 1, 1)}, {"data 3, stage 2", mesh(1, 3, 1, 2)}, {"data 3, stage 3", mesh(1, 3, 1, 3)},
     {"tensor 2", mesh(1, 1, 2)},         {"pipeline 3", mesh(3, 1, 1)},         {"data 2, tensor 2", mesh(1, 2, 2, 2)}, {"pipeline 2, data 2", mesh(2, 2, 1, 3)},
     {"pipeline 2, tensor 2", mesh(2, 1, 2)}};
+
+/// Meshes of two axes, one of them in an order of its own.
+std::vector<std::pair<std::string, pl::plan::plan>> mixed() {
+  std::vector<std::pair<std::string, pl::plan::plan>> all{{"data 2, pipeline 2", mesh(2, 2, 1)}, {"data 2, tensor 2, stage 3", mesh(1, 2, 2, 3)}, {"tensor 2, pipeline 2", mesh(2, 1, 2)}, {"pipeline innermost, data 2", mesh(2, 2, 1, 1)}};
+  all.back().second.order = "tensor.data.pipeline";
+  return all;
+}
+
+/// What a checkpoint's folder is found to end with by every rank of a plan.
+std::set<index_t> loaded(pl::plan::plan const& plan, std::string const& folder) {
+  std::set<index_t> found;
+  std::mutex guard;
+  pl::comm::run_local(static_cast<int>(plan.ranks()), [&](pl::comm::communicator c) {
+    pl::world w(std::move(c), 1);
+    auto const step = newest(w, {.plan = plan, .folder = folder});
+    std::lock_guard const lock(guard);
+    found.insert(step);
+  });
+  return found;
+}
 
 }  // namespace
 
@@ -108,4 +132,57 @@ TEST_CASE("a rank that hangs in any phase of a step is given up, and the sentenc
       INFO(name << ", " << point);
       CHECK(wrong == "");
     }
+}
+
+TEST_CASE("on a mesh of several axes a rank that fails or hangs is one sentence of every rank, and what was saved before loads") {
+  for (auto const& [name, plan] : mixed())
+    for (std::string const point : points)
+      for (how const what : {how::fail, how::hang}) {
+        folder const f;
+        int const rank = victim(plan, point);
+        std::string heard;
+        auto const said = words_of({plan, rank, point, what, what == how::hang ? 0.25 : 60, f.path()}, &heard);  // others that hang would end, too late, after a minute
+        INFO(name << ", " << point << (what == how::hang ? " hangs" : " fails") << ": " << heard);
+        for (std::size_t r = 0; r < said.size(); ++r) {
+          INFO("rank " << r << ": " << said[r]);
+          CHECK((said[r].starts_with("pleat: ") && said[r].find('\n') == std::string::npos));
+          CHECK((what == how::hang || said[r].find("waited ") == std::string::npos));
+        }
+        // The program's sentence is one rank's own: that of the one that failed, or of one that waited in vain.
+        CHECK(heard.rfind("pleat: ") == 0);
+        if (what == how::fail) CHECK(heard == said[static_cast<std::size_t>(rank)]);
+        else CHECK((std::find(said.begin(), said.end(), heard) != said.end() && heard.find("waited 0.25 s, and ") != std::string::npos));
+        CHECK((loaded(plan, f.path()) == std::set<index_t>{1}));  // it ended in step 1, before that was saved
+        CHECK((loaded(mesh(1, 1, 1), f.path()) == std::set<index_t>{1}));
+      }
+}
+
+TEST_CASE("who waits for another stage says for which tensor") {
+  auto plan = mesh(3, 1, 1);  // 24 rows in three micro-batches
+  plan.cuts = {2, 5};         // first, trap | relu, second, trap | third, relu, trap, fourth
+  struct expectation {
+    int hangs;
+    std::string point;
+    std::vector<std::string> words;  // of each rank; empty: the one that hangs
+  };
+  std::string const back = "step 1, pipeline rank 0, at backward of micro-batch 0 on stage 0: the gradient between 'first' and 'second' (micro-batch 0, [8, 10], stage 1 to stage 0): ";
+  for (auto const& e : std::vector<expectation>{
+           {1, "forward", {back, "", "step 1, pipeline rank 2, at forward of micro-batch 0 on stage 2: the activation between 'second' and 'third' (micro-batch 0, [8, 14], stage 1 to stage 2): "}},
+           {2, "loss", {back, "step 1, pipeline rank 1, at backward of micro-batch 0 on stage 1: the gradient between 'second' and 'third' (micro-batch 0, [8, 14], stage 2 to stage 1): ", ""}}}) {
+    std::string wrong;
+    for (double patience : {0.5, 2.0, 8.0, 32.0}) {  // a machine may be so busy that a rank is given up before it comes to where it waits
+      wrong.clear();
+      auto const said = words_of({plan, e.hangs, e.point, how::hang, patience, {}});
+      bool waited = false;
+      for (std::size_t r = 0; r < said.size(); ++r) {
+        if (e.words[r].empty()) continue;
+        waited = waited || said[r].find(" did not come") != std::string::npos;
+        if (said[r].find("pleat: rank " + std::to_string(r) + ": parallel::walk: " + e.words[r]) != 0) wrong += "rank " + std::to_string(r) + ": " + said[r] + "\n";
+      }
+      if (!waited) wrong += "nobody waited\n";
+      if (wrong.empty()) break;
+    }
+    INFO(e.point);
+    CHECK(wrong == "");
+  }
 }
