@@ -24,9 +24,16 @@ constexpr std::array<std::string_view, 3> axes{"data", "tensor", "pipeline"};
       throw pl::error{"--mesh", e.problem(), e.remedy()};
     }
   }();
+  auto const shares = [&] {
+    try {
+      return m.set(own);
+    } catch (pl::error const& e) {
+      throw pl::error{"--data-axes", e.problem(), e.remedy()};
+    }
+  }();
   for (int i = 0; i < m.axes(); ++i) {
     auto const name = m[i].name.view();
-    if (std::find(axes.begin(), axes.end(), name) != axes.end() || ("," + own + ",").find("," + std::string(name) + ",") != std::string::npos) continue;
+    if (std::find(axes.begin(), axes.end(), name) != axes.end() || shares.contains(i)) continue;
     auto const begun = std::find_if(axes.begin(), axes.end(), [&](std::string_view a) { return a.starts_with(name); });
     throw pl::error{"--mesh", "there is no axis '" + std::string(name) + "'; there are " + pl::plan::detail::choices(axes),
                     "Use " + std::string(begun != axes.end() ? *begun : pl::plan::detail::nearest(name, axes)) + "=" + std::to_string(m.extent(i)) + "; or --data-axes " + std::string(name) +
@@ -61,12 +68,7 @@ pl::plan::plan lay_out(sample_options const& o, int ranks) {
 pl::plan::plan lay_out(options const& o, int ranks) {
   check(sizes{.context = o.context, .layers = o.layers, .width = o.width, .heads = o.heads});
   pl::plan::plan p;
-  try {
-    p.set_mesh(parse_mesh(o.mesh, o.data_axes, ranks), o.data_axes);
-  } catch (pl::error const& e) {
-    if (e.call() == "--mesh") throw;
-    throw pl::error{"--data-axes", e.problem(), e.remedy()};
-  }
+  p.set_mesh(parse_mesh(o.mesh, o.data_axes, ranks), o.data_axes);
   auto const data = p.data_ranks, tensor = p.tensor_ranks, pipeline = p.pipeline_ranks;
   p.global_batch = o.batch;
   p.schedule = o.schedule;

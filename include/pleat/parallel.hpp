@@ -15,6 +15,7 @@
 #include <pleat/parallel/groups.hpp>
 #include <pleat/parallel/loss_scale.hpp>
 #include <pleat/parallel/mesh_norm.hpp>
+#include <pleat/parallel/message_words.hpp>
 #include <pleat/parallel/model.hpp>
 #include <pleat/parallel/move_report.hpp>
 #include <pleat/parallel/network.hpp>

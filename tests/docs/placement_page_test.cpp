@@ -3,6 +3,7 @@
 // The text of docs/placement.md: scripts/snippets.py cuts it from here, so it compiles and says what the page says.
 #include <pleat/comm/local.hpp>
 #include <pleat/parallel/redistribute.hpp>
+#include <pleat/plan/plan.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -28,6 +29,16 @@ TEST_CASE("the page on placement: meshes") {
   // [mesh]
   CHECK(p == m);
   CHECK((group.size() == 2 && group[1] == 1));
+}
+
+TEST_CASE("the page on placement: the mesh of a model") {
+  // [model]
+  pl::plan::plan p{.global_batch = 64};
+  p.set_mesh(pl::plan::model_mesh("data=2,tensor=2,pipeline=2", 8));                            // pipeline outermost, tensor innermost
+  p.set_mesh(pl::plan::model_mesh("data=2,tensor=2,pipeline=2,order=data.pipeline.tensor", 8));  // as it says
+  p.set_mesh(pl::mesh{{"node", 2}, {"pipeline", 2}, {"data", 2}}, "node");                       // an axis of one's own, outermost
+  // [model]
+  CHECK((p.order == "tensor.node.pipeline.data" && p.data_ranks == 4 && p.own_axes == "node=2"));
 }
 
 TEST_CASE("the page on placement: words and layouts") {
