@@ -56,7 +56,7 @@ TEST_CASE("large messages pass both ways, more of them than MPI sends eagerly") 
 
 TEST_CASE("a mesh in any order over MPI ranks gives the bits of one rank") {
   pl::comm::communicator world = pl::comm::mpi::duplicate(MPI_COMM_WORLD);
-  if (world.size() % 2 != 0) return;
+  index_t const data = world.size() % 2 == 0 ? 2 : 1;
   options o;
   o.plan.deterministic = true;
   o.clip = true;
@@ -65,7 +65,7 @@ TEST_CASE("a mesh in any order over MPI ranks gives the bits of one rank") {
   for (auto const order : {"pipeline.data.tensor", "data.pipeline.tensor", "data.tensor.pipeline", "tensor.data.pipeline"})
     for (int const stage : {0, 3}) {
       auto q = o;
-      q.plan = layout("1f1b", world.size() / 2, 2, 4);
+      q.plan = layout("1f1b", world.size() / data, data, 4);
       q.plan.order = order;
       q.plan.state_stage = stage;
       INFO(order << ", stage " << stage);
