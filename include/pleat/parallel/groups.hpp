@@ -14,6 +14,7 @@
 #include <pleat/parallel/agreement.hpp>
 #include <pleat/parallel/built.hpp>
 #include <pleat/plan/plan.hpp>
+#include <pleat/tensor/mesh.hpp>
 
 namespace pleat::parallel {
 

@@ -26,6 +26,7 @@
 #include <pleat/parallel/source.hpp>
 #include <pleat/parallel/stages.hpp>
 #include <pleat/parallel/step_words.hpp>
+#include <pleat/plan/schedule.hpp>
 
 namespace pleat::parallel {
 

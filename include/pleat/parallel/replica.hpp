@@ -29,6 +29,7 @@
 #include <pleat/parallel/tensor_sums.hpp>
 #include <pleat/plan/ledger.hpp>
 #include <pleat/plan/plan.hpp>
+#include <pleat/tensor/mesh.hpp>
 
 namespace pleat::parallel {
 
