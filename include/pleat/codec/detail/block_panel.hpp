@@ -181,10 +181,9 @@ template <class To> PLEAT_PANEL_INLINE void unpack_block(q6_k_format, sixteen_ro
 template <class F> PLEAT_PANEL_INLINE void fetch_block(sixteen_rows const& w, index_t nth) {
   constexpr int every = F::bytes < 64 ? 64 / F::bytes : 1;
   if (nth % every != 0) return;
-  for (int offset = 0; offset < F::bytes; offset += 64) {
-    sixteen_rows const here = w.afresh();
-    for (int r = 0; r < 16; ++r) __builtin_prefetch(here.row(r, offset));
-  }
+  sixteen_rows const here = w.afresh();
+  for (int r = 0; r < 16; ++r)
+    for (int offset = 0; offset < F::bytes; offset += 64) __builtin_prefetch(here.row(r, offset));
 }
 
 /// C columns of x, from `column` on, over pieces [first, last) with 16·V rows; `acc` is [C][32].
@@ -296,6 +295,61 @@ PLEAT_PANEL_INLINE void multiply_four_blocks(block_product const& p, sixteen_row
   }
 }
 
+/// 128 bits each: pieces 0 and 1 of u, pieces 0 and 1 of v, from their first and second halves.
+PLEAT_PANEL_INLINE __m512i both_halves(__m512i u, __m512i v) { return _mm512_add_epi32(_mm512_maskz_shuffle_i32x4(0xffff, u, v, 0x88), _mm512_maskz_shuffle_i32x4(0xffff, u, v, 0xdd)); }
+
+/// A block of q6_K of sixteen rows with the only column, from piece `nth` on. Its codes are multiplied as they lie, 64 of a row at a time (pieces 0 and 1,
+/// 2 and 3, …), and the sums are turned: a quarter of what the codes are. Lane by lane, 128 bits are half a piece, which has one multiplier.
+PLEAT_PANEL_INLINE void multiply_block(q6_k_format, block_product const& p, sixteen_rows const& w, index_t nth, __m512& sum) {
+  __m512i const low_four = _mm512_set1_epi8(15), middle_two = _mm512_set1_epi8(48);
+  __m512i const left = _mm512_inserti64x4(_mm512_set1_epi16(4), _mm256_set1_epi16(2), 1), right = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(2), 1);
+  __m512i const every_fourth_lane = _mm512_setr_epi32(0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0);
+  __m512i x[4], start[4], halves[4][4];  // [64 codes]; [four rows][64 codes]
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; ++c) {
+    x[c] = _mm512_loadu_si512(p.x + nth * 32 + 64 * c);
+    __m128i const four = _mm_loadu_si128(reinterpret_cast<__m128i const*>(p.start + 2 * nth + 4 * c));
+    start[c] = _mm512_maskz_permutexvar_epi32(0x1111, every_fourth_lane, _mm512_zextsi128_si512(four));
+  }
+#pragma GCC unroll 4
+  for (int g = 0; g < 4; ++g) {
+    sixteen_rows const here = w.afresh();
+    __m512i s[4][4];
+    __m128i m[4];
+#pragma GCC unroll 4
+    for (int r = 0; r < 4; ++r) {
+      byte_t const* const b = here.row(4 * g + r, 0);
+      m[r] = _mm_loadu_si128(reinterpret_cast<__m128i const*>(b + 192));
+#pragma GCC unroll 2
+      for (int part = 0; part < 2; ++part) {
+        __m512i const low = _mm512_loadu_si512(b + 64 * part);
+        __m512i const high = _mm512_maskz_broadcast_i64x4(0xff, _mm256_loadu_si256(reinterpret_cast<__m256i const*>(b + 128 + 32 * part)));
+        __m512i const first = _mm512_ternarylogic_epi32(_mm512_and_si512(low, low_four), _mm512_maskz_sllv_epi16(~__mmask32{0}, high, left), middle_two, 0xf8);  // a | (b & c)
+        __m512i const second = _mm512_ternarylogic_epi32(_mm512_and_si512(_mm512_maskz_srli_epi16(~__mmask32{0}, low, 4), low_four), _mm512_maskz_srlv_epi16(~__mmask32{0}, high, right), middle_two, 0xf8);
+        s[r][2 * part] = _mm512_dpbusd_epi32(start[2 * part], first, x[2 * part]);
+        s[r][2 * part + 1] = _mm512_dpbusd_epi32(start[2 * part + 1], second, x[2 * part + 1]);
+      }
+    }
+    __m128i const a = _mm_unpacklo_epi8(m[0], m[1]), b = _mm_unpacklo_epi8(m[2], m[3]), c = _mm_unpackhi_epi8(m[0], m[1]), d = _mm_unpackhi_epi8(m[2], m[3]);
+    __m128i const multipliers[4] = {_mm_unpacklo_epi16(a, b), _mm_unpackhi_epi16(a, b), _mm_unpacklo_epi16(c, d), _mm_unpackhi_epi16(c, d)};
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {  // lane r of 128 bits: the sum of row r
+      __m512i const t0 = _mm512_add_epi32(_mm512_maskz_unpacklo_epi32(0xffff, s[0][i], s[1][i]), _mm512_maskz_unpackhi_epi32(0xffff, s[0][i], s[1][i]));
+      __m512i const t1 = _mm512_add_epi32(_mm512_maskz_unpacklo_epi32(0xffff, s[2][i], s[3][i]), _mm512_maskz_unpackhi_epi32(0xffff, s[2][i], s[3][i]));
+      __m512i const all = _mm512_add_epi32(_mm512_maskz_unpacklo_epi64(0xff, t0, t1), _mm512_maskz_unpackhi_epi64(0xff, t0, t1));
+      halves[g][i] = _mm512_mullo_epi32(all, _mm512_maskz_cvtepi8_epi32(0xffff, multipliers[i]));
+    }
+  }
+  __m512 const scale = high_halves(columns_of_16(w, 194).at[3]);
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    __m512i const lower = both_halves(halves[0][i], halves[1][i]), upper = both_halves(halves[2][i], halves[3][i]);
+    index_t const q = nth + 2 * i;
+    sum = _mm512_fmadd_ps(_mm512_mul_ps(scale, _mm512_set1_ps(p.x_scale[q])), floats_of(_mm512_maskz_shuffle_i32x4(0xffff, lower, upper, 0x88)), sum);
+    sum = _mm512_fmadd_ps(_mm512_mul_ps(scale, _mm512_set1_ps(p.x_scale[q + 1])), floats_of(_mm512_maskz_shuffle_i32x4(0xffff, lower, upper, 0xdd)), sum);
+  }
+}
+
 /// The only column with sixteen rows from `row` on; `acc` is [16].
 template <class F> PLEAT_TARGET_AVX512VNNI inline void column_rows(block_product const& p, byte_t const* row, float* acc) {
   constexpr index_t pieces = F::block / 32, ahead = F::bytes < 1024 ? 1024 / F::bytes : 1;  // blocks
@@ -310,7 +364,8 @@ template <class F> PLEAT_TARGET_AVX512VNNI inline void column_rows(block_product
     }
   for (; b < blocks; ++b, to.nth += pieces) {
     fetch_block<F>({row + after(b + ahead), p.row_bytes}, b);
-    unpack_block(F{}, {row + b * F::bytes, p.row_bytes}, to);
+    if constexpr (std::is_same_v<F, q6_k_format>) multiply_block(F{}, p, {row + b * F::bytes, p.row_bytes}, to.nth, to.sum);
+    else unpack_block(F{}, {row + b * F::bytes, p.row_bytes}, to);
   }
   _mm512_storeu_ps(acc, to.sum);
 }
