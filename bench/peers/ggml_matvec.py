@@ -85,7 +85,7 @@ class Product:
 
 def ours(program, name, seconds):
     """Least wall and processor time of a row of bench_codec, and its iterations."""
-    said = subprocess.run([program, f"--benchmark_filter=^{name}$", f"--benchmark_min_time={seconds / 5}s", "--benchmark_repetitions=5", "--benchmark_format=json"],
+    said = subprocess.run([program, f"--benchmark_filter=^{name}$", f"--benchmark_min_time={seconds / 5}", "--benchmark_repetitions=5", "--benchmark_format=json"],
                           capture_output=True, text=True, check=True).stdout
     rows = [r for r in json.loads(said)["benchmarks"] if r["run_type"] == "iteration"]
     if not rows or any(r["time_unit"] != "ms" for r in rows):
