@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <pleat/plan/ledger.hpp>
+#include <pleat/plan/listed_gathers.hpp>
 #include <pleat/plan/schedule.hpp>
 #include <pleat/plan/search.hpp>
 #include <pleat/plan/unit_memory.hpp>
@@ -55,6 +56,7 @@ template <class Net>
     l.recomputed = std::max(l.recomputed, stages.back().again);
   }
   l.activations = peak_activations(s, rank, stages);
+  l.parameters += listed_gather_bytes(net, p, s, first_unit, rank);
   return l;
 }
 

@@ -32,7 +32,15 @@ template <class T, class Space> void any_model<T, Space>::walk_over(source_ref<t
   if (pipeline().size() > 1) input = in_phase(place_, steps_, "parallel::walk", "the first input", [&] { return agree_on_input([&] { return asked.input(share_->micro_batches().front()); }); });
   else if (communicates_at_once()) settle_agreement("parallel::walk", "at its beginning");
   bool const each = exchange_->every_micro_batch() && plan_.micro_batches > 1;
-  if (!each) exchange_->begin(*share_);
+  if (!each) {
+    exchange_->begin(*share_);
+    // A rank without the last stage adds nothing to the loss. It says so now: in the first step's order the loss comes first, and until it is ready no
+    // bucket may leave, each in memory of its own.
+    if (!this->has_last_stage()) {
+      for (int s = 0; s < share_->slots(); ++s) compute::fill(context_->space(), 1, master_type(0), arena_->loss(s));
+      exchange_->entry_ready(static_cast<int>(arena_->entries().size()) - 1);
+    }
+  }
   if (!walk_hooks_) walk_hooks_ = std::make_unique<hooks_type>();
   walk_hooks_->exchange = exchange_.get();
   walk_hooks_->gather = gather_.get();
