@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// What a message between stages of a pipeline brings, in words: for errors. Needs no Kokkos.
+/// What a message between stages of a pipeline brings, in words: for errors.
 #pragma once
 
 #include <algorithm>
