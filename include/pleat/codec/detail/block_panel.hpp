@@ -295,63 +295,69 @@ PLEAT_PANEL_INLINE void multiply_four_blocks(block_product const& p, sixteen_row
   }
 }
 
-/// 128 bits each: pieces 0 and 1 of u, pieces 0 and 1 of v, from their first and second halves.
-PLEAT_PANEL_INLINE __m512i both_halves(__m512i u, __m512i v) { return _mm512_add_epi32(_mm512_maskz_shuffle_i32x4(0xffff, u, v, 0x88), _mm512_maskz_shuffle_i32x4(0xffff, u, v, 0xdd)); }
-
-/// A block of q6_K of sixteen rows with the only column, from piece `nth` on. Its codes are multiplied as they lie, 64 of a row at a time (pieces 0 and 1,
-/// 2 and 3, …), and the sums are turned: a quarter of what the codes are. Lane by lane, 128 bits are half a piece, which has one multiplier.
-PLEAT_PANEL_INLINE void multiply_block(q6_k_format, block_product const& p, sixteen_rows const& w, index_t nth, __m512& sum) {
+/// Sums of up to sixteen blocks of q6_K of sixteen rows with the only column.
+struct q6_k_run {
+  static constexpr index_t blocks = 16;
+  alignas(64) std::int32_t sums[16][8 * blocks];  ///< [row][piece]
+  alignas(64) std::int32_t start[blocks][16];     ///< of half h of piece p: at [4·(2p % 4 + h) + p / 2], where its sum is
+  alignas(32) std::uint16_t scale[blocks][16];    ///< [block][row]
+};
+/// A block: its codes are multiplied as they lie, 64 at a time (pieces 0 and 1, 2 and 3, …), and summed in four lanes each, of which a half piece, which has
+/// one multiplier, has 128 bits.
+PLEAT_PANEL_INLINE void multiply_block(q6_k_format, byte_t const* b, signed char const* x, std::int32_t const* start, std::int32_t* sums) {
   __m512i const low_four = _mm512_set1_epi8(15), middle_two = _mm512_set1_epi8(48);
-  __m512i const left = _mm512_inserti64x4(_mm512_set1_epi16(4), _mm256_set1_epi16(2), 1), right = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(2), 1);
-  __m512i const every_fourth_lane = _mm512_setr_epi32(0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0);
-  __m512i x[4], start[4], halves[4][4];  // [64 codes]; [four rows][64 codes]
-#pragma GCC unroll 4
-  for (int c = 0; c < 4; ++c) {
-    x[c] = _mm512_loadu_si512(p.x + nth * 32 + 64 * c);
-    __m128i const four = _mm_loadu_si128(reinterpret_cast<__m128i const*>(p.start + 2 * nth + 4 * c));
-    start[c] = _mm512_maskz_permutexvar_epi32(0x1111, every_fourth_lane, _mm512_zextsi128_si512(four));
-  }
-#pragma GCC unroll 4
-  for (int g = 0; g < 4; ++g) {
-    sixteen_rows const here = w.afresh();
-    __m512i s[4][4];
-    __m128i m[4];
-#pragma GCC unroll 4
-    for (int r = 0; r < 4; ++r) {
-      byte_t const* const b = here.row(4 * g + r, 0);
-      m[r] = _mm_loadu_si128(reinterpret_cast<__m128i const*>(b + 192));
+  long long constexpr two = 0x0002000200020002, four = 0x0004000400040004;
+  __m512i const left = _mm512_set_epi64(two, two, two, two, four, four, four, four), right = _mm512_set_epi64(two, two, two, two, 0, 0, 0, 0);
+  __m512i s[4];
 #pragma GCC unroll 2
-      for (int part = 0; part < 2; ++part) {
-        __m512i const low = _mm512_loadu_si512(b + 64 * part);
-        __m512i const high = _mm512_maskz_broadcast_i64x4(0xff, _mm256_loadu_si256(reinterpret_cast<__m256i const*>(b + 128 + 32 * part)));
-        __m512i const first = _mm512_ternarylogic_epi32(_mm512_and_si512(low, low_four), _mm512_maskz_sllv_epi16(~__mmask32{0}, high, left), middle_two, 0xf8);  // a | (b & c)
-        __m512i const second = _mm512_ternarylogic_epi32(_mm512_and_si512(_mm512_maskz_srli_epi16(~__mmask32{0}, low, 4), low_four), _mm512_maskz_srlv_epi16(~__mmask32{0}, high, right), middle_two, 0xf8);
-        s[r][2 * part] = _mm512_dpbusd_epi32(start[2 * part], first, x[2 * part]);
-        s[r][2 * part + 1] = _mm512_dpbusd_epi32(start[2 * part + 1], second, x[2 * part + 1]);
+  for (int part = 0; part < 2; ++part) {
+    __m512i const low = _mm512_loadu_si512(b + 64 * part);
+    __m512i const high = _mm512_maskz_broadcast_i64x4(0xff, _mm256_loadu_si256(reinterpret_cast<__m256i const*>(b + 128 + 32 * part)));
+    __m512i const first = _mm512_ternarylogic_epi32(_mm512_and_si512(low, low_four), _mm512_maskz_sllv_epi16(~__mmask32{0}, high, left), middle_two, 0xf8);  // a | (b & c)
+    __m512i const second = _mm512_ternarylogic_epi32(_mm512_and_si512(_mm512_maskz_srli_epi16(~__mmask32{0}, low, 4), low_four), _mm512_maskz_srlv_epi16(~__mmask32{0}, high, right), middle_two, 0xf8);
+    s[2 * part] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), first, _mm512_loadu_si512(x + 128 * part));
+    s[2 * part + 1] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), second, _mm512_loadu_si512(x + 128 * part + 64));
+  }
+  __m512i const t0 = _mm512_add_epi32(_mm512_maskz_unpacklo_epi32(0xffff, s[0], s[1]), _mm512_maskz_unpackhi_epi32(0xffff, s[0], s[1]));
+  __m512i const t1 = _mm512_add_epi32(_mm512_maskz_unpacklo_epi32(0xffff, s[2], s[3]), _mm512_maskz_unpackhi_epi32(0xffff, s[2], s[3]));
+  __m512i const halves = _mm512_add_epi32(_mm512_maskz_unpacklo_epi64(0xff, t0, t1), _mm512_maskz_unpackhi_epi64(0xff, t0, t1));
+  __m128i const multipliers = _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<__m128i const*>(b + 192)), _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+  __m512i const scaled = _mm512_mullo_epi32(_mm512_add_epi32(halves, _mm512_load_si512(start)), _mm512_maskz_cvtepi8_epi32(0xffff, multipliers));
+  __m512i const pieces = _mm512_add_epi32(scaled, _mm512_maskz_shuffle_i32x4(0xffff, scaled, scaled, 0xb1));  // even ones in lanes 0 … 3, odd ones in 8 … 11
+  __m512i const in_order = _mm512_maskz_permutexvar_epi32(0xffff, _mm512_setr_epi32(0, 8, 1, 9, 2, 10, 3, 11, 0, 0, 0, 0, 0, 0, 0, 0), pieces);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums), _mm512_maskz_extracti64x4_epi64(0xff, in_order, 0));
+}
+/// The only column with sixteen rows of q6_K from `row` on, a row after the other as memory has them; then the sums are turned, a quarter of what the codes
+/// are. `acc` is [16].
+PLEAT_TARGET_AVX512VNNI inline void column_rows_of_q6_k(block_product const& p, byte_t const* row, float* acc) {
+  __m512i const turn = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  index_t const blocks = p.k / q6_k_format::block;
+  q6_k_run run;
+  __m512 sum = _mm512_setzero_ps();
+  for (index_t first = 0; first < blocks; first += q6_k_run::blocks) {
+    index_t const some = blocks - first < q6_k_run::blocks ? blocks - first : q6_k_run::blocks;
+    for (index_t i = 0; i < some; ++i) _mm512_store_si512(run.start[i], _mm512_maskz_permutexvar_epi32(0xffff, turn, _mm512_loadu_si512(p.start + 16 * (first + i))));
+    for (index_t r = 0; r < 16; ++r) {
+      byte_t const* b = row + r * p.row_bytes + first * q6_k_format::bytes;
+      for (index_t i = 0; i < some; ++i, b += q6_k_format::bytes) {
+        multiply_block(q6_k_format{}, b, p.x + 256 * (first + i), run.start[i], run.sums[r] + 8 * i);
+        __builtin_memcpy(&run.scale[i][r], b + 208, 2);
       }
     }
-    __m128i const a = _mm_unpacklo_epi8(m[0], m[1]), b = _mm_unpacklo_epi8(m[2], m[3]), c = _mm_unpackhi_epi8(m[0], m[1]), d = _mm_unpackhi_epi8(m[2], m[3]);
-    __m128i const multipliers[4] = {_mm_unpacklo_epi16(a, b), _mm_unpackhi_epi16(a, b), _mm_unpacklo_epi16(c, d), _mm_unpackhi_epi16(c, d)};
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {  // lane r of 128 bits: the sum of row r
-      __m512i const t0 = _mm512_add_epi32(_mm512_maskz_unpacklo_epi32(0xffff, s[0][i], s[1][i]), _mm512_maskz_unpackhi_epi32(0xffff, s[0][i], s[1][i]));
-      __m512i const t1 = _mm512_add_epi32(_mm512_maskz_unpacklo_epi32(0xffff, s[2][i], s[3][i]), _mm512_maskz_unpackhi_epi32(0xffff, s[2][i], s[3][i]));
-      __m512i const all = _mm512_add_epi32(_mm512_maskz_unpacklo_epi64(0xff, t0, t1), _mm512_maskz_unpackhi_epi64(0xff, t0, t1));
-      halves[g][i] = _mm512_mullo_epi32(all, _mm512_maskz_cvtepi8_epi32(0xffff, multipliers[i]));
+    for (index_t i = 0; i < some; ++i) {
+      sixteen_rows const rows{reinterpret_cast<byte_t const*>(run.sums), static_cast<index_t>(sizeof run.sums[0])};
+      four_columns const turned[2] = {columns_of_16(rows, static_cast<int>(32 * i)), columns_of_16(rows, static_cast<int>(32 * i + 16))};
+      __m512 const scale = _mm512_maskz_cvtph_ps(0xffff, _mm256_load_si256(reinterpret_cast<__m256i const*>(run.scale[i])));
+#pragma GCC unroll 8
+      for (int q = 0; q < 8; ++q) sum = _mm512_fmadd_ps(_mm512_mul_ps(scale, _mm512_set1_ps(p.x_scale[8 * (first + i) + q])), floats_of(turned[q / 4].at[q % 4]), sum);
     }
   }
-  __m512 const scale = high_halves(columns_of_16(w, 194).at[3]);
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) {
-    __m512i const lower = both_halves(halves[0][i], halves[1][i]), upper = both_halves(halves[2][i], halves[3][i]);
-    index_t const q = nth + 2 * i;
-    sum = _mm512_fmadd_ps(_mm512_mul_ps(scale, _mm512_set1_ps(p.x_scale[q])), floats_of(_mm512_maskz_shuffle_i32x4(0xffff, lower, upper, 0x88)), sum);
-    sum = _mm512_fmadd_ps(_mm512_mul_ps(scale, _mm512_set1_ps(p.x_scale[q + 1])), floats_of(_mm512_maskz_shuffle_i32x4(0xffff, lower, upper, 0xdd)), sum);
-  }
+  _mm512_storeu_ps(acc, sum);
 }
 
 /// The only column with sixteen rows from `row` on; `acc` is [16].
 template <class F> PLEAT_TARGET_AVX512VNNI inline void column_rows(block_product const& p, byte_t const* row, float* acc) {
+  if constexpr (std::is_same_v<F, q6_k_format>) return column_rows_of_q6_k(p, row, acc);
   constexpr index_t pieces = F::block / 32, ahead = F::bytes < 1024 ? 1024 / F::bytes : 1;  // blocks
   index_t const blocks = p.k / F::block;
   into_column<F> to{p, _mm512_setzero_ps(), 0, _mm512_setzero_si512(), _mm512_setzero_si512()};
@@ -364,8 +370,7 @@ template <class F> PLEAT_TARGET_AVX512VNNI inline void column_rows(block_product
     }
   for (; b < blocks; ++b, to.nth += pieces) {
     fetch_block<F>({row + after(b + ahead), p.row_bytes}, b);
-    if constexpr (std::is_same_v<F, q6_k_format>) multiply_block(F{}, p, {row + b * F::bytes, p.row_bytes}, to.nth, to.sum);
-    else unpack_block(F{}, {row + b * F::bytes, p.row_bytes}, to);
+    unpack_block(F{}, {row + b * F::bytes, p.row_bytes}, to);
   }
   _mm512_storeu_ps(acc, to.sum);
 }
