@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Runs train_gpt and sample as a user would and looks at what they leave.
 
-    check.py learns|same_bits|meshes|precisions|kill_and_resume|samples|traces|cuts|bad_input|stopped_rank|shakespeare TRAIN_GPT SAMPLE FOLDER "LAUNCHER OPTIONS -n"
+    check.py learns|same_bits|meshes|precisions|kill_and_resume|samples|traces|cuts|remarks|bad_input|stopped_rank|shakespeare TRAIN_GPT SAMPLE FOLDER "LAUNCHER OPTIONS -n"
 """
 import json
 import math
@@ -73,13 +73,20 @@ class LanguageModel(Check):
                      (4, ("--mesh", "data=2,pipeline=2", "--micro-batches", 2, "--state-stage", 1, "--recompute", "full")),
                      (4, ("--mesh", "data=2,pipeline=2,order=data.pipeline", "--micro-batches", 3)),
                      (4, ("--mesh", "node=2,data=2", "--data-axes", "node", "--state-stage", 3, "--state-ranks", 2)),
-                     (3, ("--state-stage", 2)), (2, ("--state-stage", 3, "--micro-batches", 2))]
+                     (3, ("--state-stage", 2)), (2, ("--state-stage", 3, "--micro-batches", 2)), (4, ("--state-stage", 2, "--state-ranks", 2, "--micro-batches", 2)),
+                     (2, ("--recompute", "selected", "--micro-batches", 2))]
         for n, more in variants:
             f = self.figures(*plain, *more, "--thread-ranks", n)
             assert numbers(f) == numbers(reference), f"{n} ranks as threads, {more}: {numbers(f)} and not {numbers(reference)}"
             assert len(f["peak_bytes"]) == n and min(f["peak_bytes"]) > 0
         for n, more in ((3, ()), (4, ("--mesh", "data=2,pipeline=2", "--micro-batches", 2))) if self.has_launcher() else ():
             assert numbers(self.figures(*plain, *more, ranks=n)) == numbers(reference), f"{n} MPI ranks, {more}"
+        # more data ranks than lanes: the user says how many lanes, and has the bits of as many on one rank. 20 windows, so that 8 lanes are not 16
+        plain16 = (*plain, "--batch", 20, "--steps", 2, "--lanes", 16)
+        sixteen = numbers(self.figures(*plain16))
+        f = self.figures(*plain16, "--thread-ranks", 9, "--micro-batches", 2)
+        assert numbers(f) == sixteen and f["plan"]["lanes"] == "16" and f["plan"]["mesh.data"] == "9", f
+        assert sixteen != numbers(self.figures(*plain16, "--lanes", 8)), "16 lanes gave the bits of 8"
         # without the mode another summation order shows, or this test could not fail
         loose = [self.figures(*plain[1:], "--thread-ranks", n)["loss"] for n in (1, 3)]
         assert loose[0] != loose[1], "sums in another order gave the same bits: are they compared?"
@@ -104,6 +111,15 @@ class LanguageModel(Check):
         pair = [self.figures(*plain, "--state-stage", 3, "--mesh", m, "--thread-ranks", 4) for m in ("data=2,tensor=2", "tensor=2,data=2")]
         assert [f["plan"]["mesh.order"] for f in pair] == ["pipeline.data.tensor", "pipeline.tensor.data"], pair[1]["plan"]
         assert pair[0]["loss"] == pair[1]["loss"] and pair[0]["validation_loss"] == pair[1]["validation_loss"], pair
+        # gradients in 16 bits: each rank's is off by 2^-9 of itself. AdamW divides it by its size, so what changes the loss is at most the rate times the
+        # sum of the gradient's errors, which is 2^-9 times the square root of the parameters for a gradient of norm 1; a factor of 8 for ranks whose
+        # gradients are larger than their sum, which is clipped to 1
+        for n, more in ((2, ()), (4, ("--mesh", axes(2, 2, 1))), (4, ("--mesh", axes(2, 1, 2), "--micro-batches", 2, "--state-stage", 2))):
+            f = self.figures(*plain, "--wire", "bf16", *more, "--thread-ranks", n)
+            bound = 3 * 1e-3 * 8 * 2.0**-9 * math.sqrt(f["parameters"])
+            assert abs(f["loss"][0] - alone["loss"][0]) < 1e-5 and f["plan"]["wire"] == "bf16", (more, f["loss"])
+            off = [abs(a - b) for a, b in zip(f["loss"] + [f["validation_loss"]], alone["loss"] + [alone["validation_loss"]])]
+            assert 0 < max(off[1:]) < bound, f"{more}: off by {off}, the bound is {bound}"
         # saved under one mesh, gone on with under another
         save = ("--checkpoint", self.folder / "c", "--resume")
         self.figures(*plain, *save, "--steps", 2, "--mesh", axes(2, 2, 1), "--state-stage", 2, "--thread-ranks", 4)
@@ -130,8 +146,16 @@ class LanguageModel(Check):
         learn = ("--batch", 8, "--steps", 150, "--learning-rate", 1e-2, "--warm-up", 10, "--validation-windows", 5)
         wide = self.figures(*learn)
         for p, bits in (("bf16", 8), ("f16", 11)):
-            f = self.figures(*learn, "--precision", p)
+            checkpoint, file = self.folder / p, self.folder / f"{p}.safetensors"
+            f = self.figures(*learn, "--precision", p, "--checkpoint", checkpoint, "--out", file)
             assert f["plan"]["precision"] == p
+            # what is written with it: the checkpoint's text is the file's, and that of a model that has learned to count
+            wish = ("--tokens", 20, "--temperature", 0, "--prompt", "three four ")
+            text = self.write(checkpoint, *wish)
+            assert text == self.write(file, *wish) == self.write(file, *wish, "--mesh", "tensor=2", "--thread-ranks", 2), (p, text)
+            assert text.startswith("three four five six"), f"{p}: it has not learned to count: {text}"
+            wish = ("--tokens", 60, "--seed", 3)
+            assert self.write(checkpoint, *wish) == self.write(file, *wish), p
             # a fresh network knows nothing in any precision: scores near zero, each off by a few roundings
             assert abs(f["loss"][0] - wide["loss"][0]) < 4 * 2.0**-bits, (f["loss"][0], wide["loss"][0])
             assert f["validation_loss"] < 0.6 * f["loss"][0], f["validation_loss"]
@@ -158,7 +182,7 @@ class LanguageModel(Check):
         f = self.figures(*plain[:-2], "--steps", 12, "--checkpoint", c, "--resume", "--thread-ranks", 3)
         assert f["first_step"] == 1 and f["loss_scale"] == whole["loss_scale"] and f["skipped_steps"] == whole["skipped_steps"][1:], (f, whole)
         said = self.run("--data", self.text, *SMALL, "--quiet", "--batch", 7, "--steps", 12, "--checkpoint", c, "--resume", fails=True)
-        assert "precision = f16, this run has f32" in said, said
+        assert "--precision f16, this run has f32. Use --precision f16" in said, said
 
     # --- kill -9, then on another mesh -------------------------------------------------------------------------------------------
     def kill_and_resume(self):
@@ -291,53 +315,100 @@ class LanguageModel(Check):
         said = self.run("--data", self.text, *SMALL, *plain, "--quiet", "--trace", self.folder / "no" / "where.json", "--thread-ranks", 2, fails=True)
         assert said.startswith("pleat: ") and said.count("\n") == 1 and "where.json" in said, said
 
+    # --- what is asked for and changes nothing is said ------------------------------------------------------------------------------
+    def remarks(self):
+        plain = ("--data", self.text, *SMALL, "--batch", 4, "--steps", 2, "--warm-up", 1, "--validation-windows", 1, "--micro-batches", 2)
+        lines = lambda said: [l for l in said.splitlines() if l.startswith("--")]
+        stages, replicas = "Use --mesh pipeline=2 or more, or leave it out", "Use --mesh data=2 or more, or leave it out"
+        for arguments, why, instead, cure in (
+                (("--state-stage", 3), "--state-stage 3 changes nothing: with data=1", replicas, ("--mesh", "data=2")), (("--wire", "bf16"), "--wire bf16 changes nothing: with data=1", replicas, ("--mesh", "data=2")),
+                (("--schedule", "1f1b"), "--schedule 1f1b changes nothing: with pipeline=1", stages, ("--mesh", "pipeline=2")),
+                (("--schedule", "interleaved", "--chunks", 3), "--chunks 3 changes nothing: with pipeline=1", stages, ("--mesh", "pipeline=2")),
+                (("--cuts", "measured"), "--cuts measured changes nothing: with pipeline=1", stages, ("--mesh", "pipeline=2")),
+                (("--warm-up", 3), "--learning-rate is not reached: --warm-up 3 is more than --steps 2", "Use --warm-up 0", ("--warm-up", 0)),
+                (("--validation-windows", 1000), "--validation-windows 1000: the text has ", "All of them are used", ("--validation-windows", 0))):
+            said = lines(self.run(*plain, *arguments))
+            assert sum(l.startswith(why) and l.endswith(instead) for l in said) == 1 and len(said) == 1 + ("--chunks" in arguments), said
+            assert not lines(self.run(*plain, *arguments, "--quiet"))
+            where = ("--thread-ranks", 2) if "--mesh" in cure else ()
+            assert not lines(self.run(*plain, *arguments, *cure, *where)), (arguments, cure)
+        assert not lines(self.run(*plain))
+        if self.has_launcher():
+            assert len(lines(self.run(*plain, "--schedule", "zb-v", ranks=2))) == 1, "rank 0 speaks"
+
     # --- one sentence, a non-zero exit, no hang ----------------------------------------------------------------------------------
     def bad_input(self):
-        def refused(words, *arguments, ranks=1):
-            said = self.run("--data", self.text, *SMALL, "--steps", 1, "--quiet", *arguments, ranks=ranks, fails=True)
+        def ways_out(said):
+            """What the sentence tells to type instead, one list of arguments for each way."""
+            mesh = re.search(r"(?:fits is|it once, as in) '([^']+)'", said)
+            if mesh:
+                return [("--mesh", mesh[1])]
+            told = re.search(r"\b[Uu]se (--.*)", said)
+            ways = [re.findall(r"(--[a-z0-9-]+) ([^\s,]+(?:,[a-z]+=\d+)*)", w) for w in re.split(r",? or ", told[1])] if told else []
+            return [sum(w, ()) for w in ways if w]
+
+        def refused(words, *arguments, ranks=1, then=()):
+            """Refused with these words; and what the sentence tells to do works, or `then` where it names no options (None: nothing to do)."""
+            plain = ("--data", self.text, *SMALL, "--steps", 1, "--quiet")
+            said = self.run(*plain, *arguments, ranks=ranks, fails=True)
             for w in words:
                 assert w in said, f"'{w}' is not in:\n{said}"
             assert sum(line.startswith("pleat:") for line in said.splitlines()) <= 1, f"more than one sentence:\n{said}"
+            ways = [] if then is None else [then] if then else ways_out(said)
+            assert then is None or ways, f"nothing that could be typed is in:\n{said}"
+            for way in ways:
+                self.run(*plain, *arguments, *way, ranks=ranks)
 
         four = ("--thread-ranks", 4)
         refused(["'data=1,pipeline=3' has 3 ranks, there are 4", "'data=1,pipeline=4'"], "--mesh", "pipeline=3", *four)
         refused(["'data=2' has 2 ranks, there are 1", "'data=1'"], "--mesh", "data=2")
         refused(["'data=3,pipeline=2' has 6 ranks", "'data=2,pipeline=2'"], "--mesh", "data=3,pipeline=2", *four)
-        refused(["no axis 'pipe'", "pipeline=2"], "--mesh", "pipe=2", *four)
-        refused(["'data' is named twice"], "--mesh", "data=2,data=2", *four)
-        refused(["'data=two' has no extent", "Write it as 'data=2,tensor=2,pipeline=2'"], "--mesh", "data=two", *four)
-        refused(["1 of 2 axes are named", "Name each of data, pipeline once"], "--mesh", "data=2,pipeline=2,order=data", *four)
-        refused(["no axis 'node'", "--data-axes node"], "--mesh", "node=2,data=2", *four)
-        refused(["--data-axes: there is no axis 'rack'"], "--mesh", "node=2,data=2", "--data-axes", "node,rack", *four)
-        refused(["width of 24", "5 heads", "nearest number of heads 4"], "--heads", 5)
-        refused(["no schedule '1b1f'", "1f1b"], "--schedule", "1b1f")
-        refused(["one stage per rank, found chunks = 3", "interleaved"], "--chunks", 3)
+        refused(["no axis 'pipe'", "pipeline=2"], "--mesh", "pipe=2", *four, then=("--mesh", "pipeline=2"))
+        refused(["'data' is named twice"], "--mesh", "data=2,data=2", *four, then=("--mesh", "data=4"))
+        refused(["'data=two' has no extent", "Write it as 'data=2,tensor=2,pipeline=2'"], "--mesh", "data=two", *four, then=("--mesh", "data=2,tensor=2,pipeline=1"))
+        refused(["1 of 2 axes are named", "Name each of data, pipeline once"], "--mesh", "data=2,pipeline=2,order=data", *four, then=("--mesh", "data=2,pipeline=2,order=data.pipeline"))
+        refused(["no axis 'node'", "--data-axes node"], "--mesh", "node=2,data=2", *four, then=("--data-axes", "node"))
+        refused(["--data-axes: there is no axis 'rack'"], "--mesh", "node=2,data=2", "--data-axes", "node,rack", *four, then=("--data-axes", "node"))
+        refused(["width of 24", "5 heads", "nearest number of heads 4"], "--heads", 5, then=("--heads", 4))
+        refused(["nearest width is 25"], "--heads", 5, then=("--width", 25))
+        refused(["no schedule '1b1f'", "Use --schedule 1f1b\n"], "--schedule", "1b1f")
+        refused(["one stage per rank, found --chunks 3", "Use --chunks 1, or --schedule interleaved\n"], "--chunks", 3)
         refused(["tensor=2 shares out the terms of a sum", "--mesh data=4,tensor=1,pipeline=1"], "--deterministic", "--mesh", "tensor=2", *four)
-        refused(["state_stage must be", "state_stage = 3"], "--state-stage", 4)
-        refused(["state_ranks must divide"], "--state-stage", 1, "--state-ranks", 3, *four)
-        refused(["--state-stage 0 shares nothing"], "--state-ranks", 2, *four)
+        refused(["--state-stage must be", "Use --state-stage 3\n"], "--state-stage", 4)
+        refused(["--state-ranks must divide", "Use --state-ranks 2, or 0 for all of them"], "--state-stage", 1, "--state-ranks", 3, *four)
+        refused(["--state-stage 0 shares nothing", "Use --state-stage 1"], "--state-ranks", 2, *four)
         refused(["--loss-scale is for --precision f16: bf16 has no loss scale"], "--loss-scale", 1024, "--precision", "bf16")
-        refused(["no 'some'", "--recompute none"], "--recompute", "some")
-        refused(["no 'f32x'", "--precision f32"], "--precision", "f32x")
-        refused(["wire = bf16", "deterministic"], "--wire", "bf16", "--deterministic")
-        refused(["--resume needs --checkpoint"], "--resume")
-        refused(["--steps"], "--steps", "many")
-        refused(["windows", "fewer than a batch"], "--batch", 100000)
-        refused(["shorter context"], "--context", 4000)
+        refused(["no 'some'", "Use --recompute none"], "--recompute", "some")
+        refused(["no 'f32x'", "Use --precision f32"], "--precision", "f32x")
+        refused(["--wire bf16", "Use --wire same, or leave out --deterministic"], "--wire", "bf16", "--deterministic")
+        refused(["--resume needs --checkpoint DIR"], "--resume", then=("--checkpoint", self.folder / "fresh"))
+        refused(["--steps"], "--steps", "many", then=None)
+        refused(["windows", "fewer than a batch", "Use --batch "], "--batch", 100000)
+        refused(["Use --context ", " or less, or a longer text"], "--context", 4000)
+        # the bits of more lanes are others: nobody takes them who did not ask
+        refused(["8 lanes", "at most 8 data ranks, found data=9", "Use --lanes 16 (", "--mesh data=3,tensor=1,pipeline=3\n"], "--deterministic", "--thread-ranks", 9)
+        refused(["found --lanes 12", "Use --lanes 16\n"], "--deterministic", "--lanes", 12)
+        refused(["--lanes is for --deterministic"], "--lanes", 16, then=("--deterministic",))
+        wide = ("--deterministic", "--checkpoint", self.folder / "wide", "--resume")
+        self.run("--data", self.text, *SMALL, "--steps", 1, "--quiet", *wide, "--lanes", 16)
+        refused(["saved with --lanes 16, this run has 8", "Use --lanes 16"], *wide, "--thread-ranks", 2)
+        refused(["a global batch of 4, this run has 8", "Use --batch 4"], *wide, "--lanes", 16, "--batch", 8)
+        self.run("--data", self.text, *SMALL, "--quiet", *wide, "--lanes", 16, "--steps", 2, "--thread-ranks", 9)
         said = self.run("--data", self.folder / "nowhere.txt", "--quiet", fails=True)
         assert "nowhere.txt" in said and said.startswith("pleat:"), said
         # what would be written last is tried first; no number is no number
         for option in ("--out", "--json", "--trace"):
-            refused([f"cannot make a file in '{self.folder}/absent'", "Make the folder"], option, self.folder / "absent" / "f", "--steps", 1000000)
-            refused(["this is a folder"], option, self.folder, "--steps", 1000000)
+            refused([f"cannot make a file in '{self.folder}/absent'", "Make the folder"], option, self.folder / "absent" / "f", "--steps", 1000000, then=None)
+            refused(["this is a folder"], option, self.folder, "--steps", 1000000, then=None)
         for option in ("--clip", "--final-rate", "--learning-rate", "--weight-decay", "--beta2"):
-            refused([option, "'nan' is not a number from"], option, "nan")
+            refused([option, "'nan' is not a number from"], option, "nan", then=None)
         if os.path.exists("/dev/full"):
-            refused(["/dev/full"], "--json", "/dev/full/f.json")
+            refused(["/dev/full"], "--json", "/dev/full/f.json", then=None)
         # a folder of another model
         self.run("--data", self.text, *SMALL, "--steps", 1, "--quiet", "--checkpoint", self.folder / "c")
-        refused(["holds a model of 3 layers", "this run asks for 2"], "--layers", 2, "--checkpoint", self.folder / "c", "--resume")
-        refused(["seed"], "--seed", 9, "--checkpoint", self.folder / "c", "--resume")
+        refused(["holds a model of 3 layers", "this run asks for 2", "Use --layers 3, or another folder"], "--layers", 2, "--checkpoint", self.folder / "c", "--resume")
+        refused(["Use --width 24 --heads 3, or another folder"], "--width", 32, "--heads", 4, "--checkpoint", self.folder / "c", "--resume")
+        refused(["seed"], "--seed", 9, "--checkpoint", self.folder / "c", "--resume", then=("--seed", 1))
         # another text of the same characters
         other = self.folder / "other.txt"
         other.write_text(rhyme(121)[1:] + "o")
@@ -349,11 +420,11 @@ class LanguageModel(Check):
             assert str(bad) in said and "step 1/1" not in said, said
         # a loss that is not finite names step, rank and layer
         for mesh in ((), ("--mesh", "pipeline=2", "--micro-batches", 2, "--thread-ranks", 2)):
-            refused(["the loss of step ", " is ", "on rank ", "of layer '"], "--steps", 5, "--learning-rate", 1e30, "--warm-up", 0, "--clip", 0, *mesh)
+            refused(["the loss of step ", " is ", "on rank ", "of layer '"], "--steps", 5, "--learning-rate", 1e30, "--warm-up", 0, "--clip", 0, *mesh, then=("--learning-rate", 1e-3))
         # every rank refuses alike, rank 0 speaks, nobody hangs
         if self.has_launcher():
             refused(["there are 3", "'data=1,pipeline=3'"], "--mesh", "pipeline=2", ranks=3)
-            refused(["no schedule"], "--schedule", "hope", ranks=2)
+            refused(["no schedule", "Use --schedule "], "--schedule", "hope", ranks=2)
             # ranks that were not told the same hear of it before the first step
             other = self.folder / "another.txt"
             other.write_text(rhyme(121))

@@ -10,6 +10,7 @@
 #include <pleat/run/model_file.hpp>
 
 #include <filesystem>
+#include <tuple>
 
 #include "pieces.hpp"
 
@@ -21,6 +22,14 @@ inline void leave_card(std::string const& folder, card const& c) {
   std::filesystem::create_directories(folder);
   pl::io::write_file(path, c.to_text());
 }
+/// What to ask for instead, to have the sizes of `there`: "--layers 3 --width 24", "the same text".
+[[nodiscard]] inline std::string difference(sizes const& there, sizes const& mine) {
+  std::string text;
+  for (auto const& [option, a, b] : {std::tuple{"--layers", there.layers, mine.layers}, {"--width", there.width, mine.width}, {"--heads", there.heads, mine.heads}, {"--context", there.context, mine.context}})
+    if (a != b) text += std::string(text.empty() ? "" : " ") + option + " " + std::to_string(a);
+  if (there.vocabulary == mine.vocabulary) return text;
+  return text + (text.empty() ? "" : " and ") + "the same text";
+}
 inline void compare_card(std::string const& folder, card const& mine) {
   auto const path = folder + "/" + card_file;
   if (!std::filesystem::exists(path)) return;  // nothing was saved yet
@@ -31,7 +40,8 @@ inline void compare_card(std::string const& folder, card const& mine) {
     throw pl::error{"--resume", "'" + folder + "' holds a model of " + std::to_string(there.sizes.layers) + " layers, width " + std::to_string(there.sizes.width) + ", " +
                                     std::to_string(there.sizes.heads) + " heads, context " + std::to_string(there.sizes.context) + " and " + std::to_string(there.sizes.vocabulary) + " characters, this run asks for " +
                                     std::to_string(mine.sizes.layers) + ", " + std::to_string(mine.sizes.width) + ", " + std::to_string(mine.sizes.heads) + ", " + std::to_string(mine.sizes.context) + " and " +
-                                    std::to_string(mine.sizes.vocabulary), "Use the same sizes and the same text, or another folder"};
+                                    std::to_string(mine.sizes.vocabulary),
+                    "Use " + difference(there.sizes, mine.sizes) + ", or another folder"};
   throw pl::error{"--resume", "the text of '" + folder + "' has other characters than this one", "Use the same text, or another folder"};
 }
 

@@ -53,6 +53,17 @@ template <class E, std::size_t N> [[nodiscard]] E choice(std::string const& opti
   throw pl::error{option, "there is no '" + value + "'; there are " + pl::plan::detail::choices(names), "Use " + option + " " + std::string(pl::plan::detail::nearest(value, names))};
 }
 
+/// More data ranks than lanes. More lanes are other bits, so nobody chooses them but the user.
+[[noreturn]] void refuse_lanes(options const& o, pl::index_t data, pl::index_t pipeline) {
+  pl::index_t fits = 1;  // the most data ranks that these ranks can have
+  for (pl::index_t d = 2; d <= o.lanes; ++d)
+    if (data % d == 0) fits = d;
+  auto const lanes = std::to_string(o.lanes), more = std::to_string(pl::plan::power_of_two_above(data));
+  throw pl::error{"--deterministic", "a batch of " + lanes + " lanes is shared out to at most " + lanes + " data ranks, found data=" + std::to_string(data),
+                  "Use " + (data <= 64 ? "--lanes " + more + " (its bits are others), or " : std::string()) +
+                      (o.data_axes.empty() ? "--mesh " + in_words(fits, 1, data / fits * pipeline) : "fewer ranks along " + o.data_axes)};
+}
+
 }  // namespace
 
 pl::plan::plan lay_out(sample_options const& o, int ranks) {
@@ -80,13 +91,15 @@ pl::plan::plan lay_out(options const& o, int ranks) {
   p.precision = choice<pl::plan::compute_precision>("--precision", o.precision, pl::plan::precision_names);
   p.wire = choice<pl::plan::wire_format>("--wire", o.wire, pl::plan::wire_names);
   p.deterministic = o.deterministic;
-  p.lanes = std::max<pl::index_t>(p.lanes, pl::plan::power_of_two_above(data));
   p.overlap = !o.no_overlap;
-  p.check();
-
   if (o.deterministic && tensor > 1)
     throw pl::error{"--deterministic", "tensor=" + std::to_string(tensor) + " shares out the terms of a sum, so bits change with it; only data and pipeline leave them as they are",
                     "Use --mesh " + in_words(data * tensor, 1, pipeline) + ", or leave out --deterministic"};
+  if (o.deterministic) {
+    p.lanes = o.lanes;
+    if (data > o.lanes) refuse_lanes(o, data, pipeline);
+  }
+  p.check();
   return p;
 }
 

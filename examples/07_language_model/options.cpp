@@ -48,11 +48,14 @@ std::optional<int> parse(int argc, char** argv, options& o) {
   app.add_option("--json", o.json, "file for every figure");
   app.add_option("--trace", o.trace, "file for a trace of all ranks in this run's third step (its last one, if it makes fewer), for Chrome or Perfetto");
   app.add_option("--log-steps", o.log_steps, "steps between lines of progress; 0: twenty lines in all")->check(natural)->capture_default_str();
-  app.add_flag("--deterministic", o.deterministic, "the same bits on any number of data ranks, over any pipeline and schedule");
+  app.add_flag("--deterministic", o.deterministic, "the same bits on any number of data ranks up to --lanes, over any pipeline and schedule");
+  app.add_option("--lanes", o.lanes, "of --deterministic: parts of the batch that are summed by themselves, a power of two from the data ranks up to 64; other lanes, other bits")->check(CLI::Range(std::int64_t{1}, std::int64_t{64}))->capture_default_str();
   app.add_flag("--resume", o.resume, "go on from the newest checkpoint");
   app.add_flag("--no-overlap", o.no_overlap, "exchange gradients after backward, not during it");
-  app.add_flag("--quiet", o.quiet, "no progress");
+  app.add_flag("--quiet", o.quiet, "no progress, no remarks");
   return command_line::parse(app, argc, argv, [&] {
+    o.schedule_given = app.count("--schedule") > 0;
+    if (app.count("--lanes") > 0 && !o.deterministic) throw CLI::ValidationError("--lanes is for --deterministic: without it no lane is summed by itself. Leave it out, or add --deterministic");
     if (app.count("--loss-scale") > 0 && o.precision != "f16")
       throw CLI::ValidationError("--loss-scale is for --precision f16: " + o.precision + " has no loss scale. Leave it out, or use --precision f16");
     if (app.count("--state-ranks") > 0 && o.state_stage == 0)

@@ -12,12 +12,13 @@ namespace gpt {
 struct options {
   std::string data, mesh, data_axes, schedule = "1f1b", recompute = "none", cuts = "cost", precision = "f32", wire = "same", checkpoint, json, out, trace;
   std::int64_t layers = 6, width = 384, heads = 6, context = 256;
-  std::int64_t batch = 4, micro_batches = 1, chunks = 0, state_stage = 0, state_ranks = 0, steps = 1000;
+  std::int64_t batch = 4, micro_batches = 1, chunks = 0, state_stage = 0, state_ranks = 0, lanes = 8, steps = 1000;
   std::int64_t warm_up = 100, validate_steps = 0, validation_windows = 0, checkpoint_steps = 0, log_steps = 0;
   std::uint64_t seed = 1;
   int threads = 0, thread_ranks = 0;
   double learning_rate = 1e-3, final_rate = 0.1, weight_decay = 0.1, beta2 = 0.99, clip = 1, loss_scale = 65536;
   bool deterministic = false, resume = false, no_overlap = false, quiet = false;
+  bool schedule_given = false;  // by the command line: what is there by itself is not spoken of
   double timeout = 1800;
 };
 

@@ -3,4 +3,4 @@
 # The language model under test: it learns, it gives the same bits wherever data and layers are, it survives kill -9, it writes text, it
 # refuses in words.
 pleat_check_program(language_model PROGRAMS train_gpt sample
-  CHECKS learns same_bits meshes precisions kill_and_resume samples traces cuts bad_input stopped_rank shakespeare)
+  CHECKS learns same_bits meshes precisions kill_and_resume samples traces cuts remarks bad_input stopped_rank shakespeare)

@@ -21,6 +21,7 @@
 #include "figures.hpp"
 #include "layout.hpp"
 #include "pieces.hpp"
+#include "words.hpp"
 
 namespace gpt {
 
@@ -113,6 +114,7 @@ template <class T> void train_in(options const& o, pl::world& world) {
   f.first_step = step;
   voice out(o, step, root && !o.quiet);
   if (!remark.empty()) out.say(remark);
+  for (auto const& r : remarks(o, plan, text.validation.size())) out.say(r);
 
   auto const validate = [&] {
     if (!f.validations.empty() && f.validations.back().first == step) return;

@@ -145,12 +145,13 @@ PLEAT_ONCE [[nodiscard]] inline text_split split_text(std::string_view text, ind
   auto const border = static_cast<std::ptrdiff_t>(train_share * static_cast<double>(all.size()));
   s.train = {name + " train", s.vocabulary.size(), context, 1, {all.begin(), all.begin() + border}};
   s.validation = {name + " validation", s.vocabulary.size(), context, context, {all.begin() + border, all.end()}};
+  index_t const longest = static_cast<index_t>(std::min(s.train.tokens.size(), s.validation.tokens.size())) - 1;
   for (token_dataset const* part : {&s.train, &s.validation})
     if (part->size() == 0)
       throw error{"io::split_text",
                   "'" + part->name + "' has " + std::to_string(part->tokens.size()) + " characters, a window of " +
                       std::to_string(context) + " and its successor needs " + std::to_string(context + 1),
-                  "Use a longer text or a shorter context"};
+                  longest < 1 ? "Use a longer text" : "Use context = " + std::to_string(longest) + " or less, or a longer text"};
   return s;
 }
 

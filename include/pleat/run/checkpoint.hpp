@@ -371,10 +371,10 @@ template <class T, class Space>
   auto const saved = plan::plan::parse(c.value("plan"), false);
   demand("seed", c.value("seed"), as_text(m.seed()), "Start with the same --seed");
   demand("the optimizer", c.value("optimizer"), std::string(optimizer.name()), "Go on with the same optimizer");
-  demand("precision =", std::string(plan::name_of(saved.precision)), std::string(plan::name_of(m.plan().precision)), "Go on with the same precision");
-  demand("a global batch of", std::to_string(saved.global_batch), std::to_string(m.plan().global_batch), "Go on with the same batch size");
+  demand("precision =", std::string(plan::name_of(saved.precision)), std::string(plan::name_of(m.plan().precision)), "Use precision = " + std::string(plan::name_of(saved.precision)));
+  demand("a global batch of", std::to_string(saved.global_batch), std::to_string(m.plan().global_batch), "Use global_batch = " + std::to_string(saved.global_batch));
   if (saved.deterministic && m.plan().deterministic)
-    demand("lanes =", std::to_string(saved.lanes), std::to_string(m.plan().lanes), "Plan with as many lanes, so that the bits go on");
+    demand("lanes =", std::to_string(saved.lanes), std::to_string(m.plan().lanes), "Use lanes = " + std::to_string(saved.lanes) + ", so that the bits go on");
 
   demand_same_forms(m, c);
   using W = nn::master_t<T>;
