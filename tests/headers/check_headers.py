@@ -7,8 +7,9 @@ hostile all headers compile, in either order, after macros that other people's h
 macros  the headers define no macro that is not named PLEAT_
 once    kernels/once.cpp reaches every header that has a PLEAT_ONCE: else a program that links pleat::kernels misses it; the word goes first, stands
         on no virtual function, operator or destructor, and its header includes base/config.hpp
+remedies  in the rooms of placement every error that is thrown says what to do: it has a third argument
 
-Usage: check_headers.py alone|hostile|macros|once --compiler CXX --flags RSP --include DIR --scratch DIR --jobs N
+Usage: check_headers.py alone|hostile|macros|once|remedies --compiler CXX --flags RSP --include DIR --scratch DIR --jobs N
 Headers that pull in Kokkos are compiled after a precompiled <Kokkos_Core.hpp>, the others after nothing: that is the order in
 which they would see it anyway, and it saves a second each.
 """
@@ -182,9 +183,49 @@ def once(args):
     return 1 if missing or borrowed or late or not marked else 0
 
 
+def arguments_of(text, at):
+    """The arguments of a call or of braces that open before `at`, one string each."""
+    found, depth, begin, quoted = [], 1, at, False
+    while depth:
+        c = text[at]
+        if quoted and c == "\\":
+            at += 1
+        elif c == '"' or (c == "'" and text[at:at + 3] in ("'\"'", "'('", "')'", "'{'", "'}'", "','", "'['", "']'")):
+            if c == "'":
+                at += 2
+            else:
+                quoted = not quoted
+        elif not quoted and c in "([{":
+            depth += 1
+        elif not quoted and c in ")]}":
+            depth -= 1
+        elif not quoted and c == "," and depth == 1:
+            found.append(text[begin:at].strip())
+            begin = at + 1
+        at += 1
+    return found + [text[begin:at - 1].strip()]
+
+
+def remedies(args):
+    thrown, silent = 0, []
+    for header in all_headers(args.include):
+        if header.split("/")[1] not in ("tensor", "plan", "parallel"):
+            continue
+        text = (args.include / header).read_text()
+        for m in re.finditer(r"\bthrow error\{", text):
+            told = arguments_of(text, m.end())
+            thrown += 1
+            if len(told) == 2 or (len(told) > 2 and told[2] in ('""', "{}")):  # one argument: an error that goes on
+                silent.append((header, text.count("\n", 0, m.start()) + 1, told[1]))
+    for header, line, words in silent:
+        print(f"--- {header}:{line} says what is wrong and not what to do: {' '.join(words.split())}")
+    print(f"{thrown} errors say what to do")
+    return 1 if silent or not thrown else 0
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["alone", "hostile", "macros", "once"])
+    parser.add_argument("what", choices=["alone", "hostile", "macros", "once", "remedies"])
     parser.add_argument("--compiler", required=True)
     parser.add_argument("--flags", type=pathlib.Path, required=True)
     parser.add_argument("--include", type=pathlib.Path, required=True)
@@ -193,7 +234,7 @@ def main():
     args = parser.parse_args()
     os.environ["LC_ALL"] = "C"
     args.scratch.mkdir(parents=True, exist_ok=True)
-    return {"alone": alone, "hostile": hostile, "macros": macros, "once": once}[args.what](args)
+    return {"alone": alone, "hostile": hostile, "macros": macros, "once": once, "remedies": remedies}[args.what](args)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 
 #include <pleat/plan/schedule_csv.hpp>
 
+#include <array>
 #include <limits>
 #include <set>
 
@@ -515,7 +516,24 @@ TEST_CASE("plans that do not fit the network or the ranks are refused with the n
     });
   };
   auto p = layout("1f1b", 2, 1, 2);
-  CHECK(refused(p, 4).find("Use mesh.data = 2") != std::string::npos);
+  CHECK(refused(p, 4).find("Use mesh.data = 2, or start 2 ranks") != std::string::npos);
+  // As told, it fits: what does not change is not named. The answer is mesh::nearest's, which the programs give.
+  for (auto const& [data, tensor, pipeline, ranks] : {std::array{1, 1, 2, 3}, {2, 1, 2, 2}, {1, 3, 2, 8}, {5, 1, 1, 7}, {1, 2, 3, 4}, {2, 2, 2, 1}}) {
+    auto q = layout("1f1b", pipeline, data, 2);
+    q.tensor_ranks = tensor;
+    auto const text = refused(q, ranks);
+    INFO(text);
+    auto const fits = pl::mesh{{"data", data}, {"tensor", tensor}, {"pipeline", pipeline}}.nearest(ranks);
+    REQUIRE(text.find(". Use mesh.") != std::string::npos);
+    for (auto& [name, extent] : {std::pair{"data", &q.data_ranks}, {"tensor", &q.tensor_ranks}, {"pipeline", &q.pipeline_ranks}}) {
+      auto const at = text.find(std::string("mesh.") + name + " = ", text.find(". Use "));
+      CHECK((at != std::string::npos) == (*extent != fits.extent(name)));
+      if (at != std::string::npos) *extent = std::stoi(text.substr(text.find("= ", at) + 2));
+      CHECK(*extent == fits.extent(name));
+    }
+    CHECK(q.ranks() == ranks);
+    if (q.tensor_ranks == 1) CHECK(refused(q, ranks) == "nothing");  // this network has no words for a tensor axis
+  }
   p.cuts = {11};
   CHECK(refused(p, 2).find("a stage begins at unit 11, but the network has 9 units") != std::string::npos);
 }

@@ -226,6 +226,9 @@ TEST_CASE("a plan that cannot be carried out is refused with its number") {
   CHECK(said([&] { p.check(); }).find("Use lanes = 16") != std::string::npos);
   p.lanes = 12;
   CHECK(said([&] { p.check(); }).find("lanes = 12") != std::string::npos);
+  CHECK(said([&] { p.check(); }).find("Use lanes = 16") != std::string::npos);
+  p.data_ranks = 1;
+  CHECK(said([&] { p.check(); }).find("Use lanes = 16") != std::string::npos);  // not fewer than were asked for
 }
 
 TEST_CASE("numbers that no machine has are refused before anything is computed from them") {
@@ -252,7 +255,8 @@ TEST_CASE("a plan that does as it is told is carried out") {
   for (std::string const entries : {"mesh.data = 100\ndeterministic = true\n", "mesh.data = 9\ndeterministic = true\n", "lanes = 12\ndeterministic = true\n", "state_stage = -1\n",
                                     "state_stage = 9\n", "mesh.data = 6\nstate_stage = 2\nstate_ranks = 4\n", "mesh.data = 6\nstate_stage = 2\nstate_ranks = 100\n",
                                     "mesh.data = 6\nstate_ranks = 4\n", "mesh.data = 6\nstate_ranks = -4\n", "prefetch = -1\n", "chunks = -1\n", "chunks = 2\n",
-                                    "schedule = zb-v\nchunks = 3\n", "schedule = zb_h1\n", "max_activations = -2\n", "deterministic = true\nwire = bf16\n", "mesh.order = data.tensor\n", "mesh.own = node=2\nmesh.data = 3\nmesh.order = pipeline.node.data.tensor\n", "mesh.own = node=2\nmesh.data = 4\n", "mesh.own = node\n", "recompute_units = 1\nrecompute = none\n"}) {
+                                    "schedule = zb-v\nchunks = 3\n", "schedule = zb_h1\n", "max_activations = -2\n", "deterministic = true\nwire = bf16\n", "mesh.order = data.tensor\n", "mesh.own = node=2\nmesh.data = 3\nmesh.order = pipeline.node.data.tensor\n", "mesh.own = node=2\nmesh.data = 4\n", "mesh.own = node\n", "recompute_units = 1\nrecompute = none\n",
+                                    "lanes = 65\ndeterministic = true\n", "global_batch = 0\n", "micro_batches = -3\n", "bucket_bytes = 0\n", "mesh.tensor = 0\n"}) {
     std::string const text = "pleat plan 1\n" + entries;
     try {
       (void)plan::parse(text);

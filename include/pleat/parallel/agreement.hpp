@@ -121,6 +121,13 @@ class step_agreement {
   PLEAT_LAZY [[nodiscard]] std::span<std::int64_t const> of(std::size_t r) const { return std::span<std::int64_t const>(all_).subspan(words * r, words); }
   PLEAT_LAZY [[nodiscard]] std::string intends(std::size_t r) const { return "rank " + std::to_string(r) + " begins step " + std::to_string(of(r)[0]) + " with a batch of " + std::to_string(of(r)[1]); }
 
+  /// Of one sample: "[1, 28, 28]".
+  PLEAT_ONCE [[nodiscard]] inline std::string shape_of(std::size_t r) const {
+    std::string text;
+    for (std::int64_t d = 1; d < of(r)[5]; ++d) text += (d > 1 ? ", " : "") + std::to_string(of(r)[6 + static_cast<std::size_t>(d)]);
+    return "[" + text + "]";
+  }
+
   /// \returns the first rank that lets other parameters learn than rank 0; else 0
   PLEAT_ONCE [[nodiscard]] inline std::size_t compare() {
     auto const n = static_cast<std::size_t>(ranks_->size());
@@ -134,7 +141,8 @@ class step_agreement {
       if (of(r)[4] == 0) continue;
       if (shaped == n) shaped = r;
       if (!std::equal(of(r).begin() + 5, of(r).end(), of(shaped).begin() + 5))
-        throw error{"parallel::agreement", "the samples of ranks " + std::to_string(shaped) + " and " + std::to_string(r) + " have different shapes in step " + std::to_string(of(0)[0])};
+        throw error{"parallel::agreement", "the samples of ranks " + std::to_string(shaped) + " and " + std::to_string(r) + " have different shapes in step " + std::to_string(of(0)[0]) + ": " + shape_of(shaped) + " and " + shape_of(r),
+                    "Give every rank samples of one shape; only their number may differ"};
     }
     sample_ = {};
     if (shaped < n) {

@@ -118,7 +118,7 @@ struct top_k {
 
   [[nodiscard]] std::string words() const { return "top_k(part = " + std::to_string(part) + ")"; }
   void check() const {
-    if (!(part > 0 && part <= 1)) throw error{"parallel::top_k", "the part must lie in (0, 1], found " + std::to_string(part)};
+    if (!(part > 0 && part <= 1)) throw error{"parallel::top_k", "the part must lie in (0, 1], found " + std::to_string(part), "Use 0.01 for one gradient of a hundred"};
   }
   [[nodiscard]] index_t count(index_t n) const noexcept {
     return std::clamp<index_t>(static_cast<index_t>(std::ceil(part * static_cast<double>(n))), n > 0 ? 1 : 0, n);
@@ -160,7 +160,7 @@ struct int8_groups {
 
   [[nodiscard]] std::string words() const { return "int8_groups(group_size = " + std::to_string(group_size) + ")"; }
   void check() const {
-    if (group_size < 1) throw error{"parallel::int8_groups", "a group has at least one element, found group_size = " + std::to_string(group_size)};
+    if (group_size < 1) throw error{"parallel::int8_groups", "a group has at least one element, found group_size = " + std::to_string(group_size), "Use group_size = 128"};
   }
   [[nodiscard]] index_t groups(index_t n) const noexcept { return (n + group_size - 1) / group_size; }
   template <class T> [[nodiscard]] index_t bytes(gradient_shape s) const noexcept {
@@ -202,7 +202,7 @@ struct power_sgd {
 
   [[nodiscard]] std::string words() const { return "power_sgd(rank = " + std::to_string(rank) + ", seed = " + std::to_string(seed) + ")"; }
   void check() const {
-    if (rank < 1) throw error{"parallel::power_sgd", "the rank must be at least 1, found " + std::to_string(rank)};
+    if (rank < 1) throw error{"parallel::power_sgd", "the rank must be at least 1, found " + std::to_string(rank), "Use a rank of 1 or more"};
   }
   /// Columns of the factors for a gradient of this shape; 0: a vector, which has no factors.
   [[nodiscard]] index_t rank_of(gradient_shape s) const noexcept { return s.rows > 1 && s.columns > 1 ? std::min({rank, s.rows, s.columns}) : 0; }

@@ -70,12 +70,14 @@ struct groups {
   PLEAT_LAZY [[nodiscard]] bool hybrid() { return (data().size() > 1) + (tensor().size() > 1) + (pipeline().size() > 1) > 1; }
 
  private:
-  /// The nearest mesh that fits.
-  PLEAT_ONCE [[nodiscard]] inline static std::string remedy(plan::plan const& p, index_t ranks) {
-    index_t const layers = p.pipeline_ranks * p.tensor_ranks;
-    if (ranks % layers == 0) return "Use mesh.data = " + std::to_string(ranks / layers);
-    if (ranks % p.pipeline_ranks == 0) return "Use mesh.tensor = 1 and mesh.data = " + std::to_string(ranks / p.pipeline_ranks);
-    return "Use mesh.pipeline = 1, mesh.tensor = 1 and mesh.data = " + std::to_string(ranks) + ", or start " + std::to_string(p.ranks()) + " ranks";
+  /// The nearest mesh that fits, as mesh::nearest has it: what changes of this one.
+  PLEAT_ONCE [[nodiscard]] inline static std::string remedy(plan::plan const& p, int ranks) {
+    mesh const planned{{"data", static_cast<int>(p.data_ranks)}, {"tensor", static_cast<int>(p.tensor_ranks)}, {"pipeline", static_cast<int>(p.pipeline_ranks)}};
+    auto const fits = planned.nearest(ranks);
+    std::string changed;
+    for (int i = 0; i < fits.axes(); ++i)
+      if (fits.extent(i) != planned.extent(i)) changed += (changed.empty() ? "mesh." : ", mesh.") + std::string(fits[i].name.view()) + " = " + std::to_string(fits.extent(i));
+    return "Use " + changed + ", or start " + std::to_string(p.ranks()) + (p.ranks() == 1 ? " rank" : " ranks");
   }
 };
 

@@ -43,7 +43,7 @@ class loss_scale {
   /// \throws error for a rule that cannot work
   PLEAT_ONCE inline explicit loss_scale(loss_scale_options o) : o_(o), value_(o.initial) {
     auto const demand = [](bool good, char const* what, double found) {
-      if (!good) throw error{"parallel::loss_scale", std::string(what) + ", found " + std::to_string(found)};
+      if (!good) throw error{"parallel::loss_scale", std::string(what) + ", found " + std::to_string(found), "Leave it out for its default"};
     };
     demand(o.smallest > 0, "the smallest scale must be positive", o.smallest);
     demand(o.largest >= o.smallest, "the largest scale must not be below the smallest", o.largest);

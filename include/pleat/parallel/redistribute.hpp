@@ -48,9 +48,9 @@ class redistribute {
   /// \throws error if the plan is for another mesh, or for elements of another size
   redistribute(context<Space>& where, comm::grid& ranks, redistribution plan) : where_(&where), ranks_(&ranks), plan_(std::move(plan)) {
     if (!(plan_.from().mesh() == ranks.mesh()))
-      throw error{"parallel::redistribute", "the plan is for the mesh '" + plan_.from().mesh().to_string() + "', the ranks form '" + ranks.mesh().to_string() + "'", {}, ranks.rank()};
+      throw error{"parallel::redistribute", "the plan is for the mesh '" + plan_.from().mesh().to_string() + "', the ranks form '" + ranks.mesh().to_string() + "'", "Plan for the mesh that the grid was made of", ranks.rank()};
     if (plan_.element_bytes() != static_cast<index_t>(sizeof(T)))
-      throw error{"parallel::redistribute", "the plan is for elements of " + std::to_string(plan_.element_bytes()) + " bytes, these have " + std::to_string(sizeof(T)), {}, ranks.rank()};
+      throw error{"parallel::redistribute", "the plan is for elements of " + std::to_string(plan_.element_bytes()) + " bytes, these have " + std::to_string(sizeof(T)), "Plan with element_bytes = " + std::to_string(sizeof(T)), ranks.rank()};
     for (auto const& s : plan_.steps()) stages_.push_back(prepare(s));
   }
   /// Plans and prepares: from a layout to a placement on the same mesh.

@@ -244,7 +244,7 @@ template <class T, class Space> class replica {
 
   void demand_elements(char const* call, char const* like, std::size_t found, index_t expected) const {
     if (static_cast<index_t>(found) != expected)
-      throw error{call, "expected " + std::to_string(expected) + " numbers, as " + like + " gives, found " + std::to_string(found), "", all_ranks().rank()};
+      throw error{call, "expected " + std::to_string(expected) + " numbers, as " + like + " gives, found " + std::to_string(found), "Give it what that returned on this rank", all_ranks().rank()};
   }
 
   /// The door to this rank's values: what the last step sends has come.

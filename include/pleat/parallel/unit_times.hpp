@@ -31,7 +31,7 @@ template <class Net> [[nodiscard]] std::vector<double> measure_units(Net const& 
   using clock = std::chrono::steady_clock;
   using T = nn::value_type_of<Net>;
   using Space = nn::space_of<Net>;
-  if (repeats < 1) throw error{"parallel::measure_units", "expected at least one repeat, found " + std::to_string(repeats)};
+  if (repeats < 1) throw error{"parallel::measure_units", "expected at least one repeat, found " + std::to_string(repeats), "Use 1 or more"};
   index_t const units = nn::units_of(net);
   std::vector<double> costs(static_cast<std::size_t>(units), 0.0);
   comm::on_root(w.comm, [&] {

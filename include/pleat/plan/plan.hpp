@@ -93,7 +93,7 @@ PLEAT_ONCE inline index_t parse_integer(std::string_view key, std::string_view v
   index_t n = 0;
   auto const [end, failure] = std::from_chars(value.data(), value.data() + value.size(), n);
   if (failure != std::errc{} || end != value.data() + value.size())
-    throw error{"plan::parse", "line " + std::to_string(line) + ": '" + std::string(key) + "' must be a whole number, found '" + std::string(value) + "'"};
+    throw error{"plan::parse", "line " + std::to_string(line) + ": '" + std::string(key) + "' must be a whole number, found '" + std::string(value) + "'", "Write it as in '" + std::string(key) + " = 4'"};
   return n;
 }
 /// A value of an enumeration by its name.
@@ -119,12 +119,12 @@ PLEAT_ONCE inline std::vector<index_t> parse_list(std::string_view key, std::str
 PLEAT_ONCE inline int parse_int(std::string_view key, std::string_view value, int line) {
   index_t const n = parse_integer(key, value, line);
   if (n == static_cast<int>(n)) return static_cast<int>(n);
-  throw error{"plan::parse", "line " + std::to_string(line) + ": '" + std::string(key) + "' must be a small whole number, found '" + std::string(value) + "'"};
+  throw error{"plan::parse", "line " + std::to_string(line) + ": '" + std::string(key) + "' must be a small whole number, found '" + std::string(value) + "'", "Write it as in '" + std::string(key) + " = 1'"};
 }
 PLEAT_ONCE inline bool parse_truth(std::string_view key, std::string_view value, int line) {
   if (value == "true") return true;
   if (value == "false") return false;
-  throw error{"plan::parse", "line " + std::to_string(line) + ": '" + std::string(key) + "' must be true or false, found '" + std::string(value) + "'"};
+  throw error{"plan::parse", "line " + std::to_string(line) + ": '" + std::string(key) + "' must be true or false, found '" + std::string(value) + "'", "Use " + std::string(key) + " = true, or " + std::string(key) + " = false"};
 }
 }  // namespace detail
 
@@ -300,7 +300,7 @@ struct plan {
       }
       if (line.empty()) continue;
       auto const equals = line.find(" = ");
-      if (equals == std::string_view::npos) throw error{"plan::parse", "line " + std::to_string(number) + " is not 'key = value': '" + std::string(line.substr(0, 80)) + "'"};
+      if (equals == std::string_view::npos) throw error{"plan::parse", "line " + std::to_string(number) + " is not 'key = value': '" + std::string(line.substr(0, 80)) + "'", "Write it as in 'mesh.data = 2', or leave the line out"};
       auto const key = line.substr(0, equals), value = line.substr(equals + 3);
       if (key == "global_batch") p.global_batch = detail::parse_integer(key, value, number);
       else if (key == "mesh.data") p.data_ranks = detail::parse_integer(key, value, number);
@@ -326,7 +326,7 @@ struct plan {
       else if (key == "bucket_bytes") p.bucket_bytes = detail::parse_integer(key, value, number);
       else throw error{"plan::parse", "line " + std::to_string(number) + ": '" + std::string(key) + "' is no entry of a plan", "It may come from a newer version"};
     }
-    if (number == 0) throw error{"plan::parse", "the text is empty"};
+    if (number == 0) throw error{"plan::parse", "the text is empty", "The first line of a plan is 'pleat plan 1'"};
     if (carried_out) p.check();
     return p;
   }
@@ -346,7 +346,7 @@ struct plan {
   /// \throws error for a plan that cannot be carried out
   PLEAT_ONCE inline void check() const {
     auto positive = [](char const* what, index_t n) {
-      if (n < 1) throw error{"plan", std::string(what) + " must be at least 1, found " + std::to_string(n)};
+      if (n < 1) throw error{"plan", std::string(what) + " must be at least 1, found " + std::to_string(n), "Use " + std::string(what) + " = 1 or more"};
     };
     // Counts that others hold in 32 bits, and whose products are formed.
     auto countable = [](std::string const& what, index_t n) {
@@ -374,7 +374,7 @@ struct plan {
     if (deterministic && (lanes < data_ranks || lanes > 64 || !std::has_single_bit(static_cast<std::uint64_t>(lanes))))
       throw error{"plan", "deterministic mode cuts the batch into a power of two of lanes, at least one per data rank and at most 64; found lanes = " +
                               std::to_string(lanes) + " for " + std::to_string(data_ranks) + " ranks",
-                  "Use lanes = " + std::to_string(power_of_two_above(data_ranks))};
+                  "Use lanes = " + std::to_string(power_of_two_above(std::clamp<index_t>(lanes, data_ranks, 64)))};
     check_pipeline();
     if (state_stage < 0 || state_stage > 3)
       throw error{"plan", "state_stage must be 0 (nothing sharded), 1 (optimizer state), 2 (gradients too) or 3 (parameters too), found " + std::to_string(state_stage),

@@ -325,10 +325,25 @@ PLEAT_ONCE [[nodiscard]] inline std::string in_words(fault const& f) {
   return {};
 }
 
-/// \throws error with the fault in words, if there is one
+/// What to do about it.
+PLEAT_ONCE [[nodiscard]] inline std::string remedy_of(fault const& f) {
+  switch (f.kind) {
+    case fault_kind::none: return {};
+    case fault_kind::malformed: return "Correct that list; plan::to_csv shows how one is written";
+    case fault_kind::missing: return "Add it to a rank's list, once";
+    case fault_kind::doubled: return "Leave one of them out";
+    case fault_kind::out_of_order: return "Put it behind that one";
+    case fault_kind::weights_descend: return "Put the weight work of each stage in the order of micro-batches, or check without ascending_weights";
+    case fault_kind::too_much_memory: return "Let fewer forwards go ahead of their backwards, or allow more in flight";
+    case fault_kind::deadlock: return "Move one of these actions behind what its rank is waited for";
+  }
+  return {};
+}
+
+/// \throws error with the fault in words and what to do, if there is one
 PLEAT_ONCE inline void check(schedule const& s, check_options const& options = {}) {
   fault const f = find_fault(s, options);
-  if (f) throw error{"plan::check", in_words(f)};
+  if (f) throw error{"plan::check", in_words(f), remedy_of(f)};
 }
 
 }  // namespace pleat::plan

@@ -131,7 +131,8 @@ struct csv_place {
   // Before anybody makes a table of all of them: each pair has a forward and a backward.
   if (s.stages() * s.micro_batches > cells)
     throw error{"plan::parse_schedule", std::to_string(s.stages()) + " stages and " + std::to_string(s.micro_batches) + " micro-batches need at least " +
-                                            std::to_string(2 * s.stages() * s.micro_batches) + " actions, found " + std::to_string(cells)};
+                                            std::to_string(2 * s.stages() * s.micro_batches) + " actions, found " + std::to_string(cells),
+                "Every stage has a forward and a backward of every micro-batch, counted from 0"};
   return s;
 }
 

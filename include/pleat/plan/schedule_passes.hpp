@@ -65,7 +65,7 @@ struct event {
 PLEAT_LAZY [[nodiscard]] constexpr schedule with_messages(schedule const& s, stage_ticks const& ticks = {}) {
   for (auto const* times : {&ticks.forward, &ticks.backward_input, &ticks.backward_weight})
     if (times->size() != 1 && static_cast<index_t>(times->size()) != s.stages())
-      throw error{"plan::with_messages", "ticks need one entry, or one for each of the " + std::to_string(s.stages()) + " stages, found " + std::to_string(times->size())};
+      throw error{"plan::with_messages", "ticks need one entry, or one for each of the " + std::to_string(s.stages()) + " stages, found " + std::to_string(times->size()), "Leave ticks out where all stages take as long"};
   auto const times = detail::replay(s, ticks);
   if (!times.finished) throw error{"plan::with_messages", "this schedule cannot be carried out", "plan::check says which actions wait for each other"};
   std::vector<std::vector<detail::event>> events(s.actions.size());
@@ -121,7 +121,7 @@ struct parameter_options {
 /// one of the next `prefetch` stages that will. The weight half needs none. A rank with one stage gathers once per step.
 /// Every rank that shares the parameters has the same list, hence the same order of collectives.
 PLEAT_LAZY [[nodiscard]] constexpr schedule with_parameters(schedule const& s, parameter_options const& options = {}) {
-  if (options.prefetch < 0) throw error{"plan::with_parameters", "prefetch must be at least 0, found " + std::to_string(options.prefetch)};
+  if (options.prefetch < 0) throw error{"plan::with_parameters", "prefetch must be at least 0, found " + std::to_string(options.prefetch), "Use 0 to gather when a stage begins"};
   schedule out = s;
   auto const uses = [](action const& a) { return a.kind == action_kind::forward || gives_gradient(a.kind); };
   for (auto& list : out.actions) {

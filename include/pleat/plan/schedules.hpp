@@ -34,13 +34,14 @@ PLEAT_ONCE [[nodiscard]] inline schedule_kind parse_schedule_kind(std::string_vi
 namespace detail {
 
 PLEAT_LAZY constexpr void demand_positive(index_t ranks, index_t micro_batches, index_t chunks = 1) {
-  if (ranks < 1) throw error{"plan::schedule", "a pipeline needs at least one rank, found " + std::to_string(ranks)};
-  if (micro_batches < 1) throw error{"plan::schedule", "a step needs at least one micro-batch, found " + std::to_string(micro_batches)};
-  if (chunks < 1) throw error{"plan::schedule", "a rank needs at least one chunk, found " + std::to_string(chunks)};
+  if (ranks < 1) throw error{"plan::schedule", "a pipeline needs at least one rank, found " + std::to_string(ranks), "Use 1 rank or more"};
+  if (micro_batches < 1) throw error{"plan::schedule", "a step needs at least one micro-batch, found " + std::to_string(micro_batches), "Use 1 micro-batch or more"};
+  if (chunks < 1) throw error{"plan::schedule", "a rank needs at least one chunk, found " + std::to_string(chunks), "Use 1 chunk or more"};
   constexpr index_t most = index_t{1} << 24;
   if (ranks > most || micro_batches > most || chunks > most || ranks * chunks > most || ranks * chunks * 3 > (index_t{1} << 32) / micro_batches)
     throw error{"plan::schedule", "a schedule of " + std::to_string(ranks) + " ranks, " + std::to_string(micro_batches) + " micro-batches and " +
-                                      std::to_string(chunks) + " chunks is larger than any step"};
+                                      std::to_string(chunks) + " chunks is larger than any step",
+                "Use at most 2^24 stages, and fewer micro-batches: a step of fewer looks alike"};
 }
 
 /// Writes one rank's list; counts micro-batches per stage and kind by itself, so that every kind ascends.
@@ -220,7 +221,7 @@ PLEAT_LAZY [[nodiscard]] constexpr schedule dualpipe_v(index_t ranks, index_t mi
 }
 
 /// The schedule of that kind. \param chunks stages per rank: any number for `interleaved`, 2 for the V-shaped ones, else 1; 0 takes the kind's own
-/// 	hrows error for a number of chunks that the kind does not have
+/// \throws error for a number of chunks that the kind does not have
 PLEAT_LAZY [[nodiscard]] constexpr schedule make_schedule(schedule_kind kind, index_t ranks, index_t micro_batches, index_t chunks = 0) {
   bool const v = kind == schedule_kind::zb_v || kind == schedule_kind::dualpipe_v;
   index_t const own = v || kind == schedule_kind::interleaved ? 2 : 1;
@@ -236,7 +237,7 @@ PLEAT_LAZY [[nodiscard]] constexpr schedule make_schedule(schedule_kind kind, in
     case schedule_kind::zb_v: return zb_v(ranks, micro_batches);
     case schedule_kind::dualpipe_v: return dualpipe_v(ranks, micro_batches);
   }
-  throw error{"plan::make_schedule", "no such kind of schedule"};
+  throw error{"plan::make_schedule", "no such kind of schedule", "Take one of schedule_kind's names"};
 }
 
 }  // namespace pleat::plan

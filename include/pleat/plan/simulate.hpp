@@ -32,9 +32,9 @@ struct stage_costs {
 /// The same work with full recompute: forward keeps the stage's input only, and backward begins with another forward, whose results live until the weight half.
 [[nodiscard]] inline stage_costs recomputing(stage_costs costs, std::vector<double> input_bytes) {
   auto const stages = std::max(costs.forward.size(), costs.backward_input.size());
-  if (costs.forward.size() != stages && costs.forward.size() != 1) throw error{"plan::recomputing", "forward and backward_input name different numbers of stages"};
+  if (costs.forward.size() != stages && costs.forward.size() != 1) throw error{"plan::recomputing", "forward and backward_input name different numbers of stages", "Give each one entry, or one per stage"};
   if (costs.backward_input.size() == 1) costs.backward_input.resize(stages, costs.backward_input[0]);
-  if (costs.backward_input.size() != stages) throw error{"plan::recomputing", "forward and backward_input name different numbers of stages"};
+  if (costs.backward_input.size() != stages) throw error{"plan::recomputing", "forward and backward_input name different numbers of stages", "Give each one entry, or one per stage"};
   for (std::size_t i = 0; i < stages; ++i) costs.backward_input[i] += costs.forward[costs.forward.size() == 1 ? 0 : i];
   costs.backward_bytes = std::move(costs.saved_bytes);
   costs.saved_bytes = std::move(input_bytes);
@@ -102,9 +102,9 @@ class simulator {
     for (std::size_t i = 0; i < stages; ++i) {
       auto const of = [&](std::vector<double> const& v, char const* what) {
         if (v.size() != 1 && v.size() != stages)
-          throw error{"plan::simulate", std::string(what) + " needs one entry, or one for each of the " + std::to_string(stages) + " stages, found " + std::to_string(v.size())};
+          throw error{"plan::simulate", std::string(what) + " needs one entry, or one for each of the " + std::to_string(stages) + " stages, found " + std::to_string(v.size()), "Give it one entry for all stages, or one per stage"};
         double const x = v[v.size() == 1 ? 0 : i];
-        if (!(x >= 0) || x > 1e300) throw error{"plan::simulate", std::string(what) + " of stage " + std::to_string(i) + " must be a number of at least 0, found " + std::to_string(x)};
+        if (!(x >= 0) || x > 1e300) throw error{"plan::simulate", std::string(what) + " of stage " + std::to_string(i) + " must be a number of at least 0, found " + std::to_string(x), "Use 0 for work that takes no time"};
         return x;
       };
       auto& c = cost_[i];
@@ -120,7 +120,8 @@ class simulator {
       c.before = i > 0 ? s.rank_of[i - 1] : -1;
       c.after = i + 1 < stages ? s.rank_of[i + 1] : -1;
     }
-    if (!(link.latency >= 0) || !(link.bandwidth > 0)) throw error{"plan::simulate", "a link needs a latency of at least 0 and a bandwidth above 0"};
+    if (!(link.latency >= 0) || !(link.bandwidth > 0)) throw error{"plan::simulate", "a link needs a latency of at least 0 and a bandwidth above 0, found " + std::to_string(link.latency) + " and " + std::to_string(link.bandwidth),
+                  "Leave both out for a link that takes no time"};
     input_.assign(stages * at(m_), never);
     gradient_.assign(stages * at(m_), never);
     split_.assign(stages * at(m_), 0);

@@ -48,7 +48,7 @@ struct stage_cuts {
 PLEAT_ONCE [[nodiscard]] inline stage_cuts stages_of_sizes(std::span<index_t const> sizes) {
   stage_cuts cuts;
   for (auto const n : sizes) {
-    if (n < 0) throw error{"plan::stages_of_sizes", "a stage cannot have " + std::to_string(n) + " units"};
+    if (n < 0) throw error{"plan::stages_of_sizes", "a stage cannot have " + std::to_string(n) + " units", "Use 0 for a stage without units"};
     cuts.first.push_back(cuts.first.back() + n);
   }
   return cuts;
@@ -137,19 +137,19 @@ struct cutter {
 /// \param speeds relative speed of the stage's rank, per stage; empty: all equal
 /// \throws error for costs or speeds that are none
 PLEAT_ONCE [[nodiscard]] inline stage_cuts cut_stages(std::span<double const> units, index_t stages, std::span<double const> speeds = {}) {
-  if (stages < 1) throw error{"plan::cut_stages", "expected at least one stage, found " + std::to_string(stages)};
+  if (stages < 1) throw error{"plan::cut_stages", "expected at least one stage, found " + std::to_string(stages), "Use 1 stage or more"};
   if (!speeds.empty() && static_cast<index_t>(speeds.size()) != stages)
-    throw error{"plan::cut_stages", "expected a speed for each of the " + std::to_string(stages) + " stages, found " + std::to_string(speeds.size())};
+    throw error{"plan::cut_stages", "expected a speed for each of the " + std::to_string(stages) + " stages, found " + std::to_string(speeds.size()), "Leave speeds out where all are equal"};
   detail::cutter c;
   c.prefix.push_back(0);
   for (std::size_t i = 0; i < units.size(); ++i) {
-    if (!(units[i] >= 0) || units[i] > 1e300) throw error{"plan::cut_stages", "the cost of unit " + std::to_string(i) + " must be a number of at least 0, found " + std::to_string(units[i])};
+    if (!(units[i] >= 0) || units[i] > 1e300) throw error{"plan::cut_stages", "the cost of unit " + std::to_string(i) + " must be a number of at least 0, found " + std::to_string(units[i]), "Use 0 for a unit that costs nothing"};
     c.prefix.push_back(c.prefix.back() + units[i]);
   }
   c.speeds.assign(speeds.begin(), speeds.end());
   if (speeds.empty()) c.speeds.assign(static_cast<std::size_t>(stages), 1.0);
   for (std::size_t s = 0; s < c.speeds.size(); ++s)
-    if (!(c.speeds[s] > 0) || c.speeds[s] > 1e300) throw error{"plan::cut_stages", "the speed of stage " + std::to_string(s) + " must be a number above 0, found " + std::to_string(c.speeds[s])};
+    if (!(c.speeds[s] > 0) || c.speeds[s] > 1e300) throw error{"plan::cut_stages", "the speed of stage " + std::to_string(s) + " must be a number above 0, found " + std::to_string(c.speeds[s]), "Use 1 for a rank like the others"};
   return c.evenest(c.slowest());
 }
 

@@ -21,7 +21,7 @@ template <class T, class Memory = Kokkos::HostSpace> class array_view {
   using memory_space = Memory;
 
   array_view(T* data, extents const& shape, std::array<index_t, extents::max_rank> const& strides) : data_(data), shape_(shape), strides_(strides) {
-    if (!data && shape.size() > 0) throw error{"adapt", "a null pointer for shape " + shape.to_string()};
+    if (!data && shape.size() > 0) throw error{"adapt", "a null pointer for shape " + shape.to_string(), "Give it the memory of all elements"};
   }
   /// Row-major.
   array_view(T* data, extents const& shape) : array_view(data, shape, row_major(shape)) {}

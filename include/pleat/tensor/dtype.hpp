@@ -105,7 +105,7 @@ PLEAT_LAZY [[nodiscard]] constexpr std::size_t size_of(dtype t) noexcept {
 PLEAT_LAZY [[nodiscard]] inline dtype dtype_from_name(std::string_view name) {
   for (int i = 0; i <= static_cast<int>(dtype::u64); ++i)
     if (name_of(static_cast<dtype>(i)) == name) return static_cast<dtype>(i);
-  throw error{"dtype_from_name", "'" + std::string(name) + "' is no element type that this version knows"};
+  throw error{"dtype_from_name", "'" + std::string(name) + "' is no element type that this version knows", "Convert it to one of f32, f64, bf16 and f16 first"};
 }
 
 namespace detail {

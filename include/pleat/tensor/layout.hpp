@@ -30,7 +30,8 @@ class layout {
       axis_placement const& p = where[a];
       if (a >= m.axes() && !p.replicates())
         throw error{"layout", "the placement '" + where.to_string() + "' has a word for axis " + std::to_string(a) + ", the mesh '" + m.to_string() +
-                                  "' has " + std::to_string(m.axes()) + (m.axes() == 1 ? " axis" : " axes")};
+                                  "' has " + std::to_string(m.axes()) + (m.axes() == 1 ? " axis" : " axes"),
+                    "Leave out the words for axes that there are not, or add the axis to the mesh"};
       if (p.shards() && p.dim >= shape.rank())
         throw error{"layout", "axis '" + std::string(m[a].name.view()) + "' shards dimension " + std::to_string(p.dim) + " of shape " + shape.to_string(),
                     shape.rank() == 0 ? std::string("A scalar can be replicated or partial only")

@@ -114,15 +114,19 @@ class mesh {
   /// \throws error for a name twice, an extent below 1, more than 6 axes
   PLEAT_LAZY constexpr explicit mesh(std::span<axis const> axes) {
     if (axes.size() > max_axes)
-      throw error{"mesh", std::to_string(axes.size()) + " axes, at most " + std::to_string(max_axes)};
+      throw error{"mesh", std::to_string(axes.size()) + " axes, at most " + std::to_string(max_axes), "Leave out axes of one rank, or make one axis of two"};
     std::int64_t ranks = 1;
     for (auto const& a : axes) {
       if (a.extent < 1)
         throw error{"mesh", "axis '" + std::string(a.name.view()) + "' has extent " + std::to_string(a.extent),
                     "Every axis has at least one rank; leave an axis out, or give it 1"};
-      if (find(a.name.view()) >= 0) throw error{"mesh", "axis '" + std::string(a.name.view()) + "' is named twice"};
+      if (int const twin = find(a.name.view()); twin >= 0)
+        throw error{"mesh", "axis '" + std::string(a.name.view()) + "' is named twice",
+                    "Name it once, as in '" + std::string(a.name.view()) + "=" + std::to_string(std::int64_t{extent(twin)} * a.extent) + "'"};
+      if (ranks * a.extent > std::numeric_limits<int>::max())
+        throw error{"mesh", "more than 2^31 - 1 ranks with axis '" + std::string(a.name.view()) + "' of " + std::to_string(a.extent),
+                    "Give it at most " + std::to_string(std::numeric_limits<int>::max() / ranks)};
       ranks *= a.extent;
-      if (ranks > std::numeric_limits<int>::max()) throw error{"mesh", "more than 2^31 - 1 ranks"};
       axes_[static_cast<std::size_t>(count_)] = a;
       order_[static_cast<std::size_t>(count_)] = static_cast<std::int8_t>(count_);
       ++count_;
@@ -137,7 +141,7 @@ class mesh {
     int n = 0;
     for_each_name(outermost_first, ',', [&](std::string_view name) {
       int const a = axis_of(name);
-      if (seen.contains(a)) throw error{"mesh::ordered", "axis '" + std::string(name) + "' is named twice"};
+      if (seen.contains(a)) throw error{"mesh::ordered", "axis '" + std::string(name) + "' is named twice", "Name each of " + names() + " once, outermost first"};
       seen = seen | axis_set::of(a);
       m.order_[static_cast<std::size_t>(n++)] = static_cast<std::int8_t>(a);
     });

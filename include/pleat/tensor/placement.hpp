@@ -117,7 +117,7 @@ class placement {
     axis_set named;
     for (auto const& [name, word] : words) {
       int const a = m.axis_of(name);
-      if (named.contains(a)) throw error{"placement::on", "axis '" + std::string(name) + "' is placed twice"};
+      if (named.contains(a)) throw error{"placement::on", "axis '" + std::string(name) + "' is placed twice", "Give each axis one word"};
       named = named | axis_set::of(a);
       p.set(a, word);
     }
@@ -195,7 +195,7 @@ template <class> placement placement::parse(std::string_view text) {
     auto const fail = [&] {
       throw error{"placement::parse", "'" + std::string(word.substr(0, 40)) + "' is no placement", "The words are replicate, shard<0> (with a unit: shard<0, 64>) and partial<sum>"};
     };
-    if (axis == mesh::max_axes) throw error{"placement::parse", "more than " + std::to_string(mesh::max_axes) + " words"};
+    if (axis == mesh::max_axes) throw error{"placement::parse", "more than " + std::to_string(mesh::max_axes) + " words", "One for each axis of the mesh, of which there are at most as many"};
     if (word == "replicate") {
     } else if (word == "partial<sum>") {
       p.set(axis, pleat::partial{});
@@ -223,7 +223,7 @@ template <class> placement placement::parse(std::string_view text) {
     if (text[0] != ',') fail();
     text.remove_prefix(1);
     skip();
-    if (text.empty()) throw error{"placement::parse", "a word is missing at the end"};
+    if (text.empty()) throw error{"placement::parse", "a word is missing at the end", "Leave the last comma out, or add replicate, shard<0> or partial<sum>"};
   }
   return p;
 }

@@ -40,7 +40,7 @@ template <class T, class Space = Kokkos::DefaultExecutionSpace> class tensor {
 
   /// A tensor over memory of the caller's, who keeps it alive.
   [[nodiscard]] static tensor wrap(T* data, extents const& shape) {
-    if (!data && shape.size() > 0) throw error{"tensor::wrap", "a null pointer for shape " + shape.to_string()};
+    if (!data && shape.size() > 0) throw error{"tensor::wrap", "a null pointer for shape " + shape.to_string(), "Give it the memory of all elements"};
     tensor t;
     t.shape_ = shape;
     t.data_ = data;
@@ -76,7 +76,8 @@ template <class T, class Space = Kokkos::DefaultExecutionSpace> class tensor {
   [[nodiscard]] tensor reshape(extents const& shape) const {
     if (shape.size() != size())
       throw error{"tensor::reshape", shape_.to_string() + " has " + std::to_string(size()) + " elements, " + shape.to_string() +
-                                         " has " + std::to_string(shape.size())};
+                                         " has " + std::to_string(shape.size()),
+                  "Only shapes of as many elements are the same memory"};
     auto const l = reshaped(layout_, shape_, shape);
     if (!l.fits)
       throw error{"tensor::reshape", shape_.to_string() + " placed as " + layout_.to_string() + " along the tensor axis cannot be seen as " + shape.to_string(),
@@ -101,7 +102,8 @@ template <class T, class Space = Kokkos::DefaultExecutionSpace> class tensor {
     constexpr int r = static_cast<int>(view_type::rank());
     static_assert(view_type::rank_dynamic == view_type::rank(), "name the View type with run-time extents only, e.g. float**");
     if (rank() != r)
-      throw error{"tensor::view", "the tensor has shape " + shape_.to_string() + ", the View has rank " + std::to_string(r)};
+      throw error{"tensor::view", "the tensor has shape " + shape_.to_string() + ", the View has rank " + std::to_string(r),
+                  "Ask for a View of as many dimensions, or reshape first"};
     typename view_type::array_layout layout;
     for (int i = 0; i < r; ++i) layout.dimension[i] = static_cast<std::size_t>(shape_[i]);
     return view_type(data_, layout);

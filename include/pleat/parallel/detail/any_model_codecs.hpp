@@ -15,7 +15,7 @@ template <class T, class Space> auto any_model<T, Space>::gradient_residual() co
 }
 template <class T, class Space> void any_model<T, Space>::set_gradient_residual(std::vector<master_type> flat) {
   if (static_cast<index_t>(flat.size()) != arena_->size())
-    throw error{"parallel::set_gradient_residual", "expected " + std::to_string(arena_->size()) + " numbers, as gradient_residual() gives, found " + std::to_string(flat.size()), "", place_.rank};
+    throw error{"parallel::set_gradient_residual", "expected " + std::to_string(arena_->size()) + " numbers, as gradient_residual() gives, found " + std::to_string(flat.size()), "Give it what that returned on this rank", place_.rank};
   receive_gradients();
   if (exchange_) exchange_->set_residual(flat);
   else first_residual_ = std::move(flat);
