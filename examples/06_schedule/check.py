@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The pleat authors
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Tests of the program `schedule`: check.py figures|round_trip|refusals PROGRAM SCRATCH"""
+"""Tests of the program `schedule`: check.py figures|round_trip|pictures|refusals PROGRAM SCRATCH"""
 import json
 import pathlib
 import subprocess
@@ -51,6 +51,13 @@ elif what == "round_trip":
             first = table.read_bytes(), picture.read_bytes()
             run("--kind", kind, "--stages", 3, "--micro-batches", 7, "--csv", table, "--svg", picture, *extra)
             assert first == (table.read_bytes(), picture.read_bytes())
+elif what == "pictures":
+    # docs/schedules.md shows what this program draws: the same bytes (scripts/draw_schedules.sh writes them)
+    pages = pathlib.Path(__file__).resolve().parents[2] / "docs" / "schedules"
+    assert {p.stem for p in pages.glob("*.svg")} == set(KINDS), sorted(pages.iterdir())
+    for kind in KINDS:
+        run("--kind", kind, "--stages", 4, "--micro-batches", 8, "--svg", scratch / "drawn.svg")
+        assert (scratch / "drawn.svg").read_bytes() == (pages / f"{kind}.svg").read_bytes(), f"docs/schedules/{kind}.svg is not what the program draws: scripts/draw_schedules.sh"
 elif what == "refusals":
 
     def refused(text, words, *arguments):
@@ -69,6 +76,11 @@ elif what == "refusals":
     refused("\x00\xff\xfe", "line 1, cell 1")
     assert "cannot read" in run("--check", scratch / "absent.csv", code=1)
     assert "--kind" in run("--kind", "wheel", code=1)
+    (scratch / "good.csv").write_text("0F0,0B0\n")
+    run("--check", scratch / "good.csv")
+    for option, value in (("--kind", "zb-h1"), ("--stages", 2), ("--micro-batches", 4), ("--chunks", 2)):  # the table says what is checked
+        said = run("--check", scratch / "good.csv", option, value, code=1)
+        assert f"--check excludes {option}" in said or f"{option} excludes --check" in said, said
     assert "zb-v has 2 chunks per rank, found 3" in run("--kind", "zb-v", "--chunks", 3, code=1)
     assert "--times" in run("--times", "1,-1,1", code=1)
     assert "cannot write" in run("--svg", scratch / "absent" / "x.svg", code=1)

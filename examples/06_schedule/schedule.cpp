@@ -114,10 +114,10 @@ int main(int argc, char** argv) {
   options o;
   CLI::App app("Makes, checks, simulates and draws a pipeline schedule.");
   std::vector<std::string> const kinds(plan::schedule_names.begin(), plan::schedule_names.end());
-  app.add_option("--kind", o.kind)->check(CLI::IsMember(kinds))->capture_default_str();
-  app.add_option("--stages", o.stages, "ranks of the pipeline")->check(CLI::Range(1, 4096))->capture_default_str();
-  app.add_option("--micro-batches", o.micro_batches)->check(CLI::Range(1, 1000000))->capture_default_str();
-  app.add_option("--chunks", o.chunks, "stages per rank (interleaved; default 2)")->check(CLI::Range(1, 1024));
+  auto* const kind = app.add_option("--kind", o.kind)->check(CLI::IsMember(kinds))->capture_default_str();
+  auto* const stages = app.add_option("--stages", o.stages, "ranks of the pipeline")->check(CLI::Range(1, 4096))->capture_default_str();
+  auto* const micro_batches = app.add_option("--micro-batches", o.micro_batches)->check(CLI::Range(1, 1000000))->capture_default_str();
+  auto* const chunks = app.add_option("--chunks", o.chunks, "stages per rank (interleaved; default 2)")->check(CLI::Range(1, 1024));
   app.add_option("--times", o.times, "f,b,w: what forward, the input half and the weight half of backward take on a rank; a whole backward takes b + w, a chunk its part")
       ->delimiter(',')->expected(3)->check(command_line::number(0, 1e9))->default_str("1,1,1");
   app.add_option("--latency", o.latency, "what a message takes")->check(command_line::number(0, 1e9))->capture_default_str();
@@ -126,6 +126,7 @@ int main(int argc, char** argv) {
   app.add_option("--max-activations", o.max_activations, "refuse a schedule with more in flight on a rank")->check(CLI::Range(1, 1000000000));
   app.add_flag("--any-weight-order", o.any_weight_order, "weight work need not ascend in micro-batch");
   auto* const check = app.add_option("--check", o.check, "a table to check instead: a row per rank, a cell per action, as --csv writes it");
+  for (auto* const made : {kind, stages, micro_batches, chunks}) check->excludes(made);  // the table says all of them
   app.add_option("--csv", o.csv, "file for the lists");
   app.add_option("--svg", o.svg, "file for the picture");
   app.add_option("--json", o.json, "file for the figures");

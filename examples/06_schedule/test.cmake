@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The pleat authors
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-# The program's figures, its refusals, and the table that it reads back.
+# The program's figures, its pictures in the docs, its refusals, and the table that it reads back.
 find_package(Python3 3.8 COMPONENTS Interpreter QUIET)
-foreach(what IN ITEMS figures round_trip refusals)
+foreach(what IN ITEMS figures round_trip pictures refusals)
   add_test(NAME examples/schedule.${what}
     COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/check.py ${what} $<TARGET_FILE:schedule> ${CMAKE_CURRENT_BINARY_DIR}/check_schedule_${what})
   set_tests_properties(examples/schedule.${what} PROPERTIES TIMEOUT 120 LABELS examples)

@@ -1,0 +1,28 @@
+# SPDX-FileCopyrightText: 2026 The pleat authors
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""The tables "claim | command" of the pages: every `ctest … -R PATTERN` names tests that there are.
+
+Usage: commands_test.py CTEST BUILD_FOLDER
+"""
+import pathlib
+import re
+import subprocess
+import sys
+
+ctest, build = sys.argv[1:]
+listed = subprocess.run([ctest, "--test-dir", build, "-N"], capture_output=True, text=True, check=True).stdout
+names = re.findall(r"^ *Test +#\d+: (\S+)", listed, re.M)
+assert len(names) > 5, listed
+rooms = {n.split("/")[0] for n in names}
+commands, wrong = 0, []
+for page in sorted((pathlib.Path(__file__).resolve().parents[2] / "docs").glob("**/*.md")):
+    for line in page.read_text().splitlines():
+        for quoted, bare in re.findall(r"^\|.*`ctest --test-dir build/release -R (?:'([^']+)'|([^'` ]+))`", line):
+            pattern = (quoted or bare).replace("\\|", "|")
+            commands += 1
+            for part in pattern.split("|") if "(" not in pattern else [pattern]:
+                # a build without MPI or the programs' libraries has none of those tests
+                if part.split("/")[0] in rooms and not any(re.search(part, n) for n in names):
+                    wrong.append(f"docs/{page.name}: no test is called '{part}'")
+print("\n".join(wrong) if wrong else f"{commands} commands name tests that there are")
+sys.exit(1 if wrong or commands < 20 else 0)
