@@ -16,7 +16,7 @@ from pathlib import Path
 POINTS = ("begin", "input", "forward", "loss", "backward", "exchange", "reduce", "norm", "step", "save")
 # pipeline, data, tensor, stage of sharded state
 MESHES = ((1, 3, 1, 0), (2, 2, 1, 0), (1, 3, 1, 3), (2, 1, 2, 0), (3, 1, 1, 0), (1, 1, 3, 0), (1, 3, 1, 1))
-# Where nothing but the data axis is waited on, so that what is missed has a name
+# Where a step waits on the data axis alone, for gradients and then for parameters: what is missed has a name
 NAMED = {"reduce": (1, 3, 1, 0), "step": (1, 3, 1, 1)}
 PATIENCE = 90  # seconds: mpirun takes some on a busy machine; a hang would take all
 
@@ -52,10 +52,8 @@ def main(how, program, folder, launcher):
             for sentence in ours:
                 assert re.fullmatch(r"pleat: rank \d+: .*step [12].*: waited 2 s, and (ranks? .* did not come|the operation did not end, although every rank had entered it)( \(.*\))?\. \S.*", sentence), where
                 assert not sentence.startswith(f"pleat: rank {victim}:"), where
-                if "step 1, reduce: " in sentence and mesh[0] == mesh[2] == 1:
-                    assert re.search(r"step 1, reduce: the gradients of '[^']+'", sentence), where
-                if "the optimizer's step: " in sentence:
-                    assert re.search(r"the optimizer's step: the parameters '[^']+'", sentence), where
+                if NAMED.get(point) == mesh and "step 1, " in sentence:
+                    assert re.search(r"step 1, .*: the (gradients of|parameters) '[^']+'", sentence), where
         else:
             assert ("rank" in said or "BAD TERMINATION" in said) and ("illed" in said or "signal 9" in said), where  # the launcher's words
         loads(program, folder / f"{point}", launcher, where)
