@@ -48,7 +48,7 @@ template <class Options> void add_common(CLI::App& app, Options& o) {
   app.add_option("--batch", o.batch, "samples per step of training, over all ranks")->check(CLI::Range(1, 1000000))->capture_default_str();
   app.add_option("--threads", o.threads, "threads per rank (default: the cores dealt to the ranks)")->check(CLI::Range(1, 100000));
   app.add_option("--thread-ranks", o.thread_ranks, "ranks as threads of this process")->check(CLI::Range(1, 1000));
-  app.add_flag("--deterministic", o.deterministic, "the same bytes on any number of ranks");
+  app.add_flag("--deterministic", o.deterministic, "the same bytes on any number of ranks up to 8; from 9 on others, the same up to 16, and so on");
   app.add_flag("--quiet", o.quiet, "no progress line");
 }
 

@@ -70,6 +70,28 @@ TEST_CASE("ranks with another batch, or at another step, hear of it on every ran
   }
 }
 
+TEST_CASE("samples of different shapes are named with both shapes, whatever their number, and only by ranks that give any") {
+  auto const settled = [](auto shape_on) {
+    std::vector<std::string> all(3, "nothing");
+    pl::comm::run_local(3, [&](pl::comm::communicator c) {
+      pl::parallel::step_agreement agreement(c);
+      std::vector<char> const flags{1, 1};
+      auto const sample = shape_on(c.rank());
+      agreement.open({.step = 4, .batch = 24, .asked = sample.rank() > 0, .sample = sample}, flags);
+      try {
+        auto const agreed = agreement.settle(flags, [](std::size_t) { return std::string("w"); });
+        all[static_cast<std::size_t>(c.rank())] = agreed.to_string();
+      } catch (pl::error const& e) {
+        all[static_cast<std::size_t>(c.rank())] = e.what();
+      }
+    });
+    return all;
+  };
+  for (auto const& s : settled([](int rank) { return rank == 0 ? pl::extents{} : pl::extents{8 + rank, 1, 28}; })) CHECK(s == "[0, 1, 28]");
+  for (auto const& s : settled([](int rank) { return rank == 0 ? pl::extents{} : rank == 1 ? pl::extents{8, 1, 28} : pl::extents{8, 28}; }))
+    CHECK_THAT(s, ContainsSubstring("the samples of ranks 1 and 2 have different shapes in step 4: [1, 28] and [28]. Give every rank samples of one shape"));
+}
+
 TEST_CASE("a parameter that one rank has frozen is named, with the step") {
   for (auto const& p : meshes) {
     INFO(p.to_string());
