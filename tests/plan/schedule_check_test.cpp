@@ -208,6 +208,6 @@ TEST_CASE("check throws the words") {
     plan::check(s);
     FAIL("not refused");
   } catch (pleat::error const& e) {
-    CHECK(std::string(e.what()) == "pleat: plan::check: rank 0: backward of micro-batch 1 on stage 0 is missing");
+    CHECK(std::string(e.what()) == "pleat: plan::check: rank 0: backward of micro-batch 1 on stage 0 is missing. Add it to a rank's list, once");
   }
 }
