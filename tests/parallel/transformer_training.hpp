@@ -120,11 +120,12 @@ template <class Net> outcome train(Net const& net, pl::plan::plan p, pl::comm::c
   if (!(said == pl::plan::state_bytes{used.parameters, used.gradients, used.optimizer_state}))  // of every rank: what one throws reaches the test
     throw std::runtime_error("a rank holds other bytes than the ledger says: " + std::to_string(used.parameters) + ", " + std::to_string(used.gradients) + ", " + std::to_string(used.optimizer_state) + " instead of " +
                              std::to_string(said.parameters) + ", " + std::to_string(said.gradients) + ", " + std::to_string(said.optimizer_state));
-  if (p.pipeline_ranks == 1) {  // what is said of the described network, before anything is cut
-    auto const foretold = pl::plan::state_ledger(net, m.plan(), optimizer.buffers(), m.arena().shards().shard);
-    if (m.share().slots() == pl::plan::gradient_slots(p) && !(said == pl::plan::state_bytes{foretold.parameters, foretold.gradients, foretold.optimizer_state}))
-      throw std::runtime_error("the ledger of the described network says " + foretold.to_string() + ", a rank holds " + std::to_string(used.parameters + used.gradients + used.optimizer_state) + " bytes");
-  }
+  // What is said of the described network, before anything is cut; of a pipeline's rank with the parameters of other stages absent.
+  auto described = net;
+  m.layout().mark_absent(described, m.pipeline().rank());
+  auto const foretold = pl::plan::state_ledger(described, m.plan(), optimizer.buffers(), m.arena().shards().shard);
+  if (m.share().slots() == pl::plan::gradient_slots(p) && !(said == pl::plan::state_bytes{foretold.parameters, foretold.gradients, foretold.optimizer_state}))
+    throw std::runtime_error("the ledger of the described network says " + foretold.to_string() + ", a rank holds " + std::to_string(used.parameters + used.gradients + used.optimizer_state) + " bytes");
   return out;
 }
 
