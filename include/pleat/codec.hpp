@@ -10,5 +10,6 @@
 #include <pleat/codec/file_tensor.hpp>
 #include <pleat/codec/form.hpp>
 #include <pleat/codec/int8.hpp>
+#include <pleat/codec/learned_steps.hpp>
 #include <pleat/codec/masked.hpp>
 #include <pleat/codec/product_places.hpp>

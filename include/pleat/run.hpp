@@ -8,6 +8,7 @@
 #include <pleat/run/batch.hpp>
 #include <pleat/run/checkpoint.hpp>
 #include <pleat/run/checkpoint_image.hpp>
+#include <pleat/run/checkpoint_steps.hpp>
 #include <pleat/run/evaluate.hpp>
 #include <pleat/run/fit.hpp>
 #include <pleat/run/launch.hpp>

@@ -14,7 +14,10 @@
 
 #include <codec/codec_support.hpp>
 
+#include <cmath>
+#include <cstdint>
 #include <limits>
+#include <tuple>
 
 namespace {
 
@@ -131,17 +134,133 @@ TEST_CASE("the borders are the paper's: what is above the last code is clipped e
   }
 }
 
-TEST_CASE("the gradient of a step is one chain of fused multiply-adds on every instruction set") {
+TEST_CASE("the gradient of a step is counted: the same bits on every instruction set, and however its elements are dealt out") {
   namespace compute = pleat::compute;
-  float const w[2] = {1.0f / 3, 1.0f / 3}, steps[1] = {0.1f}, upstream = 0.7f;
+  auto c = make_context();
+  extents const shape{3, 50};
+  auto const values = numbers(shape.size(), 30), upstream = numbers(shape.size(), 31);
+  encoded<fake> w(c, shape, values);
+  w.storage.grid = {-8, 7, 0, false};
+  fake::set_steps(c, shape, {0.09f, 0.1f, 0.11f}, w.storage);
+  std::vector<double> most(3, 0.0);
+  fake::largest_shares(c, shape, w.storage, {0, 150}, values.data(), upstream.data(), most);
+  std::vector<double> exact(3, 0.0), magnitude(3, 0.0);
+  for (std::size_t i = 0; i < 150; ++i) {
+    double const step = static_cast<double>(std::vector<float>{0.09f, 0.1f, 0.11f}[i / 50]), v = static_cast<double>(values[i]) / step, q = std::nearbyint(v);
+    double const share = static_cast<double>(upstream[i]) * (v <= -8 ? -8.0 : v >= 7 ? 7.0 : q - v);
+    exact[i / 50] += share, magnitude[i / 50] = std::max(magnitude[i / 50], std::abs(share));
+  }
+  CHECK(most == magnitude);
+  std::vector<double> factors;
+  for (double const x : most) factors.push_back(codec::detail::count_factor(x, 50));
+  auto const sums_of = [&](std::vector<pleat::index_range> const& runs) {
+    std::vector<std::int64_t> sums(3, 0);
+    auto gradient = upstream;
+    for (auto const& r : runs) fake::add_shares(c, shape, w.storage, r, values.data() + r.begin, gradient.data() + r.begin, factors, sums);
+    for (std::size_t i = 0; i < 150; ++i) {
+      double const v = static_cast<double>(values[i]) / static_cast<double>(std::vector<float>{0.09f, 0.1f, 0.11f}[i / 50]);
+      CHECK(gradient[i] == (v <= -8 || v >= 7 ? 0.0f : upstream[i]));
+    }
+    return sums;
+  };
+  auto const whole = sums_of({{0, 150}});
+  CHECK(sums_of({{70, 150}, {0, 3}, {3, 70}}) == whole);
+  CHECK(sums_of({{0, 0}, {100, 150}, {50, 100}, {0, 50}, {150, 150}}) == whole);
+  for (std::size_t s = 0; s < 3; ++s)  // 50 shares, each rounded to 2^(6 - 62) of the largest, and the chain of 50 in double that they are compared with
+    CHECK(std::abs(codec::detail::counted_total(whole[s], factors[s]) - exact[s]) <= most[s] * 50 * (0x1p-56 + 50 * 0x1p-53));
   for (auto level : {compute::isa::level::scalar, compute::isa::level::avx2, compute::isa::level::avx512}) {
     if (level > compute::isa::best()) continue;
-    float gradient[2] = {upstream, -upstream}, out[1] = {};
-    compute::detail::loop_at<true>(level, 0, 1, codec::detail::step_gradient_body{2, w, steps, -8, 7, 1.0, gradient, out});
-    double const v = static_cast<double>(w[0]) / static_cast<double>(steps[0]), off = std::nearbyint(v) - v, g = static_cast<double>(upstream);
-    CHECK(out[0] == static_cast<float>(std::fma(-g, off, std::fma(g, off, 0.0))));
-    CHECK(out[0] != 0);  // rounding the first product is what an unfused sum would cancel
+    auto gradient = upstream;
+    std::vector<std::int64_t> out(3);
+    codec::detail::step_run const run{0, 150, 50, values.data(), gradient.data(), w.storage.steps.data(), -8, 7};
+    compute::detail::loop_at<true>(level, 0, 3, codec::detail::share_sum_body{run, 0, factors.data(), gradient.data(), out.data()});
+    CHECK(out == whole);
   }
+}
+
+TEST_CASE("gradients that are zero, or not finite, count as what they are") {
+  CHECK(codec::detail::count_factor(0, 10) == 0);
+  CHECK(codec::detail::counted_total(0, 0) == 0);
+  CHECK(std::isnan(codec::detail::counted_total(0, codec::detail::count_factor(std::numeric_limits<double>::infinity(), 10))));
+  // n of the largest do not overflow
+  for (pleat::index_t const n : {1, 2, 3, 4096, 4097, 1 << 30})
+    for (double const x : {1.0, 1.999999, 1e-300, 1e300, 3e-39}) {
+      double const f = codec::detail::count_factor(x, n);
+      CHECK(x * f * static_cast<double>(n) <= 0x1p62);
+      if (x > 1e-200) CHECK(x * f * static_cast<double>(n) >= 0x1p59);
+    }
+  auto c = make_context();
+  extents const shape{1, 4};
+  encoded<fake> w(c, shape, {0.3f, 0.7f, 1.1f, 0});
+  fake::set_steps(c, shape, {0.25f}, w.storage);
+  for (float const bad : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
+    std::vector<float> gradient{1, bad, 1, 1}, out(1);
+    fake::step_gradients(c, shape, w.storage, gradient.data(), out.data());
+    CHECK(std::isnan(out[0]));
+  }
+}
+
+TEST_CASE("parts of a weight: steps, masks and what moves the steps are cut with it, and joined the file has the same bytes") {
+  auto c = make_context();
+  for (auto const& [shape, group, dim, cuts] : {std::tuple{extents{6, 64}, pleat::index_t{32}, 1, std::vector<pleat::index_t>{0, 32, 32, 64}}, {extents{6, 64}, pleat::index_t{32}, 0, std::vector<pleat::index_t>{0, 1, 4, 6}},
+                                                {extents{6, 4, 3, 3}, pleat::index_t{0}, 1, std::vector<pleat::index_t>{0, 1, 1, 4}}, {extents{6, 4, 3, 3}, pleat::index_t{0}, 0, std::vector<pleat::index_t>{0, 5, 6}}}) {
+    CAPTURE(shape.to_string(), group, dim);
+    auto const values = numbers(shape.size(), 40);
+    encoded<fake> w(c, shape, values);
+    w.storage.grid = {-7, 7, group, false};
+    codec::learned_steps all{group, {}};
+    for (index_t i = 0; i < 4 * w.storage.grid.steps(shape); ++i) all.numbers.push_back(0.01 + 0.001 * static_cast<double>(i));
+    fake::set_learned(c, shape, all, w.storage);
+    std::vector<std::uint8_t> bits(static_cast<std::size_t>(codec::detail::bit_bytes(shape.size())), 0xa5);
+    if (shape.size() % 8) bits.back() = static_cast<std::uint8_t>(bits.back() & ((1u << shape.size() % 8) - 1));
+    w.storage.bits = decltype(w.storage.bits)("bits", bits.size());
+    std::copy(bits.begin(), bits.end(), w.storage.bits.data());
+    std::vector<codec::weight_piece> pieces;
+    std::vector<double> back(all.numbers.size(), 0.0);
+    for (std::size_t k = 0; k + 1 < cuts.size(); ++k) {
+      pleat::index_box box(shape);
+      box[dim] = {cuts[k], cuts[k + 1]};
+      auto part = fake::slice(c, shape, w.storage, box);
+      std::vector<float> mine;
+      codec::detail::for_each_of_part(shape, box, [&](index_t i) { mine.push_back(values[static_cast<std::size_t>(i)]); });
+      part.attach(mine.data());
+      pieces.push_back({box.shape(), fake::to_file(c, box.shape(), part)});
+      auto const at = codec::places_of_steps(shape, box, group);
+      REQUIRE(at.here.size() == static_cast<index_t>(part.learned.numbers.size()));
+      auto next = part.learned.numbers.begin();
+      codec::detail::for_each_of_part(at.whole, at.here, [&](index_t i) { back[static_cast<std::size_t>(i)] = *next++; });
+    }
+    CHECK(back == all.numbers);
+    auto const joined = fake::join(shape, dim, pieces), whole = fake::to_file(c, shape, w.storage);
+    REQUIRE(joined.size() == whole.size());
+    for (std::size_t i = 0; i < whole.size(); ++i) CHECK((joined[i].suffix == whole[i].suffix && joined[i].shape == whole[i].shape && joined[i].bytes == whole[i].bytes));
+  }
+  extents const shape{2, 64};
+  encoded<fake> w(c, shape, numbers(shape.size(), 41));
+  w.storage.grid = {-7, 7, 32, false};
+  pleat::index_box box(shape);
+  box[1] = {0, 20};
+  CHECK_THROWS_MATCHES(fake::slice(c, shape, w.storage, box), pleat::error, MessageMatches(ContainsSubstring("columns 0 to 20 of 64 are no whole groups of 32")));
+  w.storage.grid.group = 0;
+  CHECK_THROWS_MATCHES(fake::slice(c, shape, w.storage, box), pleat::error, MessageMatches(ContainsSubstring("no rank sees those of a whole row")));
+  auto pieces = std::vector<codec::weight_piece>(2, codec::weight_piece{extents{2, 32}, {}});
+  for (float const step : {0.5f, 0.25f}) {
+    encoded<fake> half(c, {2, 32}, numbers(64, 42));
+    fake::set_steps(c, {2, 32}, {step, step}, half.storage);
+    pieces[step == 0.5f ? 0 : 1].parts = fake::to_file(c, {2, 32}, half.storage);
+  }
+  CHECK_THROWS_MATCHES(fake::join(shape, 1, pieces), pleat::error, MessageMatches(ContainsSubstring("the parts have steps of their own")));
+}
+
+TEST_CASE("a copy of a weight keeps its steps when the other's move") {
+  auto c = make_context();
+  extents const shape{2, 8};
+  encoded<fake> w(c, shape, numbers(shape.size(), 50));
+  fake::set_steps(c, shape, {0.5f, 0.25f}, w.storage);
+  auto const copy = w.storage;
+  fake::set_steps(c, shape, {1.0f, 1.0f}, w.storage);
+  CHECK(fake::host_steps(c, copy) == std::vector<float>{0.5f, 0.25f});
+  CHECK(fake::host_steps(c, w.storage) == std::vector<float>{1.0f, 1.0f});
 }
 
 TEST_CASE("the file holds floats, grid, steps and mask; nonsense is refused") {

@@ -13,14 +13,12 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <compress/compress_support.hpp>
+#include <support/scratch_folder.hpp>
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <limits>
 #include <string>
-
-#include <unistd.h>
 
 namespace {
 
@@ -60,21 +58,50 @@ TEST_CASE("training with codes, then storing them: exactly the values trained wi
   for (std::size_t p = 0; p < a.size(); ++p) CHECK(a[p].values == b[p].values);
 }
 
-TEST_CASE("learned steps are in no checkpoint: training with one is refused before it begins; steps that magnitudes decide need none") {
+TEST_CASE("training with codes is interrupted and resumed: the same bytes as without, under either rule; the best epoch has its own steps") {
   auto w = alone();
-  auto const train = data(64);
-  std::string const folder = (std::filesystem::temp_directory_path() / ("pleat_steps_" + std::to_string(::getpid()))).string();
-  auto with_checkpoint = quiet(2);
-  with_checkpoint.checkpoint = folder;
-  int events = 0;
-  with_checkpoint.on_event = [&](pleat::run::event const&) { ++events; };
-  auto const aware = [&](compress::step_rule rule) { return compress::quantize_aware<int8>{.train = compress::fine_tune(train, with_checkpoint), .steps = rule}; };
-  CHECK_THROWS_WITH(build(w) | aware(compress::step_rule::learned), ContainsSubstring("a checkpoint holds neither these nor how they move") && ContainsSubstring("step_rule::largest"));
-  CHECK(events == 0);
-  CHECK_FALSE(std::filesystem::exists(folder + "/latest"));
-  CHECK_NOTHROW(build(w) | aware(compress::step_rule::largest));
-  CHECK(std::filesystem::exists(folder + "/latest"));
-  std::filesystem::remove_all(folder);
+  auto const train = data(64), judge = data(32);
+  for (auto const rule : {compress::step_rule::learned, compress::step_rule::largest}) {
+    for (bool const best : {false, true}) {
+      pleat_test::scratch_folder const f;
+      auto options = quiet(4);
+      options.optimizer = pleat::nn::adamw{.learning_rate = 0.02};
+      options.checkpoint_steps = 3;  // within epochs of four steps
+      if (best) options.validation = &judge, options.keep_best = true;
+      auto const run_with = [&](auto const& o) { return pleat::run::file_image(build(w) | (compress::prune{.sparsity = 0.3} | compress::quantize_aware<int8>{.train = compress::fine_tune(train, o), .steps = rule, .step_rate = 1e-2})); };
+      auto const whole = run_with(options);
+      auto stopped = options;
+      stopped.checkpoint = f / "c";
+      stopped.on_event = [](pleat::run::event const& e) {
+        if (e.what == pleat::run::event::kind::step && e.step == 10) throw pleat::error{"test", "stopped here", ""};
+      };
+      CHECK_THROWS_WITH(run_with(stopped), ContainsSubstring("stopped here"));
+      stopped.on_event = {};
+      stopped.resume = true;
+      index_t first = 0;
+      stopped.on_event = [&](pleat::run::event const& e) {
+        if (first == 0 && e.what == pleat::run::event::kind::step) first = e.step;
+      };
+      CHECK((run_with(stopped) == whole));
+      CHECK(first == 10);
+    }
+  }
+}
+
+TEST_CASE("the best epoch's weights come with the best epoch's steps") {
+  auto w = alone();
+  auto const train = data(64), judge = data(48);
+  std::vector<double> errors;
+  auto options = quiet(5);
+  options.optimizer = pleat::nn::adamw{.learning_rate = 0.05};
+  options.validation = &judge;
+  options.keep_best = true;
+  options.on_event = [&](pleat::run::event const& e) {
+    if (e.validation_error) errors.push_back(*e.validation_error);
+  };
+  auto const kept = build(w) | compress::quantize_aware<int8>{.train = compress::fine_tune(train, options), .step_rate = 0.1};
+  REQUIRE(errors.size() == 5);
+  CHECK(pleat::run::evaluate(kept, judge).error() == *std::min_element(errors.begin(), errors.end()));
 }
 
 TEST_CASE("steps are learned: the loss falls though no weight moves, and not where the largest magnitude decides") {

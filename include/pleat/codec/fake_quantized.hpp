@@ -4,15 +4,23 @@
 /// Weights that train as floats and multiply as the codes that they will be stored in.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <limits>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <pleat/codec/detail/bits.hpp>
+#include <pleat/codec/detail/cut_bits.hpp>
+#include <pleat/codec/detail/counted_sum.hpp>
 #include <pleat/codec/detail/host_bits.hpp>
 #include <pleat/codec/detail/parts.hpp>
 #include <pleat/codec/detail/put_code.hpp>
+#include <pleat/codec/detail/step_gradient.hpp>
+#include <pleat/codec/learned_steps.hpp>
 #include <pleat/codec/masked.hpp>
 #include <pleat/compute/for_each.hpp>
 #include <pleat/compute/math.hpp>
@@ -27,8 +35,8 @@ struct code_grid {
   bool half_steps = false;
   friend bool operator==(code_grid const&, code_grid const&) = default;
 
-  [[nodiscard]] index_t columns_per_step(extents const& shape) const noexcept { return group > 0 ? group : std::max<index_t>(1, columns_of(shape)); }
-  [[nodiscard]] index_t steps(extents const& shape) const noexcept { return shape.size() / columns_per_step(shape); }
+  [[nodiscard]] index_t columns_per_step(extents const& shape) const noexcept { return group > 0 ? group : columns_of(shape); }
+  [[nodiscard]] index_t steps(extents const& shape) const noexcept { return group > 0 ? shape.size() / group : rows_of(shape); }
 };
 
 /// The grid of a form that stores codes times steps: int8, int4<G>, q8_0, q4_0, q5_0.
@@ -85,37 +93,17 @@ struct fake_quantize_body {
   }
 };
 
-/// Gradient of one step, and of the weights below it through the rounding.
-struct step_gradient_body {
-  index_t columns;
-  float const* w;
-  float const* steps;
-  std::int32_t low, high;
-  double scale;
-  float* gradient;  ///< dL/dŵ in, dL/dw out
-  float* out;
-  PLEAT_INLINE void operator()(index_t i) const {
-    float const step = steps[i];
-    double sum = 0;
-    for (index_t j = 0; j < columns; ++j) {
-      float& g = gradient[i * columns + j];
-      if (!(step > 0)) continue;
-      double const v = static_cast<double>(w[i * columns + j]) / static_cast<double>(step), q = nearbyint(v);
-      bool const below = v <= low, above = v >= high;  // the paper's borders: of v itself, not of its rounding
-      sum = compute::fma(static_cast<double>(g), below ? static_cast<double>(low) : above ? static_cast<double>(high) : q - v, sum);
-      if (below || above) g = 0;
-    }
-    out[i] = static_cast<float>(sum * scale);
-  }
-};
-
 }  // namespace detail
 
 /// Floats in the arena, which the optimizer moves; every product takes ŵ = step·clamp(round(w/step), low, high) instead, so training sees
 /// what the codes will do. Gradients of ŵ are taken for those of w (straight-through); clipped ones must be zeroed, which
 /// `step_gradients` does. Without steps of its own (the default) each row's or group's step is its largest magnitude over `grid.high`, as
 /// it is at that moment: then nothing clips. Steps that are learned are set by `set_steps` (S. K. Esser et al., Learned step size
-/// quantization, ICLR 2020). What was pruned stays zero if the weight had a mask.
+/// quantization, ICLR 2020); what moves them lies beside them (codec/learned_steps.hpp), so that checkpoints take it along. What was pruned stays
+/// zero if the weight had a mask.
+///
+/// A weight that is cut over the tensor axis has the steps of its part: of its rows, or of its groups. A row that is cut has one step, which every
+/// rank of the axis has; only a learned one can be, for no rank sees the largest magnitude of such a row.
 ///
 /// `convert` writes exactly the codes and steps of the last product into a form of the same grid. A file holds ".values" F32, ".grid" I32
 /// [4], ".step" F32 if there are learned ones, and ".mask" U8 if there is one.
@@ -131,6 +119,7 @@ template <class T> struct fake_quantized {
     T* values = nullptr;
     code_grid grid;
     Kokkos::View<float*, memory_space> steps;  ///< learned ones; empty: the largest magnitudes decide
+    learned_steps learned;                     ///< the same in double, and how they move; on the host
     typename masked<T>::template storage<Space>::bits_view bits;  ///< of what lives; empty: all
     void attach(T* v) noexcept { values = v; }
     [[nodiscard]] std::uint8_t const* mask_bits() const noexcept { return bits.data(); }
@@ -206,14 +195,39 @@ template <class T> struct fake_quantized {
     s = std::move(fresh);
   }
 
-  /// Steps of one's own, one per row or group. \throws error for a number of them that does not fit, or one that is negative or not finite
+  /// Steps of one's own, one per row or group; they have not moved yet. \throws error for a number of them that does not fit, or one that is
+  /// negative or not finite
   template <class Space> static void set_steps(context<Space>& c, extents const& shape, std::vector<float> const& steps, storage<Space>& s) {
     if (static_cast<index_t>(steps.size()) != s.grid.steps(shape))
       throw error{"codec::fake_quantized::set_steps", "expected " + std::to_string(s.grid.steps(shape)) + " steps, found " + std::to_string(steps.size())};
     for (std::size_t i = 0; i < steps.size(); ++i)
       if (!(steps[i] >= 0) || !std::isfinite(steps[i])) throw error{"codec::fake_quantized::set_steps", "step " + std::to_string(i) + " is " + std::to_string(steps[i]) + ", expected a finite number that is not negative"};
-    if (s.steps.size() != steps.size()) s.steps = decltype(s.steps)(Kokkos::view_alloc(Kokkos::WithoutInitializing, "pleat::steps"), steps.size());
-    copy_from_host(c, steps.data(), tensor<float, Space>::wrap(s.steps.data(), {static_cast<index_t>(steps.size())}));
+    set_learned(c, shape, learned_steps::begin(steps, s.grid.group), s);
+  }
+  /// Steps and what moves them, as they were kept. \throws error for a number of them that does not fit
+  template <class Space> static void set_learned(context<Space>& c, extents const& shape, learned_steps steps, storage<Space>& s) {
+    if (static_cast<index_t>(steps.size()) != s.grid.steps(shape))
+      throw error{"codec::fake_quantized::set_learned", "expected " + std::to_string(s.grid.steps(shape)) + " steps, found " + std::to_string(steps.size())};
+    steps.group = s.grid.group;
+    s.learned = std::move(steps);
+    use_learned(c, s);
+  }
+  /// After s.learned has changed: products take the steps that it says, as a file would have them.
+  template <class Space> static void use_learned(context<Space>& c, storage<Space>& s) {
+    std::size_t const n = s.learned.size();
+    std::vector<float> steps(n);
+    for (std::size_t i = 0; i < n; ++i) {
+      auto const f = static_cast<float>(s.learned.at(learned_steps::value, i));
+      steps[i] = s.grid.half_steps ? static_cast<float>(half(f)) : f;
+    }
+    if (s.steps.size() != n || s.steps.use_count() > 1) s.steps = decltype(s.steps)(Kokkos::view_alloc(Kokkos::WithoutInitializing, "pleat::steps"), n);  // copies keep theirs
+    copy_from_host(c, steps.data(), tensor<float, Space>::wrap(s.steps.data(), {static_cast<index_t>(n)}));
+  }
+  /// Which elements live from now on; the values stay as they are.
+  template <class Space> static void take_mask(context<Space>& c, std::vector<std::uint8_t> const& bits, storage<Space>& s) {
+    typename masked<T>::template storage<Space> m;
+    masked<T>::keep(c, bits, m);
+    s.bits = m.bits;
   }
   template <class Space> [[nodiscard]] static std::vector<float> host_steps(context<Space>& c, storage<Space> const& s) {
     std::vector<float> steps(s.steps.size());
@@ -221,12 +235,120 @@ template <class T> struct fake_quantized {
     return steps;
   }
 
-  /// The gradient of every learned step, out[steps], = Σ dL/dŵ·∂ŵ/∂step / √(N·high), N elements to a step, with ∂ŵ/∂step = round(w/step) −
-  /// w/step inside, low or high where w is clipped; and the gradient of ŵ becomes that of w: zero where it is clipped.
+  /// The gradient of every learned step, out[steps] in the space's memory, = Σ dL/dŵ·∂ŵ/∂step / √(N·high), N elements to a step, with ∂ŵ/∂step =
+  /// round(w/step) − w/step inside, low or high where w is clipped; and the gradient of ŵ becomes that of w: zero where it is clipped.
   template <class Space> static void step_gradients(context<Space>& c, extents const& shape, storage<Space> const& s, float* gradient, float* out) {
+    auto const n = static_cast<std::size_t>(s.grid.steps(shape));
     index_t const columns = s.grid.columns_per_step(shape);
-    double const scale = 1 / std::sqrt(static_cast<double>(columns) * static_cast<double>(s.grid.high));
-    compute::for_each_row(c.space(), s.grid.steps(shape), detail::step_gradient_body{columns, s.values, s.steps.data(), s.grid.low, s.grid.high, scale, gradient, out}, 8.0 * static_cast<double>(columns));
+    std::vector<double> largest(n, 0.0);
+    std::vector<std::int64_t> sums(n, 0);
+    std::vector<float> host(n);
+    largest_shares(c, shape, s, {0, shape.size()}, s.values, gradient, largest);
+    for (auto& x : largest) x = detail::count_factor(x, columns);
+    add_shares(c, shape, s, {0, shape.size()}, s.values, gradient, largest, sums);
+    for (std::size_t i = 0; i < n; ++i) host[i] = static_cast<float>(detail::counted_total(sums[i], largest[i]) * scale_of(s.grid, columns));
+    copy_from_host(c, host.data(), tensor<float, Space>::wrap(out, {static_cast<index_t>(n)}));
+  }
+  /// 1/√(N·high). \param columns of a whole step
+  [[nodiscard]] static double scale_of(code_grid const& grid, index_t columns) noexcept { return 1 / std::sqrt(static_cast<double>(std::max<index_t>(1, columns)) * static_cast<double>(grid.high)); }
+
+  // The same in parts, for a weight of which this rank has some elements: the largest shares, which all who have others bring together (maximum);
+  // count_factor of each; the sums of the shares in whole numbers, which they add up.
+
+  /// \param run elements of the part, row-major \param values, gradient of those \param most raised, one per step of the part
+  template <class Space>
+  static void largest_shares(context<Space>& c, extents const& shape, storage<Space> const& s, index_range run, float const* values, float const* gradient, std::span<double> most) {
+    detail::step_run const r{run.begin, run.end, s.grid.columns_per_step(shape), values, gradient, s.steps.data(), s.grid.low, s.grid.high};
+    if (r.count() == 0) return;
+    auto const out = tensor<double, Space>::allocate(c, {r.count()});
+    compute::for_each_row(c.space(), r.count(), detail::largest_share_body{r, r.step(), out.data()}, 8.0 * static_cast<double>(r.columns));
+    std::vector<double> host(static_cast<std::size_t>(r.count()));
+    copy_to_host(c, out, host.data());
+    for (std::size_t k = 0; k < host.size(); ++k) most[static_cast<std::size_t>(r.step()) + k] = std::max(most[static_cast<std::size_t>(r.step()) + k], host[k]);
+  }
+  /// \param factors one per step of the part \param sums added to, one per step of the part; gradients of what is clipped become zero
+  template <class Space>
+  static void add_shares(context<Space>& c, extents const& shape, storage<Space> const& s, index_range run, float const* values, float* gradient, std::span<double const> factors, std::span<std::int64_t> sums) {
+    detail::step_run const r{run.begin, run.end, s.grid.columns_per_step(shape), values, gradient, s.steps.data(), s.grid.low, s.grid.high};
+    if (r.count() == 0) return;
+    auto const factor = tensor<double, Space>::allocate(c, {r.count()});
+    auto const out = tensor<std::int64_t, Space>::allocate(c, {r.count()});
+    copy_from_host(c, factors.data() + r.step(), factor);
+    compute::for_each_row(c.space(), r.count(), detail::share_sum_body{r, r.step(), factor.data(), gradient, out.data()}, 8.0 * static_cast<double>(r.columns));
+    std::vector<std::int64_t> host(static_cast<std::size_t>(r.count()));
+    copy_to_host(c, out, host.data());
+    for (std::size_t k = 0; k < host.size(); ++k) sums[static_cast<std::size_t>(r.step()) + k] += host[k];
+  }
+
+  /// The grid, the bits and the steps of a part. (The values lie in the arena, which is cut by itself.) \throws error for a part that cuts a group, or
+  /// a row whose step follows its largest magnitude
+  template <class Space> [[nodiscard]] static storage<Space> slice(context<Space>& c, extents const& shape, storage<Space> const& s, index_box const& part) {
+    storage<Space> out;
+    out.grid = s.grid;
+    if (s.bits.data()) {
+      typename masked<T>::template storage<Space> m;
+      m.bits = s.bits;
+      out.bits = masked<T>::slice(c, shape, m, part).bits;
+    }
+    auto const at = places_of_steps(shape, part, s.grid.group);
+    if (s.steps.size() > 0) {
+      learned_steps mine{s.grid.group, {}};
+      detail::for_each_of_part(at.whole, at.here, [&](index_t i) { mine.numbers.push_back(s.learned.numbers[static_cast<std::size_t>(i)]); });
+      set_learned(c, part.shape(), std::move(mine), out);
+    } else if (s.grid.group == 0 && columns_of(part.shape()) != columns_of(shape)) {
+      refuse_cut_rows();
+    }
+    return out;
+  }
+  /// \throws error
+  [[noreturn, gnu::cold]] static void refuse_cut_rows() {
+    throw error{"codec::fake_quantized", "its rows are cut over the tensor axis, and their steps follow the largest magnitudes, of which no rank sees those of a whole row",
+                "Let the steps be learned (step_rule::learned), give each group of columns its own (int4, q8_0), or cut this weight by rows (parallel::column)"};
+  }
+  /// The inverse of `slice`, on what files hold. \throws error for pieces of different grids, or of steps of their own where they share a row's
+  [[nodiscard]] static std::vector<file_tensor> join(extents const& shape, int dim, std::span<weight_piece const> pieces) {
+    std::vector<std::vector<T>> values;
+    std::vector<std::vector<float>> steps;
+    std::vector<std::vector<std::uint8_t>> alive;
+    std::vector<std::byte> grid;
+    int with_steps = 0, with_mask = 0;
+    for (auto const& p : pieces) {
+      auto const* const g = detail::find_part(p.parts, ".grid");
+      auto const* const v = detail::find_part(p.parts, ".values");
+      auto const* const step = detail::find_part(p.parts, ".step");
+      auto const* const mask = detail::find_part(p.parts, ".mask");
+      if (!g || !v || (!values.empty() && g->bytes != grid)) detail::refuse_join(name, "a grid");
+      grid = g->bytes;
+      values.push_back(detail::values_of<T>(v->bytes));
+      with_steps += step != nullptr;
+      with_mask += mask != nullptr;
+      steps.push_back(step ? detail::values_of<float>(step->bytes) : std::vector<float>{});
+      auto const bits = mask ? detail::values_of<std::uint8_t>(mask->bytes) : std::vector<std::uint8_t>{};
+      auto& each = alive.emplace_back(mask ? values.back().size() : 0);
+      for (std::size_t i = 0; i < each.size(); ++i) each[i] = detail::bit_at(bits.data(), static_cast<index_t>(i)) ? 1 : 0;
+    }
+    for (std::size_t i = 0; i < pieces.size(); ++i)  // a part of no elements has neither
+      if ((with_steps > 0 && steps[i].empty() && pieces[i].shape.size() > 0) || (with_mask > 0 && alive[i].empty() && pieces[i].shape.size() > 0)) detail::refuse_join(name, "steps or masks");
+    index_t const rows = rows_of(shape);
+    auto const all = detail::join_matrix(rows, dim, values);
+    std::vector<file_tensor> parts{{".values", dtype::f32, shape, detail::bytes_of(std::span<T const>(all))}, {".grid", dtype::i32, {4}, grid}};
+    if (with_steps > 0) {
+      auto const group = detail::values_of<std::int32_t>(grid)[2];
+      auto joined = steps.front();
+      if (dim == 0 || group > 0) joined = detail::join_matrix(rows, dim, steps);
+      else
+        for (auto const& s : steps)
+          if (s != joined) detail::refuse_join(name, "steps");
+      parts.push_back({".step", dtype::f32, {static_cast<index_t>(joined.size())}, detail::bytes_of(std::span<float const>(joined))});
+    }
+    if (with_mask > 0) {
+      auto const each = detail::join_matrix(rows, dim, alive);
+      std::vector<std::uint8_t> bits(static_cast<std::size_t>(detail::bit_bytes(shape.size())), 0);
+      for (std::size_t i = 0; i < each.size(); ++i)
+        if (each[i]) bits[i / 8] = static_cast<std::uint8_t>(bits[i / 8] | (1u << i % 8));
+      parts.push_back({".mask", dtype::u8, {static_cast<index_t>(bits.size())}, detail::bytes_of(std::span<std::uint8_t const>(bits))});
+    }
+    return parts;
   }
 
   /// The codes and steps that products see, in a form of the same grid. \returns false, and nothing is written, if the grids differ

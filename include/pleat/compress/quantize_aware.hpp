@@ -6,14 +6,20 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
+#include <pleat/codec/detail/counted_sum.hpp>
+#include <pleat/codec/detail/exact_sum.hpp>
 #include <pleat/codec/fake_quantized.hpp>
 #include <pleat/codec/int8.hpp>
+#include <pleat/codec/learned_steps.hpp>
 #include <pleat/comm/attempt.hpp>
 #include <pleat/compress/fine_tune.hpp>
 #include <pleat/compress/form_choice.hpp>
@@ -29,59 +35,91 @@ enum class step_rule : std::uint8_t {
 
 /// Moves the learned steps of a model's fake-quantized weights: to be called between reduce and step, as run::fit's `before_step` does; it
 /// also zeroes the gradients of weights that are clipped. Adam on the logarithm-like scale of each step: a change is at most about `rate`
-/// of the step. Every rank does the same with the sums that all have.
+/// of the step. What it knows of the past lies beside the steps (codec/learned_steps.hpp) and goes into checkpoints.
+///
+/// Every rank sums over the elements whose gradients it has; a step whose elements are on several ranks (shards of the optimizer's state, parts of
+/// a row over the tensor axis) gets the sum over them, exactly, before it is scaled. So all who have a step move it alike, and where the
+/// gradients of the weights have the same bits, the steps have them too. Collective over those ranks.
 class step_learner {
  public:
   explicit step_learner(double rate = 1e-3) : rate_(rate) {}
 
   template <class Net> void operator()(parallel::model<Net>& m) {
-    using T = typename parallel::model<Net>::value_type;
-    using Space = typename parallel::model<Net>::execution_space;
-    using form = codec::fake_quantized<T>;
-    std::size_t next = 0;
-    ++count_;
+    (void)m.arena();  // gradients have come
+    largest_.clear(), shared_.clear();
+    for_each_learning(m, [&](auto& w, auto& s, auto form) {
+      using F = decltype(form);
+      auto const at = largest_.size();
+      largest_.resize(at + s.learned.size(), 0.0);
+      shared_.resize(largest_.size(), s.grid.group == 0 && w.parts > 1 && w.where.shards() && w.where.dim > 0 ? char{1} : char{0});
+      auto const here = m.summed(w);
+      F::largest_shares(m.context(), w.shape, s, here.range, here.values, here.gradient, std::span(largest_).subspan(at));
+    });
+    if (largest_.empty()) return;
+    bring_together(m, largest_, comm::reduction::max);
+    sums_.assign(largest_.size(), 0);
+    std::size_t at = 0;
+    for_each_learning(m, [&](auto& w, auto& s, auto form) {
+      using F = decltype(form);
+      auto const mine = std::span(largest_).subspan(at, s.learned.size());
+      for (auto& x : mine) x = codec::detail::count_factor(x, columns_of_step(w, s.grid));
+      auto const here = m.summed(w);
+      F::add_shares(m.context(), w.shape, s, here.range, here.values, here.gradient, mine, std::span(sums_).subspan(at, mine.size()));
+      at += mine.size();
+    });
+    bring_together(m, sums_, comm::reduction::sum);
+    at = 0;
+    for_each_learning(m, [&](auto& w, auto& s, auto form) {
+      using F = decltype(form);
+      double const scale = F::scale_of(s.grid, columns_of_step(w, s.grid));
+      for (std::size_t i = 0; i < s.learned.size(); ++i, ++at) move(s.learned, i, codec::detail::counted_total(sums_[at], largest_[at]) * scale);
+      F::use_learned(m.context(), s);
+    });
+  }
+
+ private:
+  /// f(weight&, storage&, form) for every weight that is here and learns its steps.
+  template <class Net, class F> static void for_each_learning(parallel::model<Net>& m, F&& f) {
+    using form = codec::fake_quantized<typename parallel::model<Net>::value_type>;
     m.net().for_each_parameter([&](auto& w) {
       if constexpr (requires { typename std::remove_cvref_t<decltype(w)>::forms; }) {
         if constexpr (std::remove_cvref_t<decltype(w)>::forms::template contains<form>) {
           if (w.absent || w.form_name() != form::name || !w.requires_grad) return;
           auto& s = w.storage_of(codec::form_tag<form>{});
-          auto const n = static_cast<index_t>(s.steps.size());
-          if (n == 0) return;
-          auto const gradient = tensor<float, Space>::allocate(m.context(), {n});
-          form::step_gradients(m.context(), w.shape, s, w.gradient(), gradient.data());
-          std::vector<float> g(static_cast<std::size_t>(n));
-          copy_to_host(m.context(), gradient, g.data());
-          if (next == all_.size()) all_.push_back(start(form::host_steps(m.context(), s)));
-          form::set_steps(m.context(), w.shape, moved(all_[next++], g, s.grid.half_steps), s);
+          if (s.steps.size() > 0) f(w, s, form{});
         }
       }
     });
   }
+  [[nodiscard]] static index_t columns_of_step(nn::parameter const& w, codec::code_grid const& grid) { return grid.columns_per_step(w.whole()); }
 
- private:
-  struct state {
-    std::vector<double> step, first, second;
-  };
-  [[nodiscard]] static state start(std::vector<float> const& steps) {
-    return {{steps.begin(), steps.end()}, std::vector<double>(steps.size(), 0.0), std::vector<double>(steps.size(), 0.0)};
+  /// Over the ranks that have elements of a step: the shards of the optimizer's state, and, of a row that is cut, its parts.
+  template <class Net, class T> void bring_together(parallel::model<Net>& m, std::vector<T>& numbers, comm::reduction how) const {
+    if (auto* const shards = m.state_shards(); shards && shards->size() > 1) shards->all_reduce(numbers, how);
+    if (m.parts().size() == 1 || std::find(shared_.begin(), shared_.end(), char{1}) == shared_.end()) return;
+    std::vector<T> of_rows;
+    for (std::size_t i = 0; i < numbers.size(); ++i)
+      if (shared_[i]) of_rows.push_back(numbers[i]);
+    m.parts().all_reduce(of_rows, how);
+    for (std::size_t i = 0, next = 0; i < numbers.size(); ++i)
+      if (shared_[i]) numbers[i] = of_rows[next++];
   }
-  [[nodiscard]] std::vector<float> moved(state& s, std::vector<float> const& gradient, bool half_steps) const {
-    std::vector<float> out(s.step.size());
-    double const t = static_cast<double>(count_), c1 = 1 - std::pow(0.9, t), c2 = 1 - std::pow(0.999, t);
-    for (std::size_t i = 0; i < out.size(); ++i) {
-      double const g = static_cast<double>(gradient[i]);
-      s.first[i] = 0.9 * s.first[i] + 0.1 * g;
-      s.second[i] = 0.999 * s.second[i] + 0.001 * g * g;
-      if (s.second[i] > 0) s.step[i] *= std::max(0.5, 1 - rate_ * (s.first[i] / c1) / std::sqrt(s.second[i] / c2));
-      auto const f = static_cast<float>(s.step[i]);
-      out[i] = half_steps ? static_cast<float>(half(f)) : f;
-    }
-    return out;
+
+  void move(codec::learned_steps& s, std::size_t i, double g) const {
+    if (!std::isfinite(g)) return;  // training says so
+    double& first = s.at(codec::learned_steps::first_moment, i);
+    double& second = s.at(codec::learned_steps::second_moment, i);
+    double const t = s.at(codec::learned_steps::moves, i) += 1;
+    double const c1 = 1 - std::pow(0.9, t), c2 = 1 - std::pow(0.999, t);
+    first = 0.9 * first + 0.1 * g;
+    second = 0.999 * second + 0.001 * g * g;
+    if (second > 0) s.at(codec::learned_steps::value, i) *= std::max(0.5, 1 - rate_ * (first / c1) / std::sqrt(second / c2));
   }
 
   double rate_;
-  index_t count_ = 0;
-  std::vector<state> all_;
+  std::vector<double> largest_;       // per step of this rank's weights: the largest share, then what shares are counted in
+  std::vector<std::int64_t> sums_;
+  std::vector<char> shared_;          // whether a step is that of a row whose parts are on several ranks
 };
 
 /// Trains on with weights that multiply as codes of `Target`'s grid (form `fake_quantized`); `quantize<Target>` after it stores exactly the
@@ -91,10 +129,15 @@ class step_learner {
 ///     model | (quantize_aware<codec::int4<float, 32>>{.train = fine_tune(train, {.epochs = 2})} | quantize<codec::int4<float, 32>>{})
 ///
 /// What was pruned before stays zero. Without `.train` the weights only take the form: for a loop of one's own, with a step_learner.
+///
+/// Works on every mesh and under every state stage, where the weights are: a row's or group's step lives with it; rows that are cut over the tensor
+/// axis (parallel::row) have one step on all its ranks; sharded parameters (state_stage = 3) stay in pieces. Checkpoints have the steps.
 template <class Target = codec::int8<float>> struct quantize_aware {
   using fusable_transform = void;
   template <class T> using form_set = codec::forms<codec::fake_quantized<T>, Target>;
   static constexpr bool trains_codes = true;
+  static constexpr bool takes_parts = true;
+  static constexpr bool takes_shards = true;
   static constexpr char const* what = "quantize_aware";
 
   std::optional<fine_tune> train{};
@@ -110,25 +153,24 @@ template <class Target = codec::int8<float>> struct quantize_aware {
 
   [[nodiscard]] error_kind leaves_errors() const noexcept { return train ? error_kind::trained : error_kind::measured; }
 
-  /// Collective. \throws error for a weight with NaN or infinity (by name), groups that do not divide (misfit::refuse), sharded optimizer
-  ///         state or checkpoints with learned steps, no weight that is selected, or as run::fit does
+  /// Collective. \throws error for a weight with NaN or infinity (by name), groups that do not divide (misfit::refuse), steps that follow the
+  ///         magnitudes of rows that are cut over the tensor axis, no weight that is selected, or as run::fit does
   template <class Net> void run(parallel::model<Net>& m) const {
-    using T = typename parallel::model<Net>::value_type;
-    using form = codec::fake_quantized<T>;
+    using form = codec::fake_quantized<typename parallel::model<Net>::value_type>;
     if (!(step_rate > 0 && step_rate < 0.5)) throw error{"compress::quantize_aware", "step_rate is the relative change of a step, in (0, 0.5), found " + std::to_string(step_rate)};
-    if (steps == step_rule::learned && m.plan().state_stage != 0)
-      throw error{"compress::quantize_aware", "the optimizer's state is sharded, and no rank holds the gradients of a whole row", "Give it model.unsharded(), or say .steps = step_rule::largest"};
-    if (steps == step_rule::learned && train && !train->options().checkpoint.empty())
-      throw error{"compress::quantize_aware", "steps are to be learned, and a checkpoint holds neither these nor how they move", "Train without .checkpoint, or let magnitudes decide: .steps = step_rule::largest"};
     std::vector<form_for> const none{};
     auto const chosen = detail::select_forms<codec::forms<Target>>(m, {none, misfit, first_layer, last_layer, ignore}, "compress::quantize_aware", on_note);
-    comm::all_or_none(m.all_ranks(), [&] {
+    auto const for_each_chosen = [&](auto&& f) {
       m.net().for_each_parameter([&](auto& w) {
         if constexpr (requires { typename std::remove_cvref_t<decltype(w)>::forms; })
           if constexpr (std::remove_cvref_t<decltype(w)>::forms::template contains<form>)
-            if (chosen.form_of(w.name) >= 0) take_form(m, w);
+            if (chosen.form_of(w.name) >= 0) f(w);
       });
-    });
+    };
+    comm::all_or_none(m.all_ranks(), [&] { for_each_chosen([&](auto& w) { demand_usable(m, w); }); });
+    comm::attempts taken;  // what one rank of a stage finds wrong, all of that stage do
+    taken([&] { for_each_chosen([&](auto& w) { take_form(m, w); }); });
+    taken.meet(m.all_ranks());
     m.refresh_masks();
     if (!train) return;
     auto options = train->options();
@@ -146,58 +188,96 @@ template <class Target = codec::int8<float>> struct quantize_aware {
   }
 
  private:
+  /// The numbers of a weight that this rank has.
+  template <class Model, class W> [[nodiscard]] static std::vector<float> numbers_here(Model const& m, W const& w) {
+    using Space = typename W::execution_space;
+    auto const here = m.held(w);
+    std::vector<float> numbers(static_cast<std::size_t>(here.range.size()));
+    copy_to_host(m.context(), tensor<typename W::value_type, Space>::wrap(here.values, {here.range.size()}), numbers.data());
+    return numbers;
+  }
+
+  /// Not collective. \throws error that names the weight
+  template <class Model, class W> void demand_usable(Model const& m, W const& w) const {
+    if (w.absent) return;
+    try {
+      detail::demand_finite<float>(w.whole(), w.box(), numbers_here(m, w), m.held(w).range.begin);
+      bool const by_columns = w.parts > 1 && w.where.shards() && w.where.dim > 0;
+      if (steps == step_rule::largest && by_columns && codec::grid_of<Target>().group == 0) codec::fake_quantized<typename W::value_type>::refuse_cut_rows();
+    } catch (error const& e) {
+      throw error{"compress::quantize_aware", "'" + w.name + "': " + e.problem(), e.remedy()};
+    }
+  }
+
+  /// Collective over those who have the weight's elements.
   template <class Model, class W> void take_form(Model& m, W& w) const {
     using T = typename W::value_type;
-    using Space = typename W::execution_space;
     using form = codec::fake_quantized<T>;
     if (w.absent) return w.template use_form<form>();
-    auto& c = m.context();
     auto const grid = codec::grid_of<Target>();
-    typename form::template storage<Space> fresh;
+    typename form::template storage<typename W::execution_space> fresh;
+    fresh.grid = grid;
     bool again = false;
     w.visit([&](auto tag, auto& s) {
       using F = typename decltype(tag)::type;
       if constexpr (std::is_same_v<F, codec::masked<T>>) fresh.bits = s.bits;
       if constexpr (std::is_same_v<F, form>) {
         fresh.bits = s.bits;
-        if (s.grid == grid) fresh.steps = s.steps, again = s.steps.size() > 0;
+        if (steps == step_rule::learned && s.grid == grid && s.steps.size() > 0) fresh.steps = s.steps, fresh.learned = s.learned, again = true;
       }
     });
-    fresh.grid = grid;
-    if (steps == step_rule::largest) fresh.steps = {};
-    std::vector<float> host(static_cast<std::size_t>(w.size()));
-    copy_to_host(c, tensor<T, Space>::wrap(w.data(), w.shape), host.data());
-    try {
-      detail::demand_finite<float>(w.whole(), w.box(), host);
-      if (steps == step_rule::learned && !again) form::set_steps(c, w.shape, start(host, grid, grid.columns_per_step(w.shape)), fresh);
-    } catch (error const& e) {
-      throw error{"compress::quantize_aware", "'" + w.name + "': " + e.problem(), e.remedy()};
-    }
+    if (steps == step_rule::learned && !again) form::set_steps(m.context(), w.shape, start(m, w, grid), fresh);
     w.storage_of(codec::form_tag<form>{}) = std::move(fresh);
     w.template use_form<form>();
   }
 
-  [[nodiscard]] static std::vector<float> start(std::vector<float> const& w, codec::code_grid const& grid, index_t columns) {
-    std::vector<float> steps;
-    for (std::size_t at = 0; at < w.size(); at += static_cast<std::size_t>(columns)) {
-      double sum = 0;
-      index_t alive = 0;
-      for (std::size_t j = at; j < at + static_cast<std::size_t>(columns); ++j) {
-        sum += std::fabs(static_cast<double>(w[j]));
-        alive += w[j] != 0 ? 1 : 0;
+  /// The first steps of this rank's part. The sums of the whole weight's magnitudes are exact: the same bits however it is cut. Collective as take_form.
+  template <class Model, class W> [[nodiscard]] static std::vector<float> start(Model const& m, W const& w, codec::code_grid const& grid) {
+    constexpr std::size_t width = 1 + codec::detail::exact_sum::limbs;  // how many live, and their sum
+    auto const places = codec::places_of_steps(w.whole(), w.box(), grid.group);
+    extents const mine = places.here.shape();
+    auto const place = [&](index_t s) {  // of a step of the part among those of the whole
+      return static_cast<std::size_t>((places.here[1].begin + s / mine[2]) * places.whole[2] + places.here[2].begin + s % mine[2]);
+    };
+    std::vector<std::int64_t> sums(width * static_cast<std::size_t>(places.whole.size_from(1)), 0);
+    auto const numbers = numbers_here(m, w);
+    index_t const columns = grid.columns_per_step(w.shape), first = m.held(w).range.begin;
+    for (std::size_t i = 0; i < numbers.size();) {
+      index_t const step = (first + static_cast<index_t>(i)) / columns;
+      auto const end = std::min(numbers.size(), static_cast<std::size_t>((step + 1) * columns - first));
+      auto* const to = sums.data() + width * place(step);
+      codec::detail::exact_sum sum;
+      for (; i < end; ++i) {
+        sum.add(std::fabs(numbers[i]));
+        to[0] += numbers[i] != 0 ? 1 : 0;
       }
-      auto const s = static_cast<float>(alive == 0 ? 0.0 : 2 * sum / static_cast<double>(alive) / std::sqrt(static_cast<double>(grid.high)));
-      steps.push_back(grid.half_steps ? static_cast<float>(half(s)) : s);
+      for (std::size_t k = 0; k < sum.limb.size(); ++k) to[1 + k] += sum.limb[k];
+    }
+    if (auto* const shards = m.shards(); shards && shards->size() > 1) shards->all_reduce(sums);
+    if (w.parts > 1 && w.where.shards()) m.parts().all_reduce(sums);
+
+    std::vector<float> all;
+    double total = 0;
+    index_t zeros = 0;
+    for (std::size_t at = 0; at < sums.size(); at += width) {
+      codec::detail::exact_sum sum;
+      std::copy_n(sums.begin() + static_cast<std::ptrdiff_t>(at + 1), sum.limb.size(), sum.limb.begin());
+      auto const s = static_cast<float>(sums[at] == 0 ? 0.0 : 2 * sum.value() / static_cast<double>(sums[at]) / std::sqrt(static_cast<double>(grid.high)));
+      all.push_back(grid.half_steps ? static_cast<float>(half(s)) : s);
+      if (!std::isfinite(all.back()))
+        throw error{"compress::quantize_aware", "'" + w.name + "': its weights are about " + std::to_string(s) + " times " + std::to_string(grid.high) + ", beyond steps of 16 bits", "Train again with a lower learning rate, or use a form with wide steps (int8)"};
+      total += static_cast<double>(all.back());
+      zeros += all.back() == 0 ? 1 : 0;
     }
     // A step is learned by factors, so one of zero would stay zero, and its weights with it.
-    double sum = 0;
-    std::ptrdiff_t const zeros = std::count(steps.begin(), steps.end(), 0.0f), others = static_cast<std::ptrdiff_t>(steps.size()) - zeros;
-    for (float const s : steps) sum += static_cast<double>(s);
     if (zeros > 0) {
-      auto mean = static_cast<float>(others > 0 ? sum / static_cast<double>(others) : 1e-2 / static_cast<double>(grid.high));
+      auto const others = static_cast<index_t>(all.size()) - zeros;
+      auto mean = static_cast<float>(others > 0 ? total / static_cast<double>(others) : 1e-2 / static_cast<double>(grid.high));
       if (grid.half_steps) mean = static_cast<float>(half(mean));
-      std::replace(steps.begin(), steps.end(), 0.0f, mean);
+      std::replace(all.begin(), all.end(), 0.0f, mean);
     }
+    std::vector<float> steps;
+    for (index_t s = 0; s < mine.size_from(1); ++s) steps.push_back(all[place(s)]);
     return steps;
   }
 };

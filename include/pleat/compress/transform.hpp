@@ -24,6 +24,7 @@
 /// called with a model and returns one is a transform too, on its own.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <iostream>
 #include <string>
@@ -34,6 +35,7 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/codec/form.hpp>
+#include <pleat/compress/detail/did_you_mean.hpp>
 #include <pleat/compress/error_ledger.hpp>
 #include <pleat/nn/describe.hpp>
 #include <pleat/nn/trainable.hpp>
@@ -50,6 +52,27 @@ PLEAT_ONCE [[nodiscard]] inline bool matches_any(std::vector<std::string> const&
   for (auto const& p : patterns)
     if (nn::matches(p, name)) return true;
   return false;
+}
+
+/// A pattern that is meant for something and fits no name is a misspelt one, and would have no effect. \param option where it was given: ".ignore"
+/// \param known all names, those of other stages too: every rank says the same \throws error with the nearest of them
+PLEAT_ONCE inline void demand_fitting(char const* call, char const* option, std::vector<std::string> const& patterns, std::vector<std::string> const& known) {
+  for (auto const& p : patterns) {
+    if (std::any_of(known.begin(), known.end(), [&](auto const& name) { return nn::matches(p, name); })) continue;
+    std::vector<std::string> near;
+    for (auto const& name : known) {
+      near.push_back(name);
+      if (auto const dot = name.rfind('.'); dot != std::string::npos) near.push_back(name.substr(0, dot) + ".*");
+    }
+    throw error{call, "no name in the network fits '" + p + "' of " + option, did_you_mean(p, near)};
+  }
+}
+/// The same of the names of parameters. \throws error on every rank alike
+template <class Net> void demand_names(parallel::model<Net>& m, char const* call, char const* option, std::vector<std::string> const& patterns) {
+  if (patterns.empty()) return;
+  std::vector<std::string> known;
+  m.net().for_each_parameter([&](nn::parameter const& w) { known.push_back(w.name); });
+  demand_fitting(call, option, patterns, known);
 }
 
 template <class Net> void say(parallel::model<Net> const& m, listener const& to, std::string const& line) {

@@ -15,6 +15,7 @@
 #include <pleat/base/context.hpp>
 #include <pleat/codec/error_norms.hpp>
 #include <pleat/codec/file_tensor.hpp>
+#include <pleat/codec/learned_steps.hpp>
 #include <pleat/codec/product_places.hpp>
 #include <pleat/nn/parameter.hpp>
 #include <pleat/tensor/tensor.hpp>
@@ -64,8 +65,13 @@ template <class T, class Space> class any_weight : public parameter {
   [[nodiscard]] virtual bool masked() const = 0;
   /// Whether it may be stored so.
   [[nodiscard]] virtual bool prunable() const = 0;
-  /// Stores it so, its values as they are. \param bits of its elements here: which live
+  /// Stores it so, its values as they are; in a form that has room for a mask it stays. \param bits of its elements here: which live
   virtual void give_mask(context<Space>& c, std::vector<std::uint8_t> const& bits) = 0;
+
+  /// Steps that its form learns, of the part that is here; null where it learns none.
+  [[nodiscard]] virtual codec::learned_steps const* steps() const = 0;
+  /// Puts them back, and what moves them. \throws error for a number of them that does not fit
+  virtual void set_steps(context<Space>& c, codec::learned_steps steps) = 0;
 
   [[nodiscard]] T* data() const noexcept { return static_cast<T*>(values); }
   /// float where the values are 16 bits wide.

@@ -16,6 +16,7 @@
 
 #include <pleat/codec/dense.hpp>
 #include <pleat/codec/form.hpp>
+#include <pleat/codec/learned_steps.hpp>
 #include <pleat/compute/elementwise.hpp>
 #include <pleat/nn/align.hpp>
 #include <pleat/nn/any_weight.hpp>
@@ -29,6 +30,9 @@ namespace detail {
 /// Whether a form takes a mask beside numbers that stay where they are. (A concept outside of the class: nvcc takes one inside for its declaration.)
 template <class F, class Space>
 concept keeps_masks = requires(context<Space>& c, std::vector<std::uint8_t> const& bits, typename F::template storage<Space>& s) { F::keep(c, bits, s); };
+/// Whether a form goes on as it is when it gets a mask.
+template <class F, class Space>
+concept takes_masks = requires(context<Space>& c, std::vector<std::uint8_t> const& bits, typename F::template storage<Space>& s) { F::take_mask(c, bits, s); };
 }  // namespace detail
 
 /// A weight whose numbers are stored in one member of the set `Forms`, chosen at run time.
@@ -177,11 +181,34 @@ template <class Forms, class Space> class weight : public any_weight<typename Fo
   [[nodiscard]] bool masked() const final {
     return visit([](auto, auto& s) { return requires { s.mask_bits(); }; });
   }
-  [[nodiscard]] bool prunable() const final { return masked_at() >= 0; }
+  [[nodiscard]] bool prunable() const final {
+    return masked_at() >= 0 || visit_in_use([](auto tag) { return detail::takes_masks<typename decltype(tag)::type, Space>; });
+  }
   void give_mask(context<Space>& c, std::vector<std::uint8_t> const& bits) final {
+    if (visit([&](auto tag, auto& s) {  // a form that trains beside a mask stays
+          using F = typename decltype(tag)::type;
+          if constexpr (detail::takes_masks<F, Space>) return F::take_mask(c, bits, s), true;
+          else return false;
+        }))
+      return;
     codec::visit_form<Forms>(masked_at(), [&](auto tag) {
       using F = typename decltype(tag)::type;
       if constexpr (detail::keeps_masks<F, Space>) use_form<F>(), F::keep(c, bits, storage_of(tag));
+    });
+  }
+
+  [[nodiscard]] codec::learned_steps const* steps() const final {
+    return visit([](auto, auto& s) -> codec::learned_steps const* {
+      if constexpr (requires { s.learned.numbers; }) return s.learned.numbers.empty() ? nullptr : &s.learned;
+      else return nullptr;
+    });
+  }
+  void set_steps(context<Space>& c, codec::learned_steps steps) final {
+    visit([&](auto tag, auto& s) {
+      [[maybe_unused]] auto const& w = *this;
+      using F = typename decltype(tag)::type;
+      if constexpr (requires { F::set_learned(c, w.shape, std::move(steps), s); }) F::set_learned(c, w.shape, std::move(steps), s);
+      else throw error{"nn::weight::set_steps", "'" + w.name + "' has the form '" + std::string(F::name) + "', which learns no steps", "Give it the form 'fake_quantized' first (compress::quantize_aware)"};
     });
   }
 
@@ -190,7 +217,8 @@ template <class Forms, class Space> class weight : public any_weight<typename Fo
 
   [[nodiscard]] bool is_cut() const noexcept { return parts > 1 && where.shards(); }
   [[noreturn, gnu::cold]] static void refuse_file(std::string_view form, std::string const& lacks) {
-    throw error{"codec::" + std::string(form), "no file takes a weight in the form '" + std::string(form) + "': " + lacks + " (codec/form.hpp)"};
+    throw error{"codec::" + std::string(form), "no file takes a weight in the form '" + std::string(form) + "': " + lacks + " (codec/form.hpp)",
+                "Give the form these functions, or bring the weight to a form that has them before it is saved: codec::dense, or one of compress::quantize"};
   }
   /// The form of the set that takes a mask alone, or -1.
   [[nodiscard]] static int masked_at() {

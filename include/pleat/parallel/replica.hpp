@@ -160,7 +160,8 @@ template <class T, class Space> class replica {
     nn::parameter* w_;
     context_type* where_;
   };
-  [[nodiscard]] opened open(nn::parameter& w) const { return opened(gather_.get(), w, *context_); }
+  /// \param wanted false: it stays closed
+  [[nodiscard]] opened open(nn::parameter& w, bool wanted = true) const { return opened(wanted ? gather_.get() : nullptr, w, *context_); }
   /// Takes them: the same on every data rank, which keeps what it holds. To be followed by values_changed.
   void set_host_values_of(nn::parameter const& w, std::span<value_type const> values) {
     auto const here = held(w);
@@ -183,6 +184,24 @@ template <class T, class Space> class replica {
   }
   /// Those that hold a parameter's elements between them; null where every data rank has them all.
   [[nodiscard]] comm::communicator* shards() const noexcept { return group_->stage == 3 ? group_->members.get() : nullptr; }
+
+  /// Those that divide the optimizer's state, and with it the sums of gradients; null at state stage 0.
+  [[nodiscard]] comm::communicator* state_shards() const noexcept { return group_->members.get(); }
+  /// The elements of a parameter whose gradients' sums are on this rank once they are reduced, and which its optimizer moves: all of its part at state
+  /// stage 0, else those of a piece. In the space's memory.
+  struct summed_elements {
+    index_range range{};  ///< of the part, row-major
+    value_type* values = nullptr;
+    nn::master_t<value_type>* gradient = nullptr;
+  };
+  [[nodiscard]] summed_elements summed(nn::parameter const& w) const {
+    receive_values();
+    auto const& e = arena_->entries()[static_cast<std::size_t>(arena_->values_of(w.id))];
+    for (auto const& p : arena_->pieces())  // an entry lies in one bucket, of which this rank has one piece
+      if (index_range const r = intersect(index_range{e.begin, e.end}, index_range{p.begin, p.end}); !r.empty())
+        return {{r.begin - e.begin, r.end - e.begin}, arena_->owned_values(p) + (r.begin - p.begin), arena_->owned_gradients(p) + (r.begin - p.begin)};
+    return {};
+  }
 
   void set_host_state(int i, std::vector<nn::master_t<value_type>> const& flat) { take_pieces(*context_, *arena_, flat, arena_->state(i)); }
 

@@ -21,6 +21,7 @@
 #include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
 #include <pleat/codec/detail/bits.hpp>
+#include <pleat/codec/learned_steps.hpp>
 #include <pleat/io/checkpoint_job.hpp>
 #include <pleat/nn/optimizer.hpp>
 #include <pleat/parallel/loss_scale.hpp>
@@ -53,6 +54,7 @@ struct resume_options {
 template <class T> struct best_so_far {
   std::vector<T> values{};  ///< of this rank, as model.held_values() gives them
   double error = 2;         ///< share of wrong answers; more than all: nothing was judged yet
+  std::map<std::string, codec::learned_steps> steps{};  ///< those of this rank, of weights that train as codes
 };
 
 /// How many checkpoints stay, and whether saving waits for the disk.
@@ -174,6 +176,8 @@ template <class T, class Space> struct arrived {
   std::map<std::string, std::uint64_t> residual_sums, codec_sums;  // what this rank adds to the checksums
   std::vector<T> best;
   bool with_best = false;
+  steps_by_weight steps, best_steps;
+  std::map<std::string, std::uint64_t> step_sums, best_step_sums;
   std::map<std::string, std::vector<codec::file_tensor>> encoded;  // whole weights of which this rank has all or a part
   std::vector<std::uint64_t> encoded_sums;                         // of the arrays that are this rank's to sum
   std::vector<std::function<void()>> encoded_in_place;
@@ -198,6 +202,8 @@ template <class T, class Space> struct arrived {
         for (std::size_t i = 0; i < alive.size(); ++i)
           if (alive[i] != std::byte{0}) bits[i / 8] = static_cast<std::uint8_t>(bits[i / 8] | (1u << i % 8));
       });
+    if (auto const* f = c.group(steps_group)) steps = read_steps(m, c.call, *f, step_sums);
+    if (auto const* f = c.group(best_steps_group); f && with_best) best_steps = read_steps(m, c.call, *f, best_step_sums);
     if (auto const* f = c.group(residuals_group)) read_residuals(m, c, *f);
     if (auto const* f = c.group(codec_group)) read_codec(m, c, *f);
     if (auto const* f = c.group(encoded_group)) read_encoded(m, c, *f);
@@ -224,7 +230,7 @@ template <class T, class Space> struct arrived {
         if (group == optimizer_group(static_cast<int>(s))) add(m, f, true, states[s], list);
       if (group == masks_group) add_masks(m, f, list);
       if (group == encoded_group && !encoded_sums.empty()) list = encoded_sums;
-      for (auto const* sums : {group == residuals_group ? &residual_sums : nullptr, group == codec_group ? &codec_sums : nullptr})
+      for (auto const* sums : {group == residuals_group ? &residual_sums : nullptr, group == codec_group ? &codec_sums : nullptr, group == steps_group ? &step_sums : nullptr, group == best_steps_group ? &best_step_sums : nullptr})
         for (std::size_t k = 0; sums && k < list.size(); ++k)
           if (auto const at = sums->find(f.entries()[k].name); at != sums->end()) list[k] = at->second;
       all.insert(all.end(), list.begin(), list.end());
@@ -233,7 +239,7 @@ template <class T, class Space> struct arrived {
   }
   /// Whether anything of a file was read.
   [[nodiscard]] bool uses(std::string const& group) const {
-    bool used = group == parameters_group || group == masks_group || group == residuals_group || group == codec_group || group == encoded_group || (group == best_group && with_best) || (group == masters_group && !masters.empty());
+    bool used = group == parameters_group || group == masks_group || group == residuals_group || group == codec_group || group == encoded_group || group == steps_group || ((group == best_group || group == best_steps_group) && with_best) || (group == masters_group && !masters.empty());
     for (std::size_t s = 0; s < states.size(); ++s) used = used || group == optimizer_group(static_cast<int>(s));
     return used;
   }
@@ -246,6 +252,7 @@ template <class T, class Space> struct arrived {
       if (auto const at = masks.find(w.name); at != masks.end()) w.give_mask(m.context(), at->second);
     });
     if (!masks.empty()) m.refresh_masks();
+    give_learned_steps(m, steps);
     m.set_held_values(values);
     if (!masters.empty()) copy_from_host(m.context(), masters.data(), tensor<W, Space>::wrap(a.masters(), {static_cast<index_t>(masters.size())}));
     for (std::size_t i = 0; i < states.size(); ++i)
@@ -497,7 +504,7 @@ template <class T, class Space>
 void checkpoint_writer::save_share(parallel::any_model<T, Space> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step, checkpoint_extras const& extras, best_so_far<T> const* best) {
   wait();
   auto& ranks = m.all_ranks();
-  auto data = detail::image::of(m, best ? &best->values : nullptr);
+  auto data = detail::image::of(m, best ? &best->values : nullptr, best ? &best->steps : nullptr);
   auto state = state_of(m, optimizer, step, extras);
   for (auto const& [name, words] : data.forms) state[detail::form_words + name] = words;
   if (best) state["best_error"] = detail::as_text(best->error);
@@ -546,7 +553,7 @@ std::map<std::string, std::string> checkpoint_writer::state_of(parallel::any_mod
   return state;
 }
 
-/// Saves parameters, optimizer state, masks, seed, counters and plan into a folder. Collective; every rank writes its share.
+/// Saves parameters, optimizer state, masks, learned steps, seed, counters and plan into a folder. Collective; every rank writes its share.
 /// \throws error on every rank alike; what was saved before stays
 template <class T, class Space>
 [[gnu::cold]] void save_checkpoint(std::string const& folder, parallel::any_model<T, Space> const& m, nn::optimizer_state<T, Space> const& optimizer, index_t step, checkpoint_extras const& extras = {}) {
@@ -590,6 +597,7 @@ template <class T, class Space>
     comm::share_text(ranks, text);
     if (damaged(comm::attempt(ranks, [&] { c.open(path, text, ranks.rank() == 0); }))) continue;
     detail::demand_same_training(m, optimizer, c);
+    index_t const without_steps = detail::demand_same_steps(m, c.call, c.group(detail::steps_group));
     comm::all_or_none(ranks, [&] {  // ranks may have read different files
       if (auto const it = c.manifest.state.find("data"); !options.data.empty() && it != c.manifest.state.end() && it->second != options.data)
         throw error{c.call, "it was saved while training on other data (" + it->second + ") than this run's (" + options.data + ")", "Go on with the same data, or start without resuming"};
@@ -622,12 +630,13 @@ template <class T, class Space>
     if (!reasons.empty()) point.remark = "passed over a damaged checkpoint (" + reasons + "); going on from '" + path + "', step " + std::to_string(point.step);
     if (auto const words = detail::words_of_residuals(m, c, data.residual_ranks); !words.empty()) point.remark += (point.remark.empty() ? "" : "; ") + words;
     if (auto const words = detail::words_of_kept_forms(m, c); !words.empty()) point.remark += (point.remark.empty() ? "" : "; ") + words;
+    if (without_steps > 0) point.remark += (point.remark.empty() ? "" : "; ") + ("learned steps are not in this checkpoint: those of " + std::to_string(without_steps) + (without_steps == 1 ? " weight" : " weights") + " stay what they are");
     comm::all_or_none(ranks, [&] { data.decode(m); });
     data.hand_over(m);
     m.set_steps(steps);
     optimizer.set_steps(optimizer_steps);
     if (saved_scale) scale->set(saved_scale->value, saved_scale->good_steps, saved_scale->skipped);
-    if (data.with_best) *best = {std::move(data.best), best_error};
+    if (data.with_best) *best = {std::move(data.best), best_error, std::move(data.best_steps)};
     return point;
   }
   throw error{"io::load_checkpoint('" + folder + "')", "no checkpoint of " + std::to_string(tried) + " is whole (" + reasons + ")", "Start without resuming"};

@@ -21,6 +21,7 @@
 #include <pleat/nn/optimizer.hpp>
 #include <pleat/parallel/any_model.hpp>
 #include <pleat/comm/attempt.hpp>
+#include <pleat/run/checkpoint_steps.hpp>
 #include <pleat/run/model_image.hpp>
 
 namespace pleat::run::detail {
@@ -168,8 +169,8 @@ struct image {
   std::vector<std::vector<std::byte>> bytes;
   std::map<std::string, std::string> forms;  // of weights that are encoded, as the manifest has them
 
-  /// Collective. \param best values of this rank that go along; null: none do \throws error on every rank alike
-  template <class T, class Space> [[nodiscard, gnu::cold]] static image of(parallel::any_model<T, Space> const& m, std::vector<T> const* best = nullptr) {
+  /// Collective. \param best values of this rank that go along; null: none do \param best_steps their learned steps \throws error on every rank alike
+  template <class T, class Space> [[nodiscard, gnu::cold]] static image of(parallel::any_model<T, Space> const& m, std::vector<T> const* best = nullptr, steps_by_weight const* best_steps = nullptr) {
     using W = nn::master_t<T>;
     auto const& a = m.arena();
     auto const masked = pruned(m);
@@ -196,6 +197,11 @@ struct image {
         if (is_stored(w) && w.kind == nn::parameter_kind::trainable) of.push_back({w.name, dtype_of<W>, of_all_ranks(m.ranks().size(), w.whole())});
       });
     }
+    auto const learned = step_arrays(m);
+    if (auto list = describe_steps(m, learned); !list.empty()) {
+      if (best) groups[best_steps_group] = list;
+      groups[steps_group] = std::move(list);
+    }
     auto encoded = encoded_weights(m);
     for (auto const& e : encoded) {
       out.forms.emplace(e.name, e.words());
@@ -216,6 +222,8 @@ struct image {
       if (wide) out.add<W>(m, masters_group, true, from_space(a.masters()));
       for (int i = 0; i < a.states(); ++i) out.add<W>(m, optimizer_group(i), true, from_space(a.state(i)));
       out.add_masks(m, groups);
+      if (groups.contains(steps_group)) out.add_steps(m, steps_group, learned_steps_of(m));
+      if (groups.contains(best_steps_group)) out.add_steps(m, best_steps_group, best_steps && !best_steps->empty() ? *best_steps : learned_steps_of(m));
       if (kept) out.add_residuals(m);
       for (auto& e : encoded)
         if (m.all_ranks().rank() == e.writer) out.add_encoded(e);
@@ -249,6 +257,14 @@ struct image {
       auto& to = bytes.emplace_back(static_cast<std::size_t>(range.size()));
       for (index_t i = range.begin; i < range.end; ++i) to[static_cast<std::size_t>(i - range.begin)] = std::byte{codec::detail::bit_at(bits.data(), i)};
       parts.push_back({layout.find(masks_group, w.name), box, range, as_span(to)});
+    });
+  }
+  template <class T, class Space> void add_steps(parallel::any_model<T, Space> const& m, std::string const& group, steps_by_weight const& steps) {
+    for_each_steps(m, steps, [&](nn::parameter const& w, codec::step_places const& at, codec::learned_steps const& s) {
+      if (!writes_steps(m, w, s) || at.here.size() == 0) return;
+      auto const from = std::as_bytes(std::span(s.numbers));
+      auto& to = bytes.emplace_back(from.begin(), from.end());
+      parts.push_back({layout.find(group, w.name), at.here, {0, at.here.size()}, as_span(to)});
     });
   }
   /// Every data rank its own row.

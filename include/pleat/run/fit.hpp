@@ -243,7 +243,7 @@ template <class T, class Space>
       double const error = evaluate(m, *options.validation).error();
       report.validation_error.push_back(error);
       e.validation_error = error;
-      if (options.keep_best && error < best.error) best = {m.held_values(), error};
+      if (options.keep_best && error < best.error) best = {m.held_values(), error, learned_steps_of(m)};
     }
     if (root && options.progress) {
       double const seconds = std::chrono::duration<double>(clock::now() - start).count();
@@ -265,7 +265,10 @@ template <class T, class Space>
   report.steps = step - first_step;
   report.seconds = std::chrono::duration<double>(clock::now() - start).count();
   report.samples_per_second = static_cast<double>(samples_done) / std::max(report.seconds, 1e-9);
-  if (best.error <= 1) m.set_held_values(best.values);
+  if (best.error <= 1) {
+    give_learned_steps(m, best.steps);
+    m.set_held_values(best.values);
+  }
   return report;
 }
 

@@ -158,10 +158,13 @@ template <class F> void in_words(nn::parameter const& w, F const& f) {
   }
 }
 
+/// Whether the parts of a cut weight come together as numbers, and not as what its form writes of each.
+template <class T, class Space> [[nodiscard]] bool joins_as_numbers(nn::any_weight<T, Space> const& w) { return w.trainable() && !w.joins(); }
+
 /// This rank's part of a weight that is cut: dense numbers and which of them live, or what the form writes of it. \throws error for a form whose
 /// parts cannot be put together
 template <class T, class Space> [[nodiscard]] collected_weight part_of(nn::any_weight<T, Space> const& w, context<Space>& where) {
-  if (!w.trainable()) {
+  if (!joins_as_numbers(w)) {
     if (w.joins()) {
       collected_weight c{std::string(w.form_name()), {}};
       in_words(w, [&] { c.tensors = w.to_file(where); });
@@ -267,8 +270,9 @@ template <class T, class Space> [[nodiscard, gnu::cold]] std::map<std::string, i
 enum class collecting : std::uint8_t { descriptions, weights };
 
 /// Dense numbers: what the form writes of them is known without looking.
+template <class T, class Space> [[nodiscard]] bool is_plain(nn::any_weight<T, Space> const& w) { return w.trainable() && w.form_name() == "dense"; }
 template <class T, class Space> [[nodiscard]] std::optional<collected_weight> plain_description(nn::any_weight<T, Space> const& w) {
-  if (!w.trainable() || w.form_name() != "dense") return std::nullopt;
+  if (!is_plain(w)) return std::nullopt;
   return collected_weight{std::string(w.form_name()), {{"", dtype_of<T>, w.whole(), {}}}};
 }
 
@@ -276,8 +280,8 @@ template <class T, class Space> [[nodiscard]] std::optional<collected_weight> pl
 using weight_sink = std::function<void(nn::parameter const&, collected_weight)>;
 
 /// Every weight whole, one after the other, on rank 0 of the mesh: sink(parameter const&, collected_weight) there, in the order of the network. Rank 0
-/// holds one weight at a time; a rank that has a stage of its own holds one of its weights. The same from every mesh. Collective over all ranks; state
-/// must not be sharded at stage 3. \param what descriptions come without their bytes
+/// holds one weight at a time; a rank that has a stage of its own holds one of its weights, and where parameters are sharded (state_stage = 3) every
+/// rank does. The same from every mesh. Collective over all ranks. \param what descriptions come without their bytes
 /// \throws error on every rank alike, also what the sink has to say
 template <class T, class Space> [[gnu::cold]] void collect(parallel::any_model<T, Space> const& m, collecting what, weight_sink const& sink) {
   bool const asked = m.ranks().rank() == 0;  // one replica speaks
@@ -293,6 +297,7 @@ template <class T, class Space> [[gnu::cold]] void collect(parallel::any_model<T
     bool const here = asked && from == stages.rank();
     auto known = bytes || !here ? std::nullopt : plain_description(w);
     collected_weight c;
+    auto const whole = m.open(const_cast<nn::any_weight<T, Space>&>(w), bytes || !is_plain(w));  // only read
     comm::all_or_none(m.all_ranks(), [&] {  // what one rank finds, all hear, before anybody waits for it
       if (refused) std::rethrow_exception(refused);
       if (!here || (!cut && axis.rank() > 0)) return;
@@ -316,7 +321,7 @@ template <class T, class Space> [[gnu::cold]] void collect(parallel::any_model<T
     };
     if (here) {
       if (cut && !known) {
-        if (w.trainable()) {
+        if (joins_as_numbers(w)) {
           join_parts(axis, w, c);
           if (axis.rank() == 0) finish_joined<T>(c);
         } else {

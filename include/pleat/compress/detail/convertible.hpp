@@ -42,11 +42,12 @@ PLEAT_ONCE [[nodiscard]] inline index_t place_in_whole(extents const& whole, ind
   }
   return at;
 }
-/// Refuses NaN and infinity in a part of a weight. \throws error with the row and the column in the whole; who calls adds the name
-template <class T> void demand_finite(extents const& whole, index_box const& part, std::span<T const> values) {
+/// Refuses NaN and infinity in a part of a weight, or in a run of its elements that begins at `first`. \throws error with the row and the column in
+/// the whole; who calls adds the name
+template <class T> void demand_finite(extents const& whole, index_box const& part, std::span<T const> values, index_t first = 0) {
   for (std::size_t i = 0; i < values.size(); ++i)
     if (double const v = pleat::detail::number(values[i]); !std::isfinite(v)) {
-      index_t const at = place_in_whole(whole, part, static_cast<index_t>(i)), columns = std::max<index_t>(1, codec::columns_of(whole));
+      index_t const at = place_in_whole(whole, part, first + static_cast<index_t>(i)), columns = std::max<index_t>(1, codec::columns_of(whole));
       throw error{"", "the element in row " + std::to_string(at / columns) + ", column " + std::to_string(at % columns) + " is " + std::to_string(v), "Train again with a lower learning rate"};
     }
 }
@@ -69,9 +70,11 @@ PLEAT_ONCE [[nodiscard]] inline std::string why_not_encoded(nn::parameter const&
 }
 
 /// f(weight&) for every trainable weight that can take the forms of List and whose name fits no pattern of `ignore`, those of other stages
-/// too. f returns why it leaves the weight alone, and nothing if it does not. With `aloud`, that is said, once for all.
+/// too. f returns why it leaves the weight alone, and nothing if it does not. With `aloud`, that is said, once for all, and a pattern of `ignore`
+/// that fits no parameter's name is refused.
 template <class List, class Net, class F>
 void for_each_convertible(parallel::model<Net>& m, char const* call, std::vector<std::string> const& ignore, listener const* aloud, F&& f) {
+  if (aloud) demand_names(m, call, ".ignore", ignore);
   std::string untouched;
   auto const leave = [&](nn::parameter const& w, std::string const& why) {
     if (!why.empty()) untouched += (untouched.empty() ? "'" : ", '") + w.name + "' (" + why + ")";
