@@ -245,7 +245,7 @@ TEST_CASE("networks of 16-bit numbers and of doubles have ledgers too") {
 }
 
 /// One ledger per rank of a mesh.
-std::vector<compress::error_ledger> over(int data_ranks, int tensor, int stages) {
+std::vector<compress::error_ledger> over(int data_ranks, int tensor, int stages, int state = 0) {
   std::vector<compress::error_ledger> all(static_cast<std::size_t>(data_ranks * tensor * stages));
   pleat::comm::run_local(data_ranks * tensor * stages, [&](pleat::comm::communicator c) {
     auto const rank = static_cast<std::size_t>(c.rank());
@@ -255,6 +255,7 @@ std::vector<compress::error_ledger> over(int data_ranks, int tensor, int stages)
     p.data_ranks = data_ranks;
     p.tensor_ranks = tensor;
     p.pipeline_ranks = stages;
+    p.state_stage = state;
     p.deterministic = true;
     auto const m = par::build(par::tensor_parallel(network(), {par::column("fc1.*"), par::row("fc2.*")}), p, w, {.seed = 3});
     (void)(m | (compress::prune{.sparsity = 0.6} | compress::quantize<>{.ignore = {"fc3.*"}}).recorded(compress::record_errors(all[rank])));
@@ -266,9 +267,9 @@ TEST_CASE("the same ledger on every rank and every mesh: maxima of maxima, sums 
   auto const one = over(1, 1, 1)[0];
   CHECK(one.holds());
   CHECK(one.find("fc1.weight")->measured.max > 0);
-  for (auto const& [d, t, s] : {std::array{2, 1, 1}, {3, 1, 1}, {4, 1, 1}, {1, 2, 1}, {1, 3, 1}, {1, 4, 1}, {1, 1, 2}, {2, 1, 2}, {1, 2, 2}}) {
-    CAPTURE(d, t, s);
-    auto const all = over(d, t, s);
+  for (auto const& [d, t, s, state] : {std::array{2, 1, 1, 0}, {3, 1, 1, 0}, {4, 1, 1, 0}, {1, 2, 1, 0}, {1, 3, 1, 0}, {1, 4, 1, 0}, {1, 1, 2, 0}, {2, 1, 2, 0}, {1, 2, 2, 0}, {2, 1, 1, 3}, {2, 2, 1, 3}, {2, 1, 2, 3}}) {
+    CAPTURE(d, t, s, state);
+    auto const all = over(d, t, s, state);
     for (auto const& l : all) CHECK(l.json() == all[0].json());
     if (t == 1) {
       CHECK(all[0].json() == one.json());

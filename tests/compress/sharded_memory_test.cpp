@@ -7,6 +7,8 @@
 #include <pleat/compress/low_rank.hpp>
 #include <pleat/compress/prune.hpp>
 #include <pleat/compress/prune_channels.hpp>
+#include <pleat/compress/quantize_aware.hpp>
+#include <pleat/compress/record_errors.hpp>
 #include <pleat/compress/share_weights.hpp>
 #include <pleat/compress/sparse_gpt.hpp>
 #include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
@@ -18,6 +20,7 @@
 #include <support/count_allocations.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 #include <utility>
 
@@ -90,6 +93,15 @@ TEST_CASE("sharded: no rank has a second weight whole, and none the model") {
   grows(4.9, compress::sparse_gpt{.samples = compress::calibration(train, 8), .on_note = silent});
   grows(4.9, compress::low_rank{.rule = compress::by_rank{2}, .on_note = silent});  // the factors: a thirty-second of a weight, on every rank
   grows(5.2, compress::share_weights{.num_bits = 2});                               // the codes: a byte and more for every fourth number, on every rank
+  // A copy of the optimizer's state, a gradient, and 12 bytes for each number of which the rank has the gradient: its cluster, and its place
+  grows(12.9, compress::share_weights{.num_bits = 2, .tune = compress::fine_tune(train, quiet(1)), .on_note = silent});
+  grows(8.9, compress::quantize_aware<pleat::codec::int8<float>>{.train = compress::fine_tune(train, quiet(1)), .on_note = silent});
+  // Two copies of the numbers on the host, divided among the ranks
+  compress::error_ledger errors[64];
+  std::atomic<int> next = 0;
+  auto const recorded = growth([&](auto m) { return std::move(m) | (compress::prune{.sparsity = 0.5} | compress::prune{.sparsity = 0.7}).recorded(compress::record_errors(errors[next++ % 64])); },
+                               [&](seen const& s) { return s.most <= 6.9 && s.largest <= 1.0 / ranks + 0.01; });
+  CHECK((recorded.most <= 6.9 && recorded.largest <= 1.0 / ranks + 0.01));
   auto const gathered = growth([](auto m) { return m.unsharded(); }, [](seen const&) { return false; });  // all five runs, as the others may have
   CHECK((gathered.most > 8 && gathered.largest > 0.99));
 }

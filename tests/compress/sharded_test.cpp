@@ -10,6 +10,7 @@
 #include <pleat/compress/gptq.hpp>
 #include <pleat/compress/prune.hpp>
 #include <pleat/compress/quantize.hpp>
+#include <pleat/compress/record_errors.hpp>
 #include <pleat/compress/share_weights.hpp>
 #include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 
@@ -23,6 +24,7 @@
 #include <cstring>
 #include <limits>
 #include <mutex>
+#include <tuple>
 
 namespace {
 
@@ -146,9 +148,46 @@ TEST_CASE("sharded: ranks that have fewer samples to answer keep the others comp
     alike(compress::quantize<int8>{.activations = compress::static_activations{.data = compress::calibration(train, samples), .observer = compress::percentile{}, .batch = 4}, .ignore = {"fc2.*", "fc3.*"}});
 }
 
-TEST_CASE("sharded: centroids that are trained get whole weights, and the result is sharded again") {
+TEST_CASE("sharded: centroids are trained where their members are, under every stage") {
   auto const train = data(40);
-  same_bytes([&](auto m) { return std::move(m) | compress::share_weights{.num_bits = 3, .tune = compress::fine_tune(train, quiet(1)), .ignore = {"fc1.*"}}; }, false);  // refused at stages 1 and 2
+  auto const tuned = compress::share_weights{.num_bits = 3, .tune = compress::fine_tune(train, quiet(2)), .ignore = {"fc1.*"}};
+  static_assert(compress::detail::takes_shards<compress::share_weights>);
+  auto const apply = [&](auto m) { return std::move(m) | (tuned | compress::entropy_code{}); };
+  auto const whole = file({1, 0, 0}, apply);
+  CHECK((file({1, 0, 0}, [&](auto m) { return std::move(m) | (compress::share_weights{.num_bits = 3, .ignore = {"fc1.*"}} | compress::entropy_code{}); }) != whole));
+  for (layout const& l : {layout{2, 1, 0}, {3, 2, 0}, {4, 2, 2}, {3, 3, 0}, {4, 3, 2}, {2, 3, 0, 4}}) {
+    CAPTURE(l.ranks, l.stage, l.state_ranks);
+    CHECK((file(l, apply) == whole));
+  }
+  same_bytes([&](auto m) { return std::move(m) | (compress::prune{.sparsity = 0.6} | compress::share_weights{.num_bits = 2, .rows_per_group = 7, .tune = compress::fine_tune(train, quiet(1)), .ignore = {"fc3.*"}}); });
+}
+
+TEST_CASE("sharded: a recorded recipe has the ledger of whole weights, and its transforms still work where the pieces are") {
+  auto const train = data(40);
+  auto const recipe = compress::prune{.sparsity = 0.5} | compress::fine_tune(train, quiet(1)) | compress::quantize<pleat::codec::int8<float>>{.ignore = {"fc3.*"}};
+  auto const ledger = [&](layout const& l) {
+    std::vector<std::string> all(static_cast<std::size_t>(l.ranks));
+    pleat::comm::run_local(l.ranks, [&](pleat::comm::communicator c) {
+      auto const rank = static_cast<std::size_t>(c.rank());
+      pleat::world w(std::move(c), 1);
+      w.set_sink({});
+      compress::error_ledger errors, again;
+      compress::record_errors const record(errors);
+      auto const recorded = recipe.recorded(record).recorded(compress::record_errors(again));
+      static_assert(std::remove_cvref_t<decltype(recorded)>::takes_shards && std::remove_cvref_t<decltype(recorded)>::takes_parts);
+      auto const small = built(w, l) | recorded;
+      (void)(small | compress::pipeline<compress::fine_tune>(std::tuple(compress::fine_tune(train, quiet(1)))).recorded(record));  // it goes on where the first ended
+      all[rank] = errors.json() + again.json();
+    });
+    for (auto const& x : all) CHECK(x == all[0]);
+    return all[0];
+  };
+  auto const whole = ledger({1, 0, 0});
+  CHECK_THAT(whole, ContainsSubstring("\"kind\": \"bounded\"") && ContainsSubstring("\"kind\": \"trained\""));
+  for (layout const& l : sharded_parameters) {
+    CAPTURE(l.ranks, l.stage, l.state_ranks);
+    CHECK(ledger(l) == whole);
+  }
 }
 
 TEST_CASE("sharded: batch norms are folded layer by layer") {

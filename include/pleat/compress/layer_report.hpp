@@ -43,11 +43,10 @@ PLEAT_ONCE [[nodiscard]] inline codec::product_places places_of(nn::layer_cost c
 ///     layer_list const layers = layers_of(small, data.sample);
 ///     layers.print(std::cout);
 ///
-/// Of a weight that is cut over the tensor axis, bytes and multiply-adds are those of its parts together. Collective where the model is cut or on
-/// stages: the same list on every rank.
-/// \param sample extents of one sample. \throws error if parameters are sharded (state_stage = 3)
+/// Of a weight that is cut over the tensor axis, bytes and multiply-adds are those of its parts together. Collective where the model is cut, on
+/// stages, or sharded (state_stage = 3): the same list on every rank.
+/// \param sample extents of one sample
 template <class T, class Space> [[nodiscard, gnu::cold]] layer_list layers_of(parallel::any_model<T, Space> const& m, extents const& sample) {
-  m.demand_gathered("compress::layers_of");
   std::vector<index_t> one{1};
   for (int d = 0; d < sample.rank(); ++d) one.push_back(sample[d]);
   auto const costs = m.any_net().describe(extents(std::span<index_t const>(one))).layers;
@@ -63,6 +62,7 @@ template <class T, class Space> [[nodiscard, gnu::cold]] layer_list layers_of(pa
     r.integer = r.form == "int8";
     rows.push_back(std::move(r));
     double mine[4] = {0, 0, 0, 0};
+    auto const whole = m.open(const_cast<nn::any_weight<T, Space>&>(w));  // only read
     if (w.materialised() && (w.part == 0 || w.where.shards())) {
       auto const values = tensor<T, Space>::allocate(m.context(), w.shape);
       w.decode(m.context(), values.data());

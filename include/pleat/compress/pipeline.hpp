@@ -20,10 +20,12 @@ namespace pleat::compress {
 
 namespace detail {
 struct no_recorder {
+  static constexpr bool takes_shards = true;
   template <class Net, class T> void operator()(T const&, parallel::model<Net> const&) const {}
 };
 /// First one, then the other.
 template <class A, class B> struct two_recorders {
+  static constexpr bool takes_shards = detail::takes_shards<A> && detail::takes_shards<B>;
   A first;
   B second;
   template <class Net> void begin(parallel::model<Net> const& m) const {
@@ -62,14 +64,15 @@ template <class Recorder, class... Ts> class basic_pipeline {
   static constexpr bool takes_parts = (detail::takes_parts<Ts> && ...);
   /// This pipeline's recorder and a further one.
   template <class Record> using recorder_with = std::conditional_t<std::is_same_v<Recorder, detail::no_recorder>, Record, detail::two_recorders<Recorder, Record>>;
-  static constexpr bool takes_shards = std::is_same_v<Recorder, detail::no_recorder> && (detail::takes_shards<Ts> && ...);  // a recorder looks at whole weights
+  static constexpr bool takes_shards = detail::takes_shards<Recorder> && (detail::takes_shards<Ts> && ...);  // a recorder of somebody's may look at whole weights
 
   explicit basic_pipeline(std::tuple<Ts...> steps, Recorder recorder = {}) : steps_(std::move(steps)), recorder_(std::move(recorder)) {}
 
   [[nodiscard]] std::tuple<Ts...> const& steps() const noexcept { return steps_; }
 
   /// The same pipeline that calls record(step, model) after each step: the transform, and the model as it is then; and, if there is such a
-  /// member, record.begin(model) before the first. One that records already calls both.
+  /// member, record.begin(model) before the first. One that records already calls both. A record that says `takes_shards = true` is shown models
+  /// whose parameters are sharded (state_stage = 3); for others they are gathered.
   template <class Record> [[nodiscard]] basic_pipeline<recorder_with<Record>, Ts...> recorded(Record record) const {
     if constexpr (std::is_same_v<Recorder, detail::no_recorder>) return basic_pipeline<Record, Ts...>(steps_, std::move(record));
     else return basic_pipeline<recorder_with<Record>, Ts...>(steps_, {recorder_, std::move(record)});

@@ -28,9 +28,11 @@ namespace pleat::compress {
 
 namespace detail {
 
-/// Decoded numbers of a weight on the host: in one of both, so that nothing is rounded.
+/// Decoded numbers of a weight on the host: in one of both, so that nothing is rounded. Where parameters are sharded (state_stage = 3) every rank
+/// keeps a run of them, which begins at a multiple of error_chain.
 struct weight_numbers {
   extents shape;
+  index_t first = 0;
   std::vector<float> narrow;
   std::vector<double> wide;
 
@@ -38,22 +40,35 @@ struct weight_numbers {
   [[nodiscard]] double operator[](std::size_t i) const noexcept { return wide.empty() ? static_cast<double>(narrow[i]) : wide[i]; }
 };
 
+inline constexpr index_t error_chain = 4096;
+
 /// max |a − b| and Σ (a − b)² (with b null: of a), in chains of 4096.
 struct difference {
   double max = 0, squares = 0;
-  PLEAT_ONCE inline static difference of(weight_numbers const& a, weight_numbers const* b) {
+
+  /// \param chains the sums of this rank's chains among those of the weight, which `together` adds up over the ranks that have the others
+  template <class Together> static difference of(weight_numbers const& a, weight_numbers const* b, Together&& together) {
     difference d;
-    for (std::size_t at = 0; at < a.size();) {
-      std::size_t const end = std::min(at + 4096, a.size());
-      double chain = 0;
+    std::vector<double> chains;
+    d.max = chains_of(a, b, chains);
+    together(d.max, chains);
+    for (double const c : chains) d.squares += c;
+    return d;
+  }
+
+ private:
+  PLEAT_ONCE inline static double chains_of(weight_numbers const& a, weight_numbers const* b, std::vector<double>& chains) {
+    double max = 0;
+    chains.assign(static_cast<std::size_t>((a.shape.size() + error_chain - 1) / error_chain), 0.0);
+    for (std::size_t at = 0, k = static_cast<std::size_t>(a.first / error_chain); at < a.size(); ++k) {
+      std::size_t const end = std::min(at + static_cast<std::size_t>(error_chain), a.size());
       for (; at < end; ++at) {
         double const e = std::fabs(a[at] - (b ? (*b)[at] : 0.0));
-        d.max = std::max(d.max, e);
-        chain += e * e;
+        max = std::max(max, e);
+        chains[k] += e * e;
       }
-      d.squares += chain;
     }
-    return d;
+    return max;
   }
 };
 
@@ -80,15 +95,16 @@ class error_watch {
   void enter(std::string const& name) { names_.push_back(name); }
   PLEAT_ONCE inline void enter(std::string const& name, std::string form, weight_numbers now) { known_[name] = {std::move(form), now, now}; }
 
-  /// Compares a weight with what it was. \returns what it was before the stage, if its form may have promised something about that
-  PLEAT_ONCE inline std::shared_ptr<weight_numbers const> look(weight_change& c, weight_numbers now) {
+  /// Compares a weight with what it was. \param together (largest, sums) of those who have the other numbers
+  /// \returns what it was before the stage, if its form may have promised something about that
+  template <class Together> std::shared_ptr<weight_numbers const> look(weight_change& c, weight_numbers now, Together&& together) {
     auto& was = known_[c.row.weight];
     c.resized = was.before.shape != now.shape;
     if (!c.resized) {
-      c.measured = difference::of(was.before, &now);
+      c.measured = difference::of(was.before, &now, together);
       c.changed = c.measured.max > 0;
-      c.total = difference::of(was.reference, &now);
-      c.norm = difference::of(was.reference, nullptr);
+      c.total = difference::of(was.reference, &now, together);
+      c.norm = difference::of(was.reference, nullptr, together);
     }
     bool const touched = !c.resized && (c.changed || was.form != c.row.form);
     was.form = c.row.form;
@@ -173,9 +189,12 @@ template <class Step> [[nodiscard]] error_kind leaves_of(Step const& step) {
 /// later ones are compared with; where training moved a weight (or a norm was folded, or channels went), the weight as it is then takes its place.
 ///
 /// The same ledger on every rank and for any number of data ranks; of weights that are cut, maxima and sums of squares over the parts. Costs two
-/// copies of the weights on the host and a decode per stage. \throws error at state_stage = 3
+/// copies of the weights on the host and a decode per stage; where parameters are sharded (state_stage = 3) the ranks divide the copies among
+/// them, and one weight at a time comes together.
 class record_errors {
  public:
+  static constexpr bool takes_shards = true;
+
   PLEAT_ONCE inline explicit record_errors(error_ledger& to) : watch_(std::make_shared<detail::error_watch>(to)) {}
 
   /// What the first stage is compared with. Called by a pipeline before it begins; a second pipeline goes on where the first one ended.
@@ -190,7 +209,21 @@ class record_errors {
  private:
   PLEAT_ONCE [[nodiscard]] inline static bool is_weight(nn::parameter const& w) { return w.tied_to.empty() && w.shape.rank() >= 2; }
 
-  template <class T, class Space> [[nodiscard]] static detail::weight_numbers numbers_of(context<Space>& c, nn::any_weight<T, Space> const& w);
+  /// Of a weight that is open. \param shards those who divide the numbers among them; null: nobody does
+  template <class T, class Space> [[nodiscard]] static detail::weight_numbers numbers_of(context<Space>& c, nn::any_weight<T, Space> const& w, comm::communicator const* shards);
+  /// All of them. Collective over the shards.
+  [[nodiscard]] static detail::weight_numbers whole(detail::weight_numbers const& part, comm::communicator* shards) {
+    if (!shards || shards->size() == 1) return part;
+    detail::weight_numbers all{part.shape, 0, {}, {}};
+    auto const bring = [&](auto const& from, auto& to) {
+      to.resize(static_cast<std::size_t>(part.shape.size()));  // every number is one rank's
+      std::copy(from.begin(), from.end(), to.begin() + part.first);
+      shards->all_reduce(to);
+    };
+    if (shards->all_reduce_value(part.wide.empty() ? 0 : 1, comm::reduction::max)) bring(part.wide, all.wide);
+    else bring(part.narrow, all.narrow);
+    return all;
+  }
   /// What the form that the weight has now says of the numbers before.
   template <class T, class Space> static void promise(context<Space>& where, nn::any_weight<T, Space> const& w, detail::weight_numbers const& was, detail::weight_change& c);
 
@@ -198,25 +231,36 @@ class record_errors {
 };
 
 template <class T, class Space> [[gnu::cold]] void record_errors::begin(parallel::any_model<T, Space> const& m) const {
-  m.demand_gathered("compress::record_errors");
-  if (watch_->begun())
-    return comm::all_or_none(m.all_ranks(), [&] {
-      nn::for_each_parameter(m.any_net(), [&](nn::any_weight<T, Space> const& w) {
-        if (is_weight(w) && w.materialised() && !watch_->left(w.name, numbers_of(m.context(), w)))
-          throw error{"compress::record_errors", "this record ended with other numbers in '" + w.name + "' than the model has that it is to go on with",
-                      "Give every recipe a record and a ledger of its own; what changed a model between two recipes is told by record.add(name, kind, model)"};
-      });
+  if (watch_->begun()) {
+    std::string other;
+    nn::for_each_parameter(m.any_net(), [&](nn::any_weight<T, Space> const& w) {
+      if (!is_weight(w) || !w.materialised()) return;
+      auto const open = m.open(const_cast<nn::any_weight<T, Space>&>(w));  // only read
+      if (!watch_->left(w.name, numbers_of(m.context(), w, m.shards())) && other.empty()) other = w.name;
     });
+    return comm::all_or_none(m.all_ranks(), [&] {
+      if (!other.empty())
+        throw error{"compress::record_errors", "this record ended with other numbers in '" + other + "' than the model has that it is to go on with",
+                    "Give every recipe a record and a ledger of its own; what changed a model between two recipes is told by record.add(name, kind, model)"};
+    });
+  }
   nn::for_each_parameter(m.any_net(), [&](nn::any_weight<T, Space> const& w) {
     if (!is_weight(w)) return;
     watch_->enter(w.name);
-    if (w.materialised()) watch_->enter(w.name, std::string(w.form_name()), numbers_of(m.context(), w));
+    if (!w.materialised()) return;
+    auto const open = m.open(const_cast<nn::any_weight<T, Space>&>(w));  // only read
+    watch_->enter(w.name, std::string(w.form_name()), numbers_of(m.context(), w, m.shards()));
   });
   watch_->set_begun();
 }
 
 template <class T, class Space> [[gnu::cold]] void record_errors::add(std::string stage, error_kind leaves, parallel::any_model<T, Space> const& m) const {
-  m.demand_gathered("compress::record_errors");
+  auto* const shards = m.shards();
+  auto const together = [&](double& largest, std::vector<double>& chains) {
+    if (!shards || shards->size() == 1) return;
+    largest = shards->all_reduce_value(largest, comm::reduction::max);
+    if (!chains.empty()) shards->all_reduce(chains);  // every chain is one rank's
+  };
   std::vector<detail::weight_change> all;
   nn::for_each_parameter(m.any_net(), [&](nn::any_weight<T, Space> const& w) {
     if (!is_weight(w)) return;
@@ -224,8 +268,10 @@ template <class T, class Space> [[gnu::cold]] void record_errors::add(std::strin
     c.row.weight = w.name;
     c.row.form = w.form_name();
     c.counts = w.part == 0 || w.where.shards();
-    if (w.materialised())
-      if (auto const was = watch_->look(c, numbers_of(m.context(), w))) promise(m.context(), w, *was, c);
+    if (w.materialised()) {
+      auto const open = m.open(const_cast<nn::any_weight<T, Space>&>(w));  // only read
+      if (auto const was = watch_->look(c, numbers_of(m.context(), w, shards), together)) promise(m.context(), w, whole(*was, shards), c);
+    }
     all.push_back(std::move(c));
   });
   watch_->finish(std::move(stage), leaves, std::move(all), [&](std::vector<double>& largest, std::vector<double>& squares) {
@@ -234,17 +280,19 @@ template <class T, class Space> [[gnu::cold]] void record_errors::add(std::strin
   });
 }
 
-template <class T, class Space> detail::weight_numbers record_errors::numbers_of(context<Space>& c, nn::any_weight<T, Space> const& w) {
+template <class T, class Space> detail::weight_numbers record_errors::numbers_of(context<Space>& c, nn::any_weight<T, Space> const& w, comm::communicator const* shards) {
   auto const values = tensor<T, Space>::allocate(c, w.shape);
   w.decode(c, values.data());
-  detail::weight_numbers n{w.shape, {}, {}};
-  auto const size = static_cast<std::size_t>(w.size());
+  index_range const run = shards ? block_range(w.size(), shards->size(), shards->rank(), detail::error_chain) : index_range{0, w.size()};
+  detail::weight_numbers n{w.shape, run.begin, {}, {}};
+  auto const size = static_cast<std::size_t>(run.size());
+  auto const here = tensor<T, Space>::wrap(values.data() + run.begin, {run.size()});
   if constexpr (std::is_same_v<T, float>) {
     n.narrow.resize(size);
-    copy_to_host(c, values, n.narrow.data());
+    copy_to_host(c, here, n.narrow.data());
   } else {
     std::vector<T> host(size);
-    copy_to_host(c, values, host.data());
+    copy_to_host(c, here, host.data());
     if constexpr (std::is_same_v<T, double>) n.wide = std::move(host);
     else for (T const v : host) n.narrow.push_back(static_cast<float>(v));
   }

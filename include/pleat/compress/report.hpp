@@ -45,7 +45,8 @@ template <class T, class Space> [[nodiscard]] double latency_us(parallel::any_mo
   using clock = std::chrono::steady_clock;
   double median = std::numeric_limits<double>::quiet_NaN();
   m.all_ranks().barrier();  // nobody works while rank 0 (and who holds its model with it) measures, as far as that is ours to say
-  if (m.ranks().rank() == 0 && data.size >= batch && repeats > 0) {
+  int const together = m.shards() ? m.shards()->size() : 1;  // of sharded parameters the first group has one model
+  if (m.ranks().rank() < together && data.size >= batch && repeats > 0) {
     run::batch_loader<T, Space> loader(data);
     std::vector<index_t> first(static_cast<std::size_t>(batch));
     std::iota(first.begin(), first.end(), index_t{0});
@@ -82,10 +83,9 @@ PLEAT_ONCE [[nodiscard]] inline std::string temporary_path(comm::communicator& r
 
 /// Measures a model: test error (all ranks), parameters, nonzeros, bytes of the file as it was really written, latency of one sample and of 64
 /// together (rank 0, and those that hold its model with it), multiply-adds and energy layer by layer. Parameters, nonzeros and layers are those of the
-/// whole, wherever its parts and stages are; sharded parameters (state_stage = 3) are gathered. Collective over all ranks; the same stage on every
-/// rank.
+/// whole, wherever its parts and stages are; sharded parameters (state_stage = 3) are gathered one layer at a time, which the latency has in it.
+/// Collective over all ranks; the same stage on every rank.
 template <class T, class Space> [[nodiscard]] stage measure(std::string name, parallel::any_model<T, Space> const& m, io::dataset const& test, measure_options const& options = {}) {
-  if (m.plan().state_stage == 3) return measure(std::move(name), m.unsharded(), test, options);
   stage s;
   s.name = std::move(name);
   s.test_error = run::evaluate(m, test, options.batch).error();
@@ -93,6 +93,7 @@ template <class T, class Space> [[nodiscard]] stage measure(std::string name, pa
   nn::for_each_parameter(m.any_net(), [&](nn::any_weight<T, Space> const& w) {
     if (!w.tied_to.empty()) return;
     s.parameters += w.whole().size();
+    auto const whole = m.open(const_cast<nn::any_weight<T, Space>&>(w));  // only read
     if (!w.materialised() || (w.part > 0 && !w.where.shards())) return;
     auto const values = tensor<T, Space>::allocate(m.context(), w.shape);
     w.decode(m.context(), values.data());
@@ -138,6 +139,8 @@ stage_list report(parallel::model<Before> const& before, parallel::model<After> 
 class record_stages {
  public:
   PLEAT_ONCE inline record_stages(stage_list& list, io::dataset const& test, measure_options options = {}) : list_(&list), test_(&test), options_(std::move(options)) {}
+
+  static constexpr bool takes_shards = true;
 
   template <class Net> void begin(parallel::model<Net> const& m) const { errors_->record.begin(m); }
   template <class Step, class Net> void operator()(Step const& step, parallel::model<Net> const& m) const {

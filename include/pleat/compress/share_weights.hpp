@@ -39,7 +39,9 @@ struct width_for {
 ///
 /// Replicas compute the same, without a message but those of training; where training is deterministic, so are the bytes. Over a pipeline every stage
 /// shares its own. A weight that is cut over the tensor axis is shared where it is, nobody gathers: k-means sums counts and exact sums over the parts
-/// (k of each a step), so centroids and codes are the bits that the whole weight would get; `.tune` adds a cluster's gradients up part by part.
+/// (k of each a step), so centroids and codes are the bits that the whole weight would get. So it is where ranks have pieces of the optimizer's state
+/// or of the parameters (state stages 1 to 3): a cluster's gradient is the exact sum over whoever has members. Sharded parameters come together one
+/// weight at a time, for k-means and when they are coded.
 struct share_weights {
   using fusable_transform = void;
   template <class T> using form = codec::coded<T>;
@@ -64,14 +66,10 @@ struct share_weights {
 
   [[nodiscard]] error_kind leaves_errors() const noexcept { return tune ? error_kind::trained : error_kind::bounded; }
 
-  /// Collective. \throws error for a width outside 1 to 8, a weight with NaN or infinity (by name), no weight that is selected, or
-  ///                     optimizer state that is sharded while centroids are to be trained
+  /// Collective. \throws error for a width outside 1 to 8, a weight with NaN or infinity (by name), or no weight that is selected
   template <class Net> void run(parallel::model<Net>& m) const {
     using T = typename parallel::model<Net>::value_type;
     using Space = typename parallel::model<Net>::execution_space;
-    if (tune && m.shards()) return detail::run_on_whole_parameters(m, *this);
-    if (tune && m.plan().state_stage != 0)
-      throw error{"compress::share_weights", "the optimizer's state is sharded, and no rank holds all members of a centroid", "Give it model.unsharded()"};
     auto const numbers_of = [&](auto& w) {
       auto const here = m.open(w);
       std::vector<float> values(static_cast<std::size_t>(w.size()));
@@ -81,6 +79,9 @@ struct share_weights {
     auto const settings_for = [&](auto& w) {
       return codec::codebook_options{.entries = 1 << width_of(w.name), .start = start, .rows_per_group = rows_per_group, .seed = seed, .index_bits = index_bits};
     };
+    std::vector<std::string> patterns;
+    for (auto const& x : widths) patterns.push_back(x.pattern);
+    detail::demand_names(m, "compress::share_weights", ".widths", patterns);
     bool any = false;
     comm::all_or_none(m.all_ranks(), [&] {
       for_each_selected(m, true, [&](auto& w) {
@@ -110,6 +111,7 @@ struct share_weights {
         form::encode_with(m.context(), w.shape, static_cast<T const*>(shared.data()), detail::options_of(map, false), w.storage_of(codec::form_tag<form>{}));
         return;
       }
+      detail::keep_run(map, m.summed(w).range);
       maps.push_back(std::move(map));
       m.set_host_values_of(w, values);
       auto const here = m.open(w);
@@ -127,7 +129,10 @@ struct share_weights {
     for_each_selected(m, false, [&](auto& w) {
       if (tune && !w.absent) {
         auto& map = maps[next++];
-        detail::take_centroids(map, numbers_of(w), sum_over(m, w));
+        auto const trained = m.summed(w);
+        std::vector<float> values(static_cast<std::size_t>(trained.range.size()));
+        copy_to_host(m.context(), tensor<T, Space>::wrap(trained.values, {trained.range.size()}), values.data());
+        detail::take_centroids(map, values, sum_over_members(m, w));
         auto const here = m.open(w);
         form::encode_with(m.context(), w.shape, static_cast<T const*>(w.data()), detail::options_of(map, false), w.storage_of(codec::form_tag<form>{}));
       }
@@ -162,25 +167,31 @@ struct share_weights {
     return [&ranks = m.parts()](std::span<std::int64_t> counts) { ranks.all_reduce(counts); };
   }
 
-  /// \param parts those that have the other members; null for a whole weight
-  template <class Space> static void share(context<Space>& c, comm::communicator* parts, detail::cluster_map& map, float* gradient, extents const& shape) {
-    auto const g = tensor<float, Space>::wrap(gradient, shape);
+  /// The same over the ranks that have other members of its clusters while they are trained: those who divide the optimizer's state, too.
+  template <class Net> [[nodiscard]] static std::function<void(std::span<std::int64_t>)> sum_over_members(parallel::model<Net> const& m, nn::parameter const& w) {
+    auto* const shards = m.state_shards();
+    auto over_parts = sum_over(m, w);
+    if (!shards || shards->size() == 1) return over_parts;
+    return [shards, over_parts = std::move(over_parts)](std::span<std::int64_t> counts) {
+      shards->all_reduce(counts);
+      if (over_parts) over_parts(counts);
+    };
+  }
+
+  /// \param gradient of `size` elements, of which the map knows the members \param sum adds up over those that have the other members; empty for all
+  template <class Space> static void share(context<Space>& c, detail::cluster_map& map, float* gradient, index_t size, std::function<void(std::span<std::int64_t>)> const& sum) {
+    auto const g = tensor<float, Space>::wrap(gradient, {size});
     std::vector<float> host;
     float* numbers = gradient;
     if constexpr (compute::is_host_space_v<Space>) {
       c.fence();
     } else {
-      host.resize(static_cast<std::size_t>(shape.size()));
+      host.resize(static_cast<std::size_t>(size));
       numbers = host.data();
       copy_to_host(c, g, numbers);
     }
     detail::sum_gradients(map, numbers);
-    if (parts) {  // in the order of the ranks: the same bits on all of them
-      std::vector<double> all(map.sum.size() * static_cast<std::size_t>(parts->size()));
-      parts->all_gather(std::span<double const>(map.sum), std::span<double>(all));
-      std::fill(map.sum.begin(), map.sum.end(), 0.0);
-      for (std::size_t i = 0; i < all.size(); ++i) map.sum[i % map.sum.size()] += all[i];
-    }
+    if (sum) detail::add_up(map, sum);
     detail::give_gradients(map, numbers);
     if constexpr (!compute::is_host_space_v<Space>) copy_from_host(c, numbers, g);
   }
@@ -190,9 +201,12 @@ struct share_weights {
     auto options = tune->options();
     auto const theirs = options.before_step;
     options.before_step = [&] {
+      (void)m.arena();  // gradients have come
       std::size_t next = 0;
       for_each_selected(m, false, [&](auto& w) {
-        if (!w.absent) share(m.context(), w.parts > 1 && w.where.shards() ? &m.parts() : nullptr, maps[next++], w.gradient(), w.shape);
+        if (w.absent) return;
+        auto const here = m.summed(w);
+        share(m.context(), maps[next++], here.gradient, here.range.size(), sum_over_members(m, w));
       });
       if (theirs) theirs();
     };
@@ -223,6 +237,7 @@ struct entropy_code {
   template <class Net> void run(parallel::model<Net>& m) const {
     using T = typename parallel::model<Net>::value_type;
     using form = codec::coded<T>;
+    detail::demand_names(m, "compress::entropy_code", ".ignore", ignore);
     int done = 0;
     comm::all_or_none(m.all_ranks(), [&] {  // the stages of a pipeline have different weights; what one finds in its own, all hear
       m.net().for_each_parameter([&](auto& w) {

@@ -4,6 +4,7 @@
 /// How well a model answers, measured by all ranks together.
 #pragma once
 
+#include <algorithm>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -27,11 +28,11 @@ struct evaluation {
 };
 
 /// Classifies every sample of `data`, each on one rank, in batches of `batch`. Collective; the same result on every rank.
-/// The answer is the class of the largest output, the first one if several are largest.
-/// \throws error on every rank alike, also what a layer of one rank has to say (where parts lie along a tensor axis: on that rank)
+/// The answer is the class of the largest output, the first one if several are largest. Sharded parameters (state_stage = 3) are gathered layer by
+/// layer for every batch; larger batches gather less often.
+/// \throws error on every rank alike, also what a layer of one rank has to say (where parts lie along a tensor axis, or are sharded: on that rank)
 template <class T, class Space> [[nodiscard]] evaluation evaluate(parallel::any_model<T, Space> const& m, io::dataset const& data, index_t batch = 256) {
   if (batch < 1) throw error{"run::evaluate", "a batch of " + std::to_string(batch) + " samples", "Use 1 or more"};
-  if (m.plan().state_stage == 3) return evaluate(m.unsharded(), data, batch);  // ranks have different numbers of batches: none may wait in one
   region r("pleat::run::evaluate");
   for (std::size_t s = 0; s < static_cast<std::size_t>(data.size); ++s)  // every rank has all labels: all refuse alike
     if (data.labels[s] < 0 || data.labels[s] >= data.classes)
@@ -40,15 +41,17 @@ template <class T, class Space> [[nodiscard]] evaluation evaluate(parallel::any_
   auto& ranks = m.ranks();  // each stage's replicas; all stages of one replica see the same samples
   batch_loader<T, Space> loader(data);
   index_range const mine = block_range(data.size, ranks.size(), ranks.rank());
+  bool const together = m.plan().state_stage == 3;  // an answer gathers parameters: every rank gives as many, the last of them to a sample that does not count
+  index_t const most = together ? (data.size + ranks.size() - 1) / ranks.size() : mine.size();
   std::vector<index_t> samples(static_cast<std::size_t>(std::max<index_t>(0, std::min(batch, mine.size()))));
   std::vector<index_t> confusion(static_cast<std::size_t>(data.classes) * static_cast<std::size_t>(data.classes));
   std::vector<std::int32_t> answers;
-  comm::attempts batches(m.parts().size() > 1);
-  for (index_t at = mine.begin; at < mine.end; at += batch)
+  comm::attempts batches(m.parts().size() > 1 || together);
+  for (index_t at = mine.begin; at < mine.begin + most; at += batch)
     batches([&] {
-      index_t const n = std::min(batch, mine.end - at);
-      samples.resize(static_cast<std::size_t>(n));
-      std::iota(samples.begin(), samples.end(), at);
+      index_t const n = std::max<index_t>(0, std::min(batch, mine.end - at));
+      samples.resize(static_cast<std::size_t>(std::max<index_t>(1, n)));
+      std::iota(samples.begin(), samples.end(), n > 0 ? at : index_t{0});
       auto b = loader.load(m.context(), samples);
       auto const y = m.predict(std::move(b.x), parallel::answer_at::last_stage);
       if (!m.has_last_stage()) return;

@@ -69,11 +69,10 @@ PLEAT_LAZY inline void add_weight(describing_writer& out, io::stored_weight cons
 }  // namespace detail
 
 /// Writes the model from rank 0, whole or not at all: a file that was there stays until the new one is complete. The same bytes from every mesh:
-/// what is cut along the tensor axis or lies on other stages comes to rank 0, which holds one weight at a time. Weights in encoded forms are looked at
-/// twice: first for what they are, then for their bytes. Collective over all ranks. \throws error on every rank alike if it cannot be written
+/// what is cut along the tensor axis, lies on other stages or is sharded (state_stage = 3) comes to rank 0, which holds one weight at a time. Weights in
+/// encoded forms are looked at twice: first for what they are, then for their bytes. Collective over all ranks. \throws error on every rank alike if it cannot be written
 template <class T, class Space> void save(parallel::any_model<T, Space> const& m, std::string const& path, model_description const& about = {}, file_options const& how = {}) {
   detail::demand_dense_type("run::save", how);
-  if (m.plan().state_stage == 3) return save(m.unsharded(), path, about, how);
   auto const described = detail::image_of(m, about, how, detail::collecting::descriptions);
   std::optional<io::safetensors_stream> file;
   comm::on_root(m.all_ranks(), [&] {

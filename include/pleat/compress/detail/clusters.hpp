@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -16,7 +18,9 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/codec/detail/coded_bits.hpp>
+#include <pleat/codec/detail/exact_sum.hpp>
 #include <pleat/tensor/extents.hpp>
+#include <pleat/tensor/index_set.hpp>
 
 namespace pleat::compress::detail {
 
@@ -28,8 +32,24 @@ struct cluster_map {
   std::vector<index_t> member;        ///< elements that are not zero, ascending
   std::vector<std::uint32_t> cluster; ///< of each member
   index_t elements = 0;               ///< with those that are zero
-  std::vector<double> sum;            ///< room for one gradient per cluster
+  std::vector<codec::detail::exact_sum> sum;  ///< one gradient per cluster
+  std::int64_t nonfinite = 0;         ///< gradients that cannot be added
 };
+
+/// Of a weight whose gradients are on several ranks: the members that are among elements [run.begin, run.end), which count from there.
+PLEAT_ONCE inline void keep_run(cluster_map& m, index_range run) {
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < m.member.size(); ++i) {
+    if (m.member[i] < run.begin || m.member[i] >= run.end) continue;
+    m.member[kept] = m.member[i] - run.begin;
+    m.cluster[kept++] = m.cluster[i];
+  }
+  m.member.resize(kept);
+  m.cluster.resize(kept);
+  m.member.shrink_to_fit();
+  m.cluster.shrink_to_fit();
+  m.elements = run.size();
+}
 
 /// Finds centroids and gives every element of `values` its centroid's value; zeros stay, and nothing else becomes 0. A weight of few zeros (less than
 /// an eighth) has no index, and one entry that is 0 if it has any. Of a part of a weight: the centroids are those of the whole, bit for bit; then it
@@ -103,17 +123,33 @@ PLEAT_ONCE [[nodiscard]] inline codec::codebook_options options_of(cluster_map c
   return o;
 }
 
-/// The sum of the gradients of each cluster's members that are here (in double, by ascending element: the same bits on every rank).
+/// The sum of the gradients of each cluster's members that are here: exact, so that bits do not depend on who has which.
 inline void sum_gradients(cluster_map& m, float const* gradient) {
-  std::fill(m.sum.begin(), m.sum.end(), 0.0);
-  for (std::size_t i = 0; i < m.member.size(); ++i) m.sum[m.cluster[i]] += static_cast<double>(gradient[m.member[i]]);
+  std::fill(m.sum.begin(), m.sum.end(), codec::detail::exact_sum{});
+  m.nonfinite = 0;
+  for (std::size_t i = 0; i < m.member.size(); ++i) {
+    float const g = gradient[m.member[i]];
+    if (std::isfinite(g)) m.sum[m.cluster[i]].add(g);
+    else ++m.nonfinite;
+  }
 }
-/// Every member gets the sum of its cluster, every other element 0.
-inline void give_gradients(cluster_map const& m, float* gradient) {
+/// With those of the members elsewhere. \param sum adds up over the ranks that have them
+PLEAT_ONCE inline void add_up(cluster_map& m, std::function<void(std::span<std::int64_t>)> const& sum) {
+  std::vector<std::int64_t> all;
+  for (auto const& s : m.sum) all.insert(all.end(), s.limb.begin(), s.limb.end());
+  all.push_back(m.nonfinite);
+  sum(all);
+  for (std::size_t i = 0; i < m.sum.size(); ++i) std::copy_n(all.begin() + static_cast<std::ptrdiff_t>(i * m.sum[i].limb.size()), m.sum[i].limb.size(), m.sum[i].limb.begin());
+  m.nonfinite = all.back();
+}
+/// Every member gets the sum of its cluster (NaN, if a gradient was not finite), every other element 0.
+PLEAT_ONCE inline void give_gradients(cluster_map const& m, float* gradient) {
+  std::vector<float> sums;
+  for (auto const& s : m.sum) sums.push_back(m.nonfinite > 0 ? std::numeric_limits<float>::quiet_NaN() : static_cast<float>(s.value()));
   std::size_t next = 0;
   for (index_t i = 0; i < m.elements; ++i) {
     bool const alive = next < m.member.size() && m.member[next] == i;
-    gradient[i] = alive ? static_cast<float>(m.sum[m.cluster[next++]]) : 0.0f;
+    gradient[i] = alive ? sums[m.cluster[next++]] : 0.0f;
   }
 }
 
