@@ -32,7 +32,6 @@ namespace codec = pleat::codec;
 using Catch::Matchers::ContainsSubstring;
 using int8 = codec::int8<float>;
 using int4 = codec::int4<float, 32>;
-auto const silent = [](std::string_view) {};
 
 /// Rows of 128 columns that groups of 32 divide, over 2, 3 and 4 ranks (of 3 one has two groups).
 auto groups(pleat::world& w, mesh const& l) {

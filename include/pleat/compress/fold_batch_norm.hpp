@@ -56,10 +56,18 @@ template <class L, class Found, class Alone> void for_each_norm(L& l, Found cons
   else if constexpr (nn::composite<L>) l.for_each_child([&](auto& child) { for_each_norm(child, found, alone); });
 }
 
+/// Patterns for norms must fit some. \throws error with the nearest name
+template <class Net> void demand_norms(Net& net, char const* call, std::vector<std::string> const& patterns) {
+  std::vector<std::string> known;
+  for_each_norm(net, [&](auto&, auto& norm) { known.push_back(norm.name()); }, [&](auto& norm) { known.push_back(norm.name()); });
+  demand_fitting(call, ".ignore", patterns, known);
+}
+
 }  // namespace detail
 
 /// The network with the norms that fold_batch_norm folds as identities: what a file of a folded model is loaded into.
 template <class Net> [[nodiscard]] Net with_folded_norms(Net net, std::vector<std::string> const& ignore = {}) {
+  detail::demand_norms(net, "compress::with_folded_norms", ignore);
   detail::for_each_norm(net, [&](auto& producer, auto& norm) {
     if (detail::matches_any(ignore, norm.name())) return;
     producer.use_bias(true);
@@ -97,6 +105,7 @@ struct fold_batch_norm {
     std::vector<folded> all;
     std::string left;
     auto net = m.net();
+    detail::demand_norms(net, call, ignore);
     detail::for_each_norm(net, [&](auto& producer, auto& norm) {
       if (norm.is_identity() || detail::matches_any(ignore, norm.name())) return;
       auto const& w = producer.weight();

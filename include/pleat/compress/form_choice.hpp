@@ -70,7 +70,12 @@ struct form_plan {
 /// Chooses for every weight that can take the forms; says what is left alone, and why. \throws error as compress::quantize says
 template <class List, class Net>
 [[nodiscard]] form_plan select_forms(parallel::model<Net>& m, form_request const& r, char const* call, listener const& on_note) {
-  for (auto const& f : r.forms) (void)demand_form_name<List>(call, f.form);
+  std::vector<std::string> patterns;
+  for (auto const& f : r.forms) {
+    (void)demand_form_name<List>(call, f.form);
+    patterns.push_back(f.pattern);
+  }
+  demand_names(m, call, ".forms", patterns);
   form_plan plan;
   std::string moved;
   auto const shared = shared_names(m.net());

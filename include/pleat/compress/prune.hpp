@@ -143,6 +143,7 @@ template <class Criterion = magnitude> struct prune_by {
       detail::say(m, on_note, std::string(call) + ": the schedule has " + std::to_string(steps) +
                                   " steps but nothing trains between them, so they do at once what one step does. Say .retrain = fine_tune(data, {.epochs = 1})");
     double const last = pattern ? 1 - static_cast<double>(pattern->n) / pattern->m : sparsity;
+    for (auto const& g : groups) detail::demand_names(m, call, ".groups", g);
     auto now = detail::gather(m, call, ignore, &on_note);
     if (pattern) detail::demand_pattern(m, call, *pattern, now);
     double const first = std::min(zeros(m, now), last);

@@ -50,6 +50,7 @@ struct prune_blocks {
     constexpr char const* call = "compress::prune_blocks";
     if (count < 0) throw error{call, "count must not be negative, found " + std::to_string(count)};
     if (samples.empty()) throw error{call, "the calibration set is empty", "Give it samples: .samples = compress::calibration(data.train, 128)"};
+    detail::demand_names(m, call, ".ignore", ignore);
     std::vector<block> all;
     find(m.net(), all);
     if (count > static_cast<index_t>(all.size()))

@@ -124,6 +124,7 @@ template <class Criterion = magnitude> struct prune_channels_by {
     if (input.rank() == 0) throw error{call, "the shape of a sample is not known", "Say .input = {1, 28, 28}"};
     if (m.shards() && !detail::takes_shards<Criterion>) return detail::run_on_whole_parameters(m, *this);
     if (round_to < 1) throw error{call, "round_to must be at least 1, found " + std::to_string(round_to)};
+    detail::demand_names(m, call, ".ignore", ignore);
     extents const batch = with_batch(input);
     auto const groups = detail::channel_groups(m.net(), batch);
     auto all = gather(m, groups);
