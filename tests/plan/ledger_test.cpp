@@ -5,6 +5,8 @@
 #include <pleat/comm/local.hpp>
 #include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 #include <pleat/nn/activations.hpp>
+#include <pleat/nn/batch_norm.hpp>
+#include <pleat/nn/conv2d.hpp>
 #include <pleat/nn/flatten.hpp>
 #include <pleat/nn/linear.hpp>
 #include <pleat/nn/sequential.hpp>
@@ -57,7 +59,7 @@ TEST_CASE("the ledger is what a rank really holds: flat buffers, gradient slots,
         });
 }
 
-TEST_CASE("a described network is cut along the tensor axis as its words say; activations that are cut are not foretold, but refused") {
+TEST_CASE("a described network is cut along the tensor axis as its words say, its activations with it") {
   auto described = net();
   described.for_each_parameter([](auto& w) {
     if (w.name == "fc1.weight" || w.name == "fc1.bias") w.where = pl::shard<0>{};
@@ -80,8 +82,28 @@ TEST_CASE("a described network is cut along the tensor axis as its words say; ac
     }
     return std::string();
   };
-  CHECK(refusal([&] { static_cast<void>(pl::plan::ledger_of(described, p, {8, 16})); }).find("mesh.tensor = 5 cuts activations") != std::string::npos);
+  // Of a batch of 8: its input of 16, a tanh of 5 of 24 rows in place of what fc1 gives, and what fc2 sums up, 5 (the next rank has as many of
+  // the 24, the last one 4).
+  p.global_batch = 8;
+  CHECK(pl::plan::ledger_of(described, p, {8, 16}).activations == 4 * 8 * (5 + 5));
+  CHECK(pl::plan::ledger_of(described, p, {8, 16}, 2, 0, 4).activations == 4 * 8 * (4 + 5));
+  CHECK(pl::plan::ledger_of(described, p, {8, 16}).input == 4 * 8 * 16);
+  // Norms of channels that are cut: 5 of 24 of them, a mean and a deviation each; the tanh lies over what the norm gives.
+  auto normed = pl::nn::sequential(pl::nn::linear("fc1", 16, 24), pl::nn::batch_norm("norm", 24), pl::nn::tanh_activation(), pl::nn::linear("fc2", 24, 5));
+  normed.for_each_parameter([](auto& w) { w.where = w.name == "fc2.weight" ? pl::axis_placement(pl::shard<1>{}) : w.name == "fc2.bias" ? pl::axis_placement{} : pl::axis_placement(pl::shard<0>{}); });
+  CHECK(pl::plan::ledger_of(normed, p, {8, 16}).activations == 4 * (8 * (5 + 5 + 5) + 2 * 5));
+  // A layer that does not say where its cut activations live is named.
+  auto image = pl::nn::sequential(pl::nn::conv2d("conv", 1, 10, 3), pl::nn::relu());
+  image.for_each_parameter([](auto& w) { w.where = pl::shard<0>{}; });
+  auto const unsaid = refusal([&] { static_cast<void>(pl::plan::ledger_of(image, p, {8, 1, 6, 6})); });
+  CHECK(unsaid.find("the layer 'conv' cuts its activations") != std::string::npos);
+  CHECK(unsaid.find("or use plan::state_ledger") != std::string::npos);
   p.tensor_ranks = 1;
+  p.schedule = "csv:0123456789abcdef";
+  CHECK(refusal([&] { static_cast<void>(pl::plan::ledger_of(described, p, {8, 16})); }).find("which is not one of the library's") != std::string::npos);
+  p.schedule = "zb-v";
+  CHECK(refusal([&] { static_cast<void>(pl::plan::ledger_of(described, p, {8, 16})); }).find("cuts the network into 2 stages") != std::string::npos);
+  p.schedule = "1f1b";
   p.pipeline_ranks = 2;
   CHECK(refusal([&] { static_cast<void>(pl::plan::ledger_of(described, p, {8, 16})); }).find("Use plan::stage_ledger") != std::string::npos);
 }

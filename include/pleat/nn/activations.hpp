@@ -76,7 +76,7 @@ template <class Function, class T, class Space> class activation_layer {
   /// The slope takes the input's memory, or memory of its own where somebody else holds the input.
   void describe(extents const& in, describe_walk& walk) const {
     auto c = cost(in);
-    index_t const bytes = in.size() * static_cast<index_t>(sizeof(T));
+    index_t const bytes = walk.local(in, walk.layout()).size() * static_cast<index_t>(sizeof(T));  // however the input is cut, so is the output
     if (!Function::from_output && !walk.free(walk.current())) {
       c.keeps_input = false;
       c.saved_bytes = bytes;

@@ -61,9 +61,9 @@ template <class Space> [[nodiscard]] bool own_order(pass<Space> const& p) {
   return p.deterministic && p.tensor->size() > 2 && p.tensor->name() != "local";
 }
 
-/// Sums `parts` neighbouring blocks of n elements into the first, in ascending order.
-template <class T, class Space> void sum_blocks(pass<Space> const& p, T* blocks, int parts, index_t n) {
-  for (int r = 1; r < parts; ++r) compute::add(p.space(), n, static_cast<T const*>(blocks), static_cast<T const*>(blocks) + r * n, blocks);
+/// Sums `parts` neighbouring blocks of n elements, in ascending order. \param to n elements apart from them: whoever keeps the sum does not keep the addends
+template <class T, class Space> void sum_blocks(pass<Space> const& p, T const* blocks, int parts, index_t n, T* to) {
+  for (int r = 1; r < parts; ++r) compute::add(p.space(), n, r == 1 ? blocks : static_cast<T const*>(to), blocks + r * n, to);
 }
 
 template <class T, class Space> [[nodiscard]] tensor<T, Space> sum(pass<Space> const& p, tensor<T, Space> x) {
@@ -74,8 +74,9 @@ template <class T, class Space> [[nodiscard]] tensor<T, Space> sum(pass<Space> c
     wire_memory<T, Space> const in(*p.where, x, true), out(*p.where, all, false);
     ranks.all_gather(std::span<T const>(in.span()), out.span());
     out.arrived();
-    sum_blocks(p, all.data(), ranks.size(), x.size());
-    return all.rows(0, 1).reshape(x.shape());
+    auto y = x.sole_owner() ? x : tensor<T, Space>::allocate(*p.where, x.shape());
+    sum_blocks(p, static_cast<T const*>(all.data()), ranks.size(), x.size(), y.data());
+    return y;
   }
   auto y = x.sole_owner() ? x : tensor<T, Space>::allocate(*p.where, x.shape());
   if (y.data() == x.data()) {
@@ -153,8 +154,8 @@ template <class T, class Space> [[nodiscard]] tensor<T, Space> sum_to_part(pass<
       ranks.all_to_all_v(std::span<T const>(in.span()), comm::parts{{counts.data(), counts.size()}, {}}, out.span(), comm::parts{{same.data(), same.size()}, {}});
       out.arrived();
     }
-    sum_blocks(p, all.data(), ranks.size(), y.size());
-    return all.rows(0, 1).reshape(y.shape()).with_layout(to);
+    sum_blocks(p, static_cast<T const*>(all.data()), ranks.size(), y.size(), y.data());
+    return y;
   }
   wire_memory<T, Space> const in(*p.where, packed, true), out(*p.where, y, false);
   if (even) ranks.reduce_scatter(std::span<T const>(in.span()), out.span());

@@ -136,8 +136,6 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class at
     c.saved_bytes = s.batch * s.heads() * s.positions * static_cast<index_t>(sizeof(wide_t<T>));
     return c;
   }
-
- private:
   /// Where the heads live if the packed rows live so.
   [[nodiscard]] axis_layout of_output(axis_layout x) const noexcept {
     if (!x.cut()) return x;
@@ -146,6 +144,8 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class at
     x.whole = x.whole / group * width;
     return x;
   }
+
+ private:
   [[nodiscard]] compute::attention_shape geometry(extents const& in) const noexcept {
     return {in[0], in[1], in[2] / group_width(), group_heads(), head_size_, options_.causal};
   }

@@ -193,9 +193,11 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
     double const n = static_cast<double>(in.size());
     c.forward_flops = 6 * n;
     c.backward_input_flops = 8 * n;
-    c.saved_bytes = 2 * features() * static_cast<index_t>(sizeof(wide));  // per lane
+    c.saved_bytes = saved_bytes(in);
     return c;
   }
+  /// Of `saved`, beside the input, of the channels that are here.
+  [[nodiscard]] index_t saved_bytes(extents const& in) const noexcept { return identity_ ? 0 : 2 * in[1] * static_cast<index_t>(sizeof(wide)); }  // per lane
 
  private:
   template <class U> [[nodiscard]] static U const* in(tensor<U, Space> const& t) noexcept { return t.data(); }

@@ -13,6 +13,7 @@
 #include <pleat/nn/describe.hpp>
 #include <pleat/nn/layer.hpp>
 #include <pleat/nn/residual.hpp>
+#include <pleat/tensor/axis_layout.hpp>
 
 namespace pleat::nn {
 
@@ -90,19 +91,22 @@ template <class... Ls> class branch {
   }
 
   void describe(extents const& in, describe_walk& walk) const {
-    index_t const bytes = shape(in).size() * static_cast<index_t>(sizeof(value_type));
     int const x = walk.current();
+    auto const from = walk.layout();
+    axis_layout to;  // of a sum: where the first layer's output lives
     walk.hold(x, 1);
     int sum = -1, i = 0;
     bool moved = false;
-    std::apply([&](auto const&... l) { ((describe_one(l, in, walk, x, bytes, sum, moved, ++i)), ...); }, layers_);
+    std::apply([&](auto const&... l) { ((describe_one(l, in, walk, x, from, to, sum, moved, ++i)), ...); }, layers_);
     if (!moved) walk.hold(x, -1);
     layer_cost c{.name = kind, .kind = kind, .in = in, .out = shape(in)};
+    index_t const bytes = walk.local(c.out, to).size() * static_cast<index_t>(sizeof(value_type));
     if (how_ == merge::sum) c.forward_flops = static_cast<double>((size - 1) * c.out.size());
     c.backward_input_flops = static_cast<double>((size - 1) * in.size());
     c.keeps_input = false;
     c.view = how_ == merge::sum;
     walk.append(std::move(c), bytes);
+    walk.set_layout(to);
   }
 
   template <int At> [[nodiscard]] auto& layer() noexcept { return std::get<At>(layers_); }
@@ -170,15 +174,18 @@ template <class... Ls> class branch {
   }
 
   template <class L>
-  void describe_one(L const& l, extents const& in, describe_walk& walk, int x, index_t bytes, int& sum, bool& moved, int number) const {
+  void describe_one(L const& l, extents const& in, describe_walk& walk, int x, axis_layout const& from, axis_layout& to, int& sum, bool& moved, int number) const {
     if (number == size) {
       walk.hold(x, -1);  // the last layer gets the input itself
       moved = true;
     }
     walk.set_current(x);
+    walk.set_layout(from);
     nn::describe(l, in, walk);
     if (how_ == merge::concatenate) return;
-    int const y = walk.current();
+    if (number == 1) to = walk.layout();
+    index_t const bytes = walk.local(l.shape(in), to).size() * static_cast<index_t>(sizeof(value_type));
+    int const y = walk.layout().same(to, walk.parts()) ? walk.current() : walk.take(bytes);
     sum = number == 1 ? y : sum != y && walk.free(sum) ? sum : sum != y && walk.free(y) ? y : walk.take(bytes);
     walk.set_current(sum);
   }

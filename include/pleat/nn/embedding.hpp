@@ -153,6 +153,14 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class em
     c.backward_weight_flops = positions() > 0 ? 2 * n : n;
     return c;
   }
+  /// Where its activations live along the tensor axis: tokens whole, results as forward leaves them.
+  [[nodiscard]] layer_path path(extents const& in, axis_layout const&) const {
+    if (weight_.where.shards(1)) {
+      axis_layout const channels{{spread::shard, 2, weight_.where.unit}, width()};
+      return {{}, channels, channels};
+    }
+    return {{}, product_leaves(weight_.leaves, shape(in), 2), {}};
+  }
 
  private:
   void check(pass<Space> const& p, tensor_type const& x) const {

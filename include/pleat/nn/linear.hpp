@@ -134,6 +134,11 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
     c.backward_weight_flops = 2 * mnk;
     return c;
   }
+  /// Where its activations live along the tensor axis. \param in the input over all ranks \param x where it lives
+  [[nodiscard]] layer_path path(extents const& in, axis_layout const& x) const {
+    extents const out = shape(in), rows = has_positions(in) ? in : rows_of_samples(in);
+    return product_path(weight_.where, weight_.leaves, reshaped(x, in, rows).layout, rows.rank() - 1, inputs(), out);
+  }
 
  private:
   [[nodiscard]] static extents rows_of_samples(extents const& in) { return {in[0], in.size_from(1)}; }

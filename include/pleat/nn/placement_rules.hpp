@@ -90,6 +90,26 @@ PLEAT_LAZY [[nodiscard]] constexpr product_result product_gives(axis_placement c
   return {x, false};
 }
 
+/// Where a layer's activations live: its input as the layer takes it, its output, and the output's gradient as the weight half keeps it. What a
+/// layer with `mixing::weights` that is cut says of itself (`path`), so that its memory can be described (nn/describe.hpp).
+struct layer_path {
+  axis_layout taken, gives, gradient;
+};
+
+/// Of y = x·Wᵀ as nn::aligned, nn::apply and nn::aligned_gradient move it. \param leaves where the weight leaves its results
+/// \param x where the input lives \param c, columns the dimension of x that is read, and its extent over all ranks
+/// \param y the output over all ranks, whose last dimension is written
+PLEAT_LAZY [[nodiscard]] constexpr layer_path product_path(axis_placement const& w, axis_placement const& leaves, axis_layout const& x, int c, index_t columns, extents const& y) noexcept {
+  int const d = y.rank() - 1;
+  layer_path p;
+  p.taken = product_needs(w, x, c, columns);
+  auto const made = product_gives(w, p.taken, d, y[d]);
+  auto const wish = product_leaves(leaves, y, d);
+  p.gives = made.partial || (wish.cut() && !made.layout.cut()) ? wish : made.layout;
+  p.gradient = product_gives(w, p.gives.cut() && p.gives.where.dim == d ? axis_layout{} : p.gives, d, y[d]).layout;
+  return p;
+}
+
 /// True if every rank has an addend of a parameter's gradient. \param activations_cut whether the layer's dy is cut
 [[nodiscard]] constexpr bool gradient_is_addend(axis_placement const& parameter, bool activations_cut) noexcept {
   return activations_cut && parameter.replicates();

@@ -120,10 +120,13 @@ template <class Body, class Shortcut = identity_shortcut> class residual {
   void describe(extents const& in, describe_walk& walk) const {
     if (removed_) return;
     int const x = walk.current();
+    auto const from = walk.layout();
     walk.hold(x, 1);
     nn::describe(body_, in, walk);
     int const b = walk.current();
+    auto const to = walk.layout();
     walk.hold(x, -1);
+    walk.set_layout(from);
     int other = x;
     if constexpr (!plain) {
       walk.hold(b, 1);
@@ -136,8 +139,10 @@ template <class Body, class Shortcut = identity_shortcut> class residual {
     c.forward_flops = c.backward_input_flops = static_cast<double>(c.out.size());
     c.keeps_input = false;
     c.view = true;  // the sum's memory is settled here
-    index_t const bytes = c.out.size() * static_cast<index_t>(sizeof(value_type));
+    index_t const bytes = walk.local(c.out, to).size() * static_cast<index_t>(sizeof(value_type));
     walk.append(std::move(c), bytes);
+    if (!walk.layout().same(to, walk.parts())) other = walk.take(bytes);  // brought to where the body's output lives
+    walk.set_layout(to);
     walk.set_current(b != other && walk.free(b) ? b : b != other && walk.free(other) ? other : walk.take(bytes));
   }
 

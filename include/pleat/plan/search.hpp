@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <bit>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <pleat/base/as_span.hpp>
@@ -15,6 +16,7 @@
 #include <pleat/nn/describe.hpp>
 #include <pleat/plan/ledger.hpp>
 #include <pleat/plan/plan.hpp>
+#include <pleat/plan/schedules.hpp>
 #include <pleat/plan/unit_memory.hpp>
 
 namespace pleat::plan {
@@ -109,28 +111,24 @@ template <class Net> [[nodiscard]] memory_ledger state_ledger(Net const& net, pl
   return l;
 }
 
-/// \throws error for a plan with a tensor axis
-PLEAT_LAZY void demand_whole_activations(char const* call, plan const& p) {
-  if (p.tensor_ranks > 1)
-    throw error{call, "mesh.tensor = " + std::to_string(p.tensor_ranks) + " cuts activations, of which a described network does not tell the bytes",
-                "Use plan::state_ledger for parameters, gradients and optimizer state"};
-}
-
-/// The ledger of a network under a plan, its state sharded and its units computed again as the plan says. Needs no memory: the network is only
-/// described. (Of a rank of a pipeline: plan/stage_memory.hpp. Of a rank of a tensor axis: state_ledger; activations that are cut are not foretold.)
+/// The ledger of a network under a plan, its state sharded, its activations cut along the tensor axis, its units computed again and its micro-batches in
+/// flight as the plan says. Needs no memory: the network is only described. (Of a rank of a pipeline: plan/stage_memory.hpp.)
 /// \param input extents of one batch; extent 0 is replaced
 /// \param state_buffers of the optimizer: 0 (plain SGD), 1 (momentum), 2 (Adam)
 /// \param shard whose bytes; parameters, gradients and state differ a little where shards are uneven
-/// \throws error for a plan with a tensor or a pipeline axis
-template <class Net> [[nodiscard]] memory_ledger ledger_of(Net const& net, plan const& p, extents const& input, int state_buffers = 2, int shard = 0) {
-  demand_whole_activations("plan::ledger_of", p);
+/// \param part of the tensor axis; activations differ a little where parts are uneven, and part 0 has the most
+/// \throws error for a plan whose schedule has more than one stage, or is not one of the library's
+template <class Net> [[nodiscard]] memory_ledger ledger_of(Net const& net, plan const& p, extents const& input, int state_buffers = 2, int shard = 0, index_t part = 0) {
+  auto const refuse = [](std::string problem) { throw error{"plan::ledger_of", std::move(problem), "Use plan::stage_ledger (plan/stage_memory.hpp)"}; };
   if (p.pipeline_ranks > 1)
-    throw error{"plan::ledger_of", "mesh.pipeline = " + std::to_string(p.pipeline_ranks) + " gives each rank some of the layers, with as many micro-batches in flight as its schedule has",
-                "Use plan::stage_ledger (plan/stage_memory.hpp)"};
+    refuse("mesh.pipeline = " + std::to_string(p.pipeline_ranks) + " gives each rank some of the layers, with as many micro-batches in flight as its schedule has");
+  if (p.schedule.starts_with(own_schedule_prefix)) refuse("the plan names the schedule '" + p.schedule + "', which is not one of the library's");
+  if (p.stages() > 1) refuse("the schedule '" + p.schedule + "' cuts the network into " + std::to_string(p.stages()) + " stages");
   memory_ledger l = state_ledger(net, p, state_buffers, shard);
   auto const in = input.with_batch(largest_micro_batch(p));
-  auto const m = describe_stage(net, in, 0, nn::units_of(net), p.recomputes(), true);
-  l.activations = m.held - m.input;  // that is one block, whoever holds it
+  auto const m = describe_stage(net, in, 0, nn::units_of(net), p.recomputes(), true, part, p.tensor_ranks);
+  auto const list = make_schedule(parse_schedule_kind(p.schedule), 1, p.micro_batches, p.chunks);
+  l.activations = peak_activations(list, 0, {&m, 1}) - m.input;  // that is one block, whoever holds it
   l.input = in.size() * static_cast<index_t>(sizeof(nn::value_type_of<Net>));
   l.recomputed = m.again;
   return l;
