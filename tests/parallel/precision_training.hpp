@@ -7,6 +7,7 @@
 #include <pleat/comm/self.hpp>
 #include <pleat/io/text.hpp>
 #include <pleat/parallel/model.hpp>
+#include <pleat/plan/search.hpp>
 
 #include <cmath>
 #include <limits>
@@ -67,6 +68,11 @@ struct outcome {
   std::vector<bool> moved;
   std::int64_t skipped = 0;
   std::size_t peak = 0;  ///< of the pool, in bytes
+  std::map<std::string, std::vector<float>> masters;               ///< as values; empty where numbers are full width
+  std::vector<std::map<std::string, std::vector<float>>> moments;  ///< of the optimizer, buffer by buffer
+  pl::plan::state_bytes held, said, foretold;  ///< bytes of this rank: allocated; by the formula; by the ledger of the described network (rank 0's lanes)
+  index_t owned = 0, elements = 0, replicated = 0;  ///< of this rank's pieces; of a flat buffer; of what every piece-holder has
+  index_t master_bytes = 0;  ///< state that is no moment
 };
 
 /// Four batches of windows, over and over.
@@ -103,12 +109,33 @@ template <class T> outcome train(pl::comm::communicator c, options const& o) {
   }
   if (m.scaling()) out.skipped = m.scaling()->skipped();
   out.peak = m.context().pool().statistics().bytes_peak;
-  auto const host = m.host_values();
-  for (auto const& e : m.arena().entries()) {
-    if (e.name == pl::nn::loss_entry) continue;  // no parameter
-    auto& v = out.values[e.name];
-    for (index_t i = e.begin; i < e.end; ++i) v.push_back(static_cast<float>(host[static_cast<std::size_t>(i)]));
+  auto const& memory = m.arena();
+  auto const by_name = [&](auto const& host) {
+    std::map<std::string, std::vector<float>> all;
+    for (auto const& e : memory.entries()) {
+      if (e.name == pl::nn::loss_entry) continue;  // no parameter
+      auto& v = all[e.name];
+      for (index_t i = e.begin; i < e.end; ++i) v.push_back(static_cast<float>(host[static_cast<std::size_t>(i)]));
+    }
+    return all;
+  };
+  out.values = by_name(m.host_values());
+  for (int i = 0; i < memory.states(); ++i) out.moments.push_back(by_name(m.host_state(i)));
+  pl::parallel::shard_group const pieces(m.plan(), std::make_shared<pl::comm::communicator>(m.ranks().duplicate()));
+  if (memory.masters()) out.masters = by_name(pl::parallel::whole_of<float>(m.context(), pieces, memory, memory.masters()));
+  auto const used = m.memory();
+  auto const& layout = memory.layout();
+  int const shard = memory.shards().shard, buffers = optimizer.buffers();
+  out.held = {used.parameters, used.gradients, used.optimizer_state};
+  if (o.plan.pipeline_ranks == 1 && o.plan.tensor_ranks == 1) {
+    out.said = pl::plan::make_state_bytes(m.plan(), layout, buffers, m.share().slots(), pl::parallel::buckets_of_a_layer(m.net(), memory), shard, sizeof(T));
+    auto const l = pl::plan::state_ledger(gpt::network<T>(sizes()), m.plan(), buffers, shard);
+    out.foretold = {l.parameters, l.gradients, l.optimizer_state};
   }
+  out.owned = memory.owned(), out.elements = layout.size();
+  for (std::size_t b = 0; b < layout.buckets().size(); ++b)
+    if (layout.replicated(b)) out.replicated += layout.buckets()[b].size();
+  out.master_bytes = memory.state_bytes() - memory.owned() * memory.states() * 4;
   m.demand_equal_replicas();
   return out;
 }
