@@ -90,8 +90,9 @@ template <class Net> struct trained {
   pl::parallel::model<Net> model;
   pl::nn::optimizer_state<T, space> optimizer;
 
-  trained(Net net, pl::comm::communicator c, layout const& l, std::uint64_t seed = 3)
-      : world(quiet(std::move(c))), model(pl::parallel::build(std::move(net), plan_of(l), world, {.seed = seed})), optimizer(model.context(), model.arena(), pl::nn::adamw{.learning_rate = 0.01}) {}
+  /// \param scale of a network of half
+  trained(Net net, pl::comm::communicator c, layout const& l, std::uint64_t seed = 3, pl::parallel::loss_scale_options const& scale = {})
+      : world(quiet(std::move(c))), model(pl::parallel::build(std::move(net), plan_of(l), world, {.seed = seed, .loss_scale = scale})), optimizer(model.context(), model.arena(), pl::nn::adamw{.learning_rate = 0.01}) {}
 
   static pl::plan::plan plan_of(layout const& l) {
     auto p = l.plan();
