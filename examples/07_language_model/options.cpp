@@ -32,7 +32,7 @@ std::optional<int> parse(int argc, char** argv, options& o) {
   app.add_option("--chunks", o.chunks, "stages per pipeline rank; 0: what the schedule asks for")->check(natural)->capture_default_str();
   app.add_option("--cuts", o.cuts, "of a pipeline's stages: cost, by floating-point operations; measured, by times that rank 0 takes first")->check(CLI::IsMember({"cost", "measured"}))->capture_default_str();
   app.add_option("--state-stage", o.state_stage, "sharded over the data axis: 0 nothing, 1 optimizer state, 2 gradients too, 3 parameters too")->capture_default_str();
-  app.add_option("--state-ranks", o.state_ranks, "data ranks that share one copy of the state; 0: all")->check(natural)->capture_default_str();
+  app.add_option("--state-ranks", o.state_ranks, "data ranks that share one copy of the state; 0: all. Before a checkpoint is kept, ranks compare what they hold alike; of parameters in pieces (--state-stage 3) that is what other groups of so many ranks hold: with one group there is nothing to compare")->check(natural)->capture_default_str();
   app.add_option("--recompute", o.recompute, "what backward computes again: none, selected, full")->capture_default_str();
   app.add_option("--precision", o.precision, "of weights and activations: f32; bf16; f16 with a dynamic loss scale")->capture_default_str();
   app.add_option("--loss-scale", o.loss_scale, "of f16, at the beginning; it grows and shrinks as gradients allow")->check(command_line::number(1, 16777216))->capture_default_str();

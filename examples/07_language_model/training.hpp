@@ -122,10 +122,10 @@ template <class T> void train_in(options const& o, pl::world& world) {
     out.validation(step, f.validations.back().second);
   };
   pl::index_t compared = -1, saved = -1;
-  // Before anything is kept: ranks that have drifted apart say so, and the last good checkpoint stays the newest. Sharded parameters have no replicas
-  // in a group, and no rank has room for all of them.
+  // Before anything is kept: ranks that have drifted apart say so, and the last good checkpoint stays the newest. Of parameters that are sharded
+  // (--state-stage 3) the pieces of twins in other groups (--state-ranks) are compared, and what the tensor axis replicates; nothing is gathered.
   auto const compare = [&] {
-    if (compared != step && model.plan().state_stage < 3) model.demand_equal_replicas();
+    if (compared != step) model.demand_equal_replicas();
     compared = step;
   };
   auto const save = [&] {

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Sharded state: the same training under every stage, in the bytes that the ledger says.
 #include <pleat/parallel/model.hpp>
+#include <pleat/parallel/tensor_recipe.hpp>
 
 #include <parallel/sharded_training.hpp>
 #include <pleat/comm/local.hpp>
@@ -250,6 +251,103 @@ TEST_CASE("clone, rebuild, take_values and inference work under every stage") {
       if (y != want) throw std::runtime_error("predict at stage " + std::to_string(stage));
       if (other.checksum() != sum) throw std::runtime_error("initial values differ from one rank's");
     });
+}
+
+namespace {
+/// Two layers that a tensor axis may cut, and one that it does not.
+auto compared_network(bool cut) {
+  namespace nn = pl::nn;
+  auto net = nn::sequential(nn::linear("up", 12, 64), nn::relu(), nn::linear("down", 64, 16), nn::tanh_activation(), nn::linear("out", 16, 5));
+  return cut ? pl::parallel::tensor_parallel(std::move(net), {pl::parallel::column("up.*"), pl::parallel::row("down.*")}) : net;
+}
+struct compared {
+  std::string before, after;
+};
+/// What every rank says when all is well, and when one has another value in a parameter.
+std::vector<compared> compare(pl::plan::plan const& p, int spoiled, std::string const& parameter) {
+  std::vector<compared> all(static_cast<std::size_t>(p.ranks()));
+  pl::comm::run_local(static_cast<int>(p.ranks()), [&](pl::comm::communicator c) {
+    pl::world w(std::move(c), 1);
+    w.set_sink({});
+    auto m = pl::parallel::build(compared_network(p.tensor_ranks > 1), p, w, {.seed = 9});
+    auto& mine = all[static_cast<std::size_t>(w.rank())];
+    auto const said = [&] {
+      try {
+        m.demand_equal_replicas();
+      } catch (pl::error const& e) {
+        return e.problem();
+      }
+      return std::string();
+    };
+    mine.before = said();
+    auto const gathers = m.context().pool().statistics().requests;
+    if (w.rank() == spoiled) {
+      auto values = m.held_values();
+      auto const& e = m.arena().entries()[static_cast<std::size_t>(m.arena().find(parameter))];
+      index_t at = p.state_stage < 3 ? e.begin : -1;
+      for (auto const& piece : m.arena().pieces())
+        if (p.state_stage == 3)
+          if (auto const r = pl::intersect({e.begin, e.end}, {piece.begin, piece.end}); !r.empty()) at = piece.packed + r.begin - piece.begin;
+      if (at < 0) throw std::runtime_error("rank " + std::to_string(spoiled) + " holds nothing of '" + parameter + "'");
+      values[static_cast<std::size_t>(at)] += 0x1p-20f;
+      m.set_held_values(values);
+    }
+    mine.after = said();
+    if (m.context().pool().statistics().requests != gathers) throw std::runtime_error("comparing took memory");
+  });
+  return all;
+}
+}  // namespace
+
+TEST_CASE("replicas are compared as far as several ranks hold the same: whole ones, pieces of other groups, what a tensor axis replicates") {
+  struct layout {
+    index_t data, tensor;
+    int stage;
+    index_t group;
+    int spoiled;
+    std::string parameter, says;  // empty: nobody else holds it
+  };
+  std::string const whole = "after step 0 the parameters of rank ", pieces = "after step 0 the pieces of parameters of rank ", alike = "after step 0 the replicated ";
+  auto const plan_of = [](index_t data, index_t tensor, int stage, index_t group) {
+    pl::plan::plan p;
+    p.data_ranks = data, p.tensor_ranks = tensor, p.state_stage = stage, p.state_ranks = group, p.bucket_bytes = 2048;
+    return p;
+  };
+  // The last rank that has something of a parameter in pieces (of those with the first part of it).
+  auto const owner = [&](index_t data, index_t tensor, index_t group, std::string const& parameter) {
+    auto const p = plan_of(data, tensor, 3, group);
+    auto const net = compared_network(tensor > 1);
+    auto const l = pl::plan::layout_of(net, p);
+    index_t at = 0, shard = -1;
+    for (auto const* w : pl::plan::in_buffers(net, pl::plan::ties_apart(p))) {
+      index_t const end = at + pl::plan::largest_part(*w, p);
+      for (std::size_t b = 1; b < l.buckets().size() && w->name == parameter; ++b)
+        for (int s = 0; s < l.shards(); ++s)
+          if (!pl::intersect({at, end}, l.piece(b, s)).empty()) shard = s;
+      at = (end + 15) / 16 * 16;
+    }
+    return static_cast<int>((data - l.shards() + shard) * tensor);
+  };
+  int const far = owner(4, 1, 2, "down.weight"), alone = owner(2, 1, 0, "down.weight"), twin = owner(2, 2, 0, "out.weight") + 1;
+  REQUIRE(far >= 2);
+  for (auto const& l : std::vector<layout>{{3, 1, 0, 0, 2, "out.bias", whole + "2 differ from those of rank 0"},
+                                           {3, 1, 1, 0, 1, "down.weight", whole + "1 differ from those of rank 0"},
+                                           {4, 1, 2, 2, 3, "up.weight", whole + "3 differ from those of rank 0"},
+                                           {4, 1, 3, 2, far, "down.weight", pieces + std::to_string(far) + " differ from those of rank " + std::to_string(far - 2)},
+                                           {4, 1, 3, 1, 2, "down.weight", whole + "2 differ from those of rank 0"},
+                                           {2, 1, 3, 0, alone, "down.weight", ""},
+                                           {1, 3, 0, 0, 2, "out.weight", alike + "parameters of rank 2 differ from those of rank 0"},
+                                           {1, 3, 0, 0, 2, "up.weight", ""},
+                                           {2, 2, 0, 0, 3, "up.weight", whole + "3 differ from those of rank 1"},
+                                           {2, 2, 3, 0, twin, "out.weight", alike + "pieces of parameters of rank " + std::to_string(twin) + " differ from those of rank " + std::to_string(twin - 1)}}) {
+    auto const p = plan_of(l.data, l.tensor, l.stage, l.group);
+    INFO(p.to_string() << "rank " << l.spoiled << ", " << l.parameter);
+    for (auto const& r : compare(p, l.spoiled, l.parameter)) {
+      CHECK(r.before == "");
+      CHECK(r.after.starts_with(l.says));
+      CHECK(r.after.empty() == l.says.empty());
+    }
+  }
 }
 
 TEST_CASE("a rank that dies in a step of sharded training releases the others with its reason") {

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/random.hpp>
 #include <pleat/codec/dense.hpp>
 #include <pleat/nn/arena.hpp>
 #include <pleat/nn/describe.hpp>
@@ -215,27 +216,33 @@ template <class T, class Space> class replica {
   void refresh_masks() { arena_->attach(*network_); }
 
   /// 64 bits of all parameter values: equal on all ranks as long as the replicas agree. Collective at stage 3.
-  [[nodiscard]] std::uint64_t checksum() const {
-    auto const host = host_values();
-    return random::hash(std::string_view(reinterpret_cast<char const*>(host.data()), host.size() * sizeof(value_type)));
-  }
+  [[nodiscard]] std::uint64_t checksum() const { return hash_of(host_values()); }
 
-  /// Collective. \throws error on every rank alike if some rank's parameters differ from rank 0's
+  /// Compares the values that several ranks hold: replicas over the data axis, at stage 3 the same pieces of other groups (hybrid sharding), and
+  /// what the tensor axis does not cut. Nothing is gathered. At stage 3 with one group and no tensor axis every value is on one rank alone: there is
+  /// nothing to compare, and nothing is done. Collective. \throws error on every rank alike if two differ, with both ranks
   [[gnu::cold]] void demand_equal_replicas() const {
-    auto const mine = checksum();
-    std::vector<std::uint64_t> all(static_cast<std::size_t>(all_ranks().size()));
-    all_ranks().all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));
-    auto const first_along = [&](std::size_t r, axis_set axes) { return static_cast<std::size_t>(groups_->grid.mesh().group(static_cast<int>(r), axes)[0]); };
-    auto const demand = [&](std::size_t r, std::size_t like, char const* what) {
-      if (all[r] != all[like])
-        throw error{"parallel::demand_equal_replicas", "after step " + std::to_string(steps_) + " the " + what + "parameters of rank " + std::to_string(r) +
-                                                           " differ from those of rank " + std::to_string(like), "Data or code differs between ranks; compare their inputs"};
+    auto const cut = static_cast<std::size_t>(parts().size()), data = static_cast<std::size_t>(ranks_->size());
+    std::size_t const shards = group_->stage == 3 ? static_cast<std::size_t>(group_->shards) : 1;
+    if (shards == data && cut == 1) return;
+    auto const held = held_values();
+    auto const demand_alike = [&](std::uint64_t mine, std::string const& what, auto&& twin) {
+      std::vector<std::uint64_t> all(static_cast<std::size_t>(all_ranks().size()));
+      all_ranks().all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));
+      for (std::size_t r = 1; r < all.size(); ++r)
+        if (std::size_t const like = twin(r); all[r] != all[like])
+          throw error{"parallel::demand_equal_replicas", "after step " + std::to_string(steps_) + " the " + what + " of rank " + std::to_string(r) + " differ from those of rank " +
+                                                             std::to_string(like), "Data or code differs between ranks; compare their inputs"};
     };
-    for (std::size_t r = 1; r < all.size(); ++r) demand(r, first_along(r, groups_->data_axes), "");
-    if (parts().size() == 1) return;
-    auto const alike = replicated_hash(*arena_, host_values());
-    all_ranks().all_gather(std::span<std::uint64_t const>(&alike, 1), std::span<std::uint64_t>(all));
-    for (std::size_t r = 1; r < all.size(); ++r) demand(r, first_along(r, groups_->tensor_axes), "replicated ");
+    std::string const what = shards > 1 ? "pieces of parameters" : "parameters";
+    // rank r's place among those that it would be like, and there the place of the one that it is compared with
+    auto const in_group = [&](std::size_t r, axis_set axes, std::size_t apart) {
+      auto const& m = groups_->grid.mesh();
+      auto const group = m.group(static_cast<int>(r), axes);
+      return static_cast<std::size_t>(group[static_cast<std::size_t>(m.position(static_cast<int>(r), axes)) % apart]);
+    };
+    demand_alike(hash_of(held), what, [&](std::size_t r) { return in_group(r, groups_->data_axes, shards); });
+    if (cut > 1) demand_alike(replicated_hash(*arena_, held), "replicated " + what, [&](std::size_t r) { return in_group(r, groups_->tensor_axes, 1); });
   }
 
   /// \throws error if parameters are cut along the tensor axis
@@ -261,6 +268,9 @@ template <class T, class Space> class replica {
   replica& operator=(replica&&) noexcept = default;
   ~replica() = default;
 
+  [[nodiscard]] static std::uint64_t hash_of(std::vector<value_type> const& values) {
+    return random::hash(std::string_view(reinterpret_cast<char const*>(values.data()), values.size() * sizeof(value_type)));
+  }
   void demand_elements(char const* call, char const* like, std::size_t found, index_t expected) const {
     if (static_cast<index_t>(found) != expected)
       throw error{call, "expected " + std::to_string(expected) + " numbers, as " + like + " gives, found " + std::to_string(found), "Give it what that returned on this rank", all_ranks().rank()};

@@ -10,8 +10,10 @@
 #include <vector>
 
 #include <pleat/base/pooled_array.hpp>
+#include <pleat/base/random.hpp>
 #include <pleat/nn/align.hpp>
 #include <pleat/nn/arena.hpp>
+#include <pleat/tensor/index_set.hpp>
 
 namespace pleat::parallel {
 
@@ -67,12 +69,21 @@ void squares_of_wholes(context<Space>& where, comm::communicator& axis, nn::aren
   }
 }
 
-/// 64 bits of the values that all ranks of the tensor axis must have alike. \param flat the arena's values on the host
-template <class T, class Space> [[nodiscard]] std::uint64_t replicated_hash(nn::arena<T, Space> const& memory, std::vector<T> const& flat) {
+/// 64 bits of the values that all ranks of the tensor axis must have alike, as far as this rank holds them.
+/// \param held the arena's values on the host, as they lie: flat, at state stage 3 this rank's pieces one after the other
+template <class T, class Space> [[nodiscard]] std::uint64_t replicated_hash(nn::arena<T, Space> const& memory, std::vector<T> const& held) {
   std::uint64_t h = 0;
+  auto const add = [&](index_t at, index_t n) {
+    h = (h ^ random::hash(std::string_view(reinterpret_cast<char const*>(held.data() + at), static_cast<std::size_t>(n) * sizeof(T)))) * 0x9e3779b97f4a7c15u;
+  };
   for (auto const& e : memory.entries()) {
     if (e.where.shards()) continue;
-    h = (h ^ random::hash(std::string_view(reinterpret_cast<char const*>(flat.data() + e.begin), static_cast<std::size_t>(e.end - e.begin) * sizeof(T)))) * 0x9e3779b97f4a7c15u;
+    if (memory.layout().stage() < 3) {
+      add(e.begin, e.end - e.begin);
+      continue;
+    }
+    for (auto const& p : memory.pieces())  // cut alike on every rank of the axis: entries are as large as their largest part
+      if (index_range const r = intersect({e.begin, e.end}, {p.begin, p.end}); !r.empty()) add(p.packed + r.begin - p.begin, r.size());
   }
   return h;
 }
