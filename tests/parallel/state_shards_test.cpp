@@ -306,6 +306,7 @@ TEST_CASE("replicas are compared as far as several ranks hold the same: whole on
     index_t group;
     int spoiled;
     std::string parameter, says;  // empty: nobody else holds it
+    std::string order = "pipeline.data.tensor";
   };
   std::string const whole = "after step 0 the parameters of rank ", pieces = "after step 0 the pieces of parameters of rank ", alike = "after step 0 the replicated ";
   auto const plan_of = [](index_t data, index_t tensor, int stage, index_t group) {
@@ -339,8 +340,10 @@ TEST_CASE("replicas are compared as far as several ranks hold the same: whole on
                                            {1, 3, 0, 0, 2, "out.weight", alike + "parameters of rank 2 differ from those of rank 0"},
                                            {1, 3, 0, 0, 2, "up.weight", ""},
                                            {2, 2, 0, 0, 3, "up.weight", whole + "3 differ from those of rank 1"},
+                                           {2, 2, 0, 0, 3, "up.weight", whole + "3 differ from those of rank 2", "pipeline.tensor.data"},
                                            {2, 2, 3, 0, twin, "out.weight", alike + "pieces of parameters of rank " + std::to_string(twin) + " differ from those of rank " + std::to_string(twin - 1)}}) {
-    auto const p = plan_of(l.data, l.tensor, l.stage, l.group);
+    auto p = plan_of(l.data, l.tensor, l.stage, l.group);
+    p.order = l.order;
     INFO(p.to_string() << "rank " << l.spoiled << ", " << l.parameter);
     for (auto const& r : compare(p, l.spoiled, l.parameter)) {
       CHECK(r.before == "");

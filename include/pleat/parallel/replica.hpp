@@ -236,12 +236,12 @@ template <class T, class Space> class replica {
     };
     std::string const what = shards > 1 ? "pieces of parameters" : "parameters";
     // rank r's place among those that it would be like, and there the place of the one that it is compared with
-    auto const in_group = [&](std::size_t r, axis_set axes, std::size_t apart) {
+    auto const in_group = [&](std::size_t r, axis_set axes, int apart) {
       auto const& m = groups_->grid.mesh();
-      auto const group = m.group(static_cast<int>(r), axes);
-      return static_cast<std::size_t>(group[static_cast<std::size_t>(m.position(static_cast<int>(r), axes)) % apart]);
+      int const rank = static_cast<int>(r);
+      return static_cast<std::size_t>(m.group(rank, axes)[m.position(rank, axes) % apart]);
     };
-    demand_alike(hash_of(held), what, [&](std::size_t r) { return in_group(r, groups_->data_axes, shards); });
+    demand_alike(hash_of(held), what, [&](std::size_t r) { return in_group(r, groups_->data_axes, static_cast<int>(shards)); });
     if (cut > 1) demand_alike(replicated_hash(*arena_, held), "replicated " + what, [&](std::size_t r) { return in_group(r, groups_->tensor_axes, 1); });
   }
 
