@@ -2,7 +2,7 @@
 # SPDX-FileCopyrightText: 2026 The pleat authors
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 # build/venv with what tests talk to, from PyPI: Conan 2, and the peers that read and write the same files (safetensors, gguf, onnx,
-# onnxruntime). Never touches the system's Python; a missing index is said and is no failure here (the tests that want a package are
+# onnxruntime), and the formatter. Never touches the system's Python; a missing index is said and is no failure here (the tests that want a package are
 # then skipped, in words).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -20,7 +20,7 @@ if [[ ! -x build/venv/bin/conan ]]; then
 fi
 # One after the other: a machine that has no wheel of one still gets the rest. What could not be had is not asked for again.
 [[ -x build/venv/bin/pip ]] || exit 0
-for package in numpy safetensors gguf onnx onnxruntime; do
+for package in numpy safetensors gguf onnx onnxruntime clang-format==16.0.6; do
   [[ -e build/venv/peer-$package ]] && continue
   if pip "$package"; then
     echo "pleat: build/venv has $package" >&2
