@@ -34,10 +34,15 @@ inline CLI::Validator number(double low, double high) {
           "NUMBER in " + range};
 }
 inline CLI::Validator not_negative() { return number(0, std::numeric_limits<double>::max()); }
-inline CLI::Validator positive() { return number(std::numeric_limits<double>::min(), std::numeric_limits<double>::max()); }
+inline CLI::Validator positive() {
+  return number(std::numeric_limits<double>::min(), std::numeric_limits<double>::max());
+}
 
 template <class Options> void add_timeout(CLI::App& app, Options& o) {
-  app.add_option("--timeout", o.timeout, "seconds that a rank waits for another before all end with its name; 0: for ever")->check(number(0, 1e9))->capture_default_str();
+  app.add_option("--timeout", o.timeout,
+                 "seconds that a rank waits for another before all end with its name; 0: for ever")
+      ->check(number(0, 1e9))
+      ->capture_default_str();
 }
 
 // Of every program that trains on ranks.
@@ -45,17 +50,21 @@ template <class Options> void add_common(CLI::App& app, Options& o) {
   app.add_option("--data", o.data, "folder with MNIST in IDX form (default: the digits that pleat ships)");
   app.add_option("--json", o.json, "file for every figure of the report");
   app.add_option("--seed", o.seed)->capture_default_str();
-  app.add_option("--batch", o.batch, "samples per step of training, over all ranks")->check(CLI::Range(1, 1000000))->capture_default_str();
-  app.add_option("--threads", o.threads, "threads per rank (default: the cores dealt to the ranks)")->check(CLI::Range(1, 100000));
+  app.add_option("--batch", o.batch, "samples per step of training, over all ranks")
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
+  app.add_option("--threads", o.threads, "threads per rank (default: the cores dealt to the ranks)")
+      ->check(CLI::Range(1, 100000));
   app.add_option("--thread-ranks", o.thread_ranks, "ranks as threads of this process")->check(CLI::Range(1, 1000));
-  app.add_flag("--deterministic", o.deterministic, "the same bytes on any number of ranks up to 8; from 9 on others, the same up to 16, and so on");
+  app.add_flag("--deterministic", o.deterministic,
+               "the same bytes on any number of ranks up to 8; from 9 on others, the same up to 16, and so on");
   app.add_flag("--quiet", o.quiet, "no progress line");
 }
 
-// The exit code, where there is nothing to run: --help, options that do not parse, or what `check` throws.
-// mpirun's ranks all parse; rank 0 speaks. The others let it: the launcher ends them when rank 0 has failed. One that is still there after a
-// while was not launched with others (its rank is the shell's that it was started in), and speaks for itself; so does one that reads from a
-// terminal, which launchers give to rank 0 at most.
+// The exit code, where there is nothing to run: --help, options that do not parse, or what `check` throws. mpirun's
+// ranks all parse; rank 0 speaks. The others let it: the launcher ends them when rank 0 has failed. One that is still
+// there after a while was not launched with others (its rank is the shell's that it was started in), and speaks for
+// itself; so does one that reads from a terminal, which launchers give to rank 0 at most.
 template <class Check> std::optional<int> parse(CLI::App& app, int argc, char** argv, Check const& check) {
   char const* rank = std::getenv("OMPI_COMM_WORLD_RANK");
   if (!rank) rank = std::getenv("PMI_RANK");

@@ -10,7 +10,8 @@
 #include <initializer_list>
 #include <string>
 
-// Collective. \throws pleat::error on every rank: a folder that is missing or not writable, a name that is a folder's. Empty names are left out.
+// Collective. \throws pleat::error on every rank: a folder that is missing or not writable, a name that is a folder's.
+// Empty names are left out.
 inline void demand_outputs(pleat::world& world, std::initializer_list<std::string> paths) {
   pleat::comm::on_root(world.comm, [&] {
     for (auto const& path : paths)

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The matrix products that forms are made of come from elsewhere; forms themselves are compiled here, in block_forms.cpp and in sparse_forms.cpp.
+// The matrix products that forms are made of come from elsewhere; forms themselves are compiled here, in
+// block_forms.cpp and in sparse_forms.cpp.
 #include <pleat/compute/instances.hpp>
 #undef PLEAT_FORM
 #define PLEAT_FORM

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// What everything else pays at every call: a block of the pool (beside operator new), a random number by its index, a span of a profile that nobody
-// reads. base/pool/<bytes>, peer/operator_new/base/pool/<bytes>; base/random/uniform/<n>; base/profile_region.
+// What everything else pays at every call: a block of the pool (beside operator new), a random number by its index, a
+// span of a profile that nobody reads. base/pool/<bytes>, peer/operator_new/base/pool/<bytes>; base/random/uniform/<n>;
+// base/profile_region.
 #include <benchmark/benchmark.h>
 
 #include <cstddef>
@@ -33,22 +34,23 @@ void heap_block(benchmark::State& state, std::size_t bytes) {
   }
 }
 
-template <class Draw>
-void numbers(benchmark::State& state, std::size_t n, Draw const& draw) {
+template <class Draw> void numbers(benchmark::State& state, std::size_t n, Draw const& draw) {
   std::vector<float> x(n);
   for (auto _ : state) {
     draw(x);
     benchmark::DoNotOptimize(x.data());
     benchmark::ClobberMemory();
   }
-  state.counters["elements"] = benchmark::Counter(static_cast<double>(n), benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["elements"] =
+      benchmark::Counter(static_cast<double>(n), benchmark::Counter::kIsIterationInvariantRate);
 }
 
 int const registered = [] {
   for (std::size_t const bytes : {std::size_t{64}, std::size_t{4096}, std::size_t{1} << 20}) {
     auto const name = "base/pool/" + std::to_string(bytes);
     benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& s) { pool_block(s, bytes); });
-    benchmark::RegisterBenchmark(("peer/operator_new/" + name).c_str(), [=](benchmark::State& s) { heap_block(s, bytes); });
+    benchmark::RegisterBenchmark(("peer/operator_new/" + name).c_str(),
+                                 [=](benchmark::State& s) { heap_block(s, bytes); });
   }
   benchmark::RegisterBenchmark("base/random/uniform/262144", [](benchmark::State& s) {
     pleat::random::stream const r(1, 2);

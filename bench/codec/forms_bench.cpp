@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// What a weight costs in each form: form/<name>/apply/MxNxK/threads:N (x[M, K] times W[N, K], quantizing x inside the timing),
-// form/<name>/apply_transposed/…, form/<name>/encode/NxK and …/decode/NxK. `bytes` is the size in a file, at 90 % zeros.
+// What a weight costs in each form: form/<name>/apply/MxNxK/threads:N (x[M, K] times W[N, K], quantizing x inside the
+// timing), form/<name>/apply_transposed/…, form/<name>/encode/NxK and …/decode/NxK. `bytes` is the size in a file, at
+// 90 % zeros.
 #include <pleat/codec.hpp>
 
 #include <pleat/base/random.hpp>
@@ -35,20 +36,27 @@ template <class F> struct weight {
   std::vector<float> values, arena;
   typename F::template storage<host> storage;
 
-  weight(int threads, extents e) : where(pleat::make_instance<host>(threads)), shape(e), values(numbers(e.size(), 0.9)), arena(values.size()) {
+  weight(int threads, extents e)
+      : where(pleat::make_instance<host>(threads)), shape(e), values(numbers(e.size(), 0.9)), arena(values.size()) {
     if constexpr (F::trainable) storage.attach(arena.data());
     F::encode(where, shape, values.data(), storage);
   }
-  void say_bytes(benchmark::State& state) const { state.counters["bytes"] = static_cast<double>(F::bytes(shape, storage)); }
+  void say_bytes(benchmark::State& state) const {
+    state.counters["bytes"] = static_cast<double>(F::bytes(shape, storage));
+  }
 };
 
 template <class F> void register_form() {
   std::string const form = "form/" + std::string(F::name) + "/";
-  struct product { index_t m, n, k; };
+  struct product {
+    index_t m, n, k;
+  };
   for (int const threads : {1, 2})
     for (product const p : {product{1, 300, 784}, {64, 300, 784}, {256, 300, 784}, {1, 4096, 4096}, {64, 4096, 4096}}) {
-      std::string const tail = std::to_string(p.m) + "x" + std::to_string(p.n) + "x" + std::to_string(p.k) + "/threads:" + std::to_string(threads);
-      auto const flops = benchmark::Counter(2.0 * static_cast<double>(p.m * p.n * p.k), benchmark::Counter::kIsIterationInvariantRate);
+      std::string const tail = std::to_string(p.m) + "x" + std::to_string(p.n) + "x" + std::to_string(p.k) +
+                               "/threads:" + std::to_string(threads);
+      auto const flops =
+          benchmark::Counter(2.0 * static_cast<double>(p.m * p.n * p.k), benchmark::Counter::kIsIterationInvariantRate);
       benchmark::RegisterBenchmark((form + "apply/" + tail).c_str(), [=](benchmark::State& state) {
         weight<F> w(threads, {p.n, p.k});
         auto const x = numbers(p.m * p.k, 0);

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// What products run from the stored form cost, beside the float product: one processor, a weight of 4096 × 4096, batches of 1 to 64.
+// What products run from the stored form cost, beside the float product: one processor, a weight of 4096 × 4096,
+// batches of 1 to 64.
 //   stored/<form>/apply/M       y[M, 4096] = x · Ŵᵀ (quantizing x inside the timing); `bytes`: of the form in a file; `float_over_this`: the
 //                               dense form's least processor time over this form's, by turns in this process; below 1 the label says "loses to float"
 //   stored/<form>/encode, /decode
@@ -87,7 +88,8 @@ double cpu_seconds() {
 }
 
 /// Says whether a product gains or loses beside the float one: the quotient of the least times of both, by turns.
-template <class Float, class Product> void compare(benchmark::State& state, Float const& in_float, Product const& product) {
+template <class Float, class Product>
+void compare(benchmark::State& state, Float const& in_float, Product const& product) {
   double least_float = 1e30, least = 1e30;
   auto const began = cpu_seconds();
   for (int turn = 0; turn < 5 || cpu_seconds() - began < 0.3; ++turn) {
@@ -101,14 +103,18 @@ template <class Float, class Product> void compare(benchmark::State& state, Floa
   if (least_float < least) state.SetLabel("loses to float");
 }
 /// Beside the dense form's product with as many columns.
-template <class Product> void compare_with_float(benchmark::State& state, index_t m, std::vector<float> const& x, Product const& product) {
+template <class Product>
+void compare_with_float(benchmark::State& state, index_t m, std::vector<float> const& x, Product const& product) {
   weight<codec::dense<float>> dense(0, 1);  // not static: it holds an instance of Kokkos, which ends before statics do
   std::vector<float> y(static_cast<std::size_t>(m * side));
-  compare(state, [&] { codec::dense<float>::apply(dense.where, dense.shape, dense.storage, m, x.data(), y.data(), {}); }, product);
+  compare(
+      state, [&] { codec::dense<float>::apply(dense.where, dense.shape, dense.storage, m, x.data(), y.data(), {}); },
+      product);
 }
 
 void rate(benchmark::State& state) {
-  state.counters["weights_per_second"] = benchmark::Counter(static_cast<double>(side * side), benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["weights_per_second"] =
+      benchmark::Counter(static_cast<double>(side * side), benchmark::Counter::kIsIterationInvariantRate);
 }
 
 template <class F> void register_form(std::string const& form, double zeros = 0, index_t run = 1) {
@@ -120,7 +126,8 @@ template <class F> void register_form(std::string const& form, double zeros = 0,
       auto const product = [&] { F::apply(w.where, w.shape, w.storage, m, x.data(), y.data(), {}); };
       for (auto _ : state) product();
       if (!form.starts_with("float")) compare_with_float(state, m, x, product);
-      state.counters["flops"] = benchmark::Counter(2.0 * static_cast<double>(m * side * side), benchmark::Counter::kIsIterationInvariantRate);
+      state.counters["flops"] =
+          benchmark::Counter(2.0 * static_cast<double>(m * side * side), benchmark::Counter::kIsIterationInvariantRate);
       state.counters["bytes"] = static_cast<double>(F::bytes(w.shape, w.storage));
     })->Unit(benchmark::kMillisecond);
   if (form.starts_with("float")) return;
@@ -145,11 +152,13 @@ template <class F> void register_form(std::string const& form, double zeros = 0,
 }
 
 void product_rate(benchmark::State& state, index_t m, index_t bytes) {
-  state.counters["flops"] = benchmark::Counter(2.0 * static_cast<double>(m * side * side), benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["flops"] =
+      benchmark::Counter(2.0 * static_cast<double>(m * side * side), benchmark::Counter::kIsIterationInvariantRate);
   state.counters["bytes"] = static_cast<double>(bytes);
 }
 
-/// Factors of one's own: what a product costs does not depend on what they hold, and decomposing a weight of this size takes long.
+/// Factors of one's own: what a product costs does not depend on what they hold, and decomposing a weight of this size
+/// takes long.
 void register_low_rank() {
   using form = codec::low_rank<float>;
   constexpr index_t rank = 256;
@@ -159,7 +168,10 @@ void register_low_rank() {
       extents const shape{side, side};
       form::storage<host> w;
       auto const numbers_of_factors = numbers(side * rank, 0, 1);
-      form::set(c, shape, {codec::detail::part_of(".left", {side, rank}, numbers_of_factors), codec::detail::part_of(".right", {rank, side}, numbers_of_factors)}, w);
+      form::set(c, shape,
+                {codec::detail::part_of(".left", {side, rank}, numbers_of_factors),
+                 codec::detail::part_of(".right", {rank, side}, numbers_of_factors)},
+                w);
       auto const x = numbers(m * side, 0, 1);
       std::vector<float> y(static_cast<std::size_t>(m * side));
       auto const product = [&] { form::apply(c, shape, w, m, x.data(), y.data(), {}); };
@@ -168,24 +180,28 @@ void register_low_rank() {
       product_rate(state, m, form::bytes(shape, w));
     })->Unit(benchmark::kMillisecond);
   for (index_t const n : {128, 256})
-    benchmark::RegisterBenchmark(("stored/low_rank/factor/" + std::to_string(n) + "x" + std::to_string(n)).c_str(), [=](benchmark::State& state) {
-      pleat::context<host> c{pleat::make_instance<host>(1)};
-      auto const values = numbers(n * n, 0, 1);
-      form::storage<host> w;
-      for (auto _ : state) form::encode(c, {n, n}, values.data(), w);
-    })->Unit(benchmark::kMillisecond);
+    benchmark::RegisterBenchmark(("stored/low_rank/factor/" + std::to_string(n) + "x" + std::to_string(n)).c_str(),
+                                 [=](benchmark::State& state) {
+                                   pleat::context<host> c{pleat::make_instance<host>(1)};
+                                   auto const values = numbers(n * n, 0, 1);
+                                   form::storage<host> w;
+                                   for (auto _ : state) form::encode(c, {n, n}, values.data(), w);
+                                 })
+        ->Unit(benchmark::kMillisecond);
 }
 
 /// A layer in integers alone: no float is read or written.
 void register_integers() {
   using form = codec::int8<float>;
   for (index_t const m : {1, 8, 32, 64})
-    benchmark::RegisterBenchmark(("stored/int8_integer/apply/" + std::to_string(m)).c_str(), [=](benchmark::State& state) {
+    benchmark::RegisterBenchmark(("stored/int8_integer/apply/" + std::to_string(m)).c_str(), [=](benchmark::State&
+                                                                                                     state) {
       weight<form> w(0, 1);
       auto const x = numbers(m * side, 0, 1);
       std::vector<std::int8_t> codes(x.size()), out(static_cast<std::size_t>(m * side));
       for (std::size_t i = 0; i < x.size(); ++i) codes[i] = static_cast<std::int8_t>(127 * x[i]);
-      auto const r = codec::requantizer<host>::make(w.where, w.shape, w.storage, 1 / 127.0f, 0.1f, nullptr, pleat::compute::activation::relu);
+      auto const r = codec::requantizer<host>::make(w.where, w.shape, w.storage, 1 / 127.0f, 0.1f, nullptr,
+                                                    pleat::compute::activation::relu);
       auto const product = [&] { codec::apply_integer(w.where, w.shape, w.storage, r, m, codes.data(), out.data()); };
       for (auto _ : state) product();
       compare_with_float(state, m, x, product);
@@ -195,22 +211,35 @@ void register_integers() {
 
 /// A convolution with a stored kernel beside the one with its decoded kernel.
 template <class F, class Encode> void register_convolution(std::string const& form, Encode const& encode) {
-  struct layer { index_t outputs, inputs, kernel, extent; };
+  struct layer {
+    index_t outputs, inputs, kernel, extent;
+  };
   for (layer const l : {layer{64, 64, 3, 32}, layer{128, 128, 5, 16}})
     for (index_t const batch : {1, 16}) {
-      std::string const name = "stored_convolution/" + form + "/" + std::to_string(l.outputs) + "x" + std::to_string(l.inputs) + "x" + std::to_string(l.kernel) + "@" + std::to_string(l.extent);
+      std::string const name = "stored_convolution/" + form + "/" + std::to_string(l.outputs) + "x" +
+                               std::to_string(l.inputs) + "x" + std::to_string(l.kernel) + "@" +
+                               std::to_string(l.extent);
       benchmark::RegisterBenchmark((name + "/batch:" + std::to_string(batch)).c_str(), [=](benchmark::State& state) {
         pleat::context<host> c{pleat::make_instance<host>(1)};
-        pleat::compute::conv2d_shape const g{batch, l.inputs, l.extent, l.extent, l.outputs, l.kernel, l.kernel, 1, 1, l.kernel / 2, l.kernel / 2};
+        pleat::compute::conv2d_shape const g{batch,    l.inputs, l.extent, l.extent,     l.outputs,   l.kernel,
+                                             l.kernel, 1,        1,        l.kernel / 2, l.kernel / 2};
         extents const shape{l.outputs, l.inputs, l.kernel, l.kernel};
         typename F::template storage<host> w;
         auto const values = numbers(shape.size(), 0, 1), x = numbers(batch * l.inputs * l.extent * l.extent, 0, 1);
         encode(c, shape, values, w);
         std::vector<float> y(static_cast<std::size_t>(batch * l.outputs * l.extent * l.extent)), decoded(values.size());
         F::decode(c, shape, w, decoded.data());
-        auto const stored = [&] { F::convolve(c, g, w, x.data(), nullptr, y.data(), pleat::compute::activation::none); };
+        auto const stored = [&] {
+          F::convolve(c, g, w, x.data(), nullptr, y.data(), pleat::compute::activation::none);
+        };
         for (auto _ : state) stored();
-        compare(state, [&] { pleat::compute::conv2d_forward(c.space(), g, x.data(), static_cast<float const*>(decoded.data()), static_cast<float const*>(nullptr), y.data()); }, stored);
+        compare(
+            state,
+            [&] {
+              pleat::compute::conv2d_forward(c.space(), g, x.data(), static_cast<float const*>(decoded.data()),
+                                             static_cast<float const*>(nullptr), y.data());
+            },
+            stored);
         state.counters["flops"] = benchmark::Counter(g.flops(), benchmark::Counter::kIsIterationInvariantRate);
         state.counters["bytes"] = static_cast<double>(F::bytes(shape, w));
       })->Unit(benchmark::kMillisecond);
@@ -241,7 +270,8 @@ int const registered = [] {
       std::vector<float> y(static_cast<std::size_t>(m * side));
       constexpr int n = static_cast<int>(side);
       for (auto _ : state) blas.gemm(false, true, m, n, n, x.data(), n, w.data(), n, y.data(), n);
-      state.counters["flops"] = benchmark::Counter(2.0 * m * static_cast<double>(side * side), benchmark::Counter::kIsIterationInvariantRate);
+      state.counters["flops"] =
+          benchmark::Counter(2.0 * m * static_cast<double>(side * side), benchmark::Counter::kIsIterationInvariantRate);
     })->Unit(benchmark::kMillisecond);
   register_form<codec::dense<float>>("float");
   register_form<codec::bf16<float>>("stored/bf16");
@@ -266,11 +296,16 @@ int const registered = [] {
   register_form<codec::coded<float>>("stored/coded", 0.9);
   register_low_rank();
   register_integers();
-  register_convolution<codec::spatial_low_rank<float>>("spatial_low_rank", [](auto& c, extents const& shape, std::vector<float> const& values, auto& w) {
-    // rank·(inputs·height + outputs·width) multiply-adds a place against outputs·inputs·height·width
-    codec::spatial_low_rank<float>::encode_with(c, shape, values.data(), {.rank = shape.size() / (2 * (shape[1] * shape[2] + shape[0] * shape[3]))}, w);
-  });
-  register_convolution<codec::int8<float>>("int8", [](auto& c, extents const& shape, std::vector<float> const& values, auto& w) { codec::int8<float>::encode(c, shape, values.data(), w); });
+  register_convolution<codec::spatial_low_rank<float>>(
+      "spatial_low_rank", [](auto& c, extents const& shape, std::vector<float> const& values, auto& w) {
+        // rank·(inputs·height + outputs·width) multiply-adds a place against outputs·inputs·height·width
+        codec::spatial_low_rank<float>::encode_with(
+            c, shape, values.data(), {.rank = shape.size() / (2 * (shape[1] * shape[2] + shape[0] * shape[3]))}, w);
+      });
+  register_convolution<codec::int8<float>>(
+      "int8", [](auto& c, extents const& shape, std::vector<float> const& values, auto& w) {
+        codec::int8<float>::encode(c, shape, values.data(), w);
+      });
   return 0;
 }();
 

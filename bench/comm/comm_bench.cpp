@@ -20,7 +20,9 @@ using namespace pleat;
 /// Repetitions within one timed iteration: short calls are timed in bulk, as MPI_Wtime resolves a fraction of them
 /// only.
 index_t bulk(index_t bytes) { return std::clamp<index_t>(index_t{1 << 20} / std::max<index_t>(bytes, 256), 1, 1000); }
-index_t iterations(index_t bytes) { return bytes <= 65536 ? 60 : bytes <= (1 << 20) ? 40 : bytes <= (16 << 20) ? 10 : 6; }
+index_t iterations(index_t bytes) {
+  return bytes <= 65536 ? 60 : bytes <= (1 << 20) ? 40 : bytes <= (16 << 20) ? 10 : 6;
+}
 
 enum class what { all_reduce, broadcast, all_gather, reduce_scatter, send_receive };
 
@@ -29,7 +31,10 @@ struct one {
   MPI_Comm plain = MPI_COMM_NULL;
   std::vector<float> in, out;
   std::size_t part;  // of one rank; divided once, as a division costs what is measured here
-  explicit one(index_t bytes) : in(static_cast<std::size_t>(bytes / 4), 1.0f), out(in.size()), part(in.size() / static_cast<std::size_t>(c.size())) {
+  explicit one(index_t bytes)
+      : in(static_cast<std::size_t>(bytes / 4), 1.0f),
+        out(in.size()),
+        part(in.size() / static_cast<std::size_t>(c.size())) {
     MPI_Comm_dup(MPI_COMM_WORLD, &plain);
   }
   one(one const&) = delete;
@@ -48,10 +53,8 @@ struct one {
         return c.reduce_scatter(std::span(in).first(part * static_cast<std::size_t>(c.size())),
                                 std::span(out).first(part));
       case what::send_receive:
-        if (c.rank() == 0)
-          c.send(in, 1), c.receive(out, 1);
-        else if (c.rank() == 1)
-          c.receive(out, 0), c.send(in, 0);
+        if (c.rank() == 0) c.send(in, 1), c.receive(out, 1);
+        else if (c.rank() == 1) c.receive(out, 0), c.send(in, 0);
     }
   }
   void by_hand(what w) {
@@ -180,7 +183,8 @@ int register_all() {
   if (!ranks || std::string(ranks) == "1") return 0;  // alone there is nothing to compare
   std::string const tail = std::string("/ranks:") + ranks;
   for (auto const& e : entries)
-    for (index_t const bytes : {index_t{8}, index_t{64}, index_t{512}, index_t{4} << 10, index_t{32} << 10, index_t{256} << 10, index_t{2} << 20, index_t{16} << 20, index_t{64} << 20}) {
+    for (index_t const bytes : {index_t{8}, index_t{64}, index_t{512}, index_t{4} << 10, index_t{32} << 10,
+                                index_t{256} << 10, index_t{2} << 20, index_t{16} << 20, index_t{64} << 20}) {
       auto const about = std::string("/") + e.name + "/f32/" + named(bytes) + tail;
       auto const n = iterations(bytes);
       benchmark::RegisterBenchmark(("comm" + about).c_str(), run, e.w, bytes, true)->UseManualTime()->Iterations(n);

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Whole networks that answer, float beside int8 with dynamic and with static activations: network/<net>/<form>/batch:N. One thread.
-// float_over_this is the quotient of processor times, for which both run by turns in this process: above 1 the form gains, below it loses.
-// PLEAT_ISA=avx2 shows the path without VNNI.
+// Whole networks that answer, float beside int8 with dynamic and with static activations: network/<net>/<form>/batch:N.
+// One thread. float_over_this is the quotient of processor times, for which both run by turns in this process: above 1
+// the form gains, below it loses. PLEAT_ISA=avx2 shows the path without VNNI.
 #include <pleat/compress.hpp>
 #include <pleat/comm/self.hpp>
 #include <pleat/nn/activations.hpp>
@@ -26,11 +26,19 @@ namespace shrink = pleat::compress;
 using space = Kokkos::DefaultExecutionSpace;
 using tensor = pl::tensor<float, space>;
 
-auto lenet_300_100() { return nn::sequential(nn::linear("fc1", 784, 300), nn::relu(), nn::linear("fc2", 300, 100), nn::relu(), nn::linear("fc3", 100, 10)); }
-auto lenet_5() {
-  return nn::sequential(nn::conv2d("conv1", 1, 20, 5), nn::relu(), nn::max_pool2d(2), nn::conv2d("conv2", 20, 50, 5), nn::relu(), nn::max_pool2d(2), nn::flatten(), nn::linear("ip1", 800, 500), nn::relu(), nn::linear("ip2", 500, 10));
+auto lenet_300_100() {
+  return nn::sequential(nn::linear("fc1", 784, 300), nn::relu(), nn::linear("fc2", 300, 100), nn::relu(),
+                        nn::linear("fc3", 100, 10));
 }
-auto mlp_1024() { return nn::sequential(nn::linear("fc1", 1024, 1024), nn::relu(), nn::linear("fc2", 1024, 1024), nn::relu(), nn::linear("fc3", 1024, 1024)); }
+auto lenet_5() {
+  return nn::sequential(nn::conv2d("conv1", 1, 20, 5), nn::relu(), nn::max_pool2d(2), nn::conv2d("conv2", 20, 50, 5),
+                        nn::relu(), nn::max_pool2d(2), nn::flatten(), nn::linear("ip1", 800, 500), nn::relu(),
+                        nn::linear("ip2", 500, 10));
+}
+auto mlp_1024() {
+  return nn::sequential(nn::linear("fc1", 1024, 1024), nn::relu(), nn::linear("fc2", 1024, 1024), nn::relu(),
+                        nn::linear("fc3", 1024, 1024));
+}
 
 double cpu_seconds() {
   timespec t{};
@@ -47,14 +55,16 @@ pl::io::dataset noise(pl::extents const& sample) {
   d.classes = 10;
   d.scale = 1.0f / 255;
   pl::random::stream const s(1, 1);
-  for (pl::index_t i = 0; i < d.size * sample.size(); ++i) d.pixels.push_back(static_cast<std::uint8_t>(s.below(static_cast<std::uint64_t>(i), 256)));
+  for (pl::index_t i = 0; i < d.size * sample.size(); ++i)
+    d.pixels.push_back(static_cast<std::uint8_t>(s.below(static_cast<std::uint64_t>(i), 256)));
   d.labels.assign(static_cast<std::size_t>(d.size), 0);
   return d;
 }
 
 enum class form { dense, dynamic_int8, static_int8 };
 
-template <class Net> void answer(benchmark::State& state, Net const& net, pl::extents const& sample, pl::index_t batch, form f) {
+template <class Net>
+void answer(benchmark::State& state, Net const& net, pl::extents const& sample, pl::index_t batch, form f) {
   pl::world w(pl::comm::communicator(pl::comm::self{}), 1);
   auto const data = noise(sample);
   auto const dense = pl::parallel::build(net, pl::plan::plan{.global_batch = batch}, w, {.seed = 1});
@@ -94,13 +104,17 @@ template <class Net> void answer(benchmark::State& state, Net const& net, pl::ex
     state.counters["float_over_this"] = median(plain) / median(quantized);
     if (median(plain) < median(quantized)) state.SetLabel("loses to float");
   }
-  state.counters["samples/s"] = benchmark::Counter(static_cast<double>(batch) / median(f == form::dense ? plain : quantized));
+  state.counters["samples/s"] =
+      benchmark::Counter(static_cast<double>(batch) / median(f == form::dense ? plain : quantized));
 }
 
 template <class Net> void add(char const* name, Net (*net)(), pl::extents const& sample) {
   for (pl::index_t const batch : {1, 64})
-    for (auto const& [what, f] : {std::pair{"float", form::dense}, {"int8_dynamic", form::dynamic_int8}, {"int8_static", form::static_int8}})
-      benchmark::RegisterBenchmark((std::string("network/") + name + "/" + what + "/batch:" + std::to_string(batch)).c_str(), [=, f = f](benchmark::State& state) { answer(state, net(), sample, batch, f); })
+    for (auto const& [what, f] :
+         {std::pair{"float", form::dense}, {"int8_dynamic", form::dynamic_int8}, {"int8_static", form::static_int8}})
+      benchmark::RegisterBenchmark(
+          (std::string("network/") + name + "/" + what + "/batch:" + std::to_string(batch)).c_str(),
+          [=, f = f](benchmark::State& state) { answer(state, net(), sample, batch, f); })
           ->UseManualTime()
           ->Unit(benchmark::kMicrosecond);
 }

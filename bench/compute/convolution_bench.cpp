@@ -27,8 +27,8 @@ enum class pass { forward, backward_input, backward_weight, lanes8, bias };
 
 std::string name(char const* what, conv2d_shape const& s, int threads) {
   auto const n = [](index_t v) { return std::to_string(v); };
-  std::string text = "conv2d/" + std::string(what) + "/" + n(s.in_channels) + "x" + n(s.out_channels) + "x" + n(s.kernel_h) + "x" +
-                     n(s.kernel_w) + "@" + n(s.height);
+  std::string text = "conv2d/" + std::string(what) + "/" + n(s.in_channels) + "x" + n(s.out_channels) + "x" +
+                     n(s.kernel_h) + "x" + n(s.kernel_w) + "@" + n(s.height);
   if (s.stride_h != 1) text += "/stride:" + n(s.stride_h);
   if (s.padding_h != 0) text += "/padding:" + n(s.padding_h);
   if (s.groups != 1) text += "/groups:" + n(s.groups);
@@ -61,17 +61,26 @@ void run(benchmark::State& state, conv2d_shape s, pass what, int threads) {
   }
   for (auto _ : state) {
     switch (what) {
-      case pass::forward: conv2d_forward(space, s, x, w, b, y); break;
-      case pass::backward_input: conv2d_backward_input(space, s, y, w, x); break;
-      case pass::bias: conv2d_backward_bias(space, s, y, b, l); break;
-      default: conv2d_backward_weight(space, s, y, x, w, l);
+      case pass::forward:
+        conv2d_forward(space, s, x, w, b, y);
+        break;
+      case pass::backward_input:
+        conv2d_backward_input(space, s, y, w, x);
+        break;
+      case pass::bias:
+        conv2d_backward_bias(space, s, y, b, l);
+        break;
+      default:
+        conv2d_backward_weight(space, s, y, x, w, l);
     }
     benchmark::ClobberMemory();
   }
-  if (what != pass::bias) state.counters["GF/s"] = benchmark::Counter(s.flops() * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
+  if (what != pass::bias)
+    state.counters["GF/s"] = benchmark::Counter(s.flops() * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
 }
 
-// batch, in, height, width, out, kernel h, w, stride h, w, padding h, w, dilation h, w, groups; the list of pytorch_conv.py
+// batch, in, height, width, out, kernel h, w, stride h, w, padding h, w, dilation h, w, groups; the list of
+// pytorch_conv.py
 conv2d_shape const shapes[] = {
     {32, 1, 28, 28, 20, 5, 5},
     {32, 20, 12, 12, 50, 5, 5},
@@ -103,7 +112,8 @@ struct {
   for (auto const& s : shapes)
     for (auto const& p : passes)
       for (int threads : {1, 2})
-        benchmark::RegisterBenchmark(name(p.name, s, threads).c_str(), run, s, p.what, threads)->Unit(benchmark::kMicrosecond);
+        benchmark::RegisterBenchmark(name(p.name, s, threads).c_str(), run, s, p.what, threads)
+            ->Unit(benchmark::kMicrosecond);
   return true;
 }();
 

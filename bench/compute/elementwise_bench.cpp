@@ -33,19 +33,16 @@ struct buffers {
   std::vector<std::int32_t> labels;
 };
 
-template <class F>
-void add(std::string const& name, index_t n, double bytes_per_element, F const& f) {
+template <class F> void add(std::string const& name, index_t n, double bytes_per_element, F const& f) {
   for (int const threads : {1, 2})
-    benchmark::RegisterBenchmark((name + "/" + std::to_string(n) + "/threads:" + std::to_string(threads)).c_str(),
-                                 [=](benchmark::State& state) {
-                                   auto const space = with_threads(threads);
-                                   buffers b(n);
-                                   for (auto _ : state) f(space, b, n);
-                                   state.counters["bytes"] =
-                                       benchmark::Counter(bytes_per_element * static_cast<double>(n),
-                                                          benchmark::Counter::kIsIterationInvariantRate);
-                                 })
-        ;
+    benchmark::RegisterBenchmark(
+        (name + "/" + std::to_string(n) + "/threads:" + std::to_string(threads)).c_str(), [=](benchmark::State& state) {
+          auto const space = with_threads(threads);
+          buffers b(n);
+          for (auto _ : state) f(space, b, n);
+          state.counters["bytes"] = benchmark::Counter(bytes_per_element * static_cast<double>(n),
+                                                       benchmark::Counter::kIsIterationInvariantRate);
+        });
 }
 
 int const registered = [] {

@@ -34,8 +34,7 @@ host with_threads([[maybe_unused]] int threads) {
 }
 
 /// Operands on 64-byte borders, filled with small numbers.
-template <class T>
-class operands {
+template <class T> class operands {
  public:
   explicit operands(gemm_shape const& s) : s_(s), a_(s.m * s.k), b_(s.k * s.n), c_(s.m * s.n) {
     std::mt19937 r(1);
@@ -80,8 +79,7 @@ class operands {
   block a_, b_, c_;
 };
 
-template <class F>
-void measure(benchmark::State& state, double flops, F const& f) {
+template <class F> void measure(benchmark::State& state, double flops, F const& f) {
   for (auto _ : state) f();
   state.counters["flops"] = benchmark::Counter(flops, benchmark::Counter::kIsIterationInvariantRate);
 }
@@ -115,21 +113,18 @@ void register_lanes() {
             operands<float> o({300, 784, batch, "tn", true});
             auto const space = with_threads(1);
             measure(state, o.flops(), [&] { o.in_lanes(space, count); });
-          })
-          ;
+          });
 }
 
 /// Seconds of one call; `calls` are timed together.
-template <class F>
-double once(int calls, F const& f) {
+template <class F> double once(int calls, F const& f) {
   auto const t0 = std::chrono::steady_clock::now();
   for (int i = 0; i < calls; ++i) f();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - t0).count() / calls;
 }
 
 /// Best of many of both sides, in turns of about half a millisecond, so that other load meets both alike.
-template <class T>
-void ratios(std::string const& type, pleat::bench::openblas const& blas, std::string const& filter) {
+template <class T> void ratios(std::string const& type, pleat::bench::openblas const& blas, std::string const& filter) {
   auto const space = with_threads(1);
   blas.set_threads(1);
   double sum = 0;
@@ -168,7 +163,8 @@ int main(int argc, char** argv) {
     return 0;
   }
   benchmark::Initialize(&argc, argv);
-  benchmark::AddCustomContext("openblas", blas.found() ? blas.name() + ": " + blas.version() : "not found");  // beside the figures that were compared with it
+  // beside the figures that were compared with it
+  benchmark::AddCustomContext("openblas", blas.found() ? blas.name() + ": " + blas.version() : "not found");
   register_all<float>("f32", blas, pleat::bench::gemm_shapes());
   register_all<double>("f64", blas, {{512, 512, 512, "nn", false}, {64, 300, 784, "nt", true}});
   register_lanes();

@@ -30,10 +30,8 @@ host with_threads([[maybe_unused]] int threads) {
 struct freer {
   void operator()(void* p) const { std::free(p); }
 };
-template <class T>
-using block = std::unique_ptr<T, freer>;
-template <class T>
-block<T> make(index_t n) {
+template <class T> using block = std::unique_ptr<T, freer>;
+template <class T> block<T> make(index_t n) {
   auto const bytes = (static_cast<std::size_t>(n) * sizeof(T) + 127) / 64 * 64;
   block<T> b(static_cast<T*>(std::aligned_alloc(64, bytes)));
   for (index_t i = 0; i < n; ++i) b.get()[i] = static_cast<T>(i * 37 % 255 - 127);
@@ -44,8 +42,7 @@ struct shape {
   int m, n, k;
 };
 
-template <class F>
-void measure(benchmark::State& state, shape s, F const& f) {
+template <class F> void measure(benchmark::State& state, shape s, F const& f) {
   for (auto _ : state) f();
   state.counters["ops"] = benchmark::Counter(2.0 * s.m * s.n * s.k, benchmark::Counter::kIsIterationInvariantRate);
 }
@@ -109,24 +106,23 @@ int const registered = [] {
     pc::conv2d_shape const s = l.s;
     index_t const in = s.batch * s.in_channels * s.height * s.width, weights = s.out_channels * s.weights_per_output(),
                   out = s.batch * s.out_channels * s.out_height() * s.out_width();
-    benchmark::RegisterBenchmark((std::string("int8_conv2d/") + l.name + "/threads:1").c_str(), [=](benchmark::State&
-                                                                                                        state) {
-      auto const space = with_threads(1);
-      auto const x = make<std::int8_t>(in), w = make<std::int8_t>(weights);
-      auto const y = make<float>(out), scales = make<float>(s.batch + s.out_channels);
-      for (auto _ : state) pc::int8_conv2d(space, s, x.get(), scales.get(), w.get(), scales.get(), nullptr, y.get());
-      state.counters["ops"] = benchmark::Counter(s.flops(), benchmark::Counter::kIsIterationInvariantRate);
-    });
     benchmark::RegisterBenchmark(
-        (std::string("conv2d/f32_for_int8/") + l.name + "/threads:1").c_str(),
-        [=](benchmark::State& state) {
+        (std::string("int8_conv2d/") + l.name + "/threads:1").c_str(), [=](benchmark::State& state) {
+          auto const space = with_threads(1);
+          auto const x = make<std::int8_t>(in), w = make<std::int8_t>(weights);
+          auto const y = make<float>(out), scales = make<float>(s.batch + s.out_channels);
+          for (auto _ : state)
+            pc::int8_conv2d(space, s, x.get(), scales.get(), w.get(), scales.get(), nullptr, y.get());
+          state.counters["ops"] = benchmark::Counter(s.flops(), benchmark::Counter::kIsIterationInvariantRate);
+        });
+    benchmark::RegisterBenchmark(
+        (std::string("conv2d/f32_for_int8/") + l.name + "/threads:1").c_str(), [=](benchmark::State& state) {
           auto const space = with_threads(1);
           auto const x = make<float>(in), w = make<float>(weights), y = make<float>(out);
           for (auto _ : state)
             pc::conv2d_forward(space, s, x.get(), w.get(), static_cast<float const*>(nullptr), y.get());
           state.counters["ops"] = benchmark::Counter(s.flops(), benchmark::Counter::kIsIterationInvariantRate);
-        })
-        ;
+        });
   }
   return 0;
 }();

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Sorting, and ranking through Thrust, beside the standard library's sort; the exact threshold of magnitude pruning,
 // which counts digits, beside std::nth_element of a copy; the histogram, which counts in one pass, beside the one that
-// Thrust can make: sorted bins and where each ends. threshold_of_top_k/…/100000000: `over_read` is its time over that of one read of the same
-// memory, by turns; `reads` how often it reads a number.
+// Thrust can make: sorted bins and where each ends. threshold_of_top_k/…/100000000: `over_read` is its time over that
+// of one read of the same memory, by turns; `reads` how often it reads a number.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -44,8 +44,7 @@ std::vector<float> numbers(index_t n) {
   return x;
 }
 
-template <class F>
-void measure(benchmark::State& state, index_t n, F const& f) {
+template <class F> void measure(benchmark::State& state, index_t n, F const& f) {
   for (auto _ : state) f();
   state.counters["elements"] =
       benchmark::Counter(static_cast<double>(n), benchmark::Counter::kIsIterationInvariantRate);
@@ -58,8 +57,7 @@ struct counted_by_sorting {
   index_t n, bins;
   std::int32_t* key;
   index_t* counts;
-  template <class Policy>
-  int operator()(Policy const& policy) const {
+  template <class Policy> int operator()(Policy const& policy) const {
     thrust::counting_iterator<std::int32_t> const bin(0);
     thrust::sort(policy, key, key + n);
     thrust::upper_bound(policy, key, key + n, bin, bin + bins, counts);
@@ -90,31 +88,36 @@ struct counting_key : pc::detail::magnitude_key<float> {
 
 /// A row of which one iteration takes a good part of a second.
 void register_large(index_t n) {
-  benchmark::RegisterBenchmark(("threshold_of_top_k/f32/" + std::to_string(n) + "/threads:1").c_str(), [=](benchmark::State& state) {
-    auto const space = with_threads(1);
-    auto const x = numbers(n);
-    measure(state, n, [&] { benchmark::DoNotOptimize(pc::threshold_of_top_k(space, n, x.data(), n / 10)); });
-    auto const seconds = [](auto const& f) {  // of the processor: other programs do not count
-      auto const now = [] {
-        timespec t{};
-        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-        return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-      };
-      auto const began = now();
-      f();
-      return now() - began;
-    };
-    double least = 1e30, least_read = 1e30;
-    for (int turn = 0; turn < 5; ++turn) {
-      least_read = std::min(least_read, seconds([&] { benchmark::DoNotOptimize(read_once(x.data(), n)); }));
-      least = std::min(least, seconds([&] { benchmark::DoNotOptimize(pc::threshold_of_top_k(space, n, x.data(), n / 10)); }));
-    }
-    state.counters["over_read"] = least / least_read;
-    counting_key::reads = 0;
-    pc::number_run<float> const some{x.data(), 100000};
-    benchmark::DoNotOptimize(pc::detail::select_kth<counting_key>(space, std::span<pc::number_run<float> const>(&some, 1), 10000));
-    state.counters["reads"] = static_cast<double>(counting_key::reads) / 100000;
-  })->Unit(benchmark::kMillisecond);
+  benchmark::RegisterBenchmark(
+      ("threshold_of_top_k/f32/" + std::to_string(n) + "/threads:1").c_str(),
+      [=](benchmark::State& state) {
+        auto const space = with_threads(1);
+        auto const x = numbers(n);
+        measure(state, n, [&] { benchmark::DoNotOptimize(pc::threshold_of_top_k(space, n, x.data(), n / 10)); });
+        auto const seconds = [](auto const& f) {  // of the processor: other programs do not count
+          auto const now = [] {
+            timespec t{};
+            clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+            return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+          };
+          auto const began = now();
+          f();
+          return now() - began;
+        };
+        double least = 1e30, least_read = 1e30;
+        for (int turn = 0; turn < 5; ++turn) {
+          least_read = std::min(least_read, seconds([&] { benchmark::DoNotOptimize(read_once(x.data(), n)); }));
+          least = std::min(
+              least, seconds([&] { benchmark::DoNotOptimize(pc::threshold_of_top_k(space, n, x.data(), n / 10)); }));
+        }
+        state.counters["over_read"] = least / least_read;
+        counting_key::reads = 0;
+        pc::number_run<float> const some{x.data(), 100000};
+        benchmark::DoNotOptimize(
+            pc::detail::select_kth<counting_key>(space, std::span<pc::number_run<float> const>(&some, 1), 10000));
+        state.counters["reads"] = static_cast<double>(counting_key::reads) / 100000;
+      })
+      ->Unit(benchmark::kMillisecond);
 }
 
 int const registered = [] {
@@ -158,8 +161,10 @@ int const registered = [] {
         std::vector<std::int32_t> key(x.size());
         std::vector<index_t> counts(2048);
         measure(state, n, [&] {
-          std::transform(x.begin(), x.end(), key.begin(), [](float v) { return std::min(2047, static_cast<int>(std::abs(v) * 4096)); });
-          pc::detail::with_thrust(space, 2.0 * static_cast<double>(n), counted_by_sorting{n, 2048, key.data(), counts.data()});
+          std::transform(x.begin(), x.end(), key.begin(),
+                         [](float v) { return std::min(2047, static_cast<int>(std::abs(v) * 4096)); });
+          pc::detail::with_thrust(space, 2.0 * static_cast<double>(n),
+                                  counted_by_sorting{n, 2048, key.data(), counts.data()});
         });
       });
       benchmark::RegisterBenchmark(("sort/f32" + end).c_str(), [=](benchmark::State& state) {

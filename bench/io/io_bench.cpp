@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Files of 64 MiB of floats in a temporary folder, and batches gathered at random. read_idx/…, gather/<batch>, safetensors/write, …/read,
-// checkpoint/save, …/load. Rates are bytes of numbers per second; writing includes the flush to the disk, reading finds the file in the system's
-// cache. peer/read_file/safetensors/read: the bytes of that file alone.
+// Files of 64 MiB of floats in a temporary folder, and batches gathered at random. read_idx/…, gather/<batch>,
+// safetensors/write, …/read, checkpoint/save, …/load. Rates are bytes of numbers per second; writing includes the flush
+// to the disk, reading finds the file in the system's cache. peer/read_file/safetensors/read: the bytes of that file
+// alone.
 #include <benchmark/benchmark.h>
 
 #include <cstddef>
@@ -51,7 +52,8 @@ std::vector<float> const& numbers() {
   return x;
 }
 void rate(benchmark::State& state, std::size_t bytes) {
-  state.counters["bytes"] = benchmark::Counter(static_cast<double>(bytes), benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["bytes"] =
+      benchmark::Counter(static_cast<double>(bytes), benchmark::Counter::kIsIterationInvariantRate);
 }
 std::size_t size_of_numbers() { return numbers().size() * sizeof(float); }
 
@@ -83,7 +85,8 @@ void gather(benchmark::State& state, index_t batch) {
   std::vector<std::int32_t> y(static_cast<std::size_t>(batch));
   index_t first = 0;
   for (auto _ : state) {
-    d.gather(std::span(order).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(batch)), x.data(), y.data());
+    d.gather(std::span(order).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(batch)), x.data(),
+             y.data());
     benchmark::ClobberMemory();
     first = (first + batch) % (d.size / batch * batch);
   }
@@ -113,7 +116,10 @@ void read_bytes(benchmark::State& state) {
   rate(state, size_of_numbers());
 }
 
-io::checkpoint_view view() { return {.state = {{"step", "1"}}, .tensors = {{"parameters", {io::view_of<float>("weight", {side, side}, numbers())}}}}; }
+io::checkpoint_view view() {
+  return {.state = {{"step", "1"}},
+          .tensors = {{"parameters", {io::view_of<float>("weight", {side, side}, numbers())}}}};
+}
 void save_checkpoint(benchmark::State& state) {
   auto const what = view();
   index_t step = 0;
@@ -130,7 +136,8 @@ int const registered = [] {
   auto const timed = [](auto* b) { b->UseRealTime()->Unit(benchmark::kMillisecond); };
   timed(benchmark::RegisterBenchmark("read_idx/4096x4096", read_idx));
   for (index_t const batch : {index_t{64}, index_t{256}})
-    benchmark::RegisterBenchmark(("gather/" + std::to_string(batch)).c_str(), [=](benchmark::State& s) { gather(s, batch); });
+    benchmark::RegisterBenchmark(("gather/" + std::to_string(batch)).c_str(),
+                                 [=](benchmark::State& s) { gather(s, batch); });
   timed(benchmark::RegisterBenchmark("safetensors/write", write_safetensors));
   timed(benchmark::RegisterBenchmark("safetensors/read", read_safetensors));
   timed(benchmark::RegisterBenchmark("checkpoint/save", save_checkpoint));

@@ -1,10 +1,11 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// A step's walk over a pipeline of two ranks (threads) beside its bound: two ranks that each walk their half of the layers without talking, and
-// the schedule simulated with the times that those take; both in turn, in one run. (The second rank's half gives the gradient of its input, one
-// product of its 24 more than the first one's.) `share_of_bound` near 1 means that messages and bookkeeping cost nothing.
-// Two ranks need two idle processors. `cpu_share` compares processor time in place of time on the clock: under load it still says what
-// messages and bookkeeping cost, though not how long ranks idle.
+// A step's walk over a pipeline of two ranks (threads) beside its bound: two ranks that each walk their half of the
+// layers without talking, and the schedule simulated with the times that those take; both in turn, in one run. (The
+// second rank's half gives the gradient of its input, one product of its 24 more than the first one's.)
+// `share_of_bound` near 1 means that messages and bookkeeping cost nothing. Two ranks need two idle processors.
+// `cpu_share` compares processor time in place of time on the clock: under load it still says what messages and
+// bookkeeping cost, though not how long ranks idle.
 #include <pleat/comm/local.hpp>
 #include <pleat/plan/simulate.hpp>
 #include <pleat/pleat.hpp>
@@ -28,13 +29,20 @@ using pl::index_t;
 
 constexpr index_t width = 256, rows = 64;  // of a micro-batch: 64 KiB per message
 
-auto network(index_t blocks) { return pl::nn::repeat("block", blocks, pl::nn::sequential(pl::nn::linear("in", width, width), pl::nn::relu(), pl::nn::linear("out", width, width))); }
+auto network(index_t blocks) {
+  return pl::nn::repeat(
+      "block", blocks,
+      pl::nn::sequential(pl::nn::linear("in", width, width), pl::nn::relu(), pl::nn::linear("out", width, width)));
+}
 using net_type = decltype(network(1));
 
 struct inputs {
   pl::parallel::model<net_type>* m;
   tensor x, target;
-  explicit inputs(pl::parallel::model<net_type>& model) : m(&model), x(tensor::allocate(model.context(), {rows, width})), target(tensor::allocate(model.context(), {rows, width})) {
+  explicit inputs(pl::parallel::model<net_type>& model)
+      : m(&model),
+        x(tensor::allocate(model.context(), {rows, width})),
+        target(tensor::allocate(model.context(), {rows, width})) {
     pl::compute::fill(model.context().space(), x.size(), 0.5f, x.data());
     pl::compute::fill(model.context().space(), x.size(), 0.25f, target.data());
   }
@@ -60,8 +68,9 @@ double processor_now() {
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
-/// What a rank of the pipeline does to its own layers, with nobody to wait for: under gpipe all forward passes come first, so all their
-/// activations are alive at once; the other schedules keep few. \param first nobody wants the gradient of its input
+/// What a rank of the pipeline does to its own layers, with nobody to wait for: under gpipe all forward passes come
+/// first, so all their activations are alive at once; the other schedules keep few. \param first nobody wants the
+/// gradient of its input
 void walk_alone(pl::parallel::model<net_type>& m, inputs& source, bool first, bool forward_first) {
   auto const all = m.plan().recomputes();
   auto const& micro = m.share().micro_batches();
@@ -77,7 +86,9 @@ void walk_alone(pl::parallel::model<net_type>& m, inputs& source, bool first, bo
     p.segments = micro[j].segments;
     return p;
   };
-  auto const forward = [&](std::size_t j) { dy[j] = m.mean_square(work[j].forward(pass_of(j), m.net(), 0, m.layout().units(), all, source.x), source.target).dy; };
+  auto const forward = [&](std::size_t j) {
+    dy[j] = m.mean_square(work[j].forward(pass_of(j), m.net(), 0, m.layout().units(), all, source.x), source.target).dy;
+  };
   auto const backward = [&](std::size_t j) {
     for (auto& e : m.arena().entries()) e.use.done = 0;
     (void)work[j].backward(pass_of(j), m.net(), 0, m.layout().units(), std::move(dy[j]));
@@ -93,14 +104,16 @@ struct measured {
   seconds halves[2], taken;
 };
 
-// Seconds per step: each rank's half alone, and both halves as a pipeline (of the slower rank), in turn; the least of `repeats` rounds, as the
-// others were disturbed.
+// Seconds per step: each rank's half alone, and both halves as a pipeline (of the slower rank), in turn; the least of
+// `repeats` rounds, as the others were disturbed.
 measured measure(pl::plan::plan const& p, index_t blocks, int repeats) {
   auto const n = static_cast<std::size_t>(repeats);
   struct slowest {
     std::vector<double> wall, processor;
     explicit slowest(std::size_t rounds) : wall(rounds, 0), processor(rounds, 0) {}
-    [[nodiscard]] seconds least() const { return {*std::min_element(wall.begin(), wall.end()), *std::min_element(processor.begin(), processor.end())}; }
+    [[nodiscard]] seconds least() const {
+      return {*std::min_element(wall.begin(), wall.end()), *std::min_element(processor.begin(), processor.end())};
+    }
   };
   slowest halves[2] = {slowest(n), slowest(n)}, taken(n);
   std::mutex guard;
@@ -151,10 +164,12 @@ void pipeline(benchmark::State& state, char const* schedule, index_t m) {
     state.SetIterationTime(seen.taken.wall);
   }
   auto const s = pl::plan::make_schedule(pl::plan::parse_schedule_kind(schedule), 2, m);
-  // A half is 8 products forward, 8 for weights, and 8 for inputs, 7 on the first rank. Of zb-v each rank has two stages of half its products.
+  // A half is 8 products forward, 8 for weights, and 8 for inputs, 7 on the first rank. Of zb-v each rank has two
+  // stages of half its products.
   pl::plan::stage_costs costs{.forward = {}, .backward_input = {}, .backward_weight = {}};
   for (auto const rank : s.rank_of) {
-    double const each = seen.halves[rank].wall / static_cast<double>(m) * static_cast<double>(s.ranks()) / static_cast<double>(s.stages());
+    double const each = seen.halves[rank].wall / static_cast<double>(m) * static_cast<double>(s.ranks()) /
+                        static_cast<double>(s.stages());
     costs.forward.push_back(each * (rank == 0 ? 8 / 23.0 : 8 / 24.0));
     costs.backward_input.push_back(each * (rank == 0 ? 7 / 23.0 : 8 / 24.0));
     costs.backward_weight.push_back(each * (rank == 0 ? 8 / 23.0 : 8 / 24.0));
@@ -168,8 +183,11 @@ void pipeline(benchmark::State& state, char const* schedule, index_t m) {
 }
 
 void register_all() {
-  for (auto const& [schedule, m] : {std::pair{"1f1b", 32}, {"gpipe", 32}, {"zb-h1", 32}, {"1f1b", 4}, {"zb-h1", 4}, {"zb-v", 4}})
-    benchmark::RegisterBenchmark(("pipeline/" + std::string(schedule) + "/ranks:2/micro_batches:" + std::to_string(m)).c_str(), [schedule = schedule, m = m](benchmark::State& s) { pipeline(s, schedule, m); })
+  for (auto const& [schedule, m] :
+       {std::pair{"1f1b", 32}, {"gpipe", 32}, {"zb-h1", 32}, {"1f1b", 4}, {"zb-h1", 4}, {"zb-v", 4}})
+    benchmark::RegisterBenchmark(
+        ("pipeline/" + std::string(schedule) + "/ranks:2/micro_batches:" + std::to_string(m)).c_str(),
+        [schedule = schedule, m = m](benchmark::State& s) { pipeline(s, schedule, m); })
         ->UseManualTime()
         ->Iterations(1)
         ->Unit(benchmark::kMillisecond);

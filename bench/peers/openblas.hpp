@@ -17,8 +17,8 @@ class openblas {
  public:
   openblas() {
 #if defined(__x86_64__)
-    // Where OpenBLAS does not know a processor it falls back to its AVX2 kernels; a yardstick gets its best ones, whatever the environment
-    // of this machine says (which a container may have set for the sake of equal results).
+    // Where OpenBLAS does not know a processor it falls back to its AVX2 kernels; a yardstick gets its best ones,
+    // whatever the environment of this machine says (which a container may have set for the sake of equal results).
     if (__builtin_cpu_supports("avx512f")) setenv("OPENBLAS_CORETYPE", "SkylakeX", 1);
     unsetenv("OPENBLAS_L2_SIZE");
 #endif
@@ -48,10 +48,8 @@ class openblas {
             bool accumulate = false) const {
     constexpr int row_major = 101, plain = 111, turned = 112;
     auto const call = [&] {
-      if constexpr (std::is_same_v<T, float>)
-        return sgemm_;
-      else
-        return dgemm_;
+      if constexpr (std::is_same_v<T, float>) return sgemm_;
+      else return dgemm_;
     }();
     call(row_major, ta ? turned : plain, tb ? turned : plain, m, n, k, T(1), a, lda, b, ldb, T(accumulate), c, ldc);
   }
@@ -60,8 +58,7 @@ class openblas {
   template <class T>
   using gemm_function = void(int, int, int, int, int, int, T, T const*, int, T const*, int, T, T*, int);
 
-  template <class F>
-  F* find(std::string const& symbol) const {
+  template <class F> F* find(std::string const& symbol) const {
     void* p = dlsym(handle_, symbol.c_str());
     if (!p) p = dlsym(handle_, ("scipy_" + symbol).c_str());  // the PyPI package prefixes its names
     return reinterpret_cast<F*>(p);

@@ -60,7 +60,9 @@ void cut(benchmark::State& state) {
 }
 
 bool const listed = [] {
-  struct size { index_t ranks, micro_batches; };
+  struct size {
+    index_t ranks, micro_batches;
+  };
   for (auto const k : {plan::schedule_kind::one_f_one_b, plan::schedule_kind::interleaved, plan::schedule_kind::zb_v})
     for (auto const [p, m] : {size{8, 32}, size{16, 1024}, size{128, 1024}}) {
       std::string const what = std::string(plan::name(k)) + "/p" + std::to_string(p) + "_m" + std::to_string(m);

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// A whole training step of a GPT (examples/07_language_model): forward, loss, backward, AdamW on tokens that lie in memory.
-// The peer is bench/peers/pytorch_steps.py --filter gpt: scaled_dot_product_attention, eager.
+// A whole training step of a GPT (examples/07_language_model): forward, loss, backward, AdamW on tokens that lie in
+// memory. The peer is bench/peers/pytorch_steps.py --filter gpt: scaled_dot_product_attention, eager.
 #include <pleat/pleat.hpp>
 
 #include <benchmark/benchmark.h>
@@ -27,7 +27,8 @@ double cpu_seconds() {
 void step(benchmark::State& state, gpt::sizes const& sizes, pl::index_t batch, int threads, bool deterministic) {
   pl::world w(pl::comm::communicator(pl::comm::self{}), threads);
   auto const net = gpt::network(sizes);
-  auto model = pl::parallel::build(net, pl::plan::search(net, w, {.global_batch = batch, .deterministic = deterministic}), w, {.seed = 1});
+  auto model = pl::parallel::build(
+      net, pl::plan::search(net, w, {.global_batch = batch, .deterministic = deterministic}), w, {.seed = 1});
   pl::nn::optimizer_state<float, space> optimizer(model.context(), model.arena(), pl::nn::adamw{.learning_rate = 1e-5});
   auto x = pl::tensor<float, space>::allocate(model.context(), {batch, sizes.context});
   auto labels = pl::tensor<std::int32_t, space>::allocate(model.context(), x.shape());
@@ -52,20 +53,28 @@ void step(benchmark::State& state, gpt::sizes const& sizes, pl::index_t batch, i
   double const before = cpu_seconds();
   for (auto _ : state) once();
   state.counters["cpu_ms/step"] = (cpu_seconds() - before) * 1e3 / static_cast<double>(state.iterations());
-  state.counters["tokens/s"] = benchmark::Counter(static_cast<double>(batch * sizes.context), benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["tokens/s"] =
+      benchmark::Counter(static_cast<double>(batch * sizes.context), benchmark::Counter::kIsIterationInvariantRate);
   rusage u{};
   getrusage(RUSAGE_SELF, &u);
   state.counters["peak_MB"] = static_cast<double>(u.ru_maxrss) / 1024;
-  state.counters["model_MB"] = static_cast<double>(model.arena().bytes() + static_cast<pl::index_t>(model.context().pool().statistics().bytes_held)) / 1048576;
+  state.counters["model_MB"] =
+      static_cast<double>(model.arena().bytes() +
+                          static_cast<pl::index_t>(model.context().pool().statistics().bytes_held)) /
+      1048576;
 }
 
 int const registered = [] {
   gpt::sizes const sizes{};
   for (int threads : {1, 2})
-    benchmark::RegisterBenchmark(("train_step/gpt-6x384/batch:4/adamw/threads:" + std::to_string(threads)).c_str(), [=](benchmark::State& s) { step(s, sizes, 4, threads, false); })
-        ->Unit(benchmark::kMicrosecond)->UseRealTime();
-  benchmark::RegisterBenchmark("train_step/gpt-6x384/batch:4/adamw/deterministic/threads:1", [=](benchmark::State& s) { step(s, sizes, 4, 1, true); })
-      ->Unit(benchmark::kMicrosecond)->UseRealTime();
+    benchmark::RegisterBenchmark(("train_step/gpt-6x384/batch:4/adamw/threads:" + std::to_string(threads)).c_str(),
+                                 [=](benchmark::State& s) { step(s, sizes, 4, threads, false); })
+        ->Unit(benchmark::kMicrosecond)
+        ->UseRealTime();
+  benchmark::RegisterBenchmark("train_step/gpt-6x384/batch:4/adamw/deterministic/threads:1",
+                               [=](benchmark::State& s) { step(s, sizes, 4, 1, true); })
+      ->Unit(benchmark::kMicrosecond)
+      ->UseRealTime();
   return 0;
 }();
 

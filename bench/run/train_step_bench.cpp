@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Whole training steps: forward, loss, backward, optimizer on data that lie in memory. Alone (beside PyTorch: bench/peers/
-// pytorch_steps.py), on two ranks as threads beside two ranks that do not talk (the compute-only bound), and in deterministic mode.
+// Whole training steps: forward, loss, backward, optimizer on data that lie in memory. Alone (beside PyTorch:
+// bench/peers/ pytorch_steps.py), on two ranks as threads beside two ranks that do not talk (the compute-only bound),
+// and in deterministic mode.
 #include <pleat/pleat.hpp>
 
 #include <benchmark/benchmark.h>
@@ -22,8 +23,11 @@ using space = Kokkos::DefaultExecutionSpace;
 template <class Net> class trainer {
  public:
   trainer(Net const& net, pl::extents sample, pl::index_t batch, bool adamw, pl::world& w, bool deterministic = false)
-      : model_(pl::parallel::build(net, pl::plan::search(net, w, {.global_batch = batch, .deterministic = deterministic}), w, {.seed = 1})),
-        optimizer_(model_.context(), model_.arena(), adamw ? pl::nn::optimizer(pl::nn::adamw{.learning_rate = 1e-5}) : pl::nn::optimizer(pl::nn::sgd{.learning_rate = 1e-4, .momentum = 0.9})) {
+      : model_(pl::parallel::build(
+            net, pl::plan::search(net, w, {.global_batch = batch, .deterministic = deterministic}), w, {.seed = 1})),
+        optimizer_(model_.context(), model_.arena(),
+                   adamw ? pl::nn::optimizer(pl::nn::adamw{.learning_rate = 1e-5})
+                         : pl::nn::optimizer(pl::nn::sgd{.learning_rate = 1e-4, .momentum = 0.9})) {
     model_.zero_grad(batch);
     auto const rows = model_.share().rows();
     x_ = pl::tensor<float, space>::allocate(model_.context(), sample.with_batch(rows.size()));
@@ -31,7 +35,8 @@ template <class Net> class trainer {
     std::vector<float> x(static_cast<std::size_t>(x_.size()));
     pl::nn::draw(pl::nn::initializer::normal(1), 1, "data", 0, x_.size(), x.data());
     std::vector<std::int32_t> labels(static_cast<std::size_t>(rows.size()));
-    for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::int32_t>((static_cast<std::size_t>(rows.begin) + i) % 10);
+    for (std::size_t i = 0; i < labels.size(); ++i)
+      labels[i] = static_cast<std::int32_t>((static_cast<std::size_t>(rows.begin) + i) % 10);
     pl::copy_from_host(model_.context(), x.data(), x_);
     pl::copy_from_host(model_.context(), labels.data(), labels_);
   }
@@ -52,16 +57,21 @@ template <class Net> class trainer {
   pl::tensor<std::int32_t, space> labels_;
 };
 
-template <class Net> void alone(benchmark::State& state, Net net, pl::extents sample, pl::index_t batch, bool adamw, int threads, bool deterministic) {
+template <class Net>
+void alone(benchmark::State& state, Net net, pl::extents sample, pl::index_t batch, bool adamw, int threads,
+           bool deterministic) {
   pl::world w(pl::comm::communicator(pl::comm::self{}), threads);
   trainer t(net, sample, batch, adamw, w, deterministic);
   for (int i = 0; i < 3; ++i) t.step();
   for (auto _ : state) t.step();
-  state.counters["samples/s"] = benchmark::Counter(static_cast<double>(batch), benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["samples/s"] =
+      benchmark::Counter(static_cast<double>(batch), benchmark::Counter::kIsIterationInvariantRate);
 }
 
-/// Two ranks as threads. `talk` = false: each has a model of its own over half the batch, and no exchange: what computing alone costs.
-template <class Net> void two_ranks(benchmark::State& state, Net net, pl::extents sample, pl::index_t batch, bool talk, bool deterministic) {
+/// Two ranks as threads. `talk` = false: each has a model of its own over half the batch, and no exchange: what
+/// computing alone costs.
+template <class Net>
+void two_ranks(benchmark::State& state, Net net, pl::extents sample, pl::index_t batch, bool talk, bool deterministic) {
   std::barrier<> gate(2);
   bool go = true;
   pl::comm::run_local(2, [&](pl::comm::communicator c) {
@@ -86,29 +96,38 @@ template <class Net> void two_ranks(benchmark::State& state, Net net, pl::extent
       }
     }
   });
-  state.counters["samples/s"] = benchmark::Counter(static_cast<double>(batch), benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["samples/s"] =
+      benchmark::Counter(static_cast<double>(batch), benchmark::Counter::kIsIterationInvariantRate);
 }
 
-template <class Net> void add(std::string const& network, Net const& net, pl::extents const& sample, pl::index_t batch, std::initializer_list<char const*> optimizers) {
+template <class Net>
+void add(std::string const& network, Net const& net, pl::extents const& sample, pl::index_t batch,
+         std::initializer_list<char const*> optimizers) {
   std::string const stem = "train_step/" + network + "/batch:" + std::to_string(batch) + "/";
   auto const set = [](auto* b) { b->Unit(benchmark::kMicrosecond); };
   for (std::string const optimizer : optimizers)
     for (int threads : {1, 2})
-      set(benchmark::RegisterBenchmark((stem + optimizer + "/threads:" + std::to_string(threads)).c_str(),
-                                       [=](benchmark::State& s) { alone(s, net, sample, batch, optimizer == "adamw", threads, false); }));
-  set(benchmark::RegisterBenchmark((stem + "sgd/deterministic/threads:1").c_str(), [=](benchmark::State& s) { alone(s, net, sample, batch, false, 1, true); }));
-  set(benchmark::RegisterBenchmark((stem + "sgd/thread_ranks:2").c_str(), [=](benchmark::State& s) { two_ranks(s, net, sample, batch, true, false); }));
-  set(benchmark::RegisterBenchmark((stem + "sgd/compute_only:2").c_str(), [=](benchmark::State& s) { two_ranks(s, net, sample, batch, false, false); }));
+      set(benchmark::RegisterBenchmark(
+          (stem + optimizer + "/threads:" + std::to_string(threads)).c_str(),
+          [=](benchmark::State& s) { alone(s, net, sample, batch, optimizer == "adamw", threads, false); }));
+  set(benchmark::RegisterBenchmark((stem + "sgd/deterministic/threads:1").c_str(),
+                                   [=](benchmark::State& s) { alone(s, net, sample, batch, false, 1, true); }));
+  set(benchmark::RegisterBenchmark((stem + "sgd/thread_ranks:2").c_str(),
+                                   [=](benchmark::State& s) { two_ranks(s, net, sample, batch, true, false); }));
+  set(benchmark::RegisterBenchmark((stem + "sgd/compute_only:2").c_str(),
+                                   [=](benchmark::State& s) { two_ranks(s, net, sample, batch, false, false); }));
 }
 
 /// 400 parameters so small that computing is nothing: what is left is our host code (and 4x4 products).
 void host_cost(benchmark::State& state) {
   pl::world w(pl::comm::communicator(pl::comm::self{}), 1);
-  auto const net = pl::nn::sequential(pl::nn::repeat("block", 200, pl::nn::linear("fc", 4, 4)), pl::nn::linear("out", 4, 10));
+  auto const net =
+      pl::nn::sequential(pl::nn::repeat("block", 200, pl::nn::linear("fc", 4, 4)), pl::nn::linear("out", 4, 10));
   trainer t(net, {1, 4}, 1, false, w);
   for (int i = 0; i < 3; ++i) t.step();
   for (auto _ : state) t.step();
-  state.counters["us/parameter"] = benchmark::Counter(402e-6, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+  state.counters["us/parameter"] =
+      benchmark::Counter(402e-6, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
 }
 
 int const registered = [] {

@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Ranks of one process as if a network lay between them: a transport whose operations end no earlier than a link of a given bandwidth could
-/// have carried their bytes. The link needs no processor while it carries, as a network card does not; so it can be hidden behind.
+/// Ranks of one process as if a network lay between them: a transport whose operations end no earlier than a link of a
+/// given bandwidth could have carried their bytes. The link needs no processor while it carries, as a network card does
+/// not; so it can be hidden behind.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +21,8 @@ class linked {
   using clock = std::chrono::steady_clock;
 
  public:
-  linked(pleat::comm::communicator c, double bytes_per_second) : linked(std::move(c), std::make_shared<link>(link{bytes_per_second, {}})) {}
+  linked(pleat::comm::communicator c, double bytes_per_second)
+      : linked(std::move(c), std::make_shared<link>(link{bytes_per_second, {}})) {}
 
   [[nodiscard]] int rank() const { return inner_->rank(); }
   [[nodiscard]] int size() const { return inner_->size(); }
@@ -62,13 +64,19 @@ class linked {
       busy = false;
     }
   };
-  linked(pleat::comm::communicator c, std::shared_ptr<link> l) : inner_(std::make_unique<pleat::comm::communicator>(std::move(c))), link_(std::move(l)) {}
+  linked(pleat::comm::communicator c, std::shared_ptr<link> l)
+      : inner_(std::make_unique<pleat::comm::communicator>(std::move(c))), link_(std::move(l)) {}
 
-  /// Puts a call on the link. \returns when it has gone: a rank sends and receives its bytes once per halving step of a ring
+  /// Puts a call on the link. \returns when it has gone: a rank sends and receives its bytes once per halving step of a
+  /// ring
   clock::time_point carry(pleat::comm::call const& c) {
     double const n = size();
-    double const share = c.kind == pleat::comm::call_kind::all_reduce ? 2 * (n - 1) / n : c.kind == pleat::comm::call_kind::all_gather || c.kind == pleat::comm::call_kind::all_gather_v ? n - 1 : (n - 1) / n;
-    auto const time = std::chrono::duration_cast<clock::duration>(std::chrono::duration<double>(share * static_cast<double>(c.bytes()) / link_->bytes_per_second));
+    double const share =
+        c.kind == pleat::comm::call_kind::all_reduce ? 2 * (n - 1) / n
+        : c.kind == pleat::comm::call_kind::all_gather || c.kind == pleat::comm::call_kind::all_gather_v ? n - 1
+                                                                                                         : (n - 1) / n;
+    auto const time = std::chrono::duration_cast<clock::duration>(
+        std::chrono::duration<double>(share * static_cast<double>(c.bytes()) / link_->bytes_per_second));
     return link_->free = std::max(link_->free, clock::now()) + time;
   }
 

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The main of every benchmark program. Under an MPI launcher it starts MPI, and only rank 0 reports: benchmarks there must use
-// manual time, the maximum over the ranks, so that all ranks agree when to stop.
+// The main of every benchmark program. Under an MPI launcher it starts MPI, and only rank 0 reports: benchmarks there
+// must use manual time, the maximum over the ranks, so that all ranks agree when to stop.
 #include <Kokkos_Core.hpp>
 
 #include <benchmark/benchmark.h>
@@ -22,7 +22,8 @@ struct silent_reporter : benchmark::BenchmarkReporter {
 };
 
 bool under_a_launcher() {
-  return std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr || std::getenv("PMI_SIZE") != nullptr || std::getenv("PMIX_RANK") != nullptr;
+  return std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr || std::getenv("PMI_SIZE") != nullptr ||
+         std::getenv("PMIX_RANK") != nullptr;
 }
 
 }  // namespace

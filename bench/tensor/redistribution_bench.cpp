@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// A plan for thousands of ranks, as one of them computes it: the steps, their bytes over all ranks, and this rank's own boxes.
+// A plan for thousands of ranks, as one of them computes it: the steps, their bytes over all ranks, and this rank's own
+// boxes.
 #include <benchmark/benchmark.h>
 
 #include <string>
@@ -38,18 +39,19 @@ int const registered = [] {
   extents const shape{50257, 12288};  // the output projection of a large language model: uneven over every power of two
   auto const add = [&](mesh const& m, std::vector<way> const& ways) {
     for (auto const& w : ways)
-      benchmark::RegisterBenchmark(("plan/" + m.to_string() + "/" + w.name).c_str(),
-                                   [=](benchmark::State& s) { plan(s, m, shape, w); })
-          ->Unit(benchmark::kMillisecond);
+      benchmark::RegisterBenchmark(("plan/" + m.to_string() + "/" + w.name).c_str(), [=](benchmark::State& s) {
+        plan(s, m, shape, w);
+      })->Unit(benchmark::kMillisecond);
   };
   placement const whole{};
   add(mesh{{"data", 4096}}, {{"gather", shard<0>{}, whole},
                              {"reduce_scatter", partial{}, shard<0>{}},
                              {"all_reduce", partial{}, whole},
                              {"turn", shard<0>{}, shard<1>{}}});
-  add(mesh{{"data", 64}, {"tensor", 64}}, {{"gather", placement{shard<0>{}, shard<1>{}}, whole},
-                                           {"nested", placement{shard<0>{}, shard<0>{}}, placement{replicate{}, shard<0>{}}},
-                                           {"swap", placement{shard<0>{}, shard<1>{}}, placement{shard<1>{}, shard<0>{}}}});
+  add(mesh{{"data", 64}, {"tensor", 64}},
+      {{"gather", placement{shard<0>{}, shard<1>{}}, whole},
+       {"nested", placement{shard<0>{}, shard<0>{}}, placement{replicate{}, shard<0>{}}},
+       {"swap", placement{shard<0>{}, shard<1>{}}, placement{shard<1>{}, shard<0>{}}}});
   add(mesh{{"data", 16}, {"tensor", 8}, {"pipeline", 32}},
       {{"mixed", placement{shard<0>{}, partial{}, shard<1>{}}, placement{shard<1>{}, shard<0>{}, replicate{}}},
        {"nested", placement{shard<0>{}, shard<0>{}, shard<0>{}}, placement{shard<1>{}, shard<0>{}, shard<1>{}}}});

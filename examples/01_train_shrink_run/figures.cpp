@@ -5,18 +5,33 @@
 #include "parts.hpp"
 
 // PLEAT_DIGITS is where the build found the shipped digits; an installed program is told by --data.
-pl::io::split read_data(options const& o) { return o.data.empty() ? pl::io::load_digits(PLEAT_DIGITS) : pl::io::mnist(o.data); }
+pl::io::split read_data(options const& o) {
+  return o.data.empty() ? pl::io::load_digits(PLEAT_DIGITS) : pl::io::mnist(o.data);
+}
 
-void write_figures(std::string const& network, pl::run::fit_report const& trained, std::vector<pl::compress::stage> const& stages, options const& o, pl::world const& world) {
+void write_figures(std::string const& network, pl::run::fit_report const& trained,
+                   std::vector<pl::compress::stage> const& stages, options const& o, pl::world const& world) {
   if (!world.root()) return;
-  nlohmann::json const figures{{"network", network}, {"test_error", stages.front().test_error}, {"samples_per_second", trained.samples_per_second}, {"seconds", trained.seconds},
-                         {"steps", trained.steps}, {"ranks", world.size()}, {"threads", world.threads}, {"deterministic", o.deterministic}, {"stages", nlohmann::json::parse(pl::compress::stage_list(stages).json())}};
+  nlohmann::json const figures{{"network", network},
+                               {"test_error", stages.front().test_error},
+                               {"samples_per_second", trained.samples_per_second},
+                               {"seconds", trained.seconds},
+                               {"steps", trained.steps},
+                               {"ranks", world.size()},
+                               {"threads", world.threads},
+                               {"deterministic", o.deterministic},
+                               {"stages", nlohmann::json::parse(pl::compress::stage_list(stages).json())}};
   for (auto const& path : {o.json, o.out.empty() ? std::string() : o.out + "/report.json"})
     if (!path.empty()) pl::io::write_file(path, figures.dump(2) + "\n");
 }
 
-void write_served(pl::run::evaluation const& e, pl::run::serve_report const& served, options const& o, pl::world const& world) {
+void write_served(pl::run::evaluation const& e, pl::run::serve_report const& served, options const& o,
+                  pl::world const& world) {
   if (o.json.empty() || !world.root()) return;
-  nlohmann::json const figures{{"test_error", e.error()}, {"throughput", served.throughput}, {"p50_us", served.p50 * 1e6}, {"p99_us", served.p99 * 1e6}, {"ranks", world.size()}};
+  nlohmann::json const figures{{"test_error", e.error()},
+                               {"throughput", served.throughput},
+                               {"p50_us", served.p50 * 1e6},
+                               {"p99_us", served.p99 * 1e6},
+                               {"ranks", world.size()}};
   pl::io::write_file(o.json, figures.dump(2) + "\n");
 }

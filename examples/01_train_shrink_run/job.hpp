@@ -13,7 +13,9 @@
 #include "parts.hpp"
 
 // What the saved file says about itself, so that --evaluate needs nothing else.
-inline pl::run::model_description about(std::string const& network, pl::io::dataset const& d) { return {network, pl::run::input_normalisation{d.mean, d.scale}, {}}; }
+inline pl::run::model_description about(std::string const& network, pl::io::dataset const& d) {
+  return {network, pl::run::input_normalisation{d.mean, d.scale}, {}};
+}
 
 inline void print(pl::world const& world, char const* format, auto... values) {
   char line[300];
@@ -47,31 +49,42 @@ inline pl::run::fit_options fine_tune_options(options const& o, pl::index_t samp
 }
 
 // What the planner expects of a step on this machine, beside what was measured, and the bytes of a rank.
-template <class Net> void explain_step(pl::parallel::model<Net>& model, pl::io::dataset const& data, pl::run::fit_report const& trained, pl::world& world) {
+template <class Net>
+void explain_step(pl::parallel::model<Net>& model, pl::io::dataset const& data, pl::run::fit_report const& trained,
+                  pl::world& world) {
   if (trained.steps == 0) return;
   auto const machine = pl::plan::measure_machine(model.context(), model.ranks());
-  auto const network = pl::nn::describe(model.net(), pl::run::batch_shape(data, pl::plan::largest_micro_batch(model.plan())));
+  auto const network =
+      pl::nn::describe(model.net(), pl::run::batch_shape(data, pl::plan::largest_micro_batch(model.plan())));
   auto const expected = pl::plan::predict_step(model.plan(), network, machine);
   auto const ledger = pl::plan::make_ledger(model.plan(), network, model.arena().size(), model.arena().states());
   world.say("machine: " + machine.to_string());
   world.say("memory:  " + ledger.to_string());
-  print(world, "step:    predicted %.3f ms, measured %.3f ms  (%s)", expected.total() * 1e3, trained.seconds / static_cast<double>(trained.steps) * 1e3, expected.to_string().c_str());
+  print(world, "step:    predicted %.3f ms, measured %.3f ms  (%s)", expected.total() * 1e3,
+        trained.seconds / static_cast<double>(trained.steps) * 1e3, expected.to_string().c_str());
 }
 
 // The text of the tutorial.
 // [train_shrink_run]
 template <class Net> void train_shrink_run(Net net, std::string const& network, options const& o, pl::world& world) {
   auto const data = read_data(o);
-  auto const plan = pl::plan::search(net, world, {.global_batch = o.batch, .deterministic = o.deterministic, .micro_batches = o.micro_batches, .overlap = !o.no_overlap});
+  auto const plan = pl::plan::search(net, world,
+                                     {.global_batch = o.batch,
+                                      .deterministic = o.deterministic,
+                                      .micro_batches = o.micro_batches,
+                                      .overlap = !o.no_overlap});
   auto model = pl::parallel::build(net, plan, world, {.seed = o.seed});
   auto const trained = pl::run::fit(model, data.train, fit_options(o));
 
   auto const again = fine_tune_options(o, data.train.size);
   pl::compress::stage_list stages;
   stages.add(pl::compress::measure("trained", model, data.test));
-  auto const small = model | (pl::compress::prune{.sparsity = o.sparsity, .schedule = pl::compress::cubic{5}, .retrain = pl::compress::fine_tune(data.train, again)}
-                              | pl::compress::fine_tune(data.train, again)
-                              | pl::compress::quantize<pl::codec::int8<float>>{}).recorded(pl::compress::record_stages(stages, data.test));
+  auto const small =
+      model | (pl::compress::prune{.sparsity = o.sparsity,
+                                   .schedule = pl::compress::cubic{5},
+                                   .retrain = pl::compress::fine_tune(data.train, again)} |
+               pl::compress::fine_tune(data.train, again) | pl::compress::quantize<pl::codec::int8<float>>{})
+                  .recorded(pl::compress::record_stages(stages, data.test));
   if (world.root()) stages.print(std::cout);
   // [train_shrink_run]
   explain_step(model, data.train, trained, world);
@@ -86,7 +99,11 @@ template <class Net> void train_shrink_run(Net net, std::string const& network, 
 // Training alone, for comparing runs.
 template <class Net> void train_only(Net net, std::string const& network, options const& o, pl::world& world) {
   auto const data = read_data(o);
-  auto const plan = pl::plan::search(net, world, {.global_batch = o.batch, .deterministic = o.deterministic, .micro_batches = o.micro_batches, .overlap = !o.no_overlap});
+  auto const plan = pl::plan::search(net, world,
+                                     {.global_batch = o.batch,
+                                      .deterministic = o.deterministic,
+                                      .micro_batches = o.micro_batches,
+                                      .overlap = !o.no_overlap});
   auto model = pl::parallel::build(net, plan, world, {.seed = o.seed});
   auto const trained = pl::run::fit(model, data.train, fit_options(o));
   auto const stage = pl::compress::measure("trained", model, data.test);
@@ -102,13 +119,15 @@ template <class Net> void evaluate(Net net, options const& o, pl::world& world) 
   pl::run::load(model, o.evaluate);
   auto const e = pl::run::evaluate(model, data.test);
   auto const served = pl::run::serve(model, data.test, {.batch = 32});
-  print(world, "%s: test error %.2f %% (%lld of %lld wrong); %.0f answers/s, p50 %.0f us, p99 %.0f us", o.evaluate.c_str(), 100 * e.error(), static_cast<long long>(e.errors),
-        static_cast<long long>(e.samples), served.throughput, served.p50 * 1e6, served.p99 * 1e6);
+  print(world, "%s: test error %.2f %% (%lld of %lld wrong); %.0f answers/s, p50 %.0f us, p99 %.0f us",
+        o.evaluate.c_str(), 100 * e.error(), static_cast<long long>(e.errors), static_cast<long long>(e.samples),
+        served.throughput, served.p50 * 1e6, served.p99 * 1e6);
   write_served(e, served, o, world);
 }
 
 // `dense` is the network that is trained, `stored` the same with weights in any form that a file may hold.
-template <class Dense, class Stored> void run_job(Dense dense, Stored stored, std::string const& network, options const& o, pl::world& world) {
+template <class Dense, class Stored>
+void run_job(Dense dense, Stored stored, std::string const& network, options const& o, pl::world& world) {
   if (!o.evaluate.empty()) evaluate(std::move(stored), o, world);
   else if (o.train_only) train_only(std::move(dense), network, o, world);
   else train_shrink_run(std::move(dense), network, o, world);

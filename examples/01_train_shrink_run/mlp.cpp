@@ -10,19 +10,23 @@ std::vector<pl::index_t> widths_of(std::string const& text, pl::index_t inputs) 
   while (good && at <= text.size()) {
     std::size_t const end = std::min(text.find('-', at), text.size());
     std::string const number = text.substr(at, end - at);
-    good = !number.empty() && number.size() < 8 && number.find_first_not_of("0123456789") == std::string::npos && std::stol(number) > 0;
+    good = !number.empty() && number.size() < 8 && number.find_first_not_of("0123456789") == std::string::npos &&
+           std::stol(number) > 0;
     if (good) widths.push_back(std::stol(number));
     at = end + 1;
   }
   if (!good || widths.size() < 2)
-    throw pl::error{"--model", "'" + text + "' is no network", "Use lenet-300-100, lenet-5, or mlp: and the widths of all layers, e.g. mlp:784-300-100-10"};
+    throw pl::error{"--model", "'" + text + "' is no network",
+                    "Use lenet-300-100, lenet-5, or mlp: and the widths of all layers, e.g. mlp:784-300-100-10"};
   if (widths.front() != inputs)
-    throw pl::error{"--model", "'" + text + "' takes " + std::to_string(widths.front()) + " numbers, a sample of this data has " + std::to_string(inputs)};
+    throw pl::error{"--model", "'" + text + "' takes " + std::to_string(widths.front()) +
+                                   " numbers, a sample of this data has " + std::to_string(inputs)};
   return widths;
 }
 
 void run_mlp(std::string const& network, options const& o, pl::world& world) {
   auto const sample = read_data(o).test.sample;
-  auto const widths = widths_of(network == "lenet-300-100" ? "mlp:" + std::to_string(sample.size()) + "-300-100-10" : network, sample.size());
+  auto const widths = widths_of(
+      network == "lenet-300-100" ? "mlp:" + std::to_string(sample.size()) + "-300-100-10" : network, sample.size());
   run_job(mlp<networks::dense>(widths), mlp<networks::stored>(widths), network, o, world);
 }

@@ -30,16 +30,19 @@ template <class Forms> auto mlp(std::vector<pleat::index_t> const& widths) {
   for (std::size_t i = 1; i + 1 < widths.size(); ++i)
     hidden.emplace_back(linear("fc" + std::to_string(i), widths[i - 1], widths[i]), nn::relu<>());
   std::size_t const last = widths.size() - 1;
-  return nn::sequential(nn::repeat<block>("hidden", std::move(hidden)), linear("fc" + std::to_string(last), widths[last - 1], widths[last]));
+  return nn::sequential(nn::repeat<block>("hidden", std::move(hidden)),
+                        linear("fc" + std::to_string(last), widths[last - 1], widths[last]));
 }
 
-// LeNet-5 as Caffe has it: 20 and 50 filters of 5x5 with max pooling, then 500 and 10 outputs. Images of 8x8 get padding, so that
-// something is left to pool.
+// LeNet-5 as Caffe has it: 20 and 50 filters of 5x5 with max pooling, then 500 and 10 outputs. Images of 8x8 get
+// padding, so that something is left to pool.
 template <class Forms> auto lenet_5(pleat::extents const& sample) {
   namespace nn = pleat::nn;
   using linear = nn::linear<Forms>;
   using conv2d = nn::conv2d<Forms>;
-  if (sample.rank() != 3) throw pleat::error{"--model", "lenet-5 takes images [channels, height, width], a sample of this data is " + sample.to_string()};
+  if (sample.rank() != 3)
+    throw pleat::error{
+        "--model", "lenet-5 takes images [channels, height, width], a sample of this data is " + sample.to_string()};
   pleat::index_t const padding = sample[1] < 28 ? 2 : 0;
   auto const half = [&](pleat::index_t n) { return (n + 2 * padding - 4) / 2; };
   pleat::index_t const features = 50 * half(half(sample[1])) * half(half(sample[2]));

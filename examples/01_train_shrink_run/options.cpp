@@ -6,14 +6,20 @@
 
 std::optional<int> parse(int argc, char** argv, options& o) {
   CLI::App app("Trains a network, shrinks it, saves it and runs it, on any number of ranks.");
-  app.add_option("--model", o.model, "lenet-300-100, lenet-5, or mlp:784-…-10 with the widths of all layers")->capture_default_str();
+  app.add_option("--model", o.model, "lenet-300-100, lenet-5, or mlp:784-…-10 with the widths of all layers")
+      ->capture_default_str();
   app.add_option("--epochs", o.epochs)->check(CLI::Range(1, 100000))->capture_default_str();
-  app.add_option("--micro-batches", o.micro_batches, "walks per step; gradients are exchanged after the last")->check(CLI::Range(1, 1000000))->capture_default_str();
+  app.add_option("--micro-batches", o.micro_batches, "walks per step; gradients are exchanged after the last")
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
   app.add_option("--optimizer", o.optimizer)->check(CLI::IsMember({"adamw", "sgd"}))->capture_default_str();
   app.add_option("--learning-rate", o.learning_rate)->check(command_line::positive())->capture_default_str();
-  app.add_option("--sparsity", o.sparsity, "share of the weights that pruning removes")->check(command_line::number(0, 0.9999))->capture_default_str();
+  app.add_option("--sparsity", o.sparsity, "share of the weights that pruning removes")
+      ->check(command_line::number(0, 0.9999))
+      ->capture_default_str();
   app.add_option("--checkpoint", o.checkpoint, "folder for checkpoints");
-  app.add_option("--checkpoint-steps", o.checkpoint_steps, "steps between checkpoints (default: one per epoch)")->check(CLI::Range(1, 1000000000));
+  app.add_option("--checkpoint-steps", o.checkpoint_steps, "steps between checkpoints (default: one per epoch)")
+      ->check(CLI::Range(1, 1000000000));
   app.add_option("--out", o.out, "folder for model.safetensors, compressed.safetensors, report.json, report.svg");
   app.add_option("--evaluate", o.evaluate, "load this file and evaluate it, nothing else");
   app.add_flag("--resume", o.resume, "go on from the newest checkpoint");
@@ -22,6 +28,7 @@ std::optional<int> parse(int argc, char** argv, options& o) {
   command_line::add_timeout(app, o);
   command_line::add_common(app, o);
   return command_line::parse(app, argc, argv, [&] {
-    if (o.resume && o.checkpoint.empty()) throw CLI::ValidationError("--resume needs --checkpoint DIR: the folder to go on from");
+    if (o.resume && o.checkpoint.empty())
+      throw CLI::ValidationError("--resume needs --checkpoint DIR: the folder to go on from");
   });
 }

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// What the command line says. Plain data: the source that parses needs nothing of pleat, the others nothing of the parser.
+// What the command line says. Plain data: the source that parses needs nothing of pleat, the others nothing of the
+// parser.
 #pragma once
 
 #include <cstdint>

@@ -14,10 +14,13 @@ namespace pl = pleat;
 
 pl::io::split read_data(options const& o);
 
-// Runs the job that the options ask for, on the network that they name; one source file for each, so that they compile side by side.
+// Runs the job that the options ask for, on the network that they name; one source file for each, so that they compile
+// side by side.
 void run_mlp(std::string const& network, options const& o, pl::world& world);
 void run_lenet_5(std::string const& network, options const& o, pl::world& world);
 
 // Every figure as JSON, into --json FILE and --out DIR/report.json.
-void write_figures(std::string const& network, pl::run::fit_report const& trained, std::vector<pl::compress::stage> const& stages, options const& o, pl::world const& world);
-void write_served(pl::run::evaluation const& e, pl::run::serve_report const& served, options const& o, pl::world const& world);
+void write_figures(std::string const& network, pl::run::fit_report const& trained,
+                   std::vector<pl::compress::stage> const& stages, options const& o, pl::world const& world);
+void write_served(pl::run::evaluation const& e, pl::run::serve_report const& served, options const& o,
+                  pl::world const& world);

@@ -11,14 +11,17 @@
 int main(int argc, char** argv) {
   options o;
   if (auto const code = parse(argc, argv, o)) return *code;
-  return pl::run::launch(argc, argv, [&](pl::world& world) {
-    if (o.timeout > 0 && world.size() > 1) world.comm.set_timeout(o.timeout);
-    pl::comm::on_root(world.comm, [&] {  // not only when there is something to lose
-      if (!o.out.empty()) pl::io::make_folder(o.out);
-      if (!o.json.empty()) pl::io::demand_writable_file(o.json);
-    });
-    std::string const network = o.evaluate.empty() ? o.model : pl::run::describe_file(o.evaluate).network;
-    if (network == "lenet-5") run_lenet_5(network, o, world);
-    else run_mlp(network, o, world);
-  }, {.thread_ranks = o.thread_ranks, .threads = o.threads});
+  return pl::run::launch(argc, argv,
+                         [&](pl::world& world) {
+                           if (o.timeout > 0 && world.size() > 1) world.comm.set_timeout(o.timeout);
+                           pl::comm::on_root(world.comm, [&] {  // not only when there is something to lose
+                             if (!o.out.empty()) pl::io::make_folder(o.out);
+                             if (!o.json.empty()) pl::io::demand_writable_file(o.json);
+                           });
+                           std::string const network =
+                               o.evaluate.empty() ? o.model : pl::run::describe_file(o.evaluate).network;
+                           if (network == "lenet-5") run_lenet_5(network, o, world);
+                           else run_mlp(network, o, world);
+                         },
+                         {.thread_ranks = o.thread_ranks, .threads = o.threads});
 }

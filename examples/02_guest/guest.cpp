@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// A guest in a simulation: the host code owns MPI, Kokkos, a communicator and Views. Between two time steps pleat trains a surrogate on
-// them without a copy, on the host's execution space, and leaves no state behind.
+// A guest in a simulation: the host code owns MPI, Kokkos, a communicator and Views. Between two time steps pleat
+// trains a surrogate on them without a copy, on the host's execution space, and leaves no state behind.
 #include <pleat/pleat.hpp>
 
 #include <cfenv>
@@ -28,15 +28,17 @@ struct advance {
 
 // [guest]
 struct surrogate {
-  using network = decltype(pl::nn::sequential(pl::nn::linear("in", 4, 32), pl::nn::tanh_activation(), pl::nn::linear("out", 32, 1)));
+  using network = decltype(pl::nn::sequential(pl::nn::linear("in", 4, 32), pl::nn::tanh_activation(),
+                                              pl::nn::linear("out", 32, 1)));
   pl::world world;
   pl::parallel::model<network> model;
   pl::nn::optimizer_state<float, space> optimizer;
 
   surrogate(pl::comm::communicator c, pl::index_t batch)
       : world(std::move(c)),
-        model(pl::parallel::build(pl::nn::sequential(pl::nn::linear("in", 4, 32), pl::nn::tanh_activation(), pl::nn::linear("out", 32, 1)),
-                                  {.global_batch = batch, .data_ranks = world.size()}, world)),
+        model(pl::parallel::build(
+            pl::nn::sequential(pl::nn::linear("in", 4, 32), pl::nn::tanh_activation(), pl::nn::linear("out", 32, 1)),
+            {.global_batch = batch, .data_ranks = world.size()}, world)),
         optimizer(model.context(), model.arena(), pl::nn::adam{.learning_rate = 1e-2}) {}
 
   double learn(field const& state, field const& response) {  // every rank: the cells that it owns
@@ -88,7 +90,8 @@ int main(int argc, char** argv) {
     {
       surrogate guest(pl::comm::communicator(pl::comm::mpi::duplicate(MPI_COMM_WORLD)), cells * ranks);
       for (int step = 0; step < 300; ++step) {
-        Kokkos::parallel_for("advance", Kokkos::RangePolicy<space>(0, cells), advance{state, response, 0.1f * step + rank});
+        Kokkos::parallel_for("advance", Kokkos::RangePolicy<space>(0, cells),
+                             advance{state, response, 0.1f * step + rank});
         Kokkos::fence();
         last = guest.learn(state, response);
         if (step == 0) first = last;
@@ -96,7 +99,8 @@ int main(int argc, char** argv) {
     }
     bool const clean = host_state() == before;  // the guest has gone; MPI and Kokkos go on
     if (!clean) std::printf("rank %d: the guest has left something behind\n", rank);
-    if (rank == 0) std::printf("mean square error of the surrogate: %.4f at the first time step, %.4f at the last\n", first, last);
+    if (rank == 0)
+      std::printf("mean square error of the surrogate: %.4f at the first time step, %.4f at the last\n", first, last);
     code = last < 0.1 * first && clean ? 0 : 1;
   }
   Kokkos::finalize();

@@ -25,10 +25,13 @@ template <class T> struct scale_features {
   using tensor = pl::tensor<T, execution_space>;
   using pass = pl::nn::pass<execution_space>;
 
-  struct saved { tensor x; };
+  struct saved {
+    tensor x;
+  };
   pl::nn::values<T, execution_space> scale;
 
-  scale_features(std::string const& name, pl::index_t features) : scale(name + ".scale", pl::extents{features}, pl::nn::initializer::constant(1)) {}
+  scale_features(std::string const& name, pl::index_t features)
+      : scale(name + ".scale", pl::extents{features}, pl::nn::initializer::constant(1)) {}
 
   pl::extents shape(pl::extents in) const { return in; }
 
@@ -40,7 +43,8 @@ template <class T> struct scale_features {
 
   tensor backward(pass const& p, saved& s, tensor dy) {
     auto product = tensor::allocate(*p.where, dy.shape()), dx = tensor::allocate(*p.where, dy.shape());
-    pl::compute::multiply(p.space(), dy.size(), static_cast<T const*>(dy.data()), static_cast<T const*>(s.x.data()), product.data());
+    pl::compute::multiply(p.space(), dy.size(), static_cast<T const*>(dy.data()), static_cast<T const*>(s.x.data()),
+                          product.data());
     pl::nn::accumulate_gradient(p, scale, [&](T* out, pl::compute::lanes const& l) {  // sums over samples, lane by lane
       pl::compute::column_sum(p.space(), scale.size(), static_cast<T const*>(product.data()), scale.size(), out, l);
     });
@@ -61,19 +65,25 @@ struct forgetful : scale_features<double> {
 int main(int argc, char** argv) {
   bool const mistake = argc > 1 && std::string_view(argv[1]) == "--mistake";
   return pl::run::launch(argc, argv, [&](pl::world& world) {
-    auto const proof = mistake ? pl::nn::check_gradients(forgetful("own", 5), {3, 5}) : pl::nn::check_gradients(scale_features<double>("own", 5), {3, 5});
+    auto const proof = mistake ? pl::nn::check_gradients(forgetful("own", 5), {3, 5})
+                               : pl::nn::check_gradients(scale_features<double>("own", 5), {3, 5});
     char line[120];
     std::snprintf(line, sizeof line, "largest relative error of the gradients: %.1e", proof.worst().error);
     world.say(line);
-    if (!proof.good()) throw pl::error{"own_layer", "the gradients are wrong: " + proof.to_string(), "Look at the layer's backward"};
+    if (!proof.good())
+      throw pl::error{"own_layer", "the gradients are wrong: " + proof.to_string(), "Look at the layer's backward"};
 
     auto const data = pl::io::load_digits(PLEAT_DIGITS);
-    auto net = pl::nn::sequential(pl::nn::flatten(), scale_features<float>("own", 64), pl::nn::linear("fc1", 64, 48), pl::nn::relu(), pl::nn::linear("fc2", 48, 10));
+    auto net = pl::nn::sequential(pl::nn::flatten(), scale_features<float>("own", 64), pl::nn::linear("fc1", 64, 48),
+                                  pl::nn::relu(), pl::nn::linear("fc2", 48, 10));
     auto model = pl::parallel::build(net, pl::plan::search(net, world, {.global_batch = 32}), world);
-    pl::run::fit(model, data.train, {.epochs = 10, .optimizer = pl::nn::adamw{.learning_rate = 3e-3}, .progress = false});
+    pl::run::fit(model, data.train,
+                 {.epochs = 10, .optimizer = pl::nn::adamw{.learning_rate = 3e-3}, .progress = false});
     double const error = pl::run::evaluate(model, data.test).error();
     std::snprintf(line, sizeof line, "test error %.1f %%", 100 * error);
     world.say(line);
-    if (error > 0.1) throw pl::error{"own_layer", "it has not learned the digits: guessing errs at 90 %", "Look at the layer's gradients"};
+    if (error > 0.1)
+      throw pl::error{"own_layer", "it has not learned the digits: guessing errs at 90 %",
+                      "Look at the layer's gradients"};
   });
 }

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// A form of one's own: weights stored as powers of two (a sign and an exponent in one byte), which run inside an unchanged network.
+// A form of one's own: weights stored as powers of two (a sign and an exponent in one byte), which run inside an
+// unchanged network.
 #include <pleat/pleat.hpp>
 
 #include <cmath>
@@ -19,7 +20,8 @@ template <class T> struct power_of_two {
     Kokkos::View<std::int8_t*, typename Space::memory_space> codes;  // 0: zero; else sign · (exponent + 64)
   };
 
-  template <class Space> static void encode(pl::context<Space>& c, pl::extents const& shape, T const* values, storage<Space>& s) {
+  template <class Space>
+  static void encode(pl::context<Space>& c, pl::extents const& shape, T const* values, storage<Space>& s) {
     std::vector<T> host(static_cast<std::size_t>(shape.size()));
     pl::copy_to_host(c, pl::tensor<T, Space>::wrap(const_cast<T*>(values), shape), host.data());
     std::vector<std::int8_t> codes(host.size());
@@ -30,22 +32,28 @@ template <class T> struct power_of_two {
     s.codes = decltype(s.codes)("codes", codes.size());
     pl::copy_from_host(c, codes.data(), pl::tensor<std::int8_t, Space>::wrap(s.codes.data(), shape));
   }
-  template <class Space> static void decode(pl::context<Space>& c, pl::extents const& shape, storage<Space> const& s, T* out) {
+  template <class Space>
+  static void decode(pl::context<Space>& c, pl::extents const& shape, storage<Space> const& s, T* out) {
     pl::compute::for_each(c.space(), shape.size(), decode_body{s.codes.data(), out});
   }
   template <class Space>
-  static void apply(pl::context<Space>& c, pl::extents const& shape, storage<Space> const& s, pl::index_t m, T const* x, T* y, pl::compute::epilogue<T> const& after) {
-    auto const w = pl::tensor<T, Space>::allocate(c, shape);  // decoded into pooled memory: the simplest thing that runs
+  static void apply(pl::context<Space>& c, pl::extents const& shape, storage<Space> const& s, pl::index_t m, T const* x,
+                    T* y, pl::compute::epilogue<T> const& after) {
+    // decoded into pooled memory: the simplest thing that runs
+    auto const w = pl::tensor<T, Space>::allocate(c, shape);
     decode(c, shape, s, w.data());
     pl::codec::detail::apply_dense(c, shape, static_cast<T const*>(w.data()), m, x, y, after);
   }
   template <class Space>
-  static void apply_transposed(pl::context<Space>& c, pl::extents const& shape, storage<Space> const& s, pl::index_t m, T const* dy, T* dx, T const* mask) {
+  static void apply_transposed(pl::context<Space>& c, pl::extents const& shape, storage<Space> const& s, pl::index_t m,
+                               T const* dy, T* dx, T const* mask) {
     auto const w = pl::tensor<T, Space>::allocate(c, shape);
     decode(c, shape, s, w.data());
     pl::codec::detail::apply_dense_transposed(c, shape, static_cast<T const*>(w.data()), m, dy, dx, mask);
   }
-  template <class Space> static pl::index_t bytes(pl::extents const& shape, storage<Space> const&) { return shape.size(); }
+  template <class Space> static pl::index_t bytes(pl::extents const& shape, storage<Space> const&) {
+    return shape.size();
+  }
 
   struct decode_body {
     std::int8_t const* code;
@@ -65,7 +73,8 @@ int main(int argc, char** argv) {
     auto const data = pl::io::load_digits(PLEAT_DIGITS);
     auto net = pl::nn::sequential(pl::nn::flatten(), linear("fc1", 64, 48), pl::nn::relu(), linear("fc2", 48, 10));
     auto model = pl::parallel::build(net, pl::plan::search(net, world, {.global_batch = 32}), world);
-    pl::run::fit(model, data.train, {.epochs = 10, .optimizer = pl::nn::adamw{.learning_rate = 3e-3}, .progress = false});
+    pl::run::fit(model, data.train,
+                 {.epochs = 10, .optimizer = pl::nn::adamw{.learning_rate = 3e-3}, .progress = false});
     double const before = pl::run::evaluate(model, data.test).error();
 
     pl::index_t bytes_before = 0, bytes_after = 0;
@@ -80,8 +89,8 @@ int main(int argc, char** argv) {
     });
     double const after = pl::run::evaluate(model, data.test).error();
     char line[160];
-    std::snprintf(line, sizeof line, "test error %.1f %% in %lld bytes, %.1f %% in %lld bytes as powers of two", 100 * before, static_cast<long long>(bytes_before), 100 * after,
-                  static_cast<long long>(bytes_after));
+    std::snprintf(line, sizeof line, "test error %.1f %% in %lld bytes, %.1f %% in %lld bytes as powers of two",
+                  100 * before, static_cast<long long>(bytes_before), 100 * after, static_cast<long long>(bytes_after));
     world.say(line);
     if (after > before + 0.1) throw pl::error{"own_form", "powers of two lost more than ten points"};
   });

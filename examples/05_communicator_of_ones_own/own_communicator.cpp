@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// A communicator of one's own: ranks that meet in an array that they share. With the collectives that data-parallel training uses it
-// trains a network like any other transport.
+// A communicator of one's own: ranks that meet in an array that they share. With the collectives that data-parallel
+// training uses it trains a network like any other transport.
 #include <pleat/pleat.hpp>
 
 #include <barrier>
@@ -30,7 +30,8 @@ class board {  // models ranked, all_reduce, all_gather, broadcast, barrier: wha
   void barrier() { place_->everybody.arrive_and_wait(); }
 
   void all_reduce(pl::comm::const_buffer in, pl::comm::buffer out, pl::comm::reduction op) {
-    if (in.type != pl::dtype::f32 || op != pl::comm::reduction::sum) throw pl::error{"board::all_reduce", "this board adds floats only"};
+    if (in.type != pl::dtype::f32 || op != pl::comm::reduction::sum)
+      throw pl::error{"board::all_reduce", "this board adds floats only"};
     std::vector<float> sum(static_cast<std::size_t>(in.count));
     meet(in.data, [&](int, void const* theirs) {
       for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += static_cast<float const*>(theirs)[i];
@@ -38,7 +39,9 @@ class board {  // models ranked, all_reduce, all_gather, broadcast, barrier: wha
     if (!sum.empty()) std::memcpy(out.data, sum.data(), sum.size() * sizeof(float));
   }
   void all_gather(pl::comm::const_buffer in, pl::comm::buffer out) {
-    meet(in.data, [&](int r, void const* theirs) { std::memcpy(static_cast<std::byte*>(out.data) + r * in.bytes(), theirs, static_cast<std::size_t>(in.bytes())); });
+    meet(in.data, [&](int r, void const* theirs) {
+      std::memcpy(static_cast<std::byte*>(out.data) + r * in.bytes(), theirs, static_cast<std::size_t>(in.bytes()));
+    });
   }
   void broadcast(pl::comm::buffer data, int root) {
     meet(data.data, [&](int r, void const* theirs) {
@@ -69,9 +72,12 @@ int main() {
   for (int r = 0; r < ranks; ++r)
     threads.emplace_back([&, r] {
       pl::world world(pl::comm::communicator(board(place, r)));
-      auto net = pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 64, 48), pl::nn::relu(), pl::nn::linear("fc2", 48, 10));
-      auto model = pl::parallel::build(net, pl::plan::search(net, world, {.global_batch = 32, .overlap = false}), world);
-      pl::nn::optimizer_state<float, Kokkos::DefaultExecutionSpace> optimizer(model.context(), model.arena(), pl::nn::adamw{.learning_rate = 3e-3});
+      auto net = pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 64, 48), pl::nn::relu(),
+                                    pl::nn::linear("fc2", 48, 10));
+      auto model =
+          pl::parallel::build(net, pl::plan::search(net, world, {.global_batch = 32, .overlap = false}), world);
+      pl::nn::optimizer_state<float, Kokkos::DefaultExecutionSpace> optimizer(model.context(), model.arena(),
+                                                                              pl::nn::adamw{.learning_rate = 3e-3});
       pl::io::sampler const sampler(data.train.size, 32);
       pl::run::batch_loader<float, Kokkos::DefaultExecutionSpace> loader(data.train);
       for (pl::index_t step = 0; step < 10 * sampler.batches_per_epoch(); ++step) {
@@ -80,7 +86,9 @@ int main() {
         auto const batch = sampler.batch(at.batch);
         model.zero_grad(batch.size());
         auto const rows = model.share().rows();
-        auto b = loader.load(model.context(), std::span(order).subspan(static_cast<std::size_t>(batch.begin + rows.begin), static_cast<std::size_t>(rows.size())));
+        auto b =
+            loader.load(model.context(), std::span(order).subspan(static_cast<std::size_t>(batch.begin + rows.begin),
+                                                                  static_cast<std::size_t>(rows.size())));
         auto [y, saved] = model.forward(b.x);
         model.backward(saved, model.cross_entropy(y, b.labels).dy);
         model.reduce();
@@ -91,7 +99,9 @@ int main() {
       for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<pl::index_t>(i);
       pl::run::batch_loader<float, Kokkos::DefaultExecutionSpace> test(data.test);
       auto const b = test.load(model.context(), all);
-      error[static_cast<std::size_t>(r)] = 1 - static_cast<double>(pl::nn::count_correct(model.context(), model.predict(b.x), b.labels)) / static_cast<double>(data.test.size);
+      error[static_cast<std::size_t>(r)] =
+          1 - static_cast<double>(pl::nn::count_correct(model.context(), model.predict(b.x), b.labels)) /
+                  static_cast<double>(data.test.size);
     });
   for (auto& t : threads) t.join();
   std::printf("%d ranks on a board: test error %.1f %%\n", ranks, 100 * error[0]);

@@ -39,8 +39,10 @@ int main() try {
   plan::check(plan::with_messages(mine));  // throws what is missing, doubled, too early, or who waits for whom
   auto const step = plan::simulate(mine), known = plan::simulate(plan::one_f_one_b(4, 8));
   std::printf("%s", plan::draw_text(mine, step).c_str());
-  std::printf("mine: %g, idle %.1f %%, rank 0 holds %d\n", step.result.makespan, 100 * step.result.idle_share, static_cast<int>(step.result.ranks[0].peak_activations));
-  std::printf("1f1b: %g, idle %.1f %%, rank 0 holds %d\n", known.result.makespan, 100 * known.result.idle_share, static_cast<int>(known.result.ranks[0].peak_activations));
+  std::printf("mine: %g, idle %.1f %%, rank 0 holds %d\n", step.result.makespan, 100 * step.result.idle_share,
+              static_cast<int>(step.result.ranks[0].peak_activations));
+  std::printf("1f1b: %g, idle %.1f %%, rank 0 holds %d\n", known.result.makespan, 100 * known.result.idle_share,
+              static_cast<int>(known.result.ranks[0].peak_activations));
 
   auto careless = plan::with_messages(mine);
   auto& first = careless.actions[0];

@@ -35,22 +35,29 @@ constexpr std::array<std::string_view, 3> axes{"data", "tensor", "pipeline"};
     auto const name = m[i].name.view();
     if (std::find(axes.begin(), axes.end(), name) != axes.end() || shares.contains(i)) continue;
     auto const begun = std::find_if(axes.begin(), axes.end(), [&](std::string_view a) { return a.starts_with(name); });
-    throw pl::error{"--mesh", "there is no axis '" + std::string(name) + "'; there are " + pl::plan::detail::choices(axes),
-                    "Use " + std::string(begun != axes.end() ? *begun : pl::plan::detail::nearest(name, axes)) + "=" + std::to_string(m.extent(i)) + "; or --data-axes " + std::string(name) +
+    throw pl::error{"--mesh",
+                    "there is no axis '" + std::string(name) + "'; there are " + pl::plan::detail::choices(axes),
+                    "Use " + std::string(begun != axes.end() ? *begun : pl::plan::detail::nearest(name, axes)) + "=" +
+                        std::to_string(m.extent(i)) + "; or --data-axes " + std::string(name) +
                         " beside it, if its ranks are to share the batch as those of data do"};
   }
   return m;
 }
-[[nodiscard]] pl::index_t extent(pl::mesh const& m, std::string_view axis) { return m.find(axis) < 0 ? 1 : m.extent(axis); }
+[[nodiscard]] pl::index_t extent(pl::mesh const& m, std::string_view axis) {
+  return m.find(axis) < 0 ? 1 : m.extent(axis);
+}
 [[nodiscard]] std::string in_words(pl::index_t data, pl::index_t tensor, pl::index_t pipeline) {
   return "data=" + std::to_string(data) + ",tensor=" + std::to_string(tensor) + ",pipeline=" + std::to_string(pipeline);
 }
 
 /// An enumeration by its name.
-template <class E, std::size_t N> [[nodiscard]] E choice(std::string const& option, std::string const& value, std::array<std::string_view, N> const& names) {
+template <class E, std::size_t N>
+[[nodiscard]] E choice(std::string const& option, std::string const& value,
+                       std::array<std::string_view, N> const& names) {
   for (std::size_t i = 0; i < N; ++i)
     if (names[i] == value) return static_cast<E>(i);
-  throw pl::error{option, "there is no '" + value + "'; there are " + pl::plan::detail::choices(names), "Use " + option + " " + std::string(pl::plan::detail::nearest(value, names))};
+  throw pl::error{option, "there is no '" + value + "'; there are " + pl::plan::detail::choices(names),
+                  "Use " + option + " " + std::string(pl::plan::detail::nearest(value, names))};
 }
 
 /// More data ranks than lanes. More lanes are other bits, so nobody chooses them but the user.
@@ -59,9 +66,12 @@ template <class E, std::size_t N> [[nodiscard]] E choice(std::string const& opti
   for (pl::index_t d = 2; d <= o.lanes; ++d)
     if (data % d == 0) fits = d;
   auto const lanes = std::to_string(o.lanes), more = std::to_string(pl::plan::power_of_two_above(data));
-  throw pl::error{"--deterministic", "a batch of " + lanes + " lanes is shared out to at most " + lanes + " data ranks, found data=" + std::to_string(data),
+  throw pl::error{"--deterministic",
+                  "a batch of " + lanes + " lanes is shared out to at most " + lanes +
+                      " data ranks, found data=" + std::to_string(data),
                   "Use " + (data <= 64 ? "--lanes " + more + " (its bits are others), or " : std::string()) +
-                      (o.data_axes.empty() ? "--mesh " + in_words(fits, 1, data / fits * pipeline) : "fewer ranks along " + o.data_axes)};
+                      (o.data_axes.empty() ? "--mesh " + in_words(fits, 1, data / fits * pipeline)
+                                           : "fewer ranks along " + o.data_axes)};
 }
 
 }  // namespace
@@ -70,7 +80,9 @@ pl::plan::plan lay_out(sample_options const& o, int ranks) {
   auto const mesh = parse_mesh(o.mesh.empty() ? "pipeline=" + std::to_string(ranks) : o.mesh, "", ranks);
   auto const data = extent(mesh, "data"), tensor = extent(mesh, "tensor"), pipeline = extent(mesh, "pipeline");
   if (data > 1)
-    throw pl::error{"--mesh", "one text is written by one replica, data=" + std::to_string(data) + " has " + std::to_string(data), "Use --mesh " + in_words(1, tensor, data * pipeline)};
+    throw pl::error{"--mesh",
+                    "one text is written by one replica, data=" + std::to_string(data) + " has " + std::to_string(data),
+                    "Use --mesh " + in_words(1, tensor, data * pipeline)};
   pl::plan::plan p{.global_batch = 1, .schedule = "gpipe"};
   p.set_mesh(mesh);
   return p;
@@ -93,8 +105,11 @@ pl::plan::plan lay_out(options const& o, int ranks) {
   p.deterministic = o.deterministic;
   p.overlap = !o.no_overlap;
   if (o.deterministic && tensor > 1)
-    throw pl::error{"--deterministic", "tensor=" + std::to_string(tensor) + " shares out the terms of a sum, so bits change with it; only data and pipeline leave them as they are",
-                    "Use --mesh " + in_words(data * tensor, 1, pipeline) + ", or leave out --deterministic"};
+    throw pl::error{
+        "--deterministic",
+        "tensor=" + std::to_string(tensor) +
+            " shares out the terms of a sum, so bits change with it; only data and pipeline leave them as they are",
+        "Use --mesh " + in_words(data * tensor, 1, pipeline) + ", or leave out --deterministic"};
   if (o.deterministic) {
     p.lanes = o.lanes;
     if (data > o.lanes) refuse_lanes(o, data, pipeline);

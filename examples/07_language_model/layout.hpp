@@ -9,7 +9,8 @@
 
 namespace gpt {
 
-/// The same on every rank. \throws pleat::error for what cannot be carried out, with the reason and the nearest choice that can
+/// The same on every rank. \throws pleat::error for what cannot be carried out, with the reason and the nearest choice
+/// that can
 [[nodiscard]] pleat::plan::plan lay_out(options const& o, int ranks);
 /// The same for a model that only answers: parts and stages, not replicas. Every rank a stage, if nothing is said.
 [[nodiscard]] pleat::plan::plan lay_out(sample_options const& o, int ranks);

@@ -25,16 +25,25 @@ struct step_result {
 };
 
 /// One step over a batch of `batch` windows. Collective.
-template <class T> step_result train_step(model_of<T>& model, window_source<model_of<T>>& source, optimizer_of<T>& optimizer, pl::index_t batch, double rate, double clip);
+template <class T>
+step_result train_step(model_of<T>& model, window_source<model_of<T>>& source, optimizer_of<T>& optimizer,
+                       pl::index_t batch, double rate, double clip);
 
-/// Mean loss per character over the first `windows` windows. Collective. The same bits wherever data and layers are: each window's loss is
-/// summed on one rank, then all windows' in their order.
-template <class T> double validation_loss(model_of<T> const& m, pl::io::token_dataset const& text, pl::index_t windows, pl::index_t batch);
+/// Mean loss per character over the first `windows` windows. Collective. The same bits wherever data and layers are:
+/// each window's loss is summed on one rank, then all windows' in their order.
+template <class T>
+double validation_loss(model_of<T> const& m, pl::io::token_dataset const& text, pl::index_t windows, pl::index_t batch);
 
-/// Where training goes on, and what is to be said about it. Collective. `text` is the fingerprint of what is trained on.
-template <class T> std::optional<std::pair<pl::index_t, std::string>> resume(std::string const& folder, model_of<T>& model, optimizer_of<T>& optimizer, card const& about, std::string const& text);
+/// Where training goes on, and what is to be said about it. Collective. `text` is the fingerprint of what is trained
+/// on.
+template <class T>
+std::optional<std::pair<pl::index_t, std::string>> resume(std::string const& folder, model_of<T>& model,
+                                                          optimizer_of<T>& optimizer, card const& about,
+                                                          std::string const& text);
 /// A checkpoint after `step` steps, the card beside it. Collective.
-template <class T> void keep(std::string const& folder, model_of<T> const& model, optimizer_of<T> const& optimizer, pl::index_t step, card const& about, std::string const& text);
+template <class T>
+void keep(std::string const& folder, model_of<T> const& model, optimizer_of<T> const& optimizer, pl::index_t step,
+          card const& about, std::string const& text);
 /// The model as a safetensors file. Collective.
 template <class T> void write_model(std::string const& file, model_of<T> const& model, card const& about);
 /// Seconds of each unit's forward and backward, for the cuts of a pipeline. Collective.

@@ -33,14 +33,18 @@ struct stored {
   std::optional<pl::io::checkpoint> checkpoint;
   std::optional<pl::io::safetensors_file> file;
 
-  [[nodiscard]] pl::io::safetensors_file const& parameters() const { return file ? *file : checkpoint->group("parameters"); }
+  [[nodiscard]] pl::io::safetensors_file const& parameters() const {
+    return file ? *file : checkpoint->group("parameters");
+  }
 };
 
 [[nodiscard]] stored open(std::string const& from, bool loud) {
   stored s;
   std::string const call = "sample('" + from + "')";
   if (std::filesystem::is_directory(from)) {
-    if (!pl::io::has_checkpoint(from)) throw pl::error{call, "there is no checkpoint in this folder", "Give the folder that train_gpt --checkpoint wrote to"};
+    if (!pl::io::has_checkpoint(from))
+      throw pl::error{call, "there is no checkpoint in this folder",
+                      "Give the folder that train_gpt --checkpoint wrote to"};
     auto const text = pl::io::read_file(from + "/" + gpt::card_file);
     s.about = gpt::card::parse({reinterpret_cast<char const*>(text.data()), text.size()}, from + "/" + gpt::card_file);
     s.checkpoint.emplace(pl::io::load_checkpoint(from));
@@ -49,7 +53,8 @@ struct stored {
   }
   s.file.emplace(from);
   auto const said = s.file->metadata().find(gpt::card_key);
-  if (said == s.file->metadata().end()) throw pl::error{call, "the file holds no language model of train_gpt", "Give a file that train_gpt --out wrote"};
+  if (said == s.file->metadata().end())
+    throw pl::error{call, "the file holds no language model of train_gpt", "Give a file that train_gpt --out wrote"};
   s.about = gpt::card::parse(said->second, from);
   return s;
 }
@@ -63,7 +68,9 @@ struct stored {
   if (o.top_k > 0) rank.resize(std::min(rank.size(), static_cast<std::size_t>(o.top_k)));
   std::vector<double> weight;
   double sum = 0;
-  for (auto const t : rank) weight.push_back(std::exp((static_cast<double>(scores[t]) - static_cast<double>(scores[rank[0]])) / o.temperature)), sum += weight.back();
+  for (auto const t : rank)
+    weight.push_back(std::exp((static_cast<double>(scores[t]) - static_cast<double>(scores[rank[0]])) / o.temperature)),
+        sum += weight.back();
   double left = static_cast<double>(pl::random::stream(o.seed, pl::random::hash("sample")).uniform(i)) * sum;
   for (std::size_t k = 0; k < rank.size(); ++k)
     if ((left -= weight[k]) < 0) return rank[k];
@@ -76,7 +83,8 @@ void write(gpt::sample_options const& o, pl::world& world) {
   auto const from = open(o.from, world.root());
   auto const& [sizes, vocabulary] = from.about;
   auto text = vocabulary.encode(o.prompt);
-  if (text.empty()) text.push_back(static_cast<std::uint16_t>(std::max(0, vocabulary.token('\n'))));  // as after the end of a line
+  // as after the end of a line
+  if (text.empty()) text.push_back(static_cast<std::uint16_t>(std::max(0, vocabulary.token('\n'))));
   auto model = pl::parallel::build(pl::parallel::megatron(gpt::network(sizes)), gpt::lay_out(o, world.size()), world);
   pl::run::load(model, from.parameters(), "sample('" + o.from + "')");
   auto const say = [&](std::string_view s) {
@@ -104,5 +112,6 @@ void write(gpt::sample_options const& o, pl::world& world) {
 int main(int argc, char** argv) {
   gpt::sample_options o;
   if (auto const code = gpt::parse(argc, argv, o)) return *code;
-  return pl::run::launch(argc, argv, [&](pl::world& world) { write(o, world); }, {.thread_ranks = o.thread_ranks, .threads = o.threads});
+  return pl::run::launch(argc, argv, [&](pl::world& world) { write(o, world); },
+                         {.thread_ranks = o.thread_ranks, .threads = o.threads});
 }

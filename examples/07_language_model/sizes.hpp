@@ -35,9 +35,12 @@ inline pl::index_t nearest_divisor(pl::index_t n, pl::index_t wish) {
 /// Says what does not fit before any layer does.
 inline void check(sizes const& s) {
   if (s.layers < 1 || s.heads < 1 || s.width < 1 || s.width % s.heads != 0)
-    throw pl::error{"gpt", "a width of " + std::to_string(s.width) + " cannot be cut into " + std::to_string(s.heads) + " heads in " + std::to_string(s.layers) + " layers",
-                    "The nearest width is " + std::to_string((s.width + s.heads / 2) / (s.heads > 0 ? s.heads : 1) * s.heads) + ", the nearest number of heads " +
-                        std::to_string(nearest_divisor(s.width, s.heads))};
+    throw pl::error{"gpt",
+                    "a width of " + std::to_string(s.width) + " cannot be cut into " + std::to_string(s.heads) +
+                        " heads in " + std::to_string(s.layers) + " layers",
+                    "The nearest width is " +
+                        std::to_string((s.width + s.heads / 2) / (s.heads > 0 ? s.heads : 1) * s.heads) +
+                        ", the nearest number of heads " + std::to_string(nearest_divisor(s.width, s.heads))};
 }
 
 }  // namespace gpt

@@ -11,12 +11,15 @@
 namespace gpt {
 
 // [step]
-template <class T> step_result train_step(model_of<T>& model, window_source<model_of<T>>& source, optimizer_of<T>& optimizer, pl::index_t batch, double rate, double clip) {
+template <class T>
+step_result train_step(model_of<T>& model, window_source<model_of<T>>& source, optimizer_of<T>& optimizer,
+                       pl::index_t batch, double rate, double clip) {
   model.zero_grad(batch);
   model.walk(source);  // all micro-batches forward and backward, as the plan's schedule says
   model.reduce();      // the sum of the gradients of all ranks
   double const loss = model.loss();
-  if (!std::isfinite(loss)) pl::parallel::explain_nonfinite(model, source, "train_gpt", "Use a smaller --learning-rate or a smaller --clip");
+  if (!std::isfinite(loss))
+    pl::parallel::explain_nonfinite(model, source, "train_gpt", "Use a smaller --learning-rate or a smaller --clip");
   bool const moved = model.step(optimizer, rate, clip > 0 ? model.clip_scale(clip) : 1.0);
   model.context().fence();
   return {loss, moved};

@@ -16,11 +16,13 @@ int main(int argc, char** argv) {
   gpt::options o;
   if (auto const code = gpt::parse(argc, argv, o)) return *code;
   auto const train = o.precision == "bf16" ? gpt::train_bf16 : o.precision == "f16" ? gpt::train_f16 : gpt::train_f32;
-  return pleat::run::launch(argc, argv, [&](pleat::world& world) {
-    try {
-      train(o, world);
-    } catch (pleat::error const& e) {
-      throw gpt::in_options(e);
-    }
-  }, {.thread_ranks = o.thread_ranks, .threads = o.threads});
+  return pleat::run::launch(argc, argv,
+                            [&](pleat::world& world) {
+                              try {
+                                train(o, world);
+                              } catch (pleat::error const& e) {
+                                throw gpt::in_options(e);
+                              }
+                            },
+                            {.thread_ranks = o.thread_ranks, .threads = o.threads});
 }

@@ -28,19 +28,27 @@ namespace gpt {
 /// A line of progress, on rank 0.
 class voice {
  public:
-  voice(options const& o, pl::index_t first, bool on) : line_(on), steps_(o.steps), first_(first), characters_(o.batch * o.context), every_(o.log_steps > 0 ? o.log_steps : std::max<pl::index_t>(1, o.steps / 20)) {}
+  voice(options const& o, pl::index_t first, bool on)
+      : line_(on),
+        steps_(o.steps),
+        first_(first),
+        characters_(o.batch * o.context),
+        every_(o.log_steps > 0 ? o.log_steps : std::max<pl::index_t>(1, o.steps / 20)) {}
 
   void step(pl::index_t done, double loss, double seconds) {
     double const rate = static_cast<double>(done - first_) * static_cast<double>(characters_) / std::max(seconds, 1e-9);
-    int const left = static_cast<int>(seconds / static_cast<double>(done - first_) * static_cast<double>(steps_ - done) + 0.5);
+    int const left =
+        static_cast<int>(seconds / static_cast<double>(done - first_) * static_cast<double>(steps_ - done) + 0.5);
     if (done % every_ != 0 && done != steps_) return;
     char text[120];
-    std::snprintf(text, sizeof text, "step %lld/%lld  loss %.4f  %.0f characters/s  %d:%02d left", static_cast<long long>(done), static_cast<long long>(steps_), loss, rate, left / 60, left % 60);
+    std::snprintf(text, sizeof text, "step %lld/%lld  loss %.4f  %.0f characters/s  %d:%02d left",
+                  static_cast<long long>(done), static_cast<long long>(steps_), loss, rate, left / 60, left % 60);
     line_.line(text);
   }
   void validation(pl::index_t done, double loss) {
     char text[80];
-    std::snprintf(text, sizeof text, "step %lld/%lld  validation loss %.4f", static_cast<long long>(done), static_cast<long long>(steps_), loss);
+    std::snprintf(text, sizeof text, "step %lld/%lld  validation loss %.4f", static_cast<long long>(done),
+                  static_cast<long long>(steps_), loss);
     line_.line(text);
   }
   void say(std::string const& text) { line_.line(text); }
@@ -53,10 +61,12 @@ class voice {
 /// Bytes of a rank: parameters, gradients, optimizer state, and the most that activations needed.
 template <class Model> [[nodiscard]] std::int64_t peak_bytes(Model const& m) {
   auto const held = m.memory();
-  return held.parameters + held.gradients + held.optimizer_state + static_cast<std::int64_t>(m.context().pool().statistics().bytes_peak);
+  return held.parameters + held.gradients + held.optimizer_state +
+         static_cast<std::int64_t>(m.context().pool().statistics().bytes_peak);
 }
 
-/// Every rank was told the same: what decides on the numbers, and on who does what when. Collective. \throws error with both ranks' words
+/// Every rank was told the same: what decides on the numbers, and on who does what when. Collective. \throws error with
+/// both ranks' words
 inline void agree(options const& o, pl::world& world) {
   std::string rule;
   auto const say = [&](char const* option, auto value) {
@@ -64,12 +74,25 @@ inline void agree(options const& o, pl::world& world) {
     std::to_chars(text, text + sizeof text - 1, value);
     rule += std::string(option) + " " + text + "\n";
   };
-  for (auto const& [option, value] : {std::pair{"--learning-rate", o.learning_rate}, {"--final-rate", o.final_rate}, {"--weight-decay", o.weight_decay}, {"--beta2", o.beta2}, {"--clip", o.clip},
-                                      {"--loss-scale", o.loss_scale}, {"--timeout", o.timeout}})
+  for (auto const& [option, value] : {std::pair{"--learning-rate", o.learning_rate},
+                                      {"--final-rate", o.final_rate},
+                                      {"--weight-decay", o.weight_decay},
+                                      {"--beta2", o.beta2},
+                                      {"--clip", o.clip},
+                                      {"--loss-scale", o.loss_scale},
+                                      {"--timeout", o.timeout}})
     say(option, value);
-  for (auto const& [option, value] : {std::pair{"--steps", o.steps}, {"--warm-up", o.warm_up}, {"--validate-steps", o.validate_steps}, {"--validation-windows", o.validation_windows}, {"--checkpoint-steps", o.checkpoint_steps}})
+  for (auto const& [option, value] : {std::pair{"--steps", o.steps},
+                                      {"--warm-up", o.warm_up},
+                                      {"--validate-steps", o.validate_steps},
+                                      {"--validation-windows", o.validation_windows},
+                                      {"--checkpoint-steps", o.checkpoint_steps}})
     say(option, value);
-  for (auto const& [option, given] : {std::pair{"--checkpoint", !o.checkpoint.empty()}, {"--out", !o.out.empty()}, {"--trace", !o.trace.empty()}, {"--resume", o.resume}, {"--cuts measured", o.cuts == "measured"}})
+  for (auto const& [option, given] : {std::pair{"--checkpoint", !o.checkpoint.empty()},
+                                      {"--out", !o.out.empty()},
+                                      {"--trace", !o.trace.empty()},
+                                      {"--resume", o.resume},
+                                      {"--cuts measured", o.cuts == "measured"}})
     rule += std::string(given ? "" : "no ") + option + "\n";
   pl::parallel::agree_on_text(world.comm, rule, "train_gpt", "what is asked", "Give every rank the same options");
 }
@@ -89,22 +112,39 @@ template <class T> void train_in(options const& o, pl::world& world) {
   // [build]
   auto const plan = lay_out(o, world.size());
   auto const text = pl::io::read_text(o.data, o.context);
-  card const about{{.vocabulary = text.vocabulary.size(), .context = o.context, .layers = o.layers, .width = o.width, .heads = o.heads}, text.vocabulary};
-  auto const costs = o.cuts == "measured" && plan.pipeline_ranks > 1 ? unit_times<T>(about.sizes, plan, world) : std::vector<double>{};
+  card const about{{.vocabulary = text.vocabulary.size(),
+                    .context = o.context,
+                    .layers = o.layers,
+                    .width = o.width,
+                    .heads = o.heads},
+                   text.vocabulary};
+  auto const costs =
+      o.cuts == "measured" && plan.pipeline_ranks > 1 ? unit_times<T>(about.sizes, plan, world) : std::vector<double>{};
   auto model = pl::parallel::build(pl::parallel::megatron(network<T>(about.sizes)), plan, world,
-                                  {.seed = o.seed, .input = pl::extents{o.batch, o.context}, .unit_costs = costs, .loss_scale = {.initial = o.loss_scale}});
+                                   {.seed = o.seed,
+                                    .input = pl::extents{o.batch, o.context},
+                                    .unit_costs = costs,
+                                    .loss_scale = {.initial = o.loss_scale}});
   // [build]
   using model_type = model_of<T>;
-  optimizer_of<T> optimizer(model.context(), model.arena(), pl::nn::adamw{.learning_rate = o.learning_rate, .beta2 = o.beta2, .weight_decay = o.weight_decay});
+  optimizer_of<T> optimizer(
+      model.context(), model.arena(),
+      pl::nn::adamw{.learning_rate = o.learning_rate, .beta2 = o.beta2, .weight_decay = o.weight_decay});
   pl::nn::schedule const rate = pl::nn::cosine{.warm_up_steps = o.warm_up, .minimum = o.final_rate};
 
   pl::io::sampler const sampler(text.train.size(), o.batch, {.seed = o.seed, .drop_last = true});
   if (sampler.batches_per_epoch() == 0)
-    throw pl::error{"--batch", "the text has " + std::to_string(text.train.size()) + " windows of " + std::to_string(o.context) + " characters to train on, fewer than a batch of " + std::to_string(o.batch),
+    throw pl::error{"--batch",
+                    "the text has " + std::to_string(text.train.size()) + " windows of " + std::to_string(o.context) +
+                        " characters to train on, fewer than a batch of " + std::to_string(o.batch),
                     "Use --batch " + std::to_string(text.train.size()) + " or less, or a longer text"};
-  pl::index_t const windows = o.validation_windows > 0 ? std::min<pl::index_t>(o.validation_windows, text.validation.size()) : text.validation.size();
+  pl::index_t const windows = o.validation_windows > 0
+                                  ? std::min<pl::index_t>(o.validation_windows, text.validation.size())
+                                  : text.validation.size();
 
-  if (world.size() > 1) pl::parallel::agree_on_text(world.comm, text.train.fingerprint() + " " + text.validation.fingerprint(), "--data", "the text", "Give every rank the same file");
+  if (world.size() > 1)
+    pl::parallel::agree_on_text(world.comm, text.train.fingerprint() + " " + text.validation.fingerprint(), "--data",
+                                "the text", "Give every rank the same file");
   pl::index_t step = 0;
   std::string remark;
   auto const which = o.checkpoint.empty() ? std::string() : text.train.fingerprint();
@@ -118,12 +158,14 @@ template <class T> void train_in(options const& o, pl::world& world) {
 
   auto const validate = [&] {
     if (!f.validations.empty() && f.validations.back().first == step) return;
-    f.validations.emplace_back(step, validation_loss<T>(model, text.validation, windows, std::min<pl::index_t>(8, std::max<pl::index_t>(1, o.batch))));
+    f.validations.emplace_back(step, validation_loss<T>(model, text.validation, windows,
+                                                        std::min<pl::index_t>(8, std::max<pl::index_t>(1, o.batch))));
     out.validation(step, f.validations.back().second);
   };
   pl::index_t compared = -1, saved = -1;
-  // Before anything is kept: ranks that have drifted apart say so, and the last good checkpoint stays the newest. Of parameters that are sharded
-  // (--state-stage 3) the pieces of twins in other groups (--state-ranks) are compared, and what the tensor axis replicates; nothing is gathered.
+  // Before anything is kept: ranks that have drifted apart say so, and the last good checkpoint stays the newest. Of
+  // parameters that are sharded (--state-stage 3) the pieces of twins in other groups (--state-ranks) are compared, and
+  // what the tensor axis replicates; nothing is gathered.
   auto const compare = [&] {
     if (compared != step) model.demand_equal_replicas();
     compared = step;
@@ -139,7 +181,8 @@ template <class T> void train_in(options const& o, pl::world& world) {
   std::vector<pl::index_t> order;
   pl::index_t epoch = -1;
   double busy = 0;
-  pl::index_t const traced = o.trace.empty() ? -1 : std::min(step + 2, o.steps - 1);  // before it memory grows, and buckets find their order
+  // before it memory grows, and buckets find their order
+  pl::index_t const traced = o.trace.empty() ? -1 : std::min(step + 2, o.steps - 1);
   if (!o.trace.empty() && traced < step) out.say("no step is left to be traced: '" + o.trace + "' is not written");
   window_source<model_type> source(model, text.train);
   while (step < o.steps) {
@@ -149,7 +192,8 @@ template <class T> void train_in(options const& o, pl::world& world) {
     auto const at = sampler.at(step);
     if (at.epoch != epoch) sampler.order(epoch = at.epoch, order);
     source.begin(order, sampler.batch(at.batch).begin);
-    auto const [loss, moved] = train_step<T>(model, source, optimizer, o.batch, pl::nn::factor(rate, step, o.steps), o.clip);
+    auto const [loss, moved] =
+        train_step<T>(model, source, optimizer, o.batch, pl::nn::factor(rate, step, o.steps), o.clip);
     ++step;
     f.loss.push_back(loss);
     if (!moved) {

@@ -24,7 +24,9 @@ template <class Model> class window_source {
   window_source(Model& m, pl::io::token_dataset const& text) : model_(&m), text_(&text) {}
 
   /// The step's batch: windows order[first …].
-  void begin(std::span<pl::index_t const> order, pl::index_t first) { batch_ = order.subspan(static_cast<std::size_t>(first)); }
+  void begin(std::span<pl::index_t const> order, pl::index_t first) {
+    batch_ = order.subspan(static_cast<std::size_t>(first));
+  }
 
   [[nodiscard]] tensor input(pl::parallel::micro_batch const& m) {
     gather(m);
@@ -34,7 +36,8 @@ template <class Model> class window_source {
   }
   [[nodiscard]] tensor loss(pl::parallel::micro_batch const& m, tensor y) {
     gather(m);
-    auto labels = pl::tensor<std::int32_t, typename Model::execution_space>::allocate(model_->context(), {m.rows.size(), text_->context});
+    auto labels = pl::tensor<std::int32_t, typename Model::execution_space>::allocate(model_->context(),
+                                                                                      {m.rows.size(), text_->context});
     pl::copy_from_host(model_->context(), next_.data(), labels);
     return model_->cross_entropy(std::move(y), labels).dy;
   }
@@ -44,7 +47,8 @@ template <class Model> class window_source {
     auto const n = static_cast<std::size_t>(m.rows.size());
     tokens_.resize(n * static_cast<std::size_t>(text_->context));
     next_.resize(tokens_.size());
-    text_->gather(batch_.subspan(static_cast<std::size_t>(model_->share().rows().begin + m.rows.begin), n), tokens_.data(), next_.data());
+    text_->gather(batch_.subspan(static_cast<std::size_t>(model_->share().rows().begin + m.rows.begin), n),
+                  tokens_.data(), next_.data());
   }
 
   Model* model_;

@@ -13,13 +13,24 @@ namespace pl = pleat;
 
 /// A plan's keys and what the command line calls them.
 constexpr std::pair<std::string_view, std::string_view> names[] = {
-    {"mesh.data = ", "--mesh data="}, {"mesh.tensor = ", "--mesh tensor="}, {"mesh.pipeline = ", "--mesh pipeline="},
-    {"global_batch", "--batch"},      {"micro_batches", "--micro-batches"}, {"state_stage", "--state-stage"},
-    {"state_ranks", "--state-ranks"}, {"schedule = ", "--schedule "},       {"chunks = ", "--chunks "},
-    {"precision = ", "--precision "}, {"wire = ", "--wire "},               {"lanes = ", "--lanes "},
-    {"context = ", "--context "},     {"leave deterministic mode", "leave out --deterministic"}};
+    {"mesh.data = ", "--mesh data="},
+    {"mesh.tensor = ", "--mesh tensor="},
+    {"mesh.pipeline = ", "--mesh pipeline="},
+    {"global_batch", "--batch"},
+    {"micro_batches", "--micro-batches"},
+    {"state_stage", "--state-stage"},
+    {"state_ranks", "--state-ranks"},
+    {"schedule = ", "--schedule "},
+    {"chunks = ", "--chunks "},
+    {"precision = ", "--precision "},
+    {"wire = ", "--wire "},
+    {"lanes = ", "--lanes "},
+    {"context = ", "--context "},
+    {"leave deterministic mode", "leave out --deterministic"}};
 
-[[nodiscard]] bool in_word(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.'; }
+[[nodiscard]] bool in_word(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
+}
 
 [[nodiscard]] std::string translated(std::string text) {
   for (auto const& [key, option] : names)
@@ -28,7 +39,8 @@ constexpr std::pair<std::string_view, std::string_view> names[] = {
         at += key.size();
         continue;
       }
-      bool const value = key.back() != ' ' && text.compare(at + key.size(), 3, " = ") == 0;  // "state_ranks must …" has none
+      // "state_ranks must …" has none
+      bool const value = key.back() != ' ' && text.compare(at + key.size(), 3, " = ") == 0;
       text.replace(at, key.size() + (value ? 3 : 0), std::string(option) + (value ? " " : ""));
       at += option.size();
     }
@@ -37,14 +49,20 @@ constexpr std::pair<std::string_view, std::string_view> names[] = {
 
 }  // namespace
 
-pl::error in_options(pl::error const& e) { return {e.call(), translated(e.problem()), translated(e.remedy()), e.rank()}; }
+pl::error in_options(pl::error const& e) {
+  return {e.call(), translated(e.problem()), translated(e.remedy()), e.rank()};
+}
 
 std::vector<std::string> remarks(options const& o, pl::plan::plan const& p, pl::index_t validation) {
   std::vector<std::string> all;
-  auto const say = [&](std::string const& option, std::string const& why, std::string const& instead) { all.push_back(option + " changes nothing: " + why + ". " + instead); };
+  auto const say = [&](std::string const& option, std::string const& why, std::string const& instead) {
+    all.push_back(option + " changes nothing: " + why + ". " + instead);
+  };
   std::string const spread = "Use --mesh data=2 or more, or leave it out";
-  if (p.data_ranks == 1 && p.state_stage > 0) say("--state-stage " + std::to_string(p.state_stage), "with data=1 no rank shares its state", spread);
-  if (p.data_ranks == 1 && p.wire != pl::plan::wire_format::same) say("--wire " + std::string(name_of(p.wire)), "with data=1 no gradient travels", spread);
+  if (p.data_ranks == 1 && p.state_stage > 0)
+    say("--state-stage " + std::to_string(p.state_stage), "with data=1 no rank shares its state", spread);
+  if (p.data_ranks == 1 && p.wire != pl::plan::wire_format::same)
+    say("--wire " + std::string(name_of(p.wire)), "with data=1 no gradient travels", spread);
   if (p.pipeline_ranks == 1) {
     std::string const stages = "Use --mesh pipeline=2 or more, or leave it out";
     if (o.schedule_given) say("--schedule " + p.schedule, "with pipeline=1 no rank waits for another", stages);
@@ -52,9 +70,11 @@ std::vector<std::string> remarks(options const& o, pl::plan::plan const& p, pl::
     if (o.cuts == "measured") say("--cuts measured", "with pipeline=1 nothing is cut", stages);
   }
   if (o.warm_up > o.steps && o.steps > 0)
-    all.push_back("--learning-rate is not reached: --warm-up " + std::to_string(o.warm_up) + " is more than --steps " + std::to_string(o.steps) + ". Use --warm-up " + std::to_string(o.steps / 10));
+    all.push_back("--learning-rate is not reached: --warm-up " + std::to_string(o.warm_up) + " is more than --steps " +
+                  std::to_string(o.steps) + ". Use --warm-up " + std::to_string(o.steps / 10));
   if (o.validation_windows > validation)
-    all.push_back("--validation-windows " + std::to_string(o.validation_windows) + ": the text has " + std::to_string(validation) + ". All of them are used");
+    all.push_back("--validation-windows " + std::to_string(o.validation_windows) + ": the text has " +
+                  std::to_string(validation) + ". All of them are used");
   return all;
 }
 

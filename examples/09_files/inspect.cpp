@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// What a file holds: the weights of a safetensors or GGUF file or of a checkpoint folder, with form, shape, bytes, effective bits and error.
+// What a file holds: the weights of a safetensors or GGUF file or of a checkpoint folder, with form, shape, bytes,
+// effective bits and error.
 //
 //   inspect small.safetensors
 //   inspect small.safetensors --against large.safetensors       measures the error against another file's weights of the same names
@@ -49,9 +50,16 @@ std::string number(char const* format, double v) {
 nlohmann::json figures(io::stored_weight const& w, options const& o, io::weight_file const* against) {
   auto shape = nlohmann::json::array();
   for (auto n : w.shape) shape.push_back(n);
-  nlohmann::json j{{"name", w.name}, {"form", w.form}, {"type", w.type}, {"shape", shape}, {"elements", w.shape.size()}, {"bytes", w.bytes()}, {"effective_bits", w.effective_bits()}};
+  nlohmann::json j{{"name", w.name},
+                   {"form", w.form},
+                   {"type", w.type},
+                   {"shape", shape},
+                   {"elements", w.shape.size()},
+                   {"bytes", w.bytes()},
+                   {"effective_bits", w.effective_bits()}};
   auto parts = nlohmann::json::array();
-  for (auto const& p : w.parts) parts.push_back({{"suffix", p.suffix}, {"type", name_of(p.type)}, {"bytes", p.bytes.size()}});
+  for (auto const& p : w.parts)
+    parts.push_back({{"suffix", p.suffix}, {"type", name_of(p.type)}, {"bytes", p.bytes.size()}});
   j["parts"] = parts;
   auto error = w.error;
   std::string source = "file";
@@ -100,7 +108,10 @@ nlohmann::json look(std::span<io::stored_weight const> weights, options const& o
     bytes += w.bytes();
     elements += w.shape.size();
   }
-  return {{"weights", list}, {"elements", elements}, {"bytes", bytes}, {"effective_bits", elements > 0 ? 8.0 * static_cast<double>(bytes) / static_cast<double>(elements) : 0.0}};
+  return {{"weights", list},
+          {"elements", elements},
+          {"bytes", bytes},
+          {"effective_bits", elements > 0 ? 8.0 * static_cast<double>(bytes) / static_cast<double>(elements) : 0.0}};
 }
 void print(nlohmann::json const& j) {
   table t;
@@ -109,11 +120,14 @@ void print(nlohmann::json const& j) {
     std::string shape = "[";
     for (auto const& n : w["shape"]) shape += (shape.size() > 1 ? ", " : "") + std::to_string(n.get<pl::index_t>());
     bool const error = w.contains("error");
-    t.rows.push_back({shown(w["name"], 60), w["form"].get<std::string>().empty() ? "(none)" : shown(w["form"], 20), w["type"], shape + "]", std::to_string(w["bytes"].get<std::uint64_t>()),
-                      number("%.4g", w["effective_bits"]), error ? number("%.3e", w["error"]["max"]) : "", error ? number("%.3e", w["error"]["frobenius"]) : ""});
+    t.rows.push_back({shown(w["name"], 60), w["form"].get<std::string>().empty() ? "(none)" : shown(w["form"], 20),
+                      w["type"], shape + "]", std::to_string(w["bytes"].get<std::uint64_t>()),
+                      number("%.4g", w["effective_bits"]), error ? number("%.3e", w["error"]["max"]) : "",
+                      error ? number("%.3e", w["error"]["frobenius"]) : ""});
   }
   t.print();
-  std::cout << j["weights"].size() << " weights, " << j["elements"] << " numbers in " << j["bytes"] << " bytes: " << number("%.4g", j["effective_bits"]) << " bits each\n";
+  std::cout << j["weights"].size() << " weights, " << j["elements"] << " numbers in " << j["bytes"]
+            << " bytes: " << number("%.4g", j["effective_bits"]) << " bits each\n";
 }
 
 int run(options const& o) {
@@ -162,12 +176,20 @@ int run(options const& o) {
 
 int main(int argc, char** argv) {
   options o;
-  CLI::App app("Lists the weights of a safetensors or GGUF file, or of a checkpoint folder: form, shape, bytes, effective bits, error");
+  CLI::App app(
+      "Lists the weights of a safetensors or GGUF file, or of a checkpoint folder: form, shape, bytes, effective bits, "
+      "error");
   app.add_option("file", o.file, "the file, or the folder of a checkpoint")->required()->type_name("FILE");
-  app.add_option("--against", o.against, "measure the error against the weights of the same names in this file")->type_name("FILE");
+  app.add_option("--against", o.against, "measure the error against the weights of the same names in this file")
+      ->type_name("FILE");
   app.add_flag("--check", o.check, "decode every weight that can be decoded: what the file claims is tried");
   app.add_flag("--metadata", o.metadata, "print the text entries of the metadata");
-  app.add_option("--json", o.json, "write the figures as JSON to this path; without a path or with '-' to the standard output, without the table")->expected(0, 1)->default_str("-")->type_name("PATH");
+  app.add_option(
+         "--json", o.json,
+         "write the figures as JSON to this path; without a path or with '-' to the standard output, without the table")
+      ->expected(0, 1)
+      ->default_str("-")
+      ->type_name("PATH");
   CLI11_PARSE(app, argc, argv);
   if (app.count("--json") > 0 && o.json.empty()) o.json = "-";
   try {

@@ -10,12 +10,17 @@
 int main(int argc, char** argv) {
   options o;
   if (auto const code = parse(argc, argv, o)) return *code;
-  return pl::run::launch(argc, argv, [&](pl::world& world) {
-    if (!o.out.empty()) pl::comm::on_root(world.comm, [&] { pl::io::make_folder(o.out); });
-    demand_outputs(world, {o.json});
-    std::string const network = o.evaluate.empty() ? o.model : pl::run::describe_file(o.evaluate).network;
-    if (network == "lenet-5") run_lenet_5(o, world);
-    else if (network == "lenet-300-100") run_lenet_300_100(o, world);
-    else throw pl::error{"--evaluate", "'" + o.evaluate + "' holds the network '" + network + "'", "This program knows lenet-300-100 and lenet-5"};
-  }, {.thread_ranks = o.thread_ranks, .threads = o.threads});
+  return pl::run::launch(argc, argv,
+                         [&](pl::world& world) {
+                           if (!o.out.empty()) pl::comm::on_root(world.comm, [&] { pl::io::make_folder(o.out); });
+                           demand_outputs(world, {o.json});
+                           std::string const network =
+                               o.evaluate.empty() ? o.model : pl::run::describe_file(o.evaluate).network;
+                           if (network == "lenet-5") run_lenet_5(o, world);
+                           else if (network == "lenet-300-100") run_lenet_300_100(o, world);
+                           else
+                             throw pl::error{"--evaluate", "'" + o.evaluate + "' holds the network '" + network + "'",
+                                             "This program knows lenet-300-100 and lenet-5"};
+                         },
+                         {.thread_ranks = o.thread_ranks, .threads = o.threads});
 }

@@ -5,7 +5,9 @@
 #include "parts.hpp"
 
 // PLEAT_DIGITS is where the build found the shipped digits; an installed program is told by --data.
-pl::io::split read_data(options const& o) { return o.data.empty() ? pl::io::load_digits(PLEAT_DIGITS) : pl::io::mnist(o.data); }
+pl::io::split read_data(options const& o) {
+  return o.data.empty() ? pl::io::load_digits(PLEAT_DIGITS) : pl::io::mnist(o.data);
+}
 
 pl::io::dataset with_shifts(pl::io::dataset const& d, int shift) {
   pl::io::dataset all = d;
@@ -30,15 +32,28 @@ pl::io::dataset with_shifts(pl::io::dataset const& d, int shift) {
 
 void write_figures(figures const& f, options const& o, pl::world const& world) {
   if (!world.root()) return;
-  nlohmann::json j{{"network", f.network}, {"seed", o.seed}, {"error_before", f.error_before}, {"error_after", f.error_after}, {"bytes_before", f.bytes_before}, {"bytes_after", f.bytes_after},
-                   {"ratio", f.ratio()}, {"seconds", f.seconds}, {"ranks", world.size()}, {"deterministic", o.deterministic}, {"stages", nlohmann::json::parse(pl::compress::stage_list(f.stages).json())}, {"layers", nlohmann::json::array()}};
-  for (auto const& l : f.layers) j["layers"].push_back({{"name", l.name}, {"elements", l.elements}, {"kept", l.kept}, {"num_bits", l.num_bits}, {"bytes", l.bytes}});
+  nlohmann::json j{{"network", f.network},
+                   {"seed", o.seed},
+                   {"error_before", f.error_before},
+                   {"error_after", f.error_after},
+                   {"bytes_before", f.bytes_before},
+                   {"bytes_after", f.bytes_after},
+                   {"ratio", f.ratio()},
+                   {"seconds", f.seconds},
+                   {"ranks", world.size()},
+                   {"deterministic", o.deterministic},
+                   {"stages", nlohmann::json::parse(pl::compress::stage_list(f.stages).json())},
+                   {"layers", nlohmann::json::array()}};
+  for (auto const& l : f.layers)
+    j["layers"].push_back(
+        {{"name", l.name}, {"elements", l.elements}, {"kept", l.kept}, {"num_bits", l.num_bits}, {"bytes", l.bytes}});
   for (auto const& path : {o.json, o.out.empty() ? std::string() : o.out + "/report.json"})
     if (!path.empty()) pl::io::write_file(path, j.dump(2) + "\n");
 }
 
 void write_evaluation(pl::run::evaluation const& e, options const& o, pl::world const& world) {
   if (o.json.empty() || !world.root()) return;
-  nlohmann::json const j{{"error_after", e.error()}, {"errors", e.errors}, {"samples", e.samples}, {"ranks", world.size()}};
+  nlohmann::json const j{
+      {"error_after", e.error()}, {"errors", e.errors}, {"samples", e.samples}, {"ranks", world.size()}};
   pl::io::write_file(o.json, j.dump(2) + "\n");
 }

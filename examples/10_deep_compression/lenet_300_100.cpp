@@ -5,5 +5,6 @@
 
 void run_lenet_300_100(options const& o, pl::world& world) {
   auto const sample = read_data(o).test.sample;
-  run_job(lenet_300_100<networks::dense>(sample), lenet_300_100<networks::stored>(sample), "lenet-300-100", {}, o, world);
+  run_job(lenet_300_100<networks::dense>(sample), lenet_300_100<networks::stored>(sample), "lenet-300-100", {}, o,
+          world);
 }

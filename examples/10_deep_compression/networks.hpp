@@ -15,15 +15,17 @@ using stored = pleat::codec::forms<pleat::codec::dense<float>, pleat::codec::cod
 
 }  // namespace networks
 
-// 300 and 100 hidden units (LeCun, Bottou, Bengio, Haffner, Proc. IEEE 86(11), 1998): 266 610 parameters on 28x28 images.
+// 300 and 100 hidden units (LeCun, Bottou, Bengio, Haffner, Proc. IEEE 86(11), 1998): 266 610 parameters on 28x28
+// images.
 template <class Forms> auto lenet_300_100(pleat::extents const& sample) {
   namespace nn = pleat::nn;
   using linear = nn::linear<Forms>;
-  return nn::sequential(linear("fc1", sample.size(), 300), nn::relu(), linear("fc2", 300, 100), nn::relu(), linear("fc3", 100, 10));
+  return nn::sequential(linear("fc1", sample.size(), 300), nn::relu(), linear("fc2", 300, 100), nn::relu(),
+                        linear("fc3", 100, 10));
 }
 
-// LeNet-5 as Caffe has it: 20 and 50 filters of 5x5 with max pooling, then 500 and 10 outputs: 431 080 parameters on 28x28 images.
-// Images of 8x8 get padding, so that something is left to pool.
+// LeNet-5 as Caffe has it: 20 and 50 filters of 5x5 with max pooling, then 500 and 10 outputs: 431 080 parameters on
+// 28x28 images. Images of 8x8 get padding, so that something is left to pool.
 template <class Forms> auto lenet_5(pleat::extents const& sample) {
   namespace nn = pleat::nn;
   using linear = nn::linear<Forms>;

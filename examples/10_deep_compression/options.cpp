@@ -5,7 +5,9 @@
 #include "../command_line.hpp"
 
 std::optional<int> parse(int argc, char** argv, options& o) {
-  CLI::App app("Trains a network, prunes it, lets its weights share values, codes them, writes the file, and runs what the file holds.");
+  CLI::App app(
+      "Trains a network, prunes it, lets its weights share values, codes them, writes the file, and runs what the file "
+      "holds.");
   app.add_option("--model", o.model)->check(CLI::IsMember({"lenet-300-100", "lenet-5"}))->capture_default_str();
   app.add_option("--out", o.out, "folder for model.safetensors, compressed.safetensors, report.json, report.svg");
   app.add_option("--evaluate", o.evaluate, "load this compressed file and evaluate it, nothing else");
@@ -17,7 +19,8 @@ std::optional<int> parse(int argc, char** argv, options& o) {
   app.add_option("--learning-rate", o.learning_rate)->check(CLI::PositiveNumber);
   app.add_option("--weight-decay", o.weight_decay)->check(CLI::NonNegativeNumber);
   app.add_option("--bits", o.num_bits, "of a code: 2^bits shared values per layer")->check(CLI::Range(1, 8));
-  app.add_option("--shift", o.shift, "training images are also shown moved by so many pixels up, down, left and right")->check(CLI::Range(0, 3));
+  app.add_option("--shift", o.shift, "training images are also shown moved by so many pixels up, down, left and right")
+      ->check(CLI::Range(0, 3));
   command_line::add_common(app, o);
   return command_line::parse(app, argc, argv, [&] {});
 }

@@ -12,7 +12,8 @@
 
 namespace pl = pleat;
 
-// MNIST from --data, or the shipped digits; with every training image moved by `shift` pixels up, down, left and right as well.
+// MNIST from --data, or the shipped digits; with every training image moved by `shift` pixels up, down, left and right
+// as well.
 pl::io::split read_data(options const& o);
 pl::io::dataset with_shifts(pl::io::dataset const& d, int shift);
 
@@ -34,7 +35,9 @@ struct figures {
   double seconds = 0;
   std::vector<pl::compress::stage> stages;
   std::vector<layer_figures> layers;
-  [[nodiscard]] double ratio() const { return bytes_after > 0 ? static_cast<double>(bytes_before) / static_cast<double>(bytes_after) : 0; }
+  [[nodiscard]] double ratio() const {
+    return bytes_after > 0 ? static_cast<double>(bytes_before) / static_cast<double>(bytes_after) : 0;
+  }
 };
 
 // Every figure as JSON, into --json FILE and --out DIR/report.json.

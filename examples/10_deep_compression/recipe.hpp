@@ -29,8 +29,10 @@ inline recipe settled(recipe r, options const& o, pl::index_t samples) {
   // A small set has few steps in an epoch: more epochs, up to eight times as many.
   pl::index_t const more = std::clamp<pl::index_t>(8000 / std::max<pl::index_t>(1, samples), 1, 8);
   for (auto* n : {&r.epochs, &r.prune_epochs, &r.retrain_epochs, &r.tune_epochs}) *n *= more;
-  take(r.epochs, o.epochs), take(r.prune_epochs, o.prune_epochs), take(r.retrain_epochs, o.retrain_epochs), take(r.tune_epochs, o.tune_epochs);
-  take(r.sparsity, o.sparsity), take(r.learning_rate, o.learning_rate), take(r.weight_decay, o.weight_decay), take(r.num_bits, o.num_bits), take(r.shift, o.shift);
+  take(r.epochs, o.epochs), take(r.prune_epochs, o.prune_epochs), take(r.retrain_epochs, o.retrain_epochs),
+      take(r.tune_epochs, o.tune_epochs);
+  take(r.sparsity, o.sparsity), take(r.learning_rate, o.learning_rate), take(r.weight_decay, o.weight_decay),
+      take(r.num_bits, o.num_bits), take(r.shift, o.shift);
   return r;
 }
 
@@ -44,7 +46,9 @@ inline pl::run::fit_options training(recipe const& r, pl::index_t epochs, double
 }
 
 // What the saved file says about itself, so that --evaluate needs nothing else.
-inline pl::run::model_description about(std::string const& network, pl::io::dataset const& d) { return {network, pl::run::input_normalisation{d.mean, d.scale}, {}}; }
+inline pl::run::model_description about(std::string const& network, pl::io::dataset const& d) {
+  return {network, pl::run::input_normalisation{d.mean, d.scale}, {}};
+}
 
 inline void print(pl::world const& world, char const* format, auto... values) {
   char line[300];
@@ -73,18 +77,23 @@ template <class Net> std::vector<layer_figures> layers_of(pl::parallel::model<Ne
 inline void print(pl::world const& world, std::vector<layer_figures> const& layers) {
   print(world, "%-14s %10s %9s %8s %6s %9s %15s", "layer", "weights", "kept", "", "bits", "bytes", "bits/survivor");
   for (auto const& l : layers)
-    print(world, "%-14s %10lld %9lld %6.2f %% %6d %9lld %15.2f", l.name.c_str(), static_cast<long long>(l.elements), static_cast<long long>(l.kept),
-          100.0 * static_cast<double>(l.kept) / static_cast<double>(l.elements), l.num_bits, static_cast<long long>(l.bytes), 8.0 * static_cast<double>(l.bytes) / static_cast<double>(std::max<pl::index_t>(1, l.kept)));
+    print(world, "%-14s %10lld %9lld %6.2f %% %6d %9lld %15.2f", l.name.c_str(), static_cast<long long>(l.elements),
+          static_cast<long long>(l.kept), 100.0 * static_cast<double>(l.kept) / static_cast<double>(l.elements),
+          l.num_bits, static_cast<long long>(l.bytes),
+          8.0 * static_cast<double>(l.bytes) / static_cast<double>(std::max<pl::index_t>(1, l.kept)));
 }
 
 // What the file holds, run as it is stored. `stored`: the network with weights that can be in the file's forms.
-template <class Net> pl::run::evaluation evaluate(Net stored, std::string const& path, pl::io::dataset const& test, pl::world& world) {
+template <class Net>
+pl::run::evaluation evaluate(Net stored, std::string const& path, pl::io::dataset const& test, pl::world& world) {
   auto model = pl::parallel::build(stored, pl::plan::search(stored, world), world);
   pl::run::load(model, path);
   return pl::run::evaluate(model, test);
 }
 
-template <class Net, class Stored> void deep_compression(Net net, Stored stored, std::string const& network, recipe const& own, options const& o, pl::world& world) {
+template <class Net, class Stored>
+void deep_compression(Net net, Stored stored, std::string const& network, recipe const& own, options const& o,
+                      pl::world& world) {
   namespace shrink = pl::compress;
   auto const begin = std::chrono::steady_clock::now();
   auto const data = read_data(o);
@@ -100,10 +109,16 @@ template <class Net, class Stored> void deep_compression(Net net, Stored stored,
   stages.add(shrink::measure("trained", model, data.test));
   auto round = training(r, 1, rate / 2, o);  // between two prunings
   round.schedule = pl::nn::constant{};
-  auto const small = model | (shrink::prune{.sparsity = r.sparsity, .schedule = shrink::cubic{static_cast<int>(r.prune_epochs) + 1}, .retrain = shrink::fine_tune(train, round)}
-                              | shrink::fine_tune(train, training(r, r.retrain_epochs, rate / 2, o))
-                              | shrink::share_weights{.num_bits = r.num_bits, .tune = shrink::fine_tune(train, training(r, r.tune_epochs, rate / 20, o)), .widths = r.widths}
-                              | shrink::entropy_code{}).recorded(shrink::record_stages(stages, data.test));
+  auto const small =
+      model | (shrink::prune{.sparsity = r.sparsity,
+                             .schedule = shrink::cubic{static_cast<int>(r.prune_epochs) + 1},
+                             .retrain = shrink::fine_tune(train, round)} |
+               shrink::fine_tune(train, training(r, r.retrain_epochs, rate / 2, o)) |
+               shrink::share_weights{.num_bits = r.num_bits,
+                                     .tune = shrink::fine_tune(train, training(r, r.tune_epochs, rate / 20, o)),
+                                     .widths = r.widths} |
+               shrink::entropy_code{})
+                  .recorded(shrink::record_stages(stages, data.test));
   // [deep_compression]
 
   if (world.root()) stages.print(std::cout);
@@ -113,7 +128,9 @@ template <class Net, class Stored> void deep_compression(Net net, Stored stored,
   f.layers = layers_of(small);
   print(world, f.layers);
   f.error_before = f.stages.front().test_error;
-  std::string const folder = o.out.empty() ? "." : o.out, path = o.out.empty() ? "deep_compression-" + network + ".safetensors" : folder + "/compressed.safetensors";
+  std::string const folder = o.out.empty() ? "." : o.out, path = o.out.empty()
+                                                                     ? "deep_compression-" + network + ".safetensors"
+                                                                     : folder + "/compressed.safetensors";
   pl::run::save(small, path, about(network, data.train));
   if (!o.out.empty()) {
     pl::run::save(model, folder + "/model.safetensors", about(network, data.train));
@@ -124,14 +141,18 @@ template <class Net, class Stored> void deep_compression(Net net, Stored stored,
   f.bytes_after = static_cast<pl::index_t>(std::filesystem::file_size(path));
   f.error_after = evaluate(std::move(stored), path, data.test, world).error();
   f.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  print(world, "%s: %lld -> %lld bytes, %.1fx smaller; test error %.2f -> %.2f %%, run from %s", network.c_str(), static_cast<long long>(f.bytes_before), static_cast<long long>(f.bytes_after),
-        f.ratio(), 100 * f.error_before, 100 * f.error_after, path.c_str());
+  print(world, "%s: %lld -> %lld bytes, %.1fx smaller; test error %.2f -> %.2f %%, run from %s", network.c_str(),
+        static_cast<long long>(f.bytes_before), static_cast<long long>(f.bytes_after), f.ratio(), 100 * f.error_before,
+        100 * f.error_after, path.c_str());
   write_figures(f, o, world);
 }
 
-template <class Net, class Stored> void run_job(Net net, Stored stored, std::string const& network, recipe const& own, options const& o, pl::world& world) {
+template <class Net, class Stored>
+void run_job(Net net, Stored stored, std::string const& network, recipe const& own, options const& o,
+             pl::world& world) {
   if (o.evaluate.empty()) return deep_compression(std::move(net), std::move(stored), network, own, o, world);
   auto const e = evaluate(std::move(stored), o.evaluate, read_data(o).test, world);
-  print(world, "%s: test error %.2f %% (%lld of %lld wrong)", o.evaluate.c_str(), 100 * e.error(), static_cast<long long>(e.errors), static_cast<long long>(e.samples));
+  print(world, "%s: test error %.2f %% (%lld of %lld wrong)", o.evaluate.c_str(), 100 * e.error(),
+        static_cast<long long>(e.errors), static_cast<long long>(e.samples));
   write_evaluation(e, o, world);
 }

@@ -14,23 +14,32 @@ namespace {
 
 void say(figures const& f, options const& o, pl::world const& world) {
   auto const line = [&](char const* who, learned const& l) {
-    print(world, "%-22s %5lld errors (%.2f %%)  %9lld parameters  %7.1f s", who, static_cast<long long>(l.errors), 100.0 * static_cast<double>(l.errors) / static_cast<double>(f.test), static_cast<long long>(l.parameters), l.seconds);
+    print(world, "%-22s %5lld errors (%.2f %%)  %9lld parameters  %7.1f s", who, static_cast<long long>(l.errors),
+          100.0 * static_cast<double>(l.errors) / static_cast<double>(f.test), static_cast<long long>(l.parameters),
+          l.seconds);
   };
   if (o.validation > 0) {
-    print(world, "judged by %lld training images that were held out, not by the test images", static_cast<long long>(f.test));
-    if (!o.teacher.empty()) print(world, "the teacher is from a file: whether it has learned from the images that are held out here, nobody knows");
+    print(world, "judged by %lld training images that were held out, not by the test images",
+          static_cast<long long>(f.test));
+    if (!o.teacher.empty())
+      print(world,
+            "the teacher is from a file: whether it has learned from the images that are held out here, nobody knows");
   }
   if (f.teacher) line("teacher", *f.teacher);
   if (f.baseline) line("student, labels alone", *f.baseline);
   if (f.student) line("student, distilled", *f.student);
   if (f.targets)
-    print(world, "targets: %lld of %lld scores kept; the others have %.3g of the probability on average, %.3g at most", static_cast<long long>(f.targets->k), static_cast<long long>(f.targets->classes), f.targets->dropped_mean, f.targets->dropped_max);
+    print(world, "targets: %lld of %lld scores kept; the others have %.3g of the probability on average, %.3g at most",
+          static_cast<long long>(f.targets->k), static_cast<long long>(f.targets->classes), f.targets->dropped_mean,
+          f.targets->dropped_max);
 }
 
 // Students on the first ranks, the teacher on the last ones: each of those has a teacher of its own.
 void on_two_groups(options const& o, pl::io::split const& data, pl::world& world) {
   int const students = world.size() - o.teacher_ranks;
-  if (students < 1) throw pl::error{"--teacher-ranks", std::to_string(o.teacher_ranks) + " of " + std::to_string(world.size()) + " ranks teach: nobody is left to learn"};
+  if (students < 1)
+    throw pl::error{"--teacher-ranks", std::to_string(o.teacher_ranks) + " of " + std::to_string(world.size()) +
+                                           " ranks teach: nobody is left to learn"};
   bool const learns = world.rank() < students;
   pl::world group(world.comm.split(learns ? 0 : 1, world.rank()), world.threads);
   figures f;
@@ -80,13 +89,18 @@ void on_one_group(options const& o, pl::io::split const& data, pl::world& world)
 int main(int argc, char** argv) {
   options o;
   if (auto const code = parse(argc, argv, o)) return *code;
-  return pl::run::launch(argc, argv, [&](pl::world& world) {
-    if (!o.out.empty()) pl::comm::on_root(world.comm, [&] { pl::io::make_folder(o.out); });
-    demand_outputs(world, {o.json});
-    auto const data = read_data(o);
-    if (o.evaluate.empty()) return o.teacher_ranks > 0 ? on_two_groups(o, data, world) : on_one_group(o, data, world);
-    auto const e = evaluate_student(o, data, world);
-    print(world, "%s: %s %.2f %% (%lld of %lld wrong)", o.evaluate.c_str(), o.validation > 0 ? "error on held-out training images" : "test error", 100 * e.error(), static_cast<long long>(e.errors), static_cast<long long>(e.samples));
-    write_evaluation(e, o, world);
-  }, {.thread_ranks = o.thread_ranks, .threads = o.threads});
+  return pl::run::launch(argc, argv,
+                         [&](pl::world& world) {
+                           if (!o.out.empty()) pl::comm::on_root(world.comm, [&] { pl::io::make_folder(o.out); });
+                           demand_outputs(world, {o.json});
+                           auto const data = read_data(o);
+                           if (o.evaluate.empty())
+                             return o.teacher_ranks > 0 ? on_two_groups(o, data, world) : on_one_group(o, data, world);
+                           auto const e = evaluate_student(o, data, world);
+                           print(world, "%s: %s %.2f %% (%lld of %lld wrong)", o.evaluate.c_str(),
+                                 o.validation > 0 ? "error on held-out training images" : "test error", 100 * e.error(),
+                                 static_cast<long long>(e.errors), static_cast<long long>(e.samples));
+                           write_evaluation(e, o, world);
+                         },
+                         {.thread_ranks = o.thread_ranks, .threads = o.threads});
 }

@@ -11,8 +11,12 @@ namespace {
 // The last `n` training images in the place of the test images.
 void hold_out(pl::io::split& s, pl::index_t n) {
   auto& all = s.train;
-  if (n >= all.size) throw pl::error{"--validation", std::to_string(n) + " of " + std::to_string(all.size) + " training images held out: nothing is left to learn from"};
-  auto const part = [](auto const& values, pl::index_t from, pl::index_t to) { return std::remove_cvref_t<decltype(values)>(values.begin() + from, values.begin() + to); };
+  if (n >= all.size)
+    throw pl::error{"--validation", std::to_string(n) + " of " + std::to_string(all.size) +
+                                        " training images held out: nothing is left to learn from"};
+  auto const part = [](auto const& values, pl::index_t from, pl::index_t to) {
+    return std::remove_cvref_t<decltype(values)>(values.begin() + from, values.begin() + to);
+  };
   pl::index_t const rest = all.size - n, size = all.sample_size();
   s.test = all;
   s.test.name = all.name + ", held out";
@@ -50,15 +54,26 @@ pl::run::fit_options training(options const& o, pl::index_t epochs, moved_images
 void write_figures(figures const& f, options const& o, pl::world const& world) {
   if (!world.root()) return;
   auto const network = [&](learned const& l) {
-    return nlohmann::json{{"errors", l.errors}, {"test_error", static_cast<double>(l.errors) / static_cast<double>(f.test)}, {"parameters", l.parameters}, {"seconds", l.seconds}};
+    return nlohmann::json{{"errors", l.errors},
+                          {"test_error", static_cast<double>(l.errors) / static_cast<double>(f.test)},
+                          {"parameters", l.parameters},
+                          {"seconds", l.seconds}};
   };
-  auto const moved = [](movement const& m) { return nlohmann::json{{"shift", m.shift}, {"turn", m.turn}, {"bend", m.bend}}; };
-  nlohmann::json j{{"judged_by", judge(o)}, {"samples", f.test}, {"temperature", o.temperature}, {"hard_weight", o.hard_weight}, {"seed", o.seed}, {"ranks", world.size()}, {"deterministic", o.deterministic}};
+  auto const moved = [](movement const& m) {
+    return nlohmann::json{{"shift", m.shift}, {"turn", m.turn}, {"bend", m.bend}};
+  };
+  nlohmann::json j{{"judged_by", judge(o)},           {"samples", f.test}, {"temperature", o.temperature},
+                   {"hard_weight", o.hard_weight},    {"seed", o.seed},    {"ranks", world.size()},
+                   {"deterministic", o.deterministic}};
   j["moved"] = {{"teacher", moved(o.move)}, {"student", moved(o.student_move)}};
   if (f.teacher) j["teacher"] = network(*f.teacher);
   if (f.student) j["student"] = network(*f.student);
   if (f.baseline) j["baseline"] = network(*f.baseline);
-  if (f.targets) j["targets"] = {{"top_k", f.targets->k}, {"classes", f.targets->classes}, {"dropped_mean", f.targets->dropped_mean}, {"dropped_max", f.targets->dropped_max}};
+  if (f.targets)
+    j["targets"] = {{"top_k", f.targets->k},
+                    {"classes", f.targets->classes},
+                    {"dropped_mean", f.targets->dropped_mean},
+                    {"dropped_max", f.targets->dropped_max}};
   if (f.streamed > 0) j["streamed"] = f.streamed;
   for (auto const& path : {o.json, o.out.empty() ? std::string() : o.out + "/report.json"})
     if (!path.empty()) pl::io::write_file(path, j.dump(2) + "\n");
@@ -66,6 +81,10 @@ void write_figures(figures const& f, options const& o, pl::world const& world) {
 
 void write_evaluation(pl::run::evaluation const& e, options const& o, pl::world const& world) {
   if (o.json.empty() || !world.root()) return;
-  nlohmann::json const j{{"judged_by", judge(o)}, {"errors", e.errors}, {"test_error", e.error()}, {"samples", e.samples}, {"ranks", world.size()}};
+  nlohmann::json const j{{"judged_by", judge(o)},
+                         {"errors", e.errors},
+                         {"test_error", e.error()},
+                         {"samples", e.samples},
+                         {"ranks", world.size()}};
   pl::io::write_file(o.json, j.dump(2) + "\n");
 }

@@ -9,8 +9,9 @@
 
 namespace {
 
-// A field of displacements that is smooth: cubic B-splines through random heights, four intervals along each axis (seven pixels of MNIST's).
-// P. Simard, D. Steinkraus, J. Platt (ICDAR 2003) smooth noise with a Gaussian of four pixels, which is about as wide as these splines.
+// A field of displacements that is smooth: cubic B-splines through random heights, four intervals along each axis
+// (seven pixels of MNIST's). P. Simard, D. Steinkraus, J. Platt (ICDAR 2003) smooth noise with a Gaussian of four
+// pixels, which is about as wide as these splines.
 constexpr int intervals = 4, points = intervals + 3;
 using heights = std::array<std::array<float, points>, points>;
 
@@ -26,7 +27,8 @@ std::vector<place> places(pl::index_t extent) {
     float const t = intervals * (static_cast<float>(i) + 0.5f) / static_cast<float>(extent);
     auto const first = static_cast<std::size_t>(t);
     float const f = t - static_cast<float>(first), g = 1 - f;
-    all.push_back({first, {g * g * g / 6, ((3 * f - 6) * f * f + 4) / 6, ((3 * g - 6) * g * g + 4) / 6, f * f * f / 6}});
+    all.push_back(
+        {first, {g * g * g / 6, ((3 * f - 6) * f * f + 4) / 6, ((3 * g - 6) * g * g + 4) / 6, f * f * f / 6}});
   }
   return all;
 }
@@ -51,7 +53,8 @@ pl::index_t floor_of(float v) {
 
 }  // namespace
 
-moved_images::moved_images(pl::io::dataset const& from, movement most, char const* whose, std::uint64_t seed) : from_(&from), most_(most), purpose_(pl::random::hash(whose)), seed_(seed) {
+moved_images::moved_images(pl::io::dataset const& from, movement most, char const* whose, std::uint64_t seed)
+    : from_(&from), most_(most), purpose_(pl::random::hash(whose)), seed_(seed) {
   if (most_.moves()) moved_ = from;
   epoch(0);
 }
@@ -60,7 +63,8 @@ void moved_images::epoch(pl::index_t e) {
   if (!most_.moves()) return;
   // Keyed by (seed, epoch, sample): the same images on every rank.
   pl::random::stream const draw(seed_, purpose_ + static_cast<std::uint64_t>(e));
-  pl::index_t const channels = from_->sample[0], height = from_->sample[1], width = from_->sample[2], n = from_->sample_size();
+  pl::index_t const channels = from_->sample[0], height = from_->sample[1], width = from_->sample[2],
+                    n = from_->sample_size();
   auto const rows = places(height), columns = places(width);
   auto const choices = static_cast<std::uint64_t>(2 * most_.shift + 1);
   constexpr std::uint64_t draws = 5 + 2 * points * points;
@@ -69,21 +73,28 @@ void moved_images::epoch(pl::index_t e) {
     auto key = draws * static_cast<std::uint64_t>(s);
     auto const shift = [&] { return static_cast<float>(static_cast<int>(draw.below(key++, choices)) - most_.shift); };
     auto const within = [&](double limit) { return static_cast<float>(limit) * (2 * draw.uniform(key++) - 1); };
-    float const dy = shift(), dx = shift(), angle = within(most_.turn * 3.14159265 / 180), across = 1 + within(most_.turn / 100), down = 1 + within(most_.turn / 100);
+    float const dy = shift(), dx = shift(), angle = within(most_.turn * 3.14159265 / 180),
+                across = 1 + within(most_.turn / 100), down = 1 + within(most_.turn / 100);
     bool const bends = most_.bend > 0;
     if (bends)
       for (auto* const h : {&down_by, &across_by})
         for (auto& row : *h)
           for (auto& v : row) v = within(most_.bend);
-    // Pixel (y, x) comes from (v, u): bent, turned and stretched about the centre, then shifted; between pixels by proportion.
-    float const cosine = std::cos(angle), sine = std::sin(angle), cy = 0.5f * static_cast<float>(height - 1), cx = 0.5f * static_cast<float>(width - 1);
+    // Pixel (y, x) comes from (v, u): bent, turned and stretched about the centre, then shifted; between pixels by
+    // proportion.
+    float const cosine = std::cos(angle), sine = std::sin(angle), cy = 0.5f * static_cast<float>(height - 1),
+                cx = 0.5f * static_cast<float>(width - 1);
     for (pl::index_t c = 0; c < channels; ++c) {
       std::uint8_t const* const in = from_->pixels.data() + s * n + c * height * width;
       std::uint8_t* const out = moved_.pixels.data() + s * n + c * height * width;
-      auto const pixel = [&](pl::index_t i, pl::index_t j) { return i >= 0 && i < height && j >= 0 && j < width ? static_cast<float>(in[i * width + j]) : 0.0f; };
+      auto const pixel = [&](pl::index_t i, pl::index_t j) {
+        return i >= 0 && i < height && j >= 0 && j < width ? static_cast<float>(in[i * width + j]) : 0.0f;
+      };
       for (pl::index_t y = 0; y < height; ++y) {
         std::array<float, points> down_here{}, across_here{};
-        if (bends) down_here = along(down_by, rows[static_cast<std::size_t>(y)]), across_here = along(across_by, rows[static_cast<std::size_t>(y)]);
+        if (bends)
+          down_here = along(down_by, rows[static_cast<std::size_t>(y)]),
+          across_here = along(across_by, rows[static_cast<std::size_t>(y)]);
         for (pl::index_t x = 0; x < width; ++x) {
           float fy = static_cast<float>(y) - cy - dy, fx = static_cast<float>(x) - cx - dx;
           if (bends) {
@@ -93,7 +104,9 @@ void moved_images::epoch(pl::index_t e) {
           float const v = (cosine * fy + sine * fx) * down + cy, u = (cosine * fx - sine * fy) * across + cx;
           auto const i = floor_of(v), j = floor_of(u);
           float const b = v - static_cast<float>(i), a = u - static_cast<float>(j);
-          out[y * width + x] = static_cast<std::uint8_t>((1 - b) * ((1 - a) * pixel(i, j) + a * pixel(i, j + 1)) + b * ((1 - a) * pixel(i + 1, j) + a * pixel(i + 1, j + 1)) + 0.5f);
+          out[y * width + x] =
+              static_cast<std::uint8_t>((1 - b) * ((1 - a) * pixel(i, j) + a * pixel(i, j + 1)) +
+                                        b * ((1 - a) * pixel(i + 1, j) + a * pixel(i + 1, j + 1)) + 0.5f);
         }
       }
     }

@@ -59,7 +59,8 @@ struct trained_teacher {
 trained_teacher train_teacher(options const& o, pl::io::split const& data, pl::world& world);
 
 // A student of a teacher, or of labels alone.
-learned train_student(options const& o, pl::io::split const& data, std::optional<pl::compress::teacher> const& teacher, pl::world& world);
+learned train_student(options const& o, pl::io::split const& data, std::optional<pl::compress::teacher> const& teacher,
+                      pl::world& world);
 pl::run::evaluation evaluate_student(options const& o, pl::io::split const& data, pl::world& world);
 
 struct figures {

@@ -48,8 +48,11 @@ pl::run::fit_options training(pl::index_t epochs, double rate) {
 void run(options const& o, pl::world& world) {
   auto const data = o.data.empty() ? pl::io::load_digits(PLEAT_DIGITS) : pl::io::mnist(o.data);
   auto const inputs = data.train.sample.size();
-  auto const net = pl::nn::sequential(pl::nn::linear("fc1", inputs, 300), pl::nn::relu(), pl::nn::linear("fc2", 300, 100), pl::nn::relu(), pl::nn::linear("fc3", 100, 10));
-  auto model = pl::parallel::build(net, pl::plan::plan{.global_batch = 128, .data_ranks = world.size(), .deterministic = true}, world, {.seed = o.seed});
+  auto const net = pl::nn::sequential(pl::nn::linear("fc1", inputs, 300), pl::nn::relu(),
+                                      pl::nn::linear("fc2", 300, 100), pl::nn::relu(), pl::nn::linear("fc3", 100, 10));
+  auto model =
+      pl::parallel::build(net, pl::plan::plan{.global_batch = 128, .data_ranks = world.size(), .deterministic = true},
+                          world, {.seed = o.seed});
   (void)pl::run::fit(model, data.train, training(o.epochs, 1e-3));
   auto const error = [&](auto const& m) { return 100 * pl::run::evaluate(m, data.test).error(); };
   print(world, "%-34s %8s", "test error in %, nothing trained", "dense");
@@ -66,32 +69,56 @@ void run(options const& o, pl::world& world) {
   };
   auto const share = [](double s) { return s < 0 ? 0.5 : s; };
   auto const pattern = [](double s) { return s < 0 ? std::optional(shrink::n_of_m{2, 4}) : std::nullopt; };
-  row("magnitude, every layer alike", [&](double s) { return shrink::prune{.sparsity = share(s), .scope = shrink::scope::layer, .on_note = silent, .pattern = pattern(s)}; });
-  row("magnitude, global", [&](double s) { return shrink::prune{.sparsity = share(s), .on_note = silent, .pattern = pattern(s)}; });
-  row("Taylor, global", [&](double s) { return shrink::prune_by<shrink::taylor>{.sparsity = share(s), .on_note = silent, .criterion = {.data = &data.train, .subset_size = o.subset}, .pattern = pattern(s)}; });
-  row("Wanda, every row alike", [&](double s) { return shrink::prune_by<shrink::wanda>{.sparsity = share(s), .on_note = silent, .criterion = {samples}, .pattern = pattern(s)}; });
-  row("SparseGPT, every layer alike", [&](double s) { return shrink::sparse_gpt{.sparsity = share(s), .samples = samples, .pattern = pattern(s), .on_note = silent}; });
+  row("magnitude, every layer alike", [&](double s) {
+    return shrink::prune{.sparsity = share(s), .scope = shrink::scope::layer, .on_note = silent, .pattern = pattern(s)};
+  });
+  row("magnitude, global",
+      [&](double s) { return shrink::prune{.sparsity = share(s), .on_note = silent, .pattern = pattern(s)}; });
+  row("Taylor, global", [&](double s) {
+    return shrink::prune_by<shrink::taylor>{.sparsity = share(s),
+                                            .on_note = silent,
+                                            .criterion = {.data = &data.train, .subset_size = o.subset},
+                                            .pattern = pattern(s)};
+  });
+  row("Wanda, every row alike", [&](double s) {
+    return shrink::prune_by<shrink::wanda>{
+        .sparsity = share(s), .on_note = silent, .criterion = {samples}, .pattern = pattern(s)};
+  });
+  row("SparseGPT, every layer alike", [&](double s) {
+    return shrink::sparse_gpt{.sparsity = share(s), .samples = samples, .pattern = pattern(s), .on_note = silent};
+  });
 
   print(world, "\n%-34s %12s %12s %8s", "SparseGPT, 80 %: error of outputs", "magnitude's", "its own", "share");
-  (void)(model | shrink::sparse_gpt{.sparsity = 0.8, .samples = samples, .on_note = silent, .on_layer = [&](shrink::sparse_gpt_layer const& l) {
-                                      print(world, "  %-32s %12.4g %12.4g %8.3f", l.name.c_str(), l.magnitude_error, l.error, l.error / l.magnitude_error);
+  (void)(model | shrink::sparse_gpt{.sparsity = 0.8,
+                                    .samples = samples,
+                                    .on_note = silent,
+                                    .on_layer = [&](shrink::sparse_gpt_layer const& l) {
+                                      print(world, "  %-32s %12.4g %12.4g %8.3f", l.name.c_str(), l.magnitude_error,
+                                            l.error, l.error / l.magnitude_error);
                                     }});
 
   print(world, "\n%-34s %8s %8s", "zeros, 98 %, three epochs of training", "zeros", "error");
-  auto const one = shrink::fine_tune(data.train, training(1, 1e-3)), two = shrink::fine_tune(data.train, training(2, 1e-3)), three = shrink::fine_tune(data.train, training(3, 1e-3));
+  auto const one = shrink::fine_tune(data.train, training(1, 1e-3)),
+             two = shrink::fine_tune(data.train, training(2, 1e-3)),
+             three = shrink::fine_tune(data.train, training(3, 1e-3));
   auto const trained = [&](char const* what, auto const& m) {
     pl::index_t zero = 0, all = 0;
     pl::nn::for_each_parameter(m.net(), [&](auto const& w) {
       if (w.shape.rank() < 2) return;
       std::vector<float> v(static_cast<std::size_t>(w.size()));
-      pl::copy_to_host(m.context(), pl::tensor<float, Kokkos::DefaultExecutionSpace>::wrap(w.data(), w.shape), v.data());
+      pl::copy_to_host(m.context(), pl::tensor<float, Kokkos::DefaultExecutionSpace>::wrap(w.data(), w.shape),
+                       v.data());
       zero += std::count(v.begin(), v.end(), 0.0f), all += w.size();
     });
     print(world, "%-34s %8.4f %8.2f", what, static_cast<double>(zero) / static_cast<double>(all), error(m));
   };
   trained("magnitude, at once", model | (shrink::prune{.sparsity = 0.98, .on_note = silent} | three));
-  trained("magnitude, cubic in 3 steps", model | (shrink::prune{.sparsity = 0.98, .schedule = shrink::cubic{3}, .retrain = one, .on_note = silent} | one));
-  trained("movement, then 2 epochs", model | (shrink::prune_by<shrink::movement>{.sparsity = 0.98, .on_note = silent, .criterion = {.training = one}} | two));
+  trained(
+      "magnitude, cubic in 3 steps",
+      model | (shrink::prune{.sparsity = 0.98, .schedule = shrink::cubic{3}, .retrain = one, .on_note = silent} | one));
+  trained("movement, then 2 epochs", model | (shrink::prune_by<shrink::movement>{
+                                                  .sparsity = 0.98, .on_note = silent, .criterion = {.training = one}} |
+                                              two));
 
   print(world, "\n%-34s %10s %10s %8s %10s %10s", "channels", "mult-adds", "parameters", "error", "1 epoch", "us, one");
   shrink::channel_report report;
@@ -100,12 +127,22 @@ void run(options const& o, pl::world& world) {
   auto const channels = [&](char const* what, auto const& t) {
     auto const small = model | t;
     auto const tuned = small | one;
-    print(world, "%-34s %10.0f %10lld %8.2f %10.2f %10.1f", what, report.multiply_adds_after, static_cast<long long>(report.parameters_after), error(small), error(tuned), shrink::measure(what, small, data.test).latency_us);
+    print(world, "%-34s %10.0f %10lld %8.2f %10.2f %10.1f", what, report.multiply_adds_after,
+          static_cast<long long>(report.parameters_after), error(small), error(tuned),
+          shrink::measure(what, small, data.test).latency_us);
   };
   channels("all of them", shrink::prune_channels{.multiply_adds = 1, .input = sample, .on_report = note});
   channels("half, by weight", shrink::prune_channels{.multiply_adds = 0.5, .input = sample, .on_report = note});
-  channels("half, by Taylor", shrink::prune_channels_by<shrink::taylor>{.multiply_adds = 0.5, .input = sample, .on_report = note, .criterion = {.data = &data.train, .subset_size = o.subset}});
-  channels("a quarter, by Taylor", shrink::prune_channels_by<shrink::taylor>{.multiply_adds = 0.25, .input = sample, .on_report = note, .criterion = {.data = &data.train, .subset_size = o.subset}});
+  channels("half, by Taylor",
+           shrink::prune_channels_by<shrink::taylor>{.multiply_adds = 0.5,
+                                                     .input = sample,
+                                                     .on_report = note,
+                                                     .criterion = {.data = &data.train, .subset_size = o.subset}});
+  channels("a quarter, by Taylor",
+           shrink::prune_channels_by<shrink::taylor>{.multiply_adds = 0.25,
+                                                     .input = sample,
+                                                     .on_report = note,
+                                                     .criterion = {.data = &data.train, .subset_size = o.subset}});
 }
 
 }  // namespace
@@ -115,10 +152,16 @@ int main(int argc, char** argv) {
   CLI::App app("Prunes one network in every way and prints what that costs.");
   app.add_option("--data", o.data, "folder with MNIST in IDX form (default: the digits that pleat ships)");
   app.add_option("--seed", o.seed)->capture_default_str();
-  app.add_option("--epochs", o.epochs, "of training before anything is pruned")->check(CLI::Range(1, 1000))->capture_default_str();
-  app.add_option("--subset", o.subset, "samples that SparseGPT, Wanda and Taylor look at")->check(CLI::Range(1, 1000000))->capture_default_str();
-  app.add_option("--threads", o.threads, "threads per rank (default: the cores dealt to the ranks)")->check(CLI::Range(1, 100000));
+  app.add_option("--epochs", o.epochs, "of training before anything is pruned")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  app.add_option("--subset", o.subset, "samples that SparseGPT, Wanda and Taylor look at")
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
+  app.add_option("--threads", o.threads, "threads per rank (default: the cores dealt to the ranks)")
+      ->check(CLI::Range(1, 100000));
   app.add_option("--thread-ranks", o.thread_ranks, "ranks as threads of this process")->check(CLI::Range(1, 1000));
   CLI11_PARSE(app, argc, argv);
-  return pl::run::launch(argc, argv, [&](pl::world& world) { run(o, world); }, {.thread_ranks = o.thread_ranks, .threads = o.threads});
+  return pl::run::launch(argc, argv, [&](pl::world& world) { run(o, world); },
+                         {.thread_ranks = o.thread_ranks, .threads = o.threads});
 }

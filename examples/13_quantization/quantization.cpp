@@ -14,15 +14,20 @@ int main(int argc, char** argv) {
   app.add_option("--model", o.model)->check(CLI::IsMember({"lenet-300-100", "lenet-5"}))->capture_default_str();
   app.add_option("--seed", o.seed)->capture_default_str();
   app.add_option("--epochs", o.epochs)->check(CLI::Range(1, 100000))->capture_default_str();
-  app.add_option("--samples", o.samples, "that calibration looks at")->check(CLI::Range(1, 1000000))->capture_default_str();
+  app.add_option("--samples", o.samples, "that calibration looks at")
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
   app.add_option("--json", o.json, "file for the table");
-  app.add_option("--threads", o.threads, "threads per rank (default: the cores dealt to the ranks)")->check(CLI::Range(1, 100000));
+  app.add_option("--threads", o.threads, "threads per rank (default: the cores dealt to the ranks)")
+      ->check(CLI::Range(1, 100000));
   app.add_option("--thread-ranks", o.thread_ranks, "ranks as threads of this process")->check(CLI::Range(1, 1000));
   app.add_flag("--quiet", o.quiet, "no progress line");
   CLI11_PARSE(app, argc, argv);
-  return pl::run::launch(argc, argv, [&](pl::world& world) {
-    pl::extents const sample = o.data.empty() ? pl::extents{1, 8, 8} : pl::extents{1, 28, 28};
-    if (o.model == "lenet-5") run_lenet_5(sample, o, world);
-    else run_lenet_300_100(sample, o, world);
-  }, {.thread_ranks = o.thread_ranks, .threads = o.threads});
+  return pl::run::launch(argc, argv,
+                         [&](pl::world& world) {
+                           pl::extents const sample = o.data.empty() ? pl::extents{1, 8, 8} : pl::extents{1, 28, 28};
+                           if (o.model == "lenet-5") run_lenet_5(sample, o, world);
+                           else run_lenet_300_100(sample, o, world);
+                         },
+                         {.thread_ranks = o.thread_ranks, .threads = o.threads});
 }

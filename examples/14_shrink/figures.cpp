@@ -13,9 +13,19 @@ pl::run::fit_options training(options const& o, pl::index_t epochs, double learn
   return f;
 }
 
-void write_figures(std::vector<pl::compress::stage> const& stages, std::string const& recipe, double error_after, options const& o, pl::world const& world) {
+void write_figures(std::vector<pl::compress::stage> const& stages, std::string const& recipe, double error_after,
+                   options const& o, pl::world const& world) {
   if (o.json.empty() || !world.root()) return;
-  nlohmann::json const j{{"in", o.in}, {"out", o.out}, {"recipe", recipe}, {"error_before", stages.front().test_error}, {"error_after", error_after}, {"bytes_before", stages.front().bytes}, {"bytes_after", stages.back().bytes},
-                   {"ratio", static_cast<double>(stages.front().bytes) / static_cast<double>(std::max<std::int64_t>(1, stages.back().bytes))}, {"ranks", world.size()}, {"stages", nlohmann::json::parse(pl::compress::stage_list(stages).json())}};
+  nlohmann::json const j{{"in", o.in},
+                         {"out", o.out},
+                         {"recipe", recipe},
+                         {"error_before", stages.front().test_error},
+                         {"error_after", error_after},
+                         {"bytes_before", stages.front().bytes},
+                         {"bytes_after", stages.back().bytes},
+                         {"ratio", static_cast<double>(stages.front().bytes) /
+                                       static_cast<double>(std::max<std::int64_t>(1, stages.back().bytes))},
+                         {"ranks", world.size()},
+                         {"stages", nlohmann::json::parse(pl::compress::stage_list(stages).json())}};
   pl::io::write_file(o.json, j.dump(2) + "\n");
 }

@@ -11,18 +11,24 @@ struct layer {
 };
 
 [[noreturn]] void no_chain(std::string const& path, std::string const& what) {
-  throw pl::error{"shrink '" + path + "'", what, "This program takes convolutions (each with ReLU and 2x2 max pooling), then fully connected layers with ReLU between them"};
+  throw pl::error{"shrink '" + path + "'", what,
+                  "This program takes convolutions (each with ReLU and 2x2 max pooling), then fully connected layers "
+                  "with ReLU between them"};
 }
 
 }  // namespace
 
-network network_of(std::vector<pl::io::stored_weight> const& weights, pl::io::dataset const& data, std::string const& path) {
+network network_of(std::vector<pl::io::stored_weight> const& weights, pl::io::dataset const& data,
+                   std::string const& path) {
   std::vector<layer> convolutions, products;
   for (auto const& w : weights) {
     if (w.shape.rank() < 2) continue;
-    if (!w.name.ends_with(".weight") || (w.shape.rank() != 2 && w.shape.rank() != 4)) no_chain(path, "'" + w.name + "' of shape " + w.shape.to_string() + " is no weight of a layer that is known here");
+    if (!w.name.ends_with(".weight") || (w.shape.rank() != 2 && w.shape.rank() != 4))
+      no_chain(path,
+               "'" + w.name + "' of shape " + w.shape.to_string() + " is no weight of a layer that is known here");
     std::string const name = w.name.substr(0, w.name.size() - 7);
-    bool const bias = std::any_of(weights.begin(), weights.end(), [&](auto const& b) { return b.name == name + ".bias"; });
+    bool const bias =
+        std::any_of(weights.begin(), weights.end(), [&](auto const& b) { return b.name == name + ".bias"; });
     (w.shape.rank() == 4 ? convolutions : products).push_back({name, w.shape, bias});
   }
   // In the order in which one's outputs are the next one's inputs; among equals by name.
@@ -42,30 +48,43 @@ network network_of(std::vector<pl::io::stored_weight> const& weights, pl::io::da
     channels = l->shape[0];
     chain.push_back(*l);
   }
-  if (!convolutions.empty()) no_chain(path, "'" + convolutions.front().name + ".weight' of shape " + convolutions.front().shape.to_string() + " follows on nothing of " + std::to_string(channels) + " channels");
+  if (!convolutions.empty())
+    no_chain(path, "'" + convolutions.front().name + ".weight' of shape " + convolutions.front().shape.to_string() +
+                       " follows on nothing of " + std::to_string(channels) + " channels");
   // Padding is not in the file: the one with which the images' features fit.
   pl::index_t features = data.sample_size(), padding = 0;
   if (!chain.empty()) {
     bool fits = false;
     for (padding = 0; padding < 4 && !fits; ++padding) {
       pl::index_t h = data.sample[1], w = data.sample[2];
-      for (auto const& l : chain) h = (h + 2 * padding - l.shape[2] + 1) / 2, w = (w + 2 * padding - l.shape[3] + 1) / 2;
+      for (auto const& l : chain)
+        h = (h + 2 * padding - l.shape[2] + 1) / 2, w = (w + 2 * padding - l.shape[3] + 1) / 2;
       features = channels * h * w;
-      fits = h > 0 && w > 0 && std::any_of(products.begin(), products.end(), [&](auto const& l) { return l.shape[1] == features; });
+      fits = h > 0 && w > 0 &&
+             std::any_of(products.begin(), products.end(), [&](auto const& l) { return l.shape[1] == features; });
     }
     --padding;
-    if (!fits) no_chain(path, "no fully connected layer takes what the convolutions make of a sample " + data.sample.to_string());
+    if (!fits)
+      no_chain(path,
+               "no fully connected layer takes what the convolutions make of a sample " + data.sample.to_string());
   }
   std::vector<conv_block> blocks;
-  for (auto const& l : chain) blocks.emplace_back(conv2d(l.name, l.shape[1], l.shape[0], l.shape[2], {.padding = padding, .bias = l.bias}), pl::nn::relu<>(), pl::nn::max_pool2d<>(2));
+  for (auto const& l : chain)
+    blocks.emplace_back(conv2d(l.name, l.shape[1], l.shape[0], l.shape[2], {.padding = padding, .bias = l.bias}),
+                        pl::nn::relu<>(), pl::nn::max_pool2d<>(2));
   std::vector<linear_block> hidden;
   std::optional<layer> last;
   while (auto l = take(products, features)) {
-    if (last) hidden.emplace_back(linear(last->name, last->shape[1], last->shape[0], {.bias = last->bias}), pl::nn::relu<>());
+    if (last)
+      hidden.emplace_back(linear(last->name, last->shape[1], last->shape[0], {.bias = last->bias}), pl::nn::relu<>());
     features = l->shape[0];
     last = l;
   }
   if (!products.empty() || !last)
-    no_chain(path, "'" + products.front().name + ".weight' of shape " + products.front().shape.to_string() + " follows on nothing of " + std::to_string(features) + " elements (a sample of this data is " + data.sample.to_string() + ")");
-  return network(pl::nn::repeat<conv_block>("convolutions", std::move(blocks)), pl::nn::flatten<>(), pl::nn::repeat<linear_block>("hidden", std::move(hidden)), linear(last->name, last->shape[1], last->shape[0], {.bias = last->bias}));
+    no_chain(path, "'" + products.front().name + ".weight' of shape " + products.front().shape.to_string() +
+                       " follows on nothing of " + std::to_string(features) + " elements (a sample of this data is " +
+                       data.sample.to_string() + ")");
+  return network(pl::nn::repeat<conv_block>("convolutions", std::move(blocks)), pl::nn::flatten<>(),
+                 pl::nn::repeat<linear_block>("hidden", std::move(hidden)),
+                 linear(last->name, last->shape[1], last->shape[0], {.bias = last->bias}));
 }

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// One type for every file that the program takes: some convolutions (each with ReLU and 2x2 max pooling), then fully connected layers with
-// ReLU between them. How many there are and how large is read from the file.
+// One type for every file that the program takes: some convolutions (each with ReLU and 2x2 max pooling), then fully
+// connected layers with ReLU between them. How many there are and how large is read from the file.
 #pragma once
 
 #include <pleat/codec/blocks.hpp>
@@ -24,9 +24,15 @@
 
 namespace pl = pleat;
 
-using forms = pl::codec::forms<pl::codec::dense<float>, pl::codec::masked<float>, pl::codec::int8<float>, pl::codec::bf16<float>, pl::codec::f16<float>, pl::codec::q8_0<float>, pl::codec::q4_0<float>, pl::codec::q4_1<float>, pl::codec::q5_0<float>, pl::codec::q5_1<float>, pl::codec::q4_k<float>,
-                               pl::codec::q6_k<float>, pl::codec::int4<float, 32>, pl::codec::int4<float, 64>, pl::codec::int4<float, 128>, pl::codec::csr<float>, pl::codec::bitmask<float>, pl::codec::block_sparse<float, 4>, pl::codec::n_m<float, 2, 4>, pl::codec::n_m<float, 1, 4>, pl::codec::n_m<float, 4, 8>, pl::codec::fake_quantized<float>, pl::codec::codebook<float>, pl::codec::coded<float>,
-                               pl::codec::low_rank<float>, pl::codec::sparse_low_rank<float>, pl::codec::spatial_low_rank<float>>;
+using forms =
+    pl::codec::forms<pl::codec::dense<float>, pl::codec::masked<float>, pl::codec::int8<float>, pl::codec::bf16<float>,
+                     pl::codec::f16<float>, pl::codec::q8_0<float>, pl::codec::q4_0<float>, pl::codec::q4_1<float>,
+                     pl::codec::q5_0<float>, pl::codec::q5_1<float>, pl::codec::q4_k<float>, pl::codec::q6_k<float>,
+                     pl::codec::int4<float, 32>, pl::codec::int4<float, 64>, pl::codec::int4<float, 128>,
+                     pl::codec::csr<float>, pl::codec::bitmask<float>, pl::codec::block_sparse<float, 4>,
+                     pl::codec::n_m<float, 2, 4>, pl::codec::n_m<float, 1, 4>, pl::codec::n_m<float, 4, 8>,
+                     pl::codec::fake_quantized<float>, pl::codec::codebook<float>, pl::codec::coded<float>,
+                     pl::codec::low_rank<float>, pl::codec::sparse_low_rank<float>, pl::codec::spatial_low_rank<float>>;
 using linear = pl::nn::linear<forms>;
 using conv2d = pl::nn::conv2d<forms>;
 using conv_block = pl::nn::sequential<conv2d, pl::nn::relu<>, pl::nn::max_pool2d<>>;
@@ -35,7 +41,8 @@ using network = pl::nn::sequential<pl::nn::repeat<conv_block>, pl::nn::flatten<>
 using model = pl::parallel::model<network>;
 
 // The network of a file's weights. \throws error if they form no such chain
-network network_of(std::vector<pl::io::stored_weight> const& weights, pl::io::dataset const& data, std::string const& path);
+network network_of(std::vector<pl::io::stored_weight> const& weights, pl::io::dataset const& data,
+                   std::string const& path);
 
 // What a step works with; each of these is a source file, so that they compile side by side.
 struct kitchen {
@@ -44,7 +51,8 @@ struct kitchen {
   pl::io::split const& data;
   options const& o;
   pl::compress::error_kind leaves = pl::compress::error_kind::measured;  // what the last step may be believed
-  bool reads_only = false;  // all steps are read once before the first one runs: what is misspelt in the last must not cost the others' time
+  // all steps are read once before the first one runs: what is misspelt in the last must not cost the others' time
+  bool reads_only = false;
 
   void run(auto const& transform) {
     if (reads_only) return;
@@ -52,19 +60,22 @@ struct kitchen {
     transform.run(m);
   }
 };
-void prune_step(kitchen& k, pl::compress::recipe_step const& s);     // prune, sparse_gpt, channels
-void train_step(kitchen& k, pl::compress::recipe_step const& s);     // fine_tune, distill
-void quantize_step(kitchen& k, pl::compress::recipe_step const& s);  // forms that need no data but int8's: int8, bf16, q8_0, csr, codebook, …
-void code_step(kitchen& k, pl::compress::recipe_step const& s);      // gptq, quantize_aware
-void factor_step(kitchen& k, pl::compress::recipe_step const& s);    // low_rank, sparse_low_rank, spatial_low_rank
-void share_step(kitchen& k, pl::compress::recipe_step const& s);     // share, entropy
+void prune_step(kitchen& k, pl::compress::recipe_step const& s);  // prune, sparse_gpt, channels
+void train_step(kitchen& k, pl::compress::recipe_step const& s);  // fine_tune, distill
+// forms that need no data but int8's: int8, bf16, q8_0, csr, codebook, …
+void quantize_step(kitchen& k, pl::compress::recipe_step const& s);
+void code_step(kitchen& k, pl::compress::recipe_step const& s);    // gptq, quantize_aware
+void factor_step(kitchen& k, pl::compress::recipe_step const& s);  // low_rank, sparse_low_rank, spatial_low_rank
+void share_step(kitchen& k, pl::compress::recipe_step const& s);   // share, entropy
 
 // Values of steps, refused with the step's words where they are read.
-pl::index_t at_least(pl::compress::recipe_step const& s, std::string const& key, pl::index_t otherwise, pl::index_t least, pl::index_t most = 1000000);
+pl::index_t at_least(pl::compress::recipe_step const& s, std::string const& key, pl::index_t otherwise,
+                     pl::index_t least, pl::index_t most = 1000000);
 enum class ends { low, high };  // which of 0 and 1 a share may be
 double share_of(pl::compress::recipe_step const& s, std::string const& key, double otherwise, ends closed);
 double positive(pl::compress::recipe_step const& s, std::string const& key, double otherwise);
 pl::compress::n_of_m pattern_of(pl::compress::recipe_step const& s);
 
 pl::run::fit_options training(options const& o, pl::index_t epochs, double learning_rate);
-void write_figures(std::vector<pl::compress::stage> const& stages, std::string const& recipe, double error_after, options const& o, pl::world const& world);
+void write_figures(std::vector<pl::compress::stage> const& stages, std::string const& recipe, double error_after,
+                   options const& o, pl::world const& world);

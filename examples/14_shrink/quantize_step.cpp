@@ -5,10 +5,15 @@
 namespace {
 
 namespace codec = pl::codec;
-// One transform for all, so that each form is compiled once; which one it is, a step says by name. Where 256 does not divide the columns of a weight,
-// the next that fits is taken: of super-blocks the blocks of 32 behind them, of groups the smaller ones.
-using quantize = pl::compress::quantize<codec::int8<float>, codec::bf16<float>, codec::f16<float>, codec::q4_1<float>, codec::q5_0<float>, codec::q5_1<float>, codec::csr<float>, codec::bitmask<float>,
-                                        codec::block_sparse<float, 4>, codec::n_m<float, 2, 4>, codec::n_m<float, 1, 4>, codec::n_m<float, 4, 8>, codec::codebook<float>, codec::q6_k<float>, codec::q8_0<float>, codec::q4_k<float>, codec::q4_0<float>, codec::int4<float, 128>, codec::int4<float, 64>, codec::int4<float, 32>>;
+// One transform for all, so that each form is compiled once; which one it is, a step says by name. Where 256 does not
+// divide the columns of a weight, the next that fits is taken: of super-blocks the blocks of 32 behind them, of groups
+// the smaller ones.
+using quantize = pl::compress::quantize<codec::int8<float>, codec::bf16<float>, codec::f16<float>, codec::q4_1<float>,
+                                        codec::q5_0<float>, codec::q5_1<float>, codec::csr<float>,
+                                        codec::bitmask<float>, codec::block_sparse<float, 4>, codec::n_m<float, 2, 4>,
+                                        codec::n_m<float, 1, 4>, codec::n_m<float, 4, 8>, codec::codebook<float>,
+                                        codec::q6_k<float>, codec::q8_0<float>, codec::q4_k<float>, codec::q4_0<float>,
+                                        codec::int4<float, 128>, codec::int4<float, 64>, codec::int4<float, 32>>;
 
 void int8(kitchen& k, pl::compress::recipe_step const& s, quantize t) {
   namespace shrink = pl::compress;
@@ -19,7 +24,9 @@ void int8(kitchen& k, pl::compress::recipe_step const& s, quantize t) {
     else if (observer == "mean_square") to = shrink::mean_square{};
     else if (observer == "kl") to = shrink::kl_divergence{};
   };
-  if (s.text("activations") == "static") choose(t.activations.emplace(shrink::static_activations{.data = shrink::calibration(k.data.train, k.o.samples)}).observer);
+  if (s.text("activations") == "static")
+    choose(t.activations.emplace(shrink::static_activations{.data = shrink::calibration(k.data.train, k.o.samples)})
+               .observer);
   else choose(t.observer);
   k.run(t);
 }

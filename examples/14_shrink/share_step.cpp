@@ -11,7 +11,9 @@ void share_step(kitchen& k, pl::compress::recipe_step const& s) {
     if (s.has("index_bits")) t.index_bits = static_cast<int>(at_least(s, "index_bits", 5, 2, 8));
     return k.run(t);
   }
-  shrink::share_weights t{.num_bits = static_cast<int>(at_least(s, "num_bits", 4, 1, 8)), .rows_per_group = at_least(s, "rows", 0, 0), .ignore = s.names("ignore")};
+  shrink::share_weights t{.num_bits = static_cast<int>(at_least(s, "num_bits", 4, 1, 8)),
+                          .rows_per_group = at_least(s, "rows", 0, 0),
+                          .ignore = s.names("ignore")};
   auto const epochs = at_least(s, "epochs", 0, 0);
   double const rate = positive(s, "learning_rate", 1e-4);
   if (epochs > 0) t.tune.emplace(k.data.train, training(k.o, epochs, rate));

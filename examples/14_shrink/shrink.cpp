@@ -21,7 +21,9 @@
 
 namespace {
 
-pl::io::split read_data(options const& o) { return o.data.empty() ? pl::io::load_digits(PLEAT_DIGITS) : pl::io::mnist(o.data); }
+pl::io::split read_data(options const& o) {
+  return o.data.empty() ? pl::io::load_digits(PLEAT_DIGITS) : pl::io::mnist(o.data);
+}
 
 void cook(kitchen& k, pl::compress::recipe_step const& s) {
   auto const& w = *s.word;
@@ -58,14 +60,18 @@ void describe(pl::run::model_description& about, pl::compress::error_ledger cons
 }
 
 // A name that is meant for some weight and fits none is a misspelt one, and would leave out nothing.
-void demand_names(std::vector<pl::compress::recipe_step> const& steps, std::vector<pl::io::stored_weight> const& weights) {
+void demand_names(std::vector<pl::compress::recipe_step> const& steps,
+                  std::vector<pl::io::stored_weight> const& weights) {
   std::vector<std::string> names;
   for (auto const& w : weights) names.push_back(w.name);
   for (auto const& s : steps)
     for (auto const& pattern : s.names("ignore"))
       if (std::none_of(names.begin(), names.end(), [&](auto const& n) { return pl::nn::matches(pattern, n); }))
-        throw pl::error{"compress::recipe", "'" + s.to_string() + "': '" + pattern + "' fits no name of the file, which has " + pl::compress::detail::listed(names),
-                        "Say names as they are, or with * and ?, e.g. ignore=" + names.front().substr(0, names.front().rfind('.')) + ".*"};
+        throw pl::error{"compress::recipe",
+                        "'" + s.to_string() + "': '" + pattern + "' fits no name of the file, which has " +
+                            pl::compress::detail::listed(names),
+                        "Say names as they are, or with * and ?, e.g. ignore=" +
+                            names.front().substr(0, names.front().rfind('.')) + ".*"};
 }
 
 // A NaN in a bias, or in a weight that no step touches, would go through every step unseen.
@@ -77,7 +83,10 @@ void demand_finite(std::vector<pl::io::stored_weight> const& weights, std::strin
         for (std::size_t i = 0; i + sizeof x <= p.bytes.size(); i += sizeof x) {
           std::memcpy(&x, p.bytes.data() + i, sizeof x);
           if (double const v = pl::detail::number(x); !std::isfinite(v))
-            throw pl::error{"shrink '" + path + "'", "element " + std::to_string(i / sizeof x) + " of '" + w.name + p.suffix + "' is " + (std::isnan(v) ? "NaN" : "infinite"), "Train again with a lower learning rate"};
+            throw pl::error{"shrink '" + path + "'",
+                            "element " + std::to_string(i / sizeof x) + " of '" + w.name + p.suffix + "' is " +
+                                (std::isnan(v) ? "NaN" : "infinite"),
+                            "Train again with a lower learning rate"};
         }
       };
       if (p.type == pl::dtype::f32) check(float{});
@@ -91,9 +100,13 @@ void demand_finite(std::vector<pl::io::stored_weight> const& weights, std::strin
 void say_other_codes(std::vector<pl::compress::recipe_step> const& steps, pl::world const& world) {
   for (std::size_t i = 0; i < steps.size(); ++i) {
     if (!steps[i].word->trains_codes) continue;
-    auto const next = std::find_if(steps.begin() + static_cast<std::ptrdiff_t>(i), steps.end(), [](auto const& s) { return s.word->encodes; });
-    if (auto const form = steps[i].text("form", "int8"); next != steps.end() && (next->word->name != form || next->text("group", "32") != "32" || next->text("scales") == "tensor"))
-      world.say("note: '" + steps[i].to_string() + "' trains codes of " + form + ", and '" + next->to_string() + "' stores other ones");
+    auto const next = std::find_if(steps.begin() + static_cast<std::ptrdiff_t>(i), steps.end(),
+                                   [](auto const& s) { return s.word->encodes; });
+    if (auto const form = steps[i].text("form", "int8");
+        next != steps.end() &&
+        (next->word->name != form || next->text("group", "32") != "32" || next->text("scales") == "tensor"))
+      world.say("note: '" + steps[i].to_string() + "' trains codes of " + form + ", and '" + next->to_string() +
+                "' stores other ones");
   }
 }
 
@@ -103,7 +116,9 @@ void run(options const& o, pl::world& world) {
   shrink::check_order(steps);
   demand_outputs(world, {o.out, o.json, o.svg});
   std::error_code no_file;
-  if (std::filesystem::equivalent(o.in, o.out, no_file)) throw pl::error{"shrink '" + o.in + "'", "OUT is the file that is read", "Name another one: what is lost by a recipe does not come back"};
+  if (std::filesystem::equivalent(o.in, o.out, no_file))
+    throw pl::error{"shrink '" + o.in + "'", "OUT is the file that is read",
+                    "Name another one: what is lost by a recipe does not come back"};
   auto const data = read_data(o);
   pl::io::weight_file const file(o.in);
   std::vector<pl::io::stored_weight> const weights(file.weights().begin(), file.weights().end());
@@ -148,14 +163,18 @@ void run(options const& o, pl::world& world) {
   world.comm.barrier();  // rank 0 has written
   // What was written, run as it is stored.
   pl::io::weight_file const written(o.out);
-  auto again = pl::parallel::build(network_of({written.weights().begin(), written.weights().end()}, data.test, o.out), plan, world);
+  auto again = pl::parallel::build(network_of({written.weights().begin(), written.weights().end()}, data.test, o.out),
+                                   plan, world);
   (void)pl::run::load(again, written.weights(), written.metadata(), "shrink '" + o.out + "'");
   auto const e = pl::run::evaluate(again, data.test);
   auto all = stages.stages();
   all.back().bytes = static_cast<std::int64_t>(std::filesystem::file_size(o.out));
   char line[300];
-  std::snprintf(line, sizeof line, "%s: %lld -> %lld bytes, %.1fx smaller; test error %.2f -> %.2f %%, run from the file", o.out.c_str(), static_cast<long long>(all.front().bytes), static_cast<long long>(all.back().bytes),
-                static_cast<double>(all.front().bytes) / static_cast<double>(std::max<std::int64_t>(1, all.back().bytes)), 100 * all.front().test_error, 100 * e.error());
+  std::snprintf(
+      line, sizeof line, "%s: %lld -> %lld bytes, %.1fx smaller; test error %.2f -> %.2f %%, run from the file",
+      o.out.c_str(), static_cast<long long>(all.front().bytes), static_cast<long long>(all.back().bytes),
+      static_cast<double>(all.front().bytes) / static_cast<double>(std::max<std::int64_t>(1, all.back().bytes)),
+      100 * all.front().test_error, 100 * e.error());
   world.say(line);
   write_figures(all, spelled, e.error(), o, world);
 }
@@ -163,7 +182,9 @@ void run(options const& o, pl::world& world) {
 void list_words(pl::world& world) {
   for (auto const& w : known_words()) {
     std::string keys;
-    for (auto const& k : w.keys) keys += (keys.empty() ? "" : ", ") + (std::find(w.required.begin(), w.required.end(), k) != w.required.end() ? k : "[" + k + "]");
+    for (auto const& k : w.keys)
+      keys += (keys.empty() ? "" : ", ") +
+              (std::find(w.required.begin(), w.required.end(), k) != w.required.end() ? k : "[" + k + "]");
     world.say(w.name + (keys.empty() ? "" : "(" + keys + ")") + "\n    " + w.says);
   }
 }
@@ -173,5 +194,6 @@ void list_words(pl::world& world) {
 int main(int argc, char** argv) {
   options o;
   if (auto const code = parse(argc, argv, o)) return *code;
-  return pl::run::launch(argc, argv, [&](pl::world& world) { o.words ? list_words(world) : run(o, world); }, {.thread_ranks = o.thread_ranks, .threads = o.threads});
+  return pl::run::launch(argc, argv, [&](pl::world& world) { o.words ? list_words(world) : run(o, world); },
+                         {.thread_ranks = o.thread_ranks, .threads = o.threads});
 }

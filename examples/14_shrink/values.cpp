@@ -8,19 +8,26 @@ namespace {
 
 using pl::compress::recipe_step;
 
-[[noreturn]] void refuse(recipe_step const& s, std::string const& what, std::string const& instead) { throw pl::error{"compress::recipe", "'" + s.to_string() + "': " + what, instead}; }
+[[noreturn]] void refuse(recipe_step const& s, std::string const& what, std::string const& instead) {
+  throw pl::error{"compress::recipe", "'" + s.to_string() + "': " + what, instead};
+}
 
 }  // namespace
 
-pl::index_t at_least(recipe_step const& s, std::string const& key, pl::index_t otherwise, pl::index_t least, pl::index_t most) {
+pl::index_t at_least(recipe_step const& s, std::string const& key, pl::index_t otherwise, pl::index_t least,
+                     pl::index_t most) {
   auto const x = s.whole(key, otherwise);
-  if (x < least || x > most) refuse(s, key + " is " + std::to_string(x) + ", expected " + std::to_string(least) + " to " + std::to_string(most), "Leave it out: it is then " + std::to_string(otherwise));
+  if (x < least || x > most)
+    refuse(s, key + " is " + std::to_string(x) + ", expected " + std::to_string(least) + " to " + std::to_string(most),
+           "Leave it out: it is then " + std::to_string(otherwise));
   return x;
 }
 double share_of(recipe_step const& s, std::string const& key, double otherwise, ends closed) {
   double const x = s.number(key, otherwise);
   bool const good = closed == ends::low ? x >= 0 && x < 1 : x > 0 && x <= 1;
-  if (!good) refuse(s, key + " is " + s.text(key) + ", expected a share in " + (closed == ends::low ? "[0, 1)" : "(0, 1]"), "Nine tenths are " + key + "=0.9");
+  if (!good)
+    refuse(s, key + " is " + s.text(key) + ", expected a share in " + (closed == ends::low ? "[0, 1)" : "(0, 1]"),
+           "Nine tenths are " + key + "=0.9");
   return x;
 }
 double positive(recipe_step const& s, std::string const& key, double otherwise) {
@@ -31,7 +38,12 @@ double positive(recipe_step const& s, std::string const& key, double otherwise) 
 pl::compress::n_of_m pattern_of(recipe_step const& s) {
   auto const text = s.text("pattern");
   int n = 0, m = 0, end = 0;
-  if (std::sscanf(text.c_str(), "%4d:%4d%n", &n, &m, &end) != 2 || static_cast<std::size_t>(end) != text.size()) refuse(s, "pattern is '" + text + "', expected n:m", "2:4 keeps two of every four columns");
-  if (n < 1 || n >= m) refuse(s, "the pattern " + text + " keeps " + std::to_string(n) + " of every " + std::to_string(m) + " columns: 1 <= n < m is needed", "2:4 keeps two of every four columns");
+  if (std::sscanf(text.c_str(), "%4d:%4d%n", &n, &m, &end) != 2 || static_cast<std::size_t>(end) != text.size())
+    refuse(s, "pattern is '" + text + "', expected n:m", "2:4 keeps two of every four columns");
+  if (n < 1 || n >= m)
+    refuse(s,
+           "the pattern " + text + " keeps " + std::to_string(n) + " of every " + std::to_string(m) +
+               " columns: 1 <= n < m is needed",
+           "2:4 keeps two of every four columns");
   return {n, m};
 }

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// A language model of train_gpt in smaller forms, each written, read back and run as it is stored: bits per character, divergence from
-// float, bytes. The table of docs/compressed_language_model.md.
+// A language model of train_gpt in smaller forms, each written, read back and run as it is stored: bits per character,
+// divergence from float, bytes. The table of docs/compressed_language_model.md.
 //
 //   compress_gpt MODEL.safetensors --data input.txt --json figures.json
 //   mpirun -n 2 compress_gpt MODEL.safetensors --data input.txt            the same figures
@@ -47,13 +47,13 @@ struct options {
 /// One line of the table.
 struct row {
   std::string name;
-  std::map<std::string, int> forms;     // of the blocks' matrices: how many are stored how
-  double bits_per_character = 0;        // mean loss / ln 2
-  double divergence = 0;                // mean over positions of KL(float ‖ this), nats
-  double same_choice = 0;               // share of positions whose likeliest character is float's
+  std::map<std::string, int> forms;  // of the blocks' matrices: how many are stored how
+  double bits_per_character = 0;     // mean loss / ln 2
+  double divergence = 0;             // mean over positions of KL(float ‖ this), nats
+  double same_choice = 0;            // share of positions whose likeliest character is float's
   pl::index_t file_bytes = 0;
-  double bits_per_weight = 0;           // of the blocks' matrices, as stored
-  double characters_per_second = 0;     // of rank 0, as many windows at once as --batch says
+  double bits_per_weight = 0;        // of the blocks' matrices, as stored
+  double characters_per_second = 0;  // of rank 0, as many windows at once as --batch says
 };
 
 using sparse_2_4 = codec::n_m<float, 2, 4>;
@@ -63,12 +63,17 @@ using q4 = shrink::quantize<codec::q4_0<float>>;
 using q4_k = shrink::quantize<codec::q4_k<float>, codec::q4_0<float>>;
 using four_bits = codec::int4<float, 32>;
 
-auto widened(auto const& m) { return shrink::widen<shrink::prune, q8, q4_k, shrink::quantize<four_bits>, shrink::quantize<sparse_2_4>, shrink::quantize<half_of_them>>(m); }
+auto widened(auto const& m) {
+  return shrink::widen<shrink::prune, q8, q4_k, shrink::quantize<four_bits>, shrink::quantize<sparse_2_4>,
+                       shrink::quantize<half_of_them>>(m);
+}
 
-/// What the validation text says about a model: one figure per window, summed over windows in their order, so that ranks do not show.
+/// What the validation text says about a model: one figure per window, summed over windows in their order, so that
+/// ranks do not show.
 class judge {
  public:
-  judge(pl::io::token_dataset const& text, options const& o) : text_(&text), windows_(o.windows > 0 ? std::min(o.windows, text.size()) : text.size()), batch_(o.batch) {}
+  judge(pl::io::token_dataset const& text, options const& o)
+      : text_(&text), windows_(o.windows > 0 ? std::min(o.windows, text.size()) : text.size()), batch_(o.batch) {}
 
   /// The first model that is asked is what the others are compared with.
   template <class Model> void ask(Model const& m, row& r) {
@@ -93,11 +98,13 @@ class judge {
       m.context().fence();
       seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
       pl::copy_to_host(m.context(), y, scores.data());
-      auto const was = std::span(reference_).subspan(static_cast<std::size_t>(at - mine.begin) * window * classes, scores.size());
+      auto const was =
+          std::span(reference_).subspan(static_cast<std::size_t>(at - mine.begin) * window * classes, scores.size());
       if (first) std::copy(scores.begin(), scores.end(), was.begin());
       for (std::size_t t = 0; t < tokens.size(); ++t) {
         auto* const to = &figures[3 * (static_cast<std::size_t>(at) + t / window)];
-        compare(std::span<float const>(was).subspan(t * classes, classes), std::span<float const>(scores).subspan(t * classes, classes), static_cast<std::size_t>(next[t]), to);
+        compare(std::span<float const>(was).subspan(t * classes, classes),
+                std::span<float const>(scores).subspan(t * classes, classes), static_cast<std::size_t>(next[t]), to);
       }
     }
     double const speed = seconds > 0 ? static_cast<double>(mine.size() * text_->context) / seconds : 0;
@@ -129,7 +136,8 @@ class judge {
     }
     to[0] += nq - static_cast<double>(q[label]);
     to[1] += kl;
-    to[2] += std::max_element(p.begin(), p.end()) - p.begin() == std::max_element(q.begin(), q.end()) - q.begin() ? 1 : 0;
+    to[2] +=
+        std::max_element(p.begin(), p.end()) - p.begin() == std::max_element(q.begin(), q.end()) - q.begin() ? 1 : 0;
   }
 
   pl::io::token_dataset const* text_;
@@ -149,12 +157,14 @@ template <class Model> void count_forms(Model const& m, row& r) {
 }
 
 void print(std::vector<row> const& rows) {
-  std::printf("%-28s %10s %12s %8s %12s %8s %10s  %s\n", "form", "bits/char", "KL, nats", "same", "file, bytes", "bits/w", "chars/s", "the blocks' matrices");
+  std::printf("%-28s %10s %12s %8s %12s %8s %10s  %s\n", "form", "bits/char", "KL, nats", "same", "file, bytes",
+              "bits/w", "chars/s", "the blocks' matrices");
   for (auto const& r : rows) {
     std::string forms;
     for (auto const& [form, n] : r.forms) forms += (forms.empty() ? "" : ", ") + std::to_string(n) + " " + form;
-    std::printf("%-28s %10.5f %12.3e %7.2f%% %12lld %8.3f %10.0f  %s\n", r.name.c_str(), r.bits_per_character, r.divergence, 100 * r.same_choice, static_cast<long long>(r.file_bytes), r.bits_per_weight, r.characters_per_second,
-                forms.c_str());
+    std::printf("%-28s %10.5f %12.3e %7.2f%% %12lld %8.3f %10.0f  %s\n", r.name.c_str(), r.bits_per_character,
+                r.divergence, 100 * r.same_choice, static_cast<long long>(r.file_bytes), r.bits_per_weight,
+                r.characters_per_second, forms.c_str());
   }
 }
 
@@ -164,9 +174,12 @@ std::string json_of(std::vector<row> const& rows, int ranks) {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     auto const& r = rows[i];
     std::string forms;
-    for (auto const& [form, n] : r.forms) forms += (forms.empty() ? "" : ", ") + shrink::detail::json_string(form) + ": " + std::to_string(n);
-    text += std::string(i ? "," : "") + "\n  {\"name\": " + shrink::detail::json_string(r.name) + ", \"bits_per_character\": " + number(r.bits_per_character) + ", \"divergence\": " + number(r.divergence) +
-            ", \"same_choice\": " + number(r.same_choice) + ", \"bytes\": " + std::to_string(r.file_bytes) + ", \"bits_per_weight\": " + number(r.bits_per_weight) +
+    for (auto const& [form, n] : r.forms)
+      forms += (forms.empty() ? "" : ", ") + shrink::detail::json_string(form) + ": " + std::to_string(n);
+    text += std::string(i ? "," : "") + "\n  {\"name\": " + shrink::detail::json_string(r.name) +
+            ", \"bits_per_character\": " + number(r.bits_per_character) + ", \"divergence\": " + number(r.divergence) +
+            ", \"same_choice\": " + number(r.same_choice) + ", \"bytes\": " + std::to_string(r.file_bytes) +
+            ", \"bits_per_weight\": " + number(r.bits_per_weight) +
             ", \"characters_per_second\": " + number(r.characters_per_second) + ", \"forms\": {" + forms + "}}";
   }
   return text + "\n]}\n";
@@ -177,14 +190,21 @@ void run(options const& o, pl::world& world) {
   demand_outputs(world, {o.json});
   pl::io::safetensors_file const file(o.in);
   auto const said = file.metadata().find(gpt::card_key);
-  if (said == file.metadata().end()) throw pl::error{call, "the file holds no language model of train_gpt", "Give a file that train_gpt --out wrote"};
+  if (said == file.metadata().end())
+    throw pl::error{call, "the file holds no language model of train_gpt", "Give a file that train_gpt --out wrote"};
   auto const about = gpt::card::parse(said->second, o.in);
   if (about.sizes.width % 32 != 0)
-    throw pl::error{call, "its width of " + std::to_string(about.sizes.width) + " is no multiple of 32, the block of q8_0, q4_0 and four bits by groups", "Train one of width " + std::to_string((about.sizes.width + 31) / 32 * 32)};
+    throw pl::error{call,
+                    "its width of " + std::to_string(about.sizes.width) +
+                        " is no multiple of 32, the block of q8_0, q4_0 and four bits by groups",
+                    "Train one of width " + std::to_string((about.sizes.width + 31) / 32 * 32)};
   auto const text = pl::io::read_text(o.data, about.sizes.context);
-  if (text.vocabulary.characters() != about.vocabulary.characters()) throw pl::error{call, "'" + o.data + "' has other characters than the text that the model was trained on", "Give the same text"};
+  if (text.vocabulary.characters() != about.vocabulary.characters())
+    throw pl::error{call, "'" + o.data + "' has other characters than the text that the model was trained on",
+                    "Give the same text"};
 
-  auto const plan = pl::plan::plan{.global_batch = 8 * world.size(), .data_ranks = world.size(), .deterministic = world.size() <= 8};
+  auto const plan =
+      pl::plan::plan{.global_batch = 8 * world.size(), .data_ranks = world.size(), .deterministic = world.size() <= 8};
   auto dense = pl::parallel::build(gpt::network(about.sizes), plan, world);
   pl::run::load(dense, file, call);
   auto const model = widened(dense);
@@ -195,7 +215,8 @@ void run(options const& o, pl::world& world) {
   judge validation(text.validation, o);
   std::vector<row> rows;
   std::string const folder = o.keep.empty() ? std::filesystem::temp_directory_path().string() : o.keep;
-  std::uint64_t const number = world.comm.broadcast_value(static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count()));
+  std::uint64_t const number = world.comm.broadcast_value(
+      static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count()));
   pl::comm::on_root(world.comm, [&] { pl::io::make_folder(folder); });
   auto const measure = [&](std::string const& name, std::function<void(model_type&)> const& change) {
     auto small = model.clone();
@@ -203,7 +224,9 @@ void run(options const& o, pl::world& world) {
     // What is measured is what was written, read again.
     std::string plain;
     for (char const c : name) plain += std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
-    auto const path = (std::filesystem::path(folder) / ((o.keep.empty() ? "pleat-gpt-" + std::to_string(number) + "-" : "") + plain + ".safetensors")).string();
+    auto const path = (std::filesystem::path(folder) /
+                       ((o.keep.empty() ? "pleat-gpt-" + std::to_string(number) + "-" : "") + plain + ".safetensors"))
+                          .string();
     pl::run::save(small, path, {.network = "gpt", .more = {{gpt::card_key, about.to_text()}, {"form", name}}});
     world.comm.barrier();  // rank 0 has written
     auto again = model.clone();
@@ -221,15 +244,29 @@ void run(options const& o, pl::world& world) {
   measure("float", [](auto&) {});
   measure("q8_0", [&](auto& m) { q8{.on_note = silent}.run(m); });
   measure("q4_0", [&](auto& m) { q4{.on_note = silent}.run(m); });
-  measure("q4_K, else q4_0", [&](auto& m) { q4_k{.misfit = shrink::misfit::next, .on_note = silent}.run(m); });  // rows that 256 does not divide: q4_0
+  // rows that 256 does not divide: q4_0
+  measure("q4_K, else q4_0", [&](auto& m) { q4_k{.misfit = shrink::misfit::next, .on_note = silent}.run(m); });
   measure("4 bits, rounded", [&](auto& m) { shrink::quantize<four_bits>{.on_note = silent}.run(m); });
   measure("4 bits, GPTQ", [&](auto& m) { shrink::gptq<four_bits>{.data = samples, .on_note = silent}.run(m); });
-  auto const store = [&](auto& m, auto form) { shrink::quantize<typename decltype(form)::type>{.on_note = silent}.run(m); };
+  auto const store = [&](auto& m, auto form) {
+    shrink::quantize<typename decltype(form)::type>{.on_note = silent}.run(m);
+  };
   shrink::n_of_m const two_of_four{2, 4};
-  measure("2:4, magnitude", [&](auto& m) { shrink::prune{.on_note = silent, .pattern = two_of_four}.run(m), store(m, codec::form_tag<sparse_2_4>{}); });
-  measure("2:4, SparseGPT", [&](auto& m) { shrink::sparse_gpt{.samples = samples, .pattern = two_of_four, .on_note = silent}.run(m), store(m, codec::form_tag<sparse_2_4>{}); });
-  measure("50 %, magnitude", [&](auto& m) { shrink::prune{.sparsity = 0.5, .scope = shrink::scope::layer, .on_note = silent}.run(m), store(m, codec::form_tag<half_of_them>{}); });
-  measure("50 %, SparseGPT", [&](auto& m) { shrink::sparse_gpt{.sparsity = 0.5, .samples = samples, .on_note = silent}.run(m), store(m, codec::form_tag<half_of_them>{}); });
+  measure("2:4, magnitude", [&](auto& m) {
+    shrink::prune{.on_note = silent, .pattern = two_of_four}.run(m), store(m, codec::form_tag<sparse_2_4>{});
+  });
+  measure("2:4, SparseGPT", [&](auto& m) {
+    shrink::sparse_gpt{.samples = samples, .pattern = two_of_four, .on_note = silent}.run(m),
+        store(m, codec::form_tag<sparse_2_4>{});
+  });
+  measure("50 %, magnitude", [&](auto& m) {
+    shrink::prune{.sparsity = 0.5, .scope = shrink::scope::layer, .on_note = silent}.run(m),
+        store(m, codec::form_tag<half_of_them>{});
+  });
+  measure("50 %, SparseGPT", [&](auto& m) {
+    shrink::sparse_gpt{.sparsity = 0.5, .samples = samples, .on_note = silent}.run(m),
+        store(m, codec::form_tag<half_of_them>{});
+  });
   // [forms]
   if (!world.root()) return;
   print(rows);
@@ -244,13 +281,17 @@ int main(int argc, char** argv) {
   CLI::App app("Puts a language model of train_gpt into smaller forms and says what each costs.");
   app.add_option("model", o.in, "the file that train_gpt --out wrote")->required();
   app.add_option("--data", o.data, "the text that it was trained on")->required();
-  app.add_option("--samples", o.samples, "windows of the training text that GPTQ and SparseGPT look at")->check(CLI::Range(1, 1000000))->capture_default_str();
+  app.add_option("--samples", o.samples, "windows of the training text that GPTQ and SparseGPT look at")
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
   app.add_option("--windows", o.windows, "of the validation text (default: all)")->check(CLI::Range(0, 1000000000));
   app.add_option("--batch", o.batch, "windows at once")->check(CLI::Range(1, 100000))->capture_default_str();
   app.add_option("--keep", o.keep, "folder for the files (default: they are removed)");
   app.add_option("--json", o.json, "file for the table");
-  app.add_option("--threads", o.threads, "threads per rank (default: the cores dealt to the ranks)")->check(CLI::Range(1, 100000));
+  app.add_option("--threads", o.threads, "threads per rank (default: the cores dealt to the ranks)")
+      ->check(CLI::Range(1, 100000));
   app.add_option("--thread-ranks", o.thread_ranks, "ranks as threads of this process")->check(CLI::Range(1, 1000));
   CLI11_PARSE(app, argc, argv);
-  return pl::run::launch(argc, argv, [&](pl::world& world) { run(o, world); }, {.thread_ranks = o.thread_ranks, .threads = o.threads});
+  return pl::run::launch(argc, argv, [&](pl::world& world) { run(o, world); },
+                         {.thread_ranks = o.thread_ranks, .threads = o.threads});
 }

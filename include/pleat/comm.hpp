@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The door of the room comm: ranks, collectives, the communicators of a mesh, sums that do not depend on the number of ranks. MPI is said by including
-/// <pleat/comm/mpi.hpp>.
+/// The door of the room comm: ranks, collectives, the communicators of a mesh, sums that do not depend on the number of
+/// ranks. MPI is said by including <pleat/comm/mpi.hpp>.
 #pragma once
 
 #include <pleat/comm/communicator.hpp>

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The door of the room compute: kernels, as named functors behind void functions. What no layer needs (copy_box, histogram, threshold)
-/// and what needs Thrust (scan, select, sort, top_k) is included by its own name.
+/// The door of the room compute: kernels, as named functors behind void functions. What no layer needs (copy_box,
+/// histogram, threshold) and what needs Thrust (scan, select, sort, top_k) is included by its own name.
 #pragma once
 
 #include <pleat/compute/activation.hpp>

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The door of the room nn: layers, composition, losses, optimizers, schedules, metrics. The gradient check is included by its own name.
+/// The door of the room nn: layers, composition, losses, optimizers, schedules, metrics. The gradient check is included
+/// by its own name.
 #pragma once
 
 #include <pleat/nn/activations.hpp>

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The door of the room parallel: tensors that move from one placement to another, a rank's share of a batch, the exchange of gradients, the pipeline, the model.
+/// The door of the room parallel: tensors that move from one placement to another, a rank's share of a batch, the
+/// exchange of gradients, the pipeline, the model.
 #pragma once
 
 #include <pleat/parallel/agreement.hpp>

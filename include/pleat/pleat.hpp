@@ -1,9 +1,10 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The umbrella: what a program needs that trains, shrinks, saves, loads and serves. Further forms, file formats, pictures, traces and the doors that
-/// need Thrust are included by their own names (a room's page says which), so that nobody else compiles them. MPI comes with the CMake target pleat::mpi
-/// (or pleat::pleat, where MPI was found), or by including <pleat/comm/mpi.hpp>.
+/// The umbrella: what a program needs that trains, shrinks, saves, loads and serves. Further forms, file formats,
+/// pictures, traces and the doors that need Thrust are included by their own names (a room's page says which), so that
+/// nobody else compiles them. MPI comes with the CMake target pleat::mpi (or pleat::pleat, where MPI was found), or by
+/// including <pleat/comm/mpi.hpp>.
 #pragma once
 
 #include <pleat/base.hpp>

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The door of the room run: launch, fit, evaluate, serve, checkpoints and files of models. GGUF and ONNX are included by
-/// their own names.
+/// The door of the room run: launch, fit, evaluate, serve, checkpoints and files of models. GGUF and ONNX are included
+/// by their own names.
 #pragma once
 
 #include <pleat/run/batch.hpp>

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The door of the room tensor: shapes, element types, tensors, other people's arrays, index sets, meshes, placements and the way from one to another.
+/// The door of the room tensor: shapes, element types, tensors, other people's arrays, index sets, meshes, placements
+/// and the way from one to another.
 #pragma once
 
 #include <pleat/tensor/adapt.hpp>

@@ -12,7 +12,8 @@ TEST_CASE("the version is one number in three places") {
   CHECK(pleat::version() == pleat::version_number{PLEAT_VERSION_MAJOR, PLEAT_VERSION_MINOR, PLEAT_VERSION_PATCH});
   CHECK(pleat::version() < pleat::version_number{PLEAT_VERSION_MAJOR, PLEAT_VERSION_MINOR, PLEAT_VERSION_PATCH + 1});
   auto const report = pleat::configuration_report();
-  CHECK(report.find(std::to_string(PLEAT_VERSION_MAJOR) + "." + std::to_string(PLEAT_VERSION_MINOR)) != std::string::npos);
+  CHECK(report.find(std::to_string(PLEAT_VERSION_MAJOR) + "." + std::to_string(PLEAT_VERSION_MINOR)) !=
+        std::string::npos);
   CHECK(report.find(Kokkos::DefaultExecutionSpace::name()) != std::string::npos);
 }
 

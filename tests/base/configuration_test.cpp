@@ -21,5 +21,6 @@ TEST_CASE("the configuration names the versions and spaces that this program has
 
   auto const text = pleat::configuration_report();
   CHECK(static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')) == facts.size());
-  for (auto const& [name, said] : facts) CHECK(text.find(name + std::string(18 - name.size(), ' ') + said + "\n") != std::string::npos);
+  for (auto const& [name, said] : facts)
+    CHECK(text.find(name + std::string(18 - name.size(), ' ') + said + "\n") != std::string::npos);
 }

@@ -10,7 +10,8 @@ using space = Kokkos::DefaultExecutionSpace;
 
 TEST_CASE("two contexts share no memory, and a context stays where it is") {
   pleat::context<space> a(pleat::make_instance<space>(1)), b(pleat::make_instance<space>(1));
-  static_assert(!std::is_copy_constructible_v<pleat::context<space>> && !std::is_move_constructible_v<pleat::context<space>>);
+  static_assert(!std::is_copy_constructible_v<pleat::context<space>> &&
+                !std::is_move_constructible_v<pleat::context<space>>);
   pleat::pool_handle<space> const block(a.pool().take(1 << 12));
   CHECK(a.pool().statistics().bytes_in_use >= 1 << 12);
   CHECK(b.pool().statistics().bytes_in_use == 0);

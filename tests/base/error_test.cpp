@@ -9,7 +9,8 @@
 
 TEST_CASE("an error says who, where, what and what to do") {
   pleat::error const e("comm::all_reduce", "count is 3, rank 0 has 4", "Give every rank the same count", 2);
-  CHECK(std::string(e.what()) == "pleat: rank 2: comm::all_reduce: count is 3, rank 0 has 4. Give every rank the same count");
+  CHECK(std::string(e.what()) ==
+        "pleat: rank 2: comm::all_reduce: count is 3, rank 0 has 4. Give every rank the same count");
   CHECK(e.call() == "comm::all_reduce");
   CHECK(e.rank() == 2);
   CHECK(std::string(pleat::error("a", "b").what()) == "pleat: a: b");

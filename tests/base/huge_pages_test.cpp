@@ -41,21 +41,25 @@ bool asked_for(void const* p) {
 
 TEST_CASE("whole large pages of a block are asked for, what is in it stays, and its ends are left alone") {
   std::size_t const bytes = 4 * huge;
-  std::unique_ptr<unsigned char, void (*)(void*)> const memory(static_cast<unsigned char*>(std::aligned_alloc(huge, bytes)), std::free);
+  std::unique_ptr<unsigned char, void (*)(void*)> const memory(
+      static_cast<unsigned char*>(std::aligned_alloc(huge, bytes)), std::free);
   REQUIRE(memory);
   std::fill_n(memory.get(), bytes, static_cast<unsigned char>(7));
   pleat::advise_huge_pages(memory.get() + 4096, 2 * huge);  // [4096, 2 huge + 4096): one whole page, the second
   CHECK(asked_for(memory.get() + huge) == system_has_them());
   CHECK_FALSE(asked_for(memory.get()));
   CHECK_FALSE(asked_for(memory.get() + 2 * huge));
-  CHECK(std::count(memory.get(), memory.get() + bytes, static_cast<unsigned char>(7)) == static_cast<std::ptrdiff_t>(bytes));
+  CHECK(std::count(memory.get(), memory.get() + bytes, static_cast<unsigned char>(7)) ==
+        static_cast<std::ptrdiff_t>(bytes));
 }
 
 TEST_CASE("a block that holds no whole large page is left as it is") {
   std::size_t const bytes = 2 * huge;
-  std::unique_ptr<unsigned char, void (*)(void*)> const memory(static_cast<unsigned char*>(std::aligned_alloc(huge, bytes)), std::free);
+  std::unique_ptr<unsigned char, void (*)(void*)> const memory(
+      static_cast<unsigned char*>(std::aligned_alloc(huge, bytes)), std::free);
   REQUIRE(memory);
-  for (auto const& [offset, size] : std::vector<std::pair<std::size_t, std::size_t>>{{0, 0}, {0, huge - 1}, {1, huge}, {huge - 64, 128}}) {
+  for (auto const& [offset, size] :
+       std::vector<std::pair<std::size_t, std::size_t>>{{0, 0}, {0, huge - 1}, {1, huge}, {huge - 64, 128}}) {
     pleat::advise_huge_pages(memory.get() + offset, size);
     CHECK_FALSE(asked_for(memory.get()));
     CHECK_FALSE(asked_for(memory.get() + huge));

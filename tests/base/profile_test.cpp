@@ -31,5 +31,6 @@ TEST_CASE("regions nest, end when an exception leaves them, and are silent where
   } catch (std::runtime_error const&) {
   }
   Kokkos::Tools::Experimental::set_callbacks(before);
-  CHECK(heard == std::vector<std::string>{"pleat::test::a_name_that_is_longer_than_fifteen_characters", "pleat::test::inner", "end", "end"});
+  CHECK(heard == std::vector<std::string>{"pleat::test::a_name_that_is_longer_than_fifteen_characters",
+                                          "pleat::test::inner", "end", "end"});
 }

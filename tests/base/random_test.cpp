@@ -45,7 +45,8 @@ TEST_CASE("uniform numbers lie in [0, 1) and have the right mean and variance") 
     sum += u;
     squares += static_cast<double>(u) * u;
   }
-  // Standard error of the mean: 1/sqrt(12 n) = 9.1e-4; of the mean square 1/3: sqrt((1/5 − 1/9)/n) = 9.4e-4. Six of them: 1 in 5e8.
+  // Standard error of the mean: 1/sqrt(12 n) = 9.1e-4; of the mean square 1/3: sqrt((1/5 − 1/9)/n) = 9.4e-4. Six of
+  // them: 1 in 5e8.
   CHECK(std::abs(sum / n - 0.5) < 6 * 9.2e-4);
   CHECK(std::abs(squares / n - 1.0 / 3) < 6 * 9.5e-4);
 }

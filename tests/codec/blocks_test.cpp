@@ -33,7 +33,8 @@ std::uint64_t hash_of(std::vector<std::byte> const& bytes) {
   return h;
 }
 
-/// Inputs that every machine computes alike: no libm. 64 rows of 512: small integers over powers of two; uniform; sparse; shifted; ties; tiny.
+/// Inputs that every machine computes alike: no libm. 64 rows of 512: small integers over powers of two; uniform;
+/// sparse; shifted; ties; tiny.
 std::vector<float> golden_input() {
   std::vector<float> v(64 * 512);
   std::uint32_t state = 12345;
@@ -54,16 +55,33 @@ std::vector<float> golden_input() {
 }
 
 template <class F> struct golden;
-// FNV-1a of what ggml's own reference quantizers (quantize_row_*_ref, ggml 0.13.1 and 0.21.0) write for golden_input(): ggml_golden.c prints them.
-template <> struct golden<codec::q8_0<float>> { static constexpr std::uint64_t hash = 0x30249565838055d4u; };
-template <> struct golden<codec::q4_0<float>> { static constexpr std::uint64_t hash = 0x22f8cf799095d6a3u; };
-template <> struct golden<codec::q4_1<float>> { static constexpr std::uint64_t hash = 0x657b9b34ff77c773u; };
-template <> struct golden<codec::q5_0<float>> { static constexpr std::uint64_t hash = 0x9395df6a8f3bc72cu; };
-template <> struct golden<codec::q5_1<float>> { static constexpr std::uint64_t hash = 0xec11741ebc1d4888u; };
-template <> struct golden<codec::q4_k<float>> { static constexpr std::uint64_t hash = 0x89aa30adc47d6b44u; };
-template <> struct golden<codec::q6_k<float>> { static constexpr std::uint64_t hash = 0xfe38305783e0054cu; };
+// FNV-1a of what ggml's own reference quantizers (quantize_row_*_ref, ggml 0.13.1 and 0.21.0) write for golden_input():
+// ggml_golden.c prints them.
+template <> struct golden<codec::q8_0<float>> {
+  static constexpr std::uint64_t hash = 0x30249565838055d4u;
+};
+template <> struct golden<codec::q4_0<float>> {
+  static constexpr std::uint64_t hash = 0x22f8cf799095d6a3u;
+};
+template <> struct golden<codec::q4_1<float>> {
+  static constexpr std::uint64_t hash = 0x657b9b34ff77c773u;
+};
+template <> struct golden<codec::q5_0<float>> {
+  static constexpr std::uint64_t hash = 0x9395df6a8f3bc72cu;
+};
+template <> struct golden<codec::q5_1<float>> {
+  static constexpr std::uint64_t hash = 0xec11741ebc1d4888u;
+};
+template <> struct golden<codec::q4_k<float>> {
+  static constexpr std::uint64_t hash = 0x89aa30adc47d6b44u;
+};
+template <> struct golden<codec::q6_k<float>> {
+  static constexpr std::uint64_t hash = 0xfe38305783e0054cu;
+};
 
-#define GGML_FORMS codec::q8_0<float>, codec::q4_0<float>, codec::q4_1<float>, codec::q5_0<float>, codec::q5_1<float>, codec::q4_k<float>, codec::q6_k<float>
+#define GGML_FORMS                                                                                    \
+  codec::q8_0<float>, codec::q4_0<float>, codec::q4_1<float>, codec::q5_0<float>, codec::q5_1<float>, \
+      codec::q4_k<float>, codec::q6_k<float>
 using int4_32 = codec::int4<float, 32>;
 #define BLOCK_FORMS GGML_FORMS, codec::int4<float>, int4_32
 
@@ -92,20 +110,36 @@ TEMPLATE_TEST_CASE("the bytes are those of ggml's reference quantizers", "", GGM
 #endif
 }
 
-/// Blocks that decide between encoders: ties, zeros of both signs, subnormal steps, magnitudes that two elements share, one sign alone.
+/// Blocks that decide between encoders: ties, zeros of both signs, subnormal steps, magnitudes that two elements share,
+/// one sign alone.
 std::vector<float> delicate_blocks(index_t blocks) {
   auto v = numbers(blocks * 32, 11);
   for (std::size_t i = 0; i < v.size(); ++i) {
     float const whole = static_cast<float>(static_cast<int>(v[i] * 8));
     switch (i / 32 % 8) {
-      case 0: v[i] = whole; break;
-      case 1: v[i] = v[i] > 0 ? 0.0f : -0.0f; break;
-      case 2: v[i] *= 1e-38f; break;
-      case 3: v[i] *= 1e-42f; break;
-      case 4: v[i] = v[i] > 0 ? v[i] : -0.0f; break;
-      case 5: v[i] = whole * 0.5f; break;
-      case 6: v[i] = -std::fabs(v[i]) * 1e3f; break;
-      default: break;
+      case 0:
+        v[i] = whole;
+        break;
+      case 1:
+        v[i] = v[i] > 0 ? 0.0f : -0.0f;
+        break;
+      case 2:
+        v[i] *= 1e-38f;
+        break;
+      case 3:
+        v[i] *= 1e-42f;
+        break;
+      case 4:
+        v[i] = v[i] > 0 ? v[i] : -0.0f;
+        break;
+      case 5:
+        v[i] = whole * 0.5f;
+        break;
+      case 6:
+        v[i] = -std::fabs(v[i]) * 1e3f;
+        break;
+      default:
+        break;
     }
   }
   return v;
@@ -122,7 +156,8 @@ TEMPLATE_TEST_CASE("every encoder of a format writes the same bytes, whatever co
   CHECK(chosen == portable);
   if constexpr (format::block == 32)  // zeros of either sign are +0 to the reference, which starts from it
     if constexpr (!format::has_base)
-      CHECK(codec::detail::load16(portable.data() + format::bytes) == (format::offset == 128 || format::name == "int4_g32" ? 0x0000 : 0x8000));
+      CHECK(codec::detail::load16(portable.data() + format::bytes) ==
+            (format::offset == 128 || format::name == "int4_g32" ? 0x0000 : 0x8000));
 #if defined(__x86_64__)
   if (pleat::compute::isa::best() != pleat::compute::isa::level::scalar) {
     std::vector<byte_t> vectors(portable.size());
@@ -139,33 +174,65 @@ std::vector<float> searched_blocks(int kind, index_t blocks, float scale, std::u
     float const x = v[i], whole = static_cast<float>(static_cast<int>(x * 8));
     std::size_t const piece = i / 16;
     switch (kind) {
-      case 0: break;                                                                         // both signs
-      case 1: v[i] = std::fabs(x) + 0.5f; break;                                             // no minimum
-      case 2: v[i] = -std::fabs(x) - 0.5f; break;                                            // all below zero
-      case 3: v[i] = whole * 0.125f; break;                                                  // ties between candidates
-      case 4: v[i] = piece % 3 == 0 ? 0.0f : piece % 3 == 1 ? -0.37f : 0.37f; break;         // constant pieces
-      case 5: v[i] = x > 0.9f ? x : x > 0 ? 0.0f : -0.0f; break;                             // mostly zeros of both signs
-      case 6: v[i] = x * (piece % 5 == 0 ? 1.0f : piece % 5 == 1 ? 1e-3f : 1e-8f); break;    // pieces whose scale vanishes beside others
-      case 7: v[i] = i % 32 == 7 ? 100.0f * x : x; break;                                    // an outlier
-      case 8: v[i] = i % 2 ? -v[i - 1] / scale : x; break;                                   // magnitudes that two share
-      case 9: v[i] = 3.0f + x * 1e-6f; break;                                                // nearly constant: the fit is ill-conditioned
-      case 10: v[i] = -3.0f + x * 1e-6f; break;
-      case 11: v[i] = i % 16 ? 0.0f : x; break;                                              // one number a piece
-      case 12: v[i] = x * x * x * x * x; break;
-      default: v[i] = 0.0f; break;
+      case 0:
+        break;  // both signs
+      case 1:
+        v[i] = std::fabs(x) + 0.5f;
+        break;  // no minimum
+      case 2:
+        v[i] = -std::fabs(x) - 0.5f;
+        break;  // all below zero
+      case 3:
+        v[i] = whole * 0.125f;
+        break;  // ties between candidates
+      case 4:
+        v[i] = piece % 3 == 0 ? 0.0f : piece % 3 == 1 ? -0.37f : 0.37f;
+        break;  // constant pieces
+      case 5:
+        v[i] = x > 0.9f ? x : x > 0 ? 0.0f : -0.0f;
+        break;  // mostly zeros of both signs
+      case 6:
+        v[i] = x * (piece % 5 == 0 ? 1.0f : piece % 5 == 1 ? 1e-3f : 1e-8f);
+        break;  // pieces whose scale vanishes beside others
+      case 7:
+        v[i] = i % 32 == 7 ? 100.0f * x : x;
+        break;  // an outlier
+      case 8:
+        v[i] = i % 2 ? -v[i - 1] / scale : x;
+        break;  // magnitudes that two share
+      case 9:
+        v[i] = 3.0f + x * 1e-6f;
+        break;  // nearly constant: the fit is ill-conditioned
+      case 10:
+        v[i] = -3.0f + x * 1e-6f;
+        break;
+      case 11:
+        v[i] = i % 16 ? 0.0f : x;
+        break;  // one number a piece
+      case 12:
+        v[i] = x * x * x * x * x;
+        break;
+      default:
+        v[i] = 0.0f;
+        break;
     }
     v[i] *= scale;
   }
   return v;
 }
 
-TEMPLATE_TEST_CASE("searches of many pieces side by side write the bytes of the search of each by itself", "", codec::q4_k<float>, codec::q6_k<float>) {
+TEMPLATE_TEST_CASE("searches of many pieces side by side write the bytes of the search of each by itself", "",
+                   codec::q4_k<float>, codec::q6_k<float>) {
   using format = typename TestType::bits::format;
   index_t const blocks = 7;  // vectors take two at a time: one is left
   for (float const scale : {1e-45f, 1e-42f, 1e-39f, 3e-38f, 1e-30f, 1e-20f, 1e-16f, 1e-12f, 1e-6f, 1.0f, 1e3f, 2.5e6f})
     for (int kind = 0; kind < 14; ++kind)
       for (std::uint64_t seed = 1; seed <= 3; ++seed) {
-        auto const x = searched_blocks(kind, blocks, kind == 7 ? scale * 0.01f : kind == 9 || kind == 10 ? scale * 0.25f : scale, 100 * seed + static_cast<std::uint64_t>(kind));
+        auto const x = searched_blocks(kind, blocks,
+                                       kind == 7                 ? scale * 0.01f
+                                       : kind == 9 || kind == 10 ? scale * 0.25f
+                                                                 : scale,
+                                       100 * seed + static_cast<std::uint64_t>(kind));
         std::vector<byte_t> alone(static_cast<std::size_t>(blocks * format::bytes)), chosen(alone.size());
         codec::detail::run_scalar(0, blocks, codec::detail::encode_row_body<format>{x.data(), alone.data(), 256});
         INFO("kind " << kind << ", scale " << scale << ", seed " << seed);
@@ -191,11 +258,14 @@ TEMPLATE_TEST_CASE("threads encode what one does, and refuse the same number", "
     encoded<TestType> const w(c, shape, values);
     CHECK(std::memcmp(w.storage.block.data(), alone.data(), alone.size()) == 0);
     auto bad = values;
-    bad[200 * 512 + 70] = 3e38f, bad[299 * 512] = 3e38f;  // the first of two, though another thread may see the other one before
+    bad[200 * 512 + 70] = 3e38f,
+                    bad[299 * 512] = 3e38f;  // the first of two, though another thread may see the other one before
     encoded<TestType> none(shape);
-    CHECK_THROWS_MATCHES(TestType::encode(c, shape, bad.data(), none.storage), pleat::error, MessageMatches(ContainsSubstring("the numbers from row 200, column ")));
+    CHECK_THROWS_MATCHES(TestType::encode(c, shape, bad.data(), none.storage), pleat::error,
+                         MessageMatches(ContainsSubstring("the numbers from row 200, column ")));
     bad[100 * 512 + 9] = std::numeric_limits<float>::quiet_NaN();
-    CHECK_THROWS_MATCHES(TestType::encode(c, shape, bad.data(), none.storage), pleat::error, MessageMatches(ContainsSubstring("row 100, column 9 is nan")));
+    CHECK_THROWS_MATCHES(TestType::encode(c, shape, bad.data(), none.storage), pleat::error,
+                         MessageMatches(ContainsSubstring("row 100, column 9 is nan")));
   }
 }
 
@@ -231,7 +301,9 @@ TEMPLATE_TEST_CASE("errors stay within the predicted norms, whatever comes in", 
   auto c = make_context();
   extents const shape{8, 512};
   auto const n = static_cast<std::size_t>(shape.size());
-  std::vector<std::vector<float>> inputs{numbers(shape.size(), 1), std::vector<float>(n, 0.0f), std::vector<float>(n, 0.37f), std::vector<float>(n, -3e-39f), sparse_numbers(shape.size(), 0.9, 3)};
+  std::vector<std::vector<float>> inputs{numbers(shape.size(), 1), std::vector<float>(n, 0.0f),
+                                         std::vector<float>(n, 0.37f), std::vector<float>(n, -3e-39f),
+                                         sparse_numbers(shape.size(), 0.9, 3)};
   for (float scale : {1e-44f, 1e-39f, 1e-20f, 1e-7f, 1e3f, 3e4f}) {
     inputs.push_back(numbers(shape.size(), 5));
     for (float& v : inputs.back()) v *= scale;
@@ -246,16 +318,24 @@ TEMPLATE_TEST_CASE("errors stay within the predicted norms, whatever comes in", 
     CHECK(measured.frobenius <= predicted.frobenius);
     float amax = 0;
     for (float v : values) amax = std::max(amax, std::fabs(v));
-    // The prediction says something: never more than the plain step of the coarsest (4 bits: d at the end of the range), and the rounding of a subnormal scale times the largest code.
+    // The prediction says something: never more than the plain step of the coarsest (4 bits: d at the end of the
+    // range), and the rounding of a subnormal scale times the largest code.
     CHECK(predicted.max <= 0.25 * static_cast<double>(amax) + 256 * 0x1p-24);
   }
 }
 
-TEMPLATE_TEST_CASE("products run on the stored blocks: within the bound of the activations' codes, and the same bits for every batch", "", BLOCK_FORMS) {
+TEMPLATE_TEST_CASE(
+    "products run on the stored blocks: within the bound of the activations' codes, and the same bits for every batch",
+    "", BLOCK_FORMS) {
   auto c = make_context();
-  // Rows for vectors of eight, of sixteen and of twice sixteen, with some left over; columns for one and for several panels.
-  auto const [n, at_least] = GENERATE(std::pair<index_t, index_t>{37, 512}, std::pair<index_t, index_t>{21, 256}, std::pair<index_t, index_t>{5, 768}, std::pair<index_t, index_t>{33, 1280}, std::pair<index_t, index_t>{18, 352});
-  index_t const block = TestType::bits::format::block, k = (at_least + block - 1) / block * block;  // the last: eleven short blocks, a column that is walked by fours has three left
+  // Rows for vectors of eight, of sixteen and of twice sixteen, with some left over; columns for one and for several
+  // panels.
+  auto const [n, at_least] = GENERATE(std::pair<index_t, index_t>{37, 512}, std::pair<index_t, index_t>{21, 256},
+                                      std::pair<index_t, index_t>{5, 768}, std::pair<index_t, index_t>{33, 1280},
+                                      std::pair<index_t, index_t>{18, 352});
+  index_t const block = TestType::bits::format::block,
+                k = (at_least + block - 1) / block *
+                    block;  // the last: eleven short blocks, a column that is walked by fours has three left
   extents const shape{n, k};
   CAPTURE(n, k);
   encoded<TestType> const w(c, shape, numbers(shape.size(), 1));
@@ -267,7 +347,8 @@ TEMPLATE_TEST_CASE("products run on the stored blocks: within the bound of the a
   auto const exact = product(shape, decoded, 9, x);
   for (index_t i = 0; i < 9; ++i)
     for (index_t j = 0; j < n; ++j) {
-      double bound = 0, magnitude = 0;  // Σ amax/254·Σ|ŵ| over pieces; and (2·k/32 + 4) roundings of sums below Σ|x·ŵ|·(1 + …)
+      double bound = 0,
+             magnitude = 0;  // Σ amax/254·Σ|ŵ| over pieces; and (2·k/32 + 4) roundings of sums below Σ|x·ŵ|·(1 + …)
       for (index_t q = 0; q < k; q += 32) {
         double amax = 0, weights = 0;
         for (index_t l = q; l < q + 32; ++l) {
@@ -277,8 +358,10 @@ TEMPLATE_TEST_CASE("products run on the stored blocks: within the bound of the a
         bound += amax / 254 * weights;
         magnitude += 2 * amax * weights;
       }
-      double const y = std::max(0.0, exact[static_cast<std::size_t>(i * n + j)] + static_cast<double>(bias[static_cast<std::size_t>(j)]));
-      CHECK(std::abs(y - static_cast<double>(all[static_cast<std::size_t>(i * n + j)])) <= bound * (1 + 1e-5) + magnitude * static_cast<double>(k / 16 + 4) * 0x1p-24);
+      double const y = std::max(
+          0.0, exact[static_cast<std::size_t>(i * n + j)] + static_cast<double>(bias[static_cast<std::size_t>(j)]));
+      CHECK(std::abs(y - static_cast<double>(all[static_cast<std::size_t>(i * n + j)])) <=
+            bound * (1 + 1e-5) + magnitude * static_cast<double>(k / 16 + 4) * 0x1p-24);
     }
   for (index_t m : {1, 2, 3, 4, 5, 8}) {
     std::vector<float> some(static_cast<std::size_t>(m * n));
@@ -290,12 +373,15 @@ TEMPLATE_TEST_CASE("products run on the stored blocks: within the bound of the a
   std::vector<signed char> codes(static_cast<std::size_t>(9 * k));
   std::vector<float> scale(static_cast<std::size_t>(9 * k / 32)), sum(scale.size());
   std::vector<std::int32_t> start(2 * scale.size());
-  codec::detail::quantize_pieces_body const quantize{x.data(), format::offset, codes.data(), scale.data(), start.data(), sum.data()};
+  codec::detail::quantize_pieces_body const quantize{x.data(),     format::offset, codes.data(),
+                                                     scale.data(), start.data(),   sum.data()};
   for (index_t q = 0; q < 9 * k / 32; ++q) quantize(q);
-  codec::detail::block_product const p{n, k, 9, w.storage.view.row_bytes, w.storage.view.blocks, codes.data(), scale.data(), start.data(), sum.data()};
+  codec::detail::block_product const p{
+      n, k, 9, w.storage.view.row_bytes, w.storage.view.blocks, codes.data(), scale.data(), start.data(), sum.data()};
   for (index_t i = 0; i < 9; ++i)
     for (index_t j = 0; j < n; ++j)
-      CHECK(codec::detail::finish(after, i, j, codec::detail::block_element<format>(p, i, j)) == all[static_cast<std::size_t>(i * n + j)]);
+      CHECK(codec::detail::finish(after, i, j, codec::detail::block_element<format>(p, i, j)) ==
+            all[static_cast<std::size_t>(i * n + j)]);
 }
 
 TEMPLATE_TEST_CASE("files: the same bytes again; slices are rows of them; claims are checked", "", BLOCK_FORMS) {
@@ -312,10 +398,12 @@ TEMPLATE_TEST_CASE("files: the same bytes again; slices are rows of them; claims
   TestType::slice(c, shape, w.storage, 2, 5, part.storage);
   auto const all = w.decode(c), some = part.decode(c);
   CHECK(std::equal(some.begin(), some.end(), all.begin() + 2 * 512));
-  CHECK_THROWS_MATCHES(TestType::slice(c, shape, w.storage, 2, 7, part.storage), pleat::error, MessageMatches(ContainsSubstring("no whole pieces")));
+  CHECK_THROWS_MATCHES(TestType::slice(c, shape, w.storage, 2, 7, part.storage), pleat::error,
+                       MessageMatches(ContainsSubstring("no whole pieces")));
 
   auto const refused = [&](auto const& bad, char const* words) {
-    CHECK_THROWS_MATCHES(TestType::from_file(c, shape, bad, back.storage), pleat::error, MessageMatches(ContainsSubstring(words)));
+    CHECK_THROWS_MATCHES(TestType::from_file(c, shape, bad, back.storage), pleat::error,
+                         MessageMatches(ContainsSubstring(words)));
   };
   auto bad = parts;
   bad[0].bytes.pop_back();
@@ -324,7 +412,8 @@ TEMPLATE_TEST_CASE("files: the same bytes again; slices are rows of them; claims
   refused(bad, "expected a tensor '.blocks'");
   bad = parts, bad[0].suffix = ".block";
   refused(bad, "'.block'");
-  bad = parts, bad[0].bytes[TestType::bits::format::halves_at] = std::byte{0}, bad[0].bytes[TestType::bits::format::halves_at + 1] = std::byte{0x7c};
+  bad = parts, bad[0].bytes[TestType::bits::format::halves_at] = std::byte{0},
+  bad[0].bytes[TestType::bits::format::halves_at + 1] = std::byte{0x7c};
   refused(bad, "scale of block 0 is NaN or infinite");
   refused(std::vector<codec::file_tensor>{}, "found none");
 }
@@ -335,7 +424,8 @@ TEMPLATE_TEST_CASE("what a block format cannot hold is refused by name", "", BLO
   auto values = numbers(shape.size(), 7);
   encoded<TestType> w(shape);
   auto const refused = [&](std::vector<float> const& v, extents const& e, char const* words) {
-    CHECK_THROWS_MATCHES(TestType::encode(c, e, v.data(), w.storage), pleat::error, MessageMatches(ContainsSubstring(words)));
+    CHECK_THROWS_MATCHES(TestType::encode(c, e, v.data(), w.storage), pleat::error,
+                         MessageMatches(ContainsSubstring(words)));
   };
   values[515] = std::numeric_limits<float>::quiet_NaN();
   refused(values, shape, "row 1, column 3 is nan");
@@ -345,7 +435,8 @@ TEMPLATE_TEST_CASE("what a block format cannot hold is refused by name", "", BLO
   refused(values, shape, "too large: their scale is above 65504");
   refused(numbers(2 * 100, 1), {2, 100}, "has 100 columns, expected a multiple of");
   std::vector<float> y(2);
-  CHECK_THROWS_MATCHES(TestType::apply(c, shape, w.storage, 1, values.data(), y.data(), {}), pleat::error, MessageMatches(ContainsSubstring("never encoded")));
+  CHECK_THROWS_MATCHES(TestType::apply(c, shape, w.storage, 1, values.data(), y.data(), {}), pleat::error,
+                       MessageMatches(ContainsSubstring("never encoded")));
 }
 
 TEST_CASE("NaN in the activations is no plausible answer; an empty batch is none") {
@@ -388,7 +479,9 @@ TEST_CASE("a layer runs in a block format, forward and the way back to its input
   auto const dx = l.backward_input(p, s, pleat::tensor<float, space>::wrap(dy.data(), {3, 5}));
   for (index_t k = 0; k < 256; ++k) {
     double sum = 0;
-    for (index_t j = 0; j < 5; ++j) sum += static_cast<double>(dy[static_cast<std::size_t>(j)]) * static_cast<double>(decoded[static_cast<std::size_t>(j * 256 + k)]);
+    for (index_t j = 0; j < 5; ++j)
+      sum += static_cast<double>(dy[static_cast<std::size_t>(j)]) *
+             static_cast<double>(decoded[static_cast<std::size_t>(j * 256 + k)]);
     CHECK(std::abs(dx.data()[k] - sum) <= 5 * 5 * 0x1p-24 * 1.2);
   }
 }

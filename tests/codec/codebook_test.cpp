@@ -28,7 +28,9 @@ using codec::detail::coder;
 using book = codec::codebook<float>;
 using coded = codec::coded<float>;
 
-template <class F> encoded<F> with(pleat::context<space>& c, extents const& shape, std::vector<float> const& values, codec::codebook_options const& o) {
+template <class F>
+encoded<F> with(pleat::context<space>& c, extents const& shape, std::vector<float> const& values,
+                codec::codebook_options const& o) {
   encoded<F> w(shape);
   F::encode_with(c, shape, values.data(), o, w.storage);
   return w;
@@ -40,9 +42,12 @@ TEST_CASE("k-means on a line: Lloyd's fixed point, the same for every order of t
     auto const c = codec::detail::kmeans(values, 16, start, 3, 1000);
     REQUIRE(std::is_sorted(c.begin(), c.end()));
     std::vector<double> sum(16), count(16);
-    for (float v : values) sum[static_cast<std::size_t>(codec::detail::nearest(c, v))] += static_cast<double>(v), ++count[static_cast<std::size_t>(codec::detail::nearest(c, v))];
+    for (float v : values)
+      sum[static_cast<std::size_t>(codec::detail::nearest(c, v))] += static_cast<double>(v),
+          ++count[static_cast<std::size_t>(codec::detail::nearest(c, v))];
     for (std::size_t i = 0; i < 16; ++i)
-      if (count[i] > 0) CHECK(std::abs(sum[i] / count[i] - static_cast<double>(c[i])) <= 1e-7);  // a centroid is its members' mean, rounded to float
+      // a centroid is its members' mean, rounded to float
+      if (count[i] > 0) CHECK(std::abs(sum[i] / count[i] - static_cast<double>(c[i])) <= 1e-7);
     auto turned = values;
     std::reverse(turned.begin(), turned.end());
     CHECK(codec::detail::kmeans(turned, 16, start, 3, 1000) == c);
@@ -52,12 +57,15 @@ TEST_CASE("k-means on a line: Lloyd's fixed point, the same for every order of t
   for (int k : {2, 4, 8, 32, 256}) {
     auto const c = codec::detail::kmeans(values, k, codec::centroid_start::linear, 0, 1000);
     double error = 0;
-    for (float v : values) error += std::pow(static_cast<double>(v) - static_cast<double>(c[static_cast<std::size_t>(codec::detail::nearest(c, v))]), 2);
+    for (float v : values)
+      error += std::pow(
+          static_cast<double>(v) - static_cast<double>(c[static_cast<std::size_t>(codec::detail::nearest(c, v))]), 2);
     CHECK(error < before);
     before = error;
   }
   CHECK(codec::detail::kmeans({}, 2, codec::centroid_start::linear, 0, 10) == std::vector<float>{0, 0});
-  CHECK(codec::detail::kmeans(std::vector<float>(5, 3.0f), 4, codec::centroid_start::density, 0, 10) == std::vector<float>(4, 3.0f));
+  CHECK(codec::detail::kmeans(std::vector<float>(5, 3.0f), 4, codec::centroid_start::density, 0, 10) ==
+        std::vector<float>(4, 3.0f));
 }
 
 TEST_CASE("exact sums: no rounding, whatever the order and the sizes") {
@@ -91,7 +99,8 @@ TEST_CASE("exact sums: no rounding, whatever the order and the sizes") {
   // Relative to what long double says: within some units in the last place of double.
   long double wide = 0;
   for (float x : v) wide += static_cast<long double>(x);
-  CHECK(std::abs(forward.value() - static_cast<double>(wide)) <= 16 * 0x1p-53 * std::abs(static_cast<double>(wide)) + 3000 * 0x1p-64 * 3);
+  CHECK(std::abs(forward.value() - static_cast<double>(wide)) <=
+        16 * 0x1p-53 * std::abs(static_cast<double>(wide)) + 3000 * 0x1p-64 * 3);
 }
 
 TEST_CASE("k-means of numbers that ranks have between them: the bits of one rank's, however they are dealt") {
@@ -108,7 +117,9 @@ TEST_CASE("k-means of numbers that ranks have between them: the bits of one rank
           std::vector<float> mine;  // the last rank has none, the first one most
           for (std::size_t i = 0; i < values.size(); ++i)
             if (static_cast<int>(i % 11) % std::max(1, ranks - 1) == c.rank()) mine.push_back(values[i]);
-          found[static_cast<std::size_t>(c.rank())] = codec::detail::kmeans(codec::detail::sorted_numbers(std::move(mine)), k, start, 7, 50, [&](std::span<std::int64_t> x) { c.all_reduce(x); });
+          found[static_cast<std::size_t>(c.rank())] =
+              codec::detail::kmeans(codec::detail::sorted_numbers(std::move(mine)), k, start, 7, 50,
+                                    [&](std::span<std::int64_t> x) { c.all_reduce(x); });
         });
         for (auto const& f : found) CHECK(f == one);
       }
@@ -123,12 +134,15 @@ TEST_CASE("streams of symbols come back, whatever their counts; the smaller code
       for (int i = 0; i < 5000; ++i) {
         state = codec::detail::mix64(state);
         double const u = static_cast<double>(state >> 11) * 0x1p-53;
-        int const s = shape == 0 ? static_cast<int>(u * alphabet) : shape == 1 ? static_cast<int>(std::pow(u, 6) * alphabet) : alphabet - 1;
+        int const s = shape == 0   ? static_cast<int>(u * alphabet)
+                      : shape == 1 ? static_cast<int>(std::pow(u, 6) * alphabet)
+                                   : alphabet - 1;
         symbols.push_back(static_cast<std::uint8_t>(s));
       }
       std::vector<std::uint64_t> counts(static_cast<std::size_t>(alphabet), 0);
       for (auto s : symbols) ++counts[s];
-      codec::detail::symbol_model const plain{coder::plain, alphabet, {}}, huffman{coder::huffman, alphabet, codec::detail::huffman_lengths(counts)},
+      codec::detail::symbol_model const plain{coder::plain, alphabet, {}},
+          huffman{coder::huffman, alphabet, codec::detail::huffman_lengths(counts)},
           range{coder::range, alphabet, codec::detail::range_frequencies(counts)};
       for (auto const* m : {&plain, &huffman, &range}) {
         std::vector<std::uint8_t> bytes, table;
@@ -148,9 +162,12 @@ TEST_CASE("streams of symbols come back, whatever their counts; the smaller code
           return true;
         };
         int const bits = codec::detail::plain_bits(alphabet);
-        if (m->how == coder::plain) CHECK(read(codec::detail::symbol_reader<coder::plain>(bytes.data(), lookup.data(), bits)));
-        if (m->how == coder::huffman) CHECK(read(codec::detail::symbol_reader<coder::huffman>(bytes.data(), lookup.data(), bits)));
-        if (m->how == coder::range) CHECK(read(codec::detail::symbol_reader<coder::range>(bytes.data(), lookup.data(), bits)));
+        if (m->how == coder::plain)
+          CHECK(read(codec::detail::symbol_reader<coder::plain>(bytes.data(), lookup.data(), bits)));
+        if (m->how == coder::huffman)
+          CHECK(read(codec::detail::symbol_reader<coder::huffman>(bytes.data(), lookup.data(), bits)));
+        if (m->how == coder::range)
+          CHECK(read(codec::detail::symbol_reader<coder::range>(bytes.data(), lookup.data(), bits)));
       }
       auto const best = codec::detail::bits_of_model(codec::detail::best_model(counts, 1, true), counts);
       for (auto const* m : {&plain, &huffman}) CHECK(best <= codec::detail::bits_of_model(*m, counts));
@@ -171,7 +188,9 @@ TEST_CASE("a Huffman code is limited and complete where counts grow like Fibonac
 }
 
 /// Within the predicted norms; the product is the dense one's; files and slices come back.
-template <class F> void check_form(pleat::context<space>& c, extents const& shape, std::vector<float> const& values, codec::codebook_options const& o) {
+template <class F>
+void check_form(pleat::context<space>& c, extents const& shape, std::vector<float> const& values,
+                codec::codebook_options const& o) {
   auto const w = with<F>(c, shape, values, o);
   auto const decoded = w.decode(c);
   auto const parts = F::to_file(c, shape, w.storage);
@@ -181,7 +200,8 @@ template <class F> void check_form(pleat::context<space>& c, extents const& shap
   for (std::size_t i = 0; i < values.size(); ++i)
     if (values[i] == 0) CHECK(decoded[i] == 0);
   index_t const n = shape[0], k = shape.size_from(1);
-  if (o.rows_per_group == 0) CHECK(std::set<float>(decoded.begin(), decoded.end()).size() <= static_cast<std::size_t>(o.entries) + 1);
+  if (o.rows_per_group == 0)
+    CHECK(std::set<float>(decoded.begin(), decoded.end()).size() <= static_cast<std::size_t>(o.entries) + 1);
   encoded<codec::dense<float>> const d(c, shape, decoded);
   for (index_t m : {1, 3, 20}) {
     auto const x = numbers(m * k, 3);
@@ -198,7 +218,8 @@ TEST_CASE("shared values, one code per element") {
   for (int entries : {2, 3, 16, 33, 256})
     for (double zeros : {0.0, 0.6}) {
       check_form<book>(c, {13, 77}, sparse_numbers(13 * 77, zeros, 2), {.entries = entries});
-      check_form<book>(c, {13, 7, 11}, sparse_numbers(13 * 77, zeros, 2), {.entries = entries, .start = codec::centroid_start::random, .rows_per_group = 4});
+      check_form<book>(c, {13, 7, 11}, sparse_numbers(13 * 77, zeros, 2),
+                       {.entries = entries, .start = codec::centroid_start::random, .rows_per_group = 4});
     }
   check_form<book>(c, {3, 40}, std::vector<float>(120, 0.0f), {});
   check_form<book>(c, {3, 40}, std::vector<float>(120, -1e30f), {.entries = 4});
@@ -229,7 +250,8 @@ TEST_CASE("a device's decoder, element by element, gives the host's bits with ev
             if (lopsided)  // nearly all survivors are one value: below a bit each, which only the range coder reaches
               for (std::size_t i = 0; i < values.size(); ++i)
                 if (values[i] != 0 && i % 50 != 0) values[i] = 0.5f;
-            auto const w = with<coded>(c, shape, values, {.entries = 32, .rows_per_group = each, .index_bits = bits, .entropy = entropy});
+            auto const w = with<coded>(c, shape, values,
+                                       {.entries = 32, .rows_per_group = each, .index_bits = bits, .entropy = entropy});
             seen.insert({w.storage.view.code_how, w.storage.view.gap_how});
             check_device_decoding(w, w.decode(c));
           }
@@ -245,17 +267,22 @@ TEST_CASE("survivors by relative index, entropy-coded") {
   for (int bits : {0, 2, 5, 8})
     for (double zeros : {0.0, 0.6, 0.92, 1.0})
       for (bool entropy : {true, false}) {
-        check_form<coded>(c, {60, 300}, sparse_numbers(18000, zeros, 2), {.entries = 32, .index_bits = bits, .entropy = entropy});
-        check_form<coded>(c, {11, 3, 9}, sparse_numbers(297, zeros, 4), {.entries = 4, .rows_per_group = 3, .index_bits = bits, .entropy = entropy});
+        check_form<coded>(c, {60, 300}, sparse_numbers(18000, zeros, 2),
+                          {.entries = 32, .index_bits = bits, .entropy = entropy});
+        check_form<coded>(c, {11, 3, 9}, sparse_numbers(297, zeros, 4),
+                          {.entries = 4, .rows_per_group = 3, .index_bits = bits, .entropy = entropy});
       }
 }
 
-TEST_CASE("entropy coding pays: Deep Compression's first layer at 8 % survivors takes less than its plain bits, and a 36th of float") {
+TEST_CASE(
+    "entropy coding pays: Deep Compression's first layer at 8 % survivors takes less than its plain bits, and a 36th "
+    "of float") {
   auto c = make_context();
   extents const shape{300, 784};
   auto values = sparse_numbers(shape.size(), 0.92, 5);
   for (float& v : values) v = v * v * v;  // more small ones than large ones, as trained weights have
-  auto const plain = with<coded>(c, shape, values, {.entries = 64, .entropy = false}), small = with<coded>(c, shape, values, {.entries = 64});
+  auto const plain = with<coded>(c, shape, values, {.entries = 64, .entropy = false}),
+             small = with<coded>(c, shape, values, {.entries = 64});
   CHECK(coded::bytes(shape, small.storage) < coded::bytes(shape, plain.storage));
   CHECK(coded::bytes(shape, small.storage) * 36 < 4 * shape.size());
   CHECK(small.decode(c) == plain.decode(c));
@@ -269,7 +296,8 @@ TEST_CASE("given centroids are used as they are") {
   encoded<coded> bad(extents{2, 4});
   std::vector<float> const v(8, 1.0f);
   auto const refused = [&](codec::codebook_options const& o, char const* words) {
-    CHECK_THROWS_MATCHES(coded::encode_with(c, bad.shape, v.data(), o, bad.storage), pleat::error, MessageMatches(ContainsSubstring(words)));
+    CHECK_THROWS_MATCHES(coded::encode_with(c, bad.shape, v.data(), o, bad.storage), pleat::error,
+                         MessageMatches(ContainsSubstring(words)));
   };
   refused({.entries = 2, .centroids = {1, -1}}, "not finite and ascending");
   refused({.entries = 2, .centroids = {1}}, "1 centroids are given, expected 2");
@@ -278,7 +306,8 @@ TEST_CASE("given centroids are used as they are") {
   refused({.index_bits = 9}, "index of 9 bits");
   auto nan = v;
   nan[6] = std::numeric_limits<float>::quiet_NaN();
-  CHECK_THROWS_MATCHES(coded::encode(c, bad.shape, nan.data(), bad.storage), pleat::error, MessageMatches(ContainsSubstring("row 1, column 2 is nan")));
+  CHECK_THROWS_MATCHES(coded::encode(c, bad.shape, nan.data(), bad.storage), pleat::error,
+                       MessageMatches(ContainsSubstring("row 1, column 2 is nan")));
 }
 
 TEST_CASE("bytes of a stranger: whatever is changed, a reader refuses or gives numbers of the codebook") {
@@ -325,7 +354,8 @@ TEST_CASE("bytes of a stranger: whatever is changed, a reader refuses or gives n
   auto bad = book::to_file(c, shape, w.storage);
   bad[2].bytes[30] = std::byte{0xff};  // codes 15, where there are 13
   encoded<book> back(shape);
-  CHECK_THROWS_MATCHES(book::from_file(c, shape, bad, back.storage), pleat::error, MessageMatches(ContainsSubstring("is 15, the last entry of the codebook is 12")));
+  CHECK_THROWS_MATCHES(book::from_file(c, shape, bad, back.storage), pleat::error,
+                       MessageMatches(ContainsSubstring("is 15, the last entry of the codebook is 12")));
 }
 
 }  // namespace

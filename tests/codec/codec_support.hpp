@@ -44,7 +44,8 @@ template <class F> struct encoded {
   std::vector<float> arena;
   typename F::template storage<space> storage;
 
-  encoded(pleat::context<space>& c, extents e, std::vector<float> const& values) : shape(e), arena(values.size() + 1, 7.0f) {
+  encoded(pleat::context<space>& c, extents e, std::vector<float> const& values)
+      : shape(e), arena(values.size() + 1, 7.0f) {
     if constexpr (F::trainable) storage.attach(arena.data());
     F::encode(c, shape, values.data(), storage);
   }
@@ -59,13 +60,15 @@ template <class F> struct encoded {
 };
 
 /// y[m, rows] = x · Wᵀ in double.
-inline std::vector<double> product(extents const& shape, std::vector<float> const& w, index_t m, std::vector<float> const& x) {
+inline std::vector<double> product(extents const& shape, std::vector<float> const& w, index_t m,
+                                   std::vector<float> const& x) {
   index_t const n = shape[0], k = shape.size_from(1);
   std::vector<double> y(static_cast<std::size_t>(m * n));
   for (index_t i = 0; i < m; ++i)
     for (index_t j = 0; j < n; ++j)
       for (index_t l = 0; l < k; ++l)
-        y[static_cast<std::size_t>(i * n + j)] += static_cast<double>(x[static_cast<std::size_t>(i * k + l)]) * w[static_cast<std::size_t>(j * k + l)];
+        y[static_cast<std::size_t>(i * n + j)] +=
+            static_cast<double>(x[static_cast<std::size_t>(i * k + l)]) * w[static_cast<std::size_t>(j * k + l)];
   return y;
 }
 
@@ -75,7 +78,8 @@ template <class Part> pleat::index_t bytes_of_parts(std::vector<Part> const& par
   return static_cast<index_t>(n);
 }
 
-/// What a form writes has the bytes that it counts; what is read back decodes to the same numbers and writes the same bytes; a slice of rows is those rows.
+/// What a form writes has the bytes that it counts; what is read back decodes to the same numbers and writes the same
+/// bytes; a slice of rows is those rows.
 template <class F> void check_files_and_slices(pleat::context<space>& c, encoded<F> const& w) {
   auto const decoded = w.decode(c);
   auto const parts = F::to_file(c, w.shape, w.storage);

@@ -32,7 +32,10 @@ std::vector<float> numbers(index_t n, double zeros) {
 struct lists {
   std::vector<std::uint32_t> start, column;
   std::vector<float> value;
-  explicit lists(logic::view const& v) : start(static_cast<std::size_t>(v.chunk_rows) + 1, 7u), column(static_cast<std::size_t>(v.most_alive) + 1, 7u), value(static_cast<std::size_t>(v.most_alive) + 1, 7.0f) {}
+  explicit lists(logic::view const& v)
+      : start(static_cast<std::size_t>(v.chunk_rows) + 1, 7u),
+        column(static_cast<std::size_t>(v.most_alive) + 1, 7u),
+        value(static_cast<std::size_t>(v.most_alive) + 1, 7.0f) {}
   [[nodiscard]] detail::chunk_lists where() { return {start.data(), column.data(), value.data()}; }
 };
 
@@ -52,8 +55,9 @@ std::set<int> compare(extents const& shape, std::vector<float> const& values, pl
   }
   for (index_t c = 0; c < v.chunks; c += logic::view::together) {
     c = std::min(c, v.chunks - logic::view::together);  // the last ones again: a shorter chunk among them
-    detail::chunk_lists const four[] = {side_by_side[static_cast<std::size_t>(c)].where(), side_by_side[static_cast<std::size_t>(c) + 1].where(), side_by_side[static_cast<std::size_t>(c) + 2].where(),
-                                        side_by_side[static_cast<std::size_t>(c) + 3].where()};
+    detail::chunk_lists const four[] = {
+        side_by_side[static_cast<std::size_t>(c)].where(), side_by_side[static_cast<std::size_t>(c) + 1].where(),
+        side_by_side[static_cast<std::size_t>(c) + 2].where(), side_by_side[static_cast<std::size_t>(c) + 3].where()};
     v.read_together(c, four);
   }
   for (index_t c = 0; c < v.chunks; ++c) {
@@ -75,11 +79,18 @@ TEST_CASE("chunks read side by side are what they are one by one") {
       for (bool const entropy : {true, false})
         for (index_t rows_per_group : {0, 1, 100}) {
           extents const shape{zeros < 0.5 ? 157 : 1003, 331};
-          INFO(zeros << " zeros, indices of " << index_bits << " bits, groups of " << rows_per_group << (entropy ? ", entropy" : ""));
-          auto const seen = compare(shape, numbers(shape.size(), zeros), {.entries = 16, .rows_per_group = rows_per_group, .iterations = 2, .index_bits = index_bits, .entropy = entropy});
+          INFO(zeros << " zeros, indices of " << index_bits << " bits, groups of " << rows_per_group
+                     << (entropy ? ", entropy" : ""));
+          auto const seen = compare(shape, numbers(shape.size(), zeros),
+                                    {.entries = 16,
+                                     .rows_per_group = rows_per_group,
+                                     .iterations = 2,
+                                     .index_bits = index_bits,
+                                     .entropy = entropy});
           coders.insert(seen.begin(), seen.end());
         }
-  // Few values, one of them most of the time: where the range coder is smaller than Huffman's codes, and the other way round.
+  // Few values, one of them most of the time: where the range coder is smaller than Huffman's codes, and the other way
+  // round.
   auto skewed = numbers(157 * 331, 0.0);
   for (auto& x : skewed) x = x > 0.2f ? 0.75f : x > -0.1f ? 0.5f : 0.25f;
   auto const seen = compare({157, 331}, skewed, {.entries = 4, .iterations = 2, .index_bits = 0});
@@ -91,5 +102,7 @@ TEST_CASE("chunks read side by side are what they are one by one") {
   std::string all;
   for (int c : coders) all += std::to_string(c) + " ";
   UNSCOPED_INFO("coders seen: " << all);
-  CHECK(coders.count(static_cast<int>(detail::coder::huffman)) + coders.count(3 + static_cast<int>(detail::coder::huffman)) >= 1);
+  CHECK(coders.count(static_cast<int>(detail::coder::huffman)) +
+            coders.count(3 + static_cast<int>(detail::coder::huffman)) >=
+        1);
 }

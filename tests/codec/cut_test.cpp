@@ -63,22 +63,28 @@ template <class F> void check_cuts(pleat::context<space>& c, encoded<F> const& w
         encoded<F> piece(box.shape());
         piece.storage = F::slice(c, w.shape, w.storage, box);
         std::vector<float> expected;
-        codec::detail::for_each_of_part(w.shape, box, [&](index_t i) { expected.push_back(decoded[static_cast<std::size_t>(i)]); });
+        codec::detail::for_each_of_part(w.shape, box,
+                                        [&](index_t i) { expected.push_back(decoded[static_cast<std::size_t>(i)]); });
         REQUIRE((piece.decode(c) == expected));
         pieces.push_back({box.shape(), F::to_file(c, piece.shape, piece.storage)});
-        index_t const rows = box.shape()[0], width = box.shape().size_from(1), row = box[0].begin, column = dim == 1 ? box[1].begin * w.shape.size_from(2) : 0;
+        index_t const rows = box.shape()[0], width = box.shape().size_from(1), row = box[0].begin,
+                      column = dim == 1 ? box[1].begin * w.shape.size_from(2) : 0;
         std::vector<float> part_x, part_y(static_cast<std::size_t>(m * rows), 9.0f);
-        for (index_t i = 0; i < m; ++i) part_x.insert(part_x.end(), x.begin() + i * k + column, x.begin() + i * k + column + width);
+        for (index_t i = 0; i < m; ++i)
+          part_x.insert(part_x.end(), x.begin() + i * k + column, x.begin() + i * k + column + width);
         F::apply(c, piece.shape, piece.storage, m, part_x.data(), part_y.data(), {});
         for (index_t i = 0; i < m; ++i)
           for (index_t j = 0; j < rows; ++j) {
-            if (dim == 0) REQUIRE(part_y[static_cast<std::size_t>(i * rows + j)] == y[static_cast<std::size_t>(i * n + row + j)]);
-            else sum[static_cast<std::size_t>(i * n + j)] += static_cast<double>(part_y[static_cast<std::size_t>(i * rows + j)]);
+            if (dim == 0)
+              REQUIRE(part_y[static_cast<std::size_t>(i * rows + j)] == y[static_cast<std::size_t>(i * n + row + j)]);
+            else
+              sum[static_cast<std::size_t>(i * n + j)] +=
+                  static_cast<double>(part_y[static_cast<std::size_t>(i * rows + j)]);
           }
       }
       check_same(F::join(w.shape, dim, pieces), whole);
-      // Products of k terms below 1·|w|: chains in another order differ by k roundings of sums below k·most; forms that round activations to
-      // 8 bits do so in other groups: half of 1/127 a term, twice.
+      // Products of k terms below 1·|w|: chains in another order differ by k roundings of sums below k·most; forms that
+      // round activations to 8 bits do so in other groups: half of 1/127 a term, twice.
       double most = 0;
       for (float v : decoded) most = std::max(most, std::fabs(static_cast<double>(v)));
       double const bound = static_cast<double>(k) * most * (static_cast<double>(k) * 0x1p-22 + 1.0 / 127);
@@ -96,20 +102,27 @@ template <class F> void check_shapes(pleat::context<space>& c) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("dense and sparse forms: a piece decodes to the piece, pieces join to the bytes of the whole", "", (codec::bf16<float>), (codec::f16<float>), (codec::int8<float>), (codec::csr<float>),
-                   (codec::bitmask<float>), (codec::n_m<float, 2, 4>), (codec::n_m<float, 3, 8>), (codec::block_sparse<float, 4>)) {
+TEMPLATE_TEST_CASE("dense and sparse forms: a piece decodes to the piece, pieces join to the bytes of the whole", "",
+                   (codec::bf16<float>), (codec::f16<float>), (codec::int8<float>), (codec::csr<float>),
+                   (codec::bitmask<float>), (codec::n_m<float, 2, 4>), (codec::n_m<float, 3, 8>),
+                   (codec::block_sparse<float, 4>)) {
   auto c = make_context();
   check_shapes<TestType>(c);
 }
 
-TEMPLATE_TEST_CASE("block forms are cut between blocks", "", (codec::q8_0<float>), (codec::q4_0<float>), (codec::q4_1<float>), (codec::q5_0<float>), (codec::q5_1<float>), (codec::q4_k<float>), (codec::q6_k<float>), (codec::int4<float, 32>)) {
+TEMPLATE_TEST_CASE("block forms are cut between blocks", "", (codec::q8_0<float>), (codec::q4_0<float>),
+                   (codec::q4_1<float>), (codec::q5_0<float>), (codec::q5_1<float>), (codec::q4_k<float>),
+                   (codec::q6_k<float>), (codec::int4<float, 32>)) {
   auto c = make_context();
   check_shapes<TestType>(c);
   extents const shape{4, 512};
   encoded<TestType> const w(c, shape, numbers(shape.size(), 5));
   index_box box(shape);
   box[1] = {0, 40};
-  CHECK_THROWS_WITH(TestType::slice(c, shape, w.storage, box), Catch::Matchers::ContainsSubstring("columns 0 to 40 of 512 are no whole pieces of this form: borders lie at multiples of " + std::to_string(TestType::granularity(shape).columns)));
+  CHECK_THROWS_WITH(TestType::slice(c, shape, w.storage, box),
+                    Catch::Matchers::ContainsSubstring(
+                        "columns 0 to 40 of 512 are no whole pieces of this form: borders lie at multiples of " +
+                        std::to_string(TestType::granularity(shape).columns)));
 }
 
 TEST_CASE("odd columns, where the form has no blocks") {
@@ -161,9 +174,13 @@ TEST_CASE("parts that were encoded each by itself are refused") {
   auto c = make_context();
   extents const whole{8, 64}, half{8, 32};
   encoded<codec::int8<float>> const a(c, half, numbers(half.size(), 1)), b(c, half, numbers(half.size(), 2));
-  std::vector<codec::weight_piece> const pieces{{half, codec::int8<float>::to_file(c, half, a.storage)}, {half, codec::int8<float>::to_file(c, half, b.storage)}};
-  CHECK_THROWS_WITH(codec::int8<float>::join(whole, 1, pieces), Catch::Matchers::ContainsSubstring("the parts have scales of their own"));
+  std::vector<codec::weight_piece> const pieces{{half, codec::int8<float>::to_file(c, half, a.storage)},
+                                                {half, codec::int8<float>::to_file(c, half, b.storage)}};
+  CHECK_THROWS_WITH(codec::int8<float>::join(whole, 1, pieces),
+                    Catch::Matchers::ContainsSubstring("the parts have scales of their own"));
   encoded<codec::codebook<float>> const d(c, half, numbers(half.size(), 1)), e(c, half, numbers(half.size(), 2));
-  std::vector<codec::weight_piece> const books{{half, codec::codebook<float>::to_file(c, half, d.storage)}, {half, codec::codebook<float>::to_file(c, half, e.storage)}};
-  CHECK_THROWS_WITH(codec::codebook<float>::join(whole, 1, books), Catch::Matchers::ContainsSubstring("codebooks of their own"));
+  std::vector<codec::weight_piece> const books{{half, codec::codebook<float>::to_file(c, half, d.storage)},
+                                               {half, codec::codebook<float>::to_file(c, half, e.storage)}};
+  CHECK_THROWS_WITH(codec::codebook<float>::join(whole, 1, books),
+                    Catch::Matchers::ContainsSubstring("codebooks of their own"));
 }

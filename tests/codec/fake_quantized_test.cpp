@@ -27,7 +27,9 @@ using fake = codec::fake_quantized<float>;
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
 
-template <class F> std::vector<float> decoded(pleat::context<space>& c, extents const& shape, typename F::template storage<space> const& s) {
+template <class F>
+std::vector<float> decoded(pleat::context<space>& c, extents const& shape,
+                           typename F::template storage<space> const& s) {
   std::vector<float> out(static_cast<std::size_t>(shape.size()));
   F::decode(c, shape, s, out.data());
   return out;
@@ -44,7 +46,8 @@ TEST_CASE("with the largest magnitude as range it multiplies with int8's numbers
   index_t const k = shape.size_from(1), n = shape[0], m = 3;
   auto const x = numbers(m * k, 4), dy = numbers(m * n, 5);
   auto const hat = w.decode(c);
-  std::vector<float> y(static_cast<std::size_t>(m * n)), expected(y), dx(static_cast<std::size_t>(m * k)), expected_dx(dx);
+  std::vector<float> y(static_cast<std::size_t>(m * n)), expected(y), dx(static_cast<std::size_t>(m * k)),
+      expected_dx(dx);
   fake::apply(c, shape, w.storage, m, x.data(), y.data(), {});
   codec::detail::apply_dense(c, shape, hat.data(), m, x.data(), expected.data(), {});
   fake::apply_transposed(c, shape, w.storage, m, dy.data(), dx.data(), nullptr);
@@ -53,7 +56,9 @@ TEST_CASE("with the largest magnitude as range it multiplies with int8's numbers
   CHECK(dx == expected_dx);
 }
 
-TEMPLATE_TEST_CASE("what is converted decodes to exactly what was trained with", "", codec::int8<float>, (codec::int4<float, 32>), (codec::int4<float, 128>), codec::q8_0<float>, codec::q4_0<float>, codec::q5_0<float>) {
+TEMPLATE_TEST_CASE("what is converted decodes to exactly what was trained with", "", codec::int8<float>,
+                   (codec::int4<float, 32>), (codec::int4<float, 128>), codec::q8_0<float>, codec::q4_0<float>,
+                   codec::q5_0<float>) {
   auto c = make_context();
   extents const shape{6, 256};
   auto values = numbers(shape.size(), 8);
@@ -81,7 +86,9 @@ TEMPLATE_TEST_CASE("what is converted decodes to exactly what was trained with",
   }
 }
 
-TEST_CASE("gradients of steps: finite differences with the rounding frozen, low and high where it clips; clipped weights get none") {
+TEST_CASE(
+    "gradients of steps: finite differences with the rounding frozen, low and high where it clips; clipped weights get "
+    "none") {
   auto c = make_context();
   extents const shape{4, 64};
   auto const values = numbers(shape.size(), 12), upstream = numbers(shape.size(), 13);
@@ -94,18 +101,21 @@ TEST_CASE("gradients of steps: finite differences with the rounding frozen, low 
   fake::step_gradients(c, shape, w.storage, gradient.data(), out.data());
   int clipped = 0;
   for (std::size_t g = 0; g < 8; ++g) {
-    // f(s) = Σ upstream·ŵ(s), where rounding adds a constant to w/s: the straight-through estimate differentiates just that.
+    // f(s) = Σ upstream·ŵ(s), where rounding adds a constant to w/s: the straight-through estimate differentiates just
+    // that.
     auto const f = [&](double s) {
       double sum = 0;
       for (std::size_t j = 32 * g; j < 32 * g + 32; ++j) {
-        double const v = static_cast<double>(values[j]) / static_cast<double>(0.09f), q = std::nearbyint(v), frozen = q - v;
+        double const v = static_cast<double>(values[j]) / static_cast<double>(0.09f), q = std::nearbyint(v),
+                     frozen = q - v;
         double const hat = v <= -8 ? -8 * s : v >= 7 ? 7 * s : s * (static_cast<double>(values[j]) / s + frozen);
         sum += static_cast<double>(upstream[j]) * hat;
       }
       return sum;
     };
     double const h = 1e-4, slope = (f(0.09 + h) - f(0.09 - h)) / (2 * h) / std::sqrt(32.0 * 7.0);
-    CHECK(std::abs(static_cast<double>(out[g]) - slope) <= 1e-5 * (1 + std::abs(slope)));  // f is linear in s: rounding of float sums only
+    // f is linear in s: rounding of float sums only
+    CHECK(std::abs(static_cast<double>(out[g]) - slope) <= 1e-5 * (1 + std::abs(slope)));
     for (std::size_t j = 32 * g; j < 32 * g + 32; ++j) {
       double const v = static_cast<double>(values[j]) / static_cast<double>(0.09f);
       bool const cut = v <= -8 || v >= 7;
@@ -134,7 +144,9 @@ TEST_CASE("the borders are the paper's: what is above the last code is clipped e
   }
 }
 
-TEST_CASE("the gradient of a step is counted: the same bits on every instruction set, and however its elements are dealt out") {
+TEST_CASE(
+    "the gradient of a step is counted: the same bits on every instruction set, and however its elements are dealt "
+    "out") {
   namespace compute = pleat::compute;
   auto c = make_context();
   extents const shape{3, 50};
@@ -146,7 +158,8 @@ TEST_CASE("the gradient of a step is counted: the same bits on every instruction
   fake::largest_shares(c, shape, w.storage, {0, 150}, values.data(), upstream.data(), most);
   std::vector<double> exact(3, 0.0), magnitude(3, 0.0);
   for (std::size_t i = 0; i < 150; ++i) {
-    double const step = static_cast<double>(std::vector<float>{0.09f, 0.1f, 0.11f}[i / 50]), v = static_cast<double>(values[i]) / step, q = std::nearbyint(v);
+    double const step = static_cast<double>(std::vector<float>{0.09f, 0.1f, 0.11f}[i / 50]),
+                 v = static_cast<double>(values[i]) / step, q = std::nearbyint(v);
     double const share = static_cast<double>(upstream[i]) * (v <= -8 ? -8.0 : v >= 7 ? 7.0 : q - v);
     exact[i / 50] += share, magnitude[i / 50] = std::max(magnitude[i / 50], std::abs(share));
   }
@@ -156,9 +169,11 @@ TEST_CASE("the gradient of a step is counted: the same bits on every instruction
   auto const sums_of = [&](std::vector<pleat::index_range> const& runs) {
     std::vector<std::int64_t> sums(3, 0);
     auto gradient = upstream;
-    for (auto const& r : runs) fake::add_shares(c, shape, w.storage, r, values.data() + r.begin, gradient.data() + r.begin, factors, sums);
+    for (auto const& r : runs)
+      fake::add_shares(c, shape, w.storage, r, values.data() + r.begin, gradient.data() + r.begin, factors, sums);
     for (std::size_t i = 0; i < 150; ++i) {
-      double const v = static_cast<double>(values[i]) / static_cast<double>(std::vector<float>{0.09f, 0.1f, 0.11f}[i / 50]);
+      double const v =
+          static_cast<double>(values[i]) / static_cast<double>(std::vector<float>{0.09f, 0.1f, 0.11f}[i / 50]);
       CHECK(gradient[i] == (v <= -8 || v >= 7 ? 0.0f : upstream[i]));
     }
     return sums;
@@ -166,14 +181,17 @@ TEST_CASE("the gradient of a step is counted: the same bits on every instruction
   auto const whole = sums_of({{0, 150}});
   CHECK(sums_of({{70, 150}, {0, 3}, {3, 70}}) == whole);
   CHECK(sums_of({{0, 0}, {100, 150}, {50, 100}, {0, 50}, {150, 150}}) == whole);
-  for (std::size_t s = 0; s < 3; ++s)  // 50 shares, each rounded to 2^(6 - 62) of the largest, and the chain of 50 in double that they are compared with
-    CHECK(std::abs(codec::detail::counted_total(whole[s], factors[s]) - exact[s]) <= most[s] * 50 * (0x1p-56 + 50 * 0x1p-53));
+  // 50 shares, each rounded to 2^(6 - 62) of the largest, and the chain of 50 in double that they are compared with
+  for (std::size_t s = 0; s < 3; ++s)
+    CHECK(std::abs(codec::detail::counted_total(whole[s], factors[s]) - exact[s]) <=
+          most[s] * 50 * (0x1p-56 + 50 * 0x1p-53));
   for (auto level : {compute::isa::level::scalar, compute::isa::level::avx2, compute::isa::level::avx512}) {
     if (level > compute::isa::best()) continue;
     auto gradient = upstream;
     std::vector<std::int64_t> out(3);
     codec::detail::step_run const run{0, 150, 50, values.data(), gradient.data(), w.storage.steps.data(), -8, 7};
-    compute::detail::loop_at<true>(level, 0, 3, codec::detail::share_sum_body{run, 0, factors.data(), gradient.data(), out.data()});
+    compute::detail::loop_at<true>(level, 0, 3,
+                                   codec::detail::share_sum_body{run, 0, factors.data(), gradient.data(), out.data()});
     CHECK(out == whole);
   }
 }
@@ -181,7 +199,8 @@ TEST_CASE("the gradient of a step is counted: the same bits on every instruction
 TEST_CASE("gradients that are zero, or not finite, count as what they are") {
   CHECK(codec::detail::count_factor(0, 10) == 0);
   CHECK(codec::detail::counted_total(0, 0) == 0);
-  CHECK(std::isnan(codec::detail::counted_total(0, codec::detail::count_factor(std::numeric_limits<double>::infinity(), 10))));
+  CHECK(std::isnan(
+      codec::detail::counted_total(0, codec::detail::count_factor(std::numeric_limits<double>::infinity(), 10))));
   // n of the largest do not overflow
   for (pleat::index_t const n : {1, 2, 3, 4096, 4097, 1 << 30})
     for (double const x : {1.0, 1.999999, 1e-300, 1e300, 3e-39}) {
@@ -200,16 +219,22 @@ TEST_CASE("gradients that are zero, or not finite, count as what they are") {
   }
 }
 
-TEST_CASE("parts of a weight: steps, masks and what moves the steps are cut with it, and joined the file has the same bytes") {
+TEST_CASE(
+    "parts of a weight: steps, masks and what moves the steps are cut with it, and joined the file has the same "
+    "bytes") {
   auto c = make_context();
-  for (auto const& [shape, group, dim, cuts] : {std::tuple{extents{6, 64}, pleat::index_t{32}, 1, std::vector<pleat::index_t>{0, 32, 32, 64}}, {extents{6, 64}, pleat::index_t{32}, 0, std::vector<pleat::index_t>{0, 1, 4, 6}},
-                                                {extents{6, 4, 3, 3}, pleat::index_t{0}, 1, std::vector<pleat::index_t>{0, 1, 1, 4}}, {extents{6, 4, 3, 3}, pleat::index_t{0}, 0, std::vector<pleat::index_t>{0, 5, 6}}}) {
+  for (auto const& [shape, group, dim, cuts] :
+       {std::tuple{extents{6, 64}, pleat::index_t{32}, 1, std::vector<pleat::index_t>{0, 32, 32, 64}},
+        {extents{6, 64}, pleat::index_t{32}, 0, std::vector<pleat::index_t>{0, 1, 4, 6}},
+        {extents{6, 4, 3, 3}, pleat::index_t{0}, 1, std::vector<pleat::index_t>{0, 1, 1, 4}},
+        {extents{6, 4, 3, 3}, pleat::index_t{0}, 0, std::vector<pleat::index_t>{0, 5, 6}}}) {
     CAPTURE(shape.to_string(), group, dim);
     auto const values = numbers(shape.size(), 40);
     encoded<fake> w(c, shape, values);
     w.storage.grid = {-7, 7, group, false};
     codec::learned_steps all{group, {}};
-    for (index_t i = 0; i < 4 * w.storage.grid.steps(shape); ++i) all.numbers.push_back(0.01 + 0.001 * static_cast<double>(i));
+    for (index_t i = 0; i < 4 * w.storage.grid.steps(shape); ++i)
+      all.numbers.push_back(0.01 + 0.001 * static_cast<double>(i));
     fake::set_learned(c, shape, all, w.storage);
     std::vector<std::uint8_t> bits(static_cast<std::size_t>(codec::detail::bit_bytes(shape.size())), 0xa5);
     if (shape.size() % 8) bits.back() = static_cast<std::uint8_t>(bits.back() & ((1u << shape.size() % 8) - 1));
@@ -222,34 +247,41 @@ TEST_CASE("parts of a weight: steps, masks and what moves the steps are cut with
       box[dim] = {cuts[k], cuts[k + 1]};
       auto part = fake::slice(c, shape, w.storage, box);
       std::vector<float> mine;
-      codec::detail::for_each_of_part(shape, box, [&](index_t i) { mine.push_back(values[static_cast<std::size_t>(i)]); });
+      codec::detail::for_each_of_part(shape, box,
+                                      [&](index_t i) { mine.push_back(values[static_cast<std::size_t>(i)]); });
       part.attach(mine.data());
       pieces.push_back({box.shape(), fake::to_file(c, box.shape(), part)});
       auto const at = codec::places_of_steps(shape, box, group);
       REQUIRE(at.here.size() == static_cast<index_t>(part.learned.numbers.size()));
       auto next = part.learned.numbers.begin();
-      codec::detail::for_each_of_part(at.whole, at.here, [&](index_t i) { back[static_cast<std::size_t>(i)] = *next++; });
+      codec::detail::for_each_of_part(at.whole, at.here,
+                                      [&](index_t i) { back[static_cast<std::size_t>(i)] = *next++; });
     }
     CHECK(back == all.numbers);
     auto const joined = fake::join(shape, dim, pieces), whole = fake::to_file(c, shape, w.storage);
     REQUIRE(joined.size() == whole.size());
-    for (std::size_t i = 0; i < whole.size(); ++i) CHECK((joined[i].suffix == whole[i].suffix && joined[i].shape == whole[i].shape && joined[i].bytes == whole[i].bytes));
+    for (std::size_t i = 0; i < whole.size(); ++i)
+      CHECK((joined[i].suffix == whole[i].suffix && joined[i].shape == whole[i].shape &&
+             joined[i].bytes == whole[i].bytes));
   }
   extents const shape{2, 64};
   encoded<fake> w(c, shape, numbers(shape.size(), 41));
   w.storage.grid = {-7, 7, 32, false};
   pleat::index_box box(shape);
   box[1] = {0, 20};
-  CHECK_THROWS_MATCHES(fake::slice(c, shape, w.storage, box), pleat::error, MessageMatches(ContainsSubstring("columns 0 to 20 of 64 are no whole groups of 32")));
+  CHECK_THROWS_MATCHES(fake::slice(c, shape, w.storage, box), pleat::error,
+                       MessageMatches(ContainsSubstring("columns 0 to 20 of 64 are no whole groups of 32")));
   w.storage.grid.group = 0;
-  CHECK_THROWS_MATCHES(fake::slice(c, shape, w.storage, box), pleat::error, MessageMatches(ContainsSubstring("no rank sees those of a whole row")));
+  CHECK_THROWS_MATCHES(fake::slice(c, shape, w.storage, box), pleat::error,
+                       MessageMatches(ContainsSubstring("no rank sees those of a whole row")));
   auto pieces = std::vector<codec::weight_piece>(2, codec::weight_piece{extents{2, 32}, {}});
   for (float const step : {0.5f, 0.25f}) {
     encoded<fake> half(c, {2, 32}, numbers(64, 42));
     fake::set_steps(c, {2, 32}, {step, step}, half.storage);
     pieces[step == 0.5f ? 0 : 1].parts = fake::to_file(c, {2, 32}, half.storage);
   }
-  CHECK_THROWS_MATCHES(fake::join(shape, 1, pieces), pleat::error, MessageMatches(ContainsSubstring("the parts have steps of their own")));
+  CHECK_THROWS_MATCHES(fake::join(shape, 1, pieces), pleat::error,
+                       MessageMatches(ContainsSubstring("the parts have steps of their own")));
 }
 
 TEST_CASE("a copy of a weight keeps its steps when the other's move") {
@@ -282,15 +314,18 @@ TEST_CASE("the file holds floats, grid, steps and mask; nonsense is refused") {
     encoded<fake> victim(shape);
     fake::from_file(c, shape, bad, victim.storage);
   };
-  CHECK_THROWS_MATCHES(spoil(1, 0, 5), pleat::error, MessageMatches(ContainsSubstring("the grid says codes from 5 to 7")));
+  CHECK_THROWS_MATCHES(spoil(1, 0, 5), pleat::error,
+                       MessageMatches(ContainsSubstring("the grid says codes from 5 to 7")));
   CHECK_THROWS_MATCHES(spoil(1, 2, 48), pleat::error, MessageMatches(ContainsSubstring("by groups of 48 columns")));
   CHECK_THROWS_MATCHES(spoil(2, 1, 0x7fc00000), pleat::error, MessageMatches(ContainsSubstring("step 1 is")));
-  CHECK_THROWS_MATCHES(fake::set_steps(c, shape, {1.0f}, w.storage), pleat::error, MessageMatches(ContainsSubstring("expected 3 steps, found 1")));
+  CHECK_THROWS_MATCHES(fake::set_steps(c, shape, {1.0f}, w.storage), pleat::error,
+                       MessageMatches(ContainsSubstring("expected 3 steps, found 1")));
   std::vector<float> nan(values);
   nan[70] = std::numeric_limits<float>::quiet_NaN();
   encoded<fake> broken(c, shape, nan);
   typename codec::int8<float>::template storage<space> to;
-  CHECK_THROWS_MATCHES(fake::convert<codec::int8<float>>(c, shape, broken.storage, to), pleat::error, MessageMatches(ContainsSubstring("row 1, column 6 is")));
+  CHECK_THROWS_MATCHES(fake::convert<codec::int8<float>>(c, shape, broken.storage, to), pleat::error,
+                       MessageMatches(ContainsSubstring("row 1, column 6 is")));
 }
 
 }  // namespace

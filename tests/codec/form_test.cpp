@@ -16,8 +16,9 @@ namespace {
 using namespace codec_test;
 namespace codec = pleat::codec;
 
-/// The archetype: the least that is a form. A user's own codec: a weight is stored as the signs of its elements and one magnitude, so a
-/// product is a difference of two sums. About forty lines; apply decodes into pooled memory, which is the simplest thing that runs.
+/// The archetype: the least that is a form. A user's own codec: a weight is stored as the signs of its elements and one
+/// magnitude, so a product is a difference of two sums. About forty lines; apply decodes into pooled memory, which is
+/// the simplest thing that runs.
 template <class T> struct sign_codec {
   using value_type = T;
   static constexpr std::string_view name = "sign";
@@ -28,38 +29,46 @@ template <class T> struct sign_codec {
     T magnitude = 0;
   };
 
-  template <class Space> static void encode(pleat::context<Space>&, extents const& shape, T const* values, storage<Space>& s) {
+  template <class Space>
+  static void encode(pleat::context<Space>&, extents const& shape, T const* values, storage<Space>& s) {
     s.signs = decltype(s.signs)("signs", static_cast<std::size_t>(shape.size()));
     T sum = 0;
     for (index_t i = 0; i < shape.size(); ++i) sum += std::abs(values[i]), s.signs[i] = values[i] < 0 ? -1 : 1;
     s.magnitude = shape.size() ? sum / static_cast<T>(shape.size()) : 0;
   }
-  template <class Space> static void decode(pleat::context<Space>&, extents const& shape, storage<Space> const& s, T* out) {
+  template <class Space>
+  static void decode(pleat::context<Space>&, extents const& shape, storage<Space> const& s, T* out) {
     for (index_t i = 0; i < shape.size(); ++i) out[i] = s.magnitude * s.signs[i];
   }
   template <class Space>
-  static void apply(pleat::context<Space>& c, extents const& shape, storage<Space> const& s, index_t m, T const* x, T* y, pleat::compute::epilogue<T> const& after) {
+  static void apply(pleat::context<Space>& c, extents const& shape, storage<Space> const& s, index_t m, T const* x,
+                    T* y, pleat::compute::epilogue<T> const& after) {
     auto const w = pleat::tensor<T, Space>::allocate(c, shape);
     decode(c, shape, s, w.data());
     codec::detail::apply_dense(c, shape, static_cast<T const*>(w.data()), m, x, y, after);
   }
   template <class Space>
-  static void apply_transposed(pleat::context<Space>& c, extents const& shape, storage<Space> const& s, index_t m, T const* dy, T* dx, T const* mask) {
+  static void apply_transposed(pleat::context<Space>& c, extents const& shape, storage<Space> const& s, index_t m,
+                               T const* dy, T* dx, T const* mask) {
     auto const w = pleat::tensor<T, Space>::allocate(c, shape);
     decode(c, shape, s, w.data());
     codec::detail::apply_dense_transposed(c, shape, static_cast<T const*>(w.data()), m, dy, dx, mask);
   }
-  template <class Space> static index_t bytes(extents const& shape, storage<Space> const&) { return shape.size() + static_cast<index_t>(sizeof(T)); }
+  template <class Space> static index_t bytes(extents const& shape, storage<Space> const&) {
+    return shape.size() + static_cast<index_t>(sizeof(T));
+  }
 };
 
 using three = codec::forms<codec::dense<float>, codec::masked<float>, sign_codec<float>>;
 
-static_assert((codec::demand_form<codec::dense<float>, space>(), codec::demand_form<codec::masked<float>, space>(), codec::demand_form<sign_codec<float>, space>(), true));
+static_assert((codec::demand_form<codec::dense<float>, space>(), codec::demand_form<codec::masked<float>, space>(),
+               codec::demand_form<sign_codec<float>, space>(), true));
 static_assert(codec::forms<codec::dense<float>>::size == 1 && three::size == 3);
 static_assert(three::contains<sign_codec<float>> && !codec::forms<codec::dense<float>>::contains<codec::masked<float>>);
 static_assert(three::index_of<codec::masked<float>>() == 1);
 static_assert(three::trainable && !codec::forms<sign_codec<float>>::trainable);
-static_assert(std::is_same_v<codec::forms<codec::dense<float>>::with<codec::masked<float>>::with<sign_codec<float>>, three>);
+static_assert(
+    std::is_same_v<codec::forms<codec::dense<float>>::with<codec::masked<float>>::with<sign_codec<float>>, three>);
 static_assert(std::is_same_v<three::with<codec::masked<float>>, three>);
 
 TEST_CASE("a form is found by its name; a stranger is not") {
@@ -84,8 +93,7 @@ TEST_CASE("a user's own codec runs inside a layer: apply agrees with the decoded
   l.for_each_parameter([&](auto& w) {
     if constexpr (std::remove_cvref_t<decltype(w)>::forms::template contains<sign_codec<float>>)
       sign_codec<float>::encode(c, w.shape, values.data(), w.storage_of(codec::form_tag<sign_codec<float>>{}));
-    else
-      w.values = bias.data();
+    else w.values = bias.data();
   });
   CHECK_FALSE(l.weight().in_arena);
   CHECK(l.weight().bytes() == 24 + 4);
@@ -108,7 +116,9 @@ TEST_CASE("a user's own codec runs inside a layer: apply agrees with the decoded
   for (index_t i = 0; i < 3; ++i)
     for (index_t j = 0; j < 6; ++j) {
       double sum = 0;
-      for (index_t o = 0; o < 4; ++o) sum += static_cast<double>(dy[static_cast<std::size_t>(i * 4 + o)]) * decoded[static_cast<std::size_t>(o * 6 + j)];
+      for (index_t o = 0; o < 4; ++o)
+        sum +=
+            static_cast<double>(dy[static_cast<std::size_t>(i * 4 + o)]) * decoded[static_cast<std::size_t>(o * 6 + j)];
       CHECK(std::abs(dx.data()[i * 6 + j] - sum) <= 4 * 4 * 0x1p-24);
     }
 }

@@ -42,29 +42,32 @@ TEST_CASE("int8 keeps every element within half a step: random rows of very diff
   extents const shape = GENERATE(extents{1, 1}, extents{5, 7}, extents{40, 300}, extents{6, 3, 5, 5});
   auto values = numbers(shape.size(), 31);
   index_t const columns = shape.size_from(1);
-  for (index_t i = 0; i < shape.size(); ++i) values[static_cast<std::size_t>(i)] *= std::ldexp(1.0f, static_cast<int>(i / columns % 5) * 30 - 60);
+  for (index_t i = 0; i < shape.size(); ++i)
+    values[static_cast<std::size_t>(i)] *= std::ldexp(1.0f, static_cast<int>(i / columns % 5) * 30 - 60);
   encoded<int8> const w(c, shape, values);
   check_bound(w, values);
   for (index_t r = 0; r < shape[0]; ++r) {
     float amax = 0;
-    for (index_t j = 0; j < columns; ++j) amax = std::max(amax, std::abs(values[static_cast<std::size_t>(r * columns + j)]));
+    for (index_t j = 0; j < columns; ++j)
+      amax = std::max(amax, std::abs(values[static_cast<std::size_t>(r * columns + j)]));
     CHECK(scale_of(w, r) == amax / 127.0f);  // symmetric, restricted
   }
 }
 
 TEST_CASE("int8 at the ends of the number line") {
   auto c = make_context();
-  float const tiny = std::numeric_limits<float>::denorm_min(), huge = std::numeric_limits<float>::max(), least = std::numeric_limits<float>::min();
+  float const tiny = std::numeric_limits<float>::denorm_min(), huge = std::numeric_limits<float>::max(),
+              least = std::numeric_limits<float>::min();
   std::vector<std::vector<float>> const rows{
-      {0, 0, 0, 0},                                   // zero
-      {-0.0f, 0, -0.0f, 0},                           // negative zero
-      {0.25f, 0.25f, 0.25f, 0.25f},                   // constant
-      {tiny, 0, -tiny, tiny},                         // smaller than 127 steps of anything
-      {100 * tiny, 3 * tiny, -50 * tiny, 0},          // subnormal
-      {150 * tiny, 75 * tiny, -149 * tiny, tiny},     // the quotient by 127 rounds down to one step
+      {0, 0, 0, 0},                                // zero
+      {-0.0f, 0, -0.0f, 0},                        // negative zero
+      {0.25f, 0.25f, 0.25f, 0.25f},                // constant
+      {tiny, 0, -tiny, tiny},                      // smaller than 127 steps of anything
+      {100 * tiny, 3 * tiny, -50 * tiny, 0},       // subnormal
+      {150 * tiny, 75 * tiny, -149 * tiny, tiny},  // the quotient by 127 rounds down to one step
       {190 * tiny, 190 * tiny, -189 * tiny, tiny},
       {least, -least, least / 2, tiny},
-      {huge, -huge, huge / 2, 1},                     // 127·scale must not overflow
+      {huge, -huge, huge / 2, 1},  // 127·scale must not overflow
       {huge, tiny, -tiny, 0},
       {1, -1, 1e-30f, 0.5f / 127},
   };
@@ -94,7 +97,8 @@ TEST_CASE("ties go to even, and what was zero stays exactly zero") {
   // scale = 1: codes are the rounded values.
   encoded<int8> const w(c, {1, 6}, {127, 0.5f, 1.5f, -2.5f, 0, 126.5f});
   CHECK(scale_of(w, 0) == 1.0f);
-  CHECK((code_of(w, 1) == 0 && code_of(w, 2) == 2 && code_of(w, 3) == -2 && code_of(w, 4) == 0 && code_of(w, 5) == 126));
+  CHECK(
+      (code_of(w, 1) == 0 && code_of(w, 2) == 2 && code_of(w, 3) == -2 && code_of(w, 4) == 0 && code_of(w, 5) == 126));
   auto const values = sparse_numbers(4000, 0.9, 33);
   encoded<int8> const sparse(c, {10, 400}, values);
   auto const back = sparse.decode(c);
@@ -104,11 +108,13 @@ TEST_CASE("ties go to even, and what was zero stays exactly zero") {
 
 TEST_CASE("NaN and infinity are refused by row and column") {
   auto c = make_context();
-  for (float const bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()}) {
+  for (float const bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+                          -std::numeric_limits<float>::infinity()}) {
     auto values = numbers(12, 35);
     values[7] = bad;
     encoded<int8> w(extents{3, 4});
-    CHECK_THROWS_MATCHES(int8::encode(c, w.shape, values.data(), w.storage), pleat::error, MessageMatches(ContainsSubstring("row 1, column 3")));
+    CHECK_THROWS_MATCHES(int8::encode(c, w.shape, values.data(), w.storage), pleat::error,
+                         MessageMatches(ContainsSubstring("row 1, column 3")));
     CHECK(w.storage.codes.size() == 0);  // nothing half done
   }
 }
@@ -123,10 +129,10 @@ TEST_CASE("a given range clips what lies outside and refines the rest") {
   CHECK(scale_of(w, 0) == 1.0f / 127);
   CHECK((code_of(w, 0) == 127 && code_of(w, 1) == 64 && code_of(w, 2) == -32 && code_of(w, 3) == -127));
   for (float const bad : {-1.0f, std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()})
-    CHECK_THROWS_MATCHES(int8::encode_with_range(c, shape, values.data(), std::span<float const>(&bad, 1), w.storage), pleat::error,
-                         MessageMatches(ContainsSubstring("range")));
-  CHECK_THROWS_MATCHES(int8::encode_with_range(c, shape, values.data(), std::span<float const>{}, w.storage), pleat::error,
-                       MessageMatches(ContainsSubstring("one range per row, 1, found 0")));
+    CHECK_THROWS_MATCHES(int8::encode_with_range(c, shape, values.data(), std::span<float const>(&bad, 1), w.storage),
+                         pleat::error, MessageMatches(ContainsSubstring("range")));
+  CHECK_THROWS_MATCHES(int8::encode_with_range(c, shape, values.data(), std::span<float const>{}, w.storage),
+                       pleat::error, MessageMatches(ContainsSubstring("one range per row, 1, found 0")));
 }
 
 TEST_CASE("the promised error holds for all magnitudes, clipped elements included, and is about half a step") {
@@ -141,7 +147,8 @@ TEST_CASE("the promised error holds for all magnitudes, clipped elements include
       for (auto& r : range) r = static_cast<float>(clip * static_cast<double>(r));
       encoded<int8> w(shape);
       int8::encode_with_range(c, shape, values.data(), range, w.storage);
-      auto const measured = pleat::codec::measure_error(values, w.decode(c)), promised = int8::predict(c, shape, std::span<float const>(values), w.storage);
+      auto const measured = pleat::codec::measure_error(values, w.decode(c)),
+                 promised = int8::predict(c, shape, std::span<float const>(values), w.storage);
       CHECK(measured.max <= promised.max);
       CHECK(measured.frobenius <= promised.frobenius);
       if (clip == 1.0 && scale == 1.0f) CHECK(promised.max <= 0.5001 / 127);
@@ -150,7 +157,8 @@ TEST_CASE("the promised error holds for all magnitudes, clipped elements include
 
 TEST_CASE("a product is the integer sum, exactly, and then two float operations in the documented order") {
   auto c = make_context();
-  extents const shape = GENERATE(extents{1, 1}, extents{10, 100}, extents{33, 65}, extents{64, 784}, extents{4, 3, 2, 2});
+  extents const shape =
+      GENERATE(extents{1, 1}, extents{10, 100}, extents{33, 65}, extents{64, 784}, extents{4, 3, 2, 2});
   index_t const m = GENERATE(1, 2, 7, 64);
   index_t const n = shape[0], k = shape.size_from(1);
   auto const x = numbers(m * k, 41), bias = numbers(n, 42);
@@ -161,13 +169,16 @@ TEST_CASE("a product is the integer sum, exactly, and then two float operations 
   pleat::compute::quantize_rows(c.space(), m, k, x.data(), k, codes.data(), k, x_scale.data(), nullptr);
 
   std::vector<float> y(static_cast<std::size_t>(m * n), -99);
-  int8::apply(c, shape, w.storage, m, x.data(), y.data(), {.bias = bias.data(), .act = relu ? pleat::compute::activation::relu : pleat::compute::activation::none});
+  int8::apply(c, shape, w.storage, m, x.data(), y.data(),
+              {.bias = bias.data(), .act = relu ? pleat::compute::activation::relu : pleat::compute::activation::none});
   index_t wrong = 0;
   for (index_t i = 0; i < m; ++i)
     for (index_t j = 0; j < n; ++j) {
       std::int64_t sum = 0;
-      for (index_t l = 0; l < k; ++l) sum += static_cast<std::int64_t>(codes[static_cast<std::size_t>(i * k + l)]) * code_of(w, j * k + l);
-      float expected = std::fma(static_cast<float>(sum) * x_scale[static_cast<std::size_t>(i)], scale_of(w, j), bias[static_cast<std::size_t>(j)]);
+      for (index_t l = 0; l < k; ++l)
+        sum += static_cast<std::int64_t>(codes[static_cast<std::size_t>(i * k + l)]) * code_of(w, j * k + l);
+      float expected = std::fma(static_cast<float>(sum) * x_scale[static_cast<std::size_t>(i)], scale_of(w, j),
+                                bias[static_cast<std::size_t>(j)]);
       if (relu && expected < 0) expected = 0;
       wrong += y[static_cast<std::size_t>(i * n + j)] != expected;
     }
@@ -188,16 +199,27 @@ TEST_CASE("a product is as close to the float product as the two steps allow") {
     for (index_t l = 0; l < 300; ++l) x_amax = std::max(x_amax, std::abs(x[static_cast<std::size_t>(i * 300 + l)]));
     double const x_step = x_amax / 127.0;
     for (index_t j = 0; j < 20; ++j) {
-      // Σ|x·w − x̂·ŵ| ≤ Σ(|x|·s_w/2 + |ŵ|·s_x/2) with |x| ≤ x_amax and |ŵ| ≤ 127·s_w; 1 % more for codes that floats round across a tie.
+      // Σ|x·w − x̂·ŵ| ≤ Σ(|x|·s_w/2 + |ŵ|·s_x/2) with |x| ≤ x_amax and |ŵ| ≤ 127·s_w; 1 % more for codes that floats
+      // round across a tie.
       double const bound = 1.01 * 300 * (x_amax * scale_of(w, j) / 2 + 127.0 * scale_of(w, j) * x_step / 2);
       CHECK(std::abs(y[static_cast<std::size_t>(i * 20 + j)] - exact[static_cast<std::size_t>(i * 20 + j)]) <= bound);
     }
   }
 }
 
-TEST_CASE("a convolution is the integer sum too, one scale per image; its input gradient is the float one of the decoded kernel") {
+TEST_CASE(
+    "a convolution is the integer sum too, one scale per image; its input gradient is the float one of the decoded "
+    "kernel") {
   auto c = make_context();
-  pleat::compute::conv2d_shape const g{.batch = 3, .in_channels = 4, .height = 7, .width = 6, .out_channels = 6, .kernel_h = 3, .kernel_w = 2, .padding_h = 1, .groups = 2};
+  pleat::compute::conv2d_shape const g{.batch = 3,
+                                       .in_channels = 4,
+                                       .height = 7,
+                                       .width = 6,
+                                       .out_channels = 6,
+                                       .kernel_h = 3,
+                                       .kernel_w = 2,
+                                       .padding_h = 1,
+                                       .groups = 2};
   extents const shape{6, 2, 3, 2};
   index_t const image = 4 * 7 * 6, outputs = 6 * g.out_height() * g.out_width();
   auto const x = numbers(3 * image, 81), bias = numbers(6, 82), dy = numbers(3 * outputs, 83);
@@ -217,9 +239,12 @@ TEST_CASE("a convolution is the integer sum too, one scale per image; its input 
               for (index_t v = 0; v < 2; ++v) {
                 index_t const row = i - 1 + u, column = j + v;
                 if (row < 0 || row >= 7) continue;
-                sum += static_cast<std::int64_t>(codes[static_cast<std::size_t>(((n * 4 + o / 3 * 2 + ch) * 7 + row) * 6 + column)]) * code_of(w, ((o * 2 + ch) * 3 + u) * 2 + v);
+                sum += static_cast<std::int64_t>(
+                           codes[static_cast<std::size_t>(((n * 4 + o / 3 * 2 + ch) * 7 + row) * 6 + column)]) *
+                       code_of(w, ((o * 2 + ch) * 3 + u) * 2 + v);
               }
-          float const v = std::fma(static_cast<float>(sum) * x_scale[static_cast<std::size_t>(n)], scale_of(w, o), bias[static_cast<std::size_t>(o)]);
+          float const v = std::fma(static_cast<float>(sum) * x_scale[static_cast<std::size_t>(n)], scale_of(w, o),
+                                   bias[static_cast<std::size_t>(o)]);
           wrong += y[static_cast<std::size_t>(at)] != (v < 0 ? 0 : v);
         }
   CHECK(wrong == 0);
@@ -236,16 +261,19 @@ TEST_CASE("an activation that is NaN or infinite makes its row of the result NaN
   extents const shape{7, 40};
   encoded<int8> const w(c, shape, numbers(shape.size(), 85));
   auto const bias = numbers(7, 86);
-  for (float const bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()}) {
+  for (float const bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+                          -std::numeric_limits<float>::infinity()}) {
     auto x = numbers(3 * 40, 87);
     x[40 + 13] = bad;
     std::vector<float> y(21);
-    int8::apply(c, shape, w.storage, 3, x.data(), y.data(), {.bias = bias.data(), .act = pleat::compute::activation::relu});
+    int8::apply(c, shape, w.storage, 3, x.data(), y.data(),
+                {.bias = bias.data(), .act = pleat::compute::activation::relu});
     for (std::size_t i = 0; i < 21; ++i) CHECK(std::isnan(y[i]) == (i / 7 == 1));
   }
 }
 
-TEST_CASE("gradients flow through: apply_transposed is the float product with the decoded weight, ReLU's mask included") {
+TEST_CASE(
+    "gradients flow through: apply_transposed is the float product with the decoded weight, ReLU's mask included") {
   auto c = make_context();
   extents const shape{9, 21};
   index_t const m = 5;
@@ -274,7 +302,8 @@ TEST_CASE("the file image is bit-exact, canonical, and the smaller of two") {
   CHECK(back.decode(c) == w.decode(c));
   auto const again = int8::to_file(c, shape, back.storage);
   REQUIRE(again.size() == parts.size());
-  for (std::size_t i = 0; i < parts.size(); ++i) CHECK((again[i].bytes == parts[i].bytes && again[i].suffix == parts[i].suffix && again[i].shape == parts[i].shape));
+  for (std::size_t i = 0; i < parts.size(); ++i)
+    CHECK((again[i].bytes == parts[i].bytes && again[i].suffix == parts[i].suffix && again[i].shape == parts[i].shape));
 
   auto const x = numbers(2 * shape.size_from(1), 52);  // what was read multiplies as what was written
   std::vector<float> y(static_cast<std::size_t>(2 * shape[0])), y_back(y);
@@ -292,7 +321,8 @@ TEST_CASE("a file's claims are checked: ranges of codes and scales, masks, stran
   REQUIRE(masked.size() == 3);
   encoded<int8> back(shape);
   auto const refused = [&](auto const& parts, char const* words) {
-    CHECK_THROWS_MATCHES(int8::from_file(c, shape, parts, back.storage), pleat::error, MessageMatches(ContainsSubstring(words)));
+    CHECK_THROWS_MATCHES(int8::from_file(c, shape, parts, back.storage), pleat::error,
+                         MessageMatches(ContainsSubstring(words)));
     CHECK(back.storage.codes.size() == 0);
   };
   std::vector<pleat::codec::file_tensor> bad;
@@ -305,7 +335,8 @@ TEST_CASE("a file's claims are checked: ranges of codes and scales, masks, stran
   refused(bad, "-128");
   bad = plain, bad[0].bytes.resize(31);
   refused(bad, "31 bytes");
-  for (float const scale : {-1.0f, std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), std::numeric_limits<float>::max()}) {
+  for (float const scale : {-1.0f, std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+                            std::numeric_limits<float>::max()}) {
     bad = plain;
     std::memcpy(bad[1].bytes.data() + 4, &scale, 4);
     refused(bad, "the scale of row 1");

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Encoders and products of every form, on every instruction set: the same bits. A process has one instruction set, so others do the rest.
+// Encoders and products of every form, on every instruction set: the same bits. A process has one instruction set, so
+// others do the rest.
 #include <pleat/codec/blocks.hpp>
 #include <pleat/codec/codebook.hpp>
 #include <pleat/codec/fake_quantized.hpp>
@@ -48,7 +49,8 @@ template <class F> std::string line_of(pleat::context<space>& c) {
     for (index_t m : {1, 3, 20}) {
       auto const x = numbers(m * 256, 2), dy = numbers(m * 37, 3), bias = numbers(37, 4);
       std::vector<float> y(static_cast<std::size_t>(m * 37)), dx(static_cast<std::size_t>(m * 256));
-      F::apply(c, shape, w.storage, m, x.data(), y.data(), {.bias = bias.data(), .act = pleat::compute::activation::relu});
+      F::apply(c, shape, w.storage, m, x.data(), y.data(),
+               {.bias = bias.data(), .act = pleat::compute::activation::relu});
       F::apply_transposed(c, shape, w.storage, m, dy.data(), dx.data(), static_cast<float const*>(nullptr));
       d.add(y), d.add(dx);
     }
@@ -70,7 +72,8 @@ std::string line_of_kernels(pleat::context<space>& c) {
   pleat::compute::conv2d_shape const g{2, 6, 11, 9, 12, 5, 3};
   auto const x = numbers(2 * 6 * 11 * 9, 2), bias = numbers(12, 3);
   std::vector<float> y(static_cast<std::size_t>(2 * 12 * 7 * 7));
-  codec::spatial_low_rank<float>::convolve(c, g, w.storage, x.data(), bias.data(), y.data(), pleat::compute::activation::relu);
+  codec::spatial_low_rank<float>::convolve(c, g, w.storage, x.data(), bias.data(), y.data(),
+                                           pleat::compute::activation::relu);
   d.add(y);
 
   using fake = codec::fake_quantized<float>;
@@ -78,7 +81,8 @@ std::string line_of_kernels(pleat::context<space>& c) {
   encoded<fake> const learned = [&] {
     encoded<fake> f(c, matrix, numbers(matrix.size(), 4));
     f.storage.grid = {-8, 7, 32, false};
-    fake::set_steps(c, matrix, std::vector<float>(static_cast<std::size_t>(f.storage.grid.steps(matrix)), 0.09f), f.storage);
+    fake::set_steps(c, matrix, std::vector<float>(static_cast<std::size_t>(f.storage.grid.steps(matrix)), 0.09f),
+                    f.storage);
     return f;
   }();
   auto gradient = numbers(matrix.size(), 5);
@@ -102,7 +106,8 @@ std::string line_of_integers(pleat::context<space>& c) {
   extents const shape{37, 256};
   auto const bias = numbers(37, 4);
   encoded<codec::int8<float>> const w(c, shape, numbers(shape.size(), 1));
-  auto const r = codec::requantizer<space>::make(c, shape, w.storage, 1 / 127.0f, 0.05f, bias.data(), pleat::compute::activation::none);
+  auto const r = codec::requantizer<space>::make(c, shape, w.storage, 1 / 127.0f, 0.05f, bias.data(),
+                                                 pleat::compute::activation::none);
   for (index_t m : {1, 3, 20}) {
     std::vector<std::int8_t> x(static_cast<std::size_t>(m * 256)), y(static_cast<std::size_t>(m * 37));
     for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<std::int8_t>(static_cast<int>(i * 37 % 255) - 127);
@@ -118,9 +123,12 @@ template <class... Fs> std::string lines_of(pleat::context<space>& c) { return (
 
 std::string all_lines() {
   auto c = make_context();
-  return lines_of<codec::dense<float>, codec::masked<float>, codec::int8<float>, codec::bf16<float>, codec::f16<float>, codec::q8_0<float>, codec::q4_0<float>, codec::q4_1<float>,
-                  codec::q5_0<float>, codec::q5_1<float>, codec::q4_k<float>, codec::q6_k<float>, codec::int4<float, 32>, codec::int4<float, 128>, codec::csr<float>, codec::bitmask<float>,
-                  codec::block_sparse<float, 4>, codec::n_m<float, 2, 4>, codec::codebook<float>, codec::coded<float>, codec::low_rank<float>, codec::sparse_low_rank<float>, codec::fake_quantized<float>>(c) +
+  return lines_of<codec::dense<float>, codec::masked<float>, codec::int8<float>, codec::bf16<float>, codec::f16<float>,
+                  codec::q8_0<float>, codec::q4_0<float>, codec::q4_1<float>, codec::q5_0<float>, codec::q5_1<float>,
+                  codec::q4_k<float>, codec::q6_k<float>, codec::int4<float, 32>, codec::int4<float, 128>,
+                  codec::csr<float>, codec::bitmask<float>, codec::block_sparse<float, 4>, codec::n_m<float, 2, 4>,
+                  codec::codebook<float>, codec::coded<float>, codec::low_rank<float>, codec::sparse_low_rank<float>,
+                  codec::fake_quantized<float>>(c) +
          line_of_kernels(c) + line_of_integers(c);
 }
 

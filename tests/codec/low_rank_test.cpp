@@ -36,8 +36,10 @@ TEST_CASE("singular values: orthogonal factors that give the matrix back, descen
       if (p > 0) CHECK(f.s[static_cast<std::size_t>(p)] <= f.s[static_cast<std::size_t>(p - 1)]);
       for (index_t q = 0; q < f.r; ++q) {
         double u = 0, v = 0;
-        for (index_t i = 0; i < m; ++i) u += f.u[static_cast<std::size_t>(p * m + i)] * f.u[static_cast<std::size_t>(q * m + i)];
-        for (index_t j = 0; j < n; ++j) v += f.v[static_cast<std::size_t>(p * n + j)] * f.v[static_cast<std::size_t>(q * n + j)];
+        for (index_t i = 0; i < m; ++i)
+          u += f.u[static_cast<std::size_t>(p * m + i)] * f.u[static_cast<std::size_t>(q * m + i)];
+        for (index_t j = 0; j < n; ++j)
+          v += f.v[static_cast<std::size_t>(p * n + j)] * f.v[static_cast<std::size_t>(q * n + j)];
         CHECK(std::abs(u - (p == q)) <= 1e-13);
         CHECK(std::abs(v - (p == q)) <= 1e-13);
       }
@@ -45,13 +47,16 @@ TEST_CASE("singular values: orthogonal factors that give the matrix back, descen
     for (index_t i = 0; i < m; ++i)
       for (index_t j = 0; j < n; ++j) {
         double sum = 0;
-        for (index_t p = 0; p < f.r; ++p) sum += f.u[static_cast<std::size_t>(p * m + i)] * f.s[static_cast<std::size_t>(p)] * f.v[static_cast<std::size_t>(p * n + j)];
+        for (index_t p = 0; p < f.r; ++p)
+          sum += f.u[static_cast<std::size_t>(p * m + i)] * f.s[static_cast<std::size_t>(p)] *
+                 f.v[static_cast<std::size_t>(p * n + j)];
         CHECK(std::abs(sum - a[static_cast<std::size_t>(i * n + j)]) <= tolerance);
       }
   }
 }
 
-TEST_CASE("the error of a rank is what its dropped singular values hold; more rank is never worse; rules choose ranks") {
+TEST_CASE(
+    "the error of a rank is what its dropped singular values hold; more rank is never worse; rules choose ranks") {
   auto c = make_context();
   extents const shape{20, 30};
   auto const values = numbers(600, 2);
@@ -93,10 +98,12 @@ TEST_CASE("numbers apart that tower above the others: the promise knows what the
     values[0] = large;
     encoded<both> w(shape);
     both::encode_with(c, shape, values.data(), {.rank = 2, .sparse_share = 1.0 / 64}, w.storage);
-    auto const measured = codec::measure_error(values, w.decode(c)), promised = both::predict(c, shape, std::span<float const>(values), w.storage);
+    auto const measured = codec::measure_error(values, w.decode(c)),
+               promised = both::predict(c, shape, std::span<float const>(values), w.storage);
     CHECK(measured.max <= promised.max);
     CHECK(measured.frobenius <= promised.frobenius);
-    CHECK(promised.max <= 4 * 0x1p-24 * std::abs(static_cast<double>(large)) + 8);  // (rank + 1) roundings of the large one, and the hole that the 63 ones leave
+    // (rank + 1) roundings of the large one, and the hole that the 63 ones leave
+    CHECK(promised.max <= 4 * 0x1p-24 * std::abs(static_cast<double>(large)) + 8);
   }
 }
 
@@ -115,14 +122,18 @@ TEST_CASE("factors whose product is beyond the largest float are refused with th
   if (!refused)  // rounding may also end just below
     for (float const v : w.decode(c)) CHECK(std::isfinite(v));
   std::vector<float> const left{0x1p64f, 1.0f}, right{1.0f, 0x1p64f};
-  CHECK_THROWS_MATCHES(low_rank::bits::from_factors({2, 2}, 1, left, right), pleat::error, MessageMatches(ContainsSubstring("beyond the largest float at row 0, column 1")));
-  CHECK_THROWS_MATCHES(both::bits::from_factors({1, 1}, 1, {0x1p50f}, {0x1p54f}, {largest}), pleat::error, MessageMatches(ContainsSubstring("row 0, column 0")));
+  CHECK_THROWS_MATCHES(low_rank::bits::from_factors({2, 2}, 1, left, right), pleat::error,
+                       MessageMatches(ContainsSubstring("beyond the largest float at row 0, column 1")));
+  CHECK_THROWS_MATCHES(both::bits::from_factors({1, 1}, 1, {0x1p50f}, {0x1p54f}, {largest}), pleat::error,
+                       MessageMatches(ContainsSubstring("row 0, column 0")));
   CHECK_NOTHROW(low_rank::bits::from_factors({2, 2}, 1, {0x1p63f, 1.0f}, {1.0f, 0x1p64f}));
-  CHECK_THROWS_MATCHES(codec::detail::spatial_logic::from_factors({2, 1, 1, 2}, 1, {0x1p64f}, {1.0f, 1.0f, 0x1p64f, 1.0f}), pleat::error,
-                       MessageMatches(ContainsSubstring("row 0, column 2")));  // of the unfolded kernel: output 1, x 0
+  CHECK_THROWS_MATCHES(
+      codec::detail::spatial_logic::from_factors({2, 1, 1, 2}, 1, {0x1p64f}, {1.0f, 1.0f, 0x1p64f, 1.0f}), pleat::error,
+      MessageMatches(ContainsSubstring("row 0, column 2")));  // of the unfolded kernel: output 1, x 0
 }
 
-TEMPLATE_TEST_CASE("the promised error holds, of a whole weight and of its parts, and says something", "", low_rank, both) {
+TEMPLATE_TEST_CASE("the promised error holds, of a whole weight and of its parts, and says something", "", low_rank,
+                   both) {
   auto c = make_context();
   for (extents const& shape : {extents{20, 30}, extents{30, 20}, extents{12, 3, 9}, extents{1, 40}})
     for (float scale : {1.0f, 1e-30f, 1e30f})
@@ -131,20 +142,25 @@ TEMPLATE_TEST_CASE("the promised error holds, of a whole weight and of its parts
         auto values = numbers(shape.size(), 2);
         for (auto& v : values) v *= scale;
         encoded<TestType> w(shape);
-        TestType::encode_with(c, shape, values.data(), {.rank = rank, .sparse_share = std::is_same_v<TestType, both> ? 0.05 : 0.0}, w.storage);
-        auto const measured = codec::measure_error(values, w.decode(c)), promised = TestType::predict(c, shape, std::span<float const>(values), w.storage);
+        TestType::encode_with(c, shape, values.data(),
+                              {.rank = rank, .sparse_share = std::is_same_v<TestType, both> ? 0.05 : 0.0}, w.storage);
+        auto const measured = codec::measure_error(values, w.decode(c)),
+                   promised = TestType::predict(c, shape, std::span<float const>(values), w.storage);
         CHECK(measured.max <= promised.max);
         CHECK(measured.frobenius <= promised.frobenius);
         double norm = 0;
         for (float const v : values) norm += static_cast<double>(v) * static_cast<double>(v);
-        // Where nothing is left of W the difference of squares cancels: what rounding is worth then is √(2·(rank + 3)·2⁻²⁴·rank)·‖W‖ at the most.
-        CHECK(promised.frobenius <= 1.01 * measured.frobenius + 2 * std::sqrt(static_cast<double>(rank * (rank + 3)) * 0x1p-23 * norm));
+        // Where nothing is left of W the difference of squares cancels: what rounding is worth then is √(2·(rank +
+        // 3)·2⁻²⁴·rank)·‖W‖ at the most.
+        CHECK(promised.frobenius <=
+              1.01 * measured.frobenius + 2 * std::sqrt(static_cast<double>(rank * (rank + 3)) * 0x1p-23 * norm));
         for (int const dim : {0, 1}) {
           pleat::index_box box(shape);
           box[dim] = {shape[dim] / 3, shape[dim] - shape[dim] / 4};
           auto const part = TestType::slice(c, shape, w.storage, box);
           std::vector<float> was, is(static_cast<std::size_t>(box.size()));
-          codec::detail::for_each_of_part(shape, box, [&](index_t i) { was.push_back(values[static_cast<std::size_t>(i)]); });
+          codec::detail::for_each_of_part(shape, box,
+                                          [&](index_t i) { was.push_back(values[static_cast<std::size_t>(i)]); });
           TestType::decode(c, box.shape(), part, is.data());
           auto const of_part = TestType::predict(c, box.shape(), std::span<float const>(was), part);
           CHECK(codec::measure_error(was, is).frobenius <= of_part.frobenius);
@@ -154,7 +170,9 @@ TEMPLATE_TEST_CASE("the promised error holds, of a whole weight and of its parts
 }
 
 /// The product against the decoded matrix in double: (k + rank + 2) roundings of sums of magnitudes below `scale`.
-template <class F> void check_form(pleat::context<space>& c, extents const& shape, std::vector<float> const& values, codec::low_rank_options const& o) {
+template <class F>
+void check_form(pleat::context<space>& c, extents const& shape, std::vector<float> const& values,
+                codec::low_rank_options const& o) {
   encoded<F> w(shape);
   F::encode_with(c, shape, values.data(), o, w.storage);
   auto const decoded = w.decode(c);
@@ -162,11 +180,13 @@ template <class F> void check_form(pleat::context<space>& c, extents const& shap
   for (index_t m : {1, 5, 18}) {
     auto const x = numbers(m * k, 3), bias = numbers(n, 4);
     std::vector<float> y(static_cast<std::size_t>(m * n));
-    F::apply(c, shape, w.storage, m, x.data(), y.data(), {.bias = bias.data(), .act = pleat::compute::activation::relu});
+    F::apply(c, shape, w.storage, m, x.data(), y.data(),
+             {.bias = bias.data(), .act = pleat::compute::activation::relu});
     auto const exact = product(shape, decoded, m, x);
     for (std::size_t i = 0; i < y.size(); ++i) {
       double const e = std::max(0.0, exact[i] + static_cast<double>(bias[i % static_cast<std::size_t>(n)]));
-      CHECK(std::abs(static_cast<double>(y[i]) - e) <= static_cast<double>(2 * k + 40) * 0x1p-24 * static_cast<double>(k) * 4);
+      CHECK(std::abs(static_cast<double>(y[i]) - e) <=
+            static_cast<double>(2 * k + 40) * 0x1p-24 * static_cast<double>(k) * 4);
     }
   }
   check_files_and_slices(c, w);
@@ -200,13 +220,16 @@ TEST_CASE("outliers that would cost rank stay as they are") {
   auto c = make_context();
   extents const shape{32, 32};
   std::vector<float> values(1024);
-  for (index_t i = 0; i < 1024; ++i) values[static_cast<std::size_t>(i)] = static_cast<float>((i / 32 % 5 - 2) * (i % 32 % 7 - 3)) * 0.01f;  // rank 1
+  // rank 1
+  for (index_t i = 0; i < 1024; ++i)
+    values[static_cast<std::size_t>(i)] = static_cast<float>((i / 32 % 5 - 2) * (i % 32 % 7 - 3)) * 0.01f;
   for (std::size_t i = 0; i < 10; ++i) values[i * 97] = 3;
   encoded<low_rank> alone(shape);
   encoded<both> apart(shape);
   low_rank::encode_with(c, shape, values.data(), {.rank = 4}, alone.storage);
   both::encode_with(c, shape, values.data(), {.rank = 4, .sparse_share = 10.0 / 1024}, apart.storage);
-  CHECK(codec::measure_error(values, apart.decode(c)).frobenius * 3 < codec::measure_error(values, alone.decode(c)).frobenius);
+  CHECK(codec::measure_error(values, apart.decode(c)).frobenius * 3 <
+        codec::measure_error(values, alone.decode(c)).frobenius);
   CHECK(apart.storage.view.apart.stored == 10);
 }
 
@@ -217,20 +240,25 @@ TEST_CASE("odd weights: zero, constant, huge, denormal; what is no rank is refus
     std::vector<float> const values(48, v);
     encoded<low_rank> w(shape);
     low_rank::encode_with(c, shape, values.data(), {.rank = 1}, w.storage);
-    for (float got : w.decode(c)) CHECK(std::abs(static_cast<double>(got) - static_cast<double>(v)) <= 8 * 0x1p-24 * static_cast<double>(v) + 0x1p-149);
+    for (float got : w.decode(c))
+      CHECK(std::abs(static_cast<double>(got) - static_cast<double>(v)) <=
+            8 * 0x1p-24 * static_cast<double>(v) + 0x1p-149);
   }
   encoded<low_rank> w(shape);
   auto values = numbers(48, 1);
   auto const refused = [&](codec::low_rank_options const& o, char const* words) {
-    CHECK_THROWS_MATCHES(low_rank::encode_with(c, shape, values.data(), o, w.storage), pleat::error, MessageMatches(ContainsSubstring(words)));
+    CHECK_THROWS_MATCHES(low_rank::encode_with(c, shape, values.data(), o, w.storage), pleat::error,
+                         MessageMatches(ContainsSubstring(words)));
   };
   refused({.rank = 7}, "rank 7 of a matrix of 6 × 8, expected 1 to 6");
   refused({.rank = -1}, "rank -1");
   encoded<low_rank> thin(extents{1, 48});
-  CHECK_THROWS_MATCHES(low_rank::encode(c, thin.shape, values.data(), thin.storage), pleat::error, MessageMatches(ContainsSubstring("no rank makes a matrix of 1 × 48 smaller")));
+  CHECK_THROWS_MATCHES(low_rank::encode(c, thin.shape, values.data(), thin.storage), pleat::error,
+                       MessageMatches(ContainsSubstring("no rank makes a matrix of 1 × 48 smaller")));
   low_rank::encode_with(c, thin.shape, values.data(), {.rank = 1}, thin.storage);  // it was asked for
   encoded<both> crowded(shape);
-  CHECK_THROWS_MATCHES(both::encode_with(c, shape, values.data(), {.sparse_share = 0.6}, crowded.storage), pleat::error, MessageMatches(ContainsSubstring("bytes of sparse rows")));
+  CHECK_THROWS_MATCHES(both::encode_with(c, shape, values.data(), {.sparse_share = 0.6}, crowded.storage), pleat::error,
+                       MessageMatches(ContainsSubstring("bytes of sparse rows")));
   refused({.energy = 1.5}, "an energy lies in (0, 1]");
   refused({.sparse_share = 1}, "expected a share in [0, 1)");
   values[9] = std::numeric_limits<float>::infinity();
@@ -239,7 +267,8 @@ TEST_CASE("odd weights: zero, constant, huge, denormal; what is no rank is refus
   low_rank::encode_with(c, shape, numbers(48, 1).data(), {.rank = 2}, w.storage);
   auto bad = low_rank::to_file(c, shape, w.storage);
   bad[0].bytes.pop_back();
-  CHECK_THROWS_MATCHES(low_rank::from_file(c, shape, bad, w.storage), pleat::error, MessageMatches(ContainsSubstring("'.left'")));
+  CHECK_THROWS_MATCHES(low_rank::from_file(c, shape, bad, w.storage), pleat::error,
+                       MessageMatches(ContainsSubstring("'.left'")));
   bad = low_rank::to_file(c, shape, w.storage);
   bad[1].shape = {1000000000, 8};
   CHECK_THROWS_AS(low_rank::from_file(c, shape, bad, w.storage), pleat::error);

@@ -25,7 +25,8 @@ std::vector<float> numbers(int n) {
   return v;
 }
 bool same(magnitude_histogram const& a, magnitude_histogram const& b) {
-  return a.counts() == b.counts() && a.total() == b.total() && a.largest() == b.largest() && a.width() == b.width() && a.nonfinite() == b.nonfinite();
+  return a.counts() == b.counts() && a.total() == b.total() && a.largest() == b.largest() && a.width() == b.width() &&
+         a.nonfinite() == b.nonfinite();
 }
 
 TEST_CASE("bins hold exactly the magnitudes between their edges") {

@@ -31,7 +31,8 @@ std::vector<std::uint32_t> bits_of(std::vector<float> const& v) {
 
 TEST_CASE("masked keeps exactly what is not zero, and the file image is bit-exact") {
   auto c = make_context();
-  auto const shape = GENERATE(extents{1, 1}, extents{3, 5}, extents{16, 16}, extents{4, 3, 3, 3}, extents{7, 129}, extents{0, 4});
+  auto const shape =
+      GENERATE(extents{1, 1}, extents{3, 5}, extents{16, 16}, extents{4, 3, 3, 3}, extents{7, 129}, extents{0, 4});
   auto const zeros = GENERATE(0.0, 0.5, 0.97, 1.0);
   auto values = sparse_numbers(shape.size(), zeros, 1);
   encoded<masked> const w(c, shape, values);
@@ -59,7 +60,8 @@ TEST_CASE("masked keeps exactly what is not zero, and the file image is bit-exac
   for (std::size_t i = 0; i < parts.size(); ++i) CHECK(again[i].bytes == parts[i].bytes);
 }
 
-TEST_CASE("masked keeps odd survivors as they are: NaN, infinity, subnormal; a negative zero is dead and becomes zero") {
+TEST_CASE(
+    "masked keeps odd survivors as they are: NaN, infinity, subnormal; a negative zero is dead and becomes zero") {
   auto c = make_context();
   float const inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
   std::vector<float> const values{nan, -0.0f, inf, std::numeric_limits<float>::denorm_min(), 0.0f, -inf};
@@ -84,10 +86,11 @@ TEST_CASE("a given mask may keep zeros and clears all it does not keep") {
   masked::encode_with_mask(c, shape, w.storage.values, std::vector<std::uint8_t>{0b1, 0}, w.storage);
   CHECK(w.decode(c) == std::vector<float>{1, 0, 0, 0, 0, 0, 0, 0, 0, 0});
 
-  CHECK_THROWS_MATCHES(masked::encode_with_mask(c, shape, values.data(), std::vector<std::uint8_t>{1, 2, 3}, w.storage), pleat::error,
-                       MessageMatches(ContainsSubstring("takes 2 bytes, found 3")));
-  CHECK_THROWS_MATCHES(masked::encode_with_mask(c, shape, values.data(), std::vector<std::uint8_t>{1, 0b100}, w.storage), pleat::error,
-                       MessageMatches(ContainsSubstring("past its last element")));
+  CHECK_THROWS_MATCHES(masked::encode_with_mask(c, shape, values.data(), std::vector<std::uint8_t>{1, 2, 3}, w.storage),
+                       pleat::error, MessageMatches(ContainsSubstring("takes 2 bytes, found 3")));
+  CHECK_THROWS_MATCHES(
+      masked::encode_with_mask(c, shape, values.data(), std::vector<std::uint8_t>{1, 0b100}, w.storage), pleat::error,
+      MessageMatches(ContainsSubstring("past its last element")));
 }
 
 TEST_CASE("copies share the bits; another mask does not reach into a copy") {
@@ -105,7 +108,8 @@ TEST_CASE("masked multiplies as the dense values do, bit for bit") {
   auto c = make_context();
   extents const shape{9, 21};
   index_t const m = 5;
-  auto const values = sparse_numbers(shape.size(), 0.8, 3), x = numbers(m * 21, 4), dy = numbers(m * 9, 5), bias = numbers(9, 6);
+  auto const values = sparse_numbers(shape.size(), 0.8, 3), x = numbers(m * 21, 4), dy = numbers(m * 9, 5),
+             bias = numbers(9, 6);
   encoded<masked> const w(c, shape, values);
   encoded<pleat::codec::dense<float>> const d(c, shape, values);
   std::vector<float> y(45), y_dense(45), dx(105), dx_dense(105);
@@ -124,7 +128,9 @@ TEST_CASE("the arena learns the mask of a pruned weight, and forgets it with the
   pleat::nn::arena<float, space> arena(c, l, 1);
   CHECK(arena.entries()[0].mask_bits == nullptr);
   auto const values = sparse_numbers(15, 0.5, 20);
-  auto const weight_of = [](auto& layer) -> decltype(auto) { return const_cast<std::remove_cvref_t<decltype(layer.weight())>&>(layer.weight()); };
+  auto const weight_of = [](auto& layer) -> decltype(auto) {
+    return const_cast<std::remove_cvref_t<decltype(layer.weight())>&>(layer.weight());
+  };
   auto& w = weight_of(l);
   w.use_form<masked>();
   masked::encode(c, w.shape, values.data(), w.storage_of(pleat::codec::form_tag<masked>{}));
@@ -150,7 +156,8 @@ TEST_CASE("a file's claims are checked before they are believed") {
   auto const good = masked::to_file(c, shape, w.storage);
   encoded<masked> back(shape);
   auto const refused = [&](auto const& parts, char const* words) {
-    CHECK_THROWS_MATCHES(masked::from_file(c, shape, parts, back.storage), pleat::error, MessageMatches(ContainsSubstring(words)));
+    CHECK_THROWS_MATCHES(masked::from_file(c, shape, parts, back.storage), pleat::error,
+                         MessageMatches(ContainsSubstring(words)));
   };
   std::vector<pleat::codec::file_tensor> bad;
   refused(bad, "'.mask'");

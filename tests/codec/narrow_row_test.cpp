@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Rows of floats to 16-bit numbers and 8-bit codes: every instruction set that this machine has writes what one number after the other gives.
+// Rows of floats to 16-bit numbers and 8-bit codes: every instruction set that this machine has writes what one number
+// after the other gives.
 #include <pleat/codec/detail/narrow_row.hpp>
 
 #include <pleat/base/random.hpp>
@@ -30,9 +31,11 @@ std::vector<float> finite_floats(index_t n, std::uint32_t most) {
   std::vector<float> v;
   for (std::uint64_t i = 0; static_cast<index_t>(v.size()) < n; ++i) {
     auto u = static_cast<std::uint32_t>(s.uniform(2 * i) * 4294967040.0f);
-    if (i % 3 == 0) u = (u & 0xffff0000u) | 0x7fffu | (s.uniform(2 * i + 1) < 0.5f ? 0u : 1u);  // half way of bfloat16, or just below
+    // half way of bfloat16, or just below
+    if (i % 3 == 0) u = (u & 0xffff0000u) | 0x7fffu | (s.uniform(2 * i + 1) < 0.5f ? 0u : 1u);
     if (i % 3 == 1) u = (u & 0xffffe000u) | 0x0fffu | (s.uniform(2 * i + 1) < 0.5f ? 0u : 1u);  // and of half
-    if (i % 5 == 0) u = (u & 0x80ffffffu) | 0x38000000u;                                        // about the smallest normal half
+    // about the smallest normal half
+    if (i % 5 == 0) u = (u & 0x80ffffffu) | 0x38000000u;
     if ((u & 0x7fffffffu) < most) v.push_back(std::bit_cast<float>(u));
   }
   return v;
@@ -65,7 +68,8 @@ TEST_CASE("the limits from which on sixteen bits are infinite") {
   for (auto bits : {detail::too_large_for_bfloat16, detail::too_large_for_half}) {
     auto const finite = [&](std::uint32_t u) {
       float const x = std::bit_cast<float>(u);
-      return std::isfinite(bits == detail::too_large_for_half ? static_cast<float>(pleat::half(x)) : static_cast<float>(pleat::bfloat16(x)));
+      return std::isfinite(bits == detail::too_large_for_half ? static_cast<float>(pleat::half(x))
+                                                              : static_cast<float>(pleat::bfloat16(x)));
     };
     CHECK(finite(bits - 1));
     CHECK_FALSE(finite(bits));
@@ -88,8 +92,10 @@ TEST_CASE("rows of eight-bit codes are the codes one by one") {
   for (float scale : {1.0f, 0.003f, 1e-30f, 1e-44f, 2e36f, 0.0f}) {
     std::vector<float> from;
     for (std::uint64_t i = 0; i < 1003; ++i) {
-      float x = (2 * s.uniform(i) - 1) * 140 * scale;                                                // a few are clipped
-      if (i % 4 == 0) x = (std::floor(x / (scale == 0 ? 1.0f : scale)) + 0.5f) * scale;               // ties, where floats have them
+      // a few are clipped
+      float x = (2 * s.uniform(i) - 1) * 140 * scale;
+      // ties, where floats have them
+      if (i % 4 == 0) x = (std::floor(x / (scale == 0 ? 1.0f : scale)) + 0.5f) * scale;
       if (i % 101 == 0) x = i % 2 == 0 ? 3e38f : -3e38f;
       from.push_back(std::isfinite(x) ? x : 0.0f);
     }
@@ -99,7 +105,8 @@ TEST_CASE("rows of eight-bit codes are the codes one by one") {
         std::vector<std::int8_t> to(static_cast<std::size_t>(n) + 1, 99);
         detail::int8_codes_at(level, n, from.data(), scale, to.data());
         index_t wrong = 0;
-        for (index_t i = 0; i < n; ++i) wrong += to[static_cast<std::size_t>(i)] != detail::int8_code(from[static_cast<std::size_t>(i)], scale);
+        for (index_t i = 0; i < n; ++i)
+          wrong += to[static_cast<std::size_t>(i)] != detail::int8_code(from[static_cast<std::size_t>(i)], scale);
         CHECK(wrong == 0);
         CHECK(to.back() == 99);
       }

@@ -20,7 +20,8 @@ namespace codec = pleat::codec;
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
 
-TEMPLATE_TEST_CASE("sixteen bits: errors stay within the unit roundoff; a second encoding changes nothing", "", codec::bf16<float>, codec::f16<float>) {
+TEMPLATE_TEST_CASE("sixteen bits: errors stay within the unit roundoff; a second encoding changes nothing", "",
+                   codec::bf16<float>, codec::f16<float>) {
   auto c = make_context();
   extents const shape{7, 33};
   for (float scale : {1.0f, 1e-4f, 1e-7f, 1e-20f, 1e-39f, 1e4f}) {
@@ -38,7 +39,8 @@ TEMPLATE_TEST_CASE("sixteen bits: errors stay within the unit roundoff; a second
   }
 }
 
-TEMPLATE_TEST_CASE("products are those of the dense form with the rounded numbers, bit for bit", "", codec::bf16<float>, codec::f16<float>) {
+TEMPLATE_TEST_CASE("products are those of the dense form with the rounded numbers, bit for bit", "", codec::bf16<float>,
+                   codec::f16<float>) {
   auto c = make_context();
   extents const shape{70, 133};
   encoded<TestType> const w(c, shape, numbers(shape.size(), 2));
@@ -47,7 +49,8 @@ TEMPLATE_TEST_CASE("products are those of the dense form with the rounded number
   pleat::compute::epilogue<float> const after{.bias = bias.data(), .act = pleat::compute::activation::relu};
   for (index_t m : {1, 3, 4, 5, 40}) {
     auto const x = numbers(m * 133, 3), dy = numbers(m * 70, 5);
-    std::vector<float> y(static_cast<std::size_t>(m * 70)), z(y.size()), dx(static_cast<std::size_t>(m * 133)), dz(dx.size());
+    std::vector<float> y(static_cast<std::size_t>(m * 70)), z(y.size()), dx(static_cast<std::size_t>(m * 133)),
+        dz(dx.size());
     TestType::apply(c, shape, w.storage, m, x.data(), y.data(), after);
     codec::dense<float>::apply(c, shape, d.storage, m, x.data(), z.data(), after);
     CHECK(y == z);
@@ -60,7 +63,8 @@ TEMPLATE_TEST_CASE("products are those of the dense form with the rounded number
   std::vector<float> y(70);
   TestType::apply(c, shape, w.storage, 1, x.data(), y.data(), after);
   std::vector<float> z(70);
-  codec::detail::decoded_dot_body<typename TestType::view> const dot{w.storage.view, 70, 133, x.data(), z.data(), after};
+  codec::detail::decoded_dot_body<typename TestType::view> const dot{w.storage.view, 70,       133,
+                                                                     x.data(),       z.data(), after};
   for (index_t j = 0; j < 70; ++j) dot(j);
   CHECK(y == z);
 }
@@ -83,13 +87,16 @@ TEST_CASE("sixteen bits: files and refusals") {
   CHECK(std::equal(some.begin(), some.end(), all.begin() + 15));
 
   parts[0].bytes[1] = std::byte{0x7f}, parts[0].bytes[0] = std::byte{0xc0};
-  CHECK_THROWS_MATCHES(codec::bf16<float>::from_file(c, shape, parts, back.storage), pleat::error, MessageMatches(ContainsSubstring("NaN or infinite")));
+  CHECK_THROWS_MATCHES(codec::bf16<float>::from_file(c, shape, parts, back.storage), pleat::error,
+                       MessageMatches(ContainsSubstring("NaN or infinite")));
   auto values = numbers(60, 1);
   values[17] = 70000;
   encoded<codec::f16<float>> h(shape);
-  CHECK_THROWS_MATCHES(codec::f16<float>::encode(c, shape, values.data(), h.storage), pleat::error, MessageMatches(ContainsSubstring("row 1, column 2 is 70000")));
+  CHECK_THROWS_MATCHES(codec::f16<float>::encode(c, shape, values.data(), h.storage), pleat::error,
+                       MessageMatches(ContainsSubstring("row 1, column 2 is 70000")));
   values[17] = std::numeric_limits<float>::quiet_NaN();
-  CHECK_THROWS_MATCHES(codec::bf16<float>::encode(c, shape, values.data(), w.storage), pleat::error, MessageMatches(ContainsSubstring("row 1, column 2 is nan")));
+  CHECK_THROWS_MATCHES(codec::bf16<float>::encode(c, shape, values.data(), w.storage), pleat::error,
+                       MessageMatches(ContainsSubstring("row 1, column 2 is nan")));
 }
 
 }  // namespace

@@ -22,7 +22,8 @@ TEST_CASE("a multiplier is held to 31 bits") {
   }
   CHECK(to_fixed(1e-30).mantissa == 0);
   for (double bad : {0.0, -1.0, 0x1p30, std::numeric_limits<double>::quiet_NaN()})
-    CHECK_THROWS_MATCHES(to_fixed(bad), pleat::error, MessageMatches(ContainsSubstring("expected a positive number below 2^30")));
+    CHECK_THROWS_MATCHES(to_fixed(bad), pleat::error,
+                         MessageMatches(ContainsSubstring("expected a positive number below 2^30")));
 }
 
 TEST_CASE("the integer steps are the definitions, ends of the range included") {
@@ -46,9 +47,11 @@ TEST_CASE("a requantized sum is within one of the exact value, and half a unit a
   for (int i = 0; i < 200000; ++i) {
     state = state * 6364136223846793005u + 1442695040888963407u;
     auto const sum = static_cast<std::int32_t>(state >> 32) >> (state & 15);
-    double const m = std::ldexp(1.0 + static_cast<double>(state >> 40 & 0xffff) * 0x1p-16, -static_cast<int>(state >> 8 & 31) - 1);
+    double const m =
+        std::ldexp(1.0 + static_cast<double>(state >> 40 & 0xffff) * 0x1p-16, -static_cast<int>(state >> 8 & 31) - 1);
     double const exact = static_cast<double>(sum) * m;
-    auto const code = requantized(sum, to_fixed(m), 0, std::numeric_limits<std::int32_t>::min(), std::numeric_limits<std::int32_t>::max());
+    auto const code = requantized(sum, to_fixed(m), 0, std::numeric_limits<std::int32_t>::min(),
+                                  std::numeric_limits<std::int32_t>::max());
     // 1/2 for the last rounding, 2^-(shift + 1) ≤ 1/2 for the first, the multiplier's relative 2^-31 of at most 2^31.
     CHECK(std::abs(static_cast<double>(code) - exact) <= 1.0 + std::abs(exact) * 0x1p-31);
     CHECK(requantized(sum, to_fixed(m), 3) == (code + 3 > 127 ? 127 : code + 3 < -127 ? -127 : code + 3));

@@ -35,14 +35,19 @@ using n_1_1 = codec::n_m<float, 1, 1>;
 #define N_M_FORMS n_2_4, n_1_4, n_3_8, n_3_10, n_5_5, n_1_1
 
 /// The portable functor on every element: what a device runs.
-template <class F> std::vector<float> portable(encoded<F> const& w, index_t m, std::vector<float> const& x, pleat::compute::epilogue<float> const& after) {
+template <class F>
+std::vector<float> portable(encoded<F> const& w, index_t m, std::vector<float> const& x,
+                            pleat::compute::epilogue<float> const& after) {
   index_t const n = w.shape[0], k = w.shape.size_from(1);
   std::vector<float> y(static_cast<std::size_t>(m * n));
-  for (index_t e = 0; e < m * n; ++e) y[static_cast<std::size_t>(e)] = codec::detail::finish(after, e / n, e % n, w.storage.view.dot(e % n, x.data() + e / n * k));
+  for (index_t e = 0; e < m * n; ++e)
+    y[static_cast<std::size_t>(e)] =
+        codec::detail::finish(after, e / n, e % n, w.storage.view.dot(e % n, x.data() + e / n * k));
   return y;
 }
 
-/// apply agrees with a dense weight of the decoded numbers, bit for bit, at every batch; so do the way back, files and slices.
+/// apply agrees with a dense weight of the decoded numbers, bit for bit, at every batch; so do the way back, files and
+/// slices.
 template <class F> void check_form(pleat::context<space>& c, extents const& shape, std::vector<float> const& values) {
   encoded<F> const w(c, shape, values);
   auto const decoded = w.decode(c);
@@ -52,7 +57,8 @@ template <class F> void check_form(pleat::context<space>& c, extents const& shap
   pleat::compute::epilogue<float> const after{.bias = bias.data(), .act = pleat::compute::activation::relu};
   for (index_t m : {1, 2, 9, 17, 70}) {
     auto const x = numbers(m * k, 3), dy = numbers(m * n, 5);
-    std::vector<float> y(static_cast<std::size_t>(m * n)), z(y.size()), dx(static_cast<std::size_t>(m * k)), dz(dx.size());
+    std::vector<float> y(static_cast<std::size_t>(m * n)), z(y.size()), dx(static_cast<std::size_t>(m * k)),
+        dz(dx.size());
     F::apply(c, shape, w.storage, m, x.data(), y.data(), after);
     codec::dense<float>::apply(c, shape, d.storage, m, x.data(), z.data(), after);
     CHECK(y == z);
@@ -80,7 +86,8 @@ TEMPLATE_TEST_CASE("lists of survivors are exact and multiply as the dense numbe
 TEST_CASE("more survivors than 32-bit places are refused") {
   extents const shape{65537, 65536};
   CHECK_NOTHROW(codec::detail::demand_countable("here", shape, 0xffffffff));
-  CHECK_THROWS_MATCHES(codec::detail::demand_countable("here", shape, pleat::index_t{1} << 32), pleat::error, MessageMatches(ContainsSubstring("4294967296 blocks or numbers survive in a weight of shape")));
+  CHECK_THROWS_MATCHES(codec::detail::demand_countable("here", shape, pleat::index_t{1} << 32), pleat::error,
+                       MessageMatches(ContainsSubstring("4294967296 blocks or numbers survive in a weight of shape")));
 }
 
 TEST_CASE("columns beyond 16 bits") {
@@ -132,7 +139,8 @@ TEMPLATE_TEST_CASE("sparse forms refuse NaN and infinity by name", "", csr, bitm
   encoded<TestType> w(extents{2, 8});
   auto values = numbers(16, 1);
   values[13] = std::numeric_limits<float>::infinity();
-  CHECK_THROWS_MATCHES(TestType::encode(c, w.shape, values.data(), w.storage), pleat::error, MessageMatches(ContainsSubstring("row 1, column 5 is inf")));
+  CHECK_THROWS_MATCHES(TestType::encode(c, w.shape, values.data(), w.storage), pleat::error,
+                       MessageMatches(ContainsSubstring("row 1, column 5 is inf")));
 }
 
 /// Changes 32-bit word i of a part.
@@ -146,7 +154,8 @@ TEST_CASE("sparse forms: a file's claims are checked before they are believed") 
     encoded<csr> w(c, shape, values);
     auto const good = csr::to_file(c, shape, w.storage);
     auto const refused = [&](auto const& bad, char const* words) {
-      CHECK_THROWS_MATCHES(csr::from_file(c, shape, bad, w.storage), pleat::error, MessageMatches(ContainsSubstring(words)));
+      CHECK_THROWS_MATCHES(csr::from_file(c, shape, bad, w.storage), pleat::error,
+                           MessageMatches(ContainsSubstring(words)));
     };
     auto bad = good;
     bad[1].bytes[2] = std::byte{8};
@@ -171,7 +180,8 @@ TEST_CASE("sparse forms: a file's claims are checked before they are believed") 
     encoded<bitmask> w(c, shape, values);
     auto bad = bitmask::to_file(c, shape, w.storage);
     bad[0].bytes[1] = std::byte{1};
-    CHECK_THROWS_MATCHES(bitmask::from_file(c, shape, bad, w.storage), pleat::error, MessageMatches(ContainsSubstring("the mask keeps 7 elements, but 6")));
+    CHECK_THROWS_MATCHES(bitmask::from_file(c, shape, bad, w.storage), pleat::error,
+                         MessageMatches(ContainsSubstring("the mask keeps 7 elements, but 6")));
   }
   {
     using form = codec::n_m<float, 2, 3>;
@@ -179,10 +189,13 @@ TEST_CASE("sparse forms: a file's claims are checked before they are believed") 
     encoded<form> w(c, three, {1, 2, 3, 4, 5, 6});
     auto bad = form::to_file(c, three, w.storage);
     bad[1].bytes[0] |= std::byte{3};
-    CHECK_THROWS_MATCHES(form::from_file(c, three, bad, w.storage), pleat::error, MessageMatches(ContainsSubstring("has the place 3 in a group of 3")));
+    CHECK_THROWS_MATCHES(form::from_file(c, three, bad, w.storage), pleat::error,
+                         MessageMatches(ContainsSubstring("has the place 3 in a group of 3")));
     bad[1].bytes[0] = std::byte{0};
-    CHECK_THROWS_MATCHES(form::from_file(c, three, bad, w.storage), pleat::error, MessageMatches(ContainsSubstring("do not ascend")));
-    CHECK_THROWS_MATCHES(form::encode(c, {2, 4}, values.data(), w.storage), pleat::error, MessageMatches(ContainsSubstring("4 columns, expected a multiple of 3")));
+    CHECK_THROWS_MATCHES(form::from_file(c, three, bad, w.storage), pleat::error,
+                         MessageMatches(ContainsSubstring("do not ascend")));
+    CHECK_THROWS_MATCHES(form::encode(c, {2, 4}, values.data(), w.storage), pleat::error,
+                         MessageMatches(ContainsSubstring("4 columns, expected a multiple of 3")));
   }
 }
 

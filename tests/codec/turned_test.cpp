@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Forms whose rows are turned before they are decoded: products have the bits of the dense form with the decoded numbers, at sizes that are no
-// multiples of anything, on every instruction set.
+// Forms whose rows are turned before they are decoded: products have the bits of the dense form with the decoded
+// numbers, at sizes that are no multiples of anything, on every instruction set.
 #include <pleat/codec/codebook.hpp>
 #include <pleat/codec/reduced.hpp>
 #include <pleat/codec/sparse.hpp>
@@ -25,7 +25,9 @@ using namespace codec_test;
 namespace codec = pleat::codec;
 
 /// Products with some columns of x, from one to more than a tile of registers has.
-template <class F> void demand_dense_bits(pleat::context<space>& c, extents const& shape, typename F::template storage<space> const& stored) {
+template <class F>
+void demand_dense_bits(pleat::context<space>& c, extents const& shape,
+                       typename F::template storage<space> const& stored) {
   index_t const n = shape[0], k = shape[1];
   std::vector<float> decoded(static_cast<std::size_t>(n * k));
   F::decode(c, shape, stored, decoded.data());
@@ -42,8 +44,10 @@ template <class F> void demand_dense_bits(pleat::context<space>& c, extents cons
   }
 }
 
-/// 1500 columns are cut in three for a panel: borders within a unit of 32. 8 rows: one vector of AVX2; 9 to 10 columns of y: the narrow product.
-constexpr index_t row_counts[] = {1, 7, 8, 10, 15, 16, 17, 33, 63, 64, 70}, column_counts[] = {4, 12, 32, 36, 96, 100, 132, 1500};
+/// 1500 columns are cut in three for a panel: borders within a unit of 32. 8 rows: one vector of AVX2; 9 to 10 columns
+/// of y: the narrow product.
+constexpr index_t row_counts[] = {1, 7, 8, 10, 15, 16, 17, 33, 63, 64, 70},
+                  column_counts[] = {4, 12, 32, 36, 96, 100, 132, 1500};
 
 template <class F> void demand_dense_bits_everywhere() {
   auto c = make_context();
@@ -93,7 +97,8 @@ TEST_CASE("turned rows: other groups of which some survive", "[turned_rows]") {
   }
 }
 
-TEST_CASE("turned rows: codes of every width into books of every length, with groups of rows, and slices", "[turned_rows]") {
+TEST_CASE("turned rows: codes of every width into books of every length, with groups of rows, and slices",
+          "[turned_rows]") {
   auto c = make_context();
   using form = codec::codebook<float>;
   for (int entries : {2, 3, 4, 5, 8, 11, 16, 17, 32, 50, 64, 100, 128, 200, 256})
@@ -103,7 +108,9 @@ TEST_CASE("turned rows: codes of every width into books of every length, with gr
       codec::codebook_options o;
       o.entries = entries, o.rows_per_group = rows_per_group;
       for (index_t g = 0; g < groups; ++g)
-        for (int e = 0; e < entries; ++e) o.centroids.push_back(-1.0f + (2.0f * static_cast<float>(e) + 0.1f * static_cast<float>(g)) / static_cast<float>(entries));
+        for (int e = 0; e < entries; ++e)
+          o.centroids.push_back(-1.0f + (2.0f * static_cast<float>(e) + 0.1f * static_cast<float>(g)) /
+                                            static_cast<float>(entries));
       auto const values = numbers(shape.size(), 6);
       encoded<form> w(shape);
       form::encode_with(c, shape, values.data(), o, w.storage);

@@ -31,10 +31,8 @@ TEST_CASE("ranks as threads allocate nothing in the steady state") {
       for (int i = 0; i < 4; ++i) round.blocking(), round.requests();
       c.barrier();  // nobody leaves while another still works
     };
-    if (c.rank() == 0)
-      during = pleat_test::allocations_in(rounds);
-    else
-      rounds();
+    if (c.rank() == 0) during = pleat_test::allocations_in(rounds);
+    else rounds();
   });
   CHECK(during == 0);
 }

@@ -29,7 +29,8 @@ template <class F> std::vector<std::string> heard(int ranks, F const& f) {
     }
     together[static_cast<std::size_t>(c.rank())] = c.all_reduce_value(1);
   });
-  CHECK(together == std::vector<int>(static_cast<std::size_t>(ranks), ranks));  // all were at the same call, whatever happened
+  // all were at the same call, whatever happened
+  CHECK(together == std::vector<int>(static_cast<std::size_t>(ranks), ranks));
   return said;
 }
 
@@ -39,7 +40,8 @@ struct adds_floats {
   [[nodiscard]] int rank() const { return over.rank(); }
   [[nodiscard]] int size() const { return over.size(); }
   void all_reduce(comm::const_buffer in, comm::buffer out, comm::reduction op) {
-    if (in.type != pleat::dtype::f32 || op != comm::reduction::sum) throw pleat::error{"adds_floats", "asked for something else"};
+    if (in.type != pleat::dtype::f32 || op != comm::reduction::sum)
+      throw pleat::error{"adds_floats", "asked for something else"};
     over.run({.kind = comm::call_kind::all_reduce, .in = in, .out = out, .op = op});
   }
 };
@@ -53,7 +55,9 @@ TEST_CASE("where nobody fails nothing is said, with one sum of floats") {
     std::vector<counts> counted(ran.size());  // assertions are for one thread
     auto const said = heard(ranks, [&](comm::communicator& c) {
       comm::all_or_none(c, [&] { ++ran[static_cast<std::size_t>(c.rank())]; });
-      counted[static_cast<std::size_t>(c.rank())] = {c.counted(comm::call_kind::all_reduce).calls, c.counted(comm::call_kind::all_reduce).bytes, c.counted(comm::call_kind::broadcast).calls};
+      counted[static_cast<std::size_t>(c.rank())] = {c.counted(comm::call_kind::all_reduce).calls,
+                                                     c.counted(comm::call_kind::all_reduce).bytes,
+                                                     c.counted(comm::call_kind::broadcast).calls};
     });
     CHECK((counted == std::vector<counts>(ran.size(), counts{1, sizeof(float), 0})));
     CHECK(said == std::vector<std::string>(static_cast<std::size_t>(ranks), "nothing"));
@@ -64,14 +68,19 @@ TEST_CASE("where nobody fails nothing is said, with one sum of floats") {
 TEST_CASE("whether work failed, where, and its words are heard over a transport of one's own that only adds floats") {
   for (int const ranks : {1, 2, 3})
     for (int lowest = 0; lowest <= ranks; ++lowest) {  // ranks: nobody fails
-      std::string const words = "not \xc3\xbc" "ber\nall";  // letters beyond 127 too
+      std::string const words =
+          "not \xc3\xbc"
+          "ber\nall";  // letters beyond 127 too
       auto const said = heard(ranks, [&](comm::communicator& c) {
         comm::communicator own{adds_floats{c.duplicate()}};
         comm::all_or_none(own, [&] {
           if (c.rank() >= lowest) throw pleat::error{"work of rank " + std::to_string(c.rank()), words, "do this"};
         });
       });
-      CHECK(said == std::vector<std::string>(static_cast<std::size_t>(ranks), lowest == ranks ? "nothing" : "work of rank " + std::to_string(lowest) + "|" + words + "|do this"));
+      CHECK(said ==
+            std::vector<std::string>(
+                static_cast<std::size_t>(ranks),
+                lowest == ranks ? "nothing" : "work of rank " + std::to_string(lowest) + "|" + words + "|do this"));
     }
 }
 
@@ -80,10 +89,13 @@ TEST_CASE("of several that fail, every rank hears the lowest, word for word") {
     for (int lowest = 0; lowest < ranks; ++lowest) {
       auto const said = heard(ranks, [&](comm::communicator& c) {
         comm::all_or_none(c, [&] {
-          if (c.rank() >= lowest) throw pleat::error{"io::read of rank " + std::to_string(c.rank()), "line one\nand two", c.rank() % 2 == 0 ? "do this" : ""};
+          if (c.rank() >= lowest)
+            throw pleat::error{"io::read of rank " + std::to_string(c.rank()), "line one\nand two",
+                               c.rank() % 2 == 0 ? "do this" : ""};
         });
       });
-      std::string const of = "io::read of rank " + std::to_string(lowest) + "|line one\nand two|" + (lowest % 2 == 0 ? "do this" : "");
+      std::string const of =
+          "io::read of rank " + std::to_string(lowest) + "|line one\nand two|" + (lowest % 2 == 0 ? "do this" : "");
       CHECK(said == std::vector<std::string>(static_cast<std::size_t>(ranks), of));
     }
 }
@@ -105,9 +117,12 @@ TEST_CASE("exceptions of other kinds are heard too") {
 
 TEST_CASE("what rank 0 does alone: the others wait for it, and hear what became of it") {
   int ran = 0;
-  CHECK(heard(3, [&](comm::communicator& c) { comm::on_root(c, [&] { ++ran; }); }) == std::vector<std::string>(3, "nothing"));
+  CHECK(heard(3, [&](comm::communicator& c) { comm::on_root(c, [&] { ++ran; }); }) ==
+        std::vector<std::string>(3, "nothing"));
   CHECK(ran == 1);
-  CHECK(heard(3, [](comm::communicator& c) { comm::on_root(c, [] { throw pleat::error{"io::write", "the disk is full"}; }); }) == std::vector<std::string>(3, "io::write|the disk is full|"));
+  CHECK(heard(3, [](comm::communicator& c) {
+          comm::on_root(c, [] { throw pleat::error{"io::write", "the disk is full"}; });
+        }) == std::vector<std::string>(3, "io::write|the disk is full|"));
 }
 
 TEST_CASE("of many pieces the first failure of the lowest rank is heard at the end, and the pieces after it have run") {
@@ -117,7 +132,8 @@ TEST_CASE("of many pieces the first failure of the lowest rank is heard at the e
     for (int i = 0; i < 4; ++i)
       pieces([&] {
         ++ran[static_cast<std::size_t>(c.rank())];
-        if (c.rank() > 0 && i >= c.rank()) throw pleat::error{"piece", std::to_string(i) + " of rank " + std::to_string(c.rank())};
+        if (c.rank() > 0 && i >= c.rank())
+          throw pleat::error{"piece", std::to_string(i) + " of rank " + std::to_string(c.rank())};
       });
     pieces.meet(c);
   });

@@ -14,7 +14,8 @@ using Catch::Matchers::ContainsSubstring;
 using namespace pleat;
 
 TEST_CASE("every set of axes has its group, in the mesh's order") {
-  for (auto const& m : {mesh{}, mesh{{"data", 3}}, mesh{{"data", 2}, {"tensor", 3}}, mesh{{"data", 2}, {"tensor", 2}, {"pipeline", 2}}.ordered("tensor,pipeline,data"),
+  for (auto const& m : {mesh{}, mesh{{"data", 3}}, mesh{{"data", 2}, {"tensor", 3}},
+                        mesh{{"data", 2}, {"tensor", 2}, {"pipeline", 2}}.ordered("tensor,pipeline,data"),
                         mesh{{"data", 2}, {"tensor", 1}, {"pipeline", 3}}}) {
     std::mutex guard;
     std::vector<std::string> wrong;
@@ -68,13 +69,16 @@ TEST_CASE("a transport that splits wrongly is named") {
   for (int r = 0; r < 4; ++r) threads.emplace_back(run, r);
   for (auto& t : threads) t.join();
   REQUIRE(said.size() == 4);
-  for (auto const& s : said) CHECK_THAT(s, ContainsSubstring("of 4 where rank") && ContainsSubstring("of 2 was asked for"));
+  for (auto const& s : said)
+    CHECK_THAT(s, ContainsSubstring("of 4 where rank") && ContainsSubstring("of 2 was asked for"));
 }
 
 TEST_CASE("axes by name") {
   comm::run_local(2, [](comm::communicator world) {
     comm::grid g(world, mesh{{"data", 2}, {"tensor", 1}});
-    if (g.along("data").size() != 2 || g.along("tensor").size() != 1 || g.all().size() != 2 || g.coordinate("data") != world.rank()) throw error{"test", "wrong"};
+    if (g.along("data").size() != 2 || g.along("tensor").size() != 1 || g.all().size() != 2 ||
+        g.coordinate("data") != world.rank())
+      throw error{"test", "wrong"};
   });
   comm::communicator one = comm::self();
   comm::grid g(one, mesh{{"data", 1}});

@@ -16,8 +16,7 @@ namespace pleat_test {
 using namespace pleat;
 
 /// Values of mixed size and sign, so that another order of addition gives other bits.
-template <class T>
-std::vector<T> lane_values(int lane, index_t n) {
+template <class T> std::vector<T> lane_values(int lane, index_t n) {
   std::vector<T> v(static_cast<std::size_t>(n));
   for (std::size_t i = 0; i < v.size(); ++i) {
     auto const k = (i * 2654435761u + static_cast<std::size_t>(lane) * 40503u) % 10007;
@@ -26,8 +25,7 @@ std::vector<T> lane_values(int lane, index_t n) {
   return v;
 }
 
-template <class T>
-std::vector<T> lane_tree(int lanes, index_t n, int first, int count) {
+template <class T> std::vector<T> lane_tree(int lanes, index_t n, int first, int count) {
   if (count == 1) return lane_values<T>(first, n);
   auto a = lane_tree<T>(lanes, n, first, count / 2);
   auto const b = lane_tree<T>(lanes, n, first + count / 2, count / 2);
@@ -36,8 +34,7 @@ std::vector<T> lane_tree(int lanes, index_t n, int first, int count) {
 }
 
 /// Empty if every size, form of slots, way to wait and in-place use gives the tree's bits on this rank.
-template <class T>
-std::string lane_findings(comm::communicator& c, int lanes) {
+template <class T> std::string lane_findings(comm::communicator& c, int lanes) {
   std::string said;
   index_t const capacity = 20011;
   comm::lane_request<T> first(c, lanes, capacity);
@@ -76,23 +73,26 @@ std::string lane_findings(comm::communicator& c, int lanes) {
   return said;
 }
 
-/// Empty if a reduce-scatter over groups of `shards` ranks (replicas across the groups) gives the tree's bits of this rank's range.
-template <class T>
-std::string lane_scatter_findings(comm::communicator& c, int lanes, int shards, index_t n) {
+/// Empty if a reduce-scatter over groups of `shards` ranks (replicas across the groups) gives the tree's bits of this
+/// rank's range.
+template <class T> std::string lane_scatter_findings(comm::communicator& c, int lanes, int shards, index_t n) {
   auto const want = lane_tree<T>(lanes, n, 0, lanes);
   std::vector<index_range> wants;  // uneven on purpose: the first shard of three or more has nothing
   for (int r = 0; r < c.size(); ++r) {
     int const s = r % shards;
-    auto const part = shards > 2 ? (s == 0 ? index_range{0, 0} : block_range(n, shards - 1, s - 1)) : block_range(n, shards, s);
+    auto const part =
+        shards > 2 ? (s == 0 ? index_range{0, 0} : block_range(n, shards - 1, s - 1)) : block_range(n, shards, s);
     wants.push_back(part);
   }
   auto const mine = wants[static_cast<std::size_t>(c.rank())];
   comm::lane_request<T> request(c, lanes, wants);
   auto const roots = request.local_roots();
-  auto const label = " of " + std::to_string(n) + " over " + std::to_string(shards) + " of " + std::to_string(c.size()) + "; ";
+  auto const label =
+      " of " + std::to_string(n) + " over " + std::to_string(shards) + " of " + std::to_string(c.size()) + "; ";
   std::string said;
   for (bool in_place : {false, true}) {
-    std::vector<T> flat(static_cast<std::size_t>(n * roots.size())), out(static_cast<std::size_t>(mine.size()) + 1, T(-1));
+    std::vector<T> flat(static_cast<std::size_t>(n * roots.size())),
+        out(static_cast<std::size_t>(mine.size()) + 1, T(-1));
     for (int i = 0; i < roots.size(); ++i) {
       auto const x = lane_tree<T>(lanes, n, roots[i].first, roots[i].lanes);
       std::copy(x.begin(), x.end(), flat.begin() + i * n);
@@ -105,7 +105,8 @@ std::string lane_scatter_findings(comm::communicator& c, int lanes, int shards, 
         c.progress();
         std::this_thread::yield();
       }
-    if (!std::equal(want.begin() + mine.begin, want.begin() + mine.end, to)) said += std::string(in_place ? "in place" : "out of place") + label;
+    if (!std::equal(want.begin() + mine.begin, want.begin() + mine.end, to))
+      said += std::string(in_place ? "in place" : "out of place") + label;
     if (out.back() != T(-1)) said += "past the end" + label;
   }
   return said;

@@ -59,7 +59,8 @@ TEST_CASE("lane_request: a reduce-scatter gives every rank its range of the same
   struct layout {
     int ranks, shards;
   };
-  auto const [ranks, shards] = GENERATE(layout{1, 1}, layout{2, 2}, layout{2, 1}, layout{3, 3}, layout{4, 2}, layout{4, 4}, layout{6, 3}, layout{8, 2}, layout{8, 8});
+  auto const [ranks, shards] = GENERATE(layout{1, 1}, layout{2, 2}, layout{2, 1}, layout{3, 3}, layout{4, 2},
+                                        layout{4, 4}, layout{6, 3}, layout{8, 2}, layout{8, 8});
   // 16385: of two shards one is short and one is long; 40011: replicas divide the work and pass it on
   index_t const n = GENERATE(0, 2, 1000, 16385, 40011);
   std::vector<std::string> said(static_cast<std::size_t>(ranks));
@@ -73,7 +74,8 @@ TEST_CASE("lane_request: nothing is written where a send still reads") {
   struct layout {
     int ranks, shards;
   };
-  auto const [ranks, shards] = GENERATE(layout{2, 1}, layout{2, 2}, layout{3, 1}, layout{4, 1}, layout{4, 2}, layout{8, 2}, layout{8, 8});
+  auto const [ranks, shards] =
+      GENERATE(layout{2, 1}, layout{2, 2}, layout{3, 1}, layout{4, 1}, layout{4, 2}, layout{8, 2}, layout{8, 8});
   index_t const n = GENERATE(1000, 16385, 40011);
   std::vector<std::string> said(static_cast<std::size_t>(ranks));
   CHECK(pleat_test::run_watched(ranks, [&, shards = shards](comm::communicator c) {

@@ -21,8 +21,7 @@ using Catch::Matchers::ContainsSubstring;
 namespace {
 
 /// Runs f on n ranks and returns what each of them says: findings, or the error that it ended with.
-template <class F>
-std::vector<std::string> on_ranks(int n, F const& f) {
+template <class F> std::vector<std::string> on_ranks(int n, F const& f) {
   std::vector<std::string> said(static_cast<std::size_t>(n));
   comm::run_local(n, [&](comm::communicator c) {
     auto& mine = said[static_cast<std::size_t>(c.rank())];
@@ -45,8 +44,9 @@ std::string joined(pleat_test::findings const& f) {
 
 TEST_CASE("local: every operation agrees with the oracle on any number of ranks") {
   int const ranks = GENERATE(1, 2, 3, 4, 7);
-  for (auto const &s : on_ranks(
-           ranks, [](comm::communicator&c, std::string&said) { said = joined(pleat_test::run_op_matrix(c, true)); })) {
+  for (auto const &s : on_ranks(ranks, [](comm::communicator& c, std::string& said) {
+         said = joined(pleat_test::run_op_matrix(c, true));
+       })) {
     INFO(ranks << " ranks");
     CHECK(s == "");
   }
@@ -54,7 +54,7 @@ TEST_CASE("local: every operation agrees with the oracle on any number of ranks"
 
 TEST_CASE("local: large buffers are shared out among the ranks") {
   int const ranks = GENERATE(2, 3);
-  for (auto const &s : on_ranks(ranks, [](comm::communicator&c, std::string&said) {
+  for (auto const &s : on_ranks(ranks, [](comm::communicator& c, std::string& said) {
          pleat_test::findings f;
          pleat_test::op_matrix m(c, f, 3, false);
          m.run<float>({1 << 20});
@@ -65,7 +65,7 @@ TEST_CASE("local: large buffers are shared out among the ranks") {
 
 TEST_CASE("local: requests may be finished in any order") {
   int const ranks = GENERATE(1, 2, 5);
-  for (auto const &s : on_ranks(ranks, [](comm::communicator&c, std::string&said) {
+  for (auto const &s : on_ranks(ranks, [](comm::communicator& c, std::string& said) {
          for (int i = 0; i < 20; ++i) said += joined(pleat_test::run_many_requests(c));
        }))
     CHECK(s == "");
@@ -77,7 +77,7 @@ TEST_CASE("local: sums go over ascending ranks, so that they have the same bits 
   auto const x = [](int r, std::size_t i) {
     return 1.0f / static_cast<float>(i * 31 + static_cast<std::size_t>(r) * 7 + 1);
   };
-  for (auto const &s : on_ranks(ranks, [&](comm::communicator&c, std::string&said) {
+  for (auto const &s : on_ranks(ranks, [&](comm::communicator& c, std::string& said) {
          std::vector<float> v(n), w(n);
          for (std::size_t i = 0; i < n; ++i) {
            v[i] = x(c.rank(), i);
@@ -92,7 +92,7 @@ TEST_CASE("local: sums go over ascending ranks, so that they have the same bits 
 TEST_CASE("local: 16-bit floats are added in float and rounded once") {
   // 256 + 1 is 256 in bfloat16 (8 bits), so adding 1 seven times there leaves 256; in float it gives 263, which rounds
   // to 264
-  for (auto const &s : on_ranks(8, [](comm::communicator&c, std::string&said) {
+  for (auto const &s : on_ranks(8, [](comm::communicator& c, std::string& said) {
          std::vector<bfloat16> v{bfloat16(c.rank() == 0 ? 256.0f : 1.0f)};
          c.all_reduce(v);
          said = std::to_string(static_cast<float>(v[0]));
@@ -101,7 +101,7 @@ TEST_CASE("local: 16-bit floats are added in float and rounded once") {
 }
 
 TEST_CASE("local: split orders by key and separates traffic") {
-  for (auto const &s : on_ranks(5, [](comm::communicator&c, std::string&said) {
+  for (auto const &s : on_ranks(5, [](comm::communicator& c, std::string& said) {
          auto half = c.split(c.rank() % 2, -c.rank());
          auto const sum = half.all_reduce_value(c.rank());
          bool const even = c.rank() % 2 == 0;
@@ -119,7 +119,7 @@ TEST_CASE("local: split orders by key and separates traffic") {
 }
 
 TEST_CASE("local: messages match by source and tag in the order in which they were sent") {
-  for (auto const &s : on_ranks(2, [](comm::communicator&c, std::string&said) {
+  for (auto const &s : on_ranks(2, [](comm::communicator& c, std::string& said) {
          int a = 0, b = 0, d = 0;
          if (c.rank() == 0) {
            a = 1, b = 2, d = 3;
@@ -280,10 +280,8 @@ TEST_CASE("local: ranks that ask for different things all throw the same sentenc
 TEST_CASE("local: a message of another size fails on both sides") {
   auto const said = on_ranks(2, [](comm::communicator& c, std::string&) {
     std::vector<double> v(c.rank() == 0 ? 3 : 4);
-    if (c.rank() == 0)
-      c.send(v, 1, 2);
-    else
-      c.receive(v, 0, 2);
+    if (c.rank() == 0) c.send(v, 1, 2);
+    else c.receive(v, 0, 2);
   });
   for (auto const& s : said)
     CHECK_THAT(s, ContainsSubstring(
@@ -300,7 +298,8 @@ TEST_CASE("local: a group needs a rank, and a rank must be in the group") {
 TEST_CASE("the rank that comes last takes its share of the work and leaves the others theirs") {
   for (int ranks : {1, 2, 3}) {
     comm::detail::local_core core(ranks);
-    std::vector<std::vector<float>> data(static_cast<std::size_t>(ranks), std::vector<float>(6 * 8192, 1.0f));  // 6 chunks
+    // 6 chunks
+    std::vector<std::vector<float>> data(static_cast<std::size_t>(ranks), std::vector<float>(6 * 8192, 1.0f));
     comm::detail::local_core::collective* op = nullptr;
     for (int r = 0; r < ranks; ++r) {
       auto& mine = data[static_cast<std::size_t>(r)];

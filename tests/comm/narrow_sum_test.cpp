@@ -38,19 +38,25 @@ template <class T, class Wire> std::string findings(comm::communicator& c, index
     T* const out = everywhere ? in.data() : in.data() + own.begin;
     request.start(in.data(), out);
     if (round == 0) request.wait();
-    else while (!request.progress()) {}
-    double const u = unit<Wire>, e = static_cast<double>(std::numeric_limits<T>::epsilon()) / 2, gamma = (p - 1) * e / (1 - (p - 1) * e);
+    else
+      while (!request.progress()) {
+      }
+    double const u = unit<Wire>, e = static_cast<double>(std::numeric_limits<T>::epsilon()) / 2,
+                 gamma = (p - 1) * e / (1 - (p - 1) * e);
     index_range const known = everywhere ? index_range{0, n} : own;
     for (index_t i = known.begin; i < known.end; ++i) {
       double sum = 0, magnitude = 0;
-      for (int r = 0; r < p; ++r) sum += static_cast<double>(static_cast<T>(operand(r, i))), magnitude += std::abs(static_cast<double>(static_cast<T>(operand(r, i))));
-      // The bound of the header, with the rounding of this oracle's own sum in double; half loses the relative bound below 2^-14,
-      // where its spacing is 2^-24: an absolute half of it per rounding.
+      for (int r = 0; r < p; ++r)
+        sum += static_cast<double>(static_cast<T>(operand(r, i))),
+            magnitude += std::abs(static_cast<double>(static_cast<T>(operand(r, i))));
+      // The bound of the header, with the rounding of this oracle's own sum in double; half loses the relative bound
+      // below 2^-14, where its spacing is 2^-24: an absolute half of it per rounding.
       double bound = (u + (1 + u) * gamma) * magnitude;
       if (everywhere) bound = (1 + u) * bound + u * std::abs(sum);
       bound += p * 0x1p-52 * magnitude + (std::is_same_v<Wire, half> ? (p + 1) * 0x1p-25 : 0);
       double const found = static_cast<double>(in[static_cast<std::size_t>(i)]);
-      if (!(std::abs(found - sum) <= bound)) return "element " + std::to_string(i) + ": " + std::to_string(found) + ", not " + std::to_string(sum);
+      if (!(std::abs(found - sum) <= bound))
+        return "element " + std::to_string(i) + ": " + std::to_string(found) + ", not " + std::to_string(sum);
     }
     if (everywhere) {  // the same bits on every rank
       std::vector<T> first = in;
@@ -62,13 +68,15 @@ template <class T, class Wire> std::string findings(comm::communicator& c, index
 }
 }  // namespace
 
-TEMPLATE_TEST_CASE("narrow_sum: sums over a 16-bit wire stay within the derived bound and are equal everywhere", "", float, double) {
+TEMPLATE_TEST_CASE("narrow_sum: sums over a 16-bit wire stay within the derived bound and are equal everywhere", "",
+                   float, double) {
   int const ranks = GENERATE(1, 2, 3, 4, 8);
   index_t const n = GENERATE(0, 1, 3, 1000);
   std::vector<std::string> said(static_cast<std::size_t>(ranks));
   comm::run_local(ranks, [&](comm::communicator c) {
     auto& s = said[static_cast<std::size_t>(c.rank())];
-    for (bool everywhere : {false, true}) s += findings<TestType, bfloat16>(c, n, everywhere) + findings<TestType, half>(c, n, everywhere);
+    for (bool everywhere : {false, true})
+      s += findings<TestType, bfloat16>(c, n, everywhere) + findings<TestType, half>(c, n, everywhere);
   });
   for (auto const& s : said) CHECK(s == "");
 }

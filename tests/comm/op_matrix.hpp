@@ -31,26 +31,19 @@ struct findings {
 
 /// Rank r's element i. Products of eight ranks stay below 2^9, sums below 2^6: exact in bfloat16's 8 bits as powers of
 /// two and small integers.
-template <class T>
-T value(int rank, index_t i, comm::reduction op) {
+template <class T> T value(int rank, index_t i, comm::reduction op) {
   auto const k = static_cast<int>((i * 7 + rank * 3 + i / 11) % 5);
   int const x = op == comm::reduction::prod ? 1 + k % 2 : k + 1;
-  if constexpr (std::is_integral_v<T>)
-    return static_cast<T>(x);
-  else
-    return T(static_cast<float>(x));
+  if constexpr (std::is_integral_v<T>) return static_cast<T>(x);
+  else return T(static_cast<float>(x));
 }
 
-template <class T>
-double as_number(T x) {
-  if constexpr (std::is_integral_v<T>)
-    return static_cast<double>(x);
-  else
-    return static_cast<double>(static_cast<float>(x));
+template <class T> double as_number(T x) {
+  if constexpr (std::is_integral_v<T>) return static_cast<double>(x);
+  else return static_cast<double>(static_cast<float>(x));
 }
 
-template <class T>
-T expected(int size, index_t i, comm::reduction op) {
+template <class T> T expected(int size, index_t i, comm::reduction op) {
   auto const one = [&](int r) { return static_cast<std::int64_t>(as_number(value<T>(r, i, op))); };
   std::int64_t x = one(0);
   for (int r = 1; r < size; ++r) {
@@ -76,10 +69,8 @@ T expected(int size, index_t i, comm::reduction op) {
         break;
     }
   }
-  if constexpr (std::is_integral_v<T>)
-    return static_cast<T>(x);
-  else
-    return T(static_cast<float>(x));
+  if constexpr (std::is_integral_v<T>) return static_cast<T>(x);
+  else return T(static_cast<float>(x));
 }
 
 class op_matrix {
@@ -87,8 +78,7 @@ class op_matrix {
   op_matrix(comm::communicator& c, findings& f, unsigned seed, bool jitter)
       : c_(c), f_(f), random_(seed + static_cast<unsigned>(c.rank())), jitter_(jitter) {}
 
-  template <class T>
-  void run(std::vector<index_t> const& sizes) {
+  template <class T> void run(std::vector<index_t> const& sizes) {
     for (index_t const n : sizes)
       for (bool const later : {false, true}) {
         for (auto const op : {comm::reduction::sum, comm::reduction::min, comm::reduction::max, comm::reduction::prod,
@@ -102,18 +92,13 @@ class op_matrix {
   }
 
  private:
-  template <class T>
-  static comm::const_buffer in(std::vector<T> const& v, index_t at = 0, index_t n = -1) {
+  template <class T> static comm::const_buffer in(std::vector<T> const& v, index_t at = 0, index_t n = -1) {
     return {v.data() + at, n < 0 ? static_cast<index_t>(v.size()) : n, comm::detail::element<T>::type()};
   }
-  template <class T>
-  static comm::buffer out(std::vector<T>& v, index_t at = 0, index_t n = -1) {
+  template <class T> static comm::buffer out(std::vector<T>& v, index_t at = 0, index_t n = -1) {
     return {v.data() + at, n < 0 ? static_cast<index_t>(v.size()) : n, comm::detail::element<T>::type()};
   }
-  template <class T>
-  static bool same(T a, T b) {
-    return as_number(a) == as_number(b);
-  }
+  template <class T> static bool same(T a, T b) { return as_number(a) == as_number(b); }
 
   void go(comm::call const& c, bool later) {
     if (jitter_ && random_() % 8 == 0) std::this_thread::sleep_for(std::chrono::microseconds(random_() % 300));
@@ -123,15 +108,13 @@ class op_matrix {
     if (random_() % 2) r.wait();  // else the destructor finishes it
   }
 
-  template <class T>
-  std::vector<T> values(index_t n, comm::reduction op, int rank) const {
+  template <class T> std::vector<T> values(index_t n, comm::reduction op, int rank) const {
     std::vector<T> v(static_cast<std::size_t>(n));
     for (index_t i = 0; i < n; ++i) v[static_cast<std::size_t>(i)] = value<T>(rank, i, op);
     return v;
   }
 
-  template <class T>
-  void reductions(index_t n, comm::reduction op, bool in_place, bool later) {
+  template <class T> void reductions(index_t n, comm::reduction op, bool in_place, bool later) {
     int const me = c_.rank(), p = c_.size();
     auto const label = [&](char const* what) {
       return std::string(what) + "(" + std::string(name_of(comm::detail::element<T>::type())) + " x " +
@@ -189,8 +172,7 @@ class op_matrix {
     }
   }
 
-  template <class T>
-  void movements(index_t n, bool later) {
+  template <class T> void movements(index_t n, bool later) {
     int const me = c_.rank(), p = c_.size();
     constexpr auto op = comm::reduction::sum;
     auto const label = [&](char const* what) {
@@ -297,8 +279,8 @@ class op_matrix {
   bool jitter_;
 };
 
-/// Booleans, which travel as bytes of 0 or 1: all_reduce, reduce and reduce_scatter with the reductions that they have, and the
-/// refusal of those that they have not.
+/// Booleans, which travel as bytes of 0 or 1: all_reduce, reduce and reduce_scatter with the reductions that they have,
+/// and the refusal of those that they have not.
 inline void run_booleans(comm::communicator& c, findings& f) {
   auto const p = c.size(), me = c.rank();
   auto const truth = [](int r, index_t i) { return static_cast<std::uint8_t>((i + r * i / 3 + r) % 3 == 0); };
@@ -313,15 +295,15 @@ inline void run_booleans(comm::communicator& c, findings& f) {
     for (index_t i = 0; i < count; ++i) v[static_cast<std::size_t>(i)] = truth(me, i);
     return v;
   };
-  for (auto const op : {comm::reduction::min, comm::reduction::max, comm::reduction::bit_and, comm::reduction::bit_or}) {
-    bool const all = op == comm::reduction::min || op == comm::reduction::bit_and;  // the logical and; the others are the or
+  for (auto const op :
+       {comm::reduction::min, comm::reduction::max, comm::reduction::bit_and, comm::reduction::bit_or}) {
+    // the logical and; the others are the or
+    bool const all = op == comm::reduction::min || op == comm::reduction::bit_and;
     auto const want = [&](index_t i) { return static_cast<std::uint8_t>(all ? any(i) == p : any(i) > 0); };
     for (bool const later : {false, true}) {
       auto const go = [&](comm::call const& k) {
-        if (later)
-          c.start(k).wait();
-        else
-          c.run(k);
+        if (later) c.start(k).wait();
+        else c.run(k);
       };
       auto const label = "(BOOL, " + std::string(name_of(op)) + (later ? ", request)" : ")");
       auto const a = mine(n);
@@ -331,13 +313,23 @@ inline void run_booleans(comm::communicator& c, findings& f) {
           if (b[static_cast<std::size_t>(i)] != want(first + i)) return false;
         return true;
       };
-      go({.kind = comm::call_kind::all_reduce, .in = {a.data(), n, dtype::boolean}, .out = {b.data(), n, dtype::boolean}, .op = op});
+      go({.kind = comm::call_kind::all_reduce,
+          .in = {a.data(), n, dtype::boolean},
+          .out = {b.data(), n, dtype::boolean},
+          .op = op});
       f.expect(matches(0), "all_reduce" + label);
       std::fill(b.begin(), b.end(), std::uint8_t{7});
-      go({.kind = comm::call_kind::reduce, .in = {a.data(), n, dtype::boolean}, .out = {b.data(), n, dtype::boolean}, .op = op, .root = p - 1});
+      go({.kind = comm::call_kind::reduce,
+          .in = {a.data(), n, dtype::boolean},
+          .out = {b.data(), n, dtype::boolean},
+          .op = op,
+          .root = p - 1});
       if (me == p - 1) f.expect(matches(0), "reduce" + label);
       auto const wide = mine(n * p);
-      go({.kind = comm::call_kind::reduce_scatter, .in = {wide.data(), n * p, dtype::boolean}, .out = {b.data(), n, dtype::boolean}, .op = op});
+      go({.kind = comm::call_kind::reduce_scatter,
+          .in = {wide.data(), n * p, dtype::boolean},
+          .out = {b.data(), n, dtype::boolean},
+          .op = op});
       f.expect(matches(n * me), "reduce_scatter" + label);
     }
   }
@@ -346,7 +338,10 @@ inline void run_booleans(comm::communicator& c, findings& f) {
     std::vector<std::uint8_t> b(3);
     bool refused = false;
     try {
-      c.run({.kind = comm::call_kind::all_reduce, .in = {a.data(), 3, dtype::boolean}, .out = {b.data(), 3, dtype::boolean}, .op = op});
+      c.run({.kind = comm::call_kind::all_reduce,
+             .in = {a.data(), 3, dtype::boolean},
+             .out = {b.data(), 3, dtype::boolean},
+             .op = op});
     } catch (error const& e) {
       refused = std::string(e.what()).find(name_of(op)) != std::string::npos;
     }

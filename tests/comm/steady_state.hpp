@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// One round of everything that a training step may ask of a communicator, blocking and as requests. Buffers are made once.
+/// One round of everything that a training step may ask of a communicator, blocking and as requests. Buffers are made
+/// once.
 #pragma once
 
 #include <span>
@@ -16,7 +17,13 @@ using namespace pleat;
 class steady_round {
  public:
   explicit steady_round(comm::communicator& c)
-      : c_(c), p_(static_cast<std::size_t>(c.size())), counts_(p_, n), wide_(n * p_, 1.0f), narrow_(n, 1.0f), out_(n * p_), sixteen_(n) {}
+      : c_(c),
+        p_(static_cast<std::size_t>(c.size())),
+        counts_(p_, n),
+        wide_(n * p_, 1.0f),
+        narrow_(n, 1.0f),
+        out_(n * p_),
+        sixteen_(n) {}
 
   void blocking() {
     c_.barrier();

@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// A transport that sees who writes into a buffer that is still being sent: a message leaves at once, is complete only when it has been
-/// waited for or asked about often enough, and is compared with its buffer then. A race that a fast transport hides shows here every time.
+/// A transport that sees who writes into a buffer that is still being sent: a message leaves at once, is complete only
+/// when it has been waited for or asked about often enough, and is compared with its buffer then. A race that a fast
+/// transport hides shows here every time.
 #pragma once
 
 #include <cstring>
@@ -74,7 +75,9 @@ template <class F> int run_watched(int ranks, F const& f) {
   auto const core = std::make_shared<pleat::comm::detail::local_core>(ranks);
   std::vector<std::thread> threads;
   for (int r = 0; r < ranks; ++r)
-    threads.emplace_back([&, r] { f(pleat::comm::communicator(watched_sends(pleat::comm::local(core, r), changed[static_cast<std::size_t>(r)]))); });
+    threads.emplace_back([&, r] {
+      f(pleat::comm::communicator(watched_sends(pleat::comm::local(core, r), changed[static_cast<std::size_t>(r)])));
+    });
   for (auto& t : threads) t.join();
   int sum = 0;
   for (int const n : changed) sum += n;

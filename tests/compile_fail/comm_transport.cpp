@@ -50,7 +50,9 @@ inline void wrong(comm::communicator& c, std::vector<float> const& v) { c.all_re
 #endif
 #if defined(WRONG_7)
 // expect: communication knows bool, integers, float, double
-struct pair { int a, b; };
+struct pair {
+  int a, b;
+};
 inline void wrong(comm::communicator& c, std::vector<pair>& v) { c.broadcast(v); }
 #endif
 #if defined(WRONG_8)

@@ -13,7 +13,8 @@ using dense_model = pleat::parallel::model<pleat::nn::sequential<pleat::nn::line
 inline auto right(dense_model const& m) { return m | (shrink::prune{} | shrink::sparse_low_rank{}); }
 
 #if defined(WRONG_1)
-// expect: this pipeline factors weights after it prunes them, and factors would fill the zeros: sparse_low_rank keeps what survived apart
+// expect: this pipeline factors weights after it prunes them, and factors would fill the zeros: sparse_low_rank keeps
+// what survived apart
 inline auto wrong(dense_model const& m) { return m | (shrink::prune{} | shrink::low_rank{}); }
 #elif defined(WRONG_2)
 // expect: this model's weights may be pruned already, and factors would fill the zeros

@@ -14,7 +14,9 @@ using int8 = codec::int8<float>;
 using network = pleat::nn::sequential<pleat::nn::linear<>>;
 using dense_model = pleat::parallel::model<network>;
 
-inline auto right(dense_model const& m) { return m | (shrink::prune_channels{} | shrink::sparse_gpt{} | shrink::quantize<int8>{}); }
+inline auto right(dense_model const& m) {
+  return m | (shrink::prune_channels{} | shrink::sparse_gpt{} | shrink::quantize<int8>{});
+}
 
 #if defined(WRONG_1)
 // expect: this pipeline prunes after it quantizes, and quantized weights cannot be pruned: prune first, then quantize
@@ -23,6 +25,7 @@ inline auto wrong(dense_model const& m) { return m | (shrink::quantize<int8>{} |
 // expect: quantized weights cannot be pruned: prune first, then quantize
 inline auto wrong(dense_model const& m) { return m | shrink::quantize<int8>{} | shrink::prune_channels{}; }
 #elif defined(WRONG_3)
-// expect: this pipeline prunes single weights before it takes channels out, and only dense weights can lose rows and columns: prune_channels first, then prune
+// expect: this pipeline prunes single weights before it takes channels out, and only dense weights can lose rows and
+// columns: prune_channels first, then prune
 inline auto wrong(dense_model const& m) { return m | (shrink::prune{} | shrink::prune_channels{}); }
 #endif

@@ -17,10 +17,13 @@ using int8 = codec::int8<float>;
 using network = pleat::nn::sequential<pleat::nn::linear<>, pleat::nn::batch_norm<>>;
 using dense_model = pleat::parallel::model<network>;
 
-inline auto right(dense_model const& m) { return m | (shrink::fold_batch_norm{} | shrink::prune{} | shrink::quantize_aware<int8>{} | shrink::quantize<int8>{}); }
+inline auto right(dense_model const& m) {
+  return m | (shrink::fold_batch_norm{} | shrink::prune{} | shrink::quantize_aware<int8>{} | shrink::quantize<int8>{});
+}
 
 #if defined(WRONG_1)
-// expect: this pipeline folds batch norms after it quantizes, and a norm cannot be folded into codes: fold first, then quantize
+// expect: this pipeline folds batch norms after it quantizes, and a norm cannot be folded into codes: fold first, then
+// quantize
 inline auto wrong(dense_model const& m) { return m | (shrink::quantize<int8>{} | shrink::fold_batch_norm{}); }
 #elif defined(WRONG_2)
 // expect: a batch norm cannot be folded into codes: fold first, then quantize
@@ -29,10 +32,12 @@ inline auto wrong(dense_model const& m) { return m | shrink::quantize<int8>{} | 
 // expect: this pipeline trains codes of weights that are encoded already: quantize_aware comes before quantize
 inline auto wrong(dense_model const& m) { return m | (shrink::quantize<int8>{} | shrink::quantize_aware<int8>{}); }
 #elif defined(WRONG_4)
-// expect: this pipeline prunes or shares values after quantization-aware training, which would undo it: prune first, then quantize_aware, then quantize
+// expect: this pipeline prunes or shares values after quantization-aware training, which would undo it: prune first,
+// then quantize_aware, then quantize
 inline auto wrong(dense_model const& m) { return m | (shrink::quantize_aware<int8>{} | shrink::prune{}); }
 #elif defined(WRONG_5)
-// expect: quantization-aware training is for forms that store a code times one step per row or block: int8, int4, q8_0, q4_0, q5_0
+// expect: quantization-aware training is for forms that store a code times one step per row or block: int8, int4, q8_0,
+// q4_0, q5_0
 inline auto wrong(dense_model const& m) { return m | shrink::quantize_aware<codec::q4_k<float>>{}; }
 #elif defined(WRONG_6)
 // expect: this pipeline folds batch norms after it quantizes

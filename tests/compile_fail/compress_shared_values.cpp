@@ -13,16 +13,24 @@ using int8 = pleat::codec::int8<float>;
 using network = pleat::nn::sequential<pleat::nn::linear<>>;
 using dense_model = pleat::parallel::model<network>;
 
-inline auto right(dense_model const& m) { return m | (shrink::prune{} | shrink::share_weights{} | shrink::entropy_code{}); }
+inline auto right(dense_model const& m) {
+  return m | (shrink::prune{} | shrink::share_weights{} | shrink::entropy_code{});
+}
 
 #if defined(WRONG_1)
 // expect: this pipeline entropy-codes before weights share values: share_weights first, then entropy_code
-inline auto wrong(dense_model const& m) { return m | (shrink::prune{} | shrink::entropy_code{} | shrink::share_weights{}); }
+inline auto wrong(dense_model const& m) {
+  return m | (shrink::prune{} | shrink::entropy_code{} | shrink::share_weights{});
+}
 #elif defined(WRONG_2)
-// expect: this pipeline prunes after weights share values, and coded weights cannot be pruned: prune first, then share_weights, then entropy_code
-inline auto wrong(dense_model const& m) { return m | (shrink::share_weights{} | shrink::prune{} | shrink::entropy_code{}); }
+// expect: this pipeline prunes after weights share values, and coded weights cannot be pruned: prune first, then
+// share_weights, then entropy_code
+inline auto wrong(dense_model const& m) {
+  return m | (shrink::share_weights{} | shrink::prune{} | shrink::entropy_code{});
+}
 #elif defined(WRONG_3)
-// expect: this pipeline shares values of weights that are encoded already: share_weights comes after prune and before quantize and entropy_code
+// expect: this pipeline shares values of weights that are encoded already: share_weights comes after prune and before
+// quantize and entropy_code
 inline auto wrong(dense_model const& m) { return m | (shrink::quantize<int8>{} | shrink::share_weights{}); }
 #elif defined(WRONG_4)
 // expect: entropy coding needs weights with shared values: model . .share_weights

@@ -57,17 +57,22 @@ struct fixed {
   template <class Space> struct storage {};
   static void encode(pleat::context<space>&, pleat::extents const&, float const*, storage<space>&) {}
   static void decode(pleat::context<space>&, pleat::extents const&, storage<space> const&, float*) {}
-  static void apply(pleat::context<space>&, pleat::extents const&, storage<space> const&, pleat::index_t, float const*, float*, pleat::compute::epilogue<float> const&) {}
-  static void apply_transposed(pleat::context<space>&, pleat::extents const&, storage<space> const&, pleat::index_t, float const*, float*, float const*) {}
+  static void apply(pleat::context<space>&, pleat::extents const&, storage<space> const&, pleat::index_t, float const*,
+                    float*, pleat::compute::epilogue<float> const&) {}
+  static void apply_transposed(pleat::context<space>&, pleat::extents const&, storage<space> const&, pleat::index_t,
+                               float const*, float*, float const*) {}
   static pleat::index_t bytes(pleat::extents const&, storage<space> const&) { return 0; }
 };
 using answers_only = nn::linear<pleat::codec::forms<fixed>, space>;
-inline tensor answer(pass const& p, answers_only const& l, tensor x) { return nn::call(p, nn::sequential(l, nn::relu<>()), std::move(x)).y; }
+inline tensor answer(pass const& p, answers_only const& l, tensor x) {
+  return nn::call(p, nn::sequential(l, nn::relu<>()), std::move(x)).y;
+}
 
 #if defined(WRONG_1)
 // expect: a layer needs 'struct saved': what its backward needs, as a value
 #elif defined(WRONG_2)
-// expect: a layer's 'saved' must be default-constructible and movable
+                                                                        // expect: a layer's 'saved' must be
+                                                                        // default-constructible and movable
 #elif defined(WRONG_3)
 // expect: a layer needs 'extents shape\(extents in\) const'
 #elif defined(WRONG_4)

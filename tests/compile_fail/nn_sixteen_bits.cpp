@@ -17,7 +17,9 @@ using pleat::bfloat16;
 namespace shrink = pleat::compress;  // zlib has a function `compress`
 using model_16 = pleat::parallel::model<nn::sequential<nn::linear<dense<bfloat16>>>>;
 
-inline auto right() { return nn::sequential(nn::linear<dense<half>>("a", 4, 4), nn::relu<half>(), nn::layer_norm<half>("n", 4)); }
+inline auto right() {
+  return nn::sequential(nn::linear<dense<half>>("a", 4, 4), nn::relu<half>(), nn::layer_norm<half>("n", 4));
+}
 
 #if defined(WRONG_1)
 // expect: nn::hard_concrete computes in float or double

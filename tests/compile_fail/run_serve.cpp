@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Inference never asks for a backward: a network whose layers have one that cannot be compiled is built, loaded, saved, evaluated and served.
+// Inference never asks for a backward: a network whose layers have one that cannot be compiled is built, loaded, saved,
+// evaluated and served.
 #include <pleat/comm/self.hpp>
 #include <pleat/nn/linear.hpp>
 #include <pleat/nn/repeat.hpp>
@@ -28,7 +29,9 @@ template <class T> struct answers_only {
     }
   };
   extents shape(extents in) const { return in; }
-  nn::step<saved, tensor<T, space>> forward(nn::pass<space> const&, tensor<T, space> x) const { return {std::move(x), {}}; }
+  nn::step<saved, tensor<T, space>> forward(nn::pass<space> const&, tensor<T, space> x) const {
+    return {std::move(x), {}};
+  }
   tensor<T, space> backward(nn::pass<space> const&, saved& s, tensor<T, space> dy) {
     static_assert(never<T>, "pleat test: somebody asks for the backward");
     (void)s.read();
@@ -39,7 +42,9 @@ template <class T> struct answers_only {
 
 auto network() {
   using trap = answers_only<float>;
-  return nn::sequential(nn::linear("a", 64, 64), trap(), nn::repeat("r", 2, nn::sequential(nn::linear("b", 64, 64), trap())), nn::residual(trap()), nn::linear("c", 64, 10));
+  return nn::sequential(nn::linear("a", 64, 64), trap(),
+                        nn::repeat("r", 2, nn::sequential(nn::linear("b", 64, 64), trap())), nn::residual(trap()),
+                        nn::linear("c", 64, 10));
 }
 
 void answer(world& w, io::dataset const& data) {

@@ -26,7 +26,9 @@ inline pleat::world alone() { return pleat::world(pleat::comm::communicator(plea
 /// 20 → 16 → 12 → 4: 320 + 192 + 48 weights, 32 biases.
 template <class T> auto network_of() {
   using forms = pleat::codec::forms<pleat::codec::dense<T>>;
-  return pleat::nn::sequential(pleat::nn::linear<forms>("fc1", 20, 16), pleat::nn::relu<T>(), pleat::nn::linear<forms>("fc2", 16, 12), pleat::nn::relu<T>(), pleat::nn::linear<forms>("fc3", 12, 4));
+  return pleat::nn::sequential(pleat::nn::linear<forms>("fc1", 20, 16), pleat::nn::relu<T>(),
+                               pleat::nn::linear<forms>("fc2", 16, 12), pleat::nn::relu<T>(),
+                               pleat::nn::linear<forms>("fc3", 12, 4));
 }
 inline auto network() { return network_of<float>(); }
 inline constexpr index_t weights = 560, parameters = 592;
@@ -53,7 +55,8 @@ inline pleat::io::dataset data(index_t n) {
     int const label = static_cast<int>(s.below(static_cast<std::uint64_t>(i), 4));
     d.labels.push_back(label);
     for (int j = 0; j < 20; ++j)
-      d.pixels.push_back(static_cast<std::uint8_t>(s.below(static_cast<std::uint64_t>(1000000 + i * 20 + j), 120) + (j / 5 == label ? 90 : 0)));
+      d.pixels.push_back(static_cast<std::uint8_t>(s.below(static_cast<std::uint64_t>(1000000 + i * 20 + j), 120) +
+                                                   (j / 5 == label ? 90 : 0)));
   }
   return d;
 }
@@ -88,13 +91,15 @@ template <class Net> std::vector<parameter_values> values_of(pleat::parallel::mo
 }
 
 /// Writes values into a dense or masked parameter.
-template <class Net> void set_values(pleat::parallel::model<Net>& m, std::string const& name, std::vector<float> const& values) {
+template <class Net>
+void set_values(pleat::parallel::model<Net>& m, std::string const& name, std::vector<float> const& values) {
   using T = typename pleat::parallel::model<Net>::value_type;
   using Space = typename pleat::parallel::model<Net>::execution_space;
   std::vector<T> host;
   for (float const v : values) host.push_back(T(v));
   m.net().for_each_parameter([&](auto& w) {
-    if (w.name == name && !w.absent) pleat::copy_from_host(m.context(), host.data(), pleat::tensor<T, Space>::wrap(w.data(), w.shape));
+    if (w.name == name && !w.absent)
+      pleat::copy_from_host(m.context(), host.data(), pleat::tensor<T, Space>::wrap(w.data(), w.shape));
   });
 }
 

@@ -44,7 +44,8 @@ template <class Net> void collect(par::model<Net> const& m, whole_values& to, st
     auto& all = to[w.name];
     all.resize(static_cast<std::size_t>(w.whole().size()));
     std::size_t next = 0;
-    pleat::codec::detail::for_each_of_part(w.whole(), w.box(), [&](index_t i) { all[static_cast<std::size_t>(i)] = part[next++]; });
+    pleat::codec::detail::for_each_of_part(w.whole(), w.box(),
+                                           [&](index_t i) { all[static_cast<std::size_t>(i)] = part[next++]; });
   });
 }
 
@@ -77,8 +78,10 @@ template <class Transform> whole_values pruned_over(int data_ranks, int tensor, 
 }
 
 TEST_CASE("the same elements go however weights are cut and wherever the stages are, ties included") {
-  auto const scope = GENERATE(compress::scope::global, compress::scope::layer, compress::scope::row, compress::scope::group);
-  compress::prune const t{.sparsity = 0.6, .scope = scope, .on_note = [](std::string_view) {}, .groups = {{"fc1.*", "fc3.*"}}};
+  auto const scope =
+      GENERATE(compress::scope::global, compress::scope::layer, compress::scope::row, compress::scope::group);
+  compress::prune const t{
+      .sparsity = 0.6, .scope = scope, .on_note = [](std::string_view) {}, .groups = {{"fc1.*", "fc3.*"}}};
   auto const one = pruned_over(1, 1, 1, t);
   REQUIRE(one.size() == 6);
   index_t zero = 0;
@@ -98,16 +101,20 @@ TEST_CASE("n of m over the tensor axis: the same, and a cut inside a group is re
   auto const one = pruned_over(1, 1, 1, t);
   CHECK(pruned_over(1, 2, 1, t) == one);  // 16 columns in two parts of 8
   compress::prune const odd{.pattern = compress::n_of_m{2, 4}};
-  CHECK_THROWS_MATCHES(pruned_over(1, 3, 1, odd), pleat::error, MessageMatches(ContainsSubstring("gives columns 0 to 6 of 'fc2.weight' to one rank, which cuts a group of 2:4")));
+  CHECK_THROWS_MATCHES(
+      pruned_over(1, 3, 1, odd), pleat::error,
+      MessageMatches(ContainsSubstring("gives columns 0 to 6 of 'fc2.weight' to one rank, which cuts a group of 2:4")));
 }
 
 TEST_CASE("groups compete among themselves") {
   auto w = alone();
-  auto const small = build(w) | compress::prune{.sparsity = 0.75, .scope = compress::scope::group, .groups = {{"fc1.*", "fc2.*"}}};
+  auto const small =
+      build(w) | compress::prune{.sparsity = 0.75, .scope = compress::scope::group, .groups = {{"fc1.*", "fc2.*"}}};
   auto const v = values_of(small);
   CHECK(zeros(v[0].values) + zeros(v[2].values) == std::llround(0.75 * 512));
   CHECK(zeros(v[4].values) == 36);
-  CHECK_THROWS_MATCHES(build(w) | (compress::prune{.scope = compress::scope::group}), pleat::error, MessageMatches(ContainsSubstring("scope::group needs .groups")));
+  CHECK_THROWS_MATCHES(build(w) | (compress::prune{.scope = compress::scope::group}), pleat::error,
+                       MessageMatches(ContainsSubstring("scope::group needs .groups")));
 }
 
 TEST_CASE("Taylor is the loss's own first order: what moves the loss least goes first") {
@@ -115,7 +122,8 @@ TEST_CASE("Taylor is the loss's own first order: what moves the loss least goes 
   auto const train = data(64);
   auto const model = build(w);
   auto const before = values_of(model);
-  auto const small = model | compress::prune_by<compress::taylor>{.sparsity = 0.5, .criterion = {.data = &train, .subset_size = 16}};
+  auto const small =
+      model | compress::prune_by<compress::taylor>{.sparsity = 0.5, .criterion = {.data = &train, .subset_size = 16}};
   CHECK(weight_zeros(small) == weights / 2);
   CHECK(values_of(model)[0].values == before[0].values);  // nothing moved
   // One batch of 16: the scores are (g·w)² of it. By finite differences of the mean loss, for the last layer's weights.
@@ -136,8 +144,10 @@ TEST_CASE("Taylor is the loss's own first order: what moves the loss least goes 
     if (after[4].values[i] == 0) worst_gone = std::max(worst_gone, slope);
     else best_kept = std::min(best_kept, slope);
   }
-  CHECK(worst_gone <= best_kept + 2e-4);  // the loss is a float near 1.4: differences are known to 2·2⁻²⁴·1.4/0.1, curvature is third order
-  CHECK_THROWS_MATCHES((model | compress::prune_by<compress::taylor>{}), pleat::error, MessageMatches(ContainsSubstring("no samples to take gradients of")));
+  // the loss is a float near 1.4: differences are known to 2·2⁻²⁴·1.4/0.1, curvature is third order
+  CHECK(worst_gone <= best_kept + 2e-4);
+  CHECK_THROWS_MATCHES((model | compress::prune_by<compress::taylor>{}), pleat::error,
+                       MessageMatches(ContainsSubstring("no samples to take gradients of")));
 }
 
 TEST_CASE("Taylor squares batch by batch: batches that pull apart do not cancel") {
@@ -156,7 +166,9 @@ TEST_CASE("Taylor squares batch by batch: batches that pull apart do not cancel"
     still.net().for_each_parameter([&](auto& x) {
       if (x.name != "fc3.weight") return;
       std::vector<float> g(48);
-      pleat::copy_to_host(still.context(), pleat::tensor<float, typename decltype(still)::execution_space>::wrap(x.gradient(), x.shape), g.data());
+      pleat::copy_to_host(still.context(),
+                          pleat::tensor<float, typename decltype(still)::execution_space>::wrap(x.gradient(), x.shape),
+                          g.data());
       for (std::size_t i = 0; i < 48; ++i) {
         double const change = static_cast<double>(found[2].values[i]) * static_cast<double>(g[i]);
         squares[i] += change * change, sum[i] += change;
@@ -167,28 +179,33 @@ TEST_CASE("Taylor squares batch by batch: batches that pull apart do not cancel"
   REQUIRE(batches == 3);
   int cancelled = 0;
   for (std::size_t i = 0; i < 48; ++i) {
-    CHECK(std::abs(static_cast<double>(found[2].scores[i]) - squares[i]) <= 0x1p-24 * squares[i]);  // one rounding to float
+    // one rounding to float
+    CHECK(std::abs(static_cast<double>(found[2].scores[i]) - squares[i]) <= 0x1p-24 * squares[i]);
     cancelled += sum[i] * sum[i] < squares[i];
   }
   CHECK(cancelled > 0);
 }
 
-TEST_CASE("movement keeps what grows: a weight that training pushes away from zero outlives a larger one that shrinks") {
+TEST_CASE(
+    "movement keeps what grows: a weight that training pushes away from zero outlives a larger one that shrinks") {
   auto w = alone();
   auto const train = data(64);
   auto options = quiet(4);
   options.optimizer = pleat::nn::sgd{.learning_rate = 0.05};
   auto const model = build(w);
-  auto const small = model | compress::prune_by<compress::movement>{.sparsity = 0.5, .criterion = {.training = compress::fine_tune(train, options)}};
+  auto const small = model | compress::prune_by<compress::movement>{
+                                 .sparsity = 0.5, .criterion = {.training = compress::fine_tune(train, options)}};
   auto trained = model.clone();
   (void)pleat::run::fit(trained, train, options);
-  // With plain descent, score = (w·Δw summed)/rate: growth of |w| to first order. Compare means over the survivors and the others.
+  // With plain descent, score = (w·Δw summed)/rate: growth of |w| to first order. Compare means over the survivors and
+  // the others.
   auto const a = values_of(model), b = values_of(trained), s = values_of(small);
   double kept = 0, gone = 0;
   index_t n_kept = 0, n_gone = 0;
   for (std::size_t p = 0; p < a.size(); p += 2)
     for (std::size_t i = 0; i < a[p].values.size(); ++i) {
-      double const growth = static_cast<double>(b[p].values[i]) * b[p].values[i] - static_cast<double>(a[p].values[i]) * a[p].values[i];
+      double const growth =
+          static_cast<double>(b[p].values[i]) * b[p].values[i] - static_cast<double>(a[p].values[i]) * a[p].values[i];
       if (s[p].values[i] == 0) gone += growth, ++n_gone;
       else {
         kept += growth, ++n_kept;
@@ -197,7 +214,8 @@ TEST_CASE("movement keeps what grows: a weight that training pushes away from ze
     }
   CHECK(n_gone == weights / 2);
   CHECK(kept / static_cast<double>(n_kept) > gone / static_cast<double>(n_gone));
-  CHECK_THROWS_MATCHES((model | compress::prune_by<compress::movement>{}), pleat::error, MessageMatches(ContainsSubstring("nothing trains, so nothing moves")));
+  CHECK_THROWS_MATCHES((model | compress::prune_by<compress::movement>{}), pleat::error,
+                       MessageMatches(ContainsSubstring("nothing trains, so nothing moves")));
 }
 
 TEST_CASE("Wanda: in each row the lowest |w|·‖x‖ go, by hand") {
@@ -223,7 +241,8 @@ TEST_CASE("Wanda: in each row the lowest |w|·‖x‖ go, by hand") {
       CHECK(worst_gone <= best_kept * (1 + 0x1p-23));  // scores are floats
     }
   }
-  CHECK_THROWS_MATCHES((model | compress::prune_by<compress::wanda>{}), pleat::error, MessageMatches(ContainsSubstring("the calibration set is empty")));
+  CHECK_THROWS_MATCHES((model | compress::prune_by<compress::wanda>{}), pleat::error,
+                       MessageMatches(ContainsSubstring("the calibration set is empty")));
 }
 
 TEST_CASE("normalised scores: a weight of another scale loses the same share") {
@@ -236,13 +255,15 @@ TEST_CASE("normalised scores: a weight of another scale loses the same share") {
   set_values(model, "fc2.weight", small_fc2);
   auto const scaled = model | compress::prune_by<compress::normalised<compress::magnitude>>{.sparsity = 0.5};
   CHECK(zeros(values_of(plain)[2].values) == zeros(values_of(scaled)[2].values));
-  CHECK(zeros(values_of(model | compress::prune{.sparsity = 0.5, .on_note = [](std::string_view) {}})[2].values) == 192);
+  CHECK(zeros(values_of(model | compress::prune{.sparsity = 0.5, .on_note = [](std::string_view) {}})[2].values) ==
+        192);
 }
 
 TEST_CASE("n of m: every group of every row has exactly n, the largest") {
   auto w = alone();
   auto const model = build(w);
-  auto const pattern = GENERATE(compress::n_of_m{2, 4}, compress::n_of_m{1, 2}, compress::n_of_m{3, 4}, compress::n_of_m{1, 4});
+  auto const pattern =
+      GENERATE(compress::n_of_m{2, 4}, compress::n_of_m{1, 2}, compress::n_of_m{3, 4}, compress::n_of_m{1, 4});
   auto const small = model | compress::prune{.pattern = pattern};
   auto const before = values_of(model), after = values_of(small);
   for (std::size_t p = 0; p < after.size(); p += 2)
@@ -262,10 +283,13 @@ TEST_CASE("n of m: every group of every row has exactly n, the largest") {
 TEST_CASE("patterns that make no sense or do not divide are refused in words") {
   auto w = alone();
   auto const model = build(w);
-  for (auto const bad : {compress::n_of_m{4, 4}, compress::n_of_m{0, 4}, compress::n_of_m{-1, 2}, compress::n_of_m{1, 1}})
-    CHECK_THROWS_MATCHES(model | compress::prune{.pattern = bad}, pleat::error, MessageMatches(ContainsSubstring("1 <= n < m is needed")));
-  CHECK_THROWS_MATCHES((model | compress::prune{.pattern = compress::n_of_m{2, 8}}), pleat::error,
-                       MessageMatches(ContainsSubstring("'fc1.weight' has 20 columns, which groups of 8 do not divide (2:8)")));
+  for (auto const bad :
+       {compress::n_of_m{4, 4}, compress::n_of_m{0, 4}, compress::n_of_m{-1, 2}, compress::n_of_m{1, 1}})
+    CHECK_THROWS_MATCHES(model | compress::prune{.pattern = bad}, pleat::error,
+                         MessageMatches(ContainsSubstring("1 <= n < m is needed")));
+  CHECK_THROWS_MATCHES(
+      (model | compress::prune{.pattern = compress::n_of_m{2, 8}}), pleat::error,
+      MessageMatches(ContainsSubstring("'fc1.weight' has 20 columns, which groups of 8 do not divide (2:8)")));
   CHECK_THROWS_AS((model | compress::prune_by<compress::taylor>{.sparsity = 1.0}), pleat::error);
 }
 
@@ -277,8 +301,15 @@ TEST_CASE("constant and all-zero layers: the count is exact, whatever the criter
   set_values(model, "fc2.weight", std::vector<float>(192, 0.25f));
   auto const quiet_note = [](std::string_view) {};
   CHECK(weight_zeros(model | compress::prune{.sparsity = 0.8, .on_note = quiet_note}) == std::llround(0.8 * weights));
-  CHECK(weight_zeros(model | compress::prune_by<compress::wanda>{.sparsity = 0.5, .on_note = quiet_note, .criterion = {compress::calibration(train, 8)}}) >= weights / 2);
-  CHECK(weight_zeros(model | compress::prune_by<compress::normalised<compress::taylor>>{.sparsity = 0.8, .on_note = quiet_note, .criterion = {.of = {.data = &train, .subset_size = 16}}}) >= std::llround(0.8 * weights));
+  CHECK(weight_zeros(model | compress::prune_by<compress::wanda>{.sparsity = 0.5,
+                                                                 .on_note = quiet_note,
+                                                                 .criterion = {compress::calibration(train, 8)}}) >=
+        weights / 2);
+  CHECK(weight_zeros(
+            model |
+            compress::prune_by<compress::normalised<compress::taylor>>{
+                .sparsity = 0.8, .on_note = quiet_note, .criterion = {.of = {.data = &train, .subset_size = 16}}}) >=
+        std::llround(0.8 * weights));
 }
 
 TEST_CASE("an iterative schedule with movement ends exactly, on every number of ranks with the same bytes") {
@@ -289,9 +320,14 @@ TEST_CASE("an iterative schedule with movement ends exactly, on every number of 
       auto const rank = static_cast<std::size_t>(c.rank());
       pleat::world w(std::move(c), 1);
       auto const train = data(40);
-      auto small = build(w) | (compress::prune_by<compress::movement>{.sparsity = 0.5, .schedule = compress::iterative{.steps = 2}, .retrain = compress::fine_tune(train, quiet(1)), .criterion = {.training = compress::fine_tune(train, quiet(1))}}
-                               | compress::prune_by<compress::taylor>{.sparsity = 0.7, .criterion = {.data = &train, .subset_size = 24}}
-                               | compress::prune_by<compress::wanda>{.sparsity = 0.8, .criterion = {compress::calibration(train, 11)}});
+      auto small =
+          build(w) |
+          (compress::prune_by<compress::movement>{.sparsity = 0.5,
+                                                  .schedule = compress::iterative{.steps = 2},
+                                                  .retrain = compress::fine_tune(train, quiet(1)),
+                                                  .criterion = {.training = compress::fine_tune(train, quiet(1))}} |
+           compress::prune_by<compress::taylor>{.sparsity = 0.7, .criterion = {.data = &train, .subset_size = 24}} |
+           compress::prune_by<compress::wanda>{.sparsity = 0.8, .criterion = {compress::calibration(train, 11)}});
       images[rank] = pleat::run::file_image(small);
     });
     if (ranks == 1) one = images[0];
@@ -324,7 +360,8 @@ TEST_CASE("a score that is no number is refused on every rank, by criterion and 
         pleat::plan::plan p;
         p.global_batch = 16;
         p.tensor_ranks = tensor;
-        auto m = par::build(par::tensor_parallel(network(), {par::column("fc1.*"), par::row("fc2.*")}), p, w, {.seed = 3});
+        auto m =
+            par::build(par::tensor_parallel(network(), {par::column("fc1.*"), par::row("fc2.*")}), p, w, {.seed = 3});
         auto const before = values_of(m);
         auto const words = [&](auto const& t) {
           try {
@@ -335,11 +372,15 @@ TEST_CASE("a score that is no number is refused on every rank, by criterion and 
           return std::string();
         };
         said[2 * rank] = words(compress::prune_by<sick>{.criterion = {bad}});
-        said[2 * rank + 1] = words(compress::prune_by<compress::normalised<sick>>{.criterion = {{bad}}, .pattern = compress::n_of_m{2, 4}});
+        said[2 * rank + 1] = words(
+            compress::prune_by<compress::normalised<sick>>{.criterion = {{bad}}, .pattern = compress::n_of_m{2, 4}});
       });
-      // Its place in the whole weight: fc2 is cut by columns, and the last part's fourth column is the fourth after those of the parts before.
+      // Its place in the whole weight: fc2 is cut by columns, and the last part's fourth column is the fourth after
+      // those of the parts before.
       int const place = 3 + (tensor - 1) * (16 / tensor);
-      for (auto const& s : said) CHECK_THAT(s, ContainsSubstring("the score of element " + std::to_string(place) + " of 'fc2.weight' by sick is not finite"));
+      for (auto const& s : said)
+        CHECK_THAT(s, ContainsSubstring("the score of element " + std::to_string(place) +
+                                        " of 'fc2.weight' by sick is not finite"));
     }
 }
 
@@ -352,12 +393,14 @@ template <class T, class Criterion> std::vector<double> scores_over(int tensor, 
     pleat::plan::plan p;
     p.global_batch = 16;
     p.tensor_ranks = tensor;
-    auto m = compress::widen<compress::prune>(par::build(par::tensor_parallel(network_of<T>(), {par::column("fc1.*"), par::row("fc2.*")}), p, w, {.seed = 3}));
+    auto m = compress::widen<compress::prune>(par::build(
+        par::tensor_parallel(network_of<T>(), {par::column("fc1.*"), par::row("fc2.*")}), p, w, {.seed = 3}));
     auto found = compress::detail::gather(m, "test", {}, nullptr);
     criterion.score(m, found);
     std::lock_guard const hold(lock);
     for (auto const& x : found)
-      for (index_t i = 0; i < x.size(); ++i) all[static_cast<std::size_t>(x.position(i))] = static_cast<double>(x.scores[static_cast<std::size_t>(i)]);
+      for (index_t i = 0; i < x.size(); ++i)
+        all[static_cast<std::size_t>(x.position(i))] = static_cast<double>(x.scores[static_cast<std::size_t>(i)]);
   });
   return all;
 }
@@ -367,7 +410,8 @@ TEST_CASE("normalised scores have the same bits however weights are cut") {
   auto const one = scores_over<double>(1, criterion);
   double squares = 0;
   for (std::size_t i = 0; i < 320; ++i) squares += one[i] * one[i];
-  CHECK(std::abs(squares - 320) < 320 * 0x1p-40);  // the root mean square is 1: 320 squares, each cut off 2⁻⁶² below the largest and rounded a few times
+  // the root mean square is 1: 320 squares, each cut off 2⁻⁶² below the largest and rounded a few times
+  CHECK(std::abs(squares - 320) < 320 * 0x1p-40);
   for (int const tensor : {2, 3, 4}) CHECK(scores_over<double>(tensor, criterion) == one);
 }
 
@@ -377,11 +421,14 @@ template <class T> auto build_16(pleat::world& w, par::loss_scale_options const&
   p.global_batch = 16;
   p.data_ranks = w.size();
   p.deterministic = true;
-  p.precision = std::is_same_v<T, pleat::half> ? pleat::plan::compute_precision::f16 : std::is_same_v<T, pleat::bfloat16> ? pleat::plan::compute_precision::bf16 : pleat::plan::compute_precision::f32;
+  p.precision = std::is_same_v<T, pleat::half>       ? pleat::plan::compute_precision::f16
+                : std::is_same_v<T, pleat::bfloat16> ? pleat::plan::compute_precision::bf16
+                                                     : pleat::plan::compute_precision::f32;
   return par::build(network_of<T>(), p, w, {.seed = 3, .loss_scale = scale});
 }
 
-TEMPLATE_TEST_CASE("networks of 16-bit numbers are pruned by every criterion; zeros stay zero while they train on", "", pleat::bfloat16, pleat::half) {
+TEMPLATE_TEST_CASE("networks of 16-bit numbers are pruned by every criterion; zeros stay zero while they train on", "",
+                   pleat::bfloat16, pleat::half) {
   auto w = alone();
   auto const train = data(64);
   auto const model = build_16<TestType>(w);
@@ -393,17 +440,22 @@ TEMPLATE_TEST_CASE("networks of 16-bit numbers are pruned by every criterion; ze
     CHECK(weight_zeros(small) == weights / 2);
     for (std::size_t p = 0; p < after.size(); p += 2) {
       CHECK(after[p].form == "masked");
-      for (std::size_t i = 0; stays && i < after[p].values.size(); ++i) CHECK((after[p].values[i] == 0 || after[p].values[i] == before[p].values[i]));
+      for (std::size_t i = 0; stays && i < after[p].values.size(); ++i)
+        CHECK((after[p].values[i] == 0 || after[p].values[i] == before[p].values[i]));
     }
   };
   auto const small = model | compress::prune{.sparsity = 0.5};
   check(small);
   auto const as_floats = values_of(wide | compress::prune{.sparsity = 0.5}), a = values_of(small);
   for (std::size_t p = 0; p < a.size(); ++p) CHECK(a[p].values == as_floats[p].values);
-  check(model | compress::prune_by<compress::taylor>{.sparsity = 0.5, .criterion = {.data = &train, .subset_size = 32}});
-  check(model | compress::prune_by<compress::normalised<compress::wanda>>{.sparsity = 0.5, .criterion = {{compress::calibration(train, 32)}}});
+  check(model |
+        compress::prune_by<compress::taylor>{.sparsity = 0.5, .criterion = {.data = &train, .subset_size = 32}});
+  check(model | compress::prune_by<compress::normalised<compress::wanda>>{
+                    .sparsity = 0.5, .criterion = {{compress::calibration(train, 32)}}});
   check(model | compress::prune{.pattern = compress::n_of_m{2, 4}});
-  check(model | compress::prune_by<compress::movement>{.sparsity = 0.5, .criterion = {.training = compress::fine_tune(train, quiet(1))}}, false);
+  check(model | compress::prune_by<compress::movement>{.sparsity = 0.5,
+                                                       .criterion = {.training = compress::fine_tune(train, quiet(1))}},
+        false);
   check(model | compress::sparse_gpt{.sparsity = 0.5, .samples = compress::calibration(train, 32)}, false);
   auto const measured = compress::measure("half of it", small, train);
   CHECK(measured.parameters - measured.nonzeros == weights / 2);
@@ -443,20 +495,25 @@ TEST_CASE("half: the loss scale is no part of a score, and a step that was skipp
   still.optimizer = pleat::nn::sgd{.learning_rate = 0};
   compress::taylor const slope{.data = &train, .subset_size = 320};
   compress::movement const drift{.training = compress::fine_tune(train, still)};
-  // Each factor of a score carries the roundings of a walk through three layers of half, 2^-11 each: a few per thousand, relative.
+  // Each factor of a score carries the roundings of a walk through three layers of half, 2^-11 each: a few per
+  // thousand, relative.
   auto const check = [&](auto const& criterion) {
     auto const as_floats = scores(wide, criterion);
     CHECK(apart(scores(build_16<pleat::half>(w, {.initial = 256}), criterion), as_floats) < 0.02);
-    CHECK(apart(scores(build_16<pleat::half>(w, {.initial = 256, .interval = 3}), criterion), as_floats) < 0.02);  // it grows on the way
+    // it grows on the way
+    CHECK(apart(scores(build_16<pleat::half>(w, {.initial = 256, .interval = 3}), criterion), as_floats) < 0.02);
     // Too large a scale: the first steps overflow. What is left are scores of the other batches, and fewer of them.
     auto const some = scores(build_16<pleat::half>(w, {.initial = 0x1p24, .largest = 0x1p24}), criterion);
-    double const share = std::accumulate(some.begin(), some.end(), 0.0, [](double s, double x) { return s + std::abs(x); }) / std::accumulate(as_floats.begin(), as_floats.end(), 0.0, [](double s, double x) { return s + std::abs(x); });
+    double const share =
+        std::accumulate(some.begin(), some.end(), 0.0, [](double s, double x) { return s + std::abs(x); }) /
+        std::accumulate(as_floats.begin(), as_floats.end(), 0.0, [](double s, double x) { return s + std::abs(x); });
     CHECK((share > 0.4 && share < 1));
   };
   check(slope);
   check(drift);
   compress::prune_by<compress::taylor> const hopeless{.criterion = {.data = &train, .subset_size = 16}};
-  CHECK_THROWS_MATCHES((build_16<pleat::half>(w, {.initial = 0x1p24, .largest = 0x1p24}) | hopeless), pleat::error, MessageMatches(ContainsSubstring("compress::taylor: a gradient overflowed in every step (1)")));
+  CHECK_THROWS_MATCHES((build_16<pleat::half>(w, {.initial = 0x1p24, .largest = 0x1p24}) | hopeless), pleat::error,
+                       MessageMatches(ContainsSubstring("compress::taylor: a gradient overflowed in every step (1)")));
 }
 
 }  // namespace

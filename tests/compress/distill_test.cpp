@@ -42,10 +42,13 @@ pleat::plan::plan plan_for(pleat::world& w) {
   return p;
 }
 auto student(pleat::world& w, std::uint64_t seed = 8) {
-  return pleat::parallel::build(nn::sequential(nn::linear("a", 20, 6), nn::relu(), nn::linear("b", 6, 4)), plan_for(w), w, {.seed = seed});
+  return pleat::parallel::build(nn::sequential(nn::linear("a", 20, 6), nn::relu(), nn::linear("b", 6, 4)), plan_for(w),
+                                w, {.seed = seed});
 }
 auto hinted(pleat::world& w, index_t width = 16, index_t unit = 2) {
-  return pleat::parallel::build(nn::sequential(nn::linear("a", 20, 6), nn::relu(), compress::hint("hint", 6, width, unit), nn::linear("b", 6, 4)), plan_for(w), w, {.seed = 8});
+  return pleat::parallel::build(
+      nn::sequential(nn::linear("a", 20, 6), nn::relu(), compress::hint("hint", 6, width, unit), nn::linear("b", 6, 4)),
+      plan_for(w), w, {.seed = 8});
 }
 auto trained(pleat::world& w, pleat::io::dataset const& d, index_t epochs = 6) {
   auto m = build(w);
@@ -57,7 +60,9 @@ compress::distill_options lessons(index_t epochs, double temperature = 4, double
 }
 struct scratch {
   std::string path;
-  explicit scratch(char const* name) : path((std::filesystem::temp_directory_path() / ("pleat-distill-" + std::to_string(::getpid()) + "-" + name)).string()) {}
+  explicit scratch(char const* name)
+      : path((std::filesystem::temp_directory_path() / ("pleat-distill-" + std::to_string(::getpid()) + "-" + name))
+                 .string()) {}
   ~scratch() { std::filesystem::remove(path); }
 };
 std::vector<std::byte> bytes_of(std::string const& path) {
@@ -135,7 +140,8 @@ TEST_CASE("the same bits on 1, 2, 3 and 4 ranks, from a model, from disk, with h
   }
 
   auto const large = trained(one, train, 2);
-  auto const here = pleat::run::file_image(student(one) | compress::distill(train, {compress::teacher(large)}, lessons(2)));
+  auto const here =
+      pleat::run::file_image(student(one) | compress::distill(train, {compress::teacher(large)}, lessons(2)));
   for (auto const& [ranks, students] : {std::pair{2, 1}, {3, 2}, {4, 3}, {4, 1}}) {
     std::vector<std::vector<std::byte>> images(static_cast<std::size_t>(ranks));
     std::vector<index_t> served(static_cast<std::size_t>(ranks));
@@ -143,7 +149,9 @@ TEST_CASE("the same bits on 1, 2, 3 and 4 ranks, from a model, from disk, with h
       auto const r = static_cast<std::size_t>(all.rank());
       bool const learns = all.rank() < students;
       pleat::world mine(all.split(learns ? 0 : 1 + all.rank(), all.rank()), 1);
-      if (learns) images[r] = pleat::run::file_image(student(mine) | compress::distill(train, {compress::remote_teacher(all, students, 4)}, lessons(2)));
+      if (learns)
+        images[r] = pleat::run::file_image(
+            student(mine) | compress::distill(train, {compress::remote_teacher(all, students, 4)}, lessons(2)));
       else {
         auto const own = trained(mine, train, 2);  // deterministic: the same teacher everywhere
         served[r] = compress::serve_students(compress::teacher(own), train, all, students);
@@ -154,17 +162,23 @@ TEST_CASE("the same bits on 1, 2, 3 and 4 ranks, from a model, from disk, with h
   }
 }
 
-TEST_CASE("a student in stages or sharded has the bytes of one rank's; cut over the tensor axis it learns the same, but for the order of sums") {
+TEST_CASE(
+    "a student in stages or sharded has the bytes of one rank's; cut over the tensor axis it learns the same, but for "
+    "the order of sums") {
   auto const train = data(80);
   auto const taught = [&](mesh const& l, bool hard, bool descent = false, index_t epochs = 2) {
     return file_over(l, [&](pleat::world& w) {
       pleat::world self(pleat::comm::communicator(pleat::comm::self{}), 1);
       auto const large = trained(self, train, 2);
       namespace par = pleat::parallel;
-      auto m = par::build(par::tensor_parallel(nn::sequential(nn::linear("a", 20, 6), nn::relu(), nn::linear("b", 6, 4)), {par::column("a.*"), par::row("b.*")}), plan_of(l), w, {.seed = 8});
+      auto m =
+          par::build(par::tensor_parallel(nn::sequential(nn::linear("a", 20, 6), nn::relu(), nn::linear("b", 6, 4)),
+                                          {par::column("a.*"), par::row("b.*")}),
+                     plan_of(l), w, {.seed = 8});
       auto options = lessons(epochs, 4, hard ? 0.5 : 0);
       if (descent) options.fit.optimizer = nn::sgd{.learning_rate = 0.05};
-      return std::move(m) | (compress::prune{.sparsity = 0.5} | compress::distill(train, {compress::teacher(large)}, options));
+      return std::move(m) |
+             (compress::prune{.sparsity = 0.5} | compress::distill(train, {compress::teacher(large)}, options));
     });
   };
   for (bool const hard : {false, true}) {
@@ -184,10 +198,11 @@ TEST_CASE("a student in stages or sharded has the bytes of one rank's; cut over 
       CAPTURE(l.data, l.tensor, l.stages, hard);
       (void)pleat::run::load(b, opened(taught(l, hard, true)));
       auto const y = values_of(b);
-      // Plain descent, which does not divide by gradients: a difference stays one of rounding. Pixels are at most 1.7 and weights at first 0.23 and
-      // 0.41, so a score is a sum of six terms of at most 20·1.7·0.23·0.41 = 3.2, which another order changes by at most 6·20·2⁻²⁴ = 7e-6. The slope
-      // of either loss in the scores changes by no more than they do, a gradient by at most 8 times that (as large are b's inputs): 6e-5. Ten steps of
-      // 0.05 make 3e-5 of it; three times that leaves room for weights that grow. What five steps of training do is far more.
+      // Plain descent, which does not divide by gradients: a difference stays one of rounding. Pixels are at most 1.7
+      // and weights at first 0.23 and 0.41, so a score is a sum of six terms of at most 20·1.7·0.23·0.41 = 3.2, which
+      // another order changes by at most 6·20·2⁻²⁴ = 7e-6. The slope of either loss in the scores changes by no more
+      // than they do, a gradient by at most 8 times that (as large are b's inputs): 6e-5. Ten steps of 0.05 make 3e-5
+      // of it; three times that leaves room for weights that grow. What five steps of training do is far more.
       float apart = 0, moved = 0;
       for (std::size_t p = 0; p < x.size(); ++p)
         for (std::size_t i = 0; i < x[p].values.size(); ++i) {
@@ -201,10 +216,13 @@ TEST_CASE("a student in stages or sharded has the bytes of one rank's; cut over 
   }
 }
 
-TEST_CASE("training that fails sends the teachers' ranks home: at a step, with an answer under way, before it begins; one student alone too") {
+TEST_CASE(
+    "training that fails sends the teachers' ranks home: at a step, with an answer under way, before it begins; one "
+    "student alone too") {
   auto const train = data(80);
   enum class failure { at_a_step, with_an_answer_under_way, before_it_begins, of_one_student };
-  for (auto const how : {failure::at_a_step, failure::with_an_answer_under_way, failure::before_it_begins, failure::of_one_student}) {
+  for (auto const how :
+       {failure::at_a_step, failure::with_an_answer_under_way, failure::before_it_begins, failure::of_one_student}) {
     CAPTURE(static_cast<int>(how));
     std::vector<std::string> said(3);
     index_t served = -1;
@@ -219,11 +237,16 @@ TEST_CASE("training that fails sends the teachers' ranks home: at a step, with a
       }
       auto options = lessons(2);
       if (how == failure::at_a_step || (how == failure::of_one_student && rank == 1))
-        options.fit.before_step = [n = 0]() mutable { if (++n == 2) throw std::runtime_error("enough"); };
+        options.fit.before_step = [n = 0]() mutable {
+          if (++n == 2) throw std::runtime_error("enough");
+        };
       if (how == failure::before_it_begins) options.temperature = 0;
       std::vector<compress::teacher> teachers;
       if (how == failure::with_an_answer_under_way)
-        teachers.push_back(compress::teacher({.name = "silent", .ask = [](compress::question const&, compress::answer&) { throw std::runtime_error("enough"); }}));
+        teachers.push_back(
+            compress::teacher({.name = "silent", .ask = [](compress::question const&, compress::answer&) {
+                                 throw std::runtime_error("enough");
+                               }}));
       teachers.push_back(compress::remote_teacher(all, 2, 4));
       auto m = student(mine);
       try {
@@ -236,14 +259,17 @@ TEST_CASE("training that fails sends the teachers' ranks home: at a step, with a
       }
     };
     if (how == failure::of_one_student) {
-      CHECK_THROWS_MATCHES(pleat::comm::run_local(3, lesson), std::runtime_error, MessageMatches(ContainsSubstring("enough")));
+      CHECK_THROWS_MATCHES(pleat::comm::run_local(3, lesson), std::runtime_error,
+                           MessageMatches(ContainsSubstring("enough")));
       CHECK(said[1] == "enough");
       CHECK_THAT(said[0], ContainsSubstring("rank 1"));  // it ended early
       continue;
     }
     pleat::comm::run_local(3, lesson);
     CHECK((served >= 0 && served < 80));
-    for (std::size_t r = 0; r < 2; ++r) CHECK_THAT(said[r], ContainsSubstring(how == failure::before_it_begins ? "the temperature must be positive" : "enough"));
+    for (std::size_t r = 0; r < 2; ++r)
+      CHECK_THAT(said[r],
+                 ContainsSubstring(how == failure::before_it_begins ? "the temperature must be positive" : "enough"));
   }
 }
 
@@ -257,7 +283,8 @@ TEST_CASE("all scores on disk teach like the model, the largest few nearly") {
   CHECK(whole.dropped_max == 0);
   CHECK((top.dropped_mean > 0 && top.dropped_mean <= top.dropped_max && top.dropped_max < 0.5));
   auto const direct = student(w) | compress::distill(train, {compress::teacher(large)}, lessons(2));
-  CHECK(pleat::run::file_image(student(w) | compress::distill(train, {compress::cached_teacher(all.path, train)}, lessons(2))) == pleat::run::file_image(direct));
+  CHECK(pleat::run::file_image(student(w) | compress::distill(train, {compress::cached_teacher(all.path, train)},
+                                                              lessons(2))) == pleat::run::file_image(direct));
   auto const near = student(w) | compress::distill(train, {compress::cached_teacher(some.path, train)}, lessons(2));
   CHECK(apart(near, direct, train) < 0.1 * apart(student(w), direct, train));
   // What the largest two leave is shared evenly: the sum of exponentials stays.
@@ -266,7 +293,8 @@ TEST_CASE("all scores on disk teach like the model, the largest few nearly") {
   compress::teacher(large).ask({&train, first, {}}, exact);
   compress::cached_teacher(some.path, train).ask({&train, first, {}}, rough);
   double a = 0, b = 0;
-  for (std::size_t j = 0; j < 4; ++j) a += std::exp(static_cast<double>(exact.scores[j])), b += std::exp(static_cast<double>(rough.scores[j]));
+  for (std::size_t j = 0; j < 4; ++j)
+    a += std::exp(static_cast<double>(exact.scores[j])), b += std::exp(static_cast<double>(rough.scores[j]));
   CHECK(std::fabs(a - b) < 1e-5 * a);
 }
 
@@ -276,11 +304,13 @@ TEST_CASE("a file of targets that was altered, or is another's, is refused by na
   auto const large = trained(w, train, 1);
   scratch file("bad");
   compress::cache_targets(compress::teacher(large), train, w.comm, file.path, 2);
-  CHECK_THROWS_MATCHES(compress::cache_targets(compress::teacher(large), train, w.comm, file.path, 2, 0), pleat::error, MessageMatches(ContainsSubstring("batch is 0, expected at least one")));
+  CHECK_THROWS_MATCHES(compress::cache_targets(compress::teacher(large), train, w.comm, file.path, 2, 0), pleat::error,
+                       MessageMatches(ContainsSubstring("batch is 0, expected at least one")));
   auto const good = bytes_of(file.path);
   auto const refused = [&](std::vector<std::byte> const& bytes, std::string const& words) {
     pleat::io::write_file(file.path, std::span<std::byte const>(bytes));
-    CHECK_THROWS_MATCHES(compress::read_targets(file.path, train), pleat::error, MessageMatches(ContainsSubstring(words)));
+    CHECK_THROWS_MATCHES(compress::read_targets(file.path, train), pleat::error,
+                         MessageMatches(ContainsSubstring(words)));
   };
   auto const replaced = [&](std::string_view from, std::string_view to) {
     std::string text(reinterpret_cast<char const*>(good.data()), good.size());
@@ -301,12 +331,15 @@ TEST_CASE("a file of targets that was altered, or is another's, is refused by na
   refused(flipped, "it was altered or damaged");
   refused(replaced("\"pleat.targets\":\"1\"", "\"pleat.targets\":\"7\""), "of version 7");
   refused(replaced("\"pleat.targets\":\"1\"", "\"pleat.tirgets\":\"1\""), "this is no file of targets");
-  refused(replaced("\"pleat.targets.classes\":\"4\"", "\"pleat.targets.classes\":\"1\""), "expected [samples, k] with k from 1 to 1");
+  refused(replaced("\"pleat.targets.classes\":\"4\"", "\"pleat.targets.classes\":\"1\""),
+          "expected [samples, k] with k from 1 to 1");
   pleat::io::write_file(file.path, std::span<std::byte const>(good));
   auto other = train;
   other.pixels[7] ^= 1;
-  CHECK_THROWS_MATCHES(compress::read_targets(file.path, other), pleat::error, MessageMatches(ContainsSubstring("belong to another data set")));
-  CHECK_THROWS_MATCHES(compress::read_targets(file.path, data(25)), pleat::error, MessageMatches(ContainsSubstring("targets of 24 samples")));
+  CHECK_THROWS_MATCHES(compress::read_targets(file.path, other), pleat::error,
+                       MessageMatches(ContainsSubstring("belong to another data set")));
+  CHECK_THROWS_MATCHES(compress::read_targets(file.path, data(25)), pleat::error,
+                       MessageMatches(ContainsSubstring("targets of 24 samples")));
   // Good checksums of bad numbers.
   auto const forged = [&](auto&& change, std::string const& words) {
     auto t = compress::read_targets(file.path, train);
@@ -317,7 +350,8 @@ TEST_CASE("a file of targets that was altered, or is another's, is refused by na
   };
   forged([](auto& t) { t.labels[3] = 4; }, "class 4 of sample 1, expected 0 to 3");
   forged([](auto& t) { t.labels[3] = t.labels[2]; }, "of sample 1 is there twice");
-  forged([](auto& t) { t.scores[2] = std::numeric_limits<float>::quiet_NaN(); }, "a score of sample 1 is NaN or infinite");
+  forged([](auto& t) { t.scores[2] = std::numeric_limits<float>::quiet_NaN(); },
+         "a score of sample 1 is NaN or infinite");
   forged([](auto& t) { t.scores[3] = t.scores[2] + 1; }, "the scores of sample 1 do not descend");
   forged([](auto& t) { t.rest[1] = std::numeric_limits<float>::infinity(); }, "what is left of sample 1 is NaN");
 }
@@ -337,7 +371,7 @@ TEST_CASE("hints: the student's features come nearer, the gradient is right, not
   auto const [without, other] = fit_with(0);
   CHECK(with.front() > without.front());  // the features' part counts
   CHECK(with.back() < with.front());
-  CHECK(image != other);                  // and is learned from
+  CHECK(image != other);  // and is learned from
   auto const bare = compress::without_hints(hinted(w));
   auto const names = values_of(bare);
   CHECK(std::none_of(names.begin(), names.end(), [](auto const& p) { return p.name.starts_with("hint"); }));
@@ -347,13 +381,13 @@ TEST_CASE("hints: the student's features come nearer, the gradient is right, not
   (void)pleat::run::fit(h, train, quiet(1));
   (void)pleat::run::fit(plain, train, quiet(1));
   CHECK(apart(h, plain, train) == 0);
-
 }
 
 TEST_CASE("the gradient of the features' loss is its derivative, for the adapter and for what lies below") {
   using dense = pleat::codec::forms<pleat::codec::dense<double>>;
   auto w = alone();
-  auto m = pleat::parallel::build(nn::sequential(nn::linear<dense>("a", 3, 2), compress::hint<double>("h", 2, 4, 1)), plan_for(w), w, {.seed = 2});
+  auto m = pleat::parallel::build(nn::sequential(nn::linear<dense>("a", 3, 2), compress::hint<double>("h", 2, 4, 1)),
+                                  plan_for(w), w, {.seed = 2});
   using tensor = typename decltype(m)::tensor_type;
   auto& c = m.context();
   auto const tensor_of = [&](extents const& e, double step) {
@@ -407,7 +441,8 @@ TEST_CASE("a pruned teacher may be its own student: zeros stay zeros") {
   auto w = alone();
   auto const train = data(160);
   auto const large = trained(w, train);
-  auto const small = large | (compress::prune{.sparsity = 0.8} | compress::distill(train, {compress::teacher(large)}, lessons(4)));
+  auto const small =
+      large | (compress::prune{.sparsity = 0.8} | compress::distill(train, {compress::teacher(large)}, lessons(4)));
   CHECK(weight_zeros(small) >= std::llround(0.8 * static_cast<double>(weights)));
   CHECK(apart(small, large, train) < apart(large | compress::prune{.sparsity = 0.8}, large, train));
 }
@@ -424,10 +459,10 @@ TEST_CASE("a teacher's score that is no number is refused by teacher, sample and
         auto const large = build(w);
         compress::teacher const good(large);
         compress::teacher const sick({.name = "sick", .ask = [&](compress::question const& q, compress::answer& a) {
-          good.ask(q, a);
-          for (std::size_t i = 0; i < q.samples.size(); ++i)
-            if (q.samples[i] == 17) a.scores[4 * i + 2] = bad;
-        }});
+                                        good.ask(q, a);
+                                        for (std::size_t i = 0; i < q.samples.size(); ++i)
+                                          if (q.samples[i] == 17) a.scores[4 * i + 2] = bad;
+                                      }});
         auto m = student(w);
         try {
           (void)compress::distill(train, {good, sick}, lessons(1)).fit(m);
@@ -444,26 +479,41 @@ TEST_CASE("what cannot teach or learn is refused in words") {
   auto w = alone();
   auto const train = data(32);
   auto const large = build(w);
-  auto const refused = [&](auto&& f, std::string const& words) { CHECK_THROWS_MATCHES(f(), pleat::error, MessageMatches(ContainsSubstring(words))); };
+  auto const refused = [&](auto&& f, std::string const& words) {
+    CHECK_THROWS_MATCHES(f(), pleat::error, MessageMatches(ContainsSubstring(words)));
+  };
   refused([&] { compress::distill(train, {}); }, "the list of teachers is empty");
   for (double const t : {0.0, -1.0, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()})
-    refused([&] { compress::distill(train, {compress::teacher(large)}, lessons(1, t)); }, "the temperature must be positive");
-  refused([&] { compress::distill(train, {compress::teacher(large)}, lessons(1, 4, 1.5)); }, "hard_weight must lie in [0, 1]");
-  refused([&] { compress::distill(train, {compress::teacher(large)}, {.feature_weight = -1}); }, "feature_weight must not be negative");
+    refused([&] { compress::distill(train, {compress::teacher(large)}, lessons(1, t)); },
+            "the temperature must be positive");
+  refused([&] { compress::distill(train, {compress::teacher(large)}, lessons(1, 4, 1.5)); },
+          "hard_weight must lie in [0, 1]");
+  refused([&] { compress::distill(train, {compress::teacher(large)}, {.feature_weight = -1}); },
+          "feature_weight must not be negative");
   refused([&] { compress::teacher(large, 0); }, "a teacher's weight must be positive");
-  refused([&] { (void)(hinted(w, 17) | compress::distill(train, {compress::teacher(large)}, lessons(1))); }, "the teacher has 16 elements per sample after unit 2, the hint says 17");
-  refused([&] { (void)(hinted(w, 16, 9) | compress::distill(train, {compress::teacher(large)}, lessons(1))); }, "a feature after unit 9 of a teacher of 5 units");
+  refused([&] { (void)(hinted(w, 17) | compress::distill(train, {compress::teacher(large)}, lessons(1))); },
+          "the teacher has 16 elements per sample after unit 2, the hint says 17");
+  refused([&] { (void)(hinted(w, 16, 9) | compress::distill(train, {compress::teacher(large)}, lessons(1))); },
+          "a feature after unit 9 of a teacher of 5 units");
   refused([&] { compress::hint("h", 0, 1, 1); }, "must be positive");
   auto five = pleat::parallel::build(nn::sequential(nn::linear("c", 20, 5)), plan_for(w), w, {});
-  refused([&] { (void)(student(w) | compress::distill(train, {compress::teacher(large), compress::teacher(five)}, lessons(1))); }, "teacher 1 (a model) has 5 classes, the student 4");
+  refused(
+      [&] {
+        (void)(student(w) | compress::distill(train, {compress::teacher(large), compress::teacher(five)}, lessons(1)));
+      },
+      "teacher 1 (a model) has 5 classes, the student 4");
   scratch file("refuse");
-  refused([&] { compress::cache_targets(compress::teacher(large), train, w.comm, file.path, 5); }, "top_k is 5, the teacher has 4 classes");
+  refused([&] { compress::cache_targets(compress::teacher(large), train, w.comm, file.path, 5); },
+          "top_k is 5, the teacher has 4 classes");
   refused([&] { compress::cache_targets(compress::teacher(large), train, w.comm, file.path, -1); }, "top_k is -1");
   refused([&] { compress::cache_targets(compress::teacher(large), data(0), w.comm, file.path); }, "is empty");
   compress::cache_targets(compress::teacher(large), train, w.comm, file.path);
-  refused([&] { (void)(hinted(w) | compress::distill(train, {compress::cached_teacher(file.path, train)}, lessons(1))); }, "gives scores only");
+  refused(
+      [&] { (void)(hinted(w) | compress::distill(train, {compress::cached_teacher(file.path, train)}, lessons(1))); },
+      "gives scores only");
   refused([&] { (void)compress::remote_teacher(w.comm, 1, 4); }, "both students and teachers need at least one");
-  refused([&] { compress::serve_students(compress::teacher(large), train, w.comm, 0); }, "both students and teachers need at least one");
+  refused([&] { compress::serve_students(compress::teacher(large), train, w.comm, 0); },
+          "both students and teachers need at least one");
 }
 
 }  // namespace

@@ -20,7 +20,8 @@ error_norms norms(double max, double frobenius) {
   e.frobenius = frobenius;
   return e;
 }
-weight_error row(std::string weight, std::string form, error_kind kind, error_norms predicted, error_norms measured, error_norms total, double norm = 4) {
+weight_error row(std::string weight, std::string form, error_kind kind, error_norms predicted, error_norms measured,
+                 error_norms total, double norm = 4) {
   weight_error e;
   e.weight = std::move(weight), e.form = std::move(form), e.kind = kind;
   e.predicted = predicted, e.measured = measured, e.total = total, e.norm = norm;
@@ -29,8 +30,10 @@ weight_error row(std::string weight, std::string form, error_kind kind, error_no
 
 error_ledger example() {
   error_ledger l;
-  l.add("prune 0.5", {row("a", "masked", error_kind::bounded, norms(0.5, 1), norms(0.5, 1), norms(0.5, 1)), row("b", "dense", error_kind::exact, {}, {}, {})});
-  l.add("gptq", {row("a", "int8", error_kind::measured, norms(9, 9), norms(0.25, 0.5), norms(0.625, 1.25)), row("b", "int8", error_kind::bounded, norms(0.125, 0.25), norms(0.125, 0.2), norms(0.125, 0.2))});
+  l.add("prune 0.5", {row("a", "masked", error_kind::bounded, norms(0.5, 1), norms(0.5, 1), norms(0.5, 1)),
+                      row("b", "dense", error_kind::exact, {}, {}, {})});
+  l.add("gptq", {row("a", "int8", error_kind::measured, norms(9, 9), norms(0.25, 0.5), norms(0.625, 1.25)),
+                 row("b", "int8", error_kind::bounded, norms(0.125, 0.25), norms(0.125, 0.2), norms(0.125, 0.2))});
   return l;
 }
 
@@ -47,8 +50,10 @@ TEST_CASE("bounds of stages add up; where nothing was promised, what was measure
 
 TEST_CASE("training begins anew: what it moved is no error, and later stages are compared with the trained weight") {
   auto l = example();
-  l.add("fine_tune", {row("a", "int8", error_kind::exact, {}, {}, norms(0.625, 1.25)), row("b", "masked", error_kind::trained, {}, norms(3, 7), norms(3, 7))});
-  CHECK((l.find("b")->since == "fine_tune" && l.find("b")->bound.max == 0 && l.find("b")->total.max == 0 && l.find("b")->measured.max == 3));
+  l.add("fine_tune", {row("a", "int8", error_kind::exact, {}, {}, norms(0.625, 1.25)),
+                      row("b", "masked", error_kind::trained, {}, norms(3, 7), norms(3, 7))});
+  CHECK((l.find("b")->since == "fine_tune" && l.find("b")->bound.max == 0 && l.find("b")->total.max == 0 &&
+         l.find("b")->measured.max == 3));
   CHECK((l.find("a")->since.empty() && l.find("a")->bound.max == 0.75));
   l.add("int8", {row("b", "int8", error_kind::bounded, norms(1, 2), norms(1, 1), norms(1, 1))});
   CHECK((l.find("b")->since == "fine_tune" && l.find("b")->bound.frobenius == 2));
@@ -82,7 +87,7 @@ TEST_CASE("the table is aligned and leaves out what did not change; nothing at a
     if (count == 0) width = line.size();
     CHECK(line.size() == width);
   }
-  CHECK(count == 2 + 3);  // b was not touched by the first stage
+  CHECK(count == 2 + 3);                                // b was not touched by the first stage
   CHECK_THAT(out.str(), ContainsSubstring("31.25 %"));  // 1.25 of 4
   error_ledger{}.print(nothing);
   CHECK(nothing.str() == "no weight was changed\n");
@@ -91,8 +96,12 @@ TEST_CASE("the table is aligned and leaves out what did not change; nothing at a
 TEST_CASE("JSON: every key; null where nothing was promised") {
   auto const text = example().json();
   CHECK_THAT(text, ContainsSubstring(R"({"name": "prune 0.5", "weights": [)"));
-  CHECK_THAT(text, ContainsSubstring(R"({"weight": "a", "form": "masked", "kind": "bounded", "since": "", "holds": true, "norm": 4, "predicted": {"max": 0.5, "frobenius": 1}, "measured": {"max": 0.5, "frobenius": 1}, "bound": {"max": 0.5, "frobenius": 1}, "total": {"max": 0.5, "frobenius": 1}})"));
-  CHECK_THAT(text, ContainsSubstring(R"("kind": "measured", "since": "", "holds": true, "norm": 4, "predicted": null)"));
+  CHECK_THAT(
+      text,
+      ContainsSubstring(
+          R"({"weight": "a", "form": "masked", "kind": "bounded", "since": "", "holds": true, "norm": 4, "predicted": {"max": 0.5, "frobenius": 1}, "measured": {"max": 0.5, "frobenius": 1}, "bound": {"max": 0.5, "frobenius": 1}, "total": {"max": 0.5, "frobenius": 1}})"));
+  CHECK_THAT(text,
+             ContainsSubstring(R"("kind": "measured", "since": "", "holds": true, "norm": 4, "predicted": null)"));
   CHECK(error_ledger{}.json() == "[]");
 }
 

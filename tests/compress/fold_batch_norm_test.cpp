@@ -29,7 +29,8 @@ using Catch::Matchers::MessageMatches;
 
 /// A convolution without and a linear layer with a bias, each before a norm; a norm after an activation.
 auto normed() {
-  return nn::sequential(nn::conv2d("conv", 1, 6, 3, {.bias = false}), nn::batch_norm("bn1", 6), nn::relu(), nn::flatten(), nn::linear("fc1", 36, 12), nn::batch_norm("bn2", 12), nn::relu(),
+  return nn::sequential(nn::conv2d("conv", 1, 6, 3, {.bias = false}), nn::batch_norm("bn1", 6), nn::relu(),
+                        nn::flatten(), nn::linear("fc1", 36, 12), nn::batch_norm("bn2", 12), nn::relu(),
                         nn::batch_norm("bn3", 12), nn::linear("fc2", 12, 4));
 }
 /// Trained a little, so that statistics, scales and shifts are not what they were.
@@ -62,8 +63,9 @@ TEST_CASE("answers stay the same but for rounding, and the norms' parameters are
   auto const a = answers(model, test), b = answers(folded, test);
   float largest = 0;
   for (float const x : a) largest = std::max(largest, std::abs(x));
-  // Three layers of at most 36 terms, each with a rounding of half a unit in the last place on either side, through norms that do not
-  // grow relative errors by more than their 1/√variance, below 2⁶ here: 2·3·36·2⁶·2⁻²⁴ of the largest answer.
+  // Three layers of at most 36 terms, each with a rounding of half a unit in the last place on either side, through
+  // norms that do not grow relative errors by more than their 1/√variance, below 2⁶ here: 2·3·36·2⁶·2⁻²⁴ of the largest
+  // answer.
   for (std::size_t i = 0; i < a.size(); ++i) CHECK(std::abs(a[i] - b[i]) <= largest * 0x1p-10f);
   CHECK(a != std::vector<float>(a.size(), a[0]));
   CHECK(folded.arena().find("bn1.weight") == -1);
@@ -90,7 +92,8 @@ TEST_CASE("a folded model trains on, is saved, and is loaded into a spec that sa
 TEST_CASE("zeros stay zeros, then codes: prune, fold, quantize in one pipeline") {
   auto w = alone();
   auto const model = trained(w);
-  auto const small = model | (compress::prune{.sparsity = 0.5} | compress::fold_batch_norm{.on_note = [](std::string_view) {}} | compress::quantize<>{});
+  auto const small = model | (compress::prune{.sparsity = 0.5} |
+                              compress::fold_batch_norm{.on_note = [](std::string_view) {}} | compress::quantize<>{});
   auto const pruned = values_of(model | compress::prune{.sparsity = 0.5}), after = values_of(small);
   for (auto const& p : pruned)
     for (auto const& q : after)
@@ -101,7 +104,9 @@ TEST_CASE("zeros stay zeros, then codes: prune, fold, quantize in one pipeline")
       }
 }
 
-TEST_CASE("networks in stages: norms and the layers before them may be on different ranks, parameters in pieces; the bytes of one rank") {
+TEST_CASE(
+    "networks in stages: norms and the layers before them may be on different ranks, parameters in pieces; the bytes "
+    "of one rank") {
   auto w = alone();
   auto const image = pleat::run::file_image(trained(w));
   auto const on = [&](pleat::world& mine, mesh const& l, std::vector<index_t> cuts) {
@@ -112,7 +117,9 @@ TEST_CASE("networks in stages: norms and the layers before them may be on differ
     return m;
   };
   compress::fold_batch_norm const fold{.on_note = [](std::string_view) {}};
-  auto const folded = [&](mesh const& l, std::vector<index_t> const& cuts) { return file_over(l, [&](pleat::world& mine) { return on(mine, l, cuts) | fold; }); };
+  auto const folded = [&](mesh const& l, std::vector<index_t> const& cuts) {
+    return file_over(l, [&](pleat::world& mine) { return on(mine, l, cuts) | fold; });
+  };
   auto const reference = folded({}, {});
   for (auto const& [data_ranks, state] : {std::pair{1, 0}, {2, 0}, {2, 3}}) {
     CAPTURE(data_ranks, state);
@@ -143,15 +150,19 @@ TEST_CASE("networks in stages: norms and the layers before them may be on differ
 
 TEST_CASE("bad input: nothing to fold, statistics that are none, weights in codes") {
   auto w = alone();
-  CHECK_THROWS_MATCHES(build(w) | compress::fold_batch_norm{}, pleat::error, MessageMatches(ContainsSubstring("no batch norm can be folded")));
+  CHECK_THROWS_MATCHES(build(w) | compress::fold_batch_norm{}, pleat::error,
+                       MessageMatches(ContainsSubstring("no batch norm can be folded")));
   auto model = trained(w);
   set_values(model, "bn2.running_var", std::vector<float>(12, -1.0f));
-  CHECK_THROWS_MATCHES(model | compress::fold_batch_norm{}, pleat::error, MessageMatches(ContainsSubstring("feature 0 of 'bn2'") && ContainsSubstring("variance -1")));
+  CHECK_THROWS_MATCHES(model | compress::fold_batch_norm{}, pleat::error,
+                       MessageMatches(ContainsSubstring("feature 0 of 'bn2'") && ContainsSubstring("variance -1")));
   set_values(model, "bn2.running_var", std::vector<float>(12, std::numeric_limits<float>::quiet_NaN()));
   CHECK_THROWS_MATCHES(model | compress::fold_batch_norm{}, pleat::error, MessageMatches(ContainsSubstring("'bn2'")));
   // A set that may hold codes does not compile (tests/compile_fail); in place the words come at run time.
   auto coded = trained(w) | compress::quantize<>{};
-  CHECK_THROWS_MATCHES(compress::fold_batch_norm{}.run(coded), pleat::error, MessageMatches(ContainsSubstring("'conv.weight' is stored as 'int8'") && ContainsSubstring("Fold before quantizing")));
+  CHECK_THROWS_MATCHES(compress::fold_batch_norm{}.run(coded), pleat::error,
+                       MessageMatches(ContainsSubstring("'conv.weight' is stored as 'int8'") &&
+                                      ContainsSubstring("Fold before quantizing")));
 }
 
 }  // namespace

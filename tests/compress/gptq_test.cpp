@@ -51,14 +51,18 @@ pleat::io::dataset waves(index_t n) {
     d.labels.push_back(static_cast<int>(i % 4));
     for (int y = 0; y < 16; ++y)
       for (int x = 0; x < 16; ++x) {
-        double const v = a[0] * std::sin(0.4 * x) + a[1] * std::cos(0.3 * y) + a[2] * std::sin(0.2 * (x + y)) + a[3] + 0.1 * s.uniform(static_cast<std::uint64_t>(i * 300 + 4 + y * 16 + x));
+        double const v = a[0] * std::sin(0.4 * x) + a[1] * std::cos(0.3 * y) + a[2] * std::sin(0.2 * (x + y)) + a[3] +
+                         0.1 * s.uniform(static_cast<std::uint64_t>(i * 300 + 4 + y * 16 + x));
         d.pixels.push_back(static_cast<std::uint8_t>(std::clamp(128 + 90 * v, 0.0, 255.0)));
       }
   }
   return d;
 }
 /// Columns 256, 64 and 128: blocks of 256 divide the first only.
-auto wide() { return nn::sequential(nn::linear("fc1", 256, 64), nn::relu(), nn::linear("fc2", 64, 128), nn::relu(), nn::linear("fc3", 128, 4)); }
+auto wide() {
+  return nn::sequential(nn::linear("fc1", 256, 64), nn::relu(), nn::linear("fc2", 64, 128), nn::relu(),
+                        nn::linear("fc3", 128, 4));
+}
 auto wide_model(pleat::world& w) {
   pleat::plan::plan p;
   p.global_batch = 16;
@@ -68,7 +72,9 @@ auto wide_model(pleat::world& w) {
 }
 /// With convolutions in two groups.
 auto conv_net() {
-  return nn::sequential(nn::conv2d("conv1", 1, 8, 3, {.padding = 1}), nn::relu(), nn::conv2d("conv2", 8, 6, 3, {.stride = 2, .groups = 2}), nn::relu(), nn::flatten(), nn::linear("fc", 294, 4));
+  return nn::sequential(nn::conv2d("conv1", 1, 8, 3, {.padding = 1}), nn::relu(),
+                        nn::conv2d("conv2", 8, 6, 3, {.stride = 2, .groups = 2}), nn::relu(), nn::flatten(),
+                        nn::linear("fc", 294, 4));
 }
 
 TEST_CASE("better than rounding in its own norm, on every layer, in every form and order") {
@@ -78,7 +84,12 @@ TEST_CASE("better than rounding in its own norm, on every layer, in every form a
   for (auto const order : {compress::act_order::natural, compress::act_order::static_groups})
     for (auto const& form : {"int4_g32", "q4_0", "q4_1", "q4_K", "q6_K", "int8"}) {
       std::vector<compress::gptq_result> layers;
-      auto const small = model | every{.data = compress::calibration(train), .actorder = order, .forms = {{"*", form}}, .misfit = compress::misfit::ignore, .on_layer = [&](auto const& l) { layers.push_back(l); }, .on_note = [](std::string_view) {}};
+      auto const small = model | every{.data = compress::calibration(train),
+                                       .actorder = order,
+                                       .forms = {{"*", form}},
+                                       .misfit = compress::misfit::ignore,
+                                       .on_layer = [&](auto const& l) { layers.push_back(l); },
+                                       .on_note = [](std::string_view) {}};
       bool const k = std::string_view(form).ends_with("_K");
       REQUIRE(layers.size() == (k ? 1u : 3u));
       auto const after = values_of(small);
@@ -95,12 +106,15 @@ TEST_CASE("better than rounding in its own norm, on every layer, in every form a
   pleat::plan::plan p;
   p.global_batch = 16;
   auto const convolved = pleat::parallel::build(conv_net(), p, w, {.seed = 5});
-  (void)(convolved | compress::gptq<int8>{.data = compress::calibration(train), .sequential = false, .on_layer = [&](auto const& l) { layers.push_back(l); }});
+  (void)(convolved | compress::gptq<int8>{.data = compress::calibration(train),
+                                          .sequential = false,
+                                          .on_layer = [&](auto const& l) { layers.push_back(l); }});
   REQUIRE(layers.size() == 3);
   for (auto const& l : layers) CHECK(l.loss < l.rounding);
 }
 
-/// GPTQ as it is defined, for one row: the inverse by elimination, columns one after the other, each removed from the inverse.
+/// GPTQ as it is defined, for one row: the inverse by elimination, columns one after the other, each removed from the
+/// inverse.
 std::vector<float> by_definition(std::vector<double> w, std::vector<double> h, float scale) {
   std::size_t const n = w.size();
   std::vector<double> inv(n * n, 0.0);
@@ -122,7 +136,8 @@ std::vector<float> by_definition(std::vector<double> w, std::vector<double> h, f
     for (std::size_t j = i; j < n; ++j) w[j] -= e * inv[i * n + j];
     auto const before = inv;
     for (std::size_t r = i + 1; r < n; ++r)
-      for (std::size_t j = i + 1; j < n; ++j) inv[r * n + j] -= before[r * n + i] * before[i * n + j] / before[i * n + i];
+      for (std::size_t j = i + 1; j < n; ++j)
+        inv[r * n + j] -= before[r * n + i] * before[i * n + j] / before[i * n + i];
   }
   return out;
 }
@@ -132,7 +147,8 @@ TEST_CASE("the numbers are those of the definition, in either order of the colum
   auto const model = build(w);
   auto train = data(64);
   for (std::size_t i = 0; i < train.pixels.size(); ++i)  // columns of other sizes: the larger ones lie behind
-    train.pixels[i] = static_cast<std::uint8_t>(100 + (static_cast<int>(train.pixels[i]) - 100) * static_cast<int>(2 + i % 20) / 22);
+    train.pixels[i] =
+        static_cast<std::uint8_t>(100 + (static_cast<int>(train.pixels[i]) - 100) * static_cast<int>(2 + i % 20) / 22);
   // H from the bytes themselves.
   std::size_t const n = 20;
   std::vector<double> h(n * n, 0.0);
@@ -140,7 +156,9 @@ TEST_CASE("the numbers are those of the definition, in either order of the colum
   for (std::size_t s = 0; s < 64; ++s)
     for (std::size_t i = 0; i < n; ++i)
       for (std::size_t j = 0; j < n; ++j) {
-        auto const x = [&](std::size_t k) { return static_cast<double>((static_cast<float>(train.pixels[s * n + k]) - train.mean) * train.scale); };
+        auto const x = [&](std::size_t k) {
+          return static_cast<double>((static_cast<float>(train.pixels[s * n + k]) - train.mean) * train.scale);
+        };
         h[i * n + j] += 2.0 / 64 * x(i) * x(j);
       }
   for (std::size_t i = 0; i < n; ++i) mean += h[i * n + i] / static_cast<double>(n);
@@ -150,11 +168,14 @@ TEST_CASE("the numbers are those of the definition, in either order of the colum
   for (auto const walk : {compress::act_order::natural, compress::act_order::static_groups}) {
     std::vector<std::size_t> order(n);
     std::iota(order.begin(), order.end(), std::size_t{0});
-    if (walk == compress::act_order::static_groups) std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return h[a * n + a] > h[b * n + b]; });
+    if (walk == compress::act_order::static_groups)
+      std::stable_sort(order.begin(), order.end(),
+                       [&](std::size_t a, std::size_t b) { return h[a * n + a] > h[b * n + b]; });
     std::vector<double> walked(n * n);
     for (std::size_t i = 0; i < n; ++i)
       for (std::size_t j = 0; j < n; ++j) walked[i * n + j] = h[order[i] * n + order[j]];
-    auto const after = values_of(model | compress::gptq<int8>{.data = compress::calibration(train), .actorder = walk})[0].values;
+    auto const after =
+        values_of(model | compress::gptq<int8>{.data = compress::calibration(train), .actorder = walk})[0].values;
     for (std::size_t r = 0; r < 16; ++r) {
       std::vector<double> row;
       float amax = 0;
@@ -163,26 +184,31 @@ TEST_CASE("the numbers are those of the definition, in either order of the colum
         amax = std::max(amax, static_cast<float>(std::abs(row.back())));
       }
       auto const expected = by_definition(row, walked, amax / 127.0f);
-      for (std::size_t i = 0; i < n; ++i) CHECK(after[r * n + order[i]] == expected[i]);  // codes are integers: the two ways' roundings do not show
+      // codes are integers: the two ways' roundings do not show
+      for (std::size_t i = 0; i < n; ++i) CHECK(after[r * n + order[i]] == expected[i]);
     }
     both.push_back(after);
   }
   CHECK(both[0] != both[1]);  // the order was another one, and it shows
 }
 
-TEST_CASE("static groups keep the steps of the original row; in natural order a group's step is found when its turn comes") {
+TEST_CASE(
+    "static groups keep the steps of the original row; in natural order a group's step is found when its turn comes") {
   auto w = alone();
   auto const model = wide_model(w);
   auto const train = waves(64);
   auto const rounded = values_of(model | compress::quantize<g32>{})[0].values;
   auto const off_step = [&](compress::act_order order) {
-    auto const v = values_of(model | compress::gptq<g32>{.data = compress::calibration(train), .actorder = order})[0].values;
+    auto const v =
+        values_of(model | compress::gptq<g32>{.data = compress::calibration(train), .actorder = order})[0].values;
     int groups = 0;
     for (std::size_t at = 0; at < v.size(); at += 32) {
       float amax = 0;
       for (std::size_t j = at; j < at + 32; ++j) amax = std::max(amax, std::abs(rounded[j]));
       float const step = amax / 7;  // exactly: the code ±7 of the step, a half
-      groups += std::any_of(v.begin() + static_cast<std::ptrdiff_t>(at), v.begin() + static_cast<std::ptrdiff_t>(at) + 32, [&](float x) { return x != step * std::nearbyint(x / step); });
+      groups +=
+          std::any_of(v.begin() + static_cast<std::ptrdiff_t>(at), v.begin() + static_cast<std::ptrdiff_t>(at) + 32,
+                      [&](float x) { return x != step * std::nearbyint(x / step); });
     }
     return groups;
   };
@@ -198,7 +224,9 @@ TEST_CASE("no bit depends on the blocks or the number of ranks") {
     pleat::comm::run_local(ranks, [&](pleat::comm::communicator c) {
       auto const rank = static_cast<std::size_t>(c.rank());
       pleat::world w(std::move(c), 1);
-      images[rank] = pleat::run::file_image(wide_model(w) | compress::gptq<g32>{.data = compress::calibration(train), .block_size = ranks == 1 ? 128 : 32 * ranks - 5});
+      images[rank] =
+          pleat::run::file_image(wide_model(w) | compress::gptq<g32>{.data = compress::calibration(train),
+                                                                     .block_size = ranks == 1 ? 128 : 32 * ranks - 5});
     });
     if (ranks == 1) one = images[0];
     for (auto const& image : images) CHECK((image == one));
@@ -209,7 +237,8 @@ TEST_CASE("weights that are cut over the ranks: by rows the bytes of the whole, 
   namespace par = pleat::parallel;
   auto const train = waves(24);
   auto w1 = alone();
-  auto const whole = values_of(pleat::parallel::build(wide(), pleat::plan::plan{.global_batch = 16}, w1, {.seed = 3}) | compress::gptq<g32>{.data = compress::calibration(train)});
+  auto const whole = values_of(pleat::parallel::build(wide(), pleat::plan::plan{.global_batch = 16}, w1, {.seed = 3}) |
+                               compress::gptq<g32>{.data = compress::calibration(train)});
   for (int const ranks : {2, 4}) {
     std::vector<std::string> wrong(static_cast<std::size_t>(ranks));
     pleat::comm::run_local(ranks, [&](pleat::comm::communicator c) {
@@ -218,7 +247,11 @@ TEST_CASE("weights that are cut over the ranks: by rows the bytes of the whole, 
       w.set_sink({});
       auto const dense = par::build(wide(), pleat::plan::plan{.global_batch = 16}, self, {.seed = 3});
       for (bool const rows : {true, false}) {
-        auto const cut = par::place(dense, par::tensor_parallel(dense.net(), std::vector<par::placement_rule>{rows ? par::column("fc*") : par::row("fc1.*", 32)}), {.global_batch = 16, .tensor_ranks = ranks}, w);
+        auto const cut = par::place(
+            dense,
+            par::tensor_parallel(dense.net(),
+                                 std::vector<par::placement_rule>{rows ? par::column("fc*") : par::row("fc1.*", 32)}),
+            {.global_batch = 16, .tensor_ranks = ranks}, w);
         auto const small = cut | compress::gptq<g32>{.data = compress::calibration(train)};
         std::size_t p = 0;
         auto const mine = values_of(small);
@@ -226,7 +259,9 @@ TEST_CASE("weights that are cut over the ranks: by rows the bytes of the whole, 
           std::size_t const at = p++;
           if (x.shape.rank() < 2 || (!rows && x.name != "fc1.weight")) return;
           std::vector<float> expected;
-          codec::detail::for_each_of_part(x.whole(), x.box(), [&](index_t i) { expected.push_back(whole[at].values[static_cast<std::size_t>(i)]); });
+          codec::detail::for_each_of_part(x.whole(), x.box(), [&](index_t i) {
+            expected.push_back(whole[at].values[static_cast<std::size_t>(i)]);
+          });
           if (mine[at].values != expected || mine[at].form != "int4_g32") wrong[rank] += x.name + " ";
         });
       }
@@ -238,7 +273,8 @@ TEST_CASE("weights that are cut over the ranks: by rows the bytes of the whole, 
 TEST_CASE("over a pipeline every stage solves its own") {
   auto const train = waves(24);
   auto w1 = alone();
-  auto const whole = values_of(pleat::parallel::build(wide(), pleat::plan::plan{.global_batch = 16}, w1, {.seed = 3}) | compress::gptq<g32>{.data = compress::calibration(train)});
+  auto const whole = values_of(pleat::parallel::build(wide(), pleat::plan::plan{.global_batch = 16}, w1, {.seed = 3}) |
+                               compress::gptq<g32>{.data = compress::calibration(train)});
   std::vector<std::string> seen(3);
   pleat::comm::run_local(3, [&](pleat::comm::communicator c) {
     auto const rank = static_cast<std::size_t>(c.rank());
@@ -246,7 +282,8 @@ TEST_CASE("over a pipeline every stage solves its own") {
     pleat::plan::plan p;
     p.global_batch = 16;
     p.pipeline_ranks = 3;
-    auto const small = pleat::parallel::build(wide(), p, w, {.seed = 3}) | compress::gptq<g32>{.data = compress::calibration(train)};
+    auto const small =
+        pleat::parallel::build(wide(), p, w, {.seed = 3}) | compress::gptq<g32>{.data = compress::calibration(train)};
     std::size_t at = 0;
     nn::for_each_parameter(small.net(), [&](auto const& x) {
       std::size_t const i = at++;
@@ -262,14 +299,17 @@ TEST_CASE("over a pipeline every stage solves its own") {
 }
 
 /// 20 → rows: one weight, without neighbours whose inputs could differ.
-template <class Placement> auto one_weight(pleat::world& w, index_t rows, std::vector<float> const& values, Placement const& placement) {
+template <class Placement>
+auto one_weight(pleat::world& w, index_t rows, std::vector<float> const& values, Placement const& placement) {
   pleat::plan::plan p;
   p.global_batch = 16;
   p.tensor_ranks = w.size();
   auto m = pleat::parallel::build(placement(nn::sequential(nn::linear("fc", 20, rows))), p, w, {});
   std::vector<float> mine;
   m.net().for_each_parameter([&](nn::parameter const& x) {
-    if (x.name == "fc.weight") codec::detail::for_each_of_part(x.whole(), x.box(), [&](index_t i) { mine.push_back(values[static_cast<std::size_t>(i)]); });
+    if (x.name == "fc.weight")
+      codec::detail::for_each_of_part(x.whole(), x.box(),
+                                      [&](index_t i) { mine.push_back(values[static_cast<std::size_t>(i)]); });
   });
   set_values(m, "fc.weight", mine);
   return m;
@@ -288,12 +328,17 @@ TEST_CASE("whether rounding is better is one answer for the whole weight, also w
     auto w1 = alone();
     auto const answer = [&](auto const& m, std::vector<float>& stored) {
       compress::gptq_result said;
-      stored = values_of(m | compress::gptq<int8>{.data = compress::calibration(train), .dampening_frac = 3, .on_layer = [&](auto const& l) { said = l; }, .on_note = [](std::string_view) {}})[0].values;
+      stored = values_of(m | compress::gptq<int8>{.data = compress::calibration(train),
+                                                  .dampening_frac = 3,
+                                                  .on_layer = [&](auto const& l) { said = l; },
+                                                  .on_note = [](std::string_view) {}})[0]
+                   .values;
       return said;
     };
     std::vector<float> stored, nothing;
     auto const expected = answer(one_weight(w1, 2, v, whole), stored);
-    bool const first = answer(one_weight(w1, 1, {v.begin(), v.begin() + 20}, whole), nothing).rounded, second = answer(one_weight(w1, 1, {v.begin() + 20, v.end()}, whole), nothing).rounded;
+    bool const first = answer(one_weight(w1, 1, {v.begin(), v.begin() + 20}, whole), nothing).rounded,
+               second = answer(one_weight(w1, 1, {v.begin() + 20, v.end()}, whole), nothing).rounded;
     if (first != second) ++mixed, kept += expected.rounded ? 0 : 1;
     std::vector<compress::gptq_result> said(2);
     std::vector<std::vector<float>> parts(2);
@@ -307,7 +352,8 @@ TEST_CASE("whether rounding is better is one answer for the whole weight, also w
       CHECK(said[r].rounded == expected.rounded);
       CHECK(said[r].loss == said[0].loss);
       CHECK(std::abs(said[r].loss - expected.loss) <= 1e-12 * expected.rounding);  // two sums instead of one, in double
-      CHECK(std::equal(parts[r].begin(), parts[r].end(), stored.begin() + static_cast<std::ptrdiff_t>(20 * r), stored.begin() + static_cast<std::ptrdiff_t>(20 * r + 20)));
+      CHECK(std::equal(parts[r].begin(), parts[r].end(), stored.begin() + static_cast<std::ptrdiff_t>(20 * r),
+                       stored.begin() + static_cast<std::ptrdiff_t>(20 * r + 20)));
     }
   }
   CAPTURE(mixed, kept);
@@ -317,7 +363,9 @@ TEST_CASE("whether rounding is better is one answer for the whole weight, also w
 TEST_CASE("rank 0 names the rounded weights of all stages") {
   auto train = data(40);
   for (index_t i = 0; i < train.size; ++i)
-    for (int j = 0; j < 20; ++j) train.pixels[static_cast<std::size_t>(20 * i + j)] = static_cast<std::uint8_t>(120 + i % 3);  // all inputs alike: rank one
+    // all inputs alike: rank one
+    for (int j = 0; j < 20; ++j)
+      train.pixels[static_cast<std::size_t>(20 * i + j)] = static_cast<std::uint8_t>(120 + i % 3);
   auto const notes = [&](int stages) {
     std::string said;
     pleat::comm::run_local(stages, [&](pleat::comm::communicator c) {
@@ -325,12 +373,17 @@ TEST_CASE("rank 0 names the rounded weights of all stages") {
       pleat::plan::plan p;
       p.global_batch = 16;
       p.pipeline_ranks = stages;
-      (void)(pleat::parallel::build(network(), p, w, {.seed = 3}) | compress::gptq<int8>{.data = compress::calibration(train), .dampening_frac = 0, .on_note = [&](std::string_view line) { said += line; }});  // rank 0 alone is called
+      // rank 0 alone is called
+      (void)(pleat::parallel::build(network(), p, w, {.seed = 3}) |
+             compress::gptq<int8>{.data = compress::calibration(train),
+                                  .dampening_frac = 0,
+                                  .on_note = [&](std::string_view line) { said += line; }});
     });
     return said;
   };
   auto const one = notes(1);
-  CHECK_THAT(one, ContainsSubstring("'fc1.weight' is rounded to nearest: H could not be factored") && ContainsSubstring("'fc2.weight' is rounded") && ContainsSubstring("'fc3.weight' is rounded"));
+  CHECK_THAT(one, ContainsSubstring("'fc1.weight' is rounded to nearest: H could not be factored") &&
+                      ContainsSubstring("'fc2.weight' is rounded") && ContainsSubstring("'fc3.weight' is rounded"));
   CHECK(notes(3) == one);
 }
 
@@ -338,7 +391,8 @@ TEST_CASE("what was pruned stays zero") {
   auto w = alone();
   auto const model = wide_model(w);
   auto const train = waves(40);
-  auto const small = model | (compress::prune{.sparsity = 0.5} | compress::gptq<g32>{.data = compress::calibration(train)});
+  auto const small =
+      model | (compress::prune{.sparsity = 0.5} | compress::gptq<g32>{.data = compress::calibration(train)});
   auto const pruned = values_of(model | compress::prune{.sparsity = 0.5}), after = values_of(small);
   for (std::size_t p = 0; p < pruned.size(); ++p)
     for (std::size_t i = 0; i < pruned[p].values.size(); ++i)
@@ -349,16 +403,23 @@ TEST_CASE("inputs that never come, all-zero weights, and what cannot be factored
   auto w = alone();
   auto model = build(w);
   auto train = data(40);
-  for (index_t i = 0; i < train.size; ++i) train.pixels[static_cast<std::size_t>(20 * i + 7)] = 100;  // the mean: exactly zero
+  // the mean: exactly zero
+  for (index_t i = 0; i < train.size; ++i) train.pixels[static_cast<std::size_t>(20 * i + 7)] = 100;
   set_values(model, "fc2.weight", std::vector<float>(192, 0.0f));
   std::string said;
-  auto const after = values_of(model | compress::gptq<int8>{.data = compress::calibration(train), .on_note = [&](std::string_view line) { said += line; }});
+  auto const after = values_of(model | compress::gptq<int8>{.data = compress::calibration(train),
+                                                            .on_note = [&](std::string_view line) { said += line; }});
   for (std::size_t r = 0; r < 16; ++r) CHECK(after[0].values[20 * r + 7] == 0);
   CHECK(after[2].values == std::vector<float>(192, 0.0f));
   for (index_t i = 0; i < train.size; ++i)
-    for (int j = 0; j < 20; ++j) train.pixels[static_cast<std::size_t>(20 * i + j)] = static_cast<std::uint8_t>(120 + i % 3);  // all inputs alike: rank one
+    // all inputs alike: rank one
+    for (int j = 0; j < 20; ++j)
+      train.pixels[static_cast<std::size_t>(20 * i + j)] = static_cast<std::uint8_t>(120 + i % 3);
   std::vector<compress::gptq_result> layers;
-  (void)(build(w) | compress::gptq<int8>{.data = compress::calibration(train), .dampening_frac = 0, .on_layer = [&](auto const& l) { layers.push_back(l); }, .on_note = [&](std::string_view line) { said += line; }});
+  (void)(build(w) | compress::gptq<int8>{.data = compress::calibration(train),
+                                         .dampening_frac = 0,
+                                         .on_layer = [&](auto const& l) { layers.push_back(l); },
+                                         .on_note = [&](std::string_view line) { said += line; }});
   CHECK_THAT(said, ContainsSubstring("'fc1.weight' is rounded to nearest: H could not be factored"));
   CHECK(layers[0].rounded);
   CHECK(layers[0].loss == layers[0].rounding);
@@ -369,19 +430,26 @@ TEST_CASE("bad input is refused in words") {
   auto model = wide_model(w);
   auto const train = waves(16);
   compress::calibration const some(train);
-  CHECK_THROWS_MATCHES(model | compress::gptq<g32>{}, pleat::error, MessageMatches(ContainsSubstring("compress::gptq: the calibration set is empty")));
-  CHECK_THROWS_MATCHES((model | compress::gptq<g32>{.data = some, .block_size = 0}), pleat::error, MessageMatches(ContainsSubstring("block_size must be at least 1, found 0")));
-  CHECK_THROWS_MATCHES((model | compress::gptq<g32>{.data = some, .dampening_frac = -1}), pleat::error, MessageMatches(ContainsSubstring("dampening_frac is a finite number that is not negative")));
-  CHECK_THROWS_MATCHES((model | compress::gptq<q4_k>{.data = some}), pleat::error, MessageMatches(ContainsSubstring("'fc2.weight': its 64 columns are no multiple of 256")));
-  CHECK_THROWS_MATCHES((model | compress::gptq<g32>{.data = some, .ignore = {"*"}}), pleat::error, MessageMatches(ContainsSubstring("no weight is left to be quantized")));
+  CHECK_THROWS_MATCHES(model | compress::gptq<g32>{}, pleat::error,
+                       MessageMatches(ContainsSubstring("compress::gptq: the calibration set is empty")));
+  CHECK_THROWS_MATCHES((model | compress::gptq<g32>{.data = some, .block_size = 0}), pleat::error,
+                       MessageMatches(ContainsSubstring("block_size must be at least 1, found 0")));
+  CHECK_THROWS_MATCHES((model | compress::gptq<g32>{.data = some, .dampening_frac = -1}), pleat::error,
+                       MessageMatches(ContainsSubstring("dampening_frac is a finite number that is not negative")));
+  CHECK_THROWS_MATCHES((model | compress::gptq<q4_k>{.data = some}), pleat::error,
+                       MessageMatches(ContainsSubstring("'fc2.weight': its 64 columns are no multiple of 256")));
+  CHECK_THROWS_MATCHES((model | compress::gptq<g32>{.data = some, .ignore = {"*"}}), pleat::error,
+                       MessageMatches(ContainsSubstring("no weight is left to be quantized")));
   auto broken = train;
   broken.scale = std::numeric_limits<float>::infinity();
   compress::calibration const bad(broken);
-  CHECK_THROWS_MATCHES((model | compress::gptq<g32>{.data = bad}), pleat::error, MessageMatches(ContainsSubstring("'fc1.weight': its inputs hold NaN or infinity")));
+  CHECK_THROWS_MATCHES((model | compress::gptq<g32>{.data = bad}), pleat::error,
+                       MessageMatches(ContainsSubstring("'fc1.weight': its inputs hold NaN or infinity")));
   auto values = values_of(model)[2].values;
   values[65] = std::numeric_limits<float>::quiet_NaN();
   set_values(model, "fc2.weight", values);
-  CHECK_THROWS_MATCHES((model | compress::gptq<g32>{.data = some}), pleat::error, MessageMatches(ContainsSubstring("'fc2.weight': ") && ContainsSubstring("row 1, column 1")));
+  CHECK_THROWS_MATCHES((model | compress::gptq<g32>{.data = some}), pleat::error,
+                       MessageMatches(ContainsSubstring("'fc2.weight': ") && ContainsSubstring("row 1, column 1")));
 }
 
 }  // namespace

@@ -25,12 +25,15 @@ using Catch::Matchers::MessageMatches;
 bool same(std::vector<compress::layer_input> const& a, std::vector<compress::layer_input> const& b) {
   if (a.size() != b.size()) return false;
   for (std::size_t i = 0; i < a.size(); ++i)
-    if (a[i].name != b[i].name || a[i].rows != b[i].rows || a[i].groups != b[i].groups || a[i].squares != b[i].squares || a[i].gram != b[i].gram) return false;
+    if (a[i].name != b[i].name || a[i].rows != b[i].rows || a[i].groups != b[i].groups ||
+        a[i].squares != b[i].squares || a[i].gram != b[i].gram)
+      return false;
   return true;
 }
 
 auto images() {
-  return pleat::nn::sequential(pleat::nn::conv2d("c1", 1, 4, 3, {.padding = 1}), pleat::nn::relu(), pleat::nn::conv2d("c2", 4, 4, 2, {.stride = 2, .groups = 2}), pleat::nn::relu(),
+  return pleat::nn::sequential(pleat::nn::conv2d("c1", 1, 4, 3, {.padding = 1}), pleat::nn::relu(),
+                               pleat::nn::conv2d("c2", 4, 4, 2, {.stride = 2, .groups = 2}), pleat::nn::relu(),
                                pleat::nn::flatten(), pleat::nn::linear("fc", 4 * 2 * 2, 4));
 }
 
@@ -75,10 +78,12 @@ TEST_CASE("the sums are those of the inputs, in double: the first layer's by han
   for (std::size_t r = 0; r < 24; ++r)
     for (std::size_t o = 0; o < 16; ++o) {
       double y = fc1[1].values[o];
-      for (std::size_t k = 0; k < 20; ++k) y += static_cast<double>(fc1[0].values[o * 20 + k]) * static_cast<double>(x[r * 20 + k]);
+      for (std::size_t k = 0; k < 20; ++k)
+        y += static_cast<double>(fc1[0].values[o * 20 + k]) * static_cast<double>(x[r * 20 + k]);
       squares[o] += y > 0 ? y * y : 0;
     }
-  for (std::size_t o = 0; o < 16; ++o) CHECK(std::abs(found[1].squares[o] - squares[o]) <= 1e-4 * (1 + squares[o]));  // the pass is in float: 20 roundings of 2⁻²⁴
+  // the pass is in float: 20 roundings of 2⁻²⁴
+  for (std::size_t o = 0; o < 16; ++o) CHECK(std::abs(found[1].squares[o] - squares[o]) <= 1e-4 * (1 + squares[o]));
 }
 
 TEST_CASE("squares alone are the diagonal, bit for bit; a batch is memory only; a filter chooses") {
@@ -95,7 +100,8 @@ TEST_CASE("squares alone are the diagonal, bit for bit; a batch is memory only; 
     CHECK(squares[i].squares == gram[i].squares);
     CHECK(squares[i].gram.empty());
   }
-  auto const one = compress::layer_inputs(model, set, {.only = [](pleat::nn::parameter const& p) { return p.name == "fc2.weight"; }});
+  auto const one = compress::layer_inputs(
+      model, set, {.only = [](pleat::nn::parameter const& p) { return p.name == "fc2.weight"; }});
   REQUIRE(one.size() == 1);
   CHECK(one[0].gram == gram[1].gram);
 }
@@ -151,11 +157,16 @@ TEST_CASE("the same bits on 1, 2, 3 and 4 ranks, also where some have no sample"
 TEST_CASE("no samples are refused in words") {
   auto w = alone();
   auto const model = build(w);
-  CHECK_THROWS_MATCHES(compress::layer_inputs(model, compress::calibration{}), pleat::error, MessageMatches(ContainsSubstring("the calibration set is empty")));
+  CHECK_THROWS_MATCHES(compress::layer_inputs(model, compress::calibration{}), pleat::error,
+                       MessageMatches(ContainsSubstring("the calibration set is empty")));
   auto const samples = data(5), none = data(0);
-  CHECK_THROWS_MATCHES(compress::calibration(samples, 0), pleat::error, MessageMatches(ContainsSubstring("no sample to look at: 'stripes' has 5, of which 0 are asked for")));
-  CHECK_THROWS_MATCHES(compress::calibration(none), pleat::error, MessageMatches(ContainsSubstring("no sample to look at: 'stripes' has 0")));
-  CHECK_THROWS_MATCHES(compress::layer_inputs(model, compress::calibration(samples), {.batch = 0}), pleat::error, MessageMatches(ContainsSubstring("batch must be at least 1")));
+  CHECK_THROWS_MATCHES(
+      compress::calibration(samples, 0), pleat::error,
+      MessageMatches(ContainsSubstring("no sample to look at: 'stripes' has 5, of which 0 are asked for")));
+  CHECK_THROWS_MATCHES(compress::calibration(none), pleat::error,
+                       MessageMatches(ContainsSubstring("no sample to look at: 'stripes' has 0")));
+  CHECK_THROWS_MATCHES(compress::layer_inputs(model, compress::calibration(samples), {.batch = 0}), pleat::error,
+                       MessageMatches(ContainsSubstring("batch must be at least 1")));
 }
 
 }  // namespace

@@ -33,7 +33,8 @@ stage_list example() {
 std::vector<double> widths(std::string const& text, std::string const& kind) {
   std::vector<double> v;
   std::string const begin = "<rect class=\"" + kind + "\"", width = "width=\"";
-  for (auto at = text.find(begin); at != std::string::npos; at = text.find(begin, at + 1)) v.push_back(std::stod(text.substr(text.find(width, at) + width.size())));
+  for (auto at = text.find(begin); at != std::string::npos; at = text.find(begin, at + 1))
+    v.push_back(std::stod(text.substr(text.find(width, at) + width.size())));
   v.erase(v.begin());
   return v;
 }
@@ -43,7 +44,9 @@ TEST_CASE("a bar for what every layer stores and one for what it multiplies, as 
   CHECK((text.starts_with("<svg") && text.ends_with("</svg>\n")));
   CHECK((widths(text, "bytes") == std::vector<double>{300, 75, 300, 75}));
   CHECK((widths(text, "work") == std::vector<double>{300, 150, 300, 75}));
-  CHECK_THAT(text, ContainsSubstring("fc&lt;1&gt;") && ContainsSubstring("int8 &amp; more") && ContainsSubstring("a &lt; b") && ContainsSubstring("int8, 500 B, 144000 mult-adds") && !ContainsSubstring("trained"));
+  CHECK_THAT(text, ContainsSubstring("fc&lt;1&gt;") && ContainsSubstring("int8 &amp; more") &&
+                       ContainsSubstring("a &lt; b") && ContainsSubstring("int8, 500 B, 144000 mult-adds") &&
+                       !ContainsSubstring("trained"));
   CHECK(svg_layers(example()) == svg_layers(example()));
 }
 

@@ -41,13 +41,14 @@ TEST_CASE("layers of a dense network: a multiply-add per weight, all of them eff
   CHECK(all.bytes == 4 * weights);
   CHECK(all.multiply_adds == weights);
   CHECK(all.effective_multiply_adds == static_cast<double>(all.nonzeros));
-  double const expected = 1e-6 * (4 * 160.0 + 4.6) * weights;  // each weight comes once from DRAM and is used once
+  double const expected = 1e-6 * (4 * 160.0 + 4.6) * weights;       // each weight comes once from DRAM and is used once
   CHECK(std::abs(list.energy_uj() - expected) < 1e-12 * expected);  // a few roundings of doubles
 }
 
 TEST_CASE("layers of a smaller network: what was pruned is not effective, integers cost less") {
   auto w = alone();
-  auto const small = build(w) | (compress::prune{.sparsity = 0.75, .scope = compress::scope::layer} | compress::quantize<int8>{.ignore = {"fc3.*"}});
+  auto const small = build(w) | (compress::prune{.sparsity = 0.75, .scope = compress::scope::layer} |
+                                 compress::quantize<int8>{.ignore = {"fc3.*"}});
   auto const list = compress::layers_of(small, extents{20});
   for (auto const& r : list.rows()) {
     CHECK(r.nonzeros == r.parameters / 4);
@@ -71,13 +72,16 @@ TEST_CASE("layers of a smaller network: what was pruned is not effective, intege
   }
   CHECK(count == 5);
   CHECK_THAT(out.str(), ContainsSubstring("fc1.weight") && ContainsSubstring("25.00 %") && ContainsSubstring("all"));
-  CHECK_THAT(list.json(), ContainsSubstring(R"({"name": "fc2.weight", "form": "int8", "parameters": 192, "nonzeros": 48, )"));
+  CHECK_THAT(list.json(),
+             ContainsSubstring(R"({"name": "fc2.weight", "form": "int8", "parameters": 192, "nonzeros": 48, )"));
   CHECK(compress::layer_list{}.json() == "[]");
 }
 
 TEST_CASE("layers: kernels work at every place of the image, repeated layers are told apart") {
   auto w = alone();
-  auto const net = pleat::nn::sequential(pleat::nn::conv2d("conv", 1, 2, 3), pleat::nn::flatten(), pleat::nn::repeat("block", 2, pleat::nn::sequential(pleat::nn::linear("fc", 32, 32), pleat::nn::relu())));
+  auto const net = pleat::nn::sequential(
+      pleat::nn::conv2d("conv", 1, 2, 3), pleat::nn::flatten(),
+      pleat::nn::repeat("block", 2, pleat::nn::sequential(pleat::nn::linear("fc", 32, 32), pleat::nn::relu())));
   pleat::plan::plan p;
   p.global_batch = 8;
   auto const list = compress::layers_of(pleat::parallel::build(net, p, w), extents{1, 6, 6});
@@ -97,17 +101,25 @@ TEST_CASE("layers of factored weights: the multiply-adds of the thin products") 
     return by_name;
   };
   auto const model = build(w);
-  auto r = rows_of(compress::layers_of(model | compress::low_rank{.rule = compress::by_rank{3}, .ignore = {"fc3.*"}, .on_note = silent}, extents{20}));
+  auto r = rows_of(compress::layers_of(
+      model | compress::low_rank{.rule = compress::by_rank{3}, .ignore = {"fc3.*"}, .on_note = silent}, extents{20}));
   CHECK(r["fc1.weight"].multiply_adds == 3 * (16 + 20));
   CHECK(r["fc1.weight"].effective_multiply_adds == 3 * (16 + 20));
   CHECK(r["fc1.weight"].parameters == 320);
   CHECK(r["fc2.weight"].multiply_adds == 3 * (12 + 16));
   CHECK(r["fc3.weight"].multiply_adds == 48);
-  r = rows_of(compress::layers_of(model | compress::sparse_low_rank{.rule = compress::by_rank{2}, .sparse_share = 0.1, .ignore = {"fc2.*", "fc3.*"}, .on_note = silent}, extents{20}));
+  r = rows_of(compress::layers_of(
+      model |
+          compress::sparse_low_rank{
+              .rule = compress::by_rank{2}, .sparse_share = 0.1, .ignore = {"fc2.*", "fc3.*"}, .on_note = silent},
+      extents{20}));
   CHECK(r["fc1.weight"].multiply_adds == 2 * (16 + 20) + 32);
 
   // Convolutions: [6, 4, 3, 3] over 8 × 10 with padding makes 8 × 10; without, [5, 6, 3, 3] makes 6 × 8.
-  auto const net = pleat::nn::sequential(pleat::nn::conv2d("a", 4, 6, 3, {.padding = 1}), pleat::nn::relu(), pleat::nn::conv2d("b", 6, 5, 3), pleat::nn::relu(), pleat::nn::conv2d("g", 5, 5, 3, {.groups = 5}), pleat::nn::flatten(), pleat::nn::linear("fc", 5 * 4 * 6, 4));
+  auto const net = pleat::nn::sequential(pleat::nn::conv2d("a", 4, 6, 3, {.padding = 1}), pleat::nn::relu(),
+                                         pleat::nn::conv2d("b", 6, 5, 3), pleat::nn::relu(),
+                                         pleat::nn::conv2d("g", 5, 5, 3, {.groups = 5}), pleat::nn::flatten(),
+                                         pleat::nn::linear("fc", 5 * 4 * 6, 4));
   pleat::plan::plan p;
   p.global_batch = 8;
   auto const image = pleat::parallel::build(net, p, w);
@@ -116,16 +128,23 @@ TEST_CASE("layers of factored weights: the multiply-adds of the thin products") 
   CHECK(r["a.weight"].multiply_adds == 80 * 6 * 36);
   CHECK(r["b.weight"].multiply_adds == 48 * 5 * 54);
   CHECK(r["g.weight"].multiply_adds == 24 * 5 * 9);
-  r = rows_of(compress::layers_of(image | compress::low_rank{.rule = compress::by_rank{2}, .ignore = {"g.*", "fc.*"}, .on_note = silent}, sample));
+  r = rows_of(compress::layers_of(
+      image | compress::low_rank{.rule = compress::by_rank{2}, .ignore = {"g.*", "fc.*"}, .on_note = silent}, sample));
   CHECK(r["a.weight"].multiply_adds == 80 * 2 * (6 + 36));
   CHECK(r["b.weight"].multiply_adds == 48 * 2 * (5 + 54));
-  r = rows_of(compress::layers_of(image | compress::spatial_low_rank{.rule = compress::by_rank{2}, .ignore = {"g.*"}, .on_note = silent}, sample));
+  r = rows_of(compress::layers_of(
+      image | compress::spatial_low_rank{.rule = compress::by_rank{2}, .ignore = {"g.*"}, .on_note = silent}, sample));
   CHECK(r["a.weight"].multiply_adds == 8 * 10 * 2 * (4 * 3) + 80 * 2 * (6 * 3));
-  CHECK(r["b.weight"].multiply_adds == 6 * 10 * 2 * (6 * 3) + 48 * 2 * (5 * 3));  // the first of the two works on all ten columns
+  CHECK(r["b.weight"].multiply_adds ==
+        6 * 10 * 2 * (6 * 3) + 48 * 2 * (5 * 3));  // the first of the two works on all ten columns
 
-  // Strides and dilations: the first of the two steps down the image alone. [6, 4, 3, 3] with strides 2, 3 and padding 1 over 8 × 10 makes 4 × 4,
-  // [5, 6, 3, 2] with dilation 1, 2 makes 2 × 2.
-  auto const steps = pleat::parallel::build(pleat::nn::sequential(pleat::nn::conv2d("s", 4, 6, 3, {.stride = {2, 3}, .padding = 1}), pleat::nn::relu(), pleat::nn::conv2d("d", 6, 5, {3, 2}, {.dilation = {1, 2}}), pleat::nn::flatten(), pleat::nn::linear("fc", 5 * 2 * 2, 4)), p, w);
+  // Strides and dilations: the first of the two steps down the image alone. [6, 4, 3, 3] with strides 2, 3 and padding
+  // 1 over 8 × 10 makes 4 × 4, [5, 6, 3, 2] with dilation 1, 2 makes 2 × 2.
+  auto const steps = pleat::parallel::build(
+      pleat::nn::sequential(pleat::nn::conv2d("s", 4, 6, 3, {.stride = {2, 3}, .padding = 1}), pleat::nn::relu(),
+                            pleat::nn::conv2d("d", 6, 5, {3, 2}, {.dilation = {1, 2}}), pleat::nn::flatten(),
+                            pleat::nn::linear("fc", 5 * 2 * 2, 4)),
+      p, w);
   r = rows_of(compress::layers_of(steps, sample));
   CHECK(r["s.weight"].multiply_adds == 4 * 4 * 6 * 36);
   CHECK(r["d.weight"].multiply_adds == 2 * 2 * 5 * 36);

@@ -42,7 +42,8 @@ compress::spectrum spectrum_of(index_t m, index_t n, std::vector<float> const& w
   std::vector<double> const a(w.begin(), w.end());
   return {m, n, pleat::compute::svd(m, n, a).s};
 }
-template <class Model> auto const& entry(std::vector<compress::factored_weight> const& found, Model const&, std::string const& name) {
+template <class Model>
+auto const& entry(std::vector<compress::factored_weight> const& found, Model const&, std::string const& name) {
   return *std::find_if(found.begin(), found.end(), [&](auto const& f) { return f.name == name; });
 }
 
@@ -63,12 +64,17 @@ TEST_CASE("the rules choose the smallest rank that keeps what they promise") {
   CHECK((both[0] + both[1]) * 18 <= 80);
   CHECK((both[0] + both[1] + 1) * 18 > 80);
   CHECK(both == std::vector<index_t>{2, 2});
-  auto const refused = [&](compress::rank_rule const& r, std::string const& words) { CHECK_THROWS_MATCHES(rank(r), pleat::error, MessageMatches(ContainsSubstring(words))); };
+  auto const refused = [&](compress::rank_rule const& r, std::string const& words) {
+    CHECK_THROWS_MATCHES(rank(r), pleat::error, MessageMatches(ContainsSubstring(words)));
+  };
   refused(compress::by_rank{9}, "rank 9 of 'a', which is 10 × 8: expected 1 to 8");
   refused(compress::by_rank{0}, "expected 1 to 8");
-  for (double const e : {0.0, 1.1, -1.0, std::numeric_limits<double>::quiet_NaN()}) refused(compress::by_energy{e}, "energy is the share");
-  for (double const e : {1.0, -0.1, std::numeric_limits<double>::quiet_NaN()}) refused(compress::by_error{e}, "epsilon is the largest");
-  for (double const e : {0.0, 1.5, std::numeric_limits<double>::quiet_NaN()}) refused(compress::by_budget{e}, "a budget is a share");
+  for (double const e : {0.0, 1.1, -1.0, std::numeric_limits<double>::quiet_NaN()})
+    refused(compress::by_energy{e}, "energy is the share");
+  for (double const e : {1.0, -0.1, std::numeric_limits<double>::quiet_NaN()})
+    refused(compress::by_error{e}, "epsilon is the largest");
+  for (double const e : {0.0, 1.5, std::numeric_limits<double>::quiet_NaN()})
+    refused(compress::by_budget{e}, "a budget is a share");
   refused(compress::by_budget{0.1}, "leaves nothing for 'a': its smallest factors have 18 of 80 numbers");
 }
 
@@ -76,7 +82,8 @@ TEST_CASE("EVBMF counts what stands out of noise") {
   auto const found = [](std::vector<double> const& sigma, double noise) {
     return compress::ranks_of(compress::evbmf{}, {spectrum_of(60, 90, planted(60, 90, sigma, noise))}, {"w"}).front();
   };
-  // Planted blocks have singular values of sigma·√(count): 60·90/k² elements each. Noise of variance 1 reaches √60 + √90 = 17.2; 4 → 4·√(20·30) = 98.
+  // Planted blocks have singular values of sigma·√(count): 60·90/k² elements each. Noise of variance 1 reaches √60 +
+  // √90 = 17.2; 4 → 4·√(20·30) = 98.
   CHECK(found({4, 4, 4}, 1) == 3);
   CHECK(found({0.0}, 1) == 0);
   CHECK(found({4, 4, 4, 4, 4, 4}, 1) == 6);
@@ -88,7 +95,8 @@ TEST_CASE("a model's weights become factors, as near as the rule says, and answe
   auto model = build(w);
   set_values(model, "fc1.weight", planted(16, 20, {3, 1}, 0.01));
   std::vector<std::string> said;
-  compress::low_rank const t{.rule = compress::by_error{0.1}, .on_note = [&](std::string_view s) { said.emplace_back(s); }};
+  compress::low_rank const t{.rule = compress::by_error{0.1},
+                             .on_note = [&](std::string_view s) { said.emplace_back(s); }};
   auto const small = model | t;
   auto const before = values_of(model), after = values_of(small);
   for (std::size_t p = 0; p < before.size(); ++p) {
@@ -106,7 +114,8 @@ TEST_CASE("a model's weights become factors, as near as the rule says, and answe
     else CHECK(after[p].form == "dense");  // random weights: a tenth of the error needs almost all ranks
   }
   REQUIRE(said.size() == 1);
-  CHECK_THAT(said[0], ContainsSubstring("'fc2.weight' (rank ") && ContainsSubstring("as one matrix: the factors would have more numbers"));
+  CHECK_THAT(said[0], ContainsSubstring("'fc2.weight' (rank ") &&
+                          ContainsSubstring("as one matrix: the factors would have more numbers"));
 }
 
 TEST_CASE("the error that plan() foretells is the one that is measured") {
@@ -139,10 +148,12 @@ TEST_CASE("with samples the outputs count: nearer answers at the same rank") {
   auto const train = data(200);
   auto model = build(w);
   (void)pleat::run::fit(model, train, quiet(4));
-  auto const distance = [&](auto const& small) {  // of the first layer's outputs, where the samples are what was looked at
+  // of the first layer's outputs, where the samples are what was looked at
+  auto const distance = [&](auto const& small) {
     auto const in = compress::layer_inputs(model, compress::calibration(train, 200));
     auto const a = values_of(model), b = values_of(small);
-    return compress::output_error(in.front(), a[0].shape, std::span<float const>(a[0].values), std::span<float const>(b[0].values));
+    return compress::output_error(in.front(), a[0].shape, std::span<float const>(a[0].values),
+                                  std::span<float const>(b[0].values));
   };
   compress::low_rank plain{.rule = compress::by_rank{4}, .on_note = [](auto) {}}, looking = plain;
   looking.data = compress::calibration(train, 200);
@@ -152,7 +163,8 @@ TEST_CASE("with samples the outputs count: nearer answers at the same rank") {
   auto const far = [&](auto const& small) {
     auto const a = values_of(model), b = values_of(small);
     double s = 0;
-    for (std::size_t i = 0; i < a[0].values.size(); ++i) s += std::pow(static_cast<double>(a[0].values[i] - b[0].values[i]), 2);
+    for (std::size_t i = 0; i < a[0].values.size(); ++i)
+      s += std::pow(static_cast<double>(a[0].values[i] - b[0].values[i]), 2);
     return s;
   };
   CHECK(far(model | looking) >= far(model | plain) * (1 - 1e-5));
@@ -162,7 +174,10 @@ TEST_CASE("a convolution becomes thin kernels and a 1×1 one, with the answers o
   auto w = alone();
   pleat::plan::plan p;
   p.global_batch = 4;
-  auto model = pleat::parallel::build(nn::sequential(nn::conv2d("c1", 3, 12, 3, {.padding = 1}), nn::relu(), nn::conv2d("c2", 12, 8, 3, {.stride = 2}), nn::flatten(), nn::linear("f", 8 * 2 * 2, 3)), p, w, {});
+  auto model = pleat::parallel::build(
+      nn::sequential(nn::conv2d("c1", 3, 12, 3, {.padding = 1}), nn::relu(), nn::conv2d("c2", 12, 8, 3, {.stride = 2}),
+                     nn::flatten(), nn::linear("f", 8 * 2 * 2, 3)),
+      p, w, {});
   auto const small = model | compress::low_rank{.rule = compress::by_rank{2}, .on_note = [](auto) {}};
   auto const forms = values_of(small);
   CHECK((forms[0].form == "low_rank" && forms[2].form == "low_rank"));
@@ -185,11 +200,15 @@ TEST_CASE("the randomised solver and the whole one agree; every rank computes th
   auto model = build(w);
   set_values(model, "fc1.weight", planted(16, 20, {3, 1}, 0.001));
   auto const whole = values_of(model | compress::low_rank{.rule = compress::by_rank{2}, .ignore = {"fc2*", "fc3*"}});
-  auto const drawn = values_of(model | compress::low_rank{.rule = compress::by_rank{2}, .randomized = true, .ignore = {"fc2*", "fc3*"}});
-  for (std::size_t i = 0; i < whole[0].values.size(); ++i) CHECK(std::fabs(whole[0].values[i] - drawn[0].values[i]) < 1e-5f);
+  auto const drawn = values_of(
+      model | compress::low_rank{.rule = compress::by_rank{2}, .randomized = true, .ignore = {"fc2*", "fc3*"}});
+  for (std::size_t i = 0; i < whole[0].values.size(); ++i)
+    CHECK(std::fabs(whole[0].values[i] - drawn[0].values[i]) < 1e-5f);
 
   auto const shrink = [&](pleat::world& world) {
-    return pleat::run::file_image(build(world) | compress::low_rank{.rule = compress::by_budget{0.6}, .data = compress::calibration(train, 40), .on_note = [](auto) {}});
+    return pleat::run::file_image(build(world) | compress::low_rank{.rule = compress::by_budget{0.6},
+                                                                    .data = compress::calibration(train, 40),
+                                                                    .on_note = [](auto) {}});
   };
   auto const reference = shrink(w);
   for (int const n : {2, 3, 4}) {
@@ -227,13 +246,16 @@ TEST_CASE("weights cut over the tensor axis are factored where they are") {
       p.global_batch = 16;
       p.tensor_ranks = n;
       namespace par = pleat::parallel;
-      auto const m = par::build(par::tensor_parallel(network(), {par::column("fc1.*"), par::row("fc2.*")}), p, w, {.seed = 3});
+      auto const m =
+          par::build(par::tensor_parallel(network(), {par::column("fc1.*"), par::row("fc2.*")}), p, w, {.seed = 3});
       auto const small = m | compress::low_rank{.rule = compress::by_rank{3}, .on_note = [](auto) {}};
       got[r] = answers(small);
       pleat::nn::for_each_parameter(small.net(), [&](auto const& x) { forms[r] += std::string(x.form_name()) + " "; });
     });
-    for (auto const& f : forms) CHECK(f == "low_rank dense low_rank dense dense dense ");  // 4 × 12 at rank 3: 48 numbers, as many as it has
-    // Another order of sums in the decomposition (1e-15 relative, in double) and in the products: some tens of roundings of answers below 4
+    // 4 × 12 at rank 3: 48 numbers, as many as it has
+    for (auto const& f : forms) CHECK(f == "low_rank dense low_rank dense dense dense ");
+    // Another order of sums in the decomposition (1e-15 relative, in double) and in the products: some tens of
+    // roundings of answers below 4
     for (auto const& y : got)
       for (std::size_t i = 0; i < y.size(); ++i) CHECK(std::fabs(y[i] - right[i]) < 200 * 0x1p-24f * 4);
   }
@@ -243,10 +265,15 @@ TEST_CASE("what one part of a weight finds, all ranks say") {
   check_nan_on_one_part("element 165 of", "element 13 of", [](auto& m) { (void)(m | compress::low_rank{}); });
 }
 
-TEST_CASE("every stage of a pipeline factors its own, by ranks that are chosen over all layers: the bytes of one rank") {
+TEST_CASE(
+    "every stage of a pipeline factors its own, by ranks that are chosen over all layers: the bytes of one rank") {
   auto const train = data(40);
   auto const alike = [](auto const& transform) {
-    auto const made_on = [&](mesh const& l) { return file_over(l, [&](pleat::world& w) { return pleat::parallel::build(network(), plan_of(l), w, {.seed = 3}) | transform; }); };
+    auto const made_on = [&](mesh const& l) {
+      return file_over(l, [&](pleat::world& w) {
+        return pleat::parallel::build(network(), plan_of(l), w, {.seed = 3}) | transform;
+      });
+    };
     auto const reference = made_on({});
     for (mesh const& l : {mesh{1, 1, 2}, {1, 1, 3}, {2, 1, 2}, {2, 1, 2, 3}}) {
       CAPTURE(l.data, l.stages, l.state);
@@ -254,18 +281,24 @@ TEST_CASE("every stage of a pipeline factors its own, by ranks that are chosen o
     }
   };
   alike(compress::low_rank{.rule = compress::by_budget{0.6}, .on_note = [](auto) {}});
-  alike(compress::low_rank{.rule = compress::by_energy{0.7}, .data = compress::calibration(train, 24), .on_note = [](auto) {}});
+  alike(compress::low_rank{
+      .rule = compress::by_energy{0.7}, .data = compress::calibration(train, 24), .on_note = [](auto) {}});
   alike(compress::sparse_low_rank{.rule = compress::by_rank{2}, .sparse_share = 0.1, .on_note = [](auto) {}});
 }
 
 TEST_CASE("of a pruned weight the survivors stay apart; what does not fit is refused in words") {
   auto w = alone();
   auto const model = build(w);
-  auto const both = model | (compress::prune{.sparsity = 0.5} | compress::sparse_low_rank{.rule = compress::by_rank{1}, .sparse_share = 0.25, .on_note = [](auto) {}});
+  auto const both =
+      model | (compress::prune{.sparsity = 0.5} |
+               compress::sparse_low_rank{.rule = compress::by_rank{1}, .sparse_share = 0.25, .on_note = [](auto) {}});
   auto const after = values_of(both);
   CHECK(after[0].form == "sparse_low_rank");
-  auto const refused = [&](auto&& f, std::string const& words) { CHECK_THROWS_MATCHES(f(), pleat::error, MessageMatches(ContainsSubstring(words))); };
-  refused([&] { (void)(model | compress::low_rank{.rule = compress::by_rank{13}}); }, "rank 13 of 'fc2.weight', which is 12 × 16: expected 1 to 12");
+  auto const refused = [&](auto&& f, std::string const& words) {
+    CHECK_THROWS_MATCHES(f(), pleat::error, MessageMatches(ContainsSubstring(words)));
+  };
+  refused([&] { (void)(model | compress::low_rank{.rule = compress::by_rank{13}}); },
+          "rank 13 of 'fc2.weight', which is 12 × 16: expected 1 to 12");
   refused([&] { (void)(model | compress::low_rank{.sparse_share = 0.1}); }, "sparse_share is for sparse_low_rank");
   refused([&] { (void)(model | compress::sparse_low_rank{.sparse_share = 1}); }, "expected a share in [0, 1)");
   refused([&] { (void)(model | compress::low_rank{.randomized = true}); }, "this rule has to see all");

@@ -34,12 +34,15 @@ inline pleat::plan::plan plan_of(mesh const& l) {
 /// network(): fc1 is cut by rows, fc2 by columns.
 inline auto build_on(pleat::world& w, mesh const& l, std::uint64_t seed = 3) {
   namespace par = pleat::parallel;
-  return par::build(par::tensor_parallel(network(), {par::column("fc1.*"), par::row("fc2.*")}), plan_of(l), w, {.seed = seed});
+  return par::build(par::tensor_parallel(network(), {par::column("fc1.*"), par::row("fc2.*")}), plan_of(l), w,
+                    {.seed = seed});
 }
 
-/// The bytes of the model's file, as rank 0 of the mesh writes it. \param make make(world&) gives the model, on every rank
+/// The bytes of the model's file, as rank 0 of the mesh writes it. \param make make(world&) gives the model, on every
+/// rank
 template <class Make> std::vector<char> file_over(mesh const& l, Make const& make) {
-  auto const path = (std::filesystem::temp_directory_path() / ("pleat_mesh_test_" + std::to_string(::getpid()))).string();
+  auto const path =
+      (std::filesystem::temp_directory_path() / ("pleat_mesh_test_" + std::to_string(::getpid()))).string();
   pleat::comm::run_local(l.ranks(), [&](pleat::comm::communicator c) {
     pleat::world w(std::move(c), 1);
     w.set_sink({});

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Names that are meant for some weight and fit none: refused by every transform that takes patterns, on every rank; and a form that no file takes.
+// Names that are meant for some weight and fit none: refused by every transform that takes patterns, on every rank; and
+// a form that no file takes.
 #include <pleat/compress/pipeline.hpp>
 
 #include <pleat/compress/fold_batch_norm.hpp>
@@ -46,9 +47,20 @@ struct unsaved {
   static constexpr bool trainable = false;
   template <class Space> struct storage {};
   template <class Space> static void encode(pleat::context<Space>&, extents const&, float const*, storage<Space>&) {}
-  template <class Space> static void decode(pleat::context<Space>& c, extents const& shape, storage<Space> const&, float* out) { pleat::compute::fill(c.space(), shape.size(), 1.0f, out); }
-  template <class Space> static void apply(pleat::context<Space>& c, extents const& shape, storage<Space> const&, index_t m, float const*, float* y, pleat::compute::epilogue<float> const&) { pleat::compute::fill(c.space(), m * shape[0], 1.0f, y); }
-  template <class Space> static void apply_transposed(pleat::context<Space>& c, extents const& shape, storage<Space> const&, index_t m, float const*, float* dx, float const*) { pleat::compute::fill(c.space(), m * shape[1], 1.0f, dx); }
+  template <class Space>
+  static void decode(pleat::context<Space>& c, extents const& shape, storage<Space> const&, float* out) {
+    pleat::compute::fill(c.space(), shape.size(), 1.0f, out);
+  }
+  template <class Space>
+  static void apply(pleat::context<Space>& c, extents const& shape, storage<Space> const&, index_t m, float const*,
+                    float* y, pleat::compute::epilogue<float> const&) {
+    pleat::compute::fill(c.space(), m * shape[0], 1.0f, y);
+  }
+  template <class Space>
+  static void apply_transposed(pleat::context<Space>& c, extents const& shape, storage<Space> const&, index_t m,
+                               float const*, float* dx, float const*) {
+    pleat::compute::fill(c.space(), m * shape[1], 1.0f, dx);
+  }
   template <class Space> static index_t bytes(extents const&, storage<Space> const&) { return 0; }
 };
 
@@ -60,23 +72,38 @@ TEST_CASE("patterns that fit no name are refused by every transform, with the ne
   auto const refused = [&](auto const& transform, char const* call, char const* what, char const* near) {
     auto const words = said([&] { (void)(model | transform); });
     CAPTURE(words);
-    CHECK_THAT(words, ContainsSubstring(call) && ContainsSubstring("no name in the network fits " + std::string(what)) && ContainsSubstring("Did you mean '" + std::string(near) + "'?"));
+    CHECK_THAT(words, ContainsSubstring(call) &&
+                          ContainsSubstring("no name in the network fits " + std::string(what)) &&
+                          ContainsSubstring("Did you mean '" + std::string(near) + "'?"));
   };
   refused(compress::prune{.ignore = {"fc1.*", "fx2.*"}}, "compress::prune", "'fx2.*' of .ignore", "fc2.*");
-  refused(compress::prune{.scope = compress::scope::group, .groups = {{"fc1.*"}, {"fc2.*", "fc4.weight"}}}, "compress::prune", "'fc4.weight' of .groups", "fc1.weight");
-  refused(compress::quantize<int8>{.ignore = {"fc3.weigth"}}, "compress::quantize", "'fc3.weigth' of .ignore", "fc3.weight");
+  refused(compress::prune{.scope = compress::scope::group, .groups = {{"fc1.*"}, {"fc2.*", "fc4.weight"}}},
+          "compress::prune", "'fc4.weight' of .groups", "fc1.weight");
+  refused(compress::quantize<int8>{.ignore = {"fc3.weigth"}}, "compress::quantize", "'fc3.weigth' of .ignore",
+          "fc3.weight");
   refused(compress::quantize<int8>{.forms = {{"head*", "int8"}}}, "compress::quantize", "'head*' of .forms", "fc1.*");
-  refused(compress::quantize_aware<int8>{.ignore = {"FC3.*"}}, "compress::quantize_aware", "'FC3.*' of .ignore", "fc3.*");
+  refused(compress::quantize_aware<int8>{.ignore = {"FC3.*"}}, "compress::quantize_aware", "'FC3.*' of .ignore",
+          "fc3.*");
   refused(compress::share_weights{.ignore = {"fc.*"}}, "compress::share_weights", "'fc.*' of .ignore", "fc1.*");
   refused(compress::share_weights{.widths = {{"fc9*", 2}}}, "compress::share_weights", "'fc9*' of .widths", "fc1.*");
-  refused(compress::share_weights{.on_note = silent} | compress::entropy_code{.ignore = {"fc3.wieght"}}, "compress::entropy_code", "'fc3.wieght' of .ignore", "fc3.weight");
-  refused(compress::low_rank{.rule = compress::by_rank{2}, .ignore = {"f?9.*"}, .on_note = silent}, "compress::low_rank", "'f?9.*' of .ignore", "fc1.*");
+  refused(compress::share_weights{.on_note = silent} | compress::entropy_code{.ignore = {"fc3.wieght"}},
+          "compress::entropy_code", "'fc3.wieght' of .ignore", "fc3.weight");
+  refused(compress::low_rank{.rule = compress::by_rank{2}, .ignore = {"f?9.*"}, .on_note = silent},
+          "compress::low_rank", "'f?9.*' of .ignore", "fc1.*");
   // What fits something is none of that: a bias, names of several weights, all of them.
-  CHECK(said([&] { (void)(model | compress::prune{.ignore = {"*.bias", "fc?.weight*", "fc3.weight"}}); }).find("no name in the network") == std::string::npos);
-  CHECK(said([&] { (void)(model | compress::quantize<int8>{.forms = {{"*", "int8"}}, .ignore = {"*1*"}, .on_note = silent}); }).empty());
-  auto const normed = pleat::parallel::build(nn::sequential(nn::linear("fc", 20, 8), nn::batch_norm("norm", 8), nn::relu(), nn::linear("last", 8, 4)), {.global_batch = 16}, w, {.seed = 3});
-  CHECK_THAT(said([&] { (void)(normed | compress::fold_batch_norm{.ignore = {"norms"}}); }), ContainsSubstring("'norms' of .ignore") && ContainsSubstring("Did you mean 'norm'?"));
-  CHECK_THAT(said([&] { (void)compress::with_folded_norms(normed.net(), {"nrom"}); }), ContainsSubstring("compress::with_folded_norms") && ContainsSubstring("Did you mean 'norm'?"));
+  CHECK(said([&] {
+          (void)(model | compress::prune{.ignore = {"*.bias", "fc?.weight*", "fc3.weight"}});
+        }).find("no name in the network") == std::string::npos);
+  CHECK(said([&] {
+          (void)(model | compress::quantize<int8>{.forms = {{"*", "int8"}}, .ignore = {"*1*"}, .on_note = silent});
+        }).empty());
+  auto const normed = pleat::parallel::build(
+      nn::sequential(nn::linear("fc", 20, 8), nn::batch_norm("norm", 8), nn::relu(), nn::linear("last", 8, 4)),
+      {.global_batch = 16}, w, {.seed = 3});
+  CHECK_THAT(said([&] { (void)(normed | compress::fold_batch_norm{.ignore = {"norms"}}); }),
+             ContainsSubstring("'norms' of .ignore") && ContainsSubstring("Did you mean 'norm'?"));
+  CHECK_THAT(said([&] { (void)compress::with_folded_norms(normed.net(), {"nrom"}); }),
+             ContainsSubstring("compress::with_folded_norms") && ContainsSubstring("Did you mean 'norm'?"));
 }
 
 TEST_CASE("patterns are compared with the names of all stages and parts: every rank says the same") {
@@ -87,18 +114,25 @@ TEST_CASE("patterns are compared with the names of all stages and parts: every r
       pleat::world w(std::move(c), 1);
       w.set_sink({});
       w.comm.set_timeout(60);
-      auto const words = said([&] { (void)(build_on(w, l) | compress::quantize<int8>{.ignore = {"fc1.*", "fc3.weigth"}}); });
-      auto const good = said([&] { (void)(build_on(w, l) | compress::quantize<int8>{.ignore = {"fc1.*", "fc3.*"}, .on_note = silent}); });
+      auto const words = said([&] {
+        (void)(build_on(w, l) | compress::quantize<int8>{.ignore = {"fc1.*", "fc3.weigth"}});
+      });
+      auto const good = said([&] {
+        (void)(build_on(w, l) | compress::quantize<int8>{.ignore = {"fc1.*", "fc3.*"}, .on_note = silent});
+      });
       std::lock_guard const lock(guard);
       all.insert(words);
       if (!good.empty()) all.insert(good);
     });
     REQUIRE(static_cast<int>(all.size()) == l.ranks());
-    for (auto const& s : all) CHECK_THAT(s, ContainsSubstring("'fc3.weigth' of .ignore") && ContainsSubstring("Did you mean 'fc3.weight'?"));
+    for (auto const& s : all)
+      CHECK_THAT(s, ContainsSubstring("'fc3.weigth' of .ignore") && ContainsSubstring("Did you mean 'fc3.weight'?"));
   }
 }
 
-TEST_CASE("a form that no file takes: the error names the weight, the form and what to do, on every rank, and no file is written") {
+TEST_CASE(
+    "a form that no file takes: the error names the weight, the form and what to do, on every rank, and no file is "
+    "written") {
   using forms = pleat::codec::forms<pleat::codec::dense<float>, unsaved>;
   auto const path = (std::filesystem::temp_directory_path() / ("pleat_unsaved_" + std::to_string(::getpid()))).string();
   for (mesh const& l : {mesh{}, {2, 1, 1, 0}, {1, 1, 2, 0}, {1, 2, 1, 0}, {2, 1, 1, 3}}) {
@@ -109,7 +143,11 @@ TEST_CASE("a form that no file takes: the error names the weight, the form and w
       pleat::world w(std::move(c), 1);
       w.set_sink({});
       w.comm.set_timeout(60);
-      auto m = pleat::parallel::build(pleat::parallel::tensor_parallel(nn::sequential(nn::linear<forms>("fc1", 20, 16), nn::relu(), nn::linear<forms>("fc2", 16, 4)), {pleat::parallel::column("fc1.*")}), plan_of(l), w, {.seed = 3});
+      auto m = pleat::parallel::build(
+          pleat::parallel::tensor_parallel(
+              nn::sequential(nn::linear<forms>("fc1", 20, 16), nn::relu(), nn::linear<forms>("fc2", 16, 4)),
+              {pleat::parallel::column("fc1.*")}),
+          plan_of(l), w, {.seed = 3});
       auto net = m.net();
       net.for_each_parameter([](auto& p) {
         if constexpr (std::remove_cvref_t<decltype(p)>::forms::template contains<unsaved>)
@@ -121,8 +159,12 @@ TEST_CASE("a form that no file takes: the error names the weight, the form and w
       all.insert(words);
     });
     REQUIRE(all.size() == 1);
-    CHECK_THAT(*all.begin(), ContainsSubstring("'fc2.weight'") && ContainsSubstring("no file takes a weight in the form 'unsaved'") && ContainsSubstring("'to_file' and 'from_file'") &&
-                                 ContainsSubstring("Give the form these functions, or bring the weight to a form that has them before it is saved"));
+    CHECK_THAT(
+        *all.begin(),
+        ContainsSubstring("'fc2.weight'") && ContainsSubstring("no file takes a weight in the form 'unsaved'") &&
+            ContainsSubstring("'to_file' and 'from_file'") &&
+            ContainsSubstring(
+                "Give the form these functions, or bring the weight to a form that has them before it is saved"));
     CHECK_FALSE(std::filesystem::exists(path));
   }
 }

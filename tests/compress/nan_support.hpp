@@ -17,9 +17,9 @@
 
 namespace compress_test {
 
-/// f(model) on two ranks that hold half of fc1's rows and of fc2's columns each; element 5 of rank 1's part of either is NaN in turn. It must
-/// throw on both, in words that name the weight and hold `of_fc1` or `of_fc2`. In the whole [16, 20] of fc1 the element is in row 8, column 5 (place 165),
-/// in the whole [12, 16] of fc2 in row 0, column 13.
+/// f(model) on two ranks that hold half of fc1's rows and of fc2's columns each; element 5 of rank 1's part of either
+/// is NaN in turn. It must throw on both, in words that name the weight and hold `of_fc1` or `of_fc2`. In the whole
+/// [16, 20] of fc1 the element is in row 8, column 5 (place 165), in the whole [12, 16] of fc2 in row 0, column 13.
 template <class F> void check_nan_on_one_part(std::string const& of_fc1, std::string const& of_fc2, F const& f) {
   std::pair<std::string, std::string> const expected[] = {{"fc1.weight", of_fc1}, {"fc2.weight", of_fc2}};
   for (auto const& e : expected) {
@@ -33,7 +33,8 @@ template <class F> void check_nan_on_one_part(std::string const& of_fc1, std::st
       p.global_batch = 16;
       p.tensor_ranks = 2;
       namespace par = pleat::parallel;
-      auto m = par::build(par::tensor_parallel(network(), {par::column("fc1.*"), par::row("fc2.*")}), p, w, {.seed = 3});
+      auto m =
+          par::build(par::tensor_parallel(network(), {par::column("fc1.*"), par::row("fc2.*")}), p, w, {.seed = 3});
       if (rank == 1)
         for (auto& part : values_of(m))
           if (part.name == name) {

@@ -36,7 +36,9 @@ magnitude_histogram histogram_of(std::vector<float> const& v) {
 }
 double summed_error(std::vector<float> const& v, float range, double exponent) {
   double sum = 0;
-  for (float const x : v) sum += std::pow(std::fabs(x - range / 127.0 * std::clamp(std::nearbyint(x / (range / 127.0)), -127.0, 127.0)), exponent);
+  for (float const x : v)
+    sum += std::pow(std::fabs(x - range / 127.0 * std::clamp(std::nearbyint(x / (range / 127.0)), -127.0, 127.0)),
+                    exponent);
   return sum;
 }
 
@@ -64,9 +66,11 @@ TEST_CASE("mean-square finds the best range of its grid") {
     compress::mean_square const o{.max_shrink = 0.8, .patience = 1000, .exponent = exponent};
     float const range = compress::range_of(o, v);
     double const best = summed_error(v, range, exponent);
-    for (int i = 0; i <= 80; ++i) CHECK(summed_error(v, static_cast<float>((1 - i / 100.0) * 4.0), exponent) >= best * (1 - 1e-9));
+    for (int i = 0; i <= 80; ++i)
+      CHECK(summed_error(v, static_cast<float>((1 - i / 100.0) * 4.0), exponent) >= best * (1 - 1e-9));
     CHECK(range < 4);
-    // a histogram knows its numbers to half a bin (2³/2048/2 at most), an eighth of a step: the ranges agree within a few points of the grid
+    // a histogram knows its numbers to half a bin (2³/2048/2 at most), an eighth of a step: the ranges agree within a
+    // few points of the grid
     CHECK(std::fabs(compress::range_of(o, histogram_of(v)) - range) <= 0.05f * 4);
   }
   // impatience stops at the first valley: it never gets worse than the largest magnitude's range
@@ -95,20 +99,24 @@ TEST_CASE("the divergence decides for a range without the outliers, and keeps wh
 }
 
 TEST_CASE("the divergence of a small histogram, counted by hand") {
-  // Two levels, four bins 4 4 1 1, from bin 2 on. Cut at 2: P = (4 4+2)/10, groups (4) (4): Q = ½ ½, KL = .4 ln .8 + .6 ln 1.2 = 0.0201.
-  // Cut at 3: P = (4 4 1+1)/10; groups of bins [0,1) and [1,3): Q = 4/9, 2.5/9, 2.5/9, KL = .4 ln .9 + .4 ln 1.44 + .2 ln .72 = 0.0380.
-  // Cut at 4: P = (4 4 1 1)/10, groups (4 4) (1 1): Q = P, KL = 0.
+  // Two levels, four bins 4 4 1 1, from bin 2 on. Cut at 2: P = (4 4+2)/10, groups (4) (4): Q = ½ ½, KL = .4 ln .8 + .6
+  // ln 1.2 = 0.0201. Cut at 3: P = (4 4 1+1)/10; groups of bins [0,1) and [1,3): Q = 4/9, 2.5/9, 2.5/9, KL = .4 ln .9 +
+  // .4 ln 1.44 + .2 ln .72 = 0.0380. Cut at 4: P = (4 4 1 1)/10, groups (4 4) (1 1): Q = P, KL = 0.
   std::vector<std::int64_t> const counts{4, 4, 1, 1};
   CHECK(compress::detail::kl_bin(counts, 2, 2) == 4);
-  // 4 4 0 1: at 4, groups (4 4) (0 1), the empty bin gets nothing: Q = P again; a tail folded into an empty bin is punished.
+  // 4 4 0 1: at 4, groups (4 4) (0 1), the empty bin gets nothing: Q = P again; a tail folded into an empty bin is
+  // punished.
   CHECK(compress::detail::kl_bin(std::vector<std::int64_t>{4, 4, 0, 1}, 2, 2) == 4);
-  // 9 1 1 9 with one level: Q spreads 20 evenly, and bin 0 has its neighbour's count: P = (1 1 1 9)/12 is far from even at 4;
-  // cut at 2: P = (1 1+10)/12, Q = ½ ½, KL = 1/12 ln(1/6) + 11/12 ln(11/6) = 0.406; at 3: (1 1 10)/12, Q = ⅓: 0.578; at 4: 0.545.
+  // 9 1 1 9 with one level: Q spreads 20 evenly, and bin 0 has its neighbour's count: P = (1 1 1 9)/12 is far from even
+  // at 4; cut at 2: P = (1 1+10)/12, Q = ½ ½, KL = 1/12 ln(1/6) + 11/12 ln(11/6) = 0.406; at 3: (1 1 10)/12, Q = ⅓:
+  // 0.578; at 4: 0.545.
   CHECK(compress::detail::kl_bin(std::vector<std::int64_t>{9, 1, 1, 9}, 1, 2) == 2);
 }
 
 TEST_CASE("zeros and nothing at all have the range zero") {
-  for (compress::observer const& o : {compress::observer{compress::min_max{}}, compress::observer{compress::percentile{99}}, compress::observer{compress::mean_square{}}, compress::observer{compress::kl_divergence{}}}) {
+  for (compress::observer const& o :
+       {compress::observer{compress::min_max{}}, compress::observer{compress::percentile{99}},
+        compress::observer{compress::mean_square{}}, compress::observer{compress::kl_divergence{}}}) {
     CHECK(compress::range_of(o, std::vector<float>(9, 0.0f)) == 0);
     CHECK(compress::range_of(o, magnitude_histogram{}) == 0);
     float const constant = compress::range_of(o, std::vector<float>(300, -0.75f));
@@ -120,11 +128,16 @@ TEST_CASE("zeros and nothing at all have the range zero") {
 TEST_CASE("settings that mean nothing are refused in words") {
   std::vector<float> const row{1, 2};
   for (double const bad : {0.0, -1.0, 100.5, std::numeric_limits<double>::quiet_NaN()})
-    CHECK_THROWS_MATCHES(compress::range_of(compress::percentile{bad}, row), pleat::error, MessageMatches(ContainsSubstring("a percentile lies in (0, 100]")));
-  CHECK_THROWS_MATCHES(compress::range_of(compress::mean_square{.max_shrink = 1}, row), pleat::error, MessageMatches(ContainsSubstring("max_shrink in [0, 1)")));
-  CHECK_THROWS_MATCHES(compress::range_of(compress::mean_square{.grid = 0}, row), pleat::error, MessageMatches(ContainsSubstring("positive grid")));
-  CHECK_THROWS_MATCHES(compress::range_of(compress::kl_divergence{.first_bin = 0}, row), pleat::error, MessageMatches(ContainsSubstring("begins at a bin from 1")));
-  CHECK_THROWS_MATCHES(compress::range_of(compress::kl_divergence{.most_cut = -0.1}, row), pleat::error, MessageMatches(ContainsSubstring("a share of the numbers in [0, 1]")));
+    CHECK_THROWS_MATCHES(compress::range_of(compress::percentile{bad}, row), pleat::error,
+                         MessageMatches(ContainsSubstring("a percentile lies in (0, 100]")));
+  CHECK_THROWS_MATCHES(compress::range_of(compress::mean_square{.max_shrink = 1}, row), pleat::error,
+                       MessageMatches(ContainsSubstring("max_shrink in [0, 1)")));
+  CHECK_THROWS_MATCHES(compress::range_of(compress::mean_square{.grid = 0}, row), pleat::error,
+                       MessageMatches(ContainsSubstring("positive grid")));
+  CHECK_THROWS_MATCHES(compress::range_of(compress::kl_divergence{.first_bin = 0}, row), pleat::error,
+                       MessageMatches(ContainsSubstring("begins at a bin from 1")));
+  CHECK_THROWS_MATCHES(compress::range_of(compress::kl_divergence{.most_cut = -0.1}, row), pleat::error,
+                       MessageMatches(ContainsSubstring("a share of the numbers in [0, 1]")));
   CHECK(compress::name_of(compress::percentile{}) == "percentile 99.99");
   CHECK(compress::name_of(compress::percentile{100}) == "percentile 100");
   CHECK(compress::name_of(compress::kl_divergence{}) == "kl");

@@ -21,11 +21,13 @@ std::ptrdiff_t count(std::string const& text, std::string const& what) {
 /// The numbers of an attribute, in order.
 std::vector<double> numbers_of(std::string const& text, std::string const& attribute) {
   std::vector<double> v;
-  for (auto at = text.find(attribute); at != std::string::npos; at = text.find(attribute, at + 1)) v.push_back(std::stod(text.substr(at + attribute.size())));
+  for (auto at = text.find(attribute); at != std::string::npos; at = text.find(attribute, at + 1))
+    v.push_back(std::stod(text.substr(at + attribute.size())));
   return v;
 }
 
-TEST_CASE("one point and two lines of label per stage, inside of the frame; smaller is further left, better is higher") {
+TEST_CASE(
+    "one point and two lines of label per stage, inside of the frame; smaller is further left, better is higher") {
   stage_list l;
   l.add({"dense", 0.016, 10, 10, 1'000'000, 60});
   l.add({"pruned", 0.020, 10, 1, 140'000, 60});
@@ -59,7 +61,8 @@ TEST_CASE("text is escaped, and nothing that is not a number reaches the page") 
   l.add({"worst", 1.0, 1, 1, 5'000'000'000, 1});
   l.add({"not measured", std::numeric_limits<double>::quiet_NaN(), 1, 1, 10, 1});
   auto const text = svg(l, "a < b");
-  CHECK_THAT(text, ContainsSubstring("&lt;b&gt; &amp; &quot;c&quot;<") && ContainsSubstring("a &lt; b") && !ContainsSubstring("not measured"));
+  CHECK_THAT(text, ContainsSubstring("&lt;b&gt; &amp; &quot;c&quot;<") && ContainsSubstring("a &lt; b") &&
+                       !ContainsSubstring("not measured"));
   CHECK_THAT(text, !ContainsSubstring("nan") && !ContainsSubstring("inf") && !ContainsSubstring("\x01"));
   CHECK(count(text, "<circle") == 3);
   CHECK_THAT(svg(stage_list{}), ContainsSubstring("no stage was measured"));

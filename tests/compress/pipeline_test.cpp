@@ -32,7 +32,9 @@ struct scale_biases {
 
 /// A user's transform that is just a function.
 struct copy_of {
-  template <class Net> pleat::parallel::model<Net> operator()(pleat::parallel::model<Net> const& m) const { return m.clone(); }
+  template <class Net> pleat::parallel::model<Net> operator()(pleat::parallel::model<Net> const& m) const {
+    return m.clone();
+  }
 };
 
 }  // namespace own
@@ -54,7 +56,8 @@ TEST_CASE("a pipeline widens the type once; a transform that adds no form does n
   static_assert(std::is_same_v<forms, pleat::codec::forms<pleat::codec::dense<float>, pleat::codec::masked<float>>>);
   auto const both = model | (compress::prune{} | compress::quantize<int8>{});
   using all = std::remove_cvref_t<decltype(both.net().layer<0>().weight())>::forms;
-  static_assert(std::is_same_v<all, pleat::codec::forms<pleat::codec::dense<float>, pleat::codec::masked<float>, int8>>);
+  static_assert(
+      std::is_same_v<all, pleat::codec::forms<pleat::codec::dense<float>, pleat::codec::masked<float>, int8>>);
   SUCCEED();
 }
 
@@ -103,10 +106,12 @@ TEST_CASE("a recorder sees the model after every step") {
   auto const model = build(w);
   std::vector<std::string> names;
   std::vector<index_t> zero;
-  auto const small = model | (compress::prune{.sparsity = 0.5} | compress::prune{.sparsity = 0.75} | compress::quantize<int8>{}).recorded([&](auto const& step, auto const& m) {
-    names.emplace_back(step.name());
-    zero.push_back(weight_zeros(m));
-  });
+  auto const small =
+      model | (compress::prune{.sparsity = 0.5} | compress::prune{.sparsity = 0.75} | compress::quantize<int8>{})
+                  .recorded([&](auto const& step, auto const& m) {
+                    names.emplace_back(step.name());
+                    zero.push_back(weight_zeros(m));
+                  });
   CHECK(names == std::vector<std::string>{"prune 0.5", "prune 0.75", "quantize int8"});
   REQUIRE(zero.size() == 3);
   CHECK((zero[0] == weights / 2 && zero[1] == weights * 3 / 4 && zero[2] >= zero[1]));

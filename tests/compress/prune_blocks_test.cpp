@@ -31,7 +31,9 @@ using Catch::Matchers::MessageMatches;
 
 /// 20 → 16, four residual blocks of 16 behind gates, → 4.
 auto deep() {
-  auto const body = nn::residual(nn::sequential(nn::linear("up", 16, 12), nn::relu(), nn::hard_concrete("gate", 12, {.penalty = 0.5, .start = 1.0}), nn::linear("down", 12, 16)));
+  auto const body = nn::residual(nn::sequential(nn::linear("up", 16, 12), nn::relu(),
+                                                nn::hard_concrete("gate", 12, {.penalty = 0.5, .start = 1.0}),
+                                                nn::linear("down", 12, 16)));
   return nn::sequential(nn::linear("in", 20, 16), nn::repeat("block", 4, body), nn::linear("out", 16, 4));
 }
 auto build_deep(pleat::world& w) {
@@ -62,13 +64,15 @@ TEST_CASE("the block that does nothing goes first, and no bit changes; the next 
   set_values(model, "block.0.down.bias", std::vector<float>(16, 0.0f));
   std::vector<compress::removed_block> gone;
   auto const note = [&](compress::removed_block const& b) { gone.push_back(b); };
-  auto const one = model | compress::prune_blocks{.count = 1, .samples = compress::calibration(samples, 32), .on_block = note};
+  auto const one =
+      model | compress::prune_blocks{.count = 1, .samples = compress::calibration(samples, 32), .on_block = note};
   auto const a = answers(model, samples), b = answers(one, samples);
   CHECK(std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
   REQUIRE(gone.size() == 1);
   CHECK(gone[0].name == "block.2.up.weight");
   CHECK(gone[0].change == 0);
-  auto const two = model | compress::prune_blocks{.count = 2, .samples = compress::calibration(samples, 32), .on_block = note};
+  auto const two =
+      model | compress::prune_blocks{.count = 2, .samples = compress::calibration(samples, 32), .on_block = note};
   CHECK(gone[2].name == "block.0.up.weight");
   CHECK(gone[2].change > 0);
   // It is gone: no parameter, no work.
@@ -77,7 +81,9 @@ TEST_CASE("the block that does nothing goes first, and no bit changes; the next 
   CHECK(nn::describe(two.net(), {1, 20}).forward_flops() < 0.75 * nn::describe(model.net(), {1, 20}).forward_flops());
   // The model that was pruned is whole, and an ignored block stays.
   CHECK(answers(model, samples) == a);
-  auto const other = model | compress::prune_blocks{.samples = compress::calibration(samples, 32), .ignore = {"block.2.*"}, .on_block = note};
+  auto const other =
+      model |
+      compress::prune_blocks{.samples = compress::calibration(samples, 32), .ignore = {"block.2.*"}, .on_block = note};
   CHECK(gone.back().name == "block.0.up.weight");
 }
 
@@ -88,11 +94,16 @@ TEST_CASE("a network of 16-bit numbers loses blocks too") {
   pleat::plan::plan p;
   p.global_batch = 16;
   p.precision = pleat::plan::compute_precision::bf16;
-  auto model = par::build(nn::sequential(nn::linear<dense>("in", 20, 16), nn::repeat("block", 3, nn::residual(nn::linear<dense>("body", 16, 16))), nn::linear<dense>("out", 16, 4)), p, w, {.seed = 5});
+  auto model = par::build(nn::sequential(nn::linear<dense>("in", 20, 16),
+                                         nn::repeat("block", 3, nn::residual(nn::linear<dense>("body", 16, 16))),
+                                         nn::linear<dense>("out", 16, 4)),
+                          p, w, {.seed = 5});
   set_values(model, "block.1.body.weight", std::vector<float>(256, 0.0f));
   set_values(model, "block.1.body.bias", std::vector<float>(16, 0.0f));
   std::vector<compress::removed_block> gone;
-  (void)(model | compress::prune_blocks{.count = 1, .samples = compress::calibration(samples, 32), .on_block = [&](auto const& b) { gone.push_back(b); }});
+  (void)(model | compress::prune_blocks{.count = 1,
+                                        .samples = compress::calibration(samples, 32),
+                                        .on_block = [&](auto const& b) { gone.push_back(b); }});
   REQUIRE(gone.size() == 1);
   CHECK(gone[0].name == "block.1.body.weight");
   CHECK(gone[0].change == 0);
@@ -106,7 +117,9 @@ TEST_CASE("what is left trains, is saved and read, and every number of ranks has
       auto const rank = static_cast<std::size_t>(c.rank());
       pleat::world w(std::move(c), 1);
       auto const train = data(40);
-      images[rank] = pleat::run::file_image(build_deep(w) | (compress::prune_blocks{.count = 2, .samples = compress::calibration(train, 13)} | compress::fine_tune(train, quiet(1))));
+      images[rank] = pleat::run::file_image(
+          build_deep(w) | (compress::prune_blocks{.count = 2, .samples = compress::calibration(train, 13)} |
+                           compress::fine_tune(train, quiet(1))));
     });
     if (ranks == 1) one = images[0];
     for (auto const& image : images) CHECK((image == one));
@@ -120,7 +133,9 @@ TEST_CASE("sharded parameters stay so while blocks are judged, though some ranks
     CAPTURE(samples);
     auto const file = [&](mesh const& l) {
       return file_over(l, [&](pleat::world& w) {
-        return par::build(deep(), plan_of(l), w, {.seed = 5}) | (compress::prune_blocks{.count = 2, .samples = compress::calibration(train, samples)} | compress::fine_tune(train, quiet(1)));
+        return par::build(deep(), plan_of(l), w, {.seed = 5}) |
+               (compress::prune_blocks{.count = 2, .samples = compress::calibration(train, samples)} |
+                compress::fine_tune(train, quiet(1)));
       });
     };
     auto const one = file({});
@@ -138,11 +153,14 @@ TEST_CASE("a network in stages loses the same blocks, to the byte; cut over the 
     went.clear();
     return file_over(l, [&](pleat::world& w) {
       bool const first = w.root();
-      auto m = par::build(par::tensor_parallel(deep(), {par::column("in.*"), par::row("out.*")}), plan_of(l), w, {.seed = 5});
-      return m | compress::prune_blocks{.count = 2, .samples = compress::calibration(samples, 24), .on_block = [&, first](compress::removed_block const& b) {
-        std::lock_guard const hold(guard);
-        if (first) went.push_back(b.name);
-      }};
+      auto m = par::build(par::tensor_parallel(deep(), {par::column("in.*"), par::row("out.*")}), plan_of(l), w,
+                          {.seed = 5});
+      return m | compress::prune_blocks{.count = 2,
+                                        .samples = compress::calibration(samples, 24),
+                                        .on_block = [&, first](compress::removed_block const& b) {
+                                          std::lock_guard const hold(guard);
+                                          if (first) went.push_back(b.name);
+                                        }};
     });
   };
   std::vector<std::string> one, names;
@@ -155,7 +173,8 @@ TEST_CASE("a network in stages loses the same blocks, to the byte; cut over the 
   }
   for (mesh const& l : {mesh{1, 2}, {1, 3}, {2, 2}, {1, 2, 2}}) {
     CAPTURE(l.data, l.tensor, l.stages);
-    CHECK((file(l, names) == reference));  // no weight's number changes, and a difference of rounding is no reason for another block here
+    // no weight's number changes, and a difference of rounding is no reason for another block here
+    CHECK((file(l, names) == reference));
     CHECK(names == one);
   }
 }
@@ -168,7 +187,8 @@ TEST_CASE("gates close while training, and what they closed is taken out without
   options.optimizer = nn::adamw{.learning_rate = 0.05, .weight_decay = 0};
   (void)pleat::run::fit(model, train, options);
   compress::channel_report report;
-  auto const small = model | compress::prune_channels_by<compress::closed_gates>{.input = {20}, .on_report = [&](auto const& r) { report = r; }};
+  auto const small = model | compress::prune_channels_by<compress::closed_gates>{
+                                 .input = {20}, .on_report = [&](auto const& r) { report = r; }};
   index_t closed = 0, taken = 0;
   for (auto const& p : values_of(model))
     if (p.name.ends_with("log_alpha"))
@@ -187,9 +207,12 @@ TEST_CASE("blocks: what cannot be done is refused in words") {
   auto w = alone();
   auto const samples = data(8);
   auto const model = build_deep(w);
-  CHECK_THROWS_MATCHES(model | compress::prune_blocks{}, pleat::error, MessageMatches(ContainsSubstring("the calibration set is empty")));
-  CHECK_THROWS_MATCHES((model | compress::prune_blocks{.count = 5, .samples = compress::calibration(samples, 8)}), pleat::error, MessageMatches(ContainsSubstring("5 blocks are to go, and there are 4")));
-  CHECK_THROWS_MATCHES((model | compress::prune_blocks{.count = -1, .samples = compress::calibration(samples, 8)}), pleat::error, MessageMatches(ContainsSubstring("must not be negative")));
+  CHECK_THROWS_MATCHES(model | compress::prune_blocks{}, pleat::error,
+                       MessageMatches(ContainsSubstring("the calibration set is empty")));
+  CHECK_THROWS_MATCHES((model | compress::prune_blocks{.count = 5, .samples = compress::calibration(samples, 8)}),
+                       pleat::error, MessageMatches(ContainsSubstring("5 blocks are to go, and there are 4")));
+  CHECK_THROWS_MATCHES((model | compress::prune_blocks{.count = -1, .samples = compress::calibration(samples, 8)}),
+                       pleat::error, MessageMatches(ContainsSubstring("must not be negative")));
 }
 
 }  // namespace

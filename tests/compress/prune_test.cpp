@@ -49,7 +49,9 @@ TEST_CASE("layer scope gives every layer the same sparsity") {
   double const sparsity = GENERATE(0.5, 0.75, 0.999);
   auto const small = build(w) | compress::prune{.sparsity = sparsity, .scope = compress::scope::layer};
   for (auto const& p : values_of(small))
-    if (is_weight(p)) CHECK(zeros(p.values) == std::min<index_t>(p.shape.size() - 1, std::llround(sparsity * static_cast<double>(p.shape.size()))));
+    if (is_weight(p))
+      CHECK(zeros(p.values) ==
+            std::min<index_t>(p.shape.size() - 1, std::llround(sparsity * static_cast<double>(p.shape.size()))));
     else CHECK(zeros(p.values) == 0);
 }
 
@@ -70,8 +72,10 @@ TEST_CASE("ties are broken by position: exactly k go, the first ones") {
 TEST_CASE("a sparsity outside [0, 1) is refused") {
   auto w = alone();
   auto const model = build(w);
-  for (double const bad : {1.0, 1.5, -0.1, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()})
-    CHECK_THROWS_MATCHES(model | compress::prune{.sparsity = bad}, pleat::error, MessageMatches(ContainsSubstring("in [0, 1), found")));
+  for (double const bad :
+       {1.0, 1.5, -0.1, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()})
+    CHECK_THROWS_MATCHES(model | compress::prune{.sparsity = bad}, pleat::error,
+                         MessageMatches(ContainsSubstring("in [0, 1), found")));
 }
 
 TEST_CASE("NaN and infinity are refused by the parameter's name") {
@@ -81,7 +85,8 @@ TEST_CASE("NaN and infinity are refused by the parameter's name") {
     auto values = values_of(model)[2].values;
     values[5] = bad;
     set_values(model, "fc2.weight", values);
-    CHECK_THROWS_MATCHES(model | compress::prune{}, pleat::error, MessageMatches(ContainsSubstring("element 5 of 'fc2.weight'")));
+    CHECK_THROWS_MATCHES(model | compress::prune{}, pleat::error,
+                         MessageMatches(ContainsSubstring("element 5 of 'fc2.weight'")));
   }
 }
 
@@ -93,7 +98,8 @@ TEST_CASE("what is ignored stays; if nothing is left that is an error") {
   CHECK(after[4].form == "dense");
   CHECK(zeros(after[4].values) == 0);
   CHECK(zeros(after[0].values) + zeros(after[2].values) == std::llround(0.8 * 512));
-  CHECK_THROWS_MATCHES((model | compress::prune{.ignore = {"*.weight"}}), pleat::error, MessageMatches(ContainsSubstring("no weight is left")));
+  CHECK_THROWS_MATCHES((model | compress::prune{.ignore = {"*.weight"}}), pleat::error,
+                       MessageMatches(ContainsSubstring("no weight is left")));
 }
 
 TEST_CASE("zeros stay zero while training goes on, moments included, and the survivors learn") {
@@ -103,7 +109,9 @@ TEST_CASE("zeros stay zero while training goes on, moments included, and the sur
   auto const before = values_of(small);
   auto options = quiet(3);
   SECTION("AdamW") { options.optimizer = pleat::nn::adamw{.learning_rate = 1e-2}; }
-  SECTION("SGD with momentum and decay") { options.optimizer = pleat::nn::sgd{.learning_rate = 1e-2, .momentum = 0.9, .weight_decay = 1e-2}; }
+  SECTION("SGD with momentum and decay") {
+    options.optimizer = pleat::nn::sgd{.learning_rate = 1e-2, .momentum = 0.9, .weight_decay = 1e-2};
+  }
   (void)pleat::run::fit(small, train, options);
   auto const after = values_of(small);
   index_t moved = 0;
@@ -119,7 +127,8 @@ TEST_CASE("zeros stay zero while training goes on, moments included, and the sur
       if (!e.mask_bits) continue;
       using Space = typename decltype(small)::execution_space;
       std::vector<float> state(static_cast<std::size_t>(e.end - e.begin));
-      pleat::copy_to_host(small.context(), pleat::tensor<float, Space>::wrap(arena.state(s) + e.begin, {e.end - e.begin}), state.data());
+      pleat::copy_to_host(small.context(),
+                          pleat::tensor<float, Space>::wrap(arena.state(s) + e.begin, {e.end - e.begin}), state.data());
       for (auto const& p : before)
         if (p.name == e.name)
           for (std::size_t i = 0; i < state.size(); ++i)
@@ -150,7 +159,8 @@ TEST_CASE("a gradual schedule that nothing trains in says so, once, and does wha
   auto const model = build(w);
   std::vector<std::string> notes;
   auto const listen = [&](std::string_view line) { notes.emplace_back(line); };
-  auto const steps = model | compress::prune{.sparsity = 0.9, .schedule = compress::cubic{.steps = 5}, .on_note = listen};
+  auto const steps =
+      model | compress::prune{.sparsity = 0.9, .schedule = compress::cubic{.steps = 5}, .on_note = listen};
   REQUIRE(notes.size() == 1);
   CHECK_THAT(notes[0], ContainsSubstring("nothing trains between them"));
   CHECK((pleat::run::file_image(steps) == pleat::run::file_image(model | compress::prune{.sparsity = 0.9})));
@@ -193,11 +203,14 @@ TEST_CASE("every number of ranks prunes to the same bytes, and rank 0 alone spea
       auto const train = data(40);
       auto model = build(w);
       (void)pleat::run::fit(model, train, quiet(1));
-      auto const small = model | compress::prune{.sparsity = 0.9,
-                                                 .schedule = compress::cubic{.steps = 2},
-                                                 .retrain = compress::fine_tune(train, quiet(1)),
-                                                 .on_note = [&](std::string_view) { ++notes[rank]; }}
-                         | compress::prune{.sparsity = 0.95, .schedule = compress::cubic{.steps = 2}, .on_note = [&](std::string_view) { ++notes[rank]; }};
+      auto const small = model |
+                         compress::prune{.sparsity = 0.9,
+                                         .schedule = compress::cubic{.steps = 2},
+                                         .retrain = compress::fine_tune(train, quiet(1)),
+                                         .on_note = [&](std::string_view) { ++notes[rank]; }} |
+                         compress::prune{.sparsity = 0.95,
+                                         .schedule = compress::cubic{.steps = 2},
+                                         .on_note = [&](std::string_view) { ++notes[rank]; }};
       images[rank] = pleat::run::file_image(small);
     });
     if (ranks == 1) one = images[0];

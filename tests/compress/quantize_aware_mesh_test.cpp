@@ -35,10 +35,14 @@ using int4 = codec::int4<float, 32>;
 
 /// Rows of 128 columns that groups of 32 divide, over 2, 3 and 4 ranks (of 3 one has two groups).
 auto groups(pleat::world& w, mesh const& l) {
-  auto net = nn::sequential(nn::linear("fc1", 20, 128), nn::relu(), nn::linear("fc2", 128, 64), nn::relu(), nn::linear("fc3", 64, 4));
-  return par::build(par::tensor_parallel(std::move(net), {par::column("fc1.*", 32), par::row("fc2.*", 32), par::column("fc3.*")}), plan_of(l), w, {.seed = 3});
+  auto net = nn::sequential(nn::linear("fc1", 20, 128), nn::relu(), nn::linear("fc2", 128, 64), nn::relu(),
+                            nn::linear("fc3", 64, 4));
+  return par::build(
+      par::tensor_parallel(std::move(net), {par::column("fc1.*", 32), par::row("fc2.*", 32), par::column("fc3.*")}),
+      plan_of(l), w, {.seed = 3});
 }
-std::vector<mesh> const meshes{{2, 1, 1, 0}, {1, 2, 1, 0}, {1, 3, 1, 0}, {1, 4, 1, 0}, {1, 1, 2, 0}, {1, 1, 3, 0}, {2, 2, 1, 0}, {2, 2, 1, 3}, {1, 2, 2, 0}, {2, 1, 2, 3}, {3, 1, 1, 3}, {2, 1, 1, 1}};
+std::vector<mesh> const meshes{{2, 1, 1, 0}, {1, 2, 1, 0}, {1, 3, 1, 0}, {1, 4, 1, 0}, {1, 1, 2, 0}, {1, 1, 3, 0},
+                               {2, 2, 1, 0}, {2, 2, 1, 3}, {1, 2, 2, 0}, {2, 1, 2, 3}, {3, 1, 1, 3}, {2, 1, 1, 1}};
 
 /// A row of zeros and one of a few survivors, so that all rules of the start are in play.
 template <class Net> auto spoilt(par::model<Net> m) {
@@ -48,7 +52,8 @@ template <class Net> auto spoilt(par::model<Net> m) {
     auto const box = w.box();
     extents const shape = box.shape();
     for (std::size_t i = 0; i < v.size(); ++i) {
-      index_t const row = box[0].begin + static_cast<index_t>(i) / shape[1], column = box[1].begin + static_cast<index_t>(i) % shape[1];
+      index_t const row = box[0].begin + static_cast<index_t>(i) / shape[1],
+                    column = box[1].begin + static_cast<index_t>(i) % shape[1];
       if (row == 3 || (row == 5 && column % 3 != 0)) v[i] = 0;
     }
     m.set_host_values_of(w, v);
@@ -57,16 +62,18 @@ template <class Net> auto spoilt(par::model<Net> m) {
   return m;
 }
 
-/// A network of one layer, 20 → 4, whose rows are cut. Its sums are exact: every number is a multiple of a power of two, and the first steps are
-/// powers of two.
+/// A network of one layer, 20 → 4, whose rows are cut. Its sums are exact: every number is a multiple of a power of
+/// two, and the first steps are powers of two.
 auto one_layer(pleat::world& w, mesh const& l) {
   auto net = nn::sequential(nn::linear("fc", 20, 4));
-  auto m = par::build(par::tensor_parallel(std::move(net), {par::row("fc.*")}), plan_of(l), w, {.seed = 3}) | compress::quantize_aware<int8>{};
+  auto m = par::build(par::tensor_parallel(std::move(net), {par::row("fc.*")}), plan_of(l), w, {.seed = 3}) |
+           compress::quantize_aware<int8>{};
   m.net().for_each_parameter([&](auto& p) {
     std::vector<float> v;
     for (float const x : m.host_values_of(p)) v.push_back(std::round(x * 4096) / 4096);
     m.set_host_values_of(p, v);
-    if (p.steps()) p.set_steps(m.context(), codec::learned_steps::begin(std::vector<float>(p.steps()->size(), 0x1p-9f), 0));
+    if (p.steps())
+      p.set_steps(m.context(), codec::learned_steps::begin(std::vector<float>(p.steps()->size(), 0x1p-9f), 0));
   });
   m.values_changed();
   return m;
@@ -80,7 +87,8 @@ template <class Net> std::vector<double> steps_of(par::model<Net> const& m, std:
     auto const at = codec::places_of_steps(w.whole(), w.box(), w.steps()->group);
     all.assign(static_cast<std::size_t>(at.whole.size()), std::numeric_limits<double>::lowest());
     std::size_t next = 0;
-    codec::detail::for_each_of_part(at.whole, at.here, [&](index_t i) { all[static_cast<std::size_t>(i)] = w.steps()->numbers[next++]; });
+    codec::detail::for_each_of_part(at.whole, at.here,
+                                    [&](index_t i) { all[static_cast<std::size_t>(i)] = w.steps()->numbers[next++]; });
   });
   m.parts().all_reduce(all, pleat::comm::reduction::max);
   return all;
@@ -98,9 +106,16 @@ template <class F> void on(mesh const& l, F&& f) {
 }  // namespace
 
 TEST_CASE("mesh: the first steps and the file have the bytes of one rank, whatever the mesh and the grid") {
-  auto const eight = [](pleat::world& w, mesh const& l) { return spoilt(build_on(w, l)) | compress::quantize_aware<int8>{}; };
-  auto const four = [](pleat::world& w, mesh const& l) { return spoilt(groups(w, l)) | (compress::prune{.sparsity = 0.4} | compress::quantize_aware<int4>{.ignore = {"fc1.*"}}); };
-  auto const followed = [](pleat::world& w, mesh const& l) { return groups(w, l) | compress::quantize_aware<int4>{.steps = compress::step_rule::largest, .ignore = {"fc1.*"}}; };
+  auto const eight = [](pleat::world& w, mesh const& l) {
+    return spoilt(build_on(w, l)) | compress::quantize_aware<int8>{};
+  };
+  auto const four = [](pleat::world& w, mesh const& l) {
+    return spoilt(groups(w, l)) |
+           (compress::prune{.sparsity = 0.4} | compress::quantize_aware<int4>{.ignore = {"fc1.*"}});
+  };
+  auto const followed = [](pleat::world& w, mesh const& l) {
+    return groups(w, l) | compress::quantize_aware<int4>{.steps = compress::step_rule::largest, .ignore = {"fc1.*"}};
+  };
   auto const whole8 = file_over({}, [&](pleat::world& w) { return eight(w, {}); });
   auto const whole4 = file_over({}, [&](pleat::world& w) { return four(w, {}); });
   auto const largest = file_over({}, [&](pleat::world& w) { return followed(w, {}); });
@@ -115,24 +130,34 @@ TEST_CASE("mesh: the first steps and the file have the bytes of one rank, whatev
 TEST_CASE("mesh: training with codes on pipelines and under every stage of sharded state has the bytes of one rank") {
   auto const train = data(48);
   auto const trained = [&](pleat::world& w, mesh const& l) {
-    return spoilt(build_on(w, l)) | (compress::quantize_aware<int8>{.train = compress::fine_tune(train, quiet(2)), .step_rate = 1e-2} | compress::quantize<int8>{});
+    return spoilt(build_on(w, l)) |
+           (compress::quantize_aware<int8>{.train = compress::fine_tune(train, quiet(2)), .step_rate = 1e-2} |
+            compress::quantize<int8>{});
   };
   auto const whole = file_over({}, [&](pleat::world& w) { return trained(w, {}); });
-  for (mesh const& l : {mesh{3, 1, 1, 0}, {1, 1, 2, 0}, {1, 1, 3, 0}, {2, 1, 1, 1}, {3, 1, 1, 2}, {4, 1, 1, 3}, {2, 1, 2, 3}}) {
+  for (mesh const& l :
+       {mesh{3, 1, 1, 0}, {1, 1, 2, 0}, {1, 1, 3, 0}, {2, 1, 1, 1}, {3, 1, 1, 2}, {4, 1, 1, 3}, {2, 1, 2, 3}}) {
     CAPTURE(l.data, l.tensor, l.stages, l.state);
     CHECK((file_over(l, [&](pleat::world& w) { return trained(w, l); }) == whole));
   }
   // Pieces that end in the middle of rows.
-  static_assert(compress::detail::takes_shards<compress::quantize_aware<int8>> && compress::detail::takes_parts<compress::quantize_aware<int8>>);
+  static_assert(compress::detail::takes_shards<compress::quantize_aware<int8>> &&
+                compress::detail::takes_parts<compress::quantize_aware<int8>>);
   for (layout const& l : {layout{2, 2, 0}, {3, 3, 0}, {4, 3, 2}, {4, 1, 2}, {4, 3, 0, 4}}) {
     CAPTURE(l.ranks, l.stage, l.state_ranks);
-    auto const t = [&](auto m) { return std::move(m) | (compress::prune{.sparsity = 0.3} | compress::quantize_aware<int8>{.train = compress::fine_tune(train, quiet(1)), .step_rate = 1e-2}); };
+    auto const t = [&](auto m) {
+      return std::move(m) |
+             (compress::prune{.sparsity = 0.3} |
+              compress::quantize_aware<int8>{.train = compress::fine_tune(train, quiet(1)), .step_rate = 1e-2});
+    };
     auto const one = file({1, 0, 0}, t);
     CHECK((file(l, t) == one));
   }
 }
 
-TEST_CASE("mesh: a step's gradient is the sum over the tensor axis before it is scaled: bit for bit where the sums are exact") {
+TEST_CASE(
+    "mesh: a step's gradient is the sum over the tensor axis before it is scaled: bit for bit where the sums are "
+    "exact") {
   auto const train = data(16);
   auto const after_a_step = [&](mesh const& l) {
     std::vector<double> all;
@@ -166,7 +191,9 @@ TEST_CASE("mesh: rows that are shared out train with the bits of the uncut layer
   auto const train = data(64);
   auto const trained = [&](pleat::world& w, mesh const& l) {
     auto net = nn::sequential(nn::linear("fc", 20, 8), nn::relu(), nn::linear("last", 8, 4));
-    return par::build(par::tensor_parallel(std::move(net), {par::column("fc.*")}), plan_of(l), w, {.seed = 3}) | (compress::quantize_aware<int8>{.train = compress::fine_tune(train, quiet(4)), .step_rate = 1e-2} | compress::quantize<int8>{});
+    return par::build(par::tensor_parallel(std::move(net), {par::column("fc.*")}), plan_of(l), w, {.seed = 3}) |
+           (compress::quantize_aware<int8>{.train = compress::fine_tune(train, quiet(4)), .step_rate = 1e-2} |
+            compress::quantize<int8>{});
   };
   auto const whole = file_over({}, [&](pleat::world& w) { return trained(w, {}); });
   for (int const parts : {2, 3, 4}) {
@@ -186,7 +213,9 @@ TEST_CASE("mesh: rows that are cut train within the bound that the order of thei
     outcome all;
     on(l, [&](pleat::world& w) {
       auto alone_here = pleat::world(pleat::comm::communicator(pleat::comm::self{}), 1);
-      auto const whole = one_layer(alone_here, {}) | compress::quantize_aware<int8>{.train = compress::fine_tune(train, quiet(7)), .step_rate = 1e-2};
+      auto const whole =
+          one_layer(alone_here, {}) |
+          compress::quantize_aware<int8>{.train = compress::fine_tune(train, quiet(7)), .step_rate = 1e-2};
       auto m = par::place(whole, par::tensor_parallel(whole.net(), {par::row("fc.*")}), plan_of(l), w);
       auto const was = steps_of(m, "fc.weight");
       auto options = quiet(1);
@@ -206,7 +235,8 @@ TEST_CASE("mesh: rows that are cut train within the bound that the order of thei
   };
   auto const one = step_of({});
   REQUIRE(one.before.size() == 16);
-  // Which parts of the gradient may differ, and by how much: y by the order of 20 products and a sum over the ranks, and the softmax after it.
+  // Which parts of the gradient may differ, and by how much: y by the order of 20 products and a sum over the ranks,
+  // and the softmax after it.
   double const u = 0x1p-24;
   std::vector<double> bound(4, 0.0);
   std::vector<float> x(20);
@@ -218,18 +248,24 @@ TEST_CASE("mesh: rows that are cut train within the bound that the order of thei
     for (std::size_t k = 0; k < 4; ++k) {
       double magnitude = std::abs(static_cast<double>(one.bias[k]));
       for (std::size_t j = 0; j < 20; ++j) {
-        double const step = static_cast<double>(static_cast<float>(one.before[k])), code = std::clamp(std::nearbyint(static_cast<double>(one.values[20 * k + j]) / step), -127.0, 127.0);
+        double const step = static_cast<double>(static_cast<float>(one.before[k])),
+                     code =
+                         std::clamp(std::nearbyint(static_cast<double>(one.values[20 * k + j]) / step), -127.0, 127.0);
         magnitude += std::abs(step * code * static_cast<double>(x[j]));
       }
       most_y = std::max(most_y, magnitude);
     }
     for (std::size_t j = 0; j < 20; ++j) input[j] += std::abs(static_cast<double>(x[j]));
   }
-  double const y_off = 2 * 24 * u * most_y, p_off = y_off / 2 + 16 * u;  // a softmax's rows of derivatives add up to half at most; it and the loss round
+  // a softmax's rows of derivatives add up to half at most; it and the loss round
+  double const y_off = 2 * 24 * u * most_y, p_off = y_off / 2 + 16 * u;
   for (std::size_t k = 0; k < 4; ++k) {
     for (std::size_t j = 0; j < 20; ++j) {
-      double const step = static_cast<double>(static_cast<float>(one.before[k])), v = static_cast<double>(one.values[20 * k + j]) / step, q = std::nearbyint(v);
-      double const slope = v <= -127 || v >= 127 ? 127 : std::abs(q - v), gradient_off = input[j] / 16 * (p_off + 2 * 24 * u);  // of dL/dW: dy off, and sums of 16 rounded alike or not
+      double const step = static_cast<double>(static_cast<float>(one.before[k])),
+                   v = static_cast<double>(one.values[20 * k + j]) / step, q = std::nearbyint(v);
+      // of dL/dW: dy off, and sums of 16 rounded alike or not
+      double const slope = v <= -127 || v >= 127 ? 127 : std::abs(q - v),
+                   gradient_off = input[j] / 16 * (p_off + 2 * 24 * u);
       bound[k] += slope * gradient_off;
     }
     bound[k] /= std::sqrt(20.0 * 127.0);
@@ -240,7 +276,8 @@ TEST_CASE("mesh: rows that are cut train within the bound that the order of thei
     CHECK(cut.before == one.before);
     CHECK(cut.values == one.values);
     for (std::size_t k = 0; k < 4; ++k) {
-      double const g = (one.after[4 + k] - 0.9 * one.before[4 + k]) / 0.1, there = (cut.after[4 + k] - 0.9 * one.before[4 + k]) / 0.1;
+      double const g = (one.after[4 + k] - 0.9 * one.before[4 + k]) / 0.1,
+                   there = (cut.after[4 + k] - 0.9 * one.before[4 + k]) / 0.1;
       CAPTURE(g, there, bound[k]);
       CHECK(g != 0);
       CHECK(std::abs(g - there) <= bound[k]);
@@ -258,7 +295,9 @@ TEST_CASE("mesh: column- and row-parallel layers train with codes, and their fil
       auto float_model = groups(w, l);
       (void)pleat::run::fit(float_model, train, quiet(4));
       auto const before = pleat::run::evaluate(float_model, train).errors;
-      auto small = std::move(float_model) | (compress::quantize_aware<int4>{.train = compress::fine_tune(train, quiet(3)), .ignore = {"fc1.*"}} | compress::quantize<int4>{.ignore = {"fc1.*"}});
+      auto small = std::move(float_model) |
+                   (compress::quantize_aware<int4>{.train = compress::fine_tune(train, quiet(3)), .ignore = {"fc1.*"}} |
+                    compress::quantize<int4>{.ignore = {"fc1.*"}});
       auto const after = pleat::run::evaluate(small, train).errors;
       if (w.comm.rank() == 0) errors = {before, after};
       return small;
@@ -272,7 +311,9 @@ TEST_CASE("mesh: column- and row-parallel layers train with codes, and their fil
   }
 }
 
-TEST_CASE("mesh: what no rank can know is refused in the same words everywhere: magnitudes of rows that are cut, NaN in one part") {
+TEST_CASE(
+    "mesh: what no rank can know is refused in the same words everywhere: magnitudes of rows that are cut, NaN in one "
+    "part") {
   for (int const parts : {2, 3}) {
     mesh const l{1, parts, 1, 0};
     std::mutex guard;
@@ -292,17 +333,22 @@ TEST_CASE("mesh: what no rank can know is refused in the same words everywhere: 
       hear([&] {
         auto m = build_on(w, l);
         m.net().for_each_parameter([&](auto& p) {
-          if (p.name == "fc2.weight" && p.part == parts - 1) m.context().fence(), p.data()[1] = std::numeric_limits<float>::quiet_NaN();
+          if (p.name == "fc2.weight" && p.part == parts - 1)
+            m.context().fence(), p.data()[1] = std::numeric_limits<float>::quiet_NaN();
         });
         (void)(m | compress::quantize_aware<int8>{});
       });
       // cut by rows magnitudes are known
-      hear([&] { (void)(build_on(w, l) | compress::quantize_aware<int8>{.steps = compress::step_rule::largest, .ignore = {"fc2.*"}}); });
+      hear([&] {
+        (void)(build_on(w, l) |
+               compress::quantize_aware<int8>{.steps = compress::step_rule::largest, .ignore = {"fc2.*"}});
+      });
     });
     REQUIRE(said.size() == 3 * static_cast<std::size_t>(parts));
     int cut = 0, nan = 0, none = 0;
     for (auto const& s : said) {
-      cut += s.find("'fc2.weight': its rows are cut over the tensor axis") != std::string::npos && s.find("step_rule::learned") != std::string::npos;
+      cut += s.find("'fc2.weight': its rows are cut over the tensor axis") != std::string::npos &&
+             s.find("step_rule::learned") != std::string::npos;
       nan += s.find("'fc2.weight': the element in row 0, column ") != std::string::npos;
       none += s.empty();
     }

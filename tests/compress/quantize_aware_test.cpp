@@ -35,14 +35,18 @@ auto wide(pleat::world& w) {
   p.global_batch = 16;
   p.data_ranks = w.size();
   p.deterministic = true;
-  return pleat::parallel::build(pleat::nn::sequential(pleat::nn::linear("fc1", 20, 32), pleat::nn::relu(), pleat::nn::linear("fc2", 32, 64), pleat::nn::relu(), pleat::nn::linear("fc3", 64, 4)), p, w, {.seed = 3});
+  return pleat::parallel::build(
+      pleat::nn::sequential(pleat::nn::linear("fc1", 20, 32), pleat::nn::relu(), pleat::nn::linear("fc2", 32, 64),
+                            pleat::nn::relu(), pleat::nn::linear("fc3", 64, 4)),
+      p, w, {.seed = 3});
 }
 
 TEST_CASE("training with codes, then storing them: exactly the values trained with") {
   auto w = alone();
   auto const train = data(64);
   for (auto const rule : {compress::step_rule::learned, compress::step_rule::largest}) {
-    auto const trained = build(w) | compress::quantize_aware<int8>{.train = compress::fine_tune(train, quiet(3)), .steps = rule};
+    auto const trained =
+        build(w) | compress::quantize_aware<int8>{.train = compress::fine_tune(train, quiet(3)), .steps = rule};
     auto const stored = trained | compress::quantize<int8>{};
     auto const a = values_of(trained), b = values_of(stored);
     for (std::size_t p = 0; p < a.size(); ++p) {
@@ -51,14 +55,17 @@ TEST_CASE("training with codes, then storing them: exactly the values trained wi
       CHECK(a[p].form == (is_weight(a[p]) ? "fake_quantized" : "dense"));
     }
   }
-  auto const trained = wide(w) | compress::quantize_aware<int4>{.train = compress::fine_tune(train, quiet(3)), .ignore = {"fc1.*"}};
+  auto const trained =
+      wide(w) | compress::quantize_aware<int4>{.train = compress::fine_tune(train, quiet(3)), .ignore = {"fc1.*"}};
   auto const stored = trained | compress::quantize<int4>{.ignore = {"fc1.*"}};
   auto const a = values_of(trained), b = values_of(stored);
   CHECK(b[2].form == "int4_g32");
   for (std::size_t p = 0; p < a.size(); ++p) CHECK(a[p].values == b[p].values);
 }
 
-TEST_CASE("training with codes is interrupted and resumed: the same bytes as without, under either rule; the best epoch has its own steps") {
+TEST_CASE(
+    "training with codes is interrupted and resumed: the same bytes as without, under either rule; the best epoch has "
+    "its own steps") {
   auto w = alone();
   auto const train = data(64), judge = data(32);
   for (auto const rule : {compress::step_rule::learned, compress::step_rule::largest}) {
@@ -68,7 +75,12 @@ TEST_CASE("training with codes is interrupted and resumed: the same bytes as wit
       options.optimizer = pleat::nn::adamw{.learning_rate = 0.02};
       options.checkpoint_steps = 3;  // within epochs of four steps
       if (best) options.validation = &judge, options.keep_best = true;
-      auto const run_with = [&](auto const& o) { return pleat::run::file_image(build(w) | (compress::prune{.sparsity = 0.3} | compress::quantize_aware<int8>{.train = compress::fine_tune(train, o), .steps = rule, .step_rate = 1e-2})); };
+      auto const run_with = [&](auto const& o) {
+        return pleat::run::file_image(
+            build(w) |
+            (compress::prune{.sparsity = 0.3} |
+             compress::quantize_aware<int8>{.train = compress::fine_tune(train, o), .steps = rule, .step_rate = 1e-2}));
+      };
       auto const whole = run_with(options);
       auto stopped = options;
       stopped.checkpoint = f / "c";
@@ -99,7 +111,8 @@ TEST_CASE("the best epoch's weights come with the best epoch's steps") {
   options.on_event = [&](pleat::run::event const& e) {
     if (e.validation_error) errors.push_back(*e.validation_error);
   };
-  auto const kept = build(w) | compress::quantize_aware<int8>{.train = compress::fine_tune(train, options), .step_rate = 0.1};
+  auto const kept =
+      build(w) | compress::quantize_aware<int8>{.train = compress::fine_tune(train, options), .step_rate = 0.1};
   REQUIRE(errors.size() == 5);
   CHECK(pleat::run::evaluate(kept, judge).error() == *std::min_element(errors.begin(), errors.end()));
 }
@@ -126,7 +139,8 @@ TEST_CASE("steps are learned: the loss falls though no weight moves, and not whe
     if (learned) CHECK(losses.back() < losses.front());
     else  // an epoch's mean adds other batches' losses, which are floats
       for (double const l : losses) CHECK(std::abs(l - losses[0]) < 1e-6 * losses[0]);
-    for (std::size_t p = 0; p < a.size(); ++p) CHECK((a[p].values != b[p].values) == (learned && a[p].form == "fake_quantized"));
+    for (std::size_t p = 0; p < a.size(); ++p)
+      CHECK((a[p].values != b[p].values) == (learned && a[p].form == "fake_quantized"));
   }
 }
 
@@ -136,8 +150,11 @@ TEST_CASE("trained with codes of 4 bits, the loss falls below that of rounding a
   auto model = wide(w);
   (void)pleat::run::fit(model, train, quiet(6));
   auto const rounded = model | (compress::fine_tune(train, quiet(6)) | compress::quantize<int4>{.ignore = {"fc1.*"}});
-  auto const aware = model | (compress::quantize_aware<int4>{.train = compress::fine_tune(train, quiet(6)), .ignore = {"fc1.*"}} | compress::quantize<int4>{.ignore = {"fc1.*"}});
-  // Distance between a model's answers and the labels: the mean of 1 − (own score − best other), clipped, over the samples.
+  auto const aware =
+      model | (compress::quantize_aware<int4>{.train = compress::fine_tune(train, quiet(6)), .ignore = {"fc1.*"}} |
+               compress::quantize<int4>{.ignore = {"fc1.*"}});
+  // Distance between a model's answers and the labels: the mean of 1 − (own score − best other), clipped, over the
+  // samples.
   auto const hinge = [&](auto const& m) {
     pleat::run::batch_loader<float, Kokkos::DefaultExecutionSpace> loader(train);
     std::vector<index_t> all(256);
@@ -166,7 +183,8 @@ TEST_CASE("the same bytes on any number of ranks") {
     pleat::comm::run_local(ranks, [&](pleat::comm::communicator c) {
       auto const rank = static_cast<std::size_t>(c.rank());
       pleat::world w(std::move(c), 1);
-      auto const trained = wide(w) | compress::quantize_aware<int4>{.train = compress::fine_tune(train, quiet(2)), .ignore = {"fc1.*"}};
+      auto const trained =
+          wide(w) | compress::quantize_aware<int4>{.train = compress::fine_tune(train, quiet(2)), .ignore = {"fc1.*"}};
       images[rank] = pleat::run::file_image(trained);
     });
     if (ranks == 1) one = images[0];
@@ -177,7 +195,9 @@ TEST_CASE("the same bytes on any number of ranks") {
 TEST_CASE("masks survive: what was pruned is zero through training with codes and after") {
   auto w = alone();
   auto const train = data(64);
-  auto const small = build(w) | (compress::prune{.sparsity = 0.8} | compress::quantize_aware<int8>{.train = compress::fine_tune(train, quiet(2))} | compress::quantize<int8>{});
+  auto const small = build(w) | (compress::prune{.sparsity = 0.8} |
+                                 compress::quantize_aware<int8>{.train = compress::fine_tune(train, quiet(2))} |
+                                 compress::quantize<int8>{});
   auto const pruned = values_of(build(w) | compress::prune{.sparsity = 0.8}), after = values_of(small);
   for (std::size_t p = 0; p < pruned.size(); ++p)
     for (std::size_t i = 0; i < pruned[p].values.size(); ++i)
@@ -188,7 +208,9 @@ TEST_CASE("masks survive: what was pruned is zero through training with codes an
 TEST_CASE("what was pruned says nothing of the steps: at 4 bits no survivor is clipped at the start") {
   auto w = alone();
   auto const pruned = wide(w) | compress::prune{.sparsity = 0.9, .scope = compress::scope::layer};
-  auto const coded = pruned | (compress::quantize_aware<int4>{.misfit = compress::misfit::ignore, .on_note = [](auto) {}} | compress::quantize<int4>{.misfit = compress::misfit::ignore, .on_note = [](auto) {}});
+  auto const coded =
+      pruned | (compress::quantize_aware<int4>{.misfit = compress::misfit::ignore, .on_note = [](auto) {}} |
+                compress::quantize<int4>{.misfit = compress::misfit::ignore, .on_note = [](auto) {}});
   auto const before = values_of(pruned), after = values_of(coded);
   int groups = 0;
   for (std::size_t p = 0; p < before.size(); ++p) {
@@ -196,10 +218,12 @@ TEST_CASE("what was pruned says nothing of the steps: at 4 bits no survivor is c
     for (std::size_t at = 0; at < before[p].values.size(); at += 32) {
       double sum = 0;
       int alive = 0;
-      for (std::size_t j = at; j < at + 32; ++j) sum += std::fabs(static_cast<double>(before[p].values[j])), alive += before[p].values[j] != 0;
+      for (std::size_t j = at; j < at + 32; ++j)
+        sum += std::fabs(static_cast<double>(before[p].values[j])), alive += before[p].values[j] != 0;
       if (alive == 0) continue;
       ++groups;
-      // survivors lie within 5 means, where 7 steps of 2·mean/√7 end: each is rounded by half a step, kept as a 16-bit float (2^-11)
+      // survivors lie within 5 means, where 7 steps of 2·mean/√7 end: each is rounded by half a step, kept as a 16-bit
+      // float (2^-11)
       double const half_step = sum / alive / std::sqrt(7.0);
       for (std::size_t j = at; j < at + 32; ++j) {
         double const value = static_cast<double>(before[p].values[j]);
@@ -216,7 +240,8 @@ TEST_CASE("a layer of zeros learns: its steps do not begin at zero") {
   auto const train = data(64);
   auto model = build(w);
   set_values(model, "fc2.weight", std::vector<float>(192, 0.0f));
-  auto const after = values_of(model | (compress::quantize_aware<int8>{.train = compress::fine_tune(train, quiet(5))} | compress::quantize<int8>{}));
+  auto const after = values_of(model | (compress::quantize_aware<int8>{.train = compress::fine_tune(train, quiet(5))} |
+                                        compress::quantize<int8>{}));
   REQUIRE(after[2].name == "fc2.weight");
   CHECK(std::any_of(after[2].values.begin(), after[2].values.end(), [](float v) { return v != 0; }));
 }
@@ -236,15 +261,20 @@ TEST_CASE("bad input: groups that do not divide, NaN by name, a rate that is non
   auto w = alone();
   auto model = wide(w);
   std::string said;
-  CHECK_THROWS_MATCHES(model | compress::quantize_aware<int4>{}, pleat::error, MessageMatches(ContainsSubstring("compress::quantize_aware: 'fc1.weight': its 20 columns are no multiple of 32")));
-  auto const left = model | compress::quantize_aware<int4>{.misfit = compress::misfit::ignore, .on_note = [&](std::string_view line) { said += line; }};
+  CHECK_THROWS_MATCHES(model | compress::quantize_aware<int4>{}, pleat::error,
+                       MessageMatches(ContainsSubstring(
+                           "compress::quantize_aware: 'fc1.weight': its 20 columns are no multiple of 32")));
+  auto const left = model | compress::quantize_aware<int4>{.misfit = compress::misfit::ignore,
+                                                           .on_note = [&](std::string_view line) { said += line; }};
   CHECK_THAT(said, ContainsSubstring("compress::quantize_aware left 'fc1.weight' (20 columns"));
   CHECK(values_of(left)[0].form == "dense");
-  CHECK_THROWS_MATCHES((model | compress::quantize_aware<int8>{.step_rate = 0}), pleat::error, MessageMatches(ContainsSubstring("step_rate is the relative change")));
+  CHECK_THROWS_MATCHES((model | compress::quantize_aware<int8>{.step_rate = 0}), pleat::error,
+                       MessageMatches(ContainsSubstring("step_rate is the relative change")));
   auto values = values_of(model)[2].values;
   values[40] = std::numeric_limits<float>::infinity();
   set_values(model, "fc2.weight", values);
-  CHECK_THROWS_MATCHES(model | compress::quantize_aware<int8>{}, pleat::error, MessageMatches(ContainsSubstring("'fc2.weight': ") && ContainsSubstring("row 1, column 8")));
+  CHECK_THROWS_MATCHES(model | compress::quantize_aware<int8>{}, pleat::error,
+                       MessageMatches(ContainsSubstring("'fc2.weight': ") && ContainsSubstring("row 1, column 8")));
 }
 
 }  // namespace

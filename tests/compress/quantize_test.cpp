@@ -45,7 +45,8 @@ TEST_CASE("quantize changes every weight by at most half a step and nothing else
     index_t const columns = before[p].shape[1];
     for (index_t r = 0; r < before[p].shape[0]; ++r) {
       float amax = 0;
-      for (index_t j = 0; j < columns; ++j) amax = std::max(amax, std::abs(before[p].values[static_cast<std::size_t>(r * columns + j)]));
+      for (index_t j = 0; j < columns; ++j)
+        amax = std::max(amax, std::abs(before[p].values[static_cast<std::size_t>(r * columns + j)]));
       // Half a step, and the rounding of scale·code to float (at most 127·scale·2⁻²⁴).
       double const bound = amax / 127.0 * (0.5 + 128 * 0x1p-24);
       for (index_t j = 0; j < columns; ++j) {
@@ -74,7 +75,8 @@ TEST_CASE("one step for a whole weight: the largest number of all its rows says 
     for (std::size_t i = 0; i < before[p].values.size(); ++i) {
       float const code = std::nearbyint(before[p].values[i] / step);
       // The code is the nearest one, but for numbers that lie half way within the rounding of the division.
-      if (after[p].values[i] != code * step) CHECK(std::abs(std::abs(before[p].values[i] / step - code) - 0.5f) <= 128 * 0x1p-23f);
+      if (after[p].values[i] != code * step)
+        CHECK(std::abs(std::abs(before[p].values[i] / step - code) - 0.5f) <= 128 * 0x1p-23f);
       finer = finer || std::abs(before[p].values[i] - after[p].values[i]) > 0.49f * step;
     }
     CHECK(finer);
@@ -89,7 +91,8 @@ TEST_CASE("one step for a whole weight: the largest number of all its rows says 
       auto const dense = par::build(network(), pleat::plan::plan{.global_batch = 16}, self, {.seed = 3});
       auto const encoded = dense | coarse;
       auto const onto = [&](auto const& m) {
-        auto const rules = par::tensor_parallel(m.net(), rows ? std::vector<par::placement_rule>{par::column("fc*")} : std::vector<par::placement_rule>{par::row("fc*")});
+        auto const rules = par::tensor_parallel(m.net(), rows ? std::vector<par::placement_rule>{par::column("fc*")}
+                                                              : std::vector<par::placement_rule>{par::row("fc*")});
         return par::place(m, rules, {.global_batch = 16, .tensor_ranks = 3}, ranks);
       };
       auto const cut = onto(dense);
@@ -111,8 +114,10 @@ TEST_CASE("what was pruned stays exactly zero through quantization, and stages o
   auto w = alone();
   auto const model = build(w);
   auto const train = data(48);
-  auto const staged = model | compress::prune{.sparsity = 0.9} | compress::fine_tune(train, quiet(1)) | compress::quantize<int8>{};
-  auto const fused = model | (compress::prune{.sparsity = 0.9} | compress::fine_tune(train, quiet(1)) | compress::quantize<int8>{});
+  auto const staged =
+      model | compress::prune{.sparsity = 0.9} | compress::fine_tune(train, quiet(1)) | compress::quantize<int8>{};
+  auto const fused =
+      model | (compress::prune{.sparsity = 0.9} | compress::fine_tune(train, quiet(1)) | compress::quantize<int8>{});
   static_assert(std::is_same_v<decltype(staged), decltype(fused)>);
   CHECK((pleat::run::file_image(staged) == pleat::run::file_image(fused)));
   auto const pruned = values_of(model | compress::prune{.sparsity = 0.9}), after = values_of(staged);
@@ -129,7 +134,9 @@ struct lone_pool : pleat::nn::max_pool2d<> {
 };
 template <class Pool> auto pooled_network(pleat::world& w) {
   namespace nn = pleat::nn;
-  return pleat::parallel::build(nn::sequential(nn::conv2d("conv", 1, 6, 3, {.padding = 1}), nn::relu(), Pool(2), nn::flatten(), nn::linear("fc", 24, 4)), pleat::plan::plan{.global_batch = 16}, w, {.seed = 5});
+  return pleat::parallel::build(nn::sequential(nn::conv2d("conv", 1, 6, 3, {.padding = 1}), nn::relu(), Pool(2),
+                                               nn::flatten(), nn::linear("fc", 24, 4)),
+                                pleat::plan::plan{.global_batch = 16}, w, {.seed = 5});
 }
 
 TEST_CASE("int8 answers have the same bits, whether the convolution pools while it stores or not") {
@@ -152,7 +159,8 @@ TEST_CASE("int8 answers have the same bits, whether the convolution pools while 
   p.where = &fused.context();
   auto const x = loader.load(fused.context(), all).x;
   auto const& conv = fused.net().template layer<0>();
-  CHECK((conv.forward_pooled(p, x, pleat::compute::activation::relu).shape() == extents{19, 6, 2, 2}) == pleat::compute::detail::has_int8_conv_tiles());
+  CHECK((conv.forward_pooled(p, x, pleat::compute::activation::relu).shape() == extents{19, 6, 2, 2}) ==
+        pleat::compute::detail::has_int8_conv_tiles());
   p.training = true;
   CHECK(conv.forward_pooled(p, x, pleat::compute::activation::relu).rank() == 0);
 }
@@ -165,7 +173,8 @@ TEST_CASE("ignored weights keep their form, and the model still answers") {
   CHECK(values_of(small)[4].values == values_of(model)[4].values);
   auto const test = data(32);
   CHECK(pleat::run::evaluate(small, test).samples == 32);
-  CHECK_THROWS_MATCHES((model | compress::quantize<int8>{.ignore = {"*"}}), pleat::error, MessageMatches(ContainsSubstring("no weight is left")));
+  CHECK_THROWS_MATCHES((model | compress::quantize<int8>{.ignore = {"*"}}), pleat::error,
+                       MessageMatches(ContainsSubstring("no weight is left")));
 }
 
 TEST_CASE("fine-tuning goes on around frozen int8 weights") {
@@ -185,8 +194,10 @@ TEST_CASE("NaN is refused by the parameter's name, whatever the observer") {
   auto values = values_of(model)[2].values;
   values[17] = std::numeric_limits<float>::quiet_NaN();
   set_values(model, "fc2.weight", values);
-  CHECK_THROWS_MATCHES(model | compress::quantize<int8>{}, pleat::error, MessageMatches(ContainsSubstring("'fc2.weight': ") && ContainsSubstring("row 1, column 1")));
-  CHECK_THROWS_MATCHES((model | compress::quantize<int8>{.observer = compress::percentile{99}}), pleat::error, MessageMatches(ContainsSubstring("'fc2.weight': ")));
+  CHECK_THROWS_MATCHES(model | compress::quantize<int8>{}, pleat::error,
+                       MessageMatches(ContainsSubstring("'fc2.weight': ") && ContainsSubstring("row 1, column 1")));
+  CHECK_THROWS_MATCHES((model | compress::quantize<int8>{.observer = compress::percentile{99}}), pleat::error,
+                       MessageMatches(ContainsSubstring("'fc2.weight': ")));
 }
 
 TEST_CASE("the percentile observer clips outliers and refines the rest") {
@@ -207,30 +218,43 @@ TEST_CASE("the percentile observer clips outliers and refines the rest") {
 
 /// Widths that blocks of 32 divide, and a last layer that they do not.
 auto wide_network() {
-  return pleat::nn::sequential(pleat::nn::linear("fc1", 32, 64), pleat::nn::relu(), pleat::nn::linear("fc2", 64, 20), pleat::nn::relu(), pleat::nn::linear("fc3", 20, 4));
+  return pleat::nn::sequential(pleat::nn::linear("fc1", 32, 64), pleat::nn::relu(), pleat::nn::linear("fc2", 64, 20),
+                               pleat::nn::relu(), pleat::nn::linear("fc3", 20, 4));
 }
-auto wide_model(pleat::world& w) { return pleat::parallel::build(wide_network(), pleat::plan::plan{.global_batch = 16}, w, {.seed = 3}); }
+auto wide_model(pleat::world& w) {
+  return pleat::parallel::build(wide_network(), pleat::plan::plan{.global_batch = 16}, w, {.seed = 3});
+}
 
 TEST_CASE("forms by name, and what blocks do not divide: refused, the next form, or left alone") {
   using q4 = pleat::codec::q4_0<float>;
   using q8 = pleat::codec::q8_0<float>;
   using mixed = compress::quantize<q4, q8, int8>;
   auto w = alone();
-  CHECK_THROWS_MATCHES((wide_model(w) | compress::quantize<pleat::codec::q8_0<float>>{.scales = compress::per::tensor, .ignore = {"fc3.*"}}), pleat::error, MessageMatches(ContainsSubstring("has steps of its own")));
+  CHECK_THROWS_MATCHES((wide_model(w) | compress::quantize<pleat::codec::q8_0<float>>{.scales = compress::per::tensor,
+                                                                                      .ignore = {"fc3.*"}}),
+                       pleat::error, MessageMatches(ContainsSubstring("has steps of its own")));
   auto const model = wide_model(w);
   std::string said;
   compress::listener const note = [&](std::string_view line) { said += line; };
-  auto const next = values_of(model | mixed{.forms = {{"fc2.*", "q8_0"}}, .misfit = compress::misfit::next, .on_note = note});
+  auto const next =
+      values_of(model | mixed{.forms = {{"fc2.*", "q8_0"}}, .misfit = compress::misfit::next, .on_note = note});
   CHECK((next[0].form == "q4_0" && next[2].form == "q8_0" && next[4].form == "int8"));
-  CHECK_THAT(said, ContainsSubstring("'fc3.weight' is stored as 'int8': its 20 columns are no multiple of 32, the block of 'q4_0'"));
+  CHECK_THAT(said, ContainsSubstring(
+                       "'fc3.weight' is stored as 'int8': its 20 columns are no multiple of 32, the block of 'q4_0'"));
   said.clear();
   auto const left = values_of(model | mixed{.misfit = compress::misfit::ignore, .on_note = note});
   CHECK((left[0].form == "q4_0" && left[2].form == "q4_0" && left[4].form == "dense"));
-  CHECK_THAT(said, ContainsSubstring("left 'fc3.weight' (20 columns are no multiple of 32") && ContainsSubstring("as it was"));
-  CHECK_THROWS_MATCHES(model | mixed{}, pleat::error, MessageMatches(ContainsSubstring("'fc3.weight': its 20 columns are no multiple of 32") && ContainsSubstring("misfit::next")));
-  CHECK_THROWS_MATCHES((model | mixed{.forms = {{"fc1.*", "q8_1"}}}), pleat::error, MessageMatches(ContainsSubstring("there is no form 'q8_1'") && ContainsSubstring("Did you mean 'q8_0'?")));
+  CHECK_THAT(
+      said, ContainsSubstring("left 'fc3.weight' (20 columns are no multiple of 32") && ContainsSubstring("as it was"));
+  CHECK_THROWS_MATCHES(model | mixed{}, pleat::error,
+                       MessageMatches(ContainsSubstring("'fc3.weight': its 20 columns are no multiple of 32") &&
+                                      ContainsSubstring("misfit::next")));
+  CHECK_THROWS_MATCHES(
+      (model | mixed{.forms = {{"fc1.*", "q8_1"}}}), pleat::error,
+      MessageMatches(ContainsSubstring("there is no form 'q8_1'") && ContainsSubstring("Did you mean 'q8_0'?")));
   said.clear();
-  auto const edges = values_of(model | compress::quantize<int8>{.first_layer = false, .last_layer = false, .on_note = note});
+  auto const edges =
+      values_of(model | compress::quantize<int8>{.first_layer = false, .last_layer = false, .on_note = note});
   CHECK((edges[0].form == "dense" && edges[2].form == "int8" && edges[4].form == "dense"));
   CHECK_THAT(said, ContainsSubstring("'fc1.weight' (the first layer), 'fc3.weight' (the last layer)"));
 }
@@ -240,10 +264,12 @@ TEST_CASE("an all-zero weight and a constant one are stored exactly") {
   auto model = build(w);
   set_values(model, "fc1.weight", std::vector<float>(320, 0.0f));
   set_values(model, "fc2.weight", std::vector<float>(192, 0.5f));
-  for (compress::observer const& o : {compress::observer{compress::min_max{}}, compress::observer{compress::percentile{99}}}) {
+  for (compress::observer const& o :
+       {compress::observer{compress::min_max{}}, compress::observer{compress::percentile{99}}}) {
     auto const after = values_of(model | compress::quantize<int8>{.observer = o});
     CHECK(after[0].values == std::vector<float>(320, 0.0f));
-    for (float const x : after[2].values) CHECK(std::abs(x - 0.5f) <= 0x1p-24f);  // 127·(0.5/127): two roundings of at most 2⁻²⁵ each
+    // 127·(0.5/127): two roundings of at most 2⁻²⁵ each
+    for (float const x : after[2].values) CHECK(std::abs(x - 0.5f) <= 0x1p-24f);
   }
 }
 
@@ -260,7 +286,9 @@ template <class Net> std::vector<float> input_scales(pleat::parallel::model<Net>
 
 TEST_CASE("static activations: the range that the observer saw, the same bits on any number of ranks, in the file") {
   auto const train = data(48);
-  for (compress::observer const& o : {compress::observer{compress::min_max{}}, compress::observer{compress::percentile{99}}, compress::observer{compress::mean_square{}}, compress::observer{compress::kl_divergence{}}}) {
+  for (compress::observer const& o :
+       {compress::observer{compress::min_max{}}, compress::observer{compress::percentile{99}},
+        compress::observer{compress::mean_square{}}, compress::observer{compress::kl_divergence{}}}) {
     std::vector<std::byte> one;
     for (int const ranks : {1, 2, 3, 4}) {
       std::vector<std::vector<std::byte>> images(static_cast<std::size_t>(ranks));
@@ -268,7 +296,9 @@ TEST_CASE("static activations: the range that the observer saw, the same bits on
         auto const rank = static_cast<std::size_t>(c.rank());
         pleat::world w(std::move(c), 1);
         auto const model = build(w);
-        images[rank] = pleat::run::file_image(model | compress::quantize<int8>{.activations = compress::static_activations{.data = compress::calibration(train, 37), .observer = o, .batch = 5}});
+        images[rank] = pleat::run::file_image(
+            model | compress::quantize<int8>{.activations = compress::static_activations{
+                                                 .data = compress::calibration(train, 37), .observer = o, .batch = 5}});
       });
       if (ranks == 1) one = images[0];
       for (auto const& image : images) CHECK((image == one));
@@ -276,11 +306,13 @@ TEST_CASE("static activations: the range that the observer saw, the same bits on
   }
   auto w = alone();
   auto const model = build(w);
-  auto const fixed = model | compress::quantize<int8>{.activations = compress::static_activations{.data = compress::calibration(train)}};
+  auto const fixed = model | compress::quantize<int8>{
+                                 .activations = compress::static_activations{.data = compress::calibration(train)}};
   auto const scales = input_scales(fixed);
   REQUIRE(scales.size() == 3);
   float largest = 0;
-  for (auto const b : train.pixels) largest = std::max(largest, std::abs((static_cast<float>(b) - train.mean) * train.scale));
+  for (auto const b : train.pixels)
+    largest = std::max(largest, std::abs((static_cast<float>(b) - train.mean) * train.scale));
   CHECK(scales[0] == largest / 127.0f);
   CHECK(scales[1] > 0);
   auto const image = pleat::run::file_image(fixed);
@@ -298,28 +330,44 @@ TEST_CASE("bad calibration: empty, NaN in the activations, all zero, forms witho
   auto w = alone();
   auto model = build(w);
   auto const train = data(8);
-  CHECK_THROWS_MATCHES((model | compress::quantize<int8>{.activations = compress::static_activations{}}), pleat::error, MessageMatches(ContainsSubstring("the calibration set is empty")));
-  CHECK_THROWS_MATCHES((model | compress::quantize<int8>{.activations = compress::static_activations{.data = compress::calibration(train), .batch = 0}}), pleat::error, MessageMatches(ContainsSubstring("batches of 0")));
+  CHECK_THROWS_MATCHES((model | compress::quantize<int8>{.activations = compress::static_activations{}}), pleat::error,
+                       MessageMatches(ContainsSubstring("the calibration set is empty")));
+  CHECK_THROWS_MATCHES((model | compress::quantize<int8>{.activations =
+                                                             compress::static_activations{
+                                                                 .data = compress::calibration(train), .batch = 0}}),
+                       pleat::error, MessageMatches(ContainsSubstring("batches of 0")));
   auto broken = train;
   broken.mean = std::numeric_limits<float>::quiet_NaN();
-  CHECK_THROWS_MATCHES((model | compress::quantize<int8>{.activations = compress::static_activations{.data = compress::calibration(broken)}}), pleat::error, MessageMatches(ContainsSubstring("'fc1.weight'") && ContainsSubstring("hold NaN or infinity in the calibration set")));
+  CHECK_THROWS_MATCHES(
+      (model |
+       compress::quantize<int8>{.activations = compress::static_activations{.data = compress::calibration(broken)}}),
+      pleat::error,
+      MessageMatches(ContainsSubstring("'fc1.weight'") &&
+                     ContainsSubstring("hold NaN or infinity in the calibration set")));
   auto flat = train;
   flat.mean = 0;
   std::fill(flat.pixels.begin(), flat.pixels.end(), std::uint8_t{0});
   std::string said;
-  auto const small = model | compress::quantize<int8>{.activations = compress::static_activations{.data = compress::calibration(flat)}, .on_note = [&](std::string_view line) { said += line; }};
+  auto const small =
+      model | compress::quantize<int8>{.activations = compress::static_activations{.data = compress::calibration(flat)},
+                                       .on_note = [&](std::string_view line) { said += line; }};
   CHECK_THAT(said, ContainsSubstring("the inputs of 'fc1.weight' are all zero in the calibration set"));
   CHECK(input_scales(small)[0] == 0);
   CHECK(input_scales(small)[1] > 0);
   auto const blocks = wide_model(w);
-  CHECK_THROWS_MATCHES((blocks | compress::quantize<pleat::codec::q8_0<float>>{.activations = compress::static_activations{.data = compress::calibration(train)}, .ignore = {"fc3.*"}}), pleat::error,
-                       MessageMatches(ContainsSubstring("static activations are for codec::int8")));
+  CHECK_THROWS_MATCHES(
+      (blocks |
+       compress::quantize<pleat::codec::q8_0<float>>{
+           .activations = compress::static_activations{.data = compress::calibration(train)}, .ignore = {"fc3.*"}}),
+      pleat::error, MessageMatches(ContainsSubstring("static activations are for codec::int8")));
 }
 
-TEST_CASE("a model that is cut over the ranks is quantized and calibrated where it is: the codes and scales of the whole") {
+TEST_CASE(
+    "a model that is cut over the ranks is quantized and calibrated where it is: the codes and scales of the whole") {
   auto const train = data(24);
   auto w1 = alone();
-  auto const calibrated = compress::quantize<int8>{.activations = compress::static_activations{.data = compress::calibration(train)}};
+  auto const calibrated =
+      compress::quantize<int8>{.activations = compress::static_activations{.data = compress::calibration(train)}};
   auto const whole = build(w1) | compress::quantize<int8>{};
   auto const scales = input_scales(build(w1) | calibrated);
   for (int const ranks : {2, 3, 4}) {
@@ -331,12 +379,21 @@ TEST_CASE("a model that is cut over the ranks is quantized and calibrated where 
       namespace par = pleat::parallel;
       auto const dense = par::build(network(), pleat::plan::plan{.global_batch = 16}, self, {.seed = 3});
       for (bool const rows : {true, false}) {
-        auto const cut = par::place(dense, par::tensor_parallel(dense.net(), rows ? std::vector<par::placement_rule>{par::column("fc*")} : std::vector<par::placement_rule>{par::row("fc*")}), {.global_batch = 16, .tensor_ranks = ranks}, w);
+        auto const cut =
+            par::place(dense,
+                       par::tensor_parallel(dense.net(), rows ? std::vector<par::placement_rule>{par::column("fc*")}
+                                                              : std::vector<par::placement_rule>{par::row("fc*")}),
+                       {.global_batch = 16, .tensor_ranks = ranks}, w);
         auto const small = cut | calibrated;
-        // By rows nothing else is computed than in the whole; by columns activations have a scale per part while calibrating, so only the first layer sees the same.
+        // By rows nothing else is computed than in the whole; by columns activations have a scale per part while
+        // calibrating, so only the first layer sees the same.
         auto const mine = input_scales(small);
         if (rows ? mine != scales : mine[0] != scales[0]) wrong[rank] += "scales ";
-        auto const reference = par::place(whole, par::tensor_parallel(whole.net(), rows ? std::vector<par::placement_rule>{par::column("fc*")} : std::vector<par::placement_rule>{par::row("fc*")}), {.global_batch = 16, .tensor_ranks = ranks}, w);
+        auto const reference =
+            par::place(whole,
+                       par::tensor_parallel(whole.net(), rows ? std::vector<par::placement_rule>{par::column("fc*")}
+                                                              : std::vector<par::placement_rule>{par::row("fc*")}),
+                       {.global_batch = 16, .tensor_ranks = ranks}, w);
         auto const a = values_of(small), b = values_of(reference);
         for (std::size_t p = 0; p < a.size(); ++p)
           if (a[p].values != b[p].values || a[p].form != b[p].form) wrong[rank] += a[p].name + " ";
@@ -358,7 +415,10 @@ TEST_CASE("rank 0 names the layers of all stages whose inputs are all zero") {
       auto m = pleat::parallel::build(network(), p, w, {.seed = 3});
       set_values(m, "fc1.bias", std::vector<float>(16, -1000.0f));  // nothing passes its ReLU
       set_values(m, "fc2.bias", std::vector<float>(12, 0.0f));
-      (void)(m | compress::quantize<int8>{.activations = compress::static_activations{.data = compress::calibration(train)}, .on_note = [&](std::string_view line) { said += line; }});  // rank 0 alone is called
+      // rank 0 alone is called
+      (void)(m |
+             compress::quantize<int8>{.activations = compress::static_activations{.data = compress::calibration(train)},
+                                      .on_note = [&](std::string_view line) { said += line; }});
     });
     return said;
   };
@@ -368,13 +428,15 @@ TEST_CASE("rank 0 names the layers of all stages whose inputs are all zero") {
 }
 
 TEST_CASE("a NaN in one part of a weight is told on all parts") {
-  check_nan_on_one_part("row 8, column 5 is", "row 0, column 13 is", [](auto& m) { (void)(m | compress::quantize<int8>{}); });
+  check_nan_on_one_part("row 8, column 5 is", "row 0, column 13 is",
+                        [](auto& m) { (void)(m | compress::quantize<int8>{}); });
 }
 
 TEST_CASE("every stage of a pipeline quantizes its own; a NaN on one stage is told on all") {
   auto const train = data(24);
   auto w1 = alone();
-  auto const scales = input_scales(build(w1) | compress::quantize<int8>{.activations = compress::static_activations{.data = compress::calibration(train)}});
+  auto const scales = input_scales(build(w1) | compress::quantize<int8>{.activations = compress::static_activations{
+                                                                            .data = compress::calibration(train)}});
   std::vector<std::vector<float>> seen(3);
   std::vector<std::string> said(3);
   pleat::comm::run_local(3, [&](pleat::comm::communicator c) {
@@ -384,11 +446,13 @@ TEST_CASE("every stage of a pipeline quantizes its own; a NaN on one stage is to
     p.global_batch = 16;
     p.pipeline_ranks = 3;
     auto model = pleat::parallel::build(network(), p, w, {.seed = 3});
-    seen[rank] = input_scales(model | compress::quantize<int8>{.activations = compress::static_activations{.data = compress::calibration(train)}});
+    seen[rank] = input_scales(model | compress::quantize<int8>{.activations = compress::static_activations{
+                                                                   .data = compress::calibration(train)}});
     model.net().for_each_parameter([&](auto& x) {
       if (x.name == "fc2.weight" && x.data()) {
         auto bad = std::vector<float>(static_cast<std::size_t>(x.size()), std::numeric_limits<float>::infinity());
-        pleat::copy_from_host(model.context(), bad.data(), pleat::tensor<float, Kokkos::DefaultExecutionSpace>::wrap(x.data(), x.shape));
+        pleat::copy_from_host(model.context(), bad.data(),
+                              pleat::tensor<float, Kokkos::DefaultExecutionSpace>::wrap(x.data(), x.shape));
       }
     });
     try {

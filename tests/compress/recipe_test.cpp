@@ -13,13 +13,24 @@ using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
 
 std::vector<compress::recipe_word> const words{
-    {.name = "prune", .keys = {"sparsity", "scope", "ignore"}, .required = {"sparsity"}, .says = "", .masks = true, .choices = {{"scope", {"global", "layer"}}}},
+    {.name = "prune",
+     .keys = {"sparsity", "scope", "ignore"},
+     .required = {"sparsity"},
+     .says = "",
+     .masks = true,
+     .choices = {{"scope", {"global", "layer"}}}},
     {.name = "channels", .keys = {"share"}, .required = {"share"}, .says = "", .resizes = true},
     {.name = "fine_tune", .keys = {"epochs", "learning_rate"}, .required = {}, .says = "", .trains = true},
     {.name = "int8", .keys = {"ignore"}, .required = {}, .says = "", .encodes = true, .takes_every = true},
     {.name = "q8_0", .keys = {"ignore"}, .required = {}, .says = "", .encodes = true},
     {.name = "low_rank", .keys = {"energy"}, .required = {}, .says = "", .encodes = true, .fills_zeros = true},
-    {.name = "share", .keys = {"bits"}, .required = {}, .says = "", .encodes = true, .shares = true, .takes_every = true},
+    {.name = "share",
+     .keys = {"bits"},
+     .required = {},
+     .says = "",
+     .encodes = true,
+     .shares = true,
+     .takes_every = true},
     {.name = "quantize_aware", .keys = {"form"}, .required = {}, .says = "", .trains_codes = true},
     {.name = "entropy", .keys = {}, .required = {}, .says = "", .encodes = true, .needs_shared = true},
 };
@@ -30,13 +41,15 @@ std::string spelled(std::string const& text) {
 }
 void refused(std::string const& text, std::string const& what, std::string const& instead = "") {
   INFO(text);
-  CHECK_THROWS_MATCHES(compress::read_recipe(text, words), pleat::error, MessageMatches(ContainsSubstring(what) && ContainsSubstring(instead)));
+  CHECK_THROWS_MATCHES(compress::read_recipe(text, words), pleat::error,
+                       MessageMatches(ContainsSubstring(what) && ContainsSubstring(instead)));
 }
 
 TEST_CASE("recipes are read: values by position and by key, spaces anywhere") {
   CHECK(spelled("int8") == "int8");
   CHECK(spelled(" prune ( 0.9 , layer )| int8( ) ") == "prune(sparsity=0.9, scope=layer)|int8");
-  CHECK(spelled("prune(scope=global,0.9)|fine_tune(3,1e-3)") == "prune(sparsity=0.9, scope=global)|fine_tune(epochs=3, learning_rate=1e-3)");
+  CHECK(spelled("prune(scope=global,0.9)|fine_tune(3,1e-3)") ==
+        "prune(sparsity=0.9, scope=global)|fine_tune(epochs=3, learning_rate=1e-3)");
   // A word that one key alone takes may stand anywhere.
   CHECK(spelled("prune(global,0.9)|int8") == "prune(sparsity=0.9, scope=global)|int8");
   CHECK(spelled("prune(layer, 0.9, fc1)") == "prune(sparsity=0.9, scope=layer, ignore=fc1)");
@@ -59,7 +72,8 @@ TEST_CASE("what cannot be read is refused, and the nearest known word is offered
   refused("prnue(0.9)", "'prnue' is no word of a recipe; known are prune, channels", "Did you mean 'prune'?");
   refused("int9", "'int9' is no word", "Did you mean 'int8'?");
   refused("finetune(3)", "'finetune' is no word", "Did you mean 'fine_tune'?");
-  refused("prune(sparsty=0.9)", "'prune' has no 'sparsty'; it takes sparsity, scope, ignore", "Did you mean 'sparsity'?");
+  refused("prune(sparsty=0.9)", "'prune' has no 'sparsty'; it takes sparsity, scope, ignore",
+          "Did you mean 'sparsity'?");
   refused("prune", "'prune' lacks 'sparsity'", "prune(sparsity=");
   refused("prune(0.9, layer, fc1, 4)", "has a value too many");
   refused("prune(0.9, globall)", "scope is 'globall', expected global, layer", "Did you mean 'global'?");
@@ -68,16 +82,29 @@ TEST_CASE("what cannot be read is refused, and the nearest known word is offered
   refused("entropy(1)", "takes none");
   refused("prune(0.9, sparsity=0.8)", "says 'sparsity' twice");
   refused("prune(0.9, scope=)", "the value of 'scope' is empty");
-  for (auto const* brackets : {"prune(0.9", "prune 0.9)", "prune((0.9))", "prune(0.9)x", "prune)0.9("}) refused(brackets, "do not match");
-  auto const number = [](char const* text, char const* key) { return compress::read_recipe(text, words)[0].number(key); };
-  for (auto const* text : {"prune(much)", "prune(0.9x)", "prune(nan)", "prune(inf)"}) CHECK_THROWS_MATCHES(number(text, "sparsity"), pleat::error, MessageMatches(ContainsSubstring("expected a number")));
-  CHECK_THROWS_MATCHES(compress::read_recipe("fine_tune(1.5)", words)[0].whole("epochs"), pleat::error, MessageMatches(ContainsSubstring("expected a whole number")));
+  for (auto const* brackets : {"prune(0.9", "prune 0.9)", "prune((0.9))", "prune(0.9)x", "prune)0.9("})
+    refused(brackets, "do not match");
+  auto const number = [](char const* text, char const* key) {
+    return compress::read_recipe(text, words)[0].number(key);
+  };
+  for (auto const* text : {"prune(much)", "prune(0.9x)", "prune(nan)", "prune(inf)"})
+    CHECK_THROWS_MATCHES(number(text, "sparsity"), pleat::error,
+                         MessageMatches(ContainsSubstring("expected a number")));
+  CHECK_THROWS_MATCHES(compress::read_recipe("fine_tune(1.5)", words)[0].whole("epochs"), pleat::error,
+                       MessageMatches(ContainsSubstring("expected a whole number")));
 }
 
 TEST_CASE("orders that the mathematics does not allow are refused with the sentence") {
-  auto const check = [](std::string const& text, compress::recipe_state now = {}) { compress::check_order(compress::read_recipe(text, words), now); };
-  for (auto const* good : {"prune(0.9)|int8", "channels(0.5)|prune(0.9)|fine_tune|int8", "prune(0.9)|share(4)|entropy", "low_rank(0.9)|int8", "share|entropy", "int8(fc1*)|low_rank", "q8_0|int8", "int8(fc1*)|q8_0", "prune(0.5)|quantize_aware|int8"}) CHECK_NOTHROW(check(good));
-  auto const wrong = [&](std::string const& text, std::string const& words_, compress::recipe_state now = {}) { CHECK_THROWS_MATCHES(check(text, now), pleat::error, MessageMatches(ContainsSubstring(words_))); };
+  auto const check = [](std::string const& text, compress::recipe_state now = {}) {
+    compress::check_order(compress::read_recipe(text, words), now);
+  };
+  for (auto const* good : {"prune(0.9)|int8", "channels(0.5)|prune(0.9)|fine_tune|int8", "prune(0.9)|share(4)|entropy",
+                           "low_rank(0.9)|int8", "share|entropy", "int8(fc1*)|low_rank", "q8_0|int8", "int8(fc1*)|q8_0",
+                           "prune(0.5)|quantize_aware|int8"})
+    CHECK_NOTHROW(check(good));
+  auto const wrong = [&](std::string const& text, std::string const& words_, compress::recipe_state now = {}) {
+    CHECK_THROWS_MATCHES(check(text, now), pleat::error, MessageMatches(ContainsSubstring(words_)));
+  };
   wrong("int8|prune(0.9)", "'prune(sparsity=0.9)' prunes after weights are quantized or factored");
   wrong("share|prune(0.9)", "prunes after weights share values");
   wrong("prune(0.9)|channels(0.5)", "takes channels out of weights that are pruned already");

@@ -33,10 +33,15 @@ namespace par = pleat::parallel;
 using compress::error_kind;
 
 /// Weights that can take every form that the recipes below name: one model type for all of them.
-using all_forms = codec::forms<codec::dense<float>, codec::masked<float>, codec::int8<float>, codec::bf16<float>, codec::q8_0<float>, codec::q4_k<float>, codec::int4<float, 32>, codec::csr<float>, codec::n_m<float, 2, 4>, codec::coded<float>,
-                               codec::low_rank<float>, codec::sparse_low_rank<float>>;
+using all_forms =
+    codec::forms<codec::dense<float>, codec::masked<float>, codec::int8<float>, codec::bf16<float>, codec::q8_0<float>,
+                 codec::q4_k<float>, codec::int4<float, 32>, codec::csr<float>, codec::n_m<float, 2, 4>,
+                 codec::coded<float>, codec::low_rank<float>, codec::sparse_low_rank<float>>;
 using linear = pleat::nn::linear<all_forms>;
-auto wide_network() { return pleat::nn::sequential(linear("a", 20, 256), pleat::nn::relu(), linear("b", 256, 32), pleat::nn::relu(), linear("c", 32, 4)); }
+auto wide_network() {
+  return pleat::nn::sequential(linear("a", 20, 256), pleat::nn::relu(), linear("b", 256, 32), pleat::nn::relu(),
+                               linear("c", 32, 4));
+}
 auto wide_model(pleat::world& w) {
   pleat::plan::plan p;
   p.global_batch = 16;
@@ -58,13 +63,18 @@ std::vector<float> numbers(input kind, std::size_t n) {
   std::vector<float> v(n);
   for (std::size_t i = 0; i < n; ++i) {
     auto const u = static_cast<float>(s.uniform(i)) * 2 - 1;
-    v[i] = kind == input::random ? u : kind == input::constant ? 0.3f : kind == input::zero ? 0.0f : kind == input::huge ? u * 1e37f : u * 1e-41f;
+    v[i] = kind == input::random     ? u
+           : kind == input::constant ? 0.3f
+           : kind == input::zero     ? 0.0f
+           : kind == input::huge     ? u * 1e37f
+                                     : u * 1e-41f;
   }
   return v;
 }
 
 /// What a ledger must be against what the weights were and are: bounds that hold, add up, and are measured rightly.
-template <class Net> void check(compress::error_ledger const& l, std::vector<parameter_values> const& before, par::model<Net> const& after) {
+template <class Net>
+void check(compress::error_ledger const& l, std::vector<parameter_values> const& before, par::model<Net> const& after) {
   CHECK(l.holds());
   for (auto const& p : values_of(after)) {
     if (!is_weight(p)) continue;
@@ -75,7 +85,8 @@ template <class Net> void check(compress::error_ledger const& l, std::vector<par
     INFO(p.name << " in " << p.form);
     CHECK(e->form == p.form);
     CHECK(e->total.max == direct.max);
-    CHECK(std::abs(e->total.frobenius - direct.frobenius) <= 1e-12 * direct.frobenius);  // other chains of at most 8192 sums
+    // other chains of at most 8192 sums
+    CHECK(std::abs(e->total.frobenius - direct.frobenius) <= 1e-12 * direct.frobenius);
     double max = 0, frobenius = 0, measured = 0;
     for (auto const& s : l.stages())
       for (auto const& w : s.weights)
@@ -94,7 +105,8 @@ template <class Net> void check(compress::error_ledger const& l, std::vector<par
 template <class... Ts> void try_recipe(input kind, Ts const&... steps) {
   auto w = alone();
   auto m = wide_model(w);
-  for (auto const& [name, n] : {std::pair{"a.weight", 5120u}, {"b.weight", 8192u}, {"c.weight", 128u}}) set_values(m, name, numbers(kind, n));
+  for (auto const& [name, n] : {std::pair{"a.weight", 5120u}, {"b.weight", 8192u}, {"c.weight", 128u}})
+    set_values(m, name, numbers(kind, n));
   auto const before = values_of(m);
   compress::error_ledger l;
   run(m, compress::record_errors(l), steps...);
@@ -103,7 +115,9 @@ template <class... Ts> void try_recipe(input kind, Ts const&... steps) {
 }
 
 auto const quiet_note = [](std::string_view) {};
-template <class F> auto as(std::vector<std::string> ignore = {}) { return compress::quantize<F>{.misfit = compress::misfit::ignore, .ignore = std::move(ignore), .on_note = quiet_note}; }
+template <class F> auto as(std::vector<std::string> ignore = {}) {
+  return compress::quantize<F>{.misfit = compress::misfit::ignore, .ignore = std::move(ignore), .on_note = quiet_note};
+}
 
 TEST_CASE("bounds hold along recipes whatever comes in, and the sum of the stages' bounds is that of the whole") {
   auto const kind = GENERATE(input::random, input::constant, input::zero, input::huge, input::tiny);
@@ -114,24 +128,34 @@ TEST_CASE("bounds hold along recipes whatever comes in, and the sum of the stage
   try_recipe(kind, most, as<codec::csr<float>>());
   try_recipe(kind, as<codec::n_m<float, 2, 4>>());
   try_recipe(kind, half, compress::share_weights{.num_bits = 3, .on_note = quiet_note}, compress::entropy_code{});
-  try_recipe(kind, compress::low_rank{.rule = compress::by_rank{3}, .ignore = {"c.*"}, .on_note = quiet_note}, as<codec::int8<float>>());
-  try_recipe(kind, half, compress::sparse_low_rank{.rule = compress::by_rank{2}, .sparse_share = 0.2, .ignore = {"c.*"}, .on_note = quiet_note});
+  try_recipe(kind, compress::low_rank{.rule = compress::by_rank{3}, .ignore = {"c.*"}, .on_note = quiet_note},
+             as<codec::int8<float>>());
+  try_recipe(kind, half,
+             compress::sparse_low_rank{
+                 .rule = compress::by_rank{2}, .sparse_share = 0.2, .ignore = {"c.*"}, .on_note = quiet_note});
   if (kind == input::huge) return;  // scales of 16 bits have no such numbers: encoders refuse
   try_recipe(kind, half, as<codec::q8_0<float>>());
   try_recipe(kind, as<codec::q4_k<float>>(), as<codec::int4<float, 32>>());
 }
 
-TEST_CASE("what is promised says something: exactly what pruning takes, about half a step of codes, the singular values that go") {
+TEST_CASE(
+    "what is promised says something: exactly what pruning takes, about half a step of codes, the singular values that "
+    "go") {
   auto w = alone();
   auto m = wide_model(w);
   compress::error_ledger l;
   auto const before = values_of(m);
-  run(m, compress::record_errors(l), compress::prune{.sparsity = 0.5}, as<codec::int8<float>>({"b.*"}), compress::sparse_low_rank{.rule = compress::by_rank{16}, .sparse_share = 0.05, .ignore = {"a.*", "c.*"}});
-  for (auto const& e : l.stages()[0].weights) CHECK((e.kind == error_kind::bounded && e.measured.max == e.predicted.max && std::abs(e.measured.frobenius - e.predicted.frobenius) <= 1e-12 * e.predicted.frobenius));
+  run(m, compress::record_errors(l), compress::prune{.sparsity = 0.5}, as<codec::int8<float>>({"b.*"}),
+      compress::sparse_low_rank{.rule = compress::by_rank{16}, .sparse_share = 0.05, .ignore = {"a.*", "c.*"}});
+  for (auto const& e : l.stages()[0].weights)
+    CHECK((e.kind == error_kind::bounded && e.measured.max == e.predicted.max &&
+           std::abs(e.measured.frobenius - e.predicted.frobenius) <= 1e-12 * e.predicted.frobenius));
   auto const& coded = l.stages()[1].weights;
   REQUIRE((coded[0].weight == "a.weight" && coded[0].kind == error_kind::bounded));
-  CHECK(coded[0].measured.max > 0.9 * coded[0].predicted.max);                // 5120 numbers: one is near the middle between two codes
-  CHECK(coded[0].predicted.frobenius < 3 * coded[0].measured.frobenius);      // a step of s: within s/2, s/√12 in the mean; zeros are exact
+  // 5120 numbers: one is near the middle between two codes
+  CHECK(coded[0].measured.max > 0.9 * coded[0].predicted.max);
+  // a step of s: within s/2, s/√12 in the mean; zeros are exact
+  CHECK(coded[0].predicted.frobenius < 3 * coded[0].measured.frobenius);
   CHECK((coded[1].kind == error_kind::exact && coded[1].predicted.max == 0));  // b was ignored
   auto const& thin = l.stages()[2].weights;
   CHECK((thin[0].kind == error_kind::exact && thin[2].kind == error_kind::exact));
@@ -148,18 +172,27 @@ TEST_CASE("GPTQ promises nothing, and what it did is measured; training begins a
   compress::record_errors const record(l);
   run(m, record, compress::prune{.sparsity = 0.5, .on_note = quiet_note}, compress::fine_tune(train, quiet(1)));
   auto const trained = values_of(m);
-  run(m, record, compress::gptq<codec::int4<float, 32>>{.data = compress::calibration(train, 16), .misfit = compress::misfit::ignore, .ignore = {"c.*"}, .on_note = quiet_note}, compress::fine_tune(train, quiet(1)));
+  run(m, record,
+      compress::gptq<codec::int4<float, 32>>{.data = compress::calibration(train, 16),
+                                             .misfit = compress::misfit::ignore,
+                                             .ignore = {"c.*"},
+                                             .on_note = quiet_note},
+      compress::fine_tune(train, quiet(1)));
   REQUIRE(l.stages().size() == 4);
-  for (auto const& e : l.stages()[1].weights) CHECK((e.kind == error_kind::trained && e.measured.max > 0 && e.total.max == 0 && e.bound.max == 0 && e.since == "fine_tune"));
+  for (auto const& e : l.stages()[1].weights)
+    CHECK((e.kind == error_kind::trained && e.measured.max > 0 && e.total.max == 0 && e.bound.max == 0 &&
+           e.since == "fine_tune"));
   auto const& coded = l.stages()[2].weights;
-  CHECK((coded[1].weight == "b.weight" && coded[1].kind == error_kind::measured && coded[1].form == "int4_g32" && coded[1].bound.max == coded[1].measured.max));
+  CHECK((coded[1].weight == "b.weight" && coded[1].kind == error_kind::measured && coded[1].form == "int4_g32" &&
+         coded[1].bound.max == coded[1].measured.max));
   CHECK((coded[0].kind == error_kind::exact));  // 20 columns have no groups of 32
   auto const& last = l.stages()[3].weights;
   CHECK((last[1].kind == error_kind::exact && last[1].total.max == coded[1].total.max));
   CHECK(last[2].kind == error_kind::trained);
   auto const now = values_of(m);
   for (std::size_t i = 0; i < now.size(); ++i)
-    if (now[i].name == "b.weight") CHECK(l.find("b.weight")->total.max == codec::measure_error(trained[i].values, now[i].values).max);
+    if (now[i].name == "b.weight")
+      CHECK(l.find("b.weight")->total.max == codec::measure_error(trained[i].values, now[i].values).max);
   CHECK(l.holds());
 }
 
@@ -190,7 +223,9 @@ TEST_CASE("a second recipe goes on where the first one ended; with another model
   auto const two = one | (compress::prune{.sparsity = 0.7} | compress::prune{.sparsity = 0.8}).recorded(record);
   REQUIRE(l.stages().size() == 4);
   CHECK(l.find("fc1.weight")->since.empty());  // it is compared with what it was before both
-  CHECK_THROWS_WITH(m | (compress::prune{.sparsity = 0.5} | compress::prune{.sparsity = 0.6}).recorded(record), Catch::Matchers::ContainsSubstring("other numbers in 'fc1.weight'") && Catch::Matchers::ContainsSubstring("a record and a ledger of its own"));
+  CHECK_THROWS_WITH(m | (compress::prune{.sparsity = 0.5} | compress::prune{.sparsity = 0.6}).recorded(record),
+                    Catch::Matchers::ContainsSubstring("other numbers in 'fc1.weight'") &&
+                        Catch::Matchers::ContainsSubstring("a record and a ledger of its own"));
   CHECK(l.stages().size() == 4);
   // What changed a model in between has to be told.
   auto other = two.clone();
@@ -216,14 +251,17 @@ TEST_CASE("weights of other extents begin anew, and those that went are named on
   compress::error_ledger l;
   compress::record_errors const record(l);
   record.begin(build(w));  // fc1 [16, 20], fc2 [12, 16], fc3 [4, 12]
-  auto const small = par::build(pleat::nn::sequential(pleat::nn::linear("fc1", 20, 8), pleat::nn::relu(), pleat::nn::linear("fc2", 8, 12)), pleat::plan::plan{.global_batch = 16}, w, {.seed = 3});
+  auto const small = par::build(
+      pleat::nn::sequential(pleat::nn::linear("fc1", 20, 8), pleat::nn::relu(), pleat::nn::linear("fc2", 8, 12)),
+      pleat::plan::plan{.global_batch = 16}, w, {.seed = 3});
   record.add("cut", error_kind::measured, small);
   record.add("again", error_kind::measured, small);
   REQUIRE(l.stages()[0].weights.size() == 3);
   for (auto const& e : l.stages()[0].weights) CHECK((e.kind == error_kind::resized && e.measured.max == 0));
   CHECK(l.find("fc3.weight")->form.empty());
   REQUIRE(l.stages()[1].weights.size() == 2);
-  CHECK((l.stages()[1].weights[0].kind == error_kind::exact && l.stages()[1].weights[0].since == "cut" && l.stages()[1].weights[0].norm > 0));
+  CHECK((l.stages()[1].weights[0].kind == error_kind::exact && l.stages()[1].weights[0].since == "cut" &&
+         l.stages()[1].weights[0].norm > 0));
 }
 
 template <class T> void prune_of() {
@@ -231,12 +269,16 @@ template <class T> void prune_of() {
   auto w = alone();
   pleat::plan::plan p{.global_batch = 16};
   if (std::is_same_v<T, pleat::bfloat16>) p.precision = pleat::plan::compute_precision::bf16;
-  auto const model = par::build(pleat::nn::sequential(narrow("fc1", 20, 16), pleat::nn::relu<T>(), narrow("fc2", 16, 4)), p, w, {.seed = 3});
+  auto const model = par::build(
+      pleat::nn::sequential(narrow("fc1", 20, 16), pleat::nn::relu<T>(), narrow("fc2", 16, 4)), p, w, {.seed = 3});
   compress::error_ledger l;
-  (void)(model | (compress::prune{.sparsity = 0.5} | compress::prune{.sparsity = 0.9}).recorded(compress::record_errors(l)));
+  (void)(model |
+         (compress::prune{.sparsity = 0.5} | compress::prune{.sparsity = 0.9}).recorded(compress::record_errors(l)));
   CHECK(l.holds());
   for (auto const& s : l.stages())
-    for (auto const& e : s.weights) CHECK((e.kind == error_kind::bounded && e.measured.max > 0 && e.measured.max == e.predicted.max && e.total.frobenius <= e.norm));
+    for (auto const& e : s.weights)
+      CHECK((e.kind == error_kind::bounded && e.measured.max > 0 && e.measured.max == e.predicted.max &&
+             e.total.frobenius <= e.norm));
 }
 
 TEST_CASE("networks of 16-bit numbers and of doubles have ledgers too") {
@@ -257,8 +299,10 @@ std::vector<compress::error_ledger> over(int data_ranks, int tensor, int stages,
     p.pipeline_ranks = stages;
     p.state_stage = state;
     p.deterministic = true;
-    auto const m = par::build(par::tensor_parallel(network(), {par::column("fc1.*"), par::row("fc2.*")}), p, w, {.seed = 3});
-    (void)(m | (compress::prune{.sparsity = 0.6} | compress::quantize<>{.ignore = {"fc3.*"}}).recorded(compress::record_errors(all[rank])));
+    auto const m =
+        par::build(par::tensor_parallel(network(), {par::column("fc1.*"), par::row("fc2.*")}), p, w, {.seed = 3});
+    (void)(m | (compress::prune{.sparsity = 0.6} | compress::quantize<>{.ignore = {"fc3.*"}})
+                   .recorded(compress::record_errors(all[rank])));
   });
   return all;
 }
@@ -267,7 +311,18 @@ TEST_CASE("the same ledger on every rank and every mesh: maxima of maxima, sums 
   auto const one = over(1, 1, 1)[0];
   CHECK(one.holds());
   CHECK(one.find("fc1.weight")->measured.max > 0);
-  for (auto const& [d, t, s, state] : {std::array{2, 1, 1, 0}, {3, 1, 1, 0}, {4, 1, 1, 0}, {1, 2, 1, 0}, {1, 3, 1, 0}, {1, 4, 1, 0}, {1, 1, 2, 0}, {2, 1, 2, 0}, {1, 2, 2, 0}, {2, 1, 1, 3}, {2, 2, 1, 3}, {2, 1, 2, 3}}) {
+  for (auto const& [d, t, s, state] : {std::array{2, 1, 1, 0},
+                                       {3, 1, 1, 0},
+                                       {4, 1, 1, 0},
+                                       {1, 2, 1, 0},
+                                       {1, 3, 1, 0},
+                                       {1, 4, 1, 0},
+                                       {1, 1, 2, 0},
+                                       {2, 1, 2, 0},
+                                       {1, 2, 2, 0},
+                                       {2, 1, 1, 3},
+                                       {2, 2, 1, 3},
+                                       {2, 1, 2, 3}}) {
     CAPTURE(d, t, s, state);
     auto const all = over(d, t, s, state);
     for (auto const& l : all) CHECK(l.json() == all[0].json());
@@ -280,9 +335,11 @@ TEST_CASE("the same ledger on every rank and every mesh: maxima of maxima, sums 
       for (std::size_t j = 0; j < one.stages()[i].weights.size(); ++j) {
         auto const &a = one.stages()[i].weights[j], &b = all[0].stages()[i].weights[j];
         CHECK((a.weight == b.weight && a.form == b.form && a.kind == b.kind && a.since == b.since));
-        for (auto const& [x, y] : {std::pair{a.predicted, b.predicted}, {a.measured, b.measured}, {a.bound, b.bound}, {a.total, b.total}}) {
+        for (auto const& [x, y] :
+             {std::pair{a.predicted, b.predicted}, {a.measured, b.measured}, {a.bound, b.bound}, {a.total, b.total}}) {
           CHECK(x.max == y.max);
-          CHECK(std::abs(x.frobenius - y.frobenius) <= 1e-13 * x.frobenius);  // at most 320 squares in another order: 320·2⁻⁵³, twice
+          // at most 320 squares in another order: 320·2⁻⁵³, twice
+          CHECK(std::abs(x.frobenius - y.frobenius) <= 1e-13 * x.frobenius);
         }
         CHECK(std::abs(a.norm - b.norm) <= 1e-13 * a.norm);
       }

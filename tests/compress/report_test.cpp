@@ -78,21 +78,27 @@ TEST_CASE("a pipeline records its stages; all ranks hold the same list and only 
     compress::stage_list stages;
     stages.add(compress::measure("dense", model, test, {.repeats = 2}));
     compress::error_ledger errors;
-    auto const small = model | (compress::prune{.sparsity = 0.9} | compress::quantize<int8>{}).recorded(compress::record_stages(stages, test, {.repeats = 2})).recorded(compress::record_errors(errors));
+    auto const small = model | (compress::prune{.sparsity = 0.9} | compress::quantize<int8>{})
+                                   .recorded(compress::record_stages(stages, test, {.repeats = 2}))
+                                   .recorded(compress::record_errors(errors));
     json[rank] = stages.json();
     ledgers[rank] = errors.json();
     if (stages.errors().json() != ledgers[rank]) wrong[rank] += "other errors; ";
     if (!errors.holds() || errors.stages().size() != 2) wrong[rank] += "the ledger; ";
-    if (!stages.stages()[0].errors.empty() || stages.stages()[2].errors.size() != 3) wrong[rank] += "errors of stages; ";
+    if (!stages.stages()[0].errors.empty() || stages.stages()[2].errors.size() != 3)
+      wrong[rank] += "errors of stages; ";
     auto const last = compress::relative_error_of(stages.stages()[2].errors);
-    if (!(last.measured > 0.1 && last.measured < 1 && last.bound >= last.measured)) wrong[rank] += "the relative error; ";  // nine of ten weights are gone
+    // nine of ten weights are gone
+    if (!(last.measured > 0.1 && last.measured < 1 && last.bound >= last.measured))
+      wrong[rank] += "the relative error; ";
     std::ostringstream out;
     (void)compress::report(model, small, test, out);
     printed[rank] = out.str();
   });
   CHECK(wrong == std::vector<std::string>(2));
   CHECK(json[0] == json[1]);
-  CHECK_THAT(json[0], ContainsSubstring("\"dense\"") && ContainsSubstring("\"prune 0.9\"") && ContainsSubstring("\"quantize int8\""));
+  CHECK_THAT(json[0], ContainsSubstring("\"dense\"") && ContainsSubstring("\"prune 0.9\"") &&
+                          ContainsSubstring("\"quantize int8\""));
   CHECK_THAT(json[0], ContainsSubstring("\"errors\": [") && ContainsSubstring("\"kind\": \"bounded\""));
   CHECK(ledgers[0] == ledgers[1]);
   CHECK_FALSE(printed[0].empty());
@@ -102,7 +108,8 @@ TEST_CASE("a pipeline records its stages; all ranks hold the same list and only 
 TEST_CASE("a model that is cut, in stages or sharded is measured as the whole") {
   auto const test = data(70);
   auto const small_of = [](auto const& m) {
-    return m | (compress::prune{.sparsity = 0.6, .on_note = [](std::string_view) {}} | compress::quantize<int8>{.ignore = {"fc3.*"}, .on_note = [](std::string_view) {}});
+    return m | (compress::prune{.sparsity = 0.6, .on_note = [](std::string_view) {}} |
+                compress::quantize<int8>{.ignore = {"fc3.*"}, .on_note = [](std::string_view) {}});
   };
   auto w1 = alone();
   auto const small = small_of(build(w1));
@@ -117,7 +124,8 @@ TEST_CASE("a model that is cut, in stages or sharded is measured as the whole") 
       w.comm.set_timeout(60);
       got[rank] = compress::measure("one", small_of(build_on(w, l)), test, {.repeats = 2});
     });
-    // int8 has a bit for each element, in whole bytes a part, and every part of fc2 (cut by columns) has the scales of all twelve rows.
+    // int8 has a bit for each element, in whole bytes a part, and every part of fc2 (cut by columns) has the scales of
+    // all twelve rows.
     index_t more[] = {-16 * 20 / 8, -12 * 16 / 8 + (l.tensor - 1) * 12 * 4, 0};
     for (int t = 0; t < l.tensor; ++t) {
       index_t const share = pleat::block_range(16, l.tensor, t).size();

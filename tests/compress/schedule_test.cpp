@@ -35,7 +35,9 @@ TEST_CASE("the iterative schedule removes the same share of the survivors in eve
   CHECK(sparsity_at(s, 0, 0.2, 0.9) == 0.2);
   CHECK(sparsity_at(s, 4, 0.2, 0.9) == 0.9);
   double const share = (1 - sparsity_at(s, 1, 0.2, 0.9)) / 0.8;
-  for (int t = 2; t <= 4; ++t) CHECK(std::abs((1 - sparsity_at(s, t, 0.2, 0.9)) / (1 - sparsity_at(s, t - 1, 0.2, 0.9)) - share) < 1e-12);  // a few roundings
+  // a few roundings
+  for (int t = 2; t <= 4; ++t)
+    CHECK(std::abs((1 - sparsity_at(s, t, 0.2, 0.9)) / (1 - sparsity_at(s, t - 1, 0.2, 0.9)) - share) < 1e-12);
   CHECK_THROWS_AS(steps_of(iterative{.steps = 0}), pleat::error);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// What ranks have at the most while they transform a model whose parameters are sharded (state_stage = 3): their pieces, and one weight.
+// What ranks have at the most while they transform a model whose parameters are sharded (state_stage = 3): their
+// pieces, and one weight.
 #include <pleat/compress/pipeline.hpp>
 
 #include <pleat/compress/criteria.hpp>
@@ -36,7 +37,10 @@ constexpr int ranks = 4;
 
 /// Some layers more, each a bucket of one weight.
 auto deep(index_t layers) {
-  return nn::sequential(nn::linear("in", 20, side, {.bias = false}), nn::relu(), nn::repeat("h", layers, nn::sequential(nn::linear("fc", side, side, {.bias = false}), nn::relu())), nn::linear("out", side, 4, {.bias = false}));
+  return nn::sequential(
+      nn::linear("in", 20, side, {.bias = false}), nn::relu(),
+      nn::repeat("h", layers, nn::sequential(nn::linear("fc", side, side, {.bias = false}), nn::relu())),
+      nn::linear("out", side, 4, {.bias = false}));
 }
 
 struct seen {
@@ -61,7 +65,8 @@ TEST_CASE("sharded: no rank has a second weight whole, and none the model") {
   auto const train = data(32);
   auto const silent = [](std::string_view) {};
   constexpr index_t fewer = 6, more = 14;
-  // Whether what ranks need for a moment coincides is the machine's affair: of several runs the least counts, which a copy of the model is in, too.
+  // Whether what ranks need for a moment coincides is the machine's affair: of several runs the least counts, which a
+  // copy of the model is in, too.
   auto const growth = [&](auto const& t, auto const& enough) {
     seen few{1e9, 1e9}, many = few, each;
     for (int run = 0; run < 5; ++run) {
@@ -74,12 +79,13 @@ TEST_CASE("sharded: no rank has a second weight whole, and none the model") {
     }
     return each;
   };
-  // A copy of the pieces is one weight more of all ranks together for each layer more, a weight that every rank keeps are four (of doubles: eight);
-  // with a copy of the model nothing allocated grows by less than a weight.
+  // A copy of the pieces is one weight more of all ranks together for each layer more, a weight that every rank keeps
+  // are four (of doubles: eight); with a copy of the model nothing allocated grows by less than a weight.
   auto const grows = [&](double most, auto const& transform) {
     static_assert(compress::detail::takes_shards<std::remove_cvref_t<decltype(transform)>>);
     INFO(transform.name());
-    auto const each = growth([&](auto m) { return std::move(m) | transform; }, [&](seen const& s) { return s.most <= most && s.largest <= 1.0 / ranks + 0.01; });
+    auto const each = growth([&](auto m) { return std::move(m) | transform; },
+                             [&](seen const& s) { return s.most <= most && s.largest <= 1.0 / ranks + 0.01; });
     CHECK(each.most <= most);
     CHECK(each.largest <= 1.0 / ranks + 0.01);
   };
@@ -91,18 +97,27 @@ TEST_CASE("sharded: no rank has a second weight whole, and none the model") {
   grows(10.9, compress::prune_by<compress::taylor>{.sparsity = 0.5, .criterion = {.data = &train, .subset_size = 32}});
   grows(4.9, compress::prune_channels{.input = {20}});
   grows(4.9, compress::sparse_gpt{.samples = compress::calibration(train, 8), .on_note = silent});
-  grows(4.9, compress::low_rank{.rule = compress::by_rank{2}, .on_note = silent});  // the factors: a thirty-second of a weight, on every rank
-  grows(5.2, compress::share_weights{.num_bits = 2});                               // the codes: a byte and more for every fourth number, on every rank
-  // A copy of the optimizer's state, a gradient, and 12 bytes for each number of which the rank has the gradient: its cluster, and its place
+  // the factors: a thirty-second of a weight, on every rank
+  grows(4.9, compress::low_rank{.rule = compress::by_rank{2}, .on_note = silent});
+  // the codes: a byte and more for every fourth number, on every rank
+  grows(5.2, compress::share_weights{.num_bits = 2});
+  // A copy of the optimizer's state, a gradient, and 12 bytes for each number of which the rank has the gradient: its
+  // cluster, and its place
   grows(12.9, compress::share_weights{.num_bits = 2, .tune = compress::fine_tune(train, quiet(1)), .on_note = silent});
-  grows(8.9, compress::quantize_aware<pleat::codec::int8<float>>{.train = compress::fine_tune(train, quiet(1)), .on_note = silent});
+  grows(8.9, compress::quantize_aware<pleat::codec::int8<float>>{.train = compress::fine_tune(train, quiet(1)),
+                                                                 .on_note = silent});
   // Two copies of the numbers on the host, divided among the ranks
   compress::error_ledger errors[64];
   std::atomic<int> next = 0;
-  auto const recorded = growth([&](auto m) { return std::move(m) | (compress::prune{.sparsity = 0.5} | compress::prune{.sparsity = 0.7}).recorded(compress::record_errors(errors[next++ % 64])); },
-                               [&](seen const& s) { return s.most <= 6.9 && s.largest <= 1.0 / ranks + 0.01; });
+  auto const recorded = growth(
+      [&](auto m) {
+        return std::move(m) | (compress::prune{.sparsity = 0.5} | compress::prune{.sparsity = 0.7})
+                                  .recorded(compress::record_errors(errors[next++ % 64]));
+      },
+      [&](seen const& s) { return s.most <= 6.9 && s.largest <= 1.0 / ranks + 0.01; });
   CHECK((recorded.most <= 6.9 && recorded.largest <= 1.0 / ranks + 0.01));
-  auto const gathered = growth([](auto m) { return m.unsharded(); }, [](seen const&) { return false; });  // all five runs, as the others may have
+  // all five runs, as the others may have
+  auto const gathered = growth([](auto m) { return m.unsharded(); }, [](seen const&) { return false; });
   CHECK((gathered.most > 8 && gathered.largest > 0.99));
 }
 

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Networks whose parameters are sharded (state_stage = 3) in the middle of rows, and the bytes that a transform makes of them.
+// Networks whose parameters are sharded (state_stage = 3) in the middle of rows, and the bytes that a transform makes
+// of them.
 #pragma once
 
 #include <compress/compress_support.hpp>
@@ -17,7 +18,8 @@ namespace compress_test {
 /// 6000, 12000 and 160 weights: pieces are cut every 4096 elements, in the middle of rows.
 inline auto wide() {
   namespace nn = pleat::nn;
-  return nn::sequential(nn::linear("fc1", 20, 300, {.bias = false}), nn::batch_norm("norm1", 300), nn::relu(), nn::linear("fc2", 300, 40), nn::batch_norm("norm2", 40), nn::relu(), nn::linear("fc3", 40, 4));
+  return nn::sequential(nn::linear("fc1", 20, 300, {.bias = false}), nn::batch_norm("norm1", 300), nn::relu(),
+                        nn::linear("fc2", 300, 40), nn::batch_norm("norm2", 40), nn::relu(), nn::linear("fc3", 40, 4));
 }
 struct layout {
   int ranks, stage;

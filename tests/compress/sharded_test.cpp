@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Transforms of models whose parameters are sharded (state_stage = 3): the bytes of the model that every rank holds whole.
+// Transforms of models whose parameters are sharded (state_stage = 3): the bytes of the model that every rank holds
+// whole.
 #include <pleat/compress/pipeline.hpp>
 
 #include <pleat/codec/sparse.hpp>
@@ -47,7 +48,9 @@ TEST_CASE("the norm of what moves has the same bits wherever pruned weights and 
       p.state_stage = l.stage;
       p.state_ranks = l.state_ranks;
       p.bucket_bytes = 20000;
-      auto m = pleat::parallel::build(nn::sequential(nn::linear("fc1", 20, 300), nn::relu(), nn::linear("fc2", 300, 40), nn::relu(), nn::linear("fc3", 40, 4)), p, w, {.seed = 3}) |
+      auto m = pleat::parallel::build(nn::sequential(nn::linear("fc1", 20, 300), nn::relu(), nn::linear("fc2", 300, 40),
+                                                     nn::relu(), nn::linear("fc3", 40, 4)),
+                                      p, w, {.seed = 3}) |
                compress::prune{.sparsity = 0.5};
       auto o = quiet(2);
       if (held) o.groups.push_back({.pattern = "fc2.*", .frozen = true});
@@ -76,7 +79,8 @@ struct looks_at_rows {
   static constexpr char const* what = "rows";
   template <class Net, class C> void score(pleat::parallel::model<Net>&, std::vector<C>& weights) const {
     for (auto& c : weights)
-      for (index_t i = 0; i < c.size(); ++i) c.scores.push_back(std::abs(c.values[static_cast<std::size_t>(i)]) * static_cast<float>(1 + i / c.columns()));
+      for (index_t i = 0; i < c.size(); ++i)
+        c.scores.push_back(std::abs(c.values[static_cast<std::size_t>(i)]) * static_cast<float>(1 + i / c.columns()));
   }
 };
 
@@ -84,11 +88,13 @@ struct looks_at_rows {
 
 TEST_CASE("sharded: magnitude pruning of pieces takes the elements that it takes of whole weights, in every scope") {
   std::vector<std::vector<std::string>> const groups{{"fc1.*", "fc3.*"}};
-  for (auto const scope : {compress::scope::global, compress::scope::layer, compress::scope::row, compress::scope::group}) {
+  for (auto const scope :
+       {compress::scope::global, compress::scope::layer, compress::scope::row, compress::scope::group}) {
     CAPTURE(static_cast<int>(scope));
     // twice: what is gone counts
     same_bytes([&](auto m) {
-      return std::move(m) | (compress::prune{.sparsity = 0.4, .scope = scope, .groups = groups} | compress::prune{.sparsity = 0.75, .scope = scope, .groups = groups});
+      return std::move(m) | (compress::prune{.sparsity = 0.4, .scope = scope, .groups = groups} |
+                             compress::prune{.sparsity = 0.75, .scope = scope, .groups = groups});
     });
   }
 }
@@ -96,7 +102,10 @@ TEST_CASE("sharded: magnitude pruning of pieces takes the elements that it takes
 TEST_CASE("sharded: pruning in steps with training between them, and training on: dead elements stay dead") {
   auto const train = data(48);
   same_bytes([&](auto m) {
-    return std::move(m) | (compress::prune{.sparsity = 0.8, .schedule = compress::cubic{2}, .retrain = compress::fine_tune(train, quiet(1))} | compress::fine_tune(train, quiet(1)));
+    return std::move(m) |
+           (compress::prune{
+                .sparsity = 0.8, .schedule = compress::cubic{2}, .retrain = compress::fine_tune(train, quiet(1))} |
+            compress::fine_tune(train, quiet(1)));
   });
 }
 
@@ -108,11 +117,17 @@ TEST_CASE("sharded: what looks at whole weights gets them, and its result is sha
     std::lock_guard const lock(guard);
     said.emplace_back(line);
   };
-  same_bytes([&](auto m) { return std::move(m) | compress::prune_by<looks_at_rows>{.sparsity = 0.5, .scope = compress::scope::layer, .on_note = note}; }, false);
+  same_bytes(
+      [&](auto m) {
+        return std::move(m) |
+               compress::prune_by<looks_at_rows>{.sparsity = 0.5, .scope = compress::scope::layer, .on_note = note};
+      },
+      false);
   REQUIRE(said.size() == 5);  // once for each layout that shards parameters
   CHECK_THAT(said[0], ContainsSubstring("every rank gathers them for 'prune rows 0.5' and shards the result again"));
   same_bytes([&](auto m) {
-    return std::as_const(m) | (compress::fold_batch_norm{} | compress::prune{.sparsity = 0.5} | compress::fine_tune(train, quiet(1)) | compress::quantize<pleat::codec::int8<float>>{});
+    return std::as_const(m) | (compress::fold_batch_norm{} | compress::prune{.sparsity = 0.5} |
+                               compress::fine_tune(train, quiet(1)) | compress::quantize<pleat::codec::int8<float>>{});
   });
 }
 
@@ -124,7 +139,10 @@ TEST_CASE("sharded: quantizing and sharing values go layer by layer, and no rank
     same_bytes([&](auto m) { return std::move(m) | transform; });
   };
   layer_by_layer(compress::quantize<int8, pleat::codec::csr<float>>{.forms = {{"fc2.*", "csr"}}});
-  layer_by_layer(compress::prune{.sparsity = 0.5} | compress::quantize<int8>{.activations = compress::static_activations{.data = compress::calibration(train, 24)}, .ignore = {"fc3.*"}});
+  layer_by_layer(
+      compress::prune{.sparsity = 0.5} |
+      compress::quantize<int8>{.activations = compress::static_activations{.data = compress::calibration(train, 24)},
+                               .ignore = {"fc3.*"}});
   layer_by_layer(compress::gptq<int8>{.data = compress::calibration(train, 24)});
   layer_by_layer(compress::share_weights{.num_bits = 3, .ignore = {"fc3.*"}} | compress::entropy_code{});
   layer_by_layer(compress::prune{.sparsity = 0.7} | compress::share_weights{.num_bits = 3} | compress::entropy_code{});
@@ -138,33 +156,49 @@ TEST_CASE("sharded: ranks that have fewer samples to answer keep the others comp
   auto const alike = [](auto const& transform) {
     auto const t = [&](auto m) { return std::move(m) | transform; };
     auto const whole = file({1, 0, 0}, t);
-    for (layout const& l : {layout{2, 3, 0, 4}, {3, 3, 0, 4}, {4, 3, 2, 4}}) {  // a bucket for every parameter, more than are kept at a time
+    // a bucket for every parameter, more than are kept at a time
+    for (layout const& l : {layout{2, 3, 0, 4}, {3, 3, 0, 4}, {4, 3, 2, 4}}) {
       CAPTURE(l.ranks, l.state_ranks);
       CHECK((file(l, t) == whole));
     }
   };
   alike(compress::gptq<int8>{.data = compress::calibration(train, 24)});  // 8 lanes: 3, 3 and 2 of three ranks
   for (index_t const samples : {2, 3, 5, 25})
-    alike(compress::quantize<int8>{.activations = compress::static_activations{.data = compress::calibration(train, samples), .observer = compress::percentile{}, .batch = 4}, .ignore = {"fc2.*", "fc3.*"}});
+    alike(compress::quantize<int8>{
+        .activations =
+            compress::static_activations{
+                .data = compress::calibration(train, samples), .observer = compress::percentile{}, .batch = 4},
+        .ignore = {"fc2.*", "fc3.*"}});
 }
 
 TEST_CASE("sharded: centroids are trained where their members are, under every stage") {
   auto const train = data(40);
-  auto const tuned = compress::share_weights{.num_bits = 3, .tune = compress::fine_tune(train, quiet(2)), .ignore = {"fc1.*"}};
+  auto const tuned =
+      compress::share_weights{.num_bits = 3, .tune = compress::fine_tune(train, quiet(2)), .ignore = {"fc1.*"}};
   static_assert(compress::detail::takes_shards<compress::share_weights>);
   auto const apply = [&](auto m) { return std::move(m) | (tuned | compress::entropy_code{}); };
   auto const whole = file({1, 0, 0}, apply);
-  CHECK((file({1, 0, 0}, [&](auto m) { return std::move(m) | (compress::share_weights{.num_bits = 3, .ignore = {"fc1.*"}} | compress::entropy_code{}); }) != whole));
+  CHECK((file({1, 0, 0}, [&](auto m) {
+           return std::move(m) |
+                  (compress::share_weights{.num_bits = 3, .ignore = {"fc1.*"}} | compress::entropy_code{});
+         }) != whole));
   for (layout const& l : {layout{2, 1, 0}, {3, 2, 0}, {4, 2, 2}, {3, 3, 0}, {4, 3, 2}, {2, 3, 0, 4}}) {
     CAPTURE(l.ranks, l.stage, l.state_ranks);
     CHECK((file(l, apply) == whole));
   }
-  same_bytes([&](auto m) { return std::move(m) | (compress::prune{.sparsity = 0.6} | compress::share_weights{.num_bits = 2, .rows_per_group = 7, .tune = compress::fine_tune(train, quiet(1)), .ignore = {"fc3.*"}}); });
+  same_bytes([&](auto m) {
+    return std::move(m) |
+           (compress::prune{.sparsity = 0.6} |
+            compress::share_weights{
+                .num_bits = 2, .rows_per_group = 7, .tune = compress::fine_tune(train, quiet(1)), .ignore = {"fc3.*"}});
+  });
 }
 
-TEST_CASE("sharded: a recorded recipe has the ledger of whole weights, and its transforms still work where the pieces are") {
+TEST_CASE(
+    "sharded: a recorded recipe has the ledger of whole weights, and its transforms still work where the pieces are") {
   auto const train = data(40);
-  auto const recipe = compress::prune{.sparsity = 0.5} | compress::fine_tune(train, quiet(1)) | compress::quantize<pleat::codec::int8<float>>{.ignore = {"fc3.*"}};
+  auto const recipe = compress::prune{.sparsity = 0.5} | compress::fine_tune(train, quiet(1)) |
+                      compress::quantize<pleat::codec::int8<float>>{.ignore = {"fc3.*"}};
   auto const ledger = [&](layout const& l) {
     std::vector<std::string> all(static_cast<std::size_t>(l.ranks));
     pleat::comm::run_local(l.ranks, [&](pleat::comm::communicator c) {
@@ -174,9 +208,12 @@ TEST_CASE("sharded: a recorded recipe has the ledger of whole weights, and its t
       compress::error_ledger errors, again;
       compress::record_errors const record(errors);
       auto const recorded = recipe.recorded(record).recorded(compress::record_errors(again));
-      static_assert(std::remove_cvref_t<decltype(recorded)>::takes_shards && std::remove_cvref_t<decltype(recorded)>::takes_parts);
+      static_assert(std::remove_cvref_t<decltype(recorded)>::takes_shards &&
+                    std::remove_cvref_t<decltype(recorded)>::takes_parts);
       auto const small = built(w, l) | recorded;
-      (void)(small | compress::pipeline<compress::fine_tune>(std::tuple(compress::fine_tune(train, quiet(1)))).recorded(record));  // it goes on where the first ended
+      // it goes on where the first ended
+      (void)(small | compress::pipeline<compress::fine_tune>(std::tuple(compress::fine_tune(train, quiet(1))))
+                         .recorded(record));
       all[rank] = errors.json() + again.json();
     });
     for (auto const& x : all) CHECK(x == all[0]);
@@ -204,7 +241,8 @@ TEST_CASE("sharded: a NaN in one rank's piece is named on every rank, with its p
     w.set_sink({});
     auto m = built(w, {3, 3, 0});
     auto flat = m.host_values();
-    flat[static_cast<std::size_t>(m.arena().entries()[static_cast<std::size_t>(m.arena().find("fc2.weight"))].begin) + 11111] = std::numeric_limits<float>::quiet_NaN();
+    flat[static_cast<std::size_t>(m.arena().entries()[static_cast<std::size_t>(m.arena().find("fc2.weight"))].begin) +
+         11111] = std::numeric_limits<float>::quiet_NaN();
     m.set_host_values(flat);
     std::string words;
     try {

@@ -25,7 +25,9 @@ namespace compress = pleat::compress;
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
 
-compress::fine_tune tuning(pleat::io::dataset const& d, index_t epochs) { return compress::fine_tune(d, quiet(epochs)); }
+compress::fine_tune tuning(pleat::io::dataset const& d, index_t epochs) {
+  return compress::fine_tune(d, quiet(epochs));
+}
 
 std::set<float> different(std::vector<float> const& v) {
   std::set<float> s(v.begin(), v.end());
@@ -36,7 +38,8 @@ std::set<float> different(std::vector<float> const& v) {
 TEST_CASE("every weight has at most 2^bits values, each survivor the nearest, and zeros stay zeros") {
   auto w = alone();
   int const bits = GENERATE(1, 2, 4, 8);
-  auto const start = GENERATE(pleat::codec::centroid_start::linear, pleat::codec::centroid_start::density, pleat::codec::centroid_start::random);
+  auto const start = GENERATE(pleat::codec::centroid_start::linear, pleat::codec::centroid_start::density,
+                              pleat::codec::centroid_start::random);
   auto const pruned = build(w) | compress::prune{.sparsity = 0.8};
   auto const shared = pruned | compress::share_weights{.num_bits = bits, .start = start};
   auto const before = values_of(pruned), after = values_of(shared);
@@ -65,7 +68,8 @@ TEST_CASE("a weight without zeros has a code per element and no index") {
   pleat::nn::for_each_parameter(shared.net(), [&](auto const& p) {
     if (p.shape.rank() == 2) codes += p.bytes();
   });
-  // 3 bits an element (560 of them), and per weight 8 centroids, 5 numbers of layout, a restart point and short tables, not an index of 5 bits each.
+  // 3 bits an element (560 of them), and per weight 8 centroids, 5 numbers of layout, a restart point and short tables,
+  // not an index of 5 bits each.
   CHECK(codes < weights * 3 / 8 + 3 * (32 + 20 + 12 + 16));
   CHECK(weight_zeros(shared) == 0);
 }
@@ -83,10 +87,13 @@ TEST_CASE("trained centroids: members stay equal, fewer errors or a smaller loss
   CHECK(weight_zeros(tuned) == weight_zeros(pruned));
   CHECK(values_of(tuned)[0].values != values_of(plain)[0].values);
   CHECK(pleat::run::evaluate(tuned, train).errors <= pleat::run::evaluate(plain, train).errors);
-  CHECK(pleat::run::evaluate(plain, train).errors > pleat::run::evaluate(pruned, train).errors);  // else there is nothing to tune
+  // else there is nothing to tune
+  CHECK(pleat::run::evaluate(plain, train).errors > pleat::run::evaluate(pruned, train).errors);
 }
 
-TEST_CASE("the gradient of a centroid is the sum over its members: one step of plain descent moves it by rate times that sum") {
+TEST_CASE(
+    "the gradient of a centroid is the sum over its members: one step of plain descent moves it by rate times that "
+    "sum") {
   // 6 weights, 2 centroids: {1, 1.2} and {3, 2.8, 2.9}, and a zero.
   std::vector<float> values{1.0f, 3.0f, 0.0f, 1.2f, 2.8f, 2.9f};
   auto map = compress::detail::make_clusters(extents{2, 3}, values, {.entries = 2, .index_bits = 2});
@@ -100,7 +107,8 @@ TEST_CASE("the gradient of a centroid is the sum over its members: one step of p
   auto const before = values;
   pleat::compute::update_chunk const whole{.begin = 0, .end = 6};
   float const rate = 0.125f;
-  pleat::compute::sgd_update(Kokkos::DefaultHostExecutionSpace(), &whole, 1, 6, {.lr = rate}, values.data(), gradient.data(), static_cast<float*>(nullptr));
+  pleat::compute::sgd_update(Kokkos::DefaultHostExecutionSpace(), &whole, 1, 6, {.lr = rate}, values.data(),
+                             gradient.data(), static_cast<float*>(nullptr));
   CHECK(values[0] == std::fma(-rate, 3.0f, before[0]));
   CHECK(values[1] == std::fma(-rate, 70.0f, before[1]));
   CHECK(values[2] == 0);
@@ -120,9 +128,12 @@ TEST_CASE("a part that begins within a group of rows is not coded anew: its rows
   auto const whole = logic::encode(shape, values, {.entries = 2, .rows_per_group = 3});
   CHECK(compress::detail::recoded(shape, whole, values, std::nullopt).size() == whole.size());
   auto const part = logic::slice(shape, whole, 2, 5);
-  CHECK_THROWS_MATCHES(compress::detail::recoded({3, 8}, part, {values.begin() + 16, values.begin() + 40}, std::nullopt), pleat::error, MessageMatches(ContainsSubstring("begins within a group of rows")));
+  CHECK_THROWS_MATCHES(
+      compress::detail::recoded({3, 8}, part, {values.begin() + 16, values.begin() + 40}, std::nullopt), pleat::error,
+      MessageMatches(ContainsSubstring("begins within a group of rows")));
   auto const rest = logic::slice(shape, whole, 3, 6);
-  CHECK(compress::detail::recoded({3, 8}, rest, {values.begin() + 24, values.end()}, std::nullopt).size() == whole.size());
+  CHECK(compress::detail::recoded({3, 8}, rest, {values.begin() + 24, values.end()}, std::nullopt).size() ==
+        whole.size());
 }
 
 TEST_CASE("entropy coding changes bytes, not numbers; the best index width is no larger than any given one") {
@@ -142,14 +153,17 @@ TEST_CASE("entropy coding changes bytes, not numbers; the best index width is no
   }
   CHECK(bytes_of(best) < bytes_of(shared));
   // The whole way as one pipeline: the same bytes.
-  auto const whole = build(w) | (compress::prune{.sparsity = 0.9} | compress::share_weights{.num_bits = 4} | compress::entropy_code{});
+  auto const whole =
+      build(w) | (compress::prune{.sparsity = 0.9} | compress::share_weights{.num_bits = 4} | compress::entropy_code{});
   CHECK(pleat::run::file_image(whole) == pleat::run::file_image(best));
 }
 
 TEST_CASE("what was written runs as it is stored") {
   auto w = alone();
   auto const train = data(160);
-  auto const small = build(w) | (compress::prune{.sparsity = 0.8} | compress::share_weights{.num_bits = 3, .tune = tuning(train, 2)} | compress::entropy_code{});
+  auto const small =
+      build(w) | (compress::prune{.sparsity = 0.8} | compress::share_weights{.num_bits = 3, .tune = tuning(train, 2)} |
+                  compress::entropy_code{});
   auto const image = pleat::run::file_image(small);
   auto again = build(w) | compress::share_weights{};
   pleat::run::load(again, pleat::io::safetensors_file(std::vector<std::byte>(image)));
@@ -162,8 +176,9 @@ TEST_CASE("the same bytes on 1, 2, 3 and 4 ranks") {
   auto const shrink = [&](pleat::world& w) {
     auto model = build(w);
     (void)pleat::run::fit(model, train, quiet(2));
-    return pleat::run::file_image(model | (compress::prune{.sparsity = 0.8, .schedule = compress::cubic{3}, .retrain = tuning(train, 1)} |
-                                           compress::share_weights{.num_bits = 3, .tune = tuning(train, 2)} | compress::entropy_code{}));
+    return pleat::run::file_image(
+        model | (compress::prune{.sparsity = 0.8, .schedule = compress::cubic{3}, .retrain = tuning(train, 1)} |
+                 compress::share_weights{.num_bits = 3, .tune = tuning(train, 2)} | compress::entropy_code{}));
   };
   auto one = alone();
   auto const reference = shrink(one);
@@ -182,8 +197,11 @@ template <class Transform> std::vector<char> shared_over(mesh const& l, Transfor
   return file_over(l, [&](pleat::world& w) { return build_on(w, l) | t; });
 }
 
-TEST_CASE("weights that are cut and networks in stages share the values of the whole: the same bytes on every mesh, nobody gathers") {
-  auto const start = GENERATE(pleat::codec::centroid_start::linear, pleat::codec::centroid_start::density, pleat::codec::centroid_start::random);
+TEST_CASE(
+    "weights that are cut and networks in stages share the values of the whole: the same bytes on every mesh, nobody "
+    "gathers") {
+  auto const start = GENERATE(pleat::codec::centroid_start::linear, pleat::codec::centroid_start::density,
+                              pleat::codec::centroid_start::random);
   auto const rows = GENERATE(index_t{0}, index_t{5});  // 16 rows in groups of 5: parts begin within groups
   auto const silent = [](std::string_view) {};
   auto const same_everywhere = [&](auto const& t) {
@@ -197,16 +215,29 @@ TEST_CASE("weights that are cut and networks in stages share the values of the w
     CHECK((shared_over({1, 2, 2}, t) == one));
   };
   // With zeros: relative indices; without: a code per element.
-  same_everywhere(compress::prune{.sparsity = 0.7} | compress::share_weights{.num_bits = 3, .start = start, .seed = 5, .rows_per_group = rows, .on_note = silent});
-  same_everywhere(compress::prune{.sparsity = 0.7} | compress::share_weights{.num_bits = 3, .start = start, .seed = 5, .rows_per_group = rows, .on_note = silent} | compress::entropy_code{});
-  same_everywhere(compress::share_weights{.num_bits = 2, .start = start, .rows_per_group = rows, .on_note = silent} | compress::entropy_code{});
-  if (start == pleat::codec::centroid_start::linear && rows == 5)  // a given width, of which only the weights with an index take notice
-    for (double const sparsity : {0.0, 0.7}) same_everywhere(compress::prune{.sparsity = sparsity} | compress::share_weights{.num_bits = 3, .rows_per_group = rows, .on_note = silent} | compress::entropy_code{.index_bits = 3});
+  same_everywhere(
+      compress::prune{.sparsity = 0.7} |
+      compress::share_weights{.num_bits = 3, .start = start, .seed = 5, .rows_per_group = rows, .on_note = silent});
+  same_everywhere(
+      compress::prune{.sparsity = 0.7} |
+      compress::share_weights{.num_bits = 3, .start = start, .seed = 5, .rows_per_group = rows, .on_note = silent} |
+      compress::entropy_code{});
+  same_everywhere(compress::share_weights{.num_bits = 2, .start = start, .rows_per_group = rows, .on_note = silent} |
+                  compress::entropy_code{});
+  // a given width, of which only the weights with an index take notice
+  if (start == pleat::codec::centroid_start::linear && rows == 5)
+    for (double const sparsity : {0.0, 0.7})
+      same_everywhere(compress::prune{.sparsity = sparsity} |
+                      compress::share_weights{.num_bits = 3, .rows_per_group = rows, .on_note = silent} |
+                      compress::entropy_code{.index_bits = 3});
 }
 
-TEST_CASE("trained centroids on a mesh: over a pipeline the same bytes; where weights are cut members stay equal over all parts") {
+TEST_CASE(
+    "trained centroids on a mesh: over a pipeline the same bytes; where weights are cut members stay equal over all "
+    "parts") {
   auto const train = data(64);
-  auto const t = compress::prune{.sparsity = 0.5} | compress::share_weights{.num_bits = 2, .tune = tuning(train, 2)} | compress::entropy_code{};
+  auto const t = compress::prune{.sparsity = 0.5} | compress::share_weights{.num_bits = 2, .tune = tuning(train, 2)} |
+                 compress::entropy_code{};
   auto const one = shared_over({1, 1, 1}, t);
   CHECK((shared_over({1, 1, 2}, t) == one));
   CHECK((shared_over({2, 1, 2}, t) == one));
@@ -230,7 +261,8 @@ TEST_CASE("trained centroids on a mesh: over a pipeline the same bytes; where we
 }
 
 TEST_CASE("what one part of a weight or one stage finds, all ranks say") {
-  check_nan_on_one_part("row 8, column 5 is nan", "row 0, column 13 is nan", [](auto& m) { (void)(m | compress::share_weights{}); });
+  check_nan_on_one_part("row 8, column 5 is nan", "row 0, column 13 is nan",
+                        [](auto& m) { (void)(m | compress::share_weights{}); });
   std::vector<std::string> said(2);
   pleat::comm::run_local(2, [&](pleat::comm::communicator c) {
     auto const rank = static_cast<std::size_t>(c.rank());
@@ -255,7 +287,10 @@ TEST_CASE("what one part of a weight or one stage finds, all ranks say") {
 TEST_CASE("widths by name, and what is left alone") {
   auto w = alone();
   std::vector<std::string> said;
-  auto const shared = build(w) | compress::share_weights{.num_bits = 2, .widths = {{"fc1*", 5}}, .ignore = {"fc3.*"}, .on_note = [&](std::string_view s) { said.emplace_back(s); }};
+  auto const shared = build(w) | compress::share_weights{.num_bits = 2,
+                                                         .widths = {{"fc1*", 5}},
+                                                         .ignore = {"fc3.*"},
+                                                         .on_note = [&](std::string_view s) { said.emplace_back(s); }};
   auto const after = values_of(shared);
   for (auto const& p : after) {
     if (p.name == "fc1.weight") CHECK(different(p.values).size() > 4);
@@ -289,20 +324,28 @@ TEST_CASE("layers that are constant or all zero") {
 TEST_CASE("bad settings and bad weights are refused by name") {
   auto w = alone();
   auto const model = build(w);
-  CHECK_THROWS_MATCHES((void)(model | compress::share_weights{.num_bits = 9}), pleat::error, MessageMatches(ContainsSubstring("a code of 9 bits, expected 1 to 8")));
-  CHECK_THROWS_MATCHES((void)(model | compress::share_weights{.num_bits = 0}), pleat::error, MessageMatches(ContainsSubstring("a code of 0 bits, expected 1 to 8")));
-  CHECK_THROWS_MATCHES((void)(model | compress::share_weights{.index_bits = 9}), pleat::error, MessageMatches(ContainsSubstring("index of 9 bits")));
-  CHECK_THROWS_MATCHES((void)(model | compress::share_weights{.index_bits = 0}), pleat::error, MessageMatches(ContainsSubstring("index of 0 bits")));
-  CHECK_THROWS_MATCHES((void)(model | compress::share_weights{.ignore = {"*"}}), pleat::error, MessageMatches(ContainsSubstring("no weight is left whose values could be shared")));
+  CHECK_THROWS_MATCHES((void)(model | compress::share_weights{.num_bits = 9}), pleat::error,
+                       MessageMatches(ContainsSubstring("a code of 9 bits, expected 1 to 8")));
+  CHECK_THROWS_MATCHES((void)(model | compress::share_weights{.num_bits = 0}), pleat::error,
+                       MessageMatches(ContainsSubstring("a code of 0 bits, expected 1 to 8")));
+  CHECK_THROWS_MATCHES((void)(model | compress::share_weights{.index_bits = 9}), pleat::error,
+                       MessageMatches(ContainsSubstring("index of 9 bits")));
+  CHECK_THROWS_MATCHES((void)(model | compress::share_weights{.index_bits = 0}), pleat::error,
+                       MessageMatches(ContainsSubstring("index of 0 bits")));
+  CHECK_THROWS_MATCHES((void)(model | compress::share_weights{.ignore = {"*"}}), pleat::error,
+                       MessageMatches(ContainsSubstring("no weight is left whose values could be shared")));
   auto const shared = model | compress::share_weights{};
-  CHECK_THROWS_MATCHES((void)(shared | compress::entropy_code{.index_bits = 1, .ignore = {"*"}}), pleat::error, MessageMatches(ContainsSubstring("no weight has shared values")));
+  CHECK_THROWS_MATCHES((void)(shared | compress::entropy_code{.index_bits = 1, .ignore = {"*"}}), pleat::error,
+                       MessageMatches(ContainsSubstring("no weight has shared values")));
   auto const pruned = model | (compress::prune{} | compress::share_weights{});
-  CHECK_THROWS_MATCHES((void)(pruned | compress::entropy_code{.index_bits = 1}), pleat::error, MessageMatches(ContainsSubstring("index of 1 bits")));
+  CHECK_THROWS_MATCHES((void)(pruned | compress::entropy_code{.index_bits = 1}), pleat::error,
+                       MessageMatches(ContainsSubstring("index of 1 bits")));
   auto bad = build(w);
   std::vector<float> v(192, 0.1f);
   v[17] = GENERATE(std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity());
   set_values(bad, "fc2.weight", v);
-  CHECK_THROWS_MATCHES((void)(bad | compress::share_weights{}), pleat::error, MessageMatches(ContainsSubstring("'fc2.weight'") && ContainsSubstring("row 1, column 1")));
+  CHECK_THROWS_MATCHES((void)(bad | compress::share_weights{}), pleat::error,
+                       MessageMatches(ContainsSubstring("'fc2.weight'") && ContainsSubstring("row 1, column 1")));
 }
 
 }  // namespace

@@ -28,16 +28,22 @@ auto images(pleat::world& w) {
   pleat::plan::plan p;
   p.global_batch = 4 * w.size();
   p.data_ranks = w.size();
-  return pleat::parallel::build(nn::sequential(nn::conv2d("c1", 3, 12, 5, {.padding = 2}), nn::relu(), nn::conv2d("c2", 12, 8, 3, {.stride = 2}), nn::flatten(), nn::linear("f", 8 * 2 * 2, 3)), p, w, {});
+  return pleat::parallel::build(
+      nn::sequential(nn::conv2d("c1", 3, 12, 5, {.padding = 2}), nn::relu(), nn::conv2d("c2", 12, 8, 3, {.stride = 2}),
+                     nn::flatten(), nn::linear("f", 8 * 2 * 2, 3)),
+      p, w, {});
 }
 
 auto const silent = [](std::string_view) {};
 
-TEST_CASE("kernels become pairs of thin ones with the answers of the decoded kernels; matrices stay; the promise holds") {
+TEST_CASE(
+    "kernels become pairs of thin ones with the answers of the decoded kernels; matrices stay; the promise holds") {
   auto w = alone();
   auto const model = images(w);
   compress::error_ledger errors;
-  auto const small = model | (compress::spatial_low_rank{.rule = compress::by_rank{4}} | compress::low_rank{.rule = compress::by_rank{2}, .ignore = {"c*"}}).recorded(compress::record_errors(errors));
+  auto const small = model | (compress::spatial_low_rank{.rule = compress::by_rank{4}} |
+                              compress::low_rank{.rule = compress::by_rank{2}, .ignore = {"c*"}})
+                                 .recorded(compress::record_errors(errors));
   auto const now = values_of(small);
   CHECK((now[0].form == "spatial_low_rank" && now[2].form == "spatial_low_rank" && now[4].form == "low_rank"));
   CHECK(errors.holds());
@@ -69,18 +75,25 @@ TEST_CASE("what does not pay stays one kernel, and that is said; rules are those
   auto const narrow = images(w);
   auto model = compress::widen<compress::spatial_low_rank>(narrow);
   std::string said;
-  auto const same = model | compress::spatial_low_rank{.rule = compress::by_rank{15}, .on_note = [&](std::string_view line) { said += line; }};
-  CHECK_THAT(said, ContainsSubstring("left 'c1.weight' (rank 15 of 15 × 60), 'c2.weight' (rank 15 of 36 × 24) as one kernel"));
+  auto const same = model | compress::spatial_low_rank{.rule = compress::by_rank{15},
+                                                       .on_note = [&](std::string_view line) { said += line; }};
+  CHECK_THAT(
+      said, ContainsSubstring("left 'c1.weight' (rank 15 of 15 × 60), 'c2.weight' (rank 15 of 36 × 24) as one kernel"));
   CHECK((values_of(same)[0].form == "dense" && values_of(same)[0].values == values_of(model)[0].values));
-  for (auto const& f : compress::spatial_low_rank{.rule = compress::by_energy{0.8}}.plan(model)) CHECK((f.error <= std::sqrt(0.2) * (1 + 1e-12) && f.rank > 1));
-  for (auto const& f : compress::spatial_low_rank{.rule = compress::by_error{0.3}}.plan(model)) CHECK(f.error <= 0.3 * (1 + 1e-12));
+  for (auto const& f : compress::spatial_low_rank{.rule = compress::by_energy{0.8}}.plan(model))
+    CHECK((f.error <= std::sqrt(0.2) * (1 + 1e-12) && f.rank > 1));
+  for (auto const& f : compress::spatial_low_rank{.rule = compress::by_error{0.3}}.plan(model))
+    CHECK(f.error <= 0.3 * (1 + 1e-12));
   index_t numbers = 0;
   for (auto const& f : compress::spatial_low_rank{.rule = compress::by_budget{0.4}}.plan(model)) numbers += f.numbers();
   CHECK(numbers <= 0.4 * (900 + 864));
 }
 
 TEST_CASE("the same bytes on every number of data ranks") {
-  auto const shrink = [](pleat::world& w) { return pleat::run::file_image(images(w) | compress::spatial_low_rank{.rule = compress::by_energy{0.7}, .on_note = silent}); };
+  auto const shrink = [](pleat::world& w) {
+    return pleat::run::file_image(images(w) |
+                                  compress::spatial_low_rank{.rule = compress::by_energy{0.7}, .on_note = silent});
+  };
   auto w = alone();
   auto const one = shrink(w);
   for (int const n : {2, 3}) {
@@ -98,13 +111,17 @@ TEST_CASE("refused in words: networks without kernels, numbers that are none, ra
   auto w = alone();
   auto model = images(w);
   using compress::spatial_low_rank;
-  CHECK_THROWS_MATCHES(build(w) | spatial_low_rank{}, pleat::error, MessageMatches(ContainsSubstring("no kernel of a convolution is left to be factored")));
-  CHECK_THROWS_MATCHES((model | spatial_low_rank{.ignore = {"c*"}}), pleat::error, MessageMatches(ContainsSubstring("no kernel of a convolution is left")));
-  CHECK_THROWS_MATCHES((model | spatial_low_rank{.rule = compress::by_rank{16}}), pleat::error, MessageMatches(ContainsSubstring("rank 16 of 'c1.weight', which is 15 × 60: expected 1 to 15")));
+  CHECK_THROWS_MATCHES(build(w) | spatial_low_rank{}, pleat::error,
+                       MessageMatches(ContainsSubstring("no kernel of a convolution is left to be factored")));
+  CHECK_THROWS_MATCHES((model | spatial_low_rank{.ignore = {"c*"}}), pleat::error,
+                       MessageMatches(ContainsSubstring("no kernel of a convolution is left")));
+  CHECK_THROWS_MATCHES((model | spatial_low_rank{.rule = compress::by_rank{16}}), pleat::error,
+                       MessageMatches(ContainsSubstring("rank 16 of 'c1.weight', which is 15 × 60: expected 1 to 15")));
   auto v = values_of(model)[2].values;
   v[7] = NAN;
   set_values(model, "c2.weight", v);
-  CHECK_THROWS_MATCHES(model | spatial_low_rank{}, pleat::error, MessageMatches(ContainsSubstring("element 7 of 'c2.weight' is nan")));
+  CHECK_THROWS_MATCHES(model | spatial_low_rank{}, pleat::error,
+                       MessageMatches(ContainsSubstring("element 7 of 'c2.weight' is nan")));
 }
 
 }  // namespace

@@ -32,8 +32,10 @@ TEST_CASE("the table is aligned and compares with the first stage") {
   std::getline(lines, head), std::getline(lines, rule), std::getline(lines, first), std::getline(lines, second);
   CHECK_FALSE(std::getline(lines, none));
   CHECK((head.size() == rule.size() && first.size() == rule.size() && second.size() == rule.size()));
-  CHECK_THAT(first, ContainsSubstring("1.64 %") && ContainsSubstring("1.07 MB") && ContainsSubstring("1.0x") && ContainsSubstring("61.2 us"));
-  CHECK_THAT(second, ContainsSubstring("50.00 %") && ContainsSubstring("27033") && ContainsSubstring("143 kB") && ContainsSubstring("7.5x"));
+  CHECK_THAT(first, ContainsSubstring("1.64 %") && ContainsSubstring("1.07 MB") && ContainsSubstring("1.0x") &&
+                        ContainsSubstring("61.2 us"));
+  CHECK_THAT(second, ContainsSubstring("50.00 %") && ContainsSubstring("27033") && ContainsSubstring("143 kB") &&
+                         ContainsSubstring("7.5x"));
 }
 
 TEST_CASE("errors of weights: two columns more, a list more in JSON, and the ledger back") {
@@ -50,7 +52,8 @@ TEST_CASE("errors of weights: two columns more, a list more in JSON, and the led
   l.print(out);
   CHECK_THAT(out.str(), ContainsSubstring("off W by") && ContainsSubstring("25.00 %") && ContainsSubstring("37.50 %"));
   CHECK_THAT(l.json(), ContainsSubstring("\"errors\": " + error_ledger::weights_json({e}, 4) + "}"));
-  CHECK((l.errors().stages().size() == 1 && l.errors().stages()[0].name == "prune 0.9" && l.errors().find("fc1.weight")->bound.max == 3));
+  CHECK((l.errors().stages().size() == 1 && l.errors().stages()[0].name == "prune 0.9" &&
+         l.errors().find("fc1.weight")->bound.max == 3));
 }
 
 TEST_CASE("a stage that moved every weight on purpose says so, and claims no error of nought") {
@@ -77,15 +80,22 @@ TEST_CASE("what was measured besides gets columns and keys: 64 at once, multiply
   stage s = l.stages()[1];
   s.latency_64_us = 1234;
   layer_row r;
-  r.name = "fc1.weight", r.form = "int8", r.parameters = 300, r.nonzeros = 100, r.bytes = 1000, r.multiply_adds = 3e6, r.effective_multiply_adds = 1e6, r.integer = true;
+  r.name = "fc1.weight", r.form = "int8", r.parameters = 300, r.nonzeros = 100, r.bytes = 1000, r.multiply_adds = 3e6,
+  r.effective_multiply_adds = 1e6, r.integer = true;
   s.layers = {r, r};
   l.add(s);
   std::ostringstream out;
   l.print(out);
   // 2·(1000·160 + 10⁶·0.3) pJ
-  CHECK_THAT(out.str(), ContainsSubstring("64 at once") && ContainsSubstring("1234 us") && ContainsSubstring("2.00 M") && ContainsSubstring("0.92 uJ"));
-  CHECK_THAT(l.json(), ContainsSubstring("\"latency_64_us\": 1234, \"multiply_adds\": 6e+06, \"effective_multiply_adds\": 2e+06, \"energy_uj\": " + detail::json_number(layer_list({r, r}).energy_uj()) + ", \"layers\": " + layer_list({r, r}).json() + "}"));
-  CHECK((detail::human_count(266610) == "266610" && detail::human_count(2293000) == "2.29 M" && detail::human_count(4.1e9) == "4.10 G" && detail::human_count(999999.6) == "1.00 M"));
+  CHECK_THAT(out.str(), ContainsSubstring("64 at once") && ContainsSubstring("1234 us") &&
+                            ContainsSubstring("2.00 M") && ContainsSubstring("0.92 uJ"));
+  CHECK_THAT(
+      l.json(),
+      ContainsSubstring(
+          "\"latency_64_us\": 1234, \"multiply_adds\": 6e+06, \"effective_multiply_adds\": 2e+06, \"energy_uj\": " +
+          detail::json_number(layer_list({r, r}).energy_uj()) + ", \"layers\": " + layer_list({r, r}).json() + "}"));
+  CHECK((detail::human_count(266610) == "266610" && detail::human_count(2293000) == "2.29 M" &&
+         detail::human_count(4.1e9) == "4.10 G" && detail::human_count(999999.6) == "1.00 M"));
 }
 
 TEST_CASE("names of more than one byte per letter do not break the alignment; what was not measured is a dash") {
@@ -104,10 +114,15 @@ TEST_CASE("names of more than one byte per letter do not break the alignment; wh
 
 TEST_CASE("JSON: every key, digits that read back, escapes, null for what was not measured") {
   auto l = example();
-  l.add({"quote \" backslash \\ line\nend", std::numeric_limits<double>::quiet_NaN(), 1, 0, 3, std::numeric_limits<double>::infinity()});
+  l.add({"quote \" backslash \\ line\nend", std::numeric_limits<double>::quiet_NaN(), 1, 0, 3,
+         std::numeric_limits<double>::infinity()});
   auto const text = l.json();
-  CHECK_THAT(text, ContainsSubstring(R"({"name": "dense", "test_error": 0.0164, "parameters": 266610, "nonzeros": 266610, "bytes": 1066840, "latency_us": 61.25, "latency_64_us": null})"));
-  CHECK_THAT(text, ContainsSubstring(R"("quote \" backslash \\ line\u000aend", "test_error": null)") && ContainsSubstring(R"("latency_us": null)"));
+  CHECK_THAT(
+      text,
+      ContainsSubstring(
+          R"({"name": "dense", "test_error": 0.0164, "parameters": 266610, "nonzeros": 266610, "bytes": 1066840, "latency_us": 61.25, "latency_64_us": null})"));
+  CHECK_THAT(text, ContainsSubstring(R"("quote \" backslash \\ line\u000aend", "test_error": null)") &&
+                       ContainsSubstring(R"("latency_us": null)"));
   CHECK(stage_list{}.json() == "[]");
   CHECK(std::stod(detail::json_number(0.1 + 0.2)) == 0.1 + 0.2);
 }

@@ -25,18 +25,21 @@ namespace nn = pleat::nn;
 using int8 = pleat::codec::int8<float>;
 using Catch::Matchers::ContainsSubstring;
 
-/// A layer of the user's with a weight that no transform can widen: linear<…> is not what it is, though it inherits with_forms.
+/// A layer of the user's with a weight that no transform can widen: linear<…> is not what it is, though it inherits
+/// with_forms.
 struct rigid : nn::linear<> {
   rigid(std::string name, index_t n) : nn::linear<>(std::move(name), n, n) {}
 };
 static_assert(compress::detail::has_forms<nn::linear<>> && compress::detail::has_forms<nn::conv2d<>>);
-static_assert(!compress::detail::has_forms<rigid> && !compress::detail::has_forms<nn::relu<>> && !compress::detail::has_forms<nn::batch_norm<>>);
+static_assert(!compress::detail::has_forms<rigid> && !compress::detail::has_forms<nn::relu<>> &&
+              !compress::detail::has_forms<nn::batch_norm<>>);
 
 /// Composites of every kind around leaves of every kind.
 template <class Last> auto deep(Last last) {
   return nn::sequential(nn::conv2d("c1", 1, 4, 3), nn::batch_norm("bn", 4), nn::relu(),
-                        nn::residual(nn::sequential(nn::conv2d("c2", 4, 4, 3, {.padding = 1}), nn::relu())), nn::flatten(),
-                        nn::repeat("blocks", 2, nn::sequential(nn::linear("fc", 24, 24), nn::relu())), std::move(last));
+                        nn::residual(nn::sequential(nn::conv2d("c2", 4, 4, 3, {.padding = 1}), nn::relu())),
+                        nn::flatten(), nn::repeat("blocks", 2, nn::sequential(nn::linear("fc", 24, 24), nn::relu())),
+                        std::move(last));
 }
 
 template <class Net> auto build_fast(Net net, pleat::world& w) {
@@ -45,12 +48,14 @@ template <class Net> auto build_fast(Net net, pleat::world& w) {
   return pleat::parallel::build(std::move(net), p, w, {.seed = 5});
 }
 
-TEST_CASE("transforms reach every weight of a deep network, through residual, repeat and sequential, and nothing else") {
+TEST_CASE(
+    "transforms reach every weight of a deep network, through residual, repeat and sequential, and nothing else") {
   auto w = alone();
   auto const train = data(48);
   auto model = build_fast(deep(nn::linear("head", 24, 4)), w);
   (void)pleat::run::fit(model, train, quiet(1));
-  auto const small = model | (compress::prune{.sparsity = 0.8} | compress::fine_tune(train, quiet(1)) | compress::quantize<int8>{});
+  auto const small =
+      model | (compress::prune{.sparsity = 0.8} | compress::fine_tune(train, quiet(1)) | compress::quantize<int8>{});
   index_t total = 0, zero = 0, encoded = 0;
   for (auto const& p : values_of(small)) {
     bool const matrix = p.shape.rank() >= 2;
@@ -68,7 +73,8 @@ TEST_CASE("transforms reach every weight of a deep network, through residual, re
   auto const test = data(64);
   CHECK(std::abs(pleat::run::evaluate(small, test).error() - pleat::run::evaluate(decoded, test).error()) <= 0.125);
 
-  auto other = build_fast(deep(nn::linear("head", 24, 4)), w) | (compress::prune{.sparsity = 0.5} | compress::quantize<int8>{});
+  auto other =
+      build_fast(deep(nn::linear("head", 24, 4)), w) | (compress::prune{.sparsity = 0.5} | compress::quantize<int8>{});
   (void)pleat::run::load(other, pleat::io::safetensors_file(pleat::run::file_image(small)));
   CHECK((pleat::run::file_image(other) == pleat::run::file_image(small)));
 }
@@ -78,13 +84,16 @@ TEST_CASE("a layer that cannot take another form stays, and that is said once, b
   std::vector<std::string> notes;
   auto const listen = [&](std::string_view line) { notes.emplace_back(line); };
   auto const model = build_fast(deep(rigid("own", 24)), w);
-  static_assert(std::is_same_v<decltype(nn::map_leaves(rigid("own", 24), compress::detail::widen_leaf<compress::prune>{})), rigid>);
+  static_assert(
+      std::is_same_v<decltype(nn::map_leaves(rigid("own", 24), compress::detail::widen_leaf<compress::prune>{})),
+                     rigid>);
   auto const pruned = model | compress::prune{.sparsity = 0.5, .on_note = listen};
   REQUIRE(notes.size() == 1);
   CHECK_THAT(notes[0], ContainsSubstring("compress::prune left 'own.weight' (its layer has no with_forms) as it was"));
   auto const small = pruned | compress::quantize<int8>{.on_note = listen};
   REQUIRE(notes.size() == 2);
-  CHECK_THAT(notes[1], ContainsSubstring("compress::quantize left 'own.weight' (its layer has no with_forms) as it was"));
+  CHECK_THAT(notes[1],
+             ContainsSubstring("compress::quantize left 'own.weight' (its layer has no with_forms) as it was"));
   for (auto const& p : values_of(small))
     if (p.name == "own.weight") CHECK((p.form == "dense" && zeros(p.values) == 0));
 }
@@ -92,10 +101,15 @@ TEST_CASE("a layer that cannot take another form stays, and that is said once, b
 TEST_CASE("weights that share memory are not quantized apart from each other, and that is said") {
   auto w = alone();
   std::vector<std::string> notes;
-  auto const model = build_fast(nn::sequential(nn::linear("in", 20, 12), nn::relu(), nn::linear("a", 12, 12), nn::relu(), nn::linear("b", 12, 12, {.tied_to = "a.weight"})), w);
-  auto const small = model | (compress::prune{.sparsity = 0.5} | compress::quantize<int8>{.on_note = [&](std::string_view line) { notes.emplace_back(line); }});
+  auto const model = build_fast(nn::sequential(nn::linear("in", 20, 12), nn::relu(), nn::linear("a", 12, 12),
+                                               nn::relu(), nn::linear("b", 12, 12, {.tied_to = "a.weight"})),
+                                w);
+  auto const small =
+      model | (compress::prune{.sparsity = 0.5} |
+               compress::quantize<int8>{.on_note = [&](std::string_view line) { notes.emplace_back(line); }});
   REQUIRE(notes.size() == 1);
-  CHECK_THAT(notes[0], ContainsSubstring("'a.weight' (its memory is shared") && ContainsSubstring("'b.weight' (its memory is shared"));
+  CHECK_THAT(notes[0], ContainsSubstring("'a.weight' (its memory is shared") &&
+                           ContainsSubstring("'b.weight' (its memory is shared"));
   auto const after = values_of(small);
   CHECK((after[0].form == "int8" && after[2].form == "masked"));
   CHECK(after[2].values == after[4].values);  // the alias sees the pruned values

@@ -27,7 +27,8 @@ matrix positive(index_t n, std::uint64_t seed) {
   for (index_t i = 0; i < n; ++i)
     for (index_t j = 0; j < n; ++j) {
       double sum = i == j ? 0.05 * static_cast<double>(n) : 0.0;
-      for (index_t r = 0; r < 2 * n; ++r) sum += x[static_cast<std::size_t>(r * n + i)] * x[static_cast<std::size_t>(r * n + j)];
+      for (index_t r = 0; r < 2 * n; ++r)
+        sum += x[static_cast<std::size_t>(r * n + i)] * x[static_cast<std::size_t>(r * n + j)];
       at(a, n, i, j) = sum;
     }
   return a;
@@ -44,18 +45,20 @@ matrix product(index_t n, matrix const& a, bool ta, matrix const& b, bool tb) {
   for (index_t i = 0; i < n; ++i)
     for (index_t j = 0; j < n; ++j) {
       double sum = 0;
-      for (index_t k = 0; k < n; ++k) sum += (ta ? at(a, n, k, i) : at(a, n, i, k)) * (tb ? at(b, n, j, k) : at(b, n, k, j));
+      for (index_t k = 0; k < n; ++k)
+        sum += (ta ? at(a, n, k, i) : at(a, n, i, k)) * (tb ? at(b, n, j, k) : at(b, n, k, j));
       at(c, n, i, j) = sum;
     }
   return c;
 }
 
-// Entries of A are below n; a backward error of n·2⁻⁵³ times the trace (≤ n²), over a condition number below 10⁴, leaves 10⁻⁸ generous up
-// to n = 300.
+// Entries of A are below n; a backward error of n·2⁻⁵³ times the trace (≤ n²), over a condition number below 10⁴,
+// leaves 10⁻⁸ generous up to n = 300.
 constexpr double tolerance = 1e-8;
 }  // namespace
 
-TEST_CASE("the factor times its transpose is the matrix, and its bits are those of the textbook's three loops", "[compute][cholesky]") {
+TEST_CASE("the factor times its transpose is the matrix, and its bits are those of the textbook's three loops",
+          "[compute][cholesky]") {
   index_t const n = GENERATE(1, 2, 7, 63, 64, 65, 130, 300);
   auto const a = positive(n, 3);
   auto l = a;

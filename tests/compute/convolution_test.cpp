@@ -37,11 +37,13 @@ template <class T> std::vector<T> random_values(std::mt19937& r, index_t n) {
 }
 
 std::string text(conv2d_shape const& s) {
-  std::string t = "batch " + std::to_string(s.batch) + ", in " + std::to_string(s.in_channels) + "x" + std::to_string(s.height) + "x" +
-                  std::to_string(s.width) + ", out " + std::to_string(s.out_channels) + ", kernel " + std::to_string(s.kernel_h) + "x" +
-                  std::to_string(s.kernel_w) + ", stride " + std::to_string(s.stride_h) + "," + std::to_string(s.stride_w) + ", padding " +
-                  std::to_string(s.padding_h) + "," + std::to_string(s.padding_w) + ", dilation " + std::to_string(s.dilation_h) + "," +
-                  std::to_string(s.dilation_w) + ", groups " + std::to_string(s.groups);
+  std::string t = "batch " + std::to_string(s.batch) + ", in " + std::to_string(s.in_channels) + "x" +
+                  std::to_string(s.height) + "x" + std::to_string(s.width) + ", out " + std::to_string(s.out_channels) +
+                  ", kernel " + std::to_string(s.kernel_h) + "x" + std::to_string(s.kernel_w) + ", stride " +
+                  std::to_string(s.stride_h) + "," + std::to_string(s.stride_w) + ", padding " +
+                  std::to_string(s.padding_h) + "," + std::to_string(s.padding_w) + ", dilation " +
+                  std::to_string(s.dilation_h) + "," + std::to_string(s.dilation_w) + ", groups " +
+                  std::to_string(s.groups);
   return t;
 }
 
@@ -49,10 +51,12 @@ index_t outputs(conv2d_shape const& s) { return s.batch * s.out_channels * s.out
 index_t inputs(conv2d_shape const& s) { return s.batch * s.in_channels * s.height * s.width; }
 index_t weights(conv2d_shape const& s) { return s.out_channels * s.weights_per_output(); }
 
-// The oracles follow the documented order literally, by scattering over index tuples rather than by any geometry of the library's.
+// The oracles follow the documented order literally, by scattering over index tuples rather than by any geometry of the
+// library's.
 
 template <class T>
-std::vector<T> oracle_forward(conv2d_shape const& s, std::vector<T> const& x, std::vector<T> const& w, T const* bias, bool relu) {
+std::vector<T> oracle_forward(conv2d_shape const& s, std::vector<T> const& x, std::vector<T> const& w, T const* bias,
+                              bool relu) {
   index_t const oh = s.out_height(), ow = s.out_width(), ci = s.in_channels / s.groups, co = s.out_channels / s.groups;
   std::vector<T> y;
   for (index_t n = 0; n < s.batch; ++n)
@@ -63,21 +67,25 @@ std::vector<T> oracle_forward(conv2d_shape const& s, std::vector<T> const& x, st
           for (index_t c = 0; c < ci; ++c)
             for (index_t u = 0; u < s.kernel_h; ++u)
               for (index_t v = 0; v < s.kernel_w; ++v) {
-                index_t const a = i * s.stride_h + u * s.dilation_h - s.padding_h, b = j * s.stride_w + v * s.dilation_w - s.padding_w;
+                index_t const a = i * s.stride_h + u * s.dilation_h - s.padding_h,
+                              b = j * s.stride_w + v * s.dilation_w - s.padding_w;
                 T value = 0;
                 if (a >= 0 && a < s.height && b >= 0 && b < s.width)
-                  value = x[static_cast<std::size_t>(((n * s.in_channels + o / co * ci + c) * s.height + a) * s.width + b)];
-                sum = std::fma(w[static_cast<std::size_t>(((o * ci + c) * s.kernel_h + u) * s.kernel_w + v)], value, sum);
+                  value =
+                      x[static_cast<std::size_t>(((n * s.in_channels + o / co * ci + c) * s.height + a) * s.width + b)];
+                sum =
+                    std::fma(w[static_cast<std::size_t>(((o * ci + c) * s.kernel_h + u) * s.kernel_w + v)], value, sum);
               }
           y.push_back(relu && sum < 0 ? T(0) : sum);
         }
   return y;
 }
 
-// Every (output, tap) pair adds to the pixel it reads, in ascending order of (output channel, tap): each pixel meets each
-// such pair at most once, so this is the documented chain. Taps that read outside of dy add weight * 0, which changes
-// nothing in a sum that is not -0; sums of this test never are.
-template <class T> std::vector<T> oracle_input(conv2d_shape const& s, std::vector<T> const& dy, std::vector<T> const& w) {
+// Every (output, tap) pair adds to the pixel it reads, in ascending order of (output channel, tap): each pixel meets
+// each such pair at most once, so this is the documented chain. Taps that read outside of dy add weight * 0, which
+// changes nothing in a sum that is not -0; sums of this test never are.
+template <class T>
+std::vector<T> oracle_input(conv2d_shape const& s, std::vector<T> const& dy, std::vector<T> const& w) {
   index_t const oh = s.out_height(), ow = s.out_width(), ci = s.in_channels / s.groups, co = s.out_channels / s.groups;
   std::vector<T> dx(static_cast<std::size_t>(inputs(s)), T(0));
   bool const unpadded = s.stride_h == 1 && s.stride_w == 1 && s.padding_h == 0 && s.padding_w == 0;
@@ -92,7 +100,8 @@ template <class T> std::vector<T> oracle_input(conv2d_shape const& s, std::vecto
                 for (index_t o = c / ci * co; o < (c / ci + 1) * co; ++o)
                   chain = std::fma(w[static_cast<std::size_t>(((o * ci + c % ci) * s.kernel_h + u) * s.kernel_w + v)],
                                    dy[static_cast<std::size_t>(((n * s.out_channels + o) * oh + i) * ow + j)], chain);
-                dx[static_cast<std::size_t>(((n * s.in_channels + c) * s.height + i + u * s.dilation_h) * s.width + j + v * s.dilation_w)] += chain;
+                dx[static_cast<std::size_t>(((n * s.in_channels + c) * s.height + i + u * s.dilation_h) * s.width + j +
+                                            v * s.dilation_w)] += chain;
               }
     return dx;
   }
@@ -103,9 +112,11 @@ template <class T> std::vector<T> oracle_input(conv2d_shape const& s, std::vecto
           for (index_t v = 0; v < s.kernel_w; ++v)
             for (index_t i = 0; i < oh; ++i)
               for (index_t j = 0; j < ow; ++j) {
-                index_t const a = i * s.stride_h + u * s.dilation_h - s.padding_h, b = j * s.stride_w + v * s.dilation_w - s.padding_w;
+                index_t const a = i * s.stride_h + u * s.dilation_h - s.padding_h,
+                              b = j * s.stride_w + v * s.dilation_w - s.padding_w;
                 if (a < 0 || a >= s.height || b < 0 || b >= s.width) continue;
-                T& d = dx[static_cast<std::size_t>(((n * s.in_channels + o / co * ci + c) * s.height + a) * s.width + b)];
+                T& d =
+                    dx[static_cast<std::size_t>(((n * s.in_channels + o / co * ci + c) * s.height + a) * s.width + b)];
                 d = std::fma(w[static_cast<std::size_t>(((o * ci + c) * s.kernel_h + u) * s.kernel_w + v)],
                              dy[static_cast<std::size_t>(((n * s.out_channels + o) * oh + i) * ow + j)], d);
               }
@@ -122,7 +133,8 @@ template <class T> T tree_sum(std::vector<T> v) {
 }
 
 template <class T>
-std::vector<T> oracle_weight(conv2d_shape const& s, std::vector<T> const& dy, std::vector<T> const& x, std::vector<T> dw, lanes const& l) {
+std::vector<T> oracle_weight(conv2d_shape const& s, std::vector<T> const& dy, std::vector<T> const& x,
+                             std::vector<T> dw, lanes const& l) {
   index_t const oh = s.out_height(), ow = s.out_width(), ci = s.in_channels / s.groups, co = s.out_channels / s.groups;
   for (index_t o = 0; o < s.out_channels; ++o)
     for (index_t c = 0; c < ci; ++c)
@@ -135,11 +147,14 @@ std::vector<T> oracle_weight(conv2d_shape const& s, std::vector<T> const& dy, st
             for (index_t n = l.begin(lane); n < l.end(lane); ++n)
               for (index_t i = 0; i < oh; ++i)
                 for (index_t j = 0; j < ow; ++j) {
-                  index_t const a = i * s.stride_h + u * s.dilation_h - s.padding_h, b = j * s.stride_w + v * s.dilation_w - s.padding_w;
+                  index_t const a = i * s.stride_h + u * s.dilation_h - s.padding_h,
+                                b = j * s.stride_w + v * s.dilation_w - s.padding_w;
                   T value = 0;
                   if (a >= 0 && a < s.height && b >= 0 && b < s.width)
-                    value = x[static_cast<std::size_t>(((n * s.in_channels + o / co * ci + c) * s.height + a) * s.width + b)];
-                  sum = std::fma(value, dy[static_cast<std::size_t>(((n * s.out_channels + o) * oh + i) * ow + j)], sum);
+                    value = x[static_cast<std::size_t>(
+                        ((n * s.in_channels + o / co * ci + c) * s.height + a) * s.width + b)];
+                  sum =
+                      std::fma(value, dy[static_cast<std::size_t>(((n * s.out_channels + o) * oh + i) * ow + j)], sum);
                 }
             sums.push_back(sum);
           }
@@ -148,7 +163,8 @@ std::vector<T> oracle_weight(conv2d_shape const& s, std::vector<T> const& dy, st
   return dw;
 }
 
-template <class T> std::vector<T> oracle_bias(conv2d_shape const& s, std::vector<T> const& dy, std::vector<T> db, lanes const& l) {
+template <class T>
+std::vector<T> oracle_bias(conv2d_shape const& s, std::vector<T> const& dy, std::vector<T> db, lanes const& l) {
   index_t const plane = s.out_height() * s.out_width();
   for (index_t o = 0; o < s.out_channels; ++o) {
     T& out = db[static_cast<std::size_t>(o)];
@@ -157,7 +173,9 @@ template <class T> std::vector<T> oracle_bias(conv2d_shape const& s, std::vector
       T sum = l.count == 1 && l.accumulate ? out : T(0);
       for (index_t n = l.begin(lane); n < l.end(lane); ++n) {
         std::vector<T> stripe(32, T(0));
-        for (index_t p = 0; p < plane; ++p) stripe[static_cast<std::size_t>(p % 32)] += dy[static_cast<std::size_t>((n * s.out_channels + o) * plane + p)];
+        for (index_t p = 0; p < plane; ++p)
+          stripe[static_cast<std::size_t>(p % 32)] +=
+              dy[static_cast<std::size_t>((n * s.out_channels + o) * plane + p)];
         for (std::size_t half = 16; half > 0; half /= 2)
           for (std::size_t i = 0; i < half; ++i) stripe[i] += stripe[i + half];
         sum += stripe[0];
@@ -175,16 +193,20 @@ lanes random_lanes(std::mt19937& r, index_t batch) {
   l.accumulate = l.count == 1 && r() % 2;
   for (int i = 0; i < l.count; ++i) {  // empty lanes occur
     index_t const left = batch - l.row[static_cast<std::size_t>(i)];
-    l.row[static_cast<std::size_t>(i) + 1] = l.row[static_cast<std::size_t>(i)] + (left > 0 ? static_cast<index_t>(r() % static_cast<unsigned>(left + 1)) / 2 : 0);
+    l.row[static_cast<std::size_t>(i) + 1] =
+        l.row[static_cast<std::size_t>(i)] +
+        (left > 0 ? static_cast<index_t>(r() % static_cast<unsigned>(left + 1)) / 2 : 0);
   }
   l.row[static_cast<std::size_t>(l.count)] = batch;
   return l;
 }
 
 /// All paths at every instruction set against the oracles, on `space` and through the portable functors.
-template <class T, class Space> void compare(Space const& space, std::mt19937& r, conv2d_shape const& s, bool portable) {
+template <class T, class Space>
+void compare(Space const& space, std::mt19937& r, conv2d_shape const& s, bool portable) {
   INFO(text(s));
-  auto const x = random_values<T>(r, inputs(s)), w = random_values<T>(r, weights(s)), bias = random_values<T>(r, s.out_channels);
+  auto const x = random_values<T>(r, inputs(s)), w = random_values<T>(r, weights(s)),
+             bias = random_values<T>(r, s.out_channels);
   auto const dy = random_values<T>(r, outputs(s)), start = random_values<T>(r, weights(s));
   bool const with_bias = r() % 2, relu = r() % 2;
   T const* const b = with_bias ? bias.data() : nullptr;
@@ -204,22 +226,43 @@ template <class T, class Space> void compare(Space const& space, std::mt19937& r
   };
   for (auto const level : levels()) {
     INFO("instruction set " << isa::name(level));
-    CHECK(check(y, [&](T* p) { pleat::compute::detail::conv2d_forward_host(space, level, s, x.data(), w.data(), b, p, a); }));
-    CHECK(check(dx, [&](T* p) { pleat::compute::detail::conv2d_backward_input_host(space, level, s, dy.data(), w.data(), p); }));
-    CHECK(check(dw, [&](T* p) { pleat::compute::detail::conv2d_backward_weight_host(space, level, s, dy.data(), x.data(), p, l); }, start.data()));
-    CHECK(check(db, [&](T* p) { pleat::compute::detail::conv2d_backward_bias_host(space, level, s, dy.data(), p, l); }, bias.data()));
+    CHECK(check(
+        y, [&](T* p) { pleat::compute::detail::conv2d_forward_host(space, level, s, x.data(), w.data(), b, p, a); }));
+    CHECK(check(dx, [&](T* p) {
+      pleat::compute::detail::conv2d_backward_input_host(space, level, s, dy.data(), w.data(), p);
+    }));
+    CHECK(check(
+        dw,
+        [&](T* p) { pleat::compute::detail::conv2d_backward_weight_host(space, level, s, dy.data(), x.data(), p, l); },
+        start.data()));
+    CHECK(check(
+        db, [&](T* p) { pleat::compute::detail::conv2d_backward_bias_host(space, level, s, dy.data(), p, l); },
+        bias.data()));
   }
   if (!portable) return;
   INFO("portable");
   auto const done = [&] { space.fence(); };
-  CHECK(check(y, [&](T* p) { pleat::compute::detail::conv2d_forward_portable(space, s, x.data(), w.data(), b, p, a), done(); }));
-  CHECK(check(dx, [&](T* p) { pleat::compute::detail::conv2d_backward_input_portable(space, s, dy.data(), w.data(), p), done(); }));
-  CHECK(check(dw, [&](T* p) { pleat::compute::detail::conv2d_backward_weight_portable(space, s, dy.data(), x.data(), p, l), done(); }, start.data()));
-  CHECK(check(db, [&](T* p) { pleat::compute::detail::conv2d_backward_bias_portable(space, s, dy.data(), p, l), done(); }, bias.data()));
+  CHECK(check(y, [&](T* p) {
+    pleat::compute::detail::conv2d_forward_portable(space, s, x.data(), w.data(), b, p, a), done();
+  }));
+  CHECK(check(dx, [&](T* p) {
+    pleat::compute::detail::conv2d_backward_input_portable(space, s, dy.data(), w.data(), p), done();
+  }));
+  CHECK(check(
+      dw,
+      [&](T* p) {
+        pleat::compute::detail::conv2d_backward_weight_portable(space, s, dy.data(), x.data(), p, l), done();
+      },
+      start.data()));
+  CHECK(check(
+      db, [&](T* p) { pleat::compute::detail::conv2d_backward_bias_portable(space, s, dy.data(), p, l), done(); },
+      bias.data()));
 }
 
 conv2d_shape random_shape(std::mt19937& r, index_t most_channels) {
-  auto const pick = [&r](index_t low, index_t high) { return low + static_cast<index_t>(r() % static_cast<unsigned>(high - low + 1)); };
+  auto const pick = [&r](index_t low, index_t high) {
+    return low + static_cast<index_t>(r() % static_cast<unsigned>(high - low + 1));
+  };
   for (;;) {
     conv2d_shape s{};
     s.batch = pick(0, 3);
@@ -238,13 +281,16 @@ conv2d_shape random_shape(std::mt19937& r, index_t most_channels) {
     if (pick(0, 4) == 0) s.padding_h = s.padding_w = 0, s.stride_h = s.stride_w = 1;
     s.dilation_h = pick(1, 3);
     s.dilation_w = pick(1, 3);
-    if (s.height + 2 * s.padding_h > s.dilation_h * (s.kernel_h - 1) && s.width + 2 * s.padding_w > s.dilation_w * (s.kernel_w - 1)) return s;
+    if (s.height + 2 * s.padding_h > s.dilation_h * (s.kernel_h - 1) &&
+        s.width + 2 * s.padding_w > s.dilation_w * (s.kernel_w - 1))
+      return s;
   }
 }
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("convolution: every path gives the documented chains, bit for bit", "[compute][convolution]", float, double) {
+TEMPLATE_TEST_CASE("convolution: every path gives the documented chains, bit for bit", "[compute][convolution]", float,
+                   double) {
   host const space;
   std::mt19937 r(7);
   for (int i = 0; i < 200; ++i) compare<TestType>(space, r, random_shape(r, 9), true);
@@ -281,7 +327,8 @@ TEMPLATE_TEST_CASE("convolution: the shapes of known networks", "[compute][convo
   for (auto const& s : shapes) compare<TestType>(space, r, s, s.in_channels * s.out_channels < 1100);
 }
 
-TEMPLATE_TEST_CASE("convolution: bits do not depend on threads or on the batch", "[compute][convolution]", float, double) {
+TEMPLATE_TEST_CASE("convolution: bits do not depend on threads or on the batch", "[compute][convolution]", float,
+                   double) {
 #if defined(KOKKOS_ENABLE_OPENMP)
   Kokkos::OpenMP const one(1), two(2);
 #else
@@ -290,11 +337,13 @@ TEMPLATE_TEST_CASE("convolution: bits do not depend on threads or on the batch",
   using T = TestType;
   std::mt19937 r(3);
   conv2d_shape s{5, 6, 13, 11, 14, 3, 3, 1, 1, 1, 1};
-  auto const x = random_values<T>(r, inputs(s)), w = random_values<T>(r, weights(s)), dy = random_values<T>(r, outputs(s));
+  auto const x = random_values<T>(r, inputs(s)), w = random_values<T>(r, weights(s)),
+             dy = random_values<T>(r, outputs(s));
   auto const l = lanes::whole(s.batch);
   auto const run = [&](auto const& space, conv2d_shape const& shape, index_t first) {
     std::vector<T> y(static_cast<std::size_t>(outputs(shape))), dx(static_cast<std::size_t>(inputs(shape)));
-    conv2d_forward(space, shape, x.data() + first * inputs(s) / s.batch, w.data(), static_cast<T const*>(nullptr), y.data());
+    conv2d_forward(space, shape, x.data() + first * inputs(s) / s.batch, w.data(), static_cast<T const*>(nullptr),
+                   y.data());
     conv2d_backward_input(space, shape, dy.data() + first * outputs(s) / s.batch, w.data(), dx.data());
     y.insert(y.end(), dx.begin(), dx.end());
     return y;
@@ -317,7 +366,8 @@ TEMPLATE_TEST_CASE("convolution: bits do not depend on threads or on the batch",
   conv2d_backward_weight(two, s, dy.data(), x.data(), b.data(), l);
   CHECK(same_bits(a, b));
   for (index_t i = 0; i < s.batch; ++i)  // one lane, cut at every image
-    conv2d_backward_weight(two, single, dy.data() + i * outputs(single), x.data() + i * inputs(single), c.data(), lanes::whole(1, true));
+    conv2d_backward_weight(two, single, dy.data() + i * outputs(single), x.data() + i * inputs(single), c.data(),
+                           lanes::whole(1, true));
   CHECK(same_bits(a, c));
 }
 
@@ -327,7 +377,8 @@ TEST_CASE("convolution: the input gradient is the adjoint", "[compute][convoluti
   for (int i = 0; i < 30; ++i) {
     conv2d_shape const s = random_shape(r, 6);
     INFO(text(s));
-    auto const x = random_values<double>(r, inputs(s)), w = random_values<double>(r, weights(s)), dy = random_values<double>(r, outputs(s));
+    auto const x = random_values<double>(r, inputs(s)), w = random_values<double>(r, weights(s)),
+               dy = random_values<double>(r, outputs(s));
     std::vector<double> y(dy.size()), dx(x.size()), dw(w.size());
     conv2d_forward(space, s, x.data(), w.data(), static_cast<double const*>(nullptr), y.data());
     conv2d_backward_input(space, s, dy.data(), w.data(), dx.data());
@@ -376,14 +427,18 @@ TEST_CASE("convolution: shapes that do not fit are refused with the numbers", "[
   CHECK_THROWS_AS(call(bad), error);
 }
 
-TEST_CASE("convolution: gradients take lanes by a power of two up to 64 and refuse others, as the matrix product does", "[compute][convolution]") {
+TEST_CASE("convolution: gradients take lanes by a power of two up to 64 and refuse others, as the matrix product does",
+          "[compute][convolution]") {
   host const space;
   float none[64] = {};
   conv2d_shape const s{3, 1, 1, 1, 1, 1, 1};
   for (int const count : {0, 3, 65, -1}) {
     auto l = lanes::whole(3);
     l.count = count;
-    CHECK_THROWS_WITH(conv2d_backward_weight(space, s, none, none, none, l), Catch::Matchers::ContainsSubstring(std::to_string(count) + " lanes, expected a power of two up to 64"));
-    CHECK_THROWS_WITH(conv2d_backward_bias(space, s, none, none, l), Catch::Matchers::ContainsSubstring("conv2d_backward_bias"));
+    CHECK_THROWS_WITH(
+        conv2d_backward_weight(space, s, none, none, none, l),
+        Catch::Matchers::ContainsSubstring(std::to_string(count) + " lanes, expected a power of two up to 64"));
+    CHECK_THROWS_WITH(conv2d_backward_bias(space, s, none, none, l),
+                      Catch::Matchers::ContainsSubstring("conv2d_backward_bias"));
   }
 }

@@ -17,7 +17,8 @@ index_box random_box(std::mt19937& draw, index_box const& outer) {
   index_box b = outer;
   for (int d = 0; d < b.rank(); ++d) {
     index_t const n = outer[d].size();
-    index_t const i = std::uniform_int_distribution<index_t>(0, n)(draw), j = std::uniform_int_distribution<index_t>(0, n)(draw);
+    index_t const i = std::uniform_int_distribution<index_t>(0, n)(draw),
+                  j = std::uniform_int_distribution<index_t>(0, n)(draw);
     if (draw() % 3 != 0) b[d] = {outer[d].begin + std::min(i, j), outer[d].begin + std::max(i, j)};
   }
   return b;
@@ -28,8 +29,7 @@ index_t at(index_box const& b, std::vector<index_t> const& i) {
   return k;
 }
 /// Whatever lies outside of the part must stay as it was.
-template <bool Add, class T>
-bool moves(index_box const& part, index_box const& from, index_box const& to) {
+template <bool Add, class T> bool moves(index_box const& part, index_box const& from, index_box const& to) {
   std::vector<T> x(static_cast<std::size_t>(from.size())), y(static_cast<std::size_t>(to.size()));
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = T(static_cast<float>(i % 61 + 1));
   for (std::size_t i = 0; i < y.size(); ++i) y[i] = T(static_cast<float>(i % 17));

@@ -28,18 +28,23 @@ double defined(double const* z, double const* teacher, std::int32_t label, index
   auto const q = softmax_of(z, n, temperature), p = softmax_of(teacher, n, temperature), one = softmax_of(z, n, 1);
   double divergence = 0;
   for (index_t j = 0; j < n; ++j)
-    if (p[static_cast<std::size_t>(j)] > 0) divergence += p[static_cast<std::size_t>(j)] * std::log(p[static_cast<std::size_t>(j)] / q[static_cast<std::size_t>(j)]);
-  return (label >= 0 ? -hard * std::log(one[static_cast<std::size_t>(label)]) : 0.0) + (1 - hard) * temperature * temperature * divergence;
+    if (p[static_cast<std::size_t>(j)] > 0)
+      divergence +=
+          p[static_cast<std::size_t>(j)] * std::log(p[static_cast<std::size_t>(j)] / q[static_cast<std::size_t>(j)]);
+  return (label >= 0 ? -hard * std::log(one[static_cast<std::size_t>(label)]) : 0.0) +
+         (1 - hard) * temperature * temperature * divergence;
 }
 
 struct lesson {
   guarded<double> d, loss;
 };
-lesson taught(guarded<double> const& z, guarded<double> const& teacher, guarded<std::int32_t> const& labels, index_t rows, index_t classes, double temperature, double hard, double scale = 1) {
+lesson taught(guarded<double> const& z, guarded<double> const& teacher, guarded<std::int32_t> const& labels,
+              index_t rows, index_t classes, double temperature, double hard, double scale = 1) {
   guarded<double> p(rows * classes), work(rows * classes);
   lesson l{guarded<double>(rows * classes), guarded<double>(rows)};
   compute::soft_targets(instance(1), rows, classes, teacher.data(), temperature, 1.0, false, work.data(), p.data());
-  compute::distillation(instance(1), rows, classes, z.data(), labels.data(), p.data(), temperature, hard, 1 - hard, scale, l.d.data(), l.loss.data());
+  compute::distillation(instance(1), rows, classes, z.data(), labels.data(), p.data(), temperature, hard, 1 - hard,
+                        scale, l.d.data(), l.loss.data());
   CHECK((p.intact() && work.intact() && l.d.intact() && l.loss.intact()));
   return l;
 }
@@ -60,7 +65,8 @@ TEST_CASE("the distillation loss and its gradient are those of the definition", 
           double const* const t = teacher.data() + r * classes;
           double* const x = z.data() + r * classes;
           double const loss = defined(x, t, labels[r], classes, temperature, hard);
-          CHECK(std::fabs(got.loss[r] - loss) <= 1e-12 * (1 + temperature * temperature * 30));  // KL ≤ ~30 nats, rounded some tens of times
+          // KL ≤ ~30 nats, rounded some tens of times
+          CHECK(std::fabs(got.loss[r] - loss) <= 1e-12 * (1 + temperature * temperature * 30));
           for (index_t j = 0; j < classes; ++j) {
             // central differences: h²/6·L''' ≤ 1e-10·T², rounding 1e-16·L/h ≤ 1e-16·400·30/1e-5
             double const h = 1e-5, was = x[j];
@@ -88,17 +94,20 @@ TEST_CASE("at a large temperature the gradient is that of matching centred logit
   double const temperature = 1e4;
   auto const got = taught(z, t, labels, 1, classes, temperature, 0.0);
   // T·(softmax(z/T) − softmax(t/T)) = (z − t)/N + O(1/T)
-  for (index_t j = 0; j < classes; ++j) CHECK(std::fabs(got.d[j] - (z[j] - t[j]) / static_cast<double>(classes)) <= 4 / temperature);
+  for (index_t j = 0; j < classes; ++j)
+    CHECK(std::fabs(got.d[j] - (z[j] - t[j]) / static_cast<double>(classes)) <= 4 / temperature);
 }
 
-TEST_CASE("a student that agrees has no gradient; several teachers' opinions add up; threads change no bit", "[compute][distill]") {
+TEST_CASE("a student that agrees has no gradient; several teachers' opinions add up; threads change no bit",
+          "[compute][distill]") {
   index_t const rows = 300, classes = 10;
   auto const z = numbers<float>(rows * classes, 1, -8, 8), other = numbers<float>(rows * classes, 3, -8, 8);
   guarded<std::int32_t> labels(rows);
   for (index_t r = 0; r < rows; ++r) labels[r] = -1;
   guarded<float> p(rows * classes), work(rows * classes), d(rows * classes), loss(rows), q(rows * classes);
   compute::soft_targets(instance(2), rows, classes, z.data(), 3.0f, 1.0f, false, work.data(), p.data());
-  compute::distillation(instance(2), rows, classes, z.data(), labels.data(), p.data(), 3.0f, 0.5f, 0.5f, 1.0f, d.data(), loss.data());
+  compute::distillation(instance(2), rows, classes, z.data(), labels.data(), p.data(), 3.0f, 0.5f, 0.5f, 1.0f, d.data(),
+                        loss.data());
   // both sides are softmax of the same numbers, once by a product with the reciprocal and once by a division: T·2 ε
   for (index_t i = 0; i < rows * classes; ++i) CHECK(std::fabs(d[i]) <= 3 * 4 * 1.2e-7f);
 

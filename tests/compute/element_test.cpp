@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Kernels of 16-bit types against those of float: a result is the float kernel's result for the same numbers, rounded once, bit for bit;
-// on every instruction set, number of threads, and on the path that a device takes.
+// Kernels of 16-bit types against those of float: a result is the float kernel's result for the same numbers, rounded
+// once, bit for bit; on every instruction set, number of threads, and on the path that a device takes.
 #include <pleat/compute/element.hpp>
 
 #include <pleat/compute/attention.hpp>
@@ -62,11 +62,15 @@ template <class T> bool rounded(std::vector<T> const& narrow, std::vector<float>
   for (std::size_t i = 0; same && i < narrow.size(); ++i) same = narrow[i].bits == T(wide[i]).bits;
   return same;
 }
-bool same_bits(std::vector<float> const& a, std::vector<float> const& b) { return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0; }
+bool same_bits(std::vector<float> const& a, std::vector<float> const& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("16 bits: elementwise kernels, norms, rotary positions and softmax round the float kernel's result once", "", pleat::bfloat16, pleat::half) {
+TEMPLATE_TEST_CASE(
+    "16 bits: elementwise kernels, norms, rotary positions and softmax round the float kernel's result once", "",
+    pleat::bfloat16, pleat::half) {
   using T = TestType;
   for (index_t const rows : {1, 7, 130})
     for (index_t const columns : {1, 31, 96, 385}) {
@@ -78,7 +82,8 @@ TEMPLATE_TEST_CASE("16 bits: elementwise kernels, norms, rotary positions and so
         kernel(instance(1), x.wide.data(), dy.wide.data(), gamma.wide.data(), beta.wide.data(), wide.data());
         for (int threads : {1, 2}) {
           auto narrow = room<T>(n);
-          kernel(instance(threads), x.narrow.data(), dy.narrow.data(), gamma.narrow.data(), beta.narrow.data(), narrow.data());
+          kernel(instance(threads), x.narrow.data(), dy.narrow.data(), gamma.narrow.data(), beta.narrow.data(),
+                 narrow.data());
           CHECK(rounded(narrow, wide));
         }
       };
@@ -88,22 +93,33 @@ TEMPLATE_TEST_CASE("16 bits: elementwise kernels, norms, rotary positions and so
       check([&](auto const& s, auto const* a, auto, auto, auto, auto* y) { pc::gelu(s, n, a, y); });
       check([&](auto const& s, auto const* a, auto, auto, auto, auto* y) { pc::silu(s, n, a, y); });
       check([&](auto const& s, auto const* a, auto, auto, auto, auto* y) { pc::sigmoid(s, n, a, y); });
-      check([&](auto const& s, auto const* a, auto const* b, auto, auto, auto* y) { pc::relu_backward(s, n, a, b, y); });
-      check([&](auto const& s, auto const* a, auto const* b, auto, auto, auto* y) { pc::gelu_backward(s, n, a, b, y); });
-      check([&](auto const& s, auto const* a, auto, auto, auto, auto* y) { pc::softmax_rows(s, rows, columns, a, columns, y, columns); });
+      check(
+          [&](auto const& s, auto const* a, auto const* b, auto, auto, auto* y) { pc::relu_backward(s, n, a, b, y); });
+      check(
+          [&](auto const& s, auto const* a, auto const* b, auto, auto, auto* y) { pc::gelu_backward(s, n, a, b, y); });
+      check([&](auto const& s, auto const* a, auto, auto, auto, auto* y) {
+        pc::softmax_rows(s, rows, columns, a, columns, y, columns);
+      });
       check([&](auto const& s, auto const* a, auto, auto const* g, auto const* b, auto* y) {
         pc::layer_norm_forward(s, rows, columns, a, 1e-5f, g, b, y, nullptr, nullptr);
       });
-      auto mean = room<float>(rows), inverse = room<float>(rows), again = room<float>(rows), of_gamma = room<float>(columns), of_gamma_narrow = room<float>(columns);
+      auto mean = room<float>(rows), inverse = room<float>(rows), again = room<float>(rows),
+           of_gamma = room<float>(columns), of_gamma_narrow = room<float>(columns);
       auto y = room<float>(n);
       auto y_narrow = room<T>(n);
-      pc::layer_norm_forward(instance(1), rows, columns, x.wide.data(), 1e-5f, gamma.wide.data(), beta.wide.data(), y.data(), mean.data(), inverse.data());
-      pc::layer_norm_forward(instance(2), rows, columns, x.narrow.data(), 1e-5f, gamma.narrow.data(), beta.narrow.data(), y_narrow.data(), again.data(), inverse.data());
+      pc::layer_norm_forward(instance(1), rows, columns, x.wide.data(), 1e-5f, gamma.wide.data(), beta.wide.data(),
+                             y.data(), mean.data(), inverse.data());
+      pc::layer_norm_forward(instance(2), rows, columns, x.narrow.data(), 1e-5f, gamma.narrow.data(),
+                             beta.narrow.data(), y_narrow.data(), again.data(), inverse.data());
       CHECK(same_bits(mean, again));
-      check([&](auto const& s, auto const* a, auto const* d, auto const* g, auto, auto* to) { pc::row_norm_backward(s, rows, columns, a, mean.data(), inverse.data(), g, d, to); });
+      check([&](auto const& s, auto const* a, auto const* d, auto const* g, auto, auto* to) {
+        pc::row_norm_backward(s, rows, columns, a, mean.data(), inverse.data(), g, d, to);
+      });
       auto const cut = pc::lanes::whole(rows);
-      pc::row_norm_gradient(instance(1), columns, x.wide.data(), mean.data(), inverse.data(), dy.wide.data(), of_gamma.data(), cut);
-      pc::row_norm_gradient(instance(2), columns, x.narrow.data(), mean.data(), inverse.data(), dy.narrow.data(), of_gamma_narrow.data(), cut);
+      pc::row_norm_gradient(instance(1), columns, x.wide.data(), mean.data(), inverse.data(), dy.wide.data(),
+                            of_gamma.data(), cut);
+      pc::row_norm_gradient(instance(2), columns, x.narrow.data(), mean.data(), inverse.data(), dy.narrow.data(),
+                            of_gamma_narrow.data(), cut);
       CHECK(same_bits(of_gamma, of_gamma_narrow));
       pc::column_sum(instance(1), columns, dy.wide.data(), columns, of_gamma.data(), cut);
       pc::column_sum(instance(2), columns, dy.narrow.data(), columns, of_gamma_narrow.data(), cut);
@@ -120,7 +136,8 @@ TEMPLATE_TEST_CASE("16 bits: cross entropy in one piece and in parts", "", pleat
   auto d = room<float>(rows * classes), loss = room<float>(rows), loss_narrow = room<float>(rows);
   pc::cross_entropy(instance(1), rows, classes, x.wide.data(), labels.data(), 0.125f, d.data(), loss.data(), nullptr);
   auto d_narrow = x.narrow;  // in place
-  pc::cross_entropy(instance(2), rows, classes, static_cast<T const*>(d_narrow.data()), labels.data(), 0.125f, d_narrow.data(), loss_narrow.data(), nullptr);
+  pc::cross_entropy(instance(2), rows, classes, static_cast<T const*>(d_narrow.data()), labels.data(), 0.125f,
+                    d_narrow.data(), loss_narrow.data(), nullptr);
   CHECK(rounded(d_narrow, d));
   CHECK(same_bits(loss, loss_narrow));
   // Two parts, whose sums meet in an order of their own: near, not equal.
@@ -128,48 +145,61 @@ TEMPLATE_TEST_CASE("16 bits: cross entropy in one piece and in parts", "", pleat
   std::vector<T> part[2];
   for (int p = 0; p < 2; ++p)
     for (index_t r = 0; r < rows; ++r)
-      for (index_t j = p == 0 ? 0 : first; j < (p == 0 ? first : classes); ++j) part[p].push_back(x.narrow[static_cast<std::size_t>(r * classes + j)]);
+      for (index_t j = p == 0 ? 0 : first; j < (p == 0 ? first : classes); ++j)
+        part[p].push_back(x.narrow[static_cast<std::size_t>(r * classes + j)]);
   for (int p = 0; p < 2; ++p) {
-    pc::cross_entropy_part_max(instance(1), rows, p == 0 ? first : classes - first, static_cast<T const*>(part[p].data()), part_max.data());
+    pc::cross_entropy_part_max(instance(1), rows, p == 0 ? first : classes - first,
+                               static_cast<T const*>(part[p].data()), part_max.data());
     for (std::size_t r = 0; r < max.size(); ++r) max[r] = p == 0 ? part_max[r] : std::max(max[r], part_max[r]);
   }
   for (int p = 0; p < 2; ++p) {
-    pc::cross_entropy_part_exp(instance(1), rows, p == 0 ? first : classes - first, p == 0 ? 0 : first, static_cast<T const*>(part[p].data()), labels.data(), max.data(), part[p].data(), part_sums.data());
+    pc::cross_entropy_part_exp(instance(1), rows, p == 0 ? first : classes - first, p == 0 ? 0 : first,
+                               static_cast<T const*>(part[p].data()), labels.data(), max.data(), part[p].data(),
+                               part_sums.data());
     for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += part_sums[i];
   }
-  // The sums of the exponentials are of 70 positive terms: 69 additions there, 50 here (49 in the longer part, one for the two), each of a relative
-  // 2⁻²⁴ at the most. Division, product and the label's fma add three in all on each side. softmax · 1/8 is at most 1/8, so d moves by 125 · 2⁻²⁷
-  // before it is rounded to T: by a relative u, or, below half's normal numbers, by half of their spacing of 2⁻²⁴.
-  double const before = 125 * 0x1p-27, u = std::is_same_v<T, pleat::half> ? 0x1p-11 : 0x1p-8, least = std::is_same_v<T, pleat::half> ? 0x1p-25 : 0;
+  // The sums of the exponentials are of 70 positive terms: 69 additions there, 50 here (49 in the longer part, one for
+  // the two), each of a relative 2⁻²⁴ at the most. Division, product and the label's fma add three in all on each side.
+  // softmax · 1/8 is at most 1/8, so d moves by 125 · 2⁻²⁷ before it is rounded to T: by a relative u, or, below half's
+  // normal numbers, by half of their spacing of 2⁻²⁴.
+  double const before = 125 * 0x1p-27, u = std::is_same_v<T, pleat::half> ? 0x1p-11 : 0x1p-8,
+               least = std::is_same_v<T, pleat::half> ? 0x1p-25 : 0;
   bool within = true;
   for (int p = 0; p < 2; ++p) {
     index_t const here = p == 0 ? first : classes - first, begin = p == 0 ? 0 : first;
-    pc::cross_entropy_part_finish(instance(1), rows, here, begin, labels.data(), 0.125f, max.data(), sums.data(), part[p].data(), loss_narrow.data());
+    pc::cross_entropy_part_finish(instance(1), rows, here, begin, labels.data(), 0.125f, max.data(), sums.data(),
+                                  part[p].data(), loss_narrow.data());
     for (index_t r = 0; r < rows; ++r)
       for (index_t j = 0; j < here; ++j) {
         double const whole = d[static_cast<std::size_t>(r * classes + begin + j)];
-        within = within && std::abs(static_cast<double>(static_cast<float>(part[p][static_cast<std::size_t>(r * here + j)])) - whole) <= before + std::max(u * (std::abs(whole) + before), least);
+        within = within &&
+                 std::abs(static_cast<double>(static_cast<float>(part[p][static_cast<std::size_t>(r * here + j)])) -
+                          whole) <= before + std::max(u * (std::abs(whole) + before), least);
       }
   }
   CHECK(within);
-  // The logarithm turns the relative 119 · 2⁻²⁴ of the two sums into an absolute one; it is itself off by a unit in the last place (log 70 < 8: 2⁻²¹) and
-  // the difference that the loss is by half of one (below 32: 2⁻²⁰), on each side.
+  // The logarithm turns the relative 119 · 2⁻²⁴ of the two sums into an absolute one; it is itself off by a unit in the
+  // last place (log 70 < 8: 2⁻²¹) and the difference that the loss is by half of one (below 32: 2⁻²⁰), on each side.
   for (std::size_t r = 0; r < loss.size(); ++r) {
     CHECK(std::abs(loss[r]) < 32);
-    CHECK(std::abs(static_cast<double>(loss[r]) - static_cast<double>(loss_narrow[r])) <= 119 * 0x1p-24 + 2 * (0x1p-21 + 0x1p-20));
+    CHECK(std::abs(static_cast<double>(loss[r]) - static_cast<double>(loss_narrow[r])) <=
+          119 * 0x1p-24 + 2 * (0x1p-21 + 0x1p-20));
   }
 }
 
-TEMPLATE_TEST_CASE("16 bits: the matrix product on every instruction set, thread count and on the device's path", "", pleat::bfloat16, pleat::half) {
+TEMPLATE_TEST_CASE("16 bits: the matrix product on every instruction set, thread count and on the device's path", "",
+                   pleat::bfloat16, pleat::half) {
   using T = TestType;
   std::mt19937 r(7);
   auto const up_to = [&](index_t n) { return std::uniform_int_distribution<index_t>(0, n)(r); };
   for (int round = 0; round < 60; ++round) {
     bool const large = round % 12 == 0;
-    index_t const m = large ? 400 + up_to(40) : up_to(70), n = large ? 60 + up_to(400) : up_to(90), k = large ? 600 + up_to(200) : up_to(150);
+    index_t const m = large ? 400 + up_to(40) : up_to(70), n = large ? 60 + up_to(400) : up_to(90),
+                  k = large ? 600 + up_to(200) : up_to(150);
     bool const ta = up_to(1), tb = up_to(1), accumulate = up_to(2) == 0, biased = up_to(1), masked = up_to(2) == 0;
     index_t const lda = (ta ? m : k) + up_to(3), ldb = (tb ? k : n) + up_to(3), ldc = n + up_to(3);
-    both<T> const a((ta ? k : m) * lda, 8), b((tb ? n : k) * ldb, 9, 0.1f), c(m * ldc, 10), bias(n, 11), mask(m * n, 12);
+    both<T> const a((ta ? k : m) * lda, 8), b((tb ? n : k) * ldb, 9, 0.1f), c(m * ldc, 10), bias(n, 11),
+        mask(m * n, 12);
     auto const fill = [&](auto const& from, auto& to, auto member) {
       pc::gemm_arguments<std::remove_cvref_t<decltype(*to.data())>> g;
       g.m = m, g.n = n, g.k = k, g.accumulate = accumulate;
@@ -183,7 +213,8 @@ TEMPLATE_TEST_CASE("16 bits: the matrix product on every instruction set, thread
     std::vector<float> expected;
     pc::detail::gemm_reference(fill(c.wide, expected, &both<T>::wide), pc::lanes::whole(k, accumulate));
     for (index_t i = 0; i < m; ++i)  // the gaps between rows are guards
-      for (index_t j = n; j < ldc; ++j) expected[static_cast<std::size_t>(i * ldc + j)] = c.wide[static_cast<std::size_t>(i * ldc + j)];
+      for (index_t j = n; j < ldc; ++j)
+        expected[static_cast<std::size_t>(i * ldc + j)] = c.wide[static_cast<std::size_t>(i * ldc + j)];
     INFO(m << " x " << n << " x " << k << (ta ? ", A turned" : "") << (tb ? ", B turned" : ""));
     std::vector<T> out;
     for (auto const level : levels())
@@ -215,7 +246,8 @@ TEMPLATE_TEST_CASE("16 bits: weight gradients are sums of floats, lane by lane",
         for (int threads : {1, 2}) {
           out.assign(expected.size(), 0.5f);
           pc::gemm_arguments<T, float> g;
-          g.m = m, g.n = n, g.k = rows, g.a = a.narrow.data(), g.lda = m, g.ta = pc::transpose::yes, g.b = b.narrow.data(), g.ldb = n, g.c = out.data(), g.ldc = n;
+          g.m = m, g.n = n, g.k = rows, g.a = a.narrow.data(), g.lda = m, g.ta = pc::transpose::yes,
+          g.b = b.narrow.data(), g.ldb = n, g.c = out.data(), g.ldc = n;
           g.accumulate = count == 1;
           pd::gemm_reduced_on_host(instance(threads), g, cut, level);
           CHECK(same_bits(out, expected));
@@ -226,10 +258,13 @@ TEMPLATE_TEST_CASE("16 bits: weight gradients are sums of floats, lane by lane",
     }
 }
 
-TEMPLATE_TEST_CASE("16 bits: attention on every instruction set, thread count and on the device's path", "", pleat::bfloat16, pleat::half) {
+TEMPLATE_TEST_CASE("16 bits: attention on every instruction set, thread count and on the device's path", "",
+                   pleat::bfloat16, pleat::half) {
   using T = TestType;
-  for (pc::attention_shape const s : {pc::attention_shape{2, 70, 2, 1, 16, true}, {1, 130, 1, 3, 10, true}, {2, 9, 2, 2, 33, false}}) {
-    index_t const n = s.batch * s.positions * s.width(), o = s.batch * s.positions * s.out_width(), q = s.batch * s.heads() * s.positions;
+  for (pc::attention_shape const s :
+       {pc::attention_shape{2, 70, 2, 1, 16, true}, {1, 130, 1, 3, 10, true}, {2, 9, 2, 2, 33, false}}) {
+    index_t const n = s.batch * s.positions * s.width(), o = s.batch * s.positions * s.out_width(),
+                  q = s.batch * s.heads() * s.positions;
     both<T> const x(n, 15), dout(o, 16);
     INFO(s.positions << " positions, " << s.groups << " groups of " << s.group_heads);
     auto out = room<float>(o), logsum = room<float>(q), delta = room<float>(q), dx = room<float>(n);
@@ -237,7 +272,8 @@ TEMPLATE_TEST_CASE("16 bits: attention on every instruction set, thread count an
     std::vector<T> stored;
     for (float const v : out) stored.push_back(T(v));
     // backward reads the output as it is stored
-    pc::attention_backward(instance(1), s, x.wide.data(), widened(stored).data(), logsum.data(), dout.wide.data(), delta.data(), dx.data());
+    pc::attention_backward(instance(1), s, x.wide.data(), widened(stored).data(), logsum.data(), dout.wide.data(),
+                           delta.data(), dx.data());
     auto y = room<T>(o), d = room<T>(n);
     auto sum = room<float>(q);
     auto const check = [&] {
@@ -248,25 +284,31 @@ TEMPLATE_TEST_CASE("16 bits: attention on every instruction set, thread count an
     };
     for (int threads : {1, 2}) {
       pc::attention_forward(instance(threads), s, x.narrow.data(), y.data(), sum.data());
-      pc::attention_backward(instance(threads), s, x.narrow.data(), static_cast<T const*>(y.data()), static_cast<float const*>(sum.data()), dout.narrow.data(), delta.data(), d.data());
+      pc::attention_backward(instance(threads), s, x.narrow.data(), static_cast<T const*>(y.data()),
+                             static_cast<float const*>(sum.data()), dout.narrow.data(), delta.data(), d.data());
       check();
     }
     float const scale = pd::attention_scale<T>(s);
     for (auto const level : levels()) {
-      pd::loop_at<true>(level, 0, s.batch * s.heads() * pd::attention_blocks(s), pd::attention_forward_host<T>{s, scale, x.narrow.data(), y.data(), sum.data(), pd::small_product<float>(level)});
+      pd::loop_at<true>(level, 0, s.batch * s.heads() * pd::attention_blocks(s),
+                        pd::attention_forward_host<T>{s, scale, x.narrow.data(), y.data(), sum.data(),
+                                                      pd::small_product<float>(level)});
       pd::loop_at<true>(level, 0, q, pd::attention_delta_body<T>{s, y.data(), dout.narrow.data(), delta.data()});
       pd::loop_at<true>(level, 0, s.batch * s.groups,
-                        pd::attention_backward_host<T>{s, scale, x.narrow.data(), sum.data(), delta.data(), dout.narrow.data(), d.data(), pd::small_product<float>(level)});
+                        pd::attention_backward_host<T>{s, scale, x.narrow.data(), sum.data(), delta.data(),
+                                                       dout.narrow.data(), d.data(), pd::small_product<float>(level)});
       check();
     }
     pd::attention_forward_on_space(instance(1), s, scale, x.narrow.data(), y.data(), sum.data());
-    pd::attention_backward_on_space(instance(1), s, scale, x.narrow.data(), static_cast<T const*>(y.data()), static_cast<float const*>(sum.data()), dout.narrow.data(), delta.data(), d.data());
+    pd::attention_backward_on_space(instance(1), s, scale, x.narrow.data(), static_cast<T const*>(y.data()),
+                                    static_cast<float const*>(sum.data()), dout.narrow.data(), delta.data(), d.data());
     instance(1).fence();
     check();
   }
 }
 
-TEMPLATE_TEST_CASE("16 bits: tokens are numbers by their bits, and embeddings add in float", "", pleat::bfloat16, pleat::half) {
+TEMPLATE_TEST_CASE("16 bits: tokens are numbers by their bits, and embeddings add in float", "", pleat::bfloat16,
+                   pleat::half) {
   using T = TestType;
   index_t const vocabulary = 700, columns = 40, rows = 300, positions = 50;  // more than bfloat16 counts to
   CHECK(pleat::most_tokens<T>() == 65536);
@@ -287,8 +329,10 @@ TEMPLATE_TEST_CASE("16 bits: tokens are numbers by their bits, and embeddings ad
   CHECK(bad < rows);
   auto y = room<float>(rows * columns), dw = room<float>(vocabulary * columns), dw_narrow = dw;
   auto y_narrow = room<T>(rows * columns);
-  pc::embed(instance(1), rows, positions, columns, wide_tokens.data(), table.wide.data(), by_position.wide.data(), y.data());
-  pc::embed(instance(2), rows, positions, columns, tokens.data(), table.narrow.data(), by_position.narrow.data(), y_narrow.data());
+  pc::embed(instance(1), rows, positions, columns, wide_tokens.data(), table.wide.data(), by_position.wide.data(),
+            y.data());
+  pc::embed(instance(2), rows, positions, columns, tokens.data(), table.narrow.data(), by_position.narrow.data(),
+            y_narrow.data());
   CHECK(rounded(y_narrow, y));
   pc::lanes cut;
   cut.count = 4;
@@ -301,9 +345,13 @@ TEMPLATE_TEST_CASE("16 bits: tokens are numbers by their bits, and embeddings ad
   CHECK(same_bits(dw, dw_narrow));
   // the parts of a vocabulary sum up to it: every row comes from one of them
   auto low = room<T>(rows * columns), high = low;
-  pc::embed_part(instance(1), rows, positions, columns, 0, 310, tokens.data(), table.narrow.data(), static_cast<T const*>(nullptr), low.data());
-  pc::embed_part(instance(1), rows, positions, columns, 310, vocabulary, tokens.data(), table.narrow.data() + 310 * columns, static_cast<T const*>(nullptr), high.data());
-  pc::embed(instance(1), rows, positions, columns, wide_tokens.data(), table.wide.data(), static_cast<float const*>(nullptr), y.data());
-  pc::add(instance(1), rows * columns, static_cast<T const*>(low.data()), static_cast<T const*>(high.data()), low.data());
+  pc::embed_part(instance(1), rows, positions, columns, 0, 310, tokens.data(), table.narrow.data(),
+                 static_cast<T const*>(nullptr), low.data());
+  pc::embed_part(instance(1), rows, positions, columns, 310, vocabulary, tokens.data(),
+                 table.narrow.data() + 310 * columns, static_cast<T const*>(nullptr), high.data());
+  pc::embed(instance(1), rows, positions, columns, wide_tokens.data(), table.wide.data(),
+            static_cast<float const*>(nullptr), y.data());
+  pc::add(instance(1), rows * columns, static_cast<T const*>(low.data()), static_cast<T const*>(high.data()),
+          low.data());
   CHECK(rounded(low, y));
 }

@@ -21,8 +21,7 @@ struct keep_some {
 };
 
 /// The largest |a - b| relative to max(1, |b|).
-template <class T, class F>
-double distance(guarded<T> const& a, F exact) {
+template <class T, class F> double distance(guarded<T> const& a, F exact) {
   double most = 0;
   for (index_t i = 0; i < a.size(); ++i) {
     double const e = exact(i), d = std::abs(static_cast<double>(a[i]) - e) / std::max(1.0, std::abs(e));
@@ -86,8 +85,9 @@ TEMPLATE_TEST_CASE("activations agree with their definitions in double", "[compu
     compute::silu_with_slope(space, n, x.data(), y2.data(), slope.data());
     CHECK(y2.same_bits(y));
     CHECK(distance(slope, [&](index_t i) { return silu_slope(x[i]); }) <= bound);
-    // A relative rounding of the argument 2u moves the sigmoid by |2u|·s·(1 − s) < 0.23 of it, x times that stays below 1; the slope's
-    // second term, x·2u'·s·(1 − s) < 0.5, takes in |2u| < 6 times its rounding before it vanishes: 3 ε more.
+    // A relative rounding of the argument 2u moves the sigmoid by |2u|·s·(1 − s) < 0.23 of it, x times that stays below
+    // 1; the slope's second term, x·2u'·s·(1 − s) < 0.5, takes in |2u| < 6 times its rounding before it vanishes: 3 ε
+    // more.
     compute::gelu_tanh(space, n, x.data(), y.data());
     auto const inner = [](double v) { return std::sqrt(2 / 3.14159265358979323846) * (v + 0.044715 * v * v * v); };
     CHECK(distance(y, [&](index_t i) { return x[i] * sigmoid(2 * inner(x[i])); }) <= 2 * bound);

@@ -22,7 +22,8 @@ guarded<float> random_tokens(index_t rows, index_t vocabulary, std::uint64_t see
 }
 
 /// The definition of lanes.hpp, as plain as it can be said.
-guarded<float> expected(index_t vocabulary, index_t columns, guarded<float> const& tokens, guarded<float> const& dy, guarded<float> const& before, lanes const& cut) {
+guarded<float> expected(index_t vocabulary, index_t columns, guarded<float> const& tokens, guarded<float> const& dy,
+                        guarded<float> const& before, lanes const& cut) {
   guarded<float> out(vocabulary * columns);
   for (index_t v = 0; v < vocabulary; ++v)
     for (index_t j = 0; j < columns; ++j) {
@@ -64,7 +65,8 @@ TEST_CASE("the gradient of a table follows lanes.hpp on both paths", "[compute][
           CHECK(out.intact());
         }
         auto out = before;
-        compute::detail::embed_gradient_on_space(instance(2), vocabulary, columns, tokens.data(), dy.data(), out.data(), cut);
+        compute::detail::embed_gradient_on_space(instance(2), vocabulary, columns, tokens.data(), dy.data(), out.data(),
+                                                 cut);
         instance(2).fence();
         CHECK(out.same_bits(right));
       }
@@ -73,10 +75,12 @@ TEST_CASE("the gradient of a table follows lanes.hpp on both paths", "[compute][
 
 TEST_CASE("tokens look rows up and positions are added", "[compute][embedding]") {
   index_t const rows = 12, columns = 33, vocabulary = 9, positions = 4;
-  auto const tokens = random_tokens(rows, vocabulary, 4), table = numbers<float>(vocabulary * columns, 5), places = numbers<float>(positions * columns, 6);
+  auto const tokens = random_tokens(rows, vocabulary, 4), table = numbers<float>(vocabulary * columns, 5),
+             places = numbers<float>(positions * columns, 6);
   guarded<float> y(rows * columns), z(rows * columns);
   compute::embed(instance(1), rows, positions, columns, tokens.data(), table.data(), places.data(), y.data());
-  compute::embed(instance(1), rows, positions, columns, tokens.data(), table.data(), static_cast<float const*>(nullptr), z.data());
+  compute::embed(instance(1), rows, positions, columns, tokens.data(), table.data(), static_cast<float const*>(nullptr),
+                 z.data());
   bool same = true;
   for (index_t r = 0; r < rows; ++r)
     for (index_t j = 0; j < columns; ++j) {
@@ -92,7 +96,8 @@ TEST_CASE("the first number that is no token is found", "[compute][embedding]") 
   index_t at = 0;
   compute::first_bad_token(instance(2), 9000, tokens.data(), 65, &at);
   CHECK(at == compute::no_bad_label);
-  for (float const bad : {65.0f, -1.0f, 0.5f, std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), 1e38f}) {
+  for (float const bad :
+       {65.0f, -1.0f, 0.5f, std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), 1e38f}) {
     auto t = tokens;
     t[8765] = t[4321] = bad;
     compute::first_bad_token(instance(2), 9000, t.data(), 65, &at);

@@ -27,8 +27,7 @@ struct count_body {
 };
 
 /// Runs every vector kernel on awkward sizes and hashes all results.
-template <class T>
-std::uint64_t digest_of_kernels(host const& space) {
+template <class T> std::uint64_t digest_of_kernels(host const& space) {
   using namespace pleat::compute;
   std::uint64_t h = 0xcbf29ce484222325u;
   for (index_t const n : {1, 63, 1000, 70001}) {
@@ -95,7 +94,8 @@ std::uint64_t digest_of_kernels(host const& space) {
       for (index_t r = 0; r < n / 10; ++r) labels.push_back(static_cast<std::int32_t>(r % 11));  // 10 is no class
       guarded<T> z = x, work(n), p(n), d(n), loss(n / 10);
       soft_targets(space, n / 10, 10, b.data(), T(3), T(1), false, work.data(), p.data());
-      distillation(space, n / 10, 10, z.data(), labels.data(), p.data(), T(3), T(0.3), T(0.7), T(1) / 96, d.data(), loss.data());
+      distillation(space, n / 10, 10, z.data(), labels.data(), p.data(), T(3), T(0.3), T(0.7), T(1) / 96, d.data(),
+                   loss.data());
       h = digest(digest(h, d), loss);
     }
     update_chunk const chunks[2] = {{0, n / 2, 1, 0.01f, false, nullptr}, {n / 2, n, 0.5f, 0, false, nullptr}};

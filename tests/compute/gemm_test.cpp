@@ -34,14 +34,12 @@ host with_threads([[maybe_unused]] int threads) {
   return host{};
 }
 
-template <class T>
-bool same_bits(std::vector<T> const& a, std::vector<T> const& b) {
+template <class T> bool same_bits(std::vector<T> const& a, std::vector<T> const& b) {
   return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
 }
 
 /// A random product with everything around it: operands with gaps, C with guard values, an epilogue.
-template <class T>
-struct problem {
+template <class T> struct problem {
   std::vector<T> a, b, c, bias, mask, expected;
   pc::gemm_arguments<T> g;
   pc::lanes cut;
@@ -78,8 +76,7 @@ struct problem {
     pc::detail::gemm_reference(reference, cut);
   }
   /// A fresh C, handed to `run` inside the arguments; true if every element and every guard has the reference's bits.
-  template <class Run>
-  bool check(Run const& run) const {
+  template <class Run> bool check(Run const& run) const {
     auto result = c;
     auto mine = g;
     mine.c = result.data();
@@ -97,8 +94,7 @@ index_t pick(std::mt19937& r, index_t most) {
   return std::uniform_int_distribution<index_t>(1, most)(r);
 }
 
-template <class T>
-void random_products(unsigned seed, int count, index_t most) {
+template <class T> void random_products(unsigned seed, int count, index_t most) {
   std::mt19937 r(seed);
   auto const one = with_threads(1), two = with_threads(2);
   for (int i = 0; i < count; ++i) {
@@ -213,10 +209,8 @@ TEST_CASE("NaN and infinity reach exactly the elements that use them", "[gemm]")
     for (index_t i = 0; i < m; ++i)
       for (index_t j = 0; j < n; ++j) {
         float const v = c[i * n + j];
-        if (i == 5)
-          CHECK(v != v);
-        else
-          CHECK(v == (j == 36 ? inf : 19.0F));
+        if (i == 5) CHECK(v != v);
+        else CHECK(v == (j == 36 ? inf : 19.0F));
       }
   }
 }

@@ -70,7 +70,8 @@ TEST_CASE("the int8 convolution gives the bits of the direct sum for every shape
   check(wide);
 }
 
-// Eight blocks of 64 pixels or more, without groups: where the tiles of detail/int8_conv_tile.hpp work, if the machine has them.
+// Eight blocks of 64 pixels or more, without groups: where the tiles of detail/int8_conv_tile.hpp work, if the machine
+// has them.
 TEST_CASE("the tiles of the int8 convolution give the bits of the direct sum", "[compute][int8_convolution]") {
   check(shape(9, 1, 28, 28, 20, 5, 5));   // products grouped along the kernel's rows, and many pixels a row
   check(shape(9, 20, 12, 12, 50, 5, 5));  // by channels, eight pixels a row
@@ -119,10 +120,20 @@ namespace {
 /// The pooled convolution beside the convolution and the pooling; whether there was a kernel for it.
 bool check_pooled(compute::conv2d_shape const& s) {
   if (s.out_height() < 2 || s.out_width() < 2 || !compute::int8_conv2d_pools(instance(1), s)) return false;
-  CAPTURE(s.batch, s.in_channels, s.height, s.width, s.out_channels, s.kernel_h, s.kernel_w, s.padding_h, s.padding_w, s.dilation_h, s.dilation_w);
-  auto const x = codes(s.batch * s.in_channels * s.height * s.width, 1), w = codes(s.out_channels * s.weights_per_output(), 2);
-  auto const xs = numbers<float>(s.batch, 3, 0.01, 0.1), ws = numbers<float>(s.out_channels, 4, 0.01, 0.1), bias = numbers<float>(s.out_channels, 5);
-  compute::pool2d_shape const pool{.batch = s.batch, .channels = s.out_channels, .height = s.out_height(), .width = s.out_width(), .kernel_h = 2, .kernel_w = 2, .stride_h = 2, .stride_w = 2};
+  CAPTURE(s.batch, s.in_channels, s.height, s.width, s.out_channels, s.kernel_h, s.kernel_w, s.padding_h, s.padding_w,
+          s.dilation_h, s.dilation_w);
+  auto const x = codes(s.batch * s.in_channels * s.height * s.width, 1),
+             w = codes(s.out_channels * s.weights_per_output(), 2);
+  auto const xs = numbers<float>(s.batch, 3, 0.01, 0.1), ws = numbers<float>(s.out_channels, 4, 0.01, 0.1),
+             bias = numbers<float>(s.out_channels, 5);
+  compute::pool2d_shape const pool{.batch = s.batch,
+                                   .channels = s.out_channels,
+                                   .height = s.out_height(),
+                                   .width = s.out_width(),
+                                   .kernel_h = 2,
+                                   .kernel_w = 2,
+                                   .stride_h = 2,
+                                   .stride_w = 2};
   for (bool const plain : {false, true}) {
     guarded<float> whole(s.batch * s.out_channels * s.out_height() * s.out_width());
     index_t const n = s.batch * s.out_channels * pool.out_height() * pool.out_width();
@@ -139,7 +150,8 @@ bool check_pooled(compute::conv2d_shape const& s) {
 }
 }  // namespace
 
-TEST_CASE("an int8 convolution that pools while it stores gives the bits of the two one after the other", "[compute][int8_convolution]") {
+TEST_CASE("an int8 convolution that pools while it stores gives the bits of the two one after the other",
+          "[compute][int8_convolution]") {
   bool const kernel = compute::detail::has_int8_conv_tiles();
   CHECK(check_pooled(shape(9, 1, 28, 28, 20, 5, 5)) == kernel);   // twelve windows a row
   CHECK(check_pooled(shape(9, 20, 12, 12, 50, 5, 5)) == kernel);  // sixteen windows an image
@@ -152,12 +164,15 @@ TEST_CASE("an int8 convolution that pools while it stores gives the bits of the 
   auto const f = numbers<float>(9, 3);
   auto const q = codes(9 * 8 * 12 * 12, 1);
   guarded<float> y(9 * 5 * 12 * 12);
-  CHECK_THROWS_WITH(compute::int8_conv2d_pooled(instance(1), strided, q.data(), f.data(), q.data(), f.data(), nullptr, y.data(), compute::activation::none),
+  CHECK_THROWS_WITH(compute::int8_conv2d_pooled(instance(1), strided, q.data(), f.data(), q.data(), f.data(), nullptr,
+                                                y.data(), compute::activation::none),
                     Catch::Matchers::ContainsSubstring("int8_conv2d_pools"));
   pleat::random::stream const draw(13, 3);
   int found = 0;
   for (std::uint64_t t = 0; t < 40; ++t) {
-    auto const pick = [&](std::uint64_t i, index_t from, index_t to) { return from + index_t{draw.below(16 * t + i, static_cast<std::uint64_t>(to - from + 1))}; };
+    auto const pick = [&](std::uint64_t i, index_t from, index_t to) {
+      return from + index_t{draw.below(16 * t + i, static_cast<std::uint64_t>(to - from + 1))};
+    };
     auto s = shape(8, pick(0, 1, 9), pick(1, 5, 14), pick(2, 5, 30), pick(3, 1, 14), pick(4, 1, 4), pick(5, 1, 5));
     s.padding_h = pick(8, 0, 3), s.padding_w = pick(9, 0, 3);
     found += check_pooled(s) ? 1 : 0;

@@ -26,7 +26,9 @@ index_t pixels(pool2d_shape const& s) { return s.planes() * s.height * s.width; 
 index_t outputs(pool2d_shape const& s) { return s.planes() * s.out_height() * s.out_width(); }
 
 pool2d_shape random_shape(std::mt19937& r) {
-  auto const pick = [&r](index_t low, index_t high) { return low + static_cast<index_t>(r() % static_cast<unsigned>(high - low + 1)); };
+  auto const pick = [&r](index_t low, index_t high) {
+    return low + static_cast<index_t>(r() % static_cast<unsigned>(high - low + 1));
+  };
   for (;;) {
     pool2d_shape s{pick(0, 3), pick(1, 4), pick(1, 15), pick(1, 40), pick(1, 4), pick(1, 4), pick(1, 3), pick(1, 3)};
     if (pick(0, 2) == 0) s.kernel_h = s.kernel_w = s.stride_h = s.stride_w = 2;
@@ -59,7 +61,8 @@ template <class T> struct oracle {
               window.push_back(size((p * s.height + a) * s.width + b));
               ++inside;
               sum += value;
-              if (found < 0 || value > best || (std::isnan(value) && !std::isnan(best))) best = value, found = a * s.width + b;
+              if (found < 0 || value > best || (std::isnan(value) && !std::isnan(best)))
+                best = value, found = a * s.width + b;
             }
           T const count = static_cast<T>(s.count_include_pad ? s.kernel_h * s.kernel_w : inside);
           most.push_back(best);
@@ -72,8 +75,9 @@ template <class T> struct oracle {
 };
 
 template <class T> void compare(pool2d_shape const& s, std::vector<T> const& x, std::vector<T> const& dy) {
-  INFO("planes " << s.planes() << " of " << s.height << "x" << s.width << ", kernel " << s.kernel_h << "x" << s.kernel_w << ", stride "
-                 << s.stride_h << "," << s.stride_w << ", padding " << s.padding_h << "," << s.padding_w);
+  INFO("planes " << s.planes() << " of " << s.height << "x" << s.width << ", kernel " << s.kernel_h << "x" << s.kernel_w
+                 << ", stride " << s.stride_h << "," << s.stride_w << ", padding " << s.padding_h << ","
+                 << s.padding_w);
   oracle<T> const want(s, x, dy);
 #if defined(KOKKOS_ENABLE_OPENMP)
   Kokkos::OpenMP const one(1), two(2);
@@ -103,7 +107,8 @@ template <class T> void compare(pool2d_shape const& s, std::vector<T> const& x, 
     CHECK(same_bits(y, want.most));
     CHECK(where == want.where);
     y.assign(y.size(), T(7));
-    compute::detail::max_pool_task<T>{s, level, 1, x.data(), y.data(), nullptr}(0);  // 2 x 2 windows have a way of their own
+    // 2 x 2 windows have a way of their own
+    compute::detail::max_pool_task<T>{s, level, 1, x.data(), y.data(), nullptr}(0);
     CHECK(same_bits(y, want.most));
   }
   compute::detail::max_pool2d_forward_portable(one, s, x.data(), y.data(), where.data());
@@ -123,7 +128,9 @@ template <class T> void compare(pool2d_shape const& s, std::vector<T> const& x, 
 
 template <class T> std::vector<T> random_values(std::mt19937& r, index_t n, bool coarse) {
   std::vector<T> v(size(n));
-  for (auto& e : v) e = coarse ? static_cast<T>(static_cast<int>(r() % 5) - 2) : static_cast<T>(std::uniform_real_distribution<double>(-1, 1)(r));
+  for (auto& e : v)
+    e = coarse ? static_cast<T>(static_cast<int>(r() % 5) - 2)
+               : static_cast<T>(std::uniform_real_distribution<double>(-1, 1)(r));
   return v;
 }
 
@@ -133,11 +140,14 @@ TEMPLATE_TEST_CASE("pooling: every path follows the definition, bit for bit", "[
   std::mt19937 r(2);
   for (int i = 0; i < 120; ++i) {
     auto const s = random_shape(r);
-    compare<TestType>(s, random_values<TestType>(r, pixels(s), i % 2 == 0), random_values<TestType>(r, outputs(s), false));
+    compare<TestType>(s, random_values<TestType>(r, pixels(s), i % 2 == 0),
+                      random_values<TestType>(r, outputs(s), false));
   }
   pool2d_shape const lenet{40, 20, 24, 24, 2, 2, 2, 2}, global{40, 64, 8, 8, 8, 8, 8, 8};
-  compare<TestType>(lenet, random_values<TestType>(r, pixels(lenet), false), random_values<TestType>(r, outputs(lenet), false));
-  compare<TestType>(global, random_values<TestType>(r, pixels(global), false), random_values<TestType>(r, outputs(global), false));
+  compare<TestType>(lenet, random_values<TestType>(r, pixels(lenet), false),
+                    random_values<TestType>(r, outputs(lenet), false));
+  compare<TestType>(global, random_values<TestType>(r, pixels(global), false),
+                    random_values<TestType>(r, outputs(global), false));
 }
 
 TEMPLATE_TEST_CASE("pooling: infinities, NaN and signed zeros", "[compute][pooling]", float, double) {
@@ -159,7 +169,8 @@ TEMPLATE_TEST_CASE("pooling: infinities, NaN and signed zeros", "[compute][pooli
     space.fence();
     CHECK(where == want.where);
     CHECK(again == want.where);
-    for (std::size_t k = 0; k < y.size(); ++k) CHECK((y[k] == want.most[k] || (std::isnan(y[k]) && std::isnan(want.most[k]))));
+    for (std::size_t k = 0; k < y.size(); ++k)
+      CHECK((y[k] == want.most[k] || (std::isnan(y[k]) && std::isnan(want.most[k]))));
     max_pool2d_backward(space, s, dy.data(), where.data(), dx.data());
     CHECK(same_bits(dx, want.dx_max));
   }

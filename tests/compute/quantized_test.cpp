@@ -43,14 +43,17 @@ TEST_CASE("rows are quantized to the nearest code of their own scale", "[compute
     }
 }
 
-TEST_CASE("a given scale: the nearest code, cut at both ends; a row that is not finite says so", "[compute][quantized]") {
+TEST_CASE("a given scale: the nearest code, cut at both ends; a row that is not finite says so",
+          "[compute][quantized]") {
   float const given = 0.03f;
   for (index_t const columns : {1, 31, 32, 64, 129, 784})
     for (index_t const rows : {0, 1, 5, 300}) {
       index_t const ldx = columns + 1, ldq = columns + 2;
       auto x = numbers<float>(rows * ldx, 1, -3, 5);  // beyond 127 steps of 0.03 on one side
       index_t const bad = rows > 2 ? 2 : -1;
-      if (bad >= 0) x[bad * ldx + columns - 1] = columns % 2 ? std::numeric_limits<float>::quiet_NaN() : -std::numeric_limits<float>::infinity();
+      if (bad >= 0)
+        x[bad * ldx + columns - 1] =
+            columns % 2 ? std::numeric_limits<float>::quiet_NaN() : -std::numeric_limits<float>::infinity();
       guarded<std::int8_t> q(rows * ldq, 99), q2(rows * ldq, 99);
       guarded<float> s(rows), s2(rows);
       compute::quantize_rows_by(instance(1), rows, columns, x.data(), ldx, given, q.data(), ldq, s.data());
@@ -78,7 +81,8 @@ TEST_CASE("ties go to even and the ends are reached", "[compute][quantized]") {
   for (int i = 0; i < 8; ++i) CHECK(q[i] == expected[i]);
 }
 
-TEST_CASE("zero rows get scale zero; NaN and infinity are counted, leave no garbage, and activations' scale tells", "[compute][quantized]") {
+TEST_CASE("zero rows get scale zero; NaN and infinity are counted, leave no garbage, and activations' scale tells",
+          "[compute][quantized]") {
   for (float const poison : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
                              -std::numeric_limits<float>::infinity()})
     for (index_t const at : {0, 40, 99}) {

@@ -23,8 +23,7 @@ lanes cut_into(int count, index_t rows) {
 }
 
 /// The order of reduce.hpp, written again in the plainest way.
-template <class T>
-T plain_sum(std::vector<T> const& x) {
+template <class T> T plain_sum(std::vector<T> const& x) {
   auto const halves = [](std::vector<T> a) {
     while (a.size() > 1) {
       std::size_t const s = a.size() / 2;

@@ -45,13 +45,17 @@ TEST_CASE("rotary positions turn queries and keys, not values; back is the inver
         for (index_t e = 0; e < size / 2; ++e) {
           index_t const a = (r * 12 + slot) * size + e, b = a + size / 2;
           bool const value = slot % 4 == 3;
-          double const angle = static_cast<double>(r % 9) * std::pow(10000.0, -2.0 * static_cast<double>(e) / static_cast<double>(size));
+          double const angle =
+              static_cast<double>(r % 9) * std::pow(10000.0, -2.0 * static_cast<double>(e) / static_cast<double>(size));
           if (value) values = values && y[a] == x[a] && y[b] == x[b];
-          else worst = std::max({worst, std::abs(y[a] - (x[a] * std::cos(angle) - x[b] * std::sin(angle))), std::abs(y[b] - (x[b] * std::cos(angle) + x[a] * std::sin(angle)))});
-          worst_back = std::max({worst_back, std::abs(static_cast<double>(z[a] - x[a])), std::abs(static_cast<double>(z[b] - x[b]))});
+          else
+            worst = std::max({worst, std::abs(y[a] - (x[a] * std::cos(angle) - x[b] * std::sin(angle))),
+                              std::abs(y[b] - (x[b] * std::cos(angle) + x[a] * std::sin(angle)))});
+          worst_back = std::max(
+              {worst_back, std::abs(static_cast<double>(z[a] - x[a])), std::abs(static_cast<double>(z[b] - x[b]))});
         }
     CHECK(values);
-    CHECK(worst < 4 * 6e-8);       // two products of numbers below 1, a rounded sine and cosine, a sum below 2
+    CHECK(worst < 4 * 6e-8);        // two products of numbers below 1, a rounded sine and cosine, a sum below 2
     CHECK(worst_back < 14 * 6e-8);  // the same twice, the first error turned
   }
 }

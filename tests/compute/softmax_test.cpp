@@ -14,8 +14,7 @@ namespace {
 using namespace vector_support;
 namespace compute = pleat::compute;
 
-template <class T>
-std::vector<double> exact_softmax(T const* x, index_t n, double* log_sum = nullptr) {
+template <class T> std::vector<double> exact_softmax(T const* x, index_t n, double* log_sum = nullptr) {
   double m = -std::numeric_limits<double>::infinity(), s = 0;
   for (index_t j = 0; j < n; ++j) m = std::max(m, static_cast<double>(x[j]));
   std::vector<double> p(static_cast<std::size_t>(n));

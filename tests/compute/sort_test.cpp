@@ -76,23 +76,35 @@ TEST_CASE("NaN is larger than every number", "[compute][sort]") {
   }
 }
 
-// What is compared is bits: a stable sort is one permutation, whoever finds it. Below 2048 elements keys are compared, from there on their digits looked at.
-TEMPLATE_TEST_CASE("keys of every kind come in the order of a stable sort, bit for bit", "[compute][sort]", float, double, std::int8_t, std::uint16_t, std::int32_t, std::uint32_t, std::int64_t) {
+// What is compared is bits: a stable sort is one permutation, whoever finds it. Below 2048 elements keys are compared,
+// from there on their digits looked at.
+TEMPLATE_TEST_CASE("keys of every kind come in the order of a stable sort, bit for bit", "[compute][sort]", float,
+                   double, std::int8_t, std::uint16_t, std::int32_t, std::uint32_t, std::int64_t) {
   using T = TestType;
   for (index_t const n : {2047, 2048, 5001})
     for (auto const o : {order::ascending, order::descending}) {
       auto keys = numbers<T>(n, 3, std::is_unsigned_v<T> ? 0 : -100, 100);
       if constexpr (std::is_floating_point_v<T>) {
-        T const special[] = {T(0), -T(0), std::numeric_limits<T>::infinity(), -std::numeric_limits<T>::infinity(), std::numeric_limits<T>::quiet_NaN(), -std::numeric_limits<T>::quiet_NaN(),
-                             std::numeric_limits<T>::denorm_min(), -std::numeric_limits<T>::denorm_min(), std::numeric_limits<T>::max(), std::numeric_limits<T>::lowest()};
+        T const special[] = {T(0),
+                             -T(0),
+                             std::numeric_limits<T>::infinity(),
+                             -std::numeric_limits<T>::infinity(),
+                             std::numeric_limits<T>::quiet_NaN(),
+                             -std::numeric_limits<T>::quiet_NaN(),
+                             std::numeric_limits<T>::denorm_min(),
+                             -std::numeric_limits<T>::denorm_min(),
+                             std::numeric_limits<T>::max(),
+                             std::numeric_limits<T>::lowest()};
         for (index_t i = 0; i < n; i += 3) keys[i] = special[i % 10];
       } else {
-        for (index_t i = 0; i < n; i += 5) keys[i] = i % 2 == 0 ? std::numeric_limits<T>::lowest() : std::numeric_limits<T>::max();
+        for (index_t i = 0; i < n; i += 5)
+          keys[i] = i % 2 == 0 ? std::numeric_limits<T>::lowest() : std::numeric_limits<T>::max();
       }
       std::vector<index_t> expected(static_cast<std::size_t>(n));
       std::iota(expected.begin(), expected.end(), index_t{0});
       std::stable_sort(expected.begin(), expected.end(), [&](index_t a, index_t b) {
-        return o == order::ascending ? compute::detail::number_less<T>{}(keys[a], keys[b]) : compute::detail::number_greater<T>{}(keys[a], keys[b]);
+        return o == order::ascending ? compute::detail::number_less<T>{}(keys[a], keys[b])
+                                     : compute::detail::number_greater<T>{}(keys[a], keys[b]);
       });
       auto alone = keys, paired = keys;
       guarded<index_t> values(n);
@@ -102,7 +114,9 @@ TEMPLATE_TEST_CASE("keys of every kind come in the order of a stable sort, bit f
       index_t wrong = 0;
       for (index_t i = 0; i < n; ++i) {
         T const key = keys[expected[static_cast<std::size_t>(i)]];
-        wrong += std::memcmp(&key, alone.data() + i, sizeof(T)) != 0 || std::memcmp(&key, paired.data() + i, sizeof(T)) != 0 || values[i] != expected[static_cast<std::size_t>(i)];
+        wrong += std::memcmp(&key, alone.data() + i, sizeof(T)) != 0 ||
+                 std::memcmp(&key, paired.data() + i, sizeof(T)) != 0 ||
+                 values[i] != expected[static_cast<std::size_t>(i)];
       }
       INFO(n << (o == order::ascending ? " ascending" : " descending"));
       CHECK(wrong == 0);

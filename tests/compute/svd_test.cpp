@@ -33,12 +33,15 @@ matrix drawn(index_t m, index_t n, std::uint64_t seed) {
 }
 /// Σ σ_i x_i y_iᵀ with σ_i = ratio^i: known singular values up to the vectors' angles, which QR makes right.
 matrix falling(index_t m, index_t n, index_t rank, double ratio) {
-  auto const x = compute::qr_of_columns(m, rank, drawn(rank, m, 3)).q, y = compute::qr_of_columns(n, rank, drawn(rank, n, 4)).q;
+  auto const x = compute::qr_of_columns(m, rank, drawn(rank, m, 3)).q,
+             y = compute::qr_of_columns(n, rank, drawn(rank, n, 4)).q;
   matrix a(static_cast<std::size_t>(m * n), 0.0);
   double sigma = 1;
   for (index_t k = 0; k < rank; ++k, sigma *= ratio)
     for (index_t i = 0; i < m; ++i)
-      for (index_t j = 0; j < n; ++j) a[static_cast<std::size_t>(i * n + j)] += sigma * x[static_cast<std::size_t>(k * m + i)] * y[static_cast<std::size_t>(k * n + j)];
+      for (index_t j = 0; j < n; ++j)
+        a[static_cast<std::size_t>(i * n + j)] +=
+            sigma * x[static_cast<std::size_t>(k * m + i)] * y[static_cast<std::size_t>(k * n + j)];
   return a;
 }
 double norm(matrix const& a) {
@@ -52,7 +55,8 @@ double crooked(matrix const& rows, index_t count, index_t length) {
   for (index_t i = 0; i < count; ++i)
     for (index_t j = 0; j <= i; ++j) {
       double s = 0;
-      for (index_t l = 0; l < length; ++l) s += rows[static_cast<std::size_t>(i * length + l)] * rows[static_cast<std::size_t>(j * length + l)];
+      for (index_t l = 0; l < length; ++l)
+        s += rows[static_cast<std::size_t>(i * length + l)] * rows[static_cast<std::size_t>(j * length + l)];
       worst = std::max(worst, std::fabs(s - (i == j ? 1 : 0)));
     }
   return worst;
@@ -61,7 +65,9 @@ double rest(matrix a, compute::thin_svd const& f) {
   for (index_t k = 0; k < f.r; ++k)
     for (index_t i = 0; i < f.m; ++i)
       for (index_t j = 0; j < f.n; ++j)
-        a[static_cast<std::size_t>(i * f.n + j)] -= f.s[static_cast<std::size_t>(k)] * f.u[static_cast<std::size_t>(k * f.m + i)] * f.v[static_cast<std::size_t>(k * f.n + j)];
+        a[static_cast<std::size_t>(i * f.n + j)] -= f.s[static_cast<std::size_t>(k)] *
+                                                    f.u[static_cast<std::size_t>(k * f.m + i)] *
+                                                    f.v[static_cast<std::size_t>(k * f.n + j)];
   return norm(a);
 }
 constexpr double eps = std::numeric_limits<double>::epsilon();
@@ -79,7 +85,7 @@ void check(compute::thin_svd const& f, matrix const& a) {
 
 TEST_CASE("QR gives back the matrix, with orthogonal columns and a diagonal that is not negative", "[compute][qr]") {
   for (auto const& [m, n] : {std::pair<index_t, index_t>{1, 1}, {5, 5}, {40, 7}, {129, 64}}) {
-    auto a = drawn(n, m, 7);  // by columns
+    auto a = drawn(n, m, 7);                                  // by columns
     if (n > 3) std::copy_n(a.begin(), m, a.begin() + 2 * m);  // a column twice: R is singular
     auto const f = compute::qr_of_columns(m, n, a);
     CHECK(crooked(f.q, n, m) <= 4 * static_cast<double>(m + n) * eps);
@@ -87,36 +93,43 @@ TEST_CASE("QR gives back the matrix, with orthogonal columns and a diagonal that
     for (index_t j = 0; j < n; ++j) {
       CHECK(f.r[static_cast<std::size_t>(j * n + j)] >= 0);
       for (index_t i = 0; i <= j; ++i)
-        for (index_t l = 0; l < m; ++l) back[static_cast<std::size_t>(j * m + l)] -= f.r[static_cast<std::size_t>(i * n + j)] * f.q[static_cast<std::size_t>(i * m + l)];
+        for (index_t l = 0; l < m; ++l)
+          back[static_cast<std::size_t>(j * m + l)] -=
+              f.r[static_cast<std::size_t>(i * n + j)] * f.q[static_cast<std::size_t>(i * m + l)];
     }
     CHECK(norm(back) <= 4 * static_cast<double>(m + n) * eps * norm(a));
     CHECK(compute::qr_of_columns(m, n, a, false).r == f.r);
   }
   auto const zero = compute::qr_of_columns(4, 2, matrix(8, 0.0));
   CHECK(crooked(zero.q, 2, 4) == 0);
-  CHECK_THROWS_MATCHES(compute::qr_of_columns(2, 3, matrix(6)), pleat::error, MessageMatches(ContainsSubstring("at least as many rows as columns, found 2 × 3")));
+  CHECK_THROWS_MATCHES(compute::qr_of_columns(2, 3, matrix(6)), pleat::error,
+                       MessageMatches(ContainsSubstring("at least as many rows as columns, found 2 × 3")));
 }
 
 TEST_CASE("the singular values of tall, wide, square, singular and zero matrices", "[compute][svd]") {
-  for (auto const& [m, n] : {std::pair<index_t, index_t>{1, 1}, {1, 9}, {9, 1}, {20, 20}, {60, 17}, {17, 60}, {33, 30}}) {
+  for (auto const& [m, n] :
+       {std::pair<index_t, index_t>{1, 1}, {1, 9}, {9, 1}, {20, 20}, {60, 17}, {17, 60}, {33, 30}}) {
     auto const a = drawn(m, n, 5);
     check(compute::svd(m, n, a), a);
     auto const direct = compute::jacobi_svd(m, n, a), by_qr = compute::svd(m, n, a);
-    for (std::size_t i = 0; i < direct.s.size(); ++i) CHECK(std::fabs(direct.s[i] - by_qr.s[i]) <= 4 * static_cast<double>(m + n) * eps * direct.s[0]);
+    for (std::size_t i = 0; i < direct.s.size(); ++i)
+      CHECK(std::fabs(direct.s[i] - by_qr.s[i]) <= 4 * static_cast<double>(m + n) * eps * direct.s[0]);
   }
   auto const a = falling(50, 30, 6, 0.1);
   auto const f = compute::svd(50, 30, a);
   for (int i = 0; i < 6; ++i) CHECK(std::fabs(f.s[static_cast<std::size_t>(i)] - std::pow(0.1, i)) <= 400 * eps);
   CHECK(f.s[6] <= 400 * eps);
   CHECK(compute::svd(3, 40, matrix(120, 0.0)).s == matrix{0, 0, 0});
-  CHECK_THROWS_MATCHES(compute::svd(2, 3, matrix(5)), pleat::error, MessageMatches(ContainsSubstring("found 5 numbers")));
+  CHECK_THROWS_MATCHES(compute::svd(2, 3, matrix(5)), pleat::error,
+                       MessageMatches(ContainsSubstring("found 5 numbers")));
 }
 
 TEST_CASE("the randomised solver finds the large values, the same bits for the same seed", "[compute][svd]") {
   auto const a = falling(120, 80, 40, 0.7);
   auto const f = compute::randomized_svd(120, 80, a, 10);
   // With two power iterations what is missed shrinks by (σ_19/σ_10)^4 = 0.7^36.
-  for (int i = 0; i < 10; ++i) CHECK(std::fabs(f.s[static_cast<std::size_t>(i)] - std::pow(0.7, i)) <= 1e-5 * std::pow(0.7, i));
+  for (int i = 0; i < 10; ++i)
+    CHECK(std::fabs(f.s[static_cast<std::size_t>(i)] - std::pow(0.7, i)) <= 1e-5 * std::pow(0.7, i));
   double tail = 0;
   for (int i = 10; i < 40; ++i) tail += std::pow(0.49, i);
   CHECK(rest(a, f) <= 1.001 * std::sqrt(tail));  // Eckart and Young: nobody can have less than √tail
@@ -124,7 +137,8 @@ TEST_CASE("the randomised solver finds the large values, the same bits for the s
   CHECK(compute::randomized_svd(120, 80, a, 10).u == f.u);
   CHECK(compute::randomized_svd(120, 80, a, 10, {.seed = 1}).u != f.u);
   check(compute::randomized_svd(7, 5, drawn(7, 5, 1), 5), drawn(7, 5, 1));  // all of them
-  CHECK_THROWS_MATCHES(compute::randomized_svd(7, 5, drawn(7, 5, 1), 6), pleat::error, MessageMatches(ContainsSubstring("rank 6 of a matrix of 7 × 5, expected 1 to 5")));
+  CHECK_THROWS_MATCHES(compute::randomized_svd(7, 5, drawn(7, 5, 1), 6), pleat::error,
+                       MessageMatches(ContainsSubstring("rank 6 of a matrix of 7 × 5, expected 1 to 5")));
 }
 
 TEST_CASE("rows over 1, 2, 3 and 4 ranks decompose as one matrix does", "[compute][tsqr]") {
@@ -135,7 +149,10 @@ TEST_CASE("rows over 1, 2, 3 and 4 ranks decompose as one matrix does", "[comput
       std::vector<compute::thin_svd> found(static_cast<std::size_t>(ranks));
       pleat::comm::run_local(ranks, [&, m = m, n = n](pleat::comm::communicator c) {
         auto const mine = pleat::block_range(m, c.size(), c.rank());
-        found[static_cast<std::size_t>(c.rank())] = compute::svd_of_rows(c, m, n, std::span<double const>(a).subspan(static_cast<std::size_t>(mine.begin * n), static_cast<std::size_t>(mine.size() * n)));
+        found[static_cast<std::size_t>(c.rank())] =
+            compute::svd_of_rows(c, m, n,
+                                 std::span<double const>(a).subspan(static_cast<std::size_t>(mine.begin * n),
+                                                                    static_cast<std::size_t>(mine.size() * n)));
       });
       double const bound = 8 * static_cast<double>(m + n) * eps;
       for (auto const& f : found) {
@@ -147,7 +164,10 @@ TEST_CASE("rows over 1, 2, 3 and 4 ranks decompose as one matrix does", "[comput
         full.u.assign(static_cast<std::size_t>(f.r * m), 0.0);
         for (index_t k = 0; k < f.r; ++k)
           for (index_t i = 0; i < m; ++i)
-            for (index_t j = 0; j < n; ++j) full.u[static_cast<std::size_t>(k * m + i)] += a[static_cast<std::size_t>(i * n + j)] * f.v[static_cast<std::size_t>(k * n + j)] / f.s[static_cast<std::size_t>(k)];
+            for (index_t j = 0; j < n; ++j)
+              full.u[static_cast<std::size_t>(k * m + i)] += a[static_cast<std::size_t>(i * n + j)] *
+                                                             f.v[static_cast<std::size_t>(k * n + j)] /
+                                                             f.s[static_cast<std::size_t>(k)];
         CHECK(rest(a, full) <= bound * norm(a));
       }
     }
@@ -158,7 +178,8 @@ TEST_CASE("rows over 1, 2, 3 and 4 ranks decompose as one matrix does", "[comput
 TEST_CASE("a workspace that LAPACK cannot count is refused with the extents", "[compute][svd]") {
   CHECK(compute::lapack::detail::workspace(3, 4, 117.0) == 117);
   CHECK(compute::lapack::detail::workspace(3, 4, 0.0) == 1);
-  CHECK_THROWS_WITH(compute::lapack::detail::workspace(24000, 24000, 2.3e9), Catch::Matchers::ContainsSubstring("a matrix of 24000 × 24000 asks for a workspace"));
+  CHECK_THROWS_WITH(compute::lapack::detail::workspace(24000, 24000, 2.3e9),
+                    Catch::Matchers::ContainsSubstring("a matrix of 24000 × 24000 asks for a workspace"));
 }
 #endif
 
@@ -168,7 +189,8 @@ TEST_CASE("LAPACK agrees where there is one", "[compute][svd][lapack]") {
     auto const a = drawn(m, n, 5);
     auto const f = compute::lapack::svd(m, n, a), own = compute::svd(m, n, a);
     check(f, a);
-    for (std::size_t i = 0; i < own.s.size(); ++i) CHECK(std::fabs(own.s[i] - f.s[i]) <= 4 * static_cast<double>(m + n) * eps * own.s[0]);
+    for (std::size_t i = 0; i < own.s.size(); ++i)
+      CHECK(std::fabs(own.s[i] - f.s[i]) <= 4 * static_cast<double>(m + n) * eps * own.s[0]);
   }
 #else
   SKIP("this machine has no LAPACK to compare with: install liblapack-dev");

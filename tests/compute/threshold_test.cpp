@@ -17,8 +17,7 @@ using namespace vector_support;
 namespace compute = pleat::compute;
 
 /// The key that threshold_of_top_k ranks by, and how many numbers were read to make it.
-template <class T>
-struct counted_key : compute::detail::magnitude_key<T> {
+template <class T> struct counted_key : compute::detail::magnitude_key<T> {
   static inline std::atomic<index_t> reads{0};
   static compute::detail::key_of<T> key(T x) {
     reads.fetch_add(1, std::memory_order_relaxed);
@@ -68,7 +67,8 @@ TEMPLATE_TEST_CASE("a threshold reads every float three times, every double six 
       compute::number_run<T> const runs[2] = {{x.data(), a}, {x.data() + a, n - a}};
       for (index_t const k : {index_t{1}, n / 10 + 1, n}) {
         counted_key<T>::reads = 0;
-        auto const found = compute::detail::select_kth<counted_key<T>>(instance(2), std::span<compute::number_run<T> const>(runs), k);
+        auto const found =
+            compute::detail::select_kth<counted_key<T>>(instance(2), std::span<compute::number_run<T> const>(runs), k);
         CHECK(counted_key<T>::reads == passes * n);
         auto const expected = compute::threshold_of_top_k(instance(2), n, x.data(), k);
         CHECK((found.value == expected.value && found.above == expected.above && found.equal == expected.equal));

@@ -30,8 +30,7 @@ inline host instance([[maybe_unused]] int threads) {
 }
 
 /// A buffer whose neighbours are watched.
-template <class T>
-class guarded {
+template <class T> class guarded {
  public:
   explicit guarded(index_t n, T value = T{}) : n_(n), all_(static_cast<std::size_t>(n + 2 * guard), value) {
     std::memset(static_cast<void*>(all_.data()), 0x5a, guard * sizeof(T));
@@ -61,8 +60,7 @@ class guarded {
 };
 
 /// n numbers, uniform in [low, high).
-template <class T>
-guarded<T> numbers(index_t n, std::uint64_t seed, double low = -1, double high = 1) {
+template <class T> guarded<T> numbers(index_t n, std::uint64_t seed, double low = -1, double high = 1) {
   guarded<T> x(n);
   pleat::random::stream const r(seed, 17);
   for (index_t i = 0; i < n; ++i)
@@ -84,8 +82,7 @@ class aligned_bytes {
   unsigned char* data_;
 };
 
-template <class T>
-std::uint64_t digest(std::uint64_t h, guarded<T> const& x) {
+template <class T> std::uint64_t digest(std::uint64_t h, guarded<T> const& x) {
   auto const* p = reinterpret_cast<unsigned char const*>(x.data());
   for (std::size_t k = 0; k < static_cast<std::size_t>(x.size()) * sizeof(T); ++k) h = (h ^ p[k]) * 0x100000001b3u;
   return h;

@@ -20,26 +20,32 @@ template <class T> std::uint32_t bits(T x) {
 }
 }  // namespace
 
-TEMPLATE_TEST_CASE("every 16-bit number is widened, and floats around every one are narrowed, alike on every instruction set", "", pleat::bfloat16, pleat::half) {
+TEMPLATE_TEST_CASE(
+    "every 16-bit number is widened, and floats around every one are narrowed, alike on every instruction set", "",
+    pleat::bfloat16, pleat::half) {
   using T = TestType;
   std::vector<T> narrow(65536 + 7);  // no multiple of a vector
   for (std::size_t i = 0; i < narrow.size(); ++i) narrow[i].bits = static_cast<std::uint16_t>(i);
-  // each one, its neighbours as floats, the middle to the next one and that one's neighbours; of every exponent and sign, infinities and NaNs too
+  // each one, its neighbours as floats, the middle to the next one and that one's neighbours; of every exponent and
+  // sign, infinities and NaNs too
   std::vector<float> wide;
   for (std::uint32_t i = 0; i < 65536; ++i) {
     T x;
     x.bits = static_cast<std::uint16_t>(i);
     std::uint32_t const u = bits(static_cast<float>(x)), half_step = std::is_same_v<T, pleat::half> ? 0x1000u : 0x8000u;
-    for (std::uint32_t const k : {u, u + 1, u - 1, u + half_step, u + half_step + 1, u + half_step - 1}) wide.push_back(__builtin_bit_cast(float, k));
+    for (std::uint32_t const k : {u, u + 1, u - 1, u + half_step, u + half_step + 1, u + half_step - 1})
+      wide.push_back(__builtin_bit_cast(float, k));
   }
-  for (std::uint32_t u = 0; u < 0xffff0000u; u += 65521) wide.push_back(__builtin_bit_cast(float, u));  // and anywhere else
+  // and anywhere else
+  for (std::uint32_t u = 0; u < 0xffff0000u; u += 65521) wide.push_back(__builtin_bit_cast(float, u));
   for (auto const level : {pc::isa::level::scalar, pc::isa::level::avx2, pc::isa::level::avx512}) {
     if (level > pc::isa::best()) continue;
     CAPTURE(pc::isa::name(level));
     std::vector<float> widened(narrow.size());
     pc::detail::widen(level, static_cast<index_t>(narrow.size()), narrow.data(), widened.data());
     std::size_t wrong = 0;
-    for (std::size_t i = 0; i < narrow.size(); ++i) wrong += bits(widened[i]) != bits(static_cast<float>(narrow[i]));  // a NaN that signals is made quiet by an instruction, and so by us
+    // a NaN that signals is made quiet by an instruction, and so by us
+    for (std::size_t i = 0; i < narrow.size(); ++i) wrong += bits(widened[i]) != bits(static_cast<float>(narrow[i]));
     CHECK(wrong == 0);
     std::vector<T> narrowed(wide.size());
     pc::detail::narrow(level, static_cast<index_t>(wide.size()), wide.data(), narrowed.data());

@@ -20,14 +20,19 @@ namespace pleat::cuda_compile {
 inline void prune_everything(world& w, io::dataset const& data) {
   using S = Kokkos::Cuda;
   using F = codec::forms<codec::dense<float>>;
-  auto const m = parallel::build(nn::sequential(nn::conv2d<F, S>("c", 1, 4, 3), nn::relu<float, S>(), nn::linear<F, S>("a", 64, 16), nn::hard_concrete<float, S>("g", 16),
-                                                nn::residual(nn::linear<F, S>("r", 16, 16)), nn::linear<F, S>("b", 16, 4)),
-                                 plan::plan{}, w);
+  auto const m =
+      parallel::build(nn::sequential(nn::conv2d<F, S>("c", 1, 4, 3), nn::relu<float, S>(),
+                                     nn::linear<F, S>("a", 64, 16), nn::hard_concrete<float, S>("g", 16),
+                                     nn::residual(nn::linear<F, S>("r", 16, 16)), nn::linear<F, S>("b", 16, 4)),
+                      plan::plan{}, w);
   compress::calibration const samples(data, 8);
-  (void)(m | (compress::prune_blocks{.samples = samples} | compress::prune_channels_by<compress::closed_gates>{.input = {1, 6, 6}}
-              | compress::prune_channels_by<compress::batch_norm_scale>{.input = {1, 6, 6}} | compress::prune_channels_by<compress::taylor>{.input = {1, 6, 6}, .criterion = {.data = &data}}
-              | compress::prune{} | compress::prune_by<compress::movement>{} | compress::prune_by<compress::normalised<compress::wanda>>{.criterion = {.of = {samples}}}
-              | compress::sparse_gpt{.samples = samples}));
+  (void)(m | (compress::prune_blocks{.samples = samples} |
+              compress::prune_channels_by<compress::closed_gates>{.input = {1, 6, 6}} |
+              compress::prune_channels_by<compress::batch_norm_scale>{.input = {1, 6, 6}} |
+              compress::prune_channels_by<compress::taylor>{.input = {1, 6, 6}, .criterion = {.data = &data}} |
+              compress::prune{} | compress::prune_by<compress::movement>{} |
+              compress::prune_by<compress::normalised<compress::wanda>>{.criterion = {.of = {samples}}} |
+              compress::sparse_gpt{.samples = samples}));
 }
 
 }  // namespace pleat::cuda_compile

@@ -15,8 +15,8 @@ template void gemm_lanes(Kokkos::Cuda const&, index_t, index_t, double const*, i
                          index_t, lanes const&);
 template void gemm(Kokkos::Cuda const&, gemm_arguments<bfloat16> const&);
 template void gemm(Kokkos::Cuda const&, gemm_arguments<half> const&);
-template void gemm_lanes(Kokkos::Cuda const&, index_t, index_t, bfloat16 const*, index_t, bfloat16 const*, index_t, float*,
-                         index_t, lanes const&);
+template void gemm_lanes(Kokkos::Cuda const&, index_t, index_t, bfloat16 const*, index_t, bfloat16 const*, index_t,
+                         float*, index_t, lanes const&);
 template void gemm_lanes(Kokkos::Cuda const&, index_t, index_t, half const*, index_t, half const*, index_t, float*,
                          index_t, lanes const&);
 

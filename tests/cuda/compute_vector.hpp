@@ -26,8 +26,7 @@ struct keep_half {
   random::stream draw;
   PLEAT_INLINE bool operator()(index_t i) const { return draw.uniform(static_cast<std::uint64_t>(i)) < 0.5f; }
 };
-template <class T>
-struct positive {
+template <class T> struct positive {
   PLEAT_FUNCTION bool operator()(T const& x) const { return x > T(0); }
 };
 

@@ -11,12 +11,17 @@ template <class T> void training_step(context<Kokkos::Cuda>& c) {
   using S = Kokkos::Cuda;
   using F = codec::forms<codec::dense<T>>;
   auto net = nn::sequential(
-      nn::conv2d<F, S>("c1", 2, 4, 3, {.padding = 1}), nn::batch_norm<T, S>("bn1", 4), nn::relu<T, S>(), nn::max_pool2d<T, S>(2),
+      nn::conv2d<F, S>("c1", 2, 4, 3, {.padding = 1}), nn::batch_norm<T, S>("bn1", 4), nn::relu<T, S>(),
+      nn::max_pool2d<T, S>(2),
       nn::residual(nn::sequential(nn::conv2d<F, S>("c2", 4, 4, 3, {.padding = 1}), nn::relu<T, S>())),
-      nn::branch(nn::conv2d<F, S>("b1", 4, 3, 1), nn::sequential(nn::conv2d<F, S>("b2", 4, 2, 3, {.padding = 1}), nn::tanh_activation<T, S>())),
+      nn::branch(nn::conv2d<F, S>("b1", 4, 3, 1),
+                 nn::sequential(nn::conv2d<F, S>("b2", 4, 2, 3, {.padding = 1}), nn::tanh_activation<T, S>())),
       nn::avg_pool2d<T, S>(2), nn::flatten<T, S>(), nn::linear<F, S>("fc1", 20, 16), nn::relu<T, S>(),
-      nn::repeat("block", 3, nn::residual(nn::sequential(nn::linear<F, S>("l", 16, 16), nn::gelu<T, S>(), nn::dropout<T, S>("drop", 0.25)))),
-      nn::branch(nn::merge::sum, nn::linear<F, S>("s1", 16, 6), nn::sequential(nn::sigmoid<T, S>(), nn::linear<F, S>("s2", 16, 6))));
+      nn::repeat("block", 3,
+                 nn::residual(
+                     nn::sequential(nn::linear<F, S>("l", 16, 16), nn::gelu<T, S>(), nn::dropout<T, S>("drop", 0.25)))),
+      nn::branch(nn::merge::sum, nn::linear<F, S>("s1", 16, 6),
+                 nn::sequential(nn::sigmoid<T, S>(), nn::linear<F, S>("s2", 16, 6))));
   nn::arena<T, S> memory(c, net, 1);
   memory.reserve_gradients(net, 1);
   nn::optimizer_state<T, S> optimizer(c, memory, nn::adamw{});
@@ -51,12 +56,17 @@ template <class T> void sequence_step(context<Kokkos::Cuda>& c) {
   using F = codec::forms<codec::dense<T>>;
   auto net = nn::sequential(
       nn::embedding<T, S>("tokens", 11, 16, {.positions = 8}),
-      nn::repeat("block", 2,
-                 nn::sequential(nn::residual(nn::sequential(nn::layer_norm<T, S>("norm1", 16), nn::linear<F, S>("qkv", 16, nn::attention_width(4, 4, 2)),
-                                                            nn::attention<T, S>("attention", 4, 4, {.key_value_heads = 2, .rotary = true}), nn::linear<F, S>("project", 16, 16))),
-                                nn::residual(nn::sequential(nn::rms_norm<T, S>("norm2", 16), nn::linear<F, S>("fc1", 16, 32), nn::gelu_tanh<T, S>(), nn::linear<F, S>("fc2", 32, 16),
-                                                            nn::silu<T, S>())))),
-      nn::layer_norm<T, S>("norm", 16), nn::linear<F, S>("output", 16, 11, {.bias = false, .tied_to = "tokens.weight"}));
+      nn::repeat(
+          "block", 2,
+          nn::sequential(
+              nn::residual(nn::sequential(
+                  nn::layer_norm<T, S>("norm1", 16), nn::linear<F, S>("qkv", 16, nn::attention_width(4, 4, 2)),
+                  nn::attention<T, S>("attention", 4, 4, {.key_value_heads = 2, .rotary = true}),
+                  nn::linear<F, S>("project", 16, 16))),
+              nn::residual(nn::sequential(nn::rms_norm<T, S>("norm2", 16), nn::linear<F, S>("fc1", 16, 32),
+                                          nn::gelu_tanh<T, S>(), nn::linear<F, S>("fc2", 32, 16), nn::silu<T, S>())))),
+      nn::layer_norm<T, S>("norm", 16),
+      nn::linear<F, S>("output", 16, 11, {.bias = false, .tied_to = "tokens.weight"}));
   nn::arena<T, S> memory(c, net, 1);
   memory.reserve_gradients(net, 1);
   nn::segment const s{0, compute::lanes::whole(2)};

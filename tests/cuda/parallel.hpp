@@ -27,7 +27,8 @@ namespace pleat::cuda_compile {
 void sharded_step(world& w, plan::plan const& p) {
   using S = Kokkos::Cuda;
   using F = codec::forms<codec::dense<float>>;
-  auto m = parallel::build(nn::sequential(nn::linear<F, S>("a", 16, 16), nn::relu<float, S>(), nn::linear<F, S>("b", 16, 4)), p, w);
+  auto m = parallel::build(
+      nn::sequential(nn::linear<F, S>("a", 16, 16), nn::relu<float, S>(), nn::linear<F, S>("b", 16, 4)), p, w);
   nn::optimizer_state<float, S> optimizer(m.context(), m.arena(), nn::adamw{});
   m.zero_grad(8);
   auto [y, saved] = m.forward(tensor<float, S>::allocate(m.context(), {4, 16}));
@@ -47,7 +48,8 @@ void sharded_step(world& w, plan::plan const& p) {
 inline void tensor_axis(world& w) {
   using S = Kokkos::Cuda;
   using F = codec::forms<codec::dense<float>>;
-  auto const net = parallel::megatron(nn::sequential(nn::linear<F, S>("fc1", 8, 16), nn::gelu<float, S>(), nn::linear<F, S>("fc2", 16, 8)));
+  auto const net = parallel::megatron(
+      nn::sequential(nn::linear<F, S>("fc1", 8, 16), nn::gelu<float, S>(), nn::linear<F, S>("fc2", 16, 8)));
   auto m = parallel::build(net, {.global_batch = 4, .tensor_ranks = 2}, w);
   m.zero_grad(4);
   auto [y, saved] = m.forward(tensor<float, S>::allocate(m.context(), {4, 8}));
@@ -61,8 +63,10 @@ inline void tensor_axis(world& w) {
 inline void coded_step(world& w) {
   using S = Kokkos::Cuda;
   using F = codec::forms<codec::dense<float>>;
-  for (auto const& coding : {parallel::coded(parallel::top_k{}), parallel::coded(parallel::int8_groups{}), parallel::coded(parallel::power_sgd{})}) {
-    auto m = parallel::build(nn::sequential(nn::linear<F, S>("a", 16, 16)), {.global_batch = 8, .data_ranks = 2}, w, {.gradients = coding});
+  for (auto const& coding : {parallel::coded(parallel::top_k{}), parallel::coded(parallel::int8_groups{}),
+                             parallel::coded(parallel::power_sgd{})}) {
+    auto m = parallel::build(nn::sequential(nn::linear<F, S>("a", 16, 16)), {.global_batch = 8, .data_ranks = 2}, w,
+                             {.gradients = coding});
     m.zero_grad(8);
     auto [y, saved] = m.forward(tensor<float, S>::allocate(m.context(), {4, 16}));
     m.backward(saved, m.mean_square(y, y).dy);
@@ -75,13 +79,16 @@ inline void coded_step(world& w) {
 struct device_source {
   using S = Kokkos::Cuda;
   pleat::context<S>* where;
-  tensor<float, S> input(parallel::micro_batch const& b) { return tensor<float, S>::allocate(*where, {b.rows.size(), 16}); }
+  tensor<float, S> input(parallel::micro_batch const& b) {
+    return tensor<float, S>::allocate(*where, {b.rows.size(), 16});
+  }
   tensor<float, S> loss(parallel::micro_batch const&, tensor<float, S> y) { return y; }
 };
 inline void pipelined_step(world& w, plan::plan const& p) {
   using S = Kokkos::Cuda;
   using F = codec::forms<codec::dense<float>>;
-  auto const net = nn::sequential(nn::linear<F, S>("a", 16, 16), nn::repeat("r", 2, nn::linear<F, S>("b", 16, 16)), nn::linear<F, S>("c", 16, 16, {.tied_to = "a.weight"}));
+  auto const net = nn::sequential(nn::linear<F, S>("a", 16, 16), nn::repeat("r", 2, nn::linear<F, S>("b", 16, 16)),
+                                  nn::linear<F, S>("c", 16, 16, {.tied_to = "a.weight"}));
   auto m = parallel::build(net, p, w, {.unit_costs = parallel::measure_units(net, p, {8, 16}, w)});
   nn::optimizer_state<float, S> optimizer(m.context(), m.arena(), nn::adamw{});
   m.trace().start();

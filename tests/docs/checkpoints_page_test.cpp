@@ -36,7 +36,8 @@ TEST_CASE("the page on checkpoints: save under one layout, go on under another")
     // [save]
     pl::run::checkpoint_writer writer(folder, {.keep = 2, .asynchronous = true});  // once, on every rank
     // … training …
-    writer.save(model, optimizer, step, {.more = {{"epoch", std::to_string(epoch)}}, .data = data.fingerprint()});  // waits for the save before
+    // waits for the save before
+    writer.save(model, optimizer, step, {.more = {{"epoch", std::to_string(epoch)}}, .data = data.fingerprint()});
     // … training goes on, the files are being written …
     writer.wait();  // at the end: says what went wrong with the last one
     // [save]
@@ -51,7 +52,8 @@ TEST_CASE("the page on checkpoints: save under one layout, go on under another")
     auto model = pl::parallel::build(net, p, world);  // another mesh, another stage: as you like
     pl::nn::optimizer_state<float, space> optimizer(model.context(), model.arena(), pl::nn::adamw{});
     pl::index_t step = 0;
-    if (auto const at = pl::run::load_checkpoint(folder, model, optimizer, {.data = data.fingerprint()})) {  // nothing: no checkpoint yet
+    // nothing: no checkpoint yet
+    if (auto const at = pl::run::load_checkpoint(folder, model, optimizer, {.data = data.fingerprint()})) {
       if (!at->remark.empty()) world.say(at->remark);  // the newest was damaged: which, and why
       step = at->step;                                 // at->more: the program's own words
     }

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The text of the pages: every fragment between two tags is cut into README.md or docs/ by scripts/snippets.py. So each of them
-// compiles and runs here, on the digits that pleat ships.
+// The text of the pages: every fragment between two tags is cut into README.md or docs/ by scripts/snippets.py. So each
+// of them compiles and runs here, on the digits that pleat ships.
 #include <pleat/compress/picture.hpp>
 #include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 #include <pleat/pleat.hpp>
@@ -18,14 +18,16 @@ using space = Kokkos::DefaultExecutionSpace;
 
 namespace {
 
-/// The pages name files of the repository as a reader in its root would, and write where nobody minds: a folder that is removed.
+/// The pages name files of the repository as a reader in its root would, and write where nobody minds: a folder that is
+/// removed.
 struct in_a_copy_of_the_root {
   std::filesystem::path before = std::filesystem::current_path();
   std::filesystem::path folder = std::filesystem::temp_directory_path() / ("pleat-pages-" + std::to_string(::getpid()));
   in_a_copy_of_the_root() {
     char const* source = std::getenv("PLEAT_SOURCE_DIR");
     std::filesystem::create_directories(folder);
-    std::filesystem::create_directory_symlink(std::filesystem::absolute(source ? source : ".") / "examples", folder / "examples");
+    std::filesystem::create_directory_symlink(std::filesystem::absolute(source ? source : ".") / "examples",
+                                              folder / "examples");
     std::filesystem::current_path(folder);
   }
   ~in_a_copy_of_the_root() {
@@ -37,14 +39,15 @@ struct in_a_copy_of_the_root {
 
 // [small_net]
 auto small_net() {
-  return pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 64, 48), pl::nn::relu(), pl::nn::linear("fc2", 48, 10));
+  return pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 64, 48), pl::nn::relu(),
+                            pl::nn::linear("fc2", 48, 10));
 }
 // [small_net]
 
 // [first_program]
 void program(pl::world& world) {
   auto const data = pl::io::load_digits("examples/data/digits");
-  auto const net  = small_net();
+  auto const net = small_net();
   auto model = pl::parallel::build(net, pl::plan::search(net, world, {.global_batch = 64}), world, {.seed = 1});
   pl::run::fit(model, data.train, {.epochs = 5, .validation = &data.test});
   auto const answers = pl::run::evaluate(model, data.test);
@@ -80,14 +83,16 @@ TEST_CASE("README: ten lines") {
   in_a_copy_of_the_root const here;
   pl::world world(pl::comm::communicator(pl::comm::self{}));
   // [ten_lines]
-  auto data  = pl::io::load_digits("examples/data/digits");
-  auto net   = pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 64, 300), pl::nn::relu(), pl::nn::linear("fc2", 300, 10));
-  auto plan  = pl::plan::search(net, world, {.global_batch = 64});
+  auto data = pl::io::load_digits("examples/data/digits");
+  auto net = pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 64, 300), pl::nn::relu(),
+                                pl::nn::linear("fc2", 300, 10));
+  auto plan = pl::plan::search(net, world, {.global_batch = 64});
   auto model = pl::parallel::build(net, plan, world, {.seed = 1});
   auto train = pl::run::fit_options{.epochs = 10, .optimizer = pl::nn::adamw{.learning_rate = 3e-3}};
   pl::run::fit(model, data.train, train);
 
-  auto small = model | (pl::compress::prune{.sparsity = 0.9} | pl::compress::fine_tune(data.train, train) | pl::compress::quantize<>{});
+  auto small = model | (pl::compress::prune{.sparsity = 0.9} | pl::compress::fine_tune(data.train, train) |
+                        pl::compress::quantize<>{});
   pl::compress::report(model, small, data.test);  // a table: error, bytes on disk, latency
   pl::run::save(small, "small.safetensors");
   // [ten_lines]
@@ -112,10 +117,12 @@ TEST_CASE("getting started: the loop of one's own") {
   using pl::index_t;
   auto const data = pl::io::load_digits("examples/data/digits");
   pl::world world(pl::comm::communicator(pl::comm::self{}));
-  auto model = pl::parallel::build(small_net(), pl::plan::search(small_net(), world, {.global_batch = 64, .micro_batches = 2}), world, {.seed = 1});
+  auto model = pl::parallel::build(
+      small_net(), pl::plan::search(small_net(), world, {.global_batch = 64, .micro_batches = 2}), world, {.seed = 1});
   double first = 0, last = 0;
   // [own_loop]
-  pl::nn::optimizer_state<float, space> optimizer(model.context(), model.arena(), pl::nn::sgd{.learning_rate = 0.05, .momentum = 0.9});
+  pl::nn::optimizer_state<float, space> optimizer(model.context(), model.arena(),
+                                                  pl::nn::sgd{.learning_rate = 0.05, .momentum = 0.9});
   pl::io::sampler const sampler(data.train.size, model.plan().global_batch, {.seed = model.seed()});
   pl::run::batch_loader<float, space> loader(data.train);
 
@@ -132,9 +139,9 @@ TEST_CASE("getting started: the loop of one's own") {
         auto loss = model.cross_entropy(y, labels);
         model.backward(saved, loss.dy);
       }
-      model.reduce();         // the gradient, summed over all ranks
+      model.reduce();  // the gradient, summed over all ranks
       model.step(optimizer);
-      last = model.loss();    // the mean over the whole batch
+      last = model.loss();  // the mean over the whole batch
     }
     if (epoch == 0) first = last;
   }
@@ -150,8 +157,8 @@ TEST_CASE("determinism: how to check") {
     std::vector<std::byte> file;
     pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
       pl::world world(std::move(c));
-      auto net   = small_net();
-      auto plan  = pl::plan::search(net, world, {.global_batch = 64, .deterministic = true, .lanes = 8});
+      auto net = small_net();
+      auto plan = pl::plan::search(net, world, {.global_batch = 64, .deterministic = true, .lanes = 8});
       auto model = pl::parallel::build(net, plan, world, {.seed = 1});
       pl::run::fit(model, data.train, {.epochs = 1, .progress = false});
       if (world.root()) file = pl::run::file_image(model);  // the bytes that save would write
@@ -168,7 +175,8 @@ TEST_CASE("extending: a transform of one's own") {
   pl::world world(pl::comm::communicator(pl::comm::self{}));
   auto const model = pl::parallel::build(small_net(), pl::plan::search(small_net(), world), world, {.seed = 1});
   auto const small = model | threshold{.bound = 0.02f};
-  auto const before = pl::compress::measure("before", model, data.test), after = pl::compress::measure("after", small, data.test);
+  auto const before = pl::compress::measure("before", model, data.test),
+             after = pl::compress::measure("after", small, data.test);
   CHECK(after.nonzeros < before.nonzeros);
   CHECK(std::string(threshold::what) == "threshold");
 }
@@ -181,13 +189,14 @@ TEST_CASE("rooms: freezing, groups, schedules, stages") {
   auto net = small_net();
   pl::nn::freeze(net, "fc1.*");  // gradients still flow through it
   auto model = pl::parallel::build(net, pl::plan::search(net, world, {.global_batch = 64}), world);
-  pl::run::fit(model, data.train, {.epochs = 1,
-                                   .optimizer = pl::nn::adamw{.learning_rate = 1e-3},
-                                   .schedule = pl::nn::cosine{.warm_up_steps = 20},
-                                   .groups = {{.pattern = "*", .max_rank = 1, .weight_decay = 0.0},   // no decay on biases
-                                              {.pattern = "fc2.*", .learning_rate_scale = 0.5}},
-                                   .clip_norm = 1.0,
-                                   .progress = false});
+  pl::run::fit(model, data.train,
+               {.epochs = 1,
+                .optimizer = pl::nn::adamw{.learning_rate = 1e-3},
+                .schedule = pl::nn::cosine{.warm_up_steps = 20},
+                .groups = {{.pattern = "*", .max_rank = 1, .weight_decay = 0.0},  // no decay on biases
+                           {.pattern = "fc2.*", .learning_rate_scale = 0.5}},
+                .clip_norm = 1.0,
+                .progress = false});
   // [groups]
   pl::compress::measure_options const quick{.repeats = 3};
   // [stages]
@@ -210,11 +219,12 @@ TEST_CASE("rooms: a model file is loaded into a network that can take its forms"
   auto const trained = pl::parallel::build(small_net(), pl::plan::search(small_net(), world), world, {.seed = 1});
   auto const small = trained | (pl::compress::prune{.sparsity = 0.5} | pl::compress::quantize<>{});
   // [model_file]
-  pl::run::save(small, "small.safetensors", {.network = "small", .input = pl::run::input_normalisation{data.train.mean, data.train.scale}});
+  pl::run::save(small, "small.safetensors",
+                {.network = "small", .input = pl::run::input_normalisation{data.train.mean, data.train.scale}});
 
-  using forms  = pl::codec::forms<pl::codec::dense<float>, pl::codec::masked<float>, pl::codec::int8<float>>;
+  using forms = pl::codec::forms<pl::codec::dense<float>, pl::codec::masked<float>, pl::codec::int8<float>>;
   using linear = pl::nn::linear<forms>;  // what the file may hold
-  auto net   = pl::nn::sequential(pl::nn::flatten(), linear("fc1", 64, 48), pl::nn::relu(), linear("fc2", 48, 10));
+  auto net = pl::nn::sequential(pl::nn::flatten(), linear("fc1", 64, 48), pl::nn::relu(), linear("fc2", 48, 10));
   auto again = pl::parallel::build(net, pl::plan::search(net, world), world);
   pl::run::load(again, "small.safetensors");
   // [model_file]

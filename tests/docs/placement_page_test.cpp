@@ -20,12 +20,13 @@ TEST_CASE("the page on placement: meshes") {
   int const ranks = 8;
   // [mesh]
   using pl::mesh;
-  mesh const m{{"data", 2}, {"tensor", 2}, {"pipeline", 2}};      // the axis listed last is innermost …
-  mesh const n = m.ordered("pipeline,data,tensor");               // … unless one says otherwise, outermost first
-  mesh const p = mesh::parse("data=*,tensor=2,pipeline=2", ranks);  // from a command line; * is what is left of the ranks
+  mesh const m{{"data", 2}, {"tensor", 2}, {"pipeline", 2}};  // the axis listed last is innermost …
+  mesh const n = m.ordered("pipeline,data,tensor");           // … unless one says otherwise, outermost first
+  // from a command line; * is what is left of the ranks
+  mesh const p = mesh::parse("data=*,tensor=2,pipeline=2", ranks);
   constexpr mesh s = pl::static_mesh<pl::static_axis<"data", 2>, pl::static_axis<"tensor", 4>>{};
   static_assert(s.size() == 8 && s.coordinate(5, 1) == 1);
-  auto const group = n.group(0, n.set("tensor"));                 // the ranks that share a tensor with rank 0
+  auto const group = n.group(0, n.set("tensor"));  // the ranks that share a tensor with rank 0
   // [mesh]
   CHECK(p == m);
   CHECK((group.size() == 2 && group[1] == 1));
@@ -34,9 +35,11 @@ TEST_CASE("the page on placement: meshes") {
 TEST_CASE("the page on placement: the mesh of a model") {
   // [model]
   pl::plan::plan p{.global_batch = 64};
-  p.set_mesh(pl::plan::model_mesh("data=2,tensor=2,pipeline=2", 8));                            // pipeline outermost, tensor innermost
+  // pipeline outermost, tensor innermost
+  p.set_mesh(pl::plan::model_mesh("data=2,tensor=2,pipeline=2", 8));
   p.set_mesh(pl::plan::model_mesh("data=2,tensor=2,pipeline=2,order=data.pipeline.tensor", 8));  // as it says
-  p.set_mesh(pl::mesh{{"node", 2}, {"pipeline", 2}, {"data", 2}}, "node");                       // an axis of one's own, outermost
+  // an axis of one's own, outermost
+  p.set_mesh(pl::mesh{{"node", 2}, {"pipeline", 2}, {"data", 2}}, "node");
   // [model]
   CHECK((p.order == "tensor.node.pipeline.data" && p.data_ranks == 4 && p.own_axes == "node=2"));
 }
@@ -53,9 +56,9 @@ TEST_CASE("the page on placement: words and layouts") {
   // [spellings]
   constexpr pl::placement a = pl::placed<pl::replicate, pl::shard<0>>::value;  // known when compiling
   int const dim = 0;
-  pl::placement const b{pl::replicate{}, pl::shard{dim}};                      // known when running
-  pl::placement const c = pl::placement::parse("replicate, shard<0>");        // read from a file
-  pl::placement const heads{pl::replicate{}, pl::shard<0, 64>{}};              // whole heads of 64 only
+  pl::placement const b{pl::replicate{}, pl::shard{dim}};               // known when running
+  pl::placement const c = pl::placement::parse("replicate, shard<0>");  // read from a file
+  pl::placement const heads{pl::replicate{}, pl::shard<0, 64>{}};       // whole heads of 64 only
   // [spellings]
   CHECK((a == b && b == c));
   CHECK(pl::layout(m, {5 * 64}, heads).range(1, 0) == pl::index_range{128, 256});
@@ -70,7 +73,8 @@ TEST_CASE("the page on placement: a plan") {
   out << way.to_string(0);
   // [plan]
   CHECK(out.str() ==
-        "[6, 4] on data=2,tensor=2: data: partial<sum>, tensor: shard<1> -> data: shard<0>, tensor: replicate: 192 bytes\n"
+        "[6, 4] on data=2,tensor=2: data: partial<sum>, tensor: shard<1> -> data: shard<0>, tensor: replicate: 192 "
+        "bytes\n"
         "  reduce_scatter along data -> data: shard<0>, tensor: shard<1>: 96 bytes, at most 24 per rank\n"
         "  all_gather along tensor -> data: shard<0>, tensor: replicate: 96 bytes, at most 24 per rank\n"
         "  reduce_scatter, rank 0: keeps [0:3, 0:2] to 2 [3:6, 0:2] from 2 [0:3, 0:2]\n"

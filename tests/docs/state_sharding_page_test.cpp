@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The text and the figures of docs/state_sharding.md: scripts/snippets.py cuts the code from here; the tables of the page are what this prints.
+// The text and the figures of docs/state_sharding.md: scripts/snippets.py cuts the code from here; the tables of the
+// page are what this prints.
 #include <pleat/comm/local.hpp>
 #include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 #include <pleat/parallel/model.hpp>
@@ -39,7 +40,8 @@ TEST_CASE("the page on state sharding: bytes before anything is built") {
     pl::plan::plan p;
     p.data_ranks = 8;
     p.state_stage = stage;
-    pl::plan::memory_ledger const l = pl::plan::ledger_of(net, p, {8, 256});  // a batch of 8 × 256 tokens; two state buffers: Adam
+    pl::plan::memory_ledger const l =
+        pl::plan::ledger_of(net, p, {8, 256});  // a batch of 8 × 256 tokens; two state buffers: Adam
     out << stage << ": " << l.to_string() << "\n";
   }
   // [ledger]
@@ -56,7 +58,8 @@ TEST_CASE("the page on state sharding: bytes before anything is built") {
       p.state_stage = stage;
       auto const l = pl::plan::ledger_of(net, p, {1, 256});
       char text[64];
-      std::snprintf(text, sizeof text, " %.1f |", static_cast<double>(l.parameters + l.gradients + l.optimizer_state) / (1 << 20));
+      std::snprintf(text, sizeof text, " %.1f |",
+                    static_cast<double>(l.parameters + l.gradients + l.optimizer_state) / (1 << 20));
       table += text;
     }
     table += "\n";
@@ -71,9 +74,9 @@ TEST_CASE("the page on state sharding: training under a stage") {
     auto const net = gpt::network({.vocabulary = 17, .context = 8, .layers = 4, .width = 64, .heads = 2});
     // [train]
     pl::plan::plan p = pl::plan::search(net, world, {.global_batch = 8});
-    p.state_stage = 3;   // parameters, gradients and optimizer state in pieces
-    p.state_ranks = 2;   // … over neighbours of two; the two pairs hold the same (0: over all data ranks)
-    p.prefetch = 1;      // one bucket of parameters is gathered ahead of its use
+    p.state_stage = 3;         // parameters, gradients and optimizer state in pieces
+    p.state_ranks = 2;         // … over neighbours of two; the two pairs hold the same (0: over all data ranks)
+    p.prefetch = 1;            // one bucket of parameters is gathered ahead of its use
     p.bucket_bytes = 1 << 12;  // 4 KiB: this network is small
     auto model = pl::parallel::build(net, p, world, {.seed = 1});
     auto const held = model.memory();  // bytes by use; after the first step they equal plan::ledger_of
@@ -91,7 +94,9 @@ TEST_CASE("the page on state sharding: a pointer from before a step") {
   pl::comm::run_local(2, [](pl::comm::communicator c) {
     pl::world world(std::move(c), 1);
     using space = Kokkos::DefaultExecutionSpace;
-    auto model = pl::parallel::build(pl::nn::sequential(pl::nn::linear("a", 16, 300), pl::nn::relu(), pl::nn::linear("b", 300, 4)), {.data_ranks = 2, .state_stage = 1}, world, {.seed = 1});
+    auto model = pl::parallel::build(
+        pl::nn::sequential(pl::nn::linear("a", 16, 300), pl::nn::relu(), pl::nn::linear("b", 300, 4)),
+        {.data_ranks = 2, .state_stage = 1}, world, {.seed = 1});
     pl::nn::optimizer_state<float, space> optimizer(model.context(), model.arena(), pl::nn::sgd{.learning_rate = 0.1});
     auto const step = [&] {
       model.zero_grad(8);

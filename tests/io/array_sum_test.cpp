@@ -25,7 +25,9 @@ TEST_CASE("an array's checksum is the sum over any partition of it", "[io][array
     auto const n = bytes.size() / width;
     auto const whole = io::array_sum(all, width);
     for (std::size_t cut = 0; cut <= n; ++cut)
-      REQUIRE(io::array_sum(all.first(cut * width), width) + io::array_sum(all.subspan(cut * width), width, static_cast<pleat::index_t>(cut)) == whole);
+      REQUIRE(io::array_sum(all.first(cut * width), width) +
+                  io::array_sum(all.subspan(cut * width), width, static_cast<pleat::index_t>(cut)) ==
+              whole);
   }
   CHECK(io::array_sum({}, 4) == 0);
   CHECK(io::array_sum({}, 4, 100) == 0);

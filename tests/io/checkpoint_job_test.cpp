@@ -33,7 +33,9 @@ extents const shape{5, 7};
 extents const vector_shape{6};
 
 io::checkpoint_layout layout() {
-  return io::checkpoint_layout({{"parameters", {{"b", pleat::dtype::f32, vector_shape}, {"w", pleat::dtype::f32, shape}}}, {"optimizer-1", {{"w", pleat::dtype::f64, shape}}}});
+  return io::checkpoint_layout(
+      {{"parameters", {{"b", pleat::dtype::f32, vector_shape}, {"w", pleat::dtype::f32, shape}}},
+       {"optimizer-1", {{"w", pleat::dtype::f64, shape}}}});
 }
 
 /// What `writers` writers have of the checkpoint of a step: columns of the matrices, the vector by elements.
@@ -41,7 +43,9 @@ struct share {
   std::vector<std::vector<std::byte>> bytes;
   std::vector<io::array_part> parts;
 
-  template <class T> void add(io::checkpoint_layout const& l, char const* group, char const* name, extents const& whole, int dim, index_t writer, index_t writers, index_t step) {
+  template <class T>
+  void add(io::checkpoint_layout const& l, char const* group, char const* name, extents const& whole, int dim,
+           index_t writer, index_t writers, index_t step) {
     index_box box(whole);
     box[dim] = pleat::block_range(whole[dim], writers, writer);
     index_range const all{0, box.size()};
@@ -85,7 +89,8 @@ std::vector<io::checkpoint_job> save_at_once(std::string const& folder, index_t 
   for (int w = 0; w < writers; ++w) {
     if (w == missing) continue;
     share s(*l, w, writers, step);
-    jobs.emplace_back(l, temporary, w, writers, std::move(s.parts), std::move(s.bytes), w == 0 ? std::exchange(commit, std::nullopt) : std::nullopt);
+    jobs.emplace_back(l, temporary, w, writers, std::move(s.parts), std::move(s.bytes),
+                      w == 0 ? std::exchange(commit, std::nullopt) : std::nullopt);
   }
   return jobs;
 }
@@ -126,7 +131,10 @@ TEST_CASE("many writers, one writer and the writer of whole tensors leave the sa
   std::iota(w.begin(), w.end(), 700.f);
   std::iota(b.begin(), b.end(), 700.f);
   std::iota(m.begin(), m.end(), 700.);
-  io::save_checkpoint(dir / "whole", 7, {{{"epoch", "7"}}, {{"parameters", {io::view_of<float>("w", shape, w), io::view_of<float>("b", vector_shape, b)}}, {"optimizer-1", {io::view_of<double>("w", shape, m)}}}});
+  io::save_checkpoint(dir / "whole", 7,
+                      {{{"epoch", "7"}},
+                       {{"parameters", {io::view_of<float>("w", shape, w), io::view_of<float>("b", vector_shape, b)}},
+                        {"optimizer-1", {io::view_of<double>("w", shape, m)}}}});
   auto const expected = all_bytes(dir / "whole/step-7");
   for (int const writers : {1, 2, 3, 5, 8}) {  // with 8, some have nothing of an array
     save_in_turn(dir / "turn", 7, writers);
@@ -153,14 +161,18 @@ TEST_CASE("a writer that never comes: the save is given up, the one before stays
     CHECK_THAT(words([&] { jobs[0].wait(); }), ContainsSubstring("writer 2 of 3 did not finish"));
     CHECK(names(dir.path()) == before);
   }
-  for (int again = 0; again < 30; ++again) {  // writer 2 may leave its note while writer 0 gives up and removes the folder
-    { auto const forgotten = save_at_once(dir.path(), 2, 3, 1); }  // nobody waits: no thread stays behind
+  // writer 2 may leave its note while writer 0 gives up and removes the folder
+  for (int again = 0; again < 30; ++again) {
+    {
+      auto const forgotten = save_at_once(dir.path(), 2, 3, 1);
+    }  // nobody waits: no thread stays behind
     REQUIRE(names(dir.path()) == before);
   }
   CHECK(checked(io::load_checkpoint(dir.path())) == 1);
 }
 
-TEST_CASE("a writer that fails says where, and what is left by a writer is not believed blindly", "[io][checkpoint_job]") {
+TEST_CASE("a writer that fails says where, and what is left by a writer is not believed blindly",
+          "[io][checkpoint_job]") {
   scratch const dir;
   auto const l = std::make_shared<io::checkpoint_layout const>(layout());
   share s(*l, 1, 2, 3);
@@ -172,7 +184,8 @@ TEST_CASE("a writer that fails says where, and what is left by a writer is not b
   io::write_file(temporary + "/done-1", "nonsense");
   share first(*l, 0, 2, 5);
   io::checkpoint_job root(l, temporary, 0, 2, std::move(first.parts), std::move(first.bytes), std::move(c));
-  CHECK_THAT(words([&] { root.wait(); }), ContainsSubstring("what writer 1 left in") && ContainsSubstring("is damaged"));
+  CHECK_THAT(words([&] { root.wait(); }),
+             ContainsSubstring("what writer 1 left in") && ContainsSubstring("is damaged"));
   CHECK(names(dir.path()).empty());
 }
 

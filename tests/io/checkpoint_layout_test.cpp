@@ -61,9 +61,11 @@ TEST_CASE("runs of a box are its elements in order, and as long as they can be",
               });
               REQUIRE(next == end);
               REQUIRE(std::equal(found.begin(), found.end(), expected.begin() + begin, expected.begin() + end));
-              // neighbours in the whole that are neighbours in the box are one run, rows of the innermost cut dimension at least
+              // neighbours in the whole that are neighbours in the box are one run, rows of the innermost cut dimension
+              // at least
               index_t breaks = end > begin ? 1 : 0;
-              for (index_t i = begin + 1; i < end; ++i) breaks += expected[static_cast<std::size_t>(i)] != expected[static_cast<std::size_t>(i - 1)] + 1;
+              for (index_t i = begin + 1; i < end; ++i)
+                breaks += expected[static_cast<std::size_t>(i)] != expected[static_cast<std::size_t>(i - 1)] + 1;
               REQUIRE(runs >= breaks);
               if (d <= 0) REQUIRE(runs == breaks);
             }
@@ -85,7 +87,8 @@ TEST_CASE("parts give the whole array's checksum and come back out of it", "[io]
           std::vector<float> mine(static_cast<std::size_t>(half.size()));
           io::copy_part(bytes, whole, 4, box, half, std::as_writable_bytes(std::span(mine)));
           auto const at = positions(whole, box);
-          for (std::size_t i = 0; i < mine.size(); ++i) REQUIRE(mine[i] == values[static_cast<std::size_t>(at[i + static_cast<std::size_t>(half.begin)])]);
+          for (std::size_t i = 0; i < mine.size(); ++i)
+            REQUIRE(mine[i] == values[static_cast<std::size_t>(at[i + static_cast<std::size_t>(half.begin)])]);
           sum += io::sum_of_part(whole, 4, box, half, std::as_bytes(std::span<float const>(mine)));
         }
       }
@@ -96,7 +99,9 @@ TEST_CASE("parts give the whole array's checksum and come back out of it", "[io]
 TEST_CASE("the layout is the one that the writer of safetensors makes", "[io][checkpoint_layout]") {
   std::vector<float> a(12, 1), b(5, 2);
   std::vector<std::uint8_t> c(3, 7);
-  io::checkpoint_layout const layout({{"g", {{"c", pleat::dtype::u8, {3}}, {"a", pleat::dtype::f32, {3, 4}}, {"b", pleat::dtype::f32, {5}}}}, {"empty", {}}});
+  io::checkpoint_layout const layout(
+      {{"g", {{"c", pleat::dtype::u8, {3}}, {"a", pleat::dtype::f32, {3, 4}}, {"b", pleat::dtype::f32, {5}}}},
+       {"empty", {}}});
   io::safetensors_writer writer;
   writer.add<float>("b", {5}, b);
   writer.add<std::uint8_t>("c", {3}, c);
@@ -119,5 +124,8 @@ TEST_CASE("the layout is the one that the writer of safetensors makes", "[io][ch
   std::memcpy(&first, bytes.data() + x.begin, 4);
   CHECK(first == 2);
   CHECK_THAT(words([&] { (void)layout.find("g", "z"); }), ContainsSubstring("no array 'z' in the group 'g'"));
-  CHECK_THAT(words([&] { io::checkpoint_layout({{"g", {{"a", {}, {1}}, {"a", {}, {2}}}}}); }), ContainsSubstring("'a' was given to two tensors"));
+  CHECK_THAT(words([&] {
+               io::checkpoint_layout({{"g", {{"a", {}, {1}}, {"a", {}, {2}}}}});
+             }),
+             ContainsSubstring("'a' was given to two tensors"));
 }

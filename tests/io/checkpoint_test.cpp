@@ -63,8 +63,7 @@ void change(std::string const& path, std::size_t at) {
 /// Runs act(folder) in a child under ptrace and kills it at its n-th stop (before or after a system call), in a fresh
 /// folder for every n until the child lives to its end; verify(folder) looks at what is left each time. \returns the
 /// stops, −1 where ptrace is forbidden
-template <class Prepare, class Act, class Verify>
-int kill_everywhere(Prepare&& prepare, Act&& act, Verify&& verify) {
+template <class Prepare, class Act, class Verify> int kill_everywhere(Prepare&& prepare, Act&& act, Verify&& verify) {
   for (int stops = 0;; ++stops) {
     REQUIRE(stops < 2000);
     scratch const dir = scratch::in_memory();
@@ -357,8 +356,7 @@ bool may_meet_full_disk(user_regs_struct const& r) {
 
 /// Runs act in a child whose n-th call that changes the disk fails with ENOSPC. \returns the exit code of the child, or
 /// −1 where ptrace is forbidden; `met` says whether there was an n-th
-template <class Act>
-int with_full_disk_at(int n, bool& met, Act&& act) {
+template <class Act> int with_full_disk_at(int n, bool& met, Act&& act) {
   met = false;
   pid_t const child = ::fork();
   REQUIRE(child >= 0);

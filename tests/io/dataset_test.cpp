@@ -32,10 +32,8 @@ io::idx_array ramp(extents shape, int modulus) {
 void tiny(scratch const& dir, bool dots, bool packed) {
   auto const put = [&](std::string const& stem, std::string const& end, io::idx_array const& a) {
     auto const path = dir / (stem + (dots ? "." : "-") + end + (packed ? ".gz" : ""));
-    if (packed)
-      io::write_file(path, io::gzip(io::encode_idx(a)));
-    else
-      io::write_idx(path, a);
+    if (packed) io::write_file(path, io::gzip(io::encode_idx(a)));
+    else io::write_idx(path, a);
   };
   put("train-images", "idx3-ubyte", ramp({6, 2, 3}, 251));
   put("train-labels", "idx1-ubyte", ramp({6}, 10));

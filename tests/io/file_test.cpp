@@ -78,7 +78,9 @@ TEST_CASE("a folder that is missing is named when writing", "[io][file]") {
 
 TEST_CASE("what will be written is asked for before, and nothing is left or changed", "[io][file]") {
   scratch const dir;
-  CHECK_THAT(words([&] { io::demand_writable_file(dir / "none/a"); }), ContainsSubstring("cannot make a file in '" + (dir / "none") + "'") && ContainsSubstring("Make the folder"));
+  CHECK_THAT(
+      words([&] { io::demand_writable_file(dir / "none/a"); }),
+      ContainsSubstring("cannot make a file in '" + (dir / "none") + "'") && ContainsSubstring("Make the folder"));
   CHECK_THAT(words([&] { io::demand_writable_file(dir / ""); }), ContainsSubstring("this is a folder"));
   io::demand_writable_file(dir / "new");
   CHECK(dir.count() == 0);
@@ -112,7 +114,8 @@ TEST_CASE("a device is written to, never replaced", "[io][file]") {
   scratch const dir;
   // A link leads there, so that a mistake of ours would replace the link, not the machine's device.
   REQUIRE(::symlink("/dev/full", (dir / "full").c_str()) == 0);
-  CHECK_THAT(words([&] { io::write_file(dir / "full", "x"); }), ContainsSubstring("writing failed after 0 bytes: No space left"));
+  CHECK_THAT(words([&] { io::write_file(dir / "full", "x"); }),
+             ContainsSubstring("writing failed after 0 bytes: No space left"));
   CHECK(io::detail::is_device("/dev/full"));
   CHECK(dir.count() == 1);
   REQUIRE(::mkfifo((dir / "pipe").c_str(), 0600) == 0);
@@ -144,9 +147,13 @@ TEST_CASE("folders are made with those above them", "[io][file]") {
   CHECK(io::detail::is_folder(dir / "a/b/c"));
   io::make_folder(dir / "a/b/c");  // there already
   io::write_file(dir / "file", "x");
-  CHECK_THAT(words([&] { io::make_folder(dir / "file"); }), ContainsSubstring("cannot make the folder '" + (dir / "file") + "': File exists"));
-  CHECK_THAT(words([&] { io::make_folder(dir / "file/under"); }), ContainsSubstring("cannot make the folder '" + (dir / "file") + "'") && ContainsSubstring("Choose a folder"));
-  CHECK_THAT(words([&] { io::make_folder("/proc/none/here"); }), ContainsSubstring("cannot make the folder '/proc/none'"));
+  CHECK_THAT(words([&] { io::make_folder(dir / "file"); }),
+             ContainsSubstring("cannot make the folder '" + (dir / "file") + "': File exists"));
+  CHECK_THAT(
+      words([&] { io::make_folder(dir / "file/under"); }),
+      ContainsSubstring("cannot make the folder '" + (dir / "file") + "'") && ContainsSubstring("Choose a folder"));
+  CHECK_THAT(words([&] { io::make_folder("/proc/none/here"); }),
+             ContainsSubstring("cannot make the folder '/proc/none'"));
   CHECK_THAT(words([&] { io::make_folder(""); }), ContainsSubstring("the name is empty"));
 }
 

@@ -34,10 +34,10 @@ namespace {
   return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
-/// Runs f in a child that may take `bytes` more of address space. The address sanitizer's shadow memory does not live with such
-/// a limit: there f runs without, and the test of the limit itself says so. \returns 0: f returned; 3: std::bad_alloc; 4: another exception; more: a signal
-template <class F>
-int within(std::uint64_t bytes, F&& f) {
+/// Runs f in a child that may take `bytes` more of address space. The address sanitizer's shadow memory does not live
+/// with such a limit: there f runs without, and the test of the limit itself says so. \returns 0: f returned; 3:
+/// std::bad_alloc; 4: another exception; more: a signal
+template <class F> int within(std::uint64_t bytes, F&& f) {
   int const status = io_test::in_child([&] {
 #if !defined(PLEAT_TEST_ADDRESS_SANITIZER)
     rlim_t const limit = address_space() + bytes;
@@ -117,13 +117,15 @@ TEST_CASE("a small file that announces much is refused within 64 MiB", "[io][hos
         }) == 0);
 }
 
-TEST_CASE("entropy-coded weights that announce chunks of 2^32 rows or survivors are refused within 64 MiB", "[io][hostile]") {
+TEST_CASE("entropy-coded weights that announce chunks of 2^32 rows or survivors are refused within 64 MiB",
+          "[io][hostile]") {
   using logic = pleat::codec::detail::coded_logic;
   pleat::extents const shape{10, 10};
   std::vector<float> values(100, 0.0f);
   for (std::size_t i = 0; i < 100; i += 7) values[i] = static_cast<float>(i);
   auto const good = logic::encode(shape, values, {.entries = 4});
-  auto const set = [](std::vector<pleat::codec::file_tensor>& parts, char const* suffix, std::size_t word, std::uint32_t v) {
+  auto const set = [](std::vector<pleat::codec::file_tensor>& parts, char const* suffix, std::size_t word,
+                      std::uint32_t v) {
     for (auto& p : parts)
       if (p.suffix == suffix) std::memcpy(p.bytes.data() + 4 * word, &v, 4);
   };
@@ -137,7 +139,8 @@ TEST_CASE("entropy-coded weights that announce chunks of 2^32 rows or survivors 
   };
   CHECK(refusal(0, 0).empty());
   CHECK(within(64 * mib, [&] {
-          if (refusal(0xffffffff, 0xffffffff).find("a chunk of 4294967295 rows in a weight of 10") == std::string::npos) throw 1;
+          if (refusal(0xffffffff, 0xffffffff).find("a chunk of 4294967295 rows in a weight of 10") == std::string::npos)
+            throw 1;
           if (refusal(11, 0).find("a chunk of 11 rows in a weight of 10") == std::string::npos) throw 1;
           if (refusal(0, 0xffffffff).find("4294967295 survivors among 100 elements") == std::string::npos) throw 1;
           if (refusal(0, 101).find("101 survivors among 100 elements") == std::string::npos) throw 1;

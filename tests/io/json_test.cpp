@@ -27,7 +27,7 @@ std::string scan_string(std::string_view text) {
 std::string random_text(std::uint64_t number) {
   static constexpr std::string_view pieces[] = {
       "a",   "\"",   "\\", "\\n", "\\u0041", "\\ud83d\\ude00", "\\ud83d",      "\\ude00",          "\\u12",
-      "\\x", "é",    "€",  "😀",   "\x80",    "\xc0\xaf",       "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xff",
+      "\\x", "é",    "€",  "😀",  "\x80",    "\xc0\xaf",       "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xff",
       "\n",  "\x01", " ",  "/",   "\\/",     "\x7f",           "\\u0000"};
   pleat::random::stream const draw(5, number);
   std::string s = "\"";

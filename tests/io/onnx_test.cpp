@@ -33,7 +33,8 @@ made stored(std::string name, std::string form, extents const& shape, std::vecto
   return m;
 }
 template <class Bits> made of(extents const& shape = {6, 128}) {
-  return stored("w_" + std::string(Bits::name), std::string(Bits::name), shape, Bits::encode(shape, numbers(shape), {}));
+  return stored("w_" + std::string(Bits::name), std::string(Bits::name), shape,
+                Bits::encode(shape, numbers(shape), {}));
 }
 std::vector<made> forms() {
   std::vector<made> list;
@@ -48,8 +49,11 @@ std::vector<made> forms() {
   list.push_back(of<cd::block_logic<cd::q5_1_format>>());
   list.push_back(of<cd::compressed_rows_logic<1>>());
   std::vector<std::int8_t> codes(6 * 128);
-  for (std::size_t i = 0; i < codes.size(); ++i) codes[i] = i < 128 ? std::int8_t{0} : static_cast<std::int8_t>(static_cast<int>(i * 7 % 255) - 127);
-  list.push_back(stored("w_int8", "int8", {6, 128}, {cd::part_of(".codes", {6, 128}, codes), cd::part_of(".scale", std::vector<float>{0, 0.5f, 0.25f, 3, 1e-3f, 2})}));
+  for (std::size_t i = 0; i < codes.size(); ++i)
+    codes[i] = i < 128 ? std::int8_t{0} : static_cast<std::int8_t>(static_cast<int>(i * 7 % 255) - 127);
+  list.push_back(stored("w_int8", "int8", {6, 128},
+                        {cd::part_of(".codes", {6, 128}, codes),
+                         cd::part_of(".scale", std::vector<float>{0, 0.5f, 0.25f, 3, 1e-3f, 2})}));
   return list;
 }
 
@@ -88,7 +92,8 @@ TEST_CASE("names are unique, and the same calls give the same bytes", "[io][onnx
   CHECK(make() == make());
 }
 
-TEST_CASE("forms that ONNX has no words for are written as float, with a note; damaged ones are refused", "[io][onnx]") {
+TEST_CASE("forms that ONNX has no words for are written as float, with a note; damaged ones are refused",
+          "[io][onnx]") {
   io::onnx_graph g("g");
   for (auto const& m : forms()) (void)io::add_weight(g, m.weight);
   REQUIRE(g.notes().size() == 2);
@@ -102,7 +107,8 @@ TEST_CASE("forms that ONNX has no words for are written as float, with a note; d
 
 TEST_CASE("the peers check the file and compute the weights that we decode", "[io][onnx][peer]") {
   auto const interpreter = io_test::python_with("numpy, onnx, onnxruntime, safetensors.numpy");
-  if (interpreter.empty()) SKIP("no python3 with the packages onnx, onnxruntime, safetensors and numpy (PLEAT_PYTHON names another one)");
+  if (interpreter.empty())
+    SKIP("no python3 with the packages onnx, onnxruntime, safetensors and numpy (PLEAT_PYTHON names another one)");
   scratch const dir;
   auto const list = forms();
   io::onnx_graph g("weights");
@@ -133,5 +139,6 @@ assert len(y) == len(expected) == 11
 for name, w in expected.items():
     assert (y[name + ".y"].T == w).all(), (name, abs(y[name + ".y"].T - w).max())  # products with the unit matrix are exact
 )py");
-  REQUIRE(std::system((interpreter + " " + (dir / "peer.py") + " " + (dir / "w.onnx") + " " + (dir / "w.safetensors")).c_str()) == 0);
+  REQUIRE(std::system((interpreter + " " + (dir / "peer.py") + " " + (dir / "w.onnx") + " " + (dir / "w.safetensors"))
+                          .c_str()) == 0);
 }

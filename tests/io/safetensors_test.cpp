@@ -146,7 +146,8 @@ TEST_CASE("what a file cannot hold is not written", "[io][safetensors]") {
   CHECK_THAT(words([&] { w.metadata("k", "\xff"); }), ContainsSubstring("no UTF-8"));
 }
 
-TEST_CASE("a file whose arrays come one by one, in any order, has the bytes of one that is written at once", "[io][safetensors]") {
+TEST_CASE("a file whose arrays come one by one, in any order, has the bytes of one that is written at once",
+          "[io][safetensors]") {
   scratch const dir;
   std::array<float, 6> const a{1, 2, 3, 4, 5, 6};
   std::array<double, 2> const b{7, 8};
@@ -170,7 +171,8 @@ TEST_CASE("a file whose arrays come one by one, in any order, has the bytes of o
     f.write("none", {});
     CHECK_THAT(words([&] { f.write("a", raw(a)); }), ContainsSubstring("was written already"));
     CHECK_THAT(words([&] { f.write("d", raw(a)); }), ContainsSubstring("'d' was not described"));
-    CHECK_THAT(words([&] { f.write("b", raw(c)); }), ContainsSubstring("'b' was described with 16 bytes, 3 were given"));
+    CHECK_THAT(words([&] { f.write("b", raw(c)); }),
+               ContainsSubstring("'b' was described with 16 bytes, 3 were given"));
     CHECK_THAT(words([&] { f.commit(); }), ContainsSubstring("1 arrays are not written, 'b' is one of them"));
     f.write("b", raw(b));
     f.commit();
@@ -242,7 +244,8 @@ TEST_CASE("each defect of a file has its own sentence with the place", "[io][saf
   // An extent of 0 does not forgive the others: whoever multiplies them in their order would overflow.
   for (auto const* shape : {"[4294967296,4294967296,0]", "[0,4294967296,4294967296]", "[4294967296,0,4294967296]"})
     CHECK_THAT(refusal(one("F32", shape, "[0,0]"), 0), ContainsSubstring("more bytes than 62 bits can count"));
-  CHECK(refusal(one("F32", "[1073741824,1073741824,0]", "[0,0]"), 0).empty());  // 2^60 elements: counted, and really empty
+  CHECK(refusal(one("F32", "[1073741824,1073741824,0]", "[0,0]"), 0)
+            .empty());  // 2^60 elements: counted, and really empty
   auto const named = refusal("{\"\\u001b[2J\\n\":{\"dtype\":\"U8\",\"shape\":[1]}}", 0);
   CHECK_THAT(named, ContainsSubstring("tensor '\\x1b[2J\\x0a' lacks its data_offsets"));
   CHECK_THAT(refusal(one("F32", "[3]", "[0,8]"), 8),

@@ -28,8 +28,7 @@ namespace io_test {
 using scratch = pleat_test::scratch_folder;
 
 /// The words of the pleat::error that f throws; "" if it throws none (other exceptions pass).
-template <class F>
-std::string words(F&& f) {
+template <class F> std::string words(F&& f) {
   try {
     f();
   } catch (pleat::error const& e) {
@@ -39,8 +38,7 @@ std::string words(F&& f) {
 }
 
 /// The same where a file is no good: then the words must also say what to do.
-template <class F>
-std::string advice(F&& f) {
+template <class F> std::string advice(F&& f) {
   try {
     f();
   } catch (pleat::error const& e) {
@@ -58,14 +56,14 @@ inline std::vector<std::byte> bytes_of(std::string_view text) {
 /// The first python that can import the packages ("numpy, safetensors.numpy"); "" if none. PLEAT_PYTHON names one.
 inline std::string python_with(std::string const& packages) {
   for (char const* candidate : std::initializer_list<char const*>{std::getenv("PLEAT_PYTHON"), "python3"})
-    if (candidate && std::system((std::string(candidate) + " -c 'import " + packages + "' >/dev/null 2>&1").c_str()) == 0)
+    if (candidate &&
+        std::system((std::string(candidate) + " -c 'import " + packages + "' >/dev/null 2>&1").c_str()) == 0)
       return candidate;
   return "";
 }
 
 /// Runs f in a child process; gives the wait status. The child ends without destructors, as one that is killed does.
-template <class F>
-int in_child(F&& f) {
+template <class F> int in_child(F&& f) {
   pid_t const child = ::fork();
   if (child < 0) std::abort();
   if (child == 0) ::_exit(f());
@@ -74,10 +72,10 @@ int in_child(F&& f) {
   return status;
 }
 
-/// Runs f in a child whose numbers have a decimal comma (a locale made for the occasion: most machines have none installed).
+/// Runs f in a child whose numbers have a decimal comma (a locale made for the occasion: most machines have none
+/// installed).
 /// \returns what f returns; -1 if there is no localedef, or no description of de_DE
-template <class F>
-int with_decimal_comma(F&& f) {
+template <class F> int with_decimal_comma(F&& f) {
   scratch const dir;
   if (std::system(("localedef -i de_DE -f UTF-8 " + (dir / "comma") + " >/dev/null 2>&1").c_str()) != 0) return -1;
   int const status = in_child([&] {

@@ -24,7 +24,8 @@ TEST_CASE("a vocabulary numbers the characters of a text in ascending order") {
   CHECK(v.token('\n') == 0);
   CHECK(v.token('z') == -1);
   CHECK(io::character_vocabulary(v.characters()) == v);
-  CHECK_THROWS_WITH((void)v.encode("hex"), ContainsSubstring("byte 120 at offset 2") && ContainsSubstring("12 characters"));
+  CHECK_THROWS_WITH((void)v.encode("hex"),
+                    ContainsSubstring("byte 120 at offset 2") && ContainsSubstring("12 characters"));
   std::vector<std::uint16_t> const bad = {1, 12};
   CHECK_THROWS_WITH((void)v.decode(bad), ContainsSubstring("token 12 at place 1"));
   CHECK(io::character_vocabulary().size() == 0);
@@ -68,7 +69,8 @@ TEST_CASE("a text is cut into what is trained on and what is judged by") {
   CHECK(s.train.vocabulary == s.vocabulary.size());
   CHECK(s.vocabulary.decode(s.train.tokens) + s.vocabulary.decode(s.validation.tokens) == text);
   CHECK_THROWS_WITH(io::read_text(dir / "none.txt", 8), ContainsSubstring("none.txt"));
-  CHECK_THROWS_WITH(io::read_text(dir / "a.txt", 50), ContainsSubstring("a.txt validation") && ContainsSubstring("needs 51"));
+  CHECK_THROWS_WITH(io::read_text(dir / "a.txt", 50),
+                    ContainsSubstring("a.txt validation") && ContainsSubstring("needs 51"));
   CHECK_THROWS_WITH(io::read_text(dir / "a.txt", 0), ContainsSubstring("context of 0"));
   CHECK_THROWS_WITH(io::read_text(dir / "a.txt", 8, 1.0), ContainsSubstring("share"));
   io::write_file(dir / "empty.txt", std::string_view{});
@@ -87,7 +89,8 @@ TEST_CASE("every number of ranks reads the same windows in the same global order
       auto const batch = order.batch(b);
       for (int r = 0; r < ranks; ++r) {
         auto const mine = pleat::block_range(batch.end - batch.begin, ranks, r);
-        std::span<index_t const> const pick(epoch.data() + batch.begin + mine.begin, static_cast<std::size_t>(mine.size()));
+        std::span<index_t const> const pick(epoch.data() + batch.begin + mine.begin,
+                                            static_cast<std::size_t>(mine.size()));
         std::vector<float> x(pick.size() * 6);
         d.gather(pick, x.data(), nullptr);
         all.insert(all.end(), x.begin(), x.end());

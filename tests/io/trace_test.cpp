@@ -24,7 +24,8 @@ TEST_CASE("a trace is JSON with events in microseconds and names of rows and pro
   auto const& e = j.at("traceEvents");
   REQUIRE(e.size() == 4);
   CHECK((e[0].at("name") == "process_name" && e[0].at("pid") == 3 && e[0].at("args").at("name") == "rank 3"));
-  CHECK((e[1].at("name") == "thread_name" && e[1].at("pid") == 3 && e[1].at("tid") == 1 && e[1].at("args").at("name") == "work"));
+  CHECK((e[1].at("name") == "thread_name" && e[1].at("pid") == 3 && e[1].at("tid") == 1 &&
+         e[1].at("args").at("name") == "work"));
   CHECK(e[2].at("name") == "forward \"1\"");
   CHECK(e[2].at("ph") == "X");
   CHECK(e[2].at("ts") == 1.5);
@@ -42,8 +43,10 @@ TEST_CASE("times are exact, whatever their size and sign") {
   };
   CHECK(text(1, 2'000'000) == "\"ts\":0.001,\"dur\":1999.999}");
   CHECK(text(-7, 3) == "\"ts\":-0.007,\"dur\":0.010}");
-  CHECK(text(std::numeric_limits<std::int64_t>::max(), std::numeric_limits<std::int64_t>::max()) == "\"ts\":9223372036854775.807,\"dur\":0.000}");
-  CHECK(text(std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::min()) == "\"ts\":-9223372036854775.808,\"dur\":0.000}");
+  CHECK(text(std::numeric_limits<std::int64_t>::max(), std::numeric_limits<std::int64_t>::max()) ==
+        "\"ts\":9223372036854775.807,\"dur\":0.000}");
+  CHECK(text(std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::min()) ==
+        "\"ts\":-9223372036854775.808,\"dur\":0.000}");
 }
 
 TEST_CASE("a trace is JSON where the locale writes a decimal comma, too", "[locale]") {

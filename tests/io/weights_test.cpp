@@ -32,7 +32,8 @@ namespace {
 std::vector<float> numbers(extents const& shape) {
   pleat::random::stream const draw(5, 1);
   std::vector<float> v(static_cast<std::size_t>(shape.size()));
-  for (std::size_t i = 0; i < v.size(); ++i) v[i] = draw.below(2 * i, 3) == 0 ? (static_cast<float>(draw.below(2 * i + 1, 2001)) - 1000.0f) / 512.0f : 0.0f;
+  for (std::size_t i = 0; i < v.size(); ++i)
+    v[i] = draw.below(2 * i, 3) == 0 ? (static_cast<float>(draw.below(2 * i + 1, 2001)) - 1000.0f) / 512.0f : 0.0f;
   return v;
 }
 
@@ -50,16 +51,19 @@ struct made {
     return w;
   }
 };
-/// Factors of a low rank: no element is further off than the norm of all, the root of the dropped σ² (of what is left when the sparse rows are taken
-/// out), beside the rounding of factors and sums: rank + 3 units of 2⁻²⁴ of numbers whose squares sum to no more than rank·‖W‖².
-double factor_bound(extents const& shape, std::vector<float> const& values, std::vector<codec::file_tensor> const& parts) {
+/// Factors of a low rank: no element is further off than the norm of all, the root of the dropped σ² (of what is left
+/// when the sparse rows are taken out), beside the rounding of factors and sums: rank + 3 units of 2⁻²⁴ of numbers
+/// whose squares sum to no more than rank·‖W‖².
+double factor_bound(extents const& shape, std::vector<float> const& values,
+                    std::vector<codec::file_tensor> const& parts) {
   index_t const rows = codec::rows_of(shape), columns = codec::columns_of(shape);
   std::vector<double> rest(values.begin(), values.end());
   if (auto const* row = cd::find_part(parts, ".row")) {
     auto const start = cd::values_of<std::uint32_t>(row->bytes);
     auto const column = cd::values_of<std::uint16_t>(cd::find_part(parts, ".column")->bytes);
     for (index_t r = 0; r < rows; ++r)
-      for (auto i = start[static_cast<std::size_t>(r)]; i < start[static_cast<std::size_t>(r) + 1]; ++i) rest[static_cast<std::size_t>(r * columns) + column[i]] = 0;
+      for (auto i = start[static_cast<std::size_t>(r)]; i < start[static_cast<std::size_t>(r) + 1]; ++i)
+        rest[static_cast<std::size_t>(r * columns) + column[i]] = 0;
   }
   auto const f = cd::jacobi_svd(rows, columns, rest);
   auto const rank = static_cast<std::size_t>(cd::find_part(parts, ".right")->shape[0]);
@@ -72,31 +76,76 @@ template <class Bits> made make(std::string name, extents const& shape) {
   typename Bits::options o{};
   m.parts = Bits::encode(shape, m.values, o);
   m.decoded = io::detail::decode_bits<Bits>(shape, m.parts);
-  if constexpr (requires { Bits::predict(shape, std::span<float const>(m.values), m.parts); }) m.bound = Bits::predict(shape, m.values, m.parts).max;
+  if constexpr (requires { Bits::predict(shape, std::span<float const>(m.values), m.parts); })
+    m.bound = Bits::predict(shape, m.values, m.parts).max;
   else m.bound = factor_bound(shape, m.values, m.parts);
   return m;
 }
 
 std::vector<made> all_forms() {
   std::vector<made> list;
-  auto const add = [&]<class Bits>() { list.push_back(make<Bits>("layer" + std::to_string(list.size()) + ".weight", std::is_same_v<Bits, cd::spatial_logic> ? extents{6, 4, 5, 3} : extents{6, 256})); };
+  auto const add = [&]<class Bits>() {
+    list.push_back(make<Bits>("layer" + std::to_string(list.size()) + ".weight",
+                              std::is_same_v<Bits, cd::spatial_logic> ? extents{6, 4, 5, 3} : extents{6, 256}));
+  };
   std::set<std::string_view> seen;
-  for (auto const* form : {"bf16", "f16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_K", "q6_K", "int4_g32", "int4_g64", "int4_g128", "int4_g256", "csr", "block_1x4", "bitmask", "codebook",
-                           "coded", "low_rank", "sparse_low_rank", "spatial_low_rank", cd::n_m_logic<1, 4>::name.data(), cd::n_m_logic<2, 4>::name.data(), cd::n_m_logic<4, 8>::name.data()}) {
+  for (auto const* form : {"bf16",
+                           "f16",
+                           "q8_0",
+                           "q4_0",
+                           "q4_1",
+                           "q5_0",
+                           "q5_1",
+                           "q4_K",
+                           "q6_K",
+                           "int4_g32",
+                           "int4_g64",
+                           "int4_g128",
+                           "int4_g256",
+                           "csr",
+                           "block_1x4",
+                           "bitmask",
+                           "codebook",
+                           "coded",
+                           "low_rank",
+                           "sparse_low_rank",
+                           "spatial_low_rank",
+                           cd::n_m_logic<1, 4>::name.data(),
+                           cd::n_m_logic<2, 4>::name.data(),
+                           cd::n_m_logic<4, 8>::name.data()}) {
     INFO(form);
     REQUIRE(io::detail::with_bit_logic(form, add));
     seen.insert(form);
   }
   CHECK(seen.size() == io::detail::every_bit_logic::size);
-  list.push_back(make<cd::block_logic<cd::q8_0_format>>("conv.weight", {4, 8, 2, 2}));  // rows are whole blocks, the last extent is not
+  list.push_back(make<cd::block_logic<cd::q8_0_format>>(
+      "conv.weight", {4, 8, 2, 2}));  // rows are whole blocks, the last extent is not
   auto const v = numbers({3, 5});
   auto const bits = cd::bits_of_nonzeros(std::span<float const>(v));
-  list.push_back({"masked.weight", "masked", {3, 5}, v, v, {cd::part_of(".mask", bits), cd::part_of(".values", cd::survivors(std::span<float const>(v), bits.data()))}});
+  list.push_back(
+      {"masked.weight",
+       "masked",
+       {3, 5},
+       v,
+       v,
+       {cd::part_of(".mask", bits), cd::part_of(".values", cd::survivors(std::span<float const>(v), bits.data()))}});
   std::vector<std::int8_t> codes{1, -127, 0, 127, 5, 6};
   std::vector<float> const scales{0.5f, 2.0f}, decoded{0.5f, -63.5f, 0, 254, 10, 12};
-  list.push_back({"int8.weight", "int8", {2, 3}, decoded, decoded, {cd::part_of(".codes", {2, 3}, codes), cd::part_of(".scale", scales)}});
+  list.push_back({"int8.weight",
+                  "int8",
+                  {2, 3},
+                  decoded,
+                  decoded,
+                  {cd::part_of(".codes", {2, 3}, codes), cd::part_of(".scale", scales)}});
   auto const six = cd::bits_of_nonzeros(std::span<std::int8_t const>(codes));
-  list.push_back({"int8s.weight", "int8", {2, 3}, decoded, decoded, {cd::part_of(".mask", six), cd::part_of(".nonzero", cd::survivors(std::span<std::int8_t const>(codes), six.data())), cd::part_of(".scale", scales)}});
+  list.push_back({"int8s.weight",
+                  "int8",
+                  {2, 3},
+                  decoded,
+                  decoded,
+                  {cd::part_of(".mask", six),
+                   cd::part_of(".nonzero", cd::survivors(std::span<std::int8_t const>(codes), six.data())),
+                   cd::part_of(".scale", scales)}});
   list.push_back({"norm.weight", "dense", {3}, {1, 2, 3}, {1, 2, 3}, {cd::part_of("", std::vector<float>{1, 2, 3})}});
   list.push_back({"steps", "dense", {}, {7}, {7}, {cd::part_of("", {}, std::vector<std::int64_t>{7})}});
   return list;
@@ -183,18 +232,27 @@ TEST_CASE("metadata that cannot be believed, each in a sentence", "[io][weights]
   };
   CHECK(said({}).empty());
   CHECK(said({{"pleat.format", "1"}}).empty());
-  CHECK_THAT(said({{"pleat.format", "2"}}), ContainsSubstring("by version 2 of pleat's rules, this pleat knows 1 at most") && ContainsSubstring("newer pleat"));
+  CHECK_THAT(said({{"pleat.format", "2"}}),
+             ContainsSubstring("by version 2 of pleat's rules, this pleat knows 1 at most") &&
+                 ContainsSubstring("newer pleat"));
   CHECK_THAT(said({{"pleat.format", "x"}}), ContainsSubstring("'pleat.format' is 'x', expected a version number"));
   CHECK_THAT(said({{"pleat.format", "99999999999999999999"}}), ContainsSubstring("expected a version number"));
-  CHECK_THAT(said({{"pleat.form.a.weight", "csr"}}), ContainsSubstring("'a.weight' is stored in the form 'csr'; of its shape the file says nothing"));
-  for (auto const* bad : {"", "[", "]", "[1", "[1,2]", "[1, ]", "[a]", "[-1]", "[1, 2, 3, 4, 5, 6, 7]", "[99999999999999999999]", "[4294967296, 4294967296]", "[1] "}) {
+  CHECK_THAT(said({{"pleat.form.a.weight", "csr"}}),
+             ContainsSubstring("'a.weight' is stored in the form 'csr'; of its shape the file says nothing"));
+  for (auto const* bad : {"", "[", "]", "[1", "[1,2]", "[1, ]", "[a]", "[-1]", "[1, 2, 3, 4, 5, 6, 7]",
+                          "[99999999999999999999]", "[4294967296, 4294967296]", "[1] "}) {
     INFO(bad);
-    CHECK_THAT(said({{"pleat.form.a.weight", "csr"}, {"pleat.shape.a.weight", bad}}), ContainsSubstring("the shape of 'a.weight' in the metadata is"));
+    CHECK_THAT(said({{"pleat.form.a.weight", "csr"}, {"pleat.shape.a.weight", bad}}),
+               ContainsSubstring("the shape of 'a.weight' in the metadata is"));
   }
-  CHECK_THAT(said({{"pleat.form.b.weight", "csr"}, {"pleat.shape.b.weight", "[1]"}}), ContainsSubstring("'b.weight' is stored in the form 'csr', but there is no such tensor"));
-  CHECK_THAT(said({{"pleat.form.a.weight", "csr"}, {"pleat.shape.a.weight", "[1, 2]"}}), ContainsSubstring("'a.weight': expected a tensor '.row' of shape [2]"));
-  CHECK_THAT(said({{"pleat.form.a.weight", "mine"}, {"pleat.shape.a.weight", "[1, 2]"}}), ContainsSubstring("in the form 'mine', which this tool cannot decode"));
-  CHECK_THAT(said({{"pleat.form.a.weight", "csr"}, {"pleat.shape.a.weight", "[1, 1000000000000]"}}), ContainsSubstring("claims the shape [1, 1000000000000] with 8 bytes stored"));
+  CHECK_THAT(said({{"pleat.form.b.weight", "csr"}, {"pleat.shape.b.weight", "[1]"}}),
+             ContainsSubstring("'b.weight' is stored in the form 'csr', but there is no such tensor"));
+  CHECK_THAT(said({{"pleat.form.a.weight", "csr"}, {"pleat.shape.a.weight", "[1, 2]"}}),
+             ContainsSubstring("'a.weight': expected a tensor '.row' of shape [2]"));
+  CHECK_THAT(said({{"pleat.form.a.weight", "mine"}, {"pleat.shape.a.weight", "[1, 2]"}}),
+             ContainsSubstring("in the form 'mine', which this tool cannot decode"));
+  CHECK_THAT(said({{"pleat.form.a.weight", "csr"}, {"pleat.shape.a.weight", "[1, 1000000000000]"}}),
+             ContainsSubstring("claims the shape [1, 1000000000000] with 8 bytes stored"));
   for (auto const* bad : {"", "1", "1 ", " 1", "1 x", "nan 1", "1 inf", "-1 2", "1 2 3"}) {
     INFO(bad);
     CHECK_THAT(said({{"pleat.error.a.weight.values", bad}}), ContainsSubstring("the error of 'a.weight.values'"));
@@ -222,7 +280,8 @@ TEST_CASE("the claims of int8 and masked are those that the forms themselves che
   CHECK_THAT(said(".mask", 1, std::uint8_t{0xff}), ContainsSubstring("bits past its last element"));
   auto with_input = *std::find_if(list.begin(), list.end(), [](auto const& m) { return m.name == "int8.weight"; });
   with_input.parts.push_back(cd::part_of(".input_scale", std::vector<float>{0}));
-  CHECK_THAT(words([&] { (void)io::decode(with_input.view()); }), ContainsSubstring("the scale of the activations is 0"));
+  CHECK_THAT(words([&] { (void)io::decode(with_input.view()); }),
+             ContainsSubstring("the scale of the activations is 0"));
 }
 
 TEST_CASE("damaged files of all forms: an error or numbers, never more", "[io][weights][hostile]") {
@@ -240,7 +299,8 @@ TEST_CASE("damaged files of all forms: an error or numbers, never more", "[io][w
     }
   };
   for (std::uint64_t n = 0; n < 150; ++n) {
-    // Damage to the header mostly ends in an error of the format; damage to the data and the forms' metadata reaches the forms.
+    // Damage to the header mostly ends in an error of the format; damage to the data and the forms' metadata reaches
+    // the forms.
     (void)words([&] { look(io::weight_file(io::safetensors_file(io_test::damaged(a, n)))); });
     (void)words([&] { look(io::weight_file(io::gguf_file(io_test::damaged(b, n)))); });
   }
@@ -261,7 +321,8 @@ TEST_CASE("damaged files of all forms: an error or numbers, never more", "[io][w
 
 TEST_CASE("the peers decode our block types and see the same numbers, and we decode theirs", "[io][weights][peer]") {
   auto const interpreter = io_test::python_with("numpy, gguf, safetensors.numpy");
-  if (interpreter.empty()) SKIP("no python3 with the packages gguf, safetensors and numpy (PLEAT_PYTHON names another one)");
+  if (interpreter.empty())
+    SKIP("no python3 with the packages gguf, safetensors and numpy (PLEAT_PYTHON names another one)");
   scratch const dir;
   auto const list = all_forms();
   io::gguf_writer g("test");
@@ -294,7 +355,9 @@ w.add_tensor("F64", x.astype(numpy.float64)); same["F64"] = x
 w.write_header_to_file(); w.write_kv_data_to_file(); w.write_tensors_to_file(); w.close()
 save_file(same, sys.argv[4])
 )py");
-  REQUIRE(std::system((interpreter + " " + (dir / "peer.py") + " " + (dir / "ours.gguf") + " " + (dir / "ours.safetensors") + " " + (dir / "theirs.gguf") + " " + (dir / "theirs.safetensors")).c_str()) == 0);
+  REQUIRE(std::system((interpreter + " " + (dir / "peer.py") + " " + (dir / "ours.gguf") + " " +
+                       (dir / "ours.safetensors") + " " + (dir / "theirs.gguf") + " " + (dir / "theirs.safetensors"))
+                          .c_str()) == 0);
   io::weight_file const theirs(dir / "theirs.gguf"), numbers(dir / "theirs.safetensors");
   REQUIRE(theirs.weights().size() == 8);
   for (auto const& w : theirs.weights()) {

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Sums over the tensor axis in an order that MPI does not choose: everybody's addends are there while they are added, and gone afterwards.
+// Sums over the tensor axis in an order that MPI does not choose: everybody's addends are there while they are added,
+// and gone afterwards.
 #include <pleat/nn/align.hpp>
 
 #include <pleat/comm/mpi.hpp>
@@ -32,13 +33,15 @@ TEST_CASE("a sum over the tensor axis takes no more memory than what it gives, w
       auto const addend = [&] {
         auto x = tensor::allocate(c, {rows, 8});
         std::vector<float> host(static_cast<std::size_t>(x.size()));
-        for (std::size_t i = 0; i < host.size(); ++i) host[i] = static_cast<float>(static_cast<index_t>(i) % 16 + ranks.rank());
+        for (std::size_t i = 0; i < host.size(); ++i)
+          host[i] = static_cast<float>(static_cast<index_t>(i) % 16 + ranks.rank());
         pl::copy_from_host(c, host.data(), x);
         return x;
       };
       auto const sums = [&](index_t first, index_t n) {
         std::vector<float> all;
-        for (index_t i = first; i < first + n; ++i) all.push_back(static_cast<float>(parts * (i % 16) + parts * (parts - 1) / 2));
+        for (index_t i = first; i < first + n; ++i)
+          all.push_back(static_cast<float>(parts * (i % 16) + parts * (parts - 1) / 2));
         return all;
       };
       auto const host = [&](tensor const& y) {

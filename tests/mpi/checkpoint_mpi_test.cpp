@@ -48,7 +48,9 @@ TEST_CASE("MPI ranks write the files of one rank, and read them under any layout
   for (int stage = 0; stage <= 3; ++stage) layouts.push_back({1, n, 1, stage});
   layouts.push_back({n, 1, 1, 0});
   layouts.push_back({1, 1, n, 0});
-  if (n == 4) layouts.push_back({2, 2, 1, 3}), layouts.push_back({2, 1, 2, 0}), layouts.push_back({1, 2, 2, 1}), layouts.push_back({1, 4, 1, 3, 2});
+  if (n == 4)
+    layouts.push_back({2, 2, 1, 3}), layouts.push_back({2, 1, 2, 0}), layouts.push_back({1, 2, 2, 1}),
+        layouts.push_back({1, 4, 1, 3, 2});
   for (auto const& l : layouts)
     for (bool const asynchronous : {false, true}) {
       INFO(l.words() << (asynchronous ? ", in the background" : ""));

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Law 11 for the MPI transport: in the steady state pleat allocates nothing around MPI's calls (what MPI does inside is its own affair
-// and does not go through operator new).
+// Law 11 for the MPI transport: in the steady state pleat allocates nothing around MPI's calls (what MPI does inside is
+// its own affair and does not go through operator new).
 #include <support/collective.hpp>
 #include <support/count_allocations.hpp>
 
@@ -21,7 +21,8 @@ TEST_CASE("mpi: the steady state allocates nothing, blocking and with requests")
   long const blocking = pleat_test::allocations_in([&] { round.blocking(); });
   long const requests = pleat_test::allocations_in([&] { round.requests(); });
   std::span<float> const none;
-  long const empty = pleat_test::allocations_in([&] { c.ireduce_scatter(none, none).wait(); });  // the first of its kind: every operation has the byte
+  // the first of its kind: every operation has the byte
+  long const empty = pleat_test::allocations_in([&] { c.ireduce_scatter(none, none).wait(); });
   INFO("blocking " << blocking << ", requests " << requests << ", an empty reduce-scatter in place " << empty);
   COLLECTIVE_CHECK((blocking == 0 && requests == 0 && empty == 0));
 }
@@ -32,7 +33,13 @@ TEST_CASE("mpi: a whole step in the steady state takes no block, no View and not
     for (bool deterministic : {false, true})
       for (index_t tensor : {1, 2}) {
         if (ranks % tensor != 0) continue;
-        auto const said = pleat_test::taken_by_steps(comm::mpi::duplicate(MPI_COMM_WORLD), {.data_ranks = ranks / tensor, .tensor_ranks = tensor, .state_stage = stage, .deterministic = deterministic, .bucket_bytes = 300}, true, ranks > 1 ? 10 : 1);
+        auto const said = pleat_test::taken_by_steps(comm::mpi::duplicate(MPI_COMM_WORLD),
+                                                     {.data_ranks = ranks / tensor,
+                                                      .tensor_ranks = tensor,
+                                                      .state_stage = stage,
+                                                      .deterministic = deterministic,
+                                                      .bucket_bytes = 300},
+                                                     true, ranks > 1 ? 10 : 1);
         INFO("stage " << stage << ", deterministic " << deterministic << ", " << tensor << " tensor ranks: " << said);
         COLLECTIVE_CHECK(said.empty());
       }

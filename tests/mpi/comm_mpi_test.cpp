@@ -26,8 +26,7 @@ void report(pleat_test::findings const& f) {
   COLLECTIVE_CHECK(f.list.empty());
 }
 
-template <class F>
-std::string what_of(F const& f) {
+template <class F> std::string what_of(F const& f) {
   try {
     f();
   } catch (error const& e) {
@@ -69,10 +68,12 @@ TEST_CASE("mpi: more than 2^31 elements really travel") {
   std::ifstream memory("/proc/meminfo");
   for (std::string word; memory >> word;)
     if (word == "MemAvailable:") memory >> kibibytes;
-  if (c.all_reduce_value(kibibytes, comm::reduction::min) < 8 << 20) SKIP("two ranks of 2 GiB each and what MPI needs beside them: less than 8 GiB of memory are available");
+  if (c.all_reduce_value(kibibytes, comm::reduction::min) < 8 << 20)
+    SKIP("two ranks of 2 GiB each and what MPI needs beside them: less than 8 GiB of memory are available");
   std::vector<std::uint8_t> x(static_cast<std::size_t>(all));
   auto const tag = [](std::int64_t i, int round) { return static_cast<std::uint8_t>((i >> 20) * 37 + i * 11 + round); };
-  std::vector<std::int64_t> const places{0, 1, half - 1, half, (std::int64_t{1} << 31) - 1, std::int64_t{1} << 31, (std::int64_t{1} << 31) + 1, all - 1};
+  std::vector<std::int64_t> const places{
+      0, 1, half - 1, half, (std::int64_t{1} << 31) - 1, std::int64_t{1} << 31, (std::int64_t{1} << 31) + 1, all - 1};
   auto const put = [&](std::int64_t begin, std::int64_t end, int round) {
     for (auto const i : places)
       if (i >= begin && i < end) x[static_cast<std::size_t>(i)] = tag(i, round);
@@ -127,9 +128,11 @@ TEST_CASE("mpi: sums over lanes have the bits of the tree") {
   COLLECTIVE_CHECK(two.empty());
 }
 
-TEST_CASE("mpi: a reduce-scatter over lanes has the bits of the tree, where some ranges are short and others are long") {
+TEST_CASE(
+    "mpi: a reduce-scatter over lanes has the bits of the tree, where some ranges are short and others are long") {
   comm::communicator c = comm::mpi::duplicate(MPI_COMM_WORLD);
-  for (index_t const n : {1000, 16385, 20480, 40011})  // with two shards: 8193 | 8192 elements, 10240 each; 8192 are short
+  // with two shards: 8193 | 8192 elements, 10240 each; 8192 are short
+  for (index_t const n : {1000, 16385, 20480, 40011})
     for (int shards = 1; shards <= c.size(); ++shards) {
       if (c.size() % shards != 0) continue;
       for (int again = 0; again < 20; ++again) {
@@ -175,7 +178,8 @@ TEST_CASE("mpi: ranks that ask for different things all throw the same sentence"
 TEST_CASE("mpi: a message of another size is an error, shorter or longer") {
   MPI_Errhandler before = MPI_ERRHANDLER_NULL;
   MPI_Comm_get_errhandler(MPI_COMM_WORLD, &before);
-  if constexpr (comm::detail::mpi_requests_fail_on_world) MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);  // as mpi_guard does
+  // as mpi_guard does
+  if constexpr (comm::detail::mpi_requests_fail_on_world) MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   comm::communicator c = comm::mpi::duplicate(MPI_COMM_WORLD);
   int const right = (c.rank() + 1) % c.size(), left = (c.rank() + c.size() - 1) % c.size();
   std::vector<int> sent(4, 1), more(5), fewer(3);
@@ -191,7 +195,9 @@ TEST_CASE("mpi: a message of another size is an error, shorter or longer") {
   COLLECTIVE_CHECK(contains(longer, "4 elements came, 5 were expected"));
   auto const shorter = receive(fewer, 2);
   INFO(shorter);
-  COLLECTIVE_CHECK((contains(shorter, "MPI says: MPI_ERR_TRUNCATE") || contains(shorter, "MPI says: Message truncated")));  // Open MPI, MPICH
+  // Open MPI, MPICH
+  COLLECTIVE_CHECK(
+      (contains(shorter, "MPI says: MPI_ERR_TRUNCATE") || contains(shorter, "MPI says: Message truncated")));
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, before);
   MPI_Errhandler_free(&before);
 }

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Every mesh of data × tensor × pipeline ranks over MPI processes: the gradients of one process, layer by layer; where no weight is cut, every
-// bit if asked for. Each process compares with a run of its own, alone.
+// Every mesh of data × tensor × pipeline ranks over MPI processes: the gradients of one process, layer by layer; where
+// no weight is cut, every bit if asked for. Each process compares with a run of its own, alone.
 #include <support/collective.hpp>
 
 #include <exception>
@@ -16,22 +16,25 @@ using layout = pleat::plan::plan;
 
 namespace {
 
-/// A step over all processes, or what was thrown here: what one process throws after the last message the others do not hear.
+/// A step over all processes, or what was thrown here: what one process throws after the last message the others do not
+/// hear.
 struct step {
   outcome made;
   std::string thrown;
   explicit step(layout const& p, bool sequence = false) {
     try {
       auto world = pl::comm::mpi::duplicate(MPI_COMM_WORLD);
-      made = p.tensor_ranks > 1 ? train(par::megatron(gpt(), {.sequence = sequence}), p, std::move(world), one_large_step) : train(gpt(), p, std::move(world), one_large_step);
+      made = p.tensor_ranks > 1
+                 ? train(par::megatron(gpt(), {.sequence = sequence}), p, std::move(world), one_large_step)
+                 : train(gpt(), p, std::move(world), one_large_step);
     } catch (std::exception const& e) {
       thrown = e.what();
     }
   }
 };
 
-/// Every way to write the number of processes as data × tensor × pipeline, without a state stage and with all of it sharded; and groups of two
-/// data ranks where there are two groups.
+/// Every way to write the number of processes as data × tensor × pipeline, without a state stage and with all of it
+/// sharded; and groups of two data ranks where there are two groups.
 std::vector<layout> layouts() {
   std::vector<layout> all;
   pl::index_t const ranks = pleat_test::world_size();
@@ -39,7 +42,11 @@ std::vector<layout> layouts() {
     for (pl::index_t tensor = 1; data * tensor <= ranks; ++tensor) {
       if (ranks % (data * tensor) != 0) continue;
       pl::index_t const pipeline = ranks / (data * tensor);
-      layout p{.global_batch = 8, .data_ranks = data, .tensor_ranks = tensor, .pipeline_ranks = pipeline, .micro_batches = pipeline > 1 ? 4 : 1};
+      layout p{.global_batch = 8,
+               .data_ranks = data,
+               .tensor_ranks = tensor,
+               .pipeline_ranks = pipeline,
+               .micro_batches = pipeline > 1 ? 4 : 1};
       all.push_back(p);
       if (data == 1) continue;
       p.state_stage = 3;
@@ -81,7 +88,13 @@ TEST_CASE("mpi: every schedule over stages that share their weights out has the 
   auto const serial = train_on(gpt(), {.global_batch = 8}, one_large_step);
   for (auto const schedule : pl::plan::schedule_names) {
     INFO(schedule);
-    layout const p{.global_batch = 8, .data_ranks = ranks == 8 ? 2 : 1, .tensor_ranks = ranks > 2 ? 2 : 1, .pipeline_ranks = 2, .schedule = std::string(schedule), .micro_batches = 4, .state_stage = ranks == 8 ? 2 : 0};
+    layout const p{.global_batch = 8,
+                   .data_ranks = ranks == 8 ? 2 : 1,
+                   .tensor_ranks = ranks > 2 ? 2 : 1,
+                   .pipeline_ranks = 2,
+                   .schedule = std::string(schedule),
+                   .micro_batches = 4,
+                   .state_stage = ranks == 8 ? 2 : 0};
     step const s(p);
     INFO(s.thrown);
     COLLECTIVE_REQUIRE(s.thrown.empty());

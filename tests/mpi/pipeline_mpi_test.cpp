@@ -37,7 +37,8 @@ TEST_CASE("large messages pass both ways, more of them than MPI sends eagerly") 
   if (world.size() == 1) return;
   namespace nn = pl::nn;
   // 512 rows of 600 floats in a micro-batch: 1.2 MB, beyond any eager limit.
-  auto const net = nn::sequential(nn::linear("a", 12, 600), nn::relu(), nn::linear("b", 600, 600), nn::relu(), nn::linear("c", 600, 600), nn::linear("d", 600, 5));
+  auto const net = nn::sequential(nn::linear("a", 12, 600), nn::relu(), nn::linear("b", 600, 600), nn::relu(),
+                                  nn::linear("c", 600, 600), nn::linear("d", 600, 5));
   options o;
   o.plan.deterministic = true;
   o.steps = 1;
@@ -62,7 +63,8 @@ TEST_CASE("a mesh in any order over MPI ranks gives the bits of one rank") {
   o.clip = true;
   outcome reference;
   train(network(), pl::comm::communicator(pl::comm::self{}), o, reference);
-  for (auto const order : {"pipeline.data.tensor", "data.pipeline.tensor", "data.tensor.pipeline", "tensor.data.pipeline"})
+  for (auto const order :
+       {"pipeline.data.tensor", "data.pipeline.tensor", "data.tensor.pipeline", "tensor.data.pipeline"})
     for (int const stage : {0, 3}) {
       auto q = o;
       q.plan = layout("1f1b", world.size() / data, data, 4);
@@ -79,7 +81,8 @@ TEST_CASE("a mesh in any order over MPI ranks gives the bits of one rank") {
       } else {  // no rank has whole values to compare: losses and norms follow from all of them
         pl::world w(world.duplicate(), 1);
         auto m = pl::parallel::build(network(), q.plan, w, {.seed = 3});
-        pl::nn::optimizer_state<float, space> optimizer(m.context(), m.arena(), pl::nn::sgd{.learning_rate = 0.1, .momentum = 0.9});
+        pl::nn::optimizer_state<float, space> optimizer(m.context(), m.arena(),
+                                                        pl::nn::sgd{.learning_rate = 0.1, .momentum = 0.9});
         samples<decltype(network())> source{&m};
         for (int s = 0; s < q.steps; ++s) {
           source.step = s;

@@ -20,9 +20,10 @@ namespace {
 
 std::vector<std::byte> small_file(pleat::world& w) {
   auto const train = data(40);
-  return pleat::run::file_image(build(w) | (shrink::prune_by<shrink::taylor>{.sparsity = 0.3, .criterion = {.data = &train, .subset_size = 24}}
-                                            | shrink::sparse_gpt{.sparsity = 0.5, .samples = shrink::calibration(train, 27), .block_size = 7}
-                                            | shrink::prune_by<shrink::wanda>{.sparsity = 0.7, .criterion = {shrink::calibration(train, 11)}}));
+  return pleat::run::file_image(
+      build(w) | (shrink::prune_by<shrink::taylor>{.sparsity = 0.3, .criterion = {.data = &train, .subset_size = 24}} |
+                  shrink::sparse_gpt{.sparsity = 0.5, .samples = shrink::calibration(train, 27), .block_size = 7} |
+                  shrink::prune_by<shrink::wanda>{.sparsity = 0.7, .criterion = {shrink::calibration(train, 11)}}));
 }
 
 /// fc1 by rows, fc2 by columns: this rank's parts with what magnitude pruning left, ties included.
@@ -41,7 +42,9 @@ auto pruned(pleat::world& w) {
   pleat::plan::plan p;
   p.global_batch = 16;
   p.tensor_ranks = w.size();
-  auto m = pleat::parallel::build(pleat::parallel::tensor_parallel(network(), {pleat::parallel::column("fc1.*"), pleat::parallel::row("fc2.*")}), p, w, {.seed = 3});
+  auto m = pleat::parallel::build(
+      pleat::parallel::tensor_parallel(network(), {pleat::parallel::column("fc1.*"), pleat::parallel::row("fc2.*")}), p,
+      w, {.seed = 3});
   quarters(m);
   return std::move(m) | shrink::prune{.sparsity = 0.6};
 }
@@ -65,9 +68,11 @@ TEST_CASE("mpi: the same elements go where weights are cut") {
     auto const& v = values[at++].values;
     std::vector<float> part(static_cast<std::size_t>(x.size()));
     using Space = typename std::remove_cvref_t<decltype(here)>::execution_space;
-    if (x.size() > 0) pleat::copy_to_host(here.context(), pleat::tensor<float, Space>::wrap(x.data(), x.shape), part.data());
+    if (x.size() > 0)
+      pleat::copy_to_host(here.context(), pleat::tensor<float, Space>::wrap(x.data(), x.shape), part.data());
     std::size_t next = 0;
-    pleat::codec::detail::for_each_of_part(x.whole(), x.box(), [&](index_t i) { same = same && part[next++] == v[static_cast<std::size_t>(i)]; });
+    pleat::codec::detail::for_each_of_part(
+        x.whole(), x.box(), [&](index_t i) { same = same && part[next++] == v[static_cast<std::size_t>(i)]; });
   });
   COLLECTIVE_CHECK(same);
 }

@@ -26,10 +26,16 @@ std::vector<std::vector<std::byte>> images(pleat::comm::communicator ranks) {
   auto const train = compress_test::data(60);
   auto const model = compress_test::build(w);
   std::vector<std::vector<std::byte>> all;
-  for (shrink::observer const& o : {shrink::observer(shrink::percentile{99}), shrink::observer(shrink::mean_square{}), shrink::observer(shrink::kl_divergence{})})
-    all.push_back(pleat::run::file_image(model | shrink::quantize<int8>{.observer = o, .activations = shrink::static_activations{.data = shrink::calibration(train, 50), .observer = o, .batch = 7}}));
+  for (shrink::observer const& o : {shrink::observer(shrink::percentile{99}), shrink::observer(shrink::mean_square{}),
+                                    shrink::observer(shrink::kl_divergence{})})
+    all.push_back(pleat::run::file_image(
+        model | shrink::quantize<int8>{.observer = o,
+                                       .activations = shrink::static_activations{
+                                           .data = shrink::calibration(train, 50), .observer = o, .batch = 7}}));
   all.push_back(pleat::run::file_image(model | shrink::gptq<int8>{.data = shrink::calibration(train, 50)}));
-  all.push_back(pleat::run::file_image(model | (shrink::quantize_aware<int8>{.train = shrink::fine_tune(train, compress_test::quiet(1))} | shrink::quantize<int8>{})));
+  all.push_back(pleat::run::file_image(
+      model | (shrink::quantize_aware<int8>{.train = shrink::fine_tune(train, compress_test::quiet(1))} |
+               shrink::quantize<int8>{})));
   return all;
 }
 

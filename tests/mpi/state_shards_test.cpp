@@ -74,23 +74,34 @@ TEST_CASE("mpi: fast training and hybrid groups stay within the rounding of the 
       q.plan.micro_batches = stage == 2 ? 3 : 1;
       auto const r = train(network(), pleat::comm::mpi::duplicate(MPI_COMM_WORLD), q);
       double worst = 0;
-      for (std::size_t i = 0; i < r.values.size(); ++i) worst = std::max(worst, std::abs(static_cast<double>(r.values[i]) - static_cast<double>(reference.values[i])));
+      for (std::size_t i = 0; i < r.values.size(); ++i)
+        worst = std::max(worst, std::abs(static_cast<double>(r.values[i]) - static_cast<double>(reference.values[i])));
       double const bound = 37 * 0x1p-24 * 4 * 3 * 0.1 * 10 * 4;  // tests/parallel/state_shards_test.cpp
       INFO("stage " << stage << ", groups of " << group << ": " << worst);
       COLLECTIVE_CHECK(worst < bound);
     }
 }
 
-TEST_CASE("mpi: gradients that are ready in another order on every process are summed alike, and nobody waits in a circle") {
+TEST_CASE(
+    "mpi: gradients that are ready in another order on every process are summed alike, and nobody waits in a circle") {
   for (int const stage : {0, 1, 2, 3})
     for (bool const deterministic : {false, true}) {
-      pleat::plan::plan const p{.global_batch = 24, .data_ranks = world_size(), .state_stage = stage, .deterministic = deterministic, .bucket_bytes = 20000};
+      pleat::plan::plan const p{.global_batch = 24,
+                                .data_ranks = world_size(),
+                                .state_stage = stage,
+                                .deterministic = deterministic,
+                                .bucket_bytes = 20000};
       int const wrong = wrong_sums_of_shuffled(deep_network(), p, pleat::comm::mpi::duplicate(MPI_COMM_WORLD), 4);
       INFO("stage " << stage << ", deterministic " << deterministic << ": " << wrong << " wrong");
       COLLECTIVE_CHECK(wrong == 0);
     }
   if (world_size() % 2 != 0) return;
-  pleat::plan::plan const p{.global_batch = 24, .data_ranks = world_size() / 2, .pipeline_ranks = 2, .micro_batches = 2, .state_stage = world_size() > 2 ? 3 : 0, .bucket_bytes = 20000};
+  pleat::plan::plan const p{.global_batch = 24,
+                            .data_ranks = world_size() / 2,
+                            .pipeline_ranks = 2,
+                            .micro_batches = 2,
+                            .state_stage = world_size() > 2 ? 3 : 0,
+                            .bucket_bytes = 20000};
   int const wrong = wrong_sums_of_shuffled(deep_network(), p, pleat::comm::mpi::duplicate(MPI_COMM_WORLD), 4);
   COLLECTIVE_CHECK(wrong == 0);
 }

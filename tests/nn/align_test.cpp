@@ -67,7 +67,8 @@ TEST_CASE("an activation gets from every layout to every other, with the collect
         pl::mesh const m{{"tensor", ranks}};
         for (auto const& from : layouts(shape))
           for (auto const& to : layouts(shape)) {
-            std::string const what = shape.to_string() + " on " + std::to_string(ranks) + " ranks from " + from.to_string() + " to " + to.to_string();
+            std::string const what = shape.to_string() + " on " + std::to_string(ranks) + " ranks from " +
+                                     from.to_string() + " to " + to.to_string();
             auto const mine = box_of(from, shape, ranks, c.rank());
             auto x = from_host(where, numbers_of(mine, shape), mine.shape()).with_layout(from);
             auto const y = nn::redistribute(p, x, to);
@@ -77,7 +78,8 @@ TEST_CASE("an activation gets from every layout to every other, with the collect
             if (ranks == 1 || !from.cut() || from.same(to, ranks)) continue;
             pl::redistribution const plan(pl::layout(m, shape, pl::placement(from.where)), pl::placement(to.where), 4);
             demand(plan.steps().size() == 1, what + ": the algebra takes one step");
-            demand(plan.steps()[0].kind() == (to.cut() ? pl::movement::all_to_all : pl::movement::all_gather), what + ": the algebra's collective");
+            demand(plan.steps()[0].kind() == (to.cut() ? pl::movement::all_to_all : pl::movement::all_gather),
+                   what + ": the algebra's collective");
           }
       });
 }
@@ -101,8 +103,10 @@ TEST_CASE("sums over ranks, whole or in parts, in ascending order where bits mat
             for (std::size_t i = 0; i < sum.size(); ++i) sum[i] = r == 0 ? theirs[i] : sum[i] + theirs[i];
           }
           std::vector<float> wanted;
-          for (float const at : numbers_of(box_of(to, shape, ranks, c.rank()), shape)) wanted.push_back(sum[static_cast<std::size_t>(at)]);
-          demand(same_bits(to_host(where, y), wanted), "sum to " + to.to_string() + " on " + std::to_string(ranks) + " ranks");
+          for (float const at : numbers_of(box_of(to, shape, ranks, c.rank()), shape))
+            wanted.push_back(sum[static_cast<std::size_t>(at)]);
+          demand(same_bits(to_host(where, y), wanted),
+                 "sum to " + to.to_string() + " on " + std::to_string(ranks) + " ranks");
         }
       });
 }

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Law 11: after the first step, a training step and an answer allocate nothing: neither from the memory space (Views are, too) nor
-// from the heap.
+// Law 11: after the first step, a training step and an answer allocate nothing: neither from the memory space (Views
+// are, too) nor from the heap.
 #include <catch2/catch_test_macros.hpp>
 
 #include "../../examples/07_language_model/network.hpp"
@@ -16,7 +16,9 @@ using namespace pleat::test;
 namespace {
 
 /// Two steps of training and an answer with `net`, then four whose allocations are counted.
-template <class Net> void allocates_nothing(Net const& net, std::vector<float> const& input, extents const& in, std::vector<std::int32_t> const& labels, extents const& label_shape) {
+template <class Net>
+void allocates_nothing(Net const& net, std::vector<float> const& input, extents const& in,
+                       std::vector<std::int32_t> const& labels, extents const& label_shape) {
   context<space> c{make_instance<space>(2)};
   trained t(c, net);
   nn::optimizer_state<float, space> optimizer(c, t.memory, nn::adamw{});
@@ -60,10 +62,13 @@ TEST_CASE("the counters count: a number, a block on a border of its own, a View"
   struct alignas(128) wide {
     char bytes[128];
   };
-  CHECK(pleat_test::allocations_in([] { ::operator delete(::operator new(1)); }) == 1);  // an explicit call is never left out
+  // an explicit call is never left out
+  CHECK(pleat_test::allocations_in([] { ::operator delete(::operator new(1)); }) == 1);
   CHECK(pleat_test::allocations_in([] {
-          ::operator delete(::operator new(sizeof(wide), std::align_val_t{alignof(wide)}), std::align_val_t{alignof(wide)});
-          ::operator delete[](::operator new[](sizeof(wide), std::align_val_t{alignof(wide)}, std::nothrow), std::align_val_t{alignof(wide)});
+          ::operator delete(::operator new(sizeof(wide), std::align_val_t{alignof(wide)}),
+                            std::align_val_t{alignof(wide)});
+          ::operator delete[](::operator new[](sizeof(wide), std::align_val_t{alignof(wide)}, std::nothrow),
+                              std::align_val_t{alignof(wide)});
         }) == 2);
   pleat_test::view_counter const views;
   Kokkos::View<float*, space> const v("v", 3);
@@ -84,8 +89,10 @@ TEST_CASE("a steady state of a GPT allocates nothing") {
   }
   // the output layer is not tied: with several lanes in one slot a weight has one use
   using F = dense_forms<float>;
-  gpt::sizes const s{.vocabulary = 11, .context = context_length, .layers = 2, .width = 16, .heads = 4, .key_value_heads = 2};
-  allocates_nothing(nn::sequential(nn::embedding("tokens", 11, 16, {.positions = context_length}), nn::repeat("block", 2, gpt::block(s)), nn::layer_norm("norm", 16),
+  gpt::sizes const s{
+      .vocabulary = 11, .context = context_length, .layers = 2, .width = 16, .heads = 4, .key_value_heads = 2};
+  allocates_nothing(nn::sequential(nn::embedding("tokens", 11, 16, {.positions = context_length}),
+                                   nn::repeat("block", 2, gpt::block(s)), nn::layer_norm("norm", 16),
                                    nn::linear<F>("output", 16, 11)),
                     tokens, {8, context_length}, next, {8, context_length});
 }

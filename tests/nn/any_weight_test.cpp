@@ -23,10 +23,14 @@ struct unsaved {
   static constexpr bool trainable = false;
   template <class Space> struct storage {};
   template <class Space> static void encode(context<Space>&, extents const&, float const*, storage<Space>&) {}
-  template <class Space> static void decode(context<Space>& c, extents const& shape, storage<Space> const&, float* out) { compute::fill(c.space(), shape.size(), 1.0f, out); }
+  template <class Space>
+  static void decode(context<Space>& c, extents const& shape, storage<Space> const&, float* out) {
+    compute::fill(c.space(), shape.size(), 1.0f, out);
+  }
   template <class Space> static index_t bytes(extents const&, storage<Space> const&) { return 0; }
 };
-using all = codec::forms<codec::dense<float>, codec::masked<float>, codec::int8<float>, codec::low_rank<float>, unsaved>;
+using all =
+    codec::forms<codec::dense<float>, codec::masked<float>, codec::int8<float>, codec::low_rank<float>, unsaved>;
 using any = nn::any_weight<float, space>;
 
 }  // namespace
@@ -88,8 +92,10 @@ TEST_CASE("a form that no file takes says what it lacks") {
   nn::weight<all, space> own("w", {4, 6}, nn::initializer::constant(0));
   any& w = own;
   w.use_form_at(4);
-  CHECK_THROWS_WITH(w.to_file(c), ContainsSubstring("no file takes a weight in the form 'unsaved'") && ContainsSubstring("to_file"));
-  CHECK_THROWS_WITH(w.from_file(c, {}), ContainsSubstring("no file takes a weight in the form 'unsaved'") && ContainsSubstring("from_file"));
+  CHECK_THROWS_WITH(w.to_file(c),
+                    ContainsSubstring("no file takes a weight in the form 'unsaved'") && ContainsSubstring("to_file"));
+  CHECK_THROWS_WITH(w.from_file(c, {}), ContainsSubstring("no file takes a weight in the form 'unsaved'") &&
+                                            ContainsSubstring("from_file"));
   CHECK(!w.joins());
   CHECK_THROWS_WITH(w.join({}), ContainsSubstring("'join'"));
 }

@@ -19,13 +19,15 @@ using Catch::Matchers::ContainsSubstring;
 
 namespace {
 /// Mean and biased variance per channel of samples [begin, end), in plain double.
-std::pair<std::vector<double>, std::vector<double>> moments(std::vector<double> const& x, index_t channels, index_t pixels, index_t begin, index_t end) {
+std::pair<std::vector<double>, std::vector<double>> moments(std::vector<double> const& x, index_t channels,
+                                                            index_t pixels, index_t begin, index_t end) {
   std::vector<double> mean(static_cast<std::size_t>(channels)), variance(mean);
   double const n = static_cast<double>((end - begin) * pixels);
   auto const each = [&](auto&& f) {
     for (index_t s = begin; s < end; ++s)
       for (index_t c = 0; c < channels; ++c)
-        for (index_t p = 0; p < pixels; ++p) f(static_cast<std::size_t>(c), x[static_cast<std::size_t>((s * channels + c) * pixels + p)]);
+        for (index_t p = 0; p < pixels; ++p)
+          f(static_cast<std::size_t>(c), x[static_cast<std::size_t>((s * channels + c) * pixels + p)]);
   };
   each([&](std::size_t c, double v) { mean[c] += v / n; });
   each([&](std::size_t c, double v) { variance[c] += (v - mean[c]) * (v - mean[c]) / n; });
@@ -35,7 +37,8 @@ std::pair<std::vector<double>, std::vector<double>> moments(std::vector<double> 
 
 TEST_CASE("batch norm's gradients are its derivatives, over images and over rows") {
   nn::demand_correct_gradients(nn::batch_norm<double>("bn", 3), {4, 3, 3, 2}, {.elements = 0, .tolerance = 1e-8});
-  nn::demand_correct_gradients(nn::batch_norm<double>("bn", 4, {.statistics = nn::statistics::rank}), {9, 4}, {.elements = 0, .tolerance = 1e-8});
+  nn::demand_correct_gradients(nn::batch_norm<double>("bn", 4, {.statistics = nn::statistics::rank}), {9, 4},
+                               {.elements = 0, .tolerance = 1e-8});
 }
 
 TEST_CASE("every lane is normalised by its own statistics") {
@@ -85,7 +88,8 @@ TEST_CASE("running statistics take in the batch's mean and unbiased variance, we
     CHECK(std::abs(rv[i] - (0.75 + 0.25 * variance[i])) < 1e-14);
   }
   // inference takes them
-  auto const y = to_host(c, nn::call(t.pass({}, m, false), t.net, x).y), in = to_host(c, x), w = t.value("bn.weight"), b = t.value("bn.bias");
+  auto const y = to_host(c, nn::call(t.pass({}, m, false), t.net, x).y), in = to_host(c, x), w = t.value("bn.weight"),
+             b = t.value("bn.bias");
   for (std::size_t e = 0; e < y.size(); ++e) {
     std::size_t const ch = e / 4 % 3;
     CHECK(std::abs(y[e] - ((in[e] - rm[ch]) / std::sqrt(rv[ch] + 1e-5) * w[ch] + b[ch])) < 1e-13);
@@ -145,7 +149,8 @@ shared_run run_global(int ranks) {
   }
   for (std::size_t s = 1; s < each.size(); s *= 2)
     for (std::size_t l = 0; l + s < each.size(); l += 2 * s)
-      for (std::size_t i = 0; i < each[l].gradients.size(); ++i) each[l].gradients[i] = each[l].gradients[i] + each[l + s].gradients[i];
+      for (std::size_t i = 0; i < each[l].gradients.size(); ++i)
+        each[l].gradients[i] = each[l].gradients[i] + each[l + s].gradients[i];
   all.gradients = each[0].gradients;
   return all;
 }

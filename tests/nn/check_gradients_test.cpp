@@ -26,13 +26,16 @@ struct scaled {
   double wrong_input = 1, wrong_weight = 1;
 
   scaled(std::string name, index_t n, double wrong_input = 1, double wrong_weight = 1)
-      : scale(name + ".scale", extents{n}, nn::initializer::uniform(1)), wrong_input(wrong_input), wrong_weight(wrong_weight) {}
+      : scale(name + ".scale", extents{n}, nn::initializer::uniform(1)),
+        wrong_input(wrong_input),
+        wrong_weight(wrong_weight) {}
 
   extents shape(extents in) const { return in; }
   nn::step<saved, tensor_type> forward(nn::pass<execution_space> const& p, tensor_type x) const {
     auto y = tensor_type::allocate(*p.where, x.shape());
     auto const in = host_view(x), out = host_view(y);
-    for (std::size_t i = 0; i < in.size(); ++i) out[i] = in[i] * scale.data()[i % static_cast<std::size_t>(scale.size())];
+    for (std::size_t i = 0; i < in.size(); ++i)
+      out[i] = in[i] * scale.data()[i % static_cast<std::size_t>(scale.size())];
     return {y, {x}};
   }
   tensor_type backward(nn::pass<execution_space> const& p, saved& s, tensor_type dy) {
@@ -41,7 +44,8 @@ struct scaled {
     nn::accumulate_gradient(p, scale, [&](double* out, compute::lanes const& l) {
       for (std::size_t j = 0; j < n; ++j) {
         double sum = l.accumulate ? out[j] : 0;
-        for (auto r = static_cast<std::size_t>(l.begin(0)); r < static_cast<std::size_t>(l.end(0)); ++r) sum += wrong_weight * x[r * n + j] * d[r * n + j];
+        for (auto r = static_cast<std::size_t>(l.begin(0)); r < static_cast<std::size_t>(l.end(0)); ++r)
+          sum += wrong_weight * x[r * n + j] * d[r * n + j];
         out[j] = sum;
       }
     });
@@ -95,7 +99,8 @@ TEST_CASE("a wrong gradient is found and named, however small the mistake") {
   CHECK(std::abs(input.worst().error - 1e-5) < 1e-7);  // relative to the analytic side, which is off by as much
   auto const weight = nn::check_gradients(nn::sequential(scaled("s", 4), scaled("t", 4, 1, 0.5)), {5, 4});
   CHECK(weight.worst().name == "t.scale");
-  CHECK_THROWS_WITH(nn::demand_correct_gradients(scaled("s", 4, 1, -1), {5, 4}), ContainsSubstring("'s.scale'") && ContainsSubstring("differences say"));
+  CHECK_THROWS_WITH(nn::demand_correct_gradients(scaled("s", 4, 1, -1), {5, 4}),
+                    ContainsSubstring("'s.scale'") && ContainsSubstring("differences say"));
   CHECK_THAT(weight.to_string(), ContainsSubstring("s.scale") && ContainsSubstring("t.scale"));
 }
 

@@ -21,19 +21,24 @@ TEST_CASE("composites' gradients are their derivatives") {
   nn::demand_correct_gradients(nn::repeat("r", 3, body()), in, all);
   nn::demand_correct_gradients(nn::residual(body()), in, all);
   nn::demand_correct_gradients(nn::residual(nn::linear<D>("a", 4, 6), nn::linear<D>("b", 4, 6)), in, all);
-  nn::demand_correct_gradients(nn::branch(nn::linear<D>("a", 4, 2), nn::gelu<double>(), nn::linear<D>("c", 4, 3)), in, all);
-  nn::demand_correct_gradients(nn::branch(nn::merge::sum, nn::linear<D>("a", 4, 4), nn::relu<double>(), nn::linear<D>("c", 4, 4)), in, all);
+  nn::demand_correct_gradients(nn::branch(nn::linear<D>("a", 4, 2), nn::gelu<double>(), nn::linear<D>("c", 4, 3)), in,
+                               all);
+  nn::demand_correct_gradients(
+      nn::branch(nn::merge::sum, nn::linear<D>("a", 4, 4), nn::relu<double>(), nn::linear<D>("c", 4, 4)), in, all);
   nn::demand_correct_gradients(image_net<double>(), {3, 2, 8, 8}, {.seed = 4, .elements = 12});
 }
 
 TEST_CASE("repeat names the copies' parameters and layers, and ties stay inside a copy") {
-  auto net = nn::repeat("block", 2, nn::sequential(nn::linear("a", 4, 4), nn::linear("b", 4, 4, {.tied_to = "a.weight"}), nn::dropout("drop", 0.5)));
+  auto net = nn::repeat(
+      "block", 2,
+      nn::sequential(nn::linear("a", 4, 4), nn::linear("b", 4, 4, {.tied_to = "a.weight"}), nn::dropout("drop", 0.5)));
   std::vector<std::string> names, ties;
   net.for_each_parameter([&](auto& w) {
     names.push_back(w.name);
     ties.push_back(w.tied_to);
   });
-  CHECK(names == std::vector<std::string>{"block.0.a.weight", "block.0.a.bias", "block.0.b.weight", "block.0.b.bias", "block.1.a.weight", "block.1.a.bias", "block.1.b.weight", "block.1.b.bias"});
+  CHECK(names == std::vector<std::string>{"block.0.a.weight", "block.0.a.bias", "block.0.b.weight", "block.0.b.bias",
+                                          "block.1.a.weight", "block.1.a.bias", "block.1.b.weight", "block.1.b.bias"});
   CHECK(ties[2] == "block.0.a.weight");
   CHECK(ties[6] == "block.1.a.weight");
   CHECK(net.copy(1).layer<0>().name() == "block.1.a");
@@ -57,7 +62,8 @@ TEST_CASE("branch concatenates channels, or sums") {
   p.where = &c;
   auto const both = nn::branch(nn::relu(), nn::tanh_activation());
   CHECK(both.shape({2, 3, 2, 2}) == extents{2, 6, 2, 2});
-  auto const y = to_host(c, nn::call(p, both, x).y), a = to_host(c, nn::call(p, nn::relu(), x).y), b = to_host(c, nn::call(p, nn::tanh_activation(), x).y);
+  auto const y = to_host(c, nn::call(p, both, x).y), a = to_host(c, nn::call(p, nn::relu(), x).y),
+             b = to_host(c, nn::call(p, nn::tanh_activation(), x).y);
   for (std::size_t s = 0; s < 2; ++s)
     for (std::size_t i = 0; i < 12; ++i) {
       CHECK(y[s * 24 + i] == a[s * 12 + i]);
@@ -68,10 +74,14 @@ TEST_CASE("branch concatenates channels, or sums") {
 }
 
 TEST_CASE("composites say which shapes do not fit") {
-  CHECK_THROWS_WITH(nn::residual(nn::linear("a", 4, 5)).shape({2, 4}), ContainsSubstring("residual") && ContainsSubstring("[2, 5]") && ContainsSubstring("[2, 4]"));
-  CHECK_THROWS_WITH(nn::residual(nn::linear("a", 4, 5), nn::linear("b", 4, 6)).shape({2, 4}), ContainsSubstring("[2, 6]"));
-  CHECK_THROWS_WITH(nn::branch(nn::merge::sum, nn::linear("a", 4, 5), nn::linear("b", 4, 6)).shape({2, 4}), ContainsSubstring("layer 1 makes [2, 6]"));
-  CHECK_THROWS_WITH(nn::branch(nn::max_pool2d(2), nn::relu()).shape({2, 3, 4, 4}), ContainsSubstring("dimension 1 only"));
+  CHECK_THROWS_WITH(nn::residual(nn::linear("a", 4, 5)).shape({2, 4}),
+                    ContainsSubstring("residual") && ContainsSubstring("[2, 5]") && ContainsSubstring("[2, 4]"));
+  CHECK_THROWS_WITH(nn::residual(nn::linear("a", 4, 5), nn::linear("b", 4, 6)).shape({2, 4}),
+                    ContainsSubstring("[2, 6]"));
+  CHECK_THROWS_WITH(nn::branch(nn::merge::sum, nn::linear("a", 4, 5), nn::linear("b", 4, 6)).shape({2, 4}),
+                    ContainsSubstring("layer 1 makes [2, 6]"));
+  CHECK_THROWS_WITH(nn::branch(nn::max_pool2d(2), nn::relu()).shape({2, 3, 4, 4}),
+                    ContainsSubstring("dimension 1 only"));
 }
 
 TEST_CASE("a residual leaves its input alone") {

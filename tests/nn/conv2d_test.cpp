@@ -18,8 +18,10 @@ using D = codec::forms<codec::dense<double>>;
 
 TEST_CASE("conv2d's gradients are its derivatives, with every option") {
   nn::demand_correct_gradients(nn::conv2d<D>("c", 3, 4, 3), {2, 3, 5, 6}, {.tolerance = 1e-9});
-  nn::demand_correct_gradients(nn::conv2d<D>("c", 4, 6, {3, 2}, {.stride = {2, 1}, .padding = {1, 0}, .dilation = {1, 2}, .groups = 2, .bias = false}), {3, 4, 7, 8},
-                               {.tolerance = 1e-9});
+  nn::demand_correct_gradients(
+      nn::conv2d<D>("c", 4, 6, {3, 2},
+                    {.stride = {2, 1}, .padding = {1, 0}, .dilation = {1, 2}, .groups = 2, .bias = false}),
+      {3, 4, 7, 8}, {.tolerance = 1e-9});
 }
 
 TEST_CASE("conv2d's shape follows the formula") {
@@ -30,11 +32,14 @@ TEST_CASE("conv2d's shape follows the formula") {
 }
 
 TEST_CASE("conv2d says what does not fit, with its name") {
-  CHECK_THROWS_WITH(nn::conv2d("c", 3, 8, 3, {.groups = 2}), ContainsSubstring("'c'") && ContainsSubstring("groups = 2"));
+  CHECK_THROWS_WITH(nn::conv2d("c", 3, 8, 3, {.groups = 2}),
+                    ContainsSubstring("'c'") && ContainsSubstring("groups = 2"));
   CHECK_THROWS_WITH(nn::conv2d("c", 3, 8, 0), ContainsSubstring("'c'") && ContainsSubstring("0×0"));
   nn::conv2d const c("stem", 3, 8, 5);
-  CHECK_THROWS_WITH(c.shape({4, 1, 32, 32}), ContainsSubstring("'stem'") && ContainsSubstring("[m, 3, h, w]") && ContainsSubstring("[4, 1, 32, 32]"));
-  CHECK_THROWS_WITH(c.shape({4, 3, 3, 32}), ContainsSubstring("'stem'") && ContainsSubstring("taller") && ContainsSubstring("[4, 3, 3, 32]"));
+  CHECK_THROWS_WITH(c.shape({4, 1, 32, 32}), ContainsSubstring("'stem'") && ContainsSubstring("[m, 3, h, w]") &&
+                                                 ContainsSubstring("[4, 1, 32, 32]"));
+  CHECK_THROWS_WITH(c.shape({4, 3, 3, 32}),
+                    ContainsSubstring("'stem'") && ContainsSubstring("taller") && ContainsSubstring("[4, 3, 3, 32]"));
   CHECK_THROWS_WITH(c.shape({4, 3}), ContainsSubstring("'stem'"));
 }
 
@@ -54,5 +59,6 @@ TEST_CASE("a conv2d moves into a wider set of forms") {
   using wide = nn::conv2d<>::with_forms<codec::forms<codec::dense<float>, codec::masked<float>>>;
   wide const w(t.net);
   auto const x = random_tensor<float>(c, {1, 3, 5, 5}, 1);
-  CHECK(same_bits(to_host(c, nn::call(t.pass({}, 1, false), w, x).y), to_host(c, nn::call(t.pass({}, 1, false), t.net, x).y)));
+  CHECK(same_bits(to_host(c, nn::call(t.pass({}, 1, false), w, x).y),
+                  to_host(c, nn::call(t.pass({}, 1, false), t.net, x).y)));
 }

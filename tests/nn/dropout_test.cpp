@@ -23,7 +23,9 @@ nn::pass<space> training(context<space>& c, std::uint64_t seed = 1, std::uint64_
   return p;
 }
 std::vector<float> mask(context<space>& c, std::string name, nn::pass<space> const& p, index_t rows = 64) {
-  return to_host(c, nn::call(p, nn::dropout(std::move(name), 0.25), from_host(c, std::vector<float>(static_cast<std::size_t>(rows * 100), 1.0f), {rows, 100})).y);
+  return to_host(c, nn::call(p, nn::dropout(std::move(name), 0.25),
+                             from_host(c, std::vector<float>(static_cast<std::size_t>(rows * 100), 1.0f), {rows, 100}))
+                        .y);
 }
 }  // namespace
 

@@ -26,7 +26,8 @@ TEST_CASE("an embedding looks rows up and adds a row per position") {
   auto const y = to_host(c, nn::call(t.pass({}, 2, false), t.net, from_host(c, tokens, {2, 4})).y);
   auto const w = t.value("e.weight"), p = t.value("e.positions");
   for (std::size_t r = 0; r < 8; ++r)
-    for (std::size_t j = 0; j < 3; ++j) CHECK(y[r * 3 + j] == w[static_cast<std::size_t>(tokens[r]) * 3 + j] + p[r % 4 * 3 + j]);
+    for (std::size_t j = 0; j < 3; ++j)
+      CHECK(y[r * 3 + j] == w[static_cast<std::size_t>(tokens[r]) * 3 + j] + p[r % 4 * 3 + j]);
   CHECK(t.net.shape({7, 6}) == extents{7, 6, 3});
 }
 
@@ -54,7 +55,10 @@ TEST_CASE("an embedding's gradient is the sum over a token's rows; unused rows g
 TEST_CASE("a tied output layer adds its gradient to the embedding's") {
   context<space> c{make_instance<space>(1)};
   using D = codec::forms<codec::dense<double>>;
-  auto const make = [](std::string tied) { return nn::sequential(nn::embedding<double>("e", 5, 3), nn::linear<D>("out", 3, 5, {.bias = false, .tied_to = std::move(tied)})); };
+  auto const make = [](std::string tied) {
+    return nn::sequential(nn::embedding<double>("e", 5, 3),
+                          nn::linear<D>("out", 3, 5, {.bias = false, .tied_to = std::move(tied)}));
+  };
   trained tied(c, make("e.weight")), apart(c, make(""));
   apart.set("e.weight", tied.value("e.weight"));
   apart.set("out.weight", tied.value("e.weight"));
@@ -69,7 +73,8 @@ TEST_CASE("a tied output layer adds its gradient to the embedding's") {
   run(tied);
   run(apart);
   auto const sum = tied.gradient("e.weight"), a = apart.gradient("e.weight"), b = apart.gradient("out.weight");
-  for (std::size_t i = 0; i < sum.size(); ++i) CHECK(std::abs(sum[i] - (a[i] + b[i])) < 1e-13);  // the chain goes on: other roundings
+  // the chain goes on: other roundings
+  for (std::size_t i = 0; i < sum.size(); ++i) CHECK(std::abs(sum[i] - (a[i] + b[i])) < 1e-13);
   CHECK(tied.memory.entries()[0].use.expected == 2);
   CHECK(tied.memory.entries()[0].use.done == 2);
 }
@@ -82,7 +87,9 @@ TEST_CASE("an embedding names the token that is none, and where it stands") {
   for (float const bad : {5.0f, -1.0f, 1.5f, std::numeric_limits<float>::quiet_NaN(), 1e30f}) {
     auto x = tokens;
     x[6] = bad;
-    CHECK_THROWS_WITH(nn::call(p, t.net, from_host(c, x, {2, 4})), ContainsSubstring("tokens") && ContainsSubstring("position 2 of sample 41") && ContainsSubstring("0 to 4"));
+    CHECK_THROWS_WITH(nn::call(p, t.net, from_host(c, x, {2, 4})), ContainsSubstring("tokens") &&
+                                                                       ContainsSubstring("position 2 of sample 41") &&
+                                                                       ContainsSubstring("0 to 4"));
   }
   CHECK_THROWS_WITH(t.net.shape({2, 7}), ContainsSubstring("7 tokens") && ContainsSubstring("6 positions"));
   CHECK_THROWS_WITH(t.net.shape({8}), ContainsSubstring("[8]"));

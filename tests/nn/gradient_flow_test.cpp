@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// What no layer shows alone: lanes, micro-batches, frozen and tied parameters, batches without a sample, the two halves of backward.
+// What no layer shows alone: lanes, micro-batches, frozen and tied parameters, batches without a sample, the two halves
+// of backward.
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
@@ -17,7 +18,8 @@ namespace {
 
 /// One forward and backward over rows [begin, end) of the batch; dy is keyed by the global row.
 template <class Net, class T>
-tensor<T, space> walk(trained<Net>& t, tensor<T, space> const& x, tensor<T, space> const& dy, index_t begin, index_t end, std::span<nn::segment const> segments, bool input_gradient = true) {
+tensor<T, space> walk(trained<Net>& t, tensor<T, space> const& x, tensor<T, space> const& dy, index_t begin,
+                      index_t end, std::span<nn::segment const> segments, bool input_gradient = true) {
   auto p = t.pass(segments, x.batch());
   p.first_sample = begin;
   p.input_gradient = input_gradient;
@@ -57,7 +59,8 @@ template <class Net> void lanes_agree(Net const& net) {
   for (auto const& e : together.memory.entries()) {
     if (e.name == nn::loss_entry) continue;
     INFO(e.name);
-    CHECK(same_bits(std::vector<float>(a.begin() + e.begin, a.begin() + e.end), std::vector<float>(b.begin() + e.begin, b.begin() + e.end)));
+    CHECK(same_bits(std::vector<float>(a.begin() + e.begin, a.begin() + e.end),
+                    std::vector<float>(b.begin() + e.begin, b.begin() + e.end)));
     bool any = false;
     for (auto i = e.begin; i < e.end; ++i) any = any || a[static_cast<std::size_t>(i)] != 0;
     CHECK(any);  // zeros would agree too
@@ -187,12 +190,15 @@ TEST_CASE("a rank without samples walks through every layer and contributes zero
   auto const dx = nn::call_backward(p, t.net, out.saved, tensor<float, space>::allocate(c, {0, 6}));
   CHECK(dx.shape() == extents{0, 2, 8, 8});
   for (float const g : t.gradients()) CHECK(g == 0);
-  CHECK(nn::call(t.pass({}, 4, false), t.net, tensor<float, space>::allocate(c, {0, 2, 8, 8})).y.shape() == extents{0, 6});
+  CHECK(nn::call(t.pass({}, 4, false), t.net, tensor<float, space>::allocate(c, {0, 2, 8, 8})).y.shape() ==
+        extents{0, 6});
 }
 
 TEST_CASE("a tied weight's gradient is ready after its last use, and sums both uses in every lane") {
   context<space> c{make_instance<space>(1)};
-  auto const tied = [] { return nn::sequential(nn::linear("a", 6, 6), nn::relu(), nn::linear("b", 6, 6, {.tied_to = "a.weight"})); };
+  auto const tied = [] {
+    return nn::sequential(nn::linear("a", 6, 6), nn::relu(), nn::linear("b", 6, 6, {.tied_to = "a.weight"}));
+  };
   auto const loose = [] { return nn::sequential(nn::linear("a", 6, 6), nn::relu(), nn::linear("b", 6, 6)); };
   trained t(c, tied(), 2), u(c, loose(), 2);
   u.set("a.weight", t.value("a.weight"));
@@ -232,7 +238,8 @@ TEST_CASE("communication is polled once per layer, forward and backward, with a 
     void poll() override { ++polls; }
   };
   comm::communicator axis = comm::self();
-  trained t(c, nn::sequential(nn::linear("a", 3, 4), nn::relu(), nn::linear("b", 4, 4), nn::gelu(), nn::linear("c", 4, 2)));
+  trained t(
+      c, nn::sequential(nn::linear("a", 3, 4), nn::relu(), nn::linear("b", 4, 4), nn::gelu(), nn::linear("c", 4, 2)));
   for (comm::communicator* const tensor_axis : {static_cast<comm::communicator*>(nullptr), &axis}) {
     auto const all = whole(2);
     auto p = t.pass({&all, 1}, 2);

@@ -28,7 +28,8 @@ using space = Kokkos::DefaultExecutionSpace;
 TEST_CASE("hard_concrete: gradients of the draw, for rows, sequences, images and volumes") {
   nn::check_options o;
   o.elements = 0;
-  for (extents const& in : {extents{3, 5}, extents{2, 3, 5}, extents{2, 5, 2, 3}, extents{2, 5, 2, 3, 2}}) nn::demand_correct_gradients(nn::hard_concrete<double>("g", 5, {.start = 0.3}), in, o);
+  for (extents const& in : {extents{3, 5}, extents{2, 3, 5}, extents{2, 5, 2, 3}, extents{2, 5, 2, 3, 2}})
+    nn::demand_correct_gradients(nn::hard_concrete<double>("g", 5, {.start = 0.3}), in, o);
 }
 
 TEST_CASE("hard_concrete: the gate of inference and the probability of being open, by their formulas") {
@@ -47,11 +48,14 @@ std::vector<float> penalty_gradient(double penalty, std::vector<index_t> const& 
   p.global_batch = 8;
   p.deterministic = true;
   p.micro_batches = static_cast<index_t>(cuts.size());
-  auto m = pleat::parallel::build(nn::sequential(nn::linear("a", 3, 4), nn::hard_concrete("g", 4, {.penalty = penalty, .start = 0.5})), p, w, {.seed = 1});
+  auto m = pleat::parallel::build(
+      nn::sequential(nn::linear("a", 3, 4), nn::hard_concrete("g", 4, {.penalty = penalty, .start = 0.5})), p, w,
+      {.seed = 1});
   m.zero_grad(8);
   for (auto const& micro : m.share().micro_batches()) {
     auto const x = pleat::tensor<float, space>::allocate(m.context(), {micro.rows.size(), 3});
-    std::vector<float> const ones(static_cast<std::size_t>(x.size()), 1.0f), none(static_cast<std::size_t>(micro.rows.size() * 4), 0.0f);
+    std::vector<float> const ones(static_cast<std::size_t>(x.size()), 1.0f),
+        none(static_cast<std::size_t>(micro.rows.size() * 4), 0.0f);
     pleat::copy_from_host(m.context(), ones.data(), x);
     auto [y, saved] = m.forward(x);
     auto const dy = pleat::tensor<float, space>::allocate(m.context(), y.shape());
@@ -61,7 +65,8 @@ std::vector<float> penalty_gradient(double penalty, std::vector<index_t> const& 
   m.reduce();
   std::vector<float> out(4);
   m.net().for_each_parameter([&](auto& x) {
-    if (x.name == "g.log_alpha") pleat::copy_to_host(m.context(), pleat::tensor<float, space>::wrap(x.gradient(), x.shape), out.data());
+    if (x.name == "g.log_alpha")
+      pleat::copy_to_host(m.context(), pleat::tensor<float, space>::wrap(x.gradient(), x.shape), out.data());
   });
   return out;
 }
@@ -70,7 +75,8 @@ TEST_CASE("hard_concrete: the penalty's gradient comes out once, however the bat
   nn::hard_concrete<> const g("g", 4);
   double const open = g.open(0.5), expected = 0.25 * open * (1 - open);
   for (auto const& cuts : {std::vector<index_t>{8}, std::vector<index_t>{4, 4}, std::vector<index_t>{2, 2, 2, 2}})
-    for (float const x : penalty_gradient(0.25, cuts)) CHECK(std::abs(x - expected) < 1e-6 * expected + 1e-8);  // a dozen roundings of 2⁻²⁴
+    // a dozen roundings of 2⁻²⁴
+    for (float const x : penalty_gradient(0.25, cuts)) CHECK(std::abs(x - expected) < 1e-6 * expected + 1e-8);
   for (float const x : penalty_gradient(0, {8})) CHECK(x == 0);
 }
 
@@ -103,14 +109,18 @@ TEST_CASE("hard_concrete: one draw per step for all samples; another step, anoth
     zero += a[i] == 0, one += a[i] == 1;
     CHECK(std::abs(still[i] - 0.5f) < 1e-6f);
   }
-  CHECK(zero > 0);  // with log α = 0 a sixth of the draws is closed, a sixth open: 64 draws, keyed, so this never varies
+  // with log α = 0 a sixth of the draws is closed, a sixth open: 64 draws, keyed, so this never varies
+  CHECK(zero > 0);
   CHECK(one > 0);
 }
 
 TEST_CASE("hard_concrete: what makes no sense is refused in words") {
-  CHECK_THROWS_MATCHES(nn::hard_concrete("g", 0), pleat::error, MessageMatches(ContainsSubstring("expected at least one feature, found 0")));
-  CHECK_THROWS_MATCHES(nn::hard_concrete("g", 2, {.penalty = -1}), pleat::error, MessageMatches(ContainsSubstring("penalty must not be negative")));
-  CHECK_THROWS_MATCHES(nn::hard_concrete("g", 2).shape({3, 5}), pleat::error, MessageMatches(ContainsSubstring("expected 2 features, found an input of shape")));
+  CHECK_THROWS_MATCHES(nn::hard_concrete("g", 0), pleat::error,
+                       MessageMatches(ContainsSubstring("expected at least one feature, found 0")));
+  CHECK_THROWS_MATCHES(nn::hard_concrete("g", 2, {.penalty = -1}), pleat::error,
+                       MessageMatches(ContainsSubstring("penalty must not be negative")));
+  CHECK_THROWS_MATCHES(nn::hard_concrete("g", 2).shape({3, 5}), pleat::error,
+                       MessageMatches(ContainsSubstring("expected 2 features, found an input of shape")));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Layers of images in 16 bits: what they compute is what the layer of floats computes from the same numbers, rounded once.
+// Layers of images in 16 bits: what they compute is what the layer of floats computes from the same numbers, rounded
+// once.
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
 
@@ -33,7 +34,8 @@ template <class Net> std::vector<float> gradients(trained<Net> const& t) {
 }
 
 /// Forward and backward of one layer in T and in float, from the same numbers; in two segments of lanes.
-template <class T, class Narrow, class Wide> void same_but_for_one_rounding(Narrow narrow, Wide wide, extents const& in, bool relu = false) {
+template <class T, class Narrow, class Wide>
+void same_but_for_one_rounding(Narrow narrow, Wide wide, extents const& in, bool relu = false) {
   context<space> c{make_instance<space>(2)};
   trained<Narrow> n(c, std::move(narrow), 2);
   trained<Wide> w(c, std::move(wide), 2);
@@ -49,9 +51,12 @@ template <class T, class Narrow, class Wide> void same_but_for_one_rounding(Narr
   nn::segment const segments[] = {a, b};
   auto const x = rounded<T>(numbers<float>(in.size(), 1));
   for (bool training : {false, true}) {
-    auto const pn = n.pass(training ? std::span<nn::segment const>(segments) : std::span<nn::segment const>(), m, training), pw = w.pass(pn.segments, m, training);
+    auto const pn = n.pass(training ? std::span<nn::segment const>(segments) : std::span<nn::segment const>(), m,
+                           training),
+               pw = w.pass(pn.segments, m, training);
     auto const forward = [&](auto const& net, auto const& p, auto input) {
-      if constexpr (requires { net.forward(p, input, compute::activation::relu); }) return net.forward(p, std::move(input), relu ? compute::activation::relu : compute::activation::none);
+      if constexpr (requires { net.forward(p, input, compute::activation::relu); })
+        return net.forward(p, std::move(input), relu ? compute::activation::relu : compute::activation::none);
       else return net.forward(p, std::move(input));
     };
     auto made = forward(n.net, pn, from_host(c, x, in));
@@ -87,23 +92,32 @@ template <class T, class Narrow, class Wide> void same_but_for_one_rounding(Narr
 TEMPLATE_TEST_CASE("16 bits: a convolution is one of floats, rounded once", "", bfloat16, half) {
   using N = codec::forms<codec::dense<TestType>, codec::masked<TestType>>;
   using W = codec::forms<codec::dense<float>, codec::masked<float>>;
-  for (auto const& o : {nn::conv2d_options{.padding = 1}, {.stride = 2, .padding = 1, .bias = false}, {.stride = {2, 1}, .dilation = {1, 2}, .groups = 2}, {.groups = 4}})
+  for (auto const& o : {nn::conv2d_options{.padding = 1},
+                        {.stride = 2, .padding = 1, .bias = false},
+                        {.stride = {2, 1}, .dilation = {1, 2}, .groups = 2},
+                        {.groups = 4}})
     for (bool const relu : {false, true})
-      same_but_for_one_rounding<TestType>(nn::conv2d<N>("c", 4, 8, {3, 2}, o), nn::conv2d<W>("c", 4, 8, {3, 2}, o), {7, 4, 9, 11}, relu);
-  same_but_for_one_rounding<TestType>(nn::conv2d<N>("c", 4, 8, 3, {.padding = 1}), nn::conv2d<W>("c", 4, 8, 3, {.padding = 1}), {0, 4, 9, 11});  // a rank without samples
+      same_but_for_one_rounding<TestType>(nn::conv2d<N>("c", 4, 8, {3, 2}, o), nn::conv2d<W>("c", 4, 8, {3, 2}, o),
+                                          {7, 4, 9, 11}, relu);
+  // a rank without samples
+  same_but_for_one_rounding<TestType>(nn::conv2d<N>("c", 4, 8, 3, {.padding = 1}),
+                                      nn::conv2d<W>("c", 4, 8, 3, {.padding = 1}), {0, 4, 9, 11});
 }
 
 TEMPLATE_TEST_CASE("16 bits: pooling is that of floats, rounded once", "", bfloat16, half) {
   for (auto const& in : {extents{5, 3, 8, 10}, extents{2, 7, 13, 40}}) {
     same_but_for_one_rounding<TestType>(nn::max_pool2d<TestType>(2), nn::max_pool2d<float>(2), in);
-    same_but_for_one_rounding<TestType>(nn::max_pool2d<TestType>(3, {.stride = {2, 3}, .padding = 1}), nn::max_pool2d<float>(3, {.stride = {2, 3}, .padding = 1}), in);
-    same_but_for_one_rounding<TestType>(nn::avg_pool2d<TestType>(3, {.stride = 2, .padding = 1, .count_include_pad = false}),
-                                        nn::avg_pool2d<float>(3, {.stride = 2, .padding = 1, .count_include_pad = false}), in);
+    same_but_for_one_rounding<TestType>(nn::max_pool2d<TestType>(3, {.stride = {2, 3}, .padding = 1}),
+                                        nn::max_pool2d<float>(3, {.stride = {2, 3}, .padding = 1}), in);
+    same_but_for_one_rounding<TestType>(
+        nn::avg_pool2d<TestType>(3, {.stride = 2, .padding = 1, .count_include_pad = false}),
+        nn::avg_pool2d<float>(3, {.stride = 2, .padding = 1, .count_include_pad = false}), in);
   }
 }
 
 TEMPLATE_TEST_CASE("16 bits: batch norm has float statistics and is rounded once", "", bfloat16, half) {
   for (auto const s : {nn::statistics::lane, nn::statistics::rank})
     for (auto const& in : {extents{9, 5, 4, 7}, extents{9, 5}})
-      same_but_for_one_rounding<TestType>(nn::batch_norm<TestType>("b", 5, {.statistics = s}), nn::batch_norm<float>("b", 5, {.statistics = s}), in);
+      same_but_for_one_rounding<TestType>(nn::batch_norm<TestType>("b", 5, {.statistics = s}),
+                                          nn::batch_norm<float>("b", 5, {.statistics = s}), in);
 }

@@ -27,7 +27,8 @@ TEST_CASE("layers of sequences have the gradients of their definitions") {
   using D = codec::forms<codec::dense<double>>;
   nn::check_options const o{.elements = 0, .tolerance = 1e-8};
   nn::demand_correct_gradients(nn::linear<D>("l", 4, 3), {2, 5, 4}, o);
-  nn::demand_correct_gradients(nn::gelu_tanh<double>(), {2, 3, 4}, {.elements = 0, .tolerance = 1e-8, .input_scale = 3});
+  nn::demand_correct_gradients(nn::gelu_tanh<double>(), {2, 3, 4},
+                               {.elements = 0, .tolerance = 1e-8, .input_scale = 3});
   nn::demand_correct_gradients(nn::silu<double>(), {2, 3, 4}, {.elements = 0, .tolerance = 1e-8, .input_scale = 3});
 }
 
@@ -55,7 +56,8 @@ TEST_CASE("a norm's output has mean 0 and deviation 1 whatever the scale of its 
 }
 
 TEST_CASE("a norm says what does not fit") {
-  CHECK_THROWS_WITH(nn::layer_norm("norm1", 384).shape({8, 10, 100}), ContainsSubstring("norm1") && ContainsSubstring("384") && ContainsSubstring("[8, 10, 100]"));
+  CHECK_THROWS_WITH(nn::layer_norm("norm1", 384).shape({8, 10, 100}),
+                    ContainsSubstring("norm1") && ContainsSubstring("384") && ContainsSubstring("[8, 10, 100]"));
   CHECK_THROWS_WITH(nn::rms_norm("norm1", 0), ContainsSubstring("width = 0"));
   CHECK_THROWS_WITH(nn::layer_norm("norm1", 3, {.epsilon = -1}), ContainsSubstring("epsilon"));
 }

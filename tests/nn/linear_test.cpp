@@ -33,11 +33,14 @@ TEST_CASE("linear multiplies, adds its bias and takes samples of any shape") {
 
 TEST_CASE("linear's gradients are its derivatives") {
   nn::demand_correct_gradients(nn::linear<D>("l", 7, 5), {4, 7}, {.elements = 0, .tolerance = 1e-9});
-  nn::demand_correct_gradients(nn::linear<D>("l", 6, 5, {.bias = false}), {3, 2, 3}, {.elements = 0, .tolerance = 1e-9});
+  nn::demand_correct_gradients(nn::linear<D>("l", 6, 5, {.bias = false}), {3, 2, 3},
+                               {.elements = 0, .tolerance = 1e-9});
 }
 
 TEST_CASE("a tied weight has one memory and the sum of both gradients") {
-  auto const net = [] { return nn::sequential(nn::linear<D>("a", 5, 5), nn::linear<D>("b", 5, 5, {.tied_to = "a.weight"})); };
+  auto const net = [] {
+    return nn::sequential(nn::linear<D>("a", 5, 5), nn::linear<D>("b", 5, 5, {.tied_to = "a.weight"}));
+  };
   nn::demand_correct_gradients(net(), {4, 5}, {.elements = 0, .tolerance = 1e-9});
   context<space> c{make_instance<space>(1)};
   trained t(c, net());
@@ -47,14 +50,17 @@ TEST_CASE("a tied weight has one memory and the sum of both gradients") {
 
 TEST_CASE("a tie to a tied weight is refused, whether gradients are shared or apart") {
   context<space> c{make_instance<space>(1)};
-  auto net = nn::sequential(nn::linear<D>("a", 5, 5), nn::linear<D>("b", 5, 5, {.tied_to = "a.weight"}), nn::linear<D>("c", 5, 5, {.tied_to = "b.weight"}));
+  auto net = nn::sequential(nn::linear<D>("a", 5, 5), nn::linear<D>("b", 5, 5, {.tied_to = "a.weight"}),
+                            nn::linear<D>("c", 5, 5, {.tied_to = "b.weight"}));
   for (auto const ties : {nn::tied_gradients::shared, nn::tied_gradients::apart})
-    CHECK_THROWS_WITH((nn::arena<double, space>(c, net, 3, {}, ties)), ContainsSubstring("'c.weight' is tied to 'b.weight', which is tied to 'a.weight' itself"));
+    CHECK_THROWS_WITH((nn::arena<double, space>(c, net, 3, {}, ties)),
+                      ContainsSubstring("'c.weight' is tied to 'b.weight', which is tied to 'a.weight' itself"));
 }
 
 TEST_CASE("linear says what does not fit") {
   CHECK_THROWS_WITH(nn::linear("fc1", 0, 3), ContainsSubstring("fc1") && ContainsSubstring("in = 0"));
-  CHECK_THROWS_WITH(nn::linear("fc1", 784, 3).shape({8, 100}), ContainsSubstring("fc1") && ContainsSubstring("784") && ContainsSubstring("[8, 100]"));
+  CHECK_THROWS_WITH(nn::linear("fc1", 784, 3).shape({8, 100}),
+                    ContainsSubstring("fc1") && ContainsSubstring("784") && ContainsSubstring("[8, 100]"));
 }
 
 TEST_CASE("a linear moves into a wider set of forms with its name and values") {

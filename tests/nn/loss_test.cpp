@@ -37,7 +37,9 @@ TEST_CASE("cross entropy is minus the logarithm of the label's probability, divi
     // sums of five exponentials below e: a few ulp of values below 16
     CHECK(std::abs(loss[i] - (std::log(total) - x[i * 5 + static_cast<std::size_t>(labels[i])]) / 8) < 1e-15);
     for (std::size_t j = 0; j < 5; ++j)
-      CHECK(std::abs(dy[i * 5 + j] - (std::exp(x[i * 5 + j]) / total - (static_cast<std::size_t>(labels[i]) == j ? 1 : 0)) / 8) < 1e-15);
+      CHECK(std::abs(dy[i * 5 + j] -
+                     (std::exp(x[i * 5 + j]) / total - (static_cast<std::size_t>(labels[i]) == j ? 1 : 0)) / 8) <
+            1e-15);
   }
 }
 
@@ -77,13 +79,16 @@ TEST_CASE("a label that is no class is an error that names label, sample and cla
   CHECK_THROWS_WITH(nn::cross_entropy{}(p, y, from_host<std::int32_t>(c, {1, 10, 11}, {3})),
                     ContainsSubstring("sample 41") && ContainsSubstring("is 10") && ContainsSubstring("10 classes"));
   CHECK_NOTHROW(nn::cross_entropy{}(p, y, from_host<std::int32_t>(c, {1, -1, 9}, {3})));
-  CHECK_THROWS_WITH((nn::cross_entropy{.skip_negative = false}(p, y, from_host<std::int32_t>(c, {1, 2, -7}, {3}))), ContainsSubstring("sample 42") && ContainsSubstring("is -7"));
-  CHECK_THROWS_WITH(nn::cross_entropy{}(p, y, from_host<std::int32_t>(c, {1, 2}, {2})), ContainsSubstring("[3, 10]") && ContainsSubstring("[2]"));
+  CHECK_THROWS_WITH((nn::cross_entropy{.skip_negative = false}(p, y, from_host<std::int32_t>(c, {1, 2, -7}, {3}))),
+                    ContainsSubstring("sample 42") && ContainsSubstring("is -7"));
+  CHECK_THROWS_WITH(nn::cross_entropy{}(p, y, from_host<std::int32_t>(c, {1, 2}, {2})),
+                    ContainsSubstring("[3, 10]") && ContainsSubstring("[2]"));
 }
 
 TEST_CASE("a rank without samples has a loss without rows") {
   context<space> c{make_instance<space>(1)};
-  auto const r = nn::cross_entropy{}(pass_of(c, 4), tensor<float, space>::allocate(c, {0, 10}), tensor<std::int32_t, space>::allocate(c, {0}));
+  auto const r = nn::cross_entropy{}(pass_of(c, 4), tensor<float, space>::allocate(c, {0, 10}),
+                                     tensor<std::int32_t, space>::allocate(c, {0}));
   CHECK(r.rows.size() == 0);
   CHECK(r.dy.shape() == extents{0, 10});
 }
@@ -116,13 +121,16 @@ TEST_CASE("cross entropy over positions is that over rows, and a sample's loss t
   index_t const m = 3, positions = 40, classes = 7;
   auto const scores = numbers<float>(m * positions * classes, 9);
   std::vector<std::int32_t> labels;
-  for (index_t i = 0; i < m * positions; ++i) labels.push_back(static_cast<std::int32_t>(i % 13 == 5 ? -1 : i % classes));
+  for (index_t i = 0; i < m * positions; ++i)
+    labels.push_back(static_cast<std::int32_t>(i % 13 == 5 ? -1 : i % classes));
   nn::pass<space> p;
   p.where = &c;
   p.global_batch = 5;
-  auto const by_position = nn::cross_entropy{}(p, from_host(c, scores, {m, positions, classes}), from_host(c, labels, {m, positions}));
+  auto const by_position =
+      nn::cross_entropy{}(p, from_host(c, scores, {m, positions, classes}), from_host(c, labels, {m, positions}));
   p.global_batch = 5 * positions;
-  auto const by_row = nn::cross_entropy{}(p, from_host(c, scores, {m * positions, classes}), from_host(c, labels, {m * positions}));
+  auto const by_row =
+      nn::cross_entropy{}(p, from_host(c, scores, {m * positions, classes}), from_host(c, labels, {m * positions}));
   CHECK(by_position.dy.shape() == extents{m, positions, classes});
   CHECK(same_bits(to_host(c, by_position.dy), to_host(c, by_row.dy)));
   REQUIRE(by_position.rows.shape() == extents{m});
@@ -134,8 +142,11 @@ TEST_CASE("cross entropy over positions is that over rows, and a sample's loss t
   }
   labels[2 * 40 + 11] = 7;
   p.first_sample = 100;
-  CHECK_THROWS_WITH(nn::cross_entropy{}(p, from_host(c, scores, {m, positions, classes}), from_host(c, labels, {m, positions})),
-                    Catch::Matchers::ContainsSubstring("position 11 of sample 102") && Catch::Matchers::ContainsSubstring("7 classes"));
-  CHECK_THROWS_WITH(nn::cross_entropy{}(p, from_host(c, scores, {m, positions, classes}), from_host(c, std::vector<std::int32_t>(3), {m})),
+  CHECK_THROWS_WITH(
+      nn::cross_entropy{}(p, from_host(c, scores, {m, positions, classes}), from_host(c, labels, {m, positions})),
+      Catch::Matchers::ContainsSubstring("position 11 of sample 102") &&
+          Catch::Matchers::ContainsSubstring("7 classes"));
+  CHECK_THROWS_WITH(nn::cross_entropy{}(p, from_host(c, scores, {m, positions, classes}),
+                                        from_host(c, std::vector<std::int32_t>(3), {m})),
                     Catch::Matchers::ContainsSubstring("[3, 40, 7]"));
 }

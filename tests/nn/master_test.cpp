@@ -22,7 +22,8 @@ namespace {
 template <class T> struct only_weights {
   using value_type = T;
   using execution_space = space;
-  pl::nn::values<T, space> a{"a", pl::extents{9000}, pl::nn::initializer::normal(1)}, b{"b", pl::extents{3}, pl::nn::initializer::constant(1)};
+  pl::nn::values<T, space> a{"a", pl::extents{9000}, pl::nn::initializer::normal(1)},
+      b{"b", pl::extents{3}, pl::nn::initializer::constant(1)};
   void for_each_parameter(auto&& f) { f(a), f(b); }
 };
 
@@ -35,9 +36,11 @@ template <class T> std::vector<float> floats(pl::context<space>& where, T* p, in
 }
 }  // namespace
 
-TEMPLATE_TEST_CASE("masters: values of 16 bits are the rounding of masters that a float optimizer moves", "", pl::bfloat16, pl::half) {
+TEMPLATE_TEST_CASE("masters: values of 16 bits are the rounding of masters that a float optimizer moves", "",
+                   pl::bfloat16, pl::half) {
   using T = TestType;
-  for (auto const& settings : {pl::nn::optimizer(pl::nn::sgd{.learning_rate = 1e-3, .momentum = 0.9}), pl::nn::optimizer(pl::nn::adamw{.learning_rate = 1e-5})}) {
+  for (auto const& settings : {pl::nn::optimizer(pl::nn::sgd{.learning_rate = 1e-3, .momentum = 0.9}),
+                               pl::nn::optimizer(pl::nn::adamw{.learning_rate = 1e-5})}) {
     pl::context<space> where(pl::make_instance<space>(1));
     only_weights<T> narrow;
     only_weights<float> wide;
@@ -54,7 +57,8 @@ TEMPLATE_TEST_CASE("masters: values of 16 bits are the rounding of masters that 
     // The first values are a float model's, rounded; the oracle starts from the same.
     auto const& na = memory.entries()[0];
     auto const& wa = oracle.entries()[0];
-    auto const start = floats(where, memory.values() + na.begin, 9000), drawn = floats(where, oracle.values() + wa.begin, 9000);
+    auto const start = floats(where, memory.values() + na.begin, 9000),
+               drawn = floats(where, oracle.values() + wa.begin, 9000);
     bool rounded = true;
     for (std::size_t i = 0; i < start.size(); ++i) rounded = rounded && start[i] == static_cast<float>(T(drawn[i]));
     CHECK(rounded);
@@ -68,11 +72,13 @@ TEMPLATE_TEST_CASE("masters: values of 16 bits are the rounding of masters that 
       optimizer.apply(where, memory);
       reference.apply(where, oracle);
     }
-    auto const masters = floats(where, memory.masters() + na.begin, 9000), want = floats(where, oracle.values() + wa.begin, 9000);
+    auto const masters = floats(where, memory.masters() + na.begin, 9000),
+               want = floats(where, oracle.values() + wa.begin, 9000);
     CHECK(masters == want);  // the same bits: nothing is lost in 50 steps far below the values' spacing
     auto const now = floats(where, memory.values() + na.begin, 9000);
     bool follows = true, moved = false;
-    for (std::size_t i = 0; i < now.size(); ++i) follows = follows && now[i] == static_cast<float>(T(masters[i])), moved = moved || now[i] != first[i];
+    for (std::size_t i = 0; i < now.size(); ++i)
+      follows = follows && now[i] == static_cast<float>(T(masters[i])), moved = moved || now[i] != first[i];
     CHECK(follows);
     CHECK(moved);
   }
@@ -88,6 +94,8 @@ TEST_CASE("masters: pieces of sharded state have their own masters") {
       CHECK(memory.state_bytes() == 4 * 3 * memory.owned());
       CHECK(memory.value_bytes() == 2 * (stage == 3 ? memory.owned() : memory.size()));
       for (auto const& p : memory.pieces())
-        if (p.size() > 0) CHECK(floats(where, memory.masters() + p.packed, p.size()) == floats(where, memory.owned_values(p), p.size()));
+        if (p.size() > 0)
+          CHECK(floats(where, memory.masters() + p.packed, p.size()) ==
+                floats(where, memory.owned_values(p), p.size()));
     }
 }

@@ -19,7 +19,8 @@ TEST_CASE("answers are the first of the largest scores") {
   CHECK(answers == std::vector<std::int32_t>{1, 0, 0, 2});
   CHECK(nn::count_correct(c, y, from_host<std::int32_t>(c, {1, 0, 1, 2}, {4})) == 3);
   CHECK(nn::count_correct(c, y, from_host<std::int32_t>(c, {2, 1, -1, 7}, {4})) == 0);
-  CHECK_THROWS_WITH(nn::count_correct(c, y, from_host<std::int32_t>(c, {1}, {1})), ContainsSubstring("[4, 3]") && ContainsSubstring("[1]"));
+  CHECK_THROWS_WITH(nn::count_correct(c, y, from_host<std::int32_t>(c, {1}, {1})),
+                    ContainsSubstring("[4, 3]") && ContainsSubstring("[1]"));
 }
 
 TEST_CASE("accuracy gathers over batches of any size") {
@@ -30,8 +31,10 @@ TEST_CASE("accuracy gathers over batches of any size") {
   index_t right = 0;
   for (std::size_t i = 0; i < m; ++i) {
     labels[i] = static_cast<std::int32_t>(i % 7);
-    right += std::max_element(scores.begin() + static_cast<std::ptrdiff_t>(i * 7), scores.begin() + static_cast<std::ptrdiff_t>(i * 7 + 7)) - scores.begin() -
-                 static_cast<std::ptrdiff_t>(i * 7) == labels[i];
+    right += std::max_element(scores.begin() + static_cast<std::ptrdiff_t>(i * 7),
+                              scores.begin() + static_cast<std::ptrdiff_t>(i * 7 + 7)) -
+                 scores.begin() - static_cast<std::ptrdiff_t>(i * 7) ==
+             labels[i];
   }
   nn::accuracy a;
   CHECK(a.value() == 0);
@@ -51,5 +54,6 @@ TEST_CASE("the confusion matrix counts labels against answers") {
   m.add(y, from_host<std::int32_t>(c, {0, 0, 1, 2}, {4}));
   m.add(y, from_host<std::int32_t>(c, {2, -1, 9, 0}, {4}));
   CHECK(m.read() == std::vector<index_t>{1, 1, 1, 0, 1, 0, 1, 0, 1});
-  CHECK_THROWS_WITH(m.add(from_host<float>(c, {1, 2}, {1, 2}), from_host<std::int32_t>(c, {0}, {1})), ContainsSubstring("3 classes"));
+  CHECK_THROWS_WITH(m.add(from_host<float>(c, {1, 2}, {1, 2}), from_host<std::int32_t>(c, {0}, {1})),
+                    ContainsSubstring("3 classes"));
 }

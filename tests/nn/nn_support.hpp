@@ -19,7 +19,8 @@ namespace pleat::test {
 
 using space = Kokkos::DefaultExecutionSpace;
 
-template <class T> [[nodiscard]] tensor<T, space> from_host(context<space>& c, std::vector<T> const& v, extents const& shape) {
+template <class T>
+[[nodiscard]] tensor<T, space> from_host(context<space>& c, std::vector<T> const& v, extents const& shape) {
   auto t = tensor<T, space>::allocate(c, shape);
   copy_from_host(c, v.data(), t);
   return t;
@@ -33,10 +34,12 @@ template <class T> [[nodiscard]] std::vector<T> to_host(context<space>& c, tenso
 template <class T> [[nodiscard]] std::vector<T> numbers(index_t n, std::uint64_t purpose) {
   random::stream const s(7, purpose);
   std::vector<T> v(static_cast<std::size_t>(n));
-  for (std::size_t i = 0; i < v.size(); ++i) v[i] = static_cast<T>(2) * static_cast<T>(s.uniform(i)) - static_cast<T>(1);
+  for (std::size_t i = 0; i < v.size(); ++i)
+    v[i] = static_cast<T>(2) * static_cast<T>(s.uniform(i)) - static_cast<T>(1);
   return v;
 }
-template <class T> [[nodiscard]] tensor<T, space> random_tensor(context<space>& c, extents const& shape, std::uint64_t purpose) {
+template <class T>
+[[nodiscard]] tensor<T, space> random_tensor(context<space>& c, extents const& shape, std::uint64_t purpose) {
   return from_host(c, numbers<T>(shape.size(), purpose), shape);
 }
 /// The same bits. memcmp, because 0 == -0 and NaN != NaN.
@@ -50,7 +53,10 @@ template <class Net> struct trained {
   context<space>& c;
   Net net;
   nn::arena<T, space> memory;
-  trained(context<space>& c, Net n, int slots = 1, std::uint64_t seed = 3) : c(c), net(std::move(n)), memory(c, net, seed) { memory.reserve_gradients(net, slots); }
+  trained(context<space>& c, Net n, int slots = 1, std::uint64_t seed = 3)
+      : c(c), net(std::move(n)), memory(c, net, seed) {
+    memory.reserve_gradients(net, slots);
+  }
   trained(trained const&) = delete;
 
   [[nodiscard]] nn::pass<space> pass(std::span<nn::segment const> segments, index_t batch, bool training = true) const {
@@ -66,8 +72,12 @@ template <class Net> struct trained {
   void begin() {
     for (auto& e : memory.entries()) e.use.done = 0;
   }
-  [[nodiscard]] std::vector<T> gradients(int slot = 0) const { return to_host(c, tensor<T, space>::wrap(memory.gradients(slot), {memory.size()})); }
-  [[nodiscard]] std::vector<T> gradient(std::string_view name, int slot = 0) const { return part(memory.gradients(slot), name); }
+  [[nodiscard]] std::vector<T> gradients(int slot = 0) const {
+    return to_host(c, tensor<T, space>::wrap(memory.gradients(slot), {memory.size()}));
+  }
+  [[nodiscard]] std::vector<T> gradient(std::string_view name, int slot = 0) const {
+    return part(memory.gradients(slot), name);
+  }
   [[nodiscard]] std::vector<T> value(std::string_view name) const { return part(memory.values(), name); }
   void set(std::string_view name, std::vector<T> const& v) {
     auto const& e = memory.entries()[static_cast<std::size_t>(memory.find(name))];
@@ -82,7 +92,9 @@ template <class Net> struct trained {
 };
 
 /// One segment over all rows.
-[[nodiscard]] inline nn::segment whole(index_t rows, bool accumulate = false) { return {0, compute::lanes::whole(rows, accumulate)}; }
+[[nodiscard]] inline nn::segment whole(index_t rows, bool accumulate = false) {
+  return {0, compute::lanes::whole(rows, accumulate)};
+}
 /// `count` lanes of almost equal size over `rows` rows, in one segment.
 [[nodiscard]] inline nn::segment cut(index_t rows, int count, int slot = 0) {
   nn::segment s{slot, {}};

@@ -47,7 +47,11 @@ TEST_CASE("sgd with momentum, Nesterov, decay and dampening follows the formula"
   context<space> c{make_instance<space>(2)};
   for (bool const nesterov : {false, true}) {
     trained t(c, nn::linear<D>("l", 3, 2));
-    nn::sgd const o{.learning_rate = 0.1, .momentum = 0.9, .nesterov = nesterov, .weight_decay = 0.02, .dampening = nesterov ? 0.0 : 0.3};
+    nn::sgd const o{.learning_rate = 0.1,
+                    .momentum = 0.9,
+                    .nesterov = nesterov,
+                    .weight_decay = 0.02,
+                    .dampening = nesterov ? 0.0 : 0.3};
     nn::optimizer_state<double, space> state(c, t.memory, o);
     auto const w0 = t.value("l.weight");
     std::vector<reference> r;
@@ -62,7 +66,8 @@ TEST_CASE("sgd with momentum, Nesterov, decay and dampening follows the formula"
       }
     }
     auto const w = t.value("l.weight");
-    // float settings in the chunk table: the decay 0.02 is stored with a relative error of 2⁻²⁵; 5 steps of 0.05·0.02·|w| ≤ 0.005
+    // float settings in the chunk table: the decay 0.02 is stored with a relative error of 2⁻²⁵; 5 steps of
+    // 0.05·0.02·|w| ≤ 0.005
     for (std::size_t i = 0; i < r.size(); ++i) CHECK(std::abs(w[i] - r[i].w) < 1e-9);
     CHECK(state.buffers() == 1);
     CHECK(state.steps() == 5);
@@ -85,11 +90,13 @@ TEST_CASE("adam adds decay to the gradient, adamw takes it from the parameter; v
       state.apply(c, t.memory);
       for (std::size_t i = 0; i < r.size(); ++i) {
         bool const bias = i >= 6;
-        double const decay = bias ? 0 : 0.125, d = (bias ? g[bias_at + i - 6] : g[i]) + (decoupled ? 0 : decay * r[i].w);
+        double const decay = bias ? 0 : 0.125,
+                     d = (bias ? g[bias_at + i - 6] : g[i]) + (decoupled ? 0 : decay * r[i].w);
         r[i].m = 0.9 * r[i].m + 0.1 * d;
         r[i].v = 0.999 * r[i].v + 0.001 * d * d;
         if (decoupled) r[i].w *= 1 - 0.01 * decay;
-        r[i].w -= 0.01 * (r[i].m / (1 - std::pow(0.9, step))) / (std::sqrt(r[i].v / (1 - std::pow(0.999, step))) + 1e-8);
+        r[i].w -=
+            0.01 * (r[i].m / (1 - std::pow(0.9, step))) / (std::sqrt(r[i].v / (1 - std::pow(0.999, step))) + 1e-8);
       }
     }
     auto const w = t.value("l.weight"), b = t.value("l.bias");
@@ -104,18 +111,23 @@ TEST_CASE("groups by name change rate and decay, and freeze") {
   auto const net = nn::sequential(nn::linear<D>("fc1", 3, 3), nn::linear<D>("fc2", 3, 3), nn::linear<D>("fc3", 3, 3));
   trained t(c, net);
   nn::optimizer_state<double, space> state(c, t.memory, nn::sgd{.learning_rate = 1, .weight_decay = 0.5},
-                                           {{.pattern = "*.bias", .weight_decay = 0.0}, {.pattern = "fc2.*", .learning_rate_scale = 0.25}, {.pattern = "fc3.weight", .frozen = true}});
+                                           {{.pattern = "*.bias", .weight_decay = 0.0},
+                                            {.pattern = "fc2.*", .learning_rate_scale = 0.25},
+                                            {.pattern = "fc3.weight", .frozen = true}});
   auto const before = to_host(c, tensor<double, space>::wrap(t.memory.values(), {t.memory.size()}));
   auto const g = draw_gradients(t, 1);
   state.apply(c, t.memory);
   auto const after = to_host(c, tensor<double, space>::wrap(t.memory.values(), {t.memory.size()}));
   for (auto const& e : t.memory.entries()) {
     if (e.kind == nn::parameter_kind::statistic) continue;
-    double const decay = e.shape.rank() == 1 ? 0 : 0.5, rate = e.name == "fc3.weight" ? 0 : e.name.starts_with("fc2") ? 0.25 : 1;
+    double const decay = e.shape.rank() == 1 ? 0 : 0.5, rate = e.name == "fc3.weight"      ? 0
+                                                               : e.name.starts_with("fc2") ? 0.25
+                                                                                           : 1;
     for (auto i = static_cast<std::size_t>(e.begin); i < static_cast<std::size_t>(e.end); ++i)
       CHECK(std::abs(after[i] - (before[i] - rate * (g[i] + decay * before[i]))) < 1e-15);
   }
-  CHECK_THROWS_WITH((nn::optimizer_state<double, space>(c, t.memory, nn::sgd{}, {{.pattern = "fc9.*"}})), ContainsSubstring("fc9.*"));
+  CHECK_THROWS_WITH((nn::optimizer_state<double, space>(c, t.memory, nn::sgd{}, {{.pattern = "fc9.*"}})),
+                    ContainsSubstring("fc9.*"));
 }
 
 TEST_CASE("a parameter that is frozen later stays where it is from then on") {
@@ -136,11 +148,13 @@ TEST_CASE("a parameter that is frozen later stays where it is from then on") {
 TEST_CASE("an optimizer made for other memory is told so: its moments are not there") {
   context<space> c{make_instance<space>(1)};
   trained t(c, nn::sequential(nn::linear<D>("fc", 3, 3)));
-  trained again(c, nn::sequential(nn::linear<D>("fc", 3, 3)));  // what a load or a rebuild leaves: the same network, memory of its own
+  // what a load or a rebuild leaves: the same network, memory of its own
+  trained again(c, nn::sequential(nn::linear<D>("fc", 3, 3)));
   nn::optimizer_state<double, space> state(c, t.memory, nn::adamw{});
   (void)draw_gradients(again, 1);
   auto const before = again.value("fc.weight");
-  CHECK_THROWS_WITH(state.apply(c, again.memory), ContainsSubstring("'adamw' keeps") && ContainsSubstring("Make the optimizer anew"));
+  CHECK_THROWS_WITH(state.apply(c, again.memory),
+                    ContainsSubstring("'adamw' keeps") && ContainsSubstring("Make the optimizer anew"));
   CHECK(same_bits(before, again.value("fc.weight")));
   CHECK(state.steps() == 0);
 }
@@ -149,7 +163,8 @@ TEST_CASE("a second optimizer begins with nothing, whatever the first one kept")
   context<space> c{make_instance<space>(1)};
   trained t(c, nn::sequential(nn::linear<D>("fc", 3, 3))), fresh(c, nn::sequential(nn::linear<D>("fc", 3, 3)), 1, 9);
   for (nn::optimizer const first : {nn::optimizer(nn::sgd{.momentum = 0.9}), nn::optimizer(nn::adamw{})})
-    for (nn::optimizer const second : {nn::optimizer(nn::adam{}), nn::optimizer(nn::sgd{.momentum = 0.5}), nn::optimizer(nn::sgd{})}) {
+    for (nn::optimizer const second :
+         {nn::optimizer(nn::adam{}), nn::optimizer(nn::sgd{.momentum = 0.5}), nn::optimizer(nn::sgd{})}) {
       nn::optimizer_state<double, space> one(c, t.memory, first);
       (void)draw_gradients(t, 1);
       one.apply(c, t.memory);
@@ -200,7 +215,8 @@ TEST_CASE("statistics take in the batch's value, whatever the optimizer") {
   nn::optimizer_state<double, space> state(c, t.memory, nn::sgd{.weight_decay = 0.5});
   auto const g = draw_gradients(t, 1);
   state.apply(c, t.memory, 0.0, 17.0);  // neither the rate nor the clipping factor concerns them
-  auto const at = static_cast<std::size_t>(t.memory.entries()[static_cast<std::size_t>(t.memory.find("bn.running_var"))].begin);
+  auto const at =
+      static_cast<std::size_t>(t.memory.entries()[static_cast<std::size_t>(t.memory.find("bn.running_var"))].begin);
   auto const v = t.value("bn.running_var");
   for (std::size_t i = 0; i < 3; ++i) CHECK(std::abs(v[i] - (0.75 + 0.25 * g[at + i])) < 1e-15);
 }
@@ -214,8 +230,10 @@ TEST_CASE("settings that make no sense are refused") {
   CHECK_THROWS_WITH(state(c, t.memory, nn::sgd{.nesterov = true}), ContainsSubstring("Nesterov"));
   double const nan = std::numeric_limits<double>::quiet_NaN();
   for (double const bad : {-1.0, nan, std::numeric_limits<double>::infinity()}) {
-    CHECK_THROWS_WITH(state(c, t.memory, nn::sgd{}, {{.pattern = "l.*", .learning_rate_scale = bad}}), ContainsSubstring("group 'l.*': the scale of the learning rate"));
-    CHECK_THROWS_WITH(state(c, t.memory, nn::sgd{}, {{.pattern = "l.*", .weight_decay = bad}}), ContainsSubstring("group 'l.*': the weight decay"));
+    CHECK_THROWS_WITH(state(c, t.memory, nn::sgd{}, {{.pattern = "l.*", .learning_rate_scale = bad}}),
+                      ContainsSubstring("group 'l.*': the scale of the learning rate"));
+    CHECK_THROWS_WITH(state(c, t.memory, nn::sgd{}, {{.pattern = "l.*", .weight_decay = bad}}),
+                      ContainsSubstring("group 'l.*': the weight decay"));
   }
   CHECK_NOTHROW(state(c, t.memory, nn::sgd{}, {{.pattern = "l.*", .learning_rate_scale = 0, .weight_decay = 0.0}}));
 }
@@ -231,7 +249,8 @@ TEST_CASE("the global norm is that of all gradients that move something, and cli
     if (e.kind == nn::parameter_kind::trainable && e.requires_grad)
       for (auto i = e.begin; i < e.end; ++i) sum += g[static_cast<std::size_t>(i)] * g[static_cast<std::size_t>(i)];
   double const norm = std::sqrt(sum);
-  CHECK(std::abs(nn::gradient_norm(c, t.memory) - norm) < 1e-12 * norm);  // 2520 additions of positive numbers, in another order
+  // 2520 additions of positive numbers, in another order
+  CHECK(std::abs(nn::gradient_norm(c, t.memory) - norm) < 1e-12 * norm);
   CHECK(nn::clip_scale(c, t.memory, 2 * norm) == 1.0);
   CHECK(std::abs(nn::clip_scale(c, t.memory, norm / 4) - 0.25) < 1e-12);
 }
@@ -256,7 +275,8 @@ TEST_CASE("the global norm leaves out what a group holds and what is pruned") {
     for (auto const& e : t.memory.entries()) {
       if (e.kind != nn::parameter_kind::trainable || (held && e.name.starts_with("b."))) continue;
       for (auto i = e.begin; i < e.end; ++i)
-        if (e.name != "a.weight" || (i - e.begin) % 3 != 0) sum += g[static_cast<std::size_t>(i)] * g[static_cast<std::size_t>(i)];
+        if (e.name != "a.weight" || (i - e.begin) % 3 != 0)
+          sum += g[static_cast<std::size_t>(i)] * g[static_cast<std::size_t>(i)];
     }
     return std::sqrt(sum);
   };
@@ -271,7 +291,9 @@ TEST_CASE("the global norm leaves out what a group holds and what is pruned") {
   // Chunks between ranks: their sums are the sum.
   auto const& a = t.memory.entries()[0];
   double chunks[2], whole = 0;
-  compute::squared_norm(c.space(), a.end - a.begin, static_cast<double const*>(t.memory.gradients() + a.begin), a.mask_bits, &whole);
-  compute::squared_norm_chunks(c.space(), a.end - a.begin, static_cast<double const*>(t.memory.gradients() + a.begin), a.mask_bits, chunks);
+  compute::squared_norm(c.space(), a.end - a.begin, static_cast<double const*>(t.memory.gradients() + a.begin),
+                        a.mask_bits, &whole);
+  compute::squared_norm_chunks(c.space(), a.end - a.begin, static_cast<double const*>(t.memory.gradients() + a.begin),
+                               a.mask_bits, chunks);
   CHECK(compute::fold_chunk_sums(chunks, 2) == whole);
 }

@@ -27,12 +27,16 @@ TEST_CASE("pooling takes windows of its kernel's size unless told otherwise") {
 }
 
 TEST_CASE("pooling's gradients are its derivatives") {
-  nn::demand_correct_gradients(nn::max_pool2d<double>(3, {.stride = 2, .padding = 1}), {2, 3, 7, 6}, {.elements = 0, .tolerance = 1e-9});
-  nn::demand_correct_gradients(nn::avg_pool2d<double>(3, {.stride = {2, 1}, .padding = {1, 1}, .count_include_pad = false}), {2, 3, 7, 6}, {.elements = 0, .tolerance = 1e-9});
+  nn::demand_correct_gradients(nn::max_pool2d<double>(3, {.stride = 2, .padding = 1}), {2, 3, 7, 6},
+                               {.elements = 0, .tolerance = 1e-9});
+  nn::demand_correct_gradients(
+      nn::avg_pool2d<double>(3, {.stride = {2, 1}, .padding = {1, 1}, .count_include_pad = false}), {2, 3, 7, 6},
+      {.elements = 0, .tolerance = 1e-9});
   nn::demand_correct_gradients(nn::avg_pool2d<double>({7, 6}), {2, 3, 7, 6}, {.elements = 0, .tolerance = 1e-9});
 }
 
 TEST_CASE("pooling says what does not fit") {
   CHECK_THROWS_WITH(nn::max_pool2d(2).shape({3, 4}), ContainsSubstring("max_pool2d") && ContainsSubstring("[3, 4]"));
-  CHECK_THROWS_WITH(nn::avg_pool2d(5).shape({3, 4, 4, 9}), ContainsSubstring("avg_pool2d") && ContainsSubstring("taller") && ContainsSubstring("5×5"));
+  CHECK_THROWS_WITH(nn::avg_pool2d(5).shape({3, 4, 4, 9}),
+                    ContainsSubstring("avg_pool2d") && ContainsSubstring("taller") && ContainsSubstring("5×5"));
 }

@@ -61,7 +61,9 @@ TEST_CASE("a sequence of weights that cannot be trained has the gradient of its 
     using stored = nn::linear<codec::forms<form>, space>;
     auto net = nn::sequential(stored("a", 32, 64, {.bias = false}), relu, stored("b", 64, 5, {.bias = false}));
     nn::for_each_parameter(net, [&](auto& w) {  // the empty biases are dense
-      if constexpr (std::remove_cvref_t<decltype(w)>::forms::template contains<form>) form::encode(c, w.shape, numbers<float>(w.size(), static_cast<std::uint64_t>(w.shape[0])).data(), w.storage_of(codec::form_tag<form>{}));
+      if constexpr (std::remove_cvref_t<decltype(w)>::forms::template contains<form>)
+        form::encode(c, w.shape, numbers<float>(w.size(), static_cast<std::uint64_t>(w.shape[0])).data(),
+                     w.storage_of(codec::form_tag<form>{}));
     });
     nn::pass<space> p;
     p.where = &c;
@@ -76,7 +78,8 @@ TEST_CASE("a sequence of weights that cannot be trained has the gradient of its 
 
 TEST_CASE("inference never asks for a backward") {
   context<space> c{make_instance<space>(1)};
-  auto const net = nn::sequential(nn::relu(), doubled{}, nn::repeat("r", 2, doubled{}), nn::residual(doubled{}), nn::branch(nn::merge::sum, doubled{}, doubled{}));
+  auto const net = nn::sequential(nn::relu(), doubled{}, nn::repeat("r", 2, doubled{}), nn::residual(doubled{}),
+                                  nn::branch(nn::merge::sum, doubled{}, doubled{}));
   nn::pass<space> p;
   p.where = &c;
   auto const y = to_host(c, nn::call(p, net, from_host<float>(c, {-1, 0.5f}, {1, 2})).y);
@@ -123,7 +126,8 @@ TEST_CASE("a sequence runs in any cut of its units, with the same bits") {
 }
 
 TEST_CASE("map builds the same tree of other leaves") {
-  auto const net = nn::sequential(nn::linear("a", 4, 4), nn::repeat("r", 2, nn::residual(nn::linear("l", 4, 4))), nn::branch(nn::merge::sum, nn::linear("b", 4, 4), nn::relu()));
+  auto const net = nn::sequential(nn::linear("a", 4, 4), nn::repeat("r", 2, nn::residual(nn::linear("l", 4, 4))),
+                                  nn::branch(nn::merge::sum, nn::linear("b", 4, 4), nn::relu()));
   std::vector<std::string> kinds;
   auto const same = nn::map_leaves(net, [&](auto const& l) {
     kinds.push_back(l.kind);

@@ -29,7 +29,9 @@ std::vector<index_range> entries_of(std::vector<index_t> const& sizes, index_t& 
 }  // namespace
 
 TEST_CASE("state_layout: every element has one owner, and cuts lie where a norm's chunks begin") {
-  std::vector<index_t> const sizes = GENERATE(std::vector<index_t>{100000, 10, 5000, 0, 70000, 3}, std::vector<index_t>{1}, std::vector<index_t>{}, std::vector<index_t>{4096 * 9});
+  std::vector<index_t> const sizes =
+      GENERATE(std::vector<index_t>{100000, 10, 5000, 0, 70000, 3}, std::vector<index_t>{1}, std::vector<index_t>{},
+               std::vector<index_t>{4096 * 9});
   index_t size = 0;
   auto const entries = entries_of(sizes, size);
   for (int stage : {1, 2, 3})
@@ -56,7 +58,9 @@ TEST_CASE("state_layout: every element has one owner, and cuts lie where a norm'
             for (index_t i = p.begin; i < p.end; ++i) ++owners[static_cast<std::size_t>(i)];
             if (p.begin == l.buckets()[b].begin || p.begin == l.buckets()[b].end) continue;
             bool good = false;
-            for (auto const& e : entries) good = good || e.begin == p.begin || (p.begin > e.begin && p.begin < e.end && (p.begin - e.begin) % pl::nn::shard_grain == 0);
+            for (auto const& e : entries)
+              good = good || e.begin == p.begin ||
+                     (p.begin > e.begin && p.begin < e.end && (p.begin - e.begin) % pl::nn::shard_grain == 0);
             CHECK(good);
           }
           CHECK(at == l.buckets()[b].end);
@@ -79,7 +83,9 @@ TEST_CASE("state_layout: every element has one owner, and cuts lie where a norm'
       }
 }
 
-TEST_CASE("state_layout: shards differ by less than a grain per bucket, and fewer elements than ranks leave some with nothing") {
+TEST_CASE(
+    "state_layout: shards differ by less than a grain per bucket, and fewer elements than ranks leave some with "
+    "nothing") {
   index_t size = 0;
   auto const entries = entries_of({400000, 300000}, size);
   pl::nn::state_layout const l(entries, size, 4, 1 << 19, 2, 4);
@@ -112,6 +118,8 @@ TEST_CASE("state_layout: stage 0 is one shard of everything, packed as it lies")
 TEST_CASE("state_layout: wrong numbers give words") {
   index_t size = 0;
   auto const entries = entries_of({10}, size);
-  CHECK_THROWS_WITH(pl::nn::state_layout(entries, size, 4, 100, 4, 2), Catch::Matchers::ContainsSubstring("the stage must be 0, 1, 2 or 3, found 4"));
-  CHECK_THROWS_WITH(pl::nn::state_layout(entries, size, 4, 100, 1, 0), Catch::Matchers::ContainsSubstring("at least one rank, found 0"));
+  CHECK_THROWS_WITH(pl::nn::state_layout(entries, size, 4, 100, 4, 2),
+                    Catch::Matchers::ContainsSubstring("the stage must be 0, 1, 2 or 3, found 4"));
+  CHECK_THROWS_WITH(pl::nn::state_layout(entries, size, 4, 100, 1, 0),
+                    Catch::Matchers::ContainsSubstring("at least one rank, found 0"));
 }

@@ -14,7 +14,10 @@ using Catch::Matchers::ContainsSubstring;
 
 namespace {
 
-auto cut_network() { return pl::parallel::tensor_parallel(network(), {pl::parallel::column("block.*.in.*"), pl::parallel::row("block.*.out.*")}); }
+auto cut_network() {
+  return pl::parallel::tensor_parallel(network(),
+                                       {pl::parallel::column("block.*.in.*"), pl::parallel::row("block.*.out.*")});
+}
 using net_type = decltype(cut_network());
 
 pl::plan::plan mesh(index_t pipeline, index_t data, index_t tensor, int stage = 0) {
@@ -24,7 +27,8 @@ pl::plan::plan mesh(index_t pipeline, index_t data, index_t tensor, int stage = 
   p.bucket_bytes = 600;
   return p;
 }
-std::vector<pl::plan::plan> const meshes{mesh(1, 2, 1), mesh(1, 3, 1, 2), mesh(1, 3, 1, 3), mesh(1, 1, 3), mesh(1, 2, 2, 1), mesh(2, 1, 1), mesh(2, 2, 1), mesh(2, 1, 2)};
+std::vector<pl::plan::plan> const meshes{mesh(1, 2, 1),    mesh(1, 3, 1, 2), mesh(1, 3, 1, 3), mesh(1, 1, 3),
+                                         mesh(1, 2, 2, 1), mesh(2, 1, 1),    mesh(2, 2, 1),    mesh(2, 1, 2)};
 
 /// What each rank says to f(model, source, world).
 template <class F> std::vector<std::string> said(pl::plan::plan const& p, F&& f) {
@@ -59,9 +63,10 @@ template <class M, class S> void one_step(M& m, S& s, index_t batch) {
 TEST_CASE("ranks with another batch, or at another step, hear of it on every rank of any mesh") {
   for (auto const& p : meshes) {
     INFO(p.to_string());
-    for (auto const& s : said(p, [](auto& m, auto& s, auto& w) { one_step(m, s, w.rank() == 1 ? 23 : 24); }))
-      CHECK_THAT(s, ContainsSubstring("rank 1 begins step 0 with a batch of 23, but rank 0 begins step 0 with a batch of 24"));
-    for (auto const& s : said(p, [](auto& m, auto& s, auto& w) {
+    for (auto const &s : said(p, [](auto& m, auto& s, auto& w) { one_step(m, s, w.rank() == 1 ? 23 : 24); }))
+      CHECK_THAT(
+          s, ContainsSubstring("rank 1 begins step 0 with a batch of 23, but rank 0 begins step 0 with a batch of 24"));
+    for (auto const &s : said(p, [](auto& m, auto& s, auto& w) {
            one_step(m, s, 24);
            if (w.rank() == 1) m.set_steps(7);
            one_step(m, s, 24);
@@ -70,7 +75,8 @@ TEST_CASE("ranks with another batch, or at another step, hear of it on every ran
   }
 }
 
-TEST_CASE("samples of different shapes are named with both shapes, whatever their number, and only by ranks that give any") {
+TEST_CASE(
+    "samples of different shapes are named with both shapes, whatever their number, and only by ranks that give any") {
   auto const settled = [](auto shape_on) {
     std::vector<std::string> all(3, "nothing");
     pl::comm::run_local(3, [&](pl::comm::communicator c) {
@@ -87,24 +93,30 @@ TEST_CASE("samples of different shapes are named with both shapes, whatever thei
     });
     return all;
   };
-  for (auto const& s : settled([](int rank) { return rank == 0 ? pl::extents{} : pl::extents{8 + rank, 1, 28}; })) CHECK(s == "[0, 1, 28]");
-  for (auto const& s : settled([](int rank) { return rank == 0 ? pl::extents{} : rank == 1 ? pl::extents{8, 1, 28} : pl::extents{8, 28}; }))
-    CHECK_THAT(s, ContainsSubstring("the samples of ranks 1 and 2 have different shapes in step 4: [1, 28] and [28]. Give every rank samples of one shape"));
+  for (auto const& s : settled([](int rank) { return rank == 0 ? pl::extents{} : pl::extents{8 + rank, 1, 28}; }))
+    CHECK(s == "[0, 1, 28]");
+  for (auto const& s : settled([](int rank) {
+         return rank == 0 ? pl::extents{} : rank == 1 ? pl::extents{8, 1, 28} : pl::extents{8, 28};
+       }))
+    CHECK_THAT(s, ContainsSubstring("the samples of ranks 1 and 2 have different shapes in step 4: [1, 28] and [28]. "
+                                    "Give every rank samples of one shape"));
 }
 
 TEST_CASE("a parameter that one rank has frozen is named, with the step") {
   for (auto const& p : meshes) {
     INFO(p.to_string());
-    for (auto const& s : said(p, [](auto& m, auto& s, auto& w) {
+    for (auto const &s : said(p, [](auto& m, auto& s, auto& w) {
            one_step(m, s, 24);
            if (w.rank() == 1) pl::nn::freeze(m.net(), "block.1.out.bias");
            one_step(m, s, 24);
          }))
-      CHECK_THAT(s, ContainsSubstring("in step 1 rank 1 contributes no gradient of 'block.1.out.bias', and rank 0 one"));
+      CHECK_THAT(s,
+                 ContainsSubstring("in step 1 rank 1 contributes no gradient of 'block.1.out.bias', and rank 0 one"));
   }
 }
 
-TEST_CASE("a rank that makes one step less is missed by name, and no message of a later step is taken for one of this") {
+TEST_CASE(
+    "a rank that makes one step less is missed by name, and no message of a later step is taken for one of this") {
   for (auto const& p : meshes) {
     INFO(p.to_string());
     // A machine may be so busy that a rank is given up that would have come: then once more, with more patience.
@@ -137,7 +149,7 @@ TEST_CASE("a rank that makes one step less is missed by name, and no message of 
 TEST_CASE("micro-batches that never went backward are counted before anybody waits") {
   auto p = mesh(1, 2, 1);
   p.micro_batches = 3;
-  for (auto const& s : said(p, [](auto& m, auto& s, auto&) {
+  for (auto const &s : said(p, [](auto& m, auto& s, auto&) {
          m.zero_grad(24);
          auto const& micro = m.share().micro_batches()[0];
          auto [y, saved] = m.forward(s.input(micro));
@@ -155,7 +167,8 @@ TEST_CASE("networks that differ are refused before the first step, with the firs
       pl::world w(std::move(c), 1);
       auto p = mesh(1, 3, 1);
       try {
-        (void)pl::parallel::build(pl::nn::sequential(pl::nn::linear("a", 4, 5), pl::nn::linear("b", 5, rank == 2 ? 7 : 6)), p, w);
+        (void)pl::parallel::build(
+            pl::nn::sequential(pl::nn::linear("a", 4, 5), pl::nn::linear("b", 5, rank == 2 ? 7 : 6)), p, w);
       } catch (pl::error const& e) {
         all[rank] = e.what();
         throw;
@@ -163,7 +176,10 @@ TEST_CASE("networks that differ are refused before the first step, with the firs
     });
   } catch (pl::error const&) {
   }
-  for (auto const& s : all) CHECK_THAT(s, ContainsSubstring("the network of rank 2 is not that of rank 0: 'b.weight' [7, 5] F32 there, 'b.weight' [6, 5] F32 here"));
+  for (auto const& s : all)
+    CHECK_THAT(
+        s, ContainsSubstring(
+               "the network of rank 2 is not that of rank 0: 'b.weight' [7, 5] F32 there, 'b.weight' [6, 5] F32 here"));
 }
 
 TEST_CASE("ranks that sleep at random give the bits of ranks that do not, on any mesh") {
@@ -171,9 +187,10 @@ TEST_CASE("ranks that sleep at random give the bits of ranks that do not, on any
     INFO(p.to_string());
     auto const trained = [&](bool sleeps) {
       std::vector<std::vector<double>> all(static_cast<std::size_t>(p.ranks()));
-      for (auto const& s : said(p, [&](auto& m, auto& s, auto& w) {
+      for (auto const &s : said(p, [&](auto& m, auto& s, auto& w) {
              s.sleeps = sleeps;
-             pl::nn::optimizer_state<float, space> optimizer(m.context(), m.arena(), pl::nn::sgd{.learning_rate = 0.1, .momentum = 0.9});
+             pl::nn::optimizer_state<float, space> optimizer(m.context(), m.arena(),
+                                                             pl::nn::sgd{.learning_rate = 0.1, .momentum = 0.9});
              for (s.step = 0; s.step < 4; ++s.step) {
                m.zero_grad(24 - s.step);
                m.walk(s);

@@ -14,7 +14,8 @@
 
 namespace pleat_test {
 
-/// Of the non-blocking operations of a kind that a rank starts, the one behind the next `after` fails: when it is started, or when it is waited for.
+/// Of the non-blocking operations of a kind that a rank starts, the one behind the next `after` fails: when it is
+/// started, or when it is waited for.
 struct break_point {
   pleat::comm::call_kind kind = pleat::comm::call_kind::all_reduce;
   bool armed = false, at_start = false;
@@ -29,7 +30,8 @@ struct break_point {
 class breaking {
  public:
   /// \param where must outlive this
-  breaking(pleat::comm::communicator c, break_point* where) : inner_(std::make_unique<pleat::comm::communicator>(std::move(c))), where_(where) {}
+  breaking(pleat::comm::communicator c, break_point* where)
+      : inner_(std::make_unique<pleat::comm::communicator>(std::move(c))), where_(where) {}
 
   [[nodiscard]] int rank() const { return inner_->rank(); }
   [[nodiscard]] int size() const { return inner_->size(); }

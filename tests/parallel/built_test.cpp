@@ -26,7 +26,9 @@ TEST_CASE("a plan's precision is the network's type, or it is refused") {
   CHECK(refused(f32, dtype::f64) == "nothing");
   CHECK(refused(bf16, dtype::bf16) == "nothing");
   CHECK(refused(f16, dtype::f16) == "nothing");
-  CHECK(refused(bf16, dtype::f32).find("Make the network of pleat::bfloat16, or use precision = f32") != std::string::npos);
-  CHECK(refused(f16, dtype::bf16).find("the plan says precision = f16, the network's layers are of type BF16") != std::string::npos);
+  CHECK(refused(bf16, dtype::f32).find("Make the network of pleat::bfloat16, or use precision = f32") !=
+        std::string::npos);
+  CHECK(refused(f16, dtype::bf16).find("the plan says precision = f16, the network's layers are of type BF16") !=
+        std::string::npos);
   CHECK(refused(f32, dtype::f16).find("Use precision = f16") != std::string::npos);
 }

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// A small GPT (examples/07_language_model) as a whole: the same bits on any number of ranks, threads, micro-batches and pipeline cuts; it
-// learns; its steady state allocates nothing from the pool.
+// A small GPT (examples/07_language_model) as a whole: the same bits on any number of ranks, threads, micro-batches and
+// pipeline cuts; it learns; its steady state allocates nothing from the pool.
 #include <pleat/parallel/model.hpp>
 
 #include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
@@ -27,7 +27,9 @@ using tensor = pl::tensor<float, space>;
 
 namespace {
 
-gpt::sizes small() { return {.vocabulary = 0, .context = 24, .layers = 2, .width = 32, .heads = 4, .key_value_heads = 2}; }
+gpt::sizes small() {
+  return {.vocabulary = 0, .context = 24, .layers = 2, .width = 32, .heads = 4, .key_value_heads = 2};
+}
 
 pl::io::text_split const& text() {
   static pl::io::text_split const t = [] {
@@ -73,7 +75,8 @@ outcome train(pl::comm::communicator c, setting const& o) {
   outcome out;
   std::size_t allocations = 0;
   for (int s = 0; s < o.steps; ++s) {
-    if (s == 2) allocations = m.context().pool().statistics().allocations + m.context().host_pool().statistics().allocations;
+    if (s == 2)
+      allocations = m.context().pool().statistics().allocations + m.context().host_pool().statistics().allocations;
     auto const positions = sampler.batch(s % sampler.batches_per_epoch());
     m.zero_grad(positions.size());
     for (auto const& micro : m.share().micro_batches()) {
@@ -93,7 +96,8 @@ outcome train(pl::comm::communicator c, setting const& o) {
     out.losses.push_back(m.loss());
     m.step(optimizer);
   }
-  out.allocations_after_the_second_step = m.context().pool().statistics().allocations + m.context().host_pool().statistics().allocations - allocations;
+  out.allocations_after_the_second_step =
+      m.context().pool().statistics().allocations + m.context().host_pool().statistics().allocations - allocations;
   out.values.resize(static_cast<std::size_t>(m.arena().size()));
   pl::copy_to_host(m.context(), tensor::wrap(m.arena().values(), {m.arena().size()}), out.values.data());
   m.demand_equal_replicas();
@@ -123,13 +127,19 @@ TEST_CASE("a deterministic GPT has the same bits on any number of ranks, threads
   };
   auto const odd = run({});
   CHECK(odd.losses[0] > 0);
-  for (setting const& o : {setting{.threads = 2}, setting{.ranks = 2}, setting{.ranks = 3}, setting{.ranks = 4}, setting{.ranks = 8}}) same(odd, o);
+  for (setting const& o :
+       {setting{.threads = 2}, setting{.ranks = 2}, setting{.ranks = 3}, setting{.ranks = 4}, setting{.ranks = 8}})
+    same(odd, o);
   auto const even = run({.batch = 16});
-  for (setting const& o : {setting{.batch = 16, .micro = 2}, setting{.batch = 16, .micro = 4}, setting{.ranks = 2, .batch = 16, .micro = 2}}) same(even, o);
-  // Of 20 samples, lanes have 3 or 2, and these micro-batches cut some. Each use of the tied weight has a gradient of its own, which goes on where the
-  // lane was left.
+  for (setting const& o : {setting{.batch = 16, .micro = 2}, setting{.batch = 16, .micro = 4},
+                           setting{.ranks = 2, .batch = 16, .micro = 2}})
+    same(even, o);
+  // Of 20 samples, lanes have 3 or 2, and these micro-batches cut some. Each use of the tied weight has a gradient of
+  // its own, which goes on where the lane was left.
   auto const cut = run({.batch = 20});
-  for (setting const& o : {setting{.batch = 20, .micro = 3}, setting{.ranks = 2, .batch = 20, .micro = 3}, setting{.ranks = 3, .batch = 20, .micro = 5}}) same(cut, o);
+  for (setting const& o : {setting{.batch = 20, .micro = 3}, setting{.ranks = 2, .batch = 20, .micro = 3},
+                           setting{.ranks = 3, .batch = 20, .micro = 5}})
+    same(cut, o);
 }
 
 TEST_CASE("a GPT learns, and allocates nothing while it does") {
@@ -185,7 +195,8 @@ TEST_CASE("a GPT may be cut between any two units, and backward into halves: the
       CAPTURE(at, halves);
       begin();
       typename decltype(net)::saved saved;
-      CHECK(pl::nn::shape_units(net, pl::nn::shape_units(net, x.shape(), 0, at), at, units) == pl::extents{m, 24, sizes().vocabulary});
+      CHECK(pl::nn::shape_units(net, pl::nn::shape_units(net, x.shape(), 0, at), at, units) ==
+            pl::extents{m, 24, sizes().vocabulary});
       auto out = pl::nn::forward_units(p, net, at, units, pl::nn::forward_units(p, net, 0, at, x, saved), saved);
       pl::copy_to_host(c, out, z.data());
       bool const same_output = y == z;
@@ -219,7 +230,8 @@ TEST_CASE("a GPT's description: parameters counted once, flops of the products a
 TEST_CASE("a GPT's sizes are checked in words") {
   using Catch::Matchers::ContainsSubstring;
   CHECK_THROWS_WITH(gpt::network({.width = 384, .heads = 5}), ContainsSubstring("384") && ContainsSubstring("5 heads"));
-  CHECK_THROWS_WITH(gpt::network({.width = 384, .heads = 6, .key_value_heads = 4}), ContainsSubstring("key_value_heads = 4"));
+  CHECK_THROWS_WITH(gpt::network({.width = 384, .heads = 6, .key_value_heads = 4}),
+                    ContainsSubstring("key_value_heads = 4"));
   auto const net = gpt::network(sizes());
   CHECK_THROWS_WITH(net.shape({2, 25}), ContainsSubstring("25 tokens") && ContainsSubstring("24 positions"));
 }

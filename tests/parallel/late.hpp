@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The slowest link there can be: what an operation brings is there only once somebody has waited for it. No clock decides.
+/// The slowest link there can be: what an operation brings is there only once somebody has waited for it. No clock
+/// decides.
 #pragma once
 
 #include <pleat/comm/communicator.hpp>
@@ -15,7 +16,8 @@
 
 namespace pleat_test {
 
-/// Passes everything on, but non-blocking sums and gathers of parts end in memory of their own, never end by polling, and come out in wait().
+/// Passes everything on, but non-blocking sums and gathers of parts end in memory of their own, never end by polling,
+/// and come out in wait().
 class late {
  public:
   explicit late(pleat::comm::communicator c) : inner_(std::make_unique<pleat::comm::communicator>(std::move(c))) {}
@@ -25,7 +27,8 @@ class late {
   void run(pleat::comm::call const& c) { inner_->run(c); }
   [[nodiscard]] pleat::comm::request start(pleat::comm::call const& c) {
     using kind = pleat::comm::call_kind;
-    if (c.kind != kind::all_reduce && c.kind != kind::reduce_scatter_v && c.kind != kind::all_gather_v) return inner_->start(c);
+    if (c.kind != kind::all_reduce && c.kind != kind::reduce_scatter_v && c.kind != kind::all_gather_v)
+      return inner_->start(c);
     auto free = std::find_if(operations_.begin(), operations_.end(), [](auto const& o) { return !o->busy; });
     if (free == operations_.end()) free = operations_.insert(free, std::make_unique<operation>());
     operation& o = **free;
@@ -35,7 +38,8 @@ class late {
     if (!o.memory.empty()) std::memcpy(o.memory.data(), c.out.data, o.memory.size());
     auto mine = c;
     mine.out.data = o.memory.data();
-    if (c.kind == kind::all_reduce && c.in.data == c.out.data) mine.in.data = o.memory.data();  // others read their own memory, which stays
+    // others read their own memory, which stays
+    if (c.kind == kind::all_reduce && c.in.data == c.out.data) mine.in.data = o.memory.data();
     o.inner = inner_->start(mine);
     return pleat::comm::request(&o);
   }

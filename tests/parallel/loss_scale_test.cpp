@@ -35,7 +35,8 @@ TEST_CASE("loss_scale: grows after good steps, shrinks after a bad one, stays wi
   CHECK(!s.update(true, self));
   CHECK(s.value() == 2);
   CHECK(s.skipped() == 3);
-  CHECK_THROWS_WITH(s.update(true, self), Catch::Matchers::ContainsSubstring("even at the smallest") || Catch::Matchers::ContainsSubstring("at the smallest scale"));
+  CHECK_THROWS_WITH(s.update(true, self), Catch::Matchers::ContainsSubstring("even at the smallest") ||
+                                              Catch::Matchers::ContainsSubstring("at the smallest scale"));
   pl::parallel::loss_scale t({.initial = 8, .interval = 3, .smallest = 2, .largest = 16});
   t.set(s.value(), s.good_steps(), s.skipped());
   CHECK(t.value() == 2);
@@ -51,7 +52,9 @@ TEST_CASE("loss_scale: a step is skipped by all ranks or by none") {
         bool const mine = step % 5 == 1 && c.rank() == step % ranks;  // one rank alone sees it
         (s.update(mine, c) ? done : skipped)++;
       }
-      if (c.all_reduce_value(s.value(), pl::comm::reduction::min) != c.all_reduce_value(s.value(), pl::comm::reduction::max)) throw std::runtime_error("ranks have different scales");
+      if (c.all_reduce_value(s.value(), pl::comm::reduction::min) !=
+          c.all_reduce_value(s.value(), pl::comm::reduction::max))
+        throw std::runtime_error("ranks have different scales");
     });
     CHECK(skipped == 4 * ranks);
     CHECK(done == 16 * ranks);
@@ -63,7 +66,8 @@ TEST_CASE("loss_scale: rules that cannot work are refused") {
   CHECK_THROWS_WITH(pl::parallel::loss_scale({.growth = 1}), ContainsSubstring("the growth must be above 1"));
   CHECK_THROWS_WITH(pl::parallel::loss_scale({.backoff = 1}), ContainsSubstring("between 0 and 1"));
   CHECK_THROWS_WITH(pl::parallel::loss_scale({.interval = 0}), ContainsSubstring("at least one good step"));
-  CHECK_THROWS_WITH(pl::parallel::loss_scale({.initial = 0.5}), ContainsSubstring("between the smallest and the largest"));
+  CHECK_THROWS_WITH(pl::parallel::loss_scale({.initial = 0.5}),
+                    ContainsSubstring("between the smallest and the largest"));
 }
 
 TEST_CASE("found_nonfinite looks at what this rank has summed, under every stage") {
@@ -80,12 +84,15 @@ TEST_CASE("found_nonfinite looks at what this rank has summed, under every stage
         pl::compute::fill(m.context().space(), 24, 0.5f, x.data());
         auto [y, saved] = m.forward(x);
         auto dy = tensor::allocate(m.context(), y.shape());
-        pl::compute::fill(m.context().space(), dy.size(), poison && w.rank() == 0 ? std::numeric_limits<float>::infinity() : 1e-3f, dy.data());
+        pl::compute::fill(m.context().space(), dy.size(),
+                          poison && w.rank() == 0 ? std::numeric_limits<float>::infinity() : 1e-3f, dy.data());
         m.backward(saved, dy);
         m.reduce();
         pl::parallel::loss_scale s;
         bool const steps = s.update(pl::parallel::found_nonfinite(m.context(), m.arena()), m.ranks());
-        if (steps == poison) throw std::runtime_error("stage " + std::to_string(stage) + (poison ? ": infinity was not found" : ": a good step was skipped"));
+        if (steps == poison)
+          throw std::runtime_error("stage " + std::to_string(stage) +
+                                   (poison ? ": infinity was not found" : ": a good step was skipped"));
       }
     });
 }

@@ -30,7 +30,8 @@ using tensor = pl::tensor<float, space>;
 namespace {
 
 auto small_net() {
-  return pl::nn::sequential(pl::nn::linear("fc1", 12, 20), pl::nn::relu(), pl::nn::linear("fc2", 20, 9), pl::nn::tanh_activation(), pl::nn::linear("fc3", 9, 5));
+  return pl::nn::sequential(pl::nn::linear("fc1", 12, 20), pl::nn::relu(), pl::nn::linear("fc2", 20, 9),
+                            pl::nn::tanh_activation(), pl::nn::linear("fc3", 9, 5));
 }
 
 // Sample i of the whole data set, whatever rank asks.
@@ -57,7 +58,8 @@ template <class Net> outcome train(Net const& net, pl::comm::communicator c, run
   auto p = o.plan;
   p.data_ranks = w.size();
   auto m = pl::parallel::build(net, p, w, {.seed = 3});
-  pl::nn::optimizer_state<float, space> optimizer(m.context(), m.arena(), pl::nn::sgd{.learning_rate = 0.1, .momentum = 0.9});
+  pl::nn::optimizer_state<float, space> optimizer(m.context(), m.arena(),
+                                                  pl::nn::sgd{.learning_rate = 0.1, .momentum = 0.9});
   outcome out;
   for (int s = 0; s < o.steps; ++s) {
     index_t const batch = o.batches[static_cast<std::size_t>(s) % o.batches.size()];
@@ -86,7 +88,9 @@ template <class Net> outcome train(Net const& net, pl::comm::communicator c, run
   return out;
 }
 
-template <class Net> outcome train_alone(Net const& net, run_options const& o) { return train(net, pl::comm::communicator(pl::comm::self{}), o); }
+template <class Net> outcome train_alone(Net const& net, run_options const& o) {
+  return train(net, pl::comm::communicator(pl::comm::self{}), o);
+}
 template <class Net> outcome train_on(int ranks, Net const& net, run_options const& o) {
   outcome first;
   pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
@@ -99,7 +103,9 @@ template <class Net> outcome train_on(int ranks, Net const& net, run_options con
 
 }  // namespace
 
-TEST_CASE("deterministic training gives the same bits on any number of ranks, in any number of micro-batches, with and without overlap") {
+TEST_CASE(
+    "deterministic training gives the same bits on any number of ranks, in any number of micro-batches, with and "
+    "without overlap") {
   run_options o;
   o.plan.deterministic = true;
   auto const reference = train_alone(small_net(), o);
@@ -126,16 +132,18 @@ TEST_CASE("fast training agrees with one rank within the rounding of the sums") 
       auto q = o;
       q.plan.micro_batches = micro;
       auto const r = train_on(ranks, small_net(), q);
-      // A gradient is a sum over at most 37 samples; two orders of summation differ by less than 37·2⁻²⁴ of the sum of magnitudes. With
-      // rate 0.1, momentum 0.9 and 4 steps a parameter moves by less than 4·0.1·10·|g| with Σ|g_i| ≤ 4 here; each step's difference enters
-      // the next step's gradient with a factor below 2.
+      // A gradient is a sum over at most 37 samples; two orders of summation differ by less than 37·2⁻²⁴ of the sum of
+      // magnitudes. With rate 0.1, momentum 0.9 and 4 steps a parameter moves by less than 4·0.1·10·|g| with Σ|g_i| ≤ 4
+      // here; each step's difference enters the next step's gradient with a factor below 2.
       double const bound = 37 * 0x1p-24 * 4 * 0.1 * 10 * 4 * 8;
-      for (std::size_t i = 0; i < r.values.size(); ++i) REQUIRE(std::abs(static_cast<double>(r.values[i]) - reference.values[i]) < bound);
+      for (std::size_t i = 0; i < r.values.size(); ++i)
+        REQUIRE(std::abs(static_cast<double>(r.values[i]) - reference.values[i]) < bound);
     }
 }
 
 TEST_CASE("tied weights are summed over both uses, the same bits on any number of ranks") {
-  auto const net = pl::nn::sequential(pl::nn::linear("a", 12, 12), pl::nn::relu(), pl::nn::linear("b", 12, 12, {.tied_to = "a.weight"}), pl::nn::linear("c", 12, 5));
+  auto const net = pl::nn::sequential(pl::nn::linear("a", 12, 12), pl::nn::relu(),
+                                      pl::nn::linear("b", 12, 12, {.tied_to = "a.weight"}), pl::nn::linear("c", 12, 5));
   run_options o;
   o.plan.deterministic = true;
   auto const reference = train_alone(net, o);
@@ -170,11 +178,13 @@ TEST_CASE("accumulation does not communicate, and all ranks start exchanges in o
       auto dy = tensor::allocate(m.context(), {1, 5});
       pl::compute::fill(m.context().space(), 5, 1.0f, dy.data());
       m.backward(saved, dy);
-      if (i < 3 && m.ranks().counted(pl::comm::call_kind::all_reduce).calls != before) throw std::runtime_error("micro-batch " + std::to_string(i) + " communicated");
+      if (i < 3 && m.ranks().counted(pl::comm::call_kind::all_reduce).calls != before)
+        throw std::runtime_error("micro-batch " + std::to_string(i) + " communicated");
     }
     m.reduce();
     // 6 parameters and the loss in buckets of one
-    if (m.ranks().counted(pl::comm::call_kind::all_reduce).calls != before + 7) throw std::runtime_error("not one exchange per bucket");
+    if (m.ranks().counted(pl::comm::call_kind::all_reduce).calls != before + 7)
+      throw std::runtime_error("not one exchange per bucket");
   });
 }
 
@@ -209,11 +219,14 @@ struct sometimes {
     tensor x, dy;
     bool used = false;
   };
-  pl::nn::values<float, space> used{"used", pl::extents{1}, pl::nn::initializer::constant(1)}, unused{"unused", pl::extents{3}, pl::nn::initializer::constant(2)};
+  pl::nn::values<float, space> used{"used", pl::extents{1}, pl::nn::initializer::constant(1)},
+      unused{"unused", pl::extents{3}, pl::nn::initializer::constant(2)};
   pl::extents shape(pl::extents in) const { return in; }
   pl::nn::step<saved, tensor> forward(pl::nn::pass<space> const&, tensor x) const { return {x, {x, {}, true}}; }
   tensor backward(pl::nn::pass<space> const& p, saved& s, tensor dy) {
-    pl::nn::accumulate_gradient(p, used, [&](float* out, pl::compute::lanes const& l) { pl::compute::column_sum(p.space(), 1, static_cast<float const*>(s.x.data()), 12, out, l); });
+    pl::nn::accumulate_gradient(p, used, [&](float* out, pl::compute::lanes const& l) {
+      pl::compute::column_sum(p.space(), 1, static_cast<float const*>(s.x.data()), 12, out, l);
+    });
     return dy;
   }
   void for_each_parameter(auto&& f) { f(used), f(unused); }
@@ -237,7 +250,9 @@ TEST_CASE("parameters that no sample used, and ranks without samples, count as z
     float v[4];
     pl::copy_to_host(m.context(), tensor::wrap(m.arena().values(), {1}), v);
     pl::copy_to_host(m.context(), tensor::wrap(m.arena().values() + m.arena().entries()[1].begin, {3}), v + 1);
-    if (v[0] != 0.5f || v[1] != 2.0f || v[2] != 2.0f || v[3] != 2.0f) throw std::runtime_error("rank " + std::to_string(w.rank()) + ": " + std::to_string(v[0]) + " " + std::to_string(v[1]));
+    if (v[0] != 0.5f || v[1] != 2.0f || v[2] != 2.0f || v[3] != 2.0f)
+      throw std::runtime_error("rank " + std::to_string(w.rank()) + ": " + std::to_string(v[0]) + " " +
+                               std::to_string(v[1]));
     m.demand_equal_replicas();
   });
 }
@@ -269,7 +284,8 @@ TEST_CASE("plans that differ, worlds that do not fit and names that clash are re
   });
   CHECK(refused == 3);
   CHECK(said.find("rank 1 has another plan") != std::string::npos);
-  CHECK(sentence_of(2, [](pl::comm::communicator& c) {  // one of them does not even fit the world: nobody waits for its rank
+  // one of them does not even fit the world: nobody waits for its rank
+  CHECK(sentence_of(2, [](pl::comm::communicator& c) {
           pl::world w(std::move(c), 1);
           w.comm.set_timeout(30);
           (void)pl::parallel::build(small_net(), {.global_batch = 64, .data_ranks = w.rank() == 1 ? 3 : 2}, w);
@@ -330,8 +346,14 @@ TEST_CASE("a whole step in the steady state allocates nothing: no block, no View
     for (int stage : {0, 1, 2, 3})
       for (bool deterministic : {false, true})
         for (index_t micro : {1, 2}) {
-          INFO(ranks << " ranks, stage " << stage << ", deterministic " << deterministic << ", " << micro << " micro-batches");
-          CHECK(taken_by_steps({.data_ranks = ranks, .micro_batches = micro, .state_stage = stage, .deterministic = deterministic, .overlap = micro == 1, .bucket_bytes = 700}) == "");
+          INFO(ranks << " ranks, stage " << stage << ", deterministic " << deterministic << ", " << micro
+                     << " micro-batches");
+          CHECK(taken_by_steps({.data_ranks = ranks,
+                                .micro_batches = micro,
+                                .state_stage = stage,
+                                .deterministic = deterministic,
+                                .overlap = micro == 1,
+                                .bucket_bytes = 700}) == "");
         }
   for (int data : {1, 2})
     for (int stage : {0, 3}) {

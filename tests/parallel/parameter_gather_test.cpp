@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// State stage 3: parameters are gathered just in time, and the next layer's are on their way before the present one computes. Told by the order
-// of what a rank begins, computes and waits for; no clock decides.
+// State stage 3: parameters are gathered just in time, and the next layer's are on their way before the present one
+// computes. Told by the order of what a rank begins, computes and waits for; no clock decides.
 #include <pleat/parallel/parameter_gather.hpp>
 
 #include <pleat/comm/local.hpp>
@@ -30,10 +30,12 @@ namespace {
 /// What one rank did, in order.
 using record = std::vector<std::string>;
 
-/// Writes down when gathers of parts begin and when somebody waits for one. They never end by polling: what is not waited for is not there.
+/// Writes down when gathers of parts begin and when somebody waits for one. They never end by polling: what is not
+/// waited for is not there.
 class recording {
  public:
-  recording(pl::comm::communicator c, record* to) : inner_(std::make_unique<pl::comm::communicator>(std::move(c))), to_(to) {}
+  recording(pl::comm::communicator c, record* to)
+      : inner_(std::make_unique<pl::comm::communicator>(std::move(c))), to_(to) {}
 
   [[nodiscard]] int rank() const { return inner_->rank(); }
   [[nodiscard]] int size() const { return inner_->size(); }
@@ -84,7 +86,8 @@ class recording {
 /// A linear layer that says when it computes.
 class told : public pl::nn::linear<> {
  public:
-  told(int number, index_t in, index_t out, record* to) : pl::nn::linear<>("fc" + std::to_string(number), in, out), number_(number), to_(to) {}
+  told(int number, index_t in, index_t out, record* to)
+      : pl::nn::linear<>("fc" + std::to_string(number), in, out), number_(number), to_(to) {}
   [[nodiscard]] pl::nn::step<saved, tensor_type> forward(pl::nn::pass<space> const& p, tensor_type x) const {
     say("forward ");
     return pl::nn::linear<>::forward(p, std::move(x));
@@ -105,7 +108,8 @@ class told : public pl::nn::linear<> {
 constexpr int layers = 6;
 /// Each layer's bucket has another size, so a message tells whose it is.
 auto network(record* to) {
-  return pl::nn::sequential(told(0, 12, 16, to), told(1, 16, 24, to), told(2, 24, 32, to), told(3, 32, 40, to), told(4, 40, 48, to), told(5, 48, 8, to));
+  return pl::nn::sequential(told(0, 12, 16, to), told(1, 16, 24, to), told(2, 24, 32, to), told(3, 32, 40, to),
+                            told(4, 40, 48, to), told(5, 48, 8, to));
 }
 
 /// What one rank did in the second of two steps, gathers named by their layers: "begin 3", "forward 2", "have 3".
@@ -124,8 +128,10 @@ std::vector<record> second_step(pl::plan::plan p) {
     std::map<std::string, std::string> layer_of;  // bytes of a bucket → the layer whose parameters it holds
     for (auto const& e : m.arena().entries()) {
       if (e.name == pl::nn::loss_entry) continue;
-      auto const b = static_cast<std::size_t>(layout.owner()[static_cast<std::size_t>(&e - m.arena().entries().data())]);
-      auto const [at, fresh] = layer_of.try_emplace(std::to_string(layout.buckets()[b].size() * 4), e.name.substr(2, 1));
+      auto const b =
+          static_cast<std::size_t>(layout.owner()[static_cast<std::size_t>(&e - m.arena().entries().data())]);
+      auto const [at, fresh] =
+          layer_of.try_emplace(std::to_string(layout.buckets()[b].size() * 4), e.name.substr(2, 1));
       if (!fresh && at->second != e.name.substr(2, 1)) throw std::runtime_error("two layers have buckets of one size");
     }
     if (layer_of.size() != layers) throw std::runtime_error("a layer has no bucket of its own");
@@ -169,7 +175,8 @@ std::string joined(record const& r) {
 }
 record lines(std::string const& text) {
   record all;
-  for (std::size_t at = 0, end; (end = text.find("; ", at)) != std::string::npos; at = end + 2) all.push_back(text.substr(at, end - at));
+  for (std::size_t at = 0, end; (end = text.find("; ", at)) != std::string::npos; at = end + 2)
+    all.push_back(text.substr(at, end - at));
   return all;
 }
 
@@ -178,9 +185,12 @@ record lines(std::string const& text) {
 TEST_CASE("gathered just in time: without prefetch a layer's parameters are asked for when it is reached") {
   for (index_t const ranks : {2, 3}) {
     // Forward; then backward begins with what forward ended with, in the one buffer that there is.
-    auto const expected = lines("begin 0; have 0; forward 0; begin 1; have 1; forward 1; begin 2; have 2; forward 2; begin 3; have 3; forward 3; begin 4; have 4; forward 4; "
-                                "begin 5; have 5; forward 5; backward 5; begin 4; have 4; backward 4; begin 3; have 3; backward 3; begin 2; have 2; backward 2; "
-                                "begin 1; have 1; backward 1; begin 0; have 0; backward 0; ");
+    auto const expected = lines(
+        "begin 0; have 0; forward 0; begin 1; have 1; forward 1; begin 2; have 2; forward 2; begin 3; have 3; forward "
+        "3; begin 4; have 4; forward 4; "
+        "begin 5; have 5; forward 5; backward 5; begin 4; have 4; backward 4; begin 3; have 3; backward 3; begin 2; "
+        "have 2; backward 2; "
+        "begin 1; have 1; backward 1; begin 0; have 0; backward 0; ");
     pl::plan::plan p;
     p.data_ranks = ranks;
     p.prefetch = 0;
@@ -191,12 +201,17 @@ TEST_CASE("gathered just in time: without prefetch a layer's parameters are aske
   }
 }
 
-TEST_CASE("gathered just in time: with prefetch the next layer's parameters are on their way before the present one computes") {
-  // Before layer i computes, the gather of the next one in the walk's direction has begun and nobody has waited for it; it has come when that one
-  // computes. Backward begins with the two that forward ended with.
-  auto const expected = lines("begin 0; begin 1; have 0; forward 0; begin 2; have 1; forward 1; begin 3; have 2; forward 2; begin 4; have 3; forward 3; begin 5; have 4; forward 4; "
-                              "have 5; forward 5; backward 5; begin 3; backward 4; begin 2; have 3; backward 3; begin 1; have 2; backward 2; begin 0; have 1; backward 1; "
-                              "have 0; backward 0; ");
+TEST_CASE(
+    "gathered just in time: with prefetch the next layer's parameters are on their way before the present one "
+    "computes") {
+  // Before layer i computes, the gather of the next one in the walk's direction has begun and nobody has waited for it;
+  // it has come when that one computes. Backward begins with the two that forward ended with.
+  auto const expected = lines(
+      "begin 0; begin 1; have 0; forward 0; begin 2; have 1; forward 1; begin 3; have 2; forward 2; begin 4; have 3; "
+      "forward 3; begin 5; have 4; forward 4; "
+      "have 5; forward 5; backward 5; begin 3; backward 4; begin 2; have 3; backward 3; begin 1; have 2; backward 2; "
+      "begin 0; have 1; backward 1; "
+      "have 0; backward 0; ");
   for (bool const deterministic : {false, true})
     for (bool const overlap : {true, false})
       for (index_t const ranks : {2, 3, 4})

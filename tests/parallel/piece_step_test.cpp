@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// What travels between the phases of a step: sums of gradients after reduce, parameters after step. On a link that brings nothing before it is
-// waited for, every way to look at a model must wait; and what does not come must be nobody's value.
+// What travels between the phases of a step: sums of gradients after reduce, parameters after step. On a link that
+// brings nothing before it is waited for, every way to look at a model must wait; and what does not come must be
+// nobody's value.
 #include <pleat/parallel/piece_step.hpp>
 
 #include <pleat/comm/local.hpp>
@@ -40,9 +41,12 @@ struct trainer {
   pl::nn::optimizer_state<float, space> optimizer;
   int steps = 0;
 
-  trainer(pl::comm::communicator c, int stage, bool deterministic = false) : trainer(std::move(c), plan(2, stage, deterministic)) {}
+  trainer(pl::comm::communicator c, int stage, bool deterministic = false)
+      : trainer(std::move(c), plan(2, stage, deterministic)) {}
   trainer(pl::comm::communicator c, pl::plan::plan const& p)
-      : world(std::move(c), 1), model(pl::parallel::build(deep_network(), p, world, {.seed = 5})), optimizer(model.context(), model.arena(), pl::nn::adamw{.learning_rate = 0.01}) {}
+      : world(std::move(c), 1),
+        model(pl::parallel::build(deep_network(), p, world, {.seed = 5})),
+        optimizer(model.context(), model.arena(), pl::nn::adamw{.learning_rate = 0.01}) {}
 
   static pl::plan::plan plan(int ranks, int stage, bool deterministic) {
     pl::plan::plan p{.bucket_bytes = 20000};
@@ -54,7 +58,9 @@ struct trainer {
   tensor input() {
     auto x = tensor::allocate(model.context(), {4, 12});
     numbers host(48);
-    for (std::size_t i = 0; i < host.size(); ++i) host[i] = static_cast<float>(static_cast<int>(i * 7 + static_cast<std::size_t>(world.rank() + steps)) % 13 - 6) / 6;
+    for (std::size_t i = 0; i < host.size(); ++i)
+      host[i] =
+          static_cast<float>(static_cast<int>(i * 7 + static_cast<std::size_t>(world.rank() + steps)) % 13 - 6) / 6;
     pl::copy_from_host(model.context(), host.data(), x);
     return x;
   }
@@ -113,33 +119,69 @@ scratch_folder const& folder() {
 std::vector<door> doors() {
   return {
       {"arena", [](trainer& t) { return t.read(t.model.arena().values(), t.model.arena().size()); }},
-      {"arena of a const model", [](trainer& t) { return t.read(std::as_const(t.model).arena().values(), std::as_const(t.model).arena().size()); }},
+      {"arena of a const model",
+       [](trainer& t) {
+         return t.read(std::as_const(t.model).arena().values(), std::as_const(t.model).arena().size());
+       }},
       {"net", [](trainer& t) { return by_parameter(t, t.model.net()); }},
       {"net of a const model", [](trainer& t) { return by_parameter(t, std::as_const(t.model).net()); }},
       {"host_values", [](trainer& t) { return t.model.host_values(); }},
       {"clone", [](trainer& t) { return t.model.clone().host_values(); }},
       {"rebuild", [](trainer& t) { return t.model.rebuild(deep_network()).host_values(); }},
       {"unsharded", [](trainer& t) { return t.model.unsharded().host_values(); }},
-      {"replanned", [](trainer& t) { auto p = t.model.plan(); p.state_stage = 3; return t.model.replanned(p).host_values(); }},
-      {"take_values", [](trainer& t) {
+      {"replanned",
+       [](trainer& t) {
+         auto p = t.model.plan();
+         p.state_stage = 3;
+         return t.model.replanned(p).host_values();
+       }},
+      {"take_values",
+       [](trainer& t) {
          auto other = t.model.rebuild(deep_network());
          other.set_host_values(numbers(static_cast<std::size_t>(other.arena().size())));
          t.step();
          other.take_values(t.model);
          return other.host_values();
        }},
-      {"predict", [](trainer& t) { auto const y = t.model.predict(t.input()); return t.read(y.data(), y.size()); }},
-      {"checksum", [](trainer& t) { auto const sum = t.model.checksum(); return numbers{static_cast<float>(sum >> 40), static_cast<float>(sum & 0xffffff)}; }},
-      {"another step", [](trainer& t) { t.step(); return t.model.host_values(); }},
-      {"a step without a forward", [](trainer& t) { t.model.step(t.optimizer); return t.model.host_values(); }},
-      {"equal replicas", [](trainer& t) { t.model.demand_equal_replicas(); return numbers{}; }},
-      {"new values", [](trainer& t) { t.model.set_host_values(numbers(static_cast<std::size_t>(t.model.arena().size()), 0.5f)); return t.model.host_values(); }},
-      {"checkpoint", [](trainer& t) {
+      {"predict",
+       [](trainer& t) {
+         auto const y = t.model.predict(t.input());
+         return t.read(y.data(), y.size());
+       }},
+      {"checksum",
+       [](trainer& t) {
+         auto const sum = t.model.checksum();
+         return numbers{static_cast<float>(sum >> 40), static_cast<float>(sum & 0xffffff)};
+       }},
+      {"another step",
+       [](trainer& t) {
+         t.step();
+         return t.model.host_values();
+       }},
+      {"a step without a forward",
+       [](trainer& t) {
+         t.model.step(t.optimizer);
+         return t.model.host_values();
+       }},
+      {"equal replicas",
+       [](trainer& t) {
+         t.model.demand_equal_replicas();
+         return numbers{};
+       }},
+      {"new values",
+       [](trainer& t) {
+         t.model.set_host_values(numbers(static_cast<std::size_t>(t.model.arena().size()), 0.5f));
+         return t.model.host_values();
+       }},
+      {"checkpoint",
+       [](trainer& t) {
          static std::atomic<int> saves{0};
-         auto const where = folder() / ("saved" + std::to_string(t.world.comm.broadcast_value(t.world.rank() == 0 ? ++saves : 0, 0)));
+         auto const where =
+             folder() / ("saved" + std::to_string(t.world.comm.broadcast_value(t.world.rank() == 0 ? ++saves : 0, 0)));
          pl::run::save_checkpoint(where, t.model, t.optimizer, 2);
          trainer back(t.world.comm.duplicate(), 0);
-         if (!pl::run::load_checkpoint(where, back.model, back.optimizer, {})) throw std::runtime_error("nothing was found");
+         if (!pl::run::load_checkpoint(where, back.model, back.optimizer, {}))
+           throw std::runtime_error("nothing was found");
          return back.model.host_values();
        }},
   };
@@ -158,7 +200,8 @@ TEST_CASE("whatever shows values waits for parameters that travel") {
     auto const want = on_two(false, [&](pl::comm::communicator c) { return look(std::move(c), 0); });
     for (int stage : {0, 1, 2, 3})
       for (bool slow : {false, true}) {
-        if (stage == 3 && (d.name.starts_with("arena") || d.name.starts_with("net"))) continue;  // nobody has whole ones there
+        // nobody has whole ones there
+        if (stage == 3 && (d.name.starts_with("arena") || d.name.starts_with("net"))) continue;
         INFO(d.name << " at stage " << stage << (slow ? ", late" : ""));
         CHECK((on_two(slow, [&](pl::comm::communicator c) { return look(std::move(c), stage); }) == want));
       }
@@ -243,7 +286,13 @@ TEST_CASE("whatever shows gradients waits for sums that travel") {
   CHECK(want.norm > 0.1);
   for (int stage : {0, 1, 2, 3})
     for (int first : {0, 1, 2, 3, 4}) {
-      INFO("stage " << stage << ", " << (first == 0 ? "loss" : first == 1 ? "norm" : first == 2 ? "sums" : first == 3 ? "net" : "any_net") << " first");
+      INFO("stage " << stage << ", "
+                    << (first == 0   ? "loss"
+                        : first == 1 ? "norm"
+                        : first == 2 ? "sums"
+                        : first == 3 ? "net"
+                                     : "any_net")
+                    << " first");
       auto const r = on_two(true, [&](pl::comm::communicator c) { return look(std::move(c), stage, first); });
       CHECK(r.loss == want.loss);
       CHECK(r.norm == want.norm);
@@ -270,7 +319,8 @@ template <class F> std::string words_of(F const& f) {
 }
 /// Whether rank 1 has gone: what it says depends on whether its own error was told before its requests were taken down.
 bool rank_1_left(std::string const& words) {
-  return words.find("rank 1 ended early") != std::string::npos || words.find("rank 1 left while an exception unwound its stack") != std::string::npos;
+  return words.find("rank 1 ended early") != std::string::npos ||
+         words.find("rank 1 left while an exception unwound its stack") != std::string::npos;
 }
 }  // namespace
 
@@ -282,7 +332,8 @@ TEST_CASE("a rank that does not send its parameters: the others say so where the
   std::vector<way> const ways{
       {"values", "step 2, the optimizer's step: the parameters ", [](trainer& t) { (void)t.model.host_values(); }},
       {"forward", "the parameters ", [](trainer& t) { (void)t.model.predict(t.input()); }},
-      {"checkpoint", "step 2, the optimizer's step: the parameters ", [](trainer& t) { pl::run::save_checkpoint(folder() / "never", t.model, t.optimizer, 3); }}};
+      {"checkpoint", "step 2, the optimizer's step: the parameters ",
+       [](trainer& t) { pl::run::save_checkpoint(folder() / "never", t.model, t.optimizer, 3); }}};
   for (int stage : {1, 2})
     for (auto const& w : ways)
       for (bool slow : {false, true}) {
@@ -363,30 +414,35 @@ TEST_CASE("sums that do not come are nobody's gradient, and no step is made with
   for (int stage : {0, 1, 2, 3})
     for (std::size_t first : {0u, 1u, 3u, 4u})
       for (bool at_start : {false, true}) {
-        auto const said = on_a_link_that_breaks(trainer::plan(2, stage, false), [&](trainer& t, break_point& where, meeting& meet) {
+        auto const said = on_a_link_that_breaks(trainer::plan(2, stage, false), [&](trainer& t, break_point& where,
+                                                                                    meeting& meet) {
           t.step();
           t.step();
           auto const before = t.model.held_values();
           where = {stage == 0 ? kind::all_reduce : kind::reduce_scatter_v, true, at_start, 1};
           std::string wrong, failed = words_of([&] { t.gradients(); });
           bool const in_backward = failed != "nothing";
-          for (std::size_t i = first; failed == "nothing" && i < ways.size(); ++i) failed = words_of([&] { ways[i].look(t); });
+          for (std::size_t i = first; failed == "nothing" && i < ways.size(); ++i)
+            failed = words_of([&] { ways[i].look(t); });
           where.armed = false;
-          // Each has met the break of its own link before one of them leaves. Where sums and parameters travel in turn one may be further than the other
-          // when it breaks, and not give what the other waits for: who is left by its neighbour then has no broken sums to look at, but moves nothing.
+          // Each has met the break of its own link before one of them leaves. Where sums and parameters travel in turn
+          // one may be further than the other when it breaks, and not give what the other waits for: who is left by its
+          // neighbour then has no broken sums to look at, but moves nothing.
           bool const left = stage == 3 && !at_start && rank_1_left(failed);
           if (stage < 3 || at_start) meet();
           if (!left && failed.find("the link broke") == std::string::npos) wrong += "nothing broke: " + failed + "; ";
           for (auto const& w : ways) {
             if (left) break;
             if (in_backward && w.look == ways[5].look) continue;  // it is too early for reduce
-            if (auto const words = words_of([&] { w.look(t); }); words.find("did not come") == std::string::npos) wrong += std::string(w.name) + " says " + words + "; ";
+            if (auto const words = words_of([&] { w.look(t); }); words.find("did not come") == std::string::npos)
+              wrong += std::string(w.name) + " says " + words + "; ";
           }
           if (t.model.held_values() != before) wrong += "something was moved; ";
           if (t.optimizer.steps() != 2) wrong += "a step was counted; ";
           return wrong;
         });
-        INFO("stage " << stage << ", " << ways[first].name << " first, " << (at_start ? "breaks when it is started" : "breaks when it is waited for"));
+        INFO("stage " << stage << ", " << ways[first].name << " first, "
+                      << (at_start ? "breaks when it is started" : "breaks when it is waited for"));
         CHECK(said == "");
       }
 }
@@ -459,29 +515,35 @@ TEST_CASE("a step that ends on its way leaves no values that are taken for whole
                               {"clone", [](trainer& t) { (void)t.model.clone(); }},
                               {"step", [](trainer& t) { t.model.step(t.optimizer); }}};
   for (int stage : {1, 2})
-    for (kind const k : {kind::reduce_scatter_v, kind::all_gather_v})  // the sums of the second bucket, the values of the third
+    // the sums of the second bucket, the values of the third
+    for (kind const k : {kind::reduce_scatter_v, kind::all_gather_v})
       for (bool at_start : {false, true}) {
-        if (k == kind::reduce_scatter_v && (at_start || stage == 2)) continue;  // backward ends then, and nothing is moved
-        auto const said = on_a_link_that_breaks(trainer::plan(2, stage, false), [&](trainer& t, break_point& where, meeting& meet) {
-          t.step();
-          t.step();
-          t.gradients();
-          t.model.settle();
-          where = {k, true, at_start, k == kind::all_gather_v ? 2 : 1};
-          std::string wrong;
-          auto const failed = words_of([&] {
-            if (k == kind::reduce_scatter_v) t.gradients();
-            t.model.step(t.optimizer);
-            t.model.settle();
-          });
-          where.armed = false;
-          meet();  // each has met the break of its own link before one of them leaves
-          if (failed.find("the link broke") == std::string::npos) wrong += "nothing broke: " + failed + "; ";
-          for (auto const& w : ways)  // one rank may have sent what the other one has not
-            if (auto const words = words_of([&] { w.look(t); }); words.find("did not come") == std::string::npos && !rank_1_left(words)) wrong += std::string(w.name) + " says " + words + "; ";
-          return wrong;
-        });
-        INFO("stage " << stage << ", " << (k == kind::all_gather_v ? "values" : "sums") << (at_start ? " break when they are started" : " break when they are waited for"));
+        // backward ends then, and nothing is moved
+        if (k == kind::reduce_scatter_v && (at_start || stage == 2)) continue;
+        auto const said =
+            on_a_link_that_breaks(trainer::plan(2, stage, false), [&](trainer& t, break_point& where, meeting& meet) {
+              t.step();
+              t.step();
+              t.gradients();
+              t.model.settle();
+              where = {k, true, at_start, k == kind::all_gather_v ? 2 : 1};
+              std::string wrong;
+              auto const failed = words_of([&] {
+                if (k == kind::reduce_scatter_v) t.gradients();
+                t.model.step(t.optimizer);
+                t.model.settle();
+              });
+              where.armed = false;
+              meet();  // each has met the break of its own link before one of them leaves
+              if (failed.find("the link broke") == std::string::npos) wrong += "nothing broke: " + failed + "; ";
+              for (auto const& w : ways)  // one rank may have sent what the other one has not
+                if (auto const words = words_of([&] { w.look(t); });
+                    words.find("did not come") == std::string::npos && !rank_1_left(words))
+                  wrong += std::string(w.name) + " says " + words + "; ";
+              return wrong;
+            });
+        INFO("stage " << stage << ", " << (k == kind::all_gather_v ? "values" : "sums")
+                      << (at_start ? " break when they are started" : " break when they are waited for"));
         CHECK(said == "");
       }
 }
@@ -508,7 +570,8 @@ TEST_CASE("parameters that could not be gathered are not read, and their buffer 
         where.armed = false;
         if (failed.find("the link broke") == std::string::npos) wrong += "nothing broke: " + failed + "; ";
         auto const words = words_of([&] { (void)answer(); });
-        if (words != "nothing" && words.find("did not come") == std::string::npos) wrong += "the next forward says " + words + "; ";
+        if (words != "nothing" && words.find("did not come") == std::string::npos)
+          wrong += "the next forward says " + words + "; ";
         if (words == "nothing" && answer() != want) wrong += "something else was read; ";
         if (!(t.model.memory() == held)) wrong += "a buffer was not given back; ";
         t.model.set_host_values(values);  // what was gathered is forgotten
@@ -543,8 +606,13 @@ TEST_CASE("a model may be assigned to while gradients and agreements travel for 
           t.step();
           return t.model.host_values();
         };
-        INFO("stage " << stage << ", after " << (when == 0 ? "zero_grad" : when == 1 ? "reduce" : "step") << (slow ? ", late" : ""));
-        CHECK((on_two(slow, [&](pl::comm::communicator c) { return run(std::move(c), true); }) == on_two(false, [&](pl::comm::communicator c) { return run(std::move(c), false); })));
+        INFO("stage " << stage << ", after "
+                      << (when == 0   ? "zero_grad"
+                          : when == 1 ? "reduce"
+                                      : "step")
+                      << (slow ? ", late" : ""));
+        CHECK((on_two(slow, [&](pl::comm::communicator c) { return run(std::move(c), true); }) ==
+               on_two(false, [&](pl::comm::communicator c) { return run(std::move(c), false); })));
       }
 }
 
@@ -564,8 +632,9 @@ TEST_CASE("a poll looks at a few buckets, however many travel") {
       if (root) polls = where.polls, buckets = static_cast<long>(t.model.arena().layout().buckets().size());
     });
     INFO("stage " << stage << ", " << buckets << " buckets, " << polls << " polls");
-    // A walk calls 53 layers, composites among them, each of which polls once; the optimizer asks once per bucket for the first of the sums, and
-    // polls once per bucket for the values. Four at a time; and what must come in two hands (gradients and values) counts in both.
+    // A walk calls 53 layers, composites among them, each of which polls once; the optimizer asks once per bucket for
+    // the first of the sums, and polls once per bucket for the values. Four at a time; and what must come in two hands
+    // (gradients and values) counts in both.
     CHECK(polls <= 4 * (2 * 53 + 2 * buckets));
     CHECK(polls > 53);  // it does poll
   }
@@ -578,10 +647,18 @@ TEST_CASE("values of another size are refused") {
       auto held = t.model.held_values(), whole = t.model.host_values();
       std::string wrong;
       for (int by : {-1, 1}) {
-        held.resize(held.size() + static_cast<std::size_t>(by)), whole.resize(whole.size() + static_cast<std::size_t>(by));
-        if (words_of([&] { t.model.set_held_values(held); }).find("as held_values() gives, found " + std::to_string(held.size())) == std::string::npos) wrong += "held values are taken; ";
-        if (words_of([&] { t.model.set_host_values(whole); }).find("as host_values() gives, found " + std::to_string(whole.size())) == std::string::npos) wrong += "host values are taken; ";
-        held.resize(held.size() - static_cast<std::size_t>(by)), whole.resize(whole.size() - static_cast<std::size_t>(by));
+        held.resize(held.size() + static_cast<std::size_t>(by)),
+            whole.resize(whole.size() + static_cast<std::size_t>(by));
+        if (words_of([&] {
+              t.model.set_held_values(held);
+            }).find("as held_values() gives, found " + std::to_string(held.size())) == std::string::npos)
+          wrong += "held values are taken; ";
+        if (words_of([&] {
+              t.model.set_host_values(whole);
+            }).find("as host_values() gives, found " + std::to_string(whole.size())) == std::string::npos)
+          wrong += "host values are taken; ";
+        held.resize(held.size() - static_cast<std::size_t>(by)),
+            whole.resize(whole.size() - static_cast<std::size_t>(by));
       }
       t.model.set_held_values(held);
       t.model.set_host_values(whole);

@@ -127,7 +127,8 @@ TEST_CASE("a pipeline whose state is sharded over its data ranks gives the same 
         pl::comm::run_local(4, [&](pl::comm::communicator c) {
           pl::world w(std::move(c), 1);
           auto m = pl::parallel::build(network(), q.plan, w, {.seed = 3});
-          pl::nn::optimizer_state<float, space> optimizer(m.context(), m.arena(), pl::nn::sgd{.learning_rate = 0.1, .momentum = 0.9});
+          pl::nn::optimizer_state<float, space> optimizer(m.context(), m.arena(),
+                                                          pl::nn::sgd{.learning_rate = 0.1, .momentum = 0.9});
           samples<decltype(network())> source{&m};
           std::vector<double> losses, norms;
           for (int s = 0; s < q.steps; ++s) {
@@ -186,7 +187,8 @@ std::vector<sharded_rank> sharded_ranks(pl::plan::plan p, std::optional<pl::plan
   pl::comm::run_local(static_cast<int>(p.ranks()), [&](pl::comm::communicator c) {
     pl::world w(std::move(c), 1);
     auto m = pl::parallel::build(network(), p, w, {.seed = 3, .schedule = own});
-    pl::nn::optimizer_state<float, space> optimizer(m.context(), m.arena(), pl::nn::sgd{.learning_rate = 0.1, .momentum = 0.9});
+    pl::nn::optimizer_state<float, space> optimizer(m.context(), m.arena(),
+                                                    pl::nn::sgd{.learning_rate = 0.1, .momentum = 0.9});
     samples<decltype(network())> source{&m};
     auto& mine = all[static_cast<std::size_t>(w.rank())];
     for (source.step = 0; source.step < 3; ++source.step) {
@@ -203,11 +205,13 @@ std::vector<sharded_rank> sharded_ranks(pl::plan::plan p, std::optional<pl::plan
     mine.list = m.layout().schedule().actions[static_cast<std::size_t>(m.pipeline().rank())];
     mine.buckets.resize(static_cast<std::size_t>(m.layout().count()));
     for (index_t s = 0; s < m.layout().count(); ++s)
-      pl::nn::for_each_parameter_units(m.net(), m.layout().begin(s), m.layout().end(s), [&](pl::nn::parameter const& v) {
-        if (v.id < 0) return;
-        int const b = m.arena().layout().owner()[static_cast<std::size_t>(m.arena().values_of(v.id))];
-        if (!m.arena().layout().replicated(static_cast<std::size_t>(b))) mine.buckets[static_cast<std::size_t>(s)].insert(b);
-      });
+      pl::nn::for_each_parameter_units(
+          m.net(), m.layout().begin(s), m.layout().end(s), [&](pl::nn::parameter const& v) {
+            if (v.id < 0) return;
+            int const b = m.arena().layout().owner()[static_cast<std::size_t>(m.arena().values_of(v.id))];
+            if (!m.arena().layout().replicated(static_cast<std::size_t>(b)))
+              mine.buckets[static_cast<std::size_t>(s)].insert(b);
+          });
   });
   return all;
 }
@@ -241,7 +245,8 @@ TEST_CASE("a list that says when parameters are gathered and gradients are reduc
       CHECK(sooner);
       auto const base = pl::plan::with_messages(pl::plan::make_schedule(pl::plan::parse_schedule_kind(schedule), 2, 4));
       for (index_t prefetch : {0, 1}) {
-        auto const listed = sharded_ranks(p, pl::plan::with_reduction(pl::plan::with_parameters(base, {.prefetch = prefetch})));
+        auto const listed =
+            sharded_ranks(p, pl::plan::with_reduction(pl::plan::with_parameters(base, {.prefetch = prefetch})));
         for (std::size_t i = 0; i < listed.size(); ++i) {
           INFO("rank " << i << ", " << prefetch << " stages ahead");
           auto const& r = listed[i];
@@ -319,10 +324,14 @@ TEST_CASE("a stage that fails while it answers is heard of, and nobody gets an a
   for (auto const& l : {laid{"1f1b", 3, {2, 4}}, laid{"zb-v", 2, {1, 2, 4}}})
     for (int broken : {0, 1, 2})
       for (auto const at : {pl::parallel::answer_at::every_stage, pl::parallel::answer_at::last_stage}) {
-        INFO(l.schedule << ", layer " << broken << (at == pl::parallel::answer_at::every_stage ? ", for all" : ", for the last one"));
+        INFO(l.schedule << ", layer " << broken
+                        << (at == pl::parallel::answer_at::every_stage ? ", for all" : ", for the last one"));
         auto const net = [&] {
-          auto const words = [&](int i) { return i == broken ? "layer " + std::to_string(i) + " is broken" : std::string(); };
-          return pl::nn::sequential(pl::nn::linear("a", 12, 10), fragile{words(0)}, pl::nn::linear("b", 10, 10), fragile{words(1)}, pl::nn::linear("c", 10, 5), fragile{words(2)});
+          auto const words = [&](int i) {
+            return i == broken ? "layer " + std::to_string(i) + " is broken" : std::string();
+          };
+          return pl::nn::sequential(pl::nn::linear("a", 12, 10), fragile{words(0)}, pl::nn::linear("b", 10, 10),
+                                    fragile{words(1)}, pl::nn::linear("c", 10, 5), fragile{words(2)});
         };
         std::vector<std::string> heard(static_cast<std::size_t>(l.ranks));
         pl::comm::run_local(l.ranks, [&](pl::comm::communicator c) {
@@ -330,7 +339,7 @@ TEST_CASE("a stage that fails while it answers is heard of, and nobody gets an a
           auto p = layout(l.schedule, l.ranks, 1, 2);
           p.cuts = l.cuts;
           auto const m = pl::parallel::build(net(), p, w, {.seed = 3});
-          m.set_timeout(20);  // only where it hangs
+          m.set_timeout(20);                         // only where it hangs
           for (int twice = 0; twice < 2; ++twice) {  // nothing of the first one is left on the way
             std::string mine;
             try {
@@ -346,9 +355,12 @@ TEST_CASE("a stage that fails while it answers is heard of, and nobody gets an a
         auto const twice = [](std::string const& s) { return s + ". " + s + ". "; };
         auto const failure = twice("layer " + std::to_string(broken) + " is broken; mend it");
         for (int r = 0; r < l.ranks; ++r) {
-          // Over three ranks layer i is on rank i; over two in the shape of a V rank 0 has the last stage, and layers 0 and 1 are on rank 1.
-          bool const before = at == pl::parallel::answer_at::last_stage && std::string(l.schedule) == "1f1b" && r < broken;
-          bool const behind = std::string(l.schedule) == "zb-v" && broken == 2 && r == 1 && at == pl::parallel::answer_at::last_stage;
+          // Over three ranks layer i is on rank i; over two in the shape of a V rank 0 has the last stage, and layers 0
+          // and 1 are on rank 1.
+          bool const before =
+              at == pl::parallel::answer_at::last_stage && std::string(l.schedule) == "1f1b" && r < broken;
+          bool const behind =
+              std::string(l.schedule) == "zb-v" && broken == 2 && r == 1 && at == pl::parallel::answer_at::last_stage;
           INFO("rank " << r);
           CHECK(heard[static_cast<std::size_t>(r)] == (before || behind ? twice("nothing") : failure));
         }
@@ -419,7 +431,8 @@ struct saboteur {
   std::atomic<int> const* hangs_until = nullptr;  // all others have come to their end
   void maybe(char const* at, index_t micro) const {
     if (good.m->all_ranks().rank() != rank || micro != 1 || std::string(at) != phase) return;
-    while (hangs_until && *hangs_until + 1 < good.m->all_ranks().size()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    while (hangs_until && *hangs_until + 1 < good.m->all_ranks().size())
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
     throw pl::error{"test", "sabotage in " + std::string(at)};
   }
   tensor input(pl::parallel::micro_batch const& b) {
@@ -442,13 +455,14 @@ TEST_CASE("a rank that ends or hangs is not waited for in vain") {
       auto const killed = one_step_of(p, -1, [&](auto& m, auto&) { return saboteur{{&m}, rank, phase}; });
       INFO(killed);
       CHECK(killed.find("sabotage in " + std::string(phase)) != std::string::npos);
-      // Whoever waits for the one that hangs gives up first, naming step, rank and action. On a machine that is too busy for that a rank may be given
-      // up before: then once more, with more patience.
+      // Whoever waits for the one that hangs gives up first, naming step, rank and action. On a machine that is too
+      // busy for that a rank may be given up before: then once more, with more patience.
       std::string hung;
       bool named = false;
       for (double const patience : {0.2, 1.0, 4.0, 16.0}) {
         hung = one_step_of(p, patience, [&](auto& m, auto& ended) { return saboteur{{&m}, rank, phase, &ended}; });
-        named = hung.find("step 0, pipeline rank") != std::string::npos && hung.find("micro-batch") != std::string::npos && hung.find("did not come") != std::string::npos;
+        named = hung.find("step 0, pipeline rank") != std::string::npos &&
+                hung.find("micro-batch") != std::string::npos && hung.find("did not come") != std::string::npos;
         if (named) break;
       }
       INFO(hung);
@@ -505,7 +519,8 @@ TEST_CASE("ranks that went apart hear of it on every rank") {
     m.zero_grad(w.rank() == 0 ? 24 : 23);
     m.walk(source);
   });
-  CHECK(text.find("rank 1 begins step 0 with a batch of 23, but rank 0 begins step 0 with a batch of 24") != std::string::npos);
+  CHECK(text.find("rank 1 begins step 0 with a batch of 23, but rank 0 begins step 0 with a batch of 24") !=
+        std::string::npos);
 }
 
 TEST_CASE("plans that do not fit the network or the ranks are refused with the nearest that does") {
@@ -518,14 +533,16 @@ TEST_CASE("plans that do not fit the network or the ranks are refused with the n
   auto p = layout("1f1b", 2, 1, 2);
   CHECK(refused(p, 4).find("Use mesh.data = 2, or start 2 ranks") != std::string::npos);
   // As told, it fits: what does not change is not named. The answer is mesh::nearest's, which the programs give.
-  for (auto const& [data, tensor, pipeline, ranks] : {std::array{1, 1, 2, 3}, {2, 1, 2, 2}, {1, 3, 2, 8}, {5, 1, 1, 7}, {1, 2, 3, 4}, {2, 2, 2, 1}}) {
+  for (auto const& [data, tensor, pipeline, ranks] :
+       {std::array{1, 1, 2, 3}, {2, 1, 2, 2}, {1, 3, 2, 8}, {5, 1, 1, 7}, {1, 2, 3, 4}, {2, 2, 2, 1}}) {
     auto q = layout("1f1b", pipeline, data, 2);
     q.tensor_ranks = tensor;
     auto const text = refused(q, ranks);
     INFO(text);
     auto const fits = pl::mesh{{"data", data}, {"tensor", tensor}, {"pipeline", pipeline}}.nearest(ranks);
     REQUIRE(text.find(". Use mesh.") != std::string::npos);
-    for (auto& [name, extent] : {std::pair{"data", &q.data_ranks}, {"tensor", &q.tensor_ranks}, {"pipeline", &q.pipeline_ranks}}) {
+    for (auto& [name, extent] :
+         {std::pair{"data", &q.data_ranks}, {"tensor", &q.tensor_ranks}, {"pipeline", &q.pipeline_ranks}}) {
       auto const at = text.find(std::string("mesh.") + name + " = ", text.find(". Use "));
       CHECK((at != std::string::npos) == (*extent != fits.extent(name)));
       if (at != std::string::npos) *extent = std::stoi(text.substr(text.find("= ", at) + 2));
@@ -545,8 +562,10 @@ TEST_CASE("what a rank would hold is compared with the plan's limit before step 
       (void)pl::parallel::build(network(), p, w, {.schedule = own});
     });
   };
-  // Published peaks: gpipe all micro-batches; 1f1b and zb-h1 as many as stages; of two chunks each, zb-v twice that, interleaved 2(p - 1) + p + 1.
-  for (auto const& [schedule, peak] : {std::pair{"gpipe", 8}, {"1f1b", 3}, {"zb-h1", 3}, {"zb-v", 6}, {"interleaved", 8}}) {
+  // Published peaks: gpipe all micro-batches; 1f1b and zb-h1 as many as stages; of two chunks each, zb-v twice that,
+  // interleaved 2(p - 1) + p + 1.
+  for (auto const& [schedule, peak] :
+       {std::pair{"gpipe", 8}, {"1f1b", 3}, {"zb-h1", 3}, {"zb-v", 6}, {"interleaved", 8}}) {
     auto p = layout(schedule, 3, 1, schedule == std::string("interleaved") ? 9 : 8);
     auto const s = pl::plan::make_schedule(pl::plan::parse_schedule_kind(schedule), 3, p.micro_batches);
     index_t most = 0, rank = -1;
@@ -559,7 +578,8 @@ TEST_CASE("what a rank would hold is compared with the plan's limit before step 
     p.max_activations = most - 1;
     auto const text = refused(p);
     INFO(text);
-    CHECK(text.find("pipeline rank " + std::to_string(rank) + " holds the activations of " + std::to_string(most) + " micro-batches at once, max_activations = " + std::to_string(most - 1)) != std::string::npos);
+    CHECK(text.find("pipeline rank " + std::to_string(rank) + " holds the activations of " + std::to_string(most) +
+                    " micro-batches at once, max_activations = " + std::to_string(most - 1)) != std::string::npos);
     CHECK(text.find("Use max_activations = " + std::to_string(most)) != std::string::npos);
     if (schedule != std::string("gpipe")) continue;
     p.schedule = pl::parallel::name_of(s);  // one's own is counted as well
@@ -584,29 +604,44 @@ TEST_CASE("a schedule of one's own that cannot be carried out is refused by buil
   auto const table = [&](char const* text) { return refused(pl::plan::parse_schedule(text)); };
   CHECK(table("0F0,0F1,0B0,0B1\n1F0,1B0,1F1,1B1\n") == "nothing");
   has(table("0F0,0F1,0B0,0B1\n1F0,1B0,1F1\n"), "rank 1: backward of micro-batch 1 on stage 1 is missing");
-  has(table("0F0,0F1,0I0,0I1,0W0\n1F0,1B0,1F1,1B1\n"), "rank 0: backward_weight of micro-batch 1 on stage 0 is missing");
+  has(table("0F0,0F1,0I0,0I1,0W0\n1F0,1B0,1F1,1B1\n"),
+      "rank 0: backward_weight of micro-batch 1 on stage 0 is missing");
   has(table("0F0,0F1,0F0,0B0,0B1\n1F0,1B0,1F1,1B1\n"), "rank 0: forward of micro-batch 0 on stage 0 is there twice");
-  has(table("0F0,0F1,0B0,0B1,0W1\n1F0,1B0,1F1,1B1\n"), "rank 0: backward_weight of micro-batch 1 on stage 0 is there twice");
-  has(table("0B0,0F0,0F1,0B1\n1F0,1B0,1F1,1B1\n"), "rank 0: backward of micro-batch 0 on stage 0 comes before forward of micro-batch 0 on stage 0, which it needs");
-  has(table("0F0,0F1,0B1,0B0\n1F0,1B0,1F1,1B1\n"), "rank 0: backward of micro-batch 0 on stage 0 comes after that of micro-batch 1");
+  has(table("0F0,0F1,0B0,0B1,0W1\n1F0,1B0,1F1,1B1\n"),
+      "rank 0: backward_weight of micro-batch 1 on stage 0 is there twice");
+  has(table("0B0,0F0,0F1,0B1\n1F0,1B0,1F1,1B1\n"),
+      "rank 0: backward of micro-batch 0 on stage 0 comes before forward of micro-batch 0 on stage 0, which it needs");
+  has(table("0F0,0F1,0B1,0B0\n1F0,1B0,1F1,1B1\n"),
+      "rank 0: backward of micro-batch 0 on stage 0 comes after that of micro-batch 1");
   // Rank 0 wants the first gradient back before it gives the second activation, which rank 1 wants before it gives any.
-  has(table("0F0,0B0,0F1,0B1\n1F0,1F1,1B0,1B1\n"), "these ranks wait for each other:\n"
-                                                   "  rank 0 is at backward of micro-batch 0 on stage 0 and waits for rank 1 to come to backward of micro-batch 0 on stage 1\n"
-                                                   "  rank 1 is at forward of micro-batch 1 on stage 1 and waits for rank 0 to come to forward of micro-batch 1 on stage 0");
-  // With messages. A send may wait for its receive: rank 0 gives its second activation while rank 1 gives its first gradient.
+  has(table("0F0,0B0,0F1,0B1\n1F0,1F1,1B0,1B1\n"),
+      "these ranks wait for each other:\n"
+      "  rank 0 is at backward of micro-batch 0 on stage 0 and waits for rank 1 to come to backward of micro-batch 0 "
+      "on stage 1\n"
+      "  rank 1 is at forward of micro-batch 1 on stage 1 and waits for rank 0 to come to forward of micro-batch 1 on "
+      "stage 0");
+  // With messages. A send may wait for its receive: rank 0 gives its second activation while rank 1 gives its first
+  // gradient.
   std::string const first = "0F0,0SEND_F0,0F1,0SEND_F1,0RECV_B0,0B0,0RECV_B1,0B1\n";
   CHECK(table((first + "1RECV_F0,1F0,1RECV_F1,1B0,1SEND_B0,1F1,1B1,1SEND_B1\n").c_str()) == "nothing");
-  action const give{action_kind::send_activation, 0, 1, 1}, take{action_kind::receive_activation, 1, 1, 0}, give_back{action_kind::send_gradient, 1, 0, 0}, take_back{action_kind::receive_gradient, 0, 0, 1};
+  action const give{action_kind::send_activation, 0, 1, 1}, take{action_kind::receive_activation, 1, 1, 0},
+      give_back{action_kind::send_gradient, 1, 0, 0}, take_back{action_kind::receive_gradient, 0, 0, 1};
   has(table((first + "1RECV_F0,1F0,1B0,1SEND_B0,1RECV_F1,1F1,1B1,1SEND_B1\n").c_str()),
-      "these ranks wait for each other:\n  rank 0 is at " + in_words(give) + " and waits for rank 1 to come to " + in_words(take) + "\n  rank 1 is at " + in_words(give_back) + " and waits for rank 0 to come to " +
+      "these ranks wait for each other:\n  rank 0 is at " + in_words(give) + " and waits for rank 1 to come to " +
+          in_words(take) + "\n  rank 1 is at " + in_words(give_back) + " and waits for rank 0 to come to " +
           in_words(take_back));
-  has(table((first + "1RECV_F0,1F0,1RECV_F1,1B0,1F1,1B1,1SEND_B1\n").c_str()), "rank 1: " + in_words(give_back) + " is missing");
-  has(table((first + "1RECV_F0,1F0,1RECV_F1,1RECV_F1,1B0,1SEND_B0,1F1,1B1,1SEND_B1\n").c_str()), "rank 1: " + in_words(take) + " is there twice");
+  has(table((first + "1RECV_F0,1F0,1RECV_F1,1B0,1F1,1B1,1SEND_B1\n").c_str()),
+      "rank 1: " + in_words(give_back) + " is missing");
+  has(table((first + "1RECV_F0,1F0,1RECV_F1,1RECV_F1,1B0,1SEND_B0,1F1,1B1,1SEND_B1\n").c_str()),
+      "rank 1: " + in_words(take) + " is there twice");
   // Sharded parameters are whole before they are used, and until then.
   CHECK(table("0UNSHARD,0F0,0F1,0B0,0B1,0RESHARD\n1UNSHARD,1F0,1B0,1F1,1B1,1RESHARD\n") == "nothing");
-  has(table("0F0,0UNSHARD,0F1,0B0,0B1,0RESHARD\n1F0,1B0,1F1,1B1\n"), "rank 0: forward of micro-batch 0 on stage 0 comes before gather_parameters on stage 0, which it needs");
-  has(table("0UNSHARD,0F0,0F1,0RESHARD,0B0,0B1\n1F0,1B0,1F1,1B1\n"), "rank 0: backward of micro-batch 0 on stage 0 comes before gather_parameters on stage 0, which it needs");
-  has(table("0F0,0F1,0B0,0REDUCE_GRAD,0B1\n1F0,1B0,1F1,1B1,1REDUCE_GRAD\n"), "rank 0: reduce_gradients on stage 0: the stage still has weight work after it");
+  has(table("0F0,0UNSHARD,0F1,0B0,0B1,0RESHARD\n1F0,1B0,1F1,1B1\n"),
+      "rank 0: forward of micro-batch 0 on stage 0 comes before gather_parameters on stage 0, which it needs");
+  has(table("0UNSHARD,0F0,0F1,0RESHARD,0B0,0B1\n1F0,1B0,1F1,1B1\n"),
+      "rank 0: backward of micro-batch 0 on stage 0 comes before gather_parameters on stage 0, which it needs");
+  has(table("0F0,0F1,0B0,0REDUCE_GRAD,0B1\n1F0,1B0,1F1,1B1,1REDUCE_GRAD\n"),
+      "rank 0: reduce_gradients on stage 0: the stage still has weight work after it");
   // From code: three ranks, of which the last two come to wait for each other.
   pl::plan::schedule s;
   s.micro_batches = 2;
@@ -614,7 +649,8 @@ TEST_CASE("a schedule of one's own that cannot be carried out is refused by buil
   s.actions.resize(3);
   for (int stage = 0; stage < 3; ++stage)
     for (int m = 0; m < 2; ++m)
-      for (auto const kind : {action_kind::forward, action_kind::backward}) s.actions[static_cast<std::size_t>(stage)].push_back({kind, stage, m, -1});
+      for (auto const kind : {action_kind::forward, action_kind::backward})
+        s.actions[static_cast<std::size_t>(stage)].push_back({kind, stage, m, -1});
   CHECK(refused(s) == "nothing");
   auto t = s;
   t.actions[1].pop_back();
@@ -624,13 +660,17 @@ TEST_CASE("a schedule of one's own that cannot be carried out is refused by buil
   has(refused(t), "rank 2: forward of micro-batch 1 on stage 2 is there twice");
   t = s;
   std::swap(t.actions[2][1], t.actions[2][2]);
-  has(refused(t), "these ranks wait for each other:\n"
-                  "  rank 1 is at backward of micro-batch 0 on stage 1 and waits for rank 2 to come to backward of micro-batch 0 on stage 2\n"
-                  "  rank 2 is at forward of micro-batch 1 on stage 2 and waits for rank 1 to come to forward of micro-batch 1 on stage 1");
+  has(refused(t),
+      "these ranks wait for each other:\n"
+      "  rank 1 is at backward of micro-batch 0 on stage 1 and waits for rank 2 to come to backward of micro-batch 0 "
+      "on stage 2\n"
+      "  rank 2 is at forward of micro-batch 1 on stage 2 and waits for rank 1 to come to forward of micro-batch 1 on "
+      "stage 1");
 }
 
 namespace {
-/// Samples and labels that are there already; some ranks dawdle, each step others: what is on its way then stays so for longer.
+/// Samples and labels that are there already; some ranks dawdle, each step others: what is on its way then stays so for
+/// longer.
 struct ready_samples {
   pl::parallel::model<decltype(network())>* m;
   tensor x;
@@ -638,11 +678,15 @@ struct ready_samples {
   int step = 0;
 
   explicit ready_samples(pl::parallel::model<decltype(network())>& model)
-      : m(&model), x(tensor::allocate(model.context(), {24, 12})), labels(pl::tensor<std::int32_t, space>::allocate(model.context(), {24})) {
+      : m(&model),
+        x(tensor::allocate(model.context(), {24, 12})),
+        labels(pl::tensor<std::int32_t, space>::allocate(model.context(), {24})) {
     pl::compute::fill(m->context().space(), x.size(), 0.5f, x.data());
     pl::compute::fill(m->context().space(), labels.size(), std::int32_t{1}, labels.data());
   }
-  void dawdle(index_t i) const { std::this_thread::sleep_for(std::chrono::microseconds((m->all_ranks().rank() * 71 + i * 37 + step * 131) % 300)); }
+  void dawdle(index_t i) const {
+    std::this_thread::sleep_for(std::chrono::microseconds((m->all_ranks().rank() * 71 + i * 37 + step * 131) % 300));
+  }
   tensor input(pl::parallel::micro_batch const& b) const {
     dawdle(b.index);
     return x.rows(0, b.rows.size());
@@ -654,8 +698,10 @@ struct ready_samples {
 };
 }  // namespace
 
-TEST_CASE("what is carried out, and in which order, is what the schedule says; a step in steady state allocates nothing") {
-  for (std::string const schedule : {"gpipe", "1f1b", "interleaved", "zb-h1", "zb-v", "a list that gathers and reduces"}) {
+TEST_CASE(
+    "what is carried out, and in which order, is what the schedule says; a step in steady state allocates nothing") {
+  for (std::string const schedule :
+       {"gpipe", "1f1b", "interleaved", "zb-h1", "zb-v", "a list that gathers and reduces"}) {
     auto p = layout(schedule, 2, 2, 4);
     std::optional<pl::plan::schedule> own;
     if (schedule.starts_with("a list")) {
@@ -685,11 +731,15 @@ TEST_CASE("what is carried out, and in which order, is what the schedule says; a
       m.trace().stop();
       std::vector<std::string> done, planned;
       for (auto const& s : m.trace().spans())
-        if (std::string(s.category) == "compute" && s.stage >= 0 && std::string(s.what) != "loss") done.push_back(std::string(s.what) + std::to_string(s.stage) + "." + std::to_string(s.micro_batch));
+        if (std::string(s.category) == "compute" && s.stage >= 0 && std::string(s.what) != "loss")
+          done.push_back(std::string(s.what) + std::to_string(s.stage) + "." + std::to_string(s.micro_batch));
       for (auto const& a : m.layout().schedule().actions[static_cast<std::size_t>(m.pipeline().rank())])
-        if (pl::plan::computes(a.kind)) planned.push_back(std::string(pl::plan::name(a.kind)) + std::to_string(a.stage) + "." + std::to_string(a.micro_batch));
+        if (pl::plan::computes(a.kind))
+          planned.push_back(std::string(pl::plan::name(a.kind)) + std::to_string(a.stage) + "." +
+                            std::to_string(a.micro_batch));
       step();
-      auto const before = m.context().pool().statistics().allocations + m.context().host_pool().statistics().allocations;
+      auto const before =
+          m.context().pool().statistics().allocations + m.context().host_pool().statistics().allocations;
       w.comm.barrier();
       auto const steps = [&] {
         w.comm.barrier();

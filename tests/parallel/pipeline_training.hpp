@@ -32,12 +32,15 @@ using space = Kokkos::DefaultExecutionSpace;
 using pl::index_t;
 using tensor = pl::tensor<float, space>;
 
-
 // 9 units: fc1, relu, 4 blocks, dropout, a layer whose weight is the first block input's twin, the last one.
 inline auto network() {
   namespace nn = pl::nn;
-  return nn::sequential(nn::linear("fc1", 12, 10), nn::relu(), nn::linear("square", 10, 10), nn::repeat("block", 3, nn::residual(nn::sequential(nn::linear("in", 10, 14), nn::tanh_activation(), nn::linear("out", 14, 10)))),
-                        nn::dropout("drop", 0.25), nn::linear("again", 10, 10, {.tied_to = "square.weight"}), nn::linear("last", 10, 5));
+  return nn::sequential(
+      nn::linear("fc1", 12, 10), nn::relu(), nn::linear("square", 10, 10),
+      nn::repeat(
+          "block", 3,
+          nn::residual(nn::sequential(nn::linear("in", 10, 14), nn::tanh_activation(), nn::linear("out", 14, 10)))),
+      nn::dropout("drop", 0.25), nn::linear("again", 10, 10, {.tied_to = "square.weight"}), nn::linear("last", 10, 5));
 }
 
 struct options {
@@ -62,14 +65,17 @@ template <class Net> struct samples {
   int step = 0;
   bool sleeps = false;
   void maybe_sleep(index_t i) const {
-    if (sleeps) std::this_thread::sleep_for(std::chrono::microseconds((m->all_ranks().rank() * 71 + i * 37 + step * 13) % 300));
+    if (sleeps)
+      std::this_thread::sleep_for(std::chrono::microseconds((m->all_ranks().rank() * 71 + i * 37 + step * 13) % 300));
   }
   index_t first(pl::parallel::micro_batch const& b) const { return m->share().rows().begin + b.rows.begin; }
   tensor input(pl::parallel::micro_batch const& b) {
     maybe_sleep(b.index);
     index_t const n = b.rows.size();
     std::vector<float> host(static_cast<std::size_t>(n * 12));
-    for (index_t i = 0; i < n; ++i) pl::nn::draw(pl::nn::initializer::normal(1), 5, "sample " + std::to_string(1000 * step + first(b) + i), 0, 12, host.data() + i * 12);
+    for (index_t i = 0; i < n; ++i)
+      pl::nn::draw(pl::nn::initializer::normal(1), 5, "sample " + std::to_string(1000 * step + first(b) + i), 0, 12,
+                   host.data() + i * 12);
     auto x = tensor::allocate(m->context(), {n, 12});
     std::vector<value> const typed(host.begin(), host.end());
     pl::copy_from_host(m->context(), typed.data(), x);
@@ -78,7 +84,8 @@ template <class Net> struct samples {
   tensor loss(pl::parallel::micro_batch const& b, tensor y) {
     maybe_sleep(b.index + 5);
     std::vector<std::int32_t> host(static_cast<std::size_t>(b.rows.size()));
-    for (std::size_t i = 0; i < host.size(); ++i) host[i] = static_cast<std::int32_t>((1000 * step + first(b) + static_cast<index_t>(i)) * 7 % 5);
+    for (std::size_t i = 0; i < host.size(); ++i)
+      host[i] = static_cast<std::int32_t>((1000 * step + first(b) + static_cast<index_t>(i)) * 7 % 5);
     auto labels = pl::tensor<std::int32_t, space>::allocate(m->context(), {b.rows.size()});
     pl::copy_from_host(m->context(), host.data(), labels);
     return m->cross_entropy(y, labels).dy;
@@ -92,7 +99,8 @@ template <class Net> void train(Net net, pl::comm::communicator c, options const
   pl::world w(std::move(c), 1);
   if (!o.frozen.empty()) pl::nn::freeze(net, o.frozen);
   auto m = pl::parallel::build(std::move(net), o.plan, w, {.seed = 3, .schedule = o.schedule});
-  pl::nn::optimizer_state<float, space> optimizer(m.context(), m.arena(), pl::nn::sgd{.learning_rate = 0.1, .momentum = 0.9});
+  pl::nn::optimizer_state<float, space> optimizer(m.context(), m.arena(),
+                                                  pl::nn::sgd{.learning_rate = 0.1, .momentum = 0.9});
   std::vector<double> losses, norms;
   samples<Net> source{&m, 0, o.sleeps};
   for (int s = 0; s < o.steps; ++s) {
@@ -114,13 +122,15 @@ template <class Net> void train(Net net, pl::comm::communicator c, options const
     std::vector<float> v(static_cast<std::size_t>(e.end - e.begin));
     pl::copy_to_host(m.context(), tensor::wrap(m.arena().values() + e.begin, {e.end - e.begin}), v.data());
     auto const [at, fresh] = out.values.try_emplace(e.name, v);
-    if (!fresh && at->second != v) throw pl::error{"test", "rank " + std::to_string(w.rank()) + " has another " + e.name};
+    if (!fresh && at->second != v)
+      throw pl::error{"test", "rank " + std::to_string(w.rank()) + " has another " + e.name};
   }
 }
 
 template <class Net> outcome run(Net const& net, options const& o) {
   outcome out;
-  pl::comm::run_local(static_cast<int>(o.plan.ranks()), [&](pl::comm::communicator c) { train(net, std::move(c), o, out); });
+  pl::comm::run_local(static_cast<int>(o.plan.ranks()),
+                      [&](pl::comm::communicator c) { train(net, std::move(c), o, out); });
   return out;
 }
 

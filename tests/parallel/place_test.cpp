@@ -24,7 +24,10 @@ using tensor = pl::tensor<float, space>;
 namespace {
 
 using forms = pl::codec::forms<pl::codec::dense<float>, pl::codec::masked<float>, pl::codec::int8<float>>;
-auto network() { return nn::sequential(nn::linear<forms>("fc1", 13, 21), nn::relu<>(), nn::linear<forms>("fc2", 21, 10), nn::gelu<>(), nn::linear<forms>("fc3", 10, 7)); }
+auto network() {
+  return nn::sequential(nn::linear<forms>("fc1", 13, 21), nn::relu<>(), nn::linear<forms>("fc2", 21, 10), nn::gelu<>(),
+                        nn::linear<forms>("fc3", 10, 7));
+}
 
 /// A replicated model whose weights are pruned (every third element) or quantized.
 template <class F> auto shrunk(pl::world& w) {
@@ -57,19 +60,20 @@ template <class Model> std::vector<float> answers(Model const& m) {
 }
 
 /// What `ranks` ranks answer whose weights are cut as `rules` say.
-template <class F> std::vector<float> placed(int ranks, std::vector<par::placement_rule> const& rules, pl::index_t* bytes = nullptr) {
+template <class F>
+std::vector<float> placed(int ranks, std::vector<par::placement_rule> const& rules, pl::index_t* bytes = nullptr) {
   std::vector<float> first;
   pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
     bool const root = c.rank() == 0;
     pl::world alone(pl::comm::communicator(pl::comm::self{}), 1), w(std::move(c), 1);
     w.set_sink({});
     auto const whole = shrunk<F>(alone);
-    auto const m = par::place(whole, par::tensor_parallel(whole.net(), rules), {.global_batch = 4, .tensor_ranks = ranks}, w);
+    auto const m =
+        par::place(whole, par::tensor_parallel(whole.net(), rules), {.global_batch = 4, .tensor_ranks = ranks}, w);
     auto r = answers(m);
     if (!root) return;
     first = std::move(r);
-    if (bytes)
-      nn::for_each_parameter(m.net(), [&](auto const& x) { *bytes += x.bytes(); });
+    if (bytes) nn::for_each_parameter(m.net(), [&](auto const& x) { *bytes += x.bytes(); });
   });
   return first;
 }
@@ -77,8 +81,7 @@ template <class F> std::vector<float> placed(int ranks, std::vector<par::placeme
 template <class F> std::vector<float> serial(pl::index_t* bytes = nullptr) {
   pl::world w(pl::comm::communicator(pl::comm::self{}), 1);
   auto const m = shrunk<F>(w);
-  if (bytes)
-    nn::for_each_parameter(m.net(), [&](auto const& x) { *bytes += x.bytes(); });
+  if (bytes) nn::for_each_parameter(m.net(), [&](auto const& x) { *bytes += x.bytes(); });
   return answers(m);
 }
 
@@ -93,17 +96,24 @@ TEST_CASE("a pruned network is cut with its masks") {
   using F = pl::codec::masked<float>;
   auto const one = serial<F>();
   // 21 terms of magnitude below 4 per product, three products, weights below 1/√10: rounding stays below 64·2⁻²³
-  for (int ranks : {2, 3, 8}) within(placed<F>(ranks, {par::column("fc1.*"), par::row("fc2.*"), par::column("fc3.*")}), one, 64 * 0x1p-23);
+  for (int ranks : {2, 3, 8})
+    within(placed<F>(ranks, {par::column("fc1.*"), par::row("fc2.*"), par::column("fc3.*")}), one, 64 * 0x1p-23);
 }
 
-TEST_CASE("an int8 network is cut with its codes and scales: by outputs the same bits, by inputs the scales of activations are finer") {
+TEST_CASE(
+    "an int8 network is cut with its codes and scales: by outputs the same bits, by inputs the scales of activations "
+    "are finer") {
   using F = pl::codec::int8<float>;
   pl::index_t whole = 0, half = 0;
   auto const one = serial<F>(&whole);
-  for (int ranks : {2, 3, 8}) CHECK(placed<F>(ranks, {par::column("fc1.*"), par::column("fc2.*"), par::column("fc3.*")}) == one);
-  // By inputs every rank quantizes its part of a row of activations with a scale of its own: the difference is that of two roundings to
-  // 1/127 of the largest activation, below 4, times a row of at most 21 weights below 1/√10, through two more layers that do not grow it.
-  for (int ranks : {2, 3}) within(placed<F>(ranks, {par::column("fc1.*"), par::row("fc2.*"), par::column("fc3.*")}), one, 4.0 / 127 * 21 / std::sqrt(10.0));
+  for (int ranks : {2, 3, 8})
+    CHECK(placed<F>(ranks, {par::column("fc1.*"), par::column("fc2.*"), par::column("fc3.*")}) == one);
+  // By inputs every rank quantizes its part of a row of activations with a scale of its own: the difference is that of
+  // two roundings to 1/127 of the largest activation, below 4, times a row of at most 21 weights below 1/√10, through
+  // two more layers that do not grow it.
+  for (int ranks : {2, 3})
+    within(placed<F>(ranks, {par::column("fc1.*"), par::row("fc2.*"), par::column("fc3.*")}), one,
+           4.0 / 127 * 21 / std::sqrt(10.0));
   (void)placed<F>(2, {par::column("fc*")}, &half);
   CHECK(half < whole * 6 / 10);  // 21 and 7 outputs are not even
 }
@@ -113,7 +123,8 @@ TEST_CASE("the words of the network that was placed train on") {
     pl::world alone(pl::comm::communicator(pl::comm::self{}), 1), w(std::move(c), 1);
     w.set_sink({});
     auto const whole = shrunk<pl::codec::masked<float>>(alone);
-    auto m = par::place(whole, par::tensor_parallel(whole.net(), {par::column("fc1.*"), par::row("fc2.*")}), {.global_batch = 4, .tensor_ranks = 2}, w);
+    auto m = par::place(whole, par::tensor_parallel(whole.net(), {par::column("fc1.*"), par::row("fc2.*")}),
+                        {.global_batch = 4, .tensor_ranks = 2}, w);
     nn::optimizer_state<float, space> optimizer(m.context(), m.arena(), nn::sgd{.learning_rate = 0.1});
     auto x = tensor::allocate(m.context(), {4, 13});
     pl::compute::fill(m.context().space(), x.size(), 0.5f, x.data());
@@ -130,7 +141,8 @@ TEST_CASE("the words of the network that was placed train on") {
       pl::copy_to_host(m.context(), tensor::wrap(p.data(), p.shape), v.data());
       pl::index_t zeros = 0;
       for (float const f : v) zeros += f == 0;
-      if (zeros < p.size() / 3 - p.shape[0]) throw std::runtime_error("pruned elements of " + p.name + " came back to life");
+      if (zeros < p.size() / 3 - p.shape[0])
+        throw std::runtime_error("pruned elements of " + p.name + " came back to life");
     });
   });
 }

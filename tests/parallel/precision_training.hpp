@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// A small GPT (examples/07_language_model) of any type under any plan, for the tests of 16-bit training on ranks as threads and as processes.
+// A small GPT (examples/07_language_model) of any type under any plan, for the tests of 16-bit training on ranks as
+// threads and as processes.
 #pragma once
 
 #include <pleat/comm/local.hpp>
@@ -33,14 +34,25 @@ inline pl::io::text_split const& text() {
   }();
   return t;
 }
-inline gpt::sizes sizes() { return {.vocabulary = text().vocabulary.size(), .context = 24, .layers = 2, .width = 32, .heads = 4, .key_value_heads = 2}; }
+inline gpt::sizes sizes() {
+  return {.vocabulary = text().vocabulary.size(),
+          .context = 24,
+          .layers = 2,
+          .width = 32,
+          .heads = 4,
+          .key_value_heads = 2};
+}
 
 template <class T> constexpr pl::plan::compute_precision precision_of() {
-  return std::is_same_v<T, pl::bfloat16> ? pl::plan::compute_precision::bf16 : std::is_same_v<T, pl::half> ? pl::plan::compute_precision::f16 : pl::plan::compute_precision::f32;
+  return std::is_same_v<T, pl::bfloat16> ? pl::plan::compute_precision::bf16
+         : std::is_same_v<T, pl::half>   ? pl::plan::compute_precision::f16
+                                         : pl::plan::compute_precision::f32;
 }
 
 /// A plan of these ranks.
-template <class T> pl::plan::plan layout(index_t data, index_t tensor = 1, index_t pipeline = 1, index_t micro = 1, std::string const& schedule = "1f1b") {
+template <class T>
+pl::plan::plan layout(index_t data, index_t tensor = 1, index_t pipeline = 1, index_t micro = 1,
+                      std::string const& schedule = "1f1b") {
   pl::plan::plan p;
   p.deterministic = tensor == 1;
   p.data_ranks = data;
@@ -67,11 +79,13 @@ struct outcome {
   std::vector<double> losses, norms, scales;
   std::vector<bool> moved;
   std::int64_t skipped = 0;
-  std::size_t peak = 0;  ///< of the pool, in bytes
+  std::size_t peak = 0;                                            ///< of the pool, in bytes
   std::map<std::string, std::vector<float>> masters;               ///< as values; empty where numbers are full width
   std::vector<std::map<std::string, std::vector<float>>> moments;  ///< of the optimizer, buffer by buffer
-  pl::plan::state_bytes held, said, foretold;  ///< bytes of this rank: allocated; by the formula; by the ledger of the described network (rank 0's lanes)
-  index_t owned = 0, elements = 0, replicated = 0;  ///< of this rank's pieces; of a flat buffer; of what every piece-holder has
+  /// bytes of this rank: allocated; by the formula; by the ledger of the described network (rank 0's lanes)
+  pl::plan::state_bytes held, said, foretold;
+  /// of this rank's pieces; of a flat buffer; of what every piece-holder has
+  index_t owned = 0, elements = 0, replicated = 0;
   index_t master_bytes = 0;  ///< state that is no moment
 };
 
@@ -79,7 +93,8 @@ struct outcome {
 template <class T> outcome train(pl::comm::communicator c, options const& o) {
   pl::world w(std::move(c), o.threads);
   auto net = gpt::network<T>(sizes());
-  auto m = o.plan.tensor_ranks > 1 ? pl::parallel::build(pl::parallel::megatron(std::move(net)), o.plan, w, {.seed = 3, .loss_scale = o.scale})
+  auto m = o.plan.tensor_ranks > 1 ? pl::parallel::build(pl::parallel::megatron(std::move(net)), o.plan, w,
+                                                         {.seed = 3, .loss_scale = o.scale})
                                    : pl::parallel::build(std::move(net), o.plan, w, {.seed = 3, .loss_scale = o.scale});
   using model = decltype(m);
   pl::nn::optimizer_state<T, space> optimizer(m.context(), m.arena(), pl::nn::adamw{.learning_rate = o.rate});
@@ -100,7 +115,8 @@ template <class T> outcome train(pl::comm::communicator c, options const& o) {
     out.losses.push_back(m.loss());
     if (s == o.poisoned_step && m.all_ranks().rank() == o.poisoned_rank) {
       auto const& piece = m.arena().pieces().front();
-      pl::compute::fill(m.context().space(), 1, std::numeric_limits<float>::infinity(), m.arena().owned_gradients(piece));
+      pl::compute::fill(m.context().space(), 1, std::numeric_limits<float>::infinity(),
+                        m.arena().owned_gradients(piece));
     } else if (s != o.poisoned_step) {
       out.norms.push_back(m.gradient_norm());
     }
@@ -122,13 +138,15 @@ template <class T> outcome train(pl::comm::communicator c, options const& o) {
   out.values = by_name(m.host_values());
   for (int i = 0; i < memory.states(); ++i) out.moments.push_back(by_name(m.host_state(i)));
   pl::parallel::shard_group const pieces(m.plan(), std::make_shared<pl::comm::communicator>(m.ranks().duplicate()));
-  if (memory.masters()) out.masters = by_name(pl::parallel::whole_of<float>(m.context(), pieces, memory, memory.masters()));
+  if (memory.masters())
+    out.masters = by_name(pl::parallel::whole_of<float>(m.context(), pieces, memory, memory.masters()));
   auto const used = m.memory();
   auto const& layout = memory.layout();
   int const shard = memory.shards().shard, buffers = optimizer.buffers();
   out.held = {used.parameters, used.gradients, used.optimizer_state};
   if (o.plan.pipeline_ranks == 1 && o.plan.tensor_ranks == 1) {
-    out.said = pl::plan::make_state_bytes(m.plan(), layout, buffers, m.share().slots(), pl::parallel::buckets_of_a_layer(m.net(), memory), shard, sizeof(T));
+    out.said = pl::plan::make_state_bytes(m.plan(), layout, buffers, m.share().slots(),
+                                          pl::parallel::buckets_of_a_layer(m.net(), memory), shard, sizeof(T));
     auto const l = pl::plan::state_ledger(gpt::network<T>(sizes()), m.plan(), buffers, shard);
     out.foretold = {l.parameters, l.gradients, l.optimizer_state};
   }

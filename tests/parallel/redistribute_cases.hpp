@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Redistributions carried out for real, on ranks as threads and on MPI ranks: right numbers, and exactly the predicted bytes as a
-/// transport counts them that does every collective by messages.
+/// Redistributions carried out for real, on ranks as threads and on MPI ranks: right numbers, and exactly the predicted
+/// bytes as a transport counts them that does every collective by messages.
 #pragma once
 
 #include <array>
@@ -19,11 +19,12 @@ namespace pleat_test {
 using namespace pleat;
 using host_space = Kokkos::DefaultHostExecutionSpace;
 
-/// A transport over another one. What carries floats is done by messages here, each element once, and counted; everything else is
-/// handed on (the meshes' hashes).
+/// A transport over another one. What carries floats is done by messages here, each element once, and counted;
+/// everything else is handed on (the meshes' hashes).
 class counting {
  public:
-  counting(comm::communicator inner, std::shared_ptr<wire> count) : inner_(std::move(inner)), count_(std::move(count)) {}
+  counting(comm::communicator inner, std::shared_ptr<wire> count)
+      : inner_(std::move(inner)), count_(std::move(count)) {}
   [[nodiscard]] int rank() const { return inner_.rank(); }
   [[nodiscard]] int size() const { return inner_.size(); }
   [[nodiscard]] static char const* name() { return "counting"; }
@@ -53,10 +54,18 @@ class counting {
         scatter(in, sum.data(), blocks, begin);
         return gather(sum.data(), out, blocks, begin);
       }
-      case comm::call_kind::reduce_scatter: cut([&](int) { return c.out.count; }); return scatter(in, out, blocks, begin);
-      case comm::call_kind::reduce_scatter_v: cut([&](int r) { return c.out_parts.count(r); }); return scatter(in, out, blocks, begin);
-      case comm::call_kind::all_gather: cut([&](int) { return c.in.count; }); return gather(in, out, blocks, begin);
-      case comm::call_kind::all_gather_v: cut([&](int r) { return c.out_parts.count(r); }); return gather(in, out, blocks, begin);
+      case comm::call_kind::reduce_scatter:
+        cut([&](int) { return c.out.count; });
+        return scatter(in, out, blocks, begin);
+      case comm::call_kind::reduce_scatter_v:
+        cut([&](int r) { return c.out_parts.count(r); });
+        return scatter(in, out, blocks, begin);
+      case comm::call_kind::all_gather:
+        cut([&](int) { return c.in.count; });
+        return gather(in, out, blocks, begin);
+      case comm::call_kind::all_gather_v:
+        cut([&](int r) { return c.out_parts.count(r); });
+        return gather(in, out, blocks, begin);
       case comm::call_kind::all_to_all_v: {
         sources from{};
         targets to{};
@@ -70,7 +79,8 @@ class counting {
         }
         return exchange(from, sent, to, received);
       }
-      default: throw error{"counting", "an operation that no redistribution uses: " + comm::describe(c)};
+      default:
+        throw error{"counting", "an operation that no redistribution uses: " + comm::describe(c)};
     }
   }
   std::unique_ptr<counting> split(int color, int key) {
@@ -91,7 +101,8 @@ class counting {
     sources from{};
     targets to{};
     counts own{};
-    for (std::size_t r = 0; r < p; ++r) from[r] = in + begin[r], to[r] = got.data() + r * n, own[r] = static_cast<index_t>(n);
+    for (std::size_t r = 0; r < p; ++r)
+      from[r] = in + begin[r], to[r] = got.data() + r * n, own[r] = static_cast<index_t>(n);
     exchange(from, blocks, to, own);
     for (std::size_t i = 0; i < n; ++i) {
       out[i] = got[i];
@@ -102,7 +113,8 @@ class counting {
     sources from{};
     targets to{};
     counts own{};
-    for (std::size_t r = 0; r < static_cast<std::size_t>(size()); ++r) from[r] = in, to[r] = out + begin[r], own[r] = blocks[static_cast<std::size_t>(rank())];
+    for (std::size_t r = 0; r < static_cast<std::size_t>(size()); ++r)
+      from[r] = in, to[r] = out + begin[r], own[r] = blocks[static_cast<std::size_t>(rank())];
     exchange(from, own, to, blocks);
   }
   void exchange(sources const& from, counts const& sent, targets const& to, counts const& received) {
@@ -114,7 +126,8 @@ class counting {
         if (sent[i] > 0) std::memmove(to[i], from[i], static_cast<std::size_t>(sent[i]) * sizeof(float));
         continue;
       }
-      if (received[i] > 0) open.push_back(inner_.ireceive(std::span<float>(to[i], static_cast<std::size_t>(received[i])), r));
+      if (received[i] > 0)
+        open.push_back(inner_.ireceive(std::span<float>(to[i], static_cast<std::size_t>(received[i])), r));
       count_->received += received[i] * static_cast<index_t>(sizeof(float));
     }
     for (int r = 0; r < size(); ++r) {
@@ -130,11 +143,13 @@ class counting {
   std::shared_ptr<wire> count_;
 };
 
-/// Integers up to 251: they and all sums on the way are exact in float, and in bfloat16 with its 8 bits, whatever the order.
-inline float truth(extents const& shape, std::span<index_t const> at) { return static_cast<float>(1 + linear_index(shape, at) % 251); }
+/// Integers up to 251: they and all sums on the way are exact in float, and in bfloat16 with its 8 bits, whatever the
+/// order.
+inline float truth(extents const& shape, std::span<index_t const> at) {
+  return static_cast<float>(1 + linear_index(shape, at) % 251);
+}
 
-template <class F>
-void each_of(index_box const& b, F const& f) {
+template <class F> void each_of(index_box const& b, F const& f) {
   if (b.empty()) return;
   std::array<index_t, extents::max_rank> at{};
   for (int d = 0; d < b.rank(); ++d) at[static_cast<std::size_t>(d)] = b[d].begin;
@@ -149,8 +164,7 @@ void each_of(index_box const& b, F const& f) {
 }
 
 /// What rank r holds: of a partial tensor an addend that differs from rank to rank.
-template <class T>
-std::vector<T> part_of(layout const& l, int r) {
+template <class T> std::vector<T> part_of(layout const& l, int r) {
   auto const axes = l.where().partial_axes();
   index_t const g = l.mesh().group_size(axes), k = l.mesh().position(r, axes);
   std::vector<T> x(static_cast<std::size_t>(l.box(r).size()));
@@ -161,10 +175,11 @@ std::vector<T> part_of(layout const& l, int r) {
   return x;
 }
 
-/// Moves a tensor from `from` to `to` on these ranks. \returns what is wrong on this rank, empty if nothing. Collective.
+/// Moves a tensor from `from` to `to` on these ranks. \returns what is wrong on this rank, empty if nothing.
+/// Collective.
 template <class T = float>
-std::string try_pair(context<host_space>& where, comm::grid& ranks, extents const& shape, placement const& from, placement const& to,
-                            wire const* count) {
+std::string try_pair(context<host_space>& where, comm::grid& ranks, extents const& shape, placement const& from,
+                     placement const& to, wire const* count) {
   layout const l(ranks.mesh(), shape, from);
   parallel::redistribute<T, host_space> move(where, ranks, l, to);
   wire const before = count ? *count : wire{};
@@ -175,7 +190,8 @@ std::string try_pair(context<host_space>& where, comm::grid& ranks, extents cons
   std::string const what = move.plan().to_string();
   layout const after = l.with(to);
   if (!(y.shape() == after.local(ranks.rank()))) return "extents " + y.shape().to_string() + " of " + what;
-  if (count && !(wire{count->sent - before.sent, count->received - before.received} == move.plan().bytes(ranks.rank()))) return "bytes of " + what;
+  if (count && !(wire{count->sent - before.sent, count->received - before.received} == move.plan().bytes(ranks.rank())))
+    return "bytes of " + what;
   std::vector<T> got(static_cast<std::size_t>(y.size()));
   copy_to_host(where, y, got.data());
   // addends sum to the truth; all ranks sum, whatever their number of addends
@@ -183,10 +199,13 @@ std::string try_pair(context<host_space>& where, comm::grid& ranks, extents cons
   std::vector<T> sum(got.size());
   ranks.along(axes).all_reduce(got, sum);
   bool right = true;
-  each_of(after.box(ranks.rank()), [&](index_t i, auto at) { right = right && static_cast<float>(sum[static_cast<std::size_t>(i)]) == truth(shape, at); });
+  each_of(after.box(ranks.rank()), [&](index_t i, auto at) {
+    right = right && static_cast<float>(sum[static_cast<std::size_t>(i)]) == truth(shape, at);
+  });
   std::vector<T> still(mine.size());
   copy_to_host(where, x, still.data());
-  if (!mine.empty() && std::memcmp(still.data(), mine.data(), mine.size() * sizeof(T)) != 0) return "the source was written by " + what;
+  if (!mine.empty() && std::memcmp(still.data(), mine.data(), mine.size() * sizeof(T)) != 0)
+    return "the source was written by " + what;
   return right ? std::string() : "numbers of " + what;
 }
 
@@ -204,9 +223,11 @@ inline std::vector<placement> placements_of(pleat::mesh const& m, int rank) {
   return list;
 }
 
-/// Every `stride`-th pair of placements. \returns the first thing that is wrong on this rank. Collective: no rank leaves early.
+/// Every `stride`-th pair of placements. \returns the first thing that is wrong on this rank. Collective: no rank
+/// leaves early.
 template <class T = float>
-std::string try_pairs(context<host_space>& where, comm::grid& ranks, extents const& shape, int stride, wire const* count) {
+std::string try_pairs(context<host_space>& where, comm::grid& ranks, extents const& shape, int stride,
+                      wire const* count) {
   auto const all = placements_of(ranks.mesh(), shape.rank());
   std::string first;
   std::size_t n = 0;

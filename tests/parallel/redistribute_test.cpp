@@ -20,8 +20,7 @@ using space = pleat_test::host_space;
 
 namespace {
 /// On ranks as threads: the first thing that is wrong anywhere.
-template <class F>
-std::string on_ranks(int ranks, F const& f) {
+template <class F> std::string on_ranks(int ranks, F const& f) {
   std::mutex guard;
   std::string first;
   comm::run_local(ranks, [&](comm::communicator c) {
@@ -42,14 +41,20 @@ TEST_CASE("pairs of placements over ranks as threads: right numbers, and the byt
     extents shape;
     int stride;
   };
-  for (auto const& s : {setting{mesh{{"data", 1}}, {5, 3}, 1}, setting{mesh{{"data", 2}}, {5, 3, 2}, 1}, setting{mesh{{"data", 3}}, {2, 7}, 1},
-                        setting{mesh{{"data", 4}}, {3, 2, 3, 2}, 1}, setting{mesh{{"data", 4}}, {}, 1}, setting{mesh{{"data", 5}}, {7}, 1}, setting{mesh{{"data", 6}}, {5, 8}, 1},
-                        setting{mesh{{"data", 7}}, {16}, 1}, setting{mesh{{"data", 8}}, {9, 3}, 1}, setting{mesh{{"data", 2}, {"tensor", 2}}, {5, 3}, 1},
-                        setting{mesh{{"data", 2}, {"tensor", 2}}.ordered("tensor,data"), {4, 8}, 1}, setting{mesh{{"data", 2}, {"tensor", 3}}, {1, 4}, 1}, setting{mesh{{"data", 3}, {"tensor", 2}}.ordered("tensor,data"), {5, 4}, 1},
-                        setting{mesh{{"data", 2}, {"tensor", 4}}, {5, 3}, 1}, setting{mesh{{"data", 2}, {"tensor", 4}}, {3, 2, 5}, 11}, setting{mesh{{"data", 4}, {"tensor", 2}}, {3, 7}, 1},
-                        setting{mesh{{"data", 2}, {"tensor", 2}, {"pipeline", 2}}, {7}, 1},
-                        setting{mesh{{"data", 2}, {"tensor", 2}, {"pipeline", 2}}, {5, 6}, 1},
-                        setting{mesh{{"data", 2}, {"tensor", 2}, {"pipeline", 2}}, {3, 2, 5, 2}, 37}}) {
+  for (auto const& s :
+       {setting{mesh{{"data", 1}}, {5, 3}, 1}, setting{mesh{{"data", 2}}, {5, 3, 2}, 1},
+        setting{mesh{{"data", 3}}, {2, 7}, 1}, setting{mesh{{"data", 4}}, {3, 2, 3, 2}, 1},
+        setting{mesh{{"data", 4}}, {}, 1}, setting{mesh{{"data", 5}}, {7}, 1}, setting{mesh{{"data", 6}}, {5, 8}, 1},
+        setting{mesh{{"data", 7}}, {16}, 1}, setting{mesh{{"data", 8}}, {9, 3}, 1},
+        setting{mesh{{"data", 2}, {"tensor", 2}}, {5, 3}, 1},
+        setting{mesh{{"data", 2}, {"tensor", 2}}.ordered("tensor,data"), {4, 8}, 1},
+        setting{mesh{{"data", 2}, {"tensor", 3}}, {1, 4}, 1},
+        setting{mesh{{"data", 3}, {"tensor", 2}}.ordered("tensor,data"), {5, 4}, 1},
+        setting{mesh{{"data", 2}, {"tensor", 4}}, {5, 3}, 1}, setting{mesh{{"data", 2}, {"tensor", 4}}, {3, 2, 5}, 11},
+        setting{mesh{{"data", 4}, {"tensor", 2}}, {3, 7}, 1},
+        setting{mesh{{"data", 2}, {"tensor", 2}, {"pipeline", 2}}, {7}, 1},
+        setting{mesh{{"data", 2}, {"tensor", 2}, {"pipeline", 2}}, {5, 6}, 1},
+        setting{mesh{{"data", 2}, {"tensor", 2}, {"pipeline", 2}}, {3, 2, 5, 2}, 37}}) {
     INFO(s.m.to_string() << " " << s.shape.to_string());
     CHECK(on_ranks(s.m.size(), [&](context<space>& where, comm::communicator c) {
             auto const count = std::make_shared<wire>();
@@ -57,9 +62,11 @@ TEST_CASE("pairs of placements over ranks as threads: right numbers, and the byt
             comm::grid ranks(counted, s.m);
             return pleat_test::try_pairs(where, ranks, s.shape, s.stride, count.get());
           }) == "");
-    CHECK(on_ranks(s.m.size(), [&](context<space>& where, comm::communicator c) {  // and with the transport's own collectives
+    // and with the transport's own collectives
+    CHECK(on_ranks(s.m.size(), [&](context<space>& where, comm::communicator c) {
             comm::grid ranks(c, s.m);
-            return pleat_test::try_pairs(where, ranks, s.shape, s.m.axes() == 3 ? 11 * s.stride : 2 * s.stride + 1, nullptr);
+            return pleat_test::try_pairs(where, ranks, s.shape, s.m.axes() == 3 ? 11 * s.stride : 2 * s.stride + 1,
+                                         nullptr);
           }) == "");
   }
 }
@@ -99,7 +106,8 @@ TEST_CASE("from the second run on nothing is allocated, and a slice of rows copi
   CHECK(on_ranks(4, [&](context<space>& where, comm::communicator c) -> std::string {
           comm::grid ranks(c, mesh{{"data", 2}, {"tensor", 2}});
           auto const all = pleat_test::placements_of(ranks.mesh(), 2);
-          for (std::uint32_t axes = 1; axes < 4; ++axes) {  // a rank may be one operation ahead: the transport has room for two, and more
+          // a rank may be one operation ahead: the transport has room for two, and more
+          for (std::uint32_t axes = 1; axes < 4; ++axes) {
             auto& group = ranks.along(axis_set{axes});
             std::vector<comm::request> several;
             for (int i = 0; i < 4; ++i) several.push_back(group.ibarrier());
@@ -121,22 +129,28 @@ TEST_CASE("from the second run on nothing is allocated, and a slice of rows copi
               c.barrier();
               if (c.rank() == 0) pleat_test::counting_allocations = false;
               c.barrier();
-              if (where.pool().statistics().allocations != before) return "allocates blocks: " + move.plan().to_string();
-              if (long const n = pleat_test::counted_allocations; n != 0) return "allocates " + std::to_string(n) + " times: " + move.plan().to_string();
+              if (where.pool().statistics().allocations != before)
+                return "allocates blocks: " + move.plan().to_string();
+              if (long const n = pleat_test::counted_allocations; n != 0)
+                return "allocates " + std::to_string(n) + " times: " + move.plan().to_string();
             }
           layout const l(ranks.mesh(), extents{9, 5}, placement{});
           parallel::redistribute<float, space> slice(where, ranks, l, placement{shard<0>{}});
           auto x = tensor<float, space>::allocate(where, l.local(ranks.rank()));
           auto const y = slice(x);
-          parallel::redistribute<float, space> sum(where, ranks, layout(ranks.mesh(), extents{9, 5}, placement{partial{}}), placement{});
+          parallel::redistribute<float, space> sum(
+              where, ranks, layout(ranks.mesh(), extents{9, 5}, placement{partial{}}), placement{});
           auto addend = tensor<float, space>::allocate(where, {9, 5});
           compute::fill(where.space(), 45, 2.0f, addend.data());
           float const* const at = addend.data();
           auto const kept = sum(addend);  // the caller still holds it: it stays
-          if (kept.data() == at || host_view(addend)[44] != 2.0f || host_view(kept)[44] != 4.0f) return "an addend was overwritten";
+          if (kept.data() == at || host_view(addend)[44] != 2.0f || host_view(kept)[44] != 4.0f)
+            return "an addend was overwritten";
           auto const moved = sum(std::move(addend));
-          if (moved.data() != at || host_view(moved)[44] != 4.0f) return "a tensor that was moved in was not reduced in place";
-          return y.data() == x.data() + slice.plan().to().box(ranks.rank())[0].begin * 5 ? "" : "a slice of rows was copied";
+          if (moved.data() != at || host_view(moved)[44] != 4.0f)
+            return "a tensor that was moved in was not reduced in place";
+          return y.data() == x.data() + slice.plan().to().box(ranks.rank())[0].begin * 5 ? ""
+                                                                                         : "a slice of rows was copied";
         }) == "");
 }
 
@@ -154,10 +168,14 @@ TEST_CASE("a tensor, a plan or a mesh that does not fit is refused in words") {
   };
   layout const l(ranks.mesh(), extents{4, 3}, placement{});
   parallel::redistribute<float, space> move(where, ranks, l, placement{partial{}});
-  CHECK_THAT(words([&] { static_cast<void>(move(tensor<float, space>::allocate(where, {3, 4}))); }),
-             ContainsSubstring("the tensor has extents [3, 4], rank 0's part of [4, 3] on data=1: data: replicate has [4, 3]"));
   CHECK_THAT(words([&] {
-               parallel::redistribute<float, space>(where, ranks, layout(mesh{{"tensor", 1}}, extents{4}, placement{}), placement{});
+               static_cast<void>(move(tensor<float, space>::allocate(where, {3, 4})));
+             }),
+             ContainsSubstring(
+                 "the tensor has extents [3, 4], rank 0's part of [4, 3] on data=1: data: replicate has [4, 3]"));
+  CHECK_THAT(words([&] {
+               parallel::redistribute<float, space>(where, ranks, layout(mesh{{"tensor", 1}}, extents{4}, placement{}),
+                                                    placement{});
              }),
              ContainsSubstring("the plan is for the mesh 'tensor=1', the ranks form 'data=1'"));
   CHECK_THAT(words([&] { parallel::redistribute<float, space>(where, ranks, redistribution(l, placement{}, 2)); }),

@@ -34,15 +34,19 @@ enum class how { fail, hang, kill };
 
 /// Where in step 1, the second one, a rank comes to its end: points of the program, and of its layers.
 /// "exchange": where backward has come to the bottom, and the sums of what lies above are under way.
-inline constexpr char const* points[] = {"begin", "input", "forward", "loss", "backward", "exchange", "reduce", "norm", "step", "save"};
+inline constexpr char const* points[] = {"begin",    "input",  "forward", "loss", "backward",
+                                         "exchange", "reduce", "norm",    "step", "save"};
 
 /// Who comes to its end there: samples are asked for and backward ends on the first stage, the loss on the last.
-inline int victim(pl::plan::plan const& p, std::string_view point) { return point == "input" || point == "exchange" ? 0 : point == "loss" ? static_cast<int>(p.ranks()) - 1 : 1; }
+inline int victim(pl::plan::plan const& p, std::string_view point) {
+  return point == "input" || point == "exchange" ? 0 : point == "loss" ? static_cast<int>(p.ranks()) - 1 : 1;
+}
 
 struct trap {
   std::string point;  // empty: no trap on this rank
   how what = how::fail;
-  std::atomic<int> const* ended = nullptr;  // a hang is over when so many of the others have ended; without a count it never is
+  // a hang is over when so many of the others have ended; without a count it never is
+  std::atomic<int> const* ended = nullptr;
   int others = 0;
   bool armed = false;
 
@@ -55,7 +59,8 @@ struct trap {
   }
 };
 
-/// Passes everything on, and springs the trap of this rank. Its own: a pointer, so that copies of the network spring the same.
+/// Passes everything on, and springs the trap of this rank. Its own: a pointer, so that copies of the network spring
+/// the same.
 struct trap_layer {
   static constexpr auto mixes = pl::nn::mixing::nothing;
   struct saved {};
@@ -77,8 +82,12 @@ struct trap_layer {
 /// A trap on every stage of up to three: units are all layers.
 inline auto network(trap* t) {
   namespace nn = pl::nn;
-  auto net = nn::sequential(nn::linear("first", 12, 10), trap_layer{t, true}, nn::relu(), nn::linear("second", 10, 14), trap_layer{t}, nn::linear("third", 14, 10), nn::relu(), trap_layer{t}, nn::linear("fourth", 10, 5));
-  return pl::parallel::tensor_parallel(std::move(net), {pl::parallel::column("first.*"), pl::parallel::row("second.*"), pl::parallel::column("third.*"), pl::parallel::row("fourth.*")});
+  auto net = nn::sequential(nn::linear("first", 12, 10), trap_layer{t, true}, nn::relu(), nn::linear("second", 10, 14),
+                            trap_layer{t}, nn::linear("third", 14, 10), nn::relu(), trap_layer{t},
+                            nn::linear("fourth", 10, 5));
+  return pl::parallel::tensor_parallel(
+      std::move(net), {pl::parallel::column("first.*"), pl::parallel::row("second.*"), pl::parallel::column("third.*"),
+                       pl::parallel::row("fourth.*")});
 }
 
 template <class Model> struct source {
@@ -105,12 +114,14 @@ struct options {
   std::string point{};
   how what = how::fail;
   double timeout = -1;
-  std::string folder{};  // for checkpoints
+  std::string folder{};                     // for checkpoints
   std::atomic<int> const* ended = nullptr;  // ranks as threads: how many have come to their end
-  index_t room = -1;  // the save of step 1: rank o.rank is killed when it has written so many bytes into one of the files
+  // the save of step 1: rank o.rank is killed when it has written so many bytes into one of the files
+  index_t room = -1;
 };
 
-/// While it lives, this process kills itself, as kill -9 does, where it would write into a file beyond `room` bytes. For processes.
+/// While it lives, this process kills itself, as kill -9 does, where it would write into a file beyond `room` bytes.
+/// For processes.
 class writing_kills {
  public:
   explicit writing_kills(index_t room) {

@@ -30,18 +30,21 @@ using tensor = pleat::tensor<float, space>;
 /// A weight that is cut between ranks (17 chunks of a norm), tied ones, and parameters smaller than the ranks.
 inline auto network(bool tie = true) {
   using namespace pleat::nn;
-  return sequential(linear("in", 12, 260), relu(), linear("wide", 260, 260), tanh_activation(), linear("tied", 260, 260, {.tied_to = tie ? "wide.weight" : ""}), relu(),
-                    linear("small", 260, 3), tanh_activation(), linear("out", 3, 5));
+  return sequential(linear("in", 12, 260), relu(), linear("wide", 260, 260), tanh_activation(),
+                    linear("tied", 260, 260, {.tied_to = tie ? "wide.weight" : ""}), relu(), linear("small", 260, 3),
+                    tanh_activation(), linear("out", 3, 5));
 }
 /// Many layers of one size, each far smaller than the whole.
 inline auto deep_network() {
   using namespace pleat::nn;
-  return sequential(linear("in", 12, 64), relu(), repeat("block", 16, sequential(linear("fc", 64, 64), tanh_activation())), linear("out", 64, 5));
+  return sequential(linear("in", 12, 64), relu(),
+                    repeat("block", 16, sequential(linear("fc", 64, 64), tanh_activation())), linear("out", 64, 5));
 }
 /// With running statistics, which are no parameters and have no tie: deterministic mode folds lanes inside the kernels.
 inline auto network_with_statistics() {
   using namespace pleat::nn;
-  return sequential(linear("in", 12, 260), relu(), linear("wide", 260, 260), batch_norm("norm", 260), relu(), linear("out", 260, 5));
+  return sequential(linear("in", 12, 260), relu(), linear("wide", 260, 260), batch_norm("norm", 260), relu(),
+                    linear("out", 260, 5));
 }
 
 struct training {
@@ -71,15 +74,18 @@ template <class Net> outcome train(Net net, pleat::comm::communicator c, trainin
   p.data_ranks = w.size();
   auto m = pleat::parallel::build(std::move(net), p, w, {.seed = 3});
   using settings = pleat::nn::optimizer;
-  pleat::nn::optimizer_state<float, space> optimizer(m.context(), m.arena(), o.optimizer == 0 ? settings(pleat::nn::sgd{.learning_rate = 0.1, .momentum = 0.9, .weight_decay = 0.01})
-                                                                                             : settings(pleat::nn::adamw{.learning_rate = 0.01}));
+  pleat::nn::optimizer_state<float, space> optimizer(
+      m.context(), m.arena(),
+      o.optimizer == 0 ? settings(pleat::nn::sgd{.learning_rate = 0.1, .momentum = 0.9, .weight_decay = 0.01})
+                       : settings(pleat::nn::adamw{.learning_rate = 0.01}));
   outcome out;
   auto const use = [&] {
     auto const u = m.memory();
     return u.parameters + u.gradients + u.optimizer_state;
   };
   auto const perhaps_die = [&](int step, int phase) {
-    if (step == 1 && o.die == phase && w.rank() == 1) throw std::runtime_error("rank 1 dies in phase " + std::to_string(phase));
+    if (step == 1 && o.die == phase && w.rank() == 1)
+      throw std::runtime_error("rank 1 dies in phase " + std::to_string(phase));
   };
   for (int s = 0; s < o.steps; ++s) {
     index_t const batch = o.batches[static_cast<std::size_t>(s) % o.batches.size()];
@@ -124,15 +130,17 @@ template <class Net> outcome train(Net net, pleat::comm::communicator c, trainin
   out.found = {used.parameters, used.gradients, used.optimizer_state};
   auto const& layout = m.arena().layout();
   // Gradient slots may differ by rank (deterministic mode on three ranks); the ledger of a whole rank speaks of rank 0.
-  out.said = pleat::plan::make_state_bytes(m.plan(), layout, optimizer.buffers(), m.share().slots(), pleat::parallel::buckets_of_a_layer(m.net(), m.arena()),
-                                           m.arena().shards().shard);
-  auto const foretold = pleat::plan::ledger_of(described, m.plan(), {1, 12}, optimizer.buffers(), m.arena().shards().shard);
+  out.said =
+      pleat::plan::make_state_bytes(m.plan(), layout, optimizer.buffers(), m.share().slots(),
+                                    pleat::parallel::buckets_of_a_layer(m.net(), m.arena()), m.arena().shards().shard);
+  auto const foretold =
+      pleat::plan::ledger_of(described, m.plan(), {1, 12}, optimizer.buffers(), m.arena().shards().shard);
   out.foretold = {foretold.parameters, foretold.gradients, foretold.optimizer_state};
   return out;
 }
 
-/// One gradient summed on a 16-bit wire against the sum of what the ranks had, by the bound of comm/narrow_sum.hpp; and what is no gradient
-/// (running statistics, the loss) by that of a sum in full width. Empty if all is well. Collective.
+/// One gradient summed on a 16-bit wire against the sum of what the ranks had, by the bound of comm/narrow_sum.hpp; and
+/// what is no gradient (running statistics, the loss) by that of a sum in full width. Empty if all is well. Collective.
 inline std::string narrow_gradient_findings(pleat::comm::communicator c, int stage, pleat::index_t group) {
   using pleat::index_t;
   pleat::world w(std::move(c), 1);
@@ -167,20 +175,26 @@ inline std::string narrow_gradient_findings(pleat::comm::communicator c, int sta
     }
     m.reduce();
     auto own = tensor::allocate(m.context(), {a.owned()});
-    for (auto const& q : a.pieces()) pleat::compute::copy(m.context().space(), q.size(), static_cast<float const*>(a.owned_gradients(q)), own.data() + q.packed);
-    auto const parts = pleat::parallel::shard_group(m.plan(), std::make_shared<pleat::comm::communicator>(m.ranks().duplicate()));
+    for (auto const& q : a.pieces())
+      pleat::compute::copy(m.context().space(), q.size(), static_cast<float const*>(a.owned_gradients(q)),
+                           own.data() + q.packed);
+    auto const parts =
+        pleat::parallel::shard_group(m.plan(), std::make_shared<pleat::comm::communicator>(m.ranks().duplicate()));
     return pleat::parallel::whole_of<float>(m.context(), parts, a, own.data());
   };
   std::vector<pleat::nn::arena_entry> entries;
   auto const mine = gradients({.overlap = false}, false, entries);
-  auto const found = gradients({.state_stage = stage, .state_ranks = group, .wire = pleat::plan::wire_format::bf16}, true, entries);
+  auto const found =
+      gradients({.state_stage = stage, .state_ranks = group, .wire = pleat::plan::wire_format::bf16}, true, entries);
   auto const ranks = static_cast<std::size_t>(w.size());
   std::vector<float> all(mine.size() * ranks);
   w.comm.all_gather(mine, all);
   double const u = 0x1p-8;  // of bfloat16
   auto const gamma = [](double n) { return (n - 1) * 0x1p-24 / (1 - (n - 1) * 0x1p-24); };
   auto const scattered = [&](double n, double size) { return n > 1 ? (u + (1 + u) * gamma(n)) * size : 0; };
-  auto const everywhere = [&](double n, double size, double sum) { return n > 1 ? (1 + u) * scattered(n, size) + u * sum : 0; };
+  auto const everywhere = [&](double n, double size, double sum) {
+    return n > 1 ? (1 + u) * scattered(n, size) + u * sum : 0;
+  };
   auto const p = static_cast<double>(ranks), members = stage == 0 ? 1.0 : group > 0 ? static_cast<double>(group) : p;
   double rounded = 0;
   for (auto const& e : entries)
@@ -192,10 +206,14 @@ inline std::string narrow_gradient_findings(pleat::comm::communicator c, int sta
         size += std::abs(x);
       }
       bool const gradient = e.kind == pleat::nn::parameter_kind::trainable;
-      double const within = scattered(members, size);  // then across the groups, of operands that are this much larger at the most
-      double const bound = !gradient ? gamma(p) * size : within + everywhere(p / members, size + within, std::abs(sum) + within);
+      // then across the groups, of operands that are this much larger at the most
+      double const within = scattered(members, size);
+      double const bound =
+          !gradient ? gamma(p) * size : within + everywhere(p / members, size + within, std::abs(sum) + within);
       double const error = std::abs(found[static_cast<std::size_t>(i)] - sum);
-      if (!(error <= bound)) return e.name + " [" + std::to_string(i - e.begin) + "]: the sum " + std::to_string(sum) + " is off by " + std::to_string(error) + ", allowed " + std::to_string(bound);
+      if (!(error <= bound))
+        return e.name + " [" + std::to_string(i - e.begin) + "]: the sum " + std::to_string(sum) + " is off by " +
+               std::to_string(error) + ", allowed " + std::to_string(bound);
       if (gradient && size > 0) rounded = std::max(rounded, error / size);
     }
   // The wire was narrow: some element is off by more than a sum in full width could be.

@@ -10,7 +10,8 @@
 using pleat::index_t;
 using pleat::parallel::share;
 
-TEST_CASE("every sample of a batch is contributed exactly once, on any number of ranks, in any number of micro-batches") {
+TEST_CASE(
+    "every sample of a batch is contributed exactly once, on any number of ranks, in any number of micro-batches") {
   for (bool deterministic : {false, true})
     for (bool apart : {false, true})
       for (index_t ranks = 1; ranks <= 8; ++ranks)
@@ -60,7 +61,8 @@ TEST_CASE("lanes are cut at the same samples whatever the ranks and micro-batche
       share const s(p, batch, r, apart);
       for (auto const& m : s.micro_batches())
         for (auto const& seg : m.segments) {
-          int const first = s.lanes_apart() ? static_cast<int>(pleat::block_range(8, ranks, r).begin) + seg.slot : s.roots()[static_cast<std::size_t>(seg.slot)].first;
+          int const first = s.lanes_apart() ? static_cast<int>(pleat::block_range(8, ranks, r).begin) + seg.slot
+                                            : s.roots()[static_cast<std::size_t>(seg.slot)].first;
           for (int l = 0; l < seg.lanes.count; ++l) {
             auto& lane = lanes[static_cast<std::size_t>(first + l)];
             lane.first = std::min(lane.first, s.rows().begin + m.rows.begin + seg.lanes.begin(l));

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Gradients that become ready in another order on every rank and in every step, at random moments, and their sums: whole numbers, so that any
-/// order of adding them gives the same.
+/// Gradients that become ready in another order on every rank and in every step, at random moments, and their sums:
+/// whole numbers, so that any order of adding them gives the same.
 #pragma once
 
 #include <pleat/compute/elementwise.hpp>
@@ -21,7 +21,8 @@
 namespace pleat_test {
 
 /// Elements that are not the sum over the data axis, on this rank, of some steps. Collective over the plan's ranks.
-template <class Net> int wrong_sums_of_shuffled(Net net, pleat::plan::plan const& p, pleat::comm::communicator c, int steps = 12) {
+template <class Net>
+int wrong_sums_of_shuffled(Net net, pleat::plan::plan const& p, pleat::comm::communicator c, int steps = 12) {
   using pleat::index_t;
   using space = pleat::nn::space_of<Net>;
   pleat::world w(std::move(c), 1);
@@ -48,8 +49,11 @@ template <class Net> int wrong_sums_of_shuffled(Net net, pleat::plan::plan const
       auto* const x = parameter_of[static_cast<std::size_t>(id)];
       if (x) exchange.open_gradient(*x);
       for (int s = 0; s < m.share().slots(); ++s) {
-        float* const memory = !a.pooled() ? a.gradients(s) + e.begin : x ? static_cast<float*>(x->gradients) + s * x->slot_stride : a.loss(s);
-        pleat::compute::fill(m.context().space(), e.end - e.begin, s == 0 ? static_cast<float>(rank + id + step) : 0.0f, memory);
+        float* const memory = !a.pooled() ? a.gradients(s) + e.begin
+                              : x         ? static_cast<float*>(x->gradients) + s * x->slot_stride
+                                          : a.loss(s);
+        pleat::compute::fill(m.context().space(), e.end - e.begin, s == 0 ? static_cast<float>(rank + id + step) : 0.0f,
+                             memory);
       }
       if (random() % 4 == 0) std::this_thread::sleep_for(std::chrono::microseconds(random() % 200));
       if (random() % 8 == 0) continue;  // finish() counts it as zero: below it is told late instead
@@ -64,7 +68,8 @@ template <class Net> int wrong_sums_of_shuffled(Net net, pleat::plan::plan const
         auto const part = pleat::intersect({e.begin, e.end}, {piece.begin, piece.end});
         auto const* sums = a.owned_gradients(piece);
         for (index_t i = part.begin; i < part.end; ++i)
-          wrong += sums[i - piece.begin] != static_cast<float>(ranks * (static_cast<int>(id) + step) + ranks * (ranks - 1) / 2);
+          wrong += sums[i - piece.begin] !=
+                   static_cast<float>(ranks * (static_cast<int>(id) + step) + ranks * (ranks - 1) / 2);
       }
   }
   return wrong;

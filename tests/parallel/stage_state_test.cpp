@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Pipeline stages whose state is sharded: every rank holds the bytes that the ledger foretells from the description alone, whoever says when
-// parameters are gathered.
+// Pipeline stages whose state is sharded: every rank holds the bytes that the ledger foretells from the description
+// alone, whoever says when parameters are gathered.
 #include <pleat/plan/stage_memory.hpp>
 
 #include "parallel/pipeline_training.hpp"
@@ -13,7 +13,8 @@ using namespace pipeline_training;
 
 namespace {
 
-/// Trains two steps on every rank of a plan. \returns each rank's difference between what it holds and what was foretold, in words; empty: none
+/// Trains two steps on every rank of a plan. \returns each rank's difference between what it holds and what was
+/// foretold, in words; empty: none
 std::vector<std::string> differences(pl::plan::plan const& p, std::optional<pl::plan::schedule> const& own = {}) {
   std::vector<std::string> all(static_cast<std::size_t>(p.ranks()));
   pl::comm::run_local(static_cast<int>(p.ranks()), [&](pl::comm::communicator c) {
@@ -21,7 +22,8 @@ std::vector<std::string> differences(pl::plan::plan const& p, std::optional<pl::
     pl::world w(std::move(c), 1);
     auto described = network();  // never built: no memory
     auto m = pl::parallel::build(network(), p, w, {.seed = 3, .schedule = own});
-    pl::nn::optimizer_state<float, space> optimizer(m.context(), m.arena(), pl::nn::sgd{.learning_rate = 0.1, .momentum = 0.9});
+    pl::nn::optimizer_state<float, space> optimizer(m.context(), m.arena(),
+                                                    pl::nn::sgd{.learning_rate = 0.1, .momentum = 0.9});
     samples<decltype(network())> source{&m};
     for (source.step = 0; source.step < 2; ++source.step) {
       m.zero_grad(p.global_batch);
@@ -33,11 +35,14 @@ std::vector<std::string> differences(pl::plan::plan const& p, std::optional<pl::
     std::vector<index_t> first;
     for (index_t s = 0; s < m.layout().count(); ++s) first.push_back(m.layout().begin(s));
     first.push_back(m.layout().units());
-    int const shard = p.state_stage > 0 ? m.ranks().rank() % static_cast<int>(p.state_ranks > 0 ? p.state_ranks : p.data_ranks) : 0;
-    auto const foretold = pl::plan::stage_ledger(described, p, m.layout().schedule(), first, m.pipeline().rank(), {1, 12}, optimizer.buffers(), shard);
+    int const shard =
+        p.state_stage > 0 ? m.ranks().rank() % static_cast<int>(p.state_ranks > 0 ? p.state_ranks : p.data_ranks) : 0;
+    auto const foretold = pl::plan::stage_ledger(described, p, m.layout().schedule(), first, m.pipeline().rank(),
+                                                 {1, 12}, optimizer.buffers(), shard);
     auto const held = m.memory();
     auto const compare = [&](char const* what, index_t here, index_t there) {
-      if (here != there) said += std::string(what) + " " + std::to_string(here) + ", foretold " + std::to_string(there) + "; ";
+      if (here != there)
+        said += std::string(what) + " " + std::to_string(here) + ", foretold " + std::to_string(there) + "; ";
     };
     compare("parameters", held.parameters, foretold.parameters);
     compare("gradients", held.gradients, foretold.gradients);
@@ -56,7 +61,9 @@ pl::plan::plan sharded(std::string schedule, index_t data, index_t micro, int st
 
 }  // namespace
 
-TEST_CASE("what a pipeline's ranks hold of sharded parameters, gradients and state is what the described network foretells, byte for byte") {
+TEST_CASE(
+    "what a pipeline's ranks hold of sharded parameters, gradients and state is what the described network foretells, "
+    "byte for byte") {
   for (auto const schedule : pl::plan::schedule_names)
     for (int const stage : {0, 1, 2, 3})
       for (index_t const micro : {1, 4})
@@ -92,7 +99,8 @@ TEST_CASE("what a list that gathers parameters itself holds is foretold, too") {
         auto const layout = plan::layout_of(net, p);
         auto const n = plan::listed_buffers(list, 0, plan::buckets_of_stages(net, p, layout, list, first, 0), 1);
         (ahead == 0 ? least : most) += n;
-        CHECK(plan::listed_buffers(base, 0, plan::buckets_of_stages(net, p, layout, base, first, 0), 1) == 0);  // gathers nothing itself
+        // gathers nothing itself
+        CHECK(plan::listed_buffers(base, 0, plan::buckets_of_stages(net, p, layout, base, first, 0), 1) == 0);
       }
   CHECK(least < most);  // two stages at once where ranks have two
 }

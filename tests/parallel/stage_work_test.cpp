@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Activations that are computed again: the same bits, unit by unit as chosen, in exactly the bytes that the ledger says.
+// Activations that are computed again: the same bits, unit by unit as chosen, in exactly the bytes that the ledger
+// says.
 #include <pleat/parallel/stage_work.hpp>
 
 #include "precision_training.hpp"
@@ -17,7 +18,8 @@
 using namespace precision_training;
 using mode = pl::plan::recompute_mode;
 
-TEMPLATE_TEST_CASE("recompute: none, selected and full, of all units or of some, give the same bits", "", float, pl::bfloat16) {
+TEMPLATE_TEST_CASE("recompute: none, selected and full, of all units or of some, give the same bits", "", float,
+                   pl::bfloat16) {
   options o{.plan = layout<TestType>(1)};
   auto const reference = run<TestType>(o).front();
   struct choice {
@@ -26,7 +28,8 @@ TEMPLATE_TEST_CASE("recompute: none, selected and full, of all units or of some,
   };
   for (auto const schedule : {"1f1b", "zb-h1"})
     for (index_t pipeline : {1, 2})
-      for (auto const& [what, units] : {choice{mode::selected, {}}, choice{mode::full, {}}, choice{mode::selected, {2}}, choice{mode::full, {0, 1, 4}}}) {
+      for (auto const& [what, units] : {choice{mode::selected, {}}, choice{mode::full, {}}, choice{mode::selected, {2}},
+                                        choice{mode::full, {0, 1, 4}}}) {
         auto q = o;
         q.plan = layout<TestType>(1, 1, pipeline, 2, schedule);
         q.plan.recompute = what;
@@ -86,7 +89,8 @@ TEST_CASE("recompute: units that the network does not have are refused; a pipeli
   p.recompute_units = {0, units};
   auto const text = said(p, false);
   INFO(text);
-  CHECK(text.find("recompute_units names unit " + std::to_string(units) + ", but the network has " + std::to_string(units) + " units") != std::string::npos);
+  CHECK(text.find("recompute_units names unit " + std::to_string(units) + ", but the network has " +
+                  std::to_string(units) + " units") != std::string::npos);
   auto const by_hand = said(layout<float>(1, 1, 2, 2, "1f1b"), true);
   INFO(by_hand);
   CHECK(by_hand.find("this model has 2 stages") != std::string::npos);
@@ -110,7 +114,8 @@ TEST_CASE("recompute: over the tensor axis it moves what forward moved, and give
 }
 
 namespace {
-/// Carries out one rank's list of a schedule with nothing between ranks: every input and every gradient is there when it is asked for.
+/// Carries out one rank's list of a schedule with nothing between ranks: every input and every gradient is there when
+/// it is asked for.
 /// \returns the most bytes held between two actions
 template <class T> index_t measured(pl::parallel::model<decltype(gpt::network<T>(sizes()))>& m, index_t rank) {
   using tensor = pl::tensor<T, space>;
@@ -123,7 +128,8 @@ template <class T> index_t measured(pl::parallel::model<decltype(gpt::network<T>
   base.training = true;
   base.global_batch = 8;
   if (m.parts().size() > 1) base.tensor = &m.parts();
-  std::vector<std::unique_ptr<pl::parallel::stage_work<net_type>>> work(static_cast<std::size_t>(l.count() * m.plan().micro_batches));
+  std::vector<std::unique_ptr<pl::parallel::stage_work<net_type>>> work(
+      static_cast<std::size_t>(l.count() * m.plan().micro_batches));
   std::vector<tensor> waiting(work.size());  // the output of the last stage, over which its gradient lies
   auto const before = c.pool().statistics().bytes_requested_in_use;
   index_t most = 0;
@@ -155,11 +161,12 @@ template <class T> index_t measured(pl::parallel::model<decltype(gpt::network<T>
     }
     most = std::max(most, static_cast<index_t>(c.pool().statistics().bytes_requested_in_use - before));
   }
-  if (c.pool().statistics().bytes_requested_in_use != before) throw std::runtime_error("something is held after the last action");
+  if (c.pool().statistics().bytes_requested_in_use != before)
+    throw std::runtime_error("something is held after the last action");
   return most;
 }
-/// What the second forward of a unit saves, the most of this rank's units that are computed again: what is taken from the pool while the unit's
-/// input is held, less, where only what is cheap runs again, what the first forward kept.
+/// What the second forward of a unit saves, the most of this rank's units that are computed again: what is taken from
+/// the pool while the unit's input is held, less, where only what is cheap runs again, what the first forward kept.
 template <class T> index_t measured_again(pl::parallel::model<decltype(gpt::network<T>(sizes()))>& m, index_t rank) {
   using tensor = pl::tensor<T, space>;
   auto& c = m.context();
@@ -172,11 +179,13 @@ template <class T> index_t measured_again(pl::parallel::model<decltype(gpt::netw
   for (index_t s = 0; s < m.layout().count(); ++s)
     for (index_t u = m.layout().begin(s); m.layout().rank_of(s) == rank && u < m.layout().end(s); ++u) {
       if (choice.of(u) == mode::none) continue;
-      auto first = tensor::allocate(c, pl::nn::shape_units(m.net(), pl::extents{2, sizes().context}, 0, m.layout().begin(s)));
+      auto first =
+          tensor::allocate(c, pl::nn::shape_units(m.net(), pl::extents{2, sizes().context}, 0, m.layout().begin(s)));
       pl::compute::fill(c.space(), first.size(), T(0.0f), first.data());
       p.training = false;
       pl::nn::saved_of<decltype(gpt::network<T>(sizes()))> none;
-      auto const x = pl::nn::forward_units(p, std::as_const(m).net(), m.layout().begin(s), u, std::move(first), none);  // as the unit gets it: over a tensor axis perhaps a part
+      // as the unit gets it: over a tensor axis perhaps a part
+      auto const x = pl::nn::forward_units(p, std::as_const(m).net(), m.layout().begin(s), u, std::move(first), none);
       p.training = true;
       auto const saved_bytes = [&](bool cheap) {
         p.recompute = cheap;
@@ -191,7 +200,8 @@ template <class T> index_t measured_again(pl::parallel::model<decltype(gpt::netw
 }
 }  // namespace
 
-TEMPLATE_TEST_CASE("recompute: what a pipeline's ranks hold is what the ledger says, byte for byte", "", float, pl::bfloat16) {
+TEMPLATE_TEST_CASE("recompute: what a pipeline's ranks hold is what the ledger says, byte for byte", "", float,
+                   pl::bfloat16) {
   using T = TestType;
   std::map<std::string, index_t> first_rank;
   for (std::string const schedule : {"gpipe", "1f1b", "zb-h1"})
@@ -207,13 +217,15 @@ TEMPLATE_TEST_CASE("recompute: what a pipeline's ranks hold is what the ledger s
         std::mutex guard;
         pl::comm::run_local(2, [&](pl::comm::communicator comm) {
           pl::world w(std::move(comm), 1);
-          auto m = pl::parallel::build(gpt::network<T>(sizes()), p, w, {.seed = 3, .input = pl::extents{8, sizes().context}});
+          auto m = pl::parallel::build(gpt::network<T>(sizes()), p, w,
+                                       {.seed = 3, .input = pl::extents{8, sizes().context}});
           pl::nn::optimizer_state<T, space> optimizer(m.context(), m.arena(), pl::nn::adamw{});
           m.zero_grad(8);
           std::vector<index_t> first;
           for (index_t s = 0; s < m.layout().count(); ++s) first.push_back(m.layout().begin(s));
           first.push_back(m.layout().units());
-          auto const said = pl::plan::stage_ledger(m.net(), p, m.layout().schedule(), first, w.rank(), {8, sizes().context}, 2);
+          auto const said =
+              pl::plan::stage_ledger(m.net(), p, m.layout().schedule(), first, w.rank(), {8, sizes().context}, 2);
           auto const held = m.memory();
           auto const most = measured<T>(m, w.rank()), again = measured_again<T>(m, w.rank());
           std::lock_guard const lock(guard);
@@ -232,14 +244,17 @@ TEMPLATE_TEST_CASE("recompute: what a pipeline's ranks hold is what the ledger s
     CHECK(of("selected") < of("none"));
     CHECK(of("full") < of("selected"));
   }
-  CHECK(first_rank.at("1f1b none") == 2 * first_rank.at("gpipe none") / 4);  // two micro-batches in flight instead of four
+  // two micro-batches in flight instead of four
+  CHECK(first_rank.at("1f1b none") == 2 * first_rank.at("gpipe none") / 4);
 }
 
-TEMPLATE_TEST_CASE("recompute: what one rank holds of the whole network is what the ledger says, byte for byte", "", float, pl::bfloat16) {
+TEMPLATE_TEST_CASE("recompute: what one rank holds of the whole network is what the ledger says, byte for byte", "",
+                   float, pl::bfloat16) {
   using T = TestType;
   std::map<mode, index_t> total;
   for (auto const what : {mode::none, mode::selected, mode::full})
-    for (std::vector<index_t> const& units : {std::vector<index_t>{}, std::vector<index_t>{1, 2}, std::vector<index_t>{0}}) {
+    for (std::vector<index_t> const& units :
+         {std::vector<index_t>{}, std::vector<index_t>{1, 2}, std::vector<index_t>{0}}) {
       if (what == mode::none && !units.empty()) continue;
       auto p = layout<T>(1, 1, 1, 4);
       p.deterministic = false;
@@ -253,7 +268,8 @@ TEMPLATE_TEST_CASE("recompute: what one rank holds of the whole network is what 
       m.zero_grad(8);
       auto const said = pl::plan::ledger_of(gpt::network<T>(sizes()), p, {8, sizes().context});
       auto const held = m.memory();
-      CHECK(said.parameters + said.gradients + said.optimizer_state == held.parameters + held.gradients + held.optimizer_state);
+      CHECK(said.parameters + said.gradients + said.optimizer_state ==
+            held.parameters + held.gradients + held.optimizer_state);
       CHECK(said.activations + said.input == measured<T>(m, 0));  // the first unit holds its input
       CHECK(said.recomputed == measured_again<T>(m, 0));
       CHECK(said.input == 2 * sizes().context * static_cast<index_t>(sizeof(T)));
@@ -265,7 +281,9 @@ TEMPLATE_TEST_CASE("recompute: what one rank holds of the whole network is what 
 
 namespace {
 /// The network cut along the tensor axis, norms by position if asked for.
-template <class T> auto cut_network(bool sequence) { return pl::parallel::megatron(gpt::network<T>(sizes()), {.sequence = sequence}); }
+template <class T> auto cut_network(bool sequence) {
+  return pl::parallel::megatron(gpt::network<T>(sizes()), {.sequence = sequence});
+}
 
 /// Bytes that the pool has given out whenever the source is asked: between the actions of a walk.
 template <class Model> struct watched_source {
@@ -274,8 +292,11 @@ template <class Model> struct watched_source {
   std::size_t before;
   index_t at_input = 0, at_loss = 0, losses = 0;
 
-  explicit watched_source(Model& model) : inner(model, text().train), m(&model), before(model.context().pool().statistics().bytes_requested_in_use) {}
-  [[nodiscard]] index_t held() const { return static_cast<index_t>(m->context().pool().statistics().bytes_requested_in_use - before); }
+  explicit watched_source(Model& model)
+      : inner(model, text().train), m(&model), before(model.context().pool().statistics().bytes_requested_in_use) {}
+  [[nodiscard]] index_t held() const {
+    return static_cast<index_t>(m->context().pool().statistics().bytes_requested_in_use - before);
+  }
   [[nodiscard]] auto input(pl::parallel::micro_batch const& micro) {
     at_input = std::max(at_input, held());
     return inner.input(micro);
@@ -317,20 +338,25 @@ template <class T> std::vector<walked> walk(pl::plan::plan const& p, bool sequen
       std::vector<index_t> first;
       for (index_t s = 0; s < m.layout().count(); ++s) first.push_back(m.layout().begin(s));
       first.push_back(m.layout().units());
-      out.said = pl::plan::stage_ledger(m.net(), p, m.layout().schedule(), first, m.pipeline().rank(), {8, sizes().context}, 2, m.arena().shards().shard, m.parts().rank());
+      out.said = pl::plan::stage_ledger(m.net(), p, m.layout().schedule(), first, m.pipeline().rank(),
+                                        {8, sizes().context}, 2, m.arena().shards().shard, m.parts().rank());
     }
     auto const used = m.memory();
-    if (source.losses != (out.last_stage ? p.micro_batches : 0)) throw std::runtime_error("losses were asked for otherwise than once per micro-batch");
-    if (used.parameters != out.said.parameters || used.gradients != out.said.gradients) throw std::runtime_error("a rank holds other parameters or gradients than the ledger says");
+    if (source.losses != (out.last_stage ? p.micro_batches : 0))
+      throw std::runtime_error("losses were asked for otherwise than once per micro-batch");
+    if (used.parameters != out.said.parameters || used.gradients != out.said.gradients)
+      throw std::runtime_error("a rank holds other parameters or gradients than the ledger says");
   });
   return all;
 }
-/// Bytes of the largest activation of a micro-batch of so many rows: the first linear layer's of a block's second half, or the scores'.
+/// Bytes of the largest activation of a micro-batch of so many rows: the first linear layer's of a block's second half,
+/// or the scores'.
 template <class T> index_t largest_activation(index_t rows) {
   auto const s = sizes();
   return rows * s.context * std::max(4 * s.width, s.vocabulary) * static_cast<index_t>(sizeof(T));
 }
-template <class T> pl::plan::plan fast(index_t tensor, index_t pipeline, index_t micro, std::string const& schedule, mode what) {
+template <class T>
+pl::plan::plan fast(index_t tensor, index_t pipeline, index_t micro, std::string const& schedule, mode what) {
   auto p = layout<T>(1, tensor, pipeline, micro, schedule);
   p.deterministic = false;
   p.global_batch = 8;
@@ -339,7 +365,10 @@ template <class T> pl::plan::plan fast(index_t tensor, index_t pipeline, index_t
 }
 }  // namespace
 
-TEMPLATE_TEST_CASE("recompute: what a walk holds, in one piece or two and of as many micro-batches as its schedule has in flight, is what the ledger says", "", float, pl::bfloat16) {
+TEMPLATE_TEST_CASE(
+    "recompute: what a walk holds, in one piece or two and of as many micro-batches as its schedule has in flight, is "
+    "what the ledger says",
+    "", float, pl::bfloat16) {
   using T = TestType;
   std::map<std::string, index_t> held;
   for (std::string const schedule : {"1f1b", "gpipe", "zb-h1"})
@@ -348,15 +377,17 @@ TEMPLATE_TEST_CASE("recompute: what a walk holds, in one piece or two and of as 
         auto const p = fast<T>(1, 1, micro, schedule, what);
         INFO(p.to_string());
         auto const r = walk<T>(p).front();
-        // The most between two actions: behind the last forward that the schedule has in flight. Only a backward in two halves may hold more, later.
+        // The most between two actions: behind the last forward that the schedule has in flight. Only a backward in two
+        // halves may hold more, later.
         auto const said = r.said.activations + r.said.input;
         bool const halves = schedule == "zb-h1";
         if (!halves) CHECK(r.at_loss == said);
         CHECK(r.at_loss <= said);
         CHECK(r.at_input < r.at_loss);
-        // The pool's own count is of blocks, rounded up to size classes: by less than a quarter (base/pool.hpp), or to 64 bytes. Within an action there are
-        // besides what the ledger says what is computed again, and a layer's output, its gradient, the input's gradient, and the residual sum's
-        // gradient or work space, each at most the largest activation (the loss works on labels and rows, which are smaller).
+        // The pool's own count is of blocks, rounded up to size classes: by less than a quarter (base/pool.hpp), or to
+        // 64 bytes. Within an action there are besides what the ledger says what is computed again, and a layer's
+        // output, its gradient, the input's gradient, and the residual sum's gradient or work space, each at most the
+        // largest activation (the loss works on labels and rows, which are smaller).
         CHECK(r.peak >= said);
         CHECK(r.peak <= (said + r.said.recomputed + 4 * largest_activation<T>(8 / micro)) * 5 / 4 + 200 * 64);
         held[schedule + " " + std::string(pl::plan::name_of(what)) + " " + std::to_string(micro)] = said;
@@ -366,7 +397,8 @@ TEMPLATE_TEST_CASE("recompute: what a walk holds, in one piece or two and of as 
   CHECK(held.at("zb-h1 full 1") > 2 * held.at("1f1b full 1"));  // what was computed again lives until the weight half
 }
 
-TEMPLATE_TEST_CASE("recompute: what one rank's list holds is what the ledger says, byte for byte, under every schedule", "", float, pl::bfloat16) {
+TEMPLATE_TEST_CASE("recompute: what one rank's list holds is what the ledger says, byte for byte, under every schedule",
+                   "", float, pl::bfloat16) {
   using T = TestType;
   for (std::string const schedule : {"1f1b", "gpipe", "zb-h1", "zb-h2"})
     for (auto const what : {mode::none, mode::selected, mode::full}) {
@@ -381,10 +413,12 @@ TEMPLATE_TEST_CASE("recompute: what one rank's list holds is what the ledger say
     }
 }
 
-TEMPLATE_TEST_CASE("recompute: what the ranks of a tensor axis hold is what the ledger says, byte for byte", "", float, pl::bfloat16) {
+TEMPLATE_TEST_CASE("recompute: what the ranks of a tensor axis hold is what the ledger says, byte for byte", "", float,
+                   pl::bfloat16) {
   using T = TestType;
   std::map<std::string, index_t> first;
-  for (index_t const tensor : {2, 3})  // four heads in two groups, and a vocabulary: uneven over three, one of which has no head
+  // four heads in two groups, and a vocabulary: uneven over three, one of which has no head
+  for (index_t const tensor : {2, 3})
     for (bool const sequence : {false, true})
       for (std::string const schedule : {"1f1b", "gpipe", "zb-h1"})
         for (auto const what : {mode::none, mode::selected, mode::full}) {
@@ -402,10 +436,13 @@ TEMPLATE_TEST_CASE("recompute: what the ranks of a tensor axis hold is what the 
             INFO("rank " << w.rank());
             CHECK(most == said.activations + said.input);
             CHECK(again == said.recomputed);
-            if (w.rank() == 0) first[std::to_string(tensor) + (sequence ? "s " : " ") + schedule + " " + std::string(pl::plan::name_of(what))] = most;
+            if (w.rank() == 0)
+              first[std::to_string(tensor) + (sequence ? "s " : " ") + schedule + " " +
+                    std::string(pl::plan::name_of(what))] = most;
           });
         }
-  auto const whole = pl::plan::ledger_of(gpt::network<T>(sizes()), fast<T>(1, 1, 4, "1f1b", mode::none), {8, sizes().context});
+  auto const whole =
+      pl::plan::ledger_of(gpt::network<T>(sizes()), fast<T>(1, 1, 4, "1f1b", mode::none), {8, sizes().context});
   // Without cuts by position norms and sums are whole on every rank.
   CHECK(first.at("2 1f1b none") < whole.activations + whole.input);
   CHECK(first.at("2s 1f1b none") < first.at("2 1f1b none"));
@@ -425,15 +462,16 @@ TEMPLATE_TEST_CASE("recompute: what a walk over a tensor axis holds is what the 
             auto const said = r.said.activations + r.said.input;
             if (schedule != "zb-h1") CHECK(r.at_loss == said);
             CHECK(r.at_loss <= said);
-            // Besides what a rank alone has within an action (above): a sum or a gather packs its parts into a block and unpacks them from another,
-            // each of at most a whole activation.
+            // Besides what a rank alone has within an action (above): a sum or a gather packs its parts into a block
+            // and unpacks them from another, each of at most a whole activation.
             CHECK(r.peak >= said);
             CHECK(r.peak <= (said + r.said.recomputed + 6 * largest_activation<T>(4)) * 5 / 4 + 200 * 64);
           }
         }
 }
 
-TEST_CASE("recompute: what the ranks of a pipeline and a tensor axis hold in a walk is what the ledger says, and messages") {
+TEST_CASE(
+    "recompute: what the ranks of a pipeline and a tensor axis hold in a walk is what the ledger says, and messages") {
   using T = float;
   for (index_t const tensor : {1, 2})
     for (bool const sequence : {false, true})
@@ -442,12 +480,13 @@ TEST_CASE("recompute: what the ranks of a pipeline and a tensor axis hold in a w
           if (tensor == 1 && sequence) continue;
           auto const p = fast<T>(tensor, 2, 4, schedule, what);
           INFO(p.to_string() << (sequence ? "norms by position" : ""));
-          // Messages are whole activations between blocks: a rank keeps the last 2 · 2 that it sent, and has posted those before the work after the next
-          // one, at most one activation and one gradient.
+          // Messages are whole activations between blocks: a rank keeps the last 2 · 2 that it sent, and has posted
+          // those before the work after the next one, at most one activation and one gradient.
           index_t const messages = (4 + 2) * 2 * sizes().context * sizes().width * static_cast<index_t>(sizeof(T));
           for (auto const& r : walk<T>(p, sequence)) {
             CHECK(std::max(r.at_input, r.at_loss) <= r.said.activations + messages);
-            if (r.last_stage && schedule != "zb-h1") CHECK(r.at_loss >= r.said.activations);  // behind a forward: nobody holds more than then
+            // behind a forward: nobody holds more than then
+            if (r.last_stage && schedule != "zb-h1") CHECK(r.at_loss >= r.said.activations);
             if (!r.last_stage && !r.first_stage) CHECK(r.at_input + r.at_loss == 0);
           }
         }

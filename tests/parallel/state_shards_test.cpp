@@ -36,7 +36,9 @@ template <class Net> outcome train_on(Net const& net, int ranks, training const&
 }
 }  // namespace
 
-TEST_CASE("deterministic training gives the same bits under every stage, on any number of ranks, in groups and in micro-batches") {
+TEST_CASE(
+    "deterministic training gives the same bits under every stage, on any number of ranks, in groups and in "
+    "micro-batches") {
   training o;
   o.plan.deterministic = true;
   o.optimizer = GENERATE(0, 1);
@@ -49,7 +51,8 @@ TEST_CASE("deterministic training gives the same bits under every stage, on any 
       for (index_t group : {0, 2, 3, 4})
         for (index_t micro : {1, 3}) {
           if (group > 0 && ranks % group != 0) continue;
-          if ((ranks == 6) != (group == 3) || (group == 4 && ranks != 8) || (group > 2 && micro == 1)) continue;  // two of three, two of four
+          // two of three, two of four
+          if ((ranks == 6) != (group == 3) || (group == 4 && ranks != 8) || (group > 2 && micro == 1)) continue;
           auto q = o;
           q.plan.state_stage = stage;
           q.plan.state_ranks = group;
@@ -57,7 +60,8 @@ TEST_CASE("deterministic training gives the same bits under every stage, on any 
           q.plan.prefetch = ranks % 3;
           q.plan.overlap = micro == 1;
           q.plan.bucket_bytes = ranks == 4 ? 1 << 20 : 20000;
-          INFO("stage " << stage << ", " << ranks << " ranks in groups of " << group << ", " << micro << " micro-batches");
+          INFO("stage " << stage << ", " << ranks << " ranks in groups of " << group << ", " << micro
+                        << " micro-batches");
           auto const r = train_on(network(), ranks, q);
           CHECK((r.values == reference.values));
           CHECK((r.losses == reference.losses));
@@ -81,7 +85,8 @@ TEST_CASE("running statistics are the same bits under every stage") {
 }
 
 TEST_CASE("fast training on threads gives the bits of stage 0 under every stage") {
-  // A thread rank sums over the ranks in ascending order whatever the collective, so this may be demanded; with MPI it may not.
+  // A thread rank sums over the ranks in ascending order whatever the collective, so this may be demanded; with MPI it
+  // may not.
   for (int ranks : {1, 2, 3, 4}) {
     training o;
     o.quiet = ranks == 2 || ranks == 3;
@@ -115,13 +120,14 @@ TEST_CASE("hybrid sharding and micro-batches agree with stage 0 within the round
         s.plan = o.plan;
         auto const want = train_on(network(), 1, s);
         auto const r = train_on(network(), 4, q);
-        // One step's gradient: an element is a sum over at most 37 samples (two orders differ by 37·2⁻²⁴ of the sum of magnitudes, below
-        // 4 here). Rate 0.1, momentum 0.9 and 3 steps move a parameter by less than 3·0.1·10 times that; a step's difference enters the next
-        // gradient at most doubled.
+        // One step's gradient: an element is a sum over at most 37 samples (two orders differ by 37·2⁻²⁴ of the sum of
+        // magnitudes, below 4 here). Rate 0.1, momentum 0.9 and 3 steps move a parameter by less than 3·0.1·10 times
+        // that; a step's difference enters the next gradient at most doubled.
         double const bound = 37 * 0x1p-24 * 4 * 3 * 0.1 * 10 * 4;
         INFO("stage " << stage << ", micro " << micro << ", group " << group);
         double worst = 0;
-        for (std::size_t i = 0; i < r.values.size(); ++i) worst = std::max(worst, std::abs(static_cast<double>(r.values[i]) - static_cast<double>(want.values[i])));
+        for (std::size_t i = 0; i < r.values.size(); ++i)
+          worst = std::max(worst, std::abs(static_cast<double>(r.values[i]) - static_cast<double>(want.values[i])));
         CHECK(worst < bound);
       }
 }
@@ -141,7 +147,9 @@ TEST_CASE("a 16-bit wire rounds gradients by no more than its bound, and nothing
       }
 }
 
-TEST_CASE("a group of state is neighbours along the data axis, of one stage and one part of the weights; twins are a group's length apart") {
+TEST_CASE(
+    "a group of state is neighbours along the data axis, of one stage and one part of the weights; twins are a group's "
+    "length apart") {
   using lists = std::vector<std::vector<int>>;  // ranks of the world
   struct setting {
     pl::plan::plan plan;
@@ -149,11 +157,18 @@ TEST_CASE("a group of state is neighbours along the data axis, of one stage and 
   };
   for (setting const& s : {
            setting{{.data_ranks = 4, .state_stage = 1, .state_ranks = 2}, {{0, 1}, {2, 3}}, {{0, 2}, {1, 3}}},
-           setting{{.data_ranks = 6, .state_stage = 3, .state_ranks = 3}, {{0, 1, 2}, {3, 4, 5}}, {{0, 3}, {1, 4}, {2, 5}}},
+           setting{
+               {.data_ranks = 6, .state_stage = 3, .state_ranks = 3}, {{0, 1, 2}, {3, 4, 5}}, {{0, 3}, {1, 4}, {2, 5}}},
            setting{{.data_ranks = 4, .state_stage = 2, .state_ranks = 1}, {{0}, {1}, {2}, {3}}, {{0, 1, 2, 3}}},
-           setting{{.data_ranks = 4, .tensor_ranks = 2, .state_stage = 1, .state_ranks = 2}, {{0, 2}, {1, 3}, {4, 6}, {5, 7}}, {{0, 4}, {1, 5}, {2, 6}, {3, 7}}},
-           setting{{.data_ranks = 4, .pipeline_ranks = 2, .state_stage = 2, .state_ranks = 2}, {{0, 1}, {2, 3}, {4, 5}, {6, 7}}, {{0, 2}, {1, 3}, {4, 6}, {5, 7}}},
-           setting{{.data_ranks = 2, .tensor_ranks = 2, .pipeline_ranks = 2, .state_stage = 3}, {{0, 2}, {1, 3}, {4, 6}, {5, 7}}, {}},
+           setting{{.data_ranks = 4, .tensor_ranks = 2, .state_stage = 1, .state_ranks = 2},
+                   {{0, 2}, {1, 3}, {4, 6}, {5, 7}},
+                   {{0, 4}, {1, 5}, {2, 6}, {3, 7}}},
+           setting{{.data_ranks = 4, .pipeline_ranks = 2, .state_stage = 2, .state_ranks = 2},
+                   {{0, 1}, {2, 3}, {4, 5}, {6, 7}},
+                   {{0, 2}, {1, 3}, {4, 6}, {5, 7}}},
+           setting{{.data_ranks = 2, .tensor_ranks = 2, .pipeline_ranks = 2, .state_stage = 3},
+                   {{0, 2}, {1, 3}, {4, 6}, {5, 7}},
+                   {}},
        }) {
     INFO(s.plan.to_string());
     auto const n = static_cast<std::size_t>(s.plan.ranks());
@@ -198,13 +213,17 @@ TEST_CASE("a rank holds the bytes that the ledger says, under every stage") {
             o.plan.bucket_bytes = 20000;
             int const rank = c.rank();
             auto const r = train(deep_network(), std::move(c), o);
-            if (rank == 0 && !(r.foretold == r.found)) throw std::runtime_error("the ledger of the described network says otherwise");
+            if (rank == 0 && !(r.foretold == r.found))
+              throw std::runtime_error("the ledger of the described network says otherwise");
             if (!(r.found == r.said))
-              throw std::runtime_error("stage " + std::to_string(stage) + ", rank " + std::to_string(rank) + " of " + std::to_string(ranks) + ": parameters " +
-                                       std::to_string(r.found.parameters) + ", said " + std::to_string(r.said.parameters) + "; gradients " + std::to_string(r.found.gradients) +
-                                       ", said " + std::to_string(r.said.gradients) + "; state " + std::to_string(r.found.optimizer_state) + ", said " +
-                                       std::to_string(r.said.optimizer_state));
-            if (rank == 0 && ranks == 4 && micro == 1 && !deterministic) total[stage] = r.found.parameters + r.found.gradients + r.found.optimizer_state;
+              throw std::runtime_error(
+                  "stage " + std::to_string(stage) + ", rank " + std::to_string(rank) + " of " + std::to_string(ranks) +
+                  ": parameters " + std::to_string(r.found.parameters) + ", said " + std::to_string(r.said.parameters) +
+                  "; gradients " + std::to_string(r.found.gradients) + ", said " + std::to_string(r.said.gradients) +
+                  "; state " + std::to_string(r.found.optimizer_state) + ", said " +
+                  std::to_string(r.said.optimizer_state));
+            if (rank == 0 && ranks == 4 && micro == 1 && !deterministic)
+              total[stage] = r.found.parameters + r.found.gradients + r.found.optimizer_state;
           });
   CHECK(total[1] < total[0]);
   CHECK(total[2] < total[1]);
@@ -219,8 +238,10 @@ TEST_CASE("a steady state allocates nothing under any stage") {
       o.steps = 6;
       o.batches = {32};
       auto const r = train(network(), std::move(c), o);
-      if (r.allocations_after_first != r.allocations_after_last) throw std::runtime_error("the pool grew at stage " + std::to_string(stage));
-      if (r.bytes_after_first != r.bytes_after_last) throw std::runtime_error("buffers grew at stage " + std::to_string(stage));
+      if (r.allocations_after_first != r.allocations_after_last)
+        throw std::runtime_error("the pool grew at stage " + std::to_string(stage));
+      if (r.bytes_after_first != r.bytes_after_last)
+        throw std::runtime_error("buffers grew at stage " + std::to_string(stage));
     });
 }
 
@@ -257,8 +278,11 @@ namespace {
 /// Two layers that a tensor axis may cut, and one that it does not.
 auto compared_network(bool cut) {
   namespace nn = pl::nn;
-  auto net = nn::sequential(nn::linear("up", 12, 64), nn::relu(), nn::linear("down", 64, 16), nn::tanh_activation(), nn::linear("out", 16, 5));
-  return cut ? pl::parallel::tensor_parallel(std::move(net), {pl::parallel::column("up.*"), pl::parallel::row("down.*")}) : net;
+  auto net = nn::sequential(nn::linear("up", 12, 64), nn::relu(), nn::linear("down", 64, 16), nn::tanh_activation(),
+                            nn::linear("out", 16, 5));
+  return cut ? pl::parallel::tensor_parallel(std::move(net),
+                                             {pl::parallel::column("up.*"), pl::parallel::row("down.*")})
+             : net;
 }
 struct compared {
   std::string before, after;
@@ -287,7 +311,8 @@ std::vector<compared> compare(pl::plan::plan const& p, int spoiled, std::string 
       index_t at = p.state_stage < 3 ? e.begin : -1;
       for (auto const& piece : m.arena().pieces())
         if (p.state_stage == 3)
-          if (auto const r = pl::intersect({e.begin, e.end}, {piece.begin, piece.end}); !r.empty()) at = piece.packed + r.begin - piece.begin;
+          if (auto const r = pl::intersect({e.begin, e.end}, {piece.begin, piece.end}); !r.empty())
+            at = piece.packed + r.begin - piece.begin;
       if (at < 0) throw std::runtime_error("rank " + std::to_string(spoiled) + " holds nothing of '" + parameter + "'");
       values[static_cast<std::size_t>(at)] += 0x1p-20f;
       m.set_held_values(values);
@@ -299,7 +324,9 @@ std::vector<compared> compare(pl::plan::plan const& p, int spoiled, std::string 
 }
 }  // namespace
 
-TEST_CASE("replicas are compared as far as several ranks hold the same: whole ones, pieces of other groups, what a tensor axis replicates") {
+TEST_CASE(
+    "replicas are compared as far as several ranks hold the same: whole ones, pieces of other groups, what a tensor "
+    "axis replicates") {
   struct layout {
     index_t data, tensor;
     int stage;
@@ -308,7 +335,8 @@ TEST_CASE("replicas are compared as far as several ranks hold the same: whole on
     std::string parameter, says;  // empty: nobody else holds it
     std::string order = "pipeline.data.tensor";
   };
-  std::string const whole = "after step 0 the parameters of rank ", pieces = "after step 0 the pieces of parameters of rank ", alike = "after step 0 the replicated ";
+  std::string const whole = "after step 0 the parameters of rank ",
+                    pieces = "after step 0 the pieces of parameters of rank ", alike = "after step 0 the replicated ";
   auto const plan_of = [](index_t data, index_t tensor, int stage, index_t group) {
     pl::plan::plan p;
     p.data_ranks = data, p.tensor_ranks = tensor, p.state_stage = stage, p.state_ranks = group, p.bucket_bytes = 2048;
@@ -329,19 +357,24 @@ TEST_CASE("replicas are compared as far as several ranks hold the same: whole on
     }
     return static_cast<int>((data - l.shards() + shard) * tensor);
   };
-  int const far = owner(4, 1, 2, "down.weight"), alone = owner(2, 1, 0, "down.weight"), twin = owner(2, 2, 0, "out.weight") + 1;
+  int const far = owner(4, 1, 2, "down.weight"), alone = owner(2, 1, 0, "down.weight"),
+            twin = owner(2, 2, 0, "out.weight") + 1;
   REQUIRE(far >= 2);
-  for (auto const& l : std::vector<layout>{{3, 1, 0, 0, 2, "out.bias", whole + "2 differ from those of rank 0"},
-                                           {3, 1, 1, 0, 1, "down.weight", whole + "1 differ from those of rank 0"},
-                                           {4, 1, 2, 2, 3, "up.weight", whole + "3 differ from those of rank 0"},
-                                           {4, 1, 3, 2, far, "down.weight", pieces + std::to_string(far) + " differ from those of rank " + std::to_string(far - 2)},
-                                           {4, 1, 3, 1, 2, "down.weight", whole + "2 differ from those of rank 0"},
-                                           {2, 1, 3, 0, alone, "down.weight", ""},
-                                           {1, 3, 0, 0, 2, "out.weight", alike + "parameters of rank 2 differ from those of rank 0"},
-                                           {1, 3, 0, 0, 2, "up.weight", ""},
-                                           {2, 2, 0, 0, 3, "up.weight", whole + "3 differ from those of rank 1"},
-                                           {2, 2, 0, 0, 3, "up.weight", whole + "3 differ from those of rank 2", "pipeline.tensor.data"},
-                                           {2, 2, 3, 0, twin, "out.weight", alike + "pieces of parameters of rank " + std::to_string(twin) + " differ from those of rank " + std::to_string(twin - 1)}}) {
+  for (auto const& l : std::vector<layout>{
+           {3, 1, 0, 0, 2, "out.bias", whole + "2 differ from those of rank 0"},
+           {3, 1, 1, 0, 1, "down.weight", whole + "1 differ from those of rank 0"},
+           {4, 1, 2, 2, 3, "up.weight", whole + "3 differ from those of rank 0"},
+           {4, 1, 3, 2, far, "down.weight",
+            pieces + std::to_string(far) + " differ from those of rank " + std::to_string(far - 2)},
+           {4, 1, 3, 1, 2, "down.weight", whole + "2 differ from those of rank 0"},
+           {2, 1, 3, 0, alone, "down.weight", ""},
+           {1, 3, 0, 0, 2, "out.weight", alike + "parameters of rank 2 differ from those of rank 0"},
+           {1, 3, 0, 0, 2, "up.weight", ""},
+           {2, 2, 0, 0, 3, "up.weight", whole + "3 differ from those of rank 1"},
+           {2, 2, 0, 0, 3, "up.weight", whole + "3 differ from those of rank 2", "pipeline.tensor.data"},
+           {2, 2, 3, 0, twin, "out.weight",
+            alike + "pieces of parameters of rank " + std::to_string(twin) + " differ from those of rank " +
+                std::to_string(twin - 1)}}) {
     auto p = plan_of(l.data, l.tensor, l.stage, l.group);
     p.order = l.order;
     INFO(p.to_string() << "rank " << l.spoiled << ", " << l.parameter);
@@ -377,8 +410,9 @@ namespace {
 auto network_with_empty_parameters() {
   using namespace pl::nn;
   using empty = pleat_test::empty_parameters;
-  return sequential(empty("first"), linear("in", 12, 260), relu(), empty("second"), linear("wide", 260, 260), tanh_activation(), linear("tied", 260, 260, {.tied_to = "wide.weight"}), relu(),
-                    empty("third"), empty("fourth"), linear("small", 260, 3), tanh_activation(), linear("out", 3, 5), empty("last"));
+  return sequential(empty("first"), linear("in", 12, 260), relu(), empty("second"), linear("wide", 260, 260),
+                    tanh_activation(), linear("tied", 260, 260, {.tied_to = "wide.weight"}), relu(), empty("third"),
+                    empty("fourth"), linear("small", 260, 3), tanh_activation(), linear("out", 3, 5), empty("last"));
 }
 }  // namespace
 
@@ -406,7 +440,9 @@ TEST_CASE("a network all of whose parameters are without elements goes through a
   for (int stage : {0, 1, 2, 3})
     pl::comm::run_local(3, [&](pl::comm::communicator c) {
       pl::world w(std::move(c), 1);
-      auto m = pl::parallel::build(pl::nn::sequential(pleat_test::empty_parameters("a"), pleat_test::empty_parameters("b")), {.data_ranks = 3, .state_stage = stage}, w);
+      auto m =
+          pl::parallel::build(pl::nn::sequential(pleat_test::empty_parameters("a"), pleat_test::empty_parameters("b")),
+                              {.data_ranks = 3, .state_stage = stage}, w);
       pl::nn::optimizer_state<float, space> optimizer(m.context(), m.arena(), pl::nn::adamw{});
       m.zero_grad(3);
       auto [y, saved] = m.forward(tensor::allocate(m.context(), {1, 4}));
@@ -416,6 +452,7 @@ TEST_CASE("a network all of whose parameters are without elements goes through a
       m.step(optimizer);
       for (float const v : m.host_values())
         if (v != 0) throw std::runtime_error("there is a value");  // padding, perhaps
-      if (norm != 0 || m.steps() != 1) throw std::runtime_error("norm " + std::to_string(norm) + ", " + std::to_string(m.steps()) + " steps");
+      if (norm != 0 || m.steps() != 1)
+        throw std::runtime_error("norm " + std::to_string(norm) + ", " + std::to_string(m.steps()) + " steps");
     });
 }

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// What whole training steps take of memory once the first ones are over. For programs in which a source counts allocations.
+/// What whole training steps take of memory once the first ones are over. For programs in which a source counts
+/// allocations.
 #pragma once
 
 #include <algorithm>
@@ -23,14 +24,15 @@ namespace pleat_test {
 /// 12 numbers to 5 scores, with a tensor axis if there is one.
 inline auto steady_net() {
   using namespace pleat::nn;
-  return pleat::parallel::tensor_parallel(sequential(linear("fc1", 12, 20), relu(), linear("fc2", 20, 9), tanh_activation(), linear("fc3", 9, 5)),
-                                          {pleat::parallel::column("fc1.*"), pleat::parallel::row("fc2.*")});
+  return pleat::parallel::tensor_parallel(
+      sequential(linear("fc1", 12, 20), relu(), linear("fc2", 20, 9), tanh_activation(), linear("fc3", 9, 5)),
+      {pleat::parallel::column("fc1.*"), pleat::parallel::row("fc2.*")});
 }
 
-/// Trains on the ranks of `c`; empty if four steps after the first three take no block, no View and nothing from the heap, else what they
-/// took. \param counts this rank counts heap and Views: one of the ranks of a process
-/// \param windows of four steps, of which the one counts that took least from the heap: where how much is under way at once depends on time, a new
-/// high takes memory, once, and what steps take every time shows in each of them
+/// Trains on the ranks of `c`; empty if four steps after the first three take no block, no View and nothing from the
+/// heap, else what they took. \param counts this rank counts heap and Views: one of the ranks of a process
+/// \param windows of four steps, of which the one counts that took least from the heap: where how much is under way at
+/// once depends on time, a new high takes memory, once, and what steps take every time shows in each of them
 inline std::string taken_by_steps(pleat::comm::communicator c, pleat::plan::plan p, bool counts, int windows = 1) {
   using space = Kokkos::DefaultExecutionSpace;
   using tensor = pleat::tensor<float, space>;
@@ -74,7 +76,8 @@ inline std::string taken_by_steps(pleat::comm::communicator c, pleat::plan::plan
     for (int i = 0; i < windows + 1; ++i) steps();
   }
   auto const after = m.context().pool().statistics();
-  if (after.allocations != before.allocations) said += std::to_string(after.allocations - before.allocations) + " blocks; ";
+  if (after.allocations != before.allocations)
+    said += std::to_string(after.allocations - before.allocations) + " blocks; ";
   if (after.requests == before.requests) said += "nothing was asked for";
   return said;
 }

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// What the tests of tensor parallelism share: one forward and backward of a network on the ranks of a tensor axis, without a model, and
-/// its gradients put together again.
+/// What the tests of tensor parallelism share: one forward and backward of a network on the ranks of a tensor axis,
+/// without a model, and its gradients put together again.
 #pragma once
 
 #include <pleat/comm/local.hpp>
@@ -23,10 +23,12 @@ using space = Kokkos::DefaultExecutionSpace;
 /// Everything that a walk gives, whole: as one rank would have it.
 struct walked {
   std::map<std::string, std::vector<float>> values, gradients;
-  std::vector<std::string> order;      ///< parameters, first layer first
-  std::vector<float> y;                ///< [m, …]
-  std::vector<float> rows;             ///< each sample's loss
-  std::vector<std::uint64_t> calls;    ///< collectives on the tensor axis: all_reduce, reduce_scatter(_v), all_gather(_v), all_to_all(_v) in forward; the same in backward
+  std::vector<std::string> order;  ///< parameters, first layer first
+  std::vector<float> y;            ///< [m, …]
+  std::vector<float> rows;         ///< each sample's loss
+  /// collectives on the tensor axis: all_reduce, reduce_scatter(_v), all_gather(_v), all_to_all(_v) in forward; the
+  /// same in backward
+  std::vector<std::uint64_t> calls;
 };
 
 /// Puts this rank's part of a parameter where it belongs in the whole.
@@ -37,7 +39,8 @@ inline void put(nn::parameter const& w, std::vector<float> const& part, std::vec
     return;
   }
   auto const b = w.box()[w.where.dim];
-  index_t const inner = w.whole().size_from(w.where.dim + 1), run = b.size() * inner, stride = w.whole()[w.where.dim] * inner;
+  index_t const inner = w.whole().size_from(w.where.dim + 1), run = b.size() * inner,
+                stride = w.whole()[w.where.dim] * inner;
   for (index_t from = 0, to = b.begin * inner; from < static_cast<index_t>(part.size()); from += run, to += stride)
     std::copy_n(part.begin() + from, run, whole.begin() + to);
 }
@@ -45,14 +48,15 @@ inline void put(nn::parameter const& w, std::vector<float> const& part, std::vec
 inline std::vector<std::uint64_t> count_calls(comm::communicator const& c) {
   using comm::call_kind;
   auto const n = [&](call_kind k) { return c.counted(k).calls; };
-  return {n(call_kind::all_reduce), n(call_kind::reduce_scatter) + n(call_kind::reduce_scatter_v), n(call_kind::all_gather) + n(call_kind::all_gather_v),
-          n(call_kind::all_to_all) + n(call_kind::all_to_all_v)};
+  return {n(call_kind::all_reduce), n(call_kind::reduce_scatter) + n(call_kind::reduce_scatter_v),
+          n(call_kind::all_gather) + n(call_kind::all_gather_v), n(call_kind::all_to_all) + n(call_kind::all_to_all_v)};
 }
 
 /// One walk over m samples. \param input_shape with the batch as extent 0; `tokens` > 0: whole numbers below it
 /// \param labels one per row of scores; empty: dy is drawn instead
 template <class Net>
-walked walk(Net net, comm::communicator* axis, extents const& input_shape, index_t tokens, index_t classes, std::uint64_t seed = 3, nn::move_listener* moves = nullptr) {
+walked walk(Net net, comm::communicator* axis, extents const& input_shape, index_t tokens, index_t classes,
+            std::uint64_t seed = 3, nn::move_listener* moves = nullptr) {
   context<space> c(make_instance<space>(1));
   if (axis) parallel::cut_parameters(c, net, axis->rank(), axis->size());
   nn::arena<float, space> memory(c, net, seed);
@@ -74,7 +78,8 @@ walked walk(Net net, comm::communicator* axis, extents const& input_shape, index
     std::vector<float> h(static_cast<std::size_t>(x.size()));
     nn::draw(nn::initializer::normal(1), 5, "input", 0, x.size(), h.data());
     if (tokens > 0)
-      for (std::size_t i = 0; i < h.size(); ++i) h[i] = static_cast<float>((i * 7 + i / 3) % static_cast<std::size_t>(tokens));
+      for (std::size_t i = 0; i < h.size(); ++i)
+        h[i] = static_cast<float>((i * 7 + i / 3) % static_cast<std::size_t>(tokens));
     copy_from_host(c, h.data(), x);
   }
   for (auto& e : memory.entries()) e.use.done = 0;
@@ -92,7 +97,8 @@ walked walk(Net net, comm::communicator* axis, extents const& input_shape, index
     index_t const n = made.y.whole_shape().size() / classes;
     auto labels = tensor<std::int32_t, space>::allocate(c, {n});
     std::vector<std::int32_t> h(static_cast<std::size_t>(n));
-    for (std::size_t i = 0; i < h.size(); ++i) h[i] = i % 5 == 4 ? -1 : static_cast<std::int32_t>((i * 3) % static_cast<std::size_t>(classes));
+    for (std::size_t i = 0; i < h.size(); ++i)
+      h[i] = i % 5 == 4 ? -1 : static_cast<std::int32_t>((i * 3) % static_cast<std::size_t>(classes));
     copy_from_host(c, h.data(), labels);
     auto loss = nn::cross_entropy{}(p, made.y, labels);
     out.rows.resize(static_cast<std::size_t>(loss.rows.size()));
@@ -120,7 +126,8 @@ walked walk(Net net, comm::communicator* axis, extents const& input_shape, index
       std::vector<float> part(static_cast<std::size_t>(w.size())), whole;
       copy_to_host(c, tensor<float, space>::wrap(gradient ? w.gradient() : w.data(), w.shape), part.data());
       put(w, part, whole);
-      if (axis && w.where.shards()) axis->all_reduce(std::span<float>(whole));  // the other parts are zero here: x + 0 is x
+      // the other parts are zero here: x + 0 is x
+      if (axis && w.where.shards()) axis->all_reduce(std::span<float>(whole));
       (gradient ? out.gradients : out.values)[w.name] = std::move(whole);
     }
     if (w.tied_to.empty()) out.order.push_back(w.name);
@@ -130,7 +137,8 @@ walked walk(Net net, comm::communicator* axis, extents const& input_shape, index
 
 /// The same on `ranks` threads; what rank 0 sees, all ranks' having been put together.
 template <class Net>
-walked walk_on(int ranks, Net const& net, extents const& input_shape, index_t tokens = 0, index_t classes = 0, nn::move_listener* moves = nullptr) {
+walked walk_on(int ranks, Net const& net, extents const& input_shape, index_t tokens = 0, index_t classes = 0,
+               nn::move_listener* moves = nullptr) {
   walked first;
   comm::run_local(ranks, [&](comm::communicator c) {
     bool const root = c.rank() == 0;
@@ -150,7 +158,8 @@ inline double distance(std::vector<float> const& a, std::vector<float> const& b)
   return n > 0 ? std::sqrt(d / n) : std::sqrt(d);
 }
 
-/// Of each parameter the layer that it belongs to, counted from the first. A layer is what has a name: what stands before a parameter's last dot.
+/// Of each parameter the layer that it belongs to, counted from the first. A layer is what has a name: what stands
+/// before a parameter's last dot.
 inline std::vector<std::size_t> layers_of(std::vector<std::string> const& parameters) {
   std::vector<std::size_t> layer;
   std::string last;
@@ -162,9 +171,10 @@ inline std::vector<std::size_t> layers_of(std::vector<std::string> const& parame
   return layer;
 }
 
-/// How far two runs' gradients in the l-th of n layers (0: the first) may lie apart, relative to the Frobenius norm. The bound of the field's parity
-/// tests is k·C^(n−l)·eps with k = 4, C = 1.03, for the rounding of one run. Where `sums` ranks or micro-batches each sum a part of every product,
-/// sums − 1 more roundings follow, of either sign: their errors add up as √sums. Both runs round: twice that.
+/// How far two runs' gradients in the l-th of n layers (0: the first) may lie apart, relative to the Frobenius norm.
+/// The bound of the field's parity tests is k·C^(n−l)·eps with k = 4, C = 1.03, for the rounding of one run. Where
+/// `sums` ranks or micro-batches each sum a part of every product, sums − 1 more roundings follow, of either sign:
+/// their errors add up as √sums. Both runs round: twice that.
 inline double gradient_bound(std::size_t l, std::size_t n, index_t sums) {
   return 2 * 4 * std::pow(1.03, static_cast<double>(n - l)) * 0x1p-23 * std::sqrt(static_cast<double>(sums));
 }

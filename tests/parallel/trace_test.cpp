@@ -25,8 +25,11 @@ namespace {
 // 7 units, two pairs of products that a tensor axis cuts.
 auto pairs() {
   namespace nn = pl::nn;
-  return pl::parallel::tensor_parallel(nn::sequential(nn::linear("fc1", 12, 16), nn::relu(), nn::linear("fc2", 16, 12), nn::relu(), nn::linear("fc3", 12, 16), nn::relu(), nn::linear("out", 16, 5)),
-                                       {pl::parallel::column("fc1.*"), pl::parallel::row("fc2.*"), pl::parallel::column("fc3.*"), pl::parallel::row("out.*")});
+  return pl::parallel::tensor_parallel(
+      nn::sequential(nn::linear("fc1", 12, 16), nn::relu(), nn::linear("fc2", 16, 12), nn::relu(),
+                     nn::linear("fc3", 12, 16), nn::relu(), nn::linear("out", 16, 5)),
+      {pl::parallel::column("fc1.*"), pl::parallel::row("fc2.*"), pl::parallel::column("fc3.*"),
+       pl::parallel::row("out.*")});
 }
 
 struct event {
@@ -71,7 +74,8 @@ std::map<int, events> read(std::string const& path, std::map<int, std::string>& 
     std::pair<int, int> const at{e.at("pid"), e.at("tid")};
     auto const begin = std::llround(e.at("ts").get<double>() * 1e3);
     auto thread = threads.at(at);
-    event const x{e.at("name"), e.at("cat"), thread.substr(0, thread.find(' ')), begin, begin + std::llround(e.at("dur").get<double>() * 1e3)};
+    event const x{e.at("name"), e.at("cat"), thread.substr(0, thread.find(' ')), begin,
+                  begin + std::llround(e.at("dur").get<double>() * 1e3)};
     all[at.first].push_back(x);
     rows[at].push_back(x);
   }
@@ -84,7 +88,8 @@ std::map<int, events> read(std::string const& path, std::map<int, std::string>& 
         bool const nest = row[i].thread == "work" && (row[i].holds(row[k]) || row[k].holds(row[i]));
         if (!disjoint && !nest) {
           apart = false;
-          UNSCOPED_INFO("rank " << at.first << ": '" << row[i].name << "' and '" << row[k].name << "' overlap on " << row[i].thread);
+          UNSCOPED_INFO("rank " << at.first << ": '" << row[i].name << "' and '" << row[k].name << "' overlap on "
+                                << row[i].thread);
         }
       }
   return all;
@@ -111,8 +116,10 @@ template <class Model> expected expect(Model& m) {
   for (std::size_t b = 0; b < layout.buckets().size(); ++b) {
     if (layout.buckets()[b].size() == 0) continue;
     if (p.data_ranks > 1)
-      for (index_t i = 0; i < (each && !layout.replicated(b) ? p.micro_batches : 1); ++i) x.buckets.insert("gradients " + std::to_string(b));
-    if (p.data_ranks > 1 && p.state_stage > 0 && !layout.replicated(b)) x.gathered.insert("parameters " + std::to_string(b));
+      for (index_t i = 0; i < (each && !layout.replicated(b) ? p.micro_batches : 1); ++i)
+        x.buckets.insert("gradients " + std::to_string(b));
+    if (p.data_ranks > 1 && p.state_stage > 0 && !layout.replicated(b))
+      x.gathered.insert("parameters " + std::to_string(b));
   }
   return x;
 }
@@ -167,7 +174,8 @@ void check(pl::plan::plan p, bool by_hand = false) {
     auto const& x = wanted.at(r);
     events computed, waits, calls;
     for (auto const& e : mine) {
-      CHECK((e.category == "compute" || e.category == "communication" || e.category == "waiting" || e.category == "input"));
+      CHECK((e.category == "compute" || e.category == "communication" || e.category == "waiting" ||
+             e.category == "input"));
       CHECK((e.thread == "work" || e.category == "communication"));
       if (e.category == "compute") computed.push_back(e);
       if (e.category == "waiting") waits.push_back(e);
@@ -186,15 +194,18 @@ void check(pl::plan::plan p, bool by_hand = false) {
       // Buckets leave while the last micro-batch still goes backward.
       bool under = false;
       for (auto const& sent : named(mine, "gradients", ""))
-        for (auto const& e : named(computed, "work", "backward")) under = under || (e.begin <= sent.begin && sent.begin <= e.end);
+        for (auto const& e : named(computed, "work", "backward"))
+          under = under || (e.begin <= sent.begin && sent.begin <= e.end);
       CHECK(under);
     }
-    CHECK(named(waits, "work", "wait for activation").size() + named(waits, "work", "wait for gradient ").size() == x.waits_for_messages);
+    CHECK(named(waits, "work", "wait for activation").size() + named(waits, "work", "wait for gradient ").size() ==
+          x.waits_for_messages);
     if (p.tensor_ranks > 1 && p.pipeline_ranks == 1) {
       // Two products end in a sum on the way forward; one dx on the way back (nobody wants the first one's).
       for (auto const& e : computed) {
         if (!e.name.starts_with("forward") && !e.name.starts_with("backward")) continue;
-        auto const inside = std::count_if(calls.begin(), calls.end(), [&](event const& c) { return e.holds(c) && c.name == "all_reduce"; });
+        auto const inside = std::count_if(calls.begin(), calls.end(),
+                                          [&](event const& c) { return e.holds(c) && c.name == "all_reduce"; });
         CHECK(inside == (e.name.starts_with("forward") ? 2 : 1));
       }
     }
@@ -209,7 +220,8 @@ void check(pl::plan::plan p, bool by_hand = false) {
   }
 }
 
-pl::plan::plan with(index_t data, index_t tensor, index_t pipeline, index_t micro, int state_stage = 0, std::string schedule = "1f1b") {
+pl::plan::plan with(index_t data, index_t tensor, index_t pipeline, index_t micro, int state_stage = 0,
+                    std::string schedule = "1f1b") {
   auto p = layout(std::move(schedule), pipeline, data, micro);
   p.deterministic = false;
   p.tensor_ranks = tensor;

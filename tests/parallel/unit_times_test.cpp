@@ -39,7 +39,9 @@ struct sleeper {
 };
 
 struct broken : sleeper {
-  pl::nn::step<saved, tensor> forward(pl::nn::pass<space> const&, tensor) const { throw pl::error{"broken::forward", "it broke"}; }
+  pl::nn::step<saved, tensor> forward(pl::nn::pass<space> const&, tensor) const {
+    throw pl::error{"broken::forward", "it broke"};
+  }
 };
 
 std::string said(int ranks, auto&& f) {
@@ -83,7 +85,8 @@ TEST_CASE("what fails while rank 0 measures is every rank's error") {
   pl::comm::run_local(3, [&](pl::comm::communicator c) {
     pl::world w(std::move(c), 1);
     try {
-      (void)pl::parallel::measure_units(pl::nn::sequential(broken{}, pl::nn::linear("a", 12, 10)), {.global_batch = 24, .data_ranks = 3}, {24, 12}, w, 1);
+      (void)pl::parallel::measure_units(pl::nn::sequential(broken{}, pl::nn::linear("a", 12, 10)),
+                                        {.global_batch = 24, .data_ranks = 3}, {24, 12}, w, 1);
     } catch (pl::error const& e) {
       heard[static_cast<std::size_t>(w.rank())] = e.problem();
     }
@@ -105,11 +108,13 @@ TEST_CASE("stages are cut by the costs that build is given, and the bits stay") 
     pl::world w(std::move(c), 1);
     auto m = pl::parallel::build(network(), p, w, {.seed = 3, .unit_costs = costs});
     for (index_t s = 0; s < 3; ++s)
-      if (m.layout().begin(s) != expected.begin(s) || m.layout().end(s) != expected.end(s)) throw pl::error{"test", "cut as " + m.layout().to_string()};
+      if (m.layout().begin(s) != expected.begin(s) || m.layout().end(s) != expected.end(s))
+        throw pl::error{"test", "cut as " + m.layout().to_string()};
     // and by what was measured: every rank the same
     auto const times = pl::parallel::measure_units(network(), p, {36, 12}, w, 1);
     auto measured = pl::parallel::build(network(), p, w, {.seed = 3, .unit_costs = times});
-    pl::nn::optimizer_state<float, space> optimizer(measured.context(), measured.arena(), pl::nn::sgd{.learning_rate = 0.1, .momentum = 0.9});
+    pl::nn::optimizer_state<float, space> optimizer(measured.context(), measured.arena(),
+                                                    pl::nn::sgd{.learning_rate = 0.1, .momentum = 0.9});
     samples<decltype(network())> source{&measured};
     for (int s = 0; s < o.steps; ++s) {
       source.step = s;
@@ -140,7 +145,8 @@ TEST_CASE("costs that do not fit the network, or differ between ranks, are refus
   pl::comm::run_local(2, [&](pl::comm::communicator c) {
     pl::world w(std::move(c), 1);
     try {
-      (void)pl::parallel::build(network(), layout("1f1b", 2, 1, 2), w, {.unit_costs = w.root() ? even : std::vector<double>{1, 2}});
+      (void)pl::parallel::build(network(), layout("1f1b", 2, 1, 2), w,
+                                {.unit_costs = w.root() ? even : std::vector<double>{1, 2}});
     } catch (pl::error const& e) {
       heard[static_cast<std::size_t>(w.rank())] = e.problem();
     }

@@ -26,7 +26,10 @@ using space = Kokkos::DefaultExecutionSpace;
 using tensor = pl::tensor<float, space>;
 
 namespace {
-auto net() { return pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 16, 24), pl::nn::tanh_activation(), pl::nn::linear("fc2", 24, 5)); }
+auto net() {
+  return pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 16, 24), pl::nn::tanh_activation(),
+                            pl::nn::linear("fc2", 24, 5));
+}
 }  // namespace
 
 TEST_CASE("the ledger is what a rank really holds: flat buffers, gradient slots, activations") {
@@ -35,18 +38,22 @@ TEST_CASE("the ledger is what a rank really holds: flat buffers, gradient slots,
       for (pl::index_t micro : {1, 2})
         pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
           pl::world w(std::move(c), 1);
-          auto const p = pl::plan::search(net(), w, {.global_batch = 48, .deterministic = deterministic, .micro_batches = micro});
+          auto const p =
+              pl::plan::search(net(), w, {.global_batch = 48, .deterministic = deterministic, .micro_batches = micro});
           auto m = pl::parallel::build(net(), p, w);
           pl::nn::optimizer_state<float, space> optimizer(m.context(), m.arena(), pl::nn::adamw{});
           auto const network = pl::nn::describe(m.net(), {pl::plan::largest_micro_batch(p), 1, 4, 4});
           auto const ledger = pl::plan::make_ledger(p, network, m.arena().size(), m.arena().states());
           auto const fail = [&](std::string const& what, pl::index_t found, pl::index_t said) {
-            throw std::runtime_error(what + " of rank " + std::to_string(w.rank()) + ": " + std::to_string(found) + " bytes, the ledger says " + std::to_string(said));
+            throw std::runtime_error(what + " of rank " + std::to_string(w.rank()) + ": " + std::to_string(found) +
+                                     " bytes, the ledger says " + std::to_string(said));
           };
-          if (pl::plan::arena_elements(net()) != m.arena().size()) fail("arena", m.arena().size(), pl::plan::arena_elements(net()));
+          if (pl::plan::arena_elements(net()) != m.arena().size())
+            fail("arena", m.arena().size(), pl::plan::arena_elements(net()));
           m.zero_grad(48);
           if (w.root()) {  // the largest share
-            if (m.arena().bytes() != ledger.parameters + ledger.gradients + ledger.optimizer_state) fail("flat buffers", m.arena().bytes(), ledger.total() - ledger.activations - ledger.input);
+            if (m.arena().bytes() != ledger.parameters + ledger.gradients + ledger.optimizer_state)
+              fail("flat buffers", m.arena().bytes(), ledger.total() - ledger.activations - ledger.input);
             pl::index_t const rows = m.share().micro_batches()[0].rows.size();
             if (rows != pl::plan::largest_micro_batch(p)) fail("rows", rows, pl::plan::largest_micro_batch(p));
             auto const x = tensor::allocate(m.context(), {rows, 1, 4, 4});
@@ -69,7 +76,8 @@ TEST_CASE("a described network is cut along the tensor axis as its words say, it
   auto const whole = pl::plan::state_ledger(described, p);
   p.tensor_ranks = 5;  // 24 rows or columns: 5 of them on the ranks that have most
   auto const cut = pl::plan::state_ledger(described, p);
-  auto const rounded = [](pl::index_t elements) { return (elements + 15) / 16 * 16; };  // entries begin at multiples of 64 bytes
+  // entries begin at multiples of 64 bytes
+  auto const rounded = [](pl::index_t elements) { return (elements + 15) / 16 * 16; };
   pl::index_t const elements = rounded(5 * 16) + rounded(5) + rounded(5 * 5) + rounded(5) + 16;  // and the loss
   CHECK(cut.parameters == elements * 4);
   CHECK(cut.optimizer_state == 2 * elements * 4);
@@ -82,15 +90,21 @@ TEST_CASE("a described network is cut along the tensor axis as its words say, it
     }
     return std::string();
   };
-  // Of a batch of 8: its input of 16, a tanh of 5 of 24 rows in place of what fc1 gives, and what fc2 sums up, 5 (the next rank has as many of
-  // the 24, the last one 4).
+  // Of a batch of 8: its input of 16, a tanh of 5 of 24 rows in place of what fc1 gives, and what fc2 sums up, 5 (the
+  // next rank has as many of the 24, the last one 4).
   p.global_batch = 8;
   CHECK(pl::plan::ledger_of(described, p, {8, 16}).activations == 4 * 8 * (5 + 5));
   CHECK(pl::plan::ledger_of(described, p, {8, 16}, 2, 0, 4).activations == 4 * 8 * (4 + 5));
   CHECK(pl::plan::ledger_of(described, p, {8, 16}).input == 4 * 8 * 16);
-  // Norms of channels that are cut: 5 of 24 of them, a mean and a deviation each; the tanh lies over what the norm gives.
-  auto normed = pl::nn::sequential(pl::nn::linear("fc1", 16, 24), pl::nn::batch_norm("norm", 24), pl::nn::tanh_activation(), pl::nn::linear("fc2", 24, 5));
-  normed.for_each_parameter([](auto& w) { w.where = w.name == "fc2.weight" ? pl::axis_placement(pl::shard<1>{}) : w.name == "fc2.bias" ? pl::axis_placement{} : pl::axis_placement(pl::shard<0>{}); });
+  // Norms of channels that are cut: 5 of 24 of them, a mean and a deviation each; the tanh lies over what the norm
+  // gives.
+  auto normed = pl::nn::sequential(pl::nn::linear("fc1", 16, 24), pl::nn::batch_norm("norm", 24),
+                                   pl::nn::tanh_activation(), pl::nn::linear("fc2", 24, 5));
+  normed.for_each_parameter([](auto& w) {
+    w.where = w.name == "fc2.weight" ? pl::axis_placement(pl::shard<1>{})
+              : w.name == "fc2.bias" ? pl::axis_placement{}
+                                     : pl::axis_placement(pl::shard<0>{});
+  });
   CHECK(pl::plan::ledger_of(normed, p, {8, 16}).activations == 4 * (8 * (5 + 5 + 5) + 2 * 5));
   // A layer that does not say where its cut activations live is named.
   auto image = pl::nn::sequential(pl::nn::conv2d("conv", 1, 10, 3), pl::nn::relu());
@@ -100,12 +114,18 @@ TEST_CASE("a described network is cut along the tensor axis as its words say, it
   CHECK(unsaid.find("or use plan::state_ledger") != std::string::npos);
   p.tensor_ranks = 1;
   p.schedule = "csv:0123456789abcdef";
-  CHECK(refusal([&] { static_cast<void>(pl::plan::ledger_of(described, p, {8, 16})); }).find("which is not one of the library's") != std::string::npos);
+  CHECK(refusal([&] {
+          static_cast<void>(pl::plan::ledger_of(described, p, {8, 16}));
+        }).find("which is not one of the library's") != std::string::npos);
   p.schedule = "zb-v";
-  CHECK(refusal([&] { static_cast<void>(pl::plan::ledger_of(described, p, {8, 16})); }).find("cuts the network into 2 stages") != std::string::npos);
+  CHECK(refusal([&] {
+          static_cast<void>(pl::plan::ledger_of(described, p, {8, 16}));
+        }).find("cuts the network into 2 stages") != std::string::npos);
   p.schedule = "1f1b";
   p.pipeline_ranks = 2;
-  CHECK(refusal([&] { static_cast<void>(pl::plan::ledger_of(described, p, {8, 16})); }).find("Use plan::stage_ledger") != std::string::npos);
+  CHECK(refusal([&] {
+          static_cast<void>(pl::plan::ledger_of(described, p, {8, 16}));
+        }).find("Use plan::stage_ledger") != std::string::npos);
 }
 
 TEST_CASE("the largest micro-batch is the largest that any rank walks, where lanes and ranks are uneven too") {
@@ -161,9 +181,12 @@ TEST_CASE("the search takes as few micro-batches as fit, and says how much is mi
     pl::world w(std::move(c), 1);
     auto const free = pl::plan::search(net(), w, {.global_batch = 64, .input = {1, 1, 4, 4}});
     if (free.micro_batches != 1) throw std::runtime_error("without a bound one walk is enough");
-    auto const whole = pl::plan::make_ledger(free, pl::nn::describe(net(), {64, 1, 4, 4}), pl::plan::arena_elements(net()), 2).total();
-    auto const tight = pl::plan::search(net(), w, {.global_batch = 64, .input = {1, 1, 4, 4}, .memory_bytes = whole - 1});
-    if (tight.micro_batches != 2) throw std::runtime_error("one byte less asks for two walks, found " + std::to_string(tight.micro_batches));
+    auto const whole =
+        pl::plan::make_ledger(free, pl::nn::describe(net(), {64, 1, 4, 4}), pl::plan::arena_elements(net()), 2).total();
+    auto const tight =
+        pl::plan::search(net(), w, {.global_batch = 64, .input = {1, 1, 4, 4}, .memory_bytes = whole - 1});
+    if (tight.micro_batches != 2)
+      throw std::runtime_error("one byte less asks for two walks, found " + std::to_string(tight.micro_batches));
     std::string said;
     try {
       (void)pl::plan::search(net(), w, {.global_batch = 64, .input = {1, 1, 4, 4}, .memory_bytes = 1000});

@@ -11,7 +11,9 @@ using pleat::plan::machine;
 
 namespace {
 // Powers of two, so that every formula is exact.
-machine exact() { return {.flops = 0x1p30, .bandwidth = 0x1p20, .launch = 0x1p-10, .latency = 0x1p-8, .link_bandwidth = 0x1p18}; }
+machine exact() {
+  return {.flops = 0x1p30, .bandwidth = 0x1p20, .launch = 0x1p-10, .latency = 0x1p-8, .link_bandwidth = 0x1p18};
+}
 }  // namespace
 
 TEST_CASE("a kernel takes the longer of computing and moving, after its launch") {
@@ -38,5 +40,6 @@ TEST_CASE("an all-reduce takes the fastest of three algorithms, each at its publ
 }
 
 TEST_CASE("a machine prints its numbers") {
-  CHECK(machine{.flops = 1e11, .bandwidth = 2e10}.to_string().find("100.0 GFLOP/s, memory 20.0 GB/s") != std::string::npos);
+  CHECK(machine{.flops = 1e11, .bandwidth = 2e10}.to_string().find("100.0 GFLOP/s, memory 20.0 GB/s") !=
+        std::string::npos);
 }

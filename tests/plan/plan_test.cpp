@@ -89,10 +89,13 @@ TEST_CASE("a layout that makes no sense is refused with the nearest one that doe
   };
   has(refused([](plan& p) { p.tensor_ranks = 0; }), "mesh.tensor must be at least 1, found 0");
   has(refused([](plan& p) { p.pipeline_ranks = -2; }), "mesh.pipeline must be at least 1, found -2");
-  has(refused([](plan& p) { p.order = "pipeline.data"; }), "mesh.order = pipeline.data does not name each axis of the mesh once: 2 of 3 axes are named. Use mesh.order = pipeline.data.tensor, outermost first");
+  has(refused([](plan& p) { p.order = "pipeline.data"; }),
+      "mesh.order = pipeline.data does not name each axis of the mesh once: 2 of 3 axes are named. Use mesh.order = "
+      "pipeline.data.tensor, outermost first");
   has(refused([](plan& p) { p.order = "pipeline.data.tensors"; }), "there is no axis 'tensors'");
   has(refused([](plan& p) { p.own_axes = "node=3"; }), "Use mesh.order = pipeline.node.data.tensor, outermost first");
-  has(refused([](plan& p) { p.own_axes = "node=4", p.order = "pipeline.node.data.tensor"; }), "which their product 4 must divide; found 6. Use mesh.data = 8");
+  has(refused([](plan& p) { p.own_axes = "node=4", p.order = "pipeline.node.data.tensor"; }),
+      "which their product 4 must divide; found 6. Use mesh.data = 8");
   has(refused([](plan& p) { p.own_axes = "data=2"; }), "axis 'data' is named twice");
   has(refused([](plan& p) { p.own_axes = "node"; }), "Use mesh.own = none");
   has(refused([](plan& p) { p.own_axes = "node=2,rack=3,order=rack.node"; }), "Say the order in mesh.order");
@@ -102,8 +105,14 @@ TEST_CASE("a layout that makes no sense is refused with the nearest one that doe
   has(refused([](plan& p) { p.chunks = -1; }), "Use chunks = 0");
   has(refused([](plan& p) { p.chunks = 2; }), "Use chunks = 1, or schedule = interleaved");
   has(refused([](plan& p) { p.schedule = "zb-v", p.chunks = 3; }), "Use chunks = 2");
-  has(refused([](plan& p) { p.cuts = {1, 2}; }), "2 stages (2 pipeline ranks of 1 stage) have 1 cuts between them, found 2");
-  has(refused([](plan& p) { p.schedule = "zb-v", p.cuts = {3, 2, 4}; }), "must not descend (each is the first unit of a stage), found '3 2 4'");
+  has(refused([](plan& p) {
+        p.cuts = {1, 2};
+      }),
+      "2 stages (2 pipeline ranks of 1 stage) have 1 cuts between them, found 2");
+  has(refused([](plan& p) {
+        p.schedule = "zb-v", p.cuts = {3, 2, 4};
+      }),
+      "must not descend (each is the first unit of a stage), found '3 2 4'");
   has(refused([](plan& p) { p.cuts = {-1}; }), "found '-1'");
   has(refused([](plan& p) { p.max_activations = -1; }), "max_activations must not be negative, found -1");
   has(refused([](plan& p) { p.cuts = {0}; }), "nothing");
@@ -111,17 +120,24 @@ TEST_CASE("a layout that makes no sense is refused with the nearest one that doe
   has(refused([](plan& p) { p.state_ranks = 4, p.state_stage = 1; }), "Use state_ranks = 3");
   has(refused([](plan& p) { p.state_ranks = 9, p.state_stage = 1; }), "Use state_ranks = 6");
   has(refused([](plan& p) { p.state_ranks = -1; }), "Use state_ranks = 0");
-  has(refused([](plan& p) { p.state_ranks = 3; }), "state_ranks = 3 says how many ranks share one copy of the state, but state_stage = 0 shares nothing");
+  has(refused([](plan& p) { p.state_ranks = 3; }),
+      "state_ranks = 3 says how many ranks share one copy of the state, but state_stage = 0 shares nothing");
   has(refused([](plan& p) { p.state_ranks = 3, p.state_stage = 1; }), "nothing");
-  has(said([] { (void)plan::parse("pleat plan 1\nmesh.data = 2\nstate_ranks = 2\n"); }), "state_stage = 0 shares nothing");
-  CHECK(plan::parse("pleat plan 1\nmesh.data = 2\nstate_ranks = 2\n", false).state_ranks == 2);  // only looked at: of a checkpoint, by an older version
+  has(said([] { (void)plan::parse("pleat plan 1\nmesh.data = 2\nstate_ranks = 2\n"); }),
+      "state_stage = 0 shares nothing");
+  // only looked at: of a checkpoint, by an older version
+  CHECK(plan::parse("pleat plan 1\nmesh.data = 2\nstate_ranks = 2\n", false).state_ranks == 2);
   has(refused([](plan& p) { p.prefetch = -1; }), "Use prefetch = 0");
-  has(said([] { (void)plan::parse("pleat plan 1\nrecompute = full\nrecompute_units = 3 3\n"); }), "recompute_units must ascend from 0, found '3 3'");
-  has(said([] { (void)plan::parse("pleat plan 1\nrecompute_units = 1\n"); }), "recompute_units = 1, but recompute = none");
-  has(said([] { (void)plan::parse("pleat plan 1\nrecompute = fully\n"); }), "line 2: 'recompute' must be none, selected or full, found 'fully'");
+  has(said([] { (void)plan::parse("pleat plan 1\nrecompute = full\nrecompute_units = 3 3\n"); }),
+      "recompute_units must ascend from 0, found '3 3'");
+  has(said([] { (void)plan::parse("pleat plan 1\nrecompute_units = 1\n"); }),
+      "recompute_units = 1, but recompute = none");
+  has(said([] { (void)plan::parse("pleat plan 1\nrecompute = fully\n"); }),
+      "line 2: 'recompute' must be none, selected or full, found 'fully'");
   has(said([] { (void)plan::parse("pleat plan 1\nprecision = fp16\n"); }), "Use precision = f16");
   has(said([] { (void)plan::parse("pleat plan 1\nwire = bf61\n"); }), "Use wire = bf16");
-  has(said([] { (void)plan::parse("pleat plan 1\ncuts = 1 two\n"); }), "line 2: 'cuts' must be a whole number, found 'two'");
+  has(said([] { (void)plan::parse("pleat plan 1\ncuts = 1 two\n"); }),
+      "line 2: 'cuts' must be a whole number, found 'two'");
 }
 
 TEST_CASE("a plan's mesh lies in the order that it says, and its groups count as they always do") {
@@ -136,7 +152,8 @@ TEST_CASE("a plan's mesh lies in the order that it says, and its groups count as
   CHECK(plan{}.difference(p).find("mesh.order: pipeline.data.tensor | tensor.pipeline.data\n") != std::string::npos);
   auto const m = p.mesh();
   CHECK(m.to_string() == "pipeline=2,data=4,tensor=2,order=tensor.pipeline.data");
-  CHECK((m.stride(m.axis_of("data")) == 1 && m.stride(m.axis_of("pipeline")) == 4 && m.stride(m.axis_of("tensor")) == 8));
+  CHECK(
+      (m.stride(m.axis_of("data")) == 1 && m.stride(m.axis_of("pipeline")) == 4 && m.stride(m.axis_of("tensor")) == 8));
   CHECK(m.group(0, m.set("tensor"))[1] == 8);
   p.own_axes = "node=2";
   p.order = "node.pipeline.data.tensor";
@@ -158,7 +175,8 @@ TEST_CASE("a plan takes any mesh of a model's axes, in any order") {
   using pleat::mesh;
   mesh const three{{"data", 2}, {"tensor", 3}, {"pipeline", 4}};
   int orders = 0;
-  for (auto const* order : {"pipeline,data,tensor", "pipeline,tensor,data", "data,pipeline,tensor", "data,tensor,pipeline", "tensor,data,pipeline", "tensor,pipeline,data"}) {
+  for (auto const* order : {"pipeline,data,tensor", "pipeline,tensor,data", "data,pipeline,tensor",
+                            "data,tensor,pipeline", "tensor,data,pipeline", "tensor,pipeline,data"}) {
     std::string said = order;
     for (char& c : said)
       if (c == ',') c = '.';
@@ -167,25 +185,34 @@ TEST_CASE("a plan takes any mesh of a model's axes, in any order") {
   }
   CHECK(orders == 6);
   CHECK(taken(mesh{{"tensor", 4}}).order == "pipeline.data.tensor");
-  CHECK(taken(mesh{{"data", 2}, {"tensor", 1}, {"pipeline", 1}}) == taken(mesh{{"tensor", 1}, {"data", 2}}));  // one of one rank is anywhere
+  // one of one rank is anywhere
+  CHECK(taken(mesh{{"data", 2}, {"tensor", 1}, {"pipeline", 1}}) == taken(mesh{{"tensor", 1}, {"data", 2}}));
   CHECK(taken(mesh{{"data", 2}, {"pipeline", 2}}).order == "tensor.data.pipeline");
   auto const p = taken(mesh{{"node", 2}, {"pipeline", 3}, {"data", 4}}, "node");
   CHECK((p.own_axes == "node=2" && p.data_ranks == 8 && p.order == "tensor.node.pipeline.data"));
   CHECK(plan::parse(p.to_string()) == p);
   CHECK(taken(mesh{{"pipeline", 3}, {"node", 2}, {"rack", 2}, {"data", 4}}, "rack,node").own_axes == "node=2,rack=2");
 
-  CHECK(said([] { plan{}.set_mesh(mesh{{"data", 2}, {"expert", 2}}); }) ==
-        "pleat: plan::set_mesh: a model has no axis 'expert'; it has data, tensor and pipeline. Leave it out; or, if its ranks are to share the batch as those of data do, name it as an axis of your own: set_mesh(mesh, \"expert\")");
+  CHECK(
+      said([] {
+        plan{}.set_mesh(mesh{{"data", 2}, {"expert", 2}});
+      }) ==
+      "pleat: plan::set_mesh: a model has no axis 'expert'; it has data, tensor and pipeline. Leave it out; or, if its "
+      "ranks are to share the batch as those of data do, name it as an axis of your own: set_mesh(mesh, \"expert\")");
   CHECK(said([] { plan{}.set_mesh(mesh{{"data", 2}}, "node"); }).find("there is no axis 'node'") != std::string::npos);
 }
 
-TEST_CASE("a text is a model's mesh: pipeline outermost wherever it is listed, of the others the last one innermost, unless it says the order") {
+TEST_CASE(
+    "a text is a model's mesh: pipeline outermost wherever it is listed, of the others the last one innermost, unless "
+    "it says the order") {
   auto const order = [](char const* text, int ranks) {
     plan p;
     p.set_mesh(pleat::plan::model_mesh(text, ranks));
-    return std::to_string(p.data_ranks) + std::to_string(p.tensor_ranks) + std::to_string(p.pipeline_ranks) + " " + p.order;
+    return std::to_string(p.data_ranks) + std::to_string(p.tensor_ranks) + std::to_string(p.pipeline_ranks) + " " +
+           p.order;
   };
-  for (auto const* text : {"data=2,tensor=2,pipeline=2", "pipeline=2,data=2,tensor=2", "data=2,pipeline=2,tensor=2", "tensor=2,pipeline=2", "data=2,tensor=2,pipeline=2,order=pipeline.data.tensor"})
+  for (auto const* text : {"data=2,tensor=2,pipeline=2", "pipeline=2,data=2,tensor=2", "data=2,pipeline=2,tensor=2",
+                           "tensor=2,pipeline=2", "data=2,tensor=2,pipeline=2,order=pipeline.data.tensor"})
     CHECK(order(text, 8) == "222 pipeline.data.tensor");
   CHECK(order("tensor=2,data=2", 4) == "221 pipeline.tensor.data");
   CHECK(order("data=2,tensor=2", 4) == "221 pipeline.data.tensor");
@@ -195,7 +222,9 @@ TEST_CASE("a text is a model's mesh: pipeline outermost wherever it is listed, o
   CHECK(order("data=2,tensor=2,pipeline=2,order=tensor.data.pipeline", 8) == "222 tensor.data.pipeline");
   CHECK(order("", 3) == "311 pipeline.data.tensor");
   CHECK(order("pipeline=3", 3) == "113 pipeline.data.tensor");
-  CHECK(said([] { (void)pleat::plan::model_mesh("pipeline=3,tensor=2", 8); }).find("'data=1,pipeline=3,tensor=2' has 6 ranks, there are 8") != std::string::npos);
+  CHECK(said([] {
+          (void)pleat::plan::model_mesh("pipeline=3,tensor=2", 8);
+        }).find("'data=1,pipeline=3,tensor=2' has 6 ranks, there are 8") != std::string::npos);
 }
 
 TEST_CASE("two plans that differ in one entry differ in hash and name it") {
@@ -210,7 +239,9 @@ TEST_CASE("two plans that differ in one entry differ in hash and name it") {
 TEST_CASE("a text that is no plan is refused with its line") {
   CHECK(said([] { (void)plan::parse(""); }).find("empty") != std::string::npos);
   CHECK(said([] { (void)plan::parse("pleat plan 2\n"); }).find("newer version") != std::string::npos);
-  CHECK(said([] { (void)plan::parse("pleat plan 1\nglobal_batch = many\n"); }).find("line 2: 'global_batch' must be a whole number, found 'many'") != std::string::npos);
+  CHECK(said([] {
+          (void)plan::parse("pleat plan 1\nglobal_batch = many\n");
+        }).find("line 2: 'global_batch' must be a whole number, found 'many'") != std::string::npos);
   CHECK(said([] { (void)plan::parse("pleat plan 1\n\nwheels = 4\n"); }).find("line 3: 'wheels'") != std::string::npos);
   CHECK(said([] { (void)plan::parse("pleat plan 1\noverlap = maybe\n"); }).find("true or false") != std::string::npos);
   CHECK(said([] { (void)plan::parse("pleat plan 1\nnonsense\n"); }).find("line 2") != std::string::npos);
@@ -233,30 +264,56 @@ TEST_CASE("a plan that cannot be carried out is refused with its number") {
 
 TEST_CASE("numbers that no machine has are refused before anything is computed from them") {
   std::string const huge = "must be at most 2147483647, found ";
-  auto const of = [](std::string const& entries) { return said([&] { (void)plan::parse("pleat plan 1\n" + entries); }); };
+  auto const of = [](std::string const& entries) {
+    return said([&] { (void)plan::parse("pleat plan 1\n" + entries); });
+  };
   auto const has = [](std::string const& text, std::string const& words) {
     INFO(text);
     CHECK(text.find(words) != std::string::npos);
   };
   has(of("mesh.tensor = 4294967296\nmesh.pipeline = 4294967296\n"), "mesh.tensor " + huge + "4294967296");
-  has(of("mesh.pipeline = 4611686018427387904\nschedule = interleaved\nchunks = 4\ncuts = 1\n"), "mesh.pipeline " + huge + "4611686018427387904");
+  has(of("mesh.pipeline = 4611686018427387904\nschedule = interleaved\nchunks = 4\ncuts = 1\n"),
+      "mesh.pipeline " + huge + "4611686018427387904");
   has(of("mesh.data = 4611686018427387904\nstate_stage = 1\nstate_ranks = 4611686018427387903\n"), "mesh.data " + huge);
   has(of("schedule = interleaved\nchunks = 2147483648\n"), "chunks " + huge);
   has(of("micro_batches = 2147483648\n"), "micro_batches " + huge);
   has(of("prefetch = 4294967296\n"), "prefetch " + huge);
-  has(of("mesh.tensor = 65536\nmesh.pipeline = 32768\n"), "a mesh has at most 2147483647 ranks, found mesh.pipeline 32768 × mesh.data 1 × mesh.tensor 65536");
+  has(of("mesh.tensor = 65536\nmesh.pipeline = 32768\n"),
+      "a mesh has at most 2147483647 ranks, found mesh.pipeline 32768 × mesh.data 1 × mesh.tensor 65536");
   has(of("mesh.tensor = 2147483647\nmesh.pipeline = 2147483647\nmesh.data = 2147483647\n"), "a mesh has at most");
-  has(of("mesh.pipeline = 65536\nschedule = interleaved\nchunks = 65536\ncuts = 1\n"), "a pipeline has at most 2147483647 stages, found 65536 ranks × 65536 chunks");
+  has(of("mesh.pipeline = 65536\nschedule = interleaved\nchunks = 65536\ncuts = 1\n"),
+      "a pipeline has at most 2147483647 stages, found 65536 ranks × 65536 chunks");
   has(of("state_stage = 4294967299\n"), "line 2: 'state_stage' must be a small whole number, found '4294967299'");
   has(of("mesh.data = 2147483647\nstate_stage = 1\nstate_ranks = 2147483646\n"), "Use state_ranks = 1,");  // a prime
 }
 
 TEST_CASE("a plan that does as it is told is carried out") {
-  for (std::string const entries : {"mesh.data = 100\ndeterministic = true\n", "mesh.data = 9\ndeterministic = true\n", "lanes = 12\ndeterministic = true\n", "state_stage = -1\n",
-                                    "state_stage = 9\n", "mesh.data = 6\nstate_stage = 2\nstate_ranks = 4\n", "mesh.data = 6\nstate_stage = 2\nstate_ranks = 100\n",
-                                    "mesh.data = 6\nstate_ranks = 4\n", "mesh.data = 6\nstate_ranks = -4\n", "prefetch = -1\n", "chunks = -1\n", "chunks = 2\n",
-                                    "schedule = zb-v\nchunks = 3\n", "schedule = zb_h1\n", "max_activations = -2\n", "deterministic = true\nwire = bf16\n", "mesh.order = data.tensor\n", "mesh.own = node=2\nmesh.data = 3\nmesh.order = pipeline.node.data.tensor\n", "mesh.own = node=2\nmesh.data = 4\n", "mesh.own = node\n", "recompute_units = 1\nrecompute = none\n",
-                                    "lanes = 65\ndeterministic = true\n", "global_batch = 0\n", "micro_batches = -3\n", "bucket_bytes = 0\n", "mesh.tensor = 0\n"}) {
+  for (std::string const entries : {"mesh.data = 100\ndeterministic = true\n",
+                                    "mesh.data = 9\ndeterministic = true\n",
+                                    "lanes = 12\ndeterministic = true\n",
+                                    "state_stage = -1\n",
+                                    "state_stage = 9\n",
+                                    "mesh.data = 6\nstate_stage = 2\nstate_ranks = 4\n",
+                                    "mesh.data = 6\nstate_stage = 2\nstate_ranks = 100\n",
+                                    "mesh.data = 6\nstate_ranks = 4\n",
+                                    "mesh.data = 6\nstate_ranks = -4\n",
+                                    "prefetch = -1\n",
+                                    "chunks = -1\n",
+                                    "chunks = 2\n",
+                                    "schedule = zb-v\nchunks = 3\n",
+                                    "schedule = zb_h1\n",
+                                    "max_activations = -2\n",
+                                    "deterministic = true\nwire = bf16\n",
+                                    "mesh.order = data.tensor\n",
+                                    "mesh.own = node=2\nmesh.data = 3\nmesh.order = pipeline.node.data.tensor\n",
+                                    "mesh.own = node=2\nmesh.data = 4\n",
+                                    "mesh.own = node\n",
+                                    "recompute_units = 1\nrecompute = none\n",
+                                    "lanes = 65\ndeterministic = true\n",
+                                    "global_batch = 0\n",
+                                    "micro_batches = -3\n",
+                                    "bucket_bytes = 0\n",
+                                    "mesh.tensor = 0\n"}) {
     std::string const text = "pleat plan 1\n" + entries;
     try {
       (void)plan::parse(text);
@@ -265,7 +322,8 @@ TEST_CASE("a plan that does as it is told is carried out") {
       INFO(e.what());
       auto const at = e.remedy().find(" = ");
       REQUIRE(at != std::string::npos);
-      auto const begin = e.remedy().rfind(' ', at - 1) + 1, end = std::min(e.remedy().find_first_of(" ,", at + 3), e.remedy().size());
+      auto const begin = e.remedy().rfind(' ', at - 1) + 1,
+                 end = std::min(e.remedy().find_first_of(" ,", at + 3), e.remedy().size());
       CHECK_NOTHROW((void)plan::parse(text + e.remedy().substr(begin, end - begin) + "\n"));  // what is said last holds
     }
   }

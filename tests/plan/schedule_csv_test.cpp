@@ -26,7 +26,8 @@ std::string said(std::string const& text) {
 }  // namespace
 
 TEST_CASE("every schedule with everything that passes add survives its table") {
-  for (auto const k : {which::gpipe, which::one_f_one_b, which::interleaved, which::zb_h1, which::zb_h2, which::zb_v, which::dualpipe_v})
+  for (auto const k : {which::gpipe, which::one_f_one_b, which::interleaved, which::zb_h1, which::zb_h2, which::zb_v,
+                       which::dualpipe_v})
     for (int p = 1; p <= 4; ++p) {
       auto const s = plan::with_reduction(plan::with_parameters(plan::with_messages(plan::make_schedule(k, p, 5))));
       CHECK(plan::parse_schedule(plan::to_csv(s)) == s);
@@ -73,7 +74,9 @@ TEST_CASE("a table whose messages go nowhere is read, and refused by who would c
     }
 }
 
-TEST_CASE("random changes of a table are read or refused, never worse, and the check and the simulation have an answer for each") {
+TEST_CASE(
+    "random changes of a table are read or refused, never worse, and the check and the simulation have an answer for "
+    "each") {
   std::mt19937 random(7);
   auto const good = plan::to_csv(plan::with_messages(plan::zb_v(3, 4)));
   std::string const letters = "0123456789FBIWSENDRCV_,\n -\"#\xff";

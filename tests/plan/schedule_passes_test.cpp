@@ -24,7 +24,8 @@ std::string list(plan::schedule const& s, index_t rank) {
   return text;
 }
 
-// Ranks that block in every message until the other side is there, in an order that chance decides; written apart from the library's check.
+// Ranks that block in every message until the other side is there, in an order that chance decides; written apart from
+// the library's check.
 bool finishes(plan::schedule const& s, unsigned seed) {
   std::mt19937 random(seed);
   std::vector<std::size_t> next(s.actions.size(), 0);
@@ -40,7 +41,8 @@ bool finishes(plan::schedule const& s, unsigned seed) {
         continue;
       }
       auto const q = static_cast<std::size_t>(s.rank_of[static_cast<std::size_t>(a.peer)]);
-      if (plan::sends(a.kind) && next[q] < s.actions[q].size() && s.actions[q][next[q]] == plan::counterpart(a)) able.push_back(r);
+      if (plan::sends(a.kind) && next[q] < s.actions[q].size() && s.actions[q][next[q]] == plan::counterpart(a))
+        able.push_back(r);
     }
     if (!left) return true;
     if (able.empty()) return false;
@@ -66,12 +68,15 @@ TEST_CASE("messages stand where work ends on one side and before the work that n
 TEST_CASE("no schedule can hang ranks whose sends block, whatever the stages' times were taken to be") {
   for (index_t p = 1; p <= 5; ++p)
     for (index_t m : {1, 2, 3, 5, 8})
-      for (auto const k : {which::gpipe, which::one_f_one_b, which::interleaved, which::zb_h1, which::zb_h2, which::zb_v, which::dualpipe_v}) {
+      for (auto const k : {which::gpipe, which::one_f_one_b, which::interleaved, which::zb_h1, which::zb_h2,
+                           which::zb_v, which::dualpipe_v}) {
         auto const s = plan::make_schedule(k, p, m);
         plan::stage_ticks uneven;
         uneven.forward.clear();
         uneven.backward_input.clear();
-        for (index_t i = 0; i < s.stages(); ++i) uneven.forward.push_back(1 + (i * 7) % 5), uneven.backward_input.push_back(i % 3);  // 0 counts as 1
+        // 0 counts as 1
+        for (index_t i = 0; i < s.stages(); ++i)
+          uneven.forward.push_back(1 + (i * 7) % 5), uneven.backward_input.push_back(i % 3);
         INFO(plan::name(k) << " p = " << p << " m = " << m);
         for (unsigned seed = 0; seed < 3; ++seed) {
           REQUIRE(finishes(plan::with_messages(s), seed));
@@ -90,7 +95,8 @@ TEST_CASE("gradients are reduced once per stage, after the messages that others 
 
 TEST_CASE("sharded parameters are gathered once by a rank with one stage, and in turns by a rank with several") {
   CHECK(list(plan::with_parameters(plan::gpipe(1, 2)), 0) == "0UNSHARD 0F0 0F1 0B0 0B1 0RESHARD");
-  CHECK(list(plan::with_parameters(plan::zb_h1(1, 1)), 0) == "0UNSHARD 0F0 0I0 0RESHARD 0W0");  // the weight half needs none
+  // the weight half needs none
+  CHECK(list(plan::with_parameters(plan::zb_h1(1, 1)), 0) == "0UNSHARD 0F0 0I0 0RESHARD 0W0");
   auto const none = list(plan::with_parameters(plan::interleaved(1, 2, 2), {.prefetch = 0}), 0);
   CHECK(none.starts_with("0UNSHARD 0F0 0RESHARD 1UNSHARD 1F0 1B0 1RESHARD 0UNSHARD"));
   auto const ahead = list(plan::with_parameters(plan::interleaved(1, 2, 3), {.prefetch = 1}), 0);

@@ -18,7 +18,9 @@ std::size_t count(std::string const& text, std::string const& what) {
   for (auto at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++n;
   return n;
 }
-std::string letters(plan::schedule const& s, plan::stage_costs const& costs = {}, pleat::index_t columns = 160) { return plan::draw_text(s, plan::simulate(s, costs), columns); }
+std::string letters(plan::schedule const& s, plan::stage_costs const& costs = {}, pleat::index_t columns = 160) {
+  return plan::draw_text(s, plan::simulate(s, costs), columns);
+}
 }  // namespace
 
 TEST_CASE("the drawing in letters shows every piece where it is") {
@@ -30,10 +32,12 @@ TEST_CASE("the drawing in letters shows every piece where it is") {
 
 TEST_CASE("the drawing in letters never exceeds its columns, whatever the times") {
   for (int columns : {1, 7, 40}) {
-    auto const text = letters(plan::zb_h1(3, 12), {.forward = {0.001, 5, 1}, .backward_input = {0}, .backward_weight = {1e6}}, columns);
+    auto const text = letters(plan::zb_h1(3, 12),
+                              {.forward = {0.001, 5, 1}, .backward_input = {0}, .backward_weight = {1e6}}, columns);
     CHECK(text.find('\n') == 9 + static_cast<std::size_t>(columns));
   }
-  CHECK(letters(plan::gpipe(1, 1), {.forward = {0}, .backward_input = {0}, .backward_weight = {0}}).starts_with("rank 0 |"));
+  CHECK(letters(plan::gpipe(1, 1), {.forward = {0}, .backward_input = {0}, .backward_weight = {0}})
+            .starts_with("rank 0 |"));
 }
 
 TEST_CASE("the picture has a box with its words for every piece of work, and its figures") {
@@ -55,19 +59,22 @@ TEST_CASE("numbers of a picture are the same in every locale", "[locale]") {
   CHECK(short_number(0.0001234) == "0.000123");
   CHECK(short_number(12345678) == "1.23e+07");
   CHECK(short_number(-1.25) == "-1.25");
-  int const wrong = io_test::with_decimal_comma([] { return short_number(0.0001234) == "0.000123" && short_number(1.5) == "1.5" ? 0 : 1; });
+  int const wrong = io_test::with_decimal_comma(
+      [] { return short_number(0.0001234) == "0.000123" && short_number(1.5) == "1.5" ? 0 : 1; });
   if (wrong < 0) SKIP("no decimal comma here: localedef or the description of de_DE is missing");
   CHECK(wrong == 0);
 }
 
 TEST_CASE("collectives stand under the work that they run beside") {
   auto const s = plan::with_reduction(plan::gpipe(2, 2));
-  CHECK(plan::draw_svg(s, plan::simulate(s, {.reduce = {2}}), "t").find("<title>reduce_gradients on stage 1</title>") != std::string::npos);
+  CHECK(plan::draw_svg(s, plan::simulate(s, {.reduce = {2}}), "t").find("<title>reduce_gradients on stage 1</title>") !=
+        std::string::npos);
 }
 
 TEST_CASE("steps that take no time are drawn") {
   auto const s = plan::gpipe(2, 2);
-  auto const svg = plan::draw_svg(s, plan::simulate(s, {.forward = {0}, .backward_input = {0}, .backward_weight = {0}}), "nothing");
+  auto const svg =
+      plan::draw_svg(s, plan::simulate(s, {.forward = {0}, .backward_input = {0}, .backward_weight = {0}}), "nothing");
   CHECK(svg.find("nan") == std::string::npos);
   CHECK(svg.find("inf") == std::string::npos);
 }

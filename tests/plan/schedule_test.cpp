@@ -28,8 +28,10 @@ TEST_CASE("an action says itself in a cell and in words") {
   CHECK(plan::to_string(action{kind::receive_gradient, 1, 13, 2}) == "1RECV_B13");
   CHECK(plan::to_string(action{kind::gather_parameters, 3, -1, -1}) == "3UNSHARD");
   CHECK(plan::in_words(action{kind::backward_weight, 2, 5, -1}) == "backward_weight of micro-batch 5 on stage 2");
-  CHECK(plan::in_words(action{kind::send_gradient, 2, 5, 1}) == "send_gradient of micro-batch 5 from stage 2 to stage 1");
-  CHECK(plan::in_words(action{kind::receive_activation, 2, 5, 1}) == "receive_activation of micro-batch 5 on stage 2 from stage 1");
+  CHECK(plan::in_words(action{kind::send_gradient, 2, 5, 1}) ==
+        "send_gradient of micro-batch 5 from stage 2 to stage 1");
+  CHECK(plan::in_words(action{kind::receive_activation, 2, 5, 1}) ==
+        "receive_activation of micro-batch 5 on stage 2 from stage 1");
   CHECK(plan::in_words(action{kind::reduce_gradients, 2, -1, -1}) == "reduce_gradients on stage 2");
 }
 

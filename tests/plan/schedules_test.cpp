@@ -52,12 +52,14 @@ TEST_CASE("the schedules of the papers, by hand") {
   CHECK(list(plan::zb_v(2, 3), 0) == "0F0 0F1 0F2 3F0 3I0 3W0 3F1 3I1 3W1 0I0 0W0 3F2 3I2 3W2 0I1 0W1 0I2 0W2");
 }
 
-TEST_CASE("every schedule is complete, in order and free of deadlock for any number of ranks, micro-batches and chunks") {
+TEST_CASE(
+    "every schedule is complete, in order and free of deadlock for any number of ranks, micro-batches and chunks") {
   int schedules = 0;
   for (index_t p = 1; p <= 8; ++p)
     for (index_t m = 1; m <= 16; ++m)
       for (index_t chunks = 1; chunks <= 4; ++chunks)
-        for (auto const k : {which::gpipe, which::one_f_one_b, which::interleaved, which::zb_h1, which::zb_h2, which::zb_v, which::dualpipe_v}) {
+        for (auto const k : {which::gpipe, which::one_f_one_b, which::interleaved, which::zb_h1, which::zb_h2,
+                             which::zb_v, which::dualpipe_v}) {
           if (chunks > 1 && k != which::interleaved) continue;
           INFO(plan::name(k) << " p = " << p << " m = " << m << " chunks = " << chunks);
           auto const s = plan::make_schedule(k, p, m, k == which::interleaved ? chunks : 0);
@@ -85,7 +87,11 @@ TEST_CASE("numbers that make no pipeline are refused with the number") {
   CHECK(said([] { (void)plan::zb_v(2, 0); }).find("at least one micro-batch, found 0") != std::string::npos);
   CHECK(said([] { (void)plan::interleaved(2, 4, -1); }).find("at least one chunk, found -1") != std::string::npos);
   CHECK(said([] { (void)plan::one_f_one_b(index_t{1} << 40, 4); }).find("larger than any step") != std::string::npos);
-  CHECK(said([] { (void)plan::make_schedule(which::zb_h1, 2, 4, 2); }).find("zb-h1 has 1 chunk per rank, found 2. Only interleaved") != std::string::npos);
-  CHECK(said([] { (void)plan::parse_schedule_kind("gpip"); }).find("Known are gpipe, 1f1b, interleaved, zb-h1, zb-h2, zb-v, dualpipe-v") != std::string::npos);
+  CHECK(said([] {
+          (void)plan::make_schedule(which::zb_h1, 2, 4, 2);
+        }).find("zb-h1 has 1 chunk per rank, found 2. Only interleaved") != std::string::npos);
+  CHECK(said([] {
+          (void)plan::parse_schedule_kind("gpip");
+        }).find("Known are gpipe, 1f1b, interleaved, zb-h1, zb-h2, zb-v, dualpipe-v") != std::string::npos);
   CHECK(plan::parse_schedule_kind("zb-v") == which::zb_v);
 }

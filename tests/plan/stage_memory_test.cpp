@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The most that a schedule holds, from bytes by hand. That the bytes of a stage are those of a live one: tests/parallel/stage_work_test.cpp.
+// The most that a schedule holds, from bytes by hand. That the bytes of a stage are those of a live one:
+// tests/parallel/stage_work_test.cpp.
 #include <pleat/plan/stage_memory.hpp>
 
 #include <pleat/plan/schedules.hpp>
@@ -13,7 +14,8 @@ namespace pp = pleat::plan;
 using pleat::index_t;
 
 TEST_CASE("the peak of a rank follows from its list") {
-  std::vector<pp::stage_memory> const stages{{.held = 100, .between = 30, .again = 7}, {.held = 10, .between = 4, .again = 7}};
+  std::vector<pp::stage_memory> const stages{{.held = 100, .between = 30, .again = 7},
+                                             {.held = 10, .between = 4, .again = 7}};
   // GPipe holds every micro-batch; 1F1B as many as stages lie ahead.
   CHECK(pp::peak_activations(pp::gpipe(2, 4), 0, stages) == 400);
   CHECK(pp::peak_activations(pp::gpipe(2, 4), 1, stages) == 40);

@@ -21,6 +21,7 @@ TEST_CASE("a schedule that the compiler keeps is the schedule that the program m
 }
 
 TEST_CASE("its demands are those of the check") {
-  using allowed = plan::static_schedule<[] { return plan::one_f_one_b(4, 8); }, plan::check_options{.max_activations = 4}>;
+  using allowed =
+      plan::static_schedule<[] { return plan::one_f_one_b(4, 8); }, plan::check_options{.max_activations = 4}>;
   STATIC_REQUIRE(allowed::good);
 }

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// What gradient codecs keep, through a checkpoint: the run goes on with the same bits, and on other ranks nothing of it is lost.
+// What gradient codecs keep, through a checkpoint: the run goes on with the same bits, and on other ranks nothing of it
+// is lost.
 #include <pleat/parallel/coded_exchange.hpp>
 #include <pleat/run/checkpoint.hpp>
 
@@ -40,7 +41,8 @@ struct runner {
   par::model<net_type> model;
   nn::optimizer_state<float, space> optimizer;
   runner(pl::comm::communicator c, pl::plan::plan const& p, par::gradient_coding const& coding)
-      : world(trained<net_type>::quiet(std::move(c))), model(par::build(p.tensor_ranks > 1 ? cut_net() : net(), p, world, {.seed = 4, .gradients = coding})),
+      : world(trained<net_type>::quiet(std::move(c))),
+        model(par::build(p.tensor_ranks > 1 ? cut_net() : net(), p, world, {.seed = 4, .gradients = coding})),
         optimizer(model.context(), model.arena(), nn::sgd{.learning_rate = 0.05, .momentum = 0.9}) {}
 
   /// Up to the sum of the gradients.
@@ -50,7 +52,8 @@ struct runner {
     auto x = pl::tensor<float, space>::allocate(model.context(), {rows.size(), 20});
     auto labels = pl::tensor<std::int32_t, space>::allocate(model.context(), {rows.size()});
     std::vector<float> h(static_cast<std::size_t>(x.size()));
-    nn::draw(nn::initializer::normal(1), static_cast<std::uint64_t>(step), "input", rows.begin * 20, rows.end * 20, h.data());
+    nn::draw(nn::initializer::normal(1), static_cast<std::uint64_t>(step), "input", rows.begin * 20, rows.end * 20,
+             h.data());
     std::vector<std::int32_t> l;
     for (index_t r = rows.begin; r < rows.end; ++r) l.push_back(static_cast<std::int32_t>((r + step) % 6));
     pl::copy_from_host(model.context(), h.data(), x);
@@ -67,7 +70,8 @@ struct runner {
   }
   [[nodiscard]] std::vector<float> summed() const {
     std::vector<float> g(static_cast<std::size_t>(model.arena().size()));
-    pl::copy_to_host(model.context(), pl::tensor<float, space>::wrap(model.arena().gradients(), {model.arena().size()}), g.data());
+    pl::copy_to_host(model.context(), pl::tensor<float, space>::wrap(model.arena().gradients(), {model.arena().size()}),
+                     g.data());
     return g;
   }
 };
@@ -80,7 +84,8 @@ struct outcome {
 /// f(runner, what this rank found) on every rank.
 template <class F> outcome on(pl::plan::plan const& p, par::gradient_coding const& coding, F&& f) {
   auto const n = static_cast<std::size_t>(p.ranks());
-  outcome out{std::vector<std::uint64_t>(n), std::vector<std::vector<float>>(n), std::vector<std::vector<float>>(n), {}};
+  outcome out{
+      std::vector<std::uint64_t>(n), std::vector<std::vector<float>>(n), std::vector<std::vector<float>>(n), {}};
   pl::comm::run_local(static_cast<int>(n), [&](pl::comm::communicator c) {
     auto const rank = static_cast<std::size_t>(c.rank());
     runner r(std::move(c), p, coding);
@@ -100,7 +105,8 @@ std::string load(runner& r, std::string const& folder) {
 
 std::vector<par::gradient_coding> codecs() {
   par::coding_options const all{.even_if_it_does_not_pay = true};
-  return {par::coded(par::top_k{0.05}, all), par::coded(par::int8_groups{32}, all), par::coded(par::power_sgd{.rank = 2}, all)};
+  return {par::coded(par::top_k{0.05}, all), par::coded(par::int8_groups{32}, all),
+          par::coded(par::power_sgd{.rank = 2}, all)};
 }
 
 /// What `ranks` top-k ranks have kept after four steps, saved in the folder.
@@ -114,7 +120,8 @@ outcome saved(std::string const& folder, index_t ranks) {
 std::vector<float> sum_of(std::vector<std::vector<float>> const& all, pl::index_range r) {
   std::vector<float> s(all[0].size(), 0.0f);
   for (index_t k = r.begin; k < r.end; ++k)
-    for (std::size_t i = 0; i < s.size(); ++i) s[i] = k == r.begin ? all[static_cast<std::size_t>(k)][i] : s[i] + all[static_cast<std::size_t>(k)][i];
+    for (std::size_t i = 0; i < s.size(); ++i)
+      s[i] = k == r.begin ? all[static_cast<std::size_t>(k)][i] : s[i] + all[static_cast<std::size_t>(k)][i];
   return s;
 }
 
@@ -142,7 +149,8 @@ TEST_CASE("residuals: a run that is resumed gives the bits of the run that went 
       CHECK(resumed.checksums == whole.checksums);
       CHECK(resumed.residuals == whole.residuals);
       CHECK((files(f / "resumed/step-8") == files(f / "whole/step-8")));
-      bool const kept = std::any_of(whole.residuals[0].begin(), whole.residuals[0].end(), [](float e) { return e != 0; });
+      bool const kept =
+          std::any_of(whole.residuals[0].begin(), whole.residuals[0].end(), [](float e) { return e != 0; });
       CHECK(kept == (ranks > 1));
       // without its residual a run goes elsewhere: what is compared above is not nothing
       auto const forgetful = on(plan_of(ranks), coding, [&](runner& r) {
@@ -191,8 +199,10 @@ TEST_CASE("residuals on another number of ranks: rows are dealt in blocks and ad
   for (index_t ranks : {2, 3, 6}) {
     CAPTURE(ranks);
     auto const here = on(plan_of(ranks), codecs()[0], [&](runner& r) { return load(r, f / "four"); });
-    for (index_t r = 0; r < ranks; ++r) CHECK(here.residuals[static_cast<std::size_t>(r)] == sum_of(four.residuals, pl::block_range(4, ranks, r)));
-    CHECK_THAT(here.remark, ContainsSubstring("what 4 ranks had not sent of the gradients is dealt to " + std::to_string(ranks) + " ranks"));
+    for (index_t r = 0; r < ranks; ++r)
+      CHECK(here.residuals[static_cast<std::size_t>(r)] == sum_of(four.residuals, pl::block_range(4, ranks, r)));
+    CHECK_THAT(here.remark, ContainsSubstring("what 4 ranks had not sent of the gradients is dealt to " +
+                                              std::to_string(ranks) + " ranks"));
     // it is saved again as it is
     (void)on(plan_of(ranks), codecs()[0], [&](runner& r) {
       auto words = load(r, f / "four");
@@ -222,7 +232,8 @@ TEST_CASE("residuals where gradients travel as they are: added to the next step'
   };
   // One data rank: the sum is one addition behind the gradient.
   auto const alone = step(plan_of(1), true), without = step(plan_of(1), false);
-  CHECK_THAT(alone.remark, ContainsSubstring("what 3 ranks had not sent of the gradients is added to those of the next step"));
+  CHECK_THAT(alone.remark,
+             ContainsSubstring("what 3 ranks had not sent of the gradients is added to those of the next step"));
   CHECK(alone.residuals[0] == std::vector<float>(all.size(), 0.0f));
   std::size_t changed = 0;
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -233,11 +244,16 @@ TEST_CASE("residuals where gradients travel as they are: added to the next step'
   // Cut over a tensor axis, sharded, in deterministic mode: it enters the sum, and is gone.
   auto deterministic = plan_of(2);
   deterministic.deterministic = true;
-  for (auto const& p : {plan_of(1, 2), plan_of(2, 2), plan_of(2, 1, 1), plan_of(3, 1, 2), plan_of(2, 1, 3), deterministic}) {
+  for (auto const& p :
+       {plan_of(1, 2), plan_of(2, 2), plan_of(2, 1, 1), plan_of(3, 1, 2), plan_of(2, 1, 3), deterministic}) {
     CAPTURE(p.to_string());
     auto const a = step(p, true);
     for (auto const& e : a.residuals) CHECK(e == std::vector<float>(e.size(), 0.0f));
-    auto const moved = on(p, {}, [&](runner& r) { (void)load(r, f / "three"); r.steps(4, 5); return std::string(); });
+    auto const moved = on(p, {}, [&](runner& r) {
+      (void)load(r, f / "three");
+      r.steps(4, 5);
+      return std::string();
+    });
     auto const still = on(p, {}, [&](runner& r) {
       (void)load(r, f / "three");
       r.model.set_gradient_residual(std::vector<float>(static_cast<std::size_t>(r.model.arena().size())));

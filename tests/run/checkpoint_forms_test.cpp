@@ -28,17 +28,22 @@ namespace codec = pl::codec;
 namespace nn = pl::nn;
 namespace par = pl::parallel;
 using Catch::Matchers::ContainsSubstring;
-using stored = codec::forms<codec::dense<float>, codec::masked<float>, codec::int8<float>, codec::q8_0<float>, codec::csr<float>, codec::coded<float>, codec::low_rank<float>>;
+using stored = codec::forms<codec::dense<float>, codec::masked<float>, codec::int8<float>, codec::q8_0<float>,
+                            codec::csr<float>, codec::coded<float>, codec::low_rank<float>>;
 using form_names = std::vector<std::pair<std::string, std::string>>;
 
 /// 96 and 64 inputs of `c` and `d` are 3 and 2 blocks of 32: over 3 and 4 ranks some have none.
 template <class Forms> auto network_of() {
-  auto net = nn::sequential(nn::linear<Forms>("a", 12, 40), nn::relu<>(), nn::linear<Forms>("b", 40, 96), nn::relu<>(), nn::linear<Forms>("c", 96, 64), nn::relu<>(), nn::linear<Forms>("d", 64, 32), nn::relu<>(),
-                            nn::linear<Forms>("e", 32, 20), nn::relu<>(), nn::linear<Forms>("f", 20, 12), nn::relu<>(), nn::linear<Forms>("last", 12, 5));
-  return par::tensor_parallel(std::move(net), {par::column("b.*"), par::row("c.*"), par::column("d.*"), par::row("e.*"), par::column("f.*")});
+  auto net = nn::sequential(nn::linear<Forms>("a", 12, 40), nn::relu<>(), nn::linear<Forms>("b", 40, 96), nn::relu<>(),
+                            nn::linear<Forms>("c", 96, 64), nn::relu<>(), nn::linear<Forms>("d", 64, 32), nn::relu<>(),
+                            nn::linear<Forms>("e", 32, 20), nn::relu<>(), nn::linear<Forms>("f", 20, 12), nn::relu<>(),
+                            nn::linear<Forms>("last", 12, 5));
+  return par::tensor_parallel(
+      std::move(net), {par::column("b.*"), par::row("c.*"), par::column("d.*"), par::row("e.*"), par::column("f.*")});
 }
 /// One weight in each form; `a`, `last` and the biases train, `f` in part.
-form_names const forms{{"b.weight", "csr"}, {"c.weight", "q8_0"}, {"d.weight", "coded"}, {"e.weight", "low_rank"}, {"f.weight", "int8"}};
+form_names const forms{
+    {"b.weight", "csr"}, {"c.weight", "q8_0"}, {"d.weight", "coded"}, {"e.weight", "low_rank"}, {"f.weight", "int8"}};
 
 using net_type = decltype(network_of<stored>());
 
@@ -77,7 +82,8 @@ struct runner : trained<net_type> {
   pl::run::resume_point go_on(std::string const& folder) {
     // [forms]
     pl::run::take_forms(folder, model);
-    optimizer = pl::nn::optimizer_state<float, space>(model.context(), model.arena(), pl::nn::adamw{.learning_rate = 0.01});
+    optimizer =
+        pl::nn::optimizer_state<float, space>(model.context(), model.arena(), pl::nn::adamw{.learning_rate = 0.01});
     auto const at = pl::run::load_checkpoint(folder, model, optimizer);
     // [forms]
     if (!at) throw std::runtime_error("there is no checkpoint");
@@ -95,7 +101,8 @@ void train_alone(folder const& f) {
   pl::run::save_checkpoint(f / "whole", r.model, r.optimizer, 4);
 }
 
-std::vector<layout> const layouts{{1, 3, 1, 0}, {1, 2, 1, 1}, {1, 3, 1, 2}, {1, 4, 1, 3}, {2, 1, 1, 0}, {2, 2, 1, 3}, {3, 1, 1, 0}, {1, 1, 2, 0}, {1, 1, 3, 0}, {1, 1, 4, 0}, {1, 2, 2, 3}, {2, 1, 2, 0}};
+std::vector<layout> const layouts{{1, 3, 1, 0}, {1, 2, 1, 1}, {1, 3, 1, 2}, {1, 4, 1, 3}, {2, 1, 1, 0}, {2, 2, 1, 3},
+                                  {3, 1, 1, 0}, {1, 1, 2, 0}, {1, 1, 3, 0}, {1, 1, 4, 0}, {1, 2, 2, 3}, {2, 1, 2, 0}};
 
 /// What every rank of two has to say to f(runner); all must say the same.
 template <class F> std::string said(F&& f, layout const& l = {1, 1, 2, 0}) {
@@ -118,7 +125,8 @@ template <class F> std::string said(F&& f, layout const& l = {1, 1, 2, 0}) {
 
 }  // namespace
 
-TEST_CASE("encoded weights: a checkpoint of any layout is loaded under any other, and saved again it has the same bytes") {
+TEST_CASE(
+    "encoded weights: a checkpoint of any layout is loaded under any other, and saved again it has the same bytes") {
   folder const f;
   train_alone(f);
   auto const half = files(f / "half/step-2"), whole = files(f / "whole/step-4");
@@ -135,7 +143,8 @@ TEST_CASE("encoded weights: a checkpoint of any layout is loaded under any other
     pl::comm::run_local(l.ranks(), [&](pl::comm::communicator comm) {
       runner r(std::move(comm), l);
       auto const at = r.go_on(before);  // what the layout before has written
-      if (at.step != 2 || !at.remark.empty()) throw std::runtime_error("step " + std::to_string(at.step) + " " + at.remark);
+      if (at.step != 2 || !at.remark.empty())
+        throw std::runtime_error("step " + std::to_string(at.step) + " " + at.remark);
       pl::run::save_checkpoint(here, r.model, r.optimizer, 2);
       r.steps(2, 4);
       pl::run::save_checkpoint(f / "later", r.model, r.optimizer, 4);
@@ -143,7 +152,8 @@ TEST_CASE("encoded weights: a checkpoint of any layout is loaded under any other
     CHECK((files(here + "/step-2") == half));
     auto const later = files(f / "later/step-4");
     CHECK((later.at("encoded.safetensors") == half.at("encoded.safetensors")));
-    CHECK((later.at("parameters.safetensors") == whole.at("parameters.safetensors")) == (l.tensor == 1));  // a tensor split changes sums
+    // a tensor split changes sums
+    CHECK((later.at("parameters.safetensors") == whole.at("parameters.safetensors")) == (l.tensor == 1));
     std::filesystem::remove_all(f / "later");
     before = here;
   }
@@ -170,7 +180,8 @@ TEST_CASE("encoded weights: form sets and forms that do not fit are refused in w
   folder const f;
   train_alone(f);
   CHECK_THAT(said([&](runner& r) { (void)pl::run::load_checkpoint(f / "half", r.model, r.optimizer); }),
-             ContainsSubstring("'b.weight' was saved in the form 'csr', and has the form 'dense' here") && ContainsSubstring("run::take_forms(folder, model)"));
+             ContainsSubstring("'b.weight' was saved in the form 'csr', and has the form 'dense' here") &&
+                 ContainsSubstring("run::take_forms(folder, model)"));
   CHECK(said([&](runner& r) {
           r.encode({{"c.weight", "csr"}});  // it takes the checkpoint's
           (void)r.go_on(f / "half");
@@ -179,7 +190,8 @@ TEST_CASE("encoded weights: form sets and forms that do not fit are refused in w
                r.encode({{"a.weight", "csr"}});
                (void)r.go_on(f / "half");
              }),
-             ContainsSubstring("'a.weight' was saved as the numbers that are trained, and has the form 'csr' here") && ContainsSubstring("encode it afterwards"));
+             ContainsSubstring("'a.weight' was saved as the numbers that are trained, and has the form 'csr' here") &&
+                 ContainsSubstring("encode it afterwards"));
   std::string words;
   try {
     using narrow = codec::forms<codec::dense<float>, codec::csr<float>, codec::int8<float>>;
@@ -188,7 +200,8 @@ TEST_CASE("encoded weights: form sets and forms that do not fit are refused in w
   } catch (pl::error const& e) {
     words = e.what();
   }
-  CHECK_THAT(words, ContainsSubstring("'c.weight' was saved in the form 'q8_0', the model's weight can take 'dense', 'csr', 'int8'"));
+  CHECK_THAT(words, ContainsSubstring(
+                        "'c.weight' was saved in the form 'q8_0', the model's weight can take 'dense', 'csr', 'int8'"));
   try {
     trained t(network<stored>(), pl::comm::communicator(pl::comm::self{}), {});
     (void)pl::run::take_forms(f / "half", t.model);
@@ -228,7 +241,9 @@ TEST_CASE("encoded weights that are damaged make all ranks pass over the checkpo
       pl::comm::run_local(l.ranks(), [&](pl::comm::communicator c) {
         runner r(std::move(c), l);
         auto const at = r.go_on(f / "two");
-        if (at.step != 1 || at.remark.find("encoded.safetensors") == std::string::npos || at.remark.find("damaged") == std::string::npos) throw std::runtime_error("step " + std::to_string(at.step) + ": " + at.remark);
+        if (at.step != 1 || at.remark.find("encoded.safetensors") == std::string::npos ||
+            at.remark.find("damaged") == std::string::npos)
+          throw std::runtime_error("step " + std::to_string(at.step) + ": " + at.remark);
       });
     }
   }
@@ -241,7 +256,9 @@ TEST_CASE("encoded weights: a checkpoint of an older version leaves those that t
   std::ifstream in(step + "/manifest", std::ios::binary);
   std::string all;
   for (std::string line; std::getline(in, line);)
-    if (!line.starts_with("end ") && !line.starts_with("state \"form.") && line.find(" encoded.safetensors") == std::string::npos) all += line + "\n";
+    if (!line.starts_with("end ") && !line.starts_with("state \"form.") &&
+        line.find(" encoded.safetensors") == std::string::npos)
+      all += line + "\n";
   all += "end " + pl::io::checksum::hex(pl::io::checksum_of(std::as_bytes(std::span(all.data(), all.size())))) + "\n";
   pl::io::write_file(step + "/manifest", all);
   std::string const words = said(
@@ -252,5 +269,6 @@ TEST_CASE("encoded weights: a checkpoint of an older version leaves those that t
         throw pl::error{"remark", at->remark};
       },
       {1, 2, 1, 0});
-  CHECK_THAT(words, ContainsSubstring("remark: weights in encoded forms are not in this checkpoint: 5 of them stay what they are"));
+  CHECK_THAT(words, ContainsSubstring(
+                        "remark: weights in encoded forms are not in this checkpoint: 5 of them stay what they are"));
 }

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Checkpoints of networks of 16-bit numbers: parameters, masters, moments, the loss scale with its counters, the step that random numbers are keyed by
-// and the cursor, saved under any layout, loaded under any other.
+// Checkpoints of networks of 16-bit numbers: parameters, masters, moments, the loss scale with its counters, the step
+// that random numbers are keyed by and the cursor, saved under any layout, loaded under any other.
 #include <pleat/run/checkpoint.hpp>
 
 #include <cstdint>
@@ -24,14 +24,20 @@ namespace {
 template <class T> auto noisy_network() {
   namespace nn = pl::nn;
   using F = pl::codec::forms<pl::codec::dense<T>>;
-  auto net = nn::sequential(nn::linear<F>("fc1", 12, 10), nn::relu<T>(), nn::dropout<T>("drop", 0.25), nn::linear<F>("square", 10, 10),
-                            nn::repeat("block", 2, nn::residual(nn::sequential(nn::linear<F>("in", 10, 14), nn::tanh_activation<T>(), nn::linear<F>("out", 14, 10)))),
-                            nn::linear<F>("again", 10, 10, {.tied_to = "square.weight"}), nn::linear<F>("last", 10, 5));
-  return pl::parallel::tensor_parallel(std::move(net), {pl::parallel::column("fc1.*"), pl::parallel::column("block.*.in.*"), pl::parallel::row("block.*.out.*")});
+  auto net = nn::sequential(
+      nn::linear<F>("fc1", 12, 10), nn::relu<T>(), nn::dropout<T>("drop", 0.25), nn::linear<F>("square", 10, 10),
+      nn::repeat("block", 2,
+                 nn::residual(nn::sequential(nn::linear<F>("in", 10, 14), nn::tanh_activation<T>(),
+                                             nn::linear<F>("out", 14, 10)))),
+      nn::linear<F>("again", 10, 10, {.tied_to = "square.weight"}), nn::linear<F>("last", 10, 5));
+  return pl::parallel::tensor_parallel(
+      std::move(net),
+      {pl::parallel::column("fc1.*"), pl::parallel::column("block.*.in.*"), pl::parallel::row("block.*.out.*")});
 }
 
 /// Data, pipeline, tensor, every state stage, groups, and several of them together.
-std::vector<layout> const layouts = {{1, 1, 1, 0}, {1, 3, 1, 0}, {4, 1, 1, 0}, {1, 2, 1, 1}, {1, 3, 1, 2}, {1, 4, 1, 3, 2}, {2, 2, 1, 3}, {1, 1, 2, 0}, {2, 2, 2, 3}};
+std::vector<layout> const layouts = {{1, 1, 1, 0},    {1, 3, 1, 0}, {4, 1, 1, 0}, {1, 2, 1, 1}, {1, 3, 1, 2},
+                                     {1, 4, 1, 3, 2}, {2, 2, 1, 3}, {1, 1, 2, 0}, {2, 2, 2, 3}};
 
 constexpr int half_way = 10, end = 17;
 
@@ -62,7 +68,10 @@ template <class T, class F> void on(layout const& l, F&& f) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("masters, loss scale, random state and cursor: saved under any layout, loaded under every other, gone on with to the same bits", "", pl::half, pl::bfloat16) {
+TEMPLATE_TEST_CASE(
+    "masters, loss scale, random state and cursor: saved under any layout, loaded under every other, gone on with to "
+    "the same bits",
+    "", pl::half, pl::bfloat16) {
   using T = TestType;
   folder const f;
   scale_words at_half, at_end;
@@ -83,8 +92,10 @@ TEMPLATE_TEST_CASE("masters, loss scale, random state and cursor: saved under an
   }
   std::string const step = "/step-" + std::to_string(half_way), last = "/step-" + std::to_string(end);
   auto const expected = files(f / ("alone" + step)), later = files(f / ("later" + last));
-  auto const manifest = manifest_without_plan(f / ("alone" + step)), manifest_later = manifest_without_plan(f / ("later" + last));
-  for (auto const* part : {"parameters.safetensors", "masters.safetensors", "optimizer-1.safetensors", "optimizer-2.safetensors"}) {
+  auto const manifest = manifest_without_plan(f / ("alone" + step)),
+             manifest_later = manifest_without_plan(f / ("later" + last));
+  for (auto const* part :
+       {"parameters.safetensors", "masters.safetensors", "optimizer-1.safetensors", "optimizer-2.safetensors"}) {
     INFO(part);
     REQUIRE(expected.contains(part));
     CHECK(expected.at(part) != later.at(part));
@@ -113,7 +124,9 @@ TEMPLATE_TEST_CASE("masters, loss scale, random state and cursor: saved under an
       INFO("from " << layouts[i].words() << " to " << to.words());
       on<T>(to, [&](auto& t) {
         auto const at = pl::run::load_checkpoint(f / std::to_string(i), t.model, t.optimizer);
-        if (!at || at->step != half_way || t.model.steps() != half_way || t.optimizer.steps() + static_cast<std::uint64_t>(at_half.skipped) != half_way) throw std::runtime_error("other counters");
+        if (!at || at->step != half_way || t.model.steps() != half_way ||
+            t.optimizer.steps() + static_cast<std::uint64_t>(at_half.skipped) != half_way)
+          throw std::runtime_error("other counters");
         if (!(scale_of(t) == at_half)) throw std::runtime_error("another loss scale");
         pl::run::save_checkpoint(f / "again", t.model, t.optimizer, at->step);
         if (to.tensor > 1) return;

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Weights that train as codes with learned steps, through checkpoints: from any layout to any other, and on with the same bits.
+// Weights that train as codes with learned steps, through checkpoints: from any layout to any other, and on with the
+// same bits.
 #include <pleat/run/checkpoint_steps.hpp>
 
 #include <pleat/codec/blocks.hpp>
@@ -32,12 +33,14 @@ using int8 = codec::int8<float>;
 using int4 = codec::int4<float, 32>;
 using coded = codec::forms<codec::dense<float>, codec::masked<float>, codec::fake_quantized<float>, int8, int4>;
 
-/// a: rows are shared out; b: rows are cut, each has one step on all ranks; c: 96 columns in groups of 32, cut between them (over 4 ranks one has
-/// none); d: pruned, too.
+/// a: rows are shared out; b: rows are cut, each has one step on all ranks; c: 96 columns in groups of 32, cut between
+/// them (over 4 ranks one has none); d: pruned, too.
 template <class Forms = coded> auto net() {
-  auto n = nn::sequential(nn::linear<Forms>("a", 12, 40), nn::relu<>(), nn::linear<Forms>("b", 40, 96), nn::relu<>(), nn::linear<Forms>("c", 96, 64), nn::relu<>(), nn::linear<Forms>("d", 64, 20), nn::relu<>(),
+  auto n = nn::sequential(nn::linear<Forms>("a", 12, 40), nn::relu<>(), nn::linear<Forms>("b", 40, 96), nn::relu<>(),
+                          nn::linear<Forms>("c", 96, 64), nn::relu<>(), nn::linear<Forms>("d", 64, 20), nn::relu<>(),
                           nn::linear<Forms>("last", 20, 5));
-  return par::tensor_parallel(std::move(n), {par::column("a.*"), par::row("b.*"), par::row("c.*", 32), par::column("d.*")});
+  return par::tensor_parallel(std::move(n),
+                              {par::column("a.*"), par::row("b.*"), par::row("c.*", 32), par::column("d.*")});
 }
 using net_type = decltype(net());
 
@@ -51,7 +54,8 @@ struct runner : trained<net_type> {
     learn();
   }
   static pl::parallel::model<net_type> pruned(pl::world& w, pl::plan::plan const& p) {
-    auto const small = par::build(net<codec::forms<codec::dense<float>, codec::masked<float>>>(), p, w, {.seed = 3}) | compress::prune{.sparsity = 0.5, .ignore = {"a.*", "b.*", "c.*", "last.*"}};
+    auto const small = par::build(net<codec::forms<codec::dense<float>, codec::masked<float>>>(), p, w, {.seed = 3}) |
+                       compress::prune{.sparsity = 0.5, .ignore = {"a.*", "b.*", "c.*", "last.*"}};
     return compress::widen<compress::quantize_aware<int8>, compress::quantize_aware<int4>>(small);
   }
   void learn(std::vector<std::string> const& others = {}) {
@@ -88,7 +92,9 @@ void train_alone(folder const& f) {
   pl::run::save_checkpoint(f / "whole", r.model, r.optimizer, 4);
 }
 
-std::vector<layout> const layouts{{1, 3, 1, 0}, {1, 2, 1, 1}, {1, 3, 1, 2}, {1, 4, 1, 3}, {1, 4, 1, 3, 2}, {2, 1, 1, 0}, {2, 2, 1, 3}, {3, 1, 1, 0}, {1, 1, 2, 0}, {1, 1, 3, 0}, {1, 1, 4, 0}, {1, 2, 2, 3}, {2, 1, 2, 0}};
+std::vector<layout> const layouts{{1, 3, 1, 0}, {1, 2, 1, 1}, {1, 3, 1, 2}, {1, 4, 1, 3}, {1, 4, 1, 3, 2},
+                                  {2, 1, 1, 0}, {2, 2, 1, 3}, {3, 1, 1, 0}, {1, 1, 2, 0}, {1, 1, 3, 0},
+                                  {1, 1, 4, 0}, {1, 2, 2, 3}, {2, 1, 2, 0}};
 
 /// What every rank of two parts has to say to f(runner); all must say the same.
 template <class F> std::string said(F&& f, layout const& l = {1, 1, 2, 0}) {
@@ -112,7 +118,9 @@ template <class F> std::string said(F&& f, layout const& l = {1, 1, 2, 0}) {
 
 }  // namespace
 
-TEST_CASE("learned steps: a checkpoint of any layout is loaded under any other, and saved again it has the same bytes; training goes on with the same bits") {
+TEST_CASE(
+    "learned steps: a checkpoint of any layout is loaded under any other, and saved again it has the same bytes; "
+    "training goes on with the same bits") {
   folder const f;
   train_alone(f);
   auto const half = files(f / "half/step-2"), whole = files(f / "whole/step-4");
@@ -121,7 +129,10 @@ TEST_CASE("learned steps: a checkpoint of any layout is loaded under any other, 
   CHECK(half.at("steps.safetensors") != whole.at("steps.safetensors"));
   auto const c = pl::io::load_checkpoint(f / "half");
   auto const& group = c.group("steps");
-  for (auto const& [name, shape] : {std::pair<char const*, pl::extents>{"a.weight", {4, 40, 1}}, {"b.weight", {4, 96, 1}}, {"c.weight", {4, 64, 3}}, {"d.weight", {4, 20, 2}}}) {
+  for (auto const& [name, shape] : {std::pair<char const*, pl::extents>{"a.weight", {4, 40, 1}},
+                                    {"b.weight", {4, 96, 1}},
+                                    {"c.weight", {4, 64, 3}},
+                                    {"d.weight", {4, 20, 2}}}) {
     auto const* e = group.find(name);
     REQUIRE(e);
     CHECK(e->shape == shape);
@@ -136,7 +147,8 @@ TEST_CASE("learned steps: a checkpoint of any layout is loaded under any other, 
       runner r(std::move(comm), l);
       r.world.comm.set_timeout(60);
       auto const at = r.load(before);  // what the layout before has written
-      if (at.step != 2 || !at.remark.empty()) throw std::runtime_error("step " + std::to_string(at.step) + " " + at.remark);
+      if (at.step != 2 || !at.remark.empty())
+        throw std::runtime_error("step " + std::to_string(at.step) + " " + at.remark);
       pl::run::save_checkpoint(here, r.model, r.optimizer, 2);
       r.steps(2, 4);
       pl::run::save_checkpoint(f / "later", r.model, r.optimizer, 4);
@@ -164,7 +176,9 @@ TEST_CASE("learned steps: what moves them counts, steps alone are not enough to 
   CHECK(files(f / "later/step-4").at("steps.safetensors") != files(f / "whole/step-4").at("steps.safetensors"));
 }
 
-TEST_CASE("learned steps: what does not fit is refused in words on every rank, and older checkpoints are gone on with, which is said") {
+TEST_CASE(
+    "learned steps: what does not fit is refused in words on every rank, and older checkpoints are gone on with, which "
+    "is said") {
   folder const f;
   train_alone(f);
   CHECK_THAT(said([&](runner& r) {
@@ -176,7 +190,8 @@ TEST_CASE("learned steps: what does not fit is refused in words on every rank, a
                r.renew();
                (void)r.load(f / "half");
              }),
-             ContainsSubstring("'c.weight' was saved with learned steps, and has none here") && ContainsSubstring("quantize_aware"));
+             ContainsSubstring("'c.weight' was saved with learned steps, and has none here") &&
+                 ContainsSubstring("quantize_aware"));
   CHECK_THAT(said([&](runner& r) {
                r.model = std::move(r.model) | compress::quantize_aware<int8>{.ignore = {"a.*", "b.*", "d.*", "last.*"}};
                r.renew();
@@ -192,12 +207,14 @@ TEST_CASE("learned steps: what does not fit is refused in words on every rank, a
   }
   CHECK(said([&](runner& r) {
           auto const remark = r.load(f / "without").remark;
-          if (remark != "learned steps are not in this checkpoint: those of 4 weights stay what they are") throw pl::error{"test", remark, ""};
+          if (remark != "learned steps are not in this checkpoint: those of 4 weights stay what they are")
+            throw pl::error{"test", remark, ""};
         }).empty());
   // A step that no learner makes.
   auto const path = f / "half/step-2/steps.safetensors";
   auto bytes = pl::io::read_file(path);
   bytes[bytes.size() - 3] ^= std::byte{1};
   pl::io::write_file(path, bytes);
-  CHECK_THAT(said([&](runner& r) { (void)r.load(f / "half"); }), ContainsSubstring("steps.safetensors") && ContainsSubstring("no checkpoint of 1 is whole"));
+  CHECK_THAT(said([&](runner& r) { (void)r.load(f / "half"); }),
+             ContainsSubstring("steps.safetensors") && ContainsSubstring("no checkpoint of 1 is whole"));
 }

@@ -32,7 +32,8 @@ struct layout {
 
   [[nodiscard]] int ranks() const { return static_cast<int>(pipeline * data * tensor); }
   [[nodiscard]] std::string words() const {
-    return "pipeline " + std::to_string(pipeline) + ", data " + std::to_string(data) + ", tensor " + std::to_string(tensor) + ", stage " + std::to_string(stage) + " over " + std::to_string(state_ranks);
+    return "pipeline " + std::to_string(pipeline) + ", data " + std::to_string(data) + ", tensor " +
+           std::to_string(tensor) + ", stage " + std::to_string(stage) + " over " + std::to_string(state_ranks);
   }
   [[nodiscard]] pl::plan::plan plan() const {
     pl::plan::plan p;
@@ -50,14 +51,21 @@ struct layout {
   }
 };
 
-/// 12 → 10 → … with a tied weight, in any element type and form; 10, 14 and 12 are uneven over three ranks. Something is drawn at random in every
-/// step: whoever goes on from a checkpoint must draw what the first run would have drawn.
+/// 12 → 10 → … with a tied weight, in any element type and form; 10, 14 and 12 are uneven over three ranks. Something
+/// is drawn at random in every step: whoever goes on from a checkpoint must draw what the first run would have drawn.
 template <class Forms> auto network() {
   namespace nn = pl::nn;
-  auto net = nn::sequential(nn::linear<Forms>("fc1", 12, 10), nn::relu<typename Forms::value_type>(), nn::linear<Forms>("square", 10, 10),
-                            nn::repeat("block", 2, nn::residual(nn::sequential(nn::linear<Forms>("in", 10, 14), nn::tanh_activation<typename Forms::value_type>(), nn::linear<Forms>("out", 14, 10)))),
-                            nn::dropout<typename Forms::value_type>("drop", 0.25), nn::linear<Forms>("again", 10, 10, {.tied_to = "square.weight"}), nn::linear<Forms>("last", 10, 5));
-  return pl::parallel::tensor_parallel(std::move(net), {pl::parallel::column("fc1.*"), pl::parallel::column("block.*.in.*"), pl::parallel::row("block.*.out.*")});
+  auto net = nn::sequential(
+      nn::linear<Forms>("fc1", 12, 10), nn::relu<typename Forms::value_type>(), nn::linear<Forms>("square", 10, 10),
+      nn::repeat("block", 2,
+                 nn::residual(nn::sequential(nn::linear<Forms>("in", 10, 14),
+                                             nn::tanh_activation<typename Forms::value_type>(),
+                                             nn::linear<Forms>("out", 14, 10)))),
+      nn::dropout<typename Forms::value_type>("drop", 0.25),
+      nn::linear<Forms>("again", 10, 10, {.tied_to = "square.weight"}), nn::linear<Forms>("last", 10, 5));
+  return pl::parallel::tensor_parallel(
+      std::move(net),
+      {pl::parallel::column("fc1.*"), pl::parallel::column("block.*.in.*"), pl::parallel::row("block.*.out.*")});
 }
 using dense = pl::codec::forms<pl::codec::dense<float>>;
 
@@ -74,7 +82,8 @@ inline std::map<std::string, std::string> files(std::string const& step) {
   return all;
 }
 
-/// The manifest without the line of the plan, which says how the model was laid out, and without the checksum of the lines.
+/// The manifest without the line of the plan, which says how the model was laid out, and without the checksum of the
+/// lines.
 inline std::string manifest_without_plan(std::string const& step) {
   std::ifstream in(step + "/manifest", std::ios::binary);
   std::string all, line;
@@ -91,8 +100,11 @@ template <class Net> struct trained {
   pl::nn::optimizer_state<T, space> optimizer;
 
   /// \param scale of a network of half
-  trained(Net net, pl::comm::communicator c, layout const& l, std::uint64_t seed = 3, pl::parallel::loss_scale_options const& scale = {})
-      : world(quiet(std::move(c))), model(pl::parallel::build(std::move(net), plan_of(l), world, {.seed = seed, .loss_scale = scale})), optimizer(model.context(), model.arena(), pl::nn::adamw{.learning_rate = 0.01}) {}
+  trained(Net net, pl::comm::communicator c, layout const& l, std::uint64_t seed = 3,
+          pl::parallel::loss_scale_options const& scale = {})
+      : world(quiet(std::move(c))),
+        model(pl::parallel::build(std::move(net), plan_of(l), world, {.seed = seed, .loss_scale = scale})),
+        optimizer(model.context(), model.arena(), pl::nn::adamw{.learning_rate = 0.01}) {}
 
   static pl::plan::plan plan_of(layout const& l) {
     auto p = l.plan();

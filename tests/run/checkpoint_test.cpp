@@ -22,8 +22,10 @@ using namespace checkpoint_test;
 
 namespace {
 
-std::vector<layout> const layouts = {{1, 1, 1, 0}, {1, 3, 1, 0}, {1, 2, 1, 1}, {1, 3, 1, 2}, {1, 4, 1, 3}, {1, 4, 1, 3, 2}, {2, 1, 1, 0}, {2, 2, 1, 3},
-                                     {4, 2, 1, 2}, {3, 1, 1, 0}, {1, 1, 2, 0}, {1, 1, 3, 0}, {1, 2, 3, 1}, {2, 2, 2, 3}, {1, 4, 2, 2, 2}, {8, 1, 1, 0}};
+std::vector<layout> const layouts = {{1, 1, 1, 0}, {1, 3, 1, 0},    {1, 2, 1, 1},    {1, 3, 1, 2},
+                                     {1, 4, 1, 3}, {1, 4, 1, 3, 2}, {2, 1, 1, 0},    {2, 2, 1, 3},
+                                     {4, 2, 1, 2}, {3, 1, 1, 0},    {1, 1, 2, 0},    {1, 1, 3, 0},
+                                     {1, 2, 3, 1}, {2, 2, 2, 3},    {1, 4, 2, 2, 2}, {8, 1, 1, 0}};
 
 /// Loads the newest checkpoint of `from` under a layout, and does something with what has become of it.
 template <class Forms, class F> void resumed(layout const& l, std::string const& from, F&& then) {
@@ -90,7 +92,9 @@ TEST_CASE("a checkpoint of any layout is loaded under any other, and saved again
   REQUIRE(expected.size() == 3);
   // From each layout to every other one: first a checkpoint of every layout, then all pairs.
   for (std::size_t i = 0; i < layouts.size(); ++i)
-    resumed<dense>(layouts[i], f / "alone", [&](auto& t, auto const& at) { pl::run::save_checkpoint(f / std::to_string(i), t.model, t.optimizer, at.step); });
+    resumed<dense>(layouts[i], f / "alone", [&](auto& t, auto const& at) {
+      pl::run::save_checkpoint(f / std::to_string(i), t.model, t.optimizer, at.step);
+    });
   for (std::size_t i = 0; i < layouts.size(); ++i) {
     INFO(layouts[i].words());
     auto const step = f / (std::to_string(i) + "/step-3");
@@ -99,7 +103,9 @@ TEST_CASE("a checkpoint of any layout is loaded under any other, and saved again
     for (std::size_t j = 0; j < layouts.size(); ++j) {
       if (j == i) continue;
       INFO("to " << layouts[j].words());
-      resumed<dense>(layouts[j], f / std::to_string(i), [&](auto& t, auto const& at) { pl::run::save_checkpoint(f / "again", t.model, t.optimizer, at.step); });
+      resumed<dense>(layouts[j], f / std::to_string(i), [&](auto& t, auto const& at) {
+        pl::run::save_checkpoint(f / "again", t.model, t.optimizer, at.step);
+      });
       REQUIRE((files(f / "again/step-3") == expected));
       std::filesystem::remove_all(f / "again");
     }
@@ -110,17 +116,21 @@ namespace {
 auto network_with_empty_parameters() {
   namespace nn = pl::nn;
   using empty = pleat_test::empty_parameters;
-  return nn::sequential(empty("first"), nn::linear("fc1", 12, 10), nn::relu(), empty("second"), empty("third"), nn::linear("fc2", 10, 5), empty("last"));
+  return nn::sequential(empty("first"), nn::linear("fc1", 12, 10), nn::relu(), empty("second"), empty("third"),
+                        nn::linear("fc2", 10, 5), empty("last"));
 }
-/// Trains steps [from, to) under a layout, after a checkpoint if there is one, and saves another and the model; what the model's file holds.
+/// Trains steps [from, to) under a layout, after a checkpoint if there is one, and saves another and the model; what
+/// the model's file holds.
 std::string train_with_empty_parameters(layout const& l, std::string const& in, int from, int to) {
   pl::comm::run_local(l.ranks(), [&](pl::comm::communicator c) {
     trained t(network_with_empty_parameters(), std::move(c), l);
-    if (from > 0 && !pl::run::load_checkpoint(in, t.model, t.optimizer)) throw std::runtime_error("no checkpoint in " + in);
+    if (from > 0 && !pl::run::load_checkpoint(in, t.model, t.optimizer))
+      throw std::runtime_error("no checkpoint in " + in);
     t.steps(from, to);
     pl::run::save_checkpoint(in, t.model, t.optimizer, to);
     pl::run::save(t.model, in + "/model.safetensors", {.network = "empty"});
-    trained other(network_with_empty_parameters(), pl::comm::communicator(pl::comm::self{}), {}, 5);  // a file without elements is read, too
+    // a file without elements is read, too
+    trained other(network_with_empty_parameters(), pl::comm::communicator(pl::comm::self{}), {}, 5);
     t.world.comm.barrier();
     (void)pl::run::load(other.model, in + "/model.safetensors");
     t.world.comm.barrier();
@@ -135,7 +145,11 @@ TEST_CASE("parameters without elements go through checkpoints and model files, f
   auto const reference = train_with_empty_parameters({}, whole.path(), 0, 3);
   CHECK(reference.find("first.matrix") != std::string::npos);
   CHECK(reference.find("\"shape\":[3,0]") != std::string::npos);
-  for (auto const& [before, after] : std::vector<std::pair<layout, layout>>{{{1, 1, 1}, {1, 3, 1}}, {{1, 3, 1}, {1, 2, 1, 3}}, {{1, 2, 1, 3}, {1, 3, 1, 1}}, {{2, 1, 1}, {1, 1, 1}}, {{1, 1, 1}, {4, 1, 1}}}) {
+  for (auto const& [before, after] : std::vector<std::pair<layout, layout>>{{{1, 1, 1}, {1, 3, 1}},
+                                                                            {{1, 3, 1}, {1, 2, 1, 3}},
+                                                                            {{1, 2, 1, 3}, {1, 3, 1, 1}},
+                                                                            {{2, 1, 1}, {1, 1, 1}},
+                                                                            {{1, 1, 1}, {4, 1, 1}}}) {
     INFO(before.words() << " -> " << after.words());
     (void)train_with_empty_parameters(before, cut.path(), 0, 2);
     CHECK(train_with_empty_parameters(after, cut.path(), 2, 3) == reference);
@@ -200,14 +214,17 @@ TEST_CASE("16-bit values keep their masters under every layout") {
           values[static_cast<std::size_t>(i)] = pl::bfloat16(wide[static_cast<std::size_t>(i)]);
         }
     t.model.set_host_values(values);
-    pl::copy_from_host(t.model.context(), wide.data(), pl::tensor<float, space>::wrap(t.model.arena().masters(), {static_cast<index_t>(n)}));
+    pl::copy_from_host(t.model.context(), wide.data(),
+                       pl::tensor<float, space>::wrap(t.model.arena().masters(), {static_cast<index_t>(n)}));
     pl::run::save_checkpoint(f / "alone", t.model, t.optimizer, 1);
   }
   auto const expected = files(f / "alone/step-1");
   REQUIRE(expected.contains("masters.safetensors"));
   for (auto const& l : {layout{1, 3, 1, 3}, layout{2, 2, 2, 1}, layout{1, 4, 1, 2, 2}}) {
     INFO(l.words());
-    resumed<forms>(l, f / "alone", [&](auto& t, auto const& at) { pl::run::save_checkpoint(f / "again", t.model, t.optimizer, at.step); });
+    resumed<forms>(l, f / "alone", [&](auto& t, auto const& at) {
+      pl::run::save_checkpoint(f / "again", t.model, t.optimizer, at.step);
+    });
     CHECK((files(f / "again/step-1") == expected));
     std::filesystem::remove_all(f / "again");
   }
@@ -265,7 +282,8 @@ TEST_CASE("masks of pruned weights are part of a checkpoint") {
         std::vector<std::uint8_t> bits(static_cast<std::size_t>(w.size() + 7) / 8, 0);
         for (index_t i = 0; i < w.size(); ++i)
           if (i % 3 != 0 || i % 7 == 0) bits[static_cast<std::size_t>(i / 8)] |= static_cast<std::uint8_t>(1u << i % 8);
-        masked::encode_with_mask(t.model.context(), w.shape, w.data(), bits, w.storage_of(pl::codec::form_tag<masked>{}));
+        masked::encode_with_mask(t.model.context(), w.shape, w.data(), bits,
+                                 w.storage_of(pl::codec::form_tag<masked>{}));
         w.template use_form<masked>();
       }
     });
@@ -304,7 +322,8 @@ TEST_CASE("masks of pruned weights are part of a checkpoint") {
   }
   // A network that cannot be pruned, and one that is where the checkpoint is not.
   pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
-  CHECK(said_by_all({1, 2, 1, 1}, f / "alone").find("'fc1.weight' was saved pruned, and here it cannot be") != std::string::npos);
+  CHECK(said_by_all({1, 2, 1, 1}, f / "alone").find("'fc1.weight' was saved pruned, and here it cannot be") !=
+        std::string::npos);
 }
 
 TEST_CASE("the loss scale and words of the program's own come back") {
@@ -316,10 +335,12 @@ TEST_CASE("the loss scale and words of the program's own come back") {
     pl::run::save_checkpoint(f.path(), t.model, t.optimizer, 9, {.scale = &scale, .more = {{"epoch", "4 é"}}});
   });
   resumed<dense>({2, 1, 1, 0}, f.path(), [&](auto& t, auto const& at) {
-    if (at.step != 9 || at.more != std::map<std::string, std::string>{{"epoch", "4 é"}}) throw std::runtime_error("other words");
+    if (at.step != 9 || at.more != std::map<std::string, std::string>{{"epoch", "4 é"}})
+      throw std::runtime_error("other words");
     pl::parallel::loss_scale scale;
     (void)pl::run::load_checkpoint(f.path(), t.model, t.optimizer, &scale);
-    if (scale.value() != 1000.1 + 0.2 || scale.good_steps() != 17 || scale.skipped() != 3) throw std::runtime_error("another loss scale");
+    if (scale.value() != 1000.1 + 0.2 || scale.good_steps() != 17 || scale.skipped() != 3)
+      throw std::runtime_error("another loss scale");
   });
 }
 
@@ -337,7 +358,9 @@ void edit_manifest(std::string const& step, std::function<std::string(std::strin
 }
 }  // namespace
 
-TEST_CASE("the loss scale of a model of half goes along unasked; without one, or with one that cannot be, nothing is loaded") {
+TEST_CASE(
+    "the loss scale of a model of half goes along unasked; without one, or with one that cannot be, nothing is "
+    "loaded") {
   using forms = pl::codec::forms<pl::codec::dense<pl::half>>;
   folder const f;
   pl::comm::run_local(2, [&](pl::comm::communicator c) {
@@ -347,7 +370,8 @@ TEST_CASE("the loss scale of a model of half goes along unasked; without one, or
   });
   resumed<forms>({2, 1, 1, 0}, f.path(), [&](auto& t, auto const&) {
     auto const& s = *t.model.scaling();
-    if (s.value() != 4096 || s.good_steps() != 17 || s.skipped() != 3) throw std::runtime_error("another loss scale: " + std::to_string(s.value()));
+    if (s.value() != 4096 || s.good_steps() != 17 || s.skipped() != 3)
+      throw std::runtime_error("another loss scale: " + std::to_string(s.value()));
   });
   auto const refused = [&](std::string const& key, std::string const& value) {
     std::filesystem::remove_all(f / "edited");
@@ -364,19 +388,25 @@ TEST_CASE("the loss scale of a model of half goes along unasked; without one, or
       t.steps(0, 1);
       auto const before = t.model.checksum();
       auto const s = sentence([&] { (void)pl::run::load_checkpoint(f / "edited", t.model, t.optimizer); });
-      if (t.model.checksum() != before || t.model.steps() != 1 || t.optimizer.steps() != 1 || t.model.scaling()->value() != 65536) throw std::runtime_error("something was handed over: " + s);
+      if (t.model.checksum() != before || t.model.steps() != 1 || t.optimizer.steps() != 1 ||
+          t.model.scaling()->value() != 65536)
+        throw std::runtime_error("something was handed over: " + s);
       std::lock_guard const lock(guard);
       said.insert(s);
     });
     REQUIRE(said.size() == 1);
     return *said.begin();
   };
-  CHECK(refused("loss_scale", "").find("it has no loss scale, and training in f16 goes on with one") != std::string::npos);
+  CHECK(refused("loss_scale", "").find("it has no loss scale, and training in f16 goes on with one") !=
+        std::string::npos);
   for (std::string const bad : {"inf", "nan", "-inf", "0", "0.5", "1e30", "4096x", "x", " 1"})
-    CHECK(refused("loss_scale", bad).find("the state 'loss_scale' is '" + bad + "', expected a number from 1 to 16777216") != std::string::npos);
+    CHECK(refused("loss_scale", bad)
+              .find("the state 'loss_scale' is '" + bad + "', expected a number from 1 to 16777216") !=
+          std::string::npos);
   for (std::string const key : {"loss_scale_good_steps", "loss_scale_skipped", "steps", "cursor"})
     for (std::string const bad : {"9223372036854775808", "-1", "1.5", "99999999999999999999"})
-      CHECK(refused(key, bad).find("the state '" + key + "' is '" + bad + "', expected a whole number below 2^63") != std::string::npos);
+      CHECK(refused(key, bad).find("the state '" + key + "' is '" + bad + "', expected a whole number below 2^63") !=
+            std::string::npos);
 }
 
 TEST_CASE("missing, truncated and altered parts are refused on every rank alike, and the one before is taken") {
@@ -388,7 +418,8 @@ TEST_CASE("missing, truncated and altered parts are refused on every rank alike,
     std::filesystem::copy(f / "c", f / "d", std::filesystem::copy_options::recursive);
   };
   for (auto const& l : {layout{1, 3, 1, 1}, layout{2, 2, 2, 3}})
-    for (std::string const file : {"manifest", "parameters.safetensors", "optimizer-1.safetensors", "optimizer-2.safetensors"}) {
+    for (std::string const file :
+         {"manifest", "parameters.safetensors", "optimizer-1.safetensors", "optimizer-2.safetensors"}) {
       auto const path = f / ("d/step-2/" + file);
       auto const size = std::filesystem::file_size(f / ("c/step-2/" + file));
       std::vector<std::size_t> const places{0, 9, size / 5, size / 2, size - 1};
@@ -423,9 +454,11 @@ TEST_CASE("a damaged array is named, with its bytes") {
   }
   change_byte(path, begin + 7);
   auto const said = said_by_all({2, 2, 2, 3}, f.path());
-  CHECK(said.find("the checksum of 'block.1.in.weight', bytes " + std::to_string(begin) + " to " + std::to_string(begin + 4 * 140) + ", is ") != std::string::npos);
+  CHECK(said.find("the checksum of 'block.1.in.weight', bytes " + std::to_string(begin) + " to " +
+                  std::to_string(begin + 4 * 140) + ", is ") != std::string::npos);
   CHECK(said.find("it is damaged") != std::string::npos);
-  CHECK(sentence([&] { (void)pl::io::load_checkpoint(f.path()); }).find("the checksum of 'block.1.in.weight'") != std::string::npos);
+  CHECK(sentence([&] { (void)pl::io::load_checkpoint(f.path()); }).find("the checksum of 'block.1.in.weight'") !=
+        std::string::npos);
 }
 
 TEST_CASE("a foreign network is refused on every rank") {
@@ -444,9 +477,15 @@ TEST_CASE("a foreign network is refused on every rank") {
     return *said.begin();
   };
   namespace nn = pl::nn;
-  CHECK(refused([] { return nn::sequential(nn::linear("fc1", 12, 11), nn::relu(), nn::linear("last", 11, 5)); }).find("'fc1.weight' is F32 [10, 12] there and F32 [11, 12] here") != std::string::npos);
-  CHECK(refused([] { return nn::sequential(nn::linear("other", 12, 10), nn::relu(), nn::linear("last", 10, 5)); }).find("there is no parameter 'other.weight' in it") != std::string::npos);
-  CHECK(refused([] { return nn::sequential(nn::linear("fc1", 12, 10), nn::relu(), nn::linear("last", 10, 5)); }).find("it has 15 parameters, this network has 4") != std::string::npos);
+  CHECK(refused([] {
+          return nn::sequential(nn::linear("fc1", 12, 11), nn::relu(), nn::linear("last", 11, 5));
+        }).find("'fc1.weight' is F32 [10, 12] there and F32 [11, 12] here") != std::string::npos);
+  CHECK(refused([] {
+          return nn::sequential(nn::linear("other", 12, 10), nn::relu(), nn::linear("last", 10, 5));
+        }).find("there is no parameter 'other.weight' in it") != std::string::npos);
+  CHECK(refused([] {
+          return nn::sequential(nn::linear("fc1", 12, 10), nn::relu(), nn::linear("last", 10, 5));
+        }).find("it has 15 parameters, this network has 4") != std::string::npos);
 }
 
 TEST_CASE("checkpoints of the first format are read under any layout") {
@@ -456,14 +495,18 @@ TEST_CASE("checkpoints of the first format are read under any layout") {
   // The same files with the manifest that the first version wrote.
   std::string text = "pleat checkpoint 1\nstep 2\n";
   for (auto const& [name, content] : expected)
-    text += "file " + name + " " + std::to_string(content.size()) + " " + pl::io::checksum::hex(pl::io::checksum_of(std::as_bytes(std::span(content.data(), content.size())))) + "\n";
+    text += "file " + name + " " + std::to_string(content.size()) + " " +
+            pl::io::checksum::hex(pl::io::checksum_of(std::as_bytes(std::span(content.data(), content.size())))) + "\n";
   std::ifstream in(f / "c/step-2/manifest");
   for (std::string line; std::getline(in, line);)
     if (line.starts_with("state ")) text += line + "\n";
-  text += "end " + pl::io::checksum::hex(pl::io::checksum_of(std::as_bytes(std::span(text.data(), text.size())))) + "\n";
+  text +=
+      "end " + pl::io::checksum::hex(pl::io::checksum_of(std::as_bytes(std::span(text.data(), text.size())))) + "\n";
   pl::io::write_file(f / "c/step-2/manifest", text);
   for (auto const& l : {layout{}, layout{2, 2, 2, 3}, layout{1, 3, 1, 1}}) {
-    resumed<dense>(l, f / "c", [&](auto& t, auto const& at) { pl::run::save_checkpoint(f / "again", t.model, t.optimizer, at.step); });
+    resumed<dense>(l, f / "c", [&](auto& t, auto const& at) {
+      pl::run::save_checkpoint(f / "again", t.model, t.optimizer, at.step);
+    });
     CHECK((files(f / "again/step-2") == expected));
     std::filesystem::remove_all(f / "again");
   }
@@ -477,7 +520,8 @@ TEST_CASE("a save in the background holds what was there when it began") {
     INFO(l.words());
     pl::comm::run_local(l.ranks(), [&](pl::comm::communicator c) {
       trained t(network<dense>(), std::move(c), l);
-      pl::run::checkpoint_writer background(f / "b", {.keep = 3, .asynchronous = true}), foreground(f / "f", {.keep = 3});
+      pl::run::checkpoint_writer background(f / "b", {.keep = 3, .asynchronous = true}),
+          foreground(f / "f", {.keep = 3});
       for (int s = 0; s < 3; ++s) {
         t.steps(s, s + 1);
         background.save(t.model, t.optimizer, s);
@@ -518,11 +562,13 @@ TEST_CASE("a save that fails is said on every rank, whoever saw it, and the one 
 }
 
 namespace {
-/// Thread ranks that do something when rank 0 has told all of them a text: in a save, the folder is made and nobody has written yet.
+/// Thread ranks that do something when rank 0 has told all of them a text: in a save, the folder is made and nobody has
+/// written yet.
 class interrupted {
  public:
   using what = std::function<void(int rank)>;
-  interrupted(pl::comm::local inner, int rank, what const& then) : inner_(std::move(inner)), world_rank_(rank), then_(&then) {}
+  interrupted(pl::comm::local inner, int rank, what const& then)
+      : inner_(std::move(inner)), world_rank_(rank), then_(&then) {}
   [[nodiscard]] static constexpr char const* name() noexcept { return "local"; }
   [[nodiscard]] int rank() const noexcept { return inner_.rank(); }
   [[nodiscard]] int size() const noexcept { return inner_.size(); }

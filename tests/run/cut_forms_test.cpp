@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Networks in every stored form, column- and row-parallel and in pipeline stages: the same answers, and the same file from every mesh.
+// Networks in every stored form, column- and row-parallel and in pipeline stages: the same answers, and the same file
+// from every mesh.
 #include <pleat/run/model_image.hpp>
 
 #include <pleat/codec/blocks.hpp>
@@ -27,15 +28,20 @@ namespace codec = pl::codec;
 namespace nn = pl::nn;
 namespace par = pl::parallel;
 using tensor = pl::tensor<float, space>;
-using stored = codec::forms<codec::dense<float>, codec::masked<float>, codec::int8<float>, codec::bf16<float>, codec::q8_0<float>, codec::q4_k<float>, codec::int4<float, 32>, codec::csr<float>,
-                            codec::bitmask<float>, codec::n_m<float, 2, 4>, codec::block_sparse<float, 4>, codec::codebook<float>, codec::coded<float>, codec::low_rank<float>,
-                            codec::sparse_low_rank<float>, codec::spatial_low_rank<float>>;
+using stored =
+    codec::forms<codec::dense<float>, codec::masked<float>, codec::int8<float>, codec::bf16<float>, codec::q8_0<float>,
+                 codec::q4_k<float>, codec::int4<float, 32>, codec::csr<float>, codec::bitmask<float>,
+                 codec::n_m<float, 2, 4>, codec::block_sparse<float, 4>, codec::codebook<float>, codec::coded<float>,
+                 codec::low_rank<float>, codec::sparse_low_rank<float>, codec::spatial_low_rank<float>>;
 
-/// 32·2·2 = 128 and 96 inputs are 4 and 3 blocks of 32: uneven over 3 ranks, and over 4 one rank has none of fc2's. In q4_K (256) only fc1 has blocks.
-/// Both groups of c3 have 16·2·2 = 64 columns, 2 blocks: by groups and by inputs, over 3 ranks one has none.
+/// 32·2·2 = 128 and 96 inputs are 4 and 3 blocks of 32: uneven over 3 ranks, and over 4 one rank has none of fc2's. In
+/// q4_K (256) only fc1 has blocks. Both groups of c3 have 16·2·2 = 64 columns, 2 blocks: by groups and by inputs, over
+/// 3 ranks one has none.
 auto network() {
-  return nn::sequential(nn::conv2d<stored>("c1", 8, 32, 2), nn::relu<>(), nn::conv2d<stored>("c2", 32, 32, 2), nn::relu<>(), nn::conv2d<stored>("c3", 32, 32, 2, {.padding = 1, .dilation = 2, .groups = 2}), nn::relu<>(), nn::flatten<>(), nn::linear<stored>("fc1", 512, 96), nn::relu<>(), nn::linear<stored>("fc2", 96, 64),
-                        nn::relu<>(), nn::linear<stored>("last", 64, 10));
+  return nn::sequential(nn::conv2d<stored>("c1", 8, 32, 2), nn::relu<>(), nn::conv2d<stored>("c2", 32, 32, 2),
+                        nn::relu<>(), nn::conv2d<stored>("c3", 32, 32, 2, {.padding = 1, .dilation = 2, .groups = 2}),
+                        nn::relu<>(), nn::flatten<>(), nn::linear<stored>("fc1", 512, 96), nn::relu<>(),
+                        nn::linear<stored>("fc2", 96, 64), nn::relu<>(), nn::linear<stored>("last", 64, 10));
 }
 
 std::string bytes_of(std::string const& file) {
@@ -61,7 +67,9 @@ template <class F> std::vector<float> whole_in_file(std::string const& file) {
   auto net = m.net();
   net.for_each_parameter([&](auto& x) {
     if constexpr (std::remove_cvref_t<decltype(x)>::forms::template contains<F>) {
-      if (x.shape.rank() < 2 || (F::name == "q4_K" && x.name != "fc1.weight") || (F::name == "spatial_low_rank" && x.shape.rank() != 4)) return;
+      if (x.shape.rank() < 2 || (F::name == "q4_K" && x.name != "fc1.weight") ||
+          (F::name == "spatial_low_rank" && x.shape.rank() != 4))
+        return;
       std::vector<float> v(static_cast<std::size_t>(x.size()));
       pl::copy_to_host(m.context(), tensor::wrap(x.data(), x.shape), v.data());
       for (std::size_t i = 0; i < v.size(); i += 3) v[i] = 0;
@@ -75,14 +83,21 @@ template <class F> std::vector<float> whole_in_file(std::string const& file) {
   return answers(small);
 }
 
-void check_form(std::string const& name, std::string const& file, std::string const& here, std::vector<float> const& expected) {
+void check_form(std::string const& name, std::string const& file, std::string const& here,
+                std::vector<float> const& expected) {
   // int8: an image's scale is over the channels that a rank has, those of its groups: another product
-  std::vector<par::placement_rule> const columns{par::column("c1.*"), par::column("c2.*"), par::column(name == "int8" ? "c2.*" : "c3.*"), par::column("fc1.*"), par::column("fc2.*")};
-  std::vector<par::placement_rule> const pairs{par::column("c1.*"), par::row("c2.*"), par::column("c3.*"), par::column("fc1.*"), par::row("fc2.*")};
+  std::vector<par::placement_rule> const columns{par::column("c1.*"), par::column("c2.*"),
+                                                 par::column(name == "int8" ? "c2.*" : "c3.*"), par::column("fc1.*"),
+                                                 par::column("fc2.*")};
+  std::vector<par::placement_rule> const pairs{par::column("c1.*"), par::row("c2.*"), par::column("c3.*"),
+                                               par::column("fc1.*"), par::row("fc2.*")};
   std::vector<par::placement_rule> const rows{par::row("c1.*"), par::row("c3.*"), par::row("fc1.*")};
   for (layout const& l : {layout{1, 1, 2}, {1, 1, 3}, {1, 1, 4}, {2, 1, 2}, {2, 1, 1}, {1, 2, 2}})
     for (auto const* rules : {&columns, &pairs, &rows}) {
-      INFO(name << ": " << l.words() << (rules == &columns ? ", by outputs" : rules == &rows ? ", by inputs" : ", in pairs"));
+      INFO(name << ": " << l.words()
+                << (rules == &columns ? ", by outputs"
+                    : rules == &rows  ? ", by inputs"
+                                      : ", in pairs"));
       std::vector<std::vector<float>> got(static_cast<std::size_t>(l.ranks()));
       REQUIRE_NOTHROW(pl::comm::run_local(l.ranks(), [&](pl::comm::communicator c) {
         auto const rank = static_cast<std::size_t>(c.rank());
@@ -92,13 +107,15 @@ void check_form(std::string const& name, std::string const& file, std::string co
         run::save(t.model, here, {.network = "cut"});
       }));
       CHECK((bytes_of(here) == bytes_of(file)));
-      // int8 quantizes each rank's part of an activation by itself: a row-parallel product is another one (place_test.cpp has its bound).
-      // A low-rank convolution that loses rows may pay no longer, and is then computed from the decoded weight.
+      // int8 quantizes each rank's part of an activation by itself: a row-parallel product is another one
+      // (place_test.cpp has its bound). A low-rank convolution that loses rows may pay no longer, and is then computed
+      // from the decoded weight.
       bool const same = l.tensor == 1 || (rules == &columns && name != "low-rank");
       if (!same && name == "int8") continue;
       for (auto const& y : got) {
         REQUIRE(y.size() == expected.size());
-        // At most 512 terms with partial sums below 4, rounded to 2⁻²⁴ of them in either order, in one of five layers that do not grow it.
+        // At most 512 terms with partial sums below 4, rounded to 2⁻²⁴ of them in either order, in one of five layers
+        // that do not grow it.
         for (std::size_t i = 0; i < y.size(); ++i) {
           if (same) REQUIRE(y[i] == expected[i]);
           else REQUIRE(std::abs(static_cast<double>(y[i]) - static_cast<double>(expected[i])) <= 2 * 512 * 4 * 0x1p-24);
@@ -110,7 +127,8 @@ void check_form(std::string const& name, std::string const& file, std::string co
 template <class F> void check() {
   folder const f;
   auto const expected = whole_in_file<F>(f / "whole");
-  check_form(std::string_view(F::name).ends_with("low_rank") ? "low-rank" : std::string(F::name), f / "whole", f / "here", expected);
+  check_form(std::string_view(F::name).ends_with("low_rank") ? "low-rank" : std::string(F::name), f / "whole",
+             f / "here", expected);
 }
 
 TEST_CASE("dense numbers, masks and sixteen bits on any mesh") {
@@ -160,7 +178,8 @@ TEST_CASE("what was encoded part by part is no file, on any rank") {
       words = e.what();
     }
   });
-  for (auto const& s : said) CHECK_THAT(s, Catch::Matchers::ContainsSubstring("'fc1.weight': the parts have codebooks of their own"));
+  for (auto const& s : said)
+    CHECK_THAT(s, Catch::Matchers::ContainsSubstring("'fc1.weight': the parts have codebooks of their own"));
 }
 
 }  // namespace

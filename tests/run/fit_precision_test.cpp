@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// fit with networks of 16-bit numbers: they learn, skipped steps are told, and the loss scale goes on with a checkpoint.
+// fit with networks of 16-bit numbers: they learn, skipped steps are told, and the loss scale goes on with a
+// checkpoint.
 #include <pleat/run/fit.hpp>
 
 #include <pleat/comm/local.hpp>
@@ -39,12 +40,14 @@ namespace {
 template <class T> auto net() {
   using space = Kokkos::DefaultExecutionSpace;
   using F = pl::codec::forms<pl::codec::dense<T>>;
-  return pl::nn::sequential(pl::nn::flatten<T, space>(), pl::nn::linear<F, space>("fc1", 64, 32), pl::nn::relu<T, space>(), pl::nn::linear<F, space>("fc2", 32, 10));
+  return pl::nn::sequential(pl::nn::flatten<T, space>(), pl::nn::linear<F, space>("fc1", 64, 32),
+                            pl::nn::relu<T, space>(), pl::nn::linear<F, space>("fc2", 32, 10));
 }
 template <class T> auto build(pl::world& w, double scale = 1024) {
   pl::parallel::build_options o{.seed = 4};
   if (std::is_same_v<T, pl::half>) o.loss_scale.initial = scale;
-  return pl::parallel::build(net<T>(), pl::plan::search(net<T>(), w, {.global_batch = 48, .deterministic = true}), w, std::move(o));
+  return pl::parallel::build(net<T>(), pl::plan::search(net<T>(), w, {.global_batch = 48, .deterministic = true}), w,
+                             std::move(o));
 }
 pl::run::fit_options quiet(index_t epochs) {
   pl::run::fit_options o;
@@ -58,17 +61,24 @@ pl::run::fit_options quiet(index_t epochs) {
 template <class T> auto lenet() {
   using space = Kokkos::DefaultExecutionSpace;
   using F = pl::codec::forms<pl::codec::dense<T>>;
-  return pl::nn::sequential(pl::nn::conv2d<F, space>("conv1", 1, 8, 5, {.padding = 2}), pl::nn::relu<T, space>(), pl::nn::max_pool2d<T, space>(2), pl::nn::conv2d<F, space>("conv2", 8, 12, 3, {.padding = 1}),
-                            pl::nn::relu<T, space>(), pl::nn::max_pool2d<T, space>(2), pl::nn::flatten<T, space>(), pl::nn::linear<F, space>("fc1", 48, 32), pl::nn::relu<T, space>(),
+  return pl::nn::sequential(pl::nn::conv2d<F, space>("conv1", 1, 8, 5, {.padding = 2}), pl::nn::relu<T, space>(),
+                            pl::nn::max_pool2d<T, space>(2),
+                            pl::nn::conv2d<F, space>("conv2", 8, 12, 3, {.padding = 1}), pl::nn::relu<T, space>(),
+                            pl::nn::max_pool2d<T, space>(2), pl::nn::flatten<T, space>(),
+                            pl::nn::linear<F, space>("fc1", 48, 32), pl::nn::relu<T, space>(),
                             pl::nn::dropout<T, space>("drop", 0.1), pl::nn::linear<F, space>("fc2", 32, 10));
 }
 template <class T> auto residual_net() {
   using space = Kokkos::DefaultExecutionSpace;
   using F = pl::codec::forms<pl::codec::dense<T>>;
-  return pl::nn::sequential(pl::nn::conv2d<F, space>("stem", 1, 8, 3, {.padding = 1, .bias = false}), pl::nn::batch_norm<T, space>("norm0", 8), pl::nn::relu<T, space>(),
-                            pl::nn::residual(pl::nn::sequential(pl::nn::conv2d<F, space>("conv1", 8, 8, 3, {.padding = 1, .groups = 2, .bias = false}), pl::nn::batch_norm<T, space>("norm1", 8), pl::nn::relu<T, space>(),
-                                                                pl::nn::conv2d<F, space>("conv2", 8, 8, 3, {.padding = 1}))),
-                            pl::nn::relu<T, space>(), pl::nn::avg_pool2d<T, space>(2), pl::nn::flatten<T, space>(), pl::nn::linear<F, space>("fc", 128, 10));
+  return pl::nn::sequential(pl::nn::conv2d<F, space>("stem", 1, 8, 3, {.padding = 1, .bias = false}),
+                            pl::nn::batch_norm<T, space>("norm0", 8), pl::nn::relu<T, space>(),
+                            pl::nn::residual(pl::nn::sequential(
+                                pl::nn::conv2d<F, space>("conv1", 8, 8, 3, {.padding = 1, .groups = 2, .bias = false}),
+                                pl::nn::batch_norm<T, space>("norm1", 8), pl::nn::relu<T, space>(),
+                                pl::nn::conv2d<F, space>("conv2", 8, 8, 3, {.padding = 1}))),
+                            pl::nn::relu<T, space>(), pl::nn::avg_pool2d<T, space>(2), pl::nn::flatten<T, space>(),
+                            pl::nn::linear<F, space>("fc", 128, 10));
 }
 struct image_run {
   std::vector<double> losses;
@@ -104,8 +114,9 @@ template <class Net> image_run train_images(Net const& network, int ranks, index
 template <class T, class Narrow, class Wide> void learns_as_floats_do(Narrow const& narrow, Wide const& wide) {
   constexpr double u = std::is_same_v<T, pl::bfloat16> ? 0x1p-8 : 0x1p-11;
   auto const a = train_images(narrow, 1, 6), b = train_images(wide, 1, 6);
-  // The first loss: between images and scores lie at most ten layers, each of which rounds its parameters and its result by u of their size
-  // and lets what came before through once; scores of a fresh network are below 2, and a loss moves by at most twice the largest score's error.
+  // The first loss: between images and scores lie at most ten layers, each of which rounds its parameters and its
+  // result by u of their size and lets what came before through once; scores of a fresh network are below 2, and a loss
+  // moves by at most twice the largest score's error.
   CHECK(std::abs(a.losses.front() - b.losses.front()) <= 2 * 10 * 2 * u * 2);
   CHECK(a.losses.front() != b.losses.front());
   // Six epochs later both have learned the same digits; steps drift apart by what was rounded.
@@ -120,12 +131,16 @@ template <class T, class Narrow, class Wide> void learns_as_floats_do(Narrow con
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("fit: LeNet-5 and a residual network of 16-bit numbers learn as those of floats do, the same on any number of ranks", "", pl::bfloat16, pl::half) {
+TEMPLATE_TEST_CASE(
+    "fit: LeNet-5 and a residual network of 16-bit numbers learn as those of floats do, the same on any number of "
+    "ranks",
+    "", pl::bfloat16, pl::half) {
   learns_as_floats_do<TestType>(lenet<TestType>(), lenet<float>());
   learns_as_floats_do<TestType>(residual_net<TestType>(), residual_net<float>());
 }
 
-TEMPLATE_TEST_CASE("fit: a network of 16-bit numbers learns the digits, the same on any number of ranks", "", pl::bfloat16, pl::half) {
+TEMPLATE_TEST_CASE("fit: a network of 16-bit numbers learns the digits, the same on any number of ranks", "",
+                   pl::bfloat16, pl::half) {
   auto const data = test_digits();
   std::mutex guard;
   std::vector<std::uint64_t> sums;
@@ -146,13 +161,15 @@ TEMPLATE_TEST_CASE("fit: a network of 16-bit numbers learns the digits, the same
 
 TEST_CASE("fit: steps that half skips are told to listeners on every rank, and a checkpoint goes on with the scale") {
   auto const data = test_digits();
-  auto const folder = (std::filesystem::temp_directory_path() / ("pleat_fit_precision_" + std::to_string(::getpid()))).string();
+  auto const folder =
+      (std::filesystem::temp_directory_path() / ("pleat_fit_precision_" + std::to_string(::getpid()))).string();
   std::filesystem::remove_all(folder);
   std::mutex guard;
   std::vector<std::vector<bool>> told;
   std::vector<double> scales;
   std::vector<std::uint64_t> sums;
-  // Too large a scale: it comes down by skipping. Once in one go, once stopped after an epoch and gone on with, on other ranks.
+  // Too large a scale: it comes down by skipping. Once in one go, once stopped after an epoch and gone on with, on
+  // other ranks.
   auto const train = [&](int ranks, index_t epochs, bool keep) {
     told.clear(), scales.clear(), sums.clear();
     pl::comm::run_local(ranks, [&](pl::comm::communicator c) {

@@ -36,12 +36,18 @@ using pl::index_t;
 
 namespace {
 
-auto net() { return pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 64, 32), pl::nn::relu(), pl::nn::linear("fc2", 32, 10)); }
+auto net() {
+  return pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 64, 32), pl::nn::relu(),
+                            pl::nn::linear("fc2", 32, 10));
+}
 
 using model = pl::parallel::model<decltype(net())>;
 
 model build(pl::world& w, bool deterministic = true, index_t batch = 48, index_t micro = 1) {
-  return pl::parallel::build(net(), pl::plan::search(net(), w, {.global_batch = batch, .deterministic = deterministic, .micro_batches = micro}), w, {.seed = 4});
+  return pl::parallel::build(
+      net(),
+      pl::plan::search(net(), w, {.global_batch = batch, .deterministic = deterministic, .micro_batches = micro}), w,
+      {.seed = 4});
 }
 
 pl::run::fit_options quiet(index_t epochs) {
@@ -110,7 +116,9 @@ TEST_CASE("checkpoints are the same files whichever way state is sharded, and tr
   auto const bytes_of = [&](index_t step) {
     std::string all;
     for (char const* group : {"parameters", "optimizer-1", "optimizer-2"}) {
-      std::ifstream in(std::filesystem::path(f.path()) / ("step-" + std::to_string(step)) / (std::string(group) + ".safetensors"), std::ios::binary);
+      std::ifstream in(
+          std::filesystem::path(f.path()) / ("step-" + std::to_string(step)) / (std::string(group) + ".safetensors"),
+          std::ios::binary);
       REQUIRE(in.good());
       all.append(std::istreambuf_iterator<char>(in), {});
     }
@@ -121,7 +129,8 @@ TEST_CASE("checkpoints are the same files whichever way state is sharded, and tr
   for (int const first : {0, 1, 2, 3}) {
     std::filesystem::remove_all(f.path());
     // Two ranks up to step 7 under one stage, then three ranks under another one to the end.
-    for (auto const& [ranks, stage, until] : {std::tuple{2, first, index_t{7}}, {3, (first + 2) % 4, index_t{100000}}}) {
+    for (auto const& [ranks, stage, until] :
+         {std::tuple{2, first, index_t{7}}, {3, (first + 2) % 4, index_t{100000}}}) {
       std::uint64_t got = 0;
       double error = 1;
       try {
@@ -198,7 +207,8 @@ TEST_CASE("evaluate counts every sample once, and its confusion matrix adds up")
       auto n = build(w);
       (void)pl::run::fit(n, data.train, quiet(2));
       for (index_t batch : {1, 7, 1000})
-        if (pl::run::evaluate(n, data.test, batch).confusion != e.confusion) throw std::runtime_error("another confusion matrix");
+        if (pl::run::evaluate(n, data.test, batch).confusion != e.confusion)
+          throw std::runtime_error("another confusion matrix");
     });
 }
 
@@ -217,8 +227,12 @@ TEST_CASE("serve gives every request the answer that evaluate counts, on any num
     });
   pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
   auto const m = build(alone);
-  CHECK(sentence([&] { (void)pl::run::serve(m, data.test, {.batch = 0}); }).find("a batch of 0 requests") != std::string::npos);
-  for (index_t const batch : {0, -1}) CHECK(sentence([&] { (void)pl::run::evaluate(m, data.test, batch); }).find("a batch of " + std::to_string(batch) + " samples") != std::string::npos);
+  CHECK(sentence([&] { (void)pl::run::serve(m, data.test, {.batch = 0}); }).find("a batch of 0 requests") !=
+        std::string::npos);
+  for (index_t const batch : {0, -1})
+    CHECK(sentence([&] {
+            (void)pl::run::evaluate(m, data.test, batch);
+          }).find("a batch of " + std::to_string(batch) + " samples") != std::string::npos);
 }
 
 namespace {
@@ -227,7 +241,8 @@ struct picky {
   static constexpr char const* kind = "picky";
   struct saved {};
   pl::extents shape(pl::extents const& in) const { return in; }
-  pl::nn::step<saved, pl::tensor<float>> forward(pl::nn::pass<Kokkos::DefaultExecutionSpace> const& p, pl::tensor<float> x) const {
+  pl::nn::step<saved, pl::tensor<float>> forward(pl::nn::pass<Kokkos::DefaultExecutionSpace> const& p,
+                                                 pl::tensor<float> x) const {
     std::vector<float> host(static_cast<std::size_t>(x.size()));
     pl::copy_to_host(*p.where, x, host.data());
     for (float const v : host)
@@ -241,14 +256,16 @@ struct picky {
 TEST_CASE("a layer that refuses one sample on one rank is heard of on every rank of evaluate and serve") {
   auto data = test_digits();
   data.test.pixels[static_cast<std::size_t>(300 * 64 + 5)] = 255;  // (255 - 4.88) / 6.02 = 41.5
-  auto const choosy = pl::nn::sequential(pl::nn::flatten(), picky{}, pl::nn::linear("fc1", 64, 32), pl::nn::relu(), pl::nn::linear("fc2", 32, 10));
+  auto const choosy = pl::nn::sequential(pl::nn::flatten(), picky{}, pl::nn::linear("fc1", 64, 32), pl::nn::relu(),
+                                         pl::nn::linear("fc2", 32, 10));
   struct laid {
     index_t pipeline, data;
     std::vector<index_t> cuts;
   };
   for (auto const& l : {laid{1, 3, {}}, laid{2, 1, {2}}, laid{2, 1, {1}}, laid{3, 2, {1, 3}}})
     for (bool const serve : {false, true}) {
-      INFO(l.pipeline << " stages, " << l.data << " data ranks, the first cut " << (l.cuts.empty() ? 0 : l.cuts[0]) << (serve ? ", serve" : ""));
+      INFO(l.pipeline << " stages, " << l.data << " data ranks, the first cut " << (l.cuts.empty() ? 0 : l.cuts[0])
+                      << (serve ? ", serve" : ""));
       std::mutex guard;
       std::vector<std::string> said;
       pl::comm::run_local(static_cast<int>(l.pipeline * l.data), [&](pl::comm::communicator c) {
@@ -278,7 +295,8 @@ TEST_CASE("training goes on from a checkpoint bit for bit, on another number of 
 
   // Ranks stop at different places of an epoch: each run ends by an exception from its listener.
   struct stop : std::exception {};
-  for (auto const& [ranks, until] : {std::pair{3, index_t{11}}, {2, index_t{40}}, {1, index_t{47}}, {4, index_t{1000}}}) {
+  for (auto const& [ranks, until] :
+       {std::pair{3, index_t{11}}, {2, index_t{40}}, {1, index_t{47}}, {4, index_t{1000}}}) {
     std::uint64_t got = 0;
     pl::run::fit_report report;
     std::string const said = sentence([&] {
@@ -303,7 +321,8 @@ TEST_CASE("training goes on from a checkpoint bit for bit, on another number of 
     CHECK(got == whole.checksum());
     REQUIRE(report.resumed_at);
     CHECK(*report.resumed_at % per_epoch != 0);  // inside an epoch, whose loss counts what came before
-    std::vector<double> const rest(complete.epoch_loss.begin() + *report.resumed_at / per_epoch, complete.epoch_loss.end());
+    std::vector<double> const rest(complete.epoch_loss.begin() + *report.resumed_at / per_epoch,
+                                   complete.epoch_loss.end());
     CHECK(report.epoch_loss == rest);
   }
 }
@@ -345,7 +364,8 @@ TEST_CASE("the last step has a checkpoint, however many steps lie between them")
   CHECK(report.resumed_at == index_t{7});
   auto const parameters = [](auto const& model) {
     auto v = model.host_values();
-    v.resize(static_cast<std::size_t>(model.arena().entries().back().begin));  // the last entry is no parameter but the loss of the last step
+    // the last entry is no parameter but the loss of the last step
+    v.resize(static_cast<std::size_t>(model.arena().entries().back().begin));
     return v;
   };
   CHECK((parameters(again) == parameters(m)));
@@ -409,14 +429,20 @@ TEST_CASE("a checkpoint of another seed, network, batch or optimizer is refused 
   }
   options.resume = true;
   options.epochs = 2;
-  auto const refuse = [&](auto&& m, pl::run::fit_options o) { return sentence([&] { (void)pl::run::fit(m, data.train, o); }); };
-  CHECK(refuse(pl::parallel::build(net(), {.global_batch = 48}, alone, {.seed = 5}), options).find("saved with seed 4, this run has 5") != std::string::npos);
-  CHECK(refuse(pl::parallel::build(net(), {.global_batch = 32}, alone, {.seed = 4}), options).find("a global batch of 48, this run has 32") != std::string::npos);
+  auto const refuse = [&](auto&& m, pl::run::fit_options o) {
+    return sentence([&] { (void)pl::run::fit(m, data.train, o); });
+  };
+  CHECK(refuse(pl::parallel::build(net(), {.global_batch = 48}, alone, {.seed = 5}), options)
+            .find("saved with seed 4, this run has 5") != std::string::npos);
+  CHECK(refuse(pl::parallel::build(net(), {.global_batch = 32}, alone, {.seed = 4}), options)
+            .find("a global batch of 48, this run has 32") != std::string::npos);
   auto sgd = options;
   sgd.optimizer = pl::nn::sgd{};
   CHECK(refuse(build(alone), sgd).find("the optimizer adamw, this run has sgd") != std::string::npos);
-  auto other = pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 64, 31), pl::nn::relu(), pl::nn::linear("fc2", 31, 10));
-  CHECK(refuse(pl::parallel::build(other, {.global_batch = 48}, alone, {.seed = 4}), options).find("'fc1.weight' is F32 [32, 64] there and F32 [31, 64] here") != std::string::npos);
+  auto other = pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 64, 31), pl::nn::relu(),
+                                  pl::nn::linear("fc2", 31, 10));
+  CHECK(refuse(pl::parallel::build(other, {.global_batch = 48}, alone, {.seed = 4}), options)
+            .find("'fc1.weight' is F32 [32, 64] there and F32 [31, 64] here") != std::string::npos);
 }
 
 TEST_CASE("a checkpoint of other data is refused on every rank; one that does not say which is gone on with") {
@@ -428,7 +454,8 @@ TEST_CASE("a checkpoint of other data is refused on every rank; one that does no
   {
     auto m = build(alone);
     (void)pl::run::fit(m, data.train, options);
-    pl::nn::optimizer_state<float, Kokkos::DefaultExecutionSpace> const optimizer(m.context(), m.arena(), options.optimizer, options.groups);
+    pl::nn::optimizer_state<float, Kokkos::DefaultExecutionSpace> const optimizer(m.context(), m.arena(),
+                                                                                  options.optimizer, options.groups);
     pl::run::save_checkpoint(f / "old", m, optimizer, 7);
   }
   options.resume = true;
@@ -449,7 +476,8 @@ TEST_CASE("a checkpoint of other data is refused on every rank; one that does no
   auto const words = "it was saved while training on other data (" + data.train.fingerprint() + ") than this run's (";
   auto other = data.train;
   other.pixels.back() ^= 1;
-  CHECK_THAT(resumed_with(other), ContainsSubstring(words + other.fingerprint() + ")") && ContainsSubstring("Go on with the same data"));
+  CHECK_THAT(resumed_with(other),
+             ContainsSubstring(words + other.fingerprint() + ")") && ContainsSubstring("Go on with the same data"));
   other = data.train;
   std::swap(other.labels[3], other.labels[4]);
   REQUIRE(other.labels != data.train.labels);
@@ -517,25 +545,29 @@ TEST_CASE("a loss that is not finite is explained where ranks wait for each othe
   auto const data = test_digits();
   auto const explained = [&](auto const& network, pl::plan::plan const& p, int bad_rank, char const* parameter) {
     return sentence([&] {
-      pl::comm::run_local(static_cast<int>(p.data_ranks * p.tensor_ranks * p.pipeline_ranks), [&](pl::comm::communicator c) {
-        pl::world w(std::move(c), 1);
-        auto m = pl::parallel::build(network, p, w, {.seed = 4});
-        m.set_timeout(20);  // only where it hangs
-        if (w.rank() == bad_rank) {
-          float const nan = std::numeric_limits<float>::quiet_NaN();
-          auto const& e = m.arena().entries()[static_cast<std::size_t>(m.arena().find(parameter))];
-          pl::copy_from_host(m.context(), &nan, pl::tensor<float>::wrap(m.arena().values() + e.begin, {1}));
-        }
-        (void)pl::run::fit(m, data.train, quiet(1));
-      });
+      pl::comm::run_local(
+          static_cast<int>(p.data_ranks * p.tensor_ranks * p.pipeline_ranks), [&](pl::comm::communicator c) {
+            pl::world w(std::move(c), 1);
+            auto m = pl::parallel::build(network, p, w, {.seed = 4});
+            m.set_timeout(20);  // only where it hangs
+            if (w.rank() == bad_rank) {
+              float const nan = std::numeric_limits<float>::quiet_NaN();
+              auto const& e = m.arena().entries()[static_cast<std::size_t>(m.arena().find(parameter))];
+              pl::copy_from_host(m.context(), &nan, pl::tensor<float>::wrap(m.arena().values() + e.begin, {1}));
+            }
+            (void)pl::run::fit(m, data.train, quiet(1));
+          });
     });
   };
   auto const cut = pl::parallel::tensor_parallel(net(), {pl::parallel::column("fc1.*"), pl::parallel::row("fc2.*")});
   for (int bad : {0, 1}) {
     auto const said = explained(cut, {.global_batch = 48, .tensor_ranks = 2}, bad, "fc1.bias");
-    CHECK_THAT(said, ContainsSubstring("the loss of step 0 is") && ContainsSubstring("on rank " + std::to_string(bad) + " the output of layer 'fc1'"));
+    CHECK_THAT(said, ContainsSubstring("the loss of step 0 is") &&
+                         ContainsSubstring("on rank " + std::to_string(bad) + " the output of layer 'fc1'"));
   }
-  auto const normed = pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 64, 32), pl::nn::batch_norm("norm", 32, {.statistics = pl::nn::statistics::global}), pl::nn::relu(), pl::nn::linear("fc2", 32, 10));
+  auto const normed = pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 64, 32),
+                                         pl::nn::batch_norm("norm", 32, {.statistics = pl::nn::statistics::global}),
+                                         pl::nn::relu(), pl::nn::linear("fc2", 32, 10));
   for (int bad : {0, 1}) {
     auto const said = explained(normed, {.global_batch = 48, .data_ranks = 2}, bad, "fc1.bias");
     CHECK_THAT(said, ContainsSubstring("on rank " + std::to_string(bad) + " the output of layer 'fc1'"));
@@ -543,19 +575,22 @@ TEST_CASE("a loss that is not finite is explained where ranks wait for each othe
   // rank 1 of a pipeline that comes back to rank 0
   pl::plan::plan p{.global_batch = 48, .pipeline_ranks = 2, .micro_batches = 2};
   p.schedule = "zb-v";
-  auto const deep = pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 64, 32), pl::nn::relu(), pl::nn::linear("fc2", 32, 32), pl::nn::relu(), pl::nn::linear("fc3", 32, 10));
+  auto const deep = pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 64, 32), pl::nn::relu(),
+                                       pl::nn::linear("fc2", 32, 32), pl::nn::relu(), pl::nn::linear("fc3", 32, 10));
   p.cuts = {2, 4, 5};
   CHECK_THAT(explained(deep, p, 1, "fc2.bias"), ContainsSubstring("on rank 1 the output of layer 'fc2'"));
 }
 
 TEST_CASE("a loss that is not finite is explained whichever micro-batch it came from") {
-  pl::io::dataset data{"dark", {1, 8, 8}, 48, 10, 0, 1, std::vector<std::uint8_t>(48 * 64, 0), std::vector<std::int32_t>(48, 3)};
+  pl::io::dataset data{
+      "dark", {1, 8, 8}, 48, 10, 0, 1, std::vector<std::uint8_t>(48 * 64, 0), std::vector<std::int32_t>(48, 3)};
   std::vector<index_t> order;
   pl::io::sampler(48, 48, {.seed = 4}).order(0, order);
   // One bright sample. 255 times a weight of 1e38 is infinite; what is dark stays finite.
   std::fill_n(data.pixels.begin() + order[0] * 64, 64, std::uint8_t{255});
   pl::plan::plan const piped{.global_batch = 48, .pipeline_ranks = 2, .cuts = {2}, .micro_batches = 4};
-  for (auto const& p : {pl::plan::plan{.global_batch = 48, .micro_batches = 4}, pl::plan::plan{.global_batch = 48, .data_ranks = 2, .micro_batches = 4}, piped}) {
+  for (auto const& p : {pl::plan::plan{.global_batch = 48, .micro_batches = 4},
+                        pl::plan::plan{.global_batch = 48, .data_ranks = 2, .micro_batches = 4}, piped}) {
     auto const said = sentence([&] {
       pl::comm::run_local(static_cast<int>(p.ranks()), [&](pl::comm::communicator c) {
         pl::world w(std::move(c), 1);
@@ -570,21 +605,25 @@ TEST_CASE("a loss that is not finite is explained whichever micro-batch it came 
         (void)pl::run::fit(m, data, quiet(1));
       });
     });
-    CHECK_THAT(said, ContainsSubstring("the loss of step 0 is") && ContainsSubstring("on rank 0 the output of layer 'fc1'"));
+    CHECK_THAT(said,
+               ContainsSubstring("the loss of step 0 is") && ContainsSubstring("on rank 0 the output of layer 'fc1'"));
   }
 }
 
-TEST_CASE("of several layers whose output is not finite the first one of the network is named, whichever stage has it") {
+TEST_CASE(
+    "of several layers whose output is not finite the first one of the network is named, whichever stage has it") {
   auto const data = test_digits();
   // The third layer of the first stage, and the second one of the second stage.
-  auto const deep = pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 64, 32), pl::nn::relu(), pl::nn::linear("fc2", 32, 32), pl::nn::relu(), pl::nn::linear("fc3", 32, 10));
+  auto const deep = pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 64, 32), pl::nn::relu(),
+                                       pl::nn::linear("fc2", 32, 32), pl::nn::relu(), pl::nn::linear("fc3", 32, 10));
   pl::plan::plan const p{.global_batch = 48, .pipeline_ranks = 2, .cuts = {4}};
   auto const said = sentence([&] {
     pl::comm::run_local(2, [&](pl::comm::communicator c) {
       pl::world w(std::move(c), 1);
       auto m = pl::parallel::build(deep, p, w, {.seed = 4});
       float const nan = std::numeric_limits<float>::quiet_NaN();
-      auto const& e = m.arena().entries()[static_cast<std::size_t>(m.arena().find(w.rank() == 0 ? "fc2.bias" : "fc3.bias"))];
+      auto const& e =
+          m.arena().entries()[static_cast<std::size_t>(m.arena().find(w.rank() == 0 ? "fc2.bias" : "fc3.bias"))];
       pl::copy_from_host(m.context(), &nan, pl::tensor<float>::wrap(m.arena().values() + e.begin, {1}));
       (void)pl::run::fit(m, data.train, quiet(1));
     });
@@ -610,7 +649,8 @@ TEST_CASE("labels outside the classes are refused with sample and label") {
 TEST_CASE("a network that does not take the data's samples says so with both extents") {
   auto const data = test_digits();
   pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
-  auto m = pl::parallel::build(pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 784, 10)), {.global_batch = 48}, alone);
+  auto m = pl::parallel::build(pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 784, 10)),
+                               {.global_batch = 48}, alone);
   auto const said = sentence([&] { (void)pl::run::fit(m, data.train, quiet(1)); });
   CHECK(said.find("'fc1'") != std::string::npos);
   CHECK(said.find("784") != std::string::npos);
@@ -639,7 +679,8 @@ TEST_CASE("the best model of all epochs is kept on request") {
   options.validation = &data.test;
   options.keep_best = true;
   auto const report = pl::run::fit(m, data.train, options);
-  CHECK(pl::run::evaluate(m, data.test).error() == *std::min_element(report.validation_error.begin(), report.validation_error.end()));
+  CHECK(pl::run::evaluate(m, data.test).error() ==
+        *std::min_element(report.validation_error.begin(), report.validation_error.end()));
 }
 
 TEST_CASE("the best model so far, and how it judged, go on with a checkpoint under any layout") {
@@ -662,7 +703,8 @@ TEST_CASE("the best model so far, and how it judged, go on with a checkpoint und
         options.keep_best = true;
         options.before_step = [&] {
           if (static_cast<index_t>(m.steps()) < 2 * per_epoch) return;
-          for (auto const& piece : m.arena().pieces()) pl::compute::fill(m.context().space(), piece.size(), 1.0f, m.arena().owned_gradients(piece));
+          for (auto const& piece : m.arena().pieces())
+            pl::compute::fill(m.context().space(), piece.size(), 1.0f, m.arena().owned_gradients(piece));
         };
         if (keep) options.checkpoint = f.path(), options.checkpoint_steps = every, options.resume = true;
         options.on_event = [&](pl::run::event const& e) {
@@ -670,7 +712,9 @@ TEST_CASE("the best model so far, and how it judged, go on with a checkpoint und
         };
         (void)pl::run::fit(m, data.train, options);
         auto const values = m.host_values();  // the last entry is no parameter but the loss of the last step
-        auto const sum = pl::random::hash(std::string_view(reinterpret_cast<char const*>(values.data()), static_cast<std::size_t>(m.arena().entries().back().begin) * sizeof(float)));
+        auto const sum = pl::random::hash(
+            std::string_view(reinterpret_cast<char const*>(values.data()),
+                             static_cast<std::size_t>(m.arena().entries().back().begin) * sizeof(float)));
         double const error = pl::run::evaluate(m, data.test).error();
         if (w.root()) got = {sum, error};
       });
@@ -712,11 +756,13 @@ TEST_CASE("fit and evaluate over a pipeline give the bits of one rank") {
   };
   pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
   auto const reference = fitted(alone, "1f1b", 1, 1);
-  for (auto const& [schedule, ranks, pipeline, micro] : {std::tuple{"1f1b", 2, 2, 3}, {"zb-h1", 4, 2, 4}, {"zb-v", 2, 2, 2}})
+  for (auto const& [schedule, ranks, pipeline, micro] :
+       {std::tuple{"1f1b", 2, 2, 3}, {"zb-h1", 4, 2, 4}, {"zb-v", 2, 2, 2}})
     pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
       pl::world w(std::move(c), 1);
       auto const r = fitted(w, schedule, pipeline, micro);
-      if (r.epoch_loss != reference.epoch_loss || r.validation_error != reference.validation_error) throw std::runtime_error("another result on rank " + std::to_string(w.rank()));
+      if (r.epoch_loss != reference.epoch_loss || r.validation_error != reference.validation_error)
+        throw std::runtime_error("another result on rank " + std::to_string(w.rank()));
     });
   SUCCEED();
 }

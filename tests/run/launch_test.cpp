@@ -37,7 +37,8 @@ template <class F> std::string said_on_stderr(F&& f) {
 int launch(std::vector<char const*> arguments, auto&& fn, run::launch_options options = {}) {
   arguments.insert(arguments.begin(), "program");
   arguments.push_back(nullptr);
-  return run::launch<run::self_processes>(static_cast<int>(arguments.size()) - 1, const_cast<char**>(arguments.data()), fn, options);
+  return run::launch<run::self_processes>(static_cast<int>(arguments.size()) - 1, const_cast<char**>(arguments.data()),
+                                          fn, options);
 }
 
 }  // namespace
@@ -47,7 +48,10 @@ TEST_CASE("launch calls fn once per rank, and the command line says how many") {
   CHECK(launch({}, [&](pleat::world& w) { ++calls, ranks += w.size(); }) == 0);
   CHECK((calls == 1 && ranks == 1));
   calls = ranks = 0;
-  CHECK(launch({"--thread-ranks", "3", "--threads", "1"}, [&](pleat::world& w) { ++calls, ranks += w.size(); w.comm.barrier(); }) == 0);
+  CHECK(launch({"--thread-ranks", "3", "--threads", "1"}, [&](pleat::world& w) {
+          ++calls, ranks += w.size();
+          w.comm.barrier();
+        }) == 0);
   CHECK((calls == 3 && ranks == 9));
   calls = 0;
   CHECK(launch({"--thread-ranks=2"}, [&](pleat::world& w) { calls += w.threads > 0; }) == 0);
@@ -75,7 +79,9 @@ TEST_CASE("an exception of a rank is one sentence and exit status 1, and nobody 
 TEST_CASE("what is thrown and no std::exception is one sentence and exit status 1 too") {
   for (char const* ranks : {"1", "2"}) {
     int code = 0;
-    auto const said = said_on_stderr([&] { code = launch({"--thread-ranks", ranks, "--threads", "1"}, [](pleat::world&) { throw 42; }); });
+    auto const said = said_on_stderr([&] {
+      code = launch({"--thread-ranks", ranks, "--threads", "1"}, [](pleat::world&) { throw 42; });
+    });
     CHECK(code == 1);
     CHECK(said == "an exception that is no std::exception\n");
   }

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// A model whose mesh lies in any order, with axes of the user's own: the same bytes, the groups that the mesh says, checkpoints from one to another.
+// A model whose mesh lies in any order, with axes of the user's own: the same bytes, the groups that the mesh says,
+// checkpoints from one to another.
 #include <pleat/run/checkpoint.hpp>
 
 #include <array>
@@ -16,7 +17,8 @@ using namespace checkpoint_test;
 
 namespace {
 
-constexpr std::array<char const*, 6> orders{"pipeline.data.tensor", "pipeline.tensor.data", "data.pipeline.tensor", "data.tensor.pipeline", "tensor.data.pipeline", "tensor.pipeline.data"};
+constexpr std::array<char const*, 6> orders{"pipeline.data.tensor", "pipeline.tensor.data", "data.pipeline.tensor",
+                                            "data.tensor.pipeline", "tensor.data.pipeline", "tensor.pipeline.data"};
 
 /// Training under a plan of one's own, as `trained` does it.
 struct laid_out {
@@ -25,7 +27,9 @@ struct laid_out {
   pl::nn::optimizer_state<float, space> optimizer;
 
   laid_out(pl::comm::communicator c, pl::plan::plan const& p)
-      : world(trained<decltype(network<dense>())>::quiet(std::move(c))), model(pl::parallel::build(network<dense>(), p, world, {.seed = 3})), optimizer(model.context(), model.arena(), pl::nn::adamw{.learning_rate = 0.01}) {}
+      : world(trained<decltype(network<dense>())>::quiet(std::move(c))),
+        model(pl::parallel::build(network<dense>(), p, world, {.seed = 3})),
+        optimizer(model.context(), model.arena(), pl::nn::adamw{.learning_rate = 0.01}) {}
 
   void steps(int from, int to) {
     pipeline_training::samples<decltype(network<dense>())> source{&model, 0, false};
@@ -41,7 +45,8 @@ struct laid_out {
 };
 
 /// The files of a checkpoint after steps [0, 3), the last of them under `then`.
-std::map<std::string, std::string> bytes_of(pl::plan::plan const& first, pl::plan::plan const& then, std::string const& in) {
+std::map<std::string, std::string> bytes_of(pl::plan::plan const& first, pl::plan::plan const& then,
+                                            std::string const& in) {
   pl::comm::run_local(static_cast<int>(first.ranks()), [&](pl::comm::communicator c) {
     laid_out t(std::move(c), first);
     t.steps(0, 2);
@@ -67,7 +72,8 @@ TEST_CASE("a mesh in any order gives the same bytes, and a checkpoint of one ord
     auto const usual = l.plan();
     auto const expected = bytes_of(usual, usual, f / "x");
     REQUIRE(expected.size() == 3);
-    if (l.tensor == 1) CHECK((bytes_of(layout{}.plan(), layout{}.plan(), f / "x") == expected));  // a tensor split changes sums
+    // a tensor split changes sums
+    if (l.tensor == 1) CHECK((bytes_of(layout{}.plan(), layout{}.plan(), f / "x") == expected));
     for (std::size_t i = 0; i < orders.size(); ++i) {
       auto first = usual, then = usual;
       first.order = orders[i];
@@ -135,8 +141,10 @@ TEST_CASE("axes of one's own share the batch as data does, wherever they lie") {
     t.model.ranks().all_gather(std::span<int const>(&rank, 1), std::span<int>(all));
     t.model.shards()->all_gather(std::span<int const>(&rank, 1), std::span<int>(copy));
     int const stage = rank / 2 % 2 * 2;  // rank = (node · 2 + pipeline) · 2 + data
-    if (all != std::vector<int>{stage, stage + 1, stage + 4, stage + 5}) throw std::runtime_error("other ranks share the batch");
-    if (copy != std::vector<int>{rank / 2 * 2, rank / 2 * 2 + 1}) throw std::runtime_error("a copy of the state is not in one node");
+    if (all != std::vector<int>{stage, stage + 1, stage + 4, stage + 5})
+      throw std::runtime_error("other ranks share the batch");
+    if (copy != std::vector<int>{rank / 2 * 2, rank / 2 * 2 + 1})
+      throw std::runtime_error("a copy of the state is not in one node");
   });
 }
 

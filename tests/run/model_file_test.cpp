@@ -50,8 +50,11 @@ template <class F> io::safetensors_file edited(std::vector<std::byte> const& ima
 TEST_CASE("every form goes through a file bit for bit, and the same model gives the same bytes") {
   auto w = alone();
   auto const model = build(w);
-  auto const small = model | (compress::prune{.sparsity = 0.8, .ignore = {"fc1.*"}} | compress::quantize<int8>{.ignore = {"fc1.*", "fc2.*"}});  // dense, masked, int8
-  run::model_description const about{.network = "mlp:20-16-12-4", .input = run::input_normalisation{33.318f, 1 / 78.567f}, .more = {}};
+  // dense, masked, int8
+  auto const small = model | (compress::prune{.sparsity = 0.8, .ignore = {"fc1.*"}} |
+                              compress::quantize<int8>{.ignore = {"fc1.*", "fc2.*"}});
+  run::model_description const about{
+      .network = "mlp:20-16-12-4", .input = run::input_normalisation{33.318f, 1 / 78.567f}, .more = {}};
   auto const image = run::file_image(small, about);
   CHECK((run::file_image(small, about) == image));
 
@@ -80,11 +83,15 @@ TEST_CASE("every form goes through a file bit for bit, and the same model gives 
 TEST_CASE("every form goes through GGUF too, and errors travel with it") {
   auto w = alone();
   auto const model = build(w);
-  auto const small = model | (compress::prune{.sparsity = 0.8, .ignore = {"fc1.*"}} | compress::quantize<int8>{.ignore = {"fc1.*", "fc2.*"}});
-  run::model_description about{.network = "mlp:20-16-12-4", .input = run::input_normalisation{33.318f, 1 / 78.567f}, .more = {{"author", "someone"}}};
+  auto const small = model | (compress::prune{.sparsity = 0.8, .ignore = {"fc1.*"}} |
+                              compress::quantize<int8>{.ignore = {"fc1.*", "fc2.*"}});
+  run::model_description about{.network = "mlp:20-16-12-4",
+                               .input = run::input_normalisation{33.318f, 1 / 78.567f},
+                               .more = {{"author", "someone"}}};
   about.errors["fc3.weight"].max = 0.25;
   about.errors["fc3.weight"].frobenius = 1.5;
-  auto const path = (std::filesystem::temp_directory_path() / ("pleat_model_file_" + std::to_string(::getpid()) + ".gguf")).string();
+  auto const path =
+      (std::filesystem::temp_directory_path() / ("pleat_model_file_" + std::to_string(::getpid()) + ".gguf")).string();
   run::save_gguf(small, path, "pleat-mlp", about);
   auto other = build(w, 77) | (compress::prune{.sparsity = 0.1} | compress::quantize<int8>{});
   auto const read = run::load(other, io::weight_file(path));
@@ -102,12 +109,15 @@ TEST_CASE("block types are ggml's own tensors in GGUF, and a foreign GGUF file l
   auto w = alone();
   using q8_0 = pleat::codec::q8_0<float>;
   using q4_0 = pleat::codec::q4_0<float>;
-  auto const net = pleat::nn::sequential(pleat::nn::linear("fc1", 64, 32), pleat::nn::relu(), pleat::nn::linear("fc2", 32, 4));
+  auto const net =
+      pleat::nn::sequential(pleat::nn::linear("fc1", 64, 32), pleat::nn::relu(), pleat::nn::linear("fc2", 32, 4));
   pleat::plan::plan p;
   p.global_batch = 4;
   auto const model = pleat::parallel::build(net, p, w, {.seed = 3});
-  auto const small = model | (compress::quantize<q8_0>{.ignore = {"fc2.*"}} | compress::quantize<q4_0>{.ignore = {"fc1.*"}});
-  auto const path = (std::filesystem::temp_directory_path() / ("pleat_blocks_" + std::to_string(::getpid()) + ".gguf")).string();
+  auto const small =
+      model | (compress::quantize<q8_0>{.ignore = {"fc2.*"}} | compress::quantize<q4_0>{.ignore = {"fc1.*"}});
+  auto const path =
+      (std::filesystem::temp_directory_path() / ("pleat_blocks_" + std::to_string(::getpid()) + ".gguf")).string();
   run::save_gguf(small, path, "pleat-mlp");
   auto other = small.clone();
   {
@@ -124,15 +134,20 @@ TEST_CASE("block types are ggml's own tensors in GGUF, and a foreign GGUF file l
     plain.write(path + ".plain");
   }
   for (auto const* end : {"", ".plain"}) {
-    auto target = pleat::parallel::build(net, p, w, {.seed = 9}) | (compress::quantize<q8_0>{.ignore = {"fc2.*"}} | compress::quantize<q4_0>{.ignore = {"fc1.*"}});
+    auto target = pleat::parallel::build(net, p, w, {.seed = 9}) |
+                  (compress::quantize<q8_0>{.ignore = {"fc2.*"}} | compress::quantize<q4_0>{.ignore = {"fc1.*"}});
     (void)run::load(target, io::weight_file(path + end));
     CHECK((run::file_image(target) == run::file_image(small)));
   }
   // A type that is no form of the network's is named.
   auto dense = pleat::parallel::build(net, p, w, {.seed = 9});
-  CHECK_THROWS_MATCHES(run::load(dense, io::weight_file(path)), pleat::error, MessageMatches(ContainsSubstring("'fc1.weight' is stored in the form 'q8_0', the model's weight can take 'dense'")));
+  CHECK_THROWS_MATCHES(run::load(dense, io::weight_file(path)), pleat::error,
+                       MessageMatches(ContainsSubstring(
+                           "'fc1.weight' is stored in the form 'q8_0', the model's weight can take 'dense'")));
   // The road reads safetensors; which header says GGUF is in the error.
-  CHECK_THROWS_MATCHES(run::load(dense, path), pleat::error, MessageMatches(ContainsSubstring("this is a GGUF file") && ContainsSubstring("<pleat/run/gguf.hpp>")));
+  CHECK_THROWS_MATCHES(
+      run::load(dense, path), pleat::error,
+      MessageMatches(ContainsSubstring("this is a GGUF file") && ContainsSubstring("<pleat/run/gguf.hpp>")));
   std::filesystem::remove(path);
   std::filesystem::remove(path + ".plain");
 }
@@ -154,13 +169,16 @@ TEST_CASE("a model is written weight by weight: rank 0 has no more than one of t
         CHECK(most < mib + mib / 4);  // names and headers are a few KiB
         CHECK((run::file_image(m, {.network = "eight"}) == io::read_file(path)));
         // A smaller type: the numbers once more, and twice what they become.
-        CHECK(pleat_test::most_bytes_in([&] { run::save(m, f / "narrow.safetensors", {}, {.dense_as = pleat::dtype::bf16}); }) < 3 * mib + mib / 4);
+        CHECK(pleat_test::most_bytes_in([&] {
+                run::save(m, f / "narrow.safetensors", {}, {.dense_as = pleat::dtype::bf16});
+              }) < 3 * mib + mib / 4);
         CHECK((run::file_image(m, {}, {.dense_as = pleat::dtype::bf16}) == io::read_file(f / "narrow.safetensors")));
         return;
       }
       world.comm.barrier();  // nobody still builds while another counts
       if (world.root()) {
-        CHECK(pleat_test::most_bytes_in(write) < 3 * mib);  // of both ranks, which are threads: the one that is sent, the one that comes
+        // of both ranks, which are threads: the one that is sent, the one that comes
+        CHECK(pleat_test::most_bytes_in(write) < 3 * mib);
       } else {
         write();
       }
@@ -193,7 +211,8 @@ TEST_CASE("a model file that cannot be finished is heard of on every rank, and t
     said.push_back(mine);
   });
   CHECK(said[0] == said[1]);
-  CHECK_THAT(said[0], ContainsSubstring("run::save: 'a.weight'") && ContainsSubstring("above the largest number of F16"));
+  CHECK_THAT(said[0],
+             ContainsSubstring("run::save: 'a.weight'") && ContainsSubstring("above the largest number of F16"));
   CHECK(io::read_file(path).size() == 3);
   CHECK(f.count() == 1);
 }
@@ -204,7 +223,8 @@ TEST_CASE("a type that dense weights cannot be written in is refused, whoever wr
   pleat_test::scratch_folder const dir;
   for (auto const type : {pleat::dtype::i8, pleat::dtype::u8, pleat::dtype::i64}) {
     run::file_options const how{.dense_as = type};
-    auto const refused = MessageMatches(ContainsSubstring("dense parameters cannot be written as " + std::string(name_of(type))));
+    auto const refused =
+        MessageMatches(ContainsSubstring("dense parameters cannot be written as " + std::string(name_of(type))));
     CHECK_THROWS_MATCHES(run::file_image(model, {}, how), pleat::error, refused);
     CHECK_THROWS_MATCHES(run::save(model, dir / "m.safetensors", {}, how), pleat::error, refused);
     CHECK_THROWS_MATCHES(run::save_gguf(model, dir / "m.gguf", "mlp", {}, how), pleat::error, refused);
@@ -248,15 +268,20 @@ TEST_CASE("dense weights in other floating-point types, out and in") {
     for (std::size_t p = 0; p < a.size(); ++p)
       for (std::size_t i = 0; i < a[p].values.size(); ++i) {
         float const x = a[p].values[i];
-        float const expected = type == pleat::dtype::bf16 ? static_cast<float>(pleat::bfloat16(x)) : type == pleat::dtype::f16 ? static_cast<float>(pleat::half(x)) : x;
+        float const expected = type == pleat::dtype::bf16  ? static_cast<float>(pleat::bfloat16(x))
+                               : type == pleat::dtype::f16 ? static_cast<float>(pleat::half(x))
+                                                           : x;
         REQUIRE(b[p].values[i] == expected);
       }
     CHECK((run::file_image(other, {}, {.dense_as = type}) == image));
   }
-  // Doubles are rounded once: just above the middle of 1 and the number after it they go up, though the nearest float is the middle.
-  static constexpr double middle[] = {1 + 0x1p-11 + 0x1p-40, 1 + 0x1p-11 - 0x1p-40, 1 + 0x1p-8 + 0x1p-40, 1 + 0x1p-8 - 0x1p-40};
+  // Doubles are rounded once: just above the middle of 1 and the number after it they go up, though the nearest float
+  // is the middle.
+  static constexpr double middle[] = {1 + 0x1p-11 + 0x1p-40, 1 + 0x1p-11 - 0x1p-40, 1 + 0x1p-8 + 0x1p-40,
+                                      1 + 0x1p-8 - 0x1p-40};
   for (auto const type : {pleat::dtype::f16, pleat::dtype::bf16}) {
-    pleat::codec::file_tensor part{"", pleat::dtype::f64, {4}, pleat::codec::detail::bytes_of(std::span<double const>(middle))};
+    pleat::codec::file_tensor part{
+        "", pleat::dtype::f64, {4}, pleat::codec::detail::bytes_of(std::span<double const>(middle))};
     run::detail::convert_part("test", part, type);
     auto const bits = pleat::codec::detail::values_of<std::uint16_t>(part.bytes);
     if (type == pleat::dtype::f16) CHECK((bits[0] == 0x3c01 && bits[1] == 0x3c00));
@@ -270,7 +295,8 @@ TEST_CASE("dense weights in other floating-point types, out and in") {
     for (auto& v : views)
       if (v.name == "fc3.bias") v.bytes = std::as_bytes(std::span(huge));
   });
-  CHECK_THROWS_MATCHES(run::load(target, bad), pleat::error, MessageMatches(ContainsSubstring("'fc3.bias': element 2 is above the largest number of F32")));
+  CHECK_THROWS_MATCHES(run::load(target, bad), pleat::error,
+                       MessageMatches(ContainsSubstring("'fc3.bias': element 2 is above the largest number of F32")));
   CHECK((run::file_image(target) == untouched));
 }
 
@@ -309,17 +335,33 @@ TEST_CASE("what does not fit is said in a sentence, and the model stays as it wa
   float const number = 1;
   std::span<std::byte const> const four = std::as_bytes(std::span(&number, 1));
   refused(edited(image, [](auto& v, auto&) { v.erase(v.begin()); }), "the file has no 'fc1.bias' of shape [16]");
-  refused(edited(image, [&](auto& v, auto&) { v.push_back({"fc9.weight", pleat::dtype::f32, {1}, four}); }), "'fc9.weight', which the network has no parameter for");
-  refused(edited(image, [&](auto& v, auto&) { v.push_back({"fc1.weightless", pleat::dtype::f32, {1}, four}); }), "'fc1.weightless'");
-  refused(edited(image, [](auto& v, auto&) {
-            for (auto& t : v)
-              if (t.name == "fc1.weight") t.shape = {20, 16};
-          }), "'fc1.weight' has shape [16, 20] in the network and [20, 16] in the file");
-  refused(edited(image, [](auto& v, auto&) {
-            for (auto& t : v)
-              if (t.name == "fc1.weight") t.type = pleat::dtype::i32;
-          }), "I32");
-  refused(edited(image, [&](auto& v, auto&) { v.push_back({"fc1.weight.extra", pleat::dtype::f32, {1}, four}); }), "do not say in which form");
+  refused(edited(image,
+                 [&](auto& v, auto&) {
+                   v.push_back({"fc9.weight", pleat::dtype::f32, {1}, four});
+                 }),
+          "'fc9.weight', which the network has no parameter for");
+  refused(edited(image,
+                 [&](auto& v, auto&) {
+                   v.push_back({"fc1.weightless", pleat::dtype::f32, {1}, four});
+                 }),
+          "'fc1.weightless'");
+  refused(edited(image,
+                 [](auto& v, auto&) {
+                   for (auto& t : v)
+                     if (t.name == "fc1.weight") t.shape = {20, 16};
+                 }),
+          "'fc1.weight' has shape [16, 20] in the network and [20, 16] in the file");
+  refused(edited(image,
+                 [](auto& v, auto&) {
+                   for (auto& t : v)
+                     if (t.name == "fc1.weight") t.type = pleat::dtype::i32;
+                 }),
+          "I32");
+  refused(edited(image,
+                 [&](auto& v, auto&) {
+                   v.push_back({"fc1.weight.extra", pleat::dtype::f32, {1}, four});
+                 }),
+          "do not say in which form");
 
   auto const small = model | compress::prune{.sparsity = 0.9};
   auto const masked = run::file_image(small);
@@ -345,14 +387,17 @@ TEST_CASE("what does not fit is said in a sentence, and the model stays as it wa
 TEST_CASE("the description survives, and nonsense in it is refused") {
   auto w = alone();
   auto const model = build(w);
-  auto const image = run::file_image(model, {.network = "net \"a\"\n", .input = run::input_normalisation{0.1f, 3e-8f}, .more = {{"author", "someone"}, {"pleat.form.fc1.weight", "int8"}}});
+  auto const image = run::file_image(model, {.network = "net \"a\"\n",
+                                             .input = run::input_normalisation{0.1f, 3e-8f},
+                                             .more = {{"author", "someone"}, {"pleat.form.fc1.weight", "int8"}}});
   auto const d = run::describe_file(io::safetensors_file(image));
   CHECK(d.network == "net \"a\"\n");
   CHECK(d.input == run::input_normalisation{0.1f, 3e-8f});
   CHECK(d.more.at("author") == "someone");
   CHECK_FALSE(d.more.contains("pleat.form.fc1.weight"));  // a caller cannot lie about forms
   for (std::string const bad : {"", "abc", "1e99", "nan", "inf", "1 ", "0x10"})
-    CHECK_THROWS_MATCHES(run::describe_file(edited(image, [&](auto&, auto& m) { m["pleat.input.scale"] = bad; })), pleat::error, MessageMatches(ContainsSubstring("'pleat.input.scale'")));
+    CHECK_THROWS_MATCHES(run::describe_file(edited(image, [&](auto&, auto& m) { m["pleat.input.scale"] = bad; })),
+                         pleat::error, MessageMatches(ContainsSubstring("'pleat.input.scale'")));
 }
 
 TEST_CASE("a file is written whole or not at all, on every rank alike") {

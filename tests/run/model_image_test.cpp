@@ -57,14 +57,16 @@ TEST_CASE("a model file has the same bytes from every mesh and goes into every m
       run::save(t.model, path("here"));
       run::save(t.model, path("here"), {.network = "twelve"});  // over one that is there
       t.steps(0, 2);
-      if (l.tensor == 1) run::save(t.model, path("here-learned"), {.network = "twelve"});  // a tensor split changes sums
+      // a tensor split changes sums
+      if (l.tensor == 1) run::save(t.model, path("here-learned"), {.network = "twelve"});
       auto const about = run::load(t.model, path("learned"));
       if (about.network != "twelve") throw pl::error{"test", "the description is lost"};
       run::save(t.model, path("again"), {.network = "twelve"});
       run::save_gguf(t.model, path("again.gguf"), "pleat-test");
       run::save(t.model, path("again-half"), {}, {.dense_as = pl::dtype::bf16});
       t.model.demand_equal_replicas();
-      t.optimizer = {t.model.context(), t.model.arena(), pl::nn::adamw{.learning_rate = 0.01}};  // its state went with the old memory
+      // its state went with the old memory
+      t.optimizer = {t.model.context(), t.model.arena(), pl::nn::adamw{.learning_rate = 0.01}};
       t.steps(2, 3);  // uses of a tied weight on other stages have its values too, or this goes elsewhere
       t.model.demand_equal_replicas();
       if (l.tensor == 1) run::save(t.model, path("here-further"), {.network = "twelve"});
@@ -90,7 +92,9 @@ TEST_CASE("masks and encoded forms go through stages and parts") {
     trained t(network<dense>(), pl::comm::communicator(pl::comm::self{}), {});
     pl::compress::prune const prune{.sparsity = 0.7, .ignore = {"square.weight"}};
     run::save(t.model | prune, pruned);
-    run::save(t.model | (prune | pl::compress::quantize<pl::codec::int8<float>>{.ignore = {"square.weight", "last.weight"}}), codes);
+    run::save(
+        t.model | (prune | pl::compress::quantize<pl::codec::int8<float>>{.ignore = {"square.weight", "last.weight"}}),
+        codes);
   }
   for (auto const& l : meshes) {
     on(l, [&](pl::comm::communicator c) {
@@ -105,7 +109,8 @@ TEST_CASE("masks and encoded forms go through stages and parts") {
         pl::copy_to_host(t.model.context(), pl::tensor<float, space>::wrap(w.data(), w.shape), v.data());
         auto const bits = pl::nn::host_mask(t.model.context(), w);
         for (index_t i = 0; i < w.size(); ++i)
-          if (!pl::codec::detail::bit_at(bits.data(), i) && v[static_cast<std::size_t>(i)] != 0) throw pl::error{"test", w.name + " grew back"};
+          if (!pl::codec::detail::bit_at(bits.data(), i) && v[static_cast<std::size_t>(i)] != 0)
+            throw pl::error{"test", w.name + " grew back"};
       });
       t.world.comm.barrier();
     });
@@ -136,7 +141,8 @@ TEST_CASE("what only one rank sees fail is refused on all: a number too large fo
       if constexpr (requires { w.data(); })
         if (w.name == "fc1.weight") {
           std::vector<float> large(static_cast<std::size_t>(w.size()), 1e6f);
-          pl::copy_from_host(t.model.context(), static_cast<float const*>(large.data()), pl::tensor<float, Kokkos::DefaultExecutionSpace>::wrap(w.data(), w.shape));
+          pl::copy_from_host(t.model.context(), static_cast<float const*>(large.data()),
+                             pl::tensor<float, Kokkos::DefaultExecutionSpace>::wrap(w.data(), w.shape));
         }
     });
     auto const said = [](auto&& g) {
@@ -166,7 +172,8 @@ TEST_CASE("what one stage cannot read is refused on every rank of the mesh, and 
     pl::io::safetensors_file const file(f / "wide");
     pl::io::safetensors_writer out;
     double const huge[] = {1, 2, 1e300, 3, 4};
-    for (auto const& e : file.entries()) out.add({e.name, e.type, e.shape, e.name == "last.bias" ? std::as_bytes(std::span(huge)) : file.bytes(e)});
+    for (auto const& e : file.entries())
+      out.add({e.name, e.type, e.shape, e.name == "last.bias" ? std::as_bytes(std::span(huge)) : file.bytes(e)});
     out.write(bad);
   }
   for (layout const l : {layout{2, 1, 1}, {2, 1, 2}, {1, 2, 1, 3}, {3, 2, 1, 3}}) {
@@ -187,7 +194,9 @@ TEST_CASE("what one stage cannot read is refused on every rank of the mesh, and 
       }
     });
     INFO(l.words());
-    for (auto const& s : said) CHECK_THAT(s, Catch::Matchers::ContainsSubstring("'last.bias': element 2 is above the largest number") && Catch::Matchers::ContainsSubstring("nowhere"));
+    for (auto const& s : said)
+      CHECK_THAT(s, Catch::Matchers::ContainsSubstring("'last.bias': element 2 is above the largest number") &&
+                        Catch::Matchers::ContainsSubstring("nowhere"));
     CHECK((bytes_of(here) == bytes_of(good)));
   }
 }

@@ -58,7 +58,8 @@ std::vector<float> inputs(index_t n) {
   for (std::size_t i = 0; i < v.size(); ++i) v[i] = std::sin(static_cast<float>(i * i % 1000) * 0.37f) * 1.5f;
   return v;
 }
-template <class Net> std::vector<float> answers(pleat::parallel::model<Net> const& m, extents const& shape, std::vector<float> const& x) {
+template <class Net>
+std::vector<float> answers(pleat::parallel::model<Net> const& m, extents const& shape, std::vector<float> const& x) {
   using Space = typename pleat::parallel::model<Net>::execution_space;
   auto t = pleat::tensor<float, Space>::allocate(m.context(), shape);
   pleat::copy_from_host(m.context(), x.data(), t);
@@ -68,13 +69,16 @@ template <class Net> std::vector<float> answers(pleat::parallel::model<Net> cons
   return out;
 }
 
-/// Runs ONNX Runtime beside the model. |difference| ≤ tolerance · (1 + largest |y|): both compute in float, in sums of another order.
-/// For sums of k terms the difference is at most about 2·k·2⁻²⁴ of Σ|x·w|; k ≤ 400 here, and Σ|x·w| within 20 of what results: 10⁻³ is above it.
+/// Runs ONNX Runtime beside the model. |difference| ≤ tolerance · (1 + largest |y|): both compute in float, in sums of
+/// another order. For sums of k terms the difference is at most about 2·k·2⁻²⁴ of Σ|x·w|; k ≤ 400 here, and Σ|x·w|
+/// within 20 of what results: 10⁻³ is above it.
 struct peer {
   std::string interpreter = io_test::python_with("numpy, onnx, onnxruntime, safetensors.numpy");
   io_test::scratch dir;
 
-  template <class Net> std::vector<std::string> agrees(pleat::parallel::model<Net> const& m, extents const& sample, float tolerance = 1e-3f, run::onnx_options const& options = {}) {
+  template <class Net>
+  std::vector<std::string> agrees(pleat::parallel::model<Net> const& m, extents const& sample, float tolerance = 1e-3f,
+                                  run::onnx_options const& options = {}) {
     std::vector<index_t> list{3};
     list.insert(list.end(), sample.begin(), sample.end());
     extents const shape{std::span<index_t const>(list)};
@@ -97,7 +101,8 @@ worst = abs(y.flatten() - t["y"]).max()
 assert worst <= t["tolerance"] * (1 + abs(t["y"]).max()), (worst, abs(t["y"]).max())
 assert abs(t["y"]).max() > 1e-3
 )py");
-    CHECK(std::system((interpreter + " " + (dir / "peer.py") + " " + (dir / "m.onnx") + " " + (dir / "m.safetensors")).c_str()) == 0);
+    CHECK(std::system((interpreter + " " + (dir / "peer.py") + " " + (dir / "m.onnx") + " " + (dir / "m.safetensors"))
+                          .c_str()) == 0);
     return notes;
   }
 };
@@ -117,12 +122,14 @@ struct own_shift {
   nn::step<saved, tensor> forward(pass const& p, tensor x) const {
     auto y = tensor::allocate(*p.where, x.shape());
     pleat::compute::copy(p.space(), x.size(), static_cast<float const*>(x.data()), y.data());
-    pleat::compute::add_bias(p.space(), x.batch(), shift.size(), static_cast<float const*>(shift.data()), y.data(), shift.size());
+    pleat::compute::add_bias(p.space(), x.batch(), shift.size(), static_cast<float const*>(shift.data()), y.data(),
+                             shift.size());
     return {y, {}};
   }
   std::string to_onnx(io::onnx_graph& graph, std::string x, extents) const {
     std::vector<float> const values(shift.data(), shift.data() + shift.size());  // read where they are
-    return graph.node("Add", {std::move(x), graph.constant("own.shift", io::detail::onnx_float, {shift.size()}, values)}, "own");
+    return graph.node(
+        "Add", {std::move(x), graph.constant("own.shift", io::detail::onnx_float, {shift.size()}, values)}, "own");
   }
   void for_each_parameter(auto&& f) { f(shift); }
 };
@@ -131,35 +138,58 @@ struct own_shift {
 
 TEST_CASE("ONNX Runtime gives our answers: dense networks of every layer that has words", "[run][onnx][peer]") {
   peer p;
-  if (p.interpreter.empty()) SKIP("no python3 with the packages onnx, onnxruntime, safetensors and numpy (PLEAT_PYTHON names another one)");
+  if (p.interpreter.empty())
+    SKIP("no python3 with the packages onnx, onnxruntime, safetensors and numpy (PLEAT_PYTHON names another one)");
   auto w = alone();
   SECTION("a perceptron, images as rows") {
-    CHECK(p.agrees(build(nn::sequential(nn::linear("fc1", 16, 32), nn::relu(), nn::dropout("drop", 0.5), nn::linear("fc2", 32, 5, {.bias = false})), w), {1, 4, 4}).empty());
+    CHECK(p.agrees(build(nn::sequential(nn::linear("fc1", 16, 32), nn::relu(), nn::dropout("drop", 0.5),
+                                        nn::linear("fc2", 32, 5, {.bias = false})),
+                         w),
+                   {1, 4, 4})
+              .empty());
   }
   SECTION("convolutions and pooling") {
-    (void)p.agrees(build(nn::sequential(nn::conv2d("conv1", 1, 6, 5, {.padding = 2}), nn::relu(), nn::max_pool2d(2), nn::conv2d("conv2", 6, 8, {3, 2}, {.stride = {2, 1}, .padding = {1, 0}, .dilation = {1, 2}, .groups = 2, .bias = false}),
-                                        nn::avg_pool2d(3, {.stride = 1, .padding = 1, .count_include_pad = false}), nn::flatten(), nn::linear("fc", 8 * 4 * 6, 10)),
-                         w),
-                   {1, 16, 16});
+    (void)p.agrees(
+        build(nn::sequential(
+                  nn::conv2d("conv1", 1, 6, 5, {.padding = 2}), nn::relu(), nn::max_pool2d(2),
+                  nn::conv2d("conv2", 6, 8, {3, 2},
+                             {.stride = {2, 1}, .padding = {1, 0}, .dilation = {1, 2}, .groups = 2, .bias = false}),
+                  nn::avg_pool2d(3, {.stride = 1, .padding = 1, .count_include_pad = false}), nn::flatten(),
+                  nn::linear("fc", 8 * 4 * 6, 10)),
+              w),
+        {1, 16, 16});
   }
   SECTION("residuals, branches, repeats, norms, activations") {
-    auto const block = nn::residual(nn::sequential(nn::layer_norm("norm", 12), nn::linear("up", 12, 24), nn::gelu(), nn::linear("down", 24, 12)));
-    (void)p.agrees(build(nn::sequential(nn::linear("in", 7, 12), nn::batch_norm("bn", 12), nn::tanh_activation(), nn::repeat("block", 2, block), nn::branch(nn::merge::concatenate, nn::linear("a", 12, 3), nn::silu()),
-                                        nn::gelu_tanh(), nn::branch(nn::merge::sum, nn::linear("b", 15, 4), nn::linear("c", 15, 4)), nn::sigmoid()),
-                         w),
-                   {7});
+    auto const block = nn::residual(
+        nn::sequential(nn::layer_norm("norm", 12), nn::linear("up", 12, 24), nn::gelu(), nn::linear("down", 24, 12)));
+    (void)p.agrees(
+        build(nn::sequential(nn::linear("in", 7, 12), nn::batch_norm("bn", 12), nn::tanh_activation(),
+                             nn::repeat("block", 2, block),
+                             nn::branch(nn::merge::concatenate, nn::linear("a", 12, 3), nn::silu()), nn::gelu_tanh(),
+                             nn::branch(nn::merge::sum, nn::linear("b", 15, 4), nn::linear("c", 15, 4)), nn::sigmoid()),
+              w),
+        {7});
   }
-  SECTION("positions as rows") { (void)p.agrees(build(nn::sequential(nn::layer_norm("norm", 6), nn::linear("fc1", 6, 9), nn::gelu(), nn::linear("fc2", 9, 6, {.bias = false})), w), {5, 6}); }
+  SECTION("positions as rows") {
+    (void)p.agrees(build(nn::sequential(nn::layer_norm("norm", 6), nn::linear("fc1", 6, 9), nn::gelu(),
+                                        nn::linear("fc2", 9, 6, {.bias = false})),
+                         w),
+                   {5, 6});
+  }
 }
 
-TEST_CASE("ONNX Runtime gives our answers: 8-bit weights with QuantizeLinear and DequantizeLinear", "[run][onnx][peer]") {
+TEST_CASE("ONNX Runtime gives our answers: 8-bit weights with QuantizeLinear and DequantizeLinear",
+          "[run][onnx][peer]") {
   peer p;
-  if (p.interpreter.empty()) SKIP("no python3 with the packages onnx, onnxruntime, safetensors and numpy (PLEAT_PYTHON names another one)");
+  if (p.interpreter.empty())
+    SKIP("no python3 with the packages onnx, onnxruntime, safetensors and numpy (PLEAT_PYTHON names another one)");
   auto w = alone();
-  auto const net = nn::sequential(nn::conv2d("conv", 1, 4, 3), nn::relu(), nn::flatten(), nn::linear("fc", 4 * 6 * 6, 10));
+  auto const net =
+      nn::sequential(nn::conv2d("conv", 1, 4, 3), nn::relu(), nn::flatten(), nn::linear("fc", 4 * 6 * 6, 10));
   auto const small = build(net, w) | compress::quantize<int8>{};
-  // Our product quantizes activations to 8 bits row by row, the exported one multiplies floats by the same weights: each activation differs by
-  // at most amax/254, the sum of 144 by no more than 144 · amax/254 · 0.084 (largest weight 1/√144) ≈ 0.05 · amax.
+  // Our product quantizes activations to 8 bits row by row, the exported one multiplies floats by the same weights:
+  // each activation differs by at most amax/254, the sum of 144 by no more than 144 · amax/254 · 0.084 (largest weight
+  // 1/√144) ≈ 0.05 · amax.
   CHECK(p.agrees(small, {1, 8, 8}, 0.05f).empty());
   CHECK(p.agrees(small, {1, 8, 8}, 0.08f, {.input_ranges = {{"conv", 1.5f}, {"fc", 2.5f}}}).empty());
 }
@@ -182,7 +212,8 @@ TEST_CASE("the page's lines: every file of one model", "[run][onnx]") {
 
   io::weight_file const file(folder + "small.safetensors");  // without a network
   for (auto const& weight : file.weights())
-    std::printf("%s: %s, %.3g bits a number, the first is %g\n", weight.name.c_str(), weight.form.c_str(), weight.effective_bits(), io::decode(weight)[0]);
+    std::printf("%s: %s, %.3g bits a number, the first is %g\n", weight.name.c_str(), weight.form.c_str(),
+                weight.effective_bits(), io::decode(weight)[0]);
   // [files]
   CHECK((run::file_image(again) == run::file_image(small)));
   CHECK(file.weights().size() == 4);
@@ -191,11 +222,15 @@ TEST_CASE("the page's lines: every file of one model", "[run][onnx]") {
 
 TEST_CASE("the exported file is the same from every mesh", "[run][onnx]") {
   io_test::scratch const dir;
-  auto const net = pleat::parallel::tensor_parallel(nn::sequential(nn::flatten(), nn::linear("fc1", 16, 12), nn::batch_norm("norm", 12), nn::relu(), nn::linear("fc2", 12, 5)),
-                                                    {pleat::parallel::column("fc1.*"), pleat::parallel::row("fc2.*")});
+  auto const net =
+      pleat::parallel::tensor_parallel(nn::sequential(nn::flatten(), nn::linear("fc1", 16, 12),
+                                                      nn::batch_norm("norm", 12), nn::relu(), nn::linear("fc2", 12, 5)),
+                                       {pleat::parallel::column("fc1.*"), pleat::parallel::row("fc2.*")});
   std::vector<std::byte> reference;
-  for (auto const& p : {pleat::plan::plan{.global_batch = 4}, pleat::plan::plan{.global_batch = 4, .data_ranks = 2}, pleat::plan::plan{.global_batch = 4, .tensor_ranks = 3},
-                        pleat::plan::plan{.global_batch = 4, .pipeline_ranks = 2}, pleat::plan::plan{.global_batch = 4, .data_ranks = 2, .tensor_ranks = 2, .pipeline_ranks = 2},
+  for (auto const& p : {pleat::plan::plan{.global_batch = 4}, pleat::plan::plan{.global_batch = 4, .data_ranks = 2},
+                        pleat::plan::plan{.global_batch = 4, .tensor_ranks = 3},
+                        pleat::plan::plan{.global_batch = 4, .pipeline_ranks = 2},
+                        pleat::plan::plan{.global_batch = 4, .data_ranks = 2, .tensor_ranks = 2, .pipeline_ranks = 2},
                         pleat::plan::plan{.global_batch = 4, .data_ranks = 2, .state_stage = 3}}) {
     INFO(p.to_string());
     auto const path = dir / "m.onnx";
@@ -216,13 +251,18 @@ TEST_CASE("the exported file is the same from every mesh", "[run][onnx]") {
   pleat::comm::run_local(2, [&](pleat::comm::communicator c) {
     pleat::world world(std::move(c), 1);
     auto const m = pleat::parallel::build(net, {.global_batch = 4, .pipeline_ranks = 2}, world, {.seed = 3});
-    said[static_cast<std::size_t>(world.rank())] = io_test::words([&] { (void)run::export_onnx(m, dir / "nowhere/m.onnx", {1, 4, 4}); });
+    said[static_cast<std::size_t>(world.rank())] = io_test::words([&] {
+      (void)run::export_onnx(m, dir / "nowhere/m.onnx", {1, 4, 4});
+    });
   });
   CHECK(said[0] == said[1]);
   CHECK_THAT(said[0], ContainsSubstring("nowhere"));
 }
 
-TEST_CASE("a layer of one's own writes itself where its parameters are whole, and is refused on every rank where they are not", "[run][onnx]") {
+TEST_CASE(
+    "a layer of one's own writes itself where its parameters are whole, and is refused on every rank where they are "
+    "not",
+    "[run][onnx]") {
   io_test::scratch const dir;
   auto const net = nn::sequential(nn::linear("fc", 4, 3), own_shift(3), nn::linear("last", 3, 2));
   auto const with = [&](pleat::plan::plan const& p, auto const& network) {
@@ -232,12 +272,15 @@ TEST_CASE("a layer of one's own writes itself where its parameters are whole, an
       world.set_sink({});
       auto const m = pleat::parallel::build(network, p, world, {.seed = 3});
       m.set_timeout(20);  // only where it hangs
-      said[static_cast<std::size_t>(world.rank())] = io_test::words([&] { (void)run::export_onnx(m, dir / "own.onnx", {4}); });
+      said[static_cast<std::size_t>(world.rank())] =
+          io_test::words([&] { (void)run::export_onnx(m, dir / "own.onnx", {4}); });
     });
     return said;
   };
   std::vector<std::byte> alone_bytes;
-  for (auto const& p : {pleat::plan::plan{.global_batch = 4}, pleat::plan::plan{.global_batch = 4, .data_ranks = 2, .state_stage = 3}, pleat::plan::plan{.global_batch = 4, .tensor_ranks = 2}}) {
+  for (auto const& p :
+       {pleat::plan::plan{.global_batch = 4}, pleat::plan::plan{.global_batch = 4, .data_ranks = 2, .state_stage = 3},
+        pleat::plan::plan{.global_batch = 4, .tensor_ranks = 2}}) {
     INFO(p.to_string());
     for (auto const& s : with(p, net)) CHECK(s.empty());
     auto const bytes = io::read_file(dir / "own.onnx");
@@ -255,26 +298,33 @@ TEST_CASE("a layer of one's own writes itself where its parameters are whole, an
   auto const elsewhere = with(staged, net);
   CHECK_THAT(elsewhere[0], ContainsSubstring("'own.shift' is not here"));
   CHECK(elsewhere[1] == elsewhere[0]);
-  auto const cut = with({.global_batch = 4, .tensor_ranks = 3}, pleat::parallel::tensor_parallel(net, {pleat::parallel::column("own.*")}));
+  auto const cut = with({.global_batch = 4, .tensor_ranks = 3},
+                        pleat::parallel::tensor_parallel(net, {pleat::parallel::column("own.*")}));
   CHECK_THAT(cut[0], ContainsSubstring("'own.shift' is one of 3 parts over the tensor axis"));
   for (auto const& s : cut) CHECK(s == cut[0]);
 }
 
-TEST_CASE("a bias in integers is within half a unit, in rows of zeros too; one that does not fit stays float, and it is said", "[run][onnx]") {
+TEST_CASE(
+    "a bias in integers is within half a unit, in rows of zeros too; one that does not fit stays float, and it is said",
+    "[run][onnx]") {
   std::vector<float> const scales{0.01f, 0, 0.002f, 0}, bias{0.3f, 0.4f, -0.5f, 0};
   auto const b = run::detail::integer_bias(bias, scales, 0.02f);
   REQUIRE(b.codes.size() == 4);
   for (std::size_t i = 0; i < 4; ++i)  // half the largest unit of the layer, and float's rounding of the unit
-    CHECK(std::fabs(static_cast<double>(b.codes[i]) * static_cast<double>(b.units[i]) - static_cast<double>(bias[i])) <= 0.5 * 0.01 * 0.02 + 0x1p-23);
+    CHECK(std::fabs(static_cast<double>(b.codes[i]) * static_cast<double>(b.units[i]) - static_cast<double>(bias[i])) <=
+          0.5 * 0.01 * 0.02 + 0x1p-23);
   CHECK(run::detail::integer_bias({0.5f}, {1e-6f / 127}, 1 / 127.0f).codes.empty());
   CHECK(run::detail::integer_bias({0.5f}, {0}, 1e-38f).codes.empty());  // a unit of 0
-  CHECK(run::detail::integer_bias({0, 1e-3f}, {0, 0}, 1).codes == std::vector<std::int32_t>{0, 0});  // nothing but zeros: units of 1/127
+  CHECK(run::detail::integer_bias({0, 1e-3f}, {0, 0}, 1).codes ==
+        std::vector<std::int32_t>{0, 0});  // nothing but zeros: units of 1/127
 
   auto w = alone();
   auto m = build(nn::sequential(nn::linear("fc", 4, 2)), w);
   m.net().for_each_parameter([&](auto& p) {
-    std::vector<float> const values = p.shape.rank() == 2 ? std::vector<float>{1e-6f, 1e-6f, 1e-6f, 1e-6f, 1, 1, 1, 1} : std::vector<float>{0.5f, 0.5f};
-    pleat::copy_from_host(m.context(), values.data(), pleat::tensor<float, typename decltype(m)::execution_space>::wrap(p.data(), p.shape));
+    std::vector<float> const values = p.shape.rank() == 2 ? std::vector<float>{1e-6f, 1e-6f, 1e-6f, 1e-6f, 1, 1, 1, 1}
+                                                          : std::vector<float>{0.5f, 0.5f};
+    pleat::copy_from_host(m.context(), values.data(),
+                          pleat::tensor<float, typename decltype(m)::execution_space>::wrap(p.data(), p.shape));
   });
   auto const graph = run::to_onnx(m | compress::quantize<int8>{}, {4}, {.input_ranges = {{"fc", 1.0f}}});
   REQUIRE(graph.notes().size() == 1);
@@ -295,15 +345,22 @@ TEST_CASE("folded norms and bodies that were taken out leave nothing in the expo
 TEST_CASE("what cannot be exported is said", "[run][onnx]") {
   auto w = alone();
   auto const m = build(nn::sequential(nn::linear("fc", 4, 3), nn::relu()), w);
-  CHECK_THROWS_MATCHES(run::to_onnx(m, {5}), pleat::error, MessageMatches(ContainsSubstring("expected samples of 4 elements")));
+  CHECK_THROWS_MATCHES(run::to_onnx(m, {5}), pleat::error,
+                       MessageMatches(ContainsSubstring("expected samples of 4 elements")));
   for (float bad : {0.0f, -1.0f, std::nanf(""), HUGE_VALF})
-    CHECK_THROWS_MATCHES(run::to_onnx(m, {4}, {.input_ranges = {{"fc", bad}}}), pleat::error, MessageMatches(ContainsSubstring("the range of the input of 'fc' is")));
+    CHECK_THROWS_MATCHES(run::to_onnx(m, {4}, {.input_ranges = {{"fc", bad}}}), pleat::error,
+                         MessageMatches(ContainsSubstring("the range of the input of 'fc' is")));
   auto const rms = build(nn::sequential(nn::rms_norm("norm", 4), nn::linear("fc", 4, 3)), w);
-  CHECK_THROWS_MATCHES(run::to_onnx(rms, {4}), pleat::error, MessageMatches(ContainsSubstring("a layer of the kind 'rms_norm' has no words in ONNX here") && ContainsSubstring("to_onnx(")));
+  CHECK_THROWS_MATCHES(run::to_onnx(rms, {4}), pleat::error,
+                       MessageMatches(ContainsSubstring("a layer of the kind 'rms_norm' has no words in ONNX here") &&
+                                      ContainsSubstring("to_onnx(")));
   CHECK(run::to_onnx(m, {4}).bytes() == run::to_onnx(m, {4}).bytes());
-  auto const holds = [](std::vector<std::byte> const& b, std::string_view words) { return std::string_view(reinterpret_cast<char const*>(b.data()), b.size()).find(words) != std::string_view::npos; };
+  auto const holds = [](std::vector<std::byte> const& b, std::string_view words) {
+    return std::string_view(reinterpret_cast<char const*>(b.data()), b.size()).find(words) != std::string_view::npos;
+  };
   auto const small = m | compress::quantize<int8>{};
   CHECK((holds(run::to_onnx(small, {4}).bytes(), "DequantizeLinear")));
   auto const ranges = run::to_onnx(small, {4}, {.input_ranges = {{"fc", 1.0f}}}).bytes();
-  CHECK((holds(ranges, "fc.input_codes") && holds(ranges, "fc.bias.codes") && !holds(run::to_onnx(small, {4}).bytes(), "fc.input_codes")));
+  CHECK((holds(ranges, "fc.input_codes") && holds(ranges, "fc.bias.codes") &&
+         !holds(run::to_onnx(small, {4}).bytes(), "fc.input_codes")));
 }

@@ -10,7 +10,8 @@ using pleat::run::progress_line;
 using pleat::run::progress_state;
 
 TEST_CASE("the line holds loss, rate and time left") {
-  CHECK(to_string(progress_state{3, 10, 120, 938, 0.07124, 48200.4, 72.4}) == "epoch 3/10  step 120/938  loss 0.0712  48200 samples/s  1:12 left");
+  CHECK(to_string(progress_state{3, 10, 120, 938, 0.07124, 48200.4, 72.4}) ==
+        "epoch 3/10  step 120/938  loss 0.0712  48200 samples/s  1:12 left");
 }
 
 TEST_CASE("a file gets plain lines only, and a silent line nothing") {

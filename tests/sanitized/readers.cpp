@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Damaged files under the address and the undefined-behaviour sanitizer, whatever the build's own flags: every reader and the bit logic of the forms
-// that a file holds. What comes of each damage is a value or a pleat::error; anything else, and more than 256 MiB at a time, ends the program.
-// The damage is a function of a number alone: a run that failed fails again.  readers [factor]: that many times the damage.
+// Damaged files under the address and the undefined-behaviour sanitizer, whatever the build's own flags: every reader
+// and the bit logic of the forms that a file holds. What comes of each damage is a value or a pleat::error; anything
+// else, and more than 256 MiB at a time, ends the program. The damage is a function of a number alone: a run that
+// failed fails again.  readers [factor]: that many times the damage.
 #include <pleat/io/checkpoint_manifest.hpp>
 #include <pleat/io/decode.hpp>
 #include <pleat/io/gguf.hpp>
@@ -25,7 +26,9 @@
 #include <io/support.hpp>
 
 // Leaks are not looked for: that asks for more than every machine allows.
-extern "C" char const* __asan_default_options() { return "detect_leaks=0:max_allocation_size_mb=256:allocator_may_return_null=0"; }
+extern "C" char const* __asan_default_options() {
+  return "detect_leaks=0:max_allocation_size_mb=256:allocator_may_return_null=0";
+}
 
 namespace {
 
@@ -77,7 +80,8 @@ void alter(bytes& b, pleat::random::stream const& draw, std::uint64_t& at) {
     if (draw.below(at++, 4) == 0) place = b.size() - width;
     std::uint32_t value = 0;
     std::memcpy(&value, b.data() + place, width);
-    std::uint32_t const others[] = {0, 1, 0x7f, 0xff, 0x7fffffff, 0x80000000u, 0xffffffffu, value + 1, value - 1, value * 2, draw.bits(at), 0x7f800000u};
+    std::uint32_t const others[] = {0,           1,         0x7f,      0xff,      0x7fffffff,    0x80000000u,
+                                    0xffffffffu, value + 1, value - 1, value * 2, draw.bits(at), 0x7f800000u};
     value = others[draw.below(++at, std::size(others))];
     ++at;
     std::memcpy(b.data() + place, &value, width);
@@ -97,18 +101,21 @@ std::vector<float> numbers(index_t n, int every) {
   return v;
 }
 
-/// Parts lie with room behind them, where vector code may read: a code beyond its codebook is seen from what it decodes to.
+/// Parts lie with room behind them, where vector code may read: a code beyond its codebook is seen from what it decodes
+/// to.
 void demand_shared_values(std::vector<float> const& decoded, parts const& p) {
   auto const* book = bits::find_part(p, ".codebook");
   if (!book) return;
   auto values = bits::values_of<float>(book->bytes);
   bool const zeros = bits::find_part(p, ".restart") != nullptr;  // coded: what has no code is zero
   for (float const v : decoded)
-    if (!(zeros && v == 0) && std::find(values.begin(), values.end(), v) == values.end()) throw std::logic_error("decoded " + std::to_string(v) + ", which is in no codebook");
+    if (!(zeros && v == 0) && std::find(values.begin(), values.end(), v) == values.end())
+      throw std::logic_error("decoded " + std::to_string(v) + ", which is in no codebook");
 }
 
 /// The parts of a stored weight, one of them altered (every fourth time cut, too), through check and decode.
-template <class Bits> void damage_form(std::string const& what, extents const& shape, parts const& whole, int times = 1000) {
+template <class Bits>
+void damage_form(std::string const& what, extents const& shape, parts const& whole, int times = 1000) {
   damage(what, times, [&](std::uint64_t n) {
     auto p = whole;
     pleat::random::stream const draw(2028, n);
@@ -121,7 +128,8 @@ template <class Bits> void damage_form(std::string const& what, extents const& s
     look(decoded);
   });
 }
-template <class Bits> parts damage_encoded(std::string const& what, extents const& shape, int every, typename Bits::options const& o = {}) {
+template <class Bits>
+parts damage_encoded(std::string const& what, extents const& shape, int every, typename Bits::options const& o = {}) {
   auto const whole = Bits::encode(shape, numbers(shape.size(), every), o);
   damage_form<Bits>(what, shape, whole);
   return whole;
@@ -131,19 +139,23 @@ void everything() {
   // Arrays and their compressed form.
   io::idx_array const image{pleat::dtype::u8, {20, 8, 8}, bytes(1280, std::byte{3})};
   auto const idx = io::encode_idx(image);
-  damage("idx", 4000, [&](std::uint64_t n) { look(io::decode_idx(n % 2 ? altered(idx, n) : io_test::damaged(idx, n)).bytes); });
+  damage("idx", 4000,
+         [&](std::uint64_t n) { look(io::decode_idx(n % 2 ? altered(idx, n) : io_test::damaged(idx, n)).bytes); });
 #if defined(PLEAT_HAS_ZLIB)
   auto const packed = io::gzip(idx);
   damage("idx.gz", 2500, [&](std::uint64_t n) { look(io::decode_idx(io_test::damaged(packed, n)).bytes); });
-  damage("gzip", 2500, [&](std::uint64_t n) { look(io::gunzip(n % 2 ? altered(packed, n) : io_test::damaged(packed, n), 1 << 20)); });
-  damage("idx.gz, packed afterwards", 1500, [&](std::uint64_t n) { look(io::decode_idx(io::gzip(altered(idx, n))).bytes); });
+  damage("gzip", 2500,
+         [&](std::uint64_t n) { look(io::gunzip(n % 2 ? altered(packed, n) : io_test::damaged(packed, n), 1 << 20)); });
+  damage("idx.gz, packed afterwards", 1500,
+         [&](std::uint64_t n) { look(io::decode_idx(io::gzip(altered(idx, n))).bytes); });
 #endif
 
   // Stored forms: streams of symbols, codebook indices, sparse rows, blocks.
   extents const shape{24, 64}, wide{4, 512};
   parts const coded = damage_encoded<bits::coded_logic>("coded, relative indices", shape, 5, {.entries = 8});
   damage_encoded<bits::coded_logic>("coded, no index", shape, 1, {.entries = 16, .index_bits = 0});
-  damage_encoded<bits::coded_logic>("coded, plain bits", shape, 3, {.entries = 4, .rows_per_group = 5, .index_bits = 8, .entropy = false});
+  damage_encoded<bits::coded_logic>("coded, plain bits", shape, 3,
+                                    {.entries = 4, .rows_per_group = 5, .index_bits = 8, .entropy = false});
   parts const book = damage_encoded<bits::codebook_logic>("codebook", shape, 1, {.entries = 5, .rows_per_group = 7});
   parts const csr = damage_encoded<bits::compressed_rows_logic<1>>("csr", shape, 7);
   damage_encoded<bits::compressed_rows_logic<4>>("block_1x4", shape, 7);
@@ -156,12 +168,14 @@ void everything() {
   std::vector<std::uint8_t> tables;
   bits::write_model(bits::best_model({900, 60, 30, 10, 0, 3}, 1, true), tables);
   bits::write_model({bits::coder::range, 4, {1, 2000, 2000, 95}}, tables);
-  bytes const tables_as_bytes(reinterpret_cast<std::byte const*>(tables.data()), reinterpret_cast<std::byte const*>(tables.data()) + tables.size());
+  bytes const tables_as_bytes(reinterpret_cast<std::byte const*>(tables.data()),
+                              reinterpret_cast<std::byte const*>(tables.data()) + tables.size());
   damage("models of symbols", 4000, [&](std::uint64_t n) {
     auto const b = n % 2 ? altered(tables_as_bytes, n) : io_test::damaged(tables_as_bytes, n);
     std::size_t at = 0;
     for (int i = 0; i < 2; ++i) {
-      auto const t = bits::decode_table(bits::read_model("models", {reinterpret_cast<std::uint8_t const*>(b.data()), b.size()}, at));
+      auto const t = bits::decode_table(
+          bits::read_model("models", {reinterpret_cast<std::uint8_t const*>(b.data()), b.size()}, at));
       look(std::as_bytes(std::span(t.data(), t.size())));
     }
   });
@@ -213,7 +227,8 @@ void everything() {
   io::detail::checkpoint_manifest m;
   m.step = 1200;
   m.state = {{"seed", "1"}, {"plan", "data = 2"}};
-  m.parts = {{"parameters.safetensors", 1066432, "0123456789abcdef", {1, 2, 3}}, {"moments.safetensors", 12, "0123456789abcdef", {}}};
+  m.parts = {{"parameters.safetensors", 1066432, "0123456789abcdef", {1, 2, 3}},
+             {"moments.safetensors", 12, "0123456789abcdef", {}}};
   auto const manifest = m.to_string("manifest");
   auto const body = io_test::bytes_of(manifest.substr(0, manifest.rfind("end ")));
   damage("manifest", 5000, [&](std::uint64_t n) {
@@ -236,6 +251,7 @@ int main(int argc, char** argv) {
     std::printf("without any damage: %s\n", e.what());
     return 1;
   }
-  std::printf("%s (%016llx)\n", good ? "readers are sound" : "readers are NOT sound", static_cast<unsigned long long>(looked_at));
+  std::printf("%s (%016llx)\n", good ? "readers are sound" : "readers are NOT sound",
+              static_cast<unsigned long long>(looked_at));
   return good ? 0 : 1;
 }

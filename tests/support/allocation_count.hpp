@@ -13,8 +13,7 @@ inline std::atomic<long> live_bytes{0}, most_live_bytes{0};  ///< of what was al
 inline std::atomic<long> largest_bytes{0};                   ///< of one allocation since then
 
 /// How often `f` allocates, on any thread.
-template <class F>
-long allocations_in(F const& f) {
+template <class F> long allocations_in(F const& f) {
   counted_allocations = 0;
   largest_bytes = 0;
   counting_allocations = true;
@@ -23,8 +22,7 @@ long allocations_in(F const& f) {
   return counted_allocations;
 }
 /// How many bytes `f` had at the most, on any thread, beyond what was there when it began.
-template <class F>
-long most_bytes_in(F const& f) {
+template <class F> long most_bytes_in(F const& f) {
   live_bytes = 0;
   most_live_bytes = 0;
   (void)allocations_in(f);

@@ -13,7 +13,9 @@ namespace pleat_test {
 
 inline std::atomic<long> counted_views{0};
 /// Kokkos' callbacks are plain function pointers.
-inline void count_view(Kokkos_Profiling_SpaceHandle, char const*, void const*, std::uint64_t) { counted_views.fetch_add(1, std::memory_order_relaxed); }
+inline void count_view(Kokkos_Profiling_SpaceHandle, char const*, void const*, std::uint64_t) {
+  counted_views.fetch_add(1, std::memory_order_relaxed);
+}
 
 /// Counts for as long as it lives; one at a time.
 class view_counter {

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// What a guard started is ended with it, by nobody else and only once; then it cannot be started again, in words. (The tests' own mains
-// start Kokkos and MPI first, so there the guards are guests.)
+// What a guard started is ended with it, by nobody else and only once; then it cannot be started again, in words. (The
+// tests' own mains start Kokkos and MPI first, so there the guards are guests.)
 #include <pleat/base/runtime.hpp>
 #ifdef PLEAT_HAS_MPI
 #include <pleat/comm/mpi_guard.hpp>
@@ -40,7 +40,8 @@ void kokkos_alone() {
   }
   demand(Kokkos::is_finalized(), "the first guard ends what it started");
   demand(said_by([] { pleat::kokkos_guard const late(1); }) ==
-             "pleat: runtime: Kokkos has been finalized in this process and cannot be started again. Keep one pleat::kokkos_guard, or your own Kokkos::ScopeGuard, for the whole of main",
+             "pleat: runtime: Kokkos has been finalized in this process and cannot be started again. Keep one "
+             "pleat::kokkos_guard, or your own Kokkos::ScopeGuard, for the whole of main",
          "what has ended is not started again");
 }
 
@@ -64,7 +65,8 @@ int main(int argc, char** argv) {
     demand(first.started() && running(), "the first guard starts MPI");
     int level = -1;
     MPI_Query_thread(&level);
-    demand(static_cast<int>(first.provided()) == level && first.provided() >= pleat::comm::thread_level::funneled, "and says the thread level that MPI has");
+    demand(static_cast<int>(first.provided()) == level && first.provided() >= pleat::comm::thread_level::funneled,
+           "and says the thread level that MPI has");
     {
       mpi_guard const second(&argc, &argv);
       demand(!second.started() && second.provided() == first.provided(), "a second one starts nothing");
@@ -74,7 +76,9 @@ int main(int argc, char** argv) {
     demand(running(), "Kokkos' guard leaves MPI alone");
   }
   demand(!running(), "the first guard ends what it started");
-  demand(said_by([&] { mpi_guard const late(&argc, &argv); }) == "pleat: comm::mpi_guard: MPI has been finalized already. MPI can be started only once per process", "what has ended is not started again");
+  demand(said_by([&] { mpi_guard const late(&argc, &argv); }) ==
+             "pleat: comm::mpi_guard: MPI has been finalized already. MPI can be started only once per process",
+         "what has ended is not started again");
 #else
   kokkos_alone();
 #endif

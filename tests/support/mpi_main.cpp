@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The main of the tests on MPI ranks. Every rank runs the same tests in the same order; rank 0 speaks as usual, another rank
-// speaks only if it failed, each line under its number. The exit code is the maximum over the ranks.
+// The main of the tests on MPI ranks. Every rank runs the same tests in the same order; rank 0 speaks as usual, another
+// rank speaks only if it failed, each line under its number. The exit code is the maximum over the ranks.
 #include <Kokkos_Core.hpp>
 
 #include <catch2/catch_session.hpp>

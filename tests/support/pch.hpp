@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Precompiled for all tests: third-party and standard headers only. Our own headers stay out, so that a change to one of
-/// them rebuilds only its users.
+/// Precompiled for all tests: third-party and standard headers only. Our own headers stay out, so that a change to one
+/// of them rebuilds only its users.
 #pragma once
 
 #include <Kokkos_Core.hpp>

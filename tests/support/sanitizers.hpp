@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// PLEAT_TEST_ADDRESS_SANITIZER is defined where the address sanitizer is on: g++ says so by a macro, clang by a feature.
+/// PLEAT_TEST_ADDRESS_SANITIZER is defined where the address sanitizer is on: g++ says so by a macro, clang by a
+/// feature.
 #pragma once
 
 #if defined(__SANITIZE_ADDRESS__)

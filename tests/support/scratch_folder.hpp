@@ -18,7 +18,9 @@ class scratch_folder {
   scratch_folder() : scratch_folder(std::filesystem::temp_directory_path().string()) {}
   /// In memory where the system has such a place: hundreds of flushed saves take a minute on a busy disk, and a killed
   /// process does not lose what it has written on either.
-  [[nodiscard]] static scratch_folder in_memory() { return ::access("/dev/shm", W_OK) == 0 ? scratch_folder("/dev/shm") : scratch_folder(); }
+  [[nodiscard]] static scratch_folder in_memory() {
+    return ::access("/dev/shm", W_OK) == 0 ? scratch_folder("/dev/shm") : scratch_folder();
+  }
   explicit scratch_folder(std::string const& parent) : path_(parent + "/pleat-test-XXXXXX") {
     if (!::mkdtemp(path_.data())) std::abort();
   }

@@ -63,7 +63,8 @@ TEST_CASE("bfloat16 is the rounded upper half of a float") {
 
 TEST_CASE("names and sizes are those of safetensors") {
   using pleat::dtype;
-  for (int i = 0; i <= static_cast<int>(dtype::u64); ++i) CHECK(pleat::dtype_from_name(pleat::name_of(static_cast<dtype>(i))) == static_cast<dtype>(i));
+  for (int i = 0; i <= static_cast<int>(dtype::u64); ++i)
+    CHECK(pleat::dtype_from_name(pleat::name_of(static_cast<dtype>(i))) == static_cast<dtype>(i));
   CHECK(pleat::size_of(pleat::dtype_of<double>) == sizeof(double));
   CHECK(pleat::size_of(dtype::bf16) == 2);
   CHECK_THROWS_AS(pleat::dtype_from_name("F8_E4M3"), pleat::error);

@@ -35,5 +35,6 @@ TEST_CASE("extents refuse a negative number and a rank above six, with the numbe
   using Catch::Matchers::MessageMatches;
   CHECK_THROWS_MATCHES((extents{3, -1}), pleat::error, MessageMatches(ContainsSubstring("extent -1 is negative")));
   std::vector<index_t> const seven(7, 1);
-  CHECK_THROWS_MATCHES(extents(seven), pleat::error, MessageMatches(ContainsSubstring("rank 7 is above the largest, 6")));
+  CHECK_THROWS_MATCHES(extents(seven), pleat::error,
+                       MessageMatches(ContainsSubstring("rank 7 is above the largest, 6")));
 }

@@ -13,8 +13,7 @@ using pleat::axis_set;
 using pleat::mesh;
 
 namespace {
-template <class F>
-std::string words(F const& f) {
+template <class F> std::string words(F const& f) {
   try {
     f();
   } catch (pleat::error const& e) {
@@ -111,21 +110,28 @@ TEST_CASE("a mesh that is none is refused in words, with the nearest that fits")
   CHECK_THAT(parse("data=2,tensor=0"), ContainsSubstring("'tensor=0' has no extent of 1 or more"));
   CHECK_THAT(parse("data=2x"), ContainsSubstring("has no extent"));
   CHECK_THAT(parse("data=99999999999"), ContainsSubstring("has no extent"));
-  CHECK_THAT(parse("a=65536,b=65536,c=65536,d=65536,e=*", 8), ContainsSubstring("'b=65536' makes more than 2^31 - 1 ranks"));
+  CHECK_THAT(parse("a=65536,b=65536,c=65536,d=65536,e=*", 8),
+             ContainsSubstring("'b=65536' makes more than 2^31 - 1 ranks"));
   CHECK_THAT(parse("data=2147483647,tensor=2"), ContainsSubstring("'tensor=2' makes more than 2^31 - 1 ranks"));
   CHECK_THAT(parse("data=2147483647"), ContainsSubstring("no error"));
   CHECK_THAT(parse("data=*"), ContainsSubstring("where the number of ranks is not known"));
   CHECK_THAT(parse("data=*,tensor=*", 4), ContainsSubstring("second extent that is left open"));
   CHECK_THAT(parse("data=2,order=data.data"), ContainsSubstring("named twice"));
-  CHECK_THAT(parse("data=2,tensor=2,order=data"), ContainsSubstring("1 of 2 axes are named. Name each of data, tensor once"));
+  CHECK_THAT(parse("data=2,tensor=2,order=data"),
+             ContainsSubstring("1 of 2 axes are named. Name each of data, tensor once"));
   CHECK_THAT(parse("order=data,data=2"), ContainsSubstring("comes after the order"));
   CHECK_THAT(parse("data=2,data=2"), ContainsSubstring("axis 'data' is named twice. Name it once, as in 'data=4'"));
   CHECK_THAT(parse("Data=2"), ContainsSubstring("'Data' is no name of an axis"));
   CHECK_THAT(parse("a=1,b=1,c=1,d=1,e=1,f=1,g=1"), ContainsSubstring("one axis too many: at most 6"));
   CHECK_THAT(parse("a=65536,b=65536"), ContainsSubstring("more than 2^31 - 1 ranks"));
-  CHECK_THAT(words([] { static_cast<void>(mesh{{"data", 65536}, {"tensor", 65536}}); }), ContainsSubstring("with axis 'tensor' of 65536. Give it at most 32767"));
+  CHECK_THAT(words([] {
+               static_cast<void>(mesh{{"data", 65536}, {"tensor", 65536}});
+             }),
+             ContainsSubstring("with axis 'tensor' of 65536. Give it at most 32767"));
   CHECK_NOTHROW(mesh{{"data", 65536}, {"tensor", 32767}});
-  CHECK_THAT(words([] { static_cast<void>(mesh{{"data", 2}, {"tensor", 2}}.extent("tenosr")); }),
+  CHECK_THAT(words([] {
+               static_cast<void>(mesh{{"data", 2}, {"tensor", 2}}.extent("tenosr"));
+             }),
              ContainsSubstring("there is no axis 'tenosr'. The axes are data, tensor"));
 }
 

@@ -11,8 +11,7 @@ using Catch::Matchers::ContainsSubstring;
 using namespace pleat;
 
 namespace {
-template <class F>
-std::string words(F const& f) {
+template <class F> std::string words(F const& f) {
   try {
     f();
   } catch (error const& e) {
@@ -37,15 +36,21 @@ TEST_CASE("a word is the same as a type and as a value") {
 TEST_CASE("placements by name") {
   mesh const m{{"data", 2}, {"tensor", 4}};
   CHECK(placement::on(m, {{"tensor", shard<0>{}}}) == placement{replicate{}, shard<0>{}});
-  CHECK(placement::on(m, {{"tensor", shard<0>{}}, {"data", partial{}}}).to_string(m) == "data: partial<sum>, tensor: shard<0>");
-  CHECK_THAT(words([&] { static_cast<void>(placement::on(m, {{"tenosr", shard<0>{}}})); }),
+  CHECK(placement::on(m, {{"tensor", shard<0>{}}, {"data", partial{}}}).to_string(m) ==
+        "data: partial<sum>, tensor: shard<0>");
+  CHECK_THAT(words([&] {
+               static_cast<void>(placement::on(m, {{"tenosr", shard<0>{}}}));
+             }),
              ContainsSubstring("there is no axis 'tenosr'. The axes are data, tensor"));
-  CHECK_THAT(words([&] { static_cast<void>(placement::on(m, {{"data", shard<0>{}}, {"data", replicate{}}})); }),
+  CHECK_THAT(words([&] {
+               static_cast<void>(placement::on(m, {{"data", shard<0>{}}, {"data", replicate{}}}));
+             }),
              ContainsSubstring("axis 'data' is placed twice"));
 }
 
 TEST_CASE("a placement is its text") {
-  for (auto const* text : {"replicate", "shard<0>", "replicate, shard<1, 64>, partial<sum>", "partial<sum>, shard<5>"}) {
+  for (auto const* text :
+       {"replicate", "shard<0>", "replicate, shard<1, 64>, partial<sum>", "partial<sum>, shard<5>"}) {
     auto const p = placement::parse(text);
     CHECK(p.to_string() == text);
     CHECK(placement::parse(p.to_string(mesh::max_axes)) == p);
@@ -53,12 +58,18 @@ TEST_CASE("a placement is its text") {
   CHECK(placement::parse("shard<1,64>,replicate") == placement{shard<1, 64>{}});
   CHECK(placement::parse("") == placement{});
   CHECK(placement{shard<0>{}}.hash() != placement{shard<1>{}}.hash());
-  for (auto const* text : {"shrd<0>", "shard", "shard<>", "shard<6>", "shard<-1>", "shard<0", "shard<0,>", "shard<0,0>", "shard<0>x", "partial",
-                           "replicate shard<0>", "shard<0 1>"})
-    CHECK_THAT(words([&] { static_cast<void>(placement::parse(text)); }), ContainsSubstring("is no placement. The words are replicate, shard<0>"));
-  CHECK_THAT(words([] { static_cast<void>(placement::parse("replicate,")); }), ContainsSubstring("a word is missing at the end"));
-  CHECK_THAT(words([] { static_cast<void>(placement::parse("replicate,replicate,replicate,replicate,replicate,replicate,replicate")); }),
-             ContainsSubstring("more than 6 words"));
-  CHECK_THAT(words([] { static_cast<void>(shard{6}); }), ContainsSubstring("dimension 6. Dimensions are counted from 0 to 5"));
+  for (auto const* text : {"shrd<0>", "shard", "shard<>", "shard<6>", "shard<-1>", "shard<0", "shard<0,>", "shard<0,0>",
+                           "shard<0>x", "partial", "replicate shard<0>", "shard<0 1>"})
+    CHECK_THAT(words([&] { static_cast<void>(placement::parse(text)); }),
+               ContainsSubstring("is no placement. The words are replicate, shard<0>"));
+  CHECK_THAT(words([] { static_cast<void>(placement::parse("replicate,")); }),
+             ContainsSubstring("a word is missing at the end"));
+  CHECK_THAT(
+      words([] {
+        static_cast<void>(placement::parse("replicate,replicate,replicate,replicate,replicate,replicate,replicate"));
+      }),
+      ContainsSubstring("more than 6 words"));
+  CHECK_THAT(words([] { static_cast<void>(shard{6}); }),
+             ContainsSubstring("dimension 6. Dimensions are counted from 0 to 5"));
   CHECK_THAT(words([] { static_cast<void>(shard{0, 0}); }), ContainsSubstring("a unit of 0 elements"));
 }

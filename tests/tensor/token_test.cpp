@@ -7,9 +7,13 @@
 
 namespace pl = pleat;
 
-TEMPLATE_TEST_CASE("a token's number goes into a network's input and comes out again, as far as the type can tell tokens apart", "", float, double, pl::bfloat16, pl::half) {
+TEMPLATE_TEST_CASE(
+    "a token's number goes into a network's input and comes out again, as far as the type can tell tokens apart", "",
+    float, double, pl::bfloat16, pl::half) {
   pl::index_t const most = pl::most_tokens<TestType>();
-  for (pl::index_t id : {pl::index_t{0}, pl::index_t{1}, pl::index_t{255}, pl::index_t{257}, pl::index_t{31744}, pl::index_t{65535}, most - 1}) CHECK(pl::token_index(pl::token_value<TestType>(id)) == id);
+  for (pl::index_t id : {pl::index_t{0}, pl::index_t{1}, pl::index_t{255}, pl::index_t{257}, pl::index_t{31744},
+                         pl::index_t{65535}, most - 1})
+    CHECK(pl::token_index(pl::token_value<TestType>(id)) == id);
   CHECK(most >= 65536);
 }
 

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The assertion ladder: how much a call verifies before it runs. A run-time value, so two translation units cannot disagree.
+/// The assertion ladder: how much a call verifies before it runs. A run-time value, so two translation units cannot
+/// disagree.
 #pragma once
 
 #include <cstdint>

@@ -20,12 +20,12 @@
 #endif
 
 /// A function that is not worth inlining and that few translation units call: files, reports, words of errors. Not for
-/// what a call of the hot path passes through. The word goes first, before attributes:
-/// `PLEAT_ONCE [[nodiscard]] inline std::string words_of(...)`. It makes a template of the function, with a parameter
-/// that nobody names, so that a translation unit that does not call it compiles nothing of what the body needs. Hence
-/// not for virtual functions, operators and destructors, nor for what is defined outside of its class or passed by its
-/// address. A program that links pleat::kernels gets PLEAT_ONCE_ELSEWHERE defined: there it is no template, and its code
-/// is left to that target, which is compiled with PLEAT_ONCE_HERE. No type's layout and no body depends on it.
+/// what a call of the hot path passes through. The word goes first, before attributes: `PLEAT_ONCE [[nodiscard]] inline
+/// std::string words_of(...)`. It makes a template of the function, with a parameter that nobody names, so that a
+/// translation unit that does not call it compiles nothing of what the body needs. Hence not for virtual functions,
+/// operators and destructors, nor for what is defined outside of its class or passed by its address. A program that
+/// links pleat::kernels gets PLEAT_ONCE_ELSEWHERE defined: there it is no template, and its code is left to that
+/// target, which is compiled with PLEAT_ONCE_HERE. No type's layout and no body depends on it.
 #if defined(PLEAT_ONCE_HERE)
 #define PLEAT_ONCE [[gnu::used, gnu::noinline]]
 #elif defined(PLEAT_ONCE_ELSEWHERE) && defined(__GNUC__) && !defined(__clang__) && !defined(__CUDACC__)
@@ -34,9 +34,10 @@
 #define PLEAT_ONCE template <class = void> [[gnu::noinline]]
 #endif
 
-/// A function that stays inline but is no accessor: PLEAT_ONCE without the rest. A template of nothing, so that who includes it and does not call it
-/// compiles nothing of what the body needs (members of containers, lambdas, tables). Hence not for virtual functions, destructors, operators, nor for
-/// what is passed by its address. The word goes first: `PLEAT_LAZY [[nodiscard]] constexpr int sum_of(...)`.
+/// A function that stays inline but is no accessor: PLEAT_ONCE without the rest. A template of nothing, so that who
+/// includes it and does not call it compiles nothing of what the body needs (members of containers, lambdas, tables).
+/// Hence not for virtual functions, destructors, operators, nor for what is passed by its address. The word goes first:
+/// `PLEAT_LAZY [[nodiscard]] constexpr int sum_of(...)`.
 #define PLEAT_LAZY template <class = void>
 
 namespace pleat {

@@ -19,10 +19,13 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<std::pair<std::string, std::string>>
   auto const v = version();
   std::vector<std::pair<std::string, std::string>> facts;
   facts.emplace_back("pleat", std::to_string(v.major) + "." + std::to_string(v.minor) + "." + std::to_string(v.patch));
-  facts.emplace_back("kokkos", std::to_string(KOKKOS_VERSION / 10000) + "." + std::to_string(KOKKOS_VERSION / 100 % 100) + "." + std::to_string(KOKKOS_VERSION % 100));
+  facts.emplace_back("kokkos", std::to_string(KOKKOS_VERSION / 10000) + "." +
+                                   std::to_string(KOKKOS_VERSION / 100 % 100) + "." +
+                                   std::to_string(KOKKOS_VERSION % 100));
   facts.emplace_back("execution space", Kokkos::DefaultExecutionSpace::name());
   facts.emplace_back("host space", Kokkos::DefaultHostExecutionSpace::name());
-  if (Kokkos::is_initialized()) facts.emplace_back("threads", std::to_string(Kokkos::DefaultHostExecutionSpace().concurrency()));
+  if (Kokkos::is_initialized())
+    facts.emplace_back("threads", std::to_string(Kokkos::DefaultHostExecutionSpace().concurrency()));
 #if defined(__VERSION__)
   facts.emplace_back("compiler", __VERSION__);
 #endif
@@ -35,7 +38,8 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<std::pair<std::string, std::string>>
 /// The facts as aligned lines.
 PLEAT_ONCE [[nodiscard]] inline std::string configuration_report() {
   std::string text;
-  for (auto const& [name, value] : configuration()) text += name + std::string(name.size() < 18 ? 18 - name.size() : 1, ' ') + value + "\n";
+  for (auto const& [name, value] : configuration())
+    text += name + std::string(name.size() < 18 ? 18 - name.size() : 1, ' ') + value + "\n";
   return text;
 }
 

@@ -10,8 +10,8 @@
 
 namespace pleat {
 
-/// An execution-space instance of its own with its own pool. Not copyable: tensors point into it and must not outlive it.
-/// Belongs to one host thread at a time; two contexts work side by side (own OpenMP instances, own CUDA streams).
+/// An execution-space instance of its own with its own pool. Not copyable: tensors point into it and must not outlive
+/// it. Belongs to one host thread at a time; two contexts work side by side (own OpenMP instances, own CUDA streams).
 template <class Space> class context {
  public:
   using execution_space = Space;
@@ -32,8 +32,8 @@ template <class Space> class context {
   pleat::pool<Kokkos::DefaultHostExecutionSpace> host_pool_;
 };
 
-/// How many threads this instance has. Not `space.concurrency()`: Kokkos 4 with its deprecated code makes that a static member, which answers for the
-/// default instance whatever instance it is asked of.
+/// How many threads this instance has. Not `space.concurrency()`: Kokkos 4 with its deprecated code makes that a static
+/// member, which answers for the default instance whatever instance it is asked of.
 template <class Space> [[nodiscard]] int concurrency_of(Space const& space) {
   if constexpr (requires { Space::concurrency(space); }) {
     return Space::concurrency(space);
@@ -42,8 +42,8 @@ template <class Space> [[nodiscard]] int concurrency_of(Space const& space) {
   }
 }
 
-/// An instance of its own with `threads` threads, where the space can be cut that way; else a new instance as the space makes one.
-/// The default instance serialises callers from several host threads, own instances do not.
+/// An instance of its own with `threads` threads, where the space can be cut that way; else a new instance as the space
+/// makes one. The default instance serialises callers from several host threads, own instances do not.
 template <class Space> [[nodiscard]] Space make_instance([[maybe_unused]] int threads) {
 #ifdef KOKKOS_ENABLE_OPENMP
   if constexpr (std::is_same_v<Space, Kokkos::OpenMP>) return threads > 0 ? Kokkos::OpenMP(threads) : Kokkos::OpenMP();

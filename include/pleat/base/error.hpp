@@ -14,7 +14,8 @@ namespace pleat {
 
 /// What to do, where several rooms say the same.
 namespace remedy {
-inline constexpr char const* copy_again = "The file is truncated, damaged or of another kind: copy it again, or make it anew";
+inline constexpr char const* copy_again =
+    "The file is truncated, damaged or of another kind: copy it again, or make it anew";
 }
 
 /// Thrown on the host, never from a kernel. Where a collective is involved, every rank throws alike.
@@ -28,7 +29,10 @@ class error : public std::runtime_error {
   /// \param rank    the rank that saw it; -1 where there is only one
   PLEAT_ONCE inline error(std::string call, std::string problem, std::string remedy = {}, int rank = -1)
       : std::runtime_error(sentence(call, problem, remedy, rank)),
-        call_(std::move(call)), problem_(std::move(problem)), remedy_(std::move(remedy)), rank_(rank) {}
+        call_(std::move(call)),
+        problem_(std::move(problem)),
+        remedy_(std::move(remedy)),
+        rank_(rank) {}
 
   [[nodiscard]] std::string const& call() const noexcept { return call_; }
   [[nodiscard]] std::string const& problem() const noexcept { return problem_; }
@@ -39,7 +43,8 @@ class error : public std::runtime_error {
   [[nodiscard]] error on_rank(int rank) const { return {call_, problem_, remedy_, rank}; }
 
  private:
-  PLEAT_ONCE inline static std::string sentence(std::string const& call, std::string const& problem, std::string const& remedy, int rank) {
+  PLEAT_ONCE inline static std::string sentence(std::string const& call, std::string const& problem,
+                                                std::string const& remedy, int rank) {
     std::string text = "pleat: ";
     if (rank >= 0) text += "rank " + std::to_string(rank) + ": ";
     text += call + ": " + problem;

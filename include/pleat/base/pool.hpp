@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Memory that is asked for once: blocks are kept by size class and handed out again, so that a steady state allocates nothing.
+/// Memory that is asked for once: blocks are kept by size class and handed out again, so that a steady state allocates
+/// nothing.
 #pragma once
 
 #include <Kokkos_Core.hpp>
@@ -43,8 +44,8 @@ struct pool_statistics {
 
 /// Blocks of a memory space, in size classes of four per power of two (waste below 25 %, 64-byte granules).
 ///
-/// A pool belongs to one context, thus to one host thread at a time, and to one execution-space instance: a block that is given
-/// back may be handed out at once, because work on one instance runs in order.
+/// A pool belongs to one context, thus to one host thread at a time, and to one execution-space instance: a block that
+/// is given back may be handed out at once, because work on one instance runs in order.
 template <class Space> class pool {
  public:
   using memory_space = typename Space::memory_space;
@@ -109,8 +110,9 @@ template <class Space> class pool {
     try {
       data = Kokkos::kokkos_malloc<memory_space>("pleat::pool", bytes);
     } catch (std::exception const& e) {
-      throw error{"pool", "the memory space '" + std::string(memory_space::name()) + "' has no " + std::to_string(bytes) +
-                              " bytes left (" + std::to_string(statistics_.bytes_held) + " are held by this pool)",
+      throw error{"pool",
+                  "the memory space '" + std::string(memory_space::name()) + "' has no " + std::to_string(bytes) +
+                      " bytes left (" + std::to_string(statistics_.bytes_held) + " are held by this pool)",
                   "Use a smaller micro-batch, or more ranks"};
     }
     if constexpr (std::is_same_v<memory_space, Kokkos::HostSpace>) advise_huge_pages(data, bytes);
@@ -127,7 +129,8 @@ template <class Space> class pool {
   pool_statistics statistics_;
 };
 
-/// Shared ownership of one block: an intrusive count that is not atomic, because a pool belongs to one thread at a time.
+/// Shared ownership of one block: an intrusive count that is not atomic, because a pool belongs to one thread at a
+/// time.
 template <class Space> class pool_handle {
  public:
   pool_handle() noexcept = default;

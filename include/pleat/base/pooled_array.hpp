@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// An array of host objects whose memory comes back to a pool: a length known at run time without an allocation per step.
+/// An array of host objects whose memory comes back to a pool: a length known at run time without an allocation per
+/// step.
 #pragma once
 
 #include <cstddef>

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Counter-based random numbers: a number is a function of (seed, purpose, index), never of a rank, a thread or a call's order.
-/// Needs no Kokkos.
+/// Counter-based random numbers: a number is a function of (seed, purpose, index), never of a rank, a thread or a
+/// call's order. Needs no Kokkos.
 #pragma once
 
 #include <array>
@@ -41,12 +41,11 @@ class stream {
  public:
   PLEAT_FUNCTION constexpr stream(std::uint64_t seed, std::uint64_t purpose) noexcept
       : key_{static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)},
-        low_(static_cast<std::uint32_t>(purpose)), high_(static_cast<std::uint32_t>(purpose >> 32)) {}
+        low_(static_cast<std::uint32_t>(purpose)),
+        high_(static_cast<std::uint32_t>(purpose >> 32)) {}
 
   /// 32 random bits of index i. One Philox block serves four neighbours.
-  PLEAT_FUNCTION constexpr std::uint32_t bits(std::uint64_t i) const noexcept {
-    return block(i >> 2)[i & 3u];
-  }
+  PLEAT_FUNCTION constexpr std::uint32_t bits(std::uint64_t i) const noexcept { return block(i >> 2)[i & 3u]; }
   /// The block of indices [4·b, 4·b + 4).
   PLEAT_FUNCTION constexpr counter block(std::uint64_t b) const noexcept {
     return philox4x32({static_cast<std::uint32_t>(b), static_cast<std::uint32_t>(b >> 32), low_, high_}, key_);

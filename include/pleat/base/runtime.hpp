@@ -18,7 +18,8 @@ class kokkos_guard {
   /// \throws error if Kokkos has been finalized: it cannot be started a second time
   PLEAT_ONCE inline explicit kokkos_guard(int threads = 0) {
     if (Kokkos::is_finalized())
-      throw error{"runtime", "Kokkos has been finalized in this process and cannot be started again", "Keep one pleat::kokkos_guard, or your own Kokkos::ScopeGuard, for the whole of main"};
+      throw error{"runtime", "Kokkos has been finalized in this process and cannot be started again",
+                  "Keep one pleat::kokkos_guard, or your own Kokkos::ScopeGuard, for the whole of main"};
     if (Kokkos::is_initialized()) return;
     Kokkos::InitializationSettings settings;
     settings.set_disable_warnings(true);  // its advice on OMP_PROC_BIND puts every rank of a node on the same cores

@@ -12,8 +12,8 @@
 
 namespace pleat {
 
-/// What a rank's spans lie on. On `work` they nest: it is what the rank's thread did. The others show what travels beside it: buckets of
-/// gradients, buckets of sharded parameters, tensors between the stages of a pipeline.
+/// What a rank's spans lie on. On `work` they nest: it is what the rank's thread did. The others show what travels
+/// beside it: buckets of gradients, buckets of sharded parameters, tensors between the stages of a pipeline.
 enum class trace_lane : std::uint8_t { work, gradients, parameters, messages };
 
 /// A stretch of time in one rank's step. Names are literals.
@@ -26,7 +26,8 @@ struct span_of_time {
   std::int32_t bucket = -1;
 };
 
-/// Grows while it is on; the memory is reserved when it is switched on, so that tracing does not allocate in the middle of work.
+/// Grows while it is on; the memory is reserved when it is switched on, so that tracing does not allocate in the middle
+/// of work.
 class step_trace {
  public:
   PLEAT_LAZY void start(std::size_t room = 4096) {
@@ -43,7 +44,8 @@ class step_trace {
 
  private:
   [[nodiscard]] static std::int64_t clock() noexcept {
-    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
   }
   std::vector<span_of_time> spans_;
   std::int64_t zero_ = 0;
@@ -54,10 +56,12 @@ class step_trace {
 class scoped_span {
  public:
   /// \param trace null, or one that may be off
-  PLEAT_LAZY explicit scoped_span(step_trace* trace, char const* what, char const* category, std::int64_t stage = -1, std::int64_t micro_batch = -1)
+  PLEAT_LAZY explicit scoped_span(step_trace* trace, char const* what, char const* category, std::int64_t stage = -1,
+                                  std::int64_t micro_batch = -1)
       : trace_(trace && trace->on() ? trace : nullptr) {
     if (!trace_) return;
-    span_ = {what, category, trace_->now(), 0, static_cast<std::int32_t>(stage), static_cast<std::int32_t>(micro_batch)};
+    span_ = {
+        what, category, trace_->now(), 0, static_cast<std::int32_t>(stage), static_cast<std::int32_t>(micro_batch)};
   }
   scoped_span(scoped_span const&) = delete;
   scoped_span& operator=(scoped_span const&) = delete;

@@ -31,9 +31,11 @@ struct error_norms {
 };
 
 /// The error of `decoded` against `values`. \throws error if the lengths differ
-PLEAT_ONCE [[nodiscard]] inline error_norms measure_error(std::span<float const> values, std::span<float const> decoded) {
+PLEAT_ONCE [[nodiscard]] inline error_norms measure_error(std::span<float const> values,
+                                                          std::span<float const> decoded) {
   if (values.size() != decoded.size())
-    throw error{"codec::measure_error", "compares " + std::to_string(values.size()) + " values with " + std::to_string(decoded.size())};
+    throw error{"codec::measure_error",
+                "compares " + std::to_string(values.size()) + " values with " + std::to_string(decoded.size())};
   error_norms e;
   double squares = 0;
   for (std::size_t i = 0; i < values.size(); ++i) {

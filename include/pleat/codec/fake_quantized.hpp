@@ -27,16 +27,20 @@
 
 namespace pleat::codec {
 
-/// Which codes a quantizer has: integers from low to high times a step; one step per row (group = 0) or per `group` columns; a step may
-/// have to be a 16-bit float.
+/// Which codes a quantizer has: integers from low to high times a step; one step per row (group = 0) or per `group`
+/// columns; a step may have to be a 16-bit float.
 struct code_grid {
   std::int32_t low = -127, high = 127;
   index_t group = 0;
   bool half_steps = false;
   friend bool operator==(code_grid const&, code_grid const&) = default;
 
-  [[nodiscard]] index_t columns_per_step(extents const& shape) const noexcept { return group > 0 ? group : columns_of(shape); }
-  [[nodiscard]] index_t steps(extents const& shape) const noexcept { return group > 0 ? shape.size() / group : rows_of(shape); }
+  [[nodiscard]] index_t columns_per_step(extents const& shape) const noexcept {
+    return group > 0 ? group : columns_of(shape);
+  }
+  [[nodiscard]] index_t steps(extents const& shape) const noexcept {
+    return group > 0 ? shape.size() / group : rows_of(shape);
+  }
 };
 
 /// The grid of a form that stores codes times steps: int8, int4<G>, q8_0, q4_0, q5_0.
@@ -44,12 +48,15 @@ template <class F> [[nodiscard]] constexpr code_grid grid_of() {
   if constexpr (requires { typename F::bits::format; }) {
     using format = typename F::bits::format;
     static_assert(!format::has_base && !format::multipliers,
-                  "pleat: quantization-aware training is for forms that store a code times one step per row or block: int8, int4, q8_0, q4_0, q5_0");
+                  "pleat: quantization-aware training is for forms that store a code times one step per row or block: "
+                  "int8, int4, q8_0, q4_0, q5_0");
     int const high = format::most - format::offset;
     bool const lopsided = format::name == std::string_view("q4_0") || format::name == std::string_view("q5_0");
     return {lopsided ? -format::offset : -high, high, format::block, true};
   } else {
-    static_assert(F::name == std::string_view("int8"), "pleat: quantization-aware training is for forms that store a code times one step per row or block: int8, int4, q8_0, q4_0, q5_0");
+    static_assert(F::name == std::string_view("int8"),
+                  "pleat: quantization-aware training is for forms that store a code times one step per row or block: "
+                  "int8, int4, q8_0, q4_0, q5_0");
     return {};
   }
 }
@@ -60,12 +67,12 @@ namespace detail {
 struct fake_quantize_body {
   index_t columns;
   float const* w;
-  float const* steps;   ///< null: the largest magnitude decides
+  float const* steps;  ///< null: the largest magnitude decides
   std::int32_t low, high;
   bool half_steps;
-  float* out;           ///< step·code
+  float* out;  ///< step·code
   std::int8_t* codes;
-  float* used;          ///< the step
+  float* used;  ///< the step
 
   PLEAT_INLINE static double code(float w, float step, std::int32_t low, std::int32_t high) {
     double const q = nearbyint(static_cast<double>(w) / static_cast<double>(step));
@@ -95,25 +102,29 @@ struct fake_quantize_body {
 
 }  // namespace detail
 
-/// Floats in the arena, which the optimizer moves; every product takes ŵ = step·clamp(round(w/step), low, high) instead, so training sees
-/// what the codes will do. Gradients of ŵ are taken for those of w (straight-through); clipped ones must be zeroed, which
-/// `step_gradients` does. Without steps of its own (the default) each row's or group's step is its largest magnitude over `grid.high`, as
-/// it is at that moment: then nothing clips. Steps that are learned are set by `set_steps` (S. K. Esser et al., Learned step size
-/// quantization, ICLR 2020); what moves them lies beside them (codec/learned_steps.hpp), so that checkpoints take it along. What was pruned stays
-/// zero if the weight had a mask.
+/// Floats in the arena, which the optimizer moves; every product takes ŵ = step·clamp(round(w/step), low, high)
+/// instead, so training sees what the codes will do. Gradients of ŵ are taken for those of w (straight-through);
+/// clipped ones must be zeroed, which `step_gradients` does. Without steps of its own (the default) each row's or
+/// group's step is its largest magnitude over `grid.high`, as it is at that moment: then nothing clips. Steps that are
+/// learned are set by `set_steps` (S. K. Esser et al., Learned step size quantization, ICLR 2020); what moves them lies
+/// beside them (codec/learned_steps.hpp), so that checkpoints take it along. What was pruned stays zero if the weight
+/// had a mask.
 ///
-/// A weight that is cut over the tensor axis has the steps of its part: of its rows, or of its groups. A row that is cut has one step, which every
-/// rank of the axis has; only a learned one can be, for no rank sees the largest magnitude of such a row.
+/// A weight that is cut over the tensor axis has the steps of its part: of its rows, or of its groups. A row that is
+/// cut has one step, which every rank of the axis has; only a learned one can be, for no rank sees the largest
+/// magnitude of such a row.
 ///
-/// `convert` writes exactly the codes and steps of the last product into a form of the same grid. A file holds ".values" F32, ".grid" I32
-/// [4], ".step" F32 if there are learned ones, and ".mask" U8 if there is one.
+/// `convert` writes exactly the codes and steps of the last product into a form of the same grid. A file holds
+/// ".values" F32, ".grid" I32 [4], ".step" F32 if there are learned ones, and ".mask" U8 if there is one.
 template <class T> struct fake_quantized {
-  static_assert(std::is_same_v<T, float>, "pleat: codec::fake_quantized trains float weights: say codec::fake_quantized<float>");
+  static_assert(std::is_same_v<T, float>,
+                "pleat: codec::fake_quantized trains float weights: say codec::fake_quantized<float>");
   using value_type = T;
   static constexpr std::string_view name = "fake_quantized";
   static constexpr bool trainable = true;
 
-  /// What a weight of this form holds: the numbers that are trained, and the grid that they are rounded to where they are used.
+  /// What a weight of this form holds: the numbers that are trained, and the grid that they are rounded to where they
+  /// are used.
   template <class Space> struct storage {
     using memory_space = typename Space::memory_space;
     T* values = nullptr;
@@ -126,88 +137,124 @@ template <class T> struct fake_quantized {
   };
 
   /// Copies `values` into the arena's memory; grid, steps and mask stay.
-  template <class Space> static void encode(context<Space>& c, extents const& shape, T const* values, storage<Space>& s) {
+  template <class Space>
+  static void encode(context<Space>& c, extents const& shape, T const* values, storage<Space>& s) {
     detail::copy_values(c, values, s.values, shape.size());
   }
   /// ŵ.
-  template <class Space> static void decode(context<Space>& c, extents const& shape, storage<Space> const& s, T* out) { run(c, shape, s, out, nullptr, nullptr); }
+  template <class Space> static void decode(context<Space>& c, extents const& shape, storage<Space> const& s, T* out) {
+    run(c, shape, s, out, nullptr, nullptr);
+  }
 
   template <class Space>
-  static void apply(context<Space>& c, extents const& shape, storage<Space> const& s, index_t m, T const* x, T* y, compute::epilogue<T> const& after) {
+  static void apply(context<Space>& c, extents const& shape, storage<Space> const& s, index_t m, T const* x, T* y,
+                    compute::epilogue<T> const& after) {
     auto const w = decoded(c, shape, s);
     detail::apply_dense(c, shape, static_cast<T const*>(w.data()), m, x, y, after);
   }
   template <class Space>
-  static void apply_transposed(context<Space>& c, extents const& shape, storage<Space> const& s, index_t m, T const* dy, T* dx, T const* mask) {
+  static void apply_transposed(context<Space>& c, extents const& shape, storage<Space> const& s, index_t m, T const* dy,
+                               T* dx, T const* mask) {
     auto const w = decoded(c, shape, s);
     detail::apply_dense_transposed(c, shape, static_cast<T const*>(w.data()), m, dy, dx, mask);
   }
   template <class Space>
-  static void convolve(context<Space>& c, compute::conv2d_shape const& g, storage<Space> const& s, T const* x, T const* bias, T* y, compute::activation act) {
+  static void convolve(context<Space>& c, compute::conv2d_shape const& g, storage<Space> const& s, T const* x,
+                       T const* bias, T* y, compute::activation act) {
     auto const w = decoded(c, kernel_shape(g), s);
     compute::conv2d_forward(c.space(), g, x, static_cast<T const*>(w.data()), bias, y, act);
   }
   template <class Space>
-  static void convolve_transposed(context<Space>& c, compute::conv2d_shape const& g, storage<Space> const& s, T const* dy, T* dx) {
+  static void convolve_transposed(context<Space>& c, compute::conv2d_shape const& g, storage<Space> const& s,
+                                  T const* dy, T* dx) {
     auto const w = decoded(c, kernel_shape(g), s);
     compute::conv2d_backward_input(c.space(), g, dy, static_cast<T const*>(w.data()), dx);
   }
 
   template <class Space> [[nodiscard]] static index_t bytes(extents const& shape, storage<Space> const& s) noexcept {
-    return shape.size() * static_cast<index_t>(sizeof(T)) + 16 + static_cast<index_t>(s.steps.size()) * 4 + static_cast<index_t>(s.bits.size());
+    return shape.size() * static_cast<index_t>(sizeof(T)) + 16 + static_cast<index_t>(s.steps.size()) * 4 +
+           static_cast<index_t>(s.bits.size());
   }
-  template <class Space> [[nodiscard]] static std::vector<file_tensor> to_file(context<Space>& c, extents const& shape, storage<Space> const& s) {
+  template <class Space>
+  [[nodiscard]] static std::vector<file_tensor> to_file(context<Space>& c, extents const& shape,
+                                                        storage<Space> const& s) {
     std::vector<T> values(static_cast<std::size_t>(shape.size()));
     copy_to_host(c, tensor<T, Space>::wrap(s.values, shape), values.data());
-    std::vector<std::int32_t> const grid{s.grid.low, s.grid.high, static_cast<std::int32_t>(s.grid.group), s.grid.half_steps ? 1 : 0};
-    std::vector<file_tensor> parts{{".values", dtype::f32, shape, detail::bytes_of(std::span<T const>(values))}, {".grid", dtype::i32, {4}, detail::bytes_of(std::span<std::int32_t const>(grid))}};
+    std::vector<std::int32_t> const grid{s.grid.low, s.grid.high, static_cast<std::int32_t>(s.grid.group),
+                                         s.grid.half_steps ? 1 : 0};
+    std::vector<file_tensor> parts{{".values", dtype::f32, shape, detail::bytes_of(std::span<T const>(values))},
+                                   {".grid", dtype::i32, {4}, detail::bytes_of(std::span<std::int32_t const>(grid))}};
     if (s.steps.size() > 0) {
       auto const steps = host_steps(c, s);
-      parts.push_back({".step", dtype::f32, {static_cast<index_t>(steps.size())}, detail::bytes_of(std::span<float const>(steps))});
+      parts.push_back(
+          {".step", dtype::f32, {static_cast<index_t>(steps.size())}, detail::bytes_of(std::span<float const>(steps))});
     }
     if (s.bits.size() > 0) {
       std::vector<std::uint8_t> bits(s.bits.size());
-      copy_to_host(c, tensor<std::uint8_t, Space>::wrap(s.bits.data(), {static_cast<index_t>(bits.size())}), bits.data());
-      parts.push_back({".mask", dtype::u8, {static_cast<index_t>(bits.size())}, detail::bytes_of(std::span<std::uint8_t const>(bits))});
+      copy_to_host(c, tensor<std::uint8_t, Space>::wrap(s.bits.data(), {static_cast<index_t>(bits.size())}),
+                   bits.data());
+      parts.push_back({".mask",
+                       dtype::u8,
+                       {static_cast<index_t>(bits.size())},
+                       detail::bytes_of(std::span<std::uint8_t const>(bits))});
     }
     return parts;
   }
-  template <class Space> static void from_file(context<Space>& c, extents const& shape, std::span<file_tensor const> parts, storage<Space>& s) {
+  template <class Space>
+  static void from_file(context<Space>& c, extents const& shape, std::span<file_tensor const> parts,
+                        storage<Space>& s) {
     constexpr char const* call = "codec::fake_quantized::from_file";
     detail::demand_only(call, parts, {".values", ".grid", ".step", ".mask"});
     auto const values = detail::values_of<T>(detail::demand_part(call, parts, ".values", dtype::f32, shape).bytes);
     auto const g = detail::values_of<std::int32_t>(detail::demand_part(call, parts, ".grid", dtype::i32, {4}).bytes);
     code_grid const grid{g[0], g[1], g[2], g[3] == 1};
-    if (g[0] < -128 || g[0] > 0 || g[1] < 1 || g[1] > 127 || g[2] < 0 || g[3] < 0 || g[3] > 1 || (g[2] > 0 && columns_of(shape) % g[2] != 0))
-      throw error{call, "the grid says codes from " + std::to_string(g[0]) + " to " + std::to_string(g[1]) + " by groups of " + std::to_string(g[2]) + " columns, which no weight of shape " + shape.to_string() + " has", remedy::copy_again};
+    if (g[0] < -128 || g[0] > 0 || g[1] < 1 || g[1] > 127 || g[2] < 0 || g[3] < 0 || g[3] > 1 ||
+        (g[2] > 0 && columns_of(shape) % g[2] != 0))
+      throw error{call,
+                  "the grid says codes from " + std::to_string(g[0]) + " to " + std::to_string(g[1]) +
+                      " by groups of " + std::to_string(g[2]) + " columns, which no weight of shape " +
+                      shape.to_string() + " has",
+                  remedy::copy_again};
     storage<Space> fresh;
     fresh.values = s.values;
     fresh.grid = grid;
     if (detail::find_part(parts, ".step"))
-      set_steps(c, shape, detail::values_of<float>(detail::demand_part(call, parts, ".step", dtype::f32, {grid.steps(shape)}).bytes), fresh);
+      set_steps(
+          c, shape,
+          detail::values_of<float>(detail::demand_part(call, parts, ".step", dtype::f32, {grid.steps(shape)}).bytes),
+          fresh);
     if (detail::find_part(parts, ".mask")) {
-      auto const bits = detail::values_of<std::uint8_t>(detail::demand_part(call, parts, ".mask", dtype::u8, {detail::bit_bytes(shape.size())}).bytes);
+      auto const bits = detail::values_of<std::uint8_t>(
+          detail::demand_part(call, parts, ".mask", dtype::u8, {detail::bit_bytes(shape.size())}).bytes);
       detail::check_bits(call, bits, shape.size(), detail::count_bits(bits));
       fresh.bits = decltype(fresh.bits)(Kokkos::view_alloc(Kokkos::WithoutInitializing, "pleat::mask"), bits.size());
-      copy_from_host(c, bits.data(), tensor<std::uint8_t, Space>::wrap(fresh.bits.data(), {static_cast<index_t>(bits.size())}));
+      copy_from_host(c, bits.data(),
+                     tensor<std::uint8_t, Space>::wrap(fresh.bits.data(), {static_cast<index_t>(bits.size())}));
     }
     copy_from_host(c, values.data(), tensor<T, Space>::wrap(fresh.values, shape));
     s = std::move(fresh);
   }
 
-  /// Steps of one's own, one per row or group; they have not moved yet. \throws error for a number of them that does not fit, or one that is
-  /// negative or not finite
-  template <class Space> static void set_steps(context<Space>& c, extents const& shape, std::vector<float> const& steps, storage<Space>& s) {
+  /// Steps of one's own, one per row or group; they have not moved yet. \throws error for a number of them that does
+  /// not fit, or one that is negative or not finite
+  template <class Space>
+  static void set_steps(context<Space>& c, extents const& shape, std::vector<float> const& steps, storage<Space>& s) {
     if (static_cast<index_t>(steps.size()) != s.grid.steps(shape))
-      throw error{"codec::fake_quantized::set_steps", "expected " + std::to_string(s.grid.steps(shape)) + " steps, found " + std::to_string(steps.size())};
+      throw error{"codec::fake_quantized::set_steps",
+                  "expected " + std::to_string(s.grid.steps(shape)) + " steps, found " + std::to_string(steps.size())};
     for (std::size_t i = 0; i < steps.size(); ++i)
-      if (!(steps[i] >= 0) || !std::isfinite(steps[i])) throw error{"codec::fake_quantized::set_steps", "step " + std::to_string(i) + " is " + std::to_string(steps[i]) + ", expected a finite number that is not negative"};
+      if (!(steps[i] >= 0) || !std::isfinite(steps[i]))
+        throw error{"codec::fake_quantized::set_steps", "step " + std::to_string(i) + " is " +
+                                                            std::to_string(steps[i]) +
+                                                            ", expected a finite number that is not negative"};
     set_learned(c, shape, learned_steps::begin(steps, s.grid.group), s);
   }
   /// Steps and what moves them, as they were kept. \throws error for a number of them that does not fit
-  template <class Space> static void set_learned(context<Space>& c, extents const& shape, learned_steps steps, storage<Space>& s) {
+  template <class Space>
+  static void set_learned(context<Space>& c, extents const& shape, learned_steps steps, storage<Space>& s) {
     if (static_cast<index_t>(steps.size()) != s.grid.steps(shape))
-      throw error{"codec::fake_quantized::set_learned", "expected " + std::to_string(s.grid.steps(shape)) + " steps, found " + std::to_string(steps.size())};
+      throw error{"codec::fake_quantized::set_learned",
+                  "expected " + std::to_string(s.grid.steps(shape)) + " steps, found " + std::to_string(steps.size())};
     steps.group = s.grid.group;
     s.learned = std::move(steps);
     use_learned(c, s);
@@ -220,24 +267,31 @@ template <class T> struct fake_quantized {
       auto const f = static_cast<float>(s.learned.at(learned_steps::value, i));
       steps[i] = s.grid.half_steps ? static_cast<float>(half(f)) : f;
     }
-    if (s.steps.size() != n || s.steps.use_count() > 1) s.steps = decltype(s.steps)(Kokkos::view_alloc(Kokkos::WithoutInitializing, "pleat::steps"), n);  // copies keep theirs
+    // copies keep theirs
+    if (s.steps.size() != n || s.steps.use_count() > 1)
+      s.steps = decltype(s.steps)(Kokkos::view_alloc(Kokkos::WithoutInitializing, "pleat::steps"), n);
     copy_from_host(c, steps.data(), tensor<float, Space>::wrap(s.steps.data(), {static_cast<index_t>(n)}));
   }
   /// Which elements live from now on; the values stay as they are.
-  template <class Space> static void take_mask(context<Space>& c, std::vector<std::uint8_t> const& bits, storage<Space>& s) {
+  template <class Space>
+  static void take_mask(context<Space>& c, std::vector<std::uint8_t> const& bits, storage<Space>& s) {
     typename masked<T>::template storage<Space> m;
     masked<T>::keep(c, bits, m);
     s.bits = m.bits;
   }
-  template <class Space> [[nodiscard]] static std::vector<float> host_steps(context<Space>& c, storage<Space> const& s) {
+  template <class Space>
+  [[nodiscard]] static std::vector<float> host_steps(context<Space>& c, storage<Space> const& s) {
     std::vector<float> steps(s.steps.size());
     copy_to_host(c, tensor<float, Space>::wrap(s.steps.data(), {static_cast<index_t>(steps.size())}), steps.data());
     return steps;
   }
 
-  /// The gradient of every learned step, out[steps] in the space's memory, = Σ dL/dŵ·∂ŵ/∂step / √(N·high), N elements to a step, with ∂ŵ/∂step =
-  /// round(w/step) − w/step inside, low or high where w is clipped; and the gradient of ŵ becomes that of w: zero where it is clipped.
-  template <class Space> static void step_gradients(context<Space>& c, extents const& shape, storage<Space> const& s, float* gradient, float* out) {
+  /// The gradient of every learned step, out[steps] in the space's memory, = Σ dL/dŵ·∂ŵ/∂step / √(N·high), N elements
+  /// to a step, with ∂ŵ/∂step = round(w/step) − w/step inside, low or high where w is clipped; and the gradient of ŵ
+  /// becomes that of w: zero where it is clipped.
+  template <class Space>
+  static void step_gradients(context<Space>& c, extents const& shape, storage<Space> const& s, float* gradient,
+                             float* out) {
     auto const n = static_cast<std::size_t>(s.grid.steps(shape));
     index_t const columns = s.grid.columns_per_step(shape);
     std::vector<double> largest(n, 0.0);
@@ -246,43 +300,59 @@ template <class T> struct fake_quantized {
     largest_shares(c, shape, s, {0, shape.size()}, s.values, gradient, largest);
     for (auto& x : largest) x = detail::count_factor(x, columns);
     add_shares(c, shape, s, {0, shape.size()}, s.values, gradient, largest, sums);
-    for (std::size_t i = 0; i < n; ++i) host[i] = static_cast<float>(detail::counted_total(sums[i], largest[i]) * scale_of(s.grid, columns));
+    for (std::size_t i = 0; i < n; ++i)
+      host[i] = static_cast<float>(detail::counted_total(sums[i], largest[i]) * scale_of(s.grid, columns));
     copy_from_host(c, host.data(), tensor<float, Space>::wrap(out, {static_cast<index_t>(n)}));
   }
   /// 1/√(N·high). \param columns of a whole step
-  [[nodiscard]] static double scale_of(code_grid const& grid, index_t columns) noexcept { return 1 / std::sqrt(static_cast<double>(std::max<index_t>(1, columns)) * static_cast<double>(grid.high)); }
+  [[nodiscard]] static double scale_of(code_grid const& grid, index_t columns) noexcept {
+    return 1 / std::sqrt(static_cast<double>(std::max<index_t>(1, columns)) * static_cast<double>(grid.high));
+  }
 
-  // The same in parts, for a weight of which this rank has some elements: the largest shares, which all who have others bring together (maximum);
-  // count_factor of each; the sums of the shares in whole numbers, which they add up.
+  // The same in parts, for a weight of which this rank has some elements: the largest shares, which all who have others
+  // bring together (maximum); count_factor of each; the sums of the shares in whole numbers, which they add up.
 
-  /// \param run elements of the part, row-major \param values, gradient of those \param most raised, one per step of the part
+  /// \param run elements of the part, row-major \param values, gradient of those \param most raised, one per step of
+  /// the part
   template <class Space>
-  static void largest_shares(context<Space>& c, extents const& shape, storage<Space> const& s, index_range run, float const* values, float const* gradient, std::span<double> most) {
-    detail::step_run const r{run.begin, run.end, s.grid.columns_per_step(shape), values, gradient, s.steps.data(), s.grid.low, s.grid.high};
+  static void largest_shares(context<Space>& c, extents const& shape, storage<Space> const& s, index_range run,
+                             float const* values, float const* gradient, std::span<double> most) {
+    detail::step_run const r{run.begin,  run.end,    s.grid.columns_per_step(shape), values, gradient, s.steps.data(),
+                             s.grid.low, s.grid.high};
     if (r.count() == 0) return;
     auto const out = tensor<double, Space>::allocate(c, {r.count()});
-    compute::for_each_row(c.space(), r.count(), detail::largest_share_body{r, r.step(), out.data()}, 8.0 * static_cast<double>(r.columns));
+    compute::for_each_row(c.space(), r.count(), detail::largest_share_body{r, r.step(), out.data()},
+                          8.0 * static_cast<double>(r.columns));
     std::vector<double> host(static_cast<std::size_t>(r.count()));
     copy_to_host(c, out, host.data());
-    for (std::size_t k = 0; k < host.size(); ++k) most[static_cast<std::size_t>(r.step()) + k] = std::max(most[static_cast<std::size_t>(r.step()) + k], host[k]);
+    for (std::size_t k = 0; k < host.size(); ++k)
+      most[static_cast<std::size_t>(r.step()) + k] = std::max(most[static_cast<std::size_t>(r.step()) + k], host[k]);
   }
-  /// \param factors one per step of the part \param sums added to, one per step of the part; gradients of what is clipped become zero
+  /// \param factors one per step of the part \param sums added to, one per step of the part; gradients of what is
+  /// clipped become zero
   template <class Space>
-  static void add_shares(context<Space>& c, extents const& shape, storage<Space> const& s, index_range run, float const* values, float* gradient, std::span<double const> factors, std::span<std::int64_t> sums) {
-    detail::step_run const r{run.begin, run.end, s.grid.columns_per_step(shape), values, gradient, s.steps.data(), s.grid.low, s.grid.high};
+  static void add_shares(context<Space>& c, extents const& shape, storage<Space> const& s, index_range run,
+                         float const* values, float* gradient, std::span<double const> factors,
+                         std::span<std::int64_t> sums) {
+    detail::step_run const r{run.begin,  run.end,    s.grid.columns_per_step(shape), values, gradient, s.steps.data(),
+                             s.grid.low, s.grid.high};
     if (r.count() == 0) return;
     auto const factor = tensor<double, Space>::allocate(c, {r.count()});
     auto const out = tensor<std::int64_t, Space>::allocate(c, {r.count()});
     copy_from_host(c, factors.data() + r.step(), factor);
-    compute::for_each_row(c.space(), r.count(), detail::share_sum_body{r, r.step(), factor.data(), gradient, out.data()}, 8.0 * static_cast<double>(r.columns));
+    compute::for_each_row(c.space(), r.count(),
+                          detail::share_sum_body{r, r.step(), factor.data(), gradient, out.data()},
+                          8.0 * static_cast<double>(r.columns));
     std::vector<std::int64_t> host(static_cast<std::size_t>(r.count()));
     copy_to_host(c, out, host.data());
     for (std::size_t k = 0; k < host.size(); ++k) sums[static_cast<std::size_t>(r.step()) + k] += host[k];
   }
 
-  /// The grid, the bits and the steps of a part. (The values lie in the arena, which is cut by itself.) \throws error for a part that cuts a group, or
-  /// a row whose step follows its largest magnitude
-  template <class Space> [[nodiscard]] static storage<Space> slice(context<Space>& c, extents const& shape, storage<Space> const& s, index_box const& part) {
+  /// The grid, the bits and the steps of a part. (The values lie in the arena, which is cut by itself.) \throws error
+  /// for a part that cuts a group, or a row whose step follows its largest magnitude
+  template <class Space>
+  [[nodiscard]] static storage<Space> slice(context<Space>& c, extents const& shape, storage<Space> const& s,
+                                            index_box const& part) {
     storage<Space> out;
     out.grid = s.grid;
     if (s.bits.data()) {
@@ -293,7 +363,9 @@ template <class T> struct fake_quantized {
     auto const at = places_of_steps(shape, part, s.grid.group);
     if (s.steps.size() > 0) {
       learned_steps mine{s.grid.group, {}};
-      detail::for_each_of_part(at.whole, at.here, [&](index_t i) { mine.numbers.push_back(s.learned.numbers[static_cast<std::size_t>(i)]); });
+      detail::for_each_of_part(at.whole, at.here, [&](index_t i) {
+        mine.numbers.push_back(s.learned.numbers[static_cast<std::size_t>(i)]);
+      });
       set_learned(c, part.shape(), std::move(mine), out);
     } else if (s.grid.group == 0 && columns_of(part.shape()) != columns_of(shape)) {
       refuse_cut_rows();
@@ -302,11 +374,16 @@ template <class T> struct fake_quantized {
   }
   /// \throws error
   [[noreturn, gnu::cold]] static void refuse_cut_rows() {
-    throw error{"codec::fake_quantized", "its rows are cut over the tensor axis, and their steps follow the largest magnitudes, of which no rank sees those of a whole row",
-                "Let the steps be learned (step_rule::learned), give each group of columns its own (int4, q8_0), or cut this weight by rows (parallel::column)"};
+    throw error{"codec::fake_quantized",
+                "its rows are cut over the tensor axis, and their steps follow the largest magnitudes, of which no "
+                "rank sees those of a whole row",
+                "Let the steps be learned (step_rule::learned), give each group of columns its own (int4, q8_0), or "
+                "cut this weight by rows (parallel::column)"};
   }
-  /// The inverse of `slice`, on what files hold. \throws error for pieces of different grids, or of steps of their own where they share a row's
-  [[nodiscard]] static std::vector<file_tensor> join(extents const& shape, int dim, std::span<weight_piece const> pieces) {
+  /// The inverse of `slice`, on what files hold. \throws error for pieces of different grids, or of steps of their own
+  /// where they share a row's
+  [[nodiscard]] static std::vector<file_tensor> join(extents const& shape, int dim,
+                                                     std::span<weight_piece const> pieces) {
     std::vector<std::vector<T>> values;
     std::vector<std::vector<float>> steps;
     std::vector<std::vector<std::uint8_t>> alive;
@@ -325,13 +402,17 @@ template <class T> struct fake_quantized {
       steps.push_back(step ? detail::values_of<float>(step->bytes) : std::vector<float>{});
       auto const bits = mask ? detail::values_of<std::uint8_t>(mask->bytes) : std::vector<std::uint8_t>{};
       auto& each = alive.emplace_back(mask ? values.back().size() : 0);
-      for (std::size_t i = 0; i < each.size(); ++i) each[i] = detail::bit_at(bits.data(), static_cast<index_t>(i)) ? 1 : 0;
+      for (std::size_t i = 0; i < each.size(); ++i)
+        each[i] = detail::bit_at(bits.data(), static_cast<index_t>(i)) ? 1 : 0;
     }
     for (std::size_t i = 0; i < pieces.size(); ++i)  // a part of no elements has neither
-      if ((with_steps > 0 && steps[i].empty() && pieces[i].shape.size() > 0) || (with_mask > 0 && alive[i].empty() && pieces[i].shape.size() > 0)) detail::refuse_join(name, "steps or masks");
+      if ((with_steps > 0 && steps[i].empty() && pieces[i].shape.size() > 0) ||
+          (with_mask > 0 && alive[i].empty() && pieces[i].shape.size() > 0))
+        detail::refuse_join(name, "steps or masks");
     index_t const rows = rows_of(shape);
     auto const all = detail::join_matrix(rows, dim, values);
-    std::vector<file_tensor> parts{{".values", dtype::f32, shape, detail::bytes_of(std::span<T const>(all))}, {".grid", dtype::i32, {4}, grid}};
+    std::vector<file_tensor> parts{{".values", dtype::f32, shape, detail::bytes_of(std::span<T const>(all))},
+                                   {".grid", dtype::i32, {4}, grid}};
     if (with_steps > 0) {
       auto const group = detail::values_of<std::int32_t>(grid)[2];
       auto joined = steps.front();
@@ -339,20 +420,29 @@ template <class T> struct fake_quantized {
       else
         for (auto const& s : steps)
           if (s != joined) detail::refuse_join(name, "steps");
-      parts.push_back({".step", dtype::f32, {static_cast<index_t>(joined.size())}, detail::bytes_of(std::span<float const>(joined))});
+      parts.push_back({".step",
+                       dtype::f32,
+                       {static_cast<index_t>(joined.size())},
+                       detail::bytes_of(std::span<float const>(joined))});
     }
     if (with_mask > 0) {
       auto const each = detail::join_matrix(rows, dim, alive);
       std::vector<std::uint8_t> bits(static_cast<std::size_t>(detail::bit_bytes(shape.size())), 0);
       for (std::size_t i = 0; i < each.size(); ++i)
         if (each[i]) bits[i / 8] = static_cast<std::uint8_t>(bits[i / 8] | (1u << i % 8));
-      parts.push_back({".mask", dtype::u8, {static_cast<index_t>(bits.size())}, detail::bytes_of(std::span<std::uint8_t const>(bits))});
+      parts.push_back({".mask",
+                       dtype::u8,
+                       {static_cast<index_t>(bits.size())},
+                       detail::bytes_of(std::span<std::uint8_t const>(bits))});
     }
     return parts;
   }
 
-  /// The codes and steps that products see, in a form of the same grid. \returns false, and nothing is written, if the grids differ
-  template <class F, class Space> static bool convert(context<Space>& c, extents const& shape, storage<Space> const& s, typename F::template storage<Space>& to) {
+  /// The codes and steps that products see, in a form of the same grid. \returns false, and nothing is written, if the
+  /// grids differ
+  template <class F, class Space>
+  static bool convert(context<Space>& c, extents const& shape, storage<Space> const& s,
+                      typename F::template storage<Space>& to) {
     if constexpr (has_grid<F>()) {
       if (!(s.grid == grid_of<F>())) return false;
       auto const n = static_cast<std::size_t>(s.grid.steps(shape));
@@ -375,7 +465,10 @@ template <class T> struct fake_quantized {
         auto* b = reinterpret_cast<detail::byte_t*>(part.bytes.data());
         for (std::size_t i = 0; i < n; ++i, b += format::bytes) {
           detail::store16(b, pleat::detail::half_bits(steps[i]));
-          for (int j = 0; j < format::block; ++j) detail::put_code(format{}, b, j, codes[i * static_cast<std::size_t>(format::block) + static_cast<std::size_t>(j)] + format::offset);
+          for (int j = 0; j < format::block; ++j)
+            detail::put_code(
+                format{}, b, j,
+                codes[i * static_cast<std::size_t>(format::block) + static_cast<std::size_t>(j)] + format::offset);
         }
         std::vector<file_tensor> parts;
         parts.push_back(std::move(part));
@@ -389,19 +482,27 @@ template <class T> struct fake_quantized {
 
  private:
   template <class F> [[nodiscard]] static consteval bool has_grid() {
-    if constexpr (requires { typename F::bits::format; }) return !F::bits::format::has_base && !F::bits::format::multipliers;
+    if constexpr (requires { typename F::bits::format; })
+      return !F::bits::format::has_base && !F::bits::format::multipliers;
     else return F::name == std::string_view("int8");
   }
-  [[nodiscard]] static extents kernel_shape(compute::conv2d_shape const& g) { return {g.out_channels, g.group_in(), g.kernel_h, g.kernel_w}; }
-  template <class Space> [[nodiscard]] static tensor<T, Space> decoded(context<Space>& c, extents const& shape, storage<Space> const& s) {
+  [[nodiscard]] static extents kernel_shape(compute::conv2d_shape const& g) {
+    return {g.out_channels, g.group_in(), g.kernel_h, g.kernel_w};
+  }
+  template <class Space>
+  [[nodiscard]] static tensor<T, Space> decoded(context<Space>& c, extents const& shape, storage<Space> const& s) {
     auto w = tensor<T, Space>::allocate(c, shape);
     decode(c, shape, s, w.data());
     return w;
   }
-  template <class Space> static void run(context<Space>& c, extents const& shape, storage<Space> const& s, float* out, std::int8_t* codes, float* used) {
+  template <class Space>
+  static void run(context<Space>& c, extents const& shape, storage<Space> const& s, float* out, std::int8_t* codes,
+                  float* used) {
     index_t const columns = s.grid.columns_per_step(shape);
     compute::for_each_row(c.space(), s.grid.steps(shape),
-                          detail::fake_quantize_body{columns, s.values, s.steps.data(), s.grid.low, s.grid.high, s.grid.half_steps, out, codes, used}, 6.0 * static_cast<double>(columns));
+                          detail::fake_quantize_body{columns, s.values, s.steps.data(), s.grid.low, s.grid.high,
+                                                     s.grid.half_steps, out, codes, used},
+                          6.0 * static_cast<double>(columns));
   }
 };
 

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// One tensor of a stored weight's file image; a weight's shape as a matrix; the unit at which a stored form may be cut. Needs no Kokkos.
+/// One tensor of a stored weight's file image; a weight's shape as a matrix; the unit at which a stored form may be
+/// cut. Needs no Kokkos.
 #pragma once
 
 #include <cstddef>
@@ -32,7 +33,8 @@ struct weight_piece {
   std::vector<file_tensor> parts;
 };
 
-/// A stored weight may be cut (sharded, sliced) at multiples of this many rows and columns (the last piece may be short).
+/// A stored weight may be cut (sharded, sliced) at multiples of this many rows and columns (the last piece may be
+/// short).
 struct cut_unit {
   index_t rows = 1, columns = 1;
   friend constexpr bool operator==(cut_unit const&, cut_unit const&) = default;

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// What a form is, and sets of forms. A form says how a weight's numbers are stored and runs them as they are stored (law 9).
+/// What a form is, and sets of forms. A form says how a weight's numbers are stored and runs them as they are stored
+/// (law 9).
 ///
 /// A weight of shape [out, …] is a matrix of `out` rows and (product of the rest) columns. A form `F` provides
 ///
@@ -28,8 +29,8 @@
 ///
 ///     predict(context&, shape, std::span<T const> values, storage const&) -> error_norms   // values on the host
 ///
-/// and, if it can run convolutions, `convolve` and `convolve_transposed` (see codec/dense.hpp). A trainable form's storage has
-/// `void attach(T* values)`: the arena's memory. All are static functions.
+/// and, if it can run convolutions, `convolve` and `convolve_transposed` (see codec/dense.hpp). A trainable form's
+/// storage has `void attach(T* values)`: the arena's memory. All are static functions.
 #pragma once
 
 #include <concepts>
@@ -50,15 +51,21 @@
 namespace pleat::codec {
 
 namespace detail {
-template <class F, class Space> concept has_storage = requires { typename F::template storage<Space>; };
-template <class F> concept has_name = requires { std::string_view(F::name); };
-template <class F> concept has_trainable = requires { { F::trainable } -> std::convertible_to<bool>; };
 template <class F, class Space>
-concept has_codec = requires(context<Space>& c, extents const& e, typename F::value_type const* in, typename F::value_type* out,
-                             typename F::template storage<Space>& s, typename F::template storage<Space> const& cs) {
-  F::encode(c, e, in, s);
-  F::decode(c, e, cs, out);
+concept has_storage = requires { typename F::template storage<Space>; };
+template <class F>
+concept has_name = requires { std::string_view(F::name); };
+template <class F>
+concept has_trainable = requires {
+  { F::trainable } -> std::convertible_to<bool>;
 };
+template <class F, class Space>
+concept has_codec =
+    requires(context<Space>& c, extents const& e, typename F::value_type const* in, typename F::value_type* out,
+             typename F::template storage<Space>& s, typename F::template storage<Space> const& cs) {
+      F::encode(c, e, in, s);
+      F::decode(c, e, cs, out);
+    };
 template <class F, class Space>
 concept has_bytes = requires(extents const& e, typename F::template storage<Space> const& s) {
   { F::bytes(e, s) } -> std::convertible_to<index_t>;
@@ -67,30 +74,41 @@ concept has_bytes = requires(extents const& e, typename F::template storage<Spac
 
 /// Says in words what a form lacks (law 1).
 template <class F, class Space = Kokkos::DefaultExecutionSpace> constexpr void demand_form() {
-  static_assert(requires { typename F::value_type; }, "pleat: a form needs 'using value_type = T': the type of the activations it multiplies with");
-  static_assert(detail::has_name<F>, "pleat: a form needs 'static constexpr std::string_view name': what files and reports call it");
-  static_assert(detail::has_trainable<F>, "pleat: a form needs 'static constexpr bool trainable': whether its values take gradients");
-  static_assert(detail::has_storage<F, Space>, "pleat: a form needs 'template <class Space> struct storage': the encoded weight");
+  static_assert(
+      requires { typename F::value_type; },
+      "pleat: a form needs 'using value_type = T': the type of the activations it multiplies with");
+  static_assert(detail::has_name<F>,
+                "pleat: a form needs 'static constexpr std::string_view name': what files and reports call it");
+  static_assert(detail::has_trainable<F>,
+                "pleat: a form needs 'static constexpr bool trainable': whether its values take gradients");
+  static_assert(detail::has_storage<F, Space>,
+                "pleat: a form needs 'template <class Space> struct storage': the encoded weight");
   static_assert(detail::has_codec<F, Space>,
-                "pleat: a form needs static 'encode(context&, shape, T const* values, storage&)' and 'decode(context&, shape, storage const&, T* out)'");
-  static_assert(detail::has_bytes<F, Space>, "pleat: a form needs static 'bytes(shape, storage const&)' that returns the stored bytes");
+                "pleat: a form needs static 'encode(context&, shape, T const* values, storage&)' and 'decode(context&, "
+                "shape, storage const&, T* out)'");
+  static_assert(detail::has_bytes<F, Space>,
+                "pleat: a form needs static 'bytes(shape, storage const&)' that returns the stored bytes");
 }
 
 /// A closed set of forms, named in a weight's type; which member a weight uses is a run-time value.
 template <class First, class... Rest> struct forms {
   using value_type = typename First::value_type;
-  static_assert((std::is_same_v<value_type, typename Rest::value_type> && ...), "pleat: the forms of one set multiply with one value_type");
+  static_assert((std::is_same_v<value_type, typename Rest::value_type> && ...),
+                "pleat: the forms of one set multiply with one value_type");
   static constexpr int size = 1 + static_cast<int>(sizeof...(Rest));
   /// True if a weight of this set can be trained in some form.
   static constexpr bool trainable = First::trainable || (Rest::trainable || ...);
 
-  template <class Space> using storages = std::tuple<typename First::template storage<Space>, typename Rest::template storage<Space>...>;
+  template <class Space>
+  using storages = std::tuple<typename First::template storage<Space>, typename Rest::template storage<Space>...>;
   template <int At> using form = std::tuple_element_t<At, std::tuple<First, Rest...>>;
 
   template <class F> static constexpr bool contains = std::is_same_v<F, First> || (std::is_same_v<F, Rest> || ...);
   /// Position of F in the set.
   template <class F> [[nodiscard]] static constexpr int index_of() {
-    static_assert(contains<F>, "pleat: this form is not a member of the weight's set: widen the model first (a transform does that)");
+    static_assert(
+        contains<F>,
+        "pleat: this form is not a member of the weight's set: widen the model first (a transform does that)");
     constexpr bool same[] = {std::is_same_v<F, First>, std::is_same_v<F, Rest>...};
     int i = 0;
     while (!same[i]) ++i;

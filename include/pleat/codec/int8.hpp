@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Eight-bit weights, symmetric per output channel, multiplied as integers with activations that are quantized row by row as they come.
+/// Eight-bit weights, symmetric per output channel, multiplied as integers with activations that are quantized row by
+/// row as they come.
 #pragma once
 
 #include <algorithm>
@@ -26,16 +27,20 @@
 
 namespace pleat::codec {
 
-/// Row r of the matrix is scales[r] · codes[r, :], codes in ±127 (symmetric, restricted), scales[r] = (largest magnitude of the row)/127:
+/// Row r of the matrix is scales[r] · codes[r, :], codes in ±127 (symmetric, restricted), scales[r] = (largest
+/// magnitude of the row)/127:
 /// |w − ŵ| ≤ scale/2 for every element, and zero stays exactly zero, so that what was pruned stays pruned. Not trainable; gradients flow
 /// through it to the layers before (`apply_transposed` decodes).
 ///
-/// A product quantizes each row of activations (a convolution: each image) with a scale of its own (dynamic quantization: no calibration
-/// data; a row that holds NaN or infinity gives NaN) or, if `storage::input_scale` says so, with that one scale (static quantization: what
-/// calibration did not foresee is cut). It multiplies in integers, exactly, and scales the sums: y = fma(float(sum)·x_scale, scale, bias). Source of the scheme: the field's symmetric restricted range, as in TensorRT and oneDNN.
+/// A product quantizes each row of activations (a convolution: each image) with a scale of its own (dynamic
+/// quantization: no calibration data; a row that holds NaN or infinity gives NaN) or, if `storage::input_scale` says
+/// so, with that one scale (static quantization: what calibration did not foresee is cut). It multiplies in integers,
+/// exactly, and scales the sums: y = fma(float(sum)·x_scale, scale, bias). Source of the scheme: the field's symmetric
+/// restricted range, as in TensorRT and oneDNN.
 ///
-/// A file holds ".codes" I8 [shape] and ".scale" F32 [rows]; or, where that is smaller, ".mask" U8 (bit per element), ".nonzero" I8 (the
-/// codes that are not zero, in order) and ".scale"; with static activations ".input_scale" F32 [1], too.
+/// A file holds ".codes" I8 [shape] and ".scale" F32 [rows]; or, where that is smaller, ".mask" U8 (bit per element),
+/// ".nonzero" I8 (the codes that are not zero, in order) and ".scale"; with static activations ".input_scale" F32 [1],
+/// too.
 template <class T> struct int8 {
   static_assert(std::is_same_v<T, float>, "pleat: codec::int8 multiplies float activations: say codec::int8<float>");
   using value_type = T;
@@ -45,68 +50,88 @@ template <class T> struct int8 {
   /// Copies share everything; nothing in it changes after it was encoded.
   template <class Space> struct storage {
     using memory_space = typename Space::memory_space;
-    Kokkos::View<std::int8_t*, memory_space> codes;     ///< row-major
-    Kokkos::View<float*, memory_space> scales;          ///< [rows]
-    Kokkos::View<unsigned char*, memory_space> packed;  ///< the codes as the product wants them; empty on devices, which read `codes`
-    index_t nonzero = 0;                                ///< codes that are not zero
-    float input_scale = 0;                              ///< of static activations; 0: every row has its own
-    std::shared_ptr<magnitude_histogram> watch;         ///< while calibrating: counts the magnitudes of all activations that come by
+    Kokkos::View<std::int8_t*, memory_space> codes;  ///< row-major
+    Kokkos::View<float*, memory_space> scales;       ///< [rows]
+    /// the codes as the product wants them; empty on devices, which read `codes`
+    Kokkos::View<unsigned char*, memory_space> packed;
+    index_t nonzero = 0;    ///< codes that are not zero
+    float input_scale = 0;  ///< of static activations; 0: every row has its own
+    /// while calibrating: counts the magnitudes of all activations that come by
+    std::shared_ptr<magnitude_histogram> watch;
   };
 
   /// Activations are quantized with the scale of this range from now on; 0: each row with its own again.
   /// \throws error for a range that is negative, NaN or infinite
   template <class Space> static void set_input_range(storage<Space>& s, float amax) {
-    if (!(amax >= 0) || !std::isfinite(amax)) throw error{"codec::int8::set_input_range", "a range is " + std::to_string(amax) + ", expected a finite number that is not negative"};
+    if (!(amax >= 0) || !std::isfinite(amax))
+      throw error{"codec::int8::set_input_range",
+                  "a range is " + std::to_string(amax) + ", expected a finite number that is not negative"};
     s.input_scale = detail::int8_scale(amax);
   }
 
   /// \throws error if an element is NaN or infinite (the row and column)
-  template <class Space> static void encode(context<Space>& c, extents const& shape, T const* values, storage<Space>& s) {
+  template <class Space>
+  static void encode(context<Space>& c, extents const& shape, T const* values, storage<Space>& s) {
     std::vector<float> copy;
     auto const host = to_host(c, shape, values, copy);
     std::vector<float> amax(static_cast<std::size_t>(rows_of(shape)));
-    for (index_t r = 0; r < rows_of(shape); ++r) amax[static_cast<std::size_t>(r)] = std::bit_cast<float>(detail::largest_magnitude_at(compute::isa::best(), columns_of(shape), row(host, shape, r).data()));
+    for (index_t r = 0; r < rows_of(shape); ++r)
+      amax[static_cast<std::size_t>(r)] = std::bit_cast<float>(
+          detail::largest_magnitude_at(compute::isa::best(), columns_of(shape), row(host, shape, r).data()));
     encode_host(c, shape, host, amax, s);
   }
 
-  /// The same with given ranges: what lies outside ±amax[r] becomes ±127 (an observer's choice: a few clipped outliers for finer steps).
+  /// The same with given ranges: what lies outside ±amax[r] becomes ±127 (an observer's choice: a few clipped outliers
+  /// for finer steps).
   /// \param amax host, one per row, finite and not negative
   template <class Space>
-  static void encode_with_range(context<Space>& c, extents const& shape, T const* values, std::span<float const> amax, storage<Space>& s) {
+  static void encode_with_range(context<Space>& c, extents const& shape, T const* values, std::span<float const> amax,
+                                storage<Space>& s) {
     std::vector<float> copy;
     auto const host = to_host(c, shape, values, copy);
     if (static_cast<index_t>(amax.size()) != rows_of(shape))
-      throw error{"codec::int8::encode_with_range", "expected one range per row, " + std::to_string(rows_of(shape)) + ", found " + std::to_string(amax.size())};
+      throw error{"codec::int8::encode_with_range", "expected one range per row, " + std::to_string(rows_of(shape)) +
+                                                        ", found " + std::to_string(amax.size())};
     for (float a : amax)
-      if (!(a >= 0) || !std::isfinite(a)) throw error{"codec::int8::encode_with_range", "a range is " + std::to_string(a) + ", expected a finite number that is not negative"};
+      if (!(a >= 0) || !std::isfinite(a))
+        throw error{"codec::int8::encode_with_range",
+                    "a range is " + std::to_string(a) + ", expected a finite number that is not negative"};
     encode_host(c, shape, host, amax, s);
   }
 
   template <class Space> static void decode(context<Space>& c, extents const& shape, storage<Space> const& s, T* out) {
-    compute::dequantize_rows(c.space(), rows_of(shape), columns_of(shape), static_cast<std::int8_t const*>(s.codes.data()), columns_of(shape),
+    compute::dequantize_rows(c.space(), rows_of(shape), columns_of(shape),
+                             static_cast<std::int8_t const*>(s.codes.data()), columns_of(shape),
                              static_cast<float const*>(s.scales.data()), out, columns_of(shape));
   }
 
   template <class Space>
-  static void apply(context<Space>& c, extents const& shape, storage<Space> const& s, index_t m, T const* x, T* y, compute::epilogue<T> const& after) {
+  static void apply(context<Space>& c, extents const& shape, storage<Space> const& s, index_t m, T const* x, T* y,
+                    compute::epilogue<T> const& after) {
     index_t const n = rows_of(shape), k = columns_of(shape);
     auto const codes = tensor<std::int8_t, Space>::allocate(c, {m, k});
     auto const scales = tensor<float, Space>::allocate(c, {m});
     quantize_inputs(c, s, m, k, x, codes.data(), scales.data());
-    compute::int8_epilogue const e{.row_scale = scales.data(), .channel_scale = s.scales.data(), .bias = after.bias, .act = after.act};
+    compute::int8_epilogue const e{
+        .row_scale = scales.data(), .channel_scale = s.scales.data(), .bias = after.bias, .act = after.act};
     if constexpr (compute::is_host_space_v<Space>)
-      compute::int8_gemm_scaled_packed(c.space(), m, n, k, codes.data(), k, static_cast<void const*>(s.packed.data()), e, y, n);
+      compute::int8_gemm_scaled_packed(c.space(), m, n, k, codes.data(), k, static_cast<void const*>(s.packed.data()),
+                                       e, y, n);
     else
-      compute::int8_gemm_scaled(c.space(), m, n, k, codes.data(), k, static_cast<std::int8_t const*>(s.codes.data()), k, e, y, n);
+      compute::int8_gemm_scaled(c.space(), m, n, k, codes.data(), k, static_cast<std::int8_t const*>(s.codes.data()), k,
+                                e, y, n);
     if (after.mask) {
-      if (after.ldmask != n) throw error{"codec::int8::apply", "the mask's rows are " + std::to_string(after.ldmask) + " apart, expected " + std::to_string(n)};
+      if (after.ldmask != n)
+        throw error{"codec::int8::apply",
+                    "the mask's rows are " + std::to_string(after.ldmask) + " apart, expected " + std::to_string(n)};
       compute::relu_backward(c.space(), m * n, after.mask, static_cast<T const*>(y), y);
     }
   }
 
   /// Decodes into pooled memory and multiplies as floats: exact for ŵ.
   template <class Space>
-  static void apply_transposed(context<Space>& c, extents const& shape, storage<Space> const& s, index_t m, T const* dy, T* dx, T const* mask) {
+  static void apply_transposed(context<Space>& c, extents const& shape, storage<Space> const& s, index_t m, T const* dy,
+                               T* dx, T const* mask) {
     auto const w = tensor<T, Space>::allocate(c, shape);
     decode(c, shape, s, w.data());
     detail::apply_dense_transposed(c, shape, static_cast<T const*>(w.data()), m, dy, dx, mask);
@@ -114,28 +139,34 @@ template <class T> struct int8 {
 
   /// Integers here too; each image has one scale.
   template <class Space>
-  static void convolve(context<Space>& c, compute::conv2d_shape const& g, storage<Space> const& s, T const* x, T const* bias, T* y, compute::activation act) {
+  static void convolve(context<Space>& c, compute::conv2d_shape const& g, storage<Space> const& s, T const* x,
+                       T const* bias, T* y, compute::activation act) {
     index_t const k = g.in_channels * g.height * g.width;
     auto const codes = tensor<std::int8_t, Space>::allocate(c, {g.batch, k});
     auto const scales = tensor<float, Space>::allocate(c, {g.batch});
     quantize_inputs(c, s, g.batch, k, x, codes.data(), scales.data());
-    compute::int8_conv2d(c.space(), g, static_cast<std::int8_t const*>(codes.data()), static_cast<float const*>(scales.data()),
-                         static_cast<std::int8_t const*>(s.codes.data()), static_cast<float const*>(s.scales.data()), bias, y, act);
+    compute::int8_conv2d(c.space(), g, static_cast<std::int8_t const*>(codes.data()),
+                         static_cast<float const*>(scales.data()), static_cast<std::int8_t const*>(s.codes.data()),
+                         static_cast<float const*>(s.scales.data()), bias, y, act);
   }
-  /// y = the largest of every 2 × 2 results of `convolve` side by side, if that is one kernel here; else false, and nothing is written.
+  /// y = the largest of every 2 × 2 results of `convolve` side by side, if that is one kernel here; else false, and
+  /// nothing is written.
   template <class Space>
-  [[nodiscard]] static bool convolve_pooled(context<Space>& c, compute::conv2d_shape const& g, storage<Space> const& s, T const* x, T const* bias, T* y, compute::activation act) {
+  [[nodiscard]] static bool convolve_pooled(context<Space>& c, compute::conv2d_shape const& g, storage<Space> const& s,
+                                            T const* x, T const* bias, T* y, compute::activation act) {
     if (!compute::int8_conv2d_pools(c.space(), g)) return false;
     index_t const k = g.in_channels * g.height * g.width;
     auto const codes = tensor<std::int8_t, Space>::allocate(c, {g.batch, k});
     auto const scales = tensor<float, Space>::allocate(c, {g.batch});
     quantize_inputs(c, s, g.batch, k, x, codes.data(), scales.data());
-    compute::int8_conv2d_pooled(c.space(), g, static_cast<std::int8_t const*>(codes.data()), static_cast<float const*>(scales.data()),
-                                static_cast<std::int8_t const*>(s.codes.data()), static_cast<float const*>(s.scales.data()), bias, y, act);
+    compute::int8_conv2d_pooled(
+        c.space(), g, static_cast<std::int8_t const*>(codes.data()), static_cast<float const*>(scales.data()),
+        static_cast<std::int8_t const*>(s.codes.data()), static_cast<float const*>(s.scales.data()), bias, y, act);
     return true;
   }
   template <class Space>
-  static void convolve_transposed(context<Space>& c, compute::conv2d_shape const& g, storage<Space> const& s, T const* dy, T* dx) {
+  static void convolve_transposed(context<Space>& c, compute::conv2d_shape const& g, storage<Space> const& s,
+                                  T const* dy, T* dx) {
     extents const shape{g.out_channels, g.group_in(), g.kernel_h, g.kernel_w};
     auto const w = tensor<T, Space>::allocate(c, shape);
     decode(c, shape, s, w.data());
@@ -148,15 +179,20 @@ template <class T> struct int8 {
     return codes + (rows_of(shape) + (s.input_scale > 0 ? 1 : 0)) * static_cast<index_t>(sizeof(float));
   }
 
-  /// Half a step of each row's scale, or the way to ±127 steps for what an observer clipped; and the rounding of scale·code to float.
-  template <class Space> [[nodiscard]] static error_norms predict(context<Space>& c, extents const& shape, std::span<T const> values, storage<Space> const& s) {
+  /// Half a step of each row's scale, or the way to ±127 steps for what an observer clipped; and the rounding of
+  /// scale·code to float.
+  template <class Space>
+  [[nodiscard]] static error_norms predict(context<Space>& c, extents const& shape, std::span<T const> values,
+                                           storage<Space> const& s) {
     std::vector<float> scales(static_cast<std::size_t>(rows_of(shape)));
     if (shape.size() > 0 && !s.scales.data()) throw error{"codec::int8::predict", "this weight was never encoded"};
     copy_to_host(c, tensor<float, Space>::wrap(s.scales.data(), {rows_of(shape)}), scales.data());
     return detail::predict_int8(columns_of(shape), values, scales);
   }
 
-  template <class Space> [[nodiscard]] static std::vector<file_tensor> to_file(context<Space>& c, extents const& shape, storage<Space> const& s) {
+  template <class Space>
+  [[nodiscard]] static std::vector<file_tensor> to_file(context<Space>& c, extents const& shape,
+                                                        storage<Space> const& s) {
     std::vector<std::int8_t> codes(static_cast<std::size_t>(shape.size()));
     std::vector<float> scales(static_cast<std::size_t>(rows_of(shape)));
     if (shape.size() > 0 && !s.codes.data()) throw error{"codec::int8::to_file", "this weight was never encoded"};
@@ -165,7 +201,9 @@ template <class T> struct int8 {
     return image(shape, codes, scales, s.input_scale);
   }
 
-  template <class Space> static void from_file(context<Space>& c, extents const& shape, std::span<file_tensor const> parts, storage<Space>& s) {
+  template <class Space>
+  static void from_file(context<Space>& c, extents const& shape, std::span<file_tensor const> parts,
+                        storage<Space>& s) {
     auto const w = detail::read_int8(shape, parts);
     set(c, shape, w.codes, w.scales, s);
     s.input_scale = w.input_scale;
@@ -173,14 +211,19 @@ template <class T> struct int8 {
 
   /// Codes within ±127 and scales of one's own: what an encoder found, or training. Row r is scales[r]·codes[r, :].
   template <class Space>
-  static void encode_codes(context<Space>& c, extents const& shape, std::vector<std::int8_t> const& codes, std::vector<float> const& scales, storage<Space>& s) {
+  static void encode_codes(context<Space>& c, extents const& shape, std::vector<std::int8_t> const& codes,
+                           std::vector<float> const& scales, storage<Space>& s) {
     if (static_cast<index_t>(codes.size()) != shape.size() || static_cast<index_t>(scales.size()) != rows_of(shape))
-      throw error{"codec::int8::encode_codes", "expected " + std::to_string(shape.size()) + " codes and " + std::to_string(rows_of(shape)) + " scales, found " + std::to_string(codes.size()) + " and " + std::to_string(scales.size())};
+      throw error{"codec::int8::encode_codes",
+                  "expected " + std::to_string(shape.size()) + " codes and " + std::to_string(rows_of(shape)) +
+                      " scales, found " + std::to_string(codes.size()) + " and " + std::to_string(scales.size())};
     set(c, shape, codes, scales, s);
   }
 
-  /// The inverse of `slice`, on what files hold. \throws error for pieces along the columns whose scales are not the same
-  [[nodiscard]] static std::vector<file_tensor> join(extents const& shape, int dim, std::span<weight_piece const> pieces) {
+  /// The inverse of `slice`, on what files hold. \throws error for pieces along the columns whose scales are not the
+  /// same
+  [[nodiscard]] static std::vector<file_tensor> join(extents const& shape, int dim,
+                                                     std::span<weight_piece const> pieces) {
     std::vector<std::vector<std::int8_t>> codes;
     std::vector<float> scales;
     float input_scale = 0;
@@ -195,8 +238,11 @@ template <class T> struct int8 {
     return image(shape, detail::join_matrix(rows_of(shape), dim, codes), scales, input_scale);
   }
 
-  /// The codes and scales of a part: the same numbers as in the whole. Cut along the columns, rows keep the scales of whole rows.
-  template <class Space> [[nodiscard]] static storage<Space> slice(context<Space>& c, extents const& shape, storage<Space> const& s, index_box const& part) {
+  /// The codes and scales of a part: the same numbers as in the whole. Cut along the columns, rows keep the scales of
+  /// whole rows.
+  template <class Space>
+  [[nodiscard]] static storage<Space> slice(context<Space>& c, extents const& shape, storage<Space> const& s,
+                                            index_box const& part) {
     storage<Space> out;
     if (!s.codes.data()) return out;
     std::vector<std::int8_t> all(static_cast<std::size_t>(shape.size())), codes;
@@ -211,24 +257,34 @@ template <class T> struct int8 {
   }
 
  private:
-  [[nodiscard]] static std::vector<file_tensor> image(extents const& shape, std::vector<std::int8_t> const& codes, std::vector<float> const& scales, float input_scale) {
+  [[nodiscard]] static std::vector<file_tensor> image(extents const& shape, std::vector<std::int8_t> const& codes,
+                                                      std::vector<float> const& scales, float input_scale) {
     std::vector<file_tensor> parts;
-    auto const alive = static_cast<index_t>(codes.size()) - static_cast<index_t>(std::count(codes.begin(), codes.end(), std::int8_t{0}));
+    auto const alive = static_cast<index_t>(codes.size()) -
+                       static_cast<index_t>(std::count(codes.begin(), codes.end(), std::int8_t{0}));
     if (!sparse_image(shape, alive)) {
       parts.push_back({".codes", dtype::i8, shape, detail::bytes_of(std::span<std::int8_t const>(codes))});
     } else {
       auto const bits = detail::bits_of_nonzeros(std::span<std::int8_t const>(codes));
       auto const nonzero = detail::survivors(std::span<std::int8_t const>(codes), bits.data());
-      parts.push_back({".mask", dtype::u8, {static_cast<index_t>(bits.size())}, detail::bytes_of(std::span<std::uint8_t const>(bits))});
-      parts.push_back({".nonzero", dtype::i8, {static_cast<index_t>(nonzero.size())}, detail::bytes_of(std::span<std::int8_t const>(nonzero))});
+      parts.push_back({".mask",
+                       dtype::u8,
+                       {static_cast<index_t>(bits.size())},
+                       detail::bytes_of(std::span<std::uint8_t const>(bits))});
+      parts.push_back({".nonzero",
+                       dtype::i8,
+                       {static_cast<index_t>(nonzero.size())},
+                       detail::bytes_of(std::span<std::int8_t const>(nonzero))});
     }
     parts.push_back({".scale", dtype::f32, {rows_of(shape)}, detail::bytes_of(std::span<float const>(scales))});
-    if (input_scale > 0) parts.push_back({".input_scale", dtype::f32, {1}, detail::bytes_of(std::span<float const>(&input_scale, 1))});
+    if (input_scale > 0)
+      parts.push_back({".input_scale", dtype::f32, {1}, detail::bytes_of(std::span<float const>(&input_scale, 1))});
     return parts;
   }
   /// Rows of activations as codes: by the static scale, or each by its own.
   template <class Space>
-  static void quantize_inputs(context<Space>& c, storage<Space> const& s, index_t m, index_t k, T const* x, std::int8_t* codes, float* scales) {
+  static void quantize_inputs(context<Space>& c, storage<Space> const& s, index_t m, index_t k, T const* x,
+                              std::int8_t* codes, float* scales) {
     if (s.watch) watch(c, x, m * k, *s.watch);
     if (s.input_scale > 0) compute::quantize_rows_by(c.space(), m, k, x, k, s.input_scale, codes, k, scales);
     else compute::quantize_rows(c.space(), m, k, x, k, codes, k, scales, nullptr);
@@ -239,7 +295,8 @@ template <class T> struct int8 {
       to.add(std::span<float const>(x, static_cast<std::size_t>(n)));
     } else {
       std::vector<float> host(static_cast<std::size_t>(n));
-      copy_to_host(c, tensor<T, Space>::wrap(const_cast<T*>(x), {n}), host.data());  // wrap has one spelling; nothing is written
+      // wrap has one spelling; nothing is written
+      copy_to_host(c, tensor<T, Space>::wrap(const_cast<T*>(x), {n}), host.data());
       to.add(as_span(host));
     }
   }
@@ -250,37 +307,44 @@ template <class T> struct int8 {
     return host.subspan(static_cast<std::size_t>(r * columns_of(shape)), static_cast<std::size_t>(columns_of(shape)));
   }
   /// The numbers where host code reads them: as they lie, or in `copy`. \throws error if one is not finite
-  template <class Space> static std::span<float const> to_host(context<Space>& c, extents const& shape, T const* values, std::vector<float>& copy) {
+  template <class Space>
+  static std::span<float const> to_host(context<Space>& c, extents const& shape, T const* values,
+                                        std::vector<float>& copy) {
     std::span<float const> host(values, static_cast<std::size_t>(shape.size()));
     if constexpr (compute::is_host_space_v<Space>) {
       c.fence();
     } else {
       copy.resize(host.size());
-      copy_to_host(c, tensor<T, Space>::wrap(const_cast<T*>(values), shape), copy.data());  // wrap has one spelling; nothing is written
+      // wrap has one spelling; nothing is written
+      copy_to_host(c, tensor<T, Space>::wrap(const_cast<T*>(values), shape), copy.data());
       host = copy;
     }
     if (detail::largest_magnitude_at(compute::isa::best(), shape.size(), host.data()) < 0x7f800000u) return host;
     for (std::size_t i = 0; i < host.size(); ++i)
       if (!std::isfinite(host[i]))
-        throw error{"codec::int8::encode", "the element in row " + std::to_string(static_cast<index_t>(i) / columns_of(shape)) + ", column " +
-                                               std::to_string(static_cast<index_t>(i) % columns_of(shape)) + " is " + std::to_string(host[i]),
+        throw error{"codec::int8::encode",
+                    "the element in row " + std::to_string(static_cast<index_t>(i) / columns_of(shape)) + ", column " +
+                        std::to_string(static_cast<index_t>(i) % columns_of(shape)) + " is " + std::to_string(host[i]),
                     "Train again with a lower learning rate"};
     return host;
   }
 
   template <class Space>
-  static void encode_host(context<Space>& c, extents const& shape, std::span<float const> host, std::span<float const> amax, storage<Space>& s) {
+  static void encode_host(context<Space>& c, extents const& shape, std::span<float const> host,
+                          std::span<float const> amax, storage<Space>& s) {
     std::vector<std::int8_t> codes(host.size());
     std::vector<float> scales(amax.size());
     for (index_t r = 0; r < rows_of(shape); ++r) {
       float const scale = scales[static_cast<std::size_t>(r)] = detail::int8_scale(amax[static_cast<std::size_t>(r)]);
-      detail::int8_codes_at(compute::isa::best(), columns_of(shape), row(host, shape, r).data(), scale, codes.data() + r * columns_of(shape));
+      detail::int8_codes_at(compute::isa::best(), columns_of(shape), row(host, shape, r).data(), scale,
+                            codes.data() + r * columns_of(shape));
     }
     set(c, shape, codes, scales, s);
   }
 
   template <class Space>
-  static void set(context<Space>& c, extents const& shape, std::vector<std::int8_t> const& codes, std::vector<float> const& scales, storage<Space>& s) {
+  static void set(context<Space>& c, extents const& shape, std::vector<std::int8_t> const& codes,
+                  std::vector<float> const& scales, storage<Space>& s) {
     using Kokkos::view_alloc, Kokkos::WithoutInitializing;
     storage<Space> fresh;
     fresh.codes = decltype(s.codes)(view_alloc(WithoutInitializing, "pleat::codes"), codes.size());
@@ -290,8 +354,11 @@ template <class T> struct int8 {
     copy_from_host(c, scales.data(), tensor<float, Space>::wrap(fresh.scales.data(), {rows_of(shape)}));
     if constexpr (compute::is_host_space_v<Space>) {
       index_t const n = rows_of(shape), k = columns_of(shape);
-      fresh.packed = decltype(s.packed)(view_alloc(WithoutInitializing, "pleat::packed"), static_cast<std::size_t>(compute::int8_packed_bytes<Space>(n, k)));
-      if (shape.size() > 0) compute::int8_pack(c.space(), n, k, static_cast<std::int8_t const*>(fresh.codes.data()), k, fresh.packed.data());
+      fresh.packed = decltype(s.packed)(view_alloc(WithoutInitializing, "pleat::packed"),
+                                        static_cast<std::size_t>(compute::int8_packed_bytes<Space>(n, k)));
+      if (shape.size() > 0)
+        compute::int8_pack(c.space(), n, k, static_cast<std::int8_t const*>(fresh.codes.data()), k,
+                           fresh.packed.data());
       c.fence();
     }
     s = std::move(fresh);

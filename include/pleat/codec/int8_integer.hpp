@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// A linear layer's product and a convolution in integers alone, building blocks that no layer of nn uses yet: 8-bit codes in, int32 sums, fixed-point
-/// requantization, 8-bit codes out.
+/// A linear layer's product and a convolution in integers alone, building blocks that no layer of nn uses yet: 8-bit
+/// codes in, int32 sums, fixed-point requantization, 8-bit codes out.
 #pragma once
 
 #include <vector>
@@ -15,18 +15,25 @@
 
 namespace pleat::codec {
 
-/// What turns a layer's integer sums into its output's codes: bias in units of x_scale·w_scale·2^drop, one multiplier per row of the weight.
+/// What turns a layer's integer sums into its output's codes: bias in units of x_scale·w_scale·2^drop, one multiplier
+/// per row of the weight.
 template <class Space> struct requantizer {
   Kokkos::View<fixed_multiplier*, typename Space::memory_space> multiplier;
   Kokkos::View<std::int32_t*, typename Space::memory_space> bias;
-  Kokkos::View<std::int32_t*, typename Space::memory_space> drop;  ///< bits that a sum loses before the bias is added; 0 unless the bias is above 2^30 units
-  std::int32_t low = -127, high = 127;                              ///< low = 0: a ReLU
+  /// bits that a sum loses before the bias is added; 0 unless the bias is above 2^30 units
+  Kokkos::View<std::int32_t*, typename Space::memory_space> drop;
+  std::int32_t low = -127, high = 127;  ///< low = 0: a ReLU
 
   /// Static scales: x ≈ x_scale·code, y ≈ y_scale·code (an observer's ranges / 127).
   /// \param bias host, one per row, or null   \throws error unless the scales are positive and finite, and the biases finite (the row)
-  static requantizer make(context<Space>& c, extents const& shape, typename int8<float>::template storage<Space> const& w, float x_scale, float y_scale, float const* bias, compute::activation act) {
+  static requantizer make(context<Space>& c, extents const& shape,
+                          typename int8<float>::template storage<Space> const& w, float x_scale, float y_scale,
+                          float const* bias, compute::activation act) {
     if (!(x_scale > 0) || !std::isfinite(x_scale) || !(y_scale > 0) || !std::isfinite(y_scale))
-      throw error{"codec::requantizer::make", "the scales are " + std::to_string(x_scale) + " and " + std::to_string(y_scale) + ", expected positive finite numbers", "Calibrate with data that is not all zero"};
+      throw error{"codec::requantizer::make",
+                  "the scales are " + std::to_string(x_scale) + " and " + std::to_string(y_scale) +
+                      ", expected positive finite numbers",
+                  "Calibrate with data that is not all zero"};
     auto const n = static_cast<std::size_t>(rows_of(shape));
     std::vector<float> scale(n);
     copy_to_host(c, tensor<float, Space>::wrap(w.scales.data(), {rows_of(shape)}), scale.data());
@@ -34,13 +41,17 @@ template <class Space> struct requantizer {
     std::vector<std::int32_t> b(n, 0), drop(n, 0);
     for (std::size_t j = 0; j < n; ++j) {
       double const add = bias ? static_cast<double>(bias[j]) : 0.0;
-      if (!std::isfinite(add)) throw error{"codec::requantizer::make", "the bias of row " + std::to_string(j) + " is " + std::to_string(add), "Train again with a lower learning rate"};
+      if (!std::isfinite(add))
+        throw error{"codec::requantizer::make", "the bias of row " + std::to_string(j) + " is " + std::to_string(add),
+                    "Train again with a lower learning rate"};
       double unit = static_cast<double>(x_scale) * static_cast<double>(scale[j]);
-      // A bias of many units: sums are rounded to larger ones, until it fits. Nothing is left of a sum that lost 32 bits: then, and in a row of zeros,
-      // the bias is its own unit.
+      // A bias of many units: sums are rounded to larger ones, until it fits. Nothing is left of a sum that lost 32
+      // bits: then, and in a row of zeros, the bias is its own unit.
       while (drop[j] < 32 && std::fabs(add) > unit * 0x1p30) unit *= 2, ++drop[j];
       if (std::fabs(add) > unit * 0x1p30) unit = std::fabs(add);
-      if (unit > 0) m[j] = to_fixed(unit / static_cast<double>(y_scale)), b[j] = static_cast<std::int32_t>(std::nearbyint(add / unit));
+      if (unit > 0)
+        m[j] = to_fixed(unit / static_cast<double>(y_scale)),
+        b[j] = static_cast<std::int32_t>(std::nearbyint(add / unit));
     }
     requantizer r;
     r.multiplier = decltype(r.multiplier)("pleat::multiplier", n);
@@ -68,7 +79,10 @@ struct requantize_body {
   PLEAT_INLINE std::int8_t code(std::int32_t of, index_t j) const {
     std::int64_t const rounding = (std::int64_t{1} << drop[j]) >> 1, sum = ((of + rounding) >> drop[j]) + bias[j];
     constexpr std::int64_t most = 0x7fffffff;
-    return static_cast<std::int8_t>(requantized(static_cast<std::int32_t>(sum > most ? most : sum < -most ? -most : sum), multiplier[j], 0, low, high));
+    return static_cast<std::int8_t>(requantized(static_cast<std::int32_t>(sum > most    ? most
+                                                                          : sum < -most ? -most
+                                                                                        : sum),
+                                                multiplier[j], 0, low, high));
   }
   PLEAT_INLINE void operator()(index_t e) const { y[e] = code(sums[e], e % n); }
 };
@@ -95,7 +109,8 @@ struct requantize_plane_body {
     for (index_t p = 0; p < pixels; ++p) r.y[j * pixels + p] = r.code(r.sums[p * r.n + j], j);
   }
 };
-/// Row p: what output p sees of the first channels of an image `x`; what lies in the padding is 0, which stands for exactly zero.
+/// Row p: what output p sees of the first channels of an image `x`; what lies in the padding is 0, which stands for
+/// exactly zero.
 struct patches_body {
   compute::conv2d_shape g;
   std::int8_t const* x;
@@ -114,42 +129,56 @@ struct patches_body {
 };
 }  // namespace detail
 
-/// y[m, rows] = codes of x[m, columns] · Wᵀ + bias, in integers from end to end: the same codes on every machine, device and number of threads.
-/// Against the float result of the same codes: at most one unit beside the rounding to a code (to_fixed's 2⁻³¹ and a second rounding).
+/// y[m, rows] = codes of x[m, columns] · Wᵀ + bias, in integers from end to end: the same codes on every machine,
+/// device and number of threads. Against the float result of the same codes: at most one unit beside the rounding to a
+/// code (to_fixed's 2⁻³¹ and a second rounding).
 template <class Space>
-void apply_integer(context<Space>& c, extents const& shape, typename int8<float>::template storage<Space> const& w, requantizer<Space> const& r, index_t m, std::int8_t const* x, std::int8_t* y) {
+void apply_integer(context<Space>& c, extents const& shape, typename int8<float>::template storage<Space> const& w,
+                   requantizer<Space> const& r, index_t m, std::int8_t const* x, std::int8_t* y) {
   index_t const n = rows_of(shape), k = columns_of(shape);
   auto const sums = tensor<std::int32_t, Space>::allocate(c, {m, n});
   if constexpr (compute::is_host_space_v<Space>)
     compute::int8_gemm_packed(c.space(), m, n, k, x, k, static_cast<void const*>(w.packed.data()), sums.data(), n);
-  else
-    compute::int8_gemm(c.space(), m, n, k, x, k, static_cast<std::int8_t const*>(w.codes.data()), k, sums.data(), n);
-  detail::requantize_body const to_codes{n, sums.data(), r.bias.data(), r.drop.data(), r.multiplier.data(), r.low, r.high, y};
-  if constexpr (compute::is_host_space_v<Space>) compute::for_each_row(c.space(), m, detail::requantize_row_body{to_codes}, 8.0 * static_cast<double>(n));
+  else compute::int8_gemm(c.space(), m, n, k, x, k, static_cast<std::int8_t const*>(w.codes.data()), k, sums.data(), n);
+  detail::requantize_body const to_codes{
+      n, sums.data(), r.bias.data(), r.drop.data(), r.multiplier.data(), r.low, r.high, y};
+  if constexpr (compute::is_host_space_v<Space>)
+    compute::for_each_row(c.space(), m, detail::requantize_row_body{to_codes}, 8.0 * static_cast<double>(n));
   else compute::for_each(c.space(), m * n, to_codes, 8.0);
 }
 
-/// y[batch, out_channels, out_height, out_width] = codes of the convolution of x [batch, in_channels, height, width] with a kernel of `shape`
-/// [out_channels, in_channels / groups, kernel_h, kernel_w], + bias; in integers as apply_integer, and with its error. An image after the other becomes
-/// the matrix of what its outputs see (out_height·out_width · weights of an output, bytes of pooled memory), which is multiplied.
+/// y[batch, out_channels, out_height, out_width] = codes of the convolution of x [batch, in_channels, height, width]
+/// with a kernel of `shape` [out_channels, in_channels / groups, kernel_h, kernel_w], + bias; in integers as
+/// apply_integer, and with its error. An image after the other becomes the matrix of what its outputs see
+/// (out_height·out_width · weights of an output, bytes of pooled memory), which is multiplied.
 /// \param r requantizer::make(c, shape, w, …)   \throws error if the extents do not fit together, or an output sums more than int8_max_k products
 template <class Space>
-void convolve_integer(context<Space>& c, compute::conv2d_shape const& g, typename int8<float>::template storage<Space> const& w, requantizer<Space> const& r, std::int8_t const* x, std::int8_t* y) {
+void convolve_integer(context<Space>& c, compute::conv2d_shape const& g,
+                      typename int8<float>::template storage<Space> const& w, requantizer<Space> const& r,
+                      std::int8_t const* x, std::int8_t* y) {
   g.check("codec::convolve_integer");
-  index_t const n = g.out_channels, k = g.weights_per_output(), pixels = g.out_height() * g.out_width(), outs = g.group_out();
+  index_t const n = g.out_channels, k = g.weights_per_output(), pixels = g.out_height() * g.out_width(),
+                outs = g.group_out();
   auto const patches = tensor<std::int8_t, Space>::allocate(c, {pixels, k});
   auto const sums = tensor<std::int32_t, Space>::allocate(c, {pixels, n});
   for (index_t image = 0; image < g.batch; ++image) {
     for (index_t group = 0; group < g.groups; ++group) {
       std::int8_t const* const from = x + (image * g.in_channels + group * g.group_in()) * g.height * g.width;
-      compute::for_each_row(c.space(), pixels, detail::patches_body{g, from, patches.data()}, 2.0 * static_cast<double>(k));
+      compute::for_each_row(c.space(), pixels, detail::patches_body{g, from, patches.data()},
+                            2.0 * static_cast<double>(k));
       if (compute::is_host_space_v<Space> && g.groups == 1)
-        compute::int8_gemm_packed(c.space(), pixels, n, k, static_cast<std::int8_t const*>(patches.data()), k, static_cast<void const*>(w.packed.data()), sums.data(), n);
+        compute::int8_gemm_packed(c.space(), pixels, n, k, static_cast<std::int8_t const*>(patches.data()), k,
+                                  static_cast<void const*>(w.packed.data()), sums.data(), n);
       else
-        compute::int8_gemm(c.space(), pixels, outs, k, static_cast<std::int8_t const*>(patches.data()), k, static_cast<std::int8_t const*>(w.codes.data()) + group * outs * k, k, sums.data() + group * outs, n);
+        compute::int8_gemm(c.space(), pixels, outs, k, static_cast<std::int8_t const*>(patches.data()), k,
+                           static_cast<std::int8_t const*>(w.codes.data()) + group * outs * k, k,
+                           sums.data() + group * outs, n);
     }
-    detail::requantize_body const to_codes{n, sums.data(), r.bias.data(), r.drop.data(), r.multiplier.data(), r.low, r.high, y + image * n * pixels};
-    if constexpr (compute::is_host_space_v<Space>) compute::for_each_row(c.space(), n, detail::requantize_plane_body{to_codes, pixels}, 8.0 * static_cast<double>(pixels));
+    detail::requantize_body const to_codes{
+        n, sums.data(), r.bias.data(), r.drop.data(), r.multiplier.data(), r.low, r.high, y + image * n * pixels};
+    if constexpr (compute::is_host_space_v<Space>)
+      compute::for_each_row(c.space(), n, detail::requantize_plane_body{to_codes, pixels},
+                            8.0 * static_cast<double>(pixels));
     else compute::for_each(c.space(), n * pixels, detail::requantize_planes_body{to_codes, pixels}, 8.0);
   }
 }

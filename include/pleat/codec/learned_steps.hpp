@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Steps that a form learns beside a weight's numbers, and what their optimizer keeps of them: as plain data, which checkpoints take along. Needs
-/// no Kokkos.
+/// Steps that a form learns beside a weight's numbers, and what their optimizer keeps of them: as plain data, which
+/// checkpoints take along. Needs no Kokkos.
 #pragma once
 
 #include <algorithm>
@@ -19,8 +19,8 @@
 
 namespace pleat::codec {
 
-/// The steps of a weight, or of a part of it, as codec::fake_quantized learns them: for every row, and in it for every group of columns, four
-/// numbers. In double, so that training goes on from a checkpoint with the same bits.
+/// The steps of a weight, or of a part of it, as codec::fake_quantized learns them: for every row, and in it for every
+/// group of columns, four numbers. In double, so that training goes on from a checkpoint with the same bits.
 struct learned_steps {
   enum what : std::size_t { value, first_moment, second_moment, moves };
   static constexpr std::size_t kinds = 4;
@@ -40,23 +40,29 @@ struct learned_steps {
   }
 };
 
-/// Where the steps of a part of a weight lie among those of the whole: an array [learned_steps::kinds, rows, steps of a row].
+/// Where the steps of a part of a weight lie among those of the whole: an array [learned_steps::kinds, rows, steps of a
+/// row].
 struct step_places {
   extents whole;
   index_box here;
 };
 
 /// \param part of the weight, cut along its rows or its columns \throws error for a part that cuts a group
-PLEAT_ONCE [[nodiscard]] inline step_places places_of_steps(extents const& weight, index_box const& part, index_t group) {
+PLEAT_ONCE [[nodiscard]] inline step_places places_of_steps(extents const& weight, index_box const& part,
+                                                            index_t group) {
   index_t const inner = weight.rank() > 1 ? weight.size_from(2) : 1, columns = columns_of(weight);
   index_range const rows = weight.rank() > 0 ? part[0] : index_range{0, 1};
   index_range steps{0, 1};
   index_t of_a_row = 1;
   if (group > 0) {
-    index_range const cut = weight.rank() > 1 ? index_range{part[1].begin * inner, part[1].end * inner} : index_range{0, columns};
+    index_range const cut =
+        weight.rank() > 1 ? index_range{part[1].begin * inner, part[1].end * inner} : index_range{0, columns};
     if (columns % group != 0 || cut.begin % group != 0 || cut.end % group != 0)
-      throw error{"codec::learned_steps", "columns " + std::to_string(cut.begin) + " to " + std::to_string(cut.end) + " of " + std::to_string(columns) + " are no whole groups of " + std::to_string(group) + ", which share a step",
-                  "Place the weight with that many as its unit, e.g. parallel::row(pattern, " + std::to_string(group) + ")"};
+      throw error{
+          "codec::learned_steps",
+          "columns " + std::to_string(cut.begin) + " to " + std::to_string(cut.end) + " of " + std::to_string(columns) +
+              " are no whole groups of " + std::to_string(group) + ", which share a step",
+          "Place the weight with that many as its unit, e.g. parallel::row(pattern, " + std::to_string(group) + ")"};
     of_a_row = columns / group;
     steps = {cut.begin / group, cut.end / group};
   }
@@ -71,7 +77,10 @@ PLEAT_ONCE [[nodiscard]] inline step_places places_of_steps(extents const& weigh
 PLEAT_ONCE inline void demand_steps(char const* call, learned_steps const& s) {
   for (std::size_t i = 0; i < s.numbers.size(); ++i)
     if (!std::isfinite(s.numbers[i]) || (i / s.size() != learned_steps::first_moment && s.numbers[i] < 0))
-      throw error{call, "a learned step (number " + std::to_string(i % s.size()) + ") has " + std::to_string(s.numbers[i]) + ", expected a finite number" + (i / s.size() == learned_steps::first_moment ? "" : " that is not negative"),
+      throw error{call,
+                  "a learned step (number " + std::to_string(i % s.size()) + ") has " + std::to_string(s.numbers[i]) +
+                      ", expected a finite number" +
+                      (i / s.size() == learned_steps::first_moment ? "" : " that is not negative"),
                   "It was written by another program"};
 }
 

@@ -16,9 +16,10 @@
 
 namespace pleat::codec {
 
-/// Counts of |x| in 2048 bins of one width from zero on, in one pass. The width is a power of two that doubles when a larger number comes:
-/// neighbouring bins are added then, which gives exactly the counts of the wider bins. So the content depends on the set of numbers alone,
-/// neither on their order nor on how they were shared out over histograms that are merged: the same bits on any number of ranks.
+/// Counts of |x| in 2048 bins of one width from zero on, in one pass. The width is a power of two that doubles when a
+/// larger number comes: neighbouring bins are added then, which gives exactly the counts of the wider bins. So the
+/// content depends on the set of numbers alone, neither on their order nor on how they were shared out over histograms
+/// that are merged: the same bits on any number of ranks.
 class magnitude_histogram {
  public:
   static constexpr int bins = 2048;
@@ -49,12 +50,14 @@ class magnitude_histogram {
     total_ += o.total_;
     nonfinite_ += o.nonfinite_;
   }
-  PLEAT_LAZY [[nodiscard]] std::int64_t total() const noexcept { return total_; }          ///< finite numbers
-  PLEAT_LAZY [[nodiscard]] std::int64_t nonfinite() const noexcept { return nonfinite_; }  ///< NaN and infinities, which are in no bin
+  PLEAT_LAZY [[nodiscard]] std::int64_t total() const noexcept { return total_; }  ///< finite numbers
+  /// NaN and infinities, which are in no bin
+  PLEAT_LAZY [[nodiscard]] std::int64_t nonfinite() const noexcept { return nonfinite_; }
   [[nodiscard]] float largest() const noexcept { return largest_; }
   [[nodiscard]] double width() const noexcept { return 1 / per_width_; }
   [[nodiscard]] std::array<std::int64_t, bins> const& counts() const noexcept { return counts_; }
-  /// What ranks exchange: the exponent (maximum over the ranks) that all then widen to, and plain counts (sums) beside the largest magnitude.
+  /// What ranks exchange: the exponent (maximum over the ranks) that all then widen to, and plain counts (sums) beside
+  /// the largest magnitude.
   [[nodiscard]] int exponent() const noexcept { return exponent_; }
   PLEAT_LAZY void widen_to(int exponent) noexcept { widen(exponent); }
   PLEAT_LAZY void take(std::span<std::int64_t const, bins + 2> sums, float largest) noexcept {
@@ -63,7 +66,9 @@ class magnitude_histogram {
   }
 
   /// Bins up to the one of the largest magnitude.
-  [[nodiscard]] int used() const noexcept { return total_ == 0 ? 0 : 1 + static_cast<int>(static_cast<double>(largest_) * per_width_); }
+  [[nodiscard]] int used() const noexcept {
+    return total_ == 0 ? 0 : 1 + static_cast<int>(static_cast<double>(largest_) * per_width_);
+  }
 
  private:
   static constexpr int least_exponent = -140;

@@ -16,11 +16,13 @@ template <class E> struct reduced_bits : reduced_logic<E> {
 };
 }  // namespace detail
 
-/// The upper half of each float, rounded to nearest even: |w − ŵ| ≤ 2⁻⁸·|w|. Exact on what eight significant bits hold; the range of float.
-/// A product decodes while it packs and multiplies in float: the same bits as a dense weight that holds ŵ. A file holds "" BF16.
+/// The upper half of each float, rounded to nearest even: |w − ŵ| ≤ 2⁻⁸·|w|. Exact on what eight significant bits hold;
+/// the range of float. A product decodes while it packs and multiplies in float: the same bits as a dense weight that
+/// holds ŵ. A file holds "" BF16.
 template <class T> using bf16 = stored<T, detail::reduced_bits<bfloat16>>;
 
-/// IEEE binary16, rounded to nearest even: |w − ŵ| ≤ max(2⁻¹¹·|w|, 2⁻²⁵); values from 65520 on are refused. A file holds "" F16.
+/// IEEE binary16, rounded to nearest even: |w − ŵ| ≤ max(2⁻¹¹·|w|, 2⁻²⁵); values from 65520 on are refused. A file
+/// holds "" F16.
 template <class T> using f16 = stored<T, detail::reduced_bits<half>>;
 
 #ifdef PLEAT_FORM  // of these pleat::kernels has the code (compute/instances.hpp)

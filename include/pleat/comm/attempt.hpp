@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Work that may fail on some ranks: then all hear of it, in the words of one of them, and nobody waits for a rank that has left.
+/// Work that may fail on some ranks: then all hear of it, in the words of one of them, and nobody waits for a rank that
+/// has left.
 #pragma once
 
 #include <algorithm>
@@ -54,7 +55,8 @@ PLEAT_ONCE [[nodiscard]] inline std::optional<error> attempt(communicator& ranks
   auto const failed = std::find_if(sums.begin(), sums.end(), [](float n) { return n != 0; });
   std::vector<float> letters(static_cast<std::size_t>(*failed), 0.0F);
   if (failed - sums.begin() == ranks.rank())  // a length above 2^24 is rounded: the last letters of 16 MiB may be lost
-    std::transform(said.begin(), said.begin() + std::min(std::ssize(said), std::ssize(letters)), letters.begin(), [](char c) { return static_cast<float>(c); });
+    std::transform(said.begin(), said.begin() + std::min(std::ssize(said), std::ssize(letters)), letters.begin(),
+                   [](char c) { return static_cast<float>(c); });
   ranks.all_reduce(letters);
   said.resize(letters.size());
   std::transform(letters.begin(), letters.end(), said.begin(), [](float c) { return static_cast<char>(c); });
@@ -63,9 +65,12 @@ PLEAT_ONCE [[nodiscard]] inline std::optional<error> attempt(communicator& ranks
 
 }  // namespace detail
 
-/// Runs f() on every rank. Collective; f itself must not be. \returns what the lowest rank on which it threw had to say; nothing if none did
+/// Runs f() on every rank. Collective; f itself must not be. \returns what the lowest rank on which it threw had to
+/// say; nothing if none did
 template <class F> [[nodiscard]] std::optional<error> attempt(communicator& ranks, F&& f) {
-  return detail::attempt(ranks, [](void* with) { (*static_cast<std::remove_reference_t<F>*>(with))(); }, const_cast<void*>(static_cast<void const*>(std::addressof(f))));
+  return detail::attempt(
+      ranks, [](void* with) { (*static_cast<std::remove_reference_t<F>*>(with))(); },
+      const_cast<void*>(static_cast<void const*>(std::addressof(f))));
 }
 /// The same, thrown. \throws error on every rank alike
 template <class F> void all_or_none(communicator& ranks, F&& f) {
@@ -78,9 +83,9 @@ template <class F> void on_root(communicator& ranks, F&& f) {
   });
 }
 
-/// Many pieces of work of which each may fail on some ranks, and one place at its end where all ranks meet and hear of the first failure: for
-/// pieces that talk to ranks who do not wait for what becomes of them (batches through the stages of a pipeline). After a failure a rank goes on
-/// with the next piece, so that nobody waits for it in vain.
+/// Many pieces of work of which each may fail on some ranks, and one place at its end where all ranks meet and hear of
+/// the first failure: for pieces that talk to ranks who do not wait for what becomes of them (batches through the
+/// stages of a pipeline). After a failure a rank goes on with the next piece, so that nobody waits for it in vain.
 ///
 ///     comm::attempts pieces;
 ///     for (…) pieces([&] { … });

@@ -30,22 +30,18 @@ namespace pleat::comm {
 namespace detail {
 
 /// The dtype of any arithmetic type: `long long` and `std::int64_t` are two types and one dtype.
-template <class T>
-struct element {
+template <class T> struct element {
   using U = std::remove_cv_t<T>;
   static constexpr bool integer = std::integral<U> && !std::same_as<U, bool>;
   static constexpr bool known = integer || std::same_as<U, bool> || std::same_as<U, float> || std::same_as<U, double> ||
                                 std::same_as<U, half> || std::same_as<U, bfloat16> || std::same_as<U, std::byte>;
   static constexpr dtype type() {
     static_assert(known, "pleat: communication knows bool, integers, float, double, pleat::half and pleat::bfloat16");
-    if constexpr (std::same_as<U, std::byte>)
-      return dtype::u8;
-    else if constexpr (!integer)
-      return dtype_of<U>;
+    if constexpr (std::same_as<U, std::byte>) return dtype::u8;
+    else if constexpr (!integer) return dtype_of<U>;
     else if constexpr (std::signed_integral<U>)
       return sizeof(U) == 1 ? dtype::i8 : sizeof(U) == 2 ? dtype::i16 : sizeof(U) == 4 ? dtype::i32 : dtype::i64;
-    else
-      return sizeof(U) == 1 ? dtype::u8 : sizeof(U) == 2 ? dtype::u16 : sizeof(U) == 4 ? dtype::u32 : dtype::u64;
+    else return sizeof(U) == 1 ? dtype::u8 : sizeof(U) == 2 ? dtype::u16 : sizeof(U) == 4 ? dtype::u32 : dtype::u64;
   }
 };
 
@@ -55,15 +51,17 @@ concept elements = std::ranges::contiguous_range<R> && std::ranges::sized_range<
 template <class O>
 concept receives = !std::is_same_v<std::remove_cvref_t<O>, reduction>;
 
-template <class R>
-[[nodiscard]] constexpr const_buffer reading(R&& r) noexcept {
-  static_assert(elements<R>, "pleat: what is communicated is a contiguous range that knows its size: a std::vector, std::span or std::array");
+template <class R> [[nodiscard]] constexpr const_buffer reading(R&& r) noexcept {
+  static_assert(
+      elements<R>,
+      "pleat: what is communicated is a contiguous range that knows its size: a std::vector, std::span or std::array");
   return {std::ranges::data(r), static_cast<index_t>(std::ranges::size(r)),
           element<std::ranges::range_value_t<R>>::type()};
 }
-template <class R>
-[[nodiscard]] constexpr buffer writing(R&& r) noexcept {
-  static_assert(elements<R>, "pleat: what is communicated is a contiguous range that knows its size: a std::vector, std::span or std::array");
+template <class R> [[nodiscard]] constexpr buffer writing(R&& r) noexcept {
+  static_assert(
+      elements<R>,
+      "pleat: what is communicated is a contiguous range that knows its size: a std::vector, std::span or std::array");
   static_assert(!std::is_const_v<std::remove_reference_t<std::ranges::range_reference_t<R>>>,
                 "pleat: the range that receives must have elements that can be written");
   return {std::ranges::data(r), static_cast<index_t>(std::ranges::size(r)),
@@ -90,8 +88,8 @@ class communicator {
 
   /// Takes a transport.
   template <class Transport>
-  requires(!std::same_as<std::remove_cvref_t<Transport>, communicator> && !std::is_lvalue_reference_v<Transport>)
-      communicator(Transport&& t) {  // NOLINT: a transport *is* a communicator
+    requires(!std::same_as<std::remove_cvref_t<Transport>, communicator> && !std::is_lvalue_reference_v<Transport>)
+  communicator(Transport&& t) {  // NOLINT: a transport *is* a communicator
     demand_ranked<Transport>();
     if constexpr (ranked<Transport>) {
       adopt(std::make_unique<model<Transport>>(std::move(t)));
@@ -121,19 +119,14 @@ class communicator {
   PLEAT_LAZY [[nodiscard]] request ibarrier() { return start({.kind = call_kind::barrier}); }
 
   /// Every rank ends with rank `root`'s elements.
-  template <class R>
-  void broadcast(R&& data, int root = 0) {
-    run(broadcast_of(data, root));
-  }
-  template <class R>
-  [[nodiscard]] request ibroadcast(R&& data, int root = 0) {
+  template <class R> void broadcast(R&& data, int root = 0) { run(broadcast_of(data, root)); }
+  template <class R> [[nodiscard]] request ibroadcast(R&& data, int root = 0) {
     return start(broadcast_of(data, root));
   }
 
   /// Rank `root`'s `out` receives the elementwise combination; elsewhere `out` may be empty. In place: the same range
   /// twice.
-  template <class In, class O>
-  void reduce(In&& in, O&& out, reduction op = reduction::sum, int root = 0) {
+  template <class In, class O> void reduce(In&& in, O&& out, reduction op = reduction::sum, int root = 0) {
     run(reduce_of(in, out, op, root));
   }
   template <class In, class O>
@@ -142,30 +135,28 @@ class communicator {
   }
 
   /// Every rank's `out` receives the elementwise combination, the same bits everywhere.
-  template <class In, class O> requires detail::receives<O>
+  template <class In, class O>
+    requires detail::receives<O>
   void all_reduce(In&& in, O&& out, reduction op = reduction::sum) {
     run(two(call_kind::all_reduce, in, out, op));
   }
-  template <class R>
-  void all_reduce(R&& data, reduction op = reduction::sum) {
+  template <class R> void all_reduce(R&& data, reduction op = reduction::sum) {
     run(two(call_kind::all_reduce, data, data, op));
   }
-  template <class In, class O> requires detail::receives<O>
+  template <class In, class O>
+    requires detail::receives<O>
   [[nodiscard]] request iall_reduce(In&& in, O&& out, reduction op = reduction::sum) {
     return start(two(call_kind::all_reduce, in, out, op));
   }
-  template <class R>
-  [[nodiscard]] request iall_reduce(R&& data, reduction op = reduction::sum) {
+  template <class R> [[nodiscard]] request iall_reduce(R&& data, reduction op = reduction::sum) {
     return start(two(call_kind::all_reduce, data, data, op));
   }
 
   /// Block `rank` of the combination; in has size() times the elements of out. `out` may be this rank's block of `in`.
-  template <class In, class O>
-  void reduce_scatter(In&& in, O&& out, reduction op = reduction::sum) {
+  template <class In, class O> void reduce_scatter(In&& in, O&& out, reduction op = reduction::sum) {
     run(two(call_kind::reduce_scatter, in, out, op));
   }
-  template <class In, class O>
-  [[nodiscard]] request ireduce_scatter(In&& in, O&& out, reduction op = reduction::sum) {
+  template <class In, class O> [[nodiscard]] request ireduce_scatter(In&& in, O&& out, reduction op = reduction::sum) {
     return start(two(call_kind::reduce_scatter, in, out, op));
   }
   /// With counts[r] elements for rank r.
@@ -180,69 +171,47 @@ class communicator {
   }
 
   /// Everybody's elements in rank order. `in` may be its own block of `out`.
-  template <class In, class O>
-  void all_gather(In&& in, O&& out) {
-    run(two(call_kind::all_gather, in, out));
-  }
-  template <class In, class O>
-  [[nodiscard]] request iall_gather(In&& in, O&& out) {
+  template <class In, class O> void all_gather(In&& in, O&& out) { run(two(call_kind::all_gather, in, out)); }
+  template <class In, class O> [[nodiscard]] request iall_gather(In&& in, O&& out) {
     return start(two(call_kind::all_gather, in, out));
   }
-  template <class In, class O>
-  void all_gather_v(In&& in, O&& out, parts p) {
+  template <class In, class O> void all_gather_v(In&& in, O&& out, parts p) {
     run(two(call_kind::all_gather_v, in, out, {}, {}, p));
   }
-  template <class In, class O>
-  [[nodiscard]] request iall_gather_v(In&& in, O&& out, parts p) {
+  template <class In, class O> [[nodiscard]] request iall_gather_v(In&& in, O&& out, parts p) {
     return start(two(call_kind::all_gather_v, in, out, {}, {}, p));
   }
 
   /// Block j of rank i becomes block i of rank j.
-  template <class In, class O>
-  void all_to_all(In&& in, O&& out) {
-    run(two(call_kind::all_to_all, in, out));
-  }
-  template <class In, class O>
-  [[nodiscard]] request iall_to_all(In&& in, O&& out) {
+  template <class In, class O> void all_to_all(In&& in, O&& out) { run(two(call_kind::all_to_all, in, out)); }
+  template <class In, class O> [[nodiscard]] request iall_to_all(In&& in, O&& out) {
     return start(two(call_kind::all_to_all, in, out));
   }
-  template <class In, class O>
-  void all_to_all_v(In&& in, parts from, O&& out, parts to) {
+  template <class In, class O> void all_to_all_v(In&& in, parts from, O&& out, parts to) {
     run(two(call_kind::all_to_all_v, in, out, {}, from, to));
   }
-  template <class In, class O>
-  [[nodiscard]] request iall_to_all_v(In&& in, parts from, O&& out, parts to) {
+  template <class In, class O> [[nodiscard]] request iall_to_all_v(In&& in, parts from, O&& out, parts to) {
     return start(two(call_kind::all_to_all_v, in, out, {}, from, to));
   }
 
   // ---- messages: 0 <= tag < user_tags; the receiver states the sender's count and type exactly ----
 
-  template <class R>
-  void send(R&& data, int peer, int tag = 0) {
-    run(send_of(data, peer, tag));
-  }
-  template <class R>
-  [[nodiscard]] request isend(R&& data, int peer, int tag = 0) {
+  template <class R> void send(R&& data, int peer, int tag = 0) { run(send_of(data, peer, tag)); }
+  template <class R> [[nodiscard]] request isend(R&& data, int peer, int tag = 0) {
     return start(send_of(data, peer, tag));
   }
-  template <class R>
-  void receive(R&& data, int peer, int tag = 0) {
-    run(receive_of(data, peer, tag));
-  }
-  template <class R>
-  [[nodiscard]] request ireceive(R&& data, int peer, int tag = 0) {
+  template <class R> void receive(R&& data, int peer, int tag = 0) { run(receive_of(data, peer, tag)); }
+  template <class R> [[nodiscard]] request ireceive(R&& data, int peer, int tag = 0) {
     return start(receive_of(data, peer, tag));
   }
 
   // ---- one value ----
 
-  template <class T>
-  [[nodiscard]] T all_reduce_value(T x, reduction op = reduction::sum) {
+  template <class T> [[nodiscard]] T all_reduce_value(T x, reduction op = reduction::sum) {
     all_reduce(std::span<T>(&x, 1), op);
     return x;
   }
-  template <class T>
-  [[nodiscard]] T broadcast_value(T x, int root = 0) {
+  template <class T> [[nodiscard]] T broadcast_value(T x, int root = 0) {
     broadcast(std::span<T>(&x, 1), root);
     return x;
   }
@@ -336,37 +305,28 @@ class communicator {
     virtual std::unique_ptr<transport> split(int color, int key) = 0;
   };
 
-  template <class T>
-  struct model final : transport {
+  template <class T> struct model final : transport {
     explicit model(T&& t) : t(std::move(t)) {}
     int rank() const override { return t.rank(); }
     int size() const override { return t.size(); }
     std::string_view name() const override {
-      if constexpr (requires { std::string_view(t.name()); })
-        return t.name();
-      else
-        return "user's transport";
+      if constexpr (requires { std::string_view(t.name()); }) return t.name();
+      else return "user's transport";
     }
     void run(call const& c) override {
-      if constexpr (runs_calls<T>)
-        t.run(c);
-      else
-        detail::run_by_name(t, c);
+      if constexpr (runs_calls<T>) t.run(c);
+      else detail::run_by_name(t, c);
     }
     request start(call const& c) override {
-      if constexpr (runs_calls<T>)
-        return t.start(c);
-      else
-        return detail::start_by_name(t, c);
+      if constexpr (runs_calls<T>) return t.start(c);
+      else return detail::start_by_name(t, c);
     }
     void progress() override {
       if constexpr (requires { t.progress(); }) t.progress();
     }
     void set_timeout(double seconds) override {
-      if constexpr (requires { t.set_timeout(seconds); })
-        t.set_timeout(seconds);
-      else
-        detail::cannot({.kind = call_kind::barrier}, t.rank(), "set_timeout");
+      if constexpr (requires { t.set_timeout(seconds); }) t.set_timeout(seconds);
+      else detail::cannot({.kind = call_kind::barrier}, t.rank(), "set_timeout");
     }
     std::unique_ptr<transport> split(int color, int key) override {
       if constexpr (requires { *t.split(color, key); }) {
@@ -380,12 +340,10 @@ class communicator {
     T t;
   };
 
-  template <class R>
-  static call broadcast_of(R& data, int root) {
+  template <class R> static call broadcast_of(R& data, int root) {
     return {.kind = call_kind::broadcast, .in = detail::reading(data), .out = detail::writing(data), .root = root};
   }
-  template <class In, class O>
-  static call reduce_of(In& in, O& out, reduction op, int root) {
+  template <class In, class O> static call reduce_of(In& in, O& out, reduction op, int root) {
     return {.kind = call_kind::reduce, .in = detail::reading(in), .out = detail::writing(out), .op = op, .root = root};
   }
   template <class In, class O>
@@ -395,12 +353,10 @@ class communicator {
     return {
         .kind = k, .in = detail::reading(in), .out = detail::writing(out), .op = op, .in_parts = from, .out_parts = to};
   }
-  template <class R>
-  static call send_of(R& data, int peer, int tag) {
+  template <class R> static call send_of(R& data, int peer, int tag) {
     return {.kind = call_kind::send, .in = detail::reading(data), .root = peer, .tag = tag};
   }
-  template <class R>
-  static call receive_of(R& data, int peer, int tag) {
+  template <class R> static call receive_of(R& data, int peer, int tag) {
     return {.kind = call_kind::receive, .out = detail::writing(data), .root = peer, .tag = tag};
   }
 
@@ -461,8 +417,7 @@ class communicator {
     if (c.kind == call_kind::all_to_all_v) agree_on_parts(c);
   }
 
-  template <std::size_t N>
-  [[noreturn]] void disagree(call const& c, std::array<std::int64_t, N> const& mine) {
+  template <std::size_t N> [[noreturn]] void disagree(call const& c, std::array<std::int64_t, N> const& mine) {
     std::vector<std::int64_t> all(N * static_cast<std::size_t>(size_));
     transport_->run({.kind = call_kind::all_gather,
                      .in = {mine.data(), N, dtype::i64},

@@ -35,8 +35,7 @@ template <class C>
 concept ranked = detail::says_rank<C> && detail::says_size<C>;
 
 /// Says what `ranked` misses.
-template <class C>
-constexpr void demand_ranked() {
+template <class C> constexpr void demand_ranked() {
   static_assert(detail::says_rank<C>,
                 "pleat: a communicator needs `int rank() const`: this process's or thread's number");
   static_assert(detail::says_size<C>, "pleat: a communicator needs `int size() const`: the number of ranks");
@@ -51,8 +50,7 @@ template <class C>
 concept has_ibarrier = ranked<C> && requires(C& c) {
   { c.ibarrier() } -> std::same_as<request>;
 };
-template <class C>
-constexpr void demand_barrier() {
+template <class C> constexpr void demand_barrier() {
   demand_ranked<C>();
   static_assert(has_barrier<C>, "pleat: a communicator that does barrier needs `void barrier()`");
 }
@@ -66,8 +64,7 @@ template <class C>
 concept has_ibroadcast = ranked<C> && requires(C& c, buffer b, int root) {
   { c.ibroadcast(b, root) } -> std::same_as<request>;
 };
-template <class C>
-constexpr void demand_broadcast() {
+template <class C> constexpr void demand_broadcast() {
   demand_ranked<C>();
   static_assert(has_broadcast<C>,
                 "pleat: a communicator that does broadcast needs `void broadcast(buffer b, int root)`");
@@ -82,8 +79,7 @@ template <class C>
 concept has_ireduce = ranked<C> && requires(C& c, const_buffer in, buffer out, reduction op, int root) {
   { c.ireduce(in, out, op, root) } -> std::same_as<request>;
 };
-template <class C>
-constexpr void demand_reduce() {
+template <class C> constexpr void demand_reduce() {
   demand_ranked<C>();
   static_assert(has_reduce<C>,
                 "pleat: a communicator that does reduce needs `void reduce(const_buffer in, buffer out, reduction op, "
@@ -99,8 +95,7 @@ template <class C>
 concept has_iall_reduce = ranked<C> && requires(C& c, const_buffer in, buffer out, reduction op) {
   { c.iall_reduce(in, out, op) } -> std::same_as<request>;
 };
-template <class C>
-constexpr void demand_all_reduce() {
+template <class C> constexpr void demand_all_reduce() {
   demand_ranked<C>();
   static_assert(
       has_all_reduce<C>,
@@ -117,8 +112,7 @@ template <class C>
 concept has_ireduce_scatter = ranked<C> && requires(C& c, const_buffer in, buffer out, reduction op) {
   { c.ireduce_scatter(in, out, op) } -> std::same_as<request>;
 };
-template <class C>
-constexpr void demand_reduce_scatter() {
+template <class C> constexpr void demand_reduce_scatter() {
   demand_ranked<C>();
   static_assert(has_reduce_scatter<C>,
                 "pleat: a communicator that does reduce_scatter needs `void reduce_scatter(const_buffer in, buffer "
@@ -135,8 +129,7 @@ template <class C>
 concept has_ireduce_scatter_v = ranked<C> && requires(C& c, const_buffer in, buffer out, parts p, reduction op) {
   { c.ireduce_scatter_v(in, out, p, op) } -> std::same_as<request>;
 };
-template <class C>
-constexpr void demand_reduce_scatter_v() {
+template <class C> constexpr void demand_reduce_scatter_v() {
   demand_ranked<C>();
   static_assert(has_reduce_scatter_v<C>,
                 "pleat: a communicator that does reduce_scatter_v needs `void reduce_scatter_v(const_buffer in, buffer "
@@ -153,8 +146,7 @@ template <class C>
 concept has_iall_gather = ranked<C> && requires(C& c, const_buffer in, buffer out) {
   { c.iall_gather(in, out) } -> std::same_as<request>;
 };
-template <class C>
-constexpr void demand_all_gather() {
+template <class C> constexpr void demand_all_gather() {
   demand_ranked<C>();
   static_assert(has_all_gather<C>,
                 "pleat: a communicator that does all_gather needs `void all_gather(const_buffer in, buffer out)`");
@@ -169,8 +161,7 @@ template <class C>
 concept has_iall_gather_v = ranked<C> && requires(C& c, const_buffer in, buffer out, parts p) {
   { c.iall_gather_v(in, out, p) } -> std::same_as<request>;
 };
-template <class C>
-constexpr void demand_all_gather_v() {
+template <class C> constexpr void demand_all_gather_v() {
   demand_ranked<C>();
   static_assert(
       has_all_gather_v<C>,
@@ -187,8 +178,7 @@ template <class C>
 concept has_iall_to_all = ranked<C> && requires(C& c, const_buffer in, buffer out) {
   { c.iall_to_all(in, out) } -> std::same_as<request>;
 };
-template <class C>
-constexpr void demand_all_to_all() {
+template <class C> constexpr void demand_all_to_all() {
   demand_ranked<C>();
   static_assert(has_all_to_all<C>,
                 "pleat: a communicator that does all_to_all needs `void all_to_all(const_buffer in, buffer out)`");
@@ -203,8 +193,7 @@ template <class C>
 concept has_iall_to_all_v = ranked<C> && requires(C& c, const_buffer in, parts from, buffer out, parts to) {
   { c.iall_to_all_v(in, from, out, to) } -> std::same_as<request>;
 };
-template <class C>
-constexpr void demand_all_to_all_v() {
+template <class C> constexpr void demand_all_to_all_v() {
   demand_ranked<C>();
   static_assert(has_all_to_all_v<C>,
                 "pleat: a communicator that does all_to_all_v needs `void all_to_all_v(const_buffer in, parts from, "
@@ -220,8 +209,7 @@ template <class C>
 concept has_isend = ranked<C> && requires(C& c, const_buffer in, int peer, int tag) {
   { c.isend(in, peer, tag) } -> std::same_as<request>;
 };
-template <class C>
-constexpr void demand_send() {
+template <class C> constexpr void demand_send() {
   demand_ranked<C>();
   static_assert(has_send<C>,
                 "pleat: a communicator that does send needs `void send(const_buffer in, int peer, int tag)`");
@@ -236,8 +224,7 @@ template <class C>
 concept has_ireceive = ranked<C> && requires(C& c, buffer out, int peer, int tag) {
   { c.ireceive(out, peer, tag) } -> std::same_as<request>;
 };
-template <class C>
-constexpr void demand_receive() {
+template <class C> constexpr void demand_receive() {
   demand_ranked<C>();
   static_assert(has_receive<C>,
                 "pleat: a communicator that does receive needs `void receive(buffer out, int peer, int tag)`");
@@ -246,19 +233,19 @@ constexpr void demand_receive() {
 /// Messages between two ranks, in both directions.
 template <class C>
 concept has_send_receive = has_send<C> && has_receive<C>;
-template <class C>
-constexpr void demand_send_receive() {
+template <class C> constexpr void demand_send_receive() {
   demand_send<C>();
   demand_receive<C>();
 }
 
 /// Everything there is, blocking and not.
 template <class C>
-concept full_transport = has_barrier<C> && has_broadcast<C> && has_reduce<C> && has_all_reduce<C> &&
-    has_reduce_scatter<C> && has_reduce_scatter_v<C> && has_all_gather<C> && has_all_gather_v<C> && has_all_to_all<C> &&
-    has_all_to_all_v<C> && has_send<C> && has_receive<C> && has_ibarrier<C> && has_ibroadcast<C> && has_ireduce<C> &&
-    has_iall_reduce<C> && has_ireduce_scatter<C> && has_ireduce_scatter_v<C> && has_iall_gather<C> &&
-    has_iall_gather_v<C> && has_iall_to_all<C> && has_iall_to_all_v<C> && has_isend<C> && has_ireceive<C>;
+concept full_transport =
+    has_barrier<C> && has_broadcast<C> && has_reduce<C> && has_all_reduce<C> && has_reduce_scatter<C> &&
+    has_reduce_scatter_v<C> && has_all_gather<C> && has_all_gather_v<C> && has_all_to_all<C> && has_all_to_all_v<C> &&
+    has_send<C> && has_receive<C> && has_ibarrier<C> && has_ibroadcast<C> && has_ireduce<C> && has_iall_reduce<C> &&
+    has_ireduce_scatter<C> && has_ireduce_scatter_v<C> && has_iall_gather<C> && has_iall_gather_v<C> &&
+    has_iall_to_all<C> && has_iall_to_all_v<C> && has_isend<C> && has_ireceive<C>;
 
 /// Runs operations given as `call` values; what the shipped transports do, and what communicator prefers.
 template <class C>

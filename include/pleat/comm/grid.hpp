@@ -21,17 +21,19 @@ namespace pleat::comm {
 
 /// The sub-communicators of a mesh. Rank r of the communicator that it is made from is rank r of the mesh.
 ///
-/// All of them are made in the constructor, for every set of axes of more than one rank (2^axes − 1), in ascending order of the
-/// set's bits. Later nobody has to ask the others, so ranks that live in different pipeline stages may use different ones. The members
-/// of a group are numbered as `mesh::position` says: the axis that the mesh lists last fastest.
+/// All of them are made in the constructor, for every set of axes of more than one rank (2^axes − 1), in ascending
+/// order of the set's bits. Later nobody has to ask the others, so ranks that live in different pipeline stages may use
+/// different ones. The members of a group are numbered as `mesh::position` says: the axis that the mesh lists last
+/// fastest.
 ///
-/// Move-only; belongs to one thread at a time, like the communicators in it. It does not refer to the one that it was made from.
+/// Move-only; belongs to one thread at a time, like the communicators in it. It does not refer to the one that it was
+/// made from.
 class grid {
  public:
   grid() noexcept = default;
   /// Collective over `world`.
-  /// \throws error if the mesh does not have world.size() ranks (with the nearest that has), or if ranks come with different meshes;
-  /// on every rank alike
+  /// \throws error if the mesh does not have world.size() ranks (with the nearest that has), or if ranks come with
+  /// different meshes; on every rank alike
   PLEAT_ONCE inline grid(communicator& world, pleat::mesh const& m) : mesh_(m), rank_(world.rank()), alone_(self()) {
     agree(world);
     m.demand_ranks(world.size());
@@ -42,9 +44,11 @@ class grid {
       if ((bits & ~wide) != 0) continue;
       groups_[bits] = world.split(m.group_index(rank_, axes), m.position(rank_, axes));
       if (groups_[bits].size() != m.group_size(axes) || groups_[bits].rank() != m.position(rank_, axes))
-        throw error{"comm::grid", "the transport '" + std::string(world.name()) + "' split off rank " + std::to_string(groups_[bits].rank()) + " of " +
-                                      std::to_string(groups_[bits].size()) + " where rank " + std::to_string(m.position(rank_, axes)) + " of " +
-                                      std::to_string(m.group_size(axes)) + " was asked for",
+        throw error{"comm::grid",
+                    "the transport '" + std::string(world.name()) + "' split off rank " +
+                        std::to_string(groups_[bits].rank()) + " of " + std::to_string(groups_[bits].size()) +
+                        " where rank " + std::to_string(m.position(rank_, axes)) + " of " +
+                        std::to_string(m.group_size(axes)) + " was asked for",
                     "split(color, key) must keep ranks of one color together, ordered by key", rank_};
     }
   }
@@ -52,7 +56,9 @@ class grid {
   [[nodiscard]] pleat::mesh const& mesh() const noexcept { return mesh_; }
   /// This rank's number in the mesh.
   [[nodiscard]] int rank() const noexcept { return rank_; }
-  PLEAT_LAZY [[nodiscard]] int coordinate(std::string_view axis) const { return mesh_.coordinate(rank_, mesh_.axis_of(axis)); }
+  PLEAT_LAZY [[nodiscard]] int coordinate(std::string_view axis) const {
+    return mesh_.coordinate(rank_, mesh_.axis_of(axis));
+  }
 
   /// The ranks that differ from this one along these axes only; this rank alone if they have one rank.
   PLEAT_LAZY [[nodiscard]] communicator& along(axis_set axes) {
@@ -71,7 +77,8 @@ class grid {
     std::vector<std::uint64_t> all(static_cast<std::size_t>(world.size()));
     world.all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));
     if (std::any_of(all.begin(), all.end(), [&](std::uint64_t h) { return h != all[0]; }))
-      throw error{"comm::grid", "the ranks come with different meshes; this one with '" + mesh_.to_string() + "'", "Give every rank the same mesh", rank_};
+      throw error{"comm::grid", "the ranks come with different meshes; this one with '" + mesh_.to_string() + "'",
+                  "Give every rank the same mesh", rank_};
   }
 
   pleat::mesh mesh_;

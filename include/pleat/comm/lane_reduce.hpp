@@ -74,8 +74,7 @@ PLEAT_LAZY [[nodiscard]] constexpr lane_root_list lane_roots(int lanes, index_ra
 namespace detail {
 
 /// to = a + b; `to` may be a or b themselves.
-template <class T>
-inline void add_blocks(T* to, T const* a, T const* b, index_t n) noexcept {
+template <class T> inline void add_blocks(T* to, T const* a, T const* b, index_t n) noexcept {
 #if defined(__clang__)
 #pragma clang loop vectorize(assume_safety)
 #elif defined(__GNUC__) && !defined(__CUDACC__)
@@ -124,8 +123,7 @@ void evaluate_lane_tree(std::span<lane_root const> roots, T const* const* operan
 ///
 /// T is float or double. All ranks construct and start their lane_requests of one communicator in the same order with
 /// the same lanes, capacity and n. The communicator must outlive this, and may not be moved while it lives.
-template <class T>
-class lane_request {
+template <class T> class lane_request {
   static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "pleat: lanes are sums of float or double");
 
  public:
@@ -177,7 +175,8 @@ class lane_request {
     for (int r = 0; r < p; ++r) {
       index_t twins = 0, before = 0;
       for (int q = 0; q < p; ++q)
-        if (wants_[static_cast<std::size_t>(q)] == wants_[static_cast<std::size_t>(r)]) ++twins, before += q < r ? 1 : 0;
+        if (wants_[static_cast<std::size_t>(q)] == wants_[static_cast<std::size_t>(r)])
+          ++twins, before += q < r ? 1 : 0;
       index_range const w = wants_[static_cast<std::size_t>(r)];
       if (twins == 1 || w.size() <= direct_limit) continue;
       index_range const part = block_range(w.size(), twins, before);
@@ -242,8 +241,7 @@ class lane_request {
   enum class stage { idle, exchange, share, collect };
   static constexpr index_t direct_limit = index_t{32768} / static_cast<index_t>(sizeof(T));
 
-  template <class Text>
-  void demand(bool holds, Text const& text) const {
+  template <class Text> void demand(bool holds, Text const& text) const {
     if (!holds) throw error{"comm::lane_request::start", text(), "", comm_->rank()};
   }
   [[nodiscard]] int first_of(int r) const noexcept { return first_[static_cast<std::size_t>(r)]; }
@@ -277,7 +275,8 @@ class lane_request {
     int const p = comm_->size(), me = comm_->rank();
     n_ = n;
     out_ = out;
-    demand(wants_.empty() || n == capacity_, [&] { return "n is " + std::to_string(n) + ", the ranges cover " + std::to_string(capacity_); });
+    demand(wants_.empty() || n == capacity_,
+           [&] { return "n is " + std::to_string(n) + ", the ranges cover " + std::to_string(capacity_); });
     direct_ = wants_.empty() ? n <= direct_limit : scatter_direct_;
     shared_ = 0;
     tag_ = comm_->library_tag();
@@ -326,8 +325,8 @@ class lane_request {
         for (int d = 1; d < p; ++d) {
           int const r = (me + d) % p;
           if (!twin(r)) continue;
-          sends_.push_back(
-              comm_->start({.kind = call_kind::send, .in = reading(total(mine.begin), mine.size()), .root = r, .tag = tag_}));
+          sends_.push_back(comm_->start(
+              {.kind = call_kind::send, .in = reading(total(mine.begin), mine.size()), .root = r, .tag = tag_}));
           ++shared_;
         }
       post_receives_if_free();
@@ -387,8 +386,7 @@ void lane_all_reduce(communicator& c, int lanes, std::span<T const* const> slots
     r.wait();
   }
 }
-template <class T>
-void lane_all_reduce(communicator& c, int lanes, T const* base, index_t stride, index_t n, T* out) {
+template <class T> void lane_all_reduce(communicator& c, int lanes, T const* base, index_t stride, index_t n, T* out) {
   lane_request<T> r(c, lanes, n);
   r.start(base, stride, n, out);
   r.wait();

@@ -25,7 +25,8 @@ namespace pleat::comm {
 
 namespace detail {
 
-/// One rank's side of a group: its operations under way and its count of collectives. A template of nothing, so that who makes none compiles none.
+/// One rank's side of a group: its operations under way and its count of collectives. A template of nothing, so that
+/// who makes none compiles none.
 template <class = void> class local_endpoint_of : public std::enable_shared_from_this<local_endpoint_of<>> {
  public:
   local_endpoint_of(std::shared_ptr<local_core> core, int rank) : core(std::move(core)), rank(rank) {}
@@ -47,10 +48,8 @@ template <class = void> class local_endpoint_of : public std::enable_shared_from
       return true;
     }
     void wait() override {
-      if (together)
-        owner->core->finish(*together, owner->rank, owner->seconds);
-      else
-        owner->core->finish(alone, owner->seconds);
+      if (together) owner->core->finish(*together, owner->rank, owner->seconds);
+      else owner->core->finish(alone, owner->seconds);
     }
     void release() noexcept override {
       auto const keep = std::move(owner);
@@ -58,15 +57,11 @@ template <class = void> class local_endpoint_of : public std::enable_shared_from
       bool const unwinding = std::uncaught_exceptions() > 0;
       try {
         if (together) {
-          if (unwinding)
-            core.cancel(*together, keep->rank);
-          else
-            core.finish(*together, keep->rank, keep->seconds);
+          if (unwinding) core.cancel(*together, keep->rank);
+          else core.finish(*together, keep->rank, keep->seconds);
         } else {
-          if (unwinding)
-            core.cancel(alone);
-          else
-            core.finish(alone, keep->seconds);
+          if (unwinding) core.cancel(alone);
+          else core.finish(alone, keep->seconds);
         }
       } catch (error const&) {  // the request's holder chose not to look
       }
@@ -174,7 +169,8 @@ class local_group {
   /// Rank `rank` ends and will never come again: operations that need it, of this group and of groups split from it,
   /// fail on every other rank with an error that carries this reason. Call it from any thread.
   PLEAT_LAZY void abandon(int rank, std::string const& reason) const { core_->abandon(rank, reason); }
-  /// Whether rank `rank` was told that another one has left: then what it throws may come of that. Call it from the thread of that rank.
+  /// Whether rank `rank` was told that another one has left: then what it throws may come of that. Call it from the
+  /// thread of that rank.
   PLEAT_LAZY [[nodiscard]] bool heard_of_departure(int rank) const { return core_->heard_of_departure(rank); }
 
  private:
@@ -187,10 +183,9 @@ class local_group {
 };
 
 /// Runs f(communicator) on n threads, one per rank, and waits for all of them. An exception of one rank releases the
-/// others. After all threads have ended the first one is thrown here, of those ranks that nobody had released if there are any: the cause, not
-/// what came of it.
-template <class F>
-void run_local(int ranks, F const& f) {
+/// others. After all threads have ended the first one is thrown here, of those ranks that nobody had released if there
+/// are any: the cause, not what came of it.
+template <class F> void run_local(int ranks, F const& f) {
   local_group group(ranks);
   std::mutex guard;
   std::exception_ptr first, released;  // released: the first one of a rank that others had left

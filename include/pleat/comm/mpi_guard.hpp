@@ -27,11 +27,13 @@ PLEAT_LAZY [[nodiscard]] constexpr std::string_view name_of(thread_level l) noex
 }
 
 /// Starts MPI if nobody has, and ends it only then. Where it starts MPICH, MPI_COMM_WORLD returns errors from then on:
-/// MPICH asks that communicator where a request of any other ends with an error, and would end the program. Kokkos is not its business: start Kokkos after, end it before.
+/// MPICH asks that communicator where a request of any other ends with an error, and would end the program. Kokkos is
+/// not its business: start Kokkos after, end it before.
 class mpi_guard {
  public:
   /// \param asked the thread level to ask for; what MPI gives is provided()
-  PLEAT_ONCE inline explicit mpi_guard(int* argc = nullptr, char*** argv = nullptr, thread_level asked = thread_level::funneled)
+  PLEAT_ONCE inline explicit mpi_guard(int* argc = nullptr, char*** argv = nullptr,
+                                       thread_level asked = thread_level::funneled)
       : asked_(asked) {
     int begun = 0, over = 0, level = MPI_THREAD_SINGLE;
     MPI_Initialized(&begun);

@@ -1,10 +1,11 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// A sum over ranks whose messages are 16 bits wide and whose additions are not: every operand is rounded once, added in full width in rank
-/// order, and, where everybody wants the total, rounded once more.
+/// A sum over ranks whose messages are 16 bits wide and whose additions are not: every operand is rounded once, added
+/// in full width in rank order, and, where everybody wants the total, rounded once more.
 ///
-/// Error of an element with operands x_r on p ranks, u the wire's unit roundoff (2⁻⁸ for bfloat16, 2⁻¹¹ for half), e that of T:
+/// Error of an element with operands x_r on p ranks, u the wire's unit roundoff (2⁻⁸ for bfloat16, 2⁻¹¹ for half), e
+/// that of T:
 ///   scattered:  |found − Σ x_r| ≤ (u + (1 + u)·γ)·Σ|x_r|, γ = (p − 1)e / (1 − (p − 1)e)
 ///   everywhere: one factor (1 + u) more, and u·|Σ x_r|
 /// as long as no operand leaves the wire's range: half overflows at 65,520 (the result is then infinite, never silently wrong).
@@ -23,8 +24,8 @@
 
 namespace pleat::comm {
 
-/// The non-blocking sum: made once, started any number of times; after construction nothing is allocated by it. A polled state machine: it
-/// moves on in progress() and wait() only. All ranks make and start theirs in the same order.
+/// The non-blocking sum: made once, started any number of times; after construction nothing is allocated by it. A
+/// polled state machine: it moves on in progress() and wait() only. All ranks make and start theirs in the same order.
 template <class T, class Wire = bfloat16> class narrow_request {
   static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "pleat: the operands are float or double");
   static_assert(std::is_same_v<Wire, bfloat16> || std::is_same_v<Wire, half>, "pleat: the wire is bfloat16 or half");
@@ -36,7 +37,8 @@ template <class T, class Wire = bfloat16> class narrow_request {
   narrow_request(communicator& c, std::span<index_t const> counts, bool everywhere)
       : comm_(&c), counts_(counts.begin(), counts.end()), everywhere_(everywhere) {
     if (static_cast<int>(counts_.size()) != c.size())
-      throw error{"comm::narrow_request", std::to_string(counts_.size()) + " counts for " + std::to_string(c.size()) + " ranks", "", c.rank()};
+      throw error{"comm::narrow_request",
+                  std::to_string(counts_.size()) + " counts for " + std::to_string(c.size()) + " ranks", "", c.rank()};
     mine_ = counts_[static_cast<std::size_t>(c.rank())];
     for (auto const n : counts_) {
       firsts_.push_back(total_);
@@ -49,7 +51,9 @@ template <class T, class Wire = bfloat16> class narrow_request {
   }
 
   /// Bytes of workspace: two per element, and two per element of this rank's part and rank.
-  [[nodiscard]] index_t bytes() const noexcept { return static_cast<index_t>((sent_.size() + received_.size()) * sizeof(Wire)); }
+  [[nodiscard]] index_t bytes() const noexcept {
+    return static_cast<index_t>((sent_.size() + received_.size()) * sizeof(Wire));
+  }
 
   /// \param in the elements of all parts, read before this returns
   /// \param out this rank's part, or all of them; may lie within in; is written when the request completes
@@ -94,7 +98,8 @@ template <class T, class Wire = bfloat16> class narrow_request {
   [[nodiscard]] index_t count(int r) const noexcept { return counts_[static_cast<std::size_t>(r)]; }
   [[nodiscard]] index_t first(int r) const noexcept { return firsts_[static_cast<std::size_t>(r)]; }
   void receive(Wire* to, index_t n, int from) {
-    receives_.push_back(comm_->start({.kind = call_kind::receive, .out = {to, n, dtype_of<Wire>}, .root = from, .tag = tag_}));
+    receives_.push_back(
+        comm_->start({.kind = call_kind::receive, .out = {to, n, dtype_of<Wire>}, .root = from, .tag = tag_}));
   }
   void send(Wire const* from, index_t n, int to) {
     sends_.push_back(comm_->start({.kind = call_kind::send, .in = {from, n, dtype_of<Wire>}, .root = to, .tag = tag_}));
@@ -107,7 +112,9 @@ template <class T, class Wire = bfloat16> class narrow_request {
       T* const to = everywhere_ ? out_ + first(me) : out_;
       for (index_t i = 0; i < n; ++i) {
         T sum = static_cast<T>(static_cast<float>(received_[static_cast<std::size_t>(i)]));
-        for (std::size_t r = 1; r < counts_.size(); ++r) sum += static_cast<T>(static_cast<float>(received_[r * static_cast<std::size_t>(n) + static_cast<std::size_t>(i)]));
+        for (std::size_t r = 1; r < counts_.size(); ++r)
+          sum += static_cast<T>(
+              static_cast<float>(received_[r * static_cast<std::size_t>(n) + static_cast<std::size_t>(i)]));
         to[i] = sum;
       }
       if (everywhere_) {
@@ -122,7 +129,8 @@ template <class T, class Wire = bfloat16> class narrow_request {
         return;
       }
     } else {
-      for (index_t i = 0; i < total_; ++i) out_[i] = static_cast<T>(static_cast<float>(sent_[static_cast<std::size_t>(i)]));
+      for (index_t i = 0; i < total_; ++i)
+        out_[i] = static_cast<T>(static_cast<float>(sent_[static_cast<std::size_t>(i)]));
     }
     stage_ = stage::idle;
   }

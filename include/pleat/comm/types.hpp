@@ -29,7 +29,9 @@ struct const_buffer {
   void const* data = nullptr;
   index_t count = 0;
   dtype type = dtype::u8;
-  PLEAT_LAZY [[nodiscard]] constexpr index_t bytes() const noexcept { return count * static_cast<index_t>(size_of(type)); }
+  PLEAT_LAZY [[nodiscard]] constexpr index_t bytes() const noexcept {
+    return count * static_cast<index_t>(size_of(type));
+  }
 };
 
 /// Elements to write. Does not own.
@@ -37,7 +39,9 @@ struct buffer {
   void* data = nullptr;
   index_t count = 0;
   dtype type = dtype::u8;
-  PLEAT_LAZY [[nodiscard]] constexpr index_t bytes() const noexcept { return count * static_cast<index_t>(size_of(type)); }
+  PLEAT_LAZY [[nodiscard]] constexpr index_t bytes() const noexcept {
+    return count * static_cast<index_t>(size_of(type));
+  }
   constexpr operator const_buffer() const noexcept { return {data, count, type}; }
 };
 

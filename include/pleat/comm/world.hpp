@@ -19,7 +19,8 @@ namespace pleat {
 /// A value per rank; nothing global.
 class world {
  public:
-  /// Receives each line that the library has to say: on rank 0, and what only another rank can know, there. An empty function silences it.
+  /// Receives each line that the library has to say: on rank 0, and what only another rank can know, there. An empty
+  /// function silences it.
   using sink = std::function<void(std::string_view line)>;
 
   world() = default;

@@ -20,8 +20,8 @@
 
 namespace pleat::compress {
 
-/// `subset_size` samples of a data set, evenly spread over it, so that no order of the file shows. Which ones depends on nothing else.
-/// The data is kept by reference: it must live as long as this.
+/// `subset_size` samples of a data set, evenly spread over it, so that no order of the file shows. Which ones depends
+/// on nothing else. The data is kept by reference: it must live as long as this.
 ///
 ///     compress::calibration(data.train, 300)
 class calibration {
@@ -35,14 +35,20 @@ class calibration {
   PLEAT_ONCE inline calibration(std::string name, extents sample, index_t size, gather from, index_t subset_size)
       : name_(std::move(name)), sample_(sample), of_(size), size_(std::min(size, subset_size)), from_(std::move(from)) {
     if (size_ < 1)
-      throw error{"compress::calibration", "no sample to look at: '" + name_ + "' has " + std::to_string(size) + ", of which " + std::to_string(subset_size) + " are asked for",
+      throw error{"compress::calibration",
+                  "no sample to look at: '" + name_ + "' has " + std::to_string(size) + ", of which " +
+                      std::to_string(subset_size) + " are asked for",
                   "Give at least one sample; 128 to 300 are usual"};
   }
   PLEAT_ONCE inline explicit calibration(io::dataset const& data, index_t subset_size = 128)
-      : calibration(data.name, data.sample, data.size, [&data](std::span<index_t const> s, float* out) { data.gather(s, out, nullptr); }, subset_size) {}
+      : calibration(
+            data.name, data.sample, data.size,
+            [&data](std::span<index_t const> s, float* out) { data.gather(s, out, nullptr); }, subset_size) {}
   /// Windows of tokens.
   PLEAT_ONCE inline explicit calibration(io::token_dataset const& data, index_t subset_size = 128)
-      : calibration(data.name, extents{data.context}, data.size(), [&data](std::span<index_t const> s, float* out) { data.gather(s, out, nullptr); }, subset_size) {}
+      : calibration(
+            data.name, extents{data.context}, data.size(),
+            [&data](std::span<index_t const> s, float* out) { data.gather(s, out, nullptr); }, subset_size) {}
   explicit calibration(io::dataset&&, index_t = 0) = delete;
   explicit calibration(io::token_dataset&&, index_t = 0) = delete;
 
@@ -51,10 +57,12 @@ class calibration {
   [[nodiscard]] extents const& sample() const noexcept { return sample_; }
 
   /// Samples [first, first + n) of the subset as a batch.
-  template <class T, class Space> [[nodiscard]] tensor<T, Space> load(context<Space>& where, index_t first, index_t n) const {
+  template <class T, class Space>
+  [[nodiscard]] tensor<T, Space> load(context<Space>& where, index_t first, index_t n) const {
     std::array<index_t, extents::max_rank> dims{n};
     std::copy(sample_.begin(), sample_.end(), dims.begin() + 1);
-    auto x = tensor<T, Space>::allocate(where, extents(std::span<index_t const>(dims.data(), static_cast<std::size_t>(sample_.rank()) + 1)));
+    auto x = tensor<T, Space>::allocate(
+        where, extents(std::span<index_t const>(dims.data(), static_cast<std::size_t>(sample_.rank()) + 1)));
     std::vector<index_t> numbers(static_cast<std::size_t>(n));
     for (index_t i = 0; i < n; ++i) numbers[static_cast<std::size_t>(i)] = (first + i) * of_ / size_;
     std::vector<float> floats(static_cast<std::size_t>(x.size()));

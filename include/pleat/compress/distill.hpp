@@ -23,9 +23,11 @@
 
 namespace pleat::compress {
 
-/// What a student learns from: the weights of the parts of its loss (Hinton et al., 2015; the T² of the soft part is applied).
+/// What a student learns from: the weights of the parts of its loss (Hinton et al., 2015; the T² of the soft part is
+/// applied).
 struct distill_options {
-  double temperature = 4;     ///< of the soft targets, > 0: the higher, the more is said about the classes that are not the answer
+  /// of the soft targets, > 0: the higher, the more is said about the classes that are not the answer
+  double temperature = 4;
   double hard_weight = 0.1;   ///< α of the labels' cross entropy, in [0, 1]; the soft targets get 1 − α
   double feature_weight = 1;  ///< of each hint's mean square difference
   run::fit_options fit{};     ///< epochs, optimizer, schedule: of the student's training
@@ -38,10 +40,12 @@ template <class Net> class lesson {
   using T = nn::value_type_of<Net>;
   using Space = nn::space_of<Net>;
   using tensor_type = nn::tensor_of<Net>;
-  static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "pleat: compress::distill trains float and double models");
+  static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>,
+                "pleat: compress::distill trains float and double models");
 
  public:
-  lesson(parallel::model<Net>& m, io::dataset const& data, std::vector<teacher> const& teachers, distill_options const& o)
+  lesson(parallel::model<Net>& m, io::dataset const& data, std::vector<teacher> const& teachers,
+         distill_options const& o)
       : model_(&m), data_(&data), teachers_(&teachers), o_(&o), loader_(data) {
     auto collect = [&](auto& h) { hints_.push_back(&h); };
     for_each_hint(m.net(), collect);
@@ -49,9 +53,12 @@ template <class Net> class lesson {
     std::sort(taps_.begin(), taps_.end());
     taps_.erase(std::unique(taps_.begin(), taps_.end()), taps_.end());
     if (!hints_.empty() && !teachers.front().has_features())
-      throw error{"compress::distill", "the student has hints, but the first teacher (" + teachers.front().name() + ") gives scores only", "Let a model of this process be the first teacher, or leave the hints out"};
+      throw error{"compress::distill",
+                  "the student has hints, but the first teacher (" + teachers.front().name() + ") gives scores only",
+                  "Let a model of this process be the first teacher, or leave the hints out"};
     if (!hints_.empty() && (m.layout().count() > 1 || m.parts().size() > 1))
-      throw error{"compress::distill", "hints need the whole student on this rank", "Train it with mesh.pipeline = 1 and mesh.tensor = 1, or leave the hints out"};
+      throw error{"compress::distill", "hints need the whole student on this rank",
+                  "Train it with mesh.pipeline = 1 and mesh.tensor = 1, or leave the hints out"};
     for (auto const& t : teachers) weights_ += t.weight();
   }
   lesson(lesson const&) = delete;
@@ -70,12 +77,16 @@ template <class Net> class lesson {
     if (hints_.empty()) return last_.x;
     hear();
     for (auto* h : hints_) {
-      auto const at = static_cast<std::size_t>(std::lower_bound(taps_.begin(), taps_.end(), h->teacher_unit()) - taps_.begin());
+      auto const at =
+          static_cast<std::size_t>(std::lower_bound(taps_.begin(), taps_.end(), h->teacher_unit()) - taps_.begin());
       auto const& f = said_.front().features.at(at);
       index_t const m = last_.x.extent(0), width = h->width();
       if (static_cast<index_t>(f.size()) != m * width)
-        throw error{"compress::hint '" + h->name() + "'", "the teacher has " + std::to_string(m > 0 ? static_cast<index_t>(f.size()) / m : 0) + " elements per sample after unit " + std::to_string(h->teacher_unit()) +
-                                                            ", the hint says " + std::to_string(width), "Look at the hint's width and teacher_unit"};
+        throw error{"compress::hint '" + h->name() + "'",
+                    "the teacher has " + std::to_string(m > 0 ? static_cast<index_t>(f.size()) / m : 0) +
+                        " elements per sample after unit " + std::to_string(h->teacher_unit()) + ", the hint says " +
+                        std::to_string(width),
+                    "Look at the hint's width and teacher_unit"};
       h->board().target = to_space(f, {m, width});
       h->board().weight = static_cast<T>(o_->feature_weight);
     }
@@ -86,29 +97,41 @@ template <class Net> class lesson {
     hear();
     auto& c = model_->context();
     y = model_->whole(std::move(y));
-    if (y.rank() != 2) throw error{"compress::distill", "the student's scores have shape " + y.shape().to_string() + ", expected [samples, classes]"};
+    if (y.rank() != 2)
+      throw error{"compress::distill",
+                  "the student's scores have shape " + y.shape().to_string() + ", expected [samples, classes]"};
     index_t const m = y.extent(0), classes = y.extent(1);
-    auto const targets = tensor_type::allocate(c, y.shape()), work = tensor_type::allocate(c, y.shape()), dy = tensor_type::allocate(c, y.shape());
+    auto const targets = tensor_type::allocate(c, y.shape()), work = tensor_type::allocate(c, y.shape()),
+               dy = tensor_type::allocate(c, y.shape());
     auto rows = tensor_type::allocate(c, {m});
     auto const temperature = static_cast<T>(o_->temperature);
     for (std::size_t k = 0; k < teachers_->size(); ++k) {
       auto const& t = (*teachers_)[k];
       if (static_cast<index_t>(said_[k].scores.size()) != m * classes)
-        throw error{"compress::distill", "teacher " + std::to_string(k) + " (" + t.name() + ") has " + std::to_string(m > 0 ? static_cast<index_t>(said_[k].scores.size()) / m : 0) + " classes, the student " + std::to_string(classes)};
+        throw error{"compress::distill",
+                    "teacher " + std::to_string(k) + " (" + t.name() + ") has " +
+                        std::to_string(m > 0 ? static_cast<index_t>(said_[k].scores.size()) / m : 0) +
+                        " classes, the student " + std::to_string(classes)};
       auto const scores = to_space(said_[k].scores, y.shape());
-      compute::soft_targets(c.space(), m, classes, static_cast<T const*>(scores.data()), temperature, static_cast<T>(t.weight() / weights_), k > 0, work.data(), targets.data());
+      compute::soft_targets(c.space(), m, classes, static_cast<T const*>(scores.data()), temperature,
+                            static_cast<T>(t.weight() / weights_), k > 0, work.data(), targets.data());
     }
     T const scale = T(1) / static_cast<T>(model_->share().batch());
-    compute::distillation(c.space(), m, classes, static_cast<T const*>(y.data()), static_cast<std::int32_t const*>(last_.labels.data()), targets.data(), temperature,
-                          static_cast<T>(o_->hard_weight), static_cast<T>(1 - o_->hard_weight), scale, dy.data(), rows.data());
+    compute::distillation(c.space(), m, classes, static_cast<T const*>(y.data()),
+                          static_cast<std::int32_t const*>(last_.labels.data()), targets.data(), temperature,
+                          static_cast<T>(o_->hard_weight), static_cast<T>(1 - o_->hard_weight), scale, dy.data(),
+                          rows.data());
     compute::scale(c.space(), m, scale, static_cast<T const*>(rows.data()), rows.data());
     for (auto* h : hints_)
-      if (h->board().rows.size() == m) compute::add(c.space(), m, static_cast<T const*>(rows.data()), static_cast<T const*>(h->board().rows.data()), rows.data());
+      if (h->board().rows.size() == m)
+        compute::add(c.space(), m, static_cast<T const*>(rows.data()), static_cast<T const*>(h->board().rows.data()),
+                     rows.data());
     if (refused_) compute::fill(c.space(), m, std::numeric_limits<T>::quiet_NaN(), rows.data());
     model_->record_loss(rows);
     return dy;
   }
-  /// After a loss that is not finite: questions are no longer announced ahead. Collective. \throws error on every rank alike if it was a teacher's
+  /// After a loss that is not finite: questions are no longer announced ahead. Collective. \throws error on every rank
+  /// alike if it was a teacher's
   void why_not_finite() {
     comm::all_or_none(model_->all_ranks(), [&] {
       if (refused_) throw error{*refused_};
@@ -139,9 +162,13 @@ template <class Net> class lesson {
       (*teachers_)[k].ask(q, said_[k]);
       auto const& scores = said_[k].scores;
       auto const bad = std::find_if(scores.begin(), scores.end(), [](float v) { return !std::isfinite(v); });
-      if (bad != scores.end() && !refused_) {  // the step's loss becomes NaN, and every rank hears why: see why_not_finite()
+      // the step's loss becomes NaN, and every rank hears why: see why_not_finite()
+      if (bad != scores.end() && !refused_) {
         auto const classes = scores.size() / q.samples.size(), at = static_cast<std::size_t>(bad - scores.begin());
-        refused_.emplace("compress::distill", "teacher " + std::to_string(k) + " gives class " + std::to_string(at % classes) + " of sample " + std::to_string(q.samples[at / classes]) + " the score " + std::to_string(*bad),
+        refused_.emplace("compress::distill",
+                         "teacher " + std::to_string(k) + " gives class " + std::to_string(at % classes) +
+                             " of sample " + std::to_string(q.samples[at / classes]) + " the score " +
+                             std::to_string(*bad),
                          "Look at the teacher's weights, and at the sample");
       }
     }
@@ -176,15 +203,17 @@ template <class Net> class lesson {
 
 }  // namespace detail
 
-/// Trains a student on soft targets: L = α·CE(label, softmax(z)) + (1 − α)·T²·KL(p‖softmax(z/T)), where p is the teachers' weighted mean of
-/// softmax(t/T). The factor T² keeps the two gradients comparable when T changes (G. Hinton, O. Vinyals, J. Dean, arXiv:1503.02531).
+/// Trains a student on soft targets: L = α·CE(label, softmax(z)) + (1 − α)·T²·KL(p‖softmax(z/T)), where p is the
+/// teachers' weighted mean of softmax(t/T). The factor T² keeps the two gradients comparable when T changes (G. Hinton,
+/// O. Vinyals, J. Dean, arXiv:1503.02531).
 ///
 ///     auto small = model | distill(train, {teacher(large)}, {.temperature = 20, .fit = {.epochs = 10}})
 ///
-/// The student is any model that can be trained: built from a spec, or the pruned teacher (`large | (prune{…} | distill(train, {teacher(large)}))`).
-/// Zeros stay zeros. The same bits on any number of data ranks in deterministic mode: scores of a sample depend on that sample alone. The student may
-/// be cut over the tensor axis, in stages, or sharded, as in run::fit: only the ranks of its last stage ask, for the samples of their own share.
-/// The data set and the teachers' models must live until the transform has run.
+/// The student is any model that can be trained: built from a spec, or the pruned teacher (`large | (prune{…} |
+/// distill(train, {teacher(large)}))`). Zeros stay zeros. The same bits on any number of data ranks in deterministic
+/// mode: scores of a sample depend on that sample alone. The student may be cut over the tensor axis, in stages, or
+/// sharded, as in run::fit: only the ranks of its last stage ask, for the samples of their own share. The data set and
+/// the teachers' models must live until the transform has run.
 class distill {
  public:
   using fusable_transform = void;
@@ -192,14 +221,22 @@ class distill {
   static constexpr bool takes_shards = true;
   static constexpr char const* what = "distill";
 
-  /// \throws error for an empty list of teachers, a temperature that is not positive and finite, weights outside their range
+  /// \throws error for an empty list of teachers, a temperature that is not positive and finite, weights outside their
+  /// range
   distill(io::dataset const& data, std::vector<teacher> teachers, distill_options options = {})
       : data_(&data), teachers_(std::move(teachers)), options_(std::move(options)) {
-    if (teachers_.empty()) throw error{"compress::distill", "the list of teachers is empty", "Name at least one: distill(data, {teacher(model)})"};
+    if (teachers_.empty())
+      throw error{"compress::distill", "the list of teachers is empty",
+                  "Name at least one: distill(data, {teacher(model)})"};
     if (!(options_.temperature > 0) || !std::isfinite(options_.temperature))
-      throw error{"compress::distill", "the temperature must be positive, found " + std::to_string(options_.temperature), "1 takes the teacher's probabilities as they are; 2 to 20 are usual"};
-    if (!(options_.hard_weight >= 0 && options_.hard_weight <= 1)) throw error{"compress::distill", "hard_weight must lie in [0, 1], found " + std::to_string(options_.hard_weight)};
-    if (!(options_.feature_weight >= 0) || !std::isfinite(options_.feature_weight)) throw error{"compress::distill", "feature_weight must not be negative, found " + std::to_string(options_.feature_weight)};
+      throw error{"compress::distill",
+                  "the temperature must be positive, found " + std::to_string(options_.temperature),
+                  "1 takes the teacher's probabilities as they are; 2 to 20 are usual"};
+    if (!(options_.hard_weight >= 0 && options_.hard_weight <= 1))
+      throw error{"compress::distill", "hard_weight must lie in [0, 1], found " + std::to_string(options_.hard_weight)};
+    if (!(options_.feature_weight >= 0) || !std::isfinite(options_.feature_weight))
+      throw error{"compress::distill",
+                  "feature_weight must not be negative, found " + std::to_string(options_.feature_weight)};
   }
   distill(io::dataset&&, std::vector<teacher>, distill_options = {}) = delete;
   [[nodiscard]] error_kind leaves_errors() const noexcept { return error_kind::trained; }

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// How far each weight is from what it was, stage by stage: what the form promised, what was measured, and the sum of both along a recipe, as
-/// plain data. Needs no Kokkos.
+/// How far each weight is from what it was, stage by stage: what the form promised, what was measured, and the sum of
+/// both along a recipe, as plain data. Needs no Kokkos.
 #pragma once
 
 #include <algorithm>
@@ -27,27 +27,32 @@ enum class error_kind : std::uint8_t {
   bounded,   ///< the form promises an error, and what was measured is within it
   measured,  ///< nobody promises anything: it was measured, afterwards
   trained,   ///< moved by training, which is no error: later stages are compared with the trained weight
-  folded,    ///< it multiplies the same together with a layer that is gone: later stages are compared with it as it is now
-  resized    ///< of other extents than before, or gone: the same
+  /// it multiplies the same together with a layer that is gone: later stages are compared with it as it is now
+  folded,
+  resized  ///< of other extents than before, or gone: the same
 };
 PLEAT_LAZY [[nodiscard]] constexpr char const* name_of(error_kind k) noexcept {
   constexpr char const* names[] = {"exact", "bounded", "measured", "trained", "folded", "resized"};
   return names[static_cast<int>(k)];
 }
 /// Whether a weight of such a stage is what later ones are compared with.
-PLEAT_LAZY [[nodiscard]] constexpr bool begins_anew(error_kind k) noexcept { return k == error_kind::trained || k == error_kind::folded || k == error_kind::resized; }
+PLEAT_LAZY [[nodiscard]] constexpr bool begins_anew(error_kind k) noexcept {
+  return k == error_kind::trained || k == error_kind::folded || k == error_kind::resized;
+}
 
 /// One weight after one stage. Norms are those of differences of decoded weights, over all ranks.
 struct weight_error {
-  std::string weight;             ///< the parameter's name
-  std::string form;               ///< that it has now; empty: it is gone
+  std::string weight;  ///< the parameter's name
+  std::string form;    ///< that it has now; empty: it is gone
   error_kind kind = error_kind::exact;
   codec::error_norms predicted{};  ///< of this stage: what the form promised, if `kind` is bounded
-  codec::error_norms measured{};   ///< of this stage; for a weight that training moved, how far (of one that has other extents: nothing)
-  std::string since{};            ///< the stage after which the weight was what it is compared with; empty: as it came
-  codec::error_norms bound{};      ///< since then: the sum of what the stages promised, or, where nothing was promised, did (triangle inequality)
-  codec::error_norms total{};      ///< since then, measured
-  double norm = 0;                ///< ‖W‖_F of what it is compared with
+  /// of this stage; for a weight that training moved, how far (of one that has other extents: nothing)
+  codec::error_norms measured{};
+  std::string since{};  ///< the stage after which the weight was what it is compared with; empty: as it came
+  /// since then: the sum of what the stages promised, or, where nothing was promised, did (triangle inequality)
+  codec::error_norms bound{};
+  codec::error_norms total{};  ///< since then, measured
+  double norm = 0;             ///< ‖W‖_F of what it is compared with
 
   /// Whether what was measured is within what was promised, but for the rounding of sums of squares.
   PLEAT_LAZY [[nodiscard]] bool holds() const noexcept {
@@ -65,7 +70,9 @@ struct relative_error {
 };
 PLEAT_ONCE [[nodiscard]] inline relative_error relative_error_of(std::vector<weight_error> const& weights) noexcept {
   double all = 0, total = 0, bound = 0;
-  for (auto const& w : weights) all = std::hypot(all, w.norm), total = std::hypot(total, w.total.frobenius), bound = std::hypot(bound, w.bound.frobenius);
+  for (auto const& w : weights)
+    all = std::hypot(all, w.norm), total = std::hypot(total, w.total.frobenius),
+    bound = std::hypot(bound, w.bound.frobenius);
   return all > 0 ? relative_error{total / all, bound / all} : relative_error{};
 }
 
@@ -82,7 +89,8 @@ class error_ledger {
   /// Stages that were worked out already.
   explicit error_ledger(std::vector<ledger_stage> stages) : stages_(std::move(stages)) {}
 
-  /// A stage. `weights` have name, form, kind, predicted, measured, total and norm; `since` and `bound` are worked out here.
+  /// A stage. `weights` have name, form, kind, predicted, measured, total and norm; `since` and `bound` are worked out
+  /// here.
   PLEAT_ONCE inline void add(std::string name, std::vector<weight_error> weights) {
     for (auto& w : weights) {
       weight_error const* const was = find(w.weight);
@@ -109,21 +117,34 @@ class error_ledger {
   }
   /// Whether every promise was kept.
   PLEAT_LAZY [[nodiscard]] bool holds() const noexcept {
-    return std::all_of(stages_.begin(), stages_.end(), [](auto const& s) { return std::all_of(s.weights.begin(), s.weights.end(), [](auto const& w) { return w.holds(); }); });
+    return std::all_of(stages_.begin(), stages_.end(), [](auto const& s) {
+      return std::all_of(s.weights.begin(), s.weights.end(), [](auto const& w) { return w.holds(); });
+    });
   }
 
-  /// A table: of every stage the weights that it changed. "<=" stands before what was promised, "!" before a promise that was broken.
+  /// A table: of every stage the weights that it changed. "<=" stands before what was promised, "!" before a promise
+  /// that was broken.
   PLEAT_ONCE inline void print(std::ostream& out) const {
-    std::vector<std::vector<std::string>> rows{{"stage", "weight", "form", "error", "max", "promised", "Frobenius", "promised", "since", "max", "at most", "Frobenius", "at most", "of ||W||"}};
+    std::vector<std::vector<std::string>> rows{{"stage", "weight", "form", "error", "max", "promised", "Frobenius",
+                                                "promised", "since", "max", "at most", "Frobenius", "at most",
+                                                "of ||W||"}};
     auto const n = [](double x) { return detail::format("%.3g", x); };
     for (auto const& s : stages_)
       for (auto const& w : s.weights) {
         if (w.kind == error_kind::exact) continue;
-        bool const promised = w.kind == error_kind::bounded, anew = begins_anew(w.kind), gone = w.kind == error_kind::resized;
-        rows.push_back({s.name, w.weight, w.form.empty() ? "-" : w.form, std::string(w.holds() ? "" : "!") + name_of(w.kind), gone ? "-" : n(w.measured.max), promised ? "<= " + n(w.predicted.max) : "-",
-                        gone ? "-" : n(w.measured.frobenius), promised ? "<= " + n(w.predicted.frobenius) : "-"});
-        for (auto const& cell : {anew ? std::string("here") : w.since.empty() ? std::string("it came") : w.since, anew ? "-" : n(w.total.max), anew ? "-" : n(w.bound.max), anew ? "-" : n(w.total.frobenius),
-                                 anew ? "-" : n(w.bound.frobenius), anew || !(w.norm > 0) ? "-" : detail::format("%.2f %%", 100 * w.total.frobenius / w.norm)})
+        bool const promised = w.kind == error_kind::bounded, anew = begins_anew(w.kind),
+                   gone = w.kind == error_kind::resized;
+        rows.push_back({s.name, w.weight, w.form.empty() ? "-" : w.form,
+                        std::string(w.holds() ? "" : "!") + name_of(w.kind), gone ? "-" : n(w.measured.max),
+                        promised ? "<= " + n(w.predicted.max) : "-", gone ? "-" : n(w.measured.frobenius),
+                        promised ? "<= " + n(w.predicted.frobenius) : "-"});
+        for (auto const& cell :
+             {anew              ? std::string("here")
+              : w.since.empty() ? std::string("it came")
+                                : w.since,
+              anew ? "-" : n(w.total.max), anew ? "-" : n(w.bound.max), anew ? "-" : n(w.total.frobenius),
+              anew ? "-" : n(w.bound.frobenius),
+              anew || !(w.norm > 0) ? "-" : detail::format("%.2f %%", 100 * w.total.frobenius / w.norm)})
           rows.back().push_back(cell);
       }
     if (rows.size() == 1) out << "no weight was changed\n";
@@ -135,21 +156,29 @@ class error_ledger {
     std::string const margin(static_cast<std::size_t>(indent), ' ');
     std::string text = "[";
     for (std::size_t i = 0; i < stages_.size(); ++i)
-      text += (i ? ",\n" : "\n") + margin + "  {\"name\": " + detail::json_string(stages_[i].name) + ", \"weights\": " + weights_json(stages_[i].weights, indent + 4) + "}";
+      text += (i ? ",\n" : "\n") + margin + "  {\"name\": " + detail::json_string(stages_[i].name) +
+              ", \"weights\": " + weights_json(stages_[i].weights, indent + 4) + "}";
     return text + (stages_.empty() ? "]" : "\n" + margin + "]");
   }
 
-  /// A JSON array of objects: weight, form, kind, since, holds, norm, and four pairs {"max", "frobenius"}: predicted (null if nothing was promised),
-  /// measured, bound, total.
-  PLEAT_ONCE [[nodiscard]] inline static std::string weights_json(std::vector<weight_error> const& weights, int indent = 0) {
+  /// A JSON array of objects: weight, form, kind, since, holds, norm, and four pairs {"max", "frobenius"}: predicted
+  /// (null if nothing was promised), measured, bound, total.
+  PLEAT_ONCE [[nodiscard]] inline static std::string weights_json(std::vector<weight_error> const& weights,
+                                                                  int indent = 0) {
     std::string const margin(static_cast<std::size_t>(indent), ' ');
-    auto const norms = [](codec::error_norms const& e) { return "{\"max\": " + detail::json_number(e.max) + ", \"frobenius\": " + detail::json_number(e.frobenius) + "}"; };
+    auto const norms = [](codec::error_norms const& e) {
+      return "{\"max\": " + detail::json_number(e.max) + ", \"frobenius\": " + detail::json_number(e.frobenius) + "}";
+    };
     std::string text = "[";
     for (std::size_t i = 0; i < weights.size(); ++i) {
       auto const& w = weights[i];
-      text += (i ? ",\n" : "\n") + margin + "  {\"weight\": " + detail::json_string(w.weight) + ", \"form\": " + detail::json_string(w.form) + ", \"kind\": \"" + name_of(w.kind) + "\", \"since\": " + detail::json_string(w.since) +
-              ", \"holds\": " + (w.holds() ? "true" : "false") + ", \"norm\": " + detail::json_number(w.norm) + ", \"predicted\": " + (w.kind == error_kind::bounded ? norms(w.predicted) : "null") +
-              ", \"measured\": " + norms(w.measured) + ", \"bound\": " + norms(w.bound) + ", \"total\": " + norms(w.total) + "}";
+      text += (i ? ",\n" : "\n") + margin + "  {\"weight\": " + detail::json_string(w.weight) +
+              ", \"form\": " + detail::json_string(w.form) + ", \"kind\": \"" + name_of(w.kind) +
+              "\", \"since\": " + detail::json_string(w.since) + ", \"holds\": " + (w.holds() ? "true" : "false") +
+              ", \"norm\": " + detail::json_number(w.norm) +
+              ", \"predicted\": " + (w.kind == error_kind::bounded ? norms(w.predicted) : "null") +
+              ", \"measured\": " + norms(w.measured) + ", \"bound\": " + norms(w.bound) +
+              ", \"total\": " + norms(w.total) + "}";
     }
     return text + (weights.empty() ? "]" : "\n" + margin + "]");
   }

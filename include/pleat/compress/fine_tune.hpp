@@ -13,8 +13,8 @@
 
 namespace pleat::compress {
 
-/// Trains on, with what is pruned staying zero: the optimizer's pass skips dead elements, moments included. Weights in a form that cannot
-/// be trained stay as they are; gradients flow through them to the layers before.
+/// Trains on, with what is pruned staying zero: the optimizer's pass skips dead elements, moments included. Weights in
+/// a form that cannot be trained stay as they are; gradients flow through them to the layers before.
 ///
 ///     model | prune{.sparsity = 0.9} | fine_tune(data.train, {.epochs = 3})
 class fine_tune {
@@ -25,7 +25,8 @@ class fine_tune {
   static constexpr char const* what = "fine_tune";
 
   /// `data` is kept by reference: it must live until the transform has run.
-  PLEAT_ONCE inline explicit fine_tune(io::dataset const& data, run::fit_options options = defaults()) : data_(&data), options_(std::move(options)) {}
+  PLEAT_ONCE inline explicit fine_tune(io::dataset const& data, run::fit_options options = defaults())
+      : data_(&data), options_(std::move(options)) {}
   explicit fine_tune(io::dataset&&, run::fit_options = {}) = delete;
 
   [[nodiscard]] error_kind leaves_errors() const noexcept { return error_kind::trained; }

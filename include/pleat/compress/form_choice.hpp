@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Which weight takes which form: exceptions by pattern of name, forms whose blocks do not divide a weight's columns, what is left alone.
+/// Which weight takes which form: exceptions by pattern of name, forms whose blocks do not divide a weight's columns,
+/// what is left alone.
 #pragma once
 
 #include <algorithm>
@@ -26,8 +27,9 @@ struct form_for {
 /// What happens to a weight whose columns are no multiple of the block (or group) of its form.
 enum class misfit : std::uint8_t {
   refuse,  ///< an error that names it
-  next,    ///< it takes the first form after its own in the transform's list that fits, and is left alone if none does; said once
-  ignore   ///< it is left alone; said once
+  /// it takes the first form after its own in the transform's list that fits, and is left alone if none does; said once
+  next,
+  ignore  ///< it is left alone; said once
 };
 
 namespace detail {
@@ -47,7 +49,8 @@ template <class Forms> [[nodiscard]] int demand_form_name(char const* call, std:
     known.emplace_back(Forms::name(i));
     all += (i ? ", '" : "'") + known.back() + "'";
   }
-  throw error{call, "there is no form '" + wanted + "' in the transform's list, which has " + all, did_you_mean(wanted, known)};
+  throw error{call, "there is no form '" + wanted + "' in the transform's list, which has " + all,
+              did_you_mean(wanted, known)};
 }
 
 struct form_request {
@@ -67,9 +70,11 @@ struct form_plan {
   }
 };
 
-/// Chooses for every weight that can take the forms; says what is left alone, and why. \throws error as compress::quantize says
+/// Chooses for every weight that can take the forms; says what is left alone, and why. \throws error as
+/// compress::quantize says
 template <class List, class Net>
-[[nodiscard]] form_plan select_forms(parallel::model<Net>& m, form_request const& r, char const* call, listener const& on_note) {
+[[nodiscard]] form_plan select_forms(parallel::model<Net>& m, form_request const& r, char const* call,
+                                     listener const& on_note) {
   std::vector<std::string> patterns;
   for (auto const& f : r.forms) {
     (void)demand_form_name<List>(call, f.form);
@@ -97,7 +102,9 @@ template <class List, class Net>
     extents const shape = w.whole();
     index_t const columns = codec::columns_of(shape);
     bool const cut = w.parts > 1 && w.where.shards() && w.where.dim > 0;
-    auto const block = [&](int i) { return codec::visit_form<List>(i, [&](auto tag) { return block_of<typename decltype(tag)::type>(shape); }); };
+    auto const block = [&](int i) {
+      return codec::visit_form<List>(i, [&](auto tag) { return block_of<typename decltype(tag)::type>(shape); });
+    };
     auto const fits = [&](int i) {  // on every part, so that all ranks decide alike
       for (int part = 0; part < (cut ? w.parts : 1); ++part)
         if (codec::columns_of(cut ? w.box(part).shape() : shape) % block(i) != 0) return false;
@@ -106,18 +113,25 @@ template <class List, class Net>
     int now = at;
     while (now < List::size && !fits(now)) ++now;
     if (now != at) {
-      std::string const of = std::to_string(columns) + " columns" + (cut ? " in " + std::to_string(w.parts) + " parts" : "");
-      std::string const why = of + " are no multiple of " + std::to_string(block(at)) + ", the block of '" + std::string(List::name(at)) + "'";
+      std::string const of =
+          std::to_string(columns) + " columns" + (cut ? " in " + std::to_string(w.parts) + " parts" : "");
+      std::string const why = of + " are no multiple of " + std::to_string(block(at)) + ", the block of '" +
+                              std::string(List::name(at)) + "'";
       if (r.misfit == misfit::refuse)
-        throw error{call, "'" + w.name + "': its " + why, "Leave it out (.ignore), choose a form of smaller blocks for it (.forms), or say .misfit = misfit::next or misfit::ignore"};
+        throw error{call, "'" + w.name + "': its " + why,
+                    "Leave it out (.ignore), choose a form of smaller blocks for it (.forms), or say .misfit = "
+                    "misfit::next or misfit::ignore"};
       if (r.misfit == misfit::ignore || now == List::size) return why;
-      moved += (moved.empty() ? "'" : ", '") + w.name + "' is stored as '" + std::string(List::name(now)) + "': its " + why;
+      moved +=
+          (moved.empty() ? "'" : ", '") + w.name + "' is stored as '" + std::string(List::name(now)) + "': its " + why;
     }
     plan.chosen.emplace_back(w.name, now);
     return {};
   });
   if (!moved.empty()) say(m, on_note, std::string(call) + ": " + moved);
-  if (plan.chosen.empty()) throw error{call, "no weight is left to be quantized", "Ignore less; what is encoded already, or lies in a layer without with_forms, does not count"};
+  if (plan.chosen.empty())
+    throw error{call, "no weight is left to be quantized",
+                "Ignore less; what is encoded already, or lies in a layer without with_forms, does not count"};
   return plan;
 }
 

@@ -24,33 +24,38 @@
 
 namespace pleat::compress {
 
-/// What GPTQ did to one weight. Losses are tr((W − Ŵ)·H·(W − Ŵ)ᵀ), H = (2/N)·Σ x·xᵀ over the calibration set, without damping.
+/// What GPTQ did to one weight. Losses are tr((W − Ŵ)·H·(W − Ŵ)ᵀ), H = (2/N)·Σ x·xᵀ over the calibration set, without
+/// damping.
 struct gptq_result {
   std::string name, form;
   double loss = 0;      ///< of what is stored now
   double rounding = 0;  ///< of rounding to nearest, the form's own encoder
-  bool rounded = false; ///< rounding was no worse, or H could not be factored: the form's own encoder's codes are stored
+  /// rounding was no worse, or H could not be factored: the form's own encoder's codes are stored
+  bool rounded = false;
 };
 
 /// In which order a row's columns take their codes.
 enum class act_order : std::uint8_t {
-  natural,       ///< as they lie; a group's scale is found when its turn comes, from columns that have made up for the errors before
-  static_groups  ///< by falling diag(H), with the scales that the original row has: the stored layout stays, no cost at run time
+  /// as they lie; a group's scale is found when its turn comes, from columns that have made up for the errors before
+  natural,
+  /// by falling diag(H), with the scales that the original row has: the stored layout stays, no cost at run time
+  static_groups
 };
 
-/// Gives weights a form of four to eight bits column by column: the error of each code is made up for by the columns that follow, weighted
-/// by what the inputs say (E. Frantar et al., GPTQ, ICLR 2023). For the forms with blocks or groups and int8.
+/// Gives weights a form of four to eight bits column by column: the error of each code is made up for by the columns
+/// that follow, weighted by what the inputs say (E. Frantar et al., GPTQ, ICLR 2023). For the forms with blocks or
+/// groups and int8.
 ///
 ///     model | gptq<codec::int4<float, 128>>{.data = calibration(data.train, 128)}
 ///
-/// Weight by weight in forward order; the inputs of each are those behind the quantized weights before it (`sequential`). For each: damping
-/// dampening_frac·mean(diag H) on the diagonal; inputs that never came have no say, their weights become zero. The result is compared with
-/// rounding to nearest in the same norm, for the whole weight wherever its rows are, and the better one is stored. What was pruned stays
-/// zero in forms where a zero is one.
+/// Weight by weight in forward order; the inputs of each are those behind the quantized weights before it
+/// (`sequential`). For each: damping dampening_frac·mean(diag H) on the diagonal; inputs that never came have no say,
+/// their weights become zero. The result is compared with rounding to nearest in the same norm, for the whole weight
+/// wherever its rows are, and the better one is stored. What was pruned stays zero in forms where a zero is one.
 ///
-/// The same bytes on any number of ranks: sums over samples are those of layer_inputs, the rest is one chain per element whatever the
-/// blocks and threads. A weight cut by rows is solved in parts; one that is cut by columns is put together for the time of its solution,
-/// one layer at a time. Over a pipeline every stage solves its own.
+/// The same bytes on any number of ranks: sums over samples are those of layer_inputs, the rest is one chain per
+/// element whatever the blocks and threads. A weight cut by rows is solved in parts; one that is cut by columns is put
+/// together for the time of its solution, one layer at a time. Over a pipeline every stage solves its own.
 template <class Form = codec::int4<float, 128>, class... Others> struct gptq {
   using fusable_transform = void;
   using choice_list = codec::forms<Form, Others...>;
@@ -61,14 +66,16 @@ template <class Form = codec::int4<float, 128>, class... Others> struct gptq {
   static constexpr char const* what = "gptq";
 
   calibration data{};
-  index_t block_size = 128;                   ///< columns whose errors are handed on together: time, never bits
+  index_t block_size = 128;  ///< columns whose errors are handed on together: time, never bits
   double dampening_frac = 0.01;
   act_order actorder = act_order::natural;
-  bool sequential = true;                     ///< false: one walk over the samples for all weights, each with the inputs of the original model
-  std::vector<form_for> forms{};              ///< forms by name; the first pattern that fits counts
-  compress::misfit misfit = misfit::refuse;   ///< when a weight's columns are no multiple of the form's block
-  bool first_layer = true, last_layer = true; ///< false: the first (last) weight that could be quantized stays as it is
-  std::vector<std::string> ignore{};          ///< names that stay as they are; * and ? as in a shell
+  /// false: one walk over the samples for all weights, each with the inputs of the original model
+  bool sequential = true;
+  std::vector<form_for> forms{};             ///< forms by name; the first pattern that fits counts
+  compress::misfit misfit = misfit::refuse;  ///< when a weight's columns are no multiple of the form's block
+  bool first_layer = true,
+       last_layer = true;             ///< false: the first (last) weight that could be quantized stays as it is
+  std::vector<std::string> ignore{};  ///< names that stay as they are; * and ? as in a shell
   std::function<void(gptq_result const&)> on_layer{};  ///< on every rank that has the weight
   listener on_note{};
 
@@ -79,13 +86,19 @@ template <class Form = codec::int4<float, 128>, class... Others> struct gptq {
     return s;
   }
 
-  /// Collective. \throws error for an empty calibration set, a block size below 1, a negative or infinite damping, weights or inputs with NaN
+  /// Collective. \throws error for an empty calibration set, a block size below 1, a negative or infinite damping,
+  /// weights or inputs with NaN
   ///         or infinity (by name), groups that do not divide (misfit::refuse), or if no weight is selected
   template <class Net> void run(parallel::model<Net>& m) const {
-    if (data.empty()) throw error{call, "the calibration set is empty", "Give it samples: .data = calibration(data.train, 128)"};
+    if (data.empty())
+      throw error{call, "the calibration set is empty", "Give it samples: .data = calibration(data.train, 128)"};
     if (block_size < 1) throw error{call, "block_size must be at least 1, found " + std::to_string(block_size)};
-    if (!(dampening_frac >= 0) || !std::isfinite(dampening_frac)) throw error{call, "dampening_frac is a finite number that is not negative, found " + std::to_string(dampening_frac), "0.01 is usual"};
-    auto const plan = detail::select_forms<choice_list>(m, {forms, misfit, first_layer, last_layer, ignore}, call, on_note);
+    if (!(dampening_frac >= 0) || !std::isfinite(dampening_frac))
+      throw error{call,
+                  "dampening_frac is a finite number that is not negative, found " + std::to_string(dampening_frac),
+                  "0.01 is usual"};
+    auto const plan =
+        detail::select_forms<choice_list>(m, {forms, misfit, first_layer, last_layer, ignore}, call, on_note);
     std::vector<layer_input> all;
     if (!sequential)
       all = layer_inputs(m, data, {.only = [&](nn::parameter const& w) { return plan.form_of(w.name) >= 0; }});
@@ -101,14 +114,18 @@ template <class Form = codec::int4<float, 128>, class... Others> struct gptq {
         m.net().for_each_parameter([&](auto& w) {
           if constexpr (detail::can_take<decltype(w), choice_list>)
             if (w.name == chosen)
-                codec::visit_form<choice_list>(plan.chosen[at].second, [&](auto tag) { why[at] = static_cast<std::int64_t>(solve<typename decltype(tag)::type>(m, w, input)); });
+              codec::visit_form<choice_list>(plan.chosen[at].second, [&](auto tag) {
+                why[at] = static_cast<std::int64_t>(solve<typename decltype(tag)::type>(m, w, input));
+              });
         });
       });
     }
     m.all_ranks().all_reduce(why, comm::reduction::max);  // of the other stages too
     std::string rounded;
     for (std::size_t at = 0; at < why.size(); ++at)
-      if (why[at] > 0) rounded += (rounded.empty() ? "'" : "; '") + plan.chosen[at].first + "' is rounded to nearest: " + words_of[why[at]];
+      if (why[at] > 0)
+        rounded +=
+            (rounded.empty() ? "'" : "; '") + plan.chosen[at].first + "' is rounded to nearest: " + words_of[why[at]];
     if (!rounded.empty()) detail::say(m, on_note, std::string(call) + ": " + rounded);
     m = m.rebuild(m.net());  // an arena without the encoded weights
   }
@@ -117,13 +134,17 @@ template <class Form = codec::int4<float, 128>, class... Others> struct gptq {
   static constexpr char const* call = "compress::gptq";
   /// Why a weight is rounded to nearest.
   enum class reason : std::int64_t { none, no_inputs, no_factor, no_better };
-  static constexpr char const* words_of[] = {"", "nothing came through it in the calibration set", "H could not be factored; a larger dampening_frac may help", "that is better in the norm of its inputs"};
+  static constexpr char const* words_of[] = {"", "nothing came through it in the calibration set",
+                                             "H could not be factored; a larger dampening_frac may help",
+                                             "that is better in the norm of its inputs"};
 
   template <class F, class Model, class W> reason solve(Model& m, W& w, layer_input const* input) const {
     reason why = reason::none;
     using T = typename W::value_type;
     using Space = typename W::execution_space;
-    static_assert(detail::gptq_solves<F>, "pleat: gptq is for forms that store codes with scales: int8, int4, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q6_k");
+    static_assert(
+        detail::gptq_solves<F>,
+        "pleat: gptq is for forms that store codes with scales: int8, int4, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q6_k");
     if (!w.absent) {
       auto& c = m.context();
       bool const by_columns = w.parts > 1 && w.where.shards() && w.where.dim > 0;
@@ -137,7 +158,8 @@ template <class Form = codec::int4<float, 128>, class... Others> struct gptq {
       w.visit([&](auto tag, auto const& s) {
         if constexpr (std::is_same_v<typename decltype(tag)::type, codec::masked<T>>) {
           auto const bits = codec::masked<T>::mask(c, w.shape, s);
-          for (std::size_t i = 0; i < dead.size(); ++i) dead[i] = codec::detail::bit_at(bits.data(), static_cast<index_t>(i)) ? 0 : 1;
+          for (std::size_t i = 0; i < dead.size(); ++i)
+            dead[i] = codec::detail::bit_at(bits.data(), static_cast<index_t>(i)) ? 0 : 1;
         }
       });
       if (by_columns) {
@@ -161,7 +183,8 @@ template <class Form = codec::int4<float, 128>, class... Others> struct gptq {
         }
       }
       if (failed) throw error{call, "'" + w.name + "': " + failed->problem(), failed->remedy()};
-      if (by_rows) found.sum(m.parts());  // rows are solved where they are, but the whole weight has one norm, and one answer
+      // rows are solved where they are, but the whole weight has one norm, and one answer
+      if (by_rows) found.sum(m.parts());
       why = found.decide();
       auto& stored = why == reason::none ? found.solved : found.nearest;
       if (by_columns) {
@@ -174,18 +197,23 @@ template <class Form = codec::int4<float, 128>, class... Others> struct gptq {
       } catch (error const& e) {
         throw error{call, "'" + w.name + "': " + e.problem(), e.remedy()};
       }
-      if (on_layer) on_layer({w.name, std::string(F::name), why == reason::none ? found.loss : found.rounding, found.rounding, why != reason::none});
+      if (on_layer)
+        on_layer({w.name, std::string(F::name), why == reason::none ? found.loss : found.rounding, found.rounding,
+                  why != reason::none});
     }
     w.template use_form<F>();
     w.follow_form(false);
     return why;
   }
 
-  /// The whole weight on every rank of the tensor axis: others' parts are zero here, so a sum puts them together exactly.
-  template <class Model, class W, class V> [[nodiscard]] static std::vector<V> together(Model& m, W const& w, std::vector<V> const& mine) {
+  /// The whole weight on every rank of the tensor axis: others' parts are zero here, so a sum puts them together
+  /// exactly.
+  template <class Model, class W, class V>
+  [[nodiscard]] static std::vector<V> together(Model& m, W const& w, std::vector<V> const& mine) {
     std::vector<float> whole(static_cast<std::size_t>(w.whole().size()), 0.0f);
     std::size_t next = 0;
-    codec::detail::for_each_of_part(w.whole(), w.box(), [&](index_t i) { whole[static_cast<std::size_t>(i)] = static_cast<float>(mine[next++]); });
+    codec::detail::for_each_of_part(
+        w.whole(), w.box(), [&](index_t i) { whole[static_cast<std::size_t>(i)] = static_cast<float>(mine[next++]); });
     m.parts().all_reduce(whole);
     return {whole.begin(), whole.end()};
   }
@@ -202,13 +230,17 @@ template <class Form = codec::int4<float, 128>, class... Others> struct gptq {
       std::vector<double> all(3 * static_cast<std::size_t>(parts.size()));
       parts.all_gather(mine, all);
       loss = rounding = 0;
-      for (std::size_t r = 0; r < all.size(); r += 3) loss += all[r], rounding += all[r + 1], why = std::max(why, static_cast<reason>(all[r + 2]));
+      for (std::size_t r = 0; r < all.size(); r += 3)
+        loss += all[r], rounding += all[r + 1], why = std::max(why, static_cast<reason>(all[r + 2]));
     }
-    [[nodiscard]] reason decide() const noexcept { return why == reason::none && !(loss <= rounding) ? reason::no_better : why; }
+    [[nodiscard]] reason decide() const noexcept {
+      return why == reason::none && !(loss <= rounding) ? reason::no_better : why;
+    }
   };
 
   template <class F, class Space>
-  [[nodiscard]] trial try_ways(context<Space>& c, extents const& shape, std::vector<float> const& values, std::vector<std::uint8_t> const& dead, layer_input const* input) const {
+  [[nodiscard]] trial try_ways(context<Space>& c, extents const& shape, std::vector<float> const& values,
+                               std::vector<std::uint8_t> const& dead, layer_input const* input) const {
     // Where the library works on a device, the solution is the host's.
     using host_space = std::conditional_t<compute::is_host_space_v<Space>, Space, Kokkos::DefaultHostExecutionSpace>;
     host_space host{};
@@ -220,9 +252,12 @@ template <class Form = codec::int4<float, 128>, class... Others> struct gptq {
       return t;
     }
     for (double const x : input->gram)
-      if (!std::isfinite(x)) throw error{"", "its inputs hold NaN or infinity in the calibration set", "Look at its samples, and at the layers before"};
+      if (!std::isfinite(x))
+        throw error{"", "its inputs hold NaN or infinity in the calibration set",
+                    "Look at its samples, and at the layers before"};
     t.rounding = detail::h_loss(host, shape, values, detail::decoded_parts<F>(shape, t.nearest), *input);
-    t.solved = detail::gptq_image<F>(host, shape, values, dead, *input, {block_size, dampening_frac, actorder == act_order::static_groups});
+    t.solved = detail::gptq_image<F>(host, shape, values, dead, *input,
+                                     {block_size, dampening_frac, actorder == act_order::static_groups});
     if (t.solved.empty()) t.why = reason::no_factor;
     else t.loss = detail::h_loss(host, shape, values, detail::decoded_parts<F>(shape, t.solved), *input);
     return t;

@@ -19,7 +19,8 @@
 namespace pleat::compress {
 
 namespace detail {
-/// What a hint and the training share for one micro-batch; emptied before the model goes, whose context the tensors belong to.
+/// What a hint and the training share for one micro-batch; emptied before the model goes, whose context the tensors
+/// belong to.
 template <class T, class Space> struct hint_board {
   tensor<T, Space> target;  ///< [m, teacher's width]; empty: nobody teaches
   T weight = 0;             ///< of the loss of features
@@ -27,9 +28,10 @@ template <class T, class Space> struct hint_board {
 };
 }  // namespace detail
 
-/// Lets its input through. While `compress::distill` trains, an adapter (a matrix, learned along) maps the input to the width of the
-/// teacher's features after its unit `teacher_unit`, and their mean square difference joins the loss: A. Romero et al., "FitNets: Hints for
-/// Thin Deep Nets", arXiv:1412.6550. Without a teacher it costs nothing. Parameter: "<name>.adapter" [teacher's width, inputs].
+/// Lets its input through. While `compress::distill` trains, an adapter (a matrix, learned along) maps the input to the
+/// width of the teacher's features after its unit `teacher_unit`, and their mean square difference joins the loss: A.
+/// Romero et al., "FitNets: Hints for Thin Deep Nets", arXiv:1412.6550. Without a teacher it costs nothing. Parameter:
+/// "<name>.adapter" [teacher's width, inputs].
 ///
 ///     nn::sequential(nn::linear("fc1", 784, 100), nn::relu(), compress::hint("hint", 100, 1200, 2), nn::linear("fc2", 100, 10))
 ///
@@ -51,10 +53,14 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class hi
   /// \param width        elements of the teacher's feature of a sample
   /// \param teacher_unit the feature is what the first so many units of the teacher give
   hint(std::string name, index_t inputs, index_t width, index_t teacher_unit)
-      : name_(std::move(name)), unit_(teacher_unit), adapter_(name_ + ".adapter", extents{width, inputs}, nn::initializer::fan_in_uniform(inputs)),
+      : name_(std::move(name)),
+        unit_(teacher_unit),
+        adapter_(name_ + ".adapter", extents{width, inputs}, nn::initializer::fan_in_uniform(inputs)),
         board_(std::make_shared<detail::hint_board<T, Space>>()) {
     if (inputs < 1 || width < 1 || teacher_unit < 1)
-      throw error{"compress::hint '" + name_ + "'", "inputs, width and teacher_unit must be positive, found " + std::to_string(inputs) + ", " + std::to_string(width) + ", " + std::to_string(teacher_unit)};
+      throw error{"compress::hint '" + name_ + "'", "inputs, width and teacher_unit must be positive, found " +
+                                                        std::to_string(inputs) + ", " + std::to_string(width) + ", " +
+                                                        std::to_string(teacher_unit)};
   }
 
   [[nodiscard]] std::string const& name() const noexcept { return name_; }
@@ -64,7 +70,8 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class hi
 
   [[nodiscard]] extents shape(extents const& in) const {
     if (in.size_from(1) != adapter_.whole()[1])
-      throw error{"compress::hint '" + name_ + "'", "expected samples of " + std::to_string(adapter_.whole()[1]) + " elements, found an input of shape " + in.to_string()};
+      throw error{"compress::hint '" + name_ + "'", "expected samples of " + std::to_string(adapter_.whole()[1]) +
+                                                        " elements, found an input of shape " + in.to_string()};
     return in;
   }
   [[nodiscard]] nn::step<saved, tensor_type> forward(nn::pass<Space> const& p, tensor_type x) const {
@@ -74,11 +81,15 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class hi
     auto const rows = x.reshape(extents{x.extent(0), x.shape().size_from(1)});
     index_t const m = rows.extent(0), n = width();
     if (board_->target.extent(0) != m || board_->target.extent(1) != n)
-      throw error{"compress::hint '" + name_ + "'", "the teacher's features are " + board_->target.shape().to_string() + ", expected " + extents{m, n}.to_string(), "Look at the hint's width and teacher_unit"};
+      throw error{"compress::hint '" + name_ + "'",
+                  "the teacher's features are " + board_->target.shape().to_string() + ", expected " +
+                      extents{m, n}.to_string(),
+                  "Look at the hint's width and teacher_unit"};
     s.da = nn::apply(p, rows, adapter_);
     T const scale = board_->weight / static_cast<T>(p.global_batch * n);
     board_->rows = tensor_type::allocate(*p.where, {m});
-    compute::mean_square(p.space(), m, n, static_cast<T const*>(s.da.data()), static_cast<T const*>(board_->target.data()), scale, s.da.data(), board_->rows.data());
+    compute::mean_square(p.space(), m, n, static_cast<T const*>(s.da.data()),
+                         static_cast<T const*>(board_->target.data()), scale, s.da.data(), board_->rows.data());
     compute::scale(p.space(), m, scale, static_cast<T const*>(board_->rows.data()), board_->rows.data());
     s.x = rows;
     return {std::move(x), std::move(s)};
@@ -109,7 +120,8 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class hi
   std::string name_;
   index_t unit_;
   nn::values<T, Space> adapter_;
-  std::shared_ptr<detail::hint_board<T, Space>> board_;  // copies of a network take their lessons in turn, never at once
+  // copies of a network take their lessons in turn, never at once
+  std::shared_ptr<detail::hint_board<T, Space>> board_;
 };
 
 hint(std::string, index_t, index_t, index_t) -> hint<>;
@@ -122,7 +134,9 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> struct b
   static constexpr nn::mixing mixes = nn::mixing::nothing;
   struct saved {};
   [[nodiscard]] extents shape(extents const& in) const { return in; }
-  [[nodiscard]] nn::step<saved, tensor<T, Space>> forward(nn::pass<Space> const&, tensor<T, Space> x) const { return {std::move(x), {}}; }
+  [[nodiscard]] nn::step<saved, tensor<T, Space>> forward(nn::pass<Space> const&, tensor<T, Space> x) const {
+    return {std::move(x), {}};
+  }
   [[nodiscard]] tensor<T, Space> backward(nn::pass<Space> const&, saved&, tensor<T, Space> dy) { return dy; }
   template <class F> void for_each_parameter(F&&) {}
   [[nodiscard]] nn::layer_cost cost(extents const& in) const {
@@ -134,13 +148,18 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> struct b
 };
 
 namespace detail {
-template <class L> struct is_hint { static constexpr bool value = false; };
-template <class T, class Space> struct is_hint<hint<T, Space>> { static constexpr bool value = true; };
+template <class L> struct is_hint {
+  static constexpr bool value = false;
+};
+template <class T, class Space> struct is_hint<hint<T, Space>> {
+  static constexpr bool value = true;
+};
 
 /// f(hint&) for every one of a network.
 template <class L, class F> void for_each_hint(L& l, F& f) {
   if constexpr (is_hint<std::remove_cv_t<L>>::value) f(l);
-  else if constexpr (nn::composite<std::remove_cv_t<L>>) l.for_each_child([&](auto& child) { for_each_hint(child, f); });
+  else if constexpr (nn::composite<std::remove_cv_t<L>>)
+    l.for_each_child([&](auto& child) { for_each_hint(child, f); });
 }
 struct drop_hint {
   template <class L> [[nodiscard]] auto operator()(L const& l) const {
@@ -151,6 +170,8 @@ struct drop_hint {
 }  // namespace detail
 
 /// The model without its hints: the same answers, the same parameters but the adapters. Model is a parallel::model.
-template <class Model> [[nodiscard]] auto without_hints(Model const& m) { return m.rebuild(nn::map_leaves(m.net(), detail::drop_hint{})); }
+template <class Model> [[nodiscard]] auto without_hints(Model const& m) {
+  return m.rebuild(nn::map_leaves(m.net(), detail::drop_hint{}));
+}
 
 }  // namespace pleat::compress

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// What the layers of a model multiply with, over calibration samples: per weight the column norms and the matrix Σ x·xᵀ of its inputs.
+/// What the layers of a model multiply with, over calibration samples: per weight the column norms and the matrix Σ
+/// x·xᵀ of its inputs.
 #pragma once
 
 #include <algorithm>
@@ -25,14 +26,17 @@
 
 namespace pleat::compress {
 
-/// The inputs of one weight, seen as rows of its columns: of a convolution the patches under the kernel, apart for each group of channels.
+/// The inputs of one weight, seen as rows of its columns: of a convolution the patches under the kernel, apart for each
+/// group of channels.
 struct layer_input {
-  std::string name;             ///< of the weight
-  index_t columns = 0;          ///< of the weight (of one group)
-  index_t groups = 1;           ///< output rows [g·rows/groups, (g + 1)·rows/groups) of the weight multiply with group g
+  std::string name;     ///< of the weight
+  index_t columns = 0;  ///< of the weight (of one group)
+  /// output rows [g·rows/groups, (g + 1)·rows/groups) of the weight multiply with group g
+  index_t groups = 1;
   index_t rows = 0;             ///< how many inputs were seen
   std::vector<double> squares;  ///< [groups, columns]: Σ x_j²
-  std::vector<double> gram;     ///< [groups, columns, columns]: Σ x·xᵀ, symmetric; empty where only squares were asked for
+  /// [groups, columns, columns]: Σ x·xᵀ, symmetric; empty where only squares were asked for
+  std::vector<double> gram;
 };
 
 enum class input_sums : std::uint8_t {
@@ -43,8 +47,9 @@ enum class input_sums : std::uint8_t {
 /// What is gathered about the inputs of a network's weights, and of which.
 struct layer_inputs_options {
   input_sums what = input_sums::gram;
-  std::function<bool(nn::parameter const&)> only{};  ///< which weights are looked at; not set: all that are multiplied with
-  index_t batch = 32;                                ///< samples at once: memory, never bits
+  /// which weights are looked at; not set: all that are multiplied with
+  std::function<bool(nn::parameter const&)> only{};
+  index_t batch = 32;  ///< samples at once: memory, never bits
 };
 
 namespace detail {
@@ -55,20 +60,23 @@ template <class T> struct widen_body {
   double* to;
   PLEAT_INLINE void operator()(index_t i) const { to[i] = static_cast<double>(static_cast<wide_t<T>>(from[i])); }
 };
-/// Patch r (an image and a place of the result) of one group: [channel, kernel row, kernel column], zero outside of the image.
+/// Patch r (an image and a place of the result) of one group: [channel, kernel row, kernel column], zero outside of the
+/// image.
 template <class T> struct patch_body {
   compute::conv2d_shape g;
   index_t group;
   T const* x;
   double* to;  // [rows, weights_per_output]
   PLEAT_INLINE void operator()(index_t r) const {
-    index_t const ow = g.out_width(), oh = g.out_height(), n = r / (oh * ow), i = r / ow % oh, j = r % ow, channels = g.group_in();
+    index_t const ow = g.out_width(), oh = g.out_height(), n = r / (oh * ow), i = r / ow % oh, j = r % ow,
+                  channels = g.group_in();
     double* out = to + r * g.weights_per_output();
     for (index_t c = 0; c < channels; ++c) {
       T const* const plane = x + ((n * g.in_channels) + group * channels + c) * g.height * g.width;
       for (index_t u = 0; u < g.kernel_h; ++u)
         for (index_t v = 0; v < g.kernel_w; ++v) {
-          index_t const row = i * g.stride_h - g.padding_h + u * g.dilation_h, column = j * g.stride_w - g.padding_w + v * g.dilation_w;
+          index_t const row = i * g.stride_h - g.padding_h + u * g.dilation_h,
+                        column = j * g.stride_w - g.padding_w + v * g.dilation_w;
           bool const inside = row >= 0 && row < g.height && column >= 0 && column < g.width;
           *out++ = inside ? static_cast<double>(static_cast<wide_t<T>>(plane[row * g.width + column])) : 0.0;
         }
@@ -87,7 +95,8 @@ struct column_squares_body {
   }
 };
 
-/// Sums of products over samples, lane by lane: within a lane one chain over its rows, then the tree of comm/lane_reduce.hpp.
+/// Sums of products over samples, lane by lane: within a lane one chain over its rows, then the tree of
+/// comm/lane_reduce.hpp.
 template <class T, class Space> class input_recorder final : public nn::input_listener {
  public:
   input_recorder(context<Space>& where, input_sums what) : where_(&where), what_(what) {}
@@ -105,7 +114,8 @@ template <class T, class Space> class input_recorder final : public nn::input_li
       auto const wide = tensor<double, Space>::allocate(*where_, {rows, l.columns});
       l.rows += rows;
       for (index_t g = 0; g < l.groups; ++g) {
-        compute::for_each_row(where_->space(), rows, patch_body<T>{*p.convolution, g, x, wide.data()}, static_cast<double>(l.columns));
+        compute::for_each_row(where_->space(), rows, patch_body<T>{*p.convolution, g, x, wide.data()},
+                              static_cast<double>(l.columns));
         add(l, g, rows, wide.data());
       }
     } else {
@@ -120,12 +130,15 @@ template <class T, class Space> class input_recorder final : public nn::input_li
   /// The samples of lane `l` have been seen: its sums become a leaf of the tree, which closes as far as it can.
   void end_lane(int number) {
     for (auto& l : layers_) {
-      l.stack.push_back({std::exchange(l.lane, {}), number, 1});  // a lane without samples has no block: sums of nothing are zero
+      // a lane without samples has no block: sums of nothing are zero
+      l.stack.push_back({std::exchange(l.lane, {}), number, 1});
       while (l.stack.size() > 1) {
         auto &b = l.stack[l.stack.size() - 1], &a = l.stack[l.stack.size() - 2];
         if (a.lanes != b.lanes || a.first % (2 * a.lanes) != 0) break;
         if (!a.sums.data()) a.sums = std::move(b.sums);
-        else if (b.sums.data()) compute::add(where_->space(), a.sums.size(), static_cast<double const*>(a.sums.data()), static_cast<double const*>(b.sums.data()), a.sums.data());
+        else if (b.sums.data())
+          compute::add(where_->space(), a.sums.size(), static_cast<double const*>(a.sums.data()),
+                       static_cast<double const*>(b.sums.data()), a.sums.data());
         a.lanes *= 2;
         l.stack.pop_back();
       }
@@ -185,7 +198,9 @@ template <class T, class Space> class input_recorder final : public nn::input_li
       if (layers_[i].name == name) return static_cast<int>(i);
     return -1;
   }
-  [[nodiscard]] index_t each(layer const& l) const noexcept { return what_ == input_sums::gram ? l.columns * l.columns : l.columns; }
+  [[nodiscard]] index_t each(layer const& l) const noexcept {
+    return what_ == input_sums::gram ? l.columns * l.columns : l.columns;
+  }
   [[nodiscard]] index_t size(layer const& l) const noexcept { return l.groups * each(l); }
   [[nodiscard]] double* lane(layer& l) {
     if (!l.lane.data()) {
@@ -197,9 +212,11 @@ template <class T, class Space> class input_recorder final : public nn::input_li
   void add(layer& l, index_t group, index_t rows, double const* x) {
     double* const to = lane(l) + group * each(l);
     if (what_ == input_sums::gram)
-      compute::gemm_lanes(where_->space(), l.columns, l.columns, x, l.columns, x, l.columns, to, l.columns, compute::lanes::whole(rows, true));
+      compute::gemm_lanes(where_->space(), l.columns, l.columns, x, l.columns, x, l.columns, to, l.columns,
+                          compute::lanes::whole(rows, true));
     else
-      compute::for_each(where_->space(), l.columns, column_squares_body{x, rows, l.columns, to}, static_cast<double>(rows));
+      compute::for_each(where_->space(), l.columns, column_squares_body{x, rows, l.columns, to},
+                        static_cast<double>(rows));
   }
 
   context<Space>* where_;
@@ -209,17 +226,22 @@ template <class T, class Space> class input_recorder final : public nn::input_li
 
 }  // namespace detail
 
-/// Walks forward over the samples and sums up what each weight multiplies with. The samples are cut into 8 lanes (more, if there are more
-/// ranks), which are dealt to the ranks of the data axis: the same bits on 1, 2, 4 and 8 of them and on 3, whatever the batch. Sums are
-/// double; products of floats are exact in it.
-/// Collective; every rank of a stage gets the sums of that stage's layers, in forward order. Where a weight is cut along the tensor axis the
-/// sums are those of the whole input.
+/// Walks forward over the samples and sums up what each weight multiplies with. The samples are cut into 8 lanes (more,
+/// if there are more ranks), which are dealt to the ranks of the data axis: the same bits on 1, 2, 4 and 8 of them and
+/// on 3, whatever the batch. Sums are double; products of floats are exact in it. Collective; every rank of a stage
+/// gets the sums of that stage's layers, in forward order. Where a weight is cut along the tensor axis the sums are
+/// those of the whole input.
 /// \throws error if there are no samples
-template <class Net> [[nodiscard]] std::vector<layer_input> layer_inputs(parallel::model<Net> const& m, calibration const& data, layer_inputs_options const& options = {}) {
+template <class Net>
+[[nodiscard]] std::vector<layer_input> layer_inputs(parallel::model<Net> const& m, calibration const& data,
+                                                    layer_inputs_options const& options = {}) {
   using T = typename parallel::model<Net>::value_type;
   using Space = typename parallel::model<Net>::execution_space;
-  if (data.empty()) throw error{"compress::layer_inputs", "the calibration set is empty", "Give it samples: compress::calibration(data.train, 128)"};
-  if (options.batch < 1) throw error{"compress::layer_inputs", "batch must be at least 1, found " + std::to_string(options.batch)};
+  if (data.empty())
+    throw error{"compress::layer_inputs", "the calibration set is empty",
+                "Give it samples: compress::calibration(data.train, 128)"};
+  if (options.batch < 1)
+    throw error{"compress::layer_inputs", "batch must be at least 1, found " + std::to_string(options.batch)};
   region r("pleat::compress::layer_inputs");
   detail::input_recorder<T, Space> recorder(m.context(), options.what);
   nn::for_each_parameter(m.net(), [&](auto const& w) {
@@ -234,7 +256,8 @@ template <class Net> [[nodiscard]] std::vector<layer_input> layer_inputs(paralle
   auto const answers_of = [&](int rank) {
     index_range const dealt = block_range(lanes, ranks.size(), rank);
     index_t n = 0;
-    for (index_t l = dealt.begin; l < dealt.end; ++l) n += (block_range(data.size(), lanes, l).size() + options.batch - 1) / options.batch;
+    for (index_t l = dealt.begin; l < dealt.end; ++l)
+      n += (block_range(data.size(), lanes, l).size() + options.batch - 1) / options.batch;
     return n;
   };
   index_t answers = 0, most = 0;
@@ -242,7 +265,10 @@ template <class Net> [[nodiscard]] std::vector<layer_input> layer_inputs(paralle
   for (index_t l = mine.begin; l < mine.end; ++l) {
     index_range const samples = block_range(data.size(), lanes, l);
     for (index_t at = samples.begin; at < samples.end; at += options.batch, ++answers)
-      batches([&] { (void)m.predict(data.load<T>(m.context(), at, std::min(options.batch, samples.end - at)), parallel::answer_at::last_stage, &recorder); });
+      batches([&] {
+        (void)m.predict(data.load<T>(m.context(), at, std::min(options.batch, samples.end - at)),
+                        parallel::answer_at::last_stage, &recorder);
+      });
     recorder.end_lane(static_cast<int>(l));
   }
   for (; answers < most; ++answers)  // for the ranks that have more; nobody looks
@@ -251,16 +277,20 @@ template <class Net> [[nodiscard]] std::vector<layer_input> layer_inputs(paralle
   return recorder.sums(ranks, lanes);
 }
 
-/// Σ over the inputs of ‖(W − Ŵ)·x‖²: what a change of a weight does to the layer's outputs, tr((W − Ŵ)·G·(W − Ŵ)ᵀ), the norm in which GPTQ and
-/// SparseGPT are best. Divided by `rows` it is the mean per input.
+/// Σ over the inputs of ‖(W − Ŵ)·x‖²: what a change of a weight does to the layer's outputs, tr((W − Ŵ)·G·(W − Ŵ)ᵀ),
+/// the norm in which GPTQ and SparseGPT are best. Divided by `rows` it is the mean per input.
 /// \param shape of the (whole) weight; the numbers are host memory
-template <class A, class B> [[nodiscard]] double output_error(layer_input const& in, extents const& shape, std::span<A const> w, std::span<B const> w_hat) {
-  auto const rows = static_cast<std::size_t>(shape[0]), columns = static_cast<std::size_t>(in.columns), each = rows / static_cast<std::size_t>(in.groups);
+template <class A, class B>
+[[nodiscard]] double output_error(layer_input const& in, extents const& shape, std::span<A const> w,
+                                  std::span<B const> w_hat) {
+  auto const rows = static_cast<std::size_t>(shape[0]), columns = static_cast<std::size_t>(in.columns),
+             each = rows / static_cast<std::size_t>(in.groups);
   double sum = 0;
   std::vector<double> d(columns);
   for (std::size_t r = 0; r < rows; ++r) {
     double const* const gram = in.gram.data() + r / each * columns * columns;
-    for (std::size_t j = 0; j < columns; ++j) d[j] = static_cast<double>(w[r * columns + j]) - static_cast<double>(w_hat[r * columns + j]);
+    for (std::size_t j = 0; j < columns; ++j)
+      d[j] = static_cast<double>(w[r * columns + j]) - static_cast<double>(w_hat[r * columns + j]);
     for (std::size_t i = 0; i < columns; ++i) {
       if (d[i] == 0) continue;
       double along = 0;

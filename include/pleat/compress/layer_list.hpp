@@ -16,29 +16,31 @@
 
 namespace pleat::compress {
 
-/// Energy of operations in picojoules: figures of a 45 nm process at 0.9 V (M. Horowitz, "Computing's energy problem (and what we can do about
-/// it)", ISSCC 2014; words of 32 bits from DRAM and the float pair as Han et al., NeurIPS 2015, quote them). A proxy: it ranks models, it
-/// predicts no machine's bill.
+/// Energy of operations in picojoules: figures of a 45 nm process at 0.9 V (M. Horowitz, "Computing's energy problem
+/// (and what we can do about it)", ISSCC 2014; words of 32 bits from DRAM and the float pair as Han et al., NeurIPS
+/// 2015, quote them). A proxy: it ranks models, it predicts no machine's bill.
 struct energy_model {
   double float_multiply_add = 3.7 + 0.9;
-  double int8_multiply_add = 0.2 + 0.1;   ///< the sum is one of 32 bits
-  double dram_byte = 640.0 / 4;           ///< one walk over the stored weight, nothing of which was in a cache
+  double int8_multiply_add = 0.2 + 0.1;  ///< the sum is one of 32 bits
+  double dram_byte = 640.0 / 4;          ///< one walk over the stored weight, nothing of which was in a cache
 };
 
 /// One weight matrix or kernel as it is stored and run.
 struct layer_row {
   std::string name, form;
-  extents shape{};                       ///< of the weight
+  extents shape{};  ///< of the weight
   index_t parameters = 0;
   index_t nonzeros = 0;
-  index_t bytes = 0;                     ///< of the stored form, as in a file
-  double multiply_adds = 0;              ///< of one sample, by the shape; of factored weights those with the factors
-  double effective_multiply_adds = 0;    ///< those with a weight that is not zero
-  bool integer = false;                  ///< its products are int8 × int8
+  index_t bytes = 0;                   ///< of the stored form, as in a file
+  double multiply_adds = 0;            ///< of one sample, by the shape; of factored weights those with the factors
+  double effective_multiply_adds = 0;  ///< those with a weight that is not zero
+  bool integer = false;                ///< its products are int8 × int8
 
-  /// What one sample alone costs: every weight comes from DRAM once, every effective multiply-add is done once; microjoules.
+  /// What one sample alone costs: every weight comes from DRAM once, every effective multiply-add is done once;
+  /// microjoules.
   [[nodiscard]] double energy_uj(energy_model const& e = {}) const noexcept {
-    return 1e-6 * (static_cast<double>(bytes) * e.dram_byte + effective_multiply_adds * (integer ? e.int8_multiply_add : e.float_multiply_add));
+    return 1e-6 * (static_cast<double>(bytes) * e.dram_byte +
+                   effective_multiply_adds * (integer ? e.int8_multiply_add : e.float_multiply_add));
   }
 };
 
@@ -68,24 +70,32 @@ class layer_list {
 
   /// An aligned table, the sums in its last line.
   PLEAT_ONCE inline void print(std::ostream& out, energy_model const& e = {}) const {
-    std::vector<std::vector<std::string>> lines{{"layer", "form", "shape", "nonzeros", "bytes", "bits/w", "multiply-adds", "effective", "energy, uJ"}};
+    std::vector<std::vector<std::string>> lines{
+        {"layer", "form", "shape", "nonzeros", "bytes", "bits/w", "multiply-adds", "effective", "energy, uJ"}};
     auto const line = [&](layer_row const& r, std::string const& shape, double energy) {
       double const n = static_cast<double>(r.parameters);
-      lines.push_back({r.name, r.form, shape, detail::format("%.2f %%", n > 0 ? 100 * static_cast<double>(r.nonzeros) / n : 0), std::to_string(r.bytes), detail::format("%.3f", n > 0 ? 8 * static_cast<double>(r.bytes) / n : 0),
-                       detail::format("%.0f", r.multiply_adds), detail::format("%.0f", r.effective_multiply_adds), detail::format("%.3g", energy)});
+      lines.push_back(
+          {r.name, r.form, shape, detail::format("%.2f %%", n > 0 ? 100 * static_cast<double>(r.nonzeros) / n : 0),
+           std::to_string(r.bytes), detail::format("%.3f", n > 0 ? 8 * static_cast<double>(r.bytes) / n : 0),
+           detail::format("%.0f", r.multiply_adds), detail::format("%.0f", r.effective_multiply_adds),
+           detail::format("%.3g", energy)});
     };
     for (auto const& r : rows_) line(r, r.shape.to_string(), r.energy_uj(e));
     line(total(), "", energy_uj(e));
     detail::print_table(out, lines, 3, false);
   }
 
-  /// A JSON array of objects: name, form, parameters, nonzeros, bytes, multiply_adds, effective_multiply_adds, energy_uj.
+  /// A JSON array of objects: name, form, parameters, nonzeros, bytes, multiply_adds, effective_multiply_adds,
+  /// energy_uj.
   PLEAT_ONCE [[nodiscard]] inline std::string json(energy_model const& e = {}) const {
     std::string text = "[";
     for (auto const& r : rows_)
-      text += std::string(text.size() > 1 ? ",\n  " : "\n  ") + "{\"name\": " + detail::json_string(r.name) + ", \"form\": " + detail::json_string(r.form) + ", \"parameters\": " + std::to_string(r.parameters) +
-              ", \"nonzeros\": " + std::to_string(r.nonzeros) + ", \"bytes\": " + std::to_string(r.bytes) + ", \"multiply_adds\": " + detail::json_number(r.multiply_adds) +
-              ", \"effective_multiply_adds\": " + detail::json_number(r.effective_multiply_adds) + ", \"energy_uj\": " + detail::json_number(r.energy_uj(e)) + "}";
+      text += std::string(text.size() > 1 ? ",\n  " : "\n  ") + "{\"name\": " + detail::json_string(r.name) +
+              ", \"form\": " + detail::json_string(r.form) + ", \"parameters\": " + std::to_string(r.parameters) +
+              ", \"nonzeros\": " + std::to_string(r.nonzeros) + ", \"bytes\": " + std::to_string(r.bytes) +
+              ", \"multiply_adds\": " + detail::json_number(r.multiply_adds) +
+              ", \"effective_multiply_adds\": " + detail::json_number(r.effective_multiply_adds) +
+              ", \"energy_uj\": " + detail::json_number(r.energy_uj(e)) + "}";
     return text + (rows_.empty() ? "]" : "\n]");
   }
 

@@ -35,18 +35,20 @@ PLEAT_ONCE [[nodiscard]] inline codec::product_places places_of(nn::layer_cost c
 
 }  // namespace detail
 
-/// Every weight matrix and kernel of a model, in forward order. A multiply-add is counted for each element of the output and each of the
-/// weight's columns; the effective ones are those of weights that are not zero in the decoded matrix (what a sparse kernel does; a dense one
-/// does all of them). Of factored weights it is those of the thin products that are done instead. Weights of layers that multiply with nothing (an
-/// embedding) have none. Tied weights count where their memory is.
+/// Every weight matrix and kernel of a model, in forward order. A multiply-add is counted for each element of the
+/// output and each of the weight's columns; the effective ones are those of weights that are not zero in the decoded
+/// matrix (what a sparse kernel does; a dense one does all of them). Of factored weights it is those of the thin
+/// products that are done instead. Weights of layers that multiply with nothing (an embedding) have none. Tied weights
+/// count where their memory is.
 ///
 ///     layer_list const layers = layers_of(small, data.sample);
 ///     layers.print(std::cout);
 ///
-/// Of a weight that is cut over the tensor axis, bytes and multiply-adds are those of its parts together. Collective where the model is cut, on
-/// stages, or sharded (state_stage = 3): the same list on every rank.
+/// Of a weight that is cut over the tensor axis, bytes and multiply-adds are those of its parts together. Collective
+/// where the model is cut, on stages, or sharded (state_stage = 3): the same list on every rank.
 /// \param sample extents of one sample
-template <class T, class Space> [[nodiscard, gnu::cold]] layer_list layers_of(parallel::any_model<T, Space> const& m, extents const& sample) {
+template <class T, class Space>
+[[nodiscard, gnu::cold]] layer_list layers_of(parallel::any_model<T, Space> const& m, extents const& sample) {
   std::vector<index_t> one{1};
   for (int d = 0; d < sample.rank(); ++d) one.push_back(sample[d]);
   auto const costs = m.any_net().describe(extents(std::span<index_t const>(one))).layers;
@@ -68,7 +70,8 @@ template <class T, class Space> [[nodiscard, gnu::cold]] layer_list layers_of(pa
       w.decode(m.context(), values.data());
       std::vector<T> host(static_cast<std::size_t>(w.size()));
       copy_to_host(m.context(), values, host.data());
-      mine[0] = static_cast<double>(std::count_if(host.begin(), host.end(), [](T v) { return pleat::detail::number(v) != 0; }));
+      mine[0] = static_cast<double>(
+          std::count_if(host.begin(), host.end(), [](T v) { return pleat::detail::number(v) != 0; }));
       mine[1] = static_cast<double>(w.bytes());
       for (auto const& c : costs)
         if (c.name + ".weight" == w.name && c.forward_flops > 0 && w.size() > 0) {

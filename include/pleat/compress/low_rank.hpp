@@ -28,18 +28,20 @@ namespace pleat::compress {
 struct factored_weight {
   std::string name;
   index_t rows = 0, columns = 0, rank = 0;
-  double error = 0;      ///< ‖W − Ŵ‖_F/‖W‖_F before the factors' rounding; with samples, in the norm √(Σ‖(W − Ŵ)x‖²)
-  double outliers = 0;   ///< share of the elements that is stored as it is
-  bool pays = false;     ///< the factors have fewer numbers than the matrix
+  double error = 0;  ///< ‖W − Ŵ‖_F/‖W‖_F before the factors' rounding; with samples, in the norm √(Σ‖(W − Ŵ)x‖²)
+  double outliers = 0;  ///< share of the elements that is stored as it is
+  bool pays = false;    ///< the factors have fewer numbers than the matrix
   [[nodiscard]] index_t numbers() const noexcept { return pays ? rank * (rows + columns) : rows * columns; }
 };
 
 namespace detail {
 
-/// Lower Cholesky factor of C + dampening·mean(diag)·1, row-major, with what is needed to undo it. Small and rare: one chain per element.
+/// Lower Cholesky factor of C + dampening·mean(diag)·1, row-major, with what is needed to undo it. Small and rare: one
+/// chain per element.
 class whitening {
  public:
-  whitening(index_t n, std::span<double const> gram, double scale, double dampening) : n_(n), l_(gram.begin(), gram.end()) {
+  whitening(index_t n, std::span<double const> gram, double scale, double dampening)
+      : n_(n), l_(gram.begin(), gram.end()) {
     double mean = 0;
     for (index_t i = 0; i < n; ++i) mean += at(i, i) * scale / static_cast<double>(n);
     double const extra = mean > 0 ? dampening * mean : 1.0;
@@ -47,7 +49,9 @@ class whitening {
       for (index_t j = 0; j <= i; ++j) {
         double sum = at(i, j) * scale + (i == j ? extra : 0.0);
         sum -= compute::detail::dot_of(l_.data() + i * n, l_.data() + j * n, j);
-        if (i == j && !(sum > 0)) throw error{"", "the inputs' matrix is not positive definite at column " + std::to_string(i), "Raise .dampening_frac"};
+        if (i == j && !(sum > 0))
+          throw error{"", "the inputs' matrix is not positive definite at column " + std::to_string(i),
+                      "Raise .dampening_frac"};
         at(i, j) = i == j ? std::sqrt(sum) : sum / at(j, j);
       }
     for (index_t i = 0; i < n; ++i)
@@ -79,9 +83,13 @@ struct factors {
 
   /// Those of a lower rank: a factor's column knows nothing of the others.
   [[nodiscard]] factors first(index_t fewer) const {
-    factors out{fewer, {}, {right.begin(), right.begin() + static_cast<std::ptrdiff_t>(rank > 0 ? static_cast<index_t>(right.size()) / rank * fewer : 0)}};
+    factors out{fewer,
+                {},
+                {right.begin(), right.begin() + static_cast<std::ptrdiff_t>(
+                                                    rank > 0 ? static_cast<index_t>(right.size()) / rank * fewer : 0)}};
     for (std::size_t i = 0; rank > 0 && i < left.size(); i += static_cast<std::size_t>(rank))
-      out.left.insert(out.left.end(), left.begin() + static_cast<std::ptrdiff_t>(i), left.begin() + static_cast<std::ptrdiff_t>(i) + fewer);
+      out.left.insert(out.left.end(), left.begin() + static_cast<std::ptrdiff_t>(i),
+                      left.begin() + static_cast<std::ptrdiff_t>(i) + fewer);
     return out;
   }
 };
@@ -98,17 +106,21 @@ struct to_factor {
   std::vector<whitening> weighting;  ///< one, or none
   compute::thin_svd f;               ///< of the whole; u is there only where nothing is cut
 };
-/// What is kept of one until its rank is known: factors of the largest rank with which they have fewer numbers than the matrix.
+/// What is kept of one until its rank is known: factors of the largest rank with which they have fewer numbers than the
+/// matrix.
 struct factored_part {
   factors most;
   std::vector<float> apart;
 };
 
-/// Which rank of a shard group decomposes weight `number`: the work is theirs together, and so is the memory of what comes out.
+/// Which rank of a shard group decomposes weight `number`: the work is theirs together, and so is the memory of what
+/// comes out.
 [[nodiscard]] inline int solver_of(comm::communicator const* shards, std::size_t number) noexcept {
   return shards ? static_cast<int>(number % static_cast<std::size_t>(shards->size())) : 0;
 }
-[[nodiscard]] inline bool solves(comm::communicator const* shards, std::size_t number) noexcept { return !shards || shards->rank() == solver_of(shards, number); }
+[[nodiscard]] inline bool solves(comm::communicator const* shards, std::size_t number) noexcept {
+  return !shards || shards->rank() == solver_of(shards, number);
+}
 /// Numbers that one rank of a shard group has, on all. Collective over the group.
 template <class V> void share_numbers(comm::communicator* shards, std::size_t number, std::vector<V>& numbers) {
   if (!shards || shards->size() == 1) return;
@@ -119,28 +131,42 @@ template <class V> void share_numbers(comm::communicator* shards, std::size_t nu
 /// Numbers that one stage has, on all; the others' are empty. Collective over the pipeline.
 template <class Net> void share_over_stages(parallel::model<Net> const& m, std::vector<double>& numbers) {
   if (m.pipeline().size() == 1) return;
-  numbers.resize(static_cast<std::size_t>(m.pipeline().all_reduce_value(static_cast<index_t>(numbers.size()), comm::reduction::max)), 0.0);
+  numbers.resize(static_cast<std::size_t>(
+                     m.pipeline().all_reduce_value(static_cast<index_t>(numbers.size()), comm::reduction::max)),
+                 0.0);
   m.pipeline().all_reduce(numbers);  // x + 0 is x
 }
-/// \throws error for NaN and infinity in a weight, by its name and the element's place in the whole: what of it lives on this rank
-template <class Net> void demand_finite_held(parallel::model<Net> const& m, std::string const& call, nn::parameter const& w) {
+/// \throws error for NaN and infinity in a weight, by its name and the element's place in the whole: what of it lives
+/// on this rank
+template <class Net>
+void demand_finite_held(parallel::model<Net> const& m, std::string const& call, nn::parameter const& w) {
   using T = typename parallel::model<Net>::value_type;
   auto const here = m.held(w);
   std::vector<T> host(static_cast<std::size_t>(here.range.size()));
-  copy_to_host(m.context(), tensor<T, typename parallel::model<Net>::execution_space>::wrap(here.values, extents{here.range.size()}), host.data());
+  copy_to_host(m.context(),
+               tensor<T, typename parallel::model<Net>::execution_space>::wrap(here.values, extents{here.range.size()}),
+               host.data());
   for (std::size_t i = 0; i < host.size(); ++i)
     if (double const v = pleat::detail::number(host[i]); !std::isfinite(v))
-      throw error{call, "element " + std::to_string(place_in_whole(w.whole(), w.box(), here.range.begin + static_cast<index_t>(i))) + " of '" + w.name + "' is " + std::to_string(v), "Train again with a lower learning rate"};
+      throw error{call,
+                  "element " +
+                      std::to_string(place_in_whole(w.whole(), w.box(), here.range.begin + static_cast<index_t>(i))) +
+                      " of '" + w.name + "' is " + std::to_string(v),
+                  "Train again with a lower learning rate"};
 }
 
 [[nodiscard]] inline factors factors_of(to_factor const& w, index_t rank) {
   index_t const m = w.shape[0], n = w.shape.size_from(1);
-  factors out{rank, std::vector<float>(static_cast<std::size_t>(m * rank)), std::vector<float>(static_cast<std::size_t>(rank * n))};
+  factors out{rank, std::vector<float>(static_cast<std::size_t>(m * rank)),
+              std::vector<float>(static_cast<std::size_t>(rank * n))};
   std::vector<double> row(static_cast<std::size_t>(std::max(m, n)));
   for (index_t k = 0; k < rank; ++k) {
-    double const s = w.f.s[static_cast<std::size_t>(k)], root = std::sqrt(s) * std::sqrt(w.unit), over = s > 0 ? std::sqrt(w.unit) / std::sqrt(s) : 0.0;
-    auto const set = [&](std::vector<float>& to, index_t first, index_t step, double const* from, index_t count, double factor) {
-      for (index_t i = 0; i < count; ++i) to[static_cast<std::size_t>(first + i * step)] = static_cast<float>(from[i] * factor);
+    double const s = w.f.s[static_cast<std::size_t>(k)], root = std::sqrt(s) * std::sqrt(w.unit),
+                 over = s > 0 ? std::sqrt(w.unit) / std::sqrt(s) : 0.0;
+    auto const set = [&](std::vector<float>& to, index_t first, index_t step, double const* from, index_t count,
+                         double factor) {
+      for (index_t i = 0; i < count; ++i)
+        to[static_cast<std::size_t>(first + i * step)] = static_cast<float>(from[i] * factor);
     };
     if (w.cut == 1) {  // decomposed as columns: v holds the left vectors; Rᵣ = uᵀ·W/√σ
       double const* const u = w.f.v.data() + k * m;
@@ -152,7 +178,8 @@ template <class Net> void demand_finite_held(parallel::model<Net> const& m, std:
     }
     double const* const v = w.f.v.data() + k * n;
     if (w.cut == 0) {  // L's rows are W·v/√σ
-      for (index_t i = 0; i < m; ++i) row[static_cast<std::size_t>(i)] = compute::detail::dot_of(w.values.data() + i * n, v, n);
+      for (index_t i = 0; i < m; ++i)
+        row[static_cast<std::size_t>(i)] = compute::detail::dot_of(w.values.data() + i * n, v, n);
       set(out.left, k, rank, row.data(), m, over);
     } else {
       set(out.left, k, rank, w.f.u.data() + k * m, m, root);
@@ -168,9 +195,11 @@ template <class Net> void demand_finite_held(parallel::model<Net> const& m, std:
   return out;
 }
 
-/// f(weight&) for every weight that may take the factors `Form`, those of other stages too, of a number of dimensions from `least` on. \param aloud null: nothing is said
+/// f(weight&) for every weight that may take the factors `Form`, those of other stages too, of a number of dimensions
+/// from `least` on. \param aloud null: nothing is said
 template <class Form, class Net, class F>
-void for_each_factorable(parallel::model<Net>& m, char const* call, std::vector<std::string> const& ignore, int least, listener const* aloud, F&& f) {
+void for_each_factorable(parallel::model<Net>& m, char const* call, std::vector<std::string> const& ignore, int least,
+                         listener const* aloud, F&& f) {
   auto const shared = shared_names(m.net());
   for_each_convertible<codec::forms<Form>>(m, call, ignore, aloud, [&](auto& w) -> std::string {
     if (w.shape.rank() < least) return {};
@@ -182,18 +211,19 @@ void for_each_factorable(parallel::model<Net>& m, char const* call, std::vector<
 
 }  // namespace detail
 
-/// Gives every weight matrix and kernel two thin factors, W ≈ L·R, by singular values: the best of its rank in the Frobenius norm, or, with
-/// `.data`, in that of the layer's outputs over samples (SVD of W·C^½, C the mean of x·xᵀ). A convolution [out, in, h, w] is a matrix [out,
-/// in·h·w]: `rank` kernels, then a 1×1 one (channel SVD). A weight whose factors would have more numbers than it has stays one matrix, which
-/// is said. Factors are frozen.
+/// Gives every weight matrix and kernel two thin factors, W ≈ L·R, by singular values: the best of its rank in the
+/// Frobenius norm, or, with `.data`, in that of the layer's outputs over samples (SVD of W·C^½, C the mean of x·xᵀ). A
+/// convolution [out, in, h, w] is a matrix [out, in·h·w]: `rank` kernels, then a 1×1 one (channel SVD). A weight whose
+/// factors would have more numbers than it has stays one matrix, which is said. Factors are frozen.
 ///
 ///     model | low_rank{.rule = by_energy{0.95}}
 ///     model | low_rank{.rule = by_budget{0.4}, .data = calibration(train, 300)}
 ///     pruned | sparse_low_rank{.rule = by_rank{16}, .sparse_share = 0.05}     // outliers apart; of a pruned weight: its survivors
 ///
-/// Weights that are cut over the tensor axis are decomposed where they are (compute::tsqr). Every data rank computes the same bits; where
-/// parameters are sharded (state_stage = 3) they are gathered one weight at a time, and ranks take turns at decomposing. Over a pipeline every stage
-/// factors its own, and stages tell each other singular values: ranks are chosen over all layers together.
+/// Weights that are cut over the tensor axis are decomposed where they are (compute::tsqr). Every data rank computes
+/// the same bits; where parameters are sharded (state_stage = 3) they are gathered one weight at a time, and ranks take
+/// turns at decomposing. Over a pipeline every stage factors its own, and stages tell each other singular values: ranks
+/// are chosen over all layers together.
 template <bool Sparse> struct factorize {
   using fusable_transform = void;
   template <class T> using form = std::conditional_t<Sparse, codec::sparse_low_rank<T>, codec::low_rank<T>>;
@@ -204,21 +234,25 @@ template <bool Sparse> struct factorize {
   static constexpr char const* what = Sparse ? "sparse_low_rank" : "low_rank";
 
   rank_rule rule = by_energy{0.9};
-  double sparse_share = 0;                     ///< sparse_low_rank only: share of the elements, the largest, that is stored as it is, in [0, 1)
-  calibration data{};                          ///< samples whose outputs count; empty: the weight alone counts
-  double dampening_frac = 0.01;                ///< of the mean diagonal of Σ x·xᵀ, added to it
-  compute::svd_solver solver = compute::svd;   ///< or compute::lapack::svd
-  bool randomized = false;                     ///< with by_rank: only the values that are wanted, from random products
-  std::vector<std::string> ignore{};           ///< names that stay as they are; * and ? as in a shell
+  /// sparse_low_rank only: share of the elements, the largest, that is stored as it is, in [0, 1)
+  double sparse_share = 0;
+  calibration data{};                         ///< samples whose outputs count; empty: the weight alone counts
+  double dampening_frac = 0.01;               ///< of the mean diagonal of Σ x·xᵀ, added to it
+  compute::svd_solver solver = compute::svd;  ///< or compute::lapack::svd
+  bool randomized = false;                    ///< with by_rank: only the values that are wanted, from random products
+  std::vector<std::string> ignore{};          ///< names that stay as they are; * and ? as in a shell
   listener on_note{};
 
   [[nodiscard]] std::string name() const { return what; }
   [[nodiscard]] error_kind leaves_errors() const noexcept { return error_kind::bounded; }
 
   /// What run() would do. Collective.
-  template <class Net> [[nodiscard]] std::vector<factored_weight> plan(parallel::model<Net>& m) const { return decompose(m, false).second; }
+  template <class Net> [[nodiscard]] std::vector<factored_weight> plan(parallel::model<Net>& m) const {
+    return decompose(m, false).second;
+  }
 
-  /// Collective. \throws error for a rule outside its range (rank_rules.hpp), a weight with NaN or infinity (by name), no weight that is
+  /// Collective. \throws error for a rule outside its range (rank_rules.hpp), a weight with NaN or infinity (by name),
+  /// no weight that is
   ///                     selected, samples where weights are cut
   template <class Net> void run(parallel::model<Net>& m) const {
     auto made = decompose(m, true);
@@ -226,42 +260,60 @@ template <bool Sparse> struct factorize {
     auto const& found = made.second;
     std::string dear;
     std::size_t next = 0;
-    comm::all_or_none(m.all_ranks(), [&] { for_each_selected(m, false, [&](auto& w) {
-      auto const number = next++;
-      auto const& to = found[number];
-      if (!to.pays) {
-        dear += (dear.empty() ? "'" : ", '") + to.name + "' (rank " + std::to_string(to.rank) + " of " + std::to_string(to.rows) + " × " + std::to_string(to.columns) + ")";
-        return;
-      }
-      using F = form<typename std::remove_cvref_t<decltype(w)>::value_type>;
-      if (!w.absent) {
-        auto p = std::exchange(parts[number], {});
-        auto f = p.most.first(to.rank);
-        detail::share_numbers(m.shards(), number, f.left);
-        detail::share_numbers(m.shards(), number, f.right);
-        detail::share_numbers(m.shards(), number, p.apart);
-        F::set(m.context(), w.shape, F::bits::from_factors(w.shape, to.rank, f.left, f.right, p.apart), w.storage_of(codec::form_tag<F>{}));
-      }
-      w.template use_form<F>();
-      w.follow_form(false);
-    }); });
-    if (!dear.empty()) detail::say(m, on_note, "compress::" + std::string(what) + " left " + dear + " as one matrix: the factors would have more numbers");
+    comm::all_or_none(m.all_ranks(), [&] {
+      for_each_selected(m, false, [&](auto& w) {
+        auto const number = next++;
+        auto const& to = found[number];
+        if (!to.pays) {
+          dear += (dear.empty() ? "'" : ", '") + to.name + "' (rank " + std::to_string(to.rank) + " of " +
+                  std::to_string(to.rows) + " × " + std::to_string(to.columns) + ")";
+          return;
+        }
+        using F = form<typename std::remove_cvref_t<decltype(w)>::value_type>;
+        if (!w.absent) {
+          auto p = std::exchange(parts[number], {});
+          auto f = p.most.first(to.rank);
+          detail::share_numbers(m.shards(), number, f.left);
+          detail::share_numbers(m.shards(), number, f.right);
+          detail::share_numbers(m.shards(), number, p.apart);
+          F::set(m.context(), w.shape, F::bits::from_factors(w.shape, to.rank, f.left, f.right, p.apart),
+                 w.storage_of(codec::form_tag<F>{}));
+        }
+        w.template use_form<F>();
+        w.follow_form(false);
+      });
+    });
+    if (!dear.empty())
+      detail::say(
+          m, on_note,
+          "compress::" + std::string(what) + " left " + dear + " as one matrix: the factors would have more numbers");
     m = m.rebuild(m.net());  // an arena without the factored weights
   }
 
  private:
   template <class Net, class F> void for_each_selected(parallel::model<Net>& m, bool aloud, F&& f) const {
-    detail::for_each_factorable<form<typename parallel::model<Net>::value_type>>(m, Sparse ? "compress::sparse_low_rank" : "compress::low_rank", ignore, 2, aloud ? &on_note : nullptr, f);
+    detail::for_each_factorable<form<typename parallel::model<Net>::value_type>>(
+        m, Sparse ? "compress::sparse_low_rank" : "compress::low_rank", ignore, 2, aloud ? &on_note : nullptr, f);
   }
 
   void check() const {
-    if (!(sparse_share >= 0 && sparse_share < 1)) throw error{"compress::" + std::string(what), "sparse_share is " + std::to_string(sparse_share) + ", expected a share in [0, 1)"};
-    if (!Sparse && sparse_share != 0) throw error{"compress::low_rank", "sparse_share is for sparse_low_rank", "Say sparse_low_rank{…} to keep outliers apart"};
-    if (randomized && !std::holds_alternative<by_rank>(rule)) throw error{"compress::" + std::string(what), "the randomised solver finds as many values as it is asked for, and this rule has to see all", "Use by_rank, or .randomized = false"};
-    if (!(dampening_frac > 0)) throw error{"compress::" + std::string(what), "dampening_frac must be positive, found " + std::to_string(dampening_frac)};
+    if (!(sparse_share >= 0 && sparse_share < 1))
+      throw error{"compress::" + std::string(what),
+                  "sparse_share is " + std::to_string(sparse_share) + ", expected a share in [0, 1)"};
+    if (!Sparse && sparse_share != 0)
+      throw error{"compress::low_rank", "sparse_share is for sparse_low_rank",
+                  "Say sparse_low_rank{…} to keep outliers apart"};
+    if (randomized && !std::holds_alternative<by_rank>(rule))
+      throw error{"compress::" + std::string(what),
+                  "the randomised solver finds as many values as it is asked for, and this rule has to see all",
+                  "Use by_rank, or .randomized = false"};
+    if (!(dampening_frac > 0))
+      throw error{"compress::" + std::string(what),
+                  "dampening_frac must be positive, found " + std::to_string(dampening_frac)};
   }
 
-  /// Whether there is work, and all of it can be done: asked before the first sum over ranks, so that none waits for one that has left.
+  /// Whether there is work, and all of it can be done: asked before the first sum over ranks, so that none waits for
+  /// one that has left.
   template <class Net> void demand_weights(parallel::model<Net>& m) const {
     std::string const call = "compress::" + std::string(what);
     bool any = false;
@@ -270,21 +322,28 @@ template <bool Sparse> struct factorize {
         any = true;
         if (w.absent) return;
         if (!Sparse && w.mask_bits() != nullptr)
-          throw error{call, "'" + w.name + "' is pruned, and factors would fill its zeros", "Use sparse_low_rank, which keeps what survived apart, or leave the weight out (.ignore)"};
+          throw error{call, "'" + w.name + "' is pruned, and factors would fill its zeros",
+                      "Use sparse_low_rank, which keeps what survived apart, or leave the weight out (.ignore)"};
         detail::demand_finite_held(m, call, w);
       });
     });
-    if (!any) throw error{call, "no weight is left to be factored", "See .ignore, and whether the layers have with_forms"};
+    if (!any)
+      throw error{call, "no weight is left to be factored", "See .ignore, and whether the layers have with_forms"};
   }
 
   /// \param keep the factors too, each on the rank that found them
-  template <class Net> std::pair<std::vector<detail::factored_part>, std::vector<factored_weight>> decompose(parallel::model<Net>& m, bool keep) const {
+  template <class Net>
+  std::pair<std::vector<detail::factored_part>, std::vector<factored_weight>> decompose(parallel::model<Net>& m,
+                                                                                        bool keep) const {
     using T = typename parallel::model<Net>::value_type;
     check();
     demand_weights(m);
     std::vector<layer_input> inputs;
     if (!data.empty()) {
-      if (m.parts().size() > 1) throw error{"compress::" + std::string(what), "weights are cut over the tensor axis, where no rank can weigh their columns", "Leave .data empty, or use mesh.tensor = 1"};
+      if (m.parts().size() > 1)
+        throw error{"compress::" + std::string(what),
+                    "weights are cut over the tensor axis, where no rank can weigh their columns",
+                    "Leave .data empty, or use mesh.tensor = 1"};
       if (!m.shards()) inputs = layer_inputs(m, data);  // else one matrix of inputs at a time
     }
     std::vector<detail::factored_part> parts;
@@ -293,7 +352,8 @@ template <bool Sparse> struct factorize {
     std::vector<double> whole, apart;  // of each: ‖W‖²_F, scaled, in its norm, without outliers; and their share
     for_each_selected(m, keep, [&](auto& w) {
       std::size_t const number = parts.size();
-      if (m.shards() && !data.empty()) inputs = layer_inputs(m, data, {.only = [&](nn::parameter const& one) { return one.name == w.name; }});
+      if (m.shards() && !data.empty())
+        inputs = layer_inputs(m, data, {.only = [&](nn::parameter const& one) { return one.name == w.name; }});
       auto const in = std::find_if(inputs.begin(), inputs.end(), [&](auto const& x) { return x.name == w.name; });
       bool const weighted = in != inputs.end() && in->groups == 1 && in->rows > 0;
       std::vector<double> found;  // ‖W‖²_F, the share of outliers, whether it is weighed, singular values
@@ -312,9 +372,18 @@ template <bool Sparse> struct factorize {
         for (T const v : host) p.values.push_back(pleat::detail::number(v) / p.unit);
         if constexpr (Sparse) set_apart(p);
         double const squares = decompose(m, p, weighted ? &*in : nullptr);
-        found = {squares, Sparse ? static_cast<double>(std::count_if(p.apart.begin(), p.apart.end(), [](float v) { return v != 0; })) / static_cast<double>(std::max<std::size_t>(1, p.apart.size())) : 0.0, weighted ? 1.0 : 0.0};
+        found = {squares,
+                 Sparse ? static_cast<double>(
+                              std::count_if(p.apart.begin(), p.apart.end(), [](float v) { return v != 0; })) /
+                              static_cast<double>(std::max<std::size_t>(1, p.apart.size()))
+                        : 0.0,
+                 weighted ? 1.0 : 0.0};
         found.insert(found.end(), p.f.s.begin(), p.f.s.end());
-        if (keep) parts.back() = {detail::factors_of(p, std::min(static_cast<index_t>(p.f.s.size()), p.rows * p.columns / std::max<index_t>(1, p.rows + p.columns))), std::move(p.apart)};
+        if (keep)
+          parts.back() = {
+              detail::factors_of(p, std::min(static_cast<index_t>(p.f.s.size()),
+                                             p.rows * p.columns / std::max<index_t>(1, p.rows + p.columns))),
+              std::move(p.apart)};
       };
       std::vector<T> host;
       if (!w.absent) host = m.host_values_of(w);
@@ -336,42 +405,53 @@ template <bool Sparse> struct factorize {
     if (keep && !unweighted.empty()) {
       std::string list;
       for (auto const& n : unweighted) list += (list.empty() ? "'" : ", '") + n + "'";
-      detail::say(m, on_note, "compress::" + std::string(what) + " factors " + list + " without a look at outputs: its channels are in groups, or no sample comes by");
+      detail::say(m, on_note,
+                  "compress::" + std::string(what) + " factors " + list +
+                      " without a look at outputs: its channels are in groups, or no sample comes by");
     }
     auto const ranks = ranks_of(rule, spectra, names);
     std::vector<factored_weight> found;
     for (std::size_t i = 0; i < parts.size(); ++i) {
       auto const& [rows, columns, values] = spectra[i];
       double kept = 0;
-      for (index_t k = 0; k < ranks[i]; ++k) kept += values[static_cast<std::size_t>(k)] * values[static_cast<std::size_t>(k)];
+      for (index_t k = 0; k < ranks[i]; ++k)
+        kept += values[static_cast<std::size_t>(k)] * values[static_cast<std::size_t>(k)];
       index_t const numbers = ranks[i] * (rows + columns);
       // an outlier is a number and an index
-      bool const pays = ranks[i] > 0 && static_cast<double>(numbers) + 2 * apart[i] * static_cast<double>(rows) * static_cast<double>(columns) < static_cast<double>(rows * columns);
-      found.push_back({names[i], rows, columns, ranks[i], whole[i] > 0 ? std::sqrt(std::max(0.0, 1 - kept / whole[i])) : 0.0, apart[i], pays});
+      bool const pays = ranks[i] > 0 && static_cast<double>(numbers) + 2 * apart[i] * static_cast<double>(rows) *
+                                                                           static_cast<double>(columns) <
+                                            static_cast<double>(rows * columns);
+      found.push_back({names[i], rows, columns, ranks[i],
+                       whole[i] > 0 ? std::sqrt(std::max(0.0, 1 - kept / whole[i])) : 0.0, apart[i], pays});
     }
     return {std::move(parts), std::move(found)};
   }
 
-  /// The decomposition of a part's numbers. \param in null, or what its columns are weighed by \returns ‖W‖²_F, in its norm
+  /// The decomposition of a part's numbers. \param in null, or what its columns are weighed by \returns ‖W‖²_F, in its
+  /// norm
   template <class Net> double decompose(parallel::model<Net>& m, detail::to_factor& p, layer_input const* in) const {
     index_t const rows = p.shape[0], columns = p.shape.size_from(1);
     if (in) {
       try {
-        p.weighting.emplace_back(columns, std::span<double const>(in->gram), 1.0 / static_cast<double>(in->rows), dampening_frac);
+        p.weighting.emplace_back(columns, std::span<double const>(in->gram), 1.0 / static_cast<double>(in->rows),
+                                 dampening_frac);
       } catch (error const& e) {
         throw error{"compress::" + std::string(what), "'" + p.name + "': " + e.problem(), e.remedy()};
       }
     }
     if (p.cut >= 0) {
       p.f = p.cut == 0 ? compute::svd_of_rows(m.parts(), p.rows, p.columns, p.values, solver)
-                       : compute::svd_of_rows(m.parts(), p.columns, p.rows, compute::detail::transposed(rows, columns, p.values), solver);
+                       : compute::svd_of_rows(m.parts(), p.columns, p.rows,
+                                              compute::detail::transposed(rows, columns, p.values), solver);
       return detail::tails(p.f.s)[0];
     }
     auto seen = p.values;
     if (in)
-      for (index_t r = 0; r < rows; ++r) p.weighting.front().apply(p.values.data() + r * columns, seen.data() + r * columns);
+      for (index_t r = 0; r < rows; ++r)
+        p.weighting.front().apply(p.values.data() + r * columns, seen.data() + r * columns);
     auto const* const r = std::get_if<by_rank>(&rule);
-    bool const few = randomized && r->rank >= 1 && r->rank <= std::min(rows, columns);  // else the rule says what is wrong
+    // else the rule says what is wrong
+    bool const few = randomized && r->rank >= 1 && r->rank <= std::min(rows, columns);
     double squares = 0;
     for (double const v : seen) squares += v * v;
     p.f = few ? compute::randomized_svd(rows, columns, seen, r->rank) : solver(rows, columns, seen);

@@ -3,8 +3,9 @@
 /// \file
 /// Observers: which range of magnitudes the codes of a quantizer should span. Needs no Kokkos.
 ///
-/// A range a gives symmetric codes: step a/levels, codes within ±levels; what lies outside is cut. All observers give the same bits for
-/// the same numbers in any order, so histograms that ranks have summed give the same range on all of them.
+/// A range a gives symmetric codes: step a/levels, codes within ±levels; what lies outside is cut. All observers give
+/// the same bits for the same numbers in any order, so histograms that ranks have summed give the same range on all of
+/// them.
 #pragma once
 
 #include <algorithm>
@@ -26,15 +27,16 @@ namespace pleat::compress {
 /// The range is the largest magnitude: nothing clips.
 struct min_max {};
 
-/// The range is the magnitude at this percentile, by nearest rank: of n magnitudes in ascending order the ⌈value·n/100⌉-th (of a
-/// histogram: the upper edge of its bin). A few outliers clip, all others get finer steps.
+/// The range is the magnitude at this percentile, by nearest rank: of n magnitudes in ascending order the
+/// ⌈value·n/100⌉-th (of a histogram: the upper edge of its bin). A few outliers clip, all others get finer steps.
 struct percentile {
   double value = 99.99;
 };
 
-/// The range whose rounding and clipping errors, to the power `exponent`, have the smallest sum: ranges (1 − i/grid)·largest are tried for
-/// i = 0, 1, … up to max_shrink, until `patience` of them in a row were no better. Defaults as in llm-compressor; exponent 2 is the mean
-/// square. A histogram's numbers are taken at the middles of their bins.
+/// The range whose rounding and clipping errors, to the power `exponent`, have the smallest sum: ranges (1 −
+/// i/grid)·largest are tried for i = 0, 1, … up to max_shrink, until `patience` of them in a row were no better.
+/// Defaults as in llm-compressor; exponent 2 is the mean square. A histogram's numbers are taken at the middles of
+/// their bins.
 struct mean_square {
   double max_shrink = 0.2;
   int grid = 100;
@@ -42,12 +44,14 @@ struct mean_square {
   double exponent = 2.4;
 };
 
-/// The range that keeps the distribution of magnitudes closest to itself in the Kullback–Leibler divergence, as in TensorRT: the tail
-/// beyond bin i is folded into it, the bins below are merged to as many groups as there are levels, and the i ≥ first_bin of the smallest
-/// divergence is taken, the last one of equals. For activations; of few numbers (the row of a weight) it is no good estimate.
+/// The range that keeps the distribution of magnitudes closest to itself in the Kullback–Leibler divergence, as in
+/// TensorRT: the tail beyond bin i is folded into it, the bins below are merged to as many groups as there are levels,
+/// and the i ≥ first_bin of the smallest divergence is taken, the last one of equals. For activations; of few numbers
+/// (the row of a weight) it is no good estimate.
 ///
-/// Ranges that would cut more than `most_cut` of all numbers are not looked at. Without that limit a distribution with one crowded bin and
-/// much beyond it (images on a flat background) is cut right behind that bin: folding the rest into the crowd hardly changes its share.
+/// Ranges that would cut more than `most_cut` of all numbers are not looked at. Without that limit a distribution with
+/// one crowded bin and much beyond it (images on a flat background) is cut right behind that bin: folding the rest into
+/// the crowd hardly changes its share.
 struct kl_divergence {
   int first_bin = 128;
   double most_cut = 0.01;
@@ -73,22 +77,29 @@ namespace detail {
 PLEAT_ONCE inline void check(observer const& o) {
   char const* const call = "compress::quantize";
   if (auto const* p = std::get_if<percentile>(&o))
-    if (!(p->value > 0 && p->value <= 100)) throw error{call, "a percentile lies in (0, 100], found " + std::to_string(p->value)};
+    if (!(p->value > 0 && p->value <= 100))
+      throw error{call, "a percentile lies in (0, 100], found " + std::to_string(p->value)};
   if (auto const* m = std::get_if<mean_square>(&o)) {
-    if (!(m->max_shrink >= 0 && m->max_shrink < 1)) throw error{call, "mean_square tries ranges down to (1 - max_shrink), max_shrink in [0, 1), found " + std::to_string(m->max_shrink)};
+    if (!(m->max_shrink >= 0 && m->max_shrink < 1))
+      throw error{call, "mean_square tries ranges down to (1 - max_shrink), max_shrink in [0, 1), found " +
+                            std::to_string(m->max_shrink)};
     if (m->grid < 1 || m->patience < 1 || !(m->exponent > 0))
-      throw error{call, "mean_square needs a positive grid, patience and exponent, found " + std::to_string(m->grid) + ", " + std::to_string(m->patience) + ", " + std::to_string(m->exponent)};
+      throw error{call, "mean_square needs a positive grid, patience and exponent, found " + std::to_string(m->grid) +
+                            ", " + std::to_string(m->patience) + ", " + std::to_string(m->exponent)};
   }
   if (auto const* k = std::get_if<kl_divergence>(&o)) {
-    if (!(k->most_cut >= 0 && k->most_cut <= 1)) throw error{call, "kl_divergence may cut a share of the numbers in [0, 1], found " + std::to_string(k->most_cut)};
+    if (!(k->most_cut >= 0 && k->most_cut <= 1))
+      throw error{call, "kl_divergence may cut a share of the numbers in [0, 1], found " + std::to_string(k->most_cut)};
     if (k->first_bin < 1 || k->first_bin > codec::magnitude_histogram::bins)
-      throw error{call, "kl_divergence begins at a bin from 1 to " + std::to_string(codec::magnitude_histogram::bins) + ", found " + std::to_string(k->first_bin)};
+      throw error{call, "kl_divergence begins at a bin from 1 to " + std::to_string(codec::magnitude_histogram::bins) +
+                            ", found " + std::to_string(k->first_bin)};
   }
 }
 
 /// |x − x̂|^exponent for a magnitude.
 [[nodiscard]] inline double code_error(double magnitude, double step, int levels, double exponent) noexcept {
-  double const q = std::min(std::nearbyint(magnitude / step), static_cast<double>(levels)), e = std::fabs(magnitude - q * step);
+  double const q = std::min(std::nearbyint(magnitude / step), static_cast<double>(levels)),
+               e = std::fabs(magnitude - q * step);
   return exponent == 2 ? e * e : e == 0 ? 0 : std::pow(e, exponent);
 }
 
@@ -108,7 +119,8 @@ template <class Cost> [[nodiscard]] float search_range(mean_square const& m, flo
 }
 
 /// The bin after the last one that counts, by the smallest divergence.
-PLEAT_ONCE [[nodiscard]] inline int kl_bin(std::span<std::int64_t const> counts, int levels, int first, double most_cut = 1) {
+PLEAT_ONCE [[nodiscard]] inline int kl_bin(std::span<std::int64_t const> counts, int levels, int first,
+                                           double most_cut = 1) {
   int const n = static_cast<int>(counts.size());
   std::vector<double> p(counts.begin(), counts.end());
   if (n > 1) p[0] = p[1];  // zeros are exact under every range: they have no say
@@ -130,14 +142,17 @@ PLEAT_ONCE [[nodiscard]] inline int kl_bin(std::span<std::int64_t const> counts,
     if (total > 0) {
       int j = 0;
       for (int g = 0; g < levels && j < i; ++g) {
-        int const end = g + 1 == levels ? i : std::max(j, static_cast<int>((static_cast<std::int64_t>(g) + 1) * i / levels));
+        int const end =
+            g + 1 == levels ? i : std::max(j, static_cast<int>((static_cast<std::int64_t>(g) + 1) * i / levels));
         double sum = 0;
         int filled = 0;
-        for (int k = j; k < end; ++k) sum += p[static_cast<std::size_t>(k)], filled += p[static_cast<std::size_t>(k)] > 0;
+        for (int k = j; k < end; ++k)
+          sum += p[static_cast<std::size_t>(k)], filled += p[static_cast<std::size_t>(k)] > 0;
         for (int k = j; k < end; ++k) {
           double const own = p[static_cast<std::size_t>(k)] + (k == i - 1 ? tail : 0.0);
           if (own == 0) continue;
-          double const q = p[static_cast<std::size_t>(k)] > 0 ? sum / filled / total : 1e-12;  // a tail that folds into an empty bin
+          // a tail that folds into an empty bin
+          double const q = p[static_cast<std::size_t>(k)] > 0 ? sum / filled / total : 1e-12;
           divergence += own / all * std::log(own / all / q);
         }
         j = end;
@@ -151,8 +166,10 @@ PLEAT_ONCE [[nodiscard]] inline int kl_bin(std::span<std::int64_t const> counts,
 
 }  // namespace detail
 
-/// The range that an observer sees in a histogram; 0 if it saw nothing but zeros. \throws error for settings that mean nothing
-PLEAT_ONCE [[nodiscard]] inline float range_of(observer const& o, codec::magnitude_histogram const& h, int levels = 127) {
+/// The range that an observer sees in a histogram; 0 if it saw nothing but zeros. \throws error for settings that mean
+/// nothing
+PLEAT_ONCE [[nodiscard]] inline float range_of(observer const& o, codec::magnitude_histogram const& h,
+                                               int levels = 127) {
   detail::check(o);
   int const used = h.used();
   if (used == 0 || h.largest() == 0 || o.index() == 0) return h.largest();
@@ -160,7 +177,8 @@ PLEAT_ONCE [[nodiscard]] inline float range_of(observer const& o, codec::magnitu
   double const width = h.width();
   auto const edge = [&](int bin) { return std::min(static_cast<float>(bin * width), h.largest()); };
   if (auto const* p = std::get_if<percentile>(&o)) {
-    auto const wanted = std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(p->value * static_cast<double>(h.total()) / 100.0 - 1e-9)));
+    auto const wanted = std::max<std::int64_t>(
+        1, static_cast<std::int64_t>(std::ceil(p->value * static_cast<double>(h.total()) / 100.0 - 1e-9)));
     std::int64_t seen = 0;
     for (int i = 0; i < used; ++i)
       if ((seen += counts[static_cast<std::size_t>(i)]) >= wanted) return edge(i + 1);
@@ -170,12 +188,15 @@ PLEAT_ONCE [[nodiscard]] inline float range_of(observer const& o, codec::magnitu
     return detail::search_range(*m, h.largest(), [&](float range) {
       double sum = 0;
       for (int i = 0; i < used; ++i)
-        if (auto const c = counts[static_cast<std::size_t>(i)]; c > 0) sum += static_cast<double>(c) * detail::code_error((i + 0.5) * width, range / static_cast<double>(levels), levels, m->exponent);
+        if (auto const c = counts[static_cast<std::size_t>(i)]; c > 0)
+          sum += static_cast<double>(c) *
+                 detail::code_error((i + 0.5) * width, range / static_cast<double>(levels), levels, m->exponent);
       return sum;
     });
   auto const& kl = std::get<kl_divergence>(o);
   if (used <= kl.first_bin) return h.largest();
-  return edge(detail::kl_bin(std::span<std::int64_t const>(counts).first(static_cast<std::size_t>(used)), levels, kl.first_bin, kl.most_cut));
+  return edge(detail::kl_bin(std::span<std::int64_t const>(counts).first(static_cast<std::size_t>(used)), levels,
+                             kl.first_bin, kl.most_cut));
 }
 
 /// The range that an observer sees in a row of numbers, none of which is NaN or infinite; 0 for an empty one.
@@ -201,7 +222,8 @@ PLEAT_ONCE [[nodiscard]] inline float range_of(observer const& o, std::span<floa
   if (!m || largest == 0) return largest;
   return detail::search_range(*m, largest, [&](float range) {
     double sum = 0;
-    for (float const a : magnitude) sum += detail::code_error(a, range / static_cast<double>(levels), levels, m->exponent);
+    for (float const a : magnitude)
+      sum += detail::code_error(a, range / static_cast<double>(levels), levels, m->exponent);
     return sum;
   });
 }

@@ -6,8 +6,9 @@
 ///     auto small = model | prune{.sparsity = 0.9} | fine_tune(train) | quantize<codec::int8<float>>{};    // a model type per stage
 ///     auto small = model | (prune{.sparsity = 0.9} | fine_tune(train) | quantize<codec::int8<float>>{});  // one type for all of them
 ///
-/// Both give the same model; the second compiles faster (one further model type instead of one per stage), and can report its stages.
-/// The model on the left stays as it is; one that is given away (`std::move(model) | …`) is changed in place where its type allows it.
+/// Both give the same model; the second compiles faster (one further model type instead of one per stage), and can
+/// report its stages. The model on the left stays as it is; one that is given away (`std::move(model) | …`) is changed
+/// in place where its type allows it.
 #pragma once
 
 #include <tuple>
@@ -32,7 +33,9 @@ template <class A, class B> struct two_recorders {
     if constexpr (requires { first.begin(m); }) first.begin(m);
     if constexpr (requires { second.begin(m); }) second.begin(m);
   }
-  template <class Net, class T> void operator()(T const& step, parallel::model<Net> const& m) const { first(step, m), second(step, m); }
+  template <class Net, class T> void operator()(T const& step, parallel::model<Net> const& m) const {
+    first(step, m), second(step, m);
+  }
 };
 }  // namespace detail
 
@@ -40,41 +43,61 @@ template <class A, class B> struct two_recorders {
 template <class Recorder, class... Ts> class basic_pipeline {
  public:
   static_assert((fusable<Ts> && ...),
-                "pleat: a pipeline takes transforms that can be fused ('using fusable_transform = void' and 'void run(model&) const'): "
+                "pleat: a pipeline takes transforms that can be fused ('using fusable_transform = void' and 'void "
+                "run(model&) const'): "
                 "apply the others to the model one by one, model | a | b");
   static_assert(!detail::stands_before<Ts...>({detail::masks<Ts>...}, {detail::resizes<Ts>...}),
-                "pleat: this pipeline prunes single weights before it takes channels out, and only dense weights can lose rows and columns: prune_channels first, then prune");
-  static_assert(!detail::stands_before<Ts...>({detail::needs_a_form<Ts>...}, {detail::shares_values<Ts>...}),
-                "pleat: this pipeline entropy-codes before weights share values: share_weights first, then entropy_code");
+                "pleat: this pipeline prunes single weights before it takes channels out, and only dense weights can "
+                "lose rows and columns: prune_channels first, then prune");
+  static_assert(
+      !detail::stands_before<Ts...>({detail::needs_a_form<Ts>...}, {detail::shares_values<Ts>...}),
+      "pleat: this pipeline entropy-codes before weights share values: share_weights first, then entropy_code");
   static_assert(!detail::stands_before<Ts...>({detail::shares_values<Ts>...}, {detail::writes_weights<Ts>...}),
-                "pleat: this pipeline prunes after weights share values, and coded weights cannot be pruned: prune first, then share_weights, then entropy_code");
+                "pleat: this pipeline prunes after weights share values, and coded weights cannot be pruned: prune "
+                "first, then share_weights, then entropy_code");
   static_assert(!detail::stands_before<Ts...>({detail::encodes<Ts>...}, {detail::shares_values<Ts>...}),
-                "pleat: this pipeline shares values of weights that are encoded already: share_weights comes after prune and before quantize and entropy_code");
+                "pleat: this pipeline shares values of weights that are encoded already: share_weights comes after "
+                "prune and before quantize and entropy_code");
   static_assert(!detail::stands_before<Ts...>({detail::masks<Ts>...}, {detail::fills_zeros<Ts>...}),
-                "pleat: this pipeline factors weights after it prunes them, and factors would fill the zeros: sparse_low_rank keeps what survived apart");
-  static_assert(!detail::stands_before<Ts...>({(detail::encodes<Ts> || detail::trains_codes<Ts> || detail::shares_values<Ts>)...}, {detail::folds<Ts>...}),
-                "pleat: this pipeline folds batch norms after it quantizes, and a norm cannot be folded into codes: fold first, then quantize");
-  static_assert(!detail::stands_before<Ts...>({detail::encodes<Ts>...}, {detail::trains_codes<Ts>...}),
-                "pleat: this pipeline trains codes of weights that are encoded already: quantize_aware comes before quantize");
-  static_assert(!detail::stands_before<Ts...>({detail::trains_codes<Ts>...}, {(detail::writes_weights<Ts> || detail::shares_values<Ts>)...}),
-                "pleat: this pipeline prunes or shares values after quantization-aware training, which would undo it: prune first, then quantize_aware, then quantize");
-  static_assert(detail::stands_before<Ts...>({detail::shares_values<Ts>...}, {detail::writes_weights<Ts>...}) || detail::order_is_legal<Ts...>(),
-                "pleat: this pipeline prunes after it quantizes, and quantized weights cannot be pruned: prune first, then quantize");
+                "pleat: this pipeline factors weights after it prunes them, and factors would fill the zeros: "
+                "sparse_low_rank keeps what survived apart");
+  static_assert(!detail::stands_before<Ts...>({(detail::encodes<Ts> || detail::trains_codes<Ts> ||
+                                                detail::shares_values<Ts>)...},
+                                              {detail::folds<Ts>...}),
+                "pleat: this pipeline folds batch norms after it quantizes, and a norm cannot be folded into codes: "
+                "fold first, then quantize");
+  static_assert(
+      !detail::stands_before<Ts...>({detail::encodes<Ts>...}, {detail::trains_codes<Ts>...}),
+      "pleat: this pipeline trains codes of weights that are encoded already: quantize_aware comes before quantize");
+  static_assert(!detail::stands_before<Ts...>({detail::trains_codes<Ts>...},
+                                              {(detail::writes_weights<Ts> || detail::shares_values<Ts>)...}),
+                "pleat: this pipeline prunes or shares values after quantization-aware training, which would undo it: "
+                "prune first, then quantize_aware, then quantize");
+  static_assert(detail::stands_before<Ts...>({detail::shares_values<Ts>...}, {detail::writes_weights<Ts>...}) ||
+                    detail::order_is_legal<Ts...>(),
+                "pleat: this pipeline prunes after it quantizes, and quantized weights cannot be pruned: prune first, "
+                "then quantize");
 
   static constexpr bool takes_parts = (detail::takes_parts<Ts> && ...);
   /// This pipeline's recorder and a further one.
-  template <class Record> using recorder_with = std::conditional_t<std::is_same_v<Recorder, detail::no_recorder>, Record, detail::two_recorders<Recorder, Record>>;
-  static constexpr bool takes_shards = detail::takes_shards<Recorder> && (detail::takes_shards<Ts> && ...);  // a recorder of somebody's may look at whole weights
+  template <class Record>
+  using recorder_with = std::conditional_t<std::is_same_v<Recorder, detail::no_recorder>, Record,
+                                           detail::two_recorders<Recorder, Record>>;
+  // a recorder of somebody's may look at whole weights
+  static constexpr bool takes_shards = detail::takes_shards<Recorder> && (detail::takes_shards<Ts> && ...);
 
-  explicit basic_pipeline(std::tuple<Ts...> steps, Recorder recorder = {}) : steps_(std::move(steps)), recorder_(std::move(recorder)) {}
+  explicit basic_pipeline(std::tuple<Ts...> steps, Recorder recorder = {})
+      : steps_(std::move(steps)), recorder_(std::move(recorder)) {}
 
   [[nodiscard]] std::tuple<Ts...> const& steps() const noexcept { return steps_; }
 
-  /// The same pipeline that calls record(step, model) after each step: the transform, and the model as it is then; and, if there is such a
-  /// member, record.begin(model) before the first. One that records already calls both. A record that says `takes_shards = true` is shown models
-  /// whose parameters are sharded (state_stage = 3); for others they are gathered.
+  /// The same pipeline that calls record(step, model) after each step: the transform, and the model as it is then; and,
+  /// if there is such a member, record.begin(model) before the first. One that records already calls both. A record
+  /// that says `takes_shards = true` is shown models whose parameters are sharded (state_stage = 3); for others they
+  /// are gathered.
   template <class Record> [[nodiscard]] basic_pipeline<recorder_with<Record>, Ts...> recorded(Record record) const {
-    if constexpr (std::is_same_v<Recorder, detail::no_recorder>) return basic_pipeline<Record, Ts...>(steps_, std::move(record));
+    if constexpr (std::is_same_v<Recorder, detail::no_recorder>)
+      return basic_pipeline<Record, Ts...>(steps_, std::move(record));
     else return basic_pipeline<recorder_with<Record>, Ts...>(steps_, {recorder_, std::move(record)});
   }
 
@@ -109,12 +132,20 @@ template <class... Ts> using pipeline = basic_pipeline<detail::no_recorder, Ts..
 namespace detail {
 template <class T> [[nodiscard]] std::tuple<T> steps_of(T const& t) { return std::tuple<T>(t); }
 template <class... Ts> [[nodiscard]] std::tuple<Ts...> const& steps_of(pipeline<Ts...> const& p) { return p.steps(); }
-template <class... Ts> [[nodiscard]] pipeline<Ts...> make_pipeline(std::tuple<Ts...> steps) { return pipeline<Ts...>(std::move(steps)); }
-template <class T> struct is_pipeline { static constexpr bool value = false; };
-template <class... Ts> struct is_pipeline<pipeline<Ts...>> { static constexpr bool value = true; };
-template <class T> concept step_or_pipeline = fusable<T> || is_pipeline<std::remove_cvref_t<T>>::value;
+template <class... Ts> [[nodiscard]] pipeline<Ts...> make_pipeline(std::tuple<Ts...> steps) {
+  return pipeline<Ts...>(std::move(steps));
+}
+template <class T> struct is_pipeline {
+  static constexpr bool value = false;
+};
+template <class... Ts> struct is_pipeline<pipeline<Ts...>> {
+  static constexpr bool value = true;
+};
+template <class T>
+concept step_or_pipeline = fusable<T> || is_pipeline<std::remove_cvref_t<T>>::value;
 
-/// Of parameters that are sharded (state_stage = 3) a transform that says nothing gets whole ones, and its result is sharded again.
+/// Of parameters that are sharded (state_stage = 3) a transform that says nothing gets whole ones, and its result is
+/// sharded again.
 template <class Model, class P> [[nodiscard]] auto applied(Model&& m, P const& p) {
   if constexpr (!takes_parts<P>) m.demand_uncut("compress");
   if constexpr (!takes_shards<P>)
@@ -134,7 +165,8 @@ template <class Model, class T> [[nodiscard]] auto transformed(Model&& m, T cons
     if constexpr (takes_parts<std::remove_cvref_t<T>>) m.demand_gathered("compress");
     else m.demand_whole_parameters("compress");
     static_assert(std::is_invocable_v<T const&, Model&&>,
-                  "pleat: the right side of model | … is no transform: it can neither be called with the model, nor has it 'using fusable_transform = void' and 'void run(model&) const'");
+                  "pleat: the right side of model | … is no transform: it can neither be called with the model, nor "
+                  "has it 'using fusable_transform = void' and 'void run(model&) const'");
     return t(std::forward<Model>(m));
   }
 }
@@ -152,8 +184,12 @@ namespace pleat::parallel {
 // Here, so that it is found for a transform of any namespace.
 
 /// The transformed model; `m` stays as it is. Collective.
-template <class Net, class T> [[nodiscard]] auto operator|(model<Net> const& m, T const& t) { return compress::detail::transformed(m, t); }
+template <class Net, class T> [[nodiscard]] auto operator|(model<Net> const& m, T const& t) {
+  return compress::detail::transformed(m, t);
+}
 /// The transformed model; `m` is given away. Collective.
-template <class Net, class T> [[nodiscard]] auto operator|(model<Net>&& m, T const& t) { return compress::detail::transformed(std::move(m), t); }
+template <class Net, class T> [[nodiscard]] auto operator|(model<Net>&& m, T const& t) {
+  return compress::detail::transformed(std::move(m), t);
+}
 
 }  // namespace pleat::parallel

@@ -41,16 +41,17 @@ struct n_of_m {
 ///     static constexpr char const* what;
 ///     template <class Net, class C> void score(parallel::model<Net>& m, std::vector<C>& weights) const;   // fills weights[i].scores
 ///
-/// and, if another scope is usual for it, `static constexpr scope usual_scope`; if it trains the model, `static constexpr bool trains = true`; if it
-/// can score a run of a weight's elements (`offset` says which), `static constexpr bool takes_shards = true`: others get sharded parameters whole.
-/// Further ones: compress/criteria.hpp.
+/// and, if another scope is usual for it, `static constexpr scope usual_scope`; if it trains the model, `static
+/// constexpr bool trains = true`; if it can score a run of a weight's elements (`offset` says which), `static constexpr
+/// bool takes_shards = true`: others get sharded parameters whole. Further ones: compress/criteria.hpp.
 struct magnitude {
   static constexpr char const* what = "magnitude";
   static constexpr bool takes_shards = true;
   template <class Net, class C> void score(parallel::model<Net>&, std::vector<C>& weights) const {
     for (auto& c : weights) {
       c.scores.resize(c.values.size());
-      for (std::size_t i = 0; i < c.values.size(); ++i) c.scores[i] = std::abs(static_cast<typename C::score_type>(c.values[i]));
+      for (std::size_t i = 0; i < c.values.size(); ++i)
+        c.scores[i] = std::abs(static_cast<typename C::score_type>(c.values[i]));
     }
   }
 };
@@ -75,34 +76,45 @@ template <class Criterion> inline constexpr bool trains = says_trains<Criterion>
 
 PLEAT_ONCE inline void demand_sparsity(char const* call, double sparsity) {
   if (!(sparsity >= 0 && sparsity < 1))
-    throw error{call, "sparsity is the share of zeros, in [0, 1), found " + std::to_string(sparsity), "Say .sparsity = 0.9 to remove 90 %"};
+    throw error{call, "sparsity is the share of zeros, in [0, 1), found " + std::to_string(sparsity),
+                "Say .sparsity = 0.9 to remove 90 %"};
 }
 /// \throws error if a pattern makes no sense, or does not fit a weight or this rank's part of it
-template <class Net, class T> void demand_pattern(parallel::model<Net> const& m, char const* call, n_of_m p, std::vector<candidate<T>> const& all) {
+template <class Net, class T>
+void demand_pattern(parallel::model<Net> const& m, char const* call, n_of_m p, std::vector<candidate<T>> const& all) {
   auto const text = std::to_string(p.n) + ":" + std::to_string(p.m);
   if (p.m < 2 || p.n < 1 || p.n >= p.m)
-    throw error{call, "the pattern " + text + " keeps " + std::to_string(p.n) + " of every " + std::to_string(p.m) + " columns: 1 <= n < m is needed", "Say .pattern = n_of_m{2, 4}"};
+    throw error{call,
+                "the pattern " + text + " keeps " + std::to_string(p.n) + " of every " + std::to_string(p.m) +
+                    " columns: 1 <= n < m is needed",
+                "Say .pattern = n_of_m{2, 4}"};
   std::string bad;
   for (auto const& c : all) {
     if (c.whole.size_from(1) % p.m != 0)
-      throw error{call, "'" + c.name + "' has " + std::to_string(c.whole.size_from(1)) + " columns, which groups of " + std::to_string(p.m) + " do not divide (" + text + ")",
+      throw error{call,
+                  "'" + c.name + "' has " + std::to_string(c.whole.size_from(1)) + " columns, which groups of " +
+                      std::to_string(p.m) + " do not divide (" + text + ")",
                   "Choose another m, or leave the weight alone: .ignore"};
     if (c.size() > 0 && (c.columns() % p.m != 0 || c.first_column() % p.m != 0))
-      bad = "the tensor axis gives columns " + std::to_string(c.first_column()) + " to " + std::to_string(c.first_column() + c.columns()) + " of '" + c.name + "' to one rank, which cuts a group of " + text;
+      bad = "the tensor axis gives columns " + std::to_string(c.first_column()) + " to " +
+            std::to_string(c.first_column() + c.columns()) + " of '" + c.name +
+            "' to one rank, which cuts a group of " + text;
   }
   agree(m, call, bad, "Cut at multiples of m: give the placement a unit");
 }
 
 }  // namespace detail
 
-/// Sets the given share of the weights to zero, those with the lowest score first, and keeps them at zero (codec::masked). Biases, norms
-/// and statistics are never pruned. The threshold is exact: of n competing elements round(sparsity·n) are zero afterwards (one stays in any
-/// case); ties are broken by position. What a former pruning removed stays removed and counts.
+/// Sets the given share of the weights to zero, those with the lowest score first, and keeps them at zero
+/// (codec::masked). Biases, norms and statistics are never pruned. The threshold is exact: of n competing elements
+/// round(sparsity·n) are zero afterwards (one stays in any case); ties are broken by position. What a former pruning
+/// removed stays removed and counts.
 ///
-/// Weights may be cut along the tensor axis and lie on stages: the ranks count, nobody gathers (three sums of 16 KiB per group of rivals, six
-/// where there are ties), and the same elements go as on one rank. Parameters that are sharded (state_stage = 3) stay so: every rank prunes
-/// its pieces, by every criterion of the library (one of somebody's that does not take runs gets whole weights, and the result is sharded
-/// again). Patterns whose m does not divide 4096 may be cut by pieces: for them the scores of one weight at a time come together.
+/// Weights may be cut along the tensor axis and lie on stages: the ranks count, nobody gathers (three sums of 16 KiB
+/// per group of rivals, six where there are ties), and the same elements go as on one rank. Parameters that are sharded
+/// (state_stage = 3) stay so: every rank prunes its pieces, by every criterion of the library (one of somebody's that
+/// does not take runs gets whole weights, and the result is sharded again). Patterns whose m does not divide 4096 may
+/// be cut by pieces: for them the scores of one weight at a time come together.
 template <class Criterion = magnitude> struct prune_by {
   using fusable_transform = void;
   template <class T> using form = codec::masked<T>;
@@ -111,37 +123,45 @@ template <class Criterion = magnitude> struct prune_by {
   static constexpr bool takes_shards = true;
   static constexpr char const* what = "prune";
 
-  double sparsity = 0.9;                      ///< in [0, 1): share of zeros among the selected weights afterwards
+  double sparsity = 0.9;  ///< in [0, 1): share of zeros among the selected weights afterwards
   compress::scope scope = detail::usual_scope<Criterion>();
   prune_schedule schedule = one_shot{};
-  std::optional<compress::fine_tune> retrain{};  ///< between the steps of the schedule (after the last: append a fine_tune)
-  std::vector<std::string> ignore{};          ///< names that stay as they are; * and ? as in a shell: {"fc3.*"}
+  /// between the steps of the schedule (after the last: append a fine_tune)
+  std::optional<compress::fine_tune> retrain{};
+  std::vector<std::string> ignore{};  ///< names that stay as they are; * and ? as in a shell: {"fc3.*"}
   listener on_note{};
   Criterion criterion{};
-  std::optional<n_of_m> pattern{};            ///< instead of a sparsity and a scope
+  std::optional<n_of_m> pattern{};                 ///< instead of a sparsity and a scope
   std::vector<std::vector<std::string>> groups{};  ///< patterns of names, for scope::group
 
   /// "prune 0.9", "prune 2:4", "prune wanda 0.5"
   [[nodiscard]] std::string name() const {
     std::string const by = std::is_same_v<Criterion, magnitude> ? "" : std::string(" ") + Criterion::what;
-    return what + by + (pattern ? " " + std::to_string(pattern->n) + ":" + std::to_string(pattern->m) : detail::format(" %g", sparsity));
+    return what + by +
+           (pattern ? " " + std::to_string(pattern->n) + ":" + std::to_string(pattern->m)
+                    : detail::format(" %g", sparsity));
   }
 
   /// Exactly what went; unless something trains in between.
-  [[nodiscard]] error_kind leaves_errors() const { return (retrain && steps_of(schedule) > 1) || detail::trains<Criterion> ? error_kind::trained : error_kind::bounded; }
+  [[nodiscard]] error_kind leaves_errors() const {
+    return (retrain && steps_of(schedule) > 1) || detail::trains<Criterion> ? error_kind::trained : error_kind::bounded;
+  }
 
-  /// Collective. \throws error for a sparsity outside [0, 1), a pattern that does not divide, a weight with NaN or infinity (by name), or if
-  /// no weight is selected
+  /// Collective. \throws error for a sparsity outside [0, 1), a pattern that does not divide, a weight with NaN or
+  /// infinity (by name), or if no weight is selected
   template <class Net> void run(parallel::model<Net>& m) const {
     constexpr char const* call = "compress::prune";
     detail::demand_sparsity(call, sparsity);
     if (m.shards() && !detail::takes_shards<Criterion>) return detail::run_on_whole_parameters(m, *this);
     if (scope == compress::scope::group && groups.empty() && !pattern)
-      throw error{call, "scope::group needs .groups", "Say which names compete together: .groups = {{\"block.*.fc?.*\"}, {\"head.*\"}}"};
+      throw error{call, "scope::group needs .groups",
+                  "Say which names compete together: .groups = {{\"block.*.fc?.*\"}, {\"head.*\"}}"};
     int const steps = steps_of(schedule);
     if (steps > 1 && !retrain)
-      detail::say(m, on_note, std::string(call) + ": the schedule has " + std::to_string(steps) +
-                                  " steps but nothing trains between them, so they do at once what one step does. Say .retrain = fine_tune(data, {.epochs = 1})");
+      detail::say(m, on_note,
+                  std::string(call) + ": the schedule has " + std::to_string(steps) +
+                      " steps but nothing trains between them, so they do at once what one step does. Say .retrain = "
+                      "fine_tune(data, {.epochs = 1})");
     double const last = pattern ? 1 - static_cast<double>(pattern->n) / pattern->m : sparsity;
     for (auto const& g : groups) detail::demand_names(m, call, ".groups", g);
     auto now = detail::gather(m, call, ignore, &on_note);
@@ -168,11 +188,14 @@ template <class Criterion = magnitude> struct prune_by {
   }
 
  private:
-  template <class Net, class T> void remove(parallel::model<Net>& m, std::vector<detail::candidate<T>>& all, double target) const {
+  template <class Net, class T>
+  void remove(parallel::model<Net>& m, std::vector<detail::candidate<T>>& all, double target) const {
     std::string bad;
     for (auto const& c : all)
       for (index_t i = 0; i < c.size() && bad.empty(); ++i)
-        if (!std::isfinite(c.scores[static_cast<std::size_t>(i)])) bad = "the score of element " + std::to_string(c.place_in_whole(i)) + " of '" + c.name + "' by " + Criterion::what + " is not finite";
+        if (!std::isfinite(c.scores[static_cast<std::size_t>(i)]))
+          bad = "the score of element " + std::to_string(c.place_in_whole(i)) + " of '" + c.name + "' by " +
+                Criterion::what + " is not finite";
     detail::agree(m, "compress::prune", bad, "Look at the data that the criterion was given, and at the learning rate");
     if (pattern) {
       auto const kept = static_cast<index_t>(std::ceil((1 - target) * pattern->m - 1e-9));
@@ -183,7 +206,9 @@ template <class Criterion = magnitude> struct prune_by {
   }
 
   /// Who competes with whom: from names and whole extents, so that every rank says the same.
-  template <class T> [[nodiscard]] std::vector<detail::rivals> rivals_of(std::vector<detail::candidate<T>> const& all, double target) const {
+  template <class T>
+  [[nodiscard]] std::vector<detail::rivals> rivals_of(std::vector<detail::candidate<T>> const& all,
+                                                      double target) const {
     std::vector<detail::rivals> out;
     std::vector<index_t> sizes;
     auto const enter = [&](std::size_t g, std::size_t c) {
@@ -216,7 +241,8 @@ template <class Criterion = magnitude> struct prune_by {
     return out;
   }
 
-  template <class Net, class T> [[nodiscard]] static double zeros(parallel::model<Net> const& m, std::vector<detail::candidate<T>> const& all) {
+  template <class Net, class T>
+  [[nodiscard]] static double zeros(parallel::model<Net> const& m, std::vector<detail::candidate<T>> const& all) {
     index_t n = 0, alive = 0;
     for (auto const& c : all) n += c.whole.size();
     for (auto const a : detail::living(m, all)) alive += a;

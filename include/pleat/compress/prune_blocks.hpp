@@ -21,16 +21,18 @@
 
 namespace pleat::compress {
 
-/// A body that went, and what that did: Σ (y − y₀)² over the answers to the calibration samples, against the network as it came.
+/// A body that went, and what that did: Σ (y − y₀)² over the answers to the calibration samples, against the network as
+/// it came.
 struct removed_block {
   std::string name;  ///< of its first parameter
   double change = 0;
 };
 
-/// Takes `count` bodies of plain residuals out (nn::residual::remove_body), one after the other, each time the one without which the
-/// answers to the samples are nearest to what they were. No labels, no training. The network keeps its type; a body that is gone costs
-/// nothing and stores nothing. The same choice on any number of data ranks and in stages; where weights are cut too, but for differences of rounding
-/// in the answers by which blocks are judged. Every rank takes out its share of a body; sharded parameters (state_stage = 3) stay so.
+/// Takes `count` bodies of plain residuals out (nn::residual::remove_body), one after the other, each time the one
+/// without which the answers to the samples are nearest to what they were. No labels, no training. The network keeps
+/// its type; a body that is gone costs nothing and stores nothing. The same choice on any number of data ranks and in
+/// stages; where weights are cut too, but for differences of rounding in the answers by which blocks are judged. Every
+/// rank takes out its share of a body; sharded parameters (state_stage = 3) stay so.
 struct prune_blocks {
   using fusable_transform = void;
   static constexpr bool writes_weights = true;
@@ -40,7 +42,7 @@ struct prune_blocks {
 
   index_t count = 1;
   calibration samples{};
-  std::vector<std::string> ignore{};  ///< bodies with a parameter of such a name stay
+  std::vector<std::string> ignore{};                     ///< bodies with a parameter of such a name stay
   std::function<void(removed_block const&)> on_block{};  ///< on every rank
 
   [[nodiscard]] std::string name() const { return std::string(what) + " " + std::to_string(count); }
@@ -49,12 +51,15 @@ struct prune_blocks {
   template <class Net> void run(parallel::model<Net>& m) const {
     constexpr char const* call = "compress::prune_blocks";
     if (count < 0) throw error{call, "count must not be negative, found " + std::to_string(count)};
-    if (samples.empty()) throw error{call, "the calibration set is empty", "Give it samples: .samples = compress::calibration(data.train, 128)"};
+    if (samples.empty())
+      throw error{call, "the calibration set is empty",
+                  "Give it samples: .samples = compress::calibration(data.train, 128)"};
     detail::demand_names(m, call, ".ignore", ignore);
     std::vector<block> all;
     find(m.net(), all);
     if (count > static_cast<index_t>(all.size()))
-      throw error{call, std::to_string(count) + " blocks are to go, and there are " + std::to_string(all.size()), "A block is an nn::residual without a second layer beside its body"};
+      throw error{call, std::to_string(count) + " blocks are to go, and there are " + std::to_string(all.size()),
+                  "A block is an nn::residual without a second layer beside its body"};
     auto const was = answers(m);
     for (index_t k = 0; k < count; ++k) {
       std::size_t best = 0;
@@ -65,7 +70,9 @@ struct prune_blocks {
         all[b].remove(true);
         double const now = change(m, was);
         all[b].remove(false);
-        if (!std::isfinite(now)) throw error{call, "the answers without '" + all[b].name + "' are not finite", "Look at the weights and at the samples"};
+        if (!std::isfinite(now))
+          throw error{call, "the answers without '" + all[b].name + "' are not finite",
+                      "Look at the weights and at the samples"};
         if (b == 0 || now < least) best = b, least = now;
       }
       if (all.empty()) throw error{call, "no further block is left: those within a block went with it"};
@@ -125,12 +132,14 @@ struct prune_blocks {
     return out;
   }
   /// One number per sample, in their order: no number of ranks shows in the sum.
-  template <class Net> [[nodiscard]] double change(parallel::model<Net> const& m, std::vector<std::vector<double>> const& was) const {
+  template <class Net>
+  [[nodiscard]] double change(parallel::model<Net> const& m, std::vector<std::vector<double>> const& was) const {
     auto const now = answers(m);
     std::vector<double> each(static_cast<std::size_t>(samples.size()), 0.0);
     auto const first = static_cast<std::size_t>(block_range(samples.size(), m.ranks().size(), m.ranks().rank()).begin);
     for (std::size_t i = 0; i < now.size(); ++i)
-      for (std::size_t j = 0; j < now[i].size(); ++j) each[first + i] += (now[i][j] - was[i][j]) * (now[i][j] - was[i][j]);
+      for (std::size_t j = 0; j < now[i].size(); ++j)
+        each[first + i] += (now[i][j] - was[i][j]) * (now[i][j] - was[i][j]);
     m.ranks().all_reduce(each);  // one rank has each number: x + 0 is x
     double sum = 0;
     for (double const e : each) sum += e;

@@ -37,9 +37,9 @@ template <class Criterion> [[nodiscard]] consteval bool scores_squares() {
 struct channel_report {
   /// Units that only go together: those that a residual, a norm or a concatenation ties to one another.
   struct group {
-    std::string made_by;      ///< the parameter whose rows (or columns, of an embedding) the units are
+    std::string made_by;  ///< the parameter whose rows (or columns, of an embedding) the units are
     index_t units = 0, kept = 0;
-    bool fixed = false;       ///< the network's input or output, or seen by a layer that is not known
+    bool fixed = false;  ///< the network's input or output, or seen by a layer that is not known
   };
   double multiply_adds_before = 0, multiply_adds_after = 0;
   index_t parameters_before = 0, parameters_after = 0;
@@ -70,7 +70,9 @@ struct closed_gates {
   static constexpr char const* what = "closed gates";
   static constexpr bool takes_shards = true;
   static constexpr bool zeros_only = true;
-  template <class Net, class C> void score(parallel::model<Net>& m, std::vector<C>& weights) const { visit(m.net(), weights); }
+  template <class Net, class C> void score(parallel::model<Net>& m, std::vector<C>& weights) const {
+    visit(m.net(), weights);
+  }
 
  private:
   template <class L, class C> static void visit(L const& l, std::vector<C>& weights) {
@@ -79,24 +81,28 @@ struct closed_gates {
     } else if constexpr (detail::kind_of<L>() == "hard_concrete") {
       for (auto& c : weights)
         if (c.name == l.log_alpha().name)
-          for (auto const v : c.values) c.scores.push_back(static_cast<typename C::score_type>(l.gate(static_cast<double>(v))));
+          for (auto const v : c.values)
+            c.scores.push_back(static_cast<typename C::score_type>(l.gate(static_cast<double>(v))));
     }
   }
 };
 
-/// Units are removed, those with the lowest score first, until linear layers and convolutions do at most `multiply_adds` of what they did. A
-/// unit is a neuron, a channel or a head (a group of query heads with its key and value), with everything that belongs to it: found by
-/// following the network through residuals, branches, norms and flattening (Fang et al., "DepGraph", CVPR 2023). What a layer of a user's own
-/// sees or makes stays, unless it says `static constexpr bool keeps_channels = true`.
+/// Units are removed, those with the lowest score first, until linear layers and convolutions do at most
+/// `multiply_adds` of what they did. A unit is a neuron, a channel or a head (a group of query heads with its key and
+/// value), with everything that belongs to it: found by following the network through residuals, branches, norms and
+/// flattening (Fang et al., "DepGraph", CVPR 2023). What a layer of a user's own sees or makes stays, unless it says
+/// `static constexpr bool keeps_channels = true`.
 ///
-/// A unit's score is the root mean square over all its elements (by magnitude: of weights, not of biases and norms; where the criterion's
-/// scores are squares already, of those), so that large units are not favoured; ties go to the first. The result has the same type, dense weights and smaller extents. Optimizer state and
-/// masks do not survive; statistics of norms do, and fine-tuning settles them. Every rank computes the same.
+/// A unit's score is the root mean square over all its elements (by magnitude: of weights, not of biases and norms;
+/// where the criterion's scores are squares already, of those), so that large units are not favoured; ties go to the
+/// first. The result has the same type, dense weights and smaller extents. Optimizer state and masks do not survive;
+/// statistics of norms do, and fine-tuning settles them. Every rank computes the same.
 ///
-/// Over a pipeline every stage scores and shrinks its own weights; stages tell each other one number per unit and parameter. A weight that is cut
-/// over the tensor axis is scored where it is, by sums without an order: by magnitude the same units go as on one rank; criteria that look at activations
-/// or gradients see those but for differences of rounding. What is left of it is cut anew, for which it is put together, one weight at a time. So are
-/// sharded parameters (state_stage = 3): scored in pieces, shrunk one at a time.
+/// Over a pipeline every stage scores and shrinks its own weights; stages tell each other one number per unit and
+/// parameter. A weight that is cut over the tensor axis is scored where it is, by sums without an order: by magnitude
+/// the same units go as on one rank; criteria that look at activations or gradients see those but for differences of
+/// rounding. What is left of it is cut anew, for which it is put together, one weight at a time. So are sharded
+/// parameters (state_stage = 3): scored in pieces, shrunk one at a time.
 template <class Criterion = magnitude> struct prune_channels_by {
   using fusable_transform = void;
   static constexpr bool writes_weights = true;
@@ -105,22 +111,24 @@ template <class Criterion = magnitude> struct prune_channels_by {
   static constexpr bool takes_shards = true;
   static constexpr char const* what = "prune_channels";
 
-  double multiply_adds = 0.5;           ///< the share that stays at most, in (0, 1]
-  extents input{};                      ///< of one sample: {784}, {1, 28, 28}, {positions}
+  double multiply_adds = 0.5;                       ///< the share that stays at most, in (0, 1]
+  extents input{};                                  ///< of one sample: {784}, {1, 28, 28}, {positions}
   compress::scope scope = compress::scope::global;  ///< layer: every group loses the same share of its units
-  index_t round_to = 1;                 ///< units that are kept are a multiple of this, or all
-  std::vector<std::string> ignore{};    ///< parameters whose groups stay whole
+  index_t round_to = 1;                             ///< units that are kept are a multiple of this, or all
+  std::vector<std::string> ignore{};                ///< parameters whose groups stay whole
   listener on_note{};
   std::function<void(channel_report const&)> on_report{};  ///< on every rank
   Criterion criterion{};
 
   [[nodiscard]] std::string name() const { return std::string(what) + detail::format(" %g", multiply_adds); }
 
-  /// Collective. \throws error for a share outside (0, 1], for one that cannot be reached, and for weights that are not dense
+  /// Collective. \throws error for a share outside (0, 1], for one that cannot be reached, and for weights that are not
+  /// dense
   template <class Net> void run(parallel::model<Net>& m) const {
     constexpr char const* call = "compress::prune_channels";
     if (!(multiply_adds > 0 && multiply_adds <= 1))
-      throw error{call, "multiply_adds is the share that stays, in (0, 1], found " + std::to_string(multiply_adds), "Say .multiply_adds = 0.5 to halve the work"};
+      throw error{call, "multiply_adds is the share that stays, in (0, 1], found " + std::to_string(multiply_adds),
+                  "Say .multiply_adds = 0.5 to halve the work"};
     if (input.rank() == 0) throw error{call, "the shape of a sample is not known", "Say .input = {1, 28, 28}"};
     if (m.shards() && !detail::takes_shards<Criterion>) return detail::run_on_whole_parameters(m, *this);
     if (round_to < 1) throw error{call, "round_to must be at least 1, found " + std::to_string(round_to)};
@@ -131,9 +139,12 @@ template <class Criterion = magnitude> struct prune_channels_by {
     criterion.score(m, all);
     std::string wrong;
     for (auto const& c : all)
-      if (auto const bad = std::find_if(c.scores.begin(), c.scores.end(), [](auto v) { return !std::isfinite(v); }); bad != c.scores.end() && wrong.empty())
-        wrong = "the score of element " + std::to_string(c.place_in_whole(bad - c.scores.begin())) + " of '" + c.name + "' by " + Criterion::what + " is not finite";
-    detail::agree(m, call, wrong, "Look at the weights, at the data that the criterion was given, and at the learning rate");
+      if (auto const bad = std::find_if(c.scores.begin(), c.scores.end(), [](auto v) { return !std::isfinite(v); });
+          bad != c.scores.end() && wrong.empty())
+        wrong = "the score of element " + std::to_string(c.place_in_whole(bad - c.scores.begin())) + " of '" + c.name +
+                "' by " + Criterion::what + " is not finite";
+    detail::agree(m, call, wrong,
+                  "Look at the weights, at the data that the criterion was given, and at the learning rate");
     auto plan = order(m, groups, all);
     auto const products = costs(m.net(), batch);
     auto const total = [&](std::vector<index_t> const& removed) { return multiply_adds_of(products, groups, removed); };
@@ -145,8 +156,11 @@ template <class Criterion = magnitude> struct prune_channels_by {
       removed = counts(groups, plan, plan.order.size());
     } else if (total(removed) > target) {
       if (total(counts(groups, plan, many)) > target)
-        throw error{call, detail::format("at least %.3g of the multiply-adds stay", total(counts(groups, plan, many)) / before) + detail::format(", %.3g are asked for", multiply_adds),
-                    "Ask for less, or see which groups are fixed: .on_report, .ignore, .round_to"};
+        throw error{
+            call,
+            detail::format("at least %.3g of the multiply-adds stay", total(counts(groups, plan, many)) / before) +
+                detail::format(", %.3g are asked for", multiply_adds),
+            "Ask for less, or see which groups are fixed: .on_report, .ignore, .round_to"};
       while (many - few > 1) {
         std::size_t const middle = (few + many) / 2;
         (total(counts(groups, plan, middle)) > target ? few : many) = middle;
@@ -175,16 +189,21 @@ template <class Criterion = magnitude> struct prune_channels_by {
   }
 
   /// The dense parameters that have units, on the host.
-  template <class Net> [[nodiscard]] static auto gather(parallel::model<Net>& m, std::vector<detail::channel_group> const& groups) {
+  template <class Net>
+  [[nodiscard]] static auto gather(parallel::model<Net>& m, std::vector<detail::channel_group> const& groups) {
     using T = typename parallel::model<Net>::value_type;
     using Space = typename parallel::model<Net>::execution_space;
     std::vector<detail::candidate<T>> all;
     comm::all_or_none(m.all_ranks(), [&] {
       m.net().for_each_parameter([&](auto& w) {
-        bool const is_member = std::any_of(groups.begin(), groups.end(), [&](auto const& g) { return std::any_of(g.members.begin(), g.members.end(), [&](auto const& x) { return x.parameter == w.name; }); });
+        bool const is_member = std::any_of(groups.begin(), groups.end(), [&](auto const& g) {
+          return std::any_of(g.members.begin(), g.members.end(), [&](auto const& x) { return x.parameter == w.name; });
+        });
         if (!is_member || !w.tied_to.empty() || w.kind != nn::parameter_kind::trainable) return;
         if (!w.in_arena || (!w.absent && w.mask_bits()))
-          throw error{"compress::prune_channels", "'" + w.name + "' is stored as '" + std::string(w.form_name()) + "', and only dense weights can lose rows and columns",
+          throw error{"compress::prune_channels",
+                      "'" + w.name + "' is stored as '" + std::string(w.form_name()) +
+                          "', and only dense weights can lose rows and columns",
                       "Prune channels first: prune_channels{…} | prune{…} | quantize<…>{}"};
         detail::candidate<T> c;
         c.name = w.name;
@@ -212,10 +231,12 @@ template <class Criterion = magnitude> struct prune_channels_by {
     return g.units - std::min(g.units, std::max<index_t>(1, round_to));
   }
 
-  /// Of every unit of a member Σ score² over its elements, as shares of the member's largest in integers, 62 bits below one: sums over parts have no
-  /// order. Empty where the criterion says nothing of the parameter. Collective.
+  /// Of every unit of a member Σ score² over its elements, as shares of the member's largest in integers, 62 bits below
+  /// one: sums over parts have no order. Empty where the criterion says nothing of the parameter. Collective.
   template <class Net, class T>
-  [[nodiscard]] static std::vector<std::vector<double>> sums_of_units(parallel::model<Net> const& m, std::vector<detail::channel_group> const& groups, std::vector<detail::candidate<T>> const& all) {
+  [[nodiscard]] static std::vector<std::vector<double>> sums_of_units(parallel::model<Net> const& m,
+                                                                      std::vector<detail::channel_group> const& groups,
+                                                                      std::vector<detail::candidate<T>> const& all) {
     auto const over_parts_and_stages = [&](auto& values, comm::reduction op) {
       if (values.empty()) return;
       if (auto* const shards = m.shards(); shards && shards->size() > 1) shards->all_reduce(values, op);
@@ -237,13 +258,16 @@ template <class Criterion = magnitude> struct prune_channels_by {
         digits.resize(digits.size() + 2 * static_cast<std::size_t>(g.units), 0);
         for (std::size_t k = 0; k < all.size(); ++k) {
           auto const& c = all[k];
-          if (c.name != x.parameter || c.scores.empty() || !c.counts || x.length % g.units != 0 || !(largest[k] > 0)) continue;
+          if (c.name != x.parameter || c.scores.empty() || !c.counts || x.length % g.units != 0 || !(largest[k] > 0))
+            continue;
           int const above = std::ilogb(largest[k]) + 1;
-          index_t const each = x.length / g.units, inner = c.box.shape().size_from(x.dim + 1), extent = c.box[x.dim].size();
+          index_t const each = x.length / g.units, inner = c.box.shape().size_from(x.dim + 1),
+                        extent = c.box[x.dim].size();
           for (index_t i = 0; i < c.size(); ++i) {
             index_t const at = c.box[x.dim].begin + (c.offset + i) / inner % extent - x.begin;
             if (at < 0 || at >= x.length) continue;
-            double const s = std::ldexp(squared(c.scores[static_cast<std::size_t>(i)]), 31 - above), high = std::floor(s);
+            double const s = std::ldexp(squared(c.scores[static_cast<std::size_t>(i)]), 31 - above),
+                         high = std::floor(s);
             auto* const to = &digits[first.back() + 2 * static_cast<std::size_t>(at / each)];
             auto const low = static_cast<std::int64_t>((s - high) * 0x1p31);
             to[0] += static_cast<std::int64_t>(high);
@@ -263,7 +287,9 @@ template <class Criterion = magnitude> struct prune_channels_by {
           of.assign(static_cast<std::size_t>(g.units), 0.0);
           int const above = largest[k] > 0 ? std::ilogb(largest[k]) + 1 : 0;
           for (std::size_t u = 0; u < of.size(); ++u)
-            of[u] = std::ldexp(static_cast<double>(digits[begin + 2 * u]) + static_cast<double>(digits[begin + 2 * u + 1]) * 0x1p-31, above - 31);
+            of[u] = std::ldexp(
+                static_cast<double>(digits[begin + 2 * u]) + static_cast<double>(digits[begin + 2 * u + 1]) * 0x1p-31,
+                above - 31);
         }
       }
     return sums;
@@ -274,7 +300,9 @@ template <class Criterion = magnitude> struct prune_channels_by {
     return detail::scores_squares<Criterion>() ? std::max(0.0, s) : s * s;
   }
 
-  template <class Net, class T> [[nodiscard]] ranking order(parallel::model<Net> const& m, std::vector<detail::channel_group> const& groups, std::vector<detail::candidate<T>> const& all) const {
+  template <class Net, class T>
+  [[nodiscard]] ranking order(parallel::model<Net> const& m, std::vector<detail::channel_group> const& groups,
+                              std::vector<detail::candidate<T>> const& all) const {
     ranking r;
     struct entry {
       double key;
@@ -296,13 +324,18 @@ template <class Criterion = magnitude> struct prune_channels_by {
       }
       auto& list = r.by_score.emplace_back();
       for (index_t u = 0; u < group.units; ++u) list.push_back(u);
-      std::stable_sort(list.begin(), list.end(), [&](index_t a, index_t b) { return score[static_cast<std::size_t>(a)] < score[static_cast<std::size_t>(b)]; });
+      std::stable_sort(list.begin(), list.end(), [&](index_t a, index_t b) {
+        return score[static_cast<std::size_t>(a)] < score[static_cast<std::size_t>(b)];
+      });
       index_t const most = elements == 0 ? 0 : removable(group);
       for (index_t k = 0; k < most; ++k) {
         if constexpr (detail::takes_zeros_only<Criterion>())
           if (score[static_cast<std::size_t>(list[static_cast<std::size_t>(k)])] > 0) break;
-        entries.push_back({scope == compress::scope::layer ? static_cast<double>(k + 1) / static_cast<double>(group.units)
-                                                           : std::sqrt(score[static_cast<std::size_t>(list[static_cast<std::size_t>(k)])] / static_cast<double>(elements)), g});
+        entries.push_back({scope == compress::scope::layer
+                               ? static_cast<double>(k + 1) / static_cast<double>(group.units)
+                               : std::sqrt(score[static_cast<std::size_t>(list[static_cast<std::size_t>(k)])] /
+                                           static_cast<double>(elements)),
+                           g});
       }
     }
     std::stable_sort(entries.begin(), entries.end(), [](entry const& a, entry const& b) { return a.key < b.key; });
@@ -311,11 +344,13 @@ template <class Criterion = magnitude> struct prune_channels_by {
   }
 
   /// How many units of each group go with the first n entries of the order.
-  [[nodiscard]] std::vector<index_t> counts(std::vector<detail::channel_group> const& groups, ranking const& r, std::size_t n) const {
+  [[nodiscard]] std::vector<index_t> counts(std::vector<detail::channel_group> const& groups, ranking const& r,
+                                            std::size_t n) const {
     std::vector<index_t> removed(groups.size());
     for (std::size_t i = 0; i < n; ++i) ++removed[r.order[i]];
     for (std::size_t g = 0; g < groups.size(); ++g) {
-      index_t const kept = std::min(groups[g].units, (groups[g].units - removed[g] + round_to - 1) / round_to * round_to);
+      index_t const kept =
+          std::min(groups[g].units, (groups[g].units - removed[g] + round_to - 1) / round_to * round_to);
       removed[g] = removed[g] == 0 ? 0 : groups[g].units - kept;
     }
     return removed;
@@ -327,11 +362,14 @@ template <class Criterion = magnitude> struct prune_channels_by {
     nn::for_each_parameter(net, [&](nn::parameter const& w) {
       if (w.shape.rank() < 2) return;
       for (auto const& l : d.layers)
-        if ((l.kind == "linear" || l.kind == "conv2d") && l.name + ".weight" == w.name) out.push_back({w.name, w.whole(), l.forward_flops / 2 / static_cast<double>(w.whole().size())});
+        if ((l.kind == "linear" || l.kind == "conv2d") && l.name + ".weight" == w.name)
+          out.push_back({w.name, w.whole(), l.forward_flops / 2 / static_cast<double>(w.whole().size())});
     });
     return out;
   }
-  [[nodiscard]] static double multiply_adds_of(std::vector<product> const& products, std::vector<detail::channel_group> const& groups, std::vector<index_t> const& removed) {
+  [[nodiscard]] static double multiply_adds_of(std::vector<product> const& products,
+                                               std::vector<detail::channel_group> const& groups,
+                                               std::vector<index_t> const& removed) {
     double sum = 0;
     for (auto const& p : products) {
       index_t left[2] = {p.shape[0], p.shape[1]};
@@ -344,10 +382,13 @@ template <class Criterion = magnitude> struct prune_channels_by {
   }
 
   template <class Net>
-  void shrink(parallel::model<Net>& m, std::vector<detail::channel_group> const& groups, ranking const& r, std::vector<index_t> const& removed, double before, double after) const {
+  void shrink(parallel::model<Net>& m, std::vector<detail::channel_group> const& groups, ranking const& r,
+              std::vector<index_t> const& removed, double before, double after) const {
     using T = typename parallel::model<Net>::value_type;
     channel_report report{before, after, 0, 0, {}};
-    for (std::size_t g = 0; g < groups.size(); ++g) report.groups.push_back({groups[g].members[0].parameter, groups[g].units, groups[g].units - removed[g], removable(groups[g]) == 0});
+    for (std::size_t g = 0; g < groups.size(); ++g)
+      report.groups.push_back(
+          {groups[g].members[0].parameter, groups[g].units, groups[g].units - removed[g], removable(groups[g]) == 0});
     struct smaller {
       nn::parameter now;                    ///< with the extents that it will have
       std::vector<std::vector<char>> gone;  ///< who goes, along each dimension
@@ -386,11 +427,14 @@ template <class Criterion = magnitude> struct prune_channels_by {
       if (number == made.size() || made[number].now.name != w.name) return;
       auto& s = made[number++];
       auto const values = sliced<T>(m, w, s.gone, detail::is_one_of(shared, w.name));
-      s.now.id = values.empty() ? -1 : next.arena().find(w.name);  // by name: a weight of another stage may be used here too
+      // by name: a weight of another stage may be used here too
+      s.now.id = values.empty() ? -1 : next.arena().find(w.name);
       if (s.now.id < 0) return;
-      if (!m.shards()) s.now.values = next.arena().values() + next.arena().entries()[static_cast<std::size_t>(s.now.id)].begin;
+      if (!m.shards())
+        s.now.values = next.arena().values() + next.arena().entries()[static_cast<std::size_t>(s.now.id)].begin;
       std::vector<T> part;
-      codec::detail::for_each_of_part(s.now.whole(), s.now.box(), [&](index_t i) { part.push_back(values[static_cast<std::size_t>(i)]); });
+      codec::detail::for_each_of_part(s.now.whole(), s.now.box(),
+                                      [&](index_t i) { part.push_back(values[static_cast<std::size_t>(i)]); });
       next.set_host_values_of(s.now, part);
     });
     next.values_changed();
@@ -399,7 +443,9 @@ template <class Criterion = magnitude> struct prune_channels_by {
   }
 
   /// What stays of a weight, whole: one that is cut is put together. \param everywhere on all stages too
-  template <class T, class Model, class W> [[nodiscard]] static std::vector<T> sliced(Model& m, W const& w, std::vector<std::vector<char>> const& gone, bool everywhere) {
+  template <class T, class Model, class W>
+  [[nodiscard]] static std::vector<T> sliced(Model& m, W const& w, std::vector<std::vector<char>> const& gone,
+                                             bool everywhere) {
     extents const shape = w.whole();
     bool const cut = w.parts > 1 && w.where.shards();
     everywhere = everywhere && m.pipeline().size() > 1;
@@ -409,7 +455,9 @@ template <class Criterion = magnitude> struct prune_channels_by {
       if (cut) {  // others' elements are zero here, so a sum puts them together exactly
         std::vector<nn::master_t<T>> sum(static_cast<std::size_t>(shape.size()));
         std::size_t next = 0;
-        codec::detail::for_each_of_part(shape, w.box(), [&](index_t i) { sum[static_cast<std::size_t>(i)] = static_cast<nn::master_t<T>>(host[next++]); });
+        codec::detail::for_each_of_part(shape, w.box(), [&](index_t i) {
+          sum[static_cast<std::size_t>(i)] = static_cast<nn::master_t<T>>(host[next++]);
+        });
         m.parts().all_reduce(sum);
         for (auto const v : sum) whole.push_back(static_cast<T>(v));
       } else {
@@ -427,7 +475,8 @@ template <class Criterion = magnitude> struct prune_channels_by {
     for (index_t i = 0; i < static_cast<index_t>(whole.size()); ++i) {
       index_t rest = i;
       bool stays = true;
-      for (int d = shape.rank(); d-- > 0; rest /= shape[d]) stays = stays && !gone[static_cast<std::size_t>(d)][static_cast<std::size_t>(rest % shape[d])];
+      for (int d = shape.rank(); d-- > 0; rest /= shape[d])
+        stays = stays && !gone[static_cast<std::size_t>(d)][static_cast<std::size_t>(rest % shape[d])];
       if (stays) out.push_back(whole[static_cast<std::size_t>(i)]);
     }
     return out;

@@ -27,21 +27,23 @@ namespace pleat::compress {
 /// What shares one step of int8: an output channel (a row of the matrix), or the whole weight.
 enum class per { channel, tensor };
 
-/// Gives every weight matrix and kernel a form of a closed list: `Form` unless `.forms` says otherwise by name. Zeros stay zero (but for
-/// ggml's types with a minimum), so that what was pruned stays pruned. Biases, norms and statistics keep their numbers. Encoded weights are
-/// frozen: fine-tuning goes on around them.
+/// Gives every weight matrix and kernel a form of a closed list: `Form` unless `.forms` says otherwise by name. Zeros
+/// stay zero (but for ggml's types with a minimum), so that what was pruned stays pruned. Biases, norms and statistics
+/// keep their numbers. Encoded weights are frozen: fine-tuning goes on around them.
 ///
 ///     model | quantize<codec::int8<float>>{.observer = percentile{99.99}, .ignore = {"fc3.*"}}
 ///     model | quantize<codec::q4_k<float>, codec::q4_0<float>, codec::q8_0<float>>{.forms = {{"*attention*", "q8_0"}}, .misfit = misfit::next}
 ///     model | quantize<>{.activations = static_activations{.data = calibration(train, 300), .observer = kl_divergence{}}}
 ///
-/// The weight observer chooses the range of each row for forms that take one (int8), or, where `.scales = per::tensor`, of the whole weight:
-/// coarser steps, for runtimes that know nothing finer. int8 products quantize activations as they come, each row by its own scale (dynamic), unless `.activations` holds data: then each int8 weight's inputs get one scale, which that observer
-/// found (static); samples pass through the quantized weights before it.
+/// The weight observer chooses the range of each row for forms that take one (int8), or, where `.scales = per::tensor`,
+/// of the whole weight: coarser steps, for runtimes that know nothing finer. int8 products quantize activations as they
+/// come, each row by its own scale (dynamic), unless `.activations` holds data: then each int8 weight's inputs get one
+/// scale, which that observer found (static); samples pass through the quantized weights before it.
 ///
-/// Runs on sharded models where they are: a weight that is cut by rows is encoded in parts as in the whole; cut by columns its rows' ranges
-/// are maxima over the ranks (min_max only; so is the range of a whole weight that is cut either way), and blocks must fit into the parts.
-/// Over a pipeline every stage encodes its own. Sharded parameters (state_stage = 3) are gathered layer by layer.
+/// Runs on sharded models where they are: a weight that is cut by rows is encoded in parts as in the whole; cut by
+/// columns its rows' ranges are maxima over the ranks (min_max only; so is the range of a whole weight that is cut
+/// either way), and blocks must fit into the parts. Over a pipeline every stage encodes its own. Sharded parameters
+/// (state_stage = 3) are gathered layer by layer.
 template <class Form = codec::int8<float>, class... Others> struct quantize {
   using fusable_transform = void;
   using choice_list = codec::forms<Form, Others...>;
@@ -52,13 +54,15 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
   static constexpr char const* what = "quantize";
 
   weight_observer observer = min_max{};
-  per scales = per::channel;                  ///< of forms that take a range
+  per scales = per::channel;                        ///< of forms that take a range
   std::optional<static_activations> activations{};  ///< data for static activations; empty: dynamic
-  codec::codebook_options codebook{};         ///< of codec::codebook and codec::coded: how many values, shared by how many rows, where k-means starts
-  std::vector<form_for> forms{};              ///< forms by name; the first pattern that fits counts
-  compress::misfit misfit = misfit::refuse;   ///< when a weight's columns are no multiple of the form's block
-  bool first_layer = true, last_layer = true; ///< false: the first (last) weight that could be quantized stays as it is
-  std::vector<std::string> ignore{};          ///< names that stay as they are; * and ? as in a shell: {"fc3.*"}
+  /// of codec::codebook and codec::coded: how many values, shared by how many rows, where k-means starts
+  codec::codebook_options codebook{};
+  std::vector<form_for> forms{};             ///< forms by name; the first pattern that fits counts
+  compress::misfit misfit = misfit::refuse;  ///< when a weight's columns are no multiple of the form's block
+  bool first_layer = true,
+       last_layer = true;             ///< false: the first (last) weight that could be quantized stays as it is
+  std::vector<std::string> ignore{};  ///< names that stay as they are; * and ? as in a shell: {"fc3.*"}
   listener on_note{};
 
   /// "quantize int8"
@@ -70,21 +74,24 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
 
   [[nodiscard]] error_kind leaves_errors() const noexcept { return error_kind::bounded; }
 
-  /// Collective. \throws error for a weight with NaN or infinity (by name), a form that is not in the list, columns that a form's blocks do
+  /// Collective. \throws error for a weight with NaN or infinity (by name), a form that is not in the list, columns
+  /// that a form's blocks do
   ///         not divide (misfit::refuse), an empty calibration set, or if no weight is selected
   template <class Net> void run(parallel::model<Net>& m) const {
     detail::check(observer);
     if (activations) {
       activations->check("compress::quantize");
       if constexpr (!choice_list::template contains<codec::int8<float>>)
-        throw error{"compress::quantize", "static activations are for codec::int8, which is not among the forms", "Leave .activations empty: block forms quantize activations as they come"};
+        throw error{"compress::quantize", "static activations are for codec::int8, which is not among the forms",
+                    "Leave .activations empty: block forms quantize activations as they come"};
     }
-    auto const plan = detail::select_forms<choice_list>(m, {forms, misfit, first_layer, last_layer, ignore}, "compress::quantize", on_note);
+    auto const plan = detail::select_forms<choice_list>(m, {forms, misfit, first_layer, last_layer, ignore},
+                                                        "compress::quantize", on_note);
     comm::all_or_none(m.all_ranks(), [&] {
       m.net().for_each_parameter([&](auto& w) {
         if constexpr (detail::can_take<decltype(w), choice_list>)
           if (int const at = plan.form_of(w.name); at >= 0)
-              codec::visit_form<choice_list>(at, [&](auto tag) { encode<typename decltype(tag)::type>(m, w); });
+            codec::visit_form<choice_list>(at, [&](auto tag) { encode<typename decltype(tag)::type>(m, w); });
       });
     });
     m = m.rebuild(m.net());  // an arena without the encoded weights
@@ -101,35 +108,53 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
       auto const values = tensor<T, Space>::allocate(c, w.shape);
       w.decode(c, values.data());
       typename F::template storage<Space> fresh;
-      auto const named = [&](error const& e) { return error{"compress::quantize", "'" + w.name + "': " + e.problem(), e.remedy()}; };
+      auto const named = [&](error const& e) {
+        return error{"compress::quantize", "'" + w.name + "': " + e.problem(), e.remedy()};
+      };
       auto const encode_numbers = [&] {
-        bool const exact = w.visit([&](auto tag, auto& s) {  // codes that the weight was trained with (codec/fake_quantized.hpp)
-          if constexpr (requires { decltype(tag)::type::template convert<F>(c, w.shape, s, fresh); }) return decltype(tag)::type::template convert<F>(c, w.shape, s, fresh);
+        // codes that the weight was trained with (codec/fake_quantized.hpp)
+        bool const exact = w.visit([&](auto tag, auto& s) {
+          if constexpr (requires { decltype(tag)::type::template convert<F>(c, w.shape, s, fresh); })
+            return decltype(tag)::type::template convert<F>(c, w.shape, s, fresh);
           else return false;
         });
-        if (exact && scales == per::tensor) throw error{"", "it was trained with a step for each row, not one for the whole weight", "Leave .scales as it is"};
+        if (exact && scales == per::tensor)
+          throw error{"", "it was trained with a step for each row, not one for the whole weight",
+                      "Leave .scales as it is"};
         if (exact) {
-        } else if constexpr (requires { F::encode_with_range(c, w.shape, static_cast<T const*>(nullptr), std::span<float const>{}, fresh); }) {
+        } else if constexpr (requires {
+                               F::encode_with_range(c, w.shape, static_cast<T const*>(nullptr),
+                                                    std::span<float const>{}, fresh);
+                             }) {
           std::vector<float> host(static_cast<std::size_t>(w.size())), range;
           copy_to_host(c, values, host.data());
           auto const columns = static_cast<std::size_t>(codec::columns_of(w.shape));
           auto const rows = static_cast<std::size_t>(codec::rows_of(w.shape));
           bool const whole = scales == per::tensor;
           if (whole) range.push_back(finite_range(host));
-          for (std::size_t r = 0; !whole && r < rows; ++r) range.push_back(finite_range(std::span<float const>(host).subspan(r * columns, columns)));
+          for (std::size_t r = 0; !whole && r < rows; ++r)
+            range.push_back(finite_range(std::span<float const>(host).subspan(r * columns, columns)));
           if (w.parts > 1 && w.where.shards() && (whole || w.where.shards(1))) {
             if (!std::holds_alternative<min_max>(observer))
-              throw error{"", whole ? "it is cut over the tensor axis, where no rank sees the whole" : "its rows are cut over the tensor axis, where no rank sees a whole one",
-                          whole ? "Use the observer min_max, or one range per channel" : "Use the observer min_max, or cut this weight by rows (parallel::column)"};
+              throw error{"",
+                          whole ? "it is cut over the tensor axis, where no rank sees the whole"
+                                : "its rows are cut over the tensor axis, where no rank sees a whole one",
+                          whole ? "Use the observer min_max, or one range per channel"
+                                : "Use the observer min_max, or cut this weight by rows (parallel::column)"};
             m.parts().all_reduce(range, comm::reduction::max);
           }
           if (whole) range.assign(rows, range.front());
           F::encode_with_range(c, w.shape, static_cast<T const*>(values.data()), range, fresh);
         } else {
           if (!std::holds_alternative<min_max>(observer))
-            throw error{"", "the form '" + std::string(F::name) + "' takes no observer", "It needs 'encode_with_range', see codec/int8.hpp"};
-          if (scales == per::tensor) throw error{"", "the form '" + std::string(F::name) + "' has steps of its own, not one for the whole weight", "Leave .scales as it is, or use codec::int8"};
-          if constexpr (requires { F::encode_with(c, w.shape, static_cast<T const*>(nullptr), codebook, fresh); }) F::encode_with(c, w.shape, static_cast<T const*>(values.data()), codebook, fresh);
+            throw error{"", "the form '" + std::string(F::name) + "' takes no observer",
+                        "It needs 'encode_with_range', see codec/int8.hpp"};
+          if (scales == per::tensor)
+            throw error{"",
+                        "the form '" + std::string(F::name) + "' has steps of its own, not one for the whole weight",
+                        "Leave .scales as it is, or use codec::int8"};
+          if constexpr (requires { F::encode_with(c, w.shape, static_cast<T const*>(nullptr), codebook, fresh); })
+            F::encode_with(c, w.shape, static_cast<T const*>(values.data()), codebook, fresh);
           else F::encode(c, w.shape, static_cast<T const*>(values.data()), fresh);
         }
       };
@@ -167,7 +192,8 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
   }
 
   /// f(weight&, storage&) for every weight that this call gave the form int8.
-  template <class Net, class F> static void for_each_int8(parallel::model<Net>& m, detail::form_plan const& plan, F&& f) {
+  template <class Net, class F>
+  static void for_each_int8(parallel::model<Net>& m, detail::form_plan const& plan, F&& f) {
     using int8 = codec::int8<float>;
     m.net().for_each_parameter([&](auto& w) {
       using W = std::remove_cvref_t<decltype(w)>;
@@ -194,7 +220,8 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
         auto seen = looked ? *s.watch : codec::magnitude_histogram{};
         s.watch.reset();
         detail::merge_over(m.ranks(), seen);
-        if (w.parts > 1) detail::merge_over(m.parts(), seen);  // alike on all parts where inputs are whole: counts times parts, the same range
+        // alike on all parts where inputs are whole: counts times parts, the same range
+        if (w.parts > 1) detail::merge_over(m.parts(), seen);
         if (seen.nonfinite() > 0) found.back() = not_finite;
         else if (float const range = range_of(activations->observer, seen); range > 0) int8::set_input_range(s, range);
         else found.back() = all_zero;
@@ -207,9 +234,12 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
         return list;
       };
       if (auto const bad = those(not_finite); !bad.empty())
-        throw error{"compress::quantize", "the inputs of " + bad + " hold NaN or infinity in the calibration set", "Look at its samples, and at the layers before"};
+        throw error{"compress::quantize", "the inputs of " + bad + " hold NaN or infinity in the calibration set",
+                    "Look at its samples, and at the layers before"};
       if (auto const nothing = those(all_zero); !nothing.empty())
-        detail::say(m, on_note, "compress::quantize: the inputs of " + nothing + " are all zero in the calibration set, so its activations are quantized as they come");
+        detail::say(m, on_note,
+                    "compress::quantize: the inputs of " + nothing +
+                        " are all zero in the calibration set, so its activations are quantized as they come");
     }
   }
 };

@@ -33,13 +33,15 @@ enum class step_rule : std::uint8_t {
   largest   ///< each step follows the largest magnitude of its row or group: nothing clips (plain straight-through)
 };
 
-/// Moves the learned steps of a model's fake-quantized weights: to be called between reduce and step, as run::fit's `before_step` does; it
-/// also zeroes the gradients of weights that are clipped. Adam on the logarithm-like scale of each step: a change is at most about `rate`
-/// of the step. What it knows of the past lies beside the steps (codec/learned_steps.hpp) and goes into checkpoints.
+/// Moves the learned steps of a model's fake-quantized weights: to be called between reduce and step, as run::fit's
+/// `before_step` does; it also zeroes the gradients of weights that are clipped. Adam on the logarithm-like scale of
+/// each step: a change is at most about `rate` of the step. What it knows of the past lies beside the steps
+/// (codec/learned_steps.hpp) and goes into checkpoints.
 ///
-/// Every rank sums over the elements whose gradients it has; a step whose elements are on several ranks (shards of the optimizer's state, parts of
-/// a row over the tensor axis) gets the sum over them, exactly, before it is scaled. So all who have a step move it alike, and where the
-/// gradients of the weights have the same bits, the steps have them too. Collective over those ranks.
+/// Every rank sums over the elements whose gradients it has; a step whose elements are on several ranks (shards of the
+/// optimizer's state, parts of a row over the tensor axis) gets the sum over them, exactly, before it is scaled. So all
+/// who have a step move it alike, and where the gradients of the weights have the same bits, the steps have them too.
+/// Collective over those ranks.
 class step_learner {
  public:
   explicit step_learner(double rate = 1e-3) : rate_(rate) {}
@@ -51,9 +53,11 @@ class step_learner {
       using F = decltype(form);
       auto const at = largest_.size();
       largest_.resize(at + s.learned.size(), 0.0);
-      shared_.resize(largest_.size(), s.grid.group == 0 && w.parts > 1 && w.where.shards() && w.where.dim > 0 ? char{1} : char{0});
+      shared_.resize(largest_.size(),
+                     s.grid.group == 0 && w.parts > 1 && w.where.shards() && w.where.dim > 0 ? char{1} : char{0});
       auto const here = m.summed(w);
-      F::largest_shares(m.context(), w.shape, s, here.range, here.values, here.gradient, std::span(largest_).subspan(at));
+      F::largest_shares(m.context(), w.shape, s, here.range, here.values, here.gradient,
+                        std::span(largest_).subspan(at));
     });
     if (largest_.empty()) return;
     bring_together(m, largest_, comm::reduction::max);
@@ -64,7 +68,8 @@ class step_learner {
       auto const mine = std::span(largest_).subspan(at, s.learned.size());
       for (auto& x : mine) x = codec::detail::count_factor(x, columns_of_step(w, s.grid));
       auto const here = m.summed(w);
-      F::add_shares(m.context(), w.shape, s, here.range, here.values, here.gradient, mine, std::span(sums_).subspan(at, mine.size()));
+      F::add_shares(m.context(), w.shape, s, here.range, here.values, here.gradient, mine,
+                    std::span(sums_).subspan(at, mine.size()));
       at += mine.size();
     });
     bring_together(m, sums_, comm::reduction::sum);
@@ -72,7 +77,8 @@ class step_learner {
     for_each_learning(m, [&](auto& w, auto& s, auto form) {
       using F = decltype(form);
       double const scale = F::scale_of(s.grid, columns_of_step(w, s.grid));
-      for (std::size_t i = 0; i < s.learned.size(); ++i, ++at) move(s.learned, i, codec::detail::counted_total(sums_[at], largest_[at]) * scale);
+      for (std::size_t i = 0; i < s.learned.size(); ++i, ++at)
+        move(s.learned, i, codec::detail::counted_total(sums_[at], largest_[at]) * scale);
       F::use_learned(m.context(), s);
     });
   }
@@ -91,10 +97,14 @@ class step_learner {
       }
     });
   }
-  [[nodiscard]] static index_t columns_of_step(nn::parameter const& w, codec::code_grid const& grid) { return grid.columns_per_step(w.whole()); }
+  [[nodiscard]] static index_t columns_of_step(nn::parameter const& w, codec::code_grid const& grid) {
+    return grid.columns_per_step(w.whole());
+  }
 
-  /// Over the ranks that have elements of a step: the shards of the optimizer's state, and, of a row that is cut, its parts.
-  template <class Net, class T> void bring_together(parallel::model<Net>& m, std::vector<T>& numbers, comm::reduction how) const {
+  /// Over the ranks that have elements of a step: the shards of the optimizer's state, and, of a row that is cut, its
+  /// parts.
+  template <class Net, class T>
+  void bring_together(parallel::model<Net>& m, std::vector<T>& numbers, comm::reduction how) const {
     if (auto* const shards = m.state_shards(); shards && shards->size() > 1) shards->all_reduce(numbers, how);
     if (m.parts().size() == 1 || std::find(shared_.begin(), shared_.end(), char{1}) == shared_.end()) return;
     std::vector<T> of_rows;
@@ -113,25 +123,30 @@ class step_learner {
     double const c1 = 1 - std::pow(0.9, t), c2 = 1 - std::pow(0.999, t);
     first = 0.9 * first + 0.1 * g;
     second = 0.999 * second + 0.001 * g * g;
-    if (second > 0) s.at(codec::learned_steps::value, i) *= std::max(0.5, 1 - rate_ * (first / c1) / std::sqrt(second / c2));
+    if (second > 0)
+      s.at(codec::learned_steps::value, i) *= std::max(0.5, 1 - rate_ * (first / c1) / std::sqrt(second / c2));
   }
 
   double rate_;
-  std::vector<double> largest_;       // per step of this rank's weights: the largest share, then what shares are counted in
+  // per step of this rank's weights: the largest share, then what shares are counted in
+  std::vector<double> largest_;
   std::vector<std::int64_t> sums_;
-  std::vector<char> shared_;          // whether a step is that of a row whose parts are on several ranks
+  std::vector<char> shared_;  // whether a step is that of a row whose parts are on several ranks
 };
 
-/// Trains on with weights that multiply as codes of `Target`'s grid (form `fake_quantized`); `quantize<Target>` after it stores exactly the
-/// codes and steps that were trained with. Steps begin at 2·mean|w|/√high per row or group (LSQ's start), the mean taken over what is not zero: what was pruned says nothing of
-/// the scale. A row or group of zeros begins with the mean step of the weight.
+/// Trains on with weights that multiply as codes of `Target`'s grid (form `fake_quantized`); `quantize<Target>` after
+/// it stores exactly the codes and steps that were trained with. Steps begin at 2·mean|w|/√high per row or group (LSQ's
+/// start), the mean taken over what is not zero: what was pruned says nothing of the scale. A row or group of zeros
+/// begins with the mean step of the weight.
 ///
 ///     model | (quantize_aware<codec::int4<float, 32>>{.train = fine_tune(train, {.epochs = 2})} | quantize<codec::int4<float, 32>>{})
 ///
-/// What was pruned before stays zero. Without `.train` the weights only take the form: for a loop of one's own, with a step_learner.
+/// What was pruned before stays zero. Without `.train` the weights only take the form: for a loop of one's own, with a
+/// step_learner.
 ///
-/// Works on every mesh and under every state stage, where the weights are: a row's or group's step lives with it; rows that are cut over the tensor
-/// axis (parallel::row) have one step on all its ranks; sharded parameters (state_stage = 3) stay in pieces. Checkpoints have the steps.
+/// Works on every mesh and under every state stage, where the weights are: a row's or group's step lives with it; rows
+/// that are cut over the tensor axis (parallel::row) have one step on all its ranks; sharded parameters (state_stage =
+/// 3) stay in pieces. Checkpoints have the steps.
 template <class Target = codec::int8<float>> struct quantize_aware {
   using fusable_transform = void;
   template <class T> using form_set = codec::forms<codec::fake_quantized<T>, Target>;
@@ -142,10 +157,12 @@ template <class Target = codec::int8<float>> struct quantize_aware {
 
   std::optional<fine_tune> train{};
   step_rule steps = step_rule::learned;
-  double step_rate = 1e-3;                    ///< largest relative change of a learned step per optimizer step, about
-  compress::misfit misfit = misfit::refuse;   ///< when a weight's columns are no multiple of the grid's group; next is as ignore here
-  bool first_layer = true, last_layer = true; ///< false: the first (last) weight that could be quantized stays as it is
-  std::vector<std::string> ignore{};          ///< names that stay as they are; * and ? as in a shell
+  double step_rate = 1e-3;  ///< largest relative change of a learned step per optimizer step, about
+  /// when a weight's columns are no multiple of the grid's group; next is as ignore here
+  compress::misfit misfit = misfit::refuse;
+  bool first_layer = true,
+       last_layer = true;             ///< false: the first (last) weight that could be quantized stays as it is
+  std::vector<std::string> ignore{};  ///< names that stay as they are; * and ? as in a shell
   listener on_note{};
 
   /// "quantize_aware int8"
@@ -153,13 +170,17 @@ template <class Target = codec::int8<float>> struct quantize_aware {
 
   [[nodiscard]] error_kind leaves_errors() const noexcept { return train ? error_kind::trained : error_kind::measured; }
 
-  /// Collective. \throws error for a weight with NaN or infinity (by name), groups that do not divide (misfit::refuse), steps that follow the
+  /// Collective. \throws error for a weight with NaN or infinity (by name), groups that do not divide (misfit::refuse),
+  /// steps that follow the
   ///         magnitudes of rows that are cut over the tensor axis, no weight that is selected, or as run::fit does
   template <class Net> void run(parallel::model<Net>& m) const {
     using form = codec::fake_quantized<typename parallel::model<Net>::value_type>;
-    if (!(step_rate > 0 && step_rate < 0.5)) throw error{"compress::quantize_aware", "step_rate is the relative change of a step, in (0, 0.5), found " + std::to_string(step_rate)};
+    if (!(step_rate > 0 && step_rate < 0.5))
+      throw error{"compress::quantize_aware",
+                  "step_rate is the relative change of a step, in (0, 0.5), found " + std::to_string(step_rate)};
     std::vector<form_for> const none{};
-    auto const chosen = detail::select_forms<codec::forms<Target>>(m, {none, misfit, first_layer, last_layer, ignore}, "compress::quantize_aware", on_note);
+    auto const chosen = detail::select_forms<codec::forms<Target>>(m, {none, misfit, first_layer, last_layer, ignore},
+                                                                   "compress::quantize_aware", on_note);
     auto const for_each_chosen = [&](auto&& f) {
       m.net().for_each_parameter([&](auto& w) {
         if constexpr (requires { typename std::remove_cvref_t<decltype(w)>::forms; })
@@ -193,7 +214,8 @@ template <class Target = codec::int8<float>> struct quantize_aware {
     using Space = typename W::execution_space;
     auto const here = m.held(w);
     std::vector<float> numbers(static_cast<std::size_t>(here.range.size()));
-    copy_to_host(m.context(), tensor<typename W::value_type, Space>::wrap(here.values, {here.range.size()}), numbers.data());
+    copy_to_host(m.context(), tensor<typename W::value_type, Space>::wrap(here.values, {here.range.size()}),
+                 numbers.data());
     return numbers;
   }
 
@@ -203,7 +225,8 @@ template <class Target = codec::int8<float>> struct quantize_aware {
     try {
       detail::demand_finite<float>(w.whole(), w.box(), numbers_here(m, w), m.held(w).range.begin);
       bool const by_columns = w.parts > 1 && w.where.shards() && w.where.dim > 0;
-      if (steps == step_rule::largest && by_columns && codec::grid_of<Target>().group == 0) codec::fake_quantized<typename W::value_type>::refuse_cut_rows();
+      if (steps == step_rule::largest && by_columns && codec::grid_of<Target>().group == 0)
+        codec::fake_quantized<typename W::value_type>::refuse_cut_rows();
     } catch (error const& e) {
       throw error{"compress::quantize_aware", "'" + w.name + "': " + e.problem(), e.remedy()};
     }
@@ -223,7 +246,8 @@ template <class Target = codec::int8<float>> struct quantize_aware {
       if constexpr (std::is_same_v<F, codec::masked<T>>) fresh.bits = s.bits;
       if constexpr (std::is_same_v<F, form>) {
         fresh.bits = s.bits;
-        if (steps == step_rule::learned && s.grid == grid && s.steps.size() > 0) fresh.steps = s.steps, fresh.learned = s.learned, again = true;
+        if (steps == step_rule::learned && s.grid == grid && s.steps.size() > 0)
+          fresh.steps = s.steps, fresh.learned = s.learned, again = true;
       }
     });
     if (steps == step_rule::learned && !again) form::set_steps(m.context(), w.shape, start(m, w, grid), fresh);
@@ -231,13 +255,16 @@ template <class Target = codec::int8<float>> struct quantize_aware {
     w.template use_form<form>();
   }
 
-  /// The first steps of this rank's part. The sums of the whole weight's magnitudes are exact: the same bits however it is cut. Collective as take_form.
-  template <class Model, class W> [[nodiscard]] static std::vector<float> start(Model const& m, W const& w, codec::code_grid const& grid) {
+  /// The first steps of this rank's part. The sums of the whole weight's magnitudes are exact: the same bits however it
+  /// is cut. Collective as take_form.
+  template <class Model, class W>
+  [[nodiscard]] static std::vector<float> start(Model const& m, W const& w, codec::code_grid const& grid) {
     constexpr std::size_t width = 1 + codec::detail::exact_sum::limbs;  // how many live, and their sum
     auto const places = codec::places_of_steps(w.whole(), w.box(), grid.group);
     extents const mine = places.here.shape();
     auto const place = [&](index_t s) {  // of a step of the part among those of the whole
-      return static_cast<std::size_t>((places.here[1].begin + s / mine[2]) * places.whole[2] + places.here[2].begin + s % mine[2]);
+      return static_cast<std::size_t>((places.here[1].begin + s / mine[2]) * places.whole[2] + places.here[2].begin +
+                                      s % mine[2]);
     };
     std::vector<std::int64_t> sums(width * static_cast<std::size_t>(places.whole.size_from(1)), 0);
     auto const numbers = numbers_here(m, w);
@@ -262,17 +289,23 @@ template <class Target = codec::int8<float>> struct quantize_aware {
     for (std::size_t at = 0; at < sums.size(); at += width) {
       codec::detail::exact_sum sum;
       std::copy_n(sums.begin() + static_cast<std::ptrdiff_t>(at + 1), sum.limb.size(), sum.limb.begin());
-      auto const s = static_cast<float>(sums[at] == 0 ? 0.0 : 2 * sum.value() / static_cast<double>(sums[at]) / std::sqrt(static_cast<double>(grid.high)));
+      auto const s = static_cast<float>(sums[at] == 0 ? 0.0
+                                                      : 2 * sum.value() / static_cast<double>(sums[at]) /
+                                                            std::sqrt(static_cast<double>(grid.high)));
       all.push_back(grid.half_steps ? static_cast<float>(half(s)) : s);
       if (!std::isfinite(all.back()))
-        throw error{"compress::quantize_aware", "'" + w.name + "': its weights are about " + std::to_string(s) + " times " + std::to_string(grid.high) + ", beyond steps of 16 bits", "Train again with a lower learning rate, or use a form with wide steps (int8)"};
+        throw error{"compress::quantize_aware",
+                    "'" + w.name + "': its weights are about " + std::to_string(s) + " times " +
+                        std::to_string(grid.high) + ", beyond steps of 16 bits",
+                    "Train again with a lower learning rate, or use a form with wide steps (int8)"};
       total += static_cast<double>(all.back());
       zeros += all.back() == 0 ? 1 : 0;
     }
     // A step is learned by factors, so one of zero would stay zero, and its weights with it.
     if (zeros > 0) {
       auto const others = static_cast<index_t>(all.size()) - zeros;
-      auto mean = static_cast<float>(others > 0 ? total / static_cast<double>(others) : 1e-2 / static_cast<double>(grid.high));
+      auto mean =
+          static_cast<float>(others > 0 ? total / static_cast<double>(others) : 1e-2 / static_cast<double>(grid.high));
       if (grid.half_steps) mean = static_cast<float>(half(mean));
       std::replace(all.begin(), all.end(), 0.0f, mean);
     }

@@ -27,12 +27,14 @@ struct by_energy {
 struct by_error {
   double epsilon = 0.1;
 };
-/// All factors together have at most this share of the selected weights' elements, in (0, 1]. Ranks go where a number buys most of ‖W‖²_F.
+/// All factors together have at most this share of the selected weights' elements, in (0, 1]. Ranks go where a number
+/// buys most of ‖W‖²_F.
 struct by_budget {
   double parameters = 0.5;
 };
-/// As many values as stand out of noise: the analytic solution of variational Bayesian matrix factorisation, S. Nakajima, M. Sugiyama,
-/// S. Babacan, R. Tomioka, "Global analytic solution of fully-observed variational Bayesian matrix factorization", JMLR 14, 2013.
+/// As many values as stand out of noise: the analytic solution of variational Bayesian matrix factorisation, S.
+/// Nakajima, M. Sugiyama, S. Babacan, R. Tomioka, "Global analytic solution of fully-observed variational Bayesian
+/// matrix factorization", JMLR 14, 2013.
 struct evbmf {};
 
 using rank_rule = std::variant<by_rank, by_energy, by_error, by_budget, evbmf>;
@@ -68,24 +70,29 @@ namespace detail {
 }
 
 [[nodiscard]] inline index_t evbmf_rank(spectrum const& a) {
-  double const few = static_cast<double>(std::min(a.m, a.n)), many = static_cast<double>(std::max(a.m, a.n)), alpha = few / many;
+  double const few = static_cast<double>(std::min(a.m, a.n)), many = static_cast<double>(std::max(a.m, a.n)),
+               alpha = few / many;
   double const tau = 2.5129 * std::sqrt(alpha), edge = (1 + tau) * (1 + alpha / tau);
   double all = 0;
   for (double const s : a.s) all += s * s;
   if (all <= 0) return 0;
   // The variance lies between what the smallest values say and what all say together.
-  auto const most = static_cast<std::size_t>(std::min(static_cast<double>(a.s.size()) - 1, std::max(0.0, std::ceil(few / (1 + alpha)) - 1)));
+  auto const most = static_cast<std::size_t>(
+      std::min(static_cast<double>(a.s.size()) - 1, std::max(0.0, std::ceil(few / (1 + alpha)) - 1)));
   double tail = 0;
   for (std::size_t i = most; i < a.s.size(); ++i) tail += a.s[i] * a.s[i];
   double const high = all / (few * many);
-  double const low = std::min(high, std::max({a.s[most] * a.s[most] / (many * edge), tail / (static_cast<double>(a.s.size() - most) * many), 1e-12 * high}));
+  double const low = std::min(high, std::max({a.s[most] * a.s[most] / (many * edge),
+                                              tail / (static_cast<double>(a.s.size() - most) * many), 1e-12 * high}));
   // A grid for the valley, a golden section for its ground: the function is piecewise smooth.
   constexpr int grid = 200;
   double const ratio = std::log(high / low);
   auto const at = [&](double t) { return low * std::exp(ratio * t); };
   int best = 0;
   for (int i = 1; i <= grid; ++i)
-    if (free_energy(at(static_cast<double>(i) / grid), a, many, alpha, edge) < free_energy(at(static_cast<double>(best) / grid), a, many, alpha, edge)) best = i;
+    if (free_energy(at(static_cast<double>(i) / grid), a, many, alpha, edge) <
+        free_energy(at(static_cast<double>(best) / grid), a, many, alpha, edge))
+      best = i;
   double left = std::max(0.0, (best - 1.0) / grid), right = std::min(1.0, (best + 1.0) / grid);
   double const golden = 0.6180339887498949;
   for (int i = 0; i < 60; ++i) {
@@ -101,8 +108,10 @@ namespace detail {
 
 /// The ranks of several matrices; 0: nothing of it stands out (EVBMF), or the budget is spent elsewhere.
 /// \param names for messages
-/// \throws error for a rank below 1 or above a matrix, an energy outside (0, 1], an epsilon outside [0, 1), a budget outside (0, 1]
-[[nodiscard]] inline std::vector<index_t> ranks_of(rank_rule const& rule, std::vector<spectrum> const& all, std::vector<std::string> const& names) {
+/// \throws error for a rank below 1 or above a matrix, an energy outside (0, 1], an epsilon outside [0, 1), a budget
+/// outside (0, 1]
+[[nodiscard]] inline std::vector<index_t> ranks_of(rank_rule const& rule, std::vector<spectrum> const& all,
+                                                   std::vector<std::string> const& names) {
   auto const call = "compress::low_rank";
   std::vector<index_t> ranks;
   auto const up_to = [&](auto&& drop) {  // the smallest rank whose tail is at most drop(whole)
@@ -117,18 +126,27 @@ namespace detail {
     for (std::size_t i = 0; i < all.size(); ++i) {
       index_t const most = std::min(all[i].m, all[i].n);
       if (r->rank < 1 || r->rank > most)
-        throw error{call, "rank " + std::to_string(r->rank) + " of '" + names[i] + "', which is " + std::to_string(all[i].m) + " × " + std::to_string(all[i].n) + ": expected 1 to " + std::to_string(most),
+        throw error{call,
+                    "rank " + std::to_string(r->rank) + " of '" + names[i] + "', which is " + std::to_string(all[i].m) +
+                        " × " + std::to_string(all[i].n) + ": expected 1 to " + std::to_string(most),
                     "Leave small weights out (.ignore), or choose by energy, error or budget"};
       ranks.push_back(r->rank);
     }
   } else if (auto const* e = std::get_if<by_energy>(&rule)) {
-    if (!(e->energy > 0 && e->energy <= 1)) throw error{call, "energy is the share of Σ σ² that is kept, in (0, 1], found " + std::to_string(e->energy), "0.9 is a usual one"};
+    if (!(e->energy > 0 && e->energy <= 1))
+      throw error{call, "energy is the share of Σ σ² that is kept, in (0, 1], found " + std::to_string(e->energy),
+                  "0.9 is a usual one"};
     up_to([&](double whole) { return (1 - e->energy) * whole; });
   } else if (auto const* x = std::get_if<by_error>(&rule)) {
-    if (!(x->epsilon >= 0 && x->epsilon < 1)) throw error{call, "epsilon is the largest ‖W − Ŵ‖/‖W‖, in [0, 1), found " + std::to_string(x->epsilon), "0.1 is a tenth of the weight's norm"};
+    if (!(x->epsilon >= 0 && x->epsilon < 1))
+      throw error{call, "epsilon is the largest ‖W − Ŵ‖/‖W‖, in [0, 1), found " + std::to_string(x->epsilon),
+                  "0.1 is a tenth of the weight's norm"};
     up_to([&](double whole) { return x->epsilon * x->epsilon * whole; });
   } else if (auto const* b = std::get_if<by_budget>(&rule)) {
-    if (!(b->parameters > 0 && b->parameters <= 1)) throw error{call, "a budget is a share of the weights' elements, in (0, 1], found " + std::to_string(b->parameters), "0.5 keeps half as many numbers"};
+    if (!(b->parameters > 0 && b->parameters <= 1))
+      throw error{call,
+                  "a budget is a share of the weights' elements, in (0, 1], found " + std::to_string(b->parameters),
+                  "0.5 keeps half as many numbers"};
     double left = 0;
     struct offer {
       double gain;  ///< share of the matrix's ‖W‖²_F per number
@@ -146,16 +164,22 @@ namespace detail {
     left *= b->parameters;
     std::stable_sort(offers.begin(), offers.end(), [](offer const& x, offer const& y) { return x.gain > y.gain; });
     ranks.assign(all.size(), 0);
-    std::vector<bool> closed(all.size(), false);  // values of a matrix are taken in order: a smaller one never without the larger
+    // values of a matrix are taken in order: a smaller one never without the larger
+    std::vector<bool> closed(all.size(), false);
     for (auto const& o : offers) {
       if (closed[o.matrix]) continue;
       if (static_cast<double>(o.cost) > left) closed[o.matrix] = true;
       else left -= static_cast<double>(o.cost), ++ranks[o.matrix];
     }
     for (std::size_t i = 0; i < all.size(); ++i)
-      if (detail::tails(all[i].s)[0] == 0) throw error{call, "'" + names[i] + "' is all zero: no budget is shared with it", "Leave the weight out (.ignore)"};
+      if (detail::tails(all[i].s)[0] == 0)
+        throw error{call, "'" + names[i] + "' is all zero: no budget is shared with it",
+                    "Leave the weight out (.ignore)"};
       else if (ranks[i] == 0)
-        throw error{call, "the budget of " + std::to_string(b->parameters) + " leaves nothing for '" + names[i] + "': its smallest factors have " + std::to_string(all[i].m + all[i].n) + " of " + std::to_string(all[i].m * all[i].n) + " numbers",
+        throw error{call,
+                    "the budget of " + std::to_string(b->parameters) + " leaves nothing for '" + names[i] +
+                        "': its smallest factors have " + std::to_string(all[i].m + all[i].n) + " of " +
+                        std::to_string(all[i].m * all[i].n) + " numbers",
                     "Raise the budget, or leave the weight out (.ignore)"};
   } else {
     for (auto const& a : all) ranks.push_back(detail::evbmf_rank(a));

@@ -7,8 +7,8 @@
 ///     step     = word [ '(' argument { ',' argument } ')' ]
 ///     argument = value | key '=' value            values without a key take the word's keys in order
 ///
-/// A value without a key that is one of the words that only one key takes goes to that key, wherever it stands: prune(global, 0.9). A value may hold
-/// anything but ",|()"; spaces around words, keys and values do not count.
+/// A value without a key that is one of the words that only one key takes goes to that key, wherever it stands:
+/// prune(global, 0.9). A value may hold anything but ",|()"; spaces around words, keys and values do not count.
 #pragma once
 
 #include <algorithm>
@@ -26,20 +26,23 @@
 
 namespace pleat::compress {
 
-/// A word that a program knows, and what it does to weights: the traits that compress/transform.hpp asks transforms for.
+/// A word that a program knows, and what it does to weights: the traits that compress/transform.hpp asks transforms
+/// for.
 struct recipe_word {
   std::string name;
   std::vector<std::string> keys;      ///< in the order of values without a key
   std::vector<std::string> required;  ///< those of them that must be there
   std::string says;                   ///< one line for a list of words
-  bool masks = false, resizes = false, trains = false, encodes = false, shares = false, needs_shared = false, fills_zeros = false, trains_codes = false;
-  bool takes_every = false;  ///< it encodes weights of any extents: where it ignores none, nothing is left to be encoded
+  bool masks = false, resizes = false, trains = false, encodes = false, shares = false, needs_shared = false,
+       fills_zeros = false, trains_codes = false;
+  /// it encodes weights of any extents: where it ignores none, nothing is left to be encoded
+  bool takes_every = false;
   std::map<std::string, std::vector<std::string>> choices{};  ///< by key, the only values that it takes
 };
 
 /// A step of a recipe.
 struct recipe_step {
-  recipe_word const* word = nullptr;         ///< of the list that it was read with
+  recipe_word const* word = nullptr;  ///< of the list that it was read with
   std::map<std::string, std::string> values;
 
   [[nodiscard]] bool has(std::string const& key) const { return values.contains(key); }
@@ -54,20 +57,27 @@ struct recipe_step {
     double x = 0;
     auto const& t = it->second;
     auto const [end, failed] = std::from_chars(t.data(), t.data() + t.size(), x);
-    if (failed != std::errc{} || end != t.data() + t.size() || !std::isfinite(x)) throw error{"compress::recipe", "'" + word->name + "': " + key + " is '" + t + "', expected a number", "Write it with a point, e.g. 0.9"};
+    if (failed != std::errc{} || end != t.data() + t.size() || !std::isfinite(x))
+      throw error{"compress::recipe", "'" + word->name + "': " + key + " is '" + t + "', expected a number",
+                  "Write it with a point, e.g. 0.9"};
     return x;
   }
   /// \throws error for what is no whole number
   [[nodiscard]] std::int64_t whole(std::string const& key, std::int64_t otherwise = 0) const {
     if (!has(key)) return otherwise;
     double const x = number(key);
-    if (x != std::floor(x) || std::fabs(x) > 1e15) throw error{"compress::recipe", "'" + word->name + "': " + key + " is '" + text(key) + "', expected a whole number", "Write it without a point"};
+    if (x != std::floor(x) || std::fabs(x) > 1e15)
+      throw error{"compress::recipe",
+                  "'" + word->name + "': " + key + " is '" + text(key) + "', expected a whole number",
+                  "Write it without a point"};
     return static_cast<std::int64_t>(x);
   }
   /// 1 or 0; 0 where it is not given. \throws error for anything else
   [[nodiscard]] bool flag(std::string const& key) const {
     auto const x = whole(key);
-    if (x != 0 && x != 1) throw error{"compress::recipe", "'" + word->name + "': " + key + " is '" + text(key) + "', expected 1 or 0", "1 asks for it; leave it out otherwise"};
+    if (x != 0 && x != 1)
+      throw error{"compress::recipe", "'" + word->name + "': " + key + " is '" + text(key) + "', expected 1 or 0",
+                  "1 asks for it; leave it out otherwise"};
     return x == 1;
   }
   /// Names that are separated by spaces.
@@ -106,26 +116,35 @@ namespace detail {
 }  // namespace detail
 
 /// Reads a recipe. \param words must outlive the steps
-/// \throws error: an empty recipe or step, a bracket without its partner, an unknown word or key (the nearest known one is offered), a
+/// \throws error: an empty recipe or step, a bracket without its partner, an unknown word or key (the nearest known one
+/// is offered), a
 ///         value too many, a key twice, a key that is missing
-[[nodiscard]] inline std::vector<recipe_step> read_recipe(std::string_view text, std::vector<recipe_word> const& words) {
+[[nodiscard]] inline std::vector<recipe_step> read_recipe(std::string_view text,
+                                                          std::vector<recipe_word> const& words) {
   constexpr char const* call = "compress::recipe";
   std::vector<recipe_step> steps;
-  if (detail::trimmed(text).empty()) throw error{call, "the recipe is empty", "Say what is to be done, e.g. \"prune(0.9)|int8\""};
+  if (detail::trimmed(text).empty())
+    throw error{call, "the recipe is empty", "Say what is to be done, e.g. \"prune(0.9)|int8\""};
   for (std::size_t begin = 0; begin <= text.size();) {
     std::size_t const end = std::min(text.find('|', begin), text.size());
     std::string_view const whole = detail::trimmed(text.substr(begin, end - begin));
     begin = end + 1;
-    if (whole.empty()) throw error{call, "step " + std::to_string(steps.size() + 1) + " of '" + std::string(text) + "' is empty", "Steps are separated by one |"};
+    if (whole.empty())
+      throw error{call, "step " + std::to_string(steps.size() + 1) + " of '" + std::string(text) + "' is empty",
+                  "Steps are separated by one |"};
     std::size_t const open = whole.find('(');
     std::string const name(detail::trimmed(whole.substr(0, open)));
-    if ((open == std::string_view::npos) != (whole.find(')') == std::string_view::npos) || (open != std::string_view::npos && (whole.back() != ')' || whole.find('(', open + 1) != std::string_view::npos || whole.find(')') != whole.size() - 1)))
+    if ((open == std::string_view::npos) != (whole.find(')') == std::string_view::npos) ||
+        (open != std::string_view::npos &&
+         (whole.back() != ')' || whole.find('(', open + 1) != std::string_view::npos ||
+          whole.find(')') != whole.size() - 1)))
       throw error{call, "the brackets of '" + std::string(whole) + "' do not match", "Write word(value, key=value)"};
     auto const word = std::find_if(words.begin(), words.end(), [&](auto const& w) { return w.name == name; });
     if (word == words.end()) {
       std::vector<std::string> known;
       for (auto const& w : words) known.push_back(w.name);
-      throw error{call, "'" + name + "' is no word of a recipe; known are " + detail::listed(known), detail::did_you_mean(name, known)};
+      throw error{call, "'" + name + "' is no word of a recipe; known are " + detail::listed(known),
+                  detail::did_you_mean(name, known)};
     }
     recipe_step step{&*word, {}};
     if (open != std::string_view::npos) {
@@ -144,29 +163,47 @@ namespace detail {
             if (!step.has(of) && std::find(values.begin(), values.end(), value) != values.end()) key = of;
           while (next < word->keys.size() && step.has(word->keys[next])) ++next;
           if (key.empty() && next == word->keys.size())
-            throw error{call, "'" + std::string(whole) + "' has a value too many: '" + name + "' takes " + (word->keys.empty() ? "none" : detail::listed(word->keys))};
+            throw error{call, "'" + std::string(whole) + "' has a value too many: '" + name + "' takes " +
+                                  (word->keys.empty() ? "none" : detail::listed(word->keys))};
           if (key.empty()) {
             key = word->keys[next++];
-            if (!word->choices.contains(key) && value.size() > 3)  // a misspelt word would end up where a number or a name belongs
+            // a misspelt word would end up where a number or a name belongs
+            if (!word->choices.contains(key) && value.size() > 3)
               for (auto const& [of, values] : word->choices) {
                 if (step.has(of)) continue;
                 for (auto const& known : values)
-                  if (detail::letters_apart(value, known) <= 2) throw error{call, "'" + std::string(whole) + "': " + of + " '" + value + "' is not known, expected " + detail::listed(values), detail::did_you_mean(value, values)};
+                  if (detail::letters_apart(value, known) <= 2)
+                    throw error{call,
+                                "'" + std::string(whole) + "': " + of + " '" + value + "' is not known, expected " +
+                                    detail::listed(values),
+                                detail::did_you_mean(value, values)};
               }
           }
         } else {
           key = detail::trimmed(argument.substr(0, equals));
           if (std::find(word->keys.begin(), word->keys.end(), key) == word->keys.end())
-            throw error{call, "'" + name + "' has no '" + key + "'; it takes " + (word->keys.empty() ? "nothing" : detail::listed(word->keys)), detail::did_you_mean(key, word->keys)};
+            throw error{call,
+                        "'" + name + "' has no '" + key + "'; it takes " +
+                            (word->keys.empty() ? "nothing" : detail::listed(word->keys)),
+                        detail::did_you_mean(key, word->keys)};
         }
-        if (value.empty()) throw error{call, "'" + std::string(whole) + "': the value of '" + key + "' is empty", "Write " + key + "=value, or leave it out"};
-        if (auto const of = word->choices.find(key); of != word->choices.end() && std::find(of->second.begin(), of->second.end(), value) == of->second.end())
-          throw error{call, "'" + std::string(whole) + "': " + key + " is '" + value + "', expected " + detail::listed(of->second), detail::did_you_mean(value, of->second)};
-        if (!step.values.emplace(key, value).second) throw error{call, "'" + std::string(whole) + "' says '" + key + "' twice", "Say it once"};
+        if (value.empty())
+          throw error{call, "'" + std::string(whole) + "': the value of '" + key + "' is empty",
+                      "Write " + key + "=value, or leave it out"};
+        if (auto const of = word->choices.find(key);
+            of != word->choices.end() && std::find(of->second.begin(), of->second.end(), value) == of->second.end())
+          throw error{
+              call,
+              "'" + std::string(whole) + "': " + key + " is '" + value + "', expected " + detail::listed(of->second),
+              detail::did_you_mean(value, of->second)};
+        if (!step.values.emplace(key, value).second)
+          throw error{call, "'" + std::string(whole) + "' says '" + key + "' twice", "Say it once"};
       }
     }
     for (auto const& key : word->required)
-      if (!step.has(key)) throw error{call, "'" + std::string(whole) + "' lacks '" + key + "'", "Say " + name + "(" + key + "=…); it takes " + detail::listed(word->keys)};
+      if (!step.has(key))
+        throw error{call, "'" + std::string(whole) + "' lacks '" + key + "'",
+                    "Say " + name + "(" + key + "=…); it takes " + detail::listed(word->keys)};
     steps.push_back(std::move(step));
   }
   return steps;
@@ -177,23 +214,41 @@ struct recipe_state {
   bool masked = false, encoded = false, shared = false, codes = false;  ///< codes: trained as such (quantize_aware)
 };
 
-/// The order of a recipe, by the rules that pipelines have at compile time. \throws error with the sentence that says what is wrong and what to do
+/// The order of a recipe, by the rules that pipelines have at compile time. \throws error with the sentence that says
+/// what is wrong and what to do
 inline void check_order(std::vector<recipe_step> const& steps, recipe_state now = {}) {
   constexpr char const* call = "compress::recipe";
   recipe_step const* took_all = nullptr;
   for (auto const& s : steps) {
     auto const& w = *s.word;
-    auto const at = std::string("'").append(s.to_string()).append("'");  // g++ 12 warns of `"'" + std::string`, without cause
-    if ((w.masks || w.resizes) && now.shared) throw error{call, at + " prunes after weights share values, and coded weights cannot be pruned", "Prune first, then share, then entropy"};
-    if ((w.masks || w.resizes) && now.encoded) throw error{call, at + " prunes after weights are quantized or factored, and those cannot be pruned", "Prune first, then quantize"};
-    if (w.resizes && now.masked) throw error{call, at + " takes channels out of weights that are pruned already", "Take channels out first, then prune what is left"};
-    if (w.shares && now.encoded) throw error{call, at + " shares values of weights that are encoded already", "share comes after prune and before quantizing and entropy"};
-    if (w.needs_shared && !now.shared) throw error{call, at + " codes before weights share values", "Share first, then entropy"};
-    if (w.fills_zeros && now.masked) throw error{call, at + " factors weights after they were pruned, and factors would fill the zeros", "sparse_low_rank keeps what survived apart"};
-    if (w.trains_codes && now.encoded) throw error{call, at + " trains codes of weights that are encoded already", "quantize_aware comes before quantizing"};
-    if ((w.masks || w.resizes || w.shares) && now.codes) throw error{call, at + " comes after training codes, which it would undo", "Prune first, then quantize_aware, then quantize"};
+    // g++ 12 warns of `"'" + std::string`, without cause
+    auto const at = std::string("'").append(s.to_string()).append("'");
+    if ((w.masks || w.resizes) && now.shared)
+      throw error{call, at + " prunes after weights share values, and coded weights cannot be pruned",
+                  "Prune first, then share, then entropy"};
+    if ((w.masks || w.resizes) && now.encoded)
+      throw error{call, at + " prunes after weights are quantized or factored, and those cannot be pruned",
+                  "Prune first, then quantize"};
+    if (w.resizes && now.masked)
+      throw error{call, at + " takes channels out of weights that are pruned already",
+                  "Take channels out first, then prune what is left"};
+    if (w.shares && now.encoded)
+      throw error{call, at + " shares values of weights that are encoded already",
+                  "share comes after prune and before quantizing and entropy"};
+    if (w.needs_shared && !now.shared)
+      throw error{call, at + " codes before weights share values", "Share first, then entropy"};
+    if (w.fills_zeros && now.masked)
+      throw error{call, at + " factors weights after they were pruned, and factors would fill the zeros",
+                  "sparse_low_rank keeps what survived apart"};
+    if (w.trains_codes && now.encoded)
+      throw error{call, at + " trains codes of weights that are encoded already",
+                  "quantize_aware comes before quantizing"};
+    if ((w.masks || w.resizes || w.shares) && now.codes)
+      throw error{call, at + " comes after training codes, which it would undo",
+                  "Prune first, then quantize_aware, then quantize"};
     if (w.encodes && !w.needs_shared && took_all)
-      throw error{call, at + " encodes after '" + took_all->to_string() + "' has encoded every weight", "Keep one of the two, or part the weights between them, e.g. int8(ignore=fc1.*)|q8_0"};
+      throw error{call, at + " encodes after '" + took_all->to_string() + "' has encoded every weight",
+                  "Keep one of the two, or part the weights between them, e.g. int8(ignore=fc1.*)|q8_0"};
     if (w.encodes && w.takes_every && !s.has("ignore")) took_all = &s;
     now.codes = now.codes || w.trains_codes;
     now.masked = now.masked || w.masks;

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Fills the ledger of errors while a recipe runs: looks at every weight before and after each stage, and asks its form what it promised.
+/// Fills the ledger of errors while a recipe runs: looks at every weight before and after each stage, and asks its form
+/// what it promised.
 #pragma once
 
 #include <algorithm>
@@ -28,8 +29,8 @@ namespace pleat::compress {
 
 namespace detail {
 
-/// Decoded numbers of a weight on the host: in one of both, so that nothing is rounded. Where parameters are sharded (state_stage = 3) every rank
-/// keeps a run of them, which begins at a multiple of error_chain.
+/// Decoded numbers of a weight on the host: in one of both, so that nothing is rounded. Where parameters are sharded
+/// (state_stage = 3) every rank keeps a run of them, which begins at a multiple of error_chain.
 struct weight_numbers {
   extents shape;
   index_t first = 0;
@@ -37,7 +38,9 @@ struct weight_numbers {
   std::vector<double> wide;
 
   [[nodiscard]] std::size_t size() const noexcept { return std::max(narrow.size(), wide.size()); }
-  [[nodiscard]] double operator[](std::size_t i) const noexcept { return wide.empty() ? static_cast<double>(narrow[i]) : wide[i]; }
+  [[nodiscard]] double operator[](std::size_t i) const noexcept {
+    return wide.empty() ? static_cast<double>(narrow[i]) : wide[i];
+  }
 };
 
 inline constexpr index_t error_chain = 4096;
@@ -46,8 +49,10 @@ inline constexpr index_t error_chain = 4096;
 struct difference {
   double max = 0, squares = 0;
 
-  /// \param chains the sums of this rank's chains among those of the weight, which `together` adds up over the ranks that have the others
-  template <class Together> static difference of(weight_numbers const& a, weight_numbers const* b, Together&& together) {
+  /// \param chains the sums of this rank's chains among those of the weight, which `together` adds up over the ranks
+  /// that have the others
+  template <class Together>
+  static difference of(weight_numbers const& a, weight_numbers const* b, Together&& together) {
     difference d;
     std::vector<double> chains;
     d.max = chains_of(a, b, chains);
@@ -57,7 +62,8 @@ struct difference {
   }
 
  private:
-  PLEAT_ONCE inline static double chains_of(weight_numbers const& a, weight_numbers const* b, std::vector<double>& chains) {
+  PLEAT_ONCE inline static double chains_of(weight_numbers const& a, weight_numbers const* b,
+                                            std::vector<double>& chains) {
     double max = 0;
     chains.assign(static_cast<std::size_t>((a.shape.size() + error_chain - 1) / error_chain), 0.0);
     for (std::size_t at = 0, k = static_cast<std::size_t>(a.first / error_chain); at < a.size(); ++k) {
@@ -89,15 +95,19 @@ class error_watch {
   /// Whether a weight has the numbers that the last stage left, bit for bit: NaN is NaN again, and +0 is not −0.
   PLEAT_ONCE [[nodiscard]] inline bool left(std::string const& name, weight_numbers const& now) const {
     auto const was = known_.find(name);
-    return was != known_.end() && was->second.before.shape == now.shape && same_bits(was->second.before.narrow, now.narrow) && same_bits(was->second.before.wide, now.wide);
+    return was != known_.end() && was->second.before.shape == now.shape &&
+           same_bits(was->second.before.narrow, now.narrow) && same_bits(was->second.before.wide, now.wide);
   }
   /// Every rank names all weights, and gives the numbers of those that it has.
   void enter(std::string const& name) { names_.push_back(name); }
-  PLEAT_ONCE inline void enter(std::string const& name, std::string form, weight_numbers now) { known_[name] = {std::move(form), now, now}; }
+  PLEAT_ONCE inline void enter(std::string const& name, std::string form, weight_numbers now) {
+    known_[name] = {std::move(form), now, now};
+  }
 
   /// Compares a weight with what it was. \param together (largest, sums) of those who have the other numbers
   /// \returns what it was before the stage, if its form may have promised something about that
-  template <class Together> std::shared_ptr<weight_numbers const> look(weight_change& c, weight_numbers now, Together&& together) {
+  template <class Together>
+  std::shared_ptr<weight_numbers const> look(weight_change& c, weight_numbers now, Together&& together) {
     auto& was = known_[c.row.weight];
     c.resized = was.before.shape != now.shape;
     if (!c.resized) {
@@ -112,12 +122,16 @@ class error_watch {
     return touched ? std::make_shared<weight_numbers const>(std::move(now)) : nullptr;
   }
 
-  /// Puts together what the ranks saw. `reduce(values, maximum, parts)` reduces over the ranks that hold the parts of a weight, or over the stages.
-  template <class Reduce> void finish(std::string stage, error_kind leaves, std::vector<weight_change> all, Reduce&& reduce) {
+  /// Puts together what the ranks saw. `reduce(values, maximum, parts)` reduces over the ranks that hold the parts of a
+  /// weight, or over the stages.
+  template <class Reduce>
+  void finish(std::string stage, error_kind leaves, std::vector<weight_change> all, Reduce&& reduce) {
     std::vector<double> largest, squares;
     for (auto const& c : all) {
-      largest.insert(largest.end(), {c.changed ? 1.0 : 0.0, c.resized ? 1.0 : 0.0, c.promised ? 1.0 : 0.0, c.predicted.max, c.measured.max, c.total.max});
-      for (auto const* d : {&c.predicted, &c.measured, &c.total, &c.norm}) squares.push_back(c.counts ? d->squares : 0.0);
+      largest.insert(largest.end(), {c.changed ? 1.0 : 0.0, c.resized ? 1.0 : 0.0, c.promised ? 1.0 : 0.0,
+                                     c.predicted.max, c.measured.max, c.total.max});
+      for (auto const* d : {&c.predicted, &c.measured, &c.total, &c.norm})
+        squares.push_back(c.counts ? d->squares : 0.0);
     }
     reduce(largest, squares);
     settle(std::move(stage), leaves, std::move(all), largest, squares);
@@ -132,7 +146,8 @@ class error_watch {
     weight_numbers before, reference;
   };
 
-  PLEAT_ONCE inline void settle(std::string stage, error_kind leaves, std::vector<weight_change> all, std::vector<double> const& largest, std::vector<double> const& squares) {
+  PLEAT_ONCE inline void settle(std::string stage, error_kind leaves, std::vector<weight_change> all,
+                                std::vector<double> const& largest, std::vector<double> const& squares) {
     std::vector<weight_error> rows;
     for (std::size_t i = 0; i < all.size(); ++i) {
       auto& row = all[i].row;
@@ -158,7 +173,8 @@ class error_watch {
       rows.push_back(std::move(row));
     }
     for (auto& name : names_) {  // what is no weight of the model any more
-      if (name.empty() || std::any_of(rows.begin(), rows.end(), [&](auto const& r) { return r.weight == name; })) continue;
+      if (name.empty() || std::any_of(rows.begin(), rows.end(), [&](auto const& r) { return r.weight == name; }))
+        continue;
       rows.push_back({.weight = std::exchange(name, {}), .form = {}, .kind = error_kind::resized});
     }
     to_->add(std::move(stage), std::move(rows));
@@ -174,43 +190,55 @@ class error_watch {
 
 /// What a transform leaves behind; one that does not say is measured.
 template <class Step> [[nodiscard]] error_kind leaves_of(Step const& step) {
-  if constexpr (requires { { step.leaves_errors() } -> std::same_as<error_kind>; }) return step.leaves_errors();
+  if constexpr (requires {
+                  { step.leaves_errors() } -> std::same_as<error_kind>;
+                })
+    return step.leaves_errors();
   else return error_kind::measured;
 }
 
-/// Record for pipeline::recorded: every stage enters the ledger, with what each weight matrix and kernel (parameters of two dimensions or more)
-/// lost to it.
+/// Record for pipeline::recorded: every stage enters the ledger, with what each weight matrix and kernel (parameters of
+/// two dimensions or more) lost to it.
 ///
 ///     error_ledger errors;
 ///     auto small = model | (prune{…} | fine_tune(train) | quantize<>{}).recorded(record_errors(errors));
 ///     errors.print(std::cout);
 ///
-/// or by hand, for models of several types: `record.begin(model); …; record.add("prune", error_kind::bounded, pruned);`. The first model is what
-/// later ones are compared with; where training moved a weight (or a norm was folded, or channels went), the weight as it is then takes its place.
+/// or by hand, for models of several types: `record.begin(model); …; record.add("prune", error_kind::bounded,
+/// pruned);`. The first model is what later ones are compared with; where training moved a weight (or a norm was
+/// folded, or channels went), the weight as it is then takes its place.
 ///
-/// The same ledger on every rank and for any number of data ranks; of weights that are cut, maxima and sums of squares over the parts. Costs two
-/// copies of the weights on the host and a decode per stage; where parameters are sharded (state_stage = 3) the ranks divide the copies among
-/// them, and one weight at a time comes together.
+/// The same ledger on every rank and for any number of data ranks; of weights that are cut, maxima and sums of squares
+/// over the parts. Costs two copies of the weights on the host and a decode per stage; where parameters are sharded
+/// (state_stage = 3) the ranks divide the copies among them, and one weight at a time comes together.
 class record_errors {
  public:
   static constexpr bool takes_shards = true;
 
   PLEAT_ONCE inline explicit record_errors(error_ledger& to) : watch_(std::make_shared<detail::error_watch>(to)) {}
 
-  /// What the first stage is compared with. Called by a pipeline before it begins; a second pipeline goes on where the first one ended.
-  /// Collective. \throws error on every rank alike if it begins with another model than the last stage left
+  /// What the first stage is compared with. Called by a pipeline before it begins; a second pipeline goes on where the
+  /// first one ended. Collective. \throws error on every rank alike if it begins with another model than the last stage
+  /// left
   template <class T, class Space> void begin(parallel::any_model<T, Space> const& m) const;
 
-  template <class Step, class Net> void operator()(Step const& step, parallel::model<Net> const& m) const { add(detail::name_of_step(step), leaves_of(step), m); }
+  template <class Step, class Net> void operator()(Step const& step, parallel::model<Net> const& m) const {
+    add(detail::name_of_step(step), leaves_of(step), m);
+  }
 
   /// A stage is over. Collective where weights are cut or on stages of a pipeline.
-  template <class T, class Space> void add(std::string stage, error_kind leaves, parallel::any_model<T, Space> const& m) const;
+  template <class T, class Space>
+  void add(std::string stage, error_kind leaves, parallel::any_model<T, Space> const& m) const;
 
  private:
-  PLEAT_ONCE [[nodiscard]] inline static bool is_weight(nn::parameter const& w) { return w.tied_to.empty() && w.shape.rank() >= 2; }
+  PLEAT_ONCE [[nodiscard]] inline static bool is_weight(nn::parameter const& w) {
+    return w.tied_to.empty() && w.shape.rank() >= 2;
+  }
 
   /// Of a weight that is open. \param shards those who divide the numbers among them; null: nobody does
-  template <class T, class Space> [[nodiscard]] static detail::weight_numbers numbers_of(context<Space>& c, nn::any_weight<T, Space> const& w, comm::communicator const* shards);
+  template <class T, class Space>
+  [[nodiscard]] static detail::weight_numbers numbers_of(context<Space>& c, nn::any_weight<T, Space> const& w,
+                                                         comm::communicator const* shards);
   /// All of them. Collective over the shards.
   [[nodiscard]] static detail::weight_numbers whole(detail::weight_numbers const& part, comm::communicator* shards) {
     if (!shards || shards->size() == 1) return part;
@@ -225,7 +253,9 @@ class record_errors {
     return all;
   }
   /// What the form that the weight has now says of the numbers before.
-  template <class T, class Space> static void promise(context<Space>& where, nn::any_weight<T, Space> const& w, detail::weight_numbers const& was, detail::weight_change& c);
+  template <class T, class Space>
+  static void promise(context<Space>& where, nn::any_weight<T, Space> const& w, detail::weight_numbers const& was,
+                      detail::weight_change& c);
 
   std::shared_ptr<detail::error_watch> watch_;
 };
@@ -240,8 +270,11 @@ template <class T, class Space> [[gnu::cold]] void record_errors::begin(parallel
     });
     return comm::all_or_none(m.all_ranks(), [&] {
       if (!other.empty())
-        throw error{"compress::record_errors", "this record ended with other numbers in '" + other + "' than the model has that it is to go on with",
-                    "Give every recipe a record and a ledger of its own; what changed a model between two recipes is told by record.add(name, kind, model)"};
+        throw error{
+            "compress::record_errors",
+            "this record ended with other numbers in '" + other + "' than the model has that it is to go on with",
+            "Give every recipe a record and a ledger of its own; what changed a model between two recipes is told by "
+            "record.add(name, kind, model)"};
     });
   }
   nn::for_each_parameter(m.any_net(), [&](nn::any_weight<T, Space> const& w) {
@@ -254,7 +287,9 @@ template <class T, class Space> [[gnu::cold]] void record_errors::begin(parallel
   watch_->set_begun();
 }
 
-template <class T, class Space> [[gnu::cold]] void record_errors::add(std::string stage, error_kind leaves, parallel::any_model<T, Space> const& m) const {
+template <class T, class Space>
+[[gnu::cold]] void record_errors::add(std::string stage, error_kind leaves,
+                                      parallel::any_model<T, Space> const& m) const {
   auto* const shards = m.shards();
   auto const together = [&](double& largest, std::vector<double>& chains) {
     if (!shards || shards->size() == 1) return;
@@ -270,20 +305,28 @@ template <class T, class Space> [[gnu::cold]] void record_errors::add(std::strin
     c.counts = w.part == 0 || w.where.shards();
     if (w.materialised()) {
       auto const open = m.open(const_cast<nn::any_weight<T, Space>&>(w));  // only read
-      if (auto const was = watch_->look(c, numbers_of(m.context(), w, shards), together)) promise(m.context(), w, whole(*was, shards), c);
+      if (auto const was = watch_->look(c, numbers_of(m.context(), w, shards), together))
+        promise(m.context(), w, whole(*was, shards), c);
     }
     all.push_back(std::move(c));
   });
-  watch_->finish(std::move(stage), leaves, std::move(all), [&](std::vector<double>& largest, std::vector<double>& squares) {
-    if (m.parts().size() > 1) m.parts().all_reduce(largest, comm::reduction::max), m.parts().all_reduce(squares);
-    if (m.pipeline().size() > 1) m.pipeline().all_reduce(largest, comm::reduction::max), m.pipeline().all_reduce(squares, comm::reduction::max);
-  });
+  watch_->finish(std::move(stage), leaves, std::move(all),
+                 [&](std::vector<double>& largest, std::vector<double>& squares) {
+                   if (m.parts().size() > 1)
+                     m.parts().all_reduce(largest, comm::reduction::max), m.parts().all_reduce(squares);
+                   if (m.pipeline().size() > 1)
+                     m.pipeline().all_reduce(largest, comm::reduction::max),
+                         m.pipeline().all_reduce(squares, comm::reduction::max);
+                 });
 }
 
-template <class T, class Space> detail::weight_numbers record_errors::numbers_of(context<Space>& c, nn::any_weight<T, Space> const& w, comm::communicator const* shards) {
+template <class T, class Space>
+detail::weight_numbers record_errors::numbers_of(context<Space>& c, nn::any_weight<T, Space> const& w,
+                                                 comm::communicator const* shards) {
   auto const values = tensor<T, Space>::allocate(c, w.shape);
   w.decode(c, values.data());
-  index_range const run = shards ? block_range(w.size(), shards->size(), shards->rank(), detail::error_chain) : index_range{0, w.size()};
+  index_range const run =
+      shards ? block_range(w.size(), shards->size(), shards->rank(), detail::error_chain) : index_range{0, w.size()};
   detail::weight_numbers n{w.shape, run.begin, {}, {}};
   auto const size = static_cast<std::size_t>(run.size());
   auto const here = tensor<T, Space>::wrap(values.data() + run.begin, {run.size()});
@@ -294,18 +337,22 @@ template <class T, class Space> detail::weight_numbers record_errors::numbers_of
     std::vector<T> host(size);
     copy_to_host(c, here, host.data());
     if constexpr (std::is_same_v<T, double>) n.wide = std::move(host);
-    else for (T const v : host) n.narrow.push_back(static_cast<float>(v));
+    else
+      for (T const v : host) n.narrow.push_back(static_cast<float>(v));
   }
   return n;
 }
 
-template <class T, class Space> void record_errors::promise(context<Space>& where, nn::any_weight<T, Space> const& w, detail::weight_numbers const& was, detail::weight_change& c) {
+template <class T, class Space>
+void record_errors::promise(context<Space>& where, nn::any_weight<T, Space> const& w, detail::weight_numbers const& was,
+                            detail::weight_change& c) {
   std::optional<codec::error_norms> said;
   if constexpr (std::is_same_v<T, float>) {
     said = w.predict(where, was.narrow);
   } else {
     std::vector<T> typed(was.size());
-    for (std::size_t i = 0; i < typed.size(); ++i) typed[i] = std::is_same_v<T, double> ? static_cast<T>(was[i]) : static_cast<T>(static_cast<float>(was[i]));
+    for (std::size_t i = 0; i < typed.size(); ++i)
+      typed[i] = std::is_same_v<T, double> ? static_cast<T>(was[i]) : static_cast<T>(static_cast<float>(was[i]));
     said = w.predict(where, typed);
   }
   if (!said) return;

@@ -3,9 +3,9 @@
 /// \file
 /// A teacher on ranks of its own: students send sample numbers, scores stream back while the student computes.
 ///
-/// The ranks of one communicator divide into students [0, students) and teachers [students, size). Student s asks teacher rank
-/// students + s mod teachers. A question is two messages (how many samples; their numbers), the answer one (scores); a question of −1
-/// samples is a farewell.
+/// The ranks of one communicator divide into students [0, students) and teachers [students, size). Student s asks
+/// teacher rank students + s mod teachers. A question is two messages (how many samples; their numbers), the answer one
+/// (scores); a question of −1 samples is a farewell.
 #pragma once
 
 #include <algorithm>
@@ -25,11 +25,13 @@
 namespace pleat::compress {
 
 namespace detail {
-inline constexpr int question_tag = comm::user_tags - 3, samples_tag = comm::user_tags - 4, answer_tag = comm::user_tags - 5;
+inline constexpr int question_tag = comm::user_tags - 3, samples_tag = comm::user_tags - 4,
+                     answer_tag = comm::user_tags - 5;
 
 inline void demand_division(char const* call, comm::communicator const& all, int students) {
   if (students < 1 || students >= all.size())
-    throw error{call, std::to_string(students) + " students among " + std::to_string(all.size()) + " ranks: both students and teachers need at least one"};
+    throw error{call, std::to_string(students) + " students among " + std::to_string(all.size()) +
+                          " ranks: both students and teachers need at least one"};
 }
 
 /// A student's talk with its teacher's rank.
@@ -79,14 +81,17 @@ class conversation {
 };
 }  // namespace detail
 
-/// The teacher as a student's rank sees it: questions go to a rank that runs `serve_students`. That rank goes home after `done`, which
-/// `distill` calls however training ends, or when the last copy of this teacher goes.
+/// The teacher as a student's rank sees it: questions go to a rank that runs `serve_students`. That rank goes home
+/// after `done`, which `distill` calls however training ends, or when the last copy of this teacher goes.
 /// \param all      the communicator of all ranks; it must outlive the teacher
 /// \param students how many of its ranks learn, counted from 0; this is one of them
 /// \param classes  scores of a sample
 [[nodiscard]] inline teacher remote_teacher(comm::communicator& all, int students, index_t classes, double weight = 1) {
   detail::demand_division("compress::remote_teacher", all, students);
-  if (all.rank() >= students) throw error{"compress::remote_teacher", "rank " + std::to_string(all.rank()) + " is a teacher's, students are the ranks below " + std::to_string(students)};
+  if (all.rank() >= students)
+    throw error{"compress::remote_teacher", "rank " + std::to_string(all.rank()) +
+                                                " is a teacher's, students are the ranks below " +
+                                                std::to_string(students)};
   if (classes < 1) throw error{"compress::remote_teacher", "a teacher of " + std::to_string(classes) + " classes"};
   int const peer = students + all.rank() % (all.size() - students);
   auto const now = std::make_shared<detail::conversation>(all, peer);
@@ -97,7 +102,8 @@ class conversation {
   s.ask = [now, announce](question const& q, answer& a) {
     a = {};
     if (q.samples.empty()) return;  // announced
-    if (!now->asked || !std::equal(q.samples.begin(), q.samples.end(), now->samples.begin(), now->samples.end())) announce(q);
+    if (!now->asked || !std::equal(q.samples.begin(), q.samples.end(), now->samples.begin(), now->samples.end()))
+      announce(q);
     now->hear();
     a.scores = now->scores;
   };
@@ -105,12 +111,15 @@ class conversation {
   return teacher(std::move(s), weight);
 }
 
-/// A teacher's rank: answers its students in the order in which their questions come, until each has said farewell. `from` is usually a
-/// model on this rank alone; `data` is the students' data set.
+/// A teacher's rank: answers its students in the order in which their questions come, until each has said farewell.
+/// `from` is usually a model on this rank alone; `data` is the students' data set.
 /// \returns how many samples were asked for
 inline index_t serve_students(teacher const& from, io::dataset const& data, comm::communicator& all, int students) {
   detail::demand_division("compress::serve_students", all, students);
-  if (all.rank() < students) throw error{"compress::serve_students", "rank " + std::to_string(all.rank()) + " is a student's, teachers are the ranks from " + std::to_string(students)};
+  if (all.rank() < students)
+    throw error{"compress::serve_students", "rank " + std::to_string(all.rank()) +
+                                                " is a student's, teachers are the ranks from " +
+                                                std::to_string(students)};
   using clock = std::chrono::steady_clock;
   struct pupil {
     int rank = 0;
@@ -118,8 +127,10 @@ inline index_t serve_students(teacher const& from, io::dataset const& data, comm
     index_t n = 0;         // samples of the question that comes next
     comm::request asks{};  // posted early, so that no farewell has to wait for another student's question
   };
-  std::deque<pupil> mine;   // never moves what a receive writes to
-  auto const listen = [&](pupil& p) { p.asks = all.ireceive(std::span<index_t>(&p.n, 1), p.rank, detail::question_tag); };
+  std::deque<pupil> mine;  // never moves what a receive writes to
+  auto const listen = [&](pupil& p) {
+    p.asks = all.ireceive(std::span<index_t>(&p.n, 1), p.rank, detail::question_tag);
+  };
   for (int s = all.rank() - students; s < students; s += all.size() - students) mine.push_back({s});
   for (auto& p : mine) listen(p);
   std::vector<index_t> samples;

@@ -39,12 +39,15 @@ struct measure_options {
 
 namespace detail {
 
-/// Median time of `batch` samples' way through the model together, in microseconds; rank 0 measures, all get the figure. NaN where the data has not
-/// so many. Collective over all ranks.
-template <class T, class Space> [[nodiscard]] double latency_us(parallel::any_model<T, Space> const& m, io::dataset const& data, int repeats, index_t batch = 1) {
+/// Median time of `batch` samples' way through the model together, in microseconds; rank 0 measures, all get the
+/// figure. NaN where the data has not so many. Collective over all ranks.
+template <class T, class Space>
+[[nodiscard]] double latency_us(parallel::any_model<T, Space> const& m, io::dataset const& data, int repeats,
+                                index_t batch = 1) {
   using clock = std::chrono::steady_clock;
   double median = std::numeric_limits<double>::quiet_NaN();
-  m.all_ranks().barrier();  // nobody works while rank 0 (and who holds its model with it) measures, as far as that is ours to say
+  // nobody works while rank 0 (and who holds its model with it) measures, as far as that is ours to say
+  m.all_ranks().barrier();
   int const together = m.shards() ? m.shards()->size() : 1;  // of sharded parameters the first group has one model
   if (m.ranks().rank() < together && data.size >= batch && repeats > 0) {
     run::batch_loader<T, Space> loader(data);
@@ -67,7 +70,8 @@ template <class T, class Space> [[nodiscard]] double latency_us(parallel::any_mo
   return m.all_ranks().broadcast_value(median);
 }
 
-/// A name for a temporary file that no other process or model uses; rank 0's, on every rank. Collective. \param model its address on rank 0
+/// A name for a temporary file that no other process or model uses; rank 0's, on every rank. Collective. \param model
+/// its address on rank 0
 PLEAT_ONCE [[nodiscard]] inline std::string temporary_path(comm::communicator& ranks, void const* model) {
   std::error_code none;
   auto folder = std::filesystem::temp_directory_path(none);
@@ -81,11 +85,14 @@ PLEAT_ONCE [[nodiscard]] inline std::string temporary_path(comm::communicator& r
 
 }  // namespace detail
 
-/// Measures a model: test error (all ranks), parameters, nonzeros, bytes of the file as it was really written, latency of one sample and of 64
-/// together (rank 0, and those that hold its model with it), multiply-adds and energy layer by layer. Parameters, nonzeros and layers are those of the
-/// whole, wherever its parts and stages are; sharded parameters (state_stage = 3) are gathered one layer at a time, which the latency has in it.
-/// Collective over all ranks; the same stage on every rank.
-template <class T, class Space> [[nodiscard]] stage measure(std::string name, parallel::any_model<T, Space> const& m, io::dataset const& test, measure_options const& options = {}) {
+/// Measures a model: test error (all ranks), parameters, nonzeros, bytes of the file as it was really written, latency
+/// of one sample and of 64 together (rank 0, and those that hold its model with it), multiply-adds and energy layer by
+/// layer. Parameters, nonzeros and layers are those of the whole, wherever its parts and stages are; sharded parameters
+/// (state_stage = 3) are gathered one layer at a time, which the latency has in it. Collective over all ranks; the same
+/// stage on every rank.
+template <class T, class Space>
+[[nodiscard]] stage measure(std::string name, parallel::any_model<T, Space> const& m, io::dataset const& test,
+                            measure_options const& options = {}) {
   stage s;
   s.name = std::move(name);
   s.test_error = run::evaluate(m, test, options.batch).error();
@@ -123,7 +130,8 @@ template <class T, class Space> [[nodiscard]] stage measure(std::string name, pa
 
 /// Measures a model before and after, prints the table on rank 0, and returns it. Collective.
 template <class Before, class After>
-stage_list report(parallel::model<Before> const& before, parallel::model<After> const& after, io::dataset const& test, std::ostream& out = std::cout) {
+stage_list report(parallel::model<Before> const& before, parallel::model<After> const& after, io::dataset const& test,
+                  std::ostream& out = std::cout) {
   stage_list list;
   list.add(measure("before", before, test));
   list.add(measure("after", after, test));
@@ -131,14 +139,15 @@ stage_list report(parallel::model<Before> const& before, parallel::model<After> 
   return list;
 }
 
-/// Record for pipeline::recorded: measures the model after every step under the step's name, and what the step did to the weights
-/// (compress/record_errors.hpp; `stages.errors()` is the ledger).
+/// Record for pipeline::recorded: measures the model after every step under the step's name, and what the step did to
+/// the weights (compress/record_errors.hpp; `stages.errors()` is the ledger).
 ///
 ///     stage_list stages;
 ///     auto small = model | (prune{…} | fine_tune(train) | quantize<>{}).recorded(record_stages(stages, test));
 class record_stages {
  public:
-  PLEAT_ONCE inline record_stages(stage_list& list, io::dataset const& test, measure_options options = {}) : list_(&list), test_(&test), options_(std::move(options)) {}
+  PLEAT_ONCE inline record_stages(stage_list& list, io::dataset const& test, measure_options options = {})
+      : list_(&list), test_(&test), options_(std::move(options)) {}
 
   static constexpr bool takes_shards = true;
 

@@ -17,14 +17,14 @@ namespace pleat::compress {
 /// Everything at once.
 struct one_shot {};
 
-/// s(t) = s_f + (s_i − s_f)·(1 − t/steps)³: most goes early, while there is most to spare, and the last steps are small.
-/// Zhu and Gupta, "To prune, or not to prune", arXiv:1710.01878.
+/// s(t) = s_f + (s_i − s_f)·(1 − t/steps)³: most goes early, while there is most to spare, and the last steps are
+/// small. Zhu and Gupta, "To prune, or not to prune", arXiv:1710.01878.
 struct cubic {
   int steps = 5;
 };
 
-/// The same share of the survivors goes in every step: 1 − s(t) = (1 − s_i)·((1 − s_f) / (1 − s_i))^(t/steps). Han et al., "Learning both
-/// weights and connections", arXiv:1506.02626.
+/// The same share of the survivors goes in every step: 1 − s(t) = (1 − s_i)·((1 − s_f) / (1 − s_i))^(t/steps). Han et
+/// al., "Learning both weights and connections", arXiv:1506.02626.
 struct iterative {
   int steps = 5;
 };
@@ -33,12 +33,17 @@ using prune_schedule = std::variant<one_shot, cubic, iterative>;
 
 /// Steps of a schedule. \throws error below one
 PLEAT_ONCE [[nodiscard]] inline int steps_of(prune_schedule const& s) {
-  int const n = std::holds_alternative<cubic>(s) ? std::get<cubic>(s).steps : std::holds_alternative<iterative>(s) ? std::get<iterative>(s).steps : 1;
-  if (n < 1) throw error{std::holds_alternative<iterative>(s) ? "compress::iterative" : "compress::cubic", "the number of steps must be at least 1, found " + std::to_string(n)};
+  int const n = std::holds_alternative<cubic>(s)       ? std::get<cubic>(s).steps
+                : std::holds_alternative<iterative>(s) ? std::get<iterative>(s).steps
+                                                       : 1;
+  if (n < 1)
+    throw error{std::holds_alternative<iterative>(s) ? "compress::iterative" : "compress::cubic",
+                "the number of steps must be at least 1, found " + std::to_string(n)};
   return n;
 }
 
-/// Sparsity after step t (1 … steps); t = 0 is where pruning begins. Both ends are exact, and it never falls if first ≤ last.
+/// Sparsity after step t (1 … steps); t = 0 is where pruning begins. Both ends are exact, and it never falls if first ≤
+/// last.
 PLEAT_ONCE [[nodiscard]] inline double sparsity_at(prune_schedule const& s, int t, double first, double last) {
   int const n = steps_of(s);
   if (t <= 0) return first;

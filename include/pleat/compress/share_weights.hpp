@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Shared values: every weight becomes one of a few, the few are trained on, and what says which is which is entropy-coded.
+/// Shared values: every weight becomes one of a few, the few are trained on, and what says which is which is
+/// entropy-coded.
 #pragma once
 
 #include <algorithm>
@@ -30,18 +31,20 @@ struct width_for {
   int num_bits = 8;
 };
 
-/// Gives every weight 2^num_bits values to share: k-means over its survivors, each of which takes the nearest centroid. Zeros of a pruned
-/// weight stay zeros and are not stored; a weight without zeros needs no index. Then, with `.tune`, the centroids are trained: the gradient
-/// of a centroid is the sum of the gradients of its members (S. Han et al., Deep Compression, 2016, section 3.3), and biases and whatever is
-/// not selected learn along. At last the weight takes the form codec::coded with plain bits; `entropy_code` makes it smaller.
+/// Gives every weight 2^num_bits values to share: k-means over its survivors, each of which takes the nearest centroid.
+/// Zeros of a pruned weight stay zeros and are not stored; a weight without zeros needs no index. Then, with `.tune`,
+/// the centroids are trained: the gradient of a centroid is the sum of the gradients of its members (S. Han et al.,
+/// Deep Compression, 2016, section 3.3), and biases and whatever is not selected learn along. At last the weight takes
+/// the form codec::coded with plain bits; `entropy_code` makes it smaller.
 ///
 ///     model | (prune{.sparsity = 0.95} | fine_tune(train) | share_weights{.num_bits = 4, .tune = fine_tune(train)} | entropy_code{})
 ///
-/// Replicas compute the same, without a message but those of training; where training is deterministic, so are the bytes. Over a pipeline every stage
-/// shares its own. A weight that is cut over the tensor axis is shared where it is, nobody gathers: k-means sums counts and exact sums over the parts
-/// (k of each a step), so centroids and codes are the bits that the whole weight would get. So it is where ranks have pieces of the optimizer's state
-/// or of the parameters (state stages 1 to 3): a cluster's gradient is the exact sum over whoever has members. Sharded parameters come together one
-/// weight at a time, for k-means and when they are coded.
+/// Replicas compute the same, without a message but those of training; where training is deterministic, so are the
+/// bytes. Over a pipeline every stage shares its own. A weight that is cut over the tensor axis is shared where it is,
+/// nobody gathers: k-means sums counts and exact sums over the parts (k of each a step), so centroids and codes are the
+/// bits that the whole weight would get. So it is where ranks have pieces of the optimizer's state or of the parameters
+/// (state stages 1 to 3): a cluster's gradient is the exact sum over whoever has members. Sharded parameters come
+/// together one weight at a time, for k-means and when they are coded.
 struct share_weights {
   using fusable_transform = void;
   template <class T> using form = codec::coded<T>;
@@ -51,14 +54,14 @@ struct share_weights {
   static constexpr bool takes_shards = true;  // layer by layer
   static constexpr char const* what = "share_weights";
 
-  int num_bits = 4;                              ///< of a code, 1 to 8
+  int num_bits = 4;                                             ///< of a code, 1 to 8
   codec::centroid_start start = codec::centroid_start::linear;  ///< k-means starts here
-  std::uint64_t seed = 0;                        ///< for centroid_start::random
-  index_t rows_per_group = 0;                    ///< rows that share centroids; 0: one set of centroids per weight
-  int index_bits = 5;                            ///< of a relative index, 2 to 8 (survivors of pruned weights)
-  std::optional<compress::fine_tune> tune{};     ///< trains centroids, biases and all that shares nothing
-  std::vector<width_for> widths{};               ///< exceptions to num_bits; the last one that fits counts
-  std::vector<std::string> ignore{};             ///< names that stay as they are; * and ? as in a shell
+  std::uint64_t seed = 0;                                       ///< for centroid_start::random
+  index_t rows_per_group = 0;                 ///< rows that share centroids; 0: one set of centroids per weight
+  int index_bits = 5;                         ///< of a relative index, 2 to 8 (survivors of pruned weights)
+  std::optional<compress::fine_tune> tune{};  ///< trains centroids, biases and all that shares nothing
+  std::vector<width_for> widths{};            ///< exceptions to num_bits; the last one that fits counts
+  std::vector<std::string> ignore{};          ///< names that stay as they are; * and ? as in a shell
   listener on_note{};
 
   /// "share 4 bits"
@@ -66,7 +69,8 @@ struct share_weights {
 
   [[nodiscard]] error_kind leaves_errors() const noexcept { return tune ? error_kind::trained : error_kind::bounded; }
 
-  /// Collective. \throws error for a width outside 1 to 8, a weight with NaN or infinity (by name), or no weight that is selected
+  /// Collective. \throws error for a width outside 1 to 8, a weight with NaN or infinity (by name), or no weight that
+  /// is selected
   template <class Net> void run(parallel::model<Net>& m) const {
     using T = typename parallel::model<Net>::value_type;
     using Space = typename parallel::model<Net>::execution_space;
@@ -77,7 +81,11 @@ struct share_weights {
       return values;
     };
     auto const settings_for = [&](auto& w) {
-      return codec::codebook_options{.entries = 1 << width_of(w.name), .start = start, .rows_per_group = rows_per_group, .seed = seed, .index_bits = index_bits};
+      return codec::codebook_options{.entries = 1 << width_of(w.name),
+                                     .start = start,
+                                     .rows_per_group = rows_per_group,
+                                     .seed = seed,
+                                     .index_bits = index_bits};
     };
     std::vector<std::string> patterns;
     for (auto const& x : widths) patterns.push_back(x.pattern);
@@ -95,7 +103,9 @@ struct share_weights {
           throw error{"compress::share_weights", "'" + w.name + "': " + e.problem(), e.remedy()};
         }
       });
-      if (!any) throw error{"compress::share_weights", "no weight is left whose values could be shared", "Ignore less; what is encoded already, or lies in a layer without with_forms, does not count"};
+      if (!any)
+        throw error{"compress::share_weights", "no weight is left whose values could be shared",
+                    "Ignore less; what is encoded already, or lies in a layer without with_forms, does not count"};
     });
     using form = codec::coded<T>;
     std::vector<detail::cluster_map> maps;  // of weights that are trained before they are coded
@@ -103,21 +113,26 @@ struct share_weights {
       if (w.absent) return;
       auto values = numbers_of(w);  // of one weight at a time
       bool const cut = w.parts > 1 && w.where.shards();
-      auto map = detail::make_clusters(w.shape, values, settings_for(w), {codec::rows_of(w.whole()), cut && w.where.shards(0) ? w.box()[0].begin : 0, sum_over(m, w)});
+      auto map = detail::make_clusters(
+          w.shape, values, settings_for(w),
+          {codec::rows_of(w.whole()), cut && w.where.shards(0) ? w.box()[0].begin : 0, sum_over(m, w)});
       if (!tune) {
         detail::take_centroids(map, values, sum_over(m, w));
         auto const shared = tensor<T, Space>::allocate(m.context(), w.shape);
         copy_from_host(m.context(), values.data(), shared);
-        form::encode_with(m.context(), w.shape, static_cast<T const*>(shared.data()), detail::options_of(map, false), w.storage_of(codec::form_tag<form>{}));
+        form::encode_with(m.context(), w.shape, static_cast<T const*>(shared.data()), detail::options_of(map, false),
+                          w.storage_of(codec::form_tag<form>{}));
         return;
       }
       detail::keep_run(map, m.summed(w).range);
       maps.push_back(std::move(map));
       m.set_host_values_of(w, values);
       auto const here = m.open(w);
-      copy_from_host(m.context(), values.data(), tensor<T, Space>::wrap(w.data(), w.shape));  // where it was gathered before, too
+      // where it was gathered before, too
+      copy_from_host(m.context(), values.data(), tensor<T, Space>::wrap(w.data(), w.shape));
       w.visit([&](auto tag, auto& s) {  // a survivor that is 0 is none any more
-        if constexpr (std::is_same_v<typename decltype(tag)::type, codec::masked<T>>) codec::masked<T>::encode(m.context(), w.shape, w.data(), s);
+        if constexpr (std::is_same_v<typename decltype(tag)::type, codec::masked<T>>)
+          codec::masked<T>::encode(m.context(), w.shape, w.data(), s);
       });
     });
     if (tune) {
@@ -134,7 +149,8 @@ struct share_weights {
         copy_to_host(m.context(), tensor<T, Space>::wrap(trained.values, {trained.range.size()}), values.data());
         detail::take_centroids(map, values, sum_over_members(m, w));
         auto const here = m.open(w);
-        form::encode_with(m.context(), w.shape, static_cast<T const*>(w.data()), detail::options_of(map, false), w.storage_of(codec::form_tag<form>{}));
+        form::encode_with(m.context(), w.shape, static_cast<T const*>(w.data()), detail::options_of(map, false),
+                          w.storage_of(codec::form_tag<form>{}));
       }
       w.template use_form<form>();
       w.follow_form(false);
@@ -147,28 +163,35 @@ struct share_weights {
     int bits = num_bits;
     for (auto const& x : widths)
       if (nn::matches(x.pattern, name)) bits = x.num_bits;
-    if (bits < 1 || bits > 8) throw error{"compress::share_weights", "a code of " + std::to_string(bits) + " bits, expected 1 to 8"};
+    if (bits < 1 || bits > 8)
+      throw error{"compress::share_weights", "a code of " + std::to_string(bits) + " bits, expected 1 to 8"};
     return bits;
   }
 
   /// f(weight&) for every weight whose values are shared; with `aloud`, says which are not and why.
   template <class Net, class F> void for_each_selected(parallel::model<Net>& m, bool aloud, F&& f) const {
     auto const shared = detail::shared_names(m.net());
-    detail::for_each_convertible<codec::forms<codec::coded<typename parallel::model<Net>::value_type>>>(m, "compress::share_weights", ignore, aloud ? &on_note : nullptr, [&](auto& w) -> std::string {
-      auto why = detail::why_not_encoded(w, shared);
-      if (why.empty()) f(w);
-      return why;
-    });
+    detail::for_each_convertible<codec::forms<codec::coded<typename parallel::model<Net>::value_type>>>(
+        m, "compress::share_weights", ignore, aloud ? &on_note : nullptr, [&](auto& w) -> std::string {
+          auto why = detail::why_not_encoded(w, shared);
+          if (why.empty()) f(w);
+          return why;
+        });
   }
 
   /// Adds up over the ranks that have the other parts of a weight; nothing for a whole one.
-  template <class Net> [[nodiscard]] static std::function<void(std::span<std::int64_t>)> sum_over(parallel::model<Net> const& m, nn::parameter const& w) {
+  template <class Net>
+  [[nodiscard]] static std::function<void(std::span<std::int64_t>)> sum_over(parallel::model<Net> const& m,
+                                                                             nn::parameter const& w) {
     if (w.parts == 1 || !w.where.shards()) return {};
     return [&ranks = m.parts()](std::span<std::int64_t> counts) { ranks.all_reduce(counts); };
   }
 
-  /// The same over the ranks that have other members of its clusters while they are trained: those who divide the optimizer's state, too.
-  template <class Net> [[nodiscard]] static std::function<void(std::span<std::int64_t>)> sum_over_members(parallel::model<Net> const& m, nn::parameter const& w) {
+  /// The same over the ranks that have other members of its clusters while they are trained: those who divide the
+  /// optimizer's state, too.
+  template <class Net>
+  [[nodiscard]] static std::function<void(std::span<std::int64_t>)> sum_over_members(parallel::model<Net> const& m,
+                                                                                     nn::parameter const& w) {
     auto* const shards = m.state_shards();
     auto over_parts = sum_over(m, w);
     if (!shards || shards->size() == 1) return over_parts;
@@ -178,8 +201,11 @@ struct share_weights {
     };
   }
 
-  /// \param gradient of `size` elements, of which the map knows the members \param sum adds up over those that have the other members; empty for all
-  template <class Space> static void share(context<Space>& c, detail::cluster_map& map, float* gradient, index_t size, std::function<void(std::span<std::int64_t>)> const& sum) {
+  /// \param gradient of `size` elements, of which the map knows the members \param sum adds up over those that have the
+  /// other members; empty for all
+  template <class Space>
+  static void share(context<Space>& c, detail::cluster_map& map, float* gradient, index_t size,
+                    std::function<void(std::span<std::int64_t>)> const& sum) {
     auto const g = tensor<float, Space>::wrap(gradient, {size});
     std::vector<float> host;
     float* numbers = gradient;
@@ -196,7 +222,8 @@ struct share_weights {
     if constexpr (!compute::is_host_space_v<Space>) copy_from_host(c, numbers, g);
   }
 
-  /// Members of a cluster begin with one value, get one gradient and have one history: they stay equal, whatever the optimizer.
+  /// Members of a cluster begin with one value, get one gradient and have one history: they stay equal, whatever the
+  /// optimizer.
   template <class Net> void train(parallel::model<Net>& m, std::vector<detail::cluster_map>& maps) const {
     auto options = tune->options();
     auto const theirs = options.before_step;
@@ -214,12 +241,13 @@ struct share_weights {
   }
 };
 
-/// Codes of shared values and relative indices are written in canonical Huffman codes or by a range coder, whichever is smallest; the
-/// numbers do not change. The width of the relative index is the one that makes the weight smallest, unless it is given.
+/// Codes of shared values and relative indices are written in canonical Huffman codes or by a range coder, whichever is
+/// smallest; the numbers do not change. The width of the relative index is the one that makes the weight smallest,
+/// unless it is given.
 ///
-/// Of a weight that is cut over the tensor axis each part is coded where it is. Which width is best is a matter of the whole: its codes (not its
-/// numbers) come together on one rank, one weight at a time, as they do when a file is written, and that rank decodes it once. With .index_bits nothing
-/// comes together.
+/// Of a weight that is cut over the tensor axis each part is coded where it is. Which width is best is a matter of the
+/// whole: its codes (not its numbers) come together on one rank, one weight at a time, as they do when a file is
+/// written, and that rank decodes it once. With .index_bits nothing comes together.
 struct entropy_code {
   using fusable_transform = void;
   static constexpr bool encodes = true;
@@ -239,7 +267,8 @@ struct entropy_code {
     using form = codec::coded<T>;
     detail::demand_names(m, "compress::entropy_code", ".ignore", ignore);
     int done = 0;
-    comm::all_or_none(m.all_ranks(), [&] {  // the stages of a pipeline have different weights; what one finds in its own, all hear
+    // the stages of a pipeline have different weights; what one finds in its own, all hear
+    comm::all_or_none(m.all_ranks(), [&] {
       m.net().for_each_parameter([&](auto& w) {
         using W = std::remove_cvref_t<decltype(w)>;
         if constexpr (requires { typename W::forms; })
@@ -250,31 +279,45 @@ struct entropy_code {
             }
       });
     });
-    if (done == 0) throw error{"compress::entropy_code", "no weight has shared values", "Share them first: model | (share_weights{…} | entropy_code{})"};
+    if (done == 0)
+      throw error{"compress::entropy_code", "no weight has shared values",
+                  "Share them first: model | (share_weights{…} | entropy_code{})"};
   }
 
  private:
   template <class Model, class W> void recode(Model& m, W& w) const {
     using form = codec::coded<typename W::value_type>;
     auto& storage = w.storage_of(codec::form_tag<form>{});
-    if (w.parts == 1 || !w.where.shards()) return form::set(m.context(), w.shape, best_of(m, w.shape, form::to_file(m.context(), w.shape, storage)), storage);
-    auto const piece = [&](std::span<codec::file_tensor const> parts, int bits) { form::set(m.context(), w.shape, form::bits::recode_piece(w.shape, parts, bits), storage); };
+    if (w.parts == 1 || !w.where.shards())
+      return form::set(m.context(), w.shape, best_of(m, w.shape, form::to_file(m.context(), w.shape, storage)),
+                       storage);
+    auto const piece = [&](std::span<codec::file_tensor const> parts, int bits) {
+      form::set(m.context(), w.shape, form::bits::recode_piece(w.shape, parts, bits), storage);
+    };
     if (index_bits) {  // nothing to find out
       auto const parts = form::to_file(m.context(), w.shape, storage);
-      detail::demand_index_bits(*index_bits, codec::detail::read_layout("compress::entropy_code", w.shape, parts).index_bits != 0);
+      detail::demand_index_bits(*index_bits,
+                                codec::detail::read_layout("compress::entropy_code", w.shape, parts).index_bits != 0);
       return piece(parts, *index_bits);
     }
     pleat::run::detail::collected_weight c;
     comm::all_or_none(m.parts(), [&] { c = pleat::run::detail::part_of(w, m.context()); });
     auto const mine = c.tensors;
-    comm::all_or_none(m.parts(), [&] { pleat::run::detail::join_encoded(m.parts(), w, c); });  // it throws when all parts have come
+    // it throws when all parts have come
+    comm::all_or_none(m.parts(), [&] { pleat::run::detail::join_encoded(m.parts(), w, c); });
     std::int64_t bits = 0;
-    comm::on_root(m.parts(), [&] { bits = codec::detail::read_layout("compress::entropy_code", w.whole(), best_of(m, w.whole(), std::move(c.tensors))).index_bits; });
+    comm::on_root(m.parts(), [&] {
+      bits =
+          codec::detail::read_layout("compress::entropy_code", w.whole(), best_of(m, w.whole(), std::move(c.tensors)))
+              .index_bits;
+    });
     bits = m.parts().broadcast_value(bits);
     piece(mine, static_cast<int>(bits));
   }
   /// The parts of a whole weight's file, coded anew.
-  template <class Model> [[nodiscard]] std::vector<codec::file_tensor> best_of(Model& m, extents const& shape, std::vector<codec::file_tensor> const& parts) const {
+  template <class Model>
+  [[nodiscard]] std::vector<codec::file_tensor> best_of(Model& m, extents const& shape,
+                                                        std::vector<codec::file_tensor> const& parts) const {
     using T = typename Model::value_type;
     using Space = typename Model::execution_space;
     using form = codec::coded<T>;

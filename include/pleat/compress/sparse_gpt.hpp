@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// SparseGPT: pruning that looks at what a layer multiplies with, and changes the survivors so that its outputs stay where they were.
+/// SparseGPT: pruning that looks at what a layer multiplies with, and changes the survivors so that its outputs stay
+/// where they were.
 #pragma once
 
 #include <algorithm>
@@ -29,14 +30,15 @@ struct sparse_gpt_layer {
   double dampening = 0;        ///< what was added to the diagonal, as a share of its mean
 };
 
-/// Every weight by itself loses round(sparsity·n) elements, or all but n of every m columns, and its survivors take over what the lost ones
-/// did: columns are visited one after the other, the elements with the least w²/[H⁻¹]_ii go, and the columns that follow are moved against
-/// the error, along the Cholesky factor of H⁻¹, H = Σ x·xᵀ + dampening (Frantar and Alistarh, arXiv:2301.00774). No labels, no training.
+/// Every weight by itself loses round(sparsity·n) elements, or all but n of every m columns, and its survivors take
+/// over what the lost ones did: columns are visited one after the other, the elements with the least w²/[H⁻¹]_ii go,
+/// and the columns that follow are moved against the error, along the Cholesky factor of H⁻¹, H = Σ x·xᵀ + dampening
+/// (Frantar and Alistarh, arXiv:2301.00774). No labels, no training.
 ///
-/// Layers are visited in forward order, and each sees the inputs that the pruned ones before it make. Elements that were pruned before stay
-/// pruned. The same bytes on any number of data ranks, each of which has the whole solution; over the tensor axis a rank solves some rows
-/// (weights cut along columns are brought to rows and back), and activations are sums in another order. Sharded parameters (state_stage = 3)
-/// are gathered one weight at a time.
+/// Layers are visited in forward order, and each sees the inputs that the pruned ones before it make. Elements that
+/// were pruned before stay pruned. The same bytes on any number of data ranks, each of which has the whole solution;
+/// over the tensor axis a rank solves some rows (weights cut along columns are brought to rows and back), and
+/// activations are sums in another order. Sharded parameters (state_stage = 3) are gathered one weight at a time.
 struct sparse_gpt {
   using fusable_transform = void;
   template <class T> using form = codec::masked<T>;
@@ -45,57 +47,73 @@ struct sparse_gpt {
   static constexpr bool takes_shards = true;  // layer by layer
   static constexpr char const* what = "sparse_gpt";
 
-  double sparsity = 0.5;                ///< in [0, 1)
-  calibration samples{};                ///< what the inputs are taken from
-  std::optional<n_of_m> pattern{};      ///< instead of a sparsity
-  double dampening_frac = 0.01;         ///< added to the diagonal of H, as a share of its mean
-  index_t block_size = 128;             ///< columns among which one decision is made
-  std::vector<std::string> ignore{};    ///< names that stay as they are
+  double sparsity = 0.5;              ///< in [0, 1)
+  calibration samples{};              ///< what the inputs are taken from
+  std::optional<n_of_m> pattern{};    ///< instead of a sparsity
+  double dampening_frac = 0.01;       ///< added to the diagonal of H, as a share of its mean
+  index_t block_size = 128;           ///< columns among which one decision is made
+  std::vector<std::string> ignore{};  ///< names that stay as they are
   listener on_note{};
   std::function<void(sparse_gpt_layer const&)> on_layer{};  ///< on every rank that holds the weight
 
   /// "sparse_gpt 0.5", "sparse_gpt 2:4"
   [[nodiscard]] std::string name() const {
-    return std::string(what) + (pattern ? " " + std::to_string(pattern->n) + ":" + std::to_string(pattern->m) : detail::format(" %g", sparsity));
+    return std::string(what) + (pattern ? " " + std::to_string(pattern->n) + ":" + std::to_string(pattern->m)
+                                        : detail::format(" %g", sparsity));
   }
 
-  /// Collective. \throws error for a sparsity outside [0, 1), a pattern that does not divide, an empty calibration set, a weight with NaN or
-  /// infinity, or if no weight is selected
+  /// Collective. \throws error for a sparsity outside [0, 1), a pattern that does not divide, an empty calibration set,
+  /// a weight with NaN or infinity, or if no weight is selected
   template <class Net> void run(parallel::model<Net>& m) const {
     constexpr char const* call = "compress::sparse_gpt";
     detail::demand_sparsity(call, sparsity);
     if (!(dampening_frac >= 0 && std::isfinite(dampening_frac)) || block_size < 1)
-      throw error{call, "dampening_frac must be finite and not negative and block_size must be positive, found " + std::to_string(dampening_frac) + " and " + std::to_string(block_size)};
-    if (samples.empty()) throw error{call, "the calibration set is empty", "Give it samples: .samples = compress::calibration(data.train, 128)"};
+      throw error{call, "dampening_frac must be finite and not negative and block_size must be positive, found " +
+                            std::to_string(dampening_frac) + " and " + std::to_string(block_size)};
+    if (samples.empty())
+      throw error{call, "the calibration set is empty",
+                  "Give it samples: .samples = compress::calibration(data.train, 128)"};
     auto all = detail::gather(m, call, ignore, &on_note);
     if (pattern) detail::demand_pattern(m, call, *pattern, all);
-    bool const measure = m.all_ranks().all_reduce_value(on_layer ? 1 : 0, comm::reduction::max) > 0;  // it takes sums over ranks: all or none
+    // it takes sums over ranks: all or none
+    bool const measure = m.all_ranks().all_reduce_value(on_layer ? 1 : 0, comm::reduction::max) > 0;
     std::vector<double> raised(all.size(), 0.0);
     for (std::size_t i = 0; i < all.size(); ++i) {
-      auto const inputs = layer_inputs(m, samples, {.only = [&](nn::parameter const& w) { return w.name == all[i].name; }});
+      auto const inputs =
+          layer_inputs(m, samples, {.only = [&](nn::parameter const& w) { return w.name == all[i].name; }});
       std::string bad;
       if (all[i].part > 0) {
         if (inputs.empty()) bad = "no input of '" + all[i].name + "' was seen";
-        else if (!detail::all_finite(inputs[0].gram)) bad = "the inputs of '" + all[i].name + "' hold NaN or infinity in the calibration set";
+        else if (!detail::all_finite(inputs[0].gram))
+          bad = "the inputs of '" + all[i].name + "' hold NaN or infinity in the calibration set";
         else if (inputs[0].groups > 1 && all[i].part < all[i].whole.size())
-          bad = "'" + all[i].name + "' is a convolution of " + std::to_string(inputs[0].groups) + " groups that is cut along the tensor axis";
+          bad = "'" + all[i].name + "' is a convolution of " + std::to_string(inputs[0].groups) +
+                " groups that is cut along the tensor axis";
       }
       detail::agree(m, call, bad, "Look at the samples and at the layers before, or name it in .ignore");
       m.net().for_each_parameter([&](auto& w) {
-        if constexpr (requires { w.data(); w.where; })
-          if (w.name == all[i].name && !w.absent) raised[i] = solve_whole(m, w, all[i], inputs.empty() ? layer_input{} : inputs[0], measure);
+        if constexpr (requires {
+                        w.data();
+                        w.where;
+                      })
+          if (w.name == all[i].name && !w.absent)
+            raised[i] = solve_whole(m, w, all[i], inputs.empty() ? layer_input{} : inputs[0], measure);
       });
     }
     m.all_ranks().all_reduce(raised, comm::reduction::max);  // of the other stages too
     for (std::size_t i = 0; i < all.size(); ++i)
       if (raised[i] > dampening_frac)
-        detail::say(m, on_note, std::string(call) + ": the inputs of '" + all[i].name + "' depend on each other: the diagonal was raised by " + std::to_string(raised[i]) + " of its mean instead of " + std::to_string(dampening_frac));
+        detail::say(m, on_note,
+                    std::string(call) + ": the inputs of '" + all[i].name +
+                        "' depend on each other: the diagonal was raised by " + std::to_string(raised[i]) +
+                        " of its mean instead of " + std::to_string(dampening_frac));
     detail::encode(m, ignore, all);
     detail::say_emptied(m, call, on_note, all);
   }
 
  private:
-  /// Rows of a weight, whole ones: this rank's, or those that it has been lent by the ranks that hold their other columns.
+  /// Rows of a weight, whole ones: this rank's, or those that it has been lent by the ranks that hold their other
+  /// columns.
   struct rows_of_all_columns {
     std::vector<double> w;
     std::vector<std::uint8_t> dead;
@@ -103,7 +121,9 @@ struct sparse_gpt {
   };
 
   /// solve, where every rank may have a run of the weight: it is put together for that.
-  template <class Net, class W, class T> double solve_whole(parallel::model<Net>& m, W& w, detail::candidate<T>& c, layer_input const& in, bool measure) const {
+  template <class Net, class W, class T>
+  double solve_whole(parallel::model<Net>& m, W& w, detail::candidate<T>& c, layer_input const& in,
+                     bool measure) const {
     if (!m.shards()) {
       double const raised = solve(m, w, c, in, measure);
       copy_from_host(m.context(), c.values.data(), tensor<T, typename W::execution_space>::wrap(w.data(), w.shape));
@@ -117,8 +137,10 @@ struct sparse_gpt {
     return raised;
   }
 
-  /// \param c the whole part, whose numbers become others \returns what was added to the diagonal, as a share of its mean
-  template <class Net, class W, class T> double solve(parallel::model<Net>& m, W& w, detail::candidate<T>& c, layer_input const& in, bool measure) const {
+  /// \param c the whole part, whose numbers become others \returns what was added to the diagonal, as a share of its
+  /// mean
+  template <class Net, class W, class T>
+  double solve(parallel::model<Net>& m, W& w, detail::candidate<T>& c, layer_input const& in, bool measure) const {
     bool const by_columns = w.parts > 1 && w.where.shards(1), by_rows = w.parts > 1 && w.where.shards(0);
     index_t const columns = c.whole.size_from(1);
     auto part = by_columns ? to_rows(m, c) : rows_here(c);
@@ -133,8 +155,11 @@ struct sparse_gpt {
       double* const x = part.w.data() + g * each * columns;
       std::uint8_t* const dead = part.dead.data() + g * each * columns;
       auto const u = factor(space, in, g, report.dampening);
-      if (measure) report.magnitude_error += error_of_magnitude(in, g, each, columns, groups == 1 ? part.rows.begin : 0, of_all, was.data() + g * each * columns, dead, sum);
-      detail::walk_columns(space, {sparsity, pattern ? pattern->n : 0, pattern ? pattern->m : 0, block_size}, each, columns, groups == 1 ? part.rows.begin : 0, of_all, x, u.data(), dead, sum);
+      if (measure)
+        report.magnitude_error += error_of_magnitude(in, g, each, columns, groups == 1 ? part.rows.begin : 0, of_all,
+                                                     was.data() + g * each * columns, dead, sum);
+      detail::walk_columns(space, {sparsity, pattern ? pattern->n : 0, pattern ? pattern->m : 0, block_size}, each,
+                           columns, groups == 1 ? part.rows.begin : 0, of_all, x, u.data(), dead, sum);
       if (measure) report.error += error_between(in, g, each, columns, was.data() + g * each * columns, x);
     }
     if (by_columns) to_columns(m, part, c);
@@ -154,8 +179,11 @@ struct sparse_gpt {
     else return make_instance<Kokkos::DefaultHostExecutionSpace>(1);
   }
 
-  /// U with H⁻¹ = Uᵀ·U. A column that no input touches counts as one. More is added to the diagonal until the factor exists.
-  template <class Host> [[nodiscard]] std::vector<double> factor(Host const& space, layer_input const& in, index_t g, double& dampening) const {
+  /// U with H⁻¹ = Uᵀ·U. A column that no input touches counts as one. More is added to the diagonal until the factor
+  /// exists.
+  template <class Host>
+  [[nodiscard]] std::vector<double> factor(Host const& space, layer_input const& in, index_t g,
+                                           double& dampening) const {
     index_t const n = in.columns;
     double mean = 0;
     for (index_t j = 0; j < n; ++j) mean += in.squares[static_cast<std::size_t>(g * n + j)] / static_cast<double>(n);
@@ -173,15 +201,20 @@ struct sparse_gpt {
     }
   }
 
-  [[nodiscard]] static double error_between(layer_input const& in, index_t g, index_t rows, index_t columns, double const* a, double const* b) {
+  [[nodiscard]] static double error_between(layer_input const& in, index_t g, index_t rows, index_t columns,
+                                            double const* a, double const* b) {
     layer_input one;
     one.columns = columns;
     one.gram.assign(in.gram.begin() + g * columns * columns, in.gram.begin() + (g + 1) * columns * columns);
     auto const n = static_cast<std::size_t>(rows * columns);
-    return rows == 0 ? 0 : output_error(one, extents{rows, columns}, std::span<double const>(a, n), std::span<double const>(b, n));
+    return rows == 0 ? 0
+                     : output_error(one, extents{rows, columns}, std::span<double const>(a, n),
+                                    std::span<double const>(b, n));
   }
   template <class Sum>
-  [[nodiscard]] double error_of_magnitude(layer_input const& in, index_t g, index_t rows, index_t columns, index_t first_row, index_t all_rows, double const* w, std::uint8_t const* dead, Sum&& sum) const {
+  [[nodiscard]] double error_of_magnitude(layer_input const& in, index_t g, index_t rows, index_t columns,
+                                          index_t first_row, index_t all_rows, double const* w,
+                                          std::uint8_t const* dead, Sum&& sum) const {
     std::vector<detail::candidate<double>> one(1);
     auto& c = one[0];
     c.whole = extents{all_rows, columns};
@@ -217,11 +250,14 @@ struct sparse_gpt {
     if (dead) c.remove(i);
   }
   template <class T> static void give_back(rows_of_all_columns const& p, detail::candidate<T>& c) {
-    for (index_t i = 0; i < c.size(); ++i) take(c, i, p.w[static_cast<std::size_t>(i)], p.dead[static_cast<std::size_t>(i)] != 0);
+    for (index_t i = 0; i < c.size(); ++i)
+      take(c, i, p.w[static_cast<std::size_t>(i)], p.dead[static_cast<std::size_t>(i)] != 0);
   }
 
   /// Who holds which columns: the parts of the axis, in elements of a row.
-  template <class Net, class T> [[nodiscard]] static std::vector<index_range> columns_of_parts(parallel::model<Net> const& m, detail::candidate<T> const& c) {
+  template <class Net, class T>
+  [[nodiscard]] static std::vector<index_range> columns_of_parts(parallel::model<Net> const& m,
+                                                                 detail::candidate<T> const& c) {
     std::vector<std::int64_t> mine{c.first_column(), c.columns()}, all(static_cast<std::size_t>(2 * m.parts().size()));
     m.parts().all_gather(mine, all);
     std::vector<index_range> out;
@@ -229,7 +265,8 @@ struct sparse_gpt {
     return out;
   }
   /// Columns to rows and back, with a dead element as NaN on the way: every rank gives each other one a block.
-  template <class Net, class T> [[nodiscard]] static rows_of_all_columns to_rows(parallel::model<Net>& m, detail::candidate<T> const& c) {
+  template <class Net, class T>
+  [[nodiscard]] static rows_of_all_columns to_rows(parallel::model<Net>& m, detail::candidate<T> const& c) {
     auto const cut = columns_of_parts(m, c);
     int const ranks = m.parts().size(), me = m.parts().rank();
     index_t const rows = c.whole[0], all = c.whole.size_from(1), mine = c.columns();
@@ -237,8 +274,12 @@ struct sparse_gpt {
     p.rows = block_range(rows, ranks, me);
     std::vector<double> out(static_cast<std::size_t>(rows * mine)), in(static_cast<std::size_t>(p.rows.size() * all));
     std::vector<index_t> gives, takes;
-    for (index_t i = 0; i < c.size(); ++i) out[static_cast<std::size_t>(i)] = c.alive(i) ? pleat::detail::number(c.values[static_cast<std::size_t>(i)]) : std::numeric_limits<double>::quiet_NaN();
-    for (int r = 0; r < ranks; ++r) gives.push_back(block_range(rows, ranks, r).size() * mine), takes.push_back(p.rows.size() * cut[static_cast<std::size_t>(r)].size());
+    for (index_t i = 0; i < c.size(); ++i)
+      out[static_cast<std::size_t>(i)] = c.alive(i) ? pleat::detail::number(c.values[static_cast<std::size_t>(i)])
+                                                    : std::numeric_limits<double>::quiet_NaN();
+    for (int r = 0; r < ranks; ++r)
+      gives.push_back(block_range(rows, ranks, r).size() * mine),
+          takes.push_back(p.rows.size() * cut[static_cast<std::size_t>(r)].size());
     m.parts().all_to_all_v(out, comm::parts{gives, {}}, in, comm::parts{takes, {}});
     p.w.resize(in.size());
     p.dead.resize(in.size());
@@ -252,13 +293,16 @@ struct sparse_gpt {
         }
     return p;
   }
-  template <class Net, class T> static void to_columns(parallel::model<Net>& m, rows_of_all_columns const& p, detail::candidate<T>& c) {
+  template <class Net, class T>
+  static void to_columns(parallel::model<Net>& m, rows_of_all_columns const& p, detail::candidate<T>& c) {
     auto const cut = columns_of_parts(m, c);
     int const ranks = m.parts().size();
     index_t const rows = c.whole[0], all = c.whole.size_from(1), mine = c.columns();
     std::vector<double> out, in(static_cast<std::size_t>(rows * mine));
     std::vector<index_t> gives, takes;
-    for (int r = 0; r < ranks; ++r) gives.push_back(p.rows.size() * cut[static_cast<std::size_t>(r)].size()), takes.push_back(block_range(rows, ranks, r).size() * mine);
+    for (int r = 0; r < ranks; ++r)
+      gives.push_back(p.rows.size() * cut[static_cast<std::size_t>(r)].size()),
+          takes.push_back(block_range(rows, ranks, r).size() * mine);
     for (auto const& part : cut)
       for (index_t r = 0; r < p.rows.size(); ++r)
         for (index_t j = part.begin; j < part.end; ++j) {
@@ -266,7 +310,8 @@ struct sparse_gpt {
           out.push_back(p.dead[from] ? std::numeric_limits<double>::quiet_NaN() : p.w[from]);
         }
     m.parts().all_to_all_v(out, comm::parts{gives, {}}, in, comm::parts{takes, {}});
-    for (index_t i = 0; i < c.size(); ++i) take(c, i, in[static_cast<std::size_t>(i)], std::isnan(in[static_cast<std::size_t>(i)]));
+    for (index_t i = 0; i < c.size(); ++i)
+      take(c, i, in[static_cast<std::size_t>(i)], std::isnan(in[static_cast<std::size_t>(i)]));
   }
 };
 

@@ -16,14 +16,16 @@
 
 namespace pleat::compress {
 
-/// Gives every kernel of a convolution two thin ones: `rank` of h × 1, then one of 1 × w for each output (codec/spatial_low_rank.hpp), by the
-/// singular values of the matrix [in·h, out·w]: the best of its rank in the Frobenius norm. The rules of compress::low_rank; a kernel whose factors
-/// would have more numbers than it has stays as it is, which is said. Matrices are left alone. Factors are frozen.
+/// Gives every kernel of a convolution two thin ones: `rank` of h × 1, then one of 1 × w for each output
+/// (codec/spatial_low_rank.hpp), by the singular values of the matrix [in·h, out·w]: the best of its rank in the
+/// Frobenius norm. The rules of compress::low_rank; a kernel whose factors would have more numbers than it has stays as
+/// it is, which is said. Matrices are left alone. Factors are frozen.
 ///
 ///     model | spatial_low_rank{.rule = by_energy{0.95}} | low_rank{.ignore = {"conv*"}}
 ///
-/// r·(in·h + out·w) numbers, against r·(in·h·w + out) of low_rank; which of both is less for the same error, `plan` of each tells. Sharded
-/// parameters (state_stage = 3) are gathered one kernel at a time, and ranks take turns at decomposing. Stages of a pipeline factor their own.
+/// r·(in·h + out·w) numbers, against r·(in·h·w + out) of low_rank; which of both is less for the same error, `plan` of
+/// each tells. Sharded parameters (state_stage = 3) are gathered one kernel at a time, and ranks take turns at
+/// decomposing. Stages of a pipeline factor their own.
 struct spatial_low_rank {
   using fusable_transform = void;
   template <class T> using form = codec::spatial_low_rank<T>;
@@ -41,9 +43,12 @@ struct spatial_low_rank {
   [[nodiscard]] error_kind leaves_errors() const noexcept { return error_kind::bounded; }
 
   /// What run() would do; rows and columns are those of the unfolded kernel, [in·h, out·w]. Collective.
-  template <class Net> [[nodiscard]] std::vector<factored_weight> plan(parallel::model<Net>& m) const { return decompose(m).second; }
+  template <class Net> [[nodiscard]] std::vector<factored_weight> plan(parallel::model<Net>& m) const {
+    return decompose(m).second;
+  }
 
-  /// Collective. \throws error for a rule outside its range (rank_rules.hpp), a kernel with NaN or infinity (by name), one that is pruned, no kernel
+  /// Collective. \throws error for a rule outside its range (rank_rules.hpp), a kernel with NaN or infinity (by name),
+  /// one that is pruned, no kernel
   ///                     that is selected
   template <class Net> void run(parallel::model<Net>& m) const {
     auto made = decompose(m);
@@ -51,25 +56,31 @@ struct spatial_low_rank {
     auto const& found = made.second;
     std::string dear;
     std::size_t next = 0;
-    comm::all_or_none(m.all_ranks(), [&] { for_each_selected(m, &on_note, [&](auto& w) {
-      auto const number = next++;
-      auto const& to = found[number];
-      if (!to.pays) {
-        dear += (dear.empty() ? "'" : ", '") + to.name + "' (rank " + std::to_string(to.rank) + " of " + std::to_string(to.rows) + " × " + std::to_string(to.columns) + ")";
-        return;
-      }
-      using F = form<typename std::remove_cvref_t<decltype(w)>::value_type>;
-      if (!w.absent) {
-        auto p = std::exchange(parts[number], {});
-        p.first(to.rank);
-        detail::share_numbers(m.shards(), number, p.f.u);
-        detail::share_numbers(m.shards(), number, p.f.v);
-        F::set(m.context(), w.shape, F::bits::of_vectors(w.shape, p.f, to.rank, p.unit), w.storage_of(codec::form_tag<F>{}));
-      }
-      w.template use_form<F>();
-      w.follow_form(false);
-    }); });
-    if (!dear.empty()) detail::say(m, on_note, std::string(call) + " left " + dear + " as one kernel: the factors would have more numbers");
+    comm::all_or_none(m.all_ranks(), [&] {
+      for_each_selected(m, &on_note, [&](auto& w) {
+        auto const number = next++;
+        auto const& to = found[number];
+        if (!to.pays) {
+          dear += (dear.empty() ? "'" : ", '") + to.name + "' (rank " + std::to_string(to.rank) + " of " +
+                  std::to_string(to.rows) + " × " + std::to_string(to.columns) + ")";
+          return;
+        }
+        using F = form<typename std::remove_cvref_t<decltype(w)>::value_type>;
+        if (!w.absent) {
+          auto p = std::exchange(parts[number], {});
+          p.first(to.rank);
+          detail::share_numbers(m.shards(), number, p.f.u);
+          detail::share_numbers(m.shards(), number, p.f.v);
+          F::set(m.context(), w.shape, F::bits::of_vectors(w.shape, p.f, to.rank, p.unit),
+                 w.storage_of(codec::form_tag<F>{}));
+        }
+        w.template use_form<F>();
+        w.follow_form(false);
+      });
+    });
+    if (!dear.empty())
+      detail::say(m, on_note,
+                  std::string(call) + " left " + dear + " as one kernel: the factors would have more numbers");
     m = m.rebuild(m.net());  // an arena without the factored kernels
   }
 
@@ -92,7 +103,8 @@ struct spatial_low_rank {
     detail::for_each_factorable<form<typename parallel::model<Net>::value_type>>(m, call, ignore, 4, aloud, f);
   }
 
-  template <class Net> std::pair<std::vector<kernel>, std::vector<factored_weight>> decompose(parallel::model<Net>& m) const {
+  template <class Net>
+  std::pair<std::vector<kernel>, std::vector<factored_weight>> decompose(parallel::model<Net>& m) const {
     using T = typename parallel::model<Net>::value_type;
     std::vector<kernel> parts;
     std::vector<spectrum> spectra;
@@ -100,7 +112,9 @@ struct spatial_low_rank {
     comm::all_or_none(m.all_ranks(), [&] {
       for_each_selected(m, nullptr, [&](auto& w) {
         if (w.absent) return;
-        if (w.mask_bits() != nullptr) throw error{call, "'" + w.name + "' is pruned, and factors would fill its zeros", "Factor first, or leave the kernel out (.ignore)"};
+        if (w.mask_bits() != nullptr)
+          throw error{call, "'" + w.name + "' is pruned, and factors would fill its zeros",
+                      "Factor first, or leave the kernel out (.ignore)"};
         detail::demand_finite_held(m, call, w);
       });
     });
@@ -130,14 +144,18 @@ struct spatial_low_rank {
       names.push_back(w.name);
       parts.push_back(std::move(k));
     });
-    if (parts.empty()) throw error{call, "no kernel of a convolution is left to be factored", "compress::low_rank is for matrices; ignore less; what is encoded already, or lies in a layer without with_forms, does not count"};
+    if (parts.empty())
+      throw error{call, "no kernel of a convolution is left to be factored",
+                  "compress::low_rank is for matrices; ignore less; what is encoded already, or lies in a layer "
+                  "without with_forms, does not count"};
     auto const ranks = ranks_of(rule, spectra, names);
     std::vector<factored_weight> found;
     for (std::size_t i = 0; i < parts.size(); ++i) {
       auto const& s = spectra[i];
       auto const tail = detail::tails(s.s);
       auto const left = tail[static_cast<std::size_t>(ranks[i])];
-      found.push_back({names[i], s.m, s.n, ranks[i], tail[0] > 0 ? std::sqrt(left / tail[0]) : 0.0, 0, ranks[i] > 0 && ranks[i] * (s.m + s.n) < s.m * s.n});
+      found.push_back({names[i], s.m, s.n, ranks[i], tail[0] > 0 ? std::sqrt(left / tail[0]) : 0.0, 0,
+                       ranks[i] > 0 && ranks[i] * (s.m + s.n) < s.m * s.n});
     }
     return {std::move(parts), std::move(found)};
   }

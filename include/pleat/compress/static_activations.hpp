@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Static activations: samples that a model answers while observers look at what its weights multiply with. Every sample is looked at
-/// once, on one replica; what was seen is summed in integers, so it has the same bits on any number of ranks.
+/// Static activations: samples that a model answers while observers look at what its weights multiply with. Every
+/// sample is looked at once, on one replica; what was seen is summed in integers, so it has the same bits on any number
+/// of ranks.
 #pragma once
 
 #include <algorithm>
@@ -20,19 +21,24 @@ namespace pleat::compress {
 
 /// Inputs of int8 weights are to be quantized with one scale, which `observer` finds in what the samples give.
 struct static_activations {
-  calibration data{};         ///< some hundred samples of the training set
+  calibration data{};  ///< some hundred samples of the training set
   compress::observer observer = min_max{};
-  index_t batch = 64;         ///< samples at a time (one more at the most, where parameters are sharded); no number depends on it
+  /// samples at a time (one more at the most, where parameters are sharded); no number depends on it
+  index_t batch = 64;
 
   /// \throws error if there is nothing to look at
   PLEAT_ONCE inline void check(char const* call) const {
-    if (batch < 1) throw error{call, "calibration takes batches of " + std::to_string(batch) + " samples, expected at least 1"};
-    if (data.empty()) throw error{call, "the calibration set is empty", "Give some hundred samples of the training set: compress::calibration(data.train, 300)"};
+    if (batch < 1)
+      throw error{call, "calibration takes batches of " + std::to_string(batch) + " samples, expected at least 1"};
+    if (data.empty())
+      throw error{call, "the calibration set is empty",
+                  "Give some hundred samples of the training set: compress::calibration(data.train, 300)"};
     detail::check(observer);
   }
 
   /// Lets the model answer all samples, each on one of the replicas. Collective.
-  /// \returns whether this rank's answers count: of sharded parameters all ranks must answer, those too for which there is no sample
+  /// \returns whether this rank's answers count: of sharded parameters all ranks must answer, those too for which there
+  /// is no sample
   template <class Net> bool walk(parallel::model<Net> const& m) const {
     using T = nn::value_type_of<Net>;
     bool const together = m.plan().state_stage == 3;  // an answer gathers parameters: every rank gives as many
@@ -40,11 +46,15 @@ struct static_activations {
     index_range mine = block_range(data.size(), ranks, m.ranks().rank());
     bool const looks = !mine.empty();
     if (together && !looks) mine = {0, 1};
-    index_t const full = ((together ? (data.size() + ranks - 1) / ranks : mine.size()) + batch - 1) / batch, count = together ? std::min(full, std::max<index_t>(least, 1)) : full;
+    index_t const full = ((together ? (data.size() + ranks - 1) / ranks : mine.size()) + batch - 1) / batch,
+                  count = together ? std::min(full, std::max<index_t>(least, 1)) : full;
     comm::attempts batches(m.parts().size() > 1 || together);
     for (index_t b = 0; b < count; ++b) {
       index_range const part = block_range(mine.size(), count, b);
-      batches([&] { (void)m.predict(data.template load<T>(m.context(), mine.begin + part.begin, part.size()), parallel::answer_at::last_stage); });
+      batches([&] {
+        (void)m.predict(data.template load<T>(m.context(), mine.begin + part.begin, part.size()),
+                        parallel::answer_at::last_stage);
+      });
     }
     batches.meet(m.all_ranks());
     return looks;

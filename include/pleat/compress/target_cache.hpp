@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// A teacher's scores on disk: the largest k of every sample and what the others weigh together, so that a large teacher runs once.
+/// A teacher's scores on disk: the largest k of every sample and what the others weigh together, so that a large
+/// teacher runs once.
 ///
 /// The file is a safetensors file:
 ///
@@ -9,10 +10,11 @@
 ///     classes   I32 [samples, k]   whose they are
 ///     rest      F32 [samples]      log Σ exp of all other scores; only if k < classes
 ///
-/// and `__metadata__`: pleat.targets = "1" (version), pleat.targets.classes, pleat.targets.data (16 hexadecimal digits: XXH64 of the data
-/// set's pixels, then labels as I32), pleat.targets.checksum (XXH64 of all tensors' bytes in the order above), pleat.targets.dropped_mean and
-/// .dropped_max (probability at temperature 1 that the k largest do not have). Read back, the other classes share their weight evenly, which
-/// is exact at temperature 1 in sum, and exact in everything if k = classes.
+/// and `__metadata__`: pleat.targets = "1" (version), pleat.targets.classes, pleat.targets.data (16 hexadecimal digits:
+/// XXH64 of the data set's pixels, then labels as I32), pleat.targets.checksum (XXH64 of all tensors' bytes in the
+/// order above), pleat.targets.dropped_mean and .dropped_max (probability at temperature 1 that the k largest do not
+/// have). Read back, the other classes share their weight evenly, which is exact at temperature 1 in sum, and exact in
+/// everything if k = classes.
 #pragma once
 
 #include <algorithm>
@@ -46,8 +48,10 @@ struct top_scores {
 
   /// All scores of one sample into out[classes].
   void expand(index_t sample, float* out) const {
-    if (k < classes) std::fill(out, out + classes, rest[static_cast<std::size_t>(sample)] - std::log(static_cast<float>(classes - k)));
-    for (index_t j = sample * k; j < (sample + 1) * k; ++j) out[labels[static_cast<std::size_t>(j)]] = scores[static_cast<std::size_t>(j)];
+    if (k < classes)
+      std::fill(out, out + classes, rest[static_cast<std::size_t>(sample)] - std::log(static_cast<float>(classes - k)));
+    for (index_t j = sample * k; j < (sample + 1) * k; ++j)
+      out[labels[static_cast<std::size_t>(j)]] = scores[static_cast<std::size_t>(j)];
   }
 };
 
@@ -73,8 +77,11 @@ inline void append_top(std::span<float const> scores, index_t sample, top_scores
   std::iota(order.begin(), order.end(), 0);
   auto const at = [&](std::int32_t c) { return scores[static_cast<std::size_t>(c)]; };
   for (std::int32_t const c : order)
-    if (!std::isfinite(at(c))) throw error{"compress::cache_targets", "the teacher's score of class " + std::to_string(c) + " for sample " + std::to_string(sample) + " is " + std::to_string(at(c))};
-  std::sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) { return at(a) != at(b) ? at(a) > at(b) : a < b; });
+    if (!std::isfinite(at(c)))
+      throw error{"compress::cache_targets", "the teacher's score of class " + std::to_string(c) + " for sample " +
+                                                 std::to_string(sample) + " is " + std::to_string(at(c))};
+  std::sort(order.begin(), order.end(),
+            [&](std::int32_t a, std::int32_t b) { return at(a) != at(b) ? at(a) > at(b) : a < b; });
   double const top = static_cast<double>(at(order.front()));
   double rest = 0;
   for (std::size_t j = 0; j < order.size(); ++j) {
@@ -93,9 +100,11 @@ inline void measure_dropped(top_scores& t) {
   t.dropped_mean = t.dropped_max = 0;
   if (t.k == t.classes || t.samples == 0) return;
   for (index_t s = 0; s < t.samples; ++s) {
-    double const top = static_cast<double>(t.scores[static_cast<std::size_t>(s * t.k)]), rest = std::exp(static_cast<double>(t.rest[static_cast<std::size_t>(s)]) - top);
+    double const top = static_cast<double>(t.scores[static_cast<std::size_t>(s * t.k)]),
+                 rest = std::exp(static_cast<double>(t.rest[static_cast<std::size_t>(s)]) - top);
     double kept = 0;
-    for (index_t j = 0; j < t.k; ++j) kept += std::exp(static_cast<double>(t.scores[static_cast<std::size_t>(s * t.k + j)]) - top);
+    for (index_t j = 0; j < t.k; ++j)
+      kept += std::exp(static_cast<double>(t.scores[static_cast<std::size_t>(s * t.k + j)]) - top);
     double const share = rest / (kept + rest);
     t.dropped_mean += share / static_cast<double>(t.samples);
     t.dropped_max = std::max(t.dropped_max, share);
@@ -125,25 +134,34 @@ inline void write_targets(std::string const& path, top_scores const& t, io::data
 }
 
 /// Reads and checks a file of targets.
-/// \throws error: no such file or no safetensors; not a file of targets, or of a newer version; tensors that are missing or of other shapes;
+/// \throws error: no such file or no safetensors; not a file of targets, or of a newer version; tensors that are
+/// missing or of other shapes;
 ///         a checksum that does not fit; classes out of range or twice, scores that ascend or are not finite; another data set's targets
 [[nodiscard]] inline top_scores read_targets(std::string const& path, io::dataset const& data) {
   std::string const call = "compress::read_targets('" + path + "')";
   io::safetensors_file const file(path);
   auto const text = [&](char const* key) -> std::string {
     auto const it = file.metadata().find(key);
-    if (it == file.metadata().end()) throw error{call, "the metadata entry '" + std::string(key) + "' is missing: this is no file of targets", "Write one with compress::cache_targets"};
+    if (it == file.metadata().end())
+      throw error{call, "the metadata entry '" + std::string(key) + "' is missing: this is no file of targets",
+                  "Write one with compress::cache_targets"};
     return it->second;
   };
-  if (auto const v = text("pleat.targets"); v != "1") throw error{call, "the file is of version " + v + " of the format, this pleat knows 1", "Read it with a newer pleat"};
+  if (auto const v = text("pleat.targets"); v != "1")
+    throw error{call, "the file is of version " + v + " of the format, this pleat knows 1",
+                "Read it with a newer pleat"};
   top_scores t;
   auto const number = text("pleat.targets.classes");
   auto const [end, failed] = std::from_chars(number.data(), number.data() + number.size(), t.classes);
   if (failed != std::errc{} || end != number.data() + number.size() || t.classes < 1 || t.classes > 1 << 30)
-    throw error{call, "the metadata entry 'pleat.targets.classes' is '" + number + "', expected a count", remedy::copy_again};
+    throw error{call, "the metadata entry 'pleat.targets.classes' is '" + number + "', expected a count",
+                remedy::copy_again};
   auto const& scores = file.at("scores");
   if (scores.shape.rank() != 2 || scores.shape[1] < 1 || scores.shape[1] > t.classes)
-    throw error{call, "the scores have shape " + scores.shape.to_string() + ", expected [samples, k] with k from 1 to " + std::to_string(t.classes), remedy::copy_again};
+    throw error{call,
+                "the scores have shape " + scores.shape.to_string() + ", expected [samples, k] with k from 1 to " +
+                    std::to_string(t.classes),
+                remedy::copy_again};
   t.samples = scores.shape[0];
   t.k = scores.shape[1];
   t.scores.resize(static_cast<std::size_t>(t.samples * t.k));
@@ -155,33 +173,55 @@ inline void write_targets(std::string const& path, top_scores const& t, io::data
     file.copy<float>("rest", t.rest);
   }
   if (auto const sum = text("pleat.targets.checksum"); sum != detail::checksum_of(t))
-    throw error{call, "the checksum of the scores is " + detail::checksum_of(t) + ", the file says " + sum + ": it was altered or damaged", "Write it again with compress::cache_targets"};
-  if (t.samples != data.size) throw error{call, "the file holds targets of " + std::to_string(t.samples) + " samples, '" + data.name + "' has " + std::to_string(data.size), "Make the targets of this data set"};
+    throw error{call,
+                "the checksum of the scores is " + detail::checksum_of(t) + ", the file says " + sum +
+                    ": it was altered or damaged",
+                "Write it again with compress::cache_targets"};
+  if (t.samples != data.size)
+    throw error{call,
+                "the file holds targets of " + std::to_string(t.samples) + " samples, '" + data.name + "' has " +
+                    std::to_string(data.size),
+                "Make the targets of this data set"};
   if (auto const mark = text("pleat.targets.data"); mark != detail::fingerprint(data))
-    throw error{call, "the targets belong to another data set (" + mark + ") than '" + data.name + "' (" + detail::fingerprint(data) + ")", "Write them again for this data set with compress::cache_targets"};
+    throw error{call,
+                "the targets belong to another data set (" + mark + ") than '" + data.name + "' (" +
+                    detail::fingerprint(data) + ")",
+                "Write them again for this data set with compress::cache_targets"};
   std::vector<index_t> last(static_cast<std::size_t>(t.classes), -1);
   for (index_t s = 0; s < t.samples; ++s) {
     auto const where = [&] { return " of sample " + std::to_string(s); };
     for (index_t j = s * t.k; j < (s + 1) * t.k; ++j) {
       auto const c = t.labels[static_cast<std::size_t>(j)];
-      if (c < 0 || c >= t.classes) throw error{call, "class " + std::to_string(c) + where() + ", expected 0 to " + std::to_string(t.classes - 1), remedy::copy_again};
-      if (std::exchange(last[static_cast<std::size_t>(c)], s) == s) throw error{call, "class " + std::to_string(c) + where() + " is there twice", remedy::copy_again};
-      if (!std::isfinite(t.scores[static_cast<std::size_t>(j)])) throw error{call, "a score" + where() + " is NaN or infinite", remedy::copy_again};
-      if (j > s * t.k && t.scores[static_cast<std::size_t>(j)] > t.scores[static_cast<std::size_t>(j - 1)]) throw error{call, "the scores" + where() + " do not descend", remedy::copy_again};
+      if (c < 0 || c >= t.classes)
+        throw error{call, "class " + std::to_string(c) + where() + ", expected 0 to " + std::to_string(t.classes - 1),
+                    remedy::copy_again};
+      if (std::exchange(last[static_cast<std::size_t>(c)], s) == s)
+        throw error{call, "class " + std::to_string(c) + where() + " is there twice", remedy::copy_again};
+      if (!std::isfinite(t.scores[static_cast<std::size_t>(j)]))
+        throw error{call, "a score" + where() + " is NaN or infinite", remedy::copy_again};
+      if (j > s * t.k && t.scores[static_cast<std::size_t>(j)] > t.scores[static_cast<std::size_t>(j - 1)])
+        throw error{call, "the scores" + where() + " do not descend", remedy::copy_again};
     }
-    if (t.k < t.classes && !std::isfinite(t.rest[static_cast<std::size_t>(s)])) throw error{call, "what is left" + where() + " is NaN or infinite", remedy::copy_again};
+    if (t.k < t.classes && !std::isfinite(t.rest[static_cast<std::size_t>(s)]))
+      throw error{call, "what is left" + where() + " is NaN or infinite", remedy::copy_again};
   }
   detail::measure_dropped(t);
   return t;
 }
 
-/// Asks a teacher for the scores of every sample, each on one rank, and writes the `top_k` largest of each (0: all) to a file. Collective;
-/// the same bytes on any number of ranks. Returns what was written: say `dropped_mean` and `dropped_max` where it matters.
-/// \throws error on every rank alike: top_k below 0 or above the classes, batch below 1, scores that are not finite, a file that cannot be written
-inline top_scores cache_targets(teacher const& from, io::dataset const& data, comm::communicator& ranks, std::string const& path, index_t top_k = 0, index_t batch = 256) {
+/// Asks a teacher for the scores of every sample, each on one rank, and writes the `top_k` largest of each (0: all) to
+/// a file. Collective; the same bytes on any number of ranks. Returns what was written: say `dropped_mean` and
+/// `dropped_max` where it matters.
+/// \throws error on every rank alike: top_k below 0 or above the classes, batch below 1, scores that are not finite, a
+/// file that cannot be written
+inline top_scores cache_targets(teacher const& from, io::dataset const& data, comm::communicator& ranks,
+                                std::string const& path, index_t top_k = 0, index_t batch = 256) {
   if (data.size == 0) throw error{"compress::cache_targets", "the data set '" + data.name + "' is empty"};
-  if (top_k < 0) throw error{"compress::cache_targets", "top_k is " + std::to_string(top_k) + ", expected 1 to the number of classes, or 0 for all"};
-  if (batch < 1) throw error{"compress::cache_targets", "batch is " + std::to_string(batch) + ", expected at least one sample"};
+  if (top_k < 0)
+    throw error{"compress::cache_targets",
+                "top_k is " + std::to_string(top_k) + ", expected 1 to the number of classes, or 0 for all"};
+  if (batch < 1)
+    throw error{"compress::cache_targets", "batch is " + std::to_string(batch) + ", expected at least one sample"};
   index_range const mine = block_range(data.size, ranks.size(), ranks.rank());
   top_scores t;
   std::vector<index_t> samples;
@@ -193,9 +233,13 @@ inline top_scores cache_targets(teacher const& from, io::dataset const& data, co
       from.ask({&data, samples, {}}, said);
       t.classes = static_cast<index_t>(said.scores.size() / samples.size());
       t.k = top_k == 0 ? t.classes : top_k;
-      if (t.k > t.classes) throw error{"compress::cache_targets", "top_k is " + std::to_string(top_k) + ", the teacher has " + std::to_string(t.classes) + " classes"};
+      if (t.k > t.classes)
+        throw error{"compress::cache_targets", "top_k is " + std::to_string(top_k) + ", the teacher has " +
+                                                   std::to_string(t.classes) + " classes"};
       for (std::size_t i = 0; i < samples.size(); ++i)
-        detail::append_top(std::span<float const>(said.scores).subspan(i * static_cast<std::size_t>(t.classes), static_cast<std::size_t>(t.classes)), samples[i], t);
+        detail::append_top(std::span<float const>(said.scores)
+                               .subspan(i * static_cast<std::size_t>(t.classes), static_cast<std::size_t>(t.classes)),
+                           samples[i], t);
     }
   });
   t.samples = data.size;
@@ -204,7 +248,8 @@ inline top_scores cache_targets(teacher const& from, io::dataset const& data, co
   if (ranks.size() > 1) {
     auto const gather = [&]<class V>(std::vector<V>& part, index_t per_sample) {
       std::vector<index_t> counts;
-      for (int r = 0; r < ranks.size(); ++r) counts.push_back(block_range(data.size, ranks.size(), r).size() * per_sample);
+      for (int r = 0; r < ranks.size(); ++r)
+        counts.push_back(block_range(data.size, ranks.size(), r).size() * per_sample);
       std::vector<V> all(static_cast<std::size_t>(data.size * per_sample));
       ranks.all_gather_v(part, all, {counts, {}});
       part = std::move(all);
@@ -227,7 +272,8 @@ inline top_scores cache_targets(teacher const& from, io::dataset const& data, co
   s.ask = [t](question const& q, answer& a) {
     a.features.clear();
     a.scores.resize(q.samples.size() * static_cast<std::size_t>(t->classes));
-    for (std::size_t i = 0; i < q.samples.size(); ++i) t->expand(q.samples[i], a.scores.data() + i * static_cast<std::size_t>(t->classes));
+    for (std::size_t i = 0; i < q.samples.size(); ++i)
+      t->expand(q.samples[i], a.scores.data() + i * static_cast<std::size_t>(t->classes));
   };
   return teacher(std::move(s), weight);
 }

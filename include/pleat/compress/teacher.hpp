@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Whoever can be asked for scores of samples: a model in this process, scores on disk (target_cache.hpp), ranks elsewhere (remote_teacher.hpp).
+/// Whoever can be asked for scores of samples: a model in this process, scores on disk (target_cache.hpp), ranks
+/// elsewhere (remote_teacher.hpp).
 #pragma once
 
 #include <cmath>
@@ -35,11 +36,12 @@ class teacher {
  public:
   /// Where the answers come from: a model here, ranks elsewhere, or a file.
   struct source {
-    std::string name;                                      ///< for messages
-    bool has_features = false;                             ///< can answer for taps
-    std::function<void(question const&)> announce{};       ///< optional: the question comes early, the answer may be prepared
+    std::string name;           ///< for messages
+    bool has_features = false;  ///< can answer for taps
+    /// optional: the question comes early, the answer may be prepared
+    std::function<void(question const&)> announce{};
     std::function<void(question const&, answer&)> ask{};
-    std::function<void()> done{};                          ///< optional: no more questions
+    std::function<void()> done{};  ///< optional: no more questions
   };
 
   /// One of the user's own.
@@ -50,7 +52,9 @@ class teacher {
   template <class Net> explicit teacher(parallel::model<Net> const& m, double weight = 1) : weight_(weight) {
     demand_weight();
     if (m.layout().count() > 1)
-      throw error{"compress::teacher", "the teacher is cut into " + std::to_string(m.layout().count()) + " stages: no rank can answer alone", "Build it with mesh.pipeline = 1, or load its file into such a model"};
+      throw error{"compress::teacher",
+                  "the teacher is cut into " + std::to_string(m.layout().count()) + " stages: no rank can answer alone",
+                  "Build it with mesh.pipeline = 1, or load its file into such a model"};
     m.demand_whole_parameters("compress::teacher");
     source_.name = "a model";
     source_.has_features = true;
@@ -71,7 +75,8 @@ class teacher {
 
  private:
   void demand_weight() const {
-    if (!(weight_ > 0) || !std::isfinite(weight_)) throw error{"compress::teacher", "a teacher's weight must be positive, found " + std::to_string(weight_)};
+    if (!(weight_ > 0) || !std::isfinite(weight_))
+      throw error{"compress::teacher", "a teacher's weight must be positive, found " + std::to_string(weight_)};
   }
   template <class Tensor, class Context> static std::vector<float> on_host(Context& c, Tensor const& t) {
     using T = typename Tensor::value_type;
@@ -111,7 +116,8 @@ class teacher {
     index_t at = 0;
     for (index_t const tap : q.taps) {
       if (tap < at || tap > nn::units_of(m.net()))
-        throw error{"compress::teacher", "a feature after unit " + std::to_string(tap) + " of a teacher of " + std::to_string(nn::units_of(m.net())) + " units"};
+        throw error{"compress::teacher", "a feature after unit " + std::to_string(tap) + " of a teacher of " +
+                                             std::to_string(nn::units_of(m.net())) + " units"};
       x = nn::forward_units(p, m.net(), at, tap, std::move(x), nothing);
       a.features.push_back(on_host(c, x));
       at = tap;

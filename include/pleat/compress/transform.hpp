@@ -20,8 +20,8 @@
 ///     static constexpr char const* what = "…";                       // for messages (optional)
 ///     error_kind leaves_errors() const;                              // what the ledger of errors may believe (default: measured)
 ///
-/// The type of the model changes once (`widen`); everything else is a run-time value, per parameter name. Anything else that can be
-/// called with a model and returns one is a transform too, on its own.
+/// The type of the model changes once (`widen`); everything else is a run-time value, per parameter name. Anything else
+/// that can be called with a model and returns one is a transform too, on its own.
 #pragma once
 
 #include <algorithm>
@@ -54,9 +54,11 @@ PLEAT_ONCE [[nodiscard]] inline bool matches_any(std::vector<std::string> const&
   return false;
 }
 
-/// A pattern that is meant for something and fits no name is a misspelt one, and would have no effect. \param option where it was given: ".ignore"
+/// A pattern that is meant for something and fits no name is a misspelt one, and would have no effect. \param option
+/// where it was given: ".ignore"
 /// \param known all names, those of other stages too: every rank says the same \throws error with the nearest of them
-PLEAT_ONCE inline void demand_fitting(char const* call, char const* option, std::vector<std::string> const& patterns, std::vector<std::string> const& known) {
+PLEAT_ONCE inline void demand_fitting(char const* call, char const* option, std::vector<std::string> const& patterns,
+                                      std::vector<std::string> const& known) {
   for (auto const& p : patterns) {
     if (std::any_of(known.begin(), known.end(), [&](auto const& name) { return nn::matches(p, name); })) continue;
     std::vector<std::string> near;
@@ -68,7 +70,9 @@ PLEAT_ONCE inline void demand_fitting(char const* call, char const* option, std:
   }
 }
 /// The same of the names of parameters. \throws error on every rank alike
-template <class Net> void demand_names(parallel::model<Net>& m, char const* call, char const* option, std::vector<std::string> const& patterns) {
+template <class Net>
+void demand_names(parallel::model<Net>& m, char const* call, char const* option,
+                  std::vector<std::string> const& patterns) {
   if (patterns.empty()) return;
   std::vector<std::string> known;
   m.net().for_each_parameter([&](nn::parameter const& w) { known.push_back(w.name); });
@@ -83,77 +87,121 @@ template <class Net> void say(parallel::model<Net> const& m, listener const& to,
 
 /// What reports call a step.
 template <class Step> [[nodiscard]] std::string name_of_step(Step const& step) {
-  if constexpr (requires { { step.name() } -> std::convertible_to<std::string>; }) return step.name();
+  if constexpr (requires {
+                  { step.name() } -> std::convertible_to<std::string>;
+                })
+    return step.name();
   else if constexpr (requires { std::string(Step::what); }) return Step::what;
   else return "a transform of the user's";
 }
 
 // Functions, not lambdas in an initialiser: clang 16 crashes on those.
 template <class T> [[nodiscard]] consteval bool says_encodes() {
-  if constexpr (requires { { T::encodes } -> std::convertible_to<bool>; }) return static_cast<bool>(T::encodes);
+  if constexpr (requires {
+                  { T::encodes } -> std::convertible_to<bool>;
+                })
+    return static_cast<bool>(T::encodes);
   else return false;
 }
 template <class T> inline constexpr bool encodes = says_encodes<T>();
 template <class T> [[nodiscard]] consteval bool says_writes_weights() {
-  if constexpr (requires { { T::writes_weights } -> std::convertible_to<bool>; }) return static_cast<bool>(T::writes_weights);
+  if constexpr (requires {
+                  { T::writes_weights } -> std::convertible_to<bool>;
+                })
+    return static_cast<bool>(T::writes_weights);
   else return false;
 }
 template <class T> inline constexpr bool writes_weights = says_writes_weights<T>();
 template <class T> [[nodiscard]] consteval bool says_shares_values() {
-  if constexpr (requires { { T::shares_values } -> std::convertible_to<bool>; }) return static_cast<bool>(T::shares_values);
+  if constexpr (requires {
+                  { T::shares_values } -> std::convertible_to<bool>;
+                })
+    return static_cast<bool>(T::shares_values);
   else return false;
 }
 template <class T> inline constexpr bool shares_values = says_shares_values<T>();
 template <class T> [[nodiscard]] consteval bool says_folds() {
-  if constexpr (requires { { T::folds } -> std::convertible_to<bool>; }) return static_cast<bool>(T::folds);
+  if constexpr (requires {
+                  { T::folds } -> std::convertible_to<bool>;
+                })
+    return static_cast<bool>(T::folds);
   else return false;
 }
 template <class T> inline constexpr bool folds = says_folds<T>();
 template <class T> [[nodiscard]] consteval bool says_trains_codes() {
-  if constexpr (requires { { T::trains_codes } -> std::convertible_to<bool>; }) return static_cast<bool>(T::trains_codes);
+  if constexpr (requires {
+                  { T::trains_codes } -> std::convertible_to<bool>;
+                })
+    return static_cast<bool>(T::trains_codes);
   else return false;
 }
 template <class T> inline constexpr bool trains_codes = says_trains_codes<T>();
 template <class T> [[nodiscard]] consteval bool says_resizes() {
-  if constexpr (requires { { T::resizes } -> std::convertible_to<bool>; }) return static_cast<bool>(T::resizes);
+  if constexpr (requires {
+                  { T::resizes } -> std::convertible_to<bool>;
+                })
+    return static_cast<bool>(T::resizes);
   else return false;
 }
 template <class T> inline constexpr bool resizes = says_resizes<T>();
 /// It sets single weights to zero.
 template <class T> [[nodiscard]] consteval bool says_masks() {
-  if constexpr (requires { typename T::template form<float>; }) return T::template form<float>::trainable && writes_weights<T>;
+  if constexpr (requires { typename T::template form<float>; })
+    return T::template form<float>::trainable && writes_weights<T>;
   else return false;
 }
 template <class T> inline constexpr bool masks = says_masks<T>();
 template <class T> [[nodiscard]] consteval bool says_fills_zeros() {
-  if constexpr (requires { { T::fills_zeros } -> std::convertible_to<bool>; }) return static_cast<bool>(T::fills_zeros);
+  if constexpr (requires {
+                  { T::fills_zeros } -> std::convertible_to<bool>;
+                })
+    return static_cast<bool>(T::fills_zeros);
   else return false;
 }
 template <class T> inline constexpr bool fills_zeros = says_fills_zeros<T>();
 template <class T> [[nodiscard]] consteval bool says_takes_parts() {
-  if constexpr (requires { { T::takes_parts } -> std::convertible_to<bool>; }) return static_cast<bool>(T::takes_parts);
+  if constexpr (requires {
+                  { T::takes_parts } -> std::convertible_to<bool>;
+                })
+    return static_cast<bool>(T::takes_parts);
   else return false;
 }
 template <class T> inline constexpr bool takes_parts = says_takes_parts<T>();
 template <class T> [[nodiscard]] consteval bool says_takes_shards() {
-  if constexpr (requires { { T::takes_shards } -> std::convertible_to<bool>; }) return static_cast<bool>(T::takes_shards);
+  if constexpr (requires {
+                  { T::takes_shards } -> std::convertible_to<bool>;
+                })
+    return static_cast<bool>(T::takes_shards);
   else return false;
 }
 template <class T> inline constexpr bool takes_shards = says_takes_shards<T>();
 template <class T> inline constexpr bool needs_a_form = requires { typename T::template needs_form<float>; };
 
 /// A set of forms with the one that a transform adds.
-template <class Forms, class Transform> struct added { using type = Forms; };
-template <class Forms, class Transform> requires requires { typename Transform::template form<typename Forms::value_type>; }
-struct added<Forms, Transform> { using type = typename Forms::template with<typename Transform::template form<typename Forms::value_type>>; };
-template <class Forms, class... More> struct joined { using type = Forms; };
-template <class Forms, class First, class... Rest> struct joined<Forms, First, Rest...> : joined<typename Forms::template with<First>, Rest...> {};
+template <class Forms, class Transform> struct added {
+  using type = Forms;
+};
+template <class Forms, class Transform>
+  requires requires { typename Transform::template form<typename Forms::value_type>; }
+struct added<Forms, Transform> {
+  using type = typename Forms::template with<typename Transform::template form<typename Forms::value_type>>;
+};
+template <class Forms, class... More> struct joined {
+  using type = Forms;
+};
+template <class Forms, class First, class... Rest>
+struct joined<Forms, First, Rest...> : joined<typename Forms::template with<First>, Rest...> {};
 template <class Forms, class Set> struct joined_set;
 template <class Forms, class... More> struct joined_set<Forms, codec::forms<More...>> : joined<Forms, More...> {};
-template <class Forms, class Transform> requires requires { typename Transform::template form_set<typename Forms::value_type>; }
-struct added<Forms, Transform> : joined_set<Forms, typename Transform::template form_set<typename Forms::value_type>> {};
-template <class Forms, class... Transforms> struct widened { using type = Forms; };
-template <class Forms, class First, class... Rest> struct widened<Forms, First, Rest...> : widened<typename added<Forms, First>::type, Rest...> {};
+template <class Forms, class Transform>
+  requires requires { typename Transform::template form_set<typename Forms::value_type>; }
+struct added<Forms, Transform> : joined_set<Forms, typename Transform::template form_set<typename Forms::value_type>> {
+};
+template <class Forms, class... Transforms> struct widened {
+  using type = Forms;
+};
+template <class Forms, class First, class... Rest>
+struct widened<Forms, First, Rest...> : widened<typename added<Forms, First>::type, Rest...> {};
 
 /// True if a set has the form that a transform asks for.
 template <class Forms, class Transform> [[nodiscard]] consteval bool has_needed() {
@@ -163,14 +211,21 @@ template <class Forms, class Transform> [[nodiscard]] consteval bool has_needed(
 }
 
 template <class Forms> struct any_encoded;
-template <class... Fs> struct any_encoded<codec::forms<Fs...>> { static constexpr bool value = (!Fs::trainable || ...); };
+template <class... Fs> struct any_encoded<codec::forms<Fs...>> {
+  static constexpr bool value = (!Fs::trainable || ...);
+};
 template <class Forms> struct any_masked;
-template <class... Fs> struct any_masked<codec::forms<Fs...>> { static constexpr bool value = ((Fs::name == std::string_view("masked")) || ...); };
+template <class... Fs> struct any_masked<codec::forms<Fs...>> {
+  static constexpr bool value = ((Fs::name == std::string_view("masked")) || ...);
+};
 
-/// A leaf whose weight can take other forms: it has `weight()`, and `with_forms`, which with the leaf's own set of forms is the leaf's own
-/// type. (A layer that merely inherits with_forms from another would be replaced by that other one.)
-template <class L> concept has_forms = requires(L const& l) {
-  requires std::is_same_v<typename L::template with_forms<typename std::remove_cvref_t<decltype(l.weight())>::forms>, L>;
+/// A leaf whose weight can take other forms: it has `weight()`, and `with_forms`, which with the leaf's own set of
+/// forms is the leaf's own type. (A layer that merely inherits with_forms from another would be replaced by that other
+/// one.)
+template <class L>
+concept has_forms = requires(L const& l) {
+  requires std::is_same_v<typename L::template with_forms<typename std::remove_cvref_t<decltype(l.weight())>::forms>,
+                          L>;
 };
 
 /// Leaf → the leaf that can take the forms which the transforms add.
@@ -178,27 +233,34 @@ template <class... Transforms> struct widen_leaf {
   template <class L> [[nodiscard]] auto operator()(L const& l) const {
     if constexpr (has_forms<L>) {
       using forms = typename std::remove_cvref_t<decltype(l.weight())>::forms;
-      constexpr bool refused = is_reduced_v<typename forms::value_type> && ((encodes<Transforms> || shares_values<Transforms> || trains_codes<Transforms>) || ...);
-      static_assert(!refused, "pleat: networks of 16-bit numbers cannot be encoded: encoded forms multiply float activations. Save the model, and "
-                              "load the file into a network of float");
+      constexpr bool refused = is_reduced_v<typename forms::value_type> &&
+                               ((encodes<Transforms> || shares_values<Transforms> || trains_codes<Transforms>) || ...);
+      static_assert(!refused,
+                    "pleat: networks of 16-bit numbers cannot be encoded: encoded forms multiply float activations. "
+                    "Save the model, and "
+                    "load the file into a network of float");
       static_assert(!(any_encoded<forms>::value && (writes_weights<Transforms> || ...)),
                     "pleat: this model's weights may be quantized already, and quantized weights cannot be pruned: "
                     "prune first, then quantize, as in model | (compress::prune{…} | compress::quantize<…>{})");
-      static_assert(!(any_encoded<forms>::value && (shares_values<Transforms> || ...)),
-                    "pleat: this model's weights may be encoded already, and only weights that can be trained get shared values: "
-                    "share_weights comes after prune and before quantize and entropy_code");
+      static_assert(
+          !(any_encoded<forms>::value && (shares_values<Transforms> || ...)),
+          "pleat: this model's weights may be encoded already, and only weights that can be trained get shared values: "
+          "share_weights comes after prune and before quantize and entropy_code");
       static_assert(!(any_masked<forms>::value && (fills_zeros<Transforms> || ...)),
-                    "pleat: this model's weights may be pruned already, and factors would fill the zeros: sparse_low_rank keeps what survived apart, "
+                    "pleat: this model's weights may be pruned already, and factors would fill the zeros: "
+                    "sparse_low_rank keeps what survived apart, "
                     "or factor the model before it is pruned");
       static_assert(!(any_encoded<forms>::value && (folds<Transforms> || ...)),
-                    "pleat: this model's weights may be quantized already, and a batch norm cannot be folded into codes: fold first, then "
+                    "pleat: this model's weights may be quantized already, and a batch norm cannot be folded into "
+                    "codes: fold first, then "
                     "quantize, as in model | (compress::fold_batch_norm{} | compress::quantize<…>{})");
       if constexpr (refused) {
         return l;
       } else {
         using wide = typename widened<forms, Transforms...>::type;
-        static_assert((has_needed<wide, Transforms>() && ...),
-                      "pleat: entropy coding needs weights with shared values: model | (share_weights{…} | entropy_code{})");
+        static_assert(
+            (has_needed<wide, Transforms>() && ...),
+            "pleat: entropy coding needs weights with shared values: model | (share_weights{…} | entropy_code{})");
         return typename L::template with_forms<wide>(l);
       }
     } else {
@@ -209,9 +271,12 @@ template <class... Transforms> struct widen_leaf {
 
 /// Said where a rank gets more memory to hold than the plan says.
 template <class Net> void say_gathered(parallel::model<Net> const& m, listener const& to, std::string const& what) {
-  say(m, to, "compress: the parameters are sharded (state_stage = 3); every rank gathers them for " + what + " and shards the result again");
+  say(m, to,
+      "compress: the parameters are sharded (state_stage = 3); every rank gathers them for " + what +
+          " and shards the result again");
 }
-/// A transform that needs whole parameters, on a model whose ranks hold pieces of them: gathered for it, sharded again afterwards.
+/// A transform that needs whole parameters, on a model whose ranks hold pieces of them: gathered for it, sharded again
+/// afterwards.
 template <class Net, class T> void run_on_whole_parameters(parallel::model<Net>& m, T const& t) {
   say_gathered(m, t.on_note, "'" + t.name() + "'");
   auto const p = m.plan();
@@ -221,7 +286,8 @@ template <class Net, class T> void run_on_whole_parameters(parallel::model<Net>&
 }
 
 /// True if a step that says `earlier` stands before one that says `later`.
-template <class... Ts> [[nodiscard]] consteval bool stands_before(std::initializer_list<bool> earlier, std::initializer_list<bool> later) {
+template <class... Ts>
+[[nodiscard]] consteval bool stands_before(std::initializer_list<bool> earlier, std::initializer_list<bool> later) {
   bool seen = false;
   for (std::size_t i = 0; i < sizeof...(Ts); ++i) {
     if (seen && later.begin()[i]) return true;
@@ -244,9 +310,11 @@ template <class... Ts> [[nodiscard]] consteval bool order_is_legal() {
 }  // namespace detail
 
 /// A transform that `|` can fuse.
-template <class T> concept fusable = requires { typename std::remove_cvref_t<T>::fusable_transform; };
+template <class T>
+concept fusable = requires { typename std::remove_cvref_t<T>::fusable_transform; };
 
-/// A model over the same ranks with the same values whose weights can take the forms that the transforms add. The form in use stays.
+/// A model over the same ranks with the same values whose weights can take the forms that the transforms add. The form
+/// in use stays.
 template <class... Transforms, class Net> [[nodiscard]] auto widen(parallel::model<Net> const& m) {
   return m.rebuild(nn::map_leaves(m.net(), detail::widen_leaf<Transforms...>{}));
 }

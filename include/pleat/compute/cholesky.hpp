@@ -23,9 +23,9 @@ inline constexpr index_t factor_block = 64;
 
 /// Row i below a factored diagonal block L: x Lᵀ = a, in place.
 struct panel_row_body {
-  double const* l;  // [block, lda], lower
-  double* a;        // row 0 of the panel
-  double* negative; // [rows, block]: −x, what the update of the rest multiplies with
+  double const* l;   // [block, lda], lower
+  double* a;         // row 0 of the panel
+  double* negative;  // [rows, block]: −x, what the update of the rest multiplies with
   index_t block, lda;
   PLEAT_INLINE void operator()(index_t i) const {
     double* const row = a + i * lda;
@@ -76,12 +76,12 @@ struct negate_rows_body {
 
 }  // namespace detail
 
-/// A = L·Lᵀ, in place: the lower triangle of a [n, n] (row-major, host memory; what lies above the diagonal is not read)
-/// becomes L. \returns −1, or the first row whose pivot is not a positive number: A is not positive definite, and its
-/// contents are of no use
-template <class Host>
-[[nodiscard]] index_t cholesky(Host const& space, index_t n, double* a, index_t lda) {
-  static_assert(is_host_space_v<Host>, "pleat: compute::cholesky works in host memory: hand it an instance of a host space");
+/// A = L·Lᵀ, in place: the lower triangle of a [n, n] (row-major, host memory; what lies above the diagonal is not
+/// read) becomes L. \returns −1, or the first row whose pivot is not a positive number: A is not positive definite, and
+/// its contents are of no use
+template <class Host> [[nodiscard]] index_t cholesky(Host const& space, index_t n, double* a, index_t lda) {
+  static_assert(is_host_space_v<Host>,
+                "pleat: compute::cholesky works in host memory: hand it an instance of a host space");
   std::vector<double> negative(static_cast<std::size_t>(n * std::min(n, detail::factor_block)));
   for (index_t k = 0; k < n; k += detail::factor_block) {
     index_t const nb = std::min(detail::factor_block, n - k), below = n - k - nb;
@@ -89,7 +89,8 @@ template <class Host>
     if (index_t const bad = detail::factor_diagonal(nb, diagonal, lda); bad >= 0) return k + bad;
     if (below == 0) break;
     double* const panel = diagonal + nb * lda;
-    for_each_row(space, below, detail::panel_row_body{diagonal, panel, negative.data(), nb, lda}, static_cast<double>(nb * nb));
+    for_each_row(space, below, detail::panel_row_body{diagonal, panel, negative.data(), nb, lda},
+                 static_cast<double>(nb * nb));
     // What is left, a strip of rows at a time up to its diagonal.
     constexpr index_t strip = 192;
     for (index_t r = 0; r < below; r += strip) {
@@ -108,7 +109,8 @@ template <class Host>
 /// X = L⁻¹ of a lower triangle; X is written whole, zeros above the diagonal. X may not be L.
 template <class Host>
 void invert_lower(Host const& space, index_t n, double const* l, index_t ldl, double* x, index_t ldx) {
-  static_assert(is_host_space_v<Host>, "pleat: compute::invert_lower works in host memory: hand it an instance of a host space");
+  static_assert(is_host_space_v<Host>,
+                "pleat: compute::invert_lower works in host memory: hand it an instance of a host space");
   std::vector<double> negative(static_cast<std::size_t>(n * std::min(n, detail::factor_block)));
   for (index_t k = 0; k < n; k += detail::factor_block) {
     index_t const nb = std::min(detail::factor_block, n - k);
@@ -124,14 +126,14 @@ void invert_lower(Host const& space, index_t n, double const* l, index_t ldl, do
       gemm(space, g);
     }
     for (index_t r = 0; r < nb; ++r) rows[r * ldx + k + r] = 1;
-    for_each(space, k + nb, detail::forward_solve_body{l + k * ldl + k, rows, nb, ldl, ldx}, static_cast<double>(nb * nb));
+    for_each(space, k + nb, detail::forward_solve_body{l + k * ldl + k, rows, nb, ldl, ldx},
+             static_cast<double>(nb * nb));
   }
 }
 
 /// A⁻¹ of a symmetric positive definite A, of which the lower triangle is read and overwritten. `inverse` [n, n] is
 /// written whole. \returns as cholesky
-template <class Host>
-[[nodiscard]] index_t cholesky_inverse(Host const& space, index_t n, double* a, double* inverse) {
+template <class Host> [[nodiscard]] index_t cholesky_inverse(Host const& space, index_t n, double* a, double* inverse) {
   if (index_t const bad = cholesky(space, n, a, n); bad >= 0) return bad;
   std::vector<double> x(static_cast<std::size_t>(n * n));
   invert_lower(space, n, a, n, x.data(), n);

@@ -3,8 +3,8 @@
 /// \file
 /// 2-D convolution of NCHW images, forward and its gradients, for float and double, without unrolling images in memory.
 ///
-/// Every result element is one chain of fused multiply-adds (dx: see there) in an order that the shape alone decides, so its bits do not
-/// depend on the batch it is in, the threads, the instruction set, or the device:
+/// Every result element is one chain of fused multiply-adds (dx: see there) in an order that the shape alone decides,
+/// so its bits do not depend on the batch it is in, the threads, the instruction set, or the device:
 ///   - y:  (channel, kernel row, kernel column) ascending, starting from the bias (or zero);
 ///   - dx: (output channel, kernel row, kernel column) ascending; kernel elements under which no output meets the pixel
 ///         because of the stride are skipped. Where conv2d_shape::taps_apart() holds, each kernel element has a chain of its own
@@ -31,10 +31,8 @@ void conv2d_forward(Space const& space, conv2d_shape const& s, T const* x, T con
                     activation a = activation::none) {
   s.check("compute::conv2d_forward");
   if (s.batch == 0) return;
-  if constexpr (is_host_space_v<Space>)
-    detail::conv2d_forward_host(space, isa::best(), s, x, w, bias, y, a);
-  else
-    detail::conv2d_forward_portable(space, s, x, w, bias, y, a);
+  if constexpr (is_host_space_v<Space>) detail::conv2d_forward_host(space, isa::best(), s, x, w, bias, y, a);
+  else detail::conv2d_forward_portable(space, s, x, w, bias, y, a);
 }
 
 /// dx = the gradient with respect to x. Overwrites dx.
@@ -42,10 +40,8 @@ template <class Space, class T>
 void conv2d_backward_input(Space const& space, conv2d_shape const& s, T const* dy, T const* w, T* dx) {
   s.check("compute::conv2d_backward_input");
   if (s.batch == 0) return;
-  if constexpr (is_host_space_v<Space>)
-    detail::conv2d_backward_input_host(space, isa::best(), s, dy, w, dx);
-  else
-    detail::conv2d_backward_input_portable(space, s, dy, w, dx);
+  if constexpr (is_host_space_v<Space>) detail::conv2d_backward_input_host(space, isa::best(), s, dy, w, dx);
+  else detail::conv2d_backward_input_portable(space, s, dy, w, dx);
 }
 
 /// dw = the gradient with respect to w, summed over the images of the lanes (rows of `l` are images).
@@ -53,10 +49,8 @@ template <class Space, class T>
 void conv2d_backward_weight(Space const& space, conv2d_shape const& s, T const* dy, T const* x, T* dw, lanes const& l) {
   s.check("compute::conv2d_backward_weight");
   l.check("compute::conv2d_backward_weight");
-  if constexpr (is_host_space_v<Space>)
-    detail::conv2d_backward_weight_host(space, isa::best(), s, dy, x, dw, l);
-  else
-    detail::conv2d_backward_weight_portable(space, s, dy, x, dw, l);
+  if constexpr (is_host_space_v<Space>) detail::conv2d_backward_weight_host(space, isa::best(), s, dy, x, dw, l);
+  else detail::conv2d_backward_weight_portable(space, s, dy, x, dw, l);
 }
 
 /// db [out_channels] = dy summed over pixels and over the images of the lanes (rows of `l` are images).
@@ -64,10 +58,8 @@ template <class Space, class T>
 void conv2d_backward_bias(Space const& space, conv2d_shape const& s, T const* dy, T* db, lanes const& l) {
   s.check("compute::conv2d_backward_bias");
   l.check("compute::conv2d_backward_bias");
-  if constexpr (is_host_space_v<Space>)
-    detail::conv2d_backward_bias_host(space, isa::best(), s, dy, db, l);
-  else
-    detail::conv2d_backward_bias_portable(space, s, dy, db, l);
+  if constexpr (is_host_space_v<Space>) detail::conv2d_backward_bias_host(space, isa::best(), s, dy, db, l);
+  else detail::conv2d_backward_bias_portable(space, s, dy, db, l);
 }
 
 }  // namespace pleat::compute

@@ -14,8 +14,8 @@ namespace pleat::compute {
 
 namespace detail {
 
-/// A box as rows of equal length in two memories. Dimensions that are one stretch in both are one dimension here, and long rows are
-/// cut into pieces so that there is work for everybody.
+/// A box as rows of equal length in two memories. Dimensions that are one stretch in both are one dimension here, and
+/// long rows are cut into pieces so that there is work for everybody.
 struct box_rows {
   int rank = 0;  ///< of the rows; the elements of a row are counted apart
   std::array<index_t, extents::max_rank> n{}, dx{}, dy{};
@@ -61,8 +61,7 @@ struct box_rows {
   }
 };
 
-template <class T, bool Add>
-struct copy_box_body {
+template <class T, bool Add> struct copy_box_body {
   box_rows b;
   T const* x;
   T* y;
@@ -98,8 +97,8 @@ void move_box(Space const& space, index_box const& part, index_box const& from, 
 
 }  // namespace detail
 
-/// Copies the elements of the box `part`: x is a row-major tensor that holds the box `from`, y one that holds `to`; all three in the
-/// same global indices, `part` within both. x and y do not overlap.
+/// Copies the elements of the box `part`: x is a row-major tensor that holds the box `from`, y one that holds `to`; all
+/// three in the same global indices, `part` within both. x and y do not overlap.
 template <class Space, class T>
 void copy_box(Space const& space, index_box const& part, index_box const& from, T const* x, index_box const& to, T* y) {
   detail::move_box<false>(space, part, from, x, to, y);

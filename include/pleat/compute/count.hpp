@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Integers that are counted or looked for: labels that do not fit, right answers, confusions. Exact, so any order gives the same.
+/// Integers that are counted or looked for: labels that do not fit, right answers, confusions. Exact, so any order
+/// gives the same.
 #pragma once
 
 #include <cstdint>
@@ -64,19 +65,22 @@ template <class T> struct confusion_body {
 
 /// *out = the first i whose label is ≥ classes, or negative unless those are skipped; no_bad_label if there is none.
 template <class Space>
-void first_bad_label(Space const& space, index_t n, std::int32_t const* labels, index_t classes, bool skip_negative, index_t* out) {
+void first_bad_label(Space const& space, index_t n, std::int32_t const* labels, index_t classes, bool skip_negative,
+                     index_t* out) {
   detail::reduce(space, n, detail::bad_label_op{labels, classes, skip_negative}, out);
 }
 
 /// *out = rows whose largest score (the first of equals) stands at the row's label.
 template <class Space, class T>
-void count_correct(Space const& space, index_t rows, index_t classes, T const* scores, std::int32_t const* labels, index_t* out) {
+void count_correct(Space const& space, index_t rows, index_t classes, T const* scores, std::int32_t const* labels,
+                   index_t* out) {
   detail::reduce(space, rows, detail::correct_op<T>{scores, labels, classes}, out);
 }
 
 /// counts[label · classes + answer] += 1 for every row with a label in [0, classes).
 template <class Space, class T>
-void count_confusions(Space const& space, index_t rows, index_t classes, T const* scores, std::int32_t const* labels, index_t* counts) {
+void count_confusions(Space const& space, index_t rows, index_t classes, T const* scores, std::int32_t const* labels,
+                      index_t* counts) {
   for_each_row(space, rows, detail::confusion_body<T>{scores, labels, classes, counts}, static_cast<double>(classes));
 }
 

@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Learning from another network's scores: soft targets at a temperature, and the loss against them with its gradient in the same pass.
-/// A row's bits depend on the row alone. G. Hinton, O. Vinyals, J. Dean, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531.
+/// Learning from another network's scores: soft targets at a temperature, and the loss against them with its gradient
+/// in the same pass. A row's bits depend on the row alone. G. Hinton, O. Vinyals, J. Dean, "Distilling the Knowledge in
+/// a Neural Network", arXiv:1503.02531.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +14,7 @@ namespace pleat::compute {
 
 namespace detail {
 
-template <class T>
-struct soft_targets_body {
+template <class T> struct soft_targets_body {
   index_t classes;
   T const* logits;
   T inverse_temperature, weight;
@@ -34,8 +34,7 @@ struct soft_targets_body {
   }
 };
 
-template <class T>
-struct distillation_body {
+template <class T> struct distillation_body {
   index_t classes;
   T const* logits;
   std::int32_t const* labels;
@@ -51,7 +50,8 @@ struct distillation_body {
     T const inverse = T(1) / temperature;
     // T²·KL(p‖softmax(x/T)); its gradient is T·(softmax(x/T) − p).
     for (index_t j = 0; j < classes; ++j) d[j] = x[j] * inverse;
-    T const warm_max = row_max(d, classes), warm_total = row_exp(d, warm_max, d, classes), warm_log = math::log(warm_total);
+    T const warm_max = row_max(d, classes), warm_total = row_exp(d, warm_max, d, classes),
+            warm_log = math::log(warm_total);
     T divergence = T(0);
     for (index_t j = 0; j < classes; ++j)
       if (p[j] > T(0)) divergence = fma(p[j], math::log(p[j]) - (fma(x[j], inverse, -warm_max) - warm_log), divergence);
@@ -76,19 +76,27 @@ struct distillation_body {
 /// p[r, :] = weight·softmax(logits[r, :]/temperature), or that is added to p: a teacher's opinion among several.
 /// \param work [rows, classes]; may be p where nothing is added
 template <class Space, class T>
-void soft_targets(Space const& space, index_t rows, index_t classes, T const* logits, T temperature, T weight, bool accumulate, T* work, T* p) {
-  for_each_row(space, rows, detail::soft_targets_body<T>{classes, logits, T(1) / temperature, weight, accumulate, work, p}, 12.0 * static_cast<double>(classes));
+void soft_targets(Space const& space, index_t rows, index_t classes, T const* logits, T temperature, T weight,
+                  bool accumulate, T* work, T* p) {
+  for_each_row(space, rows,
+               detail::soft_targets_body<T>{classes, logits, T(1) / temperature, weight, accumulate, work, p},
+               12.0 * static_cast<double>(classes));
 }
 
-/// hard·CE(labels[r], softmax(z)) + soft·T²·KL(targets[r, :]‖softmax(z/T)) of z = logits[r, :], and its gradient times `scale`.
+/// hard·CE(labels[r], softmax(z)) + soft·T²·KL(targets[r, :]‖softmax(z/T)) of z = logits[r, :], and its gradient times
+/// `scale`.
 ///
 /// \param targets  [rows, classes], each row a distribution; used as work space and spoilt
 /// \param labels   [rows]; a negative one (or one ≥ classes) has no hard part: samples without a label may be distilled
 /// \param dlogits  [rows, classes]; not the logits
 /// \param loss     [rows], unscaled; may be null
 template <class Space, class T>
-void distillation(Space const& space, index_t rows, index_t classes, T const* logits, std::int32_t const* labels, T* targets, T temperature, T hard, T soft, T scale, T* dlogits, T* loss) {
-  for_each_row(space, rows, detail::distillation_body<T>{classes, logits, labels, targets, temperature, hard, soft, scale, dlogits, loss}, 40.0 * static_cast<double>(classes));
+void distillation(Space const& space, index_t rows, index_t classes, T const* logits, std::int32_t const* labels,
+                  T* targets, T temperature, T hard, T soft, T scale, T* dlogits, T* loss) {
+  for_each_row(
+      space, rows,
+      detail::distillation_body<T>{classes, logits, labels, targets, temperature, hard, soft, scale, dlogits, loss},
+      40.0 * static_cast<double>(classes));
 }
 
 }  // namespace pleat::compute

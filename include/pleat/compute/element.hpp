@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// How kernels read and write elements of any type: arrays of float and double are plain pointers, arrays of 16-bit types are read as
-/// float and written rounded to the nearest, ties to even. So a kernel is written once, computes in wide_t<T>, and rounds once per
-/// element that it stores. Needs no Kokkos.
+/// How kernels read and write elements of any type: arrays of float and double are plain pointers, arrays of 16-bit
+/// types are read as float and written rounded to the nearest, ties to even. So a kernel is written once, computes in
+/// wide_t<T>, and rounds once per element that it stores. Needs no Kokkos.
 #pragma once
 
 #include <pleat/base/config.hpp>
@@ -60,7 +60,9 @@ template <class T> struct element_access {
   using source = T const*;
   using target = T*;
 };
-template <class T> requires is_reduced_v<T> struct element_access<T> {
+template <class T>
+  requires is_reduced_v<T>
+struct element_access<T> {
   using source = narrow_source<T>;
   using target = narrow_target<T>;
 };

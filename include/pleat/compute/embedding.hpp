@@ -17,8 +17,7 @@ namespace pleat::compute {
 
 namespace detail {
 
-template <class T>
-struct bad_token_op {
+template <class T> struct bad_token_op {
   using value_type = index_t;
   T const* tokens;
   index_t vocabulary;
@@ -37,8 +36,7 @@ struct bad_token_op {
   PLEAT_INLINE static index_t combine(index_t a, index_t b) { return b < a ? b : a; }
 };
 
-template <class T>
-struct embed_body {
+template <class T> struct embed_body {
   index_t positions, columns;
   T const* tokens;
   source_t<T> table;
@@ -58,8 +56,7 @@ struct embed_body {
 
 /// Host: one token's gradient; `order` holds the rows sorted by token (ascending within one), token v's at
 /// start[v] … start[v + 1].
-template <class T>
-struct embed_gradient_body {
+template <class T> struct embed_gradient_body {
   static constexpr int width = chains;
   index_t columns;
   source_t<T> dy;
@@ -102,8 +99,7 @@ struct embed_gradient_body {
 
 /// Elsewhere: element (row, column) works if its row is the first of its token, and then walks on over that token's
 /// rows. The same chains, hence the same bits.
-template <class T>
-struct embed_gradient_portable {
+template <class T> struct embed_gradient_portable {
   index_t columns;
   T const* tokens;
   source_t<T> dy;
@@ -127,8 +123,7 @@ struct embed_gradient_portable {
     *to = acc[0];
   }
 };
-template <class T>
-struct embed_clear_portable {
+template <class T> struct embed_clear_portable {
   T* out;
   PLEAT_FUNCTION void operator()(index_t i) const { out[i] = T(0); }
 };
@@ -137,7 +132,8 @@ struct embed_clear_portable {
 template <class Space, class T>
 void embed_gradient_on_space(Space const& space, index_t vocabulary, index_t columns, T const* tokens, T const* dy,
                              wide_t<T>* out, lanes const& cut) {
-  if (!(cut.accumulate && cut.count == 1)) loop_portable(space, vocabulary * columns, embed_clear_portable<wide_t<T>>{out});
+  if (!(cut.accumulate && cut.count == 1))
+    loop_portable(space, vocabulary * columns, embed_clear_portable<wide_t<T>>{out});
   if (cut.rows() > 0)
     loop_portable(space, cut.rows() * columns, embed_gradient_portable<T>{columns, tokens, dy, out, cut});
 }
@@ -161,17 +157,17 @@ void embed(Space const& space, index_t rows, index_t positions, index_t columns,
                static_cast<double>(columns));
 }
 
-/// out[v, :] = Σ of dy[r, :] over the rows r of `cut` whose token is v, in the order that lanes.hpp defines; tokens that
-/// do not occur get zero, or stay where the sum goes on from `out`. (The gradient of by_position is a column_sum over
-/// samples.)
+/// out[v, :] = Σ of dy[r, :] over the rows r of `cut` whose token is v, in the order that lanes.hpp defines; tokens
+/// that do not occur get zero, or stay where the sum goes on from `out`. (The gradient of by_position is a column_sum
+/// over samples.)
 template <class Space, class T>
-void embed_gradient(Space const& space, index_t vocabulary, index_t columns, T const* tokens, T const* dy, wide_t<T>* out,
-                    lanes const& cut) {
+void embed_gradient(Space const& space, index_t vocabulary, index_t columns, T const* tokens, T const* dy,
+                    wide_t<T>* out, lanes const& cut) {
   if constexpr (is_host_space_v<Space>) {
     // A stable counting sort of the rows by token.
     index_t const first = cut.begin(0), rows = cut.rows();
-    auto* const start = static_cast<std::int32_t*>(detail::scratch<detail::embed_scratch>(
-        sizeof(std::int32_t) * static_cast<std::size_t>(vocabulary + 2 + rows)));
+    auto* const start = static_cast<std::int32_t*>(
+        detail::scratch<detail::embed_scratch>(sizeof(std::int32_t) * static_cast<std::size_t>(vocabulary + 2 + rows)));
     std::int32_t* const order = start + vocabulary + 2;
     for (index_t v = 0; v < vocabulary + 2; ++v) start[v] = 0;
     for (index_t r = first; r < first + rows; ++r) ++start[token_index(tokens[r]) + 2];

@@ -11,8 +11,7 @@
 namespace pleat::compute {
 
 namespace detail {
-template <class T>
-struct embed_part_body {
+template <class T> struct embed_part_body {
   index_t positions, columns, first, last;
   T const* tokens;
   source_t<T> table;
@@ -31,8 +30,7 @@ struct embed_part_body {
     }
   }
 };
-template <class T>
-struct own_tokens_body {
+template <class T> struct own_tokens_body {
   index_t columns, first, last;
   T const* tokens;
   T const* dy;
@@ -47,19 +45,23 @@ struct own_tokens_body {
 };
 }  // namespace detail
 
-/// y[r, :] = table[tokens[r] − first, :] if first ≤ tokens[r] < last, else 0; then + by_position[r mod positions, :]. Summed over the
-/// parts of a vocabulary (with by_position on one of them) it is `embed`. \param by_position [positions, columns]; may be null
+/// y[r, :] = table[tokens[r] − first, :] if first ≤ tokens[r] < last, else 0; then + by_position[r mod positions, :].
+/// Summed over the parts of a vocabulary (with by_position on one of them) it is `embed`. \param by_position
+/// [positions, columns]; may be null
 template <class Space, class T>
-void embed_part(Space const& space, index_t rows, index_t positions, index_t columns, index_t first, index_t last, T const* tokens, T const* table, T const* by_position, T* y) {
+void embed_part(Space const& space, index_t rows, index_t positions, index_t columns, index_t first, index_t last,
+                T const* tokens, T const* table, T const* by_position, T* y) {
   for_each_row(space, rows, detail::embed_part_body<T>{positions, columns, first, last, tokens, table, by_position, y},
                static_cast<double>(columns));
 }
 
-/// What embed_gradient needs for a part of the table: own[r] = tokens[r] − first and masked[r, :] = dy[r, :] where first ≤ tokens[r] <
-/// last, else token 0 with a gradient of zero, which adds nothing.
+/// What embed_gradient needs for a part of the table: own[r] = tokens[r] − first and masked[r, :] = dy[r, :] where
+/// first ≤ tokens[r] < last, else token 0 with a gradient of zero, which adds nothing.
 template <class Space, class T>
-void own_tokens(Space const& space, index_t rows, index_t columns, index_t first, index_t last, T const* tokens, T const* dy, T* own, T* masked) {
-  for_each_row(space, rows, detail::own_tokens_body<T>{columns, first, last, tokens, dy, own, masked}, static_cast<double>(columns));
+void own_tokens(Space const& space, index_t rows, index_t columns, index_t first, index_t last, T const* tokens,
+                T const* dy, T* own, T* masked) {
+  for_each_row(space, rows, detail::own_tokens_body<T>{columns, first, last, tokens, dy, own, masked},
+               static_cast<double>(columns));
 }
 
 }  // namespace pleat::compute

@@ -38,8 +38,7 @@ namespace detail {
 #endif
 
 /// Blocks of a constant 64 let -O2 vectorise too (its cost model refuses unknown trip counts).
-template <class Body>
-[[gnu::always_inline]] inline void element_loop(index_t begin, index_t end, Body const& shared) {
+template <class Body> [[gnu::always_inline]] inline void element_loop(index_t begin, index_t end, Body const& shared) {
   Body const body = shared;  // a local copy: stores through its pointers cannot change its members
   index_t i = begin;
   for (; i + 64 <= end; i += 64) {
@@ -50,38 +49,31 @@ template <class Body>
   for (index_t j = i; j < end; ++j) body(j);
 }
 
-template <class Body>
-[[gnu::always_inline]] inline void row_loop(index_t begin, index_t end, Body const& shared) {
+template <class Body> [[gnu::always_inline]] inline void row_loop(index_t begin, index_t end, Body const& shared) {
   Body const body = shared;
   for (index_t i = begin; i < end; ++i) body(i);
 }
 
 template <bool Rows, class Body>
 [[gnu::always_inline]] inline void any_loop(index_t begin, index_t end, Body const& body) {
-  if constexpr (Rows)
-    row_loop(begin, end, body);
-  else
-    element_loop(begin, end, body);
+  if constexpr (Rows) row_loop(begin, end, body);
+  else element_loop(begin, end, body);
 }
 
-template <bool Rows, class Body>
-void loop_scalar(index_t begin, index_t end, Body const& body) {
+template <bool Rows, class Body> void loop_scalar(index_t begin, index_t end, Body const& body) {
   any_loop<Rows>(begin, end, body);
 }
 #if defined(__x86_64__)
-template <bool Rows, class Body>
-PLEAT_TARGET_AVX2 void loop_avx2(index_t begin, index_t end, Body const& body) {
+template <bool Rows, class Body> PLEAT_TARGET_AVX2 void loop_avx2(index_t begin, index_t end, Body const& body) {
   any_loop<Rows>(begin, end, body);
 }
-template <bool Rows, class Body>
-PLEAT_TARGET_WIDE void loop_avx512(index_t begin, index_t end, Body const& body) {
+template <bool Rows, class Body> PLEAT_TARGET_WIDE void loop_avx512(index_t begin, index_t end, Body const& body) {
   any_loop<Rows>(begin, end, body);
 }
 #endif
 
 /// body(begin) … body(end - 1) with the code of one instruction set.
-template <bool Rows, class Body>
-void loop_at(isa::level level, index_t begin, index_t end, Body const& body) {
+template <bool Rows, class Body> void loop_at(isa::level level, index_t begin, index_t end, Body const& body) {
 #if defined(__x86_64__)
   if (level == isa::level::avx512) return loop_avx512<Rows>(begin, end, body);
   if (level == isa::level::avx2) return loop_avx2<Rows>(begin, end, body);
@@ -90,8 +82,7 @@ void loop_at(isa::level level, index_t begin, index_t end, Body const& body) {
   loop_scalar<Rows>(begin, end, body);
 }
 
-template <bool Rows, class Body>
-struct loop_task {
+template <bool Rows, class Body> struct loop_task {
   Body const* body;
   index_t n;
   int tasks;
@@ -104,13 +95,11 @@ struct loop_task {
 };
 
 /// The portable path: what runs on a device.
-template <class Space, class Body>
-void loop_portable(Space const& space, index_t n, Body const& body) {
+template <class Space, class Body> void loop_portable(Space const& space, index_t n, Body const& body) {
   Kokkos::parallel_for("pleat", Kokkos::RangePolicy<Space, Kokkos::IndexType<index_t>>(space, 0, n), body);
 }
 
-template <bool Rows, class Space, class Body>
-void loop(Space const& space, index_t n, Body const& body, double work) {
+template <bool Rows, class Space, class Body> void loop(Space const& space, index_t n, Body const& body, double work) {
   if (n <= 0) return;
   if constexpr (is_host_space_v<Space>) {
     int const tasks = static_cast<int>(std::min<index_t>(n, tasks_for(space, work * static_cast<double>(n))));

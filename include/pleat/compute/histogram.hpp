@@ -4,10 +4,10 @@
 /// Counting: values into equal bins, and 11-bit digits of sortable keys. Counts are whole numbers, so no order shows in
 /// them.
 ///
-/// On the host each task counts into a block of its own; on a device the counters are atomic. Needs no Thrust: Thrust has
-/// no histogram but sorted bins and a search of each bin's end, which took 3.8 times the time of this one pass for 266,200
-/// floats into 2,048 bins and 4.4 times for 4,000,000, on one thread of a Zen 5 (CPU time; rows `histogram/` and
-/// `peer/thrust/histogram/` of bench_compute), and memory for a key of every element.
+/// On the host each task counts into a block of its own; on a device the counters are atomic. Needs no Thrust: Thrust
+/// has no histogram but sorted bins and a search of each bin's end, which took 3.8 times the time of this one pass for
+/// 266,200 floats into 2,048 bins and 4.4 times for 4,000,000, on one thread of a Zen 5 (CPU time; rows `histogram/`
+/// and `peer/thrust/histogram/` of bench_compute), and memory for a key of every element.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +22,7 @@ namespace pleat::compute {
 namespace detail {
 
 /// `Bin` is a functor: index_t operator()(index_t i), the bin of element i, or −1 for none.
-template <class Bin>
-struct count_task {
+template <class Bin> struct count_task {
   Bin bin;
   index_t n, bins;
   int tasks;
@@ -38,8 +37,7 @@ struct count_task {
     }
   }
 };
-template <class Bin>
-struct count_body {
+template <class Bin> struct count_body {
   Bin bin;
   index_t* counts;
   PLEAT_FUNCTION void operator()(index_t i) const {
@@ -68,15 +66,15 @@ void count_into(Space const& space, index_t n, Bin const& bin, index_t bins, ind
   }
 }
 
-template <class T, bool Absolute>
-struct equal_bins {
+template <class T, bool Absolute> struct equal_bins {
   T const* x;
   T low, high, scale;
   index_t bins;
   PLEAT_INLINE index_t operator()(index_t i) const {
     T const v = Absolute ? math::absolute(x[i]) : x[i];
     if (!(v >= low && v <= high)) return -1;
-    T const b = (v - low) * scale;  // no number or none finite, where the range is so small that its scale overflows: then the last bin
+    // no number or none finite, where the range is so small that its scale overflows: then the last bin
+    T const b = (v - low) * scale;
     return b < static_cast<T>(bins) ? static_cast<index_t>(b) : bins - 1;
   }
 };

@@ -24,7 +24,8 @@ struct padded_image {
   unsigned char* data;
 };
 
-PLEAT_LAZY inline void pad_image(conv2d_shape const& s, std::int8_t const* x, unsigned char zero, padded_image const& to) {
+PLEAT_LAZY inline void pad_image(conv2d_shape const& s, std::int8_t const* x, unsigned char zero,
+                                 padded_image const& to) {
   std::memset(to.data, zero, static_cast<std::size_t>(to.plane * s.in_channels));
   for (index_t c = 0; c < s.in_channels; ++c)
     for (index_t i = 0; i < s.height; ++i) {
@@ -37,7 +38,8 @@ PLEAT_LAZY inline void pad_image(conv2d_shape const& s, std::int8_t const* x, un
 
 /// line[p] = the pixel of output p; beyond the last: anything. Pieces ascend, so what a copy writes too much is
 /// overwritten.
-PLEAT_LAZY inline void gather_pixels(pixel_pieces const& pieces, unsigned char const* at, index_t stride, unsigned char* line) {
+PLEAT_LAZY inline void gather_pixels(pixel_pieces const& pieces, unsigned char const* at, index_t stride,
+                                     unsigned char* line) {
   if (stride == 1)
     for (int q = 0; q < pieces.count; ++q) std::memcpy(line + pieces.at[q].to, at + pieces.at[q].from, 16);
   else
@@ -47,7 +49,7 @@ PLEAT_LAZY inline void gather_pixels(pixel_pieces const& pieces, unsigned char c
 
 /// Four panels (64 pixels) of one group's channels.
 PLEAT_LAZY inline void pack_pixels(conv2d_shape const& s, padded_image const& image, index_t group, index_t first,
-                        int8_layout layout, unsigned char* packed) {
+                                   int8_layout layout, unsigned char* packed) {
   int const depth = layout == int8_layout::quads ? 4 : 2;
   index_t const k = s.weights_per_output(), panel = int8_panel_bytes(layout, k);
   pixel_pieces const pieces(s, image.row, first);
@@ -90,7 +92,8 @@ template <class = void> struct int8_conv_task {
     conv2d_shape const& s = g.s;
     int8_kernels const& kernels = int8_best_kernels();
     unsigned char const zero = kernels.layout == int8_layout::quads ? 0x80 : 0;
-    index_t const pixels = g.outputs(), together = g.together(), blocks = (pixels + together - 1) / together, units = s.batch * blocks;
+    index_t const pixels = g.outputs(), together = g.together(), blocks = (pixels + together - 1) / together,
+                  units = s.batch * blocks;
     index_t const k = s.weights_per_output(), panel = int8_panel_bytes(kernels.layout, k), outs = s.group_out();
     index_t const first = units * t / tasks, last = units * (t + 1) / tasks;
     if (first == last) return;
@@ -178,25 +181,30 @@ void int8_conv2d(Space const& space, conv2d_shape const& s, std::int8_t const* q
   }
 }
 
-/// Whether int8_conv2d_pooled has a kernel for this shape on this machine: it is worth having where the outputs need not be stored.
+/// Whether int8_conv2d_pooled has a kernel for this shape on this machine: it is worth having where the outputs need
+/// not be stored.
 template <class Space> [[nodiscard]] bool int8_conv2d_pools(Space const&, conv2d_shape const& s) {
   if constexpr (is_host_space_v<Space>) return detail::int8_conv_pools(s);
   else return false;
 }
 
-/// int8_conv2d and max pooling by windows of 2 × 2 side by side, without the convolution's outputs in memory: y[batch, out_channels,
-/// out_height() / 2, out_width() / 2] with the values of the two one after the other (a zero may have the other sign). Scales are not negative.
+/// int8_conv2d and max pooling by windows of 2 × 2 side by side, without the convolution's outputs in memory: y[batch,
+/// out_channels, out_height() / 2, out_width() / 2] with the values of the two one after the other (a zero may have the
+/// other sign). Scales are not negative.
 /// \throws pleat::error as int8_conv2d does, and where int8_conv2d_pools says no
 template <class Space>
-void int8_conv2d_pooled(Space const& space, conv2d_shape const& s, std::int8_t const* qx, float const* x_scale, std::int8_t const* qw, float const* w_scale, float const* bias, float* y, activation act) {
+void int8_conv2d_pooled(Space const& space, conv2d_shape const& s, std::int8_t const* qx, float const* x_scale,
+                        std::int8_t const* qw, float const* w_scale, float const* bias, float* y, activation act) {
   s.check("compute::int8_conv2d_pooled");
   detail::int8_demand("compute::int8_conv2d_pooled", s.batch, s.out_channels, s.weights_per_output());
   if (s.batch == 0) return;
   if (!int8_conv2d_pools(space, s))
-    throw error{"compute::int8_conv2d_pooled", "there is no kernel for this shape on this machine", "Ask int8_conv2d_pools, and call int8_conv2d and max_pool2d_forward where it says no"};
+    throw error{"compute::int8_conv2d_pooled", "there is no kernel for this shape on this machine",
+                "Ask int8_conv2d_pools, and call int8_conv2d and max_pool2d_forward where it says no"};
   if constexpr (is_host_space_v<Space>) {
     detail::int8_conv_arguments const g{s, qx, x_scale, qw, w_scale, bias, y, act, true};
-    int const tasks = static_cast<int>(std::min<index_t>(tasks_for(space, 0.3 * s.flops()), s.batch * ((g.outputs() + 15) / 16)));
+    int const tasks =
+        static_cast<int>(std::min<index_t>(tasks_for(space, 0.3 * s.flops()), s.batch * ((g.outputs() + 15) / 16)));
     for_tasks(space, tasks, detail::int8_conv_task<>{g, tasks});
   }
 }

@@ -85,8 +85,7 @@ struct int8_to_floats {
   }
 };
 
-template <class Store>
-struct int8_gemm_task {
+template <class Store> struct int8_gemm_task {
   index_t m, n, k;
   std::int8_t const* a;
   index_t lda;
@@ -139,8 +138,7 @@ struct int8_copy_body {  // devices keep rows, without gaps
   PLEAT_INLINE void operator()(index_t i) const { packed[i] = b[i / k * ldb + i % k]; }
 };
 
-template <class Store>
-struct int8_gemm_body {
+template <class Store> struct int8_gemm_body {
   index_t n, k;
   std::int8_t const* a;
   index_t lda;
@@ -181,13 +179,11 @@ void int8_gemm_host(Space const& space, index_t m, index_t n, index_t k, std::in
 }  // namespace detail
 
 /// Bytes of the packed form of an n × k matrix for this space on this machine. A packed matrix is not a file format.
-template <class Space>
-[[nodiscard]] index_t int8_packed_bytes(index_t n, index_t k) {
+template <class Space> [[nodiscard]] index_t int8_packed_bytes(index_t n, index_t k) {
   if constexpr (is_host_space_v<Space>)
     return (n + detail::panel_width - 1) / detail::panel_width *
            detail::int8_panel_bytes(detail::int8_host_layout(), k);
-  else
-    return n * k;
+  else return n * k;
 }
 
 /// Packs B [n, k] once, for many products.
@@ -199,8 +195,7 @@ void int8_pack(Space const& space, index_t n, index_t k, std::int8_t const* b, i
     for_each_row(space, (n + detail::panel_width - 1) / detail::panel_width,
                  detail::int8_pack_body{n, k, b, ldb, detail::int8_host_layout(), static_cast<unsigned char*>(packed)},
                  4.0 * static_cast<double>(k));
-  else
-    for_each(space, n * k, detail::int8_copy_body{k, b, ldb, static_cast<std::int8_t*>(packed)});
+  else for_each(space, n * k, detail::int8_copy_body{k, b, ldb, static_cast<std::int8_t*>(packed)});
 }
 
 namespace detail {
@@ -221,10 +216,8 @@ void int8_gemm_run(Space const& space, index_t m, index_t n, index_t k, std::int
 template <class Space, class Store>
 void int8_gemm_run_packed(Space const& space, index_t m, index_t n, index_t k, std::int8_t const* a, index_t lda,
                           void const* packed, Store const& store) {
-  if constexpr (is_host_space_v<Space>)
-    int8_gemm_host(space, m, n, k, a, lda, packed, store);
-  else
-    int8_gemm_run(space, m, n, k, a, lda, static_cast<std::int8_t const*>(packed), k, store);
+  if constexpr (is_host_space_v<Space>) int8_gemm_host(space, m, n, k, a, lda, packed, store);
+  else int8_gemm_run(space, m, n, k, a, lda, static_cast<std::int8_t const*>(packed), k, store);
 }
 
 }  // namespace detail

@@ -14,11 +14,13 @@ struct keep_mask {
   random::stream numbers;
   std::uint64_t first = 0;
   std::uint64_t threshold = 0;
-  PLEAT_INLINE bool operator()(index_t i) const { return numbers.bits(first + static_cast<std::uint64_t>(i)) < threshold; }
+  PLEAT_INLINE bool operator()(index_t i) const {
+    return numbers.bits(first + static_cast<std::uint64_t>(i)) < threshold;
+  }
 };
 
-/// The same for this rank's part of a block that is cut along one dimension: every `columns` elements of `stride` are here, from
-/// `first` on.
+/// The same for this rank's part of a block that is cut along one dimension: every `columns` elements of `stride` are
+/// here, from `first` on.
 struct keep_mask_part {
   random::stream numbers;
   std::uint64_t first = 0;

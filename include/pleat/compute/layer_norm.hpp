@@ -18,21 +18,21 @@ namespace pleat::compute {
 namespace detail {
 
 /// Σ dy·gamma·x̂, x̂ = (x − mean)·r.
-template <class T>
-struct row_dot_op {
+template <class T> struct row_dot_op {
   using value_type = wide_t<T>;
   source_t<T> x;
   source_t<T> dy;
   source_t<T> gamma;
   value_type mean, r;
   PLEAT_INLINE static value_type identity() { return value_type(0); }
-  PLEAT_INLINE value_type step(index_t i, value_type acc) const { return fma(dy[i] * gamma[i], (x[i] - mean) * r, acc); }
+  PLEAT_INLINE value_type step(index_t i, value_type acc) const {
+    return fma(dy[i] * gamma[i], (x[i] - mean) * r, acc);
+  }
   PLEAT_INLINE static value_type combine(value_type a, value_type b) { return a + b; }
 };
 
 /// `mean` is null for the form without centring.
-template <class T>
-struct row_norm_forward_body {
+template <class T> struct row_norm_forward_body {
   index_t columns;
   source_t<T> x;
   wide_t<T> epsilon;
@@ -59,8 +59,7 @@ struct row_norm_forward_body {
   }
 };
 
-template <class T>
-struct row_norm_backward_body {
+template <class T> struct row_norm_backward_body {
   index_t columns;
   source_t<T> x;
   wide_t<T> const* mean;
@@ -80,9 +79,9 @@ struct row_norm_backward_body {
   }
 };
 
-/// Columns [block·Width, …+Width) of Σ dy·x̂ over rows. Width 1 on devices, `chains` on the host: the bits are the same.
-template <int Width, class T>
-struct row_norm_gradient_body {
+/// Columns [block·Width, …+Width) of Σ dy·x̂ over rows. Width 1 on devices, `chains` on the host: the bits are the
+/// same.
+template <int Width, class T> struct row_norm_gradient_body {
   index_t columns;
   source_t<T> x;
   wide_t<T> const* mean;
@@ -122,35 +121,36 @@ struct row_norm_gradient_body {
 /// \param inverse [rows], 1/sqrt(variance + epsilon); may be null in inference
 /// y may be x.
 template <class Space, class T>
-void layer_norm_forward(Space const& space, index_t rows, index_t columns, T const* x, std::type_identity_t<wide_t<T>> epsilon, T const* gamma,
-                        T const* beta, T* y, wide_t<T>* mean, wide_t<T>* inverse) {
-  for_each_row(space, rows,
-               detail::row_norm_forward_body<T>{columns, x, epsilon, gamma, beta, y, mean, inverse, true},
+void layer_norm_forward(Space const& space, index_t rows, index_t columns, T const* x,
+                        std::type_identity_t<wide_t<T>> epsilon, T const* gamma, T const* beta, T* y, wide_t<T>* mean,
+                        wide_t<T>* inverse) {
+  for_each_row(space, rows, detail::row_norm_forward_body<T>{columns, x, epsilon, gamma, beta, y, mean, inverse, true},
                6.0 * static_cast<double>(columns));
 }
 
 /// y = x·gamma/sqrt(Σx²/columns + epsilon) of each row. `inverse` [rows] as above. y may be x.
 template <class Space, class T>
-void rms_norm_forward(Space const& space, index_t rows, index_t columns, T const* x, std::type_identity_t<wide_t<T>> epsilon, T const* gamma, T* y,
-                      wide_t<T>* inverse) {
+void rms_norm_forward(Space const& space, index_t rows, index_t columns, T const* x,
+                      std::type_identity_t<wide_t<T>> epsilon, T const* gamma, T* y, wide_t<T>* inverse) {
   for_each_row(space, rows,
                detail::row_norm_forward_body<T>{columns, x, epsilon, gamma, nullptr, y, nullptr, inverse, false},
                4.0 * static_cast<double>(columns));
 }
 
-/// dx of either norm: r·(dy·gamma − Σ(dy·gamma)/n − x̂·Σ(dy·gamma·x̂)/n), without the first sum where `mean` is null (the
-/// norm without centring). dx may be dy.
+/// dx of either norm: r·(dy·gamma − Σ(dy·gamma)/n − x̂·Σ(dy·gamma·x̂)/n), without the first sum where `mean` is null
+/// (the norm without centring). dx may be dy.
 template <class Space, class T>
-void row_norm_backward(Space const& space, index_t rows, index_t columns, T const* x, std::type_identity_t<wide_t<T>> const* mean, wide_t<T> const* inverse,
-                       T const* gamma, T const* dy, T* dx) {
+void row_norm_backward(Space const& space, index_t rows, index_t columns, T const* x,
+                       std::type_identity_t<wide_t<T>> const* mean, wide_t<T> const* inverse, T const* gamma,
+                       T const* dy, T* dx) {
   for_each_row(space, rows, detail::row_norm_backward_body<T>{columns, x, mean, inverse, gamma, dy, dx},
                9.0 * static_cast<double>(columns));
 }
 
 /// dgamma[j] = Σ over rows of dy[r, j]·x̂[r, j], in the order that lanes.hpp defines (dbeta is compute::column_sum).
 template <class Space, class T>
-void row_norm_gradient(Space const& space, index_t columns, T const* x, std::type_identity_t<wide_t<T>> const* mean, wide_t<T> const* inverse, T const* dy,
-                       wide_t<T>* out, lanes const& cut) {
+void row_norm_gradient(Space const& space, index_t columns, T const* x, std::type_identity_t<wide_t<T>> const* mean,
+                       wide_t<T> const* inverse, T const* dy, wide_t<T>* out, lanes const& cut) {
   constexpr int width = is_host_space_v<Space> ? detail::chains : 1;
   for_each_row(space, (columns + width - 1) / width,
                detail::row_norm_gradient_body<width, T>{columns, x, mean, inverse, dy, out, cut},

@@ -126,8 +126,7 @@ PLEAT_INLINE double sigmoid(double x) noexcept {
 }
 
 /// The same, and s·(1 − s) without the cancellation in 1 − s.
-template <class T>
-PLEAT_INLINE T sigmoid(T x, T& product) noexcept {
+template <class T> PLEAT_INLINE T sigmoid(T x, T& product) noexcept {
   T const e = exp(-absolute(x)), d = T(1) / (T(1) + e), below = e * d;
   product = below * d;
   return x < T(0) ? below : d;
@@ -194,10 +193,7 @@ PLEAT_INLINE double normal_cdf(double x, double& e) noexcept {
 }
 
 /// φ(x), its density.
-template <class T>
-PLEAT_INLINE T normal_pdf(T x) noexcept {
-  return T(0.39894228040143267794) * exp(T(-0.5) * x * x);
-}
+template <class T> PLEAT_INLINE T normal_pdf(T x) noexcept { return T(0.39894228040143267794) * exp(T(-0.5) * x * x); }
 
 }  // namespace math
 

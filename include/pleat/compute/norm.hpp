@@ -23,8 +23,7 @@ struct norm_shape {
 
 namespace detail {
 
-template <class T>
-struct centred_dot_op {
+template <class T> struct centred_dot_op {
   using value_type = wide_t<T>;
   source_t<T> x;
   source_t<T> dy;
@@ -45,8 +44,7 @@ PLEAT_INLINE typename Op::value_type lane_sum(norm_shape s, Op const& op, lanes 
   return total;
 }
 
-template <class T>
-struct norm_statistics_body {
+template <class T> struct norm_statistics_body {
   norm_shape shape;
   source_t<T> x;
   lanes cut;
@@ -62,8 +60,7 @@ struct norm_statistics_body {
   }
 };
 
-template <class T>
-struct norm_backward_sums_body {
+template <class T> struct norm_backward_sums_body {
   norm_shape shape;
   source_t<T> x;
   source_t<T> dy;
@@ -88,8 +85,7 @@ PLEAT_INLINE int lane_of(lanes const& cut, index_t sample) {
   return l;
 }
 
-template <class T>
-struct norm_forward_body {
+template <class T> struct norm_forward_body {
   norm_shape shape;
   source_t<T> x;
   lanes cut;
@@ -111,8 +107,7 @@ struct norm_forward_body {
   }
 };
 
-template <class T>
-struct norm_backward_body {
+template <class T> struct norm_backward_body {
   norm_shape shape;
   source_t<T> x;
   source_t<T> dy;
@@ -128,7 +123,8 @@ struct norm_backward_body {
   PLEAT_INLINE void operator()(index_t sample) const {
     int const l = lane_of(cut, sample);
     index_t const at = l * shape.channels;
-    wide_t<T> const n = count != nullptr ? count[l] : static_cast<wide_t<T>>((cut.end(l) - cut.begin(l)) * shape.pixels);
+    wide_t<T> const n =
+        count != nullptr ? count[l] : static_cast<wide_t<T>>((cut.end(l) - cut.begin(l)) * shape.pixels);
     for (index_t c = 0; c < shape.channels; ++c) {
       wide_t<T> const inverse = inverse_deviation(variance[at + c], epsilon), m = mean[at + c];
       wide_t<T> const factor = gamma[c] * inverse, a = sum_dy[at + c] / n, b = sum_dy_xhat[at + c] * inverse / n;
@@ -143,7 +139,8 @@ struct norm_backward_body {
 /// mean, variance [lanes, channels]: the mean and the biased variance of each lane's samples (two passes). An empty
 /// lane: 0, 0.
 template <class Space, class T>
-void batch_norm_statistics(Space const& space, norm_shape shape, T const* x, lanes const& cut, std::type_identity_t<wide_t<T>>* mean, std::type_identity_t<wide_t<T>>* variance) {
+void batch_norm_statistics(Space const& space, norm_shape shape, T const* x, lanes const& cut,
+                           std::type_identity_t<wide_t<T>>* mean, std::type_identity_t<wide_t<T>>* variance) {
   for_each_row(space, shape.channels * cut.count, detail::norm_statistics_body<T>{shape, x, cut, mean, variance},
                2.0 * static_cast<double>(cut.rows() * shape.pixels) / cut.count);
 }
@@ -152,7 +149,8 @@ void batch_norm_statistics(Space const& space, norm_shape shape, T const* x, lan
 /// Inference: lanes::whole(batch) and the running statistics, [1, channels]. y may be x.
 template <class Space, class T>
 void batch_norm_forward(Space const& space, index_t batch, norm_shape shape, T const* x, lanes const& cut,
-                        std::type_identity_t<wide_t<T>> const* mean, std::type_identity_t<wide_t<T>> const* variance, std::type_identity_t<wide_t<T>> epsilon, T const* gamma, T const* beta, T* y) {
+                        std::type_identity_t<wide_t<T>> const* mean, std::type_identity_t<wide_t<T>> const* variance,
+                        std::type_identity_t<wide_t<T>> epsilon, T const* gamma, T const* beta, T* y) {
   for_each_row(space, batch, detail::norm_forward_body<T>{shape, x, cut, mean, variance, epsilon, gamma, beta, y},
                2.0 * static_cast<double>(shape.channels * shape.pixels));
 }
@@ -160,20 +158,24 @@ void batch_norm_forward(Space const& space, index_t batch, norm_shape shape, T c
 /// sum_dy = Σ dy and sum_dy_xhat = Σ dy·x̂ per lane, [lanes, channels]. fold_lanes of them are d(beta) and d(gamma).
 template <class Space, class T>
 void batch_norm_backward_sums(Space const& space, norm_shape shape, T const* x, T const* dy, lanes const& cut,
-                              std::type_identity_t<wide_t<T>> const* mean, std::type_identity_t<wide_t<T>> const* variance, std::type_identity_t<wide_t<T>> epsilon, std::type_identity_t<wide_t<T>>* sum_dy,
-                              std::type_identity_t<wide_t<T>>* sum_dy_xhat) {
+                              std::type_identity_t<wide_t<T>> const* mean,
+                              std::type_identity_t<wide_t<T>> const* variance, std::type_identity_t<wide_t<T>> epsilon,
+                              std::type_identity_t<wide_t<T>>* sum_dy, std::type_identity_t<wide_t<T>>* sum_dy_xhat) {
   for_each_row(space, shape.channels * cut.count,
                detail::norm_backward_sums_body<T>{shape, x, dy, cut, mean, variance, epsilon, sum_dy, sum_dy_xhat},
                3.0 * static_cast<double>(cut.rows() * shape.pixels) / cut.count);
 }
 
-/// dx = gamma·r·(dy − Σdy/n − x̂·Σ(dy·x̂)/n), r = 1/sqrt(variance + epsilon), with the sums of the sample's lane. dx may
-/// be dy. \param count [lanes]: n where the statistics span more than this block (other ranks' samples); null: the
+/// dx = gamma·r·(dy − Σdy/n − x̂·Σ(dy·x̂)/n), r = 1/sqrt(variance + epsilon), with the sums of the sample's lane. dx
+/// may be dy. \param count [lanes]: n where the statistics span more than this block (other ranks' samples); null: the
 /// lane's own
 template <class Space, class T>
 void batch_norm_backward(Space const& space, index_t batch, norm_shape shape, T const* x, T const* dy, lanes const& cut,
-                         std::type_identity_t<wide_t<T>> const* mean, std::type_identity_t<wide_t<T>> const* variance, std::type_identity_t<wide_t<T>> epsilon, T const* gamma,
-                         std::type_identity_t<wide_t<T>> const* sum_dy, std::type_identity_t<wide_t<T>> const* sum_dy_xhat, std::type_identity_t<wide_t<T>> const* count, T* dx) {
+                         std::type_identity_t<wide_t<T>> const* mean, std::type_identity_t<wide_t<T>> const* variance,
+                         std::type_identity_t<wide_t<T>> epsilon, T const* gamma,
+                         std::type_identity_t<wide_t<T>> const* sum_dy,
+                         std::type_identity_t<wide_t<T>> const* sum_dy_xhat,
+                         std::type_identity_t<wide_t<T>> const* count, T* dx) {
   for_each_row(
       space, batch,
       detail::norm_backward_body<T>{shape, x, dy, cut, mean, variance, epsilon, gamma, sum_dy, sum_dy_xhat, count, dx},
@@ -181,8 +183,7 @@ void batch_norm_backward(Space const& space, index_t batch, norm_shape shape, T 
 }
 
 namespace detail {
-template <class T>
-struct running_statistics_body {
+template <class T> struct running_statistics_body {
   T momentum, unbias;
   T const* mean;
   T const* variance;

@@ -17,8 +17,7 @@ namespace pleat::compute {
 
 /// Stochastic gradient descent, as PyTorch defines it: g = grad·grad_scale + decay·value; b = momentum·b + (1 −
 /// dampening)·g (b = g on the first step); value −= lr·lr_scale·(nesterov ? g + momentum·b : b).
-template <class T>
-struct sgd_settings {
+template <class T> struct sgd_settings {
   T lr = T(0.01), momentum = 0, dampening = 0, grad_scale = 1;
   bool nesterov = false, first_step = false;
 };
@@ -27,8 +26,7 @@ struct sgd_settings {
 /// g = grad·grad_scale (+ decay·value unless decoupled); m = β1·m + (1 − β1)·g; v = β2·v + (1 − β2)·g²;
 /// value −= lr·lr_scale·(m/(1 − β1ᵗ)) / (sqrt(v/(1 − β2ᵗ)) + ε); decoupled: value is first multiplied by 1 −
 /// lr·lr_scale·decay.
-template <class T>
-struct adam_settings {
+template <class T> struct adam_settings {
   T lr = T(0.001), beta1 = T(0.9), beta2 = T(0.999), epsilon = T(1e-8), grad_scale = 1;
   T correction1 = 1;  ///< 1 − β1ᵗ
   T correction2 = 1;  ///< 1 − β2ᵗ
@@ -37,8 +35,7 @@ struct adam_settings {
 
 namespace detail {
 
-template <class T>
-struct sgd_rule {
+template <class T> struct sgd_rule {
   static constexpr bool has_root = false;
   sgd_settings<T> s;
   T const* grad;
@@ -46,8 +43,7 @@ struct sgd_rule {
   T* moment;  // may be null without momentum
 
   // blocks work on local copies of W elements: [0] value, [1] grad, [2] moment
-  template <int W>
-  PLEAT_INLINE void before(T (*x)[W], T*, update_chunk const& c) const {
+  template <int W> PLEAT_INLINE void before(T (*x)[W], T*, update_chunk const& c) const {
     T const decay = static_cast<T>(c.weight_decay), rate = -(s.lr * static_cast<T>(c.lr_scale));
     T const keep = T(1) - s.dampening;
     if (moment == nullptr) {
@@ -61,14 +57,12 @@ struct sgd_rule {
       x[0][j] = fma(rate, s.nesterov ? fma(s.momentum, b, g) : b, x[0][j]);
     }
   }
-  template <int W>
-  PLEAT_INLINE void after(T (*)[W], T*, update_chunk const&) const {}
+  template <int W> PLEAT_INLINE void after(T (*)[W], T*, update_chunk const&) const {}
   PLEAT_INLINE T const* source() const { return grad; }
   PLEAT_INLINE T* state(int k) const { return k == 0 ? value : k == 1 ? moment : nullptr; }
 };
 
-template <class T>
-struct adam_rule {
+template <class T> struct adam_rule {
   static constexpr bool has_root = true;
   adam_settings<T> s;
   T const* grad;
@@ -76,8 +70,7 @@ struct adam_rule {
   T* m;
   T* v;
   // [0] value, [1] grad, [2] m, [3] v
-  template <int W>
-  PLEAT_INLINE void before(T (*x)[W], T* root, update_chunk const& c) const {
+  template <int W> PLEAT_INLINE void before(T (*x)[W], T* root, update_chunk const& c) const {
     T const decay = s.decoupled ? T(0) : static_cast<T>(c.weight_decay);
     T const rest1 = T(1) - s.beta1, rest2 = T(1) - s.beta2, inverse = T(1) / s.correction2;
     for (int j = 0; j < W; ++j) {
@@ -87,8 +80,7 @@ struct adam_rule {
       root[j] = x[3][j] * inverse;
     }
   }
-  template <int W>
-  PLEAT_INLINE void after(T (*x)[W], T* root, update_chunk const& c) const {
+  template <int W> PLEAT_INLINE void after(T (*x)[W], T* root, update_chunk const& c) const {
     T const rate = s.lr * static_cast<T>(c.lr_scale), step = -(rate / s.correction1);
     T const shrink = s.decoupled ? fma(-rate, static_cast<T>(c.weight_decay), T(1)) : T(1);
     for (int j = 0; j < W; ++j) {

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// QR factors of tall matrices on the host, in double: Householder reflections in a fixed order, the same bits on any number of threads.
-/// Needs no Kokkos and no LAPACK.
+/// QR factors of tall matrices on the host, in double: Householder reflections in a fixed order, the same bits on any
+/// number of threads. Needs no Kokkos and no LAPACK.
 #pragma once
 
 #include <cmath>
@@ -34,7 +34,8 @@ inline void add_multiple(double a, double const* x, double* y, index_t n) noexce
 [[nodiscard]] inline std::vector<double> transposed(index_t rows, index_t columns, std::span<double const> a) {
   std::vector<double> t(a.size());
   for (index_t i = 0; i < rows; ++i)
-    for (index_t j = 0; j < columns; ++j) t[static_cast<std::size_t>(j * rows + i)] = a[static_cast<std::size_t>(i * columns + j)];
+    for (index_t j = 0; j < columns; ++j)
+      t[static_cast<std::size_t>(j * rows + i)] = a[static_cast<std::size_t>(i * columns + j)];
   return t;
 }
 
@@ -42,16 +43,18 @@ inline void add_multiple(double a, double const* x, double* y, index_t n) noexce
 
 /// A = Q·R with QᵀQ = 1 and a diagonal of R that is not negative.
 struct thin_qr {
-  index_t m = 0, n = 0;       ///< of A, m ≥ n
-  std::vector<double> q;      ///< [n, m]: a row per column of Q
-  std::vector<double> r;      ///< [n, n], row-major, zeros below the diagonal
+  index_t m = 0, n = 0;   ///< of A, m ≥ n
+  std::vector<double> q;  ///< [n, m]: a row per column of Q
+  std::vector<double> r;  ///< [n, n], row-major, zeros below the diagonal
 };
 
-/// Of a matrix that is given by its columns: columns[j·m + i] is A(i, j). Costs 4·m·n² operations with Q, half of it without.
-/// G. Golub, C. Van Loan, Matrix Computations, algorithm 5.2.1. \throws error if there are more columns than rows
+/// Of a matrix that is given by its columns: columns[j·m + i] is A(i, j). Costs 4·m·n² operations with Q, half of it
+/// without. G. Golub, C. Van Loan, Matrix Computations, algorithm 5.2.1. \throws error if there are more columns than
+/// rows
 [[nodiscard]] inline thin_qr qr_of_columns(index_t m, index_t n, std::vector<double> columns, bool with_q = true) {
   if (n > m || n < 0 || static_cast<index_t>(columns.size()) != m * n)
-    throw error{"compute::qr", "expected a matrix with at least as many rows as columns, found " + std::to_string(m) + " × " + std::to_string(n) + " in " + std::to_string(columns.size()) + " numbers"};
+    throw error{"compute::qr", "expected a matrix with at least as many rows as columns, found " + std::to_string(m) +
+                                   " × " + std::to_string(n) + " in " + std::to_string(columns.size()) + " numbers"};
   thin_qr f{m, n, {}, std::vector<double>(static_cast<std::size_t>(n * n), 0.0)};
   auto const column = [&](index_t j) { return columns.data() + j * m; };
   std::vector<double> beta(static_cast<std::size_t>(n), 0.0), diagonal(static_cast<std::size_t>(n), 0.0);
@@ -93,9 +96,11 @@ struct thin_qr {
   }
   for (index_t k = 0; k < n; ++k) {
     if (f.r[static_cast<std::size_t>(k * n + k)] >= 0) continue;
-    for (index_t j = k; j < n; ++j) f.r[static_cast<std::size_t>(k * n + j)] = -f.r[static_cast<std::size_t>(k * n + j)];
+    for (index_t j = k; j < n; ++j)
+      f.r[static_cast<std::size_t>(k * n + j)] = -f.r[static_cast<std::size_t>(k * n + j)];
     if (with_q)
-      for (index_t i = 0; i < m; ++i) f.q[static_cast<std::size_t>(k * m + i)] = -f.q[static_cast<std::size_t>(k * m + i)];
+      for (index_t i = 0; i < m; ++i)
+        f.q[static_cast<std::size_t>(k * m + i)] = -f.q[static_cast<std::size_t>(k * m + i)];
   }
   return f;
 }

@@ -4,9 +4,9 @@
 /// Symmetric restricted 8-bit quantization (as TensorRT and oneDNN define it): scale = amax/127, code = round(x/scale),
 /// ties to even, in [−127, 127]; and what computes with the codes.
 ///
-/// A row of zeros has scale 0 and codes 0. A row with a NaN or an infinity has codes 0 and is counted, so that a caller may
-/// look at the count and throw. Activations (quantize_rows) get the scale NaN then, so that every product with the row is NaN
-/// and no plausible answer comes out of it; weights (quantize_channels) get the scale 0.
+/// A row of zeros has scale 0 and codes 0. A row with a NaN or an infinity has codes 0 and is counted, so that a caller
+/// may look at the count and throw. Activations (quantize_rows) get the scale NaN then, so that every product with the
+/// row is NaN and no plausible answer comes out of it; weights (quantize_channels) get the scale 0.
 #pragma once
 
 #include <cstdint>
@@ -49,7 +49,8 @@ PLEAT_INLINE std::int8_t code_of(float v) {
 
 inline constexpr index_t code_block = 32;
 
-/// The codes of 32 neighbours. By stages, through arrays of its own: bytes may alias anything, which keeps compilers from vectorising.
+/// The codes of 32 neighbours. By stages, through arrays of its own: bytes may alias anything, which keeps compilers
+/// from vectorising.
 PLEAT_INLINE void codes_of_block(float const* from, float s, std::int8_t* to) {
   float v[code_block];
   std::int32_t q[code_block];
@@ -165,8 +166,8 @@ void quantize_rows(Space const& space, index_t rows, index_t columns, float cons
                3.0 * static_cast<double>(columns));
 }
 
-/// Static quantization of activations: every row by the same given scale, what lies beyond ±127 steps is cut. A row with NaN or infinity
-/// gets the scale NaN.
+/// Static quantization of activations: every row by the same given scale, what lies beyond ±127 steps is cut. A row
+/// with NaN or infinity gets the scale NaN.
 /// \param given positive and finite   \param q [rows, columns], rows ldq apart   \param scale [rows]: `given`, or NaN
 template <class Space>
 void quantize_rows_by(Space const& space, index_t rows, index_t columns, float const* x, index_t ldx, float given,

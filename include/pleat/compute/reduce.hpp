@@ -29,69 +29,59 @@ inline constexpr index_t reduce_chunk = 4096;
 inline constexpr index_t reduce_groups = 256;
 
 /// Folds a[0] … a[n-1] (n a power of two) by halves into a[0].
-template <class Op, class R>
-PLEAT_INLINE void fold_halves(R* a, int n) {
+template <class Op, class R> PLEAT_INLINE void fold_halves(R* a, int n) {
   for (int s = n / 2; s > 0; s /= 2)
     for (int j = 0; j < s; ++j) a[j] = Op::combine(a[j], a[j + s]);
 }
 
 // An operation: `using value_type`, identity(), step(i, acc), static combine(a, b).
-template <class T, class R>
-struct sum_op {
+template <class T, class R> struct sum_op {
   using value_type = R;
   source_t<T> x;
   PLEAT_INLINE static R identity() { return R(0); }
   PLEAT_INLINE R step(index_t i, R acc) const { return acc + static_cast<R>(x[i]); }
   PLEAT_INLINE static R combine(R a, R b) { return a + b; }
 };
-template <class T, class R>
-struct absolute_sum_op : sum_op<T, R> {
+template <class T, class R> struct absolute_sum_op : sum_op<T, R> {
   PLEAT_INLINE R step(index_t i, R acc) const { return acc + static_cast<R>(math::absolute(this->x[i])); }
 };
-template <class T, class R>
-struct dot_op : sum_op<T, R> {
+template <class T, class R> struct dot_op : sum_op<T, R> {
   source_t<T> y;
   PLEAT_INLINE R step(index_t i, R acc) const { return fma(static_cast<R>(this->x[i]), static_cast<R>(y[i]), acc); }
 };
-template <class T, class R>
-struct live_square_op : sum_op<T, R> {
+template <class T, class R> struct live_square_op : sum_op<T, R> {
   std::uint8_t const* bits;
   PLEAT_INLINE R step(index_t i, R acc) const {
     R const x = bits[i / 8] >> (i % 8) & 1 ? static_cast<R>(this->x[i]) : R(0);
     return fma(x, x, acc);
   }
 };
-template <class T>
-struct max_op {
+template <class T> struct max_op {
   using value_type = T;
   source_t<T> x;
   PLEAT_INLINE static T identity() { return -static_cast<T>(__builtin_inff()); }
   PLEAT_INLINE T step(index_t i, T acc) const { return combine(acc, x[i]); }
   PLEAT_INLINE static T combine(T a, T b) { return b > a || b != b ? b : a; }  // a NaN wins and stays
 };
-template <class T>
-struct min_op {
+template <class T> struct min_op {
   using value_type = T;
   source_t<T> x;
   PLEAT_INLINE static T identity() { return static_cast<T>(__builtin_inff()); }
   PLEAT_INLINE T step(index_t i, T acc) const { return combine(acc, x[i]); }
   PLEAT_INLINE static T combine(T a, T b) { return b < a || b != b ? b : a; }
 };
-template <class T>
-struct max_abs_op : max_op<T> {
+template <class T> struct max_abs_op : max_op<T> {
   PLEAT_INLINE static T identity() { return T(0); }
   PLEAT_INLINE T step(index_t i, T acc) const { return max_op<T>::combine(acc, math::absolute(this->x[i])); }
 };
-template <class T>
-struct nonfinite_op {
+template <class T> struct nonfinite_op {
   using value_type = int;
   source_t<T> x;
   PLEAT_INLINE static int identity() { return 0; }
   PLEAT_INLINE int step(index_t i, int acc) const { return acc | (math::is_finite(x[i]) ? 0 : 1); }
   PLEAT_INLINE static int combine(int a, int b) { return a | b; }
 };
-template <class T>
-struct nonzero_op {
+template <class T> struct nonzero_op {
   using value_type = index_t;
   source_t<T> x;
   PLEAT_INLINE static index_t identity() { return 0; }
@@ -99,8 +89,7 @@ struct nonzero_op {
   PLEAT_INLINE static index_t combine(index_t a, index_t b) { return a + b; }
 };
 
-template <class Op>
-PLEAT_INLINE typename Op::value_type reduce_one_chunk(Op const& op, index_t begin, index_t end) {
+template <class Op> PLEAT_INLINE typename Op::value_type reduce_one_chunk(Op const& op, index_t begin, index_t end) {
   using R = typename Op::value_type;
   R acc[chains];
   for (int j = 0; j < chains; ++j) acc[j] = Op::identity();
@@ -113,8 +102,7 @@ PLEAT_INLINE typename Op::value_type reduce_one_chunk(Op const& op, index_t begi
 }
 
 /// One group: chunks [C·g/G, C·(g+1)/G), added pairwise like a binary counter.
-template <class Op>
-struct reduce_group_body {
+template <class Op> struct reduce_group_body {
   Op op;
   index_t n, chunk_count, group_count;
   typename Op::value_type* partial;
@@ -137,8 +125,7 @@ struct reduce_group_body {
 };
 
 /// Joins Kokkos' reduction with an operation (device path).
-template <class Op>
-struct device_reduce {
+template <class Op> struct device_reduce {
   using value_type = typename Op::value_type;
   Op op;
   PLEAT_FUNCTION void init(value_type& a) const { a = Op::identity(); }
@@ -179,23 +166,19 @@ void reduce(Space const& space, index_t n, Op const& op, typename Op::value_type
 }  // namespace detail
 
 /// *out = Σ x[i]. 0 for n = 0.
-template <class Space, class T, class R>
-void sum(Space const& space, index_t n, T const* x, R* out) {
+template <class Space, class T, class R> void sum(Space const& space, index_t n, T const* x, R* out) {
   detail::reduce(space, n, detail::sum_op<T, R>{x}, out);
 }
 /// *out = Σ |x[i]|.
-template <class Space, class T, class R>
-void absolute_sum(Space const& space, index_t n, T const* x, R* out) {
+template <class Space, class T, class R> void absolute_sum(Space const& space, index_t n, T const* x, R* out) {
   detail::reduce(space, n, detail::absolute_sum_op<T, R>{{x}}, out);
 }
 /// *out = Σ x[i]·y[i].
-template <class Space, class T, class R>
-void dot(Space const& space, index_t n, T const* x, T const* y, R* out) {
+template <class Space, class T, class R> void dot(Space const& space, index_t n, T const* x, T const* y, R* out) {
   detail::reduce(space, n, detail::dot_op<T, R>{{x}, y}, out);
 }
 /// *out = Σ x[i]². With R = double a float sum of squares cannot overflow.
-template <class Space, class T, class R>
-void squared_norm(Space const& space, index_t n, T const* x, R* out) {
+template <class Space, class T, class R> void squared_norm(Space const& space, index_t n, T const* x, R* out) {
   detail::reduce(space, n, detail::dot_op<T, R>{{x}, x}, out);
 }
 /// The same over the elements that live: bit i%8 of byte i/8 of `bits` is set; null: all.
@@ -209,8 +192,7 @@ inline constexpr index_t chunk_elements = detail::reduce_chunk;
 [[nodiscard]] constexpr index_t chunks_of(index_t n) noexcept { return (n + chunk_elements - 1) / chunk_elements; }
 
 namespace detail {
-template <class Op>
-struct chunk_sums_body {
+template <class Op> struct chunk_sums_body {
   Op op;
   index_t n;
   typename Op::value_type* out;
@@ -221,9 +203,9 @@ struct chunk_sums_body {
 };
 }  // namespace detail
 
-/// out[c] = Σ x[i]² over chunk c, for every chunk. fold_chunk_sums of all chunks of an array gives squared_norm's bits (on host spaces).
-template <class Space, class T, class R>
-void squared_norm_chunks(Space const& space, index_t n, T const* x, R* out) {
+/// out[c] = Σ x[i]² over chunk c, for every chunk. fold_chunk_sums of all chunks of an array gives squared_norm's bits
+/// (on host spaces).
+template <class Space, class T, class R> void squared_norm_chunks(Space const& space, index_t n, T const* x, R* out) {
   for_each_row(space, chunks_of(n), detail::chunk_sums_body<detail::dot_op<T, R>>{{{x}, x}, n, out},
                static_cast<double>(detail::reduce_chunk));
 }
@@ -237,8 +219,7 @@ void squared_norm_chunks(Space const& space, index_t n, T const* x, std::uint8_t
 }
 
 /// Adds the sums of an array's chunks up in the order in which a sum over the array does. Host memory.
-template <class R>
-[[nodiscard]] R fold_chunk_sums(R const* chunk, index_t count) {
+template <class R> [[nodiscard]] R fold_chunk_sums(R const* chunk, index_t count) {
   R partial[detail::reduce_groups];
   index_t const groups = count < detail::reduce_groups ? count : detail::reduce_groups;
   if (groups == 0) return R(0);
@@ -263,35 +244,29 @@ template <class R>
 }
 
 /// *out = the largest x[i]; a NaN anywhere gives NaN; −inf for n = 0.
-template <class Space, class T>
-void max(Space const& space, index_t n, T const* x, T* out) {
+template <class Space, class T> void max(Space const& space, index_t n, T const* x, T* out) {
   detail::reduce(space, n, detail::max_op<T>{x}, out);
 }
 /// *out = the smallest x[i]; a NaN anywhere gives NaN; +inf for n = 0.
-template <class Space, class T>
-void min(Space const& space, index_t n, T const* x, T* out) {
+template <class Space, class T> void min(Space const& space, index_t n, T const* x, T* out) {
   detail::reduce(space, n, detail::min_op<T>{x}, out);
 }
 /// *out = the largest |x[i]|; a NaN anywhere gives NaN; 0 for n = 0.
-template <class Space, class T>
-void max_abs(Space const& space, index_t n, T const* x, T* out) {
+template <class Space, class T> void max_abs(Space const& space, index_t n, T const* x, T* out) {
   detail::reduce(space, n, detail::max_abs_op<T>{{x}}, out);
 }
 /// *out = 1 if any x[i] is NaN or infinite, else 0.
-template <class Space, class T>
-void any_nonfinite(Space const& space, index_t n, T const* x, int* out) {
+template <class Space, class T> void any_nonfinite(Space const& space, index_t n, T const* x, int* out) {
   detail::reduce(space, n, detail::nonfinite_op<T>{x}, out);
 }
 /// *out = how many x[i] are not zero.
-template <class Space, class T>
-void count_nonzero(Space const& space, index_t n, T const* x, index_t* out) {
+template <class Space, class T> void count_nonzero(Space const& space, index_t n, T const* x, index_t* out) {
   detail::reduce(space, n, detail::nonzero_op<T>{x}, out);
 }
 
 namespace detail {
 
-template <class T, class Index>
-struct argmax_body {
+template <class T, class Index> struct argmax_body {
   index_t columns, lda;
   source_t<T> a;
   Index* out;
@@ -305,22 +280,17 @@ struct argmax_body {
 };
 
 struct plus {
-  template <class T>
-  PLEAT_INLINE static T combine(T a, T b) {
-    return a + b;
-  }
+  template <class T> PLEAT_INLINE static T combine(T a, T b) { return a + b; }
 };
 
 /// ((l0 + l1) + (l2 + l3)) + …: `stride` numbers lie between lanes, `width` columns at once.
-template <int Width, class T>
-PLEAT_INLINE void fold_lane_tree(T* acc, int count) {
+template <int Width, class T> PLEAT_INLINE void fold_lane_tree(T* acc, int count) {
   for (int s = 1; s < count; s *= 2)
     for (int l = 0; l + s < count; l += 2 * s)
       for (int j = 0; j < Width; ++j) acc[l * Width + j] = acc[l * Width + j] + acc[(l + s) * Width + j];
 }
 
-template <class T>
-struct row_sum_body {
+template <class T> struct row_sum_body {
   index_t columns, lda;
   source_t<T> a;
   wide_t<T>* out;
@@ -330,8 +300,7 @@ struct row_sum_body {
 };
 
 /// Columns [block·Width, …+Width) of a column sum. Width 1 on devices, `chains` on the host: the bits are the same.
-template <int Width, class T>
-struct column_sum_body {
+template <int Width, class T> struct column_sum_body {
   index_t columns, lda;
   source_t<T> a;
   wide_t<T>* out;
@@ -358,8 +327,7 @@ struct column_sum_body {
 };
 
 /// Sum of an NCHW block over samples (by lanes) and pixels: one chain per lane, samples then pixels ascending.
-template <class T>
-struct channel_sum_body {
+template <class T> struct channel_sum_body {
   index_t channels, pixels;
   T const* a;
   T* out;
@@ -412,8 +380,7 @@ void channel_sum(Space const& space, index_t channels, index_t pixels, T const* 
 }
 
 namespace detail {
-template <class T>
-struct fold_lanes_body {
+template <class T> struct fold_lanes_body {
   index_t columns;
   int count;
   bool accumulate;

@@ -3,8 +3,8 @@
 /// \file
 /// Rotary positions (Su et al., arXiv:2104.09864): queries and keys are turned by angles that grow with the position.
 ///
-/// Element d < D/2 of a head is paired with element d + D/2 (the layout of GPT-NeoX and of Hugging Face's Llama). Angles
-/// are taken in double by our own sine and cosine, so the bits are the same on every instruction set and device.
+/// Element d < D/2 of a head is paired with element d + D/2 (the layout of GPT-NeoX and of Hugging Face's Llama).
+/// Angles are taken in double by our own sine and cosine, so the bits are the same on every instruction set and device.
 #pragma once
 
 #include <cmath>
@@ -29,7 +29,8 @@ struct rotary_frequencies {
       throw error{"compute::rotary_frequencies", "a head of " + std::to_string(head_size) +
                                                      " elements, expected an even number up to " +
                                                      std::to_string(2 * max_pairs)};
-    if (!(base > 1)) throw error{"compute::rotary_frequencies", "the base must be above 1, found " + std::to_string(base)};
+    if (!(base > 1))
+      throw error{"compute::rotary_frequencies", "the base must be above 1, found " + std::to_string(base)};
     for (index_t d = 0; d < head_size / 2; ++d)
       of[d] = std::pow(base, -2.0 * static_cast<double>(d) / static_cast<double>(head_size));
   }
@@ -63,8 +64,7 @@ PLEAT_INLINE void sine_cosine(double a, double& sine, double& cosine) {
   cosine = ((quarter + 1u) & 2u) != 0 ? -second : second;
 }
 
-template <class T>
-struct rotary_body {
+template <class T> struct rotary_body {
   attention_shape shape;
   rotary_frequencies frequencies;
   bool back;

@@ -12,52 +12,44 @@ namespace pleat::compute {
 
 namespace detail {
 
-template <class T, class Predicate>
-struct select_work {
+template <class T, class Predicate> struct select_work {
   using result = index_t;
   index_t n;
   T const* x;
   Predicate keep;
   T* y;
-  template <class Policy>
-  index_t operator()(Policy const& policy) const {
+  template <class Policy> index_t operator()(Policy const& policy) const {
     return static_cast<index_t>(thrust::copy_if(policy, x, x + n, y, keep) - y);
   }
 };
-template <class T, class Predicate>
-struct select_indices_work {
+template <class T, class Predicate> struct select_indices_work {
   using result = index_t;
   index_t n;
   T const* x;
   Predicate keep;
   index_t* y;
-  template <class Policy>
-  index_t operator()(Policy const& policy) const {
+  template <class Policy> index_t operator()(Policy const& policy) const {
     thrust::counting_iterator<index_t> const first(0);
     return static_cast<index_t>(thrust::copy_if(policy, first, first + n, x, y, keep) - y);
   }
 };
-template <class T, class Predicate>
-struct partition_work {
+template <class T, class Predicate> struct partition_work {
   using result = index_t;
   index_t n;
   T const* x;
   Predicate keep;
   T* kept;
   T* rest;
-  template <class Policy>
-  index_t operator()(Policy const& policy) const {
+  template <class Policy> index_t operator()(Policy const& policy) const {
     return static_cast<index_t>(thrust::stable_partition_copy(policy, x, x + n, kept, rest, keep).first - kept);
   }
 };
-template <class T, class Predicate>
-struct count_if_work {
+template <class T, class Predicate> struct count_if_work {
   using result = index_t;
   index_t n;
   T const* x;
   Predicate keep;
-  template <class Policy>
-  index_t operator()(Policy const& policy) const {
+  template <class Policy> index_t operator()(Policy const& policy) const {
     return static_cast<index_t>(thrust::count_if(policy, x, x + n, keep));
   }
 };

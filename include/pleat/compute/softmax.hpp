@@ -4,7 +4,8 @@
 /// Softmax over rows and the two losses, each with its gradient in the same pass.
 ///
 /// Row sums use 32 interleaved chains folded by halves, so a row's bits depend on the row alone. The gradient may be
-/// written over the logits (same pointer). Scores and gradients of 16 bits are computed with in float; losses are float then.
+/// written over the logits (same pointer). Scores and gradients of 16 bits are computed with in float; losses are float
+/// then.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +17,7 @@ namespace pleat::compute {
 namespace detail {
 
 /// The largest of a row, which is a pointer or a narrow_source.
-template <class Row>
-PLEAT_INLINE auto row_max(Row x, index_t n) {
+template <class Row> PLEAT_INLINE auto row_max(Row x, index_t n) {
   using W = std::remove_cvref_t<decltype(x[0])>;
   W m[chains];
   for (int j = 0; j < chains; ++j) m[j] = -static_cast<W>(__builtin_inff());
@@ -34,8 +34,7 @@ PLEAT_INLINE auto row_max(Row x, index_t n) {
 struct nowhere {};
 
 /// e[j] = exp(x[j] - m); returns their sum. The tail is padded to a full block (e^-inf = 0), so that it vectorises.
-template <class Row, class W, class To>
-PLEAT_INLINE W row_exp(Row x, W m, To e, index_t n) {
+template <class Row, class W, class To> PLEAT_INLINE W row_exp(Row x, W m, To e, index_t n) {
   constexpr bool kept = !std::is_same_v<To, nowhere>;
   W acc[chains];
   for (int j = 0; j < chains; ++j) acc[j] = W(0);
@@ -60,10 +59,10 @@ PLEAT_INLINE W row_exp(Row x, W m, To e, index_t n) {
   return acc[0];
 }
 
-// What is stored in 16 bits is not read back to go on with: e^x is computed again instead, and each result is rounded once.
+// What is stored in 16 bits is not read back to go on with: e^x is computed again instead, and each result is rounded
+// once.
 
-template <class T>
-struct softmax_body {
+template <class T> struct softmax_body {
   index_t columns, ldx, ldy;
   source_t<T> x;
   target_t<T> y;
@@ -82,8 +81,7 @@ struct softmax_body {
   }
 };
 
-template <class T>
-struct cross_entropy_body {
+template <class T> struct cross_entropy_body {
   index_t classes;
   source_t<T> logits;
   std::int32_t const* labels;
@@ -121,8 +119,7 @@ struct cross_entropy_body {
   }
 };
 
-template <class T>
-struct mean_square_body {
+template <class T> struct mean_square_body {
   index_t columns;
   source_t<T> y;
   source_t<T> target;
@@ -170,7 +167,8 @@ void softmax_rows(Space const& space, index_t rows, index_t columns, T const* x,
 /// \param bad_labels a count that is only ever added to; may be null; in the instance's memory space
 template <class Space, class T>
 void cross_entropy(Space const& space, index_t rows, index_t classes, T const* logits, std::int32_t const* labels,
-                   std::type_identity_t<wide_t<T>> scale, T* dlogits, std::type_identity_t<wide_t<T>>* loss, int* bad_labels) {
+                   std::type_identity_t<wide_t<T>> scale, T* dlogits, std::type_identity_t<wide_t<T>>* loss,
+                   int* bad_labels) {
   for_each_row(space, rows, detail::cross_entropy_body<T>{classes, logits, labels, scale, dlogits, loss, bad_labels},
                10.0 * static_cast<double>(classes));
 }

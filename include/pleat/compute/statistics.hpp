@@ -49,14 +49,18 @@ template <class T> struct running_rule {
 /// out[l, c] = in[l, c] · rows(l) / batch; with `unbias`, in is a variance and is made unbiased with n/(n−1) first.
 /// \param population n; 0: the lane's own rows · samples_per_row
 template <class Space, class T>
-void weigh_lanes(Space const& space, index_t columns, lanes const& cut, index_t batch, index_t samples_per_row, bool unbias, index_t population, T const* in, T* out) {
+void weigh_lanes(Space const& space, index_t columns, lanes const& cut, index_t batch, index_t samples_per_row,
+                 bool unbias, index_t population, T const* in, T* out) {
   for_each_row(space, columns * cut.count,
-               detail::weigh_lanes_body<T>{columns, cut, T(1) / static_cast<T>(batch), samples_per_row, unbias, population, in, out}, 4);
+               detail::weigh_lanes_body<T>{columns, cut, T(1) / static_cast<T>(batch), samples_per_row, unbias,
+                                           population, in, out},
+               4);
 }
 
 /// value ← (1 − m)·value + m·grad over `chunks`, m being each chunk's lr_scale.
 template <class Space, class T>
-void running_update(Space const& space, update_chunk const* chunks, index_t chunk_count, index_t n, T* value, T const* grad) {
+void running_update(Space const& space, update_chunk const* chunks, index_t chunk_count, index_t n, T* value,
+                    T const* grad) {
   detail::run_update(space, chunks, chunk_count, n, detail::running_rule<T>{grad, value});
 }
 

@@ -15,35 +15,30 @@
 namespace pleat::compute {
 
 /// A run of numbers; several runs are ranked together (a network's prunable weights).
-template <class T>
-struct number_run {
+template <class T> struct number_run {
   T const* data = nullptr;
   index_t n = 0;
 };
 
 /// The k-th largest and how many lie above it and at it: above < k ≤ above + equal. To keep exactly k, keep all above
 /// and the first k − above of those that are equal.
-template <class T>
-struct ranked_value {
+template <class T> struct ranked_value {
   T value;
   index_t above = 0, equal = 0;
 };
 
 namespace detail {
 
-template <class T>
-using key_of = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+template <class T> using key_of = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
 
 /// |x| as an integer that sorts alike; NaN is the largest.
-template <class T>
-struct magnitude_key {
+template <class T> struct magnitude_key {
   using value_type = T;
   PLEAT_INLINE static key_of<T> key(T x) { return __builtin_bit_cast(key_of<T>, x) & (~key_of<T>{0} >> 1); }
   PLEAT_INLINE static T value(key_of<T> k) { return __builtin_bit_cast(T, k); }
 };
 /// x as an integer that sorts alike: −0 equals 0, any NaN is the largest.
-template <class T>
-struct value_key {
+template <class T> struct value_key {
   using value_type = T;
   static constexpr key_of<T> sign = ~(~key_of<T>{0} >> 1);
   PLEAT_INLINE static key_of<T> key(T x) {
@@ -60,8 +55,7 @@ struct value_key {
 inline constexpr int digit_bits = 11;
 
 /// The digit below `shift + digit_bits` of keys that begin with `prefix`.
-template <class Key>
-struct digit_bin {
+template <class Key> struct digit_bin {
   using T = typename Key::value_type;
   T const* x;
   key_of<T> prefix;
@@ -74,9 +68,12 @@ struct digit_bin {
 };
 
 /// Where a device counts, once for all digits; a host counts where it reads.
-template <class Space> [[nodiscard]] auto device_counts([[maybe_unused]] Space const& space, [[maybe_unused]] index_t bins) {
+template <class Space>
+[[nodiscard]] auto device_counts([[maybe_unused]] Space const& space, [[maybe_unused]] index_t bins) {
   if constexpr (is_host_space_v<Space>) return nullptr;
-  else return Kokkos::View<index_t*, typename Space::memory_space>(Kokkos::view_alloc(space, Kokkos::WithoutInitializing, "pleat"), bins);
+  else
+    return Kokkos::View<index_t*, typename Space::memory_space>(
+        Kokkos::view_alloc(space, Kokkos::WithoutInitializing, "pleat"), bins);
 }
 
 /// The k-th largest key, 1 ≤ k ≤ total count.
@@ -109,8 +106,7 @@ ranked_value<T> select_kth(Space const& space, std::span<number_run<T> const> ru
   return {Key::value(prefix), above, here};
 }
 
-template <class T>
-[[nodiscard]] index_t total_count(std::span<number_run<T> const> runs) {
+template <class T> [[nodiscard]] index_t total_count(std::span<number_run<T> const> runs) {
   index_t n = 0;
   for (auto const& r : runs) n += r.n;
   return n;

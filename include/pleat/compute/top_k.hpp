@@ -12,19 +12,16 @@ namespace pleat::compute {
 
 namespace detail {
 
-template <class T>
-struct above_key {
+template <class T> struct above_key {
   key_of<T> key;
   PLEAT_FUNCTION bool operator()(T const& x) const { return value_key<T>::key(x) > key; }
 };
-template <class T>
-struct at_key {
+template <class T> struct at_key {
   key_of<T> key;
   PLEAT_FUNCTION bool operator()(T const& x) const { return value_key<T>::key(x) == key; }
 };
 /// Larger values first, then smaller indices.
-template <class T>
-struct rank_before {
+template <class T> struct rank_before {
   T const* x;
   PLEAT_FUNCTION bool operator()(index_t a, index_t b) const {
     key_of<T> const ka = value_key<T>::key(x[a]), kb = value_key<T>::key(x[b]);
@@ -33,16 +30,14 @@ struct rank_before {
 };
 
 /// `equal` (n indices of room) receives those at the threshold; of them the first k − above are taken.
-template <class T>
-struct top_k_work {
+template <class T> struct top_k_work {
   using result = void;
   index_t n, k, above;
   T threshold;
   T const* x;
   index_t* index;
   index_t* equal;
-  template <class Policy>
-  void operator()(Policy const& policy) const {
+  template <class Policy> void operator()(Policy const& policy) const {
     key_of<T> const key = value_key<T>::key(threshold);
     thrust::counting_iterator<index_t> const first(0);
     thrust::copy_if(policy, first, first + n, x, index, above_key<T>{key});
@@ -52,8 +47,7 @@ struct top_k_work {
   }
 };
 
-template <class T>
-struct take_body {
+template <class T> struct take_body {
   T const* x;
   index_t const* index;
   T* y;

@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Decompositions of a matrix whose rows are spread over ranks: nobody gathers it. QR of the local rows, then of two triangles at a time up
-/// a tree: J. Demmel, L. Grigori, M. Hoemmen, J. Langou, "Communication-optimal parallel and sequential QR and LU factorizations", SIAM J. Sci.
-/// Comput. 34, 2012. Messages are n·n numbers, log₂(ranks) deep.
+/// Decompositions of a matrix whose rows are spread over ranks: nobody gathers it. QR of the local rows, then of two
+/// triangles at a time up a tree: J. Demmel, L. Grigori, M. Hoemmen, J. Langou, "Communication-optimal parallel and
+/// sequential QR and LU factorizations", SIAM J. Sci. Comput. 34, 2012. Messages are n·n numbers, log₂(ranks) deep.
 #pragma once
 
 #include <algorithm>
@@ -20,21 +20,24 @@ namespace pleat::compute {
 
 namespace detail {
 /// R of rows that are stacked; zeros are added where there are fewer rows than columns.
-[[nodiscard]] inline std::vector<double> triangle_of(index_t n, std::span<double const> upper, std::span<double const> lower) {
+[[nodiscard]] inline std::vector<double> triangle_of(index_t n, std::span<double const> upper,
+                                                     std::span<double const> lower) {
   index_t const rows = static_cast<index_t>(upper.size() + lower.size()) / n, height = std::max(rows, n);
   std::vector<double> columns(static_cast<std::size_t>(height * n), 0.0);
   for (index_t i = 0; i < rows; ++i) {
-    double const* const from = static_cast<std::size_t>(i * n) < upper.size() ? upper.data() + i * n : lower.data() + i * n - upper.size();
+    double const* const from =
+        static_cast<std::size_t>(i * n) < upper.size() ? upper.data() + i * n : lower.data() + i * n - upper.size();
     for (index_t j = 0; j < n; ++j) columns[static_cast<std::size_t>(j * height + i)] = from[j];
   }
   return qr_of_columns(height, n, std::move(columns), false).r;
 }
 }  // namespace detail
 
-/// R [n, n] with RᵀR = AᵀA, of the matrix whose rows (in order of rank) are everybody's `rows`: row-major [any, n]. The same bits on every rank;
-/// for other numbers of ranks it differs by rounding, as sums do. Collective.
+/// R [n, n] with RᵀR = AᵀA, of the matrix whose rows (in order of rank) are everybody's `rows`: row-major [any, n]. The
+/// same bits on every rank; for other numbers of ranks it differs by rounding, as sums do. Collective.
 [[nodiscard]] inline std::vector<double> tsqr(comm::communicator& ranks, index_t n, std::span<double const> rows) {
-  if (n < 1 || static_cast<index_t>(rows.size()) % n != 0) throw error{"compute::tsqr", std::to_string(rows.size()) + " numbers are no rows of " + std::to_string(n)};
+  if (n < 1 || static_cast<index_t>(rows.size()) % n != 0)
+    throw error{"compute::tsqr", std::to_string(rows.size()) + " numbers are no rows of " + std::to_string(n)};
   auto r = detail::triangle_of(n, rows, {});
   int const me = ranks.rank(), size = ranks.size(), tag = comm::user_tags - 6;
   for (int step = 1; step < size; step *= 2) {
@@ -51,9 +54,11 @@ namespace detail {
   return r;
 }
 
-/// Singular values and right singular vectors of such a matrix, the same bits on every rank. U's local rows are `rows`·Vᵀ/s. `u` is left empty.
+/// Singular values and right singular vectors of such a matrix, the same bits on every rank. U's local rows are
+/// `rows`·Vᵀ/s. `u` is left empty.
 /// \param m how many rows there are on all ranks together
-[[nodiscard]] inline thin_svd svd_of_rows(comm::communicator& ranks, index_t m, index_t n, std::span<double const> rows, svd_solver solver = svd) {
+[[nodiscard]] inline thin_svd svd_of_rows(comm::communicator& ranks, index_t m, index_t n, std::span<double const> rows,
+                                          svd_solver solver = svd) {
   auto f = solver(n, n, tsqr(ranks, n, rows));
   index_t const r = std::min(m, n);
   f.s.resize(static_cast<std::size_t>(r));

@@ -9,8 +9,8 @@
 /// - `DIR/step-1200/manifest`: step, state, size and checksums of every file; ends with its own checksum
 /// - `DIR/step-1200.tmp/`: being written, or left behind by a process that was killed
 ///
-/// One job writes into a folder at a time: one process (save_checkpoint), or many together (io/checkpoint_job.hpp), and the bytes do not
-/// tell which. Any number may read.
+/// One job writes into a folder at a time: one process (save_checkpoint), or many together (io/checkpoint_job.hpp), and
+/// the bytes do not tell which. Any number may read.
 #pragma once
 
 #include <algorithm>
@@ -106,35 +106,40 @@ std::uint64_t write_part(std::string const& folder, std::string const& name, Str
   return size;
 }
 
-PLEAT_ONCE [[noreturn]] inline void sums_differ(std::string const& call, std::string const& what, std::uint64_t begin, std::uint64_t end,
-                                     std::string const& found, std::string const& expected) {
-  throw error{call, "the checksum of " + what + ", bytes " + std::to_string(begin) + " to " + std::to_string(end) + ", is " + found +
-                        ", the manifest says " + expected + ": it is damaged"};
+PLEAT_ONCE [[noreturn]] inline void sums_differ(std::string const& call, std::string const& what, std::uint64_t begin,
+                                                std::uint64_t end, std::string const& found,
+                                                std::string const& expected) {
+  throw error{call, "the checksum of " + what + ", bytes " + std::to_string(begin) + " to " + std::to_string(end) +
+                        ", is " + found + ", the manifest says " + expected + ": it is damaged"};
 }
 
 /// Compares a file's header with what the manifest says. \throws error that names the bytes, expected and found
-PLEAT_ONCE inline void verify_header(checkpoint_manifest::part const& part, safetensors_file const& file, std::string const& call) {
+PLEAT_ONCE inline void verify_header(checkpoint_manifest::part const& part, safetensors_file const& file,
+                                     std::string const& call) {
   auto const header = file.header();
   if (auto const sum = checksum::hex(checksum_of(header)); sum != part.sum)
     sums_differ(call, "the header", 0, header.size(), sum, part.sum);
   if (part.sums.size() != file.entries().size())
-    throw error{call, "the file has " + std::to_string(file.entries().size()) + " arrays, the manifest has checksums of " +
-                          std::to_string(part.sums.size()) + ": it is damaged"};
+    throw error{call, "the file has " + std::to_string(file.entries().size()) +
+                          " arrays, the manifest has checksums of " + std::to_string(part.sums.size()) +
+                          ": it is damaged"};
 }
 
 /// Compares the checksums of its arrays. \throws error as above
-PLEAT_ONCE inline void verify_sums(checkpoint_manifest::part const& part, safetensors_file const& file, std::span<std::uint64_t const> found,
-                        std::string const& call) {
+PLEAT_ONCE inline void verify_sums(checkpoint_manifest::part const& part, safetensors_file const& file,
+                                   std::span<std::uint64_t const> found, std::string const& call) {
   for (std::size_t i = 0; i < part.sums.size(); ++i) {
     auto const& e = file.entries()[i];
     auto const data = file.header().size();
     if (found[i] != part.sums[i])
-      sums_differ(call, "'" + e.name + "'", data + e.begin, data + e.end, checksum::hex(found[i]), checksum::hex(part.sums[i]));
+      sums_differ(call, "'" + e.name + "'", data + e.begin, data + e.end, checksum::hex(found[i]),
+                  checksum::hex(part.sums[i]));
   }
 }
 
 /// Where a file of a checkpoint is. \throws error unless it is as long as the manifest says
-PLEAT_ONCE [[nodiscard]] inline std::string path_of_part(std::string const& folder, checkpoint_manifest::part const& part) {
+PLEAT_ONCE [[nodiscard]] inline std::string path_of_part(std::string const& folder,
+                                                         checkpoint_manifest::part const& part) {
   auto const path = join(folder, part.name);
   auto const call = call_on("load_checkpoint", path);
   if (auto const size = open_to_read(path, call).second; size != part.size)
@@ -226,7 +231,9 @@ struct unfinished_checkpoint {
   std::string call, folder, name, path, temporary;
   std::vector<std::string> before;  ///< what was listed when it began
 
-  PLEAT_ONCE [[noreturn]] inline void fail(std::string const& what, int number) const { throw error{call, what + ": " + system_words(number)}; }
+  PLEAT_ONCE [[noreturn]] inline void fail(std::string const& what, int number) const {
+    throw error{call, what + ": " + system_words(number)};
+  }
   PLEAT_ONCE inline void durable(int number, std::string const& of) const {
     if (number) fail("flushing '" + of + "' failed", number);
   }
@@ -240,11 +247,12 @@ struct unfinished_checkpoint {
 };
 
 /// Makes the folder that is written into. \throws error
-PLEAT_ONCE [[nodiscard]] inline unfinished_checkpoint begin_checkpoint(std::string const& folder, index_t step, int keep) {
+PLEAT_ONCE [[nodiscard]] inline unfinished_checkpoint begin_checkpoint(std::string const& folder, index_t step,
+                                                                       int keep) {
   unfinished_checkpoint u{call_on("save_checkpoint", folder), folder, "step-" + std::to_string(step), {}, {}, {}};
   if (step < 0 || keep < 1)
-    throw error{
-        u.call, "step " + std::to_string(step) + ", keep " + std::to_string(keep) + ": expected step >= 0 and keep >= 1"};
+    throw error{u.call, "step " + std::to_string(step) + ", keep " + std::to_string(keep) +
+                            ": expected step >= 0 and keep >= 1"};
   make_folders(folder, u.call);
   u.before = listed_checkpoints(folder);
   for (int again = 1; exists(join(folder, u.name)); ++again)
@@ -256,15 +264,18 @@ PLEAT_ONCE [[nodiscard]] inline unfinished_checkpoint begin_checkpoint(std::stri
   return u;
 }
 
-/// Writes the manifest, gives the folder its name, lists it, and removes what is older than the newest `keep`. \throws error; what was
-/// saved before is untouched then, and nothing of this one remains
-PLEAT_ONCE inline void commit_checkpoint(unfinished_checkpoint const& u, checkpoint_manifest const& manifest, int keep) {
+/// Writes the manifest, gives the folder its name, lists it, and removes what is older than the newest `keep`. \throws
+/// error; what was saved before is untouched then, and nothing of this one remains
+PLEAT_ONCE inline void commit_checkpoint(unfinished_checkpoint const& u, checkpoint_manifest const& manifest,
+                                         int keep) {
   try {
     auto const text = manifest.to_string(u.call);
     write_part(
-        u.temporary, "manifest", [&](auto&& sink) { sink(std::as_bytes(std::span(text.data(), text.size()))); }, u.call);
+        u.temporary, "manifest", [&](auto&& sink) { sink(std::as_bytes(std::span(text.data(), text.size()))); },
+        u.call);
     u.durable(sync_folder(u.temporary), u.temporary);
-    if (::rename(u.temporary.c_str(), u.path.c_str()) != 0) u.fail("cannot rename '" + u.temporary + "' to '" + u.name + "'", errno);
+    if (::rename(u.temporary.c_str(), u.path.c_str()) != 0)
+      u.fail("cannot rename '" + u.temporary + "' to '" + u.name + "'", errno);
   } catch (...) {
     u.abandon();
     throw;
@@ -300,7 +311,8 @@ PLEAT_ONCE inline void commit_checkpoint(unfinished_checkpoint const& u, checkpo
 /// Saves, then removes what is older than the newest `keep`. When this returns, the checkpoint survives a power cut;
 /// until then the one before is what load_checkpoint finds. \returns the folder that was written \throws error that
 /// names file and offset (a full disk); nothing that was saved before is touched then
-PLEAT_ONCE inline std::string save_checkpoint(std::string const& folder, index_t step, checkpoint_view const& what, int keep = 2) {
+PLEAT_ONCE inline std::string save_checkpoint(std::string const& folder, index_t step, checkpoint_view const& what,
+                                              int keep = 2) {
   auto const u = detail::begin_checkpoint(folder, step, keep);
   detail::checkpoint_manifest manifest{.step = step, .state = what.state};
   try {
@@ -312,7 +324,8 @@ PLEAT_ONCE inline std::string save_checkpoint(std::string const& folder, index_t
       auto const header = writer.header();
       detail::checkpoint_manifest::part part{group + std::string(detail::part_suffix)};
       part.sum = checksum::hex(checksum_of(std::as_bytes(std::span(header.data(), header.size()))));
-      part.size = detail::write_part(u.temporary, part.name, [&](auto&& sink) { writer.stream(sink); }, u.call);
+      part.size = detail::write_part(
+          u.temporary, part.name, [&](auto&& sink) { writer.stream(sink); }, u.call);
       for (auto const& t : writer.views()) part.sums.push_back(array_sum(t->bytes, size_of(t->type)));
       manifest.parts.push_back(std::move(part));
     }

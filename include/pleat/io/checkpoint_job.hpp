@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// One checkpoint by many writers: processes or threads that see the same folder. Each writes the parts that it has where the layout says;
-/// writer 0 makes the files and gives the folder its name when all are done. Who tells whom is the caller's business, or, in the
-/// background, the folder's: no messages are needed there. Needs no Kokkos.
+/// One checkpoint by many writers: processes or threads that see the same folder. Each writes the parts that it has
+/// where the layout says; writer 0 makes the files and gives the folder its name when all are done. Who tells whom is
+/// the caller's business, or, in the background, the folder's: no messages are needed there. Needs no Kokkos.
 #pragma once
 
 #include <atomic>
@@ -36,9 +36,11 @@ struct checkpoint_commit {
   std::map<std::string, std::string> state;
 };
 
-/// Writer 0, first of all: makes the folder and the files, with their headers and at their lengths. \throws error; nothing remains then
-PLEAT_ONCE [[nodiscard]] inline checkpoint_commit begin_checkpoint(std::string const& folder, index_t step, std::map<std::string, std::string> state,
-                                                        checkpoint_layout const& layout, int keep = 2) {
+/// Writer 0, first of all: makes the folder and the files, with their headers and at their lengths. \throws error;
+/// nothing remains then
+PLEAT_ONCE [[nodiscard]] inline checkpoint_commit begin_checkpoint(std::string const& folder, index_t step,
+                                                                   std::map<std::string, std::string> state,
+                                                                   checkpoint_layout const& layout, int keep = 2) {
   checkpoint_commit c{detail::begin_checkpoint(folder, step, keep), step, keep, std::move(state)};
   try {
     for (auto const& f : layout.files()) {
@@ -48,9 +50,11 @@ PLEAT_ONCE [[nodiscard]] inline checkpoint_commit begin_checkpoint(std::string c
       detail::descriptor file = detail::open_file(path, O_WRONLY | O_CREAT | O_TRUNC);
       if (!file.is_open()) c.begun.fail("cannot make the file '" + path + "'", errno);
       std::uint64_t at = 0;
-      if (int const e = detail::write_all_at(file.get(), std::as_bytes(std::span(f.header.data(), f.header.size())), at))
+      if (int const e =
+              detail::write_all_at(file.get(), std::as_bytes(std::span(f.header.data(), f.header.size())), at))
         throw detail::write_failure(c.begun.call, path, at, e);
-      if (::ftruncate(file.get(), static_cast<off_t>(f.size)) != 0) throw detail::write_failure(c.begun.call, path, at, errno);
+      if (::ftruncate(file.get(), static_cast<off_t>(f.size)) != 0)
+        throw detail::write_failure(c.begun.call, path, at, errno);
       if (int const e = file.close()) throw detail::write_failure(c.begun.call, path, at, e);
     }
   } catch (...) {
@@ -60,11 +64,13 @@ PLEAT_ONCE [[nodiscard]] inline checkpoint_commit begin_checkpoint(std::string c
   return c;
 }
 
-/// Every writer: writes its parts into the folder that writer 0 has made, flushed. \param all opens files that no part goes to as well (one
-/// writer must, so that their headers are flushed) \returns what the parts add to the checksums, one number per array
+/// Every writer: writes its parts into the folder that writer 0 has made, flushed. \param all opens files that no part
+/// goes to as well (one writer must, so that their headers are flushed) \returns what the parts add to the checksums,
+/// one number per array
 /// \throws error that names file and offset
-PLEAT_ONCE [[nodiscard]] inline std::vector<std::uint64_t> write_parts(std::string const& temporary, checkpoint_layout const& layout,
-                                                            std::span<array_part const> parts, bool all) {
+PLEAT_ONCE [[nodiscard]] inline std::vector<std::uint64_t> write_parts(std::string const& temporary,
+                                                                       checkpoint_layout const& layout,
+                                                                       std::span<array_part const> parts, bool all) {
   auto const call = detail::call_on("save_checkpoint", temporary);
   std::vector<std::uint64_t> sums(layout.arrays().size(), 0);
   for (auto const& f : layout.files()) {
@@ -72,7 +78,9 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<std::uint64_t> write_parts(std::stri
     detail::descriptor file;
     auto const open = [&] {
       if (!file.is_open()) file = detail::open_file(path, O_WRONLY);
-      if (!file.is_open()) throw error{call, "cannot open the file '" + path + "': " + detail::system_words(errno), "All writers must see the same folder"};
+      if (!file.is_open())
+        throw error{call, "cannot open the file '" + path + "': " + detail::system_words(errno),
+                    "All writers must see the same folder"};
     };
     if (all) open();
     for (auto const& p : parts) {
@@ -82,7 +90,8 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<std::uint64_t> write_parts(std::stri
       std::size_t const width = size_of(a.type);
       for_each_run(a.shape, p.box, p.range, [&](index_t global, index_t local, index_t n) {
         std::uint64_t at = a.begin + static_cast<std::uint64_t>(global) * width;
-        auto const run = p.bytes.subspan(static_cast<std::size_t>(local - p.range.begin) * width, static_cast<std::size_t>(n) * width);
+        auto const run = p.bytes.subspan(static_cast<std::size_t>(local - p.range.begin) * width,
+                                         static_cast<std::size_t>(n) * width);
         if (int const e = detail::write_all_at(file.get(), run, at)) throw detail::write_failure(call, path, at, e);
       });
       sums[p.array] += sum_of_part(a.shape, width, p.box, p.range, p.bytes);
@@ -94,25 +103,32 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<std::uint64_t> write_parts(std::stri
   return sums;
 }
 
-/// Writer 0, when all have written: the moment of change. \param sums of all writers together \throws error; nothing remains then
-PLEAT_ONCE inline void commit_checkpoint(checkpoint_commit const& c, checkpoint_layout const& layout, std::span<std::uint64_t const> sums) {
+/// Writer 0, when all have written: the moment of change. \param sums of all writers together \throws error; nothing
+/// remains then
+PLEAT_ONCE inline void commit_checkpoint(checkpoint_commit const& c, checkpoint_layout const& layout,
+                                         std::span<std::uint64_t const> sums) {
   detail::checkpoint_manifest m{.step = c.step, .state = c.state};
   for (auto const& f : layout.files()) {
     auto const list = sums.subspan(f.first, f.count);
-    m.parts.push_back({f.group + std::string(detail::part_suffix), f.size,
-                       checksum::hex(checksum_of(std::as_bytes(std::span(f.header.data(), f.header.size())))), {list.begin(), list.end()}});
+    m.parts.push_back({f.group + std::string(detail::part_suffix),
+                       f.size,
+                       checksum::hex(checksum_of(std::as_bytes(std::span(f.header.data(), f.header.size())))),
+                       {list.begin(), list.end()}});
   }
   detail::commit_checkpoint(c.begun, m, c.keep);
 }
 
-/// A save that goes on in a thread of its own while training does. One per writer; the bytes were copied before. Writers tell writer 0
-/// that they are done by a small file in the folder, so that no communicator is used from two threads.
+/// A save that goes on in a thread of its own while training does. One per writer; the bytes were copied before.
+/// Writers tell writer 0 that they are done by a small file in the folder, so that no communicator is used from two
+/// threads.
 class checkpoint_job {
  public:
   /// \param commit of writer 0; empty on the others \param parts point into `bytes`
-  PLEAT_ONCE inline checkpoint_job(std::shared_ptr<checkpoint_layout const> layout, std::string temporary, int writer, int writers, std::vector<array_part> parts,
-                 std::vector<std::vector<std::byte>> bytes, std::optional<checkpoint_commit> commit)
-      : shared_(std::make_unique<shared>(std::move(layout), std::move(temporary), writer, writers, std::move(parts), std::move(bytes), std::move(commit))) {
+  PLEAT_ONCE inline checkpoint_job(std::shared_ptr<checkpoint_layout const> layout, std::string temporary, int writer,
+                                   int writers, std::vector<array_part> parts,
+                                   std::vector<std::vector<std::byte>> bytes, std::optional<checkpoint_commit> commit)
+      : shared_(std::make_unique<shared>(std::move(layout), std::move(temporary), writer, writers, std::move(parts),
+                                         std::move(bytes), std::move(commit))) {
     thread_ = std::thread([s = shared_.get()] { run(*s); });
   }
   checkpoint_job(checkpoint_job&&) noexcept = default;
@@ -148,11 +164,21 @@ class checkpoint_job {
     std::atomic<bool> given_up{false}, done{false};
     bool gave_up = false;
 
-    PLEAT_ONCE inline shared(std::shared_ptr<checkpoint_layout const> l, std::string t, int w, int n, std::vector<array_part> p, std::vector<std::vector<std::byte>> b, std::optional<checkpoint_commit> c)
-        : layout(std::move(l)), temporary(std::move(t)), writer(w), writers(n), parts(std::move(p)), bytes(std::move(b)), commit(std::move(c)) {}
+    PLEAT_ONCE inline shared(std::shared_ptr<checkpoint_layout const> l, std::string t, int w, int n,
+                             std::vector<array_part> p, std::vector<std::vector<std::byte>> b,
+                             std::optional<checkpoint_commit> c)
+        : layout(std::move(l)),
+          temporary(std::move(t)),
+          writer(w),
+          writers(n),
+          parts(std::move(p)),
+          bytes(std::move(b)),
+          commit(std::move(c)) {}
   };
 
-  PLEAT_ONCE [[nodiscard]] inline static std::string note(shared const& s, int writer) { return detail::join(s.temporary, "done-" + std::to_string(writer)); }
+  PLEAT_ONCE [[nodiscard]] inline static std::string note(shared const& s, int writer) {
+    return detail::join(s.temporary, "done-" + std::to_string(writer));
+  }
 
   PLEAT_ONCE inline static void run(shared& s) noexcept {
     try {
@@ -181,7 +207,11 @@ class checkpoint_job {
       bool const last_look = s.given_up;  // asked first: who finished before that is seen
       if (!detail::exists(note(s, w))) {
         s.gave_up = last_look;
-        if (s.gave_up) throw error{s.commit->begun.call, "writer " + std::to_string(w) + " of " + std::to_string(s.writers) + " did not finish: the checkpoint is given up", "The one before is untouched"};
+        if (s.gave_up)
+          throw error{s.commit->begun.call,
+                      "writer " + std::to_string(w) + " of " + std::to_string(s.writers) +
+                          " did not finish: the checkpoint is given up",
+                      "The one before is untouched"};
         std::this_thread::sleep_for(pause);
         pause = std::min(pause * 2, std::chrono::microseconds(20000));
         continue;
@@ -191,7 +221,8 @@ class checkpoint_job {
       if (bytes.size() == said.size() * 8) std::memcpy(said.data(), bytes.data(), bytes.size());
       auto const theirs = std::as_bytes(std::span<std::uint64_t const>(said).first(sums.size()));
       if (bytes.size() != said.size() * 8 || checksum_of(theirs) != said.back())
-        throw error{s.commit->begun.call, "what writer " + std::to_string(w) + " left in '" + note(s, w) + "' is damaged"};
+        throw error{s.commit->begun.call,
+                    "what writer " + std::to_string(w) + " left in '" + note(s, w) + "' is damaged"};
       for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += said[i];
       (void)::unlink(note(s, w).c_str());
       ++w;

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Where in a checkpoint's files each array lies, known to every writer before the first byte is written: so that many may write at once,
-/// each the boxes that it has, and the bytes do not tell who did. Needs no Kokkos.
+/// Where in a checkpoint's files each array lies, known to every writer before the first byte is written: so that many
+/// may write at once, each the boxes that it has, and the bytes do not tell who did. Needs no Kokkos.
 #pragma once
 
 #include <algorithm>
@@ -32,13 +32,14 @@ struct array_description {
 
 /// A writer's part of an array: the elements `range` of `box`, counted in the box's own row-major order.
 struct array_part {
-  std::size_t array = 0;             ///< number in checkpoint_layout::arrays()
-  index_box box;                     ///< in global indices
+  std::size_t array = 0;  ///< number in checkpoint_layout::arrays()
+  index_box box;          ///< in global indices
   index_range range;
   std::span<std::byte const> bytes;  ///< of the elements of `range`, one after the other
 };
 
-/// Calls f(position in the whole array, position in the box, count) for every run of neighbours among the elements `range` of a box.
+/// Calls f(position in the whole array, position in the box, count) for every run of neighbours among the elements
+/// `range` of a box.
 template <class F> void for_each_run(extents const& whole, index_box const& box, index_range range, F&& f) {
   int cut = whole.rank();  // everything behind dimension cut − 1 is whole: rows of it are neighbours
   index_t run = 1;
@@ -62,25 +63,28 @@ template <class F> void for_each_run(extents const& whole, index_box const& box,
 }
 
 /// What the elements `range` of a box add to the checksum of their array. \param bytes of those elements
-PLEAT_ONCE [[nodiscard]] inline std::uint64_t sum_of_part(extents const& whole, std::size_t width, index_box const& box, index_range range,
-                                               std::span<std::byte const> bytes) {
+PLEAT_ONCE [[nodiscard]] inline std::uint64_t sum_of_part(extents const& whole, std::size_t width, index_box const& box,
+                                                          index_range range, std::span<std::byte const> bytes) {
   std::uint64_t sum = 0;
   for_each_run(whole, box, range, [&](index_t global, index_t local, index_t n) {
-    sum += array_sum(bytes.subspan(static_cast<std::size_t>(local - range.begin) * width, static_cast<std::size_t>(n) * width), width, global);
+    sum += array_sum(
+        bytes.subspan(static_cast<std::size_t>(local - range.begin) * width, static_cast<std::size_t>(n) * width),
+        width, global);
   });
   return sum;
 }
 
 /// Takes the elements `range` of a box out of an array. \param array all its bytes \param to room for those elements
-PLEAT_ONCE inline void copy_part(std::span<std::byte const> array, extents const& whole, std::size_t width, index_box const& box, index_range range,
-                      std::span<std::byte> to) {
+PLEAT_ONCE inline void copy_part(std::span<std::byte const> array, extents const& whole, std::size_t width,
+                                 index_box const& box, index_range range, std::span<std::byte> to) {
   for_each_run(whole, box, range, [&](index_t global, index_t local, index_t n) {
-    std::memcpy(to.data() + static_cast<std::size_t>(local - range.begin) * width, array.data() + static_cast<std::size_t>(global) * width,
-                static_cast<std::size_t>(n) * width);
+    std::memcpy(to.data() + static_cast<std::size_t>(local - range.begin) * width,
+                array.data() + static_cast<std::size_t>(global) * width, static_cast<std::size_t>(n) * width);
   });
 }
 
-/// The files of a checkpoint, one safetensors file per group, as they will be. A value; equal on everybody who has the same descriptions.
+/// The files of a checkpoint, one safetensors file per group, as they will be. A value; equal on everybody who has the
+/// same descriptions.
 class checkpoint_layout {
  public:
   /// One array and where its elements lie.
@@ -122,7 +126,8 @@ class checkpoint_layout {
       if (f.group == group)
         for (std::size_t i = f.first; i < f.first + f.count; ++i)
           if (arrays_[i].name == name) return i;
-    throw error{"io::checkpoint_layout", "there is no array '" + std::string(name) + "' in the group '" + std::string(group) + "'"};
+    throw error{"io::checkpoint_layout",
+                "there is no array '" + std::string(name) + "' in the group '" + std::string(group) + "'"};
   }
   /// Bytes of all files.
   PLEAT_LAZY [[nodiscard]] std::uint64_t bytes() const noexcept {

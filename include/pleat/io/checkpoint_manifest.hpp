@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The manifest of a checkpoint: step, state, what every file must be. A text that ends with its own checksum. Needs no Kokkos.
+/// The manifest of a checkpoint: step, state, what every file must be. A text that ends with its own checksum. Needs no
+/// Kokkos.
 ///
 ///     pleat checkpoint 2
 ///     step 1200
@@ -52,7 +53,9 @@ struct checkpoint_manifest {
     std::string sum{};                  ///< of the header; in version 1 of the file
     std::vector<std::uint64_t> sums{};  ///< of the arrays; empty in version 1
     /// "parameters"
-    PLEAT_ONCE [[nodiscard]] inline std::string group() const { return name.substr(0, name.size() - part_suffix.size()); }
+    PLEAT_ONCE [[nodiscard]] inline std::string group() const {
+      return name.substr(0, name.size() - part_suffix.size());
+    }
   };
   int version = 2;
   index_t step = 0;
@@ -84,17 +87,20 @@ struct checkpoint_manifest {
     constexpr std::string_view first = "pleat checkpoint 1\n", last = "end ";
     if (!text.starts_with("pleat checkpoint ")) throw error{call, "at byte 0: this is no manifest of a checkpoint"};
     constexpr std::size_t tail = last.size() + 17;  // "end <16 digits>\n"
-    if (text.size() < first.size() + tail || text.substr(text.size() - tail, last.size()) != last || text.back() != '\n')
-      throw error{call,
-                  "the manifest ends at byte " + std::to_string(text.size()) + " without its checksum: it is truncated"};
+    if (text.size() < first.size() + tail || text.substr(text.size() - tail, last.size()) != last ||
+        text.back() != '\n')
+      throw error{
+          call, "the manifest ends at byte " + std::to_string(text.size()) + " without its checksum: it is truncated"};
     auto const body = text.substr(0, text.size() - tail);
     auto const expected = text.substr(body.size() + last.size(), 16);
-    if (auto const sum = checksum::hex(checksum_of(std::as_bytes(std::span(body.data(), body.size())))); sum != expected)
+    if (auto const sum = checksum::hex(checksum_of(std::as_bytes(std::span(body.data(), body.size()))));
+        sum != expected)
       throw error{call, "the checksum at byte " + std::to_string(body.size() + last.size()) + " is " +
                             std::string(expected) + ", the text gives " + sum + ": it is damaged"};
     auto const version = text.substr(17, text.find('\n') - 17);
     if (version != "1" && version != "2")
-      throw error{call, "at byte 17: version " + std::string(version) + ", this pleat reads versions 1 and 2", "Read it with a newer pleat"};
+      throw error{call, "at byte 17: version " + std::string(version) + ", this pleat reads versions 1 and 2",
+                  "Read it with a newer pleat"};
 
     // The text is as it was written; what follows finds mistakes of a program, not of a disk.
     checkpoint_manifest m;
@@ -128,7 +134,8 @@ struct checkpoint_manifest {
           scan.fail("checksums of a file that is not the one before");
         for (auto list = rest.substr(name.size()); !list.empty(); list.remove_prefix(17)) {
           std::uint64_t sum = 0;
-          if (list.size() < 17 || list[0] != ' ' || std::from_chars(list.data() + 1, list.data() + 17, sum, 16).ptr != list.data() + 17)
+          if (list.size() < 17 || list[0] != ' ' ||
+              std::from_chars(list.data() + 1, list.data() + 17, sum, 16).ptr != list.data() + 17)
             scan.fail("checksums have 16 hexadecimal digits");
           m.parts.back().sums.push_back(sum);
         }

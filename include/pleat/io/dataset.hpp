@@ -67,8 +67,9 @@ struct dataset {
   /// error if an index is outside [0, size)
   PLEAT_ONCE inline void gather(std::span<index_t const> indices, float* x, std::int32_t* y) const {
     index_t const n = sample_size();
-    // Rows lie at random in a set larger than the caches. Asking for the head of a row some rows early hides the waiting
-    // (256 images of MNIST on a Zen 5: 105 µs before, 16 after); the rest of a long row is the hardware's prefetcher's.
+    // Rows lie at random in a set larger than the caches. Asking for the head of a row some rows early hides the
+    // waiting (256 images of MNIST on a Zen 5: 105 µs before, 16 after); the rest of a long row is the hardware's
+    // prefetcher's.
     constexpr std::size_t ahead = 4;
     index_t const head = std::min<index_t>(n, 4096);
     for (std::size_t r = 0; r < indices.size(); ++r) {
@@ -83,7 +84,8 @@ struct dataset {
     }
   }
 
-  /// "60000 samples, 0123456789abcdef": number and a checksum of all that training sees (samples, labels, normalisation). One pass over the data.
+  /// "60000 samples, 0123456789abcdef": number and a checksum of all that training sees (samples, labels,
+  /// normalisation). One pass over the data.
   PLEAT_ONCE [[nodiscard]] inline std::string fingerprint() const {
     checksum c;
     std::vector<index_t> shape{sample.rank(), size, classes};
@@ -122,14 +124,20 @@ PLEAT_ONCE [[nodiscard]] inline dataset read_idx_pair(std::string const& images_
   constexpr char const* one_set =
       "Name files of one set: images as <set>-images-idx3-ubyte, labels as <set>-labels-idx1-ubyte";
   if (images.type != dtype::u8 || (rank != 3 && rank != 4))
-    throw error{images_call, "expected images, U8 of rank 3 or 4; found " + std::string(name_of(images.type)) + " " +
-                                 images.shape.to_string(), one_set};
+    throw error{images_call,
+                "expected images, U8 of rank 3 or 4; found " + std::string(name_of(images.type)) + " " +
+                    images.shape.to_string(),
+                one_set};
   if (labels.type != dtype::u8 || labels.shape.rank() != 1)
-    throw error{labels_call, "expected labels, U8 of rank 1; found " + std::string(name_of(labels.type)) + " " +
-                                 labels.shape.to_string(), one_set};
+    throw error{
+        labels_call,
+        "expected labels, U8 of rank 1; found " + std::string(name_of(labels.type)) + " " + labels.shape.to_string(),
+        one_set};
   if (images.shape[0] != labels.shape[0])
-    throw error{labels_call, "expected " + std::to_string(images.shape[0]) + " labels, one for each image of '" +
-                                 images_path + "'; found " + std::to_string(labels.shape[0]), one_set};
+    throw error{labels_call,
+                "expected " + std::to_string(images.shape[0]) + " labels, one for each image of '" + images_path +
+                    "'; found " + std::to_string(labels.shape[0]),
+                one_set};
   dataset d;
   d.name = spec.name;
   d.size = images.shape[0];
@@ -142,8 +150,9 @@ PLEAT_ONCE [[nodiscard]] inline dataset read_idx_pair(std::string const& images_
   for (std::size_t i = 0; i < labels.bytes.size(); ++i) {
     auto const label = std::to_integer<std::int32_t>(labels.bytes[i]);
     if (label >= spec.classes)
-      throw error{labels_call, "label " + std::to_string(label) + " of sample " + std::to_string(i) + " (byte " +
-                                   std::to_string(8 + i) + "), expected 0 to " + std::to_string(spec.classes - 1),
+      throw error{labels_call,
+                  "label " + std::to_string(label) + " of sample " + std::to_string(i) + " (byte " +
+                      std::to_string(8 + i) + "), expected 0 to " + std::to_string(spec.classes - 1),
                   "Mend the file, or state more classes"};
     d.labels.push_back(label);
   }

@@ -28,8 +28,9 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<std::byte> read_file(
   auto const call = detail::call_on("read_file", path);
   auto [file, size] = detail::open_to_read(path, call);
   if (size > max_bytes)
-    throw error{call, "the file has " + std::to_string(size) + " bytes, at most " + std::to_string(max_bytes) +
-                          " are expected", "Is it the right file? Allow more bytes if it is"};
+    throw error{
+        call, "the file has " + std::to_string(size) + " bytes, at most " + std::to_string(max_bytes) + " are expected",
+        "Is it the right file? Allow more bytes if it is"};
   std::vector<std::byte> bytes(static_cast<std::size_t>(size));
   std::size_t at = 0;
   while (at < bytes.size()) {
@@ -38,8 +39,10 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<std::byte> read_file(
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) throw error{call, "reading failed at byte " + std::to_string(at) + ": " + detail::system_words(errno)};
     if (n == 0)
-      throw error{call, "the file ended at byte " + std::to_string(at) + " of " + std::to_string(size) +
-                            ": it shrank while it was read", "Wait until whoever writes it is done"};
+      throw error{call,
+                  "the file ended at byte " + std::to_string(at) + " of " + std::to_string(size) +
+                      ": it shrank while it was read",
+                  "Wait until whoever writes it is done"};
     at += static_cast<std::size_t>(n);
   }
   return bytes;
@@ -84,25 +87,28 @@ class mapped_file {
   std::size_t size_ = 0;
 };
 
-/// Makes a folder and those above it that are missing. \throws error if one cannot be made, if a file is in the way, or if nothing can be
-/// written to it
+/// Makes a folder and those above it that are missing. \throws error if one cannot be made, if a file is in the way, or
+/// if nothing can be written to it
 PLEAT_ONCE inline void make_folder(std::string const& path) {
   auto const call = detail::call_on("make_folder", path);
   if (path.empty()) throw error{call, "the name is empty", "Name a folder"};
   detail::make_folders(path, call);
-  if (::access(path.c_str(), W_OK | X_OK) != 0) throw error{call, "nothing can be written to it: " + detail::system_words(errno), "Choose a folder that can be written to"};
+  if (::access(path.c_str(), W_OK | X_OK) != 0)
+    throw error{call, "nothing can be written to it: " + detail::system_words(errno),
+                "Choose a folder that can be written to"};
 }
 
 /// A file that appears under its name complete or not at all: it is written under a temporary name in the same folder,
 /// flushed to the disk, and renamed by commit(). Without commit() (an exception, a full disk) the temporary name goes
 /// and the old file stays.
 ///
-/// A symbolic link stays: the file that it leads to is replaced. What is no file (a terminal, a pipe, /dev/null) is written to as it is: it
-/// cannot be replaced without harm, and keeps what it was given.
+/// A symbolic link stays: the file that it leads to is replaced. What is no file (a terminal, a pipe, /dev/null) is
+/// written to as it is: it cannot be replaced without harm, and keeps what it was given.
 class atomic_file {
  public:
   /// \throws error if the folder is missing or not writable, or if the name is a folder's
-  PLEAT_ONCE inline explicit atomic_file(std::string path) : path_(detail::behind_links(std::move(path))), call_(detail::call_on("write", path_)) {
+  PLEAT_ONCE inline explicit atomic_file(std::string path)
+      : path_(detail::behind_links(std::move(path))), call_(detail::call_on("write", path_)) {
     if (detail::is_folder(path_)) throw error{call_, "this is a folder, expected a file", "Name a file in it"};
     if (detail::is_device(path_)) {
       file_ = detail::open_file(path_, O_WRONLY | O_NOCTTY);
@@ -130,7 +136,8 @@ class atomic_file {
   /// Appends a text.
   PLEAT_LAZY void write(std::string_view text) { write(std::as_bytes(std::span(text.data(), text.size()))); }
 
-  /// Writes at a place of its own, wherever the bytes before ended; what nobody writes is zeros. \throws error as write()
+  /// Writes at a place of its own, wherever the bytes before ended; what nobody writes is zeros. \throws error as
+  /// write()
   PLEAT_LAZY void write_at(std::uint64_t at, std::span<std::byte const> bytes) {
     std::uint64_t const begun = at;
     int const e = detail::write_all_at(file_.get(), bytes, at);
@@ -138,7 +145,8 @@ class atomic_file {
     check(e);
   }
 
-  /// Flushes, closes, renames, and makes the new name durable, unless only processes that live now will ask for it. At most once.
+  /// Flushes, closes, renames, and makes the new name durable, unless only processes that live now will ask for it. At
+  /// most once.
   /// \throws error; the old file is then still there
   PLEAT_ONCE inline void commit(bool durable = true) {
     if (int const e = detail::sync(file_.get()); !temporary_.empty()) check(e);
@@ -188,7 +196,7 @@ PLEAT_ONCE inline void demand_writable_folder(std::string const& folder) {
 PLEAT_ONCE inline void demand_writable_file(std::string const& path) {
   auto const file = detail::behind_links(path);
   if (!detail::is_device(file)) {
-    atomic_file const probe(file);  // never committed: it goes
+    atomic_file const probe(file);                 // never committed: it goes
   } else if (::access(file.c_str(), W_OK) != 0) {  // a pipe that is opened would wait for its reader
     throw error{detail::call_on("write", path), "cannot write to it: " + detail::system_words(errno)};
   }

@@ -119,8 +119,8 @@ inline constexpr char const* gguf_type_names[] = {"u8",   "i8",     "u16",   "i1
 
 }  // namespace detail
 
-/// A file that has passed every check: known version and types, no key or name twice, the tensors one after the other on
-/// the file's alignment without an overlap or a hole. Memory is bounded by a small multiple of the header's length.
+/// A file that has passed every check: known version and types, no key or name twice, the tensors one after the other
+/// on the file's alignment without an overlap or a hole. Memory is bounded by a small multiple of the header's length.
 /// Versions 2 and 3 are read (they differ in nothing that a little-endian file holds). Move-only.
 class gguf_file {
  public:
@@ -146,11 +146,11 @@ class gguf_file {
   /// \throws error that says how many the file does hold
   [[nodiscard]] gguf_entry const& at(std::string_view name) const {
     if (auto const* e = find(name)) return *e;
-    throw error{call_, "there is no tensor " + detail::shown(name) + " among the " + std::to_string(entries().size()), "Use one of these names"};
+    throw error{call_, "there is no tensor " + detail::shown(name) + " among the " + std::to_string(entries().size()),
+                "Use one of these names"};
   }
   /// A metadata value of a given type. \throws error if it is not there or of another type
-  template <class T>
-  [[nodiscard]] T const& value(std::string_view key) const {
+  template <class T> [[nodiscard]] T const& value(std::string_view key) const {
     auto const it = metadata_.find(key);
     if (it == metadata_.end()) throw error{call_, "there is no metadata key " + detail::shown(key)};
     if (auto const* v = std::get_if<T>(&it->second)) return *v;
@@ -191,9 +191,10 @@ class gguf_file {
                   "Convert it with a current llama.cpp or the Python package gguf"};
     if (version_ != 2 && version_ != 3) {
       bool const swapped = (version_ & 0xffffu) == 0 && version_ >> 24 != 0;
-      throw error{call_, swapped ? "the file is big endian, pleat reads little-endian ones"
-                                 : "the file has version " + std::to_string(version_) +
-                                       " of the format, this version of pleat reads 2 and 3",
+      throw error{call_,
+                  swapped ? "the file is big endian, pleat reads little-endian ones"
+                          : "the file has version " + std::to_string(version_) +
+                                " of the format, this version of pleat reads 2 and 3",
                   swapped ? "Convert it with the Python package gguf (gguf-convert-endian)" : "Take a newer pleat"};
     }
     auto const tensors = in.number<std::uint64_t>("the number of tensors");
@@ -209,7 +210,8 @@ class gguf_file {
         throw error{call_, "the metadata key " + detail::shown(it->first) + " appears twice", remedy::copy_again};
     }
     alignment_ = detail::gguf_alignment(metadata_);
-    if (alignment_ == 0) throw error{call_, "general.alignment is no u32 that is a power of two and at least 8", remedy::copy_again};
+    if (alignment_ == 0)
+      throw error{call_, "general.alignment is no u32 that is a power of two and at least 8", remedy::copy_again};
     table_.reserve(static_cast<std::size_t>(std::min<std::uint64_t>(tensors, 4096)));
     for (std::uint64_t i = 0; i < tensors; ++i) read_entry(in);
   }
@@ -218,7 +220,9 @@ class gguf_file {
   void read_array(detail::byte_reader& in, std::string const& key, std::uint64_t n, gguf_value& out) {
     using list = std::variant_alternative_t<At, gguf_array>;
     if constexpr (std::is_same_v<list, detail::gguf_no_nesting>) {
-      throw error{call_, "the metadata key " + detail::shown(key) + " holds an array of arrays, which pleat does not read", remedy::copy_again};
+      throw error{call_,
+                  "the metadata key " + detail::shown(key) + " holds an array of arrays, which pleat does not read",
+                  remedy::copy_again};
     } else {
       using item = typename list::value_type;
       list v;
@@ -238,20 +242,24 @@ class gguf_file {
     }
   }
   /// A string, which the format wants to be UTF-8.
-  [[nodiscard]] std::string read_text(detail::byte_reader& in, std::string const& what, std::uint64_t most = std::numeric_limits<std::uint64_t>::max()) {
+  [[nodiscard]] std::string read_text(detail::byte_reader& in, std::string const& what,
+                                      std::uint64_t most = std::numeric_limits<std::uint64_t>::max()) {
     auto const begin = in.position();
     auto s = in.string(what.c_str(), most);
-    if (detail::first_not_utf8(s) != std::string_view::npos) throw error{call_, what + " at byte " + std::to_string(begin) + " is no UTF-8", remedy::copy_again};
+    if (detail::first_not_utf8(s) != std::string_view::npos)
+      throw error{call_, what + " at byte " + std::to_string(begin) + " is no UTF-8", remedy::copy_again};
     return s;
   }
   [[nodiscard]] bool read_bool(detail::byte_reader& in, std::string const& key) {
     auto const b = in.number<std::uint8_t>("a boolean");
     if (b > 1)
-      throw error{call_, "the metadata key " + detail::shown(key) + " holds the boolean " + std::to_string(b) + ", expected 0 or 1", remedy::copy_again};
+      throw error{
+          call_,
+          "the metadata key " + detail::shown(key) + " holds the boolean " + std::to_string(b) + ", expected 0 or 1",
+          remedy::copy_again};
     return b == 1;
   }
-  template <std::size_t At>
-  void read_one(detail::byte_reader& in, std::string const& key, gguf_value& out) {
+  template <std::size_t At> void read_one(detail::byte_reader& in, std::string const& key, gguf_value& out) {
     using T = std::variant_alternative_t<At, gguf_value>;
     if constexpr (std::is_same_v<T, std::string>) {
       out.emplace<At>(read_text(in, "the string " + detail::shown(key)));
@@ -267,7 +275,8 @@ class gguf_file {
       out.emplace<At>(in.number<T>("a metadata value"));
     }
   }
-  PLEAT_ONCE [[nodiscard]] inline gguf_value read_value(detail::byte_reader& in, std::string const& key, std::uint32_t type) {
+  PLEAT_ONCE [[nodiscard]] inline gguf_value read_value(detail::byte_reader& in, std::string const& key,
+                                                        std::uint32_t type) {
     gguf_value v;
     [&]<std::size_t... Is>(std::index_sequence<Is...>) {
       if (!((type == Is ? (read_one<Is>(in, key, v), true) : false) || ...)) refuse_type(key, type);
@@ -275,8 +284,10 @@ class gguf_file {
     return v;
   }
   [[noreturn]] void refuse_type(std::string const& key, std::uint32_t type) const {
-    throw error{call_, "the metadata key " + detail::shown(key) + " has the value type " + std::to_string(type) +
-                           ", the format knows 0 to 12", remedy::copy_again};
+    throw error{call_,
+                "the metadata key " + detail::shown(key) + " has the value type " + std::to_string(type) +
+                    ", the format knows 0 to 12",
+                remedy::copy_again};
   }
 
   PLEAT_ONCE inline void read_entry(detail::byte_reader& in) {
@@ -284,29 +295,39 @@ class gguf_file {
     gguf_entry e;
     e.name = in.string("a tensor's name", 65535);
     if (e.name.size() > 64 || detail::first_not_utf8(e.name) != std::string_view::npos)
-      throw error{call_, "the tensor's name at byte " + std::to_string(begin) + " is " +
-                             (e.name.size() > 64 ? std::to_string(e.name.size()) + " bytes long, the format allows 64"
-                                                 : std::string("no UTF-8")), remedy::copy_again};
+      throw error{call_,
+                  "the tensor's name at byte " + std::to_string(begin) + " is " +
+                      (e.name.size() > 64 ? std::to_string(e.name.size()) + " bytes long, the format allows 64"
+                                          : std::string("no UTF-8")),
+                  remedy::copy_again};
     auto const rank = in.number<std::uint32_t>("a rank");
     if (rank > 4)
-      throw error{call_, "tensor " + detail::shown(e.name) + " has " + std::to_string(rank) + " dimensions, the format allows 4", remedy::copy_again};
+      throw error{
+          call_,
+          "tensor " + detail::shown(e.name) + " has " + std::to_string(rank) + " dimensions, the format allows 4",
+          remedy::copy_again};
     index_t list[4];
     for (std::uint32_t d = 0; d < rank; ++d) {
       auto const n = in.number<std::uint64_t>("an extent");
       if (n > static_cast<std::uint64_t>(INT64_MAX))
-        throw error{call_, "tensor " + detail::shown(e.name) + " has the extent " + std::to_string(n) + ", above 2^63 - 1", remedy::copy_again};
+        throw error{call_,
+                    "tensor " + detail::shown(e.name) + " has the extent " + std::to_string(n) + ", above 2^63 - 1",
+                    remedy::copy_again};
       list[rank - 1 - d] = static_cast<index_t>(n);
     }
     e.shape = extents(std::span<index_t const>(list, rank));
     auto const number = in.number<std::uint32_t>("a tensor's type");
     auto const* type = find_ggml_type(number);
     if (!type)
-      throw error{call_, "tensor " + detail::shown(e.name) + " has the ggml type " + std::to_string(number) +
-                             ", which this version of pleat does not know", remedy::copy_again};
+      throw error{call_,
+                  "tensor " + detail::shown(e.name) + " has the ggml type " + std::to_string(number) +
+                      ", which this version of pleat does not know",
+                  remedy::copy_again};
     e.type = *type;
     e.begin = in.number<std::uint64_t>("a tensor's offset");
     auto const size = detail::gguf_bytes(e.type, e.shape);
-    if (!size.problem.empty()) throw error{call_, "tensor " + detail::shown(e.name) + ": " + size.problem, remedy::copy_again};
+    if (!size.problem.empty())
+      throw error{call_, "tensor " + detail::shown(e.name) + ": " + size.problem, remedy::copy_again};
     if (__builtin_add_overflow(e.begin, size.bytes, &e.end))
       throw error{call_, "tensor " + detail::shown(e.name) + " ends above 2^64", remedy::copy_again};
     table_.add(std::move(e));
@@ -317,20 +338,25 @@ class gguf_file {
     std::uint64_t const size = raw().size();
     // A file without tensors may end with its header.
     data_begin_ = entries().empty() ? std::min(detail::padded(header_end, alignment_), size)
-                                   : detail::padded(header_end, alignment_);
+                                    : detail::padded(header_end, alignment_);
     if (data_begin_ > size)
-      throw error{call_, "the data begin at byte " + std::to_string(data_begin_) + ", but the file has " +
-                             std::to_string(size), remedy::copy_again};
+      throw error{
+          call_, "the data begin at byte " + std::to_string(data_begin_) + ", but the file has " + std::to_string(size),
+          remedy::copy_again};
     std::uint64_t const have = size - data_begin_;
     std::uint64_t at = 0, last = 0;
     for (auto const& e : entries()) {
       if (e.begin % alignment_ != 0)
-        throw error{call_, "tensor " + detail::shown(e.name) + " has the offset " + std::to_string(e.begin) +
-                               ", expected a multiple of " + std::to_string(alignment_), remedy::copy_again};
+        throw error{call_,
+                    "tensor " + detail::shown(e.name) + " has the offset " + std::to_string(e.begin) +
+                        ", expected a multiple of " + std::to_string(alignment_),
+                    remedy::copy_again};
       if (e.begin != at)
-        throw error{call_, "tensor " + detail::shown(e.name) + " has the offset " + std::to_string(e.begin) + ", expected " +
-                               std::to_string(at) + ": " +
-                               (e.begin < at ? "it overlaps the one before" : "there is a hole before it"), remedy::copy_again};
+        throw error{call_,
+                    "tensor " + detail::shown(e.name) + " has the offset " + std::to_string(e.begin) + ", expected " +
+                        std::to_string(at) + ": " +
+                        (e.begin < at ? "it overlaps the one before" : "there is a hole before it"),
+                    remedy::copy_again};
       if (e.end > have)
         throw error{call_,
                     "tensor " + detail::shown(e.name) + " ends at byte " + std::to_string(data_begin_ + e.end) +
@@ -382,11 +408,13 @@ class gguf_writer {
   /// above 63 bytes (what ggml takes); a rank above 4; rows that are no whole blocks; bytes that do not fit
   PLEAT_ONCE inline void add(gguf_view t) {
     if (t.name.empty() || t.name.size() > 63 || detail::first_not_utf8(t.name) != std::string_view::npos)
-      throw error{call, "the tensor's name " + detail::shown(t.name) + " has " + std::to_string(t.name.size()) +
-                            " bytes, expected 1 to 63 of UTF-8",
+      throw error{call,
+                  "the tensor's name " + detail::shown(t.name) + " has " + std::to_string(t.name.size()) +
+                      " bytes, expected 1 to 63 of UTF-8",
                   "Shorten the layers' names, or write safetensors"};
     if (t.shape.rank() > 4)
-      throw error{call, "tensor " + detail::shown(t.name) + " has the shape " + t.shape.to_string() + ", the format allows 4 dimensions"};
+      throw error{call, "tensor " + detail::shown(t.name) + " has the shape " + t.shape.to_string() +
+                            ", the format allows 4 dimensions"};
     auto const size = detail::gguf_bytes(t.type, t.shape);
     if (!size.problem.empty()) throw error{call, "tensor " + detail::shown(t.name) + ": " + size.problem};
     if (size.bytes != t.bytes.size())
@@ -397,10 +425,11 @@ class gguf_writer {
       throw error{call, "the name " + detail::shown(t.name) + " was given to two tensors"};
   }
   /// The same for typed values. \throws error too for types that ggml does not have
-  template <class T>
-  void add(std::string name, extents const& shape, std::span<T const> values) {
+  template <class T> void add(std::string name, extents const& shape, std::span<T const> values) {
     auto const* type = ggml_type_of(dtype_of<T>);
-    if (!type) throw error{call, "tensor " + detail::shown(name) + ": GGUF has no " + std::string(name_of(dtype_of<T>)) + " elements"};
+    if (!type)
+      throw error{call,
+                  "tensor " + detail::shown(name) + ": GGUF has no " + std::string(name_of(dtype_of<T>)) + " elements"};
     add({std::move(name), *type, shape, std::as_bytes(values)});
   }
 
@@ -434,8 +463,7 @@ class gguf_writer {
   }
 
   /// Hands the file to `sink(span of bytes)`, piece by piece, without a copy of the data.
-  template <class Sink>
-  void stream(Sink&& sink) const {
+  template <class Sink> void stream(Sink&& sink) const {
     std::string const head = header();
     sink(std::as_bytes(std::span(head.data(), head.size())));
     auto const alignment = detail::gguf_alignment(metadata_);
@@ -462,8 +490,7 @@ class gguf_writer {
  private:
   static constexpr char const* call = "io::gguf_writer";
 
-  template <class T>
-  static void put(std::string& out, T v) {
+  template <class T> static void put(std::string& out, T v) {
     char b[sizeof v];
     std::memcpy(b, &v, sizeof v);
     out.append(b, sizeof v);
@@ -472,8 +499,7 @@ class gguf_writer {
     put(out, static_cast<std::uint64_t>(s.size()));
     out.append(s);
   }
-  template <class T>
-  static void put_value(std::string& out, T const& v) {
+  template <class T> static void put_value(std::string& out, T const& v) {
     if constexpr (std::is_same_v<T, std::string>) {
       put_string(out, v);
     } else if constexpr (std::is_same_v<T, bool>) {

@@ -60,8 +60,7 @@ class gzip_reader {
       taken_ += offered - z_->avail_in;
       done += wanted - z_->avail_out;
       produced_ += wanted - z_->avail_out;
-      if (r == Z_STREAM_END)
-        next_member();
+      if (r == Z_STREAM_END) next_member();
       else if (r == Z_BUF_ERROR || (r == Z_OK && taken_ == in_.size() && z_->avail_out != 0))
         throw error{call_,
                     "the gzip data end too early, at byte " + std::to_string(taken_) + " (" +
@@ -94,8 +93,10 @@ class gzip_reader {
       return;
     }
     if (!is_gzip(in_.subspan(taken_)))
-      throw error{call_, std::to_string(in_.size() - taken_) + " bytes of garbage follow the gzip data, from byte " +
-                             std::to_string(taken_) + " on", remedy::copy_again};
+      throw error{call_,
+                  std::to_string(in_.size() - taken_) + " bytes of garbage follow the gzip data, from byte " +
+                      std::to_string(taken_) + " on",
+                  remedy::copy_again};
     if (::inflateReset(z_.get()) != Z_OK) throw error{call_, "zlib could not be restarted"};
   }
 
@@ -111,16 +112,19 @@ class gzip_reader {
 /// \param compressed one gzip stream and nothing else
 /// \param max_bytes what it may expand to; memory grows with the data, never with what a header promises
 /// \param call      how errors introduce themselves
-PLEAT_ONCE [[nodiscard]] inline std::vector<std::byte> gunzip(std::span<std::byte const> compressed, std::uint64_t max_bytes,
-                                                   std::string const& call = "io::gunzip") {
+PLEAT_ONCE [[nodiscard]] inline std::vector<std::byte> gunzip(std::span<std::byte const> compressed,
+                                                              std::uint64_t max_bytes,
+                                                              std::string const& call = "io::gunzip") {
   gzip_reader reader(compressed, call);
   std::vector<std::byte> out;
   for (;;) {
     std::size_t const had = out.size();
     if (had == max_bytes) {
       if (!reader.at_end())
-        throw error{call, "the data expand to more than the " + std::to_string(max_bytes) +
-                              " bytes allowed (compressed byte " + std::to_string(reader.compressed_offset()) + ")", "Is it the right file? Allow more bytes if it is"};
+        throw error{call,
+                    "the data expand to more than the " + std::to_string(max_bytes) +
+                        " bytes allowed (compressed byte " + std::to_string(reader.compressed_offset()) + ")",
+                    "Is it the right file? Allow more bytes if it is"};
       return out;
     }
     auto const step = std::min<std::uint64_t>(std::max<std::size_t>(had, 64 * 1024), max_bytes - had);

@@ -31,8 +31,7 @@ struct idx_array {
   std::vector<std::byte> bytes;  ///< of all elements
 
   /// The elements. \throws error if T is not the element type of the file
-  template <class T>
-  [[nodiscard]] std::span<T const> values() const {
+  template <class T> [[nodiscard]] std::span<T const> values() const {
     if (dtype_of<T> != type)
       throw error{"io::idx_array::values", "the elements are " + std::string(name_of(type)) + ", asked for as " +
                                                std::string(name_of(dtype_of<T>))};
@@ -66,8 +65,10 @@ PLEAT_LAZY [[nodiscard]] constexpr int idx_code(dtype t) noexcept {
 PLEAT_ONCE [[nodiscard]] inline dtype idx_type(unsigned code, std::string const& call) {
   for (auto t : {dtype::u8, dtype::i8, dtype::i16, dtype::i32, dtype::f32, dtype::f64})
     if (idx_code(t) == static_cast<int>(code)) return t;
-  throw error{call, "unknown element code " + std::to_string(code) +
-                        " at byte 2, expected 8 (u8), 9 (i8), 11 (i16), 12 (i32), 13 (f32) or 14 (f64)", remedy::copy_again};
+  throw error{call,
+              "unknown element code " + std::to_string(code) +
+                  " at byte 2, expected 8 (u8), 9 (i8), 11 (i16), 12 (i32), 13 (f32) or 14 (f64)",
+              remedy::copy_again};
 }
 
 /// Between big endian and this machine, both ways.
@@ -79,26 +80,29 @@ PLEAT_LAZY inline void idx_swap(std::span<std::byte> bytes, std::size_t element)
 }
 
 /// One reader for plain and for compressed bytes: `fill(span)` gives the number of bytes that it could deliver.
-template <class Fill>
-[[nodiscard]] idx_array read_idx_from(Fill&& fill, std::uint64_t most, std::string const& call) {
+template <class Fill> [[nodiscard]] idx_array read_idx_from(Fill&& fill, std::uint64_t most, std::string const& call) {
   auto const must = [&](std::span<std::byte> out, std::uint64_t at, char const* what) {
     std::size_t const got = fill(out);
     if (got < out.size())
-      throw error{call, std::string("the file ends within ") + what + ": expected " + std::to_string(at + out.size()) +
-                            " bytes or more, found " + std::to_string(at + got), remedy::copy_again};
+      throw error{call,
+                  std::string("the file ends within ") + what + ": expected " + std::to_string(at + out.size()) +
+                      " bytes or more, found " + std::to_string(at + got),
+                  remedy::copy_again};
   };
   std::byte magic[4];
   must(magic, 0, "the 4 bytes of its magic number");
   if (magic[0] != std::byte{0} || magic[1] != std::byte{0})
-    throw error{call, "not an IDX file: expected two zero bytes at byte 0, found " +
-                          std::to_string(std::to_integer<int>(magic[0])) + " and " +
-                          std::to_string(std::to_integer<int>(magic[1])), remedy::copy_again};
+    throw error{call,
+                "not an IDX file: expected two zero bytes at byte 0, found " +
+                    std::to_string(std::to_integer<int>(magic[0])) + " and " +
+                    std::to_string(std::to_integer<int>(magic[1])),
+                remedy::copy_again};
   idx_array a;
   a.type = idx_type(std::to_integer<unsigned>(magic[2]), call);
   int const rank = std::to_integer<int>(magic[3]);
   if (rank < 1 || rank > extents::max_rank)
-    throw error{call,
-                "rank " + std::to_string(rank) + " at byte 3, expected 1 to " + std::to_string(extents::max_rank), remedy::copy_again};
+    throw error{call, "rank " + std::to_string(rank) + " at byte 3, expected 1 to " + std::to_string(extents::max_rank),
+                remedy::copy_again};
 
   std::byte raw[4 * extents::max_rank];
   must({raw, static_cast<std::size_t>(4 * rank)}, 4, "its extents");
@@ -121,8 +125,10 @@ template <class Fill>
   must(a.bytes, header, "its data");
   std::byte extra{};
   if (fill(std::span<std::byte>(&extra, 1)) != 0)
-    throw error{call, "the data of " + a.shape.to_string() + " end at byte " + std::to_string(header + *size) +
-                          ", but the file goes on", remedy::copy_again};
+    throw error{call,
+                "the data of " + a.shape.to_string() + " end at byte " + std::to_string(header + *size) +
+                    ", but the file goes on",
+                remedy::copy_again};
   idx_swap(as_span(a.bytes), size_of(a.type));
   return a;
 }
@@ -133,7 +139,7 @@ template <class Fill>
 /// refuses before that an announcement that the input cannot keep. \throws error that names the call, the offset, what
 /// was expected and what was found
 PLEAT_ONCE [[nodiscard]] inline idx_array decode_idx(std::span<std::byte const> input,
-                                          std::string const& call = "io::decode_idx") {
+                                                     std::string const& call = "io::decode_idx") {
   if (is_gzip(input)) {
     gzip_reader reader(input, call);
     return detail::read_idx_from([&](std::span<std::byte> out) { return reader.read(out); },
@@ -177,6 +183,8 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<std::byte> encode_idx(idx_array cons
 }
 
 /// Writes a plain IDX file atomically.
-PLEAT_LAZY inline void write_idx(std::string const& path, idx_array const& a) { write_file(path, as_span(encode_idx(a))); }
+PLEAT_LAZY inline void write_idx(std::string const& path, idx_array const& a) {
+  write_file(path, as_span(encode_idx(a)));
+}
 
 }  // namespace pleat::io

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Writing ONNX: a graph of operators with weights in the forms that ONNX can say. Needs no Kokkos; run/onnx.hpp walks a model.
+/// Writing ONNX: a graph of operators with weights in the forms that ONNX can say. Needs no Kokkos; run/onnx.hpp walks
+/// a model.
 /// Source: the operators' and the file format's description (onnx.ai, onnx.proto), operator sets 17 to 21.
 #pragma once
 
@@ -32,7 +33,8 @@ struct onnx_attribute {
   std::variant<std::int64_t, float, std::string, std::vector<std::int64_t>> value;
 };
 
-/// A graph to be: nodes in the order of adding, which must be one in which they can run. The same calls give the same bytes.
+/// A graph to be: nodes in the order of adding, which must be one in which they can run. The same calls give the same
+/// bytes.
 class onnx_graph {
  public:
   explicit onnx_graph(std::string name) : name_(std::move(name)) {}
@@ -51,25 +53,31 @@ class onnx_graph {
     return n;
   }
   /// A tensor that a node made is a result of the graph.
-  void output(std::string const& name, extents const& with_batch) { outputs_.message(12, value_info(name, with_batch)); }
+  void output(std::string const& name, extents const& with_batch) {
+    outputs_.message(12, value_info(name, with_batch));
+  }
 
   /// Constant values. \param type ONNX's number of the element type   \returns its name
-  PLEAT_ONCE inline std::string constant(std::string const& name, int type, extents const& shape, std::span<std::byte const> bytes) {
+  PLEAT_ONCE inline std::string constant(std::string const& name, int type, extents const& shape,
+                                         std::span<std::byte const> bytes) {
     auto const n = fresh(name);
     detail::protobuf_message t;
-    if (shape.rank() > 0) t.integers(1, std::span<std::int64_t const>(shape.begin(), static_cast<std::size_t>(shape.rank())));
+    if (shape.rank() > 0)
+      t.integers(1, std::span<std::int64_t const>(shape.begin(), static_cast<std::size_t>(shape.rank())));
     t.integer(2, type);
     t.text(8, n);
     t.text(9, {reinterpret_cast<char const*>(bytes.data()), bytes.size()});
     constants_.message(5, t);
     return n;
   }
-  template <class V> std::string constant(std::string const& name, int type, extents const& shape, std::vector<V> const& values) {
+  template <class V>
+  std::string constant(std::string const& name, int type, extents const& shape, std::vector<V> const& values) {
     return constant(name, type, shape, std::as_bytes(std::span(values)));
   }
 
   /// An operator with one result. \returns the result's name: `name`, or with a number behind it
-  PLEAT_ONCE inline std::string node(std::string const& operation, std::vector<std::string> const& inputs, std::string const& name, std::vector<onnx_attribute> const& attributes = {}) {
+  PLEAT_ONCE inline std::string node(std::string const& operation, std::vector<std::string> const& inputs,
+                                     std::string const& name, std::vector<onnx_attribute> const& attributes = {}) {
     auto const result = fresh(name);
     detail::protobuf_message n;
     for (auto const& i : inputs) n.text(1, i);
@@ -110,7 +118,8 @@ class onnx_graph {
   PLEAT_ONCE [[nodiscard]] inline std::vector<std::byte> bytes() const {
     detail::protobuf_message graph_head, opset, model;
     graph_head.text(2, name_);
-    std::string const graph = nodes_.bytes() + graph_head.bytes() + constants_.bytes() + inputs_.bytes() + outputs_.bytes();
+    std::string const graph =
+        nodes_.bytes() + graph_head.bytes() + constants_.bytes() + inputs_.bytes() + outputs_.bytes();
     model.integer(1, opset_ >= 21 ? 10 : 8);  // the versions of the file format that came with these operators
     model.text(2, "pleat");
     auto const v = version();
@@ -120,7 +129,9 @@ class onnx_graph {
     opset.integer(2, opset_);
     model.message(8, opset);
     std::string const all = model.bytes() + metadata_.bytes();
-    if (all.size() > 0x7fffffffu) throw error{"io::onnx_graph", "the file would have " + std::to_string(all.size()) + " bytes, ONNX allows 2 GiB", "Export a smaller or a quantized model"};
+    if (all.size() > 0x7fffffffu)
+      throw error{"io::onnx_graph", "the file would have " + std::to_string(all.size()) + " bytes, ONNX allows 2 GiB",
+                  "Export a smaller or a quantized model"};
     auto const b = std::as_bytes(std::span(all.data(), all.size()));
     return {b.begin(), b.end()};
   }
@@ -153,10 +164,17 @@ class onnx_graph {
 
 namespace detail {
 
-enum onnx_type : int { onnx_float = 1, onnx_int8 = 3, onnx_int32 = 6, onnx_half = 10, onnx_bfloat16 = 16, onnx_int4 = 22 };
+enum onnx_type : int {
+  onnx_float = 1,
+  onnx_int8 = 3,
+  onnx_int32 = 6,
+  onnx_half = 10,
+  onnx_bfloat16 = 16,
+  onnx_int4 = 22
+};
 
-/// A scale per row of 8-bit codes as ONNX may have them: some runtimes refuse a scale of 0, so a row of zeros takes the largest one (a bias in units of
-/// such a scale is as precise as those of the other rows).
+/// A scale per row of 8-bit codes as ONNX may have them: some runtimes refuse a scale of 0, so a row of zeros takes the
+/// largest one (a bias in units of such a scale is as precise as those of the other rows).
 inline void onnx_scales(std::vector<float>& scales) {
   float const most = scales.empty() ? 0 : *std::max_element(scales.begin(), scales.end());
   for (auto& s : scales)
@@ -183,19 +201,24 @@ template <class F> std::string onnx_blocks(onnx_graph& g, stored_weight const& w
   g.demand_operators(21);
   auto const q = g.constant(w.name + ".codes", four ? onnx_int4 : onnx_int8, {rows, columns}, codes);
   auto const s = g.constant(w.name + ".scale", onnx_float, {rows, blocks}, scales);
-  return g.node("DequantizeLinear", {q, s}, w.name, {{"axis", std::int64_t{1}}, {"block_size", std::int64_t{F::block}}});
+  return g.node("DequantizeLinear", {q, s}, w.name,
+                {{"axis", std::int64_t{1}}, {"block_size", std::int64_t{F::block}}});
 }
 
 }  // namespace detail
 
-/// A weight as a tensor of the graph: dense, bf16 and f16 as they are (a Cast follows), int8 as codes with DequantizeLinear per row, q8_0, q4_0 and int4
-/// of matrices as blocked DequantizeLinear (operator set 21); every other form decoded to float, with a note. \returns the tensor's name
+/// A weight as a tensor of the graph: dense, bf16 and f16 as they are (a Cast follows), int8 as codes with
+/// DequantizeLinear per row, q8_0, q4_0 and int4 of matrices as blocked DequantizeLinear (operator set 21); every other
+/// form decoded to float, with a note. \returns the tensor's name
 template <int = 0> [[nodiscard]] std::string add_weight(onnx_graph& g, stored_weight const& w) {
   bool const matrix = w.shape.rank() == 2;
   if ((w.form == "bf16" || w.form == "f16") && w.parts.size() == 1) {
     (void)decode(w, "io::add_weight");  // checks
     bool const half = w.form == "f16";
-    return g.node("Cast", {g.constant(w.name + ".stored", half ? detail::onnx_half : detail::onnx_bfloat16, w.shape, w.parts[0].bytes)}, w.name, {{"to", std::int64_t{detail::onnx_float}}});
+    return g.node(
+        "Cast",
+        {g.constant(w.name + ".stored", half ? detail::onnx_half : detail::onnx_bfloat16, w.shape, w.parts[0].bytes)},
+        w.name, {{"to", std::int64_t{detail::onnx_float}}});
   }
   if (w.form == "int8") {
     (void)decode(w, "io::add_weight");  // checks
@@ -203,7 +226,8 @@ template <int = 0> [[nodiscard]] std::string add_weight(onnx_graph& g, stored_we
     detail::onnx_scales(image.scales);
     auto const q = g.constant(w.name + ".codes", detail::onnx_int8, w.shape, image.codes);
     auto const s = g.constant(w.name + ".scale", detail::onnx_float, {codec::rows_of(w.shape)}, image.scales);
-    auto const z = g.constant(w.name + ".zero_point", detail::onnx_int8, {codec::rows_of(w.shape)}, std::vector<std::int8_t>(image.scales.size(), 0));
+    auto const z = g.constant(w.name + ".zero_point", detail::onnx_int8, {codec::rows_of(w.shape)},
+                              std::vector<std::int8_t>(image.scales.size(), 0));
     return g.node("DequantizeLinear", {q, s, z}, w.name, {{"axis", std::int64_t{0}}});
   }
   using namespace codec::detail;
@@ -212,7 +236,9 @@ template <int = 0> [[nodiscard]] std::string add_weight(onnx_graph& g, stored_we
   if (matrix && w.form == int4_format<32>::name) return detail::onnx_blocks<int4_format<32>>(g, w);
   if (matrix && w.form == int4_format<64>::name) return detail::onnx_blocks<int4_format<64>>(g, w);
   if (matrix && w.form == int4_format<128>::name) return detail::onnx_blocks<int4_format<128>>(g, w);
-  if (w.form != "dense") g.note("'" + w.name + "' is written as float: ONNX has no form '" + w.form + "'" + (matrix ? "" : " for this shape"));
+  if (w.form != "dense")
+    g.note("'" + w.name + "' is written as float: ONNX has no form '" + w.form + "'" +
+           (matrix ? "" : " for this shape"));
   return g.constant(w.name, detail::onnx_float, w.shape, decode(w, "io::add_weight"));
 }
 

@@ -90,8 +90,10 @@ class safetensors_file {
     for (std::size_t i = 0; i < std::min<std::size_t>(entries().size(), 8); ++i)
       have += (i ? ", " : "") + detail::shown(table_.name(i));
     if (entries().size() > 8) have += ", ...";
-    throw error{call_, "there is no tensor " + detail::shown(name) + " among the " + std::to_string(entries().size()) +
-                           ": " + have, "Use one of these names"};
+    throw error{
+        call_,
+        "there is no tensor " + detail::shown(name) + " among the " + std::to_string(entries().size()) + ": " + have,
+        "Use one of these names"};
   }
 
   /// The raw bytes of an entry of this file. Aligned to the element only in files that were written so (all of pleat's
@@ -103,12 +105,12 @@ class safetensors_file {
   PLEAT_LAZY [[nodiscard]] std::span<std::byte const> bytes(std::string_view name) const { return bytes(at(name)); }
 
   /// Copies the values out. \throws error if name, element type or count differ
-  template <class T>
-  void copy(std::string_view name, std::span<T> out) const {
+  template <class T> void copy(std::string_view name, std::span<T> out) const {
     auto const& e = at(name);
     if (e.type != dtype_of<T> || e.shape.size() != static_cast<index_t>(out.size()))
-      throw error{call_, "tensor " + detail::shown(e.name) + " holds " + std::string(name_of(e.type)) + " " + e.shape.to_string() +
-                             ", expected " + std::to_string(out.size()) + " of " + std::string(name_of(dtype_of<T>))};
+      throw error{call_, "tensor " + detail::shown(e.name) + " holds " + std::string(name_of(e.type)) + " " +
+                             e.shape.to_string() + ", expected " + std::to_string(out.size()) + " of " +
+                             std::string(name_of(dtype_of<T>))};
     if (!out.empty()) std::memcpy(out.data(), bytes(e).data(), out.size_bytes());
   }
 
@@ -134,14 +136,18 @@ class safetensors_file {
     auto const all = raw();
     auto const size = std::to_string(all.size());
     if (all.size() < 8)
-      throw error{call_, "the file has " + size + " bytes, expected 8 for the header's length at byte 0", remedy::copy_again};
+      throw error{call_, "the file has " + size + " bytes, expected 8 for the header's length at byte 0",
+                  remedy::copy_again};
     std::uint64_t n = 0;
     std::memcpy(&n, all.data(), 8);
     if (std::memcmp(all.data(), "GGUF", 4) == 0)
-      throw error{call_, "this is a GGUF file, expected safetensors", "Open it with io::weight_file; for models include <pleat/run/gguf.hpp>"};
+      throw error{call_, "this is a GGUF file, expected safetensors",
+                  "Open it with io::weight_file; for models include <pleat/run/gguf.hpp>"};
     if (n > safetensors_max_header)
-      throw error{call_, "the header's length at byte 0 is " + std::to_string(n) +
-                             ", the format allows 100000000: this is no safetensors file", remedy::copy_again};
+      throw error{call_,
+                  "the header's length at byte 0 is " + std::to_string(n) +
+                      ", the format allows 100000000: this is no safetensors file",
+                  remedy::copy_again};
     if (n > all.size() - 8)
       throw error{call_,
                   "the header's length at byte 0 is " + std::to_string(n) + ", but only " +
@@ -150,7 +156,8 @@ class safetensors_file {
     data_begin_ = static_cast<std::size_t>(8 + n);
     std::string_view const text(reinterpret_cast<char const*>(all.data() + 8), static_cast<std::size_t>(n));
     if (text.empty() || text[0] != '{')
-      throw error{call_, "the header at byte 8 does not begin with '{': this is no safetensors file", remedy::copy_again};
+      throw error{call_, "the header at byte 8 does not begin with '{': this is no safetensors file",
+                  remedy::copy_again};
     if (auto const bad = detail::first_not_utf8(text); bad != std::string_view::npos)
       throw error{call_, "the header is no UTF-8 at byte " + std::to_string(8 + bad), remedy::copy_again};
 
@@ -182,7 +189,8 @@ class safetensors_file {
     scan.list('{', '}', "in the description of a tensor", [&] {
       auto const key = scan.string("a key");
       auto const once = [&](bool& seen) {
-        if (std::exchange(seen, true)) scan.fail(detail::shown(key) + " of tensor " + detail::shown(e.name) + " appears twice");
+        if (std::exchange(seen, true))
+          scan.fail(detail::shown(key) + " of tensor " + detail::shown(e.name) + " appears twice");
       };
       scan.expect(':', "after a key");
       if (key == "dtype") {
@@ -192,7 +200,8 @@ class safetensors_file {
         for (int i = 0; i <= static_cast<int>(dtype::u64); ++i)
           if (name_of(static_cast<dtype>(i)) == type) e.type = static_cast<dtype>(i), known = true;
         if (!known)
-          scan.fail("tensor " + detail::shown(e.name) + " has the dtype " + detail::shown(type) + ", which this version of pleat does not know");
+          scan.fail("tensor " + detail::shown(e.name) + " has the dtype " + detail::shown(type) +
+                    ", which this version of pleat does not know");
       } else if (key == "shape") {
         once(has_shape);
         index_t list[extents::max_rank];
@@ -200,7 +209,8 @@ class safetensors_file {
         scan.list('[', ']', "in a shape", [&] {
           index_t const extent = scan.natural("an extent");
           if (rank == extents::max_rank)
-            scan.fail("tensor " + detail::shown(e.name) + " has more than " + std::to_string(extents::max_rank) + " dimensions");
+            scan.fail("tensor " + detail::shown(e.name) + " has more than " + std::to_string(extents::max_rank) +
+                      " dimensions");
           list[rank++] = extent;
         });
         e.shape = extents(std::span<index_t const>(list, static_cast<std::size_t>(rank)));
@@ -214,15 +224,20 @@ class safetensors_file {
         });
         if (count != 2) scan.fail("'data_offsets' of tensor " + detail::shown(e.name) + " needs two numbers");
       } else {
-        scan.fail("tensor " + detail::shown(e.name) + " has the key " + detail::shown(key) + ", the format knows dtype, shape and data_offsets");
+        scan.fail("tensor " + detail::shown(e.name) + " has the key " + detail::shown(key) +
+                  ", the format knows dtype, shape and data_offsets");
       }
     });
     if (!has_type || !has_shape || !has_range)
-      scan.fail("tensor " + detail::shown(e.name) + " lacks its " + (!has_type ? "dtype" : !has_shape ? "shape" : "data_offsets"));
+      scan.fail("tensor " + detail::shown(e.name) + " lacks its " +
+                (!has_type    ? "dtype"
+                 : !has_shape ? "shape"
+                              : "data_offsets"));
 
     auto const bytes = detail::array_bytes(e.shape, size_of(e.type));
     if (!bytes)
-      scan.fail("the shape " + e.shape.to_string() + " of tensor " + detail::shown(e.name) + " has more bytes than 62 bits can count");
+      scan.fail("the shape " + e.shape.to_string() + " of tensor " + detail::shown(e.name) +
+                " has more bytes than 62 bits can count");
     std::uint64_t const need = *bytes;
     if (e.end < e.begin || e.end - e.begin != need)
       scan.fail("tensor " + detail::shown(e.name) + " of shape " + e.shape.to_string() + " and dtype " +
@@ -236,9 +251,11 @@ class safetensors_file {
     std::uint64_t at = 0;
     for (auto const& e : entries()) {
       if (e.begin != at)
-        throw error{call_, "tensor " + detail::shown(e.name) + " begins at byte " + std::to_string(data_begin_ + e.begin) +
-                               ", expected byte " + std::to_string(data_begin_ + at) + ": " +
-                               (e.begin < at ? "it overlaps the one before" : "there is a hole before it"), remedy::copy_again};
+        throw error{call_,
+                    "tensor " + detail::shown(e.name) + " begins at byte " + std::to_string(data_begin_ + e.begin) +
+                        ", expected byte " + std::to_string(data_begin_ + at) + ": " +
+                        (e.begin < at ? "it overlaps the one before" : "there is a hole before it"),
+                    remedy::copy_again};
       at = e.end;
     }
     if (std::uint64_t const have = raw().size() - data_begin_; at != have)
@@ -270,8 +287,7 @@ class safetensors_writer {
     enter(t);
   }
   /// The same for typed values.
-  template <class T>
-  void add(std::string name, extents const& shape, std::span<T const> values) {
+  template <class T> void add(std::string name, extents const& shape, std::span<T const> values) {
     add(view_of<T>(std::move(name), shape, values));
   }
   /// Adds an array whose bytes somebody else writes: for header() and entries() only.
@@ -343,8 +359,7 @@ class safetensors_writer {
   }
 
   /// Hands the file to `sink(span of bytes)`, piece by piece, without a copy of the data.
-  template <class Sink>
-  void stream(Sink&& sink) const {
+  template <class Sink> void stream(Sink&& sink) const {
     std::string const head = header();
     sink(std::as_bytes(std::span(head.data(), head.size())));
     for (auto const& [k, t] : tensors_) sink(t.bytes);
@@ -384,13 +399,14 @@ class safetensors_writer {
   metadata_map metadata_;
 };
 
-/// A file whose arrays are written one after the other, in any order, so that no more than one of them need be in memory. Appears complete or not at
-/// all (atomic_file), with the bytes that the writer would have written. A pipe takes bytes in their order only: arrays that come before their turn
-/// are held until then.
+/// A file whose arrays are written one after the other, in any order, so that no more than one of them need be in
+/// memory. Appears complete or not at all (atomic_file), with the bytes that the writer would have written. A pipe
+/// takes bytes in their order only: arrays that come before their turn are held until then.
 class safetensors_stream {
  public:
   /// \param what describes every array of the file \throws error if the folder is missing or not writable
-  PLEAT_ONCE inline safetensors_stream(std::string const& path, safetensors_writer const& what) : file_(path), call_(detail::call_on("safetensors_stream", path)) {
+  PLEAT_ONCE inline safetensors_stream(std::string const& path, safetensors_writer const& what)
+      : file_(path), call_(detail::call_on("safetensors_stream", path)) {
     auto const head = what.header();
     in_order_ = !file_.has_places();
     file_.write(head);
@@ -403,18 +419,25 @@ class safetensors_stream {
   /// Writes an array. \throws error for one that was not described, has other bytes or was written already
   PLEAT_ONCE inline void write(std::string const& name, std::span<std::byte const> bytes) {
     auto const at = left_.find(name);
-    if (at == left_.end()) throw error{call_, "the array " + detail::shown(name) + " was not described, or was written already"};
+    if (at == left_.end())
+      throw error{call_, "the array " + detail::shown(name) + " was not described, or was written already"};
     if (at->second.end - at->second.begin != bytes.size())
-      throw error{call_, "the array " + detail::shown(name) + " was described with " + std::to_string(at->second.end - at->second.begin) + " bytes, " + std::to_string(bytes.size()) + " were given"};
+      throw error{call_, "the array " + detail::shown(name) + " was described with " +
+                             std::to_string(at->second.end - at->second.begin) + " bytes, " +
+                             std::to_string(bytes.size()) + " were given"};
     if (!in_order_) file_.write_at(at->second.begin, bytes);
     else if (at->second.begin == file_.written()) file_.write(bytes);
     else if (!bytes.empty()) held_.emplace(at->second.begin, std::vector<std::byte>(bytes.begin(), bytes.end()));
     left_.erase(at);
-    for (auto first = held_.begin(); first != held_.end() && first->first == file_.written(); first = held_.erase(first)) file_.write(as_span(first->second));
+    for (auto first = held_.begin(); first != held_.end() && first->first == file_.written();
+         first = held_.erase(first))
+      file_.write(as_span(first->second));
   }
   /// The moment of change. \throws error if an array is missing
   PLEAT_ONCE inline void commit() {
-    if (!left_.empty()) throw error{call_, std::to_string(left_.size()) + " arrays are not written, " + detail::shown(left_.begin()->first) + " is one of them"};
+    if (!left_.empty())
+      throw error{call_, std::to_string(left_.size()) + " arrays are not written, " +
+                             detail::shown(left_.begin()->first) + " is one of them"};
     file_.commit();
   }
 
@@ -423,7 +446,8 @@ class safetensors_stream {
   std::string call_;
   std::map<std::string, tensor_entry> left_;
   bool in_order_ = false;
-  std::map<std::uint64_t, std::vector<std::byte>> held_;  // by where they begin, until the bytes before them are written
+  // by where they begin, until the bytes before them are written
+  std::map<std::uint64_t, std::vector<std::byte>> held_;
 };
 
 }  // namespace pleat::io

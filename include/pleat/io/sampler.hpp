@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Which sample comes when: an order that depends on (seed, epoch) alone, cut into batches. Which rank takes which rows of a batch is
-/// parallel/share.hpp. Needs no Kokkos.
+/// Which sample comes when: an order that depends on (seed, epoch) alone, cut into batches. Which rank takes which rows
+/// of a batch is parallel/share.hpp. Needs no Kokkos.
 #pragma once
 
 #include <algorithm>
@@ -24,8 +24,8 @@ struct sampler_options {
   bool drop_last = false;  ///< true: a last batch that is not full is left out
 };
 
-/// Every rank builds the same sampler, computes the same order, and takes its block of each batch (block_range): every sample comes
-/// exactly once per epoch, on any number of ranks, without a message.
+/// Every rank builds the same sampler, computes the same order, and takes its block of each batch (block_range): every
+/// sample comes exactly once per epoch, on any number of ranks, without a message.
 class sampler {
  public:
   /// \param size         number of samples, ≥ 0

@@ -1,11 +1,11 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Text for language models: a vocabulary of characters, and windows of tokens with the token that follows each. Needs no
-/// Kokkos.
+/// Text for language models: a vocabulary of characters, and windows of tokens with the token that follows each. Needs
+/// no Kokkos.
 ///
-/// A window has a number that depends on the text alone, so io/sampler.hpp deals windows to ranks as it deals images: the
-/// order is a function of (seed, epoch), every rank takes its share, and no message is sent.
+/// A window has a number that depends on the text alone, so io/sampler.hpp deals windows to ranks as it deals images:
+/// the order is a function of (seed, epoch), every rank takes its share, and no message is sent.
 #pragma once
 
 #include <algorithm>
@@ -98,10 +98,10 @@ struct token_dataset {
     return last < 0 || context < 1 || stride < 1 ? 0 : last / stride + 1;
   }
 
-  /// Row r of the batch becomes window indices[r]: `x` receives indices.size() × context tokens as a network of T takes them (tensor/token.hpp),
-  /// `y` (if not null) the tokens that follow. Host memory. \throws error if an index is outside [0, size())
-  template <class T>
-  void gather(std::span<index_t const> indices, T* x, std::int32_t* y) const {
+  /// Row r of the batch becomes window indices[r]: `x` receives indices.size() × context tokens as a network of T takes
+  /// them (tensor/token.hpp), `y` (if not null) the tokens that follow. Host memory. \throws error if an index is
+  /// outside [0, size())
+  template <class T> void gather(std::span<index_t const> indices, T* x, std::int32_t* y) const {
     index_t const windows = size();
     for (std::size_t r = 0; r < indices.size(); ++r) {
       index_t const i = indices[r];
@@ -115,7 +115,8 @@ struct token_dataset {
     }
   }
 
-  /// "1003854 tokens, 0123456789abcdef": length and a checksum of all that training sees (tokens, window, stride). One pass over the text.
+  /// "1003854 tokens, 0123456789abcdef": length and a checksum of all that training sees (tokens, window, stride). One
+  /// pass over the text.
   PLEAT_ONCE [[nodiscard]] inline std::string fingerprint() const {
     checksum c;
     index_t const numbers[] = {vocabulary, context, stride};
@@ -134,11 +135,12 @@ struct text_split {
 /// A text in memory: its characters are the vocabulary, its first `train_share` is trained on in windows at every
 /// character, the rest is judged by in windows side by side. \throws error if a part is too short for one window
 PLEAT_ONCE [[nodiscard]] inline text_split split_text(std::string_view text, index_t context, double train_share = 0.9,
-                                           std::string const& name = "text") {
+                                                      std::string const& name = "text") {
   if (context < 1)
     throw error{"io::split_text", "a context of " + std::to_string(context) + " tokens, expected 1 or more"};
   if (!(train_share > 0 && train_share < 1))
-    throw error{"io::split_text", "a training share of " + std::to_string(train_share) + ", expected one between 0 and 1"};
+    throw error{"io::split_text",
+                "a training share of " + std::to_string(train_share) + ", expected one between 0 and 1"};
   text_split s;
   s.vocabulary = character_vocabulary(text);
   auto const all = s.vocabulary.encode(text);
@@ -151,12 +153,14 @@ PLEAT_ONCE [[nodiscard]] inline text_split split_text(std::string_view text, ind
       throw error{"io::split_text",
                   "'" + part->name + "' has " + std::to_string(part->tokens.size()) + " characters, a window of " +
                       std::to_string(context) + " and its successor needs " + std::to_string(context + 1),
-                  longest < 1 ? "Use a longer text" : "Use context = " + std::to_string(longest) + " or less, or a longer text"};
+                  longest < 1 ? "Use a longer text"
+                              : "Use context = " + std::to_string(longest) + " or less, or a longer text"};
   return s;
 }
 
 /// A text file, such as tiny-shakespeare's input.txt. \throws error that names the file
-PLEAT_ONCE [[nodiscard]] inline text_split read_text(std::string const& path, index_t context, double train_share = 0.9) {
+PLEAT_ONCE [[nodiscard]] inline text_split read_text(std::string const& path, index_t context,
+                                                     double train_share = 0.9) {
   auto const bytes = read_file(path);
   auto const slash = path.find_last_of('/');
   return split_text({reinterpret_cast<char const*>(bytes.data()), bytes.size()}, context, train_share,

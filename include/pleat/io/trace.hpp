@@ -3,8 +3,8 @@
 /// \file
 /// Who did what when, as the JSON that Chrome (chrome://tracing) and Perfetto (ui.perfetto.dev) show. Needs no Kokkos.
 ///
-/// The "Trace Event Format": an object whose "traceEvents" are complete events ("ph":"X", times in microseconds) and names of rows
-/// ("ph":"M").
+/// The "Trace Event Format": an object whose "traceEvents" are complete events ("ph":"X", times in microseconds) and
+/// names of rows ("ph":"M").
 #pragma once
 
 #include <cstdint>
@@ -24,8 +24,10 @@ struct trace_row {
 /// Collects events as text; several texts may be joined, so that every rank writes its own part.
 class trace_text {
  public:
-  /// A stretch of time on a row; those of one row nest or do not overlap. \param begin, end nanoseconds \param note what else is to be seen; may be empty
-  void add(trace_row row, std::string_view name, std::string_view category, std::int64_t begin, std::int64_t end, std::string_view note = {}) {
+  /// A stretch of time on a row; those of one row nest or do not overlap. \param begin, end nanoseconds \param note
+  /// what else is to be seen; may be empty
+  void add(trace_row row, std::string_view name, std::string_view category, std::int64_t begin, std::int64_t end,
+           std::string_view note = {}) {
     next();
     text_ += "{\"ph\":\"X\"," + place(row) + ",\"name\":";
     detail::append_json_string(text_, name);
@@ -52,10 +54,14 @@ class trace_text {
   /// The events so far, without what is around them.
   [[nodiscard]] std::string const& events() const noexcept { return text_; }
   /// The whole file.
-  [[nodiscard]] std::string to_string() const { return "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n" + text_ + "\n]}\n"; }
+  [[nodiscard]] std::string to_string() const {
+    return "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n" + text_ + "\n]}\n";
+  }
 
  private:
-  [[nodiscard]] static std::string place(trace_row row) { return "\"pid\":" + std::to_string(row.process) + ",\"tid\":" + std::to_string(row.thread); }
+  [[nodiscard]] static std::string place(trace_row row) {
+    return "\"pid\":" + std::to_string(row.process) + ",\"tid\":" + std::to_string(row.thread);
+  }
   void metadata(trace_row row, char const* what, std::string_view name) {
     next();
     text_ += "{\"ph\":\"M\"," + place(row) + ",\"name\":\"" + what + "\",\"args\":{\"name\":";
@@ -64,7 +70,8 @@ class trace_text {
   }
   /// Nanoseconds as microseconds, exactly; printf would ask the process' locale for the point.
   [[nodiscard]] static std::string microseconds(std::int64_t nanoseconds) {
-    auto const n = nanoseconds < 0 ? 0 - static_cast<std::uint64_t>(nanoseconds) : static_cast<std::uint64_t>(nanoseconds);
+    auto const n =
+        nanoseconds < 0 ? 0 - static_cast<std::uint64_t>(nanoseconds) : static_cast<std::uint64_t>(nanoseconds);
     std::string text(nanoseconds < 0 ? 1 : 0, '-');  // not "-" + …: g++ 12 warns of that
     text += std::to_string(n / 1000);
     text += '.';

@@ -21,10 +21,14 @@ namespace pleat::io {
 class weight_file {
  public:
   /// Maps the file (see mapped_file). \throws error
-  explicit weight_file(std::string const& path) : weight_file(begins_with_gguf(path) ? file(gguf_file(path)) : file(safetensors_file(path)), detail::call_on("weight_file", path)) {}
+  explicit weight_file(std::string const& path)
+      : weight_file(begins_with_gguf(path) ? file(gguf_file(path)) : file(safetensors_file(path)),
+                    detail::call_on("weight_file", path)) {}
   /// Takes an opened one.
-  explicit weight_file(safetensors_file f, std::string const& call = "io::weight_file") : weight_file(file(std::move(f)), call) {}
-  explicit weight_file(gguf_file f, std::string const& call = "io::weight_file") : weight_file(file(std::move(f)), call) {}
+  explicit weight_file(safetensors_file f, std::string const& call = "io::weight_file")
+      : weight_file(file(std::move(f)), call) {}
+  explicit weight_file(gguf_file f, std::string const& call = "io::weight_file")
+      : weight_file(file(std::move(f)), call) {}
 
   /// "safetensors" or "GGUF"
   [[nodiscard]] std::string_view format() const noexcept { return file_.index() == 0 ? "safetensors" : "GGUF"; }
@@ -32,7 +36,8 @@ class weight_file {
   [[nodiscard]] std::span<stored_weight const> weights() const noexcept { return weights_; }
   /// nullptr if there is none.
   [[nodiscard]] stored_weight const* find(std::string_view name) const noexcept {
-    auto const it = std::lower_bound(weights_.begin(), weights_.end(), name, [](stored_weight const& w, std::string_view n) { return w.name < n; });
+    auto const it = std::lower_bound(weights_.begin(), weights_.end(), name,
+                                     [](stored_weight const& w, std::string_view n) { return w.name < n; });
     return it != weights_.end() && it->name == name ? &*it : nullptr;
   }
   /// The text entries.

@@ -1,9 +1,11 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// How weights in any form lie in files: the one place that knows names of tensors and metadata, and the weights of a safetensors file. Needs no Kokkos.
+/// How weights in any form lie in files: the one place that knows names of tensors and metadata, and the weights of a
+/// safetensors file. Needs no Kokkos.
 ///
-/// A weight "fc1.weight" in the form F is the tensors "fc1.weight" + suffix that F writes (codec/file_tensor.hpp; dense: no suffix). Metadata:
+/// A weight "fc1.weight" in the form F is the tensors "fc1.weight" + suffix that F writes (codec/file_tensor.hpp;
+/// dense: no suffix). Metadata:
 ///
 ///     pleat.form.NAME   F, if it is not dense             pleat.shape.NAME   "[300, 784]", beside pleat.form
 ///     pleat.error.NAME  "MAX FROBENIUS" of W − Ŵ, if the writer knows it
@@ -45,7 +47,8 @@ struct weight_part {
 struct stored_weight {
   std::string name;
   std::string form;  ///< "dense", "csr", "q4_K", …; empty: a ggml type that is no form of pleat (then `type` names it)
-  std::string type;  ///< of a dense weight's elements, or of a block type: "F32", "BF16", "Q4_K"; empty for forms of several parts
+  /// of a dense weight's elements, or of a block type: "F32", "BF16", "Q4_K"; empty for forms of several parts
+  std::string type;
   extents shape;
   std::vector<weight_part> parts;
   std::optional<codec::error_norms> error{};  ///< against the weight that it was made of, where the file says
@@ -56,7 +59,9 @@ struct stored_weight {
     return n;
   }
   /// Stored bits per number; 0 for a weight without numbers.
-  PLEAT_LAZY [[nodiscard]] double effective_bits() const noexcept { return shape.size() > 0 ? 8.0 * static_cast<double>(bytes()) / static_cast<double>(shape.size()) : 0; }
+  PLEAT_LAZY [[nodiscard]] double effective_bits() const noexcept {
+    return shape.size() > 0 ? 8.0 * static_cast<double>(bytes()) / static_cast<double>(shape.size()) : 0;
+  }
   /// A copy that outlives the file: what a form's from_file takes.
   PLEAT_ONCE [[nodiscard]] inline std::vector<codec::file_tensor> copy() const {
     std::vector<codec::file_tensor> out;
@@ -67,7 +72,8 @@ struct stored_weight {
 
 namespace detail {
 
-inline constexpr std::string_view form_key = "pleat.form.", shape_key = "pleat.shape.", error_key = "pleat.error.", type_key = "pleat.type.", format_key = "pleat.format";
+inline constexpr std::string_view form_key = "pleat.form.", shape_key = "pleat.shape.", error_key = "pleat.error.",
+                                  type_key = "pleat.type.", format_key = "pleat.format";
 
 /// \throws error if the file was written by rules that this version does not know
 PLEAT_ONCE inline void check_stored_format(std::string const& call, std::string const* text) {
@@ -75,14 +81,22 @@ PLEAT_ONCE inline void check_stored_format(std::string const& call, std::string 
   int v = 0;
   auto const [end, failed] = std::from_chars(text->data(), text->data() + text->size(), v);
   if (failed != std::errc{} || end != text->data() + text->size() || v < 1)
-    throw error{call, "the metadata entry 'pleat.format' is " + detail::shown(text->substr(0, 40)) + ", expected a version number"};
+    throw error{call, "the metadata entry 'pleat.format' is " + detail::shown(text->substr(0, 40)) +
+                          ", expected a version number"};
   if (v > stored_format)
-    throw error{call, "the weights are stored by version " + std::to_string(v) + " of pleat's rules, this pleat knows " + std::to_string(stored_format) + " at most", "Take a newer pleat to read the file"};
+    throw error{call,
+                "the weights are stored by version " + std::to_string(v) + " of pleat's rules, this pleat knows " +
+                    std::to_string(stored_format) + " at most",
+                "Take a newer pleat to read the file"};
 }
 
 /// "[300, 784]" \throws error
-PLEAT_ONCE [[nodiscard]] inline extents shape_of_text(std::string const& call, std::string const& name, std::string_view text) {
-  auto const fail = [&] { throw error{call, "the shape of " + detail::shown(name) + " in the metadata is " + detail::shown(text.substr(0, 80)) + ", expected e.g. '[300, 784]'"}; };
+PLEAT_ONCE [[nodiscard]] inline extents shape_of_text(std::string const& call, std::string const& name,
+                                                      std::string_view text) {
+  auto const fail = [&] {
+    throw error{call, "the shape of " + detail::shown(name) + " in the metadata is " +
+                          detail::shown(text.substr(0, 80)) + ", expected e.g. '[300, 784]'"};
+  };
   index_t list[extents::max_rank], size = 1;
   std::size_t rank = 0;
   if (text.size() < 2 || text.front() != '[' || text.back() != ']') fail();
@@ -94,7 +108,9 @@ PLEAT_ONCE [[nodiscard]] inline extents shape_of_text(std::string const& call, s
       at += 2;
     }
     auto const [next, failed] = std::from_chars(at, end, list[rank]);
-    if (failed != std::errc{} || list[rank] < 0 || __builtin_mul_overflow(size, list[rank] > 0 ? list[rank] : 1, &size) || size > index_t{1} << 60) fail();
+    if (failed != std::errc{} || list[rank] < 0 ||
+        __builtin_mul_overflow(size, list[rank] > 0 ? list[rank] : 1, &size) || size > index_t{1} << 60)
+      fail();
     at = next;
     ++rank;
   }
@@ -108,20 +124,27 @@ PLEAT_ONCE [[nodiscard]] inline std::string error_text(codec::error_norms const&
   end = std::to_chars(end, text + sizeof text, e.frobenius).ptr;
   return {text, end};
 }
-PLEAT_ONCE [[nodiscard]] inline codec::error_norms error_of_text(std::string const& call, std::string const& name, std::string_view text) {
+PLEAT_ONCE [[nodiscard]] inline codec::error_norms error_of_text(std::string const& call, std::string const& name,
+                                                                 std::string_view text) {
   codec::error_norms e;
   auto const first = std::from_chars(text.data(), text.data() + text.size(), e.max);
   bool good = first.ec == std::errc{} && first.ptr != text.data() + text.size() && *first.ptr == ' ';
   if (good) {
     auto const second = std::from_chars(first.ptr + 1, text.data() + text.size(), e.frobenius);
-    good = second.ec == std::errc{} && second.ptr == text.data() + text.size() && std::isfinite(e.max) && std::isfinite(e.frobenius) && e.max >= 0 && e.frobenius >= 0;
+    good = second.ec == std::errc{} && second.ptr == text.data() + text.size() && std::isfinite(e.max) &&
+           std::isfinite(e.frobenius) && e.max >= 0 && e.frobenius >= 0;
   }
-  if (!good) throw error{call, "the error of " + detail::shown(name) + " in the metadata is " + detail::shown(text.substr(0, 80)) + ", expected two numbers"};
+  if (!good)
+    throw error{call, "the error of " + detail::shown(name) + " in the metadata is " +
+                          detail::shown(text.substr(0, 80)) + ", expected two numbers"};
   return e;
 }
 
-/// Tensors of a file, in its order, as weights: those that metadata speak of are gathered, every other one is a weight by itself.
-PLEAT_ONCE [[nodiscard]] inline std::vector<stored_weight> gather_weights(std::string const& call, std::vector<stored_weight> plain, metadata_map const& m) {
+/// Tensors of a file, in its order, as weights: those that metadata speak of are gathered, every other one is a weight
+/// by itself.
+PLEAT_ONCE [[nodiscard]] inline std::vector<stored_weight> gather_weights(std::string const& call,
+                                                                          std::vector<stored_weight> plain,
+                                                                          metadata_map const& m) {
   auto const find = [&](std::string const& key) -> std::string const* {
     auto const it = m.find(key);
     return it == m.end() ? nullptr : &it->second;
@@ -133,7 +156,9 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<stored_weight> gather_weights(std::s
   for (auto it = m.lower_bound(std::string(form_key)); it != m.end() && it->first.starts_with(form_key); ++it) {
     stored_weight w{it->first.substr(form_key.size()), it->second, {}, {}, {}, {}};
     auto const* shape = find(std::string(shape_key) + w.name);
-    if (!shape) throw error{call, detail::shown(w.name) + " is stored in the form " + detail::shown(w.form) + "; of its shape the file says nothing (nothing about it in the metadata)"};
+    if (!shape)
+      throw error{call, detail::shown(w.name) + " is stored in the form " + detail::shown(w.form) +
+                            "; of its shape the file says nothing (nothing about it in the metadata)"};
     w.shape = shape_of_text(call, w.name, *shape);
     if (auto const* e = find(std::string(error_key) + w.name)) w.error = error_of_text(call, w.name, *e);
     place.emplace(w.name, formed.size());
@@ -153,7 +178,9 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<stored_weight> gather_weights(std::s
       prefix = prefix.substr(0, dot);
     }
     if (owner == formed.size()) {
-      if (auto const* s = find(std::string(shape_key) + t.name); s && t.parts[0].suffix == ".blocks") t.shape = shape_of_text(call, t.name, *s);  // GGUF: blocks over more than the last extent
+      // GGUF: blocks over more than the last extent
+      if (auto const* s = find(std::string(shape_key) + t.name); s && t.parts[0].suffix == ".blocks")
+        t.shape = shape_of_text(call, t.name, *s);
       if (auto const* e = find(std::string(error_key) + t.name)) t.error = error_of_text(call, t.name, *e);
       out.push_back(std::move(t));
       continue;
@@ -165,7 +192,9 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<stored_weight> gather_weights(std::s
     }
   }
   for (auto& w : formed) {
-    if (w.parts.empty()) throw error{call, "the metadata say that " + detail::shown(w.name) + " is stored in the form " + detail::shown(w.form) + ", but there is no such tensor"};
+    if (w.parts.empty())
+      throw error{call, "the metadata say that " + detail::shown(w.name) + " is stored in the form " +
+                            detail::shown(w.form) + ", but there is no such tensor"};
     if (w.parts.size() == 1 && w.parts[0].suffix.empty()) w.type = std::string(name_of(w.parts[0].type));
     out.push_back(std::move(w));
   }
@@ -175,15 +204,19 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<stored_weight> gather_weights(std::s
 
 /// Keys that belong to the rules: a caller's own metadata must not have them.
 [[nodiscard]] inline bool is_stored_key(std::string_view key) noexcept {
-  return key == format_key || key.starts_with(form_key) || key.starts_with(shape_key) || key.starts_with(error_key) || key.starts_with(type_key);
+  return key == format_key || key.starts_with(form_key) || key.starts_with(shape_key) || key.starts_with(error_key) ||
+         key.starts_with(type_key);
 }
 
 }  // namespace detail
 
-/// The weights of a file, by name. \throws error: rules newer than this version's, metadata that name no tensor or make no sense
-PLEAT_ONCE [[nodiscard]] inline std::vector<stored_weight> weights_of(safetensors_file const& f, std::string const& call = "io::weights_of") {
+/// The weights of a file, by name. \throws error: rules newer than this version's, metadata that name no tensor or make
+/// no sense
+PLEAT_ONCE [[nodiscard]] inline std::vector<stored_weight> weights_of(safetensors_file const& f,
+                                                                      std::string const& call = "io::weights_of") {
   std::vector<stored_weight> plain;
-  for (auto const& e : f.entries()) plain.push_back({e.name, "dense", std::string(name_of(e.type)), e.shape, {{"", e.type, e.shape, f.bytes(e)}}, {}});
+  for (auto const& e : f.entries())
+    plain.push_back({e.name, "dense", std::string(name_of(e.type)), e.shape, {{"", e.type, e.shape, f.bytes(e)}}, {}});
   return detail::gather_weights(call, std::move(plain), f.metadata());
 }
 

@@ -16,8 +16,8 @@ namespace pleat::nn {
 
 namespace detail {
 
-/// A layer around y = f(x) whose slope follows from y (`from_output`), or is computed with y and kept instead of x. Writes in place
-/// where nobody needs the input.
+/// A layer around y = f(x) whose slope follows from y (`from_output`), or is computed with y and kept instead of x.
+/// Writes in place where nobody needs the input.
 template <class Function, class T, class Space> class activation_layer {
  public:
   using value_type = T;
@@ -54,8 +54,12 @@ template <class Function, class T, class Space> class activation_layer {
     tensor_type dx;
     if (p.input_gradient) {
       dx = dy.sole_owner() ? dy : tensor_type::allocate(*p.where, dy.shape());
-      if constexpr (Function::from_output) Function::backward(p.space(), dy.size(), static_cast<T const*>(s.t.data()), static_cast<T const*>(dy.data()), dx.data());
-      else compute::multiply(p.space(), dy.size(), static_cast<T const*>(dy.data()), static_cast<T const*>(s.t.data()), dx.data());
+      if constexpr (Function::from_output)
+        Function::backward(p.space(), dy.size(), static_cast<T const*>(s.t.data()), static_cast<T const*>(dy.data()),
+                           dx.data());
+      else
+        compute::multiply(p.space(), dy.size(), static_cast<T const*>(dy.data()), static_cast<T const*>(s.t.data()),
+                          dx.data());
     }
     s = {};
     return dx;
@@ -76,7 +80,8 @@ template <class Function, class T, class Space> class activation_layer {
   /// The slope takes the input's memory, or memory of its own where somebody else holds the input.
   void describe(extents const& in, describe_walk& walk) const {
     auto c = cost(in);
-    index_t const bytes = walk.local(in, walk.layout()).size() * static_cast<index_t>(sizeof(T));  // however the input is cut, so is the output
+    // however the input is cut, so is the output
+    index_t const bytes = walk.local(in, walk.layout()).size() * static_cast<index_t>(sizeof(T));
     if (!Function::from_output && !walk.free(walk.current())) {
       c.keeps_input = false;
       c.saved_bytes = bytes;
@@ -90,43 +95,70 @@ struct relu_function {
   static constexpr char const* kind = "relu";
   static constexpr bool from_output = true;
   static constexpr double forward_operations = 1, backward_operations = 1;
-  template <class Space, class T> static void forward(Space const& s, index_t n, T const* x, T* y) { compute::relu(s, n, x, y); }
-  template <class Space, class T> static void backward(Space const& s, index_t n, T const* y, T const* dy, T* dx) { compute::relu_backward(s, n, y, dy, dx); }
+  template <class Space, class T> static void forward(Space const& s, index_t n, T const* x, T* y) {
+    compute::relu(s, n, x, y);
+  }
+  template <class Space, class T> static void backward(Space const& s, index_t n, T const* y, T const* dy, T* dx) {
+    compute::relu_backward(s, n, y, dy, dx);
+  }
 };
 struct gelu_function {
   static constexpr char const* kind = "gelu";
   static constexpr bool from_output = false;
   static constexpr double forward_operations = 25, backward_operations = 1;
-  template <class Space, class T> static void forward(Space const& s, index_t n, T const* x, T* y) { compute::gelu(s, n, x, y); }
-  template <class Space, class T> static void forward_with_slope(Space const& s, index_t n, T const* x, T* y, T* slope) { compute::gelu_with_slope(s, n, x, y, slope); }
+  template <class Space, class T> static void forward(Space const& s, index_t n, T const* x, T* y) {
+    compute::gelu(s, n, x, y);
+  }
+  template <class Space, class T>
+  static void forward_with_slope(Space const& s, index_t n, T const* x, T* y, T* slope) {
+    compute::gelu_with_slope(s, n, x, y, slope);
+  }
 };
 struct gelu_tanh_function {
   static constexpr char const* kind = "gelu_tanh";
   static constexpr bool from_output = false;
   static constexpr double forward_operations = 22, backward_operations = 1;
-  template <class Space, class T> static void forward(Space const& s, index_t n, T const* x, T* y) { compute::gelu_tanh(s, n, x, y); }
-  template <class Space, class T> static void forward_with_slope(Space const& s, index_t n, T const* x, T* y, T* slope) { compute::gelu_tanh_with_slope(s, n, x, y, slope); }
+  template <class Space, class T> static void forward(Space const& s, index_t n, T const* x, T* y) {
+    compute::gelu_tanh(s, n, x, y);
+  }
+  template <class Space, class T>
+  static void forward_with_slope(Space const& s, index_t n, T const* x, T* y, T* slope) {
+    compute::gelu_tanh_with_slope(s, n, x, y, slope);
+  }
 };
 struct silu_function {
   static constexpr char const* kind = "silu";
   static constexpr bool from_output = false;
   static constexpr double forward_operations = 12, backward_operations = 1;
-  template <class Space, class T> static void forward(Space const& s, index_t n, T const* x, T* y) { compute::silu(s, n, x, y); }
-  template <class Space, class T> static void forward_with_slope(Space const& s, index_t n, T const* x, T* y, T* slope) { compute::silu_with_slope(s, n, x, y, slope); }
+  template <class Space, class T> static void forward(Space const& s, index_t n, T const* x, T* y) {
+    compute::silu(s, n, x, y);
+  }
+  template <class Space, class T>
+  static void forward_with_slope(Space const& s, index_t n, T const* x, T* y, T* slope) {
+    compute::silu_with_slope(s, n, x, y, slope);
+  }
 };
 struct tanh_function {
   static constexpr char const* kind = "tanh";
   static constexpr bool from_output = true;
   static constexpr double forward_operations = 8, backward_operations = 3;
-  template <class Space, class T> static void forward(Space const& s, index_t n, T const* x, T* y) { compute::tanh_activation(s, n, x, y); }
-  template <class Space, class T> static void backward(Space const& s, index_t n, T const* y, T const* dy, T* dx) { compute::tanh_activation_backward(s, n, y, dy, dx); }
+  template <class Space, class T> static void forward(Space const& s, index_t n, T const* x, T* y) {
+    compute::tanh_activation(s, n, x, y);
+  }
+  template <class Space, class T> static void backward(Space const& s, index_t n, T const* y, T const* dy, T* dx) {
+    compute::tanh_activation_backward(s, n, y, dy, dx);
+  }
 };
 struct sigmoid_function {
   static constexpr char const* kind = "sigmoid";
   static constexpr bool from_output = true;
   static constexpr double forward_operations = 8, backward_operations = 3;
-  template <class Space, class T> static void forward(Space const& s, index_t n, T const* x, T* y) { compute::sigmoid(s, n, x, y); }
-  template <class Space, class T> static void backward(Space const& s, index_t n, T const* y, T const* dy, T* dx) { compute::sigmoid_backward(s, n, y, dy, dx); }
+  template <class Space, class T> static void forward(Space const& s, index_t n, T const* x, T* y) {
+    compute::sigmoid(s, n, x, y);
+  }
+  template <class Space, class T> static void backward(Space const& s, index_t n, T const* y, T const* dy, T* dx) {
+    compute::sigmoid_backward(s, n, y, dy, dx);
+  }
 };
 
 }  // namespace detail

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// A weight whose set of forms is forgotten: what files, reports, placements and checkpoints ask of it, one virtual call per weight. So they are
-/// compiled once per element type; products are weight's own affair.
+/// A weight whose set of forms is forgotten: what files, reports, placements and checkpoints ask of it, one virtual
+/// call per weight. So they are compiled once per element type; products are weight's own affair.
 #pragma once
 
 #include <cstdint>
@@ -40,21 +40,27 @@ template <class T, class Space> class any_weight : public parameter {
   virtual void decode(context<Space>& c, T* out) const = 0;
   /// Bytes of the stored form.
   [[nodiscard]] virtual index_t bytes() const = 0;
-  /// What the form says of the numbers that it was made from; nothing if it does not say. \param values those numbers, on the host
-  [[nodiscard]] virtual std::optional<codec::error_norms> predict(context<Space>& c, std::span<T const> values) const = 0;
+  /// What the form says of the numbers that it was made from; nothing if it does not say. \param values those numbers,
+  /// on the host
+  [[nodiscard]] virtual std::optional<codec::error_norms> predict(context<Space>& c,
+                                                                  std::span<T const> values) const = 0;
 
-  /// Multiply-adds of its products where they are others than those with the decoded matrix; nothing where they are those.
+  /// Multiply-adds of its products where they are others than those with the decoded matrix; nothing where they are
+  /// those.
   [[nodiscard]] virtual std::optional<double> multiply_adds(codec::product_places const& at) const = 0;
 
   /// What a file holds of it; where it is cut, of its part. \throws error for a form that files do not take
   [[nodiscard]] virtual std::vector<codec::file_tensor> to_file(context<Space>& c) const = 0;
-  /// Reads what a file holds of the whole; where it is cut, its part. \param numbers where those of a form that trains go at once: room for the whole's
+  /// Reads what a file holds of the whole; where it is cut, its part. \param numbers where those of a form that trains
+  /// go at once: room for the whole's
   /// \returns what puts the rest in place \throws error if the tensors do not fit, or the form cannot be cut
-  [[nodiscard]] virtual std::function<void()> from_file(context<Space>& c, std::span<codec::file_tensor const> tensors, T* numbers = nullptr) = 0;
+  [[nodiscard]] virtual std::function<void()> from_file(context<Space>& c, std::span<codec::file_tensor const> tensors,
+                                                        T* numbers = nullptr) = 0;
 
   /// Whether parts of the form can be put together again.
   [[nodiscard]] virtual bool joins() const = 0;
-  /// What a file holds of the whole, from that of all parts. Host alone. \throws error for parts that were encoded each by itself
+  /// What a file holds of the whole, from that of all parts. Host alone. \throws error for parts that were encoded each
+  /// by itself
   [[nodiscard]] virtual std::vector<codec::file_tensor> join(std::span<codec::weight_piece const> pieces) const = 0;
   /// Between which elements it may be cut.
   [[nodiscard]] virtual codec::cut_unit granularity() const = 0;
@@ -65,7 +71,8 @@ template <class T, class Space> class any_weight : public parameter {
   [[nodiscard]] virtual bool masked() const = 0;
   /// Whether it may be stored so.
   [[nodiscard]] virtual bool prunable() const = 0;
-  /// Stores it so, its values as they are; in a form that has room for a mask it stays. \param bits of its elements here: which live
+  /// Stores it so, its values as they are; in a form that has room for a mask it stays. \param bits of its elements
+  /// here: which live
   virtual void give_mask(context<Space>& c, std::vector<std::uint8_t> const& bits) = 0;
 
   /// Steps that its form learns, of the part that is here; null where it learns none.
@@ -75,14 +82,20 @@ template <class T, class Space> class any_weight : public parameter {
 
   [[nodiscard]] T* data() const noexcept { return static_cast<T*>(values); }
   /// float where the values are 16 bits wide.
-  [[nodiscard]] master_t<T>* gradient(int slot = 0) const noexcept { return static_cast<master_t<T>*>(gradients) + slot * slot_stride; }
+  [[nodiscard]] master_t<T>* gradient(int slot = 0) const noexcept {
+    return static_cast<master_t<T>*>(gradients) + slot * slot_stride;
+  }
 };
 
 /// A host copy of the bits of the elements that live; all ones where it has no mask here.
 template <class Space> [[nodiscard]] std::vector<std::uint8_t> host_mask(context<Space>& c, parameter const& w) {
   std::vector<std::uint8_t> bits(static_cast<std::size_t>((w.size() + 7) / 8), 0xff);
   if (w.mask_bits() && !bits.empty())
-    copy_to_host(c, tensor<std::uint8_t, Space>::wrap(const_cast<std::uint8_t*>(w.mask_bits()), {static_cast<index_t>(bits.size())}), bits.data());  // only read
+    // only read
+    copy_to_host(c,
+                 tensor<std::uint8_t, Space>::wrap(const_cast<std::uint8_t*>(w.mask_bits()),
+                                                   {static_cast<index_t>(bits.size())}),
+                 bits.data());
   return bits;
 }
 

@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// One flat buffer each for a model's parameters, gradients and optimizer state, in forward order. Buckets are ranges of it, the
-/// optimizer is one pass over it, a checkpoint is a copy of it. Where state is sharded over ranks, this rank's pieces of it are packed one
-/// after the other (state_layout.hpp).
+/// One flat buffer each for a model's parameters, gradients and optimizer state, in forward order. Buckets are ranges
+/// of it, the optimizer is one pass over it, a checkpoint is a copy of it. Where state is sharded over ranks, this
+/// rank's pieces of it are packed one after the other (state_layout.hpp).
 #pragma once
 
 #include <algorithm>
@@ -21,22 +21,24 @@
 
 namespace pleat::nn {
 
-/// What the arena knows of one parameter. Tied ones share an entry; where their gradients stay apart, each further use has an entry of
-/// kind `use`, of whose memory only the gradient is used.
+/// What the arena knows of one parameter. Tied ones share an entry; where their gradients stay apart, each further use
+/// has an entry of kind `use`, of whose memory only the gradient is used.
 struct arena_entry {
   std::string name;
   extents shape;
   index_t begin = 0, end = 0;  ///< elements of the flat buffers; end excludes the padding
   parameter_kind kind = parameter_kind::trainable;
   bool requires_grad = true;
-  double momentum = 0.1;       ///< of a statistic
-  index_t room = 0;            ///< elements set aside from `begin` on: those of the largest part, where ranks of the tensor axis hold uneven ones
-  axis_placement where{};      ///< along the tensor axis: replicate, or the dimension that is cut
-  std::uint8_t const* mask_bits = nullptr;  ///< in the space's memory: element i lives if bit i%8 of byte i/8 is set; null: all live
-  bool held = false;   ///< a group of the optimizer's leaves it where it is, though its gradient is computed
+  double momentum = 0.1;  ///< of a statistic
+  /// elements set aside from `begin` on: those of the largest part, where ranks of the tensor axis hold uneven ones
+  index_t room = 0;
+  axis_placement where{};  ///< along the tensor axis: replicate, or the dimension that is cut
+  /// in the space's memory: element i lives if bit i%8 of byte i/8 is set; null: all live
+  std::uint8_t const* mask_bits = nullptr;
+  bool held = false;  ///< a group of the optimizer's leaves it where it is, though its gradient is computed
   gradient_use use;
-  int owner = -1;      ///< of a `use`: the entry whose values it takes
-  int position = 0;    ///< number of the parameter in the whole network, absent ones counted: the same on every stage
+  int owner = -1;    ///< of a `use`: the entry whose values it takes
+  int position = 0;  ///< number of the parameter in the whole network, absent ones counted: the same on every stage
 };
 
 /// What becomes of the gradients of tied weights.
@@ -46,10 +48,13 @@ enum class tied_gradients : std::uint8_t {
 };
 
 /// Draws element values of `init` for parameter `name` on the host: a pure function of (seed, name, index).
-template <class T> void draw(initializer const& init, std::uint64_t seed, std::string_view name, index_t begin, index_t end, T* out) {
+template <class T>
+void draw(initializer const& init, std::uint64_t seed, std::string_view name, index_t begin, index_t end, T* out) {
   random::stream const s(seed, random::hash(name));
   switch (init.draw) {
-    case initializer::kind::constant: std::fill(out, out + (end - begin), static_cast<T>(init.value)); return;
+    case initializer::kind::constant:
+      std::fill(out, out + (end - begin), static_cast<T>(init.value));
+      return;
     case initializer::kind::uniform:
       for (index_t i = begin; i < end; ++i)
         *out++ = static_cast<T>((2.0 * s.uniform(static_cast<std::uint64_t>(i)) - 1.0) * init.value);
@@ -69,23 +74,28 @@ template <class T> void draw(initializer const& init, std::uint64_t seed, std::s
 template <class T> void draw_part(parameter const& w, std::uint64_t seed, index_t begin, index_t end, T* out) {
   if (!w.where.shards() || w.parts == 1) return draw(w.init, seed, w.name, begin, end, out);
   index_range const b = w.box()[w.where.dim];
-  index_t const inner = w.whole().size_from(w.where.dim + 1), run = b.size() * inner, stride = w.whole()[w.where.dim] * inner;
+  index_t const inner = w.whole().size_from(w.where.dim + 1), run = b.size() * inner,
+                stride = w.whole()[w.where.dim] * inner;
   while (begin < end) {  // a run of neighbours in the whole at a time
-    index_t const row = begin / run, at = begin % run, n = std::min(run - at, end - begin), first = row * stride + b.begin * inner + at;
+    index_t const row = begin / run, at = begin % run, n = std::min(run - at, end - begin),
+                  first = row * stride + b.begin * inner + at;
     draw(w.init, seed, w.name, first, first + n, out);
     begin += n;
     out += n;
   }
 }
 
-/// Name of the arena's last entry: one number per step that travels with the gradients, the batch's mean loss. No parameter.
+/// Name of the arena's last entry: one number per step that travels with the gradients, the batch's mean loss. No
+/// parameter.
 inline constexpr std::string_view loss_entry = "(loss)";
 
-/// What of an arena lies elsewhere: the stage of sharding (state_layout.hpp), among how many ranks, and which of them this is.
+/// What of an arena lies elsewhere: the stage of sharding (state_layout.hpp), among how many ranks, and which of them
+/// this is.
 struct sharding {
   int stage = 0, shards = 1, shard = 0;
   index_t bucket_bytes = 1 << 19;
-  bool in_buckets = false;  ///< stage 0: what the optimizer moves is divided into buckets none the less, so that it may begin before all have come
+  /// stage 0: what the optimizer moves is divided into buckets none the less, so that it may begin before all have come
+  bool in_buckets = false;
 };
 
 /// A run of elements that this rank's optimizer moves: flat range [begin, end), at `packed` in packed buffers.
@@ -94,9 +104,9 @@ struct owned_piece {
   [[nodiscard]] constexpr index_t size() const noexcept { return end - begin; }
 };
 
-/// The flat memory of one model on one rank. Owns Kokkos memory for its whole life, so that nothing is allocated while training.
-/// Values are of type T; gradients and optimizer state of master_t<T>: 16-bit values have float gradients, float moments and, next to
-/// them, float masters, which the optimizer moves and rounds.
+/// The flat memory of one model on one rank. Owns Kokkos memory for its whole life, so that nothing is allocated while
+/// training. Values are of type T; gradients and optimizer state of master_t<T>: 16-bit values have float gradients,
+/// float moments and, next to them, float masters, which the optimizer moves and rounds.
 template <class T, class Space> class arena {
  public:
   using master_type = master_t<T>;
@@ -109,7 +119,9 @@ template <class T, class Space> class arena {
 
   /// Lays out the parameters of `net`, draws their first values and tells every parameter where it lives.
   /// \throws error for two parameters of one name, and for a tie to a name that is not there or has another shape
-  template <class Net> arena(context<Space>& where, Net& net, std::uint64_t seed, sharding const& over = {}, tied_gradients ties = tied_gradients::shared) {
+  template <class Net>
+  arena(context<Space>& where, Net& net, std::uint64_t seed, sharding const& over = {},
+        tied_gradients ties = tied_gradients::shared) {
     lay_out(net, over, ties);
     std::vector<master_type> wide;
     std::vector<T> host;
@@ -129,14 +141,16 @@ template <class T, class Space> class arena {
   }
 
   /// Lays out and attaches, leaving values zero: for a model whose values come from elsewhere.
-  template <class Net> static arena uninitialised(Net& net, sharding const& over = {}, tied_gradients ties = tied_gradients::shared) {
+  template <class Net>
+  static arena uninitialised(Net& net, sharding const& over = {}, tied_gradients ties = tied_gradients::shared) {
     arena a{};
     a.lay_out(net, over, ties);
     return a;
   }
 
   /// Gradient memory with this many slots (1 unless lanes stay apart); zeroed. Keeps what is there if it is enough.
-  /// \param whole at stages 2 and 3: true keeps flat buffers none the less (micro-batches whose sums must not be exchanged one by one);
+  /// \param whole at stages 2 and 3: true keeps flat buffers none the less (micro-batches whose sums must not be
+  /// exchanged one by one);
   ///        false keeps this rank's pieces only, and whoever writes gradients brings the memory for the buckets in use
   template <class Net> void reserve_gradients(Net& net, int slots, bool whole = true) {
     if (slots <= slots_) return;
@@ -147,15 +161,16 @@ template <class T, class Space> class arena {
     if (pooled_) owned_gradients_ = master_view("pleat::gradients", static_cast<std::size_t>(owned()));
     attach(net);
   }
-  /// Memory of a new optimizer: exactly `count` buffers of this rank's pieces, zeroed: what another one kept there is gone. For 16-bit
-  /// values their masters too, which stay as they are.
+  /// Memory of a new optimizer: exactly `count` buffers of this rank's pieces, zeroed: what another one kept there is
+  /// gone. For 16-bit values their masters too, which stay as they are.
   void reserve_state(context<Space>& where, int count) {
     if (static_cast<int>(state_.size()) > count) {
       where.fence();  // before they are given back
       state_.resize(static_cast<std::size_t>(count));
     }
     for (auto const& s : state_) compute::fill(where.space(), owned(), master_type(0), s.data());
-    while (static_cast<int>(state_.size()) < count) state_.emplace_back("pleat::state", static_cast<std::size_t>(owned()));
+    while (static_cast<int>(state_.size()) < count)
+      state_.emplace_back("pleat::state", static_cast<std::size_t>(owned()));
     if constexpr (has_masters) {
       if (masters_.size() != 0) return;
       masters_ = master_view("pleat::masters", static_cast<std::size_t>(owned()));
@@ -166,11 +181,12 @@ template <class T, class Space> class arena {
   void widen(context<Space>& where) {
     if constexpr (has_masters)
       for (auto const& p : pieces_)
-        if (masters_.size() != 0) compute::copy(where.space(), p.size(), static_cast<T const*>(owned_values(p)), masters_.data() + p.packed);
+        if (masters_.size() != 0)
+          compute::copy(where.space(), p.size(), static_cast<T const*>(owned_values(p)), masters_.data() + p.packed);
   }
 
-  /// Tells every parameter of `net` (this arena's, or a copy of it) where it lives, and the entries which elements are pruned. To be
-  /// called again whenever a parameter's mask has changed.
+  /// Tells every parameter of `net` (this arena's, or a copy of it) where it lives, and the entries which elements are
+  /// pruned. To be called again whenever a parameter's mask has changed.
   template <class Net> void attach(Net& net) {
     net.for_each_parameter([&](parameter& w) {
       w.id = -1;
@@ -184,7 +200,8 @@ template <class T, class Space> class arena {
       }
       w.id = find(w.tied_to.empty() || apart_ ? w.name : w.tied_to);
       arena_entry& e = entries_[static_cast<std::size_t>(w.id)];
-      w.values = layout_.stage() == 3 ? nullptr : values_.data() + entries_[static_cast<std::size_t>(values_of(w.id))].begin;
+      w.values =
+          layout_.stage() == 3 ? nullptr : values_.data() + entries_[static_cast<std::size_t>(values_of(w.id))].begin;
       w.gradients = gradients_.data() && !pooled_ ? gradients_.data() + e.begin : nullptr;
       w.slot_stride = size_;
       w.use = &e.use;
@@ -211,7 +228,8 @@ template <class T, class Space> class arena {
   /// Optimizer buffer i: this rank's pieces, packed; at stage 0 that is the flat buffer.
   [[nodiscard]] master_type* state(int i) const noexcept { return state_[static_cast<std::size_t>(i)].data(); }
   [[nodiscard]] int states() const noexcept { return static_cast<int>(state_.size()); }
-  /// Full-width values of this rank's pieces, packed; null unless the values are 16 bits wide and an optimizer has asked.
+  /// Full-width values of this rank's pieces, packed; null unless the values are 16 bits wide and an optimizer has
+  /// asked.
   [[nodiscard]] master_type* masters() const noexcept { return masters_.data(); }
   /// True if a gradient is written by several uses, so that lanes must have slots of their own.
   [[nodiscard]] bool tied() const noexcept { return tied_; }
@@ -233,7 +251,9 @@ template <class T, class Space> class arena {
   [[nodiscard]] std::vector<owned_piece> const& pieces() const noexcept { return pieces_; }
   /// True if gradients have no flat buffer.
   [[nodiscard]] bool pooled() const noexcept { return pooled_; }
-  [[nodiscard]] T* owned_values(owned_piece const& p) const noexcept { return values_.data() + (layout_.stage() == 3 ? p.packed : p.begin); }
+  [[nodiscard]] T* owned_values(owned_piece const& p) const noexcept {
+    return values_.data() + (layout_.stage() == 3 ? p.packed : p.begin);
+  }
   /// Summed gradients of a piece.
   [[nodiscard]] master_type* owned_gradients(owned_piece const& p) const noexcept {
     if (!pooled_) return gradients_.data() + p.begin;
@@ -265,7 +285,8 @@ template <class T, class Space> class arena {
     over_ = over;
     if (over_.stage == 0) over_.shards = 1, over_.shard = 0;
     std::vector<index_range> ranges;
-    for (auto const& e : entries_) ranges.push_back({e.begin, e.begin + e.room});  // the same cuts on every rank of the tensor axis
+    // the same cuts on every rank of the tensor axis
+    for (auto const& e : entries_) ranges.push_back({e.begin, e.begin + e.room});
     layout_ = state_layout(ranges, size_, sizeof(T), over_.bucket_bytes, over_.stage, over_.shards);
     if (over_.stage == 0 && !over_.in_buckets) pieces_ = {{0, size_, 0}};
     else
@@ -289,7 +310,7 @@ template <class T, class Space> class arena {
   template <class Net> [[gnu::cold]] void enter(Net& net, tied_gradients ties) {
     static_assert(std::is_same_v<value_type_of<Net>, T>, "pleat: the arena's element type is the network's value_type");
     apart_ = ties == tied_gradients::apart;
-    std::vector<std::string> names, wanted;  // wanted: owners of tied parameters that are here
+    std::vector<std::string> names, wanted;                    // wanted: owners of tied parameters that are here
     std::vector<std::pair<std::string, std::string>> ties_of;  // name, owner; of other stages' too: all refuse alike
     net.for_each_parameter([&](parameter& w) {
       if (!w.tied_to.empty()) ties_of.emplace_back(w.name, w.tied_to);
@@ -297,10 +318,14 @@ template <class T, class Space> class arena {
     });
     for (auto const& [name, owner] : ties_of)
       for (auto const& [other, root] : ties_of)
-        if (owner == other) throw error{"parallel::build", "'" + name + "' is tied to '" + owner + "', which is tied to '" + root + "' itself", "Tie both to the one that has memory of its own"};
+        if (owner == other)
+          throw error{"parallel::build",
+                      "'" + name + "' is tied to '" + owner + "', which is tied to '" + root + "' itself",
+                      "Tie both to the one that has memory of its own"};
     net.for_each_parameter([&](parameter& w) {
       if (std::find(names.begin(), names.end(), w.name) != names.end())
-        throw error{"parallel::build", "two parameters are called '" + w.name + "'", "Give every layer a name of its own"};
+        throw error{"parallel::build", "two parameters are called '" + w.name + "'",
+                    "Give every layer a name of its own"};
       names.push_back(w.name);
       int const position = parameters_++;
       if (w.absent) absent_.push_back(w.name);
@@ -323,13 +348,17 @@ template <class T, class Space> class arena {
     net.for_each_parameter([&](parameter& w) {
       if (w.tied_to.empty() || w.absent) return;
       int const to = find(w.tied_to);
-      if (to < 0) throw error{"parallel::build", "'" + w.name + "' is tied to '" + w.tied_to + "', which no parameter is called"};
+      if (to < 0)
+        throw error{"parallel::build", "'" + w.name + "' is tied to '" + w.tied_to + "', which no parameter is called"};
       arena_entry& e = entries_[static_cast<std::size_t>(to)];
       if (w.parts > 1 && e.where != w.where)
-        throw error{"parallel::build", "'" + w.name + "', placed as " + w.where.to_string() + ", is tied to '" + e.name + "', placed as " + e.where.to_string(),
+        throw error{"parallel::build",
+                    "'" + w.name + "', placed as " + w.where.to_string() + ", is tied to '" + e.name + "', placed as " +
+                        e.where.to_string(),
                     "Place both alike: they are one array"};
       if (e.shape != w.shape)
-        throw error{"parallel::build", "'" + w.name + "' of shape " + w.shape.to_string() + " is tied to '" + e.name + "' of shape " + e.shape.to_string()};
+        throw error{"parallel::build", "'" + w.name + "' of shape " + w.shape.to_string() + " is tied to '" + e.name +
+                                           "' of shape " + e.shape.to_string()};
       if (apart_) {
         entries_[static_cast<std::size_t>(find(w.name))].owner = to;
       } else {

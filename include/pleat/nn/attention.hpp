@@ -24,12 +24,13 @@ struct attention_options {
 };
 
 /// Elements of the row that the layer before `attention` makes: queries, keys and values of all heads.
-[[nodiscard]] constexpr index_t attention_width(index_t heads, index_t head_size, index_t key_value_heads = 0) noexcept {
+[[nodiscard]] constexpr index_t attention_width(index_t heads, index_t head_size,
+                                                index_t key_value_heads = 0) noexcept {
   return (heads + 2 * (key_value_heads > 0 ? key_value_heads : heads)) * head_size;
 }
 
-/// softmax(q·kᵀ/√head_size)·v: x[m, positions, attention_width(…)] → y[m, positions, heads·head_size]. No parameters: it stands
-/// between a linear that makes queries, keys and values, and one that takes the heads back:
+/// softmax(q·kᵀ/√head_size)·v: x[m, positions, attention_width(…)] → y[m, positions, heads·head_size]. No parameters:
+/// it stands between a linear that makes queries, keys and values, and one that takes the heads back:
 ///
 ///     linear("qkv", width, attention_width(heads, width / heads)), attention("attention", heads, width / heads), linear("out", width, width)
 ///
@@ -44,7 +45,7 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class at
   using tensor_type = tensor<T, Space>;
   static constexpr char const* kind = "attention";
   static constexpr mixing mixes = mixing::everything;  // but see takes
-  static constexpr bool cheap = true;  // against the products around it
+  static constexpr bool cheap = true;                  // against the products around it
 
   /// The (turned) packed rows, the output, and one number per query.
   struct saved {
@@ -58,8 +59,10 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class at
       : name_(std::move(name)), options_(options), heads_(heads), head_size_(head_size) {
     if (options_.key_value_heads == 0) options_.key_value_heads = heads;
     if (heads < 1 || head_size < 1 || options_.key_value_heads < 1 || heads % options_.key_value_heads != 0)
-      throw error{"nn::attention '" + name_ + "'", "expected positive heads that key_value_heads divides and a positive head size, found heads = " + std::to_string(heads) +
-                                                       ", key_value_heads = " + std::to_string(options_.key_value_heads) + ", head_size = " + std::to_string(head_size)};
+      throw error{"nn::attention '" + name_ + "'",
+                  "expected positive heads that key_value_heads divides and a positive head size, found heads = " +
+                      std::to_string(heads) + ", key_value_heads = " + std::to_string(options_.key_value_heads) +
+                      ", head_size = " + std::to_string(head_size)};
     if (options_.rotary) frequencies_ = compute::rotary_frequencies(head_size, options_.rotary_base);
   }
 
@@ -74,12 +77,17 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class at
   [[nodiscard]] index_t group_width() const noexcept { return (group_heads() + 2) * head_size_; }
 
   /// True for rows that are cut between groups: each rank attends with its own heads (a rank may have none).
-  [[nodiscard]] bool takes(axis_layout const& x, int rank, int parts) const noexcept { return rank == 3 && x.where.dim == 2 && x.borders_on(group_width(), parts); }
+  [[nodiscard]] bool takes(axis_layout const& x, int rank, int parts) const noexcept {
+    return rank == 3 && x.where.dim == 2 && x.borders_on(group_width(), parts);
+  }
 
   [[nodiscard]] extents shape(extents const& in) const {
     if (in.rank() != 3 || in[2] % group_width() != 0 || in[2] == 0)
-      throw error{"nn::attention '" + name_ + "'", "expected [m, positions, " + std::to_string(attention_width(heads_, head_size_, options_.key_value_heads)) +
-                                                       "] or fewer whole groups of " + std::to_string(group_width()) + " elements, found an input of shape " + in.to_string(),
+      throw error{"nn::attention '" + name_ + "'",
+                  "expected [m, positions, " +
+                      std::to_string(attention_width(heads_, head_size_, options_.key_value_heads)) +
+                      "] or fewer whole groups of " + std::to_string(group_width()) +
+                      " elements, found an input of shape " + in.to_string(),
                   "Make the outputs of the layer before it nn::attention_width(heads, head_size, key_value_heads)"};
     return {in[0], in[1], in[2] / group_width() * group_heads() * head_size_};
   }
@@ -115,9 +123,11 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class at
         return dx;
       }
       auto const delta = tensor<wide_t<T>, Space>::allocate(*p.where, keep.logsum.shape());
-      compute::attention_backward(p.space(), s, static_cast<T const*>(keep.x.data()), static_cast<T const*>(keep.y.data()), static_cast<wide_t<T> const*>(keep.logsum.data()),
-                                  static_cast<T const*>(dy.data()), delta.data(), dx.data());
-      if (options_.rotary) compute::rotary(p.space(), s, frequencies_, true, static_cast<T const*>(dx.data()), dx.data());
+      compute::attention_backward(
+          p.space(), s, static_cast<T const*>(keep.x.data()), static_cast<T const*>(keep.y.data()),
+          static_cast<wide_t<T> const*>(keep.logsum.data()), static_cast<T const*>(dy.data()), delta.data(), dx.data());
+      if (options_.rotary)
+        compute::rotary(p.space(), s, frequencies_, true, static_cast<T const*>(dx.data()), dx.data());
     }
     keep = {};
     return dx;

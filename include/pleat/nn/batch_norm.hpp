@@ -20,7 +20,9 @@ namespace pleat::nn {
 
 /// Over which samples a batch norm takes mean and variance while it trains.
 enum class statistics : std::uint8_t {
-  lane,    ///< each lane of the pass by itself: the same bits on any number of ranks. Without deterministic mode: all rows of the pass
+  /// each lane of the pass by itself: the same bits on any number of ranks. Without deterministic mode: all rows of the
+  /// pass
+  lane,
   global,  ///< the rows that all ranks hold in this pass together: one small exchange forward, one backward
   rank     ///< all rows of this pass; deterministic mode refuses it
 };
@@ -32,17 +34,19 @@ struct batch_norm_options {
   double momentum = 0.1;  ///< of the running statistics: value ← (1 − momentum)·value + momentum·batch value
 };
 
-/// y = (x − mean)·weight / sqrt(variance + epsilon) + bias, per feature of [m, features] or channel of [m, channels, h, w]
-/// (Ioffe and Szegedy, arXiv:1502.03167). Inference takes the running statistics.
+/// y = (x − mean)·weight / sqrt(variance + epsilon) + bias, per feature of [m, features] or channel of [m, channels, h,
+/// w] (Ioffe and Szegedy, arXiv:1502.03167). Inference takes the running statistics.
 ///
-/// Parameters: "<name>.weight", "<name>.bias", and the statistics "<name>.running_mean", "<name>.running_var" (unbiased), all
-/// [features]. A statistic's gradient is the batch's value, each lane's weighted by its share of the batch: it is exchanged and summed
-/// as gradients are, and the optimizer's step folds it in.
+/// Parameters: "<name>.weight", "<name>.bias", and the statistics "<name>.running_mean", "<name>.running_var"
+/// (unbiased), all [features]. A statistic's gradient is the batch's value, each lane's weighted by its share of the
+/// batch: it is exchanged and summed as gradients are, and the optimizer's step folds it in.
 ///
-/// Statistics are per channel, so an input that is cut along its channels (tensor axis) stays where it is, without communication: a rank works with
-/// its channels of the parameters, which are whole everywhere, and has an addend of their gradients: zero for the others' channels.
+/// Statistics are per channel, so an input that is cut along its channels (tensor axis) stays where it is, without
+/// communication: a rank works with its channels of the parameters, which are whole everywhere, and has an addend of
+/// their gradients: zero for the others' channels.
 ///
-/// Of 16-bit values statistics, sums and their gradients are floats; the running statistics have float masters as parameters have.
+/// Of 16-bit values statistics, sums and their gradients are floats; the running statistics have float masters as
+/// parameters have.
 ///
 /// A norm that has been folded into the layer before it is an identity: it hands its input on and has no parameters.
 template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class batch_norm {
@@ -54,8 +58,8 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
   using wide_tensor = tensor<wide, Space>;
   static constexpr char const* kind = "batch_norm";
 
-  /// The input; mean and variance [2, lanes, features]; between the halves of backward the sums of dy and dy·x̂, and how many
-  /// elements one mean is over where that is more than a lane's.
+  /// The input; mean and variance [2, lanes, features]; between the halves of backward the sums of dy and dy·x̂, and
+  /// how many elements one mean is over where that is more than a lane's.
   struct saved {
     tensor_type x;
     wide_tensor moments, sums;
@@ -65,11 +69,14 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
   };
 
   batch_norm(std::string name, index_t features, batch_norm_options options = {})
-      : name_(std::move(name)), options_(options), weight_(name_ + ".weight", extents{features}, initializer::constant(1)),
+      : name_(std::move(name)),
+        options_(options),
+        weight_(name_ + ".weight", extents{features}, initializer::constant(1)),
         bias_(name_ + ".bias", extents{features}, initializer::constant(0)),
         mean_(name_ + ".running_mean", extents{features}, initializer::constant(0), parameter_kind::statistic),
         variance_(name_ + ".running_var", extents{features}, initializer::constant(1), parameter_kind::statistic) {
-    if (features < 1) throw error{"nn::batch_norm '" + name_ + "'", "expected at least one feature, found " + std::to_string(features)};
+    if (features < 1)
+      throw error{"nn::batch_norm '" + name_ + "'", "expected at least one feature, found " + std::to_string(features)};
     mean_.momentum = variance_.momentum = options.momentum;
   }
 
@@ -87,19 +94,23 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
 
   [[nodiscard]] extents shape(extents const& in) const {
     if (in.rank() < 2 || in[1] != features())
-      throw error{"nn::batch_norm '" + name_ + "'", "expected an input [m, " + std::to_string(features()) + ", …], found " + in.to_string(),
+      throw error{"nn::batch_norm '" + name_ + "'",
+                  "expected an input [m, " + std::to_string(features()) + ", …], found " + in.to_string(),
                   "Make the features of this layer and the one before it agree"};
     return in;
   }
 
   /// Channels may be cut; nothing else.
-  [[nodiscard]] bool takes(axis_layout const& x, int rank, int) const noexcept { return identity_ || (rank >= 2 && x.where.dim == 1); }
+  [[nodiscard]] bool takes(axis_layout const& x, int rank, int) const noexcept {
+    return identity_ || (rank >= 2 && x.where.dim == 1);
+  }
 
   [[nodiscard]] step<saved, tensor_type> forward(pass<Space> const& p, tensor_type x) const {
     (void)shape(x.whole_shape());
     if (identity_) return {std::move(x), {}};
     auto const g = geometry(x.shape());
-    index_t const m = x.extent(0), c = x.extent(1), first = p.tensor && x.layout().cut() ? x.layout().range(p.tensor->size(), p.tensor->rank()).begin : 0;
+    index_t const m = x.extent(0), c = x.extent(1),
+                  first = p.tensor && x.layout().cut() ? x.layout().range(p.tensor->size(), p.tensor->rank()).begin : 0;
     if (c == 0) {
       saved s;
       s.first = first, s.cut = true;
@@ -109,7 +120,8 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
     if (!p.training) {
       auto y = x.sole_owner() ? x : tensor_type::allocate(*p.where, x.shape());
       auto const mean = running(p, mean_, first, c), variance = running(p, variance_, first, c);
-      compute::batch_norm_forward(p.space(), m, g, in(x), compute::lanes::whole(m), in(mean), in(variance), epsilon(), in(weight_) + first, in(bias_) + first, y.data());
+      compute::batch_norm_forward(p.space(), m, g, in(x), compute::lanes::whole(m), in(mean), in(variance), epsilon(),
+                                  in(weight_) + first, in(bias_) + first, y.data());
       return {std::move(y), {}};
     }
     auto const cut = cut_of(p, m);
@@ -121,7 +133,9 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
     compute::batch_norm_statistics(p.space(), g, in(x), cut, mean, variance);
     if (options_.statistics == statistics::global) s.population = detail::share_moments(p, cut, g, s.moments, name_);
     auto y = tensor_type::allocate(*p.where, x.shape());
-    compute::batch_norm_forward(p.space(), m, g, in(x), cut, static_cast<wide const*>(mean), static_cast<wide const*>(variance), epsilon(), in(weight_) + first, in(bias_) + first, y.data());
+    compute::batch_norm_forward(p.space(), m, g, in(x), cut, static_cast<wide const*>(mean),
+                                static_cast<wide const*>(variance), epsilon(), in(weight_) + first, in(bias_) + first,
+                                y.data());
     s.x = std::move(x);
     return {std::move(y), std::move(s)};
   }
@@ -137,7 +151,8 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
     s.sums = wide_tensor::allocate(*p.where, {2, cut.count, c});
     wide* const sum_dy = s.sums.data();
     wide* const sum_dy_xhat = sum_dy + cut.count * c;
-    compute::batch_norm_backward_sums(p.space(), g, in(s.x), in(dy), cut, mean, variance, epsilon(), sum_dy, sum_dy_xhat);
+    compute::batch_norm_backward_sums(p.space(), g, in(s.x), in(dy), cut, mean, variance, epsilon(), sum_dy,
+                                      sum_dy_xhat);
     // What dx is made of: the lane's own sums, or those of everybody who shared the statistics.
     wide_tensor all = s.sums, count;
     if (options_.statistics == statistics::global) {
@@ -147,9 +162,11 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
     tensor_type dx;
     if (p.input_gradient) {
       dx = dy.sole_owner() ? dy : tensor_type::allocate(*p.where, dy.shape());
-      compute::batch_norm_backward(p.space(), m, g, in(s.x), in(dy), cut, mean, variance, epsilon(), in(weight_) + s.first, in(all), in(all) + cut.count * c, in(count), dx.data());
+      compute::batch_norm_backward(p.space(), m, g, in(s.x), in(dy), cut, mean, variance, epsilon(),
+                                   in(weight_) + s.first, in(all), in(all) + cut.count * c, in(count), dx.data());
     }
-    s.x = tensor_type::wrap(nullptr, s.x.shape().with_batch(0));  // the weight half needs the sums and the shape of a sample
+    // the weight half needs the sums and the shape of a sample
+    s.x = tensor_type::wrap(nullptr, s.x.shape().with_batch(0));
     return dx;
   }
 
@@ -168,7 +185,8 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
     }
     auto weighed = wide_tensor::allocate(*p.where, {2, cut.count, c});
     compute::weigh_lanes(p.space(), c, cut, p.global_batch, pixels, false, s.population, in(s.moments), weighed.data());
-    compute::weigh_lanes(p.space(), c, cut, p.global_batch, pixels, true, s.population, in(s.moments) + n, weighed.data() + n);
+    compute::weigh_lanes(p.space(), c, cut, p.global_batch, pixels, true, s.population, in(s.moments) + n,
+                         weighed.data() + n);
     fold(q, weight_, in(s.sums) + n, s.first, c);
     fold(q, bias_, in(s.sums), s.first, c);
     fold(q, mean_, in(weighed), s.first, c);
@@ -197,30 +215,39 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
     return c;
   }
   /// Of `saved`, beside the input, of the channels that are here.
-  [[nodiscard]] index_t saved_bytes(extents const& in) const noexcept { return identity_ ? 0 : 2 * in[1] * static_cast<index_t>(sizeof(wide)); }  // per lane
+  // per lane
+  [[nodiscard]] index_t saved_bytes(extents const& in) const noexcept {
+    return identity_ ? 0 : 2 * in[1] * static_cast<index_t>(sizeof(wide));
+  }
 
  private:
   template <class U> [[nodiscard]] static U const* in(tensor<U, Space> const& t) noexcept { return t.data(); }
   [[nodiscard]] static T const* in(values<T, Space> const& w) noexcept { return w.data(); }
   [[nodiscard]] wide epsilon() const noexcept { return static_cast<wide>(options_.epsilon); }
   /// Channels [first, first + c) of a running statistic.
-  [[nodiscard]] static wide_tensor running(pass<Space> const& p, values<T, Space> const& w, index_t first, index_t c) { return codec::detail::widened(*p.where, in(w) + first, c); }
+  [[nodiscard]] static wide_tensor running(pass<Space> const& p, values<T, Space> const& w, index_t first, index_t c) {
+    return codec::detail::widened(*p.where, in(w) + first, c);
+  }
   [[nodiscard]] compute::norm_shape geometry(extents const& in) const noexcept { return {in[1], in.size_from(2)}; }
 
   /// The pass's lanes as one list, or one lane over everything.
   [[nodiscard]] compute::lanes cut_of(pass<Space> const& p, index_t m) const {
     if (options_.statistics == statistics::rank && p.deterministic)
-      throw error{"nn::batch_norm '" + name_ + "'", "its statistics are over the rows of a rank, which deterministic mode refuses: they change with the number of ranks",
+      throw error{"nn::batch_norm '" + name_ + "'",
+                  "its statistics are over the rows of a rank, which deterministic mode refuses: they change with the "
+                  "number of ranks",
                   "Choose statistics::lane or statistics::global, or leave deterministic mode"};
     if (options_.statistics != statistics::rank && p.deterministic)
       for (segment const& s : p.segments)
         if (s.lanes.accumulate)
-          throw error{"nn::batch_norm '" + name_ + "'", "a micro-batch ends inside a lane: the statistics of half a lane change with the number of ranks",
+          throw error{"nn::batch_norm '" + name_ + "'",
+                      "a micro-batch ends inside a lane: the statistics of half a lane change with the number of ranks",
                       "Use as many lanes as there are micro-batches on all ranks, or one micro-batch"};
     return detail::all_lanes(p, m, name_);
   }
 
-  /// A lane's sums become a gradient: each segment's lanes over their tree, into the segment's slot. \param first,c the channels that are here
+  /// A lane's sums become a gradient: each segment's lanes over their tree, into the segment's slot. \param first,c the
+  /// channels that are here
   void fold(pass<Space> const& p, values<T, Space>& w, wide const* per_lane, index_t first, index_t c) {
     index_t at = 0;
     accumulate_gradient(p, w, [&](wide* out, compute::lanes const& l) {

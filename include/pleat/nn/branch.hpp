@@ -25,8 +25,8 @@ enum class merge : std::uint8_t {
 
 /// Layers that all see the same input; their outputs are concatenated along dimension 1, or summed. One unit.
 ///
-/// Along the tensor axis each layer gets the input as it lives. Outputs to be concatenated are brought whole; a sum lives where the first
-/// layer's output does.
+/// Along the tensor axis each layer gets the input as it lives. Outputs to be concatenated are brought whole; a sum
+/// lives where the first layer's output does.
 template <class... Ls> class branch {
   using first_layer = std::tuple_element_t<0, std::tuple<Ls..., void>>;
 
@@ -36,7 +36,8 @@ template <class... Ls> class branch {
   using execution_space = space_of<first_layer>;
   using tensor_type = tensor<value_type, execution_space>;
   using pass_type = pass<execution_space>;
-  static_assert((std::is_same_v<value_type_of<Ls>, value_type> && ...) && (std::is_same_v<space_of<Ls>, execution_space> && ...),
+  static_assert((std::is_same_v<value_type_of<Ls>, value_type> && ...) &&
+                    (std::is_same_v<space_of<Ls>, execution_space> && ...),
                 "pleat: the layers of one nn::branch share one value type and one execution space");
   static constexpr char const* kind = "branch";
   static constexpr mixing mixes = mixing::children;
@@ -68,13 +69,16 @@ template <class... Ls> class branch {
   [[nodiscard]] tensor_type backward(pass_type const& p, saved& s, tensor_type dy) {
     tensor_type dx;
     if (how_ == merge::concatenate) dy = redistribute(p, std::move(dy), {});
-    backward_from<0>(p, [&](auto& l, auto& saved, tensor_type d) { return call_backward(p, l, saved, std::move(d)); }, s, dy, 0, dx);
+    backward_from<0>(
+        p, [&](auto& l, auto& saved, tensor_type d) { return call_backward(p, l, saved, std::move(d)); }, s, dy, 0, dx);
     return dx;
   }
   [[nodiscard]] tensor_type backward_input(pass_type const& p, saved& s, tensor_type dy) {
     tensor_type dx;
     if (how_ == merge::concatenate) dy = redistribute(p, std::move(dy), {});
-    backward_from<0>(p, [&](auto& l, auto& saved, tensor_type d) { return call_backward_input(p, l, saved, std::move(d)); }, s, dy, 0, dx);
+    backward_from<0>(
+        p, [&](auto& l, auto& saved, tensor_type d) { return call_backward_input(p, l, saved, std::move(d)); }, s, dy,
+        0, dx);
     return dx;
   }
   void backward_weight(pass_type const& p, saved& s) { backward_weight_from<0>(p, s); }
@@ -133,32 +137,40 @@ template <class... Ls> class branch {
       } else if (how_ == merge::sum && each[i] == out) {
         continue;
       }
-      throw error{"nn::branch", "layer 0 makes " + each[0].to_string() + ", layer " + std::to_string(i) + " makes " + each[i].to_string(),
-                  how_ == merge::sum ? "Outputs that are summed must have one shape" : "Outputs that are concatenated may differ in dimension 1 only"};
+      throw error{
+          "nn::branch",
+          "layer 0 makes " + each[0].to_string() + ", layer " + std::to_string(i) + " makes " + each[i].to_string(),
+          how_ == merge::sum ? "Outputs that are summed must have one shape"
+                             : "Outputs that are concatenated may differ in dimension 1 only"};
     }
     return out;
   }
 
-  template <int At> void forward_from(pass_type const& p, tensor_type x, tensor_type& y, index_t column, saved& s) const {
+  template <int At>
+  void forward_from(pass_type const& p, tensor_type x, tensor_type& y, index_t column, saved& s) const {
     if constexpr (At < size) {
       auto out = At + 1 < size ? call(p, std::get<At>(layers_), x) : call(p, std::get<At>(layers_), std::move(x));
       std::get<At>(s.each) = std::move(out.saved);
       index_t const width = s.out[At].size_from(1);
       if (how_ == merge::concatenate) out.y = redistribute(p, std::move(out.y), {});
       if (how_ == merge::sum) y = At == 0 ? std::move(out.y) : detail::add(p, std::move(y), std::move(out.y));
-      else compute::copy_block(p.space(), y.batch(), width, static_cast<value_type const*>(out.y.data()), width, y.data() + column, y.shape().size_from(1));
+      else
+        compute::copy_block(p.space(), y.batch(), width, static_cast<value_type const*>(out.y.data()), width,
+                            y.data() + column, y.shape().size_from(1));
       out = {};
       forward_from<At + 1>(p, std::move(x), y, column + width, s);
     }
   }
 
-  template <int At, class Back> void backward_from(pass_type const& p, Back const& back, saved& s, tensor_type& dy, index_t column, tensor_type& dx) {
+  template <int At, class Back>
+  void backward_from(pass_type const& p, Back const& back, saved& s, tensor_type& dy, index_t column, tensor_type& dx) {
     if constexpr (At < size) {
       index_t const width = s.out[At].size_from(1);
       tensor_type d = dy;
       if (how_ == merge::concatenate) {
         d = tensor_type::allocate(*p.where, s.out[At]);
-        compute::copy_block(p.space(), dy.batch(), width, static_cast<value_type const*>(dy.data() + column), dy.shape().size_from(1), d.data(), width);
+        compute::copy_block(p.space(), dy.batch(), width, static_cast<value_type const*>(dy.data() + column),
+                            dy.shape().size_from(1), d.data(), width);
       }
       if constexpr (At + 1 == size) dy = {};
       auto part = back(std::get<At>(layers_), std::get<At>(s.each), std::move(d));
@@ -174,7 +186,8 @@ template <class... Ls> class branch {
   }
 
   template <class L>
-  void describe_one(L const& l, extents const& in, describe_walk& walk, int x, axis_layout const& from, axis_layout& to, int& sum, bool& moved, int number) const {
+  void describe_one(L const& l, extents const& in, describe_walk& walk, int x, axis_layout const& from, axis_layout& to,
+                    int& sum, bool& moved, int number) const {
     if (number == size) {
       walk.hold(x, -1);  // the last layer gets the input itself
       moved = true;

@@ -20,20 +20,22 @@ namespace pleat::nn {
 /// Which derivatives are tried, and how near they must come.
 struct check_options {
   std::uint64_t seed = 1;
-  index_t elements = 64;      ///< tried per array, spread over it; 0: all
-  double tolerance = 1e-7;    ///< of the relative error; see check_gradients for what to expect
-  double input_scale = 1;     ///< inputs are uniform in ±this
-  bool training = true;       ///< the pass says so: dropout and batch statistics are on
+  index_t elements = 64;    ///< tried per array, spread over it; 0: all
+  double tolerance = 1e-7;  ///< of the relative error; see check_gradients for what to expect
+  double input_scale = 1;   ///< inputs are uniform in ±this
+  bool training = true;     ///< the pass says so: dropout and batch statistics are on
 };
 
 /// What was found for one array.
 struct gradient_check {
-  std::string name;          ///< of the parameter; "input" for dx
-  double error = 0;          ///< largest |analytic − numeric| / largest |gradient| of the array (or what rounding can tell from zero)
-  index_t element = 0;       ///< where
+  std::string name;  ///< of the parameter; "input" for dx
+  /// largest |analytic − numeric| / largest |gradient| of the array (or what rounding can tell from zero)
+  double error = 0;
+  index_t element = 0;               ///< where
   double analytic = 0, numeric = 0;  ///< there
   index_t tried = 0;
-  index_t kinks = 0;         ///< elements left out because the function has no derivative nearby: differences of two widths disagree
+  /// elements left out because the function has no derivative nearby: differences of two widths disagree
+  index_t kinks = 0;
 };
 
 /// What check_gradients found, array by array.
@@ -41,18 +43,22 @@ struct gradient_report {
   std::vector<gradient_check> arrays;
   double tolerance = 0;
   [[nodiscard]] gradient_check const& worst() const {
-    return *std::max_element(arrays.begin(), arrays.end(), [](auto const& a, auto const& b) { return a.error < b.error; });
+    return *std::max_element(arrays.begin(), arrays.end(),
+                             [](auto const& a, auto const& b) { return a.error < b.error; });
   }
   /// Every error is within the tolerance, and at most a tenth of the tried elements of any array stood at a kink.
   [[nodiscard]] bool good() const {
-    return std::all_of(arrays.begin(), arrays.end(), [&](auto const& a) { return a.error <= tolerance && 10 * a.kinks <= a.tried; });
+    return std::all_of(arrays.begin(), arrays.end(),
+                       [&](auto const& a) { return a.error <= tolerance && 10 * a.kinks <= a.tried; });
   }
   [[nodiscard]] std::string to_string() const {
     std::string s;
     char line[192];
     for (auto const& a : arrays) {
-      std::snprintf(line, sizeof line, "%-28s error %.2e at element %lld of %lld tried (analytic %.12g, numeric %.12g), %lld at kinks\n", a.name.c_str(), a.error,
-                    static_cast<long long>(a.element), static_cast<long long>(a.tried), a.analytic, a.numeric, static_cast<long long>(a.kinks));
+      std::snprintf(line, sizeof line,
+                    "%-28s error %.2e at element %lld of %lld tried (analytic %.12g, numeric %.12g), %lld at kinks\n",
+                    a.name.c_str(), a.error, static_cast<long long>(a.element), static_cast<long long>(a.tried),
+                    a.analytic, a.numeric, static_cast<long long>(a.kinks));
       s += line;
     }
     return s;
@@ -66,11 +72,18 @@ template <class L> class gradient_checker {
  public:
   using Space = nn::space_of<L>;
   static_assert(std::is_same_v<nn::value_type_of<L>, double>,
-                "pleat: check_gradients needs a layer with value_type double: finite differences in float say nothing. E.g. linear<codec::forms<codec::dense<double>>>, relu<double>");
+                "pleat: check_gradients needs a layer with value_type double: finite differences in float say nothing. "
+                "E.g. linear<codec::forms<codec::dense<double>>>, relu<double>");
 
   gradient_checker(L layer, extents const& in, check_options const& o)
-      : options_(o), where_(make_instance<Space>(1)), layer_(std::move(layer)), memory_(where_, layer_, o.seed), in_(in), out_(layer_.shape(in)),
-        x_(drawn(in.size(), "input", o.input_scale)), dy_(drawn(out_.size(), "output gradient", 1)) {
+      : options_(o),
+        where_(make_instance<Space>(1)),
+        layer_(std::move(layer)),
+        memory_(where_, layer_, o.seed),
+        in_(in),
+        out_(layer_.shape(in)),
+        x_(drawn(in.size(), "input", o.input_scale)),
+        dy_(drawn(out_.size(), "output gradient", 1)) {
     memory_.reserve_gradients(layer_, 1);
     all_ = {0, compute::lanes::whole(in[0])};
   }
@@ -84,13 +97,15 @@ template <class L> class gradient_checker {
     copy_to_host(where_, out.y, y.data());
     double sum = 0;
     for (std::size_t i = 0; i < y.size(); ++i) sum += std::abs(dy_[i] * y[i]);
-    floor_ = 8 * epsilon * sum / std::pow(epsilon, 0.2) / options_.tolerance;  // below floor_·tolerance a difference is rounding
+    // below floor_·tolerance a difference is rounding
+    floor_ = 8 * epsilon * sum / std::pow(epsilon, 0.2) / options_.tolerance;
     for (auto& e : memory_.entries()) e.use.done = 0;
     auto dy = tensor<double, Space>::allocate(where_, out_);
     copy_from_host(where_, dy_.data(), dy);
     auto const dx = call_backward(p, layer_, out.saved, std::move(dy));
     if (dx.shape() != in_)
-      throw error{"nn::check_gradients", "backward of '" + name_of(layer_) + "' returns shape " + dx.shape().to_string() + " for an input of shape " + in_.to_string()};
+      throw error{"nn::check_gradients", "backward of '" + name_of(layer_) + "' returns shape " +
+                                             dx.shape().to_string() + " for an input of shape " + in_.to_string()};
     std::vector<double> gx(x_.size());
     copy_to_host(where_, dx, gx.data());
     std::vector<double> gradients(static_cast<std::size_t>(memory_.size()));
@@ -156,7 +171,8 @@ template <class L> class gradient_checker {
     (void)set(i, old);
     return (8 * (up - down) - (up2 - down2)) / (12 * h);
   }
-  template <class Set> [[nodiscard]] gradient_check compare(std::string name, std::vector<double> const& g, Set const& set) {
+  template <class Set>
+  [[nodiscard]] gradient_check compare(std::string name, std::vector<double> const& g, Set const& set) {
     gradient_check r{.name = std::move(name)};
     double largest = std::max(floor_, 1e-300);
     for (double const v : g) largest = std::max(largest, std::abs(v));
@@ -207,14 +223,16 @@ template <class L> class gradient_checker {
 
 }  // namespace detail
 
-/// Compares backward with 4th-order central differences in double: dx, and the gradient of every parameter that is not frozen, for a
-/// keyed random input of shape `in` and a random dy. Works for any layer with value_type double, composites included.
+/// Compares backward with 4th-order central differences in double: dx, and the gradient of every parameter that is not
+/// frozen, for a keyed random input of shape `in` and a random dy. Works for any layer with value_type double,
+/// composites included.
 ///
-/// Error to expect: the step is h = ε^(1/5)·max(1, |x|) ≈ 7·10⁻⁴, where ε = 2⁻⁵². A difference is off by h⁴/30·|f⁽⁵⁾| ≈ 10⁻¹⁴·|f⁽⁵⁾|
-/// (truncation) and 3/2·ε·|f|/h ≈ 5·10⁻¹³·|f| (rounding of f, times the chain's length): with derivatives of the order of one,
-/// 10⁻¹² to 10⁻¹⁰ relative to the largest gradient of the array. The default tolerance of 10⁻⁷ leaves room for steep functions and is
-/// still far below what a wrong formula gives.
-template <class L> [[nodiscard]] gradient_report check_gradients(L layer, extents const& in, check_options options = {}) {
+/// Error to expect: the step is h = ε^(1/5)·max(1, |x|) ≈ 7·10⁻⁴, where ε = 2⁻⁵². A difference is off by h⁴/30·|f⁽⁵⁾| ≈
+/// 10⁻¹⁴·|f⁽⁵⁾| (truncation) and 3/2·ε·|f|/h ≈ 5·10⁻¹³·|f| (rounding of f, times the chain's length): with derivatives
+/// of the order of one, 10⁻¹² to 10⁻¹⁰ relative to the largest gradient of the array. The default tolerance of 10⁻⁷
+/// leaves room for steep functions and is still far below what a wrong formula gives.
+template <class L>
+[[nodiscard]] gradient_report check_gradients(L layer, extents const& in, check_options options = {}) {
   demand_trainable_layer<L>();
   return detail::gradient_checker<L>(std::move(layer), in, options).run();
 }
@@ -226,9 +244,13 @@ template <class L> void demand_correct_gradients(L layer, extents const& in, che
   if (report.good()) return;
   auto const& w = report.worst();
   char numbers[160];
-  std::snprintf(numbers, sizeof numbers, "relative error %.2e at element %lld: backward says %.10g, differences say %.10g; %lld of %lld stood at kinks", w.error,
-                static_cast<long long>(w.element), w.analytic, w.numeric, static_cast<long long>(w.kinks), static_cast<long long>(w.tried));
-  throw error{"nn::check_gradients", "the gradient of '" + w.name + "' of layer '" + name + "' is wrong: " + numbers, "Derive backward again from forward"};
+  std::snprintf(
+      numbers, sizeof numbers,
+      "relative error %.2e at element %lld: backward says %.10g, differences say %.10g; %lld of %lld stood at kinks",
+      w.error, static_cast<long long>(w.element), w.analytic, w.numeric, static_cast<long long>(w.kinks),
+      static_cast<long long>(w.tried));
+  throw error{"nn::check_gradients", "the gradient of '" + w.name + "' of layer '" + name + "' is wrong: " + numbers,
+              "Derive backward again from forward"};
 }
 
 }  // namespace pleat::nn

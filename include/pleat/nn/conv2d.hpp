@@ -31,8 +31,9 @@ struct conv2d_options {
 /// x[m, in, h, w] → y[m, out, h', w'], h' = (h + 2·padding − dilation·(kernel − 1) − 1) / stride + 1.
 /// Parameters: "<name>.weight" [out, in / groups, kernel_h, kernel_w] in one of `Forms`, "<name>.bias" [out].
 ///
-/// Along a tensor axis the weight may be cut by outputs (shard<0>; with groups: whole groups, whose inputs follow, without communication
-/// if the input is cut alike) or by inputs (shard<1>; with groups: some inputs of every group, the results are sums over the ranks).
+/// Along a tensor axis the weight may be cut by outputs (shard<0>; with groups: whole groups, whose inputs follow,
+/// without communication if the input is cut alike) or by inputs (shard<1>; with groups: some inputs of every group,
+/// the results are sums over the ranks).
 template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos::DefaultExecutionSpace> class conv2d {
  public:
   using value_type = typename Forms::value_type;
@@ -50,24 +51,28 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
   conv2d(std::string name, index_t in, index_t out, window kernel, conv2d_options options = {})
       : name_(std::move(name)), options_(options) {
     if (in < 1 || out < 1 || options.groups < 1 || in % options.groups != 0 || out % options.groups != 0)
-      throw error{"nn::conv2d '" + name_ + "'", "channels must be positive multiples of groups, found in = " + std::to_string(in) + ", out = " +
-                                                    std::to_string(out) + ", groups = " + std::to_string(options.groups)};
+      throw error{"nn::conv2d '" + name_ + "'",
+                  "channels must be positive multiples of groups, found in = " + std::to_string(in) +
+                      ", out = " + std::to_string(out) + ", groups = " + std::to_string(options.groups)};
     if (kernel.height < 1 || kernel.width < 1)
       throw error{"nn::conv2d '" + name_ + "'", "kernel extents must be positive, found " + kernel.to_string()};
     index_t const fan_in = in / options.groups * kernel.height * kernel.width;
-    weight_ = {name_ + ".weight", extents{out, in / options.groups, kernel.height, kernel.width}, initializer::fan_in_uniform(fan_in)};
+    weight_ = {name_ + ".weight", extents{out, in / options.groups, kernel.height, kernel.width},
+               initializer::fan_in_uniform(fan_in)};
     bias_ = {name_ + ".bias", extents{out}, initializer::fan_in_uniform(fan_in)};
   }
 
   /// The same layer with its weight in another set of forms.
-  template <class Others> explicit conv2d(conv2d<Others, Space> const& o)
+  template <class Others>
+  explicit conv2d(conv2d<Others, Space> const& o)
       : name_(o.name()), options_(o.options()), weight_(o.weight()), bias_(o.bias()) {}
 
   [[nodiscard]] std::string const& name() const noexcept { return name_; }
   void prefix_name(std::string_view prefix) { name_.insert(0, prefix); }
   [[nodiscard]] conv2d_options const& options() const noexcept { return options_; }
   [[nodiscard]] bool has_bias() const noexcept { return options_.bias; }
-  /// Gives the layer a bias if it has none (a norm is to be folded into it), or takes it away. To be followed by model.rebuild.
+  /// Gives the layer a bias if it has none (a norm is to be folded into it), or takes it away. To be followed by
+  /// model.rebuild.
   void use_bias(bool yes) noexcept { options_.bias = yes; }
   [[nodiscard]] nn::weight<Forms, Space> const& weight() const noexcept { return weight_; }
   [[nodiscard]] values<value_type, Space> const& bias() const noexcept { return bias_; }
@@ -80,14 +85,17 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
   }
 
   /// y = act(x ∗ W + b); the activation is handed in by a composite that fuses it.
-  [[nodiscard]] step<saved, tensor_type> forward(pass<Space> const& p, tensor_type x, compute::activation act = compute::activation::none) const {
+  [[nodiscard]] step<saved, tensor_type> forward(pass<Space> const& p, tensor_type x,
+                                                 compute::activation act = compute::activation::none) const {
     (void)shape(x.whole_shape());
     if (p.inputs) {
       auto const whole = redistribute(p, x, {});
       auto const g = geometry(whole.shape(), inputs(), outputs(), options_.groups);
       p.inputs->multiplied({weight_, whole.data(), whole.shape(), &g});
     }
-    if (p.tensor) x = cut_inside_groups() ? inside_groups(p, std::move(x)) : redistribute(p, std::move(x), needs(x.layout()), weight_.name);
+    if (p.tensor)
+      x = cut_inside_groups() ? inside_groups(p, std::move(x))
+                              : redistribute(p, std::move(x), needs(x.layout()), weight_.name);
     auto const g = part(x.shape());
     auto y = tensor_type::allocate(*p.where, {g.batch, g.out_channels, g.out_height(), g.out_width()});
     auto const made = product_gives(weight_.where, x.layout(), 1, outputs());
@@ -99,15 +107,16 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
       weight_.visit([&](auto tag, auto const& s) {
         using F = typename decltype(tag)::type;
         if constexpr (requires { F::convolve(*p.where, g, s, x.data(), bias_.data(), y.data(), act); })
-          F::convolve(*p.where, g, s, static_cast<value_type const*>(x.data()), partial ? nullptr : bias, y.data(), partial ? compute::activation::none : act);
-        else
-          cannot_convolve(F::name);
+          F::convolve(*p.where, g, s, static_cast<value_type const*>(x.data()), partial ? nullptr : bias, y.data(),
+                      partial ? compute::activation::none : act);
+        else cannot_convolve(F::name);
       });
     }
     if (partial) {
       y = resolve(p, std::move(y), left_layout(p, weight_, y.shape(), 1));
       if (bias) compute::add_channel_bias(p.space(), y.extent(0), y.extent(1), y.shape().size_from(2), bias, y.data());
-      if (act == compute::activation::relu) compute::relu(p.space(), y.size(), static_cast<value_type const*>(y.data()), y.data());
+      if (act == compute::activation::relu)
+        compute::relu(p.space(), y.size(), static_cast<value_type const*>(y.data()), y.data());
     } else if (p.tensor) {
       y = y.with_layout(made.layout);
     }
@@ -116,8 +125,9 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
     return {std::move(y), std::move(s)};
   }
 
-  /// The same and max pooling by windows of 2 × 2 side by side, in inference, where the form in use does both at once: the outputs between
-  /// are never stored. Else nothing (a tensor without data), and a composite takes the two one after the other.
+  /// The same and max pooling by windows of 2 × 2 side by side, in inference, where the form in use does both at once:
+  /// the outputs between are never stored. Else nothing (a tensor without data), and a composite takes the two one
+  /// after the other.
   [[nodiscard]] tensor_type forward_pooled(pass<Space> const& p, tensor_type const& x, compute::activation act) const {
     tensor_type y;
     if (p.training || p.tensor || p.inputs || p.nonfinite) return y;
@@ -128,7 +138,10 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
       using F = typename decltype(tag)::type;
       if constexpr (requires { F::convolve_pooled(*p.where, g, s, x.data(), bias_.data(), y.data(), act); }) {
         auto pooled = tensor_type::allocate(*p.where, {full[0], full[1], full[2] / 2, full[3] / 2});
-        if (F::convolve_pooled(*p.where, g, s, static_cast<value_type const*>(x.data()), options_.bias ? static_cast<value_type const*>(bias_.data()) : nullptr, pooled.data(), act)) y = std::move(pooled);
+        if (F::convolve_pooled(*p.where, g, s, static_cast<value_type const*>(x.data()),
+                               options_.bias ? static_cast<value_type const*>(bias_.data()) : nullptr, pooled.data(),
+                               act))
+          y = std::move(pooled);
       }
     });
     return y;
@@ -147,14 +160,14 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
           using F = typename decltype(tag)::type;
           if constexpr (requires { F::convolve_transposed(*p.where, g, w, dy.data(), dx.data()); })
             F::convolve_transposed(*p.where, g, w, static_cast<value_type const*>(dy.data()), dx.data());
-          else
-            cannot_convolve(F::name);
+          else cannot_convolve(F::name);
         });
       }
       if (p.tensor && cut_inside_groups()) {
         dx = out_of_groups(p, std::move(dx));
       } else if (p.tensor) {
-        auto const made = cut_between_groups() ? product_result{s.x.layout(), false} : product_input_gradient(weight_.where, s.x.layout());
+        auto const made = cut_between_groups() ? product_result{s.x.layout(), false}
+                                               : product_input_gradient(weight_.where, s.x.layout());
         dx = made.partial ? resolve(p, std::move(dx), p.input) : redistribute(p, dx.with_layout(made.layout), p.input);
       }
     }
@@ -189,15 +202,20 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
 
   [[nodiscard]] layer_cost cost(extents const& in) const {
     layer_cost c{.name = name_, .kind = kind, .in = in, .out = shape(in)};
-    c.forward_flops = c.backward_input_flops = c.backward_weight_flops = geometry(in, inputs(), outputs(), options_.groups).flops();
+    c.forward_flops = c.backward_input_flops = c.backward_weight_flops =
+        geometry(in, inputs(), outputs(), options_.groups).flops();
     return c;
   }
 
  private:
   [[nodiscard]] index_t group_inputs() const noexcept { return weight_.whole()[1]; }
   [[nodiscard]] index_t group_outputs() const noexcept { return outputs() / options_.groups; }
-  [[nodiscard]] bool cut_between_groups() const noexcept { return weight_.parts > 1 && options_.groups > 1 && weight_.where.shards(0); }
-  [[nodiscard]] bool cut_inside_groups() const noexcept { return weight_.parts > 1 && options_.groups > 1 && weight_.where.shards(1); }
+  [[nodiscard]] bool cut_between_groups() const noexcept {
+    return weight_.parts > 1 && options_.groups > 1 && weight_.where.shards(0);
+  }
+  [[nodiscard]] bool cut_inside_groups() const noexcept {
+    return weight_.parts > 1 && options_.groups > 1 && weight_.where.shards(1);
+  }
 
   /// Where x is needed, unless groups are cut inside.
   [[nodiscard]] axis_layout needs(axis_layout const& x) const noexcept {
@@ -205,7 +223,9 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
     return product_needs(weight_.where, x.where.dim > 1 ? axis_layout{} : x, 1, inputs());
   }
   /// Some inputs of every group are a cut along dimension 2 of images seen as [m, groups, inputs of a group, h, w].
-  [[nodiscard]] axis_layout group_layout() const noexcept { return {{spread::shard, 2, weight_.where.unit}, group_inputs()}; }
+  [[nodiscard]] axis_layout group_layout() const noexcept {
+    return {{spread::shard, 2, weight_.where.unit}, group_inputs()};
+  }
   /// The layout of the same images seen so, if they are whole or cut between groups.
   [[nodiscard]] bool seen_by_groups(axis_layout const& x, axis_layout& out) const noexcept {
     if (x.cut() && (x.where.dim != 1 || x.where.unit % group_inputs() != 0)) return false;
@@ -234,30 +254,47 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
   /// Of this rank's part.
   [[nodiscard]] compute::conv2d_shape part(extents const& in) const {
     index_t const groups = cut_between_groups() ? weight_.shape[0] / group_outputs() : options_.groups;
-    if (weight_.parts == 1 || weight_.size() > 0) return geometry(in, weight_.shape[1] * groups, weight_.shape[0], groups);
+    if (weight_.parts == 1 || weight_.size() > 0)
+      return geometry(in, weight_.shape[1] * groups, weight_.shape[0], groups);
     auto g = geometry(extents{in[0], inputs(), in[2], in[3]}, inputs(), outputs(), options_.groups);
     g.in_channels = in[1];
     g.out_channels = weight_.shape[0];
     return g;
   }
-  [[nodiscard]] compute::conv2d_shape geometry(extents const& in, index_t const inputs, index_t const outputs, index_t const groups) const {
+  [[nodiscard]] compute::conv2d_shape geometry(extents const& in, index_t const inputs, index_t const outputs,
+                                               index_t const groups) const {
     if (in.rank() != 4 || in[1] != inputs)
-      throw error{"nn::conv2d '" + name_ + "'", "expected images [m, " + std::to_string(inputs) + ", h, w], found an input of shape " + in.to_string(),
-                  "Make the channels of this layer and the one before it agree"};
-    compute::conv2d_shape const g{.batch = in[0], .in_channels = in[1], .height = in[2], .width = in[3], .out_channels = outputs,
-                                  .kernel_h = weight_.shape[2], .kernel_w = weight_.shape[3],
-                                  .stride_h = options_.stride.height, .stride_w = options_.stride.width,
-                                  .padding_h = options_.padding.height, .padding_w = options_.padding.width,
-                                  .dilation_h = options_.dilation.height, .dilation_w = options_.dilation.width, .groups = groups};
+      throw error{
+          "nn::conv2d '" + name_ + "'",
+          "expected images [m, " + std::to_string(inputs) + ", h, w], found an input of shape " + in.to_string(),
+          "Make the channels of this layer and the one before it agree"};
+    compute::conv2d_shape const g{.batch = in[0],
+                                  .in_channels = in[1],
+                                  .height = in[2],
+                                  .width = in[3],
+                                  .out_channels = outputs,
+                                  .kernel_h = weight_.shape[2],
+                                  .kernel_w = weight_.shape[3],
+                                  .stride_h = options_.stride.height,
+                                  .stride_w = options_.stride.width,
+                                  .padding_h = options_.padding.height,
+                                  .padding_w = options_.padding.width,
+                                  .dilation_h = options_.dilation.height,
+                                  .dilation_w = options_.dilation.width,
+                                  .groups = groups};
     try {
       g.check("conv2d");
     } catch (error const& e) {
-      throw error{"nn::conv2d '" + name_ + "'", e.problem() + ", for an input of shape " + in.to_string() + " and a weight of shape " + weight_.shape.to_string(), e.remedy()};
+      throw error{"nn::conv2d '" + name_ + "'",
+                  e.problem() + ", for an input of shape " + in.to_string() + " and a weight of shape " +
+                      weight_.shape.to_string(),
+                  e.remedy()};
     }
     return g;
   }
   [[noreturn]] void cannot_convolve(std::string_view form) const {
-    throw error{"nn::conv2d '" + name_ + "'", "the form '" + std::string(form) + "' has no convolution", "Leave this layer in another form, e.g. 'dense' or 'masked'"};
+    throw error{"nn::conv2d '" + name_ + "'", "the form '" + std::string(form) + "' has no convolution",
+                "Leave this layer in another form, e.g. 'dense' or 'masked'"};
   }
 
   std::string name_;

@@ -15,16 +15,22 @@
 
 namespace pleat::nn {
 
-/// A walk over a network that appends the costs of its layers and follows the blocks of memory between them: a block counts as
-/// an activation of the layer that takes it, if anybody still holds it when forward is over. Shapes, parameters and floating-point operations
-/// are those of whole layers; blocks are one rank's, if the walk is `on_part` of a tensor axis.
+/// A walk over a network that appends the costs of its layers and follows the blocks of memory between them: a block
+/// counts as an activation of the layer that takes it, if anybody still holds it when forward is over. Shapes,
+/// parameters and floating-point operations are those of whole layers; blocks are one rank's, if the walk is `on_part`
+/// of a tensor axis.
 class describe_walk {
  public:
   /// \param recompute the pass that is described says so (pass.recompute)
-  PLEAT_ONCE inline explicit describe_walk(description& out, bool recompute = false) : out_(&out), recompute_(recompute) { blocks_.push_back({0, -1, true, 1}); }
+  PLEAT_ONCE inline explicit describe_walk(description& out, bool recompute = false)
+      : out_(&out), recompute_(recompute) {
+    blocks_.push_back({0, -1, true, 1});
+  }
 
   /// Blocks are those of rank `part` of the `parts` of a tensor axis. \param layout where the input lives
-  void on_part(index_t part, index_t parts, axis_layout const& layout = {}) noexcept { part_ = part, parts_ = parts, layout_ = layout; }
+  void on_part(index_t part, index_t parts, axis_layout const& layout = {}) noexcept {
+    part_ = part, parts_ = parts, layout_ = layout;
+  }
   [[nodiscard]] index_t parts() const noexcept { return parts_; }
   /// Where the output of the layer visited last lives along that axis.
   [[nodiscard]] axis_layout const& layout() const noexcept { return layout_; }
@@ -53,17 +59,21 @@ class describe_walk {
     if (std::exchange(b.kept, true)) return;
     if (b.producer >= 0) out_->layers[static_cast<std::size_t>(b.producer)].activation_bytes += b.bytes;
   }
-  /// Whether the input of the network (or of the units that are described) is held until backward, and between its halves.
+  /// Whether the input of the network (or of the units that are described) is held until backward, and between its
+  /// halves.
   [[nodiscard]] bool keeps_input() const noexcept { return input_kept_; }
   PLEAT_LAZY [[nodiscard]] bool input_between() const noexcept { return at(0).between; }
   /// Appends a layer with all but activation_bytes, which takes `output_bytes` for its output if it cannot do without.
   /// \param moved_bytes of the input, brought to where the layer takes it: a block of its own; negative: it lives there
   /// \param gradient_bytes of the output's gradient, as the weight half keeps it; negative: as the output
-  PLEAT_ONCE inline void append(layer_cost c, index_t output_bytes, index_t moved_bytes = -1, index_t gradient_bytes = -1) {
+  PLEAT_ONCE inline void append(layer_cost c, index_t output_bytes, index_t moved_bytes = -1,
+                                index_t gradient_bytes = -1) {
     bool const drops = dropping_ > 0;
     c.activation_bytes = drops ? 0 : c.saved_bytes;
-    bool const keeps_input = c.keeps_input, keeps_output = c.keeps_output, view = c.view, in_place = c.in_place, split = c.split;
-    c.between_bytes = split ? c.saved_bytes + (gradient_bytes < 0 ? output_bytes : gradient_bytes) : 0;  // the output's gradient is a block of its own
+    bool const keeps_input = c.keeps_input, keeps_output = c.keeps_output, view = c.view, in_place = c.in_place,
+               split = c.split;
+    // the output's gradient is a block of its own
+    c.between_bytes = split ? c.saved_bytes + (gradient_bytes < 0 ? output_bytes : gradient_bytes) : 0;
     out_->layers.push_back(std::move(c));
     if (moved_bytes >= 0) current_ = take(moved_bytes);
     if (keeps_input) {
@@ -107,7 +117,9 @@ class describe_walk {
 namespace detail {
 /// What a layer says of itself, and its parameters.
 template <class L> [[nodiscard]] layer_cost cost_of(L const& l, extents const& in) {
-  if constexpr (requires { { l.cost(in) } -> std::convertible_to<layer_cost>; }) {
+  if constexpr (requires {
+                  { l.cost(in) } -> std::convertible_to<layer_cost>;
+                }) {
     return l.cost(in);
   } else {
     layer_cost c;
@@ -120,19 +132,28 @@ template <class L> [[nodiscard]] layer_cost cost_of(L const& l, extents const& i
 }
 /// Where a leaf's activations live if its input lives as `x` does: what nn::call and the layer will do.
 /// \throws error for a layer that is cut and does not say
-template <class L> [[nodiscard]] layer_path path_of(L const& l, layer_cost const& c, axis_layout const& x, index_t parts) {
-  if constexpr (requires { { l.path(c.in, x) } -> std::same_as<layer_path>; }) {
+template <class L>
+[[nodiscard]] layer_path path_of(L const& l, layer_cost const& c, axis_layout const& x, index_t parts) {
+  if constexpr (requires {
+                  { l.path(c.in, x) } -> std::same_as<layer_path>;
+                }) {
     return l.path(c.in, x);
   } else if constexpr (mixing_of<L>() == mixing::weights) {
     bool cut = x.cut();
     for_each_parameter(l, [&](auto const& w) { cut = cut || w.where.shards(); });
     if (cut)
-      throw error{"nn::describe", "the layer '" + name_of(l) + "' cuts its activations along the tensor axis, and does not tell where they live",
-                  "Give it `layer_path path(extents in, axis_layout x) const`, or use plan::state_ledger for parameters, gradients and optimizer state"};
+      throw error{"nn::describe",
+                  "the layer '" + name_of(l) +
+                      "' cuts its activations along the tensor axis, and does not tell where they live",
+                  "Give it `layer_path path(extents in, axis_layout x) const`, or use plan::state_ledger for "
+                  "parameters, gradients and optimizer state"};
     return {};
   } else {
     auto const taken = takes_layout(l, x, c.in.rank(), static_cast<int>(parts)) ? x : axis_layout{};
-    if constexpr (requires { { l.of_output(taken) } -> std::same_as<axis_layout>; }) return {taken, l.of_output(taken), l.of_output(taken)};
+    if constexpr (requires {
+                    { l.of_output(taken) } -> std::same_as<axis_layout>;
+                  })
+      return {taken, l.of_output(taken), l.of_output(taken)};
     auto const gives = c.in == c.out || !c.view ? taken : reshaped(taken, c.in, c.out).layout;
     return {taken, gives, gives};
   }
@@ -140,8 +161,8 @@ template <class L> [[nodiscard]] layer_path path_of(L const& l, layer_cost const
 }  // namespace detail
 
 /// Appends the costs of `l` for an input of shape `in`. A layer gives `layer_cost cost(extents in) const` (a composite
-/// `void describe(extents in, describe_walk&) const`); for one that gives neither, shapes and parameters are all that is known,
-/// and it is taken to keep its input.
+/// `void describe(extents in, describe_walk&) const`); for one that gives neither, shapes and parameters are all that
+/// is known, and it is taken to keep its input.
 template <class L> void describe(L const& l, extents const& in, describe_walk& walk) {
   if constexpr (requires { l.describe(in, walk); }) {
     l.describe(in, walk);
@@ -159,23 +180,32 @@ template <class L> void describe(L const& l, extents const& in, describe_walk& w
       return walk.append(std::move(c), bytes);
     }
     auto const path = detail::path_of(l, c, walk.layout(), walk.parts());
-    auto const bytes_of = [&](extents const& whole, axis_layout const& where) { return walk.local(whole, where).size() * element; };
+    auto const bytes_of = [&](extents const& whole, axis_layout const& where) {
+      return walk.local(whole, where).size() * element;
+    };
     bool const moves = !walk.layout().same(path.taken, walk.parts());
     if (c.saved_bytes > 0 && path.taken.cut()) {
       auto const mine = walk.local(in, path.taken);
       if (mine.size() == 0) c.saved_bytes = 0;
-      else if constexpr (requires { { l.saved_bytes(mine) } -> std::convertible_to<index_t>; }) c.saved_bytes = l.saved_bytes(mine);
+      else if constexpr (requires {
+                           { l.saved_bytes(mine) } -> std::convertible_to<index_t>;
+                         })
+        c.saved_bytes = l.saved_bytes(mine);
       else c.saved_bytes = detail::cost_of(l, mine).saved_bytes;
     }
-    index_t const out = bytes_of(c.out, path.gives), moved = moves ? bytes_of(in, path.taken) : -1, gradient = bytes_of(c.out, path.gradient);
+    index_t const out = bytes_of(c.out, path.gives), moved = moves ? bytes_of(in, path.taken) : -1,
+                  gradient = bytes_of(c.out, path.gradient);
     walk.append(std::move(c), out, moved, gradient);
     walk.set_layout(path.gives);
   }
 }
 
 /// The same for units [begin, end) of it (nn/units.hpp). \returns the shape of their output
-template <class L> extents describe_units(L const& l, extents const& in, index_t begin, index_t end, describe_walk& walk) {
-  if constexpr (requires { { l.describe_units(in, begin, end, walk) } -> std::same_as<extents>; }) {
+template <class L>
+extents describe_units(L const& l, extents const& in, index_t begin, index_t end, describe_walk& walk) {
+  if constexpr (requires {
+                  { l.describe_units(in, begin, end, walk) } -> std::same_as<extents>;
+                }) {
     return l.describe_units(in, begin, end, walk);
   } else {
     if (begin > 0 || end <= 0) return in;
@@ -184,7 +214,8 @@ template <class L> extents describe_units(L const& l, extents const& in, index_t
   }
 }
 
-/// The network as data for inputs of shape `in` (with the batch as extent 0). The network's output counts as held: the loss reads it.
+/// The network as data for inputs of shape `in` (with the batch as extent 0). The network's output counts as held: the
+/// loss reads it.
 /// \param recompute as a pass with pass.recompute holds it
 template <class L> [[nodiscard]] description describe(L const& net, extents const& in, bool recompute = false) {
   description d;
@@ -196,7 +227,10 @@ template <class L> [[nodiscard]] description describe(L const& net, extents cons
 
 /// How many places a pipeline may cut at: a layer is one unit unless it says otherwise.
 template <class L> [[nodiscard]] index_t units_of(L const& l) {
-  if constexpr (requires { { l.units() } -> std::convertible_to<index_t>; }) return l.units();
+  if constexpr (requires {
+                  { l.units() } -> std::convertible_to<index_t>;
+                })
+    return l.units();
   else return 1;
 }
 

@@ -16,10 +16,12 @@
 
 namespace pleat::nn {
 
-/// y = x / (1 − probability) for the elements that are kept, 0 for the others (Srivastava et al., JMLR 15, 2014); y = x in inference.
+/// y = x / (1 − probability) for the elements that are kept, 0 for the others (Srivastava et al., JMLR 15, 2014); y = x
+/// in inference.
 ///
-/// An element is kept by a number keyed with (seed, name, step, position in the global batch): the mask is the same however the
-/// batch is split over ranks and micro-batches, and however the tensor is cut. Two dropouts of one name drop alike: give each a name.
+/// An element is kept by a number keyed with (seed, name, step, position in the global batch): the mask is the same
+/// however the batch is split over ranks and micro-batches, and however the tensor is cut. Two dropouts of one name
+/// drop alike: give each a name.
 template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class dropout {
  public:
   using value_type = T;
@@ -34,7 +36,8 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class dr
 
   dropout(std::string name, double probability) : name_(std::move(name)), probability_(probability) {
     if (!(probability >= 0 && probability < 1))
-      throw error{"nn::dropout '" + name_ + "'", "the probability must lie in [0, 1), found " + std::to_string(probability)};
+      throw error{"nn::dropout '" + name_ + "'",
+                  "the probability must lie in [0, 1), found " + std::to_string(probability)};
   }
 
   [[nodiscard]] std::string const& name() const noexcept { return name_; }
@@ -70,13 +73,16 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class dr
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
     random::stream const numbers(p.seed, z ^ (z >> 31));
-    auto const first = static_cast<std::uint64_t>(p.first_sample) * static_cast<std::uint64_t>(x.whole_shape().size_from(1));
+    auto const first =
+        static_cast<std::uint64_t>(p.first_sample) * static_cast<std::uint64_t>(x.whole_shape().size_from(1));
     auto const threshold = static_cast<std::uint64_t>(keep * 0x1p32);
     auto const factor = static_cast<wide_t<T>>(1 / keep);
     if (x.layout().cut()) {  // the mask of the whole tensor, seen from here
       int const d = x.layout().where.dim;
-      index_t const inner = x.shape().size_from(d + 1), begin = x.layout().range(p.tensor->size(), p.tensor->rank()).begin;
-      compute::keep_mask_part const mask{numbers, first + static_cast<std::uint64_t>(begin * inner), threshold, std::max<index_t>(x.extent(d) * inner, 1), x.layout().whole * inner};
+      index_t const inner = x.shape().size_from(d + 1),
+                    begin = x.layout().range(p.tensor->size(), p.tensor->rank()).begin;
+      compute::keep_mask_part const mask{numbers, first + static_cast<std::uint64_t>(begin * inner), threshold,
+                                         std::max<index_t>(x.extent(d) * inner, 1), x.layout().whole * inner};
       compute::dropout(p.space(), x.size(), mask, factor, static_cast<T const*>(x.data()), y.data());
     } else {
       compute::keep_mask const mask{numbers, first, threshold};

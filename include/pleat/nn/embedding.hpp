@@ -3,8 +3,8 @@
 /// \file
 /// Tokens to vectors: a row of a table per token, and one per position.
 ///
-/// Tokens are the network's input, so they travel as its input does: a tensor of the network's own value type that holds
-/// their numbers (tensor/token.hpp). A vocabulary that the type cannot tell apart is refused.
+/// Tokens are the network's input, so they travel as its input does: a tensor of the network's own value type that
+/// holds their numbers (tensor/token.hpp). A vocabulary that the type cannot tell apart is refused.
 #pragma once
 
 #include <string>
@@ -24,12 +24,12 @@ namespace pleat::nn {
 
 /// Positions, and the first values.
 struct embedding_options {
-  index_t positions = 0;   ///< longest sequence with a learned vector per position; 0: none are added
-  double deviation = 0.02; ///< first values are drawn from N(0, deviation²)
+  index_t positions = 0;    ///< longest sequence with a learned vector per position; 0: none are added
+  double deviation = 0.02;  ///< first values are drawn from N(0, deviation²)
 };
 
-/// y[m, t, :] = weight[x[m, t], :] (+ positions[t, :]): x[m, t] → y[m, t, width]. Input layer only: tokens have no gradient.
-/// Parameters: "<name>.weight" [vocabulary, width]; with positions "<name>.positions" [positions, width].
+/// y[m, t, :] = weight[x[m, t], :] (+ positions[t, :]): x[m, t] → y[m, t, width]. Input layer only: tokens have no
+/// gradient. Parameters: "<name>.weight" [vocabulary, width]; with positions "<name>.positions" [positions, width].
 template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class embedding {
  public:
   using value_type = T;
@@ -44,13 +44,17 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class em
   };
 
   embedding(std::string name, index_t vocabulary, index_t width, embedding_options options = {})
-      : name_(std::move(name)), weight_(name_ + ".weight", extents{vocabulary, width}, initializer::normal(options.deviation)),
+      : name_(std::move(name)),
+        weight_(name_ + ".weight", extents{vocabulary, width}, initializer::normal(options.deviation)),
         positions_(name_ + ".positions", extents{options.positions, width}, initializer::normal(options.deviation)) {
     if (vocabulary < 1 || width < 1 || options.positions < 0)
-      throw error{"nn::embedding '" + name_ + "'", "expected a positive vocabulary and width, found vocabulary = " + std::to_string(vocabulary) + ", width = " +
-                                                       std::to_string(width) + ", positions = " + std::to_string(options.positions)};
+      throw error{"nn::embedding '" + name_ + "'",
+                  "expected a positive vocabulary and width, found vocabulary = " + std::to_string(vocabulary) +
+                      ", width = " + std::to_string(width) + ", positions = " + std::to_string(options.positions)};
     if (vocabulary > most_tokens<T>())
-      throw error{"nn::embedding '" + name_ + "'", "tokens travel as the network's numbers, which tell " + std::to_string(most_tokens<T>()) + " of them apart, found vocabulary = " + std::to_string(vocabulary),
+      throw error{"nn::embedding '" + name_ + "'",
+                  "tokens travel as the network's numbers, which tell " + std::to_string(most_tokens<T>()) +
+                      " of them apart, found vocabulary = " + std::to_string(vocabulary),
                   "Use a smaller vocabulary, or a network of a wider type"};
   }
 
@@ -65,9 +69,12 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class em
 
   [[nodiscard]] extents shape(extents const& in) const {
     if (in.rank() != 2)
-      throw error{"nn::embedding '" + name_ + "'", "expected tokens [m, positions], found an input of shape " + in.to_string()};
+      throw error{"nn::embedding '" + name_ + "'",
+                  "expected tokens [m, positions], found an input of shape " + in.to_string()};
     if (positions() > 0 && in[1] > positions())
-      throw error{"nn::embedding '" + name_ + "'", "a sequence of " + std::to_string(in[1]) + " tokens is longer than the " + std::to_string(positions()) + " positions of the table",
+      throw error{"nn::embedding '" + name_ + "'",
+                  "a sequence of " + std::to_string(in[1]) + " tokens is longer than the " +
+                      std::to_string(positions()) + " positions of the table",
                   "Shorten the sequences, or give the layer more positions"};
     return {in[0], in[1], width()};
   }
@@ -83,10 +90,12 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class em
     auto const by_position = positions() > 0 ? static_cast<T const*>(positions_.data()) : nullptr;
     bool const partial = p.tensor && weight_.where.shards(0);
     if (!partial) {
-      compute::embed(p.space(), x.size(), x.extent(1), columns, static_cast<T const*>(x.data()), static_cast<T const*>(weight_.data()), by_position, y.data());
+      compute::embed(p.space(), x.size(), x.extent(1), columns, static_cast<T const*>(x.data()),
+                     static_cast<T const*>(weight_.data()), by_position, y.data());
     } else {  // rows of tokens that others have are zero here; positions enter the sum once
       index_range const mine = weight_.box()[0];
-      compute::embed_part(p.space(), x.size(), x.extent(1), columns, mine.begin, mine.end, static_cast<T const*>(x.data()), static_cast<T const*>(weight_.data()),
+      compute::embed_part(p.space(), x.size(), x.extent(1), columns, mine.begin, mine.end,
+                          static_cast<T const*>(x.data()), static_cast<T const*>(weight_.data()),
                           p.tensor->rank() == 0 ? by_position : nullptr, y.data());
     }
     if (p.tensor) {
@@ -122,21 +131,23 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class em
       index_range const mine = weight_.box()[0];
       tokens = tensor_type::allocate(*p.where, s.x.shape());
       d = tensor_type::allocate(*p.where, s.dy.shape());
-      compute::own_tokens(p.space(), s.x.size(), columns, mine.begin, mine.end, static_cast<T const*>(s.x.data()), dy, tokens.data(), d.data());
+      compute::own_tokens(p.space(), s.x.size(), columns, mine.begin, mine.end, static_cast<T const*>(s.x.data()), dy,
+                          tokens.data(), d.data());
     }
     auto q = p;
     q.addends = false;  // all positions are here: the gradients are complete
     if (weight_.shape[0] > 0)
       accumulate_gradient(q, weight_, length, [&](auto* out, compute::lanes const& l) {
-        compute::embed_gradient(p.space(), weight_.shape[0], columns, static_cast<T const*>(tokens.data()), static_cast<T const*>(d.data()), out, l);
+        compute::embed_gradient(p.space(), weight_.shape[0], columns, static_cast<T const*>(tokens.data()),
+                                static_cast<T const*>(d.data()), out, l);
       });
-    else
-      accumulate_gradient(q, weight_, length, [](auto*, compute::lanes const&) {});
+    else accumulate_gradient(q, weight_, length, [](auto*, compute::lanes const&) {});
     if (positions() > 0)
       accumulate_gradient(q, positions_, [&](auto* out, compute::lanes const& l) {
         index_t const used = length * columns;
         compute::column_sum(p.space(), used, dy, used, out, l);
-        if (!(l.accumulate && l.count == 1)) compute::fill(p.space(), positions_.size() - used, wide_t<T>(0), out + used);
+        if (!(l.accumulate && l.count == 1))
+          compute::fill(p.space(), positions_.size() - used, wide_t<T>(0), out + used);
       });
     s = {};
   }
@@ -172,9 +183,11 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class em
     if (at == compute::no_bad_label) return;
     T token{};
     copy_to_host(*p.where, tensor_type::wrap(x.data() + at, {1}), &token);
-    throw error{"nn::embedding '" + name_ + "'", "the token at position " + std::to_string(at % x.extent(1)) + " of sample " + std::to_string(p.first_sample + at / x.extent(1)) +
-                                                     " of the batch is " + shown(token) + ", but the vocabulary has " + std::to_string(vocabulary()) + " tokens (0 to " +
-                                                     std::to_string(vocabulary() - 1) + ")",
+    throw error{"nn::embedding '" + name_ + "'",
+                "the token at position " + std::to_string(at % x.extent(1)) + " of sample " +
+                    std::to_string(p.first_sample + at / x.extent(1)) + " of the batch is " + shown(token) +
+                    ", but the vocabulary has " + std::to_string(vocabulary()) + " tokens (0 to " +
+                    std::to_string(vocabulary() - 1) + ")",
                 "Look at the data, and whether it was encoded with this vocabulary"};
   }
 

@@ -21,10 +21,12 @@ namespace pleat::nn {
 
 /// The gates' distribution and what an open one costs (Louizos, Welling and Kingma, 2018).
 struct hard_concrete_options {
-  double penalty = 0;        ///< λ: what an open gate costs in the loss; its gradient is added in backward (the stated loss leaves it out)
-  double start = 2.5;        ///< of log α: how open gates begin (sigmoid of it; 2.5: 92 % of them are open before stretching)
+  /// λ: what an open gate costs in the loss; its gradient is added in backward (the stated loss leaves it out)
+  double penalty = 0;
+  /// of log α: how open gates begin (sigmoid of it; 2.5: 92 % of them are open before stretching)
+  double start = 2.5;
   double temperature = 2.0 / 3;
-  double stretch = 0.1;      ///< the sigmoid is stretched to [−stretch, 1 + stretch] and cut to [0, 1]
+  double stretch = 0.1;  ///< the sigmoid is stretched to [−stretch, 1 + stretch] and cut to [0, 1]
 };
 
 namespace detail {
@@ -39,7 +41,8 @@ template <class T> struct gate_body {
   PLEAT_INLINE void operator()(index_t i) const {
     T argument = log_alpha[i], scale = T(1);
     if (training) {
-      T const u = (static_cast<T>(numbers.uniform(static_cast<std::uint64_t>(i))) + T(0x1p-25)) * (T(1) - T(0x1p-24));  // inside (0, 1)
+      // inside (0, 1)
+      T const u = (static_cast<T>(numbers.uniform(static_cast<std::uint64_t>(i))) + T(0x1p-25)) * (T(1) - T(0x1p-24));
       argument = (compute::math::log(u) - compute::math::log(T(1) - u) + argument) / temperature;
       scale = T(1) / temperature;
     }
@@ -54,8 +57,8 @@ template <class T> struct times_gate_body {
   index_t inner, features;
   PLEAT_INLINE void operator()(index_t i) const { y[i] = x[i] * gate[i / inner % features]; }
 };
-/// What an element adds to the gradient of its feature's log α: dy·x·∂z/∂log α, and its share of the penalty's,
-/// λ·p·(1 − p), p = sigmoid(log α − temperature·log(stretch / (1 + stretch))) being the probability that the gate is open.
+/// What an element adds to the gradient of its feature's log α: dy·x·∂z/∂log α, and its share of the penalty's, λ·p·(1
+/// − p), p = sigmoid(log α − temperature·log(stretch / (1 + stretch))) being the probability that the gate is open.
 template <class T> struct gate_gradient_body {
   T const *x, *dy, *slope, *log_alpha;
   T* out;
@@ -70,15 +73,16 @@ template <class T> struct gate_gradient_body {
 
 }  // namespace detail
 
-/// y = x·z, one gate z per feature (of [m, features] and [m, positions, features] the last extent, of images and all of higher rank the channel). While training a
-/// gate is drawn from the hard concrete distribution, one draw per step for the whole batch, keyed by (seed, name, step, feature): the same
-/// on any number of ranks. In inference it is the distribution's middle, which is exactly 0 or 1 for most gates in the end (Louizos, Welling,
-/// Kingma, "Learning sparse neural networks through L0 regularization", arXiv:1712.01312).
-/// Closed gates are taken out by compress::prune_channels_by<compress::closed_gates>.
-/// Parameter: "<name>.log_alpha" [features].
+/// y = x·z, one gate z per feature (of [m, features] and [m, positions, features] the last extent, of images and all of
+/// higher rank the channel). While training a gate is drawn from the hard concrete distribution, one draw per step for
+/// the whole batch, keyed by (seed, name, step, feature): the same on any number of ranks. In inference it is the
+/// distribution's middle, which is exactly 0 or 1 for most gates in the end (Louizos, Welling, Kingma, "Learning sparse
+/// neural networks through L0 regularization", arXiv:1712.01312). Closed gates are taken out by
+/// compress::prune_channels_by<compress::closed_gates>. Parameter: "<name>.log_alpha" [features].
 template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class hard_concrete {
  public:
-  static_assert(!is_reduced_v<T>, "pleat: nn::hard_concrete computes in float or double: a network of 16-bit numbers has no gates");
+  static_assert(!is_reduced_v<T>,
+                "pleat: nn::hard_concrete computes in float or double: a network of 16-bit numbers has no gates");
   using value_type = T;
   using execution_space = Space;
   using tensor_type = tensor<T, Space>;
@@ -91,11 +95,17 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ha
   };
 
   hard_concrete(std::string name, index_t features, hard_concrete_options options = {})
-      : name_(std::move(name)), options_(options), log_alpha_(name_ + ".log_alpha", extents{features}, initializer::constant(options.start)) {
-    if (features < 1) throw error{"nn::hard_concrete '" + name_ + "'", "expected at least one feature, found " + std::to_string(features)};
+      : name_(std::move(name)),
+        options_(options),
+        log_alpha_(name_ + ".log_alpha", extents{features}, initializer::constant(options.start)) {
+    if (features < 1)
+      throw error{"nn::hard_concrete '" + name_ + "'",
+                  "expected at least one feature, found " + std::to_string(features)};
     if (!(options.penalty >= 0) || !(options.temperature > 0) || !(options.stretch > 0))
-      throw error{"nn::hard_concrete '" + name_ + "'", "penalty must not be negative, temperature and stretch must be positive; found " + std::to_string(options.penalty) + ", " +
-                                                           std::to_string(options.temperature) + ", " + std::to_string(options.stretch)};
+      throw error{"nn::hard_concrete '" + name_ + "'",
+                  "penalty must not be negative, temperature and stretch must be positive; found " +
+                      std::to_string(options.penalty) + ", " + std::to_string(options.temperature) + ", " +
+                      std::to_string(options.stretch)};
   }
 
   [[nodiscard]] std::string const& name() const noexcept { return name_; }
@@ -114,7 +124,8 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ha
 
   [[nodiscard]] extents shape(extents const& in) const {
     if (in.rank() < 2 || in[dimension(in)] != features())
-      throw error{"nn::hard_concrete '" + name_ + "'", "expected " + std::to_string(features()) + " features, found an input of shape " + in.to_string(),
+      throw error{"nn::hard_concrete '" + name_ + "'",
+                  "expected " + std::to_string(features()) + " features, found an input of shape " + in.to_string(),
                   "Make the features of this layer and the one before it agree"};
     return in;
   }
@@ -127,9 +138,13 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ha
     std::uint64_t z = random::hash(name_) + (p.step + 1) * 0x9e3779b97f4a7c15u;  // no two steps share numbers
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    compute::for_each(p.space(), features(), detail::gate_body<T>{log_alpha_.data(), gate.data(), s.slope.data(), T(options_.temperature), T(options_.stretch), p.training, random::stream(p.seed, z ^ (z >> 31))}, 40);
+    compute::for_each(p.space(), features(),
+                      detail::gate_body<T>{log_alpha_.data(), gate.data(), s.slope.data(), T(options_.temperature),
+                                           T(options_.stretch), p.training, random::stream(p.seed, z ^ (z >> 31))},
+                      40);
     auto y = tensor_type::allocate(*p.where, x.shape());
-    compute::for_each(p.space(), x.size(), detail::times_gate_body<T>{x.data(), gate.data(), y.data(), inner(x.shape()), features()});
+    compute::for_each(p.space(), x.size(),
+                      detail::times_gate_body<T>{x.data(), gate.data(), y.data(), inner(x.shape()), features()});
     if (!p.training) return {std::move(y), {}};
     s.x = std::move(x);
     s.dy = gate;
@@ -140,20 +155,29 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ha
     auto const gate = std::exchange(s.dy, dy);
     if (!p.input_gradient) return {};
     auto dx = tensor_type::allocate(*p.where, dy.shape());
-    compute::for_each(p.space(), dy.size(), detail::times_gate_body<T>{dy.data(), gate.data(), dx.data(), inner(dy.shape()), features()});
+    compute::for_each(p.space(), dy.size(),
+                      detail::times_gate_body<T>{dy.data(), gate.data(), dx.data(), inner(dy.shape()), features()});
     return dx;
   }
   void backward_weight(pass<Space> const& p, saved& s) {
     extents const e = s.x.shape();
     index_t const per_sample = e.size_from(1) / features();
     auto const t = tensor_type::allocate(*p.where, e);
-    // The penalty's gradient, spread evenly over all elements of the global batch: it comes out once, whoever holds which samples.
+    // The penalty's gradient, spread evenly over all elements of the global batch: it comes out once, whoever holds
+    // which samples.
     T const share = T(options_.penalty / static_cast<double>(p.global_batch * per_sample));
-    compute::for_each(p.space(), s.x.size(), detail::gate_gradient_body<T>{s.x.data(), s.dy.data(), s.slope.data(), log_alpha_.data(), t.data(), inner(e), features(), T(shift()), share}, 8);
+    compute::for_each(p.space(), s.x.size(),
+                      detail::gate_gradient_body<T>{s.x.data(), s.dy.data(), s.slope.data(), log_alpha_.data(),
+                                                    t.data(), inner(e), features(), T(shift()), share},
+                      8);
     if (e.rank() > 3)
-      accumulate_gradient(p, log_alpha_, [&](master_t<T>* out, compute::lanes const& l) { compute::channel_sum(p.space(), features(), per_sample, static_cast<T const*>(t.data()), out, l); });
+      accumulate_gradient(p, log_alpha_, [&](master_t<T>* out, compute::lanes const& l) {
+        compute::channel_sum(p.space(), features(), per_sample, static_cast<T const*>(t.data()), out, l);
+      });
     else
-      accumulate_gradient(p, log_alpha_, per_sample, [&](master_t<T>* out, compute::lanes const& l) { compute::column_sum(p.space(), features(), static_cast<T const*>(t.data()), features(), out, l); });
+      accumulate_gradient(p, log_alpha_, per_sample, [&](master_t<T>* out, compute::lanes const& l) {
+        compute::column_sum(p.space(), features(), static_cast<T const*>(t.data()), features(), out, l);
+      });
     s = {};
   }
 
@@ -170,7 +194,9 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ha
  private:
   [[nodiscard]] static int dimension(extents const& e) noexcept { return e.rank() == 3 ? 2 : 1; }
   [[nodiscard]] static index_t inner(extents const& e) noexcept { return e.rank() > 3 ? e.size_from(2) : 1; }
-  [[nodiscard]] double shift() const noexcept { return options_.temperature * std::log(options_.stretch / (1 + options_.stretch)); }
+  [[nodiscard]] double shift() const noexcept {
+    return options_.temperature * std::log(options_.stretch / (1 + options_.stretch));
+  }
 
   std::string name_;
   hard_concrete_options options_;

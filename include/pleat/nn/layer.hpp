@@ -13,17 +13,17 @@
 ///       //               backward_weight(pass, saved&)            (consumes saved)
 ///     void for_each_parameter(auto&& f);                             // f(weight&); none: an empty body
 ///
-/// If parts of the network are cut along the tensor axis of a mesh, `static constexpr mixing mixes` says which dimensions the layer mixes
-/// (placement_rules.hpp); without it the layer gets its whole input, which is always right. Shapes are those of whole tensors; only
-/// `forward` and its backward see parts.
+/// If parts of the network are cut along the tensor axis of a mesh, `static constexpr mixing mixes` says which
+/// dimensions the layer mixes (placement_rules.hpp); without it the layer gets its whole input, which is always right.
+/// Shapes are those of whole tensors; only `forward` and its backward see parts.
 ///
-/// and, where they differ from float and Kokkos' default space, `using value_type` and `using execution_space`.
-/// Two words let a sequence keep less where pass.recompute says so: `static constexpr bool cheap = true` says that forward costs little
-/// against the bytes that it saves, so it may run again before backward; `drop_input(saved&)` and `supply_input(pass, saved&, x)` of an
-/// expensive layer let go of its input and take it back.
+/// and, where they differ from float and Kokkos' default space, `using value_type` and `using execution_space`. Two
+/// words let a sequence keep less where pass.recompute says so: `static constexpr bool cheap = true` says that forward
+/// costs little against the bytes that it saves, so it may run again before backward; `drop_input(saved&)` and
+/// `supply_input(pass, saved&, x)` of an expensive layer let go of its input and take it back.
 ///
-/// When `pass.training` is false, `saved` should stay empty. A layer owns weights or children, never both; one that owns children
-/// has `for_each_child(f)` and reaches them through `nn::call` / `nn::call_backward` only.
+/// When `pass.training` is false, `saved` should stay empty. A layer owns weights or children, never both; one that
+/// owns children has `for_each_child(f)` and reaches them through `nn::call` / `nn::call_backward` only.
 #pragma once
 
 #include <concepts>
@@ -40,19 +40,36 @@
 
 namespace pleat::nn {
 
-/// What forward returns: the output, and what backward needs as a value (so a pipeline holds as many as its schedule says).
+/// What forward returns: the output, and what backward needs as a value (so a pipeline holds as many as its schedule
+/// says).
 template <class Saved, class Tensor> struct step {
   Tensor y;
   Saved saved;
 };
 
 namespace detail {
-template <class L> struct value_type_of { using type = float; };
-template <class L> requires requires { typename L::value_type; } struct value_type_of<L> { using type = typename L::value_type; };
-template <class L> struct space_of { using type = Kokkos::DefaultExecutionSpace; };
-template <class L> requires requires { typename L::execution_space; } struct space_of<L> { using type = typename L::execution_space; };
-struct any_parameter { void operator()(parameter const&) const {} };
-struct any_child { template <class C> void operator()(C const&) const {} };
+template <class L> struct value_type_of {
+  using type = float;
+};
+template <class L>
+  requires requires { typename L::value_type; }
+struct value_type_of<L> {
+  using type = typename L::value_type;
+};
+template <class L> struct space_of {
+  using type = Kokkos::DefaultExecutionSpace;
+};
+template <class L>
+  requires requires { typename L::execution_space; }
+struct space_of<L> {
+  using type = typename L::execution_space;
+};
+struct any_parameter {
+  void operator()(parameter const&) const {}
+};
+struct any_child {
+  template <class C> void operator()(C const&) const {}
+};
 }  // namespace detail
 
 template <class L> using value_type_of = typename detail::value_type_of<std::remove_cvref_t<L>>::type;
@@ -60,53 +77,72 @@ template <class L> using space_of = typename detail::space_of<std::remove_cvref_
 template <class L> using tensor_of = tensor<value_type_of<L>, space_of<L>>;
 template <class L> using pass_of = pass<space_of<L>>;
 
-template <class L> concept has_saved = std::default_initializable<typename L::saved> && std::movable<typename L::saved>;
-template <class L> concept has_shape = requires(L const& l, extents e) { { l.shape(e) } -> std::same_as<extents>; };
-template <class L> concept has_forward = requires(L const& l, pass_of<L> const& p, tensor_of<L> x) {
+template <class L>
+concept has_saved = std::default_initializable<typename L::saved> && std::movable<typename L::saved>;
+template <class L>
+concept has_shape = requires(L const& l, extents e) {
+  { l.shape(e) } -> std::same_as<extents>;
+};
+template <class L>
+concept has_forward = requires(L const& l, pass_of<L> const& p, tensor_of<L> x) {
   { l.forward(p, x).y } -> std::convertible_to<tensor_of<L>>;
   { l.forward(p, x).saved } -> std::convertible_to<typename L::saved>;
 };
-template <class L> concept has_backward = requires(L& l, pass_of<L> const& p, typename L::saved& s, tensor_of<L> dy) {
+template <class L>
+concept has_backward = requires(L& l, pass_of<L> const& p, typename L::saved& s, tensor_of<L> dy) {
   { l.backward(p, s, dy) } -> std::convertible_to<tensor_of<L>>;
 };
-template <class L> concept has_split_backward = requires(L& l, pass_of<L> const& p, typename L::saved& s, tensor_of<L> dy) {
+template <class L>
+concept has_split_backward = requires(L& l, pass_of<L> const& p, typename L::saved& s, tensor_of<L> dy) {
   { l.backward_input(p, s, dy) } -> std::convertible_to<tensor_of<L>>;
   l.backward_weight(p, s);
 };
-template <class L> concept has_for_each_parameter = requires(L& l) { l.for_each_parameter(detail::any_parameter{}); };
-template <class L> concept composite = requires(L& l) { l.for_each_child(detail::any_child{}); };
+template <class L>
+concept has_for_each_parameter = requires(L& l) { l.for_each_parameter(detail::any_parameter{}); };
+template <class L>
+concept composite = requires(L& l) { l.for_each_child(detail::any_child{}); };
 
 /// A layer that can answer; enough for inference.
-template <class L> concept layer = has_saved<L> && has_shape<L> && has_forward<L> && has_for_each_parameter<L>;
+template <class L>
+concept layer = has_saved<L> && has_shape<L> && has_forward<L> && has_for_each_parameter<L>;
 
 /// Says in words what a layer lacks for inference (law 1).
 template <class L> constexpr void demand_layer() {
-  static_assert(requires { typename L::saved; }, "pleat: a layer needs 'struct saved': what its backward needs, as a value");
+  static_assert(
+      requires { typename L::saved; }, "pleat: a layer needs 'struct saved': what its backward needs, as a value");
   if constexpr (requires { typename L::saved; })
     static_assert(has_saved<L>, "pleat: a layer's 'saved' must be default-constructible and movable");
   static_assert(has_shape<L>, "pleat: a layer needs 'extents shape(extents in) const': the output's extents");
   static_assert(has_forward<L>,
-                "pleat: a layer needs 'step<saved, tensor<T, Space>> forward(pass<Space> const&, tensor<T, Space> x) const': the output y, and saved");
-  static_assert(has_for_each_parameter<L>, "pleat: a layer needs 'void for_each_parameter(auto&& f)': f(weight) for each, an empty body if there are none");
+                "pleat: a layer needs 'step<saved, tensor<T, Space>> forward(pass<Space> const&, tensor<T, Space> x) "
+                "const': the output y, and saved");
+  static_assert(
+      has_for_each_parameter<L>,
+      "pleat: a layer needs 'void for_each_parameter(auto&& f)': f(weight) for each, an empty body if there are none");
 }
 
 /// Says in words what a layer lacks for training.
 template <class L> constexpr void demand_trainable_layer() {
   demand_layer<L>();
   static_assert(!layer<L> || has_backward<L> || has_split_backward<L>,  // without a layer, the first sentence is enough
-                "pleat: a trainable layer needs 'tensor<T, Space> backward(pass<Space> const&, saved&, tensor<T, Space> dy)': the input's gradient; "
+                "pleat: a trainable layer needs 'tensor<T, Space> backward(pass<Space> const&, saved&, tensor<T, "
+                "Space> dy)': the input's gradient; "
                 "or the pair 'backward_input' (returns it) and 'backward_weight'");
 }
 
 /// A layer's name for error messages: its own, or what it is.
 template <class L> [[nodiscard]] std::string name_of(L const& l) {
-  if constexpr (requires { { l.name() } -> std::convertible_to<std::string>; }) return l.name();
+  if constexpr (requires {
+                  { l.name() } -> std::convertible_to<std::string>;
+                })
+    return l.name();
   else if constexpr (requires { std::string(L::kind); }) return std::string(L::kind);
   else return "a layer of the user's";
 }
 
 namespace detail {
-template <class L, class T, class Space> void check_finite(pass<Space> const& p, L const& l, tensor<T, Space> const& y, char const* what) {
+template <class L, class T, class Space>
+void check_finite(pass<Space> const& p, L const& l, tensor<T, Space> const& y, char const* what) {
   if (!p.nonfinite || composite<L>) return;
   auto& note = *p.nonfinite;
   index_t const number = note.looked++;
@@ -117,7 +153,8 @@ template <class L, class T, class Space> void check_finite(pass<Space> const& p,
   copy_to_host(*p.where, found, &bad);
   if (bad == 0) return;
   note.at = number;
-  note.found = std::string(what) + " of layer '" + name_of(l) + "' holds NaN or infinity in step " + std::to_string(p.step);
+  note.found =
+      std::string(what) + " of layer '" + name_of(l) + "' holds NaN or infinity in step " + std::to_string(p.step);
 }
 }  // namespace detail
 
@@ -126,10 +163,12 @@ namespace detail {
 template <class L, class Space> class in_use {
  public:
   enum class what { forward, backward, input_half, weight_half };
-  in_use(pass<Space> const& p, L const& l, what w) : in_use(p.hooks, l, w != what::weight_half) {  // from here on the destructor closes, whatever fails
+  // from here on the destructor closes, whatever fails
+  in_use(pass<Space> const& p, L const& l, what w) : in_use(p.hooks, l, w != what::weight_half) {
     if (!hooks_) return;
     if (closes_) layer_->for_each_parameter([&](parameter& x) { hooks_->open_values(x, w != what::forward); });
-    if (w == what::backward || w == what::weight_half) layer_->for_each_parameter([&](parameter& x) { hooks_->open_gradient(x); });
+    if (w == what::backward || w == what::weight_half)
+      layer_->for_each_parameter([&](parameter& x) { hooks_->open_gradient(x); });
   }
   in_use(in_use const&) = delete;
   in_use& operator=(in_use const&) = delete;
@@ -138,7 +177,8 @@ template <class L, class Space> class in_use {
   }
 
  private:
-  in_use(pass_hooks* hooks, L const& l, bool closes) noexcept : hooks_(composite<L> ? nullptr : hooks), layer_(const_cast<L*>(&l)), closes_(closes) {}
+  in_use(pass_hooks* hooks, L const& l, bool closes) noexcept
+      : hooks_(composite<L> ? nullptr : hooks), layer_(const_cast<L*>(&l)), closes_(closes) {}
 
   pass_hooks* hooks_;
   L* layer_;  // a view is opened: no change of the layer
@@ -148,11 +188,15 @@ template <class L, class Space> class in_use {
 
 /// What a layer mixes: as it says, else everything.
 template <class L> [[nodiscard]] consteval mixing mixing_of() noexcept {
-  if constexpr (requires { { L::mixes } -> std::convertible_to<mixing>; }) return L::mixes;
+  if constexpr (requires {
+                  { L::mixes } -> std::convertible_to<mixing>;
+                })
+    return L::mixes;
   else return mixing::everything;
 }
 
-/// What nn::call keeps of a layer besides the layer's own `saved`: where its input lived, where it was brought, where its output lived.
+/// What nn::call keeps of a layer besides the layer's own `saved`: where its input lived, where it was brought, where
+/// its output lived.
 template <class L> struct kept : L::saved {
   axis_layout in, taken, out;
 };
@@ -164,25 +208,33 @@ namespace detail {
 /// True if the layer may take an input that lives so.
 template <class L> [[nodiscard]] bool takes_layout(L const& l, axis_layout const& x, int rank, int parts) {
   if (!x.cut()) return true;
-  if constexpr (requires { { l.takes(x, rank, parts) } -> std::convertible_to<bool>; }) return l.takes(x, rank, parts);
+  if constexpr (requires {
+                  { l.takes(x, rank, parts) } -> std::convertible_to<bool>;
+                })
+    return l.takes(x, rank, parts);
   else return takes(mixing_of<L>(), x.where, rank);
 }
 
 /// Says that y or dx, which a layer made of a cut tensor, is cut alike.
-template <class L, class T, class Space> void cut_alike(L const& l, tensor<T, Space>& y, axis_layout const& like, index_t extent) {
+template <class L, class T, class Space>
+void cut_alike(L const& l, tensor<T, Space>& y, axis_layout const& like, index_t extent) {
   if (!like.cut() || y.layout().cut()) return;
   int const d = like.where.dim;
   if (d >= y.rank() || y.extent(d) != extent)
-    throw error{"nn::call", "layer '" + name_of(l) + "' takes an input placed as " + like.to_string() + " along the tensor axis and returns " + y.shape().to_string() + ", which is not cut alike",
+    throw error{"nn::call",
+                "layer '" + name_of(l) + "' takes an input placed as " + like.to_string() +
+                    " along the tensor axis and returns " + y.shape().to_string() + ", which is not cut alike",
                 "Declare what it mixes (nn::mixing), or give the tensor it returns its layout"};
   y = y.with_layout(like);
 }
 
 /// Brings x to where the layer can work on it; `k` remembers.
-template <class L, class T, class Space> [[nodiscard]] tensor<T, Space> enter(pass<Space> const& p, L const& l, kept<L>& k, tensor<T, Space> x) {
+template <class L, class T, class Space>
+[[nodiscard]] tensor<T, Space> enter(pass<Space> const& p, L const& l, kept<L>& k, tensor<T, Space> x) {
   k.in = x.layout();
   if constexpr (mixing_of<L>() != mixing::weights)
-    if (p.tensor && !takes_layout(l, x.layout(), x.rank(), p.tensor->size())) x = redistribute(p, std::move(x), {}, p.moves ? name_of(l) : std::string{});
+    if (p.tensor && !takes_layout(l, x.layout(), x.rank(), p.tensor->size()))
+      x = redistribute(p, std::move(x), {}, p.moves ? name_of(l) : std::string{});
   k.taken = x.layout();
   return x;
 }
@@ -195,22 +247,26 @@ template <class L, class T, class Space> void leave(L const& l, kept<L>& k, tens
   k.out = y.layout();
 }
 /// Brings dy to where y lived; the pass then says where dx is wanted.
-template <class L, class T, class Space> [[nodiscard]] tensor<T, Space> enter_backward(pass<Space>& p, kept<L> const& k, tensor<T, Space> dy) {
+template <class L, class T, class Space>
+[[nodiscard]] tensor<T, Space> enter_backward(pass<Space>& p, kept<L> const& k, tensor<T, Space> dy) {
   p.input = k.in;
   p.addends = k.out.cut();
   return redistribute(p, std::move(dy), k.out);
 }
 /// dx returns to where x came from.
-template <class L, class T, class Space> [[nodiscard]] tensor<T, Space> leave_backward(pass<Space> const& p, L const& l, kept<L> const& k, tensor<T, Space> dx) {
+template <class L, class T, class Space>
+[[nodiscard]] tensor<T, Space> leave_backward(pass<Space> const& p, L const& l, kept<L> const& k, tensor<T, Space> dx) {
   if (!p.tensor || dx.rank() == 0) return dx;
   if constexpr (mixing_of<L>() != mixing::weights)
-    if (k.taken.cut() && k.taken.where.dim < dx.rank()) cut_alike(l, dx, k.taken, k.taken.range(p.tensor->size(), p.tensor->rank()).size());
+    if (k.taken.cut() && k.taken.where.dim < dx.rank())
+      cut_alike(l, dx, k.taken, k.taken.range(p.tensor->size(), p.tensor->rank()).size());
   return redistribute(p, std::move(dx), k.in);
 }
 }  // namespace detail
 
 /// Forward into a child.
-template <class L, class Space, class T> [[nodiscard]] step<saved_of<L>, tensor<T, Space>> call(pass<Space> const& p, L const& l, tensor<T, Space> x) {
+template <class L, class Space, class T>
+[[nodiscard]] step<saved_of<L>, tensor<T, Space>> call(pass<Space> const& p, L const& l, tensor<T, Space> x) {
   demand_layer<L>();
   region r("pleat::nn::forward");
   using used = detail::in_use<L, Space>;
@@ -248,9 +304,11 @@ template <class L, class Space> void gradients_ready(pass<Space> const& p, L& l)
 }
 
 namespace detail {
-/// back(pass, dy) → dx, between aligning dy and returning dx. `s` is what nn::call gave, or (without a tensor axis) just the layer's own.
+/// back(pass, dy) → dx, between aligning dy and returning dx. `s` is what nn::call gave, or (without a tensor axis)
+/// just the layer's own.
 template <class L, class Space, class S, class T, class Back>
-[[nodiscard]] tensor<T, Space> aligned_backward(pass<Space> const& p, L& l, [[maybe_unused]] S& s, tensor<T, Space> dy, Back&& back) {
+[[nodiscard]] tensor<T, Space> aligned_backward(pass<Space> const& p, L& l, [[maybe_unused]] S& s, tensor<T, Space> dy,
+                                                Back&& back) {
   if constexpr (std::is_same_v<S, kept<L>>) {
     if (p.tensor) {
       pass<Space> inner = p;
@@ -268,8 +326,10 @@ template <class L, class Space, class S, class T, class Back>
 
 /// Backward into a child: dx, with the weights' gradients written and reported.
 /// \param s what nn::call returned
-template <class L, class Space, class S, class T> [[nodiscard]] tensor<T, Space> call_backward(pass<Space> const& p, L& l, S& s, tensor<T, Space> dy) {
-  static_assert(std::is_base_of_v<typename L::saved, S> || std::is_same_v<typename L::saved, S>, "pleat: hand nn::call_backward the `saved` that nn::call of the same layer returned");
+template <class L, class Space, class S, class T>
+[[nodiscard]] tensor<T, Space> call_backward(pass<Space> const& p, L& l, S& s, tensor<T, Space> dy) {
+  static_assert(std::is_base_of_v<typename L::saved, S> || std::is_same_v<typename L::saved, S>,
+                "pleat: hand nn::call_backward the `saved` that nn::call of the same layer returned");
   demand_trainable_layer<L>();
   region r("pleat::nn::backward");
   auto dx = detail::aligned_backward(p, l, s, std::move(dy), [&](pass<Space> const& inner, tensor<T, Space> d) {
@@ -289,7 +349,8 @@ template <class L, class Space, class S, class T> [[nodiscard]] tensor<T, Space>
 }
 
 /// The input half of a split backward. A layer without the pair does everything here.
-template <class L, class Space, class S, class T> [[nodiscard]] tensor<T, Space> call_backward_input(pass<Space> const& p, L& l, S& s, tensor<T, Space> dy) {
+template <class L, class Space, class S, class T>
+[[nodiscard]] tensor<T, Space> call_backward_input(pass<Space> const& p, L& l, S& s, tensor<T, Space> dy) {
   if constexpr (has_split_backward<L>) {
     demand_layer<L>();
     region r("pleat::nn::backward_input");

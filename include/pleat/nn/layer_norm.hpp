@@ -55,8 +55,10 @@ template <class T, class Space, bool Centred> class row_norm {
 
   [[nodiscard]] extents shape(extents const& in) const {
     if (in.rank() < 2 || in[in.rank() - 1] != width())
-      throw error{std::string("nn::") + kind + " '" + name_ + "'", "expected rows of " + std::to_string(width()) + " elements, found an input of shape " + in.to_string(),
-                  "Make the extents of this layer and the one before it agree"};
+      throw error{
+          std::string("nn::") + kind + " '" + name_ + "'",
+          "expected rows of " + std::to_string(width()) + " elements, found an input of shape " + in.to_string(),
+          "Make the extents of this layer and the one before it agree"};
     return in;
   }
 
@@ -73,10 +75,13 @@ template <class T, class Space, bool Centred> class row_norm {
       if constexpr (Centred) mean = inverse + rows;
     }
     if constexpr (Centred)
-      compute::layer_norm_forward(p.space(), rows, width(), static_cast<T const*>(x.data()), static_cast<wide_t<T>>(epsilon_), static_cast<T const*>(weight_.data()),
+      compute::layer_norm_forward(p.space(), rows, width(), static_cast<T const*>(x.data()),
+                                  static_cast<wide_t<T>>(epsilon_), static_cast<T const*>(weight_.data()),
                                   has_bias_ ? static_cast<T const*>(bias_.data()) : nullptr, y.data(), mean, inverse);
     else
-      compute::rms_norm_forward(p.space(), rows, width(), static_cast<T const*>(x.data()), static_cast<wide_t<T>>(epsilon_), static_cast<T const*>(weight_.data()), y.data(), inverse);
+      compute::rms_norm_forward(p.space(), rows, width(), static_cast<T const*>(x.data()),
+                                static_cast<wide_t<T>>(epsilon_), static_cast<T const*>(weight_.data()), y.data(),
+                                inverse);
     if (p.training) s.x = std::move(x);
     return {std::move(y), std::move(s)};
   }
@@ -85,8 +90,9 @@ template <class T, class Space, bool Centred> class row_norm {
     tensor_type dx;
     if (p.input_gradient) {
       dx = tensor_type::allocate(*p.where, dy.shape());
-      compute::row_norm_backward(p.space(), s.x.size() / width(), width(), static_cast<T const*>(s.x.data()), mean(s), inverse(s), static_cast<T const*>(weight_.data()),
-                                 static_cast<T const*>(dy.data()), dx.data());
+      compute::row_norm_backward(p.space(), s.x.size() / width(), width(), static_cast<T const*>(s.x.data()), mean(s),
+                                 inverse(s), static_cast<T const*>(weight_.data()), static_cast<T const*>(dy.data()),
+                                 dx.data());
     }
     s.dy = std::move(dy);
     return dx;
@@ -96,10 +102,13 @@ template <class T, class Space, bool Centred> class row_norm {
     index_t const per_sample = s.x.shape().size_from(1) / width();
     T const* const dy = s.dy.data();
     accumulate_gradient(p, weight_, per_sample, [&](auto* out, compute::lanes const& l) {
-      compute::row_norm_gradient(p.space(), width(), static_cast<T const*>(s.x.data()), mean(s), inverse(s), dy, out, l);
+      compute::row_norm_gradient(p.space(), width(), static_cast<T const*>(s.x.data()), mean(s), inverse(s), dy, out,
+                                 l);
     });
     if (has_bias_)
-      accumulate_gradient(p, bias_, per_sample, [&](auto* out, compute::lanes const& l) { compute::column_sum(p.space(), width(), dy, width(), out, l); });
+      accumulate_gradient(p, bias_, per_sample, [&](auto* out, compute::lanes const& l) {
+        compute::column_sum(p.space(), width(), dy, width(), out, l);
+      });
     s = {};
   }
 
@@ -120,16 +129,22 @@ template <class T, class Space, bool Centred> class row_norm {
 
  protected:
   row_norm(std::string name, index_t width, double epsilon, bool bias)
-      : name_(std::move(name)), epsilon_(epsilon), has_bias_(bias), weight_(name_ + ".weight", extents{width}, initializer::constant(1)),
+      : name_(std::move(name)),
+        epsilon_(epsilon),
+        has_bias_(bias),
+        weight_(name_ + ".weight", extents{width}, initializer::constant(1)),
         bias_(name_ + ".bias", extents{width}, initializer::constant(0)) {
     if (width < 1 || !(epsilon >= 0))
-      throw error{std::string("nn::") + kind + " '" + name_ + "'", "expected a positive width and an epsilon of at least 0, found width = " + std::to_string(width) +
-                                                                       ", epsilon = " + std::to_string(epsilon)};
+      throw error{std::string("nn::") + kind + " '" + name_ + "'",
+                  "expected a positive width and an epsilon of at least 0, found width = " + std::to_string(width) +
+                      ", epsilon = " + std::to_string(epsilon)};
   }
 
  private:
   [[nodiscard]] static wide_t<T> const* inverse(saved const& s) noexcept { return s.statistics.data(); }
-  [[nodiscard]] static wide_t<T> const* mean(saved const& s) noexcept { return Centred ? s.statistics.data() + s.statistics.extent(1) : nullptr; }
+  [[nodiscard]] static wide_t<T> const* mean(saved const& s) noexcept {
+    return Centred ? s.statistics.data() + s.statistics.extent(1) : nullptr;
+  }
 
   std::string name_;
   double epsilon_;
@@ -141,7 +156,8 @@ template <class T, class Space, bool Centred> class row_norm {
 
 /// y = (x − mean)/sqrt(variance + epsilon)·weight + bias over the last extent (Ba, Kiros, Hinton, arXiv:1607.06450).
 /// Parameters: "<name>.weight" [width] (ones), "<name>.bias" [width] (zeros).
-template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class layer_norm : public detail::row_norm<T, Space, true> {
+template <class T = float, class Space = Kokkos::DefaultExecutionSpace>
+class layer_norm : public detail::row_norm<T, Space, true> {
  public:
   layer_norm(std::string name, index_t width, layer_norm_options options = {})
       : detail::row_norm<T, Space, true>(std::move(name), width, options.epsilon, options.bias) {}
@@ -151,9 +167,11 @@ layer_norm(std::string, index_t, layer_norm_options) -> layer_norm<>;
 
 /// y = x/sqrt(mean of x² + epsilon)·weight over the last extent (Zhang, Sennrich, arXiv:1910.07467).
 /// Parameter: "<name>.weight" [width] (ones).
-template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class rms_norm : public detail::row_norm<T, Space, false> {
+template <class T = float, class Space = Kokkos::DefaultExecutionSpace>
+class rms_norm : public detail::row_norm<T, Space, false> {
  public:
-  rms_norm(std::string name, index_t width, rms_norm_options options = {}) : detail::row_norm<T, Space, false>(std::move(name), width, options.epsilon, false) {}
+  rms_norm(std::string name, index_t width, rms_norm_options options = {})
+      : detail::row_norm<T, Space, false>(std::move(name), width, options.epsilon, false) {}
 };
 rms_norm(std::string, index_t) -> rms_norm<>;
 rms_norm(std::string, index_t, rms_norm_options) -> rms_norm<>;

@@ -21,13 +21,13 @@ namespace pleat::nn {
 /// The bias, shared memory, and the first values.
 struct linear_options {
   bool bias = true;
-  std::string tied_to{};  ///< path of the weight whose memory this one shares, e.g. "embedding.weight"
+  std::string tied_to{};                 ///< path of the weight whose memory this one shares, e.g. "embedding.weight"
   std::optional<initializer> initial{};  ///< of the weight, with a bias of zeros; not set: U(−1/√in, 1/√in) for both
 };
 
-/// A fully connected layer: x[m, in] → y[m, out]. Inputs of any rank whose samples have `in` elements are taken as rows;
-/// sequences x[m, positions, in] → y[m, positions, out], each position a row.
-/// Parameters: "<name>.weight" [out, in] in one of `Forms`, "<name>.bias" [out].
+/// A fully connected layer: x[m, in] → y[m, out]. Inputs of any rank whose samples have `in` elements are taken as
+/// rows; sequences x[m, positions, in] → y[m, positions, out], each position a row. Parameters: "<name>.weight" [out,
+/// in] in one of `Forms`, "<name>.bias" [out].
 template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos::DefaultExecutionSpace> class linear {
  public:
   using value_type = typename Forms::value_type;
@@ -44,20 +44,26 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
   };
 
   linear(std::string name, index_t in, index_t out, linear_options options = {})
-      : name_(std::move(name)), has_bias_(options.bias),
+      : name_(std::move(name)),
+        has_bias_(options.bias),
         weight_(name_ + ".weight", extents{out, in}, options.initial.value_or(initializer::fan_in_uniform(in))),
-        bias_(name_ + ".bias", extents{out}, options.initial ? initializer::constant(0) : initializer::fan_in_uniform(in)) {
-    if (in < 1 || out < 1) throw error{"nn::linear '" + name_ + "'", "extents must be positive, found in = " + std::to_string(in) + ", out = " + std::to_string(out)};
+        bias_(name_ + ".bias", extents{out},
+              options.initial ? initializer::constant(0) : initializer::fan_in_uniform(in)) {
+    if (in < 1 || out < 1)
+      throw error{"nn::linear '" + name_ + "'",
+                  "extents must be positive, found in = " + std::to_string(in) + ", out = " + std::to_string(out)};
     weight_.tied_to = std::move(options.tied_to);
   }
 
   /// The same layer with its weight in another set of forms.
-  template <class Others> explicit linear(linear<Others, Space> const& o)
+  template <class Others>
+  explicit linear(linear<Others, Space> const& o)
       : name_(o.name()), has_bias_(o.has_bias()), weight_(o.weight()), bias_(o.bias()) {}
 
   [[nodiscard]] std::string const& name() const noexcept { return name_; }
   [[nodiscard]] bool has_bias() const noexcept { return has_bias_; }
-  /// Gives the layer a bias if it has none (a norm is to be folded into it), or takes it away. To be followed by model.rebuild.
+  /// Gives the layer a bias if it has none (a norm is to be folded into it), or takes it away. To be followed by
+  /// model.rebuild.
   void use_bias(bool yes) noexcept { has_bias_ = yes; }
   [[nodiscard]] nn::weight<Forms, Space> const& weight() const noexcept { return weight_; }
   [[nodiscard]] values<value_type, Space> const& bias() const noexcept { return bias_; }
@@ -67,19 +73,23 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
   [[nodiscard]] extents shape(extents const& in) const {
     if (has_positions(in)) return {in[0], in[1], outputs()};
     if (in.rank() < 2 || in.size_from(1) != inputs())
-      throw error{"nn::linear '" + name_ + "'", "expected samples of " + std::to_string(inputs()) + " elements, found an input of shape " + in.to_string(),
-                  "Make the extents of this layer and the one before it agree"};
+      throw error{
+          "nn::linear '" + name_ + "'",
+          "expected samples of " + std::to_string(inputs()) + " elements, found an input of shape " + in.to_string(),
+          "Make the extents of this layer and the one before it agree"};
     return {in[0], outputs()};
   }
 
   /// y = act(x·Wᵀ + b); the activation is handed in by a composite that fuses it.
-  [[nodiscard]] step<saved, tensor_type> forward(pass<Space> const& p, tensor_type x, compute::activation act = compute::activation::none) const {
+  [[nodiscard]] step<saved, tensor_type> forward(pass<Space> const& p, tensor_type x,
+                                                 compute::activation act = compute::activation::none) const {
     (void)shape(x.whole_shape());
     saved s;
     s.in = x.shape();
     if (!has_positions(x.whole_shape())) x = x.reshape(rows_of_samples(s.in));
     x = aligned(p, std::move(x), weight_);
-    auto y = apply(p, x, weight_, compute::epilogue<value_type>{.bias = has_bias_ ? bias_.data() : nullptr, .act = act});
+    auto y =
+        apply(p, x, weight_, compute::epilogue<value_type>{.bias = has_bias_ ? bias_.data() : nullptr, .act = act});
     if (p.training) s.x = std::move(x);
     return {std::move(y), std::move(s)};
   }

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// How good answers are: classes, right answers, the confusion matrix. Among equal scores the first class is the answer.
+/// How good answers are: classes, right answers, the confusion matrix. Among equal scores the first class is the
+/// answer.
 #pragma once
 
 #include <string>
@@ -14,7 +15,8 @@
 namespace pleat::nn {
 
 namespace detail {
-template <class T, class Space> void check_scores(char const* call, tensor<T, Space> const& y, tensor<std::int32_t, Space> const* labels) {
+template <class T, class Space>
+void check_scores(char const* call, tensor<T, Space> const& y, tensor<std::int32_t, Space> const* labels) {
   if (y.rank() != 2 || y.extent(1) < 1 || (labels && labels->size() != y.extent(0)))
     throw error{call, "expected scores [m, classes] and m labels, found scores of shape " + y.shape().to_string() +
                           (labels ? " and labels of shape " + labels->shape().to_string() : std::string())};
@@ -22,7 +24,8 @@ template <class T, class Space> void check_scores(char const* call, tensor<T, Sp
 }  // namespace detail
 
 /// The class with the largest score of each row of y [m, classes], into `answers` (resized to m).
-template <class T, class Space> void classify(context<Space>& where, tensor<T, Space> const& y, std::vector<std::int32_t>& answers) {
+template <class T, class Space>
+void classify(context<Space>& where, tensor<T, Space> const& y, std::vector<std::int32_t>& answers) {
   detail::check_scores<T, Space>("nn::classify", y, nullptr);
   index_t const m = y.extent(0), classes = y.extent(1);
   auto best = tensor<std::int32_t, Space>::allocate(where, {m});
@@ -33,10 +36,12 @@ template <class T, class Space> void classify(context<Space>& where, tensor<T, S
 
 /// Rows of y [m, classes] whose answer is their label. A label that is no class never fits.
 template <class T, class Space>
-[[nodiscard]] index_t count_correct(context<Space>& where, tensor<T, Space> const& y, tensor<std::int32_t, Space> const& labels) {
+[[nodiscard]] index_t count_correct(context<Space>& where, tensor<T, Space> const& y,
+                                    tensor<std::int32_t, Space> const& labels) {
   detail::check_scores("nn::count_correct", y, &labels);
   auto count = tensor<index_t, Space>::allocate(where, {1});
-  compute::count_correct(where.space(), y.extent(0), y.extent(1), static_cast<T const*>(y.data()), static_cast<std::int32_t const*>(labels.data()), count.data());
+  compute::count_correct(where.space(), y.extent(0), y.extent(1), static_cast<T const*>(y.data()),
+                         static_cast<std::int32_t const*>(labels.data()), count.data());
   index_t n = 0;
   copy_to_host(where, count, &n);
   return n;
@@ -45,27 +50,33 @@ template <class T, class Space>
 /// Right answers among all, gathered over batches.
 struct accuracy {
   index_t right = 0, total = 0;
-  template <class T, class Space> void add(context<Space>& where, tensor<T, Space> const& y, tensor<std::int32_t, Space> const& labels) {
+  template <class T, class Space>
+  void add(context<Space>& where, tensor<T, Space> const& y, tensor<std::int32_t, Space> const& labels) {
     right += count_correct(where, y, labels);
     total += y.extent(0);
   }
   /// Share of right answers; 0 before the first.
-  [[nodiscard]] double value() const noexcept { return total > 0 ? static_cast<double>(right) / static_cast<double>(total) : 0; }
+  [[nodiscard]] double value() const noexcept {
+    return total > 0 ? static_cast<double>(right) / static_cast<double>(total) : 0;
+  }
   [[nodiscard]] double error() const noexcept { return total > 0 ? 1 - value() : 0; }
 };
 
 /// How often a class was taken for another. Counts stay in the space's memory until they are read.
 template <class Space> class confusion_matrix {
  public:
-  confusion_matrix(context<Space>& where, index_t classes) : where_(&where), classes_(classes), counts_(tensor<index_t, Space>::allocate(where, {classes, classes})) {
+  confusion_matrix(context<Space>& where, index_t classes)
+      : where_(&where), classes_(classes), counts_(tensor<index_t, Space>::allocate(where, {classes, classes})) {
     compute::fill(where.space(), counts_.size(), index_t{0}, counts_.data());
   }
   /// Counts the rows of y [m, classes]; rows with a label that is no class are left out.
   template <class T> void add(tensor<T, Space> const& y, tensor<std::int32_t, Space> const& labels) {
     detail::check_scores("nn::confusion_matrix", y, &labels);
     if (y.extent(1) != classes_)
-      throw error{"nn::confusion_matrix", "made for " + std::to_string(classes_) + " classes, found scores of shape " + y.shape().to_string()};
-    compute::count_confusions(where_->space(), y.extent(0), classes_, static_cast<T const*>(y.data()), static_cast<std::int32_t const*>(labels.data()), counts_.data());
+      throw error{"nn::confusion_matrix",
+                  "made for " + std::to_string(classes_) + " classes, found scores of shape " + y.shape().to_string()};
+    compute::count_confusions(where_->space(), y.extent(0), classes_, static_cast<T const*>(y.data()),
+                              static_cast<std::int32_t const*>(labels.data()), counts_.data());
   }
   [[nodiscard]] index_t classes() const noexcept { return classes_; }
   /// [classes · classes] on the host: element label · classes + answer.

@@ -49,31 +49,39 @@ struct adamw {
 
 using optimizer = std::variant<sgd, adam, adamw>;
 
-/// Settings for the parameters whose name fits a pattern. Every group that fits applies, in order: rate factors multiply, the last
-/// stated decay counts, once frozen stays frozen.
+/// Settings for the parameters whose name fits a pattern. Every group that fits applies, in order: rate factors
+/// multiply, the last stated decay counts, once frozen stays frozen.
 struct parameter_group {
-  std::string pattern = "*";               ///< '*' any characters, '?' one
-  int max_rank = extents::max_rank;        ///< only parameters of at most this rank: 1 means biases and the scales of norms
+  std::string pattern = "*";  ///< '*' any characters, '?' one
+  /// only parameters of at most this rank: 1 means biases and the scales of norms
+  int max_rank = extents::max_rank;
   double learning_rate_scale = 1;
-  std::optional<double> weight_decay{};    ///< instead of the optimizer's
+  std::optional<double> weight_decay{};  ///< instead of the optimizer's
   bool frozen = false;
 };
 
 /// No decay on biases and norms: on nothing that is a vector.
-PLEAT_LAZY [[nodiscard]] inline std::vector<parameter_group> default_groups() { return {{.pattern = "*", .max_rank = 1, .weight_decay = 0.0}}; }
+PLEAT_LAZY [[nodiscard]] inline std::vector<parameter_group> default_groups() {
+  return {{.pattern = "*", .max_rank = 1, .weight_decay = 0.0}};
+}
 
-/// What an optimizer remembers for the parameters of one arena: flat buffers in the arena, a table of chunks, the number of steps.
+/// What an optimizer remembers for the parameters of one arena: flat buffers in the arena, a table of chunks, the
+/// number of steps.
 template <class T, class Space> class optimizer_state {
  public:
-  /// The arena's optimizer memory becomes this one's, zeroed: another optimizer that was made for the arena has lost what it kept.
+  /// The arena's optimizer memory becomes this one's, zeroed: another optimizer that was made for the arena has lost
+  /// what it kept.
   /// \throws error if a group fits no parameter, or a setting makes no sense
-  optimizer_state(context<Space>& where, arena<T, Space>& memory, optimizer settings, std::vector<parameter_group> groups = default_groups())
+  optimizer_state(context<Space>& where, arena<T, Space>& memory, optimizer settings,
+                  std::vector<parameter_group> groups = default_groups())
       : settings_(std::move(settings)), groups_(std::move(groups)) {
     check();
     memory.reserve_state(where, buffers());
     rebuild(where, memory);
     for (auto& e : memory.entries())
-      e.held = std::any_of(groups_.begin(), groups_.end(), [&](parameter_group const& g) { return g.frozen && e.shape.rank() <= g.max_rank && matches(g.pattern, e.name); });
+      e.held = std::any_of(groups_.begin(), groups_.end(), [&](parameter_group const& g) {
+        return g.frozen && e.shape.rank() <= g.max_rank && matches(g.pattern, e.name);
+      });
   }
 
   /// Reads the arena's entries again: after parameters were frozen or pruned.
@@ -85,7 +93,12 @@ template <class T, class Space> class optimizer_state {
     for (auto const& e : memory.entries()) {
       seen_.push_back({e.mask_bits, e.requires_grad});
       if (e.kind == parameter_kind::use) continue;  // its gradient has been added to its owner's
-      compute::update_chunk c{.begin = e.begin, .end = e.end, .lr_scale = 1, .weight_decay = static_cast<float>(decay), .frozen = !e.requires_grad, .mask_bits = e.mask_bits};
+      compute::update_chunk c{.begin = e.begin,
+                              .end = e.end,
+                              .lr_scale = 1,
+                              .weight_decay = static_cast<float>(decay),
+                              .frozen = !e.requires_grad,
+                              .mask_bits = e.mask_bits};
       if (e.kind == parameter_kind::statistic) {
         c.lr_scale = static_cast<float>(e.momentum);
         c.weight_decay = 0;
@@ -110,40 +123,53 @@ template <class T, class Space> class optimizer_state {
         if (matches(groups_[g].pattern, name)) used[g] = 1;
     for (std::size_t g = 0; g < groups_.size(); ++g)
       if (!used[g] && groups_[g].pattern != "*")
-        throw error{"nn::optimizer_state", "no parameter's name fits the group '" + groups_[g].pattern + "'", "Compare it with the names that describe prints"};
+        throw error{"nn::optimizer_state", "no parameter's name fits the group '" + groups_[g].pattern + "'",
+                    "Compare it with the names that describe prints"};
     upload(where, cut(moved, memory, moved_parts_), moved_);
     upload(where, cut(averaged, memory, averaged_parts_), averaged_);
   }
 
-  /// One step: value ← value − rate(gradient · gradient_scale), running statistics take in the batch's. Gradients are in slot 0, or
-  /// where sharded state has this rank's sums; this rank's pieces move.
-  void apply(context<Space>& where, arena<T, Space>& memory, double learning_rate_factor = 1, double gradient_scale = 1) {
+  /// One step: value ← value − rate(gradient · gradient_scale), running statistics take in the batch's. Gradients are
+  /// in slot 0, or where sharded state has this rank's sums; this rank's pieces move.
+  void apply(context<Space>& where, arena<T, Space>& memory, double learning_rate_factor = 1,
+             double gradient_scale = 1) {
     begin_step(where, memory);
-    for (std::size_t i = 0; i < memory.pieces().size(); ++i) apply_piece(where, memory, i, learning_rate_factor, gradient_scale);
+    for (std::size_t i = 0; i < memory.pieces().size(); ++i)
+      apply_piece(where, memory, i, learning_rate_factor, gradient_scale);
   }
 
-  /// The same in pieces, so that a piece may be sent while the next one is computed: begin_step once, then every piece of the arena.
+  /// The same in pieces, so that a piece may be sent while the next one is computed: begin_step once, then every piece
+  /// of the arena.
   /// \throws error if the model got new memory since this optimizer was made for it: its moments went with the old one
   void begin_step(context<Space>& where, arena<T, Space> const& memory) {
     bool masters = true;
     if constexpr (arena<T, Space>::has_masters) masters = memory.masters() != nullptr || memory.pieces().empty();
     if (memory.states() < buffers() || !masters) [[unlikely]]
-      throw error{"nn::optimizer_state", "the model has no memory for what '" + std::string(name()) + "' keeps: it was loaded, rebuilt or cloned, or got another optimizer, after this one was made",
+      throw error{"nn::optimizer_state",
+                  "the model has no memory for what '" + std::string(name()) +
+                      "' keeps: it was loaded, rebuilt or cloned, or got another optimizer, after this one was made",
                   "Make the optimizer anew for the model as it is now"};
     if (stale(memory)) rebuild(where, memory);
     ++steps_;
   }
-  void apply_piece(context<Space>& where, arena<T, Space>& memory, std::size_t i, double learning_rate_factor = 1, double gradient_scale = 1) {
+  void apply_piece(context<Space>& where, arena<T, Space>& memory, std::size_t i, double learning_rate_factor = 1,
+                   double gradient_scale = 1) {
     auto const& p = memory.pieces()[i];
     place const at{p.size(), wide_values(memory, p), memory.owned_gradients(p), p.packed};
-    std::visit([&](auto const& o) { move(o, where, memory, part(moved_, moved_parts_, i), at, learning_rate_factor, gradient_scale); }, settings_);
+    std::visit(
+        [&](auto const& o) {
+          move(o, where, memory, part(moved_, moved_parts_, i), at, learning_rate_factor, gradient_scale);
+        },
+        settings_);
     auto const chunks = part(averaged_, averaged_parts_, i);
-    compute::running_update(where.space(), chunks.data(), static_cast<index_t>(chunks.size()), at.n, at.values, static_cast<W const*>(at.gradients));
+    compute::running_update(where.space(), chunks.data(), static_cast<index_t>(chunks.size()), at.n, at.values,
+                            static_cast<W const*>(at.gradients));
     if constexpr (arena<T, Space>::has_masters)
       compute::copy(where.space(), at.n, static_cast<W const*>(at.values), memory.owned_values(p));
   }
 
-  /// Flat buffers that this optimizer keeps: arena.state(0) … arena.state(buffers() − 1). A checkpoint holds them and steps().
+  /// Flat buffers that this optimizer keeps: arena.state(0) … arena.state(buffers() − 1). A checkpoint holds them and
+  /// steps().
   [[nodiscard]] int buffers() const noexcept {
     if (auto const* s = std::get_if<sgd>(&settings_)) return s->momentum != 0 ? 1 : 0;
     return 2;
@@ -182,27 +208,35 @@ template <class T, class Space> class optimizer_state {
   };
 
   void check() const {
-    std::visit([](auto const& o) {
-      auto const demand = [](bool good, char const* what, double found) {
-        if (!good) throw error{"nn::optimizer_state", std::string(what) + ", found " + std::to_string(found)};
-      };
-      demand(o.learning_rate >= 0, "the learning rate must not be negative", o.learning_rate);
-      demand(o.weight_decay >= 0, "the weight decay must not be negative", o.weight_decay);
-      if constexpr (requires { o.beta1; }) {
-        demand(o.beta1 >= 0 && o.beta1 < 1, "beta1 must lie in [0, 1)", o.beta1);
-        demand(o.beta2 >= 0 && o.beta2 < 1, "beta2 must lie in [0, 1)", o.beta2);
-        demand(o.epsilon >= 0, "epsilon must not be negative", o.epsilon);
-      } else {
-        demand(o.momentum >= 0, "the momentum must not be negative", o.momentum);
-        demand(!o.nesterov || (o.momentum > 0 && o.dampening == 0), "Nesterov's rule needs a momentum and no dampening; the momentum", o.momentum);
-      }
-    }, settings_);
+    std::visit(
+        [](auto const& o) {
+          auto const demand = [](bool good, char const* what, double found) {
+            if (!good) throw error{"nn::optimizer_state", std::string(what) + ", found " + std::to_string(found)};
+          };
+          demand(o.learning_rate >= 0, "the learning rate must not be negative", o.learning_rate);
+          demand(o.weight_decay >= 0, "the weight decay must not be negative", o.weight_decay);
+          if constexpr (requires { o.beta1; }) {
+            demand(o.beta1 >= 0 && o.beta1 < 1, "beta1 must lie in [0, 1)", o.beta1);
+            demand(o.beta2 >= 0 && o.beta2 < 1, "beta2 must lie in [0, 1)", o.beta2);
+            demand(o.epsilon >= 0, "epsilon must not be negative", o.epsilon);
+          } else {
+            demand(o.momentum >= 0, "the momentum must not be negative", o.momentum);
+            demand(!o.nesterov || (o.momentum > 0 && o.dampening == 0),
+                   "Nesterov's rule needs a momentum and no dampening; the momentum", o.momentum);
+          }
+        },
+        settings_);
     for (auto const& g : groups_) {
       auto const demand = [&](bool good, char const* what, double found) {
-        if (!good) throw error{"nn::optimizer_state", "group '" + g.pattern + "': " + what + ", found " + std::to_string(found), "Use frozen = true for parameters that shall stay where they are"};
+        if (!good)
+          throw error{"nn::optimizer_state", "group '" + g.pattern + "': " + what + ", found " + std::to_string(found),
+                      "Use frozen = true for parameters that shall stay where they are"};
       };
-      demand(g.learning_rate_scale >= 0 && std::isfinite(g.learning_rate_scale), "the scale of the learning rate must be a number of at least 0", g.learning_rate_scale);
-      if (g.weight_decay) demand(*g.weight_decay >= 0 && std::isfinite(*g.weight_decay), "the weight decay must be a number of at least 0", *g.weight_decay);
+      demand(g.learning_rate_scale >= 0 && std::isfinite(g.learning_rate_scale),
+             "the scale of the learning rate must be a number of at least 0", g.learning_rate_scale);
+      if (g.weight_decay)
+        demand(*g.weight_decay >= 0 && std::isfinite(*g.weight_decay),
+               "the weight decay must be a number of at least 0", *g.weight_decay);
     }
   }
 
@@ -215,13 +249,16 @@ template <class T, class Space> class optimizer_state {
     return false;
   }
 
-  /// Neighbours with the same settings become one chunk (the padding between them is zero and stays zero). Mask bits count from a
-  /// chunk's begin, so a masked one stays alone.
+  /// Neighbours with the same settings become one chunk (the padding between them is zero and stays zero). Mask bits
+  /// count from a chunk's begin, so a masked one stays alone.
   static void append(std::vector<compute::update_chunk>& all, compute::update_chunk const& c) {
     if (!all.empty()) {
       auto& last = all.back();
-      bool const next = (last.end + arena<T, Space>::alignment - 1) / arena<T, Space>::alignment * arena<T, Space>::alignment == c.begin;
-      if (next && !last.mask_bits && !c.mask_bits && last.lr_scale == c.lr_scale && last.weight_decay == c.weight_decay) {
+      bool const next =
+          (last.end + arena<T, Space>::alignment - 1) / arena<T, Space>::alignment * arena<T, Space>::alignment ==
+          c.begin;
+      if (next && !last.mask_bits && !c.mask_bits && last.lr_scale == c.lr_scale &&
+          last.weight_decay == c.weight_decay) {
         last.end = c.end;
         return;
       }
@@ -230,7 +267,8 @@ template <class T, class Space> class optimizer_state {
   }
 
   static void upload(context<Space>& where, std::vector<compute::update_chunk> const& from, table& to) {
-    if (to.size() != from.size()) to = table(Kokkos::view_alloc(Kokkos::WithoutInitializing, "pleat::chunks"), from.size());
+    if (to.size() != from.size())
+      to = table(Kokkos::view_alloc(Kokkos::WithoutInitializing, "pleat::chunks"), from.size());
     if (from.empty()) return;
     using host = Kokkos::View<compute::update_chunk const*, Kokkos::HostSpace, Kokkos::MemoryUnmanaged>;
     where.fence();
@@ -240,9 +278,10 @@ template <class T, class Space> class optimizer_state {
 
   using chunk_span = std::span<compute::update_chunk const>;
 
-  /// Cuts a table of flat chunks along the arena's pieces; piece i has chunks [first[i], first[i + 1]). A cut lies where bytes of mask
-  /// bits begin (state_layout.hpp).
-  static std::vector<compute::update_chunk> cut(std::vector<compute::update_chunk> const& flat, arena<T, Space> const& memory, std::vector<std::size_t>& first) {
+  /// Cuts a table of flat chunks along the arena's pieces; piece i has chunks [first[i], first[i + 1]). A cut lies
+  /// where bytes of mask bits begin (state_layout.hpp).
+  static std::vector<compute::update_chunk> cut(std::vector<compute::update_chunk> const& flat,
+                                                arena<T, Space> const& memory, std::vector<std::size_t>& first) {
     std::vector<compute::update_chunk> all;
     first.assign(1, 0);
     for (auto const& p : memory.pieces()) {
@@ -266,21 +305,31 @@ template <class T, class Space> class optimizer_state {
     else return m.owned_values(p);
   }
 
-  void move(sgd const& o, context<Space>& where, arena<T, Space>& m, chunk_span chunks, place const& at, double factor, double scale) {
-    compute::sgd_settings<W> const s{.lr = static_cast<W>(o.learning_rate * factor), .momentum = static_cast<W>(o.momentum), .dampening = static_cast<W>(o.dampening),
-                                     .grad_scale = static_cast<W>(scale), .nesterov = o.nesterov, .first_step = steps_ == 1};
-    compute::sgd_update(where.space(), chunks.data(), static_cast<index_t>(chunks.size()), at.n, s, at.values, static_cast<W const*>(at.gradients),
-                        o.momentum != 0 ? m.state(0) + at.packed : nullptr);
+  void move(sgd const& o, context<Space>& where, arena<T, Space>& m, chunk_span chunks, place const& at, double factor,
+            double scale) {
+    compute::sgd_settings<W> const s{.lr = static_cast<W>(o.learning_rate * factor),
+                                     .momentum = static_cast<W>(o.momentum),
+                                     .dampening = static_cast<W>(o.dampening),
+                                     .grad_scale = static_cast<W>(scale),
+                                     .nesterov = o.nesterov,
+                                     .first_step = steps_ == 1};
+    compute::sgd_update(where.space(), chunks.data(), static_cast<index_t>(chunks.size()), at.n, s, at.values,
+                        static_cast<W const*>(at.gradients), o.momentum != 0 ? m.state(0) + at.packed : nullptr);
   }
   template <class Adam>
-  void move(Adam const& o, context<Space>& where, arena<T, Space>& m, chunk_span chunks, place const& at, double factor, double scale) {
+  void move(Adam const& o, context<Space>& where, arena<T, Space>& m, chunk_span chunks, place const& at, double factor,
+            double scale) {
     double const t = static_cast<double>(steps_);
-    compute::adam_settings<W> const s{.lr = static_cast<W>(o.learning_rate * factor), .beta1 = static_cast<W>(o.beta1), .beta2 = static_cast<W>(o.beta2),
-                                      .epsilon = static_cast<W>(o.epsilon), .grad_scale = static_cast<W>(scale),
-                                      .correction1 = static_cast<W>(1 - std::pow(o.beta1, t)), .correction2 = static_cast<W>(1 - std::pow(o.beta2, t)),
+    compute::adam_settings<W> const s{.lr = static_cast<W>(o.learning_rate * factor),
+                                      .beta1 = static_cast<W>(o.beta1),
+                                      .beta2 = static_cast<W>(o.beta2),
+                                      .epsilon = static_cast<W>(o.epsilon),
+                                      .grad_scale = static_cast<W>(scale),
+                                      .correction1 = static_cast<W>(1 - std::pow(o.beta1, t)),
+                                      .correction2 = static_cast<W>(1 - std::pow(o.beta2, t)),
                                       .decoupled = std::is_same_v<Adam, adamw>};
-    compute::adam_update(where.space(), chunks.data(), static_cast<index_t>(chunks.size()), at.n, s, at.values, static_cast<W const*>(at.gradients),
-                         m.state(0) + at.packed, m.state(1) + at.packed);
+    compute::adam_update(where.space(), chunks.data(), static_cast<index_t>(chunks.size()), at.n, s, at.values,
+                         static_cast<W const*>(at.gradients), m.state(0) + at.packed, m.state(1) + at.packed);
   }
 
   optimizer settings_;

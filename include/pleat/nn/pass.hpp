@@ -25,7 +25,8 @@ namespace pleat::nn {
 
 class parameter;
 
-/// A run of this pass's sample rows whose gradient contributions go to gradient slot `slot` (compute/lanes.hpp says how they are summed).
+/// A run of this pass's sample rows whose gradient contributions go to gradient slot `slot` (compute/lanes.hpp says how
+/// they are summed).
 struct segment {
   int slot = 0;
   compute::lanes lanes;
@@ -40,8 +41,9 @@ class pass_hooks {
   /// Somebody must drive non-blocking communication: called once per layer.
   virtual void poll() = 0;
 
-  // Memory that is there only while a layer needs it (sharded state). nn::call and its kin open it before a layer's own code runs and close
-  // it afterwards, whatever happens in between. The weight half of a split backward finds gradients only: it reads no values.
+  // Memory that is there only while a layer needs it (sharded state). nn::call and its kin open it before a layer's own
+  // code runs and close it afterwards, whatever happens in between. The weight half of a split backward finds gradients
+  // only: it reads no values.
 
   /// This parameter is about to be read.
   /// \param backward the walk goes from the last layer to the first
@@ -57,11 +59,11 @@ class move_listener {
  public:
   /// An activation that changes its placement on the way to a layer.
   struct move {
-    std::string_view layer;     ///< or the parameter that wants it
-    extents const& whole;       ///< of the activation
+    std::string_view layer;  ///< or the parameter that wants it
+    extents const& whole;    ///< of the activation
     axis_layout const &from, &to;
     index_t element_bytes;
-    int ranks, rank;            ///< of the tensor axis
+    int ranks, rank;  ///< of the tensor axis
   };
   virtual ~move_listener() = default;
   virtual void moved(move const& m) = 0;
@@ -75,45 +77,51 @@ class input_listener {
   /// A weight and the input that it is about to be multiplied with.
   struct product {
     parameter const& weight;
-    void const* x;                              ///< whole, contiguous, of the model's value type, in the space's memory, until the call returns
-    extents const& shape;                       ///< of x: its rows are the last dimension, unless it is images
-    compute::conv2d_shape const* convolution;   ///< of all channels, where x is images; else null
+    /// whole, contiguous, of the model's value type, in the space's memory, until the call returns
+    void const* x;
+    extents const& shape;                      ///< of x: its rows are the last dimension, unless it is images
+    compute::conv2d_shape const* convolution;  ///< of all channels, where x is images; else null
   };
   virtual ~input_listener() = default;
   /// x is about to be multiplied with the weight. Called once per product and layer.
   virtual void multiplied(product const& p) = 0;
 };
 
-/// The first layer of a walk whose output holds NaN or infinity. The walk goes on behind it: other ranks may count on this one.
+/// The first layer of a walk whose output holds NaN or infinity. The walk goes on behind it: other ranks may count on
+/// this one.
 struct nonfinite_note {
-  std::string found;    ///< a sentence that names the layer; empty: none so far
-  index_t looked = 0;   ///< outputs that were looked at
-  index_t at = -1;      ///< number of the one that was found: ranks that walk through the same layers count alike
+  std::string found;   ///< a sentence that names the layer; empty: none so far
+  index_t looked = 0;  ///< outputs that were looked at
+  index_t at = -1;     ///< number of the one that was found: ranks that walk through the same layers count alike
 };
 
 /// One forward or backward walk over a micro-batch. A small value; layers read it, composites hand it on.
 template <class Space> struct pass {
   context<Space>* where = nullptr;
-  bool training = false;          ///< false: layers leave `saved` empty, dropout and batch statistics are off
-  bool input_gradient = true;     ///< false: nobody wants dx of the outermost layer (its input is data)
-  bool recompute = false;         ///< forward keeps less: results that are cheap against their bytes are computed again in backward (sequential.hpp)
-  nonfinite_note* nonfinite = nullptr;  ///< diagnosis: nn::call looks for NaN and infinity after every layer; null: it does not
-  bool deterministic = false;     ///< bits must not depend on the number of ranks: a layer refuses what would
-  std::uint64_t seed = 0;         ///< of the model
-  std::uint64_t step = 0;         ///< optimizer steps done
-  index_t first_sample = 0;       ///< position in the global batch of row 0; rows are consecutive
-  index_t global_batch = 1;       ///< samples of the whole step, over all ranks and micro-batches
-  double loss_scale = 1;          ///< what the loss's gradient is multiplied by, so that 16 bits can hold it (parallel/loss_scale.hpp)
-  std::span<segment const> segments;     ///< how this pass's rows contribute to gradients (empty in inference)
+  bool training = false;       ///< false: layers leave `saved` empty, dropout and batch statistics are off
+  bool input_gradient = true;  ///< false: nobody wants dx of the outermost layer (its input is data)
+  /// forward keeps less: results that are cheap against their bytes are computed again in backward (sequential.hpp)
+  bool recompute = false;
+  /// diagnosis: nn::call looks for NaN and infinity after every layer; null: it does not
+  nonfinite_note* nonfinite = nullptr;
+  bool deterministic = false;  ///< bits must not depend on the number of ranks: a layer refuses what would
+  std::uint64_t seed = 0;      ///< of the model
+  std::uint64_t step = 0;      ///< optimizer steps done
+  index_t first_sample = 0;    ///< position in the global batch of row 0; rows are consecutive
+  index_t global_batch = 1;    ///< samples of the whole step, over all ranks and micro-batches
+  /// what the loss's gradient is multiplied by, so that 16 bits can hold it (parallel/loss_scale.hpp)
+  double loss_scale = 1;
+  std::span<segment const> segments;  ///< how this pass's rows contribute to gradients (empty in inference)
   pass_hooks* hooks = nullptr;
-  comm::communicator* ranks = nullptr;   ///< those that share the batch; for statistics over all of it
+  comm::communicator* ranks = nullptr;  ///< those that share the batch; for statistics over all of it
 
   comm::communicator* tensor = nullptr;  ///< those that hold the parts of each weight; null: nothing is cut
   move_listener* moves = nullptr;        ///< hears of activations that had to move
   input_listener* inputs = nullptr;      ///< hears what the weights multiply with
   step_trace* trace = nullptr;           ///< sees the collectives of the tensor axis; null: nobody traces this step
   axis_layout input{};                   ///< where the layer's input lived before it was aligned: dx returns there
-  bool addends = false;                  ///< the layer's activations are cut: the gradient of a replicated parameter is one rank's addend
+  /// the layer's activations are cut: the gradient of a replicated parameter is one rank's addend
+  bool addends = false;
 
   /// This pass as the gradients of a layer see it whose dy is this tensor.
   template <class Tensor> [[nodiscard]] pass on(Tensor const& dy) const noexcept {

@@ -1,10 +1,11 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// What a layer does with placements: the rules from which tensor parallelism follows. Pure functions of words; no Kokkos.
+/// What a layer does with placements: the rules from which tensor parallelism follows. Pure functions of words; no
+/// Kokkos.
 ///
-/// A product y = x·Wᵀ (or a convolution) with W [out, in, …] reads dimension `c` of x and writes dimension `c` of y (the last one of
-/// rows, dimension 1 of images); all other dimensions pass through it.
+/// A product y = x·Wᵀ (or a convolution) with W [out, in, …] reads dimension `c` of x and writes dimension `c` of y
+/// (the last one of rows, dimension 1 of images); all other dimensions pass through it.
 ///
 /// | W         | needs x                           | gives y     | needs dy   | gives dx    | gradient of W        |
 /// |-----------|-----------------------------------|-------------|------------|-------------|----------------------|
@@ -12,12 +13,12 @@
 /// | shard<0>  | replicate                         | shard<c>    | shard<c>   | partial     | its own rows         |
 /// | shard<1>  | shard<c>                          | partial     | replicate  | shard<c>    | its own columns      |
 ///
-/// What is partial is resolved before the epilogue: by all-reduce, or by reduce-scatter where the weight `leaves` its results cut and they
-/// have positions.
-/// Gradients return to where the input lived: a partial dx by all-reduce or reduce-scatter.
-/// The gradient of any parameter is complete on the ranks that hold it, but for one case: a replicated parameter of a layer whose
-/// activations are cut has an addend on every rank (`gradient_is_addend`); nothing else is ever summed along the tensor axis. (A
-/// replicated weight that is tied counts as such as soon as it is used twice: its whole uses then enter the sum from rank 0.)
+/// What is partial is resolved before the epilogue: by all-reduce, or by reduce-scatter where the weight `leaves` its
+/// results cut and they have positions. Gradients return to where the input lived: a partial dx by all-reduce or
+/// reduce-scatter. The gradient of any parameter is complete on the ranks that hold it, but for one case: a replicated
+/// parameter of a layer whose activations are cut has an addend on every rank (`gradient_is_addend`); nothing else is
+/// ever summed along the tensor axis. (A replicated weight that is tied counts as such as soon as it is used twice: its
+/// whole uses then enter the sum from rank 0.)
 #pragma once
 
 #include <cstdint>
@@ -28,9 +29,9 @@
 
 namespace pleat::nn {
 
-/// Which dimensions of its input a layer mixes, that is: along which a cut would change its result. `static constexpr mixing mixes`
-/// of a layer; without it: everything, so that a layer of one's own is right before it is fast. Samples (dimension 0) are the data
-/// axis' business: no layer takes them cut along the tensor axis.
+/// Which dimensions of its input a layer mixes, that is: along which a cut would change its result. `static constexpr
+/// mixing mixes` of a layer; without it: everything, so that a layer of one's own is right before it is fast. Samples
+/// (dimension 0) are the data axis' business: no layer takes them cut along the tensor axis.
 enum class mixing : std::uint8_t {
   everything,  ///< the input is gathered before the layer sees it
   nothing,     ///< elementwise
@@ -45,24 +46,32 @@ PLEAT_LAZY [[nodiscard]] constexpr bool takes(mixing m, axis_placement const& wh
   if (where.replicates()) return true;
   if (!where.shards() || where.dim == 0) return false;
   switch (m) {
-    case mixing::nothing: return true;
-    case mixing::rows: return where.dim + 1 < rank;
-    case mixing::planes: return where.dim == 1;
-    default: return false;
+    case mixing::nothing:
+      return true;
+    case mixing::rows:
+      return where.dim + 1 < rank;
+    case mixing::planes:
+      return where.dim == 1;
+    default:
+      return false;
   }
 }
 
-/// Where a product needs its input. \param c the dimension that the weight's columns read, of extent `whole` over all ranks
-PLEAT_LAZY [[nodiscard]] constexpr axis_layout product_needs(axis_placement const& w, axis_layout const& x, int c, index_t whole) noexcept {
+/// Where a product needs its input. \param c the dimension that the weight's columns read, of extent `whole` over all
+/// ranks
+PLEAT_LAZY [[nodiscard]] constexpr axis_layout product_needs(axis_placement const& w, axis_layout const& x, int c,
+                                                             index_t whole) noexcept {
   if (w.shards(1)) return {{spread::shard, static_cast<std::int8_t>(c), w.unit}, whole};
   if (w.shards(0) || !x.cut() || x.where.dim == c || x.where.dim == 0) return {};
   return x;
 }
 
-/// Where a grouped convolution cut by outputs needs its input: a rank has whole groups (the word's unit is whole groups of outputs), and of
-/// the channels those that its groups read. Its dx lives there too, complete: groups share no input.
+/// Where a grouped convolution cut by outputs needs its input: a rank has whole groups (the word's unit is whole groups
+/// of outputs), and of the channels those that its groups read. Its dx lives there too, complete: groups share no
+/// input.
 /// \param outs, ins channels of a group \param c the channels' dimension, of extent `whole` over all ranks
-[[nodiscard]] constexpr axis_layout groups_need(axis_placement const& w, index_t outs, index_t ins, int c, index_t whole) noexcept {
+[[nodiscard]] constexpr axis_layout groups_need(axis_placement const& w, index_t outs, index_t ins, int c,
+                                                index_t whole) noexcept {
   return {{spread::shard, static_cast<std::int8_t>(c), w.unit / outs * ins}, whole};
 }
 
@@ -71,14 +80,15 @@ struct product_result {
   axis_layout layout;
   bool partial = false;
 };
-PLEAT_LAZY [[nodiscard]] constexpr product_result product_gives(axis_placement const& w, axis_layout const& x, int c, index_t whole) noexcept {
+PLEAT_LAZY [[nodiscard]] constexpr product_result product_gives(axis_placement const& w, axis_layout const& x, int c,
+                                                                index_t whole) noexcept {
   if (w.shards(1)) return {{}, true};
   if (w.shards(0)) return {{{spread::shard, static_cast<std::int8_t>(c), w.unit}, whole}, false};
   return {x, false};
 }
 
-/// Where a product's complete result is brought because its weight `leaves` it cut: along positions, that is, a dimension that is neither
-/// samples nor channels. A result without such a dimension stays whole.
+/// Where a product's complete result is brought because its weight `leaves` it cut: along positions, that is, a
+/// dimension that is neither samples nor channels. A result without such a dimension stays whole.
 [[nodiscard]] constexpr axis_layout product_leaves(axis_placement const& leaves, extents const& y, int c) noexcept {
   if (!leaves.shards() || leaves.dim == 0 || leaves.dim == c || leaves.dim >= y.rank()) return {};
   return {leaves, y[leaves.dim]};
@@ -90,16 +100,20 @@ PLEAT_LAZY [[nodiscard]] constexpr product_result product_gives(axis_placement c
   return {x, false};
 }
 
-/// Where a layer's activations live: its input as the layer takes it, its output, and the output's gradient as the weight half keeps it. What a
-/// layer with `mixing::weights` that is cut says of itself (`path`), so that its memory can be described (nn/describe.hpp).
+/// Where a layer's activations live: its input as the layer takes it, its output, and the output's gradient as the
+/// weight half keeps it. What a layer with `mixing::weights` that is cut says of itself (`path`), so that its memory
+/// can be described (nn/describe.hpp).
 struct layer_path {
   axis_layout taken, gives, gradient;
 };
 
-/// Of y = x·Wᵀ as nn::aligned, nn::apply and nn::aligned_gradient move it. \param leaves where the weight leaves its results
+/// Of y = x·Wᵀ as nn::aligned, nn::apply and nn::aligned_gradient move it. \param leaves where the weight leaves its
+/// results
 /// \param x where the input lives \param c, columns the dimension of x that is read, and its extent over all ranks
 /// \param y the output over all ranks, whose last dimension is written
-PLEAT_LAZY [[nodiscard]] constexpr layer_path product_path(axis_placement const& w, axis_placement const& leaves, axis_layout const& x, int c, index_t columns, extents const& y) noexcept {
+PLEAT_LAZY [[nodiscard]] constexpr layer_path product_path(axis_placement const& w, axis_placement const& leaves,
+                                                           axis_layout const& x, int c, index_t columns,
+                                                           extents const& y) noexcept {
   int const d = y.rank() - 1;
   layer_path p;
   p.taken = product_needs(w, x, c, columns);

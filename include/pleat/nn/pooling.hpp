@@ -16,28 +16,41 @@ namespace pleat::nn {
 
 /// How the window moves.
 struct max_pool2d_options {
-  window stride = 0;               ///< 0: the kernel's extents
-  window padding = 0;              ///< at most half of the kernel; padding never wins
+  window stride = 0;   ///< 0: the kernel's extents
+  window padding = 0;  ///< at most half of the kernel; padding never wins
 };
 
 /// How the window moves, and what it is divided by at the border.
 struct avg_pool2d_options {
-  window stride = 0;               ///< 0: the kernel's extents
-  window padding = 0;              ///< at most half of the kernel
-  bool count_include_pad = true;   ///< divide by the whole window, or by the part of it in the image
+  window stride = 0;              ///< 0: the kernel's extents
+  window padding = 0;             ///< at most half of the kernel
+  bool count_include_pad = true;  ///< divide by the whole window, or by the part of it in the image
 };
 
 namespace detail {
-PLEAT_ONCE [[nodiscard]] inline compute::pool2d_shape pool_geometry(char const* layer, extents const& in, window kernel, window stride, window padding, bool count_include_pad) {
-  if (in.rank() != 4) throw error{layer, "expected images [m, channels, h, w], found an input of shape " + in.to_string()};
+PLEAT_ONCE [[nodiscard]] inline compute::pool2d_shape pool_geometry(char const* layer, extents const& in, window kernel,
+                                                                    window stride, window padding,
+                                                                    bool count_include_pad) {
+  if (in.rank() != 4)
+    throw error{layer, "expected images [m, channels, h, w], found an input of shape " + in.to_string()};
   window const s = stride == window(0) ? kernel : stride;
-  compute::pool2d_shape const g{.batch = in[0], .channels = in[1], .height = in[2], .width = in[3], .kernel_h = kernel.height, .kernel_w = kernel.width,
-                                .stride_h = s.height, .stride_w = s.width, .padding_h = padding.height, .padding_w = padding.width,
+  compute::pool2d_shape const g{.batch = in[0],
+                                .channels = in[1],
+                                .height = in[2],
+                                .width = in[3],
+                                .kernel_h = kernel.height,
+                                .kernel_w = kernel.width,
+                                .stride_h = s.height,
+                                .stride_w = s.width,
+                                .padding_h = padding.height,
+                                .padding_w = padding.width,
                                 .count_include_pad = count_include_pad};
   try {
     g.check(layer);
   } catch (error const& e) {
-    throw error{layer, e.problem() + ", for an input of shape " + in.to_string() + " and a kernel of " + kernel.to_string(), e.remedy()};
+    throw error{layer,
+                e.problem() + ", for an input of shape " + in.to_string() + " and a kernel of " + kernel.to_string(),
+                e.remedy()};
   }
   return g;
 }
@@ -63,7 +76,10 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ma
   [[nodiscard]] window kernel() const noexcept { return kernel_; }
   [[nodiscard]] max_pool2d_options const& options() const noexcept { return options_; }
   /// Windows of 2 × 2 side by side, no padding: a convolution before it may pool while it stores (nn::sequential).
-  [[nodiscard]] bool halves() const noexcept { return kernel_ == window(2) && (options_.stride == window(0) || options_.stride == window(2)) && options_.padding == window(0); }
+  [[nodiscard]] bool halves() const noexcept {
+    return kernel_ == window(2) && (options_.stride == window(0) || options_.stride == window(2)) &&
+           options_.padding == window(0);
+  }
 
   [[nodiscard]] extents shape(extents const& in) const {
     auto const g = geometry(in);
@@ -79,14 +95,17 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ma
       s.in = x.shape();
     }
     if (x.extent(1) > 0)  // a rank may have no channel
-      compute::max_pool2d_forward(p.space(), geometry(x.shape()), static_cast<T const*>(x.data()), y.data(), s.winner.data());
+      compute::max_pool2d_forward(p.space(), geometry(x.shape()), static_cast<T const*>(x.data()), y.data(),
+                                  s.winner.data());
     return {std::move(y), std::move(s)};
   }
   [[nodiscard]] tensor_type backward(pass<Space> const& p, saved& s, tensor_type dy) {
     tensor_type dx;
     if (p.input_gradient) {
       dx = tensor_type::allocate(*p.where, s.in);
-      if (s.in[1] > 0) compute::max_pool2d_backward(p.space(), geometry(s.in), static_cast<T const*>(dy.data()), static_cast<std::int32_t const*>(s.winner.data()), dx.data());
+      if (s.in[1] > 0)
+        compute::max_pool2d_backward(p.space(), geometry(s.in), static_cast<T const*>(dy.data()),
+                                     static_cast<std::int32_t const*>(s.winner.data()), dx.data());
     }
     s = {};
     return dx;
@@ -137,14 +156,16 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class av
     extents out = shape(x.whole_shape());
     out[1] = x.extent(1);
     auto y = tensor_type::allocate(*p.where, out);
-    if (x.extent(1) > 0) compute::avg_pool2d_forward(p.space(), geometry(x.shape()), static_cast<T const*>(x.data()), y.data());
+    if (x.extent(1) > 0)
+      compute::avg_pool2d_forward(p.space(), geometry(x.shape()), static_cast<T const*>(x.data()), y.data());
     return {std::move(y), saved{x.shape()}};
   }
   [[nodiscard]] tensor_type backward(pass<Space> const& p, saved& s, tensor_type dy) {
     tensor_type dx;
     if (p.input_gradient) {
       dx = tensor_type::allocate(*p.where, s.in);
-      if (s.in[1] > 0) compute::avg_pool2d_backward(p.space(), geometry(s.in), static_cast<T const*>(dy.data()), dx.data());
+      if (s.in[1] > 0)
+        compute::avg_pool2d_backward(p.space(), geometry(s.in), static_cast<T const*>(dy.data()), dx.data());
     }
     return dx;
   }
@@ -159,7 +180,8 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class av
 
  private:
   [[nodiscard]] compute::pool2d_shape geometry(extents const& in) const {
-    return detail::pool_geometry("nn::avg_pool2d", in, kernel_, options_.stride, options_.padding, options_.count_include_pad);
+    return detail::pool_geometry("nn::avg_pool2d", in, kernel_, options_.stride, options_.padding,
+                                 options_.count_include_pad);
   }
   window kernel_;
   avg_pool2d_options options_;

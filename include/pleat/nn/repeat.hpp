@@ -16,7 +16,8 @@
 
 namespace pleat::nn {
 
-/// n copies of a layer, one after the other. Copy i's parameters are called "<name>.<i>.…". Units: n, whatever a copy consists of.
+/// n copies of a layer, one after the other. Copy i's parameters are called "<name>.<i>.…". Units: n, whatever a copy
+/// consists of.
 template <class L> class repeat {
  public:
   using value_type = value_type_of<L>;
@@ -52,15 +53,20 @@ template <class L> class repeat {
     auto y = forward_units(p, 0, units(), std::move(x), s);
     return {std::move(y), std::move(s)};
   }
-  [[nodiscard]] tensor_type backward(pass_type const& p, saved& s, tensor_type dy) { return backward_units(p, 0, units(), s, std::move(dy)); }
-  [[nodiscard]] tensor_type backward_input(pass_type const& p, saved& s, tensor_type dy) { return backward_input_units(p, 0, units(), s, std::move(dy)); }
+  [[nodiscard]] tensor_type backward(pass_type const& p, saved& s, tensor_type dy) {
+    return backward_units(p, 0, units(), s, std::move(dy));
+  }
+  [[nodiscard]] tensor_type backward_input(pass_type const& p, saved& s, tensor_type dy) {
+    return backward_input_units(p, 0, units(), s, std::move(dy));
+  }
   void backward_weight(pass_type const& p, saved& s) { backward_weight_units(p, 0, units(), s); }
 
   [[nodiscard]] extents shape_units(extents in, index_t begin, index_t end) const {
     for (index_t i = first(begin); i < last(end); ++i) in = copy(i).shape(in);
     return in;
   }
-  [[nodiscard]] tensor_type forward_units(pass_type const& p, index_t begin, index_t end, tensor_type x, saved& s) const {
+  [[nodiscard]] tensor_type forward_units(pass_type const& p, index_t begin, index_t end, tensor_type x,
+                                          saved& s) const {
     if (p.training && s.each.empty()) s.each = pooled_array<saved_of<L>>(p.where->host_pool(), layers_.size());
     for (index_t i = first(begin); i < last(end); ++i) {
       auto out = call(p, copy(i), std::move(x));
@@ -71,19 +77,23 @@ template <class L> class repeat {
   }
   [[nodiscard]] tensor_type backward_units(pass_type const& p, index_t begin, index_t end, saved& s, tensor_type dy) {
     index_t const stop = last_needed(p, begin, end);
-    for (index_t i = last(end); i-- > stop;) dy = call_backward(inner(p, i, stop), copy(i), s.each[static_cast<std::size_t>(i)], std::move(dy));
+    for (index_t i = last(end); i-- > stop;)
+      dy = call_backward(inner(p, i, stop), copy(i), s.each[static_cast<std::size_t>(i)], std::move(dy));
     forget(s, begin, stop);
     return below(begin, stop) ? tensor_type{} : dy;
   }
-  [[nodiscard]] tensor_type backward_input_units(pass_type const& p, index_t begin, index_t end, saved& s, tensor_type dy) {
+  [[nodiscard]] tensor_type backward_input_units(pass_type const& p, index_t begin, index_t end, saved& s,
+                                                 tensor_type dy) {
     index_t const stop = last_needed(p, begin, end);
-    for (index_t i = last(end); i-- > stop;) dy = call_backward_input(inner(p, i, stop), copy(i), s.each[static_cast<std::size_t>(i)], std::move(dy));
+    for (index_t i = last(end); i-- > stop;)
+      dy = call_backward_input(inner(p, i, stop), copy(i), s.each[static_cast<std::size_t>(i)], std::move(dy));
     forget(s, begin, stop);
     return below(begin, stop) ? tensor_type{} : dy;
   }
   void backward_weight_units(pass_type const& p, index_t begin, index_t end, saved& s) {
     index_t const stop = last_needed(p, begin, end);
-    for (index_t i = last(end); i-- > stop;) call_backward_weight(inner(p, i, stop), copy(i), s.each[static_cast<std::size_t>(i)]);
+    for (index_t i = last(end); i-- > stop;)
+      call_backward_weight(inner(p, i, stop), copy(i), s.each[static_cast<std::size_t>(i)]);
   }
 
   template <class F> void for_each_parameter(F&& f) {

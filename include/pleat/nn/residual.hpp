@@ -18,18 +18,25 @@ struct identity_shortcut {};
 
 namespace detail {
 /// a + b, placed as a is, over a's or b's memory where nobody else holds it.
-template <class T, class Space> [[nodiscard]] tensor<T, Space> add(pass<Space> const& p, tensor<T, Space> a, tensor<T, Space> b) {
+template <class T, class Space>
+[[nodiscard]] tensor<T, Space> add(pass<Space> const& p, tensor<T, Space> a, tensor<T, Space> b) {
   b = align_with(p, a, std::move(b));
-  auto y = a.sole_owner() ? a : b.sole_owner() ? b : tensor<T, Space>::allocate(*p.where, a.shape()).with_layout(a.layout());
+  auto y = a.sole_owner()   ? a
+           : b.sole_owner() ? b
+                            : tensor<T, Space>::allocate(*p.where, a.shape()).with_layout(a.layout());
   compute::add(p.space(), a.size(), static_cast<T const*>(a.data()), static_cast<T const*>(b.data()), y.data());
   return y;
 }
-template <class S> struct saved_by { using type = saved_of<S>; };
-template <> struct saved_by<identity_shortcut> { using type = identity_shortcut; };
+template <class S> struct saved_by {
+  using type = saved_of<S>;
+};
+template <> struct saved_by<identity_shortcut> {
+  using type = identity_shortcut;
+};
 }  // namespace detail
 
-/// y = x + body(x), or shortcut(x) + body(x) where the body changes the shape (He et al., "Deep residual learning", CVPR 2016).
-/// One unit: a pipeline does not cut inside.
+/// y = x + body(x), or shortcut(x) + body(x) where the body changes the shape (He et al., "Deep residual learning",
+/// CVPR 2016). One unit: a pipeline does not cut inside.
 template <class Body, class Shortcut = identity_shortcut> class residual {
   static constexpr bool plain = std::is_same_v<Shortcut, identity_shortcut>;
 
@@ -47,17 +54,31 @@ template <class Body, class Shortcut = identity_shortcut> class residual {
     typename detail::saved_by<Shortcut>::type shortcut;
   };
 
-  explicit residual(Body body, Shortcut shortcut = {}) requires plain : body_(std::move(body)), shortcut_(shortcut) {}
-  residual(Body body, Shortcut shortcut) requires (!plain) : body_(std::move(body)), shortcut_(std::move(shortcut)) {
-    static_assert(plain || (std::is_same_v<value_type_of<Shortcut>, value_type> && std::is_same_v<space_of<Shortcut>, execution_space>),
+  explicit residual(Body body, Shortcut shortcut = {})
+    requires plain
+      : body_(std::move(body)), shortcut_(shortcut) {}
+  residual(Body body, Shortcut shortcut)
+    requires(!plain)
+      : body_(std::move(body)), shortcut_(std::move(shortcut)) {
+    static_assert(plain || (std::is_same_v<value_type_of<Shortcut>, value_type> &&
+                            std::is_same_v<space_of<Shortcut>, execution_space>),
                   "pleat: the body and the shortcut of nn::residual share one value type and one execution space");
   }
 
-  /// Takes the body out for good: what remains is x itself. Its parameters are no longer the network's: give them back their memory by
-  /// building or rebuilding the model. A file of such a network is read into one whose body is taken out too.
-  void remove_body() requires plain { removed_ = true; }
+  /// Takes the body out for good: what remains is x itself. Its parameters are no longer the network's: give them back
+  /// their memory by building or rebuilding the model. A file of such a network is read into one whose body is taken
+  /// out too.
+  void remove_body()
+    requires plain
+  {
+    removed_ = true;
+  }
   /// Puts it back where nothing was rebuilt meanwhile.
-  void restore_body() requires plain { removed_ = false; }
+  void restore_body()
+    requires plain
+  {
+    removed_ = false;
+  }
   [[nodiscard]] bool removed() const noexcept { return removed_; }
 
   [[nodiscard]] extents shape(extents const& in) const {
@@ -66,8 +87,11 @@ template <class Body, class Shortcut = identity_shortcut> class residual {
     extents other = in;
     if constexpr (!plain) other = shortcut_.shape(in);
     if (out != other)
-      throw error{"nn::residual", "the body makes " + out.to_string() + " of " + in.to_string() + ", the shortcut " + other.to_string(),
-                  plain ? "Give residual a second layer that brings the input to the body's shape, e.g. a 1×1 convolution" : "Make the two agree"};
+      throw error{"nn::residual",
+                  "the body makes " + out.to_string() + " of " + in.to_string() + ", the shortcut " + other.to_string(),
+                  plain
+                      ? "Give residual a second layer that brings the input to the body's shape, e.g. a 1×1 convolution"
+                      : "Make the two agree"};
     return out;
   }
 
@@ -87,10 +111,14 @@ template <class Body, class Shortcut = identity_shortcut> class residual {
   }
 
   [[nodiscard]] tensor_type backward(pass_type const& p, saved& s, tensor_type dy) {
-    return join(p, [&](auto& l, auto& saved, tensor_type d) { return call_backward(p, l, saved, std::move(d)); }, s, std::move(dy));
+    return join(
+        p, [&](auto& l, auto& saved, tensor_type d) { return call_backward(p, l, saved, std::move(d)); }, s,
+        std::move(dy));
   }
   [[nodiscard]] tensor_type backward_input(pass_type const& p, saved& s, tensor_type dy) {
-    return join(p, [&](auto& l, auto& saved, tensor_type d) { return call_backward_input(p, l, saved, std::move(d)); }, s, std::move(dy));
+    return join(
+        p, [&](auto& l, auto& saved, tensor_type d) { return call_backward_input(p, l, saved, std::move(d)); }, s,
+        std::move(dy));
   }
   void backward_weight(pass_type const& p, saved& s) {
     if (removed_) return;

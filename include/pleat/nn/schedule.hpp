@@ -22,7 +22,9 @@ struct constant {
 struct step_decay {
   index_t every = 1000;
   double gamma = 0.1;
-  [[nodiscard]] double factor(index_t step, index_t) const { return std::pow(gamma, static_cast<double>(step / std::max<index_t>(1, every))); }
+  [[nodiscard]] double factor(index_t step, index_t) const {
+    return std::pow(gamma, static_cast<double>(step / std::max<index_t>(1, every)));
+  }
 };
 
 /// (step + 1) / steps during the first `steps` steps, then 1.
@@ -33,14 +35,18 @@ struct warm_up {
   }
 };
 
-/// A linear warm-up, then half a cosine from 1 down to `minimum` at the last step (Loshchilov and Hutter, arXiv:1608.03983, without restarts).
+/// A linear warm-up, then half a cosine from 1 down to `minimum` at the last step (Loshchilov and Hutter,
+/// arXiv:1608.03983, without restarts).
 struct cosine {
   index_t warm_up_steps = 0;
   double minimum = 0;
   PLEAT_LAZY [[nodiscard]] double factor(index_t step, index_t total) const {
     if (step < warm_up_steps) return static_cast<double>(step + 1) / static_cast<double>(warm_up_steps);
-    index_t const length = total - 1 - warm_up_steps;  // the first step after the warm-up has 1, the last has the minimum
-    double const t = length > 0 ? std::clamp(static_cast<double>(step - warm_up_steps) / static_cast<double>(length), 0.0, 1.0) : 1.0;
+    // the first step after the warm-up has 1, the last has the minimum
+    index_t const length = total - 1 - warm_up_steps;
+    double const t = length > 0
+                         ? std::clamp(static_cast<double>(step - warm_up_steps) / static_cast<double>(length), 0.0, 1.0)
+                         : 1.0;
     return minimum + (1 - minimum) * 0.5 * (1 + std::cos(3.14159265358979323846 * t));
   }
 };

@@ -16,29 +16,51 @@
 namespace pleat::nn {
 
 namespace detail {
-template <class L> concept fusable_activation = requires { { L::fusable } -> std::convertible_to<compute::activation>; };
-template <class L> concept fuses_activation = requires(L const& l, pass_of<L> const& p, tensor_of<L> x) { l.forward(p, x, compute::activation::relu); };
-template <class L> concept fuses_pooling = requires(L const& l, pass_of<L> const& p, tensor_of<L> x) { l.forward_pooled(p, x, compute::activation::relu); };
-template <class L> concept fusable_pooling = requires(L const& l) { { l.halves() } -> std::convertible_to<bool>; };
-template <class L> concept cheap_layer = requires { { L::cheap } -> std::convertible_to<bool>; } && bool(L::cheap);
-template <class L> concept resupplied = requires(L const& l, pass_of<L> const& p, typename L::saved& s, tensor_of<L> x) {
+template <class L>
+concept fusable_activation = requires {
+  { L::fusable } -> std::convertible_to<compute::activation>;
+};
+template <class L>
+concept fuses_activation =
+    requires(L const& l, pass_of<L> const& p, tensor_of<L> x) { l.forward(p, x, compute::activation::relu); };
+template <class L>
+concept fuses_pooling =
+    requires(L const& l, pass_of<L> const& p, tensor_of<L> x) { l.forward_pooled(p, x, compute::activation::relu); };
+template <class L>
+concept fusable_pooling = requires(L const& l) {
+  { l.halves() } -> std::convertible_to<bool>;
+};
+template <class L>
+concept cheap_layer = requires {
+  { L::cheap } -> std::convertible_to<bool>;
+} && bool(L::cheap);
+template <class L>
+concept resupplied = requires(L const& l, pass_of<L> const& p, typename L::saved& s, tensor_of<L> x) {
   l.drop_input(s);
   l.supply_input(p, s, x);
 };
-template <class L> concept masks_input = requires(L& l, pass_of<L> const& p, typename L::saved& s, tensor_of<L> dy) { l.backward_input(p, s, dy, true); };
+template <class L>
+concept masks_input =
+    requires(L& l, pass_of<L> const& p, typename L::saved& s, tensor_of<L> dy) { l.backward_input(p, s, dy, true); };
 
-/// Whether all weights of a layer can be trained, as far as the arguments of its type tell: sets of forms say so. Where not, the halves of backward are
-/// compiled apart, so that a network that cannot learn may still be asked for its input's gradient.
+/// Whether all weights of a layer can be trained, as far as the arguments of its type tell: sets of forms say so. Where
+/// not, the halves of backward are compiled apart, so that a network that cannot learn may still be asked for its
+/// input's gradient.
 template <class L> struct learns : std::true_type {};
-template <class L> requires requires { typename std::bool_constant<L::trainable>; } struct learns<L> : std::bool_constant<L::trainable> {};
-template <template <class...> class L, class... A> requires(!requires { typename std::bool_constant<L<A...>::trainable>; }) struct learns<L<A...>> : std::conjunction<learns<A>...> {};
+template <class L>
+  requires requires { typename std::bool_constant<L::trainable>; }
+struct learns<L> : std::bool_constant<L::trainable> {};
+template <template <class...> class L, class... A>
+  requires(!requires { typename std::bool_constant<L<A...>::trainable>; })
+struct learns<L<A...>> : std::conjunction<learns<A>...> {};
 
 // The fused calls know two layers and no sequence, so that they are compiled once for all sequences that have these.
 
 /// nn::call of a layer and of the activation A behind it, in its epilogue.
 /// \param pool whether the max pooling behind that may happen there, too; then, whether it has
 template <class L, class A>
-[[nodiscard]] tensor_of<L> call_activated(pass_of<L> const& p, L const& l, tensor_of<L> x, saved_of<L>& own, saved_of<A>& next, [[maybe_unused]] bool& pool) {
+[[nodiscard]] tensor_of<L> call_activated(pass_of<L> const& p, L const& l, tensor_of<L> x, saved_of<L>& own,
+                                          saved_of<A>& next, [[maybe_unused]] bool& pool) {
   region r("pleat::nn::forward");
   using used = in_use<L, nn::space_of<L>>;
   used const u(p, l, used::what::forward);
@@ -61,14 +83,19 @@ template <class L, class A>
   return std::move(out.y);
 }
 
-/// nn::call_backward (with `both` false: nn::call_backward_input) of a layer and of the activation before it. Input: `both` is never true.
-template <class L, bool Input = false> [[nodiscard]] tensor_of<L> call_backward_masked(pass_of<L> const& p, L& l, saved_of<L>& own, tensor_of<L> dy, bool both) {
+/// nn::call_backward (with `both` false: nn::call_backward_input) of a layer and of the activation before it. Input:
+/// `both` is never true.
+template <class L, bool Input = false>
+[[nodiscard]] tensor_of<L> call_backward_masked(pass_of<L> const& p, L& l, saved_of<L>& own, tensor_of<L> dy,
+                                                bool both) {
   region r("pleat::nn::backward");
   tensor_of<L> dx;
   {
     using used = in_use<L, nn::space_of<L>>;
     used const opened(p, l, both ? used::what::backward : used::what::input_half);
-    dx = aligned_backward(p, l, own, std::move(dy), [&](pass_of<L> const& q, tensor_of<L> d) { return tensor_of<L>(l.backward_input(q, own, std::move(d), true)); });
+    dx = aligned_backward(p, l, own, std::move(dy), [&](pass_of<L> const& q, tensor_of<L> d) {
+      return tensor_of<L>(l.backward_input(q, own, std::move(d), true));
+    });
     check_finite(p, l, dx, "the input gradient");
     if constexpr (!Input)
       if (both) l.backward_weight(p, own);
@@ -80,21 +107,21 @@ template <class L, bool Input = false> [[nodiscard]] tensor_of<L> call_backward_
 
 /// Composition of layers; the value of the next is a function of the one before.
 ///
-/// Where a linear or convolution is followed by a ReLU, the ReLU happens in the product's epilogue (in inference max pooling by 2 × 2 after
-/// that, too, if the convolution's form does it); where a ReLU is followed by a linear,
-/// its backward happens in the epilogue of that layer's input gradient. Results are the same bits as unfused.
+/// Where a linear or convolution is followed by a ReLU, the ReLU happens in the product's epilogue (in inference max
+/// pooling by 2 × 2 after that, too, if the convolution's form does it); where a ReLU is followed by a linear, its
+/// backward happens in the epilogue of that layer's input gradient. Results are the same bits as unfused.
 ///
-/// Where pass.recompute says so, a run of cheap layers (norms, activations that keep slopes, dropout, the core of attention) before an
-/// expensive one (linear) keeps its input only: neither what the cheap layers save nor the expensive one's input. They run again just
-/// before the expensive layer's backward, with the same bits, as selective recompute does in Korthikanti et al., "Reducing activation
-/// recomputation in large transformer models", arXiv:2205.05198, section 5. With a backward in two halves, what was computed again
-/// lives until the weight half.
+/// Where pass.recompute says so, a run of cheap layers (norms, activations that keep slopes, dropout, the core of
+/// attention) before an expensive one (linear) keeps its input only: neither what the cheap layers save nor the
+/// expensive one's input. They run again just before the expensive layer's backward, with the same bits, as selective
+/// recompute does in Korthikanti et al., "Reducing activation recomputation in large transformer models",
+/// arXiv:2205.05198, section 5. With a backward in two halves, what was computed again lives until the weight half.
 /// Units (what a pipeline may cut between): the sum of the children's.
 template <class... Ls> class sequential {
   using first_layer = std::tuple_element_t<0, std::tuple<Ls..., void>>;
 
-  // Runs of cheap children that end before one whose input can be brought back: per child the number of its run (that one belongs to it),
-  // or −1; how many there are.
+  // Runs of cheap children that end before one whose input can be brought back: per child the number of its run (that
+  // one belongs to it), or −1; how many there are.
   struct run_table {
     std::array<int, sizeof...(Ls)> of{}, first{};
     std::size_t count = 0;
@@ -112,7 +139,8 @@ template <class... Ls> class sequential {
         continue;
       }
       if (ends[at] && begin >= 0) {
-        for (int j = begin; j <= i; ++j) t.of[static_cast<std::size_t>(j)] = static_cast<int>(t.count), t.first[static_cast<std::size_t>(j)] = begin;
+        for (int j = begin; j <= i; ++j)
+          t.of[static_cast<std::size_t>(j)] = static_cast<int>(t.count), t.first[static_cast<std::size_t>(j)] = begin;
         ++t.count;
       }
       begin = -1;
@@ -132,7 +160,8 @@ template <class... Ls> class sequential {
   struct saved : std::tuple<saved_of<Ls>...> {
     std::array<tensor_type, run_count()> again;
   };
-  static_assert((std::is_same_v<value_type_of<Ls>, value_type> && ...) && (std::is_same_v<space_of<Ls>, execution_space> && ...),
+  static_assert((std::is_same_v<value_type_of<Ls>, value_type> && ...) &&
+                    (std::is_same_v<space_of<Ls>, execution_space> && ...),
                 "pleat: the layers of one nn::sequential share one value type and one execution space");
   static constexpr char const* kind = "sequential";
   static constexpr mixing mixes = mixing::children;
@@ -154,24 +183,35 @@ template <class... Ls> class sequential {
     auto y = forward_from<0>(p, 0, units(), std::move(x), s);
     return {std::move(y), std::move(s)};
   }
-  [[nodiscard]] tensor_type backward(pass_type const& p, saved& s, tensor_type dy) { return backward_units(p, 0, units(), s, std::move(dy)); }
-  [[nodiscard]] tensor_type backward_input(pass_type const& p, saved& s, tensor_type dy) { return backward_input_units(p, 0, units(), s, std::move(dy)); }
+  [[nodiscard]] tensor_type backward(pass_type const& p, saved& s, tensor_type dy) {
+    return backward_units(p, 0, units(), s, std::move(dy));
+  }
+  [[nodiscard]] tensor_type backward_input(pass_type const& p, saved& s, tensor_type dy) {
+    return backward_input_units(p, 0, units(), s, std::move(dy));
+  }
   void backward_weight(pass_type const& p, saved& s) { backward_weight_units(p, 0, units(), s); }
 
   // The same over units [begin, end): nn/units.hpp.
   [[nodiscard]] extents shape_units(extents in, index_t begin, index_t end) const {
     std::size_t i = 0;
-    std::apply([&](auto const&... l) { ((in = nn::shape_units(l, in, begin - first_unit_[i], end - first_unit_[i]), ++i), ...); }, layers_);
+    std::apply(
+        [&](auto const&... l) {
+          ((in = nn::shape_units(l, in, begin - first_unit_[i], end - first_unit_[i]), ++i), ...);
+        },
+        layers_);
     return in;
   }
-  [[nodiscard]] tensor_type forward_units(pass_type const& p, index_t begin, index_t end, tensor_type x, saved& s) const {
+  [[nodiscard]] tensor_type forward_units(pass_type const& p, index_t begin, index_t end, tensor_type x,
+                                          saved& s) const {
     return forward_from<0>(p, begin, end, std::move(x), s);
   }
   [[nodiscard]] tensor_type backward_units(pass_type const& p, index_t begin, index_t end, saved& s, tensor_type dy) {
     return backward_from<size - 1>(p, {begin, end, last_needed(p, begin, end), true}, s, std::move(dy), false);
   }
-  [[nodiscard]] tensor_type backward_input_units(pass_type const& p, index_t begin, index_t end, saved& s, tensor_type dy) {
-    return backward_from<size - 1, !std::conjunction_v<detail::learns<Ls>...>>(p, {begin, end, last_needed(p, begin, end), false}, s, std::move(dy), false);
+  [[nodiscard]] tensor_type backward_input_units(pass_type const& p, index_t begin, index_t end, saved& s,
+                                                 tensor_type dy) {
+    return backward_from<size - 1, !std::conjunction_v<detail::learns<Ls>...>>(
+        p, {begin, end, last_needed(p, begin, end), false}, s, std::move(dy), false);
   }
   void backward_weight_units(pass_type const& p, index_t begin, index_t end, saved& s) {
     backward_weight_from<size - 1>(p, {begin, end, last_needed(p, begin, end), false}, s);
@@ -182,13 +222,18 @@ template <class... Ls> class sequential {
   }
   template <class F> void for_each_parameter_units(index_t begin, index_t end, F&& f) {
     std::size_t i = 0;
-    std::apply([&](auto&... l) { ((nn::for_each_parameter_units(l, begin - first_unit_[i], end - first_unit_[i], f), ++i), ...); }, layers_);
+    std::apply(
+        [&](auto&... l) {
+          ((nn::for_each_parameter_units(l, begin - first_unit_[i], end - first_unit_[i], f), ++i), ...);
+        },
+        layers_);
   }
   template <class F> void for_each_child(F&& f) {
     std::apply([&](auto&... l) { (f(l), ...); }, layers_);
   }
 
-  /// The same composition of mapped layers: f(layer const&), called in forward order, returns the layer that takes its place.
+  /// The same composition of mapped layers: f(layer const&), called in forward order, returns the layer that takes its
+  /// place.
   template <class F> [[nodiscard]] auto map(F&& f) const {
     return std::apply([&](auto const&... l) { return nn::sequential<decltype(f(l))...>{f(l)...}; }, layers_);
   }
@@ -228,7 +273,8 @@ template <class... Ls> class sequential {
       walk.hold_for_backward(walk.current());
       walk.dropping(1);
     }
-    auto const out = nn::describe_units(std::get<At>(layers_), in, begin - first_unit_[At], end - first_unit_[At], walk);
+    auto const out =
+        nn::describe_units(std::get<At>(layers_), in, begin - first_unit_[At], end - first_unit_[At], walk);
     if (again && ends_run<At>()) walk.dropping(-1);
     return out;
   }
@@ -253,12 +299,14 @@ template <class... Ls> class sequential {
 
   /// Child I+1 is an activation that child I can apply in its epilogue.
   template <int At> static constexpr bool fused_forward() {
-    if constexpr (At + 1 < size) return detail::fuses_activation<layer_at<At>> && detail::fusable_activation<layer_at<At + 1>>;
+    if constexpr (At + 1 < size)
+      return detail::fuses_activation<layer_at<At>> && detail::fusable_activation<layer_at<At + 1>>;
     else return false;
   }
   /// Child I+2, after that activation, is a max pooling that child I may do.
   template <int At> static constexpr bool fused_pooling() {
-    if constexpr (fused_forward<At>() && At + 2 < size) return detail::fuses_pooling<layer_at<At>> && detail::fusable_pooling<layer_at<At + 2>>;
+    if constexpr (fused_forward<At>() && At + 2 < size)
+      return detail::fuses_pooling<layer_at<At>> && detail::fusable_pooling<layer_at<At + 2>>;
     else return false;
   }
   /// Child I can apply the backward of child I−1, an activation, in its input gradient.
@@ -282,13 +330,22 @@ template <class... Ls> class sequential {
   [[nodiscard]] int last_needed(pass_type const& p, index_t begin, index_t end) const {
     if (p.input_gradient) return 0;
     int stop = size, i = 0;
-    std::apply([&](auto const&... l) {
-      ((stop = stop == size && begin < first_unit_[static_cast<std::size_t>(i) + 1] && end > first_unit_[static_cast<std::size_t>(i)] && learns(l) ? i : stop, ++i), ...);
-    }, layers_);
+    std::apply(
+        [&](auto const&... l) {
+          ((stop = stop == size && begin < first_unit_[static_cast<std::size_t>(i) + 1] &&
+                           end > first_unit_[static_cast<std::size_t>(i)] && learns(l)
+                       ? i
+                       : stop,
+            ++i),
+           ...);
+        },
+        layers_);
     return stop;
   }
 
-  template <int At> [[nodiscard]] tensor_type forward_from(pass_type const& p, index_t begin, index_t end, tensor_type x, saved& s) const {
+  template <int At>
+  [[nodiscard]] tensor_type forward_from(pass_type const& p, index_t begin, index_t end, tensor_type x,
+                                         saved& s) const {
     if constexpr (At == size) {
       return x;
     } else {
@@ -303,11 +360,14 @@ template <class... Ls> class sequential {
       }
       if constexpr (fused_forward<At>()) {
         if (inside<At + 1>(begin, end)) {
-          static_assert(mixing_of<layer_at<At>>() == mixing::weights, "pleat: a layer that applies an activation places its input by its weights");
+          static_assert(mixing_of<layer_at<At>>() == mixing::weights,
+                        "pleat: a layer that applies an activation places its input by its weights");
           auto& own = std::get<At>(s);
           bool pool = false;
-          if constexpr (fused_pooling<At>()) pool = !p.training && inside<At + 2>(begin, end) && std::get<At + 2>(layers_).halves();
-          auto y = detail::call_activated<layer_at<At>, layer_at<At + 1>>(p, l, std::move(x), own, std::get<At + 1>(s), pool);
+          if constexpr (fused_pooling<At>())
+            pool = !p.training && inside<At + 2>(begin, end) && std::get<At + 2>(layers_).halves();
+          auto y = detail::call_activated<layer_at<At>, layer_at<At + 1>>(p, l, std::move(x), own, std::get<At + 1>(s),
+                                                                          pool);
           if constexpr (fused_pooling<At>())
             if (pool) return forward_from<At + 3>(p, begin, end, std::move(y), s);
           if constexpr (ends_run<At>())
@@ -324,7 +384,8 @@ template <class... Ls> class sequential {
 
   /// `masked`: the child after this one has applied this activation's backward already.
   template <int At, bool Input = false>
-  [[nodiscard]] tensor_type backward_from(pass_type const& p, range const& u, saved& s, tensor_type dy, [[maybe_unused]] bool masked) {
+  [[nodiscard]] tensor_type backward_from(pass_type const& p, range const& u, saved& s, tensor_type dy,
+                                          [[maybe_unused]] bool masked) {
     if constexpr (At < 0) {
       return dy;
     } else {
@@ -367,7 +428,8 @@ template <class... Ls> class sequential {
       if (inside<At>(u.begin, u.end) && At >= u.stop) {
         pass_type inner = p;
         inner.input_gradient = p.input_gradient || At > u.stop;
-        nn::backward_weight_units(inner, std::get<At>(layers_), u.begin - first_unit_[At], u.end - first_unit_[At], std::get<At>(s));
+        nn::backward_weight_units(inner, std::get<At>(layers_), u.begin - first_unit_[At], u.end - first_unit_[At],
+                                  std::get<At>(s));
       }
       backward_weight_from<At - 1>(p, u, s);
     }

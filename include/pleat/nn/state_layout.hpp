@@ -1,11 +1,11 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Which part of a model's flat buffers a rank owns when state is sharded over the data axis, and how many bytes that is. Pure: data in,
-/// data out; every rank computes all of it alone and equally. Needs no Kokkos.
+/// Which part of a model's flat buffers a rank owns when state is sharded over the data axis, and how many bytes that
+/// is. Pure: data in, data out; every rank computes all of it alone and equally. Needs no Kokkos.
 ///
-/// Stages (Rajbhandari et al., "ZeRO", arXiv:1910.02054): 0 nothing is sharded; 1 the optimizer's state; 2 the gradients too; 3 the
-/// parameters too. Shards are uneven where extents are: nothing is padded for them.
+/// Stages (Rajbhandari et al., "ZeRO", arXiv:1910.02054): 0 nothing is sharded; 1 the optimizer's state; 2 the
+/// gradients too; 3 the parameters too. Shards are uneven where extents are: nothing is padded for them.
 #pragma once
 
 #include <algorithm>
@@ -26,8 +26,8 @@ struct bucket {
   [[nodiscard]] constexpr index_t size() const noexcept { return end - begin; }
 };
 
-/// A boundary between two shards lies where a parameter begins or a multiple of this many elements behind it: sums over a parameter are
-/// taken in chunks of so many (compute/reduce.hpp), so a norm has the same bits under every stage.
+/// A boundary between two shards lies where a parameter begins or a multiple of this many elements behind it: sums over
+/// a parameter are taken in chunks of so many (compute/reduce.hpp), so a norm has the same bits under every stage.
 inline constexpr index_t shard_grain = 4096;
 
 /// Cuts a list of parameters into buckets and every bucket into shards.
@@ -39,10 +39,13 @@ class state_layout {
   /// \param size elements of one flat buffer, padding included
   /// \param stage 0 to 3
   /// \param shards ranks that divide a bucket; 1 at stage 0
-  PLEAT_ONCE inline state_layout(std::span<index_range const> entries, index_t size, index_t element_bytes, index_t bucket_bytes, int stage, int shards)
+  PLEAT_ONCE inline state_layout(std::span<index_range const> entries, index_t size, index_t element_bytes,
+                                 index_t bucket_bytes, int stage, int shards)
       : stage_(stage), shards_(stage == 0 ? 1 : shards), size_(size) {
-    if (stage < 0 || stage > 3) throw error{"nn::state_layout", "the stage must be 0, 1, 2 or 3, found " + std::to_string(stage)};
-    if (shards < 1) throw error{"nn::state_layout", "state is sharded over at least one rank, found " + std::to_string(shards)};
+    if (stage < 0 || stage > 3)
+      throw error{"nn::state_layout", "the stage must be 0, 1, 2 or 3, found " + std::to_string(stage)};
+    if (shards < 1)
+      throw error{"nn::state_layout", "state is sharded over at least one rank, found " + std::to_string(shards)};
     cut_buckets(entries, element_bytes, bucket_bytes);
     for (auto const& b : buckets_) cut_shards(entries, b);
     packed_.resize(buckets_.size() * stride());
@@ -73,10 +76,13 @@ class state_layout {
     return {cuts_[at], cuts_[at + 1]};
   }
   /// Where that range begins in shard s's packed buffers, which hold its pieces in ascending order.
-  [[nodiscard]] index_t packed(std::size_t b, int s) const noexcept { return packed_[b * stride() + static_cast<std::size_t>(s)]; }
+  [[nodiscard]] index_t packed(std::size_t b, int s) const noexcept {
+    return packed_[b * stride() + static_cast<std::size_t>(s)];
+  }
   /// Elements of shard s's packed buffers.
   [[nodiscard]] index_t owned(int s) const noexcept { return owned_[static_cast<std::size_t>(s)]; }
-  /// Elements of each shard in bucket b, in rank order: the counts of reduce_scatter_v and all_gather_v. Not for a replicated bucket.
+  /// Elements of each shard in bucket b, in rank order: the counts of reduce_scatter_v and all_gather_v. Not for a
+  /// replicated bucket.
   PLEAT_LAZY [[nodiscard]] std::span<index_t const> counts(std::size_t b) const noexcept {
     return std::span(counts_).subspan(b * static_cast<std::size_t>(shards_), static_cast<std::size_t>(shards_));
   }
@@ -88,11 +94,13 @@ class state_layout {
     return n;
   }
 
-  // Buffers that stand in for a whole bucket while it is in use (stages 2 and 3). More are made only if a network's backward holds more
-  // buckets open at once than its parameters' order lets expect.
+  // Buffers that stand in for a whole bucket while it is in use (stages 2 and 3). More are made only if a network's
+  // backward holds more buckets open at once than its parameters' order lets expect.
 
   /// Whole-bucket gradient buffers: one being written, one whose layer straddles the boundary, one being sent.
-  [[nodiscard]] int gradient_buffers() const noexcept { return static_cast<int>(std::min<std::size_t>(3, buckets_.size() - 1)); }
+  [[nodiscard]] int gradient_buffers() const noexcept {
+    return static_cast<int>(std::min<std::size_t>(3, buckets_.size() - 1));
+  }
   /// Whole-bucket parameter buffers: `open` buckets that one layer needs at once, and `ahead` gathered beforehand.
   [[nodiscard]] int parameter_buffers(int open, int ahead) const noexcept {
     return static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(open + ahead), buckets_.size() - 1));
@@ -131,9 +139,11 @@ class state_layout {
     }
   }
   PLEAT_LAZY [[nodiscard]] static index_t nearest(std::span<index_range const> entries, bucket const& b, index_t want) {
-    auto const after = std::upper_bound(entries.begin(), entries.end(), want, [](index_t x, index_range const& e) { return x < e.begin; });
+    auto const after = std::upper_bound(entries.begin(), entries.end(), want,
+                                        [](index_t x, index_range const& e) { return x < e.begin; });
     if (after == entries.begin()) return b.begin;
-    index_t const begin = std::max((after - 1)->begin, b.begin), end = after == entries.end() ? b.end : std::min(after->begin, b.end);
+    index_t const begin = std::max((after - 1)->begin, b.begin),
+                  end = after == entries.end() ? b.end : std::min(after->begin, b.end);
     index_t const low = begin + (want - begin) / shard_grain * shard_grain, high = std::min(low + shard_grain, end);
     return want - low <= high - want ? low : high;
   }

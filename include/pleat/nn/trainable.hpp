@@ -33,8 +33,8 @@ PLEAT_LAZY [[nodiscard]] constexpr bool matches(std::string_view pattern, std::s
   return p == pattern.size();
 }
 
-/// Freezes (or, with `learns`, thaws) every parameter whose name fits the pattern; gradients still flow through frozen ones.
-/// To be called before the model is built, or followed by arena.attach(net). \throws error if no name fits
+/// Freezes (or, with `learns`, thaws) every parameter whose name fits the pattern; gradients still flow through frozen
+/// ones. To be called before the model is built, or followed by arena.attach(net). \throws error if no name fits
 template <class Net> void freeze(Net& net, std::string_view pattern, bool learns = false) {
   bool any = false;
   net.for_each_parameter([&](parameter& w) {
@@ -51,8 +51,10 @@ template <class Net> void demand_every_weight_trainable(Net const& net) {
   for_each_parameter(net, [&](auto const& w) {
     if constexpr (requires { w.trainable(); }) {
       if (w.requires_grad && !w.trainable())
-        throw error{"run::fit", "the weight '" + w.name + "' is stored as '" + std::string(w.form_name()) + "', which cannot be trained",
-                    "Freeze it (nn::freeze(net, \"" + w.name + "\")) or bring it back to a form that can, e.g. 'dense'"};
+        throw error{
+            "run::fit",
+            "the weight '" + w.name + "' is stored as '" + std::string(w.form_name()) + "', which cannot be trained",
+            "Freeze it (nn::freeze(net, \"" + w.name + "\")) or bring it back to a form that can, e.g. 'dense'"};
     }
   });
 }

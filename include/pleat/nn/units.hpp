@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Passes over a range of units: what a pipeline stage runs. Units are numbered in forward order; a range is half open and may reach
-/// beyond the ends, where there is nothing.
+/// Passes over a range of units: what a pipeline stage runs. Units are numbered in forward order; a range is half open
+/// and may reach beyond the ends, where there is nothing.
 ///
 /// A composite with more than one unit has
 ///
@@ -22,9 +22,13 @@
 namespace pleat::nn {
 
 /// True for composites whose units can be run apart.
-template <class L> concept has_units = requires(L const& l, extents e, index_t u) { { l.shape_units(e, u, u) } -> std::same_as<extents>; };
+template <class L>
+concept has_units = requires(L const& l, extents e, index_t u) {
+  { l.shape_units(e, u, u) } -> std::same_as<extents>;
+};
 
-/// True if something in `l` learns: a parameter that is not frozen, or a statistic. Below the first such layer nobody needs dx.
+/// True if something in `l` learns: a parameter that is not frozen, or a statistic. Below the first such layer nobody
+/// needs dx.
 template <class L> [[nodiscard]] bool learns(L const& l) {
   bool any = false;
   for_each_parameter(l, [&](parameter const& w) { any = any || w.requires_grad; });
@@ -37,7 +41,8 @@ template <class L> [[nodiscard]] extents shape_units(L const& l, extents const& 
 }
 
 template <class L, class Space, class T, class S>
-[[nodiscard]] tensor<T, Space> forward_units(pass<Space> const& p, L const& l, index_t begin, index_t end, tensor<T, Space> x, S& s) {
+[[nodiscard]] tensor<T, Space> forward_units(pass<Space> const& p, L const& l, index_t begin, index_t end,
+                                             tensor<T, Space> x, S& s) {
   if constexpr (has_units<L>) {
     return l.forward_units(p, begin, end, std::move(x), s);
   } else {
@@ -49,13 +54,15 @@ template <class L, class Space, class T, class S>
 }
 
 template <class L, class Space, class S, class T>
-[[nodiscard]] tensor<T, Space> backward_units(pass<Space> const& p, L& l, index_t begin, index_t end, S& s, tensor<T, Space> dy) {
+[[nodiscard]] tensor<T, Space> backward_units(pass<Space> const& p, L& l, index_t begin, index_t end, S& s,
+                                              tensor<T, Space> dy) {
   if constexpr (has_units<L>) return l.backward_units(p, begin, end, s, std::move(dy));
   else return begin <= 0 && end > 0 ? call_backward(p, l, s, std::move(dy)) : dy;
 }
 
 template <class L, class Space, class S, class T>
-[[nodiscard]] tensor<T, Space> backward_input_units(pass<Space> const& p, L& l, index_t begin, index_t end, S& s, tensor<T, Space> dy) {
+[[nodiscard]] tensor<T, Space> backward_input_units(pass<Space> const& p, L& l, index_t begin, index_t end, S& s,
+                                                    tensor<T, Space> dy) {
   if constexpr (has_units<L>) return l.backward_input_units(p, begin, end, s, std::move(dy));
   else return begin <= 0 && end > 0 ? call_backward_input(p, l, s, std::move(dy)) : dy;
 }
@@ -75,7 +82,8 @@ template <class L, class F> void for_each_parameter_units(L& l, index_t begin, i
 /// True if something in a range of units learns.
 template <class L> [[nodiscard]] bool learns_units(L const& l, index_t begin, index_t end) {
   bool any = false;
-  for_each_parameter_units(const_cast<L&>(l), begin, end, [&](parameter const& w) { any = any || w.requires_grad; });  // only read
+  // only read
+  for_each_parameter_units(const_cast<L&>(l), begin, end, [&](parameter const& w) { any = any || w.requires_grad; });
   return any;
 }
 

@@ -27,12 +27,15 @@
 namespace pleat::nn {
 
 namespace detail {
-/// Whether a form takes a mask beside numbers that stay where they are. (A concept outside of the class: nvcc takes one inside for its declaration.)
+/// Whether a form takes a mask beside numbers that stay where they are. (A concept outside of the class: nvcc takes one
+/// inside for its declaration.)
 template <class F, class Space>
-concept keeps_masks = requires(context<Space>& c, std::vector<std::uint8_t> const& bits, typename F::template storage<Space>& s) { F::keep(c, bits, s); };
+concept keeps_masks = requires(context<Space>& c, std::vector<std::uint8_t> const& bits,
+                               typename F::template storage<Space>& s) { F::keep(c, bits, s); };
 /// Whether a form goes on as it is when it gets a mask.
 template <class F, class Space>
-concept takes_masks = requires(context<Space>& c, std::vector<std::uint8_t> const& bits, typename F::template storage<Space>& s) { F::take_mask(c, bits, s); };
+concept takes_masks = requires(context<Space>& c, std::vector<std::uint8_t> const& bits,
+                               typename F::template storage<Space>& s) { F::take_mask(c, bits, s); };
 }  // namespace detail
 
 /// A weight whose numbers are stored in one member of the set `Forms`, chosen at run time.
@@ -43,7 +46,8 @@ template <class Forms, class Space> class weight : public any_weight<typename Fo
   using forms = Forms;
   using execution_space = Space;
   using value_type = typename Forms::value_type;
-  using base::box, base::form, base::global_shape, base::in_arena, base::name, base::parts, base::shape, base::values, base::where, base::whole;
+  using base::box, base::form, base::global_shape, base::in_arena, base::name, base::parts, base::shape, base::values,
+      base::where, base::whole;
 
   weight() = default;
   weight(std::string name, extents shape, initializer init, parameter_kind kind = parameter_kind::trainable)
@@ -93,7 +97,8 @@ template <class Forms, class Space> class weight : public any_weight<typename Fo
   }
   // nvcc knows no 'this' in what a lambda requires: it is called w there.
 
-  [[nodiscard]] std::optional<codec::error_norms> predict(context<Space>& c, std::span<value_type const> from) const final {
+  [[nodiscard]] std::optional<codec::error_norms> predict(context<Space>& c,
+                                                          std::span<value_type const> from) const final {
     return visit([&](auto tag, auto const& s) -> std::optional<codec::error_norms> {
       [[maybe_unused]] auto const& w = *this;
       using F = typename decltype(tag)::type;
@@ -119,7 +124,8 @@ template <class Forms, class Space> class weight : public any_weight<typename Fo
       else refuse_file(F::name, "it needs 'to_file' and 'from_file'");
     });
   }
-  [[nodiscard]] std::function<void()> from_file(context<Space>& c, std::span<codec::file_tensor const> tensors, value_type* numbers) final {
+  [[nodiscard]] std::function<void()> from_file(context<Space>& c, std::span<codec::file_tensor const> tensors,
+                                                value_type* numbers) final {
     return visit([&](auto tag, auto& s) -> std::function<void()> {
       [[maybe_unused]] auto const& w = *this;
       using F = typename decltype(tag)::type;
@@ -128,8 +134,10 @@ template <class Forms, class Space> class weight : public any_weight<typename Fo
         if constexpr (F::trainable) fresh->attach(numbers);
         F::from_file(c, w.whole(), tensors, *fresh);
         if (is_cut()) {
-          if constexpr (requires { F::slice(c, w.shape, *fresh, w.box()); }) *fresh = F::slice(c, w.whole(), *fresh, w.box());
-          else if constexpr (!F::trainable) refuse_file(F::name, "it cannot be cut as " + w.where.to_string() + ", for it has no 'slice'");
+          if constexpr (requires { F::slice(c, w.shape, *fresh, w.box()); })
+            *fresh = F::slice(c, w.whole(), *fresh, w.box());
+          else if constexpr (!F::trainable)
+            refuse_file(F::name, "it cannot be cut as " + w.where.to_string() + ", for it has no 'slice'");
         }
         return [fresh, to = &s] { *to = *fresh; };
       } else {
@@ -140,7 +148,9 @@ template <class Forms, class Space> class weight : public any_weight<typename Fo
 
   [[nodiscard]] bool joins() const final {
     [[maybe_unused]] auto const& w = *this;
-    return visit_in_use([&](auto tag) { return requires(std::span<codec::weight_piece const> p) { decltype(tag)::type::join(w.shape, 0, p); }; });
+    return visit_in_use([&](auto tag) {
+      return requires(std::span<codec::weight_piece const> p) { decltype(tag)::type::join(w.shape, 0, p); };
+    });
   }
   [[nodiscard]] std::vector<codec::file_tensor> join(std::span<codec::weight_piece const> pieces) const final {
     return visit_in_use([&](auto tag) -> std::vector<codec::file_tensor> {
@@ -166,7 +176,9 @@ template <class Forms, class Space> class weight : public any_weight<typename Fo
         auto part = F::slice(c, w.global_shape, s, w.box());
         s = std::move(part);
       } else if constexpr (!F::trainable) {
-        throw error{"parallel::tensor_parallel", "the weight '" + w.name + "' is stored as '" + std::string(F::name) + "', which cannot be cut as " + w.where.to_string(),
+        throw error{"parallel::tensor_parallel",
+                    "the weight '" + w.name + "' is stored as '" + std::string(F::name) + "', which cannot be cut as " +
+                        w.where.to_string(),
                     "Cut it while it is dense and encode the parts, or leave it replicated"};
       }
     });
@@ -182,7 +194,8 @@ template <class Forms, class Space> class weight : public any_weight<typename Fo
     return visit([](auto, auto& s) { return requires { s.mask_bits(); }; });
   }
   [[nodiscard]] bool prunable() const final {
-    return masked_at() >= 0 || visit_in_use([](auto tag) { return detail::takes_masks<typename decltype(tag)::type, Space>; });
+    return masked_at() >= 0 ||
+           visit_in_use([](auto tag) { return detail::takes_masks<typename decltype(tag)::type, Space>; });
   }
   void give_mask(context<Space>& c, std::vector<std::uint8_t> const& bits) final {
     if (visit([&](auto tag, auto& s) {  // a form that trains beside a mask stays
@@ -207,30 +220,42 @@ template <class Forms, class Space> class weight : public any_weight<typename Fo
     visit([&](auto tag, auto& s) {
       [[maybe_unused]] auto const& w = *this;
       using F = typename decltype(tag)::type;
-      if constexpr (requires { F::set_learned(c, w.shape, std::move(steps), s); }) F::set_learned(c, w.shape, std::move(steps), s);
-      else throw error{"nn::weight::set_steps", "'" + w.name + "' has the form '" + std::string(F::name) + "', which learns no steps", "Give it the form 'fake_quantized' first (compress::quantize_aware)"};
+      if constexpr (requires { F::set_learned(c, w.shape, std::move(steps), s); })
+        F::set_learned(c, w.shape, std::move(steps), s);
+      else
+        throw error{"nn::weight::set_steps",
+                    "'" + w.name + "' has the form '" + std::string(F::name) + "', which learns no steps",
+                    "Give it the form 'fake_quantized' first (compress::quantize_aware)"};
     });
   }
 
  private:
-  template <class F> decltype(auto) visit_in_use(F&& f) const { return codec::visit_form<Forms>(form, std::forward<F>(f)); }
+  template <class F> decltype(auto) visit_in_use(F&& f) const {
+    return codec::visit_form<Forms>(form, std::forward<F>(f));
+  }
 
   [[nodiscard]] bool is_cut() const noexcept { return parts > 1 && where.shards(); }
   [[noreturn, gnu::cold]] static void refuse_file(std::string_view form, std::string const& lacks) {
-    throw error{"codec::" + std::string(form), "no file takes a weight in the form '" + std::string(form) + "': " + lacks + " (codec/form.hpp)",
-                "Give the form these functions, or bring the weight to a form that has them before it is saved: codec::dense, or one of compress::quantize"};
+    throw error{"codec::" + std::string(form),
+                "no file takes a weight in the form '" + std::string(form) + "': " + lacks + " (codec/form.hpp)",
+                "Give the form these functions, or bring the weight to a form that has them before it is saved: "
+                "codec::dense, or one of compress::quantize"};
   }
   /// The form of the set that takes a mask alone, or -1.
   [[nodiscard]] static int masked_at() {
     for (int i = 0; i < Forms::size; ++i)
-      if (codec::visit_form<Forms>(i, [](auto tag) { return detail::keeps_masks<typename decltype(tag)::type, Space>; })) return i;
+      if (codec::visit_form<Forms>(i,
+                                   [](auto tag) { return detail::keeps_masks<typename decltype(tag)::type, Space>; }))
+        return i;
     return -1;
   }
 
   template <class Others> void adopt(weight<Others, Space> const& o) {
     o.visit([&](auto tag, auto const& s) {
       using F = typename decltype(tag)::type;
-      static_assert(Forms::template contains<F>, "pleat: the new form set must contain every form of the old one: a transform may widen a set, not narrow it");
+      static_assert(
+          Forms::template contains<F>,
+          "pleat: the new form set must contain every form of the old one: a transform may widen a set, not narrow it");
       form = Forms::template index_of<F>();
       std::get<Forms::template index_of<F>()>(storages_) = s;
     });
@@ -255,24 +280,29 @@ template <class Forms, class Space, class T>
 }
 /// dy, placed as the two backward products with w need it.
 template <class Forms, class Space, class T>
-[[nodiscard]] tensor<T, Space> aligned_gradient(pass<Space> const& p, tensor<T, Space> dy, weight<Forms, Space> const& w) {
+[[nodiscard]] tensor<T, Space> aligned_gradient(pass<Space> const& p, tensor<T, Space> dy,
+                                                weight<Forms, Space> const& w) {
   if (!p.tensor) return dy;
   int const c = dy.rank() - 1;
-  auto const made = product_gives(w.where, dy.layout().cut() && dy.layout().where.dim == c ? axis_layout{} : dy.layout(), c, codec::rows_of(w.whole()));
+  auto const made =
+      product_gives(w.where, dy.layout().cut() && dy.layout().where.dim == c ? axis_layout{} : dy.layout(), c,
+                    codec::rows_of(w.whole()));
   return redistribute(p, std::move(dy), made.layout);
 }
 
 /// Where a complete result of w is brought. \param c the dimension of y that w's rows write
-template <class Space> [[nodiscard]] axis_layout left_layout(pass<Space> const& p, parameter const& w, extents const& y, int c) {
+template <class Space>
+[[nodiscard]] axis_layout left_layout(pass<Space> const& p, parameter const& w, extents const& y, int c) {
   auto const wish = product_leaves(w.leaves, y, c);
   if (p.moves && w.leaves.shards() && !wish.cut()) p.moves->stays_whole(w, y);
   return wish;
 }
 
-/// y[m, out] = x[m, in] · Wᵀ in whatever form W is stored and wherever its parts live, then bias and activation once per element.
-/// Sequences x[m, positions, in] give y[m, positions, out].
+/// y[m, out] = x[m, in] · Wᵀ in whatever form W is stored and wherever its parts live, then bias and activation once
+/// per element. Sequences x[m, positions, in] give y[m, positions, out].
 template <class Forms, class Space, class T>
-[[nodiscard]] tensor<T, Space> apply(pass<Space> const& p, tensor<T, Space> x, weight<Forms, Space> const& w, compute::epilogue<T> const& after = {}) {
+[[nodiscard]] tensor<T, Space> apply(pass<Space> const& p, tensor<T, Space> x, weight<Forms, Space> const& w,
+                                     compute::epilogue<T> const& after = {}) {
   x = aligned(p, std::move(x), w);
   if (p.inputs) {
     auto const whole = redistribute(p, x, {});
@@ -285,7 +315,8 @@ template <class Forms, class Space, class T>
   auto const made = product_gives(w.where, x.layout(), y.rank() - 1, codec::rows_of(w.whole()));
   bool const partial = p.tensor && made.partial;
   w.visit([&](auto tag, auto const& s) {
-    decltype(tag)::type::apply(*p.where, w.shape, s, m, static_cast<T const*>(x.data()), y.data(), partial ? compute::epilogue<T>{} : after);
+    decltype(tag)::type::apply(*p.where, w.shape, s, m, static_cast<T const*>(x.data()), y.data(),
+                               partial ? compute::epilogue<T>{} : after);
   });
   if (!p.tensor) return y;
   axis_layout const wish = left_layout(p, w, y.shape(), y.rank() - 1);
@@ -295,14 +326,16 @@ template <class Forms, class Space, class T>
   }
   y = resolve(p, std::move(y), wish);
   if (after.bias) compute::add_bias(p.space(), out > 0 ? y.size() / out : 0, out, after.bias, y.data(), out);
-  if (after.act == compute::activation::relu) compute::relu(p.space(), y.size(), static_cast<T const*>(y.data()), y.data());
+  if (after.act == compute::activation::relu)
+    compute::relu(p.space(), y.size(), static_cast<T const*>(y.data()), y.data());
   return y;
 }
 
-/// dx[m, in] = dy[m, out] · W in whatever form W is stored; with a mask, elements whose mask is not positive become zero. A sum over the
-/// ranks of the tensor axis is completed where the pass wants dx.
+/// dx[m, in] = dy[m, out] · W in whatever form W is stored; with a mask, elements whose mask is not positive become
+/// zero. A sum over the ranks of the tensor axis is completed where the pass wants dx.
 template <class Forms, class Space, class T>
-[[nodiscard]] tensor<T, Space> apply_transposed(pass<Space> const& p, tensor<T, Space> dy, weight<Forms, Space> const& w, T const* mask = nullptr) {
+[[nodiscard]] tensor<T, Space> apply_transposed(pass<Space> const& p, tensor<T, Space> dy,
+                                                weight<Forms, Space> const& w, T const* mask = nullptr) {
   dy = aligned_gradient(p, std::move(dy), w);
   index_t const in = codec::columns_of(w.shape), out = codec::rows_of(w.shape);
   bool const sequences = dy.rank() == 3 && dy.extent(2) == out;
@@ -329,14 +362,16 @@ void accumulate_gradient(pass<Space> const& p, weight<Forms, Space>& w, index_t 
     if (gradient_is_addend(w.where, p.addends)) {
       w.use->addend = true;
     } else if (p.tensor && w.use->expected > 1 && !w.where.shards()) {
-      // Another use of this weight may have addends: then this one, which all ranks have alike, must enter the sum once.
+      // Another use of this weight may have addends: then this one, which all ranks have alike, must enter the sum
+      // once.
       w.use->addend = true;
       counted_elsewhere = p.tensor->rank() != 0;
     }
     for (segment const& s : p.segments) {
       compute::lanes l = s.lanes;
       if (counted_elsewhere) {
-        if (w.use->done == 0 && !l.accumulate) compute::fill(p.space(), w.size(), std::remove_pointer_t<decltype(w.gradient())>(0), w.gradient(s.slot));
+        if (w.use->done == 0 && !l.accumulate)
+          compute::fill(p.space(), w.size(), std::remove_pointer_t<decltype(w.gradient())>(0), w.gradient(s.slot));
         continue;
       }
       if (w.use->done > 0) l.accumulate = true;  // the second use of a tied weight; the arena gave it one slot per lane
@@ -346,11 +381,14 @@ void accumulate_gradient(pass<Space> const& p, weight<Forms, Space>& w, index_t 
     }
     ++w.use->done;
   } else {
-    static_assert(Forms::trainable, "pleat: no form of this weight's set can be trained: add a trainable one, e.g. codec::dense<float>, to linear<codec::forms<…>>");
+    static_assert(Forms::trainable,
+                  "pleat: no form of this weight's set can be trained: add a trainable one, e.g. codec::dense<float>, "
+                  "to linear<codec::forms<…>>");
   }
 }
 /// One row per sample.
-template <class Forms, class Space, class Kernel> void accumulate_gradient(pass<Space> const& p, weight<Forms, Space>& w, Kernel&& kernel) {
+template <class Forms, class Space, class Kernel>
+void accumulate_gradient(pass<Space> const& p, weight<Forms, Space>& w, Kernel&& kernel) {
   accumulate_gradient(p, w, 1, std::forward<Kernel>(kernel));
 }
 

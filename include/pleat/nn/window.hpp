@@ -18,7 +18,9 @@ struct window {
   constexpr window() noexcept = default;
   constexpr window(std::integral auto both) noexcept : height(both), width(both) {}
   constexpr window(index_t height, index_t width) noexcept : height(height), width(width) {}
-  PLEAT_ONCE [[nodiscard]] inline std::string to_string() const { return std::to_string(height) + "×" + std::to_string(width); }
+  PLEAT_ONCE [[nodiscard]] inline std::string to_string() const {
+    return std::to_string(height) + "×" + std::to_string(width);
+  }
   friend constexpr bool operator==(window const&, window const&) = default;
 };
 

@@ -3,8 +3,9 @@
 /// \file
 /// How ranks make sure that they are about to do the same: before the first step, and in every one. Needs no Kokkos.
 ///
-/// Ranks that went apart (another number of batches, another frozen layer) would wait for each other in different calls. So each says what it is
-/// about to contribute, in a message of a few words that travels beside the first forward, on a communicator that nothing else uses.
+/// Ranks that went apart (another number of batches, another frozen layer) would wait for each other in different
+/// calls. So each says what it is about to contribute, in a message of a few words that travels beside the first
+/// forward, on a communicator that nothing else uses.
 #pragma once
 
 #include <algorithm>
@@ -24,18 +25,26 @@
 
 namespace pleat::parallel {
 
-/// Numbers that must be equal on all ranks. Collective. \throws error on every rank alike \param what that a rank has another of
-PLEAT_ONCE inline void agree_on_hash(comm::communicator& ranks, std::uint64_t mine, std::string const& call, std::string const& what, std::string const& remedy) {
+/// Numbers that must be equal on all ranks. Collective. \throws error on every rank alike \param what that a rank has
+/// another of
+PLEAT_ONCE inline void agree_on_hash(comm::communicator& ranks, std::uint64_t mine, std::string const& call,
+                                     std::string const& what, std::string const& remedy) {
   std::vector<std::uint64_t> all(static_cast<std::size_t>(ranks.size()));
   ranks.all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));
   for (std::size_t r = 1; r < all.size(); ++r)
     if (all[r] != all[0])
-      throw error{call, "rank " + std::to_string(r) + " has another " + what + " than rank 0 (hash " + std::to_string(all[r]) + ", not " + std::to_string(all[0]) + ")", remedy}.on_rank(ranks.rank());
+      throw error{call,
+                  "rank " + std::to_string(r) + " has another " + what + " than rank 0 (hash " +
+                      std::to_string(all[r]) + ", not " + std::to_string(all[0]) + ")",
+                  remedy}
+          .on_rank(ranks.rank());
 }
 
-/// Texts that must be equal, compared by their hash. Collective. \throws error on every rank alike, with the first line that differs
+/// Texts that must be equal, compared by their hash. Collective. \throws error on every rank alike, with the first line
+/// that differs
 /// \param what what the lines describe: "the network"
-PLEAT_ONCE inline void agree_on_text(comm::communicator& ranks, std::string const& mine, std::string const& call, std::string const& what, std::string const& remedy) {
+PLEAT_ONCE inline void agree_on_text(comm::communicator& ranks, std::string const& mine, std::string const& call,
+                                     std::string const& what, std::string const& remedy) {
   if (ranks.size() == 1) return;
   std::uint64_t const hash = random::hash(mine);
   std::vector<std::uint64_t> all(static_cast<std::size_t>(ranks.size()));
@@ -60,14 +69,17 @@ PLEAT_ONCE inline void agree_on_text(comm::communicator& ranks, std::string cons
   std::string x, y;
   do x = line(a), y = line(b);
   while (x == y && !(a.empty() && b.empty()));
-  throw error{call, what + " of rank " + std::to_string(rank) + " is not that of rank 0: " + y + " there, " + x + " here", remedy, ranks.rank()};
+  throw error{call,
+              what + " of rank " + std::to_string(rank) + " is not that of rank 0: " + y + " there, " + x + " here",
+              remedy, ranks.rank()};
 }
 
 /// A line for each parameter: what every rank must have alike, wherever the parameter lives.
 template <class Net> [[nodiscard]] std::string words_of_parameters(Net const& net) {
   std::string all;
   nn::for_each_parameter(net, [&](nn::parameter const& w) {
-    all += "'" + w.name + "' " + w.whole().to_string() + " " + std::string(name_of(w.type)) + (w.tied_to.empty() ? "" : " tied to '" + w.tied_to + "'") + "\n";
+    all += "'" + w.name + "' " + w.whole().to_string() + " " + std::string(name_of(w.type)) +
+           (w.tied_to.empty() ? "" : " tied to '" + w.tied_to + "'") + "\n";
   });
   return all;
 }
@@ -78,7 +90,8 @@ template <class Net> void contributions(Net const& net, std::vector<char>& flags
   nn::for_each_parameter(net, [&](nn::parameter const& w) { flags.push_back(w.requires_grad ? 1 : 0); });
 }
 
-/// One agreement per step. `open` says what this rank is about to do and does not wait; `settle` waits for what the others said.
+/// One agreement per step. `open` says what this rank is about to do and does not wait; `settle` waits for what the
+/// others said.
 class step_agreement {
  public:
   /// What a rank is about to do.
@@ -90,15 +103,21 @@ class step_agreement {
   };
 
   /// \param ranks a communicator of its own; must outlive this
-  PLEAT_ONCE inline explicit step_agreement(comm::communicator& ranks) : ranks_(&ranks) { all_.resize(words * static_cast<std::size_t>(ranks.size())); }
+  PLEAT_ONCE inline explicit step_agreement(comm::communicator& ranks) : ranks_(&ranks) {
+    all_.resize(words * static_cast<std::size_t>(ranks.size()));
+  }
 
   [[nodiscard]] bool is_open() const noexcept { return open_; }
 
   /// Begins a step. Collective, does not wait. \param flags contributions of this rank
   PLEAT_ONCE inline void open(intent const& i, std::vector<char> const& flags) {
     if (open_) settle(flags, [](std::size_t) { return std::string(); });  // a step that was begun and left
-    mine_ = {static_cast<std::int64_t>(i.step), i.batch, static_cast<std::int64_t>(flags.size()), static_cast<std::int64_t>(random::hash(std::string_view(flags.data(), flags.size()))),
-             i.asked ? 1 : 0, i.sample.rank()};
+    mine_ = {static_cast<std::int64_t>(i.step),
+             i.batch,
+             static_cast<std::int64_t>(flags.size()),
+             static_cast<std::int64_t>(random::hash(std::string_view(flags.data(), flags.size()))),
+             i.asked ? 1 : 0,
+             i.sample.rank()};
     for (int d = 1; d < i.sample.rank(); ++d) mine_[6 + static_cast<std::size_t>(d)] = i.sample[d];
     under_way_ = ranks_->iall_gather(std::span<std::int64_t const>(mine_), std::span<std::int64_t>(all_));
     open_ = true;
@@ -118,13 +137,19 @@ class step_agreement {
  private:
   static constexpr std::size_t words = 6 + extents::max_rank;
 
-  PLEAT_LAZY [[nodiscard]] std::span<std::int64_t const> of(std::size_t r) const { return std::span<std::int64_t const>(all_).subspan(words * r, words); }
-  PLEAT_LAZY [[nodiscard]] std::string intends(std::size_t r) const { return "rank " + std::to_string(r) + " begins step " + std::to_string(of(r)[0]) + " with a batch of " + std::to_string(of(r)[1]); }
+  PLEAT_LAZY [[nodiscard]] std::span<std::int64_t const> of(std::size_t r) const {
+    return std::span<std::int64_t const>(all_).subspan(words * r, words);
+  }
+  PLEAT_LAZY [[nodiscard]] std::string intends(std::size_t r) const {
+    return "rank " + std::to_string(r) + " begins step " + std::to_string(of(r)[0]) + " with a batch of " +
+           std::to_string(of(r)[1]);
+  }
 
   /// Of one sample: "[1, 28, 28]".
   PLEAT_ONCE [[nodiscard]] inline std::string shape_of(std::size_t r) const {
     std::string text;
-    for (std::int64_t d = 1; d < of(r)[5]; ++d) text += (d > 1 ? ", " : "") + std::to_string(of(r)[6 + static_cast<std::size_t>(d)]);
+    for (std::int64_t d = 1; d < of(r)[5]; ++d)
+      text += (d > 1 ? ", " : "") + std::to_string(of(r)[6 + static_cast<std::size_t>(d)]);
     return "[" + text + "]";
   }
 
@@ -133,15 +158,22 @@ class step_agreement {
     auto const n = static_cast<std::size_t>(ranks_->size());
     std::size_t shaped = n, other = 0;
     for (std::size_t r = 0; r < n; ++r) {
-      if (of(r)[0] != of(0)[0] || of(r)[1] != of(0)[1]) throw error{"parallel::agreement", intends(r) + ", but " + intends(0), "Every rank must make the same steps in the same order"};
+      if (of(r)[0] != of(0)[0] || of(r)[1] != of(0)[1])
+        throw error{"parallel::agreement", intends(r) + ", but " + intends(0),
+                    "Every rank must make the same steps in the same order"};
       if (of(r)[2] != of(0)[2])
-        throw error{"parallel::agreement", "in step " + std::to_string(of(0)[0]) + " rank " + std::to_string(r) + " has " + std::to_string(of(r)[2]) + " parameters, and rank 0 " + std::to_string(of(0)[2]),
+        throw error{"parallel::agreement",
+                    "in step " + std::to_string(of(0)[0]) + " rank " + std::to_string(r) + " has " +
+                        std::to_string(of(r)[2]) + " parameters, and rank 0 " + std::to_string(of(0)[2]),
                     "Transform the network alike on every rank"};
       if (of(r)[3] != of(0)[3] && other == 0) other = r;
       if (of(r)[4] == 0) continue;
       if (shaped == n) shaped = r;
       if (!std::equal(of(r).begin() + 5, of(r).end(), of(shaped).begin() + 5))
-        throw error{"parallel::agreement", "the samples of ranks " + std::to_string(shaped) + " and " + std::to_string(r) + " have different shapes in step " + std::to_string(of(0)[0]) + ": " + shape_of(shaped) + " and " + shape_of(r),
+        throw error{"parallel::agreement",
+                    "the samples of ranks " + std::to_string(shaped) + " and " + std::to_string(r) +
+                        " have different shapes in step " + std::to_string(of(0)[0]) + ": " + shape_of(shaped) +
+                        " and " + shape_of(r),
                     "Give every rank samples of one shape; only their number may differ"};
     }
     sample_ = {};
@@ -161,7 +193,9 @@ class step_agreement {
     while (i + 1 < mine.size() && all[i] == all[other * mine.size() + i]) ++i;
     bool const learns = all[other * mine.size() + i] != 0;
     throw error{"parallel::agreement",
-                "in step " + std::to_string(of(0)[0]) + " rank " + std::to_string(other) + (learns ? " contributes a" : " contributes no") + " gradient of '" + name(i) + "', and rank 0 " + (learns ? "none" : "one"),
+                "in step " + std::to_string(of(0)[0]) + " rank " + std::to_string(other) +
+                    (learns ? " contributes a" : " contributes no") + " gradient of '" + name(i) + "', and rank 0 " +
+                    (learns ? "none" : "one"),
                 "Freeze the same parameters on every rank"};
   }
 
@@ -198,7 +232,8 @@ class network_agreement {
         return name;
       });
     } catch (error const& e) {
-      throw error{"the agreement on what each rank contributes", (e.call() == "parallel::agreement" ? "" : e.call() + ": ") + e.problem(), e.remedy()};
+      throw error{"the agreement on what each rank contributes",
+                  (e.call() == "parallel::agreement" ? "" : e.call() + ": ") + e.problem(), e.remedy()};
     }
   }
 

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// A network that lives somewhere and can be trained and asked, whatever its type: the pieces that training is made of are its members. Compiled
-/// once per element type and space.
+/// A network that lives somewhere and can be trained and asked, whatever its type: the pieces that training is made of
+/// are its members. Compiled once per element type and space.
 #pragma once
 
 #include <algorithm>
@@ -64,8 +64,9 @@ struct memory_use {
   friend bool operator==(memory_use const&, memory_use const&) = default;
 };
 
-/// A move-only value: what every model<Net> is, and all that needs no Net. The ranks of the data axis each hold a replica and a share of each
-/// batch; the ranks of the pipeline axis each hold some stages, and the parameters of the others are absent. Made by parallel::build alone.
+/// A move-only value: what every model<Net> is, and all that needs no Net. The ranks of the data axis each hold a
+/// replica and a share of each batch; the ranks of the pipeline axis each hold some stages, and the parameters of the
+/// others are absent. Made by parallel::build alone.
 ///
 /// One step of training under any plan, as `run::fit` writes it:
 ///
@@ -80,43 +81,49 @@ template <class T, class Space> class any_model : detail::ends_travel<any_model<
   /// \endcond
 
  public:
-  using typename base::arena_type, typename base::context_type, typename base::execution_space, typename base::network_base, typename base::tensor_type, typename base::value_type;
+  using typename base::arena_type, typename base::context_type, typename base::execution_space,
+      typename base::network_base, typename base::tensor_type, typename base::value_type;
   using master_type = nn::master_t<value_type>;
   using optimizer_type = nn::optimizer_state<value_type, execution_space>;
-  using base::all_ranks, base::has_first_stage, base::has_last_stage, base::host_values, base::parts, base::pipeline, base::refresh_masks, base::set_host_values;
+  using base::all_ranks, base::has_first_stage, base::has_last_stage, base::host_values, base::parts, base::pipeline,
+      base::refresh_masks, base::set_host_values;
 
   any_model(any_model&&) noexcept;
   any_model& operator=(any_model&&) noexcept;
   ~any_model();
 
-  /// The network as it is asked by those who need not know its type: its parameters show values and gradients. Waits for what travels to both.
+  /// The network as it is asked by those who need not know its type: its parameters show values and gradients. Waits
+  /// for what travels to both.
   [[nodiscard]] network_base const& any_net() const { return settle(), *network_; }
   [[nodiscard]] network_base& any_net() { return settle(), *network_; }
   /// The flat memory. Waits for what travels to it.
   [[nodiscard]] arena_type& arena() { return settle(), *arena_; }
   [[nodiscard]] arena_type const& arena() const { return settle(), *arena_; }
-  /// Waits for all that travels for this model: between reduce and step sums of gradients, after step parameters (state stages 1 and 2) on
-  /// their way to the next forward. Whatever shows them waits by itself; whoever kept a pointer into the model calls this first.
+  /// Waits for all that travels for this model: between reduce and step sums of gradients, after step parameters (state
+  /// stages 1 and 2) on their way to the next forward. Whatever shows them waits by itself; whoever kept a pointer into
+  /// the model calls this first.
   /// \throws error as reduce and step do
   void settle() const {
     receive_gradients();
     receive_values();
   }
 
-  /// A tensor of this model, whole on every rank of the tensor axis: what a loss of one's own asks for, if scores may come cut. Collective
-  /// where it is cut.
+  /// A tensor of this model, whole on every rank of the tensor axis: what a loss of one's own asks for, if scores may
+  /// come cut. Collective where it is cut.
   [[nodiscard]] tensor_type whole(tensor_type y) const;
 
-  // --- one step of training -------------------------------------------------------------------------------------------------
+  // --- one step of training
+  // -------------------------------------------------------------------------------------------------
 
-  /// Begins a step over `batch` samples in all; decides this rank's share, and tells the other ranks. Collective; waits for nothing but
-  /// gradients of a step before that nobody took.
+  /// Begins a step over `batch` samples in all; decides this rank's share, and tells the other ranks. Collective; waits
+  /// for nothing but gradients of a step before that nobody took.
   void zero_grad(index_t batch);
   /// This rank's share of the step that zero_grad began.
   [[nodiscard]] parallel::share const& share() const noexcept { return *share_; }
 
   /// All micro-batches forward and backward, as the plan's schedule says. \see parallel/source.hpp
-  /// \throws error on every rank alike if the ranks are not at the same step with the same batch and the same parameters to learn; else on the
+  /// \throws error on every rank alike if the ranks are not at the same step with the same batch and the same
+  /// parameters to learn; else on the
   ///         rank that sees it, with the step and what was being done
   template <class Source> void walk(Source&& source) {
     demand_source<std::remove_reference_t<Source>, tensor_type>();
@@ -125,10 +132,13 @@ template <class T, class Space> class any_model : detail::ends_travel<any_model<
 
   /// Mean cross entropy over the whole batch: dy, and this micro-batch's part of the loss into the step's sum.
   /// \param labels class of each row; a negative label counts as no sample
-  [[nodiscard]] nn::loss_result<value_type, execution_space> cross_entropy(tensor_type const& y, tensor<std::int32_t, execution_space> const& labels);
+  [[nodiscard]] nn::loss_result<value_type, execution_space> cross_entropy(
+      tensor_type const& y, tensor<std::int32_t, execution_space> const& labels);
   /// Mean square error over the whole batch.
-  [[nodiscard]] nn::loss_result<value_type, execution_space> mean_square(tensor_type const& y, tensor_type const& target);
-  /// The loss scale of a network of half, null for others. A loss of one's own multiplies its dy by `loss_factor()`, in float.
+  [[nodiscard]] nn::loss_result<value_type, execution_space> mean_square(tensor_type const& y,
+                                                                         tensor_type const& target);
+  /// The loss scale of a network of half, null for others. A loss of one's own multiplies its dy by `loss_factor()`, in
+  /// float.
   [[nodiscard]] parallel::loss_scale const* scaling() const noexcept { return scale_ ? &*scale_ : nullptr; }
   [[nodiscard]] parallel::loss_scale* scaling() noexcept { return scale_ ? &*scale_ : nullptr; }
   /// What gradients are multiplied by until step divides them: the loss scale, or 1.
@@ -136,70 +146,83 @@ template <class T, class Space> class any_model : detail::ends_travel<any_model<
   /// Adds losses of a kind of one's own to the step's sum: one number per row, divided by the global batch already.
   void record_loss(tensor<master_type, execution_space> const& rows);
 
-  /// Completes the exchange: slot 0 of the gradients holds the sum over all ranks, divided by the global batch. Where state is sharded, the
-  /// sums of this rank's pieces are where arena().owned_gradients says. Over the data axis alone, and without a loss scale, the last ones may
-  /// still travel when this returns: step moves what has come, and whatever else shows gradients waits for them.
+  /// Completes the exchange: slot 0 of the gradients holds the sum over all ranks, divided by the global batch. Where
+  /// state is sharded, the sums of this rank's pieces are where arena().owned_gradients says. Over the data axis alone,
+  /// and without a loss scale, the last ones may still travel when this returns: step moves what has come, and whatever
+  /// else shows gradients waits for them.
   void reduce();
 
   /// The step's mean loss over the global batch, the same bits on every rank. Valid after reduce.
   [[nodiscard]] double loss() const;
 
-  /// The 2-norm of the step's gradient. Valid after reduce. Collective where state is sharded and over a pipeline; the same bits however
-  /// state is sharded and wherever the pipeline is cut.
+  /// The 2-norm of the step's gradient. Valid after reduce. Collective where state is sharded and over a pipeline; the
+  /// same bits however state is sharded and wherever the pipeline is cut.
   [[nodiscard]] double gradient_norm() const;
   /// The factor that brings the norm down to max_norm: nn::clip_factor. Collective as gradient_norm is.
   [[nodiscard]] double clip_scale(double max_norm) const { return nn::clip_factor(gradient_norm(), max_norm); }
 
-  /// Moves the parameters, those first whose gradients have come. `scale` multiplies the gradient (clipping). Collective where state is
-  /// sharded: every rank moves its pieces, and at stages 1 and 2 passes each on while it moves the next; they travel on beside the next
-  /// forward, each layer of which waits for its own. A network of half agrees first, over all ranks, whether the gradient is finite; if it is
-  /// not, no rank moves anything and the loss scale shrinks. An error may leave some parameters moved and others not.
+  /// Moves the parameters, those first whose gradients have come. `scale` multiplies the gradient (clipping).
+  /// Collective where state is sharded: every rank moves its pieces, and at stages 1 and 2 passes each on while it
+  /// moves the next; they travel on beside the next forward, each layer of which waits for its own. A network of half
+  /// agrees first, over all ranks, whether the gradient is finite; if it is not, no rank moves anything and the loss
+  /// scale shrinks. An error may leave some parameters moved and others not.
   /// \returns false for such a step
   bool step(optimizer_type& optimizer, double learning_rate_factor = 1, double scale = 1);
 
-  /// What this rank did when, while it is on: trace().start() before a step. Nothing travels where it begins and where it ends: asking for it
-  /// settles the model. \see parallel/trace.hpp
+  /// What this rank did when, while it is on: trace().start() before a step. Nothing travels where it begins and where
+  /// it ends: asking for it settles the model. \see parallel/trace.hpp
   [[nodiscard]] step_trace& trace() { return settle(), *trace_; }
   [[nodiscard]] step_trace const& trace() const noexcept { return *trace_; }
 
-  // --- inference -------------------------------------------------------------------------------------------------------------
+  // --- inference
+  // -------------------------------------------------------------------------------------------------------------
 
   /// Over a pipeline: collective among its ranks; every rank gives x of the same shape, the first stage's is looked at.
   /// \param at who gets the answer; elsewhere it is an empty tensor
   /// \param inputs hears what the weights of this rank's stages multiply with
-  [[nodiscard]] tensor_type predict(tensor_type x, answer_at at = answer_at::every_stage, nn::input_listener* inputs = nullptr) const;
+  [[nodiscard]] tensor_type predict(tensor_type x, answer_at at = answer_at::every_stage,
+                                    nn::input_listener* inputs = nullptr) const;
 
-  /// Diagnosis after a loss that is not finite: walks forward once more, over the samples of one micro-batch. Collective. \throws error on every
-  /// rank alike with the first layer whose output is not finite, and the rank that saw it
+  /// Diagnosis after a loss that is not finite: walks forward once more, over the samples of one micro-batch.
+  /// Collective. \throws error on every rank alike with the first layer whose output is not finite, and the rank that
+  /// saw it
   void find_nonfinite(tensor_type x) const;
 
-  /// The same over every micro-batch of the step that was walked last. \param source that step's: its inputs are asked for once more
-  template <class Source> requires requires(Source& s, micro_batch const& m) { s.input(m); }
+  /// The same over every micro-batch of the step that was walked last. \param source that step's: its inputs are asked
+  /// for once more
+  template <class Source>
+    requires requires(Source& s, micro_batch const& m) { s.input(m); }
   void find_nonfinite(Source& source) {
     find_nonfinite_among([&](micro_batch const& m) -> tensor_type { return source.input(m); });
   }
 
-  // --- as a value ------------------------------------------------------------------------------------------------------------
+  // --- as a value
+  // ------------------------------------------------------------------------------------------------------------
 
   /// The same network with the same values in memory of its own.
   [[nodiscard]] any_model clone() const { return rebuild(network_->clone()); }
-  /// A model of another network over the same ranks: parameters of the same name keep their values, forms keep their content.
+  /// A model of another network over the same ranks: parameters of the same name keep their values, forms keep their
+  /// content.
   [[nodiscard, gnu::cold]] any_model rebuild(std::unique_ptr<network_base> other) const;
-  /// The same network with the same values under another way of sharding its state: of the plan, state_stage, state_ranks, prefetch and
-  /// bucket_bytes may differ. Collective. The optimizer's state stays behind (a checkpoint takes it along).
+  /// The same network with the same values under another way of sharding its state: of the plan, state_stage,
+  /// state_ranks, prefetch and bucket_bytes may differ. Collective. The optimizer's state stays behind (a checkpoint
+  /// takes it along).
   /// \throws error if the plan lays the step out otherwise
   [[nodiscard, gnu::cold]] any_model replanned(plan::plan p) const;
-  /// The same model with every parameter whole on every rank: what evaluation, compression and model files need. Collective at stage 3.
+  /// The same model with every parameter whole on every rank: what evaluation, compression and model files need.
+  /// Collective at stage 3.
   [[nodiscard, gnu::cold]] any_model unsharded() const;
 
-  /// What this rank has not sent yet of its gradients, in the arena's flat order on the host: what codecs keep. Every rank has its own. A
-  /// checkpoint takes it along, clones and rebuilt models begin with zeros.
+  /// What this rank has not sent yet of its gradients, in the arena's flat order on the host: what codecs keep. Every
+  /// rank has its own. A checkpoint takes it along, clones and rebuilt models begin with zeros.
   [[nodiscard]] std::vector<master_type> gradient_residual() const;
-  /// What is given to a gradient that does not travel in a codec is added to the next step's. \throws error for another number of elements
+  /// What is given to a gradient that does not travel in a codec is added to the next step's. \throws error for another
+  /// number of elements
   void set_gradient_residual(std::vector<master_type> flat);
   /// Whether gradient_residual() may be more than zeros.
   [[nodiscard]] bool keeps_gradient_residual() const noexcept {
-    return (coding_.error_feedback() && ranks_->size() > 1) || (exchange_ ? exchange_->has_unsent() : !first_residual_.empty());
+    return (coding_.error_feedback() && ranks_->size() > 1) ||
+           (exchange_ ? exchange_->has_unsent() : !first_residual_.empty());
   }
   /// The codec of gradients in words; nothing where they travel as they are.
   [[nodiscard]] std::string gradient_words() const { return ranks_->size() > 1 ? coding_.words() : std::string(); }
@@ -214,12 +237,14 @@ template <class T, class Space> class any_model : detail::ends_travel<any_model<
   void set_gradient_codec_memory(codec_memory all);
 
   [[nodiscard]] memory_use memory() const noexcept {
-    return {arena_->value_bytes() + (gather_ ? gather_->bytes() : 0), arena_->gradient_bytes() + (exchange_ ? exchange_->bytes() : 0), arena_->state_bytes()};
+    return {arena_->value_bytes() + (gather_ ? gather_->bytes() : 0),
+            arena_->gradient_bytes() + (exchange_ ? exchange_->bytes() : 0), arena_->state_bytes()};
   }
 
  protected:
   using base::agree_on_plan, base::receive_values, base::tensor_axis, base::ties;
-  using base::arena_, base::context_, base::gather_, base::group_, base::groups_, base::layout_, base::moves_, base::network_, base::plan_, base::ranks_, base::seed_, base::steps_;
+  using base::arena_, base::context_, base::gather_, base::group_, base::groups_, base::layout_, base::moves_,
+      base::network_, base::plan_, base::ranks_, base::seed_, base::steps_;
 
   /// The ranks of the mesh, and which of them holds what.
   struct place_of_model {
@@ -227,13 +252,16 @@ template <class T, class Space> class any_model : detail::ends_travel<any_model<
     std::shared_ptr<stages const> layout;
   };
   /// Collective. \param costs of the network's units \throws error on every rank alike
-  [[nodiscard, gnu::cold]] static place_of_model laid_out(std::function<std::vector<double>()> const& costs, plan::plan const& p, world& w, build_options const& options);
+  [[nodiscard, gnu::cold]] static place_of_model laid_out(std::function<std::vector<double>()> const& costs,
+                                                          plan::plan const& p, world& w, build_options const& options);
   /// Materialises a network on this rank. Collective. \see parallel::build
-  [[gnu::cold]] any_model(place_of_model at, std::unique_ptr<network_base> net, plan::plan p, world& w, build_options options);
+  [[gnu::cold]] any_model(place_of_model at, std::unique_ptr<network_base> net, plan::plan p, world& w,
+                          build_options options);
 
   [[nodiscard]] nn::pass<execution_space> training_pass() const;
   void demand_one_stage(char const* call) const;
-  /// Learns what every other rank is about to, so that ranks that went apart hear of it instead of waiting for each other. Once per step.
+  /// Learns what every other rank is about to, so that ranks that went apart hear of it instead of waiting for each
+  /// other. Once per step.
   extents settle_agreement() const;
   /// The same, before a phase of the step.
   void settle_agreement(char const* call, char const* phase) const;
@@ -260,11 +288,13 @@ template <class T, class Space> class any_model : detail::ends_travel<any_model<
   using exchange_type = gradient_exchange<value_type, execution_space>;
   using hooks_type = step_hooks<value_type, execution_space>;
 
-  any_model(std::unique_ptr<network_base> net, plan::plan p, std::shared_ptr<context_type> where, std::shared_ptr<groups> ranks, std::shared_ptr<stages const> layout, std::uint64_t seed);
+  any_model(std::unique_ptr<network_base> net, plan::plan p, std::shared_ptr<context_type> where,
+            std::shared_ptr<groups> ranks, std::shared_ptr<stages const> layout, std::uint64_t seed);
 
   /// What reduce has left on its way.
   void receive_gradients() const {
-    if (exchange_ && exchange_->arriving()) in_phase(place_, steps_, "parallel::reduce", "reduce", [&] { exchange_->finish(); });
+    if (exchange_ && exchange_->arriving())
+      in_phase(place_, steps_, "parallel::reduce", "reduce", [&] { exchange_->finish(); });
   }
   void end_travel() noexcept {
     agreement_.reset();
@@ -287,8 +317,8 @@ template <class T, class Space> class any_model : detail::ends_travel<any_model<
 
   /// One walk forward as the step made it. Collective where ranks share layers.
   [[nodiscard]] nn::nonfinite_note look_for_nonfinite(tensor_type x) const;
-  /// A walk of each rank by itself, or of stages that hand on what goes wrong: what one rank throws, all throw. Where ranks wait for each other
-  /// inside of layers, it is thrown at once.
+  /// A walk of each rank by itself, or of stages that hand on what goes wrong: what one rank throws, all throw. Where
+  /// ranks wait for each other inside of layers, it is thrown at once.
   template <class Walk> [[nodiscard]] nn::nonfinite_note seen_by_all(Walk&& walk) const {
     nn::nonfinite_note note;
     comm::attempts one(parts().size() > 1 || group_->stage == 3);

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// How the ranks' gradients of one bucket become one, whichever way the plan says: everywhere or scattered, in fast or deterministic mode, on
-/// a wire of full or half width, or in a codec.
+/// How the ranks' gradients of one bucket become one, whichever way the plan says: everywhere or scattered, in fast or
+/// deterministic mode, on a wire of full or half width, or in a codec.
 #pragma once
 
 #include <algorithm>
@@ -20,14 +20,20 @@
 
 namespace pleat::parallel {
 
-/// The exchange of one bucket, started once per step. Two halves: within the shard group, then across the groups (hybrid sharding, fast mode
-/// only; deterministic mode sums over all ranks at once). All ranks start the first halves of the buckets in one order, and the second halves.
+/// The exchange of one bucket, started once per step. Two halves: within the shard group, then across the groups
+/// (hybrid sharding, fast mode only; deterministic mode sums over all ranks at once). All ranks start the first halves
+/// of the buckets in one order, and the second halves.
 template <class T> class bucket_sum {
  public:
   /// \param exact flat ranges that are no gradients (running statistics, the loss): a narrow wire does not round them
   /// \param coded null, or what carries the bucket in a codec (state stage 0 only)
-  bucket_sum(shard_group const& g, plan::plan const& p, nn::state_layout const& layout, std::size_t b, std::span<index_range const> exact = {}, std::unique_ptr<coded_sum<T>> coded = {})
-      : group_(&g), size_(layout.buckets()[b].size()), scatter_(layout.stage() > 0 && !layout.replicated(b)), overlap_(p.overlap), coded_(std::move(coded)) {
+  bucket_sum(shard_group const& g, plan::plan const& p, nn::state_layout const& layout, std::size_t b,
+             std::span<index_range const> exact = {}, std::unique_ptr<coded_sum<T>> coded = {})
+      : group_(&g),
+        size_(layout.buckets()[b].size()),
+        scatter_(layout.stage() > 0 && !layout.replicated(b)),
+        overlap_(p.overlap),
+        coded_(std::move(coded)) {
     if (scatter_) counts_ = layout.counts(b);
     first_ = scatter_ ? layout.piece(b, g.shard).begin - layout.buckets()[b].begin : 0;
     own_ = scatter_ ? layout.piece(b, g.shard).size() : size_;
@@ -50,7 +56,8 @@ template <class T> class bucket_sum {
       };
       if (!scatter_) narrow_ = std::make_unique<comm::narrow_request<T>>(*g.all, even(size_, g.all->size()), true);
       else if (g.shards > 1) narrow_ = std::make_unique<comm::narrow_request<T>>(*g.members, counts_, false);
-      if (scatter_ && g.replicas) across_ = std::make_unique<comm::narrow_request<T>>(*g.replicas, even(own_, g.replicas->size()), true);
+      if (scatter_ && g.replicas)
+        across_ = std::make_unique<comm::narrow_request<T>>(*g.replicas, even(own_, g.replicas->size()), true);
       for (index_range const& e : exact) {
         auto const& k = layout.buckets()[b];
         index_range const here = intersect(e, {k.begin, k.end});
@@ -61,8 +68,8 @@ template <class T> class bucket_sum {
     }
   }
 
-  /// Starts the first half. \param slots the sums of this rank's lanes (deterministic mode), else one slot; \param out this rank's piece, or
-  /// the bucket where everybody wants all of it; may lie in slots[0] where it belongs
+  /// Starts the first half. \param slots the sums of this rank's lanes (deterministic mode), else one slot; \param out
+  /// this rank's piece, or the bucket where everybody wants all of it; may lie in slots[0] where it belongs
   void start(std::span<T* const> slots, T* out) {
     out_ = out;
     half_ = 1;
@@ -81,7 +88,9 @@ template <class T> class bucket_sum {
     } else if (!scatter_) {
       std::span<T> const all(out, static_cast<std::size_t>(size_));
       if (overlap_) request_ = group_->all->iall_reduce(all, comm::reduction::sum);
-      else group_->all->all_reduce(all, comm::reduction::sum);  // nothing to hide behind: the blocking call is the faster one
+      else
+        group_->all->all_reduce(all,
+                                comm::reduction::sum);  // nothing to hide behind: the blocking call is the faster one
     } else if (group_->shards == 1) {
       if (out != slots[0]) std::copy(slots[0], slots[0] + size_, out);
     } else {
@@ -94,7 +103,9 @@ template <class T> class bucket_sum {
 
   [[nodiscard]] bool under_way() const noexcept { return half_ != 0; }
   /// Whether a second half follows.
-  [[nodiscard]] bool has_second() const noexcept { return coded_ ? coded_->has_second() : scatter_ && !lanes_ && group_->replicas != nullptr; }
+  [[nodiscard]] bool has_second() const noexcept {
+    return coded_ ? coded_->has_second() : scatter_ && !lanes_ && group_->replicas != nullptr;
+  }
   [[nodiscard]] index_t own() const noexcept { return own_; }
   /// Where this rank's piece begins in the bucket.
   [[nodiscard]] index_t first() const noexcept { return first_; }
@@ -103,7 +114,10 @@ template <class T> class bucket_sum {
   bool progress() {
     if (coded_) return coded_->progress();
     bool const exact = exact_request_.test();
-    bool const rest = half_ == 2 ? (across_ ? across_->progress() : request_.test()) : lanes_ ? lanes_->progress() : narrow_ ? narrow_->progress() : request_.test();
+    bool const rest = half_ == 2 ? (across_ ? across_->progress() : request_.test())
+                      : lanes_   ? lanes_->progress()
+                      : narrow_  ? narrow_->progress()
+                                 : request_.test();
     return exact && rest;
   }
   void wait() {
@@ -121,14 +135,16 @@ template <class T> class bucket_sum {
     half_ = 2;
     if (coded_) coded_->start_second();
     else if (across_) across_->start(out, out);
-    else request_ = group_->replicas->iall_reduce(std::span<T>(out, static_cast<std::size_t>(own_)), comm::reduction::sum);
+    else
+      request_ = group_->replicas->iall_reduce(std::span<T>(out, static_cast<std::size_t>(own_)), comm::reduction::sum);
   }
   void end() noexcept {
     half_ = 0;
     if (coded_) coded_->end();
     T const* at = exact_sums_.data();
     for (auto const& e : exact_) {
-      for (index_t i = std::max(e.begin, first_); i < std::min(e.end, first_ + own_); ++i) out_[i - first_] = at[i - e.begin];
+      for (index_t i = std::max(e.begin, first_); i < std::min(e.end, first_ + own_); ++i)
+        out_[i - first_] = at[i - e.begin];
       at += e.size();
     }
   }

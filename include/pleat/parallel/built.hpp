@@ -13,16 +13,24 @@
 
 namespace pleat::parallel {
 
-/// What a network computes in is its type; the plan says it too, because bytes follow from it and every rank must mean the same.
+/// What a network computes in is its type; the plan says it too, because bytes follow from it and every rank must mean
+/// the same.
 /// \param type the network's value_type
 /// \throws error if they differ
 PLEAT_ONCE inline void demand_precision(plan::plan const& p, dtype type) {
   using plan::compute_precision;
-  bool const fits = p.precision == compute_precision::bf16 ? type == dtype::bf16 : p.precision == compute_precision::f16 ? type == dtype::f16 : type != dtype::bf16 && type != dtype::f16;
+  bool const fits = p.precision == compute_precision::bf16  ? type == dtype::bf16
+                    : p.precision == compute_precision::f16 ? type == dtype::f16
+                                                            : type != dtype::bf16 && type != dtype::f16;
   if (fits) return;
-  std::string const says = "the plan says precision = " + std::string(name_of(p.precision)) + ", the network's layers are of type " + std::string(name_of(type));
-  if (p.precision == compute_precision::f32) throw error{"parallel::build", says, "Use precision = " + std::string(type == dtype::bf16 ? "bf16" : "f16")};
-  throw error{"parallel::build", says, "Make the network of pleat::" + std::string(p.precision == compute_precision::bf16 ? "bfloat16" : "half") + ", or use precision = f32"};
+  std::string const says = "the plan says precision = " + std::string(name_of(p.precision)) +
+                           ", the network's layers are of type " + std::string(name_of(type));
+  if (p.precision == compute_precision::f32)
+    throw error{"parallel::build", says, "Use precision = " + std::string(type == dtype::bf16 ? "bf16" : "f16")};
+  throw error{
+      "parallel::build", says,
+      "Make the network of pleat::" + std::string(p.precision == compute_precision::bf16 ? "bfloat16" : "half") +
+          ", or use precision = f32"};
 }
 
 }  // namespace pleat::parallel

@@ -1,10 +1,11 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Gradients that travel in a codec, with error feedback: parallel::build(net, plan, world, {.gradients = coded(top_k{0.01})}).
+/// Gradients that travel in a codec, with error feedback: parallel::build(net, plan, world, {.gradients =
+/// coded(top_k{0.01})}).
 ///
-/// Error feedback: rank r sends a coded û_r of u_r = g_r + e_r and keeps e_r = u_r − û_r for the next step, so that over any number of steps
-/// Σ applied + Σ_r e_r = Σ_t Σ_r g_r, up to rounding: nothing is lost, it comes later.
+/// Error feedback: rank r sends a coded û_r of u_r = g_r + e_r and keeps e_r = u_r − û_r for the next step, so that
+/// over any number of steps Σ applied + Σ_r e_r = Σ_t Σ_r g_r, up to rounding: nothing is lost, it comes later.
 #pragma once
 
 #include <cmath>
@@ -32,7 +33,8 @@ namespace detail {
 /// What both kinds of coded sums have: the residual, and the numbers of the bucket that travel as they are.
 template <class T> class coded_base : public coded_sum<T> {
  public:
-  coded_base(comm::communicator& ranks, std::vector<coded_part> parts, bool feedback) : ranks_(&ranks), parts_(std::move(parts)) {
+  coded_base(comm::communicator& ranks, std::vector<coded_part> parts, bool feedback)
+      : ranks_(&ranks), parts_(std::move(parts)) {
     std::size_t coded = 0, dense = 0;
     for (auto const& p : parts_) (p.coded ? coded : dense) += static_cast<std::size_t>(p.shape.size());
     if (feedback) residual_.assign(coded, T(0));
@@ -84,8 +86,12 @@ template <class T> class coded_base : public coded_sum<T> {
     for (auto const& p : parts_)
       if (!p.coded) at = copied(at, p.shape.size(), bucket_ + p.begin);
   }
-  void undefined(coded_part const& p) noexcept { std::fill(bucket_ + p.begin, bucket_ + p.begin + p.shape.size(), std::numeric_limits<T>::quiet_NaN()); }
-  [[nodiscard]] index_t base_bytes() const noexcept { return static_cast<index_t>((residual_.size() + dense_.size()) * sizeof(T)); }
+  void undefined(coded_part const& p) noexcept {
+    std::fill(bucket_ + p.begin, bucket_ + p.begin + p.shape.size(), std::numeric_limits<T>::quiet_NaN());
+  }
+  [[nodiscard]] index_t base_bytes() const noexcept {
+    return static_cast<index_t>((residual_.size() + dense_.size()) * sizeof(T));
+  }
 
   comm::communicator* ranks_;
   std::vector<coded_part> parts_;
@@ -102,12 +108,14 @@ template <class T> class coded_base : public coded_sum<T> {
   comm::request dense_request_;  // ends before what it reads
 };
 
-/// One message per bucket and rank, gathered: of each coded gradient eight bytes that say whether it is finite, then the codec's bytes.
+/// One message per bucket and rank, gathered: of each coded gradient eight bytes that say whether it is finite, then
+/// the codec's bytes.
 template <class Codec, class T> class gathered_sum final : public coded_base<T> {
   using base = coded_base<T>;
 
  public:
-  gathered_sum(Codec codec, comm::communicator& ranks, std::vector<coded_part> parts, bool feedback) : base(ranks, std::move(parts), feedback), codec_(std::move(codec)) {
+  gathered_sum(Codec codec, comm::communicator& ranks, std::vector<coded_part> parts, bool feedback)
+      : base(ranks, std::move(parts), feedback), codec_(std::move(codec)) {
     for (auto const& p : this->parts_)
       if (p.coded) message_ += flag_bytes + codec_.template bytes<T>(p.shape);
     messages_.resize(static_cast<std::size_t>(message_ * ranks.size()));
@@ -156,7 +164,9 @@ template <class Codec, class T> class gathered_sum final : public coded_base<T> 
       at += flag_bytes + codec_.template bytes<T>(p.shape);
     });
   }
-  [[nodiscard]] index_t bytes() const noexcept override { return this->base_bytes() + static_cast<index_t>(messages_.size()); }
+  [[nodiscard]] index_t bytes() const noexcept override {
+    return this->base_bytes() + static_cast<index_t>(messages_.size());
+  }
 
  private:
   static constexpr index_t flag_bytes = 8;
@@ -167,12 +177,14 @@ template <class Codec, class T> class gathered_sum final : public coded_base<T> 
   comm::request request_;
 };
 
-/// Two all-reduces per bucket: the first factors with one number per gradient that counts ranks where it is not finite, then the second ones.
+/// Two all-reduces per bucket: the first factors with one number per gradient that counts ranks where it is not finite,
+/// then the second ones.
 template <class Codec, class T> class factored_sum final : public coded_base<T> {
   using base = coded_base<T>;
 
  public:
-  factored_sum(Codec codec, comm::communicator& ranks, comm::communicator& second, std::vector<coded_part> parts, bool feedback)
+  factored_sum(Codec codec, comm::communicator& ranks, comm::communicator& second, std::vector<coded_part> parts,
+               bool feedback)
       : base(ranks, std::move(parts), feedback), codec_(std::move(codec)), second_(&second) {
     std::size_t p_size = 0, q_size = 0;
     for (auto const& p : this->parts_)
@@ -232,11 +244,15 @@ template <class Codec, class T> class factored_sum final : public coded_base<T> 
       codec_.keep(part.shape, static_cast<T const*>(q), part.key + steps_, next);
     });
   }
-  [[nodiscard]] index_t bytes() const noexcept override { return this->base_bytes() + static_cast<index_t>((p_.size() + q_.size() + next_.size()) * sizeof(T)); }
+  [[nodiscard]] index_t bytes() const noexcept override {
+    return this->base_bytes() + static_cast<index_t>((p_.size() + q_.size() + next_.size()) * sizeof(T));
+  }
   /// The second factor, which the next step begins with.
   [[nodiscard]] std::span<T> memory(std::size_t i) noexcept override {
     std::size_t at = 0;
-    auto const length = [&](coded_part const& p) { return p.coded ? static_cast<std::size_t>(codec_.rank_of(p.shape) * p.shape.columns) : std::size_t{0}; };
+    auto const length = [&](coded_part const& p) {
+      return p.coded ? static_cast<std::size_t>(codec_.rank_of(p.shape) * p.shape.columns) : std::size_t{0};
+    };
     for (std::size_t k = 0; k < i; ++k) at += length(this->parts_[k]);
     return std::span<T>(next_).subspan(at, length(this->parts_[i]));
   }
@@ -276,7 +292,9 @@ template <class Codec> class coding_maker final : public gradient_coding::maker 
  public:
   coding_maker(Codec codec, coding_options o) : codec_(std::move(codec)), o_(o) {}
   [[nodiscard]] std::string words() const override {
-    return std::string(codec_.words()) + (factored ? " by all-reduce" : " by all-gather") + (o_.error_feedback ? "" : ", without error feedback") + (o_.even_if_it_does_not_pay ? ", even if it does not pay" : "");
+    return std::string(codec_.words()) + (factored ? " by all-reduce" : " by all-gather") +
+           (o_.error_feedback ? "" : ", without error feedback") +
+           (o_.even_if_it_does_not_pay ? ", even if it does not pay" : "");
   }
   [[nodiscard]] bool two_halves() const noexcept override { return factored; }
   [[nodiscard]] bool error_feedback() const noexcept override { return o_.error_feedback; }
@@ -287,22 +305,36 @@ template <class Codec> class coding_maker final : public gradient_coding::maker 
     } else {
       if (message(s, element) < 0) return false;
     }
-    return o_.even_if_it_does_not_pay || received(s, ranks, element) < share(ranks) * static_cast<double>(s.size() * element);
+    return o_.even_if_it_does_not_pay ||
+           received(s, ranks, element) < share(ranks) * static_cast<double>(s.size() * element);
   }
   /// All-reduces are counted as rings, 2(p − 1)/p of the bytes; a gather brings the messages of p − 1 others.
   [[nodiscard]] double received(gradient_shape s, int ranks, index_t element) const override {
-    if constexpr (factored) return share(ranks) * static_cast<double>((codec_.rank_of(s) * (s.rows + s.columns) + 1) * element);
+    if constexpr (factored)
+      return share(ranks) * static_cast<double>((codec_.rank_of(s) * (s.rows + s.columns) + 1) * element);
     else return static_cast<double>(ranks - 1) * static_cast<double>(8 + message(s, element));
   }
-  [[nodiscard]] std::unique_ptr<coded_sum<float>> make(comm::communicator& a, comm::communicator* b, std::vector<coded_part> parts, float) const override { return made<float>(a, b, std::move(parts)); }
-  [[nodiscard]] std::unique_ptr<coded_sum<double>> make(comm::communicator& a, comm::communicator* b, std::vector<coded_part> parts, double) const override { return made<double>(a, b, std::move(parts)); }
+  [[nodiscard]] std::unique_ptr<coded_sum<float>> make(comm::communicator& a, comm::communicator* b,
+                                                       std::vector<coded_part> parts, float) const override {
+    return made<float>(a, b, std::move(parts));
+  }
+  [[nodiscard]] std::unique_ptr<coded_sum<double>> make(comm::communicator& a, comm::communicator* b,
+                                                        std::vector<coded_part> parts, double) const override {
+    return made<double>(a, b, std::move(parts));
+  }
 
  private:
   [[nodiscard]] static double share(int ranks) noexcept { return 2.0 * (ranks - 1) / ranks; }
-  [[nodiscard]] index_t message(gradient_shape s, index_t element) const { return element == 4 ? codec_.template bytes<float>(s) : codec_.template bytes<double>(s); }
-  template <class T> [[nodiscard]] std::unique_ptr<coded_sum<T>> made(comm::communicator& a, comm::communicator* b, std::vector<coded_part> parts) const {
+  [[nodiscard]] index_t message(gradient_shape s, index_t element) const {
+    return element == 4 ? codec_.template bytes<float>(s) : codec_.template bytes<double>(s);
+  }
+  template <class T>
+  [[nodiscard]] std::unique_ptr<coded_sum<T>> made(comm::communicator& a, comm::communicator* b,
+                                                   std::vector<coded_part> parts) const {
     if constexpr (factored) {
-      if (!b) throw error{"parallel::gradient_coding", words() + " has second halves, and needs a communicator for them", "Give it ranks.duplicate()"};
+      if (!b)
+        throw error{"parallel::gradient_coding", words() + " has second halves, and needs a communicator for them",
+                    "Give it ranks.duplicate()"};
       return std::make_unique<factored_sum<Codec, T>>(codec_, a, *b, std::move(parts), o_.error_feedback);
     } else {
       return std::make_unique<gathered_sum<Codec, T>>(codec_, a, std::move(parts), o_.error_feedback);
@@ -313,18 +345,26 @@ template <class Codec> class coding_maker final : public gradient_coding::maker 
 };
 
 /// The exchange that a codec names; all_gather of one that names none, for the sentence.
-template <class Codec> struct exchange_of { using type = exchanges::all_gather; };
-template <class Codec> requires requires { typename Codec::exchange; } struct exchange_of<Codec> { using type = typename Codec::exchange; };
+template <class Codec> struct exchange_of {
+  using type = exchanges::all_gather;
+};
+template <class Codec>
+  requires requires { typename Codec::exchange; }
+struct exchange_of<Codec> {
+  using type = typename Codec::exchange;
+};
 
 }  // namespace detail
 
-/// Gradients travel in this codec: for build_options::gradients. A pair of codec and exchange that cannot work does not compile.
+/// Gradients travel in this codec: for build_options::gradients. A pair of codec and exchange that cannot work does not
+/// compile.
 /// \throws error for settings that cannot work
 template <class Exchange = void, class Codec> [[nodiscard]] gradient_coding coded(Codec codec, coding_options o = {}) {
   using chosen = std::conditional_t<std::is_void_v<Exchange>, typename detail::exchange_of<Codec>::type, Exchange>;
   demand_gradient_codec<Codec, chosen>();
   if constexpr (requires { codec.check(); }) codec.check();
-  if constexpr (requires { typename Codec::exchange; }) return gradient_coding(std::make_shared<detail::coding_maker<Codec>>(std::move(codec), o));
+  if constexpr (requires { typename Codec::exchange; })
+    return gradient_coding(std::make_shared<detail::coding_maker<Codec>>(std::move(codec), o));
   else return {};
 }
 

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// What the exchange of gradients knows of gradient codecs: a bucket's coded sum behind one virtual call per phase, and the choice of a codec
-/// as a value. The codecs are in gradient_codec.hpp.
+/// What the exchange of gradients knows of gradient codecs: a bucket's coded sum behind one virtual call per phase, and
+/// the choice of a codec as a value. The codecs are in gradient_codec.hpp.
 #pragma once
 
 #include <algorithm>
@@ -28,15 +28,16 @@ struct gradient_shape {
 
 /// A parameter of a bucket as a codec sees it.
 struct coded_part {
-  index_t begin = 0;            ///< first element, in the bucket
+  index_t begin = 0;  ///< first element, in the bucket
   gradient_shape shape;
-  std::uint64_t key = 0;        ///< of whatever is drawn for it: the hash of the parameter's name
-  bool trainable = true;        ///< false: no gradient (a statistic, the loss); travels as it is
-  bool coded = false;           ///< true: travels in the codec; false: as it is
+  std::uint64_t key = 0;  ///< of whatever is drawn for it: the hash of the parameter's name
+  bool trainable = true;  ///< false: no gradient (a statistic, the loss); travels as it is
+  bool coded = false;     ///< true: travels in the codec; false: as it is
 };
 
-/// The sum of one bucket over ranks whose gradients travel in a codec, started once per step; after construction it allocates nothing. As
-/// parallel::bucket_sum: all ranks start first halves in one order, and second halves in that order on a communicator of their own.
+/// The sum of one bucket over ranks whose gradients travel in a codec, started once per step; after construction it
+/// allocates nothing. As parallel::bucket_sum: all ranks start first halves in one order, and second halves in that
+/// order on a communicator of their own.
 template <class T> class coded_sum {
  public:
   virtual ~coded_sum() = default;
@@ -56,7 +57,8 @@ template <class T> class coded_sum {
   /// Whether something of a part may be kept.
   [[nodiscard]] virtual bool keeps(coded_part const& p) const noexcept = 0;
   [[nodiscard]] virtual std::vector<coded_part> const& parts() const noexcept = 0;
-  /// What the codec itself keeps of part `i` of parts() from one step to the next, the same on every rank; may be empty.
+  /// What the codec itself keeps of part `i` of parts() from one step to the next, the same on every rank; may be
+  /// empty.
   [[nodiscard]] virtual std::span<T> memory(std::size_t i) noexcept { return (void)i, std::span<T>(); }
   /// Sums that have been taken: what the codec draws may follow from it.
   [[nodiscard]] virtual std::uint64_t steps() const noexcept { return 0; }
@@ -65,7 +67,8 @@ template <class T> class coded_sum {
   virtual void begin_anew() noexcept {}
 };
 
-/// Which codec gradients travel in, and how: made by parallel::coded, given to parallel::build. An empty one codes nothing.
+/// Which codec gradients travel in, and how: made by parallel::coded, given to parallel::build. An empty one codes
+/// nothing.
 class gradient_coding {
  public:
   gradient_coding() = default;
@@ -76,11 +79,17 @@ class gradient_coding {
   /// Whether ranks keep what they did not send.
   [[nodiscard]] bool error_feedback() const noexcept { return maker_ && maker_->error_feedback(); }
   /// Whether a gradient of this shape is to travel in the codec.
-  [[nodiscard]] bool codes(gradient_shape s, int ranks, index_t element_bytes) const { return maker_ && maker_->codes(s, ranks, element_bytes); }
+  [[nodiscard]] bool codes(gradient_shape s, int ranks, index_t element_bytes) const {
+    return maker_ && maker_->codes(s, ranks, element_bytes);
+  }
   /// Bytes that a rank receives of a coded gradient per step; a dense one costs 2(p − 1)/p of its size.
-  [[nodiscard]] double received(gradient_shape s, int ranks, index_t element_bytes) const { return maker_->received(s, ranks, element_bytes); }
+  [[nodiscard]] double received(gradient_shape s, int ranks, index_t element_bytes) const {
+    return maker_->received(s, ranks, element_bytes);
+  }
   /// \param first, second must outlive what is made; `second` carries second halves, and may be null without them
-  template <class T> [[nodiscard]] std::unique_ptr<coded_sum<T>> make(comm::communicator& first, comm::communicator* second, std::vector<coded_part> parts) const {
+  template <class T>
+  [[nodiscard]] std::unique_ptr<coded_sum<T>> make(comm::communicator& first, comm::communicator* second,
+                                                   std::vector<coded_part> parts) const {
     return maker_->make(first, second, std::move(parts), T{});
   }
 
@@ -92,8 +101,10 @@ class gradient_coding {
     [[nodiscard]] virtual bool error_feedback() const noexcept = 0;
     [[nodiscard]] virtual bool codes(gradient_shape, int ranks, index_t element_bytes) const = 0;
     [[nodiscard]] virtual double received(gradient_shape, int ranks, index_t element_bytes) const = 0;
-    [[nodiscard]] virtual std::unique_ptr<coded_sum<float>> make(comm::communicator&, comm::communicator*, std::vector<coded_part>, float) const = 0;
-    [[nodiscard]] virtual std::unique_ptr<coded_sum<double>> make(comm::communicator&, comm::communicator*, std::vector<coded_part>, double) const = 0;
+    [[nodiscard]] virtual std::unique_ptr<coded_sum<float>> make(comm::communicator&, comm::communicator*,
+                                                                 std::vector<coded_part>, float) const = 0;
+    [[nodiscard]] virtual std::unique_ptr<coded_sum<double>> make(comm::communicator&, comm::communicator*,
+                                                                  std::vector<coded_part>, double) const = 0;
   };
   explicit gradient_coding(std::shared_ptr<maker const> m) : maker_(std::move(m)) {}
 
@@ -102,15 +113,20 @@ class gradient_coding {
 };
 
 /// The parameters of bucket b, and which of them travel coded.
-PLEAT_ONCE [[nodiscard]] inline std::vector<coded_part> parts_of_bucket(std::vector<nn::arena_entry> const& entries, nn::state_layout const& layout, std::size_t b,
-                                                                 gradient_coding const& coding, int ranks, index_t element_bytes) {
+PLEAT_ONCE [[nodiscard]] inline std::vector<coded_part> parts_of_bucket(std::vector<nn::arena_entry> const& entries,
+                                                                        nn::state_layout const& layout, std::size_t b,
+                                                                        gradient_coding const& coding, int ranks,
+                                                                        index_t element_bytes) {
   std::vector<coded_part> parts;
   for (std::size_t i = 0; i < entries.size(); ++i) {
     auto const& e = entries[i];
     index_t const n = e.end - e.begin;
     if (layout.owner()[i] != static_cast<int>(b) || n == 0) continue;
     index_t const rows = e.shape.rank() > 1 && e.shape[0] > 0 ? e.shape[0] : 1;
-    coded_part p{e.begin - layout.buckets()[b].begin, {rows, n / rows}, random::hash(e.name), e.kind != nn::parameter_kind::statistic && e.name != nn::loss_entry};
+    coded_part p{e.begin - layout.buckets()[b].begin,
+                 {rows, n / rows},
+                 random::hash(e.name),
+                 e.kind != nn::parameter_kind::statistic && e.name != nn::loss_entry};
     p.coded = p.trainable && ranks > 1 && coding.codes(p.shape, ranks, element_bytes);
     parts.push_back(p);
   }
@@ -120,17 +136,33 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<coded_part> parts_of_bucket(std::vec
 /// \throws error if this plan's gradients cannot travel in a codec
 PLEAT_ONCE inline void demand_codable(plan::plan const& p, gradient_coding const& coding) {
   if (!coding) return;
-  auto const refuse = [&](std::string const& what, std::string const& remedy) { throw error{"parallel::build", "gradients cannot travel as " + coding.words() + ": " + what, remedy}; };
+  auto const refuse = [&](std::string const& what, std::string const& remedy) {
+    throw error{"parallel::build", "gradients cannot travel as " + coding.words() + ": " + what, remedy};
+  };
   std::string const or_dense = ", or leave build_options::gradients empty";
-  if (p.deterministic) refuse("deterministic mode promises the same bits on every number of ranks, and what a rank leaves out depends on which samples it has", "Set deterministic = false" + or_dense);
-  if (p.state_stage > 0) refuse("state_stage = " + std::to_string(p.state_stage) + " scatters sums, and a residual belongs to all elements on every rank", "Use state_stage = 0" + or_dense);
-  if (p.pipeline_ranks > 1 || p.tensor_ranks > 1 || p.stages() > 1) refuse("the mesh has axes besides data (mesh.pipeline = " + std::to_string(p.pipeline_ranks) + ", mesh.tensor = " + std::to_string(p.tensor_ranks) + ")", "Use data ranks alone" + or_dense);
-  if (p.wire != plan::wire_format::same) refuse("the plan's wire rounds to 16 bits already", "Set wire = same" + or_dense);
-  if (p.precision == plan::compute_precision::f16) refuse("residuals would be in units of the loss scale, which changes, and a skipped step would lose what was sent", "Use precision = bf16 or f32" + or_dense);
+  if (p.deterministic)
+    refuse(
+        "deterministic mode promises the same bits on every number of ranks, and what a rank leaves out depends on "
+        "which samples it has",
+        "Set deterministic = false" + or_dense);
+  if (p.state_stage > 0)
+    refuse("state_stage = " + std::to_string(p.state_stage) +
+               " scatters sums, and a residual belongs to all elements on every rank",
+           "Use state_stage = 0" + or_dense);
+  if (p.pipeline_ranks > 1 || p.tensor_ranks > 1 || p.stages() > 1)
+    refuse("the mesh has axes besides data (mesh.pipeline = " + std::to_string(p.pipeline_ranks) +
+               ", mesh.tensor = " + std::to_string(p.tensor_ranks) + ")",
+           "Use data ranks alone" + or_dense);
+  if (p.wire != plan::wire_format::same)
+    refuse("the plan's wire rounds to 16 bits already", "Set wire = same" + or_dense);
+  if (p.precision == plan::compute_precision::f16)
+    refuse("residuals would be in units of the loss scale, which changes, and a skipped step would lose what was sent",
+           "Use precision = bf16 or f32" + or_dense);
 }
 
 /// The sentence about parameters for which the codec does not pay; empty if there are none or nothing travels.
-template <class Arena> [[nodiscard]] std::string words_of_bypass(Arena const& memory, gradient_coding const& coding, int ranks) {
+template <class Arena>
+[[nodiscard]] std::string words_of_bypass(Arena const& memory, gradient_coding const& coding, int ranks) {
   if (!coding || ranks == 1) return {};
   index_t const element = static_cast<index_t>(sizeof(typename Arena::master_type));
   std::string names;
@@ -150,8 +182,9 @@ template <class Arena> [[nodiscard]] std::string words_of_bypass(Arena const& me
         if (dense <= 4 && random::hash(e.name) == p.key) names += (names.empty() ? "'" : ", '") + e.name + "'";
     }
   if (dense == 0) return {};
-  return "pleat: gradients travel as " + coding.words() + ", but " + std::to_string(dense) + " of " + std::to_string(all) + " parameters (" + names + (dense > 4 ? ", …" : "") + "; " +
-         std::to_string(bytes) + " bytes) travel dense: over " + std::to_string(ranks) + " ranks the codec would move no fewer bytes";
+  return "pleat: gradients travel as " + coding.words() + ", but " + std::to_string(dense) + " of " +
+         std::to_string(all) + " parameters (" + names + (dense > 4 ? ", …" : "") + "; " + std::to_string(bytes) +
+         " bytes) travel dense: over " + std::to_string(ranks) + " ranks the codec would move no fewer bytes";
 }
 
 }  // namespace pleat::parallel

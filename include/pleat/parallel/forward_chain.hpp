@@ -21,15 +21,18 @@
 
 namespace pleat::parallel {
 
-/// Carries x through the stages in order; each rank runs its own. Batch after batch may follow: a rank that has passed its stages on is
-/// free for the next one. A stage that fails hands on why, in the tensor's place: nobody computes with what is not there.
+/// Carries x through the stages in order; each rank runs its own. Batch after batch may follow: a rank that has passed
+/// its stages on is free for the next one. A stage that fails hands on why, in the tensor's place: nobody computes with
+/// what is not there.
 /// \param x the samples on the first stage's rank, a tensor of the same shape elsewhere
 /// \param everywhere every rank gets y; else the last stage's rank alone, and an empty tensor elsewhere
-/// \throws error of a stage's layers: with `everywhere` on every rank alike; else on that stage's rank and on those behind it. The ranks before
+/// \throws error of a stage's layers: with `everywhere` on every rank alike; else on that stage's rank and on those
+/// behind it. The ranks before
 ///         it are free by then: they hear of it where all of them meet (comm::attempts). So does everybody of a rank that alone has no room for
 ///         an answer that went everywhere, or expects one of another shape
 template <class Net>
-[[nodiscard]] nn::tensor_of<Net> forward_chain(nn::pass_of<Net> const& p, Net const& net, stages const& layout, comm::communicator& ranks, nn::tensor_of<Net> x, bool everywhere) {
+[[nodiscard]] nn::tensor_of<Net> forward_chain(nn::pass_of<Net> const& p, Net const& net, stages const& layout,
+                                               comm::communicator& ranks, nn::tensor_of<Net> x, bool everywhere) {
   using T = nn::value_type_of<Net>;
   using Space = nn::space_of<Net>;
   using tensor_type = nn::tensor_of<Net>;
@@ -37,15 +40,18 @@ template <class Net>
   extents const input = x.shape();
   auto const shape_before = [&](index_t stage) { return nn::shape_units(net, input, 0, layout.begin(stage)); };
   std::string why;  // there is no answer
-  // What comes is said before it comes: letters of a reason, or elements. A tensor for which there is no room, or that should be another one, is
-  // taken from the wire all the same: its sender waits for that.
+  // What comes is said before it comes: letters of a reason, or elements. A tensor for which there is no room, or that
+  // should be another one, is taken from the wire all the same: its sender waits for that.
   using head = std::array<index_t, 2>;
   auto const take = [&](head const& h, auto&& shape, auto&& get) {
     std::optional<wire_memory<T, Space>> m;
     try {
       extents const expected = shape();
       if (expected.size() != h[1])
-        throw error{"parallel::predict", "a tensor of " + std::to_string(h[1]) + " elements comes where the layers' shape() says " + expected.to_string(), "Give every rank an x of the same shape"};
+        throw error{"parallel::predict",
+                    "a tensor of " + std::to_string(h[1]) + " elements comes where the layers' shape() says " +
+                        expected.to_string(),
+                    "Give every rank an x of the same shape"};
       x = tensor_type::allocate(*p.where, expected);
       m.emplace(*p.where, x, false);
     } catch (...) {
@@ -68,7 +74,8 @@ template <class Net>
         why.resize(static_cast<std::size_t>(h[0]));
         ranks.receive(why, from, tag);
       } else {
-        take(h, [&] { return shape_before(s); }, [&](std::span<T> to) { ranks.receive(to, from, tag); });
+        take(
+            h, [&] { return shape_before(s); }, [&](std::span<T> to) { ranks.receive(to, from, tag); });
       }
     }
     if (p.nonfinite) p.nonfinite->looked = layout.begin(s) << 20;  // the same number wherever the layer is
@@ -78,9 +85,12 @@ template <class Net>
         typename Net::saved saved;
         x = nn::redistribute(p, nn::forward_units(p, net, layout.begin(s), layout.end(s), std::move(x), saved), {});
         if (x.shape() != out)
-          throw error{"parallel::predict", "the output of stage " + std::to_string(s) + " has shape " + x.shape().to_string() + ", the layers' shape() says " + out.to_string(),
+          throw error{"parallel::predict",
+                      "the output of stage " + std::to_string(s) + " has shape " + x.shape().to_string() +
+                          ", the layers' shape() says " + out.to_string(),
                       "Make a layer's shape() say what its forward gives"};
-        if (p.nonfinite && p.nonfinite->at >= 0) compute::fill(p.space(), x.size(), T(0), x.data());  // one stage has to say so, not all behind it
+        // one stage has to say so, not all behind it
+        if (p.nonfinite && p.nonfinite->at >= 0) compute::fill(p.space(), x.size(), T(0), x.data());
       } catch (...) {
         why = comm::detail::words_of_failure("parallel::predict");
       }
@@ -103,7 +113,9 @@ template <class Net>
     } else if (last) {
       if (h[1] > 0) ranks.broadcast(wire_memory<T, Space>(*p.where, x, true).span(), layout.last_rank());
     } else {
-      take(h, [&] { return nn::shape_units(net, input, 0, layout.units()); }, [&](std::span<T> to) { ranks.broadcast(to, layout.last_rank()); });
+      take(
+          h, [&] { return nn::shape_units(net, input, 0, layout.units()); },
+          [&](std::span<T> to) { ranks.broadcast(to, layout.last_rank()); });
     }
   } else if (!last) {
     x = {};

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Data parallelism's one question: how the gradients of all ranks become one. Readiness, packing, communication and finish are apart.
+/// Data parallelism's one question: how the gradients of all ranks become one. Readiness, packing, communication and
+/// finish are apart.
 #pragma once
 
 #include <algorithm>
@@ -28,10 +29,12 @@ namespace pleat::parallel {
 
 using bucket = nn::bucket;
 
-/// Cuts an arena's entries into buckets of about `bytes`, from the back (backward reaches the last layer first). Every entry is in
-/// exactly one bucket; `owner[i]` is the bucket of entry i. Entries without elements belong to the bucket of their position.
-PLEAT_ONCE [[nodiscard]] inline std::vector<bucket> make_buckets(std::vector<nn::arena_entry> const& entries, index_t size, index_t element_bytes, index_t bytes,
-                                                      std::vector<int>& owner) {
+/// Cuts an arena's entries into buckets of about `bytes`, from the back (backward reaches the last layer first). Every
+/// entry is in exactly one bucket; `owner[i]` is the bucket of entry i. Entries without elements belong to the bucket
+/// of their position.
+PLEAT_ONCE [[nodiscard]] inline std::vector<bucket> make_buckets(std::vector<nn::arena_entry> const& entries,
+                                                                 index_t size, index_t element_bytes, index_t bytes,
+                                                                 std::vector<int>& owner) {
   std::vector<index_range> ranges;
   for (auto const& e : entries) ranges.push_back({e.begin, e.end});
   nn::state_layout const layout(ranges, size, element_bytes, bytes, 0, 1);
@@ -41,24 +44,33 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<bucket> make_buckets(std::vector<nn:
 
 /// Sums the gradients of the ranks that share a batch, bucket by bucket, while backward still runs.
 ///
-/// All ranks start the exchanges in one order: at first from the back of the arena, after the first step in the order in which rank 0's
-/// buckets became ready. A bucket waits for those before it in that order. Parameters that no sample of this rank used count as zero.
-/// Where state is sharded, a rank receives the sums of its pieces only. Where gradients are pooled (stages 2 and 3), a bucket has memory from
-/// the first gradient that is written into it until it has left; a small pool of such buffers goes round, and every micro-batch is exchanged.
-/// Gradients in device memory are exchanged through a copy on the host: whether an MPI reads device memory cannot be known beforehand.
-/// Progress: non-blocking communication advances when `poll` is called (nn::call does, once per layer).
-/// If anything fails on its way, the sums are lost, for good: what the ranks do next may no longer fit together, so nobody is given a part of a
+/// All ranks start the exchanges in one order: at first from the back of the arena, after the first step in the order
+/// in which rank 0's buckets became ready. A bucket waits for those before it in that order. Parameters that no sample
+/// of this rank used count as zero. Where state is sharded, a rank receives the sums of its pieces only. Where
+/// gradients are pooled (stages 2 and 3), a bucket has memory from the first gradient that is written into it until it
+/// has left; a small pool of such buffers goes round, and every micro-batch is exchanged. Gradients in device memory
+/// are exchanged through a copy on the host: whether an MPI reads device memory cannot be known beforehand. Progress:
+/// non-blocking communication advances when `poll` is called (nn::call does, once per layer). If anything fails on its
+/// way, the sums are lost, for good: what the ranks do next may no longer fit together, so nobody is given a part of a
 /// sum, and no further step begins.
 template <class T, class Space> class gradient_exchange final : public nn::pass_hooks {
  public:
   using arena_type = nn::arena<T, Space>;
   using value_type = typename arena_type::master_type;
 
-  /// \param ranks those that share the batch; must outlive this, as must the arena \param hybrid whether the mesh has other axes, too
+  /// \param ranks those that share the batch; must outlive this, as must the arena \param hybrid whether the mesh has
+  /// other axes, too
   /// \param coding what gradients travel in; state stage 0 only \see demand_codable
   /// \param trace null, or what shows each bucket from its start to its end; must outlive this
-  gradient_exchange(context<Space>& where, shard_group const& ranks, arena_type& arena, plan::plan const& p, bool hybrid = false, gradient_coding const& coding = {}, step_trace* trace = nullptr)
-      : where_(&where), ranks_(&ranks), arena_(&arena), trace_(trace), overlap_(p.overlap), pooled_(arena.pooled()), hybrid_(hybrid) {
+  gradient_exchange(context<Space>& where, shard_group const& ranks, arena_type& arena, plan::plan const& p,
+                    bool hybrid = false, gradient_coding const& coding = {}, step_trace* trace = nullptr)
+      : where_(&where),
+        ranks_(&ranks),
+        arena_(&arena),
+        trace_(trace),
+        overlap_(p.overlap),
+        pooled_(arena.pooled()),
+        hybrid_(hybrid) {
     auto const& layout = arena.layout();
     auto const n = buckets().size();
     std::vector<index_range> exact;
@@ -66,7 +78,8 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
       if (e.kind == nn::parameter_kind::statistic) exact.push_back({e.begin, e.end});
     for (std::size_t b = 0; b < n; ++b) {
       std::unique_ptr<coded_sum<value_type>> coded;
-      if (auto parts = parts_of_bucket(arena.entries(), layout, b, coding, ranks.all->size(), static_cast<index_t>(sizeof(value_type)));
+      if (auto parts = parts_of_bucket(arena.entries(), layout, b, coding, ranks.all->size(),
+                                       static_cast<index_t>(sizeof(value_type)));
           std::any_of(parts.begin(), parts.end(), [](coded_part const& part) { return part.coded; }))
         coded = coding.template make<value_type>(*ranks.all, ranks.second_halves.get(), std::move(parts));
       sums_.emplace_back(ranks, p, layout, b, exact, std::move(coded));
@@ -77,7 +90,8 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
     ready_order_.reserve(n);
     done_.resize(arena.entries().size());
     first_entry_.assign(n + 1, 0);
-    for (std::size_t i = arena.entries().size(); i-- > 0;) first_entry_[static_cast<std::size_t>(layout.owner()[i])] = i;
+    for (std::size_t i = arena.entries().size(); i-- > 0;)
+      first_entry_[static_cast<std::size_t>(layout.owner()[i])] = i;
     first_entry_[n] = 0;
     buffer_.assign(n, -1);
     begun_.assign(n, -1);
@@ -102,8 +116,8 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
       if (s.coded()) n += s.coded()->bytes();
     return n;
   }
-  /// What this rank has not sent yet, in the arena's flat order on the host: what codecs keep, and what set_residual gave to gradients that
-  /// do not travel in one.
+  /// What this rank has not sent yet, in the arena's flat order on the host: what codecs keep, and what set_residual
+  /// gave to gradients that do not travel in one.
   [[nodiscard]] std::vector<value_type> residual() const {
     auto flat = unsent_.empty() ? std::vector<value_type>(static_cast<std::size_t>(arena_->size())) : unsent_;
     for (std::size_t b = 0; b < sums_.size(); ++b)
@@ -154,7 +168,8 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
       if (s.coded()) s.coded()->begin_anew();
   }
 
-  /// Before the last micro-batch of a step: from here on gradients may be sent. `s` says which slots hold what. Pooled: before every one.
+  /// Before the last micro-batch of a step: from here on gradients may be sent. `s` says which slots hold what. Pooled:
+  /// before every one.
   /// \param go_on true: sums are added to those of the step's earlier micro-batches
   /// \param last false: the loss goes on being summed on this rank, and is sent with the last micro-batch
   void begin(share const& s, bool go_on = false, bool last = true) {
@@ -215,21 +230,26 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
     scoped_span const span(sums_[b].under_way() ? trace_ : nullptr, "wait for gradients", "waiting");
     on_the_way([&] { complete(b); });
   }
-  /// Whether buckets may still travel after close, or never will: whoever wants to see gradients calls finish or wait_for first.
+  /// Whether buckets may still travel after close, or never will: whoever wants to see gradients calls finish or
+  /// wait_for first.
   [[nodiscard]] bool arriving() const noexcept { return arriving_ || lost_; }
   /// \throws error if some sums did not come
   void demand_whole() const {
     if (lost_)
-      throw error{"parallel::gradient_exchange", "gradients of this step did not come, and what is here are parts of sums", "Load a checkpoint into a new model"};
+      throw error{"parallel::gradient_exchange",
+                  "gradients of this step did not come, and what is here are parts of sums",
+                  "Load a checkpoint into a new model"};
   }
-  /// Whether sums come in two halves: the second ones start as the first ones come, so somebody must see them through before anything else starts.
+  /// Whether sums come in two halves: the second ones start as the first ones come, so somebody must see them through
+  /// before anything else starts.
   [[nodiscard]] bool in_two_halves() const noexcept {
     return std::any_of(sums_.begin(), sums_.end(), [](auto const& s) { return s.has_second(); });
   }
   /// Whether the order of exchanges is settled: after the first step.
   [[nodiscard]] bool agreed() const noexcept { return agreed_; }
 
-  /// Closes, and waits for everything: slot 0 (this rank's pieces of it, where state is sharded) holds the sum over all ranks.
+  /// Closes, and waits for everything: slot 0 (this rank's pieces of it, where state is sharded) holds the sum over all
+  /// ranks.
   [[gnu::noinline]] void finish() {
     close();
     if (!arriving_) return;
@@ -247,7 +267,8 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   [[nodiscard]] std::size_t exchanges() const noexcept { return exchanges_; }
 
  private:
-  static constexpr bool on_host = Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename Space::memory_space>::accessible;
+  static constexpr bool on_host =
+      Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename Space::memory_space>::accessible;
   static constexpr int polled_at_once = 4;
   struct pool_buffer {
     typename arena_type::master_view memory;
@@ -256,10 +277,13 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
 
   // --- memory of a bucket ---
 
-  void add_buffer() { pool_.push_back({typename arena_type::master_view("pleat::bucket", static_cast<std::size_t>(stride_ * slots_)), -1}); }
+  void add_buffer() {
+    pool_.push_back(
+        {typename arena_type::master_view("pleat::bucket", static_cast<std::size_t>(stride_ * slots_)), -1});
+  }
 
-  /// The bucket's buffer; takes one from the pool. If all are in use, the one that was sent first is waited for; only a backward pass that
-  /// holds all of them open, none of them sent, makes the pool grow.
+  /// The bucket's buffer; takes one from the pool. If all are in use, the one that was sent first is waited for; only a
+  /// backward pass that holds all of them open, none of them sent, makes the pool grow.
   value_type* open(std::size_t b) {
     if (buffer_[b] >= 0) return pool_[static_cast<std::size_t>(buffer_[b])].memory.data();
     if (spare() == pool_.size()) advance();
@@ -273,8 +297,11 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
     // What lies between parameters is summed with them: it must be zero, as in flat buffers.
     bucket const& k = buckets()[b];
     for (std::size_t i = first_entry_[b]; i < first_entry_[b] + static_cast<std::size_t>(k.entries); ++i) {
-      index_t const gap = arena_->entries()[i].end, next = i + 1 < first_entry_[b] + static_cast<std::size_t>(k.entries) ? arena_->entries()[i + 1].begin : k.end;
-      for (int s = 0; s < slots_; ++s) compute::fill(where_->space(), next - gap, value_type(0), memory + s * stride_ + (gap - k.begin));
+      index_t const gap = arena_->entries()[i].end, next = i + 1 < first_entry_[b] + static_cast<std::size_t>(k.entries)
+                                                               ? arena_->entries()[i + 1].begin
+                                                               : k.end;
+      for (int s = 0; s < slots_; ++s)
+        compute::fill(where_->space(), next - gap, value_type(0), memory + s * stride_ + (gap - k.begin));
     }
     return memory;
   }
@@ -320,7 +347,8 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
       for (std::size_t k = first_entry_[b]; k < first_entry_[b] + static_cast<std::size_t>(buckets()[b].entries); ++k) {
         if (done_[k]) continue;
         nn::arena_entry const& e = arena_->entries()[k];
-        for (int s = 0; s < share_->slots(); ++s) compute::fill(where_->space(), e.end - e.begin, value_type(0), at(b, s) + (e.begin - buckets()[b].begin));
+        for (int s = 0; s < share_->slots(); ++s)
+          compute::fill(where_->space(), e.end - e.begin, value_type(0), at(b, s) + (e.begin - buckets()[b].begin));
         mark(static_cast<int>(k));
       }
       start_ready();
@@ -336,7 +364,8 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   }
 
   void start_ready() {
-    while (next_ < order_.size() && waiting_[static_cast<std::size_t>(order_[next_])] == 0) start(static_cast<std::size_t>(order_[next_++]));
+    while (next_ < order_.size() && waiting_[static_cast<std::size_t>(order_[next_])] == 0)
+      start(static_cast<std::size_t>(order_[next_++]));
   }
 
   [[gnu::noinline]] void start(std::size_t b) {
@@ -362,11 +391,13 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   [[gnu::cold]] void add_unsent(std::size_t b) {
     bucket const& k = buckets()[b];
     auto const first = unsent_.begin() + k.begin, last = unsent_.begin() + k.end;
-    if (share_->root_slots().empty() || std::all_of(first, last, [](value_type e) { return e == value_type(0); })) return;
+    if (share_->root_slots().empty() || std::all_of(first, last, [](value_type e) { return e == value_type(0); }))
+      return;
     auto const e = tensor<value_type, Space>::allocate(*where_, {k.size()});
     copy_from_host(*where_, static_cast<value_type const*>(unsent_.data() + k.begin), e);
     value_type* const g = at(b, share_->root_slots().front());
-    compute::add(where_->space(), k.size(), static_cast<value_type const*>(g), static_cast<value_type const*>(e.data()), g);
+    compute::add(where_->space(), k.size(), static_cast<value_type const*>(g), static_cast<value_type const*>(e.data()),
+                 g);
     where_->fence();
     std::fill(first, last, value_type(0));
   }
@@ -374,7 +405,8 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
     if (std::all_of(unsent_.begin(), unsent_.end(), [](value_type e) { return e == value_type(0); })) unsent_.clear();
   }
 
-  /// The bucket's part of a slot where the transport can read and write it: in place on a host space, else in a copy on the host.
+  /// The bucket's part of a slot where the transport can read and write it: in place on a host space, else in a copy on
+  /// the host.
   [[nodiscard]] value_type* reachable(int slot, std::size_t b) {
     value_type* const there = at(b, slot);
     if constexpr (on_host) {
@@ -395,7 +427,8 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
       for (int half = 1; half < roots[r].lanes; half *= 2)
         for (int l = 0; l + half < roots[r].lanes; l += 2 * half) {
           int const to = share_->root_slots()[r] + l;
-          compute::add(where_->space(), buckets()[b].size(), static_cast<value_type const*>(at(b, to)), static_cast<value_type const*>(at(b, to + half)), at(b, to));
+          compute::add(where_->space(), buckets()[b].size(), static_cast<value_type const*>(at(b, to)),
+                       static_cast<value_type const*>(at(b, to + half)), at(b, to));
         }
   }
 
@@ -442,18 +475,28 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
     end(b);
   }
   /// Communication for bucket b: what goes wrong names its tensors.
-  template <class F> decltype(auto) about(std::size_t b, F&& f) { return about_bucket(*arena_, b, "the gradients of ", hybrid_, std::forward<F>(f)); }
+  template <class F> decltype(auto) about(std::size_t b, F&& f) {
+    return about_bucket(*arena_, b, "the gradients of ", hybrid_, std::forward<F>(f));
+  }
   void end(std::size_t b) {
     auto& s = sums_[b];
     s.end();
     value_type* const to = kept(b);
     if constexpr (!on_host) {
-      if (!adds(b)) copy_from_host(*where_, static_cast<value_type const*>(s.out()), tensor<value_type, Space>::wrap(to, extents{s.own()}));
-      else copy_from_host(*where_, static_cast<value_type const*>(s.out()), tensor<value_type, Space>::wrap(at(b, 0) + s.first(), extents{s.own()}));
+      if (!adds(b))
+        copy_from_host(*where_, static_cast<value_type const*>(s.out()),
+                       tensor<value_type, Space>::wrap(to, extents{s.own()}));
+      else
+        copy_from_host(*where_, static_cast<value_type const*>(s.out()),
+                       tensor<value_type, Space>::wrap(at(b, 0) + s.first(), extents{s.own()}));
     }
-    if (adds(b)) compute::add(where_->space(), s.own(), static_cast<value_type const*>(to), static_cast<value_type const*>(at(b, 0) + s.first()), to);
+    if (adds(b))
+      compute::add(where_->space(), s.own(), static_cast<value_type const*>(to),
+                   static_cast<value_type const*>(at(b, 0) + s.first()), to);
     if (adds(b)) where_->fence();
-    if (begun_[b] >= 0) trace_->add({"gradients", "communication", std::exchange(begun_[b], -1), trace_->now(), -1, -1, trace_lane::gradients, static_cast<std::int32_t>(b)});
+    if (begun_[b] >= 0)
+      trace_->add({"gradients", "communication", std::exchange(begun_[b], -1), trace_->now(), -1, -1,
+                   trace_lane::gradients, static_cast<std::int32_t>(b)});
     give_back(b);
   }
 
@@ -469,21 +512,23 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   shard_group const* ranks_;
   arena_type* arena_;
   step_trace* trace_;
-  bool overlap_, pooled_, hybrid_, agreed_ = false, go_on_ = false, last_ = true, closed_ = true, arriving_ = false, lost_ = false;
-  std::vector<char> done_;                    // entry → gradient complete
-  std::vector<int> waiting_;                  // bucket → entries not complete
-  std::vector<std::size_t> first_entry_;      // bucket → its first entry
+  bool overlap_, pooled_, hybrid_, agreed_ = false, go_on_ = false, last_ = true, closed_ = true, arriving_ = false,
+                                   lost_ = false;
+  std::vector<char> done_;                // entry → gradient complete
+  std::vector<int> waiting_;              // bucket → entries not complete
+  std::vector<std::size_t> first_entry_;  // bucket → its first entry
   std::vector<int> order_, ready_order_;
-  std::size_t next_ = 0, next_second_ = 0, first_open_ = 0, exchanges_ = 0;  // first_open_: whatever stands before it in the order has come
+  // first_open_: whatever stands before it in the order has come
+  std::size_t next_ = 0, next_second_ = 0, first_open_ = 0, exchanges_ = 0;
   std::vector<value_type*> slots_read_;
-  std::vector<value_type> unsent_;            // flat, or empty: of gradients that travel in no codec, for the next step
+  std::vector<value_type> unsent_;  // flat, or empty: of gradients that travel in no codec, for the next step
   std::vector<pool_buffer> pool_;
-  std::vector<int> buffer_;                   // bucket → its buffer, or -1
-  std::vector<std::int64_t> begun_;           // bucket → when its exchange started, for the trace, or -1
+  std::vector<int> buffer_;          // bucket → its buffer, or -1
+  std::vector<std::int64_t> begun_;  // bucket → when its exchange started, for the trace, or -1
   int slots_ = 1;
-  index_t stride_ = 0;                        // elements between the slots of a pool buffer
+  index_t stride_ = 0;                           // elements between the slots of a pool buffer
   std::vector<std::vector<value_type>> staged_;  // bucket → host copies of its slots; empty on a host space
-  std::vector<bucket_sum<value_type>> sums_;  // of each bucket; ends before the buffers that it reads
+  std::vector<bucket_sum<value_type>> sums_;     // of each bucket; ends before the buffers that it reads
   share const* share_ = nullptr;
 };
 

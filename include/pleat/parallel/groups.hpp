@@ -18,16 +18,19 @@
 
 namespace pleat::parallel {
 
-/// The mesh is the plan's: in whatever order its axes lie, groups count as it lists them, so sums are added in one order.
+/// The mesh is the plan's: in whatever order its axes lie, groups count as it lists them, so sums are added in one
+/// order.
 struct groups {
   comm::grid grid;
   comm::communicator agreement{};  ///< all ranks, for agreements only; empty for one rank
-  comm::communicator everyone{};   ///< all ranks as the world numbers them, where the grid's group of all axes numbers them otherwise; else empty
-  bool renumbered = false;         ///< it does
+  /// all ranks as the world numbers them, where the grid's group of all axes numbers them otherwise; else empty
+  comm::communicator everyone{};
+  bool renumbered = false;  ///< it does
   axis_set data_axes{}, tensor_axes{}, pipeline_axes{};
 
-  /// Seconds that an agreement waits for a rank, unless the communicator has a time-out of its own: half an hour, as other libraries do. Where there
-  /// are more ranks than `patient_ranks`, for ever: a time-out costs every rank a message to every other.
+  /// Seconds that an agreement waits for a rank, unless the communicator has a time-out of its own: half an hour, as
+  /// other libraries do. Where there are more ranks than `patient_ranks`, for ever: a time-out costs every rank a
+  /// message to every other.
   static constexpr double patience = 1800;
   static constexpr int patient_ranks = 512;
 
@@ -40,13 +43,18 @@ struct groups {
   /// Those that share the layers out, in the order of the pipeline.
   PLEAT_LAZY [[nodiscard]] comm::communicator& pipeline() { return grid.along(pipeline_axes); }
 
-  /// Collective over `world`. \throws error, on every rank alike, for a plan that cannot be carried out or is for another number of ranks
+  /// Collective over `world`. \throws error, on every rank alike, for a plan that cannot be carried out or is for
+  /// another number of ranks
   PLEAT_ONCE [[nodiscard]] inline static std::shared_ptr<groups> make(plan::plan const& p, comm::communicator& world) {
-    agree_on_hash(world, p.hash(), "parallel::build", "plan", "Give every rank the same options");  // before one of them may be wrong, alone
+    // before one of them may be wrong, alone
+    agree_on_hash(world, p.hash(), "parallel::build", "plan", "Give every rank the same options");
     p.check();
     if (p.ranks() != world.size())
-      throw error{"parallel::build", "the plan is for " + std::to_string(p.ranks()) + " ranks (mesh.pipeline " + std::to_string(p.pipeline_ranks) + " × mesh.data " +
-                                         std::to_string(p.data_ranks) + " × mesh.tensor " + std::to_string(p.tensor_ranks) + "), the communicator has " + std::to_string(world.size()),
+      throw error{"parallel::build",
+                  "the plan is for " + std::to_string(p.ranks()) + " ranks (mesh.pipeline " +
+                      std::to_string(p.pipeline_ranks) + " × mesh.data " + std::to_string(p.data_ranks) +
+                      " × mesh.tensor " + std::to_string(p.tensor_ranks) + "), the communicator has " +
+                      std::to_string(world.size()),
                   remedy(p, world.size())};
     auto const m = p.mesh();
     auto made = std::make_shared<groups>(groups{comm::grid(world, m)});
@@ -67,16 +75,22 @@ struct groups {
     return made;
   }
   /// Whether several axes have more than one rank.
-  PLEAT_LAZY [[nodiscard]] bool hybrid() { return (data().size() > 1) + (tensor().size() > 1) + (pipeline().size() > 1) > 1; }
+  PLEAT_LAZY [[nodiscard]] bool hybrid() {
+    return (data().size() > 1) + (tensor().size() > 1) + (pipeline().size() > 1) > 1;
+  }
 
  private:
   /// The nearest mesh that fits, as mesh::nearest has it: what changes of this one.
   PLEAT_ONCE [[nodiscard]] inline static std::string remedy(plan::plan const& p, int ranks) {
-    mesh const planned{{"data", static_cast<int>(p.data_ranks)}, {"tensor", static_cast<int>(p.tensor_ranks)}, {"pipeline", static_cast<int>(p.pipeline_ranks)}};
+    mesh const planned{{"data", static_cast<int>(p.data_ranks)},
+                       {"tensor", static_cast<int>(p.tensor_ranks)},
+                       {"pipeline", static_cast<int>(p.pipeline_ranks)}};
     auto const fits = planned.nearest(ranks);
     std::string changed;
     for (int i = 0; i < fits.axes(); ++i)
-      if (fits.extent(i) != planned.extent(i)) changed += (changed.empty() ? "mesh." : ", mesh.") + std::string(fits[i].name.view()) + " = " + std::to_string(fits.extent(i));
+      if (fits.extent(i) != planned.extent(i))
+        changed += (changed.empty() ? "mesh." : ", mesh.") + std::string(fits[i].name.view()) + " = " +
+                   std::to_string(fits.extent(i));
     return "Use " + changed + ", or start " + std::to_string(p.ranks()) + (p.ranks() == 1 ? " rank" : " ranks");
   }
 };

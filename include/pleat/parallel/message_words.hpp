@@ -14,7 +14,8 @@
 
 namespace pleat::parallel {
 
-/// The layer, or the block of layers, that a unit is: what the names of its parameters have in common. Empty where it has none.
+/// The layer, or the block of layers, that a unit is: what the names of its parameters have in common. Empty where it
+/// has none.
 template <class Net> [[nodiscard]] std::string layer_of_unit(Net& net, index_t unit) {
   std::string first, common;
   nn::for_each_parameter_units(net, unit, unit + 1, [&](auto const& w) {
@@ -38,10 +39,15 @@ template <class Net> [[nodiscard]] std::string place_before_unit(Net& net, index
 
 /// "the activation between 'fc1' and 'fc2' (micro-batch 3, [8, 10], stage 0 to stage 1)"
 /// \param a that sends or receives it \param shape of what travels
-template <class Net> [[nodiscard]] std::string words_of_message(Net& net, stages const& layout, plan::action const& a, extents const& shape) {
-  bool const gradient = a.kind == plan::action_kind::send_gradient || a.kind == plan::action_kind::receive_gradient, leaves = plan::sends(a.kind);
-  return std::string(gradient ? "the gradient " : "the activation ") + place_before_unit(net, layout.units(), layout.begin(std::max(a.stage, a.peer))) + " (micro-batch " + std::to_string(a.micro_batch) + ", " +
-         shape.to_string() + ", stage " + std::to_string(leaves ? a.stage : a.peer) + " to stage " + std::to_string(leaves ? a.peer : a.stage) + ")";
+template <class Net>
+[[nodiscard]] std::string words_of_message(Net& net, stages const& layout, plan::action const& a,
+                                           extents const& shape) {
+  bool const gradient = a.kind == plan::action_kind::send_gradient || a.kind == plan::action_kind::receive_gradient,
+             leaves = plan::sends(a.kind);
+  return std::string(gradient ? "the gradient " : "the activation ") +
+         place_before_unit(net, layout.units(), layout.begin(std::max(a.stage, a.peer))) + " (micro-batch " +
+         std::to_string(a.micro_batch) + ", " + shape.to_string() + ", stage " +
+         std::to_string(leaves ? a.stage : a.peer) + " to stage " + std::to_string(leaves ? a.peer : a.stage) + ")";
 }
 
 }  // namespace pleat::parallel

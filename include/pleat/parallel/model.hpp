@@ -15,8 +15,8 @@
 
 namespace pleat::parallel {
 
-/// A move-only value: the network with its weights materialised on this rank. All that needs no Net, and so nearly everything, is any_model's:
-/// `zero_grad`, `walk`, `reduce`, `step`, `predict`.
+/// A move-only value: the network with its weights materialised on this rank. All that needs no Net, and so nearly
+/// everything, is any_model's: `zero_grad`, `walk`, `reduce`, `step`, `predict`.
 ///
 /// Where there is one stage, the walk may be written out:
 ///
@@ -34,11 +34,13 @@ template <class Net> class model : public any_model<nn::value_type_of<Net>, nn::
   using network_type = Net;
   using any_type = base;
   using typename base::execution_space, typename base::tensor_type, typename base::value_type;
-  /// What backward needs of a micro-batch that has gone forward: what its layers save, or less of it where the plan computes again.
+  /// What backward needs of a micro-batch that has gone forward: what its layers save, or less of it where the plan
+  /// computes again.
   using saved = stage_work<Net>;
 
   /// Materialises `net` on this rank. Collective. \see parallel::build
-  [[gnu::cold]] model(Net net, plan::plan p, world& w, build_options options = {}) : model(base::laid_out([&] { return costs_of(net, options); }, p, w, options), net, p, w, options) {}
+  [[gnu::cold]] model(Net net, plan::plan p, world& w, build_options options = {})
+      : model(base::laid_out([&] { return costs_of(net, options); }, p, w, options), net, p, w, options) {}
 
   /// Its weights know where they lie; \see any_model::settle
   [[nodiscard]] Net const& net() const { return static_cast<network_of<Net> const&>(this->any_net()).net; }
@@ -46,7 +48,8 @@ template <class Net> class model : public any_model<nn::value_type_of<Net>, nn::
 
   /// As any_model, once it knows the backward of its network: who trains it as one asks here first. zero_grad does.
   any_type& teachable() noexcept {
-    static_assert(nn::has_backward<Net> || nn::has_split_backward<Net>, "pleat: this network cannot be trained: a layer lacks its backward");
+    static_assert(nn::has_backward<Net> || nn::has_split_backward<Net>,
+                  "pleat: this network cannot be trained: a layer lacks its backward");
     typed().teach();
     return *this;
   }
@@ -59,18 +62,21 @@ template <class Net> class model : public any_model<nn::value_type_of<Net>, nn::
     if (this->communicates_at_once()) this->settle_agreement("parallel::forward", "at its beginning");
     return this->in_walk("parallel::forward", "forward", [&] {
       nn::step<saved, tensor_type> out;
-      out.y = out.saved.forward(this->training_pass(), typed().net, 0, this->layout().units(), *this->recomputes_, std::move(x));
+      out.y = out.saved.forward(this->training_pass(), typed().net, 0, this->layout().units(), *this->recomputes_,
+                                std::move(x));
       return out;
     });
   }
   /// Backward of the current micro-batch, the last of which may send gradients while it runs.
   void backward(saved& s, tensor_type dy) {
     auto const p = this->begin_backward();
-    (void)this->in_walk("parallel::backward", "backward", [&] { return s.backward(p, typed().net, 0, this->layout().units(), std::move(dy)); });
+    (void)this->in_walk("parallel::backward", "backward",
+                        [&] { return s.backward(p, typed().net, 0, this->layout().units(), std::move(dy)); });
     this->end_backward();
   }
 
-  // --- as a value ------------------------------------------------------------------------------------------------------------
+  // --- as a value
+  // ------------------------------------------------------------------------------------------------------------
 
   /// \copydoc any_model::clone
   [[nodiscard]] model clone() const { return model(base::clone()); }
@@ -78,7 +84,8 @@ template <class Net> class model : public any_model<nn::value_type_of<Net>, nn::
   [[nodiscard]] model replanned(plan::plan p) const { return model(base::replanned(std::move(p))); }
   /// \copydoc any_model::unsharded
   [[nodiscard]] model unsharded() const { return model(base::unsharded()); }
-  /// A model of another network over the same ranks: parameters of the same name keep their values, forms keep their content.
+  /// A model of another network over the same ranks: parameters of the same name keep their values, forms keep their
+  /// content.
   template <class Other> [[nodiscard]] model<Other> rebuild(Other other) const {
     nn::demand_layer<Other>();
     return model<Other>(base::rebuild(std::make_unique<network_of<Other>>(std::move(other))));
@@ -88,26 +95,34 @@ template <class Net> class model : public any_model<nn::value_type_of<Net>, nn::
   template <class> friend class model;
 
   explicit model(base&& any) noexcept : base(std::move(any)) {}
-  /// What the layout was made from goes into the model after it: compilers differ in which argument of a call they compute first.
+  /// What the layout was made from goes into the model after it: compilers differ in which argument of a call they
+  /// compute first.
   [[gnu::cold]] model(typename base::place_of_model at, Net& net, plan::plan& p, world& w, build_options& options)
       : base(std::move(at), std::make_unique<network_of<Net>>(std::move(net)), std::move(p), w, std::move(options)) {
     nn::demand_layer<Net>();
   }
 
   [[nodiscard]] network_of<Net>& typed() noexcept { return static_cast<network_of<Net>&>(*this->network_); }
-  [[nodiscard]] network_of<Net> const& typed() const noexcept { return static_cast<network_of<Net> const&>(*this->network_); }
+  [[nodiscard]] network_of<Net> const& typed() const noexcept {
+    return static_cast<network_of<Net> const&>(*this->network_);
+  }
 
   [[nodiscard]] static std::vector<double> costs_of(Net const& net, build_options const& options) {
     if (options.unit_costs.empty()) return unit_costs(net, options.input);
     if (static_cast<index_t>(options.unit_costs.size()) != nn::units_of(net))
-      throw error{"parallel::build", "there are costs of " + std::to_string(options.unit_costs.size()) + " units, the network has " + std::to_string(nn::units_of(net)), "Give one cost per unit, or none"};
+      throw error{"parallel::build",
+                  "there are costs of " + std::to_string(options.unit_costs.size()) + " units, the network has " +
+                      std::to_string(nn::units_of(net)),
+                  "Give one cost per unit, or none"};
     return options.unit_costs;
   }
 };
 
 /// Materialises a network on the ranks of a world, as the plan says: the same initial values on every number of ranks.
-/// Collective. \throws error, on every rank alike, if the plans differ, do not fit the world, or two parameters share a name
-template <class Net> [[nodiscard]] model<Net> build(Net net, plan::plan const& p, world& w, build_options options = {}) {
+/// Collective. \throws error, on every rank alike, if the plans differ, do not fit the world, or two parameters share a
+/// name
+template <class Net>
+[[nodiscard]] model<Net> build(Net net, plan::plan const& p, world& w, build_options options = {}) {
   return model<Net>(std::move(net), p, w, std::move(options));
 }
 

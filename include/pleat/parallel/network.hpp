@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// A network whose type is forgotten: what the executor, the step and checkpoints ask of it, one virtual call per range of units. So they are
-/// compiled once per element type, and a program compiles its layers.
+/// A network whose type is forgotten: what the executor, the step and checkpoints ask of it, one virtual call per range
+/// of units. So they are compiled once per element type, and a program compiles its layers.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +38,8 @@ template <class T, class Space> class unit_work {
   virtual ~unit_work() = default;
 
   /// x → y through units [begin, end); keeps what `choice` leaves for backward.
-  [[nodiscard]] virtual tensor_type forward(pass_type const& p, index_t begin, index_t end, plan::recompute_choice const& choice, tensor_type x) = 0;
+  [[nodiscard]] virtual tensor_type forward(pass_type const& p, index_t begin, index_t end,
+                                            plan::recompute_choice const& choice, tensor_type x) = 0;
   /// dy → dx through the units that went forward, weight gradients too; what was kept is gone then.
   [[nodiscard]] virtual tensor_type backward(pass_type const& p, index_t begin, index_t end, tensor_type dy) = 0;
   /// The same in two halves: dx first; what the second half needs stays.
@@ -48,8 +49,8 @@ template <class T, class Space> class unit_work {
   virtual void drop() = 0;
 };
 
-/// A network by what can be asked of any. Has what nn/units.hpp asks of a composite, so that functions over networks take it for one; what it
-/// saves is nothing: it goes backward through `work`.
+/// A network by what can be asked of any. Has what nn/units.hpp asks of a composite, so that functions over networks
+/// take it for one; what it saves is nothing: it goes backward through `work`.
 template <class T, class Space> class network {
  public:
   using value_type = T;
@@ -68,17 +69,23 @@ template <class T, class Space> class network {
   /// Forward through all of it, as one layer. Keeps nothing.
   [[nodiscard]] virtual tensor_type answer(pass_type const& p, tensor_type x) const = 0;
   /// Forward through a range of units. Keeps nothing.
-  [[nodiscard]] virtual tensor_type forward_units(pass_type const& p, index_t begin, index_t end, tensor_type x, saved&) const = 0;
+  [[nodiscard]] virtual tensor_type forward_units(pass_type const& p, index_t begin, index_t end, tensor_type x,
+                                                  saved&) const = 0;
 
   /// Room for one micro-batch, which points into this network. \throws error if nobody has compiled the backward
   [[nodiscard]] std::unique_ptr<work_type> work() {
-    if (!work_) throw error{"parallel::walk", "the backward of this network was not compiled", "Begin steps with zero_grad of the parallel::model<Net>, or say model.teachable()"};
+    if (!work_)
+      throw error{"parallel::walk", "the backward of this network was not compiled",
+                  "Begin steps with zero_grad of the parallel::model<Net>, or say model.teachable()"};
     return work_(*this);
   }
 
   template <class F> void for_each_parameter(F&& f) { for_each_parameter_units(all_units, all_units, f); }
   template <class F> void for_each_parameter_units(index_t begin, index_t end, F&& f) {
-    visit(begin, end, [](void* to, weight_type& w) { (*static_cast<std::remove_reference_t<F>*>(to))(w); }, const_cast<void*>(static_cast<void const*>(std::addressof(f))));  // as it came
+    // as it came
+    visit(
+        begin, end, [](void* to, weight_type& w) { (*static_cast<std::remove_reference_t<F>*>(to))(w); },
+        const_cast<void*>(static_cast<void const*>(std::addressof(f))));
   }
 
   /// Its layers as data, for inputs of that shape. \see nn::describe
@@ -103,25 +110,35 @@ template <class T, class Space> class network {
 template <class Net> class network_of final : public network<nn::value_type_of<Net>, nn::space_of<Net>> {
  public:
   using base = network<nn::value_type_of<Net>, nn::space_of<Net>>;
-  using typename base::execution_space, typename base::pass_type, typename base::saved, typename base::tensor_type, typename base::value_type;
+  using typename base::execution_space, typename base::pass_type, typename base::saved, typename base::tensor_type,
+      typename base::value_type;
 
   explicit network_of(Net n) : net(std::move(n)) {}
 
   /// Compiles the backward. Who only asks for answers never comes here.
   void teach() noexcept {
-    this->work_ = [](base& self) -> std::unique_ptr<unit_work<value_type, execution_space>> { return std::make_unique<bound_work>(static_cast<network_of&>(self).net); };
+    this->work_ = [](base& self) -> std::unique_ptr<unit_work<value_type, execution_space>> {
+      return std::make_unique<bound_work>(static_cast<network_of&>(self).net);
+    };
   }
 
   [[nodiscard]] std::unique_ptr<base> clone() const override { return std::make_unique<network_of>(*this); }
   [[nodiscard]] index_t units() const override { return nn::units_of(net); }
-  [[nodiscard]] extents shape_units(extents const& in, index_t begin, index_t end) const override { return nn::shape_units(net, in, begin, end); }
-  [[nodiscard]] tensor_type answer(pass_type const& p, tensor_type x) const override { return nn::call(p, net, std::move(x)).y; }
-  [[nodiscard]] tensor_type forward_units(pass_type const& p, index_t begin, index_t end, tensor_type x, saved&) const override {
+  [[nodiscard]] extents shape_units(extents const& in, index_t begin, index_t end) const override {
+    return nn::shape_units(net, in, begin, end);
+  }
+  [[nodiscard]] tensor_type answer(pass_type const& p, tensor_type x) const override {
+    return nn::call(p, net, std::move(x)).y;
+  }
+  [[nodiscard]] tensor_type forward_units(pass_type const& p, index_t begin, index_t end, tensor_type x,
+                                          saved&) const override {
     nn::saved_of<Net> dropped;
     return nn::forward_units(p, net, begin, end, std::move(x), dropped);
   }
   [[nodiscard]] nn::description describe(extents const& in) const override { return nn::describe(net, in); }
-  [[nodiscard]] int buckets_of_a_layer(nn::arena<value_type, execution_space> const& memory) override { return parallel::buckets_of_a_layer(net, memory); }
+  [[nodiscard]] int buckets_of_a_layer(nn::arena<value_type, execution_space> const& memory) override {
+    return parallel::buckets_of_a_layer(net, memory);
+  }
 
   Net net;
 
@@ -129,12 +146,19 @@ template <class Net> class network_of final : public network<nn::value_type_of<N
   class bound_work final : public unit_work<value_type, execution_space> {
    public:
     explicit bound_work(Net& n) : net_(&n) {}
-    [[nodiscard]] tensor_type forward(pass_type const& p, index_t begin, index_t end, plan::recompute_choice const& choice, tensor_type x) override {
+    [[nodiscard]] tensor_type forward(pass_type const& p, index_t begin, index_t end,
+                                      plan::recompute_choice const& choice, tensor_type x) override {
       return work_.forward(p, *net_, begin, end, choice, std::move(x));
     }
-    [[nodiscard]] tensor_type backward(pass_type const& p, index_t begin, index_t end, tensor_type dy) override { return work_.backward(p, *net_, begin, end, std::move(dy)); }
-    [[nodiscard]] tensor_type backward_input(pass_type const& p, index_t begin, index_t end, tensor_type dy) override { return work_.backward_input(p, *net_, begin, end, std::move(dy)); }
-    void backward_weight(pass_type const& p, index_t begin, index_t end) override { work_.backward_weight(p, *net_, begin, end); }
+    [[nodiscard]] tensor_type backward(pass_type const& p, index_t begin, index_t end, tensor_type dy) override {
+      return work_.backward(p, *net_, begin, end, std::move(dy));
+    }
+    [[nodiscard]] tensor_type backward_input(pass_type const& p, index_t begin, index_t end, tensor_type dy) override {
+      return work_.backward_input(p, *net_, begin, end, std::move(dy));
+    }
+    void backward_weight(pass_type const& p, index_t begin, index_t end) override {
+      work_.backward_weight(p, *net_, begin, end);
+    }
     void drop() override { work_.drop(); }
 
    private:

@@ -20,22 +20,30 @@
 
 namespace pleat::parallel {
 
-/// Stages 1 and 2: `send` gives a bucket's pieces to everybody, and they travel on after the step: `open_values` waits for the bucket of a
-/// parameter that a layer is about to read, `finish` for all of them. Values stay where they are.
+/// Stages 1 and 2: `send` gives a bucket's pieces to everybody, and they travel on after the step: `open_values` waits
+/// for the bucket of a parameter that a layer is about to read, `finish` for all of them. Values stay where they are.
 ///
-/// Stage 3: `open_values` gathers the bucket of a parameter into one of a few buffers, and the next ones in the direction of the walk ahead
-/// of their use; `close_values` lets the buffer be used again. What was gathered last stays until its buffer is needed, so that backward finds
-/// what forward ended with. Which buffer is reused depends on the order of calls alone, never on time: all ranks gather in one order. A bucket that
-/// did not come is refused until it is gathered anew.
-/// Between `begin_list` and `end_list` a schedule's list says when instead: `hold` gathers a bucket, `let_go` gives its buffer back, and nothing is
-/// gathered ahead. What is held together has a buffer each: more are made, once.
+/// Stage 3: `open_values` gathers the bucket of a parameter into one of a few buffers, and the next ones in the
+/// direction of the walk ahead of their use; `close_values` lets the buffer be used again. What was gathered last stays
+/// until its buffer is needed, so that backward finds what forward ended with. Which buffer is reused depends on the
+/// order of calls alone, never on time: all ranks gather in one order. A bucket that did not come is refused until it
+/// is gathered anew. Between `begin_list` and `end_list` a schedule's list says when instead: `hold` gathers a bucket,
+/// `let_go` gives its buffer back, and nothing is gathered ahead. What is held together has a buffer each: more are
+/// made, once.
 template <class T, class Space> class parameter_gather {
  public:
   /// \param open buckets that one layer needs at once; more buffers are made if a layer needs more
   /// \param hybrid whether the mesh has other axes than the data axis
   /// \param trace null, or what shows each bucket from its start to its end; must outlive this
-  parameter_gather(context<Space>& where, shard_group const& ranks, nn::arena<T, Space>& arena, index_t prefetch, int open, bool hybrid = false, step_trace* trace = nullptr)
-      : where_(&where), ranks_(&ranks), arena_(&arena), trace_(trace), prefetch_(prefetch), hybrid_(hybrid), requests_(arena.layout().buckets().size()) {
+  parameter_gather(context<Space>& where, shard_group const& ranks, nn::arena<T, Space>& arena, index_t prefetch,
+                   int open, bool hybrid = false, step_trace* trace = nullptr)
+      : where_(&where),
+        ranks_(&ranks),
+        arena_(&arena),
+        trace_(trace),
+        prefetch_(prefetch),
+        hybrid_(hybrid),
+        requests_(arena.layout().buckets().size()) {
     begun_.assign(requests_.size(), -1);
     sent_.assign(requests_.size(), sent::no);
     if (layout().stage() < 3) return;
@@ -59,7 +67,8 @@ template <class T, class Space> class parameter_gather {
     for (std::size_t b = 0; b < sent_.size(); ++b)
       if (!layout().replicated(b) && std::exchange(sent_[b], sent::lost) == sent::no) ++travelling_;
   }
-  /// Piece b has been moved; gives it to everybody. All ranks send in one order: that in which forward will need them. After announce.
+  /// Piece b has been moved; gives it to everybody. All ranks send in one order: that in which forward will need them.
+  /// After announce.
   void send(std::size_t b) {
     if (layout().replicated(b)) return;
     start(b, in_place(b));
@@ -86,7 +95,8 @@ template <class T, class Space> class parameter_gather {
     for (index_t k = 1; k <= prefetch_ && !listed_; ++k) {
       index_t const next = static_cast<index_t>(b) + (backward ? k : -k);  // buckets are numbered from the back
       if (next < 1 || next >= static_cast<index_t>(requests_.size())) break;
-      if (layout().buckets()[static_cast<std::size_t>(next)].size() > 0 && can_acquire(static_cast<std::size_t>(next))) acquire(static_cast<std::size_t>(next));
+      if (layout().buckets()[static_cast<std::size_t>(next)].size() > 0 && can_acquire(static_cast<std::size_t>(next)))
+        acquire(static_cast<std::size_t>(next));
     }
     T* const memory = buffers_[static_cast<std::size_t>(state_[b].buffer)].memory.data();
     complete(b, memory);
@@ -112,7 +122,10 @@ template <class T, class Space> class parameter_gather {
   [[nodiscard]] int bucket_of(nn::parameter const& w) const noexcept {
     if (w.id < 0) return -1;
     int const b = layout().owner()[static_cast<std::size_t>(arena_->values_of(w.id))];
-    return layout().replicated(static_cast<std::size_t>(b)) || layout().buckets()[static_cast<std::size_t>(b)].size() == 0 ? -1 : b;
+    return layout().replicated(static_cast<std::size_t>(b)) ||
+                   layout().buckets()[static_cast<std::size_t>(b)].size() == 0
+               ? -1
+               : b;
   }
   /// Begins to gather bucket b, which stays whole until it has been let go as often.
   void hold(std::size_t b) {
@@ -141,7 +154,8 @@ template <class T, class Space> class parameter_gather {
   }
 
  private:
-  static constexpr bool on_host = Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename Space::memory_space>::accessible;
+  static constexpr bool on_host =
+      Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename Space::memory_space>::accessible;
   using view = typename nn::arena<T, Space>::view;
   static constexpr int polled_at_once = 4;
   /// Whether a bucket's pieces travel to where the bucket lies; lost: they did not come.
@@ -168,7 +182,8 @@ template <class T, class Space> class parameter_gather {
 
   [[nodiscard]] nn::state_layout const& layout() const noexcept { return arena_->layout(); }
   [[nodiscard]] T* in_place(std::size_t b) const noexcept { return arena_->values() + layout().buckets()[b].begin; }
-  /// Bucket b is whole when this returns. One that could not be received stays what it is: nobody takes half a parameter for a whole one.
+  /// Bucket b is whole when this returns. One that could not be received stays what it is: nobody takes half a
+  /// parameter for a whole one.
   void receive(std::size_t b) {
     if (sent_[b] == sent::no) return;
     if (sent_[b] == sent::lost) refuse(b, "they did not come after the step before, and are not whole");
@@ -176,7 +191,9 @@ template <class T, class Space> class parameter_gather {
     sent_[b] = sent::no;
     --travelling_;
   }
-  void add_buffer() { buffers_.push_back({view("pleat::gathered", static_cast<std::size_t>(layout().largest_bucket())), -1}); }
+  void add_buffer() {
+    buffers_.push_back({view("pleat::gathered", static_cast<std::size_t>(layout().largest_bucket())), -1});
+  }
 
   void refuse(std::size_t b, char const* why) {
     about(b, [&] { throw error{"parallel::parameter_gather", why, "Load a checkpoint into a new model"}; });
@@ -205,7 +222,8 @@ template <class T, class Space> class parameter_gather {
     if (trace_ && trace_->on()) begun_[b] = trace_->now();
     if constexpr (on_host) {
       about(b, [&] {
-        requests_[b] = ranks_->gathers->iall_gather_v(std::span<T const>(own, static_cast<std::size_t>(p.size())), std::span<T>(whole, static_cast<std::size_t>(k.size())),
+        requests_[b] = ranks_->gathers->iall_gather_v(std::span<T const>(own, static_cast<std::size_t>(p.size())),
+                                                      std::span<T>(whole, static_cast<std::size_t>(k.size())),
                                                       comm::parts{layout().counts(b), {}});
       });
     } else {
@@ -213,11 +231,16 @@ template <class T, class Space> class parameter_gather {
       staged_[b].resize(static_cast<std::size_t>(k.size()));
       T* const here = staged_[b].data() + (p.begin - k.begin);
       copy_to_host(*where_, tensor<T, Space>::wrap(own, extents{p.size()}), here);
-      about(b, [&] { requests_[b] = ranks_->gathers->iall_gather_v(std::span<T const>(here, static_cast<std::size_t>(p.size())), std::span<T>(staged_[b]), comm::parts{layout().counts(b), {}}); });
+      about(b, [&] {
+        requests_[b] = ranks_->gathers->iall_gather_v(std::span<T const>(here, static_cast<std::size_t>(p.size())),
+                                                      std::span<T>(staged_[b]), comm::parts{layout().counts(b), {}});
+      });
     }
   }
   /// Communication for bucket b: what goes wrong names its tensors.
-  template <class F> void about(std::size_t b, F&& f) { about_bucket(*arena_, b, "the parameters ", hybrid_, std::forward<F>(f)); }
+  template <class F> void about(std::size_t b, F&& f) {
+    about_bucket(*arena_, b, "the parameters ", hybrid_, std::forward<F>(f));
+  }
   /// \returns whether something was under way
   bool poll(std::size_t b) {
     if (requests_[b].done()) return false;
@@ -241,26 +264,32 @@ template <class T, class Space> class parameter_gather {
   }
   /// The trace's span ends, if there is one.
   void arrived(std::size_t b) {
-    if (begun_[b] >= 0) trace_->add({"parameters", "communication", std::exchange(begun_[b], -1), trace_->now(), -1, -1, trace_lane::parameters, static_cast<std::int32_t>(b)});
+    if (begun_[b] >= 0)
+      trace_->add({"parameters", "communication", std::exchange(begun_[b], -1), trace_->now(), -1, -1,
+                   trace_lane::parameters, static_cast<std::int32_t>(b)});
   }
   void arrive(std::size_t b, T* whole) {
     if (requests_[b].done() && on_host) return arrived(b);
     wait(b);
     if constexpr (!on_host) {
       if (staged_.empty() || staged_[b].empty()) return;
-      copy_from_host(*where_, static_cast<T const*>(staged_[b].data()), tensor<T, Space>::wrap(whole, extents{layout().buckets()[b].size()}));
+      copy_from_host(*where_, static_cast<T const*>(staged_[b].data()),
+                     tensor<T, Space>::wrap(whole, extents{layout().buckets()[b].size()}));
       staged_[b].clear();  // its memory stays
     }
   }
 
-  /// A buffer that may be taken: an empty one, else the one whose bucket was used longest ago and is not in use. None: size().
+  /// A buffer that may be taken: an empty one, else the one whose bucket was used longest ago and is not in use. None:
+  /// size().
   [[nodiscard]] std::size_t victim() const noexcept {
     std::size_t best = buffers_.size();
     for (std::size_t i = 0; i < buffers_.size(); ++i) {
       int const b = buffers_[i].bucket;
       if (b < 0) return i;
       if (state_[static_cast<std::size_t>(b)].uses > 0) continue;
-      if (best == buffers_.size() || state_[static_cast<std::size_t>(b)].last < state_[static_cast<std::size_t>(buffers_[best].bucket)].last) best = i;
+      if (best == buffers_.size() ||
+          state_[static_cast<std::size_t>(b)].last < state_[static_cast<std::size_t>(buffers_[best].bucket)].last)
+        best = i;
     }
     return best;
   }
@@ -270,7 +299,9 @@ template <class T, class Space> class parameter_gather {
     buffers_[static_cast<std::size_t>(state_[b].buffer)].bucket = -1;
     state_[b] = {};
   }
-  [[nodiscard]] bool can_acquire(std::size_t b) const noexcept { return state_[b].buffer >= 0 || victim() < buffers_.size(); }
+  [[nodiscard]] bool can_acquire(std::size_t b) const noexcept {
+    return state_[b].buffer >= 0 || victim() < buffers_.size();
+  }
 
   void acquire(std::size_t b) {
     if (state_[b].buffer >= 0) return;
@@ -296,12 +327,12 @@ template <class T, class Space> class parameter_gather {
   bool hybrid_, listed_ = false;
   std::vector<bucket_state> state_;
   std::vector<buffer> buffers_;
-  std::vector<std::vector<T>> staged_;   // host copies; empty on a host space
+  std::vector<std::vector<T>> staged_;  // host copies; empty on a host space
   std::uint64_t clock_ = 0;
   std::size_t gathers_ = 0, travelling_ = 0, last_ = 0;  // last_: no bucket behind it is under way, at stages 1 and 2
-  std::vector<sent> sent_;               // of each bucket, at stages 1 and 2
-  std::vector<std::int64_t> begun_;      // bucket → when it was asked for, for the trace, or -1
-  std::vector<comm::request> requests_;  // of each bucket; ends before the buffers that it writes
+  std::vector<sent> sent_;                               // of each bucket, at stages 1 and 2
+  std::vector<std::int64_t> begun_;                      // bucket → when it was asked for, for the trace, or -1
+  std::vector<comm::request> requests_;                  // of each bucket; ends before the buffers that it writes
 };
 
 }  // namespace pleat::parallel

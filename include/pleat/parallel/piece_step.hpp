@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The optimizer's part of a step between two sorts of travel: sums of gradients that still come, and values that leave.
+/// The optimizer's part of a step between two sorts of travel: sums of gradients that still come, and values that
+/// leave.
 #pragma once
 
 #include <cstddef>
@@ -17,20 +18,27 @@
 
 namespace pleat::parallel {
 
-/// Moves every piece of an arena once. Those that forward needs first are moved first; while the first of them has not come, the others are, in
-/// the order in which their buckets left. Values are sent in the order of forward on every rank, whatever was moved before. From the first move on
-/// whole values are nowhere until they have come: if a step ends on its way, nobody takes what is left for whole ones (at state stages 1 and 2; where
-/// every rank has all values, or only its own, some have moved and others have not, and the model refuses further steps).
+/// Moves every piece of an arena once. Those that forward needs first are moved first; while the first of them has not
+/// come, the others are, in the order in which their buckets left. Values are sent in the order of forward on every
+/// rank, whatever was moved before. From the first move on whole values are nowhere until they have come: if a step
+/// ends on its way, nobody takes what is left for whole ones (at state stages 1 and 2; where every rank has all values,
+/// or only its own, some have moved and others have not, and the model refuses further steps).
 template <class T, class Space> class piece_step {
  public:
   /// \param exchange null, or what gradients may still come from \param gather null, or what passes values on
   /// \param overlap false: what is sent has come when run returns
-  piece_step(context<Space>& where, nn::arena<T, Space>& memory, gradient_exchange<T, Space>* exchange, parameter_gather<T, Space>* gather, bool overlap)
-      : where_(&where), memory_(&memory), exchange_(exchange && exchange->arriving() ? exchange : nullptr), gather_(gather), overlap_(overlap) {}
+  piece_step(context<Space>& where, nn::arena<T, Space>& memory, gradient_exchange<T, Space>* exchange,
+             parameter_gather<T, Space>* gather, bool overlap)
+      : where_(&where),
+        memory_(&memory),
+        exchange_(exchange && exchange->arriving() ? exchange : nullptr),
+        gather_(gather),
+        overlap_(overlap) {}
 
   /// \param moved memory of its own, kept from step to step: piece → whether it has been moved
   /// \throws error of waiting as one of reduce, else as one of the optimizer's step
-  void run(nn::optimizer_state<T, Space>& optimizer, double rate, double scale, std::vector<char>& moved, step_place const& at, std::uint64_t step) const {
+  void run(nn::optimizer_state<T, Space>& optimizer, double rate, double scale, std::vector<char>& moved,
+           step_place const& at, std::uint64_t step) const {
     auto const reducing = [&](auto&& f) { return in_phase(at, step, "parallel::reduce", "reduce", f); };
     auto const moving = [&](auto&& f) { return in_phase(at, step, "parallel::step", "the optimizer's step", f); };
     bool const sends = memory_->layout().stage() == 1 || memory_->layout().stage() == 2;

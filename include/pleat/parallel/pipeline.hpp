@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The executor: carries out this rank's list of a pipeline schedule. One for all schedules; it calls nothing but ranges of units.
+/// The executor: carries out this rank's list of a pipeline schedule. One for all schedules; it calls nothing but
+/// ranges of units.
 #pragma once
 
 #include <algorithm>
@@ -32,17 +33,18 @@ namespace pleat::parallel {
 
 /// One rank's part of a pipeline.
 ///
-/// The list is carried out strictly in order. A send waits for none but the one two per rank before it: that many are held, so that every
-/// walk takes the same memory. A receive is posted before the work that stands before it in the list begins, and waited for where its tensor
-/// is needed, so messages travel beside the work. That waits for less than the list says, and the list has been checked to come to its end
-/// even where every send blocks.
+/// The list is carried out strictly in order. A send waits for none but the one two per rank before it: that many are
+/// held, so that every walk takes the same memory. A receive is posted before the work that stands before it in the
+/// list begins, and waited for where its tensor is needed, so messages travel beside the work. That waits for less than
+/// the list says, and the list has been checked to come to its end even where every send blocks.
 ///
-/// Where the list says when sharded parameters are gathered and released, and when gradients are reduced, that is when; else parameters are gathered
-/// just before a layer needs them, and gradients leave as soon as they are ready. (Gradients in a pool of buffers leave as soon as they are ready
-/// whatever the list says: the pool has no room for a whole stage's.)
+/// Where the list says when sharded parameters are gathered and released, and when gradients are reduced, that is when;
+/// else parameters are gathered just before a layer needs them, and gradients leave as soon as they are ready.
+/// (Gradients in a pool of buffers leave as soon as they are ready whatever the list says: the pool has no room for a
+/// whole stage's.)
 ///
-/// A message is known by its edge, its direction and its micro-batch; sizes follow from nn::shape_units. Between stages of one rank
-/// a tensor is handed over. Where nothing learns below a stage, no gradient leaves it.
+/// A message is known by its edge, its direction and its micro-batch; sizes follow from nn::shape_units. Between stages
+/// of one rank a tensor is handed over. Where nothing learns below a stage, no gradient leaves it.
 template <class T, class Space> class pipeline {
  public:
   using tensor_type = tensor<T, Space>;
@@ -53,8 +55,15 @@ template <class T, class Space> class pipeline {
 
   /// \param ranks those of the pipeline; must outlive this, as must `where` and `net`
   /// \param place whose step it is, for errors
-  pipeline(context<Space>& where, comm::communicator& ranks, network_type& net, std::shared_ptr<stages const> layout, plan::recompute_choice recompute, step_place place = {})
-      : where_(&where), ranks_(&ranks), net_(&net), layout_(std::move(layout)), recompute_(std::move(recompute)), place_(place), list_(&layout_->schedule().actions[static_cast<std::size_t>(ranks.rank())]) {
+  pipeline(context<Space>& where, comm::communicator& ranks, network_type& net, std::shared_ptr<stages const> layout,
+           plan::recompute_choice recompute, step_place place = {})
+      : where_(&where),
+        ranks_(&ranks),
+        net_(&net),
+        layout_(std::move(layout)),
+        recompute_(std::move(recompute)),
+        place_(place),
+        list_(&layout_->schedule().actions[static_cast<std::size_t>(ranks.rank())]) {
     auto const& s = layout_->schedule();
     auto const cells = static_cast<std::size_t>(s.stages() * s.micro_batches);
     index_.assign(cells, -1);
@@ -78,8 +87,9 @@ template <class T, class Space> class pipeline {
   /// \param input extents of a micro-batch of this step's input, whatever its rows
   /// \param gather null where parameters are not sharded
   /// \throws error naming this rank, the step and the action; where it waited for another stage, the tensor too
-  void run(pass_type const& base, share const& s, extents const& input, source_ref<tensor_type> const& source, exchange_type& exchange,
-           nn::pass_hooks& hooks, gather_type* gather, nn::arena<T, Space>& memory, step_trace* trace) {
+  void run(pass_type const& base, share const& s, extents const& input, source_ref<tensor_type> const& source,
+           exchange_type& exchange, nn::pass_hooks& hooks, gather_type* gather, nn::arena<T, Space>& memory,
+           step_trace* trace) {
     memory_ = &memory;
     base_ = &base;
     share_ = &s;
@@ -92,7 +102,8 @@ template <class T, class Space> class pipeline {
     trace_ = trace;
     input_ = input;
     for (index_t stage = 0; stage <= layout_->count(); ++stage)
-      wanted_[static_cast<std::size_t>(stage)] = nn::learns_units(*net_, 0, stage == layout_->count() ? layout_->units() : layout_->begin(stage));
+      wanted_[static_cast<std::size_t>(stage)] =
+          nn::learns_units(*net_, 0, stage == layout_->count() ? layout_->units() : layout_->begin(stage));
     for (auto& ready : hooks_.ready) ready.clear();
     listed_parameters const listed(gather_);
     posted_ = 0;
@@ -123,30 +134,35 @@ template <class T, class Space> class pipeline {
       if (!place_.together && ranks_->size() == 1) throw;
       std::string doing = at < list_->size() ? plan::in_words((*list_)[at]) : "the end of its sends";
       if (hooks_.open) doing += ", in the layer of '" + hooks_.open->name + "'";
-      throw error{"parallel::walk", "step " + std::to_string(base.step) + (ranks_->size() > 1 ? ", pipeline rank " + std::to_string(ranks_->rank()) : "") + ", at " + doing + ": " + e.call() + ": " + e.problem(),
+      throw error{"parallel::walk",
+                  "step " + std::to_string(base.step) +
+                      (ranks_->size() > 1 ? ", pipeline rank " + std::to_string(ranks_->rank()) : "") + ", at " +
+                      doing + ": " + e.call() + ": " + e.problem(),
                   e.remedy(), place_.rank};
     }
   }
 
-  /// What the first stage's first micro-batch begins with, if it was asked for before the walk (its shape is needed then).
+  /// What the first stage's first micro-batch begins with, if it was asked for before the walk (its shape is needed
+  /// then).
   void give_first_input(tensor_type x) { first_input_ = std::move(x); }
 
  private:
   using kind = plan::action_kind;
-  static constexpr bool on_host = Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename Space::memory_space>::accessible;
+  static constexpr bool on_host =
+      Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename Space::memory_space>::accessible;
 
   struct message {
     tensor_type data;
     pooled_array<T> staged;  // where the host cannot reach `data`
     comm::request under_way;
-    plan::action action{};  // that sends or receives it
+    plan::action action{};           // that sends or receives it
     span_of_time span{.begin = -1};  // from its posting, where somebody traces
   };
   /// All that is alive of one micro-batch on one stage.
   struct cell {
     std::unique_ptr<unit_work<T, Space>> work;
-    message x, dy;       // come in
-    tensor_type y, dx;   // go out
+    message x, dy;      // come in
+    tensor_type y, dx;  // go out
   };
 
   /// For the time of a walk the list says when parameters are gathered.
@@ -162,7 +178,8 @@ template <class T, class Space> class pipeline {
     }
   };
 
-  /// Passes the walk's events on: gradients only when they are complete for the step, and where the list says when not before. Keeps messages moving.
+  /// Passes the walk's events on: gradients only when they are complete for the step, and where the list says when not
+  /// before. Keeps messages moving.
   struct listener final : nn::pass_hooks {
     nn::pass_hooks* inner = nullptr;
     comm::communicator* ranks = nullptr;
@@ -190,13 +207,21 @@ template <class T, class Space> class pipeline {
     void open_gradient(nn::parameter& p) override { inner->open_gradient(p); }
   };
 
-  [[nodiscard]] std::size_t cell_number(index_t stage, index_t micro) const noexcept { return static_cast<std::size_t>(stage * layout_->schedule().micro_batches + micro); }
-  [[nodiscard]] cell& at(index_t stage, index_t micro) { return cells_[static_cast<std::size_t>(index_[cell_number(stage, micro)])]; }
+  [[nodiscard]] std::size_t cell_number(index_t stage, index_t micro) const noexcept {
+    return static_cast<std::size_t>(stage * layout_->schedule().micro_batches + micro);
+  }
+  [[nodiscard]] cell& at(index_t stage, index_t micro) {
+    return cells_[static_cast<std::size_t>(index_[cell_number(stage, micro)])];
+  }
   [[nodiscard]] bool here(index_t stage) const noexcept { return layout_->rank_of(stage) == ranks_->rank(); }
-  [[nodiscard]] micro_batch const& micro(plan::action const& a) const noexcept { return share_->micro_batches()[static_cast<std::size_t>(a.micro_batch)]; }
+  [[nodiscard]] micro_batch const& micro(plan::action const& a) const noexcept {
+    return share_->micro_batches()[static_cast<std::size_t>(a.micro_batch)];
+  }
   /// Somebody wants the gradient of the stage's input.
   [[nodiscard]] bool wanted(index_t stage) const noexcept { return wanted_[static_cast<std::size_t>(stage)] != 0; }
-  [[nodiscard]] extents shape_before(index_t stage, index_t rows) const { return nn::shape_units(*net_, input_.with_batch(rows), 0, layout_->begin(stage)); }
+  [[nodiscard]] extents shape_before(index_t stage, index_t rows) const {
+    return nn::shape_units(*net_, input_.with_batch(rows), 0, layout_->begin(stage));
+  }
 
   [[nodiscard]] pass_type pass_of(plan::action const& a) {
     auto const& m = micro(a);
@@ -204,30 +229,41 @@ template <class T, class Space> class pipeline {
     p.first_sample = share_->rows().begin + m.rows.begin;
     p.segments = m.segments;
     p.input_gradient = wanted(a.stage);
-    // Weight work ascends: the last micro-batch completes the sums. Where each is exchanged, there is one stage, and each completes its own.
+    // Weight work ascends: the last micro-batch completes the sums. Where each is exchanged, there is one stage, and
+    // each completes its own.
     hooks_.complete = last(a) || each();
-    hooks_.later = lists_reduction_ && !exchange_->every_micro_batch() ? &hooks_.ready[static_cast<std::size_t>(a.stage)] : nullptr;
+    hooks_.later = lists_reduction_ && !exchange_->every_micro_batch()
+                       ? &hooks_.ready[static_cast<std::size_t>(a.stage)]
+                       : nullptr;
     p.hooks = &hooks_;
     return p;
   }
 
   /// Every micro-batch is exchanged by itself: one stage, backward in one piece (plan::whole_gradients).
-  [[nodiscard]] bool each() const noexcept { return exchange_->every_micro_batch() && layout_->schedule().micro_batches > 1; }
-  [[nodiscard]] bool last(plan::action const& a) const noexcept { return a.micro_batch + 1 == layout_->schedule().micro_batches; }
+  [[nodiscard]] bool each() const noexcept {
+    return exchange_->every_micro_batch() && layout_->schedule().micro_batches > 1;
+  }
+  [[nodiscard]] bool last(plan::action const& a) const noexcept {
+    return a.micro_batch + 1 == layout_->schedule().micro_batches;
+  }
 
   void carry_out(plan::action const& a) {
     index_t const begin = layout_->begin(a.stage), end = layout_->end(a.stage);
     switch (a.kind) {
-      case kind::forward: return forward(a, begin, end);
+      case kind::forward:
+        return forward(a, begin, end);
       case kind::backward:
       case kind::backward_input:
-      case kind::backward_weight: return backward(a, begin, end);
-      case kind::send_activation: return send(a, at(a.stage, a.micro_batch).y);
+      case kind::backward_weight:
+        return backward(a, begin, end);
+      case kind::send_activation:
+        return send(a, at(a.stage, a.micro_batch).y);
       case kind::send_gradient:
         if (wanted(a.stage)) send(a, at(a.stage, a.micro_batch).dx);
         return;
       case kind::receive_activation:
-      case kind::receive_gradient: return;  // posted already; waited for where it is needed
+      case kind::receive_gradient:
+        return;  // posted already; waited for where it is needed
       case kind::gather_parameters:
         for (int const b : buckets_of(a.stage)) gather_->hold(static_cast<std::size_t>(b));
         return;
@@ -239,7 +275,8 @@ template <class T, class Space> class pipeline {
     }
   }
 
-  /// The buckets of a stage's sharded parameters, in the order in which forward meets them; none where they are not sharded.
+  /// The buckets of a stage's sharded parameters, in the order in which forward meets them; none where they are not
+  /// sharded.
   [[nodiscard]] std::vector<int> const& buckets_of(index_t stage) {
     if (buckets_.empty()) {
       buckets_.resize(static_cast<std::size_t>(layout_->count()));
@@ -247,7 +284,8 @@ template <class T, class Space> class pipeline {
         nn::for_each_parameter_units(*net_, layout_->begin(s), layout_->end(s), [&](nn::parameter const& w) {
           if (!gather_) return;
           auto& mine = buckets_[static_cast<std::size_t>(s)];
-          if (int const b = gather_->bucket_of(w); b >= 0 && std::find(mine.begin(), mine.end(), b) == mine.end()) mine.push_back(b);
+          if (int const b = gather_->bucket_of(w); b >= 0 && std::find(mine.begin(), mine.end(), b) == mine.end())
+            mine.push_back(b);
         });
     }
     return buckets_[static_cast<std::size_t>(stage)];
@@ -262,13 +300,16 @@ template <class T, class Space> class pipeline {
       x = first_input_.rank() > 0 ? std::exchange(first_input_, tensor_type{}) : source_->input(micro(a));
       end_mark(mark, "input", "input", a.stage, a.micro_batch);
       if (ranks_->size() > 1 && x.shape() != input_.with_batch(x.batch()))
-        throw error{"parallel::walk", "the input of micro-batch " + std::to_string(a.micro_batch) + " has shape " + x.shape().to_string() + ", the first one's was " + input_.to_string(),
+        throw error{"parallel::walk",
+                    "the input of micro-batch " + std::to_string(a.micro_batch) + " has shape " +
+                        x.shape().to_string() + ", the first one's was " + input_.to_string(),
                     "Every micro-batch of a step has samples of one shape"};
     } else {
       x = take(c.x, a);
     }
     auto mark = begin_mark();
-    // Between stages activations travel whole; what leaves the last one stays where it lives along the tensor axis (a loss may take it cut).
+    // Between stages activations travel whole; what leaves the last one stays where it lives along the tensor axis (a
+    // loss may take it cut).
     auto y = along("tensor", [&] {
       auto made = c.work->forward(p, begin, end, recompute_, std::move(x));
       return a.stage + 1 == layout_->count() ? std::move(made) : nn::redistribute(p, std::move(made), {});
@@ -289,7 +330,8 @@ template <class T, class Space> class pipeline {
     bool const every = each();
     if (every) {
       exchange_->begin(*share_, a.micro_batch > 0, last(a));
-      if (last(a) && a.stage + 1 == layout_->count()) exchange_->entry_ready(static_cast<int>(memory_->entries().size()) - 1);
+      if (last(a) && a.stage + 1 == layout_->count())
+        exchange_->entry_ready(static_cast<int>(memory_->entries().size()) - 1);
     }
     if (!wanted(a.stage + 1)) {  // nothing learns here nor below
       c.work->drop();
@@ -308,7 +350,10 @@ template <class T, class Space> class pipeline {
     auto dy = take(c.dy, a);
     auto const mark = begin_mark();
     bool const whole = a.kind == kind::backward;
-    auto dx = along("tensor", [&] { return whole ? c.work->backward(p, begin, end, std::move(dy)) : c.work->backward_input(p, begin, end, std::move(dy)); });
+    auto dx = along("tensor", [&] {
+      return whole ? c.work->backward(p, begin, end, std::move(dy))
+                   : c.work->backward_input(p, begin, end, std::move(dy));
+    });
     end_mark(mark, whole ? "backward" : "backward_input", "compute", a.stage, a.micro_batch);
     if (every && !last(a)) exchange_->finish();
     if (a.stage == 0 || !wanted(a.stage)) return;
@@ -316,7 +361,8 @@ template <class T, class Space> class pipeline {
     else c.dx = std::move(dx);
   }
 
-  // --- messages ----------------------------------------------------------------------------------------------------------------
+  // --- messages
+  // ----------------------------------------------------------------------------------------------------------------
 
   [[nodiscard]] int tag(plan::action const& a) const noexcept {
     bool const gradient = a.kind == kind::send_gradient || a.kind == kind::receive_gradient;
@@ -353,7 +399,14 @@ template <class T, class Space> class pipeline {
     } else {
       where_->fence();  // what the block held before has been read
     }
-    if (trace_) m.span = {gradient ? "receive gradient" : "receive activation", "communication", trace_->now(), 0, static_cast<std::int32_t>(a.stage), static_cast<std::int32_t>(a.micro_batch), trace_lane::messages};
+    if (trace_)
+      m.span = {gradient ? "receive gradient" : "receive activation",
+                "communication",
+                trace_->now(),
+                0,
+                static_cast<std::int32_t>(a.stage),
+                static_cast<std::int32_t>(a.micro_batch),
+                trace_lane::messages};
     m.action = a;
     about(m, [&] { m.under_way = ranks_->ireceive(std::span<T>(into, n), layout_->rank_of(a.peer), tag(a)); });
   }
@@ -361,7 +414,8 @@ template <class T, class Space> class pipeline {
   /// The tensor of a message that has come, or comes now.
   [[nodiscard]] tensor_type take(message& m, plan::action const& a) {
     if (!m.under_way.done()) {
-      scoped_span const span(trace_, a.kind == kind::forward ? "wait for activation" : "wait for gradient", "waiting", a.stage, a.micro_batch);
+      scoped_span const span(trace_, a.kind == kind::forward ? "wait for activation" : "wait for gradient", "waiting",
+                             a.stage, a.micro_batch);
       about(m, [&] { m.under_way.wait(); });
     }
     gone(m);
@@ -373,7 +427,8 @@ template <class T, class Space> class pipeline {
   }
 
   void send(plan::action const& a, tensor_type& from) {
-    while (outgoing_.size() >= held_) {  // the oldest; not whatever is gone already: how much memory a walk takes must not depend on time
+    // the oldest; not whatever is gone already: how much memory a walk takes must not depend on time
+    while (outgoing_.size() >= held_) {
       scoped_span const span(trace_, "wait for a send", "waiting", a.stage, a.micro_batch);
       about(outgoing_.front(), [&] { outgoing_.front().under_way.wait(); });
       gone(outgoing_.front());
@@ -384,13 +439,23 @@ template <class T, class Space> class pipeline {
     bool const gradient = a.kind == kind::send_gradient;
     auto const expected = shape_before(gradient ? a.stage : a.stage + 1, micro(a).rows.size());
     if (data.shape() != expected)
-      throw error{"parallel::walk", std::string(gradient ? "the gradient of the input" : "the output") + " of stage " + std::to_string(a.stage) + " has shape " + data.shape().to_string() +
-                                        ", the layers' shape() says " + expected.to_string(), "Make a layer's shape() say what its forward gives"};
+      throw error{"parallel::walk",
+                  std::string(gradient ? "the gradient of the input" : "the output") + " of stage " +
+                      std::to_string(a.stage) + " has shape " + data.shape().to_string() +
+                      ", the layers' shape() says " + expected.to_string(),
+                  "Make a layer's shape() say what its forward gives"};
     if (n == 0) return;
     scoped_span const span(trace_, "send", "communication", a.stage, a.micro_batch);
     outgoing_.emplace_back();
     message& m = outgoing_.back();
-    if (trace_) m.span = {gradient ? "send gradient" : "send activation", "communication", trace_->now(), 0, static_cast<std::int32_t>(a.stage), static_cast<std::int32_t>(a.micro_batch), trace_lane::messages};
+    if (trace_)
+      m.span = {gradient ? "send gradient" : "send activation",
+                "communication",
+                trace_->now(),
+                0,
+                static_cast<std::int32_t>(a.stage),
+                static_cast<std::int32_t>(a.micro_batch),
+                trace_lane::messages};
     T const* out = data.data();
     if constexpr (!on_host) {
       m.staged = pooled_array<T>(where_->host_pool(), n);
@@ -414,7 +479,8 @@ template <class T, class Space> class pipeline {
   }
   /// The same along the pipeline: what goes wrong names the tensor that was to travel.
   template <class F> void about(message const& m, F&& f) const {
-    about_tensor([&] { return words_of_message(*net_, *layout_, m.action, m.data.shape()); }, "pipeline", place_.hybrid, std::forward<F>(f));
+    about_tensor([&] { return words_of_message(*net_, *layout_, m.action, m.data.shape()); }, "pipeline", place_.hybrid,
+                 std::forward<F>(f));
   }
 
   /// After an error: lets go of everything. Requests that are open give up while the exception unwinds.
@@ -439,7 +505,8 @@ template <class T, class Space> class pipeline {
     m.staged.clear();
   }
 
-  // --- the trace ---------------------------------------------------------------------------------------------------------------
+  // --- the trace
+  // ---------------------------------------------------------------------------------------------------------------
 
   /// Sends that are gone end their spans here; they are held on.
   void look_for_gone() {
@@ -454,7 +521,8 @@ template <class T, class Space> class pipeline {
     m.span.begin = -1;
   }
   [[nodiscard]] std::int64_t begin_mark() const { return trace_ ? trace_->now() : 0; }
-  std::int64_t end_mark(std::int64_t begun, char const* what, char const* category, index_t stage, index_t micro) const {
+  std::int64_t end_mark(std::int64_t begun, char const* what, char const* category, index_t stage,
+                        index_t micro) const {
     if (!trace_) return 0;
     if (category[0] == 'c') where_->fence();  // the work, not its launch
     auto const now = trace_->now();
@@ -471,8 +539,8 @@ template <class T, class Space> class pipeline {
   std::vector<plan::action> const* list_;
   std::vector<std::int32_t> index_;  // (stage, micro-batch) → cell, or -1
   std::vector<cell> cells_;
-  std::vector<message> outgoing_;  // oldest first
-  std::size_t held_ = 2;           // at the most
+  std::vector<message> outgoing_;          // oldest first
+  std::size_t held_ = 2;                   // at the most
   std::vector<std::vector<int>> buckets_;  // per stage, once a list has asked
   bool lists_parameters_ = false, lists_reduction_ = false;
   std::vector<char> wanted_;  // per stage: something learns below its first unit; last: anywhere

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// From a model that every rank holds whole to the same model over a mesh: forms and placements compose, so a pruned or quantized network
-/// is cut as a dense one is.
+/// From a model that every rank holds whole to the same model over a mesh: forms and placements compose, so a pruned or
+/// quantized network is cut as a dense one is.
 #pragma once
 
 #include <utility>
@@ -13,15 +13,18 @@
 
 namespace pleat::parallel {
 
-/// The same network with the same values and forms, its weights cut as their words say (`tensor_parallel`, `megatron`). Collective over `w`.
-/// The optimizer's state stays behind.
-/// \param whole a model with mesh.tensor = 1 and mesh.pipeline = 1, whose parameters this rank holds whole; the same on every rank
+/// The same network with the same values and forms, its weights cut as their words say (`tensor_parallel`, `megatron`).
+/// Collective over `w`. The optimizer's state stays behind.
+/// \param whole a model with mesh.tensor = 1 and mesh.pipeline = 1, whose parameters this rank holds whole; the same on
+/// every rank
 /// \param net   whole.net() with words set
 /// \throws error for a model that is in parts already, or a weight whose form cannot be cut
 template <class Net> [[nodiscard]] model<Net> place(model<Net> const& whole, Net net, plan::plan const& p, world& w) {
   using T = nn::value_type_of<Net>;
   whole.demand_whole_parameters("parallel::place");
-  if (whole.pipeline().size() > 1) throw error{"parallel::place", "the model is cut into stages: no rank holds a whole one", "Give it a model with mesh.pipeline = 1"};
+  if (whole.pipeline().size() > 1)
+    throw error{"parallel::place", "the model is cut into stages: no rank holds a whole one",
+                "Give it a model with mesh.pipeline = 1"};
   model<Net> m(std::move(net), p, w, {.seed = whole.seed()});
   m.set_steps(whole.steps());
   auto const from = whole.host_values();

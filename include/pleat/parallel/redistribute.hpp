@@ -36,21 +36,28 @@ namespace detail {
 
 /// What one rank does for one redistribution, prepared once and run once per step of training.
 ///
-/// Construction needs no message. Running is collective in the groups that the plan names; ranks outside of them need not come.
-/// Boxes that are one stretch of memory travel in place; others are packed. Memory comes from the context's pool: from the second
-/// run on nothing is allocated. Tensors on a device go through a copy on the host, as gradients do (see gradient_exchange).
-/// Where one rank adds what several sent, it adds in the order of the group: the same bits in every run.
-template <class T, class Space>
-class redistribute {
+/// Construction needs no message. Running is collective in the groups that the plan names; ranks outside of them need
+/// not come. Boxes that are one stretch of memory travel in place; others are packed. Memory comes from the context's
+/// pool: from the second run on nothing is allocated. Tensors on a device go through a copy on the host, as gradients
+/// do (see gradient_exchange). Where one rank adds what several sent, it adds in the order of the group: the same bits
+/// in every run.
+template <class T, class Space> class redistribute {
  public:
   /// \param where of the tensors; must outlive this
   /// \param ranks the plan's mesh; must outlive this
   /// \throws error if the plan is for another mesh, or for elements of another size
-  redistribute(context<Space>& where, comm::grid& ranks, redistribution plan) : where_(&where), ranks_(&ranks), plan_(std::move(plan)) {
+  redistribute(context<Space>& where, comm::grid& ranks, redistribution plan)
+      : where_(&where), ranks_(&ranks), plan_(std::move(plan)) {
     if (!(plan_.from().mesh() == ranks.mesh()))
-      throw error{"parallel::redistribute", "the plan is for the mesh '" + plan_.from().mesh().to_string() + "', the ranks form '" + ranks.mesh().to_string() + "'", "Plan for the mesh that the grid was made of", ranks.rank()};
+      throw error{"parallel::redistribute",
+                  "the plan is for the mesh '" + plan_.from().mesh().to_string() + "', the ranks form '" +
+                      ranks.mesh().to_string() + "'",
+                  "Plan for the mesh that the grid was made of", ranks.rank()};
     if (plan_.element_bytes() != static_cast<index_t>(sizeof(T)))
-      throw error{"parallel::redistribute", "the plan is for elements of " + std::to_string(plan_.element_bytes()) + " bytes, these have " + std::to_string(sizeof(T)), "Plan with element_bytes = " + std::to_string(sizeof(T)), ranks.rank()};
+      throw error{"parallel::redistribute",
+                  "the plan is for elements of " + std::to_string(plan_.element_bytes()) + " bytes, these have " +
+                      std::to_string(sizeof(T)),
+                  "Plan with element_bytes = " + std::to_string(sizeof(T)), ranks.rank()};
     for (auto const& s : plan_.steps()) stages_.push_back(prepare(s));
   }
   /// Plans and prepares: from a layout to a placement on the same mesh.
@@ -59,13 +66,16 @@ class redistribute {
 
   [[nodiscard]] redistribution const& plan() const noexcept { return plan_; }
 
-  /// This rank's part under the new placement, from its part under the old one (a contiguous tensor of the local extents). The result
-  /// may share x's memory where nothing has to move; a tensor that is moved in and held by nobody else is reduced in place.
+  /// This rank's part under the new placement, from its part under the old one (a contiguous tensor of the local
+  /// extents). The result may share x's memory where nothing has to move; a tensor that is moved in and held by nobody
+  /// else is reduced in place.
   /// \throws error if x has other extents than the plan's layout gives this rank
   [[nodiscard]] tensor<T, Space> operator()(tensor<T, Space> x) {
     extents const expected = plan_.from().local(ranks_->rank());
     if (!(x.shape() == expected))
-      throw error{"parallel::redistribute", "the tensor has extents " + x.shape().to_string() + ", rank " + std::to_string(ranks_->rank()) + "'s part of " + plan_.from().to_string() + " has " + expected.to_string(),
+      throw error{"parallel::redistribute",
+                  "the tensor has extents " + x.shape().to_string() + ", rank " + std::to_string(ranks_->rank()) +
+                      "'s part of " + plan_.from().to_string() + " has " + expected.to_string(),
                   "Hand over the part that layout::local says", ranks_->rank()};
     for (auto& s : stages_) x = run(s, x);
     return x;
@@ -109,7 +119,8 @@ class redistribute {
     g.zeros = s.zeros();
     int const members = m.group_size(s.group());
     auto const group = m.group(rank, s.group());
-    auto const gather = [&](std::vector<piece>& list, std::vector<index_t>& counts, index_t& total, layout const& l, index_box const& whole) {
+    auto const gather = [&](std::vector<piece>& list, std::vector<index_t>& counts, index_t& total, layout const& l,
+                            index_box const& whole) {
       g.in_place = g.even = true;
       for (int k = 0; k < members; ++k) {
         piece p{l.box(group[k]), total, k};
@@ -128,16 +139,23 @@ class redistribute {
         g.own = g.takes_part ? intersect(g.before, g.after) : index_box();
         g.same = g.takes_part && g.before == g.after;
         index_t at = 0;
-        if (g.takes_part && g.own == g.after && !g.after.empty() && detail::one_stretch(g.after, g.before, at)) g.stretch = at;
+        if (g.takes_part && g.own == g.after && !g.after.empty() && detail::one_stretch(g.after, g.before, at))
+          g.stretch = at;
         break;
       }
-      case movement::all_gather: gather(g.in, g.in_counts, g.received, s.from(), g.after); break;
-      case movement::reduce_scatter: gather(g.out, g.out_counts, g.sent, s.to(), g.before); break;
-      case movement::all_reduce: break;
+      case movement::all_gather:
+        gather(g.in, g.in_counts, g.received, s.from(), g.after);
+        break;
+      case movement::reduce_scatter:
+        gather(g.out, g.out_counts, g.sent, s.to(), g.before);
+        break;
+      case movement::all_reduce:
+        break;
       case movement::all_to_all: {
         g.out_counts.assign(static_cast<std::size_t>(members), 0);
         g.in_counts = g.out_counts;
-        auto const add = [&](std::vector<piece>& list, std::vector<index_t>& counts, index_t& total, int other, index_box const& b) {
+        auto const add = [&](std::vector<piece>& list, std::vector<index_t>& counts, index_t& total, int other,
+                             index_box const& b) {
           int const k = m.position(other, s.group());
           if (other == rank) {
             g.own = b;
@@ -173,7 +191,8 @@ class redistribute {
         copy(s.own, s.before, x.data(), s.after, y.data());
         break;
       }
-      case movement::all_reduce: return reduce(s, x, y);
+      case movement::all_reduce:
+        return reduce(s, x, y);
       case movement::all_gather: {
         block const all = s.in_place ? y : block::allocate(*where_, {s.received});
         wire_memory<T, Space> const in(*where_, x, true);

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Which samples of a global batch a rank works on, in which micro-batches, and where their gradients go. Pure: data in, data out.
+/// Which samples of a global batch a rank works on, in which micro-batches, and where their gradients go. Pure: data
+/// in, data out.
 #pragma once
 
 #include <vector>
@@ -24,10 +25,11 @@ struct micro_batch {
 
 /// One rank's share of one global batch.
 ///
-/// Fast mode: the batch is cut into equal blocks of samples; one slot, one lane.
-/// Deterministic mode: the batch is cut into `lanes` blocks, the lanes are dealt to the ranks in blocks. If a rank walks its share at
-/// once, each of its subtrees of lanes is folded inside the kernels into one slot. If it walks in micro-batches (which may cut a lane
-/// at any row), or a weight is used twice, every lane has a slot of its own, and `folds` says how they are summed afterwards.
+/// Fast mode: the batch is cut into equal blocks of samples; one slot, one lane. Deterministic mode: the batch is cut
+/// into `lanes` blocks, the lanes are dealt to the ranks in blocks. If a rank walks its share at once, each of its
+/// subtrees of lanes is folded inside the kernels into one slot. If it walks in micro-batches (which may cut a lane at
+/// any row), or a weight is used twice, every lane has a slot of its own, and `folds` says how they are summed
+/// afterwards.
 class share {
  public:
   PLEAT_ONCE inline share(plan::plan const& p, index_t batch, int rank, bool lanes_apart) : batch_(batch) {
@@ -48,7 +50,8 @@ class share {
     apart_ = apart;
     for (index_t m = 0; m < p.micro_batches; ++m) {
       micro_batch b{block_range(rows_.size(), p.micro_batches, m), {}, m};
-      if (!p.deterministic) b.segments.push_back({0, compute::lanes::whole(b.rows.size(), m > 0 && plan::whole_gradients(p))});
+      if (!p.deterministic)
+        b.segments.push_back({0, compute::lanes::whole(b.rows.size(), m > 0 && plan::whole_gradients(p))});
       else if (!apart) add_folded(p, b);
       else add_apart(p, b, m, rank);
       micro_batches_.push_back(std::move(b));
@@ -82,8 +85,8 @@ class share {
     }
   }
 
-  /// The pieces of this micro-batch per lane: the first piece of a lane starts its chain, later ones go on with it. A lane without
-  /// samples starts (at zero) in the first micro-batch.
+  /// The pieces of this micro-batch per lane: the first piece of a lane starts its chain, later ones go on with it. A
+  /// lane without samples starts (at zero) in the first micro-batch.
   PLEAT_ONCE inline void add_apart(plan::plan const& p, micro_batch& b, index_t m, int rank) const {
     index_range const lanes = block_range(p.lanes, p.data_ranks, rank);
     for (index_t l = lanes.begin; l < lanes.end; ++l) {

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// A plan's pipeline made concrete for one network: which units each stage has, which rank has it, who does what in which order.
+/// A plan's pipeline made concrete for one network: which units each stage has, which rank has it, who does what in
+/// which order.
 #pragma once
 
 #include <cstdio>
@@ -44,10 +45,12 @@ PLEAT_ONCE [[nodiscard]] inline std::string name_of(plan::schedule const& s) {
   return std::string(plan::own_schedule_prefix) + digits;
 }
 
-static_assert(plan::known_schedules == plan::schedule_names, "pleat: the plan's names of schedules are those that plan/schedules.hpp makes");
+static_assert(plan::known_schedules == plan::schedule_names,
+              "pleat: the plan's names of schedules are those that plan/schedules.hpp makes");
 
 namespace detail {
-/// What each unit of `l` costs: flops of training on an input of this shape, or, without one, the parameters that it has.
+/// What each unit of `l` costs: flops of training on an input of this shape, or, without one, the parameters that it
+/// has.
 template <class L> void append_unit_costs(L const& l, extents& in, bool shaped, std::vector<double>& costs) {
   if constexpr (nn::has_units<L> && nn::composite<L>) {
     index_t children = 0, each = 0;
@@ -66,7 +69,8 @@ template <class L> void append_unit_costs(L const& l, extents& in, bool shaped, 
     double cost = 0;
     if (shaped) {
       auto const d = nn::describe(l, in);
-      for (auto const& layer : d.layers) cost += layer.forward_flops + layer.backward_input_flops + layer.backward_weight_flops;
+      for (auto const& layer : d.layers)
+        cost += layer.forward_flops + layer.backward_input_flops + layer.backward_weight_flops;
       in = l.shape(in);
     } else {
       nn::for_each_parameter(l, [&](auto const& w) { cost += static_cast<double>(w.size()); });
@@ -76,7 +80,8 @@ template <class L> void append_unit_costs(L const& l, extents& in, bool shaped, 
 }
 }  // namespace detail
 
-/// Costs of a network's units. \param input extents of a batch; rank 0: unknown, and the number of parameters stands for the work
+/// Costs of a network's units. \param input extents of a batch; rank 0: unknown, and the number of parameters stands
+/// for the work
 template <class Net> [[nodiscard]] std::vector<double> unit_costs(Net const& net, extents input = {}) {
   std::vector<double> costs;
   detail::append_unit_costs(net, input, input.rank() > 0, costs);
@@ -88,23 +93,39 @@ class stages {
  public:
   /// \param costs of the network's units; \param own the schedule that the plan names, if it is one of the user's
   /// \throws error for a schedule that cannot be carried out, with the reason; for cuts beyond the units
-  PLEAT_ONCE inline stages(plan::plan const& p, std::vector<double> const& costs, std::optional<plan::schedule> const& own = {}) : units_(static_cast<index_t>(costs.size())) {
+  PLEAT_ONCE inline stages(plan::plan const& p, std::vector<double> const& costs,
+                           std::optional<plan::schedule> const& own = {})
+      : units_(static_cast<index_t>(costs.size())) {
     if (p.schedule.starts_with(plan::own_schedule_prefix)) {
       if (!own)
-        throw error{"parallel::build", "the plan names the schedule '" + p.schedule + "', which is not one of the library's", "Hand it over: build(net, plan, world, {.schedule = …})"};
+        throw error{"parallel::build",
+                    "the plan names the schedule '" + p.schedule + "', which is not one of the library's",
+                    "Hand it over: build(net, plan, world, {.schedule = …})"};
       if (name_of(*own) != p.schedule)
-        throw error{"parallel::build", "the plan names the schedule '" + p.schedule + "', the schedule handed over is '" + name_of(*own) + "'", "Set plan.schedule = parallel::name_of(schedule)"};
+        throw error{
+            "parallel::build",
+            "the plan names the schedule '" + p.schedule + "', the schedule handed over is '" + name_of(*own) + "'",
+            "Set plan.schedule = parallel::name_of(schedule)"};
       schedule_ = *own;
     } else {
-      if (own) throw error{"parallel::build", "a schedule of one's own is handed over, but the plan names '" + p.schedule + "'", "Set plan.schedule = parallel::name_of(schedule)"};
-      schedule_ = plan::make_schedule(plan::parse_schedule_kind(p.schedule), p.pipeline_ranks, p.micro_batches, p.chunks);
+      if (own)
+        throw error{"parallel::build",
+                    "a schedule of one's own is handed over, but the plan names '" + p.schedule + "'",
+                    "Set plan.schedule = parallel::name_of(schedule)"};
+      schedule_ =
+          plan::make_schedule(plan::parse_schedule_kind(p.schedule), p.pipeline_ranks, p.micro_batches, p.chunks);
     }
     if (schedule_.ranks() != p.pipeline_ranks || schedule_.micro_batches != p.micro_batches)
-      throw error{"parallel::build", "the schedule is for " + std::to_string(schedule_.ranks()) + " ranks and " + std::to_string(schedule_.micro_batches) + " micro-batches, the plan for " +
-                                         std::to_string(p.pipeline_ranks) + " and " + std::to_string(p.micro_batches),
-                  "Plan with mesh.pipeline = " + std::to_string(schedule_.ranks()) + " and micro_batches = " + std::to_string(schedule_.micro_batches)};
+      throw error{"parallel::build",
+                  "the schedule is for " + std::to_string(schedule_.ranks()) + " ranks and " +
+                      std::to_string(schedule_.micro_batches) + " micro-batches, the plan for " +
+                      std::to_string(p.pipeline_ranks) + " and " + std::to_string(p.micro_batches),
+                  "Plan with mesh.pipeline = " + std::to_string(schedule_.ranks()) +
+                      " and micro_batches = " + std::to_string(schedule_.micro_batches)};
     if (!p.recompute_units.empty() && p.recompute_units.back() >= units_)
-      throw error{"parallel::build", "recompute_units names unit " + std::to_string(p.recompute_units.back()) + ", but the network has " + std::to_string(units_) + " units, counted from 0",
+      throw error{"parallel::build",
+                  "recompute_units names unit " + std::to_string(p.recompute_units.back()) + ", but the network has " +
+                      std::to_string(units_) + " units, counted from 0",
                   "Name units up to " + std::to_string(units_ - 1) + ", or none for all"};
     plan::check(schedule_, {.ascending_weights = true});
     demand_memory(p.max_activations);
@@ -112,14 +133,20 @@ class stages {
     demand_ascending();
     auto const count = schedule_.stages();
     if (!p.cuts.empty() && static_cast<index_t>(p.cuts.size()) != count - 1)
-      throw error{"parallel::build", "the schedule has " + std::to_string(count) + " stages, the plan " + std::to_string(p.cuts.size()) + " cuts", "Give one cut less than stages, or none: cut by cost"};
+      throw error{
+          "parallel::build",
+          "the schedule has " + std::to_string(count) + " stages, the plan " + std::to_string(p.cuts.size()) + " cuts",
+          "Give one cut less than stages, or none: cut by cost"};
     if (p.cuts.empty()) {
       cuts_ = plan::cut_stages(as_span(costs), count);
       return;
     }
     for (index_t const c : p.cuts) {
       if (c > units_)
-        throw error{"parallel::build", "a stage begins at unit " + std::to_string(c) + ", but the network has " + std::to_string(units_) + " units", "Use cuts of at most " + std::to_string(units_)};
+        throw error{"parallel::build",
+                    "a stage begins at unit " + std::to_string(c) + ", but the network has " + std::to_string(units_) +
+                        " units",
+                    "Use cuts of at most " + std::to_string(units_)};
       cuts_.first.push_back(c);
     }
     cuts_.first.push_back(units_);
@@ -140,7 +167,8 @@ class stages {
   PLEAT_ONCE [[nodiscard]] inline std::string to_string() const {
     std::string text;
     for (index_t s = 0; s < count(); ++s) {
-      text += (s > 0 ? "; " : "") + std::string("stage ") + std::to_string(s) + " on rank " + std::to_string(rank_of(s)) + ": ";
+      text += (s > 0 ? "; " : "") + std::string("stage ") + std::to_string(s) + " on rank " +
+              std::to_string(rank_of(s)) + ": ";
       if (begin(s) == end(s)) text += "no unit";
       else if (end(s) - begin(s) == 1) text += "unit " + std::to_string(begin(s));
       else text += "units " + std::to_string(begin(s)) + " to " + std::to_string(end(s) - 1);
@@ -151,7 +179,8 @@ class stages {
   /// The same for a network with another number of units. \throws error if there is more than one stage
   PLEAT_ONCE [[nodiscard]] inline stages of_other_units(index_t units) const {
     if (count() > 1 && units != units_)
-      throw error{"parallel::model::rebuild", "the other network has " + std::to_string(units) + " units, this one " + std::to_string(units_),
+      throw error{"parallel::model::rebuild",
+                  "the other network has " + std::to_string(units) + " units, this one " + std::to_string(units_),
                   "Over a pipeline a transform must leave the units as they are"};
     auto other = *this;
     other.cuts_.first.back() = other.units_ = units;
@@ -162,7 +191,8 @@ class stages {
   template <class Net> void mark_absent(Net& net, int pipeline_rank) const {
     net.for_each_parameter([](nn::parameter& w) { w.absent = true; });
     for (index_t s = 0; s < count(); ++s)
-      if (rank_of(s) == pipeline_rank) nn::for_each_parameter_units(net, begin(s), end(s), [](nn::parameter& w) { w.absent = false; });
+      if (rank_of(s) == pipeline_rank)
+        nn::for_each_parameter_units(net, begin(s), end(s), [](nn::parameter& w) { w.absent = false; });
   }
 
  private:
@@ -173,24 +203,35 @@ class stages {
     for (index_t r = 0; r < schedule_.ranks(); ++r)
       if (index_t const peak = plan::peak_in_flight(schedule_, r); peak > most) worst = r, most = peak;
     if (most > limit)
-      throw error{"parallel::build", "under this schedule pipeline rank " + std::to_string(worst) + " holds the activations of " + std::to_string(most) + " micro-batches at once, max_activations = " + std::to_string(limit),
-                  "Use max_activations = " + std::to_string(most) + ", fewer micro-batches, or a schedule that holds fewer (gpipe holds them all, 1f1b as many as there are stages)"};
+      throw error{"parallel::build",
+                  "under this schedule pipeline rank " + std::to_string(worst) + " holds the activations of " +
+                      std::to_string(most) + " micro-batches at once, max_activations = " + std::to_string(limit),
+                  "Use max_activations = " + std::to_string(most) +
+                      ", fewer micro-batches, or a schedule that holds fewer (gpipe holds them all, 1f1b as many as "
+                      "there are stages)"};
   }
-  /// Sums grow from micro-batch to micro-batch where they lie (lanes may be cut at any row): the order is part of the result. The loss
-  /// grows with the last stage's forwards; a layer whose backward is one piece writes its gradients in the input half.
+  /// Sums grow from micro-batch to micro-batch where they lie (lanes may be cut at any row): the order is part of the
+  /// result. The loss grows with the last stage's forwards; a layer whose backward is one piece writes its gradients in
+  /// the input half.
   PLEAT_ONCE inline void demand_ascending() const {
     auto const ascending = [&](index_t stage, auto const& counts, char const* what) {
       std::int32_t next = 0;
       for (auto const& a : schedule_.actions[static_cast<std::size_t>(rank_of(stage))])
         if (a.stage == stage && counts(a.kind) && a.micro_batch != next++)
-          throw error{"parallel::build", "the schedule's " + std::string(what) + " of stage " + std::to_string(stage) + " does not ascend in micro-batch: " + plan::in_words(a) + " comes as number " +
-                                             std::to_string(next - 1), "Sums grow from micro-batch to micro-batch; change the order"};
+          throw error{"parallel::build",
+                      "the schedule's " + std::string(what) + " of stage " + std::to_string(stage) +
+                          " does not ascend in micro-batch: " + plan::in_words(a) + " comes as number " +
+                          std::to_string(next - 1),
+                      "Sums grow from micro-batch to micro-batch; change the order"};
     };
     for (index_t s = 0; s < count(); ++s) {
-      ascending(s, [](plan::action_kind k) { return plan::gives_gradient(k); }, "backward");
-      ascending(s, [](plan::action_kind k) { return plan::does_weights(k); }, "weight work");
+      ascending(
+          s, [](plan::action_kind k) { return plan::gives_gradient(k); }, "backward");
+      ascending(
+          s, [](plan::action_kind k) { return plan::does_weights(k); }, "weight work");
     }
-    ascending(count() - 1, [](plan::action_kind k) { return k == plan::action_kind::forward; }, "forward");
+    ascending(
+        count() - 1, [](plan::action_kind k) { return k == plan::action_kind::forward; }, "forward");
   }
 
   plan::schedule schedule_;

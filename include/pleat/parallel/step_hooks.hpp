@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Who hears about a walk through a network: the exchange of gradients and the gathering of parameters, behind the pass's one pointer.
+/// Who hears about a walk through a network: the exchange of gradients and the gathering of parameters, behind the
+/// pass's one pointer.
 #pragma once
 
 #include <algorithm>
@@ -39,7 +40,8 @@ template <class T, class Space> class step_hooks final : public nn::pass_hooks {
 };
 
 /// The largest number of buckets that the values of one layer's parameters lie in.
-template <class L, class T, class Space> [[nodiscard]] int buckets_of_a_layer(L& layer, nn::arena<T, Space> const& arena) {
+template <class L, class T, class Space>
+[[nodiscard]] int buckets_of_a_layer(L& layer, nn::arena<T, Space> const& arena) {
   int most = 0;
   if constexpr (nn::composite<L>) {
     layer.for_each_child([&](auto& child) { most = std::max(most, buckets_of_a_layer(child, arena)); });

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// What an error in the middle of a step says besides what went wrong: the step, the phase, the tensors, and whose numbers its ranks have.
-/// Needs no Kokkos.
+/// What an error in the middle of a step says besides what went wrong: the step, the phase, the tensors, and whose
+/// numbers its ranks have. Needs no Kokkos.
 #pragma once
 
 #include <cstddef>
@@ -25,7 +25,11 @@ struct step_place {
 /// The same error, of ranks numbered along one axis of a mesh. A transport's errors know a rank; it is that axis'.
 PLEAT_ONCE [[nodiscard]] inline error along_axis(error const& e, char const* axis, bool hybrid) {
   bool const numbered = e.rank() >= 0 && hybrid;
-  return {e.call(), e.problem() + (numbered ? " (rank " + std::to_string(e.rank()) + " waits; ranks are numbered along the " + axis + " axis)" : ""), e.remedy()};
+  return {e.call(),
+          e.problem() + (numbered ? " (rank " + std::to_string(e.rank()) + " waits; ranks are numbered along the " +
+                                        axis + " axis)"
+                                  : ""),
+          e.remedy()};
 }
 
 /// The parameters of a bucket: "'fc1.weight'", "'fc1.weight' to 'fc2.bias'". \param memory an nn::arena
@@ -39,7 +43,8 @@ template <class Arena> [[nodiscard]] std::string tensors_of(Arena const& memory,
   return first == last ? first : first + " to " + last;
 }
 
-/// Runs f, which moves a tensor between ranks of an axis. \throws error of f, with what it moves \param words says that, once it is asked
+/// Runs f, which moves a tensor between ranks of an axis. \throws error of f, with what it moves \param words says
+/// that, once it is asked
 template <class Words, class F> decltype(auto) about_tensor(Words&& words, char const* axis, bool hybrid, F&& f) {
   try {
     return std::forward<F>(f)();
@@ -49,17 +54,21 @@ template <class Words, class F> decltype(auto) about_tensor(Words&& words, char 
   }
 }
 /// The same of a bucket, between ranks of the data axis. \param what "the gradients of ", "the parameters "
-template <class Arena, class F> decltype(auto) about_bucket(Arena const& memory, std::size_t bucket, char const* what, bool hybrid, F&& f) {
+template <class Arena, class F>
+decltype(auto) about_bucket(Arena const& memory, std::size_t bucket, char const* what, bool hybrid, F&& f) {
   return about_tensor([&] { return what + tensors_of(memory, bucket); }, "data", hybrid, std::forward<F>(f));
 }
 
-/// Runs a part of a step. \throws error of f, with the step, the phase and the rank in front of it where there are other ranks
-template <class F> decltype(auto) in_phase(step_place const& at, std::uint64_t step, char const* call, char const* phase, F&& f) {
+/// Runs a part of a step. \throws error of f, with the step, the phase and the rank in front of it where there are
+/// other ranks
+template <class F>
+decltype(auto) in_phase(step_place const& at, std::uint64_t step, char const* call, char const* phase, F&& f) {
   try {
     return std::forward<F>(f)();
   } catch (error const& e) {
     if (!at.together) throw;
-    throw error{call, "step " + std::to_string(step) + ", " + phase + ": " + e.call() + ": " + e.problem(), e.remedy(), at.rank};
+    throw error{call, "step " + std::to_string(step) + ", " + phase + ": " + e.call() + ": " + e.problem(), e.remedy(),
+                at.rank};
   }
 }
 

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// What a step needs of the tensor axis once its gradients are reduced: the addends of replicated parameters summed, and norms over parts.
+/// What a step needs of the tensor axis once its gradients are reduced: the addends of replicated parameters summed,
+/// and norms over parts.
 #pragma once
 
 #include <cstdint>
@@ -17,9 +18,9 @@
 
 namespace pleat::parallel {
 
-/// Sums, over the tensor axis, the gradients that every rank has an addend of (nn/placement_rules.hpp): those of replicated parameters
-/// whose layer worked on cut activations. All of them in one all-reduce, in the order of the arena. To be called when the sums over the
-/// data axis are complete: so bits do not depend on how the batch was dealt.
+/// Sums, over the tensor axis, the gradients that every rank has an addend of (nn/placement_rules.hpp): those of
+/// replicated parameters whose layer worked on cut activations. All of them in one all-reduce, in the order of the
+/// arena. To be called when the sums over the data axis are complete: so bits do not depend on how the batch was dealt.
 template <class T, class Space>
 void sum_addends(context<Space>& where, comm::communicator& axis, bool deterministic, nn::arena<T, Space>& memory) {
   using W = typename nn::arena<T, Space>::master_type;
@@ -54,10 +55,11 @@ void sum_addends(context<Space>& where, comm::communicator& axis, bool determini
   where.fence();
 }
 
-/// From the squared norms of this rank's parts to those of whole parameters: cut ones are summed over the tensor axis in rank order,
-/// replicated ones count once. \param squares one per arena entry; the same on every rank afterwards
+/// From the squared norms of this rank's parts to those of whole parameters: cut ones are summed over the tensor axis
+/// in rank order, replicated ones count once. \param squares one per arena entry; the same on every rank afterwards
 template <class T, class Space>
-void squares_of_wholes(context<Space>& where, comm::communicator& axis, nn::arena<T, Space> const& memory, std::span<double> squares) {
+void squares_of_wholes(context<Space>& where, comm::communicator& axis, nn::arena<T, Space> const& memory,
+                       std::span<double> squares) {
   if (axis.size() == 1) return;
   auto const n = squares.size();
   pooled_array<double> all(where.host_pool(), n * static_cast<std::size_t>(axis.size()));
@@ -70,11 +72,15 @@ void squares_of_wholes(context<Space>& where, comm::communicator& axis, nn::aren
 }
 
 /// 64 bits of the values that all ranks of the tensor axis must have alike, as far as this rank holds them.
-/// \param held the arena's values on the host, as they lie: flat, at state stage 3 this rank's pieces one after the other
-template <class T, class Space> [[nodiscard]] std::uint64_t replicated_hash(nn::arena<T, Space> const& memory, std::vector<T> const& held) {
+/// \param held the arena's values on the host, as they lie: flat, at state stage 3 this rank's pieces one after the
+/// other
+template <class T, class Space>
+[[nodiscard]] std::uint64_t replicated_hash(nn::arena<T, Space> const& memory, std::vector<T> const& held) {
   std::uint64_t h = 0;
   auto const add = [&](index_t at, index_t n) {
-    h = (h ^ random::hash(std::string_view(reinterpret_cast<char const*>(held.data() + at), static_cast<std::size_t>(n) * sizeof(T)))) * 0x9e3779b97f4a7c15u;
+    h = (h ^ random::hash(std::string_view(reinterpret_cast<char const*>(held.data() + at),
+                                           static_cast<std::size_t>(n) * sizeof(T)))) *
+        0x9e3779b97f4a7c15u;
   };
   for (auto const& e : memory.entries()) {
     if (e.where.shards()) continue;
@@ -82,8 +88,10 @@ template <class T, class Space> [[nodiscard]] std::uint64_t replicated_hash(nn::
       add(e.begin, e.end - e.begin);
       continue;
     }
-    for (auto const& p : memory.pieces())  // cut alike on every rank of the axis: entries are as large as their largest part
-      if (index_range const r = intersect({e.begin, e.end}, {p.begin, p.end}); !r.empty()) add(p.packed + r.begin - p.begin, r.size());
+    // cut alike on every rank of the axis: entries are as large as their largest part
+    for (auto const& p : memory.pieces())
+      if (index_range const r = intersect({e.begin, e.end}, {p.begin, p.end}); !r.empty())
+        add(p.packed + r.begin - p.begin, r.size());
   }
   return h;
 }

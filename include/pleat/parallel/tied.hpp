@@ -19,9 +19,10 @@
 
 namespace pleat::parallel {
 
-/// Adds the gradients of tied parameters that the arena keeps apart (nn::tied_gradients::apart): the owner's own use first, then the
-/// others as they stand in the network. Afterwards every stage that uses the weight has the sum at the owner's entry, the same bits,
-/// and so the same values after the optimizer's step. Needs gradients that are complete: after the exchange over the data axis.
+/// Adds the gradients of tied parameters that the arena keeps apart (nn::tied_gradients::apart): the owner's own use
+/// first, then the others as they stand in the network. Afterwards every stage that uses the weight has the sum at the
+/// owner's entry, the same bits, and so the same values after the optimizer's step. Needs gradients that are complete:
+/// after the exchange over the data axis.
 template <class T, class Space> class tied_sums {
  public:
   tied_sums() = default;
@@ -38,7 +39,8 @@ template <class T, class Space> class tied_sums {
     });
     for (auto& w : all_) w.uses.insert(w.uses.begin(), {-1, w.entry, w.name});
     for (index_t s = 0; s < where.count(); ++s)
-      nn::for_each_parameter_units(const_cast<Net&>(net), where.begin(s), where.end(s), [&](nn::parameter const& p) {  // only read
+      // only read
+      nn::for_each_parameter_units(const_cast<Net&>(net), where.begin(s), where.end(s), [&](nn::parameter const& p) {
         for (auto& w : all_)
           for (auto& u : w.uses)
             if (u.name == p.name) u.rank = where.rank_of(s);
@@ -47,15 +49,23 @@ template <class T, class Space> class tied_sums {
 
   [[nodiscard]] bool empty() const noexcept { return all_.empty(); }
 
-  /// Collective over the pipeline's ranks, and over the data axis where state is sharded. Blocking; weight by weight in one order on every
-  /// rank, so nothing waits in a circle. \throws error that names the weight \param hybrid the mesh has several axes
-  void sum(context<Space>& where, comm::communicator& pipeline, shard_group const& shards, nn::arena<T, Space>& memory, bool hybrid) const {
+  /// Collective over the pipeline's ranks, and over the data axis where state is sharded. Blocking; weight by weight in
+  /// one order on every rank, so nothing waits in a circle. \throws error that names the weight \param hybrid the mesh
+  /// has several axes
+  void sum(context<Space>& where, comm::communicator& pipeline, shard_group const& shards, nn::arena<T, Space>& memory,
+           bool hybrid) const {
     int const me = pipeline.rank();
     for (auto const& w : all_) {
       auto const words = [&] { return "the gradient of the tied weight '" + w.name + "'"; };
-      auto const whole = [&](int entry) { return about_tensor(words, "data", hybrid, [&] { return gathered(where, shards, memory, entry); }); };
-      auto const send = [&](tensor_type const& t, int to) { about_tensor(words, "pipeline", hybrid, [&] { sent(where, pipeline, t, to); }); };
-      auto const receive = [&](tensor_type const& t, int from) { about_tensor(words, "pipeline", hybrid, [&] { received(where, pipeline, t, from); }); };
+      auto const whole = [&](int entry) {
+        return about_tensor(words, "data", hybrid, [&] { return gathered(where, shards, memory, entry); });
+      };
+      auto const send = [&](tensor_type const& t, int to) {
+        about_tensor(words, "pipeline", hybrid, [&] { sent(where, pipeline, t, to); });
+      };
+      auto const receive = [&](tensor_type const& t, int from) {
+        about_tensor(words, "pipeline", hybrid, [&] { received(where, pipeline, t, from); });
+      };
       if (w.entry < 0) continue;  // no use is here
       int const root = w.uses.front().rank;
       auto const& e = memory.entries()[static_cast<std::size_t>(w.entry)];
@@ -69,11 +79,14 @@ template <class T, class Space> class tied_sums {
         if (u.rank == me && me != root) send(part, root);
         if (me != root) continue;
         if (u.rank != me) receive(part, u.rank);
-        compute::add(where.space(), n, static_cast<W const*>(total.data()), static_cast<W const*>(part.data()), total.data());
+        compute::add(where.space(), n, static_cast<W const*>(total.data()), static_cast<W const*>(part.data()),
+                     total.data());
       }
       for (std::size_t i = 1; i < w.uses.size(); ++i) {
         int const to = w.uses[i].rank;
-        if (to == root || std::any_of(w.uses.begin(), w.uses.begin() + static_cast<std::ptrdiff_t>(i), [&](use const& u) { return u.rank == to; })) continue;
+        if (to == root || std::any_of(w.uses.begin(), w.uses.begin() + static_cast<std::ptrdiff_t>(i),
+                                      [&](use const& u) { return u.rank == to; }))
+          continue;
         if (me == root) send(total, to);
         else if (me == to) receive(total, root);
       }
@@ -97,13 +110,16 @@ template <class T, class Space> class tied_sums {
   static constexpr int tag = comm::user_tags - 1;
 
   /// The gradient of an entry as one vector: where it lies, or collected from the ranks that hold pieces of it.
-  static tensor_type gathered(context<Space>& where, shard_group const& shards, nn::arena<T, Space>& memory, int entry) {
+  static tensor_type gathered(context<Space>& where, shard_group const& shards, nn::arena<T, Space>& memory,
+                              int entry) {
     auto const& e = memory.entries()[static_cast<std::size_t>(entry)];
     index_t const n = e.end - e.begin;
     if (memory.layout().stage() == 0) return tensor_type::wrap(memory.gradients() + e.begin, {n});
     auto all = tensor_type::allocate(where, {n});
     compute::fill(where.space(), n, W(0), all.data());
-    pieces(memory, entry, [&](W* mine, index_t at, index_t count) { compute::copy(where.space(), count, static_cast<W const*>(mine), all.data() + at); });
+    pieces(memory, entry, [&](W* mine, index_t at, index_t count) {
+      compute::copy(where.space(), count, static_cast<W const*>(mine), all.data() + at);
+    });
     if (shards.shards > 1) {  // one rank's, and zeros
       wire_memory<W, Space> const m(where, all, true);
       shards.members->all_reduce(m.span());
@@ -113,7 +129,8 @@ template <class T, class Space> class tied_sums {
   }
   static void put(context<Space>& where, nn::arena<T, Space>& memory, int entry, tensor_type const& total) {
     pieces(memory, entry, [&](W* mine, index_t at, index_t count) {
-      if (mine != total.data() + at) compute::copy(where.space(), count, static_cast<W const*>(total.data() + at), mine);
+      if (mine != total.data() + at)
+        compute::copy(where.space(), count, static_cast<W const*>(total.data() + at), mine);
     });
     where.fence();
   }

@@ -17,11 +17,11 @@ namespace pleat::plan {
 
 /// One rank's processor and the link between two ranks. All ranks are taken as equal (the slowest one's numbers).
 struct machine {
-  double flops = 1e11;           ///< floating-point operations per second of one rank's matrix product
-  double bandwidth = 1e10;       ///< bytes per second that one rank's elementwise pass moves
-  double launch = 1e-6;          ///< seconds that starting a kernel costs
-  double latency = 2e-6;         ///< seconds for an empty message between two ranks (α)
-  double link_bandwidth = 5e9;   ///< bytes per second between two ranks (1/β)
+  double flops = 1e11;          ///< floating-point operations per second of one rank's matrix product
+  double bandwidth = 1e10;      ///< bytes per second that one rank's elementwise pass moves
+  double launch = 1e-6;         ///< seconds that starting a kernel costs
+  double latency = 2e-6;        ///< seconds for an empty message between two ranks (α)
+  double link_bandwidth = 5e9;  ///< bytes per second between two ranks (1/β)
 
   /// Roofline: launch + the longer of computing and moving (Williams, Waterman, Patterson, CACM 2009).
   [[nodiscard]] double kernel_seconds(double work_flops, double bytes) const noexcept {
@@ -37,14 +37,16 @@ struct machine {
     double const ring = 2 * (ranks - 1) * latency + 2 * share * n * beta + share * n * gamma;
     double const doubling = rounds * (latency + n * beta + n * gamma);
     bool const power = (p & (p - 1)) == 0;
-    double const halving = 2 * rounds * latency + 2 * share * n * beta + share * n * gamma + (power ? 0 : 2 * (latency + n * beta) + n * gamma);
+    double const halving = 2 * rounds * latency + 2 * share * n * beta + share * n * gamma +
+                           (power ? 0 : 2 * (latency + n * beta) + n * gamma);
     return std::min({ring, doubling, halving});
   }
 
   PLEAT_ONCE [[nodiscard]] inline std::string to_string() const {
     char text[240];
-    std::snprintf(text, sizeof text, "%.1f GFLOP/s, memory %.1f GB/s, launch %.2f us; between ranks: latency %.2f us, %.2f GB/s", flops * 1e-9, bandwidth * 1e-9,
-                  launch * 1e6, latency * 1e6, link_bandwidth * 1e-9);
+    std::snprintf(text, sizeof text,
+                  "%.1f GFLOP/s, memory %.1f GB/s, launch %.2f us; between ranks: latency %.2f us, %.2f GB/s",
+                  flops * 1e-9, bandwidth * 1e-9, launch * 1e6, latency * 1e6, link_bandwidth * 1e-9);
     return text;
   }
 };

@@ -33,17 +33,22 @@ template <class F> [[nodiscard]] double shortest(double budget, F&& f) {
 }
 }  // namespace detail
 
-/// Measures this rank's instance and the link between neighbours; every rank gets the slowest rank's numbers. Collective.
+/// Measures this rank's instance and the link between neighbours; every rank gets the slowest rank's numbers.
+/// Collective.
 template <class Space> [[nodiscard]] machine measure_machine(context<Space>& where, comm::communicator& ranks) {
   constexpr double budget = 0.1;
   machine m;
   {
     constexpr index_t n = 256;
-    auto a = tensor<float, Space>::allocate(where, {n, n}), b = tensor<float, Space>::allocate(where, {n, n}), c = tensor<float, Space>::allocate(where, {n, n});
+    auto a = tensor<float, Space>::allocate(where, {n, n}), b = tensor<float, Space>::allocate(where, {n, n}),
+         c = tensor<float, Space>::allocate(where, {n, n});
     compute::fill(where.space(), n * n, 0.5f, a.data());
     compute::fill(where.space(), n * n, 0.25f, b.data());
     double const s = detail::shortest(budget, [&] {
-      compute::gemm(where.space(), compute::gemm_arguments<float>{.m = n, .n = n, .k = n, .a = a.data(), .lda = n, .b = b.data(), .ldb = n, .c = c.data(), .ldc = n});
+      compute::gemm(
+          where.space(),
+          compute::gemm_arguments<float>{
+              .m = n, .n = n, .k = n, .a = a.data(), .lda = n, .b = b.data(), .ldb = n, .c = c.data(), .ldc = n});
       where.fence();
     });
     m.flops = 2.0 * n * n * n / s;
@@ -63,7 +68,8 @@ template <class Space> [[nodiscard]] machine measure_machine(context<Space>& whe
     });
   }
   if (ranks.size() > 1) {
-    // Rounds around the ring: everybody sends to the right and receives from the left, a fixed number of times on every rank.
+    // Rounds around the ring: everybody sends to the right and receives from the left, a fixed number of times on every
+    // rank.
     int const right = (ranks.rank() + 1) % ranks.size(), left = (ranks.rank() + ranks.size() - 1) % ranks.size();
     auto const round = [&](std::vector<std::byte>& out, std::vector<std::byte>& in) {
       auto r = ranks.ireceive(in, left);

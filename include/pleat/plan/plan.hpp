@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The plan: how one step of training is laid out over ranks, as a value that prints, compares, hashes and travels in a file.
-/// Needs no Kokkos.
+/// The plan: how one step of training is laid out over ranks, as a value that prints, compares, hashes and travels in a
+/// file. Needs no Kokkos.
 #pragma once
 
 #include <algorithm>
@@ -30,7 +30,8 @@ namespace pleat::plan {
   return static_cast<index_t>(std::bit_ceil(static_cast<std::uint64_t>(std::max<index_t>(n, 1))));
 }
 
-/// What backward finds of a unit that forward has left: everything, all but what is cheap to compute again, or the unit's input only.
+/// What backward finds of a unit that forward has left: everything, all but what is cheap to compute again, or the
+/// unit's input only.
 enum class recompute_mode : std::uint8_t { none, selected, full };
 /// What layers compute in; f32 is the masters' type.
 enum class compute_precision : std::uint8_t { f32, bf16, f16 };
@@ -41,17 +42,26 @@ inline constexpr std::array<std::string_view, 3> recompute_names{"none", "select
 inline constexpr std::array<std::string_view, 3> precision_names{"f32", "bf16", "f16"};
 inline constexpr std::array<std::string_view, 2> wire_names{"same", "bf16"};
 /// The schedules that the library makes itself (plan/schedule.hpp).
-inline constexpr std::array<std::string_view, 7> known_schedules{"gpipe", "1f1b", "interleaved", "zb-h1", "zb-h2", "zb-v", "dualpipe-v"};
-/// A schedule of the user's own is called by the hash of its text: "csv:" and 16 hexadecimal digits, so that plans can be compared.
+inline constexpr std::array<std::string_view, 7> known_schedules{"gpipe", "1f1b", "interleaved", "zb-h1",
+                                                                 "zb-h2", "zb-v", "dualpipe-v"};
+/// A schedule of the user's own is called by the hash of its text: "csv:" and 16 hexadecimal digits, so that plans can
+/// be compared.
 inline constexpr std::string_view own_schedule_prefix = "csv:";
 
-[[nodiscard]] constexpr std::string_view name_of(recompute_mode r) noexcept { return recompute_names[static_cast<std::size_t>(r)]; }
-[[nodiscard]] constexpr std::string_view name_of(compute_precision p) noexcept { return precision_names[static_cast<std::size_t>(p)]; }
-[[nodiscard]] constexpr std::string_view name_of(wire_format w) noexcept { return wire_names[static_cast<std::size_t>(w)]; }
+[[nodiscard]] constexpr std::string_view name_of(recompute_mode r) noexcept {
+  return recompute_names[static_cast<std::size_t>(r)];
+}
+[[nodiscard]] constexpr std::string_view name_of(compute_precision p) noexcept {
+  return precision_names[static_cast<std::size_t>(p)];
+}
+[[nodiscard]] constexpr std::string_view name_of(wire_format w) noexcept {
+  return wire_names[static_cast<std::size_t>(w)];
+}
 
 namespace detail {
 /// The name of `all` that takes the fewest letters to change into.
-template <std::size_t N> [[nodiscard]] inline std::string_view nearest(std::string_view found, std::array<std::string_view, N> const& all) {
+template <std::size_t N>
+[[nodiscard]] inline std::string_view nearest(std::string_view found, std::array<std::string_view, N> const& all) {
   std::size_t best = ~std::size_t{0};
   std::string_view answer = all[0];
   std::vector<std::size_t> row;
@@ -93,7 +103,10 @@ PLEAT_ONCE inline index_t parse_integer(std::string_view key, std::string_view v
   index_t n = 0;
   auto const [end, failure] = std::from_chars(value.data(), value.data() + value.size(), n);
   if (failure != std::errc{} || end != value.data() + value.size())
-    throw error{"plan::parse", "line " + std::to_string(line) + ": '" + std::string(key) + "' must be a whole number, found '" + std::string(value) + "'", "Write it as in '" + std::string(key) + " = 4'"};
+    throw error{"plan::parse",
+                "line " + std::to_string(line) + ": '" + std::string(key) + "' must be a whole number, found '" +
+                    std::string(value) + "'",
+                "Write it as in '" + std::string(key) + " = 4'"};
   return n;
 }
 /// A value of an enumeration by its name.
@@ -101,11 +114,14 @@ template <class E, std::size_t N>
 E parse_choice(std::string_view key, std::string_view value, int line, std::array<std::string_view, N> const& names) {
   for (std::size_t i = 0; i < N; ++i)
     if (names[i] == value) return static_cast<E>(i);
-  throw error{"plan::parse", "line " + std::to_string(line) + ": '" + std::string(key) + "' must be " + choices(names) + ", found '" + std::string(value) + "'",
+  throw error{"plan::parse",
+              "line " + std::to_string(line) + ": '" + std::string(key) + "' must be " + choices(names) + ", found '" +
+                  std::string(value) + "'",
               "Use " + std::string(key) + " = " + std::string(nearest(value, names))};
 }
 /// Whole numbers with one blank between them, or a word for none.
-PLEAT_ONCE inline std::vector<index_t> parse_list(std::string_view key, std::string_view value, std::string_view none, int line) {
+PLEAT_ONCE inline std::vector<index_t> parse_list(std::string_view key, std::string_view value, std::string_view none,
+                                                  int line) {
   std::vector<index_t> all;
   if (value == none) return all;
   while (true) {
@@ -119,47 +135,67 @@ PLEAT_ONCE inline std::vector<index_t> parse_list(std::string_view key, std::str
 PLEAT_ONCE inline int parse_int(std::string_view key, std::string_view value, int line) {
   index_t const n = parse_integer(key, value, line);
   if (n == static_cast<int>(n)) return static_cast<int>(n);
-  throw error{"plan::parse", "line " + std::to_string(line) + ": '" + std::string(key) + "' must be a small whole number, found '" + std::string(value) + "'", "Write it as in '" + std::string(key) + " = 1'"};
+  throw error{"plan::parse",
+              "line " + std::to_string(line) + ": '" + std::string(key) + "' must be a small whole number, found '" +
+                  std::string(value) + "'",
+              "Write it as in '" + std::string(key) + " = 1'"};
 }
 PLEAT_ONCE inline bool parse_truth(std::string_view key, std::string_view value, int line) {
   if (value == "true") return true;
   if (value == "false") return false;
-  throw error{"plan::parse", "line " + std::to_string(line) + ": '" + std::string(key) + "' must be true or false, found '" + std::string(value) + "'", "Use " + std::string(key) + " = true, or " + std::string(key) + " = false"};
+  throw error{"plan::parse",
+              "line " + std::to_string(line) + ": '" + std::string(key) + "' must be true or false, found '" +
+                  std::string(value) + "'",
+              "Use " + std::string(key) + " = true, or " + std::string(key) + " = false"};
 }
 }  // namespace detail
 
 /// The order of a model's axes where nothing is said: those are neighbours who talk most.
 inline constexpr std::string_view default_order = "pipeline.data.tensor";
 
-/// Every decision that all ranks must share. Members that the file does not name keep their defaults, so older files stay readable.
+/// Every decision that all ranks must share. Members that the file does not name keep their defaults, so older files
+/// stay readable.
 struct plan {
-  index_t global_batch = 64;     ///< samples per step, over all ranks and micro-batches
-  index_t data_ranks = 1;        ///< extent of the mesh's data axis: replicas that share the batch
-  index_t tensor_ranks = 1;      ///< extent of the mesh's tensor axis: ranks that share every layer
-  index_t pipeline_ranks = 1;    ///< extent of the mesh's pipeline axis: ranks that share the layers out
-  std::string order{default_order};  ///< the mesh's axes, outermost first: who is next to each other along the last one has neighbouring ranks
-  std::string own_axes{};        ///< axes of one's own whose ranks share the batch as those of data do, "node=2,rack=3". data_ranks counts them: it is their product times the mesh's data axis
-  std::string schedule = "1f1b"; ///< what a pipeline's ranks compute when: one of known_schedules, or own_schedule_prefix and a hash
-  index_t chunks = 0;            ///< stages per pipeline rank; 0: what the schedule asks for (2 for interleaved and the V shapes, else 1)
-  std::vector<index_t> cuts{};   ///< first unit of each stage but the first, stages() − 1 of them; empty: cut by cost
-  index_t max_activations = 0;   ///< most micro-batches whose activations a pipeline rank may hold at once, counted per stage; 0: any. A schedule that needs more is refused before step 1
-  index_t micro_batches = 1;     ///< forward/backward walks per step and rank; gradients are exchanged after the last, but after each in fast mode at state stages 2 and 3 without a pipeline
-  int state_stage = 0;           ///< sharded over the data axis: 0 nothing, 1 optimizer state, 2 gradients too, 3 parameters too
-  index_t state_ranks = 0;       ///< data ranks that share one copy of the state; 0: all of them
-  index_t prefetch = 1;          ///< state stage 3: units whose parameters are gathered ahead
-  recompute_mode recompute = recompute_mode::none;    ///< what backward finds of a unit
-  std::vector<index_t> recompute_units{};  ///< the units that this is said of, ascending; empty: all. Others keep everything
-  compute_precision precision = compute_precision::f32;     ///< what layers compute in
-  wire_format wire = wire_format::same;                   ///< what gradients travel as
-  bool deterministic = false;    ///< the same bits on every number of data ranks (lanes)
-  index_t lanes = 8;             ///< deterministic: into how many lanes the global batch is cut; a power of two ≥ data_ranks
-  bool overlap = true;           ///< exchange gradients while backward still runs
+  index_t global_batch = 64;   ///< samples per step, over all ranks and micro-batches
+  index_t data_ranks = 1;      ///< extent of the mesh's data axis: replicas that share the batch
+  index_t tensor_ranks = 1;    ///< extent of the mesh's tensor axis: ranks that share every layer
+  index_t pipeline_ranks = 1;  ///< extent of the mesh's pipeline axis: ranks that share the layers out
+  /// the mesh's axes, outermost first: who is next to each other along the last one has neighbouring ranks
+  std::string order{default_order};
+  /// axes of one's own whose ranks share the batch as those of data do, "node=2,rack=3". data_ranks counts them: it is
+  /// their product times the mesh's data axis
+  std::string own_axes{};
+  /// what a pipeline's ranks compute when: one of known_schedules, or own_schedule_prefix and a hash
+  std::string schedule = "1f1b";
+  /// stages per pipeline rank; 0: what the schedule asks for (2 for interleaved and the V shapes, else 1)
+  index_t chunks = 0;
+  std::vector<index_t> cuts{};  ///< first unit of each stage but the first, stages() − 1 of them; empty: cut by cost
+  /// most micro-batches whose activations a pipeline rank may hold at once, counted per stage; 0: any. A schedule that
+  /// needs more is refused before step 1
+  index_t max_activations = 0;
+  /// forward/backward walks per step and rank; gradients are exchanged after the last, but after each in fast mode at
+  /// state stages 2 and 3 without a pipeline
+  index_t micro_batches = 1;
+  /// sharded over the data axis: 0 nothing, 1 optimizer state, 2 gradients too, 3 parameters too
+  int state_stage = 0;
+  index_t state_ranks = 0;                          ///< data ranks that share one copy of the state; 0: all of them
+  index_t prefetch = 1;                             ///< state stage 3: units whose parameters are gathered ahead
+  recompute_mode recompute = recompute_mode::none;  ///< what backward finds of a unit
+  /// the units that this is said of, ascending; empty: all. Others keep everything
+  std::vector<index_t> recompute_units{};
+  compute_precision precision = compute_precision::f32;  ///< what layers compute in
+  wire_format wire = wire_format::same;                  ///< what gradients travel as
+  bool deterministic = false;                            ///< the same bits on every number of data ranks (lanes)
+  /// deterministic: into how many lanes the global batch is cut; a power of two ≥ data_ranks
+  index_t lanes = 8;
+  bool overlap = true;             ///< exchange gradients while backward still runs
   index_t bucket_bytes = 1 << 19;  ///< gradients are exchanged in pieces of about this size
 
   friend bool operator==(plan const&, plan const&) = default;
 
-  /// The mesh that the ranks are: axes pipeline, one's own, data and tensor, listed like that whatever the order. So groups of ranks count, and sums
-  /// add, in one way under every order. \throws error for an order or axes of one's own that are none
+  /// The mesh that the ranks are: axes pipeline, one's own, data and tensor, listed like that whatever the order. So
+  /// groups of ranks count, and sums add, in one way under every order. \throws error for an order or axes of one's own
+  /// that are none
   PLEAT_ONCE [[nodiscard]] inline pleat::mesh mesh() const {
     std::vector<pleat::mesh::axis> axes{{"pipeline", static_cast<int>(pipeline_ranks)}};
     std::string listed = "pipeline";
@@ -167,14 +203,19 @@ struct plan {
       try {
         return pleat::mesh::parse(own_axes);
       } catch (error const& e) {
-        throw error{"plan", "mesh.own = " + own_axes + ": " + e.problem(), "Use mesh.own = none, or axes and extents as in 'node=2,rack=3'"};
+        throw error{"plan", "mesh.own = " + own_axes + ": " + e.problem(),
+                    "Use mesh.own = none, or axes and extents as in 'node=2,rack=3'"};
       }
     }();
     for (int i = 0; i < own.axes(); ++i) axes.push_back(own[i]), listed += "." + std::string(own[i].name.view());
     if (pleat::mesh(std::span<pleat::mesh::axis const>(axes).subspan(1)).to_string() != own_axes)
-      throw error{"plan", "mesh.own = " + own_axes + " says more than axes and their extents", "Say the order in mesh.order"};
+      throw error{"plan", "mesh.own = " + own_axes + " says more than axes and their extents",
+                  "Say the order in mesh.order"};
     if (data_ranks % own.size() != 0)
-      throw error{"plan", "the axes of one's own, " + own_axes + ", share the batch: they are counted in mesh.data, which their product " + std::to_string(own.size()) + " must divide; found " + std::to_string(data_ranks),
+      throw error{"plan",
+                  "the axes of one's own, " + own_axes +
+                      ", share the batch: they are counted in mesh.data, which their product " +
+                      std::to_string(own.size()) + " must divide; found " + std::to_string(data_ranks),
                   "Use mesh.data = " + std::to_string((data_ranks / own.size() + 1) * own.size())};
     axes.push_back({"data", static_cast<int>(data_ranks / own.size())});
     axes.push_back({"tensor", static_cast<int>(tensor_ranks)});
@@ -186,7 +227,8 @@ struct plan {
     try {
       return m.ordered(names);
     } catch (error const& e) {
-      throw error{"plan", "mesh.order = " + order + " does not name each axis of the mesh once: " + e.problem(), "Use mesh.order = " + listed + ", outermost first, or these in another order"};
+      throw error{"plan", "mesh.order = " + order + " does not name each axis of the mesh once: " + e.problem(),
+                  "Use mesh.order = " + listed + ", outermost first, or these in another order"};
     }
   }
 
@@ -207,7 +249,9 @@ struct plan {
       } else {
         if (name != "data" && !mine.contains(i))
           throw error{"plan::set_mesh", "a model has no axis '" + name + "'; it has data, tensor and pipeline",
-                      "Leave it out; or, if its ranks are to share the batch as those of data do, name it as an axis of your own: set_mesh(mesh, \"" + name + "\")"};
+                      "Leave it out; or, if its ranks are to share the batch as those of data do, name it as an axis "
+                      "of your own: set_mesh(mesh, \"" +
+                          name + "\")"};
         data_ranks *= m.extent(i);
         if (name == "data") continue;
         own_axes += (own_axes.empty() ? "" : ",") + name + "=" + std::to_string(m.extent(i));
@@ -284,7 +328,8 @@ struct plan {
     return text;
   }
 
-  /// A plan from its text. \param carried_out it is to be: check() it. A plan that is only looked at may come from a version that refused less
+  /// A plan from its text. \param carried_out it is to be: check() it. A plan that is only looked at may come from a
+  /// version that refused less
   /// \throws error with the line for anything that it does not understand
   PLEAT_ONCE [[nodiscard]] inline static plan parse(std::string_view text, bool carried_out = true) {
     plan p;
@@ -295,12 +340,18 @@ struct plan {
       text.remove_prefix(std::min(stop + 1, text.size()));
       if (++number == 1) {
         if (line != "pleat plan 1")
-          throw error{"plan::parse", "the first line must be 'pleat plan 1', found '" + std::string(line.substr(0, 40)) + "'", "This is no plan, or one of a newer version"};
+          throw error{"plan::parse",
+                      "the first line must be 'pleat plan 1', found '" + std::string(line.substr(0, 40)) + "'",
+                      "This is no plan, or one of a newer version"};
         continue;
       }
       if (line.empty()) continue;
       auto const equals = line.find(" = ");
-      if (equals == std::string_view::npos) throw error{"plan::parse", "line " + std::to_string(number) + " is not 'key = value': '" + std::string(line.substr(0, 80)) + "'", "Write it as in 'mesh.data = 2', or leave the line out"};
+      if (equals == std::string_view::npos)
+        throw error{
+            "plan::parse",
+            "line " + std::to_string(number) + " is not 'key = value': '" + std::string(line.substr(0, 80)) + "'",
+            "Write it as in 'mesh.data = 2', or leave the line out"};
       auto const key = line.substr(0, equals), value = line.substr(equals + 3);
       if (key == "global_batch") p.global_batch = detail::parse_integer(key, value, number);
       else if (key == "mesh.data") p.data_ranks = detail::parse_integer(key, value, number);
@@ -315,16 +366,21 @@ struct plan {
       else if (key == "state_stage") p.state_stage = detail::parse_int(key, value, number);
       else if (key == "state_ranks") p.state_ranks = detail::parse_integer(key, value, number);
       else if (key == "prefetch") p.prefetch = detail::parse_integer(key, value, number);
-      else if (key == "recompute") p.recompute = detail::parse_choice<recompute_mode>(key, value, number, recompute_names);
+      else if (key == "recompute")
+        p.recompute = detail::parse_choice<recompute_mode>(key, value, number, recompute_names);
       else if (key == "recompute_units") p.recompute_units = detail::parse_list(key, value, "all", number);
-      else if (key == "precision") p.precision = detail::parse_choice<compute_precision>(key, value, number, precision_names);
+      else if (key == "precision")
+        p.precision = detail::parse_choice<compute_precision>(key, value, number, precision_names);
       else if (key == "wire") p.wire = detail::parse_choice<wire_format>(key, value, number, wire_names);
       else if (key == "micro_batches") p.micro_batches = detail::parse_integer(key, value, number);
       else if (key == "deterministic") p.deterministic = detail::parse_truth(key, value, number);
       else if (key == "lanes") p.lanes = detail::parse_integer(key, value, number);
       else if (key == "overlap") p.overlap = detail::parse_truth(key, value, number);
       else if (key == "bucket_bytes") p.bucket_bytes = detail::parse_integer(key, value, number);
-      else throw error{"plan::parse", "line " + std::to_string(number) + ": '" + std::string(key) + "' is no entry of a plan", "It may come from a newer version"};
+      else
+        throw error{"plan::parse",
+                    "line " + std::to_string(number) + ": '" + std::string(key) + "' is no entry of a plan",
+                    "It may come from a newer version"};
     }
     if (number == 0) throw error{"plan::parse", "the text is empty", "The first line of a plan is 'pleat plan 1'"};
     if (carried_out) p.check();
@@ -346,42 +402,63 @@ struct plan {
   /// \throws error for a plan that cannot be carried out
   PLEAT_ONCE inline void check() const {
     auto positive = [](char const* what, index_t n) {
-      if (n < 1) throw error{"plan", std::string(what) + " must be at least 1, found " + std::to_string(n), "Use " + std::string(what) + " = 1 or more"};
+      if (n < 1)
+        throw error{"plan", std::string(what) + " must be at least 1, found " + std::to_string(n),
+                    "Use " + std::string(what) + " = 1 or more"};
     };
     // Counts that others hold in 32 bits, and whose products are formed.
     auto countable = [](std::string const& what, index_t n) {
       if (n > most)
-        throw error{"plan", what + " must be at most " + std::to_string(most) + ", found " + std::to_string(n), "Choose a number of ranks, stages or walks that a machine can have"};
+        throw error{"plan", what + " must be at most " + std::to_string(most) + ", found " + std::to_string(n),
+                    "Choose a number of ranks, stages or walks that a machine can have"};
     };
     positive("global_batch", global_batch);
     positive("bucket_bytes", bucket_bytes);
-    for (auto const& [what, n] : {std::pair{"mesh.data", data_ranks}, {"mesh.tensor", tensor_ranks}, {"mesh.pipeline", pipeline_ranks}, {"micro_batches", micro_batches}})
+    for (auto const& [what, n] : {std::pair{"mesh.data", data_ranks},
+                                  {"mesh.tensor", tensor_ranks},
+                                  {"mesh.pipeline", pipeline_ranks},
+                                  {"micro_batches", micro_batches}})
       positive(what, n), countable(what, n);
     countable("chunks", chunks);
     countable("prefetch", prefetch);
     auto const times = [](index_t a, index_t b) { return a > most / b ? most + 1 : a * b; };  // of numbers up to `most`
     if (times(times(pipeline_ranks, data_ranks), tensor_ranks) > most)
-      throw error{"plan", "a mesh has at most " + std::to_string(most) + " ranks, found mesh.pipeline " + std::to_string(pipeline_ranks) + " × mesh.data " +
-                              std::to_string(data_ranks) + " × mesh.tensor " + std::to_string(tensor_ranks),
+      throw error{"plan",
+                  "a mesh has at most " + std::to_string(most) + " ranks, found mesh.pipeline " +
+                      std::to_string(pipeline_ranks) + " × mesh.data " + std::to_string(data_ranks) +
+                      " × mesh.tensor " + std::to_string(tensor_ranks),
                   "Choose extents whose product is the number of ranks"};
     static_cast<void>(mesh());
     if (chunks > 0 && times(pipeline_ranks, chunks) > most)
-      throw error{"plan", "a pipeline has at most " + std::to_string(most) + " stages, found " + std::to_string(pipeline_ranks) + " ranks × " + std::to_string(chunks) + " chunks",
+      throw error{"plan",
+                  "a pipeline has at most " + std::to_string(most) + " stages, found " +
+                      std::to_string(pipeline_ranks) + " ranks × " + std::to_string(chunks) + " chunks",
                   "Use chunks = 0 for what the schedule asks for"};
     if (deterministic && data_ranks > 64)
-      throw error{"plan", "deterministic mode cuts the batch into at most 64 lanes, at least one per data rank; found " + std::to_string(data_ranks) + " data ranks",
+      throw error{"plan",
+                  "deterministic mode cuts the batch into at most 64 lanes, at least one per data rank; found " +
+                      std::to_string(data_ranks) + " data ranks",
                   "Use deterministic = false, or at most 64 data ranks"};
     if (deterministic && (lanes < data_ranks || lanes > 64 || !std::has_single_bit(static_cast<std::uint64_t>(lanes))))
-      throw error{"plan", "deterministic mode cuts the batch into a power of two of lanes, at least one per data rank and at most 64; found lanes = " +
-                              std::to_string(lanes) + " for " + std::to_string(data_ranks) + " ranks",
+      throw error{"plan",
+                  "deterministic mode cuts the batch into a power of two of lanes, at least one per data rank and at "
+                  "most 64; found lanes = " +
+                      std::to_string(lanes) + " for " + std::to_string(data_ranks) + " ranks",
                   "Use lanes = " + std::to_string(power_of_two_above(std::clamp<index_t>(lanes, data_ranks, 64)))};
     check_pipeline();
     if (state_stage < 0 || state_stage > 3)
-      throw error{"plan", "state_stage must be 0 (nothing sharded), 1 (optimizer state), 2 (gradients too) or 3 (parameters too), found " + std::to_string(state_stage),
+      throw error{"plan",
+                  "state_stage must be 0 (nothing sharded), 1 (optimizer state), 2 (gradients too) or 3 (parameters "
+                  "too), found " +
+                      std::to_string(state_stage),
                   "Use state_stage = " + std::to_string(state_stage < 0 ? 0 : 3)};
-    if (state_ranks < 0) throw error{"plan", "state_ranks must not be negative, found " + std::to_string(state_ranks), "Use state_ranks = 0 for all data ranks"};
+    if (state_ranks < 0)
+      throw error{"plan", "state_ranks must not be negative, found " + std::to_string(state_ranks),
+                  "Use state_ranks = 0 for all data ranks"};
     if (state_ranks > 0 && state_stage == 0)
-      throw error{"plan", "state_ranks = " + std::to_string(state_ranks) + " says how many ranks share one copy of the state, but state_stage = 0 shares nothing",
+      throw error{"plan",
+                  "state_ranks = " + std::to_string(state_ranks) +
+                      " says how many ranks share one copy of the state, but state_stage = 0 shares nothing",
                   "Use state_ranks = 0, or state_stage = 1, 2 or 3"};
     if (state_ranks > 0 && data_ranks % state_ranks != 0) {
       index_t divisor = 1;  // the largest that is not above what was asked for
@@ -389,18 +466,26 @@ struct plan {
         if (data_ranks % d == 0)
           for (index_t const e : {d, data_ranks / d})
             if (e <= state_ranks) divisor = std::max(divisor, e);
-      throw error{"plan", "state_ranks must divide the " + std::to_string(data_ranks) + " data ranks, found " + std::to_string(state_ranks),
+      throw error{"plan",
+                  "state_ranks must divide the " + std::to_string(data_ranks) + " data ranks, found " +
+                      std::to_string(state_ranks),
                   "Use state_ranks = " + std::to_string(divisor) + ", or 0 for all of them"};
     }
     if (deterministic && wire != wire_format::same)
-      throw error{"plan", "wire = bf16 rounds what each rank has summed, so bits would change with the number of ranks, which deterministic mode refuses",
+      throw error{"plan",
+                  "wire = bf16 rounds what each rank has summed, so bits would change with the number of ranks, which "
+                  "deterministic mode refuses",
                   "Use wire = same, or leave deterministic mode"};
     for (std::size_t i = 0; i < recompute_units.size(); ++i)
       if (recompute_units[i] < 0 || (i > 0 && recompute_units[i] <= recompute_units[i - 1]))
-        throw error{"plan", "recompute_units must ascend from 0, found '" + list_text(recompute_units, "all") + "'", "Name every unit once, or none for all"};
+        throw error{"plan", "recompute_units must ascend from 0, found '" + list_text(recompute_units, "all") + "'",
+                    "Name every unit once, or none for all"};
     if (!recompute_units.empty() && recompute == recompute_mode::none)
-      throw error{"plan", "recompute_units = " + list_text(recompute_units, "all") + ", but recompute = none", "Say recompute = selected or full, what those units shall do"};
-    if (prefetch < 0) throw error{"plan", "prefetch must not be negative, found " + std::to_string(prefetch), "Use prefetch = 0 to gather when a unit begins"};
+      throw error{"plan", "recompute_units = " + list_text(recompute_units, "all") + ", but recompute = none",
+                  "Say recompute = selected or full, what those units shall do"};
+    if (prefetch < 0)
+      throw error{"plan", "prefetch must not be negative, found " + std::to_string(prefetch),
+                  "Use prefetch = 0 to gather when a unit begins"};
   }
 
  private:
@@ -420,30 +505,48 @@ struct plan {
     if (!own && std::find(known_schedules.begin(), known_schedules.end(), schedule) == known_schedules.end())
       throw error{"plan", "there is no schedule '" + schedule + "'; there are " + detail::choices(known_schedules),
                   "Use schedule = " + std::string(detail::nearest(schedule, known_schedules))};
-    if (chunks < 0) throw error{"plan", "chunks must not be negative, found " + std::to_string(chunks), "Use chunks = 0 for what the schedule asks for"};
+    if (chunks < 0)
+      throw error{"plan", "chunks must not be negative, found " + std::to_string(chunks),
+                  "Use chunks = 0 for what the schedule asks for"};
     bool const two = schedule == "zb-v" || schedule == "dualpipe-v";
     if (!own && schedule != "interleaved" && chunks > 0 && chunks != default_chunks(schedule))
-      throw error{"plan", "schedule " + schedule + " has " + (two ? "two stages" : "one stage") + " per rank, found chunks = " + std::to_string(chunks),
+      throw error{"plan",
+                  "schedule " + schedule + " has " + (two ? "two stages" : "one stage") +
+                      " per rank, found chunks = " + std::to_string(chunks),
                   two ? "Use chunks = 2" : "Use chunks = 1, or schedule = interleaved"};
-    if (max_activations < 0) throw error{"plan", "max_activations must not be negative, found " + std::to_string(max_activations), "Use max_activations = 0 to hold as many as the schedule needs"};
+    if (max_activations < 0)
+      throw error{"plan", "max_activations must not be negative, found " + std::to_string(max_activations),
+                  "Use max_activations = 0 to hold as many as the schedule needs"};
     if (cuts.empty()) return;
     if (static_cast<index_t>(cuts.size()) != stages() - 1)
-      throw error{"plan", std::to_string(stages()) + " stages (" + std::to_string(pipeline_ranks) + " pipeline ranks of " + std::to_string(chunks_per_rank()) +
-                              (chunks_per_rank() == 1 ? " stage" : " stages") + ") have " + std::to_string(stages() - 1) + " cuts between them, found " + std::to_string(cuts.size()),
+      throw error{"plan",
+                  std::to_string(stages()) + " stages (" + std::to_string(pipeline_ranks) + " pipeline ranks of " +
+                      std::to_string(chunks_per_rank()) + (chunks_per_rank() == 1 ? " stage" : " stages") + ") have " +
+                      std::to_string(stages() - 1) + " cuts between them, found " + std::to_string(cuts.size()),
                   "Leave cuts empty to cut by cost"};
     for (std::size_t i = 0; i < cuts.size(); ++i)
       if (cuts[i] < (i == 0 ? 0 : cuts[i - 1]))
-        throw error{"plan", "cuts must not descend (each is the first unit of a stage), found '" + list_text(cuts, "by cost") + "'", "Two equal cuts make a stage without units"};
+        throw error{
+            "plan",
+            "cuts must not descend (each is the first unit of a stage), found '" + list_text(cuts, "by cost") + "'",
+            "Two equal cuts make a stage without units"};
   }
 };
 
-/// A model's mesh from its text, as mesh::parse reads it, with two rules more. The data axis, where it is not named, has the ranks that are left.
-/// Where no order is said, pipeline is outermost wherever it is listed, as its ranks talk least; of the others the one listed last is innermost, as
-/// in any mesh. So "data=2,tensor=2,pipeline=2" has tensor innermost, "tensor=2,data=2" data; "…,order=data.pipeline.tensor" says it.
+/// A model's mesh from its text, as mesh::parse reads it, with two rules more. The data axis, where it is not named,
+/// has the ranks that are left. Where no order is said, pipeline is outermost wherever it is listed, as its ranks talk
+/// least; of the others the one listed last is innermost, as in any mesh. So "data=2,tensor=2,pipeline=2" has tensor
+/// innermost, "tensor=2,data=2" data; "…,order=data.pipeline.tensor" says it.
 /// \throws error as mesh::parse does
 PLEAT_ONCE [[nodiscard]] inline pleat::mesh model_mesh(std::string_view text, int ranks) {
-  auto const names = [&](std::string const& what) { return text.starts_with(what) || text.find("," + what) != std::string_view::npos; };
-  auto const m = pleat::mesh::parse((names("data=") ? "" : text.empty() ? "data=*" : "data=*,") + std::string(text), ranks);
+  auto const names = [&](std::string const& what) {
+    return text.starts_with(what) || text.find("," + what) != std::string_view::npos;
+  };
+  auto const m = pleat::mesh::parse((names("data=") ? ""
+                                     : text.empty() ? "data=*"
+                                                    : "data=*,") +
+                                        std::string(text),
+                                    ranks);
   int const pipeline = m.find("pipeline");
   if (pipeline < 0 || names("order=")) return m;
   std::string order = "pipeline";

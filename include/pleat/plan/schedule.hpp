@@ -33,17 +33,27 @@ enum class action_kind : std::uint8_t {
 };
 
 [[nodiscard]] constexpr bool computes(action_kind k) noexcept { return k <= action_kind::backward_weight; }
-[[nodiscard]] constexpr bool sends(action_kind k) noexcept { return k == action_kind::send_activation || k == action_kind::send_gradient; }
-[[nodiscard]] constexpr bool receives(action_kind k) noexcept { return k == action_kind::receive_activation || k == action_kind::receive_gradient; }
+[[nodiscard]] constexpr bool sends(action_kind k) noexcept {
+  return k == action_kind::send_activation || k == action_kind::send_gradient;
+}
+[[nodiscard]] constexpr bool receives(action_kind k) noexcept {
+  return k == action_kind::receive_activation || k == action_kind::receive_gradient;
+}
 /// The gradient of the stage's input leaves this action.
-[[nodiscard]] constexpr bool gives_gradient(action_kind k) noexcept { return k == action_kind::backward || k == action_kind::backward_input; }
+[[nodiscard]] constexpr bool gives_gradient(action_kind k) noexcept {
+  return k == action_kind::backward || k == action_kind::backward_input;
+}
 /// The stage's parameter gradients are complete for the micro-batch after this action.
-[[nodiscard]] constexpr bool does_weights(action_kind k) noexcept { return k == action_kind::backward || k == action_kind::backward_weight; }
+[[nodiscard]] constexpr bool does_weights(action_kind k) noexcept {
+  return k == action_kind::backward || k == action_kind::backward_weight;
+}
 
 /// One thing that one rank does.
 struct action {
   action_kind kind = action_kind::forward;
-  std::int32_t stage = 0;        ///< the (virtual) stage that acts: 0 has the network's first unit; which chunk that is on its rank says schedule::chunk
+  /// the (virtual) stage that acts: 0 has the network's first unit; which chunk that is on its rank says
+  /// schedule::chunk
+  std::int32_t stage = 0;
   std::int32_t micro_batch = 0;  ///< -1 where the action is about no micro-batch (gather, release, reduce)
   std::int32_t peer = -1;        ///< messages: the stage at the other end; else -1
 
@@ -52,7 +62,8 @@ struct action {
 
 /// Lists of actions, one per rank, and where each stage lives. A rank carries its list out strictly in order.
 ///
-/// Lists that only compute are what one designs (schedules.hpp); passes add what follows from them (schedule_passes.hpp).
+/// Lists that only compute are what one designs (schedules.hpp); passes add what follows from them
+/// (schedule_passes.hpp).
 struct schedule {
   index_t micro_batches = 0;
   std::vector<std::int32_t> rank_of;         ///< per (virtual) stage: the rank that has it
@@ -70,7 +81,8 @@ struct schedule {
   /// The stage's position among its rank's stages.
   PLEAT_LAZY [[nodiscard]] constexpr index_t chunk(index_t stage) const noexcept {
     index_t n = 0;
-    for (index_t s = 0; s < stage; ++s) n += rank_of[static_cast<std::size_t>(s)] == rank_of[static_cast<std::size_t>(stage)];
+    for (index_t s = 0; s < stage; ++s)
+      n += rank_of[static_cast<std::size_t>(s)] == rank_of[static_cast<std::size_t>(stage)];
     return n;
   }
   /// Whether any rank's list says messages; lists that only compute leave them to be understood.
@@ -89,7 +101,8 @@ struct schedule {
   friend constexpr bool operator==(schedule const&, schedule const&) = default;
 };
 
-/// Stage s lives on rank s mod ranks: consecutive stages on consecutive ranks, round and round (interleaved schedules; one chunk: the plain pipeline).
+/// Stage s lives on rank s mod ranks: consecutive stages on consecutive ranks, round and round (interleaved schedules;
+/// one chunk: the plain pipeline).
 PLEAT_LAZY [[nodiscard]] constexpr std::vector<std::int32_t> place_in_loops(index_t ranks, index_t chunks = 1) {
   std::vector<std::int32_t> rank_of;
   for (index_t s = 0; s < ranks * chunks; ++s) rank_of.push_back(static_cast<std::int32_t>(s % ranks));
@@ -99,20 +112,24 @@ PLEAT_LAZY [[nodiscard]] constexpr std::vector<std::int32_t> place_in_loops(inde
 /// Two chunks per rank, down the ranks and up again: rank 0 has the first stage and the last (ZB-V, DualPipe-V).
 PLEAT_LAZY [[nodiscard]] constexpr std::vector<std::int32_t> place_in_v(index_t ranks) {
   std::vector<std::int32_t> rank_of;
-  for (index_t s = 0; s < 2 * ranks; ++s) rank_of.push_back(static_cast<std::int32_t>(s < ranks ? s : 2 * ranks - 1 - s));
+  for (index_t s = 0; s < 2 * ranks; ++s)
+    rank_of.push_back(static_cast<std::int32_t>(s < ranks ? s : 2 * ranks - 1 - s));
   return rank_of;
 }
 
 /// The action's name in words.
 PLEAT_LAZY [[nodiscard]] constexpr std::string_view name(action_kind k) noexcept {
-  constexpr std::string_view names[] = {"forward", "backward", "backward_input", "backward_weight", "send_activation", "receive_activation",
-                                        "send_gradient", "receive_gradient", "gather_parameters", "release_parameters", "reduce_gradients"};
+  constexpr std::string_view names[] = {
+      "forward",           "backward",           "backward_input",  "backward_weight",
+      "send_activation",   "receive_activation", "send_gradient",   "receive_gradient",
+      "gather_parameters", "release_parameters", "reduce_gradients"};
   return names[static_cast<std::size_t>(k)];
 }
 
 /// The action's letters in a CSV cell: those that PyTorch's schedule files use.
 [[nodiscard]] constexpr std::string_view letters(action_kind k) noexcept {
-  constexpr std::string_view names[] = {"F", "B", "I", "W", "SEND_F", "RECV_F", "SEND_B", "RECV_B", "UNSHARD", "RESHARD", "REDUCE_GRAD"};
+  constexpr std::string_view names[] = {"F",      "B",      "I",       "W",       "SEND_F",     "RECV_F",
+                                        "SEND_B", "RECV_B", "UNSHARD", "RESHARD", "REDUCE_GRAD"};
   return names[static_cast<std::size_t>(k)];
 }
 
@@ -136,11 +153,20 @@ PLEAT_ONCE [[nodiscard]] inline std::string in_words(action const& a) {
 PLEAT_LAZY [[nodiscard]] constexpr action counterpart(action const& a) noexcept {
   action other = a;
   switch (a.kind) {
-    case action_kind::send_activation: other.kind = action_kind::receive_activation; break;
-    case action_kind::receive_activation: other.kind = action_kind::send_activation; break;
-    case action_kind::send_gradient: other.kind = action_kind::receive_gradient; break;
-    case action_kind::receive_gradient: other.kind = action_kind::send_gradient; break;
-    default: return a;
+    case action_kind::send_activation:
+      other.kind = action_kind::receive_activation;
+      break;
+    case action_kind::receive_activation:
+      other.kind = action_kind::send_activation;
+      break;
+    case action_kind::send_gradient:
+      other.kind = action_kind::receive_gradient;
+      break;
+    case action_kind::receive_gradient:
+      other.kind = action_kind::send_gradient;
+      break;
+    default:
+      return a;
   }
   other.stage = a.peer;
   other.peer = a.stage;

@@ -19,7 +19,9 @@ namespace detail {
 
 struct csv_place {
   index_t line, column;
-  [[nodiscard]] std::string in_words() const { return "line " + std::to_string(line) + ", cell " + std::to_string(column); }
+  [[nodiscard]] std::string in_words() const {
+    return "line " + std::to_string(line) + ", cell " + std::to_string(column);
+  }
 };
 
 [[nodiscard]] inline std::string_view trim(std::string_view text) noexcept {
@@ -38,7 +40,8 @@ struct csv_place {
 /// "12SEND_F3": digits, letters, digits. \throws error with the place for anything else
 [[nodiscard]] inline action parse_action(std::string_view cell, csv_place const& place) {
   auto const refuse = [&](std::string const& what) -> error {
-    return {"plan::parse_schedule", place.in_words() + ": " + quoted(cell) + " " + what, "A cell is stage, letters, micro-batch: 2F0, 1B3, 0SEND_F1, 0UNSHARD"};
+    return {"plan::parse_schedule", place.in_words() + ": " + quoted(cell) + " " + what,
+            "A cell is stage, letters, micro-batch: 2F0, 1B3, 0SEND_F1, 0UNSHARD"};
   };
   constexpr std::int32_t most = 1 << 20;
   char const *p = cell.data(), *const end = p + cell.size();
@@ -52,7 +55,8 @@ struct csv_place {
   int kind = -1;
   for (int k = 0; k <= static_cast<int>(action_kind::reduce_gradients); ++k)
     if (letters(static_cast<action_kind>(k)) == said) kind = k;
-  if (kind < 0) throw refuse("names no action: F, B, I, W, SEND_F, RECV_F, SEND_B, RECV_B, UNSHARD, RESHARD or REDUCE_GRAD");
+  if (kind < 0)
+    throw refuse("names no action: F, B, I, W, SEND_F, RECV_F, SEND_B, RECV_B, UNSHARD, RESHARD or REDUCE_GRAD");
   a.kind = static_cast<action_kind>(kind);
   if (a.kind >= action_kind::gather_parameters) {
     if (p != end) throw refuse("has something after an action that is about no micro-batch");
@@ -60,7 +64,8 @@ struct csv_place {
     return a;
   }
   auto const number = std::from_chars(p, end, a.micro_batch);
-  if (number.ec != std::errc{} || number.ptr != end || a.micro_batch < 0 || a.micro_batch > most) throw refuse("does not end with the number of a micro-batch");
+  if (number.ec != std::errc{} || number.ptr != end || a.micro_batch < 0 || a.micro_batch > most)
+    throw refuse("does not end with the number of a micro-batch");
   if (a.kind == action_kind::send_activation || a.kind == action_kind::receive_gradient) a.peer = a.stage + 1;
   if (a.kind == action_kind::send_gradient || a.kind == action_kind::receive_activation) a.peer = a.stage - 1;
   return a;
@@ -81,8 +86,9 @@ struct csv_place {
   return text;
 }
 
-/// The schedule of a table. A rank has the stages that its row names; empty cells say nothing; lines that begin with # and empty lines at the end are no rows.
-/// Reads what to_csv and PyTorch's schedules write (but for their overlapped pairs). Whether it can be carried out is plan::check's question.
+/// The schedule of a table. A rank has the stages that its row names; empty cells say nothing; lines that begin with #
+/// and empty lines at the end are no rows. Reads what to_csv and PyTorch's schedules write (but for their overlapped
+/// pairs). Whether it can be carried out is plan::check's question.
 /// \throws error with line and cell for a text that is no such table
 [[nodiscard]] inline schedule parse_schedule(std::string_view text) {
   schedule s;
@@ -102,7 +108,8 @@ struct csv_place {
       auto const comma = std::min(row.find(','), row.size());
       std::string_view cell = detail::trim(row.substr(0, comma));
       row.remove_prefix(std::min(comma + 1, row.size()));
-      if (cell.size() >= 2 && cell.front() == '"' && cell.back() == '"') cell = detail::trim(cell.substr(1, cell.size() - 2));
+      if (cell.size() >= 2 && cell.front() == '"' && cell.back() == '"')
+        cell = detail::trim(cell.substr(1, cell.size() - 2));
       if (cell.empty()) continue;
       detail::csv_place const place{line, column};
       action const a = detail::parse_action(cell, place);
@@ -115,7 +122,9 @@ struct csv_place {
         s.rank_of[stage] = rank;
         line_of[stage] = line;
       } else if (s.rank_of[stage] != rank) {
-        throw error{"plan::parse_schedule", place.in_words() + ": stage " + std::to_string(a.stage) + " belongs to the rank of line " + std::to_string(line_of[stage]) + " already",
+        throw error{"plan::parse_schedule",
+                    place.in_words() + ": stage " + std::to_string(a.stage) + " belongs to the rank of line " +
+                        std::to_string(line_of[stage]) + " already",
                     "A stage lives on one rank"};
       }
       s.actions.back().push_back(a);
@@ -123,15 +132,21 @@ struct csv_place {
       ++cells;
     }
   }
-  if (cells == 0) throw error{"plan::parse_schedule", "the table has no action", "A row per rank, a cell per action: 0F0,0B0"};
+  if (cells == 0)
+    throw error{"plan::parse_schedule", "the table has no action", "A row per rank, a cell per action: 0F0,0B0"};
   s.micro_batches = last_micro_batch + 1;
   for (std::size_t i = 0; i < s.rank_of.size(); ++i)
     if (s.rank_of[i] < 0)
-      throw error{"plan::parse_schedule", "no row says what stage " + std::to_string(i) + " does, but there is a stage " + std::to_string(s.rank_of.size() - 1), "Stages count from 0 without gaps"};
+      throw error{"plan::parse_schedule",
+                  "no row says what stage " + std::to_string(i) + " does, but there is a stage " +
+                      std::to_string(s.rank_of.size() - 1),
+                  "Stages count from 0 without gaps"};
   // Before anybody makes a table of all of them: each pair has a forward and a backward.
   if (s.stages() * s.micro_batches > cells)
-    throw error{"plan::parse_schedule", std::to_string(s.stages()) + " stages and " + std::to_string(s.micro_batches) + " micro-batches need at least " +
-                                            std::to_string(2 * s.stages() * s.micro_batches) + " actions, found " + std::to_string(cells),
+    throw error{"plan::parse_schedule",
+                std::to_string(s.stages()) + " stages and " + std::to_string(s.micro_batches) +
+                    " micro-batches need at least " + std::to_string(2 * s.stages() * s.micro_batches) +
+                    " actions, found " + std::to_string(cells),
                 "Every stage has a forward and a backward of every micro-batch, counted from 0"};
   return s;
 }

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// From a network and a world to a plan. In this version the choice is within data parallelism: how many micro-batches, so that a step
-/// fits into memory; everything else is stated by the user.
+/// From a network and a world to a plan. In this version the choice is within data parallelism: how many micro-batches,
+/// so that a step fits into memory; everything else is stated by the user.
 #pragma once
 
 #include <algorithm>
@@ -23,19 +23,19 @@ namespace pleat::plan {
 
 /// What the plan has to honour.
 struct search_options {
-  index_t global_batch = 64;    ///< samples per step, over all ranks
-  bool deterministic = false;   ///< the same bits on every number of ranks
-  index_t lanes = 8;            ///< deterministic: lanes of the batch; raised to the next power of two above the ranks
-  index_t micro_batches = 0;    ///< 0: as few as fit into memory_bytes
+  index_t global_batch = 64;   ///< samples per step, over all ranks
+  bool deterministic = false;  ///< the same bits on every number of ranks
+  index_t lanes = 8;           ///< deterministic: lanes of the batch; raised to the next power of two above the ranks
+  index_t micro_batches = 0;   ///< 0: as few as fit into memory_bytes
   bool overlap = true;
   index_t bucket_bytes = index_t{1} << 19;
-  extents input{};              ///< of one batch (extent 0 is replaced); needed if memory is bounded
-  index_t memory_bytes = 0;     ///< of one rank; 0: not bounded
-  int state_buffers = 2;        ///< the optimizer's flat buffers, for the ledger
+  extents input{};           ///< of one batch (extent 0 is replaced); needed if memory is bounded
+  index_t memory_bytes = 0;  ///< of one rank; 0: not bounded
+  int state_buffers = 2;     ///< the optimizer's flat buffers, for the ledger
 };
 
-/// The parameters of `net` that have a place in flat buffers, in forward order: what nn::arena will enter. Those of other pipeline stages
-/// (absent ones) have none, unless one that is here is tied to them.
+/// The parameters of `net` that have a place in flat buffers, in forward order: what nn::arena will enter. Those of
+/// other pipeline stages (absent ones) have none, unless one that is here is tied to them.
 /// \param apart each further use of a tied weight has a gradient of its own: ties_apart(plan)
 template <class Net> [[nodiscard]] std::vector<nn::parameter const*> in_buffers(Net const& net, bool apart) {
   std::vector<nn::parameter const*> all;
@@ -44,7 +44,8 @@ template <class Net> [[nodiscard]] std::vector<nn::parameter const*> in_buffers(
     if (!w.tied_to.empty() && !w.absent) wanted.push_back(w.tied_to);
   });
   nn::for_each_parameter(net, [&](nn::parameter const& w) {
-    bool const here = !w.absent || (w.tied_to.empty() && std::find(wanted.begin(), wanted.end(), w.name) != wanted.end());
+    bool const here =
+        !w.absent || (w.tied_to.empty() && std::find(wanted.begin(), wanted.end(), w.name) != wanted.end());
     if (w.in_arena && here && (apart || w.tied_to.empty())) all.push_back(&w);
   });
   return all;
@@ -59,7 +60,8 @@ template <class Net> [[nodiscard]] index_t arena_elements(Net const& net, bool a
   return n;
 }
 
-/// What every rank of the plan's tensor axis sets aside for a parameter: elements of its largest part, whether it has been cut already or not.
+/// What every rank of the plan's tensor axis sets aside for a parameter: elements of its largest part, whether it has
+/// been cut already or not.
 PLEAT_LAZY [[nodiscard]] index_t largest_part(nn::parameter const& w, plan const& p) {
   if (w.parts > 1 || p.tensor_ranks == 1) return w.largest();
   nn::parameter cut = w;
@@ -67,7 +69,8 @@ PLEAT_LAZY [[nodiscard]] index_t largest_part(nn::parameter const& w, plan const
   return cut.largest();
 }
 
-/// How the parameters of `net` are cut into buckets and shards under a plan, along the tensor axis as their words say: what nn::arena will do.
+/// How the parameters of `net` are cut into buckets and shards under a plan, along the tensor axis as their words say:
+/// what nn::arena will do.
 template <class Net> [[nodiscard]] nn::state_layout layout_of(Net const& net, plan const& p) {
   constexpr index_t bytes = static_cast<index_t>(sizeof(nn::value_type_of<Net>)), alignment = 64 / bytes;
   std::vector<index_range> ranges;
@@ -78,11 +81,14 @@ template <class Net> [[nodiscard]] nn::state_layout layout_of(Net const& net, pl
     at = (end + alignment - 1) / alignment * alignment;
   }
   ranges.push_back({at, at + 1});
-  return {as_span(ranges), at + alignment, bytes, p.bucket_bytes, p.state_stage, static_cast<int>(p.state_ranks > 0 ? p.state_ranks : p.data_ranks)};
+  return {as_span(ranges), at + alignment, bytes,
+          p.bucket_bytes,  p.state_stage,  static_cast<int>(p.state_ranks > 0 ? p.state_ranks : p.data_ranks)};
 }
 
 /// The largest number of buckets that the parameters of one layer lie in.
-template <class L> [[nodiscard]] int buckets_of_a_layer(L const& layer, std::vector<std::string> const& names, std::vector<int> const& owner) {
+template <class L>
+[[nodiscard]] int buckets_of_a_layer(L const& layer, std::vector<std::string> const& names,
+                                     std::vector<int> const& owner) {
   int most = 0;
   auto& walk = const_cast<L&>(layer);  // the protocol has one spelling, which is not const; nothing is written here
   if constexpr (nn::composite<L>) {
@@ -100,30 +106,40 @@ template <class L> [[nodiscard]] int buckets_of_a_layer(L const& layer, std::vec
 }
 
 /// Parameters, gradients and optimizer state of the ledger below.
-template <class Net> [[nodiscard]] memory_ledger state_ledger(Net const& net, plan const& p, int state_buffers = 2, int shard = 0) {
+template <class Net>
+[[nodiscard]] memory_ledger state_ledger(Net const& net, plan const& p, int state_buffers = 2, int shard = 0) {
   auto const layout = layout_of(net, p);
   std::vector<std::string> names;
   for (auto const* w : in_buffers(net, ties_apart(p))) names.push_back(w->name);
-  auto const s = make_state_bytes(p, layout, state_buffers, static_cast<int>(gradient_slots(p)), buckets_of_a_layer(net, names, layout.owner()), p.state_stage > 0 ? shard : 0,
+  auto const s = make_state_bytes(p, layout, state_buffers, static_cast<int>(gradient_slots(p)),
+                                  buckets_of_a_layer(net, names, layout.owner()), p.state_stage > 0 ? shard : 0,
                                   sizeof(nn::value_type_of<Net>));
   memory_ledger l;
   l.parameters = s.parameters, l.gradients = s.gradients, l.optimizer_state = s.optimizer_state;
   return l;
 }
 
-/// The ledger of a network under a plan, its state sharded, its activations cut along the tensor axis, its units computed again and its micro-batches in
-/// flight as the plan says. Needs no memory: the network is only described. (Of a rank of a pipeline: plan/stage_memory.hpp.)
+/// The ledger of a network under a plan, its state sharded, its activations cut along the tensor axis, its units
+/// computed again and its micro-batches in flight as the plan says. Needs no memory: the network is only described. (Of
+/// a rank of a pipeline: plan/stage_memory.hpp.)
 /// \param input extents of one batch; extent 0 is replaced
 /// \param state_buffers of the optimizer: 0 (plain SGD), 1 (momentum), 2 (Adam)
 /// \param shard whose bytes; parameters, gradients and state differ a little where shards are uneven
 /// \param part of the tensor axis; activations differ a little where parts are uneven, and part 0 has the most
 /// \throws error for a plan whose schedule has more than one stage, or is not one of the library's
-template <class Net> [[nodiscard]] memory_ledger ledger_of(Net const& net, plan const& p, extents const& input, int state_buffers = 2, int shard = 0, index_t part = 0) {
-  auto const refuse = [](std::string problem) { throw error{"plan::ledger_of", std::move(problem), "Use plan::stage_ledger (plan/stage_memory.hpp)"}; };
+template <class Net>
+[[nodiscard]] memory_ledger ledger_of(Net const& net, plan const& p, extents const& input, int state_buffers = 2,
+                                      int shard = 0, index_t part = 0) {
+  auto const refuse = [](std::string problem) {
+    throw error{"plan::ledger_of", std::move(problem), "Use plan::stage_ledger (plan/stage_memory.hpp)"};
+  };
   if (p.pipeline_ranks > 1)
-    refuse("mesh.pipeline = " + std::to_string(p.pipeline_ranks) + " gives each rank some of the layers, with as many micro-batches in flight as its schedule has");
-  if (p.schedule.starts_with(own_schedule_prefix)) refuse("the plan names the schedule '" + p.schedule + "', which is not one of the library's");
-  if (p.stages() > 1) refuse("the schedule '" + p.schedule + "' cuts the network into " + std::to_string(p.stages()) + " stages");
+    refuse("mesh.pipeline = " + std::to_string(p.pipeline_ranks) +
+           " gives each rank some of the layers, with as many micro-batches in flight as its schedule has");
+  if (p.schedule.starts_with(own_schedule_prefix))
+    refuse("the plan names the schedule '" + p.schedule + "', which is not one of the library's");
+  if (p.stages() > 1)
+    refuse("the schedule '" + p.schedule + "' cuts the network into " + std::to_string(p.stages()) + " stages");
   memory_ledger l = state_ledger(net, p, state_buffers, shard);
   auto const in = input.with_batch(largest_micro_batch(p));
   auto const m = describe_stage(net, in, 0, nn::units_of(net), p.recomputes(), true, part, p.tensor_ranks);
@@ -141,7 +157,9 @@ template <class Net> [[nodiscard]] plan search(Net const& net, world const& w, s
   p.global_batch = o.global_batch;
   p.data_ranks = w.size();
   constexpr dtype type = dtype_of<nn::value_type_of<Net>>;
-  p.precision = type == dtype::bf16 ? compute_precision::bf16 : type == dtype::f16 ? compute_precision::f16 : compute_precision::f32;
+  p.precision = type == dtype::bf16  ? compute_precision::bf16
+                : type == dtype::f16 ? compute_precision::f16
+                                     : compute_precision::f32;
   p.deterministic = o.deterministic;
   p.lanes = std::max(o.lanes, power_of_two_above(p.data_ranks));
   p.overlap = o.overlap;
@@ -149,13 +167,19 @@ template <class Net> [[nodiscard]] plan search(Net const& net, world const& w, s
   p.micro_batches = std::max<index_t>(1, o.micro_batches);
   p.check();
   if (o.memory_bytes > 0 && o.micro_batches == 0) {
-    if (o.input.rank() == 0) throw error{"plan::search", "memory is bounded, but the input's extents are not given", "Set .input, e.g. extents{1, 1, 28, 28}"};
+    if (o.input.rank() == 0)
+      throw error{"plan::search", "memory is bounded, but the input's extents are not given",
+                  "Set .input, e.g. extents{1, 1, 28, 28}"};
     for (;; p.micro_batches *= 2) {
       index_t const rows = largest_micro_batch(p);
-      auto const need = make_ledger(p, nn::describe(net, o.input.with_batch(rows)), arena_elements(net, ties_apart(p)), o.state_buffers, sizeof(nn::value_type_of<Net>)).total();
+      auto const need = make_ledger(p, nn::describe(net, o.input.with_batch(rows)), arena_elements(net, ties_apart(p)),
+                                    o.state_buffers, sizeof(nn::value_type_of<Net>))
+                            .total();
       if (need <= o.memory_bytes) break;
       if (rows <= 1)
-        throw error{"plan::search", "one sample at a time still needs " + std::to_string(need) + " bytes per rank, " + std::to_string(o.memory_bytes) + " are allowed",
+        throw error{"plan::search",
+                    "one sample at a time still needs " + std::to_string(need) + " bytes per rank, " +
+                        std::to_string(o.memory_bytes) + " are allowed",
                     "Allow more memory, or use a smaller network"};
     }
   }

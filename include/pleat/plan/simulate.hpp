@@ -18,23 +18,30 @@
 
 namespace pleat::plan {
 
-/// What the work of one micro-batch on a stage costs. A vector has one entry per stage, or a single one for all. Any unit of time; seconds if links
-/// are given in bytes per second.
+/// What the work of one micro-batch on a stage costs. A vector has one entry per stage, or a single one for all. Any
+/// unit of time; seconds if links are given in bytes per second.
 struct stage_costs {
-  std::vector<double> forward{1}, backward_input{1}, backward_weight{1};  ///< time; a whole backward is the sum of its halves
-  std::vector<double> saved_bytes{1};    ///< what forward leaves for backward; held until the weight half is done
-  std::vector<double> backward_bytes{0};  ///< what backward adds (recomputed activations); held until the weight half is done
+  /// time; a whole backward is the sum of its halves
+  std::vector<double> forward{1}, backward_input{1}, backward_weight{1};
+  std::vector<double> saved_bytes{1};  ///< what forward leaves for backward; held until the weight half is done
+  /// what backward adds (recomputed activations); held until the weight half is done
+  std::vector<double> backward_bytes{0};
   std::vector<double> message_bytes{0};  ///< the stage's output, and the gradient of it on the way back
   std::vector<double> gather{0};         ///< time to make the stage's parameters whole; in the background
   std::vector<double> reduce{0};         ///< time to sum the stage's gradients over the data axis; in the background
 };
 
-/// The same work with full recompute: forward keeps the stage's input only, and backward begins with another forward, whose results live until the weight half.
+/// The same work with full recompute: forward keeps the stage's input only, and backward begins with another forward,
+/// whose results live until the weight half.
 [[nodiscard]] inline stage_costs recomputing(stage_costs costs, std::vector<double> input_bytes) {
   auto const stages = std::max(costs.forward.size(), costs.backward_input.size());
-  if (costs.forward.size() != stages && costs.forward.size() != 1) throw error{"plan::recomputing", "forward and backward_input name different numbers of stages", "Give each one entry, or one per stage"};
+  if (costs.forward.size() != stages && costs.forward.size() != 1)
+    throw error{"plan::recomputing", "forward and backward_input name different numbers of stages",
+                "Give each one entry, or one per stage"};
   if (costs.backward_input.size() == 1) costs.backward_input.resize(stages, costs.backward_input[0]);
-  if (costs.backward_input.size() != stages) throw error{"plan::recomputing", "forward and backward_input name different numbers of stages", "Give each one entry, or one per stage"};
+  if (costs.backward_input.size() != stages)
+    throw error{"plan::recomputing", "forward and backward_input name different numbers of stages",
+                "Give each one entry, or one per stage"};
   for (std::size_t i = 0; i < stages; ++i) costs.backward_input[i] += costs.forward[costs.forward.size() == 1 ? 0 : i];
   costs.backward_bytes = std::move(costs.saved_bytes);
   costs.saved_bytes = std::move(input_bytes);
@@ -48,7 +55,9 @@ struct stage_costs {
     for (double const t : *times) longest = std::max(longest, t);
   auto const ticks = [&](std::vector<double> const& times) {
     std::vector<std::int64_t> out;
-    for (double const t : times) out.push_back(longest > 0 && t > 0 ? std::max<std::int64_t>(1, static_cast<std::int64_t>(t / longest * (1 << 20))) : 1);
+    for (double const t : times)
+      out.push_back(longest > 0 && t > 0 ? std::max<std::int64_t>(1, static_cast<std::int64_t>(t / longest * (1 << 20)))
+                                         : 1);
     return out;
   };
   return {ticks(costs.forward), ticks(costs.backward_input), ticks(costs.backward_weight)};
@@ -57,23 +66,27 @@ struct stage_costs {
 /// What a message between two ranks costs: latency + bytes / bandwidth.
 struct link_costs {
   double latency = 0;
-  double bandwidth = std::numeric_limits<double>::infinity();  ///< bytes per unit of time, per direction of a pair of ranks; messages queue for it
-  bool blocking = false;  ///< a send waits for its receive and both ranks wait for the message; else messages travel beside the work
+  /// bytes per unit of time, per direction of a pair of ranks; messages queue for it
+  double bandwidth = std::numeric_limits<double>::infinity();
+  /// a send waits for its receive and both ranks wait for the message; else messages travel beside the work
+  bool blocking = false;
 };
 
 /// One rank's share of a simulated step.
 struct rank_figures {
-  double start = 0, end = 0;       ///< first work begins, last work (or collective) ends
-  double busy = 0;                 ///< time in work
-  index_t peak_activations = 0;    ///< most (stage, micro-batch) pairs whose forward is done and whose weight half is not
-  double peak_bytes = 0;           ///< the most that they hold together
+  double start = 0, end = 0;  ///< first work begins, last work (or collective) ends
+  double busy = 0;            ///< time in work
+  /// most (stage, micro-batch) pairs whose forward is done and whose weight half is not
+  index_t peak_activations = 0;
+  double peak_bytes = 0;  ///< the most that they hold together
 };
 
 /// The figures of a simulated step.
 ///
-/// A step's makespan counts from the first rank's first work to the last rank's last. Published bubbles count otherwise: a rank that starts later also
-/// ends later and may begin its next step at once, so what a step costs is the longest time that any rank is at it, here `period`. The
-/// two differ for ZB-H2 and ZB-V; `idle_share` is the published one, 1 - work / (ranks · period).
+/// A step's makespan counts from the first rank's first work to the last rank's last. Published bubbles count
+/// otherwise: a rank that starts later also ends later and may begin its next step at once, so what a step costs is the
+/// longest time that any rank is at it, here `period`. The two differ for ZB-H2 and ZB-V; `idle_share` is the published
+/// one, 1 - work / (ranks · period).
 struct figures {
   double makespan = 0;
   double period = 0;                  ///< max over ranks of (end - start)
@@ -95,16 +108,24 @@ namespace detail {
 /// One walk over all lists; holds what the walk needs, so that the steps are short functions.
 class simulator {
  public:
-  simulator(schedule const& s, stage_costs const& costs, link_costs const& link) : s_(s), link_(link), explicit_(s.communicates()), m_(s.micro_batches) {
+  simulator(schedule const& s, stage_costs const& costs, link_costs const& link)
+      : s_(s), link_(link), explicit_(s.communicates()), m_(s.micro_batches) {
     demand_places();
     auto const stages = at(s.stages()), ranks = at(s.ranks());
     cost_.resize(stages);
     for (std::size_t i = 0; i < stages; ++i) {
       auto const of = [&](std::vector<double> const& v, char const* what) {
         if (v.size() != 1 && v.size() != stages)
-          throw error{"plan::simulate", std::string(what) + " needs one entry, or one for each of the " + std::to_string(stages) + " stages, found " + std::to_string(v.size()), "Give it one entry for all stages, or one per stage"};
+          throw error{"plan::simulate",
+                      std::string(what) + " needs one entry, or one for each of the " + std::to_string(stages) +
+                          " stages, found " + std::to_string(v.size()),
+                      "Give it one entry for all stages, or one per stage"};
         double const x = v[v.size() == 1 ? 0 : i];
-        if (!(x >= 0) || x > 1e300) throw error{"plan::simulate", std::string(what) + " of stage " + std::to_string(i) + " must be a number of at least 0, found " + std::to_string(x), "Use 0 for work that takes no time"};
+        if (!(x >= 0) || x > 1e300)
+          throw error{"plan::simulate",
+                      std::string(what) + " of stage " + std::to_string(i) + " must be a number of at least 0, found " +
+                          std::to_string(x),
+                      "Use 0 for work that takes no time"};
         return x;
       };
       auto& c = cost_[i];
@@ -120,7 +141,10 @@ class simulator {
       c.before = i > 0 ? s.rank_of[i - 1] : -1;
       c.after = i + 1 < stages ? s.rank_of[i + 1] : -1;
     }
-    if (!(link.latency >= 0) || !(link.bandwidth > 0)) throw error{"plan::simulate", "a link needs a latency of at least 0 and a bandwidth above 0, found " + std::to_string(link.latency) + " and " + std::to_string(link.bandwidth),
+    if (!(link.latency >= 0) || !(link.bandwidth > 0))
+      throw error{"plan::simulate",
+                  "a link needs a latency of at least 0 and a bandwidth above 0, found " +
+                      std::to_string(link.latency) + " and " + std::to_string(link.bandwidth),
                   "Leave both out for a link that takes no time"};
     input_.assign(stages * at(m_), never);
     gradient_.assign(stages * at(m_), never);
@@ -150,7 +174,9 @@ class simulator {
     }
     for (std::size_t r = 0; r < rank_.size(); ++r)
       if (rank_[r].next != s_.actions[r].size())
-        throw error{"plan::simulate", "rank " + std::to_string(r) + " never gets past " + in_words(s_.actions[r][rank_[r].next]), "plan::check says who waits for whom"};
+        throw error{"plan::simulate",
+                    "rank " + std::to_string(r) + " never gets past " + in_words(s_.actions[r][rank_[r].next]),
+                    "plan::check says who waits for whom"};
     sum_up(out.result);
     return out;
   }
@@ -169,21 +195,26 @@ class simulator {
     bool listed = false;
   };
 
-  /// What the walk finds its places by: every stage on a rank that is there, every action about a stage and a micro-batch that are there,
-  /// every message between neighbours. \throws error with the first action that is not so
+  /// What the walk finds its places by: every stage on a rank that is there, every action about a stage and a
+  /// micro-batch that are there, every message between neighbours. \throws error with the first action that is not so
   void demand_places() const {
-    auto const refuse = [](std::string const& what) { throw error{"plan::simulate", what, "plan::check says all that is wrong with a schedule"}; };
+    auto const refuse = [](std::string const& what) {
+      throw error{"plan::simulate", what, "plan::check says all that is wrong with a schedule"};
+    };
     auto const inside = [](index_t i, index_t n) { return i >= 0 && i < n; };
     if (m_ < 0) refuse("a schedule cannot have " + std::to_string(m_) + " micro-batches");
     for (auto const r : s_.rank_of)
-      if (!inside(r, s_.ranks())) refuse("a stage lives on rank " + std::to_string(r) + ", but there are lists for " + std::to_string(s_.ranks()));
+      if (!inside(r, s_.ranks()))
+        refuse("a stage lives on rank " + std::to_string(r) + ", but there are lists for " +
+               std::to_string(s_.ranks()));
     for (index_t r = 0; r < s_.ranks(); ++r)
       for (auto const& a : s_.actions[at(r)]) {
         bool const message = sends(a.kind) || receives(a.kind);
         bool const up = a.kind == action_kind::send_activation || a.kind == action_kind::receive_gradient;
         if (!inside(a.stage, s_.stages()) || ((computes(a.kind) || message) && !inside(a.micro_batch, m_)) ||
             (message && (!inside(a.peer, s_.stages()) || a.peer != a.stage + (up ? 1 : -1))))
-          refuse("rank " + std::to_string(r) + " is told '" + in_words(a) + "', but there are " + std::to_string(s_.stages()) + " stages and " + std::to_string(m_) +
+          refuse("rank " + std::to_string(r) + " is told '" + in_words(a) + "', but there are " +
+                 std::to_string(s_.stages()) + " stages and " + std::to_string(m_) +
                  " micro-batches, and messages go between neighbours");
       }
   }
@@ -278,7 +309,8 @@ class simulator {
     auto const& list = s_.actions[q];
     if (other.next >= list.size() || list[other.next] != counterpart(a)) return false;
     double const start = std::max(me.now, other.now);
-    double const end = start + link_.latency + (free_.empty() ? 0 : cost_[at(std::min(a.stage, a.peer))].message / link_.bandwidth);
+    double const end =
+        start + link_.latency + (free_.empty() ? 0 : cost_[at(std::min(a.stage, a.peer))].message / link_.bandwidth);
     auto const from = sends(a.kind) ? a.stage : a.peer, to = sends(a.kind) ? a.peer : a.stage;
     arrive(from, to, a.micro_batch, end);
     out.start[r][me.next] = out.start[q][other.next] = start;
@@ -297,7 +329,8 @@ class simulator {
       return;
     }
     start = std::max(me.now, me.collectives);
-    me.collectives = end = start + (a.kind == action_kind::gather_parameters ? cost_[stage].gather : cost_[stage].reduce);
+    me.collectives = end =
+        start + (a.kind == action_kind::gather_parameters ? cost_[stage].gather : cost_[stage].reduce);
     if (a.kind == action_kind::gather_parameters) whole_[stage] = end;
   }
 
@@ -336,10 +369,12 @@ class simulator {
 
 }  // namespace detail
 
-/// Carries the schedule out in thought. Lists that only compute send every message as soon as it exists; lists that say their messages
-/// send where they say. O(actions) time.
-/// \throws error for costs that are no costs, for actions about stages or micro-batches that are not there, and for a schedule that gets stuck
-[[nodiscard]] inline simulation simulate(schedule const& s, stage_costs const& costs = {}, link_costs const& link = {}) {
+/// Carries the schedule out in thought. Lists that only compute send every message as soon as it exists; lists that say
+/// their messages send where they say. O(actions) time.
+/// \throws error for costs that are no costs, for actions about stages or micro-batches that are not there, and for a
+/// schedule that gets stuck
+[[nodiscard]] inline simulation simulate(schedule const& s, stage_costs const& costs = {},
+                                         link_costs const& link = {}) {
   return detail::simulator(s, costs, link).run();
 }
 

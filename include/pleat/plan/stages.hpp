@@ -32,13 +32,21 @@ struct stage_cuts {
 
   /// \throws error for cuts that do not part exactly these units into exactly these stages
   PLEAT_ONCE inline void check(index_t units, index_t stages) const {
-    auto const refuse = [](std::string const& what) { return error{"plan::stage_cuts", what, "Cuts ascend from 0 to the number of units"}; };
+    auto const refuse = [](std::string const& what) {
+      return error{"plan::stage_cuts", what, "Cuts ascend from 0 to the number of units"};
+    };
     if (first.empty() || this->stages() != stages)
-      throw refuse("expected " + std::to_string(stages + 1) + " cuts for " + std::to_string(stages) + " stages, found " + std::to_string(first.size()));
-    if (first.front() != 0) throw refuse("the first stage must begin at unit 0, found " + std::to_string(first.front()));
+      throw refuse("expected " + std::to_string(stages + 1) + " cuts for " + std::to_string(stages) +
+                   " stages, found " + std::to_string(first.size()));
+    if (first.front() != 0)
+      throw refuse("the first stage must begin at unit 0, found " + std::to_string(first.front()));
     for (index_t s = 0; s < stages; ++s)
-      if (end(s) < begin(s)) throw refuse("stage " + std::to_string(s) + " would end at unit " + std::to_string(end(s)) + ", before it begins at " + std::to_string(begin(s)));
-    if (first.back() != units) throw refuse("the last stage must end at unit " + std::to_string(units) + ", found " + std::to_string(first.back()));
+      if (end(s) < begin(s))
+        throw refuse("stage " + std::to_string(s) + " would end at unit " + std::to_string(end(s)) +
+                     ", before it begins at " + std::to_string(begin(s)));
+    if (first.back() != units)
+      throw refuse("the last stage must end at unit " + std::to_string(units) + ", found " +
+                   std::to_string(first.back()));
   }
 
   friend bool operator==(stage_cuts const&, stage_cuts const&) = default;
@@ -48,7 +56,9 @@ struct stage_cuts {
 PLEAT_ONCE [[nodiscard]] inline stage_cuts stages_of_sizes(std::span<index_t const> sizes) {
   stage_cuts cuts;
   for (auto const n : sizes) {
-    if (n < 0) throw error{"plan::stages_of_sizes", "a stage cannot have " + std::to_string(n) + " units", "Use 0 for a stage without units"};
+    if (n < 0)
+      throw error{"plan::stages_of_sizes", "a stage cannot have " + std::to_string(n) + " units",
+                  "Use 0 for a stage without units"};
     cuts.first.push_back(cuts.first.back() + n);
   }
   return cuts;
@@ -73,9 +83,12 @@ struct cutter {
   std::vector<double> prefix;
   std::vector<double> speeds;  // per stage
 
-  [[nodiscard]] double time(std::size_t stage, std::size_t from, std::size_t to) const { return (prefix[to] - prefix[from]) / speeds[stage]; }
+  [[nodiscard]] double time(std::size_t stage, std::size_t from, std::size_t to) const {
+    return (prefix[to] - prefix[from]) / speeds[stage];
+  }
 
-  /// Least possible time of the slowest stage. The best over earlier stages rises with the cut and the last stage's time falls: the crossing is found by halving.
+  /// Least possible time of the slowest stage. The best over earlier stages rises with the cut and the last stage's
+  /// time falls: the crossing is found by halving.
   PLEAT_ONCE [[nodiscard]] inline double slowest() const {
     std::size_t const n = prefix.size() - 1;
     std::vector<double> best(n + 1), next(n + 1);
@@ -100,7 +113,9 @@ struct cutter {
   PLEAT_ONCE [[nodiscard]] inline stage_cuts evenest(double limit) const {
     std::size_t const n = prefix.size() - 1, stages = speeds.size();
     constexpr double never = std::numeric_limits<double>::infinity();
-    int exponent = 0;  // squares of times over a power of two near the limit: they neither overflow nor vanish, and round as the times' own would
+    // squares of times over a power of two near the limit: they neither overflow nor vanish, and round as the times'
+    // own would
+    int exponent = 0;
     (void)std::frexp(limit, &exponent);
     std::vector<double> best(n + 1, never);
     best[0] = 0;
@@ -136,20 +151,34 @@ struct cutter {
 /// \param stages how many; more than units leaves stages empty
 /// \param speeds relative speed of the stage's rank, per stage; empty: all equal
 /// \throws error for costs or speeds that are none
-PLEAT_ONCE [[nodiscard]] inline stage_cuts cut_stages(std::span<double const> units, index_t stages, std::span<double const> speeds = {}) {
-  if (stages < 1) throw error{"plan::cut_stages", "expected at least one stage, found " + std::to_string(stages), "Use 1 stage or more"};
+PLEAT_ONCE [[nodiscard]] inline stage_cuts cut_stages(std::span<double const> units, index_t stages,
+                                                      std::span<double const> speeds = {}) {
+  if (stages < 1)
+    throw error{"plan::cut_stages", "expected at least one stage, found " + std::to_string(stages),
+                "Use 1 stage or more"};
   if (!speeds.empty() && static_cast<index_t>(speeds.size()) != stages)
-    throw error{"plan::cut_stages", "expected a speed for each of the " + std::to_string(stages) + " stages, found " + std::to_string(speeds.size()), "Leave speeds out where all are equal"};
+    throw error{"plan::cut_stages",
+                "expected a speed for each of the " + std::to_string(stages) + " stages, found " +
+                    std::to_string(speeds.size()),
+                "Leave speeds out where all are equal"};
   detail::cutter c;
   c.prefix.push_back(0);
   for (std::size_t i = 0; i < units.size(); ++i) {
-    if (!(units[i] >= 0) || units[i] > 1e300) throw error{"plan::cut_stages", "the cost of unit " + std::to_string(i) + " must be a number of at least 0, found " + std::to_string(units[i]), "Use 0 for a unit that costs nothing"};
+    if (!(units[i] >= 0) || units[i] > 1e300)
+      throw error{"plan::cut_stages",
+                  "the cost of unit " + std::to_string(i) + " must be a number of at least 0, found " +
+                      std::to_string(units[i]),
+                  "Use 0 for a unit that costs nothing"};
     c.prefix.push_back(c.prefix.back() + units[i]);
   }
   c.speeds.assign(speeds.begin(), speeds.end());
   if (speeds.empty()) c.speeds.assign(static_cast<std::size_t>(stages), 1.0);
   for (std::size_t s = 0; s < c.speeds.size(); ++s)
-    if (!(c.speeds[s] > 0) || c.speeds[s] > 1e300) throw error{"plan::cut_stages", "the speed of stage " + std::to_string(s) + " must be a number above 0, found " + std::to_string(c.speeds[s]), "Use 1 for a rank like the others"};
+    if (!(c.speeds[s] > 0) || c.speeds[s] > 1e300)
+      throw error{
+          "plan::cut_stages",
+          "the speed of stage " + std::to_string(s) + " must be a number above 0, found " + std::to_string(c.speeds[s]),
+          "Use 1 for a rank like the others"};
   return c.evenest(c.slowest());
 }
 

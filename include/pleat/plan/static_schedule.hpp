@@ -13,20 +13,27 @@
 
 namespace pleat::plan {
 
-/// What the compiler found about a schedule; its template arguments, which the compiler prints, say on which rank and about which action.
-/// `Rank` is where, `What` the action, `Other` the action that it needs or waits for.
+/// What the compiler found about a schedule; its template arguments, which the compiler prints, say on which rank and
+/// about which action. `Rank` is where, `What` the action, `Other` the action that it needs or waits for.
 template <fault_kind Kind, index_t Rank, action What, action Other> struct verdict {
-  static_assert(Kind != fault_kind::malformed, "this schedule has an action that makes no sense: a stage or micro-batch that is not there, or on another rank");
-  static_assert(Kind != fault_kind::missing, "this schedule misses an action: each stage needs one forward and one backward (whole, or both halves) of each micro-batch");
+  static_assert(
+      Kind != fault_kind::malformed,
+      "this schedule has an action that makes no sense: a stage or micro-batch that is not there, or on another rank");
+  static_assert(Kind != fault_kind::missing,
+                "this schedule misses an action: each stage needs one forward and one backward (whole, or both halves) "
+                "of each micro-batch");
   static_assert(Kind != fault_kind::doubled, "this schedule has an action twice");
-  static_assert(Kind != fault_kind::out_of_order, "this schedule has an action before another one of the same rank that it needs");
-  static_assert(Kind != fault_kind::weights_descend, "this schedule's weight work does not ascend in micro-batch, which deterministic sums need");
+  static_assert(Kind != fault_kind::out_of_order,
+                "this schedule has an action before another one of the same rank that it needs");
+  static_assert(Kind != fault_kind::weights_descend,
+                "this schedule's weight work does not ascend in micro-batch, which deterministic sums need");
   static_assert(Kind != fault_kind::too_much_memory, "this schedule holds more activations than are allowed");
   static_assert(Kind != fault_kind::deadlock, "this schedule deadlocks: ranks wait for each other when sends block");
   static constexpr bool good = Kind == fault_kind::none;
 };
 
-/// The schedule that `Make()` gives, checked by the compiler and kept as arrays: `static_schedule<[] { return zb_h1(4, 8); }>::value()`.
+/// The schedule that `Make()` gives, checked by the compiler and kept as arrays: `static_schedule<[] { return zb_h1(4,
+/// 8); }>::value()`.
 /// \tparam Make a constant callable without arguments that returns a schedule
 template <auto Make, check_options Options = check_options{}> struct static_schedule {
  private:
@@ -42,7 +49,8 @@ template <auto Make, check_options Options = check_options{}> struct static_sche
 
  public:
   static constexpr bool good = verdict<found.kind, found.rank, found.what, found.other>::good;
-  static constexpr index_t ranks = Make().ranks(), stages = Make().stages(), micro_batches = Make().micro_batches, size = Make().size();
+  static constexpr index_t ranks = Make().ranks(), stages = Make().stages(), micro_batches = Make().micro_batches,
+                           size = Make().size();
 
   /// Per stage: its rank.
   static constexpr std::array<std::int32_t, static_cast<std::size_t>(stages)> rank_of = [] {
@@ -73,7 +81,8 @@ template <auto Make, check_options Options = check_options{}> struct static_sche
     schedule s;
     s.micro_batches = micro_batches;
     s.rank_of.assign(rank_of.begin(), rank_of.end());
-    for (std::size_t r = 0; r < static_cast<std::size_t>(ranks); ++r) s.actions.emplace_back(actions.begin() + first[r], actions.begin() + first[r + 1]);
+    for (std::size_t r = 0; r < static_cast<std::size_t>(ranks); ++r)
+      s.actions.emplace_back(actions.begin() + first[r], actions.begin() + first[r + 1]);
     return s;
   }
 };

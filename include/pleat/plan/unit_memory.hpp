@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// What units of a network hold of one micro-batch, by what is computed again, and the most that a schedule has in flight. The network is only
-/// described.
+/// What units of a network hold of one micro-batch, by what is computed again, and the most that a schedule has in
+/// flight. The network is only described.
 #pragma once
 
 #include <algorithm>
@@ -18,12 +18,16 @@
 
 namespace pleat::plan {
 
-/// Bytes of one micro-batch on one stage, between the actions of a schedule. What is in messages under way is not counted.
+/// Bytes of one micro-batch on one stage, between the actions of a schedule. What is in messages under way is not
+/// counted.
 struct stage_memory {
-  index_t held = 0;     ///< from the end of forward to the begin of backward
-  index_t between = 0;  ///< between the two halves of backward: what forward saved, or what was computed again, as far as weight halves need it
-  index_t again = 0;    ///< what a unit's second forward saves, the most of all units: lives while backward passes the unit
-  index_t input = 0;    ///< of `held`: the stage's own input
+  index_t held = 0;  ///< from the end of forward to the begin of backward
+  /// between the two halves of backward: what forward saved, or what was computed again, as far as weight halves need
+  /// it
+  index_t between = 0;
+  /// what a unit's second forward saves, the most of all units: lives while backward passes the unit
+  index_t again = 0;
+  index_t input = 0;  ///< of `held`: the stage's own input
   friend bool operator==(stage_memory const&, stage_memory const&) = default;
 };
 
@@ -32,7 +36,8 @@ struct stage_memory {
 /// \param last the network's output is this stage's: its gradient waits for backward in the output's place
 /// \param part, parts which rank of a tensor axis of how many; weights may have been cut already, or not yet
 template <class Net>
-[[nodiscard]] stage_memory describe_stage(Net const& net, extents const& input, index_t begin, index_t end, recompute_choice const& choice, bool last, index_t part = 0,
+[[nodiscard]] stage_memory describe_stage(Net const& net, extents const& input, index_t begin, index_t end,
+                                          recompute_choice const& choice, bool last, index_t part = 0,
                                           index_t parts = 1) {
   index_t const element = static_cast<index_t>(sizeof(nn::value_type_of<Net>));
   extents in = nn::shape_units(net, input, 0, begin);
@@ -43,7 +48,8 @@ template <class Net>
   walk.on_part(part, parts);
   for (index_t u = begin; u < end;) {
     auto const mode = choice.of(u);
-    index_t stop = u + 1;  // as parallel::stage_work goes: one by one where a whole forward runs again, else as far as the choice is the same
+    // as parallel::stage_work goes: one by one where a whole forward runs again, else as far as the choice is the same
+    index_t stop = u + 1;
     while (mode != recompute_mode::full && stop < end && choice.of(stop) == mode) ++stop;
     extents shape = in;
     auto where = walk.layout();
@@ -55,7 +61,8 @@ template <class Net>
       (void)nn::describe_units(net, shape, v, v + 1, a);
       shape = nn::describe_units(net, shape, v, v + 1, b);
       where = b.layout();
-      m.again = std::max(m.again, fresh.activation_bytes() - (mode == recompute_mode::full ? 0 : kept.activation_bytes()));
+      m.again =
+          std::max(m.again, fresh.activation_bytes() - (mode == recompute_mode::full ? 0 : kept.activation_bytes()));
     }
     walk.set_recompute(mode == recompute_mode::selected);
     if (mode == recompute_mode::full) {
@@ -75,7 +82,8 @@ template <class Net>
 
 /// The most that a rank holds between two actions of its list.
 /// \param stages one entry per stage of the schedule
-PLEAT_LAZY [[nodiscard]] index_t peak_activations(schedule const& s, index_t rank, std::span<stage_memory const> stages) {
+PLEAT_LAZY [[nodiscard]] index_t peak_activations(schedule const& s, index_t rank,
+                                                  std::span<stage_memory const> stages) {
   index_t now = 0, most = 0;
   std::vector<char> halved(static_cast<std::size_t>(s.stages() * s.micro_batches), 0);
   for (auto const& a : s.actions[static_cast<std::size_t>(rank)]) {
@@ -83,11 +91,20 @@ PLEAT_LAZY [[nodiscard]] index_t peak_activations(schedule const& s, index_t ran
     auto const& m = stages[static_cast<std::size_t>(a.stage)];
     auto& half = halved[static_cast<std::size_t>(a.stage * s.micro_batches + a.micro_batch)];
     switch (a.kind) {
-      case action_kind::forward: now += m.held; break;
-      case action_kind::backward: now -= m.held; break;
-      case action_kind::backward_input: now += m.between - m.held, half = 1; break;
-      case action_kind::backward_weight: now -= half ? m.between : m.held; break;
-      default: break;
+      case action_kind::forward:
+        now += m.held;
+        break;
+      case action_kind::backward:
+        now -= m.held;
+        break;
+      case action_kind::backward_input:
+        now += m.between - m.held, half = 1;
+        break;
+      case action_kind::backward_weight:
+        now -= half ? m.between : m.held;
+        break;
+      default:
+        break;
     }
     most = std::max(most, now);
   }

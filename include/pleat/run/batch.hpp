@@ -22,7 +22,9 @@ namespace pleat::run {
 /// Extents of a batch of n samples. \throws error for samples of so many extents that a batch has one too many
 PLEAT_ONCE [[nodiscard]] inline extents batch_shape(io::dataset const& data, index_t n) {
   if (data.sample.rank() >= extents::max_rank)
-    throw error{"run::batch_shape", "a sample of '" + data.name + "' has " + std::to_string(data.sample.rank()) + " extents, and a batch of them one more: at most " + std::to_string(extents::max_rank),
+    throw error{"run::batch_shape",
+                "a sample of '" + data.name + "' has " + std::to_string(data.sample.rank()) +
+                    " extents, and a batch of them one more: at most " + std::to_string(extents::max_rank),
                 "Put extents together, as in [channels, height, width]"};
   std::array<index_t, extents::max_rank> dims{n};
   std::copy(data.sample.begin(), data.sample.end(), dims.begin() + 1);
@@ -34,8 +36,8 @@ template <class T, class Space> class batch_loader {
  public:
   /// Samples and their labels where the model computes.
   struct batch {
-    tensor<T, Space> x;                    ///< [n, sample…]
-    tensor<std::int32_t, Space> labels;    ///< [n]
+    tensor<T, Space> x;                  ///< [n, sample…]
+    tensor<std::int32_t, Space> labels;  ///< [n]
   };
 
   explicit batch_loader(io::dataset const& data) : data_(&data) {}

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// What a model in training keeps in files, by global index: which elements this rank writes, which it needs, under any layout.
+/// What a model in training keeps in files, by global index: which elements this rank writes, which it needs, under any
+/// layout.
 #pragma once
 
 #include <algorithm>
@@ -27,8 +28,12 @@
 namespace pleat::run::detail {
 
 /// Group names of a checkpoint's files.
-inline constexpr char const *parameters_group = "parameters", *masters_group = "masters", *masks_group = "masks", *residuals_group = "residuals", *codec_group = "codec", *best_group = "best", *encoded_group = "encoded";
-PLEAT_ONCE [[nodiscard]] inline std::string optimizer_group(int buffer) { return "optimizer-" + std::to_string(buffer + 1); }
+inline constexpr char const *parameters_group = "parameters", *masters_group = "masters", *masks_group = "masks",
+                            *residuals_group = "residuals", *codec_group = "codec", *best_group = "best",
+                            *encoded_group = "encoded";
+PLEAT_ONCE [[nodiscard]] inline std::string optimizer_group(int buffer) {
+  return "optimizer-" + std::to_string(buffer + 1);
+}
 
 /// Everything with a place in the files: tied parameters are stored once, encoded forms keep their numbers themselves.
 PLEAT_ONCE [[nodiscard]] inline bool is_stored(nn::parameter const& w) { return w.in_arena && w.tied_to.empty(); }
@@ -39,10 +44,11 @@ PLEAT_ONCE [[nodiscard]] inline bool is_encoded(nn::parameter const& w) { return
 /// Neighbours that one rank writes: fewer are not dealt out among those that have the same.
 inline constexpr index_t share_grain = 16384;
 
-/// Elements of a buffer that this rank writes: f(parameter, its box, elements of the box, position of the first in the buffer). Over all ranks, every
-/// element of every parameter comes exactly once.
+/// Elements of a buffer that this rank writes: f(parameter, its box, elements of the box, position of the first in the
+/// buffer). Over all ranks, every element of every parameter comes exactly once.
 /// \param packed whether the buffer holds this rank's pieces of sharded state one after the other
-template <class T, class Space, class F> [[gnu::cold]] void for_each_share(parallel::any_model<T, Space> const& m, bool packed, F&& f) {
+template <class T, class Space, class F>
+[[gnu::cold]] void for_each_share(parallel::any_model<T, Space> const& m, bool packed, F&& f) {
   auto const& a = m.arena();
   index_t const data = m.ranks().size(), rank = m.ranks().rank();
   nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) {
@@ -59,13 +65,16 @@ template <class T, class Space, class F> [[gnu::cold]] void for_each_share(paral
     index_t const shards = a.shards().shards;
     for (auto const& p : a.pieces()) {
       index_range const held = intersect({e.begin, e.end}, {p.begin, p.end});
-      if (!held.empty()) deal({held.begin - e.begin, held.end - e.begin}, p.packed + held.begin - p.begin, data / shards, rank / shards);
+      if (!held.empty())
+        deal({held.begin - e.begin, held.end - e.begin}, p.packed + held.begin - p.begin, data / shards, rank / shards);
     }
   });
 }
 
-/// Elements of a buffer that this rank holds: f(parameter, its box, elements of the box, position of the first in the buffer).
-template <class T, class Space, class F> void for_each_held(parallel::any_model<T, Space> const& m, bool packed, F&& f) {
+/// Elements of a buffer that this rank holds: f(parameter, its box, elements of the box, position of the first in the
+/// buffer).
+template <class T, class Space, class F>
+void for_each_held(parallel::any_model<T, Space> const& m, bool packed, F&& f) {
   auto const& a = m.arena();
   nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) {
     int const id = is_stored(w) ? a.find(w.name) : -1;  // also the owner on another stage of a tied weight that is here
@@ -74,7 +83,8 @@ template <class T, class Space, class F> void for_each_held(parallel::any_model<
     if (!packed) return f(w, w.box(), index_range{0, e.end - e.begin}, e.begin);
     for (auto const& p : a.pieces()) {
       index_range const held = intersect({e.begin, e.end}, {p.begin, p.end});
-      if (!held.empty()) f(w, w.box(), index_range{held.begin - e.begin, held.end - e.begin}, p.packed + held.begin - p.begin);
+      if (!held.empty())
+        f(w, w.box(), index_range{held.begin - e.begin, held.end - e.begin}, p.packed + held.begin - p.begin);
     }
   });
 }
@@ -82,7 +92,10 @@ template <class T, class Space, class F> void for_each_held(parallel::any_model<
 /// Residuals of all data ranks as one array: [ranks, …].
 PLEAT_ONCE [[nodiscard]] inline extents of_all_ranks(index_t ranks, extents const& whole) {
   std::array<index_t, extents::max_rank> n{ranks};
-  if (whole.rank() + 1 > extents::max_rank) throw error{"run::save_checkpoint", "a parameter of shape " + whole.to_string() + " has no room for the residuals of its gradient", "Send its gradient without a codec"};
+  if (whole.rank() + 1 > extents::max_rank)
+    throw error{"run::save_checkpoint",
+                "a parameter of shape " + whole.to_string() + " has no room for the residuals of its gradient",
+                "Send its gradient without a codec"};
   std::copy(whole.begin(), whole.end(), n.begin() + 1);
   return extents(std::span<index_t const>(n.data(), static_cast<std::size_t>(whole.rank()) + 1));
 }
@@ -96,16 +109,21 @@ PLEAT_ONCE [[nodiscard]] inline index_box row_of_rank(index_t rank, nn::paramete
 /// f(parameter, its arena entry) for every gradient of which this rank may have kept something.
 template <class T, class Space, class F> void for_each_residual(parallel::any_model<T, Space> const& m, F&& f) {
   nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) {
-    if (is_stored(w) && !w.absent && w.kind == nn::parameter_kind::trainable) f(w, m.arena().entries()[static_cast<std::size_t>(m.arena().find(w.name))]);
+    if (is_stored(w) && !w.absent && w.kind == nn::parameter_kind::trainable)
+      f(w, m.arena().entries()[static_cast<std::size_t>(m.arena().find(w.name))]);
   });
 }
 /// Of ranks of the tensor axis that hold the same elements, the first speaks.
-[[nodiscard]] inline bool speaks_for(nn::parameter const& w) noexcept { return w.parts == 1 || w.where.shards() || w.part == 0; }
+[[nodiscard]] inline bool speaks_for(nn::parameter const& w) noexcept {
+  return w.parts == 1 || w.where.shards() || w.part == 0;
+}
 
 /// One entry per parameter, in the order of the network: 1 if it is pruned, on whichever rank it lives. Collective.
 template <class T, class Space> [[nodiscard]] std::vector<std::int32_t> pruned(parallel::any_model<T, Space> const& m) {
   std::vector<std::int32_t> flags;
-  nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) { flags.push_back(is_stored(w) && !w.absent && w.mask_bits() != nullptr); });
+  nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) {
+    flags.push_back(is_stored(w) && !w.absent && w.mask_bits() != nullptr);
+  });
   if (!flags.empty()) m.all_ranks().all_reduce(flags, comm::reduction::max);
   return flags;
 }
@@ -113,7 +131,7 @@ template <class T, class Space> [[nodiscard]] std::vector<std::int32_t> pruned(p
 /// A weight in an encoded form as the file of an uncut model holds it.
 struct encoded_weight {
   std::string name;
-  int writer = 0;            ///< the rank that has its bytes; others know what they are
+  int writer = 0;  ///< the rank that has its bytes; others know what they are
   collected_weight content;
 
   /// What the manifest says of it: the form, and the suffix of each tensor.
@@ -124,15 +142,19 @@ struct encoded_weight {
   }
 };
 
-/// All of them, in the order of the network: their parts come together on one rank of the stage that has them, one weight at a time. Collective.
+/// All of them, in the order of the network: their parts come together on one rank of the stage that has them, one
+/// weight at a time. Collective.
 /// \throws error on every rank alike
-template <class T, class Space> [[nodiscard, gnu::cold]] std::vector<encoded_weight> encoded_weights(parallel::any_model<T, Space> const& m) {
+template <class T, class Space>
+[[nodiscard, gnu::cold]] std::vector<encoded_weight> encoded_weights(parallel::any_model<T, Space> const& m) {
   auto& ranks = m.all_ranks();
   auto& axis = m.parts();
   auto const& net = m.any_net();
   bool const asked = m.ranks().rank() == 0;  // one replica writes
   std::vector<std::int32_t> writers;
-  nn::for_each_parameter(net, [&](nn::parameter const& w) { writers.push_back(is_encoded(w) && !w.absent && asked && axis.rank() == 0 ? ranks.rank() : -1); });
+  nn::for_each_parameter(net, [&](nn::parameter const& w) {
+    writers.push_back(is_encoded(w) && !w.absent && asked && axis.rank() == 0 ? ranks.rank() : -1);
+  });
   if (!writers.empty()) ranks.all_reduce(writers, comm::reduction::max);
   std::vector<encoded_weight> all;
   std::size_t number = 0;
@@ -147,7 +169,8 @@ template <class T, class Space> [[nodiscard, gnu::cold]] std::vector<encoded_wei
     std::vector<codec::weight_piece> pieces;
     if (here && cut) {
       if (axis.rank() > 0) send_weight(axis, 0, e.content);
-      for (int r = 0; axis.rank() == 0 && r < axis.size(); ++r) pieces.push_back({w.box(r).shape(), r > 0 ? receive_weight(axis, r).tensors : std::move(e.content.tensors)});
+      for (int r = 0; axis.rank() == 0 && r < axis.size(); ++r)
+        pieces.push_back({w.box(r).shape(), r > 0 ? receive_weight(axis, r).tensors : std::move(e.content.tensors)});
       e.content.tensors.clear();
     }
     comm::all_or_none(ranks, [&] {
@@ -169,8 +192,11 @@ struct image {
   std::vector<std::vector<std::byte>> bytes;
   std::map<std::string, std::string> forms;  // of weights that are encoded, as the manifest has them
 
-  /// Collective. \param best values of this rank that go along; null: none do \param best_steps their learned steps \throws error on every rank alike
-  template <class T, class Space> [[nodiscard, gnu::cold]] static image of(parallel::any_model<T, Space> const& m, std::vector<T> const* best = nullptr, steps_by_weight const* best_steps = nullptr) {
+  /// Collective. \param best values of this rank that go along; null: none do \param best_steps their learned steps
+  /// \throws error on every rank alike
+  template <class T, class Space>
+  [[nodiscard, gnu::cold]] static image of(parallel::any_model<T, Space> const& m, std::vector<T> const* best = nullptr,
+                                           steps_by_weight const* best_steps = nullptr) {
     using W = nn::master_t<T>;
     auto const& a = m.arena();
     auto const masked = pruned(m);
@@ -194,7 +220,8 @@ struct image {
     if (kept) {
       auto& of = groups[residuals_group];
       nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) {
-        if (is_stored(w) && w.kind == nn::parameter_kind::trainable) of.push_back({w.name, dtype_of<W>, of_all_ranks(m.ranks().size(), w.whole())});
+        if (is_stored(w) && w.kind == nn::parameter_kind::trainable)
+          of.push_back({w.name, dtype_of<W>, of_all_ranks(m.ranks().size(), w.whole())});
       });
     }
     auto const learned = step_arrays(m);
@@ -207,23 +234,28 @@ struct image {
       out.forms.emplace(e.name, e.words());
       for (auto const& t : e.content.tensors) groups[encoded_group].push_back({e.name + t.suffix, t.type, t.shape});
     }
-    for (auto const& [name, v] : memory.values) groups[codec_group].push_back({name, dtype_of<W>, {static_cast<index_t>(v.size())}});
+    for (auto const& [name, v] : memory.values)
+      groups[codec_group].push_back({name, dtype_of<W>, {static_cast<index_t>(v.size())}});
     if (std::find(masked.begin(), masked.end(), 1) != masked.end())
       list(masks_group, dtype::u8, [&](std::size_t i) { return masked[i] == 1; });
     comm::all_or_none(m.all_ranks(), [&] {
       out.layout = io::checkpoint_layout(groups);
       auto const from_space = [&](auto* buffer) {
         using U = std::remove_pointer_t<decltype(buffer)>;
-        return [&m, buffer](index_t at, index_t n, U* to) { copy_to_host(m.context(), tensor<U, Space>::wrap(buffer + at, {n}), to); };
+        return [&m, buffer](index_t at, index_t n, U* to) {
+          copy_to_host(m.context(), tensor<U, Space>::wrap(buffer + at, {n}), to);
+        };
       };
       bool const packed = m.plan().state_stage == 3;
       out.add<T>(m, parameters_group, packed, from_space(a.values()));
-      if (best) out.add<T>(m, best_group, packed, [&](index_t at, index_t n, T* to) { std::copy_n(best->data() + at, n, to); });
+      if (best)
+        out.add<T>(m, best_group, packed, [&](index_t at, index_t n, T* to) { std::copy_n(best->data() + at, n, to); });
       if (wide) out.add<W>(m, masters_group, true, from_space(a.masters()));
       for (int i = 0; i < a.states(); ++i) out.add<W>(m, optimizer_group(i), true, from_space(a.state(i)));
       out.add_masks(m, groups);
       if (groups.contains(steps_group)) out.add_steps(m, steps_group, learned_steps_of(m));
-      if (groups.contains(best_steps_group)) out.add_steps(m, best_steps_group, best_steps && !best_steps->empty() ? *best_steps : learned_steps_of(m));
+      if (groups.contains(best_steps_group))
+        out.add_steps(m, best_steps_group, best_steps && !best_steps->empty() ? *best_steps : learned_steps_of(m));
       if (kept) out.add_residuals(m);
       for (auto& e : encoded)
         if (m.all_ranks().rank() == e.writer) out.add_encoded(e);
@@ -241,25 +273,30 @@ struct image {
 
  private:
   /// \param copy (first element of the buffer, how many, where to)
-  template <class U, class T, class Space, class Copy> void add(parallel::any_model<T, Space> const& m, std::string const& group, bool packed, Copy&& copy) {
+  template <class U, class T, class Space, class Copy>
+  void add(parallel::any_model<T, Space> const& m, std::string const& group, bool packed, Copy&& copy) {
     for_each_share(m, packed, [&](nn::parameter const& w, index_box const& box, index_range range, index_t at) {
       auto& to = bytes.emplace_back(static_cast<std::size_t>(range.size()) * sizeof(U));
       copy(at, range.size(), reinterpret_cast<U*>(to.data()));
       parts.push_back({layout.find(group, w.name), box, range, as_span(to)});
     });
   }
-  template <class T, class Space> void add_masks(parallel::any_model<T, Space> const& m, std::map<std::string, std::vector<io::array_description>> const& groups) {
+  template <class T, class Space>
+  void add_masks(parallel::any_model<T, Space> const& m,
+                 std::map<std::string, std::vector<io::array_description>> const& groups) {
     auto const at = groups.find(masks_group);
     if (at == groups.end()) return;
     for_each_share(m, false, [&](nn::parameter const& w, index_box const& box, index_range range, index_t) {
       if (std::none_of(at->second.begin(), at->second.end(), [&](auto const& d) { return d.name == w.name; })) return;
       auto const bits = nn::host_mask(m.context(), w);
       auto& to = bytes.emplace_back(static_cast<std::size_t>(range.size()));
-      for (index_t i = range.begin; i < range.end; ++i) to[static_cast<std::size_t>(i - range.begin)] = std::byte{codec::detail::bit_at(bits.data(), i)};
+      for (index_t i = range.begin; i < range.end; ++i)
+        to[static_cast<std::size_t>(i - range.begin)] = std::byte{codec::detail::bit_at(bits.data(), i)};
       parts.push_back({layout.find(masks_group, w.name), box, range, as_span(to)});
     });
   }
-  template <class T, class Space> void add_steps(parallel::any_model<T, Space> const& m, std::string const& group, steps_by_weight const& steps) {
+  template <class T, class Space>
+  void add_steps(parallel::any_model<T, Space> const& m, std::string const& group, steps_by_weight const& steps) {
     for_each_steps(m, steps, [&](nn::parameter const& w, codec::step_places const& at, codec::learned_steps const& s) {
       if (!writes_steps(m, w, s) || at.here.size() == 0) return;
       auto const from = std::as_bytes(std::span(s.numbers));
@@ -272,16 +309,21 @@ struct image {
     auto const flat = m.gradient_residual();
     for_each_residual(m, [&](nn::parameter const& w, nn::arena_entry const& e) {
       if (!speaks_for(w) || w.size() == 0) return;
-      auto const from = std::as_bytes(std::span(flat).subspan(static_cast<std::size_t>(e.begin), static_cast<std::size_t>(w.size())));
+      auto const from =
+          std::as_bytes(std::span(flat).subspan(static_cast<std::size_t>(e.begin), static_cast<std::size_t>(w.size())));
       auto& to = bytes.emplace_back(from.begin(), from.end());
-      parts.push_back({layout.find(residuals_group, w.name), row_of_rank(m.ranks().rank(), w, m.ranks().size()), {0, w.size()}, to});
+      parts.push_back({layout.find(residuals_group, w.name),
+                       row_of_rank(m.ranks().rank(), w, m.ranks().size()),
+                       {0, w.size()},
+                       to});
     });
   }
   PLEAT_LAZY void add_encoded(encoded_weight& e) {
     for (auto& t : e.content.tensors) {
       if (t.shape.size() == 0) continue;
       auto& to = bytes.emplace_back(std::move(t.bytes));
-      parts.push_back({layout.find(encoded_group, e.name + t.suffix), index_box(t.shape), {0, t.shape.size()}, as_span(to)});
+      parts.push_back(
+          {layout.find(encoded_group, e.name + t.suffix), index_box(t.shape), {0, t.shape.size()}, as_span(to)});
     }
   }
   /// Ranks whose networks differ would write over each other.
@@ -293,7 +335,9 @@ struct image {
     ranks.all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));
     for (std::size_t r = 1; r < all.size(); ++r)
       if (all[r] != all[0])
-        throw error{"run::save_checkpoint", "rank " + std::to_string(r) + " has other parameters or optimizer state than rank 0", "Transform the network alike on every rank"};
+        throw error{"run::save_checkpoint",
+                    "rank " + std::to_string(r) + " has other parameters or optimizer state than rank 0",
+                    "Transform the network alike on every rank"};
   }
 };
 

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Training as a call: epochs of steps, with progress, validation, checkpoints and resume. Everything it does is a public member of
-/// parallel::model, so that a loop of one's own is as short.
+/// Training as a call: epochs of steps, with progress, validation, checkpoints and resume. Everything it does is a
+/// public member of parallel::model, so that a loop of one's own is as short.
 #pragma once
 
 #include <charconv>
@@ -34,47 +34,55 @@ namespace pleat::run {
 /// What fit tells a listener; on every rank.
 struct event {
   enum class kind { step, epoch, checkpoint } what = kind::step;
-  index_t epoch = 0;            ///< epochs begun, from 1
-  index_t step = 0;             ///< steps done
-  double loss = 0;              ///< of the step, or the mean over the epoch's samples
+  index_t epoch = 0;  ///< epochs begun, from 1
+  index_t step = 0;   ///< steps done
+  double loss = 0;    ///< of the step, or the mean over the epoch's samples
   double learning_rate_factor = 1;
   std::optional<double> validation_error;  ///< at the end of an epoch, if there is a validation set
-  bool moved = true;            ///< false: a gradient of half overflowed on some rank, so no rank has moved its parameters
+  /// false: a gradient of half overflowed on some rank, so no rank has moved its parameters
+  bool moved = true;
 };
 
 /// What fit does, and what it says meanwhile.
 struct fit_options {
   index_t epochs = 1;
   nn::optimizer optimizer = nn::adamw{};
-  nn::schedule schedule = nn::constant{};           ///< factor on the learning rate over all steps
+  nn::schedule schedule = nn::constant{};  ///< factor on the learning rate over all steps
   std::vector<nn::parameter_group> groups = nn::default_groups();
-  double clip_norm = 0;                             ///< largest global norm of what moves parameters; 0: no clipping
-  io::dataset const* validation = nullptr;          ///< judged after every epoch
-  bool keep_best = false;                           ///< end with the parameters of the epoch that `validation` judged best; checkpoints take them along
-  std::string checkpoint{};                         ///< folder; empty: none
-  index_t checkpoint_steps = 0;                     ///< steps between checkpoints; 0: one per epoch. The last step has one in any case
-  bool checkpoint_asynchronous = false;             ///< write them while training goes on; the last one is waited for
-  bool resume = false;                              ///< go on from the newest checkpoint of the folder, if there is one
-  index_t check_replicas_steps = 0;                 ///< compare the parameters of all ranks every so many steps; 0: never
-  std::function<void()> before_step{};              ///< the sums of all ranks' gradients (times model.loss_factor()) are there, nothing has moved yet: may change them, alike on every rank
+  double clip_norm = 0;                     ///< largest global norm of what moves parameters; 0: no clipping
+  io::dataset const* validation = nullptr;  ///< judged after every epoch
+  /// end with the parameters of the epoch that `validation` judged best; checkpoints take them along
+  bool keep_best = false;
+  std::string checkpoint{};  ///< folder; empty: none
+  /// steps between checkpoints; 0: one per epoch. The last step has one in any case
+  index_t checkpoint_steps = 0;
+  bool checkpoint_asynchronous = false;  ///< write them while training goes on; the last one is waited for
+  bool resume = false;                   ///< go on from the newest checkpoint of the folder, if there is one
+  /// compare the parameters of all ranks every so many steps; 0: never
+  index_t check_replicas_steps = 0;
+  /// the sums of all ranks' gradients (times model.loss_factor()) are there, nothing has moved yet: may change them,
+  /// alike on every rank
+  std::function<void()> before_step{};
   std::function<void(event const&)> on_event{};
-  bool progress = true;                             ///< rank 0 shows a progress line on standard error
+  bool progress = true;  ///< rank 0 shows a progress line on standard error
 };
 
 /// What fit did.
 struct fit_report {
-  index_t steps = 0;               ///< done in this call
-  double seconds = 0;              ///< of this call's training steps
-  double samples_per_second = 0;   ///< over all ranks
-  std::vector<double> epoch_loss;  ///< mean over the epoch's samples, each when it was trained on; of an epoch that was gone on with, those before the checkpoint too
+  index_t steps = 0;              ///< done in this call
+  double seconds = 0;             ///< of this call's training steps
+  double samples_per_second = 0;  ///< over all ranks
+  /// mean over the epoch's samples, each when it was trained on; of an epoch that was gone on with, those before the
+  /// checkpoint too
+  std::vector<double> epoch_loss;
   std::vector<double> validation_error;
   std::optional<index_t> resumed_at;  ///< step of the checkpoint that training went on from
 };
 
 namespace detail {
 
-/// A data set's samples in a sampler's order as the source of a step (parallel/source.hpp). Loads a micro-batch once where one rank
-/// has both ends of the network.
+/// A data set's samples in a sampler's order as the source of a step (parallel/source.hpp). Loads a micro-batch once
+/// where one rank has both ends of the network.
 template <class T, class Space> class dataset_source {
  public:
   using batch = typename batch_loader<T, Space>::batch;
@@ -118,10 +126,18 @@ template <class T, class Space> class dataset_source {
 /// What training asks of its source, by reference and its type forgotten: the loop is compiled once.
 template <class Tensor> class fit_source {
  public:
-  template <class S> requires(!std::same_as<S, fit_source>)
-  explicit fit_source(S& s) noexcept : steps_(s), self_(&s), begin_([](void* p, std::span<index_t const> order, index_t begin) { static_cast<S*>(p)->begin(order, begin); }) {
-    if constexpr (requires { { s.fingerprint() } -> std::convertible_to<std::string>; }) fingerprint_ = [](void* p) -> std::string { return static_cast<S*>(p)->fingerprint(); };
-    if constexpr (requires { s.why_not_finite(); }) why_not_finite_ = [](void* p) { static_cast<S*>(p)->why_not_finite(); };
+  template <class S>
+    requires(!std::same_as<S, fit_source>)
+  explicit fit_source(S& s) noexcept
+      : steps_(s), self_(&s), begin_([](void* p, std::span<index_t const> order, index_t begin) {
+          static_cast<S*>(p)->begin(order, begin);
+        }) {
+    if constexpr (requires {
+                    { s.fingerprint() } -> std::convertible_to<std::string>;
+                  })
+      fingerprint_ = [](void* p) -> std::string { return static_cast<S*>(p)->fingerprint(); };
+    if constexpr (requires { s.why_not_finite(); })
+      why_not_finite_ = [](void* p) { static_cast<S*>(p)->why_not_finite(); };
   }
 
   [[nodiscard]] Tensor input(parallel::micro_batch const& m) const { return steps_.input(m); }
@@ -143,8 +159,13 @@ template <class Tensor> class fit_source {
 
 /// \throws error for options without sense
 PLEAT_ONCE inline void demand_sense(fit_options const& o) {
-  if (!(o.clip_norm >= 0)) throw error{"run::fit", "clip_norm must be a positive number, or 0 for no clipping, found " + std::to_string(o.clip_norm), "Use clip_norm = 0, or the largest norm that a step may have"};
-  if (o.keep_best && !o.validation) throw error{"run::fit", "keep_best asks for the epoch that judged best, and there is no validation set to judge by", "Give it as fit_options::validation, or leave out keep_best"};
+  if (!(o.clip_norm >= 0))
+    throw error{"run::fit",
+                "clip_norm must be a positive number, or 0 for no clipping, found " + std::to_string(o.clip_norm),
+                "Use clip_norm = 0, or the largest norm that a step may have"};
+  if (o.keep_best && !o.validation)
+    throw error{"run::fit", "keep_best asks for the epoch that judged best, and there is no validation set to judge by",
+                "Give it as fit_options::validation, or leave out keep_best"};
 }
 
 /// The losses of an epoch's samples so far. A checkpoint inside an epoch takes them along.
@@ -154,21 +175,28 @@ struct epoch_sum {
 
   void add(double mean, index_t n) noexcept { loss += mean * static_cast<double>(n), samples += n; }
   [[nodiscard]] double mean() const noexcept { return samples > 0 ? loss / static_cast<double>(samples) : 0; }
-  [[nodiscard]] std::map<std::string, std::string> words() const { return {{"fit.epoch_loss", as_text(loss)}, {"fit.epoch_samples", std::to_string(samples)}}; }
-  /// Those of a checkpoint; none if it is of an older version, or does not speak of exactly the epoch's first `samples`.
-  PLEAT_ONCE [[nodiscard]] inline static epoch_sum of(std::map<std::string, std::string> const& words, index_t samples) {
+  [[nodiscard]] std::map<std::string, std::string> words() const {
+    return {{"fit.epoch_loss", as_text(loss)}, {"fit.epoch_samples", std::to_string(samples)}};
+  }
+  /// Those of a checkpoint; none if it is of an older version, or does not speak of exactly the epoch's first
+  /// `samples`.
+  PLEAT_ONCE [[nodiscard]] inline static epoch_sum of(std::map<std::string, std::string> const& words,
+                                                      index_t samples) {
     auto const loss = words.find("fit.epoch_loss"), n = words.find("fit.epoch_samples");
     if (loss == words.end() || n == words.end() || n->second != std::to_string(samples)) return {};
     auto const& text = loss->second;
     double sum = 0;
     auto const read = std::from_chars(text.data(), text.data() + text.size(), sum);
-    return read.ec == std::errc{} && read.ptr == text.data() + text.size() && std::isfinite(sum) ? epoch_sum{sum, samples} : epoch_sum{};
+    return read.ec == std::errc{} && read.ptr == text.data() + text.size() && std::isfinite(sum)
+               ? epoch_sum{sum, samples}
+               : epoch_sum{};
   }
 };
 
 /// The loop of fit_from.
 template <class T, class Space>
-[[gnu::cold]] fit_report train(parallel::any_model<T, Space>& m, index_t size, fit_source<tensor<T, Space>> source, fit_options options) {
+[[gnu::cold]] fit_report train(parallel::any_model<T, Space>& m, index_t size, fit_source<tensor<T, Space>> source,
+                               fit_options options) {
   using clock = std::chrono::steady_clock;
   demand_sense(options);
   bool const root = m.all_ranks().rank() == 0;
@@ -188,11 +216,14 @@ template <class T, class Space>
     (void)encoded_weights(m);  // throws where a checkpoint could not take them
   }
   if (!options.checkpoint.empty() && options.resume) {
-    if (auto const at = load_checkpoint(options.checkpoint, m, optimizer, {.data = data}, options.keep_best ? &best : nullptr)) {
+    if (auto const at =
+            load_checkpoint(options.checkpoint, m, optimizer, {.data = data}, options.keep_best ? &best : nullptr)) {
       step = at->step;
       report.resumed_at = at->step;
-      if (per_epoch > 0 && step % per_epoch != 0) losses = epoch_sum::of(at->more, sampler.batch(step % per_epoch).begin);
-      line.line((at->remark.empty() ? std::string() : at->remark + "\n") + "resumed at step " + std::to_string(step) + " from '" + options.checkpoint + "'");
+      if (per_epoch > 0 && step % per_epoch != 0)
+        losses = epoch_sum::of(at->more, sampler.batch(step % per_epoch).begin);
+      line.line((at->remark.empty() ? std::string() : at->remark + "\n") + "resumed at step " + std::to_string(step) +
+                " from '" + options.checkpoint + "'");
     }
   }
   checkpoint_writer writer(options.checkpoint, {.asynchronous = options.checkpoint_asynchronous});
@@ -217,7 +248,10 @@ template <class T, class Space>
       m.walk(source);
       m.reduce();
       double const loss = m.loss();
-      if (!std::isfinite(loss)) parallel::explain_nonfinite(m, source, "run::fit", "Lower the learning rate, clip the gradient (clip_norm), or look at the data of this step");
+      if (!std::isfinite(loss))
+        parallel::explain_nonfinite(
+            m, source, "run::fit",
+            "Lower the learning rate, clip the gradient (clip_norm), or look at the data of this step");
       if (options.before_step) options.before_step();
       double const scale = options.clip_norm > 0 ? m.clip_scale(options.clip_norm) : 1.0;
       bool const moved = m.step(optimizer, factor, scale);
@@ -234,11 +268,14 @@ template <class T, class Space>
         line.show({epoch + 1, options.epochs, step, total, running, rate,
                    seconds / static_cast<double>(step - first_step) * static_cast<double>(total - step)});
       }
-      if (!options.checkpoint.empty() && options.checkpoint_steps > 0 && step % options.checkpoint_steps == 0 && b + 1 < per_epoch) save(step);
+      if (!options.checkpoint.empty() && options.checkpoint_steps > 0 && step % options.checkpoint_steps == 0 &&
+          b + 1 < per_epoch)
+        save(step);
     }
     report.epoch_loss.push_back(losses.mean());
     losses = {};
-    event e{event::kind::epoch, epoch + 1, step, report.epoch_loss.back(), nn::factor(options.schedule, step, total), {}};
+    event e{
+        event::kind::epoch, epoch + 1, step, report.epoch_loss.back(), nn::factor(options.schedule, step, total), {}};
     if (options.validation) {
       double const error = evaluate(m, *options.validation).error();
       report.validation_error.push_back(error);
@@ -247,8 +284,10 @@ template <class T, class Space>
     }
     if (root && options.progress) {
       double const seconds = std::chrono::duration<double>(clock::now() - start).count();
-      std::string text = to_string(progress_state{epoch + 1, options.epochs, step, total, report.epoch_loss.back(), static_cast<double>(samples_done) / std::max(seconds, 1e-9),
-                                                  seconds / static_cast<double>(std::max<index_t>(1, step - first_step)) * static_cast<double>(total - step)});
+      std::string text = to_string(progress_state{
+          epoch + 1, options.epochs, step, total, report.epoch_loss.back(),
+          static_cast<double>(samples_done) / std::max(seconds, 1e-9),
+          seconds / static_cast<double>(std::max<index_t>(1, step - first_step)) * static_cast<double>(total - step)});
       if (e.validation_error) {
         char more[48];
         std::snprintf(more, sizeof more, "  validation error %.2f %%", 100 * *e.validation_error);
@@ -258,7 +297,9 @@ template <class T, class Space>
     }
     if (options.on_event) options.on_event(e);
     // Behind the judgement, so that a run that goes on from here knows it.
-    if (!options.checkpoint.empty() && (options.checkpoint_steps == 0 || step % options.checkpoint_steps == 0 || epoch + 1 == options.epochs)) save(step);
+    if (!options.checkpoint.empty() &&
+        (options.checkpoint_steps == 0 || step % options.checkpoint_steps == 0 || epoch + 1 == options.epochs))
+      save(step);
   }
   writer.wait();
   m.context().fence();
@@ -273,22 +314,26 @@ template <class T, class Space>
 }
 
 /// The same on a data set.
-template <class T, class Space> [[gnu::cold]] fit_report train(parallel::any_model<T, Space>& m, io::dataset const& data, fit_options options) {
+template <class T, class Space>
+[[gnu::cold]] fit_report train(parallel::any_model<T, Space>& m, io::dataset const& data, fit_options options) {
   dataset_source<T, Space> source(m, data);
   return train(m, data.size, fit_source<tensor<T, Space>>(source), std::move(options));
 }
 
 }  // namespace detail
 
-/// Trains `m` on `size` samples for `epochs` epochs of ⌈size / plan.global_batch⌉ steps, each over plan.global_batch samples on all ranks
-/// together. Every sample is used exactly once per epoch on any number of ranks. Collective.
+/// Trains `m` on `size` samples for `epochs` epochs of ⌈size / plan.global_batch⌉ steps, each over plan.global_batch
+/// samples on all ranks together. Every sample is used exactly once per epoch on any number of ranks. Collective.
 ///
-/// \param source a parallel::source_of that also has `begin(span<index_t const> order, index_t begin)`, called before each step: the step's
+/// \param source a parallel::source_of that also has `begin(span<index_t const> order, index_t begin)`, called before
+/// each step: the step's
 ///               batch are the positions [begin, …) of the order. Its inputs are asked for once more after a loss that is not finite. With
 ///               `std::string fingerprint() const`, checkpoints know what was trained on, and other data are refused
-/// \throws error, on every rank alike: a loss that is not finite (step, rank, layer), labels outside the classes, replicas that differ,
+/// \throws error, on every rank alike: a loss that is not finite (step, rank, layer), labels outside the classes,
+/// replicas that differ,
 ///         a checkpoint that cannot be written or read
-template <class Net, class Source> fit_report fit_from(parallel::model<Net>& m, index_t size, Source& source, fit_options options = {}) {
+template <class Net, class Source>
+fit_report fit_from(parallel::model<Net>& m, index_t size, Source& source, fit_options options = {}) {
   nn::demand_every_weight_trainable(m.net());
   parallel::demand_source<Source, nn::tensor_of<Net>>();
   return detail::train(m.teachable(), size, detail::fit_source<nn::tensor_of<Net>>(source), std::move(options));

@@ -44,7 +44,9 @@ struct mpi_processes {
     PLEAT_LAZY guard(int& argc, char**& argv) : mpi(&argc, &argv) {}
     comm::mpi_guard mpi;
   };
-  PLEAT_ONCE [[nodiscard]] inline static comm::communicator everybody() { return comm::communicator(comm::mpi::duplicate(MPI_COMM_WORLD)); }
+  PLEAT_ONCE [[nodiscard]] inline static comm::communicator everybody() {
+    return comm::communicator(comm::mpi::duplicate(MPI_COMM_WORLD));
+  }
   /// Ranks that share this machine's memory, and so its cores.
   PLEAT_ONCE [[nodiscard]] inline static int on_this_machine() {
     MPI_Comm node = MPI_COMM_NULL;
@@ -66,8 +68,10 @@ using processes = self_processes;
 
 /// How many ranks and threads there are.
 struct launch_options {
-  int thread_ranks = 0;  ///< ranks as threads of this process; 0: what `--thread-ranks N` on the command line says, else none
-  int threads = 0;       ///< threads per rank; 0: what `--threads N` says, else the cores of this machine dealt to its ranks
+  /// ranks as threads of this process; 0: what `--thread-ranks N` on the command line says, else none
+  int thread_ranks = 0;
+  /// threads per rank; 0: what `--threads N` says, else the cores of this machine dealt to its ranks
+  int threads = 0;
 };
 
 namespace detail {
@@ -77,7 +81,9 @@ PLEAT_ONCE inline int option(int argc, char** argv, char const* name) {
   auto const n = std::strlen(name);
   for (int i = 1; i < argc; ++i) {
     if (std::strncmp(argv[i], name, n) != 0) continue;
-    char const* value = argv[i][n] == '=' ? argv[i] + n + 1 : argv[i][n] == '\0' && i + 1 < argc ? argv[i + 1] : nullptr;
+    char const* value = argv[i][n] == '='                    ? argv[i] + n + 1
+                        : argv[i][n] == '\0' && i + 1 < argc ? argv[i + 1]
+                                                             : nullptr;
     if (!value) continue;
     char* end = nullptr;
     long const v = std::strtol(value, &end, 10);
@@ -102,14 +108,15 @@ PLEAT_ONCE inline std::string what_of(std::exception_ptr e) {
 PLEAT_ONCE inline std::string said_by(int rank, std::string const& sentence) {
   std::string const ours = "pleat: ";
   if (sentence.starts_with(ours + "rank ")) return sentence;
-  return ours + "rank " + std::to_string(rank) + ": " + (sentence.starts_with(ours) ? sentence.substr(ours.size()) : sentence);
+  return ours + "rank " + std::to_string(rank) + ": " +
+         (sentence.starts_with(ours) ? sentence.substr(ours.size()) : sentence);
 }
 
 /// Seconds that a rank which ended well waits for the others.
 inline constexpr double for_ever = 1e9;
 
-/// After fn ended on this rank, well or with a sentence: the ranks meet once more, so that one sentence is said, by rank 0, and a rank
-/// that fails alone does not leave the others waiting for ever.
+/// After fn ended on this rank, well or with a sentence: the ranks meet once more, so that one sentence is said, by
+/// rank 0, and a rank that fails alone does not leave the others waiting for ever.
 template <class Processes> int farewell(comm::communicator& all, std::string const& sentence) {
   constexpr std::size_t room = 1024;
   constexpr double patience = 3;  // seconds for the others to fail alike
@@ -124,10 +131,12 @@ template <class Processes> int farewell(comm::communicator& all, std::string con
     if (!sentence.empty()) all.set_timeout(patience);
     all.all_gather(mine, everybody);
   } catch (std::exception const&) {
-    // Somebody is still inside a collective that will never complete: this rank's sentence is the one that matters. Where several gave up
-    // waiting for one, the lowest speaks: its abort ends the others before it is their turn.
+    // Somebody is still inside a collective that will never complete: this rank's sentence is the one that matters.
+    // Where several gave up waiting for one, the lowest speaks: its abort ends the others before it is their turn.
     std::this_thread::sleep_for(std::chrono::milliseconds(250 * std::min(all.rank(), 8)));
-    std::fprintf(stderr, "%s\n", said_by(all.rank(), sentence.empty() ? "run::launch: another rank ended without saying why" : sentence).c_str());
+    std::fprintf(stderr, "%s\n",
+                 said_by(all.rank(), sentence.empty() ? "run::launch: another rank ended without saying why" : sentence)
+                     .c_str());
     std::fflush(stderr);
     Processes::abort(all, 1);
   }
@@ -147,7 +156,8 @@ template <class Processes> int farewell(comm::communicator& all, std::string con
 ///
 /// An exception of any rank becomes one sentence on standard error and the exit status 1, on every rank; nobody hangs.
 /// \returns the exit status for main
-template <class Processes = processes, class F> [[nodiscard]] int launch(int argc, char** argv, F&& fn, launch_options options = {}) {
+template <class Processes = processes, class F>
+[[nodiscard]] int launch(int argc, char** argv, F&& fn, launch_options options = {}) {
   try {
     typename Processes::guard started(argc, argv);
     if (options.thread_ranks == 0) options.thread_ranks = detail::option(argc, argv, "--thread-ranks");
@@ -157,7 +167,8 @@ template <class Processes = processes, class F> [[nodiscard]] int launch(int arg
     int const here = options.thread_ranks > 0 ? options.thread_ranks : Processes::on_this_machine();
     int const threads = options.threads > 0 ? options.threads : std::max(1, cores / here);
     if (options.thread_ranks > 0 && all.size() > 1)
-      throw error{"run::launch", "--thread-ranks was given to " + std::to_string(all.size()) + " MPI processes", "Use ranks as threads or as processes, not both"};
+      throw error{"run::launch", "--thread-ranks was given to " + std::to_string(all.size()) + " MPI processes",
+                  "Use ranks as threads or as processes, not both"};
     kokkos_guard const kokkos(threads);
 
     if (options.thread_ranks > 1) {
@@ -170,8 +181,8 @@ template <class Processes = processes, class F> [[nodiscard]] int launch(int arg
     std::string sentence;
     {
       world w(all.duplicate(), threads);
-      // What a transport needs for time-outs it may have to make together: now, not when a rank is alone with its failure. Behind the
-      // duplicate, which has no time-out of its own.
+      // What a transport needs for time-outs it may have to make together: now, not when a rank is alone with its
+      // failure. Behind the duplicate, which has no time-out of its own.
       if (all.size() > 1) all.set_timeout(detail::for_ever);
       try {
         fn(w);

@@ -1,10 +1,11 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Models as safetensors files: every parameter in the form it has, readable by PyTorch where that is dense. GGUF: run/gguf.hpp.
+/// Models as safetensors files: every parameter in the form it has, readable by PyTorch where that is dense. GGUF:
+/// run/gguf.hpp.
 ///
-/// How a form's tensors and metadata lie in it: io/weights.hpp. Beside them pleat.version, pleat.network and pleat.input.* as the caller gives
-/// them. The same model gives the same bytes.
+/// How a form's tensors and metadata lie in it: io/weights.hpp. Beside them pleat.version, pleat.network and
+/// pleat.input.* as the caller gives them. The same model gives the same bytes.
 #pragma once
 
 #include <algorithm>
@@ -37,7 +38,8 @@ PLEAT_ONCE [[nodiscard]] inline std::string float_text(float x) {
   auto const end = std::to_chars(text, text + sizeof text, x);
   return {text, end.ptr};
 }
-PLEAT_ONCE [[nodiscard]] inline float float_of(std::string const& call, std::string const& key, std::string const& text) {
+PLEAT_ONCE [[nodiscard]] inline float float_of(std::string const& call, std::string const& key,
+                                               std::string const& text) {
   float x = 0;
   auto const [end, failed] = std::from_chars(text.data(), text.data() + text.size(), x);
   if (failed != std::errc{} || end != text.data() + text.size() || !std::isfinite(x))
@@ -50,7 +52,8 @@ template <class Writer> void put_image(model_description const& about, model_ima
   for (auto const& [key, value] : about.more)
     if (!key.starts_with("pleat.") && !key.starts_with("general.")) writer.metadata(key, value);
   auto const v = version();
-  writer.metadata("pleat.version", std::to_string(v.major) + "." + std::to_string(v.minor) + "." + std::to_string(v.patch));
+  writer.metadata("pleat.version",
+                  std::to_string(v.major) + "." + std::to_string(v.minor) + "." + std::to_string(v.patch));
   if (!about.network.empty()) writer.metadata("pleat.network", about.network);
   if (about.input) {
     writer.metadata("pleat.input.mean", float_text(about.input->mean));
@@ -62,16 +65,23 @@ template <class Writer> void put_image(model_description const& about, model_ima
 /// A writer that is told what weights are, and not their bytes.
 struct describing_writer {
   io::safetensors_writer file;
-  PLEAT_ONCE inline void metadata(std::string name, std::string value) { file.metadata(std::move(name), std::move(value)); }
+  PLEAT_ONCE inline void metadata(std::string name, std::string value) {
+    file.metadata(std::move(name), std::move(value));
+  }
 };
-PLEAT_LAZY inline void add_weight(describing_writer& out, io::stored_weight const& w) { io::describe_weight(out.file, w); }
+PLEAT_LAZY inline void add_weight(describing_writer& out, io::stored_weight const& w) {
+  io::describe_weight(out.file, w);
+}
 
 }  // namespace detail
 
-/// Writes the model from rank 0, whole or not at all: a file that was there stays until the new one is complete. The same bytes from every mesh:
-/// what is cut along the tensor axis, lies on other stages or is sharded (state_stage = 3) comes to rank 0, which holds one weight at a time. Weights in
-/// encoded forms are looked at twice: first for what they are, then for their bytes. Collective over all ranks. \throws error on every rank alike if it cannot be written
-template <class T, class Space> void save(parallel::any_model<T, Space> const& m, std::string const& path, model_description const& about = {}, file_options const& how = {}) {
+/// Writes the model from rank 0, whole or not at all: a file that was there stays until the new one is complete. The
+/// same bytes from every mesh: what is cut along the tensor axis, lies on other stages or is sharded (state_stage = 3)
+/// comes to rank 0, which holds one weight at a time. Weights in encoded forms are looked at twice: first for what they
+/// are, then for their bytes. Collective over all ranks. \throws error on every rank alike if it cannot be written
+template <class T, class Space>
+void save(parallel::any_model<T, Space> const& m, std::string const& path, model_description const& about = {},
+          file_options const& how = {}) {
   detail::demand_dense_type("run::save", how);
   auto const described = detail::image_of(m, about, how, detail::collecting::descriptions);
   std::optional<io::safetensors_stream> file;
@@ -91,7 +101,9 @@ template <class T, class Space> void save(parallel::any_model<T, Space> const& m
 }
 
 /// The same file in memory, on the calling rank, which must hold every weight whole (one stage, uncut). Not collective.
-template <class T, class Space> [[nodiscard]] std::vector<std::byte> file_image(parallel::any_model<T, Space> const& m, model_description const& about = {}, file_options const& how = {}) {
+template <class T, class Space>
+[[nodiscard]] std::vector<std::byte> file_image(parallel::any_model<T, Space> const& m,
+                                                model_description const& about = {}, file_options const& how = {}) {
   auto const image = detail::local_image_of("run::file_image", m, about, how);
   io::safetensors_writer writer;
   detail::put_image(about, image, writer);
@@ -99,7 +111,9 @@ template <class T, class Space> [[nodiscard]] std::vector<std::byte> file_image(
 }
 
 /// What an opened file says about its model. \throws error for an entry that cannot be understood
-PLEAT_ONCE [[nodiscard]] inline model_description describe_file(std::span<io::stored_weight const> weights, io::metadata_map const& metadata, std::string const& call = "run::describe_file") {
+PLEAT_ONCE [[nodiscard]] inline model_description describe_file(std::span<io::stored_weight const> weights,
+                                                                io::metadata_map const& metadata,
+                                                                std::string const& call = "run::describe_file") {
   model_description d;
   d.more = metadata;
   for (auto const& w : weights)
@@ -110,23 +124,28 @@ PLEAT_ONCE [[nodiscard]] inline model_description describe_file(std::span<io::st
   };
   if (auto const* n = find("pleat.network")) d.network = *n;
   auto const *mean = find("pleat.input.mean"), *scale = find("pleat.input.scale");
-  if (mean && scale) d.input = {detail::float_of(call, "pleat.input.mean", *mean), detail::float_of(call, "pleat.input.scale", *scale)};
+  if (mean && scale)
+    d.input = {detail::float_of(call, "pleat.input.mean", *mean), detail::float_of(call, "pleat.input.scale", *scale)};
   return d;
 }
-PLEAT_ONCE [[nodiscard]] inline model_description describe_file(io::safetensors_file const& file, std::string const& call = "run::describe_file") {
+PLEAT_ONCE [[nodiscard]] inline model_description describe_file(io::safetensors_file const& file,
+                                                                std::string const& call = "run::describe_file") {
   return describe_file(as_span(io::weights_of(file, call)), file.metadata(), call);
 }
 PLEAT_ONCE [[nodiscard]] inline model_description describe_file(std::string const& path) {
   return describe_file(io::safetensors_file(path), "run::describe_file('" + path + "')");
 }
 
-/// Gives the model the parameters and forms of stored weights, whichever mesh wrote them: every rank takes what it holds. Dense parameters of another
-/// floating-point type are rounded to the model's. Collective over a mesh with a tensor or pipeline axis, and at state_stage = 3.
+/// Gives the model the parameters and forms of stored weights, whichever mesh wrote them: every rank takes what it
+/// holds. Dense parameters of another floating-point type are rounded to the model's. Collective over a mesh with a
+/// tensor or pipeline axis, and at state_stage = 3.
 /// \param call how errors introduce themselves
-/// \throws error, and the model stays as it was: a parameter that is missing, of another shape or in a form that the model's weights cannot
+/// \throws error, and the model stays as it was: a parameter that is missing, of another shape or in a form that the
+/// model's weights cannot
 ///         take; a tensor that no parameter asked for
 template <class T, class Space>
-[[gnu::cold]] model_description load(parallel::any_model<T, Space>& m, std::span<io::stored_weight const> weights, io::metadata_map const& metadata, std::string const& call = "run::load") {
+[[gnu::cold]] model_description load(parallel::any_model<T, Space>& m, std::span<io::stored_weight const> weights,
+                                     io::metadata_map const& metadata, std::string const& call = "run::load") {
   if (m.plan().state_stage == 3) {
     auto const plan = m.plan();
     auto whole = m.unsharded();
@@ -149,10 +168,13 @@ template <class T, class Space>
     if (std::find(names.begin(), names.end(), w.name) != names.end()) continue;
     for (auto const& n : names)
       if (w.name.starts_with(n) && w.name[n.size()] == '.')
-        throw error{call, "the file holds '" + w.name + "', but its metadata do not say in which form", "Only files that pleat wrote hold other forms than dense"};
+        throw error{call, "the file holds '" + w.name + "', but its metadata do not say in which form",
+                    "Only files that pleat wrote hold other forms than dense"};
     strangers += (strangers.empty() ? "'" : ", '") + w.name + "'";
   }
-  if (!strangers.empty()) throw error{call, "the file holds " + strangers + ", which the network has no parameter for", "Is it the file of another network?"};
+  if (!strangers.empty())
+    throw error{call, "the file holds " + strangers + ", which the network has no parameter for",
+                "Is it the file of another network?"};
 
   // The forms that the file has, in a network of its own; then the memory that they need; then the numbers.
   auto net = m.any_net().clone();
@@ -160,20 +182,31 @@ template <class T, class Space>
   net->for_each_parameter([&](nn::any_weight<T, Space>& w) {
     if (!w.tied_to.empty()) return;
     auto const* stored = mine[next++];
-    if (!stored) throw error{call, "the file has no '" + w.name + "' of shape " + w.whole().to_string(), "Is it the file of another network?"};
+    if (!stored)
+      throw error{call, "the file has no '" + w.name + "' of shape " + w.whole().to_string(),
+                  "Is it the file of another network?"};
     auto const forms = w.form_names();
     auto at = stored->form.empty() ? forms.end() : std::find(forms.begin(), forms.end(), stored->form);
-    if (at == forms.end() && stored->form == "dense" && (stored->type == "BF16" || stored->type == "F16")) at = std::find(forms.begin(), forms.end(), stored->type == "BF16" ? "bf16" : "f16");
+    if (at == forms.end() && stored->form == "dense" && (stored->type == "BF16" || stored->type == "F16"))
+      at = std::find(forms.begin(), forms.end(), stored->type == "BF16" ? "bf16" : "f16");
     if (at == forms.end()) {
       std::string have;
       for (auto const& name : forms) have.append(have.empty() ? "'" : ", '").append(name).append("'");
-      throw error{call, "'" + w.name + "' is stored in " + (stored->form.empty() ? "the type " + stored->type : "the form '" + stored->form + "'") + ", the model's weight can take " + have,
-                  stored->form.empty() ? "No form of pleat is that type: bring it to floats first, by the tool that wrote it"
-                                       : "Build the network with that form in its set, nn::linear<codec::forms<codec::dense<float>, …>>: the class of codec/ whose name is '" + stored->form + "'"};
+      throw error{call,
+                  "'" + w.name + "' is stored in " +
+                      (stored->form.empty() ? "the type " + stored->type : "the form '" + stored->form + "'") +
+                      ", the model's weight can take " + have,
+                  stored->form.empty()
+                      ? "No form of pleat is that type: bring it to floats first, by the tool that wrote it"
+                      : "Build the network with that form in its set, nn::linear<codec::forms<codec::dense<float>, "
+                        "…>>: the class of codec/ whose name is '" +
+                            stored->form + "'"};
     }
     if (stored->shape != w.whole()) {
       bool const dense = stored->form == "dense";
-      throw error{call, "'" + w.name + "' has shape " + w.whole().to_string() + " in the network" + (dense ? " and " + stored->shape.to_string() + " in the file" : ", the file says " + stored->shape.to_string())};
+      throw error{call, "'" + w.name + "' has shape " + w.whole().to_string() + " in the network" +
+                            (dense ? " and " + stored->shape.to_string() + " in the file"
+                                   : ", the file says " + stored->shape.to_string())};
     }
     w.use_form_at(static_cast<int>(at - forms.begin()));
     parallel::detail::keep_blocks_whole(w);
@@ -192,7 +225,9 @@ template <class T, class Space>
       try {
         if (w.form_name() == "dense")
           for (auto& p : parts) detail::convert_part(call, p, dtype_of<T>);
-        T* const values = twin < 0 ? w.data() : fresh.arena().values() + fresh.arena().entries()[static_cast<std::size_t>(twin)].begin;
+        T* const values = twin < 0
+                              ? w.data()
+                              : fresh.arena().values() + fresh.arena().entries()[static_cast<std::size_t>(twin)].begin;
         detail::take_weight(w, fresh.context(), parts, values, twin < 0);
       } catch (error const& e) {
         throw error{call, "'" + w.name + "': " + e.problem(), e.remedy()};
@@ -207,13 +242,17 @@ template <class T, class Space>
 }
 
 /// The same of a file that is open already.
-template <class T, class Space> model_description load(parallel::any_model<T, Space>& m, io::safetensors_file const& file, std::string const& call = "run::load") {
+template <class T, class Space>
+model_description load(parallel::any_model<T, Space>& m, io::safetensors_file const& file,
+                       std::string const& call = "run::load") {
   return load(m, io::weights_of(file, call), file.metadata(), call);
 }
-/// Gives the model the parameters and forms of a safetensors file (GGUF: run/gguf.hpp); every rank reads it. \throws error as above
+/// Gives the model the parameters and forms of a safetensors file (GGUF: run/gguf.hpp); every rank reads it. \throws
+/// error as above
 template <class T, class Space> model_description load(parallel::any_model<T, Space>& m, std::string const& path) {
   std::optional<io::safetensors_file> file;
-  comm::all_or_none(m.all_ranks(), [&] { file.emplace(path); });  // a folder that one node does not see is everybody's trouble
+  // a folder that one node does not see is everybody's trouble
+  comm::all_or_none(m.all_ranks(), [&] { file.emplace(path); });
   return load(m, *file, "run::load('" + path + "')");
 }
 

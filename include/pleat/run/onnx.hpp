@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// A model as ONNX, for ONNX Runtime and others: float, or with QuantizeLinear and DequantizeLinear where weights are stored in few bits.
+/// A model as ONNX, for ONNX Runtime and others: float, or with QuantizeLinear and DequantizeLinear where weights are
+/// stored in few bits.
 #pragma once
 
 #include <cmath>
@@ -23,20 +24,22 @@ namespace pleat::run {
 /// What an export adds to the network.
 struct onnx_options {
   std::string graph_name = "pleat";
-  /// Largest magnitudes of layers' inputs, by layer name ("fc1"), as an observer finds them: these layers' inputs pass QuantizeLinear and
-  /// DequantizeLinear (8 bits, symmetric, scale = range/127), and with an int8 weight the bias is stored in int32 at scale s_x·s_w, so that a runtime
-  /// can compute the layer in integers.
+  /// Largest magnitudes of layers' inputs, by layer name ("fc1"), as an observer finds them: these layers' inputs pass
+  /// QuantizeLinear and DequantizeLinear (8 bits, symmetric, scale = range/127), and with an int8 weight the bias is
+  /// stored in int32 at scale s_x·s_w, so that a runtime can compute the layer in integers.
   std::map<std::string, float> input_ranges{};
 };
 
 namespace detail {
 
-/// A bias as multiples of x_scale · w_scale, row by row, as runtimes that compute in integers take it; no codes if one of them needs more than 32 bits.
+/// A bias as multiples of x_scale · w_scale, row by row, as runtimes that compute in integers take it; no codes if one
+/// of them needs more than 32 bits.
 struct onnx_bias {
   std::vector<std::int32_t> codes;
   std::vector<float> units;
 };
-PLEAT_ONCE [[nodiscard]] inline onnx_bias integer_bias(std::vector<float> const& values, std::vector<float> w_scales, float x_scale) {
+PLEAT_ONCE [[nodiscard]] inline onnx_bias integer_bias(std::vector<float> const& values, std::vector<float> w_scales,
+                                                       float x_scale) {
   io::detail::onnx_scales(w_scales);
   onnx_bias b;
   for (std::size_t i = 0; i < values.size(); ++i) {
@@ -54,31 +57,52 @@ PLEAT_ONCE [[nodiscard]] inline onnx_bias integer_bias(std::vector<float> const&
 class onnx_walk {
  public:
   /// \param weights whole ones, of every layer
-  onnx_walk(model_image const& weights, io::onnx_graph& graph, onnx_options const& options) : graph_(&graph), options_(&options) {
-    for (std::size_t i = 0; i < weights.weights.size(); ++i) weights_.emplace(weights.weights[i].name, std::pair{&weights.weights[i], &weights.parts[i]});
+  onnx_walk(model_image const& weights, io::onnx_graph& graph, onnx_options const& options)
+      : graph_(&graph), options_(&options) {
+    for (std::size_t i = 0; i < weights.weights.size(); ++i)
+      weights_.emplace(weights.weights[i].name, std::pair{&weights.weights[i], &weights.parts[i]});
   }
 
   template <class L> [[nodiscard]] std::string layer(L const& l, std::string x, extents const& in) {
     std::string_view kind = "(one's own)";
     if constexpr (requires { L::kind; }) kind = L::kind;
     if constexpr (requires { l.to_onnx(*graph_, x, in); }) {
-      nn::for_each_parameter(l, [](nn::parameter const& w) { demand_whole("run::export_onnx", w); });  // it reads them itself
+      // it reads them itself
+      nn::for_each_parameter(l, [](nn::parameter const& w) { demand_whole("run::export_onnx", w); });
       return l.to_onnx(*graph_, std::move(x), in);
-    } else if constexpr (requires { l.weight(); l.inputs(); l.options().stride; }) {
+    } else if constexpr (requires {
+                           l.weight();
+                           l.inputs();
+                           l.options().stride;
+                         }) {
       return convolution(l, std::move(x));
-    } else if constexpr (requires { l.weight(); l.inputs(); l.outputs(); l.has_bias(); }) {
+    } else if constexpr (requires {
+                           l.weight();
+                           l.inputs();
+                           l.outputs();
+                           l.has_bias();
+                         }) {
       return linear(l, std::move(x), in);
-    } else if constexpr (requires { l.running_mean(); l.running_variance(); }) {
+    } else if constexpr (requires {
+                           l.running_mean();
+                           l.running_variance();
+                         }) {
       if (l.is_identity()) return x;  // folded into the layer before
-      return graph_->node("BatchNormalization", {x, parameter(l.weight()), parameter(l.bias()), parameter(l.running_mean()), parameter(l.running_variance())}, l.name(),
-                          {{"epsilon", static_cast<float>(l.options().epsilon)}});
-    } else if constexpr (requires { l.kernel(); l.options().padding; }) {
+      return graph_->node(
+          "BatchNormalization",
+          {x, parameter(l.weight()), parameter(l.bias()), parameter(l.running_mean()), parameter(l.running_variance())},
+          l.name(), {{"epsilon", static_cast<float>(l.options().epsilon)}});
+    } else if constexpr (requires {
+                           l.kernel();
+                           l.options().padding;
+                         }) {
       return pool(l, std::move(x), in);
     } else if constexpr (requires { l.how(); }) {
       std::vector<std::string> each;
       children(l, [&](auto const& child) { each.push_back(layer(child, x, in)); });
       bool const sum = l.how() == std::remove_cvref_t<decltype(l.how())>::sum;
-      return sum ? graph_->node("Sum", each, "sum") : graph_->node("Concat", each, "concatenate", {{"axis", std::int64_t{1}}});
+      return sum ? graph_->node("Sum", each, "sum")
+                 : graph_->node("Concat", each, "concatenate", {{"axis", std::int64_t{1}}});
     } else if constexpr (nn::composite<L>) {
       if (kind == "residual") {
         std::vector<std::string> each;
@@ -93,11 +117,16 @@ class onnx_walk {
         shape = child.shape(shape);
       });
       return x;
-    } else if constexpr (requires { l.epsilon(); l.width(); l.has_bias(); }) {
+    } else if constexpr (requires {
+                           l.epsilon();
+                           l.width();
+                           l.has_bias();
+                         }) {
       if (kind != "layer_norm") refuse(kind);
       std::vector<std::string> inputs{x, parameter(l.weight())};
       if (l.has_bias()) inputs.push_back(parameter(l.bias()));
-      return graph_->node("LayerNormalization", inputs, l.name(), {{"axis", std::int64_t{-1}}, {"epsilon", static_cast<float>(l.epsilon())}});
+      return graph_->node("LayerNormalization", inputs, l.name(),
+                          {{"axis", std::int64_t{-1}}, {"epsilon", static_cast<float>(l.epsilon())}});
     } else {
       return plain(kind, std::move(x));
     }
@@ -105,10 +134,12 @@ class onnx_walk {
 
  private:
   template <class L, class F> static void children(L const& l, F&& f) {
-    const_cast<L&>(l).for_each_child([&](auto& child) { f(std::as_const(child)); });  // for_each_child has one spelling; nothing is written
+    // for_each_child has one spelling; nothing is written
+    const_cast<L&>(l).for_each_child([&](auto& child) { f(std::as_const(child)); });
   }
   [[noreturn]] static void refuse(std::string_view kind) {
-    throw error{"run::export_onnx", "a layer of the kind '" + std::string(kind) + "' has no words in ONNX here", "Give it 'std::string to_onnx(io::onnx_graph&, std::string x, extents in) const'"};
+    throw error{"run::export_onnx", "a layer of the kind '" + std::string(kind) + "' has no words in ONNX here",
+                "Give it 'std::string to_onnx(io::onnx_graph&, std::string x, extents in) const'"};
   }
 
   /// A weight in the form that it has.
@@ -117,35 +148,50 @@ class onnx_walk {
     if (auto const it = written_.find(name); it != written_.end()) return it->second;
     return written_[name] = io::add_weight(*graph_, *weights_.at(name).first);
   }
-  [[nodiscard]] std::vector<codec::file_tensor> const& parts_of(nn::parameter const& w) const { return *weights_.at(name_of(w)).second; }
-  [[nodiscard]] static std::string const& name_of(nn::parameter const& w) noexcept { return w.tied_to.empty() ? w.name : w.tied_to; }
+  [[nodiscard]] std::vector<codec::file_tensor> const& parts_of(nn::parameter const& w) const {
+    return *weights_.at(name_of(w)).second;
+  }
+  [[nodiscard]] static std::string const& name_of(nn::parameter const& w) noexcept {
+    return w.tied_to.empty() ? w.name : w.tied_to;
+  }
 
   /// The scale of a layer's quantized input; 0: it stays float.
   [[nodiscard]] float input_scale(std::string const& layer) const {
     auto const it = options_->input_ranges.find(layer);
     if (it == options_->input_ranges.end()) return 0;
     if (!(it->second > 0) || !std::isfinite(it->second / 127.0f) || it->second / 127.0f == 0)
-      throw error{"run::export_onnx", "the range of the input of '" + layer + "' is " + std::to_string(it->second) + ", expected a positive finite number", "Calibrate with data that is not all zero"};
+      throw error{"run::export_onnx",
+                  "the range of the input of '" + layer + "' is " + std::to_string(it->second) +
+                      ", expected a positive finite number",
+                  "Calibrate with data that is not all zero"};
     return it->second / 127.0f;
   }
   [[nodiscard]] std::string quantized(std::string const& layer, std::string x, float scale) {
     if (scale == 0) return x;
     auto const s = graph_->constant(layer + ".input_scale", io::detail::onnx_float, {}, std::vector<float>{scale});
-    auto const z = graph_->constant(layer + ".input_zero_point", io::detail::onnx_int8, {}, std::vector<std::int8_t>{0});
-    return graph_->node("DequantizeLinear", {graph_->node("QuantizeLinear", {std::move(x), s, z}, layer + ".input_codes"), s, z}, layer + ".input");
+    auto const z =
+        graph_->constant(layer + ".input_zero_point", io::detail::onnx_int8, {}, std::vector<std::int8_t>{0});
+    return graph_->node("DequantizeLinear",
+                        {graph_->node("QuantizeLinear", {std::move(x), s, z}, layer + ".input_codes"), s, z},
+                        layer + ".input");
   }
   /// The bias, in units of x_scale · w_scale where both are there and it fits.
   template <class L> [[nodiscard]] std::string bias(L const& l, float x_scale) {
     if (x_scale == 0 || l.weight().form_name() != "int8") return parameter(l.bias());
     auto const &weight_parts = parts_of(l.weight()), &bias_parts = parts_of(l.bias());
     auto const values = codec::detail::values_of<float>(bias_parts[0].bytes);
-    auto b = integer_bias(values, codec::detail::values_of<float>(codec::detail::find_part(weight_parts, ".scale")->bytes), x_scale);
+    auto b = integer_bias(
+        values, codec::detail::values_of<float>(codec::detail::find_part(weight_parts, ".scale")->bytes), x_scale);
     if (b.codes.empty()) {
-      graph_->note("'" + l.bias().name + "' is written as float: in units of the input's and the weight's scale it does not fit into 32 bits");
+      graph_->note(
+          "'" + l.bias().name +
+          "' is written as float: in units of the input's and the weight's scale it does not fit into 32 bits");
       return parameter(l.bias());
     }
     auto const n = static_cast<index_t>(b.codes.size());
-    return graph_->node("DequantizeLinear", {graph_->constant(l.bias().name + ".codes", io::detail::onnx_int32, {n}, b.codes), graph_->constant(l.bias().name + ".scale", io::detail::onnx_float, {n}, b.units)},
+    return graph_->node("DequantizeLinear",
+                        {graph_->constant(l.bias().name + ".codes", io::detail::onnx_int32, {n}, b.codes),
+                         graph_->constant(l.bias().name + ".scale", io::detail::onnx_float, {n}, b.units)},
                         l.bias().name, {{"axis", std::int64_t{0}}});
   }
 
@@ -156,7 +202,10 @@ class onnx_walk {
     x = quantized(l.name(), std::move(x), scale);
     auto const w = parameter(l.weight());
     if (rows) {  // Gemm takes matrices only
-      auto y = graph_->node("MatMul", {x, graph_->node("Transpose", {w}, l.name() + ".transposed", {{"perm", std::vector<std::int64_t>{1, 0}}})}, l.has_bias() ? l.name() + ".product" : l.name());
+      auto y = graph_->node(
+          "MatMul",
+          {x, graph_->node("Transpose", {w}, l.name() + ".transposed", {{"perm", std::vector<std::int64_t>{1, 0}}})},
+          l.has_bias() ? l.name() + ".product" : l.name());
       return l.has_bias() ? graph_->node("Add", {y, bias(l, scale)}, l.name()) : y;
     }
     std::vector<std::string> inputs{x, w};
@@ -168,7 +217,8 @@ class onnx_walk {
     float const scale = input_scale(l.name());
     std::vector<std::string> inputs{quantized(l.name(), std::move(x), scale), parameter(l.weight())};
     if (l.has_bias()) inputs.push_back(bias(l, scale));
-    auto attributes = window_of({l.weight().shape[2], l.weight().shape[3]}, {o.stride.height, o.stride.width}, {o.padding.height, o.padding.width});
+    auto attributes = window_of({l.weight().shape[2], l.weight().shape[3]}, {o.stride.height, o.stride.width},
+                                {o.padding.height, o.padding.width});
     // Named: cudafe++ 13 loses a brace of nested ones whose values depend on a template.
     std::vector<std::int64_t> const dilations{o.dilation.height, o.dilation.width};
     std::int64_t const groups = o.groups;
@@ -179,7 +229,8 @@ class onnx_walk {
   template <class L> [[nodiscard]] std::string pool(L const& l, std::string x, extents const&) {
     auto const& o = l.options();
     auto const stride = o.stride.height == 0 ? l.kernel() : o.stride;
-    auto attributes = window_of({l.kernel().height, l.kernel().width}, {stride.height, stride.width}, {o.padding.height, o.padding.width});
+    auto attributes = window_of({l.kernel().height, l.kernel().width}, {stride.height, stride.width},
+                                {o.padding.height, o.padding.width});
     if constexpr (requires { o.count_include_pad; }) {
       std::int64_t const count = o.count_include_pad;
       attributes.push_back({"count_include_pad", count});
@@ -188,13 +239,19 @@ class onnx_walk {
       return graph_->node("MaxPool", {x}, L::kind, attributes);
     }
   }
-  [[nodiscard]] static std::vector<io::onnx_attribute> window_of(std::vector<std::int64_t> kernel, std::vector<std::int64_t> stride, std::vector<std::int64_t> padding) {
-    return {{"kernel_shape", std::move(kernel)}, {"strides", std::move(stride)}, {"pads", std::vector<std::int64_t>{padding[0], padding[1], padding[0], padding[1]}}};
+  [[nodiscard]] static std::vector<io::onnx_attribute> window_of(std::vector<std::int64_t> kernel,
+                                                                 std::vector<std::int64_t> stride,
+                                                                 std::vector<std::int64_t> padding) {
+    return {{"kernel_shape", std::move(kernel)},
+            {"strides", std::move(stride)},
+            {"pads", std::vector<std::int64_t>{padding[0], padding[1], padding[0], padding[1]}}};
   }
 
   /// Layers without parameters.
   [[nodiscard]] std::string plain(std::string_view kind, std::string x) {
-    auto const scalar = [&](char const* name, float v) { return graph_->constant(name, io::detail::onnx_float, {}, std::vector<float>{v}); };
+    auto const scalar = [&](char const* name, float v) {
+      return graph_->constant(name, io::detail::onnx_float, {}, std::vector<float>{v});
+    };
     if (kind == "dropout") return x;  // inference
     if (kind == "flatten") return graph_->node("Flatten", {x}, "flatten", {{"axis", std::int64_t{1}}});
     if (kind == "relu") return graph_->node("Relu", {x}, "relu");
@@ -205,11 +262,15 @@ class onnx_walk {
       auto const half_x = graph_->node("Mul", {x, scalar("half", 0.5f)}, "gelu.half");
       std::string inner;
       if (kind == "gelu") {
-        inner = graph_->node("Erf", {graph_->node("Mul", {x, scalar("root_of_half", 0.70710678118654752f)}, "gelu.scaled")}, "gelu.erf");
+        inner = graph_->node(
+            "Erf", {graph_->node("Mul", {x, scalar("root_of_half", 0.70710678118654752f)}, "gelu.scaled")}, "gelu.erf");
       } else {
         auto const cube = graph_->node("Mul", {graph_->node("Mul", {x, x}, "gelu.square"), x}, "gelu.cube");
-        auto const sum = graph_->node("Add", {x, graph_->node("Mul", {cube, scalar("gelu_factor", 0.044715f)}, "gelu.term")}, "gelu.sum");
-        inner = graph_->node("Tanh", {graph_->node("Mul", {sum, scalar("root_of_two_over_pi", 0.79788456080286536f)}, "gelu.scaled")}, "gelu.tanh");
+        auto const sum = graph_->node(
+            "Add", {x, graph_->node("Mul", {cube, scalar("gelu_factor", 0.044715f)}, "gelu.term")}, "gelu.sum");
+        inner = graph_->node(
+            "Tanh", {graph_->node("Mul", {sum, scalar("root_of_two_over_pi", 0.79788456080286536f)}, "gelu.scaled")},
+            "gelu.tanh");
       }
       return graph_->node("Mul", {half_x, graph_->node("Add", {inner, scalar("one", 1.0f)}, "gelu.one_more")}, "gelu");
     }
@@ -223,8 +284,11 @@ class onnx_walk {
 };
 
 /// The graph of a network whose weights are all in the image.
-template <class Net> [[nodiscard]] io::onnx_graph onnx_of(Net const& net, model_image const& weights, extents const& sample, onnx_options const& options) {
-  static_assert(std::is_same_v<nn::value_type_of<Net>, float>, "pleat: only networks of float activations are exported to ONNX");
+template <class Net>
+[[nodiscard]] io::onnx_graph onnx_of(Net const& net, model_image const& weights, extents const& sample,
+                                     onnx_options const& options) {
+  static_assert(std::is_same_v<nn::value_type_of<Net>, float>,
+                "pleat: only networks of float activations are exported to ONNX");
   std::vector<index_t> list{1};
   list.insert(list.end(), sample.begin(), sample.end());
   extents const in{std::span<index_t const>(list)};
@@ -239,17 +303,23 @@ template <class Net> [[nodiscard]] io::onnx_graph onnx_of(Net const& net, model_
 
 }  // namespace detail
 
-/// The model's inference as a graph: input "input", float [batch, sample…], result "output". On the calling rank, which must hold every weight whole.
+/// The model's inference as a graph: input "input", float [batch, sample…], result "output". On the calling rank, which
+/// must hold every weight whole.
 /// \param sample  shape of one sample, without the batch: {1, 28, 28}
-/// \throws error for a layer that ONNX has no words for here, a model that does not take such samples, parameters that are not here
-template <class Net> [[nodiscard]] io::onnx_graph to_onnx(parallel::model<Net> const& m, extents const& sample, onnx_options const& options = {}) {
+/// \throws error for a layer that ONNX has no words for here, a model that does not take such samples, parameters that
+/// are not here
+template <class Net>
+[[nodiscard]] io::onnx_graph to_onnx(parallel::model<Net> const& m, extents const& sample,
+                                     onnx_options const& options = {}) {
   return detail::onnx_of(m.net(), detail::local_image_of("run::to_onnx", m), sample, options);
 }
 
 /// Writes it from rank 0, whole or not at all: the same bytes from every mesh, as run::save. Collective over all ranks.
 /// \returns what whoever exports should know, e.g. which weights are written as float; on rank 0
 /// \throws error on every rank alike, as above
-template <class Net> std::vector<std::string> export_onnx(parallel::model<Net> const& m, std::string const& path, extents const& sample, onnx_options const& options = {}) {
+template <class Net>
+std::vector<std::string> export_onnx(parallel::model<Net> const& m, std::string const& path, extents const& sample,
+                                     onnx_options const& options = {}) {
   if (m.plan().state_stage == 3) return export_onnx(m.unsharded(), path, sample, options);
   auto const image = detail::image_of(m, {}, {});
   std::vector<std::string> notes;

@@ -28,12 +28,14 @@ struct progress_state {
 PLEAT_ONCE [[nodiscard]] inline std::string to_string(progress_state const& s) {
   char line[160];
   int const left = static_cast<int>(s.seconds_left + 0.5);
-  std::snprintf(line, sizeof line, "epoch %lld/%lld  step %lld/%lld  loss %.4f  %.0f samples/s  %d:%02d left", static_cast<long long>(s.epoch),
-                static_cast<long long>(s.epochs), static_cast<long long>(s.step), static_cast<long long>(s.steps), s.loss, s.samples_per_second, left / 60, left % 60);
+  std::snprintf(line, sizeof line, "epoch %lld/%lld  step %lld/%lld  loss %.4f  %.0f samples/s  %d:%02d left",
+                static_cast<long long>(s.epoch), static_cast<long long>(s.epochs), static_cast<long long>(s.step),
+                static_cast<long long>(s.steps), s.loss, s.samples_per_second, left / 60, left % 60);
   return line;
 }
 
-/// Shows the state at most every `interval` seconds (plain lines: once per call of `line`, which fit makes at the end of an epoch).
+/// Shows the state at most every `interval` seconds (plain lines: once per call of `line`, which fit makes at the end
+/// of an epoch).
 class progress_line {
  public:
   /// \param on false: prints nothing (ranks above 0, or a caller who wants silence)

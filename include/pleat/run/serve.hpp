@@ -26,16 +26,22 @@ struct serve_report {
   std::vector<std::int32_t> answers;  ///< class of every request, on every rank
   double seconds = 0;                 ///< of the slowest rank
   double throughput = 0;              ///< requests per second, over all ranks
-  double p50 = 0, p99 = 0;            ///< seconds from the start of a batch to its answers, over all batches of all ranks
+  /// seconds from the start of a batch to its answers, over all batches of all ranks
+  double p50 = 0, p99 = 0;
 };
 
-/// Answers every sample of `requests`; batch b is answered by rank b mod ranks. Collective. Never instantiates a backward.
-/// \throws error on every rank alike, also what a layer of one rank has to say (where parts lie along a tensor axis: on that rank)
-template <class T, class Space> [[nodiscard]] serve_report serve(parallel::any_model<T, Space> const& m, io::dataset const& requests, serve_options options = {}) {
+/// Answers every sample of `requests`; batch b is answered by rank b mod ranks. Collective. Never instantiates a
+/// backward.
+/// \throws error on every rank alike, also what a layer of one rank has to say (where parts lie along a tensor axis: on
+/// that rank)
+template <class T, class Space>
+[[nodiscard]] serve_report serve(parallel::any_model<T, Space> const& m, io::dataset const& requests,
+                                 serve_options options = {}) {
   using clock = std::chrono::steady_clock;
   if (m.plan().state_stage == 3) return serve(m.unsharded(), requests, options);
   region r("pleat::run::serve");
-  if (options.batch < 1) throw error{"run::serve", "a batch of " + std::to_string(options.batch) + " requests", "Use 1 or more"};
+  if (options.batch < 1)
+    throw error{"run::serve", "a batch of " + std::to_string(options.batch) + " requests", "Use 1 or more"};
   auto& ranks = m.ranks();
   index_t const batches = (requests.size + options.batch - 1) / options.batch;
   batch_loader<T, Space> loader(requests);
@@ -72,7 +78,9 @@ template <class T, class Space> [[nodiscard]] serve_report serve(parallel::any_m
   report.throughput = report.seconds > 0 ? static_cast<double>(requests.size) / report.seconds : 0;
   if (!latency.empty()) {
     std::sort(latency.begin(), latency.end());
-    auto const at = [&](double q) { return latency[std::min(latency.size() - 1, static_cast<std::size_t>(q * static_cast<double>(latency.size())))]; };
+    auto const at = [&](double q) {
+      return latency[std::min(latency.size() - 1, static_cast<std::size_t>(q * static_cast<double>(latency.size())))];
+    };
     report.p50 = at(0.50);
     report.p99 = at(0.99);
   }

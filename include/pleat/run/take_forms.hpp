@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Going on with a model whose weights are encoded in part: the forms that a checkpoint's weights have, before its numbers are loaded.
+/// Going on with a model whose weights are encoded in part: the forms that a checkpoint's weights have, before its
+/// numbers are loaded.
 #pragma once
 
 #include <algorithm>
@@ -17,18 +18,20 @@
 
 namespace pleat::run {
 
-/// Gives the model's weights the encoded forms that they have in the newest readable checkpoint of a folder: before an optimizer is made for it, and
-/// before load_checkpoint brings their contents. Collective.
+/// Gives the model's weights the encoded forms that they have in the newest readable checkpoint of a folder: before an
+/// optimizer is made for it, and before load_checkpoint brings their contents. Collective.
 ///
 ///     run::take_forms(folder, model);
 ///     nn::optimizer_state<float, space> optimizer(model.context(), model.arena(), nn::adamw{});
 ///     run::load_checkpoint(folder, model, optimizer);
 ///
-/// The forms are those of the newest checkpoint whose manifest can be read. If a file of that one is damaged, load_checkpoint goes on to the one
-/// before, which may have other forms: it then says so.
+/// The forms are those of the newest checkpoint whose manifest can be read. If a file of that one is damaged,
+/// load_checkpoint goes on to the one before, which may have other forms: it then says so.
 /// \returns how many weights took another form
-/// \throws error, on every rank alike, and nothing is changed: a form that is not in the weight's set, a weight that the network has not
-template <class T, class Space> [[gnu::cold]] index_t take_forms(std::string const& folder, parallel::any_model<T, Space>& m) {
+/// \throws error, on every rank alike, and nothing is changed: a form that is not in the weight's set, a weight that
+/// the network has not
+template <class T, class Space>
+[[gnu::cold]] index_t take_forms(std::string const& folder, parallel::any_model<T, Space>& m) {
   auto& ranks = m.all_ranks();
   std::string text, path;
   comm::on_root(ranks, [&] {
@@ -50,7 +53,8 @@ template <class T, class Space> [[gnu::cold]] index_t take_forms(std::string con
   auto const manifest = io::detail::checkpoint_manifest::parse(text, call);
   std::map<std::string, std::string> wanted;
   for (auto const& [key, words] : manifest.state)
-    if (key.starts_with(detail::form_words)) wanted.emplace(key.substr(std::strlen(detail::form_words)), words.substr(0, words.find('\n')));
+    if (key.starts_with(detail::form_words))
+      wanted.emplace(key.substr(std::strlen(detail::form_words)), words.substr(0, words.find('\n')));
   if (wanted.empty()) return 0;
   auto net = m.any_net().clone();
   index_t changed = 0;
@@ -65,14 +69,19 @@ template <class T, class Space> [[gnu::cold]] index_t take_forms(std::string con
     if (at == forms.end()) {
       std::string have;
       for (auto const& name : forms) have.append(have.empty() ? "'" : ", '").append(name).append("'");
-      throw error{call, "'" + w.name + "' was saved in the form '" + form + "', the model's weight can take " + have, "Build the network with that form in its set, or transform it as it was then"};
+      throw error{call, "'" + w.name + "' was saved in the form '" + form + "', the model's weight can take " + have,
+                  "Build the network with that form in its set, or transform it as it was then"};
     }
     w.use_form_at(static_cast<int>(at - forms.begin()));
     parallel::detail::keep_blocks_whole(w);
     w.follow_form(w.trainable());
     ++changed;
   });
-  if (!wanted.empty()) throw error{call, "'" + wanted.begin()->first + "' was saved in the form '" + wanted.begin()->second + "', and is no parameter of this network", "It belongs to another network"};
+  if (!wanted.empty())
+    throw error{call,
+                "'" + wanted.begin()->first + "' was saved in the form '" + wanted.begin()->second +
+                    "', and is no parameter of this network",
+                "It belongs to another network"};
   if (changed > 0) m = m.rebuild(std::move(net));
   return changed;
 }

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Other people's arrays as tensors, without a copy: Kokkos::View, raw pointer with extents, mdspan (Kokkos' own, or std's).
+/// Other people's arrays as tensors, without a copy: Kokkos::View, raw pointer with extents, mdspan (Kokkos' own, or
+/// std's).
 #pragma once
 
 #include <Kokkos_Core.hpp>
@@ -20,8 +21,10 @@ template <class T, class Memory = Kokkos::HostSpace> class array_view {
   using element_type = T;
   using memory_space = Memory;
 
-  array_view(T* data, extents const& shape, std::array<index_t, extents::max_rank> const& strides) : data_(data), shape_(shape), strides_(strides) {
-    if (!data && shape.size() > 0) throw error{"adapt", "a null pointer for shape " + shape.to_string(), "Give it the memory of all elements"};
+  array_view(T* data, extents const& shape, std::array<index_t, extents::max_rank> const& strides)
+      : data_(data), shape_(shape), strides_(strides) {
+    if (!data && shape.size() > 0)
+      throw error{"adapt", "a null pointer for shape " + shape.to_string(), "Give it the memory of all elements"};
   }
   /// Row-major.
   array_view(T* data, extents const& shape) : array_view(data, shape, row_major(shape)) {}
@@ -54,10 +57,15 @@ template <class T, class Memory = Kokkos::HostSpace> class array_view {
 };
 
 /// A raw pointer to row-major host elements (name another memory space for device pointers).
-template <class Memory = Kokkos::HostSpace, class T> [[nodiscard]] array_view<T, Memory> adapt(T* data, extents const& shape) { return {data, shape}; }
+template <class Memory = Kokkos::HostSpace, class T>
+[[nodiscard]] array_view<T, Memory> adapt(T* data, extents const& shape) {
+  return {data, shape};
+}
 
 /// A Kokkos::View of any layout. The View must outlive the result.
-template <class D, class... P> [[nodiscard]] auto adapt(Kokkos::View<D, P...> const& v) -> array_view<typename Kokkos::View<D, P...>::value_type, typename Kokkos::View<D, P...>::memory_space> {
+template <class D, class... P>
+[[nodiscard]] auto adapt(Kokkos::View<D, P...> const& v)
+    -> array_view<typename Kokkos::View<D, P...>::value_type, typename Kokkos::View<D, P...>::memory_space> {
   using view = Kokkos::View<D, P...>;
   constexpr int rank = static_cast<int>(view::rank());
   static_assert(rank <= extents::max_rank, "pleat::adapt: the View's rank is above pleat::extents::max_rank (6)");
@@ -70,7 +78,8 @@ template <class D, class... P> [[nodiscard]] auto adapt(Kokkos::View<D, P...> co
 }
 
 namespace detail {
-template <class M> concept mdspan_like = requires(M const& m) {
+template <class M>
+concept mdspan_like = requires(M const& m) {
   typename M::element_type;
   typename M::extents_type;
   typename M::mapping_type;
@@ -82,7 +91,8 @@ template <class M> concept mdspan_like = requires(M const& m) {
 
 /// An mdspan with the default accessor over host elements, any strided layout.
 template <detail::mdspan_like M> [[nodiscard]] array_view<typename M::element_type> adapt(M const& m) {
-  static_assert(M::rank() <= extents::max_rank, "pleat::adapt: the mdspan's rank is above pleat::extents::max_rank (6)");
+  static_assert(M::rank() <= extents::max_rank,
+                "pleat::adapt: the mdspan's rank is above pleat::extents::max_rank (6)");
   std::array<index_t, extents::max_rank> n{}, s{};
   for (std::size_t i = 0; i < M::rank(); ++i) {
     n[i] = static_cast<index_t>(m.extent(i));
@@ -92,8 +102,10 @@ template <detail::mdspan_like M> [[nodiscard]] array_view<typename M::element_ty
 }
 
 /// The array as a tensor on `Space`, sharing its elements.
-/// \throws error if the elements are not row-major without gaps: kernels would need a copy, which is not made behind the user's back
-template <class Space, class Array> [[nodiscard]] tensor<std::remove_const_t<typename Array::element_type>, Space> as_tensor(Array const& a) {
+/// \throws error if the elements are not row-major without gaps: kernels would need a copy, which is not made behind
+/// the user's back
+template <class Space, class Array>
+[[nodiscard]] tensor<std::remove_const_t<typename Array::element_type>, Space> as_tensor(Array const& a) {
   demand_strided_array<Array>();
   if constexpr (requires { typename Array::memory_space; })
     static_assert(Kokkos::SpaceAccessibility<Space, typename Array::memory_space>::accessible,
@@ -102,8 +114,10 @@ template <class Space, class Array> [[nodiscard]] tensor<std::remove_const_t<typ
   auto const wanted = array_view<int>::row_major(shape);
   for (int i = 0; i < shape.rank(); ++i)
     if (shape[i] > 1 && a.stride(i) != wanted[static_cast<std::size_t>(i)])
-      throw error{"as_tensor", "dimension " + std::to_string(i) + " of an array of shape " + shape.to_string() + " has stride " + std::to_string(a.stride(i)) + ", row-major order needs " +
-                                   std::to_string(wanted[static_cast<std::size_t>(i)]),
+      throw error{"as_tensor",
+                  "dimension " + std::to_string(i) + " of an array of shape " + shape.to_string() + " has stride " +
+                      std::to_string(a.stride(i)) + ", row-major order needs " +
+                      std::to_string(wanted[static_cast<std::size_t>(i)]),
                   "Use Kokkos::LayoutRight, or copy the array into row-major order"};
   using T = std::remove_const_t<typename Array::element_type>;
   return tensor<T, Space>::wrap(const_cast<T*>(a.data()), shape);

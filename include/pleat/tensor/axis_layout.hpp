@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Where an activation lives along one mesh axis: what travels with a tensor, because the next layer must know it. No Kokkos.
+/// Where an activation lives along one mesh axis: what travels with a tensor, because the next layer must know it. No
+/// Kokkos.
 #pragma once
 
 #include <string>
@@ -12,14 +13,17 @@
 
 namespace pleat {
 
-/// The word of one axis, and the whole extent of the dimension that it cuts. The default: the same elements on every rank.
+/// The word of one axis, and the whole extent of the dimension that it cuts. The default: the same elements on every
+/// rank.
 struct axis_layout {
   axis_placement where{};
   index_t whole = 0;  ///< extent of dimension where.dim over all ranks; 0 unless it is cut
 
   [[nodiscard]] constexpr bool cut() const noexcept { return where.shards(); }
   /// The part of the dimension that rank `part` of `parts` holds.
-  PLEAT_LAZY [[nodiscard]] constexpr index_range range(index_t parts, index_t part) const noexcept { return block_range(whole, parts, part, where.unit); }
+  PLEAT_LAZY [[nodiscard]] constexpr index_range range(index_t parts, index_t part) const noexcept {
+    return block_range(whole, parts, part, where.unit);
+  }
   /// The same elements on every rank, whatever the units are called.
   PLEAT_LAZY [[nodiscard]] constexpr bool same(axis_layout const& o, index_t parts) const noexcept {
     if (where.kind != o.where.kind) return false;
@@ -38,18 +42,21 @@ struct axis_layout {
   friend constexpr bool operator==(axis_layout const&, axis_layout const&) = default;
 
   /// "replicate", or "shard<2> of 384"
-  PLEAT_ONCE [[nodiscard]] inline std::string to_string() const { return where.to_string() + (cut() ? " of " + std::to_string(whole) : std::string{}); }
+  PLEAT_ONCE [[nodiscard]] inline std::string to_string() const {
+    return where.to_string() + (cut() ? " of " + std::to_string(whole) : std::string{});
+  }
 };
 
 /// The layout of the same memory under another shape; `from` and `to` are this rank's extents.
 ///
-/// A cut survives if what lies before it keeps its size: [m, c, h, w] cut along c is [m, c·h·w] cut along its last dimension in units of
-/// h·w, and back. \returns false in `fits` otherwise
+/// A cut survives if what lies before it keeps its size: [m, c, h, w] cut along c is [m, c·h·w] cut along its last
+/// dimension in units of h·w, and back. \returns false in `fits` otherwise
 struct reshaped_layout {
   axis_layout layout;
   bool fits = true;
 };
-PLEAT_LAZY [[nodiscard]] constexpr reshaped_layout reshaped(axis_layout const& l, extents const& from, extents const& to) noexcept {
+PLEAT_LAZY [[nodiscard]] constexpr reshaped_layout reshaped(axis_layout const& l, extents const& from,
+                                                            extents const& to) noexcept {
   if (!l.cut()) return {l, true};
   int const d = l.where.dim;
   index_t before = 1, prefix = 1;

@@ -26,26 +26,32 @@ PLEAT_INLINE std::uint16_t bfloat16_bits(float x) noexcept {
   return static_cast<std::uint16_t>((u & 0x7fffffffu) > 0x7f800000u ? quiet : rounded);
 }
 
-/// IEEE 754 binary16, round to nearest even, gradual underflow, overflow to infinity. Chosen by masks: of choices between numbers of 16 bits by
-/// comparisons of 32 bits, and of branches around float arithmetic, GCC 12 makes no vectors.
+/// IEEE 754 binary16, round to nearest even, gradual underflow, overflow to infinity. Chosen by masks: of choices
+/// between numbers of 16 bits by comparisons of 32 bits, and of branches around float arithmetic, GCC 12 makes no
+/// vectors.
 PLEAT_INLINE std::uint16_t half_bits(float x) noexcept {
   auto const u = __builtin_bit_cast(std::uint32_t, x);
   std::uint32_t const sign = (u >> 16) & 0x8000u, a = u & 0x7fffffffu;
-  std::uint32_t const normal = (a + 0xfffu + ((a >> 13) & 1u) - 0x38000000u) >> 13;  // up to 65520, which rounds to infinity
-  // An addition to 1/2 rounds at 2^-24, the spacing of subnormal halves. The integer minimum keeps compilers from contracting it with
-  // a product that made x.
+  // up to 65520, which rounds to infinity
+  std::uint32_t const normal = (a + 0xfffu + ((a >> 13) & 1u) - 0x38000000u) >> 13;
+  // An addition to 1/2 rounds at 2^-24, the spacing of subnormal halves. The integer minimum keeps compilers from
+  // contracting it with a product that made x.
   std::uint32_t const low = a < 0x38800000u ? a : 0x38800000u;
-  std::uint32_t const subnormal = __builtin_bit_cast(std::uint32_t, __builtin_bit_cast(float, low) + 0.5f) - 0x3f000000u;
+  std::uint32_t const subnormal =
+      __builtin_bit_cast(std::uint32_t, __builtin_bit_cast(float, low) + 0.5f) - 0x3f000000u;
   // a has no sign bit, so the highest bit of a difference says which is less
-  std::uint32_t const is_low = 0u - ((a - 0x38800000u) >> 31), is_finite = 0u - ((a - 0x47800000u) >> 31);  // below 2^16
+  // below 2^16
+  std::uint32_t const is_low = 0u - ((a - 0x38800000u) >> 31), is_finite = 0u - ((a - 0x47800000u) >> 31);
   std::uint32_t const finite = (subnormal & is_low) | (normal & ~is_low), quiet = (0x7f800000u - a) >> 31 << 9;
   return static_cast<std::uint16_t>(sign | (finite & is_finite) | (0x7c00u & ~is_finite) | quiet);
 }
 
 PLEAT_INLINE float half_value(std::uint16_t h) noexcept {
-  std::uint32_t const sign = static_cast<std::uint32_t>(h & 0x8000u) << 16, magnitude = static_cast<std::uint32_t>(h & 0x7fffu) << 13;
+  std::uint32_t const sign = static_cast<std::uint32_t>(h & 0x8000u) << 16,
+                      magnitude = static_cast<std::uint32_t>(h & 0x7fffu) << 13;
   float const v = __builtin_bit_cast(float, magnitude) * 0x1p112f;  // exact, subnormals too
-  std::uint32_t const finite = __builtin_bit_cast(std::uint32_t, v), other = magnitude | 0x7f800000u, is_finite = 0u - ((magnitude - 0x0f800000u) >> 31);
+  std::uint32_t const finite = __builtin_bit_cast(std::uint32_t, v), other = magnitude | 0x7f800000u,
+                      is_finite = 0u - ((magnitude - 0x0f800000u) >> 31);
   std::uint32_t const quiet = (0x0f800000u - magnitude) >> 31 << 22;  // of a NaN, as an instruction sets it
   return __builtin_bit_cast(float, sign | (finite & is_finite) | (other & ~is_finite) | quiet);
 }
@@ -71,9 +77,15 @@ struct half {
 };
 
 namespace detail {
-template <class T> struct wide { using type = T; };
-template <> struct wide<half> { using type = float; };
-template <> struct wide<bfloat16> { using type = float; };
+template <class T> struct wide {
+  using type = T;
+};
+template <> struct wide<half> {
+  using type = float;
+};
+template <> struct wide<bfloat16> {
+  using type = float;
+};
 }  // namespace detail
 
 /// True for the types that are only stored: bfloat16 and half.
@@ -87,17 +99,31 @@ enum class dtype : std::uint8_t { boolean, u8, i8, i16, u16, f16, bf16, i32, u32
 /// Bytes of one element.
 PLEAT_LAZY [[nodiscard]] constexpr std::size_t size_of(dtype t) noexcept {
   switch (t) {
-    case dtype::boolean: case dtype::u8: case dtype::i8: return 1;
-    case dtype::i16: case dtype::u16: case dtype::f16: case dtype::bf16: return 2;
-    case dtype::i32: case dtype::u32: case dtype::f32: return 4;
-    case dtype::f64: case dtype::i64: case dtype::u64: return 8;
+    case dtype::boolean:
+    case dtype::u8:
+    case dtype::i8:
+      return 1;
+    case dtype::i16:
+    case dtype::u16:
+    case dtype::f16:
+    case dtype::bf16:
+      return 2;
+    case dtype::i32:
+    case dtype::u32:
+    case dtype::f32:
+      return 4;
+    case dtype::f64:
+    case dtype::i64:
+    case dtype::u64:
+      return 8;
   }
   return 0;
 }
 
 /// "F32", "BF16", …
 [[nodiscard]] constexpr std::string_view name_of(dtype t) noexcept {
-  constexpr std::string_view names[] = {"BOOL", "U8", "I8", "I16", "U16", "F16", "BF16", "I32", "U32", "F32", "F64", "I64", "U64"};
+  constexpr std::string_view names[] = {"BOOL", "U8",  "I8",  "I16", "U16", "F16", "BF16",
+                                        "I32",  "U32", "F32", "F64", "I64", "U64"};
   return names[static_cast<std::size_t>(t)];
 }
 
@@ -105,24 +131,51 @@ PLEAT_LAZY [[nodiscard]] constexpr std::size_t size_of(dtype t) noexcept {
 PLEAT_LAZY [[nodiscard]] inline dtype dtype_from_name(std::string_view name) {
   for (int i = 0; i <= static_cast<int>(dtype::u64); ++i)
     if (name_of(static_cast<dtype>(i)) == name) return static_cast<dtype>(i);
-  throw error{"dtype_from_name", "'" + std::string(name) + "' is no element type that this version knows", "Convert it to one of f32, f64, bf16 and f16 first"};
+  throw error{"dtype_from_name", "'" + std::string(name) + "' is no element type that this version knows",
+              "Convert it to one of f32, f64, bf16 and f16 first"};
 }
 
 namespace detail {
 template <class T> struct dtype_of_impl;
-template <> struct dtype_of_impl<bool> { static constexpr dtype value = dtype::boolean; };
-template <> struct dtype_of_impl<std::uint8_t> { static constexpr dtype value = dtype::u8; };
-template <> struct dtype_of_impl<std::int8_t> { static constexpr dtype value = dtype::i8; };
-template <> struct dtype_of_impl<std::int16_t> { static constexpr dtype value = dtype::i16; };
-template <> struct dtype_of_impl<std::uint16_t> { static constexpr dtype value = dtype::u16; };
-template <> struct dtype_of_impl<half> { static constexpr dtype value = dtype::f16; };
-template <> struct dtype_of_impl<bfloat16> { static constexpr dtype value = dtype::bf16; };
-template <> struct dtype_of_impl<std::int32_t> { static constexpr dtype value = dtype::i32; };
-template <> struct dtype_of_impl<std::uint32_t> { static constexpr dtype value = dtype::u32; };
-template <> struct dtype_of_impl<float> { static constexpr dtype value = dtype::f32; };
-template <> struct dtype_of_impl<double> { static constexpr dtype value = dtype::f64; };
-template <> struct dtype_of_impl<std::int64_t> { static constexpr dtype value = dtype::i64; };
-template <> struct dtype_of_impl<std::uint64_t> { static constexpr dtype value = dtype::u64; };
+template <> struct dtype_of_impl<bool> {
+  static constexpr dtype value = dtype::boolean;
+};
+template <> struct dtype_of_impl<std::uint8_t> {
+  static constexpr dtype value = dtype::u8;
+};
+template <> struct dtype_of_impl<std::int8_t> {
+  static constexpr dtype value = dtype::i8;
+};
+template <> struct dtype_of_impl<std::int16_t> {
+  static constexpr dtype value = dtype::i16;
+};
+template <> struct dtype_of_impl<std::uint16_t> {
+  static constexpr dtype value = dtype::u16;
+};
+template <> struct dtype_of_impl<half> {
+  static constexpr dtype value = dtype::f16;
+};
+template <> struct dtype_of_impl<bfloat16> {
+  static constexpr dtype value = dtype::bf16;
+};
+template <> struct dtype_of_impl<std::int32_t> {
+  static constexpr dtype value = dtype::i32;
+};
+template <> struct dtype_of_impl<std::uint32_t> {
+  static constexpr dtype value = dtype::u32;
+};
+template <> struct dtype_of_impl<float> {
+  static constexpr dtype value = dtype::f32;
+};
+template <> struct dtype_of_impl<double> {
+  static constexpr dtype value = dtype::f64;
+};
+template <> struct dtype_of_impl<std::int64_t> {
+  static constexpr dtype value = dtype::i64;
+};
+template <> struct dtype_of_impl<std::uint64_t> {
+  static constexpr dtype value = dtype::u64;
+};
 }  // namespace detail
 
 /// The dtype tag of a C++ element type.

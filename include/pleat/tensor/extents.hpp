@@ -24,12 +24,17 @@ class extents {
   static constexpr int max_rank = 6;
 
   constexpr extents() noexcept = default;
-  PLEAT_LAZY constexpr extents(std::initializer_list<index_t> list) : extents(std::span<index_t const>(list.begin(), list.size())) {}
+  PLEAT_LAZY constexpr extents(std::initializer_list<index_t> list)
+      : extents(std::span<index_t const>(list.begin(), list.size())) {}
   PLEAT_LAZY constexpr explicit extents(std::span<index_t const> list) {
     if (list.size() > max_rank)
-      throw error{"extents", "rank " + std::to_string(list.size()) + " is above the largest, " + std::to_string(max_rank), "Join two dimensions: their product is one"};
+      throw error{"extents",
+                  "rank " + std::to_string(list.size()) + " is above the largest, " + std::to_string(max_rank),
+                  "Join two dimensions: their product is one"};
     for (auto n : list) {
-      if (n < 0) throw error{"extents", "extent " + std::to_string(n) + " is negative", "0 is the smallest: a tensor without elements"};
+      if (n < 0)
+        throw error{"extents", "extent " + std::to_string(n) + " is negative",
+                    "0 is the smallest: a tensor without elements"};
       e_[static_cast<std::size_t>(rank_++)] = n;
     }
   }

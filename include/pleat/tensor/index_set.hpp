@@ -40,9 +40,10 @@ PLEAT_LAZY [[nodiscard]] constexpr index_t block_owner(index_t n, index_t parts,
   return i < head ? i / (base + 1) : rest + (i - head) / base;
 }
 
-/// The same where only whole units of `unit` neighbouring elements may be dealt (heads of a width, blocks of a format): the
-/// ⌈n / unit⌉ units are cut as above, and the last one may be short.
-PLEAT_LAZY [[nodiscard]] constexpr index_range block_range(index_t n, index_t parts, index_t part, index_t unit) noexcept {
+/// The same where only whole units of `unit` neighbouring elements may be dealt (heads of a width, blocks of a format):
+/// the ⌈n / unit⌉ units are cut as above, and the last one may be short.
+PLEAT_LAZY [[nodiscard]] constexpr index_range block_range(index_t n, index_t parts, index_t part,
+                                                           index_t unit) noexcept {
   if (unit == 1) return block_range(n, parts, part);
   index_range const r = block_range((n + unit - 1) / unit, parts, part);
   return {std::min(n, r.begin * unit), std::min(n, r.end * unit)};
@@ -74,7 +75,8 @@ class index_box {
   /// "[0:4, 2:6]"
   PLEAT_ONCE [[nodiscard]] inline std::string to_string() const {
     std::string s = "[";
-    for (int i = 0; i < rank_; ++i) s += (i ? ", " : "") + std::to_string((*this)[i].begin) + ":" + std::to_string((*this)[i].end);
+    for (int i = 0; i < rank_; ++i)
+      s += (i ? ", " : "") + std::to_string((*this)[i].begin) + ":" + std::to_string((*this)[i].end);
     return s + "]";
   }
   friend constexpr bool operator==(index_box const&, index_box const&) = default;

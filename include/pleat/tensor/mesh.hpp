@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The mesh: an N-dimensional grid of ranks with named axes. A value, also at compile time; no Kokkos, no communication.
+/// The mesh: an N-dimensional grid of ranks with named axes. A value, also at compile time; no Kokkos, no
+/// communication.
 #pragma once
 
 #include <array>
@@ -22,7 +23,8 @@
 
 namespace pleat {
 
-/// The name of an axis: "data", "tensor", "pipeline" or the user's own. At most 15 characters of a-z, 0-9 and _, a letter first.
+/// The name of an axis: "data", "tensor", "pipeline" or the user's own. At most 15 characters of a-z, 0-9 and _, a
+/// letter first.
 struct axis_name {
   static constexpr std::size_t capacity = 15;
   char text[capacity + 1] = {};
@@ -37,9 +39,12 @@ struct axis_name {
     for (std::size_t i = 0; i < s.size(); ++i) text[i] = s[i];
   }
   template <std::size_t N>
-  constexpr axis_name(char const (&s)[N]) : axis_name(std::string_view(s, std::char_traits<char>::length(s))) {}  // NOLINT: may be padded
+  constexpr axis_name(char const (&s)[N])
+      : axis_name(std::string_view(s, std::char_traits<char>::length(s))) {}  // NOLINT: may be padded
 
-  [[nodiscard]] constexpr std::string_view view() const noexcept { return {text, std::char_traits<char>::length(text)}; }
+  [[nodiscard]] constexpr std::string_view view() const noexcept {
+    return {text, std::char_traits<char>::length(text)};
+  }
   friend constexpr bool operator==(axis_name const&, axis_name const&) = default;
 };
 
@@ -58,8 +63,8 @@ struct axis_set {
 
 /// The ranks that differ from each other in some axes only. A value; allocates nothing.
 ///
-/// Order: the coordinates of those axes count like digits, the axis listed last in the mesh fastest. All ranks agree on it, and it
-/// is the order of the blocks of a dimension that these axes shard.
+/// Order: the coordinates of those axes count like digits, the axis listed last in the mesh fastest. All ranks agree on
+/// it, and it is the order of the blocks of a dimension that these axes shard.
 class rank_group {
  public:
   [[nodiscard]] constexpr int size() const noexcept { return size_; }
@@ -80,15 +85,14 @@ class rank_group {
   std::array<int, 6> extent_{}, stride_{};
 };
 
-/// A grid of ranks. Axes keep the order in which they are listed: that is the order in which a placement names them and in which
-/// several axes split one dimension. Which axis is innermost (its neighbours are neighbouring ranks) is a matter of its own: the one
-/// listed last, unless `ordered` says otherwise.
+/// A grid of ranks. Axes keep the order in which they are listed: that is the order in which a placement names them and
+/// in which several axes split one dimension. Which axis is innermost (its neighbours are neighbouring ranks) is a
+/// matter of its own: the one listed last, unless `ordered` says otherwise.
 ///
 ///     constexpr mesh m = mesh{{"data", 2}, {"tensor", 4}}.ordered("data,tensor");
 class mesh {
   // before its users: clang looks for the body of a template where a constant expression needs it
-  template <class F>
-  static constexpr void for_each_name(std::string_view text, char separator, F const& f) {
+  template <class F> static constexpr void for_each_name(std::string_view text, char separator, F const& f) {
     while (!text.empty()) {
       auto const stop = text.find(separator);
       f(text.substr(0, stop));
@@ -110,11 +114,13 @@ class mesh {
 
   /// One rank, no axis.
   constexpr mesh() noexcept = default;
-  PLEAT_LAZY constexpr mesh(std::initializer_list<axis> axes) : mesh(std::span<axis const>(axes.begin(), axes.size())) {}
+  PLEAT_LAZY constexpr mesh(std::initializer_list<axis> axes)
+      : mesh(std::span<axis const>(axes.begin(), axes.size())) {}
   /// \throws error for a name twice, an extent below 1, more than 6 axes
   PLEAT_LAZY constexpr explicit mesh(std::span<axis const> axes) {
     if (axes.size() > max_axes)
-      throw error{"mesh", std::to_string(axes.size()) + " axes, at most " + std::to_string(max_axes), "Leave out axes of one rank, or make one axis of two"};
+      throw error{"mesh", std::to_string(axes.size()) + " axes, at most " + std::to_string(max_axes),
+                  "Leave out axes of one rank, or make one axis of two"};
     std::int64_t ranks = 1;
     for (auto const& a : axes) {
       if (a.extent < 1)
@@ -122,10 +128,13 @@ class mesh {
                     "Every axis has at least one rank; leave an axis out, or give it 1"};
       if (int const twin = find(a.name.view()); twin >= 0)
         throw error{"mesh", "axis '" + std::string(a.name.view()) + "' is named twice",
-                    "Name it once, as in '" + std::string(a.name.view()) + "=" + std::to_string(std::int64_t{extent(twin)} * a.extent) + "'"};
+                    "Name it once, as in '" + std::string(a.name.view()) + "=" +
+                        std::to_string(std::int64_t{extent(twin)} * a.extent) + "'"};
       if (ranks * a.extent > std::numeric_limits<int>::max())
-        throw error{"mesh", "more than 2^31 - 1 ranks with axis '" + std::string(a.name.view()) + "' of " + std::to_string(a.extent),
-                    "Give it at most " + std::to_string(std::numeric_limits<int>::max() / ranks)};
+        throw error{
+            "mesh",
+            "more than 2^31 - 1 ranks with axis '" + std::string(a.name.view()) + "' of " + std::to_string(a.extent),
+            "Give it at most " + std::to_string(std::numeric_limits<int>::max() / ranks)};
       ranks *= a.extent;
       axes_[static_cast<std::size_t>(count_)] = a;
       order_[static_cast<std::size_t>(count_)] = static_cast<std::int8_t>(count_);
@@ -141,7 +150,9 @@ class mesh {
     int n = 0;
     for_each_name(outermost_first, ',', [&](std::string_view name) {
       int const a = axis_of(name);
-      if (seen.contains(a)) throw error{"mesh::ordered", "axis '" + std::string(name) + "' is named twice", "Name each of " + names() + " once, outermost first"};
+      if (seen.contains(a))
+        throw error{"mesh::ordered", "axis '" + std::string(name) + "' is named twice",
+                    "Name each of " + names() + " once, outermost first"};
       seen = seen | axis_set::of(a);
       m.order_[static_cast<std::size_t>(n++)] = static_cast<std::int8_t>(a);
     });
@@ -191,7 +202,9 @@ class mesh {
   /// Ranks apart of two neighbours along an axis; 1 for the innermost.
   [[nodiscard]] constexpr int stride(int i) const noexcept { return stride_[static_cast<std::size_t>(i)]; }
 
-  PLEAT_LAZY [[nodiscard]] constexpr int coordinate(int rank, int i) const noexcept { return rank / stride(i) % extent(i); }
+  PLEAT_LAZY [[nodiscard]] constexpr int coordinate(int rank, int i) const noexcept {
+    return rank / stride(i) % extent(i);
+  }
   /// In the order in which the axes are listed; 0 beyond the last.
   PLEAT_LAZY [[nodiscard]] constexpr coordinates coordinates_of(int rank) const noexcept {
     coordinates c{};
@@ -235,12 +248,15 @@ class mesh {
     return k;
   }
   /// Which of the groups along these axes a rank is in: 0 … size() / group_size(axes) - 1.
-  PLEAT_LAZY [[nodiscard]] constexpr int group_index(int rank, axis_set axes) const noexcept { return position(rank, all() - axes); }
+  PLEAT_LAZY [[nodiscard]] constexpr int group_index(int rank, axis_set axes) const noexcept {
+    return position(rank, all() - axes);
+  }
 
   friend constexpr bool operator==(mesh const& a, mesh const& b) noexcept {
     if (a.count_ != b.count_) return false;
     for (int i = 0; i < a.count_; ++i)
-      if (!(a[i] == b[i]) || a.order_[static_cast<std::size_t>(i)] != b.order_[static_cast<std::size_t>(i)]) return false;
+      if (!(a[i] == b[i]) || a.order_[static_cast<std::size_t>(i)] != b.order_[static_cast<std::size_t>(i)])
+        return false;
     return true;
   }
 
@@ -261,20 +277,23 @@ class mesh {
     return listed ? s : s + ",order=" + order;
   }
 
-  /// A mesh from its text. With `ranks` given, one extent may be `*` (what is left of the ranks), and the product must be `ranks`.
+  /// A mesh from its text. With `ranks` given, one extent may be `*` (what is left of the ranks), and the product must
+  /// be `ranks`.
   /// \throws error with the part that it does not understand, or as demand_ranks does
   PLEAT_LAZY [[nodiscard]] static mesh parse(std::string_view text, int ranks = 0);
 
   /// \throws error unless the mesh has exactly this many ranks; names the nearest mesh of the same axes that has
   PLEAT_ONCE inline void demand_ranks(int ranks) const {
     if (ranks == size_) return;
-    throw error{"mesh", (count_ ? "'" + to_string() + "' has " : std::string("a mesh without axes has ")) + std::to_string(size_) + (size_ == 1 ? " rank" : " ranks") + ", there are " + std::to_string(ranks),
+    throw error{"mesh",
+                (count_ ? "'" + to_string() + "' has " : std::string("a mesh without axes has ")) +
+                    std::to_string(size_) + (size_ == 1 ? " rank" : " ranks") + ", there are " + std::to_string(ranks),
                 count_ ? "The nearest that fits is '" + nearest(ranks).to_string() + "'"
                        : "Name an axis, as in 'data=" + std::to_string(ranks) + "'"};
   }
 
-  /// The mesh of these axes, in this order, that has `ranks` ranks and changes least: the smallest sum of |log(new / old)|, then the
-  /// one that changes the axes listed last least.
+  /// The mesh of these axes, in this order, that has `ranks` ranks and changes least: the smallest sum of |log(new /
+  /// old)|, then the one that changes the axes listed last least.
   PLEAT_LAZY [[nodiscard]] mesh nearest(int ranks) const;
 
   PLEAT_LAZY [[nodiscard]] std::uint64_t hash() const { return random::hash(to_string()); }
@@ -312,10 +331,8 @@ struct mesh::search {
       int const before = now.extent(i);
       double const more = spent + std::abs(std::log(static_cast<double>(e) / before));
       now.axes_[static_cast<std::size_t>(i)].extent = e;
-      if (i > 0)
-        walk(i - 1, left / e, more);
-      else if (more < cost - 1e-9)
-        cost = more, best = now;
+      if (i > 0) walk(i - 1, left / e, more);
+      else if (more < cost - 1e-9) cost = more, best = now;
       now.axes_[static_cast<std::size_t>(i)].extent = before;
     };
     if (i == 0) return set(left);
@@ -334,7 +351,9 @@ template <class> mesh mesh::nearest(int ranks) const {
 }
 
 template <class> mesh mesh::parse(std::string_view text, int ranks) {
-  constexpr char const* remedy = "Write it as 'data=2,tensor=2,pipeline=2', with ',order=pipeline.data.tensor' at the end to say which axis is innermost";
+  constexpr char const* remedy =
+      "Write it as 'data=2,tensor=2,pipeline=2', with ',order=pipeline.data.tensor' at the end to say which axis is "
+      "innermost";
   std::array<axis, max_axes> axes{};
   std::size_t n = 0;
   std::string order;
@@ -342,8 +361,11 @@ template <class> mesh mesh::parse(std::string_view text, int ranks) {
   std::int64_t product = 1;
   for_each_name(text, ',', [&](std::string_view part) {
     auto const equals = part.find('=');
-    auto const name = part.substr(0, equals), value = equals == std::string_view::npos ? std::string_view() : part.substr(equals + 1);
-    auto const fail = [&](std::string const& why) { throw error{"mesh::parse", "'" + std::string(part.substr(0, 60)) + "' " + why, remedy}; };
+    auto const name = part.substr(0, equals),
+               value = equals == std::string_view::npos ? std::string_view() : part.substr(equals + 1);
+    auto const fail = [&](std::string const& why) {
+      throw error{"mesh::parse", "'" + std::string(part.substr(0, 60)) + "' " + why, remedy};
+    };
     if (value.empty()) fail("is not 'axis=extent'");
     if (!order.empty()) fail("comes after the order, which must be last");
     if (name == "order") {
@@ -359,8 +381,10 @@ template <class> mesh mesh::parse(std::string_view text, int ranks) {
       open = static_cast<int>(n);
     } else {
       auto const [end, failure] = std::from_chars(value.data(), value.data() + value.size(), extent);
-      if (failure != std::errc{} || end != value.data() + value.size() || extent < 1) fail("has no extent of 1 or more");
-      if (product > std::numeric_limits<int>::max() / extent) fail("makes more than 2^31 - 1 ranks with the axes before it");
+      if (failure != std::errc{} || end != value.data() + value.size() || extent < 1)
+        fail("has no extent of 1 or more");
+      if (product > std::numeric_limits<int>::max() / extent)
+        fail("makes more than 2^31 - 1 ranks with the axes before it");
       product *= extent;
     }
     if (n == max_axes) fail("is one axis too many: at most " + std::to_string(max_axes));
@@ -374,19 +398,18 @@ template <class> mesh mesh::parse(std::string_view text, int ranks) {
 }
 
 /// An axis of a static mesh; extent 0 is given at run time.
-template <axis_name Name, int Extent = 0>
-struct static_axis {
+template <axis_name Name, int Extent = 0> struct static_axis {
   static_assert(Extent >= 0, "pleat::static_axis: an extent is at least 1, or 0 for one that is given at run time");
   static constexpr axis_name name = Name;
   static constexpr int extent = Extent;
 };
 
-/// A mesh whose axes, and whichever extents are known, are a type. It becomes a `mesh` and goes the same way as any other:
+/// A mesh whose axes, and whichever extents are known, are a type. It becomes a `mesh` and goes the same way as any
+/// other:
 ///
 ///     constexpr mesh m = static_mesh<static_axis<"data", 2>, static_axis<"tensor", 4>>{};   // all of it at compile time
 ///     mesh n = static_mesh<static_axis<"data">, static_axis<"tensor", 4>>{ranks / 4};       // one extent at run time
-template <class... Axes>
-class static_mesh {
+template <class... Axes> class static_mesh {
  public:
   static constexpr int open = (0 + ... + (Axes::extent == 0 ? 1 : 0));
   /// From the extents that the type leaves open, in order.

@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// A redistribution: how a tensor gets from one placement to another, as data. Who sends which box to whom, by which collective, and
-/// how many bytes that takes. Every rank computes it alone and all compute the same; no Kokkos, no communication.
+/// A redistribution: how a tensor gets from one placement to another, as data. Who sends which box to whom, by which
+/// collective, and how many bytes that takes. Every rank computes it alone and all compute the same; no Kokkos, no
+/// communication.
 ///
 /// One rule says where a rank's new elements come from, axis by axis (`receives`, and its mirror `sends`):
 ///
@@ -14,10 +15,11 @@
 /// | partial → any other | all of them, summed                         |
 ///
 /// The plan is the cheapest (in bytes over all ranks; of equals, the fewest steps) of these:
-/// - shrink what can be shrunk in place or by reduce-scatter, then all-reduce, then exchange shards by all-to-all, then all-gather;
+/// - shrink what can be shrunk in place or by reduce-scatter, then all-reduce, then exchange shards by all-to-all, then
+///   all-gather;
 /// - one exchange of boxes straight from the old placement to the new;
-/// - both of them after a reduce-scatter along some dimension of what would be all-reduced: it is gathered later, or never.
-/// Ranks that hold copies are not asked to help each other with their group's work.
+/// - both of them after a reduce-scatter along some dimension of what would be all-reduced: it is gathered later, or
+///   never. Ranks that hold copies are not asked to help each other with their group's work.
 #pragma once
 
 #include <algorithm>
@@ -75,7 +77,8 @@ class redistribution_step {
       if (x[a].partial() && y[a].shards()) other = other | axis_set::of(a);
       zeros_ = zeros_ || (y[a].partial() && !x[a].partial());
     }
-    bool nested = true, shrinks = true;  // in every dimension the new cuts begin like the old ones; or the other way round
+    // in every dimension the new cuts begin like the old ones; or the other way round
+    bool nested = true, shrinks = true;
     for (int d = 0; d < from_.shape().rank(); ++d) {
       bool same = true;
       for (int a = 0; a < axes(); ++a) {
@@ -93,15 +96,17 @@ class redistribution_step {
     sums_ = !resolved.empty();
     if (group_.empty()) kind_ = movement::local;
     else if (resolved.empty() && nested) kind_ = movement::all_gather;
-    else if (!resolved.empty() && gathered.empty() && resolved == other && shrinks && !zeros_) kind_ = movement::reduce_scatter;
+    else if (!resolved.empty() && gathered.empty() && resolved == other && shrinks && !zeros_)
+      kind_ = movement::reduce_scatter;
     else if (!resolved.empty() && other.empty() && nested && shrinks && !zeros_) kind_ = movement::all_reduce;
     else kind_ = movement::all_to_all;
   }
 
-  /// Axis by axis: which coordinates the other side may have. `outer` is the other side's box as far as the axes before a cut it.
+  /// Axis by axis: which coordinates the other side may have. `outer` is the other side's box as far as the axes before
+  /// a cut it.
   template <bool Sources, class F>
-  constexpr void walk(int a, pleat::mesh::coordinates const& own, index_box const& mine, index_box const& outer, F const& f,
-                      int rank = 0) const {
+  constexpr void walk(int a, pleat::mesh::coordinates const& own, index_box const& mine, index_box const& outer,
+                      F const& f, int rank = 0) const {
     pleat::mesh const& m = from_.mesh();
     if (a == axes()) {
       index_box const b = intersect(mine, outer);
@@ -131,13 +136,13 @@ class redistribution_step {
   }
 
   /// Whether the other side's coordinate must be one's own.
-  template <bool Sources>
-  [[nodiscard]] constexpr bool only_oneself(int a) const noexcept {
+  template <bool Sources> [[nodiscard]] constexpr bool only_oneself(int a) const noexcept {
     axis_placement const &x = from_.where()[a], &y = to_.where()[a];
     return x.replicates() || y.partial();
   }
 
-  /// Elements of all boxes that for_each_source (or _target) would name, without walking where a dimension is wholly covered.
+  /// Elements of all boxes that for_each_source (or _target) would name, without walking where a dimension is wholly
+  /// covered.
   template <bool Sources>
   [[nodiscard]] constexpr index_t all_of(pleat::mesh::coordinates const& c, index_box const& mine) const noexcept {
     index_t n = 1;
@@ -155,15 +160,18 @@ class redistribution_step {
     return n;
   }
   template <bool Sources>
-  [[nodiscard]] constexpr index_t along(int a, int d, pleat::mesh::coordinates const& c, index_range mine, index_range outer) const noexcept {
+  [[nodiscard]] constexpr index_t along(int a, int d, pleat::mesh::coordinates const& c, index_range mine,
+                                        index_range outer) const noexcept {
     while (a < axes() && !(Sources ? from_ : to_).where()[a].shards(d)) ++a;
     index_range const seen = intersect(mine, outer);
     if (a == axes() || seen.empty()) return seen.size();
     axis_placement const& theirs = (Sources ? from_ : to_).where()[a];
     int const p = from_.mesh().extent(a), own = c[static_cast<std::size_t>(a)];
     bool const fixed = only_oneself<Sources>(a);
-    int const first = fixed ? own : static_cast<int>(block_owner(outer.size(), p, seen.begin - outer.begin, theirs.unit));
-    int const last = fixed ? own : static_cast<int>(block_owner(outer.size(), p, seen.end - 1 - outer.begin, theirs.unit));
+    int const first =
+        fixed ? own : static_cast<int>(block_owner(outer.size(), p, seen.begin - outer.begin, theirs.unit));
+    int const last =
+        fixed ? own : static_cast<int>(block_owner(outer.size(), p, seen.end - 1 - outer.begin, theirs.unit));
     index_t n = 0;
     for (int k = first; k <= last; ++k) {
       index_range const r = block_range(outer.size(), p, k, theirs.unit);
@@ -174,7 +182,9 @@ class redistribution_step {
 
  public:
   constexpr redistribution_step() noexcept = default;
-  PLEAT_LAZY constexpr redistribution_step(layout const& from, placement const& to) : from_(from), to_(from.with(to)) { classify(); }
+  PLEAT_LAZY constexpr redistribution_step(layout const& from, placement const& to) : from_(from), to_(from.with(to)) {
+    classify();
+  }
 
   [[nodiscard]] constexpr layout const& from() const noexcept { return from_; }
   [[nodiscard]] constexpr layout const& to() const noexcept { return to_; }
@@ -192,16 +202,14 @@ class redistribution_step {
     return true;
   }
 
-  /// Calls f(rank, box) for each rank whose elements make up this rank's new box, itself included: ascending in the order of the
-  /// group. Boxes are not empty; they overlap only where `sums`.
-  template <class F>
-  constexpr void for_each_source(int rank, F const& f) const {
+  /// Calls f(rank, box) for each rank whose elements make up this rank's new box, itself included: ascending in the
+  /// order of the group. Boxes are not empty; they overlap only where `sums`.
+  template <class F> constexpr void for_each_source(int rank, F const& f) const {
     index_box const mine = to_.box(rank);
     if (!mine.empty()) walk<true>(0, from_.mesh().coordinates_of(rank), mine, index_box(from_.shape()), f);
   }
   /// The mirror: each rank that needs some of this rank's elements, itself included.
-  template <class F>
-  constexpr void for_each_target(int rank, F const& f) const {
+  template <class F> constexpr void for_each_target(int rank, F const& f) const {
     index_box const mine = from_.box(rank);
     if (!mine.empty()) walk<false>(0, from_.mesh().coordinates_of(rank), mine, index_box(from_.shape()), f);
   }
@@ -216,8 +224,8 @@ class redistribution_step {
     return list;
   }
 
-  /// Elements that a rank sends to and receives from others, each box once; an all-reduce as a reduce-scatter in blocks followed by
-  /// an all-gather: 2 (g − 1) / g of the tensor in a group of g. Costs no list.
+  /// Elements that a rank sends to and receives from others, each box once; an all-reduce as a reduce-scatter in blocks
+  /// followed by an all-gather: 2 (g − 1) / g of the tensor in a group of g. Costs no list.
   PLEAT_LAZY [[nodiscard]] constexpr wire elements(int rank) const noexcept {
     if (kind_ == movement::local) return {};
     pleat::mesh const& m = from_.mesh();
@@ -254,7 +262,8 @@ class redistribution {
   /// \param to            the placement that it shall have, on the same mesh
   /// \param element_bytes of one element on the wire
   /// \throws error as layout does
-  PLEAT_ONCE inline redistribution(layout const& from, placement const& to, index_t element_bytes) : from_(from), to_(from.with(to)), element_bytes_(element_bytes) {
+  PLEAT_ONCE inline redistribution(layout const& from, placement const& to, index_t element_bytes)
+      : from_(from), to_(from.with(to)), element_bytes_(element_bytes) {
     placement p = from.where();
     for (int a = 0; a < mesh::max_axes; ++a)
       if (from.mesh().extent(a) == 1) p.set(a, to[a]);  // along an axis of one rank all placements are the same
@@ -264,7 +273,8 @@ class redistribution {
     for (int d = 0; d < from.shape().rank(); ++d) {
       placement q = p;  // addends become blocks of dimension d
       for (int a = 0; a < from.mesh().axes(); ++a)
-        if (p[a].partial() && !to[a].partial() && !cut_later(p, a, d)) q.set(a, to[a].shards(d) ? to[a] : axis_placement(shard{d}));
+        if (p[a].partial() && !to[a].partial() && !cut_later(p, a, d))
+          q.set(a, to[a].shards(d) ? to[a] : axis_placement(shard{d}));
       if (q == p) continue;
       std::vector<priced_step> other, another;
       append(other, from.with(p), {q});
@@ -312,7 +322,8 @@ class redistribution {
         if (p.group().contains(a)) along += (along.empty() ? " along " : ",") + std::string(m[a].name.view());
       s += along + " -> " + p.to().where().to_string(m);
       if (p.kind() != movement::local)
-        s += ": " + std::to_string(p.bytes) + " bytes, at most " + std::to_string(std::max(p.most.sent, p.most.received)) + " per rank";
+        s += ": " + std::to_string(p.bytes) + " bytes, at most " +
+             std::to_string(std::max(p.most.sent, p.most.received)) + " per rank";
       s += "\n";
     }
     return s;
@@ -322,7 +333,9 @@ class redistribution {
     std::string s = to_string();
     for (auto const& p : steps_) {
       s += "  " + std::string(name_of(p.kind())) + ", rank " + std::to_string(rank) + ":";
-      p.for_each_target(rank, [&](int r, index_box const& b) { s += (r == rank ? " keeps " : " to " + std::to_string(r) + " ") + b.to_string(); });
+      p.for_each_target(rank, [&](int r, index_box const& b) {
+        s += (r == rank ? " keeps " : " to " + std::to_string(r) + " ") + b.to_string();
+      });
       p.for_each_source(rank, [&](int r, index_box const& b) {
         if (r != rank) s += " from " + std::to_string(r) + " " + b.to_string();
       });
@@ -331,10 +344,13 @@ class redistribution {
     return s;
   }
   /// Of everything that to_string says: ranks compare it before they start.
-  PLEAT_ONCE [[nodiscard]] inline std::uint64_t hash() const { return random::hash(to_string()) ^ static_cast<std::uint64_t>(element_bytes_); }
+  PLEAT_ONCE [[nodiscard]] inline std::uint64_t hash() const {
+    return random::hash(to_string()) ^ static_cast<std::uint64_t>(element_bytes_);
+  }
 
  private:
-  /// Whether a later axis cuts dimension d too: then a's blocks are not whole blocks of the group, and only an exchange fits.
+  /// Whether a later axis cuts dimension d too: then a's blocks are not whole blocks of the group, and only an exchange
+  /// fits.
   PLEAT_LAZY [[nodiscard]] bool cut_later(placement const& p, int a, int d) const noexcept {
     for (int b = a + 1; b < from_.mesh().axes(); ++b)
       if (from_.mesh().extent(b) > 1 && p[b].shards(d)) return true;
@@ -377,7 +393,8 @@ class redistribution {
         for (int r = 0; r < at.mesh().size(); ++r) {
           wire const w = s.elements(r);
           s.bytes += w.received * element_bytes_;
-          s.most = {std::max(s.most.sent, w.sent * element_bytes_), std::max(s.most.received, w.received * element_bytes_)};
+          s.most = {std::max(s.most.sent, w.sent * element_bytes_),
+                    std::max(s.most.received, w.received * element_bytes_)};
         }
       list.push_back(s);
       at = at.with(next);

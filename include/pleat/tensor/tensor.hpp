@@ -19,8 +19,8 @@ namespace pleat {
 
 /// A contiguous row-major tensor on a space. Copying shares the block (a count); there is no hidden deep copy.
 ///
-/// A tensor made by `allocate` holds its pooled block; one made by `wrap` only points at memory that somebody else keeps alive.
-/// No tensor crosses contexts.
+/// A tensor made by `allocate` holds its pooled block; one made by `wrap` only points at memory that somebody else
+/// keeps alive. No tensor crosses contexts.
 template <class T, class Space = Kokkos::DefaultExecutionSpace> class tensor {
  public:
   using value_type = T;
@@ -40,7 +40,9 @@ template <class T, class Space = Kokkos::DefaultExecutionSpace> class tensor {
 
   /// A tensor over memory of the caller's, who keeps it alive.
   [[nodiscard]] static tensor wrap(T* data, extents const& shape) {
-    if (!data && shape.size() > 0) throw error{"tensor::wrap", "a null pointer for shape " + shape.to_string(), "Give it the memory of all elements"};
+    if (!data && shape.size() > 0)
+      throw error{"tensor::wrap", "a null pointer for shape " + shape.to_string(),
+                  "Give it the memory of all elements"};
     tensor t;
     t.shape_ = shape;
     t.data_ = data;
@@ -72,15 +74,19 @@ template <class T, class Space = Kokkos::DefaultExecutionSpace> class tensor {
   /// True if nobody else holds this block: an elementwise layer may then write in place.
   [[nodiscard]] bool sole_owner() const noexcept { return block_.uses() == 1; }
 
-  /// The same elements under another shape. \throws error if the sizes differ, or a cut along the tensor axis would be lost.
+  /// The same elements under another shape. \throws error if the sizes differ, or a cut along the tensor axis would be
+  /// lost.
   [[nodiscard]] tensor reshape(extents const& shape) const {
     if (shape.size() != size())
-      throw error{"tensor::reshape", shape_.to_string() + " has " + std::to_string(size()) + " elements, " + shape.to_string() +
-                                         " has " + std::to_string(shape.size()),
+      throw error{"tensor::reshape",
+                  shape_.to_string() + " has " + std::to_string(size()) + " elements, " + shape.to_string() + " has " +
+                      std::to_string(shape.size()),
                   "Only shapes of as many elements are the same memory"};
     auto const l = reshaped(layout_, shape_, shape);
     if (!l.fits)
-      throw error{"tensor::reshape", shape_.to_string() + " placed as " + layout_.to_string() + " along the tensor axis cannot be seen as " + shape.to_string(),
+      throw error{"tensor::reshape",
+                  shape_.to_string() + " placed as " + layout_.to_string() +
+                      " along the tensor axis cannot be seen as " + shape.to_string(),
                   "Keep the extents before the dimension that is cut"};
     tensor t = *this;
     t.shape_ = shape;
@@ -97,12 +103,15 @@ template <class T, class Space = Kokkos::DefaultExecutionSpace> class tensor {
   }
 
   /// An unmanaged Kokkos::View of the same memory.
-  template <class DataType> [[nodiscard]] Kokkos::View<DataType, Kokkos::LayoutRight, memory_space, Kokkos::MemoryUnmanaged> view() const {
+  template <class DataType>
+  [[nodiscard]] Kokkos::View<DataType, Kokkos::LayoutRight, memory_space, Kokkos::MemoryUnmanaged> view() const {
     using view_type = Kokkos::View<DataType, Kokkos::LayoutRight, memory_space, Kokkos::MemoryUnmanaged>;
     constexpr int r = static_cast<int>(view_type::rank());
-    static_assert(view_type::rank_dynamic == view_type::rank(), "name the View type with run-time extents only, e.g. float**");
+    static_assert(view_type::rank_dynamic == view_type::rank(),
+                  "name the View type with run-time extents only, e.g. float**");
     if (rank() != r)
-      throw error{"tensor::view", "the tensor has shape " + shape_.to_string() + ", the View has rank " + std::to_string(r),
+      throw error{"tensor::view",
+                  "the tensor has shape " + shape_.to_string() + ", the View has rank " + std::to_string(r),
                   "Ask for a View of as many dimensions, or reshape first"};
     typename view_type::array_layout layout;
     for (int i = 0; i < r; ++i) layout.dimension[i] = static_cast<std::size_t>(shape_[i]);
@@ -119,7 +128,8 @@ template <class T, class Space = Kokkos::DefaultExecutionSpace> class tensor {
 /// The elements as a span that host code may read and write. The only way (law 12).
 template <class T, class Space> [[nodiscard]] std::span<T> host_view(tensor<T, Space> const& t) {
   static_assert(Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename Space::memory_space>::accessible,
-                "pleat::host_view: this tensor's memory cannot be read by host code. Copy it first: pleat::copy_to_host(context, t, out)");
+                "pleat::host_view: this tensor's memory cannot be read by host code. Copy it first: "
+                "pleat::copy_to_host(context, t, out)");
   return {t.data(), static_cast<std::size_t>(t.size())};
 }
 
@@ -139,7 +149,8 @@ template <class T, class Space> void copy_to_host(context<Space> const& where, t
 }
 
 /// Copies host memory into a tensor and waits. `in` has t.size() elements.
-template <class T, class Space> void copy_from_host(context<Space> const& where, T const* in, tensor<T, Space> const& t) {
+template <class T, class Space>
+void copy_from_host(context<Space> const& where, T const* in, tensor<T, Space> const& t) {
   using host = Kokkos::View<T const*, Kokkos::HostSpace, Kokkos::MemoryUnmanaged>;
   using device = Kokkos::View<T*, typename Space::memory_space, Kokkos::MemoryUnmanaged>;
   auto const n = static_cast<std::size_t>(t.size());

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Token numbers in a network's input, which has the network's own type: float and double hold the number itself; the 16-bit types, which
-/// count to 256 and 2048 only, hold it as their bits. Needs no Kokkos.
+/// Token numbers in a network's input, which has the network's own type: float and double hold the number itself; the
+/// 16-bit types, which count to 256 and 2048 only, hold it as their bits. Needs no Kokkos.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// A tensor's elements where a transport can read and write them: in place where the host reaches them, else in a copy on the host.
+/// A tensor's elements where a transport can read and write them: in place where the host reaches them, else in a copy
+/// on the host.
 #pragma once
 
 #include <span>
@@ -16,9 +17,11 @@ namespace pleat {
 /// Holds the tensor as long as it lives. The copy is pooled: in steady state nothing is allocated.
 template <class T, class Space> class wire_memory {
  public:
-  static constexpr bool on_host = Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename Space::memory_space>::accessible;
+  static constexpr bool on_host =
+      Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename Space::memory_space>::accessible;
 
-  /// Waits for the instance, which may be at work on the memory. \param read whether the transport is to find the elements there
+  /// Waits for the instance, which may be at work on the memory. \param read whether the transport is to find the
+  /// elements there
   wire_memory(context<Space>& where, tensor<T, Space> t, bool read) : where_(&where), t_(std::move(t)) {
     if constexpr (on_host) {
       where.fence();

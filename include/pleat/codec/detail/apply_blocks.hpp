@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The product of a weight in a block format: activations become pieces of 32 8-bit codes with a scale each, then integers are multiplied.
+/// The product of a weight in a block format: activations become pieces of 32 8-bit codes with a scale each, then
+/// integers are multiplied.
 #pragma once
 
 #include <pleat/codec/detail/apply_decoded.hpp>
@@ -15,7 +16,8 @@
 
 namespace pleat::codec::detail {
 
-/// One piece of 32 activations: x_scale = amax/127, codes to nearest even in ±127; a piece with NaN or infinity gets the scale NaN.
+/// One piece of 32 activations: x_scale = amax/127, codes to nearest even in ±127; a piece with NaN or infinity gets
+/// the scale NaN.
 struct quantize_pieces_body {
   float const* x;
   int offset;
@@ -55,13 +57,15 @@ template <class F> struct block_task {
 
   void operator()(int t) const {
     index_t const h = height(p->n), tiles = (p->n + h - 1) / h;
-    for (index_t tile = tiles * t / tasks; tile < tiles * (t + 1) / tasks; ++tile) run(h * tile, std::min(h, p->n - h * tile));
+    for (index_t tile = tiles * t / tasks; tile < tiles * (t + 1) / tasks; ++tile)
+      run(h * tile, std::min(h, p->n - h * tile));
   }
   void run(index_t first, index_t rows) const {
 #if defined(__x86_64__)
     if (isa::has_vnni() && p->n >= 16) return run_panel(first, rows);
     if (isa::best() != isa::level::scalar) {
-      auto* const acc = static_cast<float*>(compute::detail::scratch<block_scratch>(static_cast<std::size_t>(p->m) * 32));
+      auto* const acc =
+          static_cast<float*>(compute::detail::scratch<block_scratch>(static_cast<std::size_t>(p->m) * 32));
       for (index_t h = 0; h < rows; h += 8) {
         byte_t const* row[8];
         for (index_t r = 0; r < 8; ++r) row[r] = p->w + (first + std::min(h + r, rows - 1)) * p->row_bytes;
@@ -79,7 +83,8 @@ template <class F> struct block_task {
   void run_panel(index_t first, index_t rows) const {
     index_t const h = height(p->n), from = std::min(first, p->n - h);
     std::size_t const panel_bytes = (sizeof(block_panel<F>) + 63) / 64 * 64;
-    auto* const memory = static_cast<byte_t*>(compute::detail::scratch<block_scratch>(panel_bytes + static_cast<std::size_t>(p->m) * 128));
+    auto* const memory = static_cast<byte_t*>(
+        compute::detail::scratch<block_scratch>(panel_bytes + static_cast<std::size_t>(p->m) * 128));
     auto& panel = *reinterpret_cast<block_panel<F>*>(memory);
     auto* const acc = reinterpret_cast<float*>(memory + panel_bytes);
     byte_t const* const row = p->w + from * p->row_bytes;
@@ -99,20 +104,36 @@ template <class F> struct block_element_body {
   block_product p;
   float* y;
   compute::epilogue<float> after;
-  PLEAT_FUNCTION void operator()(index_t e) const { y[e] = finish(after, e / p.n, e % p.n, block_element<F>(p, e / p.n, e % p.n)); }
+  PLEAT_FUNCTION void operator()(index_t e) const {
+    y[e] = finish(after, e / p.n, e % p.n, block_element<F>(p, e / p.n, e % p.n));
+  }
 };
 
 struct block_kernel {
   template <class Space, class F>
-  static void apply(context<Space>& c, extents const& shape, block_view<F> const& view, index_t m, float const* x, float* y, compute::epilogue<float> const& after) {
+  static void apply(context<Space>& c, extents const& shape, block_view<F> const& view, index_t m, float const* x,
+                    float* y, compute::epilogue<float> const& after) {
     index_t const n = rows_of(shape), k = columns_of(shape), pieces = k / 32;
     auto const codes = tensor<std::int8_t, Space>::allocate(c, {m, k});
     auto const scales = tensor<float, Space>::allocate(c, {2, m, pieces});
     auto const starts = tensor<std::int32_t, Space>::allocate(c, {m, pieces, 2});
-    block_product const p{.n = n, .k = k, .m = m, .row_bytes = view.row_bytes, .w = view.blocks, .x = codes.data(), .x_scale = scales.data(), .start = starts.data(), .x_sum = scales.data() + m * pieces};
-    compute::for_each_row(c.space(), m * pieces, quantize_pieces_body{x, F::offset, codes.data(), scales.data(), starts.data(), scales.data() + m * pieces}, 96.0);
+    block_product const p{.n = n,
+                          .k = k,
+                          .m = m,
+                          .row_bytes = view.row_bytes,
+                          .w = view.blocks,
+                          .x = codes.data(),
+                          .x_scale = scales.data(),
+                          .start = starts.data(),
+                          .x_sum = scales.data() + m * pieces};
+    compute::for_each_row(
+        c.space(), m * pieces,
+        quantize_pieces_body{x, F::offset, codes.data(), scales.data(), starts.data(), scales.data() + m * pieces},
+        96.0);
     if constexpr (compute::is_host_space_v<Space>) {
-      int const tasks = static_cast<int>(std::min<index_t>((n + 31) / 32, compute::tasks_for(c.space(), 0.5 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k))));
+      int const tasks = static_cast<int>(std::min<index_t>(
+          (n + 31) / 32, compute::tasks_for(c.space(), 0.5 * static_cast<double>(m) * static_cast<double>(n) *
+                                                           static_cast<double>(k))));
       compute::for_tasks(c.space(), tasks, block_task<F>{&p, y, &after, tasks});
     } else {
       compute::for_each(c.space(), m * n, block_element_body<F>{p, y, after}, static_cast<double>(k));

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The product of an entropy-coded weight: a chunk is decoded into lists of survivors, which are multiplied before the next chunk comes.
+/// The product of an entropy-coded weight: a chunk is decoded into lists of survivors, which are multiplied before the
+/// next chunk comes.
 #pragma once
 
 #include <pleat/codec/detail/apply_sparse.hpp>
@@ -18,7 +19,8 @@ template <class Sink> struct coded_task {
   int tasks;
   void operator()(int t) const {
     constexpr int together = coded_logic::view::together;
-    auto const n = static_cast<std::size_t>(view->most_alive), each = static_cast<std::size_t>(view->chunk_rows) + 1 + 2 * n + 16;
+    auto const n = static_cast<std::size_t>(view->most_alive),
+               each = static_cast<std::size_t>(view->chunk_rows) + 1 + 2 * n + 16;
     auto* const start = static_cast<std::uint32_t*>(compute::detail::scratch<coded_scratch>(4 * together * each));
     auto const lists_at = [&](int i) {
       auto* const at = start + static_cast<std::size_t>(i) * each;
@@ -47,7 +49,10 @@ struct coded_dense_task {
     constexpr int together = coded_logic::view::together;
     auto const each = static_cast<std::size_t>(view->chunk_rows) + 1;
     auto* const start = static_cast<std::uint32_t*>(compute::detail::scratch<coded_scratch>(4 * together * each));
-    auto const lists_at = [&](index_t c, int i) { return chunk_lists{start + static_cast<std::size_t>(i) * each, nullptr, out + (c + i) * view->chunk_rows * view->columns}; };
+    auto const lists_at = [&](index_t c, int i) {
+      return chunk_lists{start + static_cast<std::size_t>(i) * each, nullptr,
+                         out + (c + i) * view->chunk_rows * view->columns};
+    };
     index_t const last = view->chunks * (t + 1) / tasks;
     index_t c = view->chunks * t / tasks;
     for (; c + together <= last; c += together) {
@@ -65,7 +70,8 @@ struct coded_product {
   sparse_task<no_view> task;
   void operator()(chunk_lists const& l, index_t first, index_t rows) const {
     constexpr index_t height = sparse_task<no_view>::height;
-    for (index_t r = 0; r < rows; r += height) task.multiply(row_lists<std::uint32_t>{l.start + r, l.column, l.value}, first + r, std::min(height, rows - r));
+    for (index_t r = 0; r < rows; r += height)
+      task.multiply(row_lists<std::uint32_t>{l.start + r, l.column, l.value}, first + r, std::min(height, rows - r));
   }
 };
 
@@ -85,11 +91,14 @@ struct coded_scatter {
 struct coded_decode_body {
   coded_logic::view view;
   float* out;
-  PLEAT_FUNCTION void operator()(index_t chunk) const { view.scatter(chunk, out + chunk * view.chunk_rows * view.columns); }
+  PLEAT_FUNCTION void operator()(index_t chunk) const {
+    view.scatter(chunk, out + chunk * view.chunk_rows * view.columns);
+  }
 };
 
 struct coded_kernel {
-  template <class Space> static void decode(context<Space>& c, extents const&, coded_logic::view const& view, float* out) {
+  template <class Space>
+  static void decode(context<Space>& c, extents const&, coded_logic::view const& view, float* out) {
     if constexpr (compute::is_host_space_v<Space>) {
       coded_scatter const sink{out, view.columns};
       int const tasks = tasks_of(c.space(), view, 1);
@@ -100,7 +109,8 @@ struct coded_kernel {
     }
   }
   template <class Space>
-  static void apply(context<Space>& c, extents const& shape, coded_logic::view const& view, index_t m, float const* x, float* y, compute::epilogue<float> const& after) {
+  static void apply(context<Space>& c, extents const& shape, coded_logic::view const& view, index_t m, float const* x,
+                    float* y, compute::epilogue<float> const& after) {
     index_t const n = rows_of(shape), k = columns_of(shape);
     if constexpr (compute::is_host_space_v<Space>) {
       int const tasks = tasks_of(c.space(), view, m);

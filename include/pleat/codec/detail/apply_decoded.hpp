@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The product of a weight that is decoded while it is packed for the matrix product: any form whose view can decode a piece of a row.
+/// The product of a weight that is decoded while it is packed for the matrix product: any form whose view can decode a
+/// piece of a row.
 #pragma once
 
 #include <algorithm>
@@ -34,10 +35,12 @@ template <class View> struct decode_piece_body {
 };
 
 /// Rows [row, row + rows), columns [k0, k1), to out with `ld` between rows.
-template <class View> void decode_piece(View const& view, index_t row, index_t rows, index_t k0, index_t k1, float* out, index_t ld) {
+template <class View>
+void decode_piece(View const& view, index_t row, index_t rows, index_t k0, index_t k1, float* out, index_t ld) {
 #if defined(__x86_64__)
   if constexpr (requires { view.decode_avx512(row, k0, k1, out); })
-    if (View::has_decode_avx512 && k0 % 16 == 0 && k1 % 16 == 0 && compute::isa::best() == compute::isa::level::avx512) {
+    if (View::has_decode_avx512 && k0 % 16 == 0 && k1 % 16 == 0 &&
+        compute::isa::best() == compute::isa::level::avx512) {
       for (index_t r = 0; r < rows; ++r) view.decode_avx512(row + r, k0, k1, out + r * ld);
       return;
     }
@@ -156,7 +159,8 @@ struct few_chains {
 /// All m columns, on a level that has vectors.
 inline void run_few_chains(compute::isa::level level, index_t m, few_chains f) {
 #if defined(__x86_64__)
-  constexpr void (*avx512[])(few_chains) = {&few_chains::run_avx512<1>, &few_chains::run_avx512<2>, &few_chains::run_avx512<3>, &few_chains::run_avx512<4>};
+  constexpr void (*avx512[])(few_chains) = {&few_chains::run_avx512<1>, &few_chains::run_avx512<2>,
+                                            &few_chains::run_avx512<3>, &few_chains::run_avx512<4>};
   if (level == compute::isa::level::avx512) {
     for (index_t i = 0; i < m; i += 4) {
       avx512[std::min<index_t>(m - i, 4) - 1](f);
@@ -172,7 +176,8 @@ inline void run_few_chains(compute::isa::level level, index_t m, few_chains f) {
 
 struct few_scratch {};
 
-/// Few columns of x: rows are decoded and turned in pieces that stay in the first cache, never into a panel of the whole depth.
+/// Few columns of x: rows are decoded and turned in pieces that stay in the first cache, never into a panel of the
+/// whole depth.
 template <class View> struct decoded_few_task {
   static constexpr index_t height = few_chains::height, depth = 96;
   View const* view;
@@ -187,14 +192,16 @@ template <class View> struct decoded_few_task {
     index_t const tiles = (n + height - 1) / height;
     auto const level = compute::isa::best();
     alignas(64) float panel[height * depth];
-    auto* const acc = static_cast<float*>(compute::detail::scratch<few_scratch>(static_cast<std::size_t>(m * height) * sizeof(float)));
+    auto* const acc = static_cast<float*>(
+        compute::detail::scratch<few_scratch>(static_cast<std::size_t>(m * height) * sizeof(float)));
     for (index_t tile = tiles * t / tasks; tile < tiles * (t + 1) / tasks; ++tile) {
       index_t const first = tile * height, some = std::min(height, n - first);
       std::fill_n(acc, m * height, 0.0f);
       if (some < height) std::fill_n(panel, height * depth, 0.0f);
       for (index_t q = 0; q < k; q += depth) {
         index_t const deep = std::min(depth, k - q), later = 2 * depth;
-        decoded_b<View>{view, kernels, q + later < k ? later : (height - 1) * k + later}.pack(q, q + deep, first, first + some, panel, height);
+        decoded_b<View>{view, kernels, q + later < k ? later : (height - 1) * k + later}.pack(
+            q, q + deep, first, first + some, panel, height);
         run_few_chains(level, m, few_chains{panel, x + q, k, deep, acc});
       }
       for (index_t i = 0; i < m; ++i)
@@ -203,20 +210,28 @@ template <class View> struct decoded_few_task {
   }
 };
 
-/// y[m, rows] = x · Ŵᵀ: every element one chain of fused multiply-adds over ascending columns, as if the weight were dense.
+/// y[m, rows] = x · Ŵᵀ: every element one chain of fused multiply-adds over ascending columns, as if the weight were
+/// dense.
 struct decoded_kernel {
   template <class Space, class View>
-  static void apply(context<Space>& c, extents const& shape, View const& view, index_t m, float const* x, float* y, compute::epilogue<float> const& after) {
+  static void apply(context<Space>& c, extents const& shape, View const& view, index_t m, float const* x, float* y,
+                    compute::epilogue<float> const& after) {
     index_t const n = rows_of(shape), k = columns_of(shape);
     if constexpr (compute::is_host_space_v<Space>) {
       auto const level = compute::isa::best();
       if (m <= 4 && compute::detail::kernels_at<float>(level)) {
-        int const tasks = static_cast<int>(std::min<index_t>((n + 63) / 64, compute::tasks_for(c.space(), 4.0 * static_cast<double>(n) * static_cast<double>(k))));
-        compute::for_tasks(c.space(), tasks, decoded_few_task<View>{&view, compute::detail::kernels_at<float>(level), m, n, k, x, y, &after, tasks});
+        int const tasks = static_cast<int>(std::min<index_t>(
+            (n + 63) / 64, compute::tasks_for(c.space(), 4.0 * static_cast<double>(n) * static_cast<double>(k))));
+        compute::for_tasks(
+            c.space(), tasks,
+            decoded_few_task<View>{&view, compute::detail::kernels_at<float>(level), m, n, k, x, y, &after, tasks});
         return;
       }
-      compute::gemm_arguments<float> const g{.m = m, .n = n, .k = k, .a = x, .lda = k, .tb = compute::transpose::yes, .c = y, .ldc = n, .after = after};
-      compute::detail::gemm_from(c.space(), g, decoded_b<View>{&view, compute::detail::kernels_at<float>(level), 48 * k}, compute::lanes::whole(k), level);
+      compute::gemm_arguments<float> const g{
+          .m = m, .n = n, .k = k, .a = x, .lda = k, .tb = compute::transpose::yes, .c = y, .ldc = n, .after = after};
+      compute::detail::gemm_from(c.space(), g,
+                                 decoded_b<View>{&view, compute::detail::kernels_at<float>(level), 48 * k},
+                                 compute::lanes::whole(k), level);
     } else {
       compute::for_each(c.space(), m * n, decoded_dot_body<View>{view, n, k, x, y, after}, static_cast<double>(k));
     }

@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Sparse weight times dense activations: only stored elements are multiplied. Every element of the result is one chain of fused
-/// multiply-adds over ascending columns, so for finite activations it has the bits of the dense product with the same numbers.
+/// Sparse weight times dense activations: only stored elements are multiplied. Every element of the result is one chain
+/// of fused multiply-adds over ascending columns, so for finite activations it has the bits of the dense product with
+/// the same numbers.
 #pragma once
 
 #include <algorithm>
@@ -103,7 +104,9 @@ template <class View> struct collect_columns_body {
   View const* view;
   index_t first;
   std::uint32_t* column;
-  PLEAT_INLINE void operator()(index_t r) const { view->columns(first + r, column + (view->start[first + r] - view->start[first])); }
+  PLEAT_INLINE void operator()(index_t r) const {
+    view->columns(first + r, column + (view->start[first + r] - view->start[first]));
+  }
 };
 
 /// Rows [tile·height …) on the calling thread, x turned where there is more than one column.
@@ -111,7 +114,7 @@ template <class View> struct sparse_task {
   static constexpr index_t height = 32;
   View const* view;
   index_t m, n, k, width;
-  float const* x;       ///< [m, k] for one column, else turned in slabs [k, width]
+  float const* x;  ///< [m, k] for one column, else turned in slabs [k, width]
   float* y;
   compute::epilogue<float> const* after;
   int tasks;
@@ -121,11 +124,13 @@ template <class View> struct sparse_task {
     for (index_t tile = tiles * t / tasks; tile < tiles * (t + 1) / tasks; ++tile) {
       index_t const first = tile * height, rows = std::min(height, n - first);
       if constexpr (requires { view->column16; }) {
-        if (view->column16) multiply(row_lists<std::uint16_t>{view->start + first, view->column16, view->value}, first, rows);
+        if (view->column16)
+          multiply(row_lists<std::uint16_t>{view->start + first, view->column16, view->value}, first, rows);
         else multiply(row_lists<std::uint32_t>{view->start + first, view->column32, view->value}, first, rows);
       } else {
         // Vector code may write 16 entries past a list.
-        auto* const column = static_cast<std::uint32_t*>(compute::detail::scratch<sparse_scratch>(4 * static_cast<std::size_t>(rows * k) + 64));
+        auto* const column = static_cast<std::uint32_t*>(
+            compute::detail::scratch<sparse_scratch>(4 * static_cast<std::size_t>(rows * k) + 64));
         collect_columns(first, rows, column);
         std::uint32_t start[height + 1];
         for (index_t r = 0; r <= rows; ++r) start[r] = view->start[first + r] - view->start[first];
@@ -137,7 +142,8 @@ template <class View> struct sparse_task {
 #if defined(__x86_64__)
     if constexpr (requires { view->columns_avx512(first, column); })
       if (compute::isa::best() == compute::isa::level::avx512) {
-        for (index_t r = first; r < first + rows; ++r) view->columns_avx512(r, column + (view->start[r] - view->start[first]));
+        for (index_t r = first; r < first + rows; ++r)
+          view->columns_avx512(r, column + (view->start[r] - view->start[first]));
         return;
       }
 #endif
@@ -167,32 +173,41 @@ template <class View> struct sparse_element_body {
   float const* x;
   float* y;
   compute::epilogue<float> after;
-  PLEAT_FUNCTION void operator()(index_t e) const { y[e] = finish(after, e / n, e % n, view.dot(e % n, x + e / n * k)); }
+  PLEAT_FUNCTION void operator()(index_t e) const {
+    y[e] = finish(after, e / n, e % n, view.dot(e % n, x + e / n * k));
+  }
 };
 
 inline constexpr index_t turned_width = 16;
 
 /// x[m, k] in slabs of turned_width columns: [slabs, k, turned_width], in pooled memory.
-template <class Space> [[nodiscard]] tensor<float, Space> turn_columns(context<Space>& c, index_t m, index_t k, float const* x) {
+template <class Space>
+[[nodiscard]] tensor<float, Space> turn_columns(context<Space>& c, index_t m, index_t k, float const* x) {
   constexpr index_t width = turned_width;
   auto turned = tensor<float, Space>::allocate(c, {(m + width - 1) / width, k, width});
   for (index_t s = 0; s * width < m; ++s)
-    compute::for_each_row(c.space(), (k + 15) / 16, turn_columns_body{std::min(width, m - s * width), k, width, x + s * width * k, turned.data() + s * width * k}, 16.0 * static_cast<double>(width));
+    compute::for_each_row(
+        c.space(), (k + 15) / 16,
+        turn_columns_body{std::min(width, m - s * width), k, width, x + s * width * k, turned.data() + s * width * k},
+        16.0 * static_cast<double>(width));
   return turned;
 }
 
 struct sparse_kernel {
   template <class Space, class View>
-  static void apply(context<Space>& c, extents const& shape, View const& view, index_t m, float const* x, float* y, compute::epilogue<float> const& after) {
+  static void apply(context<Space>& c, extents const& shape, View const& view, index_t m, float const* x, float* y,
+                    compute::epilogue<float> const& after) {
     index_t const n = rows_of(shape), k = columns_of(shape);
     if constexpr (compute::is_host_space_v<Space>) {
-      int const tasks = static_cast<int>(std::min<index_t>((n + 31) / 32, compute::tasks_for(c.space(), 2.0 * static_cast<double>(m) * view.work())));
+      int const tasks = static_cast<int>(
+          std::min<index_t>((n + 31) / 32, compute::tasks_for(c.space(), 2.0 * static_cast<double>(m) * view.work())));
       if (m == 1) {
         compute::for_tasks(c.space(), tasks, sparse_task<View>{&view, m, n, k, 1, x, y, &after, tasks});
         return;
       }
       auto const turned = turn_columns(c, m, k, x);
-      compute::for_tasks(c.space(), tasks, sparse_task<View>{&view, m, n, k, turned_width, turned.data(), y, &after, tasks});
+      compute::for_tasks(c.space(), tasks,
+                         sparse_task<View>{&view, m, n, k, turned_width, turned.data(), y, &after, tasks});
     } else {
       compute::for_each(c.space(), m * n, sparse_element_body<View>{view, n, k, x, y, after}, static_cast<double>(k));
     }

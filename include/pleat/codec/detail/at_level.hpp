@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// A loop whose body is compiled for every instruction set and chosen at run time; as compute/for_each.hpp, for host bit logic. Needs no Kokkos.
+/// A loop whose body is compiled for every instruction set and chosen at run time; as compute/for_each.hpp, for host
+/// bit logic. Needs no Kokkos.
 #pragma once
 
 #include <pleat/base/config.hpp>
@@ -37,7 +38,8 @@ template <class Body> void run_at(isa::level level, index_t first, index_t last,
   run_scalar(first, last, body);
 }
 
-/// A product that is rounded before it is added to: no compiler may contract across it. Reference quantizers round every operation.
+/// A product that is rounded before it is added to: no compiler may contract across it. Reference quantizers round
+/// every operation.
 PLEAT_INLINE float rounded(float v) {
 #if defined(__x86_64__) && !defined(__CUDA_ARCH__)
   __asm__("" : "+x"(v));

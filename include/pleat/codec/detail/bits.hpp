@@ -22,13 +22,16 @@ namespace pleat::codec::detail {
 /// Bytes of the bits of n elements.
 [[nodiscard]] constexpr index_t bit_bytes(index_t n) noexcept { return (n + 7) / 8; }
 
-[[nodiscard]] inline bool bit_at(std::uint8_t const* bits, index_t i) noexcept { return (bits[i >> 3] >> (i & 7)) & 1u; }
+[[nodiscard]] inline bool bit_at(std::uint8_t const* bits, index_t i) noexcept {
+  return (bits[i >> 3] >> (i & 7)) & 1u;
+}
 
 /// The bits of the elements that are not zero (NaN is not zero, −0 is).
 template <class T> [[nodiscard]] std::vector<std::uint8_t> bits_of_nonzeros(std::span<T const> values) {
   std::vector<std::uint8_t> bits(static_cast<std::size_t>(bit_bytes(static_cast<index_t>(values.size()))), 0);
   for (std::size_t i = 0; i < values.size(); ++i)
-    if (static_cast<wide_t<T>>(values[i]) != wide_t<T>(0)) bits[i >> 3] = static_cast<std::uint8_t>(bits[i >> 3] | (1u << (i & 7)));
+    if (static_cast<wide_t<T>>(values[i]) != wide_t<T>(0))
+      bits[i >> 3] = static_cast<std::uint8_t>(bits[i >> 3] | (1u << (i & 7)));
   return bits;
 }
 
@@ -58,11 +61,17 @@ template <class T> [[nodiscard]] std::vector<T> scatter(std::span<T const> alive
 /// Refuses bits that a file may hold but no writer of ours writes. \throws error
 PLEAT_ONCE inline void check_bits(char const* call, std::span<std::uint8_t const> bits, index_t n, index_t alive) {
   if (static_cast<index_t>(bits.size()) != bit_bytes(n))
-    throw error{call, "the mask of " + std::to_string(n) + " elements takes " + std::to_string(bit_bytes(n)) + " bytes, found " + std::to_string(bits.size()), remedy::copy_again};
+    throw error{call,
+                "the mask of " + std::to_string(n) + " elements takes " + std::to_string(bit_bytes(n)) +
+                    " bytes, found " + std::to_string(bits.size()),
+                remedy::copy_again};
   if (n % 8 != 0 && (bits.back() >> (n % 8)) != 0)
     throw error{call, "the mask sets bits past its last element, " + std::to_string(n - 1), remedy::copy_again};
   if (count_bits(bits) != alive)
-    throw error{call, "the mask keeps " + std::to_string(count_bits(bits)) + " elements, but " + std::to_string(alive) + " values are stored", remedy::copy_again};
+    throw error{call,
+                "the mask keeps " + std::to_string(count_bits(bits)) + " elements, but " + std::to_string(alive) +
+                    " values are stored",
+                remedy::copy_again};
 }
 
 /// Values of a trivially copyable type out of a file's bytes, whatever their alignment.

@@ -1,10 +1,11 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Encoders of the 32-number block formats, rounding as ggml's reference quantizers do: same input, same bytes. Needs no Kokkos.
+/// Encoders of the 32-number block formats, rounding as ggml's reference quantizers do: same input, same bytes. Needs
+/// no Kokkos.
 ///
-/// Every operation is rounded to float by itself. Where the reference divides by a subnormal step (1/d overflows) its codes are undefined;
-/// ours are those of a step of zero, and decode to zero as the 16-bit scale is zero there.
+/// Every operation is rounded to float by itself. Where the reference divides by a subnormal step (1/d overflows) its
+/// codes are undefined; ours are those of a step of zero, and decode to zero as the 16-bit scale is zero there.
 #pragma once
 
 #include <cmath>

@@ -3,8 +3,8 @@
 /// \file
 /// Encoders of the 32-number block types and of int4 with AVX2: the same bytes as block_encode.hpp. Needs no Kokkos.
 ///
-/// A block lies in four vectors of eight numbers. Bytes come out of the packing instructions in pieces of four from either half of a
-/// register; one permutation at the end puts them in order.
+/// A block lies in four vectors of eight numbers. Bytes come out of the packing instructions in pieces of four from
+/// either half of a register; one permutation at the end puts them in order.
 #pragma once
 
 #include <pleat/codec/detail/block_encode.hpp>
@@ -28,8 +28,8 @@ PLEAT_TARGET_AVX2 inline float least_of_8(__m256 a) {
 PLEAT_TARGET_AVX2 inline std::uint16_t half_of_avx2(float d) {
   return static_cast<std::uint16_t>(_mm_cvtsi128_si32(_mm_cvtps_ph(_mm_set_ss(d), _MM_FROUND_TO_NEAREST_INT)));
 }
-/// A zero that no compiler knows: a product that is joined with it is rounded by itself, as intrinsics are contracted, too. (An assembler
-/// statement on the product would do, but the device compiler reads this and takes none on vectors.)
+/// A zero that no compiler knows: a product that is joined with it is rounded by itself, as intrinsics are contracted,
+/// too. (An assembler statement on the product would do, but the device compiler reads this and takes none on vectors.)
 PLEAT_TARGET_AVX2 inline __m256 unknown_zero() {
   int zero = 0;
   __asm__("" : "+r"(zero));
@@ -42,7 +42,8 @@ PLEAT_TARGET_AVX2 inline __m256i bytes_of_32(__m256i const* q) {
 }
 
 PLEAT_TARGET_AVX2 inline void encode_blocks_avx2(q8_0_format, float const* x, index_t blocks, byte_t* b) {
-  __m256 const magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff)), half = _mm256_set1_ps(0.5f), minus_half = _mm256_set1_ps(-0.5f);
+  __m256 const magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff)), half = _mm256_set1_ps(0.5f),
+               minus_half = _mm256_set1_ps(-0.5f);
   __m256 const nothing = unknown_zero();
   for (index_t i = 0; i < blocks; ++i, x += 32, b += 34) {
     __m256 v[4], a[4];
@@ -80,9 +81,12 @@ template <class F> PLEAT_TARGET_AVX2 inline void encode_blocks_avx2(F, float con
     }
     // Without a branch that cannot be foreseen.
     std::uint32_t const negative = 0u - static_cast<std::uint32_t>(-least > most);
-    float const extreme = __builtin_bit_cast(float, (__builtin_bit_cast(std::uint32_t, least) & negative) | (__builtin_bit_cast(std::uint32_t, most) & ~negative));
-    float const d = F::has_base ? (most - least) / static_cast<float>(F::most) : extreme / static_cast<float>(-F::offset);
-    __m256 const base = _mm256_set1_ps(F::has_base ? least : 0.0f), inverse = _mm256_set1_ps(inverse_of(d)), shift = _mm256_set1_ps(F::has_base ? 0.5f : static_cast<float>(F::offset) + 0.5f);
+    float const extreme = __builtin_bit_cast(float, (__builtin_bit_cast(std::uint32_t, least) & negative) |
+                                                        (__builtin_bit_cast(std::uint32_t, most) & ~negative));
+    float const d =
+        F::has_base ? (most - least) / static_cast<float>(F::most) : extreme / static_cast<float>(-F::offset);
+    __m256 const base = _mm256_set1_ps(F::has_base ? least : 0.0f), inverse = _mm256_set1_ps(inverse_of(d)),
+                 shift = _mm256_set1_ps(F::has_base ? 0.5f : static_cast<float>(F::offset) + 0.5f);
     store16(b, half_of_avx2(d));
     if constexpr (F::has_base) store16(b + 2, half_of_avx2(least));
     __m256i code[4];
@@ -95,13 +99,16 @@ template <class F> PLEAT_TARGET_AVX2 inline void encode_blocks_avx2(F, float con
       int const bits = _mm256_movemask_epi8(_mm256_slli_epi16(u, 3));
       std::memcpy(b + bits_at, &bits, 4);
     }
-    __m128i const fifteen = _mm_set1_epi8(15), low = _mm_and_si128(_mm256_castsi256_si128(u), fifteen), high = _mm_and_si128(_mm256_extracti128_si256(u, 1), fifteen);
+    __m128i const fifteen = _mm_set1_epi8(15), low = _mm_and_si128(_mm256_castsi256_si128(u), fifteen),
+                  high = _mm_and_si128(_mm256_extracti128_si256(u, 1), fifteen);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(b + nibbles_at), _mm_or_si128(low, _mm_slli_epi16(high, 4)));
   }
 }
 
-template <int G> PLEAT_TARGET_AVX2 inline void encode_blocks_avx2(int4_format<G>, float const* x, index_t blocks, byte_t* b) {
-  __m256 const magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff)), seven = _mm256_set1_ps(7.0f), minus_seven = _mm256_set1_ps(-7.0f);
+template <int G>
+PLEAT_TARGET_AVX2 inline void encode_blocks_avx2(int4_format<G>, float const* x, index_t blocks, byte_t* b) {
+  __m256 const magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff)), seven = _mm256_set1_ps(7.0f),
+               minus_seven = _mm256_set1_ps(-7.0f);
   for (index_t i = 0; i < blocks; ++i, x += G, b += int4_format<G>::bytes) {
     __m256 largest = _mm256_setzero_ps();
     for (int p = 0; p < G; p += 8) largest = _mm256_max_ps(largest, _mm256_and_ps(_mm256_loadu_ps(x + p), magnitude));
@@ -111,11 +118,13 @@ template <int G> PLEAT_TARGET_AVX2 inline void encode_blocks_avx2(int4_format<G>
     for (int p = 0; p < G; p += 32) {
       __m256i code[4];
       for (int h = 0; h < 4; ++h) {  // what is cut in between keeps the product from being contracted
-        __m256 const v = _mm256_max_ps(_mm256_min_ps(_mm256_mul_ps(_mm256_loadu_ps(x + p + 8 * h), inverse), seven), minus_seven);
+        __m256 const v =
+            _mm256_max_ps(_mm256_min_ps(_mm256_mul_ps(_mm256_loadu_ps(x + p + 8 * h), inverse), seven), minus_seven);
         code[h] = _mm256_add_epi32(_mm256_cvtps_epi32(v), _mm256_set1_epi32(8));
       }
       __m256i const u = bytes_of_32(code);
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(b + 2 + p / 2), _mm_or_si128(_mm256_castsi256_si128(u), _mm_slli_epi16(_mm256_extracti128_si256(u, 1), 4)));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(b + 2 + p / 2),
+                       _mm_or_si128(_mm256_castsi256_si128(u), _mm_slli_epi16(_mm256_extracti128_si256(u, 1), 4)));
     }
   }
 }

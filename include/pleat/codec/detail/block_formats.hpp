@@ -24,7 +24,8 @@ using byte_t = unsigned char;
 
 PLEAT_INLINE std::uint16_t load16(byte_t const* p) { return static_cast<std::uint16_t>(p[0] | (p[1] << 8)); }
 PLEAT_INLINE std::uint32_t load32(byte_t const* p) {
-  return static_cast<std::uint32_t>(p[0]) | static_cast<std::uint32_t>(p[1]) << 8 | static_cast<std::uint32_t>(p[2]) << 16 | static_cast<std::uint32_t>(p[3]) << 24;
+  return static_cast<std::uint32_t>(p[0]) | static_cast<std::uint32_t>(p[1]) << 8 |
+         static_cast<std::uint32_t>(p[2]) << 16 | static_cast<std::uint32_t>(p[3]) << 24;
 }
 PLEAT_INLINE void store16(byte_t* p, std::uint16_t v) {
   p[0] = static_cast<byte_t>(v & 0xff);
@@ -99,10 +100,18 @@ struct q4_k_format : block_format {
     byte_t const q = b[16 + piece / 2 * 32 + i];
     return piece % 2 == 0 ? q & 15 : q >> 4;
   }
-  PLEAT_INLINE static int scale_code(byte_t const* s, int p) { return p < 4 ? s[p] & 63 : (s[p + 4] & 15) | (s[p - 4] >> 6) << 4; }
-  PLEAT_INLINE static int base_code(byte_t const* s, int p) { return p < 4 ? s[p + 4] & 63 : s[p + 4] >> 4 | (s[p] >> 6) << 4; }
-  PLEAT_INLINE static float scale(byte_t const* b, int piece) { return half_float(load16(b)) * static_cast<float>(scale_code(b + 4, piece)); }
-  PLEAT_INLINE static float base(byte_t const* b, int piece) { return -half_float(load16(b + 2)) * static_cast<float>(base_code(b + 4, piece)); }
+  PLEAT_INLINE static int scale_code(byte_t const* s, int p) {
+    return p < 4 ? s[p] & 63 : (s[p + 4] & 15) | (s[p - 4] >> 6) << 4;
+  }
+  PLEAT_INLINE static int base_code(byte_t const* s, int p) {
+    return p < 4 ? s[p + 4] & 63 : s[p + 4] >> 4 | (s[p] >> 6) << 4;
+  }
+  PLEAT_INLINE static float scale(byte_t const* b, int piece) {
+    return half_float(load16(b)) * static_cast<float>(scale_code(b + 4, piece));
+  }
+  PLEAT_INLINE static float base(byte_t const* b, int piece) {
+    return -half_float(load16(b + 2)) * static_cast<float>(base_code(b + 4, piece));
+  }
 };
 
 /// 256 numbers: 128 bytes of low nibbles, 64 bytes of high bit pairs, 16 multipliers of 8 bits, half d.
@@ -117,15 +126,22 @@ struct q6_k_format : block_format {
     return low | ((b[128 + part * 32 + i] >> (2 * quarter)) & 3) << 4;
   }
   PLEAT_INLINE static float scale(byte_t const* b, int) { return half_float(load16(b + 208)); }
-  PLEAT_INLINE static int multiplier(byte_t const* b, int piece, int half) { return static_cast<signed char>(b[192 + 2 * piece + half]); }
+  PLEAT_INLINE static int multiplier(byte_t const* b, int piece, int half) {
+    return static_cast<signed char>(b[192 + 2 * piece + half]);
+  }
 };
 
-/// Groups of G numbers: half d, G/2 bytes of nibbles, laid out as q4_0's in every piece of 32. ŵ = d·(code − 8), codes 1 to 15 (±7).
+/// Groups of G numbers: half d, G/2 bytes of nibbles, laid out as q4_0's in every piece of 32. ŵ = d·(code − 8), codes
+/// 1 to 15 (±7).
 template <int G> struct int4_format : block_format {
   static_assert(G >= 32 && G % 32 == 0, "pleat: a group of codec::int4 is a multiple of 32");
   static constexpr int block = G, bytes = 2 + G / 2, offset = 8, most = 15;
   static constexpr bool half_first = G == 32;
-  static constexpr std::string_view name = G == 32 ? "int4_g32" : G == 64 ? "int4_g64" : G == 128 ? "int4_g128" : G == 256 ? "int4_g256" : "int4_group";
+  static constexpr std::string_view name = G == 32    ? "int4_g32"
+                                           : G == 64  ? "int4_g64"
+                                           : G == 128 ? "int4_g128"
+                                           : G == 256 ? "int4_g256"
+                                                      : "int4_group";
   PLEAT_INLINE static int code(byte_t const* b, int piece, int i) {
     byte_t const* const q = b + 2 + piece * 16;
     return i < 16 ? q[i] & 15 : q[i - 16] >> 4;
@@ -141,10 +157,8 @@ template <class F> PLEAT_INLINE float block_value(byte_t const* b, int i) {
   int const u = F::code(b, piece, at) - F::offset;
   if constexpr (F::multipliers)
     return F::scale(b, piece) * static_cast<float>(F::multiplier(b, piece, at / 16)) * static_cast<float>(u);
-  else if constexpr (F::has_base)
-    return F::scale(b, piece) * static_cast<float>(u) + F::base(b, piece);
-  else
-    return F::scale(b, piece) * static_cast<float>(u);
+  else if constexpr (F::has_base) return F::scale(b, piece) * static_cast<float>(u) + F::base(b, piece);
+  else return F::scale(b, piece) * static_cast<float>(u);
 }
 
 }  // namespace pleat::codec::detail

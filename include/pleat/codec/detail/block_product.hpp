@@ -15,10 +15,10 @@ namespace pleat::codec::detail {
 struct block_product {
   index_t n = 0, k = 0, m = 0, row_bytes = 0;
   byte_t const* w = nullptr;
-  signed char const* x = nullptr;      ///< [m, k]
-  float const* x_scale = nullptr;      ///< [m, k/32]
+  signed char const* x = nullptr;       ///< [m, k]
+  float const* x_scale = nullptr;       ///< [m, k/32]
   std::int32_t const* start = nullptr;  ///< [m, k/32, 2]: −offset · Σ x_code of the first and the second half
-  float const* x_sum = nullptr;        ///< [m, k/32]: x_scale · float(Σ x_code)
+  float const* x_sum = nullptr;         ///< [m, k/32]: x_scale · float(Σ x_code)
 };
 
 template <class F> PLEAT_FUNCTION float block_element(block_product const& p, index_t i, index_t j) {

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Products with block formats by AVX2, eight rows at a time (block_panel.hpp has AVX-512). See block_product for what they compute. Needs no
-/// Kokkos.
+/// Products with block formats by AVX2, eight rows at a time (block_panel.hpp has AVX-512). See block_product for what
+/// they compute. Needs no Kokkos.
 #pragma once
 
 #if defined(__x86_64__)
@@ -24,7 +24,8 @@ PLEAT_BLOCK_INLINE __m256i nibbles(byte_t const* p) {
 PLEAT_BLOCK_INLINE __m256i fifths(byte_t const* p) {  // 32 bits to bytes of 16 or 0
   int bits;
   std::memcpy(&bits, p, 4);
-  __m256i const spread = _mm256_shuffle_epi8(_mm256_set1_epi32(bits), _mm256_set_epi64x(0x0303030303030303, 0x0202020202020202, 0x0101010101010101, 0));
+  __m256i const spread = _mm256_shuffle_epi8(
+      _mm256_set1_epi32(bits), _mm256_set_epi64x(0x0303030303030303, 0x0202020202020202, 0x0101010101010101, 0));
   __m256i const each = _mm256_or_si256(spread, _mm256_set1_epi64x(0x7fbfdfeff7fbfdfe));
   return _mm256_and_si256(_mm256_cmpeq_epi8(each, _mm256_set1_epi8(-1)), _mm256_set1_epi8(16));
 }
@@ -33,8 +34,12 @@ PLEAT_BLOCK_INLINE __m256i piece_codes(q8_0_format, byte_t const* b, int) {
 }
 PLEAT_BLOCK_INLINE __m256i piece_codes(q4_0_format, byte_t const* b, int) { return nibbles(b + 2); }
 PLEAT_BLOCK_INLINE __m256i piece_codes(q4_1_format, byte_t const* b, int) { return nibbles(b + 4); }
-PLEAT_BLOCK_INLINE __m256i piece_codes(q5_0_format, byte_t const* b, int) { return _mm256_or_si256(nibbles(b + 6), fifths(b + 2)); }
-PLEAT_BLOCK_INLINE __m256i piece_codes(q5_1_format, byte_t const* b, int) { return _mm256_or_si256(nibbles(b + 8), fifths(b + 4)); }
+PLEAT_BLOCK_INLINE __m256i piece_codes(q5_0_format, byte_t const* b, int) {
+  return _mm256_or_si256(nibbles(b + 6), fifths(b + 2));
+}
+PLEAT_BLOCK_INLINE __m256i piece_codes(q5_1_format, byte_t const* b, int) {
+  return _mm256_or_si256(nibbles(b + 8), fifths(b + 4));
+}
 PLEAT_BLOCK_INLINE __m256i piece_codes(q4_k_format, byte_t const* b, int piece) {
   __m256i const v = _mm256_loadu_si256(reinterpret_cast<__m256i const*>(b + 16 + piece / 2 * 32));
   return _mm256_and_si256(_mm256_srl_epi16(v, _mm_cvtsi32_si128(piece % 2 * 4)), _mm256_set1_epi8(15));
@@ -43,16 +48,20 @@ PLEAT_BLOCK_INLINE __m256i piece_codes(q6_k_format, byte_t const* b, int piece) 
   int const part = piece / 4, quarter = piece % 4;
   __m256i const low = _mm256_loadu_si256(reinterpret_cast<__m256i const*>(b + part * 64 + quarter % 2 * 32));
   __m256i const high = _mm256_loadu_si256(reinterpret_cast<__m256i const*>(b + 128 + part * 32));
-  __m256i const four = _mm256_and_si256(_mm256_srl_epi16(low, _mm_cvtsi32_si128(quarter / 2 * 4)), _mm256_set1_epi8(15));
+  __m256i const four =
+      _mm256_and_si256(_mm256_srl_epi16(low, _mm_cvtsi32_si128(quarter / 2 * 4)), _mm256_set1_epi8(15));
   __m256i const two = _mm256_and_si256(_mm256_srl_epi16(high, _mm_cvtsi32_si128(2 * quarter)), _mm256_set1_epi8(3));
   return _mm256_or_si256(four, _mm256_slli_epi16(two, 4));
 }
-template <int G> PLEAT_BLOCK_INLINE __m256i piece_codes(int4_format<G>, byte_t const* b, int piece) { return nibbles(b + 2 + 16 * piece); }
+template <int G> PLEAT_BLOCK_INLINE __m256i piece_codes(int4_format<G>, byte_t const* b, int piece) {
+  return nibbles(b + 2 + 16 * piece);
+}
 
 /// Lanes 0 and 4 from two integers, zero elsewhere.
 PLEAT_BLOCK_INLINE __m256i start_lanes(std::int32_t const* two) {
   __m256i const pair = _mm256_castsi128_si256(_mm_loadl_epi64(reinterpret_cast<__m128i const*>(two)));
-  return _mm256_permutevar8x32_epi32(_mm256_inserti128_si256(pair, _mm_setzero_si128(), 1), _mm256_setr_epi32(0, 2, 2, 2, 1, 2, 2, 2));
+  return _mm256_permutevar8x32_epi32(_mm256_inserti128_si256(pair, _mm_setzero_si128(), 1),
+                                     _mm256_setr_epi32(0, 2, 2, 2, 1, 2, 2, 2));
 }
 /// Lane r of the result is the sum of the lower (upper) four lanes of s[r].
 struct half_sums {
@@ -101,11 +110,15 @@ template <class F> PLEAT_BLOCK_INLINE void read_facts(byte_t const* const (&b)[8
     for (int r = 0; r < 8; ++r) {
       std::uint32_t w[3];
       std::memcpy(w, b[r] + 4, 12);
-      std::uint32_t const s1 = (w[2] & 0x0f0f0f0fu) | ((w[0] >> 6) & 0x03030303u) << 4, m1 = ((w[2] >> 4) & 0x0f0f0f0fu) | ((w[1] >> 6) & 0x03030303u) << 4;
-      __m128i const s = _mm_insert_epi32(_mm_cvtsi32_si128(static_cast<int>(w[0] & 0x3f3f3f3fu)), static_cast<int>(s1), 1);
-      __m128i const m = _mm_insert_epi32(_mm_cvtsi32_si128(static_cast<int>(w[1] & 0x3f3f3f3fu)), static_cast<int>(m1), 1);
+      std::uint32_t const s1 = (w[2] & 0x0f0f0f0fu) | ((w[0] >> 6) & 0x03030303u) << 4,
+                          m1 = ((w[2] >> 4) & 0x0f0f0f0fu) | ((w[1] >> 6) & 0x03030303u) << 4;
+      __m128i const s =
+          _mm_insert_epi32(_mm_cvtsi32_si128(static_cast<int>(w[0] & 0x3f3f3f3fu)), static_cast<int>(s1), 1);
+      __m128i const m =
+          _mm_insert_epi32(_mm_cvtsi32_si128(static_cast<int>(w[1] & 0x3f3f3f3fu)), static_cast<int>(m1), 1);
       scale[r] = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(s)), _mm256_set1_ps(half_float(load16(b[r]))));
-      base[r] = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(m)), _mm256_set1_ps(-half_float(load16(b[r] + 2))));
+      base[r] =
+          _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(m)), _mm256_set1_ps(-half_float(load16(b[r] + 2))));
     }
     __m256i turned[8];
     for (int r = 0; r < 8; ++r) turned[r] = _mm256_castps_si256(scale[r]);
@@ -153,7 +166,8 @@ template <class F> PLEAT_BLOCK_INLINE __m256i piece_dot(__m256i start, __m256i c
 }
 
 /// `acc` is [m][8]. One: there is one column.
-template <class F, bool One> PLEAT_TARGET_AVX2 inline void rows8(block_product const& p, byte_t const* const* row, float* acc) {
+template <class F, bool One>
+PLEAT_TARGET_AVX2 inline void rows8(block_product const& p, byte_t const* const* row, float* acc) {
   constexpr int pieces = F::block / 32;
   index_t const blocks = p.k / F::block, x_pieces = p.k / 32, m = One ? 1 : p.m;
   byte_t const* at[8];
@@ -171,15 +185,19 @@ template <class F, bool One> PLEAT_TARGET_AVX2 inline void rows8(block_product c
       __m256 const scale = F::half_first ? halves_at(at, 0) : _mm256_load_ps(f.scale[piece]);
       for (index_t i = 0; i < m; ++i) {
         index_t const q = b * pieces + piece, nth = i * x_pieces + q;
-        __m256i const x = _mm256_loadu_si256(reinterpret_cast<__m256i const*>(p.x + i * p.k + q * 32)), start = start_lanes(p.start + 2 * nth);
+        __m256i const x = _mm256_loadu_si256(reinterpret_cast<__m256i const*>(p.x + i * p.k + q * 32)),
+                      start = start_lanes(p.start + 2 * nth);
         for (int r = 0; r < 8; ++r) s[r] = piece_dot<F>(start, u[r], x);
         half_sums h = sum_each(s);
         if constexpr (F::multipliers) {
-          h.low = _mm256_mullo_epi32(h.low, _mm256_load_si256(reinterpret_cast<__m256i const*>(f.multiplier[piece][0])));
-          h.high = _mm256_mullo_epi32(h.high, _mm256_load_si256(reinterpret_cast<__m256i const*>(f.multiplier[piece][1])));
+          h.low =
+              _mm256_mullo_epi32(h.low, _mm256_load_si256(reinterpret_cast<__m256i const*>(f.multiplier[piece][0])));
+          h.high =
+              _mm256_mullo_epi32(h.high, _mm256_load_si256(reinterpret_cast<__m256i const*>(f.multiplier[piece][1])));
         }
         __m256 sum = One ? only : _mm256_loadu_ps(acc + 8 * i);
-        sum = _mm256_fmadd_ps(_mm256_mul_ps(scale, _mm256_set1_ps(p.x_scale[nth])), _mm256_cvtepi32_ps(_mm256_add_epi32(h.low, h.high)), sum);
+        sum = _mm256_fmadd_ps(_mm256_mul_ps(scale, _mm256_set1_ps(p.x_scale[nth])),
+                              _mm256_cvtepi32_ps(_mm256_add_epi32(h.low, h.high)), sum);
         if constexpr (F::has_base) {
           __m256 const base = F::half_first ? halves_at(at, 2) : _mm256_load_ps(f.base[piece]);
           sum = _mm256_fmadd_ps(base, _mm256_set1_ps(p.x_sum[nth]), sum);

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The bit logic of weights with shared values: a few centroids, and for every element (or survivor) which one. Needs no Kokkos.
+/// The bit logic of weights with shared values: a few centroids, and for every element (or survivor) which one. Needs
+/// no Kokkos.
 #pragma once
 
 #include <functional>
@@ -22,22 +23,34 @@ namespace pleat::codec {
 struct codebook_part {
   index_t rows = 0;       ///< of the whole weight
   index_t first_row = 0;  ///< of the whole, that the part begins with
-  std::function<void(std::span<std::int64_t>)> sum{};  ///< adds up over all ranks that have a part, in place, and is called alike on all of them; empty: this is the whole weight
+  /// adds up over all ranks that have a part, in place, and is called alike on all of them; empty: this is the whole
+  /// weight
+  std::function<void(std::span<std::int64_t>)> sum{};
 };
 
 namespace detail {
 
 inline void check_codebook_options(std::string const& call, codebook_options const& o, index_t groups, bool coded) {
-  if (o.entries < 2 || o.entries > 256) throw error{call, std::to_string(o.entries) + " codebook entries, expected 2 to 256", "Codes have 1 to 8 bits"};
-  if (o.rows_per_group < 0) throw error{call, "rows_per_group is " + std::to_string(o.rows_per_group), "0 is one set of values for the whole weight"};
+  if (o.entries < 2 || o.entries > 256)
+    throw error{call, std::to_string(o.entries) + " codebook entries, expected 2 to 256", "Codes have 1 to 8 bits"};
+  if (o.rows_per_group < 0)
+    throw error{call, "rows_per_group is " + std::to_string(o.rows_per_group),
+                "0 is one set of values for the whole weight"};
   if (o.phase != 0 && (o.centroids.empty() || o.phase < 0 || o.phase >= o.rows_per_group))
-    throw error{call, "a phase of " + std::to_string(o.phase) + " is for parts of a weight: it needs centroids, and more rows_per_group than that (" + std::to_string(o.rows_per_group) + ")"};
-  if (coded && o.index_bits != 0 && (o.index_bits < 2 || o.index_bits > 8)) throw error{call, "an index of " + std::to_string(o.index_bits) + " bits, expected 0 or 2 to 8 (5 and 8 are usual)"};
+    throw error{call, "a phase of " + std::to_string(o.phase) +
+                          " is for parts of a weight: it needs centroids, and more rows_per_group than that (" +
+                          std::to_string(o.rows_per_group) + ")"};
+  if (coded && o.index_bits != 0 && (o.index_bits < 2 || o.index_bits > 8))
+    throw error{call,
+                "an index of " + std::to_string(o.index_bits) + " bits, expected 0 or 2 to 8 (5 and 8 are usual)"};
   if (!o.centroids.empty()) {
     if (static_cast<index_t>(o.centroids.size()) != groups * o.entries)
-      throw error{call, std::to_string(o.centroids.size()) + " centroids are given, expected " + std::to_string(groups * o.entries)};
+      throw error{call, std::to_string(o.centroids.size()) + " centroids are given, expected " +
+                            std::to_string(groups * o.entries)};
     for (std::size_t i = 0; i < o.centroids.size(); ++i)
-      if (!std::isfinite(o.centroids[i]) || (i % static_cast<std::size_t>(o.entries) != 0 && o.centroids[i] < o.centroids[i - 1])) throw error{call, "the given centroids are not finite and ascending"};
+      if (!std::isfinite(o.centroids[i]) ||
+          (i % static_cast<std::size_t>(o.entries) != 0 && o.centroids[i] < o.centroids[i - 1]))
+        throw error{call, "the given centroids are not finite and ascending"};
   }
 }
 
@@ -47,26 +60,41 @@ struct codebook_layout {
   std::uint32_t rows_per_chunk = 1, index_bits = 0;          ///< codec::coded only
 };
 [[nodiscard]] inline index_t group_count(extents const& shape, codebook_layout const& l) noexcept {
-  return rows_of(shape) == 0 ? 0 : (rows_of(shape) - 1 + static_cast<index_t>(l.phase)) / static_cast<index_t>(l.rows_per_group) + 1;
+  return rows_of(shape) == 0
+             ? 0
+             : (rows_of(shape) - 1 + static_cast<index_t>(l.phase)) / static_cast<index_t>(l.rows_per_group) + 1;
 }
 [[nodiscard]] inline file_tensor layout_part(codebook_layout const& l) {
-  return part_of(".layout", std::vector<std::uint32_t>{l.entries, l.rows_per_group, l.phase, l.rows_per_chunk, l.index_bits});
+  return part_of(".layout",
+                 std::vector<std::uint32_t>{l.entries, l.rows_per_group, l.phase, l.rows_per_chunk, l.index_bits});
 }
-[[nodiscard]] inline codebook_layout read_layout(std::string const& call, extents const& shape, std::span<file_tensor const> parts) {
+[[nodiscard]] inline codebook_layout read_layout(std::string const& call, extents const& shape,
+                                                 std::span<file_tensor const> parts) {
   auto const v = values_of<std::uint32_t>(demand_part(call.c_str(), parts, ".layout", dtype::u32, {5}).bytes);
   codebook_layout const l{v[0], v[1], v[2], v[3], v[4]};
-  if (l.entries < 2 || l.entries > 256) throw error{call, std::to_string(l.entries) + " codebook entries, expected 2 to 256", remedy::copy_again};
-  if (l.rows_per_group == 0 || l.phase >= l.rows_per_group || l.rows_per_chunk == 0 || l.index_bits > 8 || l.index_bits == 1) throw error{call, "the layout makes no sense", remedy::copy_again};
+  if (l.entries < 2 || l.entries > 256)
+    throw error{call, std::to_string(l.entries) + " codebook entries, expected 2 to 256", remedy::copy_again};
+  if (l.rows_per_group == 0 || l.phase >= l.rows_per_group || l.rows_per_chunk == 0 || l.index_bits > 8 ||
+      l.index_bits == 1)
+    throw error{call, "the layout makes no sense", remedy::copy_again};
   if (static_cast<index_t>(l.rows_per_chunk) > std::max<index_t>(1, rows_of(shape)))
-    throw error{call, "a chunk of " + std::to_string(l.rows_per_chunk) + " rows in a weight of " + std::to_string(rows_of(shape)), remedy::copy_again};
-  for (float c : values_of<float>(demand_part(call.c_str(), parts, ".codebook", dtype::f32, {group_count(shape, l), static_cast<index_t>(l.entries)}).bytes))
+    throw error{
+        call,
+        "a chunk of " + std::to_string(l.rows_per_chunk) + " rows in a weight of " + std::to_string(rows_of(shape)),
+        remedy::copy_again};
+  for (float c : values_of<float>(demand_part(call.c_str(), parts, ".codebook", dtype::f32,
+                                              {group_count(shape, l), static_cast<index_t>(l.entries)})
+                                      .bytes))
     if (!std::isfinite(c)) throw error{call, "a codebook entry is NaN or infinite", remedy::copy_again};
   return l;
 }
 
-/// Codebooks of all groups of a weight, of which this rank may have a part. Zeros are no part of the k-means: they are not stored, or have an entry
-/// of their own: with `zero_entry` a group that holds zeros has one entry that is exactly 0.
-[[nodiscard]] inline std::vector<float> find_codebooks(extents const& shape, std::span<float const> values, codebook_options const& o, codebook_layout const& l, bool zero_entry, codebook_part const& part) {
+/// Codebooks of all groups of a weight, of which this rank may have a part. Zeros are no part of the k-means: they are
+/// not stored, or have an entry of their own: with `zero_entry` a group that holds zeros has one entry that is exactly
+/// 0.
+[[nodiscard]] inline std::vector<float> find_codebooks(extents const& shape, std::span<float const> values,
+                                                       codebook_options const& o, codebook_layout const& l,
+                                                       bool zero_entry, codebook_part const& part) {
   if (!o.centroids.empty()) return o.centroids;
   std::vector<float> all;
   auto const sum = [&](std::span<std::int64_t> counts) {
@@ -74,46 +102,60 @@ struct codebook_layout {
   };
   index_t const k = columns_of(shape), step = static_cast<index_t>(l.rows_per_group);
   for (index_t r = 0; r < part.rows; r += step) {
-    index_range const here = intersect(index_range{r, std::min(r + step, part.rows)}, index_range{part.first_row, part.first_row + rows_of(shape)});
-    auto const group = here.empty() ? std::span<float const>{} : values.subspan(static_cast<std::size_t>((here.begin - part.first_row) * k), static_cast<std::size_t>(here.size() * k));
+    index_range const here = intersect(index_range{r, std::min(r + step, part.rows)},
+                                       index_range{part.first_row, part.first_row + rows_of(shape)});
+    auto const group = here.empty() ? std::span<float const>{}
+                                    : values.subspan(static_cast<std::size_t>((here.begin - part.first_row) * k),
+                                                     static_cast<std::size_t>(here.size() * k));
     std::vector<float> alive;
     alive.reserve(group.size());
     std::copy_if(group.begin(), group.end(), std::back_inserter(alive), [](float v) { return v != 0; });
     std::int64_t zeros[] = {static_cast<std::int64_t>(group.size() - alive.size())};
     if (zero_entry) sum(zeros);
     bool const one = zero_entry && zeros[0] > 0;
-    auto c = kmeans(sorted_numbers(std::move(alive)), o.entries - (one ? 1 : 0), o.start, o.seed + static_cast<std::uint64_t>(r), o.iterations, sum);
+    auto c = kmeans(sorted_numbers(std::move(alive)), o.entries - (one ? 1 : 0), o.start,
+                    o.seed + static_cast<std::uint64_t>(r), o.iterations, sum);
     if (one) c.push_back(0.0f);
     std::sort(c.begin(), c.end());
     all.insert(all.end(), c.begin(), c.end());
   }
   return all;
 }
-[[nodiscard]] inline std::vector<float> find_codebooks(extents const& shape, std::span<float const> values, codebook_options const& o, codebook_layout const& l, bool zero_entry) {
+[[nodiscard]] inline std::vector<float> find_codebooks(extents const& shape, std::span<float const> values,
+                                                       codebook_options const& o, codebook_layout const& l,
+                                                       bool zero_entry) {
   return find_codebooks(shape, values, o, l, zero_entry, {rows_of(shape)});
 }
 
-/// Half the gap around each value, or the way to the last centroid: what rounding to the nearest entry can cost. Elements that are not stored cost 0.
-[[nodiscard]] inline error_norms predict_codebook(extents const& shape, std::span<float const> values, std::span<float const> books, codebook_layout const& l, bool zeros_are_stored) {
+/// Half the gap around each value, or the way to the last centroid: what rounding to the nearest entry can cost.
+/// Elements that are not stored cost 0.
+[[nodiscard]] inline error_norms predict_codebook(extents const& shape, std::span<float const> values,
+                                                  std::span<float const> books, codebook_layout const& l,
+                                                  bool zeros_are_stored) {
   error_norms e;
   for (std::size_t i = 0; i < values.size(); ++i) {
     if (values[i] == 0 && !zeros_are_stored) continue;
-    auto const group = (static_cast<index_t>(i) / columns_of(shape) + static_cast<index_t>(l.phase)) / static_cast<index_t>(l.rows_per_group);
+    auto const group = (static_cast<index_t>(i) / columns_of(shape) + static_cast<index_t>(l.phase)) /
+                       static_cast<index_t>(l.rows_per_group);
     auto const book = books.subspan(static_cast<std::size_t>(group) * l.entries, l.entries);
     auto const above = std::lower_bound(book.begin(), book.end(), values[i]);
     if (above != book.end() && *above == values[i]) continue;
-    if (above == book.begin() || above == book.end()) e.add(std::fabs(static_cast<double>(values[i]) - static_cast<double>(above == book.begin() ? book.front() : book.back())));
+    if (above == book.begin() || above == book.end())
+      e.add(std::fabs(static_cast<double>(values[i]) -
+                      static_cast<double>(above == book.begin() ? book.front() : book.back())));
     else e.add((static_cast<double>(*above) - static_cast<double>(above[-1])) / 2);
   }
   return e;
 }
 
-/// What the codebooks and layouts of a weight's pieces were before it was cut. \throws error if they are not those of one weight
+/// What the codebooks and layouts of a weight's pieces were before it was cut. \throws error if they are not those of
+/// one weight
 struct joined_codebooks {
   codebook_layout layout;
   std::vector<float> books;
 };
-[[nodiscard]] inline joined_codebooks join_codebooks(std::string_view form, extents const& shape, int dim, std::span<weight_piece const> pieces) {
+[[nodiscard]] inline joined_codebooks join_codebooks(std::string_view form, extents const& shape, int dim,
+                                                     std::span<weight_piece const> pieces) {
   auto const call = call_of(form, "join");
   joined_codebooks whole;
   std::vector<char> known;
@@ -128,10 +170,13 @@ struct joined_codebooks {
     }
     if (rows_of(p.shape) == 0) continue;
     auto const begin = row + static_cast<index_t>(whole.layout.phase), each = static_cast<index_t>(l.rows_per_group);
-    if (l.entries != whole.layout.entries || l.rows_per_group != whole.layout.rows_per_group || l.index_bits != whole.layout.index_bits || static_cast<index_t>(l.phase) != begin % each) refuse_join(form, "groups");
+    if (l.entries != whole.layout.entries || l.rows_per_group != whole.layout.rows_per_group ||
+        l.index_bits != whole.layout.index_bits || static_cast<index_t>(l.phase) != begin % each)
+      refuse_join(form, "groups");
     for (std::size_t i = 0; i < books.size(); ++i) {
       auto const at = static_cast<std::size_t>(begin / each) * l.entries + i;
-      if (at >= whole.books.size() || (known[at / l.entries] && whole.books[at] != books[i])) refuse_join(form, "codebooks");
+      if (at >= whole.books.size() || (known[at / l.entries] && whole.books[at] != books[i]))
+        refuse_join(form, "codebooks");
       whole.books[at] = books[i];
       if (at % l.entries == l.entries - 1) known[at / l.entries] = 1;
     }
@@ -147,14 +192,20 @@ struct codebook_logic {
 
   static std::vector<file_tensor> encode(extents const& shape, std::span<float const> values, options const& o) {
     demand_finite(name, shape, values);
-    codebook_layout const l{static_cast<std::uint32_t>(o.entries), static_cast<std::uint32_t>(std::max<index_t>(1, o.rows_per_group ? o.rows_per_group : rows_of(shape))), static_cast<std::uint32_t>(o.phase), 1, 0};
+    codebook_layout const l{
+        static_cast<std::uint32_t>(o.entries),
+        static_cast<std::uint32_t>(std::max<index_t>(1, o.rows_per_group ? o.rows_per_group : rows_of(shape))),
+        static_cast<std::uint32_t>(o.phase), 1, 0};
     check_codebook_options(call_of(name, "encode"), o, group_count(shape, l), false);
     auto const books = find_codebooks(shape, values, o, l, true);
     std::vector<std::uint8_t> codes;
     codes.reserve(values.size());
     for (index_t r = 0; r < rows_of(shape); ++r) {
-      auto const book = std::span<float const>(books).subspan(static_cast<std::size_t>((r + o.phase) / static_cast<index_t>(l.rows_per_group)) * l.entries, l.entries);
-      for (index_t k = 0; k < columns_of(shape); ++k) codes.push_back(static_cast<std::uint8_t>(nearest(book, values[static_cast<std::size_t>(r * columns_of(shape) + k)])));
+      auto const book = std::span<float const>(books).subspan(
+          static_cast<std::size_t>((r + o.phase) / static_cast<index_t>(l.rows_per_group)) * l.entries, l.entries);
+      for (index_t k = 0; k < columns_of(shape); ++k)
+        codes.push_back(
+            static_cast<std::uint8_t>(nearest(book, values[static_cast<std::size_t>(r * columns_of(shape) + k)])));
     }
     return {part_of(".codebook", {group_count(shape, l), o.entries}, books), layout_part(l), packed(shape, l, codes)};
   }
@@ -163,7 +214,8 @@ struct codebook_logic {
     demand_only(call.c_str(), parts, {".codebook", ".layout", ".codes"});
     auto const l = read_layout(call, shape, parts);
     int const width = plain_bits(static_cast<int>(l.entries));
-    auto const& codes = demand_part(call.c_str(), parts, ".codes", dtype::u8, {rows_of(shape), bit_bytes(columns_of(shape) * width)});
+    auto const& codes =
+        demand_part(call.c_str(), parts, ".codes", dtype::u8, {rows_of(shape), bit_bytes(columns_of(shape) * width)});
     auto padded = values_of<std::uint8_t>(codes.bytes);
     padded.resize(padded.size() + 8);
     view v;
@@ -173,7 +225,11 @@ struct codebook_logic {
     for (index_t r = 0; r < rows_of(shape); ++r)
       for (index_t k = 0; k < columns_of(shape); ++k)
         if (v.code(r, k) >= l.entries)
-          throw error{call, "the code in row " + std::to_string(r) + ", column " + std::to_string(k) + " is " + std::to_string(v.code(r, k)) + ", the last entry of the codebook is " + std::to_string(l.entries - 1), remedy::copy_again};
+          throw error{call,
+                      "the code in row " + std::to_string(r) + ", column " + std::to_string(k) + " is " +
+                          std::to_string(v.code(r, k)) + ", the last entry of the codebook is " +
+                          std::to_string(l.entries - 1),
+                      remedy::copy_again};
   }
   struct view {
     byte_t const* codes = nullptr;
@@ -183,7 +239,8 @@ struct codebook_logic {
     [[nodiscard]] PLEAT_INLINE unsigned code(index_t r, index_t k) const {
       index_t const bit = k * width;
       byte_t const* const p = codes + r * bytes + bit / 8;
-      unsigned const two = static_cast<unsigned>(p[0]) | static_cast<unsigned>(p[1]) << 8;  // may look at one byte past the row
+      // may look at one byte past the row
+      unsigned const two = static_cast<unsigned>(p[0]) | static_cast<unsigned>(p[1]) << 8;
       return (two >> (bit % 8)) & ((1u << width) - 1u);
     }
     PLEAT_INLINE void decode(index_t r, index_t first, index_t last, float* out) const {
@@ -203,7 +260,8 @@ struct codebook_logic {
     bool turn(bool wide, index_t row, index_t k0, index_t k1, float* to, index_t stride, index_t ahead) const {
       index_t const group = (row + phase) / rows_per_group, last = row + (wide ? 15 : 7);
       if ((last + phase) / rows_per_group != group) return false;
-      turn_code_rows(wide, width, {codes + row * bytes, bytes}, books + group * entries, entries, ahead, k0, k1, to, stride);
+      turn_code_rows(wide, width, {codes + row * bytes, bytes}, books + group * entries, entries, ahead, k0, k1, to,
+                     stride);
       return true;
     }
 #endif
@@ -221,23 +279,30 @@ struct codebook_logic {
     return v;
   }
   static cut_unit granularity(extents const&) { return {1, 1}; }
-  static std::vector<file_tensor> slice(extents const& shape, std::span<file_tensor const> parts, index_t first, index_t last) {
+  static std::vector<file_tensor> slice(extents const& shape, std::span<file_tensor const> parts, index_t first,
+                                        index_t last) {
     auto l = read_layout(call_of(name, "slice"), shape, parts);
     index_t const group = (first + l.phase) / l.rows_per_group;
-    auto const books = part_rows(*find_part(parts, ".codebook"), group, last > first ? (last - 1 + l.phase) / l.rows_per_group + 1 : group);
+    auto const books = part_rows(*find_part(parts, ".codebook"), group,
+                                 last > first ? (last - 1 + l.phase) / l.rows_per_group + 1 : group);
     l.phase = static_cast<std::uint32_t>((first + l.phase) % l.rows_per_group);
     return {books, layout_part(l), part_rows(*find_part(parts, ".codes"), first, last)};
   }
   /// The same centroids; the codes move to the byte borders of their new rows.
-  static std::vector<file_tensor> slice_columns(extents const& shape, extents const& part, std::span<file_tensor const> parts, index_t first, index_t last) {
+  static std::vector<file_tensor> slice_columns(extents const& shape, extents const& part,
+                                                std::span<file_tensor const> parts, index_t first, index_t last) {
     auto const l = read_layout(call_of(name, "slice"), shape, parts);
-    return {*find_part(parts, ".codebook"), *find_part(parts, ".layout"), packed(part, l, cut_matrix(unpacked(shape, l, parts), rows_of(shape), first, last))};
+    return {*find_part(parts, ".codebook"), *find_part(parts, ".layout"),
+            packed(part, l, cut_matrix(unpacked(shape, l, parts), rows_of(shape), first, last))};
   }
   static std::vector<file_tensor> join(extents const& shape, int dim, std::span<weight_piece const> pieces) {
     auto const whole = join_codebooks(name, shape, dim, pieces);
     std::vector<std::vector<std::uint8_t>> codes;
-    for (auto const& p : pieces) codes.push_back(unpacked(p.shape, read_layout(call_of(name, "join"), p.shape, p.parts), p.parts));
-    return {part_of(".codebook", {group_count(shape, whole.layout), static_cast<index_t>(whole.layout.entries)}, whole.books), layout_part(whole.layout), packed(shape, whole.layout, join_matrix(rows_of(shape), dim, codes))};
+    for (auto const& p : pieces)
+      codes.push_back(unpacked(p.shape, read_layout(call_of(name, "join"), p.shape, p.parts), p.parts));
+    return {part_of(".codebook", {group_count(shape, whole.layout), static_cast<index_t>(whole.layout.entries)},
+                    whole.books),
+            layout_part(whole.layout), packed(shape, whole.layout, join_matrix(rows_of(shape), dim, codes))};
   }
   static error_norms predict(extents const& shape, std::span<float const> values, std::span<file_tensor const> parts) {
     auto const l = read_layout(call_of(name, "predict"), shape, parts);
@@ -261,7 +326,8 @@ struct codebook_logic {
       }
     return part_of(".codes", {rows_of(shape), bytes}, out);
   }
-  static std::vector<std::uint8_t> unpacked(extents const& shape, codebook_layout const& l, std::span<file_tensor const> parts) {
+  static std::vector<std::uint8_t> unpacked(extents const& shape, codebook_layout const& l,
+                                            std::span<file_tensor const> parts) {
     auto padded = find_part(parts, ".codes")->bytes;
     padded.resize(padded.size() + 8);
     view v;

@@ -1,11 +1,12 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The bit logic of entropy-coded shared values: survivors by relative index, both streams coded, with restart points. Needs no Kokkos.
+/// The bit logic of entropy-coded shared values: survivors by relative index, both streams coded, with restart points.
+/// Needs no Kokkos.
 ///
-/// Rows are cut into chunks of whole rows. In a chunk the elements are counted through; the index stream says how many dead elements precede the
-/// next survivor (its largest symbol skips that many and names none), the code stream says which centroid the survivor has. With index_bits = 0 there
-/// is no index stream and every element has a code.
+/// Rows are cut into chunks of whole rows. In a chunk the elements are counted through; the index stream says how many
+/// dead elements precede the next survivor (its largest symbol skips that many and names none), the code stream says
+/// which centroid the survivor has. With index_bits = 0 there is no index stream and every element has a code.
 #pragma once
 
 #include <pleat/codec/detail/codebook_bits.hpp>
@@ -27,7 +28,9 @@ struct coded_logic {
   static std::vector<file_tensor> encode(extents const& shape, std::span<float const> values, options const& o) {
     demand_finite(name, shape, values);
     index_t const rows = rows_of(shape), k = columns_of(shape);
-    codebook_layout l{static_cast<std::uint32_t>(o.entries), static_cast<std::uint32_t>(std::max<index_t>(1, o.rows_per_group ? o.rows_per_group : rows)), static_cast<std::uint32_t>(o.phase), 1, static_cast<std::uint32_t>(o.index_bits)};
+    codebook_layout l{static_cast<std::uint32_t>(o.entries),
+                      static_cast<std::uint32_t>(std::max<index_t>(1, o.rows_per_group ? o.rows_per_group : rows)),
+                      static_cast<std::uint32_t>(o.phase), 1, static_cast<std::uint32_t>(o.index_bits)};
     check_codebook_options(call_of(name, "encode"), o, group_count(shape, l), true);
     bool const indexed = o.index_bits != 0;
     auto const books = find_codebooks(shape, values, o, l, !indexed);
@@ -36,7 +39,8 @@ struct coded_logic {
     for (index_t i = 0; i < shape.size(); ++i) {
       float const v = values[static_cast<std::size_t>(i)];
       if (indexed && v == 0) continue;
-      auto const book = std::span<float const>(books).subspan(static_cast<std::size_t>((i / k + o.phase) / static_cast<index_t>(l.rows_per_group)) * l.entries, l.entries);
+      auto const book = std::span<float const>(books).subspan(
+          static_cast<std::size_t>((i / k + o.phase) / static_cast<index_t>(l.rows_per_group)) * l.entries, l.entries);
       codes.push_back(static_cast<std::uint8_t>(nearest(book, v)));
       places.push_back(i);
     }
@@ -44,12 +48,18 @@ struct coded_logic {
   }
 
   /// Codes and where they belong (ascending) as the parts of a file.
-  /// \param never_plain one stream is coded even where plain bits are fewer: a piece says so that its weight was coded, for `join`
-  static std::vector<file_tensor> write(extents const& shape, std::vector<float> const& books, codebook_layout l, std::vector<std::uint8_t> const& codes, std::vector<index_t> const& places, bool entropy, bool never_plain = false) {
-    index_t const rows = rows_of(shape), k = std::max<index_t>(1, columns_of(shape)), filler = l.index_bits ? (index_t{1} << l.index_bits) - 1 : 0;
+  /// \param never_plain one stream is coded even where plain bits are fewer: a piece says so that its weight was coded,
+  /// for `join`
+  static std::vector<file_tensor> write(extents const& shape, std::vector<float> const& books, codebook_layout l,
+                                        std::vector<std::uint8_t> const& codes, std::vector<index_t> const& places,
+                                        bool entropy, bool never_plain = false) {
+    index_t const rows = rows_of(shape), k = std::max<index_t>(1, columns_of(shape)),
+                  filler = l.index_bits ? (index_t{1} << l.index_bits) - 1 : 0;
     index_t const alive = static_cast<index_t>(codes.size());
-    l.rows_per_chunk = static_cast<std::uint32_t>(std::clamp<index_t>(alive > 0 ? chunk_symbols * rows / alive : rows, 1, std::max<index_t>(1, rows)));
-    index_t const chunks = (rows + l.rows_per_chunk - 1) / l.rows_per_chunk, chunk_elements = static_cast<index_t>(l.rows_per_chunk) * k;
+    l.rows_per_chunk = static_cast<std::uint32_t>(
+        std::clamp<index_t>(alive > 0 ? chunk_symbols * rows / alive : rows, 1, std::max<index_t>(1, rows)));
+    index_t const chunks = (rows + l.rows_per_chunk - 1) / l.rows_per_chunk,
+                  chunk_elements = static_cast<index_t>(l.rows_per_chunk) * k;
     std::vector<std::uint8_t> gaps;
     std::vector<std::size_t> code_end, gap_end;
     std::size_t next = 0;
@@ -84,12 +94,16 @@ struct coded_logic {
       auto const before = bytes.size();
       encode_symbols(code_model, std::span<std::uint8_t const>(codes).subspan(code, code_end[c] - code), bytes);
       auto const between = bytes.size();
-      if (l.index_bits) encode_symbols(gap_model, std::span<std::uint8_t const>(gaps).subspan(gap, gap_end[c] - gap), bytes);
-      if (bytes.size() > 0xffffffffu) throw error{call_of(name, "encode"), "a weight of shape " + shape.to_string() + " takes more than 4 GiB"};
-      restart.insert(restart.end(), {static_cast<std::uint32_t>(code_end[c] - code), static_cast<std::uint32_t>(between - before), static_cast<std::uint32_t>(bytes.size() - between)});
+      if (l.index_bits)
+        encode_symbols(gap_model, std::span<std::uint8_t const>(gaps).subspan(gap, gap_end[c] - gap), bytes);
+      if (bytes.size() > 0xffffffffu)
+        throw error{call_of(name, "encode"), "a weight of shape " + shape.to_string() + " takes more than 4 GiB"};
+      restart.insert(restart.end(),
+                     {static_cast<std::uint32_t>(code_end[c] - code), static_cast<std::uint32_t>(between - before),
+                      static_cast<std::uint32_t>(bytes.size() - between)});
     }
-    return {part_of(".codebook", {group_count(shape, l), static_cast<index_t>(l.entries)}, books), layout_part(l), part_of(".tables", tables),
-            part_of(".restart", {chunks, 3}, restart), part_of(".bytes", bytes)};
+    return {part_of(".codebook", {group_count(shape, l), static_cast<index_t>(l.entries)}, books), layout_part(l),
+            part_of(".tables", tables), part_of(".restart", {chunks, 3}, restart), part_of(".bytes", bytes)};
   }
 
   struct view {
@@ -101,9 +115,12 @@ struct coded_logic {
     float const* books = nullptr;
     coder code_how = coder::plain, gap_how = coder::plain;
     int code_bits = 0, gap_bits = 0;
-    index_t rows = 0, columns = 0, chunk_rows = 1, chunks = 0, entries = 0, rows_per_group = 1, phase = 0, filler = 0, alive = 0, most_alive = 0;
+    index_t rows = 0, columns = 0, chunk_rows = 1, chunks = 0, entries = 0, rows_per_group = 1, phase = 0, filler = 0,
+            alive = 0, most_alive = 0;
 
-    [[nodiscard]] PLEAT_FUNCTION index_t rows_in(index_t chunk) const { return chunk_rows < rows - chunk * chunk_rows ? chunk_rows : rows - chunk * chunk_rows; }
+    [[nodiscard]] PLEAT_FUNCTION index_t rows_in(index_t chunk) const {
+      return chunk_rows < rows - chunk * chunk_rows ? chunk_rows : rows - chunk * chunk_rows;
+    }
     /// The survivors of a chunk. With `Check` every step is checked. \returns false if a check failed
     template <bool Check> bool read(index_t chunk, chunk_lists const& to) const {
       index_t const n = restart[3 * chunk], limit = rows_in(chunk) * columns;
@@ -122,12 +139,14 @@ struct coded_logic {
       return codes<coder::plain, Check>(chunk, from, middle, to);
     }
 
-    /// Chunks [first, first + together), without checks: their streams are read by turns, so that each hides the others' latency.
+    /// Chunks [first, first + together), without checks: their streams are read by turns, so that each hides the
+    /// others' latency.
     static constexpr int together = 4;
     void read_together(index_t first, chunk_lists const (&to)[together]) const {
       auto const limit = static_cast<double>(chunk_rows) * static_cast<double>(columns);
       bool one_book = limit < 4294967296.0;  // places are counted through a chunk
-      for (index_t c = first; c < first + together; ++c) one_book = one_book && group_of(c, 0) == group_of(c, rows_in(c) - 1);
+      for (index_t c = first; c < first + together; ++c)
+        one_book = one_book && group_of(c, 0) == group_of(c, rows_in(c) - 1);
       if (!one_book) {
         for (int c = 0; c < together; ++c) read<false>(first + c, to[c]);
         return;
@@ -172,7 +191,9 @@ struct coded_logic {
         ++i;
       }
     }
-    [[nodiscard]] index_t group_of(index_t chunk, index_t row) const { return (chunk * chunk_rows + row + phase) / rows_per_group; }
+    [[nodiscard]] index_t group_of(index_t chunk, index_t row) const {
+      return (chunk * chunk_rows + row + phase) / rows_per_group;
+    }
 
     /// One of several streams of gaps: places through its chunk.
     template <coder How> struct gap_lane {
@@ -189,10 +210,16 @@ struct coded_logic {
       }
     };
     template <coder How> [[nodiscard]] gap_lane<How> gap_lane_of(index_t chunk, chunk_lists const& to) const {
-      return {symbol_reader<How>(bytes + begin[chunk] + restart[3 * chunk + 1], gap_table, gap_bits), static_cast<std::uint32_t>(filler), restart[3 * chunk], 0, 0, to.column};
+      return {symbol_reader<How>(bytes + begin[chunk] + restart[3 * chunk + 1], gap_table, gap_bits),
+              static_cast<std::uint32_t>(filler),
+              restart[3 * chunk],
+              0,
+              0,
+              to.column};
     }
     template <coder How> void gaps_together(index_t first, chunk_lists const (&to)[together]) const {
-      auto a = gap_lane_of<How>(first, to[0]), b = gap_lane_of<How>(first + 1, to[1]), c = gap_lane_of<How>(first + 2, to[2]), d = gap_lane_of<How>(first + 3, to[3]);
+      auto a = gap_lane_of<How>(first, to[0]), b = gap_lane_of<How>(first + 1, to[1]),
+           c = gap_lane_of<How>(first + 2, to[2]), d = gap_lane_of<How>(first + 3, to[3]);
       for (;;) {
         auto const rounds = std::min({a.n - a.i, b.n - b.i, c.n - c.i, d.n - d.i});
         if (rounds == 0) break;
@@ -224,10 +251,12 @@ struct coded_logic {
       PLEAT_INLINE void step(std::uint32_t i) { value[i] = book[reader.next()]; }
     };
     template <coder How> [[nodiscard]] code_lane<How> code_lane_of(index_t chunk, chunk_lists const& to) const {
-      return {symbol_reader<How>(bytes + begin[chunk], code_table, code_bits), books + group_of(chunk, 0) * entries, restart[3 * chunk], to.value};
+      return {symbol_reader<How>(bytes + begin[chunk], code_table, code_bits), books + group_of(chunk, 0) * entries,
+              restart[3 * chunk], to.value};
     }
     template <coder How> void codes_together(index_t first, chunk_lists const (&to)[together]) const {
-      auto a = code_lane_of<How>(first, to[0]), b = code_lane_of<How>(first + 1, to[1]), c = code_lane_of<How>(first + 2, to[2]), d = code_lane_of<How>(first + 3, to[3]);
+      auto a = code_lane_of<How>(first, to[0]), b = code_lane_of<How>(first + 1, to[1]),
+           c = code_lane_of<How>(first + 2, to[2]), d = code_lane_of<How>(first + 3, to[3]);
       std::uint32_t const all = std::min({a.n, b.n, c.n, d.n});
       for (std::uint32_t i = 0; i < all; ++i) a.step(i), b.step(i), c.step(i), d.step(i);
       for (auto i = all; i < a.n; ++i) a.step(i);
@@ -241,7 +270,9 @@ struct coded_logic {
       for (index_t r = 0; r < rows_in(chunk); ++r)
         for (index_t k = 0; k < columns; ++k) to.column[r * columns + k] = static_cast<std::uint32_t>(k);
     }
-    template <coder How, bool Check> bool gaps(index_t n, index_t limit, byte_t const* from, byte_t const* end, index_t chunk_rows_here, chunk_lists const& to) const {
+    template <coder How, bool Check>
+    bool gaps(index_t n, index_t limit, byte_t const* from, byte_t const* end, index_t chunk_rows_here,
+              chunk_lists const& to) const {
       symbol_reader<How> reader(from, gap_table, gap_bits);
       index_t row = 0, row_begin = 0, at = 0;  // positions count through the chunk
       to.start[0] = 0;
@@ -261,7 +292,8 @@ struct coded_logic {
       while (row < chunk_rows_here) to.start[++row] = static_cast<std::uint32_t>(n);
       return true;
     }
-    template <coder How, bool Check> bool codes(index_t chunk, byte_t const* from, byte_t const* end, chunk_lists const& to) const {
+    template <coder How, bool Check>
+    bool codes(index_t chunk, byte_t const* from, byte_t const* end, chunk_lists const& to) const {
       symbol_reader<How> reader(from, code_table, code_bits);
       for (index_t r = 0; r < rows_in(chunk); ++r) {
         float const* const book = books + (chunk * chunk_rows + r + phase) / rows_per_group * entries;
@@ -281,29 +313,49 @@ struct coded_logic {
     demand_only(call.c_str(), parts, {".codebook", ".layout", ".tables", ".restart", ".bytes"});
     auto const l = read_layout(call, shape, parts);
     index_t const chunks = (rows_of(shape) + l.rows_per_chunk - 1) / l.rows_per_chunk;
-    auto const tables = values_of<std::uint8_t>(demand_part(call.c_str(), parts, ".tables", dtype::u8, {std::min<index_t>(list_length(parts, ".tables"), 2048)}).bytes);
+    auto const tables = values_of<std::uint8_t>(
+        demand_part(call.c_str(), parts, ".tables", dtype::u8, {std::min<index_t>(list_length(parts, ".tables"), 2048)})
+            .bytes);
     std::size_t at = 0;
     auto const code_model = read_model(call, tables, at), gap_model = read_model(call, tables, at);
-    if (at != tables.size()) throw error{call, std::to_string(tables.size() - at) + " bytes follow the tables", remedy::copy_again};
-    if (code_model.size != static_cast<int>(l.entries) || gap_model.size != (l.index_bits ? 1 << l.index_bits : 1)) throw error{call, "a table's alphabet is not the layout's", remedy::copy_again};
-    auto const restart = values_of<std::uint32_t>(demand_part(call.c_str(), parts, ".restart", dtype::u32, {chunks, 3}).bytes);
+    if (at != tables.size())
+      throw error{call, std::to_string(tables.size() - at) + " bytes follow the tables", remedy::copy_again};
+    if (code_model.size != static_cast<int>(l.entries) || gap_model.size != (l.index_bits ? 1 << l.index_bits : 1))
+      throw error{call, "a table's alphabet is not the layout's", remedy::copy_again};
+    auto const restart =
+        values_of<std::uint32_t>(demand_part(call.c_str(), parts, ".restart", dtype::u32, {chunks, 3}).bytes);
     index_t const size = list_length(parts, ".bytes");
-    if (size > 8 * shape.size() + 64 * (chunks + 1)) throw error{call, std::to_string(size) + " bytes of codes are more than a weight of shape " + shape.to_string() + " can have", remedy::copy_again};
+    if (size > 8 * shape.size() + 64 * (chunks + 1))
+      throw error{
+          call,
+          std::to_string(size) + " bytes of codes are more than a weight of shape " + shape.to_string() + " can have",
+          remedy::copy_again};
     (void)demand_part(call.c_str(), parts, ".bytes", dtype::u8, {size});
     std::uint64_t sum = 0;
     for (index_t c = 0; c < chunks; ++c) {
       auto const* const r = restart.data() + 3 * c;
-      index_t const here = std::min<index_t>(l.rows_per_chunk, rows_of(shape) - c * static_cast<index_t>(l.rows_per_chunk)) * columns_of(shape);
-      if (r[0] > here) throw error{call, "chunk " + std::to_string(c) + " is said to have " + std::to_string(r[0]) + " survivors among " + std::to_string(here) + " elements", remedy::copy_again};
+      index_t const here =
+          std::min<index_t>(l.rows_per_chunk, rows_of(shape) - c * static_cast<index_t>(l.rows_per_chunk)) *
+          columns_of(shape);
+      if (r[0] > here)
+        throw error{call,
+                    "chunk " + std::to_string(c) + " is said to have " + std::to_string(r[0]) + " survivors among " +
+                        std::to_string(here) + " elements",
+                    remedy::copy_again};
       sum += std::uint64_t{r[1]} + r[2];
-      if ((code_model.how == coder::range && r[1] < 4) || (gap_model.how == coder::range && l.index_bits && r[2] < 4)) throw error{call, "chunk " + std::to_string(c) + " is too short for its coder", remedy::copy_again};
+      if ((code_model.how == coder::range && r[1] < 4) || (gap_model.how == coder::range && l.index_bits && r[2] < 4))
+        throw error{call, "chunk " + std::to_string(c) + " is too short for its coder", remedy::copy_again};
     }
-    if (sum != static_cast<std::uint64_t>(size)) throw error{call, "the chunks hold " + std::to_string(sum) + " bytes, " + std::to_string(size) + " are stored", remedy::copy_again};
+    if (sum != static_cast<std::uint64_t>(size))
+      throw error{call, "the chunks hold " + std::to_string(sum) + " bytes, " + std::to_string(size) + " are stored",
+                  remedy::copy_again};
     host_copy const h(shape, parts);
     auto lists = h.lists();
     for (index_t c = 0; c < chunks; ++c)
       if (!h.v.template read<true>(c, lists.where()))
-        throw error{call, "the codes of chunk " + std::to_string(c) + " lead out of its rows, its codebook or its bytes", remedy::copy_again};
+        throw error{call,
+                    "the codes of chunk " + std::to_string(c) + " lead out of its rows, its codebook or its bytes",
+                    remedy::copy_again};
   }
 
   /// Look-up tables and where chunks begin.
@@ -315,7 +367,8 @@ struct coded_logic {
     auto const code = read_model(std::string(name), tables, at), gap = read_model(std::string(name), tables, at);
     std::vector<std::uint64_t> begin{0};
     for (std::size_t c = 0; c < restart.size(); c += 3) begin.push_back(begin.back() + restart[c + 1] + restart[c + 2]);
-    return {part_of(".begin", begin), part_of(".code_table", decode_table(code)), part_of(".gap_table", decode_table(gap))};
+    return {part_of(".begin", begin), part_of(".code_table", decode_table(code)),
+            part_of(".gap_table", decode_table(gap))};
   }
   template <class Parts> static view open(extents const& shape, Parts const& p, std::span<file_tensor const> parts) {
     auto const l = read_layout(call_of(name, "open"), shape, parts);
@@ -344,16 +397,23 @@ struct coded_logic {
   }
   static cut_unit granularity(extents const&) { return {1, 1}; }
   /// The same centroids and codes, in chunks of their own.
-  static std::vector<file_tensor> slice(extents const& shape, std::span<file_tensor const> parts, index_t first, index_t last) {
+  static std::vector<file_tensor> slice(extents const& shape, std::span<file_tensor const> parts, index_t first,
+                                        index_t last) {
     auto l = read_layout(call_of(name, "slice"), shape, parts);
     auto const books = values_of<float>(find_part(parts, ".codebook")->bytes);
     auto const codes = codes_of(shape, parts);
-    index_t const group = (first + l.phase) / l.rows_per_group, end = last > first ? (last - 1 + l.phase) / l.rows_per_group + 1 : group, k = columns_of(shape);
+    index_t const group = (first + l.phase) / l.rows_per_group,
+                  end = last > first ? (last - 1 + l.phase) / l.rows_per_group + 1 : group, k = columns_of(shape);
     l.phase = static_cast<std::uint32_t>((first + l.phase) % l.rows_per_group);
-    return write_codes(shape.with_batch(last - first), {books.begin() + group * l.entries, books.begin() + end * l.entries}, l, {codes.begin() + first * k, codes.begin() + last * k}, is_coded(parts), is_coded(parts));
+    return write_codes(shape.with_batch(last - first),
+                       {books.begin() + group * l.entries, books.begin() + end * l.entries}, l,
+                       {codes.begin() + first * k, codes.begin() + last * k}, is_coded(parts), is_coded(parts));
   }
-  static std::vector<file_tensor> slice_columns(extents const& shape, extents const& part, std::span<file_tensor const> parts, index_t first, index_t last) {
-    return write_codes(part, values_of<float>(find_part(parts, ".codebook")->bytes), read_layout(call_of(name, "slice"), shape, parts), cut_matrix(codes_of(shape, parts), rows_of(shape), first, last), is_coded(parts), is_coded(parts));
+  static std::vector<file_tensor> slice_columns(extents const& shape, extents const& part,
+                                                std::span<file_tensor const> parts, index_t first, index_t last) {
+    return write_codes(
+        part, values_of<float>(find_part(parts, ".codebook")->bytes), read_layout(call_of(name, "slice"), shape, parts),
+        cut_matrix(codes_of(shape, parts), rows_of(shape), first, last), is_coded(parts), is_coded(parts));
   }
   static std::vector<file_tensor> join(extents const& shape, int dim, std::span<weight_piece const> pieces) {
     auto const whole = join_codebooks(name, shape, dim, pieces);
@@ -365,15 +425,19 @@ struct coded_logic {
     }
     return write_codes(shape, whole.books, whole.layout, join_matrix(rows_of(shape), dim, codes), coded);
   }
-  /// A piece of a larger weight, its codes coded anew with relative indices of so many bits (of none where it has none): what it decodes to stays.
-  static std::vector<file_tensor> recode_piece(extents const& shape, std::span<file_tensor const> parts, int index_bits) {
+  /// A piece of a larger weight, its codes coded anew with relative indices of so many bits (of none where it has
+  /// none): what it decodes to stays.
+  static std::vector<file_tensor> recode_piece(extents const& shape, std::span<file_tensor const> parts,
+                                               int index_bits) {
     auto l = read_layout(call_of(name, "recode"), shape, parts);
     if (l.index_bits != 0) l.index_bits = static_cast<std::uint32_t>(index_bits);
-    return write_codes(shape, values_of<float>(find_part(parts, ".codebook")->bytes), l, codes_of(shape, parts), true, true);
+    return write_codes(shape, values_of<float>(find_part(parts, ".codebook")->bytes), l, codes_of(shape, parts), true,
+                       true);
   }
   static error_norms predict(extents const& shape, std::span<float const> values, std::span<file_tensor const> parts) {
     auto const l = read_layout(call_of(name, "predict"), shape, parts);
-    return predict_codebook(shape, values, values_of<float>(find_part(parts, ".codebook")->bytes), l, l.index_bits == 0);
+    return predict_codebook(shape, values, values_of<float>(find_part(parts, ".codebook")->bytes), l,
+                            l.index_bits == 0);
   }
 
  private:
@@ -381,7 +445,8 @@ struct coded_logic {
   static std::vector<std::int16_t> codes_of(extents const& shape, std::span<file_tensor const> parts) {
     host_copy h(shape, parts);
     std::vector<float> numbers(static_cast<std::size_t>(find_part(parts, ".codebook")->shape.size()));
-    for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<float>(i % static_cast<std::size_t>(h.v.entries));
+    for (std::size_t i = 0; i < numbers.size(); ++i)
+      numbers[i] = static_cast<float>(i % static_cast<std::size_t>(h.v.entries));
     h.v.books = numbers.data();  // a codebook whose values are the codes
     std::vector<std::int16_t> out(static_cast<std::size_t>(shape.size()), -1);
     auto lists = h.lists();
@@ -389,11 +454,14 @@ struct coded_logic {
       h.v.template read<false>(c, lists.where());
       for (index_t r = 0; r < h.v.rows_in(c); ++r)
         for (auto i = lists.start[static_cast<std::size_t>(r)]; i < lists.start[static_cast<std::size_t>(r) + 1]; ++i)
-          out[static_cast<std::size_t>((c * h.v.chunk_rows + r) * h.v.columns + lists.column[i])] = static_cast<std::int16_t>(lists.value[i]);
+          out[static_cast<std::size_t>((c * h.v.chunk_rows + r) * h.v.columns + lists.column[i])] =
+              static_cast<std::int16_t>(lists.value[i]);
     }
     return out;
   }
-  static std::vector<file_tensor> write_codes(extents const& shape, std::vector<float> const& books, codebook_layout const& l, std::vector<std::int16_t> const& all, bool entropy, bool never_plain = false) {
+  static std::vector<file_tensor> write_codes(extents const& shape, std::vector<float> const& books,
+                                              codebook_layout const& l, std::vector<std::int16_t> const& all,
+                                              bool entropy, bool never_plain = false) {
     std::vector<std::uint8_t> codes;
     std::vector<index_t> places;
     for (std::size_t i = 0; i < all.size(); ++i)
@@ -420,7 +488,8 @@ struct coded_logic {
   struct host_copy {
     std::vector<file_tensor> parts, derived;
     view v;
-    host_copy(extents const& shape, std::span<file_tensor const> from) : parts(from.begin(), from.end()), derived(derive(shape, from)) {
+    host_copy(extents const& shape, std::span<file_tensor const> from)
+        : parts(from.begin(), from.end()), derived(derive(shape, from)) {
       for (auto& p : parts) p.bytes.resize(p.bytes.size() + 16);
       v = open(shape, *this, from);
     }
@@ -430,8 +499,10 @@ struct coded_logic {
       return reinterpret_cast<V const*>(p->bytes.data());
     }
     [[nodiscard]] list_room lists() const {
-      auto const n = static_cast<std::size_t>(v.most_alive);  // check has seen that a chunk has no more elements, and the weight no fewer rows
-      return {std::vector<std::uint32_t>(static_cast<std::size_t>(v.chunk_rows) + 1), std::vector<std::uint32_t>(n + 1), std::vector<float>(n + 1)};
+      // check has seen that a chunk has no more elements, and the weight no fewer rows
+      auto const n = static_cast<std::size_t>(v.most_alive);
+      return {std::vector<std::uint32_t>(static_cast<std::size_t>(v.chunk_rows) + 1), std::vector<std::uint32_t>(n + 1),
+              std::vector<float>(n + 1)};
     }
   };
 };

@@ -1,10 +1,11 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Streams of small symbols in few bits: canonical Huffman, range coding with tables (rANS), or plain bits, whichever is smallest. Needs no Kokkos.
+/// Streams of small symbols in few bits: canonical Huffman, range coding with tables (rANS), or plain bits, whichever
+/// is smallest. Needs no Kokkos.
 ///
-/// Sources: D. Huffman 1952 (canonical form as in DEFLATE: shorter codes first, ascending symbols); J. Duda 2013, range variant of asymmetric
-/// numeral systems, 32-bit state, 16 bits at a time, frequencies that sum to 2^12.
+/// Sources: D. Huffman 1952 (canonical form as in DEFLATE: shorter codes first, ascending symbols); J. Duda 2013, range
+/// variant of asymmetric numeral systems, 32-bit state, 16 bits at a time, frequencies that sum to 2^12.
 #pragma once
 
 #include <algorithm>
@@ -26,7 +27,7 @@ namespace pleat::codec::detail {
 
 enum class coder : std::uint8_t { plain, huffman, range };
 
-inline constexpr int code_limit = 12;                 ///< longest Huffman code; precision of the range coder
+inline constexpr int code_limit = 12;  ///< longest Huffman code; precision of the range coder
 inline constexpr std::uint32_t code_span = 1u << code_limit;
 inline constexpr std::uint32_t range_low = 1u << 16;  ///< a state lies in [range_low, 2^32)
 
@@ -37,9 +38,12 @@ struct symbol_model {
   std::vector<std::uint16_t> weight{};  ///< Huffman: lengths; range: frequencies
 };
 
-[[nodiscard]] inline int plain_bits(int alphabet) noexcept { return std::bit_width(static_cast<unsigned>(alphabet - 1)); }
+[[nodiscard]] inline int plain_bits(int alphabet) noexcept {
+  return std::bit_width(static_cast<unsigned>(alphabet - 1));
+}
 
-/// Lengths of an optimal prefix code with no length above code_limit (counts are flattened until it fits). One symbol alone gets length 1.
+/// Lengths of an optimal prefix code with no length above code_limit (counts are flattened until it fits). One symbol
+/// alone gets length 1.
 [[nodiscard]] inline std::vector<std::uint16_t> huffman_lengths(std::vector<std::uint64_t> counts) {
   std::vector<std::uint16_t> length(counts.size(), 0);
   for (;;) {
@@ -105,7 +109,8 @@ struct symbol_model {
   std::int64_t left = code_span;
   for (std::size_t i = 0; i < counts.size(); ++i)
     if (counts[i] > 0) {
-      f[i] = static_cast<std::uint16_t>(std::max<std::uint64_t>(1, static_cast<std::uint64_t>(static_cast<double>(counts[i]) / static_cast<double>(total) * code_span)));
+      f[i] = static_cast<std::uint16_t>(std::max<std::uint64_t>(
+          1, static_cast<std::uint64_t>(static_cast<double>(counts[i]) / static_cast<double>(total) * code_span)));
       left -= f[i];
     }
   while (left != 0) {  // the most frequent symbols pay and gain: it costs least there
@@ -134,7 +139,8 @@ struct symbol_model {
   symbol_model best{coder::plain, static_cast<int>(counts.size()), {}};
   bool const any = std::any_of(counts.begin(), counts.end(), [](auto c) { return c > 0; });
   if (!entropy || !any) return best;
-  symbol_model const huffman{coder::huffman, best.size, huffman_lengths(counts)}, range{coder::range, best.size, range_frequencies(counts)};
+  symbol_model const huffman{coder::huffman, best.size, huffman_lengths(counts)},
+      range{coder::range, best.size, range_frequencies(counts)};
   double least = bits_of_model(best, counts);
   if (double const b = bits_of_model(huffman, counts); b < least) best = huffman, least = b;
   if (double const b = bits_of_model(range, counts) + 32.0 * static_cast<double>(chunks); b < least) best = range;
@@ -146,7 +152,8 @@ inline void write_model(symbol_model const& m, std::vector<std::uint8_t>& to) {
   to.push_back(static_cast<std::uint8_t>(m.how));
   to.push_back(static_cast<std::uint8_t>(m.size - 1));
   if (m.how == coder::huffman)
-    for (std::size_t i = 0; i < m.weight.size(); i += 2) to.push_back(static_cast<std::uint8_t>(m.weight[i] | (i + 1 < m.weight.size() ? m.weight[i + 1] : 0) << 4));
+    for (std::size_t i = 0; i < m.weight.size(); i += 2)
+      to.push_back(static_cast<std::uint8_t>(m.weight[i] | (i + 1 < m.weight.size() ? m.weight[i + 1] : 0) << 4));
   if (m.how == coder::range)
     for (auto f : m.weight) {
       to.push_back(static_cast<std::uint8_t>(f & 255));
@@ -154,13 +161,16 @@ inline void write_model(symbol_model const& m, std::vector<std::uint8_t>& to) {
     }
 }
 /// Reads and checks a model; `at` moves on. \throws error
-[[nodiscard]] inline symbol_model read_model(std::string const& call, std::span<std::uint8_t const> from, std::size_t& at) {
+[[nodiscard]] inline symbol_model read_model(std::string const& call, std::span<std::uint8_t const> from,
+                                             std::size_t& at) {
   auto const need = [&](std::size_t n) {
     if (from.size() - at < n) throw error{call, "the tables end in the middle of one", remedy::copy_again};
   };
   need(2);
   symbol_model m;
-  if (from[at] > 2) throw error{call, "coder " + std::to_string(from[at]) + " is unknown to this version", "Read it with a newer pleat"};
+  if (from[at] > 2)
+    throw error{call, "coder " + std::to_string(from[at]) + " is unknown to this version",
+                "Read it with a newer pleat"};
   m.how = static_cast<coder>(from[at]);
   m.size = from[at + 1] + 1;
   at += 2;
@@ -169,42 +179,51 @@ inline void write_model(symbol_model const& m, std::vector<std::uint8_t>& to) {
     need(static_cast<std::size_t>(m.size + 1) / 2);
     for (int i = 0; i < m.size; ++i) {
       auto const l = static_cast<std::uint16_t>(from[at + static_cast<std::size_t>(i / 2)] >> (i % 2 * 4) & 15);
-      if (l > code_limit) throw error{call, "a code of " + std::to_string(l) + " bits, the longest is " + std::to_string(code_limit), remedy::copy_again};
+      if (l > code_limit)
+        throw error{call, "a code of " + std::to_string(l) + " bits, the longest is " + std::to_string(code_limit),
+                    remedy::copy_again};
       m.weight.push_back(l);
       if (l) sum += code_span >> l;
     }
     at += static_cast<std::size_t>(m.size + 1) / 2;
     bool const alone = std::count_if(m.weight.begin(), m.weight.end(), [](auto l) { return l > 0; }) == 1;
-    if (sum > code_span || (sum < code_span && !alone) || sum == 0) throw error{call, "the code lengths are no complete prefix code", remedy::copy_again};
+    if (sum > code_span || (sum < code_span && !alone) || sum == 0)
+      throw error{call, "the code lengths are no complete prefix code", remedy::copy_again};
   } else if (m.how == coder::range) {
     need(2 * static_cast<std::size_t>(m.size));
     for (int i = 0; i < m.size; ++i, at += 2) {
       m.weight.push_back(static_cast<std::uint16_t>(from[at] | from[at + 1] << 8));
       sum += m.weight.back();
     }
-    if (sum != code_span) throw error{call, "the frequencies sum to " + std::to_string(sum) + ", expected " + std::to_string(code_span), remedy::copy_again};
+    if (sum != code_span)
+      throw error{call, "the frequencies sum to " + std::to_string(sum) + ", expected " + std::to_string(code_span),
+                  remedy::copy_again};
   }
   return m;
 }
 
-/// What a decoder looks symbols up in, code_span entries. Huffman: symbol | length << 8. Range: symbol | (frequency − 1) << 8 | bias << 20.
+/// What a decoder looks symbols up in, code_span entries. Huffman: symbol | length << 8. Range: symbol | (frequency −
+/// 1) << 8 | bias << 20.
 [[nodiscard]] inline std::vector<std::uint32_t> decode_table(symbol_model const& m) {
   std::vector<std::uint32_t> t(code_span, 1u << 8);
   if (m.how == coder::huffman) {
     auto const code = huffman_codes(m.weight);
     for (std::size_t s = 0; s < m.weight.size(); ++s)
       if (m.weight[s] > 0)
-        for (std::uint32_t u = code[s]; u < code_span; u += 1u << m.weight[s]) t[u] = static_cast<std::uint32_t>(s) | static_cast<std::uint32_t>(m.weight[s]) << 8;
+        for (std::uint32_t u = code[s]; u < code_span; u += 1u << m.weight[s])
+          t[u] = static_cast<std::uint32_t>(s) | static_cast<std::uint32_t>(m.weight[s]) << 8;
   } else if (m.how == coder::range) {
     std::uint32_t first = 0;
     for (std::size_t s = 0; s < m.weight.size(); ++s)
-      for (std::uint32_t u = 0; u < m.weight[s]; ++u, ++first) t[first] = static_cast<std::uint32_t>(s) | static_cast<std::uint32_t>(m.weight[s] - 1) << 8 | u << 20;
+      for (std::uint32_t u = 0; u < m.weight[s]; ++u, ++first)
+        t[first] = static_cast<std::uint32_t>(s) | static_cast<std::uint32_t>(m.weight[s] - 1) << 8 | u << 20;
   }
   return t;
 }
 
 /// Symbols to bytes, appended.
-inline void encode_symbols(symbol_model const& m, std::span<std::uint8_t const> symbols, std::vector<std::uint8_t>& to) {
+inline void encode_symbols(symbol_model const& m, std::span<std::uint8_t const> symbols,
+                           std::vector<std::uint8_t>& to) {
   if (m.how == coder::range) {
     std::vector<std::uint32_t> first(m.weight.size() + 1, 0);
     for (std::size_t s = 0; s < m.weight.size(); ++s) first[s + 1] = first[s] + m.weight[s];
@@ -237,9 +256,11 @@ inline void encode_symbols(symbol_model const& m, std::span<std::uint8_t const> 
 /// Reads symbols one by one. May look at 8 bytes past the stream's end, whatever they hold.
 template <coder How> class symbol_reader {
  public:
-  PLEAT_INLINE symbol_reader(byte_t const* from, std::uint32_t const* table, int bits) : at_(from), table_(table), plain_(bits) {
+  PLEAT_INLINE symbol_reader(byte_t const* from, std::uint32_t const* table, int bits)
+      : at_(from), table_(table), plain_(bits) {
     if constexpr (How == coder::range) {
-      state_ = static_cast<std::uint32_t>(from[0]) << 24 | static_cast<std::uint32_t>(from[1]) << 16 | static_cast<std::uint32_t>(from[2]) << 8 | from[3];
+      state_ = static_cast<std::uint32_t>(from[0]) << 24 | static_cast<std::uint32_t>(from[1]) << 16 |
+               static_cast<std::uint32_t>(from[2]) << 8 | from[3];
       at_ += 4;
     }
   }
@@ -274,7 +295,8 @@ template <coder How> class symbol_reader {
 
  private:
   PLEAT_INLINE void refill() {
-    std::uint64_t const more = static_cast<std::uint64_t>(load32(at_)) | static_cast<std::uint64_t>(load32(at_ + 4)) << 32;
+    std::uint64_t const more = static_cast<std::uint64_t>(load32(at_)) | static_cast<std::uint64_t>(load32(at_ + 4))
+                                                                             << 32;
     buffer_ |= more << bits_;
     int const taken = (63 - bits_) / 8;
     at_ += taken;

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// A sum of floats without any rounding: the same in every order, and over any ranks that have some of the addends. Needs no Kokkos.
+/// A sum of floats without any rounding: the same in every order, and over any ranks that have some of the addends.
+/// Needs no Kokkos.
 #pragma once
 
 #include <array>
@@ -11,9 +12,9 @@
 
 namespace pleat::codec::detail {
 
-/// Σ x in fixed point: a float is a whole number of 24 bits times a power of two from 2⁻¹⁴⁹ to 2¹⁰⁴, so the sum is 277 bits and the carries, here in
-/// limbs of 32 bits that have room for 2³¹ addends (U. Kulisch's long accumulator, The Fifth Floating-Point Operation, 1998). Limbs are plain
-/// integers: sums over ranks are sums of limbs.
+/// Σ x in fixed point: a float is a whole number of 24 bits times a power of two from 2⁻¹⁴⁹ to 2¹⁰⁴, so the sum is 277
+/// bits and the carries, here in limbs of 32 bits that have room for 2³¹ addends (U. Kulisch's long accumulator, The
+/// Fifth Floating-Point Operation, 1998). Limbs are plain integers: sums over ranks are sums of limbs.
 struct exact_sum {
   static constexpr int limbs = 9;
   std::array<std::int64_t, limbs> limb{};
@@ -39,7 +40,8 @@ struct exact_sum {
     for (std::size_t i = 0; i < limb.size(); ++i) limb[i] -= o.limb[i];
     return *this;
   }
-  /// The sum to double: exact where 53 bits hold it, else within some units in the last place; a function of the sum alone.
+  /// The sum to double: exact where 53 bits hold it, else within some units in the last place; a function of the sum
+  /// alone.
   [[nodiscard]] double value() const noexcept {
     auto digits = carried(*this);
     bool const negative = digits.limb[limbs - 1] < 0;
@@ -48,7 +50,8 @@ struct exact_sum {
       digits = carried(digits);
     }
     double sum = 0;
-    for (int i = 0; i < limbs; ++i) sum += std::ldexp(static_cast<double>(digits.limb[static_cast<std::size_t>(i)]), 32 * i - 149);
+    for (int i = 0; i < limbs; ++i)
+      sum += std::ldexp(static_cast<double>(digits.limb[static_cast<std::size_t>(i)]), 32 * i - 149);
     return negative ? -sum : sum;
   }
 

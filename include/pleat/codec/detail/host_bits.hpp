@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// What the bit logic of every form shares: refusing NaN and infinity by place, tensors of a file image from values. Needs no Kokkos.
+/// What the bit logic of every form shares: refusing NaN and infinity by place, tensors of a file image from values.
+/// Needs no Kokkos.
 #pragma once
 
 #include <cmath>
@@ -20,12 +21,17 @@
 namespace pleat::codec::detail {
 
 /// "codec::q8_0::encode"
-PLEAT_LAZY [[nodiscard]] inline std::string call_of(std::string_view form, char const* function) { return "codec::" + std::string(form) + "::" + function; }
+PLEAT_LAZY [[nodiscard]] inline std::string call_of(std::string_view form, char const* function) {
+  return "codec::" + std::string(form) + "::" + function;
+}
 
 /// \throws error that names the element at `at`, which is not finite
-PLEAT_ONCE [[noreturn]] inline void refuse_element(std::string_view form, extents const& shape, index_t at, float value) {
+PLEAT_ONCE [[noreturn]] inline void refuse_element(std::string_view form, extents const& shape, index_t at,
+                                                   float value) {
   index_t const columns = std::max<index_t>(columns_of(shape), 1);
-  throw error{call_of(form, "encode"), "the element in row " + std::to_string(at / columns) + ", column " + std::to_string(at % columns) + " is " + std::to_string(value),
+  throw error{call_of(form, "encode"),
+              "the element in row " + std::to_string(at / columns) + ", column " + std::to_string(at % columns) +
+                  " is " + std::to_string(value),
               "Train again with a lower learning rate"};
 }
 
@@ -44,13 +50,15 @@ PLEAT_LAZY [[nodiscard]] inline std::uint32_t largest_magnitude_bits(float const
 /// Refuses NaN and infinity. \throws error with the row and column of the first
 PLEAT_ONCE inline void demand_finite(std::string_view form, extents const& shape, std::span<float const> values) {
   if (static_cast<index_t>(values.size()) != shape.size())
-    throw error{call_of(form, "encode"), "expected " + std::to_string(shape.size()) + " values, found " + std::to_string(values.size())};
+    throw error{call_of(form, "encode"),
+                "expected " + std::to_string(shape.size()) + " values, found " + std::to_string(values.size())};
   if (largest_magnitude_bits(values.data(), shape.size()) < 0x7f800000u) return;
   for (std::size_t i = 0; i < values.size(); ++i)
     if (!std::isfinite(values[i])) refuse_element(form, shape, static_cast<index_t>(i), values[i]);
 }
 
-template <class V> [[nodiscard]] file_tensor part_of(std::string suffix, extents const& shape, std::vector<V> const& values) {
+template <class V>
+[[nodiscard]] file_tensor part_of(std::string suffix, extents const& shape, std::vector<V> const& values) {
   return {std::move(suffix), dtype_of<V>, shape, bytes_of(std::span<V const>(values))};
 }
 template <class V> [[nodiscard]] file_tensor part_of(std::string suffix, std::vector<V> const& values) {
@@ -63,8 +71,11 @@ PLEAT_ONCE [[nodiscard]] inline file_tensor part_rows(file_tensor const& p, inde
   std::size_t const row = p.shape[0] ? p.bytes.size() / static_cast<std::size_t>(p.shape[0]) : 0;
   std::vector<index_t> e;
   for (int i = 0; i < shape.rank(); ++i) e.push_back(i == 0 ? last - first : shape[i]);
-  return {p.suffix, p.type, extents(std::span<index_t const>(e)),
-          {p.bytes.begin() + static_cast<std::ptrdiff_t>(row) * first, p.bytes.begin() + static_cast<std::ptrdiff_t>(row) * last}};
+  return {p.suffix,
+          p.type,
+          extents(std::span<index_t const>(e)),
+          {p.bytes.begin() + static_cast<std::ptrdiff_t>(row) * first,
+           p.bytes.begin() + static_cast<std::ptrdiff_t>(row) * last}};
 }
 
 /// The parts of a stored weight where a kernel reads them: found by suffix.

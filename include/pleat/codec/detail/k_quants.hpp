@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Encoders of q4_K and q6_K: super-blocks of 256 numbers whose scales are searched, with the reference's candidates and its order of
-/// operations, each rounded to float by itself: same input, same bytes as ggml's reference quantizers. Needs no Kokkos.
+/// Encoders of q4_K and q6_K: super-blocks of 256 numbers whose scales are searched, with the reference's candidates
+/// and its order of operations, each rounded to float by itself: same input, same bytes as ggml's reference quantizers.
+/// Needs no Kokkos.
 #pragma once
 
 #include <algorithm>
@@ -29,8 +30,9 @@ inline float q6_k_candidate(int nth) {
   return step == 0 ? 32.0f : 32.0f + rounded(0.1f * static_cast<float>(step));
 }
 
-/// Candidates (−1 + 0.1·step + 15)/(largest − minimum of the best so far) for step 0 to 20 beside plain min-max; each gets the scale and minimum of weighted least squares
-/// (the minimum never above zero); the smallest weighted error wins. Weights: root mean square + |x|.
+/// Candidates (−1 + 0.1·step + 15)/(largest − minimum of the best so far) for step 0 to 20 beside plain min-max; each
+/// gets the scale and minimum of weighted least squares (the minimum never above zero); the smallest weighted error
+/// wins. Weights: root mean square + |x|.
 inline scale_and_minimum search_q4_k(float const* x, float const* weight, byte_t* codes) {
   constexpr int n = 32, most = 15;
   float low = x[0], high = x[0], sum_w = weight[0], sum_x = rounded(sum_w * x[0]);
@@ -45,7 +47,9 @@ inline scale_and_minimum search_q4_k(float const* x, float const* weight, byte_t
     std::fill_n(codes, n, byte_t{0});
     return {0, -low};
   }
-  auto const code = [&](float inverse, float v) { return std::clamp(round_half_even(rounded(inverse * (v - low))), 0, most); };
+  auto const code = [&](float inverse, float v) {
+    return std::clamp(round_half_even(rounded(inverse * (v - low))), 0, most);
+  };
   auto const error = [&](byte_t const* l, float scale, float base) {
     float e = 0;
     for (int i = 0; i < n; ++i) {
@@ -95,7 +99,8 @@ inline void store_scales_q4_k(float const* scales, float const* minima, byte_t* 
     most_scale = std::max(most_scale, scales[p]);
     most_minimum = std::max(most_minimum, minima[p]);
   }
-  float const per_scale = most_scale > 0 ? 63.0f / most_scale : 0.0f, per_minimum = most_minimum > 0 ? 63.0f / most_minimum : 0.0f;
+  float const per_scale = most_scale > 0 ? 63.0f / most_scale : 0.0f,
+              per_minimum = most_minimum > 0 ? 63.0f / most_minimum : 0.0f;
   byte_t* const s = b + 4;
   std::fill_n(s, 12, byte_t{0});
   for (int p = 0; p < 8; ++p) {
@@ -131,13 +136,16 @@ inline void encode_block(q4_k_format, float const* x, byte_t* b) {
   for (int p = 0; p < 8; ++p) {
     float const d = q4_k_format::scale(b, p), minimum = -q4_k_format::base(b, p);
     if (d == 0) continue;  // the search's codes stay
-    for (int i = 0; i < 32; ++i) codes[32 * p + i] = static_cast<byte_t>(std::clamp(round_half_even((x[32 * p + i] + minimum) / d), 0, 15));
+    for (int i = 0; i < 32; ++i)
+      codes[32 * p + i] = static_cast<byte_t>(std::clamp(round_half_even((x[32 * p + i] + minimum) / d), 0, 15));
   }
   for (int p = 0; p < 8; p += 2)
-    for (int i = 0; i < 32; ++i) b[16 + 16 * p + i] = static_cast<byte_t>(codes[32 * p + i] | codes[32 * p + 32 + i] << 4);
+    for (int i = 0; i < 32; ++i)
+      b[16 + 16 * p + i] = static_cast<byte_t>(codes[32 * p + i] | codes[32 * p + 32 + i] << 4);
 }
 
-/// ŵ = scale·(code − 32) of 16 numbers: candidates −(32 + 0.1·step)/extreme for step −9 to 9, weights x², closed-form scale each.
+/// ŵ = scale·(code − 32) of 16 numbers: candidates −(32 + 0.1·step)/extreme for step −9 to 9, weights x², closed-form
+/// scale each.
 inline float search_q6_k(float const* x, int* codes) {
   constexpr int n = 16, half_range = 32;
   float extreme = 0, amax = 0;
@@ -186,7 +194,8 @@ inline bool store_scales_q6_k(float const* scales, byte_t* b) {
   if (most_magnitude < 1e-15f) return false;
   float const per_scale = -128.0f / most;
   store16(b + 208, pleat::detail::half_bits(1.0f / per_scale));
-  for (int p = 0; p < 16; ++p) b[192 + p] = static_cast<byte_t>(std::min(127, round_half_even(rounded(per_scale * scales[p]))));
+  for (int p = 0; p < 16; ++p)
+    b[192 + p] = static_cast<byte_t>(std::min(127, round_half_even(rounded(per_scale * scales[p]))));
   return true;
 }
 
@@ -205,7 +214,8 @@ inline void encode_block(q6_k_format, float const* x, byte_t* b) {
       int const* const u = codes + 128 * part + i;
       b[64 * part + i] = static_cast<byte_t>((u[0] & 15) | (u[64] & 15) << 4);
       b[64 * part + 32 + i] = static_cast<byte_t>((u[32] & 15) | (u[96] & 15) << 4);
-      b[128 + 32 * part + i] = static_cast<byte_t>(u[0] >> 4 | (u[32] >> 4) << 2 | (u[64] >> 4) << 4 | (u[96] >> 4) << 6);
+      b[128 + 32 * part + i] =
+          static_cast<byte_t>(u[0] >> 4 | (u[32] >> 4) << 2 | (u[64] >> 4) << 4 | (u[96] >> 4) << 6);
     }
 }
 

@@ -3,9 +3,10 @@
 /// \file
 /// Encoders of q4_K and q6_K with AVX2: the same bytes as k_quants.hpp. Needs no Kokkos.
 ///
-/// The pieces of a super-block are searched each by itself: eight of them side by side, one in a lane. A lane does what the reference does, operation
-/// by operation and in its order; what the reference would not do for a piece is computed and not taken. What a search finds are steps and bases; the
-/// few codes that stay as it found them are computed again from these, so that candidates need not be kept.
+/// The pieces of a super-block are searched each by itself: eight of them side by side, one in a lane. A lane does what
+/// the reference does, operation by operation and in its order; what the reference would not do for a piece is computed
+/// and not taken. What a search finds are steps and bases; the few codes that stay as it found them are computed again
+/// from these, so that candidates need not be kept.
 #pragma once
 
 #include <pleat/codec/detail/block_encode_avx2.hpp>
@@ -20,7 +21,8 @@ namespace pleat::codec::detail {
 
 #define PLEAT_K_INLINE static inline __attribute__((always_inline)) PLEAT_TARGET_AVX2
 
-/// What the search found for up to sixteen pieces: the fit, and what the codes were found with: round(inverse·(x − low)).
+/// What the search found for up to sixteen pieces: the fit, and what the codes were found with: round(inverse·(x −
+/// low)).
 struct q4_k_fits {
   alignas(64) float scale[16], minimum[16], inverse[16], low[16];
 };
@@ -31,17 +33,22 @@ struct q6_k_fits {
 
 /// A product that is rounded by itself; `nothing` is unknown_zero().
 PLEAT_K_INLINE __m256 times8(__m256 a, __m256 b, __m256 nothing) { return _mm256_or_ps(_mm256_mul_ps(a, b), nothing); }
-/// clamp(round_half_even(v), least, most), in floats, for any v: 23 bits of v + 1.5·2²³ are the number, whatever its exponent.
+/// clamp(round_half_even(v), least, most), in floats, for any v: 23 bits of v + 1.5·2²³ are the number, whatever its
+/// exponent.
 PLEAT_K_INLINE __m256 code8(__m256 v, float least, float most) {
   __m256 const sum = _mm256_add_ps(v, _mm256_set1_ps(12582912.0f));
   __m256 const fraction = _mm256_and_ps(sum, _mm256_castsi256_ps(_mm256_set1_epi32(0x007fffff)));
   __m256 const whole = _mm256_or_ps(fraction, _mm256_castsi256_ps(_mm256_set1_epi32(0x4b000000)));
-  __m256 const held = _mm256_min_ps(_mm256_max_ps(whole, _mm256_set1_ps(12582912.0f + least)), _mm256_set1_ps(12582912.0f + most));
+  __m256 const held =
+      _mm256_min_ps(_mm256_max_ps(whole, _mm256_set1_ps(12582912.0f + least)), _mm256_set1_ps(12582912.0f + most));
   return _mm256_sub_ps(held, _mm256_set1_ps(12582912.0f));
 }
-PLEAT_K_INLINE __m256 choose8(__m256 otherwise, __m256 then, __m256 where) { return _mm256_blendv_ps(otherwise, then, where); }
+PLEAT_K_INLINE __m256 choose8(__m256 otherwise, __m256 then, __m256 where) {
+  return _mm256_blendv_ps(otherwise, then, where);
+}
 /// The weighted error of codes.
-PLEAT_K_INLINE __m256 error8(__m256 const* v, __m256 const* weight, __m256 const* code, __m256 scale, __m256 base, __m256 nothing) {
+PLEAT_K_INLINE __m256 error8(__m256 const* v, __m256 const* weight, __m256 const* code, __m256 scale, __m256 base,
+                             __m256 nothing) {
   __m256 e = _mm256_setzero_ps();
   for (int i = 0; i < 32; ++i) {
     __m256 const difference = _mm256_sub_ps(_mm256_add_ps(times8(scale, code[i], nothing), base), v[i]);
@@ -71,7 +78,8 @@ PLEAT_TARGET_AVX2 inline void search_q4_k_avx2(float const* x, q4_k_fits& to) {
   for (int i = 0; i < 32; ++i) weight[i] = _mm256_add_ps(mean, _mm256_andnot_ps(sign, v[i]));
 
   __m256 low = v[0], high = v[0], sum_w = weight[0], sum_x = times8(weight[0], v[0], nothing);
-  for (int i = 1; i < 32; ++i) {  // of two equal ones the second operand is taken, as std::min and std::max take the first of theirs
+  // of two equal ones the second operand is taken, as std::min and std::max take the first of theirs
+  for (int i = 1; i < 32; ++i) {
     low = _mm256_min_ps(v[i], low);
     high = _mm256_max_ps(v[i], high);
     sum_w = _mm256_add_ps(sum_w, weight[i]);
@@ -95,12 +103,15 @@ PLEAT_TARGET_AVX2 inline void search_q4_k_avx2(float const* x, q4_k_fits& to) {
       xl = _mm256_add_ps(xl, times8(wl, v[i], nothing));
     }
     __m256 const determinant = _mm256_sub_ps(times8(sum_w, l2, nothing), times8(l, l, nothing));
-    __m256 const found_scale = _mm256_div_ps(_mm256_sub_ps(times8(sum_w, xl, nothing), times8(sum_x, l, nothing)), determinant);
-    __m256 const found_base = _mm256_div_ps(_mm256_sub_ps(times8(l2, sum_x, nothing), times8(l, xl, nothing)), determinant);
+    __m256 const found_scale =
+        _mm256_div_ps(_mm256_sub_ps(times8(sum_w, xl, nothing), times8(sum_x, l, nothing)), determinant);
+    __m256 const found_base =
+        _mm256_div_ps(_mm256_sub_ps(times8(l2, sum_x, nothing), times8(l, xl, nothing)), determinant);
     __m256 const above = _mm256_cmp_ps(found_base, zero, _CMP_GT_OQ);
     __m256 const base = _mm256_andnot_ps(above, found_base), scale = choose8(found_scale, _mm256_div_ps(xl, l2), above);
     __m256 const e = error8(v, weight, code, scale, base, nothing);
-    __m256 const better = _mm256_and_ps(_mm256_cmp_ps(determinant, zero, _CMP_GT_OQ), _mm256_cmp_ps(e, least, _CMP_LT_OQ));
+    __m256 const better =
+        _mm256_and_ps(_mm256_cmp_ps(determinant, zero, _CMP_GT_OQ), _mm256_cmp_ps(e, least, _CMP_LT_OQ));
     least = choose8(least, e, better);
     best_scale = choose8(best_scale, scale, better);
     best_inverse = choose8(best_inverse, inverse, better);
@@ -122,7 +133,8 @@ PLEAT_TARGET_AVX2 inline void write_q4_k_avx2(float const* x, q4_k_fits const& f
     for (int h = 0; h < 2; ++h) {
       float const d = q4_k_format::scale(b, p + h);
       bool const kept = d == 0;  // the search's codes stay
-      __m256 const add = _mm256_set1_ps(kept ? -found.low[first + p + h] : -q4_k_format::base(b, p + h)), step = _mm256_set1_ps(kept ? found.inverse[first + p + h] : d);
+      __m256 const add = _mm256_set1_ps(kept ? -found.low[first + p + h] : -q4_k_format::base(b, p + h)),
+                   step = _mm256_set1_ps(kept ? found.inverse[first + p + h] : d);
       __m256i code[4];
       for (int i = 0; i < 4; ++i) {
         __m256 const v = _mm256_add_ps(_mm256_loadu_ps(x + 32 * (p + h) + 8 * i), add);
@@ -174,7 +186,8 @@ PLEAT_TARGET_AVX2 inline void search_q6_k_avx2(float const* x, int first, q6_k_f
       best_inverse = inverse;
       continue;
     }
-    __m256 const better = _mm256_and_ps(_mm256_cmp_ps(l2, zero, _CMP_GT_OQ), _mm256_cmp_ps(_mm256_mul_ps(xl, xl), _mm256_mul_ps(best, l2), _CMP_GT_OQ));
+    __m256 const better = _mm256_and_ps(_mm256_cmp_ps(l2, zero, _CMP_GT_OQ),
+                                        _mm256_cmp_ps(_mm256_mul_ps(xl, xl), _mm256_mul_ps(best, l2), _CMP_GT_OQ));
     scale = choose8(scale, fit, better);
     best = choose8(best, _mm256_mul_ps(fit, xl), better);
     best_inverse = choose8(best_inverse, inverse, better);
@@ -196,17 +209,21 @@ PLEAT_TARGET_AVX2 inline void write_q6_k_avx2(float const* x, q6_k_fits const& f
       int const p = 2 * piece + h;
       float const d = q6_k_format::scale(b, 0) * static_cast<float>(q6_k_format::multiplier(b, piece, h));
       bool const kept = d == 0;  // the search's codes stay
-      __m256 const step = _mm256_set1_ps(kept ? found.inverse[p] : d), middle = _mm256_set1_ps(kept ? found.middle[p] : 32.0f);
+      __m256 const step = _mm256_set1_ps(kept ? found.inverse[p] : d),
+                   middle = _mm256_set1_ps(kept ? found.middle[p] : 32.0f);
       for (int i = 0; i < 2; ++i) {
         __m256 const v = _mm256_loadu_ps(x + 16 * p + 8 * i);
-        code[2 * h + i] = _mm256_cvtps_epi32(_mm256_add_ps(code8(kept ? times8(v, step, nothing) : _mm256_div_ps(v, step), -32, 31), middle));
+        code[2 * h + i] = _mm256_cvtps_epi32(
+            _mm256_add_ps(code8(kept ? times8(v, step, nothing) : _mm256_div_ps(v, step), -32, 31), middle));
       }
     }
     u[piece] = bytes_of_32(code);
   }
   for (int part = 0; part < 2; ++part) {
     __m256i const* const q = u + 4 * part;
-    __m256i const pairs = _mm256_or_si256(_mm256_or_si256(upper_bits(q[0]), _mm256_slli_epi16(upper_bits(q[1]), 2)), _mm256_or_si256(_mm256_slli_epi16(upper_bits(q[2]), 4), _mm256_slli_epi16(upper_bits(q[3]), 6)));
+    __m256i const pairs = _mm256_or_si256(
+        _mm256_or_si256(upper_bits(q[0]), _mm256_slli_epi16(upper_bits(q[1]), 2)),
+        _mm256_or_si256(_mm256_slli_epi16(upper_bits(q[2]), 4), _mm256_slli_epi16(upper_bits(q[3]), 6)));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(b + 64 * part), nibble_pairs(q[0], q[2]));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(b + 64 * part + 32), nibble_pairs(q[1], q[3]));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(b + 128 + 32 * part), pairs);

@@ -1,11 +1,11 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The searches of q4_K and q6_K with AVX-512, sixteen pieces side by side: as k_quants_avx2.hpp, which says how and writes what they find. The same bytes
-/// as k_quants.hpp. Needs no Kokkos.
+/// The searches of q4_K and q6_K with AVX-512, sixteen pieces side by side: as k_quants_avx2.hpp, which says how and
+/// writes what they find. The same bytes as k_quants.hpp. Needs no Kokkos.
 ///
-/// Zero-masking forms with full masks where an unmasked intrinsic would do: g++ 12 warns of an uninitialized value inside the unmasked ones;
-/// the code is the same.
+/// Zero-masking forms with full masks where an unmasked intrinsic would do: g++ 12 warns of an uninitialized value
+/// inside the unmasked ones; the code is the same.
 #pragma once
 
 #include <pleat/codec/detail/block_encode_avx512.hpp>
@@ -23,17 +23,29 @@ namespace pleat::codec::detail {
 #define PLEAT_K_INLINE static inline __attribute__((always_inline)) PLEAT_TARGET_AVX512
 
 /// A product that is rounded by itself: an operation with a rounding mode of its own is never contracted.
-PLEAT_K_INLINE __m512 times16(__m512 a, __m512 b) { return _mm512_maskz_mul_round_ps(static_cast<__mmask16>(-1), a, b, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+PLEAT_K_INLINE __m512 times16(__m512 a, __m512 b) {
+  return _mm512_maskz_mul_round_ps(static_cast<__mmask16>(-1), a, b, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
 /// clamp(round_half_even(v), least, most), in floats, for any v: as code8.
 PLEAT_K_INLINE __m512 code16(__m512 v, float least, float most) {
   __m512i const sum = _mm512_castps_si512(_mm512_add_ps(v, _mm512_set1_ps(12582912.0f)));
-  __m512 const whole = _mm512_castsi512_ps(_mm512_or_si512(_mm512_and_si512(sum, _mm512_set1_epi32(0x007fffff)), _mm512_set1_epi32(0x4b000000)));
-  __m512 const held = _mm512_maskz_min_ps(0xffff, _mm512_maskz_max_ps(0xffff, whole, _mm512_set1_ps(12582912.0f + least)), _mm512_set1_ps(12582912.0f + most));
+  __m512 const whole = _mm512_castsi512_ps(
+      _mm512_or_si512(_mm512_and_si512(sum, _mm512_set1_epi32(0x007fffff)), _mm512_set1_epi32(0x4b000000)));
+  __m512 const held =
+      _mm512_maskz_min_ps(0xffff, _mm512_maskz_max_ps(0xffff, whole, _mm512_set1_ps(12582912.0f + least)),
+                          _mm512_set1_ps(12582912.0f + most));
   return _mm512_sub_ps(held, _mm512_set1_ps(12582912.0f));
 }
-PLEAT_K_INLINE __m512 choose16(__m512 otherwise, __m512 then, __mmask16 where) { return _mm512_mask_blend_ps(where, otherwise, then); }
-PLEAT_K_INLINE __m512 flipped(__m512 v) { return _mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(v), _mm512_set1_epi32(static_cast<int>(0x80000000u)))); }
-PLEAT_K_INLINE __m512 magnitude16(__m512 v) { return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(0x7fffffff))); }
+PLEAT_K_INLINE __m512 choose16(__m512 otherwise, __m512 then, __mmask16 where) {
+  return _mm512_mask_blend_ps(where, otherwise, then);
+}
+PLEAT_K_INLINE __m512 flipped(__m512 v) {
+  return _mm512_castsi512_ps(
+      _mm512_xor_si512(_mm512_castps_si512(v), _mm512_set1_epi32(static_cast<int>(0x80000000u))));
+}
+PLEAT_K_INLINE __m512 magnitude16(__m512 v) {
+  return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(0x7fffffff)));
+}
 /// Zero where the mask is set.
 PLEAT_K_INLINE __m512 except16(__mmask16 where, __m512 v) { return choose16(v, _mm512_setzero_ps(), where); }
 /// The weighted error of codes.
@@ -60,7 +72,8 @@ PLEAT_TARGET_AVX512 inline void search_q4_k_avx512(float const* x, q4_k_fits& to
   for (int i = 0; i < 32; ++i) weight[i] = _mm512_add_ps(mean, magnitude16(v[i]));
 
   __m512 low = v[0], high = v[0], sum_w = weight[0], sum_x = times16(weight[0], v[0]);
-  for (int i = 1; i < 32; ++i) {  // of two equal ones the second operand is taken, as std::min and std::max take the first of theirs
+  // of two equal ones the second operand is taken, as std::min and std::max take the first of theirs
+  for (int i = 1; i < 32; ++i) {
     low = _mm512_maskz_min_ps(0xffff, v[i], low);
     high = _mm512_maskz_max_ps(0xffff, v[i], high);
     sum_w = _mm512_add_ps(sum_w, weight[i]);
@@ -90,7 +103,8 @@ PLEAT_TARGET_AVX512 inline void search_q4_k_avx512(float const* x, q4_k_fits& to
     __mmask16 const above = _mm512_cmp_ps_mask(found_base, zero, _CMP_GT_OQ);
     __m512 const base = except16(above, found_base), scale = choose16(found_scale, _mm512_div_ps(xl, l2), above);
     __m512 const e = error16(v, weight, code, scale, base);
-    auto const better = static_cast<__mmask16>(_mm512_cmp_ps_mask(determinant, zero, _CMP_GT_OQ) & _mm512_cmp_ps_mask(e, least, _CMP_LT_OQ));
+    auto const better = static_cast<__mmask16>(_mm512_cmp_ps_mask(determinant, zero, _CMP_GT_OQ) &
+                                               _mm512_cmp_ps_mask(e, least, _CMP_LT_OQ));
     least = choose16(least, e, better);
     best_scale = choose16(best_scale, scale, better);
     best_inverse = choose16(best_inverse, inverse, better);
@@ -150,7 +164,8 @@ PLEAT_TARGET_AVX512 inline void search_q6_k_avx512(float const* x, q6_k_fits& to
       best_inverse = inverse;
       continue;
     }
-    auto const better = static_cast<__mmask16>(_mm512_cmp_ps_mask(l2, zero, _CMP_GT_OQ) & _mm512_cmp_ps_mask(times16(xl, xl), times16(best, l2), _CMP_GT_OQ));
+    auto const better = static_cast<__mmask16>(_mm512_cmp_ps_mask(l2, zero, _CMP_GT_OQ) &
+                                               _mm512_cmp_ps_mask(times16(xl, xl), times16(best, l2), _CMP_GT_OQ));
     scale = choose16(scale, fit, better);
     best = choose16(best, times16(fit, xl), better);
     best_inverse = choose16(best_inverse, inverse, better);

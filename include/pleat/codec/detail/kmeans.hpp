@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// k-means of numbers on a line: exact Lloyd steps on sorted values, the same centroids on every machine and however the numbers are spread over
-/// ranks. Needs no Kokkos.
+/// k-means of numbers on a line: exact Lloyd steps on sorted values, the same centroids on every machine and however
+/// the numbers are spread over ranks. Needs no Kokkos.
 #pragma once
 
 #include <algorithm>
@@ -52,7 +52,9 @@ class sorted_numbers {
   [[nodiscard]] std::size_t size() const noexcept { return sorted_.size(); }
   /// How many are not above a border.
   [[nodiscard]] std::size_t up_to(double border) const noexcept {
-    return static_cast<std::size_t>(std::upper_bound(sorted_.begin(), sorted_.end(), border, [](double b, float v) { return b < static_cast<double>(v); }) - sorted_.begin());
+    return static_cast<std::size_t>(std::upper_bound(sorted_.begin(), sorted_.end(), border,
+                                                     [](double b, float v) { return b < static_cast<double>(v); }) -
+                                    sorted_.begin());
   }
   /// Σ of those from `from` on, below `to`.
   [[nodiscard]] exact_sum sum(std::size_t from, std::size_t to) const noexcept {
@@ -74,13 +76,20 @@ class sorted_numbers {
   std::vector<exact_sum> before_;  // the sum before each block, and where the last one is full, before the next
 };
 
-/// Of all ranks' numbers together those at the given places of the ascending order. Bisection of the numbers' bits: as many sums as a float has bits.
-template <class Sum> [[nodiscard]] std::vector<float> at_places(sorted_numbers const& mine, std::span<std::int64_t const> places, Sum&& sum) {
-  auto const number = [](std::uint32_t key) { return std::bit_cast<float>(key & 0x80000000u ? key ^ 0x80000000u : ~key); };  // keys sort as numbers do
+/// Of all ranks' numbers together those at the given places of the ascending order. Bisection of the numbers' bits: as
+/// many sums as a float has bits.
+template <class Sum>
+[[nodiscard]] std::vector<float> at_places(sorted_numbers const& mine, std::span<std::int64_t const> places,
+                                           Sum&& sum) {
+  // keys sort as numbers do
+  auto const number = [](std::uint32_t key) {
+    return std::bit_cast<float>(key & 0x80000000u ? key ^ 0x80000000u : ~key);
+  };
   std::vector<std::uint32_t> low(places.size(), 0x007fffffu), high(places.size(), 0xff800000u);  // −∞ and ∞
   std::vector<std::int64_t> counts(places.size());
   for (int bit = 0; bit < 32; ++bit) {
-    for (std::size_t i = 0; i < places.size(); ++i) counts[i] = static_cast<std::int64_t>(mine.up_to(static_cast<double>(number(low[i] + (high[i] - low[i]) / 2))));
+    for (std::size_t i = 0; i < places.size(); ++i)
+      counts[i] = static_cast<std::int64_t>(mine.up_to(static_cast<double>(number(low[i] + (high[i] - low[i]) / 2))));
     sum(std::span<std::int64_t>(counts));
     for (std::size_t i = 0; i < places.size(); ++i) {
       std::uint32_t const middle = low[i] + (high[i] - low[i]) / 2;
@@ -94,12 +103,14 @@ template <class Sum> [[nodiscard]] std::vector<float> at_places(sorted_numbers c
   return out;
 }
 
-/// k ascending centroids of the numbers (none may be NaN) that some ranks have between them. Lloyd's steps until nothing moves, at most
-/// `iterations`. Sums are exact, so neither the order of the numbers nor who has which matters: the same bits on every rank and for every number of
-/// them. Nobody gathers: each step sums k counts and k sums of 72 bytes over the ranks. A centroid that nothing is nearest to stays where it is.
+/// k ascending centroids of the numbers (none may be NaN) that some ranks have between them. Lloyd's steps until
+/// nothing moves, at most `iterations`. Sums are exact, so neither the order of the numbers nor who has which matters:
+/// the same bits on every rank and for every number of them. Nobody gathers: each step sums k counts and k sums of 72
+/// bytes over the ranks. A centroid that nothing is nearest to stays where it is.
 /// \param sum sum(std::span<std::int64_t>): adds up over the ranks; called alike on all of them
 template <class Sum = no_other_ranks>
-[[nodiscard]] std::vector<float> kmeans(sorted_numbers const& mine, int k, centroid_start start, std::uint64_t seed, int iterations, Sum&& sum = {}) {
+[[nodiscard]] std::vector<float> kmeans(sorted_numbers const& mine, int k, centroid_start start, std::uint64_t seed,
+                                        int iterations, Sum&& sum = {}) {
   if (k < 1) throw error{"codec::kmeans", std::to_string(k) + " centroids, expected at least 1"};
   std::int64_t all[] = {static_cast<std::int64_t>(mine.size())};
   sum(std::span<std::int64_t>(all));
@@ -108,13 +119,18 @@ template <class Sum = no_other_ranks>
   std::vector<std::int64_t> places;
   if (start == centroid_start::linear) places = {0, n - 1};
   for (int i = 0; i < k && start != centroid_start::linear; ++i)
-    places.push_back(start == centroid_start::density ? std::min(n - 1, static_cast<std::int64_t>((static_cast<double>(i) + 0.5) / k * static_cast<double>(n)))
-                                                      : static_cast<std::int64_t>(mix64(seed * 0x2545f4914f6cdd1du + static_cast<std::uint64_t>(i)) % static_cast<std::uint64_t>(n)));
+    places.push_back(
+        start == centroid_start::density
+            ? std::min(n - 1, static_cast<std::int64_t>((static_cast<double>(i) + 0.5) / k * static_cast<double>(n)))
+            : static_cast<std::int64_t>(mix64(seed * 0x2545f4914f6cdd1du + static_cast<std::uint64_t>(i)) %
+                                        static_cast<std::uint64_t>(n)));
   auto const found = at_places(mine, places, sum);
   std::vector<double> centroid(static_cast<std::size_t>(k), 0.0);
   for (std::size_t i = 0; i < centroid.size(); ++i) {
     double const low = static_cast<double>(found.front()), high = static_cast<double>(found.back());
-    centroid[i] = start == centroid_start::linear ? low + (high - low) * (k == 1 ? 0.5 : static_cast<double>(i) / (k - 1)) : static_cast<double>(found[i]);
+    centroid[i] = start == centroid_start::linear
+                      ? low + (high - low) * (k == 1 ? 0.5 : static_cast<double>(i) / (k - 1))
+                      : static_cast<double>(found[i]);
   }
   std::sort(centroid.begin(), centroid.end());
   constexpr std::size_t width = 1 + exact_sum::limbs;  // a count and a sum
@@ -123,7 +139,8 @@ template <class Sum = no_other_ranks>
     std::size_t from = 0;
     for (std::size_t i = 0; i < centroid.size(); ++i) {
       // a value on the border belongs to the lower one
-      std::size_t const to = i + 1 < centroid.size() ? std::max(from, mine.up_to(centroid[i] / 2 + centroid[i + 1] / 2)) : mine.size();
+      std::size_t const to =
+          i + 1 < centroid.size() ? std::max(from, mine.up_to(centroid[i] / 2 + centroid[i + 1] / 2)) : mine.size();
       auto const s = mine.sum(from, to);
       sums[i * width] = static_cast<std::int64_t>(to - from);
       std::copy(s.limb.begin(), s.limb.end(), sums.begin() + static_cast<std::ptrdiff_t>(i * width + 1));
@@ -147,7 +164,8 @@ template <class Sum = no_other_ranks>
   return out;
 }
 /// The same of one rank's numbers.
-[[nodiscard]] inline std::vector<float> kmeans(std::span<float const> values, int k, centroid_start start, std::uint64_t seed, int iterations) {
+[[nodiscard]] inline std::vector<float> kmeans(std::span<float const> values, int k, centroid_start start,
+                                               std::uint64_t seed, int iterations) {
   return kmeans(sorted_numbers({values.begin(), values.end()}), k, start, seed, iterations);
 }
 
@@ -157,7 +175,8 @@ template <class Sum = no_other_ranks>
   if (above == centroids.begin()) return 0;
   auto const below = above - 1;
   if (above == centroids.end()) return static_cast<int>(below - centroids.begin());
-  double const up = static_cast<double>(*above) - static_cast<double>(v), down = static_cast<double>(v) - static_cast<double>(*below);
+  double const up = static_cast<double>(*above) - static_cast<double>(v),
+               down = static_cast<double>(v) - static_cast<double>(*below);
   return static_cast<int>((up < down ? above : below) - centroids.begin());
 }
 

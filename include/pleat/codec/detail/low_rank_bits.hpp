@@ -14,12 +14,14 @@
 
 namespace pleat::codec {
 
-/// How a weight is factored. The first rule that is set decides; by default the largest rank that makes the weight smaller.
+/// How a weight is factored. The first rule that is set decides; by default the largest rank that makes the weight
+/// smaller.
 struct low_rank_options {
-  index_t rank = 0;          ///< this rank
-  double energy = 0;         ///< the smallest rank that keeps this share of ‖W‖²_F, in (0, 1]
-  double relative_error = 0; ///< the smallest rank with ‖W − Ŵ‖_F ≤ relative_error·‖W‖_F
-  double sparse_share = 0;   ///< codec::sparse_low_rank only: this share of the elements, those of the largest magnitude, is stored as it is
+  index_t rank = 0;           ///< this rank
+  double energy = 0;          ///< the smallest rank that keeps this share of ‖W‖²_F, in (0, 1]
+  double relative_error = 0;  ///< the smallest rank with ‖W − Ŵ‖_F ≤ relative_error·‖W‖_F
+  /// codec::sparse_low_rank only: this share of the elements, those of the largest magnitude, is stored as it is
+  double sparse_share = 0;
 };
 
 namespace detail {
@@ -28,40 +30,53 @@ using compute::jacobi_svd;
 using compute::thin_svd;
 
 /// The rank that the options ask for. \param apart bytes that are stored beside the factors
-/// \throws error for a rank above the matrix, an energy outside (0, 1], a matrix that no rank makes smaller where none was asked for
-[[nodiscard]] inline index_t choose_rank(std::string const& call, thin_svd const& f, low_rank_options const& o, index_t apart = 0) {
+/// \throws error for a rank above the matrix, an energy outside (0, 1], a matrix that no rank makes smaller where none
+/// was asked for
+[[nodiscard]] inline index_t choose_rank(std::string const& call, thin_svd const& f, low_rank_options const& o,
+                                         index_t apart = 0) {
   double all = 0;
   for (double s : f.s) all += s * s;
   if (o.rank != 0) {
-    if (o.rank < 1 || o.rank > f.r) throw error{call, "rank " + std::to_string(o.rank) + " of a matrix of " + std::to_string(f.m) + " × " + std::to_string(f.n) + ", expected 1 to " + std::to_string(f.r)};
+    if (o.rank < 1 || o.rank > f.r)
+      throw error{call, "rank " + std::to_string(o.rank) + " of a matrix of " + std::to_string(f.m) + " × " +
+                            std::to_string(f.n) + ", expected 1 to " + std::to_string(f.r)};
     return o.rank;
   }
   if (o.energy != 0 || o.relative_error != 0) {
-    if (o.energy < 0 || o.energy > 1 || o.relative_error < 0) throw error{call, "an energy lies in (0, 1] and a relative error is positive"};
+    if (o.energy < 0 || o.energy > 1 || o.relative_error < 0)
+      throw error{call, "an energy lies in (0, 1] and a relative error is positive"};
     double const drop = all * (o.energy != 0 ? 1 - o.energy : o.relative_error * o.relative_error);
     double rest = 0;
     index_t rank = f.r;
-    while (rank > 1 && rest + f.s[static_cast<std::size_t>(rank - 1)] * f.s[static_cast<std::size_t>(rank - 1)] <= drop) {
+    while (rank > 1 &&
+           rest + f.s[static_cast<std::size_t>(rank - 1)] * f.s[static_cast<std::size_t>(rank - 1)] <= drop) {
       --rank;
       rest += f.s[static_cast<std::size_t>(rank)] * f.s[static_cast<std::size_t>(rank)];
     }
     return rank;
   }
-  index_t const rank = std::max<index_t>(0, 4 * f.m * f.n - apart - 1) / (4 * (f.m + f.n));  // smaller by a byte at least
+  // smaller by a byte at least
+  index_t const rank = std::max<index_t>(0, 4 * f.m * f.n - apart - 1) / (4 * (f.m + f.n));
   if (rank < 1)
-    throw error{call, "no rank makes a matrix of " + std::to_string(f.m) + " × " + std::to_string(f.n) + " smaller" + (apart ? " beside " + std::to_string(apart) + " bytes of sparse rows" : ""),
+    throw error{call,
+                "no rank makes a matrix of " + std::to_string(f.m) + " × " + std::to_string(f.n) + " smaller" +
+                    (apart ? " beside " + std::to_string(apart) + " bytes of sparse rows" : ""),
                 "Leave this weight out, or say which rank"};
   return rank;
 }
 
-/// Of the vectors w(·, j) ≈ A·b(j), A = a(i, k) with m rows, b(j)_k = b(j, k): the largest ‖w − A·b‖, and the root of the sum of squares.
-template <class A, class B, class W> [[nodiscard]] error_norms projected(index_t m, index_t n, index_t rank, A const& a, B const& b, W const& w) {
+/// Of the vectors w(·, j) ≈ A·b(j), A = a(i, k) with m rows, b(j)_k = b(j, k): the largest ‖w − A·b‖, and the root of
+/// the sum of squares.
+template <class A, class B, class W>
+[[nodiscard]] error_norms projected(index_t m, index_t n, index_t rank, A const& a, B const& b, W const& w) {
   std::vector<double> gram(static_cast<std::size_t>(rank * rank)), length(static_cast<std::size_t>(rank));
   for (index_t i = 0; i < m; ++i)
     for (index_t k = 0; k < rank; ++k)
       for (index_t l = 0; l < rank; ++l) gram[static_cast<std::size_t>(k * rank + l)] += a(i, k) * a(i, l);
-  for (index_t k = 0; k < rank; ++k) length[static_cast<std::size_t>(k)] = std::sqrt(gram[static_cast<std::size_t>(k * rank + k)]);
-  double const unit = static_cast<double>(rank + 3) * 0x1p-24, least = static_cast<double>(rank + 1) * 0x1p-149 * std::sqrt(static_cast<double>(m));
+  for (index_t k = 0; k < rank; ++k)
+    length[static_cast<std::size_t>(k)] = std::sqrt(gram[static_cast<std::size_t>(k * rank + k)]);
+  double const unit = static_cast<double>(rank + 3) * 0x1p-24,
+               least = static_cast<double>(rank + 1) * 0x1p-149 * std::sqrt(static_cast<double>(m));
   error_norms e;
   for (index_t j = 0; j < n; ++j) {
     double all = 0, kept = 0, size = 0;
@@ -77,22 +92,29 @@ template <class A, class B, class W> [[nodiscard]] error_norms projected(index_t
   }
   return e;
 }
-/// What a product of factors is off by, a(i, k) of m × rank and b(j, k) of n × rank, if it is an orthogonal projection of w [m, n], of its columns or
-/// of its rows: of each of them ‖w − ŵ‖² = ‖w‖² − ‖ŵ‖²; and what rounding the factors and their product to float adds. Which of both was
-/// projected is not written down (of a part that is cut, or where outputs were weighted, it is one alone), so the larger counts; the sum over all is
-/// the same either way.
-template <class A, class B> [[nodiscard]] error_norms predict_projection(index_t m, index_t n, index_t rank, std::vector<double> const& w, A const& a, B const& b) {
-  auto const columns = projected(m, n, rank, a, b, [&](index_t i, index_t j) { return w[static_cast<std::size_t>(i * n + j)]; });
-  auto const rows = projected(n, m, rank, b, a, [&](index_t j, index_t i) { return w[static_cast<std::size_t>(i * n + j)]; });
+/// What a product of factors is off by, a(i, k) of m × rank and b(j, k) of n × rank, if it is an orthogonal projection
+/// of w [m, n], of its columns or of its rows: of each of them ‖w − ŵ‖² = ‖w‖² − ‖ŵ‖²; and what rounding the factors
+/// and their product to float adds. Which of both was projected is not written down (of a part that is cut, or where
+/// outputs were weighted, it is one alone), so the larger counts; the sum over all is the same either way.
+template <class A, class B>
+[[nodiscard]] error_norms predict_projection(index_t m, index_t n, index_t rank, std::vector<double> const& w,
+                                             A const& a, B const& b) {
+  auto const columns =
+      projected(m, n, rank, a, b, [&](index_t i, index_t j) { return w[static_cast<std::size_t>(i * n + j)]; });
+  auto const rows =
+      projected(n, m, rank, b, a, [&](index_t j, index_t i) { return w[static_cast<std::size_t>(i * n + j)]; });
   error_norms e;
   e.max = std::max(columns.max, rows.max);
   e.frobenius = std::max(columns.frobenius, rows.frobenius);
   return e;
 }
 
-/// Numbers near the end of float's range may have factors whose product is beyond it. Looks at every element only where the lengths of the factors' rows
-/// do not rule that out. a(i, k) of m × rank, b(j, k) of n × rank; the chain of element (i, j) starts from `start(i, j)`. \throws error
-template <class A, class B, class Start> void demand_finite_product(std::string const& call, index_t m, index_t n, index_t rank, A const& a, B const& b, Start const& start) {
+/// Numbers near the end of float's range may have factors whose product is beyond it. Looks at every element only where
+/// the lengths of the factors' rows do not rule that out. a(i, k) of m × rank, b(j, k) of n × rank; the chain of
+/// element (i, j) starts from `start(i, j)`. \throws error
+template <class A, class B, class Start>
+void demand_finite_product(std::string const& call, index_t m, index_t n, index_t rank, A const& a, B const& b,
+                           Start const& start) {
   auto const longest = [rank](index_t rows, auto const& f) {
     double most = 0;
     for (index_t i = 0; i < rows; ++i) {
@@ -110,7 +132,11 @@ template <class A, class B, class Start> void demand_finite_product(std::string 
     for (index_t j = 0; j < n; ++j) {
       float sum = start(i, j);
       for (index_t k = 0; k < rank; ++k) sum = compute::fma(a(i, k), b(j, k), sum);
-      if (!std::isfinite(sum)) throw error{call, "the factors' product is beyond the largest float at row " + std::to_string(i) + ", column " + std::to_string(j), "Scale the weight down"};
+      if (!std::isfinite(sum))
+        throw error{call,
+                    "the factors' product is beyond the largest float at row " + std::to_string(i) + ", column " +
+                        std::to_string(j),
+                    "Scale the weight down"};
     }
 }
 
@@ -125,17 +151,21 @@ template <bool Sparse> struct low_rank_logic {
     index_t const m = rows_of(shape), n = columns_of(shape);
     auto const call = call_of(name, "encode");
     if (m == 0 || n == 0) throw error{call, "a weight of shape " + shape.to_string() + " has no factors"};
-    if (!(o.sparse_share >= 0 && o.sparse_share < 1)) throw error{call, "sparse_share is " + std::to_string(o.sparse_share) + ", expected a share in [0, 1)"};
+    if (!(o.sparse_share >= 0 && o.sparse_share < 1))
+      throw error{call, "sparse_share is " + std::to_string(o.sparse_share) + ", expected a share in [0, 1)"};
     std::vector<float> rest(values.begin(), values.end()), apart(Sparse ? values.size() : 0, 0.0f);
     if constexpr (Sparse) {
       std::vector<index_t> order(values.size());
       std::iota(order.begin(), order.end(), index_t{0});
       auto const count = static_cast<std::ptrdiff_t>(o.sparse_share * static_cast<double>(values.size()));
       std::nth_element(order.begin(), order.begin() + count, order.end(), [&](index_t a, index_t b) {
-        float const x = std::fabs(values[static_cast<std::size_t>(a)]), y = std::fabs(values[static_cast<std::size_t>(b)]);
+        float const x = std::fabs(values[static_cast<std::size_t>(a)]),
+                    y = std::fabs(values[static_cast<std::size_t>(b)]);
         return x != y ? x > y : a < b;
       });
-      for (std::ptrdiff_t i = 0; i < count; ++i) std::swap(rest[static_cast<std::size_t>(order[static_cast<std::size_t>(i)])], apart[static_cast<std::size_t>(order[static_cast<std::size_t>(i)])]);
+      for (std::ptrdiff_t i = 0; i < count; ++i)
+        std::swap(rest[static_cast<std::size_t>(order[static_cast<std::size_t>(i)])],
+                  apart[static_cast<std::size_t>(order[static_cast<std::size_t>(i)])]);
     }
     float amax = 0;
     for (float v : rest) amax = std::max(amax, std::fabs(v));
@@ -150,24 +180,34 @@ template <bool Sparse> struct low_rank_logic {
     index_t const rank = choose_rank(call, f, o, beside);
     std::vector<float> left(static_cast<std::size_t>(m * rank)), right(static_cast<std::size_t>(rank * n));
     for (index_t q = 0; q < rank; ++q) {
-      double const root = std::sqrt(f.s[static_cast<std::size_t>(q)]) * std::sqrt(unit);  // balanced: each factor takes √σ
-      for (index_t i = 0; i < m; ++i) left[static_cast<std::size_t>(i * rank + q)] = static_cast<float>(f.u[static_cast<std::size_t>(q * m + i)] * root);
-      for (index_t j = 0; j < n; ++j) right[static_cast<std::size_t>(q * n + j)] = static_cast<float>(f.v[static_cast<std::size_t>(q * n + j)] * root);
+      // balanced: each factor takes √σ
+      double const root = std::sqrt(f.s[static_cast<std::size_t>(q)]) * std::sqrt(unit);
+      for (index_t i = 0; i < m; ++i)
+        left[static_cast<std::size_t>(i * rank + q)] =
+            static_cast<float>(f.u[static_cast<std::size_t>(q * m + i)] * root);
+      for (index_t j = 0; j < n; ++j)
+        right[static_cast<std::size_t>(q * n + j)] =
+            static_cast<float>(f.v[static_cast<std::size_t>(q * n + j)] * root);
     }
     return from_factors(shape, rank, left, right, apart);
   }
-  /// Factors of one's own (another decomposition's, or trained ones): left [rows, rank], right [rank, columns]; `apart`: dense values, or none.
-  static std::vector<file_tensor> from_factors(extents const& shape, index_t rank, std::vector<float> const& left, std::vector<float> const& right, std::vector<float> const& apart = {}) {
-    std::vector<file_tensor> parts{part_of(".left", {rows_of(shape), rank}, left), part_of(".right", {rank, columns_of(shape)}, right)};
+  /// Factors of one's own (another decomposition's, or trained ones): left [rows, rank], right [rank, columns];
+  /// `apart`: dense values, or none.
+  static std::vector<file_tensor> from_factors(extents const& shape, index_t rank, std::vector<float> const& left,
+                                               std::vector<float> const& right, std::vector<float> const& apart = {}) {
+    std::vector<file_tensor> parts{part_of(".left", {rows_of(shape), rank}, left),
+                                   part_of(".right", {rank, columns_of(shape)}, right)};
     if constexpr (Sparse) {
       std::vector<float> const none(apart.empty() ? static_cast<std::size_t>(shape.size()) : 0, 0.0f);
       for (auto& p : rows_logic::encode(matrix(shape), apart.empty() ? none : apart, {})) parts.push_back(std::move(p));
     }
     check(shape, parts);
     index_t const n = columns_of(shape);
-    demand_finite_product(call_of(name, "encode"), rows_of(shape), n, rank, [&](index_t i, index_t k) { return left[static_cast<std::size_t>(i * rank + k)]; },
-                          [&](index_t j, index_t k) { return right[static_cast<std::size_t>(k * n + j)]; },
-                          [&](index_t i, index_t j) { return apart.empty() ? 0.0f : apart[static_cast<std::size_t>(i * n + j)]; });
+    demand_finite_product(
+        call_of(name, "encode"), rows_of(shape), n, rank,
+        [&](index_t i, index_t k) { return left[static_cast<std::size_t>(i * rank + k)]; },
+        [&](index_t j, index_t k) { return right[static_cast<std::size_t>(k * n + j)]; },
+        [&](index_t i, index_t j) { return apart.empty() ? 0.0f : apart[static_cast<std::size_t>(i * n + j)]; });
     return parts;
   }
   static void check(extents const& shape, std::span<file_tensor const> parts) {
@@ -175,9 +215,11 @@ template <bool Sparse> struct low_rank_logic {
     if constexpr (Sparse) demand_only(call.c_str(), parts, {".left", ".right", ".row", ".column", ".values"});
     else demand_only(call.c_str(), parts, {".left", ".right"});
     auto const* const r = find_part(parts, ".right");
-    index_t const rank = r && r->shape.rank() == 2 ? std::min(r->shape[0], std::max(rows_of(shape), columns_of(shape))) : 1;
+    index_t const rank =
+        r && r->shape.rank() == 2 ? std::min(r->shape[0], std::max(rows_of(shape), columns_of(shape))) : 1;
     if (rank < 1) throw error{call, "factors of rank 0", remedy::copy_again};
-    for (auto const* p : {&demand_part(call.c_str(), parts, ".left", dtype::f32, {rows_of(shape), rank}), &demand_part(call.c_str(), parts, ".right", dtype::f32, {rank, columns_of(shape)})})
+    for (auto const* p : {&demand_part(call.c_str(), parts, ".left", dtype::f32, {rows_of(shape), rank}),
+                          &demand_part(call.c_str(), parts, ".right", dtype::f32, {rank, columns_of(shape)})})
       for (float v : values_of<float>(p->bytes))
         if (!std::isfinite(v)) throw error{call, "a stored number is NaN or infinite", remedy::copy_again};
     if constexpr (Sparse) {
@@ -188,7 +230,8 @@ template <bool Sparse> struct low_rank_logic {
   /// Of factors that encode() or compress::low_rank found. (Of factors of one's own it says nothing.)
   static error_norms predict(extents const& shape, std::span<float const> values, std::span<file_tensor const> parts) {
     index_t const m = rows_of(shape), n = columns_of(shape);
-    auto const left = values_of<float>(find_part(parts, ".left")->bytes), right = values_of<float>(find_part(parts, ".right")->bytes);
+    auto const left = values_of<float>(find_part(parts, ".left")->bytes),
+               right = values_of<float>(find_part(parts, ".right")->bytes);
     index_t const rank = n > 0 ? static_cast<index_t>(right.size()) / n : 0;
     std::vector<double> w(values.begin(), values.end());
     double most = 0, squares = 0;  // what the chain of an element that is stored apart loses by starting from it
@@ -202,8 +245,10 @@ template <bool Sparse> struct low_rank_logic {
           squares += lost * lost;
         }
     }
-    auto e = predict_projection(m, n, rank, w, [&](index_t i, index_t k) { return static_cast<double>(left[static_cast<std::size_t>(i * rank + k)]); },
-                                [&](index_t j, index_t k) { return static_cast<double>(right[static_cast<std::size_t>(k * n + j)]); });
+    auto e = predict_projection(
+        m, n, rank, w,
+        [&](index_t i, index_t k) { return static_cast<double>(left[static_cast<std::size_t>(i * rank + k)]); },
+        [&](index_t j, index_t k) { return static_cast<double>(right[static_cast<std::size_t>(k * n + j)]); });
     e.max += most;
     e.frobenius += std::sqrt(squares);
     return e;
@@ -224,17 +269,24 @@ template <bool Sparse> struct low_rank_logic {
     return v;
   }
   static cut_unit granularity(extents const&) { return {1, 1}; }
-  static std::vector<file_tensor> slice(extents const& shape, std::span<file_tensor const> parts, index_t first, index_t last) {
+  static std::vector<file_tensor> slice(extents const& shape, std::span<file_tensor const> parts, index_t first,
+                                        index_t last) {
     std::vector<file_tensor> out{part_rows(*find_part(parts, ".left"), first, last), *find_part(parts, ".right")};
     if constexpr (Sparse)
       for (auto& p : rows_logic::slice(matrix(shape), sparse_parts(parts), first, last)) out.push_back(std::move(p));
     return out;
   }
-  static std::vector<file_tensor> slice_columns(extents const& shape, extents const& part, std::span<file_tensor const> parts, index_t first, index_t last) {
+  static std::vector<file_tensor> slice_columns(extents const& shape, extents const& part,
+                                                std::span<file_tensor const> parts, index_t first, index_t last) {
     auto const& right = *find_part(parts, ".right");
-    std::vector<file_tensor> out{*find_part(parts, ".left"), {".right", dtype::f32, {right.shape[0], last - first}, cut_matrix(right.bytes, right.shape[0], first * 4, last * 4)}};
+    std::vector<file_tensor> out{*find_part(parts, ".left"),
+                                 {".right",
+                                  dtype::f32,
+                                  {right.shape[0], last - first},
+                                  cut_matrix(right.bytes, right.shape[0], first * 4, last * 4)}};
     if constexpr (Sparse)
-      for (auto& p : rows_logic::slice_columns(matrix(shape), matrix(part), sparse_parts(parts), first, last)) out.push_back(std::move(p));
+      for (auto& p : rows_logic::slice_columns(matrix(shape), matrix(part), sparse_parts(parts), first, last))
+        out.push_back(std::move(p));
     return out;
   }
   static std::vector<file_tensor> join(extents const& shape, int dim, std::span<weight_piece const> pieces) {
@@ -243,8 +295,9 @@ template <bool Sparse> struct low_rank_logic {
     for (auto const& s : shared)
       if (s != shared[0]) refuse_join(name, "factors");
     index_t const rank = find_part(pieces[0].parts, ".right")->shape[0];
-    std::vector<file_tensor> out{{".left", dtype::f32, {rows_of(shape), rank}, dim == 0 ? join_matrix(rows_of(shape), 0, left) : left[0]},
-                                 {".right", dtype::f32, {rank, columns_of(shape)}, dim == 1 ? join_matrix(rank, 1, right) : right[0]}};
+    std::vector<file_tensor> out{
+        {".left", dtype::f32, {rows_of(shape), rank}, dim == 0 ? join_matrix(rows_of(shape), 0, left) : left[0]},
+        {".right", dtype::f32, {rank, columns_of(shape)}, dim == 1 ? join_matrix(rank, 1, right) : right[0]}};
     if constexpr (Sparse) {
       std::vector<weight_piece> apart;
       for (auto const& p : pieces) apart.push_back({matrix(p.shape), sparse_parts(p.parts)});

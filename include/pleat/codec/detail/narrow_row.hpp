@@ -1,9 +1,11 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Floats to 16-bit numbers and to 8-bit codes on the host, for every instruction set with the same bits. Needs no Kokkos.
+/// Floats to 16-bit numbers and to 8-bit codes on the host, for every instruction set with the same bits. Needs no
+/// Kokkos.
 ///
-/// Zero-masking forms with full masks where an unmasked intrinsic would do: g++ 12 warns of an uninitialized value inside the unmasked ones.
+/// Zero-masking forms with full masks where an unmasked intrinsic would do: g++ 12 warns of an uninitialized value
+/// inside the unmasked ones.
 #pragma once
 
 #if defined(__x86_64__)
@@ -27,7 +29,9 @@ inline constexpr std::uint32_t too_large_for_bfloat16 = 0x7f7f8000u, too_large_f
 
 struct narrow_row_avx512 {
   /// The first multiple of 16 of n numbers; `most` becomes the largest bits of a magnitude among them.
-  template <bool Half> PLEAT_TARGET_AVX512 static index_t sixteen_bits(index_t n, float const* from, std::uint16_t* to, std::uint32_t& most) {
+  template <bool Half>
+  PLEAT_TARGET_AVX512 static index_t sixteen_bits(index_t n, float const* from, std::uint16_t* to,
+                                                  std::uint32_t& most) {
     __m512i largest = _mm512_setzero_si512();
     __m512i const magnitude = _mm512_set1_epi32(0x7fffffff);
     index_t i = 0;
@@ -51,17 +55,20 @@ struct narrow_row_avx512 {
     __m512i largest = _mm512_setzero_si512();
     __m512i const magnitude = _mm512_set1_epi32(0x7fffffff);
     index_t i = 0;
-    for (; i + 16 <= n; i += 16) largest = _mm512_maskz_max_epu32(0xffff, largest, _mm512_and_si512(_mm512_loadu_si512(from + i), magnitude));
+    for (; i + 16 <= n; i += 16)
+      largest = _mm512_maskz_max_epu32(0xffff, largest, _mm512_and_si512(_mm512_loadu_si512(from + i), magnitude));
     most = largest_of(largest);
     return i;
   }
   /// See int8_code. Clipped before it is rounded, which is the same for whole borders.
   PLEAT_TARGET_AVX512 static index_t codes(index_t n, float const* from, float scale, std::int8_t* to) {
-    __m512d const step = _mm512_set1_pd(static_cast<double>(scale)), border = _mm512_set1_pd(127), other = _mm512_set1_pd(-127);
+    __m512d const step = _mm512_set1_pd(static_cast<double>(scale)), border = _mm512_set1_pd(127),
+                  other = _mm512_set1_pd(-127);
     index_t i = 0;
     for (; i + 8 <= n; i += 8) {
       __m512d const q = _mm512_div_pd(_mm512_maskz_cvtps_pd(0xff, _mm256_loadu_ps(from + i)), step);
-      __m256i const code = _mm512_maskz_cvtpd_epi32(0xff, _mm512_maskz_min_pd(0xff, _mm512_maskz_max_pd(0xff, q, other), border));
+      __m256i const code =
+          _mm512_maskz_cvtpd_epi32(0xff, _mm512_maskz_min_pd(0xff, _mm512_maskz_max_pd(0xff, q, other), border));
       _mm_storel_epi64(reinterpret_cast<__m128i*>(to + i), _mm256_maskz_cvtepi32_epi8(0xff, code));
     }
     return i;
@@ -78,7 +85,8 @@ struct narrow_row_avx512 {
 };
 
 struct narrow_row_avx2 {
-  template <bool Half> PLEAT_TARGET_AVX2 static index_t sixteen_bits(index_t n, float const* from, std::uint16_t* to, std::uint32_t& most) {
+  template <bool Half>
+  PLEAT_TARGET_AVX2 static index_t sixteen_bits(index_t n, float const* from, std::uint16_t* to, std::uint32_t& most) {
     __m256i largest = _mm256_setzero_si256();
     __m256i const magnitude = _mm256_set1_epi32(0x7fffffff);
     index_t i = 0;
@@ -102,12 +110,15 @@ struct narrow_row_avx2 {
     __m256i largest = _mm256_setzero_si256();
     __m256i const magnitude = _mm256_set1_epi32(0x7fffffff);
     index_t i = 0;
-    for (; i + 8 <= n; i += 8) largest = _mm256_max_epu32(largest, _mm256_and_si256(_mm256_loadu_si256(reinterpret_cast<__m256i const*>(from + i)), magnitude));
+    for (; i + 8 <= n; i += 8)
+      largest = _mm256_max_epu32(
+          largest, _mm256_and_si256(_mm256_loadu_si256(reinterpret_cast<__m256i const*>(from + i)), magnitude));
     most = largest_of(largest);
     return i;
   }
   PLEAT_TARGET_AVX2 static index_t codes(index_t n, float const* from, float scale, std::int8_t* to) {
-    __m256d const step = _mm256_set1_pd(static_cast<double>(scale)), border = _mm256_set1_pd(127), other = _mm256_set1_pd(-127);
+    __m256d const step = _mm256_set1_pd(static_cast<double>(scale)), border = _mm256_set1_pd(127),
+                  other = _mm256_set1_pd(-127);
     index_t i = 0;
     for (; i + 8 <= n; i += 8) {
       __m128i four[2];
@@ -134,7 +145,8 @@ struct narrow_row_avx2 {
 #endif
 
 /// \return the largest bits of a magnitude: what is at least 0x7f800000 is NaN or infinite
-PLEAT_ONCE [[nodiscard]] inline std::uint32_t largest_magnitude_at(compute::isa::level level, index_t n, float const* from) {
+PLEAT_ONCE [[nodiscard]] inline std::uint32_t largest_magnitude_at(compute::isa::level level, index_t n,
+                                                                   float const* from) {
   std::uint32_t most = 0;
   index_t i = 0;
 #if defined(__x86_64__)
@@ -151,13 +163,19 @@ PLEAT_ONCE [[nodiscard]] inline std::uint32_t largest_magnitude_at(compute::isa:
   return most;
 }
 
-/// Rounded to the nearest, ties to even; what is NaN, infinite or too large becomes any number. \return as largest_magnitude_at
-PLEAT_ONCE [[nodiscard]] inline std::uint32_t narrow_to_sixteen(compute::isa::level level, bool half, index_t n, float const* from, std::uint16_t* to) {
+/// Rounded to the nearest, ties to even; what is NaN, infinite or too large becomes any number. \return as
+/// largest_magnitude_at
+PLEAT_ONCE [[nodiscard]] inline std::uint32_t narrow_to_sixteen(compute::isa::level level, bool half, index_t n,
+                                                                float const* from, std::uint16_t* to) {
   std::uint32_t most = 0;
   index_t i = 0;
 #if defined(__x86_64__)
-  if (level == compute::isa::level::avx512) i = half ? narrow_row_avx512::sixteen_bits<true>(n, from, to, most) : narrow_row_avx512::sixteen_bits<false>(n, from, to, most);
-  if (level == compute::isa::level::avx2) i = half ? narrow_row_avx2::sixteen_bits<true>(n, from, to, most) : narrow_row_avx2::sixteen_bits<false>(n, from, to, most);
+  if (level == compute::isa::level::avx512)
+    i = half ? narrow_row_avx512::sixteen_bits<true>(n, from, to, most)
+             : narrow_row_avx512::sixteen_bits<false>(n, from, to, most);
+  if (level == compute::isa::level::avx2)
+    i = half ? narrow_row_avx2::sixteen_bits<true>(n, from, to, most)
+             : narrow_row_avx2::sixteen_bits<false>(n, from, to, most);
 #endif
   static_cast<void>(level);
   for (; i < n; ++i) {
@@ -171,7 +189,8 @@ PLEAT_ONCE [[nodiscard]] inline std::uint32_t narrow_to_sixteen(compute::isa::le
 }
 
 /// to[i] = int8_code(from[i], scale), of finite numbers.
-PLEAT_ONCE inline void int8_codes_at(compute::isa::level level, index_t n, float const* from, float scale, std::int8_t* to) {
+PLEAT_ONCE inline void int8_codes_at(compute::isa::level level, index_t n, float const* from, float scale,
+                                     std::int8_t* to) {
   index_t i = 0;
 #if defined(__x86_64__)
   if (scale != 0 && level == compute::isa::level::avx512) i = narrow_row_avx512::codes(n, from, scale, to);

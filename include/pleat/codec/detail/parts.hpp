@@ -16,33 +16,41 @@
 namespace pleat::codec::detail {
 
 /// The part called `suffix`, or null.
-PLEAT_LAZY [[nodiscard]] inline file_tensor const* find_part(std::span<file_tensor const> parts, std::string_view suffix) noexcept {
+PLEAT_LAZY [[nodiscard]] inline file_tensor const* find_part(std::span<file_tensor const> parts,
+                                                             std::string_view suffix) noexcept {
   for (auto const& p : parts)
     if (p.suffix == suffix) return &p;
   return nullptr;
 }
 
 /// The part called `suffix`, which must be of this type and shape and hold as many bytes as they say. \throws error
-PLEAT_ONCE [[nodiscard]] inline file_tensor const& demand_part(char const* call, std::span<file_tensor const> parts, std::string_view suffix, dtype type, extents const& shape) {
+PLEAT_ONCE [[nodiscard]] inline file_tensor const& demand_part(char const* call, std::span<file_tensor const> parts,
+                                                               std::string_view suffix, dtype type,
+                                                               extents const& shape) {
   file_tensor const* p = find_part(parts, suffix);
-  std::string const wanted = "a tensor '" + std::string(suffix) + "' of shape " + shape.to_string() + " and type " + std::string(name_of(type));
+  std::string const wanted = "a tensor '" + std::string(suffix) + "' of shape " + shape.to_string() + " and type " +
+                             std::string(name_of(type));
   if (!p) throw error{call, "expected " + wanted + ", found none", remedy::copy_again};
   if (p->type != type || p->shape != shape)
-    throw error{call, "expected " + wanted + ", found " + p->shape.to_string() + " " + std::string(name_of(p->type)), remedy::copy_again};
+    throw error{call, "expected " + wanted + ", found " + p->shape.to_string() + " " + std::string(name_of(p->type)),
+                remedy::copy_again};
   if (p->bytes.size() != static_cast<std::size_t>(shape.size()) * size_of(type))
-    throw error{call, "expected " + wanted + ", found " + std::to_string(p->bytes.size()) + " bytes", remedy::copy_again};
+    throw error{call, "expected " + wanted + ", found " + std::to_string(p->bytes.size()) + " bytes",
+                remedy::copy_again};
   return *p;
 }
 
 /// As demand_part, for a list whose length the file decides: at most `most` elements.
-PLEAT_ONCE [[nodiscard]] inline file_tensor const& demand_list(char const* call, std::span<file_tensor const> parts, std::string_view suffix, dtype type, index_t most) {
+PLEAT_ONCE [[nodiscard]] inline file_tensor const& demand_list(char const* call, std::span<file_tensor const> parts,
+                                                               std::string_view suffix, dtype type, index_t most) {
   file_tensor const* p = find_part(parts, suffix);
   index_t const n = p && p->shape.rank() == 1 && p->shape[0] <= most ? p->shape[0] : most;
   return demand_part(call, parts, suffix, type, {n});
 }
 
 /// No part but the expected ones. \throws error that names the first stranger
-PLEAT_ONCE inline void demand_only(char const* call, std::span<file_tensor const> parts, std::initializer_list<std::string_view> expected) {
+PLEAT_ONCE inline void demand_only(char const* call, std::span<file_tensor const> parts,
+                                   std::initializer_list<std::string_view> expected) {
   for (auto const& p : parts) {
     bool known = false;
     for (auto e : expected) known = known || e == p.suffix;

@@ -27,7 +27,8 @@ template <class E> struct reduced_logic {
     constexpr std::size_t together = 4096;
     for (std::size_t i = 0; i < values.size(); i += together) {
       auto const some = std::min(together, values.size() - i);
-      auto const most = narrow_to_sixteen(compute::isa::best(), is_half, static_cast<index_t>(some), values.data() + i, reinterpret_cast<std::uint16_t*>(out) + i);
+      auto const most = narrow_to_sixteen(compute::isa::best(), is_half, static_cast<index_t>(some), values.data() + i,
+                                          reinterpret_cast<std::uint16_t*>(out) + i);
       if (most >= (is_half ? too_large_for_half : too_large_for_bfloat16)) refuse(shape, values);
     }
   }
@@ -42,14 +43,16 @@ template <class E> struct reduced_logic {
     auto const call = call_of(name, "from_file");
     demand_only(call.c_str(), parts, {""});
     for (E v : values_of<E>(demand_part(call.c_str(), parts, "", dtype_of<E>, shape).bytes))
-      if (!std::isfinite(static_cast<float>(v))) throw error{call, "a stored number is NaN or infinite", remedy::copy_again};
+      if (!std::isfinite(static_cast<float>(v)))
+        throw error{call, "a stored number is NaN or infinite", remedy::copy_again};
   }
   struct view {
     E const* values = nullptr;
     index_t columns = 0;
 #if defined(__x86_64__)
     bool turn(bool wide, index_t row, index_t k0, index_t k1, float* to, index_t stride, index_t ahead) const {
-      turn_reduced_rows(wide, is_half, {reinterpret_cast<unsigned char const*>(values + row * columns), 2 * columns}, ahead, k0, k1, to, stride);
+      turn_reduced_rows(wide, is_half, {reinterpret_cast<unsigned char const*>(values + row * columns), 2 * columns},
+                        ahead, k0, k1, to, stride);
       return true;
     }
 #endif
@@ -60,17 +63,25 @@ template <class E> struct reduced_logic {
         else out[k - first] = static_cast<float>(from[k]);
       }
     }
-    /// Half to float without branches, so that loops over it vectorise; exact (subnormals by a product that does not round).
+    /// Half to float without branches, so that loops over it vectorise; exact (subnormals by a product that does not
+    /// round).
     PLEAT_INLINE static float wide(std::uint16_t h) {
-      std::uint32_t const magnitude = static_cast<std::uint32_t>(h & 0x7fffu) << 13, sign = static_cast<std::uint32_t>(h & 0x8000u) << 16;
+      std::uint32_t const magnitude = static_cast<std::uint32_t>(h & 0x7fffu) << 13,
+                          sign = static_cast<std::uint32_t>(h & 0x8000u) << 16;
       float const v = __builtin_bit_cast(float, magnitude) * 0x1p112f;
       return __builtin_bit_cast(float, __builtin_bit_cast(std::uint32_t, v) | sign);
     }
   };
-  template <class Parts> static view open(extents const& shape, Parts const& p) { return {p.template find<E>(""), columns_of(shape)}; }
+  template <class Parts> static view open(extents const& shape, Parts const& p) {
+    return {p.template find<E>(""), columns_of(shape)};
+  }
   static cut_unit granularity(extents const&) { return {1, 1}; }
-  static std::vector<file_tensor> slice(extents const&, std::span<file_tensor const> parts, index_t first, index_t last) { return {part_rows(parts[0], first, last)}; }
-  static std::vector<file_tensor> slice_columns(extents const& shape, extents const& part, std::span<file_tensor const> parts, index_t first, index_t last) {
+  static std::vector<file_tensor> slice(extents const&, std::span<file_tensor const> parts, index_t first,
+                                        index_t last) {
+    return {part_rows(parts[0], first, last)};
+  }
+  static std::vector<file_tensor> slice_columns(extents const& shape, extents const& part,
+                                                std::span<file_tensor const> parts, index_t first, index_t last) {
     return {{"", dtype_of<E>, part, cut_matrix(parts[0].bytes, rows_of(shape), first * 2, last * 2)}};
   }
   static std::vector<file_tensor> join(extents const& shape, int dim, std::span<weight_piece const> pieces) {
@@ -92,9 +103,12 @@ template <class E> struct reduced_logic {
     while (std::isfinite(static_cast<float>(E(values[i])))) ++i;
     char found[32];
     std::snprintf(found, sizeof found, "%g", static_cast<double>(values[i]));
-    throw error{call_of(name, "encode"), "the element in row " + std::to_string(static_cast<index_t>(i) / columns_of(shape)) + ", column " +
-                                             std::to_string(static_cast<index_t>(i) % columns_of(shape)) + " is " + std::string(found) + ", above the largest number of this type",
-                name == std::string_view("f16") ? "Choose bf16, which has the exponents of float" : "Train again with a lower learning rate"};
+    throw error{call_of(name, "encode"),
+                "the element in row " + std::to_string(static_cast<index_t>(i) / columns_of(shape)) + ", column " +
+                    std::to_string(static_cast<index_t>(i) % columns_of(shape)) + " is " + std::string(found) +
+                    ", above the largest number of this type",
+                name == std::string_view("f16") ? "Choose bf16, which has the exponents of float"
+                                                : "Train again with a lower learning rate"};
   }
 };
 

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The bit logic of sparse weights: compressed rows (of single numbers or of blocks of neighbours), a bit per element, N of M. Needs no Kokkos.
+/// The bit logic of sparse weights: compressed rows (of single numbers or of blocks of neighbours), a bit per element,
+/// N of M. Needs no Kokkos.
 #pragma once
 
 #include <algorithm>
@@ -22,15 +23,16 @@
 
 namespace pleat::codec::detail {
 
-/// Some rows as lists of columns and values: row i of them is [start[i], start[i + 1]), in units of `Block` neighbouring columns.
-/// A list's column c stands for the columns c·Block to c·Block + Block − 1.
+/// Some rows as lists of columns and values: row i of them is [start[i], start[i + 1]), in units of `Block`
+/// neighbouring columns. A list's column c stands for the columns c·Block to c·Block + Block − 1.
 template <class Index> struct row_lists {
   std::uint32_t const* start;
   Index const* column;
   float const* value;
 };
 
-/// What all sparse views do with the one thing they know: nonzeros(row, f) calls f(column, value) for the stored elements, ascending.
+/// What all sparse views do with the one thing they know: nonzeros(row, f) calls f(column, value) for the stored
+/// elements, ascending.
 template <class View> struct sparse_view {
   PLEAT_INLINE void decode(index_t r, index_t first, index_t last, float* out) const {
     for (index_t k = first; k < last; ++k) out[k - first] = 0;
@@ -61,13 +63,21 @@ template <class View> struct sparse_view {
 /// Row borders that a file claims: from 0, never falling, up to `total`. \throws error
 inline void check_starts(std::string const& call, std::span<std::uint32_t const> starts, index_t total) {
   for (std::size_t r = 0; r + 1 < starts.size(); ++r)
-    if (starts[r] > starts[r + 1]) throw error{call, "row " + std::to_string(r) + " ends before it begins", remedy::copy_again};
+    if (starts[r] > starts[r + 1])
+      throw error{call, "row " + std::to_string(r) + " ends before it begins", remedy::copy_again};
   if (starts.front() != 0 || static_cast<index_t>(starts.back()) != total)
-    throw error{call, "the rows' borders run from " + std::to_string(starts.front()) + " to " + std::to_string(starts.back()) + ", expected 0 to " + std::to_string(total), remedy::copy_again};
+    throw error{call,
+                "the rows' borders run from " + std::to_string(starts.front()) + " to " +
+                    std::to_string(starts.back()) + ", expected 0 to " + std::to_string(total),
+                remedy::copy_again};
 }
 /// Rows begin at 32-bit places. \throws error if more survive than those can say
 inline void demand_countable(std::string const& call, extents const& shape, index_t survivors) {
-  if (survivors > 0xffffffff) throw error{call, std::to_string(survivors) + " blocks or numbers survive in a weight of shape " + shape.to_string() + ", expected fewer than 2^32", "Cut the weight over more ranks"};
+  if (survivors > 0xffffffff)
+    throw error{call,
+                std::to_string(survivors) + " blocks or numbers survive in a weight of shape " + shape.to_string() +
+                    ", expected fewer than 2^32",
+                "Cut the weight over more ranks"};
 }
 /// The length of a list whose length the file decides.
 [[nodiscard]] inline index_t list_length(std::span<file_tensor const> parts, std::string_view suffix) noexcept {
@@ -77,7 +87,11 @@ inline void demand_countable(std::string const& call, extents const& shape, inde
 
 /// Compressed rows of blocks of B neighbours (B = 1: CSR). A block is stored if one of its numbers is not zero.
 template <int B> struct compressed_rows_logic : recoded<compressed_rows_logic<B>> {
-  static constexpr std::string_view name = B == 1 ? "csr" : B == 2 ? "block_1x2" : B == 4 ? "block_1x4" : B == 8 ? "block_1x8" : "block_1x16";
+  static constexpr std::string_view name = B == 1   ? "csr"
+                                           : B == 2 ? "block_1x2"
+                                           : B == 4 ? "block_1x4"
+                                           : B == 8 ? "block_1x8"
+                                                    : "block_1x16";
   struct options {};
 
   static std::vector<file_tensor> encode(extents const& shape, std::span<float const> values, options const&) {
@@ -97,14 +111,17 @@ template <int B> struct compressed_rows_logic : recoded<compressed_rows_logic<B>
       start.push_back(static_cast<std::uint32_t>(column.size()));
     }
     auto const n = static_cast<index_t>(column.size());
-    file_tensor const columns = narrow(shape) ? part_of(".column", std::vector<std::uint16_t>(column.begin(), column.end())) : part_of(".column", column);
+    file_tensor const columns = narrow(shape)
+                                    ? part_of(".column", std::vector<std::uint16_t>(column.begin(), column.end()))
+                                    : part_of(".column", column);
     return {part_of(".row", start), columns, part_of(".values", value_shape(n), kept)};
   }
   static void check(extents const& shape, std::span<file_tensor const> parts) {
     auto const call = call_of(name, "from_file");
     demand_columns("from_file", shape);
     demand_only(call.c_str(), parts, {".row", ".column", ".values"});
-    auto const start = values_of<std::uint32_t>(demand_part(call.c_str(), parts, ".row", dtype::u32, {rows_of(shape) + 1}).bytes);
+    auto const start =
+        values_of<std::uint32_t>(demand_part(call.c_str(), parts, ".row", dtype::u32, {rows_of(shape) + 1}).bytes);
     index_t const n = std::min(list_length(parts, ".column"), shape.size() / B);
     auto const& columns = demand_part(call.c_str(), parts, ".column", narrow(shape) ? dtype::u16 : dtype::u32, {n});
     auto const kept = values_of<float>(demand_part(call.c_str(), parts, ".values", dtype::f32, value_shape(n)).bytes);
@@ -119,8 +136,12 @@ template <int B> struct compressed_rows_logic : recoded<compressed_rows_logic<B>
     for (index_t r = 0; r < rows_of(shape); ++r)
       for (auto i = start[static_cast<std::size_t>(r)]; i < start[static_cast<std::size_t>(r) + 1]; ++i) {
         if (static_cast<index_t>(column[i]) >= columns_of(shape) / B)
-          throw error{call, "row " + std::to_string(r) + " has the column " + std::to_string(column[i]) + ", the last one is " + std::to_string(columns_of(shape) / B - 1), remedy::copy_again};
-        if (i > start[static_cast<std::size_t>(r)] && column[i] <= column[i - 1]) throw error{call, "the columns of row " + std::to_string(r) + " do not ascend", remedy::copy_again};
+          throw error{call,
+                      "row " + std::to_string(r) + " has the column " + std::to_string(column[i]) +
+                          ", the last one is " + std::to_string(columns_of(shape) / B - 1),
+                      remedy::copy_again};
+        if (i > start[static_cast<std::size_t>(r)] && column[i] <= column[i - 1])
+          throw error{call, "the columns of row " + std::to_string(r) + " do not ascend", remedy::copy_again};
       }
     for (float v : kept)
       if (!std::isfinite(v)) throw error{call, "a stored number is NaN or infinite", remedy::copy_again};
@@ -150,12 +171,14 @@ template <int B> struct compressed_rows_logic : recoded<compressed_rows_logic<B>
     return v;
   }
   static cut_unit granularity(extents const&) { return {1, B}; }
-  static std::vector<file_tensor> slice(extents const&, std::span<file_tensor const> parts, index_t first, index_t last) {
+  static std::vector<file_tensor> slice(extents const&, std::span<file_tensor const> parts, index_t first,
+                                        index_t last) {
     auto start = values_of<std::uint32_t>(find_part(parts, ".row")->bytes);
     start = {start.begin() + first, start.begin() + last + 1};
     auto const from = start.front(), to = start.back();
     for (auto& s : start) s -= from;
-    return {part_of(".row", start), part_rows(*find_part(parts, ".column"), from, to), part_rows(*find_part(parts, ".values"), from, to)};
+    return {part_of(".row", start), part_rows(*find_part(parts, ".column"), from, to),
+            part_rows(*find_part(parts, ".values"), from, to)};
   }
   /// Exact: what is stored are all numbers that are not zero.
   static error_norms predict(extents const&, std::span<float const>, std::span<file_tensor const>) { return {}; }
@@ -165,7 +188,9 @@ template <int B> struct compressed_rows_logic : recoded<compressed_rows_logic<B>
   [[nodiscard]] static extents value_shape(index_t n) { return B == 1 ? extents{n} : extents{n, B}; }
   static void demand_columns(char const* function, extents const& shape) {
     if (columns_of(shape) % B != 0)
-      throw error{call_of(name, function), "a weight of shape " + shape.to_string() + " has " + std::to_string(columns_of(shape)) + " columns, expected a multiple of " + std::to_string(B)};
+      throw error{call_of(name, function), "a weight of shape " + shape.to_string() + " has " +
+                                               std::to_string(columns_of(shape)) + " columns, expected a multiple of " +
+                                               std::to_string(B)};
   }
 };
 
@@ -203,13 +228,21 @@ struct bitmask_logic : recoded<bitmask_logic> {
   static void check(extents const& shape, std::span<file_tensor const> parts) {
     auto const call = call_of(name, "from_file");
     demand_only(call.c_str(), parts, {".mask", ".values"});
-    auto const bits = values_of<std::uint8_t>(demand_part(call.c_str(), parts, ".mask", dtype::u8, {rows_of(shape), row_bytes(shape)}).bytes);
+    auto const bits = values_of<std::uint8_t>(
+        demand_part(call.c_str(), parts, ".mask", dtype::u8, {rows_of(shape), row_bytes(shape)}).bytes);
     auto const kept = values_of<float>(demand_list(call.c_str(), parts, ".values", dtype::f32, shape.size()).bytes);
     for (index_t r = 0; r < rows_of(shape); ++r)
-      check_bits(call.c_str(), std::span<std::uint8_t const>(bits).subspan(static_cast<std::size_t>(r * row_bytes(shape)), static_cast<std::size_t>(row_bytes(shape))), columns_of(shape),
-                 count_bits(std::span<std::uint8_t const>(bits).subspan(static_cast<std::size_t>(r * row_bytes(shape)), static_cast<std::size_t>(row_bytes(shape)))));
+      check_bits(call.c_str(),
+                 std::span<std::uint8_t const>(bits).subspan(static_cast<std::size_t>(r * row_bytes(shape)),
+                                                             static_cast<std::size_t>(row_bytes(shape))),
+                 columns_of(shape),
+                 count_bits(std::span<std::uint8_t const>(bits).subspan(static_cast<std::size_t>(r * row_bytes(shape)),
+                                                                        static_cast<std::size_t>(row_bytes(shape)))));
     if (count_bits(bits) != static_cast<index_t>(kept.size()))
-      throw error{call, "the mask keeps " + std::to_string(count_bits(bits)) + " elements, but " + std::to_string(kept.size()) + " values are stored", remedy::copy_again};
+      throw error{call,
+                  "the mask keeps " + std::to_string(count_bits(bits)) + " elements, but " +
+                      std::to_string(kept.size()) + " values are stored",
+                  remedy::copy_again};
     demand_countable(call, shape, static_cast<index_t>(kept.size()));
     for (float v : kept)
       if (!std::isfinite(v)) throw error{call, "a stored number is NaN or infinite", remedy::copy_again};
@@ -219,7 +252,8 @@ struct bitmask_logic : recoded<bitmask_logic> {
     auto const* const bits = reinterpret_cast<std::uint8_t const*>(find_part(parts, ".mask")->bytes.data());
     std::vector<std::uint32_t> start{0};
     for (index_t r = 0; r < rows_of(shape); ++r)
-      start.push_back(start.back() + static_cast<std::uint32_t>(count_bits(std::span<std::uint8_t const>(bits + r * row_bytes(shape), static_cast<std::size_t>(row_bytes(shape))))));
+      start.push_back(start.back() + static_cast<std::uint32_t>(count_bits(std::span<std::uint8_t const>(
+                                         bits + r * row_bytes(shape), static_cast<std::size_t>(row_bytes(shape))))));
     return {part_of(".start", start)};
   }
   struct view : sparse_view<view> {
@@ -237,7 +271,8 @@ struct bitmask_logic : recoded<bitmask_logic> {
     /// The columns of row r to `to`, which has room for 64 more.
     PLEAT_INLINE void columns(index_t r, std::uint32_t* to) const {
       byte_t const* const row = bits + r * bytes;
-      for (index_t b = 0; b < bytes; ++b) {  // eight at a time, without a branch that cannot be foreseen: the next byte overwrites what is too much
+      // eight at a time, without a branch that cannot be foreseen: the next byte overwrites what is too much
+      for (index_t b = 0; b < bytes; ++b) {
         auto const& places = bit_places[row[b]];
         for (std::uint32_t i = 0; i < 8; ++i) to[i] = static_cast<std::uint32_t>(8 * b) + places.at[i];
         to += places.count;
@@ -275,9 +310,12 @@ struct bitmask_logic : recoded<bitmask_logic> {
     return v;
   }
   static cut_unit granularity(extents const&) { return {1, 1}; }
-  static std::vector<file_tensor> slice(extents const& shape, std::span<file_tensor const> parts, index_t first, index_t last) {
+  static std::vector<file_tensor> slice(extents const& shape, std::span<file_tensor const> parts, index_t first,
+                                        index_t last) {
     auto const start = values_of<std::uint32_t>(derive(shape, parts)[0].bytes);
-    return {part_rows(*find_part(parts, ".mask"), first, last), part_rows(*find_part(parts, ".values"), start[static_cast<std::size_t>(first)], start[static_cast<std::size_t>(last)])};
+    return {part_rows(*find_part(parts, ".mask"), first, last),
+            part_rows(*find_part(parts, ".values"), start[static_cast<std::size_t>(first)],
+                      start[static_cast<std::size_t>(last)])};
   }
   static error_norms predict(extents const&, std::span<float const>, std::span<file_tensor const>) { return {}; }
 
@@ -285,7 +323,8 @@ struct bitmask_logic : recoded<bitmask_logic> {
   [[nodiscard]] static index_t row_bytes(extents const& shape) noexcept { return bit_bytes(columns_of(shape)); }
 };
 
-/// Exactly N numbers of each group of M neighbouring columns, and where they lie, ⌈log₂ M⌉ bits each, rows on byte borders.
+/// Exactly N numbers of each group of M neighbouring columns, and where they lie, ⌈log₂ M⌉ bits each, rows on byte
+/// borders.
 template <int N, int M> struct n_m_logic : recoded<n_m_logic<N, M>> {
   static_assert(1 <= N && N <= M && M <= 64, "pleat: codec::n_m keeps N of M numbers, 1 <= N <= M <= 64");
   static constexpr int width = std::bit_width(static_cast<unsigned>(M - 1));
@@ -302,7 +341,8 @@ template <int N, int M> struct n_m_logic : recoded<n_m_logic<N, M>> {
   static constexpr std::string_view name{text.data()};
   struct options {};
 
-  /// Keeps the N largest magnitudes of each group, the first ones where several are equal. Exact if a group has no more numbers than N.
+  /// Keeps the N largest magnitudes of each group, the first ones where several are equal. Exact if a group has no more
+  /// numbers than N.
   static std::vector<file_tensor> encode(extents const& shape, std::span<float const> values, options const&) {
     demand_columns("encode", shape);
     demand_finite(name, shape, values);
@@ -322,21 +362,28 @@ template <int N, int M> struct n_m_logic : recoded<n_m_logic<N, M>> {
         }
       }
     }
-    return {part_of(".values", {rows_of(shape), groups * N}, kept), part_of(".index", {rows_of(shape), row_bytes(shape)}, where)};
+    return {part_of(".values", {rows_of(shape), groups * N}, kept),
+            part_of(".index", {rows_of(shape), row_bytes(shape)}, where)};
   }
   static void check(extents const& shape, std::span<file_tensor const> parts) {
     auto const call = call_of(name, "from_file");
     demand_columns("from_file", shape);
     demand_only(call.c_str(), parts, {".values", ".index"});
     index_t const each = columns_of(shape) / M * N;
-    for (float v : values_of<float>(demand_part(call.c_str(), parts, ".values", dtype::f32, {rows_of(shape), each}).bytes))
+    for (float v :
+         values_of<float>(demand_part(call.c_str(), parts, ".values", dtype::f32, {rows_of(shape), each}).bytes))
       if (!std::isfinite(v)) throw error{call, "a stored number is NaN or infinite", remedy::copy_again};
     auto const& where = demand_part(call.c_str(), parts, ".index", dtype::u8, {rows_of(shape), row_bytes(shape)});
     for (index_t r = 0; r < rows_of(shape); ++r)
       for (index_t i = 0; i < each; ++i) {
         auto const* const row = reinterpret_cast<byte_t const*>(where.bytes.data()) + r * row_bytes(shape);
-        if (at(row, i) >= M) throw error{call, "row " + std::to_string(r) + " has the place " + std::to_string(at(row, i)) + " in a group of " + std::to_string(M), remedy::copy_again};
-        if (i % N != 0 && at(row, i) <= at(row, i - 1)) throw error{call, "the places of a group in row " + std::to_string(r) + " do not ascend", remedy::copy_again};
+        if (at(row, i) >= M)
+          throw error{call,
+                      "row " + std::to_string(r) + " has the place " + std::to_string(at(row, i)) + " in a group of " +
+                          std::to_string(M),
+                      remedy::copy_again};
+        if (i % N != 0 && at(row, i) <= at(row, i - 1))
+          throw error{call, "the places of a group in row " + std::to_string(r) + " do not ascend", remedy::copy_again};
       }
   }
   static constexpr bool in_sixteens = M > 1 && 16 % M == 0;
@@ -365,20 +412,26 @@ template <int N, int M> struct n_m_logic : recoded<n_m_logic<N, M>> {
     PLEAT_TARGET_AVX512 void decode_avx512(index_t r, index_t first, index_t last, float* out) const {
       float const* v = value + r * each + first / M * N;
       std::uint16_t const* const mask = masks + r * sixteens;
-      for (index_t k = first; k < last; k += 16, out += 16, v += 16 / M * N)  // may read past the last value: the block is longer
+      // may read past the last value: the block is longer
+      for (index_t k = first; k < last; k += 16, out += 16, v += 16 / M * N)
         _mm512_storeu_ps(out, _mm512_maskz_expand_ps(static_cast<__mmask16>(mask[k / 16]), _mm512_loadu_ps(v)));
     }
-    bool turn(bool wide, index_t row, index_t k0, index_t k1, float* to, index_t stride, index_t ahead) const requires in_sixteens {
+    bool turn(bool wide, index_t row, index_t k0, index_t k1, float* to, index_t stride, index_t ahead) const
+      requires in_sixteens
+    {
       if constexpr (N == 2 && M == 4) {
         turn_two_of_four_rows(wide, values_of(row), {where + row * bytes, bytes}, ahead, k0, k1, to, stride);
         return true;
       } else {
         if (!wide || sixteens * 16 / M * N != each) return false;  // the end of a row may have no mask
-        turn_units_avx512(turn_n_of_m<N, M>{values_of(row), masks + row * sixteens, sixteens, 4 * ahead / M * N}, k0, k1, to, stride);
+        turn_units_avx512(turn_n_of_m<N, M>{values_of(row), masks + row * sixteens, sixteens, 4 * ahead / M * N}, k0,
+                          k1, to, stride);
         return true;
       }
     }
-    [[nodiscard]] sixteen_rows values_of(index_t row) const { return {reinterpret_cast<unsigned char const*>(value + row * each), static_cast<index_t>(sizeof(float)) * each}; }
+    [[nodiscard]] sixteen_rows values_of(index_t row) const {
+      return {reinterpret_cast<unsigned char const*>(value + row * each), static_cast<index_t>(sizeof(float)) * each};
+    }
 #endif
     /// Whole groups without branches; the chains of the decoded product are those of the sparse one.
     PLEAT_INLINE void decode(index_t r, index_t first, index_t last, float* out) const {
@@ -410,7 +463,8 @@ template <int N, int M> struct n_m_logic : recoded<n_m_logic<N, M>> {
     return v;
   }
   static cut_unit granularity(extents const&) { return {1, M}; }
-  static std::vector<file_tensor> slice(extents const&, std::span<file_tensor const> parts, index_t first, index_t last) {
+  static std::vector<file_tensor> slice(extents const&, std::span<file_tensor const> parts, index_t first,
+                                        index_t last) {
     return {part_rows(*find_part(parts, ".values"), first, last), part_rows(*find_part(parts, ".index"), first, last)};
   }
   /// Exactly what the choice leaves out.
@@ -418,7 +472,8 @@ template <int N, int M> struct n_m_logic : recoded<n_m_logic<N, M>> {
     error_norms e;
     for (std::size_t g = 0; g + M <= values.size(); g += M) {
       float v[M];
-      std::transform(values.begin() + static_cast<std::ptrdiff_t>(g), values.begin() + static_cast<std::ptrdiff_t>(g) + M, v, [](float x) { return std::fabs(x); });
+      std::transform(values.begin() + static_cast<std::ptrdiff_t>(g),
+                     values.begin() + static_cast<std::ptrdiff_t>(g) + M, v, [](float x) { return std::fabs(x); });
       std::sort(v, v + M);
       for (int i = 0; i < M - N; ++i) e.add(static_cast<double>(v[i]));
     }
@@ -462,13 +517,18 @@ template <int N, int M> struct n_m_logic : recoded<n_m_logic<N, M>> {
       row[i * width >> 3] = static_cast<byte_t>(row[i * width >> 3] | place << (i * width & 7));
     } else {
       for (int b = 0; b < width; ++b)
-        if (place >> b & 1u) row[(i * width + b) >> 3] = static_cast<byte_t>(row[(i * width + b) >> 3] | 1u << ((i * width + b) & 7));
+        if (place >> b & 1u)
+          row[(i * width + b) >> 3] = static_cast<byte_t>(row[(i * width + b) >> 3] | 1u << ((i * width + b) & 7));
     }
   }
-  [[nodiscard]] static index_t row_bytes(extents const& shape) noexcept { return bit_bytes(columns_of(shape) / M * N * width); }
+  [[nodiscard]] static index_t row_bytes(extents const& shape) noexcept {
+    return bit_bytes(columns_of(shape) / M * N * width);
+  }
   static void demand_columns(char const* function, extents const& shape) {
     if (columns_of(shape) % M != 0)
-      throw error{call_of(name, function), "a weight of shape " + shape.to_string() + " has " + std::to_string(columns_of(shape)) + " columns, expected a multiple of " + std::to_string(M),
+      throw error{call_of(name, function),
+                  "a weight of shape " + shape.to_string() + " has " + std::to_string(columns_of(shape)) +
+                      " columns, expected a multiple of " + std::to_string(M),
                   "Leave this weight out, or choose groups that divide its columns"};
   }
 };

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The gradients of learned steps over a run of a weight's elements: what one rank has of the sums. Counted sums (counted_sum.hpp): however a weight is
-/// cut, and whoever has which of its elements, the bits are the same.
+/// The gradients of learned steps over a run of a weight's elements: what one rank has of the sums. Counted sums
+/// (counted_sum.hpp): however a weight is cut, and whoever has which of its elements, the bits are the same.
 #pragma once
 
 #include <cstdint>
@@ -25,13 +25,15 @@ struct step_run {
   [[nodiscard]] index_t step() const noexcept { return first / columns; }
   [[nodiscard]] index_t count() const noexcept { return last > first ? (last - 1) / columns - first / columns + 1 : 0; }
 
-  /// What element i adds to the gradient of its step (before it is scaled), and whether it is clipped; the borders are the paper's: of v itself, not
-  /// of its rounding.
+  /// What element i adds to the gradient of its step (before it is scaled), and whether it is clipped; the borders are
+  /// the paper's: of v itself, not of its rounding.
   PLEAT_INLINE double share(index_t i, float step, bool& clipped) const {
     double const v = static_cast<double>(w[i - first]) / static_cast<double>(step), q = nearbyint(v);
     bool const below = v <= low, above = v >= high;
     clipped = below || above;
-    return static_cast<double>(gradient[i - first]) * (below ? static_cast<double>(low) : above ? static_cast<double>(high) : q - v);
+    return static_cast<double>(gradient[i - first]) * (below   ? static_cast<double>(low)
+                                                       : above ? static_cast<double>(high)
+                                                               : q - v);
   }
   PLEAT_INLINE index_t begin(index_t s) const { return s * columns > first ? s * columns : first; }
   PLEAT_INLINE index_t end(index_t s) const { return (s + 1) * columns < last ? (s + 1) * columns : last; }
@@ -40,7 +42,7 @@ struct step_run {
 /// The largest share of each step; infinity if one is not finite.
 struct largest_share_body {
   step_run run;
-  index_t at;   ///< run.step()
+  index_t at;  ///< run.step()
   double* out;
   PLEAT_INLINE void operator()(index_t k) const {
     index_t const s = at + k, end = run.end(s);

@@ -11,8 +11,8 @@
 
 namespace pleat::codec::detail {
 
-/// Codes of Width bits, whose upper bits need not be cut off: a permute looks at no more than it needs, and a table of fewer than 16 entries
-/// is repeated.
+/// Codes of Width bits, whose upper bits need not be cut off: a permute looks at no more than it needs, and a table of
+/// fewer than 16 entries is repeated.
 template <int Width> struct code_table {
   static constexpr int entries = Width < 4 ? 16 : 1 << Width;
   float const* at;  ///< the book itself where it has all entries
@@ -40,7 +40,8 @@ template <int Width> struct turn_codes {
   float const* table;
 
   /// One of 16 · Vectors entries by the bits of v.
-  template <int Vectors> __attribute__((always_inline)) PLEAT_TARGET_AVX512 static __m512 look_up(__m512 const* in, __m512i v) {
+  template <int Vectors>
+  __attribute__((always_inline)) PLEAT_TARGET_AVX512 static __m512 look_up(__m512 const* in, __m512i v) {
     if constexpr (Vectors == 1) {
       return _mm512_maskz_permutexvar_ps(0xffff, v, in[0]);
     } else if constexpr (Vectors == 2) {
@@ -67,7 +68,8 @@ template <int Width> struct turn_codes {
     for (int c = 0; c < columns; ++c, to += stride) {
       int const at = c * Width / 32, shift = c * Width % 32;
       __m512i v = shift == 0 ? word[at] : _mm512_maskz_srli_epi32(0xffff, word[at], static_cast<unsigned>(shift));
-      if (shift + Width > 32) v = _mm512_or_si512(v, _mm512_maskz_slli_epi32(0xffff, word[at + 1], static_cast<unsigned>(32 - shift)));
+      if (shift + Width > 32)
+        v = _mm512_or_si512(v, _mm512_maskz_slli_epi32(0xffff, word[at + 1], static_cast<unsigned>(32 - shift)));
       _mm512_storeu_ps(to, look_up<vectors>(entries, v));
     }
   }
@@ -90,23 +92,30 @@ template <int Width> struct turn_codes {
       if (shift + Width > 32) v = _mm256_or_si256(v, _mm256_slli_epi32(word[at + 1], 32 - shift));
       __m256 value;
       if constexpr (Width <= 3) value = _mm256_permutevar8x32_ps(low, v);
-      else if constexpr (Width == 4) value = _mm256_blendv_ps(_mm256_permutevar8x32_ps(low, v), _mm256_permutevar8x32_ps(high, v), _mm256_castsi256_ps(_mm256_slli_epi32(v, 28)));
+      else if constexpr (Width == 4)
+        value = _mm256_blendv_ps(_mm256_permutevar8x32_ps(low, v), _mm256_permutevar8x32_ps(high, v),
+                                 _mm256_castsi256_ps(_mm256_slli_epi32(v, 28)));
       else value = _mm256_i32gather_ps(table, _mm256_and_si256(v, _mm256_set1_epi32((1 << Width) - 1)), 4);
       _mm256_storeu_ps(to, value);
     }
   }
 };
 
-template <int Width> void turn_codes_of(bool wide, sixteen_rows const& rows, float const* book, index_t entries, index_t columns_ahead, index_t k0, index_t k1, float* to, index_t stride) {
+template <int Width>
+void turn_codes_of(bool wide, sixteen_rows const& rows, float const* book, index_t entries, index_t columns_ahead,
+                   index_t k0, index_t k1, float* to, index_t stride) {
   code_table<Width> const table(book, entries);
   turn_codes<Width> const unit{rows, columns_ahead * Width / 8, table.at};
   if (wide) turn_units_avx512(unit, k0, k1, to, stride);
   else turn_units_avx2(unit, k0, k1, to, stride);
 }
 /// Sixteen rows with AVX-512 (`wide`), or eight with AVX2, of codes of `width` bits into one book.
-PLEAT_ONCE inline void turn_code_rows(bool wide, int width, sixteen_rows const& rows, float const* book, index_t entries, index_t columns_ahead, index_t k0, index_t k1, float* to, index_t stride) {
-  constexpr void (*of[])(bool, sixteen_rows const&, float const*, index_t, index_t, index_t, index_t, float*, index_t) = {&turn_codes_of<1>, &turn_codes_of<2>, &turn_codes_of<3>, &turn_codes_of<4>,
-                                                                                                                          &turn_codes_of<5>, &turn_codes_of<6>, &turn_codes_of<7>, &turn_codes_of<8>};
+PLEAT_ONCE inline void turn_code_rows(bool wide, int width, sixteen_rows const& rows, float const* book,
+                                      index_t entries, index_t columns_ahead, index_t k0, index_t k1, float* to,
+                                      index_t stride) {
+  constexpr void (*of[])(bool, sixteen_rows const&, float const*, index_t, index_t, index_t, index_t, float*,
+                         index_t) = {&turn_codes_of<1>, &turn_codes_of<2>, &turn_codes_of<3>, &turn_codes_of<4>,
+                                     &turn_codes_of<5>, &turn_codes_of<6>, &turn_codes_of<7>, &turn_codes_of<8>};
   of[width - 1](wide, rows, book, entries, columns_ahead, k0, k1, to, stride);
 }
 

@@ -1,15 +1,15 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Neighbouring rows of a stored weight turned in registers before they are decoded: what takes fewer bits than a float is turned with fewer
-/// instructions, and lands where a matrix product wants it, a row in each lane. Needs no Kokkos.
+/// Neighbouring rows of a stored weight turned in registers before they are decoded: what takes fewer bits than a float
+/// is turned with fewer instructions, and lands where a matrix product wants it, a row in each lane. Needs no Kokkos.
 ///
 /// A view whose rows can be turned offers, for 16 rows with AVX-512 (`wide`) and for 8 with AVX2,
 ///   bool turn(wide, row, k0, k1, to, stride, ahead) const:  to[(k - k0) * stride + r] = element (row + r, k);
 /// false, and nothing is written, where these rows need another way. What lies `ahead` columns later comes from memory meanwhile.
 ///
-/// Zero-masking forms with full masks where an unmasked intrinsic would do: g++ 12 warns of an uninitialized value inside the unmasked ones;
-/// the code is the same.
+/// Zero-masking forms with full masks where an unmasked intrinsic would do: g++ 12 warns of an uninitialized value
+/// inside the unmasked ones; the code is the same.
 #pragma once
 
 #if defined(__x86_64__)
@@ -35,7 +35,9 @@ struct sixteen_rows {
     __asm__("" : "+r"(w.stride));
     return w;
   }
-  [[nodiscard]] __attribute__((always_inline)) unsigned char const* row(int r, int offset) const { return at + r * stride + offset; }
+  [[nodiscard]] __attribute__((always_inline)) unsigned char const* row(int r, int offset) const {
+    return at + r * stride + offset;
+  }
 };
 
 /// Lane r of [c] is bytes [4c, 4c + 4) of the 16 bytes at `offset` of row r.
@@ -53,10 +55,12 @@ PLEAT_TURN_INLINE four_columns columns_of_16(sixteen_rows const& w, int offset) 
   sixteen_rows const here = w.afresh();
   unsigned char const* const first = here.at + offset;
   __m512i const z0 = every_fourth(first, 4 * here.stride), z1 = every_fourth(first + here.stride, 4 * here.stride);
-  __m512i const z2 = every_fourth(first + 2 * here.stride, 4 * here.stride), z3 = every_fourth(first + 3 * here.stride, 4 * here.stride);
+  __m512i const z2 = every_fourth(first + 2 * here.stride, 4 * here.stride),
+                z3 = every_fourth(first + 3 * here.stride, 4 * here.stride);
   __m512i const a = _mm512_maskz_unpacklo_epi32(0xffff, z0, z1), b = _mm512_maskz_unpackhi_epi32(0xffff, z0, z1);
   __m512i const c = _mm512_maskz_unpacklo_epi32(0xffff, z2, z3), d = _mm512_maskz_unpackhi_epi32(0xffff, z2, z3);
-  return {{_mm512_maskz_unpacklo_epi64(0xff, a, c), _mm512_maskz_unpackhi_epi64(0xff, a, c), _mm512_maskz_unpacklo_epi64(0xff, b, d), _mm512_maskz_unpackhi_epi64(0xff, b, d)}};
+  return {{_mm512_maskz_unpacklo_epi64(0xff, a, c), _mm512_maskz_unpackhi_epi64(0xff, a, c),
+           _mm512_maskz_unpacklo_epi64(0xff, b, d), _mm512_maskz_unpackhi_epi64(0xff, b, d)}};
 }
 struct sixteen_columns {
   __m512i at[16];
@@ -78,8 +82,10 @@ PLEAT_TURN_INLINE sixteen_columns turned(sixteen_columns v) {
   }
 #pragma GCC unroll 4
   for (int c = 0; c < 4; ++c) {  // 128-bit pieces to their places
-    __m512i const low = _mm512_maskz_shuffle_i32x4(0xffff, v.at[c], v.at[4 + c], 0x44), low2 = _mm512_maskz_shuffle_i32x4(0xffff, v.at[8 + c], v.at[12 + c], 0x44);
-    __m512i const high = _mm512_maskz_shuffle_i32x4(0xffff, v.at[c], v.at[4 + c], 0xee), high2 = _mm512_maskz_shuffle_i32x4(0xffff, v.at[8 + c], v.at[12 + c], 0xee);
+    __m512i const low = _mm512_maskz_shuffle_i32x4(0xffff, v.at[c], v.at[4 + c], 0x44),
+                  low2 = _mm512_maskz_shuffle_i32x4(0xffff, v.at[8 + c], v.at[12 + c], 0x44);
+    __m512i const high = _mm512_maskz_shuffle_i32x4(0xffff, v.at[c], v.at[4 + c], 0xee),
+                  high2 = _mm512_maskz_shuffle_i32x4(0xffff, v.at[8 + c], v.at[12 + c], 0xee);
     a.at[c] = _mm512_maskz_shuffle_i32x4(0xffff, low, low2, 0x88);
     a.at[4 + c] = _mm512_maskz_shuffle_i32x4(0xffff, low, low2, 0xdd);
     a.at[8 + c] = _mm512_maskz_shuffle_i32x4(0xffff, high, high2, 0x88);
@@ -142,13 +148,16 @@ PLEAT_TURN_INLINE_AVX2 eight_columns eight_columns_of_16(sixteen_rows const& w, 
 }
 
 /// Bytes [offset, offset + bytes) of all rows, later.
-template <int Rows> static inline __attribute__((always_inline)) void fetch_rows(sixteen_rows const& w, index_t offset) {
+template <int Rows>
+static inline __attribute__((always_inline)) void fetch_rows(sixteen_rows const& w, index_t offset) {
   sixteen_rows const here = w.afresh();
   for (int r = 0; r < Rows; ++r) __builtin_prefetch(here.at + offset + r * here.stride);
 }
 
-/// Columns [k0, k1) by units of Unit::columns, whose functions write all columns of the unit that begins at k to to[column][stride].
-template <class Unit> PLEAT_TARGET_AVX512 inline void turn_units_avx512(Unit const unit, index_t k0, index_t k1, float* to, index_t stride) {
+/// Columns [k0, k1) by units of Unit::columns, whose functions write all columns of the unit that begins at k to
+/// to[column][stride].
+template <class Unit>
+PLEAT_TARGET_AVX512 inline void turn_units_avx512(Unit const unit, index_t k0, index_t k1, float* to, index_t stride) {
   constexpr index_t columns = Unit::columns;
   alignas(64) float part[columns * 16];
   for (index_t k = k0 / columns * columns; k < k1; k += columns) {
@@ -156,10 +165,12 @@ template <class Unit> PLEAT_TARGET_AVX512 inline void turn_units_avx512(Unit con
     unit.write_avx512(k, whole ? to + (k - k0) * stride : part, whole ? stride : 16);
     if (whole) continue;
     index_t const last = k + columns < k1 ? k + columns : k1;
-    for (index_t c = k < k0 ? k0 : k; c < last; ++c) __builtin_memcpy(to + (c - k0) * stride, part + (c - k) * 16, 16 * sizeof(float));
+    for (index_t c = k < k0 ? k0 : k; c < last; ++c)
+      __builtin_memcpy(to + (c - k0) * stride, part + (c - k) * 16, 16 * sizeof(float));
   }
 }
-template <class Unit> PLEAT_TARGET_AVX2 inline void turn_units_avx2(Unit const unit, index_t k0, index_t k1, float* to, index_t stride) {
+template <class Unit>
+PLEAT_TARGET_AVX2 inline void turn_units_avx2(Unit const unit, index_t k0, index_t k1, float* to, index_t stride) {
   constexpr index_t columns = Unit::columns;
   alignas(64) float part[columns * 8];
   for (index_t k = k0 / columns * columns; k < k1; k += columns) {
@@ -167,7 +178,8 @@ template <class Unit> PLEAT_TARGET_AVX2 inline void turn_units_avx2(Unit const u
     unit.write_avx2(k, whole ? to + (k - k0) * stride : part, whole ? stride : 8);
     if (whole) continue;
     index_t const last = k + columns < k1 ? k + columns : k1;
-    for (index_t c = k < k0 ? k0 : k; c < last; ++c) __builtin_memcpy(to + (c - k0) * stride, part + (c - k) * 8, 8 * sizeof(float));
+    for (index_t c = k < k0 ? k0 : k; c < last; ++c)
+      __builtin_memcpy(to + (c - k0) * stride, part + (c - k) * 8, 8 * sizeof(float));
   }
 }
 

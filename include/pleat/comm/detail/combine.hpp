@@ -27,8 +27,7 @@ PLEAT_LAZY [[nodiscard]] constexpr bool reducible(dtype t, reduction op) noexcep
 template <class T>
 using accumulator_t = std::conditional_t<std::is_same_v<T, half> || std::is_same_v<T, bfloat16>, float, T>;
 
-template <reduction Op, class A>
-[[nodiscard]] inline A combine(A a, A b) noexcept {
+template <reduction Op, class A> [[nodiscard]] inline A combine(A a, A b) noexcept {
   if constexpr (Op == reduction::sum) {
     if constexpr (std::is_integral_v<A>) {  // wraps: signed overflow would be undefined
       using U = std::make_unsigned_t<A>;
@@ -39,8 +38,7 @@ template <reduction Op, class A>
   } else if constexpr (Op == reduction::prod) {
     if constexpr (std::is_integral_v<A>)
       return static_cast<A>(static_cast<std::uint64_t>(a) * static_cast<std::uint64_t>(b));
-    else
-      return a * b;
+    else return a * b;
   } else if constexpr (Op == reduction::min) {
     return b < a ? b : a;
   } else if constexpr (Op == reduction::max) {
@@ -52,11 +50,12 @@ template <reduction Op, class A>
   }
 }
 
-/// One block of a reduction at a time, behind function pointers: the loops exist once per (type, operation), whoever stores the result.
+/// One block of a reduction at a time, behind function pointers: the loops exist once per (type, operation), whoever
+/// stores the result.
 struct block_operations {
-  void (*load)(void* acc, void const* x, index_t n);      ///< acc = x
-  void (*combine)(void* acc, void const* x, index_t n);   ///< acc = acc (op) x
-  void (*round)(void* out, void const* acc, index_t n);   ///< out = acc in the element type; null: acc has it already
+  void (*load)(void* acc, void const* x, index_t n);     ///< acc = x
+  void (*combine)(void* acc, void const* x, index_t n);  ///< acc = acc (op) x
+  void (*round)(void* out, void const* acc, index_t n);  ///< out = acc in the element type; null: acc has it already
 };
 
 template <class T> void load_block(void* acc, void const* x, index_t n) {
@@ -77,27 +76,41 @@ template <class T> void round_block(void* out, void const* acc, index_t n) {
 
 template <class T> [[nodiscard]] block_operations operations_of(reduction op) {
   constexpr bool wide = !std::is_same_v<accumulator_t<T>, T>;
-  constexpr void (*combiners[])(void*, void const*, index_t) = {combine_block_of<T, reduction::sum>,  combine_block_of<T, reduction::min>,
-                                                                combine_block_of<T, reduction::max>,  combine_block_of<T, reduction::prod>,
-                                                                combine_block_of<T, reduction::bit_and>, combine_block_of<T, reduction::bit_or>};
+  constexpr void (*combiners[])(void*, void const*, index_t) = {
+      combine_block_of<T, reduction::sum>,     combine_block_of<T, reduction::min>,
+      combine_block_of<T, reduction::max>,     combine_block_of<T, reduction::prod>,
+      combine_block_of<T, reduction::bit_and>, combine_block_of<T, reduction::bit_or>};
   return {load_block<T>, combiners[static_cast<std::size_t>(op)], wide ? round_block<T> : nullptr};
 }
 
 /// Booleans travel as bytes of 0 or 1.
 PLEAT_ONCE [[nodiscard]] inline block_operations operations_of(dtype t, reduction op) {
   switch (t) {
-    case dtype::boolean: case dtype::u8: return operations_of<std::uint8_t>(op);
-    case dtype::i8: return operations_of<std::int8_t>(op);
-    case dtype::i16: return operations_of<std::int16_t>(op);
-    case dtype::u16: return operations_of<std::uint16_t>(op);
-    case dtype::f16: return operations_of<half>(op);
-    case dtype::bf16: return operations_of<bfloat16>(op);
-    case dtype::i32: return operations_of<std::int32_t>(op);
-    case dtype::u32: return operations_of<std::uint32_t>(op);
-    case dtype::f32: return operations_of<float>(op);
-    case dtype::f64: return operations_of<double>(op);
-    case dtype::i64: return operations_of<std::int64_t>(op);
-    case dtype::u64: return operations_of<std::uint64_t>(op);
+    case dtype::boolean:
+    case dtype::u8:
+      return operations_of<std::uint8_t>(op);
+    case dtype::i8:
+      return operations_of<std::int8_t>(op);
+    case dtype::i16:
+      return operations_of<std::int16_t>(op);
+    case dtype::u16:
+      return operations_of<std::uint16_t>(op);
+    case dtype::f16:
+      return operations_of<half>(op);
+    case dtype::bf16:
+      return operations_of<bfloat16>(op);
+    case dtype::i32:
+      return operations_of<std::int32_t>(op);
+    case dtype::u32:
+      return operations_of<std::uint32_t>(op);
+    case dtype::f32:
+      return operations_of<float>(op);
+    case dtype::f64:
+      return operations_of<double>(op);
+    case dtype::i64:
+      return operations_of<std::int64_t>(op);
+    case dtype::u64:
+      return operations_of<std::uint64_t>(op);
   }
   return {};
 }
@@ -105,9 +118,9 @@ PLEAT_ONCE [[nodiscard]] inline block_operations operations_of(dtype t, reductio
 /// Block of the elementwise loops: accumulators of 512 doubles are 4 KiB and stay in the first-level cache.
 inline constexpr index_t combine_block = 512;
 
-/// source(r) = first byte of rank r's operand for element 0, store(i, bytes, src) stores. Combines ranks 0, 1, … in this
-/// order; the result of an element is written only after every operand of it was read, so targets may be the sources
-/// themselves.
+/// source(r) = first byte of rank r's operand for element 0, store(i, bytes, src) stores. Combines ranks 0, 1, … in
+/// this order; the result of an element is written only after every operand of it was read, so targets may be the
+/// sources themselves.
 template <class Source, class Store>
 void fold(dtype t, reduction op, int ranks, index_t begin, index_t end, Source const& source, Store const& store) {
   block_operations const block = operations_of(t, op);

@@ -56,7 +56,8 @@ PLEAT_ONCE [[nodiscard]] inline std::string disagreement(call const& a, call con
   return "rank " + std::to_string(rank) + " asks for " + describe(b) + " where rank 0 asks for " + describe(a);
 }
 
-/// What the ranks of a group share. A template of nothing, so that who has no ranks in this process compiles none of it.
+/// What the ranks of a group share. A template of nothing, so that who has no ranks in this process compiles none of
+/// it.
 template <class = void> class local_core_of : public std::enable_shared_from_this<local_core_of<>> {
  public:
   enum status : int { open, ready, done, failed };
@@ -98,7 +99,8 @@ template <class = void> class local_core_of : public std::enable_shared_from_thi
         receives_(static_cast<std::size_t>(ranks)),
         heard_(std::make_shared<std::vector<char>>(static_cast<std::size_t>(ranks))) {
     for (auto* lists : {&sends_, &receives_})
-      for (auto& list : *lists) list.reserve(256);  // how many wait at once depends on time, and a steady state allocates nothing
+      // how many wait at once depends on time, and a steady state allocates nothing
+      for (auto& list : *lists) list.reserve(256);
   }
 
   [[nodiscard]] int size() const noexcept { return size_; }
@@ -127,7 +129,8 @@ template <class = void> class local_core_of : public std::enable_shared_from_thi
     return *op;
   }
 
-  /// Takes chunks until none is left. \param most so many at the most \returns whether the operation is over (done or failed)
+  /// Takes chunks until none is left. \param most so many at the most \returns whether the operation is over (done or
+  /// failed)
   inline bool help(collective& op, index_t most = std::numeric_limits<index_t>::max()) {
     int const s = op.state.load(std::memory_order_acquire);
     if (s == ready) {
@@ -243,8 +246,8 @@ template <class = void> class local_core_of : public std::enable_shared_from_thi
 
   // ---- the group ----
 
-  /// Rank will never come again: every operation that still needs it, now or later, fails and says so. Of several ranks that end the first one
-  /// is named, by the groups split from this one too.
+  /// Rank will never come again: every operation that still needs it, now or later, fails and says so. Of several ranks
+  /// that end the first one is named, by the groups split from this one too.
   inline void abandon(int rank, std::string const& reason) {
     std::vector<std::weak_ptr<local_core_of>> children;
     std::pair<int, std::string> first;
@@ -265,15 +268,18 @@ template <class = void> class local_core_of : public std::enable_shared_from_thi
             }
       for (auto* lists : {&sends_, &receives_})
         for (auto& list : *lists)
-          while (!list.empty()) fail(*list.back(), {describe(list.back()->what), broken_->problem, broken_->remedy, true});
+          while (!list.empty())
+            fail(*list.back(), {describe(list.back()->what), broken_->problem, broken_->remedy, true});
       children = children_;
     }
     wake();
     for (auto const& child : children)
       if (auto c = child.lock())
-        c->abandon(first.first, first.second + " (rank " + std::to_string(first.first) + " of the group it was split from)");
+        c->abandon(first.first,
+                   first.second + " (rank " + std::to_string(first.first) + " of the group it was split from)");
   }
-  /// Whether an error of this rank may come of another one's departure: here or in a group split from this one it was told of one. Asked by its thread.
+  /// Whether an error of this rank may come of another one's departure: here or in a group split from this one it was
+  /// told of one. Asked by its thread.
   [[nodiscard]] bool heard_of_departure(int rank) const { return (*heard_)[static_cast<std::size_t>(rank)] != 0; }
 
  private:
@@ -282,7 +288,9 @@ template <class = void> class local_core_of : public std::enable_shared_from_thi
     throw error{f.call, f.problem, f.remedy, rank};
   }
   /// The rank's number in the group that all others were split from.
-  [[nodiscard]] int origin(int rank) const { return origins_.empty() ? rank : origins_[static_cast<std::size_t>(rank)]; }
+  [[nodiscard]] int origin(int rank) const {
+    return origins_.empty() ? rank : origins_[static_cast<std::size_t>(rank)];
+  }
 
   void wake() {
     std::lock_guard lock(mutex_);
@@ -291,8 +299,7 @@ template <class = void> class local_core_of : public std::enable_shared_from_thi
 
   /// Spins for about a microsecond where every rank can have a processor, then lets others run, then sleeps.
   /// \returns false when `seconds` (≥ 0) passed first
-  template <class Done>
-  bool wait_until(Done const& is_done, double seconds) {
+  template <class Done> bool wait_until(Done const& is_done, double seconds) {
     for (int i = 0; i < spins_; ++i) {
       if (is_done()) return true;
 #if defined(__x86_64__) || defined(__i386__)
@@ -308,10 +315,8 @@ template <class = void> class local_core_of : public std::enable_shared_from_thi
     ++sleepers_;
     bool in_time = true;
     while (!is_done() && in_time) {
-      if (seconds < 0)
-        changed_.wait(lock);
-      else
-        in_time = changed_.wait_until(lock, limit) == std::cv_status::no_timeout;
+      if (seconds < 0) changed_.wait(lock);
+      else in_time = changed_.wait_until(lock, limit) == std::cv_status::no_timeout;
     }
     --sleepers_;
     return in_time || is_done();
@@ -493,10 +498,10 @@ template <class = void> class local_core_of : public std::enable_shared_from_thi
     }
   }
 
-  template <class Store>
-  void reduce_range(collective& op, index_t begin, index_t end, Store const& store) {
+  template <class Store> void reduce_range(collective& op, index_t begin, index_t end, Store const& store) {
     auto const& c = op.calls[0];
-    fold(c.type(), c.op, size_, begin, end, [&](int r) { return op.calls[static_cast<std::size_t>(r)].in.data; }, store);
+    fold(
+        c.type(), c.op, size_, begin, end, [&](int r) { return op.calls[static_cast<std::size_t>(r)].in.data; }, store);
   }
 
   inline void run_split(collective& op) {

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Calls of a communicator as MPI's calls, blocking and as operations under way. Counts above an int are sent in pieces, here and
-/// nowhere else.
+/// Calls of a communicator as MPI's calls, blocking and as operations under way. Counts above an int are sent in
+/// pieces, here and nowhere else.
 #pragma once
 
 #include <algorithm>
@@ -156,7 +156,8 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
         } else if (std::uncaught_exceptions() > 0 && what.kind == call_kind::receive) {
           cancel();
         } else if (std::uncaught_exceptions() > 0) {
-          // MPI cannot take it back, and would write into memory that is about to go. The others have started it, too, or will in a moment.
+          // MPI cannot take it back, and would write into memory that is about to go. The others have started it, too,
+          // or will in a moment.
           lost = !ends_soon(keep->hopeless);
           keep->hopeless = keep->hopeless || lost;
         } else {
@@ -187,7 +188,9 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
         return check(MPI_Reduce(reduced(c), c.out.data, as_int(c.in.count), type_of(c.in), op(c), c.root, comm), c);
       case call_kind::all_reduce:
         if (c.in.count > max_count) break;
-        return check(MPI_Allreduce(c.in.data == c.out.data ? MPI_IN_PLACE : c.in.data, c.out.data, as_int(c.in.count), type_of(c.in), op(c), comm), c);
+        return check(MPI_Allreduce(c.in.data == c.out.data ? MPI_IN_PLACE : c.in.data, c.out.data, as_int(c.in.count),
+                                   type_of(c.in), op(c), comm),
+                     c);
       case call_kind::all_gather: {
         if (c.out.count > max_count) break;
         int const n = as_int(c.in.count);
@@ -219,7 +222,9 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
         if (!fits(c)) break;
         lay_out(ints_, c.out_parts);
         auto const type = type_of(c.in);
-        return check(MPI_Allgatherv(source(c), as_int(c.in.count), type, c.out.data, ints_.data(), ints_.data() + size, type, comm), c);
+        return check(MPI_Allgatherv(source(c), as_int(c.in.count), type, c.out.data, ints_.data(), ints_.data() + size,
+                                    type, comm),
+                     c);
       }
       case call_kind::send:
         if (c.in.count > max_count) break;
@@ -242,7 +247,8 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
 
   inline request start(call const& c) {
     if (!broken.empty()) throw error{describe(c), broken, "Make a new communicator, or end the program", rank};
-    auto* o = &operations.next(32, [this](operation& made) { made.make_room(2 * static_cast<std::size_t>(size)); });  // any call within MPI's counts: which operation serves it is chance
+    // any call within MPI's counts: which operation serves it is chance
+    auto* o = &operations.next(32, [this](operation& made) { made.make_room(2 * static_cast<std::size_t>(size)); });
     o->what = c;
     o->requests.clear();
     o->stage.clear();
@@ -314,8 +320,12 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
   }
 
   [[nodiscard]] static int as_int(index_t n) noexcept { return static_cast<int>(n); }
-  [[nodiscard]] MPI_Datatype type_of(const_buffer const& b) const noexcept { return types_[static_cast<std::size_t>(b.type)]; }
-  [[nodiscard]] MPI_Datatype type_of(buffer const& b) const noexcept { return types_[static_cast<std::size_t>(b.type)]; }
+  [[nodiscard]] MPI_Datatype type_of(const_buffer const& b) const noexcept {
+    return types_[static_cast<std::size_t>(b.type)];
+  }
+  [[nodiscard]] MPI_Datatype type_of(buffer const& b) const noexcept {
+    return types_[static_cast<std::size_t>(b.type)];
+  }
 
   MPI_Op op(call const& c) {
     if (c.in.type == dtype::f16 || c.in.type == dtype::bf16) [[unlikely]]
@@ -343,8 +353,7 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
   }
 
   /// f(offset, n) for pieces of at most max_count elements; at least one, so that empty messages match too.
-  template <class F>
-  void pieces(index_t count, F const& f) const {
+  template <class F> void pieces(index_t count, F const& f) const {
     index_t b = 0;
     do {
       index_t const n = std::min(max_count, count - b);
@@ -369,10 +378,8 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
         pieces(c.in.count, [&](index_t b, int n) {
           void const* const in = from == MPI_IN_PLACE ? from : at(from, b, t);
           void* const out = c.out.data ? at(c.out.data, b, t) : nullptr;
-          if (everywhere)
-            check(MPI_Iallreduce(in, out, n, type, op(c), comm, o.more()), c);
-          else
-            check(MPI_Ireduce(in, out, n, type, op(c), c.root, comm, o.more()), c);
+          if (everywhere) check(MPI_Iallreduce(in, out, n, type, op(c), comm, o.more()), c);
+          else check(MPI_Ireduce(in, out, n, type, op(c), c.root, comm, o.more()), c);
         });
         return;
       }
@@ -435,7 +442,8 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
   /// MPI forbids a result within the operand; the call allows it where it is this rank's own block.
   [[nodiscard]] static bool overlap(call const& c) noexcept {
     auto const *a = static_cast<std::byte const*>(c.in.data), *b = static_cast<std::byte const*>(c.out.data);
-    return a == b || (c.out.count > 0 && b < a + c.in.bytes() && a < b + c.out.bytes());  // MPICH minds the address of nothing too
+    // MPICH minds the address of nothing too
+    return a == b || (c.out.count > 0 && b < a + c.in.bytes() && a < b + c.out.bytes());
   }
 
   inline void reduce_scatter(operation& o) {
@@ -516,7 +524,8 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
   }
 
   std::array<MPI_Datatype, static_cast<std::size_t>(dtype::u64) + 1> types_;
-  std::array<MPI_Op, 6> mpi_ops_{MPI_SUM, MPI_MIN, MPI_MAX, MPI_PROD, MPI_BAND, MPI_BOR};  // in the order of `reduction`
+  // in the order of `reduction`
+  std::array<MPI_Op, 6> mpi_ops_{MPI_SUM, MPI_MIN, MPI_MAX, MPI_PROD, MPI_BAND, MPI_BOR};
   std::array<MPI_Op, 8> ops_;
   std::vector<int> ints_;         // of a blocking call
   std::vector<std::byte> stage_;  // of a blocking call

@@ -25,7 +25,8 @@ PLEAT_ONCE [[nodiscard]] inline bool mpi_is_over() noexcept {
   return !begun || over;
 }
 
-/// MPICH before 4.2.1 reads from the address that is MPI_IN_PLACE where the root of a blocking MPI_Reduce is not rank 0 and works in place.
+/// MPICH before 4.2.1 reads from the address that is MPI_IN_PLACE where the root of a blocking MPI_Reduce is not rank 0
+/// and works in place.
 #if defined(MPICH_NUMVERSION) && MPICH_NUMVERSION < 40201000
 inline constexpr bool mpi_reduces_in_place = false;
 #else
@@ -77,8 +78,7 @@ PLEAT_LAZY [[nodiscard]] inline MPI_Datatype mpi_type(dtype t) noexcept {
 }
 
 /// MPI knows no 16-bit floats: they travel as integers and are combined two at a time in float, rounded after each.
-template <class T, reduction Op>
-void mpi_combine(void* in, void* inout, int* count, MPI_Datatype*) {
+template <class T, reduction Op> void mpi_combine(void* in, void* inout, int* count, MPI_Datatype*) {
   auto const* a = static_cast<T const*>(in);
   auto* b = static_cast<T*>(inout);
   for (int i = 0; i < *count; ++i) b[i] = T(combine<Op>(static_cast<float>(a[i]), static_cast<float>(b[i])));

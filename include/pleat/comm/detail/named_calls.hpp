@@ -10,8 +10,7 @@
 namespace pleat::comm::detail {
 
 /// Gives Transport, which has run(call const&) and start(call const&), one member per operation.
-template <class Transport>
-class named_calls {
+template <class Transport> class named_calls {
  public:
   void barrier() { run({.kind = call_kind::barrier}); }
   void broadcast(buffer b, int root) { run({.kind = call_kind::broadcast, .in = b, .out = b, .root = root}); }

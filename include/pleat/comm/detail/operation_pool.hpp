@@ -11,14 +11,16 @@
 
 namespace pleat::comm::detail {
 
-/// All operations of an endpoint, those that wait to be used and those under way. How many are under way at once depends on time; a steady state
-/// allocates nothing, because each time that they do not suffice there are twice as many afterwards.
+/// All operations of an endpoint, those that wait to be used and those under way. How many are under way at once
+/// depends on time; a steady state allocates nothing, because each time that they do not suffice there are twice as
+/// many afterwards.
 template <class Operation> class operation_pool {
  public:
   /// Under way, in no order.
   [[nodiscard]] std::vector<Operation*> const& active() const noexcept { return active_; }
 
-  /// One that waits, which stays with those until `begin`. \param least that are made the first time \param prepare is called for each new one
+  /// One that waits, which stays with those until `begin`. \param least that are made the first time \param prepare is
+  /// called for each new one
   template <class Prepare> [[nodiscard]] Operation& next(std::size_t least, Prepare&& prepare) {
     if (idle_.empty()) {
       auto const number = std::max(least, 2 * all_.size());

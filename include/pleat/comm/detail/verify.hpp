@@ -72,7 +72,8 @@ class verifier {
   }
 
  private:
-  PLEAT_LAZY [[noreturn, gnu::cold, gnu::noinline]] void fail(std::string const& problem, char const* remedy = "") const {
+  PLEAT_LAZY [[noreturn, gnu::cold, gnu::noinline]] void fail(std::string const& problem,
+                                                              char const* remedy = "") const {
     throw error{describe(c_), problem, remedy, rank_};
   }
   PLEAT_ONCE inline void buffers(bool in, bool out) const {

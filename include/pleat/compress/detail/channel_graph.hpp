@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Which dimensions of which parameters belong together: a channel that goes takes its row of the weight that makes it, its bias, its norm
-/// and its column of every weight that reads it along, through residuals, branches and flattening.
+/// Which dimensions of which parameters belong together: a channel that goes takes its row of the weight that makes it,
+/// its bias, its norm and its column of every weight that reads it along, through residuals, branches and flattening.
 #pragma once
 
 #include <algorithm>
@@ -24,7 +24,8 @@ struct channel_piece {
 /// The features of an activation.
 using channel_flow = std::vector<channel_piece>;
 
-/// Indices [begin, begin + length) along a dimension of a parameter are the units of a group, each the same number of neighbours.
+/// Indices [begin, begin + length) along a dimension of a parameter are the units of a group, each the same number of
+/// neighbours.
 struct channel_member {
   std::string parameter;
   int dim = 0;
@@ -52,7 +53,8 @@ class channel_graph {
   void unite(channel_flow const& a, channel_flow const& b) {
     bool alike = a.size() == b.size();
     for (std::size_t i = 0; alike && i < a.size(); ++i) alike = a[i].length == b[i].length;
-    for (std::size_t i = 0; alike && i < a.size(); ++i) alike = at(a[i]).units % at(b[i]).units == 0 || at(b[i]).units % at(a[i]).units == 0;
+    for (std::size_t i = 0; alike && i < a.size(); ++i)
+      alike = at(a[i]).units % at(b[i]).units == 0 || at(b[i]).units % at(a[i]).units == 0;
     if (!alike) {
       fix(a);
       fix(b);
@@ -96,7 +98,8 @@ class channel_graph {
       if (!found) fix(t.flow);
     }
   }
-  /// The groups, in the order in which the network makes them; of one whose units are not in its members' dimensions nothing can go.
+  /// The groups, in the order in which the network makes them; of one whose units are not in its members' dimensions
+  /// nothing can go.
   [[nodiscard]] std::vector<channel_group> groups() const {
     std::vector<channel_group> out;
     for (std::size_t i = 0; i < groups_.size(); ++i)
@@ -122,22 +125,30 @@ class channel_graph {
 };
 
 /// Features of an activation of this shape: [m, features], [m, positions, features], [m, channels, h, w].
-[[nodiscard]] inline index_t features_of(extents const& e) noexcept { return e.rank() < 2 ? 1 : e.rank() == 3 ? e[2] : e[1]; }
+[[nodiscard]] inline index_t features_of(extents const& e) noexcept {
+  return e.rank() < 2 ? 1 : e.rank() == 3 ? e[2] : e[1];
+}
 
 template <class L> [[nodiscard]] constexpr std::string_view kind_of() noexcept {
   if constexpr (requires { std::string_view(L::kind); }) return L::kind;
   else return {};
 }
-/// What changes no channel and mixes none: known ones, and those that say `static constexpr bool keeps_channels = true`.
+/// What changes no channel and mixes none: known ones, and those that say `static constexpr bool keeps_channels =
+/// true`.
 template <class L> [[nodiscard]] consteval bool passes_channels() {
-  if constexpr (requires { { L::keeps_channels } -> std::convertible_to<bool>; }) return L::keeps_channels;
-  constexpr std::string_view known[] = {"relu", "gelu", "gelu_tanh", "silu", "tanh", "sigmoid", "dropout", "max_pool2d", "avg_pool2d", "batch_norm", "layer_norm", "rms_norm"};
+  if constexpr (requires {
+                  { L::keeps_channels } -> std::convertible_to<bool>;
+                })
+    return L::keeps_channels;
+  constexpr std::string_view known[] = {"relu",    "gelu",       "gelu_tanh",  "silu",       "tanh",       "sigmoid",
+                                        "dropout", "max_pool2d", "avg_pool2d", "batch_norm", "layer_norm", "rms_norm"};
   for (auto const k : known)
     if (kind_of<L>() == k) return true;
   return false;
 }
 
-template <class L> [[nodiscard]] channel_flow walk_channels(channel_graph& g, L const& l, extents const& in, channel_flow x);
+template <class L>
+[[nodiscard]] channel_flow walk_channels(channel_graph& g, L const& l, extents const& in, channel_flow x);
 
 /// Rows of features: what a layer that takes rows makes of images and sequences.
 [[nodiscard]] inline channel_flow flattened(channel_graph& g, extents const& in, channel_flow x) {
@@ -151,7 +162,8 @@ template <class L> [[nodiscard]] channel_flow walk_channels(channel_graph& g, L 
 }
 
 /// A weight [out, in, …] with its bias: the input's features are its columns, its rows are new features.
-template <class L> [[nodiscard]] channel_flow walk_product(channel_graph& g, L const& l, channel_flow const& x, bool apart) {
+template <class L>
+[[nodiscard]] channel_flow walk_product(channel_graph& g, L const& l, channel_flow const& x, bool apart) {
   channel_flow y;
   nn::for_each_parameter(l, [&](nn::parameter const& w) {
     if (w.shape.rank() >= 2) {
@@ -166,7 +178,8 @@ template <class L> [[nodiscard]] channel_flow walk_product(channel_graph& g, L c
   return y;
 }
 
-template <class L> [[nodiscard]] channel_flow walk_composite(channel_graph& g, L const& l, extents const& in, channel_flow x) {
+template <class L>
+[[nodiscard]] channel_flow walk_composite(channel_graph& g, L const& l, extents const& in, channel_flow x) {
   constexpr auto kind = kind_of<L>();
   auto& all = const_cast<L&>(l);  // the protocol has one spelling; nothing is written
   if constexpr (kind == "sequential" || kind == "repeat") {
@@ -199,9 +212,10 @@ template <class L> [[nodiscard]] channel_flow walk_composite(channel_graph& g, L
   }
 }
 
-/// Follows the features x of an input of shape `in` through a layer. What it does not know it leaves alone: nothing that such a layer sees or
-/// makes can go.
-template <class L> [[nodiscard]] channel_flow walk_channels(channel_graph& g, L const& l, extents const& in, channel_flow x) {
+/// Follows the features x of an input of shape `in` through a layer. What it does not know it leaves alone: nothing
+/// that such a layer sees or makes can go.
+template <class L>
+[[nodiscard]] channel_flow walk_channels(channel_graph& g, L const& l, extents const& in, channel_flow x) {
   constexpr auto kind = kind_of<L>();
   if constexpr (nn::composite<L>) {
     return walk_composite(g, l, in, std::move(x));

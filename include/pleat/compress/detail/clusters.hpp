@@ -24,19 +24,21 @@
 
 namespace pleat::compress::detail {
 
-/// Elements that share values: a weight's, or those of a part of it. Cluster g·entries + e is entry e of group g of the whole weight.
+/// Elements that share values: a weight's, or those of a part of it. Cluster g·entries + e is entry e of group g of the
+/// whole weight.
 struct cluster_map {
-  codec::codebook_options options;    ///< entries, rows_per_group, index_bits as they will be written
-  std::vector<float> books;           ///< [groups · entries] of the whole: where the centroids begin
+  codec::codebook_options options;            ///< entries, rows_per_group, index_bits as they will be written
+  std::vector<float> books;                   ///< [groups · entries] of the whole: where the centroids begin
   std::size_t first_book = 0, last_book = 0;  ///< of them, those of the part's groups
-  std::vector<index_t> member;        ///< elements that are not zero, ascending
-  std::vector<std::uint32_t> cluster; ///< of each member
-  index_t elements = 0;               ///< with those that are zero
+  std::vector<index_t> member;                ///< elements that are not zero, ascending
+  std::vector<std::uint32_t> cluster;         ///< of each member
+  index_t elements = 0;                       ///< with those that are zero
   std::vector<codec::detail::exact_sum> sum;  ///< one gradient per cluster
-  std::int64_t nonfinite = 0;         ///< gradients that cannot be added
+  std::int64_t nonfinite = 0;                 ///< gradients that cannot be added
 };
 
-/// Of a weight whose gradients are on several ranks: the members that are among elements [run.begin, run.end), which count from there.
+/// Of a weight whose gradients are on several ranks: the members that are among elements [run.begin, run.end), which
+/// count from there.
 PLEAT_ONCE inline void keep_run(cluster_map& m, index_range run) {
   std::size_t kept = 0;
   for (std::size_t i = 0; i < m.member.size(); ++i) {
@@ -51,10 +53,12 @@ PLEAT_ONCE inline void keep_run(cluster_map& m, index_range run) {
   m.elements = run.size();
 }
 
-/// Finds centroids and gives every element of `values` its centroid's value; zeros stay, and nothing else becomes 0. A weight of few zeros (less than
-/// an eighth) has no index, and one entry that is 0 if it has any. Of a part of a weight: the centroids are those of the whole, bit for bit; then it
-/// talks to the ranks that have the other parts, and errors are to be looked for before: settings out of range (demand_settings), NaN and infinity.
-PLEAT_ONCE [[nodiscard]] inline cluster_map make_clusters(extents const& shape, std::vector<float>& values, codec::codebook_options o, codec::codebook_part const& part) {
+/// Finds centroids and gives every element of `values` its centroid's value; zeros stay, and nothing else becomes 0. A
+/// weight of few zeros (less than an eighth) has no index, and one entry that is 0 if it has any. Of a part of a
+/// weight: the centroids are those of the whole, bit for bit; then it talks to the ranks that have the other parts, and
+/// errors are to be looked for before: settings out of range (demand_settings), NaN and infinity.
+PLEAT_ONCE [[nodiscard]] inline cluster_map make_clusters(extents const& shape, std::vector<float>& values,
+                                                          codec::codebook_options o, codec::codebook_part const& part) {
   using namespace codec::detail;
   std::int64_t counts[] = {shape.size(), std::count(values.begin(), values.end(), 0.0f)};
   if (part.sum) part.sum(counts);
@@ -63,8 +67,10 @@ PLEAT_ONCE [[nodiscard]] inline cluster_map make_clusters(extents const& shape, 
   cluster_map m;
   if (o.rows_per_group == 0) o.rows_per_group = std::max<index_t>(1, part.rows);
   if (!indexed) o.index_bits = 0;
-  index_t const rows = codec::rows_of(shape), columns = std::max<index_t>(1, codec::columns_of(shape)), each = o.rows_per_group;
-  codebook_layout const l{static_cast<std::uint32_t>(o.entries), static_cast<std::uint32_t>(each), 0, 1, static_cast<std::uint32_t>(o.index_bits)};
+  index_t const rows = codec::rows_of(shape), columns = std::max<index_t>(1, codec::columns_of(shape)),
+                each = o.rows_per_group;
+  codebook_layout const l{static_cast<std::uint32_t>(o.entries), static_cast<std::uint32_t>(each), 0, 1,
+                          static_cast<std::uint32_t>(o.index_bits)};
   m.books = find_codebooks(shape, values, o, l, !indexed, part);
   index_t const first = part.first_row / each, last = rows > 0 ? (part.first_row + rows - 1) / each + 1 : first;
   m.first_book = static_cast<std::size_t>(first * o.entries);
@@ -74,7 +80,9 @@ PLEAT_ONCE [[nodiscard]] inline cluster_map make_clusters(extents const& shape, 
     auto const group = static_cast<std::size_t>((part.first_row + i / columns) / each);
     auto const book = std::span<float const>(m.books).subspan(group * l.entries, l.entries);
     auto entry = v == 0 ? 0 : static_cast<std::size_t>(nearest(book, v));
-    if (v != 0 && book[entry] == 0) entry = v > 0 && entry + 1 < book.size() ? entry + 1 : entry > 0 ? entry - 1 : entry + 1;  // the entry of the zeros is not for survivors
+    // the entry of the zeros is not for survivors
+    if (v != 0 && book[entry] == 0)
+      entry = v > 0 && entry + 1 < book.size() ? entry + 1 : entry > 0 ? entry - 1 : entry + 1;
     v = v == 0 ? 0 : book[entry];
     if (v == 0) continue;
     m.member.push_back(i);
@@ -92,23 +100,28 @@ PLEAT_ONCE inline void demand_settings(codec::codebook_options const& o) {
   if (o.index_bits == 0) throw error{"compress::share_weights", "a relative index of 0 bits, expected 2 to 8"};
 }
 /// The same of a whole weight.
-[[nodiscard]] inline cluster_map make_clusters(extents const& shape, std::vector<float>& values, codec::codebook_options o) {
+[[nodiscard]] inline cluster_map make_clusters(extents const& shape, std::vector<float>& values,
+                                               codec::codebook_options o) {
   demand_settings(o);
   codec::detail::demand_finite(codec::detail::coded_logic::name, shape, values);
   return make_clusters(shape, values, std::move(o), {codec::rows_of(shape)});
 }
 
-/// The centroids as training left them in `values`. The members of a cluster may be on other ranks: `sum` adds up over those that have the
-/// other parts.
-PLEAT_ONCE inline void take_centroids(cluster_map& m, std::vector<float> const& values, std::function<void(std::span<std::int64_t>)> const& sum) {
+/// The centroids as training left them in `values`. The members of a cluster may be on other ranks: `sum` adds up over
+/// those that have the other parts.
+PLEAT_ONCE inline void take_centroids(cluster_map& m, std::vector<float> const& values,
+                                      std::function<void(std::span<std::int64_t>)> const& sum) {
   if (!sum) {
-    for (std::size_t i = m.member.size(); i-- > 0;) m.books[m.cluster[i]] = values[static_cast<std::size_t>(m.member[i])];
+    for (std::size_t i = m.member.size(); i-- > 0;)
+      m.books[m.cluster[i]] = values[static_cast<std::size_t>(m.member[i])];
     return;
   }
-  std::vector<std::int64_t> seen(2 * m.books.size(), 0);  // how many ranks have members, and the sum of the bits of what they have alike
+  // how many ranks have members, and the sum of the bits of what they have alike
+  std::vector<std::int64_t> seen(2 * m.books.size(), 0);
   for (std::size_t i = 0; i < m.member.size(); ++i) {
     seen[2 * m.cluster[i]] = 1;
-    seen[2 * m.cluster[i] + 1] = static_cast<std::int64_t>(std::bit_cast<std::uint32_t>(values[static_cast<std::size_t>(m.member[i])]));
+    seen[2 * m.cluster[i] + 1] =
+        static_cast<std::int64_t>(std::bit_cast<std::uint32_t>(values[static_cast<std::size_t>(m.member[i])]));
   }
   sum(seen);
   for (std::size_t c = 0; c < m.books.size(); ++c)
@@ -118,12 +131,14 @@ PLEAT_ONCE inline void take_centroids(cluster_map& m, std::vector<float> const& 
 PLEAT_ONCE [[nodiscard]] inline codec::codebook_options options_of(cluster_map const& m, bool entropy) {
   auto o = m.options;
   o.entropy = entropy;
-  o.centroids.assign(m.books.begin() + static_cast<std::ptrdiff_t>(m.first_book), m.books.begin() + static_cast<std::ptrdiff_t>(m.last_book));
+  o.centroids.assign(m.books.begin() + static_cast<std::ptrdiff_t>(m.first_book),
+                     m.books.begin() + static_cast<std::ptrdiff_t>(m.last_book));
   for (auto at = o.centroids.begin(); at != o.centroids.end(); at += o.entries) std::sort(at, at + o.entries);
   return o;
 }
 
-/// The sum of the gradients of each cluster's members that are here: exact, so that bits do not depend on who has which.
+/// The sum of the gradients of each cluster's members that are here: exact, so that bits do not depend on who has
+/// which.
 inline void sum_gradients(cluster_map& m, float const* gradient) {
   std::fill(m.sum.begin(), m.sum.end(), codec::detail::exact_sum{});
   m.nonfinite = 0;
@@ -139,13 +154,16 @@ PLEAT_ONCE inline void add_up(cluster_map& m, std::function<void(std::span<std::
   for (auto const& s : m.sum) all.insert(all.end(), s.limb.begin(), s.limb.end());
   all.push_back(m.nonfinite);
   sum(all);
-  for (std::size_t i = 0; i < m.sum.size(); ++i) std::copy_n(all.begin() + static_cast<std::ptrdiff_t>(i * m.sum[i].limb.size()), m.sum[i].limb.size(), m.sum[i].limb.begin());
+  for (std::size_t i = 0; i < m.sum.size(); ++i)
+    std::copy_n(all.begin() + static_cast<std::ptrdiff_t>(i * m.sum[i].limb.size()), m.sum[i].limb.size(),
+                m.sum[i].limb.begin());
   m.nonfinite = all.back();
 }
 /// Every member gets the sum of its cluster (NaN, if a gradient was not finite), every other element 0.
 PLEAT_ONCE inline void give_gradients(cluster_map const& m, float* gradient) {
   std::vector<float> sums;
-  for (auto const& s : m.sum) sums.push_back(m.nonfinite > 0 ? std::numeric_limits<float>::quiet_NaN() : static_cast<float>(s.value()));
+  for (auto const& s : m.sum)
+    sums.push_back(m.nonfinite > 0 ? std::numeric_limits<float>::quiet_NaN() : static_cast<float>(s.value()));
   std::size_t next = 0;
   for (index_t i = 0; i < m.elements; ++i) {
     bool const alive = next < m.member.size() && m.member[next] == i;
@@ -153,17 +171,27 @@ PLEAT_ONCE inline void give_gradients(cluster_map const& m, float* gradient) {
   }
 }
 
-/// \throws error for a width that is none. \param indexed whether the weight has an index: without one only 0 is refused, which is no width at all
+/// \throws error for a width that is none. \param indexed whether the weight has an index: without one only 0 is
+/// refused, which is no width at all
 PLEAT_ONCE inline void demand_index_bits(int bits, bool indexed) {
-  if (bits == 0 || (indexed && (bits < 2 || bits > 8))) throw error{"compress::entropy_code", "a relative index of " + std::to_string(bits) + " bits, expected 2 to 8"};
+  if (bits == 0 || (indexed && (bits < 2 || bits > 8)))
+    throw error{"compress::entropy_code", "a relative index of " + std::to_string(bits) + " bits, expected 2 to 8"};
 }
 
-/// The parts of a coded weight, entropy-coded anew with a relative index of so many bits; empty: the width that takes the fewest bytes.
+/// The parts of a coded weight, entropy-coded anew with a relative index of so many bits; empty: the width that takes
+/// the fewest bytes.
 /// \param values what the parts decode to
-PLEAT_ONCE [[nodiscard]] inline std::vector<codec::file_tensor> recoded(extents const& shape, std::span<codec::file_tensor const> parts, std::vector<float> const& values, std::optional<int> index_bits) {
+PLEAT_ONCE [[nodiscard]] inline std::vector<codec::file_tensor> recoded(extents const& shape,
+                                                                        std::span<codec::file_tensor const> parts,
+                                                                        std::vector<float> const& values,
+                                                                        std::optional<int> index_bits) {
   using namespace codec::detail;
   auto const l = read_layout("compress::entropy_code", shape, parts);
-  if (l.phase != 0) throw error{"compress::entropy_code", "a weight of shape " + shape.to_string() + " begins within a group of rows that share a codebook: it is a part of a larger one", "Code the whole weight, and cut it then"};
+  if (l.phase != 0)
+    throw error{"compress::entropy_code",
+                "a weight of shape " + shape.to_string() +
+                    " begins within a group of rows that share a codebook: it is a part of a larger one",
+                "Code the whole weight, and cut it then"};
   codec::codebook_options o;
   o.entries = static_cast<int>(l.entries);
   o.rows_per_group = static_cast<index_t>(l.rows_per_group);

@@ -19,13 +19,16 @@
 namespace pleat::compress::detail {
 
 template <class Forms, class Wanted> struct contains_every;
-template <class Forms, class... Fs> struct contains_every<Forms, codec::forms<Fs...>> { static constexpr bool value = (Forms::template contains<Fs> && ...); };
+template <class Forms, class... Fs> struct contains_every<Forms, codec::forms<Fs...>> {
+  static constexpr bool value = (Forms::template contains<Fs> && ...);
+};
 /// Whether a weight has forms, and all of Wanted among them.
 template <class Weight, class Wanted> [[nodiscard]] consteval bool can_take_all() {
   if constexpr (requires { typename Weight::forms; }) return contains_every<typename Weight::forms, Wanted>::value;
   else return false;
 }
-template <class Weight, class Wanted> inline constexpr bool can_take = can_take_all<std::remove_cvref_t<Weight>, Wanted>();
+template <class Weight, class Wanted>
+inline constexpr bool can_take = can_take_all<std::remove_cvref_t<Weight>, Wanted>();
 
 PLEAT_ONCE [[nodiscard]] inline bool all_finite(std::span<double const> values) {
   return std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
@@ -42,13 +45,18 @@ PLEAT_ONCE [[nodiscard]] inline index_t place_in_whole(extents const& whole, ind
   }
   return at;
 }
-/// Refuses NaN and infinity in a part of a weight, or in a run of its elements that begins at `first`. \throws error with the row and the column in
-/// the whole; who calls adds the name
-template <class T> void demand_finite(extents const& whole, index_box const& part, std::span<T const> values, index_t first = 0) {
+/// Refuses NaN and infinity in a part of a weight, or in a run of its elements that begins at `first`. \throws error
+/// with the row and the column in the whole; who calls adds the name
+template <class T>
+void demand_finite(extents const& whole, index_box const& part, std::span<T const> values, index_t first = 0) {
   for (std::size_t i = 0; i < values.size(); ++i)
     if (double const v = pleat::detail::number(values[i]); !std::isfinite(v)) {
-      index_t const at = place_in_whole(whole, part, first + static_cast<index_t>(i)), columns = std::max<index_t>(1, codec::columns_of(whole));
-      throw error{"", "the element in row " + std::to_string(at / columns) + ", column " + std::to_string(at % columns) + " is " + std::to_string(v), "Train again with a lower learning rate"};
+      index_t const at = place_in_whole(whole, part, first + static_cast<index_t>(i)),
+                    columns = std::max<index_t>(1, codec::columns_of(whole));
+      throw error{"",
+                  "the element in row " + std::to_string(at / columns) + ", column " + std::to_string(at % columns) +
+                      " is " + std::to_string(v),
+                  "Train again with a lower learning rate"};
     }
 }
 
@@ -64,16 +72,18 @@ PLEAT_ONCE [[nodiscard]] inline bool is_one_of(std::vector<std::string> const& n
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 /// Why a weight that would lose its place in the arena is left alone; empty if it is not.
-PLEAT_ONCE [[nodiscard]] inline std::string why_not_encoded(nn::parameter const& w, std::vector<std::string> const& shared) {
+PLEAT_ONCE [[nodiscard]] inline std::string why_not_encoded(nn::parameter const& w,
+                                                            std::vector<std::string> const& shared) {
   if (is_one_of(shared, w.name)) return "its memory is shared with another weight";
   return w.in_arena ? "" : "it is encoded already";
 }
 
-/// f(weight&) for every trainable weight that can take the forms of List and whose name fits no pattern of `ignore`, those of other stages
-/// too. f returns why it leaves the weight alone, and nothing if it does not. With `aloud`, that is said, once for all, and a pattern of `ignore`
-/// that fits no parameter's name is refused.
+/// f(weight&) for every trainable weight that can take the forms of List and whose name fits no pattern of `ignore`,
+/// those of other stages too. f returns why it leaves the weight alone, and nothing if it does not. With `aloud`, that
+/// is said, once for all, and a pattern of `ignore` that fits no parameter's name is refused.
 template <class List, class Net, class F>
-void for_each_convertible(parallel::model<Net>& m, char const* call, std::vector<std::string> const& ignore, listener const* aloud, F&& f) {
+void for_each_convertible(parallel::model<Net>& m, char const* call, std::vector<std::string> const& ignore,
+                          listener const* aloud, F&& f) {
   if (aloud) demand_names(m, call, ".ignore", ignore);
   std::string untouched;
   auto const leave = [&](nn::parameter const& w, std::string const& why) {

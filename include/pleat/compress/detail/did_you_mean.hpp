@@ -22,13 +22,17 @@ PLEAT_ONCE [[nodiscard]] inline std::size_t letters_apart(std::string_view a, st
   std::iota(row.begin(), row.end(), std::size_t{0});
   for (std::size_t i = 0; i < a.size(); ++i) {
     std::size_t diagonal = std::exchange(row[0], i + 1);
-    for (std::size_t j = 0; j < b.size(); ++j) diagonal = std::exchange(row[j + 1], std::min({diagonal + (a[i] != b[j] ? 1u : 0u), row[j] + 1, row[j + 1] + 1}));
+    for (std::size_t j = 0; j < b.size(); ++j)
+      diagonal = std::exchange(row[j + 1], std::min({diagonal + (a[i] != b[j] ? 1u : 0u), row[j] + 1, row[j + 1] + 1}));
   }
   return row.back();
 }
 /// "Did you mean 'x'?", the nearest of what is known.
-PLEAT_ONCE [[nodiscard]] inline std::string did_you_mean(std::string_view found, std::vector<std::string> const& known) {
-  auto const best = std::min_element(known.begin(), known.end(), [&](auto const& a, auto const& b) { return letters_apart(found, a) < letters_apart(found, b); });
+PLEAT_ONCE [[nodiscard]] inline std::string did_you_mean(std::string_view found,
+                                                         std::vector<std::string> const& known) {
+  auto const best = std::min_element(known.begin(), known.end(), [&](auto const& a, auto const& b) {
+    return letters_apart(found, a) < letters_apart(found, b);
+  });
   return best == known.end() ? std::string() : "Did you mean '" + *best + "'?";
 }
 

@@ -20,7 +20,8 @@
 namespace pleat::compress::detail {
 
 /// Throws what some rank has to say, on every rank alike. Collective. \param said empty: nothing is wrong here
-template <class Net> void agree(parallel::model<Net> const& m, char const* call, std::string const& said, char const* remedy) {
+template <class Net>
+void agree(parallel::model<Net> const& m, char const* call, std::string const& said, char const* remedy) {
   comm::all_or_none(m.all_ranks(), [&] {
     if (!said.empty()) throw error{call, said, remedy};
   });
@@ -36,9 +37,11 @@ template <class Net> struct sum_of_parts {
   }
 };
 
-/// f(weight&) for every weight that can be masked and is not ignored, those of other stages too; with `aloud`, says which are not and why.
+/// f(weight&) for every weight that can be masked and is not ignored, those of other stages too; with `aloud`, says
+/// which are not and why.
 template <class Net, class F>
-void for_each_prunable(parallel::model<Net>& m, char const* call, std::vector<std::string> const& ignore, listener const* aloud, F&& f) {
+void for_each_prunable(parallel::model<Net>& m, char const* call, std::vector<std::string> const& ignore,
+                       listener const* aloud, F&& f) {
   using T = typename parallel::model<Net>::value_type;
   for_each_convertible<codec::forms<codec::masked<T>>>(m, call, ignore, aloud, [&](auto& w) -> std::string {
     if (!w.tied_to.empty()) return {};  // pruned under the other name
@@ -49,15 +52,20 @@ void for_each_prunable(parallel::model<Net>& m, char const* call, std::vector<st
 }
 
 /// Bits [first, first + n) of a mask, or of one that is all ones if there is none.
-PLEAT_ONCE [[nodiscard]] inline std::vector<std::uint8_t> bits_of_run(std::vector<std::uint8_t> const& all, index_t first, index_t n) {
+PLEAT_ONCE [[nodiscard]] inline std::vector<std::uint8_t> bits_of_run(std::vector<std::uint8_t> const& all,
+                                                                      index_t first, index_t n) {
   std::vector<std::uint8_t> bits(static_cast<std::size_t>(codec::detail::bit_bytes(n)), 0);
   for (index_t i = 0; i < n; ++i)
-    if (all.empty() || codec::detail::bit_at(all.data(), first + i)) bits[static_cast<std::size_t>(i / 8)] = static_cast<std::uint8_t>(bits[static_cast<std::size_t>(i / 8)] | (1u << (i % 8)));
+    if (all.empty() || codec::detail::bit_at(all.data(), first + i))
+      bits[static_cast<std::size_t>(i / 8)] =
+          static_cast<std::uint8_t>(bits[static_cast<std::size_t>(i / 8)] | (1u << (i % 8)));
   return bits;
 }
 /// The mask of the whole part, of which every rank of a shard group has a run of bits. Collective over the group.
-template <class T> [[nodiscard]] std::vector<std::uint8_t> join_bits(comm::communicator& ranks, candidate<T> const& c, index_t n) {
-  std::vector<std::uint64_t> words(static_cast<std::size_t>((n + 63) / 64), 0);  // every bit is set on one rank at most: a sum is a union
+template <class T>
+[[nodiscard]] std::vector<std::uint8_t> join_bits(comm::communicator& ranks, candidate<T> const& c, index_t n) {
+  // every bit is set on one rank at most: a sum is a union
+  std::vector<std::uint64_t> words(static_cast<std::size_t>((n + 63) / 64), 0);
   for (index_t i = 0; i < c.size(); ++i)
     if (c.alive(i)) words[static_cast<std::size_t>((c.offset + i) / 64)] |= std::uint64_t{1} << ((c.offset + i) % 64);
   if (!words.empty()) ranks.all_reduce(words);
@@ -66,8 +74,9 @@ template <class T> [[nodiscard]] std::vector<std::uint8_t> join_bits(comm::commu
   return bits;
 }
 
-/// keep_in_groups where every rank of a shard group has a run of the part's elements. Cuts lie at multiples of nn::shard_grain; where that is
-/// no multiple of m they may divide a group, and all ranks of the group look at the scores of the whole part, of one weight at a time.
+/// keep_in_groups where every rank of a shard group has a run of the part's elements. Cuts lie at multiples of
+/// nn::shard_grain; where that is no multiple of m they may divide a group, and all ranks of the group look at the
+/// scores of the whole part, of one weight at a time.
 /// \param shards null where the candidate is the whole part. Collective over them
 template <class T> void keep_in_groups(comm::communicator* shards, candidate<T>& c, index_t kept, index_t m) {
   if (!shards || shards->size() == 1 || nn::shard_grain % m == 0) return keep_in_groups(c, kept, m);
@@ -83,7 +92,8 @@ template <class T> void keep_in_groups(comm::communicator* shards, candidate<T>&
 }
 
 /// The whole part of a weight, of which every rank of a shard group has a run. Collective over the group.
-template <class Net, class T> [[nodiscard]] candidate<T> whole_part(parallel::model<Net> const& m, nn::parameter const& w, candidate<T> const& run) {
+template <class Net, class T>
+[[nodiscard]] candidate<T> whole_part(parallel::model<Net> const& m, nn::parameter const& w, candidate<T> const& run) {
   candidate<T> c;
   c.name = run.name;
   c.whole = run.whole;
@@ -104,7 +114,8 @@ template <class T> void take_run(candidate<T> const& whole, candidate<T>& run) {
 /// Their numbers and masks, without scores: what of them lives on this rank.
 /// \throws error, on every rank alike, for NaN and infinity, by name, and if there is nothing to prune
 template <class Net>
-[[nodiscard]] std::vector<candidate<typename parallel::model<Net>::value_type>> gather(parallel::model<Net>& m, char const* call, std::vector<std::string> const& ignore, listener const* aloud) {
+[[nodiscard]] std::vector<candidate<typename parallel::model<Net>::value_type>> gather(
+    parallel::model<Net>& m, char const* call, std::vector<std::string> const& ignore, listener const* aloud) {
   using T = typename parallel::model<Net>::value_type;
   using Space = typename parallel::model<Net>::execution_space;
   std::vector<candidate<T>> all;
@@ -124,23 +135,28 @@ template <class Net>
       c.values.resize(static_cast<std::size_t>(here.range.size()));
       copy_to_host(m.context(), tensor<T, Space>::wrap(here.values, {here.range.size()}), c.values.data());
       for (std::size_t i = 0; i < c.values.size() && bad.empty(); ++i)
-        if (double const v = pleat::detail::number(c.values[i]); !std::isfinite(v)) bad = "element " + std::to_string(c.place_in_whole(static_cast<index_t>(i))) + " of '" + w.name + "' is " + std::to_string(v);
+        if (double const v = pleat::detail::number(c.values[i]); !std::isfinite(v))
+          bad = "element " + std::to_string(c.place_in_whole(static_cast<index_t>(i))) + " of '" + w.name + "' is " +
+                std::to_string(v);
       w.visit([&](auto tag, auto const& s) {
         std::vector<std::uint8_t> mask;
-        if constexpr (std::is_same_v<typename decltype(tag)::type, codec::masked<T>>) mask = codec::masked<T>::mask(m.context(), w.shape, s);
+        if constexpr (std::is_same_v<typename decltype(tag)::type, codec::masked<T>>)
+          mask = codec::masked<T>::mask(m.context(), w.shape, s);
         c.bits = bits_of_run(mask, here.range.begin, here.range.size());
       });
     }
     all.push_back(std::move(c));
   });
   agree(m, call, bad, "Train again with a lower learning rate");
-  if (all.empty()) throw error{call, "no weight is left to be pruned", "See .ignore, and whether the layers have with_forms"};
+  if (all.empty())
+    throw error{call, "no weight is left to be pruned", "See .ignore, and whether the layers have with_forms"};
   return all;
 }
 
 /// The masks become the weights'.
 template <class Net>
-void encode(parallel::model<Net>& m, std::vector<std::string> const& ignore, std::vector<candidate<typename parallel::model<Net>::value_type>> const& all) {
+void encode(parallel::model<Net>& m, std::vector<std::string> const& ignore,
+            std::vector<candidate<typename parallel::model<Net>::value_type>> const& all) {
   using T = typename parallel::model<Net>::value_type;
   using masked = codec::masked<T>;
   std::size_t next = 0;
@@ -154,7 +170,8 @@ void encode(parallel::model<Net>& m, std::vector<std::string> const& ignore, std
       auto values = c.values;
       for (index_t i = 0; i < c.size(); ++i)
         if (!c.alive(i)) values[static_cast<std::size_t>(i)] = T(0);
-      copy_from_host(m.context(), values.data(), tensor<T, typename parallel::model<Net>::execution_space>::wrap(m.held(w).values, {c.size()}));
+      copy_from_host(m.context(), values.data(),
+                     tensor<T, typename parallel::model<Net>::execution_space>::wrap(m.held(w).values, {c.size()}));
     } else {
       masked::encode_with_mask(m.context(), w.shape, w.data(), c.bits, s);
     }
@@ -164,7 +181,8 @@ void encode(parallel::model<Net>& m, std::vector<std::string> const& ignore, std
 }
 
 /// Living elements of each weight, over all ranks. Collective.
-template <class Net, class T> [[nodiscard]] std::vector<std::int64_t> living(parallel::model<Net> const& m, std::vector<candidate<T>> const& all) {
+template <class Net, class T>
+[[nodiscard]] std::vector<std::int64_t> living(parallel::model<Net> const& m, std::vector<candidate<T>> const& all) {
   std::vector<std::int64_t> alive;
   for (auto const& c : all) alive.push_back(c.counts ? codec::detail::count_bits(c.bits) : 0);
   sum_of_parts<Net>{&m}(alive);
@@ -172,11 +190,15 @@ template <class Net, class T> [[nodiscard]] std::vector<std::int64_t> living(par
 }
 
 /// Names who lost everything.
-template <class Net, class T> void say_emptied(parallel::model<Net> const& m, char const* call, listener const& to, std::vector<candidate<T>> const& all) {
+template <class Net, class T>
+void say_emptied(parallel::model<Net> const& m, char const* call, listener const& to,
+                 std::vector<candidate<T>> const& all) {
   auto const alive = living(m, all);
   for (std::size_t i = 0; i < all.size(); ++i)
     if (alive[i] == 0 && all[i].whole.size() > 0)
-      say(m, to, std::string(call) + " removed all of '" + all[i].name + "'. A lower sparsity, .scope = scope::layer or .ignore keeps the layer alive");
+      say(m, to,
+          std::string(call) + " removed all of '" + all[i].name +
+              "'. A lower sparsity, .scope = scope::layer or .ignore keeps the layer alive");
 }
 
 }  // namespace pleat::compress::detail

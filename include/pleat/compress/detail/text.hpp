@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// What reports are written with: numbers and strings as JSON has them, bytes in three digits, aligned tables. Needs no Kokkos.
+/// What reports are written with: numbers and strings as JSON has them, bytes in three digits, aligned tables. Needs no
+/// Kokkos.
 #pragma once
 
 #include <algorithm>
@@ -51,7 +52,11 @@ PLEAT_ONCE [[nodiscard]] inline std::string human_bytes(double bytes) {
   int u = 0;
   while (bytes >= 999.5 && u < 4) bytes /= 1000, ++u;
   char text[32];
-  std::snprintf(text, sizeof text, u == 0 || bytes >= 99.95 ? "%.0f %s" : bytes >= 9.995 ? "%.1f %s" : "%.2f %s", bytes, units[u]);
+  std::snprintf(text, sizeof text,
+                u == 0 || bytes >= 99.95 ? "%.0f %s"
+                : bytes >= 9.995         ? "%.1f %s"
+                                         : "%.2f %s",
+                bytes, units[u]);
   return text;
 }
 
@@ -74,11 +79,14 @@ PLEAT_ONCE [[nodiscard]] inline std::string human_count(double n) {
 
 /// Columns that a terminal uses for UTF-8 text: bytes that do not continue a character.
 PLEAT_ONCE [[nodiscard]] inline std::size_t width_of(std::string_view s) {
-  return static_cast<std::size_t>(std::count_if(s.begin(), s.end(), [](char ch) { return (static_cast<unsigned char>(ch) & 0xC0u) != 0x80u; }));
+  return static_cast<std::size_t>(
+      std::count_if(s.begin(), s.end(), [](char ch) { return (static_cast<unsigned char>(ch) & 0xC0u) != 0x80u; }));
 }
 
-/// Rows of cells as an aligned table: the first `left` columns to the left, the others to the right; a line under the head, if `ruled`.
-PLEAT_ONCE inline void print_table(std::ostream& out, std::vector<std::vector<std::string>> const& rows, std::size_t left, bool ruled) {
+/// Rows of cells as an aligned table: the first `left` columns to the left, the others to the right; a line under the
+/// head, if `ruled`.
+PLEAT_ONCE inline void print_table(std::ostream& out, std::vector<std::vector<std::string>> const& rows,
+                                   std::size_t left, bool ruled) {
   std::vector<std::size_t> width;
   for (auto const& r : rows) {
     width.resize(std::max(width.size(), r.size()), 0);

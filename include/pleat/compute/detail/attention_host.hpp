@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Attention on the host: blocks of queries against all keys they see, through the register tiles of the matrix product.
-/// What lies in memory is a strip of block × positions weights per thread, never the square of them.
+/// Attention on the host: blocks of queries against all keys they see, through the register tiles of the matrix
+/// product. What lies in memory is a strip of block × positions weights per thread, never the square of them.
 #pragma once
 
 #include <pleat/compute/detail/attention_portable.hpp>
@@ -18,15 +18,14 @@ inline constexpr index_t attention_block = 64;  ///< queries of a strip
 struct attention_scratch {};
 
 /// A product of pieces of larger matrices on the calling thread.
-template <class T>
-struct small_product {
+template <class T> struct small_product {
   isa::level level;
   tile_kernels<T> const* kernels;
   explicit small_product(isa::level l) : level(l), kernels(kernels_at<T>(l)) {}
 
   /// C[m, n] = op(A)·op(B) (+ C).
-  void operator()(index_t m, index_t n, index_t k, T const* a, index_t lda, bool ta, T const* b, index_t ldb, bool tb, T* c,
-                  index_t ldc, bool accumulate) const {
+  void operator()(index_t m, index_t n, index_t k, T const* a, index_t lda, bool ta, T const* b, index_t ldb, bool tb,
+                  T* c, index_t ldc, bool accumulate) const {
     gemm_arguments<T> g;
     g.m = m, g.n = n, g.k = k;
     g.a = a, g.lda = lda, g.ta = ta ? transpose::yes : transpose::no;
@@ -39,8 +38,7 @@ struct small_product {
 };
 
 /// Row of scores to row of e^(score·scale − shift), zero from `n` to `end`; returns the sum. As the portable path does.
-template <class T>
-[[gnu::always_inline]] inline T strip_weights(T* row, index_t n, index_t end, T scale, T shift) {
+template <class T> [[gnu::always_inline]] inline T strip_weights(T* row, index_t n, index_t end, T scale, T shift) {
   T acc[chains];
   for (int j = 0; j < chains; ++j) acc[j] = T(0);
   index_t i = 0;
@@ -63,8 +61,7 @@ template <class T>
   return acc[0];
 }
 
-template <class T>
-[[gnu::always_inline]] inline T strip_max(T const* x, index_t n) {
+template <class T> [[gnu::always_inline]] inline T strip_max(T const* x, index_t n) {
   T m[chains];
   for (int j = 0; j < chains; ++j) m[j] = -static_cast<T>(__builtin_inff());
   index_t i = 0;
@@ -78,7 +75,8 @@ template <class T>
 
 /// Row of scores to weights, row of their gradients to gradients of the scores; both zero from `n` to `end`.
 template <class T>
-[[gnu::always_inline]] inline void strip_slopes(T* weight, T* slope, index_t n, index_t end, T scale, T logsum, T delta) {
+[[gnu::always_inline]] inline void strip_slopes(T* weight, T* slope, index_t n, index_t end, T scale, T logsum,
+                                                T delta) {
   for (index_t j = 0; j < n; ++j) {
     T const p = attention_weight(weight[j], scale, logsum);
     weight[j] = p;
@@ -96,9 +94,9 @@ template <class T>
   return (n & (n - 1)) == 0 ? n + 16 : n;
 }
 
-/// One block of queries of one head. What is stored in 16 bits is widened into the thread's scratch memory and rounded once on its way out.
-template <class T>
-struct attention_forward_host {
+/// One block of queries of one head. What is stored in 16 bits is widened into the thread's scratch memory and rounded
+/// once on its way out.
+template <class T> struct attention_forward_host {
   using W = wide_t<T>;
   attention_shape s;
   W scale;
@@ -118,7 +116,8 @@ struct attention_forward_host {
     T const* const v_in = in.value(batch, g);
     T* const to_out = out + ((batch * s.positions + i0) * s.heads() + head) * size;
     index_t const wide = is_reduced_v<T> ? 2 * (m + keys) * size : 0;
-    W* const strip = static_cast<W*>(scratch<attention_scratch>(sizeof(W) * static_cast<std::size_t>(m * stride + wide)));
+    W* const strip =
+        static_cast<W*>(scratch<attention_scratch>(sizeof(W) * static_cast<std::size_t>(m * stride + wide)));
     W const *q, *k, *v;
     W* to;
     index_t ld = width, ld_to = s.out_width();
@@ -149,8 +148,7 @@ struct attention_forward_host {
 };
 
 /// One group of one sequence: dq, dk and dv, over the group's heads and their blocks of queries, ascending.
-template <class T>
-struct attention_backward_host {
+template <class T> struct attention_backward_host {
   using W = wide_t<T>;
   attention_shape s;
   W scale;
@@ -162,10 +160,12 @@ struct attention_backward_host {
   small_product<W> product;
 
   [[gnu::always_inline]] inline void operator()(index_t task) const {
-    index_t const batch = task / s.groups, g = task % s.groups, width = s.width(), stride = strip_stride(s), size = s.head_size, n = s.positions;
+    index_t const batch = task / s.groups, g = task % s.groups, width = s.width(), stride = strip_stride(s),
+                  size = s.head_size, n = s.positions;
     packed_heads<T const> const in{s, qkv};
     packed_heads<T> const d_in{s, dqkv};
-    index_t const strips = 2 * attention_block * stride, wide = is_reduced_v<T> ? (4 * n + 3 * attention_block) * size : 0;
+    index_t const strips = 2 * attention_block * stride,
+                  wide = is_reduced_v<T> ? (4 * n + 3 * attention_block) * size : 0;
     W* const weight = static_cast<W*>(scratch<attention_scratch>(sizeof(W) * static_cast<std::size_t>(strips + wide)));
     W* const slope = weight + attention_block * stride;
     W* const memory = weight + strips;  // of 16-bit numbers as float: k, v, dk beside dv, then blocks of q, dout and dq
@@ -203,8 +203,8 @@ struct attention_backward_host {
         product(m, keys, size, q, ld, false, k, ld, true, weight, stride, false);
         product(m, keys, size, d_out, ld_out, false, v, ld, true, slope, stride, false);
         for (index_t i = 0; i < m; ++i)
-          strip_slopes(weight + i * stride, slope + i * stride, s.causal ? i0 + i + 1 : n, keys, scale, logsum[first + i0 + i],
-                       delta[first + i0 + i]);
+          strip_slopes(weight + i * stride, slope + i * stride, s.causal ? i0 + i + 1 : n, keys, scale,
+                       logsum[first + i0 + i], delta[first + i0 + i]);
         product(m, size, keys, slope, stride, false, k, ld, false, dq, ld, false);
         product(keys, size, m, weight, stride, true, d_out, ld_out, false, dv, ld_d, true);
         product(keys, size, m, slope, stride, true, q, ld, false, dk, ld_d, true);

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Attention on any Kokkos space: a team per row, one row of weights in scratch memory. The chains are those of the host's
-/// path, hence the same bits; also its oracle.
+/// Attention on any Kokkos space: a team per row, one row of weights in scratch memory. The chains are those of the
+/// host's path, hence the same bits; also its oracle.
 #pragma once
 
 #include <Kokkos_Core.hpp>
@@ -13,8 +13,7 @@
 namespace pleat::compute::detail {
 
 /// Addresses of the parts of a packed tensor.
-template <class T>
-struct packed_heads {
+template <class T> struct packed_heads {
   attention_shape s;
   T* data;
   [[nodiscard]] PLEAT_INLINE T* group(index_t batch, index_t g) const {
@@ -28,8 +27,7 @@ struct packed_heads {
 };
 
 /// a·b over n elements, one chain.
-template <class Row>
-PLEAT_INLINE auto chain_dot(Row a, Row b, index_t n) {
+template <class Row> PLEAT_INLINE auto chain_dot(Row a, Row b, index_t n) {
   using W = std::remove_cvref_t<decltype(a[0])>;
   W sum = W(0);
   for (index_t i = 0; i < n; ++i) sum = fma(a[i], b[i], sum);
@@ -37,8 +35,7 @@ PLEAT_INLINE auto chain_dot(Row a, Row b, index_t n) {
 }
 
 /// out and logsum of one query row per team.
-template <class T>
-struct attention_forward_team {
+template <class T> struct attention_forward_team {
   using W = wide_t<T>;
   attention_shape s;
   W scale;
@@ -47,8 +44,7 @@ struct attention_forward_team {
   W* logsum;
   int level = 0;  // of the scratch memory
 
-  template <class Member>
-  KOKKOS_FUNCTION void operator()(Member const& team) const {
+  template <class Member> KOKKOS_FUNCTION void operator()(Member const& team) const {
     index_t const i = team.league_rank() % s.positions, bh = team.league_rank() / s.positions;
     index_t const batch = bh / s.heads(), head = bh % s.heads(), g = head / s.group_heads;
     packed_heads<T const> const in{s, qkv};
@@ -56,7 +52,8 @@ struct attention_forward_team {
     source_t<T> const q = in.query(batch, g, head % s.group_heads) + i * width;
     source_t<T> const k = in.key(batch, g);
     source_t<T> const v = in.value(batch, g);
-    W* const p = static_cast<W*>(team.team_scratch(level).get_shmem(static_cast<int>(sizeof(W)) * static_cast<int>(s.positions + chains)));
+    W* const p = static_cast<W*>(
+        team.team_scratch(level).get_shmem(static_cast<int>(sizeof(W)) * static_cast<int>(s.positions + chains)));
     W* const sums = p + s.positions;
     for (index_t j = team.team_rank(); j < n; j += team.team_size()) p[j] = chain_dot(q, k + j * width, s.head_size);
     team.team_barrier();
@@ -95,8 +92,7 @@ struct attention_forward_team {
 };
 
 /// delta = Σ over a head's elements of dout·out, one per query.
-template <class T>
-struct attention_delta_body {
+template <class T> struct attention_delta_body {
   attention_shape s;
   source_t<T> out;
   source_t<T> dout;
@@ -109,18 +105,15 @@ struct attention_delta_body {
 };
 
 /// The weight p of a pair and the gradient of its score.
-template <class T>
-PLEAT_INLINE T attention_weight(T score, T scale, T logsum) {
+template <class T> PLEAT_INLINE T attention_weight(T score, T scale, T logsum) {
   return math::exp(fma(score, scale, -logsum));
 }
-template <class T>
-PLEAT_INLINE T attention_slope(T weight, T dweight, T delta, T scale) {
+template <class T> PLEAT_INLINE T attention_slope(T weight, T dweight, T delta, T scale) {
   return weight * (dweight - delta) * scale;
 }
 
 /// dq of one query row per team.
-template <class T>
-struct attention_query_team {
+template <class T> struct attention_query_team {
   using W = wide_t<T>;
   attention_shape s;
   W scale;
@@ -131,8 +124,7 @@ struct attention_query_team {
   T* dqkv;
   int level = 0;  // of the scratch memory
 
-  template <class Member>
-  KOKKOS_FUNCTION void operator()(Member const& team) const {
+  template <class Member> KOKKOS_FUNCTION void operator()(Member const& team) const {
     index_t const i = team.league_rank() % s.positions, bh = team.league_rank() / s.positions;
     index_t const batch = bh / s.heads(), head = bh % s.heads(), g = head / s.group_heads;
     packed_heads<T const> const in{s, qkv};
@@ -141,7 +133,8 @@ struct attention_query_team {
     source_t<T> const k = in.key(batch, g);
     source_t<T> const v = in.value(batch, g);
     source_t<T> const d_out = dout + ((batch * s.positions + i) * s.heads() + head) * s.head_size;
-    W* const slope = static_cast<W*>(team.team_scratch(level).get_shmem(static_cast<int>(sizeof(W)) * static_cast<int>(s.positions)));
+    W* const slope = static_cast<W*>(
+        team.team_scratch(level).get_shmem(static_cast<int>(sizeof(W)) * static_cast<int>(s.positions)));
     for (index_t j = team.team_rank(); j < n; j += team.team_size())
       slope[j] = attention_slope(attention_weight(chain_dot(q, k + j * width, s.head_size), scale, logsum[row]),
                                  chain_dot(d_out, v + j * width, s.head_size), delta[row], scale);
@@ -156,8 +149,7 @@ struct attention_query_team {
 };
 
 /// dk and dv of one position of a group per team: over the group's heads, then over the queries, ascending.
-template <class T>
-struct attention_key_team {
+template <class T> struct attention_key_team {
   using W = wide_t<T>;
   attention_shape s;
   W scale;
@@ -168,8 +160,7 @@ struct attention_key_team {
   T* dqkv;
   int level = 0;  // of the scratch memory
 
-  template <class Member>
-  KOKKOS_FUNCTION void operator()(Member const& team) const {
+  template <class Member> KOKKOS_FUNCTION void operator()(Member const& team) const {
     index_t const j = team.league_rank() % s.positions, bg = team.league_rank() / s.positions;
     index_t const batch = bg / s.groups, g = bg % s.groups;
     packed_heads<T const> const in{s, qkv};
@@ -179,7 +170,8 @@ struct attention_key_team {
     source_t<T> const v = in.value(batch, g) + j * width;
     target_t<T> const dk = d_in.key(batch, g) + j * width;
     target_t<T> const dv = d_in.value(batch, g) + j * width;
-    W* const weight = static_cast<W*>(team.team_scratch(level).get_shmem(2 * static_cast<int>(sizeof(W)) * static_cast<int>(s.positions + s.head_size)));
+    W* const weight = static_cast<W*>(team.team_scratch(level).get_shmem(2 * static_cast<int>(sizeof(W)) *
+                                                                         static_cast<int>(s.positions + s.head_size)));
     W* const slope = weight + s.positions;
     W* const of_k = slope + s.positions;  // sums over the heads so far
     W* const of_v = of_k + s.head_size;
@@ -225,13 +217,14 @@ void attention_launch(Space const& space, index_t league, index_t numbers, Funct
 
 /// The path for any space.
 template <class Space, class T>
-void attention_forward_on_space(Space const& space, attention_shape const& s, wide_t<T> scale, T const* qkv, T* out, wide_t<T>* logsum) {
+void attention_forward_on_space(Space const& space, attention_shape const& s, wide_t<T> scale, T const* qkv, T* out,
+                                wide_t<T>* logsum) {
   attention_launch<Space, T>(space, s.batch * s.heads() * s.positions, s.positions + chains,
                              attention_forward_team<T>{s, scale, qkv, out, logsum});
 }
 template <class Space, class T>
-void attention_backward_on_space(Space const& space, attention_shape const& s, wide_t<T> scale, T const* qkv, T const* out,
-                                 wide_t<T> const* logsum, T const* dout, wide_t<T>* delta, T* dqkv) {
+void attention_backward_on_space(Space const& space, attention_shape const& s, wide_t<T> scale, T const* qkv,
+                                 T const* out, wide_t<T> const* logsum, T const* dout, wide_t<T>* delta, T* dqkv) {
   index_t const rows = s.batch * s.heads() * s.positions;
   loop_portable(space, rows, attention_delta_body<T>{s, out, dout, delta});
   attention_launch<Space, T>(space, rows, s.positions,

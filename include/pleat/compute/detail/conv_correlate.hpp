@@ -5,7 +5,8 @@
 ///
 /// An image is never unrolled over both kernel extents: it is *lowered* over the kernel's columns only, a plane per tap
 /// column whose rows are as wide as the output. In such a plane the outputs of consecutive rows are consecutive, so a
-/// vector of outputs reads one vector of input whatever the width, stride, padding and dilation, and a tap row is an offset.
+/// vector of outputs reads one vector of input whatever the width, stride, padding and dilation, and a tap row is an
+/// offset.
 #pragma once
 
 #include <algorithm>
@@ -41,8 +42,9 @@ struct conv_geometry {
   index_t next_h, next_w;
 };
 
-/// Where the lowered planes of `channels` channels and `rows` output rows lie: [tap column][phase][channel][plane_rows][out_w].
-/// Tap rows whose distance is a multiple of the row step share a plane; the others have a phase of their own.
+/// Where the lowered planes of `channels` channels and `rows` output rows lie: [tap
+/// column][phase][channel][plane_rows][out_w]. Tap rows whose distance is a multiple of the row step share a plane; the
+/// others have a phase of their own.
 struct conv_lowering {
   conv_geometry g;
   index_t lowest;      ///< smallest tap-row shift
@@ -86,12 +88,14 @@ struct conv_lowering {
 
   /// Lowers `channels` planes of an image for the output rows [row, row + rows). Writes up to a vector beyond the end.
   template <class T>
-  void lower(conv_kernels<T> const& kernels, T const* image, index_t channels, index_t row, index_t rows, T* out) const {
+  void lower(conv_kernels<T> const& kernels, T const* image, index_t channels, index_t row, index_t rows,
+             T* out) const {
     index_t const plane = plane_rows(rows) * g.out_w;
     for (index_t u = 0; u < g.taps_w; ++u)
       for (index_t s = 0; s < phases; ++s)
         kernels.lower({image, g.in_h, g.in_w, channels, row * g.step_h + lowest + phase(s), g.step_h,
-                       g.first_w + u * g.next_w, g.step_w, out + (u * phases + s) * channels * plane, plane_rows(rows), g.out_w, g.out_w});
+                       g.first_w + u * g.next_w, g.step_w, out + (u * phases + s) * channels * plane, plane_rows(rows),
+                       g.out_w, g.out_w});
   }
 
   /// One tap that reads the image as it lies.
@@ -101,8 +105,9 @@ struct conv_lowering {
   }
 };
 
-/// A plain copy of an image with room around it, for column step 1 and rows of whole vectors: no plane per tap column. Rows
-/// lie `pitch` apart; the zeros behind a row serve its right margin and the next row's left one, and are written once.
+/// A plain copy of an image with room around it, for column step 1 and rows of whole vectors: no plane per tap column.
+/// Rows lie `pitch` apart; the zeros behind a row serve its right margin and the next row's left one, and are written
+/// once.
 struct conv_frame {
   conv_geometry g;
   index_t lowest, span, margin, pitch;
@@ -116,16 +121,20 @@ struct conv_frame {
     pitch = (g.in_w + width - 1) / width * width + margin;
   }
   [[nodiscard]] index_t plane_rows(index_t rows) const noexcept { return (rows - 1) * g.step_h + span + 1; }
-  [[nodiscard]] index_t size(index_t channels, index_t rows) const noexcept { return margin + channels * plane_rows(rows) * pitch; }
+  [[nodiscard]] index_t size(index_t channels, index_t rows) const noexcept {
+    return margin + channels * plane_rows(rows) * pitch;
+  }
   PLEAT_LAZY void offsets(index_t channels, index_t rows, index_t* out) const noexcept {
     for (index_t c = 0; c < channels; ++c)
       for (index_t t = 0; t < g.taps_h; ++t)
         for (index_t u = 0; u < g.taps_w; ++u)
-          *out++ = margin + (c * plane_rows(rows) + g.first_h + t * g.next_h - lowest) * pitch + g.first_w + u * g.next_w;
+          *out++ =
+              margin + (c * plane_rows(rows) + g.first_h + t * g.next_h - lowest) * pitch + g.first_w + u * g.next_w;
   }
   template <class T>
   void copy(conv_kernels<T> const& kernels, T const* image, index_t channels, index_t row, index_t rows, T* out) const {
-    kernels.lower({image, g.in_h, g.in_w, channels, row * g.step_h + lowest, 1, 0, 1, out + margin, plane_rows(rows), g.in_w, pitch});
+    kernels.lower({image, g.in_h, g.in_w, channels, row * g.step_h + lowest, 1, 0, 1, out + margin, plane_rows(rows),
+                   g.in_w, pitch});
   }
 };
 
@@ -165,7 +174,11 @@ template <class T> struct conv_weights {
 template <class T> class correlator {
  public:
   correlator(conv_kernels<T> const& kernels, conv_geometry const& g, index_t rows, index_t channels)
-      : kernels_(kernels), lowering_(g), frame_(g, kernels.width), rows_(rows), channels_(channels),
+      : kernels_(kernels),
+        lowering_(g),
+        frame_(g, kernels.width),
+        rows_(rows),
+        channels_(channels),
         row_parts_(rows, rows <= 2 ? rows : kernels.rows),
         channel_parts_(channels, std::max<index_t>(1, most_depth / (g.taps_h * g.taps_w))),
         in_place_(lowering_.in_place() && g.out_h * g.out_w % kernels.width == 0),
@@ -178,7 +191,9 @@ template <class T> class correlator {
     index_t const taps = lowering_.g.taps_h * lowering_.g.taps_w, most = channel_parts_.largest();
     packed_ = c.take<T>(rows_ * channels_ * taps);
     offset_ = c.take<index_t>(most * taps);
-    index_t const size = in_place_ ? 0 : framed_ ? frame_.size(most, line_parts_.largest()) : lowering_.size(most, line_parts_.largest());
+    index_t const size = in_place_ ? 0
+                         : framed_ ? frame_.size(most, line_parts_.largest())
+                                   : lowering_.size(most, line_parts_.largest());
     lowered_ = c.take<T>(frames_ * size + kernels_.width * (conv_kernels<T>::max_vectors + 1));
   }
 
@@ -232,9 +247,10 @@ template <class T> class correlator {
     }
   }
 
-  /// `count` images, `image_stride` apart, whose outputs are out_stride apart. Images of one channel are copied some at a time: what was
-  /// just stored would be read too early by vectors that lie across two of those that were stored.
-  void run_all(index_t count, T const* images, index_t image_stride, T const* bias, bool relu, T* out, index_t out_stride) {
+  /// `count` images, `image_stride` apart, whose outputs are out_stride apart. Images of one channel are copied some at
+  /// a time: what was just stored would be read too early by vectors that lie across two of those that were stored.
+  void run_all(index_t count, T const* images, index_t image_stride, T const* bias, bool relu, T* out,
+               index_t out_stride) {
     auto const& g = lowering_.g;
     index_t done = 0;
     if (frames_ > 1) {
@@ -244,9 +260,11 @@ template <class T> class correlator {
       frame_.offsets(1, g.out_h, offset_);
       for (; done < count; done += frames_) {
         index_t const some = std::min(frames_, count - done);
-        for (index_t i = 0; i < some; ++i) frame_.copy(kernels_, images + (done + i) * image_stride, 1, 0, g.out_h, lowered_ + i * size);
         for (index_t i = 0; i < some; ++i)
-          multiply(packed_, taps, lowered_ + i * size, bias, false, relu, out + (done + i) * out_stride, g.out_h * g.out_w);
+          frame_.copy(kernels_, images + (done + i) * image_stride, 1, 0, g.out_h, lowered_ + i * size);
+        for (index_t i = 0; i < some; ++i)
+          multiply(packed_, taps, lowered_ + i * size, bias, false, relu, out + (done + i) * out_stride,
+                   g.out_h * g.out_w);
       }
       return;
     }
@@ -254,7 +272,7 @@ template <class T> class correlator {
   }
 
  private:
-  static constexpr index_t most_frames = 4;  ///< images that are copied before they are multiplied
+  static constexpr index_t most_frames = 4;   ///< images that are copied before they are multiplied
   static constexpr index_t most_depth = 576;  ///< of a chain between two visits of its outputs
 
   /// Output lines whose lowered rows fit into about a quarter of a second-level cache.
@@ -262,11 +280,14 @@ template <class T> class correlator {
     auto const& l = lowering_;
     index_t const room = (index_t{256} << 10) / static_cast<index_t>(sizeof(T));
     index_t const per_line = framed_ ? channels * l.g.step_h * frame_.pitch : l.planes(channels) * l.g.out_w;
-    index_t const fitting = std::max(room / std::max<index_t>(1, per_line) - l.extra_rows, std::max<index_t>(1, l.extra_rows));
-    return std::min(fitting, std::max<index_t>(1, l.g.out_h));  // fewer lines than the kernel reaches over, where the image has no more
+    index_t const fitting =
+        std::max(room / std::max<index_t>(1, per_line) - l.extra_rows, std::max<index_t>(1, l.extra_rows));
+    // fewer lines than the kernel reaches over, where the image has no more
+    return std::min(fitting, std::max<index_t>(1, l.g.out_h));
   }
 
-  void multiply(T const* packed, index_t depth, T const* input, T const* bias, bool from_out, bool relu, T* out, index_t columns) const {
+  void multiply(T const* packed, index_t depth, T const* input, T const* bias, bool from_out, bool relu, T* out,
+                index_t columns) const {
     index_t const plane = lowering_.g.out_h * lowering_.g.out_w, width = kernels_.width;
     index_t at[conv_kernels<T>::max_vectors];
     index_t line = 0, column = 0;  // of the next vector in the frame
@@ -289,7 +310,8 @@ template <class T> class correlator {
       for (index_t rp = 0; rp < row_parts_.parts; ++rp) {
         index_t const r0 = row_parts_.begin(rp), rows = row_parts_.size(rp);
         kernels_.tile[rows - 1][nv - 1]({w, rows, input, at, offset_, depth, out + r0 * plane + first, plane,
-                                         std::min(columns - first, nv * width), bias ? bias + r0 : nullptr, from_out, relu});
+                                         std::min(columns - first, nv * width), bias ? bias + r0 : nullptr, from_out,
+                                         relu});
         w += rows * depth;
       }
     }

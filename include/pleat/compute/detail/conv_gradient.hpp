@@ -17,8 +17,15 @@ template <class T> class gradient_collector {
  public:
   /// \param channel0 first input channel (of the group) that the rows touch; `channels` of them are lowered
   gradient_collector(conv_kernels<T> const& kernels, conv_geometry const& g, index_t k0, index_t k1, index_t outs)
-      : kernels_(kernels), lowering_(g), k0_(k0), k1_(k1), outs_(outs), taps_(g.taps_h * g.taps_w), channel0_(k0 / taps_),
-        channels_((k1 - 1) / taps_ - channel0_ + 1), strip_(2 * kernels.width),
+      : kernels_(kernels),
+        lowering_(g),
+        k0_(k0),
+        k1_(k1),
+        outs_(outs),
+        taps_(g.taps_h * g.taps_w),
+        channel0_(k0 / taps_),
+        channels_((k1 - 1) / taps_ - channel0_ + 1),
+        strip_(2 * kernels.width),
         strips_((outs + strip_ - 1) / strip_),
         in_place_(lowering_.in_place()),
         line_parts_(g.out_h, std::max<index_t>(1, std::min(lines(), 288 / std::max<index_t>(1, g.out_w)))),
@@ -59,8 +66,9 @@ template <class T> class gradient_collector {
  private:
   [[nodiscard]] index_t lines() const {
     index_t const room = (index_t{256} << 10) / static_cast<index_t>(sizeof(T));
-    return std::max<index_t>(std::max<index_t>(1, lowering_.extra_rows),
-                             room / std::max<index_t>(1, lowering_.planes(channels_) * lowering_.g.out_w) - lowering_.extra_rows);
+    return std::max<index_t>(
+        std::max<index_t>(1, lowering_.extra_rows),
+        room / std::max<index_t>(1, lowering_.planes(channels_) * lowering_.g.out_w) - lowering_.extra_rows);
   }
 
   /// Sums are [strip][row][strip width]; the last strip is one vector wide where that is enough.
@@ -92,13 +100,16 @@ template <class T> class gradient_collector {
         index_t const o0 = s * strip_, stride = strip_width(s);
         T* turned = dy_;
         for (index_t v = 0; v < stride; v += width)
-          kernels_.transpose({dy + (o0 + v) * plane + line * g.out_w, plane, std::min(width, outs_ - o0 - v), pixels, turned + v, stride});
+          kernels_.transpose({dy + (o0 + v) * plane + line * g.out_w, plane, std::min(width, outs_ - o0 - v), pixels,
+                              turned + v, stride});
         T* strip_sum = sum + s * rows * strip_;
         for (index_t k = 0; k < rows;) {
           index_t const left = rows - k;
           index_t const tiles = (left + kernels_.gradient_rows - 1) / kernels_.gradient_rows;
           int const kind = left <= kernels_.gradient_least ? 2 : left <= tiles * kernels_.gradient_less ? 1 : 0;
-          int const most = kind == 0 ? kernels_.gradient_rows : kind == 1 ? kernels_.gradient_less : kernels_.gradient_least;
+          int const most = kind == 0   ? kernels_.gradient_rows
+                           : kind == 1 ? kernels_.gradient_less
+                                       : kernels_.gradient_least;
           int const now = static_cast<int>(std::min<index_t>(left, most));
           kernels_.gradient[kind][stride / width - 1]({row_ + k, turned, pixels, strip_sum + k * stride, now});
           k += now;

@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
 /// The weight gradient on host spaces where input channels fill vectors: images are turned into strips of one vector of
-/// channels per pixel, so that every tap of a pixel is one whole vector; dy, turned as well, is broadcast.
-/// The chains are those of conv_gradient.hpp. Depthwise convolutions (groups of one channel) work on strips too, channel by channel.
+/// channels per pixel, so that every tap of a pixel is one whole vector; dy, turned as well, is broadcast. The chains
+/// are those of conv_gradient.hpp. Depthwise convolutions (groups of one channel) work on strips too, channel by
+/// channel.
 #pragma once
 
 #include <algorithm>
@@ -17,15 +18,23 @@ namespace pleat::compute::detail {
 template <class T> class strip_collector {
  public:
   /// \param channels input channels of the group; for a depthwise convolution as many as outs
-  strip_collector(conv_kernels<T> const& kernels, conv_geometry const& g, index_t channels, index_t outs, bool depthwise)
-      : kernels_(kernels), g_(g), channels_(channels), outs_(outs), taps_(g.taps_h * g.taps_w),
-        in_strips_((channels + kernels.width - 1) / kernels.width), out_strips_((outs + kernels.width - 1) / kernels.width),
+  strip_collector(conv_kernels<T> const& kernels, conv_geometry const& g, index_t channels, index_t outs,
+                  bool depthwise)
+      : kernels_(kernels),
+        g_(g),
+        channels_(channels),
+        outs_(outs),
+        taps_(g.taps_h * g.taps_w),
+        in_strips_((channels + kernels.width - 1) / kernels.width),
+        out_strips_((outs + kernels.width - 1) / kernels.width),
         left_(std::min<index_t>(0, g.first_w)),
         pitch_(std::max(g.in_w, g.first_w + (g.taps_w - 1) * g.next_w + (g.out_w - 1) * g.step_w + 1) - left_),
         line_parts_(g.out_h, std::max<index_t>(1, most_pixels / g.out_w)),
         images_(line_parts_.parts > 1 ? 1 : std::max<index_t>(1, most_pixels / (g.out_h * g.out_w))),
         strip_size_(rows(line_parts_.largest()) * pitch_ * kernels.width),
-        columns_(in_strips_ * taps_ * kernels.width), size_(depthwise ? columns_ : outs * columns_), depthwise_(depthwise) {}
+        columns_(in_strips_ * taps_ * kernels.width),
+        size_(depthwise ? columns_ : outs * columns_),
+        depthwise_(depthwise) {}
 
   /// Worth it: vectors of input channels are fuller than those of output channels, and each turned pixel is used often.
   static bool suits(conv_kernels<T> const& kernels, conv_geometry const& g, index_t channels, index_t outs) {
@@ -51,14 +60,13 @@ template <class T> class strip_collector {
     for (index_t s = 0; s < in_strips_; ++s)
       for (index_t t = 0; t < g_.taps_h; ++t)
         for (index_t u = 0; u < g_.taps_w; ++u)
-          at_[(s * g_.taps_h + t) * g_.taps_w + u] = s * strip_size_ + (t * g_.next_h * pitch_ + g_.first_w - left_ + u * g_.next_w) * width;
+          at_[(s * g_.taps_h + t) * g_.taps_w + u] =
+              s * strip_size_ + (t * g_.next_h * pitch_ + g_.first_w - left_ + u * g_.next_w) * width;
     int depth = 0;
     for (int lane = 0; lane < l.count; ++lane) {
       T* sum = sums_ + depth * size;
-      if (l.count == 1 && l.accumulate)
-        exchange<true>(sum, dw);
-      else
-        std::fill(sum, sum + size, T(0));
+      if (l.count == 1 && l.accumulate) exchange<true>(sum, dw);
+      else std::fill(sum, sum + size, T(0));
       for (index_t i = l.begin(lane); i < l.end(lane); i += images_)
         add_images(x + i * x_image, x_image, dy + i * dy_image, dy_image, std::min(images_, l.end(lane) - i), sum);
       for (int left = lane; left & 1; left >>= 1, --depth) {  // meets every finished left neighbour of its size
@@ -93,22 +101,26 @@ template <class T> class strip_collector {
   void add_images(T const* x, index_t x_image, T const* dy, index_t dy_image, index_t images, T* sum) {
     index_t const width = kernels_.width, plane = g_.out_h * g_.out_w;
     for (index_t lp = 0; lp < line_parts_.parts; ++lp) {
-      index_t const line = line_parts_.begin(lp), lines = line_parts_.size(lp), part = lines * g_.out_w, pixels = images * part;
+      index_t const line = line_parts_.begin(lp), lines = line_parts_.size(lp), part = lines * g_.out_w,
+                    pixels = images * part;
       index_t const dy_strip = (pixels + width) * width;
       index_t* offset = offset_;
       for (index_t n = 0; n < images; ++n) {
         turn_image(x + n * x_image, line * g_.step_h + g_.first_h, rows(lines), x_ + n * image_size_);
         for (index_t i = 0; i < lines; ++i)
-          for (index_t j = 0; j < g_.out_w; ++j) *offset++ = n * image_size_ + (i * g_.step_h * pitch_ + j * g_.step_w) * width;
-        for (index_t s = 0; s < out_strips_; ++s)  // what spills behind an image's pixels is written over by the next image
-          kernels_.transpose({dy + n * dy_image + s * width * plane + line * g_.out_w, plane, std::min(width, outs_ - s * width), part,
-                              dy_ + s * dy_strip + n * part * width, width});
+          for (index_t j = 0; j < g_.out_w; ++j)
+            *offset++ = n * image_size_ + (i * g_.step_h * pitch_ + j * g_.step_w) * width;
+        // what spills behind an image's pixels is written over by the next image
+        for (index_t s = 0; s < out_strips_; ++s)
+          kernels_.transpose({dy + n * dy_image + s * width * plane + line * g_.out_w, plane,
+                              std::min(width, outs_ - s * width), part, dy_ + s * dy_strip + n * part * width, width});
       }
       if (depthwise_) {
         for (index_t s = 0; s < in_strips_; ++s)
           for (index_t t = 0; t < taps_;) {
             int const kind = taps_ - t >= 9 ? 0 : taps_ - t >= 3 ? 1 : 2;
-            kernels_.depthwise[kind]({x_, at_ + s * taps_ + t, offset_, dy_ + s * dy_strip, pixels, sum + (s * taps_ + t) * width});
+            kernels_.depthwise[kind](
+                {x_, at_ + s * taps_ + t, offset_, dy_ + s * dy_strip, pixels, sum + (s * taps_ + t) * width});
             t += kind == 0 ? 9 : kind == 1 ? 3 : 1;
           }
         continue;
@@ -120,8 +132,8 @@ template <class T> class strip_collector {
           for (index_t v = 0; v < vectors.parts; ++v)
             kernels_.tile[tiles.size(r) - 1][vectors.size(v) - 1](
                 {dy_ + s * dy_strip + tiles.begin(r), width, x_, at_ + vectors.begin(v), offset_, pixels,
-                 sum + (s * width + tiles.begin(r)) * columns_ + vectors.begin(v) * width, columns_, vectors.size(v) * width, nullptr,
-                 true, false});
+                 sum + (s * width + tiles.begin(r)) * columns_ + vectors.begin(v) * width, columns_,
+                 vectors.size(v) * width, nullptr, true, false});
       }
     }
   }
@@ -133,10 +145,10 @@ template <class T> class strip_collector {
       for (index_t j = 0; j < count; ++j) {
         T* row = to + s * strip_size_ + j * pitch_ * width;
         index_t const y = first + j;
-        if (y < 0 || y >= g_.in_h)
-          std::fill(row, row + pitch_ * width, T(0));
+        if (y < 0 || y >= g_.in_h) std::fill(row, row + pitch_ * width, T(0));
         else
-          kernels_.transpose({x + s * width * plane + y * g_.in_w, plane, std::min(width, channels_ - s * width), g_.in_w, row - left_ * width, width});
+          kernels_.transpose({x + s * width * plane + y * g_.in_w, plane, std::min(width, channels_ - s * width),
+                              g_.in_w, row - left_ * width, width});
       }
   }
 

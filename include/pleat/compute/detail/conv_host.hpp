@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The convolutions on host spaces: geometry of each pass, work per thread, scratch. The loops are in conv_correlate.hpp
-/// and conv_gradient.hpp. Task functors are not templates over the space, so every space shares one instantiation.
+/// The convolutions on host spaces: geometry of each pass, work per thread, scratch. The loops are in
+/// conv_correlate.hpp and conv_gradient.hpp. Task functors are not templates over the space, so every space shares one
+/// instantiation.
 #pragma once
 
 #include <algorithm>
@@ -21,8 +22,8 @@ struct conv_scratch;  // names this family's scratch block
 
 /// The forward pass's geometry; the weight gradient's too.
 [[nodiscard]] inline conv_geometry conv_forward_geometry(conv2d_shape const& s) {
-  return {s.height, s.width, s.out_height(), s.out_width(), s.kernel_h, s.kernel_w, s.stride_h, s.stride_w,
-          -s.padding_h, -s.padding_w, s.dilation_h, s.dilation_w};
+  return {s.height,   s.width,    s.out_height(), s.out_width(), s.kernel_h,   s.kernel_w,
+          s.stride_h, s.stride_w, -s.padding_h,   -s.padding_w,  s.dilation_h, s.dilation_w};
 }
 
 template <class T> struct conv_forward_task {
@@ -45,8 +46,9 @@ template <class T> struct conv_forward_task {
     c.carve(carver);
     for (index_t g = 0; g < s.groups; ++g) {
       c.pack({w + g * outs * ins * taps, ins * taps, taps, s.kernel_w, 1});
-      c.run_all(last - first, x + (first * s.in_channels + g * ins) * image, s.in_channels * image, bias ? bias + g * outs : nullptr, relu,
-                y + (first * s.out_channels + g * outs) * plane, s.out_channels * plane);
+      c.run_all(last - first, x + (first * s.in_channels + g * ins) * image, s.in_channels * image,
+                bias ? bias + g * outs : nullptr, relu, y + (first * s.out_channels + g * outs) * plane,
+                s.out_channels * plane);
     }
   }
 };
@@ -83,7 +85,8 @@ template <class T> struct conv_input_task {
     index_t const image = s.height * s.width;
     bool const strided = s.stride_h > 1 || s.stride_w > 1;
     if (strided)  // some residues may meet no tap at all
-      std::memset(dx + first * s.in_channels * image, 0, static_cast<std::size_t>((last - first) * s.in_channels * image) * sizeof(T));
+      std::memset(dx + first * s.in_channels * image, 0,
+                  static_cast<std::size_t>((last - first) * s.in_channels * image) * sizeof(T));
     for (index_t ry = 0; ry < s.stride_h; ++ry)
       for (index_t rx = 0; rx < s.stride_w; ++rx)
         residue(axis(ry, s.height, s.kernel_h, s.stride_h, s.padding_h, s.dilation_h),
@@ -117,9 +120,10 @@ template <class T> struct conv_input_task {
     if (v.count == 0 || h.count == 0 || v.pixels == 0 || h.pixels == 0) return;
     index_t const ins = s.group_in(), outs = s.group_out(), taps = s.kernel_h * s.kernel_w;
     index_t const image = s.height * s.width, plane = s.out_height() * s.out_width(), part = v.pixels * h.pixels;
-    correlator<T> c(conv_kernels_of<T>(level),
-                    {s.out_height(), s.out_width(), v.pixels, h.pixels, v.count, h.count, 1, 1, v.shift, h.shift, v.next, h.next},
-                    ins, outs);
+    correlator<T> c(
+        conv_kernels_of<T>(level),
+        {s.out_height(), s.out_width(), v.pixels, h.pixels, v.count, h.count, 1, 1, v.shift, h.shift, v.next, h.next},
+        ins, outs);
     conv_carver count(nullptr);
     c.carve(count);
     (void)count.take<T>(strided ? ins * part : 0);
@@ -127,10 +131,11 @@ template <class T> struct conv_input_task {
     c.carve(carver);
     T* const apart = carver.take<T>(strided ? ins * part : 0);
     for (index_t g = 0; g < s.groups; ++g) {
-      c.pack({w + g * outs * ins * taps + v.first * s.kernel_w + h.first, taps, ins * taps, v.step * s.kernel_w, h.step});
+      c.pack(
+          {w + g * outs * ins * taps + v.first * s.kernel_w + h.first, taps, ins * taps, v.step * s.kernel_w, h.step});
       if (!strided) {
-        c.run_all(last - first, dy + (first * s.out_channels + g * outs) * plane, s.out_channels * plane, nullptr, false,
-                  dx + (first * s.in_channels + g * ins) * image, s.in_channels * image);
+        c.run_all(last - first, dy + (first * s.out_channels + g * outs) * plane, s.out_channels * plane, nullptr,
+                  false, dx + (first * s.in_channels + g * ins) * image, s.in_channels * image);
         continue;
       }
       for (index_t n = first; n < last; ++n) {
@@ -156,17 +161,18 @@ template <class T> struct conv_weight_task {
   lanes l;
 
   void operator()(int const task) const {
-    if (by_outputs(s, level))
-      outputs(task);
-    else
-      rows(task);
+    if (by_outputs(s, level)) outputs(task);
+    else rows(task);
   }
 
-  [[nodiscard]] static bool depthwise(conv2d_shape const& s) { return s.groups > 1 && s.group_in() == 1 && s.group_out() == 1; }
+  [[nodiscard]] static bool depthwise(conv2d_shape const& s) {
+    return s.groups > 1 && s.group_in() == 1 && s.group_out() == 1;
+  }
 
   /// Whether tasks share the output channels, or else the rows (channel, kernel row, kernel column) of each group.
   [[nodiscard]] static bool by_outputs(conv2d_shape const& s, isa::level level) {
-    return depthwise(s) || strip_collector<T>::suits(conv_kernels_of<T>(level), conv_forward_geometry(s), s.group_in(), s.group_out());
+    return depthwise(s) ||
+           strip_collector<T>::suits(conv_kernels_of<T>(level), conv_forward_geometry(s), s.group_in(), s.group_out());
   }
 
  private:
@@ -175,12 +181,14 @@ template <class T> struct conv_weight_task {
     index_t const image = s.height * s.width, plane = s.out_height() * s.out_width();
     for (index_t o = s.out_channels * task / tasks, end = s.out_channels * (task + 1) / tasks; o < end;) {
       index_t const g = o / outs, next = depthwise(s) ? end : std::min(end, (g + 1) * outs);
-      strip_collector<T> c(conv_kernels_of<T>(level), conv_forward_geometry(s), depthwise(s) ? next - o : s.group_in(), next - o, depthwise(s));
+      strip_collector<T> c(conv_kernels_of<T>(level), conv_forward_geometry(s), depthwise(s) ? next - o : s.group_in(),
+                           next - o, depthwise(s));
       conv_carver count(nullptr);
       c.carve(count, l);
       conv_carver carver(scratch<conv_scratch>(count.used()));
       c.carve(carver, l);
-      c.run(l, x + g * s.group_in() * image, s.in_channels * image, dy + o * plane, s.out_channels * plane, dw + o * rows);
+      c.run(l, x + g * s.group_in() * image, s.in_channels * image, dy + o * plane, s.out_channels * plane,
+            dw + o * rows);
       o = next;
     }
   }
@@ -217,7 +225,8 @@ template <class T> struct conv_bias_task {
       int depth = 0;
       for (int lane = 0; lane < l.count; ++lane) {
         T total = l.count == 1 && l.accumulate ? db[o] : T(0);
-        for (index_t n = l.begin(lane); n < l.end(lane); ++n) total += kernels.sum(dy + (n * channels + o) * plane, plane);
+        for (index_t n = l.begin(lane); n < l.end(lane); ++n)
+          total += kernels.sum(dy + (n * channels + o) * plane, plane);
         for (int left = lane; left & 1; left >>= 1) total = top[--depth] + total;
         top[depth++] = total;
       }
@@ -231,27 +240,30 @@ template <class Space> [[nodiscard]] int conv_tasks(Space const& space, double w
 }
 
 template <class Space, class T>
-void conv2d_forward_host(Space const& space, isa::level level, conv2d_shape const& s, T const* x, T const* w, T const* bias, T* y,
-                         activation a) {
+void conv2d_forward_host(Space const& space, isa::level level, conv2d_shape const& s, T const* x, T const* w,
+                         T const* bias, T* y, activation a) {
   int const tasks = conv_tasks(space, s.flops(), s.batch);
   for_tasks(space, tasks, conv_forward_task<T>{s, level, tasks, x, w, bias, y, a == activation::relu});
 }
 
 template <class Space, class T>
-void conv2d_backward_input_host(Space const& space, isa::level level, conv2d_shape const& s, T const* dy, T const* w, T* dx) {
+void conv2d_backward_input_host(Space const& space, isa::level level, conv2d_shape const& s, T const* dy, T const* w,
+                                T* dx) {
   int const tasks = conv_tasks(space, s.flops(), s.batch);
   for_tasks(space, tasks, conv_input_task<T>{s, level, tasks, dy, w, dx});
 }
 
 template <class Space, class T>
-void conv2d_backward_weight_host(Space const& space, isa::level level, conv2d_shape const& s, T const* dy, T const* x, T* dw,
-                                 lanes const& l) {
-  int const tasks = conv_tasks(space, s.flops(), conv_weight_task<T>::by_outputs(s, level) ? s.out_channels : s.groups * s.weights_per_output());
+void conv2d_backward_weight_host(Space const& space, isa::level level, conv2d_shape const& s, T const* dy, T const* x,
+                                 T* dw, lanes const& l) {
+  int const tasks = conv_tasks(
+      space, s.flops(), conv_weight_task<T>::by_outputs(s, level) ? s.out_channels : s.groups * s.weights_per_output());
   for_tasks(space, tasks, conv_weight_task<T>{s, level, tasks, dy, x, dw, l});
 }
 
 template <class Space, class T>
-void conv2d_backward_bias_host(Space const& space, isa::level level, conv2d_shape const& s, T const* dy, T* db, lanes const& l) {
+void conv2d_backward_bias_host(Space const& space, isa::level level, conv2d_shape const& s, T const* dy, T* db,
+                               lanes const& l) {
   index_t const plane = s.out_height() * s.out_width();
   int const tasks = conv_tasks(space, static_cast<double>(s.batch * s.out_channels * plane), s.out_channels);
   for_tasks(space, tasks, conv_bias_task<T>{s.out_channels, plane, level, tasks, dy, db, l});

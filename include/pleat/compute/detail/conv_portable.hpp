@@ -21,14 +21,16 @@ template <class T> struct conv_forward_functor {
   bool relu;
   PLEAT_FUNCTION void operator()(index_t const at) const {
     index_t const ow = s.out_width(), oh = s.out_height();
-    index_t const j = at % ow, i = at / ow % oh, o = at / (ow * oh) % s.out_channels, n = at / (ow * oh * s.out_channels);
+    index_t const j = at % ow, i = at / ow % oh, o = at / (ow * oh) % s.out_channels,
+                  n = at / (ow * oh * s.out_channels);
     T const* image = x + (n * s.in_channels + o / s.group_out() * s.group_in()) * s.height * s.width;
     T const* weight = w + o * s.weights_per_output();
     T sum = bias ? bias[o] : T(0);
     for (index_t c = 0; c < s.group_in(); ++c)
       for (index_t u = 0; u < s.kernel_h; ++u)
         for (index_t v = 0; v < s.kernel_w; ++v) {
-          index_t const row = i * s.stride_h - s.padding_h + u * s.dilation_h, col = j * s.stride_w - s.padding_w + v * s.dilation_w;
+          index_t const row = i * s.stride_h - s.padding_h + u * s.dilation_h,
+                        col = j * s.stride_w - s.padding_w + v * s.dilation_w;
           bool const inside = row >= 0 && row < s.height && col >= 0 && col < s.width;
           sum = Kokkos::fma(*weight++, inside ? image[(c * s.height + row) * s.width + col] : T(0), sum);
         }
@@ -89,7 +91,8 @@ template <class T> struct conv_weight_functor {
   T* dw;
   lanes l;
   PLEAT_FUNCTION void operator()(index_t const at) const {
-    index_t const v = at % s.kernel_w, u = at / s.kernel_w % s.kernel_h, c = at / (s.kernel_w * s.kernel_h) % s.group_in();
+    index_t const v = at % s.kernel_w, u = at / s.kernel_w % s.kernel_h,
+                  c = at / (s.kernel_w * s.kernel_h) % s.group_in();
     index_t const o = at / s.weights_per_output(), ow = s.out_width(), oh = s.out_height();
     lane_tree<T> tree;
     for (int lane = 0; lane < l.count; ++lane) {
@@ -99,7 +102,8 @@ template <class T> struct conv_weight_functor {
         T const* d = dy + (n * s.out_channels + o) * oh * ow;
         for (index_t i = 0; i < oh; ++i)
           for (index_t j = 0; j < ow; ++j) {
-            index_t const row = i * s.stride_h - s.padding_h + u * s.dilation_h, col = j * s.stride_w - s.padding_w + v * s.dilation_w;
+            index_t const row = i * s.stride_h - s.padding_h + u * s.dilation_h,
+                          col = j * s.stride_w - s.padding_w + v * s.dilation_w;
             bool const inside = row >= 0 && row < s.height && col >= 0 && col < s.width;
             sum = Kokkos::fma(inside ? image[row * s.width + col] : T(0), *d++, sum);
           }
@@ -133,12 +137,14 @@ template <class T> struct conv_bias_functor {
   }
 };
 
-template <class Space, class Functor> void conv_launch(Space const& space, char const* label, index_t items, Functor const& f) {
+template <class Space, class Functor>
+void conv_launch(Space const& space, char const* label, index_t items, Functor const& f) {
   Kokkos::parallel_for(label, Kokkos::RangePolicy<Space, Kokkos::IndexType<index_t>>(space, 0, items), f);
 }
 
 template <class Space, class T>
-void conv2d_forward_portable(Space const& space, conv2d_shape const& s, T const* x, T const* w, T const* bias, T* y, activation a) {
+void conv2d_forward_portable(Space const& space, conv2d_shape const& s, T const* x, T const* w, T const* bias, T* y,
+                             activation a) {
   conv_launch(space, "conv", s.batch * s.out_channels * s.out_height() * s.out_width(),
               conv_forward_functor<T>{s, x, w, bias, y, a == activation::relu});
 }
@@ -149,13 +155,15 @@ void conv2d_backward_input_portable(Space const& space, conv2d_shape const& s, T
 }
 
 template <class Space, class T>
-void conv2d_backward_weight_portable(Space const& space, conv2d_shape const& s, T const* dy, T const* x, T* dw, lanes const& l) {
+void conv2d_backward_weight_portable(Space const& space, conv2d_shape const& s, T const* dy, T const* x, T* dw,
+                                     lanes const& l) {
   conv_launch(space, "conv_dw", s.out_channels * s.weights_per_output(), conv_weight_functor<T>{s, dy, x, dw, l});
 }
 
 template <class Space, class T>
 void conv2d_backward_bias_portable(Space const& space, conv2d_shape const& s, T const* dy, T* db, lanes const& l) {
-  conv_launch(space, "conv_db", s.out_channels, conv_bias_functor<T>{s.out_channels, s.out_height() * s.out_width(), dy, db, l});
+  conv_launch(space, "conv_db", s.out_channels,
+              conv_bias_functor<T>{s.out_channels, s.out_height() * s.out_width(), dy, db, l});
 }
 
 }  // namespace pleat::compute::detail

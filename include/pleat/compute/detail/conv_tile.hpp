@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// What the convolution kernels of every instruction set share: their arguments and the table through which the blocking
-/// loops (conv_correlate.hpp, conv_gradient.hpp) call them. Needs no Kokkos.
+/// What the convolution kernels of every instruction set share: their arguments and the table through which the
+/// blocking loops (conv_correlate.hpp, conv_gradient.hpp) call them. Needs no Kokkos.
 #pragma once
 
 #include <pleat/base/config.hpp>
@@ -12,9 +12,8 @@
 
 namespace pleat::compute::detail {
 
-/// rows × columns outputs; output (i, j) is a chain of fused multiply-adds over k of
-/// weights[k * weight_stride + i] · input[offset[k] + at[v] + l], where j = v · width + l, starting from bias[i], from what
-/// `out` holds, or from zero.
+/// rows × columns outputs; output (i, j) is a chain of fused multiply-adds over k of weights[k * weight_stride + i] ·
+/// input[offset[k] + at[v] + l], where j = v · width + l, starting from bias[i], from what `out` holds, or from zero.
 template <class T> struct conv_tile_arguments {
   T const* weights;
   index_t weight_stride;
@@ -22,21 +21,21 @@ template <class T> struct conv_tile_arguments {
   index_t const* at;      ///< [vectors of the tile]
   index_t const* offset;  ///< [depth]
   index_t depth;
-  T* out;                 ///< output (i, j) at out[i * out_stride + j]
+  T* out;  ///< output (i, j) at out[i * out_stride + j]
   index_t out_stride;
-  index_t columns;        ///< columns that exist; the last vector may be partial
-  T const* bias;          ///< [rows] or null; not read where from_out
+  index_t columns;  ///< columns that exist; the last vector may be partial
+  T const* bias;    ///< [rows] or null; not read where from_out
   bool from_out;
   bool relu;
 };
 
-/// Up to R rows of a weight gradient times whole vectors of output channels; element (i, j) is a chain over the pixels p
-/// of row[i][p] · dy[p * columns + j], starting from what `sum` holds; `columns` is what the tile's vectors hold.
+/// Up to R rows of a weight gradient times whole vectors of output channels; element (i, j) is a chain over the pixels
+/// p of row[i][p] · dy[p * columns + j], starting from what `sum` holds; `columns` is what the tile's vectors hold.
 template <class T> struct conv_gradient_arguments {
   T const* const* row;  ///< R pointers; those beyond `rows` repeat an existing one
   T const* dy;
   index_t pixels;
-  T* sum;               ///< element (i, j) at sum[i * columns + j]
+  T* sum;  ///< element (i, j) at sum[i * columns + j]
   int rows;
 };
 
@@ -52,8 +51,8 @@ template <class T> struct conv_depthwise_arguments {
 };
 
 /// Planes of shifted (and strided) image rows: out[c][j][x] = plane[c][first_y + j * step_y][first_x + x * step_x],
-/// zero outside of the image. Rows of `out` lie out_pitch apart. May write less than a vector (of zeros, where step_x is 1
-/// and the row reaches the image's right edge) beyond each row's end.
+/// zero outside of the image. Rows of `out` lie out_pitch apart. May write less than a vector (of zeros, where step_x
+/// is 1 and the row reaches the image's right edge) beyond each row's end.
 template <class T> struct conv_lower_arguments {
   T const* plane;
   index_t height, width;
@@ -73,8 +72,8 @@ template <class T> struct conv_transpose_arguments {
   index_t to_stride;
 };
 
-/// out[c][y][x] = the sum over taps (u, v), ascending, of products[c][u][v][y - u * dilation_h][x - v * dilation_w], where
-/// that lies in rows × columns.
+/// out[c][y][x] = the sum over taps (u, v), ascending, of products[c][u][v][y - u * dilation_h][x - v * dilation_w],
+/// where that lies in rows × columns.
 template <class T> struct conv_collect_arguments {
   T const* products;
   index_t channels, taps_h, taps_w, dilation_h, dilation_w;
@@ -93,21 +92,22 @@ PLEAT_LAZY [[nodiscard]] inline int lane_levels(lanes const& l) noexcept {
 /// Kernels of one instruction set and type.
 template <class T> struct conv_kernels {
   static constexpr int max_rows = 6, max_vectors = 8;
-  int width = 1;         ///< elements of a vector
-  int rows = 1;          ///< largest tile
-  int vectors = 1;       ///< its vectors
-  int wide_vectors = 1;  ///< vectors where a tile has at most two rows
+  int width = 1;                                                 ///< elements of a vector
+  int rows = 1;                                                  ///< largest tile
+  int vectors = 1;                                               ///< its vectors
+  int wide_vectors = 1;                                          ///< vectors where a tile has at most two rows
   int gradient_rows = 1, gradient_less = 1, gradient_least = 1;  ///< the row counts of the gradient tiles
   void (*tile[max_rows][max_vectors])(conv_tile_arguments<T> const&) = {};
   void (*gradient[3][2])(conv_gradient_arguments<T> const&) = {};  ///< [most, less, least rows][vectors - 1]
-  void (*depthwise[3])(conv_depthwise_arguments<T> const&) = {};  ///< of 9, 3 and 1 taps
+  void (*depthwise[3])(conv_depthwise_arguments<T> const&) = {};   ///< of 9, 3 and 1 taps
   void (*lower)(conv_lower_arguments<T> const&) = nullptr;
   void (*transpose)(conv_transpose_arguments<T> const&) = nullptr;
   void (*collect)(conv_collect_arguments<T> const&) = nullptr;
   T (*sum)(T const*, index_t) = nullptr;  ///< see conv_sum_stripes
 };
 
-/// The sum of an image's plane: pixel p belongs to stripe p mod 32; stripes ascend, then fold in halves (16, 8, 4, 2, 1).
+/// The sum of an image's plane: pixel p belongs to stripe p mod 32; stripes ascend, then fold in halves (16, 8, 4, 2,
+/// 1).
 inline constexpr int conv_sum_stripes = 32;
 
 }  // namespace pleat::compute::detail

@@ -43,16 +43,14 @@ template <class V, int MR, int NV> PLEAT_CONV_TARGET void tile(conv_tile_argumen
     w += weight_stride;
   }
   if (t.relu) {
-    PLEAT_CONV_UNROLL for (int i = 0; i < MR; ++i)
-      PLEAT_CONV_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = V::relu(acc[i][j]);
+    PLEAT_CONV_UNROLL for (int i = 0; i < MR; ++i) PLEAT_CONV_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] =
+        V::relu(acc[i][j]);
   }
   PLEAT_CONV_UNROLL for (int i = 0; i < MR; ++i) {
     T* c = t.out + i * t.out_stride;
     PLEAT_CONV_UNROLL for (int j = 0; j < NV - 1; ++j) V::store(c + j * width, acc[i][j]);
-    if (whole)
-      V::store(c + (NV - 1) * width, acc[i][NV - 1]);
-    else
-      V::store_if(V::range(0, tail), c + (NV - 1) * width, acc[i][NV - 1]);
+    if (whole) V::store(c + (NV - 1) * width, acc[i][NV - 1]);
+    else V::store_if(V::range(0, tail), c + (NV - 1) * width, acc[i][NV - 1]);
   }
 }
 
@@ -130,7 +128,8 @@ template <class V> PLEAT_CONV_TARGET void lower(conv_lower_arguments<typename V:
     index_t const x = t.first_x + v * width * t.step_x;
     auto const mask = V::range(-x, t.width - x);
     auto const mask2 = V::range(-x - width, t.width - x - width);
-    // several short rows in one vector, where they are neighbours in the image (step 1) or make one vector of it (step 2)
+    // several short rows in one vector, where they are neighbours in the image (step 1) or make one vector of it (step
+    // 2)
     bool const dense = t.out_pitch == t.out_width && t.out_width < width && width % t.out_width == 0;
     bool const same = dense && t.step_x == 1 && t.step_y == 1 && t.width == t.out_width;
     bool const halves = dense && t.step_x == 2 && 2 * t.out_width == width;
@@ -147,30 +146,34 @@ template <class V> PLEAT_CONV_TARGET void lower(conv_lower_arguments<typename V:
       index_t j = 0;
       for (; j < first; ++j) V::store(out + j * t.out_pitch, V::zero());
       if (same)
-        for (; j + together <= last; j += together) V::store(out + j * t.out_pitch, V::load_if(neighbours, in + j * row_step));
+        for (; j + together <= last; j += together)
+          V::store(out + j * t.out_pitch, V::load_if(neighbours, in + j * row_step));
       if (halves)
         for (; j + 2 <= last; j += 2)
-          V::store(out + j * t.out_pitch, V::even(V::load_if(mask, in + j * row_step), V::load_if(mask, in + (j + 1) * row_step)));
+          V::store(out + j * t.out_pitch,
+                   V::even(V::load_if(mask, in + j * row_step), V::load_if(mask, in + (j + 1) * row_step)));
       if (t.step_x == 1) {
         for (; j < last; ++j) V::store(out + j * t.out_pitch, V::load_if(mask, in + j * row_step));
       } else {
         for (; j < last; ++j)
-          V::store(out + j * t.out_pitch, V::even(V::load_if(mask, in + j * row_step), V::load_if(mask2, in + j * row_step + width)));
+          V::store(out + j * t.out_pitch,
+                   V::even(V::load_if(mask, in + j * row_step), V::load_if(mask2, in + j * row_step + width)));
       }
       for (; j < t.out_rows; ++j) V::store(out + j * t.out_pitch, V::zero());
     }
   }
 }
 
-/// See conv_collect_arguments. A tap's row is read so that its elements fall on their places; the zeros around it change no
-/// sum that started from +0.
+/// See conv_collect_arguments. A tap's row is read so that its elements fall on their places; the zeros around it
+/// change no sum that started from +0.
 template <class V> PLEAT_CONV_TARGET void collect(conv_collect_arguments<typename V::value> const& t) {
   using T = typename V::value;
   constexpr int width = V::width, kept = 8;
   index_t const plane = t.rows * t.columns;
   for (index_t x = 0; x < t.width; x += width) {
     typename V::mask mask[kept];
-    for (index_t v = 0; v < t.taps_w && v < kept; ++v) mask[v] = V::range(v * t.dilation_w - x, t.columns + v * t.dilation_w - x);
+    for (index_t v = 0; v < t.taps_w && v < kept; ++v)
+      mask[v] = V::range(v * t.dilation_w - x, t.columns + v * t.dilation_w - x);
     auto const tail = V::range(0, t.width - x);
     for (index_t c = 0; c < t.channels; ++c)
       for (index_t y = 0; y < t.height; ++y) {
@@ -180,7 +183,9 @@ template <class V> PLEAT_CONV_TARGET void collect(conv_collect_arguments<typenam
           if (i < 0 || i >= t.rows) continue;
           T const* from = t.products + (c * t.taps_h + u) * t.taps_w * plane + i * t.columns + x;
           for (index_t v = 0; v < t.taps_w; ++v, from += plane - t.dilation_w)
-            acc = V::add(acc, V::load_if(v < kept ? mask[v] : V::range(v * t.dilation_w - x, t.columns + v * t.dilation_w - x), from));
+            acc = V::add(
+                acc, V::load_if(v < kept ? mask[v] : V::range(v * t.dilation_w - x, t.columns + v * t.dilation_w - x),
+                                from));
         }
         V::store_if(tail, t.out + (c * t.height + y) * t.width + x, acc);
       }
@@ -193,8 +198,8 @@ template <class V> PLEAT_CONV_TARGET void transpose(conv_transpose_arguments<typ
   for (index_t p = 0; p < t.n; p += width) {
     typename V::vec v[width];
     auto const mask = V::range(0, t.n - p);
-    PLEAT_CONV_UNROLL for (int i = 0; i < width; ++i)
-      v[i] = i < t.rows ? V::load_if(mask, t.from + i * t.from_stride + p) : V::zero();
+    PLEAT_CONV_UNROLL for (int i = 0; i < width; ++i) v[i] =
+        i < t.rows ? V::load_if(mask, t.from + i * t.from_stride + p) : V::zero();
     V::turn(v);
     PLEAT_CONV_UNROLL for (int i = 0; i < width; ++i) V::store(t.to + (p + i) * t.to_stride, v[i]);
   }

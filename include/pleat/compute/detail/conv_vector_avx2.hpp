@@ -29,9 +29,11 @@ struct floats {
   PLEAT_CONV_INLINE void store(float* p, vec v) { _mm256_storeu_ps(p, v); }
   /// Lanes i with from <= i < to.
   PLEAT_CONV_INLINE mask range(index_t from, index_t to) {
-    auto const a = static_cast<int>(std::clamp<index_t>(from, 0, width)), b = static_cast<int>(std::clamp<index_t>(to, 0, width));
+    auto const a = static_cast<int>(std::clamp<index_t>(from, 0, width)),
+               b = static_cast<int>(std::clamp<index_t>(to, 0, width));
     __m256i const lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    return _mm256_andnot_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32(a), lane), _mm256_cmpgt_epi32(_mm256_set1_epi32(b), lane));
+    return _mm256_andnot_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32(a), lane),
+                               _mm256_cmpgt_epi32(_mm256_set1_epi32(b), lane));
   }
   PLEAT_CONV_INLINE mask either(mask a, mask b) { return _mm256_or_si256(a, b); }
   PLEAT_CONV_INLINE vec load_if(mask m, float const* p) { return _mm256_maskload_ps(p, m); }
@@ -99,7 +101,8 @@ struct doubles {
   PLEAT_CONV_INLINE void store_places(mask m, std::int32_t* p, vec at, std::int32_t base, std::int32_t step) {
     __m128i const lane = _mm_setr_epi32(0, 1, 2, 3);
     __m128i const first = _mm_add_epi32(_mm_set1_epi32(base), _mm_mullo_epi32(lane, _mm_set1_epi32(step)));
-    __m128i const narrow = _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(m, _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6)));
+    __m128i const narrow =
+        _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(m, _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6)));
     _mm_maskstore_epi32(p, narrow, _mm_add_epi32(first, _mm256_cvtpd_epi32(at)));
   }
   PLEAT_CONV_INLINE void keep_larger(vec& best, vec& at, vec value, vec where) {

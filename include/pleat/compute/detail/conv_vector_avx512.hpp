@@ -24,7 +24,8 @@ struct floats {
   using vec = __m512;
   using mask = __mmask16;
   static constexpr int width = 16;
-  static constexpr mask all = 0xFFFF;  // zero-masking forms: g++ 12 warns about the unmasked ones' undefined pass-through
+  // zero-masking forms: g++ 12 warns about the unmasked ones' undefined pass-through
+  static constexpr mask all = 0xFFFF;
   PLEAT_CONV_INLINE vec zero() { return _mm512_setzero_ps(); }
   PLEAT_CONV_INLINE vec load(float const* p) { return _mm512_loadu_ps(p); }
   PLEAT_CONV_INLINE void store(float* p, vec v) { _mm512_storeu_ps(p, v); }
@@ -64,15 +65,18 @@ struct floats {
     vec q[16];
     PLEAT_CONV_UNROLL for (int i = 0; i < 16; i += 4) {  // 4 × 4 within each 128-bit lane
       vec const a = _mm512_maskz_unpacklo_ps(all, v[i], v[i + 1]), b = _mm512_maskz_unpackhi_ps(all, v[i], v[i + 1]);
-      vec const c = _mm512_maskz_unpacklo_ps(all, v[i + 2], v[i + 3]), d = _mm512_maskz_unpackhi_ps(all, v[i + 2], v[i + 3]);
+      vec const c = _mm512_maskz_unpacklo_ps(all, v[i + 2], v[i + 3]),
+                d = _mm512_maskz_unpackhi_ps(all, v[i + 2], v[i + 3]);
       q[i] = _mm512_maskz_shuffle_ps(all, a, c, 0x44);
       q[i + 1] = _mm512_maskz_shuffle_ps(all, a, c, 0xEE);
       q[i + 2] = _mm512_maskz_shuffle_ps(all, b, d, 0x44);
       q[i + 3] = _mm512_maskz_shuffle_ps(all, b, d, 0xEE);
     }
     PLEAT_CONV_UNROLL for (int i = 0; i < 4; ++i) {  // then the lanes
-      vec const a = _mm512_maskz_shuffle_f32x4(all, q[i], q[i + 4], 0x88), b = _mm512_maskz_shuffle_f32x4(all, q[i], q[i + 4], 0xDD);
-      vec const c = _mm512_maskz_shuffle_f32x4(all, q[i + 8], q[i + 12], 0x88), d = _mm512_maskz_shuffle_f32x4(all, q[i + 8], q[i + 12], 0xDD);
+      vec const a = _mm512_maskz_shuffle_f32x4(all, q[i], q[i + 4], 0x88),
+                b = _mm512_maskz_shuffle_f32x4(all, q[i], q[i + 4], 0xDD);
+      vec const c = _mm512_maskz_shuffle_f32x4(all, q[i + 8], q[i + 12], 0x88),
+                d = _mm512_maskz_shuffle_f32x4(all, q[i + 8], q[i + 12], 0xDD);
       v[i] = _mm512_maskz_shuffle_f32x4(all, a, c, 0x88);
       v[i + 4] = _mm512_maskz_shuffle_f32x4(all, b, d, 0x88);
       v[i + 8] = _mm512_maskz_shuffle_f32x4(all, a, c, 0xDD);
@@ -124,8 +128,10 @@ struct doubles {
       q[i + 1] = _mm512_maskz_unpackhi_pd(all, v[i], v[i + 1]);
     }
     PLEAT_CONV_UNROLL for (int i = 0; i < 2; ++i) {
-      vec const a = _mm512_maskz_shuffle_f64x2(all, q[i], q[i + 2], 0x88), b = _mm512_maskz_shuffle_f64x2(all, q[i], q[i + 2], 0xDD);
-      vec const c = _mm512_maskz_shuffle_f64x2(all, q[i + 4], q[i + 6], 0x88), d = _mm512_maskz_shuffle_f64x2(all, q[i + 4], q[i + 6], 0xDD);
+      vec const a = _mm512_maskz_shuffle_f64x2(all, q[i], q[i + 2], 0x88),
+                b = _mm512_maskz_shuffle_f64x2(all, q[i], q[i + 2], 0xDD);
+      vec const c = _mm512_maskz_shuffle_f64x2(all, q[i + 4], q[i + 6], 0x88),
+                d = _mm512_maskz_shuffle_f64x2(all, q[i + 4], q[i + 6], 0xDD);
       v[i] = _mm512_maskz_shuffle_f64x2(all, a, c, 0x88);
       v[i + 2] = _mm512_maskz_shuffle_f64x2(all, b, d, 0x88);
       v[i + 4] = _mm512_maskz_shuffle_f64x2(all, a, c, 0xDD);

@@ -16,18 +16,16 @@ enum class transpose : char { no, yes };
 
 /// Applied once per element after the last term of its sum: C = act(AB + bias); then, with `mask`, C = mask > 0 ? C : 0
 /// (ReLU's backward).
-template <class T>
-struct epilogue {
+template <class T> struct epilogue {
   T const* bias = nullptr;  ///< [n], added to each row
   activation act = activation::none;
   T const* mask = nullptr;  ///< [m, n] with leading dimension ldmask
   index_t ldmask = 0;
 };
 
-/// C[m, n] = op(A)[m, k] · op(B)[k, n], all row-major; a leading dimension is the distance of two stored rows. Operands of a 16-bit type
-/// are multiplied and summed in float; what C holds is To: T, or float where a sum is kept wide.
-template <class T, class To = T>
-struct gemm_arguments {
+/// C[m, n] = op(A)[m, k] · op(B)[k, n], all row-major; a leading dimension is the distance of two stored rows. Operands
+/// of a 16-bit type are multiplied and summed in float; what C holds is To: T, or float where a sum is kept wide.
+template <class T, class To = T> struct gemm_arguments {
   index_t m = 0, n = 0, k = 0;
   T const* a = nullptr;  ///< [m, k], or [k, m] with `ta`
   index_t lda = 0;
@@ -50,8 +48,7 @@ namespace detail {
 }
 
 /// Throws pleat::error if an extent is negative or a leading dimension is shorter than its rows.
-template <class T, class To>
-inline void gemm_check(gemm_arguments<T, To> const& g) {
+template <class T, class To> inline void gemm_check(gemm_arguments<T, To> const& g) {
   if (g.m < 0) gemm_refuse("m", g.m, 0);
   if (g.n < 0) gemm_refuse("n", g.n, 0);
   if (g.k < 0) gemm_refuse("k", g.k, 0);

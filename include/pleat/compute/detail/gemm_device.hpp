@@ -33,8 +33,7 @@ PLEAT_FUNCTION double fused(double a, double b, double c) {
 
 /// A team makes a tile × tile block of C; a thread makes micro × micro elements of it in registers.
 /// With fewer threads than (tile / micro)², the team goes over the block in several passes.
-template <class T, class To = T>
-struct gemm_functor {
+template <class T, class To = T> struct gemm_functor {
   using W = wide_t<T>;
   static constexpr int tile = 64, micro = 4, depth = 16, per_row = tile / micro, pieces = per_row * per_row;
   static constexpr int levels = 6;  // of the tree over lanes::max_count lanes
@@ -78,8 +77,7 @@ struct gemm_functor {
     }
   }
 
-  template <class Member>
-  KOKKOS_FUNCTION void operator()(Member const& team) const {
+  template <class Member> KOKKOS_FUNCTION void operator()(Member const& team) const {
     W* const a_panel = static_cast<W*>(team.team_shmem().get_shmem(panel * sizeof(W)));
     W* const b_panel = static_cast<W*>(team.team_shmem().get_shmem(panel * sizeof(W)));
     index_t const i0 = team.league_rank() / block_columns * tile, j0 = team.league_rank() % block_columns * tile;
@@ -92,7 +90,8 @@ struct gemm_functor {
         for (int y = 0; y < micro; ++y)
           for (int x = 0; x < micro; ++x) {
             index_t const i = i0 + piece / per_row + y * per_row, j = j0 + piece % per_row + x * per_row;
-            sum[y][x] = g.accumulate && piece < pieces && i < g.m && j < g.n ? static_cast<W>(g.c[i * g.ldc + j]) : W(0);
+            sum[y][x] =
+                g.accumulate && piece < pieces && i < g.m && j < g.n ? static_cast<W>(g.c[i * g.ldc + j]) : W(0);
           }
         chain(team, a_panel, b_panel, i0, j0, cut.begin(s), cut.end(s), piece, sum);
         for (int left = s; left & 1; left >>= 1) {
@@ -138,8 +137,7 @@ void gemm_device(Space const& space, gemm_arguments<T, To> const& g, lanes const
 }
 
 /// The definition, as plain as it can be said; for tests. One thread, host memory.
-template <class T, class To>
-void gemm_reference(gemm_arguments<T, To> const& g, lanes const& cut) {
+template <class T, class To> void gemm_reference(gemm_arguments<T, To> const& g, lanes const& cut) {
   using W = wide_t<T>;
   for (index_t i = 0; i < g.m; ++i)
     for (index_t j = 0; j < g.n; ++j) {

@@ -25,8 +25,7 @@ struct gemm_rectangle {
 };
 
 /// The kernels of a level; nullptr for `scalar` and on machines without vector kernels.
-template <class T>
-[[nodiscard]] inline tile_kernels<T> const* kernels_at(isa::level level) noexcept {
+template <class T> [[nodiscard]] inline tile_kernels<T> const* kernels_at(isa::level level) noexcept {
 #if defined(__x86_64__)
   if (level == isa::level::avx512) return &avx512::kernels<T>;
   if (level == isa::level::avx2) return &avx2::kernels<T>;
@@ -42,18 +41,15 @@ template <class T>
 ///     stride of a row; what lies beyond n1 never reaches a result;
 ///   direct(k0, n0): where op(B)[k0, n0] lies if rows of op(B) are contiguous there and `ld` apart, else nullptr;
 ///   ld: see direct.
-template <class T>
-struct dense_b {
+template <class T> struct dense_b {
   T const* b = nullptr;
   index_t ld = 0;
   bool turned = false;  ///< stored [n, k]
   tile_kernels<T> const* kernels = nullptr;
 
   void pack(index_t k0, index_t k1, index_t n0, index_t n1, T* to, index_t stride) const {
-    if (turned)
-      kernels->turn_b(b + n0 * ld + k0, ld, k1 - k0, n1 - n0, to, stride);
-    else
-      kernels->copy_b(b + k0 * ld + n0, ld, k1 - k0, n1 - n0, to, stride);
+    if (turned) kernels->turn_b(b + n0 * ld + k0, ld, k1 - k0, n1 - n0, to, stride);
+    else kernels->copy_b(b + k0 * ld + n0, ld, k1 - k0, n1 - n0, to, stride);
   }
   [[nodiscard]] T const* direct(index_t k0, index_t n0) const { return turned ? nullptr : b + k0 * ld + n0; }
 };
@@ -216,8 +212,7 @@ void gemm_narrow(tile_kernels<T> const& ks, gemm_arguments<T> const& g, Source c
 }
 
 /// What follows the last term of an element.
-template <class T>
-[[nodiscard]] inline T gemm_finish(gemm_arguments<T> const& g, index_t i, index_t j, T value) {
+template <class T> [[nodiscard]] inline T gemm_finish(gemm_arguments<T> const& g, index_t i, index_t j, T value) {
   if (g.after.bias) value += g.after.bias[j];
   if (g.after.act == activation::relu) value = value < T(0) ? T(0) : value;
   if (g.after.mask) value = g.after.mask[i * g.after.ldmask + j] > T(0) ? value : T(0);
@@ -293,8 +288,7 @@ PLEAT_LAZY [[nodiscard]] inline gemm_rectangle gemm_cut(index_t m, index_t n, in
 }
 
 /// The task that for_tasks runs.
-template <class T, class Source>
-struct gemm_task {
+template <class T, class Source> struct gemm_task {
   gemm_arguments<T> const& g;
   Source const& source;
   index_t const* cuts;

@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The host product of 16-bit operands: pieces are widened on their way into the float product, whose chains are the same; sums are
-/// rounded once, when an element of C is finished. What lies in memory as float is a panel of A and of C per thread.
+/// The host product of 16-bit operands: pieces are widened on their way into the float product, whose chains are the
+/// same; sums are rounded once, when an element of C is finished. What lies in memory as float is a panel of A and of C
+/// per thread.
 #pragma once
 
 #include <algorithm>
@@ -19,8 +20,7 @@
 namespace pleat::compute::detail {
 
 /// What follows the last term of an element, and the one rounding.
-template <class T>
-struct narrow_rows_body {
+template <class T> struct narrow_rows_body {
   index_t columns, from_ld, to_ld;
   float const* from;
   T* to;
@@ -49,7 +49,8 @@ struct narrow_rows_body {
     else
       for (index_t j = 0; j < whole; j += 32)
         for (index_t i = 0; i < 32; ++i) y[j + i] = T(finished(x[j + i], 0.0f, false, relu));
-    for (index_t j = whole; j < columns; ++j) y[j] = T(finished(x[j], bias ? static_cast<float>(bias[j]) : 0.0f, bias != nullptr, relu));
+    for (index_t j = whole; j < columns; ++j)
+      y[j] = T(finished(x[j], bias ? static_cast<float>(bias[j]) : 0.0f, bias != nullptr, relu));
   }
 };
 /// The same for a run of floats, with a bias of -0 (which changes nothing) and a mask of ones where there is none.
@@ -64,7 +65,8 @@ struct finish_run_body {
   }
 };
 /// Half is rounded by instructions that compilers do not find, so what is before that is done in floats.
-PLEAT_LAZY inline void narrow_rows_of_half(isa::level level, index_t rows, index_t columns, float const* from, index_t from_ld, half* to, index_t to_ld, epilogue<half> const& after) {
+PLEAT_LAZY inline void narrow_rows_of_half(isa::level level, index_t rows, index_t columns, float const* from,
+                                           index_t from_ld, half* to, index_t to_ld, epilogue<half> const& after) {
   bool const plain = after.bias == nullptr && after.mask == nullptr && after.act != activation::relu;
   constexpr index_t run = 256;
   alignas(64) float bias[run], mask[run], finished[run];
@@ -80,21 +82,24 @@ PLEAT_LAZY inline void narrow_rows_of_half(isa::level level, index_t rows, index
         continue;
       }
       if (after.mask != nullptr) widen(level, n, after.mask + r * after.ldmask + j, mask);
-      loop_at<false>(level, 0, n, finish_run_body{x, bias, mask, after.act == activation::relu ? 0.0f : -std::numeric_limits<float>::infinity(), finished});
+      loop_at<false>(
+          level, 0, n,
+          finish_run_body{x, bias, mask, after.act == activation::relu ? 0.0f : -std::numeric_limits<float>::infinity(),
+                          finished});
       narrow(level, n, finished, to + r * to_ld + j);
     }
   }
 }
 template <class T>
-void narrow_rows(isa::level level, index_t rows, index_t columns, float const* from, index_t from_ld, T* to, index_t to_ld, epilogue<T> const& after = {}) {
+void narrow_rows(isa::level level, index_t rows, index_t columns, float const* from, index_t from_ld, T* to,
+                 index_t to_ld, epilogue<T> const& after = {}) {
   if constexpr (std::is_same_v<T, half>)
     if (level != isa::level::scalar) return narrow_rows_of_half(level, rows, columns, from, from_ld, to, to_ld, after);
   loop_at<true>(level, 0, rows, narrow_rows_body<T>{columns, from_ld, to_ld, from, to, after});
 }
 
 /// A B operand of 16 bits as gemm_host.hpp wants it.
-template <class T>
-struct widened_b {
+template <class T> struct widened_b {
   T const* b = nullptr;
   index_t stored = 0;   ///< distance of two stored rows
   bool turned = false;  ///< stored [n, k]
@@ -112,8 +117,7 @@ struct widened_b {
         index_t const deep = std::min(depth, k1 - k);
         widen_rows(level, some, deep, b + n * stored + k, stored, rows, depth);
         float* const out = to + (k - k0) * stride + (n - n0);
-        if (kernels && n1 - n0 <= width)
-          kernels->turn_b(rows, depth, deep, some, out, stride);
+        if (kernels && n1 - n0 <= width) kernels->turn_b(rows, depth, deep, some, out, stride);
         else
           for (index_t l = 0; l < deep; ++l)
             for (index_t j = 0; j < some; ++j) out[l * stride + j] = rows[j * depth + l];
@@ -137,10 +141,12 @@ void gemm_reduced_part(isa::level level, gemm_arguments<T, To> const& g, lanes c
   widened_b<T> const source{g.b + (b_turned ? k0 : k0 * g.ldb), g.ldb, b_turned, level, kernels_at<float>(level)};
   index_t const panels = (r.m1 - r.m0 + most_rows - 1) / most_rows;
   for (index_t p = 0; p < panels; ++p) {
-    index_t const i0 = r.m0 + part_begin(r.m1 - r.m0, panels, p), i1 = r.m0 + part_begin(r.m1 - r.m0, panels, p + 1), rows = i1 - i0;
+    index_t const i0 = r.m0 + part_begin(r.m1 - r.m0, panels, p), i1 = r.m0 + part_begin(r.m1 - r.m0, panels, p + 1),
+                  rows = i1 - i0;
     index_t const c_columns = wide ? 0 : std::min(most_columns, r.n1 - r.n0);
     // a vector beyond the end of A may be read where its columns are packed
-    float* const a = static_cast<float*>(scratch<reduced_scratch>(sizeof(float) * static_cast<std::size_t>(rows * k + 64 + rows * c_columns)));
+    float* const a = static_cast<float*>(
+        scratch<reduced_scratch>(sizeof(float) * static_cast<std::size_t>(rows * k + 64 + rows * c_columns)));
     float* const c = a + rows * k + 64;
     if (a_rows) widen_rows(level, rows, k, g.a + i0 * g.lda + k0, g.lda, a, k);
     else widen_rows(level, k, rows, g.a + k0 * g.lda + i0, g.lda, a, rows);
@@ -169,8 +175,7 @@ void gemm_reduced_part(isa::level level, gemm_arguments<T, To> const& g, lanes c
   }
 }
 
-template <class T, class To>
-struct gemm_reduced_task {
+template <class T, class To> struct gemm_reduced_task {
   gemm_arguments<T, To> const& g;
   lanes const& cut;
   int tasks;

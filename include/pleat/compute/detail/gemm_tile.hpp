@@ -11,8 +11,7 @@ namespace pleat::compute::detail {
 
 /// A column of register tiles of C, one below the other, each `rows` × `columns` elements, each element a chain of
 /// fused multiply-adds over ascending k.
-template <class T>
-struct tile_arguments {
+template <class T> struct tile_arguments {
   T const* a = nullptr;  ///< element (i, k) at a[i * a_row + k * a_k]
   index_t a_row = 0, a_k = 0;
   index_t a_next = 0;    ///< from one tile's A to the next one's
@@ -33,24 +32,20 @@ struct tile_arguments {
   index_t ldmask = 0;
 };
 
-template <class T>
-using tile_function = void(tile_arguments<T> const&);
+template <class T> using tile_function = void(tile_arguments<T> const&);
 
 /// Copies a K × n piece of an operand to dst[k * stride + j].
 /// Columns are written in whole vectors; what lies beyond n is readable and never reaches a result.
-template <class T>
-using pack_function = void(T const* from, index_t ld, index_t k, index_t n, T* to, index_t stride);
+template <class T> using pack_function = void(T const* from, index_t ld, index_t k, index_t n, T* to, index_t stride);
 
 constexpr int narrow_columns = 10, narrow_stride = 16;
 
 /// `rows` rows of a product of at most `narrow_columns` columns, one chain from zero over k in [0, cuts[1]).
 /// a_k = 1; B is packed with narrow_stride columns, those beyond `columns` readable.
-template <class T>
-using narrow_function = void(tile_arguments<T> const&, index_t rows);
+template <class T> using narrow_function = void(tile_arguments<T> const&, index_t rows);
 
 /// The kernels of one instruction set for one type.
-template <class T>
-struct tile_kernels {
+template <class T> struct tile_kernels {
   static constexpr int most_rows = 8, most_vectors = 3;
   int width = 0;    ///< elements of a vector
   int rows = 0;     ///< rows of the largest tile

@@ -114,8 +114,7 @@ constexpr void fill_tiles(tile_kernels<typename V::value>& k, std::integer_seque
   ((k.tile[R][0] = &tile<V, R + 1, 1>, k.tile[R][1] = &tile<V, R + 1, 2>), ...);
 }
 
-template <class V>
-constexpr tile_kernels<typename V::value> make_kernels() {
+template <class V> constexpr tile_kernels<typename V::value> make_kernels() {
   tile_kernels<typename V::value> k;
   k.width = V::width;
   k.rows = 6;

@@ -114,8 +114,7 @@ constexpr void fill_tiles(tile_kernels<typename V::value>& k, std::integer_seque
 }
 
 /// V: vectors of the tile; A: vectors of 8 elements, for packing 8 rows of A.
-template <class V, class A>
-constexpr tile_kernels<typename V::value> make_kernels() {
+template <class V, class A> constexpr tile_kernels<typename V::value> make_kernels() {
   tile_kernels<typename V::value> k;
   k.width = V::width;
   k.rows = 8;

@@ -9,8 +9,7 @@
 
 /// See tile_arguments. MR × NV accumulators stay in registers; the loops over them are unrolled by the compiler, which
 /// needs to be told so. Both strides of A are run-time values: one kernel serves A in rows, in columns and packed.
-template <class V, int MR, int NV>
-PLEAT_TILE_TARGET void tile(tile_arguments<typename V::value> const& t) {
+template <class V, int MR, int NV> PLEAT_TILE_TARGET void tile(tile_arguments<typename V::value> const& t) {
   using T = typename V::value;
   using vec = typename V::vec;
   constexpr int width = V::width;
@@ -40,8 +39,7 @@ PLEAT_TILE_TARGET void tile(tile_arguments<typename V::value> const& t) {
           acc[i][NV - 1] = V::load(ci + (NV - 1) * width, in_tail);
         }
       } else {
-        PLEAT_UNROLL for (int i = 0; i < MR; ++i)
-          PLEAT_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = V::zero();
+        PLEAT_UNROLL for (int i = 0; i < MR; ++i) PLEAT_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = V::zero();
       }
       index_t const end = t.cuts[s + 1];
       T const* b = t.b + t.cuts[s] * b_stride;
@@ -60,14 +58,13 @@ PLEAT_TILE_TARGET void tile(tile_arguments<typename V::value> const& t) {
       if (t.chains > 1) {  // a finished chain meets every left neighbour of its size in the tree
         for (int left = s; left & 1; left >>= 1) {
           T const* top = t.stack + --depth * (MR * NV * width);
-          PLEAT_UNROLL for (int i = 0; i < MR; ++i)
-            PLEAT_UNROLL for (int j = 0; j < NV; ++j)
-              acc[i][j] = V::add(V::load(top + (i * NV + j) * width), acc[i][j]);
+          PLEAT_UNROLL for (int i = 0; i < MR; ++i) PLEAT_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] =
+              V::add(V::load(top + (i * NV + j) * width), acc[i][j]);
         }
         if (s + 1 < t.chains) {
           T* top = t.stack + depth++ * (MR * NV * width);
-          PLEAT_UNROLL for (int i = 0; i < MR; ++i)
-            PLEAT_UNROLL for (int j = 0; j < NV; ++j) V::store(top + (i * NV + j) * width, acc[i][j]);
+          PLEAT_UNROLL for (int i = 0; i < MR; ++i) PLEAT_UNROLL for (int j = 0; j < NV; ++j)
+              V::store(top + (i * NV + j) * width, acc[i][j]);
         }
       }
     } while (++s < t.chains);
@@ -78,8 +75,8 @@ PLEAT_TILE_TARGET void tile(tile_arguments<typename V::value> const& t) {
       }
     }
     if (t.relu) {
-      PLEAT_UNROLL for (int i = 0; i < MR; ++i)
-        PLEAT_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = V::relu(acc[i][j]);
+      PLEAT_UNROLL for (int i = 0; i < MR; ++i) PLEAT_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] =
+          V::relu(acc[i][j]);
     }
     if (mask) {
       PLEAT_UNROLL for (int i = 0; i < MR; ++i) {
@@ -104,8 +101,8 @@ PLEAT_TILE_TARGET void tile(tile_arguments<typename V::value> const& t) {
 
 /// Storage [k, n] to [k][stride]: rows are copied.
 template <class V>
-PLEAT_TILE_TARGET void pack_copy(typename V::value const* from, index_t ld, index_t k, index_t n,
-                                 typename V::value* to, index_t stride) {
+PLEAT_TILE_TARGET void pack_copy(typename V::value const* from, index_t ld, index_t k, index_t n, typename V::value* to,
+                                 index_t stride) {
   constexpr int width = V::width;
   index_t const whole = n / width * width;
   for (index_t r = 0; r < k; ++r, from += ld, to += stride) {
@@ -118,8 +115,8 @@ PLEAT_TILE_TARGET void pack_copy(typename V::value const* from, index_t ld, inde
 /// Vector groups go from the last to the first: where stride is less than whole vectors, a group spills into the next
 /// k's first columns, which the first group writes after it.
 template <class V>
-PLEAT_TILE_TARGET void pack_turn(typename V::value const* from, index_t ld, index_t k, index_t n,
-                                 typename V::value* to, index_t stride) {
+PLEAT_TILE_TARGET void pack_turn(typename V::value const* from, index_t ld, index_t k, index_t n, typename V::value* to,
+                                 index_t stride) {
   using T = typename V::value;
   constexpr int width = V::width, depth = V::depth;
   for (index_t j = (n - 1) / width * width; j >= 0; j -= width) {
@@ -134,16 +131,14 @@ PLEAT_TILE_TARGET void pack_turn(typename V::value const* from, index_t ld, inde
     }
     if (r < k) {
       V::turn(row, r, k - r, v);
-      PLEAT_UNROLL for (int i = 0; i < depth - 1; ++i, out += stride)
-        if (r + i < k) V::store(out, v[i]);
+      PLEAT_UNROLL for (int i = 0; i < depth - 1; ++i, out += stride) if (r + i < k) V::store(out, v[i]);
     }
   }
 }
 
 /// A product of at most `narrow_columns` columns (see narrow_function). Vectors run along M, so that none is half
 /// empty: A is transposed on its way into registers, B is broadcast, and the sums are transposed back.
-template <class V>
-PLEAT_TILE_TARGET void narrow(tile_arguments<typename V::value> const& t, index_t rows) {
+template <class V> PLEAT_TILE_TARGET void narrow(tile_arguments<typename V::value> const& t, index_t rows) {
   using T = typename V::value;
   using vec = typename V::vec;
   constexpr int width = V::width, depth = V::depth, most = narrow_columns, groups = (most + width - 1) / width;
@@ -160,16 +155,15 @@ PLEAT_TILE_TARGET void narrow(tile_arguments<typename V::value> const& t, index_
     index_t k = 0;
     for (; k + depth <= k_end; k += depth, b += depth * narrow_stride) {
       V::turn(row, k, depth, v);
-      PLEAT_UNROLL for (int d = 0; d < depth; ++d)
-        PLEAT_UNROLL for (int j = 0; j < most; ++j)
-          acc[j] = V::fma(V::broadcast(b + d * narrow_stride + j), v[d], acc[j]);
+      PLEAT_UNROLL for (int d = 0; d < depth; ++d) PLEAT_UNROLL for (int j = 0; j < most; ++j) acc[j] =
+          V::fma(V::broadcast(b + d * narrow_stride + j), v[d], acc[j]);
     }
     if (k < k_end) {
       V::turn(row, k, k_end - k, v);
       PLEAT_UNROLL for (int d = 0; d < depth - 1; ++d) {
         if (k + d >= k_end) break;
-        PLEAT_UNROLL for (int j = 0; j < most; ++j)
-          acc[j] = V::fma(V::broadcast(b + d * narrow_stride + j), v[d], acc[j]);
+        PLEAT_UNROLL for (int j = 0; j < most; ++j) acc[j] =
+            V::fma(V::broadcast(b + d * narrow_stride + j), v[d], acc[j]);
       }
     }
     PLEAT_UNROLL for (int j = 0; j < most; ++j) V::store(sums + j * width, acc[j]);

@@ -36,15 +36,17 @@ template <class Task> struct task_functor {
 };
 }  // namespace detail
 
-/// Runs task(0) … task(tasks-1) on the threads of a host instance and waits. One task is a direct call, without a launch.
+/// Runs task(0) … task(tasks-1) on the threads of a host instance and waits. One task is a direct call, without a
+/// launch.
 template <class Space, class Task> void for_tasks(Space const& space, int tasks, Task const& task) {
   static_assert(is_host_space_v<Space>, "for_tasks runs host code: the space's memory must be Kokkos::HostSpace");
   if (tasks <= 1) {
     task(0);
     return;
   }
-  Kokkos::parallel_for("pleat", Kokkos::RangePolicy<Space, Kokkos::Schedule<Kokkos::Static>, Kokkos::IndexType<int>>(space, 0, tasks),
-                       detail::task_functor<Task>{&task});
+  Kokkos::parallel_for(
+      "pleat", Kokkos::RangePolicy<Space, Kokkos::Schedule<Kokkos::Static>, Kokkos::IndexType<int>>(space, 0, tasks),
+      detail::task_functor<Task>{&task});
   space.fence("pleat");
 }
 

@@ -17,9 +17,9 @@ inline constexpr index_t int8_slab = 256;  // multiple of 4
 
 /// sums[rows][64] for `rows` ≤ 48 rows of A and `panels` ≤ 4 panels of B, over all of k. row_sums[r] = Σ_k a[r, k]
 /// (quads only).
-PLEAT_LAZY inline void int8_block(int8_kernels const& kernels, std::int8_t const* a, index_t lda, index_t rows, index_t k,
-                       unsigned char const* b, index_t panel_stride, index_t panels, std::int32_t const* row_sums,
-                       std::int32_t* sums) {
+PLEAT_LAZY inline void int8_block(int8_kernels const& kernels, std::int8_t const* a, index_t lda, index_t rows,
+                                  index_t k, unsigned char const* b, index_t panel_stride, index_t panels,
+                                  std::int32_t const* row_sums, std::int32_t* sums) {
   bool const quads = kernels.layout == int8_layout::quads;
   for (index_t r = 0; r < rows; ++r) {
     std::int32_t const start = quads ? static_cast<std::int32_t>(-128 * static_cast<std::int64_t>(row_sums[r])) : 0;

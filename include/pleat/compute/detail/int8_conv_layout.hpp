@@ -10,8 +10,9 @@
 
 namespace pleat::compute::detail {
 
-/// Products are grouped by `depth`, and a pixel of the image holds what a group multiplies: `depth` channels at one place, or, where there are
-/// few channels, `depth` neighbours in the kernel's row. The sums are exact, so their order changes no bit.
+/// Products are grouped by `depth`, and a pixel of the image holds what a group multiplies: `depth` channels at one
+/// place, or, where there are few channels, `depth` neighbours in the kernel's row. The sums are exact, so their order
+/// changes no bit.
 struct int8_conv_layout {
   bool suits = false, by_channels = false;
   int depth = 0;
@@ -32,7 +33,9 @@ struct int8_conv_layout {
     plane = row * (s.height + 2 * s.padding_h);
   }
   /// With room for what is copied too much.
-  [[nodiscard]] static index_t padded_width(conv2d_shape const& s) { return (s.width + 2 * s.padding_w + 15) / 16 * 16 + 16; }
+  [[nodiscard]] static index_t padded_width(conv2d_shape const& s) {
+    return (s.width + 2 * s.padding_w + 15) / 16 * 16 + 16;
+  }
   [[nodiscard]] index_t line(conv2d_shape const& s) const { return padded_width(s) + (depth - 1) * s.dilation_w + 64; }
 };
 

@@ -1,11 +1,13 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Packing for an int8 convolution whose outputs are pooled by windows of 2 × 2 side by side before they are stored: the four outputs of 16
-/// windows are computed together, a vector each, so that a window's largest sum is found between vectors. Needs no Kokkos.
+/// Packing for an int8 convolution whose outputs are pooled by windows of 2 × 2 side by side before they are stored:
+/// the four outputs of 16 windows are computed together, a vector each, so that a window's largest sum is found between
+/// vectors. Needs no Kokkos.
 ///
-/// A row of the image holds its even columns first, then its odd ones: windows are two columns apart, and so their pixels are neighbours. A
-/// vector is packed for every row and column that a window's outputs look at, kernel_h + 1 rows: neighbouring outputs share most of them.
+/// A row of the image holds its even columns first, then its odd ones: windows are two columns apart, and so their
+/// pixels are neighbours. A vector is packed for every row and column that a window's outputs look at, kernel_h + 1
+/// rows: neighbouring outputs share most of them.
 #pragma once
 
 #include <algorithm>
@@ -22,23 +24,27 @@ namespace pleat::compute::detail {
 
 /// Whether windows are packed for this shape: nothing is skipped.
 PLEAT_LAZY [[nodiscard]] inline bool int8_conv_pools(conv2d_shape const& s) {
-  return s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 && s.dilation_w == 1 && s.out_height() > 1 && s.out_width() > 1 && int8_conv_layout(s).suits;
+  return s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 && s.dilation_w == 1 && s.out_height() > 1 &&
+         s.out_width() > 1 && int8_conv_layout(s).suits;
 }
 
 /// As interleave_16, the even pixels and the odd ones apart.
-PLEAT_LAZY inline void split_16(unsigned char const* lines, index_t apart, int depth, unsigned char* even, unsigned char* odd) {
+PLEAT_LAZY inline void split_16(unsigned char const* lines, index_t apart, int depth, unsigned char* even,
+                                unsigned char* odd) {
 #if defined(__x86_64__)  // SSE2
   auto const load = [&](int d) { return _mm_loadu_si128(reinterpret_cast<__m128i const*>(lines + d * apart)); };
   auto const store = [](unsigned char* to, __m128i v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(to), v); };
   __m128i const l0 = load(0), l1 = load(1), low = _mm_unpacklo_epi8(l0, l1), high = _mm_unpackhi_epi8(l0, l1);
   if (depth == 2) {
-    store(even, _mm_packs_epi32(_mm_srai_epi32(_mm_slli_epi32(low, 16), 16), _mm_srai_epi32(_mm_slli_epi32(high, 16), 16)));
+    store(even,
+          _mm_packs_epi32(_mm_srai_epi32(_mm_slli_epi32(low, 16), 16), _mm_srai_epi32(_mm_slli_epi32(high, 16), 16)));
     store(odd, _mm_packs_epi32(_mm_srai_epi32(low, 16), _mm_srai_epi32(high, 16)));
     return;
   }
   __m128i const l2 = load(2), l3 = load(3), low2 = _mm_unpacklo_epi8(l2, l3), high2 = _mm_unpackhi_epi8(l2, l3);
   __m128 const a = _mm_castsi128_ps(_mm_unpacklo_epi16(low, low2)), b = _mm_castsi128_ps(_mm_unpackhi_epi16(low, low2));
-  __m128 const c = _mm_castsi128_ps(_mm_unpacklo_epi16(high, high2)), d = _mm_castsi128_ps(_mm_unpackhi_epi16(high, high2));
+  __m128 const c = _mm_castsi128_ps(_mm_unpacklo_epi16(high, high2)),
+               d = _mm_castsi128_ps(_mm_unpackhi_epi16(high, high2));
   store(even, _mm_castps_si128(_mm_shuffle_ps(a, b, 0x88)));
   store(even + 16, _mm_castps_si128(_mm_shuffle_ps(c, d, 0x88)));
   store(odd, _mm_castps_si128(_mm_shuffle_ps(a, b, 0xdd)));
@@ -60,7 +66,8 @@ struct window_pieces {
   index_t longest = 0;
 
   PLEAT_LAZY window_pieces(conv2d_shape const& s, int8_conv_layout const& l, index_t first) {
-    index_t const width = s.out_width() / 2, total = width * (s.out_height() / 2), last = first + 16 < total ? first + 16 : total;
+    index_t const width = s.out_width() / 2, total = width * (s.out_height() / 2),
+                  last = first + 16 < total ? first + 16 : total;
     for (index_t p = first; p < last;) {
       index_t const i = p / width, j = p % width, run = std::min(width - j, last - p);
       at[count++] = {2 * i * l.row + j * l.depth, p - first};
@@ -73,9 +80,12 @@ struct window_pieces {
 /// The vectors of a plane: [kernel_h + 1][columns], where a group of the kernel's row begins at every `step`-th column.
 struct window_vectors {
   index_t step, columns, bytes;
-  PLEAT_LAZY window_vectors(conv2d_shape const& s, int8_conv_layout const& l) : step(l.by_channels ? 1 : 2), columns(l.by_channels ? s.kernel_w + 1 : 2 * l.steps), bytes(16 * l.depth) {}
+  PLEAT_LAZY window_vectors(conv2d_shape const& s, int8_conv_layout const& l)
+      : step(l.by_channels ? 1 : 2), columns(l.by_channels ? s.kernel_w + 1 : 2 * l.steps), bytes(16 * l.depth) {}
   [[nodiscard]] index_t row() const { return columns * bytes; }
-  PLEAT_LAZY [[nodiscard]] index_t all(conv2d_shape const& s, int8_conv_layout const& l) const { return l.planes * (s.kernel_h + 1) * row(); }
+  PLEAT_LAZY [[nodiscard]] index_t all(conv2d_shape const& s, int8_conv_layout const& l) const {
+    return l.planes * (s.kernel_h + 1) * row();
+  }
   /// Where group g's first vector lies.
   PLEAT_LAZY [[nodiscard]] index_t offset(conv2d_shape const& s, int8_conv_layout const& l, index_t g) const {
     index_t const v = g % l.steps, u = g / l.steps % s.kernel_h, p = g / l.steps / s.kernel_h;
@@ -98,7 +108,8 @@ template <int Bytes> PLEAT_INLINE void pack_whole_windows(int8_conv_windows cons
       for (index_t c = 0; c < t.vectors.columns; ++c, to += t.vectors.bytes) {
         index_t const column = t.l.by_channels ? c : c / 2 * t.l.depth + c % 2;
         unsigned char const* const at = row + column % 2 * (t.l.row / 2) + column / 2 * t.l.depth;
-        for (int q = 0; q < t.pieces.count; ++q) __builtin_memcpy(to + t.pieces.at[q].to * t.l.depth, at + t.pieces.at[q].from, Bytes);
+        for (int q = 0; q < t.pieces.count; ++q)
+          __builtin_memcpy(to + t.pieces.at[q].to * t.l.depth, at + t.pieces.at[q].from, Bytes);
       }
     }
 }

@@ -1,12 +1,13 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Register tiles of the int8 convolution that scale and store what they summed: R output channels × up to 64 pixels. Needs no Kokkos.
+/// Register tiles of the int8 convolution that scale and store what they summed: R output channels × up to 64 pixels.
+/// Needs no Kokkos.
 ///
-/// The pixels lie in vectors of [16][G] bytes; the g-th group of G products has four of them, at offset[g], one vector on, `apart` bytes on, and
-/// one vector after that. The weights lie as [channels][groups][G]; G is 4 with AVX512-VNNI (pixels are
-/// bytes + 128, see int8_tile.hpp) and 2 with AVX2 (weights are widened to 16 bits). The sums are exact, so their order is nobody's concern,
-/// and the last steps are those of int8_finish: the same bits as any other path.
+/// The pixels lie in vectors of [16][G] bytes; the g-th group of G products has four of them, at offset[g], one vector
+/// on, `apart` bytes on, and one vector after that. The weights lie as [channels][groups][G]; G is 4 with AVX512-VNNI
+/// (pixels are bytes + 128, see int8_tile.hpp) and 2 with AVX2 (weights are widened to 16 bits). The sums are exact, so
+/// their order is nobody's concern, and the last steps are those of int8_finish: the same bits as any other path.
 #pragma once
 
 #include <cstdint>
@@ -44,12 +45,14 @@ using int8_conv_tile_function = void (*)(int8_conv_tile const&);
 
 #if defined(__x86_64__)
 
-/// What an output's sum becomes; of a window the largest sum becomes the largest output, as scales are not negative and roundings ascend.
+/// What an output's sum becomes; of a window the largest sum becomes the largest output, as scales are not negative and
+/// roundings ascend.
 struct int8_conv_scales_avx512 {
   __m512 x, w, bias;
   bool relu;
   [[nodiscard]] __attribute__((always_inline)) PLEAT_TARGET_AVX512 __m512 finish(__m512i sum) const {
-    __m512 const y = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_maskz_cvtepi32_ps(0xffff, sum), x), w, bias), zero = _mm512_setzero_ps();
+    __m512 const y = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_maskz_cvtepi32_ps(0xffff, sum), x), w, bias),
+                 zero = _mm512_setzero_ps();
     return relu ? _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(y, zero, _CMP_LT_OQ), zero) : y;
   }
 };
@@ -63,9 +66,11 @@ struct int8_conv_scales_avx2 {
 };
 
 /// Sums [rows][stride] of the first pixels to floats.
-PLEAT_TARGET_AVX512 inline void int8_conv_store_vnni(int8_conv_tile const& t, int rows, int stride, std::int32_t const* sums) {
+PLEAT_TARGET_AVX512 inline void int8_conv_store_vnni(int8_conv_tile const& t, int rows, int stride,
+                                                     std::int32_t const* sums) {
   for (int r = 0; r < rows; ++r, sums += stride) {
-    int8_conv_scales_avx512 const scales{_mm512_set1_ps(t.x_scale), _mm512_set1_ps(t.w_scale[r]), _mm512_set1_ps(t.bias ? t.bias[r] : 0.0f), t.relu};
+    int8_conv_scales_avx512 const scales{_mm512_set1_ps(t.x_scale), _mm512_set1_ps(t.w_scale[r]),
+                                         _mm512_set1_ps(t.bias ? t.bias[r] : 0.0f), t.relu};
     float* to = t.y + r * t.ldy;
     index_t left = t.columns;
     for (int v = 0; v < stride && left > 0; v += 16, left -= 16, to += 16) {
@@ -81,7 +86,8 @@ PLEAT_TARGET_AVX512 inline void int8_conv_store_vnni(int8_conv_tile const& t, in
 /// Sums [rows][64] to floats.
 PLEAT_TARGET_AVX2 inline void int8_conv_store_avx2(int8_conv_tile const& t, int rows, std::int32_t const* sums) {
   for (int r = 0; r < rows; ++r, sums += int8_conv_pixels) {
-    int8_conv_scales_avx2 const scales{_mm256_set1_ps(t.x_scale), _mm256_set1_ps(t.w_scale[r]), _mm256_set1_ps(t.bias ? t.bias[r] : 0.0f), t.relu};
+    int8_conv_scales_avx2 const scales{_mm256_set1_ps(t.x_scale), _mm256_set1_ps(t.w_scale[r]),
+                                       _mm256_set1_ps(t.bias ? t.bias[r] : 0.0f), t.relu};
     float* to = t.y + r * t.ldy;
     index_t left = t.columns;
     for (int v = 0; left > 0; v += 8, left -= 8, to += 8) {
@@ -102,7 +108,8 @@ PLEAT_TARGET_AVX2 inline void int8_conv_store_avx2(int8_conv_tile const& t, int 
 }
 
 /// V vectors of 16 pixels.
-template <int R, int V, class Lazy = void> PLEAT_TARGET_AVX512VNNI inline void int8_conv_tile_vnni(int8_conv_tile const& t) {
+template <int R, int V, class Lazy = void>
+PLEAT_TARGET_AVX512VNNI inline void int8_conv_tile_vnni(int8_conv_tile const& t) {
   __m512i acc[R][V];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
@@ -164,11 +171,16 @@ template <int R, class Lazy = void> PLEAT_TARGET_AVX2 inline void int8_conv_tile
 }
 
 /// Heights 6, 4, 2, 1; all 64 pixels or the first 32.
-template <class Lazy = void> inline constexpr int8_conv_tile_function int8_conv_tiles_vnni[4][2] = {{&int8_conv_tile_vnni<6, 4, Lazy>, &int8_conv_tile_vnni<6, 2, Lazy>},
-                                                                       {&int8_conv_tile_vnni<4, 4, Lazy>, &int8_conv_tile_vnni<4, 2, Lazy>},
-                                                                       {&int8_conv_tile_vnni<2, 4, Lazy>, &int8_conv_tile_vnni<2, 2, Lazy>},
-                                                                       {&int8_conv_tile_vnni<1, 4, Lazy>, &int8_conv_tile_vnni<1, 2, Lazy>}};
-template <class Lazy = void> inline constexpr int8_conv_tile_function int8_conv_tiles_avx2[4] = {&int8_conv_tile_avx2<6, Lazy>, &int8_conv_tile_avx2<4, Lazy>, &int8_conv_tile_avx2<2, Lazy>, &int8_conv_tile_avx2<1, Lazy>};
+template <class Lazy = void>
+inline constexpr int8_conv_tile_function int8_conv_tiles_vnni[4][2] = {
+    {&int8_conv_tile_vnni<6, 4, Lazy>, &int8_conv_tile_vnni<6, 2, Lazy>},
+    {&int8_conv_tile_vnni<4, 4, Lazy>, &int8_conv_tile_vnni<4, 2, Lazy>},
+    {&int8_conv_tile_vnni<2, 4, Lazy>, &int8_conv_tile_vnni<2, 2, Lazy>},
+    {&int8_conv_tile_vnni<1, 4, Lazy>, &int8_conv_tile_vnni<1, 2, Lazy>}};
+template <class Lazy = void>
+inline constexpr int8_conv_tile_function int8_conv_tiles_avx2[4] = {
+    &int8_conv_tile_avx2<6, Lazy>, &int8_conv_tile_avx2<4, Lazy>, &int8_conv_tile_avx2<2, Lazy>,
+    &int8_conv_tile_avx2<1, Lazy>};
 
 #endif
 

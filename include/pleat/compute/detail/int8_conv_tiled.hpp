@@ -27,7 +27,9 @@ struct int8_conv_arguments {
   bool pooled = false;  ///< y holds the largest of every 2 × 2 outputs side by side (detail/int8_conv_pooled.hpp)
 
   /// What y holds of a plane, and how much of it is computed together.
-  [[nodiscard]] index_t outputs() const noexcept { return pooled ? (s.out_height() / 2) * (s.out_width() / 2) : s.out_height() * s.out_width(); }
+  [[nodiscard]] index_t outputs() const noexcept {
+    return pooled ? (s.out_height() / 2) * (s.out_width() / 2) : s.out_height() * s.out_width();
+  }
   [[nodiscard]] index_t together() const noexcept { return pooled ? 16 : 64; }
 };
 
@@ -76,21 +78,24 @@ PLEAT_LAZY inline void interleave_16(unsigned char const* lines, index_t apart, 
 }
 
 /// One channel's weights in the layout's order: 4 bytes a group, zero beyond the last.
-template <class W> inline void order_int8_weights(conv2d_shape const& s, int8_conv_layout const& l, std::int8_t const* w, W* to) {
+template <class W>
+inline void order_int8_weights(conv2d_shape const& s, int8_conv_layout const& l, std::int8_t const* w, W* to) {
   index_t const area = s.kernel_h * s.kernel_w;
   if (l.by_channels) {
     for (index_t p = 0; p < l.planes; ++p)
       for (index_t e = 0; e < area; ++e)
-        for (int j = 0; j < l.depth; ++j, ++to) *to = p * l.depth + j < s.in_channels ? w[(p * l.depth + j) * area + e] : std::int8_t{0};
+        for (int j = 0; j < l.depth; ++j, ++to)
+          *to = p * l.depth + j < s.in_channels ? w[(p * l.depth + j) * area + e] : std::int8_t{0};
   } else {
     for (index_t r = 0; r < s.in_channels * s.kernel_h; ++r, w += s.kernel_w)
       for (index_t v = 0; v < l.steps * l.depth; ++v, ++to) *to = v < s.kernel_w ? w[v] : std::int8_t{0};
   }
 }
 
-/// An image in the layout; the rows above and below are there already. `lines`: depth · line(s) bytes that hold `zero` where there is padding.
-/// `split`: pixels of even columns first, then those of odd columns.
-PLEAT_LAZY inline void interleave_image(conv2d_shape const& s, int8_conv_layout const& l, std::int8_t const* x, unsigned char zero, bool split, unsigned char* lines, unsigned char* to) {
+/// An image in the layout; the rows above and below are there already. `lines`: depth · line(s) bytes that hold `zero`
+/// where there is padding. `split`: pixels of even columns first, then those of odd columns.
+PLEAT_LAZY inline void interleave_image(conv2d_shape const& s, int8_conv_layout const& l, std::int8_t const* x,
+                                        unsigned char zero, bool split, unsigned char* lines, unsigned char* to) {
   index_t const line = l.line(s), padded = (s.width + 2 * s.padding_w + 15) / 16 * 16;
   for (index_t p = 0; p < l.planes; ++p)
     for (index_t i = 0; i < s.height; ++i) {
@@ -101,7 +106,8 @@ PLEAT_LAZY inline void interleave_image(conv2d_shape const& s, int8_conv_layout 
         std::int8_t const* const from = x + (c * s.height + i) * s.width;
         index_t j = 0;
         for (; j + 16 <= s.width; j += 16)
-          for (int q = 0; q < 16; ++q) inside[j + q] = static_cast<unsigned char>(static_cast<unsigned char>(from[j + q]) ^ zero);
+          for (int q = 0; q < 16; ++q)
+            inside[j + q] = static_cast<unsigned char>(static_cast<unsigned char>(from[j + q]) ^ zero);
         for (; j < s.width; ++j) inside[j] = static_cast<unsigned char>(static_cast<unsigned char>(from[j]) ^ zero);
       }
       unsigned char* const row = to + p * l.plane + (i + s.padding_h) * l.row;
@@ -123,28 +129,36 @@ struct int8_conv_block {
 };
 /// Packs all groups; what a copy writes too much the next one overwrites.
 template <int Bytes> PLEAT_INLINE void pack_whole_pieces(int8_conv_block const& t, unsigned char* to) {
-  index_t const step = t.s.dilation_w * t.l.depth * (t.l.by_channels ? 1 : t.l.depth), group = int8_conv_pixels * t.l.depth;
-  for (index_t p = 0; p < t.l.planes; ++p)
-    for (index_t u = 0; u < t.s.kernel_h; ++u) {
-      unsigned char const* at = t.image + p * t.l.plane + u * t.s.dilation_h * t.l.row;
-      for (index_t v = 0; v < t.l.steps; ++v, at += step, to += group)
-        for (int q = 0; q < t.pieces.count; ++q) __builtin_memcpy(to + t.pieces.at[q].to * t.l.depth, at + t.pieces.at[q].from, Bytes);
-    }
-}
-PLEAT_LAZY inline void pack_single_pixels(int8_conv_block const& t, unsigned char* to) {
-  auto const depth = static_cast<std::size_t>(t.l.depth);
-  index_t const step = t.s.dilation_w * t.l.depth * (t.l.by_channels ? 1 : t.l.depth), group = int8_conv_pixels * t.l.depth, stride = t.s.stride_w * t.l.depth;
+  index_t const step = t.s.dilation_w * t.l.depth * (t.l.by_channels ? 1 : t.l.depth),
+                group = int8_conv_pixels * t.l.depth;
   for (index_t p = 0; p < t.l.planes; ++p)
     for (index_t u = 0; u < t.s.kernel_h; ++u) {
       unsigned char const* at = t.image + p * t.l.plane + u * t.s.dilation_h * t.l.row;
       for (index_t v = 0; v < t.l.steps; ++v, at += step, to += group)
         for (int q = 0; q < t.pieces.count; ++q)
-          for (index_t j = 0; j < t.pieces.at[q].count; ++j) std::memcpy(to + (t.pieces.at[q].to + j) * t.l.depth, at + t.pieces.at[q].from + j * stride, depth);
+          __builtin_memcpy(to + t.pieces.at[q].to * t.l.depth, at + t.pieces.at[q].from, Bytes);
+    }
+}
+PLEAT_LAZY inline void pack_single_pixels(int8_conv_block const& t, unsigned char* to) {
+  auto const depth = static_cast<std::size_t>(t.l.depth);
+  index_t const step = t.s.dilation_w * t.l.depth * (t.l.by_channels ? 1 : t.l.depth),
+                group = int8_conv_pixels * t.l.depth, stride = t.s.stride_w * t.l.depth;
+  for (index_t p = 0; p < t.l.planes; ++p)
+    for (index_t u = 0; u < t.s.kernel_h; ++u) {
+      unsigned char const* at = t.image + p * t.l.plane + u * t.s.dilation_h * t.l.row;
+      for (index_t v = 0; v < t.l.steps; ++v, at += step, to += group)
+        for (int q = 0; q < t.pieces.count; ++q)
+          for (index_t j = 0; j < t.pieces.at[q].count; ++j)
+            std::memcpy(to + (t.pieces.at[q].to + j) * t.l.depth, at + t.pieces.at[q].from + j * stride, depth);
     }
 }
 #if defined(__x86_64__)
-PLEAT_LAZY PLEAT_TARGET_AVX2 inline void pack_pieces_avx2(int8_conv_block const& t, unsigned char* to) { t.wide ? pack_whole_pieces<32>(t, to) : pack_whole_pieces<16>(t, to); }
-PLEAT_LAZY PLEAT_TARGET_AVX512 inline void pack_pieces_avx512(int8_conv_block const& t, unsigned char* to) { t.wide ? pack_whole_pieces<64>(t, to) : pack_whole_pieces<32>(t, to); }
+PLEAT_LAZY PLEAT_TARGET_AVX2 inline void pack_pieces_avx2(int8_conv_block const& t, unsigned char* to) {
+  t.wide ? pack_whole_pieces<32>(t, to) : pack_whole_pieces<16>(t, to);
+}
+PLEAT_LAZY PLEAT_TARGET_AVX512 inline void pack_pieces_avx512(int8_conv_block const& t, unsigned char* to) {
+  t.wide ? pack_whole_pieces<64>(t, to) : pack_whole_pieces<32>(t, to);
+}
 #endif
 PLEAT_LAZY inline void pack_pieces(int8_conv_block const& t, unsigned char* to) {
 #if defined(__x86_64__)
@@ -154,23 +168,28 @@ PLEAT_LAZY inline void pack_pieces(int8_conv_block const& t, unsigned char* to) 
 }
 
 /// Units (image, 64 pixels) from `first` to `last`, in order.
-PLEAT_LAZY inline void int8_conv_by_tiles(int8_conv_arguments const& g, int8_conv_layout const& l, index_t first, index_t last) {
+PLEAT_LAZY inline void int8_conv_by_tiles(int8_conv_arguments const& g, int8_conv_layout const& l, index_t first,
+                                          index_t last) {
   conv2d_shape const& s = g.s;
   bool const vnni = l.depth == 4;
   unsigned char const zero = vnni ? 0x80 : 0;
-  index_t const outputs = g.outputs(), together = g.together(), blocks = (outputs + together - 1) / together, k = s.weights_per_output(), row_bytes = 4 * l.groups;
+  index_t const outputs = g.outputs(), together = g.together(), blocks = (outputs + together - 1) / together,
+                k = s.weights_per_output(), row_bytes = 4 * l.groups;
   auto const whole = [](index_t bytes) { return (bytes + 63) / 64 * 64; };
   window_vectors const vectors(s, l);
   index_t const group_bytes = int8_conv_pixels * l.depth, offset_bytes = whole(4 * l.groups);
-  index_t const packed_bytes = whole((g.pooled ? vectors.all(s, l) : l.groups * group_bytes) + 64), weight_bytes = whole(s.out_channels * row_bytes), sum_bytes = whole(4 * s.out_channels),
+  index_t const packed_bytes = whole((g.pooled ? vectors.all(s, l) : l.groups * group_bytes) + 64),
+                weight_bytes = whole(s.out_channels * row_bytes), sum_bytes = whole(4 * s.out_channels),
                 line_bytes = whole(l.depth * l.line(s)), image_bytes = whole(l.planes * l.plane + 128);
   struct tiles_scratch {};
-  auto* const packed = static_cast<unsigned char*>(scratch<tiles_scratch>(static_cast<std::size_t>(packed_bytes + weight_bytes + sum_bytes + offset_bytes + line_bytes + image_bytes)));
+  auto* const packed = static_cast<unsigned char*>(scratch<tiles_scratch>(
+      static_cast<std::size_t>(packed_bytes + weight_bytes + sum_bytes + offset_bytes + line_bytes + image_bytes)));
   unsigned char* const weights = packed + packed_bytes;
   auto* const weight_sums = reinterpret_cast<std::int32_t*>(weights + weight_bytes);
   auto* const offset = reinterpret_cast<std::int32_t*>(weights + weight_bytes + sum_bytes);
   unsigned char* const lines = weights + weight_bytes + sum_bytes + offset_bytes;
-  for (index_t q = 0; q < l.groups; ++q) offset[q] = static_cast<std::int32_t>(g.pooled ? vectors.offset(s, l, q) : q * group_bytes);
+  for (index_t q = 0; q < l.groups; ++q)
+    offset[q] = static_cast<std::int32_t>(g.pooled ? vectors.offset(s, l, q) : q * group_bytes);
   unsigned char* const image = lines + line_bytes;
   std::memset(lines, zero, static_cast<std::size_t>(line_bytes + image_bytes));
   for (index_t o = 0; o < s.out_channels; ++o) {
@@ -190,7 +209,8 @@ PLEAT_LAZY inline void int8_conv_by_tiles(int8_conv_arguments const& g, int8_con
       pixel_pieces const pieces(s, l.row, at, l.depth);
       pack_pieces({s, l, pieces, image, s.out_width() > 8}, packed);
     }
-    int8_conv_rows({weights, row_bytes, l.groups, packed, offset, g.pooled ? vectors.row() : group_bytes / 2, std::min<index_t>(together, outputs - at), weight_sums, g.x_scale[n], g.w_scale, g.bias,
+    int8_conv_rows({weights, row_bytes, l.groups, packed, offset, g.pooled ? vectors.row() : group_bytes / 2,
+                    std::min<index_t>(together, outputs - at), weight_sums, g.x_scale[n], g.w_scale, g.bias,
                     g.y + n * s.out_channels * outputs + at, outputs, g.act == activation::relu, g.pooled},
                    s.out_channels);
   }

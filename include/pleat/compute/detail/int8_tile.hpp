@@ -88,8 +88,7 @@ inline constexpr index_t sums_stride = 64;
 using int8_tile_function = void (*)(int8_tile const&);
 
 /// The plain loop: one panel.
-template <int R, class Lazy = void>
-inline void int8_tile_scalar(int8_tile const& t) {
+template <int R, class Lazy = void> inline void int8_tile_scalar(int8_tile const& t) {
   auto const* const a = static_cast<std::int16_t const*>(t.a);
   auto const* const b = reinterpret_cast<std::int8_t const*>(t.b);
   for (index_t g = 0; 2 * g < t.k; ++g)
@@ -105,8 +104,7 @@ inline void int8_tile_scalar(int8_tile const& t) {
 
 #if defined(__x86_64__)
 
-template <int R, class Lazy = void>
-PLEAT_TARGET_AVX2 inline void int8_tile_avx2(int8_tile const& t) {
+template <int R, class Lazy = void> PLEAT_TARGET_AVX2 inline void int8_tile_avx2(int8_tile const& t) {
   __m256i acc[R][2];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
@@ -134,8 +132,7 @@ PLEAT_TARGET_AVX2 inline void int8_tile_avx2(int8_tile const& t) {
   }
 }
 
-template <int R, int V, class Lazy = void>
-PLEAT_TARGET_AVX512 inline void int8_tile_avx512(int8_tile const& t) {
+template <int R, int V, class Lazy = void> PLEAT_TARGET_AVX512 inline void int8_tile_avx512(int8_tile const& t) {
   __m512i acc[R][V];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
@@ -163,8 +160,7 @@ PLEAT_TARGET_AVX512 inline void int8_tile_avx512(int8_tile const& t) {
     for (int v = 0; v < V; ++v) _mm512_storeu_si512(t.sums + r * sums_stride + 16 * v, acc[r][v]);
 }
 
-template <int R, int V, class Lazy = void>
-PLEAT_TARGET_AVX512VNNI inline void int8_tile_vnni(int8_tile const& t) {
+template <int R, int V, class Lazy = void> PLEAT_TARGET_AVX512VNNI inline void int8_tile_vnni(int8_tile const& t) {
   __m512i acc[R][V];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
@@ -246,7 +242,8 @@ PLEAT_LAZY inline void widen_int8(std::int8_t const* from, index_t k, std::int16
   for (index_t i = 0; i < k; ++i) to[i] = from[i];
 }
 
-/// The tiles of one instruction set (templates: who multiplies no int8 compiles none): heights 6, 4, 2, 1 and widths of 4, 2, 1 panels (null: not offered).
+/// The tiles of one instruction set (templates: who multiplies no int8 compiles none): heights 6, 4, 2, 1 and widths of
+/// 4, 2, 1 panels (null: not offered).
 struct int8_kernels {
   int8_layout layout;
   int8_tile_function tile[4][3];
@@ -254,24 +251,28 @@ struct int8_kernels {
 inline constexpr int int8_heights[4] = {6, 4, 2, 1};
 inline constexpr int int8_widths[3] = {4, 2, 1};
 
-template <class Lazy = void> inline constexpr int8_kernels int8_scalar_kernels{int8_layout::pairs,
+template <class Lazy = void>
+inline constexpr int8_kernels int8_scalar_kernels{int8_layout::pairs,
                                                   {{nullptr, nullptr, &int8_tile_scalar<6, Lazy>},
                                                    {nullptr, nullptr, &int8_tile_scalar<4, Lazy>},
                                                    {nullptr, nullptr, &int8_tile_scalar<2, Lazy>},
                                                    {nullptr, nullptr, &int8_tile_scalar<1, Lazy>}}};
 #if defined(__x86_64__)
-template <class Lazy = void> inline constexpr int8_kernels int8_avx2_kernels{int8_layout::pairs,
+template <class Lazy = void>
+inline constexpr int8_kernels int8_avx2_kernels{int8_layout::pairs,
                                                 {{nullptr, nullptr, &int8_tile_avx2<6, Lazy>},
                                                  {nullptr, nullptr, &int8_tile_avx2<4, Lazy>},
                                                  {nullptr, nullptr, &int8_tile_avx2<2, Lazy>},
                                                  {nullptr, nullptr, &int8_tile_avx2<1, Lazy>}}};
-template <class Lazy = void> inline constexpr int8_kernels int8_avx512_kernels{
+template <class Lazy = void>
+inline constexpr int8_kernels int8_avx512_kernels{
     int8_layout::pairs,
     {{&int8_tile_avx512<6, 4, Lazy>, &int8_tile_avx512<6, 2, Lazy>, &int8_tile_avx512<6, 1, Lazy>},
      {&int8_tile_avx512<4, 4, Lazy>, &int8_tile_avx512<4, 2, Lazy>, &int8_tile_avx512<4, 1, Lazy>},
      {&int8_tile_avx512<2, 4, Lazy>, &int8_tile_avx512<2, 2, Lazy>, &int8_tile_avx512<2, 1, Lazy>},
      {&int8_tile_avx512<1, 4, Lazy>, &int8_tile_avx512<1, 2, Lazy>, &int8_tile_avx512<1, 1, Lazy>}}};
-template <class Lazy = void> inline constexpr int8_kernels int8_vnni_kernels{
+template <class Lazy = void>
+inline constexpr int8_kernels int8_vnni_kernels{
     int8_layout::quads,
     {{&int8_tile_vnni<6, 4, Lazy>, &int8_tile_vnni<6, 2, Lazy>, &int8_tile_vnni<6, 1, Lazy>},
      {&int8_tile_vnni<4, 4, Lazy>, &int8_tile_vnni<4, 2, Lazy>, &int8_tile_vnni<4, 1, Lazy>},

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Which instruction set a host kernel uses: asked of the processor at run time, never of the compiler's flags.
-/// An `#ifdef __AVX2__` body would be a different function in two translation units of one program (one-definition rule).
+/// Which instruction set a host kernel uses: asked of the processor at run time, never of the compiler's flags. An
+/// `#ifdef __AVX2__` body would be a different function in two translation units of one program (one-definition rule).
 #pragma once
 
 #include <cstdlib>
@@ -24,8 +24,9 @@ enum class level { scalar, avx2, avx512 };
 
 namespace detail {
 #if defined(__x86_64__)
-/// Conversions of halves. The compilers' question knows this name from g++ 11 and clang 19 on only: the processor is asked itself. Volatile: else
-/// g++ takes the question out of the branch that is taken once, into every kernel, and under a hypervisor, which answers it, it costs 15 microseconds.
+/// Conversions of halves. The compilers' question knows this name from g++ 11 and clang 19 on only: the processor is
+/// asked itself. Volatile: else g++ takes the question out of the branch that is taken once, into every kernel, and
+/// under a hypervisor, which answers it, it costs 15 microseconds.
 PLEAT_LAZY inline bool ask_f16c() noexcept {
   unsigned a = 1, c = 0;
   __asm__ volatile("cpuid" : "+a"(a), "+c"(c) : : "rbx", "rdx");

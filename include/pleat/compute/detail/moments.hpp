@@ -13,8 +13,7 @@
 namespace pleat::compute::detail {
 
 /// An operation of reduce.hpp: Σ (x − mean)².
-template <class T>
-struct centred_square_op {
+template <class T> struct centred_square_op {
   using value_type = wide_t<T>;
   source_t<T> x;
   value_type mean;
@@ -26,8 +25,7 @@ struct centred_square_op {
   PLEAT_INLINE static value_type combine(value_type a, value_type b) { return a + b; }
 };
 
-template <class T>
-PLEAT_INLINE T inverse_deviation(T variance, T epsilon) {
+template <class T> PLEAT_INLINE T inverse_deviation(T variance, T epsilon) {
   return T(1) / std::sqrt(variance + epsilon);
 }
 

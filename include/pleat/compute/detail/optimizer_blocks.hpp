@@ -33,8 +33,7 @@ namespace detail {
 inline constexpr int block_width = 64;
 
 // Square roots of a block. A loop over std::sqrt would not vectorise: it may set errno.
-template <class T>
-inline void root_block_scalar(T* x) {
+template <class T> inline void root_block_scalar(T* x) {
   for (int j = 0; j < block_width; ++j) x[j] = std::sqrt(x[j]);
 }
 #if defined(__x86_64__)
@@ -55,15 +54,13 @@ PLEAT_LAZY inline PLEAT_TARGET_WIDE void root_block_avx512(double* x) {
 }
 #endif
 
-template <class T>
-PLEAT_INLINE void load_block(T const* from, T* x, index_t width) {
+template <class T> PLEAT_INLINE void load_block(T const* from, T* x, index_t width) {
   if (width == block_width)
     for (int j = 0; j < block_width; ++j) x[j] = from[j];
   else
     for (int j = 0; j < block_width; ++j) x[j] = j < width ? from[j] : T(0);
 }
-template <class T>
-PLEAT_INLINE void store_block(T* to, T const* x, index_t width) {
+template <class T> PLEAT_INLINE void store_block(T* to, T const* x, index_t width) {
   if (width == block_width)
     for (int j = 0; j < block_width; ++j) to[j] = x[j];
   else
@@ -91,11 +88,9 @@ PLEAT_INLINE void scatter_block(Rule const& rule, update_chunk const& c, index_t
     if (rule.state(k) != nullptr) store_block(rule.state(k) + i, x[k + 1], width);
 }
 
-template <class Rule>
-using rule_value = std::remove_pointer_t<decltype(std::declval<Rule const&>().state(0))>;
+template <class Rule> using rule_value = std::remove_pointer_t<decltype(std::declval<Rule const&>().state(0))>;
 
-template <class Rule>
-void update_scalar(Rule const& rule, update_chunk const& c, index_t begin, index_t end) {
+template <class Rule> void update_scalar(Rule const& rule, update_chunk const& c, index_t begin, index_t end) {
   rule_value<Rule> x[4][block_width], root[block_width];
   for (index_t i = begin; i < end; i += block_width) {
     index_t const width = end - i < block_width ? end - i : block_width;
@@ -133,8 +128,7 @@ PLEAT_TARGET_WIDE void update_avx512(Rule const& rule, update_chunk const& c, in
 }
 #endif
 
-template <class Rule>
-void update_range(Rule const& rule, update_chunk const& c, index_t begin, index_t end) {
+template <class Rule> void update_range(Rule const& rule, update_chunk const& c, index_t begin, index_t end) {
 #if defined(__x86_64__)
   if (isa::best() == isa::level::avx512) return update_avx512(rule, c, begin, end);
   if (isa::best() == isa::level::avx2) return update_avx2(rule, c, begin, end);
@@ -143,8 +137,7 @@ void update_range(Rule const& rule, update_chunk const& c, index_t begin, index_
 }
 
 /// Task t takes its share of every chunk, cut at multiples of 64 from the chunk's begin.
-template <class Rule>
-struct update_task {
+template <class Rule> struct update_task {
   Rule const* rule;
   update_chunk const* chunks;
   index_t chunk_count, total;
@@ -167,8 +160,7 @@ struct update_task {
 };
 
 /// One element of the flat buffer: finds its chunk by bisection (device path).
-template <class Rule>
-struct update_body {
+template <class Rule> struct update_body {
   Rule rule;
   update_chunk const* chunks;
   index_t chunk_count;
@@ -177,10 +169,8 @@ struct update_body {
     index_t low = 0, high = chunk_count;  // the first chunk with end > i
     while (low < high) {
       index_t const middle = (low + high) / 2;
-      if (chunks[middle].end > i)
-        high = middle;
-      else
-        low = middle + 1;
+      if (chunks[middle].end > i) high = middle;
+      else low = middle + 1;
     }
     if (low == chunk_count || chunks[low].begin > i || chunks[low].frozen) return;
     update_chunk const& c = chunks[low];

@@ -67,9 +67,9 @@ template <class T> struct max_pool_task {
     bool const suits = s.stride_w <= 2 && s.kernel_h * s.width < (index_t{1} << 24);
     pool_planes<T> planes(level, pixels, outs);
     for (index_t p = first; p < last; ++p) {
-      max_pool_functor<W> const one{s, planes.source(x + p * pixels), planes.target(y + p * outs), argmax ? argmax + p * outs : nullptr};
-      if (suits)
-        by_vectors({s, one.x, one.y, one.argmax});
+      max_pool_functor<W> const one{s, planes.source(x + p * pixels), planes.target(y + p * outs),
+                                    argmax ? argmax + p * outs : nullptr};
+      if (suits) by_vectors({s, one.x, one.y, one.argmax});
       else
         for (index_t o = 0; o < outs; ++o) one(o);
       planes.done(y + p * outs);
@@ -148,7 +148,9 @@ template <class T> struct avg_pool_backward_task {
 };
 
 template <class Space> [[nodiscard]] int pool_tasks(Space const& space, pool2d_shape const& s) {
-  double const work = static_cast<double>(s.planes()) * static_cast<double>(s.height * s.width + s.out_height() * s.out_width() * s.kernel_h * s.kernel_w);
+  double const work =
+      static_cast<double>(s.planes()) *
+      static_cast<double>(s.height * s.width + s.out_height() * s.out_width() * s.kernel_h * s.kernel_w);
   return static_cast<int>(std::min<index_t>(tasks_for(space, work), std::max<index_t>(1, s.planes())));
 }
 

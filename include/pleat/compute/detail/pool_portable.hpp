@@ -21,7 +21,9 @@ template <class T> PLEAT_FUNCTION T pool_count(pool2d_shape const& s, pool_windo
 }
 
 /// A later value replaces the best one: greater, or the first NaN.
-template <class T> PLEAT_FUNCTION bool pool_replaces(T value, T best) { return value > best || (value != value && best == best); }
+template <class T> PLEAT_FUNCTION bool pool_replaces(T value, T best) {
+  return value > best || (value != value && best == best);
+}
 
 template <class T> struct max_pool_functor {
   pool2d_shape s;
@@ -30,7 +32,8 @@ template <class T> struct max_pool_functor {
   std::int32_t* argmax;
   PLEAT_FUNCTION void operator()(index_t const at) const {
     index_t const ow = s.out_width(), oh = s.out_height();
-    pool_window const v(at / ow % oh, s.kernel_h, s.stride_h, s.padding_h, s.height), h(at % ow, s.kernel_w, s.stride_w, s.padding_w, s.width);
+    pool_window const v(at / ow % oh, s.kernel_h, s.stride_h, s.padding_h, s.height),
+        h(at % ow, s.kernel_w, s.stride_w, s.padding_w, s.width);
     source_t<T> const plane = x + at / (ow * oh) * s.height * s.width;
     index_t where = v.begin * s.width + h.begin;
     wide_t<T> best = plane[where];
@@ -46,7 +49,8 @@ template <class T> struct max_pool_functor {
 struct pool_readers {
   index_t begin, end;
   PLEAT_FUNCTION pool_readers(index_t pixel, index_t kernel, index_t stride, index_t padding, index_t outs)
-      : begin(pixel + padding < kernel ? 0 : (pixel + padding - kernel) / stride + 1), end((pixel + padding) / stride + 1) {
+      : begin(pixel + padding < kernel ? 0 : (pixel + padding - kernel) / stride + 1),
+        end((pixel + padding) / stride + 1) {
     if (end > outs) end = outs;
   }
 };
@@ -57,8 +61,10 @@ template <class T> struct max_pool_backward_functor {
   std::int32_t const* argmax;
   target_t<T> dx;
   PLEAT_FUNCTION void operator()(index_t const at) const {
-    index_t const ow = s.out_width(), oh = s.out_height(), plane = at / (s.height * s.width), pixel = at % (s.height * s.width);
-    pool_readers const v(pixel / s.width, s.kernel_h, s.stride_h, s.padding_h, oh), h(pixel % s.width, s.kernel_w, s.stride_w, s.padding_w, ow);
+    index_t const ow = s.out_width(), oh = s.out_height(), plane = at / (s.height * s.width),
+                  pixel = at % (s.height * s.width);
+    pool_readers const v(pixel / s.width, s.kernel_h, s.stride_h, s.padding_h, oh),
+        h(pixel % s.width, s.kernel_w, s.stride_w, s.padding_w, ow);
     wide_t<T> sum = 0;
     for (index_t i = v.begin; i < v.end; ++i)
       for (index_t j = h.begin; j < h.end; ++j) {
@@ -75,7 +81,8 @@ template <class T> struct avg_pool_functor {
   target_t<T> y;
   PLEAT_FUNCTION void operator()(index_t const at) const {
     index_t const ow = s.out_width(), oh = s.out_height();
-    pool_window const v(at / ow % oh, s.kernel_h, s.stride_h, s.padding_h, s.height), h(at % ow, s.kernel_w, s.stride_w, s.padding_w, s.width);
+    pool_window const v(at / ow % oh, s.kernel_h, s.stride_h, s.padding_h, s.height),
+        h(at % ow, s.kernel_w, s.stride_w, s.padding_w, s.width);
     source_t<T> const plane = x + at / (ow * oh) * s.height * s.width;
     wide_t<T> sum = 0;
     for (index_t i = v.begin; i < v.end; ++i)
@@ -89,32 +96,40 @@ template <class T> struct avg_pool_backward_functor {
   source_t<T> dy;
   target_t<T> dx;
   PLEAT_FUNCTION void operator()(index_t const at) const {
-    index_t const ow = s.out_width(), oh = s.out_height(), plane = at / (s.height * s.width), pixel = at % (s.height * s.width);
-    pool_readers const v(pixel / s.width, s.kernel_h, s.stride_h, s.padding_h, oh), h(pixel % s.width, s.kernel_w, s.stride_w, s.padding_w, ow);
+    index_t const ow = s.out_width(), oh = s.out_height(), plane = at / (s.height * s.width),
+                  pixel = at % (s.height * s.width);
+    pool_readers const v(pixel / s.width, s.kernel_h, s.stride_h, s.padding_h, oh),
+        h(pixel % s.width, s.kernel_w, s.stride_w, s.padding_w, ow);
     wide_t<T> sum = 0;
     for (index_t i = v.begin; i < v.end; ++i)
       for (index_t j = h.begin; j < h.end; ++j)
-        sum += dy[(plane * oh + i) * ow + j] / pool_count<wide_t<T>>(s, pool_window(i, s.kernel_h, s.stride_h, s.padding_h, s.height),
-                                                              pool_window(j, s.kernel_w, s.stride_w, s.padding_w, s.width));
+        sum += dy[(plane * oh + i) * ow + j] /
+               pool_count<wide_t<T>>(s, pool_window(i, s.kernel_h, s.stride_h, s.padding_h, s.height),
+                                     pool_window(j, s.kernel_w, s.stride_w, s.padding_w, s.width));
     dx[at] = sum;
   }
 };
 
-template <class Space, class Functor> void pool_launch(Space const& space, char const* label, index_t items, Functor const& f) {
+template <class Space, class Functor>
+void pool_launch(Space const& space, char const* label, index_t items, Functor const& f) {
   Kokkos::parallel_for(label, Kokkos::RangePolicy<Space, Kokkos::IndexType<index_t>>(space, 0, items), f);
 }
 
-template <class Space, class T> void max_pool2d_forward_portable(Space const& space, pool2d_shape const& s, T const* x, T* y, std::int32_t* argmax) {
+template <class Space, class T>
+void max_pool2d_forward_portable(Space const& space, pool2d_shape const& s, T const* x, T* y, std::int32_t* argmax) {
   pool_launch(space, "max_pool", s.planes() * s.out_height() * s.out_width(), max_pool_functor<T>{s, x, y, argmax});
 }
 template <class Space, class T>
-void max_pool2d_backward_portable(Space const& space, pool2d_shape const& s, T const* dy, std::int32_t const* argmax, T* dx) {
+void max_pool2d_backward_portable(Space const& space, pool2d_shape const& s, T const* dy, std::int32_t const* argmax,
+                                  T* dx) {
   pool_launch(space, "max_pool_dx", s.planes() * s.height * s.width, max_pool_backward_functor<T>{s, dy, argmax, dx});
 }
-template <class Space, class T> void avg_pool2d_forward_portable(Space const& space, pool2d_shape const& s, T const* x, T* y) {
+template <class Space, class T>
+void avg_pool2d_forward_portable(Space const& space, pool2d_shape const& s, T const* x, T* y) {
   pool_launch(space, "avg_pool", s.planes() * s.out_height() * s.out_width(), avg_pool_functor<T>{s, x, y});
 }
-template <class Space, class T> void avg_pool2d_backward_portable(Space const& space, pool2d_shape const& s, T const* dy, T* dx) {
+template <class Space, class T>
+void avg_pool2d_backward_portable(Space const& space, pool2d_shape const& s, T const* dy, T* dx) {
   pool_launch(space, "avg_pool_dx", s.planes() * s.height * s.width, avg_pool_backward_functor<T>{s, dy, dx});
 }
 

@@ -14,13 +14,18 @@
 
 namespace pleat::compute {
 
-/// Planes [batch, channels, height, width], row-major and contiguous; windows of kernel_h × kernel_w every stride_h, stride_w.
+/// Planes [batch, channels, height, width], row-major and contiguous; windows of kernel_h × kernel_w every stride_h,
+/// stride_w.
 struct pool2d_shape {
   index_t batch, channels, height, width, kernel_h, kernel_w, stride_h, stride_w, padding_h = 0, padding_w = 0;
   bool count_include_pad = true;  ///< an average divides by the whole window, or by what of it lies in the image
 
-  [[nodiscard]] PLEAT_FUNCTION constexpr index_t out_height() const noexcept { return (height + 2 * padding_h - kernel_h) / stride_h + 1; }
-  [[nodiscard]] PLEAT_FUNCTION constexpr index_t out_width() const noexcept { return (width + 2 * padding_w - kernel_w) / stride_w + 1; }
+  [[nodiscard]] PLEAT_FUNCTION constexpr index_t out_height() const noexcept {
+    return (height + 2 * padding_h - kernel_h) / stride_h + 1;
+  }
+  [[nodiscard]] PLEAT_FUNCTION constexpr index_t out_width() const noexcept {
+    return (width + 2 * padding_w - kernel_w) / stride_w + 1;
+  }
   [[nodiscard]] constexpr index_t planes() const noexcept { return batch * channels; }
 
   /// \throws pleat::error where the extents do not fit together
@@ -31,10 +36,12 @@ struct pool2d_shape {
     demand(batch >= 0, "batch must not be negative", batch);
     demand(channels > 0, "channels must be positive", channels);
     demand(height > 0 && width > 0, "image extents must be positive", height < width ? height : width);
-    demand(height * width <= std::numeric_limits<std::int32_t>::max(), "a plane must have less than 2^31 elements", height * width);
+    demand(height * width <= std::numeric_limits<std::int32_t>::max(), "a plane must have less than 2^31 elements",
+           height * width);
     demand(kernel_h > 0 && kernel_w > 0, "kernel extents must be positive", kernel_h < kernel_w ? kernel_h : kernel_w);
     demand(stride_h > 0 && stride_w > 0, "strides must be positive", stride_h < stride_w ? stride_h : stride_w);
-    demand(padding_h >= 0 && padding_w >= 0, "padding must not be negative", padding_h < padding_w ? padding_h : padding_w);
+    demand(padding_h >= 0 && padding_w >= 0, "padding must not be negative",
+           padding_h < padding_w ? padding_h : padding_w);
     demand(2 * padding_h <= kernel_h, "padding_h must be at most half of kernel_h", padding_h);
     demand(2 * padding_w <= kernel_w, "padding_w must be at most half of kernel_w", padding_w);
     demand(height + 2 * padding_h >= kernel_h, "the window is taller than the padded image", height);

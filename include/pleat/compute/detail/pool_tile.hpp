@@ -15,8 +15,8 @@
 
 namespace pleat::compute::detail {
 
-/// One plane of shape.height × shape.width. Offsets within a window are carried as values of T, so kernel_h * width must be
-/// below 2^24. stride_w is 1 or 2.
+/// One plane of shape.height × shape.width. Offsets within a window are carried as values of T, so kernel_h * width
+/// must be below 2^24. stride_w is 1 or 2.
 template <class T> struct max_plane_arguments {
   pool2d_shape shape;
   T const* x;
@@ -49,7 +49,8 @@ template <> struct vector_of<double> : doubles {};
 #endif
 
 /// The kernel of an instruction set.
-template <class T> [[nodiscard]] inline auto max_plane_of(isa::level level) noexcept -> void (*)(max_plane_arguments<T> const&) {
+template <class T>
+[[nodiscard]] inline auto max_plane_of(isa::level level) noexcept -> void (*)(max_plane_arguments<T> const&) {
 #if defined(__x86_64__)
   if (level == isa::level::avx512) return &conv_avx512::max_plane<conv_avx512::vector_of<T>>;
   if (level == isa::level::avx2) return &conv_avx2::max_plane<conv_avx2::vector_of<T>>;

@@ -12,7 +12,8 @@ template <class V> PLEAT_POOL_TARGET void max_plane_2x2(max_plane_arguments<type
   index_t const outs = t.shape.out_width(), rows = t.shape.out_height(), w = t.shape.width;
   for (index_t j = 0; j < outs; j += width) {
     index_t const left = w - 2 * j, count = outs - j < width ? outs - j : index_t{width};
-    auto const a = V::range(0, left), b = V::range(0, left - width), a1 = V::range(0, left - 1), b1 = V::range(0, left - 1 - width);
+    auto const a = V::range(0, left), b = V::range(0, left - width), a1 = V::range(0, left - 1),
+               b1 = V::range(0, left - 1 - width);
     for (index_t i = 0; i < rows; ++i) {
       T const* from = t.x + 2 * i * w + 2 * j;
       vec best = V::even(V::load_if(a, from), V::load_if(b, from + width)), unused = best;
@@ -38,7 +39,9 @@ template <class V> PLEAT_POOL_TARGET void max_plane(max_plane_arguments<typename
   using vec = typename V::vec;
   constexpr int width = V::width, kept = 8;
   auto const& s = t.shape;
-  if (!t.where && s.kernel_h == 2 && s.kernel_w == 2 && s.stride_h == 2 && s.stride_w == 2 && s.padding_h == 0 && s.padding_w == 0) return max_plane_2x2<V>(t);
+  if (!t.where && s.kernel_h == 2 && s.kernel_w == 2 && s.stride_h == 2 && s.stride_w == 2 && s.padding_h == 0 &&
+      s.padding_w == 0)
+    return max_plane_2x2<V>(t);
   index_t const outs = s.out_width();
   T const lowest = -std::numeric_limits<T>::infinity();
   vec const none = V::broadcast(&lowest);
@@ -62,14 +65,16 @@ template <class V> PLEAT_POOL_TARGET void max_plane(max_plane_arguments<typename
           auto const here_mask = v < kept ? mask[v] : V::range(-x - v, s.width - x - v);
           vec value = V::load_or(here_mask, from, none);
           if (s.stride_w == 2)
-            value = V::even(value, V::load_or(v < kept ? next[v] : V::range(-x - v - width, s.width - x - v - width), from + width, none));
+            value = V::even(value, V::load_or(v < kept ? next[v] : V::range(-x - v - width, s.width - x - v - width),
+                                              from + width, none));
           T const here = static_cast<T>((u - rows.begin) * s.width + v);
           V::keep_larger(best, at, value, V::broadcast(&here));
         }
       }
       V::store_if(tail, t.y + i * outs + j, best);
       if (t.where)
-        V::store_places(tail, t.where + i * outs + j, at, static_cast<std::int32_t>(rows.begin * s.width + x), static_cast<std::int32_t>(s.stride_w));
+        V::store_places(tail, t.where + i * outs + j, at, static_cast<std::int32_t>(rows.begin * s.width + x),
+                        static_cast<std::int32_t>(s.stride_w));
     }
   }
 }

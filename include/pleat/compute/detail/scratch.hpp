@@ -47,8 +47,7 @@ class scratch_block {
 
 /// This thread's block for the kernel family `Owner` (any tag type). Families that call each other have blocks of their
 /// own, so a caller's block stays valid while the callee uses another; the same family must not nest.
-template <class Owner>
-[[nodiscard]] inline void* scratch(std::size_t bytes) {
+template <class Owner> [[nodiscard]] inline void* scratch(std::size_t bytes) {
   thread_local scratch_block block;
   return block.reserve(bytes);
 }

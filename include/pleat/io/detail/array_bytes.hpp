@@ -12,9 +12,11 @@
 
 namespace pleat::io::detail {
 
-/// Bytes of an array whose elements come in blocks of `block` numbers in `bytes` bytes. Empty if the bytes, the numbers, or the product of the extents
-/// that are not 0 are above 2^62: an extent of 0 forgives nothing, as whoever multiplies the others in their order would overflow all the same.
-PLEAT_LAZY [[nodiscard]] inline std::optional<std::uint64_t> array_bytes(extents const& shape, std::uint64_t bytes, std::uint64_t block = 1) noexcept {
+/// Bytes of an array whose elements come in blocks of `block` numbers in `bytes` bytes. Empty if the bytes, the
+/// numbers, or the product of the extents that are not 0 are above 2^62: an extent of 0 forgives nothing, as whoever
+/// multiplies the others in their order would overflow all the same.
+PLEAT_LAZY [[nodiscard]] inline std::optional<std::uint64_t> array_bytes(extents const& shape, std::uint64_t bytes,
+                                                                         std::uint64_t block = 1) noexcept {
   constexpr std::uint64_t most = std::uint64_t{1} << 62;
   std::uint64_t n = 1;
   bool empty = false;

@@ -45,7 +45,10 @@ class byte_reader {
   [[nodiscard]] std::string string(char const* what, std::uint64_t most = std::numeric_limits<std::uint64_t>::max()) {
     auto const n = number<std::uint64_t>(what);
     if (n > most)
-      throw error{call_, std::string(what) + " at byte " + std::to_string(at_) + " is said to have " + std::to_string(n) + " bytes, at most " + std::to_string(most) + " are allowed", remedy::copy_again};
+      throw error{call_,
+                  std::string(what) + " at byte " + std::to_string(at_) + " is said to have " + std::to_string(n) +
+                      " bytes, at most " + std::to_string(most) + " are allowed",
+                  remedy::copy_again};
     need(n, what);
     std::string s(reinterpret_cast<char const*>(bytes_.data() + at_), static_cast<std::size_t>(n));
     at_ += static_cast<std::size_t>(n);
@@ -54,13 +57,19 @@ class byte_reader {
   /// Refuses a count of things that take at least `bytes` each and cannot be there. \throws error
   PLEAT_ONCE inline void demand_room(std::uint64_t count, std::uint64_t bytes, char const* what) const {
     if (count > left() / bytes)
-      throw error{call_, "at byte " + std::to_string(at_) + ": " + std::to_string(count) + " " + what + " are announced, but only " + std::to_string(left()) + " bytes follow", remedy::copy_again};
+      throw error{call_,
+                  "at byte " + std::to_string(at_) + ": " + std::to_string(count) + " " + what +
+                      " are announced, but only " + std::to_string(left()) + " bytes follow",
+                  remedy::copy_again};
   }
 
  private:
   PLEAT_ONCE inline void need(std::uint64_t n, char const* what) const {
     if (n > left())
-      throw error{call_, "at byte " + std::to_string(at_) + ": expected " + std::to_string(n) + " bytes for " + what + ", but only " + std::to_string(left()) + " bytes follow", remedy::copy_again};
+      throw error{call_,
+                  "at byte " + std::to_string(at_) + ": expected " + std::to_string(n) + " bytes for " + what +
+                      ", but only " + std::to_string(left()) + " bytes follow",
+                  remedy::copy_again};
   }
 
   std::span<std::byte const> bytes_;

@@ -25,18 +25,23 @@ template <class Entry> class entry_table {
   void reserve(std::size_t n) { entries_.reserve(n); }
   /// Called when all are there. \throws error for a name that appears twice
   void order(std::string const& call) {
-    std::sort(entries_.begin(), entries_.end(), [](Entry const& a, Entry const& b) { return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name); });
+    std::sort(entries_.begin(), entries_.end(), [](Entry const& a, Entry const& b) {
+      return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name);
+    });
     by_name_.resize(entries_.size());
     for (std::size_t i = 0; i < by_name_.size(); ++i) by_name_[i] = i;
-    std::sort(by_name_.begin(), by_name_.end(), [&](std::size_t a, std::size_t b) { return entries_[a].name < entries_[b].name; });
+    std::sort(by_name_.begin(), by_name_.end(),
+              [&](std::size_t a, std::size_t b) { return entries_[a].name < entries_[b].name; });
     for (std::size_t i = 1; i < by_name_.size(); ++i)
-      if (name(i) == name(i - 1)) throw error{call, "the name " + shown(name(i)) + " appears twice", remedy::copy_again};
+      if (name(i) == name(i - 1))
+        throw error{call, "the name " + shown(name(i)) + " appears twice", remedy::copy_again};
   }
 
   [[nodiscard]] std::span<Entry const> entries() const noexcept { return entries_; }
   /// nullptr if there is none.
   [[nodiscard]] Entry const* find(std::string_view wanted) const noexcept {
-    auto const it = std::lower_bound(by_name_.begin(), by_name_.end(), wanted, [&](std::size_t i, std::string_view n) { return entries_[i].name < n; });
+    auto const it = std::lower_bound(by_name_.begin(), by_name_.end(), wanted,
+                                     [&](std::size_t i, std::string_view n) { return entries_[i].name < n; });
     return it != by_name_.end() && entries_[*it].name == wanted ? &entries_[*it] : nullptr;
   }
   /// The i-th name in alphabetical order.

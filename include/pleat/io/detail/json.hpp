@@ -117,8 +117,7 @@ class json_scanner {
   }
 
   /// Calls item() for each member between the brackets; item consumes it.
-  template <class Item>
-  void list(char open, char close, char const* where, Item&& item) {
+  template <class Item> void list(char open, char close, char const* where, Item&& item) {
     expect(open, where);
     if (accept(close)) return;
     do item();

@@ -71,7 +71,8 @@ class descriptor {
 };
 
 /// open(2) that survives signals; a negative descriptor leaves the reason in errno.
-PLEAT_LAZY [[nodiscard]] inline descriptor open_file(std::string const& path, int flags, unsigned mode = 0666) noexcept {
+PLEAT_LAZY [[nodiscard]] inline descriptor open_file(std::string const& path, int flags,
+                                                     unsigned mode = 0666) noexcept {
   int fd;
   do fd = ::open(path.c_str(), flags | O_CLOEXEC, mode);
   while (fd < 0 && errno == EINTR);
@@ -104,16 +105,19 @@ PLEAT_ONCE [[nodiscard]] inline std::pair<descriptor, std::uint64_t> open_to_rea
                                                                                   std::string const& call) {
   // O_NONBLOCK: a pipe must be refused, not waited for.
   descriptor file = open_file(path, O_RDONLY | O_NONBLOCK);
-  if (!file.is_open()) throw error{call, "cannot open the file: " + system_words(errno), "Check the name, and that it may be read"};
+  if (!file.is_open())
+    throw error{call, "cannot open the file: " + system_words(errno), "Check the name, and that it may be read"};
   struct stat info {};
   if (::fstat(file.get(), &info) != 0) throw error{call, "cannot ask for the size: " + system_words(errno)};
   if (S_ISDIR(info.st_mode)) throw error{call, "this is a folder, expected a file", "Name a file in it"};
-  if (!S_ISREG(info.st_mode)) throw error{call, "this is no regular file (a pipe, a socket or a device)", "Copy it into a file first"};
+  if (!S_ISREG(info.st_mode))
+    throw error{call, "this is no regular file (a pipe, a socket or a device)", "Copy it into a file first"};
   return {std::move(file), static_cast<std::uint64_t>(info.st_size)};
 }
 
 /// Writes everything or gives the error number (0: all is written). `written` counts what arrived.
-PLEAT_LAZY [[nodiscard]] inline int write_all(int fd, std::span<std::byte const> bytes, std::uint64_t& written) noexcept {
+PLEAT_LAZY [[nodiscard]] inline int write_all(int fd, std::span<std::byte const> bytes,
+                                              std::uint64_t& written) noexcept {
   while (!bytes.empty()) {
     // One call moves at most 2^31 − 4096 bytes on Linux; 1 GiB pieces keep clear of that.
     auto const n = ::write(fd, bytes.data(), std::min<std::size_t>(bytes.size(), std::size_t{1} << 30));
@@ -129,7 +133,8 @@ PLEAT_LAZY [[nodiscard]] inline int write_all(int fd, std::span<std::byte const>
 /// Writes everything from byte `at` of the file on, or gives the error number. `at` counts what arrived.
 PLEAT_LAZY [[nodiscard]] inline int write_all_at(int fd, std::span<std::byte const> bytes, std::uint64_t& at) noexcept {
   while (!bytes.empty()) {
-    auto const n = ::pwrite(fd, bytes.data(), std::min<std::size_t>(bytes.size(), std::size_t{1} << 30), static_cast<off_t>(at));
+    auto const n =
+        ::pwrite(fd, bytes.data(), std::min<std::size_t>(bytes.size(), std::size_t{1} << 30), static_cast<off_t>(at));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return errno;
     if (n == 0) return ENOSPC;
@@ -140,7 +145,8 @@ PLEAT_LAZY [[nodiscard]] inline int write_all_at(int fd, std::span<std::byte con
 }
 
 /// How a write that failed is said.
-PLEAT_ONCE [[nodiscard]] inline error write_failure(std::string const& call, std::string const& path, std::uint64_t at, int number) {
+PLEAT_ONCE [[nodiscard]] inline error write_failure(std::string const& call, std::string const& path, std::uint64_t at,
+                                                    int number) {
   return {call, "writing '" + path + "' failed after " + std::to_string(at) + " bytes: " + system_words(number),
           "The checkpoints that were there are untouched; free some space, or choose another folder"};
 }
@@ -173,7 +179,8 @@ PLEAT_ONCE inline void make_folders(std::string const& folder, std::string const
   auto const parent = parent_of(folder);
   if (parent != folder && parent != ".") make_folders(parent, call);
   if (::mkdir(folder.c_str(), 0777) != 0 && !(errno == EEXIST && is_folder(folder)))
-    throw error{call, "cannot make the folder '" + folder + "': " + system_words(errno), "Choose a folder that can be made and written to"};
+    throw error{call, "cannot make the folder '" + folder + "': " + system_words(errno),
+                "Choose a folder that can be made and written to"};
 }
 
 /// The names in a folder, sorted; empty if it cannot be read.

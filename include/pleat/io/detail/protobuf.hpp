@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Writing protocol buffers: tags, varints, lengths. Needs no Kokkos. Source: the encoding's description (protobuf.dev/programming-guides/encoding).
+/// Writing protocol buffers: tags, varints, lengths. Needs no Kokkos. Source: the encoding's description
+/// (protobuf.dev/programming-guides/encoding).
 #pragma once
 
 #include <cstdint>

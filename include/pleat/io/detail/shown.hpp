@@ -12,7 +12,8 @@
 
 namespace pleat::io::detail {
 
-/// 'text', in quotes: control characters (a file's names must not write to a terminal) and what is no UTF-8 as \xNN, cut after 200 bytes.
+/// 'text', in quotes: control characters (a file's names must not write to a terminal) and what is no UTF-8 as \xNN,
+/// cut after 200 bytes.
 PLEAT_ONCE [[nodiscard]] inline std::string shown(std::string_view text) {
   constexpr std::size_t most = 200;
   constexpr char hex[] = "0123456789abcdef";

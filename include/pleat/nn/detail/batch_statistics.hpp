@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Statistics over the lanes of all ranks, the same bits on any number of ranks: every rank gathers every lane's part, in lane order,
-/// and folds them alike.
+/// Statistics over the lanes of all ranks, the same bits on any number of ranks: every rank gathers every lane's part,
+/// in lane order, and folds them alike.
 #pragma once
 
 #include <numeric>
@@ -18,27 +18,33 @@
 namespace pleat::nn::detail {
 
 /// The lanes of all segments of the pass, one after the other, over `rows` rows.
-template <class Space> [[nodiscard]] compute::lanes all_lanes(pass<Space> const& p, index_t rows, std::string const& layer) {
+template <class Space>
+[[nodiscard]] compute::lanes all_lanes(pass<Space> const& p, index_t rows, std::string const& layer) {
   if (p.segments.empty()) return compute::lanes::whole(rows);
   compute::lanes all;
   all.count = 0;
   for (segment const& s : p.segments)
     for (int l = 0; l < s.lanes.count; ++l) {
       if (all.count == compute::lanes::max_count)
-        throw error{"nn::batch_norm '" + layer + "'", "a pass has more than " + std::to_string(compute::lanes::max_count) + " lanes"};
+        throw error{"nn::batch_norm '" + layer + "'",
+                    "a pass has more than " + std::to_string(compute::lanes::max_count) + " lanes"};
       auto const i = static_cast<std::size_t>(all.count++);
       all.row[i + 1] = all.row[i] + (s.lanes.end(l) - s.lanes.begin(l));
     }
   if (all.rows() != rows)
-    throw error{"nn::batch_norm '" + layer + "'", "the segments of the pass cover " + std::to_string(all.rows()) + " rows, the input has " + std::to_string(rows)};
+    throw error{"nn::batch_norm '" + layer + "'", "the segments of the pass cover " + std::to_string(all.rows()) +
+                                                      " rows, the input has " + std::to_string(rows)};
   return all;
 }
 
-/// Every rank's `part` (count numbers per lane), in rank order: the order of the lanes. `lanes` becomes the number of lanes of all.
+/// Every rank's `part` (count numbers per lane), in rank order: the order of the lanes. `lanes` becomes the number of
+/// lanes of all.
 template <class Space>
-[[nodiscard]] std::vector<double> gather_lanes(pass<Space> const& p, std::vector<double> const& part, index_t width, index_t& lanes, std::string const& layer) {
+[[nodiscard]] std::vector<double> gather_lanes(pass<Space> const& p, std::vector<double> const& part, index_t width,
+                                               index_t& lanes, std::string const& layer) {
   if (!p.ranks)
-    throw error{"nn::batch_norm '" + layer + "'", "its statistics are over all ranks, but the pass has no communicator", "Set pass.ranks, or choose statistics::lane"};
+    throw error{"nn::batch_norm '" + layer + "'", "its statistics are over all ranks, but the pass has no communicator",
+                "Set pass.ranks, or choose statistics::lane"};
   std::vector<index_t> counts(static_cast<std::size_t>(p.ranks->size()));
   index_t const mine = static_cast<index_t>(part.size());
   p.ranks->all_gather(std::span<index_t const>(&mine, 1), std::span<index_t>(counts));
@@ -48,10 +54,11 @@ template <class Space>
   return all;
 }
 
-/// Every lane's moments [2, lanes, channels] become those over all lanes of all ranks (Chan, Golub and LeVeque, 1979: within plus
-/// between). Returns the number of elements that they are over.
+/// Every lane's moments [2, lanes, channels] become those over all lanes of all ranks (Chan, Golub and LeVeque, 1979:
+/// within plus between). Returns the number of elements that they are over.
 template <class T, class Space>
-[[nodiscard]] index_t share_moments(pass<Space> const& p, compute::lanes const& cut, compute::norm_shape g, tensor<T, Space> const& moments, std::string const& layer) {
+[[nodiscard]] index_t share_moments(pass<Space> const& p, compute::lanes const& cut, compute::norm_shape g,
+                                    tensor<T, Space> const& moments, std::string const& layer) {
   auto const c = static_cast<std::size_t>(g.channels), n = static_cast<std::size_t>(cut.count);
   std::vector<T> host(2 * n * c);
   copy_to_host(*p.where, moments, host.data());
@@ -69,8 +76,11 @@ template <class T, class Space>
   double total = 0;
   for (index_t l = 0; l < lanes; ++l) total += all[static_cast<std::size_t>(l) * width];
   if (p.deterministic && static_cast<index_t>(total) != p.global_batch * g.pixels)
-    throw error{"nn::batch_norm '" + layer + "'", "its statistics are over all ranks, but this pass holds " + std::to_string(static_cast<index_t>(total) / g.pixels) + " of the " +
-                                                      std::to_string(p.global_batch) + " samples of the batch: they would change with the number of micro-batches",
+    throw error{"nn::batch_norm '" + layer + "'",
+                "its statistics are over all ranks, but this pass holds " +
+                    std::to_string(static_cast<index_t>(total) / g.pixels) + " of the " +
+                    std::to_string(p.global_batch) +
+                    " samples of the batch: they would change with the number of micro-batches",
                 "Use one micro-batch, or statistics::lane"};
   double const d = total > 0 ? total : 1;
   for (std::size_t i = 0; i < c; ++i) {
@@ -97,7 +107,8 @@ template <class T, class Space>
 
 /// Sums [2, lanes, channels] over the lanes of all ranks, repeated for every lane of this rank.
 template <class T, class Space>
-[[nodiscard]] tensor<T, Space> total_sums(pass<Space> const& p, compute::lanes const& cut, tensor<T, Space> const& sums, std::string const& layer) {
+[[nodiscard]] tensor<T, Space> total_sums(pass<Space> const& p, compute::lanes const& cut, tensor<T, Space> const& sums,
+                                          std::string const& layer) {
   auto const n = static_cast<std::size_t>(cut.count);
   auto const c = static_cast<std::size_t>(sums.extent(2));
   std::vector<T> host(2 * n * c);

@@ -8,7 +8,8 @@
 
 namespace pleat::parallel {
 
-template <class T, class Space> auto any_model<T, Space>::predict(tensor_type x, answer_at at, nn::input_listener* inputs) const -> tensor_type {
+template <class T, class Space>
+auto any_model<T, Space>::predict(tensor_type x, answer_at at, nn::input_listener* inputs) const -> tensor_type {
   nn::pass<execution_space> p;
   p.where = context_.get();
   p.seed = seed_;
@@ -22,9 +23,12 @@ template <class T, class Space> auto any_model<T, Space>::predict(tensor_type x,
   return forward_chain(p, *network_, *layout_, pipeline(), std::move(x), at == answer_at::every_stage);
 }
 
-template <class T, class Space> void any_model<T, Space>::find_nonfinite(tensor_type x) const { demand_finite(seen_by_all([&] { return look_for_nonfinite(std::move(x)); }), all_ranks()); }
+template <class T, class Space> void any_model<T, Space>::find_nonfinite(tensor_type x) const {
+  demand_finite(seen_by_all([&] { return look_for_nonfinite(std::move(x)); }), all_ranks());
+}
 
-template <class T, class Space> void any_model<T, Space>::find_nonfinite_among(std::function<tensor_type(micro_batch const&)> const& input) {
+template <class T, class Space>
+void any_model<T, Space>::find_nonfinite_among(std::function<tensor_type(micro_batch const&)> const& input) {
   nn::nonfinite_note first;
   for (auto const& micro : share_->micro_batches()) {
     micro_ = micro.index;
@@ -54,7 +58,8 @@ template <class T, class Space> auto any_model<T, Space>::everywhere_shaped(tens
   for (int d = 0; d < x.rank(); ++d) said[static_cast<std::size_t>(d) + 1] = x.extent(d);
   pipeline().broadcast(said, layout_->first_rank());
   if (has_first_stage()) return x;
-  return tensor_type::allocate(*context_, extents(std::span<index_t const>(said.data() + 1, static_cast<std::size_t>(said[0]))));
+  return tensor_type::allocate(*context_,
+                               extents(std::span<index_t const>(said.data() + 1, static_cast<std::size_t>(said[0]))));
 }
 
 }  // namespace pleat::parallel

@@ -12,14 +12,18 @@ template <class T, class Space> any_model<T, Space>::any_model(any_model&&) noex
 template <class T, class Space> any_model<T, Space>& any_model<T, Space>::operator=(any_model&&) noexcept = default;
 template <class T, class Space> any_model<T, Space>::~any_model() = default;
 
-template <class T, class Space> auto any_model<T, Space>::laid_out(std::function<std::vector<double>()> const& costs, plan::plan const& p, world& w, build_options const& options) -> place_of_model {
+template <class T, class Space>
+auto any_model<T, Space>::laid_out(std::function<std::vector<double>()> const& costs, plan::plan const& p, world& w,
+                                   build_options const& options) -> place_of_model {
   place_of_model at{groups::make(p, w.comm), {}};
-  comm::all_or_none(w.comm, [&] { at.layout = std::make_shared<stages const>(p, costs(), options.schedule); });  // costs and schedules are each rank's own
+  // costs and schedules are each rank's own
+  comm::all_or_none(w.comm, [&] { at.layout = std::make_shared<stages const>(p, costs(), options.schedule); });
   return at;
 }
 
 template <class T, class Space>
-any_model<T, Space>::any_model(std::unique_ptr<network_base> net, plan::plan p, std::shared_ptr<context_type> where, std::shared_ptr<groups> ranks, std::shared_ptr<stages const> layout, std::uint64_t seed)
+any_model<T, Space>::any_model(std::unique_ptr<network_base> net, plan::plan p, std::shared_ptr<context_type> where,
+                               std::shared_ptr<groups> ranks, std::shared_ptr<stages const> layout, std::uint64_t seed)
     : base(std::move(net), std::move(p), std::move(where), std::move(ranks), std::move(layout), seed) {
   demand_precision(plan_, dtype_of<value_type>);
   if (plan_.precision == plan::compute_precision::f16) scale_.emplace();
@@ -30,14 +34,19 @@ any_model<T, Space>::any_model(std::unique_ptr<network_base> net, plan::plan p, 
 }
 
 template <class T, class Space>
-any_model<T, Space>::any_model(place_of_model at, std::unique_ptr<network_base> net, plan::plan p, world& w, build_options options)
-    : any_model(std::move(net), std::move(p), std::make_shared<context_type>(make_instance<execution_space>(w.threads)), std::move(at.mesh), std::move(at.layout), options.seed) {
+any_model<T, Space>::any_model(place_of_model at, std::unique_ptr<network_base> net, plan::plan p, world& w,
+                               build_options options)
+    : any_model(std::move(net), std::move(p), std::make_shared<context_type>(make_instance<execution_space>(w.threads)),
+                std::move(at.mesh), std::move(at.layout), options.seed) {
   if (scale_) scale_.emplace(options.loss_scale);
   else if (!(options.loss_scale == loss_scale_options{}))
-    throw error{"parallel::build", "a rule for the loss scale is given, but precision = " + std::string(plan::name_of(plan_.precision)) + " has none: only f16 scales its loss",
+    throw error{"parallel::build",
+                "a rule for the loss scale is given, but precision = " + std::string(plan::name_of(plan_.precision)) +
+                    " has none: only f16 scales its loss",
                 "Leave .loss_scale out, or use precision = f16"};
   coding_ = std::move(options.gradients);
-  agree_on_plan((coding_ ? random::hash(coding_.words()) : 0) ^ (options.unit_costs.empty() ? 0 : random::hash(layout_->to_string())));
+  agree_on_plan((coding_ ? random::hash(coding_.words()) : 0) ^
+                (options.unit_costs.empty() ? 0 : random::hash(layout_->to_string())));
   demand_codable(plan_, coding_);
   // Rank 0 has not all layers: of each pipeline rank's the first that holds them speaks.
   if (tensor_axis()) moves_ = std::make_shared<move_report>(w.voice(ranks_->rank() == 0 && parts().rank() == 0));
@@ -51,8 +60,12 @@ any_model<T, Space>::any_model(place_of_model at, std::unique_ptr<network_base> 
 
 template <class T, class Space> auto any_model<T, Space>::replanned(plan::plan p) const -> any_model {
   auto same = p;
-  same.state_stage = plan_.state_stage, same.state_ranks = plan_.state_ranks, same.prefetch = plan_.prefetch, same.bucket_bytes = plan_.bucket_bytes;
-  if (!(same == plan_)) throw error{"parallel::model::replanned", "the plans differ in more than how state is sharded:\n" + same.difference(plan_), "Save a checkpoint and build anew"};
+  same.state_stage = plan_.state_stage, same.state_ranks = plan_.state_ranks, same.prefetch = plan_.prefetch,
+  same.bucket_bytes = plan_.bucket_bytes;
+  if (!(same == plan_))
+    throw error{"parallel::model::replanned",
+                "the plans differ in more than how state is sharded:\n" + same.difference(plan_),
+                "Save a checkpoint and build anew"};
   any_model m(network_->clone(), std::move(p), context_, groups_, layout_, seed_);
   m.steps_ = steps_;
   m.scale_ = scale_;
@@ -72,7 +85,8 @@ template <class T, class Space> auto any_model<T, Space>::unsharded() const -> a
   return replanned(std::move(p));
 }
 
-template <class T, class Space> auto any_model<T, Space>::rebuild(std::unique_ptr<network_base> other) const -> any_model {
+template <class T, class Space>
+auto any_model<T, Space>::rebuild(std::unique_ptr<network_base> other) const -> any_model {
   auto layout = std::make_shared<stages const>(layout_->of_other_units(other->units()));
   any_model m(std::move(other), plan_, context_, groups_, std::move(layout), seed_);
   m.steps_ = steps_;
@@ -90,12 +104,14 @@ template <class T, class Space> auto any_model<T, Space>::rebuild(std::unique_pt
 }
 
 template <class T, class Space> void any_model<T, Space>::open_second_halves() {
-  if (coding_.two_halves() && ranks_->size() > 1) group_->second_halves = std::make_shared<comm::communicator>(ranks_->duplicate());
+  if (coding_.two_halves() && ranks_->size() > 1)
+    group_->second_halves = std::make_shared<comm::communicator>(ranks_->duplicate());
 }
 
 template <class T, class Space> void any_model<T, Space>::make_gather() {
   if (group_->stage == 0) return;
-  gather_ = std::make_unique<parameter_gather<value_type, execution_space>>(*context_, *group_, *arena_, plan_.prefetch, network_->buckets_of_a_layer(*arena_), place_.hybrid, trace_.get());
+  gather_ = std::make_unique<parameter_gather<value_type, execution_space>>(
+      *context_, *group_, *arena_, plan_.prefetch, network_->buckets_of_a_layer(*arena_), place_.hybrid, trace_.get());
   hooks_ = std::make_unique<hooks_type>();
   hooks_->gather = gather_.get();
 }

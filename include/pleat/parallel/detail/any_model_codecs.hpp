@@ -15,7 +15,10 @@ template <class T, class Space> auto any_model<T, Space>::gradient_residual() co
 }
 template <class T, class Space> void any_model<T, Space>::set_gradient_residual(std::vector<master_type> flat) {
   if (static_cast<index_t>(flat.size()) != arena_->size())
-    throw error{"parallel::set_gradient_residual", "expected " + std::to_string(arena_->size()) + " numbers, as gradient_residual() gives, found " + std::to_string(flat.size()), "Give it what that returned on this rank", place_.rank};
+    throw error{"parallel::set_gradient_residual",
+                "expected " + std::to_string(arena_->size()) + " numbers, as gradient_residual() gives, found " +
+                    std::to_string(flat.size()),
+                "Give it what that returned on this rank", place_.rank};
   receive_gradients();
   if (exchange_) exchange_->set_residual(flat);
   else first_residual_ = std::move(flat);
@@ -24,7 +27,8 @@ template <class T, class Space> auto any_model<T, Space>::gradient_codec_memory(
   if (!exchange_) return first_memory_;
   receive_gradients();
   codec_memory all{{}, exchange_->codec_steps()};
-  exchange_->for_each_codec_memory([&](nn::arena_entry const& e, auto const& v) { all.values[e.name].assign(v.begin(), v.end()); });
+  exchange_->for_each_codec_memory(
+      [&](nn::arena_entry const& e, auto const& v) { all.values[e.name].assign(v.begin(), v.end()); });
   return all;
 }
 template <class T, class Space> void any_model<T, Space>::set_gradient_codec_memory(codec_memory all) {
@@ -36,7 +40,8 @@ template <class T, class Space> void any_model<T, Space>::set_gradient_codec_mem
   exchange_->begin_codecs_anew();
   exchange_->set_codec_steps(all.steps);
   exchange_->for_each_codec_memory([&](nn::arena_entry const& e, auto const& v) {
-    if (auto const at = all.values.find(e.name); at != all.values.end() && at->second.size() == v.size()) std::copy(at->second.begin(), at->second.end(), v.begin());
+    if (auto const at = all.values.find(e.name); at != all.values.end() && at->second.size() == v.size())
+      std::copy(at->second.begin(), at->second.end(), v.begin());
   });
 }
 

@@ -8,7 +8,9 @@
 
 namespace pleat::parallel {
 
-template <class T, class Space> auto any_model<T, Space>::whole(tensor_type y) const -> tensor_type { return nn::redistribute(training_pass(), std::move(y), {}); }
+template <class T, class Space> auto any_model<T, Space>::whole(tensor_type y) const -> tensor_type {
+  return nn::redistribute(training_pass(), std::move(y), {});
+}
 
 template <class T, class Space> void any_model<T, Space>::zero_grad(index_t batch) {
   receive_gradients();
@@ -16,7 +18,8 @@ template <class T, class Space> void any_model<T, Space>::zero_grad(index_t batc
   micro_ = 0;
   if (!exchange_) {
     arena_->reserve_gradients(*network_, share_->slots(), plan::whole_gradients(plan_));
-    exchange_ = std::make_unique<exchange_type>(*context_, *group_, *arena_, plan_, place_.hybrid, coding_, trace_.get());
+    exchange_ =
+        std::make_unique<exchange_type>(*context_, *group_, *arena_, plan_, place_.hybrid, coding_, trace_.get());
     if (!first_residual_.empty()) exchange_->set_residual(std::exchange(first_residual_, {}));
     if (!first_memory_.values.empty()) set_gradient_codec_memory(std::exchange(first_memory_, {}));
   }
@@ -25,17 +28,20 @@ template <class T, class Space> void any_model<T, Space>::zero_grad(index_t batc
 
 template <class T, class Space> void any_model<T, Space>::walk_over(source_ref<tensor_type> source) {
   region r("pleat::parallel::walk");
-  if (!pipeline_) pipeline_ = std::make_unique<pipeline_type>(*context_, pipeline(), *network_, layout_, *recomputes_, place_);
+  if (!pipeline_)
+    pipeline_ = std::make_unique<pipeline_type>(*context_, pipeline(), *network_, layout_, *recomputes_, place_);
   step_source asked{this, source};
   micro_ = 0;
   extents input;
-  if (pipeline().size() > 1) input = in_phase(place_, steps_, "parallel::walk", "the first input", [&] { return agree_on_input([&] { return asked.input(share_->micro_batches().front()); }); });
+  if (pipeline().size() > 1)
+    input = in_phase(place_, steps_, "parallel::walk", "the first input",
+                     [&] { return agree_on_input([&] { return asked.input(share_->micro_batches().front()); }); });
   else if (communicates_at_once()) settle_agreement("parallel::walk", "at its beginning");
   bool const each = exchange_->every_micro_batch() && plan_.micro_batches > 1;
   if (!each) {
     exchange_->begin(*share_);
-    // A rank without the last stage adds nothing to the loss. It says so now: in the first step's order the loss comes first, and until it is ready no
-    // bucket may leave, each in memory of its own.
+    // A rank without the last stage adds nothing to the loss. It says so now: in the first step's order the loss comes
+    // first, and until it is ready no bucket may leave, each in memory of its own.
     if (!this->has_last_stage()) {
       for (int s = 0; s < share_->slots(); ++s) compute::fill(context_->space(), 1, master_type(0), arena_->loss(s));
       exchange_->entry_ready(static_cast<int>(arena_->entries().size()) - 1);
@@ -44,36 +50,47 @@ template <class T, class Space> void any_model<T, Space>::walk_over(source_ref<t
   if (!walk_hooks_) walk_hooks_ = std::make_unique<hooks_type>();
   walk_hooks_->exchange = exchange_.get();
   walk_hooks_->gather = gather_.get();
-  pipeline_->run(training_pass(), *share_, input, source_ref<tensor_type>(asked), *exchange_, *walk_hooks_, group_->stage == 3 ? gather_.get() : nullptr, *arena_, tracing());
+  pipeline_->run(training_pass(), *share_, input, source_ref<tensor_type>(asked), *exchange_, *walk_hooks_,
+                 group_->stage == 3 ? gather_.get() : nullptr, *arena_, tracing());
   micro_ = plan_.micro_batches;
 }
 
-template <class T, class Space> auto any_model<T, Space>::step_source::loss(micro_batch const& m, tensor_type y) -> tensor_type {
+template <class T, class Space>
+auto any_model<T, Space>::step_source::loss(micro_batch const& m, tensor_type y) -> tensor_type {
   self->micro_ = m.index;
-  if (m.index == 0) (void)self->settle_agreement();  // it has travelled beside the first forward; gradients have not been sent yet
+  // it has travelled beside the first forward; gradients have not been sent yet
+  if (m.index == 0) (void)self->settle_agreement();
   tensor_type dy = source.loss(m, std::move(y));
   if (m.index + 1 < self->plan_.micro_batches) return dy;
   if (!std::exchange(self->loss_recorded_, false))
-    for (int s = 0; s < self->share_->slots(); ++s) compute::fill(self->context_->space(), 1, master_type(0), self->arena_->loss(s));
-  if (!self->exchange_->every_micro_batch() || self->plan_.micro_batches == 1) self->exchange_->entry_ready(static_cast<int>(self->arena_->entries().size()) - 1);
+    for (int s = 0; s < self->share_->slots(); ++s)
+      compute::fill(self->context_->space(), 1, master_type(0), self->arena_->loss(s));
+  if (!self->exchange_->every_micro_batch() || self->plan_.micro_batches == 1)
+    self->exchange_->entry_ready(static_cast<int>(self->arena_->entries().size()) - 1);
   return dy;
 }
 
-template <class T, class Space> auto any_model<T, Space>::cross_entropy(tensor_type const& y, tensor<std::int32_t, execution_space> const& labels) -> nn::loss_result<value_type, execution_space> {
+template <class T, class Space>
+auto any_model<T, Space>::cross_entropy(tensor_type const& y, tensor<std::int32_t, execution_space> const& labels)
+    -> nn::loss_result<value_type, execution_space> {
   auto r = nn::cross_entropy{}(training_pass(), y, labels);
   record_loss(r.rows);
   return r;
 }
-template <class T, class Space> auto any_model<T, Space>::mean_square(tensor_type const& y, tensor_type const& target) -> nn::loss_result<value_type, execution_space> {
+template <class T, class Space>
+auto any_model<T, Space>::mean_square(tensor_type const& y, tensor_type const& target)
+    -> nn::loss_result<value_type, execution_space> {
   auto r = nn::mean_square{}(training_pass(), y, target);
   record_loss(r.rows);
   return r;
 }
-template <class T, class Space> void any_model<T, Space>::record_loss(tensor<master_type, execution_space> const& rows) {
+template <class T, class Space>
+void any_model<T, Space>::record_loss(tensor<master_type, execution_space> const& rows) {
   auto const p = training_pass();
   for (auto const& s : p.segments) {
     auto lanes = s.lanes;
-    if (exchange_->every_micro_batch() && micro_ > 0) lanes.accumulate = true;  // sums of gradients leave with every micro-batch, this one stays
+    // sums of gradients leave with every micro-batch, this one stays
+    if (exchange_->every_micro_batch() && micro_ > 0) lanes.accumulate = true;
     compute::column_sum(p.space(), 1, static_cast<master_type const*>(rows.data()), 1, arena_->loss(s.slot), lanes);
   }
   loss_recorded_ = true;
@@ -97,7 +114,8 @@ template <class T, class Space> auto any_model<T, Space>::begin_backward() -> nn
 }
 template <class T, class Space> void any_model<T, Space>::end_backward() {
   bool const last = micro_ + 1 == static_cast<index_t>(share_->micro_batches().size());
-  if (exchange_->every_micro_batch() && !last) in_phase(place_, steps_, "parallel::backward", "backward", [&] { exchange_->finish(); });
+  if (exchange_->every_micro_batch() && !last)
+    in_phase(place_, steps_, "parallel::backward", "backward", [&] { exchange_->finish(); });
   ++micro_;
 }
 
@@ -105,17 +123,22 @@ template <class T, class Space> void any_model<T, Space>::reduce() {
   region r("pleat::parallel::reduce");
   scoped_span const span(tracing(), "reduce", "communication");
   if (!share_ || micro_ != static_cast<index_t>(share_->micro_batches().size()))
-    throw error{"parallel::reduce", "in step " + std::to_string(steps_) + " " + std::to_string(micro_) + " of " + std::to_string(plan_.micro_batches) + " micro-batches have gone backward",
+    throw error{"parallel::reduce",
+                "in step " + std::to_string(steps_) + " " + std::to_string(micro_) + " of " +
+                    std::to_string(plan_.micro_batches) + " micro-batches have gone backward",
                 "Call backward for each of share().micro_batches(), or walk(source)", place_.rank};
   in_phase(place_, steps_, "parallel::reduce", "reduce", [&] {
     exchange_->close();
     if (!ties_) ties_.emplace(*network_, *layout_, *arena_);
     bool const tied = !ties_->empty() && ties() == nn::tied_gradients::apart;
-    if (plan_.overlap && ranks_->size() > 1 && exchange_->agreed() && !exchange_->in_two_halves() && parts().size() == 1 && pipeline().size() == 1 && !tied && !scale_) return;
+    if (plan_.overlap && ranks_->size() > 1 && exchange_->agreed() && !exchange_->in_two_halves() &&
+        parts().size() == 1 && pipeline().size() == 1 && !tied && !scale_)
+      return;
     exchange_->finish();
     {
       scoped_span const addends(parts().size() > 1 ? tracing() : nullptr, "all_reduce", "communication");
-      about_tensor([] { return std::string("the gradients that parts of the tensor axis add up"); }, "tensor", place_.hybrid, [&] { sum_addends(*context_, parts(), plan_.deterministic, *arena_); });
+      about_tensor([] { return std::string("the gradients that parts of the tensor axis add up"); }, "tensor",
+                   place_.hybrid, [&] { sum_addends(*context_, parts(), plan_.deterministic, *arena_); });
     }
     if (tied) {
       scoped_span const sums(pipeline().size() > 1 ? tracing() : nullptr, "tied weights", "communication");
@@ -123,13 +146,16 @@ template <class T, class Space> void any_model<T, Space>::reduce() {
     }
     if (pipeline().size() > 1) {
       scoped_span const loss(tracing(), "wait for the loss", "waiting");
-      loss_ = about_tensor([] { return std::string("the loss of the last stage"); }, "pipeline", place_.hybrid, [&] { return pipeline().broadcast_value(own_loss(), layout_->last_rank()); });
+      loss_ = about_tensor([] { return std::string("the loss of the last stage"); }, "pipeline", place_.hybrid,
+                           [&] { return pipeline().broadcast_value(own_loss(), layout_->last_rank()); });
     }
   });
 }
 
 template <class T, class Space> double any_model<T, Space>::loss() const {
-  if (exchange_ && exchange_->arriving()) in_phase(place_, steps_, "parallel::reduce", "reduce", [&] { exchange_->wait_for(static_cast<std::size_t>(arena_->layout().owner().back())); });
+  if (exchange_ && exchange_->arriving())
+    in_phase(place_, steps_, "parallel::reduce", "reduce",
+             [&] { exchange_->wait_for(static_cast<std::size_t>(arena_->layout().owner().back())); });
   return loss_ ? *loss_ : own_loss();
 }
 
@@ -140,7 +166,8 @@ template <class T, class Space> double any_model<T, Space>::gradient_norm() cons
   });
 }
 
-template <class T, class Space> bool any_model<T, Space>::step(optimizer_type& optimizer, double learning_rate_factor, double scale) {
+template <class T, class Space>
+bool any_model<T, Space>::step(optimizer_type& optimizer, double learning_rate_factor, double scale) {
   region r("pleat::parallel::step");
   scoped_span const span(tracing(), "optimizer", "compute");
   scale /= loss_factor();
@@ -151,7 +178,9 @@ template <class T, class Space> bool any_model<T, Space>::step(optimizer_type& o
     optimizer.begin_step(*context_, *arena_);
     return true;
   });
-  if (moves) piece_step<value_type, execution_space>(*context_, *arena_, exchange_.get(), gather_.get(), plan_.overlap).run(optimizer, learning_rate_factor, scale, moved_, place_, steps_);
+  if (moves)
+    piece_step<value_type, execution_space>(*context_, *arena_, exchange_.get(), gather_.get(), plan_.overlap)
+        .run(optimizer, learning_rate_factor, scale, moved_, place_, steps_);
   if (trace_->on()) context_->fence();
   ++steps_;
   return moves;
@@ -198,10 +227,13 @@ template <class T, class Space> parallel::share const& any_model<T, Space>::shar
 }
 
 template <class T, class Space> void any_model<T, Space>::demand_one_stage(char const* call) const {
-  if (layout_->count() > 1) throw error{std::string("parallel::model::") + call, "this model has " + std::to_string(layout_->count()) + " stages", "Use model.walk(source)"};
+  if (layout_->count() > 1)
+    throw error{std::string("parallel::model::") + call,
+                "this model has " + std::to_string(layout_->count()) + " stages", "Use model.walk(source)"};
 }
 
-// --- agreements ----------------------------------------------------------------------------------------------------------------
+// --- agreements
+// ----------------------------------------------------------------------------------------------------------------
 
 template <class T, class Space> void any_model<T, Space>::open_agreement(extents const& sample) {
   if (all_ranks().size() == 1) return;

@@ -12,10 +12,13 @@
 
 namespace pleat::detail {
 
-template <class T> [[nodiscard]] inline double number(T v) noexcept { return static_cast<double>(static_cast<wide_t<T>>(v)); }
+template <class T> [[nodiscard]] inline double number(T v) noexcept {
+  return static_cast<double>(static_cast<wide_t<T>>(v));
+}
 
-/// The float next to x, with an odd last bit where x is no float: what rounding that to 16 bits gives is what rounding x gives. (To nearest
-/// it would not be: a double just above the middle of two halves becomes the middle, which goes to the even one.)
+/// The float next to x, with an odd last bit where x is no float: what rounding that to 16 bits gives is what rounding
+/// x gives. (To nearest it would not be: a double just above the middle of two halves becomes the middle, which goes to
+/// the even one.)
 PLEAT_LAZY [[nodiscard]] inline float float_towards_odd(double x) noexcept {
   auto const f = static_cast<float>(x);
   if (std::isnan(x) || static_cast<double>(f) == x) return f;
