@@ -8,6 +8,7 @@
 #include <pleat/compress/pipeline.hpp>
 #include <pleat/compress/prune.hpp>
 #include <pleat/codec/blocks.hpp>
+#include <pleat/codec/codebook.hpp>
 #include <pleat/nn/conv2d.hpp>
 #include <pleat/nn/flatten.hpp>
 #include <pleat/nn/pooling.hpp>
@@ -401,6 +402,27 @@ TEST_CASE(
     });
     for (auto const& text : wrong) CHECK(text == "");
   }
+}
+
+TEST_CASE("shared values of a part are not the whole's: quantize refuses them, share_weights finds them") {
+  pleat::comm::run_local(2, [](pleat::comm::communicator c) {
+    pleat::world w(std::move(c), 1);
+    w.set_sink({});
+    namespace par = pleat::parallel;
+    auto const cut = par::build(par::tensor_parallel(network(), {par::column("fc1.*")}),
+                                {.global_batch = 16, .tensor_ranks = 2}, w, {.seed = 3});
+    std::string said;
+    try {
+      static_cast<void>(cut | compress::quantize<pleat::codec::codebook<float>>{.ignore = {"fc2.*", "fc3.*"}});
+    } catch (pleat::error const& e) {
+      said = e.what();
+    }
+    if (said.find("'fc1.weight': it is cut over the tensor axis") == said.npos ||
+        said.find("share_weights{} | entropy_code{}") == said.npos)
+      throw pleat::error{"test", "rank " + std::to_string(w.rank()) + " heard: '" + said + "'"};
+    // what no rank has cut is as ever
+    static_cast<void>(cut | compress::quantize<pleat::codec::codebook<float>>{.ignore = {"fc1.*"}});
+  });
 }
 
 TEST_CASE("rank 0 names the layers of all stages whose inputs are all zero") {

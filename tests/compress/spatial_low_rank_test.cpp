@@ -7,6 +7,7 @@
 #include <pleat/compress/record_errors.hpp>
 #include <pleat/nn/conv2d.hpp>
 #include <pleat/nn/flatten.hpp>
+#include <pleat/parallel/tensor_recipe.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
@@ -122,6 +123,30 @@ TEST_CASE("refused in words: networks without kernels, numbers that are none, ra
   set_values(model, "c2.weight", v);
   CHECK_THROWS_MATCHES(model | spatial_low_rank{}, pleat::error,
                        MessageMatches(ContainsSubstring("element 7 of 'c2.weight' is nan")));
+}
+
+TEST_CASE("a kernel that is cut over the tensor axis is refused, alone and in place") {
+  pleat::comm::run_local(2, [](pleat::comm::communicator c) {
+    pleat::world w(std::move(c), 1);
+    w.set_sink({});
+    namespace par = pleat::parallel;
+    auto const net = nn::sequential(nn::conv2d("c1", 3, 12, 5, {.padding = 2}), nn::relu(), nn::flatten(),
+                                    nn::linear("f", 12 * 36, 3));
+    auto cut = compress::widen<compress::spatial_low_rank>(par::build(
+        par::tensor_parallel(net, {par::column("c1.*")}), {.global_batch = 4, .tensor_ranks = 2}, w, {.seed = 3}));
+    for (int way : {0, 1}) {
+      std::string said;
+      try {
+        compress::spatial_low_rank const t{.rule = compress::by_rank{4}};
+        if (way == 0) t.run(cut);
+        else static_cast<void>(t.plan(cut));
+      } catch (pleat::error const& e) {
+        said = e.what();
+      }
+      if (said.find("cut along the tensor axis") == said.npos)
+        throw pleat::error{"test", "rank " + std::to_string(w.rank()) + " heard: '" + said + "'"};
+    }
+  });
 }
 
 }  // namespace

@@ -112,6 +112,7 @@ struct fold_batch_norm {
   /// Collective. \throws error for statistics or parameters with NaN or infinity, a negative variance, a weight that is
   /// encoded, or if nothing can be folded
   template <class Net> void run(parallel::model<Net>& m) const {
+    m.demand_uncut(call);
     struct folded {
       std::string weight, bias;
       std::vector<double> factor;  // of each row

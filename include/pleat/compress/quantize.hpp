@@ -76,7 +76,8 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
 
   /// Collective. \throws error for a weight with NaN or infinity (by name), a form that is not in the list, columns
   /// that a form's blocks do
-  ///         not divide (misfit::refuse), an empty calibration set, or if no weight is selected
+  ///         not divide (misfit::refuse), shared values for a weight that is cut over the tensor axis, an empty
+  ///         calibration set, or if no weight is selected
   template <class Net> void run(parallel::model<Net>& m) const {
     detail::check(observer);
     if (activations) {
@@ -153,9 +154,12 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
             throw error{"",
                         "the form '" + std::string(F::name) + "' has steps of its own, not one for the whole weight",
                         "Leave .scales as it is, or use codec::int8"};
-          if constexpr (requires { F::encode_with(c, w.shape, static_cast<T const*>(nullptr), codebook, fresh); })
+          if constexpr (requires { F::encode_with(c, w.shape, static_cast<T const*>(nullptr), codebook, fresh); }) {
+            if (w.parts > 1 && w.where.shards())  // centroids of a part are not the whole's
+              throw error{"", "it is cut over the tensor axis, and shared values are found in the whole weight",
+                          "Use share_weights{} | entropy_code{}, which finds them over all parts"};
             F::encode_with(c, w.shape, static_cast<T const*>(values.data()), codebook, fresh);
-          else F::encode(c, w.shape, static_cast<T const*>(values.data()), fresh);
+          } else F::encode(c, w.shape, static_cast<T const*>(values.data()), fresh);
         }
       };
       auto const encode_part = [&] {

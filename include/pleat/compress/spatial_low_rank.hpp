@@ -44,6 +44,7 @@ struct spatial_low_rank {
 
   /// What run() would do; rows and columns are those of the unfolded kernel, [in·h, out·w]. Collective.
   template <class Net> [[nodiscard]] std::vector<factored_weight> plan(parallel::model<Net>& m) const {
+    m.demand_uncut("compress::spatial_low_rank");
     return decompose(m).second;
   }
 
@@ -51,6 +52,7 @@ struct spatial_low_rank {
   /// one that is pruned, no kernel
   ///                     that is selected
   template <class Net> void run(parallel::model<Net>& m) const {
+    m.demand_uncut("compress::spatial_low_rank");
     auto made = decompose(m);
     auto& parts = made.first;  // no structured binding: clang 16 does not capture those under OpenMP
     auto const& found = made.second;
