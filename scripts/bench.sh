@@ -55,7 +55,7 @@ for target in "${targets[@]}"; do
     "$program" --benchmark_filter="$filter" --benchmark_out="$parts/$target.json" --benchmark_out_format=json "$@"
   fi
   if [[ $target == bench_compute || $target == bench_compress ]] && grep -qw avx512f /proc/cpuinfo 2>/dev/null; then
-    int8=$("$program" --benchmark_list_tests --benchmark_filter="$filter" 2>/dev/null | grep -E '^(int8_gemm/[^/]+/threads|gemm/f32_for_int8|network)/' | paste -sd '|') || true
+    int8=$("$program" --benchmark_list_tests --benchmark_filter="$filter" 2>/dev/null | grep -E '^(int8_gemm/[^/]+/threads:|gemm/f32_for_int8/|network/)' | paste -sd '|') || true
     if [[ -n $int8 ]]; then
       echo "pleat: $target, int8 with AVX2" >&2
       PLEAT_ISA=avx2 "$program" --benchmark_filter="^($int8)\$" --benchmark_out="$parts/$target.isa:avx2.json" --benchmark_out_format=json "$@"

@@ -14,9 +14,11 @@ if [[ -z $formatter ]]; then
   echo "pleat: there is no clang-format 16 here: scripts/python_venv.sh brings it, or install clang-format-16" >&2
   exit 4
 fi
-files() { find include kernels examples bench tests test_package -name '*.hpp' -o -name '*.cpp'; }
+files() { find include kernels examples bench tests test_package \( -name '*.hpp' -o -name '*.cpp' \) -not -path '*/build/*'; }
 if [[ ${1:-} == --check ]]; then
-  files | xargs "$formatter" --dry-run --Werror 2>&1 | sed -n 's/:[0-9]*:[0-9]*: error: .*//p' | sort -u | sed 's/^/pleat: scripts\/format.sh changes /' | tee /dev/stderr | { ! grep -q .; }
-else
-  files | xargs "$formatter" -i
+  said=$(files | xargs "$formatter" --dry-run --Werror 2>&1) && exit 0
+  differing=$(sed -n 's/:[0-9]*:[0-9]*: error: .*//p' <<<"$said" | sort -u)
+  if [[ -n $differing ]]; then sed 's/^/pleat: scripts\/format.sh changes /' <<<"$differing" >&2; else printf '%s\n' "$said" >&2; fi
+  exit 1
 fi
+files | xargs "$formatter" -i

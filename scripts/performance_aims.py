@@ -95,7 +95,7 @@ AIMS = [
     Aim("half of the multiply-adds pruned away: speed over the whole network", 1.7, True, counter(r"pruned/.+", "whole_over_this")),
     Aim("ggml's forms of one scale encoded into memory that is there: share of a copy's speed", 0.5, True, over_row(r"stored/(q8_0|q[45]_[01])/encode_into", "memory/copy")),
     Aim("ggml's searched forms likewise (their bytes are the reference's own search)", 0.5, True, over_row(r"stored/q[46]_K/encode_into", "memory/copy")),
-    Aim("threshold of 10⁸ floats: how often each is read", 3, False, counter(r"threshold_of_top_k/f32/100000000/.+", "reads")),
+    Aim("threshold of the largest by magnitude: how often each number is read", 3, False, counter(r"threshold_of_top_k/f32/100000000/.+", "reads")),
     Aim("entropy coder: MB of float weights decoded per second", 500.0, True,
         lambda ours, peers: {n: 4 * v for n, v in per_second(r"stored/coded/decode", "weights_per_second")(ours, peers).items()}),
 ]

@@ -406,6 +406,7 @@ class LanguageModel(Check):
         refused(["windows", "fewer than a batch", "Use --batch "], "--batch", 100000)
         refused(["Use --context ", " or less, or a longer text"], "--context", 4000)
         # the bits of more lanes are others: nobody takes them who did not ask
+        refused(["tensor=3 shares out the terms of a sum", "--mesh data=3,tensor=1,pipeline=3"], "--deterministic", "--mesh", "data=3,tensor=3", "--thread-ranks", 9)
         refused(["8 lanes", "at most 8 data ranks, found data=9", "Use --lanes 16 (", "--mesh data=3,tensor=1,pipeline=3\n"], "--deterministic", "--thread-ranks", 9)
         refused(["found --lanes 12", "Use --lanes 16\n"], "--deterministic", "--lanes", 12)
         refused(["--lanes is for --deterministic"], "--lanes", 16, then=("--deterministic",))

@@ -109,7 +109,10 @@ pl::plan::plan lay_out(options const& o, int ranks) {
         "--deterministic",
         "tensor=" + std::to_string(tensor) +
             " shares out the terms of a sum, so bits change with it; only data and pipeline leave them as they are",
-        "Use --mesh " + in_words(data * tensor, 1, pipeline) + ", or leave out --deterministic"};
+        (o.data_axes.empty() ? "Use --mesh " + (data * tensor <= o.lanes ? in_words(data * tensor, 1, pipeline)
+                                                                         : in_words(data, 1, tensor * pipeline))
+                             : "Use tensor=1 and more ranks along " + o.data_axes) +
+            ", or leave out --deterministic"};
   if (o.deterministic) {
     p.lanes = o.lanes;
     if (data > o.lanes) refuse_lanes(o, data, pipeline);

@@ -36,7 +36,8 @@ def main(how, program, folder, launcher):
     assert status == 0, f"nobody was sabotaged, and it ended with {status}:\n{said}"
     trials = [(point, MESHES[(i + len(how)) % len(MESHES)]) for i, point in enumerate(POINTS)]
     for point, mesh in trials + (list(NAMED.items()) if how == "hang" else []):
-        status, said, seconds = run(program, folder / f"{point}", launcher, point, how, mesh)
+        at = folder / f"{point}-{'-'.join(map(str, mesh))}"
+        status, said, seconds = run(program, at, launcher, point, how, mesh)
         where = f"{how} at '{point}' on {mesh} after {seconds:.1f} s, status {status}:\n{said}"
         assert status != 0, where
         ours = [line for line in said.splitlines() if line.startswith("pleat:")]
@@ -56,7 +57,7 @@ def main(how, program, folder, launcher):
                     assert re.search(r"step 1, .*: the (gradients of|parameters) '[^']+'", sentence), where
         else:
             assert ("rank" in said or "BAD TERMINATION" in said) and ("illed" in said or "signal 9" in said), where  # the launcher's words
-        loads(program, folder / f"{point}", launcher, where)
+        loads(program, at, launcher, where)
     if how == "kill":
         killed_while_saving(program, folder, launcher)
     print(how + ": good")
