@@ -20,6 +20,7 @@
 #include <limits>
 #include <mutex>
 #include <string>
+#include <set>
 #include <vector>
 
 namespace {
@@ -309,6 +310,27 @@ TEST_CASE("mesh: column- and row-parallel layers train with codes, and their fil
     CHECK(values_of(whole)[2].form == "int4_g32");
     CHECK(std::abs(pleat::run::evaluate(whole, train).errors - errors[1]) <= 2);  // the order of sums
   }
+}
+
+TEST_CASE("mesh: a part without rows begins its codes again with the others") {
+  mesh const l{1, 4, 1, 0};
+  std::mutex guard;
+  std::set<std::vector<double>> seen;
+  on(l, [&](pleat::world& w) {  // 3 rows over 4 ranks
+    auto net = nn::sequential(nn::linear("fc", 20, 3));
+    auto m = par::build(par::tensor_parallel(std::move(net), {par::column("fc.*")}), plan_of(l), w, {.seed = 3}) |
+             compress::quantize_aware<int8>{};
+    auto const first = steps_of(m, "fc.weight");
+    auto const again = steps_of(m | compress::quantize_aware<int8>{}, "fc.weight");
+    if (again != first) throw pleat::error{"test", "other steps the second time"};
+    // the largest magnitudes take the place of the learned steps, and those are learned from the start after them
+    auto const back =
+        (m | compress::quantize_aware<int8>{.steps = compress::step_rule::largest}) | compress::quantize_aware<int8>{};
+    std::lock_guard const lock(guard);
+    seen.insert(again);
+    if (steps_of(back, "fc.weight") != first) throw pleat::error{"test", "other steps after the largest ones"};
+  });
+  CHECK(seen.size() == 1);
 }
 
 TEST_CASE(

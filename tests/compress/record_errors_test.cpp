@@ -246,6 +246,35 @@ TEST_CASE("a second recipe goes on where the first one ended; with another model
   CHECK_THROWS(record.begin(other));
 }
 
+TEST_CASE("a record of whole weights is not continued with shards of them, nor the other way round") {
+  pleat::comm::run_local(2, [](pleat::comm::communicator c) {
+    pleat::world w(std::move(c), 1);
+    w.set_sink({});
+    pleat::plan::plan p{.global_batch = 16, .data_ranks = 2};
+    p.state_stage = 3;
+    auto const sharded = par::build(network(), p, w, {.seed = 3});
+    auto const whole = sharded.unsharded();
+    auto const hears = [&](auto&& f, std::string const& words) {
+      std::string said;
+      try {
+        f();
+      } catch (pleat::error const& e) {
+        said = e.what();
+      }
+      if (said.find(words) == said.npos) throw pleat::error{"test", "heard '" + said + "'"};
+    };
+    compress::error_ledger l, k;
+    compress::record_errors const first(l), second(k);
+    first.begin(whole);
+    hears([&] { first.add("sharded", error_kind::measured, sharded); },
+          "began with parameters whole on every rank, and the model has them sharded over 2 ranks");
+    second.begin(sharded);
+    second.add("nothing", error_kind::measured, sharded);
+    hears([&] { second.begin(whole); },
+          "began with parameters sharded over 2 ranks, and the model has them whole on every rank");
+  });
+}
+
 TEST_CASE("weights of other extents begin anew, and those that went are named once") {
   auto w = alone();
   compress::error_ledger l;

@@ -250,6 +250,8 @@ template <class Target = codec::int8<float>> struct quantize_aware {
           fresh.steps = s.steps, fresh.learned = s.learned, again = true;
       }
     });
+    // A part without rows has no steps, and goes the way of the others.
+    if (w.parts > 1 && w.where.shards()) again = m.parts().all_reduce_value(again ? 1 : 0, comm::reduction::max) == 1;
     if (steps == step_rule::learned && !again) form::set_steps(m.context(), w.shape, start(m, w, grid), fresh);
     w.storage_of(codec::form_tag<form>{}) = std::move(fresh);
     w.template use_form<form>();

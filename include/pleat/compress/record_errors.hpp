@@ -92,6 +92,16 @@ class error_watch {
 
   [[nodiscard]] bool begun() const noexcept { return begun_; }
   void set_begun() noexcept { begun_ = true; }
+  /// Numbers are compared place by place with those of as many ranks. \param ranks who divide them among them; all
+  /// ranks of a model know alike \throws error if the record has begun with another number
+  PLEAT_ONCE inline void demand_divided(int ranks) {
+    if (ranks_ == 0) ranks_ = ranks;
+    if (ranks_ != ranks)
+      throw error{
+          "compress::record_errors",
+          "this record began with parameters " + words_of(ranks_) + ", and the model has them " + words_of(ranks),
+          "Give every recipe a record and a ledger of its own, or record models of one state stage"};
+  }
   /// Whether a weight has the numbers that the last stage left, bit for bit: NaN is NaN again, and +0 is not −0.
   PLEAT_ONCE [[nodiscard]] inline bool left(std::string const& name, weight_numbers const& now) const {
     auto const was = known_.find(name);
@@ -141,6 +151,9 @@ class error_watch {
   template <class T> [[nodiscard]] static bool same_bits(std::vector<T> const& a, std::vector<T> const& b) noexcept {
     return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
   }
+  PLEAT_ONCE [[nodiscard]] inline static std::string words_of(int ranks) {
+    return ranks == 1 ? "whole on every rank" : "sharded over " + std::to_string(ranks) + " ranks";
+  }
   struct known {
     std::string form;
     weight_numbers before, reference;
@@ -183,6 +196,7 @@ class error_watch {
   error_ledger* to_;
   std::map<std::string, known> known_;
   std::vector<std::string> names_;
+  int ranks_ = 0;  // none yet
   bool begun_ = false;
 };
 
@@ -261,6 +275,7 @@ class record_errors {
 };
 
 template <class T, class Space> [[gnu::cold]] void record_errors::begin(parallel::any_model<T, Space> const& m) const {
+  watch_->demand_divided(m.shards() ? m.shards()->size() : 1);
   if (watch_->begun()) {
     std::string other;
     nn::for_each_parameter(m.any_net(), [&](nn::any_weight<T, Space> const& w) {
@@ -291,6 +306,7 @@ template <class T, class Space>
 [[gnu::cold]] void record_errors::add(std::string stage, error_kind leaves,
                                       parallel::any_model<T, Space> const& m) const {
   auto* const shards = m.shards();
+  watch_->demand_divided(shards ? shards->size() : 1);
   auto const together = [&](double& largest, std::vector<double>& chains) {
     if (!shards || shards->size() == 1) return;
     largest = shards->all_reduce_value(largest, comm::reduction::max);

@@ -720,6 +720,9 @@ template <class T, class Space>
           c.call, "it has no loss scale, and training in f16 goes on with one",
           "It was saved by a program that left the scale out: go on from a model file, or start without resuming"};
     data.with_best = best && c.group(detail::best_group) && c.manifest.state.contains("best_error");
+    // Best values were judged with the steps of their time: without those they are not what was judged.
+    bool const unjudged = data.with_best && detail::demand_same_steps(m, c.call, c.group(detail::best_steps_group)) > 0;
+    data.with_best = data.with_best && !unjudged;
     double const best_error = data.with_best ? c.real("best_error", 0, 1, "It was written by another program") : 0;
     resume_point point;
     std::uint64_t const steps = c.number("steps"), optimizer_steps = c.number("optimizer_steps");
@@ -753,6 +756,11 @@ template <class T, class Space>
       point.remark += (point.remark.empty() ? "" : "; ") +
                       ("learned steps are not in this checkpoint: those of " + std::to_string(without_steps) +
                        (without_steps == 1 ? " weight" : " weights") + " stay what they are");
+    if (unjudged)
+      point.remark += (point.remark.empty() ? "" : "; ") +
+                      std::string(
+                          "the best parameters were saved without their learned steps and are left out: "
+                          "what is best is judged anew");
     comm::all_or_none(ranks, [&] { data.decode(m); });
     data.hand_over(m);
     m.set_steps(steps);
