@@ -61,12 +61,12 @@ PLEAT_ONCE inline void demand_fitting(char const* call, char const* option, std:
                                       std::vector<std::string> const& known) {
   for (auto const& p : patterns) {
     if (std::any_of(known.begin(), known.end(), [&](auto const& name) { return nn::matches(p, name); })) continue;
-    std::vector<std::string> near;
+    std::vector<std::string> closest;
     for (auto const& name : known) {
-      near.push_back(name);
-      if (auto const dot = name.rfind('.'); dot != std::string::npos) near.push_back(name.substr(0, dot) + ".*");
+      closest.push_back(name);
+      if (auto const dot = name.rfind('.'); dot != std::string::npos) closest.push_back(name.substr(0, dot) + ".*");
     }
-    throw error{call, "no name in the network fits '" + p + "' of " + option, did_you_mean(p, near)};
+    throw error{call, "no name in the network fits '" + p + "' of " + option, did_you_mean(p, closest)};
   }
 }
 /// The same of the names of parameters. \throws error on every rank alike
