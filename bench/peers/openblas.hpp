@@ -34,7 +34,7 @@ class openblas {
   }
 
   [[nodiscard]] bool found() const { return sgemm_ && dgemm_; }
-  [[nodiscard]] std::string const& name() const { return name_; }
+  [[nodiscard]] std::string name() const { return name_.substr(name_.rfind('/') + 1); }
   [[nodiscard]] std::string version() const {
     return std::string(config_ ? config_() : "?") + " " + (core_ ? core_() : "");
   }
