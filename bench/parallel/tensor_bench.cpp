@@ -112,12 +112,13 @@ void tensor_axis(benchmark::State& state, bool sequence) {
   state.counters["speedup"] = alone / talking;
   state.counters["silent_ms"] = silent * 1e3;
 }
-// clang-format off: names are made of these very characters
-BENCHMARK_CAPTURE(tensor_axis, block_384 / ranks : 2, false)
+// Names are made of these very characters.
+// clang-format off
+BENCHMARK_CAPTURE(tensor_axis, block_384/ranks:2, false)
     ->UseManualTime()
     ->Iterations(1)
     ->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(tensor_axis, block_384_by_sequence / ranks : 2, true)
+BENCHMARK_CAPTURE(tensor_axis, block_384_by_sequence/ranks:2, true)
     ->UseManualTime()
     ->Iterations(1)
     ->Unit(benchmark::kMillisecond);
