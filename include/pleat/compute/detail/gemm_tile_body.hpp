@@ -5,7 +5,8 @@
 /// not to a template argument, so this text is included once per instruction set, inside that set's namespace, with
 /// PLEAT_TILE_TARGET naming the attribute. Alone it is empty. No `#pragma once`: it is meant to be read repeatedly.
 #ifdef PLEAT_TILE_TARGET
-// clang-format off: PLEAT_UNROLL before a loop is beyond it
+// PLEAT_UNROLL before a loop is beyond the formatter.
+// clang-format off
 
 /// See tile_arguments. MR × NV accumulators stay in registers; the loops over them are unrolled by the compiler, which
 /// needs to be told so. Both strides of A are run-time values: one kernel serves A in rows, in columns and packed.
