@@ -176,7 +176,7 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
   /// One look at the kind, and tables for what else MPI wants to know: messages of a few bytes feel every branch.
   void run(call const& c) {
     if (seconds >= 0 || !broken.empty()) [[unlikely]]
-      return start(c).wait();
+      return by_request(c);
     switch (c.kind) {
       case call_kind::barrier:
         return check(MPI_Barrier(comm), c);
@@ -206,26 +206,13 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
       case call_kind::reduce_scatter:
       case call_kind::reduce_scatter_v: {  // staged or not is this rank's own affair; blocking or not is not
         if (c.in.count > max_count) break;
-        bool const staged = overlap(c);
-        if (staged) stage_.resize(static_cast<std::size_t>(c.out.bytes()) + 1);
-        void* const out = staged ? stage_.data() : c.out.data;
-        if (c.kind == call_kind::reduce_scatter) {
-          check(MPI_Reduce_scatter_block(c.in.data, out, as_int(c.out.count), type_of(c.in), op(c), comm), c);
-        } else {
-          lay_out(ints_, c.out_parts);
-          check(MPI_Reduce_scatter(c.in.data, out, ints_.data(), type_of(c.in), op(c), comm), c);
-        }
-        if (staged) copy_bytes(c.out.data, out, c.out.bytes());
-        return;
+        if (overlap(c)) [[unlikely]]
+          return reduce_scatter_staged(c);
+        return reduce_scatter_to(c, c.out.data);
       }
-      case call_kind::all_gather_v: {
+      case call_kind::all_gather_v:
         if (!fits(c)) break;
-        lay_out(ints_, c.out_parts);
-        auto const type = type_of(c.in);
-        return check(MPI_Allgatherv(source(c), as_int(c.in.count), type, c.out.data, ints_.data(), ints_.data() + size,
-                                    type, comm),
-                     c);
-      }
+        return all_gather_v(c);
       case call_kind::send:
         if (c.in.count > max_count) break;
         return check(MPI_Send(c.in.data, as_int(c.in.count), type_of(c.in), c.root, c.tag, comm), c);
@@ -234,15 +221,15 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
         MPI_Status s;
         auto const type = type_of(c.out);
         check(MPI_Recv(c.out.data, as_int(c.out.count), type, c.root, c.tag, comm, &s), c);
-        int came = 0;
-        MPI_Get_count(&s, type, &came);
-        return check_count(c, came);
+        if (!holds_bytes(s, c.out.bytes())) [[unlikely]]
+          wrong_message(c, s);
+        return;
       }
       case call_kind::all_to_all_v:
       case call_kind::split:
         break;
     }
-    start(c).wait();
+    by_request(c);
   }
 
   inline request start(call const& c) {
@@ -313,7 +300,8 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
   /// The same of a blocking reduction.
   [[nodiscard]] void const* reduced(call const& c) {
     void const* const from = source(c);
-    if (mpi_reduces_in_place || from != MPI_IN_PLACE || c.root == 0) return from;
+    if constexpr (mpi_reduces_in_place) return from;
+    if (from != MPI_IN_PLACE || c.root == 0) return from;
     auto const* const begin = static_cast<std::byte const*>(c.in.data);
     stage_.assign(begin, begin + c.in.bytes());
     return stage_.empty() ? from : stage_.data();
@@ -341,6 +329,35 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
     auto const i = static_cast<std::size_t>(c.op) + (c.in.type == dtype::bf16 ? 4u : 0u);
     if (ops_[i] == MPI_OP_NULL) check(MPI_Op_create(functions[i], 1, &ops_[i]), c);
     return ops_[i];
+  }
+
+  // What `run` needs rarely stands apart, so that a message of a few bytes saves no registers for it.
+  [[gnu::noinline]] void by_request(call const& c) { start(c).wait(); }
+  void reduce_scatter_to(call const& c, void* out) {
+    if (c.kind == call_kind::reduce_scatter)
+      return check(MPI_Reduce_scatter_block(c.in.data, out, as_int(c.out.count), type_of(c.in), op(c), comm), c);
+    reduce_scatter_v(c, out);
+  }
+  [[gnu::noinline]] void reduce_scatter_v(call const& c, void* out) {
+    lay_out(ints_, c.out_parts);
+    check(MPI_Reduce_scatter(c.in.data, out, ints_.data(), type_of(c.in), op(c), comm), c);
+  }
+  [[gnu::noinline]] void reduce_scatter_staged(call const& c) {
+    stage_.resize(static_cast<std::size_t>(c.out.bytes()) + 1);
+    reduce_scatter_to(c, stage_.data());
+    copy_bytes(c.out.data, stage_.data(), c.out.bytes());
+  }
+  [[gnu::noinline]] void all_gather_v(call const& c) {
+    lay_out(ints_, c.out_parts);
+    auto const type = type_of(c.in);
+    check(
+        MPI_Allgatherv(source(c), as_int(c.in.count), type, c.out.data, ints_.data(), ints_.data() + size, type, comm),
+        c);
+  }
+  [[noreturn, gnu::cold, gnu::noinline]] void wrong_message(call const& c, MPI_Status const& s) const {
+    int came = 0;
+    MPI_Get_count(&s, type_of(c.out), &came);
+    wrong_count(c, came);
   }
 
   void check_count(call const& c, index_t came) const {
