@@ -26,12 +26,12 @@
 #include <pleat/compute/convolution.hpp>
 
 #include <peers/openblas.hpp>
+#include <support/clock.hpp>
 
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
 #include <cstring>
-#include <ctime>
 #include <map>
 #include <string>
 #include <utility>
@@ -81,23 +81,17 @@ template <class F> struct weight {
   }
 };
 
-double cpu_seconds() {
-  timespec t{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-}
-
 /// Says whether a product gains or loses beside the float one: the quotient of the least times of both, by turns.
 template <class Float, class Product>
 void compare(benchmark::State& state, Float const& in_float, Product const& product) {
   double least_float = 1e30, least = 1e30;
-  auto const began = cpu_seconds();
-  for (int turn = 0; turn < 5 || cpu_seconds() - began < 0.3; ++turn) {
-    auto const t0 = cpu_seconds();
+  auto const began = bench::process_seconds();
+  for (int turn = 0; turn < 5 || bench::process_seconds() - began < 0.3; ++turn) {
+    auto const t0 = bench::process_seconds();
     in_float();
-    auto const t1 = cpu_seconds();
+    auto const t1 = bench::process_seconds();
     product();
-    least_float = std::min(least_float, t1 - t0), least = std::min(least, cpu_seconds() - t1);
+    least_float = std::min(least_float, t1 - t0), least = std::min(least, bench::process_seconds() - t1);
   }
   state.counters["float_over_this"] = least_float / least;
   if (least_float < least) state.SetLabel("loses to float");

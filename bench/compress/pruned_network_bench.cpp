@@ -15,10 +15,11 @@
 #include <pleat/nn/residual.hpp>
 #include <pleat/nn/sequential.hpp>
 
+#include <support/clock.hpp>
+
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
-#include <ctime>
 #include <string>
 #include <utility>
 #include <vector>
@@ -49,12 +50,6 @@ auto residual_64() {
                         nn::linear("head", 64 * 49, 10));
 }
 
-double cpu_seconds() {
-  timespec t{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-}
-
 double median(std::vector<double> v) {
   std::nth_element(v.begin(), v.begin() + static_cast<std::ptrdiff_t>(v.size() / 2), v.end());
   return v[v.size() / 2];
@@ -81,10 +76,10 @@ void answer(benchmark::State& state, Net const& net, pl::extents const& sample, 
   };
   auto const x = input(whole), y = input(small);
   auto const once = [](auto const& m, auto const& in) {
-    auto const begin = cpu_seconds();
+    auto const begin = bench::process_seconds();
     for (int i = 0; i < 4; ++i) benchmark::DoNotOptimize(m.predict(in).data());
     m.context().fence();
-    return (cpu_seconds() - begin) / 4;
+    return (bench::process_seconds() - begin) / 4;
   };
   once(whole, x), once(small, y);
   std::vector<double> before, after;

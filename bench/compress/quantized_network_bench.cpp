@@ -12,9 +12,10 @@
 #include <pleat/nn/pooling.hpp>
 #include <pleat/nn/sequential.hpp>
 
+#include <support/clock.hpp>
+
 #include <benchmark/benchmark.h>
 
-#include <ctime>
 #include <string>
 #include <vector>
 
@@ -38,12 +39,6 @@ auto lenet_5() {
 auto mlp_1024() {
   return nn::sequential(nn::linear("fc1", 1024, 1024), nn::relu(), nn::linear("fc2", 1024, 1024), nn::relu(),
                         nn::linear("fc3", 1024, 1024));
-}
-
-double cpu_seconds() {
-  timespec t{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
 /// Images of noise, for ranges.
@@ -76,14 +71,14 @@ void answer(benchmark::State& state, Net const& net, pl::extents const& sample, 
   for (pl::index_t i = 0; i < batch; ++i) some.push_back(i % data.size);
   auto const x = loader.load(dense.context(), some).x, x8 = loader.load(small.context(), some).x;
   auto const once = [&](bool quantized) {
-    auto const begin = cpu_seconds();
+    auto const begin = bench::process_seconds();
     for (int i = 0; i < 4; ++i) {
       if (quantized) benchmark::DoNotOptimize(small.predict(x8).data());
       else benchmark::DoNotOptimize(dense.predict(x).data());
     }
     small.context().fence();
     dense.context().fence();
-    return (cpu_seconds() - begin) / 4;
+    return (bench::process_seconds() - begin) / 4;
   };
   once(false), once(true);
   std::vector<double> plain, quantized;

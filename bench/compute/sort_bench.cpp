@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <ctime>
 #include <functional>
 #include <span>
 #include <string>
@@ -18,6 +17,7 @@
 #include <pleat/base/random.hpp>
 #include <pleat/compute/histogram.hpp>
 #include <pleat/compute/threshold.hpp>
+#include <support/clock.hpp>
 #if __has_include(<thrust/version.h>)
 #include <pleat/compute/sort.hpp>
 #include <pleat/compute/top_k.hpp>
@@ -95,14 +95,9 @@ void register_large(index_t n) {
         auto const x = numbers(n);
         measure(state, n, [&] { benchmark::DoNotOptimize(pc::threshold_of_top_k(space, n, x.data(), n / 10)); });
         auto const seconds = [](auto const& f) {  // of the processor: other programs do not count
-          auto const now = [] {
-            timespec t{};
-            clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-            return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-          };
-          auto const began = now();
+          auto const began = bench::process_seconds();
           f();
-          return now() - began;
+          return bench::process_seconds() - began;
         };
         double least = 1e30, least_read = 1e30;
         for (int turn = 0; turn < 5; ++turn) {

@@ -9,10 +9,9 @@
 #include <pleat/comm/local.hpp>
 #include <pleat/plan/simulate.hpp>
 #include <pleat/pleat.hpp>
+#include <support/clock.hpp>
 
 #include <benchmark/benchmark.h>
-
-#include <time.h>
 
 #include <algorithm>
 #include <chrono>
@@ -62,11 +61,6 @@ pl::plan::plan plan_of(char const* schedule, index_t p, index_t m) {
 struct seconds {
   double wall = 1e9, processor = 1e9;
 };
-double processor_now() {
-  timespec t{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-}
 
 /// What a rank of the pipeline does to its own layers, with nobody to wait for: under gpipe all forward passes come
 /// first, so all their activations are alive at once; the other schedules keep few. \param first nobody wants the
@@ -129,10 +123,10 @@ measured measure(pl::plan::plan const& p, index_t blocks, int repeats) {
     auto const timed = [&](slowest& s, int round, auto const& walk) {
       meet.barrier();
       auto const t = std::chrono::steady_clock::now();
-      double const busy = processor_now();
+      double const busy = bench::thread_seconds();
       walk();
       double const wall = std::chrono::duration<double>(std::chrono::steady_clock::now() - t).count();
-      double const used = processor_now() - busy;
+      double const used = bench::thread_seconds() - busy;
       if (round < 0) return;
       std::lock_guard const lock(guard);
       auto const i = static_cast<std::size_t>(round);
