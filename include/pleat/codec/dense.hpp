@@ -167,7 +167,8 @@ template <class T> struct dense {
           "codec::dense::from_file",
           "expected one tensor of shape " + shape.to_string() + " and type " + std::string(name_of(dtype_of<T>)) +
               (parts.empty() ? ", found none"
-                             : ", found " + parts[0].shape.to_string() + " " + std::string(name_of(parts[0].type)))};
+                             : ", found " + parts[0].shape.to_string() + " " + std::string(name_of(parts[0].type))),
+          remedy::copy_again};
     copy_from_host(c, reinterpret_cast<T const*>(parts[0].bytes.data()), tensor<T, Space>::wrap(s.values, shape));
   }
 };

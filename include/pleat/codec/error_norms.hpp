@@ -35,7 +35,8 @@ PLEAT_ONCE [[nodiscard]] inline error_norms measure_error(std::span<float const>
                                                           std::span<float const> decoded) {
   if (values.size() != decoded.size())
     throw error{"codec::measure_error",
-                "compares " + std::to_string(values.size()) + " values with " + std::to_string(decoded.size())};
+                "compares " + std::to_string(values.size()) + " values with " + std::to_string(decoded.size()),
+                "Compare a weight with what was decoded of its own form and shape"};
   error_norms e;
   double squares = 0;
   for (std::size_t i = 0; i < values.size(); ++i) {

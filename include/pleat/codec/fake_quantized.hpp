@@ -241,12 +241,14 @@ template <class T> struct fake_quantized {
   static void set_steps(context<Space>& c, extents const& shape, std::vector<float> const& steps, storage<Space>& s) {
     if (static_cast<index_t>(steps.size()) != s.grid.steps(shape))
       throw error{"codec::fake_quantized::set_steps",
-                  "expected " + std::to_string(s.grid.steps(shape)) + " steps, found " + std::to_string(steps.size())};
+                  "expected " + std::to_string(s.grid.steps(shape)) + " steps, found " + std::to_string(steps.size()),
+                  "Give one step for every row, or for every group of columns"};
     for (std::size_t i = 0; i < steps.size(); ++i)
       if (!(steps[i] >= 0) || !std::isfinite(steps[i]))
-        throw error{"codec::fake_quantized::set_steps", "step " + std::to_string(i) + " is " +
-                                                            std::to_string(steps[i]) +
-                                                            ", expected a finite number that is not negative"};
+        throw error{"codec::fake_quantized::set_steps",
+                    "step " + std::to_string(i) + " is " + std::to_string(steps[i]) +
+                        ", expected a finite number that is not negative",
+                    "Look at what the steps were computed from; 0 is for rows of zeros"};
     set_learned(c, shape, learned_steps::begin(steps, s.grid.group), s);
   }
   /// Steps and what moves them, as they were kept. \throws error for a number of them that does not fit
@@ -254,7 +256,8 @@ template <class T> struct fake_quantized {
   static void set_learned(context<Space>& c, extents const& shape, learned_steps steps, storage<Space>& s) {
     if (static_cast<index_t>(steps.size()) != s.grid.steps(shape))
       throw error{"codec::fake_quantized::set_learned",
-                  "expected " + std::to_string(s.grid.steps(shape)) + " steps, found " + std::to_string(steps.size())};
+                  "expected " + std::to_string(s.grid.steps(shape)) + " steps, found " + std::to_string(steps.size()),
+                  "Give one step for every row, or for every group of columns"};
     steps.group = s.grid.group;
     s.learned = std::move(steps);
     use_learned(c, s);

@@ -65,7 +65,8 @@ template <class T> struct int8 {
   template <class Space> static void set_input_range(storage<Space>& s, float amax) {
     if (!(amax >= 0) || !std::isfinite(amax))
       throw error{"codec::int8::set_input_range",
-                  "a range is " + std::to_string(amax) + ", expected a finite number that is not negative"};
+                  "a range is " + std::to_string(amax) + ", expected a finite number that is not negative",
+                  "A range is a largest magnitude: look for NaN in what it was taken from"};
     s.input_scale = detail::int8_scale(amax);
   }
 
@@ -90,12 +91,15 @@ template <class T> struct int8 {
     std::vector<float> copy;
     auto const host = to_host(c, shape, values, copy);
     if (static_cast<index_t>(amax.size()) != rows_of(shape))
-      throw error{"codec::int8::encode_with_range", "expected one range per row, " + std::to_string(rows_of(shape)) +
-                                                        ", found " + std::to_string(amax.size())};
+      throw error{
+          "codec::int8::encode_with_range",
+          "expected one range per row, " + std::to_string(rows_of(shape)) + ", found " + std::to_string(amax.size()),
+          "Give one range for every row of the matrix; a kernel [out, in, h, w] has `out` rows"};
     for (float a : amax)
       if (!(a >= 0) || !std::isfinite(a))
         throw error{"codec::int8::encode_with_range",
-                    "a range is " + std::to_string(a) + ", expected a finite number that is not negative"};
+                    "a range is " + std::to_string(a) + ", expected a finite number that is not negative",
+                    "A range is a largest magnitude: look for NaN in what it was taken from"};
     encode_host(c, shape, host, amax, s);
   }
 
@@ -123,7 +127,8 @@ template <class T> struct int8 {
     if (after.mask) {
       if (after.ldmask != n)
         throw error{"codec::int8::apply",
-                    "the mask's rows are " + std::to_string(after.ldmask) + " apart, expected " + std::to_string(n)};
+                    "the mask's rows are " + std::to_string(after.ldmask) + " apart, expected " + std::to_string(n),
+                    "Hand over a mask that is packed like the output"};
       compute::relu_backward(c.space(), m * n, after.mask, static_cast<T const*>(y), y);
     }
   }
@@ -185,7 +190,9 @@ template <class T> struct int8 {
   [[nodiscard]] static error_norms predict(context<Space>& c, extents const& shape, std::span<T const> values,
                                            storage<Space> const& s) {
     std::vector<float> scales(static_cast<std::size_t>(rows_of(shape)));
-    if (shape.size() > 0 && !s.scales.data()) throw error{"codec::int8::predict", "this weight was never encoded"};
+    if (shape.size() > 0 && !s.scales.data())
+      throw error{"codec::int8::predict", "this weight was never encoded",
+                  "Encode it, or read it from a file, before it is multiplied with"};
     copy_to_host(c, tensor<float, Space>::wrap(s.scales.data(), {rows_of(shape)}), scales.data());
     return detail::predict_int8(columns_of(shape), values, scales);
   }
@@ -195,7 +202,9 @@ template <class T> struct int8 {
                                                         storage<Space> const& s) {
     std::vector<std::int8_t> codes(static_cast<std::size_t>(shape.size()));
     std::vector<float> scales(static_cast<std::size_t>(rows_of(shape)));
-    if (shape.size() > 0 && !s.codes.data()) throw error{"codec::int8::to_file", "this weight was never encoded"};
+    if (shape.size() > 0 && !s.codes.data())
+      throw error{"codec::int8::to_file", "this weight was never encoded",
+                  "Encode it, or read it from a file, before it is multiplied with"};
     copy_to_host(c, tensor<std::int8_t, Space>::wrap(s.codes.data(), shape), codes.data());
     copy_to_host(c, tensor<float, Space>::wrap(s.scales.data(), {rows_of(shape)}), scales.data());
     return image(shape, codes, scales, s.input_scale);
@@ -216,7 +225,8 @@ template <class T> struct int8 {
     if (static_cast<index_t>(codes.size()) != shape.size() || static_cast<index_t>(scales.size()) != rows_of(shape))
       throw error{"codec::int8::encode_codes",
                   "expected " + std::to_string(shape.size()) + " codes and " + std::to_string(rows_of(shape)) +
-                      " scales, found " + std::to_string(codes.size()) + " and " + std::to_string(scales.size())};
+                      " scales, found " + std::to_string(codes.size()) + " and " + std::to_string(scales.size()),
+                  "Hand over one code for every element and one scale for every row"};
     set(c, shape, codes, scales, s);
   }
 

@@ -154,7 +154,8 @@ template <class T> struct masked {
                                                       storage<Space> const& s) {
     std::vector<std::uint8_t> bits(static_cast<std::size_t>(detail::bit_bytes(shape.size())), 0);
     if (shape.size() > 0 && !s.bits.data())
-      throw error{"codec::masked", "this weight was never encoded: it has no mask"};
+      throw error{"codec::masked", "this weight was never encoded: it has no mask",
+                  "Encode it, or say with keep() which elements live"};
     copy_to_host(c, tensor<std::uint8_t, Space>::wrap(s.bits.data(), {static_cast<index_t>(bits.size())}), bits.data());
     return bits;
   }

@@ -99,7 +99,8 @@ template <class Net> class lesson {
     y = model_->whole(std::move(y));
     if (y.rank() != 2)
       throw error{"compress::distill",
-                  "the student's scores have shape " + y.shape().to_string() + ", expected [samples, classes]"};
+                  "the student's scores have shape " + y.shape().to_string() + ", expected [samples, classes]",
+                  "Let the student end in a layer that makes one score for each class"};
     index_t const m = y.extent(0), classes = y.extent(1);
     auto const targets = tensor_type::allocate(c, y.shape()), work = tensor_type::allocate(c, y.shape()),
                dy = tensor_type::allocate(c, y.shape());
@@ -111,7 +112,8 @@ template <class Net> class lesson {
         throw error{"compress::distill",
                     "teacher " + std::to_string(k) + " (" + t.name() + ") has " +
                         std::to_string(m > 0 ? static_cast<index_t>(said_[k].scores.size()) / m : 0) +
-                        " classes, the student " + std::to_string(classes)};
+                        " classes, the student " + std::to_string(classes),
+                    "Choose a teacher of the same classes, or give the student as many outputs"};
       auto const scores = to_space(said_[k].scores, y.shape());
       compute::soft_targets(c.space(), m, classes, static_cast<T const*>(scores.data()), temperature,
                             static_cast<T>(t.weight() / weights_), k > 0, work.data(), targets.data());
@@ -233,10 +235,12 @@ class distill {
                   "the temperature must be positive, found " + std::to_string(options_.temperature),
                   "1 takes the teacher's probabilities as they are; 2 to 20 are usual"};
     if (!(options_.hard_weight >= 0 && options_.hard_weight <= 1))
-      throw error{"compress::distill", "hard_weight must lie in [0, 1], found " + std::to_string(options_.hard_weight)};
+      throw error{"compress::distill", "hard_weight must lie in [0, 1], found " + std::to_string(options_.hard_weight),
+                  "Say 0.1 for a tenth of labels, 0 for the teachers alone"};
     if (!(options_.feature_weight >= 0) || !std::isfinite(options_.feature_weight))
       throw error{"compress::distill",
-                  "feature_weight must not be negative, found " + std::to_string(options_.feature_weight)};
+                  "feature_weight must not be negative, found " + std::to_string(options_.feature_weight),
+                  "Say 1, or leave the hints out of the network"};
   }
   distill(io::dataset&&, std::vector<teacher>, distill_options = {}) = delete;
   [[nodiscard]] error_kind leaves_errors() const noexcept { return error_kind::trained; }

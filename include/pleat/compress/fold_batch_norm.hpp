@@ -141,8 +141,10 @@ struct fold_batch_norm {
                    producer.has_bias() ? numbers_of(m, producer.bias())
                                        : std::vector<float>(static_cast<std::size_t>(codec::rows_of(w.whole())), 0.0f)};
           if (f.b.size() != gamma.size())
-            throw error{call, "'" + norm.name() + "' has " + std::to_string(gamma.size()) +
-                                  " features, the layer before it " + std::to_string(f.b.size()) + " outputs"};
+            throw error{call,
+                        "'" + norm.name() + "' has " + std::to_string(gamma.size()) +
+                            " features, the layer before it " + std::to_string(f.b.size()) + " outputs",
+                        "Make the features of this norm and the layer before it agree"};
           for (std::size_t r = 0; r < gamma.size(); ++r) {
             double const spread = static_cast<double>(variance[r]) + norm.options().epsilon,
                          factor = static_cast<double>(gamma[r]) / std::sqrt(spread);

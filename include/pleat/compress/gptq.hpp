@@ -92,7 +92,9 @@ template <class Form = codec::int4<float, 128>, class... Others> struct gptq {
   template <class Net> void run(parallel::model<Net>& m) const {
     if (data.empty())
       throw error{call, "the calibration set is empty", "Give it samples: .data = calibration(data.train, 128)"};
-    if (block_size < 1) throw error{call, "block_size must be at least 1, found " + std::to_string(block_size)};
+    if (block_size < 1)
+      throw error{call, "block_size must be at least 1, found " + std::to_string(block_size),
+                  "Leave it at 128: it decides about time, not about bits"};
     if (!(dampening_frac >= 0) || !std::isfinite(dampening_frac))
       throw error{call,
                   "dampening_frac is a finite number that is not negative, found " + std::to_string(dampening_frac),

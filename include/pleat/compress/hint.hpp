@@ -58,9 +58,10 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class hi
         adapter_(name_ + ".adapter", extents{width, inputs}, nn::initializer::fan_in_uniform(inputs)),
         board_(std::make_shared<detail::hint_board<T, Space>>()) {
     if (inputs < 1 || width < 1 || teacher_unit < 1)
-      throw error{"compress::hint '" + name_ + "'", "inputs, width and teacher_unit must be positive, found " +
-                                                        std::to_string(inputs) + ", " + std::to_string(width) + ", " +
-                                                        std::to_string(teacher_unit)};
+      throw error{"compress::hint '" + name_ + "'",
+                  "inputs, width and teacher_unit must be positive, found " + std::to_string(inputs) + ", " +
+                      std::to_string(width) + ", " + std::to_string(teacher_unit),
+                  "Say the width of the student there, that of the teacher, and after how many of its units"};
   }
 
   [[nodiscard]] std::string const& name() const noexcept { return name_; }
@@ -70,8 +71,10 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class hi
 
   [[nodiscard]] extents shape(extents const& in) const {
     if (in.size_from(1) != adapter_.whole()[1])
-      throw error{"compress::hint '" + name_ + "'", "expected samples of " + std::to_string(adapter_.whole()[1]) +
-                                                        " elements, found an input of shape " + in.to_string()};
+      throw error{"compress::hint '" + name_ + "'",
+                  "expected samples of " + std::to_string(adapter_.whole()[1]) + " elements, found an input of shape " +
+                      in.to_string(),
+                  "Say as `inputs` the elements of a sample that the layer before the hint makes"};
     return in;
   }
   [[nodiscard]] nn::step<saved, tensor_type> forward(nn::pass<Space> const& p, tensor_type x) const {

@@ -241,7 +241,8 @@ template <class Net>
     throw error{"compress::layer_inputs", "the calibration set is empty",
                 "Give it samples: compress::calibration(data.train, 128)"};
   if (options.batch < 1)
-    throw error{"compress::layer_inputs", "batch must be at least 1, found " + std::to_string(options.batch)};
+    throw error{"compress::layer_inputs", "batch must be at least 1, found " + std::to_string(options.batch),
+                "Say .batch = 64: no sum depends on it"};
   region r("pleat::compress::layer_inputs");
   detail::input_recorder<T, Space> recorder(m.context(), options.what);
   nn::for_each_parameter(m.net(), [&](auto const& w) {

@@ -299,7 +299,8 @@ template <bool Sparse> struct factorize {
   void check() const {
     if (!(sparse_share >= 0 && sparse_share < 1))
       throw error{"compress::" + std::string(what),
-                  "sparse_share is " + std::to_string(sparse_share) + ", expected a share in [0, 1)"};
+                  "sparse_share is " + std::to_string(sparse_share) + ", expected a share in [0, 1)",
+                  "Say .sparse_share = 0.05 to keep the largest twentieth as it is"};
     if (!Sparse && sparse_share != 0)
       throw error{"compress::low_rank", "sparse_share is for sparse_low_rank",
                   "Say sparse_low_rank{…} to keep outliers apart"};
@@ -309,7 +310,8 @@ template <bool Sparse> struct factorize {
                   "Use by_rank, or .randomized = false"};
     if (!(dampening_frac > 0))
       throw error{"compress::" + std::string(what),
-                  "dampening_frac must be positive, found " + std::to_string(dampening_frac)};
+                  "dampening_frac must be positive, found " + std::to_string(dampening_frac),
+                  "Leave it at 0.01, a hundredth of the mean diagonal"};
   }
 
   /// Whether there is work, and all of it can be done: asked before the first sum over ranks, so that none waits for

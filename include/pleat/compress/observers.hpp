@@ -78,21 +78,29 @@ PLEAT_ONCE inline void check(observer const& o) {
   char const* const call = "compress::quantize";
   if (auto const* p = std::get_if<percentile>(&o))
     if (!(p->value > 0 && p->value <= 100))
-      throw error{call, "a percentile lies in (0, 100], found " + std::to_string(p->value)};
+      throw error{call, "a percentile lies in (0, 100], found " + std::to_string(p->value),
+                  "Say percentile{99.99}, or min_max{} to cut nothing"};
   if (auto const* m = std::get_if<mean_square>(&o)) {
     if (!(m->max_shrink >= 0 && m->max_shrink < 1))
-      throw error{call, "mean_square tries ranges down to (1 - max_shrink), max_shrink in [0, 1), found " +
-                            std::to_string(m->max_shrink)};
+      throw error{call,
+                  "mean_square tries ranges down to (1 - max_shrink), max_shrink in [0, 1), found " +
+                      std::to_string(m->max_shrink),
+                  "Leave .max_shrink at 0.2"};
     if (m->grid < 1 || m->patience < 1 || !(m->exponent > 0))
-      throw error{call, "mean_square needs a positive grid, patience and exponent, found " + std::to_string(m->grid) +
-                            ", " + std::to_string(m->patience) + ", " + std::to_string(m->exponent)};
+      throw error{call,
+                  "mean_square needs a positive grid, patience and exponent, found " + std::to_string(m->grid) + ", " +
+                      std::to_string(m->patience) + ", " + std::to_string(m->exponent),
+                  "Leave them at 100, 5 and 2.4"};
   }
   if (auto const* k = std::get_if<kl_divergence>(&o)) {
     if (!(k->most_cut >= 0 && k->most_cut <= 1))
-      throw error{call, "kl_divergence may cut a share of the numbers in [0, 1], found " + std::to_string(k->most_cut)};
+      throw error{call, "kl_divergence may cut a share of the numbers in [0, 1], found " + std::to_string(k->most_cut),
+                  "Leave .most_cut at 0.01"};
     if (k->first_bin < 1 || k->first_bin > codec::magnitude_histogram::bins)
-      throw error{call, "kl_divergence begins at a bin from 1 to " + std::to_string(codec::magnitude_histogram::bins) +
-                            ", found " + std::to_string(k->first_bin)};
+      throw error{call,
+                  "kl_divergence begins at a bin from 1 to " + std::to_string(codec::magnitude_histogram::bins) +
+                      ", found " + std::to_string(k->first_bin),
+                  "Leave .first_bin at 128"};
   }
 }
 

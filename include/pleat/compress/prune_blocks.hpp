@@ -50,7 +50,8 @@ struct prune_blocks {
   /// Collective. \throws error for an empty calibration set, and for more blocks than there are
   template <class Net> void run(parallel::model<Net>& m) const {
     constexpr char const* call = "compress::prune_blocks";
-    if (count < 0) throw error{call, "count must not be negative, found " + std::to_string(count)};
+    if (count < 0)
+      throw error{call, "count must not be negative, found " + std::to_string(count), "Say how many blocks are to go"};
     if (samples.empty())
       throw error{call, "the calibration set is empty",
                   "Give it samples: .samples = compress::calibration(data.train, 128)"};
@@ -75,7 +76,8 @@ struct prune_blocks {
                       "Look at the weights and at the samples"};
         if (b == 0 || now < least) best = b, least = now;
       }
-      if (all.empty()) throw error{call, "no further block is left: those within a block went with it"};
+      if (all.empty())
+        throw error{call, "no further block is left: those within a block went with it", "Remove fewer blocks"};
       all[best].remove(true);
       if (on_block) on_block({all[best].name, least});
     }

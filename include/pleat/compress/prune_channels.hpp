@@ -131,7 +131,9 @@ template <class Criterion = magnitude> struct prune_channels_by {
                   "Say .multiply_adds = 0.5 to halve the work"};
     if (input.rank() == 0) throw error{call, "the shape of a sample is not known", "Say .input = {1, 28, 28}"};
     if (m.shards() && !detail::takes_shards<Criterion>) return detail::run_on_whole_parameters(m, *this);
-    if (round_to < 1) throw error{call, "round_to must be at least 1, found " + std::to_string(round_to)};
+    if (round_to < 1)
+      throw error{call, "round_to must be at least 1, found " + std::to_string(round_to),
+                  "Say .round_to = 8 to keep multiples of 8, or leave it out"};
     detail::demand_names(m, call, ".ignore", ignore);
     extents const batch = with_batch(input);
     auto const groups = detail::channel_groups(m.net(), batch);

@@ -177,7 +177,8 @@ template <class Target = codec::int8<float>> struct quantize_aware {
     using form = codec::fake_quantized<typename parallel::model<Net>::value_type>;
     if (!(step_rate > 0 && step_rate < 0.5))
       throw error{"compress::quantize_aware",
-                  "step_rate is the relative change of a step, in (0, 0.5), found " + std::to_string(step_rate)};
+                  "step_rate is the relative change of a step, in (0, 0.5), found " + std::to_string(step_rate),
+                  "Leave it at 1e-3: a thousandth of a step for every step of the optimizer"};
     std::vector<form_for> const none{};
     auto const chosen = detail::select_forms<codec::forms<Target>>(m, {none, misfit, first_layer, last_layer, ignore},
                                                                    "compress::quantize_aware", on_note);

@@ -30,8 +30,10 @@ inline constexpr int question_tag = comm::user_tags - 3, samples_tag = comm::use
 
 inline void demand_division(char const* call, comm::communicator const& all, int students) {
   if (students < 1 || students >= all.size())
-    throw error{call, std::to_string(students) + " students among " + std::to_string(all.size()) +
-                          " ranks: both students and teachers need at least one"};
+    throw error{call,
+                std::to_string(students) + " students among " + std::to_string(all.size()) +
+                    " ranks: both students and teachers need at least one",
+                "Start more ranks, or fewer students: the ranks that are left teach"};
 }
 
 /// A student's talk with its teacher's rank.
@@ -89,10 +91,13 @@ class conversation {
 [[nodiscard]] inline teacher remote_teacher(comm::communicator& all, int students, index_t classes, double weight = 1) {
   detail::demand_division("compress::remote_teacher", all, students);
   if (all.rank() >= students)
-    throw error{"compress::remote_teacher", "rank " + std::to_string(all.rank()) +
-                                                " is a teacher's, students are the ranks below " +
-                                                std::to_string(students)};
-  if (classes < 1) throw error{"compress::remote_teacher", "a teacher of " + std::to_string(classes) + " classes"};
+    throw error{"compress::remote_teacher",
+                "rank " + std::to_string(all.rank()) + " is a teacher's, students are the ranks below " +
+                    std::to_string(students),
+                "Let those ranks call serve_students"};
+  if (classes < 1)
+    throw error{"compress::remote_teacher", "a teacher of " + std::to_string(classes) + " classes",
+                "Say how many scores the teacher gives for a sample"};
   int const peer = students + all.rank() % (all.size() - students);
   auto const now = std::make_shared<detail::conversation>(all, peer);
   auto const announce = [classes, now](question const& q) { now->announce(q, classes); };
@@ -117,9 +122,10 @@ class conversation {
 inline index_t serve_students(teacher const& from, io::dataset const& data, comm::communicator& all, int students) {
   detail::demand_division("compress::serve_students", all, students);
   if (all.rank() < students)
-    throw error{"compress::serve_students", "rank " + std::to_string(all.rank()) +
-                                                " is a student's, teachers are the ranks from " +
-                                                std::to_string(students)};
+    throw error{"compress::serve_students",
+                "rank " + std::to_string(all.rank()) + " is a student's, teachers are the ranks from " +
+                    std::to_string(students),
+                "Let those ranks learn: give distill a remote_teacher"};
   using clock = std::chrono::steady_clock;
   struct pupil {
     int rank = 0;

@@ -38,7 +38,8 @@ PLEAT_ONCE [[nodiscard]] inline int steps_of(prune_schedule const& s) {
                                                        : 1;
   if (n < 1)
     throw error{std::holds_alternative<iterative>(s) ? "compress::iterative" : "compress::cubic",
-                "the number of steps must be at least 1, found " + std::to_string(n)};
+                "the number of steps must be at least 1, found " + std::to_string(n),
+                "Say cubic{5}, or one_shot{} for all at once"};
   return n;
 }
 

@@ -164,7 +164,8 @@ struct share_weights {
     for (auto const& x : widths)
       if (nn::matches(x.pattern, name)) bits = x.num_bits;
     if (bits < 1 || bits > 8)
-      throw error{"compress::share_weights", "a code of " + std::to_string(bits) + " bits, expected 1 to 8"};
+      throw error{"compress::share_weights", "a code of " + std::to_string(bits) + " bits, expected 1 to 8",
+                  "Say .num_bits = 4 for 16 shared values; .widths has exceptions by name"};
     return bits;
   }
 

@@ -68,8 +68,10 @@ struct sparse_gpt {
     constexpr char const* call = "compress::sparse_gpt";
     detail::demand_sparsity(call, sparsity);
     if (!(dampening_frac >= 0 && std::isfinite(dampening_frac)) || block_size < 1)
-      throw error{call, "dampening_frac must be finite and not negative and block_size must be positive, found " +
-                            std::to_string(dampening_frac) + " and " + std::to_string(block_size)};
+      throw error{call,
+                  "dampening_frac must be finite and not negative and block_size must be positive, found " +
+                      std::to_string(dampening_frac) + " and " + std::to_string(block_size),
+                  "Leave them at 0.01 and 128"};
     if (samples.empty())
       throw error{call, "the calibration set is empty",
                   "Give it samples: .samples = compress::calibration(data.train, 128)"};

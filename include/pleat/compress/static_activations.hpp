@@ -29,7 +29,8 @@ struct static_activations {
   /// \throws error if there is nothing to look at
   PLEAT_ONCE inline void check(char const* call) const {
     if (batch < 1)
-      throw error{call, "calibration takes batches of " + std::to_string(batch) + " samples, expected at least 1"};
+      throw error{call, "calibration takes batches of " + std::to_string(batch) + " samples, expected at least 1",
+                  "Say .batch = 64: no number depends on it"};
     if (data.empty())
       throw error{call, "the calibration set is empty",
                   "Give some hundred samples of the training set: compress::calibration(data.train, 300)"};

@@ -78,8 +78,10 @@ inline void append_top(std::span<float const> scores, index_t sample, top_scores
   auto const at = [&](std::int32_t c) { return scores[static_cast<std::size_t>(c)]; };
   for (std::int32_t const c : order)
     if (!std::isfinite(at(c)))
-      throw error{"compress::cache_targets", "the teacher's score of class " + std::to_string(c) + " for sample " +
-                                                 std::to_string(sample) + " is " + std::to_string(at(c))};
+      throw error{"compress::cache_targets",
+                  "the teacher's score of class " + std::to_string(c) + " for sample " + std::to_string(sample) +
+                      " is " + std::to_string(at(c)),
+                  "Look at the teacher and at this sample: scores that are kept must be finite"};
   std::sort(order.begin(), order.end(),
             [&](std::int32_t a, std::int32_t b) { return at(a) != at(b) ? at(a) > at(b) : a < b; });
   double const top = static_cast<double>(at(order.front()));
@@ -216,12 +218,16 @@ inline void write_targets(std::string const& path, top_scores const& t, io::data
 /// file that cannot be written
 inline top_scores cache_targets(teacher const& from, io::dataset const& data, comm::communicator& ranks,
                                 std::string const& path, index_t top_k = 0, index_t batch = 256) {
-  if (data.size == 0) throw error{"compress::cache_targets", "the data set '" + data.name + "' is empty"};
+  if (data.size == 0)
+    throw error{"compress::cache_targets", "the data set '" + data.name + "' is empty",
+                "Give it the samples that the student will be trained on"};
   if (top_k < 0)
     throw error{"compress::cache_targets",
-                "top_k is " + std::to_string(top_k) + ", expected 1 to the number of classes, or 0 for all"};
+                "top_k is " + std::to_string(top_k) + ", expected 1 to the number of classes, or 0 for all",
+                "Say .top_k = 10, or 0 to keep all scores"};
   if (batch < 1)
-    throw error{"compress::cache_targets", "batch is " + std::to_string(batch) + ", expected at least one sample"};
+    throw error{"compress::cache_targets", "batch is " + std::to_string(batch) + ", expected at least one sample",
+                "Say .batch = 64"};
   index_range const mine = block_range(data.size, ranks.size(), ranks.rank());
   top_scores t;
   std::vector<index_t> samples;
@@ -234,8 +240,9 @@ inline top_scores cache_targets(teacher const& from, io::dataset const& data, co
       t.classes = static_cast<index_t>(said.scores.size() / samples.size());
       t.k = top_k == 0 ? t.classes : top_k;
       if (t.k > t.classes)
-        throw error{"compress::cache_targets", "top_k is " + std::to_string(top_k) + ", the teacher has " +
-                                                   std::to_string(t.classes) + " classes"};
+        throw error{"compress::cache_targets",
+                    "top_k is " + std::to_string(top_k) + ", the teacher has " + std::to_string(t.classes) + " classes",
+                    "Keep no more scores than there are classes, or all: .top_k = 0"};
       for (std::size_t i = 0; i < samples.size(); ++i)
         detail::append_top(std::span<float const>(said.scores)
                                .subspan(i * static_cast<std::size_t>(t.classes), static_cast<std::size_t>(t.classes)),

@@ -76,7 +76,8 @@ class teacher {
  private:
   void demand_weight() const {
     if (!(weight_ > 0) || !std::isfinite(weight_))
-      throw error{"compress::teacher", "a teacher's weight must be positive, found " + std::to_string(weight_)};
+      throw error{"compress::teacher", "a teacher's weight must be positive, found " + std::to_string(weight_),
+                  "Say 1, or leave this teacher out"};
   }
   template <class Tensor, class Context> static std::vector<float> on_host(Context& c, Tensor const& t) {
     using T = typename Tensor::value_type;
@@ -116,8 +117,10 @@ class teacher {
     index_t at = 0;
     for (index_t const tap : q.taps) {
       if (tap < at || tap > nn::units_of(m.net()))
-        throw error{"compress::teacher", "a feature after unit " + std::to_string(tap) + " of a teacher of " +
-                                             std::to_string(nn::units_of(m.net())) + " units"};
+        throw error{"compress::teacher",
+                    "a feature after unit " + std::to_string(tap) + " of a teacher of " +
+                        std::to_string(nn::units_of(m.net())) + " units",
+                    "Let the hint look at a unit that the teacher has: its teacher_unit"};
       x = nn::forward_units(p, m.net(), at, tap, std::move(x), nothing);
       a.features.push_back(on_host(c, x));
       at = tap;

@@ -152,11 +152,14 @@ class gguf_file {
   /// A metadata value of a given type. \throws error if it is not there or of another type
   template <class T> [[nodiscard]] T const& value(std::string_view key) const {
     auto const it = metadata_.find(key);
-    if (it == metadata_.end()) throw error{call_, "there is no metadata key " + detail::shown(key)};
+    if (it == metadata_.end())
+      throw error{call_, "there is no metadata key " + detail::shown(key),
+                  "metadata() has all the keys that the file has"};
     if (auto const* v = std::get_if<T>(&it->second)) return *v;
-    throw error{call_, "the metadata key " + detail::shown(key) + " holds " +
-                           detail::gguf_type_names[it->second.index()] + ", expected " +
-                           detail::gguf_type_names[gguf_value(T{}).index()]};
+    throw error{call_,
+                "the metadata key " + detail::shown(key) + " holds " + detail::gguf_type_names[it->second.index()] +
+                    ", expected " + detail::gguf_type_names[gguf_value(T{}).index()],
+                "Ask for the type that the file has"};
   }
 
   /// The raw bytes of an entry of this file.
@@ -388,19 +391,24 @@ class gguf_writer {
   /// 65535 bytes or no UTF-8, and a string that is no UTF-8
   PLEAT_ONCE inline void metadata(std::string key, gguf_value value) {
     if (key.empty() || key.size() > 65535 || detail::first_not_utf8(key) != std::string_view::npos)
-      throw error{call, "a metadata key of " + std::to_string(key.size()) + " bytes is empty, too long or no UTF-8"};
+      throw error{call, "a metadata key of " + std::to_string(key.size()) + " bytes is empty, too long or no UTF-8",
+                  "Use keys of 1 to 65535 bytes of UTF-8"};
     if (auto const* s = std::get_if<std::string>(&value); s && detail::first_not_utf8(*s) != std::string_view::npos)
-      throw error{call, "the value of " + detail::shown(key) + " is no UTF-8"};
+      throw error{call, "the value of " + detail::shown(key) + " is no UTF-8", "Write text as UTF-8"};
     if (auto const* a = std::get_if<gguf_array>(&value)) {
-      if (a->index() == 9) throw error{call, "the value of " + detail::shown(key) + " is an array without a type"};
+      if (a->index() == 9)
+        throw error{call, "the value of " + detail::shown(key) + " is an array without a type",
+                    "Give the array a first item, or leave the key out"};
       if (auto const* list = std::get_if<std::vector<std::string>>(a))
         for (std::size_t i = 0; i < list->size(); ++i)
           if (detail::first_not_utf8((*list)[i]) != std::string_view::npos)
-            throw error{call, "item " + std::to_string(i) + " of " + detail::shown(key) + " is no UTF-8"};
+            throw error{call, "item " + std::to_string(i) + " of " + detail::shown(key) + " is no UTF-8",
+                        "Write text as UTF-8"};
     }
     gguf_map const one{{key, value}};
     if (detail::gguf_alignment(one) == 0)
-      throw error{call, "general.alignment must be a u32 that is a power of two and at least 8"};
+      throw error{call, "general.alignment must be a u32 that is a power of two and at least 8",
+                  "Leave it out: 32 is usual"};
     metadata_[std::move(key)] = std::move(value);
   }
 
@@ -413,23 +421,31 @@ class gguf_writer {
                       " bytes, expected 1 to 63 of UTF-8",
                   "Shorten the layers' names, or write safetensors"};
     if (t.shape.rank() > 4)
-      throw error{call, "tensor " + detail::shown(t.name) + " has the shape " + t.shape.to_string() +
-                            ", the format allows 4 dimensions"};
+      throw error{call,
+                  "tensor " + detail::shown(t.name) + " has the shape " + t.shape.to_string() +
+                      ", the format allows 4 dimensions",
+                  "Join dimensions before writing: the numbers stay as they lie"};
     auto const size = detail::gguf_bytes(t.type, t.shape);
-    if (!size.problem.empty()) throw error{call, "tensor " + detail::shown(t.name) + ": " + size.problem};
+    if (!size.problem.empty())
+      throw error{call, "tensor " + detail::shown(t.name) + ": " + size.problem,
+                  "Choose a type whose blocks divide the last dimension"};
     if (size.bytes != t.bytes.size())
-      throw error{call, "tensor " + detail::shown(t.name) + " of shape " + t.shape.to_string() + " and type " +
-                            std::string(t.type.name) + " needs " + std::to_string(size.bytes) + " bytes, " +
-                            std::to_string(t.bytes.size()) + " were given"};
+      throw error{call,
+                  "tensor " + detail::shown(t.name) + " of shape " + t.shape.to_string() + " and type " +
+                      std::string(t.type.name) + " needs " + std::to_string(size.bytes) + " bytes, " +
+                      std::to_string(t.bytes.size()) + " were given",
+                  "Hand over the bytes of the whole tensor in that type"};
     if (!tensors_.try_emplace(t.name, t).second)
-      throw error{call, "the name " + detail::shown(t.name) + " was given to two tensors"};
+      throw error{call, "the name " + detail::shown(t.name) + " was given to two tensors",
+                  "Give every tensor a name of its own"};
   }
   /// The same for typed values. \throws error too for types that ggml does not have
   template <class T> void add(std::string name, extents const& shape, std::span<T const> values) {
     auto const* type = ggml_type_of(dtype_of<T>);
     if (!type)
       throw error{call,
-                  "tensor " + detail::shown(name) + ": GGUF has no " + std::string(name_of(dtype_of<T>)) + " elements"};
+                  "tensor " + detail::shown(name) + ": GGUF has no " + std::string(name_of(dtype_of<T>)) + " elements",
+                  "Convert the numbers to float first"};
     add({std::move(name), *type, shape, std::as_bytes(values)});
   }
 

@@ -76,7 +76,8 @@ template <class F> struct block_logic {
     demand_columns("encode", shape);
     if (static_cast<index_t>(values.size()) != shape.size())
       throw error{call_of(name, "encode"),
-                  "expected " + std::to_string(shape.size()) + " values, found " + std::to_string(values.size())};
+                  "expected " + std::to_string(shape.size()) + " values, found " + std::to_string(values.size()),
+                  "Hand over one number for every element of the shape"};
     for (index_t g = 0; g < groups(shape); ++g)
       if (!encode_group(shape, values.data(), g, out)) refuse_group(shape, values, g, out);
   }

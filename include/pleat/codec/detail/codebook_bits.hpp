@@ -37,20 +37,25 @@ inline void check_codebook_options(std::string const& call, codebook_options con
     throw error{call, "rows_per_group is " + std::to_string(o.rows_per_group),
                 "0 is one set of values for the whole weight"};
   if (o.phase != 0 && (o.centroids.empty() || o.phase < 0 || o.phase >= o.rows_per_group))
-    throw error{call, "a phase of " + std::to_string(o.phase) +
-                          " is for parts of a weight: it needs centroids, and more rows_per_group than that (" +
-                          std::to_string(o.rows_per_group) + ")"};
-  if (coded && o.index_bits != 0 && (o.index_bits < 2 || o.index_bits > 8))
     throw error{call,
-                "an index of " + std::to_string(o.index_bits) + " bits, expected 0 or 2 to 8 (5 and 8 are usual)"};
+                "a phase of " + std::to_string(o.phase) +
+                    " is for parts of a weight: it needs centroids, and more rows_per_group than that (" +
+                    std::to_string(o.rows_per_group) + ")",
+                "Leave .phase at 0: only parts of a cut weight have one, with the centroids of the whole"};
+  if (coded && o.index_bits != 0 && (o.index_bits < 2 || o.index_bits > 8))
+    throw error{call, "an index of " + std::to_string(o.index_bits) + " bits, expected 0 or 2 to 8 (5 and 8 are usual)",
+                "Say .index_bits = 5, or 0 for none"};
   if (!o.centroids.empty()) {
     if (static_cast<index_t>(o.centroids.size()) != groups * o.entries)
-      throw error{call, std::to_string(o.centroids.size()) + " centroids are given, expected " +
-                            std::to_string(groups * o.entries)};
+      throw error{
+          call,
+          std::to_string(o.centroids.size()) + " centroids are given, expected " + std::to_string(groups * o.entries),
+          "Give .entries centroids for every group of rows, or none: k-means finds them"};
     for (std::size_t i = 0; i < o.centroids.size(); ++i)
       if (!std::isfinite(o.centroids[i]) ||
           (i % static_cast<std::size_t>(o.entries) != 0 && o.centroids[i] < o.centroids[i - 1]))
-        throw error{call, "the given centroids are not finite and ascending"};
+        throw error{call, "the given centroids are not finite and ascending",
+                    "Sort the centroids of each group, and leave out NaN and infinity"};
   }
 }
 

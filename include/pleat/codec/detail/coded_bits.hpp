@@ -97,7 +97,8 @@ struct coded_logic {
       if (l.index_bits)
         encode_symbols(gap_model, std::span<std::uint8_t const>(gaps).subspan(gap, gap_end[c] - gap), bytes);
       if (bytes.size() > 0xffffffffu)
-        throw error{call_of(name, "encode"), "a weight of shape " + shape.to_string() + " takes more than 4 GiB"};
+        throw error{call_of(name, "encode"), "a weight of shape " + shape.to_string() + " takes more than 4 GiB",
+                    "Cut the weight over a tensor axis, or store it in another form"};
       restart.insert(restart.end(),
                      {static_cast<std::uint32_t>(code_end[c] - code), static_cast<std::uint32_t>(between - before),
                       static_cast<std::uint32_t>(bytes.size() - between)});

@@ -51,7 +51,8 @@ PLEAT_LAZY [[nodiscard]] inline std::uint32_t largest_magnitude_bits(float const
 PLEAT_ONCE inline void demand_finite(std::string_view form, extents const& shape, std::span<float const> values) {
   if (static_cast<index_t>(values.size()) != shape.size())
     throw error{call_of(form, "encode"),
-                "expected " + std::to_string(shape.size()) + " values, found " + std::to_string(values.size())};
+                "expected " + std::to_string(shape.size()) + " values, found " + std::to_string(values.size()),
+                "Hand over one number for every element of the shape"};
   if (largest_magnitude_bits(values.data(), shape.size()) < 0x7f800000u) return;
   for (std::size_t i = 0; i < values.size(); ++i)
     if (!std::isfinite(values[i])) refuse_element(form, shape, static_cast<index_t>(i), values[i]);

@@ -111,7 +111,8 @@ template <class Sum>
 template <class Sum = no_other_ranks>
 [[nodiscard]] std::vector<float> kmeans(sorted_numbers const& mine, int k, centroid_start start, std::uint64_t seed,
                                         int iterations, Sum&& sum = {}) {
-  if (k < 1) throw error{"codec::kmeans", std::to_string(k) + " centroids, expected at least 1"};
+  if (k < 1)
+    throw error{"codec::kmeans", std::to_string(k) + " centroids, expected at least 1", "Ask for one centroid or more"};
   std::int64_t all[] = {static_cast<std::int64_t>(mine.size())};
   sum(std::span<std::int64_t>(all));
   std::int64_t const n = all[0];

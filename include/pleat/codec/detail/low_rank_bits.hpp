@@ -38,13 +38,16 @@ using compute::thin_svd;
   for (double s : f.s) all += s * s;
   if (o.rank != 0) {
     if (o.rank < 1 || o.rank > f.r)
-      throw error{call, "rank " + std::to_string(o.rank) + " of a matrix of " + std::to_string(f.m) + " × " +
-                            std::to_string(f.n) + ", expected 1 to " + std::to_string(f.r)};
+      throw error{call,
+                  "rank " + std::to_string(o.rank) + " of a matrix of " + std::to_string(f.m) + " × " +
+                      std::to_string(f.n) + ", expected 1 to " + std::to_string(f.r),
+                  "Choose a rank in that range, or say an energy or an error instead"};
     return o.rank;
   }
   if (o.energy != 0 || o.relative_error != 0) {
     if (o.energy < 0 || o.energy > 1 || o.relative_error < 0)
-      throw error{call, "an energy lies in (0, 1] and a relative error is positive"};
+      throw error{call, "an energy lies in (0, 1] and a relative error is positive",
+                  "Say .energy = 0.9, or .relative_error = 0.1"};
     double const drop = all * (o.energy != 0 ? 1 - o.energy : o.relative_error * o.relative_error);
     double rest = 0;
     index_t rank = f.r;
@@ -150,9 +153,12 @@ template <bool Sparse> struct low_rank_logic {
     demand_finite(name, shape, values);
     index_t const m = rows_of(shape), n = columns_of(shape);
     auto const call = call_of(name, "encode");
-    if (m == 0 || n == 0) throw error{call, "a weight of shape " + shape.to_string() + " has no factors"};
+    if (m == 0 || n == 0)
+      throw error{call, "a weight of shape " + shape.to_string() + " has no factors",
+                  "Factor matrices and kernels with elements only: leave this one as it is"};
     if (!(o.sparse_share >= 0 && o.sparse_share < 1))
-      throw error{call, "sparse_share is " + std::to_string(o.sparse_share) + ", expected a share in [0, 1)"};
+      throw error{call, "sparse_share is " + std::to_string(o.sparse_share) + ", expected a share in [0, 1)",
+                  "Say 0.05 to keep the largest twentieth as it is"};
     std::vector<float> rest(values.begin(), values.end()), apart(Sparse ? values.size() : 0, 0.0f);
     if constexpr (Sparse) {
       std::vector<index_t> order(values.size());

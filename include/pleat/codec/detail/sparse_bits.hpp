@@ -188,9 +188,10 @@ template <int B> struct compressed_rows_logic : recoded<compressed_rows_logic<B>
   [[nodiscard]] static extents value_shape(index_t n) { return B == 1 ? extents{n} : extents{n, B}; }
   static void demand_columns(char const* function, extents const& shape) {
     if (columns_of(shape) % B != 0)
-      throw error{call_of(name, function), "a weight of shape " + shape.to_string() + " has " +
-                                               std::to_string(columns_of(shape)) + " columns, expected a multiple of " +
-                                               std::to_string(B)};
+      throw error{call_of(name, function),
+                  "a weight of shape " + shape.to_string() + " has " + std::to_string(columns_of(shape)) +
+                      " columns, expected a multiple of " + std::to_string(B),
+                  "Choose a pattern or a block that divides the columns, or store this weight as csr or bitmask"};
   }
 };
 

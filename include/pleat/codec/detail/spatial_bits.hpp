@@ -51,8 +51,9 @@ struct spatial_logic {
     demand_kernel("encode", shape);
     demand_finite(name, shape, values);
     auto const call = call_of(name, "encode");
-    if (o.sparse_share != 0) throw error{call, "sparse_share is for codec::sparse_low_rank"};
-    if (shape.size() == 0) throw error{call, "a weight without elements has no factors"};
+    if (o.sparse_share != 0)
+      throw error{call, "sparse_share is for codec::sparse_low_rank", "Leave .sparse_share at 0 here"};
+    if (shape.size() == 0) throw error{call, "a weight without elements has no factors", "Leave this weight as it is"};
     float amax = 0;
     for (float const v : values) amax = std::max(amax, std::fabs(v));
     // scaled to 1, so that no square overflows or vanishes

@@ -50,7 +50,8 @@ template <class View> struct decode_rows_body {
 
 /// \throws error: there is nothing to work with yet
 PLEAT_LAZY [[noreturn, gnu::cold]] inline void refuse_empty(std::string_view form) {
-  throw error{"codec::" + std::string(form), "this weight was never encoded"};
+  throw error{"codec::" + std::string(form), "this weight was never encoded",
+              "Encode it, or read it from a file, before it is multiplied with"};
 }
 
 /// A stored weight's bytes in a space's memory, and where its parts lie: what all forms have alike. Copies share
@@ -288,7 +289,8 @@ stored_weight<Bits, Space> stored_weight<Bits, Space>::slice_rows(context<Space>
   if (first < 0 || last < first || last > rows || first % unit != 0 || (last % unit != 0 && last != rows))
     throw error{call_of(Bits::name, "slice"),
                 "rows " + std::to_string(first) + " to " + std::to_string(last) + " of " + std::to_string(rows) +
-                    " are no whole pieces of this form: borders lie at multiples of " + std::to_string(unit)};
+                    " are no whole pieces of this form: borders lie at multiples of " + std::to_string(unit),
+                "Cut at those multiples: give the placement a unit, or use fewer ranks"};
   stored_weight out;
   out.take(c, shape.with_batch(last - first), Bits::slice(shape, to_file(c), first, last));
   return out;

@@ -97,7 +97,9 @@ PLEAT_ONCE [[nodiscard]] inline cluster_map make_clusters(extents const& shape, 
 /// \throws error for options out of range
 PLEAT_ONCE inline void demand_settings(codec::codebook_options const& o) {
   codec::detail::check_codebook_options("compress::share_weights", o, 0, true);
-  if (o.index_bits == 0) throw error{"compress::share_weights", "a relative index of 0 bits, expected 2 to 8"};
+  if (o.index_bits == 0)
+    throw error{"compress::share_weights", "a relative index of 0 bits, expected 2 to 8",
+                "Say .index_bits = 5 (2 to 8), or leave it out: then the best is found"};
 }
 /// The same of a whole weight.
 [[nodiscard]] inline cluster_map make_clusters(extents const& shape, std::vector<float>& values,
@@ -175,7 +177,8 @@ PLEAT_ONCE inline void give_gradients(cluster_map const& m, float* gradient) {
 /// refused, which is no width at all
 PLEAT_ONCE inline void demand_index_bits(int bits, bool indexed) {
   if (bits == 0 || (indexed && (bits < 2 || bits > 8)))
-    throw error{"compress::entropy_code", "a relative index of " + std::to_string(bits) + " bits, expected 2 to 8"};
+    throw error{"compress::entropy_code", "a relative index of " + std::to_string(bits) + " bits, expected 2 to 8",
+                "Say .index_bits = 5 (2 to 8), or leave it out: then the best is found"};
 }
 
 /// The parts of a coded weight, entropy-coded anew with a relative index of so many bits; empty: the width that takes
