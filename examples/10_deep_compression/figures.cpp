@@ -2,6 +2,15 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <nlohmann/json.hpp>
 
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <iostream>
+
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "parts.hpp"
 
 // PLEAT_DIGITS is where the build found the shipped digits; an installed program is told by --data.
@@ -41,6 +50,8 @@ void write_figures(figures const& f, options const& o, pl::world const& world) {
                    {"ratio", f.ratio()},
                    {"seconds", f.seconds},
                    {"ranks", world.size()},
+                   {"process", ::getpid()},
+                   {"evaluation", nlohmann::json::parse(f.evaluation)},
                    {"deterministic", o.deterministic},
                    {"stages", nlohmann::json::parse(pl::compress::stage_list(f.stages).json())},
                    {"layers", nlohmann::json::array()}};
@@ -53,7 +64,64 @@ void write_figures(figures const& f, options const& o, pl::world const& world) {
 
 void write_evaluation(pl::run::evaluation const& e, options const& o, pl::world const& world) {
   if (o.json.empty() || !world.root()) return;
-  nlohmann::json const j{
-      {"error_after", e.error()}, {"errors", e.errors}, {"samples", e.samples}, {"ranks", world.size()}};
+  nlohmann::json const j{{"error_after", e.error()},
+                         {"errors", e.errors},
+                         {"samples", e.samples},
+                         {"ranks", world.size()},
+                         {"process", ::getpid()}};
   pl::io::write_file(o.json, j.dump(2) + "\n");
+}
+
+namespace {
+
+// A launcher tells its ranks in the environment that they are ranks. The new process is none.
+bool from_launcher(std::string_view variable) {
+  if (variable.starts_with("OMPI_ALLOW_RUN_AS_ROOT")) return false;
+  for (auto const* prefix : {"OMPI_", "ORTE_", "PRTE_", "OPAL_", "PMIX_", "PMI_", "HYDI_", "MPI_LOCAL", "SLURM_"})
+    if (variable.starts_with(prefix)) return true;
+  return false;
+}
+
+// Runs a program to its end. \throws pl::error if it cannot be started or does not end with 0
+void run_alone(std::vector<std::string> words) {
+  std::string const call = "a new process of " + words.front();
+  std::vector<char*> arguments, environment;
+  for (auto& w : words) arguments.push_back(w.data());
+  for (char** v = environ; *v; ++v)
+    if (!from_launcher(*v)) environment.push_back(*v);
+  arguments.push_back(nullptr), environment.push_back(nullptr);
+  std::cout.flush();
+  std::fflush(nullptr);
+  pid_t child = 0;
+  int const failed = ::posix_spawnp(&child, arguments.front(), nullptr, nullptr, arguments.data(), environment.data());
+  if (failed)
+    throw pl::error{call, std::string("it cannot be started: ") + std::strerror(failed),
+                    "Start this program by a path that leads to it"};
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+    throw pl::error{call,
+                    WIFEXITED(status) ? "it ended with the status " + std::to_string(WEXITSTATUS(status))
+                                      : "signal " + std::to_string(WTERMSIG(status)) + " ended it",
+                    "What it said before says why"};
+}
+
+}  // namespace
+
+evaluated evaluate_in_new_process(std::string const& path, options const& o, pl::world& world) {
+  evaluated e;
+  pl::comm::on_root(world.comm, [&] {
+    auto const file = std::filesystem::path(path).replace_extension(".evaluation.json");
+    std::filesystem::remove(file);  // an older one is no answer
+    std::vector<std::string> words{o.program, "--evaluate", path, "--json", file.string()};
+    if (!o.data.empty()) words.insert(words.end(), {"--data", o.data});
+    if (o.threads > 0) words.insert(words.end(), {"--threads", std::to_string(o.threads)});
+    run_alone(std::move(words));
+    auto const text = pl::io::read_file(file.string());
+    e.json.assign(reinterpret_cast<char const*>(text.data()), text.size());
+    e.error = nlohmann::json::parse(e.json).at("error_after").get<double>();
+  });
+  e.error = world.comm.broadcast_value(e.error);
+  return e;
 }

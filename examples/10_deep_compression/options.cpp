@@ -22,5 +22,6 @@ std::optional<int> parse(int argc, char** argv, options& o) {
   app.add_option("--shift", o.shift, "training images are also shown moved by so many pixels up, down, left and right")
       ->check(CLI::Range(0, 3));
   command_line::add_common(app, o);
+  o.program = argv[0];
   return command_line::parse(app, argc, argv, [&] {});
 }

@@ -33,6 +33,7 @@ struct figures {
   double error_before = 0, error_after = 0;
   pl::index_t bytes_before = 0, bytes_after = 0;
   double seconds = 0;
+  std::string evaluation;  // JSON, as the new process wrote it; rank 0's
   std::vector<pl::compress::stage> stages;
   std::vector<layer_figures> layers;
   [[nodiscard]] double ratio() const {
@@ -43,3 +44,12 @@ struct figures {
 // Every figure as JSON, into --json FILE and --out DIR/report.json.
 void write_figures(figures const& f, options const& o, pl::world const& world);
 void write_evaluation(pl::run::evaluation const& e, options const& o, pl::world const& world);
+
+// What a process of its own finds that has nothing but the file (and the test images): this program with --evaluate,
+// started by rank 0, which is no rank of anything. It leaves its figures beside the file. Collective. \throws pl::error
+// on every rank if it does not end well
+struct evaluated {
+  std::string json;  // rank 0's
+  double error = 0;
+};
+evaluated evaluate_in_new_process(std::string const& path, options const& o, pl::world& world);

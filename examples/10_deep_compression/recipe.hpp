@@ -91,9 +91,8 @@ pl::run::evaluation evaluate(Net stored, std::string const& path, pl::io::datase
   return pl::run::evaluate(model, test);
 }
 
-template <class Net, class Stored>
-void deep_compression(Net net, Stored stored, std::string const& network, recipe const& own, options const& o,
-                      pl::world& world) {
+template <class Net>
+void deep_compression(Net net, std::string const& network, recipe const& own, options const& o, pl::world& world) {
   namespace shrink = pl::compress;
   auto const begin = std::chrono::steady_clock::now();
   auto const data = read_data(o);
@@ -139,18 +138,19 @@ void deep_compression(Net net, Stored stored, std::string const& network, recipe
   f.bytes_before = f.stages.front().bytes;
   world.comm.barrier();  // rank 0 has written
   f.bytes_after = static_cast<pl::index_t>(std::filesystem::file_size(path));
-  f.error_after = evaluate(std::move(stored), path, data.test, world).error();
+  auto const again = evaluate_in_new_process(path, o, world);
+  f.evaluation = again.json, f.error_after = again.error;
   f.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  print(world, "%s: %lld -> %lld bytes, %.1fx smaller; test error %.2f -> %.2f %%, run from %s", network.c_str(),
-        static_cast<long long>(f.bytes_before), static_cast<long long>(f.bytes_after), f.ratio(), 100 * f.error_before,
-        100 * f.error_after, path.c_str());
+  print(world, "%s: %lld -> %lld bytes, %.1fx smaller; test error %.2f -> %.2f %%, a new process ran %s",
+        network.c_str(), static_cast<long long>(f.bytes_before), static_cast<long long>(f.bytes_after), f.ratio(),
+        100 * f.error_before, 100 * f.error_after, path.c_str());
   write_figures(f, o, world);
 }
 
 template <class Net, class Stored>
 void run_job(Net net, Stored stored, std::string const& network, recipe const& own, options const& o,
              pl::world& world) {
-  if (o.evaluate.empty()) return deep_compression(std::move(net), std::move(stored), network, own, o, world);
+  if (o.evaluate.empty()) return deep_compression(std::move(net), network, own, o, world);
   auto const e = evaluate(std::move(stored), o.evaluate, read_data(o).test, world);
   print(world, "%s: test error %.2f %% (%lld of %lld wrong)", o.evaluate.c_str(), 100 * e.error(),
         static_cast<long long>(e.errors), static_cast<long long>(e.samples));
