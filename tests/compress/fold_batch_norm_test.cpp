@@ -148,6 +148,43 @@ TEST_CASE(
   for (auto const& s : said) CHECK_THAT(s, ContainsSubstring("feature 3 of 'bn1'"));
 }
 
+TEST_CASE(
+    "layers that are cut over the tensor axis take their norms where they are: the bytes of one rank, its answers") {
+  namespace par = pleat::parallel;
+  auto w = alone();
+  auto const model = trained(w);
+  auto const image = pleat::run::file_image(model);
+  compress::fold_batch_norm const fold{.on_note = [](std::string_view) {}};
+  auto const test = data(24);
+  auto const whole = model | fold;
+  auto const expected = answers(whole, test);
+  // Under `outputs` every sum is one rank's, so answers keep their bits. The convolution has no bias of its own: the
+  // one that it gets must be cut as its outputs are. Its norm's vectors are whole on every rank, as is fc1's bias in
+  // `inputs`.
+  std::vector<par::placement_rule> const outputs{par::column("conv.*"), par::column("fc1.*"), par::column("fc2.*")},
+      inputs{par::column("conv.*"), par::row("fc1.*")};
+  auto const folded = [&](mesh const& l, std::vector<index_t> const& cuts, auto const* rules) {
+    return file_over(l, [&](pleat::world& mine) {
+      auto p = plan_of(l);
+      p.cuts = cuts;
+      auto m = par::build(rules ? par::tensor_parallel(normed(), *rules) : normed(), p, mine, {.seed = 1});
+      pleat::run::load(m, pleat::io::safetensors_file(image, "memory"));
+      auto small = m | fold;
+      if (rules == &outputs && l.stages == 1 && answers(small, test) != expected)
+        throw pleat::error{"test", "rank " + std::to_string(mine.rank()) + " answers otherwise"};
+      return small;
+    });
+  };
+  auto const reference = folded({}, {}, static_cast<decltype(&outputs)>(nullptr));
+  for (auto const* rules : {&outputs, &inputs}) {
+    for (mesh const& l : {mesh{1, 2}, {1, 3}, {1, 4}, {2, 2}, {2, 2, 1, 3}}) {
+      CAPTURE(l.data, l.tensor, l.state, rules == &inputs);
+      CHECK((folded(l, {}, rules) == reference));
+    }
+    CHECK((folded({1, 2, 2}, {1}, rules) == reference));  // conv | bn1
+  }
+}
+
 TEST_CASE("bad input: nothing to fold, statistics that are none, weights in codes") {
   auto w = alone();
   CHECK_THROWS_MATCHES(build(w) | compress::fold_batch_norm{}, pleat::error,

@@ -13,7 +13,7 @@
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
-#include <compress/compress_support.hpp>
+#include <compress/mesh_support.hpp>
 
 #include <cmath>
 
@@ -125,28 +125,34 @@ TEST_CASE("refused in words: networks without kernels, numbers that are none, ra
                        MessageMatches(ContainsSubstring("element 7 of 'c2.weight' is nan")));
 }
 
-TEST_CASE("a kernel that is cut over the tensor axis is refused, alone and in place") {
-  pleat::comm::run_local(2, [](pleat::comm::communicator c) {
-    pleat::world w(std::move(c), 1);
-    w.set_sink({});
-    namespace par = pleat::parallel;
-    auto const net = nn::sequential(nn::conv2d("c1", 3, 12, 5, {.padding = 2}), nn::relu(), nn::flatten(),
-                                    nn::linear("f", 12 * 36, 3));
-    auto cut = compress::widen<compress::spatial_low_rank>(par::build(
-        par::tensor_parallel(net, {par::column("c1.*")}), {.global_batch = 4, .tensor_ranks = 2}, w, {.seed = 3}));
-    for (int way : {0, 1}) {
-      std::string said;
-      try {
-        compress::spatial_low_rank const t{.rule = compress::by_rank{4}};
-        if (way == 0) t.run(cut);
-        else static_cast<void>(t.plan(cut));
-      } catch (pleat::error const& e) {
-        said = e.what();
-      }
-      if (said.find("cut along the tensor axis") == said.npos)
-        throw pleat::error{"test", "rank " + std::to_string(w.rank()) + " heard: '" + said + "'"};
+TEST_CASE(
+    "kernels that are cut over the tensor axis, by outputs or inputs, in stages and pieces: the bytes of one rank") {
+  namespace par = pleat::parallel;
+  auto const net = [] {
+    return nn::sequential(nn::conv2d("c1", 3, 12, 5, {.padding = 2}), nn::relu(),
+                          nn::conv2d("c2", 12, 8, 3, {.stride = 2}), nn::flatten(), nn::linear("f", 8 * 2 * 2, 3));
+  };
+  compress::spatial_low_rank const t{.rule = compress::by_energy{0.7}, .on_note = silent};
+  auto const made_on = [&](mesh const& l, std::vector<par::placement_rule> const& rules) {
+    return file_over(l, [&](pleat::world& w) {
+      auto m = compress::widen<compress::spatial_low_rank>(
+          par::build(rules.empty() ? net() : par::tensor_parallel(net(), rules), plan_of(l), w, {.seed = 3}));
+      auto const told = t.plan(m);
+      t.run(m);
+      if (told.size() != 2 || told[0].rows != 15 || told[0].columns != 60 || !told[0].pays)
+        throw pleat::error{"test", "rank " + std::to_string(w.rank()) + " looks at another kernel"};
+      return m;
+    });
+  };
+  auto const reference = made_on({}, {});
+  std::vector<par::placement_rule> const outputs{par::column("c1.*"), par::column("c2.*")},
+      pairs{par::column("c1.*"), par::row("c2.*")}, inputs{par::row("c1.*"), par::row("c2.*")};
+  for (auto const* rules : {&outputs, &pairs, &inputs})
+    for (mesh const& l : {mesh{1, 2}, {1, 3}, {1, 4}, {2, 2}, {2, 2, 1, 3}, {1, 2, 2}}) {
+      if (rules == &inputs && l.tensor == 4) continue;  // three channels: a rank would have none
+      CAPTURE(l.data, l.tensor, l.stages, l.state, rules == &outputs, rules == &pairs);
+      CHECK((made_on(l, *rules) == reference));
     }
-  });
 }
 
 }  // namespace

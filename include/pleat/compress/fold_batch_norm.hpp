@@ -9,6 +9,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -93,13 +94,14 @@ template <class Net> [[nodiscard]] Net with_folded_norms(Net net, std::vector<st
 /// running statistics, factor = weight/√(variance + epsilon), row r of the layer's weight is multiplied by factor[r]
 /// and its bias becomes (bias − mean)·factor + norm's bias, in double, rounded once. The layer gets a bias if it had
 /// none; the norm is an identity from then on. Answers differ by rounding only; training after it is without the norm.
-/// Zeros stay zeros. Sharded parameters are scaled where they are, and so are those of stages: ranks tell each other a
-/// norm's vectors.
+/// Zeros stay zeros. Sharded parameters are scaled where they are, and so are those of stages and of weights that are
+/// cut over the tensor axis: ranks tell each other a norm's vectors. The same bytes on any of these meshes.
 ///
 /// Before quantizing: an encoded weight cannot be scaled, and ranges are to be those of the folded one.
 struct fold_batch_norm {
   using fusable_transform = void;
   static constexpr bool folds = true;
+  static constexpr bool takes_parts = true;
   static constexpr bool takes_shards = true;
   static constexpr char const* what = "fold_batch_norm";
 
@@ -112,7 +114,6 @@ struct fold_batch_norm {
   /// Collective. \throws error for statistics or parameters with NaN or infinity, a negative variance, a weight that is
   /// encoded, or if nothing can be folded
   template <class Net> void run(parallel::model<Net>& m) const {
-    m.demand_uncut(call);
     struct folded {
       std::string weight, bias;
       std::vector<double> factor;  // of each row
@@ -160,9 +161,14 @@ struct fold_batch_norm {
             f.factor[r] = factor;
             f.b[r] = static_cast<float>(bias);
           }
-          all.push_back(std::move(f));
+          bool const new_bias = !producer.has_bias();
           producer.use_bias(true);
+          if (new_bias)  // it goes with the outputs, as tensor_parallel would have said
+            producer.for_each_parameter([&, name = f.bias](nn::parameter& b) {
+              if (b.name == name && w.where.shards(0)) b.where = w.where;
+            });
           norm.set_identity(true);
+          all.push_back(std::move(f));
         },
         [&](auto& norm) {
           if (!norm.is_identity()) left += (left.empty() ? "'" : ", '") + norm.name() + "'";
@@ -179,7 +185,7 @@ struct fold_batch_norm {
       if (w.absent) return;
       for (auto const& f : all)
         if constexpr (std::is_same_v<T, float>) {
-          if (w.name == f.bias) m.set_host_values_of(w, f.b);
+          if (w.name == f.bias) m.set_host_values_of(w, std::span<float const>(f.b).subspan(first_row(w), rows(w)));
           else if (w.name == f.weight) scale_rows(m, w, f.factor);
         }
     });
@@ -189,19 +195,26 @@ struct fold_batch_norm {
  private:
   static constexpr char const* call = "compress::fold_batch_norm";
 
-  /// The numbers of a vector, on every stage: they travel as their bits, of which one stage has those that are not
-  /// zero.
+  /// Those of a parameter's outputs that are on this rank.
+  [[nodiscard]] static std::size_t first_row(nn::parameter const& w) {
+    return static_cast<std::size_t>(w.box()[0].begin);
+  }
+  [[nodiscard]] static std::size_t rows(nn::parameter const& w) { return static_cast<std::size_t>(w.shape[0]); }
+
+  /// The numbers of a vector, whole on every rank: they travel as their bits, of which one part, and one stage, has
+  /// those that are not zero.
   template <class Model, class W> [[nodiscard]] static std::vector<float> numbers_of(Model const& m, W const& w) {
     using T = typename W::value_type;
     static_assert(std::is_same_v<T, float>, "pleat: compress::fold_batch_norm folds float networks");
-    std::vector<float> numbers(static_cast<std::size_t>(w.size()));
-    if (!w.absent) numbers = m.host_values_of(w);
-    if (m.pipeline().size() == 1) return numbers;
-    std::vector<std::int64_t> bits;
-    for (float const x : numbers) bits.push_back(static_cast<std::int64_t>(std::bit_cast<std::uint32_t>(x)));
-    m.pipeline().all_reduce(bits);
-    for (std::size_t i = 0; i < bits.size(); ++i)
-      numbers[i] = std::bit_cast<float>(static_cast<std::uint32_t>(bits[i]));
+    std::vector<std::int64_t> bits(static_cast<std::size_t>(w.whole().size()), 0);
+    if (!w.absent) {
+      auto at = bits.begin() + static_cast<std::ptrdiff_t>(first_row(w));
+      for (float const x : m.host_values_of(w)) *at++ = static_cast<std::int64_t>(std::bit_cast<std::uint32_t>(x));
+    }
+    if (w.parts > 1 && w.where.shards()) m.parts().all_reduce(bits);
+    if (m.pipeline().size() > 1) m.pipeline().all_reduce(bits);
+    std::vector<float> numbers;
+    for (auto const b : bits) numbers.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(b)));
     return numbers;
   }
   /// What of a weight lives on this rank.
@@ -211,11 +224,11 @@ struct fold_batch_norm {
     auto const numbers = tensor<float, Space>::wrap(here.values, extents{here.range.size()});
     std::vector<float> host(static_cast<std::size_t>(here.range.size()));
     copy_to_host(m.context(), numbers, host.data());
-    index_t const columns = w.size() / static_cast<index_t>(factor.size());
+    index_t const columns = std::max<index_t>(1, w.shape.size_from(1));
     for (index_t i = 0; i < here.range.size(); ++i) {
       float& x = host[static_cast<std::size_t>(i)];
       x = static_cast<float>(static_cast<double>(x) *
-                             factor[static_cast<std::size_t>((here.range.begin + i) / columns)]);
+                             factor[first_row(w) + static_cast<std::size_t>((here.range.begin + i) / columns)]);
     }
     copy_from_host(m.context(), host.data(), numbers);
   }

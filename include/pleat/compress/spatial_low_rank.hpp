@@ -12,6 +12,7 @@
 
 #include <pleat/codec/spatial_low_rank.hpp>
 #include <pleat/comm/attempt.hpp>
+#include <pleat/compress/detail/whole_weight.hpp>
 #include <pleat/compress/low_rank.hpp>
 
 namespace pleat::compress {
@@ -25,12 +26,15 @@ namespace pleat::compress {
 ///
 /// r·(in·h + out·w) numbers, against r·(in·h·w + out) of low_rank; which of both is less for the same error, `plan` of
 /// each tells. Sharded parameters (state_stage = 3) are gathered one kernel at a time, and ranks take turns at
-/// decomposing. Stages of a pipeline factor their own.
+/// decomposing; a kernel that is cut over the tensor axis comes together for the time of its decomposition, and every
+/// rank keeps what its part of the factors is. Stages of a pipeline factor their own. The same bytes on any of these
+/// meshes.
 struct spatial_low_rank {
   using fusable_transform = void;
   template <class T> using form = codec::spatial_low_rank<T>;
   static constexpr bool encodes = true;
   static constexpr bool fills_zeros = true;
+  static constexpr bool takes_parts = true;
   static constexpr bool takes_shards = true;  // one kernel at a time
   static constexpr char const* what = "spatial_low_rank";
 
@@ -44,7 +48,6 @@ struct spatial_low_rank {
 
   /// What run() would do; rows and columns are those of the unfolded kernel, [in·h, out·w]. Collective.
   template <class Net> [[nodiscard]] std::vector<factored_weight> plan(parallel::model<Net>& m) const {
-    m.demand_uncut("compress::spatial_low_rank");
     return decompose(m).second;
   }
 
@@ -52,7 +55,6 @@ struct spatial_low_rank {
   /// one that is pruned, no kernel
   ///                     that is selected
   template <class Net> void run(parallel::model<Net>& m) const {
-    m.demand_uncut("compress::spatial_low_rank");
     auto made = decompose(m);
     auto& parts = made.first;  // no structured binding: clang 16 does not capture those under OpenMP
     auto const& found = made.second;
@@ -73,8 +75,9 @@ struct spatial_low_rank {
           p.first(to.rank);
           detail::share_numbers(m.shards(), number, p.f.u);
           detail::share_numbers(m.shards(), number, p.f.v);
-          F::set(m.context(), w.shape, F::bits::of_vectors(w.shape, p.f, to.rank, p.unit),
-                 w.storage_of(codec::form_tag<F>{}));
+          auto& stored = w.storage_of(codec::form_tag<F>{});
+          F::set(m.context(), w.whole(), F::bits::of_vectors(w.whole(), p.f, to.rank, p.unit), stored);
+          if (detail::is_cut(w)) stored = F::slice(m.context(), w.whole(), stored, w.box());
         }
         w.template use_form<F>();
         w.follow_form(false);
@@ -124,6 +127,7 @@ struct spatial_low_rank {
       std::size_t const number = parts.size();
       std::vector<T> host;
       if (!w.absent) host = m.host_values_of(w);
+      if (!w.absent && detail::is_cut(w)) host = detail::whole_of_parts(m.parts(), w, host);
       kernel k;
       std::vector<double> found;  // the largest magnitude, singular values
       comm::all_or_none(m.all_ranks(), [&] {
@@ -131,8 +135,8 @@ struct spatial_low_rank {
         double largest = 0;
         for (T const v : host) largest = std::max(largest, std::fabs(static_cast<double>(v)));
         k.unit = largest > 0 ? largest : 1.0;
-        codec::detail::spatial_logic::sides const s(w.shape);
-        k.f = solver(s.tall(), s.wide(), codec::detail::spatial_logic::unfolded(w.shape, host, k.unit));
+        codec::detail::spatial_logic::sides const s(w.whole());
+        k.f = solver(s.tall(), s.wide(), codec::detail::spatial_logic::unfolded(w.whole(), host, k.unit));
         found = {k.unit};
         found.insert(found.end(), k.f.s.begin(), k.f.s.end());
         k.first(std::min(k.f.r, s.tall() * s.wide() / std::max<index_t>(1, s.tall() + s.wide())));  // more do not pay
@@ -141,7 +145,7 @@ struct spatial_low_rank {
       detail::share_over_stages(m, found);
       k.unit = found[0];
       k.f.s.assign(found.begin() + 1, found.end());
-      codec::detail::spatial_logic::sides const s(w.shape);
+      codec::detail::spatial_logic::sides const s(w.whole());
       spectra.push_back({s.tall(), s.wide(), k.f.s});
       names.push_back(w.name);
       parts.push_back(std::move(k));
