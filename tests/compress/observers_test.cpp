@@ -1,9 +1,12 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <pleat/compress/detail/cut_ranges.hpp>
 #include <pleat/compress/observers.hpp>
 
 #include <pleat/base/random.hpp>
 #include <pleat/codec/detail/int8_codes.hpp>
+#include <pleat/comm/local.hpp>
+#include <pleat/tensor/index_set.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
@@ -17,6 +20,7 @@ namespace compress = pleat::compress;
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
 using pleat::codec::magnitude_histogram;
+using pleat::index_t;
 
 /// Nearly normal numbers (sums of uniform ones), the last `outliers` of them `size` large.
 std::vector<float> bell(int n, int outliers, float size) {
@@ -111,6 +115,48 @@ TEST_CASE("the divergence of a small histogram, counted by hand") {
   // at 4; cut at 2: P = (1 1+10)/12, Q = ½ ½, KL = 1/12 ln(1/6) + 11/12 ln(11/6) = 0.406; at 3: (1 1 10)/12, Q = ⅓:
   // 0.578; at 4: 0.545.
   CHECK(compress::detail::kl_bin(std::vector<std::int64_t>{9, 1, 1, 9}, 1, 2) == 2);
+}
+
+TEST_CASE("rows that are cut over ranks have the ranges of whole ones, bit by bit, from sums of counts") {
+  constexpr index_t rows = 11, columns = 3000;
+  std::vector<float> all;
+  for (index_t r = 0; r < rows; ++r) {
+    auto v = bell(static_cast<int>(columns), static_cast<int>(r), 2.0f + static_cast<float>(r));
+    if (r == 3) std::fill(v.begin(), v.end(), 0.0f);
+    if (r == 4) std::fill(v.begin(), v.end(), -0.75f);
+    for (float& x : v) x *= std::ldexp(1.0f, static_cast<int>(9 * r) - 60);  // of very different sizes
+    all.insert(all.end(), v.begin(), v.end());
+  }
+  for (compress::observer const& o :
+       {compress::observer{compress::min_max{}}, compress::observer{compress::percentile{99.9}},
+        compress::observer{compress::percentile{0.001}}, compress::observer{compress::mean_square{.max_shrink = 0.6}},
+        compress::observer{compress::mean_square{.exponent = 2}}, compress::observer{compress::kl_divergence{}}}) {
+    std::vector<float> whole, largest;
+    for (index_t r = 0; r < rows; ++r) {
+      auto const row = std::span<float const>(all).subspan(static_cast<std::size_t>(r * columns), columns);
+      whole.push_back(compress::range_of(o, row));
+      largest.push_back(compress::range_of(compress::min_max{}, row));
+    }
+    CHECK((whole != largest) == (o.index() != 0));
+    for (int const ranks : {1, 2, 3, 4}) {
+      INFO(compress::name_of(o) << " on " << ranks);
+      std::vector<std::vector<float>> found(static_cast<std::size_t>(ranks));
+      pleat::comm::run_local(ranks, [&](pleat::comm::communicator c) {
+        // The last rank has nothing, if there are several.
+        auto const mine =
+            pleat::block_range(columns, std::max(1, ranks - 1), std::min(c.rank(), ranks - 2 + (ranks == 1)));
+        std::vector<float> part;
+        for (index_t r = 0; r < rows; ++r)
+          for (index_t k = mine.begin; k < mine.end && (ranks == 1 || c.rank() < ranks - 1); ++k)
+            part.push_back(all[static_cast<std::size_t>(r * columns + k)]);
+        found[static_cast<std::size_t>(c.rank())] = compress::detail::ranges_of_parts(
+            o, part, rows, columns,
+            {[&](std::span<std::int64_t> counts) { c.all_reduce(counts); },
+             [&](std::span<float> a) { c.all_reduce(a, pleat::comm::reduction::max); }});
+      });
+      for (auto const& f : found) CHECK(f == whole);
+    }
+  }
 }
 
 TEST_CASE("zeros and nothing at all have the range zero") {

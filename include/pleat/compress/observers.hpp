@@ -9,6 +9,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -111,19 +112,65 @@ PLEAT_ONCE inline void check(observer const& o) {
   return exponent == 2 ? e * e : e == 0 ? 0 : std::pow(e, exponent);
 }
 
-/// The best range of the grid: cost(range) is the summed error.
-template <class Cost> [[nodiscard]] float search_range(mean_square const& m, float largest, Cost const& cost) {
-  double best = std::numeric_limits<double>::infinity();
-  float range = largest;
-  int waited = 0;
-  for (int i = 0; i <= static_cast<int>(m.max_shrink * m.grid) && waited < m.patience; ++i) {
-    auto const r = static_cast<float>((1 - static_cast<double>(i) / m.grid) * static_cast<double>(largest));
-    if (!(r > 0)) break;
-    double const c = cost(r);
-    if (c < best) best = c, range = r, waited = 0;
-    else ++waited;
+/// The search for the best range of the grid, one cost at a time: while (s.more()) s.take(cost of s.range()).
+class range_search {
+ public:
+  range_search(mean_square const& m, float largest) noexcept : m_(m), largest_(largest), best_range_(largest) {}
+  [[nodiscard]] bool more() const noexcept {
+    return i_ <= static_cast<int>(m_.max_shrink * m_.grid) && waited_ < m_.patience && range() > 0;
   }
-  return range;
+  [[nodiscard]] float range() const noexcept {
+    return static_cast<float>((1 - static_cast<double>(i_) / m_.grid) * static_cast<double>(largest_));
+  }
+  void take(double cost) noexcept {
+    if (cost < best_) best_ = cost, best_range_ = range(), waited_ = 0;
+    else ++waited_;
+    ++i_;
+  }
+  [[nodiscard]] float best() const noexcept { return best_range_; }
+
+ private:
+  mean_square m_;
+  float largest_, best_range_;
+  double best_ = std::numeric_limits<double>::infinity();
+  int i_ = 0, waited_ = 0;
+};
+
+/// Sums of code_error over magnitudes, in whole multiples of a power of two that leaves room for `count` of the largest
+/// error there can be: exact additions, in any order and over any ranks.
+class error_units {
+ public:
+  /// \param largest no magnitude is above it \param count of magnitudes, on all ranks together
+  error_units(double exponent, float largest, float range, int levels, std::int64_t count) noexcept
+      : exponent_(exponent), step_(range / static_cast<double>(levels)), levels_(levels) {
+    double const worst = std::pow(std::max(step_, static_cast<double>(largest) - levels * step_), exponent);
+    if (!std::isfinite(worst)) return;  // every sum is 0: no range is better than another
+    int bits = 0;
+    std::frexp(worst, &bits);
+    shift_ = std::clamp(60 - static_cast<int>(std::bit_width(static_cast<std::uint64_t>(count))) - bits, -1000, 1000);
+    per_error_ = std::ldexp(1.0, shift_);
+  }
+  [[nodiscard]] std::int64_t sum(std::span<float const> magnitudes) const noexcept {
+    std::int64_t all = 0;
+    for (float const a : magnitudes) {
+      double const e = code_error(a, step_, levels_, exponent_) * per_error_;
+      if (e < 0x1p60) all += static_cast<std::int64_t>(std::nearbyint(e));
+    }
+    return all;
+  }
+  [[nodiscard]] double value(std::int64_t sum) const noexcept {
+    return static_cast<double>(sum) * std::ldexp(1.0, -shift_);
+  }
+
+ private:
+  double exponent_, step_, per_error_ = 0;
+  int levels_, shift_ = 0;
+};
+
+/// Where the percentile of n numbers is when they are sorted, from 0 on.
+[[nodiscard]] inline std::int64_t place_of(percentile const& p, std::int64_t n) noexcept {
+  return static_cast<std::int64_t>(
+      std::clamp(std::ceil(p.value * static_cast<double>(n) / 100.0 - 1e-9) - 1, 0.0, static_cast<double>(n - 1)));
 }
 
 /// The bin after the last one that counts, by the smallest divergence.
@@ -192,15 +239,18 @@ PLEAT_ONCE [[nodiscard]] inline float range_of(observer const& o, codec::magnitu
       if ((seen += counts[static_cast<std::size_t>(i)]) >= wanted) return edge(i + 1);
     return h.largest();
   }
-  if (auto const* m = std::get_if<mean_square>(&o))
-    return detail::search_range(*m, h.largest(), [&](float range) {
+  if (auto const* m = std::get_if<mean_square>(&o)) {
+    detail::range_search s(*m, h.largest());
+    while (s.more()) {
       double sum = 0;
       for (int i = 0; i < used; ++i)
         if (auto const c = counts[static_cast<std::size_t>(i)]; c > 0)
           sum += static_cast<double>(c) *
-                 detail::code_error((i + 0.5) * width, range / static_cast<double>(levels), levels, m->exponent);
-      return sum;
-    });
+                 detail::code_error((i + 0.5) * width, s.range() / static_cast<double>(levels), levels, m->exponent);
+      s.take(sum);
+    }
+    return s.best();
+  }
   auto const& kl = std::get<kl_divergence>(o);
   if (used <= kl.first_bin) return h.largest();
   return edge(detail::kl_bin(std::span<std::int64_t const>(counts).first(static_cast<std::size_t>(used)), levels,
@@ -220,20 +270,19 @@ PLEAT_ONCE [[nodiscard]] inline float range_of(observer const& o, std::span<floa
   std::vector<float> magnitude(row.size());
   std::transform(row.begin(), row.end(), magnitude.begin(), [](float x) { return std::fabs(x); });
   if (auto const* p = std::get_if<percentile>(&o)) {
-    auto const n = static_cast<double>(row.size());
-    auto const at = static_cast<std::ptrdiff_t>(std::clamp(std::ceil(p->value * n / 100.0 - 1e-9) - 1, 0.0, n - 1));
+    auto const at = static_cast<std::ptrdiff_t>(detail::place_of(*p, static_cast<std::int64_t>(row.size())));
     std::nth_element(magnitude.begin(), magnitude.begin() + at, magnitude.end());
     return magnitude[static_cast<std::size_t>(at)];
   }
   float const largest = *std::max_element(magnitude.begin(), magnitude.end());
   auto const* m = std::get_if<mean_square>(&o);
   if (!m || largest == 0) return largest;
-  return detail::search_range(*m, largest, [&](float range) {
-    double sum = 0;
-    for (float const a : magnitude)
-      sum += detail::code_error(a, range / static_cast<double>(levels), levels, m->exponent);
-    return sum;
-  });
+  detail::range_search s(*m, largest);
+  while (s.more()) {
+    detail::error_units const units(m->exponent, largest, s.range(), levels, static_cast<std::int64_t>(row.size()));
+    s.take(units.value(units.sum(magnitude)));
+  }
+  return s.best();
 }
 
 }  // namespace pleat::compress

@@ -17,6 +17,8 @@
 #include <pleat/codec/detail/codebook_options.hpp>
 #include <pleat/codec/int8.hpp>
 #include <pleat/comm/attempt.hpp>
+#include <pleat/compress/detail/cut_ranges.hpp>
+#include <pleat/compress/detail/whole_weight.hpp>
 #include <pleat/compress/observers.hpp>
 #include <pleat/compress/form_choice.hpp>
 #include <pleat/compress/static_activations.hpp>
@@ -41,8 +43,9 @@ enum class per { channel, tensor };
 /// scale, which that observer found (static); samples pass through the quantized weights before it.
 ///
 /// Runs on sharded models where they are: a weight that is cut by rows is encoded in parts as in the whole; cut by
-/// columns its rows' ranges are maxima over the ranks (min_max only; so is the range of a whole weight that is cut
-/// either way), and blocks must fit into the parts. Over a pipeline every stage encodes its own. Sharded parameters
+/// columns its rows' ranges are found from sums of counts over the ranks, bit for bit those of the whole (so is the
+/// range of a whole weight that is cut either way), shared values (codec::codebook) are those of all parts, and blocks
+/// must fit into the parts. Over a pipeline every stage encodes its own. Sharded parameters
 /// (state_stage = 3) are gathered layer by layer.
 template <class Form = codec::int8<float>, class... Others> struct quantize {
   using fusable_transform = void;
@@ -132,17 +135,17 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
           auto const columns = static_cast<std::size_t>(codec::columns_of(w.shape));
           auto const rows = static_cast<std::size_t>(codec::rows_of(w.shape));
           bool const whole = scales == per::tensor;
-          if (whole) range.push_back(finite_range(host));
-          for (std::size_t r = 0; !whole && r < rows; ++r)
-            range.push_back(finite_range(std::span<float const>(host).subspan(r * columns, columns)));
-          if (w.parts > 1 && w.where.shards() && (whole || w.where.shards(1))) {
-            if (!std::holds_alternative<min_max>(observer))
-              throw error{"",
-                          whole ? "it is cut over the tensor axis, where no rank sees the whole"
-                                : "its rows are cut over the tensor axis, where no rank sees a whole one",
-                          whole ? "Use the observer min_max, or one range per channel"
-                                : "Use the observer min_max, or cut this weight by rows (parallel::column)"};
-            m.parts().all_reduce(range, comm::reduction::max);
+          if (detail::is_cut(w) && (whole || w.where.dim > 0)) {  // no rank sees a whole row
+            range = detail::ranges_of_parts(
+                observer, host, whole ? 1 : static_cast<index_t>(rows),
+                whole ? w.whole().size() : codec::columns_of(w.whole()),
+                {[&](std::span<std::int64_t> counts) { m.parts().all_reduce(counts); },
+                 [&](std::span<float> largest) { m.parts().all_reduce(largest, comm::reduction::max); }});
+          } else if (whole) {
+            range.push_back(finite_range(host));
+          } else {
+            for (std::size_t r = 0; r < rows; ++r)
+              range.push_back(finite_range(std::span<float const>(host).subspan(r * columns, columns)));
           }
           if (whole) range.assign(rows, range.front());
           F::encode_with_range(c, w.shape, static_cast<T const*>(values.data()), range, fresh);
@@ -155,10 +158,25 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
                         "the form '" + std::string(F::name) + "' has steps of its own, not one for the whole weight",
                         "Leave .scales as it is, or use codec::int8"};
           if constexpr (requires { F::encode_with(c, w.shape, static_cast<T const*>(nullptr), codebook, fresh); }) {
-            if (w.parts > 1 && w.where.shards())  // centroids of a part are not the whole's
-              throw error{"", "it is cut over the tensor axis, and shared values are found in the whole weight",
-                          "Use share_weights{} | entropy_code{}, which finds them over all parts"};
-            F::encode_with(c, w.shape, static_cast<T const*>(values.data()), codebook, fresh);
+            auto const sum = [&](std::span<std::int64_t> counts) { m.parts().all_reduce(counts); };
+            if (!detail::is_cut(w)) {
+              F::encode_with(c, w.shape, static_cast<T const*>(values.data()), codebook, fresh);
+            } else if constexpr (
+                requires {
+                  F::bits::options_of_part(w.shape, std::vector<T>{}, codec::codebook_options{}, {0, 0, sum});
+                }) {
+              std::vector<T> host(static_cast<std::size_t>(w.size()));  // centroids are those of all parts together
+              copy_to_host(c, values, host.data());
+              F::encode_with(
+                  c, w.shape, static_cast<T const*>(values.data()),
+                  F::bits::options_of_part(w.shape, std::move(host), codebook,
+                                           {codec::rows_of(w.whole()), w.where.shards(0) ? w.box()[0].begin : 0, sum}),
+                  fresh);
+            } else {
+              throw error{"",
+                          "it is cut over the tensor axis, and which codes are short is a matter of the whole weight",
+                          "Use share_weights{} | entropy_code{}, which codes all parts alike"};
+            }
           } else F::encode(c, w.shape, static_cast<T const*>(values.data()), fresh);
         }
       };

@@ -214,6 +214,23 @@ struct codebook_logic {
     }
     return {part_of(".codebook", {group_count(shape, l), o.entries}, books), layout_part(l), packed(shape, l, codes)};
   }
+  /// What `encode` needs to give a part of a weight the codebooks of the whole: k-means over all parts, by sums of
+  /// counts, and nobody gathers. Numbers that are not finite count as zeros, for `encode` to refuse.
+  static options options_of_part(extents const& shape, std::vector<float> values, options o,
+                                 codebook_part const& part) {
+    for (float& v : values) v = std::isfinite(v) ? v : 0.0f;
+    if (o.rows_per_group == 0) o.rows_per_group = std::max<index_t>(1, part.rows);
+    check_codebook_options(call_of(name, "encode"), o, 0, false);
+    codebook_layout const l{static_cast<std::uint32_t>(o.entries), static_cast<std::uint32_t>(o.rows_per_group), 0, 1,
+                            0};
+    auto const books = find_codebooks(shape, values, o, l, true, part);
+    index_t const rows = rows_of(shape), each = o.rows_per_group, first = part.first_row / each,
+                  last = rows > 0 ? (part.first_row + rows - 1) / each + 1 : first;
+    o.centroids.assign(books.begin() + static_cast<std::ptrdiff_t>(first * o.entries),
+                       books.begin() + static_cast<std::ptrdiff_t>(last * o.entries));
+    o.phase = rows > 0 ? part.first_row % each : 0;
+    return o;
+  }
   static void check(extents const& shape, std::span<file_tensor const> parts) {
     auto const call = call_of(name, "from_file");
     demand_only(call.c_str(), parts, {".codebook", ".layout", ".codes"});
