@@ -7,9 +7,11 @@ hostile all headers compile, in either order, after macros that other people's h
 macros  the headers define no macro that is not named PLEAT_
 once    kernels/once.cpp reaches every header that has a PLEAT_ONCE: else a program that links pleat::kernels misses it; the word goes first, stands
         on no virtual function, operator or destructor, and its header includes base/config.hpp
+no_kokkos  a header that says that it needs no Kokkos includes none by any way, and compiles where there is none; so do the bit logic of every form,
+        the words of recipes, observers, files and transports, whatever they say
 remedies  in the rooms of placement and compression, and for GGUF, every error that is thrown says what to do: it has a third argument
 
-Usage: check_headers.py alone|hostile|macros|once|remedies --compiler CXX --flags RSP --include DIR --scratch DIR --jobs N
+Usage: check_headers.py alone|hostile|macros|once|no_kokkos|remedies --compiler CXX --flags RSP --include DIR --scratch DIR --jobs N
 Headers that pull in Kokkos are compiled after a precompiled <Kokkos_Core.hpp>, the others after nothing: that is the order in
 which they would see it anyway, and it saves a second each.
 """
@@ -183,6 +185,33 @@ def once(args):
     return 1 if missing or borrowed or late or not marked else 0
 
 
+def no_kokkos(args):
+    always = re.compile(r"pleat/(codec/detail/\w+_bits|codec/(error_norms|file_tensor|magnitude_histogram)|compress/(recipe|observers|rank_rules|schedule|error_ledger)"
+                        r"|io/.+|comm/.+)\.hpp")
+    promised, found = [], 0
+    for header in all_headers(args.include):
+        said = re.match(r"(//.*\n|\s*\n)*", (args.include / header).read_text()).group()
+        if always.fullmatch(header) or re.search(r"needs\s+(///\s+)?no\s+(///\s+)?Kokkos", said, re.I):
+            promised.append(header)
+    for header in promised:
+        known = {}
+        ours, others = closure(args.include, header, known)
+        if any(o.startswith("Kokkos") for o in others):
+            found = 1
+            by = sorted(h for h in ours if "Kokkos" in " ".join(INCLUDE.findall((args.include / h).read_text())))
+            print(f"--- {header} is to need no Kokkos, and comes to it through {' '.join(by)}")
+    # Where there is none: the first folder that is looked into has a header of that name that says so.
+    nothing = args.scratch / "no_kokkos"
+    nothing.mkdir(parents=True, exist_ok=True)
+    for name in ("Kokkos_Core.hpp", "Kokkos_Macros.hpp", "Kokkos_Core_fwd.hpp"):
+        (nothing / name).write_text("#error a header that is to need no Kokkos includes it\n")
+    done = run([args.compiler, "-I", str(nothing), f"@{args.flags}", "-fsyntax-only", "-x", "c++", "-"], "".join(f"#include <{h}>\n" for h in promised))
+    if done.returncode:
+        print(done.stderr)
+    print(f"{len(promised)} headers need no Kokkos")
+    return 1 if found or done.returncode or len(promised) < 50 else 0
+
+
 def arguments_of(text, at):
     """The arguments of a call or of braces that open before `at`, one string each."""
     found, depth, begin, quoted = [], 1, at, False
@@ -225,7 +254,7 @@ def remedies(args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["alone", "hostile", "macros", "once", "remedies"])
+    parser.add_argument("what", choices=["alone", "hostile", "macros", "once", "no_kokkos", "remedies"])
     parser.add_argument("--compiler", required=True)
     parser.add_argument("--flags", type=pathlib.Path, required=True)
     parser.add_argument("--include", type=pathlib.Path, required=True)
@@ -234,7 +263,7 @@ def main():
     args = parser.parse_args()
     os.environ["LC_ALL"] = "C"
     args.scratch.mkdir(parents=True, exist_ok=True)
-    return {"alone": alone, "hostile": hostile, "macros": macros, "once": once, "remedies": remedies}[args.what](args)
+    return {"alone": alone, "hostile": hostile, "macros": macros, "once": once, "no_kokkos": no_kokkos, "remedies": remedies}[args.what](args)
 
 
 if __name__ == "__main__":
