@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// How ranks make sure that they are about to do the same: before the first step, and in every one. Needs no Kokkos.
+/// How ranks make sure that they are about to do the same: before the first step, and in every one.
 ///
 /// Ranks that went apart (another number of batches, another frozen layer) would wait for each other in different
 /// calls. So each says what it is about to contribute, in a message of a few words that travels beside the first

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
 /// Gradient codecs as values: top-k, int8 by groups, PowerSGD; which exchange each can travel by, and what a codec of
-/// one's own must have. They work on the host, where messages are. Needs no Kokkos.
+/// one's own must have. They work on the host, where messages are.
 #pragma once
 
 #include <algorithm>
