@@ -297,6 +297,61 @@ for name in ["Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"]:
   same.operator()<codec::detail::q5_1_format>();
 }
 
+TEST_CASE("ggml's library writes the same bytes, searched forms too", "[peer]") {
+  // By ctypes: bench/peers/ggml_matvec.py says where the library is looked for.
+  auto const interpreter = io_test::python_with("ctypes");
+  char const* const root = std::getenv("PLEAT_SOURCE_DIR");
+  std::string const peers = std::string(root ? root : ".") + "/bench/peers";
+  io_test::scratch const dir;
+  pleat::io::write_file(dir / "peer.py", R"py(
+import ctypes, pathlib, sys
+folder, sys.path[:0] = pathlib.Path(sys.argv[1]), [sys.argv[2]]
+import ggml_matvec
+found = ggml_matvec.load()
+if not found:
+    sys.exit(3)
+if len(sys.argv) == 3:
+    sys.exit(0)
+ggml_matvec.declare(*found)
+values = (folder / "values").read_bytes()
+columns = 512
+rows = len(values) // 4 // columns
+for name, number, size, block in (("q8_0", 8, 34, 32), ("q4_0", 2, 18, 32), ("q4_1", 3, 20, 32), ("q5_0", 6, 22, 32), ("q5_1", 7, 24, 32), ("q4_K", 12, 144, 256), ("q6_K", 14, 210, 256)):
+    out = ctypes.create_string_buffer(rows * columns // block * size)
+    written = found[0].ggml_quantize_chunk(number, ctypes.cast(ctypes.c_char_p(values), ctypes.c_void_p), ctypes.cast(out, ctypes.c_void_p), 0, rows, columns, None)
+    assert written == len(out), (name, written, len(out))
+    (folder / name).write_bytes(out.raw)
+)py");
+  std::string const call = interpreter + " -B " + (dir / "peer.py") + " " + dir.path() + " " + peers;
+  if (interpreter.empty() || std::system((call + " >/dev/null 2>&1").c_str()) != 0)
+    SKIP("no shared library of ggml (PLEAT_GGML_LIB names the folder of libggml-base.so)");
+  auto values = golden_input();
+  for (int kind = 0; kind < 14; ++kind)  // as many super-blocks for each, of magnitudes that a scale can hold
+    for (float const scale : {1e-6f, 1e-2f, 1.0f, 1e3f}) {
+      auto const more =
+          searched_blocks(kind, 8, kind == 7 ? scale * 0.01f : scale, 300 + static_cast<std::uint64_t>(kind));
+      values.insert(values.end(), more.begin(), more.end());
+    }
+  extents const shape{static_cast<index_t>(values.size()) / 512, 512};
+  pleat::io::write_file(dir / "values", std::as_bytes(std::span<float const>(values)));
+  REQUIRE(std::system((call + " write 2>&1").c_str()) == 0);
+  auto const same = [&]<class F>() {
+    INFO(F::name);
+    auto const ours = codec::detail::block_logic<F>::encode(shape, values, {});
+    auto const theirs = pleat::io::read_file(dir / std::string(F::name));
+    REQUIRE(ours[0].bytes.size() == theirs.size());
+    CHECK(std::mismatch(theirs.begin(), theirs.end(), ours[0].bytes.begin()).first - theirs.begin() ==
+          std::ssize(theirs));
+  };
+  same.operator()<codec::detail::q8_0_format>();
+  same.operator()<codec::detail::q4_0_format>();
+  same.operator()<codec::detail::q4_1_format>();
+  same.operator()<codec::detail::q5_0_format>();
+  same.operator()<codec::detail::q5_1_format>();
+  same.operator()<codec::detail::q4_k_format>();
+  same.operator()<codec::detail::q6_k_format>();
+}
+
 TEMPLATE_TEST_CASE("errors stay within the predicted norms, whatever comes in", "", BLOCK_FORMS) {
   auto c = make_context();
   extents const shape{8, 512};

@@ -39,6 +39,42 @@ TEMPLATE_TEST_CASE("sixteen bits: errors stay within the unit roundoff; a second
   }
 }
 
+TEMPLATE_TEST_CASE("sixteen bits: the bound holds for all zeros, for constants, and up to the largest number there is",
+                   "", codec::bf16<float>, codec::f16<float>) {
+  auto c = make_context();
+  extents const shape{5, 19};
+  bool const half = TestType::name == "f16";
+  // The largest number, and the largest float that is rounded to it: the one before the middle to the next, which is
+  // not there.
+  float const largest = half ? 65504.0f : 0x1.fep127f, last = std::nextafter(half ? 65520.0f : 0x1.ffp127f, 0.0f);
+  float const least = half ? 0x1p-24f : 0x1p-133f;  // below it are halves of the spacing only
+  for (float const v : {0.0f, -0.0f, 1.0f, -0.37f, 0.1f, 1.00390625f, largest, -largest, last, -last, least,
+                        0.5f * least, 1.5f * least, 0x1p-149f}) {
+    INFO(v);
+    std::vector<float> const values(static_cast<std::size_t>(shape.size()), v);
+    encoded<TestType> const w(c, shape, values);
+    auto const decoded = w.decode(c);
+    auto const measured = codec::measure_error(values, decoded);
+    auto const predicted = TestType::bits::predict(shape, values, {});
+    CHECK(measured.max <= predicted.max);
+    CHECK(measured.frobenius <= predicted.frobenius);
+    CHECK(decoded == std::vector<float>(values.size(), decoded[0]));
+    if (v == 0) CHECK((decoded[0] == 0 && std::signbit(decoded[0]) == std::signbit(v) && predicted.max == 0));
+    if (std::fabs(v) >= largest) CHECK(std::fabs(decoded[0]) == largest);
+    // The bound says something: a unit of the last place of what is there, or half the least one.
+    CHECK(predicted.max <=
+          std::max(std::fabs(static_cast<double>(v)) * (half ? 0x1p-11 : 0x1p-8), 0.5 * static_cast<double>(least)));
+  }
+  std::vector<float> values(static_cast<std::size_t>(shape.size()), 1.0f);
+  for (float const v : {std::nextafter(last, HUGE_VALF), std::numeric_limits<float>::max()}) {
+    values[21] = -v;
+    encoded<TestType> none(shape);
+    CHECK_THROWS_MATCHES(TestType::encode(c, shape, values.data(), none.storage), pleat::error,
+                         MessageMatches(ContainsSubstring("row 1, column 2 is -") &&
+                                        ContainsSubstring("above the largest number of this type")));
+  }
+}
+
 TEMPLATE_TEST_CASE("products are those of the dense form with the rounded numbers, bit for bit", "", codec::bf16<float>,
                    codec::f16<float>) {
   auto c = make_context();

@@ -4,6 +4,7 @@
 #include <pleat/compress/low_rank.hpp>
 #include <pleat/compress/pipeline.hpp>
 #include <pleat/compress/prune.hpp>
+#include <pleat/compress/spatial_low_rank.hpp>
 #include <pleat/nn/linear.hpp>
 #include <pleat/nn/sequential.hpp>
 
@@ -22,4 +23,7 @@ inline auto wrong(dense_model const& m) { return m | shrink::prune{} | shrink::l
 #elif defined(WRONG_3)
 // expect: quantized weights cannot be pruned: prune first, then quantize
 inline auto wrong(dense_model const& m) { return m | (shrink::low_rank{} | shrink::prune{}); }
+#elif defined(WRONG_4)
+// expect: this pipeline factors weights after it prunes them, and factors would fill the zeros
+inline auto wrong(dense_model const& m) { return m | (shrink::prune{} | shrink::spatial_low_rank{}); }
 #endif

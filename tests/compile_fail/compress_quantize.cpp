@@ -3,6 +3,7 @@
 // Orders around quantizing that the mathematics does not allow: the words.
 #include <pleat/codec/blocks.hpp>
 #include <pleat/compress/fold_batch_norm.hpp>
+#include <pleat/compress/gptq.hpp>
 #include <pleat/compress/pipeline.hpp>
 #include <pleat/compress/prune.hpp>
 #include <pleat/compress/quantize.hpp>
@@ -42,4 +43,7 @@ inline auto wrong(dense_model const& m) { return m | shrink::quantize_aware<code
 #elif defined(WRONG_6)
 // expect: this pipeline folds batch norms after it quantizes
 inline auto wrong(dense_model const& m) { return m | (shrink::quantize_aware<int8>{} | shrink::fold_batch_norm{}); }
+#elif defined(WRONG_7)
+// expect: this pipeline folds batch norms after it quantizes
+inline auto wrong(dense_model const& m) { return m | (shrink::gptq<int8>{} | shrink::fold_batch_norm{}); }
 #endif

@@ -53,9 +53,11 @@ inline std::vector<std::byte> bytes_of(std::string_view text) {
   return {s.begin(), s.end()};
 }
 
-/// The first python that can import the packages ("numpy, safetensors.numpy"); "" if none. PLEAT_PYTHON names one.
+/// The first python that can import the packages ("numpy, safetensors.numpy"); "" if none. PLEAT_PYTHON names one,
+/// PLEAT_PEER_PYTHON the one that benchmarks talk to.
 inline std::string python_with(std::string const& packages) {
-  for (char const* candidate : std::initializer_list<char const*>{std::getenv("PLEAT_PYTHON"), "python3"})
+  for (char const* candidate :
+       std::initializer_list<char const*>{std::getenv("PLEAT_PYTHON"), std::getenv("PLEAT_PEER_PYTHON"), "python3"})
     if (candidate &&
         std::system((std::string(candidate) + " -c 'import " + packages + "' >/dev/null 2>&1").c_str()) == 0)
       return candidate;

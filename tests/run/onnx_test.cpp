@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <pleat/run/onnx.hpp>
 
+#include <pleat/codec/blocks.hpp>
 #include <pleat/comm/local.hpp>
 #include <pleat/comm/self.hpp>
 #include <pleat/comm/world.hpp>
@@ -24,6 +25,7 @@
 #include <pleat/io/decode.hpp>
 #include <pleat/io/weight_file.hpp>
 #include <pleat/run/gguf.hpp>
+#include <pleat/run/model_file.hpp>
 
 #include <cmath>
 #include <cstdio>
@@ -192,6 +194,82 @@ TEST_CASE("ONNX Runtime gives our answers: 8-bit weights with QuantizeLinear and
   // 1/√144) ≈ 0.05 · amax.
   CHECK(p.agrees(small, {1, 8, 8}, 0.05f).empty());
   CHECK(p.agrees(small, {1, 8, 8}, 0.08f, {.input_ranges = {{"conv", 1.5f}, {"fc", 2.5f}}}).empty());
+}
+
+TEST_CASE("ONNX Runtime gives our answers: blocks of 8 and of 4 bits", "[run][onnx][peer]") {
+  peer p;
+  if (p.interpreter.empty())
+    SKIP("no python3 with the packages onnx, onnxruntime, safetensors and numpy (PLEAT_PYTHON names another one)");
+  auto w = alone();
+  auto const model = build(nn::sequential(nn::linear("fc", 64, 10)), w);
+  using blocks = compress::quantize<codec::q8_0<float>, codec::q4_0<float>, codec::int4<float, 32>>;
+  for (char const* form : {"q8_0", "q4_0", "int4_g32"}) {
+    INFO(form);
+    // Activations become codes of 8 bits by pieces of 32 in our product and stay float in the exported one: each
+    // differs by at most amax/254 ≤ 1.5/254. Of 64 with weights of at most 1/√64 (a code more where a block rounds away
+    // from zero: 1/7 of it in 4 bits) the sum is within 64 · 1.5/254 · 8/7 · 1/8 < 0.055.
+    CHECK(p.agrees(model | blocks{.forms = {{"*", form}}}, {64}, 0.055f).empty());
+  }
+}
+
+TEST_CASE("PyTorch reads our weights and gives our answers, and we read its and give its", "[run][peer]") {
+  auto const interpreter = io_test::python_with("torch, safetensors.torch");
+  if (interpreter.empty()) SKIP("no python3 with the packages torch and safetensors (PLEAT_PYTHON names another one)");
+  auto w = alone();
+  auto const model = build(
+      nn::sequential(nn::conv2d("conv1", 1, 6, 5, {.padding = 2}), nn::relu(), nn::max_pool2d(2),
+                     nn::conv2d("conv2", 6, 8, {3, 2},
+                                {.stride = {2, 1}, .padding = {1, 0}, .dilation = {1, 2}, .groups = 2, .bias = false}),
+                     nn::avg_pool2d(3, {.stride = 1, .padding = 1, .count_include_pad = false}), nn::flatten(),
+                     nn::linear("fc", 8 * 4 * 6, 10)),
+      w);
+  io_test::scratch const dir;
+  extents const shape{3, 1, 16, 16};
+  auto const x = inputs(shape.size()), y = answers(model, shape, x);
+  run::save(model, dir / "ours.safetensors");
+  run::save(model, dir / "half.safetensors", {}, {.dense_as = pleat::dtype::bf16});
+  io::safetensors_writer asked;
+  asked.add<float>("x", shape, x);
+  asked.add<float>("y", {3, 10}, y);
+  asked.write(dir / "asked.safetensors");
+  io::write_file(dir / "peer.py", R"py(
+import sys, torch
+from safetensors.torch import load_file, save_file
+class net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1 = torch.nn.Conv2d(1, 6, 5, padding=2)
+        self.conv2 = torch.nn.Conv2d(6, 8, (3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2), groups=2, bias=False)
+        self.fc = torch.nn.Linear(8 * 4 * 6, 10)
+    def forward(self, x):
+        x = torch.max_pool2d(torch.relu(self.conv1(x)), 2)
+        return self.fc(torch.nn.functional.avg_pool2d(self.conv2(x), 3, 1, 1, count_include_pad=False).flatten(1))
+torch.manual_seed(5)
+torch.set_num_threads(1)
+folder, theirs, ours = sys.argv[1] + "/", net(), net()
+asked, state = load_file(folder + "asked.safetensors"), load_file(folder + "ours.safetensors")
+print(ours.load_state_dict(state, strict=True))
+with torch.no_grad():
+    y = ours(asked["x"])
+    # Both add floats in an order of their own, of at most 193 terms whose magnitudes sum up to less than 20 of what results.
+    worst, largest = (y - asked["y"]).abs().max().item(), y.abs().max().item()
+    assert worst <= 1e-3 * (1 + largest) and largest > 1e-3, (worst, largest)
+    half = load_file(folder + "half.safetensors")
+    assert half.keys() == state.keys()
+    for name, values in half.items():
+        assert values.dtype == torch.bfloat16 and torch.equal(values, state[name].bfloat16()), name
+    save_file(theirs.state_dict(), folder + "theirs.safetensors")
+    save_file({"y": theirs(asked["x"])}, folder + "told.safetensors")
+)py");
+  REQUIRE(std::system((interpreter + " -B " + (dir / "peer.py") + " " + dir.path() + " 2>&1").c_str()) == 0);
+  auto again = model.clone();
+  run::load(again, dir / "theirs.safetensors");
+  auto const ours = answers(again, shape, x);
+  std::vector<float> theirs(ours.size());
+  io::safetensors_file(dir / "told.safetensors").copy<float>("y", theirs);
+  for (std::size_t i = 0; i < ours.size(); ++i)
+    CHECK(std::fabs(ours[i] - theirs[i]) <= 1e-3f * (1 + std::fabs(theirs[i])));
+  CHECK(ours != y);  // other weights, other answers
 }
 
 TEST_CASE("the page's lines: every file of one model", "[run][onnx]") {
