@@ -94,6 +94,7 @@ class LanguageModel(Check):
                      (4, ("--mesh", "data=2,pipeline=2,order=data.pipeline", "--micro-batches", 3)),
                      (4, ("--mesh", "node=2,data=2", "--data-axes", "node", "--state-stage", 3, "--state-ranks", 2)),
                      (3, ("--state-stage", 2)), (2, ("--state-stage", 3, "--micro-batches", 2)), (4, ("--state-stage", 2, "--state-ranks", 2, "--micro-batches", 2)),
+                     (4, ("--state-stage", 3, "--state-ranks", 2, "--state-stride", 2)),
                      (2, ("--recompute", "selected", "--micro-batches", 2))]
         for n, more in variants:
             f = self.figures(*plain, *more, "--thread-ranks", n)
@@ -397,6 +398,8 @@ class LanguageModel(Check):
         refused(["--state-stage must be", "Use --state-stage 3\n"], "--state-stage", 4)
         refused(["--state-ranks must divide", "Use --state-ranks 2, or 0 for all of them"], "--state-stage", 1, "--state-ranks", 3, *four)
         refused(["--state-stage 0 shares nothing", "Use --state-stage 1"], "--state-ranks", 2, *four)
+        refused(["--state-stride must divide the 2 copies", "found 3", "Use --state-stride 2"], "--state-stage", 1, "--state-ranks", 2, "--state-stride", 3, *four)
+        refused(["--state-stride 2 leaves data ranks out", "Use --state-ranks 2, or --state-stride 1"], "--state-stage", 1, "--state-stride", 2, *four)
         refused(["--loss-scale is for --precision f16: bf16 has no loss scale"], "--loss-scale", 1024, "--precision", "bf16")
         refused(["no 'some'", "Use --recompute none"], "--recompute", "some")
         refused(["no 'f32x'", "Use --precision f32"], "--precision", "f32x")

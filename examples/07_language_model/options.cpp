@@ -61,6 +61,10 @@ std::optional<int> parse(int argc, char** argv, options& o) {
                  "ranks hold: with one group there is nothing to compare")
       ->check(natural)
       ->capture_default_str();
+  app.add_option("--state-stride", o.state_stride,
+                 "of --state-ranks: data ranks from one that shares a copy to the next; 1: neighbours")
+      ->check(positive)
+      ->capture_default_str();
   app.add_option("--recompute", o.recompute, "what backward computes again: none, selected, full")
       ->capture_default_str();
   app.add_option("--precision", o.precision, "of weights and activations: f32; bf16; f16 with a dynamic loss scale")

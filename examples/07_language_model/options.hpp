@@ -14,7 +14,8 @@ struct options {
   std::string data, mesh, data_axes, schedule = "1f1b", recompute = "none", cuts = "cost", precision = "f32",
                                      wire = "same", checkpoint, json, out, trace;
   std::int64_t layers = 6, width = 384, heads = 6, context = 256;
-  std::int64_t batch = 4, micro_batches = 1, chunks = 0, state_stage = 0, state_ranks = 0, lanes = 8, steps = 1000;
+  std::int64_t batch = 4, micro_batches = 1, chunks = 0, state_stage = 0, state_ranks = 0, state_stride = 1, lanes = 8,
+               steps = 1000;
   std::int64_t warm_up = 100, validate_steps = 0, validation_windows = 0, checkpoint_steps = 0, log_steps = 0;
   std::uint64_t seed = 1;
   int threads = 0, thread_ranks = 0;

@@ -20,6 +20,7 @@ constexpr std::pair<std::string_view, std::string_view> names[] = {
     {"micro_batches", "--micro-batches"},
     {"state_stage", "--state-stage"},
     {"state_ranks", "--state-ranks"},
+    {"state_stride", "--state-stride"},
     {"schedule = ", "--schedule "},
     {"chunks = ", "--chunks "},
     {"precision = ", "--precision "},

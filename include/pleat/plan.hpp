@@ -14,3 +14,4 @@
 #include <pleat/plan/schedules.hpp>
 #include <pleat/plan/search.hpp>
 #include <pleat/plan/stages.hpp>
+#include <pleat/plan/state_group.hpp>

@@ -40,9 +40,16 @@ template <class Transform> void at_every_stage(Transform const& t) {
   static_assert(compress::detail::takes_shards<Transform>);
   auto const apply = [&](auto m) { return std::move(m) | t; };
   auto const whole = file({1, 0, 0}, apply);
-  for (layout const& l :
-       {layout{2, 1, 0}, {3, 2, 0}, {4, 2, 2}, {1, 3, 0}, {2, 3, 0}, {3, 3, 0}, {4, 3, 2}, {4, 3, 1}, {4, 3, 0, 4}}) {
-    CAPTURE(l.ranks, l.stage, l.state_ranks);
+  for (layout const& l : {layout{2, 1, 0},
+                          {3, 2, 0},
+                          {4, 2, 2, 20000, 2},
+                          {1, 3, 0},
+                          {2, 3, 0},
+                          {3, 3, 0},
+                          {4, 3, 2},
+                          {4, 3, 1},
+                          {4, 3, 0, 4}}) {
+    CAPTURE(l.ranks, l.stage, l.state_ranks, l.state_stride);
     CHECK((file(l, apply) == whole));
   }
 }

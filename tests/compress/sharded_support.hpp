@@ -24,7 +24,7 @@ inline auto wide() {
 struct layout {
   int ranks, stage;
   index_t state_ranks;
-  index_t bucket_bytes = 20000;
+  index_t bucket_bytes = 20000, state_stride = 1;
 };
 inline auto built(pleat::world& w, layout const& l) {
   pleat::plan::plan p;
@@ -33,6 +33,7 @@ inline auto built(pleat::world& w, layout const& l) {
   p.deterministic = true;
   p.state_stage = l.stage;
   p.state_ranks = l.state_ranks;
+  p.state_stride = l.state_stride;
   p.bucket_bytes = l.bucket_bytes;
   auto m = pleat::parallel::build(wide(), p, w, {.seed = 3});
   auto flat = m.host_values();

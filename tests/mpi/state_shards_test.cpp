@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include <parallel/sharded_training.hpp>
 #include <parallel/shuffled_ready.hpp>
@@ -18,13 +19,14 @@ TEST_CASE("mpi: deterministic training gives the same bits under every stage and
   o.optimizer = 1;
   auto const reference = train(network(), pleat::comm::communicator(pleat::comm::self{}), o);
   for (int stage : {0, 1, 2, 3})
-    for (pleat::index_t group : {0, 2}) {
-      if (group > 0 && (stage == 0 || world_size() % group != 0)) continue;
+    for (auto const& [group, stride] : {std::pair<pleat::index_t, pleat::index_t>{0, 1}, {2, 1}, {2, 2}}) {
+      if (group > 0 && (stage == 0 || world_size() % (group * stride) != 0)) continue;
       auto q = o;
       q.plan.state_stage = stage;
       q.plan.state_ranks = group;
+      q.plan.state_stride = stride;
       auto const r = train(network(), pleat::comm::mpi::duplicate(MPI_COMM_WORLD), q);
-      INFO("stage " << stage << ", groups of " << group);
+      INFO("stage " << stage << ", groups of " << group << ", " << stride << " apart");
       COLLECTIVE_CHECK(r.values == reference.values);
       COLLECTIVE_CHECK(r.norms == reference.norms);
       COLLECTIVE_CHECK(r.losses == reference.losses);

@@ -12,6 +12,7 @@
 
 #include <chrono>
 #include <memory>
+#include <set>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -68,6 +69,52 @@ TEST_CASE(
           CHECK((r.norms == reference.norms));
           for (std::size_t i = 0; i < r.states.size(); ++i) CHECK((r.states[i] == reference.states[i]));
         }
+}
+
+TEST_CASE("groups of state along any factor of the data axis give the same bits, in the bytes that the ledger says") {
+  training o;
+  o.plan.deterministic = true;
+  o.optimizer = 1;
+  auto const reference = train_on(network(), 1, o);
+  struct factor {
+    int ranks;
+    index_t group, stride;
+  };
+  // the data axis as 2 × 2, 2 × 3, 3 × 2 and 2 × 2 × 2: its outer factors, its middle one, the outer two together
+  for (auto const& f : {factor{4, 2, 2}, {6, 2, 3}, {6, 3, 2}, {8, 2, 4}, {8, 2, 2}, {8, 4, 2}})
+    for (int stage : {1, 2, 3}) {
+      auto q = o;
+      q.plan.state_stage = stage;
+      q.plan.state_ranks = f.group;
+      q.plan.state_stride = f.stride;
+      q.plan.micro_batches = stage == 2 ? 3 : 1;
+      q.plan.overlap = f.ranks != 6;
+      q.plan.bucket_bytes = 20000;
+      INFO("stage " << stage << ", " << f.ranks << " ranks, groups of " << f.group << ", " << f.stride << " apart");
+      auto const n = static_cast<std::size_t>(f.ranks);
+      std::vector<outcome> all(n);
+      pl::comm::run_local(f.ranks, [&](pl::comm::communicator c) {
+        auto const rank = static_cast<std::size_t>(c.rank());
+        all[rank] = train(network(), std::move(c), q);
+      });
+      std::set<index_t> bytes;
+      for (auto const& r : all) {
+        CHECK((r.values == reference.values));
+        CHECK((r.losses == reference.losses));
+        CHECK((r.norms == reference.norms));
+        CHECK((r.states == reference.states));
+        CHECK(r.found == r.said);
+        bytes.insert(r.found.optimizer_state);
+      }
+      CHECK(all[0].found == all[0].foretold);
+      // who has the same piece has the same bytes
+      auto const together = q.plan.state_ranks * q.plan.state_stride;
+      for (std::size_t r = 0; r < n; ++r) {
+        auto const twin = static_cast<std::size_t>(static_cast<index_t>(r) % together / f.stride * f.stride);
+        CHECK(all[r].found.optimizer_state == all[twin].found.optimizer_state);
+      }
+      CHECK(bytes.size() > 1);  // pieces differ, or this could not fail
+    }
 }
 
 TEST_CASE("running statistics are the same bits under every stage") {
@@ -148,8 +195,8 @@ TEST_CASE("a 16-bit wire rounds gradients by no more than its bound, and nothing
 }
 
 TEST_CASE(
-    "a group of state is neighbours along the data axis, of one stage and one part of the weights; twins are a group's "
-    "length apart") {
+    "a group of state lies along the data axis, of one stage and one part of the weights: neighbours, or any factor of "
+    "the axis; twins are what is left of it") {
   using lists = std::vector<std::vector<int>>;  // ranks of the world
   struct setting {
     pl::plan::plan plan;
@@ -169,6 +216,35 @@ TEST_CASE(
            setting{{.data_ranks = 2, .tensor_ranks = 2, .pipeline_ranks = 2, .state_stage = 3},
                    {{0, 2}, {1, 3}, {4, 6}, {5, 7}},
                    {}},
+           setting{{.data_ranks = 4, .state_stage = 1, .state_ranks = 2, .state_stride = 2},
+                   {{0, 2}, {1, 3}},
+                   {{0, 1}, {2, 3}}},
+           setting{{.data_ranks = 6, .state_stage = 3, .state_ranks = 3, .state_stride = 2},
+                   {{0, 2, 4}, {1, 3, 5}},
+                   {{0, 1}, {2, 3}, {4, 5}}},
+           setting{{.data_ranks = 8, .state_stage = 2, .state_ranks = 2, .state_stride = 2},
+                   {{0, 2}, {1, 3}, {4, 6}, {5, 7}},
+                   {{0, 1, 4, 5}, {2, 3, 6, 7}}},
+           setting{{.data_ranks = 4, .tensor_ranks = 2, .state_stage = 1, .state_ranks = 2, .state_stride = 2},
+                   {{0, 4}, {2, 6}, {1, 5}, {3, 7}},
+                   {{0, 2}, {4, 6}, {1, 3}, {5, 7}}},
+           // over the axes a and data together, not over b: who is to share is listed next to each other
+           setting{{.data_ranks = 8,
+           .order = "pipeline.a.b.data.tensor",
+           .own_axes = "b=2,a=2",
+           .state_stage = 1,
+           .state_ranks = 4},
+                   {{0, 1, 4, 5}, {2, 3, 6, 7}},
+                   {{0, 2}, {1, 3}, {4, 6}, {5, 7}}},
+           // over a alone
+           setting{{.data_ranks = 8,
+           .order = "pipeline.a.b.data.tensor",
+           .own_axes = "b=2,a=2",
+           .state_stage = 3,
+           .state_ranks = 2,
+           .state_stride = 2},
+                   {{0, 4}, {1, 5}, {2, 6}, {3, 7}},
+                   {{0, 1, 2, 3}, {4, 5, 6, 7}}},
        }) {
     INFO(s.plan.to_string());
     auto const n = static_cast<std::size_t>(s.plan.ranks());
@@ -334,6 +410,7 @@ TEST_CASE(
     int spoiled;
     std::string parameter, says;  // empty: nobody else holds it
     std::string order = "pipeline.data.tensor";
+    index_t stride = 1;
   };
   std::string const whole = "after step 0 the parameters of rank ",
                     pieces = "after step 0 the pieces of parameters of rank ", alike = "after step 0 the replicated ";
@@ -367,6 +444,9 @@ TEST_CASE(
            {4, 1, 3, 2, far, "down.weight",
             pieces + std::to_string(far) + " differ from those of rank " + std::to_string(far - 2)},
            {4, 1, 3, 1, 2, "down.weight", whole + "2 differ from those of rank 0"},
+           {4, 1, 3, 2, 2 * (far - 2) + 1, "down.weight",
+            pieces + std::to_string(2 * (far - 2) + 1) + " differ from those of rank " + std::to_string(2 * (far - 2)),
+            "pipeline.data.tensor", 2},
            {2, 1, 3, 0, alone, "down.weight", ""},
            {1, 3, 0, 0, 2, "out.weight", alike + "parameters of rank 2 differ from those of rank 0"},
            {1, 3, 0, 0, 2, "up.weight", ""},
@@ -376,7 +456,7 @@ TEST_CASE(
             alike + "pieces of parameters of rank " + std::to_string(twin) + " differ from those of rank " +
                 std::to_string(twin - 1)}}) {
     auto p = plan_of(l.data, l.tensor, l.stage, l.group);
-    p.order = l.order;
+    p.order = l.order, p.state_stride = l.stride;
     INFO(p.to_string() << "rank " << l.spoiled << ", " << l.parameter);
     for (auto const& r : compare(p, l.spoiled, l.parameter)) {
       CHECK(r.before == "");

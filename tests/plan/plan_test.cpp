@@ -5,7 +5,9 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <algorithm>
+#include <set>
 #include <string>
+#include <utility>
 
 using pleat::plan::plan;
 
@@ -38,7 +40,7 @@ TEST_CASE("a plan survives its own text") {
   p.cuts = {1, 1, 2, 5, 9};
   p.max_activations = 7;
   p.state_stage = 3;
-  p.state_ranks = 3;
+  p.data_ranks = 12, p.state_ranks = 3, p.state_stride = 2;
   p.prefetch = 2;
   p.recompute = pleat::plan::recompute_mode::full;
   p.recompute_units = {0, 3, 7};
@@ -127,6 +129,19 @@ TEST_CASE("a layout that makes no sense is refused with the nearest one that doe
       "state_stage = 0 shares nothing");
   // only looked at: of a checkpoint, by an older version
   CHECK(plan::parse("pleat plan 1\nmesh.data = 2\nstate_ranks = 2\n", false).state_ranks == 2);
+  has(refused([](plan& p) { p.state_ranks = 2, p.state_stride = 2, p.state_stage = 1; }),
+      "state_stride must divide the 3 copies that 6 data ranks hold with state_ranks = 2, found 2. Use state_stride = "
+      "1");
+  has(refused([](plan& p) { p.state_ranks = 3, p.state_stride = 3, p.state_stage = 1; }), "Use state_stride = 2");
+  has(refused([](plan& p) { p.state_ranks = 3, p.state_stride = 2, p.state_stage = 1; }), "nothing");
+  has(refused([](plan& p) { p.state_ranks = 2, p.state_stride = 3, p.state_stage = 3; }), "nothing");
+  has(refused([](plan& p) { p.state_stride = 0; }), "state_stride must be at least 1, found 0. Use state_stride = 1");
+  has(refused([](plan& p) { p.state_stride = 3, p.state_stage = 2; }),
+      "state_stride = 3 leaves data ranks out, but state_ranks = 0 says all of them. Use state_ranks = 2, or "
+      "state_stride = 1");
+  has(refused([](plan& p) { p.state_stride = 4, p.state_stage = 2; }),
+      "Use state_stride = 1, or state_ranks = 2 and state_stride = 3");
+  has(refused([](plan& p) { p.state_stride = 2; }), "but state_stage = 0 shares nothing. Use state_stride = 1, or");
   has(refused([](plan& p) { p.prefetch = -1; }), "Use prefetch = 0");
   has(said([] { (void)plan::parse("pleat plan 1\nrecompute = full\nrecompute_units = 3 3\n"); }),
       "recompute_units must ascend from 0, found '3 3'");
@@ -262,6 +277,37 @@ TEST_CASE("a plan that cannot be carried out is refused with its number") {
   CHECK(said([&] { p.check(); }).find("Use lanes = 16") != std::string::npos);  // not fewer than were asked for
 }
 
+TEST_CASE("who divides a copy of the state: every rank has one place, and every copy all pieces once") {
+  for (pleat::index_t data : {1, 2, 4, 6, 8, 12})
+    for (pleat::index_t ranks = 1; ranks <= data; ++ranks)
+      for (pleat::index_t stride = 1; ranks * stride <= data; ++stride) {
+        if (data % (ranks * stride) != 0) continue;
+        plan p;
+        p.data_ranks = data, p.state_stage = 1, p.state_ranks = ranks, p.state_stride = stride;
+        p.check();
+        auto const g = p.sharing();
+        std::set<std::pair<pleat::index_t, pleat::index_t>> places;
+        for (pleat::index_t r = 0; r < data; ++r) {
+          places.emplace(g.copy_of(r), g.shard_of(r));
+          CHECK(g.copy_of(r) < data / ranks);
+          CHECK(g.shard_of(r) < ranks);
+          if (g.shard_of(r) + 1 < ranks) {  // the next one is a stride away, in the same copy
+            CHECK(g.copy_of(r + stride) == g.copy_of(r));
+            CHECK(g.shard_of(r + stride) == g.shard_of(r) + 1);
+          }
+          auto const twin = g.first_twin_of(r);
+          CHECK(g.copy_of(twin) == 0);
+          CHECK(g.shard_of(twin) == g.shard_of(r));
+        }
+        CHECK(places.size() == static_cast<std::size_t>(data));
+      }
+  plan whole;
+  whole.data_ranks = 6;
+  CHECK(whole.sharing() == pleat::plan::state_group{1, 1});  // nothing is divided
+  whole.state_stage = 1;
+  CHECK(whole.sharing() == pleat::plan::state_group{6, 1});
+}
+
 TEST_CASE("numbers that no machine has are refused before anything is computed from them") {
   std::string const huge = "must be at most 2147483647, found ";
   auto const of = [](std::string const& entries) {
@@ -297,6 +343,10 @@ TEST_CASE("a plan that does as it is told is carried out") {
                                     "mesh.data = 6\nstate_stage = 2\nstate_ranks = 100\n",
                                     "mesh.data = 6\nstate_ranks = 4\n",
                                     "mesh.data = 6\nstate_ranks = -4\n",
+                                    "mesh.data = 8\nstate_stage = 2\nstate_ranks = 2\nstate_stride = 3\n",
+                                    "mesh.data = 8\nstate_stage = 2\nstate_stride = 3\n",
+                                    "mesh.data = 8\nstate_stride = 2\n",
+                                    "mesh.data = 8\nstate_stride = -2\n",
                                     "prefetch = -1\n",
                                     "chunks = -1\n",
                                     "chunks = 2\n",

@@ -28,12 +28,13 @@ using space = Kokkos::DefaultExecutionSpace;
 struct layout {
   index_t pipeline = 1, data = 1, tensor = 1;
   int stage = 0;
-  index_t state_ranks = 0;
+  index_t state_ranks = 0, state_stride = 1;
 
   [[nodiscard]] int ranks() const { return static_cast<int>(pipeline * data * tensor); }
   [[nodiscard]] std::string words() const {
     return "pipeline " + std::to_string(pipeline) + ", data " + std::to_string(data) + ", tensor " +
-           std::to_string(tensor) + ", stage " + std::to_string(stage) + " over " + std::to_string(state_ranks);
+           std::to_string(tensor) + ", stage " + std::to_string(stage) + " over " + std::to_string(state_ranks) +
+           ", " + std::to_string(state_stride) + " apart";
   }
   [[nodiscard]] pl::plan::plan plan() const {
     pl::plan::plan p;
@@ -46,6 +47,7 @@ struct layout {
     p.tensor_ranks = tensor;
     p.state_stage = stage;
     p.state_ranks = state_ranks;
+    p.state_stride = state_stride;
     p.bucket_bytes = 1024;  // several buckets, so that pieces begin in the middle of things
     return p;
   }

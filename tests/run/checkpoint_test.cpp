@@ -22,10 +22,10 @@ using namespace checkpoint_test;
 
 namespace {
 
-std::vector<layout> const layouts = {{1, 1, 1, 0}, {1, 3, 1, 0},    {1, 2, 1, 1},    {1, 3, 1, 2},
-                                     {1, 4, 1, 3}, {1, 4, 1, 3, 2}, {2, 1, 1, 0},    {2, 2, 1, 3},
-                                     {4, 2, 1, 2}, {3, 1, 1, 0},    {1, 1, 2, 0},    {1, 1, 3, 0},
-                                     {1, 2, 3, 1}, {2, 2, 2, 3},    {1, 4, 2, 2, 2}, {8, 1, 1, 0}};
+std::vector<layout> const layouts = {
+    {1, 1, 1, 0}, {1, 3, 1, 0}, {1, 2, 1, 1},    {1, 3, 1, 2}, {1, 4, 1, 3},       {1, 4, 1, 3, 2},
+    {2, 1, 1, 0}, {2, 2, 1, 3}, {4, 2, 1, 2},    {3, 1, 1, 0}, {1, 1, 2, 0},       {1, 1, 3, 0},
+    {1, 2, 3, 1}, {2, 2, 2, 3}, {1, 4, 2, 2, 2}, {8, 1, 1, 0}, {1, 4, 1, 1, 2, 2}, {1, 8, 1, 3, 2, 2}};
 
 /// Loads the newest checkpoint of `from` under a layout, and does something with what has become of it.
 template <class Forms, class F> void resumed(layout const& l, std::string const& from, F&& then) {

@@ -95,7 +95,7 @@ template <class C> class score_sums {
   /// Values are whole and gradients in pieces (state stages 1 and 2): every rank has scores of its piece, and zeros. Of
   /// several groups the first counts: a sum puts them together exactly.
   template <class Net> static void make_whole(parallel::model<Net>& m, std::vector<double>& scores) {
-    if (m.ranks().rank() >= m.arena().shards().shards) std::fill(scores.begin(), scores.end(), 0.0);
+    if (m.plan().sharing().copy_of(m.ranks().rank()) > 0) std::fill(scores.begin(), scores.end(), 0.0);
     m.ranks().all_reduce(scores);
   }
   void count() {

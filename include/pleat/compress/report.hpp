@@ -48,8 +48,9 @@ template <class T, class Space>
   double median = std::numeric_limits<double>::quiet_NaN();
   // nobody works while rank 0 (and who holds its model with it) measures, as far as that is ours to say
   m.all_ranks().barrier();
-  int const together = m.shards() ? m.shards()->size() : 1;  // of sharded parameters the first group has one model
-  if (m.ranks().rank() < together && data.size >= batch && repeats > 0) {
+  // of sharded parameters the first group has one model
+  bool const measures = m.shards() ? m.plan().sharing().copy_of(m.ranks().rank()) == 0 : m.ranks().rank() == 0;
+  if (measures && data.size >= batch && repeats > 0) {
     run::batch_loader<T, Space> loader(data);
     std::vector<index_t> first(static_cast<std::size_t>(batch));
     std::iota(first.begin(), first.end(), index_t{0});

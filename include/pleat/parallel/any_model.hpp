@@ -205,7 +205,7 @@ template <class T, class Space> class any_model : detail::ends_travel<any_model<
   /// content.
   [[nodiscard, gnu::cold]] any_model rebuild(std::unique_ptr<network_base> other) const;
   /// The same network with the same values under another way of sharding its state: of the plan, state_stage,
-  /// state_ranks, prefetch and bucket_bytes may differ. Collective. The optimizer's state stays behind (a checkpoint
+  /// state_ranks, state_stride, prefetch and bucket_bytes may differ. Collective. The optimizer's state stays behind (a checkpoint
   /// takes it along).
   /// \throws error if the plan lays the step out otherwise
   [[nodiscard, gnu::cold]] any_model replanned(plan::plan p) const;

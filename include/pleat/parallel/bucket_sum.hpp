@@ -43,7 +43,7 @@ template <class T> class bucket_sum {
       else {
         std::vector<index_range> wants;
         for (int r = 0; r < g.all->size(); ++r) {
-          index_range const w = layout.piece(b, r % g.shards);
+          index_range const w = layout.piece(b, g.shard_of(r));
           wants.push_back({w.begin - layout.buckets()[b].begin, w.end - layout.buckets()[b].begin});
         }
         lanes_ = std::make_unique<comm::lane_request<T>>(*g.all, static_cast<int>(p.lanes), wants);

@@ -262,17 +262,19 @@ template <class T, class Space> class replica {
                       "Data or code differs between ranks; compare their inputs"};
     };
     std::string const what = shards > 1 ? "pieces of parameters" : "parameters";
-    // rank r's place among those that it would be like, and there the place of the one that it is compared with
-    auto const in_group = [&](std::size_t r, axis_set axes, int apart) {
+    // whom rank r is compared with, of those along some axes; `first` says it of its place among them
+    auto const in_group = [&](std::size_t r, axis_set axes, auto&& first) {
       auto const& m = groups_->grid.mesh();
       int const rank = static_cast<int>(r);
-      return static_cast<std::size_t>(m.group(rank, axes)[m.position(rank, axes) % apart]);
+      return static_cast<std::size_t>(m.group(rank, axes)[first(m.position(rank, axes))]);
     };
-    demand_alike(hash_of(held), what,
-                 [&](std::size_t r) { return in_group(r, groups_->data_axes, static_cast<int>(shards)); });
+    demand_alike(hash_of(held), what, [&](std::size_t r) {
+      return in_group(r, groups_->data_axes,
+                      [&](int at) { return shards > 1 ? static_cast<int>(group_->place.first_twin_of(at)) : 0; });
+    });
     if (cut > 1)
       demand_alike(replicated_hash(*arena_, held), "replicated " + what,
-                   [&](std::size_t r) { return in_group(r, groups_->tensor_axes, 1); });
+                   [&](std::size_t r) { return in_group(r, groups_->tensor_axes, [](int) { return 0; }); });
   }
 
   /// \throws error if parameters are cut along the tensor axis

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The ranks of the data axis as those who sharded state needs: neighbours that divide one copy of it, and their twins
-/// in other groups.
+/// The ranks of the data axis as those who sharded state needs: a group that divides one copy of it, and their twins in
+/// other groups.
 #pragma once
 
 #include <memory>
@@ -16,11 +16,11 @@
 
 namespace pleat::parallel {
 
-/// Data rank r belongs to shard group r / n and holds shard r % n of it, n = plan.state_ranks. With n = data_ranks
-/// there is one group and nobody has a twin; with fewer (hybrid sharding), sums cross the groups after they were
-/// scattered within them.
+/// Who divides a copy with whom is plan.sharing(). If that is all data ranks, there is one group and nobody has a twin;
+/// with fewer (hybrid sharding), sums cross the groups after they were scattered within them.
 struct shard_group {
   int stage = 0, shards = 1, shard = 0;
+  plan::state_group place;                       ///< of data ranks in groups
   std::shared_ptr<comm::communicator> all;       ///< those that share the batch
   std::shared_ptr<comm::communicator> members;   ///< those that divide one copy; null at stage 0
   std::shared_ptr<comm::communicator> gathers;   ///< the same ranks, for parameters: never in turn with gradients
@@ -31,16 +31,19 @@ struct shard_group {
   shard_group() = default;
   /// Collective over `ranks`.
   PLEAT_ONCE inline shard_group(plan::plan const& p, std::shared_ptr<comm::communicator> ranks)
-      : stage(p.state_stage), all(std::move(ranks)) {
+      : stage(p.state_stage), place(p.sharing()), all(std::move(ranks)) {
     if (stage == 0) return;
-    shards = static_cast<int>(p.state_ranks > 0 ? p.state_ranks : p.data_ranks);
+    shards = static_cast<int>(place.ranks);
     int const rank = all->rank();
-    shard = rank % shards;
-    members = std::make_shared<comm::communicator>(all->split(rank / shards, rank));
+    shard = shard_of(rank);
+    members = std::make_shared<comm::communicator>(all->split(static_cast<int>(place.copy_of(rank)), rank));
     gathers = std::make_shared<comm::communicator>(members->duplicate());
     auto twins = all->split(shard, rank);
     if (twins.size() > 1) replicas = std::make_shared<comm::communicator>(std::move(twins));
   }
+
+  /// Which piece a rank of the data axis holds.
+  [[nodiscard]] int shard_of(int rank) const noexcept { return static_cast<int>(place.shard_of(rank)); }
 
   /// At stage 0 the optimizer moves buckets only where the last sums may come while it does: any_model::reduce waits
   /// for all of them otherwise.

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <charconv>
 #include <cstdint>
 #include <limits>
 #include <span>
@@ -20,6 +19,8 @@
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
 #include <pleat/base/random.hpp>
+#include <pleat/plan/detail/words.hpp>
+#include <pleat/plan/state_group.hpp>
 #include <pleat/tensor/extents.hpp>
 #include <pleat/tensor/mesh.hpp>
 
@@ -58,37 +59,6 @@ inline constexpr std::string_view own_schedule_prefix = "csv:";
   return wire_names[static_cast<std::size_t>(w)];
 }
 
-namespace detail {
-/// The name of `all` that takes the fewest letters to change into.
-template <std::size_t N>
-[[nodiscard]] inline std::string_view nearest(std::string_view found, std::array<std::string_view, N> const& all) {
-  std::size_t best = ~std::size_t{0};
-  std::string_view answer = all[0];
-  std::vector<std::size_t> row;
-  for (auto const name : all) {
-    row.resize(name.size() + 1);
-    for (std::size_t j = 0; j <= name.size(); ++j) row[j] = j;
-    for (std::size_t i = 1; i <= found.size(); ++i) {
-      std::size_t corner = std::exchange(row[0], i);
-      for (std::size_t j = 1; j <= name.size(); ++j) {
-        std::size_t const change = corner + (found[i - 1] == name[j - 1] ? 0 : 1);
-        corner = std::exchange(row[j], std::min({change, row[j] + 1, row[j - 1] + 1}));
-      }
-    }
-    if (row.back() < best) best = row.back(), answer = name;
-  }
-  return answer;
-}
-template <std::size_t N> [[nodiscard]] inline std::string choices(std::array<std::string_view, N> const& all) {
-  std::string text;
-  for (std::size_t i = 0; i < N; ++i) {
-    if (i > 0) text += i + 1 == N ? " or " : ", ";
-    text += all[i];
-  }
-  return text;
-}
-}  // namespace detail
-
 /// What backward computes again, unit by unit.
 struct recompute_choice {
   recompute_mode mode = recompute_mode::none;
@@ -97,58 +67,6 @@ struct recompute_choice {
     return units.empty() || std::binary_search(units.begin(), units.end(), unit) ? mode : recompute_mode::none;
   }
 };
-
-namespace detail {
-PLEAT_ONCE inline index_t parse_integer(std::string_view key, std::string_view value, int line) {
-  index_t n = 0;
-  auto const [end, failure] = std::from_chars(value.data(), value.data() + value.size(), n);
-  if (failure != std::errc{} || end != value.data() + value.size())
-    throw error{"plan::parse",
-                "line " + std::to_string(line) + ": '" + std::string(key) + "' must be a whole number, found '" +
-                    std::string(value) + "'",
-                "Write it as in '" + std::string(key) + " = 4'"};
-  return n;
-}
-/// A value of an enumeration by its name.
-template <class E, std::size_t N>
-E parse_choice(std::string_view key, std::string_view value, int line, std::array<std::string_view, N> const& names) {
-  for (std::size_t i = 0; i < N; ++i)
-    if (names[i] == value) return static_cast<E>(i);
-  throw error{"plan::parse",
-              "line " + std::to_string(line) + ": '" + std::string(key) + "' must be " + choices(names) + ", found '" +
-                  std::string(value) + "'",
-              "Use " + std::string(key) + " = " + std::string(nearest(value, names))};
-}
-/// Whole numbers with one blank between them, or a word for none.
-PLEAT_ONCE inline std::vector<index_t> parse_list(std::string_view key, std::string_view value, std::string_view none,
-                                                  int line) {
-  std::vector<index_t> all;
-  if (value == none) return all;
-  while (true) {
-    auto const stop = std::min(value.find(' '), value.size());
-    all.push_back(parse_integer(key, value.substr(0, stop), line));
-    if (stop == value.size()) return all;
-    value.remove_prefix(stop + 1);
-  }
-}
-/// A whole number that an int holds.
-PLEAT_ONCE inline int parse_int(std::string_view key, std::string_view value, int line) {
-  index_t const n = parse_integer(key, value, line);
-  if (n == static_cast<int>(n)) return static_cast<int>(n);
-  throw error{"plan::parse",
-              "line " + std::to_string(line) + ": '" + std::string(key) + "' must be a small whole number, found '" +
-                  std::string(value) + "'",
-              "Write it as in '" + std::string(key) + " = 1'"};
-}
-PLEAT_ONCE inline bool parse_truth(std::string_view key, std::string_view value, int line) {
-  if (value == "true") return true;
-  if (value == "false") return false;
-  throw error{"plan::parse",
-              "line " + std::to_string(line) + ": '" + std::string(key) + "' must be true or false, found '" +
-                  std::string(value) + "'",
-              "Use " + std::string(key) + " = true, or " + std::string(key) + " = false"};
-}
-}  // namespace detail
 
 /// The order of a model's axes where nothing is said: those are neighbours who talk most.
 inline constexpr std::string_view default_order = "pipeline.data.tensor";
@@ -179,6 +97,7 @@ struct plan {
   /// sharded over the data axis: 0 nothing, 1 optimizer state, 2 gradients too, 3 parameters too
   int state_stage = 0;
   index_t state_ranks = 0;                          ///< data ranks that share one copy of the state; 0: all of them
+  index_t state_stride = 1;                         ///< data ranks from one of those to the next; 1: neighbours
   index_t prefetch = 1;                             ///< state stage 3: units whose parameters are gathered ahead
   recompute_mode recompute = recompute_mode::none;  ///< what backward finds of a unit
   /// the units that this is said of, ascending; empty: all. Others keep everything
@@ -293,6 +212,11 @@ struct plan {
     return schedule == "interleaved" || schedule == "zb-v" || schedule == "dualpipe-v" ? 2 : 1;
   }
 
+  /// The data ranks that divide one copy of what is sharded; each holds a copy of its own where nothing is.
+  [[nodiscard]] state_group sharing() const noexcept {
+    if (state_stage == 0) return {};
+    return {state_ranks > 0 ? state_ranks : data_ranks, state_stride};
+  }
   [[nodiscard]] recompute_choice recomputes() const { return {recompute, recompute_units}; }
 
   /// The entries of the plan in file order.
@@ -310,6 +234,7 @@ struct plan {
             {"micro_batches", std::to_string(micro_batches)},
             {"state_stage", std::to_string(state_stage)},
             {"state_ranks", std::to_string(state_ranks)},
+            {"state_stride", std::to_string(state_stride)},
             {"prefetch", std::to_string(prefetch)},
             {"recompute", std::string(name_of(recompute))},
             {"recompute_units", list_text(recompute_units, "all")},
@@ -365,6 +290,7 @@ struct plan {
       else if (key == "max_activations") p.max_activations = detail::parse_integer(key, value, number);
       else if (key == "state_stage") p.state_stage = detail::parse_int(key, value, number);
       else if (key == "state_ranks") p.state_ranks = detail::parse_integer(key, value, number);
+      else if (key == "state_stride") p.state_stride = detail::parse_integer(key, value, number);
       else if (key == "prefetch") p.prefetch = detail::parse_integer(key, value, number);
       else if (key == "recompute")
         p.recompute = detail::parse_choice<recompute_mode>(key, value, number, recompute_names);
@@ -452,25 +378,7 @@ struct plan {
                   "too), found " +
                       std::to_string(state_stage),
                   "Use state_stage = " + std::to_string(state_stage < 0 ? 0 : 3)};
-    if (state_ranks < 0)
-      throw error{"plan", "state_ranks must not be negative, found " + std::to_string(state_ranks),
-                  "Use state_ranks = 0 for all data ranks"};
-    if (state_ranks > 0 && state_stage == 0)
-      throw error{"plan",
-                  "state_ranks = " + std::to_string(state_ranks) +
-                      " says how many ranks share one copy of the state, but state_stage = 0 shares nothing",
-                  "Use state_ranks = 0, or state_stage = 1, 2 or 3"};
-    if (state_ranks > 0 && data_ranks % state_ranks != 0) {
-      index_t divisor = 1;  // the largest that is not above what was asked for
-      for (index_t d = 1; d * d <= data_ranks; ++d)
-        if (data_ranks % d == 0)
-          for (index_t const e : {d, data_ranks / d})
-            if (e <= state_ranks) divisor = std::max(divisor, e);
-      throw error{"plan",
-                  "state_ranks must divide the " + std::to_string(data_ranks) + " data ranks, found " +
-                      std::to_string(state_ranks),
-                  "Use state_ranks = " + std::to_string(divisor) + ", or 0 for all of them"};
-    }
+    state_group::check(state_ranks, state_stride, data_ranks, state_stage);
     if (deterministic && wire != wire_format::same)
       throw error{"plan",
                   "wire = bf16 rounds what each rank has summed, so bits would change with the number of ranks, which "

@@ -81,8 +81,7 @@ template <class Net> [[nodiscard]] nn::state_layout layout_of(Net const& net, pl
     at = (end + alignment - 1) / alignment * alignment;
   }
   ranges.push_back({at, at + 1});
-  return {as_span(ranges), at + alignment, bytes,
-          p.bucket_bytes,  p.state_stage,  static_cast<int>(p.state_ranks > 0 ? p.state_ranks : p.data_ranks)};
+  return {as_span(ranges), at + alignment, bytes, p.bucket_bytes, p.state_stage, static_cast<int>(p.sharing().ranks)};
 }
 
 /// The largest number of buckets that the parameters of one layer lie in.

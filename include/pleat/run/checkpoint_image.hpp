@@ -62,11 +62,12 @@ template <class T, class Space, class F>
       if (!r.empty()) f(w, w.box(), r, at);
     };
     if (!packed) return deal({0, e.end - e.begin}, e.begin, data, rank);
-    index_t const shards = a.shards().shards;
+    auto const group = m.plan().sharing();
     for (auto const& p : a.pieces()) {
       index_range const held = intersect({e.begin, e.end}, {p.begin, p.end});
       if (!held.empty())
-        deal({held.begin - e.begin, held.end - e.begin}, p.packed + held.begin - p.begin, data / shards, rank / shards);
+        deal({held.begin - e.begin, held.end - e.begin}, p.packed + held.begin - p.begin, data / group.ranks,
+             group.copy_of(rank));
     }
   });
 }

@@ -60,8 +60,8 @@ any_model<T, Space>::any_model(place_of_model at, std::unique_ptr<network_base> 
 
 template <class T, class Space> auto any_model<T, Space>::replanned(plan::plan p) const -> any_model {
   auto same = p;
-  same.state_stage = plan_.state_stage, same.state_ranks = plan_.state_ranks, same.prefetch = plan_.prefetch,
-  same.bucket_bytes = plan_.bucket_bytes;
+  same.state_stage = plan_.state_stage, same.state_ranks = plan_.state_ranks, same.state_stride = plan_.state_stride,
+  same.prefetch = plan_.prefetch, same.bucket_bytes = plan_.bucket_bytes;
   if (!(same == plan_))
     throw error{"parallel::model::replanned",
                 "the plans differ in more than how state is sharded:\n" + same.difference(plan_),
@@ -81,7 +81,7 @@ template <class T, class Space> auto any_model<T, Space>::replanned(plan::plan p
 
 template <class T, class Space> auto any_model<T, Space>::unsharded() const -> any_model {
   auto p = plan_;
-  p.state_stage = 0, p.state_ranks = 0;
+  p.state_stage = 0, p.state_ranks = 0, p.state_stride = 1;
   return replanned(std::move(p));
 }
 
