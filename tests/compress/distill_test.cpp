@@ -7,6 +7,7 @@
 #include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 #include <pleat/compress/pipeline.hpp>
 #include <pleat/compress/prune.hpp>
+#include <pleat/parallel/place.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
@@ -213,6 +214,62 @@ TEST_CASE(
       CHECK(apart < 1e-4f);
       CHECK(moved > 1e-2f);
     }
+  }
+}
+
+TEST_CASE("a teacher that is cut as its student is teaches the bytes that a whole one teaches") {
+  namespace par = pleat::parallel;
+  auto const train = data(80);
+  std::vector<par::placement_rule> const outputs{par::column("fc*")};  // whose sums are one rank's: the scores' bits
+  auto const cut_teacher = [&](pleat::world& w, auto const& large, index_t tensor) {
+    pleat::plan::plan p;
+    p.global_batch = 16;
+    p.data_ranks = w.size() / tensor;
+    p.tensor_ranks = tensor;
+    p.deterministic = true;
+    return par::place(large, par::tensor_parallel(large.net(), outputs), p, w);
+  };
+  auto const cut_student = [&](pleat::world& w, mesh const& l) {
+    return par::build(par::tensor_parallel(nn::sequential(nn::linear("a", 20, 6), nn::relu(), nn::linear("b", 6, 4)),
+                                           {par::column("a.*"), par::row("b.*")}),
+                      plan_of(l), w, {.seed = 8});
+  };
+  for (mesh const& l : {mesh{1, 2}, {1, 3}, {2, 2}, {1, 2, 2}}) {
+    CAPTURE(l.data, l.tensor, l.stages);
+    auto const taught = [&](bool cut) {
+      return file_over(l, [&](pleat::world& w) {
+        pleat::world self(pleat::comm::communicator(pleat::comm::self{}), 1);
+        auto const large = trained(self, train, 2);
+        auto const parts = cut_teacher(w, large, l.tensor);
+        auto const t = cut ? compress::teacher(parts) : compress::teacher(large);
+        return cut_student(w, l) | compress::distill(train, {t}, lessons(2));
+      });
+    };
+    CHECK((taught(true) == taught(false)));
+  }
+  // Ranks that would not ask together, features, and files: said on every rank.
+  std::vector<std::string> said(2);
+  pleat::comm::run_local(2, [&](pleat::comm::communicator c) {
+    auto& words = said[static_cast<std::size_t>(c.rank())];
+    pleat::world self(pleat::comm::communicator(pleat::comm::self{}), 1), w(std::move(c), 1);
+    w.set_sink({});
+    auto const parts = cut_teacher(w, build(self), 2);
+    compress::teacher const t(parts);
+    auto const refused = [&](auto&& f) {
+      try {
+        f();
+      } catch (pleat::error const& e) {
+        words += std::string(e.what()) + "\n";
+      }
+    };
+    refused([&] { (void)(student(w) | compress::distill(train, {t}, lessons(1))); });
+    refused([&] { (void)(hinted(w) | compress::distill(train, {t}, lessons(1))); });
+    refused([&] { (void)compress::cache_targets(t, train, w.comm, "nowhere"); });
+  });
+  for (auto const& s : said) {
+    CHECK_THAT(s, ContainsSubstring("is cut over other ranks than the student"));
+    CHECK_THAT(s, ContainsSubstring("gives scores only"));
+    CHECK_THAT(s, ContainsSubstring("no rank can ask it for samples of its own"));
   }
 }
 

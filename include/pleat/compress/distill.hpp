@@ -60,6 +60,17 @@ template <class Net> class lesson {
       throw error{"compress::distill", "hints need the whole student on this rank",
                   "Train it with mesh.pipeline = 1 and mesh.tensor = 1, or leave the hints out"};
     for (auto const& t : teachers) weights_ += t.weight();
+    bool const cut = std::any_of(teachers.begin(), teachers.end(), [](auto const& t) { return !t.together().empty(); });
+    if (!cut) return;
+    auto const asking = teacher::tensor_group(m);
+    comm::all_or_none(m.all_ranks(), [&] {
+      for (auto const& t : teachers)
+        if (!t.together().empty() && t.together() != asking)
+          throw error{
+              "compress::distill",
+              "the teacher (" + t.name() + ") is cut over other ranks than the student: they would not ask it together",
+              "Build both with the same mesh.tensor on the same ranks, or the teacher with mesh.tensor = 1"};
+    });
   }
   lesson(lesson const&) = delete;
   lesson& operator=(lesson const&) = delete;
@@ -214,8 +225,9 @@ template <class Net> class lesson {
 /// The student is any model that can be trained: built from a spec, or the pruned teacher (`large | (prune{…} |
 /// distill(train, {teacher(large)}))`). Zeros stay zeros. The same bits on any number of data ranks in deterministic
 /// mode: scores of a sample depend on that sample alone. The student may be cut over the tensor axis, in stages, or
-/// sharded, as in run::fit: only the ranks of its last stage ask, for the samples of their own share. The data set and
-/// the teachers' models must live until the transform has run.
+/// sharded, as in run::fit: only the ranks of its last stage ask, for the samples of their own share. So may a teacher be
+/// cut over the tensor axis, if the student is cut over the same ranks. The data set and the teachers' models must live
+/// until the transform has run.
 class distill {
  public:
   using fusable_transform = void;

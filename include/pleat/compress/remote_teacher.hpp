@@ -126,6 +126,7 @@ inline index_t serve_students(teacher const& from, io::dataset const& data, comm
                 "rank " + std::to_string(all.rank()) + " is a student's, teachers are the ranks from " +
                     std::to_string(students),
                 "Let those ranks learn: give distill a remote_teacher"};
+  from.demand_alone("compress::serve_students");
   using clock = std::chrono::steady_clock;
   struct pupil {
     int rank = 0;

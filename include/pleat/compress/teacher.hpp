@@ -42,22 +42,26 @@ class teacher {
     std::function<void(question const&)> announce{};
     std::function<void(question const&, answer&)> ask{};
     std::function<void()> done{};  ///< optional: no more questions
+    /// ranks of the world that answer only together: they ask the same in the same order; empty: each for itself
+    std::vector<int> together{};
   };
 
   /// One of the user's own.
   explicit teacher(source s, double weight = 1) : source_(std::move(s)), weight_(weight) { demand_weight(); }
 
-  /// A model of this process; it must live as long as the teacher, and may be of any type: dense, pruned, quantized.
-  /// \throws error if this rank does not hold all of it
+  /// A model of this process; it must live as long as the teacher, and may be of any type: dense, pruned, quantized. One
+  /// that is cut over the tensor axis gives scores to students that are cut over the same ranks: they ask together.
+  /// Collective then over those ranks. \throws error if it is in stages, or its parameters are sharded
   template <class Net> explicit teacher(parallel::model<Net> const& m, double weight = 1) : weight_(weight) {
     demand_weight();
     if (m.layout().count() > 1)
       throw error{"compress::teacher",
                   "the teacher is cut into " + std::to_string(m.layout().count()) + " stages: no rank can answer alone",
                   "Build it with mesh.pipeline = 1, or load its file into such a model"};
-    m.demand_whole_parameters("compress::teacher");
+    m.demand_gathered("compress::teacher");
     source_.name = "a model";
-    source_.has_features = true;
+    source_.has_features = m.parts().size() == 1;
+    if (m.parts().size() > 1) source_.together = tensor_group(m);
     source_.ask = [&m](question const& q, answer& a) { answer_from(m, q, a); };
   }
   template <class Net> explicit teacher(parallel::model<Net>&&, double = 1) = delete;
@@ -71,6 +75,22 @@ class teacher {
   void ask(question const& q, answer& a) const { source_.ask(q, a); }
   void done() const {
     if (source_.done) source_.done();
+  }
+  /// Ranks of the world that ask together; empty: each for itself.
+  [[nodiscard]] std::vector<int> const& together() const noexcept { return source_.together; }
+  /// \throws error for a teacher that no rank can ask alone
+  void demand_alone(char const* call) const {
+    if (together().empty()) return;
+    throw error{call,
+                "the teacher (" + name() + ") is cut over the tensor axis: no rank can ask it for samples of its own",
+                "Load its file into a model with mesh.tensor = 1"};
+  }
+  /// The ranks of the world that hold the parts of what this rank holds parts of. Collective over them.
+  template <class Net> [[nodiscard]] static std::vector<int> tensor_group(parallel::model<Net> const& m) {
+    std::vector<int> const mine{m.all_ranks().rank()};
+    std::vector<int> all(static_cast<std::size_t>(m.parts().size()));
+    m.parts().all_gather(mine, all);
+    return all;
   }
 
  private:
