@@ -3,9 +3,11 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Runs shrink as a user would and looks at what it leaves.
 
-    check.py recipes|same_bytes|refusals SHRINK DISTILL FOLDER "LAUNCHER OPTIONS -n"
+    check.py recipes|arguments|convolutions|same_bytes|refusals SHRINK DISTILL FOLDER "LAUNCHER OPTIONS -n"
 """
 import json
+import random
+import re
 import shutil
 import struct
 import sys
@@ -15,7 +17,164 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "support"))
 from check_program import Check, main
 
 
+def blob_of(path):
+    """(the header, the bytes of the weights) of a safetensors file."""
+    content = path.read_bytes()
+    (n,) = struct.unpack("<Q", content[:8])
+    return json.loads(content[8 : 8 + n]), content[8 + n :]
+
+
+def write_safetensors(path, shapes, seed=1):
+    """A plain file as PyTorch would write it: weights drawn as He et al. do, norms that have seen nothing, biases zero."""
+    draw, header, body = random.Random(seed), {}, b""
+    for name, shape in shapes.items():
+        size = columns = 1
+        for i, extent in enumerate(shape):
+            size *= extent
+            columns *= extent if i else 1
+        one = 1.0 if name.endswith((".running_var", ".weight")) else 0.0
+        data = struct.pack(f"<{size}f", *(draw.gauss(0, (2 / columns) ** 0.5) if len(shape) > 1 else one for _ in range(size)))
+        kind = "F32"
+        if name.endswith(".num_batches_tracked"):
+            kind, data = "I64", struct.pack("<q", 0)
+        header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [len(body), len(body) + len(data)]}
+        body += data
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + body)
+    return path
+
+
+# Of every key of every word: recipes that must leave different bytes. A key that is accepted and changes nothing fails.
+DIFFERENT = {
+    "prune": {
+        "sparsity": ["prune(0.5)", "prune(0.7)"],
+        "scope": ["prune(0.5)", "prune(0.5, layer)", "prune(0.5, row)", "prune(0.5, group, groups=conv*; fc1*)"],
+        "groups": ["prune(0.5, group, groups=conv*; fc1*)", "prune(0.5, group, groups=conv* fc2*)"],
+        "normalised": ["prune(0.5)", "prune(0.5, normalised=1)"],
+        "ignore": ["prune(0.5)", "prune(0.5, ignore=fc1.*)"],
+        "by": ["prune(0.5, layer)", "prune(0.5, layer, taylor)", "prune(0.5, layer, wanda)", "prune(0.5, layer, movement)"],
+        "pattern": ["prune(pattern=2:4, ignore=conv*)", "prune(pattern=1:4, ignore=conv*)"],
+        "steps": ["prune(0.7, steps=2)", "prune(0.7, steps=3)"],
+        "schedule": ["prune(0.7, steps=3)", "prune(0.7, steps=3, schedule=iterative)"],
+        "epochs": ["prune(0.7, steps=2)", "prune(0.7, steps=2, epochs=2)"],
+        "learning_rate": ["prune(0.7, steps=2)", "prune(0.7, steps=2, learning_rate=1e-3)"],
+    },
+    "sparse_gpt": {
+        "sparsity": ["sparse_gpt(0.5)", "sparse_gpt(0.7)"],
+        "ignore": ["sparse_gpt(0.5)", "sparse_gpt(0.5, fc1.*)"],
+        "pattern": ["sparse_gpt(pattern=2:4, ignore=conv*)", "sparse_gpt(pattern=1:4, ignore=conv*)"],
+        "dampening": ["sparse_gpt(0.5)", "sparse_gpt(0.5, dampening=1)"],
+    },
+    "channels": {
+        "multiply_adds": ["channels(0.5)", "channels(0.3)"],
+        "by": ["channels(0.5)", "channels(0.5, taylor)", "channels(0.5, wanda)"],
+        "scope": ["channels(0.5)", "channels(0.5, layer)"],
+        "round_to": ["channels(0.5)", "channels(0.5, round_to=7)"],
+        "ignore": ["channels(0.5)", "channels(0.5, ignore=conv1.*)"],
+    },
+    "fold": {"ignore": ["fold", "fold(ignore=bn1)"]},
+    "fine_tune": {"epochs": ["fine_tune(1)", "fine_tune(2)"], "learning_rate": ["fine_tune(1)", "fine_tune(1, 1e-3)"]},
+    "distill": {
+        "epochs": ["distill(1)", "distill(2)"],
+        "temperature": ["distill(1)", "distill(1, temperature=1)"],
+        "hard_weight": ["distill(1)", "distill(1, hard_weight=0.9)"],
+        "learning_rate": ["distill(1)", "distill(1, learning_rate=1e-3)"],
+        "teacher": ["distill(1)", "distill(1, teacher=TEACHER)"],
+    },
+    "int8": {
+        "ignore": ["int8", "int8(fc1.*)"],
+        "scales": ["int8", "int8(tensor)"],
+        "activations": ["int8", "int8(static)"],
+        "observer": ["int8", "int8(percentile)", "int8(mean_square)", "int8(kl)"],
+        "percentile": ["int8(percentile)", "int8(percentile, percentile=97)", "int8(static, percentile, percentile=97)"],
+    },
+    "int4": {"ignore": ["int4", "int4(fc1.*)"], "group": ["int4", "int4(64)", "int4(128)"]},
+    "gptq": {
+        "form": [f"gptq({f})" for f in ("int4", "int8", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_K", "q6_K")],
+        "actorder": ["gptq", "gptq(actorder=1)"],
+        "ignore": ["gptq", "gptq(ignore=fc1.*)"],
+        "group": ["gptq", "gptq(group=64)", "gptq(group=128)"],
+        "dampening": ["gptq", "gptq(dampening=1)"],
+    },
+    "quantize_aware": {
+        "form": [f"quantize_aware({f}, 1)" for f in ("int8", "int4", "q8_0", "q5_0", "q4_0")],
+        "epochs": ["quantize_aware(int8, 1)", "quantize_aware(int8, 2)"],
+        "learning_rate": ["quantize_aware(int8, 1)", "quantize_aware(int8, 1, 1e-3)"],
+        "ignore": ["quantize_aware(int8, 1)", "quantize_aware(int8, 1, ignore=fc1.*)"],
+        "group": ["quantize_aware(int4, 1)", "quantize_aware(int4, 1, group=64)", "quantize_aware(int4, 1, group=128)"],
+        "steps": ["quantize_aware(int8, 1)", "quantize_aware(int8, 1, steps=largest)"],
+    },
+    "n_m": {"pattern": ["n_m", "n_m(1:4)", "n_m(4:8)"], "ignore": ["n_m", "n_m(ignore=fc1.*)"]},
+    "codebook": {
+        "num_bits": ["codebook", "codebook(3)"],
+        "start": ["codebook", "codebook(start=density)", "codebook(start=random)"],
+        "rows": ["codebook", "codebook(rows=2)"],
+        "ignore": ["codebook", "codebook(ignore=fc1.*)"],
+    },
+    "low_rank": {
+        "energy": ["low_rank", "low_rank(0.7)"],
+        "rank": ["low_rank(rank=4)", "low_rank(rank=3)"],
+        "error": ["low_rank(error=0.3)", "low_rank(error=0.5)"],
+        "budget": ["low_rank(budget=0.5)", "low_rank(budget=0.4)"],
+        "evbmf": ["low_rank(ignore=conv*)", "low_rank(evbmf=1, ignore=conv*)"],
+        "samples": ["low_rank(rank=4)", "low_rank(rank=4, samples=1)"],
+        "randomized": ["low_rank(rank=4)", "low_rank(rank=4, randomized=1)"],
+        "ignore": ["low_rank", "low_rank(ignore=fc1.*)"],
+    },
+    "sparse_low_rank": {
+        "share": ["sparse_low_rank(0.1, 2)", "sparse_low_rank(0.05, 2)"],
+        "rank": ["sparse_low_rank(0.1, 2)", "sparse_low_rank(0.1, 3)"],
+        "ignore": ["sparse_low_rank(0.1, 2)", "sparse_low_rank(0.1, 2, fc1.*)"],
+    },
+    "spatial_low_rank": {
+        "energy": ["spatial_low_rank(0.5)", "spatial_low_rank(0.8)"],
+        "rank": ["spatial_low_rank(rank=1)", "spatial_low_rank(rank=2)"],
+        "error": ["spatial_low_rank(error=0.9)", "spatial_low_rank(error=0.4)"],
+        "budget": ["spatial_low_rank(budget=0.8)", "spatial_low_rank(budget=0.5)"],
+        "ignore": ["spatial_low_rank(rank=1)", "spatial_low_rank(rank=1, ignore=conv1.*)"],
+    },
+    "share": {
+        "num_bits": ["share", "share(3)"],
+        "epochs": ["share", "share(epochs=1)"],
+        "learning_rate": ["share(epochs=1)", "share(epochs=1, learning_rate=1e-3)"],
+        "ignore": ["share", "share(ignore=fc1.*)"],
+        "rows": ["share", "share(rows=2)"],
+        "start": ["share", "share(start=density)", "share(start=random)"],
+        "widths": ["share", "share(widths=fc1.*:6)", "share(widths=fc1.*:6 conv*:8)"],
+    },
+    "entropy": {"index_bits": ["prune(0.8)|share|entropy(3)", "prune(0.8)|share|entropy(6)"]},
+}
+for form in ("bf16", "f16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_K", "q6_K", "bitmask", "csr", "block_1x4"):
+    DIFFERENT[form] = {"ignore": [form, f"{form}(fc1.*)"]}
+
+# What would be accepted and ignored.
+SAYS_NOTHING = [
+    ("prune(layer, pattern=2:4)", "scope"),
+    ("prune(global, pattern=2:4, ignore=conv*)", "scope"),
+    ("prune(pattern=2:4, normalised=1)", "normalised"),
+    ("prune(0.5, layer, normalised=1)", "normalised"),
+    ("prune(0.5, wanda, normalised=1)", "normalised"),
+    ("prune(0.5, row, groups=conv*)", "groups"),
+    ("prune(0.5, steps=1, epochs=3)", "epochs"),
+    ("prune(0.5, steps=1, schedule=iterative)", "schedule"),
+    ("prune(0.5, learning_rate=1e-3)", "learning_rate"),
+    ("int8(percentile=99)", "percentile"),
+    ("int8(observer=kl, percentile=99)", "percentile"),
+    ("gptq(q8_0, group=64)", "group"),
+    ("quantize_aware(group=64)", "group"),
+    ("low_rank(energy=0.9, randomized=1)", "randomized"),
+    ("share(learning_rate=1e-3)", "learning_rate"),
+    ("share(epochs=0, learning_rate=1e-3)", "learning_rate"),
+]
+
+
 class Shrink(Check):
+    def drawn(self, name, seed=1, other={}):
+        """A file of a small convolutional network for the shipped digits, which nobody has trained."""
+        shapes = {"conv1.weight": (8, 1, 3, 3), "conv1.bias": (8,), "conv2.weight": (32, 8, 3, 3), "conv2.bias": (32,), "fc1.weight": (64, 128), "fc1.bias": (64,), "fc2.weight": (10, 64), "fc2.bias": (10,)}
+        shapes.update(other)
+        return write_safetensors(self.folder / f"{name}.safetensors", {k: s for k, s in shapes.items() if s}, seed)
+
     def trained(self, width, epochs=15):
         """A student of labels alone: 64-width-width-10 on the shipped digits."""
         out = self.folder / f"width{width}"
@@ -34,6 +193,12 @@ class Shrink(Check):
         assert "recipe" in metadata, metadata
         forms = {f"fc{i}.weight": metadata.get(f"pleat.form.fc{i}.weight", "dense") for i in (1, 2, 3)}
         return figures, forms, said, out
+
+    @staticmethod
+    def norms():
+        """Of the convolutions and the first product, whose biases they make superfluous; with PyTorch's counters."""
+        return {f"bn{i}.{what}": (n,) if what != "num_batches_tracked" else () for i, n in ((1, 8), (2, 32), (3, 64))
+                for what in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")}
 
     # --- recipes, and what they leave ------------------------------------------------------------------------------------------------
     def recipes(self):
@@ -97,7 +262,100 @@ class Shrink(Check):
         assert last["latency_64_us"] > 0 and last["effective_multiply_adds"] < last["multiply_adds"] == figures["stages"][0]["multiply_adds"], last
         assert {e["kind"] for e in last["errors"]} == {"bounded"} and all(e["holds"] for e in last["errors"]), last
         words = self.run("--words")
-        assert "prune([sparsity], [scope], [ignore], [by], [pattern], [steps], [epochs])" in words and "entropy([index_bits])" in words, words
+        assert "prune([sparsity], [scope], [ignore], [by], [pattern], [steps], [epochs], [schedule], " in words and "entropy([index_bits])" in words, words
+
+    # --- every argument of every word has a say, or is refused -------------------------------------------------------------------------
+    def arguments(self):
+        said = self.run("--words")
+        words = {m[1]: re.findall(r"\w+", m[2] or "") for m in re.finditer(r"^(\w+)(?:\((.*)\))?$", said, re.M)}
+        assert {w: set(k) for w, k in words.items()} == {w: set(k) for w, k in DIFFERENT.items()}, "a word or an argument that is not looked at here"
+        model, teacher, left = self.drawn("drawn", 1, {"fc1.weight": (256, 128), "fc1.bias": (256,), "fc2.weight": (10, 256)}), self.drawn("teacher", 2), {}
+
+        normed = self.drawn("normed", 1, self.norms())
+
+        def leaves(recipe):
+            if recipe not in left:
+                out = self.folder / "small.safetensors"
+                self.run(normed if "fold" in recipe else model, out, "--recipe", recipe.replace("TEACHER", str(teacher)), "--quiet", "--threads", 1, "--deterministic", "--samples", 32, "--seed", 1)
+                header, body = blob_of(out)
+                header.pop("__metadata__")
+                left[recipe] = json.dumps(header) + body.hex()
+            return left[recipe]
+
+        for word, keys in DIFFERENT.items():
+            for key, recipes in keys.items():
+                for i, one in enumerate(recipes):
+                    for other in recipes[:i]:
+                        assert leaves(one) != leaves(other), f"{word}: '{one}' and '{other}' leave the same, so '{key}' does nothing"
+        for recipe, key in SAYS_NOTHING:
+            said = self.run(model, self.folder / "none.safetensors", "--recipe", "fine_tune(100000)|" + recipe, "--quiet", fails=True)
+            assert f"'{key}' would do nothing here" in said and f"Leave {key} out" in said, said
+        # a switch that is off is no second rule
+        assert leaves("low_rank(rank=4, evbmf=0)") == leaves("low_rank(rank=4)")
+        print(f"{len(left)} recipes, {sum(len(k) for k in DIFFERENT.values())} arguments of {len(DIFFERENT)} words")
+
+    # --- networks with convolutions --------------------------------------------------------------------------------------------------
+    def convolutions(self):
+        model, out = self.folder / "trained.safetensors", self.folder / "small.safetensors"
+        self.run(self.drawn("drawn"), model, "--recipe", "fine_tune(12, 3e-3)", "--quiet", "--threads", 1)
+        for recipe, form, least, most_error in (
+            ("int8", "int8", 3, 0.02),
+            ("int8(static, kl)", "int8", 3, 0.03),
+            ("q8_0", "q8_0", 2.5, 0.02),
+            ("prune(0.8)|fine_tune(5)|csr", "csr", 1.8, 0.05),
+            ("prune(0.7, group, groups=conv*; fc*, normalised=1)|fine_tune(5)|bitmask", "bitmask", 2, 0.1),
+            ("prune(pattern=2:4, ignore=conv1.*)|fine_tune(3)|n_m(ignore=conv1.*)", "2:4", 1.4, 0.05),
+            ("prune(0.8, steps=3, schedule=iterative)|share(widths=conv*:6)|entropy", "coded", 5, 0.1),
+            ("spatial_low_rank(rank=6, ignore=conv1.*)|fine_tune(5)|q8_0(ignore=conv*)", "spatial_low_rank", 2, 0.1),
+            ("low_rank(rank=16, ignore=conv1.* fc2.*, randomized=1)|fine_tune(5)", "low_rank", 1.8, 0.1),
+            ("channels(0.5, taylor, round_to=4)|fine_tune(8)", "dense", 1.5, 0.1),
+            ("sparse_gpt(0.6)|bitmask", "bitmask", 1.8, 0.1),
+            ("gptq(q4_1)", "q4_1", 4, 0.05),
+            ("quantize_aware(q5_0, 3)|q5_0", "q5_0", 3, 0.03),
+            ("codebook(4)", "codebook", 4, 0.1),
+        ):
+            said = self.run(model, out, "--recipe", recipe, "--json", self.folder / "figures.json", "--quiet", "--threads", 1)
+            figures, metadata = json.loads((self.folder / "figures.json").read_text()), blob_of(out)[0]["__metadata__"]
+            assert figures["error_before"] < 0.1, figures["error_before"]
+            assert figures["ratio"] > least and figures["error_after"] <= figures["error_before"] + most_error, (recipe, figures["ratio"], figures["error_before"], figures["error_after"])
+            assert metadata.get("pleat.form.conv2.weight", "dense") == form, (recipe, metadata)
+            assert figures["error_after"] == figures["stages"][-1]["test_error"] and "run from the file" in said, (recipe, figures)
+        # Batch norms are found, trained and folded; the folded file goes in again.
+        normed, folded = self.folder / "normed.safetensors", self.folder / "folded.safetensors"
+        self.run(self.drawn("drawn_norms", 1, {**self.norms(), "conv1.bias": None, "conv2.bias": None, "fc1.bias": None}), normed, "--recipe", "fine_tune(8, 3e-3)", "--quiet", "--threads", 1)
+        self.run(normed, folded, "--recipe", "fold", "--json", self.folder / "figures.json", "--quiet", "--threads", 1)
+        figures, names = json.loads((self.folder / "figures.json").read_text()), set(blob_of(folded)[0]) - {"__metadata__"}
+        assert names == {f"{layer}.{what}" for layer in ("conv1", "conv2", "fc1", "fc2") for what in ("weight", "bias")}, names
+        assert "bn1.running_var" in blob_of(normed)[0] and abs(figures["error_after"] - figures["error_before"]) < 0.01 and figures["error_before"] < 0.1, figures
+        said = self.run(folded, out, "--recipe", "int8", "--quiet", "--threads", 1)
+        said = self.run(folded, self.folder / "none.safetensors", "--recipe", "fold", "--quiet", "--threads", 1, fails=True)
+        assert "no batch norm can be folded" in said, said
+        said = self.run(normed, self.folder / "none.safetensors", "--recipe", "int8|fold", "--quiet", "--threads", 1, fails=True)
+        assert "Fold first, then quantize" in said, said
+        said = self.run(normed, self.folder / "none.safetensors", "--recipe", "fine_tune(100000)|fold(bn7)", "--quiet", "--threads", 1, fails=True)
+        assert "'bn7' fits no name of the file, which has bn1, bn2, bn3" in said, said
+        # The same bytes on any number of ranks.
+        for recipe in ("prune(0.7)|fine_tune(1)|share(epochs=1)|entropy", "spatial_low_rank(rank=4)|channels(0.6)|int8"):
+            if "channels" in recipe:
+                recipe = "channels(0.6)|spatial_low_rank(rank=2)|int8"
+            reference = None
+            for ranks in (1, 3):
+                self.run(model, out, "--recipe", recipe, "--quiet", "--threads", 1, "--deterministic", *(("--thread-ranks", ranks) if ranks > 1 else ()))
+                reference = reference or out.read_bytes()
+                assert out.read_bytes() == reference, (recipe, ranks)
+        # What is no chain of layers is refused with the weight that does not fit.
+        for path, words in (
+            (self.drawn("bad", 1, {"conv1.weight": (8, 3, 3, 3)}), ["'conv1.weight' of shape [8, 3, 3, 3] follows on nothing of 1 channels"]),
+            (self.drawn("bad", 1, {"conv2.weight": (32, 9, 3, 3)}), ["'conv2.weight' of shape [32, 9, 3, 3] follows on nothing of 8 channels"]),
+            (self.drawn("bad", 1, {"fc1.weight": (64, 120)}), ["no fully connected layer takes what the convolutions make of a sample [1, 8, 8]"]),
+            (self.drawn("bad", 1, {"fc2.weight": (10, 63)}), ["'fc2.weight' of shape [10, 63] follows on nothing of 64 elements"]),
+            (self.drawn("bad", 1, {"conv1.weight": (8, 1, 3)}), ["'conv1.weight' of shape [8, 1, 3] is no weight of a layer that is known here"]),
+            (self.drawn("bad", 1, {f"fc{i}.{what}": None for i in (1, 2) for what in ("weight", "bias")}), ["the file holds no fully connected layer"]),
+            (self.drawn("bad", 1, {"bn.running_mean": (31,)}), ["1 batch norms of 31 features ('bn' is one) for 0 layers"]),
+            (self.drawn("bad", 1, {"bn.running_mean": (10,)}), ["1 batch norms of 10 features ('bn' is one) for 0 layers"]),
+        ):
+            said = self.run(path, self.folder / "none.safetensors", "--recipe", "int8", "--quiet", fails=True)
+            assert all(w in said for w in words) and "This program takes convolutions" in said, said
 
     # --- the same bytes on any number of ranks ---------------------------------------------------------------------------------------
     def same_bytes(self):
@@ -171,6 +429,18 @@ class Shrink(Check):
         said = self.run(model, self.folder / "other.safetensors", "--recipe", "quantize_aware(int4, 1)|int8", "--quiet", "--threads", 1)
         assert "note: 'quantize_aware(form=int4, epochs=1)' trains codes of int4, and 'int8' stores other ones" in said, said
         refused(["prunes after weights are quantized"], "n_m|prune(0.9)")
+        refused(["does not say which weights compete together", "groups=conv*"], "prune(0.5, group)")
+        refused(["'fc9*' fits no name of the file"], long + "prune(0.5, groups=fc1*; fc9*)")
+        refused(["'fc9*' fits no name of the file"], long + "share(widths=fc9*:6)")
+        refused(["'fc1*:9' is no width", "1 to 8 bits"], long + "share(widths=fc1*:9)")
+        refused(["'fc1*' is no width"], long + "share(widths=fc1*)")
+        refused(["percentile is 101, expected at most 100"], long + "int8(observer=percentile, percentile=101)")
+        refused(["dampening must be positive"], long + "gptq(dampening=0)")
+        refused(["group is '48', expected 32, 64, 128"], long + "quantize_aware(int4, group=48)")
+        refused(["by is 'movement', expected magnitude, taylor, wanda"], "channels(0.5, by=movement)")
+        refused(["schedule is 'iterativ'", "Did you mean 'iterative'?"], "prune(0.5, schedule=iterativ)")
+        refused(["nothere.safetensors"], long + "distill(teacher=nothere.safetensors)")
+        refused(["follows on nothing of 10"], long + "distill(teacher=" + str(write_safetensors(self.folder / "other.safetensors", {"a.weight": (10, 64), "b.weight": (5, 9)})) + ")")
         refused(["2 rules for the rank"], "low_rank(rank=2, energy=0.9)")
         refused(["temperature must be positive"], "distill(1, temperature=0)")
         refused(["expected a number"], "prune(much)")

@@ -7,16 +7,25 @@
 
 namespace {
 
+namespace codec = pl::codec;
 namespace shrink = pl::compress;
-using int8 = pl::codec::int8<float>;
-using int4 = pl::codec::int4<float, 32>;
-using q8_0 = pl::codec::q8_0<float>;
-using q4_0 = pl::codec::q4_0<float>;
+using int8 = codec::int8<float>;
+// One transform for all forms; where the blocks of one do not divide a weight's columns, the next that fits is taken.
+using gptq = shrink::gptq<codec::q4_1<float>, codec::q5_0<float>, codec::q5_1<float>, codec::q6_k<float>,
+                          codec::q8_0<float>, codec::q4_k<float>, codec::q4_0<float>, codec::int4<float, 128>,
+                          codec::int4<float, 64>, codec::int4<float, 32>, int8>;
+
+// The name of the form that a step says, as files have it.
+std::string form_of(shrink::recipe_step const& s, char const* otherwise) {
+  auto const form = s.text("form", otherwise);
+  return form == "int4" ? "int4_g" + group_of(s) : form;
+}
 
 template <class Form> void train_codes(kitchen& k, shrink::recipe_step const& s) {
   k.run(shrink::quantize_aware<Form>{
       .train = shrink::fine_tune(k.data.train,
                                  training(k.o, at_least(s, "epochs", 3, 1), positive(s, "learning_rate", 5e-4))),
+      .steps = s.text("steps") == "largest" ? shrink::step_rule::largest : shrink::step_rule::learned,
       .misfit = shrink::misfit::ignore,
       .ignore = s.names("ignore")});
 }
@@ -24,17 +33,19 @@ template <class Form> void train_codes(kitchen& k, shrink::recipe_step const& s)
 }  // namespace
 
 void code_step(kitchen& k, shrink::recipe_step const& s) {
-  bool const gptq = s.word->name == "gptq";
-  auto const form = s.text("form", gptq ? "int4" : "int8");
-  if (gptq)
-    return k.run(shrink::gptq<int4, q4_0, q8_0, int8>{
-        .data = shrink::calibration(k.data.train, k.o.samples),
-        .actorder = s.flag("actorder") ? shrink::act_order::static_groups : shrink::act_order::natural,
-        .forms = {{"*", form == "int4" ? "int4_g32" : form}},
-        .misfit = shrink::misfit::next,
-        .ignore = s.names("ignore")});
+  if (s.word->name == "gptq")
+    return k.run(gptq{.data = shrink::calibration(k.data.train, k.o.samples),
+                      .dampening_frac = positive(s, "dampening", 0.01),
+                      .actorder = s.flag("actorder") ? shrink::act_order::static_groups : shrink::act_order::natural,
+                      .forms = {{"*", form_of(s, "int4")}},
+                      .misfit = shrink::misfit::next,
+                      .ignore = s.names("ignore")});
+  auto const form = form_of(s, "int8");
   if (form == "int8") train_codes<int8>(k, s);
-  else if (form == "int4") train_codes<int4>(k, s);
-  else if (form == "q8_0") train_codes<q8_0>(k, s);
-  else train_codes<q4_0>(k, s);
+  else if (form == "int4_g32") train_codes<codec::int4<float, 32>>(k, s);
+  else if (form == "int4_g64") train_codes<codec::int4<float, 64>>(k, s);
+  else if (form == "int4_g128") train_codes<codec::int4<float, 128>>(k, s);
+  else if (form == "q8_0") train_codes<codec::q8_0<float>>(k, s);
+  else if (form == "q5_0") train_codes<codec::q5_0<float>>(k, s);
+  else train_codes<codec::q4_0<float>>(k, s);
 }

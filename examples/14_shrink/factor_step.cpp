@@ -12,7 +12,9 @@ void factor_step(kitchen& k, pl::compress::recipe_step const& s) {
                                          .sparse_share = share_of(s, "share", 0, ends::low),
                                          .ignore = s.names("ignore")});
   int rules = 0;
-  for (auto const* key : {"energy", "rank", "error", "budget", "evbmf"}) rules += s.has(key) ? 1 : 0;
+  for (auto const* key : {"energy", "rank", "error", "budget"}) rules += s.has(key) ? 1 : 0;
+  bool const evbmf = s.flag("evbmf");  // evbmf=0 is no rule
+  rules += evbmf ? 1 : 0;
   if (rules > 1)
     throw pl::error{"compress::recipe", "'" + s.to_string() + "' has " + std::to_string(rules) + " rules for the rank",
                     "Say one of energy, rank, error, budget, evbmf"};
@@ -20,10 +22,11 @@ void factor_step(kitchen& k, pl::compress::recipe_step const& s) {
   if (s.has("rank")) rule = shrink::by_rank{at_least(s, "rank", 1, 1)};
   if (s.has("error")) rule = shrink::by_error{share_of(s, "error", 0, ends::low)};
   if (s.has("budget")) rule = shrink::by_budget{share_of(s, "budget", 1, ends::high)};
-  if (s.flag("evbmf")) rule = shrink::evbmf{};
+  if (evbmf) rule = shrink::evbmf{};
   if (s.word->name == "spatial_low_rank")
     return k.run(shrink::spatial_low_rank{.rule = rule, .ignore = s.names("ignore")});
   shrink::low_rank t{.rule = rule, .ignore = s.names("ignore")};
   if (s.flag("samples")) t.data = shrink::calibration(k.data.train, k.o.samples);
+  if (s.has("rank")) t.randomized = s.flag("randomized");
   k.run(t);
 }

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // One type for every file that the program takes: some convolutions (each with ReLU and 2x2 max pooling), then fully
-// connected layers with ReLU between them. How many there are and how large is read from the file.
+// connected layers with ReLU between them; before each ReLU there may be a batch norm. How many there are and how large
+// is read from the file. A norm that the file does not have is an identity, as one that was folded is.
 #pragma once
 
 #include <pleat/codec/blocks.hpp>
@@ -14,11 +15,17 @@
 #include <pleat/compress/prune.hpp>
 #include <pleat/compress/recipe.hpp>
 #include <pleat/compress/record_errors.hpp>
+#include <pleat/io/weight_file.hpp>
+#include <pleat/nn/batch_norm.hpp>
 #include <pleat/nn/conv2d.hpp>
 #include <pleat/nn/flatten.hpp>
 #include <pleat/nn/pooling.hpp>
 #include <pleat/nn/repeat.hpp>
 #include <pleat/pleat.hpp>
+
+#include <functional>
+#include <limits>
+#include <memory>
 
 #include "options.hpp"
 
@@ -35,11 +42,17 @@ using forms =
                      pl::codec::low_rank<float>, pl::codec::sparse_low_rank<float>, pl::codec::spatial_low_rank<float>>;
 using linear = pl::nn::linear<forms>;
 using conv2d = pl::nn::conv2d<forms>;
-using conv_block = pl::nn::sequential<conv2d, pl::nn::relu<>, pl::nn::max_pool2d<>>;
-using linear_block = pl::nn::sequential<linear, pl::nn::relu<>>;
+using conv_block = pl::nn::sequential<conv2d, pl::nn::batch_norm<>, pl::nn::relu<>, pl::nn::max_pool2d<>>;
+using linear_block = pl::nn::sequential<linear, pl::nn::batch_norm<>, pl::nn::relu<>>;
 using network = pl::nn::sequential<pl::nn::repeat<conv_block>, pl::nn::flatten<>, pl::nn::repeat<linear_block>, linear>;
 using model = pl::parallel::model<network>;
 
+// The weight in all forms, and the layers' walks: compiled in instances.cpp, not once more for every kind of step.
+extern template class pl::nn::weight<forms, Kokkos::DefaultExecutionSpace>;
+extern template class pl::parallel::network_of<network>;
+
+// What a file's network is made of: PyTorch's count of the batches that a norm has seen says nothing here.
+std::vector<pl::io::stored_weight> weights_of(pl::io::weight_file const& file);
 // The network of a file's weights. \throws error if they form no such chain
 network network_of(std::vector<pl::io::stored_weight> const& weights, pl::io::dataset const& data,
                    std::string const& path);
@@ -50,7 +63,8 @@ struct kitchen {
   model const& as_it_came;
   pl::io::split const& data;
   options const& o;
-  pl::compress::error_kind leaves = pl::compress::error_kind::measured;  // what the last step may be believed
+  std::function<std::unique_ptr<model const>(std::string const& path)> open;  // the network of another file
+  pl::compress::error_kind leaves = pl::compress::error_kind::measured;       // what the last step may be believed
   // all steps are read once before the first one runs: what is misspelt in the last must not cost the others' time
   bool reads_only = false;
 
@@ -61,7 +75,7 @@ struct kitchen {
   }
 };
 void prune_step(kitchen& k, pl::compress::recipe_step const& s);  // prune, sparse_gpt, channels
-void train_step(kitchen& k, pl::compress::recipe_step const& s);  // fine_tune, distill
+void train_step(kitchen& k, pl::compress::recipe_step const& s);  // fine_tune, distill, fold
 // forms that need no data but int8's: int8, bf16, q8_0, csr, codebook, …
 void quantize_step(kitchen& k, pl::compress::recipe_step const& s);
 void code_step(kitchen& k, pl::compress::recipe_step const& s);    // gptq, quantize_aware
@@ -73,8 +87,12 @@ pl::index_t at_least(pl::compress::recipe_step const& s, std::string const& key,
                      pl::index_t least, pl::index_t most = 1000000);
 enum class ends { low, high };  // which of 0 and 1 a share may be
 double share_of(pl::compress::recipe_step const& s, std::string const& key, double otherwise, ends closed);
-double positive(pl::compress::recipe_step const& s, std::string const& key, double otherwise);
+double positive(pl::compress::recipe_step const& s, std::string const& key, double otherwise,
+                double most = std::numeric_limits<double>::infinity());
 pl::compress::n_of_m pattern_of(pl::compress::recipe_step const& s);
+std::string group_of(pl::compress::recipe_step const& s);  // columns that share a step: 32, 64 or 128
+pl::codec::centroid_start start_of(pl::compress::recipe_step const& s);
+std::vector<std::pair<std::string, int>> widths_of(pl::compress::recipe_step const& s);  // "conv*:8 fc3.*:6"
 
 pl::run::fit_options training(options const& o, pl::index_t epochs, double learning_rate);
 void write_figures(std::vector<pl::compress::stage> const& stages, std::string const& recipe, double error_after,

@@ -6,10 +6,11 @@
 
 std::optional<int> parse(int argc, char** argv, options& o) {
   CLI::App app("Shrinks a model's file by a recipe, e.g. \"prune(0.9)|fine_tune(3)|int8\", and runs what it wrote.");
-  auto* const in =
-      app.add_option("in", o.in,
-                     "the model: a safetensors file of convolutions (ReLU, 2x2 max pooling) and fully connected layers")
-          ->type_name("IN");
+  auto* const in = app.add_option("in", o.in,
+                                  "the model: a safetensors file of convolutions (ReLU, 2x2 max pooling) and fully "
+                                  "connected layers, with or "
+                                  "without batch norms")
+                       ->type_name("IN");
   auto* const out = app.add_option("out", o.out, "the file to write")->type_name("OUT");
   auto* const recipe = app.add_option("--recipe", o.recipe, "steps, separated by |; see --words");
   app.add_flag("--words", o.words, "list the words of recipes, nothing else");

@@ -20,7 +20,7 @@ void int8(kitchen& k, pl::compress::recipe_step const& s, quantize t) {
   t.scales = s.text("scales", "channel") == "tensor" ? shrink::per::tensor : shrink::per::channel;
   auto const observer = s.text("observer", "min_max");
   auto const choose = [&](auto& to) {
-    if (observer == "percentile") to = shrink::percentile{};
+    if (observer == "percentile") to = shrink::percentile{positive(s, "percentile", 99.99, 100)};
     else if (observer == "mean_square") to = shrink::mean_square{};
     else if (observer == "kl") to = shrink::kl_divergence{};
   };
@@ -35,7 +35,7 @@ void int8(kitchen& k, pl::compress::recipe_step const& s, quantize t) {
 
 void quantize_step(kitchen& k, pl::compress::recipe_step const& s) {
   auto const& word = s.word->name;
-  auto const form = word == "int4" ? "int4_g" + s.text("group", "32") : word == "n_m" ? s.text("pattern", "2:4") : word;
+  auto const form = word == "int4" ? "int4_g" + group_of(s) : word == "n_m" ? s.text("pattern", "2:4") : word;
   quantize t;
   t.forms.push_back({"*", form});
   t.misfit = word.ends_with("_K") || word == "int4" ? pl::compress::misfit::next : pl::compress::misfit::ignore;
@@ -44,9 +44,7 @@ void quantize_step(kitchen& k, pl::compress::recipe_step const& s) {
   if (word == "codebook") {
     t.codebook.entries = 1 << at_least(s, "num_bits", 4, 1, 8);
     t.codebook.rows_per_group = at_least(s, "rows", 0, 0);
-    auto const start = s.text("start", "linear");
-    if (start == "density") t.codebook.start = codec::centroid_start::density;
-    if (start == "random") t.codebook.start = codec::centroid_start::random;
+    t.codebook.start = start_of(s);
   }
   k.run(t);
 }

@@ -12,10 +12,11 @@ void share_step(kitchen& k, pl::compress::recipe_step const& s) {
     return k.run(t);
   }
   shrink::share_weights t{.num_bits = static_cast<int>(at_least(s, "num_bits", 4, 1, 8)),
+                          .start = start_of(s),
                           .rows_per_group = at_least(s, "rows", 0, 0),
                           .ignore = s.names("ignore")};
-  auto const epochs = at_least(s, "epochs", 0, 0);
-  double const rate = positive(s, "learning_rate", 1e-4);
-  if (epochs > 0) t.tune.emplace(k.data.train, training(k.o, epochs, rate));
+  for (auto const& [pattern, bits] : widths_of(s)) t.widths.push_back({pattern, bits});
+  if (auto const epochs = at_least(s, "epochs", 0, 0); epochs > 0)
+    t.tune.emplace(k.data.train, training(k.o, epochs, positive(s, "learning_rate", 1e-4)));
   k.run(t);
 }

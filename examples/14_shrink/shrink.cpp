@@ -6,7 +6,6 @@
 //   shrink --words                                                        what a recipe may say
 #include <pleat/compress/layer_picture.hpp>
 #include <pleat/compress/record_errors.hpp>
-#include <pleat/io/weight_file.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -29,7 +28,7 @@ void cook(kitchen& k, pl::compress::recipe_step const& s) {
   auto const& w = *s.word;
   if (w.masks || w.resizes) prune_step(k, s);
   else if (w.trains_codes || w.name == "gptq") code_step(k, s);
-  else if (w.trains) train_step(k, s);
+  else if (w.trains || w.folds) train_step(k, s);
   else if (w.shares || w.needs_shared) share_step(k, s);
   else if (w.name.ends_with("low_rank")) factor_step(k, s);
   else quantize_step(k, s);
@@ -59,19 +58,31 @@ void describe(pl::run::model_description& about, pl::compress::error_ledger cons
   if (!text.empty()) about.more["errors_since"] = text;
 }
 
+// Everything in a step that is to fit names of weights.
+std::vector<std::string> patterns_of(pl::compress::recipe_step const& s) {
+  auto all = s.names("ignore");
+  for (auto const& group : s.lists_of_names("groups")) all.insert(all.end(), group.begin(), group.end());
+  for (auto const& [pattern, bits] : widths_of(s)) all.push_back(pattern);
+  return all;
+}
+
 // A name that is meant for some weight and fits none is a misspelt one, and would leave out nothing.
 void demand_names(std::vector<pl::compress::recipe_step> const& steps,
                   std::vector<pl::io::stored_weight> const& weights) {
-  std::vector<std::string> names;
-  for (auto const& w : weights) names.push_back(w.name);
+  std::vector<std::string> all, norms;
+  for (auto const& w : weights) {
+    all.push_back(w.name);
+    if (w.name.ends_with(".running_mean")) norms.push_back(w.name.substr(0, w.name.rfind('.')));
+  }
   for (auto const& s : steps)
-    for (auto const& pattern : s.names("ignore"))
-      if (std::none_of(names.begin(), names.end(), [&](auto const& n) { return pl::nn::matches(pattern, n); }))
-        throw pl::error{"compress::recipe",
-                        "'" + s.to_string() + "': '" + pattern + "' fits no name of the file, which has " +
-                            pl::compress::detail::listed(names),
-                        "Say names as they are, or with * and ?, e.g. ignore=" +
-                            names.front().substr(0, names.front().rfind('.')) + ".*"};
+    for (auto const& pattern : patterns_of(s))
+      if (auto const& names = s.word->folds && !norms.empty() ? norms : all;
+          std::none_of(names.begin(), names.end(), [&](auto const& n) { return pl::nn::matches(pattern, n); }))
+        throw pl::error{
+            "compress::recipe",
+            "'" + s.to_string() + "': '" + pattern + "' fits no name of the file, which has " +
+                pl::compress::detail::listed(names),
+            "Say names as they are, or with * and ?, e.g. " + names.front().substr(0, names.front().rfind('.')) + ".*"};
 }
 
 // A NaN in a bias, or in a weight that no step touches, would go through every step unseen.
@@ -103,8 +114,8 @@ void say_other_codes(std::vector<pl::compress::recipe_step> const& steps, pl::wo
     auto const next = std::find_if(steps.begin() + static_cast<std::ptrdiff_t>(i), steps.end(),
                                    [](auto const& s) { return s.word->encodes; });
     if (auto const form = steps[i].text("form", "int8");
-        next != steps.end() &&
-        (next->word->name != form || next->text("group", "32") != "32" || next->text("scales") == "tensor"))
+        next != steps.end() && (next->word->name != form || next->text("group", "32") != steps[i].text("group", "32") ||
+                                next->text("scales") == "tensor"))
       world.say("note: '" + steps[i].to_string() + "' trains codes of " + form + ", and '" + next->to_string() +
                 "' stores other ones");
   }
@@ -121,11 +132,11 @@ void run(options const& o, pl::world& world) {
                     "Name another one: what is lost by a recipe does not come back"};
   auto const data = read_data(o);
   pl::io::weight_file const file(o.in);
-  std::vector<pl::io::stored_weight> const weights(file.weights().begin(), file.weights().end());
+  auto const weights = weights_of(file);
   auto const net = network_of(weights, data.test, o.in);
   auto const plan = pl::plan::search(net, world, {.global_batch = o.batch, .deterministic = o.deterministic});
   auto m = pl::parallel::build(net, plan, world, {.seed = o.seed});
-  auto about = pl::run::load(m, file.weights(), file.metadata(), "shrink '" + o.in + "'");
+  auto about = pl::run::load(m, weights, file.metadata(), "shrink '" + o.in + "'");
   if (about.input && (about.input->mean != data.test.mean || about.input->scale != data.test.scale))
     world.say("note: the file's inputs were normalised otherwise than this data is");
   shrink::check_order(steps, state_of(m));
@@ -133,9 +144,21 @@ void run(options const& o, pl::world& world) {
   demand_finite(weights, o.in);
   say_other_codes(steps, world);
   auto const as_it_came = m.clone();
-  kitchen k{m, as_it_came, data, o};
+  auto const open = [&](std::string const& path) {
+    pl::io::weight_file const other(path);
+    auto const its = weights_of(other);
+    demand_finite(its, path);
+    auto made = std::make_unique<model>(pl::parallel::build(network_of(its, data.test, path), plan, world));
+    (void)pl::run::load(*made, its, other.metadata(), "shrink '" + path + "'");
+    return made;
+  };
+  kitchen k{m, as_it_came, data, o, open};
   k.reads_only = true;
-  for (auto const& s : steps) cook(k, s);
+  for (auto const& s : steps) {
+    s.heard.clear();
+    cook(k, s);
+    shrink::demand_heard(s);
+  }
   k.reads_only = false;
   shrink::error_ledger errors;
   shrink::record_errors const record(errors);
@@ -162,11 +185,7 @@ void run(options const& o, pl::world& world) {
   }
   world.comm.barrier();  // rank 0 has written
   // What was written, run as it is stored.
-  pl::io::weight_file const written(o.out);
-  auto again = pl::parallel::build(network_of({written.weights().begin(), written.weights().end()}, data.test, o.out),
-                                   plan, world);
-  (void)pl::run::load(again, written.weights(), written.metadata(), "shrink '" + o.out + "'");
-  auto const e = pl::run::evaluate(again, data.test);
+  auto const e = pl::run::evaluate(*open(o.out), data.test);
   auto all = stages.stages();
   all.back().bytes = static_cast<std::int64_t>(std::filesystem::file_size(o.out));
   char line[300];

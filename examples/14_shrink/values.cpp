@@ -30,9 +30,12 @@ double share_of(recipe_step const& s, std::string const& key, double otherwise, 
            "Nine tenths are " + key + "=0.9");
   return x;
 }
-double positive(recipe_step const& s, std::string const& key, double otherwise) {
+double positive(recipe_step const& s, std::string const& key, double otherwise, double most) {
   double const x = s.number(key, otherwise);
   if (!(x > 0)) refuse(s, key + " must be positive, found " + s.text(key), "Leave it out: there is a default");
+  if (x > most)
+    refuse(s, key + " is " + s.text(key) + ", expected at most " + std::to_string(static_cast<int>(most)),
+           "Leave it out: there is a default");
   return x;
 }
 pl::compress::n_of_m pattern_of(recipe_step const& s) {
@@ -46,4 +49,29 @@ pl::compress::n_of_m pattern_of(recipe_step const& s) {
                " columns: 1 <= n < m is needed",
            "2:4 keeps two of every four columns");
   return {n, m};
+}
+std::string group_of(recipe_step const& s) {
+  auto group = s.text("group", "32");
+  if (group != "32" && group != "64" && group != "128")
+    refuse(s, "group is '" + group + "', expected 32, 64, 128", "Leave it out: it is then 32");
+  return group;
+}
+pl::codec::centroid_start start_of(recipe_step const& s) {
+  auto const start = s.text("start", "linear");
+  return start == "density"  ? pl::codec::centroid_start::density
+         : start == "random" ? pl::codec::centroid_start::random
+                             : pl::codec::centroid_start::linear;
+}
+std::vector<std::pair<std::string, int>> widths_of(recipe_step const& s) {
+  std::vector<std::pair<std::string, int>> widths;
+  for (auto const& one : s.names("widths")) {
+    auto const colon = one.find(':');
+    int bits = 0, end = 0;
+    if (colon == 0 || colon == std::string::npos || std::sscanf(one.c_str() + colon, ":%4d%n", &bits, &end) != 1 ||
+        colon + static_cast<std::size_t>(end) != one.size() || bits < 1 || bits > 8)
+      refuse(s, "'" + one + "' is no width, expected name:bits with 1 to 8 bits",
+             "Separate them by spaces, e.g. widths=conv*:8 fc3.*:6");
+    widths.emplace_back(one.substr(0, colon), bits);
+  }
+  return widths;
 }

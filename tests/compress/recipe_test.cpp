@@ -18,7 +18,8 @@ std::vector<compress::recipe_word> const words{
      .required = {"sparsity"},
      .says = "",
      .masks = true,
-     .choices = {{"scope", {"global", "layer"}}}},
+     .choices = {{"scope", {"global", "layer"}}},
+     .counts_with = {{"scope", "a sparsity"}}},
     {.name = "channels", .keys = {"share"}, .required = {"share"}, .says = "", .resizes = true},
     {.name = "fine_tune", .keys = {"epochs", "learning_rate"}, .required = {}, .says = "", .trains = true},
     {.name = "int8", .keys = {"ignore"}, .required = {}, .says = "", .encodes = true, .takes_every = true},
@@ -32,6 +33,7 @@ std::vector<compress::recipe_word> const words{
      .shares = true,
      .takes_every = true},
     {.name = "quantize_aware", .keys = {"form"}, .required = {}, .says = "", .trains_codes = true},
+    {.name = "fold", .keys = {"ignore"}, .required = {}, .says = "", .folds = true},
     {.name = "entropy", .keys = {}, .required = {}, .says = "", .encodes = true, .needs_shared = true},
 };
 std::string spelled(std::string const& text) {
@@ -75,7 +77,7 @@ TEST_CASE("what cannot be read is refused, and the nearest known word is offered
   refused("prune(sparsty=0.9)", "'prune' has no 'sparsty'; it takes sparsity, scope, ignore",
           "Did you mean 'sparsity'?");
   refused("prune", "'prune' lacks 'sparsity'", "prune(sparsity=");
-  refused("prune(0.9, layer, fc1, 4)", "has a value too many");
+  refused("prune(0.9, layer, fc1, 4)", "has a value too many", "Leave out '4'");
   refused("prune(0.9, globall)", "scope is 'globall', expected global, layer", "Did you mean 'global'?");
   refused("prune(globl, 0.9)", "scope 'globl' is not known, expected global, layer", "Did you mean 'global'?");
   refused("prune(0.9, scope=row)", "scope is 'row', expected global, layer");
@@ -92,6 +94,38 @@ TEST_CASE("what cannot be read is refused, and the nearest known word is offered
                          MessageMatches(ContainsSubstring("expected a number")));
   CHECK_THROWS_MATCHES(compress::read_recipe("fine_tune(1.5)", words)[0].whole("epochs"), pleat::error,
                        MessageMatches(ContainsSubstring("expected a whole number")));
+}
+
+TEST_CASE("what a step does not ask for is refused, not ignored") {
+  auto const refused_after = [](std::string const& text, auto&& understand) -> std::string {
+    auto const steps = compress::read_recipe(text, words);
+    understand(steps[0]);
+    try {
+      compress::demand_heard(steps[0]);
+    } catch (pleat::error const& e) {
+      return e.what();
+    }
+    return "";
+  };
+  auto const number_alone = [](compress::recipe_step const& s) { (void)s.number("sparsity"); };
+  CHECK(refused_after("prune(0.9)", number_alone).empty());
+  CHECK_THAT(refused_after("prune(0.9, layer)", number_alone),
+             ContainsSubstring("'prune(sparsity=0.9, scope=layer)': 'scope' would do nothing here; it counts with a "
+                               "sparsity") &&
+                 ContainsSubstring("Leave scope out, or say what it counts with"));
+  CHECK_THAT(refused_after("prune(0.9, ignore=fc1)", number_alone),
+             ContainsSubstring("'ignore' would do nothing here") && !ContainsSubstring("counts with"));
+  CHECK(refused_after("prune(0.9, layer, fc1)", [](compress::recipe_step const& s) {
+          (void)s.number("sparsity"), (void)s.text("scope"), (void)s.names("ignore");
+        }).empty());
+  // to ask whether it is there, or to spell the step, is not to listen
+  CHECK_FALSE(refused_after("fine_tune(3)", [](compress::recipe_step const& s) {
+                (void)s.has("epochs"), (void)s.to_string(), (void)s.whole("learning_rate", 0);
+              }).empty());
+  CHECK(refused_after("fine_tune(3)", [](compress::recipe_step const& s) { (void)s.whole("epochs"); }).empty());
+  auto const lists =
+      compress::read_recipe("prune(0.9, ignore=conv* ;  fc1.* fc2.*;)", words)[0].lists_of_names("ignore");
+  CHECK(lists == std::vector<std::vector<std::string>>{{"conv*"}, {"fc1.*", "fc2.*"}});
 }
 
 TEST_CASE("orders that the mathematics does not allow are refused with the sentence") {
@@ -117,6 +151,8 @@ TEST_CASE("orders that the mathematics does not allow are refused with the sente
   wrong("int8|quantize_aware", "trains codes of weights that are encoded already");
   wrong("quantize_aware|prune(0.5)", "comes after training codes, which it would undo");
   wrong("share", "comes after training codes", {.codes = true});
+  wrong("q8_0|fold", "'fold' folds norms into weights that are quantized, factored or shared already");
+  CHECK_NOTHROW(check("fold|prune(0.5)|fold|int8"));
   wrong("low_rank", "factors would fill the zeros", {.masked = true});  // the file's weights count
   wrong("prune(0.5)", "prunes after weights are quantized", {.encoded = true});
 }

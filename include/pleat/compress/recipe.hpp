@@ -16,6 +16,7 @@
 #include <cmath>
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -34,28 +35,33 @@ struct recipe_word {
   std::vector<std::string> required;  ///< those of them that must be there
   std::string says;                   ///< one line for a list of words
   bool masks = false, resizes = false, trains = false, encodes = false, shares = false, needs_shared = false,
-       fills_zeros = false, trains_codes = false;
+       fills_zeros = false, trains_codes = false, folds = false;
   /// it encodes weights of any extents: where it ignores none, nothing is left to be encoded
   bool takes_every = false;
   std::map<std::string, std::vector<std::string>> choices{};  ///< by key, the only values that it takes
+  /// of keys that have a say only beside others: with what ("a sparsity"), for the error of demand_heard
+  std::map<std::string, std::string> counts_with{};
 };
 
-/// A step of a recipe.
+/// A step of a recipe. It remembers which of its values were asked for, so that what nobody listens to can be refused
+/// (demand_heard); not for several threads at once.
 struct recipe_step {
   recipe_word const* word = nullptr;  ///< of the list that it was read with
   std::map<std::string, std::string> values;
+  mutable std::set<std::string> heard{};  ///< the keys whose values were asked for; `has` does not count
 
   [[nodiscard]] bool has(std::string const& key) const { return values.contains(key); }
   [[nodiscard]] std::string text(std::string const& key, std::string otherwise = {}) const {
     auto const it = values.find(key);
-    return it == values.end() ? std::move(otherwise) : it->second;
+    if (it == values.end()) return otherwise;
+    heard.insert(key);
+    return it->second;
   }
   /// \throws error for what is no finite number
   [[nodiscard]] double number(std::string const& key, double otherwise = 0) const {
-    auto const it = values.find(key);
-    if (it == values.end()) return otherwise;
+    if (!has(key)) return otherwise;
     double x = 0;
-    auto const& t = it->second;
+    auto const t = text(key);
     auto const [end, failed] = std::from_chars(t.data(), t.data() + t.size(), x);
     if (failed != std::errc{} || end != t.data() + t.size() || !std::isfinite(x))
       throw error{"compress::recipe", "'" + word->name + "': " + key + " is '" + t + "', expected a number",
@@ -81,22 +87,31 @@ struct recipe_step {
     return x == 1;
   }
   /// Names that are separated by spaces.
-  [[nodiscard]] std::vector<std::string> names(std::string const& key) const {
-    std::vector<std::string> all;
-    std::string const t = text(key);
-    for (std::size_t at = 0; at < t.size();) {
-      std::size_t const end = std::min(t.find(' ', at), t.size());
-      if (end > at) all.push_back(t.substr(at, end - at));
-      at = end + 1;
-    }
+  [[nodiscard]] std::vector<std::string> names(std::string const& key) const { return split(text(key), ' '); }
+  /// Lists of names, with a semicolon between one and the next: "conv*; fc1.* fc2.*".
+  [[nodiscard]] std::vector<std::vector<std::string>> lists_of_names(std::string const& key) const {
+    std::vector<std::vector<std::string>> all;
+    for (auto const& list : split(text(key), ';'))
+      if (auto names = split(list, ' '); !names.empty()) all.push_back(std::move(names));
     return all;
   }
   /// As it was written, in one spelling.
   [[nodiscard]] std::string to_string() const {
     std::string s;
     for (auto const& key : word->keys)
-      if (has(key)) s += (s.empty() ? "" : ", ") + key + "=" + text(key);
+      if (has(key)) s += (s.empty() ? "" : ", ") + key + "=" + values.at(key);
     return word->name + (s.empty() ? "" : "(" + s + ")");
+  }
+
+ private:
+  [[nodiscard]] static std::vector<std::string> split(std::string const& t, char by) {
+    std::vector<std::string> all;
+    for (std::size_t at = 0; at < t.size();) {
+      std::size_t const end = std::min(t.find(by, at), t.size());
+      if (end > at) all.push_back(t.substr(at, end - at));
+      at = end + 1;
+    }
+    return all;
   }
 };
 
@@ -163,8 +178,10 @@ namespace detail {
             if (!step.has(of) && std::find(values.begin(), values.end(), value) != values.end()) key = of;
           while (next < word->keys.size() && step.has(word->keys[next])) ++next;
           if (key.empty() && next == word->keys.size())
-            throw error{call, "'" + std::string(whole) + "' has a value too many: '" + name + "' takes " +
-                                  (word->keys.empty() ? "none" : detail::listed(word->keys))};
+            throw error{call,
+                        "'" + std::string(whole) + "' has a value too many: '" + name + "' takes " +
+                            (word->keys.empty() ? "none" : detail::listed(word->keys)),
+                        "Leave out '" + value + "', or say which key it is for: key=" + value};
           if (key.empty()) {
             key = word->keys[next++];
             // a misspelt word would end up where a number or a name belongs
@@ -209,6 +226,20 @@ namespace detail {
   return steps;
 }
 
+/// To be called when a step has been understood. \throws error if the recipe says something that nobody asked for: it
+/// would be taken and ignored
+inline void demand_heard(recipe_step const& s) {
+  for (auto const& key : s.word->keys) {
+    if (!s.has(key) || s.heard.contains(key)) continue;
+    auto const with = s.word->counts_with.find(key);
+    throw error{
+        "compress::recipe",
+        "'" + s.to_string() + "': '" + key + "' would do nothing here" +
+            (with == s.word->counts_with.end() ? "" : "; it counts with " + with->second),
+        "Leave " + key + " out" + (with == s.word->counts_with.end() ? "" : ", or say what it counts with instead")};
+  }
+}
+
 /// What some weights of a model are already.
 struct recipe_state {
   bool masked = false, encoded = false, shared = false, codes = false;  ///< codes: trained as such (quantize_aware)
@@ -232,6 +263,9 @@ inline void check_order(std::vector<recipe_step> const& steps, recipe_state now 
     if (w.resizes && now.masked)
       throw error{call, at + " takes channels out of weights that are pruned already",
                   "Take channels out first, then prune what is left"};
+    if (w.folds && now.encoded)
+      throw error{call, at + " folds norms into weights that are quantized, factored or shared already",
+                  "Fold first, then quantize"};
     if (w.shares && now.encoded)
       throw error{call, at + " shares values of weights that are encoded already",
                   "share comes after prune and before quantizing and entropy"};
