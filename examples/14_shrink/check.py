@@ -85,8 +85,8 @@ DIFFERENT = {
         "ignore": ["int8", "int8(fc1.*)"],
         "scales": ["int8", "int8(tensor)"],
         "activations": ["int8", "int8(static)"],
-        "observer": ["int8", "int8(percentile)", "int8(mean_square)", "int8(kl)"],
-        "percentile": ["int8(percentile)", "int8(percentile, percentile=97)", "int8(static, percentile, percentile=97)"],
+        "observer": ["int8", "int8(percentile, percentile=97)", "int8(mean_square)", "int8(kl)"],
+        "percentile": ["int8(percentile, percentile=90)", "int8(percentile, percentile=97)", "int8(static, percentile, percentile=97)"],
     },
     "int4": {"ignore": ["int4", "int4(fc1.*)"], "group": ["int4", "int4(64)", "int4(128)"]},
     "gptq": {
@@ -171,7 +171,7 @@ SAYS_NOTHING = [
 class Shrink(Check):
     def drawn(self, name, seed=1, other={}):
         """A file of a small convolutional network for the shipped digits, which nobody has trained."""
-        shapes = {"conv1.weight": (8, 1, 3, 3), "conv1.bias": (8,), "conv2.weight": (32, 8, 3, 3), "conv2.bias": (32,), "fc1.weight": (64, 128), "fc1.bias": (64,), "fc2.weight": (10, 64), "fc2.bias": (10,)}
+        shapes = {"conv1.weight": (8, 1, 3, 3), "conv1.bias": (8,), "conv2.weight": (32, 8, 4, 4), "conv2.bias": (32,), "fc1.weight": (64, 32), "fc1.bias": (64,), "fc2.weight": (10, 64), "fc2.bias": (10,)}
         shapes.update(other)
         return write_safetensors(self.folder / f"{name}.safetensors", {k: s for k, s in shapes.items() if s}, seed)
 
@@ -218,7 +218,7 @@ class Shrink(Check):
             ("prune(0.5, layer, movement, epochs=3)|fine_tune(10, 2e-3)|bitmask", "bitmask", 1.6, 0.1),
             ("prune(global,0.9)|fine_tune(20, 2e-3)|int8", "int8", 3, 0.1),
             ("prune(0.6, wanda)|bitmask", "bitmask", 2, 0.15),
-            ("prune(layer, pattern=2:4, by=taylor)|fine_tune(5)|csr", "csr", 1.2, 0.1),
+            ("prune(pattern=2:4, by=taylor)|fine_tune(5)|csr", "csr", 1.2, 0.1),
             ("prune(0.8, steps=3)|bitmask", "bitmask", 3, 0.1),
             ("int8(fc3.*, tensor, static, percentile)", "int8", 3, 0.03),
             ("prune(0.9, scope=layer)|fine_tune(20, 2e-3)|csr", "csr", 3, 0.15),
@@ -269,7 +269,7 @@ class Shrink(Check):
         said = self.run("--words")
         words = {m[1]: re.findall(r"\w+", m[2] or "") for m in re.finditer(r"^(\w+)(?:\((.*)\))?$", said, re.M)}
         assert {w: set(k) for w, k in words.items()} == {w: set(k) for w, k in DIFFERENT.items()}, "a word or an argument that is not looked at here"
-        model, teacher, left = self.drawn("drawn", 1, {"fc1.weight": (256, 128), "fc1.bias": (256,), "fc2.weight": (10, 256)}), self.drawn("teacher", 2), {}
+        model, teacher, left = self.drawn("drawn", 1, {"fc1.weight": (256, 32), "fc1.bias": (256,), "fc2.weight": (10, 256)}), self.drawn("teacher", 2), {}
 
         normed = self.drawn("normed", 1, self.norms())
 
@@ -282,11 +282,14 @@ class Shrink(Check):
                 left[recipe] = json.dumps(header) + body.hex()
             return left[recipe]
 
+        same = []
         for word, keys in DIFFERENT.items():
             for key, recipes in keys.items():
                 for i, one in enumerate(recipes):
                     for other in recipes[:i]:
-                        assert leaves(one) != leaves(other), f"{word}: '{one}' and '{other}' leave the same, so '{key}' does nothing"
+                        if leaves(one) == leaves(other):
+                            same.append(f"{word}: '{one}' and '{other}' leave the same, so '{key}' does nothing")
+        assert not same, "\n".join(same)
         for recipe, key in SAYS_NOTHING:
             said = self.run(model, self.folder / "none.safetensors", "--recipe", "fine_tune(100000)|" + recipe, "--quiet", fails=True)
             assert f"'{key}' would do nothing here" in said and f"Leave {key} out" in said, said
@@ -299,16 +302,16 @@ class Shrink(Check):
         model, out = self.folder / "trained.safetensors", self.folder / "small.safetensors"
         self.run(self.drawn("drawn"), model, "--recipe", "fine_tune(12, 3e-3)", "--quiet", "--threads", 1)
         for recipe, form, least, most_error in (
-            ("int8", "int8", 3, 0.02),
-            ("int8(static, kl)", "int8", 3, 0.03),
+            ("int8", "int8", 2.5, 0.02),
+            ("int8(static, kl)", "int8", 2.5, 0.03),
             ("q8_0", "q8_0", 2.5, 0.02),
-            ("prune(0.8)|fine_tune(5)|csr", "csr", 1.8, 0.05),
-            ("prune(0.7, group, groups=conv*; fc*, normalised=1)|fine_tune(5)|bitmask", "bitmask", 2, 0.1),
+            ("prune(0.8)|fine_tune(5, 3e-3)|csr", "csr", 1.8, 0.15),
+            ("prune(0.7, group, groups=conv*; fc*, normalised=1)|fine_tune(5, 3e-3)|bitmask", "bitmask", 2, 0.1),
             ("prune(pattern=2:4, ignore=conv1.*)|fine_tune(3)|n_m(ignore=conv1.*)", "2:4", 1.4, 0.05),
-            ("prune(0.8, steps=3, schedule=iterative)|share(widths=conv*:6)|entropy", "coded", 5, 0.1),
-            ("spatial_low_rank(rank=6, ignore=conv1.*)|fine_tune(5)|q8_0(ignore=conv*)", "spatial_low_rank", 2, 0.1),
-            ("low_rank(rank=16, ignore=conv1.* fc2.*, randomized=1)|fine_tune(5)", "low_rank", 1.8, 0.1),
-            ("channels(0.5, taylor, round_to=4)|fine_tune(8)", "dense", 1.5, 0.1),
+            ("prune(0.8, steps=3, schedule=iterative, learning_rate=3e-3)|fine_tune(5, 3e-3)|share(widths=conv*:6)|entropy", "coded", 4, 0.15),
+            ("spatial_low_rank(rank=6, ignore=conv1.*)|fine_tune(5, 3e-3)|q8_0(ignore=conv*)", "spatial_low_rank", 2, 0.1),
+            ("low_rank(rank=16, ignore=conv1.* fc2.*, randomized=1)|fine_tune(5, 3e-3)", "low_rank", 1.2, 0.1),
+            ("channels(0.5, taylor, round_to=4)|fine_tune(8, 3e-3)", "dense", 1.5, 0.1),
             ("sparse_gpt(0.6)|bitmask", "bitmask", 1.8, 0.1),
             ("gptq(q4_1)", "q4_1", 4, 0.05),
             ("quantize_aware(q5_0, 3)|q5_0", "q5_0", 3, 0.03),
@@ -335,26 +338,24 @@ class Shrink(Check):
         said = self.run(normed, self.folder / "none.safetensors", "--recipe", "fine_tune(100000)|fold(bn7)", "--quiet", "--threads", 1, fails=True)
         assert "'bn7' fits no name of the file, which has bn1, bn2, bn3" in said, said
         # The same bytes on any number of ranks.
-        for recipe in ("prune(0.7)|fine_tune(1)|share(epochs=1)|entropy", "spatial_low_rank(rank=4)|channels(0.6)|int8"):
-            if "channels" in recipe:
-                recipe = "channels(0.6)|spatial_low_rank(rank=2)|int8"
+        for recipe in ("prune(0.7)|fine_tune(1)|share(epochs=1)|entropy", "channels(0.6)|spatial_low_rank(rank=2)|int8"):
             reference = None
             for ranks in (1, 3):
                 self.run(model, out, "--recipe", recipe, "--quiet", "--threads", 1, "--deterministic", *(("--thread-ranks", ranks) if ranks > 1 else ()))
                 reference = reference or out.read_bytes()
                 assert out.read_bytes() == reference, (recipe, ranks)
         # What is no chain of layers is refused with the weight that does not fit.
-        for path, words in (
-            (self.drawn("bad", 1, {"conv1.weight": (8, 3, 3, 3)}), ["'conv1.weight' of shape [8, 3, 3, 3] follows on nothing of 1 channels"]),
-            (self.drawn("bad", 1, {"conv2.weight": (32, 9, 3, 3)}), ["'conv2.weight' of shape [32, 9, 3, 3] follows on nothing of 8 channels"]),
-            (self.drawn("bad", 1, {"fc1.weight": (64, 120)}), ["no fully connected layer takes what the convolutions make of a sample [1, 8, 8]"]),
-            (self.drawn("bad", 1, {"fc2.weight": (10, 63)}), ["'fc2.weight' of shape [10, 63] follows on nothing of 64 elements"]),
-            (self.drawn("bad", 1, {"conv1.weight": (8, 1, 3)}), ["'conv1.weight' of shape [8, 1, 3] is no weight of a layer that is known here"]),
-            (self.drawn("bad", 1, {f"fc{i}.{what}": None for i in (1, 2) for what in ("weight", "bias")}), ["the file holds no fully connected layer"]),
-            (self.drawn("bad", 1, {"bn.running_mean": (31,)}), ["1 batch norms of 31 features ('bn' is one) for 0 layers"]),
-            (self.drawn("bad", 1, {"bn.running_mean": (10,)}), ["1 batch norms of 10 features ('bn' is one) for 0 layers"]),
+        for changes, words in (
+            ({"conv1.weight": (8, 3, 3, 3)}, ["'conv1.weight' of shape [8, 3, 3, 3] follows on nothing of 1 channels"]),
+            ({"conv2.weight": (32, 9, 4, 4)}, ["'conv2.weight' of shape [32, 9, 4, 4] follows on nothing of 8 channels"]),
+            ({"fc1.weight": (64, 120)}, ["no fully connected layer takes what the convolutions make of a sample [1, 8, 8]"]),
+            ({"fc2.weight": (10, 63)}, ["'fc2.weight' of shape [10, 63] follows on nothing of 64 elements"]),
+            ({"conv1.weight": (8, 1, 3)}, ["'conv1.weight' of shape [8, 1, 3] is no weight of a layer that is known here"]),
+            ({f"fc{i}.{what}": None for i in (1, 2) for what in ("weight", "bias")}, ["the file holds no fully connected layer"]),
+            ({"bn.running_mean": (31,)}, ["1 batch norms of 31 features ('bn' is one) for 0 layers"]),
+            ({"bn.running_mean": (10,)}, ["1 batch norms of 10 features ('bn' is one) for 0 layers"]),
         ):
-            said = self.run(path, self.folder / "none.safetensors", "--recipe", "int8", "--quiet", fails=True)
+            said = self.run(self.drawn("bad", 1, changes), self.folder / "none.safetensors", "--recipe", "int8", "--quiet", fails=True)
             assert all(w in said for w in words) and "This program takes convolutions" in said, said
 
     # --- the same bytes on any number of ranks ---------------------------------------------------------------------------------------

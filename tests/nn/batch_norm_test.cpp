@@ -183,3 +183,14 @@ TEST_CASE("global statistics on one rank are those of the whole batch") {
   }
   for (std::size_t i = 0; i < g.size(); ++i) CHECK(std::abs(g[i] - global.gradients[i]) < 2e-5);
 }
+
+TEST_CASE("a norm that was folded hands on whatever comes, and has no parameters") {
+  nn::batch_norm<> norm("bn", 8);
+  norm.set_identity(true);
+  CHECK(norm.shape({2, 5, 3, 3}) == extents{2, 5, 3, 3});  // of its eight channels three have gone since
+  int parameters = 0;
+  norm.for_each_parameter([&](auto&) { ++parameters; });
+  CHECK(parameters == 0);
+  norm.set_identity(false);
+  CHECK_THROWS_AS(norm.shape({2, 5, 3, 3}), pleat::error);
+}

@@ -93,6 +93,7 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
   [[nodiscard]] values<T, Space> const& running_variance() const noexcept { return variance_; }
 
   [[nodiscard]] extents shape(extents const& in) const {
+    if (identity_) return in;  // its features may have become fewer
     if (in.rank() < 2 || in[1] != features())
       throw error{"nn::batch_norm '" + name_ + "'",
                   "expected an input [m, " + std::to_string(features()) + ", …], found " + in.to_string(),
