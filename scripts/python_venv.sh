@@ -12,7 +12,9 @@ if [[ ! -x build/venv/bin/conan ]]; then
   if ! command -v python3 >/dev/null; then
     echo "pleat: no python3, so neither Conan nor the peers of our files: their tests are skipped" >&2
     exit 0
-  elif python3 -m venv build/venv >build/venv.log 2>&1 && pip "conan>=2.5,<3"; then
+  fi
+  echo "pleat: packages that tests talk to come from PyPI into build/venv; nothing outside build/ is changed" >&2
+  if python3 -m venv build/venv >build/venv.log 2>&1 && pip "conan>=2.5,<3"; then
     echo "pleat: build/venv has $(build/venv/bin/conan --version)" >&2
   else
     echo "pleat: pip could not bring Conan ($(tail -n1 build/venv.log)); its test is skipped" >&2
