@@ -37,7 +37,6 @@ class PleatConan(ConanFile):
     def requirements(self):
         self.requires("kokkos/[>=4.7 <6]", transitive_headers=True, transitive_libs=True)
         self.requires("zlib/[>=1.2.11 <2]", transitive_headers=True, transitive_libs=True)
-        self.requires("nlohmann_json/[>=3.10 <4]", transitive_headers=True)
 
     def validate(self):
         check_min_cppstd(self, 20)

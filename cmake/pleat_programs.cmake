@@ -12,6 +12,12 @@ target_compile_options(pleat_dev INTERFACE
   $<$<COMPILE_LANG_AND_ID:CXX,GNU>:--param=ggc-min-expand=100;--param=ggc-min-heapsize=524288>
   $<$<AND:$<BOOL:${PLEAT_WERROR}>,$<COMPILE_LANG_AND_ID:CXX,GNU,Clang,AppleClang>>:-Werror>)
 
+# Examples write and tests read JSON with it; the library has a writer and a reader of its own.
+find_package(nlohmann_json 3.10 CONFIG QUIET)
+if(nlohmann_json_FOUND)
+  target_link_libraries(pleat_dev INTERFACE nlohmann_json::nlohmann_json)
+endif()
+
 # A Kokkos with CUDA or HIP may want its users' sources compiled as that language; follow what it was built with.
 function(pleat_set_language target)
   if(Kokkos_COMPILE_LANGUAGE AND NOT Kokkos_COMPILE_LANGUAGE STREQUAL "CXX")

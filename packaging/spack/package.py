@@ -31,7 +31,7 @@ class Pleat(CMakePackage, CudaPackage):
     depends_on("kokkos +openmp", when="+openmp")
     depends_on("mpi", when="+mpi")
     depends_on("zlib-api")
-    depends_on("nlohmann-json@3.10:")
+    depends_on("nlohmann-json@3.10:", type="build", when="+tests")
     depends_on("cuda@12.2:", when="+thrust")
     depends_on("catch2@3.4:", type="build", when="+tests")
 
