@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The pleat authors
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""The tables "claim | command" of the pages: every `ctest … -R PATTERN` names tests that there are.
+"""The tables "claim | command" of the pages: every `ctest … -R PATTERN` names tests that there are. The tables of options and of JSON keys:
+they have what the programs' sources have, all of it and nothing else.
 
 Usage: commands_test.py CTEST BUILD_FOLDER
 """
@@ -31,5 +32,25 @@ for page in sorted((pathlib.Path(__file__).resolve().parents[2] / "docs").glob("
                 room = part.split("/")[0]
                 if (room in rooms or room not in ("mpi", "examples")) and not any(re.search(part, n) for n in names):
                     wrong.append(f"docs/{page.name}: no test is called '{part}'")
-print("\n".join(wrong) if wrong else f"{commands} commands name tests that there are")
-sys.exit(1 if wrong or commands < 20 else 0)
+
+# <!-- options: SOURCE… --> or <!-- keys: SOURCE FUNCTION -->, then a table whose first column names them, up to <!-- end of … -->.
+root, tables = pathlib.Path(__file__).resolve().parents[2], 0
+for page in sorted((root / "docs").glob("**/*.md")):
+    for kind, where, table in re.findall(r"<!-- (options|keys): (.+?) -->\n(.*?)<!-- end of \1 -->", page.read_text(), re.S):
+        tables += 1
+        first = " ".join(line.split("|")[1] for line in table.splitlines() if line.startswith("| `"))
+        if kind == "options":
+            named = set(re.findall(r"`(--[a-z-]+)", first))
+            text = "".join((root / source).read_text() for source in where.split())
+            there = set(re.findall(r'add_(?:option|flag)\("(--[a-z-]+)"', text))
+        else:
+            source, function = where.split()
+            named = set(re.findall(r"`(\w+)`", first))
+            body = re.search(rf"^void {function}\(.*?^}}", (root / source).read_text(), re.S | re.M).group()
+            there = set(re.findall(r'{"(\w+)",', body))
+        wrong += [f"docs/{page.name}: {where} has no {name}" for name in sorted(named - there)]
+        wrong += [f"docs/{page.name}: {name} of {where} is not on the page" for name in sorted(there - named)]
+        if not there:
+            wrong.append(f"docs/{page.name}: nothing found in {where}")
+print("\n".join(wrong) if wrong else f"{commands} commands name tests that there are, {tables} tables have what their sources have")
+sys.exit(1 if wrong or commands < 20 or tables < 3 else 0)
