@@ -95,7 +95,9 @@ template <class Stream>
 std::uint64_t write_part(std::string const& folder, std::string const& name, Stream&& stream, std::string const& call) {
   auto const path = join(folder, name);
   descriptor file = open_file(path, O_WRONLY | O_CREAT | O_TRUNC);
-  if (!file.is_open()) throw error{call, "cannot make the file '" + path + "': " + system_words(errno)};
+  if (!file.is_open())
+    throw error{call, "cannot make the file '" + path + "': " + system_words(errno),
+                "Check that the folder may be written, or choose another one"};
   std::uint64_t size = 0;
   auto const check = [&](int number) {
     if (number) throw write_failure(call, path, size, number);
@@ -109,8 +111,10 @@ std::uint64_t write_part(std::string const& folder, std::string const& name, Str
 PLEAT_ONCE [[noreturn]] inline void sums_differ(std::string const& call, std::string const& what, std::uint64_t begin,
                                                 std::uint64_t end, std::string const& found,
                                                 std::string const& expected) {
-  throw error{call, "the checksum of " + what + ", bytes " + std::to_string(begin) + " to " + std::to_string(end) +
-                        ", is " + found + ", the manifest says " + expected + ": it is damaged"};
+  throw error{call,
+              "the checksum of " + what + ", bytes " + std::to_string(begin) + " to " + std::to_string(end) + ", is " +
+                  found + ", the manifest says " + expected + ": it is damaged",
+              damaged_part};
 }
 
 /// Compares a file's header with what the manifest says. \throws error that names the bytes, expected and found
@@ -120,9 +124,10 @@ PLEAT_ONCE inline void verify_header(checkpoint_manifest::part const& part, safe
   if (auto const sum = checksum::hex(checksum_of(header)); sum != part.sum)
     sums_differ(call, "the header", 0, header.size(), sum, part.sum);
   if (part.sums.size() != file.entries().size())
-    throw error{call, "the file has " + std::to_string(file.entries().size()) +
-                          " arrays, the manifest has checksums of " + std::to_string(part.sums.size()) +
-                          ": it is damaged"};
+    throw error{call,
+                "the file has " + std::to_string(file.entries().size()) + " arrays, the manifest has checksums of " +
+                    std::to_string(part.sums.size()) + ": it is damaged",
+                damaged_part};
 }
 
 /// Compares the checksums of its arrays. \throws error as above
@@ -143,8 +148,10 @@ PLEAT_ONCE [[nodiscard]] inline std::string path_of_part(std::string const& fold
   auto const path = join(folder, part.name);
   auto const call = call_on("load_checkpoint", path);
   if (auto const size = open_to_read(path, call).second; size != part.size)
-    throw error{call, "the file ends at byte " + std::to_string(size) + ", the manifest says " +
-                          std::to_string(part.size) + ": it is " + (size < part.size ? "truncated" : "damaged")};
+    throw error{call,
+                "the file ends at byte " + std::to_string(size) + ", the manifest says " + std::to_string(part.size) +
+                    ": it is " + (size < part.size ? "truncated" : "damaged"),
+                damaged_part};
   return path;
 }
 
@@ -159,11 +166,14 @@ PLEAT_ONCE [[nodiscard]] inline checkpoint load_step(std::string const& folder) 
     auto const path = path_of_part(folder, part);
     auto const call = call_on("load_checkpoint", path);
     auto content = read_file(path, part.size);
-    if (content.size() != part.size) throw error{call, "the file changed while it was read"};
+    if (content.size() != part.size)
+      throw error{call, "the file changed while it was read", "Let no other run write to this folder, and load again"};
     if (m.version == 1)
       if (auto const sum = checksum::hex(checksum_of(as_span(content))); sum != part.sum)
-        throw error{call, "the checksum of bytes 0 to " + std::to_string(part.size) + " is " + sum +
-                              ", the manifest says " + part.sum + ": it is damaged"};
+        throw error{call,
+                    "the checksum of bytes 0 to " + std::to_string(part.size) + " is " + sum + ", the manifest says " +
+                        part.sum + ": it is damaged",
+                    damaged_part};
     safetensors_file file(std::move(content), call);
     if (m.version > 1) {
       verify_header(part, file, call);
@@ -172,7 +182,7 @@ PLEAT_ONCE [[nodiscard]] inline checkpoint load_step(std::string const& folder) 
       verify_sums(part, file, as_span(sums), call);
     }
     if (!c.tensors.emplace(part.group(), std::move(file)).second)
-      throw error{call, "the manifest names the file twice"};
+      throw error{call, "the manifest names the file twice", damaged_part};
   }
   return c;
 }
@@ -232,7 +242,8 @@ struct unfinished_checkpoint {
   std::vector<std::string> before;  ///< what was listed when it began
 
   PLEAT_ONCE [[noreturn]] inline void fail(std::string const& what, int number) const {
-    throw error{call, what + ": " + system_words(number)};
+    throw error{call, what + ": " + system_words(number),
+                "Check that the folder may be written and its disk has room, or choose another folder"};
   }
   PLEAT_ONCE inline void durable(int number, std::string const& of) const {
     if (number) fail("flushing '" + of + "' failed", number);
@@ -251,8 +262,10 @@ PLEAT_ONCE [[nodiscard]] inline unfinished_checkpoint begin_checkpoint(std::stri
                                                                        int keep) {
   unfinished_checkpoint u{call_on("save_checkpoint", folder), folder, "step-" + std::to_string(step), {}, {}, {}};
   if (step < 0 || keep < 1)
-    throw error{u.call, "step " + std::to_string(step) + ", keep " + std::to_string(keep) +
-                            ": expected step >= 0 and keep >= 1"};
+    throw error{
+        u.call,
+        "step " + std::to_string(step) + ", keep " + std::to_string(keep) + ": expected step >= 0 and keep >= 1",
+        "Count steps from 0, and keep one checkpoint at least"};
   make_folders(folder, u.call);
   u.before = listed_checkpoints(folder);
   for (int again = 1; exists(join(folder, u.name)); ++again)
@@ -318,7 +331,8 @@ PLEAT_ONCE inline std::string save_checkpoint(std::string const& folder, index_t
   try {
     for (auto const& [group, tensors] : what.tensors) {
       if (!detail::is_plain_name(group))
-        throw error{u.call, "the group '" + group + "' needs a name of letters, digits, '-' and '_'"};
+        throw error{u.call, "the group '" + group + "' needs a name of letters, digits, '-' and '_'",
+                    "Name it like 'optimizer-2': it becomes a file's name"};
       safetensors_writer writer;
       for (auto const& t : tensors) writer.add(t);
       auto const header = writer.header();

@@ -45,7 +45,8 @@ PLEAT_ONCE [[nodiscard]] inline checkpoint_commit begin_checkpoint(std::string c
   try {
     for (auto const& f : layout.files()) {
       if (!detail::is_plain_name(f.group))
-        throw error{c.begun.call, "the group '" + f.group + "' needs a name of letters, digits, '-' and '_'"};
+        throw error{c.begun.call, "the group '" + f.group + "' needs a name of letters, digits, '-' and '_'",
+                    "Name it like 'optimizer-2': it becomes a file's name"};
       auto const path = detail::join(c.begun.temporary, f.group + std::string(detail::part_suffix));
       detail::descriptor file = detail::open_file(path, O_WRONLY | O_CREAT | O_TRUNC);
       if (!file.is_open()) c.begun.fail("cannot make the file '" + path + "'", errno);
@@ -222,7 +223,8 @@ class checkpoint_job {
       auto const theirs = std::as_bytes(std::span<std::uint64_t const>(said).first(sums.size()));
       if (bytes.size() != said.size() * 8 || checksum_of(theirs) != said.back())
         throw error{s.commit->begun.call,
-                    "what writer " + std::to_string(w) + " left in '" + note(s, w) + "' is damaged"};
+                    "what writer " + std::to_string(w) + " left in '" + note(s, w) + "' is damaged",
+                    "The checkpoint before is untouched: check the disk of this folder, and save again"};
       for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += said[i];
       (void)::unlink(note(s, w).c_str());
       ++w;

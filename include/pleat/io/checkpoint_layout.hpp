@@ -127,7 +127,8 @@ class checkpoint_layout {
         for (std::size_t i = f.first; i < f.first + f.count; ++i)
           if (arrays_[i].name == name) return i;
     throw error{"io::checkpoint_layout",
-                "there is no array '" + std::string(name) + "' in the group '" + std::string(group) + "'"};
+                "there is no array '" + std::string(name) + "' in the group '" + std::string(group) + "'",
+                "Ask for an array that was added to the layout, in the group that it was added to"};
   }
   /// Bytes of all files.
   PLEAT_LAZY [[nodiscard]] std::uint64_t bytes() const noexcept {

@@ -43,6 +43,8 @@ PLEAT_LAZY [[nodiscard]] inline bool is_plain_name(std::string_view s) noexcept 
 
 /// What every part's name ends with.
 inline constexpr std::string_view part_suffix = ".safetensors";
+/// What to do about a damaged one, where no older one was found.
+inline constexpr char const* damaged_part = "Go on from an older step, or copy this one again";
 
 /// What a manifest says.
 struct checkpoint_manifest {
@@ -72,7 +74,7 @@ struct checkpoint_manifest {
     }
     for (auto const& [key, value] : state) {
       if (first_not_utf8(key) != std::string::npos || first_not_utf8(value) != std::string::npos)
-        throw error{call, "a state is no UTF-8"};
+        throw error{call, "a state is no UTF-8", "Write bytes that are no text as hexadecimal digits"};
       text += "state ";
       append_json_string(text, key);
       text += ' ';
@@ -85,18 +87,22 @@ struct checkpoint_manifest {
   /// \param call how errors introduce themselves \throws error that names the byte, expected and found
   PLEAT_ONCE [[nodiscard]] inline static checkpoint_manifest parse(std::string_view text, std::string const& call) {
     constexpr std::string_view first = "pleat checkpoint 1\n", last = "end ";
-    if (!text.starts_with("pleat checkpoint ")) throw error{call, "at byte 0: this is no manifest of a checkpoint"};
+    if (!text.starts_with("pleat checkpoint "))
+      throw error{call, "at byte 0: this is no manifest of a checkpoint", damaged_part};
     constexpr std::size_t tail = last.size() + 17;  // "end <16 digits>\n"
     if (text.size() < first.size() + tail || text.substr(text.size() - tail, last.size()) != last ||
         text.back() != '\n')
-      throw error{
-          call, "the manifest ends at byte " + std::to_string(text.size()) + " without its checksum: it is truncated"};
+      throw error{call,
+                  "the manifest ends at byte " + std::to_string(text.size()) + " without its checksum: it is truncated",
+                  damaged_part};
     auto const body = text.substr(0, text.size() - tail);
     auto const expected = text.substr(body.size() + last.size(), 16);
     if (auto const sum = checksum::hex(checksum_of(std::as_bytes(std::span(body.data(), body.size()))));
         sum != expected)
-      throw error{call, "the checksum at byte " + std::to_string(body.size() + last.size()) + " is " +
-                            std::string(expected) + ", the text gives " + sum + ": it is damaged"};
+      throw error{call,
+                  "the checksum at byte " + std::to_string(body.size() + last.size()) + " is " + std::string(expected) +
+                      ", the text gives " + sum + ": it is damaged",
+                  damaged_part};
     auto const version = text.substr(17, text.find('\n') - 17);
     if (version != "1" && version != "2")
       throw error{call, "at byte 17: version " + std::string(version) + ", this pleat reads versions 1 and 2",
@@ -144,7 +150,7 @@ struct checkpoint_manifest {
       }
       at += line.size() + 1;
     }
-    if (!has_step) throw error{call, "there is no line 'step'"};
+    if (!has_step) throw error{call, "there is no line 'step'", damaged_part};
     return m;
   }
 };

@@ -78,7 +78,8 @@ struct dataset {
       index_t const i = indices[r];
       if (i < 0 || i >= size)
         throw error{"io::dataset::gather",
-                    "sample " + std::to_string(i) + " of '" + name + "', which has " + std::to_string(size)};
+                    "sample " + std::to_string(i) + " of '" + name + "', which has " + std::to_string(size),
+                    "Gather samples from 0 to size - 1: make the sampler for the size of this data set"};
       detail::normalise(pixels.data() + i * n, x + static_cast<index_t>(r) * n, n, mean, scale);
       if (y) y[r] = labels[static_cast<std::size_t>(i)];
     }

@@ -81,7 +81,8 @@ template <class T> std::vector<float> widened(std::span<std::byte const> bytes) 
 
 PLEAT_ONCE [[nodiscard]] inline std::vector<float> decode_dense(std::string const& call, stored_weight const& w) {
   if (w.parts.size() != 1 || !w.parts[0].suffix.empty() || w.parts[0].shape != w.shape)
-    throw error{call, detail::shown(w.name) + " is no single tensor of shape " + w.shape.to_string()};
+    throw error{call, detail::shown(w.name) + " is no single tensor of shape " + w.shape.to_string(),
+                "Give it one part, of the weight's own shape, or write the file anew with run::save"};
   auto const bytes = w.parts[0].bytes;
   switch (w.parts[0].type) {
     case dtype::f32:

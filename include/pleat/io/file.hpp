@@ -37,7 +37,9 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<std::byte> read_file(
     auto const n =
         ::read(file.get(), bytes.data() + at, std::min<std::size_t>(bytes.size() - at, std::size_t{1} << 30));
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw error{call, "reading failed at byte " + std::to_string(at) + ": " + detail::system_words(errno)};
+    if (n < 0)
+      throw error{call, "reading failed at byte " + std::to_string(at) + ": " + detail::system_words(errno),
+                  "The disk or the network folder fails: copy the file elsewhere, and read it there"};
     if (n == 0)
       throw error{call,
                   "the file ended at byte " + std::to_string(at) + " of " + std::to_string(size) +
@@ -63,7 +65,8 @@ class mapped_file {
     size_ = static_cast<std::size_t>(size);
     void* const p = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
     if (p == MAP_FAILED)
-      throw error{call, "cannot map " + std::to_string(size) + " bytes: " + detail::system_words(errno)};
+      throw error{call, "cannot map " + std::to_string(size) + " bytes: " + detail::system_words(errno),
+                  "Raise the limit of memory (ulimit -v), or copy the file to a disk of this machine"};
     data_ = static_cast<std::byte const*>(p);
   }
   /// Leaves an empty file behind.
@@ -112,7 +115,9 @@ class atomic_file {
     if (detail::is_folder(path_)) throw error{call_, "this is a folder, expected a file", "Name a file in it"};
     if (detail::is_device(path_)) {
       file_ = detail::open_file(path_, O_WRONLY | O_NOCTTY);
-      if (!file_.is_open()) throw error{call_, "cannot write to it: " + detail::system_words(errno)};
+      if (!file_.is_open())
+        throw error{call_, "cannot write to it: " + detail::system_words(errno),
+                    "Choose another name, or get the right to write to this one"};
       return;
     }
     // The process id and a counter: no shared state, and a name left behind by a killed process is stepped over.
@@ -155,7 +160,8 @@ class atomic_file {
     if (::rename(temporary_.c_str(), path_.c_str()) != 0) check(errno);
     if (!durable) return;
     if (int const e = detail::sync_folder(detail::parent_of(path_)))
-      throw error{call_, "the file is written, but its folder could not be flushed: " + detail::system_words(e)};
+      throw error{call_, "the file is written, but its folder could not be flushed: " + detail::system_words(e),
+                  "It may be lost if the power fails now: run sync, or write it to another disk"};
   }
 
   /// False for what only takes bytes one after the other: a pipe, a terminal. There is no write_at() then.
@@ -198,7 +204,8 @@ PLEAT_ONCE inline void demand_writable_file(std::string const& path) {
   if (!detail::is_device(file)) {
     atomic_file const probe(file);                 // never committed: it goes
   } else if (::access(file.c_str(), W_OK) != 0) {  // a pipe that is opened would wait for its reader
-    throw error{detail::call_on("write", path), "cannot write to it: " + detail::system_words(errno)};
+    throw error{detail::call_on("write", path), "cannot write to it: " + detail::system_words(errno),
+                "Choose another name, or get the right to write to this one"};
   }
 }
 

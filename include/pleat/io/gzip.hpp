@@ -38,7 +38,9 @@ class gzip_reader {
   PLEAT_ONCE inline gzip_reader(std::span<std::byte const> compressed, std::string call)
       : in_(compressed), call_(std::move(call)), z_(std::make_unique<z_stream>()) {
     if (!is_gzip(in_)) throw error{call_, "not a gzip file: it does not begin with 1f 8b", remedy::copy_again};
-    if (::inflateInit2(z_.get(), 15 + 16) != Z_OK) throw error{call_, "zlib could not be started (no memory?)"};
+    if (::inflateInit2(z_.get(), 15 + 16) != Z_OK)
+      throw error{call_, "zlib could not be started (no memory?)",
+                  "Free some memory, or unpack the file with gunzip first"};
   }
   gzip_reader(gzip_reader const&) = delete;
   gzip_reader& operator=(gzip_reader const&) = delete;
@@ -97,7 +99,8 @@ class gzip_reader {
                   std::to_string(in_.size() - taken_) + " bytes of garbage follow the gzip data, from byte " +
                       std::to_string(taken_) + " on",
                   remedy::copy_again};
-    if (::inflateReset(z_.get()) != Z_OK) throw error{call_, "zlib could not be restarted"};
+    if (::inflateReset(z_.get()) != Z_OK)
+      throw error{call_, "zlib could not be restarted", "Free some memory, or unpack the file with gunzip first"};
   }
 
   std::span<std::byte const> in_;
@@ -139,10 +142,12 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<std::byte> gunzip(std::span<std::byt
 
 /// Everything, as one gzip member (tests, small exports).
 PLEAT_ONCE [[nodiscard]] inline std::vector<std::byte> gzip(std::span<std::byte const> bytes, int level = 6) {
-  if (bytes.size() >= (std::size_t{1} << 31)) throw error{"io::gzip", "more than 2 GiB in one piece"};
+  if (bytes.size() >= (std::size_t{1} << 31))
+    throw error{"io::gzip", "more than 2 GiB in one piece", "Compress it in pieces of less than that"};
   z_stream z{};
   if (::deflateInit2(&z, level, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
-    throw error{"io::gzip", "zlib could not be started at level " + std::to_string(level)};
+    throw error{"io::gzip", "zlib could not be started at level " + std::to_string(level),
+                "Choose a level from 0 to 9, and leave zlib some memory"};
   std::vector<std::byte> out(::deflateBound(&z, static_cast<uLong>(bytes.size())) + 64);
   z.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(bytes.data()));
   z.avail_in = static_cast<uInt>(bytes.size());
@@ -151,7 +156,8 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<std::byte> gzip(std::span<std::byte 
   int const r = ::deflate(&z, Z_FINISH);
   out.resize(out.size() - z.avail_out);
   ::deflateEnd(&z);
-  if (r != Z_STREAM_END) throw error{"io::gzip", "zlib error " + std::to_string(r)};
+  if (r != Z_STREAM_END)
+    throw error{"io::gzip", "zlib error " + std::to_string(r), "Free some memory, or write the bytes as they are"};
   return out;
 }
 

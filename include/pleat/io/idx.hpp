@@ -33,8 +33,10 @@ struct idx_array {
   /// The elements. \throws error if T is not the element type of the file
   template <class T> [[nodiscard]] std::span<T const> values() const {
     if (dtype_of<T> != type)
-      throw error{"io::idx_array::values", "the elements are " + std::string(name_of(type)) + ", asked for as " +
-                                               std::string(name_of(dtype_of<T>))};
+      throw error{
+          "io::idx_array::values",
+          "the elements are " + std::string(name_of(type)) + ", asked for as " + std::string(name_of(dtype_of<T>)),
+          "Ask for the type that the file holds, values<std::uint8_t>() for U8"};
     return {reinterpret_cast<T const*>(bytes.data()), bytes.size() / sizeof(T)};
   }
 };
@@ -166,16 +168,22 @@ PLEAT_ONCE [[nodiscard]] inline idx_array read_idx(std::string const& path) {
 /// that do not fit the shape
 PLEAT_ONCE [[nodiscard]] inline std::vector<std::byte> encode_idx(idx_array const& a) {
   int const code = detail::idx_code(a.type);
-  if (code < 0) throw error{"io::encode_idx", "the format has no element type " + std::string(name_of(a.type))};
-  if (a.shape.rank() < 1) throw error{"io::encode_idx", "the format has no arrays of rank 0"};
+  if (code < 0)
+    throw error{"io::encode_idx", "the format has no element type " + std::string(name_of(a.type)),
+                "Convert the elements to U8, I8, I16, I32, F32 or F64"};
+  if (a.shape.rank() < 1)
+    throw error{"io::encode_idx", "the format has no arrays of rank 0", "Give a single number the shape [1]"};
   std::vector<std::byte> out = {std::byte{0}, std::byte{0}, static_cast<std::byte>(code),
                                 static_cast<std::byte>(a.shape.rank())};
   for (auto n : a.shape) {
-    if (n > 0xffffffff) throw error{"io::encode_idx", "extent " + std::to_string(n) + " is above 2^32 - 1"};
+    if (n > 0xffffffff)
+      throw error{"io::encode_idx", "extent " + std::to_string(n) + " is above 2^32 - 1",
+                  "Cut the array into several files"};
     for (int b = 3; b >= 0; --b) out.push_back(static_cast<std::byte>(n >> (8 * b)));
   }
   if (a.bytes.size() != static_cast<std::uint64_t>(a.shape.size()) * size_of(a.type))
-    throw error{"io::encode_idx", std::to_string(a.bytes.size()) + " bytes do not fit " + a.shape.to_string()};
+    throw error{"io::encode_idx", std::to_string(a.bytes.size()) + " bytes do not fit " + a.shape.to_string(),
+                "Give the shape that the elements have, or the elements that the shape has"};
   std::size_t const header = out.size();
   out.insert(out.end(), a.bytes.begin(), a.bytes.end());
   detail::idx_swap(std::span(out).subspan(header), size_of(a.type));

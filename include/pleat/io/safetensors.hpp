@@ -108,9 +108,11 @@ class safetensors_file {
   template <class T> void copy(std::string_view name, std::span<T> out) const {
     auto const& e = at(name);
     if (e.type != dtype_of<T> || e.shape.size() != static_cast<index_t>(out.size()))
-      throw error{call_, "tensor " + detail::shown(e.name) + " holds " + std::string(name_of(e.type)) + " " +
-                             e.shape.to_string() + ", expected " + std::to_string(out.size()) + " of " +
-                             std::string(name_of(dtype_of<T>))};
+      throw error{call_,
+                  "tensor " + detail::shown(e.name) + " holds " + std::string(name_of(e.type)) + " " +
+                      e.shape.to_string() + ", expected " + std::to_string(out.size()) + " of " +
+                      std::string(name_of(dtype_of<T>)),
+                  "Ask for the type and the number of elements that the file holds"};
     if (!out.empty()) std::memcpy(out.data(), bytes(e).data(), out.size_bytes());
   }
 
@@ -282,8 +284,10 @@ class safetensors_writer {
   PLEAT_ONCE inline void add(tensor_view t) {
     check_name(t);
     if (need(t) != t.bytes.size())
-      throw error{call, "tensor " + detail::shown(t.name) + " of shape " + t.shape.to_string() + " needs " +
-                            std::to_string(need(t)) + " bytes, " + std::to_string(t.bytes.size()) + " were given"};
+      throw error{call,
+                  "tensor " + detail::shown(t.name) + " of shape " + t.shape.to_string() + " needs " +
+                      std::to_string(need(t)) + " bytes, " + std::to_string(t.bytes.size()) + " were given",
+                  "Hand over the bytes of all its elements, or another shape"};
     enter(t);
   }
   /// The same for typed values.
@@ -300,7 +304,7 @@ class safetensors_writer {
   PLEAT_ONCE inline void metadata(std::string name, std::string value) {
     if (detail::first_not_utf8(name) != std::string_view::npos ||
         detail::first_not_utf8(value) != std::string_view::npos)
-      throw error{call, "a metadata entry is no UTF-8"};
+      throw error{call, "a metadata entry is no UTF-8", "Write bytes that are no text as hexadecimal digits"};
     metadata_[std::move(name)] = std::move(value);
   }
 
@@ -333,7 +337,8 @@ class safetensors_writer {
     json += '}';
     json.resize((json.size() + 7) / 8 * 8, ' ');
     if (json.size() > safetensors_max_header)
-      throw error{call, "the header would have " + std::to_string(json.size()) + " bytes, the format allows 100000000"};
+      throw error{call, "the header would have " + std::to_string(json.size()) + " bytes, the format allows 100000000",
+                  "Write several files, or shorter metadata"};
     std::string out(8, '\0');
     std::uint64_t const n = json.size();
     std::memcpy(out.data(), &n, 8);
@@ -383,16 +388,20 @@ class safetensors_writer {
     return static_cast<std::uint64_t>(t.shape.size()) * size_of(t.type);
   }
   PLEAT_ONCE inline static void check_name(tensor_view const& t) {
-    if (t.name == "__metadata__") throw error{call, "'__metadata__' is no name for a tensor: the format reserves it"};
+    if (t.name == "__metadata__")
+      throw error{call, "'__metadata__' is no name for a tensor: the format reserves it", "Give it another name"};
     if (detail::first_not_utf8(t.name) != std::string_view::npos)
-      throw error{call, "the name of a tensor of shape " + t.shape.to_string() + " is no UTF-8"};
+      throw error{call, "the name of a tensor of shape " + t.shape.to_string() + " is no UTF-8",
+                  "Give it a name of letters and digits"};
   }
   PLEAT_ONCE inline void enter(tensor_view const& t) {
     auto const [it, fresh] = tensors_.emplace(key{-static_cast<int>(t.type), t.name}, t);
     bool twice = !fresh;
     for (int i = 0; i <= static_cast<int>(dtype::u64) && !twice; ++i)
       twice = -i != it->first.first && tensors_.contains(key{-i, t.name});
-    if (twice) throw error{call, "the name " + detail::shown(t.name) + " was given to two tensors"};
+    if (twice)
+      throw error{call, "the name " + detail::shown(t.name) + " was given to two tensors",
+                  "Give every tensor a name of its own"};
   }
   using key = std::pair<int, std::string>;  // larger element types first
   std::map<key, tensor_view> tensors_;
@@ -420,11 +429,14 @@ class safetensors_stream {
   PLEAT_ONCE inline void write(std::string const& name, std::span<std::byte const> bytes) {
     auto const at = left_.find(name);
     if (at == left_.end())
-      throw error{call_, "the array " + detail::shown(name) + " was not described, or was written already"};
+      throw error{call_, "the array " + detail::shown(name) + " was not described, or was written already",
+                  "Add every array to the safetensors_writer that describes the file, and write each once"};
     if (at->second.end - at->second.begin != bytes.size())
-      throw error{call_, "the array " + detail::shown(name) + " was described with " +
-                             std::to_string(at->second.end - at->second.begin) + " bytes, " +
-                             std::to_string(bytes.size()) + " were given"};
+      throw error{call_,
+                  "the array " + detail::shown(name) + " was described with " +
+                      std::to_string(at->second.end - at->second.begin) + " bytes, " + std::to_string(bytes.size()) +
+                      " were given",
+                  "Write the bytes of the type and shape that it was described with"};
     if (!in_order_) file_.write_at(at->second.begin, bytes);
     else if (at->second.begin == file_.written()) file_.write(bytes);
     else if (!bytes.empty()) held_.emplace(at->second.begin, std::vector<std::byte>(bytes.begin(), bytes.end()));
@@ -436,8 +448,10 @@ class safetensors_stream {
   /// The moment of change. \throws error if an array is missing
   PLEAT_ONCE inline void commit() {
     if (!left_.empty())
-      throw error{call_, std::to_string(left_.size()) + " arrays are not written, " +
-                             detail::shown(left_.begin()->first) + " is one of them"};
+      throw error{call_,
+                  std::to_string(left_.size()) + " arrays are not written, " + detail::shown(left_.begin()->first) +
+                      " is one of them",
+                  "Write every array that was described before the commit"};
     file_.commit();
   }
 

@@ -33,9 +33,12 @@ class sampler {
   /// \param options      seed, shuffle, drop_last
   PLEAT_ONCE inline sampler(index_t size, index_t global_batch, sampler_options options = {})
       : size_(size), global_batch_(global_batch), options_(options) {
-    if (size < 0) throw error{"io::sampler", "a data set of " + std::to_string(size) + " samples"};
+    if (size < 0)
+      throw error{"io::sampler", "a data set of " + std::to_string(size) + " samples",
+                  "Give the size of a data set, which is 0 or more"};
     if (global_batch < 1)
-      throw error{"io::sampler", "a global batch of " + std::to_string(global_batch) + ", expected 1 or more"};
+      throw error{"io::sampler", "a global batch of " + std::to_string(global_batch) + ", expected 1 or more",
+                  "Set the batch to 1 or more"};
   }
 
   [[nodiscard]] index_t size() const noexcept { return size_; }
@@ -49,7 +52,8 @@ class sampler {
   /// The positions in the epoch's order that batch `b` takes; the last may be short.
   PLEAT_ONCE [[nodiscard]] inline index_range batch(index_t b) const {
     if (b < 0 || b >= batches_per_epoch())
-      throw error{"io::sampler::batch", "batch " + std::to_string(b) + " of " + std::to_string(batches_per_epoch())};
+      throw error{"io::sampler::batch", "batch " + std::to_string(b) + " of " + std::to_string(batches_per_epoch()),
+                  "Ask for a batch below batches_per_epoch()"};
     return {b * global_batch_, std::min(size_, (b + 1) * global_batch_)};
   }
 
@@ -63,7 +67,8 @@ class sampler {
     index_t const per = batches_per_epoch();
     if (per == 0)
       throw error{"io::sampler::at",
-                  "an epoch of " + std::to_string(size_) + " samples has no batch of " + std::to_string(global_batch_)};
+                  "an epoch of " + std::to_string(size_) + " samples has no batch of " + std::to_string(global_batch_),
+                  "Choose a smaller batch, more data, or drop_last = false"};
     return {step / per, step % per};
   }
   /// The number, over all epochs, of the first sample of a batch: keys random numbers that belong to samples.

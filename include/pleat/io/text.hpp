@@ -66,9 +66,10 @@ class character_vocabulary {
     std::string text(tokens.size(), ' ');
     for (std::size_t i = 0; i < tokens.size(); ++i) {
       if (tokens[i] >= characters_.size())
-        throw error{"io::character_vocabulary::decode", "token " + std::to_string(tokens[i]) + " at place " +
-                                                            std::to_string(i) + ", but there are " +
-                                                            std::to_string(size())};
+        throw error{"io::character_vocabulary::decode",
+                    "token " + std::to_string(tokens[i]) + " at place " + std::to_string(i) + ", but there are " +
+                        std::to_string(size()),
+                    "Decode with the vocabulary that the tokens were made with"};
       text[i] = characters_[tokens[i]];
     }
     return text;
@@ -107,7 +108,8 @@ struct token_dataset {
       index_t const i = indices[r];
       if (i < 0 || i >= windows)
         throw error{"io::token_dataset::gather",
-                    "window " + std::to_string(i) + " of '" + name + "', which has " + std::to_string(windows)};
+                    "window " + std::to_string(i) + " of '" + name + "', which has " + std::to_string(windows),
+                    "Gather windows from 0 to size() - 1: make the sampler for the size of this data set"};
       std::uint16_t const* const from = tokens.data() + i * stride;
       T* const to = x + static_cast<index_t>(r) * context;
       for (index_t t = 0; t < context; ++t) to[t] = token_value<T>(from[t]);
@@ -137,10 +139,12 @@ struct text_split {
 PLEAT_ONCE [[nodiscard]] inline text_split split_text(std::string_view text, index_t context, double train_share = 0.9,
                                                       std::string const& name = "text") {
   if (context < 1)
-    throw error{"io::split_text", "a context of " + std::to_string(context) + " tokens, expected 1 or more"};
+    throw error{"io::split_text", "a context of " + std::to_string(context) + " tokens, expected 1 or more",
+                "Set the context to 1 or more tokens"};
   if (!(train_share > 0 && train_share < 1))
     throw error{"io::split_text",
-                "a training share of " + std::to_string(train_share) + ", expected one between 0 and 1"};
+                "a training share of " + std::to_string(train_share) + ", expected one between 0 and 1",
+                "Say 0.9 to train on nine tenths"};
   text_split s;
   s.vocabulary = character_vocabulary(text);
   auto const all = s.vocabulary.encode(text);

@@ -81,8 +81,10 @@ PLEAT_ONCE inline void check_stored_format(std::string const& call, std::string 
   int v = 0;
   auto const [end, failed] = std::from_chars(text->data(), text->data() + text->size(), v);
   if (failed != std::errc{} || end != text->data() + text->size() || v < 1)
-    throw error{call, "the metadata entry 'pleat.format' is " + detail::shown(text->substr(0, 40)) +
-                          ", expected a version number"};
+    throw error{
+        call,
+        "the metadata entry 'pleat.format' is " + detail::shown(text->substr(0, 40)) + ", expected a version number",
+        remedy::copy_again};
   if (v > stored_format)
     throw error{call,
                 "the weights are stored by version " + std::to_string(v) + " of pleat's rules, this pleat knows " +
@@ -94,8 +96,10 @@ PLEAT_ONCE inline void check_stored_format(std::string const& call, std::string 
 PLEAT_ONCE [[nodiscard]] inline extents shape_of_text(std::string const& call, std::string const& name,
                                                       std::string_view text) {
   auto const fail = [&] {
-    throw error{call, "the shape of " + detail::shown(name) + " in the metadata is " +
-                          detail::shown(text.substr(0, 80)) + ", expected e.g. '[300, 784]'"};
+    throw error{call,
+                "the shape of " + detail::shown(name) + " in the metadata is " + detail::shown(text.substr(0, 80)) +
+                    ", expected e.g. '[300, 784]'",
+                remedy::copy_again};
   };
   index_t list[extents::max_rank], size = 1;
   std::size_t rank = 0;
@@ -135,8 +139,10 @@ PLEAT_ONCE [[nodiscard]] inline codec::error_norms error_of_text(std::string con
            std::isfinite(e.frobenius) && e.max >= 0 && e.frobenius >= 0;
   }
   if (!good)
-    throw error{call, "the error of " + detail::shown(name) + " in the metadata is " +
-                          detail::shown(text.substr(0, 80)) + ", expected two numbers"};
+    throw error{call,
+                "the error of " + detail::shown(name) + " in the metadata is " + detail::shown(text.substr(0, 80)) +
+                    ", expected two numbers",
+                remedy::copy_again};
   return e;
 }
 
@@ -157,8 +163,10 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<stored_weight> gather_weights(std::s
     stored_weight w{it->first.substr(form_key.size()), it->second, {}, {}, {}, {}};
     auto const* shape = find(std::string(shape_key) + w.name);
     if (!shape)
-      throw error{call, detail::shown(w.name) + " is stored in the form " + detail::shown(w.form) +
-                            "; of its shape the file says nothing (nothing about it in the metadata)"};
+      throw error{call,
+                  detail::shown(w.name) + " is stored in the form " + detail::shown(w.form) +
+                      "; of its shape the file says nothing (nothing about it in the metadata)",
+                  "Write the file anew with run::save, which says the shape of every form"};
     w.shape = shape_of_text(call, w.name, *shape);
     if (auto const* e = find(std::string(error_key) + w.name)) w.error = error_of_text(call, w.name, *e);
     place.emplace(w.name, formed.size());
@@ -193,8 +201,10 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<stored_weight> gather_weights(std::s
   }
   for (auto& w : formed) {
     if (w.parts.empty())
-      throw error{call, "the metadata say that " + detail::shown(w.name) + " is stored in the form " +
-                            detail::shown(w.form) + ", but there is no such tensor"};
+      throw error{call,
+                  "the metadata say that " + detail::shown(w.name) + " is stored in the form " + detail::shown(w.form) +
+                      ", but there is no such tensor",
+                  "Copy its tensors along with the metadata, or write the file anew with run::save"};
     if (w.parts.size() == 1 && w.parts[0].suffix.empty()) w.type = std::string(name_of(w.parts[0].type));
     out.push_back(std::move(w));
   }

@@ -41,8 +41,10 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<stored_weight> weights_of(gguf_file 
       if (auto const it = m.find(std::string(detail::type_key) + e.name); it != m.end()) {
         dtype const said = dtype_from_name(it->second);
         if (pleat::size_of(said) != pleat::size_of(type))
-          throw error{call, "the metadata say that " + detail::shown(e.name) + " holds " + it->second +
-                                ", the file stores " + std::string(e.type.name)};
+          throw error{call,
+                      "the metadata say that " + detail::shown(e.name) + " holds " + it->second + ", the file stores " +
+                          std::string(e.type.name),
+                      "Remove that entry of the metadata, or write the file anew with run::save_gguf"};
         type = said;
       }
       plain.push_back({e.name, "dense", std::string(name_of(type)), shape, {{"", type, shape, bytes}}, {}});

@@ -108,7 +108,9 @@ PLEAT_ONCE [[nodiscard]] inline std::pair<descriptor, std::uint64_t> open_to_rea
   if (!file.is_open())
     throw error{call, "cannot open the file: " + system_words(errno), "Check the name, and that it may be read"};
   struct stat info {};
-  if (::fstat(file.get(), &info) != 0) throw error{call, "cannot ask for the size: " + system_words(errno)};
+  if (::fstat(file.get(), &info) != 0)
+    throw error{call, "cannot ask for the size: " + system_words(errno),
+                "Check that the disk or the network folder that it lies on can be reached"};
   if (S_ISDIR(info.st_mode)) throw error{call, "this is a folder, expected a file", "Name a file in it"};
   if (!S_ISREG(info.st_mode))
     throw error{call, "this is no regular file (a pipe, a socket or a device)", "Copy it into a file first"};
