@@ -201,10 +201,13 @@ template <class T> class lane_request {
   /// reduce-scatter the totals of this rank's range, and it may be that range of slots[0]. Both stay untouched by the
   /// caller until the request is complete.
   void start(std::span<T const* const> slots, index_t n, T* out) {
-    demand(static_cast<index_t>(slots.size()) == roots(), [&] {
-      return std::to_string(slots.size()) + " slots were passed, this rank's lanes have " + std::to_string(roots()) +
-             " roots";
-    });
+    demand(
+        static_cast<index_t>(slots.size()) == roots(),
+        [&] {
+          return std::to_string(slots.size()) + " slots were passed, this rank's lanes have " +
+                 std::to_string(roots()) + " roots";
+        },
+        "Pass one slot for each of local_roots()");
     std::copy(slots.begin(), slots.end(), slots_.begin());
     begin(n, out);
   }
@@ -241,8 +244,8 @@ template <class T> class lane_request {
   enum class stage { idle, exchange, share, collect };
   static constexpr index_t direct_limit = index_t{32768} / static_cast<index_t>(sizeof(T));
 
-  template <class Text> void demand(bool holds, Text const& text) const {
-    if (!holds) throw error{"comm::lane_request::start", text(), "", comm_->rank()};
+  template <class Text> void demand(bool holds, Text const& text, char const* remedy) const {
+    if (!holds) throw error{"comm::lane_request::start", text(), remedy, comm_->rank()};
   }
   [[nodiscard]] int first_of(int r) const noexcept { return first_[static_cast<std::size_t>(r)]; }
   [[nodiscard]] int last_of(int r) const noexcept { return first_[static_cast<std::size_t>(r) + 1]; }
@@ -267,16 +270,23 @@ template <class T> class lane_request {
   static buffer writing(T* p, index_t n) noexcept { return {p, n, dtype_of<T>}; }
 
   void begin(index_t n, T* out) {
-    demand(stage_ == stage::idle, [] { return std::string("it is under way already"); });
-    demand(n >= 0 && n <= capacity_,
-           [&] { return "n is " + std::to_string(n) + ", the capacity is " + std::to_string(capacity_); });
-    demand(n == 0 || (out && std::find(slots_.begin(), slots_.end(), nullptr) == slots_.end()),
-           [] { return std::string("a slot or out is null"); });
+    demand(
+        stage_ == stage::idle, [] { return std::string("it is under way already"); },
+        "Wait for it before it is started again");
+    demand(
+        n >= 0 && n <= capacity_,
+        [&] { return "n is " + std::to_string(n) + ", the capacity is " + std::to_string(capacity_); },
+        "Add up at most as many, or make the request for more");
+    demand(
+        n == 0 || (out && std::find(slots_.begin(), slots_.end(), nullptr) == slots_.end()),
+        [] { return std::string("a slot or out is null"); }, "Allocate every slot and the output first");
     int const p = comm_->size(), me = comm_->rank();
     n_ = n;
     out_ = out;
-    demand(wants_.empty() || n == capacity_,
-           [&] { return "n is " + std::to_string(n) + ", the ranges cover " + std::to_string(capacity_); });
+    demand(
+        wants_.empty() || n == capacity_,
+        [&] { return "n is " + std::to_string(n) + ", the ranges cover " + std::to_string(capacity_); },
+        "Add up all elements of the ranges at once");
     direct_ = wants_.empty() ? n <= direct_limit : scatter_direct_;
     shared_ = 0;
     tag_ = comm_->library_tag();

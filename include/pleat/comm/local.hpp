@@ -163,7 +163,8 @@ class local_group {
   PLEAT_ONCE [[nodiscard]] inline comm::communicator communicator(int rank) const {
     if (rank < 0 || rank >= size())
       throw error{"local_group::communicator",
-                  "rank " + std::to_string(rank) + " is not in [0, " + std::to_string(size()) + ")"};
+                  "rank " + std::to_string(rank) + " is not in [0, " + std::to_string(size()) + ")",
+                  "Ask for the communicator of a rank from 0 to size() - 1"};
     return comm::communicator(local(core_, rank));
   }
   /// Rank `rank` ends and will never come again: operations that need it, of this group and of groups split from it,

@@ -38,7 +38,8 @@ template <class T, class Wire = bfloat16> class narrow_request {
       : comm_(&c), counts_(counts.begin(), counts.end()), everywhere_(everywhere) {
     if (static_cast<int>(counts_.size()) != c.size())
       throw error{"comm::narrow_request",
-                  std::to_string(counts_.size()) + " counts for " + std::to_string(c.size()) + " ranks", "", c.rank()};
+                  std::to_string(counts_.size()) + " counts for " + std::to_string(c.size()) + " ranks",
+                  "Give one count for each rank", c.rank()};
     mine_ = counts_[static_cast<std::size_t>(c.rank())];
     for (auto const n : counts_) {
       firsts_.push_back(total_);
@@ -58,7 +59,9 @@ template <class T, class Wire = bfloat16> class narrow_request {
   /// \param in the elements of all parts, read before this returns
   /// \param out this rank's part, or all of them; may lie within in; is written when the request completes
   void start(T const* in, T* out) {
-    if (stage_ != stage::idle) throw error{"comm::narrow_request::start", "it is under way already", "", comm_->rank()};
+    if (stage_ != stage::idle)
+      throw error{"comm::narrow_request::start", "it is under way already", "Wait for it before it is started again",
+                  comm_->rank()};
     out_ = out;
     for (index_t i = 0; i < total_; ++i) sent_[static_cast<std::size_t>(i)] = Wire(static_cast<float>(in[i]));
     // Messages, not collectives: several sums may be under way, and their second halves begin when they can.

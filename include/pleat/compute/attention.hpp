@@ -23,9 +23,11 @@ namespace pleat::compute {
 namespace detail {
 PLEAT_LAZY inline void attention_check(char const* call, attention_shape const& s) {
   if (s.batch < 0 || s.positions < 0 || s.groups < 1 || s.group_heads < 1 || s.head_size < 1)
-    throw error{call, "batch " + std::to_string(s.batch) + ", positions " + std::to_string(s.positions) + ", groups " +
-                          std::to_string(s.groups) + ", heads per group " + std::to_string(s.group_heads) +
-                          ", head size " + std::to_string(s.head_size) + ": heads and their size must be positive"};
+    throw error{call,
+                "batch " + std::to_string(s.batch) + ", positions " + std::to_string(s.positions) + ", groups " +
+                    std::to_string(s.groups) + ", heads per group " + std::to_string(s.group_heads) + ", head size " +
+                    std::to_string(s.head_size) + ": heads and their size must be positive",
+                "Give at least one group, one head in each, and a head size of 1 or more; 0 samples are allowed"};
 }
 template <class T> [[nodiscard]] wide_t<T> attention_scale(attention_shape const& s) {
   return static_cast<wide_t<T>>(1.0 / std::sqrt(static_cast<double>(s.head_size)));

@@ -156,8 +156,10 @@ template <class Store> struct int8_gemm_body {
 
 PLEAT_LAZY inline void int8_demand(char const* call, index_t m, index_t n, index_t k) {
   if (m < 0 || n < 0 || k < 0)
-    throw error{call, "negative extent among m = " + std::to_string(m) + ", n = " + std::to_string(n) +
-                          ", k = " + std::to_string(k)};
+    throw error{
+        call,
+        "negative extent among m = " + std::to_string(m) + ", n = " + std::to_string(n) + ", k = " + std::to_string(k),
+        "Give extents of 0 or more"};
   if (k > int8_max_k)
     throw error{call, "k = " + std::to_string(k) + " products of 8-bit numbers do not fit a 32-bit sum",
                 "split k into parts of at most " + std::to_string(int8_max_k) + " and add their results as floats"};

@@ -39,7 +39,8 @@ struct lanes {
   /// \throws error in the name of `call` if there are no lanes, too many, or not a power of two of them
   PLEAT_LAZY void check(char const* call) const {
     if (count < 1 || count > max_count || (count & (count - 1)) != 0)
-      throw error{call, std::to_string(count) + " lanes, expected a power of two up to " + std::to_string(max_count)};
+      throw error{call, std::to_string(count) + " lanes, expected a power of two up to " + std::to_string(max_count),
+                  "Set plan.lanes to 1, 2, 4 or another power of two"};
   }
 };
 

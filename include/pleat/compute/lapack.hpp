@@ -36,8 +36,10 @@ namespace detail {
 /// All singular values by divide and conquer (dgesdd): a compute::svd_solver. \throws error if it did not converge
 [[nodiscard]] inline thin_svd svd(index_t m, index_t n, std::span<double const> a) {
   if (m < 1 || n < 1 || static_cast<index_t>(a.size()) != m * n || std::max(m, n) > std::numeric_limits<int>::max())
-    throw error{"compute::lapack::svd", "expected a matrix of " + std::to_string(m) + " × " + std::to_string(n) +
-                                            ", found " + std::to_string(a.size()) + " numbers"};
+    throw error{"compute::lapack::svd",
+                "expected a matrix of " + std::to_string(m) + " × " + std::to_string(n) + ", found " +
+                    std::to_string(a.size()) + " numbers",
+                "Hand over a row-major matrix of m·n numbers, with extents from 1 to 2^31 - 1"};
   // Row-major A is column-major Aᵀ = V·s·Uᵀ: what comes back as "u" are V's columns, and "vt" holds U by columns.
   int const rows = static_cast<int>(n), columns = static_cast<int>(m), r = std::min(rows, columns);
   std::vector<double> copy(a.begin(), a.end()), vt(static_cast<std::size_t>(r) * static_cast<std::size_t>(columns));

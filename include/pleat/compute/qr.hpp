@@ -53,8 +53,10 @@ struct thin_qr {
 /// rows
 [[nodiscard]] inline thin_qr qr_of_columns(index_t m, index_t n, std::vector<double> columns, bool with_q = true) {
   if (n > m || n < 0 || static_cast<index_t>(columns.size()) != m * n)
-    throw error{"compute::qr", "expected a matrix with at least as many rows as columns, found " + std::to_string(m) +
-                                   " × " + std::to_string(n) + " in " + std::to_string(columns.size()) + " numbers"};
+    throw error{"compute::qr",
+                "expected a matrix with at least as many rows as columns, found " + std::to_string(m) + " × " +
+                    std::to_string(n) + " in " + std::to_string(columns.size()) + " numbers",
+                "Factor the transpose of a wide matrix, and hand over m·n numbers"};
   thin_qr f{m, n, {}, std::vector<double>(static_cast<std::size_t>(n * n), 0.0)};
   auto const column = [&](index_t j) { return columns.data() + j * m; };
   std::vector<double> beta(static_cast<std::size_t>(n), 0.0), diagonal(static_cast<std::size_t>(n), 0.0);

@@ -26,11 +26,13 @@ struct rotary_frequencies {
   /// \throws error if the head size is odd or above 256, or the base is not above 1
   PLEAT_LAZY explicit rotary_frequencies(index_t head_size, double base = 10000) {
     if (head_size < 2 || head_size % 2 != 0 || head_size / 2 > max_pairs)
-      throw error{"compute::rotary_frequencies", "a head of " + std::to_string(head_size) +
-                                                     " elements, expected an even number up to " +
-                                                     std::to_string(2 * max_pairs)};
+      throw error{"compute::rotary_frequencies",
+                  "a head of " + std::to_string(head_size) + " elements, expected an even number up to " +
+                      std::to_string(2 * max_pairs),
+                  "Choose an even head size, or attention without rotary positions"};
     if (!(base > 1))
-      throw error{"compute::rotary_frequencies", "the base must be above 1, found " + std::to_string(base)};
+      throw error{"compute::rotary_frequencies", "the base must be above 1, found " + std::to_string(base),
+                  "Leave it at 10000"};
     for (index_t d = 0; d < head_size / 2; ++d)
       of[d] = std::pow(base, -2.0 * static_cast<double>(d) / static_cast<double>(head_size));
   }

@@ -93,8 +93,10 @@ using svd_solver = thin_svd (*)(index_t m, index_t n, std::span<double const> a)
 /// row-major [m, n]
 [[nodiscard]] inline thin_svd svd(index_t m, index_t n, std::span<double const> a) {
   if (static_cast<index_t>(a.size()) != m * n || m < 1 || n < 1)
-    throw error{"compute::svd", "expected a matrix of " + std::to_string(m) + " × " + std::to_string(n) + ", found " +
-                                    std::to_string(a.size()) + " numbers"};
+    throw error{"compute::svd",
+                "expected a matrix of " + std::to_string(m) + " × " + std::to_string(n) + ", found " +
+                    std::to_string(a.size()) + " numbers",
+                "Hand over a row-major matrix of m·n numbers, with one row and one column at least"};
   bool const wide = n > m;
   index_t const r = std::min(m, n), length = std::max(m, n);
   if (5 * length < 6 * r) return jacobi_svd(m, n, a);
@@ -127,10 +129,13 @@ struct randomized_options {
                                              randomized_options const& o = {}) {
   index_t const most = std::min(m, n);
   if (rank < 1 || rank > most)
-    throw error{"compute::randomized_svd", "rank " + std::to_string(rank) + " of a matrix of " + std::to_string(m) +
-                                               " × " + std::to_string(n) + ", expected 1 to " + std::to_string(most)};
+    throw error{"compute::randomized_svd",
+                "rank " + std::to_string(rank) + " of a matrix of " + std::to_string(m) + " × " + std::to_string(n) +
+                    ", expected 1 to " + std::to_string(most),
+                "Choose a rank up to the smaller extent of the matrix"};
   if (o.oversampling < 0 || o.power_iterations < 0)
-    throw error{"compute::randomized_svd", "oversampling and power_iterations must not be negative"};
+    throw error{"compute::randomized_svd", "oversampling and power_iterations must not be negative",
+                "Leave them at 8 and 2"};
   index_t const k = std::min(most, rank + o.oversampling);
   random::stream const draw(o.seed, random::hash("compute::randomized_svd"));
   std::vector<double> right(static_cast<std::size_t>(k * n)), left(static_cast<std::size_t>(k * m));

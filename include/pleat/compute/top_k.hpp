@@ -62,7 +62,8 @@ template <class T> struct take_body {
 template <class Space, class T>
 void top_k(Space const& space, index_t n, T const* x, index_t k, T* values, index_t* index) {
   if (k > n || k < 0)
-    throw error{"compute::top_k", "k = " + std::to_string(k) + " of n = " + std::to_string(n) + " elements"};
+    throw error{"compute::top_k", "k = " + std::to_string(k) + " of n = " + std::to_string(n) + " elements",
+                "Ask for as many as there are, or fewer"};
   if (k == 0) return;
   auto const t = kth_largest(space, n, x, k);
   Kokkos::View<index_t*, typename Space::memory_space> const equal(

@@ -37,7 +37,8 @@ namespace detail {
 /// same bits on every rank; for other numbers of ranks it differs by rounding, as sums do. Collective.
 [[nodiscard]] inline std::vector<double> tsqr(comm::communicator& ranks, index_t n, std::span<double const> rows) {
   if (n < 1 || static_cast<index_t>(rows.size()) % n != 0)
-    throw error{"compute::tsqr", std::to_string(rows.size()) + " numbers are no rows of " + std::to_string(n)};
+    throw error{"compute::tsqr", std::to_string(rows.size()) + " numbers are no rows of " + std::to_string(n),
+                "Give every rank whole rows of n numbers, with n of 1 or more"};
   auto r = detail::triangle_of(n, rows, {});
   int const me = ranks.rank(), size = ranks.size(), tag = comm::user_tags - 6;
   for (int step = 1; step < size; step *= 2) {

@@ -349,7 +349,8 @@ template <class T, class Space> class arena {
       if (w.tied_to.empty() || w.absent) return;
       int const to = find(w.tied_to);
       if (to < 0)
-        throw error{"parallel::build", "'" + w.name + "' is tied to '" + w.tied_to + "', which no parameter is called"};
+        throw error{"parallel::build", "'" + w.name + "' is tied to '" + w.tied_to + "', which no parameter is called",
+                    "Give tied_to the whole name of a parameter, such as 'embedding.weight'"};
       arena_entry& e = entries_[static_cast<std::size_t>(to)];
       if (w.parts > 1 && e.where != w.where)
         throw error{"parallel::build",
@@ -357,8 +358,10 @@ template <class T, class Space> class arena {
                         e.where.to_string(),
                     "Place both alike: they are one array"};
       if (e.shape != w.shape)
-        throw error{"parallel::build", "'" + w.name + "' of shape " + w.shape.to_string() + " is tied to '" + e.name +
-                                           "' of shape " + e.shape.to_string()};
+        throw error{"parallel::build",
+                    "'" + w.name + "' of shape " + w.shape.to_string() + " is tied to '" + e.name + "' of shape " +
+                        e.shape.to_string(),
+                    "Give both layers the same extents: they are one array"};
       if (apart_) {
         entries_[static_cast<std::size_t>(find(w.name))].owner = to;
       } else {

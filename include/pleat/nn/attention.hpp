@@ -62,7 +62,8 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class at
       throw error{"nn::attention '" + name_ + "'",
                   "expected positive heads that key_value_heads divides and a positive head size, found heads = " +
                       std::to_string(heads) + ", key_value_heads = " + std::to_string(options_.key_value_heads) +
-                      ", head_size = " + std::to_string(head_size)};
+                      ", head_size = " + std::to_string(head_size),
+                  "Choose heads that are a multiple of key_value_heads, or leave key_value_heads at 0: as many"};
     if (options_.rotary) frequencies_ = compute::rotary_frequencies(head_size, options_.rotary_base);
   }
 

@@ -76,7 +76,8 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
         mean_(name_ + ".running_mean", extents{features}, initializer::constant(0), parameter_kind::statistic),
         variance_(name_ + ".running_var", extents{features}, initializer::constant(1), parameter_kind::statistic) {
     if (features < 1)
-      throw error{"nn::batch_norm '" + name_ + "'", "expected at least one feature, found " + std::to_string(features)};
+      throw error{"nn::batch_norm '" + name_ + "'", "expected at least one feature, found " + std::to_string(features),
+                  "Give the number of features or channels of its input"};
     mean_.momentum = variance_.momentum = options.momentum;
   }
 

@@ -104,8 +104,10 @@ template <class L> class gradient_checker {
     copy_from_host(where_, dy_.data(), dy);
     auto const dx = call_backward(p, layer_, out.saved, std::move(dy));
     if (dx.shape() != in_)
-      throw error{"nn::check_gradients", "backward of '" + name_of(layer_) + "' returns shape " +
-                                             dx.shape().to_string() + " for an input of shape " + in_.to_string()};
+      throw error{"nn::check_gradients",
+                  "backward of '" + name_of(layer_) + "' returns shape " + dx.shape().to_string() +
+                      " for an input of shape " + in_.to_string(),
+                  "Let backward return one gradient for every element of the input"};
     std::vector<double> gx(x_.size());
     copy_to_host(where_, dx, gx.data());
     std::vector<double> gradients(static_cast<std::size_t>(memory_.size()));

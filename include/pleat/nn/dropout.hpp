@@ -37,7 +37,8 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class dr
   dropout(std::string name, double probability) : name_(std::move(name)), probability_(probability) {
     if (!(probability >= 0 && probability < 1))
       throw error{"nn::dropout '" + name_ + "'",
-                  "the probability must lie in [0, 1), found " + std::to_string(probability)};
+                  "the probability must lie in [0, 1), found " + std::to_string(probability),
+                  "Say 0.1 to drop a tenth, 0 to drop nothing"};
   }
 
   [[nodiscard]] std::string const& name() const noexcept { return name_; }

@@ -50,7 +50,8 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class em
     if (vocabulary < 1 || width < 1 || options.positions < 0)
       throw error{"nn::embedding '" + name_ + "'",
                   "expected a positive vocabulary and width, found vocabulary = " + std::to_string(vocabulary) +
-                      ", width = " + std::to_string(width) + ", positions = " + std::to_string(options.positions)};
+                      ", width = " + std::to_string(width) + ", positions = " + std::to_string(options.positions),
+                  "Give the number of tokens, the width of a token's row, and 0 or more positions"};
     if (vocabulary > most_tokens<T>())
       throw error{"nn::embedding '" + name_ + "'",
                   "tokens travel as the network's numbers, which tell " + std::to_string(most_tokens<T>()) +
@@ -70,7 +71,8 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class em
   [[nodiscard]] extents shape(extents const& in) const {
     if (in.rank() != 2)
       throw error{"nn::embedding '" + name_ + "'",
-                  "expected tokens [m, positions], found an input of shape " + in.to_string()};
+                  "expected tokens [m, positions], found an input of shape " + in.to_string(),
+                  "Hand over sequences of token numbers, one sequence in each row"};
     if (positions() > 0 && in[1] > positions())
       throw error{"nn::embedding '" + name_ + "'",
                   "a sequence of " + std::to_string(in[1]) + " tokens is longer than the " +

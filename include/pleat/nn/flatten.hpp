@@ -26,7 +26,9 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class fl
   };
 
   [[nodiscard]] extents shape(extents const& in) const {
-    if (in.rank() < 1) throw error{"nn::flatten", "expected a batch of samples, found an input without extents"};
+    if (in.rank() < 1)
+      throw error{"nn::flatten", "expected a batch of samples, found an input without extents",
+                  "Hand over a batch [m, …], whose first extent counts samples"};
     return {in[0], in.size_from(1)};
   }
   [[nodiscard]] step<saved, tensor_type> forward(pass<Space> const&, tensor_type x) const {

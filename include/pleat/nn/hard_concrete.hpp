@@ -100,12 +100,14 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ha
         log_alpha_(name_ + ".log_alpha", extents{features}, initializer::constant(options.start)) {
     if (features < 1)
       throw error{"nn::hard_concrete '" + name_ + "'",
-                  "expected at least one feature, found " + std::to_string(features)};
+                  "expected at least one feature, found " + std::to_string(features),
+                  "Give the number of features of its input"};
     if (!(options.penalty >= 0) || !(options.temperature > 0) || !(options.stretch > 0))
       throw error{"nn::hard_concrete '" + name_ + "'",
                   "penalty must not be negative, temperature and stretch must be positive; found " +
                       std::to_string(options.penalty) + ", " + std::to_string(options.temperature) + ", " +
-                      std::to_string(options.stretch)};
+                      std::to_string(options.stretch),
+                  "Set a penalty of 0 or more, and leave temperature and stretch at 2/3 and 0.1"};
   }
 
   [[nodiscard]] std::string const& name() const noexcept { return name_; }

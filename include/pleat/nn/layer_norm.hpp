@@ -137,7 +137,8 @@ template <class T, class Space, bool Centred> class row_norm {
     if (width < 1 || !(epsilon >= 0))
       throw error{std::string("nn::") + kind + " '" + name_ + "'",
                   "expected a positive width and an epsilon of at least 0, found width = " + std::to_string(width) +
-                      ", epsilon = " + std::to_string(epsilon)};
+                      ", epsilon = " + std::to_string(epsilon),
+                  "Give the last extent of its input, and leave epsilon as it is"};
   }
 
  private:

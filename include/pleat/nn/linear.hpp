@@ -51,7 +51,8 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
               options.initial ? initializer::constant(0) : initializer::fan_in_uniform(in)) {
     if (in < 1 || out < 1)
       throw error{"nn::linear '" + name_ + "'",
-                  "extents must be positive, found in = " + std::to_string(in) + ", out = " + std::to_string(out)};
+                  "extents must be positive, found in = " + std::to_string(in) + ", out = " + std::to_string(out),
+                  "Give the elements of a sample before and after it, 1 or more each"};
     weight_.tied_to = std::move(options.tied_to);
   }
 

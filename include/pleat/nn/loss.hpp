@@ -51,10 +51,12 @@ struct cross_entropy {
       y = redistribute(p, std::move(y), {}, "cross_entropy");
     bool const sequences = y.rank() == 3;
     if ((y.rank() != 2 && !sequences) || labels.size() != y.extent(0) * (sequences ? y.extent(1) : 1))
-      throw error{"nn::cross_entropy",
-                  "expected scores [m, classes] and m labels, or scores [m, positions, classes] and m·positions "
-                  "labels, found scores of shape " +
-                      y.shape().to_string() + " and labels of shape " + labels.shape().to_string()};
+      throw error{
+          "nn::cross_entropy",
+          "expected scores [m, classes] and m labels, or scores [m, positions, classes] and m·positions "
+          "labels, found scores of shape " +
+              y.shape().to_string() + " and labels of shape " + labels.shape().to_string(),
+          "Let the network end in one score for each class, and hand over one label for each sample or position"};
     index_t const m = y.extent(0), positions = sequences ? y.extent(1) : 1, classes = y.whole_shape()[y.rank() - 1],
                   n = m * positions;
     auto const where = p.where;
@@ -133,7 +135,8 @@ struct mean_square {
     y = redistribute(p, std::move(y), {}, "mean_square");
     if (y.shape() != target.shape() || y.rank() < 1)
       throw error{"nn::mean_square",
-                  "the output has shape " + y.shape().to_string() + ", the target " + target.shape().to_string()};
+                  "the output has shape " + y.shape().to_string() + ", the target " + target.shape().to_string(),
+                  "Give the network as many outputs as the target has numbers"};
     index_t const m = y.extent(0), columns = y.shape().size_from(1);
     using W = wide_t<T>;
     loss_result<T, Space> r{tensor<W, Space>::allocate(*p.where, {m}),

@@ -18,8 +18,10 @@ namespace detail {
 template <class T, class Space>
 void check_scores(char const* call, tensor<T, Space> const& y, tensor<std::int32_t, Space> const* labels) {
   if (y.rank() != 2 || y.extent(1) < 1 || (labels && labels->size() != y.extent(0)))
-    throw error{call, "expected scores [m, classes] and m labels, found scores of shape " + y.shape().to_string() +
-                          (labels ? " and labels of shape " + labels->shape().to_string() : std::string())};
+    throw error{call,
+                "expected scores [m, classes] and m labels, found scores of shape " + y.shape().to_string() +
+                    (labels ? " and labels of shape " + labels->shape().to_string() : std::string()),
+                "Let the network end in one score for each class, and hand over one label for each sample"};
 }
 }  // namespace detail
 
@@ -74,7 +76,8 @@ template <class Space> class confusion_matrix {
     detail::check_scores("nn::confusion_matrix", y, &labels);
     if (y.extent(1) != classes_)
       throw error{"nn::confusion_matrix",
-                  "made for " + std::to_string(classes_) + " classes, found scores of shape " + y.shape().to_string()};
+                  "made for " + std::to_string(classes_) + " classes, found scores of shape " + y.shape().to_string(),
+                  "Make the matrix for as many classes as the network has outputs"};
     compute::count_confusions(where_->space(), y.extent(0), classes_, static_cast<T const*>(y.data()),
                               static_cast<std::int32_t const*>(labels.data()), counts_.data());
   }

@@ -210,19 +210,24 @@ template <class T, class Space> class optimizer_state {
   void check() const {
     std::visit(
         [](auto const& o) {
-          auto const demand = [](bool good, char const* what, double found) {
-            if (!good) throw error{"nn::optimizer_state", std::string(what) + ", found " + std::to_string(found)};
+          auto const demand = [](bool good, char const* what, double found, char const* remedy) {
+            if (!good)
+              throw error{"nn::optimizer_state", std::string(what) + ", found " + std::to_string(found), remedy};
           };
-          demand(o.learning_rate >= 0, "the learning rate must not be negative", o.learning_rate);
-          demand(o.weight_decay >= 0, "the weight decay must not be negative", o.weight_decay);
+          demand(o.learning_rate >= 0, "the learning rate must not be negative", o.learning_rate,
+                 "Set it to 0 or more: 1e-3 is usual");
+          demand(o.weight_decay >= 0, "the weight decay must not be negative", o.weight_decay,
+                 "Set it to 0 or more: 0 is none");
           if constexpr (requires { o.beta1; }) {
-            demand(o.beta1 >= 0 && o.beta1 < 1, "beta1 must lie in [0, 1)", o.beta1);
-            demand(o.beta2 >= 0 && o.beta2 < 1, "beta2 must lie in [0, 1)", o.beta2);
-            demand(o.epsilon >= 0, "epsilon must not be negative", o.epsilon);
+            demand(o.beta1 >= 0 && o.beta1 < 1, "beta1 must lie in [0, 1)", o.beta1, "Leave it at 0.9");
+            demand(o.beta2 >= 0 && o.beta2 < 1, "beta2 must lie in [0, 1)", o.beta2, "Leave it at 0.999");
+            demand(o.epsilon >= 0, "epsilon must not be negative", o.epsilon, "Leave it at 1e-8");
           } else {
-            demand(o.momentum >= 0, "the momentum must not be negative", o.momentum);
+            demand(o.momentum >= 0, "the momentum must not be negative", o.momentum,
+                   "Set it to 0 or more: 0.9 is usual");
             demand(!o.nesterov || (o.momentum > 0 && o.dampening == 0),
-                   "Nesterov's rule needs a momentum and no dampening; the momentum", o.momentum);
+                   "Nesterov's rule needs a momentum and no dampening; the momentum", o.momentum,
+                   "Set momentum to 0.9 and dampening to 0, or leave nesterov off");
           }
         },
         settings_);

@@ -105,7 +105,8 @@ class parameter {
                   "'" + name + "' of shape " + shape.to_string() + " cannot be placed as " + where.to_string(),
                   "A parameter is replicated or cut along one of its dimensions"};
     if (parts > 1)
-      throw error{"nn::parameter::cut", "'" + name + "' has been cut into " + std::to_string(parts) + " parts before"};
+      throw error{"nn::parameter::cut", "'" + name + "' has been cut into " + std::to_string(parts) + " parts before",
+                  "Cut a whole parameter once, into all of its parts"};
     global_shape = shape;
     part = r;
     parts = n;

@@ -32,7 +32,8 @@ PLEAT_ONCE [[nodiscard]] inline compute::pool2d_shape pool_geometry(char const* 
                                                                     window stride, window padding,
                                                                     bool count_include_pad) {
   if (in.rank() != 4)
-    throw error{layer, "expected images [m, channels, h, w], found an input of shape " + in.to_string()};
+    throw error{layer, "expected images [m, channels, h, w], found an input of shape " + in.to_string(),
+                "Put pooling before the layer that flattens, and hand over images"};
   window const s = stride == window(0) ? kernel : stride;
   compute::pool2d_shape const g{.batch = in[0],
                                 .channels = in[1],

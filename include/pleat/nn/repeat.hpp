@@ -33,7 +33,9 @@ template <class L> class repeat {
   };
 
   repeat(std::string name, index_t n, L const& layer) : name_(std::move(name)) {
-    if (n < 1) throw error{"nn::repeat '" + name_ + "'", "expected at least one copy, found n = " + std::to_string(n)};
+    if (n < 1)
+      throw error{"nn::repeat '" + name_ + "'", "expected at least one copy, found n = " + std::to_string(n),
+                  "Ask for 1 or more copies, or leave the layer out"};
     layers_.reserve(static_cast<std::size_t>(n));
     for (index_t i = 0; i < n; ++i) {
       layers_.push_back(layer);

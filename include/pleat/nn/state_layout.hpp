@@ -43,9 +43,11 @@ class state_layout {
                                  index_t bucket_bytes, int stage, int shards)
       : stage_(stage), shards_(stage == 0 ? 1 : shards), size_(size) {
     if (stage < 0 || stage > 3)
-      throw error{"nn::state_layout", "the stage must be 0, 1, 2 or 3, found " + std::to_string(stage)};
+      throw error{"nn::state_layout", "the stage must be 0, 1, 2 or 3, found " + std::to_string(stage),
+                  "Set plan.state_stage to 0, 1, 2 or 3"};
     if (shards < 1)
-      throw error{"nn::state_layout", "state is sharded over at least one rank, found " + std::to_string(shards)};
+      throw error{"nn::state_layout", "state is sharded over at least one rank, found " + std::to_string(shards),
+                  "Give 1 rank or more; 1 shards nothing"};
     cut_buckets(entries, element_bytes, bucket_bytes);
     for (auto const& b : buckets_) cut_shards(entries, b);
     packed_.resize(buckets_.size() * stride());

@@ -43,7 +43,9 @@ template <class Net> void freeze(Net& net, std::string_view pattern, bool learns
     w.held_by_form = false;
     any = true;
   });
-  if (!any) throw error{"nn::freeze", "no parameter's name fits '" + std::string(pattern) + "'"};
+  if (!any)
+    throw error{"nn::freeze", "no parameter's name fits '" + std::string(pattern) + "'",
+                "Use a name of the network or a pattern: 'fc1.*' fits the parameters of the layer fc1"};
 }
 
 /// \throws error naming the first weight that is not frozen and whose form in use cannot be trained

@@ -72,8 +72,7 @@ class verifier {
   }
 
  private:
-  PLEAT_LAZY [[noreturn, gnu::cold, gnu::noinline]] void fail(std::string const& problem,
-                                                              char const* remedy = "") const {
+  PLEAT_LAZY [[noreturn, gnu::cold, gnu::noinline]] void fail(std::string const& problem, char const* remedy) const {
     throw error{describe(c_), problem, remedy, rank_};
   }
   PLEAT_ONCE inline void buffers(bool in, bool out) const {
@@ -97,18 +96,22 @@ class verifier {
   }
   PLEAT_ONCE inline void root() const {
     if (c_.root < 0 || c_.root >= size_)
-      fail("root " + std::to_string(c_.root) + " is not in [0, " + std::to_string(size_) + ")");
+      fail("root " + std::to_string(c_.root) + " is not in [0, " + std::to_string(size_) + ")",
+           "Choose a rank of this communicator");
   }
   PLEAT_ONCE inline void peer() const {
     if (c_.root < 0 || c_.root >= size_)
-      fail("peer " + std::to_string(c_.root) + " is not in [0, " + std::to_string(size_) + ")");
+      fail("peer " + std::to_string(c_.root) + " is not in [0, " + std::to_string(size_) + ")",
+           "Choose a rank of this communicator");
     if (c_.tag < 0 || c_.tag >= library_tags)
-      fail("tag " + std::to_string(c_.tag) + " is not in [0, " + std::to_string(user_tags) + ")");
+      fail("tag " + std::to_string(c_.tag) + " is not in [0, " + std::to_string(user_tags) + ")",
+           "Choose a tag below comm::user_tags: those above are the library's");
   }
   PLEAT_ONCE inline void operation() const {
     if (!reducible(c_.in.type, c_.op))
-      fail("reduction " + std::string(name_of(c_.op)) + " is not defined for " +
-           std::string(pleat::name_of(c_.in.type)));
+      fail(
+          "reduction " + std::string(name_of(c_.op)) + " is not defined for " + std::string(pleat::name_of(c_.in.type)),
+          "Choose another reduction, or numbers of another type");
   }
   PLEAT_ONCE inline void apart() const {
     auto const *a = static_cast<std::byte const*>(c_.in.data), *b = static_cast<std::byte const*>(c_.out.data);
@@ -119,15 +122,18 @@ class verifier {
     auto const n = static_cast<std::size_t>(size_);
     if (p.counts.size() != n)
       fail(std::string(name) + ".counts has " + std::to_string(p.counts.size()) + " entries for " +
-           std::to_string(size_) + " ranks");
+               std::to_string(size_) + " ranks",
+           "Give one count for each rank");
     if (!p.offsets.empty() && (!may_offset || p.offsets.size() != n))
       fail(std::string(name) + ".offsets has " + std::to_string(p.offsets.size()) + " entries" +
                (may_offset ? " for " + std::to_string(size_) + " ranks" : ""),
-           may_offset ? "" : "Leave it empty: blocks lie one after the other here");
+           may_offset ? "Give one offset for each rank, or none: blocks lie one after the other"
+                      : "Leave it empty: blocks lie one after the other here");
     for (int r = 0; r < size_; ++r)
       if (p.count(r) < 0 || p.offset(r) < 0 || p.offset(r) + p.count(r) > room)
         fail(std::string(name) + " puts " + std::to_string(p.count(r)) + " elements of rank " + std::to_string(r) +
-             " at " + std::to_string(p.offset(r)) + " of " + std::to_string(room));
+                 " at " + std::to_string(p.offset(r)) + " of " + std::to_string(room),
+             "Give counts and offsets that stay within the buffer");
   }
 
   call const& c_;

@@ -49,24 +49,30 @@ struct conv2d_shape {
 
   /// \throws pleat::error where the extents do not fit together
   PLEAT_LAZY void check(char const* call) const {
-    auto const demand = [call](bool good, char const* what, index_t found) {
-      if (!good) throw error{call, std::string(what) + "; found " + std::to_string(found)};
+    constexpr char const *one = "Set it to 1 or more", *zero = "Set it to 0 or more",
+                         *divide = "Choose channels that groups divides, or leave groups at 1",
+                         *fit = "Choose a smaller kernel or dilation, larger images or more padding";
+    auto const demand = [call](bool good, char const* what, index_t found, char const* remedy) {
+      if (!good) throw error{call, std::string(what) + "; found " + std::to_string(found), remedy};
     };
-    demand(batch >= 0, "batch must not be negative", batch);
-    demand(in_channels > 0, "in_channels must be positive", in_channels);
-    demand(out_channels > 0, "out_channels must be positive", out_channels);
-    demand(groups > 0, "groups must be positive", groups);
-    demand(in_channels % groups == 0, "in_channels must be a multiple of groups", in_channels);
-    demand(out_channels % groups == 0, "out_channels must be a multiple of groups", out_channels);
-    demand(kernel_h > 0 && kernel_w > 0, "kernel extents must be positive", kernel_h < kernel_w ? kernel_h : kernel_w);
-    demand(stride_h > 0 && stride_w > 0, "strides must be positive", stride_h < stride_w ? stride_h : stride_w);
+    demand(batch >= 0, "batch must not be negative", batch, zero);
+    demand(in_channels > 0, "in_channels must be positive", in_channels, one);
+    demand(out_channels > 0, "out_channels must be positive", out_channels, one);
+    demand(groups > 0, "groups must be positive", groups, one);
+    demand(in_channels % groups == 0, "in_channels must be a multiple of groups", in_channels, divide);
+    demand(out_channels % groups == 0, "out_channels must be a multiple of groups", out_channels, divide);
+    demand(kernel_h > 0 && kernel_w > 0, "kernel extents must be positive", kernel_h < kernel_w ? kernel_h : kernel_w,
+           one);
+    demand(stride_h > 0 && stride_w > 0, "strides must be positive", stride_h < stride_w ? stride_h : stride_w, one);
     demand(dilation_h > 0 && dilation_w > 0, "dilations must be positive",
-           dilation_h < dilation_w ? dilation_h : dilation_w);
+           dilation_h < dilation_w ? dilation_h : dilation_w, one);
     demand(padding_h >= 0 && padding_w >= 0, "padding must not be negative",
-           padding_h < padding_w ? padding_h : padding_w);
-    demand(height > 0 && width > 0, "image extents must be positive", height < width ? height : width);
-    demand(height + 2 * padding_h > dilation_h * (kernel_h - 1), "the kernel is taller than the padded image", height);
-    demand(width + 2 * padding_w > dilation_w * (kernel_w - 1), "the kernel is wider than the padded image", width);
+           padding_h < padding_w ? padding_h : padding_w, zero);
+    demand(height > 0 && width > 0, "image extents must be positive", height < width ? height : width, one);
+    demand(height + 2 * padding_h > dilation_h * (kernel_h - 1), "the kernel is taller than the padded image", height,
+           fit);
+    demand(width + 2 * padding_w > dilation_w * (kernel_w - 1), "the kernel is wider than the padded image", width,
+           fit);
   }
 };
 

@@ -30,22 +30,25 @@ struct pool2d_shape {
 
   /// \throws pleat::error where the extents do not fit together
   PLEAT_LAZY void check(char const* call) const {
-    auto const demand = [call](bool good, char const* what, index_t found) {
-      if (!good) throw error{call, std::string(what) + "; found " + std::to_string(found)};
+    constexpr char const *one = "Set it to 1 or more", *zero = "Set it to 0 or more",
+                         *fit = "Choose a smaller window or larger images, and pad by half of the window at most";
+    auto const demand = [call](bool good, char const* what, index_t found, char const* remedy) {
+      if (!good) throw error{call, std::string(what) + "; found " + std::to_string(found), remedy};
     };
-    demand(batch >= 0, "batch must not be negative", batch);
-    demand(channels > 0, "channels must be positive", channels);
-    demand(height > 0 && width > 0, "image extents must be positive", height < width ? height : width);
+    demand(batch >= 0, "batch must not be negative", batch, zero);
+    demand(channels > 0, "channels must be positive", channels, one);
+    demand(height > 0 && width > 0, "image extents must be positive", height < width ? height : width, one);
     demand(height * width <= std::numeric_limits<std::int32_t>::max(), "a plane must have less than 2^31 elements",
-           height * width);
-    demand(kernel_h > 0 && kernel_w > 0, "kernel extents must be positive", kernel_h < kernel_w ? kernel_h : kernel_w);
-    demand(stride_h > 0 && stride_w > 0, "strides must be positive", stride_h < stride_w ? stride_h : stride_w);
+           height * width, "Cut the images into smaller ones");
+    demand(kernel_h > 0 && kernel_w > 0, "kernel extents must be positive", kernel_h < kernel_w ? kernel_h : kernel_w,
+           one);
+    demand(stride_h > 0 && stride_w > 0, "strides must be positive", stride_h < stride_w ? stride_h : stride_w, one);
     demand(padding_h >= 0 && padding_w >= 0, "padding must not be negative",
-           padding_h < padding_w ? padding_h : padding_w);
-    demand(2 * padding_h <= kernel_h, "padding_h must be at most half of kernel_h", padding_h);
-    demand(2 * padding_w <= kernel_w, "padding_w must be at most half of kernel_w", padding_w);
-    demand(height + 2 * padding_h >= kernel_h, "the window is taller than the padded image", height);
-    demand(width + 2 * padding_w >= kernel_w, "the window is wider than the padded image", width);
+           padding_h < padding_w ? padding_h : padding_w, zero);
+    demand(2 * padding_h <= kernel_h, "padding_h must be at most half of kernel_h", padding_h, fit);
+    demand(2 * padding_w <= kernel_w, "padding_w must be at most half of kernel_w", padding_w, fit);
+    demand(height + 2 * padding_h >= kernel_h, "the window is taller than the padded image", height, fit);
+    demand(width + 2 * padding_w >= kernel_w, "the window is wider than the padded image", width, fit);
   }
 };
 

@@ -27,13 +27,16 @@ template <class Space>
     for (int l = 0; l < s.lanes.count; ++l) {
       if (all.count == compute::lanes::max_count)
         throw error{"nn::batch_norm '" + layer + "'",
-                    "a pass has more than " + std::to_string(compute::lanes::max_count) + " lanes"};
+                    "a pass has more than " + std::to_string(compute::lanes::max_count) + " lanes",
+                    "Choose fewer lanes (plan.lanes)"};
       auto const i = static_cast<std::size_t>(all.count++);
       all.row[i + 1] = all.row[i] + (s.lanes.end(l) - s.lanes.begin(l));
     }
   if (all.rows() != rows)
-    throw error{"nn::batch_norm '" + layer + "'", "the segments of the pass cover " + std::to_string(all.rows()) +
-                                                      " rows, the input has " + std::to_string(rows)};
+    throw error{
+        "nn::batch_norm '" + layer + "'",
+        "the segments of the pass cover " + std::to_string(all.rows()) + " rows, the input has " + std::to_string(rows),
+        "Put this layer where every row is a sample: no layer before it may change their number"};
   return all;
 }
 
