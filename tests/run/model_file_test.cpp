@@ -345,12 +345,14 @@ TEST_CASE("what does not fit is said in a sentence, and the model stays as it wa
                    v.push_back({"fc1.weightless", pleat::dtype::f32, {1}, four});
                  }),
           "'fc1.weightless'");
-  refused(edited(image,
-                 [](auto& v, auto&) {
-                   for (auto& t : v)
-                     if (t.name == "fc1.weight") t.shape = {20, 16};
-                 }),
-          "'fc1.weight' has shape [16, 20] in the network and [20, 16] in the file");
+  refused(
+      edited(image,
+             [](auto& v, auto&) {
+               for (auto& t : v)
+                 if (t.name == "fc1.weight") t.shape = {20, 16};
+             }),
+      "'fc1.weight' has shape [16, 20] in the network and [20, 16] in the file. Build the network with the shapes of "
+      "the file, or give the data that it was trained on (--data)");
   refused(edited(image,
                  [](auto& v, auto&) {
                    for (auto& t : v)

@@ -172,8 +172,10 @@ struct opened_checkpoint {
       if (manifest.version == 1 && whole)
         if (auto const sum = io::checksum::hex(io::checksum_of(as_span(io::read_file(path, part.size))));
             sum != part.sum)
-          throw error{where, "the checksum of bytes 0 to " + std::to_string(part.size) + " is " + sum +
-                                 ", the manifest says " + part.sum + ": it is damaged"};
+          throw error{where,
+                      "the checksum of bytes 0 to " + std::to_string(part.size) + " is " + sum +
+                          ", the manifest says " + part.sum + ": it is damaged",
+                      io::detail::damaged_part};
       files.emplace_back(path);
       if (manifest.version > 1) io::detail::verify_header(part, files.back(), where);
     }

@@ -43,7 +43,8 @@ PLEAT_ONCE [[nodiscard]] inline float float_of(std::string const& call, std::str
   float x = 0;
   auto const [end, failed] = std::from_chars(text.data(), text.data() + text.size(), x);
   if (failed != std::errc{} || end != text.data() + text.size() || !std::isfinite(x))
-    throw error{call, "the metadata entry '" + key + "' is '" + text + "', expected a finite number"};
+    throw error{call, "the metadata entry '" + key + "' is '" + text + "', expected a finite number",
+                "Correct that entry, or write the file anew with run::save"};
   return x;
 }
 
@@ -204,9 +205,11 @@ template <class T, class Space>
     }
     if (stored->shape != w.whole()) {
       bool const dense = stored->form == "dense";
-      throw error{call, "'" + w.name + "' has shape " + w.whole().to_string() + " in the network" +
-                            (dense ? " and " + stored->shape.to_string() + " in the file"
-                                   : ", the file says " + stored->shape.to_string())};
+      throw error{call,
+                  "'" + w.name + "' has shape " + w.whole().to_string() + " in the network" +
+                      (dense ? " and " + stored->shape.to_string() + " in the file"
+                             : ", the file says " + stored->shape.to_string()),
+                  "Build the network with the shapes of the file, or give the data that it was trained on (--data)"};
     }
     w.use_form_at(static_cast<int>(at - forms.begin()));
     parallel::detail::keep_blocks_whole(w);

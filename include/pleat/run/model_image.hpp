@@ -67,8 +67,10 @@ std::vector<std::byte> convert(std::string const& call, std::vector<std::byte> c
     double const x = pleat::detail::number(from[i]);
     to[i] = pleat::detail::rounded<To>(x);
     if (!std::isfinite(pleat::detail::number(to[i])) && std::isfinite(x))
-      throw error{call, "element " + std::to_string(i) + " is above the largest number of " +
-                            std::string(name_of(dtype_of<To>))};
+      throw error{
+          call,
+          "element " + std::to_string(i) + " is above the largest number of " + std::string(name_of(dtype_of<To>)),
+          "Keep this weight in the wider type: choose another dense_as, or train and load with it"};
   }
   return codec::detail::bytes_of(std::span<To const>(to));
 }
@@ -112,7 +114,8 @@ PLEAT_ONCE inline void demand_whole(char const* call, nn::parameter const& w) {
                     " parts over the tensor axis: no rank holds a whole one",
                 "Write a checkpoint, and load it into a model on one rank of that axis"};
   if (!w.materialised())
-    throw error{call, "'" + w.name + "' is not here: it is only described, or on another pipeline stage"};
+    throw error{call, "'" + w.name + "' is not here: it is only described, or on another pipeline stage",
+                "Materialise the model, or ask the rank whose pipeline stage has this weight"};
 }
 
 /// A model's weights as files take them, and the bytes that they refer to.
