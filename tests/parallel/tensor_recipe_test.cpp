@@ -5,6 +5,9 @@
 #include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 #include <pleat/nn.hpp>
 #include <pleat/parallel/move_report.hpp>
+#include <pleat/parallel/stage_work.hpp>
+#include <pleat/plan/search.hpp>
+#include <pleat/plan/unit_memory.hpp>
 
 #include "parallel/tensor_support.hpp"
 
@@ -180,6 +183,88 @@ TEST_CASE("by groups nothing is summed over ranks: every bit is the serial run's
     CHECK(a.gradients == serial.gradients);
     // 6 groups are dealt as 18 channels of 3 are, where the ranks divide them
     if (6 % ranks == 0) CHECK(a.calls == std::vector<std::uint64_t>(8, 0));
+  }
+}
+
+namespace {
+/// Convolutions of all channels and of groups: 3, 10, 8, 12 and 6 channels, 4 and 2 groups, on up to 4 ranks uneven or
+/// none.
+auto channels_and_groups() {
+  return nn::sequential(nn::conv2d("a", 3, 10, 3, {.padding = 1}), nn::relu(), nn::max_pool2d(2),
+                        nn::conv2d("b", 10, 8, 3, {.padding = 1}), nn::relu(),
+                        nn::conv2d("c", 8, 12, 3, {.padding = 1, .groups = 4}), nn::tanh_activation(),
+                        nn::conv2d("d", 12, 6, 1, {.groups = 2}), nn::flatten(), nn::linear("fc", 96, 5));
+}
+struct lived {
+  pl::index_t held = 0, between = 0, after = 0;
+  pl::plan::stage_memory said;
+};
+/// One micro-batch of images goes forward and backward in two halves on one rank of a tensor axis.
+template <class Net> lived live(Net net, pl::comm::communicator& axis, pl::plan::recompute_choice const& choice) {
+  pl::extents const in{4, 3, 8, 8};
+  pl::index_t const units = nn::units_of(net);
+  lived out;
+  out.said = pl::plan::describe_stage(net, in, 0, units, choice, true, axis.rank(), axis.size());
+  pl::plan::plan whole{.global_batch = in[0], .tensor_ranks = axis.size()};
+  whole.recompute = choice.of(0);
+  if (pl::plan::ledger_of(net, whole, in, 2, 0, axis.rank()).activations != out.said.held - out.said.input)
+    throw std::runtime_error("the whole ledger says otherwise");
+  pl::context<space> c(pl::make_instance<space>(1));
+  par::cut_parameters(c, net, axis.rank(), axis.size());
+  if (!(pl::plan::describe_stage(net, in, 0, units, choice, true, axis.rank(), axis.size()) == out.said))
+    throw std::runtime_error("a network that has been cut is described otherwise than one that will be");
+  nn::arena<float, space> memory(c, net, 3);
+  memory.reserve_gradients(net, 1);
+  nn::segment const all{0, pl::compute::lanes::whole(in[0])};
+  nn::pass<space> p;
+  p.where = &c;
+  p.training = true;
+  p.input_gradient = false;
+  p.global_batch = in[0];
+  p.segments = {&all, 1};
+  p.tensor = axis.size() > 1 ? &axis : nullptr;
+  for (auto& e : memory.entries()) e.use.done = 0;
+  auto const before = c.pool().statistics().bytes_requested_in_use;
+  auto const now = [&] { return static_cast<pl::index_t>(c.pool().statistics().bytes_requested_in_use - before); };
+  auto x = pl::tensor<float, space>::allocate(c, in);
+  pl::compute::fill(c.space(), x.size(), 0.5f, x.data());
+  par::stage_work<Net> work;
+  auto y = work.forward(p, net, 0, units, choice, std::move(x));
+  out.held = now();
+  (void)work.backward_input(p, net, 0, units, std::move(y));
+  out.between = now();
+  work.backward_weight(p, net, 0, units);
+  out.after = now();
+  return out;
+}
+}  // namespace
+
+TEST_CASE("what convolutions cut over the tensor axis hold is what the ledger says, byte for byte") {
+  using pl::plan::recompute_mode;
+  for (auto const& rules :
+       {std::vector{par::column("a.*"), par::row("b.*"), par::column("c.*"), par::row("d.*"), par::column("fc.*")},
+        std::vector{par::row("a.*"), par::column("b.*"), par::row("c.*"), par::column("d.*"), par::row("fc.*", 16)},
+        std::vector{par::column("*")}, std::vector{par::row("*")}, std::vector{par::row_by_sequence("*")},
+        std::vector{par::column("c.*", 6), par::row("d.*", 2)}, std::vector{par::column("b.*"), par::row("c.*")}}) {
+    auto const net = par::tensor_parallel(channels_and_groups(), rules);
+    std::vector<pl::index_t> least;
+    for (auto const mode : {recompute_mode::none, recompute_mode::full})
+      for (int ranks : {1, 2, 3, 4}) {
+        std::vector<lived> all(static_cast<std::size_t>(ranks));
+        pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
+          auto const rank = static_cast<std::size_t>(c.rank());
+          all[rank] = live(net, c, {mode});
+        });
+        for (auto const& r : all) {
+          INFO(rules[0].pattern << " " << rules[0].matrices.to_string() << ", rank " << &r - all.data() << " of "
+                                << ranks << ", recompute " << name_of(mode));
+          CHECK(r.held == r.said.held);
+          CHECK(r.between == r.said.between);
+          CHECK(r.after == 0);
+        }
+        if (mode == recompute_mode::none) least.push_back(all.back().held);
+      }
+    CHECK(least[3] < least[0]);  // the fourth of four ranks holds less than one alone
   }
 }
 

@@ -9,10 +9,12 @@
 #include <pleat/nn/arena.hpp>
 #include <pleat/nn/loss.hpp>
 #include <pleat/parallel/tensor_recipe.hpp>
+#include <pleat/plan/unit_memory.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -85,7 +87,21 @@ walked walk(Net net, comm::communicator* axis, extents const& input_shape, index
   for (auto& e : memory.entries()) e.use.done = 0;
   walked out;
   auto const before = axis ? count_calls(*axis) : std::vector<std::uint64_t>(4);
+  auto const in_use = [&] { return static_cast<index_t>(c.pool().statistics().bytes_requested_in_use); };
+  auto const bytes_before = in_use();
   auto made = nn::call(p, net, x);
+  // What forward has left, beside the input, is what the ledger says, where layers say what they cost. (A model on one
+  // rank has no tensor axis: what it is told to cut stays where it is.)
+  auto const layers = nn::describe(net, input_shape).layers;
+  if (std::none_of(layers.begin(), layers.end(), [](nn::layer_cost const& l) { return l.kind == "user"; }) &&
+      !(axis && axis->size() == 1)) {
+    index_t const held = in_use() - bytes_before;
+    auto const said = plan::describe_stage(net, input_shape, 0, nn::units_of(net), {}, true, axis ? axis->rank() : 0,
+                                           axis ? axis->size() : 1);
+    if (held != said.held - said.input)
+      throw std::runtime_error("forward holds " + std::to_string(held) + " bytes, the ledger says " +
+                               std::to_string(said.held - said.input));
+  }
   auto const between = axis ? count_calls(*axis) : before;
   {
     auto whole = nn::redistribute(p, made.y, {});

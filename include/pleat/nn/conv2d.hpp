@@ -14,6 +14,7 @@
 #include <pleat/compute/elementwise.hpp>
 #include <pleat/nn/description.hpp>
 #include <pleat/nn/layer.hpp>
+#include <pleat/nn/placement_rules.hpp>
 #include <pleat/nn/window.hpp>
 #include <pleat/nn/weight.hpp>
 
@@ -208,20 +209,27 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
         geometry(in, inputs(), outputs(), options_.groups).flops();
     return c;
   }
+  /// Where its activations live along the tensor axis. \param in the input over all ranks \param x where it lives
+  [[nodiscard]] layer_path path(extents const& in, axis_layout const& x) const {
+    // some inputs of every group: as many as if units of so many of all were dealt
+    axis_layout const taken =
+        grouped(1) ? axis_layout{{spread::shard, 1, weight_.where.unit * options_.groups}, inputs()} : needs(x);
+    auto const made = product_gives(weight_.where, taken, 1, outputs());
+    auto const gives = made.partial ? product_leaves(weight_.leaves, shape(in), 1) : made.layout;
+    return {taken, gives, made.partial ? axis_layout{} : gives, grouped(1)};
+  }
 
  private:
   [[nodiscard]] index_t group_inputs() const noexcept { return weight_.whole()[1]; }
   [[nodiscard]] index_t group_outputs() const noexcept { return outputs() / options_.groups; }
-  [[nodiscard]] bool cut_between_groups() const noexcept {
-    return weight_.parts > 1 && options_.groups > 1 && weight_.where.shards(0);
-  }
-  [[nodiscard]] bool cut_inside_groups() const noexcept {
-    return weight_.parts > 1 && options_.groups > 1 && weight_.where.shards(1);
-  }
+  /// There are groups, and the weight is, or will be, cut between them (0) or inside each (1).
+  [[nodiscard]] bool grouped(int dim) const noexcept { return options_.groups > 1 && weight_.where.shards(dim); }
+  [[nodiscard]] bool cut_between_groups() const noexcept { return weight_.parts > 1 && grouped(0); }
+  [[nodiscard]] bool cut_inside_groups() const noexcept { return weight_.parts > 1 && grouped(1); }
 
   /// Where x is needed, unless groups are cut inside.
   [[nodiscard]] axis_layout needs(axis_layout const& x) const noexcept {
-    if (cut_between_groups()) return groups_need(weight_.where, group_outputs(), group_inputs(), 1, inputs());
+    if (grouped(0)) return groups_need(weight_.where, group_outputs(), group_inputs(), 1, inputs());
     return product_needs(weight_.where, x.where.dim > 1 ? axis_layout{} : x, 1, inputs());
   }
   /// Some inputs of every group are a cut along dimension 2 of images seen as [m, groups, inputs of a group, h, w].

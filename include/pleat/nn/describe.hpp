@@ -183,7 +183,7 @@ template <class L> void describe(L const& l, extents const& in, describe_walk& w
     auto const bytes_of = [&](extents const& whole, axis_layout const& where) {
       return walk.local(whole, where).size() * element;
     };
-    bool const moves = !walk.layout().same(path.taken, walk.parts());
+    bool const moves = path.chosen || !walk.layout().same(path.taken, walk.parts());
     if (c.saved_bytes > 0 && path.taken.cut()) {
       auto const mine = walk.local(in, path.taken);
       if (mine.size() == 0) c.saved_bytes = 0;

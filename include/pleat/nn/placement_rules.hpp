@@ -105,6 +105,9 @@ PLEAT_LAZY [[nodiscard]] constexpr product_result product_gives(axis_placement c
 /// can be described (nn/describe.hpp).
 struct layer_path {
   axis_layout taken, gives, gradient;
+  /// `taken` says how much of the input a rank has, in another choice of elements than the words can say: it always
+  /// moves there
+  bool chosen = false;
 };
 
 /// Of y = x·Wᵀ as nn::aligned, nn::apply and nn::aligned_gradient move it. \param leaves where the weight leaves its
