@@ -18,6 +18,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "parallel/steady_steps.hpp"  // redistribute_test.cpp counts
@@ -295,6 +296,18 @@ TEST_CASE("plans that differ, worlds that do not fit and names that clash are re
           pl::world w(std::move(c), 1);
           (void)pl::parallel::build(small_net(), {.data_ranks = 2}, w);
         }).find("the communicator has 1") != std::string::npos);
+  // axes of one's own are part of the nearest mesh
+  for (auto const& [ranks, told] : {std::pair<int, std::string>{4, "Use mesh.data = 2, or start 8 ranks"},
+                                    {6, "Use mesh.data = 3, mesh.own = node=1, or start 8 ranks"},
+                                    {3, "Use mesh.data = 3, mesh.own = node=1, mesh.tensor = 1, or start 8 ranks"}}) {
+    auto const refusal = sentence_of(ranks, [](pl::comm::communicator& c) {
+      pl::world w(std::move(c), 1);
+      pl::plan::plan p{.data_ranks = 4, .tensor_ranks = 2, .order = "pipeline.node.data.tensor", .own_axes = "node=2"};
+      (void)pl::parallel::build(small_net(), p, w);
+    });
+    INFO(refusal);
+    CHECK(refusal.find(told) != std::string::npos);
+  }
   CHECK(sentence_of(1, [](pl::comm::communicator& c) {
           pl::world w(std::move(c), 1);
           (void)pl::parallel::build(pl::nn::sequential(pl::nn::linear("fc", 2, 2), pl::nn::linear("fc", 2, 2)), {}, w);

@@ -98,7 +98,12 @@ TEST_CASE("a layout that makes no sense is refused with the nearest one that doe
   has(refused([](plan& p) { p.own_axes = "node=3"; }), "Use mesh.order = pipeline.node.data.tensor, outermost first");
   has(refused([](plan& p) { p.own_axes = "node=4", p.order = "pipeline.node.data.tensor"; }),
       "which their product 4 must divide; found 6. Use mesh.data = 8");
-  has(refused([](plan& p) { p.own_axes = "data=2"; }), "axis 'data' is named twice");
+  has(refused([](plan& p) { p.own_axes = "data=2"; }),
+      "mesh.own = data=2 names 'data', which a model has by itself: its ranks are in mesh.data. Use mesh.own = none, "
+      "and "
+      "say mesh.data for all its ranks; or call the axis otherwise");
+  has(refused([](plan& p) { p.own_axes = "node=3,tensor=2,rack=1"; }),
+      "Use mesh.own = node=3,rack=1, and say mesh.tensor");
   has(refused([](plan& p) { p.own_axes = "node"; }), "Use mesh.own = none");
   has(refused([](plan& p) { p.own_axes = "node=2,rack=3,order=rack.node"; }), "Say the order in mesh.order");
   has(refused([](plan& p) { p.schedule = "zb_h1"; }), "Use schedule = zb-h1");
@@ -358,6 +363,8 @@ TEST_CASE("a plan that does as it is told is carried out") {
                                     "mesh.own = node=2\nmesh.data = 3\nmesh.order = pipeline.node.data.tensor\n",
                                     "mesh.own = node=2\nmesh.data = 4\n",
                                     "mesh.own = node\n",
+                                    "mesh.own = data=2\nmesh.data = 2\n",
+                                    "mesh.own = pipeline=2\nmesh.pipeline = 2\n",
                                     "recompute_units = 1\nrecompute = none\n",
                                     "lanes = 65\ndeterministic = true\n",
                                     "global_batch = 0\n",

@@ -33,8 +33,8 @@ struct layout {
   [[nodiscard]] int ranks() const { return static_cast<int>(pipeline * data * tensor); }
   [[nodiscard]] std::string words() const {
     return "pipeline " + std::to_string(pipeline) + ", data " + std::to_string(data) + ", tensor " +
-           std::to_string(tensor) + ", stage " + std::to_string(stage) + " over " + std::to_string(state_ranks) +
-           ", " + std::to_string(state_stride) + " apart";
+           std::to_string(tensor) + ", stage " + std::to_string(stage) + " over " + std::to_string(state_ranks) + ", " +
+           std::to_string(state_stride) + " apart";
   }
   [[nodiscard]] pl::plan::plan plan() const {
     pl::plan::plan p;

@@ -261,17 +261,22 @@ TEST_CASE("a layer that refuses one sample on one rank is heard of on every rank
   struct laid {
     index_t pipeline, data;
     std::vector<index_t> cuts;
+    int state_stage = 0;
   };
-  for (auto const& l : {laid{1, 3, {}}, laid{2, 1, {2}}, laid{2, 1, {1}}, laid{3, 2, {1, 3}}})
+  // at state stage 3 others wait for pieces of what the rank that fails has not reached yet
+  for (auto const& l : {laid{1, 3, {}}, laid{2, 1, {2}}, laid{2, 1, {1}}, laid{3, 2, {1, 3}}, laid{1, 3, {}, 3},
+                        laid{2, 2, {2}, 3}, laid{3, 2, {1, 3}, 3}})
     for (bool const serve : {false, true}) {
       INFO(l.pipeline << " stages, " << l.data << " data ranks, the first cut " << (l.cuts.empty() ? 0 : l.cuts[0])
-                      << (serve ? ", serve" : ""));
+                      << ", state stage " << l.state_stage << (serve ? ", serve" : ""));
       std::mutex guard;
       std::vector<std::string> said;
       pl::comm::run_local(static_cast<int>(l.pipeline * l.data), [&](pl::comm::communicator c) {
         pl::world w(std::move(c), 1);
         pl::plan::plan p{.global_batch = 48, .data_ranks = l.data, .pipeline_ranks = l.pipeline};
         p.cuts = l.cuts;
+        p.state_stage = l.state_stage;
+        p.bucket_bytes = 1024;  // both linear layers are gathered, each for itself
         auto const m = pl::parallel::build(choosy, p, w, {.seed = 4});
         m.set_timeout(20);  // only where it hangs
         auto const mine = sentence([&] {

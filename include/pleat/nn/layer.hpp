@@ -27,11 +27,13 @@
 #pragma once
 
 #include <concepts>
+#include <exception>
 #include <string>
 #include <type_traits>
 #include <utility>
 
 #include <pleat/base/profile.hpp>
+#include <pleat/compute/elementwise.hpp>
 #include <pleat/compute/reduce.hpp>
 #include <pleat/nn/align.hpp>
 #include <pleat/nn/parameter.hpp>
@@ -264,6 +266,22 @@ template <class L, class T, class Space>
 }
 }  // namespace detail
 
+namespace detail {
+template <class T, class Space> [[nodiscard]] tensor<T, Space> zeros(pass<Space> const& p, extents const& shape) {
+  auto y = tensor<T, Space>::allocate(*p.where, shape);
+  compute::fill(p.space(), y.size(), T(0.0f), y.data());
+  return y;
+}
+/// In a handler: notes what a leaf has thrown where the walk goes on, and gives zeros for its output; else throws it on.
+/// What a composite throws is not a layer's: parameters that did not come.
+template <class T, class L, class Space>
+[[nodiscard]] tensor<T, Space> zeros_for(pass<Space> const& p, L const& l, extents const& in) {
+  if (composite<L> || !p.failure) throw;
+  if (!p.failure->first) p.failure->first = std::current_exception();
+  return zeros<T>(p, l.shape(in));
+}
+}  // namespace detail
+
 /// Forward into a child.
 template <class L, class Space, class T>
 [[nodiscard]] step<saved_of<L>, tensor<T, Space>> call(pass<Space> const& p, L const& l, tensor<T, Space> x) {
@@ -285,9 +303,14 @@ template <class L, class Space, class T>
       return out;
     }
   }
-  auto made = l.forward(p, std::move(x));
-  out.y = std::move(made.y);
-  static_cast<typename L::saved&>(out.saved) = std::move(made.saved);
+  extents const in = x.shape();
+  try {
+    auto made = l.forward(p, std::move(x));
+    out.y = std::move(made.y);
+    static_cast<typename L::saved&>(out.saved) = std::move(made.saved);
+  } catch (...) {
+    out.y = detail::zeros_for<T>(p, l, in);
+  }
   detail::check_finite(p, l, out.y, "the output");
   if (p.hooks) p.hooks->poll();
   return out;

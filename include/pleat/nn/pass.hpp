@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <span>
 #include <string>
 #include <string_view>
@@ -95,6 +96,12 @@ struct nonfinite_note {
   index_t at = -1;     ///< number of the one that was found: ranks that walk through the same layers count alike
 };
 
+/// A layer that failed in a walk whose other ranks count on this one: the walk goes on behind it, with zeros for what
+/// the layer did not give.
+struct failure_note {
+  std::exception_ptr first{};  ///< what the first such layer threw; null: none so far
+};
+
 /// One forward or backward walk over a micro-batch. A small value; layers read it, composites hand it on.
 template <class Space> struct pass {
   context<Space>* where = nullptr;
@@ -104,6 +111,9 @@ template <class Space> struct pass {
   bool recompute = false;
   /// diagnosis: nn::call looks for NaN and infinity after every layer; null: it does not
   nonfinite_note* nonfinite = nullptr;
+  /// answers where parameters are gathered layer by layer: a layer that fails is noted, and the walk goes on; null: it
+  /// ends there. Not with a tensor axis: along that, layers themselves talk
+  failure_note* failure = nullptr;
   bool deterministic = false;  ///< bits must not depend on the number of ranks: a layer refuses what would
   std::uint64_t seed = 0;      ///< of the model
   std::uint64_t step = 0;      ///< optimizer steps done

@@ -74,13 +74,20 @@ template <class L, class A>
       pool = false;
     }
   }
-  auto out = l.forward(p, std::move(x), A::fusable);
-  check_finite(p, l, out.y, "the output");
+  extents const in = x.shape();
+  tensor_of<L> y;
+  try {
+    auto out = l.forward(p, std::move(x), A::fusable);
+    y = std::move(out.y);
+    static_cast<typename L::saved&>(own) = std::move(out.saved);
+  } catch (...) {
+    y = zeros_for<nn::value_type_of<L>>(p, l, in);
+  }
+  check_finite(p, l, y, "the output");
   if (p.hooks) p.hooks->poll();
-  own.out = next.in = next.taken = next.out = out.y.layout();
-  static_cast<typename L::saved&>(own) = std::move(out.saved);
-  if (p.training) static_cast<typename A::saved&>(next) = A::saved_from_output(out.y);
-  return std::move(out.y);
+  own.out = next.in = next.taken = next.out = y.layout();
+  if (p.training) static_cast<typename A::saved&>(next) = A::saved_from_output(y);
+  return y;
 }
 
 /// nn::call_backward (with `both` false: nn::call_backward_input) of a layer and of the activation before it. Input:

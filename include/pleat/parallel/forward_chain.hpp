@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <exception>
 #include <optional>
 #include <span>
 #include <string>
@@ -22,8 +23,8 @@
 namespace pleat::parallel {
 
 /// Carries x through the stages in order; each rank runs its own. Batch after batch may follow: a rank that has passed
-/// its stages on is free for the next one. A stage that fails hands on why, in the tensor's place: nobody computes with
-/// what is not there.
+/// its stages on is free for the next one. A stage that fails hands on why, in the tensor's place: nobody computes
+/// with what is not there, but where p.failure says that the walk goes on: with zeros.
 /// \param x the samples on the first stage's rank, a tensor of the same shape elsewhere
 /// \param everywhere every rank gets y; else the last stage's rank alone, and an empty tensor elsewhere
 /// \throws error of a stage's layers: with `everywhere` on every rank alike; else on that stage's rank and on those
@@ -79,8 +80,10 @@ template <class Net>
       }
     }
     if (p.nonfinite) p.nonfinite->looked = layout.begin(s) << 20;  // the same number wherever the layer is
-    if (why.empty()) {
+    // where parameters are gathered, ranks of other replicas wait for this one's pieces, whatever has become of its x
+    if (why.empty() || p.failure) {
       try {
+        if (!why.empty()) x = nn::detail::zeros<T>(p, shape_before(s));
         extents const out = nn::shape_units(net, x.shape(), layout.begin(s), layout.end(s));
         typename Net::saved saved;
         x = nn::redistribute(p, nn::forward_units(p, net, layout.begin(s), layout.end(s), std::move(x), saved), {});
@@ -91,8 +94,9 @@ template <class Net>
                       "Make a layer's shape() say what its forward gives"};
         // one stage has to say so, not all behind it
         if (p.nonfinite && p.nonfinite->at >= 0) compute::fill(p.space(), x.size(), T(0), x.data());
+        if (p.failure && p.failure->first) std::rethrow_exception(p.failure->first);
       } catch (...) {
-        why = comm::detail::words_of_failure("parallel::predict");
+        if (why.empty()) why = comm::detail::words_of_failure("parallel::predict");
       }
     }
     if (s + 1 < layout.count() && layout.rank_of(s + 1) != me) {

@@ -5,8 +5,10 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <pleat/base/config.hpp>
 #include <pleat/comm/communicator.hpp>
@@ -82,15 +84,27 @@ struct groups {
  private:
   /// The nearest mesh that fits, as mesh::nearest has it: what changes of this one.
   PLEAT_ONCE [[nodiscard]] inline static std::string remedy(plan::plan const& p, int ranks) {
-    mesh const planned{{"data", static_cast<int>(p.data_ranks)},
-                       {"tensor", static_cast<int>(p.tensor_ranks)},
-                       {"pipeline", static_cast<int>(p.pipeline_ranks)}};
-    auto const fits = planned.nearest(ranks);
-    std::string changed;
-    for (int i = 0; i < fits.axes(); ++i)
-      if (fits.extent(i) != planned.extent(i))
-        changed += (changed.empty() ? "mesh." : ", mesh.") + std::string(fits[i].name.view()) + " = " +
-                   std::to_string(fits.extent(i));
+    auto const all = p.mesh();
+    std::vector<mesh::axis> axes{all[all.find("data")]};  // of equals, those that are listed first change
+    for (int i = 0; i < all.axes(); ++i)
+      if (auto const name = all[i].name.view(); name != "data" && name != "tensor" && name != "pipeline")
+        axes.push_back(all[i]);
+    axes.push_back(all[all.find("tensor")]);
+    axes.push_back(all[all.find("pipeline")]);
+    auto const fits = mesh(std::span<mesh::axis const>(axes)).nearest(ranks);
+    std::string changed, own;
+    auto const change = [&](std::string const& axis, std::string const& found, std::string const& fitting) {
+      if (found != fitting) changed += (changed.empty() ? "mesh." : ", mesh.") + axis + " = " + fitting;
+    };
+    index_t data = 1;  // counts the axes of one's own
+    for (int i = 0; i + 2 < fits.axes(); ++i) {
+      data *= fits.extent(i);
+      if (i > 0) own += (i > 1 ? "," : "") + std::string(fits[i].name.view()) + "=" + std::to_string(fits.extent(i));
+    }
+    change("data", std::to_string(p.data_ranks), std::to_string(data));
+    change("own", p.own_axes, own);
+    change("tensor", std::to_string(p.tensor_ranks), std::to_string(fits.extent("tensor")));
+    change("pipeline", std::to_string(p.pipeline_ranks), std::to_string(fits.extent("pipeline")));
     return "Use " + changed + ", or start " + std::to_string(p.ranks()) + (p.ranks() == 1 ? " rank" : " ranks");
   }
 };

@@ -126,7 +126,16 @@ struct plan {
                     "Use mesh.own = none, or axes and extents as in 'node=2,rack=3'"};
       }
     }();
-    for (int i = 0; i < own.axes(); ++i) axes.push_back(own[i]), listed += "." + std::string(own[i].name.view());
+    for (int i = 0; i < own.axes(); ++i) {
+      std::string const name(own[i].name.view());
+      if (name == "data" || name == "tensor" || name == "pipeline")
+        throw error{"plan",
+                    "mesh.own = " + own_axes + " names '" + name +
+                        "', which a model has by itself: its ranks are in mesh." + name,
+                    "Use mesh.own = " + without(own, i) + ", and say mesh." + name +
+                        " for all its ranks; or call the axis otherwise"};
+      axes.push_back(own[i]), listed += "." + name;
+    }
     if (pleat::mesh(std::span<pleat::mesh::axis const>(axes).subspan(1)).to_string() != own_axes)
       throw error{"plan", "mesh.own = " + own_axes + " says more than axes and their extents",
                   "Say the order in mesh.order"};
@@ -397,6 +406,15 @@ struct plan {
   }
 
  private:
+  /// The axes but one, as mesh.own says them.
+  PLEAT_ONCE [[nodiscard]] inline static std::string without(pleat::mesh const& own, int left_out) {
+    std::string text;
+    for (int i = 0; i < own.axes(); ++i)
+      if (i != left_out)
+        text += (text.empty() ? "" : ",") + std::string(own[i].name.view()) + "=" + std::to_string(own.extent(i));
+    return text.empty() ? "none" : text;
+  }
+
   static constexpr index_t most = std::numeric_limits<std::int32_t>::max();
 
   PLEAT_ONCE [[nodiscard]] inline static std::string list_text(std::vector<index_t> const& numbers, char const* none) {

@@ -32,8 +32,8 @@ struct evaluation {
 /// Classifies every sample of `data`, each on one rank, in batches of `batch`. Collective; the same result on every
 /// rank. The answer is the class of the largest output, the first one if several are largest. Sharded parameters
 /// (state_stage = 3) are gathered layer by layer for every batch; larger batches gather less often.
-/// \throws error on every rank alike, also what a layer of one rank has to say (where parts lie along a tensor axis, or
-/// are sharded: on that rank)
+/// \throws error on every rank alike, also what a layer of one rank has to say (where parts lie along a tensor axis: on
+/// that rank)
 template <class T, class Space>
 [[nodiscard]] evaluation evaluate(parallel::any_model<T, Space> const& m, io::dataset const& data,
                                   index_t batch = 256) {
@@ -54,7 +54,7 @@ template <class T, class Space>
   std::vector<index_t> samples(static_cast<std::size_t>(std::max<index_t>(0, std::min(batch, mine.size()))));
   std::vector<index_t> confusion(static_cast<std::size_t>(data.classes) * static_cast<std::size_t>(data.classes));
   std::vector<std::int32_t> answers;
-  comm::attempts batches(m.parts().size() > 1 || together);
+  comm::attempts batches(m.parts().size() > 1);
   for (index_t at = mine.begin; at < mine.begin + most; at += batch)
     batches([&] {
       index_t const n = std::max<index_t>(0, std::min(batch, mine.end - at));

@@ -4,6 +4,8 @@
 /// Answers of an any_model, and the look for the first that is not finite.
 #pragma once
 
+#include <exception>
+
 #include <pleat/parallel/any_model.hpp>
 
 namespace pleat::parallel {
@@ -19,8 +21,14 @@ auto any_model<T, Space>::predict(tensor_type x, answer_at at, nn::input_listene
   p.moves = moves_.get();
   p.inputs = inputs;
   p.deterministic = plan_.deterministic;
-  if (layout_->count() == 1) return nn::redistribute(p, network_->answer(p, std::move(x)), {});
-  return forward_chain(p, *network_, *layout_, pipeline(), std::move(x), at == answer_at::every_stage);
+  // the other ranks of the group wait for this one's pieces of every layer
+  nn::failure_note failure;
+  if (group_->stage == 3 && !p.tensor) p.failure = &failure;
+  if (layout_->count() > 1)
+    return forward_chain(p, *network_, *layout_, pipeline(), std::move(x), at == answer_at::every_stage);
+  auto y = nn::redistribute(p, network_->answer(p, std::move(x)), {});
+  if (failure.first) std::rethrow_exception(failure.first);
+  return y;
 }
 
 template <class T, class Space> void any_model<T, Space>::find_nonfinite(tensor_type x) const {
