@@ -7,10 +7,15 @@
 
 #include <pleat/compute/convolution.hpp>
 
+#include <array>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <random>
+#include <thread>
 #include <vector>
+
+#include <malloc.h>
 
 namespace {
 
@@ -405,6 +410,60 @@ TEST_CASE("convolution: NaN in a pixel reaches exactly the outputs that see it",
   for (std::size_t k = 0; k < y.size(); ++k) {
     int const i = static_cast<int>(k % 81 / 9), j = static_cast<int>(k % 9);
     CHECK(std::isnan(y[k]) == (std::abs(i - 4) <= 1 && std::abs(j - 4) <= 1));
+  }
+}
+
+/// Bytes of work space that one kernel takes on a thread whose own is fresh.
+template <class Kernel> static index_t bytes_of(Kernel const& kernel) {
+  std::size_t bytes = 0;
+  std::thread([&] {
+    kernel();
+    bytes = malloc_usable_size(compute::detail::scratch<compute::detail::conv_scratch>(0));
+  }).join();
+  return static_cast<index_t>(bytes);
+}
+
+TEST_CASE("convolution: images are not unrolled in memory: the work space knows neither the batch nor large images",
+          "[compute][convolution]") {
+  using namespace pleat::compute::detail;
+  auto const taken = [](conv2d_shape const& s, isa::level l) {
+    std::mt19937 r(5);
+    auto const x = random_values<float>(r, inputs(s)), w = random_values<float>(r, weights(s)),
+               dy = random_values<float>(r, outputs(s));
+    std::vector<float> y(dy.size()), dx(x.size()), dw(w.size());
+    return std::array<index_t, 3>{
+        bytes_of([&] { conv_forward_task<float>{s, l, 1, x.data(), w.data(), nullptr, y.data(), false}(0); }),
+        bytes_of([&] { conv_input_task<float>{s, l, 1, dy.data(), w.data(), dx.data()}(0); }),
+        bytes_of([&] { conv_weight_task<float>{s, l, 1, dy.data(), x.data(), dw.data(), lanes::whole(s.batch)}(0); })};
+  };
+  // A patch of the image per output pixel, of one image: what unrolling would take.
+  auto const unrolled = [](conv2d_shape const& s) {
+    return s.in_channels * s.kernel_h * s.kernel_w * s.out_height() * s.out_width() * index_t{sizeof(float)};
+  };
+  constexpr index_t page = 4096;  // an allocator rounds up, now by this much and now by less
+  conv2d_shape const small{2, 16, 48, 48, 8, 3, 3, 1, 1, 1, 1};
+  for (auto const l : levels()) {
+    auto bytes = taken(small, l);
+    auto more = small, large = small;
+    more.batch = 8;
+    large.height = large.width = 192;  // sixteen times the pixels
+    large.batch = 1;
+    auto const many = taken(more, l), wide = taken(large, l);
+    for (std::size_t what = 0; what < 3; ++what) {
+      INFO("forward, dx, dw: " << what << ", level " << static_cast<int>(l) << ": " << bytes[what] << ", " << many[what]
+                               << ", " << wide[what] << " of " << unrolled(small) << ", " << unrolled(large));
+      CHECK(bytes[what] > 0);
+      CHECK(std::abs(many[what] - bytes[what]) <= page);
+      CHECK(bytes[what] < unrolled(small) / 2);
+      CHECK(wide[what] < unrolled(large) / 16);
+    }
+    // Where the taps' chains are apart (compute/convolution.hpp) the products of one image are kept, and of one alone.
+    conv2d_shape apart{2, 4, 12, 12, 8, 5, 5};
+    REQUIRE(apart.taps_apart());
+    auto const two = taken(apart, l);
+    apart.batch = 8;
+    auto const eight = taken(apart, l);
+    for (std::size_t what = 0; what < 3; ++what) CHECK(std::abs(eight[what] - two[what]) <= page);
   }
 }
 
