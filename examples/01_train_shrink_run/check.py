@@ -9,6 +9,7 @@ import gzip
 import json
 import os
 import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -139,9 +140,15 @@ class TrainShrinkRun(Check):
             time.sleep(0.01)
         ranks = self.ranks_of(launcher)
         assert len(ranks) == 3, f"{len(ranks)} ranks are running"
+        environment = Path(f"/proc/{max(ranks)}/environ").read_text().split("\0")
+        dead = next(e.split("=")[1] for e in environment if e.startswith(("OMPI_COMM_WORLD_RANK=", "PMI_RANK=")))
         os.kill(max(ranks), signal.SIGKILL)
         said, _ = launcher.communicate(timeout=60)  # no hang
         assert launcher.returncode != 0, said
+        # Who died, and of what: the launcher's words, since the dead say nothing. Survivors are ended, or say one sentence with what to do.
+        assert re.search(rf"(?i)\brank {dead}\b", said) and re.search(r"(?i)killed|signal:? 9", said), said
+        ours = [line for line in said.splitlines() if line.startswith("pleat:")]
+        assert len(ours) <= 2 and all(re.fullmatch(rf"pleat: rank (?!{dead}:)\d+: .+\. \S.*", line) for line in ours), said
         # Nothing that was saved is lost.
         newest = self.newest(checkpoint)
         job[job.index(100000)] = newest // 23 + 1
