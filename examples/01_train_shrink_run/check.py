@@ -145,8 +145,9 @@ class TrainShrinkRun(Check):
         os.kill(max(ranks), signal.SIGKILL)
         said, _ = launcher.communicate(timeout=60)  # no hang
         assert launcher.returncode != 0, said
-        # Who died, and of what: the launcher's words, since the dead say nothing. Survivors are ended, or say one sentence with what to do.
-        assert re.search(rf"(?i)\brank {dead}\b", said) and re.search(r"(?i)killed|signal:? 9", said), said
+        # Who died (MPICH's launcher names the process), and of what: the launcher's words, since the dead say nothing. Survivors are ended, or
+        # say one sentence with what to do.
+        assert re.search(rf"(?i)\brank {dead}\b|\bPID {max(ranks)}\b", said) and re.search(r"(?i)killed|signal:? 9", said), said
         ours = [line for line in said.splitlines() if line.startswith("pleat:")]
         assert len(ours) <= 2 and all(re.fullmatch(rf"pleat: rank (?!{dead}:)\d+: .+\. \S.*", line) for line in ours), said
         # Nothing that was saved is lost.

@@ -56,8 +56,8 @@ def main(how, program, folder, launcher):
                 if NAMED.get(point) == mesh and "step 1, " in sentence:
                     assert re.search(r"step 1, .*: the (gradients of|parameters) '[^']+'", sentence), where
         else:
-            # The launcher's words: which rank, and of what. Survivors are ended, or say which rank they are, what came to nothing, and what to do.
-            assert re.search(rf"(?i)\brank {victim}\b", said) and re.search(r"(?i)killed|signal:? 9", said), where
+            # The launcher's words: which rank (MPICH's: which process), and of what. Survivors are ended, or say which rank they are, what came to nothing, and what to do.
+            assert re.search(rf"(?i)\brank {victim}\b|BAD TERMINATION.*\bPID \d+ RUNNING", said, re.S) and re.search(r"(?i)killed|signal:? 9", said), where
             assert len(ours) < mesh[0] * mesh[1] * mesh[2], where
             assert all(re.fullmatch(rf"pleat: rank (?!{victim}:)\d+: .+\. \S.*", sentence) for sentence in ours), where
         loads(program, at, launcher, where)
@@ -82,7 +82,7 @@ def killed_while_saving(program, folder, launcher):
         if room == 1000000:
             assert status == 0 and "step-3" in found, where
             continue
-        assert status != 0 and re.search(rf"(?i)\brank {rank}\b", said) and re.search(r"(?i)killed|signal:? 9", said), where
+        assert status != 0 and re.search(rf"(?i)\brank {rank}\b|BAD TERMINATION.*\bPID \d+ RUNNING", said, re.S) and re.search(r"(?i)killed|signal:? 9", said), where
         assert found == ["step-1"], where
         loads(program, at, launcher, where)
 
