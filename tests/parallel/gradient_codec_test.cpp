@@ -3,6 +3,7 @@
 #include <pleat/parallel/coded_exchange.hpp>
 #include <pleat/parallel/model.hpp>
 
+#include <pleat/codec/detail/part_of.hpp>
 #include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 #include <pleat/comm/local.hpp>
 #include <pleat/comm/self.hpp>
@@ -10,6 +11,7 @@
 #include <pleat/nn/flatten.hpp>
 #include <pleat/nn/linear.hpp>
 #include <pleat/nn/sequential.hpp>
+#include <pleat/parallel/tensor_recipe.hpp>
 #include <pleat/run/fit.hpp>
 
 #include <catch2/catch_test_macros.hpp>
@@ -19,6 +21,7 @@
 #include <cstdio>
 #include <cstring>
 #include <limits>
+#include <map>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -343,9 +346,12 @@ TEST_CASE("settings that cannot work are refused in words") {
   };
   CHECK(refused([](auto&) {}).empty());
   CHECK_THAT(refused([](auto& p) { p.deterministic = true; }), ContainsSubstring("deterministic mode promises"));
-  CHECK_THAT(refused([](auto& p) { p.state_stage = 2; }), ContainsSubstring("state_stage = 2 scatters sums"));
-  CHECK_THAT(refused([](auto& p) { p.pipeline_ranks = 2; }), ContainsSubstring("mesh.pipeline = 2"));
-  CHECK_THAT(refused([](auto& p) { p.tensor_ranks = 2; }), ContainsSubstring("mesh.tensor = 2"));
+  for (int const stage : {2, 3})
+    CHECK_THAT(
+        refused([&](auto& p) { p.state_stage = stage; }),
+        ContainsSubstring("state_stage = " + std::to_string(stage)) && ContainsSubstring("with every micro-batch"));
+  CHECK(refused([](auto& p) { p.state_stage = 1; }).empty());
+  CHECK(refused([](auto& p) { p.pipeline_ranks = 2, p.tensor_ranks = 2; }).empty());
   CHECK_THAT(refused([](auto& p) { p.wire = pl::plan::wire_format::bf16; }),
              ContainsSubstring("rounds to 16 bits already"));
   CHECK_THAT(refused([](auto& p) { p.precision = pl::plan::compute_precision::f16; }), ContainsSubstring("loss scale"));
@@ -363,32 +369,53 @@ struct trained {
   std::vector<std::string> said;
   std::uint64_t checksum = 0;
   index_t bytes = 0;
+  std::map<std::string, std::vector<float>> values;  ///< whole parameters, whichever ranks have their parts
 };
 
-trained train(int ranks, par::gradient_coding const& coding, index_t epochs, bool overlap = true,
-              pl::nn::optimizer const& optimizer = pl::nn::sgd{.learning_rate = 0.01, .momentum = 0.9}) {
+trained train_on(pl::plan::plan p, decltype(net()) const& network, par::gradient_coding const& coding, index_t epochs,
+                 pl::nn::optimizer const& optimizer = pl::nn::sgd{.learning_rate = 0.01, .momentum = 0.9}) {
   static auto const data = test_digits();
+  p.global_batch = 48;
+  p.bucket_bytes = 4096;  // several buckets
+  std::mutex guard;
   trained out;
-  pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
+  pl::comm::run_local(static_cast<int>(p.ranks()), [&](pl::comm::communicator c) {
     bool const root = c.rank() == 0;
     pl::world w(std::move(c), 1);
-    if (root) w.set_sink([&](std::string_view line) { out.said.emplace_back(line); });
-    pl::plan::plan p{.global_batch = 48, .data_ranks = ranks};
-    p.overlap = overlap;
-    p.bucket_bytes = 4096;  // several buckets
-    auto m = par::build(net(), p, w, {.seed = 4, .gradients = coding});
+    w.comm.set_timeout(60);
+    w.set_sink([&](std::string_view line) {
+      std::lock_guard const lock(guard);
+      out.said.emplace_back(line);
+    });
+    auto m = par::build(network, p, w, {.seed = 4, .gradients = coding});
     pl::run::fit_options o;
     o.epochs = epochs;
     o.optimizer = optimizer;
     o.progress = false;
     auto const report = pl::run::fit(m, data.train, o);
     m.demand_equal_replicas();
+    std::lock_guard const lock(guard);
+    pl::nn::for_each_parameter(m.net(), [&](auto const& x) {
+      if (x.absent) return;
+      auto const mine = m.host_values_of(x);
+      auto& all = out.values[x.name];
+      all.resize(static_cast<std::size_t>(x.whole().size()));
+      std::size_t next = 0;
+      pl::codec::detail::for_each_of_part(x.whole(), x.box(),
+                                          [&](index_t i) { all[static_cast<std::size_t>(i)] = mine[next++]; });
+    });
     if (!root) return;
     out.losses = report.epoch_loss;
     out.checksum = m.checksum();
     out.bytes = m.memory().gradients;
   });
   return out;
+}
+trained train(int ranks, par::gradient_coding const& coding, index_t epochs, bool overlap = true,
+              pl::nn::optimizer const& optimizer = pl::nn::sgd{.learning_rate = 0.01, .momentum = 0.9}) {
+  pl::plan::plan p{.data_ranks = ranks};
+  p.overlap = overlap;
+  return train_on(p, net(), coding, epochs, optimizer);
 }
 
 }  // namespace
@@ -430,6 +457,56 @@ TEST_CASE("with and without overlap a codec gives the same bits") {
   }
 }
 
+TEST_CASE(
+    "a codec works on the data axis, whatever else the mesh has: stages and pieces train the bits of data ranks") {
+  par::coding_options const all{.even_if_it_does_not_pay = true};  // scattered sums have another price
+  for (auto const& coding :
+       {par::coded(par::top_k{0.05}, all), par::coded(par::int8_groups{8}, all), par::coded(par::power_sgd{2}, all)}) {
+    CAPTURE(coding.words());
+    auto const flat = train_on({.data_ranks = 2}, net(), coding, 2);
+    CHECK(flat.values != train_on({.data_ranks = 2}, net(), {}, 2).values);
+    CHECK(train_on({.data_ranks = 2, .pipeline_ranks = 2}, net(), coding, 2).values == flat.values);
+    pl::plan::plan pieces{.data_ranks = 2};
+    pieces.state_stage = 1;
+    CHECK(train_on(pieces, net(), coding, 2).values == flat.values);
+    // Cut by outputs, with groups of codes within a part: each element has the code that it has in the whole. What
+    // follows is whole on both ranks, would travel dense, and is frozen in both runs.
+    if (coding.words() != par::coded(par::int8_groups{8}, all).words()) continue;
+    auto frozen = net();
+    pl::nn::freeze(frozen, "fc2.*");
+    auto const cut = par::tensor_parallel(frozen, {par::column("fc1.*")});
+    auto const one = train_on({.data_ranks = 2}, frozen, coding, 2);
+    CHECK(one.values.at("fc1.weight") != train_on({.data_ranks = 2}, frozen, {}, 2).values.at("fc1.weight"));
+    CHECK(train_on({.data_ranks = 2, .tensor_ranks = 2}, cut, coding, 2).values == one.values);
+  }
+}
+
+TEST_CASE(
+    "on meshes of data, tensor and pipeline ranks and in pieces a network learns the digits, on ranks that agree") {
+  constexpr index_t epochs = 4;
+  auto const cut = par::tensor_parallel(net(), {par::column("fc1.*"), par::row("fc2.*")});
+  auto const plan = [](index_t data, index_t tensor, index_t pipeline, int state) {
+    pl::plan::plan p{.data_ranks = data, .tensor_ranks = tensor, .pipeline_ranks = pipeline};
+    p.state_stage = state;
+    return p;
+  };
+  auto const dense = train_on(plan(2, 2, 1, 0), cut, {}, epochs);
+  for (auto const& coding :
+       {par::coded(par::top_k{0.05}), par::coded(par::int8_groups{}), par::coded(par::power_sgd{2})})
+    for (auto const& p : {plan(2, 2, 1, 0), plan(3, 2, 1, 1), plan(2, 3, 1, 0), plan(2, 2, 2, 1), plan(3, 1, 2, 1)}) {
+      CAPTURE(coding.words(), p.to_string());
+      auto const with = train_on(p, cut, coding, epochs);
+      // steps come later, by two epochs of four at most
+      CHECK(with.losses.back() <= dense.losses[epochs - 3]);
+      CHECK(with.values != dense.values);
+      if (p.tensor_ranks == 1) continue;
+      bool told = false;
+      for (auto const& line : with.said)
+        told = told || (line.find("'fc2.bias'") != line.npos && line.find("may be sums over the tensor") != line.npos);
+      CHECK(told);
+    }
+}
+
 TEST_CASE("parameters for which a codec does not pay travel dense, and this is said once") {
   auto const out = train(2, par::coded(par::power_sgd{2}), 1);
   std::string line;
@@ -462,14 +539,14 @@ TEST_CASE(
     auto const differ =
         sentence([&] { (void)par::build(net(), p, w, {.gradients = par::coded(par::top_k{rank == 0 ? 0.05 : 0.1})}); });
     auto sharded = p;
-    sharded.state_stage = 1;
+    sharded.state_stage = 2;
     auto const built = sentence([&] { (void)par::build(net(), sharded, w, {.gradients = par::coded(par::top_k{})}); });
     auto const replanned = sentence([&] { (void)m.replanned(sharded); });
     std::lock_guard const lock(guard);
     CHECK((before == residual && after == residual));
     CHECK_THAT(short_one, ContainsSubstring("found 3"));
     CHECK_THAT(differ, ContainsSubstring("gradient codec than"));
-    CHECK_THAT(built, ContainsSubstring("state_stage = 1 scatters sums"));
-    CHECK_THAT(replanned, ContainsSubstring("state_stage = 1 scatters sums"));
+    CHECK_THAT(built, ContainsSubstring("state_stage = 2 gives the memory of gradients back"));
+    CHECK_THAT(replanned, ContainsSubstring("state_stage = 2 gives the memory of gradients back"));
   });
 }

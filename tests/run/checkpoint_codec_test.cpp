@@ -28,8 +28,8 @@ auto net() { return nn::sequential(nn::linear("fc1", 20, 24), nn::relu(), nn::li
 auto cut_net() { return par::tensor_parallel(net(), {par::column("fc1.*"), par::row("fc2.*")}); }
 using net_type = decltype(net());
 
-pl::plan::plan plan_of(index_t data, index_t tensor = 1, int stage = 0) {
-  pl::plan::plan p{.global_batch = 24, .data_ranks = data, .tensor_ranks = tensor};
+pl::plan::plan plan_of(index_t data, index_t tensor = 1, int stage = 0, index_t pipeline = 1) {
+  pl::plan::plan p{.global_batch = 24, .data_ranks = data, .tensor_ranks = tensor, .pipeline_ranks = pipeline};
   p.state_stage = stage;
   p.bucket_bytes = 1024;  // several buckets
   return p;
@@ -45,21 +45,37 @@ struct runner {
         model(par::build(p.tensor_ranks > 1 ? cut_net() : net(), p, world, {.seed = 4, .gradients = coding})),
         optimizer(model.context(), model.arena(), nn::sgd{.learning_rate = 0.05, .momentum = 0.9}) {}
 
+  /// What a step is made of.
+  struct lesson {
+    runner* r;
+    int step;
+    [[nodiscard]] pl::index_range rows(par::micro_batch const& b) const {
+      index_t const first = r->model.share().rows().begin;
+      return {first + b.rows.begin, first + b.rows.end};
+    }
+    pl::tensor<float, space> input(par::micro_batch const& b) {
+      auto const all = rows(b);
+      auto x = pl::tensor<float, space>::allocate(r->model.context(), {all.size(), 20});
+      std::vector<float> h(static_cast<std::size_t>(x.size()));
+      nn::draw(nn::initializer::normal(1), static_cast<std::uint64_t>(step), "input", all.begin * 20, all.end * 20,
+               h.data());
+      pl::copy_from_host(r->model.context(), h.data(), x);
+      return x;
+    }
+    pl::tensor<float, space> loss(par::micro_batch const& b, pl::tensor<float, space> y) {
+      auto const all = rows(b);
+      auto labels = pl::tensor<std::int32_t, space>::allocate(r->model.context(), {all.size()});
+      std::vector<std::int32_t> l;
+      for (index_t i = all.begin; i < all.end; ++i) l.push_back(static_cast<std::int32_t>((i + step) % 6));
+      pl::copy_from_host(r->model.context(), l.data(), labels);
+      return r->model.cross_entropy(y, labels).dy;
+    }
+  };
   /// Up to the sum of the gradients.
   void gradients(int step) {
     model.zero_grad(24);
-    auto const rows = model.share().rows();
-    auto x = pl::tensor<float, space>::allocate(model.context(), {rows.size(), 20});
-    auto labels = pl::tensor<std::int32_t, space>::allocate(model.context(), {rows.size()});
-    std::vector<float> h(static_cast<std::size_t>(x.size()));
-    nn::draw(nn::initializer::normal(1), static_cast<std::uint64_t>(step), "input", rows.begin * 20, rows.end * 20,
-             h.data());
-    std::vector<std::int32_t> l;
-    for (index_t r = rows.begin; r < rows.end; ++r) l.push_back(static_cast<std::int32_t>((r + step) % 6));
-    pl::copy_from_host(model.context(), h.data(), x);
-    pl::copy_from_host(model.context(), l.data(), labels);
-    auto [y, saved] = model.forward(x);
-    model.backward(saved, model.cross_entropy(y, labels).dy);
+    lesson of{this, step};
+    model.walk(of);
     model.reduce();
   }
   void steps(int from, int to) {
@@ -129,17 +145,18 @@ std::vector<float> sum_of(std::vector<std::vector<float>> const& all, pl::index_
 
 TEST_CASE("residuals: a run that is resumed gives the bits of the run that went on, with every codec") {
   for (auto const& coding : codecs())
-    for (index_t ranks : {1, 2, 3, 4}) {
-      CAPTURE(coding.words(), ranks);
+    for (auto const& plan : {plan_of(1), plan_of(2), plan_of(3), plan_of(4), plan_of(2, 2), plan_of(2, 3, 1),
+                             plan_of(2, 1, 0, 2), plan_of(3, 1, 1), plan_of(2, 2, 1, 2)}) {
+      CAPTURE(coding.words(), plan.to_string());
       folder const f;
-      auto const whole = on(plan_of(ranks), coding, [&](runner& r) {
+      auto const whole = on(plan, coding, [&](runner& r) {
         r.steps(0, 4);
         pl::run::save_checkpoint(f / "half", r.model, r.optimizer, 4);
         r.steps(4, 8);
         pl::run::save_checkpoint(f / "whole", r.model, r.optimizer, 8);
         return std::string();
       });
-      auto const resumed = on(plan_of(ranks), coding, [&](runner& r) {
+      auto const resumed = on(plan, coding, [&](runner& r) {
         auto words = load(r, f / "half");
         r.steps(4, 8);
         pl::run::save_checkpoint(f / "resumed", r.model, r.optimizer, 8);
@@ -151,15 +168,15 @@ TEST_CASE("residuals: a run that is resumed gives the bits of the run that went 
       CHECK((files(f / "resumed/step-8") == files(f / "whole/step-8")));
       bool const kept =
           std::any_of(whole.residuals[0].begin(), whole.residuals[0].end(), [](float e) { return e != 0; });
-      CHECK(kept == (ranks > 1));
+      CHECK(kept == (plan.data_ranks > 1));
       // without its residual a run goes elsewhere: what is compared above is not nothing
-      auto const forgetful = on(plan_of(ranks), coding, [&](runner& r) {
+      auto const forgetful = on(plan, coding, [&](runner& r) {
         auto words = load(r, f / "half");
         r.model.set_gradient_residual(std::vector<float>(static_cast<std::size_t>(r.model.arena().size())));
         r.steps(4, 8);
         return words;
       });
-      CHECK((forgetful.checksums == whole.checksums) == (ranks == 1));
+      CHECK((forgetful.checksums == whole.checksums) == (plan.data_ranks == 1));
     }
 }
 

@@ -26,7 +26,8 @@ namespace pleat::parallel {
 template <class T> class bucket_sum {
  public:
   /// \param exact flat ranges that are no gradients (running statistics, the loss): a narrow wire does not round them
-  /// \param coded null, or what carries the bucket in a codec (state stage 0 only)
+  /// \param coded null, or what carries the bucket in a codec (state stages 0 and 1): all of it, wherever only a piece of the
+  /// sum is wanted
   bucket_sum(shard_group const& g, plan::plan const& p, nn::state_layout const& layout, std::size_t b,
              std::span<index_range const> exact = {}, std::unique_ptr<coded_sum<T>> coded = {})
       : group_(&g),
@@ -79,7 +80,8 @@ template <class T> class bucket_sum {
       exact_request_ = group_->all->iall_reduce(std::span<T>(exact_sums_), comm::reduction::sum);
     }
     if (coded_) {
-      coded_->start(out);
+      whole_ = scatter_ ? slots[0] : out;
+      coded_->start(whole_);
     } else if (lanes_) {
       read_.assign(slots.begin(), slots.end());
       lanes_->start(read_, size_, out);
@@ -140,7 +142,10 @@ template <class T> class bucket_sum {
   }
   void end() noexcept {
     half_ = 0;
-    if (coded_) coded_->end();
+    if (coded_) {
+      coded_->end();
+      if (out_ != whole_ + first_) std::copy_n(whole_ + first_, own_, out_);
+    }
     T const* at = exact_sums_.data();
     for (auto const& e : exact_) {
       for (index_t i = std::max(e.begin, first_); i < std::min(e.end, first_ + own_); ++i)
@@ -167,6 +172,7 @@ template <class T> class bucket_sum {
   std::vector<T> exact_sums_;
   std::vector<T const*> read_;
   T* out_ = nullptr;
+  T* whole_ = nullptr;  // of a coded sum: the bucket, as it lies
   int half_ = 0;
 };
 

@@ -298,7 +298,7 @@ template <class Codec> class coding_maker final : public gradient_coding::maker 
   }
   [[nodiscard]] bool two_halves() const noexcept override { return factored; }
   [[nodiscard]] bool error_feedback() const noexcept override { return o_.error_feedback; }
-  [[nodiscard]] bool codes(gradient_shape s, int ranks, index_t element) const override {
+  [[nodiscard]] bool codes(gradient_shape s, int ranks, index_t element, bool scattered) const override {
     if (s.size() == 0) return false;
     if constexpr (factored) {
       if (codec_.rank_of(s) == 0) return false;
@@ -306,7 +306,7 @@ template <class Codec> class coding_maker final : public gradient_coding::maker 
       if (message(s, element) < 0) return false;
     }
     return o_.even_if_it_does_not_pay ||
-           received(s, ranks, element) < share(ranks) * static_cast<double>(s.size() * element);
+           received(s, ranks, element) < share(ranks) / (scattered ? 2 : 1) * static_cast<double>(s.size() * element);
   }
   /// All-reduces are counted as rings, 2(p − 1)/p of the bytes; a gather brings the messages of p − 1 others.
   [[nodiscard]] double received(gradient_shape s, int ranks, index_t element) const override {

@@ -78,11 +78,13 @@ class gradient_coding {
   [[nodiscard]] bool two_halves() const noexcept { return maker_ && maker_->two_halves(); }
   /// Whether ranks keep what they did not send.
   [[nodiscard]] bool error_feedback() const noexcept { return maker_ && maker_->error_feedback(); }
-  /// Whether a gradient of this shape is to travel in the codec.
-  [[nodiscard]] bool codes(gradient_shape s, int ranks, index_t element_bytes) const {
-    return maker_ && maker_->codes(s, ranks, element_bytes);
+  /// Whether a gradient of this shape is to travel in the codec. \param scattered a dense sum would bring every rank
+  /// its piece alone (state stage 1): half of the bytes
+  [[nodiscard]] bool codes(gradient_shape s, int ranks, index_t element_bytes, bool scattered = false) const {
+    return maker_ && maker_->codes(s, ranks, element_bytes, scattered);
   }
-  /// Bytes that a rank receives of a coded gradient per step; a dense one costs 2(p − 1)/p of its size.
+  /// Bytes that a rank receives of a coded gradient per step; a dense one costs 2(p − 1)/p of its size, or (p − 1)/p
+  /// where it is scattered.
   [[nodiscard]] double received(gradient_shape s, int ranks, index_t element_bytes) const {
     return maker_->received(s, ranks, element_bytes);
   }
@@ -99,7 +101,7 @@ class gradient_coding {
     [[nodiscard]] virtual std::string words() const = 0;
     [[nodiscard]] virtual bool two_halves() const noexcept = 0;
     [[nodiscard]] virtual bool error_feedback() const noexcept = 0;
-    [[nodiscard]] virtual bool codes(gradient_shape, int ranks, index_t element_bytes) const = 0;
+    [[nodiscard]] virtual bool codes(gradient_shape, int ranks, index_t element_bytes, bool scattered) const = 0;
     [[nodiscard]] virtual double received(gradient_shape, int ranks, index_t element_bytes) const = 0;
     [[nodiscard]] virtual std::unique_ptr<coded_sum<float>> make(comm::communicator&, comm::communicator*,
                                                                  std::vector<coded_part>, float) const = 0;
@@ -112,11 +114,19 @@ class gradient_coding {
   std::shared_ptr<maker const> maker_;
 };
 
+/// Whether what is left out of a gradient is one rank's matter. Where all ranks of the tensor axis have a parameter
+/// whole, its gradient may be a sum over them; uses of a tied weight on several stages are summed over the pipeline.
+/// Both after the sum over the data axis: who keeps what of them is no matter of a data rank, so they travel dense.
+PLEAT_LAZY [[nodiscard]] inline bool is_of_one_rank(nn::arena_entry const& e, index_t tensor_ranks) noexcept {
+  return e.kind != nn::parameter_kind::use && (tensor_ranks == 1 || e.where.shards());
+}
+
 /// The parameters of bucket b, and which of them travel coded.
 PLEAT_ONCE [[nodiscard]] inline std::vector<coded_part> parts_of_bucket(std::vector<nn::arena_entry> const& entries,
                                                                         nn::state_layout const& layout, std::size_t b,
                                                                         gradient_coding const& coding, int ranks,
-                                                                        index_t element_bytes) {
+                                                                        index_t tensor_ranks, index_t element_bytes) {
+  bool const scattered = layout.stage() > 0 && !layout.replicated(b);
   std::vector<coded_part> parts;
   for (std::size_t i = 0; i < entries.size(); ++i) {
     auto const& e = entries[i];
@@ -127,7 +137,8 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<coded_part> parts_of_bucket(std::vec
                  {rows, n / rows},
                  random::hash(e.name),
                  e.kind != nn::parameter_kind::statistic && e.name != nn::loss_entry};
-    p.coded = p.trainable && ranks > 1 && coding.codes(p.shape, ranks, element_bytes);
+    p.coded = p.trainable && ranks > 1 && is_of_one_rank(e, tensor_ranks) &&
+              coding.codes(p.shape, ranks, element_bytes, scattered);
     parts.push_back(p);
   }
   return parts;
@@ -145,14 +156,11 @@ PLEAT_ONCE inline void demand_codable(plan::plan const& p, gradient_coding const
         "deterministic mode promises the same bits on every number of ranks, and what a rank leaves out depends on "
         "which samples it has",
         "Set deterministic = false" + or_dense);
-  if (p.state_stage > 0)
+  if (p.state_stage > 1)
     refuse("state_stage = " + std::to_string(p.state_stage) +
-               " scatters sums, and a residual belongs to all elements on every rank",
-           "Use state_stage = 0" + or_dense);
-  if (p.pipeline_ranks > 1 || p.tensor_ranks > 1 || p.stages() > 1)
-    refuse("the mesh has axes besides data (mesh.pipeline = " + std::to_string(p.pipeline_ranks) +
-               ", mesh.tensor = " + std::to_string(p.tensor_ranks) + ")",
-           "Use data ranks alone" + or_dense);
+               " gives the memory of gradients back with every micro-batch, and a residual belongs to all elements on "
+               "every rank",
+           "Use state_stage = 0 or 1" + or_dense);
   if (p.wire != plan::wire_format::same)
     refuse("the plan's wire rounds to 16 bits already", "Set wire = same" + or_dense);
   if (p.precision == plan::compute_precision::f16)
@@ -160,31 +168,42 @@ PLEAT_ONCE inline void demand_codable(plan::plan const& p, gradient_coding const
            "Use precision = bf16 or f32" + or_dense);
 }
 
-/// The sentence about parameters for which the codec does not pay; empty if there are none or nothing travels.
+/// The sentence about parameters that do not travel in the codec; empty if there are none or nothing travels.
 template <class Arena>
-[[nodiscard]] std::string words_of_bypass(Arena const& memory, gradient_coding const& coding, int ranks) {
+[[nodiscard]] std::string words_of_bypass(Arena const& memory, gradient_coding const& coding, int ranks,
+                                          index_t tensor_ranks) {
   if (!coding || ranks == 1) return {};
   index_t const element = static_cast<index_t>(sizeof(typename Arena::master_type));
-  std::string names;
-  index_t dense = 0, all = 0, bytes = 0;
-  double coded = 0;
+  struct list {
+    std::string names;
+    index_t count = 0, bytes = 0;
+    [[nodiscard]] std::string words() const {
+      return "(" + names + (count > 4 ? ", …" : "") + "; " + std::to_string(bytes) + " bytes)";
+    }
+  } dear, common;
+  index_t all = 0;
   for (std::size_t b = 0; b < memory.layout().buckets().size(); ++b)
-    for (auto const& p : parts_of_bucket(memory.entries(), memory.layout(), b, coding, ranks, element)) {
+    for (auto const& p : parts_of_bucket(memory.entries(), memory.layout(), b, coding, ranks, tensor_ranks, element)) {
       if (!p.trainable) continue;
       ++all;
-      if (p.coded) {
-        coded += coding.received(p.shape, ranks, element);
-        continue;
+      if (p.coded) continue;
+      for (auto const& e : memory.entries()) {
+        if (random::hash(e.name) != p.key) continue;
+        list& l = is_of_one_rank(e, tensor_ranks) ? dear : common;
+        if (++l.count <= 4) l.names += (l.names.empty() ? "'" : ", '") + e.name + "'";
+        l.bytes += p.shape.size() * element;
       }
-      ++dense;
-      bytes += p.shape.size() * element;
-      for (auto const& e : memory.entries())
-        if (dense <= 4 && random::hash(e.name) == p.key) names += (names.empty() ? "'" : ", '") + e.name + "'";
     }
-  if (dense == 0) return {};
-  return "pleat: gradients travel as " + coding.words() + ", but " + std::to_string(dense) + " of " +
-         std::to_string(all) + " parameters (" + names + (dense > 4 ? ", …" : "") + "; " + std::to_string(bytes) +
-         " bytes) travel dense: over " + std::to_string(ranks) + " ranks the codec would move no fewer bytes";
+  std::string const begin = "pleat: gradients travel as " + coding.words() + ", but ",
+                    of = " of " + std::to_string(all) + " parameters ";
+  std::string why;
+  if (dear.count > 0)
+    why = std::to_string(dear.count) + of + dear.words() + " travel dense: over " + std::to_string(ranks) +
+          " ranks the codec would move no fewer bytes";
+  if (common.count > 0)
+    why += (why.empty() ? "" : "; and ") + std::to_string(common.count) + of + common.words() +
+           " travel dense: their gradients may be sums over the tensor or the pipeline axis, too";
+  return why.empty() ? why : begin + why;
 }
 
 }  // namespace pleat::parallel

@@ -111,8 +111,8 @@ template <class Codec, class Exchange> constexpr void demand_gradient_codec() {
         { c.words() } -> std::convertible_to<std::string>;
       }, "pleat: a gradient codec has words(): its name and settings, for errors and for the comparison of ranks");
   static_assert(!std::is_same_v<Exchange, exchanges::reduce_scatter>,
-                "pleat: no gradient codec travels by reduce_scatter: a rank that keeps a part of the sums would need a "
-                "residual of all elements; use state_stage = 0");
+                "pleat: no gradient codec travels by reduce_scatter: messages are those of whole gradients, whichever "
+                "piece of the sum a rank wants; say exchanges::all_gather or exchanges::all_reduce");
   if constexpr (requires { typename Codec::exchange; }) {
     if constexpr (std::is_same_v<typename Codec::exchange, exchanges::all_gather>) {
       static_assert(!std::is_same_v<Exchange, exchanges::all_reduce>,

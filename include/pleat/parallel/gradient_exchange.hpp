@@ -60,7 +60,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
 
   /// \param ranks those that share the batch; must outlive this, as must the arena \param hybrid whether the mesh has
   /// other axes, too
-  /// \param coding what gradients travel in; state stage 0 only \see demand_codable
+  /// \param coding what gradients travel in; state stages 0 and 1 only \see demand_codable
   /// \param trace null, or what shows each bucket from its start to its end; must outlive this
   gradient_exchange(context<Space>& where, shard_group const& ranks, arena_type& arena, plan::plan const& p,
                     bool hybrid = false, gradient_coding const& coding = {}, step_trace* trace = nullptr)
@@ -78,7 +78,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
       if (e.kind == nn::parameter_kind::statistic) exact.push_back({e.begin, e.end});
     for (std::size_t b = 0; b < n; ++b) {
       std::unique_ptr<coded_sum<value_type>> coded;
-      if (auto parts = parts_of_bucket(arena.entries(), layout, b, coding, ranks.all->size(),
+      if (auto parts = parts_of_bucket(arena.entries(), layout, b, coding, ranks.all->size(), p.tensor_ranks,
                                        static_cast<index_t>(sizeof(value_type)));
           std::any_of(parts.begin(), parts.end(), [](coded_part const& part) { return part.coded; }))
         coded = coding.template make<value_type>(*ranks.all, ranks.second_halves.get(), std::move(parts));

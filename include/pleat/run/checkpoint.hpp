@@ -325,11 +325,15 @@ template <class T, class Space> struct arrived {
       }
     });
   }
-  /// Every rank takes all of it, rank 0 sums it.
+  /// Every rank takes what is its parameters' or its parts', rank 0 sums all of it.
   [[gnu::cold]] void read_codec(parallel::any_model<T, Space> const& m, opened_checkpoint const& c,
                                 io::safetensors_file const& f) {
     bool const same = c.words("gradient_codec") == m.gradient_words();
     if (same) codec.steps = c.number("gradient_codec_steps");
+    std::map<std::string, std::string> mine;  // array, parameter
+    nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) {
+      if (!w.absent) mine.emplace(codec_array(w, w.part), w.name);
+    });
     for (auto const& e : f.entries()) {
       if (e.type != dtype_of<W>)
         throw error{c.call, "what the gradient codec kept of '" + e.name + "' is " + std::string(name_of(e.type)),
@@ -340,7 +344,7 @@ template <class T, class Space> struct arrived {
       if (m.all_ranks().rank() == 0)
         codec_sums[e.name] =
             io::sum_of_part(e.shape, sizeof(W), index_box(e.shape), {0, e.shape.size()}, std::as_bytes(std::span(v)));
-      if (same) codec.values[e.name] = std::move(v);
+      if (auto const at = mine.find(e.name); same && at != mine.end()) codec.values[at->second] = std::move(v);
     }
   }
   /// Every rank takes the weights that it has anything of; each array is summed by one rank.
@@ -648,7 +652,9 @@ std::map<std::string, std::string> checkpoint_writer::state_of(parallel::any_mod
   }
   if (auto const words = m.gradient_words(); !words.empty()) {
     state["gradient_codec"] = words;
-    state["gradient_codec_steps"] = detail::as_text(m.gradient_codec_memory().steps);
+    // a stage may have nothing that travels in the codec
+    state["gradient_codec_steps"] = std::to_string(m.all_ranks().all_reduce_value(
+        static_cast<std::int64_t>(m.gradient_codec_memory().steps), comm::reduction::max));
   }
   if (!extras.data.empty()) state["data"] = extras.data;
   for (auto const& [key, value] : extras.more) state[detail::own_words + key] = value;

@@ -119,6 +119,32 @@ template <class T, class Space, class F> void for_each_residual(parallel::any_mo
   return w.parts == 1 || w.where.shards() || w.part == 0;
 }
 
+/// What a gradient codec keeps of a parameter, or of the part of it that a rank of the tensor axis has: an array of its
+/// own, for factors of parts are no parts of factors.
+PLEAT_ONCE [[nodiscard]] inline std::string codec_array(nn::parameter const& w, int part) {
+  if (w.parts == 1 || !w.where.shards()) return w.name;
+  return w.name + "[" + std::to_string(part) + "/" + std::to_string(w.parts) + "]";
+}
+/// All of these arrays and their sizes, on whichever ranks they live. Collective.
+template <class T, class Space>
+[[nodiscard]] std::vector<std::pair<std::string, index_t>> codec_arrays(
+    parallel::any_model<T, Space> const& m, typename parallel::any_model<T, Space>::codec_memory const& memory) {
+  std::vector<std::pair<std::string, index_t>> all;
+  std::vector<std::int64_t> sizes;
+  nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) {
+    auto const here = w.absent ? memory.values.end() : memory.values.find(w.name);
+    for (int part = 0; part < (w.parts > 1 && w.where.shards() ? w.parts : 1); ++part) {
+      bool const mine = here != memory.values.end() && (w.parts == 1 || !w.where.shards() || w.part == part);
+      all.emplace_back(codec_array(w, part), 0);
+      sizes.push_back(mine ? static_cast<std::int64_t>(here->second.size()) : 0);
+    }
+  });
+  if (!sizes.empty()) m.all_ranks().all_reduce(sizes, comm::reduction::max);
+  for (std::size_t i = 0; i < all.size(); ++i) all[i].second = sizes[i];
+  std::erase_if(all, [](auto const& a) { return a.second == 0; });
+  return all;
+}
+
 /// One entry per parameter, in the order of the network: 1 if it is pruned, on whichever rank it lives. Collective.
 template <class T, class Space> [[nodiscard]] std::vector<std::int32_t> pruned(parallel::any_model<T, Space> const& m) {
   std::vector<std::int32_t> flags;
@@ -235,8 +261,7 @@ struct image {
       out.forms.emplace(e.name, e.words());
       for (auto const& t : e.content.tensors) groups[encoded_group].push_back({e.name + t.suffix, t.type, t.shape});
     }
-    for (auto const& [name, v] : memory.values)
-      groups[codec_group].push_back({name, dtype_of<W>, {static_cast<index_t>(v.size())}});
+    for (auto const& [name, size] : codec_arrays(m, memory)) groups[codec_group].push_back({name, dtype_of<W>, {size}});
     if (std::find(masked.begin(), masked.end(), 1) != masked.end())
       list(masks_group, dtype::u8, [&](std::size_t i) { return masked[i] == 1; });
     comm::all_or_none(m.all_ranks(), [&] {
@@ -260,13 +285,7 @@ struct image {
       if (kept) out.add_residuals(m);
       for (auto& e : encoded)
         if (m.all_ranks().rank() == e.writer) out.add_encoded(e);
-      if (m.all_ranks().rank() == 0)
-        for (auto const& [name, v] : memory.values) {
-          auto const n = static_cast<index_t>(v.size());
-          auto const from = std::as_bytes(std::span(v));
-          auto& to = out.bytes.emplace_back(from.begin(), from.end());
-          out.parts.push_back({out.layout.find(codec_group, name), index_box(extents{n}), {0, n}, to});
-        }
+      if (m.ranks().rank() == 0) out.add_codec<W>(m, memory.values);
     });
     out.demand_same_layout(m.all_ranks());
     return out;
@@ -317,6 +336,18 @@ struct image {
                        row_of_rank(m.ranks().rank(), w, m.ranks().size()),
                        {0, w.size()},
                        to});
+    });
+  }
+  /// The same on every data rank, of which one speaks.
+  template <class W, class T, class Space>
+  void add_codec(parallel::any_model<T, Space> const& m, std::map<std::string, std::vector<W>> const& values) {
+    nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) {
+      auto const at = values.find(w.name);
+      if (w.absent || at == values.end() || at->second.empty() || !speaks_for(w)) return;
+      index_t const n = static_cast<index_t>(at->second.size());
+      auto const from = std::as_bytes(std::span(at->second));
+      auto& to = bytes.emplace_back(from.begin(), from.end());
+      parts.push_back({layout.find(codec_group, codec_array(w, w.part)), index_box(extents{n}), {0, n}, to});
     });
   }
   PLEAT_LAZY void add_encoded(encoded_weight& e) {

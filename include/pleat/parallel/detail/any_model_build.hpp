@@ -54,8 +54,8 @@ any_model<T, Space>::any_model(place_of_model at, std::unique_ptr<network_base> 
   arena_ = std::make_unique<arena_type>(*context_, *network_, seed_, group_->over(plan_), ties());
   make_gather();
   open_second_halves();
-  if (auto const words = words_of_bypass(*arena_, coding_, ranks_->size()); !words.empty())
-    if (auto const voice = w.voice()) voice(words);
+  if (auto const words = words_of_bypass(*arena_, coding_, ranks_->size(), plan_.tensor_ranks); !words.empty())
+    if (auto const voice = w.voice(ranks_->rank() == 0 && parts().rank() == 0)) voice(words);  // each stage's own
 }
 
 template <class T, class Space> auto any_model<T, Space>::replanned(plan::plan p) const -> any_model {
