@@ -246,6 +246,10 @@ class Shrink(Check):
             assert figures["error_after"] <= figures["error_before"] + most_error, (recipe, figures)
             assert figures["error_after"] == figures["stages"][-1]["test_error"], (recipe, figures)
             assert forms["fc1.weight"] == form, (recipe, forms)
+            # Of each weight that gptq or sparse_gpt moved: what the outputs miss, beside the plain way. On inputs that depend on each other
+            # (neighbouring pixels) both gain with every weight of these.
+            moved = 3 if recipe.startswith(("gptq", "sparse_gpt")) else 0
+            assert len(figures["norms"]) == moved and all(0 < n["norm"] < n["plain_norm"] for n in figures["norms"]), (recipe, figures["norms"])
             assert len(figures["stages"]) == recipe.count("|") + 2 and "run from the file" in said, (recipe, said)
         # What came out may go in again.
         first = self.folder / "first.safetensors"

@@ -39,7 +39,10 @@ void code_step(kitchen& k, shrink::recipe_step const& s) {
                       .actorder = s.flag("actorder") ? shrink::act_order::static_groups : shrink::act_order::natural,
                       .forms = {{"*", form_of(s, "int4")}},
                       .misfit = shrink::misfit::next,
-                      .ignore = s.names("ignore")});
+                      .ignore = s.names("ignore"),
+                      .on_layer = [&](shrink::gptq_result const& r) {
+                        k.norms.push_back({s.to_string(), r.name + ": " + r.form, r.loss, r.rounding});
+                      }});
   auto const form = form_of(s, "int8");
   if (form == "int8") train_codes<int8>(k, s);
   else if (form == "int4_g32") train_codes<codec::int4<float, 32>>(k, s);

@@ -14,8 +14,11 @@ pl::run::fit_options training(options const& o, pl::index_t epochs, double learn
 }
 
 void write_figures(std::vector<pl::compress::stage> const& stages, std::string const& recipe, double error_after,
-                   options const& o, pl::world const& world) {
+                   std::vector<output_norm> const& norms, options const& o, pl::world const& world) {
   if (o.json.empty() || !world.root()) return;
+  auto beside = nlohmann::json::array();
+  for (auto const& n : norms)
+    beside.push_back({{"step", n.step}, {"weight", n.weight}, {"norm", n.ours}, {"plain_norm", n.plain}});
   nlohmann::json const j{{"in", o.in},
                          {"out", o.out},
                          {"recipe", recipe},
@@ -26,6 +29,7 @@ void write_figures(std::vector<pl::compress::stage> const& stages, std::string c
                          {"ratio", static_cast<double>(stages.front().bytes) /
                                        static_cast<double>(std::max<std::int64_t>(1, stages.back().bytes))},
                          {"ranks", world.size()},
+                         {"norms", std::move(beside)},
                          {"stages", nlohmann::json::parse(pl::compress::stage_list(stages).json())}};
   pl::io::write_file(o.json, j.dump(2) + "\n");
 }

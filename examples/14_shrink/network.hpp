@@ -57,6 +57,13 @@ std::vector<pl::io::stored_weight> weights_of(pl::io::weight_file const& file);
 network network_of(std::vector<pl::io::stored_weight> const& weights, pl::io::dataset const& data,
                    std::string const& path);
 
+// What a layer's outputs miss over the samples, in the norm that gptq and sparse_gpt lower, beside what the plain way
+// (rounding, magnitudes) costs.
+struct output_norm {
+  std::string step, weight;
+  double ours = 0, plain = 0;
+};
+
 // What a step works with; each of these is a source file, so that they compile side by side.
 struct kitchen {
   model& m;
@@ -67,6 +74,7 @@ struct kitchen {
   pl::compress::error_kind leaves = pl::compress::error_kind::measured;       // what the last step may be believed
   // all steps are read once before the first one runs: what is misspelt in the last must not cost the others' time
   bool reads_only = false;
+  std::vector<output_norm> norms{};  // of this rank's weights
 
   void run(auto const& transform) {
     if (reads_only) return;
@@ -96,4 +104,4 @@ std::vector<std::pair<std::string, int>> widths_of(pl::compress::recipe_step con
 
 pl::run::fit_options training(options const& o, pl::index_t epochs, double learning_rate);
 void write_figures(std::vector<pl::compress::stage> const& stages, std::string const& recipe, double error_after,
-                   options const& o, pl::world const& world);
+                   std::vector<output_norm> const& norms, options const& o, pl::world const& world);

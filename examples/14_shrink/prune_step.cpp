@@ -131,5 +131,8 @@ void prune_step(kitchen& k, pl::compress::recipe_step const& s) {
                            .samples = shrink::calibration(k.data.train, k.o.samples),
                            .pattern = pattern,
                            .dampening_frac = positive(s, "dampening", 0.01),
-                           .ignore = s.names("ignore")});
+                           .ignore = s.names("ignore"),
+                           .on_layer = [&](shrink::sparse_gpt_layer const& l) {
+                             k.norms.push_back({s.to_string(), l.name, l.error, l.magnitude_error});
+                           }});
 }

@@ -121,6 +121,16 @@ void say_other_codes(std::vector<pl::compress::recipe_step> const& steps, pl::wo
   }
 }
 
+void print(std::vector<output_norm> const& norms) {
+  if (norms.empty()) return;
+  std::printf("\n%-36s %-20s %12s %12s %9s\n", "what the outputs miss, in its norm", "weight", "plain way's",
+              "the step's", "quotient");
+  for (auto const& n : norms)
+    std::printf("%-36s %-20s %12.4g %12.4g %9.3f\n", n.step.c_str(), n.weight.c_str(), n.plain, n.ours,
+                n.ours / n.plain);
+  std::fflush(stdout);
+}
+
 void run(options const& o, pl::world& world) {
   namespace shrink = pl::compress;
   auto const steps = shrink::read_recipe(o.recipe, known_words());
@@ -181,6 +191,7 @@ void run(options const& o, pl::world& world) {
     stages.print(std::cout);
     std::cout << '\n';
     errors.print(std::cout);
+    print(k.norms);
     if (!o.svg.empty()) shrink::write_layers_svg(stages, o.svg, o.in + ": " + spelled);
   }
   world.comm.barrier();  // rank 0 has written
@@ -195,7 +206,7 @@ void run(options const& o, pl::world& world) {
       static_cast<double>(all.front().bytes) / static_cast<double>(std::max<std::int64_t>(1, all.back().bytes)),
       100 * all.front().test_error, 100 * e.error());
   world.say(line);
-  write_figures(all, spelled, e.error(), o, world);
+  write_figures(all, spelled, e.error(), k.norms, o, world);
 }
 
 void list_words(pl::world& world) {

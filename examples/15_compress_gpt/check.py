@@ -58,6 +58,9 @@ class CompressGpt(Check):
         kl = {n: r["divergence"] for n, r in rows.items()}
         assert kl["q8_0"] < 0.1 * kl["q4_0"], kl
         assert kl["4 bits, GPTQ"] < kl["4 bits, rounded"], kl
+        # In their own norm both are better than the plain way, matrix by matrix.
+        for name, r in rows.items():
+            assert len(r["norms"]) == (4 if "GPT" in name else 0) and all(0 < n["norm"] < n["plain_norm"] for n in r["norms"]), (name, r["norms"])
         # Of the same pattern, what looks at the text loses less; of one method, a free choice of half loses less than two of four.
         assert kl["2:4, SparseGPT"] < kl["2:4, magnitude"] and kl["50 %, SparseGPT"] < kl["50 %, magnitude"], kl
         assert kl["50 %, magnitude"] < kl["2:4, magnitude"], kl

@@ -26,6 +26,7 @@
 #include <numbers>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "../07_language_model/card.hpp"
@@ -44,6 +45,13 @@ struct options {
   int threads = 0, thread_ranks = 0;
 };
 
+/// What a layer's outputs miss over the samples, in the norm that GPTQ and SparseGPT lower, beside what rounding or
+/// magnitudes cost.
+struct output_norm {
+  std::string weight;
+  double ours = 0, plain = 0;
+};
+
 /// One line of the table.
 struct row {
   std::string name;
@@ -54,6 +62,7 @@ struct row {
   pl::index_t file_bytes = 0;
   double bits_per_weight = 0;        // of the blocks' matrices, as stored
   double characters_per_second = 0;  // of rank 0, as many windows at once as --batch says
+  std::vector<output_norm> norms;    // of the weights that were moved against their errors
 };
 
 using sparse_2_4 = codec::n_m<float, 2, 4>;
@@ -156,6 +165,15 @@ template <class Model> void count_forms(Model const& m, row& r) {
   r.bits_per_weight = bits / numbers;
 }
 
+/// "12 matrices: 0.18 to 0.61 of the plain way's norm"
+void print_norms(row const& r) {
+  auto const [best, worst] = std::minmax_element(
+      r.norms.begin(), r.norms.end(), [](auto const& a, auto const& b) { return a.ours / a.plain < b.ours / b.plain; });
+  std::printf("%s: what the outputs of %zu matrices miss, over what the plain way's do: %.3f (%s) to %.3f (%s)\n",
+              r.name.c_str(), r.norms.size(), best->ours / best->plain, best->weight.c_str(),
+              worst->ours / worst->plain, worst->weight.c_str());
+}
+
 void print(std::vector<row> const& rows) {
   std::printf("%-28s %10s %12s %8s %12s %8s %10s  %s\n", "form", "bits/char", "KL, nats", "same", "file, bytes",
               "bits/w", "chars/s", "the blocks' matrices");
@@ -166,6 +184,8 @@ void print(std::vector<row> const& rows) {
                 r.divergence, 100 * r.same_choice, static_cast<long long>(r.file_bytes), r.bits_per_weight,
                 r.characters_per_second, forms.c_str());
   }
+  for (auto const& r : rows)
+    if (!r.norms.empty()) print_norms(r);
 }
 
 std::string json_of(std::vector<row> const& rows, int ranks) {
@@ -176,11 +196,16 @@ std::string json_of(std::vector<row> const& rows, int ranks) {
     std::string forms;
     for (auto const& [form, n] : r.forms)
       forms += (forms.empty() ? "" : ", ") + shrink::detail::json_string(form) + ": " + std::to_string(n);
+    std::string norms;
+    for (auto const& n : r.norms)
+      norms += (norms.empty() ? "" : ", ") + ("{\"weight\": " + shrink::detail::json_string(n.weight)) +
+               ", \"norm\": " + number(n.ours) + ", \"plain_norm\": " + number(n.plain) + "}";
     text += std::string(i ? "," : "") + "\n  {\"name\": " + shrink::detail::json_string(r.name) +
             ", \"bits_per_character\": " + number(r.bits_per_character) + ", \"divergence\": " + number(r.divergence) +
             ", \"same_choice\": " + number(r.same_choice) + ", \"bytes\": " + std::to_string(r.file_bytes) +
             ", \"bits_per_weight\": " + number(r.bits_per_weight) +
-            ", \"characters_per_second\": " + number(r.characters_per_second) + ", \"forms\": {" + forms + "}}";
+            ", \"characters_per_second\": " + number(r.characters_per_second) + ", \"norms\": [" + norms +
+            "], \"forms\": {" + forms + "}}";
   }
   return text + "\n]}\n";
 }
@@ -218,6 +243,9 @@ void run(options const& o, pl::world& world) {
   std::uint64_t const number = world.comm.broadcast_value(
       static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count()));
   pl::comm::on_root(world.comm, [&] { pl::io::make_folder(folder); });
+  std::vector<output_norm> norms;
+  auto const heard = [&](shrink::gptq_result const& r) { norms.push_back({r.name, r.loss, r.rounding}); };
+  auto const missed = [&](shrink::sparse_gpt_layer const& l) { norms.push_back({l.name, l.error, l.magnitude_error}); };
   auto const measure = [&](std::string const& name, std::function<void(model_type&)> const& change) {
     auto small = model.clone();
     change(small);
@@ -238,6 +266,7 @@ void run(options const& o, pl::world& world) {
     if (o.keep.empty() && world.root()) std::filesystem::remove(path);
     count_forms(again, r);
     validation.ask(again, r);
+    r.norms = std::exchange(norms, {});
     rows.push_back(std::move(r));
   };
   // [forms]
@@ -247,7 +276,8 @@ void run(options const& o, pl::world& world) {
   // rows that 256 does not divide: q4_0
   measure("q4_K, else q4_0", [&](auto& m) { q4_k{.misfit = shrink::misfit::next, .on_note = silent}.run(m); });
   measure("4 bits, rounded", [&](auto& m) { shrink::quantize<four_bits>{.on_note = silent}.run(m); });
-  measure("4 bits, GPTQ", [&](auto& m) { shrink::gptq<four_bits>{.data = samples, .on_note = silent}.run(m); });
+  measure("4 bits, GPTQ",
+          [&](auto& m) { shrink::gptq<four_bits>{.data = samples, .on_layer = heard, .on_note = silent}.run(m); });
   auto const store = [&](auto& m, auto form) {
     shrink::quantize<typename decltype(form)::type>{.on_note = silent}.run(m);
   };
@@ -256,7 +286,7 @@ void run(options const& o, pl::world& world) {
     shrink::prune{.on_note = silent, .pattern = two_of_four}.run(m), store(m, codec::form_tag<sparse_2_4>{});
   });
   measure("2:4, SparseGPT", [&](auto& m) {
-    shrink::sparse_gpt{.samples = samples, .pattern = two_of_four, .on_note = silent}.run(m),
+    shrink::sparse_gpt{.samples = samples, .pattern = two_of_four, .on_note = silent, .on_layer = missed}.run(m),
         store(m, codec::form_tag<sparse_2_4>{});
   });
   measure("50 %, magnitude", [&](auto& m) {
@@ -264,7 +294,7 @@ void run(options const& o, pl::world& world) {
         store(m, codec::form_tag<half_of_them>{});
   });
   measure("50 %, SparseGPT", [&](auto& m) {
-    shrink::sparse_gpt{.sparsity = 0.5, .samples = samples, .on_note = silent}.run(m),
+    shrink::sparse_gpt{.sparsity = 0.5, .samples = samples, .on_note = silent, .on_layer = missed}.run(m),
         store(m, codec::form_tag<half_of_them>{});
   });
   // [forms]
