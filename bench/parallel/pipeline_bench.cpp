@@ -66,7 +66,7 @@ struct seconds {
 /// first, so all their activations are alive at once; the other schedules keep few. \param first nobody wants the
 /// gradient of its input
 void walk_alone(pl::parallel::model<net_type>& m, inputs& source, bool first, bool forward_first) {
-  auto const all = m.plan().recomputes();
+  auto const all = m.plan().recompute;
   auto const& micro = m.share().micro_batches();
   std::vector<pl::parallel::stage_work<net_type>> work(micro.size());
   std::vector<tensor> dy(micro.size());

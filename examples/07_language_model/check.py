@@ -95,7 +95,8 @@ class LanguageModel(Check):
                      (4, ("--mesh", "node=2,data=2", "--data-axes", "node", "--state-stage", 3, "--state-ranks", 2)),
                      (3, ("--state-stage", 2)), (2, ("--state-stage", 3, "--micro-batches", 2)), (4, ("--state-stage", 2, "--state-ranks", 2, "--micro-batches", 2)),
                      (4, ("--state-stage", 3, "--state-ranks", 2, "--state-stride", 2)),
-                     (2, ("--recompute", "selected", "--micro-batches", 2))]
+                     (2, ("--recompute", "selected", "--micro-batches", 2)), (2, ("--recompute", "1:full,2:selected", "--micro-batches", 2)),
+                     (2, ("--mesh", "pipeline=2", "--schedule", "zb-h1", "--micro-batches", 2, "--recompute", "selected,1:full"))]
         for n, more in variants:
             f = self.figures(*plain, *more, "--thread-ranks", n)
             assert numbers(f) == numbers(reference), f"{n} ranks as threads, {more}: {numbers(f)} and not {numbers(reference)}"
@@ -402,6 +403,9 @@ class LanguageModel(Check):
         refused(["--state-stride 2 leaves data ranks out", "Use --state-ranks 2, or --state-stride 1"], "--state-stage", 1, "--state-stride", 2, *four)
         refused(["--loss-scale is for --precision f16: bf16 has no loss scale"], "--loss-scale", 1024, "--precision", "bf16")
         refused(["no 'some'", "Use --recompute none"], "--recompute", "some")
+        refused(["no 'ful'", "Use --recompute 0:full,1:selected"], "--recompute", "0:ful,1:selected")
+        refused(["unit 1 is named twice", "as in '--recompute 0:full,1-3:selected'"], "--recompute", "0-2:full,1:none", then=("--recompute", "0-2:full"))
+        refused(["names unit 99, but the network has"], "--recompute", "99:full", then=("--recompute", "1:full"))
         refused(["no 'f32x'", "Use --precision f32"], "--precision", "f32x")
         refused(["--wire bf16", "Use --wire same, or leave out --deterministic"], "--wire", "bf16", "--deterministic")
         refused(["--resume needs --checkpoint DIR"], "--resume", then=("--checkpoint", self.folder / "fresh"))

@@ -100,7 +100,13 @@ pl::plan::plan lay_out(options const& o, int ranks) {
   p.state_stage = static_cast<int>(std::clamp<std::int64_t>(o.state_stage, -1, 4));
   p.state_ranks = o.state_ranks;
   p.state_stride = o.state_stride;
-  p.recompute = choice<pl::plan::recompute_mode>("--recompute", o.recompute, pl::plan::recompute_names);
+  p.recompute = [&] {
+    try {
+      return pl::plan::recompute_choice::parse(o.recompute, "--recompute ");
+    } catch (pl::error const& e) {
+      throw pl::error{"--recompute", e.problem(), e.remedy()};
+    }
+  }();
   p.precision = choice<pl::plan::compute_precision>("--precision", o.precision, pl::plan::precision_names);
   p.wire = choice<pl::plan::wire_format>("--wire", o.wire, pl::plan::wire_names);
   p.deterministic = o.deterministic;

@@ -65,7 +65,9 @@ std::optional<int> parse(int argc, char** argv, options& o) {
                  "of --state-ranks: data ranks from one that shares a copy to the next; 1: neighbours")
       ->check(positive)
       ->capture_default_str();
-  app.add_option("--recompute", o.recompute, "what backward computes again: none, selected, full")
+  app.add_option("--recompute", o.recompute,
+                 "what backward computes again: none, selected, full; or unit by unit (0: the embedding, then the "
+                 "blocks): 1:full,2-3:selected, and selected,1:full for all others too")
       ->capture_default_str();
   app.add_option("--precision", o.precision, "of weights and activations: f32; bf16; f16 with a dynamic loss scale")
       ->capture_default_str();

@@ -23,6 +23,7 @@ constexpr std::pair<std::string_view, std::string_view> names[] = {
     {"state_stride", "--state-stride"},
     {"schedule = ", "--schedule "},
     {"chunks = ", "--chunks "},
+    {"recompute = ", "--recompute "},
     {"precision = ", "--precision "},
     {"wire = ", "--wire "},
     {"lanes = ", "--lanes "},

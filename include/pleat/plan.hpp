@@ -8,6 +8,7 @@
 #include <pleat/plan/ledger.hpp>
 #include <pleat/plan/machine.hpp>
 #include <pleat/plan/plan.hpp>
+#include <pleat/plan/recompute.hpp>
 #include <pleat/plan/schedule.hpp>
 #include <pleat/plan/schedule_check.hpp>
 #include <pleat/plan/schedule_passes.hpp>

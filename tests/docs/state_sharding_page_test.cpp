@@ -90,6 +90,20 @@ TEST_CASE("the page on state sharding: training under a stage") {
   });
 }
 
+TEST_CASE("the page on state sharding: activations computed again") {
+  pl::plan::plan p;
+  pl::plan::plan const kept = p;
+  auto const net = gpt::network({.layers = 4, .width = 64, .heads = 2});
+  // [recompute]
+  using pl::plan::recompute_choice, pl::plan::recompute_mode;
+  p.recompute = recompute_mode::full;                                    // of all units
+  p.recompute = {recompute_mode::selected, {1, 2}};                      // of two blocks
+  p.recompute = recompute_choice::parse("1-2:full,3:selected");          // of each its own
+  auto const held = pl::plan::ledger_of(net, p, {64, 256}).activations;  // bytes, before anything is built
+  // [recompute]
+  CHECK(held < pl::plan::ledger_of(net, kept, {64, 256}).activations);
+}
+
 TEST_CASE("the page on state sharding: a pointer from before a step") {
   pl::comm::run_local(2, [](pl::comm::communicator c) {
     pl::world world(std::move(c), 1);

@@ -17,23 +17,25 @@
 
 using namespace precision_training;
 using mode = pl::plan::recompute_mode;
+using choice = pl::plan::recompute_choice;
 
-TEMPLATE_TEST_CASE("recompute: none, selected and full, of all units or of some, give the same bits", "", float,
-                   pl::bfloat16) {
+namespace {
+/// Of the five units, an embedding, two blocks, a norm and the output: a mode each.
+choice mixed(char const* text) { return choice::parse(text); }
+}  // namespace
+
+TEMPLATE_TEST_CASE("recompute: none, selected and full, of all units, of some, or of each its own, give the same bits",
+                   "", float, pl::bfloat16) {
   options o{.plan = layout<TestType>(1)};
   auto const reference = run<TestType>(o).front();
-  struct choice {
-    mode what;
-    std::vector<index_t> units;
-  };
   for (auto const schedule : {"1f1b", "zb-h1"})
     for (index_t pipeline : {1, 2})
-      for (auto const& [what, units] : {choice{mode::selected, {}}, choice{mode::full, {}}, choice{mode::selected, {2}},
-                                        choice{mode::full, {0, 1, 4}}}) {
+      for (choice const& each :
+           {choice{mode::selected}, choice{mode::full}, choice{mode::selected, {2}}, choice{mode::full, {0, 1, 4}},
+            mixed("1:full,2:selected"), mixed("1:selected,2:full"), mixed("selected,1:none,3-4:full")}) {
         auto q = o;
         q.plan = layout<TestType>(1, 1, pipeline, 2, schedule);
-        q.plan.recompute = what;
-        q.plan.recompute_units = units;
+        q.plan.recompute = each;
         INFO(q.plan.to_string());
         for (auto const& r : run<TestType>(q)) {
           CHECK(r.losses == reference.losses);
@@ -53,17 +55,16 @@ TEST_CASE("recompute: a loop that is written out computes again as a walk does: 
     auto walked = o;
     walked.written_out = false;
     CHECK((run<float>(walked).front().values == reference.values));
-    for (auto const what : {mode::selected, mode::full})
-      for (std::vector<index_t> const& units : {std::vector<index_t>{}, std::vector<index_t>{1, 2}}) {
-        auto q = o;
-        q.plan.recompute = what;
-        q.plan.recompute_units = units;
-        INFO(q.plan.to_string());
-        auto const r = run<float>(q).front();
-        CHECK(r.losses == reference.losses);
-        CHECK((r.values == reference.values));
-        CHECK(r.peak < reference.peak);
-      }
+    for (choice const& each : {choice{mode::selected}, choice{mode::full}, choice{mode::selected, {1, 2}},
+                               choice{mode::full, {1, 2}}, mixed("1:full,2:selected")}) {
+      auto q = o;
+      q.plan.recompute = each;
+      INFO(q.plan.to_string());
+      auto const r = run<float>(q).front();
+      CHECK(r.losses == reference.losses);
+      CHECK((r.values == reference.values));
+      CHECK(r.peak < reference.peak);
+    }
   }
 }
 
@@ -82,15 +83,14 @@ TEST_CASE("recompute: units that the network does not have are refused; a pipeli
     return std::string("nothing");
   };
   auto p = layout<float>(1);
-  p.recompute = mode::full;
   auto const units = pl::nn::units_of(gpt::network<float>(sizes()));
-  p.recompute_units = {0, units - 1};
+  p.recompute = {mode::full, {0, units - 1}};
   CHECK(said(p, false) == "nothing");
-  p.recompute_units = {0, units};
+  p.recompute = {mode::full, {0, units}};
   auto const text = said(p, false);
   INFO(text);
-  CHECK(text.find("recompute_units names unit " + std::to_string(units) + ", but the network has " +
-                  std::to_string(units) + " units") != std::string::npos);
+  CHECK(text.find("recompute = 0:full," + std::to_string(units) + ":full names unit " + std::to_string(units) +
+                  ", but the network has " + std::to_string(units) + " units") != std::string::npos);
   auto const by_hand = said(layout<float>(1, 1, 2, 2, "1f1b"), true);
   INFO(by_hand);
   CHECK(by_hand.find("this model has 2 stages") != std::string::npos);
@@ -122,7 +122,7 @@ template <class T> index_t measured(pl::parallel::model<decltype(gpt::network<T>
   using net_type = decltype(gpt::network<T>(sizes()));
   auto const& l = m.layout();
   auto& c = m.context();
-  auto const choice = m.plan().recomputes();
+  auto const& each = m.plan().recompute;
   pl::nn::pass<space> base;
   base.where = &c;
   base.training = true;
@@ -150,7 +150,7 @@ template <class T> index_t measured(pl::parallel::model<decltype(gpt::network<T>
     auto const gradient = [&] { return waiting[at].rank() > 0 ? std::exchange(waiting[at], tensor{}) : fresh(end); };
     if (a.kind == pl::plan::action_kind::forward) {
       work[at] = std::make_unique<pl::parallel::stage_work<net_type>>();
-      auto y = work[at]->forward(p, m.net(), begin, end, choice, fresh(begin));
+      auto y = work[at]->forward(p, m.net(), begin, end, each, fresh(begin));
       if (a.stage + 1 == l.count()) waiting[at] = std::move(y);
     } else if (a.kind == pl::plan::action_kind::backward) {
       (void)work[at]->backward(p, m.net(), begin, end, gradient());
@@ -170,7 +170,7 @@ template <class T> index_t measured(pl::parallel::model<decltype(gpt::network<T>
 template <class T> index_t measured_again(pl::parallel::model<decltype(gpt::network<T>(sizes()))>& m, index_t rank) {
   using tensor = pl::tensor<T, space>;
   auto& c = m.context();
-  auto const choice = m.plan().recomputes();
+  auto const& each = m.plan().recompute;
   pl::nn::pass<space> p;
   p.where = &c;
   p.global_batch = 8;
@@ -178,7 +178,7 @@ template <class T> index_t measured_again(pl::parallel::model<decltype(gpt::netw
   index_t again = 0;
   for (index_t s = 0; s < m.layout().count(); ++s)
     for (index_t u = m.layout().begin(s); m.layout().rank_of(s) == rank && u < m.layout().end(s); ++u) {
-      if (choice.of(u) == mode::none) continue;
+      if (each.of(u) == mode::none) continue;
       auto first =
           tensor::allocate(c, pl::nn::shape_units(m.net(), pl::extents{2, sizes().context}, 0, m.layout().begin(s)));
       pl::compute::fill(c.space(), first.size(), T(0.0f), first.data());
@@ -194,7 +194,7 @@ template <class T> index_t measured_again(pl::parallel::model<decltype(gpt::netw
         (void)pl::nn::forward_units(p, std::as_const(m).net(), u, u + 1, x, saved);
         return static_cast<index_t>(c.pool().statistics().bytes_requested_in_use - before);
       };
-      again = std::max(again, saved_bytes(false) - (choice.of(u) == mode::full ? 0 : saved_bytes(true)));
+      again = std::max(again, saved_bytes(false) - (each.of(u) == mode::full ? 0 : saved_bytes(true)));
     }
   return again;
 }
@@ -205,44 +205,45 @@ TEMPLATE_TEST_CASE("recompute: what a pipeline's ranks hold is what the ledger s
   using T = TestType;
   std::map<std::string, index_t> first_rank;
   for (std::string const schedule : {"gpipe", "1f1b", "zb-h1"})
-    for (auto const what : {mode::none, mode::selected, mode::full})
-      for (std::vector<index_t> const& units : {std::vector<index_t>{}, std::vector<index_t>{2, 3}}) {
-        if (what == mode::none && !units.empty()) continue;
-        auto p = layout<T>(1, 1, 2, 4, schedule);
-        p.deterministic = false;
-        p.global_batch = 8;
-        p.recompute = what;
-        p.recompute_units = units;
-        INFO(p.to_string());
-        std::mutex guard;
-        pl::comm::run_local(2, [&](pl::comm::communicator comm) {
-          pl::world w(std::move(comm), 1);
-          auto m = pl::parallel::build(gpt::network<T>(sizes()), p, w,
-                                       {.seed = 3, .input = pl::extents{8, sizes().context}});
-          pl::nn::optimizer_state<T, space> optimizer(m.context(), m.arena(), pl::nn::adamw{});
-          m.zero_grad(8);
-          std::vector<index_t> first;
-          for (index_t s = 0; s < m.layout().count(); ++s) first.push_back(m.layout().begin(s));
-          first.push_back(m.layout().units());
-          auto const said =
-              pl::plan::stage_ledger(m.net(), p, m.layout().schedule(), first, w.rank(), {8, sizes().context}, 2);
-          auto const held = m.memory();
-          auto const most = measured<T>(m, w.rank()), again = measured_again<T>(m, w.rank());
-          std::lock_guard const lock(guard);
-          INFO("rank " << w.rank());
-          CHECK(most == said.activations);
-          CHECK(held.parameters == said.parameters);
-          CHECK(held.gradients == said.gradients);
-          CHECK(held.optimizer_state == said.optimizer_state);
-          CHECK(said.recomputed == again);
-          if (units.empty()) CHECK((again > 0) == (what != mode::none));
-          if (w.rank() == 0 && units.empty()) first_rank[schedule + " " + std::string(pl::plan::name_of(what))] = most;
-        });
-      }
+    for (choice const& each :
+         {choice{}, choice{mode::selected}, choice{mode::full}, choice{mode::selected, {2, 3}},
+          choice{mode::full, {2, 3}}, mixed("1:full,2:selected,4:full"), mixed("selected,0:full,2:full,3:none")}) {
+      bool const all = each.last() < 0;
+      auto p = layout<T>(1, 1, 2, 4, schedule);
+      p.deterministic = false;
+      p.global_batch = 8;
+      p.recompute = each;
+      INFO(p.to_string());
+      std::mutex guard;
+      pl::comm::run_local(2, [&](pl::comm::communicator comm) {
+        pl::world w(std::move(comm), 1);
+        auto m =
+            pl::parallel::build(gpt::network<T>(sizes()), p, w, {.seed = 3, .input = pl::extents{8, sizes().context}});
+        pl::nn::optimizer_state<T, space> optimizer(m.context(), m.arena(), pl::nn::adamw{});
+        m.zero_grad(8);
+        std::vector<index_t> first;
+        for (index_t s = 0; s < m.layout().count(); ++s) first.push_back(m.layout().begin(s));
+        first.push_back(m.layout().units());
+        auto const said =
+            pl::plan::stage_ledger(m.net(), p, m.layout().schedule(), first, w.rank(), {8, sizes().context}, 2);
+        auto const held = m.memory();
+        auto const most = measured<T>(m, w.rank()), again = measured_again<T>(m, w.rank());
+        std::lock_guard const lock(guard);
+        INFO("rank " << w.rank());
+        CHECK(most == said.activations);
+        CHECK(held.parameters == said.parameters);
+        CHECK(held.gradients == said.gradients);
+        CHECK(held.optimizer_state == said.optimizer_state);
+        CHECK(said.recomputed == again);
+        if (all) CHECK((again > 0) == (each.rest() != mode::none));
+        if (w.rank() == 0) first_rank[schedule + " " + each.to_string()] = most;
+      });
+    }
   for (auto const schedule : {"gpipe ", "1f1b ", "zb-h1 "}) {
     auto const of = [&](char const* what) { return first_rank.at(std::string(schedule) + what); };
     CHECK(of("selected") < of("none"));
     CHECK(of("full") < of("selected"));
+    CHECK(of("1:full,2:selected,4:full") == of("full"));  // the first rank has the embedding and the first block
   }
   // two micro-batches in flight instead of four
   CHECK(first_rank.at("1f1b none") == 2 * first_rank.at("gpipe none") / 4);
@@ -251,16 +252,16 @@ TEMPLATE_TEST_CASE("recompute: what a pipeline's ranks hold is what the ledger s
 TEMPLATE_TEST_CASE("recompute: what one rank holds of the whole network is what the ledger says, byte for byte", "",
                    float, pl::bfloat16) {
   using T = TestType;
-  std::map<mode, index_t> total;
-  for (auto const what : {mode::none, mode::selected, mode::full})
-    for (std::vector<index_t> const& units :
-         {std::vector<index_t>{}, std::vector<index_t>{1, 2}, std::vector<index_t>{0}}) {
-      if (what == mode::none && !units.empty()) continue;
-      auto p = layout<T>(1, 1, 1, 4);
+  std::map<std::string, index_t> total;
+  for (std::string const schedule : {"1f1b", "zb-h1"})
+    for (choice const& each :
+         {choice{}, choice{mode::selected}, choice{mode::full}, choice{mode::selected, {1, 2}},
+          choice{mode::full, {1, 2}}, choice{mode::selected, {0}}, choice{mode::full, {0}}, mixed("1:full,2:selected"),
+          mixed("1:selected,2:full"), mixed("full,1:selected,2:none"), mixed("selected,0-1:full,4:none")}) {
+      auto p = layout<T>(1, 1, 1, 4, schedule);
       p.deterministic = false;
       p.global_batch = 8;
-      p.recompute = what;
-      p.recompute_units = units;
+      p.recompute = each;
       INFO(p.to_string());
       pl::world w(pl::comm::communicator(pl::comm::self{}), 1);
       auto m = pl::parallel::build(gpt::network<T>(sizes()), p, w, {.seed = 3});
@@ -273,10 +274,19 @@ TEMPLATE_TEST_CASE("recompute: what one rank holds of the whole network is what 
       CHECK(said.activations + said.input == measured<T>(m, 0));  // the first unit holds its input
       CHECK(said.recomputed == measured_again<T>(m, 0));
       CHECK(said.input == 2 * sizes().context * static_cast<index_t>(sizeof(T)));
-      if (units.empty()) total[what] = said.total();
+      total[schedule + " " + each.to_string()] = said.activations;
     }
-  CHECK(total[mode::selected] < total[mode::none]);
-  CHECK(total[mode::full] < total[mode::selected]);
+  for (std::string const schedule : {"1f1b ", "zb-h1 "}) {
+    // of two blocks that are alike it does not matter which has which mode, and each has its own part in the sum
+    auto const of = [&](char const* each) { return total.at(schedule + each); };
+    CHECK(of("selected") <= of("none"));
+    if (schedule == "zb-h1 ") continue;  // what is computed again lives until the weight half
+    CHECK(of("selected") < of("none"));
+    CHECK(of("full") < of("selected"));
+    CHECK(of("1:full,2:selected") == of("1:selected,2:full"));
+    CHECK(of("1:full,2:selected") < of("1-2:selected"));
+    CHECK(of("1:full,2:selected") > of("1-2:full"));
+  }
 }
 
 namespace {
@@ -356,7 +366,7 @@ template <class T> index_t largest_activation(index_t rows) {
   return rows * s.context * std::max(4 * s.width, s.vocabulary) * static_cast<index_t>(sizeof(T));
 }
 template <class T>
-pl::plan::plan fast(index_t tensor, index_t pipeline, index_t micro, std::string const& schedule, mode what) {
+pl::plan::plan fast(index_t tensor, index_t pipeline, index_t micro, std::string const& schedule, choice const& what) {
   auto p = layout<T>(1, tensor, pipeline, micro, schedule);
   p.deterministic = false;
   p.global_batch = 8;
@@ -421,7 +431,8 @@ TEMPLATE_TEST_CASE("recompute: what the ranks of a tensor axis hold is what the 
   for (index_t const tensor : {2, 3})
     for (bool const sequence : {false, true})
       for (std::string const schedule : {"1f1b", "gpipe", "zb-h1"})
-        for (auto const what : {mode::none, mode::selected, mode::full}) {
+        for (choice const& what :
+             {choice{}, choice{mode::selected}, choice{mode::full}, mixed("1:full,2:selected,4:full")}) {
           auto const p = fast<T>(tensor, 1, 4, schedule, what);
           INFO(p.to_string() << (sequence ? "norms by position" : ""));
           std::mutex guard;
@@ -437,8 +448,7 @@ TEMPLATE_TEST_CASE("recompute: what the ranks of a tensor axis hold is what the 
             CHECK(most == said.activations + said.input);
             CHECK(again == said.recomputed);
             if (w.rank() == 0)
-              first[std::to_string(tensor) + (sequence ? "s " : " ") + schedule + " " +
-                    std::string(pl::plan::name_of(what))] = most;
+              first[std::to_string(tensor) + (sequence ? "s " : " ") + schedule + " " + what.to_string()] = most;
           });
         }
   auto const whole =

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <pleat/plan/plan.hpp>
+#include <pleat/plan/recompute.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -42,8 +43,7 @@ TEST_CASE("a plan survives its own text") {
   p.state_stage = 3;
   p.data_ranks = 12, p.state_ranks = 3, p.state_stride = 2;
   p.prefetch = 2;
-  p.recompute = pleat::plan::recompute_mode::full;
-  p.recompute_units = {0, 3, 7};
+  p.recompute = pleat::plan::recompute_choice::parse("selected,0:full,3-5:none,7:full");
   p.precision = pleat::plan::compute_precision::bf16;
   CHECK(plan::parse(p.to_string()) == p);
   CHECK(plan::parse(p.to_string()).hash() == p.hash());
@@ -152,8 +152,13 @@ TEST_CASE("a layout that makes no sense is refused with the nearest one that doe
       "recompute_units must ascend from 0, found '3 3'");
   has(said([] { (void)plan::parse("pleat plan 1\nrecompute_units = 1\n"); }),
       "recompute_units = 1, but recompute = none");
+  has(said([] { (void)plan::parse("pleat plan 1\nrecompute = 0:full\nrecompute_units = 1\n"); }),
+      "recompute_units = 1, but recompute = 0:full. Use recompute_units = all");
+  // only looked at: of a checkpoint, by an older version
+  CHECK(plan::parse("pleat plan 1\nrecompute_units = 1\n", false).recompute ==
+        pleat::plan::recompute_choice(pleat::plan::recompute_mode::none, {1}));
   has(said([] { (void)plan::parse("pleat plan 1\nrecompute = fully\n"); }),
-      "line 2: 'recompute' must be none, selected or full, found 'fully'");
+      "line 2: 'recompute': there is no 'fully'; there are none, selected or full. Use recompute = full");
   has(said([] { (void)plan::parse("pleat plan 1\nprecision = fp16\n"); }), "Use precision = f16");
   has(said([] { (void)plan::parse("pleat plan 1\nwire = bf61\n"); }), "Use wire = bf16");
   has(said([] { (void)plan::parse("pleat plan 1\ncuts = 1 two\n"); }),
@@ -280,6 +285,87 @@ TEST_CASE("a plan that cannot be carried out is refused with its number") {
   CHECK(said([&] { p.check(); }).find("Use lanes = 16") != std::string::npos);
   p.data_ranks = 1;
   CHECK(said([&] { p.check(); }).find("Use lanes = 16") != std::string::npos);  // not fewer than were asked for
+}
+
+TEST_CASE("what is computed again is said of all units, of some, or of each its own; older files in two entries") {
+  using pleat::plan::recompute_choice;
+  using pleat::plan::recompute_mode;
+  auto const modes = [](recompute_choice const& c) {
+    std::string all;
+    for (pleat::index_t u = 0; u < 8; ++u) all += name_of(c.of(u)).front();
+    return all;
+  };
+  struct one {
+    std::string text, modes, printed;
+    pleat::index_t last;
+  };
+  for (auto const& o : {one{"none", "nnnnnnnn", "none", -1}, one{"full", "ffffffff", "full", -1},
+                        one{"0:full,1-3:selected", "fsssnnnn", "0:full,1-3:selected", 3},
+                        one{"selected,0:full,6:none", "fsssssns", "selected,0:full,6:none", 6},
+                        one{"none,5:full", "nnnnnfnn", "5:full", 5},
+                        one{"4:full,1:selected,2-3:full", "nsfffnnn", "1:selected,2-4:full", 4},
+                        one{"full,2:full", "ffffffff", "full,2:full", 2},
+                        one{"0-1000000000:selected", "ssssssss", "0-1000000000:selected", 1000000000}}) {
+    INFO(o.text);
+    auto const c = recompute_choice::parse(o.text);
+    CHECK(modes(c) == o.modes);
+    CHECK(c.to_string() == o.printed);
+    CHECK(c.last() == o.last);
+    CHECK(recompute_choice::parse(c.to_string()) == c);
+    plan p;
+    p.recompute = c;
+    CHECK(plan::parse(p.to_string()) == p);
+    CHECK((p.hash() == plan{}.hash()) == (o.text == "none"));
+  }
+  CHECK(modes(recompute_mode::selected) == "ssssssss");
+  CHECK(modes({recompute_mode::full, {1, 2, 5}}) == "nffnnfnn");
+  CHECK(modes({recompute_mode::full, {}}) == "ffffffff");
+  recompute_choice c(recompute_mode::full, {0, 1, 2, 3, 4});
+  c.set(1, 3, recompute_mode::selected);
+  CHECK(modes(c) == "fssffnnn");
+  c.set(2, 7, recompute_mode::none);
+  CHECK(c.to_string() == "0:full,1:selected,2-6:none");
+  // an older file's two entries, in either order
+  for (std::string const entries :
+       {"recompute = full\nrecompute_units = 1 2 5\n", "recompute_units = 1 2 5\nrecompute = full\n"})
+    CHECK(modes(plan::parse("pleat plan 1\n" + entries).recompute) == "nffnnfnn");
+  CHECK(modes(plan::parse("pleat plan 1\nrecompute = selected\nrecompute_units = all\n").recompute) == "ssssssss");
+  struct bad {
+    std::string text, says;
+    bool mended = true;  // what it tells to use is a text
+  };
+  for (auto const& b :
+       {bad{"0:ful", "there is no 'ful'; there are none, selected or full. Use recompute = 0:full"},
+        bad{"1:none,2:fool,3:full", "Use recompute = 1:none,2:full,3:full"}, bad{"", "there is no ''"},
+        bad{"full,", "'full,' has a comma too many. Use recompute = full"}, bad{",0:full", "Use recompute = 0:full"},
+        bad{"0:full,,1:none", "Use recompute = 0:full,1:none"}, bad{"0:full,ful", "Use recompute = full,0:full"},
+        bad{"0:full,selected",
+            "'selected' comes behind units: what holds for all others is said first. Use "
+            "recompute = selected,0:full"},
+        bad{"0:full,none,3:full", "Use recompute = none,0:full,3:full"},
+        bad{"5-2:full", "'5-2:full' ends before it begins. Use recompute = 2-5:full"},
+        bad{"x:full", "'x:full' does not begin with a unit", false},
+        bad{"-1:full", "'-1:full' does not begin with a unit", false},
+        bad{"1-:full", "does not begin with a unit", false},
+        bad{"4294967296:full", "does not begin with a unit", false},
+        bad{"0-4:full,3:none", "unit 3 is named twice. Name each unit once, as in 'recompute = 0:full", false}}) {
+    INFO(b.text);
+    try {
+      (void)recompute_choice::parse(b.text);
+      FAIL("not refused");
+    } catch (pleat::error const& e) {
+      INFO(e.what());
+      CHECK(std::string(e.what()).find(b.says) != std::string::npos);
+      if (!b.mended) continue;
+      std::string const told = "Use recompute = ";
+      REQUIRE(e.remedy().starts_with(told));
+      CHECK_NOTHROW((void)recompute_choice::parse(e.remedy().substr(told.size())));
+    }
+  }
+  CHECK(said([] { (void)recompute_choice::parse("ful", "--recompute "); }).find("Use --recompute full") !=
+        std::string::npos);
+  CHECK(said([] { (void)recompute_choice(recompute_mode::full, {-1}); }).find("there is no unit -1") !=
+        std::string::npos);
 }
 
 TEST_CASE("who divides a copy of the state: every rank has one place, and every copy all pieces once") {

@@ -122,10 +122,10 @@ class stages {
                       std::to_string(p.pipeline_ranks) + " and " + std::to_string(p.micro_batches),
                   "Plan with mesh.pipeline = " + std::to_string(schedule_.ranks()) +
                       " and micro_batches = " + std::to_string(schedule_.micro_batches)};
-    if (!p.recompute_units.empty() && p.recompute_units.back() >= units_)
+    if (p.recompute.last() >= units_)
       throw error{"parallel::build",
-                  "recompute_units names unit " + std::to_string(p.recompute_units.back()) + ", but the network has " +
-                      std::to_string(units_) + " units, counted from 0",
+                  "recompute = " + p.recompute.to_string() + " names unit " + std::to_string(p.recompute.last()) +
+                      ", but the network has " + std::to_string(units_) + " units, counted from 0",
                   "Name units up to " + std::to_string(units_ - 1) + ", or none for all"};
     plan::check(schedule_, {.ascending_weights = true});
     demand_memory(p.max_activations);

@@ -47,11 +47,10 @@ template <class Net>
     alone.global_batch = rows;
     alone.precision = p.precision;
     alone.recompute = p.recompute;
-    alone.recompute_units = p.recompute_units;
     world self(comm::communicator(comm::self{}), w.threads);
     model<Net> m(net, alone, self);
     m.zero_grad(rows);  // gradients have memory from here on
-    auto const choice = alone.recomputes();
+    auto const& choice = alone.recompute;
     nn::segment const all{0, compute::lanes::whole(rows)};
     nn::pass<Space> pass;
     pass.where = &m.context();

@@ -20,6 +20,7 @@
 #include <pleat/base/error.hpp>
 #include <pleat/base/random.hpp>
 #include <pleat/plan/detail/words.hpp>
+#include <pleat/plan/recompute.hpp>
 #include <pleat/plan/state_group.hpp>
 #include <pleat/tensor/extents.hpp>
 #include <pleat/tensor/mesh.hpp>
@@ -31,15 +32,11 @@ namespace pleat::plan {
   return static_cast<index_t>(std::bit_ceil(static_cast<std::uint64_t>(std::max<index_t>(n, 1))));
 }
 
-/// What backward finds of a unit that forward has left: everything, all but what is cheap to compute again, or the
-/// unit's input only.
-enum class recompute_mode : std::uint8_t { none, selected, full };
 /// What layers compute in; f32 is the masters' type.
 enum class compute_precision : std::uint8_t { f32, bf16, f16 };
 /// What gradients travel as: as they are, or in 16 bits (sums stay in float).
 enum class wire_format : std::uint8_t { same, bf16 };
 
-inline constexpr std::array<std::string_view, 3> recompute_names{"none", "selected", "full"};
 inline constexpr std::array<std::string_view, 3> precision_names{"f32", "bf16", "f16"};
 inline constexpr std::array<std::string_view, 2> wire_names{"same", "bf16"};
 /// The schedules that the library makes itself (plan/schedule.hpp).
@@ -49,24 +46,12 @@ inline constexpr std::array<std::string_view, 7> known_schedules{"gpipe", "1f1b"
 /// be compared.
 inline constexpr std::string_view own_schedule_prefix = "csv:";
 
-[[nodiscard]] constexpr std::string_view name_of(recompute_mode r) noexcept {
-  return recompute_names[static_cast<std::size_t>(r)];
-}
 [[nodiscard]] constexpr std::string_view name_of(compute_precision p) noexcept {
   return precision_names[static_cast<std::size_t>(p)];
 }
 [[nodiscard]] constexpr std::string_view name_of(wire_format w) noexcept {
   return wire_names[static_cast<std::size_t>(w)];
 }
-
-/// What backward computes again, unit by unit.
-struct recompute_choice {
-  recompute_mode mode = recompute_mode::none;
-  std::vector<index_t> units{};  ///< ascending; empty: all
-  PLEAT_LAZY [[nodiscard]] recompute_mode of(index_t unit) const noexcept {
-    return units.empty() || std::binary_search(units.begin(), units.end(), unit) ? mode : recompute_mode::none;
-  }
-};
 
 /// The order of a model's axes where nothing is said: those are neighbours who talk most.
 inline constexpr std::string_view default_order = "pipeline.data.tensor";
@@ -96,12 +81,10 @@ struct plan {
   index_t micro_batches = 1;
   /// sharded over the data axis: 0 nothing, 1 optimizer state, 2 gradients too, 3 parameters too
   int state_stage = 0;
-  index_t state_ranks = 0;                          ///< data ranks that share one copy of the state; 0: all of them
-  index_t state_stride = 1;                         ///< data ranks from one of those to the next; 1: neighbours
-  index_t prefetch = 1;                             ///< state stage 3: units whose parameters are gathered ahead
-  recompute_mode recompute = recompute_mode::none;  ///< what backward finds of a unit
-  /// the units that this is said of, ascending; empty: all. Others keep everything
-  std::vector<index_t> recompute_units{};
+  index_t state_ranks = 0;       ///< data ranks that share one copy of the state; 0: all of them
+  index_t state_stride = 1;      ///< data ranks from one of those to the next; 1: neighbours
+  index_t prefetch = 1;          ///< state stage 3: units whose parameters are gathered ahead
+  recompute_choice recompute{};  ///< what backward finds of each unit
   compute_precision precision = compute_precision::f32;  ///< what layers compute in
   wire_format wire = wire_format::same;                  ///< what gradients travel as
   bool deterministic = false;                            ///< the same bits on every number of data ranks (lanes)
@@ -226,7 +209,6 @@ struct plan {
     if (state_stage == 0) return {};
     return {state_ranks > 0 ? state_ranks : data_ranks, state_stride};
   }
-  [[nodiscard]] recompute_choice recomputes() const { return {recompute, recompute_units}; }
 
   /// The entries of the plan in file order.
   PLEAT_ONCE [[nodiscard]] inline std::vector<std::pair<std::string, std::string>> entries() const {
@@ -245,8 +227,7 @@ struct plan {
             {"state_ranks", std::to_string(state_ranks)},
             {"state_stride", std::to_string(state_stride)},
             {"prefetch", std::to_string(prefetch)},
-            {"recompute", std::string(name_of(recompute))},
-            {"recompute_units", list_text(recompute_units, "all")},
+            {"recompute", recompute.to_string()},
             {"precision", std::string(name_of(precision))},
             {"wire", std::string(name_of(wire))},
             {"deterministic", deterministic ? "true" : "false"},
@@ -267,6 +248,7 @@ struct plan {
   /// \throws error with the line for anything that it does not understand
   PLEAT_ONCE [[nodiscard]] inline static plan parse(std::string_view text, bool carried_out = true) {
     plan p;
+    std::vector<index_t> units;  // of older files: those that `recompute` is said of
     int number = 0;
     while (!text.empty()) {
       auto const stop = std::min(text.find('\n'), text.size());
@@ -301,9 +283,8 @@ struct plan {
       else if (key == "state_ranks") p.state_ranks = detail::parse_integer(key, value, number);
       else if (key == "state_stride") p.state_stride = detail::parse_integer(key, value, number);
       else if (key == "prefetch") p.prefetch = detail::parse_integer(key, value, number);
-      else if (key == "recompute")
-        p.recompute = detail::parse_choice<recompute_mode>(key, value, number, recompute_names);
-      else if (key == "recompute_units") p.recompute_units = detail::parse_list(key, value, "all", number);
+      else if (key == "recompute") p.recompute = parse_recompute(value, number);
+      else if (key == "recompute_units") units = detail::parse_list(key, value, "all", number);
       else if (key == "precision")
         p.precision = detail::parse_choice<compute_precision>(key, value, number, precision_names);
       else if (key == "wire") p.wire = detail::parse_choice<wire_format>(key, value, number, wire_names);
@@ -318,6 +299,8 @@ struct plan {
                     "It may come from a newer version"};
     }
     if (number == 0) throw error{"plan::parse", "the text is empty", "The first line of a plan is 'pleat plan 1'"};
+    if (!units.empty() && (carried_out || p.recompute.last() < 0))
+      p.recompute = of_units(p.recompute, units, carried_out);
     if (carried_out) p.check();
     return p;
   }
@@ -393,19 +376,36 @@ struct plan {
                   "wire = bf16 rounds what each rank has summed, so bits would change with the number of ranks, which "
                   "deterministic mode refuses",
                   "Use wire = same, or leave deterministic mode"};
-    for (std::size_t i = 0; i < recompute_units.size(); ++i)
-      if (recompute_units[i] < 0 || (i > 0 && recompute_units[i] <= recompute_units[i - 1]))
-        throw error{"plan", "recompute_units must ascend from 0, found '" + list_text(recompute_units, "all") + "'",
-                    "Name every unit once, or none for all"};
-    if (!recompute_units.empty() && recompute == recompute_mode::none)
-      throw error{"plan", "recompute_units = " + list_text(recompute_units, "all") + ", but recompute = none",
-                  "Say recompute = selected or full, what those units shall do"};
     if (prefetch < 0)
       throw error{"plan", "prefetch must not be negative, found " + std::to_string(prefetch),
                   "Use prefetch = 0 to gather when a unit begins"};
   }
 
  private:
+  PLEAT_ONCE [[nodiscard]] inline static recompute_choice parse_recompute(std::string_view value, int line) {
+    try {
+      return recompute_choice::parse(value);
+    } catch (error const& e) {
+      throw error{"plan::parse", "line " + std::to_string(line) + ": 'recompute': " + e.problem(), e.remedy()};
+    }
+  }
+  /// What an older file says in two entries: a mode, and the units that have it.
+  PLEAT_ONCE [[nodiscard]] inline static recompute_choice of_units(recompute_choice const& all,
+                                                                   std::vector<index_t> const& units,
+                                                                   bool carried_out) {
+    if (!carried_out) return {all.rest(), units};
+    std::string const text = list_text(units, "all");
+    for (std::size_t i = 0; i < units.size(); ++i)
+      if (units[i] < 0 || (i > 0 && units[i] <= units[i - 1]))
+        throw error{"plan", "recompute_units must ascend from 0, found '" + text + "'",
+                    "Name every unit once, or none for all"};
+    if (all == recompute_choice{} || all.last() >= 0)
+      throw error{"plan", "recompute_units = " + text + ", but recompute = " + all.to_string(),
+                  all.last() >= 0 ? "Use recompute_units = all, or recompute = selected or full for those units alone"
+                                  : "Say recompute = selected or full, what those units shall do"};
+    return {all.rest(), units};
+  }
+
   /// The axes but one, as mesh.own says them.
   PLEAT_ONCE [[nodiscard]] inline static std::string without(pleat::mesh const& own, int left_out) {
     std::string text;

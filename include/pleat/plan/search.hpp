@@ -141,7 +141,7 @@ template <class Net>
     refuse("the schedule '" + p.schedule + "' cuts the network into " + std::to_string(p.stages()) + " stages");
   memory_ledger l = state_ledger(net, p, state_buffers, shard);
   auto const in = input.with_batch(largest_micro_batch(p));
-  auto const m = describe_stage(net, in, 0, nn::units_of(net), p.recomputes(), true, part, p.tensor_ranks);
+  auto const m = describe_stage(net, in, 0, nn::units_of(net), p.recompute, true, part, p.tensor_ranks);
   auto const list = make_schedule(parse_schedule_kind(p.schedule), 1, p.micro_batches, p.chunks);
   l.activations = peak_activations(list, 0, {&m, 1}) - m.input;  // that is one block, whoever holds it
   l.input = in.size() * static_cast<index_t>(sizeof(nn::value_type_of<Net>));

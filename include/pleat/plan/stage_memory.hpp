@@ -28,13 +28,12 @@ template <class Net>
                                          std::span<index_t const> first_unit, index_t rank, extents const& input,
                                          int state_buffers = 2, int shard = 0, index_t part = 0) {
   memory_ledger l = state_ledger(net, p, state_buffers, shard);
-  auto const choice = p.recomputes();
   std::vector<stage_memory> stages;
   for (index_t i = 0; i < s.stages(); ++i) {
     auto const at = static_cast<std::size_t>(i);
     stages.push_back(s.rank_of[at] == rank
                          ? describe_stage(net, input.with_batch(largest_micro_batch(p)), first_unit[at],
-                                          first_unit[at + 1], choice, i + 1 == s.stages(), part, p.tensor_ranks)
+                                          first_unit[at + 1], p.recompute, i + 1 == s.stages(), part, p.tensor_ranks)
                          : stage_memory{});
     l.recomputed = std::max(l.recomputed, stages.back().again);
   }

@@ -30,7 +30,7 @@ any_model<T, Space>::any_model(std::unique_ptr<network_base> net, plan::plan p, 
   layout_->mark_absent(*network_, pipeline().rank());
   cut_parameters(*context_, *network_, parts().rank(), parts().size());
   place_ = {all_ranks().size() > 1, groups_->hybrid(), all_ranks().rank()};
-  recomputes_ = std::make_unique<plan::recompute_choice const>(plan_.recomputes());
+  recomputes_ = std::make_unique<plan::recompute_choice const>(plan_.recompute);
 }
 
 template <class T, class Space>
