@@ -441,6 +441,7 @@ class Shrink(Check):
         refused(["'fc1*' is no width"], long + "share(widths=fc1*)")
         refused(["percentile is 101, expected at most 100"], long + "int8(observer=percentile, percentile=101)")
         refused(["dampening must be positive"], long + "gptq(dampening=0)")
+        refused(["'index_bits' would do nothing here; it counts with weights that were pruned"], "share|entropy(5)")
         refused(["group is '48', expected 32, 64, 128"], long + "quantize_aware(int4, group=48)")
         refused(["by is 'movement', expected magnitude, taylor, wanda"], "channels(0.5, by=movement)")
         refused(["schedule is 'iterativ'", "Did you mean 'iterative'?"], "prune(0.5, schedule=iterativ)")

@@ -200,7 +200,8 @@ inline std::vector<pleat::compress::recipe_word> const& known_words() {
        .says = "shared values in Huffman codes or by a range coder; index_bits: 2 to 8 of a relative index (the "
                "default: what is smallest)",
        .encodes = true,
-       .needs_shared = true},
+       .needs_shared = true,
+       .counts_with = {{"index_bits", "weights that were pruned"}}},
   };
   return words;
 }
