@@ -42,8 +42,8 @@ class TrainShrinkRun(Check):
             assert trained["test_error"] < 0.1 and small["test_error"] < 0.2, stages
             # names and shapes weigh in a tiny file
             assert small["bytes"] * (8 if trained["parameters"] > 10000 else 4) < trained["bytes"], stages
-            assert (out / "compressed.safetensors").stat().st_size >= small["bytes"]
-            assert (out / "model.safetensors").stat().st_size > 4 * trained["parameters"]
+            assert (out / "compressed.safetensors").stat().st_size == small["bytes"]
+            assert (out / "model.safetensors").stat().st_size == trained["bytes"] > 4 * trained["parameters"]
             assert "<svg" in (out / "report.svg").read_text()
             assert json.loads((out / "report.json").read_text()) == figures
             again = self.run("--evaluate", out / "compressed.safetensors", "--json", out / "evaluated.json", "--threads", 1)
@@ -174,13 +174,16 @@ class TrainShrinkRun(Check):
         refused(["takes 65 numbers, a sample of this data has 64"], "--model", "mlp:65-10")
         refused(["many"], "--epochs", "many", first="--epochs")
         refused(["needs --checkpoint"], "--resume", first="--resume")
+        refused(["needs --checkpoint"], "--checkpoint-steps", 5, first="--checkpoint-steps")
+        refused(["has no effect with --train-only"], "--train-only", "--sparsity", 0.5, first="--sparsity")
+        refused(["has no effect with --evaluate"], "--evaluate", good / "model.safetensors", "--epochs", 3, first="--epochs")
         refused(["hope"], "--optimizer", "hope", first="--optimizer")
         refused(["0"], "--batch", 0, first="--batch")
         refused(["'nan' is not a number from"], "--learning-rate", "nan", first="--learning-rate")
         bad = self.folder / "bad.safetensors"
-        for name, content in (("empty", b""), ("short", model[:100]), ("cut", model[:-3]), ("long", model + b"x"), ("noise", bytes(255 - b for b in model))):
+        for words, content in ((["the file has 0 bytes, expected 8"], b""), (["header", "but only"], model[:100]), (["bytes"], model[:-3]), (["bytes"], model + b"x"), (["the header's length at byte 0"], bytes(255 - b for b in model))):
             bad.write_bytes(content)
-            refused(["bad.safetensors"], "--evaluate", bad)
+            refused(["bad.safetensors", *words], "--evaluate", bad)
         if os.path.exists("/dev/full"):
             full = self.folder / "full"  # a link: were it replaced by mistake, the machine's device would stay
             full.symlink_to("/dev/full")
@@ -200,6 +203,10 @@ class TrainShrinkRun(Check):
         images, labels = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
         whole, marks = (DIGITS / images).read_bytes(), (DIGITS / labels).read_bytes()
         packed = gzip.compress(whole)
+        # The right header of a set of nothing, which would be 0 % wrong.
+        nothing = spoiled(images, whole[:4] + bytes(4) + whole[8:16], images)
+        (nothing / labels).write_bytes(marks[:4] + bytes(4))
+        refused(["expected samples", "with none"], "--data", nothing, *short)
         self.run("--data", spoiled(images + ".gz", packed, images), *short)  # a good one is read
         for ranks in (1, *self.rank_counts()[:1]):
             refused([images, "ends within"], "--data", spoiled(images, b"\0\0\x08\x03\0\0", images), *short, ranks=ranks)
@@ -219,8 +226,15 @@ class TrainShrinkRun(Check):
         for ranks in (1, *self.rank_counts()[:1]):
             refused([f"'{checkpoint}'", "no checkpoint of 2 is whole", "Start without resuming"], *short, "--checkpoint", checkpoint, "--resume", ranks=ranks)
 
+        # A model of other numbers: what was trained on x / 255 may not be asked about x / 16 without a word.
+        content = (good / "model.safetensors").read_bytes()
+        at = content.index(b'"pleat.input.scale":"') + len(b'"pleat.input.scale":"')
+        bad.write_bytes(content[:at] + (b"9" if content[at:at + 1] != b"9" else b"8") + content[at + 1:])
+        refused(["was trained on", "Use --data"], "--evaluate", bad)
+
         # Every rank refuses alike, rank 0 speaks, nobody hangs.
         for n in self.rank_counts()[:2]:
+            refused(["--thread-ranks was given to", "not both"], "--thread-ranks", 2, *short, ranks=n)
             refused(["there is no such folder"], "--data", self.folder / "nowhere", ranks=n)
             refused(["'wheels' is no network"], "--model", "wheels", ranks=n)
             refused(["cannot make the folder", "bad.safetensors"], "--epochs", 1, "--out", bad / "below", ranks=n)

@@ -17,6 +17,9 @@ inline pl::run::model_description about(std::string const& network, pl::io::data
   return {network, pl::run::input_normalisation{d.mean, d.scale}, {}};
 }
 
+// The file of --out for this model; none without --out.
+inline std::string file(options const& o, char const* name) { return o.out.empty() ? o.out : o.out + "/" + name; }
+
 inline void print(pl::world const& world, char const* format, auto... values) {
   char line[300];
   std::snprintf(line, sizeof line, format, values...);
@@ -43,6 +46,7 @@ inline pl::run::fit_options fine_tune_options(options const& o, pl::index_t samp
   f.epochs = std::max(o.epochs / 5, (300 + per_epoch - 1) / per_epoch);
   f.optimizer = pl::nn::adamw{.learning_rate = o.learning_rate / 2};
   f.checkpoint.clear();
+  f.checkpoint_steps = 0;
   f.resume = false;
   f.progress = false;
   return f;
@@ -77,21 +81,22 @@ template <class Net> void train_shrink_run(Net net, std::string const& network, 
   auto const trained = pl::run::fit(model, data.train, fit_options(o));
 
   auto const again = fine_tune_options(o, data.train.size);
+  auto const description = about(network, data.train);
   pl::compress::stage_list stages;
-  stages.add(pl::compress::measure("trained", model, data.test));
+  stages.add(  // writes it: what was trained is there whatever comes
+      pl::compress::measure("trained", model, data.test, {file(o, "model.safetensors"), description}));
   auto const small =
       model | (pl::compress::prune{.sparsity = o.sparsity,
                                    .schedule = pl::compress::cubic{5},
                                    .retrain = pl::compress::fine_tune(data.train, again)} |
                pl::compress::fine_tune(data.train, again) | pl::compress::quantize<pl::codec::int8<float>>{})
-                  .recorded(pl::compress::record_stages(stages, data.test));
+                  .recorded(pl::compress::record_stages(stages, data.test, {.about = description}));
   if (world.root()) stages.print(std::cout);
   // [train_shrink_run]
   explain_step(model, data.train, trained, world);
   if (!o.out.empty()) {
-    pl::run::save(model, o.out + "/model.safetensors", about(network, data.train));
-    pl::run::save(small, o.out + "/compressed.safetensors", about(network, data.train));
-    if (world.root()) pl::compress::write_svg(stages, o.out + "/report.svg", network + " on " + data.test.name);
+    pl::run::save(small, file(o, "compressed.safetensors"), description);
+    if (world.root()) pl::compress::write_svg(stages, file(o, "report.svg"), network + " on " + data.test.name);
   }
   write_figures(network, trained, stages.stages(), o, world);
 }
@@ -106,17 +111,24 @@ template <class Net> void train_only(Net net, std::string const& network, option
                                       .overlap = !o.no_overlap});
   auto model = pl::parallel::build(net, plan, world, {.seed = o.seed});
   auto const trained = pl::run::fit(model, data.train, fit_options(o));
-  auto const stage = pl::compress::measure("trained", model, data.test);
+  auto const stage =
+      pl::compress::measure("trained", model, data.test, {file(o, "model.safetensors"), about(network, data.train)});
   print(world, "test error %.2f %%, %.0f samples/s", 100 * stage.test_error, trained.samples_per_second);
-  if (!o.out.empty()) pl::run::save(model, o.out + "/model.safetensors", about(network, data.train));
   write_figures(network, trained, {stage}, o, world);
 }
 
-// Loads a file in a network whose weights may be in any form, and runs it as it is stored.
+// Loads a file in a network whose weights may be in any form, and runs it as it is stored. On numbers that are shifted
+// or scaled in another way than those it was trained on, every answer would be wrong without a word.
 template <class Net> void evaluate(Net net, options const& o, pl::world& world) {
   auto const data = read_data(o);
   auto model = pl::parallel::build(net, pl::plan::search(net, world), world);
-  pl::run::load(model, o.evaluate);
+  if (auto const said = pl::run::load(model, o.evaluate).input;
+      said && (said->mean != data.test.mean || said->scale != data.test.scale))
+    throw pl::error{"--evaluate",
+                    "'" + o.evaluate + "' was trained on (x - " + std::to_string(said->mean) + ") * " +
+                        std::to_string(said->scale) + ", this data gives (x - " + std::to_string(data.test.mean) +
+                        ") * " + std::to_string(data.test.scale),
+                    "Use --data with the data that it was trained on"};
   auto const e = pl::run::evaluate(model, data.test);
   auto const served = pl::run::serve(model, data.test, {.batch = 32});
   print(world, "%s: test error %.2f %% (%lld of %lld wrong); %.0f answers/s, p50 %.0f us, p99 %.0f us",

@@ -19,8 +19,10 @@ std::vector<pl::index_t> widths_of(std::string const& text, pl::index_t inputs) 
     throw pl::error{"--model", "'" + text + "' is no network",
                     "Use lenet-300-100, lenet-5, or mlp: and the widths of all layers, e.g. mlp:784-300-100-10"};
   if (widths.front() != inputs)
-    throw pl::error{"--model", "'" + text + "' takes " + std::to_string(widths.front()) +
-                                   " numbers, a sample of this data has " + std::to_string(inputs)};
+    throw pl::error{"--model",
+                    "'" + text + "' takes " + std::to_string(widths.front()) + " numbers, a sample of this data has " +
+                        std::to_string(inputs),
+                    "Begin with mlp:" + std::to_string(inputs) + "-, or use --data with the data that it was made for"};
   return widths;
 }
 

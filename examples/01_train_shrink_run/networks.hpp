@@ -41,8 +41,9 @@ template <class Forms> auto lenet_5(pleat::extents const& sample) {
   using linear = nn::linear<Forms>;
   using conv2d = nn::conv2d<Forms>;
   if (sample.rank() != 3)
-    throw pleat::error{
-        "--model", "lenet-5 takes images [channels, height, width], a sample of this data is " + sample.to_string()};
+    throw pleat::error{"--model",
+                       "lenet-5 takes images [channels, height, width], a sample of this data is " + sample.to_string(),
+                       "Use --data with images, or --model mlp:…"};
   pleat::index_t const padding = sample[1] < 28 ? 2 : 0;
   auto const half = [&](pleat::index_t n) { return (n + 2 * padding - 4) / 2; };
   pleat::index_t const features = 50 * half(half(sample[1])) * half(half(sample[2]));

@@ -2,6 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "options.hpp"
 
+#include <initializer_list>
+#include <string>
+
 #include "../command_line.hpp"
 
 std::optional<int> parse(int argc, char** argv, options& o) {
@@ -30,5 +33,18 @@ std::optional<int> parse(int argc, char** argv, options& o) {
   return command_line::parse(app, argc, argv, [&] {
     if (o.resume && o.checkpoint.empty())
       throw CLI::ValidationError("--resume needs --checkpoint DIR: the folder to go on from");
+    if (o.checkpoint_steps > 0 && o.checkpoint.empty())
+      throw CLI::ValidationError("--checkpoint-steps needs --checkpoint DIR: nothing is kept without a folder");
+    // What would change nothing was meant to change something.
+    auto const without_effect = [&](char const* mode, std::initializer_list<char const*> names) {
+      for (auto const* name : names)
+        if (app.count(name) > 0)
+          throw CLI::ValidationError(std::string(name) + " has no effect with " + mode + ": leave one of the two out");
+    };
+    if (!o.evaluate.empty())
+      without_effect("--evaluate", {"--epochs", "--batch", "--micro-batches", "--optimizer", "--learning-rate",
+                                    "--sparsity", "--seed", "--deterministic", "--checkpoint", "--out", "--resume",
+                                    "--no-overlap", "--train-only"});
+    if (o.train_only) without_effect("--train-only", {"--sparsity"});
   });
 }

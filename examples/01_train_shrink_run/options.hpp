@@ -10,7 +10,7 @@
 
 struct options {
   std::string data, model = "lenet-300-100", checkpoint, out, json, evaluate, optimizer = "adamw";
-  std::int64_t epochs = 10, batch = 64, micro_batches = 1, checkpoint_steps = 0, limit = 0;
+  std::int64_t epochs = 10, batch = 64, micro_batches = 1, checkpoint_steps = 0;
   std::uint64_t seed = 1;
   int threads = 0, thread_ranks = 0;
   double learning_rate = 1e-3, sparsity = 0.9;

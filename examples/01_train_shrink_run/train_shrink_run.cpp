@@ -18,8 +18,9 @@ int main(int argc, char** argv) {
                              if (!o.out.empty()) pl::io::make_folder(o.out);
                              if (!o.json.empty()) pl::io::demand_writable_file(o.json);
                            });
-                           std::string const network =
-                               o.evaluate.empty() ? o.model : pl::run::describe_file(o.evaluate).network;
+                           std::string network = o.model;
+                           if (!o.evaluate.empty())  // a file that somebody else wrote may not say it: --model does
+                             if (auto said = pl::run::describe_file(o.evaluate).network; !said.empty()) network = said;
                            if (network == "lenet-5") run_lenet_5(network, o, world);
                            else run_mlp(network, o, world);
                          },

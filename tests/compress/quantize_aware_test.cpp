@@ -73,7 +73,6 @@ TEST_CASE(
       pleat_test::scratch_folder const f;
       auto options = quiet(4);
       options.optimizer = pleat::nn::adamw{.learning_rate = 0.02};
-      options.checkpoint_steps = 3;  // within epochs of four steps
       if (best) options.validation = &judge, options.keep_best = true;
       auto const run_with = [&](auto const& o) {
         return pleat::run::file_image(
@@ -84,6 +83,7 @@ TEST_CASE(
       auto const whole = run_with(options);
       auto stopped = options;
       stopped.checkpoint = f / "c";
+      stopped.checkpoint_steps = 3;  // within epochs of four steps
       stopped.on_event = [](pleat::run::event const& e) {
         if (e.what == pleat::run::event::kind::step && e.step == 10) throw pleat::error{"test", "stopped here", ""};
       };

@@ -154,6 +154,14 @@ TEST_CASE("data that do not fit each other are refused", "[io][dataset]") {
   io::write_idx(dir / "t10k-images-idx3-ubyte", ramp({3, 2, 2}, 10));
   CHECK_THAT(words([&] { (void)io::mnist(dir.path()); }),
              ContainsSubstring("training images are [1, 2, 3], test images [1, 2, 2]"));
+  // A set of nothing would be 0 % wrong.
+  for (auto const& none : {pleat::extents{0, 2, 3}, pleat::extents{6, 0, 3}}) {
+    tiny(dir, false, false);
+    io::write_idx(dir / "train-images-idx3-ubyte", ramp(none, 10));
+    io::write_idx(dir / "train-labels-idx1-ubyte", ramp({none[0]}, 10));
+    CHECK_THAT(words([&] { (void)io::mnist(dir.path()); }),
+               ContainsSubstring("expected samples, found a file of " + none.to_string() + " with none"));
+  }
 }
 
 TEST_CASE("the shipped digits are complete", "[io][dataset]") {

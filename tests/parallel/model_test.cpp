@@ -314,6 +314,20 @@ TEST_CASE("plans that differ, worlds that do not fit and names that clash are re
         }).find("two parameters are called 'fc.weight'") != std::string::npos);
 }
 
+TEST_CASE("what belongs to a step is refused before one has begun") {
+  CHECK(sentence_of(1, [](pl::comm::communicator& c) {
+          pl::world w(std::move(c), 1);
+          (void)pl::parallel::build(small_net(), {.global_batch = 4}, w).share();
+        }).find("Call zero_grad(batch) first") != std::string::npos);
+  pl::world w(pl::comm::communicator(pl::comm::self{}), 1);
+  auto m = pl::parallel::build(small_net(), {.global_batch = 4}, w);
+  auto const x = pl::tensor<float, space>::allocate(m.context(), {4, 12});
+  auto const labels = pl::tensor<std::int32_t, space>::allocate(m.context(), {4});
+  CHECK_THROWS_WITH(m.forward(x), ContainsSubstring("no step has begun"));
+  CHECK_THROWS_WITH(m.cross_entropy(x, labels), ContainsSubstring("no step has begun"));
+  CHECK_THROWS_WITH(m.reduce(), ContainsSubstring("Call"));
+}
+
 TEST_CASE("a replica that went astray is named") {
   auto const said = sentence_of(3, [](pl::comm::communicator& c) {
     pl::world w(std::move(c), 1);

@@ -388,7 +388,47 @@ TEST_CASE("options without sense are refused before the first step") {
   auto options = quiet(1);
   options.keep_best = true;
   CHECK_THROWS_WITH(pl::run::fit(m, data.train, options), ContainsSubstring("there is no validation set to judge by"));
+  auto const refused = [&](char const* option, auto const& set) {
+    auto without_folder = quiet(1);
+    set(without_folder);
+    CHECK_THROWS_WITH(pl::run::fit(m, data.train, without_folder),
+                      ContainsSubstring(std::string(option) + " is asked for, and there is no folder of checkpoints"));
+  };
+  refused("resume", [](auto& o) { o.resume = true; });
+  refused("checkpoint_steps", [](auto& o) { o.checkpoint_steps = 7; });
+  refused("checkpoint_asynchronous", [](auto& o) { o.checkpoint_asynchronous = true; });
   CHECK(m.steps() == 0);
+}
+
+TEST_CASE("where training did not go on from what was asked for, that is said without a progress line, too") {
+  auto const data = test_digits();
+  folder const f;
+  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto const trained = [&](pl::index_t epochs) {
+    auto m = build(alone);
+    auto options = quiet(epochs);
+    options.checkpoint = f.path();
+    options.resume = true;
+    return pl::run::fit(m, data.train, options);
+  };
+  auto const first = trained(1);
+  REQUIRE(first.remarks.size() == 1);
+  CHECK_THAT(first.remarks[0], ContainsSubstring("no checkpoint in '" + f.path() + "': training begins at step 0"));
+  CHECK(!first.resumed_at);
+  auto const second = trained(2);
+  CHECK((second.resumed_at && second.remarks.empty()));
+  // The newest one is spoiled: the one before is gone on with, and both are named.
+  std::filesystem::path newest;
+  for (auto const& entry : std::filesystem::directory_iterator(f.path()))
+    if (entry.path().filename().string().starts_with("step-")) newest = std::max(newest, entry.path());
+  REQUIRE(!newest.empty());
+  for (auto const& file : std::filesystem::directory_iterator(newest))
+    std::filesystem::resize_file(file.path(), file.file_size() / 2);
+  auto const third = trained(3);
+  REQUIRE(third.remarks.size() == 1);
+  CHECK_THAT(third.remarks[0],
+             ContainsSubstring("passed over a damaged checkpoint") && ContainsSubstring(newest.filename().string()));
+  CHECK(*third.resumed_at < *second.resumed_at + 1000000);
 }
 
 TEST_CASE("a second fit begins with an optimizer that remembers nothing of the first") {

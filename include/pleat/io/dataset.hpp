@@ -139,6 +139,9 @@ PLEAT_ONCE [[nodiscard]] inline dataset read_idx_pair(std::string const& images_
                 "expected " + std::to_string(images.shape[0]) + " labels, one for each image of '" + images_path +
                     "'; found " + std::to_string(labels.shape[0]),
                 one_set};
+  if (images.shape[0] == 0 || images.shape.size() == 0)
+    throw error{images_call, "expected samples, found a file of " + images.shape.to_string() + " with none",
+                "Take the files of another set, or write these again"};
   dataset d;
   d.name = spec.name;
   d.size = images.shape[0];

@@ -118,8 +118,12 @@ template <class T, class Space> class any_model : detail::ends_travel<any_model<
   /// Begins a step over `batch` samples in all; decides this rank's share, and tells the other ranks. Collective; waits
   /// for nothing but gradients of a step before that nobody took.
   void zero_grad(index_t batch);
-  /// This rank's share of the step that zero_grad began.
-  [[nodiscard]] parallel::share const& share() const noexcept { return *share_; }
+  /// This rank's share of the step that zero_grad began. \throws error if none has begun
+  [[nodiscard]] parallel::share const& share() const {
+    if (!share_) [[unlikely]]
+      demand_step();
+    return *share_;
+  }
 
   /// All micro-batches forward and backward, as the plan's schedule says. \see parallel/source.hpp
   /// \throws error on every rank alike if the ranks are not at the same step with the same batch and the same
@@ -340,6 +344,7 @@ template <class T, class Space> class any_model : detail::ends_travel<any_model<
   /// What a pass tells about itself: to the exchange, if there is one now, and to whoever gathers parameters.
   [[nodiscard]] nn::pass_hooks* hooks(exchange_type* exchange) const;
   [[nodiscard]] parallel::share const& share_for(index_t batch);
+  [[noreturn]] void demand_step() const;
 
   gradient_coding coding_;
   std::vector<master_type> first_residual_;  // set before there was an exchange

@@ -161,6 +161,10 @@ template <class Net> [[nodiscard]] plan search(Net const& net, world const& w, s
                                      : compute_precision::f32;
   p.deterministic = o.deterministic;
   p.lanes = std::max(o.lanes, power_of_two_above(p.data_ranks));
+  if (p.deterministic && p.lanes > o.lanes)
+    w.say("plan::search: " + std::to_string(p.data_ranks) + " ranks take " + std::to_string(p.lanes) +
+          " lanes, so the bits are not those of " + std::to_string(o.lanes) +
+          " lanes; with .lanes = " + std::to_string(p.lanes) + " fewer ranks have the same");
   p.overlap = o.overlap;
   p.bucket_bytes = o.bucket_bytes;
   p.micro_batches = std::max<index_t>(1, o.micro_batches);

@@ -77,6 +77,9 @@ struct fit_report {
   std::vector<double> epoch_loss;
   std::vector<double> validation_error;
   std::optional<index_t> resumed_at;  ///< step of the checkpoint that training went on from
+  /// what rank 0 said on standard error, with or without progress: a damaged checkpoint that was passed over, a folder
+  /// to resume from that holds none
+  std::vector<std::string> remarks;
 };
 
 namespace detail {
@@ -166,6 +169,13 @@ PLEAT_ONCE inline void demand_sense(fit_options const& o) {
   if (o.keep_best && !o.validation)
     throw error{"run::fit", "keep_best asks for the epoch that judged best, and there is no validation set to judge by",
                 "Give it as fit_options::validation, or leave out keep_best"};
+  if (o.checkpoint.empty() && (o.resume || o.checkpoint_steps > 0 || o.checkpoint_asynchronous))
+    throw error{"run::fit",
+                std::string(o.resume                 ? "resume"
+                            : o.checkpoint_steps > 0 ? "checkpoint_steps"
+                                                     : "checkpoint_asynchronous") +
+                    " is asked for, and there is no folder of checkpoints",
+                "Give it as fit_options::checkpoint"};
 }
 
 /// The losses of an epoch's samples so far. A checkpoint inside an epoch takes them along.
@@ -209,6 +219,12 @@ template <class T, class Space>
   best_so_far<T> best;
   std::string const data = options.checkpoint.empty() ? std::string() : source.fingerprint();
 
+  // Heard without progress, too: nobody may believe that training went on from where it did not.
+  auto const remark = [&](std::string const& sentence) {
+    report.remarks.push_back(sentence);
+    if (root) std::fprintf(stderr, "pleat: %s\n", sentence.c_str());
+  };
+
   index_t step = 0;
   epoch_sum losses;
   if (!options.checkpoint.empty()) {  // not only when the first epoch is over
@@ -222,8 +238,10 @@ template <class T, class Space>
       report.resumed_at = at->step;
       if (per_epoch > 0 && step % per_epoch != 0)
         losses = epoch_sum::of(at->more, sampler.batch(step % per_epoch).begin);
-      line.line((at->remark.empty() ? std::string() : at->remark + "\n") + "resumed at step " + std::to_string(step) +
-                " from '" + options.checkpoint + "'");
+      if (!at->remark.empty()) remark(at->remark);
+      line.line("resumed at step " + std::to_string(step) + " from '" + options.checkpoint + "'");
+    } else {
+      remark("no checkpoint in '" + options.checkpoint + "': training begins at step 0");
     }
   }
   checkpoint_writer writer(options.checkpoint, {.asynchronous = options.checkpoint_asynchronous});

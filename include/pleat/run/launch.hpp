@@ -88,7 +88,8 @@ PLEAT_ONCE inline int option(int argc, char** argv, char const* name) {
     char* end = nullptr;
     long const v = std::strtol(value, &end, 10);
     if (*value == '\0' || *end != '\0' || v < 1 || v > 100000)
-      throw error{"run::launch", std::string(name) + " needs a whole number of 1 or more, found '" + value + "'"};
+      throw error{"run::launch", std::string(name) + " needs a whole number of 1 or more, found '" + value + "'",
+                  "Leave it out for what the machine gives"};
     return static_cast<int>(v);
   }
   return 0;
@@ -118,7 +119,7 @@ inline constexpr double for_ever = 1e9;
 /// After fn ended on this rank, well or with a sentence: the ranks meet once more, so that one sentence is said, by
 /// rank 0, and a rank that fails alone does not leave the others waiting for ever.
 template <class Processes> int farewell(comm::communicator& all, std::string const& sentence) {
-  constexpr std::size_t room = 1024;
+  constexpr std::size_t room = 8192;
   constexpr double patience = 3;  // seconds for the others to fail alike
   if (all.size() == 1) {
     if (!sentence.empty()) std::fprintf(stderr, "%s\n", sentence.c_str());
@@ -160,35 +161,34 @@ template <class Processes = processes, class F>
 [[nodiscard]] int launch(int argc, char** argv, F&& fn, launch_options options = {}) {
   try {
     typename Processes::guard started(argc, argv);
-    if (options.thread_ranks == 0) options.thread_ranks = detail::option(argc, argv, "--thread-ranks");
-    if (options.threads == 0) options.threads = detail::option(argc, argv, "--threads");
     auto all = Processes::everybody();
-    int const cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-    int const here = options.thread_ranks > 0 ? options.thread_ranks : Processes::on_this_machine();
-    int const threads = options.threads > 0 ? options.threads : std::max(1, cores / here);
-    if (options.thread_ranks > 0 && all.size() > 1)
-      throw error{"run::launch", "--thread-ranks was given to " + std::to_string(all.size()) + " MPI processes",
-                  "Use ranks as threads or as processes, not both"};
-    kokkos_guard const kokkos(threads);
-
-    if (options.thread_ranks > 1) {
-      comm::run_local(options.thread_ranks, [&](comm::communicator c) {
-        world w(std::move(c), threads);
-        fn(w);
-      });
-      return 0;
-    }
+    auto ranks = all.duplicate();
+    // What a transport needs for time-outs it may have to make together: now, not when a rank is alone with its
+    // failure. Behind the duplicate, which has no time-out of its own.
+    if (all.size() > 1) all.set_timeout(detail::for_ever);
     std::string sentence;
-    {
-      world w(all.duplicate(), threads);
-      // What a transport needs for time-outs it may have to make together: now, not when a rank is alone with its
-      // failure. Behind the duplicate, which has no time-out of its own.
-      if (all.size() > 1) all.set_timeout(detail::for_ever);
-      try {
+    try {
+      if (options.thread_ranks == 0) options.thread_ranks = detail::option(argc, argv, "--thread-ranks");
+      if (options.threads == 0) options.threads = detail::option(argc, argv, "--threads");
+      int const cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+      int const here = options.thread_ranks > 0 ? options.thread_ranks : Processes::on_this_machine();
+      int const threads = options.threads > 0 ? options.threads : std::max(1, cores / here);
+      if (options.thread_ranks > 0 && all.size() > 1)
+        throw error{"run::launch", "--thread-ranks was given to " + std::to_string(all.size()) + " MPI processes",
+                    "Use ranks as threads or as processes, not both"};
+      kokkos_guard const kokkos(threads);
+
+      if (options.thread_ranks > 1)
+        comm::run_local(options.thread_ranks, [&](comm::communicator c) {
+          world w(std::move(c), threads);
+          fn(w);
+        });
+      else {
+        world w(std::move(ranks), threads);
         fn(w);
-      } catch (...) {
-        sentence = detail::what_of(std::current_exception());
       }
+    } catch (...) {
+      sentence = detail::what_of(std::current_exception());
     }
     return detail::farewell<Processes>(all, sentence);
   } catch (...) {  // ranks as threads throw anything

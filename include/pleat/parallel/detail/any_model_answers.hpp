@@ -38,7 +38,7 @@ template <class T, class Space> void any_model<T, Space>::find_nonfinite(tensor_
 template <class T, class Space>
 void any_model<T, Space>::find_nonfinite_among(std::function<tensor_type(micro_batch const&)> const& input) {
   nn::nonfinite_note first;
-  for (auto const& micro : share_->micro_batches()) {
+  for (auto const& micro : share().micro_batches()) {
     micro_ = micro.index;
     tensor_type x;
     comm::all_or_none(all_ranks(), [&] {  // before anybody walks on and waits for a rank that has no samples

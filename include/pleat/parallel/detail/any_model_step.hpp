@@ -26,7 +26,13 @@ template <class T, class Space> void any_model<T, Space>::zero_grad(index_t batc
   if (pipeline().size() == 1) open_agreement();
 }
 
+template <class T, class Space> void any_model<T, Space>::demand_step() const {
+  throw error{"parallel::model", "no step has begun, so no rank knows its share of the samples",
+              "Call zero_grad(batch) first: it begins a step over so many samples of all ranks", all_ranks().rank()};
+}
+
 template <class T, class Space> void any_model<T, Space>::walk_over(source_ref<tensor_type> source) {
+  (void)share();
   region r("pleat::parallel::walk");
   if (!pipeline_)
     pipeline_ = std::make_unique<pipeline_type>(*context_, pipeline(), *network_, layout_, *recomputes_, place_);
@@ -35,22 +41,22 @@ template <class T, class Space> void any_model<T, Space>::walk_over(source_ref<t
   extents input;
   if (pipeline().size() > 1)
     input = in_phase(place_, steps_, "parallel::walk", "the first input",
-                     [&] { return agree_on_input([&] { return asked.input(share_->micro_batches().front()); }); });
+                     [&] { return agree_on_input([&] { return asked.input(share().micro_batches().front()); }); });
   else if (communicates_at_once()) settle_agreement("parallel::walk", "at its beginning");
   bool const each = exchange_->every_micro_batch() && plan_.micro_batches > 1;
   if (!each) {
-    exchange_->begin(*share_);
+    exchange_->begin(share());
     // A rank without the last stage adds nothing to the loss. It says so now: in the first step's order the loss comes
     // first, and until it is ready no bucket may leave, each in memory of its own.
     if (!this->has_last_stage()) {
-      for (int s = 0; s < share_->slots(); ++s) compute::fill(context_->space(), 1, master_type(0), arena_->loss(s));
+      for (int s = 0; s < share().slots(); ++s) compute::fill(context_->space(), 1, master_type(0), arena_->loss(s));
       exchange_->entry_ready(static_cast<int>(arena_->entries().size()) - 1);
     }
   }
   if (!walk_hooks_) walk_hooks_ = std::make_unique<hooks_type>();
   walk_hooks_->exchange = exchange_.get();
   walk_hooks_->gather = gather_.get();
-  pipeline_->run(training_pass(), *share_, input, source_ref<tensor_type>(asked), *exchange_, *walk_hooks_,
+  pipeline_->run(training_pass(), share(), input, source_ref<tensor_type>(asked), *exchange_, *walk_hooks_,
                  group_->stage == 3 ? gather_.get() : nullptr, *arena_, tracing());
   micro_ = plan_.micro_batches;
 }
@@ -99,13 +105,13 @@ void any_model<T, Space>::record_loss(tensor<master_type, execution_space> const
 template <class T, class Space> auto any_model<T, Space>::begin_backward() -> nn::pass<execution_space> {
   demand_one_stage("backward");
   settle_agreement("parallel::backward", "backward");
-  bool const last = micro_ + 1 == static_cast<index_t>(share_->micro_batches().size());
+  bool const last = micro_ + 1 == static_cast<index_t>(share().micro_batches().size());
   for (auto& e : arena_->entries()) e.use.done = 0;
   auto p = training_pass();
   p.input_gradient = false;
   bool const every = exchange_->every_micro_batch();
   if (last || every) {
-    exchange_->begin(*share_, every && micro_ > 0, last);
+    exchange_->begin(share(), every && micro_ > 0, last);
     p.hooks = hooks(exchange_.get());
     if (last && loss_recorded_) exchange_->entry_ready(static_cast<int>(arena_->entries().size()) - 1);
     if (last) loss_recorded_ = false;
@@ -113,7 +119,7 @@ template <class T, class Space> auto any_model<T, Space>::begin_backward() -> nn
   return p;
 }
 template <class T, class Space> void any_model<T, Space>::end_backward() {
-  bool const last = micro_ + 1 == static_cast<index_t>(share_->micro_batches().size());
+  bool const last = micro_ + 1 == static_cast<index_t>(share().micro_batches().size());
   if (exchange_->every_micro_batch() && !last)
     in_phase(place_, steps_, "parallel::backward", "backward", [&] { exchange_->finish(); });
   ++micro_;
@@ -193,15 +199,15 @@ template <class T, class Space> double any_model<T, Space>::own_loss() const {
 }
 
 template <class T, class Space> auto any_model<T, Space>::training_pass() const -> nn::pass<execution_space> {
-  auto const& all = share_->micro_batches();
+  auto const& all = share().micro_batches();
   auto const& m = all[std::min(static_cast<std::size_t>(micro_), all.size() - 1)];
   nn::pass<execution_space> p;
   p.where = context_.get();
   p.training = true;
   p.seed = seed_;
   p.step = steps_;
-  p.first_sample = share_->rows().begin + m.rows.begin;
-  p.global_batch = share_->batch();
+  p.first_sample = share().rows().begin + m.rows.begin;
+  p.global_batch = share().batch();
   p.loss_scale = loss_factor();
   p.segments = m.segments;
   p.ranks = ranks_.get();
