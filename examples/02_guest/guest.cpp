@@ -38,7 +38,7 @@ struct surrogate {
       : world(std::move(c)),
         model(pl::parallel::build(
             pl::nn::sequential(pl::nn::linear("in", 4, 32), pl::nn::tanh_activation(), pl::nn::linear("out", 32, 1)),
-            {.global_batch = batch, .data_ranks = world.size()}, world)),
+            {.global_batch = batch, .data_ranks = world.size()}, world, space())),  // the host's own instance
         optimizer(model.context(), model.arena(), pl::nn::adam{.learning_rate = 1e-2}) {}
 
   double learn(field const& state, field const& response) {  // every rank: the cells that it owns

@@ -258,9 +258,9 @@ template <class T, class Space> class any_model : detail::ends_travel<any_model<
   /// Collective. \param costs of the network's units \throws error on every rank alike
   [[nodiscard, gnu::cold]] static place_of_model laid_out(std::function<std::vector<double>()> const& costs,
                                                           plan::plan const& p, world& w, build_options const& options);
-  /// Materialises a network on this rank. Collective. \see parallel::build
+  /// Materialises a network on this rank, on an instance of the execution space. Collective. \see parallel::build
   [[gnu::cold]] any_model(place_of_model at, std::unique_ptr<network_base> net, plan::plan p, world& w,
-                          build_options options);
+                          execution_space instance, build_options options);
 
   [[nodiscard]] nn::pass<execution_space> training_pass() const;
   void demand_one_stage(char const* call) const;

@@ -4,11 +4,13 @@
 /// A network that lives somewhere and can be trained and asked: what any_model needs to know of its type.
 #pragma once
 
+#include <concepts>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <pleat/base/context.hpp>
 #include <pleat/parallel/any_model.hpp>
 #include <pleat/parallel/network.hpp>
 #include <pleat/parallel/stage_work.hpp>
@@ -40,7 +42,10 @@ template <class Net> class model : public any_model<nn::value_type_of<Net>, nn::
 
   /// Materialises `net` on this rank. Collective. \see parallel::build
   [[gnu::cold]] model(Net net, plan::plan p, world& w, build_options options = {})
-      : model(base::laid_out([&] { return costs_of(net, options); }, p, w, options), net, p, w, options) {}
+      : model(std::move(net), std::move(p), w, make_instance<execution_space>(w.threads), std::move(options)) {}
+  /// The same on an instance of the caller's. \see parallel::build
+  [[gnu::cold]] model(Net net, plan::plan p, world& w, execution_space const& instance, build_options options)
+      : model(base::laid_out([&] { return costs_of(net, options); }, p, w, options), net, p, w, instance, options) {}
 
   /// Its weights know where they lie; \see any_model::settle
   [[nodiscard]] Net const& net() const { return static_cast<network_of<Net> const&>(this->any_net()).net; }
@@ -97,8 +102,10 @@ template <class Net> class model : public any_model<nn::value_type_of<Net>, nn::
   explicit model(base&& any) noexcept : base(std::move(any)) {}
   /// What the layout was made from goes into the model after it: compilers differ in which argument of a call they
   /// compute first.
-  [[gnu::cold]] model(typename base::place_of_model at, Net& net, plan::plan& p, world& w, build_options& options)
-      : base(std::move(at), std::make_unique<network_of<Net>>(std::move(net)), std::move(p), w, std::move(options)) {
+  [[gnu::cold]] model(typename base::place_of_model at, Net& net, plan::plan& p, world& w,
+                      execution_space const& instance, build_options& options)
+      : base(std::move(at), std::make_unique<network_of<Net>>(std::move(net)), std::move(p), w, instance,
+             std::move(options)) {
     nn::demand_layer<Net>();
   }
 
@@ -124,6 +131,14 @@ template <class Net> class model : public any_model<nn::value_type_of<Net>, nn::
 template <class Net>
 [[nodiscard]] model<Net> build(Net net, plan::plan const& p, world& w, build_options options = {}) {
   return model<Net>(std::move(net), p, w, std::move(options));
+}
+/// The same on an execution-space instance of the caller's, with its threads or its stream, whatever world.threads says:
+/// for a guest in a program that computes there already. Ranks that are threads of one process need one each.
+template <class Net, class Space>
+  requires std::same_as<Space, nn::space_of<Net>>
+[[nodiscard]] model<Net> build(Net net, plan::plan const& p, world& w, Space const& instance,
+                               build_options options = {}) {
+  return model<Net>(std::move(net), p, w, instance, std::move(options));
 }
 
 }  // namespace pleat::parallel

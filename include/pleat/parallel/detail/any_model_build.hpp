@@ -35,9 +35,9 @@ any_model<T, Space>::any_model(std::unique_ptr<network_base> net, plan::plan p, 
 
 template <class T, class Space>
 any_model<T, Space>::any_model(place_of_model at, std::unique_ptr<network_base> net, plan::plan p, world& w,
-                               build_options options)
-    : any_model(std::move(net), std::move(p), std::make_shared<context_type>(make_instance<execution_space>(w.threads)),
-                std::move(at.mesh), std::move(at.layout), options.seed) {
+                               execution_space instance, build_options options)
+    : any_model(std::move(net), std::move(p), std::make_shared<context_type>(std::move(instance)), std::move(at.mesh),
+                std::move(at.layout), options.seed) {
   if (scale_) scale_.emplace(options.loss_scale);
   else if (!(options.loss_scale == loss_scale_options{}))
     throw error{"parallel::build",
