@@ -80,8 +80,8 @@ template <class Transform> whole_values pruned_over(int data_ranks, int tensor, 
 TEST_CASE("the same elements go however weights are cut and wherever the stages are, ties included") {
   auto const scope =
       GENERATE(compress::scope::global, compress::scope::layer, compress::scope::row, compress::scope::group);
-  compress::prune const t{
-      .sparsity = 0.6, .scope = scope, .on_note = [](std::string_view) {}, .groups = {{"fc1.*", "fc3.*"}}};
+  compress::prune t{.sparsity = 0.6, .scope = scope, .on_note = [](std::string_view) {}};
+  if (scope == compress::scope::group) t.groups = {{"fc1.*", "fc3.*"}};
   auto const one = pruned_over(1, 1, 1, t);
   REQUIRE(one.size() == 6);
   index_t zero = 0;
@@ -115,6 +115,18 @@ TEST_CASE("groups compete among themselves") {
   CHECK(zeros(v[4].values) == 36);
   CHECK_THROWS_MATCHES(build(w) | (compress::prune{.scope = compress::scope::group}), pleat::error,
                        MessageMatches(ContainsSubstring("scope::group needs .groups")));
+  CHECK_THROWS_MATCHES(build(w) | (compress::prune{.groups = {{"fc1.*"}}}), pleat::error,
+                       MessageMatches(ContainsSubstring(".groups is given, and .scope is not scope::group")));
+  CHECK_THROWS_MATCHES(build(w) | (compress::prune{.pattern = compress::n_of_m{2, 4}, .groups = {{"fc1.*"}}}),
+                       pleat::error, MessageMatches(ContainsSubstring(".groups is given beside a pattern")));
+  // Nor may training that never happens be believed in.
+  auto const train = data(8);
+  std::vector<std::string> said;
+  (void)(build(w) | compress::prune{.sparsity = 0.5,
+                                    .retrain = compress::fine_tune(train, {}),
+                                    .on_note = [&](std::string_view line) { said.emplace_back(line); }});
+  REQUIRE(said.size() == 1);
+  CHECK_THAT(said[0], ContainsSubstring("the schedule has one: nothing is trained"));
 }
 
 TEST_CASE("Taylor is the loss's own first order: what moves the loss least goes first") {

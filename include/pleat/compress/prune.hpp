@@ -156,7 +156,17 @@ template <class Criterion = magnitude> struct prune_by {
     if (scope == compress::scope::group && groups.empty() && !pattern)
       throw error{call, "scope::group needs .groups",
                   "Say which names compete together: .groups = {{\"block.*.fc?.*\"}, {\"head.*\"}}"};
+    if (!groups.empty() && (scope != compress::scope::group || pattern))
+      throw error{call,
+                  pattern ? ".groups is given beside a pattern" : ".groups is given, and .scope is not scope::group",
+                  pattern ? "Leave out .groups: a pattern looks at each group of its own"
+                          : "Say .scope = compress::scope::group, or leave out .groups"};
     int const steps = steps_of(schedule);
+    if (steps == 1 && retrain)
+      detail::say(m, on_note,
+                  std::string(call) +
+                      ": .retrain trains between steps, and the schedule has one: nothing is trained. "
+                      "Append a fine_tune, or say .schedule = cubic{5}");
     if (steps > 1 && !retrain)
       detail::say(m, on_note,
                   std::string(call) + ": the schedule has " + std::to_string(steps) +
