@@ -41,6 +41,8 @@ BENCH = {
         row("peer/std_sort/1000/real_time", 100),
         row("form/dense/apply/1x8x8/threads:1/real_time", 40, flops=1e9, bytes=256000.0),
         row("form/int8/apply/1x8x8/threads:1/real_time", 10, flops=4e9, bytes=64000.0),
+        row("form/dense/apply_transposed/1x8x8/threads:1/real_time", 20, flops=1e9),
+        row("form/int8/apply_transposed/1x8x8/threads:1/real_time", 50, flops=1e9),
         row("stored/q8_0/apply/1", 2, bytes=17e6, flops=1e9, float_over_this=8.579),
         row("stored/q8_0/apply/64", 9, bytes=17e6, float_over_this=0.999),
         row("stored/q8_0/encode", 9, weights_per_second=1.5e9),
@@ -167,6 +169,9 @@ class Page(unittest.TestCase):
     def test_what_is_slower_than_what_it_replaces_says_so(self):
         self.assertIn("| 8.57× faster than float |", self.line("`stored/q8_0/apply/1`"))
         self.assertIn("| 0.99 of float's speed, **behind** |", self.line("`stored/q8_0/apply/64`"))
+
+    def test_the_way_back_says_where_it_loses(self):
+        self.assertIn("| `form/int8/apply_transposed/1x8x8/threads:1` | 20.0 µs | 50.0 µs | 0.40× behind |  |  |", pp.page(BENCH))
 
     def test_stored_forms_a_line_each(self):
         self.assertEqual(self.line("| `q8_0` |"), "| `q8_0` | 17.0 MB | 8.57× | 0.99× behind | 1.50 G weights/s |  |")
