@@ -273,7 +273,7 @@ def int8_table(ours):
 def forms_table(ours):
     rows = []
     for name in sorted(ours, key=natural):
-        found = re.match(r"form/([^/]+)/(apply/.+)$", name)
+        found = re.match(r"form/([^/]+)/(apply(?:_transposed)?/.+)$", name)
         dense = found and found.group(1) != "dense" and ours.get(f"form/dense/{found.group(2)}")
         if dense:
             stored = [f"{r.counters['bytes'] / 1e3:,.1f} kB" if "bytes" in r.counters else "" for r in (dense, ours[name])]

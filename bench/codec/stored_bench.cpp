@@ -10,7 +10,8 @@
 //   stored/low_rank/apply/M     factors of rank 256: an eighth of the bytes; …/factor/NxN: encoding a weight of that size (a decomposition)
 //   stored/int8_integer/apply/M 8-bit codes in, 8-bit codes out (codec::apply_integer), beside the float product of floats
 //   stored_convolution/<form>/<outputs>x<inputs>x<kernel>@<extent>/batch:N: from the stored kernel, beside the decoded one's in float;
-//                               spatial_low_rank at half the full rank's cost
+//                               spatial_low_rank at half the full rank's cost; forms without a convolution of their own decode the kernel
+//                               at every call, which `float_over_this` shows: below 1 the label says so
 // Sparse forms hold 90 % zeros (block_1x4 in whole blocks; csr_at_50 … 50 % …), 2:4 its half.
 #include <pleat/codec.hpp>
 
@@ -240,6 +241,12 @@ template <class F, class Encode> void register_convolution(std::string const& fo
     }
 }
 
+template <class F> void register_decoded_convolution(std::string const& form, double zeros) {
+  register_convolution<F>(form, [zeros](auto& c, extents const& shape, std::vector<float> const&, auto& w) {
+    F::encode(c, shape, numbers(shape.size(), zeros, 1).data(), w);
+  });
+}
+
 int const registered = [] {
   benchmark::RegisterBenchmark("memory/copy", [](benchmark::State& state) {
     auto const& from = weight_numbers(0, 1);
@@ -300,6 +307,12 @@ int const registered = [] {
       "int8", [](auto& c, extents const& shape, std::vector<float> const& values, auto& w) {
         codec::int8<float>::encode(c, shape, values.data(), w);
       });
+  // Of these every call decodes the whole kernel and convolves in float.
+  register_decoded_convolution<codec::bf16<float>>("bf16", 0);
+  register_decoded_convolution<codec::q8_0<float>>("q8_0", 0);
+  register_decoded_convolution<codec::q4_0<float>>("q4_0", 0);
+  register_decoded_convolution<codec::csr<float>>("csr", 0.9);
+  register_decoded_convolution<codec::coded<float>>("coded", 0.9);
   return 0;
 }();
 
